@@ -1,0 +1,96 @@
+"""Every failure calcreport can name.
+
+The tree::
+
+    CalcReportError(message, *, code)
+    ├── InputError                 cannot measure what we were given
+    │   ├── NotDicomError          not a DICOM file, or damaged beyond reading
+    │   ├── UnsupportedImageError  readable, but nothing to measure on
+    │   ├── CalibrationError       pixel values are not Hounsfield units
+    │   └── GeometryError          voxel positions cannot be trusted
+    ├── ConfigurationError         what the user typed is wrong
+    │   ├── UsageError · SettingsError · ClinicalError · RuleFileError · TemplateError
+    ├── OutputError                results could not be written
+    └── DeliveryError              results could not be handed to another system
+
+A code is stable and never reused. A message names the remedy and holds no patient data.
+"""
+
+from __future__ import annotations
+
+
+class CalcReportError(Exception):
+    """Base of every named failure.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong and what to do about it; no patient data.
+    code : str
+        Stable identifier, ``area.reason`` in lower case.
+    """
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+
+
+class InputError(CalcReportError):
+    """The input cannot be measured."""
+
+
+class NotDicomError(InputError):
+    """Not a DICOM file, or damaged beyond reading."""
+
+
+class UnsupportedImageError(InputError):
+    """A DICOM object on which nothing can be measured."""
+
+
+class CalibrationError(InputError):
+    """Pixel values cannot be taken as Hounsfield units."""
+
+
+class GeometryError(InputError):
+    """Voxel positions are missing, contradictory or untrustworthy."""
+
+
+class ConfigurationError(CalcReportError):
+    """What the user typed or configured is wrong."""
+
+
+class UsageError(ConfigurationError):
+    """A command line that cannot be carried out."""
+
+
+class SettingsError(ConfigurationError):
+    """A settings file or value that is wrong."""
+
+
+class ClinicalError(ConfigurationError):
+    """A clinical or findings file that is wrong."""
+
+
+class RuleFileError(ConfigurationError):
+    """A rule file that is wrong; ``problems`` lists every mistake."""
+
+    def __init__(self, message: str, *, code: str, problems: tuple[str, ...] = ()) -> None:
+        super().__init__(message, code=code)
+        self.problems = problems
+
+
+class TemplateError(ConfigurationError):
+    """A site's template that cannot be rendered."""
+
+
+class OutputError(CalcReportError):
+    """Results could not be written."""
+
+
+class DeliveryError(CalcReportError):
+    """Results could not be handed to another system."""
+
+    def __init__(self, message: str, *, code: str, is_retryable: bool) -> None:
+        super().__init__(message, code=code)
+        self.is_retryable = is_retryable

@@ -1,0 +1,123 @@
+"""Images ready to measure. Only a `CtVolume` holds Hounsfield units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum, unique
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calcreport.model.geometry import VolumeGeometry
+
+NOT_IMAGED_HU: Final = -2048
+"""Value of voxels the scanner did not image (padding outside the field of view). Real air is never below -1024."""
+
+LOWEST_HU: Final = -1024
+"""Imaged voxels are clamped to this floor: nothing is less dense than air."""
+
+
+@unique
+class Contrast(StrEnum):
+    """Intravenous contrast phase."""
+
+    NONE = "none"
+    VENOUS = "venous"
+    ARTERIAL = "arterial"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SliceReference:
+    """The stored image a slice came from.
+
+    Parameters
+    ----------
+    sop_instance_uid : str
+        SOP Instance UID of the file.
+    instance_number : int | None
+        Instance Number as the viewer shows it; ``None`` when absent.
+    frame : int | None
+        1-based frame number in a multi-frame object; ``None`` for a single-frame file.
+    """
+
+    sop_instance_uid: str
+    instance_number: int | None
+    frame: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CtVolume:
+    """A CT series in Hounsfield units.
+
+    Parameters
+    ----------
+    hu : NDArray[np.int16]
+        Shape ``(slices, rows, columns)``; Hounsfield units, read-only. Voxels not imaged hold `NOT_IMAGED_HU`,
+        every other voxel is at least `LOWEST_HU`.
+    geometry : VolumeGeometry
+        Position of every voxel centre, LPS mm.
+    slices : tuple[SliceReference, ...]
+        One entry a slice, in slice order.
+    ceiling_hu : int | None
+        HU of the largest storable value where the scale may be clipped (3071 on 12-bit data); a voxel at or above
+        it is a lower bound. ``None`` when the scale is wide enough not to clip.
+    """
+
+    hu: NDArray[np.int16]
+    geometry: VolumeGeometry
+    slices: tuple[SliceReference, ...]
+    ceiling_hu: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.hu.ndim != 3 or self.hu.dtype != np.int16:
+            msg = "hu must be a three-dimensional int16 array"
+            raise ValueError(msg)
+        if self.hu.shape != self.geometry.shape or len(self.slices) != self.hu.shape[0]:
+            msg = "hu, geometry and slices disagree on the shape"
+            raise ValueError(msg)
+        self.hu.setflags(write=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acquisition:
+    """How a CT series was made, as its header says; ``None`` where the header is silent.
+
+    Parameters
+    ----------
+    kvp : float | None
+        Tube voltage in kV.
+    slice_thickness_mm : float | None
+        Slice Thickness attribute in mm: shown, never used for volume.
+    kernel : str | None
+        Convolution kernel.
+    contrast : Contrast
+        From the header; `Contrast.UNKNOWN` when it does not settle the matter.
+    contrast_evidence : str
+        Which attribute settled the contrast, or why none did; no patient data.
+    patient_position : str | None
+        HFS, FFS …; shown only, never used for sides.
+    body_part : str | None
+        Body Part Examined.
+    laterality : str | None
+        ``"left"``, ``"right"`` or ``None``.
+    manufacturer : str | None
+        Scanner maker.
+    is_lossy : bool
+        Whether the pixels were ever lossily compressed.
+    notes : tuple[str, ...]
+        Sentences a reader must see (gantry tilt, overlap, gaps, lossy, burned-in annotation …).
+    """
+
+    kvp: float | None = None
+    slice_thickness_mm: float | None = None
+    kernel: str | None = None
+    contrast: Contrast = Contrast.UNKNOWN
+    contrast_evidence: str = "no attribute"
+    patient_position: str | None = None
+    body_part: str | None = None
+    laterality: str | None = None
+    manufacturer: str | None = None
+    is_lossy: bool = False
+    notes: tuple[str, ...] = ()

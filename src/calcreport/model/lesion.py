@@ -1,0 +1,128 @@
+"""What the image analysis hands on: measured lesions, masks for drawing, and what was excluded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calcreport.model.report import (
+    BoneRelation,
+    Density,
+    Depth,
+    Excluded,
+    Foci,
+    Location,
+    Mass,
+    Pattern,
+    Point,
+    Size,
+    Thresholds,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class VoxelMask:
+    """A mask cut out of a volume.
+
+    Parameters
+    ----------
+    offset : tuple[int, int, int]
+        Index (slice, row, column) of the first voxel of `voxels` in the volume.
+    voxels : NDArray[np.bool_]
+        Shape ``(slices, rows, columns)`` of the cut-out; true inside; read-only.
+    """
+
+    offset: tuple[int, int, int]
+    voxels: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        if self.voxels.ndim != 3 or self.voxels.dtype != np.bool_:
+            msg = "voxels must be a three-dimensional boolean array"
+            raise ValueError(msg)
+        self.voxels.setflags(write=False)
+
+    @property
+    def box(self) -> tuple[slice, slice, slice]:
+        """Slices that cut the same box out of the volume."""
+        i, j, k = (slice(o, o + n) for o, n in zip(self.offset, self.voxels.shape, strict=True))
+        return (i, j, k)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """A measured line from one point to another, both LPS mm; `length_mm` is its length."""
+
+    start_lps_mm: Point
+    end_lps_mm: Point
+    length_mm: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MeasuredLesion:
+    """A lesion as measured on one CT series, before any rule has spoken.
+
+    Parameters
+    ----------
+    mineral : VoxelMask | None
+        Mineralised voxels; ``None`` for a contour without mineral.
+    contour : VoxelMask | None
+        The reader's contour of the whole lesion; ``None`` without one.
+    key_slice : int
+        Index of the axial slice that shows it best.
+    longest : Segment | None
+        Longest diameter of the mineral (of the contour when there is no mineral).
+    axial_longest : Segment | None
+        Longest diameter within `key_slice`, for the calliper of the key image.
+    to_skin, to_fascia : Segment | None
+        Shortest lines from the outer edge to skin and to the investing fascia; ``None`` when not measurable.
+    """
+
+    size: Size
+    foci: Foci
+    mass: Mass
+    density: Density
+    depth: Depth
+    pattern: Pattern
+    bone_relation: BoneRelation
+    location: Location
+    notes: tuple[str, ...] = ()
+    mineral: VoxelMask | None
+    contour: VoxelMask | None = None
+    key_slice: int
+    longest: Segment | None = None
+    axial_longest: Segment | None = None
+    to_skin: Segment | None = None
+    to_fascia: Segment | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CtFindings:
+    """Everything the analysis of one CT series found.
+
+    Parameters
+    ----------
+    lesions : tuple[MeasuredLesion, ...]
+        Largest first.
+    excluded : tuple[Excluded, ...]
+        Dense things that are not lesions, with reasons.
+    thresholds : Thresholds
+        Limits in HU that were used.
+    threshold_reason : str
+        Why these limits, in words.
+    noise_hu : float
+        Standard deviation of the noise in soft tissue, HU.
+    notes : tuple[str, ...]
+        Limits of this analysis that a reader must see (metal streaks, skin cut by the field of view …).
+    maximum_intensity_hu : NDArray[np.int16]
+        Shape ``(slices, columns)``; maximum along rows (antero-posterior projection for axial slices), HU.
+    """
+
+    lesions: tuple[MeasuredLesion, ...]
+    excluded: tuple[Excluded, ...]
+    thresholds: Thresholds
+    threshold_reason: str
+    noise_hu: float
+    notes: tuple[str, ...]
+    maximum_intensity_hu: NDArray[np.int16]

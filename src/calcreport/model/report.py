@@ -1,0 +1,400 @@
+"""The report: what `report.json` holds, named as users and scripts rely on it.
+
+Lengths in mm, volumes in mm3, densities in HU, positions in patient LPS mm, all at full precision: rounding is the
+template's. ``None`` means not measurable here, never zero and never "no".
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum, unique
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION: Final = "1.0"
+"""Version of the report's names; a changed name needs a new one."""
+
+Point = tuple[float, float, float]
+"""Position in patient LPS mm."""
+
+
+class Record(BaseModel):
+    """Base of everything that crosses the edge as text: frozen, and no field it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@unique
+class YesNo(StrEnum):
+    """Three answers; unknown is never no."""
+
+    YES = "yes"
+    NO = "no"
+    UNKNOWN = "unknown"
+
+
+@unique
+class FlagState(StrEnum):
+    """State of a red flag. Only `ABSENT` may be worded as a negative."""
+
+    PRESENT = "present"
+    ABSENT = "absent"
+    POSSIBLE = "possible"
+    CANNOT_DETERMINE = "cannot_determine"
+    NOT_PROVIDED = "not_provided"
+    EXPLAINED = "explained"
+
+
+@unique
+class Concern(StrEnum):
+    """Aggregate of the flags, most worrying first."""
+
+    HIGH = "high"
+    FLAGGED = "flagged"
+    MODIFIED = "modified"
+    INDETERMINATE = "indeterminate"
+    NONE = "none"
+
+
+@unique
+class DepthClass(StrEnum):
+    """Layer a lesion lies in, from anatomy and never from millimetres."""
+
+    CUTANEOUS = "cutaneous"
+    SUBCUTANEOUS = "subcutaneous"
+    ABUTS_FASCIA = "abuts_fascia"
+    CROSSES_FASCIA = "crosses_fascia"
+    SUBFASCIAL = "subfascial"
+    JUXTACORTICAL = "juxtacortical"
+    CANNOT_DETERMINE = "cannot_determine"
+
+
+@unique
+class BoneRelation(StrEnum):
+    """Relation of the mineral to the skeleton."""
+
+    SEPARATE = "separate"
+    ABUTS = "abuts"
+    CONTIGUOUS = "contiguous"
+    CANNOT_DETERMINE = "cannot_determine"
+
+
+@unique
+class Confidence(StrEnum):
+    """How sure a pattern reading is."""
+
+    HIGH = "high"
+    MODERATE = "moderate"
+    LOW = "low"
+
+
+@unique
+class Laterality(StrEnum):
+    """Side of the patient."""
+
+    LEFT = "left"
+    RIGHT = "right"
+    MIDLINE = "midline"
+    UNKNOWN = "unknown"
+
+
+@unique
+class ExclusionReason(StrEnum):
+    """Why something dense is not a lesion."""
+
+    SKELETON = "skeleton"
+    EXTERNAL = "external"
+    METAL = "metal"
+    CONTRAST = "contrast"
+    NOISE = "noise"
+    ORGAN = "organ"
+
+
+class Software(Record):
+    """What made the report."""
+
+    name: str
+    version: str
+    rules_version: str
+
+
+class Patient(Record):
+    """Identity as received; hostile text until escaped."""
+
+    name: str | None = None
+    id: str | None = None
+    birth_date: str | None = None
+    sex: str | None = None
+    age_years: float | None = None
+
+    def __repr__(self) -> str:
+        """Hide the identity from logs and tracebacks."""
+        return "Patient(…)"
+
+    __str__ = __repr__
+
+
+class Study(Record):
+    """The study reported on."""
+
+    study_instance_uid: str
+    study_date: str | None
+    modality: str
+    description: str | None
+    patient: Patient
+    accession_number: str | None = None
+    body_part: str | None = None
+
+
+class SeriesGeometry(Record):
+    """Geometry of an analysed series."""
+
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    """Row, column, slice: distance between rows, between columns, perpendicular distance between slices."""
+    tilt_deg: float
+    affine_lps_mm: tuple[tuple[float, float, float, float], ...]
+    """Four rows; maps (slice, row, column, 1) to LPS mm."""
+
+
+class SeriesEntry(Record):
+    """One series and what became of it."""
+
+    series_instance_uid: str
+    modality: str
+    status: Literal["analysed", "skipped", "refused"]
+    code: str
+    message: str
+    series_number: int | None = None
+    description: str | None = None
+    image_count: int | None = None
+    geometry: SeriesGeometry | None = None
+
+
+class Thresholds(Record):
+    """Hysteresis limits used, HU: a deposit holds one voxel at `seed` or more and grows down to `grow`."""
+
+    grow: float
+    seed: float
+
+
+class Technique(Record):
+    """How the images were made and thresholded."""
+
+    kvp: float | None
+    slice_thickness_mm: float | None
+    spacing_mm: tuple[float, float, float]
+    """Row, column, slice."""
+    kernel: str | None
+    contrast: Literal["none", "venous", "arterial", "unknown"]
+    threshold_hu: Thresholds
+    contrast_source: Literal["header", "clinician", "unknown"] = "unknown"
+    threshold_reason: str = ""
+    noise_hu: float | None = None
+    patient_position: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Size(Record):
+    """Size of the mineral. The longest dimension is the maximum 3-D Feret diameter between outer edges."""
+
+    max_diameter_mm: float | None = None
+    ap_mm: float | None = None
+    tr_mm: float | None = None
+    cc_mm: float | None = None
+    axial_long_mm: float | None = None
+    axial_short_mm: float | None = None
+    volume_mm3: float | None = None
+    uncertainty_mm: float | None = None
+    is_minimum: bool = False
+    projected: bool = False
+
+
+class Foci(Record):
+    """Separate deposits in the lesion."""
+
+    count: int | None = None
+    largest_max_diameter_mm: float | None = None
+
+
+class Mass(Record):
+    """The whole lesion with its non-mineralised part: from a contour or the clinician, never from thresholding."""
+
+    present: YesNo = YesNo.UNKNOWN
+    max_diameter_mm: float | None = None
+    ap_mm: float | None = None
+    tr_mm: float | None = None
+    cc_mm: float | None = None
+    volume_mm3: float | None = None
+    depth_class: DepthClass | None = None
+    mineral_fraction: float | None = None
+    source: Literal["contour", "clinician", "none"] = "none"
+    uncertainty_mm: float | None = None
+    is_minimum: bool = False
+
+
+class Density(Record):
+    """Attenuation of the mineral, HU."""
+
+    mean_hu: float | None = None
+    max_hu: float | None = None
+    p95_hu: float | None = None
+    sd_hu: float | None = None
+    is_clipped: bool = False
+    """Voxels lie at the ceiling of the scale: mean and maximum are lower bounds."""
+    is_certain: bool = True
+    """``False`` when the maximum stays below the seed of certain calcification (faint)."""
+
+
+class Depth(Record):
+    """Layer and distances, edge to edge."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+    class_: DepthClass = Field(alias="class")
+    skin_distance_mm: float | None = None
+    fascia_distance_mm: float | None = None
+    reason: str = ""
+    """Why the class could not be determined, or what it rests on."""
+
+
+class Pattern(Record):
+    """Morphological pattern P01-P30."""
+
+    id: str
+    label: str
+    confidence: Confidence
+    scores: dict[str, float]
+    features: dict[str, float | int | bool | str | None]
+    caveats: tuple[str, ...] = ()
+    """Sentences that limit the reading, such as slices too thick for a rim."""
+
+
+class KeyImage(Record):
+    """The image that shows a lesion best."""
+
+    sop_instance_uid: str
+    instance_number: int | None
+    frame: int | None = None
+
+
+class Location(Record):
+    """Where a lesion is."""
+
+    centroid_lps_mm: Point | None = None
+    bbox_lps_mm: tuple[Point, Point] | None = None
+    """Lowest and highest corner of the box around the outer edges."""
+    laterality: Laterality = Laterality.UNKNOWN
+    laterality_source: Literal["clinician", "header", "image", "none"] = "none"
+    region: str | None = None
+    compartment: str | None = None
+    """Tissue around the lesion in words, such as ``"intramuscular"`` or ``"subcutaneous fat"``."""
+    first_image: int | None = None
+    last_image: int | None = None
+    key_image: KeyImage | None = None
+
+
+class Flag(Record):
+    """A red flag with the evidence it rests on."""
+
+    state: FlagState
+    evidence: str
+    value: float | None = None
+    limit: float | None = None
+    unit: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Flags(Record):
+    """The red flags of a lesion."""
+
+    size: Flag
+    depth: Flag
+    growth: Flag
+    pain: Flag
+    mass: Flag
+    history: Flag
+    aggressive: Flag
+
+
+class Differential(Record):
+    """One entry of a differential."""
+
+    id: str
+    label: str
+    weight: Literal["++", "+", "-"]
+    because: tuple[str, ...]
+    certainty: Literal["consistent with", "favoured", "possible", "less likely"] = "possible"
+
+
+class Recommendation(Record):
+    """A recommendation with its sources."""
+
+    id: str
+    text: str
+    sources: tuple[str, ...]
+
+
+class Lesion(Record):
+    """One mineralised deposit, or several foci that belong together."""
+
+    id: str
+    series_instance_uid: str
+    size: Size
+    foci: Foci
+    mass: Mass
+    density: Density
+    depth: Depth
+    pattern: Pattern
+    bone_relation: BoneRelation
+    location: Location
+    flags: Flags
+    concern: Concern
+    differential: tuple[Differential, ...]
+    recommendations: tuple[Recommendation, ...]
+    notes: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    """File names of the key images, relative to the study's folder."""
+
+
+class Excluded(Record):
+    """Something dense that is not a lesion."""
+
+    reason: ExclusionReason
+    centroid_lps_mm: Point
+    max_diameter_mm: float
+    volume_mm3: float
+    detail: str = ""
+    count: int = 1
+    """How many separate parts this row stands for."""
+
+
+class PatientLevel(Record):
+    """What holds for the patient rather than for one lesion."""
+
+    differential: tuple[Differential, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Report(Record):
+    """`report.json`."""
+
+    schema_version: Literal["1.0"] = SCHEMA_VERSION
+    software: Software
+    study: Study
+    series: tuple[SeriesEntry, ...]
+    technique: Technique | None
+    lesions: tuple[Lesion, ...]
+    excluded: tuple[Excluded, ...]
+    patient: PatientLevel
+    concern: Concern
+    flags_summary: dict[str, FlagState]
+    impression: tuple[str, ...]
+    recommendations: tuple[Recommendation, ...]
+    limitations: tuple[str, ...]
+    clinical: dict[str, Any]
+    settings: dict[str, Any]
+    images: tuple[str, ...] = ()
+    """File names of overview images, relative to the study's folder."""
+    created: str | None = None
+    """Date and time the draft was made, ISO 8601; injected so that output is reproducible."""

@@ -1,0 +1,72 @@
+"""One tree of settings, each default with its reason. Built once a run: defaults < file < command line."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from calcreport.model.report import Record
+
+
+class ReadingSettings(Record):
+    """Limits on what is read."""
+
+    max_file_bytes: int = Field(default=2_147_483_648, gt=0)
+    """Largest file opened, bytes: an enhanced CT of 4000 slices is 2 GiB; larger is a mistake or an attack."""
+    max_volume_voxels: int = Field(default=1_600_000_000, gt=0)
+    """Largest volume held in memory, voxels: 3 GiB as int16, six times a 1000-slice study of 512 x 512."""
+    max_files: int = Field(default=200_000, gt=0)
+    """Most files looked at in one run: guards against a path such as ``/``."""
+
+
+class DetectionSettings(Record):
+    """Thresholds of detection, HU, and the smallest deposit."""
+
+    grow_none_hu: float = 130.0
+    """Non-contrast growth limit: Agatston's 130 HU."""
+    seed_none_hu: float = 200.0
+    """Non-contrast seed: below it urate, dense fluid and noise live."""
+    venous_hu: float = 300.0
+    """Venous phase: best agreement with non-contrast scores."""
+    arterial_hu: float = 800.0
+    """Arterial phase: the lumen itself reaches 500 HU."""
+    unknown_hu: float = 300.0
+    """Contrast unknown: safe against enhanced vessels, at the price of faint calcification."""
+    grow_hu: float | None = None
+    """Typed growth limit; overrides all of the above."""
+    seed_hu: float | None = None
+    """Typed seed; overrides all of the above."""
+    min_volume_mm3: float = Field(default=2.0, ge=0)
+    """Smallest deposit in mm3."""
+    group_distance_mm: float = Field(default=10.0, gt=0)
+    """Foci closer than this, in one compartment, are one lesion."""
+
+
+class PolicySettings(Record):
+    """Choices of the site in the decision logic."""
+
+    strict_s1: bool = False
+    """Every flag refers, whatever the pattern."""
+    followup_for_definite_benign: bool = False
+    """Follow up even definite phleboliths and arterial calcification."""
+    size_limit_mm: float = Field(default=50.0, gt=0)
+    """Size flag above this (strictly)."""
+    size_possible_mm: float = Field(default=45.0, gt=0)
+    """Size flag possible from here: several pathways act at 5 cm or more."""
+    small_lesion_limit_mm: float = Field(default=20.0, gt=0)
+    """"Small" in the observation rule; no source gives a number."""
+    head_neck_note_mm: float = Field(default=20.0, gt=0)
+    """Head and neck staging starts its second class above 2 cm."""
+    growth_percent: float = Field(default=20.0, gt=0)
+    """Growth needs at least this (RECIST)."""
+    growth_mm: float = Field(default=5.0, gt=0)
+    """… and at least this (RECIST)."""
+    max_laboratory_age_days: int = Field(default=183, gt=0)
+    """Older laboratory values are not used."""
+
+
+class Settings(Record):
+    """The effective settings of a run; written into every report."""
+
+    reading: ReadingSettings = ReadingSettings()
+    detection: DetectionSettings = DetectionSettings()
+    policy: PolicySettings = PolicySettings()
