@@ -1,1 +1,1 @@
-"""TBD"""
+"""Soft-tissue calcification on CT: found, grouped, measured, its pattern read."""

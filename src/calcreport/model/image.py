@@ -63,12 +63,16 @@ class CtVolume:
     ceiling_hu : int | None
         HU of the largest storable value where the scale may be clipped (3071 on 12-bit data); a voxel at or above
         it is a lower bound. ``None`` when the scale is wide enough not to clip.
+    series_instance_uid, frame_of_reference_uid : str | None
+        From the header; a contour drawn in another frame of reference does not fit.
     """
 
     hu: NDArray[np.int16]
     geometry: VolumeGeometry
     slices: tuple[SliceReference, ...]
     ceiling_hu: int | None = None
+    series_instance_uid: str = ""
+    frame_of_reference_uid: str | None = None
 
     def __post_init__(self) -> None:
         if self.hu.ndim != 3 or self.hu.dtype != np.int16:

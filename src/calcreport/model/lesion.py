@@ -50,6 +50,25 @@ class VoxelMask:
         return (i, j, k)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LesionContour:
+    """A reader's contour of a whole lesion, laid into the voxel grid of a CT volume.
+
+    Parameters
+    ----------
+    name : str
+        ROI or segment name as received; hostile text until escaped.
+    mask : VoxelMask
+        Voxels whose centre lies inside the contour.
+    is_cut : bool
+        Whether the contour reaches, or goes beyond, the edge of the volume: sizes are then minimum values.
+    """
+
+    name: str
+    mask: VoxelMask
+    is_cut: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
     """A measured line from one point to another, both LPS mm; `length_mm` is its length."""
