@@ -1,0 +1,80 @@
+# Every target makes what it needs: a virtual environment in .venv, with a Python of at least 3.11.
+# make demo and make test are all the set-up a fresh Debian or Ubuntu needs.
+
+SHELL := /bin/sh
+.SHELLFLAGS := -eu -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+.SUFFIXES:
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+TEST_JOBS ?= 2
+export PYTHON
+# One thread of linear algebra a process: the arrays are small, and the studies run side by side.
+export OMP_NUM_THREADS = 1
+export OPENBLAS_NUM_THREADS = 1
+
+.PHONY: help demo test check lint types imports fmt docs bench accuracy coverage wheel clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+$(BIN)/python:
+	@sh .ci/venv $(VENV)
+
+$(VENV)/.run-ready: pyproject.toml | $(BIN)/python
+	@echo "installing calcreport into $(VENV)"
+	$(PIP) install --editable .
+	touch $@
+
+$(VENV)/.dev-ready: pyproject.toml | $(BIN)/python
+	@echo "installing calcreport and its development tools into $(VENV)"
+	$(PIP) install --editable '.[dev]'
+	touch $@ $(VENV)/.run-ready
+
+demo: $(VENV)/.run-ready ## analyse a bundled sample study, print its report section and where the page is
+	@$(BIN)/calcreport analyze $(DEMO_STUDY) --clinical $(DEMO_CLINICAL) --out out/demo
+	for page in out/demo/*/report.html; do echo; echo "Page with pictures: $$page"; done
+
+test: $(VENV)/.dev-ready ## run all tests
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal
+
+check: lint types imports test ## everything a change has to pass
+
+lint: $(VENV)/.dev-ready ## style and likely mistakes
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev-ready ## static types
+	$(BIN)/mypy
+
+imports: $(VENV)/.dev-ready ## the layers know only the layers below them
+	$(BIN)/lint-imports
+
+fmt: $(VENV)/.dev-ready ## format the code and mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/.dev-ready ## write the documentation that is made from the code
+	$(BIN)/python -m tests.docs.generate
+
+bench: $(VENV)/.dev-ready ## time and memory against SimpleITK
+	$(BIN)/python tests/bench/bench.py
+
+accuracy: $(VENV)/.dev-ready ## measurements on phantoms of known truth
+	$(BIN)/python tests/accuracy/run.py
+
+coverage: $(VENV)/.dev-ready ## which lines and branches the tests reach
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n $(TEST_JOBS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+wheel: $(VENV)/.dev-ready ## build dist/*.whl
+	rm -rf dist
+	$(PIP) wheel --no-deps --wheel-dir dist .
+
+clean: ## remove everything that was made
+	rm -rf $(VENV) out dist build .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache .coverage*
