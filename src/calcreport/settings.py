@@ -64,9 +64,17 @@ class PolicySettings(Record):
     """Older laboratory values are not used."""
 
 
+class RunSettings(Record):
+    """Limits of one run."""
+
+    max_study_seconds: float = Field(default=3600.0, gt=0)
+    """A study that takes longer is stopped, so that one damaged study cannot hold up the others."""
+
+
 class Settings(Record):
     """The effective settings of a run; written into every report."""
 
     reading: ReadingSettings = ReadingSettings()
     detection: DetectionSettings = DetectionSettings()
     policy: PolicySettings = PolicySettings()
+    run: RunSettings = RunSettings()

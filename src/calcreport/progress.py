@@ -1,0 +1,56 @@
+"""Progress for the person who waits: one line that updates on a terminal, few lines in a log."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TextIO
+
+_CLEAR_LINE = "\r\x1b[K"
+
+
+class Progress:
+    """Where a run stands, on standard error.
+
+    Parameters
+    ----------
+    stream : TextIO
+        Usually ``sys.stderr``.
+    is_quiet : bool
+        Show nothing but errors.
+    """
+
+    def __init__(self, stream: TextIO, *, is_quiet: bool) -> None:
+        self._stream = stream
+        self._is_quiet = is_quiet
+        self._is_terminal = not is_quiet and stream.isatty()
+        self._is_line_open = False
+
+    def step(self, text: str) -> None:
+        """Show a passing step: on a terminal only, over the step before."""
+        if self._is_terminal:
+            self._write(f"{_CLEAR_LINE}{text} …")
+            self._is_line_open = True
+
+    def line(self, text: str) -> None:
+        """Show a line that stays."""
+        if not self._is_quiet:
+            self._show(text)
+
+    def error(self, text: str) -> None:
+        """Show a line that stays, even when quiet."""
+        self._show(text)
+
+    def close(self) -> None:
+        """Leave the terminal as it was found."""
+        if self._is_line_open:
+            self._write(_CLEAR_LINE)
+            self._is_line_open = False
+
+    def _show(self, text: str) -> None:
+        self.close()
+        self._write(f"calcreport: {text}\n")
+
+    def _write(self, text: str) -> None:
+        with suppress(OSError, ValueError):  # nobody listens any more: no reason to lose the results
+            self._stream.write(text)
+            self._stream.flush()

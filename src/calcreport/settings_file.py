@@ -1,0 +1,100 @@
+"""A site's settings file: TOML text in, checked `Settings` out, every mistake named at once."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from calcreport.errors import SettingsError
+from calcreport.settings import Settings
+
+
+def settings_from_text(text: str) -> Settings:
+    """Read settings.
+
+    Parameters
+    ----------
+    text : str
+        TOML with the tables of `Settings`; everything left out keeps its default.
+
+    Returns
+    -------
+    Settings
+        Defaults overlaid with the text.
+
+    Raises
+    ------
+    SettingsError
+        ``settings.syntax``, ``settings.unknown_key`` (naming near matches) or ``settings.invalid_value``; the message
+        lists every mistake of that kind.
+    """
+    try:
+        values = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        msg = f"the settings file is not valid TOML: {error}"
+        raise SettingsError(msg, code="settings.syntax") from error
+    unknown = list(_unknown_keys(values, Settings, ""))
+    if unknown:
+        raise SettingsError("; ".join(unknown), code="settings.unknown_key")
+    wrong = list(_not_finite(values, ""))
+    if wrong:
+        raise SettingsError("; ".join(wrong), code="settings.invalid_value")
+    try:
+        settings = Settings.model_validate(values, strict=True)
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_url=False)]
+        raise SettingsError("; ".join(wrong), code="settings.invalid_value") from error
+    refuse_contradictions(settings)
+    return settings
+
+
+def refuse_contradictions(settings: Settings) -> None:
+    """Refuse values that are each allowed but make no sense together.
+
+    Raises
+    ------
+    SettingsError
+        ``settings.invalid_value``.
+    """
+    detection, policy = settings.detection, settings.policy
+    pairs = (
+        ("detection.seed_hu", detection.seed_hu, "detection.grow_hu", detection.grow_hu),
+        ("detection.seed_none_hu", detection.seed_none_hu, "detection.grow_none_hu", detection.grow_none_hu),
+        ("policy.size_limit_mm", policy.size_limit_mm, "policy.size_possible_mm", policy.size_possible_mm),
+    )
+    wrong = [
+        f"{upper} ({high:g}) must be at least {lower} ({low:g})"
+        for upper, high, lower, low in pairs
+        if high is not None and low is not None and high < low
+    ]
+    if wrong:
+        raise SettingsError("; ".join(wrong), code="settings.invalid_value")
+
+
+def _unknown_keys(values: Mapping[str, Any], model: type[BaseModel], prefix: str) -> Iterator[str]:
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        field = model.model_fields.get(key)
+        if field is None:
+            near = get_close_matches(key, model.model_fields, n=3)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(model.model_fields)}"
+            yield f"unknown key {name!r}; {hint}"
+        elif (
+            isinstance(value, Mapping)
+            and isinstance(field.annotation, type)
+            and issubclass(field.annotation, BaseModel)
+        ):
+            yield from _unknown_keys(value, field.annotation, f"{name}.")
+
+
+def _not_finite(values: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _not_finite(value, f"{prefix}{key}.")
+        elif isinstance(value, float) and not math.isfinite(value):
+            yield f"{prefix}{key}: must be a finite number"

@@ -1,0 +1,218 @@
+"""Results on disk, whole or not at all.
+
+A study's folder is built under a hidden temporary name beside its final place, flushed to disk, and renamed. An older
+folder of the same study moves aside first and is removed only when the new one stands. No name on disk is made from
+received text: a Study Instance UID names a folder only when it is a valid UID.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from calcreport.errors import OutputError
+
+_UID: Final = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
+"""PS3.5 section 9.1: digits and dots, no component with a leading zero."""
+
+_LONGEST_UID: Final = 64
+_FILE_NAME: Final = re.compile(r"([A-Za-z0-9_-]+/)?[A-Za-z0-9_-][A-Za-z0-9._-]*")
+_PREFIX: Final = ".calcreport-"
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+
+def folder_name(study_instance_uid: str) -> str:
+    """Name of a study's folder.
+
+    Parameters
+    ----------
+    study_instance_uid : str
+        As received.
+
+    Returns
+    -------
+    str
+        The UID itself when it is valid (PS3.5 section 9.1, at most 64 characters), otherwise ``study-`` and a hash.
+    """
+    if len(study_instance_uid) <= _LONGEST_UID and _UID.fullmatch(study_instance_uid, re.ASCII):
+        return study_instance_uid
+    digest = hashlib.sha256(study_instance_uid.encode("utf-8", "backslashreplace")).hexdigest()
+    return f"study-{digest[:24]}"
+
+
+class ResultsFolder:
+    """The folder given with ``--out``.
+
+    Parameters
+    ----------
+    root : Path
+        Made with its parents when it does not exist.
+    token : str
+        Marks what this run writes and has not finished; letters and digits.
+    """
+
+    def __init__(self, root: Path, *, token: str) -> None:
+        self._root = root
+        self._token = token
+
+    def prepare(self) -> None:
+        """Make the folder and show that it can be written to, before any work is done.
+
+        Raises
+        ------
+        OutputError
+            ``output.not_a_folder``, ``output.not_permitted``, ``output.disk_full`` or ``output.failed``.
+        """
+        with _named_failures():
+            self._root.mkdir(parents=True, exist_ok=True)
+            probe = self._temporary("probe")
+            probe.mkdir()
+            probe.rmdir()
+
+    def write_study(self, name: str, files: Mapping[str, bytes]) -> None:
+        """Put a study's folder in place, whole.
+
+        Parameters
+        ----------
+        name : str
+            From `folder_name`.
+        files : Mapping[str, bytes]
+            Name within the folder (at most one sub-folder) to content.
+
+        Raises
+        ------
+        OutputError
+            As `prepare`; an older folder of the study is then still in place.
+        """
+        partial = self._temporary(f"{name}.partial")
+        with _named_failures():
+            try:
+                partial.mkdir()
+                for file_name, content in files.items():
+                    _write_new(_inside(partial, file_name), content)
+                _flush_folder(partial)
+                self._swap(partial, name)
+            finally:
+                _remove(partial)
+
+    def remove_study(self, name: str) -> None:
+        """Remove the folder an earlier run left for a study that this run refuses: it no longer holds.
+
+        Raises
+        ------
+        OutputError
+            As `prepare`.
+        """
+        with _named_failures():
+            final = _inside(self._root, name)
+            if os.path.lexists(final):
+                aside = self._temporary(f"{name}.removed")
+                final.rename(aside)
+                _remove(aside)
+
+    def write_file(self, name: str, content: bytes) -> None:
+        """Put one file in place, whole.
+
+        Raises
+        ------
+        OutputError
+            As `prepare`; an older file is then still in place.
+        """
+        partial = self._temporary(f"{name}.partial")
+        with _named_failures():
+            try:
+                _write_new(partial, content)
+                partial.replace(_inside(self._root, name))
+                _flush_folder(self._root)
+            finally:
+                _remove(partial)
+
+    def recover(self) -> None:
+        """Undo what this run began and did not finish: for use after its workers were stopped."""
+        with suppress(OSError):
+            for path in list(self._root.glob(f"{_PREFIX}{self._token}-*")):
+                name, _, state = path.name.removeprefix(f"{_PREFIX}{self._token}-").rpartition(".")
+                if state == "replaced" and not os.path.lexists(self._root / name):
+                    path.rename(self._root / name)
+                else:
+                    _remove(path)
+
+    def _temporary(self, name: str) -> Path:
+        return self._root / f"{_PREFIX}{self._token}-{name}"
+
+    def _swap(self, partial: Path, name: str) -> None:
+        final, aside = _inside(self._root, name), self._temporary(f"{name}.replaced")
+        has_older = os.path.lexists(final)
+        if has_older:
+            final.rename(aside)
+        try:
+            partial.rename(final)
+        except BaseException:
+            if has_older:
+                aside.rename(final)
+            raise
+        _flush_folder(self._root)
+        _remove(aside)
+
+
+@contextmanager
+def _named_failures() -> Iterator[None]:
+    """Translate what the operating system says; paths stay out of the message, they can hold a patient's name."""
+    try:
+        yield
+    except (FileExistsError, NotADirectoryError) as error:
+        msg = "the folder given with --out is a file, or lies below one; name a folder"
+        raise OutputError(msg, code="output.not_a_folder") from error
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else "unknown reason"
+        if error.errno in _FULL:
+            msg = f"the results do not fit on the disk ({reason}); free space and run again"
+            raise OutputError(msg, code="output.disk_full") from error
+        if error.errno in _FORBIDDEN:
+            msg = f"the folder given with --out cannot be written to ({reason}); change its permissions or name another"
+            raise OutputError(msg, code="output.not_permitted") from error
+        msg = f"the results could not be written ({reason}); check the folder given with --out"
+        raise OutputError(msg, code="output.failed") from error
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """Path of a name within a folder; a name that could lead out of it is a programmer's mistake."""
+    path = folder / name
+    if not _FILE_NAME.fullmatch(name) or not path.parent.resolve().is_relative_to(folder.resolve()):
+        msg = "not a plain file name"
+        raise ValueError(msg)
+    return path
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with path.open("xb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make names durable, on systems where a folder can be flushed."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
