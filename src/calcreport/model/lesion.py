@@ -62,11 +62,15 @@ class LesionContour:
         Voxels whose centre lies inside the contour.
     is_cut : bool
         Whether the contour reaches, or goes beyond, the edge of the volume: sizes are then minimum values.
+    notes : tuple[str, ...]
+        What a reader must know about how the contour was laid into the grid (slices filled between drawn contours,
+        contradictory references …); sentences without patient data.
     """
 
     name: str
     mask: VoxelMask
     is_cut: bool
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
