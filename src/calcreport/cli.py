@@ -1,0 +1,227 @@
+"""The command line: arguments in, exit code out.
+
+Nothing heavy is imported here; each command fetches what it needs, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Literal, NoReturn
+
+from calcreport import __version__
+from calcreport.errors import CalcReportError, ConfigurationError, DeliveryError, InputError, OutputError
+from calcreport.progress import Progress
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+EXIT_DONE: Final = 0
+"""Every study found was reported."""
+EXIT_INTERNAL: Final = 1
+"""A bug."""
+EXIT_USAGE: Final = 2
+"""Wrong usage, configuration, clinical file or rule file."""
+EXIT_NOTHING: Final = 3
+"""Nothing could be measured: no study, or every study refused."""
+EXIT_SOME: Final = 4
+"""Some studies reported, some refused."""
+EXIT_UNDELIVERED: Final = 5
+"""Results could not be written or handed on."""
+EXIT_INTERRUPTED: Final = 130
+"""Stopped with Ctrl-C or SIGTERM: 128 + SIGINT, as shells have it."""
+
+_MOST_JOBS: Final = 256
+"""More is a mistyped number."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    arguments : Sequence[str] | None
+        What follows the program's name; ``None`` for this process's own.
+
+    Returns
+    -------
+    int
+        Exit code.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, ValueError, OSError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a terminal may know only ASCII
+    options = _parser(words).parse_args(words)
+    progress = Progress(sys.stderr, is_quiet=getattr(options, "quiet", False))
+    signal.signal(signal.SIGTERM, _interrupt)
+    _configure_logging(is_debug=options.debug)
+    try:
+        code: int = options.command(options, progress)
+    except CalcReportError as error:
+        progress.error(f"error [{error.code}]: {error.message}")
+        code = exit_code_of(error)
+    except KeyboardInterrupt:
+        progress.error("interrupted [run.interrupted]: what was finished is in place, nothing is half-written")
+        code = EXIT_INTERRUPTED
+    except Exception as error:  # noqa: BLE001  # last resort: a traceback never reaches the user unasked
+        progress.error(f"error [internal.error]: {type(error).__name__}; please report it (--debug shows where)")
+        code = EXIT_INTERNAL
+        if options.debug:
+            traceback.print_exc()
+    finally:
+        progress.close()
+    return code
+
+
+def exit_code_of(error: CalcReportError) -> int:
+    """Exit code of a run that an error ended."""
+    kinds: tuple[tuple[type[CalcReportError], int], ...] = (
+        (ConfigurationError, EXIT_USAGE),
+        (InputError, EXIT_NOTHING),
+        (OutputError, EXIT_UNDELIVERED),
+        (DeliveryError, EXIT_UNDELIVERED),
+    )
+    return next((code for kind, code in kinds if isinstance(error, kind)), EXIT_INTERNAL)
+
+
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="calcreport",
+        description="Finds soft-tissue calcification on CT, measures it, and drafts the report section.",
+        epilog="A draft for a radiologist to check; not a medical device.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"calcreport {__version__}")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="show events and tracebacks (may show patient data)")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, summary, describe in (
+        ("analyze", "find, measure and report calcification on the CT studies under the paths", _describe_analyze),
+        ("phantom", "write a synthetic study with known truth", _describe_phantom),
+        ("schema", "print a JSON Schema", _describe_schema),
+    ):
+        command = commands.add_parser(name, help=summary, description=summary, parents=[common], allow_abbrev=False)
+        if name in words:
+            describe(command)
+    return parser
+
+
+def _describe_analyze(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("paths", nargs="+", metavar="PATH", help="folder, file, zip archive or DICOMDIR")
+    add(
+        "--out",
+        required=True,
+        metavar="DIR",
+        help="results go to DIR/<StudyInstanceUID>/, an overview to DIR/summary.json",
+    )
+    add("--clinical", metavar="FILE", help="clinical data, YAML or JSON (calcreport schema clinical)")
+    add("--config", metavar="FILE", help="settings, TOML (calcreport schema settings)")
+    add("--lesion-mask", metavar="FILE", help="contour of the whole lesion: RTSTRUCT, DICOM SEG, NIfTI or NRRD")
+    add("--threshold-hu", metavar="GROW[,SEED]", help="thresholds in HU; override header, clinical data and settings")
+    add("--format", metavar="LIST", help="comma list, such as text,json,html,png; default: all")
+    add("--templates", metavar="DIR", help="a site's own templates; a file there replaces the built-in one of its name")
+    add("--jobs", type=_job_count, default=1, metavar="N", help="studies analysed side by side (default 1)")
+    add("--quiet", action="store_true", help="no progress, only errors")
+    parser.set_defaults(command=_analyze)
+
+
+def _describe_phantom(parser: argparse.ArgumentParser) -> None:
+    from calcreport.phantom import add_arguments
+
+    add_arguments(parser)
+    parser.set_defaults(command=_phantom)
+
+
+def _describe_schema(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", choices=("report", "findings", "clinical", "settings"))
+    parser.set_defaults(command=_schema)
+
+
+def _analyze(options: argparse.Namespace, progress: Progress) -> int:
+    from calcreport.arguments import request_from
+    from calcreport.pipeline import analyse
+
+    os.umask(os.umask(0o077) | 0o077)  # results name a patient: readable by their owner only
+    outcome = analyse(request_from(options), progress=progress)
+    if options.debug:
+        sys.stderr.write("".join(study.detail for study in outcome.studies))
+    if outcome.failures("configuration"):
+        return EXIT_USAGE
+    if outcome.is_undelivered or not _print(outcome.text()):
+        return EXIT_UNDELIVERED
+    refused = sum(study.status == "refused" for study in outcome.studies)
+    if refused < len(outcome.studies):
+        return EXIT_SOME if refused else EXIT_DONE
+    return EXIT_INTERNAL if outcome.failures("internal") else EXIT_NOTHING
+
+
+def _phantom(options: argparse.Namespace, _progress: Progress) -> int:
+    from calcreport.phantom import run
+
+    code: int = run(options)
+    return code
+
+
+def _schema(options: argparse.Namespace, _progress: Progress) -> int:
+    import json
+
+    from calcreport.model.clinical import Clinical
+    from calcreport.model.findings import Findings
+    from calcreport.model.report import Report
+    from calcreport.settings import Settings
+
+    model = {"report": Report, "findings": Findings, "clinical": Clinical, "settings": Settings}[options.name]
+    mode: Literal["serialization", "validation"] = "serialization" if options.name == "report" else "validation"
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | model.model_json_schema(mode=mode)
+    return EXIT_DONE if _print(json.dumps(schema, indent=2, ensure_ascii=False) + "\n") else EXIT_UNDELIVERED
+
+
+def _job_count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _MOST_JOBS:
+        msg = f"a whole number from 1 to {_MOST_JOBS}"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
+
+
+def _print(text: str) -> bool:
+    """Write a result to standard output; ``False`` when it does not arrive.
+
+    A reader that closes the pipe has seen enough: that is no failure.
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with suppress(OSError):
+            sys.stderr.write(
+                f"calcreport: error [output.stdout]: standard output cannot be written ({error.strerror})\n"
+            )
+        return False
+    return True
+
+
+def _configure_logging(*, is_debug: bool) -> None:
+    """Send our own events to standard error when asked; silence what libraries say, it can quote patient data."""
+    import logging
+    import warnings
+
+    warnings.simplefilter("ignore")
+    logging.getLogger().addHandler(logging.NullHandler())
+    if is_debug:
+        ours = logging.getLogger("calcreport")
+        ours.setLevel(logging.DEBUG)
+        ours.addHandler(logging.StreamHandler())
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
