@@ -42,7 +42,7 @@ def folder_name(study_instance_uid: str) -> str:
     str
         The UID itself when it is valid (PS3.5 section 9.1, at most 64 characters), otherwise ``study-`` and a hash.
     """
-    if len(study_instance_uid) <= _LONGEST_UID and _UID.fullmatch(study_instance_uid, re.ASCII):
+    if len(study_instance_uid) <= _LONGEST_UID and _UID.fullmatch(study_instance_uid):
         return study_instance_uid
     digest = hashlib.sha256(study_instance_uid.encode("utf-8", "backslashreplace")).hexdigest()
     return f"study-{digest[:24]}"
@@ -55,13 +55,13 @@ class ResultsFolder:
     ----------
     root : Path
         Made with its parents when it does not exist.
-    token : str
+    run_id : str
         Marks what this run writes and has not finished; letters and digits.
     """
 
-    def __init__(self, root: Path, *, token: str) -> None:
+    def __init__(self, root: Path, *, run_id: str) -> None:
         self._root = root
-        self._token = token
+        self._run_id = run_id
 
     def prepare(self) -> None:
         """Make the folder and show that it can be written to, before any work is done.
@@ -138,15 +138,15 @@ class ResultsFolder:
     def recover(self) -> None:
         """Undo what this run began and did not finish: for use after its workers were stopped."""
         with suppress(OSError):
-            for path in list(self._root.glob(f"{_PREFIX}{self._token}-*")):
-                name, _, state = path.name.removeprefix(f"{_PREFIX}{self._token}-").rpartition(".")
+            for path in list(self._root.glob(f"{_PREFIX}{self._run_id}-*")):
+                name, _, state = path.name.removeprefix(f"{_PREFIX}{self._run_id}-").rpartition(".")
                 if state == "replaced" and not os.path.lexists(self._root / name):
                     path.rename(self._root / name)
                 else:
                     _remove(path)
 
     def _temporary(self, name: str) -> Path:
-        return self._root / f"{_PREFIX}{self._token}-{name}"
+        return self._root / f"{_PREFIX}{self._run_id}-{name}"
 
     def _swap(self, partial: Path, name: str) -> None:
         final, aside = _inside(self._root, name), self._temporary(f"{name}.replaced")
