@@ -1,0 +1,400 @@
+"""What the clinician tells: every field optional, every yes/no three-valued, unknown never a no."""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
+
+from calcreport.errors import ClinicalError
+from calcreport.model.answers import Answer, Number, Word, refuse_booleans
+from calcreport.model.laboratory import ANALYTES, convert
+from calcreport.model.report import Laterality, Record, YesNo
+
+_NEAR_MATCHES: Final = 3
+"""Most suggestions for an unknown key."""
+
+_PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_ -]{1,40}")
+"""A key that looks like one may be repeated in a message; anything else may hold a name."""
+
+
+def _as_rate(value: Any) -> Any:  # noqa: ANN401 - a validator sees whatever was typed
+    """Read a bare ``no`` (YAML: false) as no growth."""
+    if value is False or value is None:
+        return "none" if value is False else "unknown"
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _as_list(value: Any) -> Any:  # noqa: ANN401
+    """Read ``no`` as nothing and ``yes`` as a limitation nobody named."""
+    if isinstance(value, bool):
+        return ("not specified",) if value else ()
+    if isinstance(value, str):
+        word = value.strip().lower()
+        return {"no": (), "none": (), "yes": ("not specified",), "unknown": None}.get(word, (word,))
+    return value
+
+
+def _as_explanation(value: Any) -> Any:  # noqa: ANN401
+    """Read ``no`` and ``none`` as: no explanation was found."""
+    if isinstance(value, bool):
+        if value:
+            msg = "must name what explains the pain (trauma, tendon, arthritis, ...)"
+            raise ValueError(msg)
+        return "none"
+    if isinstance(value, str):
+        word = value.strip().lower()
+        return {"": None, "unknown": None, "no": "none", "nothing": "none"}.get(word, word)
+    return value
+
+
+def _as_stage(value: Any) -> Any:  # noqa: ANN401
+    """Read ``3a``, ``5D`` and ``none`` as stage numbers."""
+    if value is False:
+        return 0
+    if isinstance(value, str):
+        word = value.strip().lower()
+        if word in {"no", "none"}:
+            return 0
+        if word == "unknown":
+            return None
+        match = re.fullmatch(r"(?:ckd\s*)?g?([1-5])[abdt]?", word)
+        return int(match.group(1)) if match else value
+    return refuse_booleans(value)
+
+
+def _as_sex(value: Any) -> Any:  # noqa: ANN401
+    """Read the words as the letters."""
+    if isinstance(value, str):
+        word = value.strip().lower()
+        return {"female": "F", "male": "M", "other": "O", "unknown": None}.get(word, value.strip().upper())
+    return value
+
+
+Years = Annotated[Number, Field(ge=0, le=130)]
+Weeks = Annotated[Number, Field(ge=0, le=6800)]
+Months = Annotated[Number, Field(ge=0, le=1560)]
+
+
+class PatientGiven(Record):
+    """Age and sex as typed."""
+
+    age_years: Years | None = None
+    sex: Annotated[Literal["F", "M", "O"] | None, BeforeValidator(_as_sex)] = None
+
+
+class Site(Record):
+    """Where the complaint is."""
+
+    region: Word | None = None
+    laterality: Laterality = Laterality.UNKNOWN
+
+
+class Symptoms(Record):
+    """Complaints at the site."""
+
+    symptomatic: Answer = YesNo.UNKNOWN
+    pain: Answer = YesNo.UNKNOWN
+    pain_explained_by: Annotated[Word | None, BeforeValidator(_as_explanation)] = None
+    """What explains the pain; ``"none"`` when it was looked for and not found."""
+    point_tenderness: Answer = YesNo.UNKNOWN
+    inflammation: Answer = YesNo.UNKNOWN
+    fever: Answer = YesNo.UNKNOWN
+    functional_limitation: Annotated[tuple[Word, ...] | None, BeforeValidator(_as_list)] = None
+    """Named limitations; empty when there is none, ``None`` when not asked."""
+    cosmetic_concern: Answer = YesNo.UNKNOWN
+    skin_necrosis: Answer = YesNo.UNKNOWN
+    rash_or_weakness: Answer = YesNo.UNKNOWN
+
+
+class FeltMass(Record):
+    """The lump as felt."""
+
+    palpable: Answer = YesNo.UNKNOWN
+    size_cm: Annotated[Number, Field(gt=0, le=100)] | None = None
+    mobility: Literal["fixed", "mobile", "unknown"] = "unknown"
+
+
+class Growth(Record):
+    """The course as told."""
+
+    rate: Annotated[Literal["none", "slow", "rapid", "unknown"], BeforeValidator(_as_rate)] = "unknown"
+    weeks: Weeks | None = None
+    """Time over which it grew."""
+    stable_months: Months | None = None
+    """Time over which it was seen not to change."""
+
+
+class History(Record):
+    """What happened before."""
+
+    trauma: Answer = YesNo.UNKNOWN
+    trauma_weeks_ago: Weeks | None = None
+    compartment_syndrome: Answer = YesNo.UNKNOWN
+    surgery_at_site: Answer = YesNo.UNKNOWN
+    arthroplasty: Answer = YesNo.UNKNOWN
+    fracture: Answer = YesNo.UNKNOWN
+    burns: Answer = YesNo.UNKNOWN
+    cns_injury: Answer = YesNo.UNKNOWN
+    immobility: Answer = YesNo.UNKNOWN
+    injections_at_site: Answer = YesNo.UNKNOWN
+    infection_at_site: Answer = YesNo.UNKNOWN
+    parasite_exposure: Answer = YesNo.UNKNOWN
+    venous_disease: Answer = YesNo.UNKNOWN
+    haematoma: Answer = YesNo.UNKNOWN
+    anticoagulation: Answer = YesNo.UNKNOWN
+    diabetes: Answer = YesNo.UNKNOWN
+    vascular_disease: Answer = YesNo.UNKNOWN
+    radiotherapy_at_site: Answer = YesNo.UNKNOWN
+    excision_at_site: Answer = YesNo.UNKNOWN
+    malignancy: Answer = YesNo.UNKNOWN
+    sarcoma: Answer = YesNo.UNKNOWN
+    predisposition_syndrome: Answer = YesNo.UNKNOWN
+    prior_biopsy_benign: Answer = YesNo.UNKNOWN
+
+
+class Conditions(Record):
+    """Known diseases."""
+
+    ckd_stage: Annotated[Annotated[int, Field(ge=0, le=5)] | None, BeforeValidator(_as_stage)] = None
+    """0 when there is no chronic kidney disease."""
+    dialysis: Answer = YesNo.UNKNOWN
+    hyperparathyroidism: Answer = YesNo.UNKNOWN
+    vitamin_d_excess: Answer = YesNo.UNKNOWN
+    dermatomyositis: Answer = YesNo.UNKNOWN
+    juvenile_dermatomyositis: Answer = YesNo.UNKNOWN
+    systemic_sclerosis: Answer = YesNo.UNKNOWN
+    sle: Answer = YesNo.UNKNOWN
+    mctd: Answer = YesNo.UNKNOWN
+    fop: Answer = YesNo.UNKNOWN
+    acvr1_variant: Answer = YesNo.UNKNOWN
+    great_toe_malformation: Answer = YesNo.UNKNOWN
+
+
+class Lab(Record):
+    """One laboratory result, with the laboratory's own range in the same unit."""
+
+    value: Annotated[Number, Field(ge=0)]
+    unit: Annotated[str, Field(max_length=40)]
+    date: datetime.date | None = None
+    low: Annotated[Number, Field(ge=0)] | None = None
+    high: Annotated[Number, Field(ge=0)] | None = None
+    adjusted: Answer = YesNo.UNKNOWN
+    """Calcium only: ``yes`` when the value is already adjusted for albumin."""
+
+
+def _checked(name: str) -> AfterValidator:
+    """Validator of one test's result: its unit is one of the test's, its value one a living patient can have."""
+
+    def check(lab: Lab) -> Lab:
+        problem = _lab_problem(name, lab)
+        if problem:
+            raise ValueError(problem)
+        return lab
+
+    return AfterValidator(check)
+
+
+def _lab_problem(name: str, lab: Lab) -> str | None:
+    """Say what is wrong with a result: ``"kind|field: text"`` without the value, ``None`` when nothing is."""
+    analyte = ANALYTES[name]
+    value = convert(analyte, lab.value, lab.unit)
+    if value is None:
+        return f"lab_unit|labs.{name}.unit: not a unit of this test; use one of {', '.join(analyte.factors)}"
+    low, high = analyte.possible
+    if not low <= value <= high:
+        limits = f"{low:g} to {high:g} {analyte.unit}"
+        return f"lab_impossible|labs.{name}.value: not physiologically possible ({limits}); check value and unit"
+    if lab.low is not None and lab.high is not None and lab.low > lab.high:
+        return f"value|labs.{name}.low: the lower limit lies above the upper one"
+    if name != "calcium" and lab.adjusted is not YesNo.UNKNOWN:
+        return f"value|labs.{name}.adjusted: only calcium is adjusted"
+    return None
+
+
+class Labs(Record):
+    """Laboratory results; each checked for unit and possibility when built."""
+
+    calcium: Annotated[Lab, _checked("calcium")] | None = None
+    albumin: Annotated[Lab, _checked("albumin")] | None = None
+    phosphate: Annotated[Lab, _checked("phosphate")] | None = None
+    pth: Annotated[Lab, _checked("pth")] | None = None
+    alp: Annotated[Lab, _checked("alp")] | None = None
+    creatinine: Annotated[Lab, _checked("creatinine")] | None = None
+    egfr: Annotated[Lab, _checked("egfr")] | None = None
+    vitamin_d: Annotated[Lab, _checked("vitamin_d")] | None = None
+    ck: Annotated[Lab, _checked("ck")] | None = None
+    urate: Annotated[Lab, _checked("urate")] | None = None
+
+
+class Imaging(Record):
+    """What the clinician knows about the imaging."""
+
+    contrast: Literal["none", "venous", "arterial", "unknown"] = "unknown"
+
+
+class Request(Record):
+    """The request; free text, hostile until escaped."""
+
+    question: Annotated[str, Field(max_length=2000)] | None = None
+    referrer: Annotated[str, Field(max_length=200)] | None = None
+
+    def __repr__(self) -> str:
+        """Hide free text from logs and tracebacks."""
+        return "Request(…)"
+
+    __str__ = __repr__
+
+
+class Clinical(Record):
+    """Everything a clinician may tell; all of it may be missing."""
+
+    patient: PatientGiven = PatientGiven()
+    site: Site = Site()
+    symptoms: Symptoms = Symptoms()
+    mass: FeltMass = FeltMass()
+    growth: Growth = Growth()
+    history: History = History()
+    conditions: Conditions = Conditions()
+    labs: Labs = Labs()
+    imaging: Imaging = Imaging()
+    request: Request = Request()
+
+
+def parse_clinical(data: Mapping[str, Any]) -> Clinical:
+    """Check clinical input and take it over.
+
+    Parameters
+    ----------
+    data : Mapping[str, Any]
+        As read from YAML or JSON; a bare yes/no may have become true/false.
+
+    Returns
+    -------
+    Clinical
+        Everything not given is unknown.
+
+    Raises
+    ------
+    ClinicalError
+        With every mistake at once, one a line, by the name of its field and without its value:
+        ``clinical.unknown_key``, ``clinical.lab_unit``, ``clinical.lab_impossible``, ``clinical.value``;
+        ``clinical.invalid`` when there are several kinds.
+    """
+    try:
+        return Clinical.model_validate(_without_empty_sections(data))
+    except ValidationError as error:
+        problems = _problems(error)
+    # Raised outside the handler: the cause would carry the values typed into a traceback.
+    kinds = {code for code, _ in problems}
+    raise ClinicalError(
+        "The clinical input cannot be used:\n" + "\n".join(f"  {text}" for _, text in problems),
+        code=kinds.pop() if len(kinds) == 1 else "clinical.invalid",
+    )
+
+
+def as_given(clinical: Clinical) -> dict[str, Any]:
+    """Clinical input for the report: as given, with every unknown named ``"unknown"``.
+
+    Parameters
+    ----------
+    clinical : Clinical
+        Checked input.
+
+    Returns
+    -------
+    dict[str, Any]
+        Sections and fields as in the input; plain values.
+    """
+    return _named(clinical.model_dump(mode="json"))
+
+
+def _named(section: dict[str, Any]) -> dict[str, Any]:
+    named: dict[str, Any] = {}
+    for key, value in section.items():
+        if isinstance(value, dict):
+            named[key] = _named(value)
+        else:
+            named[key] = "unknown" if value is None else value
+    return named
+
+
+def _without_empty_sections(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out sections and laboratory tests whose heading stands alone (YAML gives null)."""
+    kept = {key: value for key, value in data.items() if value is not None}
+    labs = kept.get("labs")
+    if isinstance(labs, Mapping):
+        kept["labs"] = {key: value for key, value in labs.items() if value is not None and value != "unknown"}
+    return kept
+
+
+def _problems(error: ValidationError) -> list[tuple[str, str]]:
+    """Mistakes as (code, text by field name); never the value typed."""
+    problems: list[tuple[str, str]] = []
+    for mistake in error.errors(include_url=False, include_input=False, include_context=False):
+        where = tuple(str(part) for part in mistake["loc"])
+        if mistake["type"] == "extra_forbidden":
+            problems.append(("clinical.unknown_key", _unknown_key(where)))
+        elif mistake["type"] == "missing" and where[-1] == "unit":
+            problems.append(("clinical.lab_unit", f"{'.'.join(where[:-1])}: give the unit; a bare number is not used"))
+        elif where[:1] == ("labs",) and "|" in mistake["msg"]:
+            kind, _, text = mistake["msg"].removeprefix("Value error, ").partition("|")
+            problems.append((f"clinical.{kind}", text))
+        elif where[:1] == ("labs",) and mistake["type"] == "model_type":
+            text = f"{'.'.join(where)}: give value and unit, as in {{value: 2.35, unit: mmol/L}}"
+            problems.append(("clinical.lab_unit", text))
+        else:
+            text = mistake["msg"].removeprefix("Value error, ")
+            problems.append(("clinical.value", f"{'.'.join(where) or 'input'}: {text}"))
+    return problems
+
+
+def _unknown_key(where: tuple[str, ...]) -> str:
+    """Name an unknown key and the known ones nearest to it, in its own section first."""
+    *parents, key = where
+    section = _section(parents)
+    near = difflib.get_close_matches(key.lower(), section, n=_NEAR_MATCHES)
+    if near:
+        places = [".".join([*parents, name]) for name in near]
+    else:
+        everywhere = {path.rpartition(".")[2]: path for path in _paths(Clinical)}
+        places = [everywhere[name] for name in difflib.get_close_matches(key.lower(), everywhere, n=_NEAR_MATCHES)]
+    shown = ".".join(part if _PLAIN_KEY.fullmatch(part) else "(unreadable key)" for part in where)
+    hint = f"did you mean {' or '.join(places)}?" if places else f"known here: {', '.join(section)}"
+    return f"{shown}: unknown key; {hint}"
+
+
+def _section(parents: Iterable[str]) -> list[str]:
+    """Known keys of the section at a path."""
+    model: type[BaseModel] = Clinical
+    for part in parents:
+        field = model.model_fields.get(part)
+        inner = _record_of(field.annotation) if field is not None else None
+        if inner is None:
+            break
+        model = inner
+    return list(model.model_fields)
+
+
+def _record_of(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401
+    """Return the record type an annotation holds, ``None`` for a plain value."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in getattr(annotation, "__args__", ()):
+        found = _record_of(inner)
+        if found is not None:
+            return found
+    return None
+
+
+def _paths(model: type[BaseModel], prefix: str = "") -> Iterable[str]:
+    """Dotted names of every field below a record."""
+    for name, field in model.model_fields.items():
+        inner = _record_of(field.annotation)
+        yield prefix + name
+        if inner is not None and inner is not Lab:
+            yield from _paths(inner, f"{prefix}{name}.")

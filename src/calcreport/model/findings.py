@@ -1,0 +1,212 @@
+"""Findings of one study as the decision logic takes them: measured on images or typed by a reader.
+
+Everything may be missing, and missing means unknown: never no, never zero. Lengths are mm, densities HU.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field
+
+from calcreport.model.answers import Answer, Length, Number, Word, refuse_booleans
+from calcreport.model.report import BoneRelation, Confidence, DepthClass, Laterality, Record, YesNo
+
+if TYPE_CHECKING:
+    from calcreport.model.lesion import MeasuredLesion
+
+Tissue = Literal["muscle", "tendon", "bursa", "joint", "vessel", "node", "skin", "fat", "nerve", "organ"]
+"""Tissue a deposit lies in."""
+
+
+class FindingSize(Record):
+    """Size of the mineral; fields as in the report."""
+
+    max_diameter_mm: Length | None = None
+    ap_mm: Length | None = None
+    tr_mm: Length | None = None
+    cc_mm: Length | None = None
+    volume_mm3: Annotated[Number, Field(ge=0)] | None = None
+    uncertainty_mm: Length | None = None
+    is_minimum: bool = False
+    """The lesion is cut by the edge of the images: every length is a lower bound."""
+    projected: bool = False
+    """Measured on a projection, which enlarges."""
+
+
+class FindingMass(Record):
+    """The whole lesion: from a contour, the reader or the clinician, never from thresholding."""
+
+    present: Answer = YesNo.UNKNOWN
+    """Whether there is a non-mineralised soft-tissue component."""
+    max_diameter_mm: Length | None = None
+    depth_class: DepthClass | None = None
+    is_minimum: bool = False
+    uncertainty_mm: Length | None = None
+    source: Literal["contour", "reader", "clinician", "none"] = "none"
+
+
+class FindingDensity(Record):
+    """Attenuation of the mineral, HU."""
+
+    mean_hu: Number | None = None
+    max_hu: Number | None = None
+    p95_hu: Number | None = None
+    sd_hu: Number | None = None
+    is_certain: Answer = YesNo.UNKNOWN
+    """``no`` when the mineral is so faint that calcification is not certain."""
+
+
+class FindingDepth(Record):
+    """Layer and distances."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+    class_: DepthClass | None = Field(default=None, alias="class")
+    skin_distance_mm: Length | None = None
+    fascia_distance_mm: Length | None = None
+
+
+class FindingPattern(Record):
+    """Morphological pattern P01-P30."""
+
+    id: Annotated[str, Field(pattern=r"^P(0[1-9]|[12][0-9]|30)$")] | None = None
+    confidence: Confidence | None = None
+    """``None`` when a reader names the pattern without saying how sure: taken as the reader's word."""
+
+
+class FindingFoci(Record):
+    """Separate deposits in the lesion."""
+
+    count: Annotated[int, BeforeValidator(refuse_booleans), Field(ge=0)] | None = None
+    largest_max_diameter_mm: Length | None = None
+
+
+class FindingLocation(Record):
+    """Where a lesion is."""
+
+    region: Word | None = None
+    laterality: Laterality = Laterality.UNKNOWN
+    tissue: Tissue | None = None
+    compartment: Word | None = None
+
+
+class FindingFeatures(Record):
+    """Named features, each ``yes``, ``no`` or ``unknown``."""
+
+    rim_complete: Answer = YesNo.UNKNOWN
+    rim_incomplete: Answer = YesNo.UNKNOWN
+    cleft_to_cortex: Answer = YesNo.UNKNOWN
+    trabeculated: Answer = YesNo.UNKNOWN
+    lucent_centre: Answer = YesNo.UNKNOWN
+    fluid_calcium_level: Answer = YesNo.UNKNOWN
+    bilateral: Answer = YesNo.UNKNOWN
+    multifocal_sites: Answer = YesNo.UNKNOWN
+    """Three or more separate body sites."""
+    bone_destruction: Answer = YesNo.UNKNOWN
+    centre_dense: Answer = YesNo.UNKNOWN
+    """Cloud-like mineral, densest in the middle of the lesion, without a rim."""
+    fatty_mass: Answer = YesNo.UNKNOWN
+    """The mineral lies inside a fatty mass."""
+    chondroid: Answer = YesNo.UNKNOWN
+    """Rings and arcs, or stippled."""
+    growing_soft_tissue: Answer = YesNo.UNKNOWN
+    """The non-mineralised component grew between studies."""
+    ill_defined: Answer = YesNo.UNKNOWN
+    """The margin of the mineral fades out."""
+    venous_tail: Answer = YesNo.UNKNOWN
+    """A vein runs into the deposit."""
+
+
+class FindingPrior(Record):
+    """The same lesion on an earlier study."""
+
+    max_diameter_mm: Length | None = None
+    interval_days: Annotated[int, BeforeValidator(refuse_booleans), Field(gt=0, le=36525)] | None = None
+    comparable: Answer = YesNo.UNKNOWN
+    """Same modality and plane, so that the lengths may be compared."""
+
+
+class LesionFinding(Record):
+    """One lesion as the decision logic takes it."""
+
+    id: Annotated[str, Field(max_length=64)] | None = None
+    size: FindingSize = FindingSize()
+    mass: FindingMass = FindingMass()
+    density: FindingDensity = FindingDensity()
+    depth: FindingDepth = FindingDepth()
+    pattern: FindingPattern = FindingPattern()
+    bone_relation: BoneRelation | None = None
+    foci: FindingFoci = FindingFoci()
+    location: FindingLocation = FindingLocation()
+    features: FindingFeatures = FindingFeatures()
+    prior: FindingPrior | None = None
+    voxel_diagonal_mm: Length | None = None
+    """Space diagonal of one voxel: the least error of a length."""
+
+
+class HeaderFacts(Record):
+    """What the image header says about the patient; what the clinician typed wins, contradictions are printed."""
+
+    age_years: Annotated[Number, Field(ge=0, le=130)] | None = None
+    sex: Literal["F", "M", "O"] | None = None
+
+
+class Findings(Record):
+    """All lesions of one study."""
+
+    modality: Literal["CT", "CR", "DX"] | None = None
+    contrast: Literal["none", "venous", "arterial", "unknown"] = "unknown"
+    slice_thickness_mm: Length | None = None
+    lesions: tuple[LesionFinding, ...] = ()
+    study_date: date | None = None
+    """Laboratory values are judged by their age on this day."""
+    header: HeaderFacts = HeaderFacts()
+
+
+def finding_of(lesion: MeasuredLesion, *, lesion_id: str, voxel_diagonal_mm: float | None = None) -> LesionFinding:
+    """Take over a measured lesion for the decision logic.
+
+    Parameters
+    ----------
+    lesion : MeasuredLesion
+        As measured on one CT series.
+    lesion_id : str
+        Name of the lesion in the report.
+    voxel_diagonal_mm : float | None
+        Space diagonal of one voxel in mm; ``None`` when a length has no such error.
+
+    Returns
+    -------
+    LesionFinding
+        The same numbers; of the pattern's features those the rules know, the others are left out.
+    """
+    return LesionFinding(
+        id=lesion_id,
+        size=FindingSize(**_shared(lesion.size, FindingSize)),
+        mass=FindingMass(**_shared(lesion.mass, FindingMass)),
+        density=FindingDensity(**_shared(lesion.density, FindingDensity) | {"is_certain": lesion.density.is_certain}),
+        depth=FindingDepth.model_validate(_shared(lesion.depth, FindingDepth)),
+        pattern=FindingPattern(id=lesion.pattern.id, confidence=lesion.pattern.confidence),
+        bone_relation=lesion.bone_relation,
+        foci=FindingFoci(**_shared(lesion.foci, FindingFoci)),
+        location=FindingLocation(
+            region=lesion.location.region,
+            laterality=lesion.location.laterality,
+            compartment=lesion.location.compartment,
+        ),
+        features=FindingFeatures.model_validate(
+            {
+                name: answer
+                for name, answer in lesion.pattern.features.items()
+                if name in FindingFeatures.model_fields and isinstance(answer, bool | str | None)
+            }
+        ),
+        voxel_diagonal_mm=voxel_diagonal_mm,
+    )
+
+
+def _shared(measured: Record, kind: type[Record]) -> dict[str, Any]:
+    """Fields of `measured` that `kind` also has, as plain values."""
+    return {name: getattr(measured, name) for name in kind.model_fields if name in type(measured).model_fields}

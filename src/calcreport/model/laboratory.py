@@ -1,0 +1,164 @@
+"""Laboratory values: units, conversion, what is physiologically possible, and reference ranges.
+
+Each test has one unit of calculation (SI). A value without a unit, in a unit nobody uses for that test, or outside
+what a living patient can have after conversion is a typing mistake and is refused by name, never used.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MG_DL_PER_MMOL_L_CALCIUM: Final = 4.008
+"""Atomic weight of calcium 40.08 g/mol."""
+
+MG_DL_PER_MMOL_L_PHOSPHATE: Final = 3.0974
+"""Phosphate is given as phosphorus, 30.974 g/mol."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analyte:
+    """One laboratory test.
+
+    Parameters
+    ----------
+    name : str
+        As a reader says it.
+    unit : str
+        Unit of calculation.
+    factors : Mapping[str, float]
+        Value in `unit` for one of the key's unit; keys as `plain_unit` writes them.
+    possible : tuple[float, float]
+        Lowest and highest value a living patient can have, in `unit`, inclusive.
+    reference : tuple[float | None, float | None]
+        Adult range used when the laboratory gave none, in `unit`; ``None`` where there is no limit.
+    is_adult_only : bool
+        Children differ so much that the adult range says nothing about them.
+    """
+
+    name: str
+    unit: str
+    factors: Mapping[str, float]
+    possible: tuple[float, float]
+    reference: tuple[float | None, float | None]
+    is_adult_only: bool = False
+
+
+def plain_unit(unit: str) -> str:
+    """One spelling of a unit: lower case, no blanks, ``u`` for micro, no ``^`` and no ``*``."""
+    text = unit.strip().lower().replace("\u00b5", "u").replace("\u03bc", "u").replace("\u00b2", "2")
+    return re.sub(r"[\s^*]", "", text).replace("iu/", "u/").replace("mcmol", "umol").replace("mcg", "ug")
+
+
+_ENZYME_FACTORS: Final = MappingProxyType({"u/l": 1.0, "ukat/l": 60.0})
+
+ANALYTES: Final[Mapping[str, Analyte]] = MappingProxyType(
+    {
+        "calcium": Analyte(
+            name="serum calcium",
+            unit="mmol/L",
+            factors=MappingProxyType({"mmol/l": 1.0, "mg/dl": 1 / MG_DL_PER_MMOL_L_CALCIUM}),
+            possible=(1.0, 5.0),
+            reference=(2.20, 2.60),
+        ),
+        "albumin": Analyte(
+            name="serum albumin",
+            unit="g/L",
+            factors=MappingProxyType({"g/l": 1.0, "g/dl": 10.0}),
+            possible=(5.0, 70.0),
+            reference=(35.0, 50.0),
+        ),
+        "phosphate": Analyte(
+            name="serum phosphate",
+            unit="mmol/L",
+            factors=MappingProxyType({"mmol/l": 1.0, "mg/dl": 1 / MG_DL_PER_MMOL_L_PHOSPHATE}),
+            possible=(0.1, 6.0),
+            reference=(0.80, 1.45),
+            is_adult_only=True,
+        ),
+        "pth": Analyte(
+            name="parathyroid hormone",
+            unit="pmol/L",
+            factors=MappingProxyType({"pmol/l": 1.0, "pg/ml": 0.106, "ng/l": 0.106}),
+            possible=(0.05, 700.0),
+            reference=(1.6, 6.9),
+        ),
+        "alp": Analyte(
+            name="alkaline phosphatase",
+            unit="U/L",
+            factors=_ENZYME_FACTORS,
+            possible=(3.0, 10_000.0),
+            reference=(40.0, 133.0),
+            is_adult_only=True,
+        ),
+        "creatinine": Analyte(
+            name="serum creatinine",
+            unit="umol/L",
+            factors=MappingProxyType({"umol/l": 1.0, "mmol/l": 1000.0, "mg/dl": 88.42}),
+            possible=(10.0, 2500.0),
+            reference=(45.0, 110.0),
+            is_adult_only=True,
+        ),
+        "egfr": Analyte(
+            name="estimated glomerular filtration rate",
+            unit="mL/min/1.73m2",
+            factors=MappingProxyType({"ml/min/1.73m2": 1.0, "ml/min": 1.0, "ml/min/1.73": 1.0}),
+            possible=(1.0, 200.0),
+            reference=(60.0, None),
+        ),
+        "vitamin_d": Analyte(
+            name="25-hydroxyvitamin D",
+            unit="nmol/L",
+            factors=MappingProxyType({"nmol/l": 1.0, "ng/ml": 2.496, "ug/l": 2.496}),
+            possible=(2.0, 1500.0),
+            reference=(50.0, 200.0),
+        ),
+        "ck": Analyte(
+            name="creatine kinase",
+            unit="U/L",
+            factors=_ENZYME_FACTORS,
+            possible=(5.0, 500_000.0),
+            reference=(None, 200.0),
+        ),
+        "urate": Analyte(
+            name="serum urate",
+            unit="umol/L",
+            factors=MappingProxyType({"umol/l": 1.0, "mmol/l": 1000.0, "mg/dl": 59.48}),
+            possible=(20.0, 2000.0),
+            reference=(140.0, 430.0),
+        ),
+    }
+)
+"""Conversions from molar masses; adult ranges from the tables of PMC7276095 and PMC4975217 (rounded outwards where
+they differ), kidney limit from KDIGO. A range supplied with the result always wins."""
+
+
+def convert(analyte: Analyte, value: float, unit: str) -> float | None:
+    """Value in the analyte's unit of calculation; ``None`` for a unit the test is never given in."""
+    factor = analyte.factors.get(plain_unit(unit))
+    return None if factor is None else value * factor
+
+
+def adjust_calcium(calcium_mmol_l: float, albumin_g_l: float) -> float:
+    """Calcium in mmol/L adjusted for albumin in g/L; known to be unreliable in renal failure.
+
+    References
+    ----------
+    Payne et al., BMJ 1973;4:643: + 0.02 mmol/L for every g/L of albumin below 40.
+    """
+    return calcium_mmol_l + 0.02 * (40.0 - albumin_g_l)
+
+
+def calcium_phosphate_product(calcium_mmol_l: float, phosphate_mmol_l: float) -> float:
+    """Calcium x phosphate product in mg2/dL2, from mmol/L; rounded to 1e-6 so that limits compare cleanly.
+
+    References
+    ----------
+    KDOQI guideline 6 (2003): keep below 55 mg2/dL2.
+    """
+    return round(calcium_mmol_l * MG_DL_PER_MMOL_L_CALCIUM * phosphate_mmol_l * MG_DL_PER_MMOL_L_PHOSPHATE, 6)
