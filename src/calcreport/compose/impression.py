@@ -1,0 +1,212 @@
+"""The impression: numbered sentences, most important first, lesions alike in one sentence."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from calcreport.compose.statements import Statements
+from calcreport.compose.wording import as_sentence, join_words, name_place, spell_length
+from calcreport.model.report import (
+    BoneRelation,
+    Concern,
+    Differential,
+    FlagState,
+    Lesion,
+    PatientLevel,
+    YesNo,
+)
+
+FLAG_NAMES = ("size", "depth", "growth", "pain", "mass", "history", "aggressive")
+"""Red flags in the order they are read out."""
+
+_MOST_NAMED = 3
+"""A differential longer than this is no help at the end of a report; the whole one is in the findings."""
+
+
+def name_flag(name: str, statements: Statements, *, size_limit_mm: float) -> str:
+    """Spoken name of a red flag, such as ``"size >5 cm"``; `size_limit_mm` in mm."""
+    return (
+        statements.say(f"flag.{name}", limit=f"{size_limit_mm / 10:g} cm")
+        if name == "size"
+        else statements.say(f"flag.{name}")
+    )
+
+
+def spell_count(count: int, statements: Statements) -> str:
+    """Small whole numbers as words, larger ones in digits."""
+    return statements.choose("number", str(count), str(count))
+
+
+def write_impression(
+    lesions: tuple[Lesion, ...],
+    patient: PatientLevel,
+    statements: Statements,
+    *,
+    size_limit_mm: float,
+    negative: str,
+) -> tuple[str, ...]:
+    """Write the impression.
+
+    Parameters
+    ----------
+    lesions : tuple[Lesion, ...]
+        In report order.
+    patient : PatientLevel
+        What holds for the whole patient; stands behind the lesions that need sarcoma-centre opinion.
+    statements : Statements
+        Wording.
+    size_limit_mm : float
+        Limit of the size flag in mm, to name the flag.
+    negative : str
+        The sentence for a study without any lesion.
+
+    Returns
+    -------
+    tuple[str, ...]
+        One entry a numbered item, each of one or more sentences; never empty.
+    """
+    overall = _describe_patient(patient, statements)
+    if not lesions:
+        return (as_sentence(negative), *overall)
+    ranked = sorted(_group_alike(lesions), key=lambda group: list(Concern).index(group[0].concern))
+    items = [(group[0].concern, _describe_group(group, statements, size_limit_mm)) for group in ranked]
+    urgent = [text for concern, text in items if concern is Concern.HIGH]
+    return (*urgent, *overall, *(text for concern, text in items if concern is not Concern.HIGH))
+
+
+def _describe_patient(patient: PatientLevel, statements: Statements) -> tuple[str, ...]:
+    notes = [as_sentence(note) for note in patient.notes]
+    likely = [entry for entry in patient.differential if entry.certainty != "less likely"]
+    if likely:
+        best = [entry for entry in likely if entry.certainty == likely[0].certainty][:_MOST_NAMED]
+        labels = join_words([entry.label for entry in best], statements.say("words_or"))
+        wording = {
+            "consistent with": f"consistent with {labels}",
+            "favoured": f"{labels} favoured",
+        }.get(best[0].certainty, f"possible {labels}")
+        notes.insert(0, as_sentence(statements.say("impression.patient", certainty=wording)))
+    return (" ".join(notes),) if notes else ()
+
+
+def _group_alike(lesions: tuple[Lesion, ...]) -> list[list[Lesion]]:
+    """Lesions a radiologist would name in one breath: same concern, nature, layer and flags; worrying ones alone."""
+
+    def likeness(lesion: Lesion) -> tuple[str, ...]:
+        alone = lesion.concern in {Concern.HIGH, Concern.FLAGGED} or lesion.mass.present is YesNo.YES
+        named = tuple(f"{entry.certainty}{entry.label}" for entry in lesion.differential)
+        states = tuple(getattr(lesion.flags, name).state for name in FLAG_NAMES)
+        own = lesion.id if alone else ""
+        return (own, lesion.concern, lesion.pattern.id, lesion.bone_relation, *named, *states)
+
+    order: dict[tuple[str, ...], int] = {}
+    for position, lesion in enumerate(lesions):
+        order.setdefault(likeness(lesion), position)
+    arranged = sorted(lesions, key=lambda lesion: order[likeness(lesion)])
+    return [list(group) for _, group in groupby(arranged, key=likeness)]
+
+
+def _describe_group(group: list[Lesion], statements: Statements, size_limit_mm: float) -> str:
+    lead = group[0]
+    sentences = [_name_and_judge(group, statements)]
+    sentences += _differ(lead, statements)
+    if lead.bone_relation is BoneRelation.CONTIGUOUS:
+        sentences.append(statements.say("impression.contiguous"))
+    sentences += _weigh_flags(lead, statements, size_limit_mm)
+    return " ".join(as_sentence(sentence) for sentence in sentences)
+
+
+def _name_and_judge(group: list[Lesion], statements: Statements) -> str:
+    subject = _name_group(group, statements)
+    differential = group[0].differential
+    for certainty, identifier in (
+        ("consistent with", "consistent"),
+        ("favoured", "favoured"),
+        ("possible", "possible"),
+    ):
+        labels = [entry.label for entry in differential if entry.certainty == certainty][:_MOST_NAMED]
+        if labels:
+            joined = join_words(labels, statements.say("words_or"))
+            return statements.say(f"impression.{identifier}", lesion=subject, labels=joined)
+    return statements.say("impression.indeterminate", lesion=subject)
+
+
+def _differ(lesion: Lesion, statements: Statements) -> list[str]:
+    """Say what else it could be, where something surer was named first, and what is less likely."""
+    surer = any(entry.certainty in {"consistent with", "favoured"} for entry in lesion.differential)
+    possible = [entry for entry in lesion.differential if entry.certainty == "possible"][:_MOST_NAMED]
+    unlikely = [entry for entry in lesion.differential if entry.certainty == "less likely"][:_MOST_NAMED]
+    sentences = []
+    if surer and possible:
+        labels = join_words([entry.label for entry in possible], statements.say("words_or"))
+        sentences.append(statements.say("impression.also_possible", labels=labels))
+    if unlikely:
+        sentences.append(statements.say("impression.less_likely", labels="; ".join(map(_with_reason, unlikely))))
+    return sentences
+
+
+def _with_reason(entry: Differential) -> str:
+    return f"{entry.label} ({', '.join(entry.because)})" if entry.because else entry.label
+
+
+def _name_group(group: list[Lesion], statements: Statements) -> str:
+    lead = max(group, key=_longest_mm)
+    longest_mm = _longest_mm(lead)
+    what = f"{statements.choose('layer', lead.depth.class_)} {_name_nature(lead, statements, many=len(group) > 1)}"
+    if len({lesion.depth.class_ for lesion in group}) > 1:
+        what = _name_nature(lead, statements, many=True)
+    places = {name_place(lesion.location, statements) for lesion in group}
+    ids = [lesion.id for lesion in group]
+    fields = {
+        "what": what.strip(),
+        "place": places.pop() if len(places) == 1 else statements.say("impression.several_sites"),
+        "ids": join_ids(ids),
+        "count": spell_count(len(group), statements),
+        "size": spell_length(longest_mm) if longest_mm else "",
+    }
+    identifier = "lesion" if len(group) == 1 else "lesions"
+    return statements.say(f"impression.{identifier}{'' if longest_mm else '_unsized'}", **fields)
+
+
+def join_ids(ids: list[str]) -> str:
+    """Lesion ids, every one of them: ``"L1, L2, L3"`` (a range would hide ids from a search)."""
+    return ", ".join(ids)
+
+
+def _longest_mm(lesion: Lesion) -> float:
+    return lesion.mass.max_diameter_mm or lesion.size.max_diameter_mm or 0.0
+
+
+def _name_nature(lesion: Lesion, statements: Statements, *, many: bool) -> str:
+    family = "pattern.nouns" if many else "pattern.noun"
+    noun = statements.choose(family, lesion.pattern.id, statements.say(f"{family}.other"))
+    if lesion.mass.present is not YesNo.YES:
+        return noun
+    has_mineral = lesion.size.max_diameter_mm is not None
+    return statements.say("impression.mass", noun=noun) if has_mineral else statements.say("impression.mass_only")
+
+
+def _weigh_flags(lesion: Lesion, statements: Statements, size_limit_mm: float) -> list[str]:
+    sentences = []
+    met = _flags_in(lesion, FlagState.PRESENT, statements, size_limit_mm)
+    if met:
+        calls = lesion.concern in {Concern.HIGH, Concern.FLAGGED}
+        count = "one" if len(met) == 1 else "many"
+        identifier = f"impression.{'met' if calls else 'flag'}_{count}"
+        sentences.append(
+            statements.say(identifier, count=spell_count(len(met), statements), flags=join_words(met, "and"))
+        )
+    possible = _flags_in(lesion, FlagState.POSSIBLE, statements, size_limit_mm)
+    if possible:
+        sentences.append(statements.say("impression.possible_flags", flags=join_words(possible)))
+    explained = _flags_in(lesion, FlagState.EXPLAINED, statements, size_limit_mm)
+    if explained:
+        sentences.append(statements.say("impression.explained_flags", flags=join_words(explained)))
+    return sentences
+
+
+def _flags_in(lesion: Lesion, state: FlagState, statements: Statements, size_limit_mm: float) -> list[str]:
+    return [
+        name_flag(name, statements, size_limit_mm=size_limit_mm)
+        for name in FLAG_NAMES
+        if getattr(lesion.flags, name).state is state
+    ]

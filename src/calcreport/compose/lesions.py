@@ -1,0 +1,164 @@
+"""Lesions of the report: what was measured or typed, joined with what the rules say, most worrying first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from calcreport.model.decision import Decision, LesionDecision
+from calcreport.model.findings import LesionFinding
+from calcreport.model.lesion import MeasuredLesion
+from calcreport.model.report import (
+    BoneRelation,
+    Concern,
+    Confidence,
+    Density,
+    Depth,
+    DepthClass,
+    Foci,
+    Laterality,
+    Lesion,
+    Location,
+    Mass,
+    Pattern,
+    Size,
+    YesNo,
+)
+
+OVERVIEW_IMAGE = "images/overview.png"
+"""File name of the overview, relative to the study's folder."""
+
+_URGENCY = tuple(Concern)
+"""Concerns, most worrying first: the order of the enumeration."""
+
+
+def key_image_name(lesion_id: str) -> str:
+    """File name of a lesion's key image, relative to the study's folder."""
+    return f"images/{lesion_id}.png"
+
+
+def number_lesions(
+    lesions: tuple[MeasuredLesion, ...] | tuple[LesionFinding, ...], decision: Decision
+) -> tuple[tuple[str, int], ...]:
+    """Put lesions in the order of the report and number them.
+
+    Parameters
+    ----------
+    lesions : tuple[MeasuredLesion, ...] | tuple[LesionFinding, ...]
+        As found or typed.
+    decision : Decision
+        The rules' answer for the same lesions, in the same order.
+
+    Returns
+    -------
+    tuple[tuple[str, int], ...]
+        ``("L1", index into lesions)`` and so on: highest concern first, then the longest dimension of the mass where
+        it is known, otherwise of the mineral; equal ones keep their order.
+
+    Raises
+    ------
+    ValueError
+        When the decision is about another number of lesions.
+    """
+    if len(lesions) != len(decision.lesions):
+        msg = f"{len(lesions)} lesions but {len(decision.lesions)} decisions"
+        raise ValueError(msg)
+
+    def urgency(index: int) -> tuple[int, float]:
+        lesion = lesions[index]
+        longest_mm = lesion.mass.max_diameter_mm or lesion.size.max_diameter_mm or 0.0
+        return (_URGENCY.index(decision.lesions[index].concern), -longest_mm)
+
+    order = sorted(range(len(lesions)), key=urgency)
+    return tuple((f"L{number}", index) for number, index in enumerate(order, start=1))
+
+
+def join_lesion(
+    lesion: MeasuredLesion | LesionFinding, decided: LesionDecision, *, lesion_id: str, series_instance_uid: str
+) -> Lesion:
+    """Join the measurement of a lesion with the rules' answer.
+
+    Parameters
+    ----------
+    lesion : MeasuredLesion | LesionFinding
+        As measured on images, or as typed by a reader.
+    decided : LesionDecision
+        Flags, concern, differential and recommendations.
+    lesion_id : str
+        Name in the report.
+    series_instance_uid : str
+        Series it was measured on; empty for a typed finding.
+
+    Returns
+    -------
+    Lesion
+        Without picture names; those are added when pictures are drawn.
+    """
+    facts = _measured(lesion) if isinstance(lesion, MeasuredLesion) else _typed(lesion)
+    notes = (*lesion.notes, *decided.notes) if isinstance(lesion, MeasuredLesion) else decided.notes
+    return Lesion(
+        id=lesion_id,
+        series_instance_uid=series_instance_uid,
+        flags=decided.flags,
+        concern=decided.concern,
+        differential=decided.differential,
+        recommendations=decided.recommendations,
+        notes=tuple(dict.fromkeys(notes)),
+        **facts,
+    )
+
+
+def _measured(lesion: MeasuredLesion) -> dict[str, Any]:
+    names = ("size", "foci", "mass", "density", "depth", "pattern", "bone_relation", "location")
+    return {name: getattr(lesion, name) for name in names}
+
+
+def _typed(finding: LesionFinding) -> dict[str, Any]:
+    """Fields of a typed finding in the report's types; what was not typed is "cannot be determined"."""
+    size, mass = finding.size, finding.mass
+    depth_class = finding.depth.class_ or DepthClass.CANNOT_DETERMINE
+    return {
+        "size": Size(**size.model_dump()),
+        "foci": Foci(**finding.foci.model_dump()),
+        "mass": Mass(
+            present=mass.present,
+            max_diameter_mm=mass.max_diameter_mm,
+            depth_class=mass.depth_class,
+            source="clinician" if mass.source == "clinician" else "contour" if mass.max_diameter_mm else "none",
+            uncertainty_mm=mass.uncertainty_mm,
+            is_minimum=mass.is_minimum,
+        ),
+        "density": Density(
+            mean_hu=finding.density.mean_hu,
+            max_hu=finding.density.max_hu,
+            p95_hu=finding.density.p95_hu,
+            sd_hu=finding.density.sd_hu,
+            is_certain=finding.density.is_certain is not YesNo.NO,
+        ),
+        "depth": Depth.model_validate(
+            {
+                "class": depth_class,
+                "skin_distance_mm": finding.depth.skin_distance_mm,
+                "fascia_distance_mm": finding.depth.fascia_distance_mm,
+            }
+        ),
+        "pattern": _typed_pattern(finding),
+        "bone_relation": finding.bone_relation or BoneRelation.CANNOT_DETERMINE,
+        "location": Location(
+            laterality=finding.location.laterality,
+            laterality_source="none" if finding.location.laterality is Laterality.UNKNOWN else "clinician",
+            region=finding.location.region,
+            compartment=finding.location.compartment or finding.location.tissue,
+        ),
+    }
+
+
+def _typed_pattern(finding: LesionFinding) -> Pattern:
+    given = finding.pattern.id
+    known = {name: str(answer) for name, answer in finding.features if answer is not YesNo.UNKNOWN}
+    return Pattern(
+        id=given or "P30",
+        label=given or "not given",
+        confidence=(finding.pattern.confidence or Confidence.HIGH) if given else Confidence.LOW,
+        scores={},
+        features=dict(known),
+    )

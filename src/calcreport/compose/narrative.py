@@ -1,0 +1,333 @@
+"""The report in prose: every sentence the text section and the page show, derived from the report alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final
+
+from calcreport.compose.clinical_text import describe_clinical
+from calcreport.compose.impression import FLAG_NAMES, join_ids, name_flag
+from calcreport.compose.report import say_negative
+from calcreport.compose.statements import Statements
+from calcreport.compose.wording import (
+    as_sentence,
+    capitalise,
+    describe_density,
+    describe_size,
+    name_depth,
+    name_place,
+    refer_to_images,
+    spell_extents,
+    spell_length,
+    spell_number,
+)
+from calcreport.model.report import (
+    BoneRelation,
+    Concern,
+    Excluded,
+    ExclusionReason,
+    Flag,
+    FlagState,
+    Lesion,
+    Report,
+    SeriesEntry,
+    Technique,
+    YesNo,
+)
+
+MOST_IN_FULL: Final = 6
+"""Lesions described in full; further ones without a flag get one line each, as they would be dictated."""
+
+_DEFAULT_LIMIT_MM: Final = 50.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LesionText:
+    """One lesion in words.
+
+    Parameters
+    ----------
+    id, number : str, int
+        Name in the report and its position.
+    title : str
+        ``"Lesion 1 (L1)"``.
+    place : str
+        Side, region, compartment, depth, with the image reference.
+    sentences : tuple[str, ...]
+        Size, density, pattern, relation to bone, the mass; empty for a lesion told in one line.
+    """
+
+    id: str
+    number: int
+    title: str
+    place: str
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlagText:
+    """Red flags of one lesion, or of several with the same answers: `who` is theirs, `sentences` say them."""
+
+    who: str
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Narrative:
+    """The report's sections in words; each entry is one sentence or one line."""
+
+    clinical: tuple[str, ...]
+    technique: tuple[str, ...]
+    comparison: tuple[str, ...]
+    lesions: tuple[LesionText, ...]
+    other: tuple[str, ...]
+    flags: tuple[FlagText, ...]
+    impression: tuple[str, ...]
+    recommendations: tuple[str, ...]
+    limitations: tuple[str, ...]
+    draft: str
+
+
+def narrate(report: Report, statements: Statements) -> Narrative:
+    """Put a report into words.
+
+    Parameters
+    ----------
+    report : Report
+        Numbers and answers.
+    statements : Statements
+        Wording.
+
+    Returns
+    -------
+    Narrative
+        Every section; `other` opens with the sentence for a study without lesions.
+    """
+    clinical = describe_clinical(report.clinical, report.study.patient, statements)
+    missing = (statements.say("clinical.missing", list=", ".join(clinical.missing)),) if clinical.missing else ()
+    negative = () if report.lesions else (as_sentence(say_negative(report.technique, statements)),)
+    software = report.software
+    return Narrative(
+        clinical=(*clinical.given, *missing) if clinical.given else (statements.say("clinical.nothing"),),
+        technique=_describe_technique(report, statements),
+        comparison=(statements.say("comparison_none"),),
+        lesions=tuple(_describe_lesion(report, number, statements) for number in range(1, len(report.lesions) + 1)),
+        other=(*negative, *_describe_excluded(report.excluded, statements)),
+        flags=_describe_flags(report, statements),
+        impression=report.impression,
+        recommendations=tuple(_recommend(report, position) for position in range(len(report.recommendations))),
+        limitations=tuple(as_sentence(sentence) for sentence in report.limitations),
+        draft=statements.say("draft", software=software.name, version=software.version, rules=software.rules_version),
+    )
+
+
+def size_limit_mm(report: Report) -> float:
+    """Limit of the size flag in mm, from the settings the report was made with."""
+    policy = report.settings.get("policy")
+    value = policy.get("size_limit_mm") if isinstance(policy, dict) else None
+    return float(value) if isinstance(value, int | float) else _DEFAULT_LIMIT_MM
+
+
+def find_series(report: Report, series_instance_uid: str) -> SeriesEntry | None:
+    """Look up the entry of a series, or ``None`` when the report lists none with this UID."""
+    return next((entry for entry in report.series if entry.series_instance_uid == series_instance_uid), None)
+
+
+def _describe_technique(report: Report, statements: Statements) -> tuple[str, ...]:
+    technique = report.technique
+    if technique is None:
+        return (statements.say("technique.none"),)
+    part = _plain_part(report.study.body_part)
+    how = statements.say(f"contrast.{technique.contrast}", part=f" {part}" if part else "")
+    if technique.contrast_source == "clinician":
+        how += statements.say("technique.contrast_clinician")
+    parts = [how]
+    if technique.kvp is not None:
+        parts.append(statements.say("technique.kvp", kvp=f"{technique.kvp:.0f}"))
+    parts.append(_describe_slices(technique, statements))
+    if technique.kernel:
+        parts.append(statements.say("technique.kernel", kernel=technique.kernel))
+    limits = technique.threshold_hu
+    threshold = statements.say("technique.threshold", grow=f"{limits.grow:.0f}", seed=f"{limits.seed:.0f}")
+    return (as_sentence(", ".join(parts)), threshold, *map(as_sentence, technique.notes))
+
+
+def _plain_part(body_part: str | None) -> str:
+    """Body part for the opening line, only where the header holds a plain word."""
+    word = (body_part or "").replace("_", " ").strip().lower()
+    return word if word.replace(" ", "").isalpha() and word.isascii() and len(word) <= 20 else ""
+
+
+def _describe_slices(technique: Technique, statements: Statements) -> str:
+    spacing = spell_number(technique.spacing_mm[2])
+    if technique.slice_thickness_mm is None:
+        return statements.say("technique.spaced", spacing=spacing)
+    thickness = spell_number(technique.slice_thickness_mm)
+    identifier = "technique.slices" if thickness == spacing else "technique.slices_spaced"
+    return statements.say(identifier, thickness=thickness, spacing=spacing)
+
+
+def _describe_lesion(report: Report, number: int, statements: Statements) -> LesionText:
+    lesion = report.lesions[number - 1]
+    brief = number > MOST_IN_FULL and lesion.concern in {Concern.NONE, Concern.INDETERMINATE, Concern.MODIFIED}
+    reference = refer_to_images(lesion.location, find_series(report, lesion.series_instance_uid))
+    parts = [name_place(lesion.location, statements)]
+    compartment = lesion.location.compartment
+    if compartment and compartment.lower() not in name_depth(lesion, statements).lower():
+        parts.append(compartment)
+    if brief:
+        longest_mm = lesion.size.max_diameter_mm
+        parts += [spell_length(longest_mm)] if longest_mm is not None else []
+        parts.append(statements.choose("pattern.finding", lesion.pattern.id, lesion.pattern.label))
+        sentences: tuple[str, ...] = ()
+    else:
+        parts.append(name_depth(lesion, statements))
+        sentences = tuple(as_sentence(text) for text in _describe_in_full(report, lesion, statements) if text)
+    place = as_sentence(", ".join(parts))
+    return LesionText(
+        id=lesion.id,
+        number=number,
+        title=statements.say("findings.lesion", number=number, id=lesion.id),
+        place=f"{place} {reference}".strip(),
+        sentences=sentences,
+    )
+
+
+def _describe_in_full(report: Report, lesion: Lesion, statements: Statements) -> list[str]:
+    return [
+        *_describe_extent(lesion, statements, size_limit_mm(report)),
+        describe_density(lesion.density, statements),
+        *_describe_faintness(report, lesion, statements),
+        _describe_pattern(lesion, statements),
+        *lesion.pattern.caveats,
+        _describe_bone(lesion, statements),
+        *lesion.notes,
+    ]
+
+
+def _describe_extent(lesion: Lesion, statements: Statements, limit_mm: float) -> list[str]:
+    """Mass first where there is one; then the mineral, its foci, and what was not determined."""
+    mass = _describe_mass(lesion, statements, limit_mm)
+    mineral = describe_size(lesion.size, statements, limit_mm=limit_mm)
+    has_mass = lesion.mass.present is YesNo.YES
+    if has_mass and mineral:
+        mineral = statements.say("size.mineral_of_mass", size=mineral[:1].lower() + mineral[1:])
+    elif has_mass and lesion.mass.source == "contour":
+        mineral = statements.say("size.no_mineral")
+    told = [mass, mineral] if has_mass else [mineral]
+    if lesion.foci.count is not None and lesion.foci.count > 1:
+        largest = lesion.foci.largest_max_diameter_mm
+        identifier = "size.foci_cluster_unsized" if largest is None else "size.foci_cluster"
+        told.append(
+            statements.say(
+                identifier, count=lesion.foci.count, largest="" if largest is None else spell_length(largest)
+            )
+        )
+    return told if has_mass else [*told, mass]
+
+
+def _describe_mass(lesion: Lesion, statements: Statements, limit_mm: float) -> str:
+    mass = lesion.mass
+    if mass.present is YesNo.UNKNOWN:
+        return statements.say("size.mass_unknown")
+    source = statements.say(f"size.mass_{mass.source}")
+    if mass.present is YesNo.NO:
+        return statements.say("size.mass_absent", source=source)
+    if mass.max_diameter_mm is None:
+        return statements.say("size.mass_without_size", source=source)
+    extents = [extent for extent in (mass.ap_mm, mass.tr_mm, mass.cc_mm) if extent is not None]
+    longest = spell_length(mass.max_diameter_mm, limit_mm=limit_mm)
+    identifier = "size.mass" if len(extents) == 3 else "size.mass_longest"
+    text = statements.say(identifier, extents=spell_extents(extents) if extents else "", longest=longest, source=source)
+    return statements.say("size.mass_minimum", mass=text) if mass.is_minimum else text
+
+
+def _describe_faintness(report: Report, lesion: Lesion, statements: Statements) -> list[str]:
+    if lesion.density.is_certain or report.technique is None:
+        return []
+    return [statements.say("density.faint", seed=f"{report.technique.threshold_hu.seed:.0f}")]
+
+
+def _describe_pattern(lesion: Lesion, statements: Statements) -> str:
+    finding = statements.choose("pattern.finding", lesion.pattern.id, lesion.pattern.label)
+    if lesion.pattern.id == "P30":
+        return capitalise(finding)
+    return capitalise(statements.say(f"pattern.confidence.{lesion.pattern.confidence}", finding=finding))
+
+
+def _describe_bone(lesion: Lesion, statements: Statements) -> str:
+    """Relation to bone; plain separation is only worth a word for a deep lesion."""
+    if lesion.bone_relation is BoneRelation.SEPARATE and lesion.depth.class_ in {"cutaneous", "subcutaneous"}:
+        return ""
+    return statements.say(f"bone.{lesion.bone_relation}")
+
+
+def _describe_excluded(excluded: tuple[Excluded, ...], statements: Statements) -> tuple[str, ...]:
+    counts: dict[ExclusionReason, int] = {}
+    organs: list[str] = []
+    for entry in excluded:
+        counts[entry.reason] = counts.get(entry.reason, 0) + entry.count
+        if entry.reason is ExclusionReason.ORGAN and entry.detail and entry.detail not in organs:
+            organs.append(entry.detail)
+    if not counts:
+        return ()
+    uncounted = {ExclusionReason.SKELETON, ExclusionReason.EXTERNAL}
+    names = [
+        statements.say(f"excluded.{reason}") + ("" if reason in uncounted else f" ({counts[reason]})")
+        for reason in ExclusionReason
+        if reason in counts
+    ]
+    told = [statements.say("excluded.sentence", list=", ".join(names))]
+    told += [statements.say("excluded.organ_scope", organ=organ) for organ in organs]
+    return tuple(as_sentence(text) for text in told)
+
+
+def _describe_flags(report: Report, statements: Statements) -> tuple[FlagText, ...]:
+    if not report.lesions:
+        return (FlagText(who="", sentences=(as_sentence(statements.say("flags.no_lesion")),)),)
+    told = [(lesion.id, _tell_flags(report, lesion, statements)) for lesion in report.lesions]
+    alike = groupby(sorted(told, key=lambda entry: _first_with(told, entry[1])), key=lambda entry: entry[1])
+    groups = [([lesion_id for lesion_id, _ in group], sentences) for sentences, group in alike]
+    return tuple(FlagText(who=join_ids(ids), sentences=sentences) for ids, sentences in groups)
+
+
+def _first_with(told: list[tuple[str, tuple[str, ...]]], sentences: tuple[str, ...]) -> int:
+    return next(position for position, entry in enumerate(told) if entry[1] == sentences)
+
+
+def _tell_flags(report: Report, lesion: Lesion, statements: Statements) -> tuple[str, ...]:
+    """Say what is met first, then what cannot be told, then what is absent, then what nobody said."""
+    limit_mm = size_limit_mm(report)
+    flags = [(name_flag(name, statements, size_limit_mm=limit_mm), getattr(lesion.flags, name)) for name in FLAG_NAMES]
+    sentences = []
+    for state in (FlagState.PRESENT, FlagState.EXPLAINED, FlagState.POSSIBLE, FlagState.CANNOT_DETERMINE):
+        sentences += [_tell_flag(name, flag, statements) for name, flag in flags if flag.state is state]
+    absent = [_with_value(name, flag) for name, flag in flags if flag.state is FlagState.ABSENT]
+    if absent:
+        sentences.append(statements.say("flags.absent_list", list=", ".join(absent)))
+    unknown = [name for name, flag in flags if flag.state is FlagState.NOT_PROVIDED]
+    if unknown:
+        sentences.append(statements.say("flags.unknown_list", list=", ".join(unknown)))
+    return tuple(as_sentence(sentence) for sentence in sentences)
+
+
+def _tell_flag(name: str, flag: Flag, statements: Statements) -> str:
+    identifier = "flags.with_evidence" if flag.evidence else "flags.plain"
+    state = statements.say(f"state.{flag.state}")
+    text = statements.say(identifier, flag=name, state=state, evidence=flag.evidence.rstrip("."))
+    return " ".join([as_sentence(text), *map(as_sentence, flag.notes)])
+
+
+def _with_value(name: str, flag: Flag) -> str:
+    if flag.value is None or flag.unit != "mm":
+        return name
+    return f"{name} ({spell_length(flag.value, limit_mm=flag.limit)})"
+
+
+def _recommend(report: Report, position: int) -> str:
+    """Repeat a recommendation, with the lesions it is for where it is not for all of them."""
+    entry = report.recommendations[position]
+    ids = [lesion.id for lesion in report.lesions if any(item.id == entry.id for item in lesion.recommendations)]
+    whole = not ids or len(ids) == len(report.lesions)
+    return as_sentence(entry.text) if whole else f"{as_sentence(entry.text)} ({join_ids(ids)})"

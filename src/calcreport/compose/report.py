@@ -1,0 +1,249 @@
+"""Findings and decision become one report. Pure: the clock, versions and wording are handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from calcreport.compose.clinical_text import describe_clinical
+from calcreport.compose.impression import join_ids, write_impression
+from calcreport.compose.lesions import OVERVIEW_IMAGE, join_lesion, key_image_name, number_lesions
+from calcreport.compose.statements import Statements
+from calcreport.compose.wording import spell_number
+from calcreport.model.decision import Decision
+from calcreport.model.findings import Findings
+from calcreport.model.image import Acquisition, Contrast
+from calcreport.model.lesion import CtFindings
+from calcreport.model.report import (
+    DepthClass,
+    Lesion,
+    Recommendation,
+    Report,
+    SeriesEntry,
+    Software,
+    Study,
+    Technique,
+)
+from calcreport.settings import Settings
+
+THICK_SLICE_MM = 3.0
+"""Slices further apart than this, in mm, show neither a thin rim nor a lucent centre."""
+
+_PRECEDENCE = ("R11", "R13", "R09", "R08", "R05", "R07", "R17", "R16", "R18")
+"""Recommendations that outrank the others: what must not be done, what is urgent, what keeps a biopsy right."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occasion:
+    """What a report is about and by whom it is made.
+
+    Parameters
+    ----------
+    study : Study
+        As the header says.
+    series : tuple[SeriesEntry, ...]
+        Every series of the study and what became of it.
+    clinical : Mapping[str, Any]
+        Clinical inputs as plain values, every unknown named.
+    settings : Settings
+        Effective settings.
+    software : Software
+        Name and versions.
+    created : str | None
+        Date and time of the draft, ISO 8601.
+    """
+
+    study: Study
+    series: tuple[SeriesEntry, ...]
+    clinical: Mapping[str, Any]
+    settings: Settings
+    software: Software
+    created: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imaging:
+    """How the analysed series was made.
+
+    Parameters
+    ----------
+    series_instance_uid : str
+        The analysed series.
+    acquisition : Acquisition
+        As its header says.
+    spacing_mm : tuple[float, float, float]
+        Row, column and slice distance in mm.
+    contrast : Contrast
+        The phase the thresholds were chosen for.
+    contrast_source : str
+        Who said so.
+    """
+
+    series_instance_uid: str
+    acquisition: Acquisition
+    spacing_mm: tuple[float, float, float]
+    contrast: Contrast
+    contrast_source: Literal["header", "clinician", "unknown"] = "unknown"
+
+
+def compose_report(
+    findings: CtFindings | Findings,
+    decision: Decision,
+    *,
+    occasion: Occasion,
+    imaging: Imaging | None,
+    statements: Statements,
+    has_pictures: bool = False,
+) -> Report:
+    """Compose the report of one study.
+
+    Parameters
+    ----------
+    findings : CtFindings | Findings
+        What the analysis measured, or what a reader typed.
+    decision : Decision
+        The rules' answer for the same lesions, in the same order.
+    occasion : Occasion
+        Study, series, clinical inputs, settings, versions, time.
+    imaging : Imaging | None
+        How the analysed series was made; ``None`` when no image was measured.
+    statements : Statements
+        Wording.
+    has_pictures : bool
+        Whether picture files are written beside the report; their names are then listed in it.
+
+    Returns
+    -------
+    Report
+        Lesions in the order of `number_lesions`, all numbers at full precision.
+    """
+    lesions = _join_lesions(findings, decision, imaging, has_pictures=has_pictures)
+    technique = _describe_technique(findings, imaging)
+    limit_mm = occasion.settings.policy.size_limit_mm
+    impression = write_impression(
+        lesions, decision.patient, statements, size_limit_mm=limit_mm, negative=say_negative(technique, statements)
+    )
+    measured = isinstance(findings, CtFindings)
+    return Report(
+        software=occasion.software,
+        study=occasion.study,
+        series=occasion.series,
+        technique=technique,
+        lesions=lesions,
+        excluded=findings.excluded if isinstance(findings, CtFindings) else (),
+        patient=decision.patient,
+        concern=decision.concern,
+        flags_summary=decision.flags_summary,
+        impression=impression,
+        recommendations=order_recommendations(decision),
+        limitations=_collect_limitations(findings, decision, lesions, technique, occasion, statements),
+        clinical=dict(occasion.clinical),
+        settings=occasion.settings.model_dump(mode="json"),
+        images=(OVERVIEW_IMAGE,) if has_pictures and measured else (),
+        created=occasion.created,
+    )
+
+
+def say_negative(technique: Technique | None, statements: Statements) -> str:
+    """Say that nothing was found: with the threshold it rests on, and never as a normal study."""
+    if technique is None:
+        return statements.say("findings.no_lesion_given")
+    return statements.say("findings.negative", threshold=f"{technique.threshold_hu.grow:.0f}")
+
+
+def order_recommendations(decision: Decision) -> tuple[Recommendation, ...]:
+    """Every recommendation once, the outranking ones first, the others in the order the rules gave them."""
+    merged: dict[str, Recommendation] = {}
+    for entry in (*decision.recommendations, *(item for lesion in decision.lesions for item in lesion.recommendations)):
+        merged.setdefault(entry.id, entry)
+    rank = {identifier: position for position, identifier in enumerate(_PRECEDENCE)}
+    return tuple(sorted(merged.values(), key=lambda entry: rank.get(entry.id, len(rank))))
+
+
+def _join_lesions(
+    findings: CtFindings | Findings, decision: Decision, imaging: Imaging | None, *, has_pictures: bool
+) -> tuple[Lesion, ...]:
+    series_instance_uid = imaging.series_instance_uid if imaging else ""
+    lesions = []
+    for lesion_id, index in number_lesions(findings.lesions, decision):
+        lesion = join_lesion(
+            findings.lesions[index],
+            decision.lesions[index],
+            lesion_id=lesion_id,
+            series_instance_uid=series_instance_uid,
+        )
+        pictures = (key_image_name(lesion_id),) if has_pictures else ()
+        lesions.append(lesion.model_copy(update={"images": pictures}))
+    return tuple(lesions)
+
+
+def _describe_technique(findings: CtFindings | Findings, imaging: Imaging | None) -> Technique | None:
+    if imaging is None or not isinstance(findings, CtFindings):
+        return None
+    acquisition = imaging.acquisition
+    return Technique(
+        kvp=acquisition.kvp,
+        slice_thickness_mm=acquisition.slice_thickness_mm,
+        spacing_mm=imaging.spacing_mm,
+        kernel=acquisition.kernel,
+        contrast=imaging.contrast.value,
+        contrast_source=imaging.contrast_source,
+        threshold_hu=findings.thresholds,
+        threshold_reason=findings.threshold_reason,
+        noise_hu=findings.noise_hu,
+        patient_position=acquisition.patient_position,
+        notes=acquisition.notes,
+    )
+
+
+def _collect_limitations(
+    findings: CtFindings | Findings,
+    decision: Decision,
+    lesions: tuple[Lesion, ...],
+    technique: Technique | None,
+    occasion: Occasion,
+    statements: Statements,
+) -> tuple[str, ...]:
+    sentences = [*_limit_lesions(lesions, occasion.study.modality, statements)]
+    if technique is not None:
+        sentences += _limit_technique(technique, statements)
+    if isinstance(findings, CtFindings):
+        sentences += findings.notes
+    sentences += decision.limitations
+    if lesions:
+        missing = describe_clinical(occasion.clinical, occasion.study.patient, statements).missing_for_flags
+        if missing:
+            sentences.append(statements.say("limitation.clinical", list=", ".join(missing)))
+    return tuple(dict.fromkeys(sentences))
+
+
+def _limit_lesions(lesions: tuple[Lesion, ...], modality: str, statements: Statements) -> list[str]:
+    if not lesions:
+        return []
+    sentences = []
+    if modality in {"CR", "DX"}:
+        sentences.append(statements.say("limitation.radiograph"))
+    elif any(lesion.mass.source != "contour" for lesion in lesions):
+        sentences.append(statements.say("limitation.mineral_only"))
+    unclear = [lesion.id for lesion in lesions if lesion.depth.class_ is DepthClass.CANNOT_DETERMINE]
+    if unclear and modality == "CT":
+        sentences.append(statements.say("limitation.fascia", ids=join_ids(unclear)))
+    cut = [lesion.id for lesion in lesions if lesion.size.is_minimum or lesion.mass.is_minimum]
+    if cut:
+        sentences.append(statements.say("limitation.truncated", ids=join_ids(cut)))
+    sentences.append(statements.say("limitation.stability"))
+    return sentences
+
+
+def _limit_technique(technique: Technique, statements: Statements) -> list[str]:
+    sentences = []
+    threshold = f"{technique.threshold_hu.grow:.0f}"
+    if technique.contrast == "unknown":
+        sentences.append(statements.say("limitation.contrast_unknown", threshold=threshold))
+    elif technique.contrast != "none":
+        sentences.append(statements.say("limitation.contrast_enhanced", threshold=threshold))
+    if technique.spacing_mm[2] > THICK_SLICE_MM:
+        spacing = spell_number(technique.spacing_mm[2])
+        sentences.append(statements.say("limitation.thick_slices", spacing=spacing))
+    return sentences

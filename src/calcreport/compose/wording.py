@@ -1,0 +1,143 @@
+"""Numbers and places as a radiologist dictates them. Rounding happens here, after every decision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from calcreport.compose.statements import Statements
+from calcreport.model.report import Density, Laterality, Lesion, Location, SeriesEntry, Size
+
+
+def spell_length(length_mm: float, *, limit_mm: float | None = None) -> str:
+    """Length in words: whole millimetres below 10 mm, otherwise centimetres with one decimal.
+
+    Parameters
+    ----------
+    length_mm : float
+        Length in mm.
+    limit_mm : float | None
+        A limit in mm the length was compared with. Where one decimal would print a length above the limit as the
+        limit itself (50.1 mm as "5.0 cm"), two decimals are given, or three.
+
+    Returns
+    -------
+    str
+        Such as ``"7 mm"`` or ``"4.4 cm"``; ``"under 1 mm"`` below half a millimetre.
+    """
+    if length_mm < 0.5:
+        return "under 1 mm"
+    if round(length_mm) < 10:
+        return f"{length_mm:.0f} mm"
+    for decimals in (1, 2):
+        text = f"{length_mm / 10:.{decimals}f}"
+        hides_excess = limit_mm is not None and length_mm > limit_mm and float(text) * 10 <= limit_mm
+        if not hides_excess:
+            return f"{text} cm"
+    return f"{length_mm / 10:.3f} cm"
+
+
+def spell_extents(extents_mm: Sequence[float]) -> str:
+    """Several lengths in one unit, such as ``"5 x 4 x 5 mm"`` or ``"2.4 x 2.1 x 4.3 cm"``, from mm."""
+    if max(round(extent) for extent in extents_mm) < 10:
+        return " x ".join(f"{max(extent, 1):.0f}" for extent in extents_mm) + " mm"
+    return " x ".join(f"{max(extent / 10, 0.1):.1f}" for extent in extents_mm) + " cm"
+
+
+def spell_volume(volume_mm3: float) -> str:
+    """Volume: cm3 with one decimal, mm3 below 1 cm3; from mm3."""
+    if volume_mm3 < 999.5:
+        return f"{max(volume_mm3, 1):.0f} mm3"
+    return f"{volume_mm3 / 1000:.1f} cm3"
+
+
+def spell_distance(distance_mm: float) -> str:
+    """Distance to skin or fascia in whole millimetres, which is how it is dictated; from mm."""
+    return "under 1 mm" if distance_mm < 0.5 else f"{distance_mm:.0f} mm"
+
+
+def spell_number(number: float) -> str:
+    """Technical number without needless decimals: ``"120"``, ``"0.8"``, ``"0.49"``; one decimal is kept as 1.0."""
+    if number == round(number, 1):
+        return f"{number:.1f}"
+    return f"{number:.2f}".rstrip("0")
+
+
+def join_words(words: Sequence[str], last: str = "and") -> str:
+    """Enumerate in prose: ``"a, b and c"``."""
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} {last} {words[-1]}"
+
+
+def capitalise(text: str) -> str:
+    """First letter as a capital, the rest untouched."""
+    return text[:1].upper() + text[1:]
+
+
+def as_sentence(text: str) -> str:
+    """Text with a capital and a full stop."""
+    text = text.strip()
+    return capitalise(text if text.endswith((".", "!", "?")) else f"{text}.") if text else ""
+
+
+def name_place(location: Location, statements: Statements) -> str:
+    """Side first, then region: ``"right calf"``; what is not known stands in brackets for the reader to fill in."""
+    region = location.region or ""
+    if location.laterality is Laterality.UNKNOWN:
+        blank = statements.say("place.side_unknown")
+        return f"{blank} {region}" if region else statements.say("place.unknown")
+    side = statements.say(f"side.{location.laterality}")
+    return f"{side} {region}" if region else statements.say("place.region_unknown", side=side)
+
+
+def name_depth(lesion: Lesion, statements: Statements) -> str:
+    """Layer and distances in words, such as ``"deep to the deep fascia, 21 mm from the skin"``."""
+    depth = lesion.depth
+    text = statements.say(f"depth.{depth.class_}")
+    distances = []
+    if depth.skin_distance_mm is not None:
+        distances.append(statements.say("depth.skin", distance=spell_distance(depth.skin_distance_mm)))
+    if depth.fascia_distance_mm is not None and depth.class_ == "subcutaneous":
+        distances.append(statements.say("depth.fascia", distance=spell_distance(depth.fascia_distance_mm)))
+    return f"{text}, {join_words(distances)}" if distances else text
+
+
+def refer_to_images(location: Location, series: SeriesEntry | None, *, whole_extent: bool = True) -> str:
+    """Image reference in brackets, such as ``"(S 4, Im 140-166)"``; empty when no image number was recorded."""
+    first, last = location.first_image, location.last_image
+    if first is None or last is None or not whole_extent:
+        first = last = location.key_image.instance_number if location.key_image else None
+    if first is None or last is None:
+        return ""
+    low, high = sorted((first, last))
+    images = f"Im {low}" if low == high else f"Im {low}-{high}"
+    number = series.series_number if series else None
+    return f"({images})" if number is None else f"(S {number}, {images})"
+
+
+def describe_size(size: Size, statements: Statements, *, limit_mm: float | None = None) -> str:
+    """Extents and longest dimension of the mineral as one sentence; empty when nothing was measured.
+
+    `limit_mm`, a limit in mm, is never printed in place of a length just above it (`spell_length`).
+    """
+    extents = [extent for extent in (size.ap_mm, size.tr_mm, size.cc_mm) if extent is not None]
+    if size.max_diameter_mm is None:
+        return ""
+    longest = spell_length(size.max_diameter_mm, limit_mm=limit_mm)
+    if size.projected:
+        return statements.say("size.projected", longest=longest)
+    identifier = "size.longest_only" if len(extents) < 3 else "size.full"
+    text = statements.say(identifier, extents=spell_extents(extents) if extents else "", longest=longest)
+    if size.is_minimum:
+        text = statements.say("size.minimum", size=text)
+    if size.volume_mm3 is not None:
+        text += statements.say("size.volume", volume=spell_volume(size.volume_mm3))
+    return text
+
+
+def describe_density(density: Density, statements: Statements) -> str:
+    """Attenuation as one sentence, whole HU; empty when not measured."""
+    if density.mean_hu is None or density.max_hu is None:
+        return ""
+    identifier = "density.clipped" if density.is_clipped else "density.full"
+    return statements.say(identifier, mean=f"{density.mean_hu:.0f}", maximum=f"{density.max_hu:.0f}")

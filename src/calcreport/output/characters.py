@@ -1,0 +1,87 @@
+"""Hostile text made harmless: control and direction characters become visible, the text section becomes ASCII."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+import unicodedata
+from typing import Final
+
+COLUMNS: Final = 80
+"""Longest line of the text section; dictation systems fold longer ones at random."""
+
+_ASCII_FOR: Final = str.maketrans(
+    {
+        "ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d",
+        "Đ": "D", "ð": "d", "þ": "th", "ı": "i", "‘": "'", "’": "'", "‚": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"',
+        "–": "-", "—": "-", "−": "-", "‐": "-", "‑": "-", "…": "...", "·": ".", "•": "-", "×": "x", "÷": "/",
+        "≥": ">=", "≤": "<=", "≈": "~", "±": "+/-", "°": " deg", "µ": "u", "μ": "u", "α": "alpha", "β": "beta",
+        "→": "->", "←": "<-", "\u00a0": " ",
+    }
+)  # fmt: skip
+"""Characters of Latin texts that do not decompose into ASCII."""
+
+_UNPRINTABLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+"""Unicode categories that show nothing, or change how their neighbours show."""
+
+_PLAIN: Final = re.compile(r"[ -~]*\Z")
+
+
+def make_visible(text: str) -> str:
+    """Replace characters that hide, reorder or break text by their code in brackets, such as ``[U+202E]``.
+
+    Line breaks and tabs of a header field become blanks: a field cannot start a line of its own in a report.
+    """
+    if _PLAIN.match(text):
+        return text
+    return "".join(_show(character) for character in text)
+
+
+def _show(character: str) -> str:
+    if character in "\n\r\t":
+        return " "
+    if unicodedata.category(character) in _UNPRINTABLE:
+        return f"[U+{ord(character):04X}]"
+    return character
+
+
+def to_ascii(text: str) -> str:
+    """Transliterate to printable 7-bit ASCII; what has no counterpart becomes ``?``, and one line stays one line."""
+    if _PLAIN.match(text):
+        return text
+    visible = make_visible(text.translate(_ASCII_FOR))
+    decomposed = unicodedata.normalize("NFKD", visible)
+    bare = "".join(character for character in decomposed if not unicodedata.combining(character))
+    # NFKD may bring up a few of the characters translated above
+    return bare.translate(_ASCII_FOR).encode("ascii", "replace").decode("ascii")
+
+
+def lay_out(text: str, columns: int = COLUMNS) -> str:
+    """Fold long lines, each continuing under its own text; blank lines are kept, never doubled.
+
+    Parameters
+    ----------
+    text : str
+        Lines of printable ASCII; a line's leading blanks and its "1. " or "- " set how its continuation is indented.
+    columns : int
+        Longest line allowed.
+
+    Returns
+    -------
+    str
+        Lines without trailing blanks, ending in one line break.
+    """
+    lines: list[str] = []
+    for line in text.split("\n"):
+        body = line.strip()
+        if not body:
+            if lines and lines[-1]:
+                lines.append("")
+            continue
+        indent = min(len(line) - len(line.lstrip(" ")), columns // 2)
+        marker = re.match(r"(\d{1,3}\. |- )", body)
+        hang = indent + (len(marker[0]) if marker else 2 if indent else 0)
+        lines += textwrap.wrap(
+            body, columns, initial_indent=" " * indent, subsequent_indent=" " * hang, break_on_hyphens=False
+        )
+    return "\n".join(lines).strip("\n") + "\n"

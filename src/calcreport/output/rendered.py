@@ -1,0 +1,24 @@
+"""What a renderer hands back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """One file ready to be written.
+
+    Parameters
+    ----------
+    content : bytes
+        Whole content of the file.
+    media_type : str
+        Such as ``"application/json"``.
+    suffix : str
+        With its dot, such as ``".json"``.
+    """
+
+    content: bytes = field(repr=False)
+    media_type: str
+    suffix: str

@@ -1,0 +1,25 @@
+"""Whole reports, compared exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from calcreport.model.report import Report
+from calcreport.output import as_json, as_text
+from calcreport.output.templates import Templates
+
+
+def test_the_text_section_is_as_reviewed(
+    named_report: tuple[str, Report], templates: Templates, check_golden: Callable[[str, bytes], None]
+) -> None:
+    name, report = named_report
+    check_golden(f"{name}.txt", as_text.render(report, templates, {}).content)
+
+
+def test_the_json_report_is_as_reviewed(
+    named_report: tuple[str, Report], templates: Templates, check_golden: Callable[[str, bytes], None]
+) -> None:
+    name, report = named_report
+    content = as_json.render(report, templates, {}).content
+    check_golden(f"{name}.json", content)
+    assert Report.model_validate_json(content) == report
