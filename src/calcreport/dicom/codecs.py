@@ -1,0 +1,153 @@
+"""Compressed frames to arrays; the code stream's own size is checked before anything is decoded.
+
+Decoders come from imagecodecs (BSD); they release the interpreter lock.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calcreport.dicom import tags
+from calcreport.dicom.codes import problem
+
+_SOF_MARKERS: Final = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7))
+_STANDALONE: Final = frozenset((0x01, *range(0xD0, 0xD9)))
+_J2K_START: Final = b"\xff\x4f\xff\x51"
+_MOST_JP2_BOXES: Final = 4096
+_RLE_HEADER: Final = 64
+_BYTES_A_PIXEL: Final = 2
+_SMALLEST_RATIO: Final = 1 / 4096
+"""No codec here packs 4096 pixels of a scan into one byte; a shorter stream is damaged."""
+
+
+class _StreamSize(NamedTuple):
+    rows: int
+    columns: int
+    components: int
+    precision: int
+
+
+def decode(data: bytes, syntax: str, *, rows: int, columns: int) -> NDArray[np.uint16]:
+    """Decode one frame of one 16-bit sample a pixel.
+
+    Parameters
+    ----------
+    data : bytes
+        Code stream of the frame.
+    syntax : str
+        Transfer syntax UID.
+    rows, columns : int
+        Size the header states.
+
+    Returns
+    -------
+    NDArray[np.uint16]
+        Shape ``(rows, columns)``; stored bits, sign not yet interpreted.
+
+    Raises
+    ------
+    UnsupportedImageError
+        ``pixel.transfer_syntax``, ``pixel.description``, ``pixel.damaged``.
+    """
+    if syntax == tags.RLE:
+        return _decode_rle(data, rows, columns)
+    decoder = _decoder(syntax)
+    try:
+        size = _size_2000(data) if syntax in tags.JPEG_2000 | tags.HTJ2K else _size_jpeg(data)
+    except (struct.error, IndexError):
+        raise problem("pixel.damaged") from None
+    if (size.rows, size.columns, size.components) != (rows, columns, 1) or not 1 < size.precision <= 16:  # noqa: PLR2004 - bits
+        raise problem("pixel.description", "the compressed image has another size than the header says")
+    if len(data) < rows * columns * _SMALLEST_RATIO:
+        raise problem("pixel.damaged")
+    try:
+        decoded = decoder(data)
+    except (RuntimeError, ValueError, TypeError, MemoryError, OSError) as error:
+        raise problem("pixel.damaged") from error
+    return _as_stored(decoded, rows, columns)
+
+
+def _as_stored(decoded: Any, rows: int, columns: int) -> NDArray[np.uint16]:  # noqa: ANN401 - from an untyped library
+    if not isinstance(decoded, np.ndarray) or decoded.shape != (rows, columns) or decoded.dtype.kind not in "ui":
+        raise problem("pixel.damaged")
+    if decoded.dtype.itemsize == _BYTES_A_PIXEL:
+        return decoded.view(np.uint16)
+    return decoded.astype(np.int64).astype(np.uint16)
+
+
+def _decoder(syntax: str) -> Callable[[bytes], Any]:
+    import imagecodecs  # noqa: PLC0415 - heavy, and most series are not compressed
+
+    if syntax in tags.JPEG_LOSSLESS:
+        return imagecodecs.jpegsof3_decode
+    if syntax in tags.JPEG_LS:
+        return imagecodecs.jpegls_decode
+    if syntax in tags.JPEG_2000:
+        return lambda data: imagecodecs.jpeg2k_decode(data, numthreads=1)
+    if syntax in tags.HTJ2K:
+        return imagecodecs.htj2k_decode
+    if syntax in tags.LOSSY_SYNTAXES:
+        return imagecodecs.jpeg8_decode
+    raise problem("pixel.transfer_syntax", syntax)
+
+
+def _size_jpeg(data: bytes) -> _StreamSize:
+    """Size in the frame header of a JPEG or JPEG-LS stream (T.81 B.2.2, T.87 C.2.2)."""
+    if data[:2] != b"\xff\xd8":
+        raise problem("pixel.damaged")
+    offset = 2
+    while offset + 4 <= len(data):
+        if data[offset] != 0xFF:  # noqa: PLR2004 - every marker starts so
+            break
+        marker = data[offset + 1]
+        if marker == 0xFF:  # noqa: PLR2004 - fill byte
+            offset += 1
+        elif marker in _STANDALONE:
+            offset += 2
+        elif marker in _SOF_MARKERS:
+            precision, rows, columns, components = struct.unpack_from(">BHHB", data, offset + 4)
+            return _StreamSize(rows, columns, components, precision)
+        else:
+            offset += 2 + struct.unpack_from(">H", data, offset + 2)[0]
+    raise problem("pixel.damaged")
+
+
+def _size_2000(data: bytes) -> _StreamSize:
+    """Size in the SIZ segment of a JPEG 2000 code stream (T.800 A.5.1), also inside a JP2 wrapper."""
+    start = data.find(_J2K_START, 0, _MOST_JP2_BOXES)
+    if start < 0:
+        raise problem("pixel.damaged")
+    right, bottom, left, top = struct.unpack_from(">IIII", data, start + 8)
+    components, depth = struct.unpack_from(">HB", data, start + 40)
+    return _StreamSize(bottom - top, right - left, components, (depth & 0x7F) + 1)
+
+
+def _decode_rle(data: bytes, rows: int, columns: int) -> NDArray[np.uint16]:
+    """Two byte planes, high byte first, each packed with PackBits (PS3.5 annex G)."""
+    import imagecodecs  # noqa: PLC0415 - heavy, and most series are not compressed
+
+    if len(data) < _RLE_HEADER:
+        raise problem("pixel.damaged")
+    count, *offsets = struct.unpack_from("<16I", data)
+    if count != _BYTES_A_PIXEL:
+        raise problem("pixel.description", "number of RLE segments")
+    first, second = offsets[:2]
+    if not _RLE_HEADER <= first < second <= len(data):
+        raise problem("pixel.damaged")
+    planes = np.zeros((_BYTES_A_PIXEL, rows * columns), dtype=np.uint8)
+    for plane, segment in zip(planes, (data[first:second], data[second:]), strict=True):
+        if len(segment) * 64 < rows * columns:
+            raise problem("pixel.damaged")
+        try:
+            unpacked = imagecodecs.packbits_decode(segment, out=rows * columns)
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise problem("pixel.damaged") from error
+        if len(unpacked) < rows * columns:
+            raise problem("pixel.damaged")
+        plane[:] = np.frombuffer(unpacked, dtype=np.uint8, count=rows * columns)
+    return (planes[0].astype(np.uint16) << 8 | planes[1]).reshape(rows, columns)

@@ -1,0 +1,219 @@
+"""Find every study under some paths: nested folders, files of any name, zip archives.
+
+The folders are searched themselves; a DICOMDIR is never followed. Only regular files are opened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from calcreport.dicom import header, tags, values
+from calcreport.dicom.codes import message, problem
+from calcreport.dicom.grouping import group_studies
+from calcreport.dicom.header import Plane, read_header
+from calcreport.dicom.multiframe import planes_of
+from calcreport.dicom.series import Discovery, SetAside
+from calcreport.dicom.source import ByteSource, FileSource, ZipMemberSource, open_regular
+from calcreport.errors import InputError
+from calcreport.settings import ReadingSettings
+
+_ZIP_MAGIC: Final = b"PK\x03\x04"
+_EMPTY_ZIP_MAGIC: Final = b"PK\x05\x06"
+_SHORTEST_DICOM: Final = 140
+_DEEPEST_FOLDER: Final = 64
+_ZIP_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_LARGEST_UNPACKED: Final = 68_719_476_736
+"""Most bytes the members of one archive may claim, 64 GiB; they are inflated one at a time and never written."""
+_SUSPICIOUS_UNPACKED: Final = 2_147_483_648
+_SUSPICIOUS_RATIO: Final = 200
+"""CT compresses three- to tenfold; beyond 200-fold and 2 GiB an archive is a bomb."""
+
+
+@dataclass(slots=True)
+class _Found:
+    """What the search has gathered so far."""
+
+    settings: ReadingSettings
+    on_progress: Callable[[int], None] | None
+    planes: list[Plane] = field(default_factory=list)
+    others: list[header.ImageHeader] = field(default_factory=list)
+    aside: dict[str, SetAside] = field(default_factory=dict)
+    seen: set[tuple[int, int]] = field(default_factory=set)
+    files: int = 0
+
+    def count_file(self) -> None:
+        self.files += 1
+        if self.files > self.settings.max_files:
+            raise problem("path.too_many_files", f"limit {self.settings.max_files}")
+        if self.on_progress is not None and self.files % 50 == 0:
+            self.on_progress(self.files)
+
+    def set_aside(self, name: str, error: InputError) -> None:
+        first = self.aside.get(error.code)
+        if first is None:
+            shown = values.clean(name.encode("utf-8", "replace").decode("utf-8"), longest=120)
+            self.aside[error.code] = SetAside(name=shown, code=error.code, message=error.message, count=1)
+        else:
+            self.aside[error.code] = SetAside(
+                name=first.name, code=first.code, message=message(error.code), count=first.count + 1
+            )
+
+
+def discover(
+    paths: Sequence[Path], *, settings: ReadingSettings, on_progress: Callable[[int], None] | None = None
+) -> Discovery:
+    """Find and sort everything under the paths; no pixel is decoded.
+
+    Parameters
+    ----------
+    paths : Sequence[Path]
+        Folders, files or zip archives. A path given here may be a link; links found below are not followed.
+    settings : ReadingSettings
+        Limits.
+    on_progress : Callable[[int], None] | None
+        Told the number of files looked at, now and then and at the end.
+
+    Returns
+    -------
+    Discovery
+        A context manager: zip archives stay open until it is closed.
+
+    Raises
+    ------
+    InputError
+        ``path.too_many_files``: a study that is found in part must not be measured. All other failures are rows of
+        `Discovery.set_aside`.
+    """
+    found = _Found(settings, on_progress)
+    with contextlib.ExitStack() as opened:
+        for path in paths:
+            for root, name in _regular_files(path, found):
+                found.count_file()
+                _look_at_file(found, opened, name, root)
+        if on_progress is not None:
+            on_progress(found.files)
+        studies = group_studies(found.planes, found.others)
+        return Discovery(studies=studies, set_aside=tuple(found.aside.values()), _open=opened.pop_all())
+
+
+def _regular_files(path: Path, found: _Found) -> Iterator[tuple[str, str]]:
+    """Root and path of every regular file under `path`, in a fixed order."""
+    root = os.path.realpath(path)
+    try:
+        mode = os.stat(root).st_mode  # noqa: PTH116 - one system call, and the path stays a string
+    except OSError:
+        found.set_aside(path.name, problem("path.missing"))
+        return
+    if stat.S_ISREG(mode):
+        yield str(Path(root).parent), root
+    elif stat.S_ISDIR(mode):
+        yield from _walk(root, root, found, depth=0)
+    else:
+        found.set_aside(path.name, problem("file.special"))
+
+
+def _walk(root: str, folder: str, found: _Found, *, depth: int) -> Iterator[tuple[str, str]]:
+    try:
+        with os.scandir(folder) as listing:
+            entries = sorted(listing, key=lambda entry: entry.name)
+    except OSError:
+        found.set_aside(_relative(folder, root), problem("path.unreadable"))
+        return
+    folders = []
+    for entry in entries:
+        if entry.is_symlink():
+            found.set_aside(_relative(entry.path, root), problem("file.symlink"))
+        elif entry.is_dir(follow_symlinks=False):
+            folders.append(entry.path)
+        elif entry.is_file(follow_symlinks=False):
+            yield root, entry.path
+        else:
+            found.set_aside(_relative(entry.path, root), problem("file.special"))
+    for inner in folders:
+        if depth >= _DEEPEST_FOLDER:
+            found.set_aside(_relative(inner, root), problem("path.unreadable", "nested too deeply"))
+        else:
+            yield from _walk(root, inner, found, depth=depth + 1)
+
+
+def _relative(path: str, root: str) -> str:
+    return os.path.relpath(path, root)
+
+
+def _look_at_file(found: _Found, opened: contextlib.ExitStack, path: str, root: str) -> None:
+    try:
+        descriptor, status = open_regular(path)
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            identity = (status.st_dev, status.st_ino)
+            if identity in found.seen:
+                return
+            found.seen.add(identity)
+            if status.st_size > found.settings.max_file_bytes:
+                raise problem("file.too_large")
+            head = file.read(header.HEAD_BYTES)
+        if head[:4] in (_ZIP_MAGIC, _EMPTY_ZIP_MAGIC):
+            _look_into_zip(found, opened, path, root)
+        else:
+            _take(found, FileSource(path, status), head)
+    except InputError as error:
+        found.set_aside(_relative(path, root), error)
+    except OSError:
+        found.set_aside(_relative(path, root), problem("file.unreadable"))
+
+
+def _take(found: _Found, source: ByteSource, head: bytes) -> None:
+    """Read the header and file the image under its series."""
+    if not head:
+        raise problem("file.empty")
+    if len(head) < _SHORTEST_DICOM:
+        raise problem("file.not_dicom")
+    try:
+        image, item = read_header(source, head, inflate_limit=found.settings.max_file_bytes)
+    except RecursionError:
+        raise problem("file.nested_too_deep") from None
+    if image.series.sop_class_uid in tags.CT_CLASSES and image.pixels.place is not None:
+        found.planes += planes_of(image, item)
+    else:
+        found.others.append(image)
+
+
+def _look_into_zip(found: _Found, opened: contextlib.ExitStack, path: str, root: str) -> None:
+    descriptor, _status = open_regular(path)
+    file = opened.enter_context(os.fdopen(descriptor, "rb"))
+    try:
+        archive = opened.enter_context(zipfile.ZipFile(file))
+        members = [member for member in archive.infolist() if not member.is_dir()]
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError) as error:
+        raise problem("zip.damaged") from error
+    unpacked, packed = sum(m.file_size for m in members), sum(m.compress_size for m in members)
+    is_suspicious = unpacked > _SUSPICIOUS_UNPACKED and unpacked > _SUSPICIOUS_RATIO * max(packed, 1)
+    if unpacked > _LARGEST_UNPACKED or is_suspicious:
+        raise problem("zip.bomb")
+    label = _relative(path, root)
+    for number, member in enumerate(members, start=1):
+        found.count_file()
+        try:
+            _look_at_member(found, archive, member)
+        except InputError as error:
+            found.set_aside(f"{label}, member {number}", error)
+
+
+def _look_at_member(found: _Found, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+    if member.flag_bits & 0x1:
+        raise problem("zip.encrypted")
+    if member.compress_type not in _ZIP_METHODS:
+        raise problem("zip.compression")
+    if member.file_size > found.settings.max_file_bytes:
+        raise problem("file.too_large")
+    source = ZipMemberSource(archive, member)
+    head = source.read(0, min(member.file_size, header.HEAD_BYTES))
+    if head[:4] == _ZIP_MAGIC:
+        raise problem("zip.nested")
+    _take(found, source, head)

@@ -1,0 +1,98 @@
+"""Headers to studies and series; who the patient is, and whether all agree on it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+from calcreport.dicom.header import ImageHeader, PatientHeader, Plane
+from calcreport.dicom.series import SeriesFiles, StudyFiles
+from calcreport.dicom.stacks import split
+from calcreport.model.report import Patient, Study
+
+
+def group_studies(planes: Sequence[Plane], others: Sequence[ImageHeader]) -> tuple[StudyFiles, ...]:
+    """Studies by Study Instance UID, oldest first, each with its series cut into stacks.
+
+    Parameters
+    ----------
+    planes : Sequence[Plane]
+        CT slices.
+    others : Sequence[ImageHeader]
+        All other DICOM objects.
+    """
+    grouped: dict[tuple[str, str], tuple[list[Plane], list[ImageHeader]]] = defaultdict(lambda: ([], []))
+    for plane in planes:
+        grouped[plane.image.study_uid, plane.image.series_uid][0].append(plane)
+    for image in others:
+        grouped[image.study_uid, image.series_uid][1].append(image)
+    studies_of: dict[str, set[str]] = defaultdict(set)
+    for study_uid, series_uid in grouped:
+        studies_of[series_uid].add(study_uid)
+    series_of: dict[str, list[SeriesFiles]] = defaultdict(list)
+    for (study_uid, series_uid), (slices, images) in grouped.items():
+        is_shared = len(studies_of[series_uid]) > 1
+        series_of[study_uid] += _series(slices, images, problem="series.mixed_studies" if is_shared else None)
+    studies = [_study(uid, series) for uid, series in series_of.items()]
+    return tuple(sorted(studies, key=lambda s: (s.study.study_date or "", s.study.study_instance_uid)))
+
+
+def _series(slices: list[Plane], images: list[ImageHeader], *, problem: str | None) -> list[SeriesFiles]:
+    """Stacks of one series; objects that are no CT slice come as an entry of their own, one a storage class."""
+    found: list[SeriesFiles] = []
+    if slices:
+        first = min((plane.image for plane in slices), key=lambda image: image.instance_number or 0)
+        mixed = len({_identity(plane.image.patient) for plane in slices}) > 1
+        whole = _files(first, slices, problem="series.mixed_patients" if mixed else problem)
+        found += split(whole)
+    kinds: dict[str, list[ImageHeader]] = defaultdict(list)
+    for image in images:
+        kinds[image.series.sop_class_uid].append(image)
+    for members in kinds.values():
+        found.append(replace(_files(members[0], [], problem=problem), instances=tuple(members)))
+    return found
+
+
+def _files(first: ImageHeader, slices: list[Plane], *, problem: str | None) -> SeriesFiles:
+    return SeriesFiles(
+        uid=first.series_uid,
+        modality=first.series.modality,
+        number=first.series.number,
+        description=first.series.description,
+        planes=tuple(slices),
+        instances=tuple({id(plane.image): plane.image for plane in slices}.values()),
+        problem=problem,
+    )
+
+
+def _identity(patient: PatientHeader) -> tuple[str | None, str | None, str]:
+    """What must agree between images of one patient; carets and blanks in the name do not matter."""
+    name = "".join(c for c in (patient.name or "").casefold() if c.isalnum())
+    return (patient.patient_id, patient.birth_date, name)
+
+
+def _study(uid: str, series: list[SeriesFiles]) -> StudyFiles:
+    measurable = [s for s in series if s.planes]
+    first = (measurable or series)[0].instances[0]
+    people = {_identity(image.patient)[:2] for s in measurable for image in s.instances}
+    identities = {part for part, _birth in people if part}, {birth for _part, birth in people if birth}
+    if any(len(values) > 1 for values in identities):
+        series = [replace(s, problem=s.problem or "study.mixed_patients") for s in series]
+    patient = first.patient
+    study = Study(
+        study_instance_uid=uid,
+        study_date=patient.study_date,
+        modality=first.series.modality or "OT",
+        description=patient.study_description,
+        patient=Patient(
+            name=patient.name,
+            id=patient.patient_id,
+            birth_date=patient.birth_date,
+            sex=patient.sex,
+            age_years=patient.age_years,
+        ),
+        accession_number=patient.accession_number,
+        body_part=first.series.body_part,
+    )
+    return StudyFiles(study=study, series=tuple(series))

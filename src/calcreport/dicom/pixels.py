@@ -1,0 +1,244 @@
+"""Stored pixels to Hounsfield units: padding, sign and scale of each slice on its own (PS3.3 C.7.6.3, C.11.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calcreport.dicom import tags
+from calcreport.dicom.codecs import decode
+from calcreport.dicom.codes import problem
+from calcreport.dicom.elements import UNDEFINED
+from calcreport.dicom.fragments import Frame
+from calcreport.dicom.header import PixelDescription, Plane
+from calcreport.model.image import LOWEST_HU, NOT_IMAGED_HU
+
+BITS: Final = 16
+_FEWEST_BITS: Final = 8
+_GREY: Final = frozenset(("MONOCHROME1", "MONOCHROME2"))
+_SLOPE_RANGE: Final = (1e-4, 1e4)
+_INT16: Final = np.iinfo(np.int16)
+_SAMPLE_STEP: Final = 8
+"""Every eighth row and column is looked at for plausibility."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """How stored bits of one slice become HU.
+
+    Parameters
+    ----------
+    slope, intercept : float
+        HU = slope x stored + intercept.
+    bits_stored, high_bit : int
+        Where the value lies within 16 bits.
+    is_signed : bool
+        Two's complement.
+    padding : tuple[int, int] | None
+        Lowest and highest stored value (sign applied) that marks voxels not imaged.
+    """
+
+    slope: float
+    intercept: float
+    bits_stored: int
+    high_bit: int
+    is_signed: bool
+    padding: tuple[int, int] | None
+
+    @property
+    def ceiling_hu(self) -> float:
+        """HU of the largest value that can be stored."""
+        top = (1 << (self.bits_stored - int(self.is_signed))) - 1
+        return self.slope * top + self.intercept
+
+
+def scale_of(plane: Plane) -> Scale:
+    """Check a slice's pixel description and calibration.
+
+    Raises
+    ------
+    UnsupportedImageError
+        ``pixel.*`` when it is not 16-bit grey.
+    CalibrationError
+        ``calibration.no_rescale``, ``calibration.slope``, ``calibration.rescale_type``.
+    """
+    pixels = plane.image.pixels
+    _check_grey(pixels)
+    stored, high, sign = pixels.bits_stored, pixels.high_bit, pixels.representation
+    if stored is None or high is None or sign not in {0, 1}:
+        raise problem("pixel.description", "Bits Stored, High Bit or Pixel Representation")
+    if not _FEWEST_BITS <= stored <= BITS or not stored - 1 <= high < BITS:
+        raise problem("pixel.description", f"Bits Stored {stored}, High Bit {high}")
+    if plane.slope is None or plane.intercept is None:
+        raise problem("calibration.no_rescale")
+    if not _SLOPE_RANGE[0] <= plane.slope <= _SLOPE_RANGE[1]:
+        raise problem("calibration.slope", f"{plane.slope:g}")
+    _check_unit(plane)
+    return Scale(
+        slope=plane.slope,
+        intercept=plane.intercept,
+        bits_stored=stored,
+        high_bit=high,
+        is_signed=sign == 1,
+        padding=_padding(pixels, is_signed=sign == 1),
+    )
+
+
+def _check_grey(pixels: PixelDescription) -> None:
+    if pixels.samples != 1 or pixels.photometric not in _GREY:
+        if pixels.samples is None or pixels.photometric is None:
+            raise problem("pixel.description", "Samples per Pixel or Photometric Interpretation")
+        raise problem("pixel.colour", f"{pixels.samples} samples a pixel, {pixels.photometric}")
+    if pixels.bits_allocated != BITS:
+        raise problem("pixel.bits_allocated", f"{pixels.bits_allocated} found")
+
+
+def _check_unit(plane: Plane) -> None:
+    """Hounsfield units when the header says so, or says nothing of an original image (PS3.3 C.8.2.1)."""
+    unit = plane.rescale_type
+    if unit == "HU" or (unit is None and plane.image_type[:1] == ("ORIGINAL",)):
+        return
+    raise problem("calibration.rescale_type", f"found {unit or 'none on a derived image'}")
+
+
+def _padding(pixels: PixelDescription, *, is_signed: bool) -> tuple[int, int] | None:
+    if pixels.padding is None:
+        return None
+    ends = [pixels.padding, pixels.padding if pixels.padding_limit is None else pixels.padding_limit]
+    if is_signed:
+        ends = [value - (1 << BITS) if value >> (BITS - 1) else value for value in ends]
+    return min(ends), max(ends)
+
+
+def fill_raw(plane: Plane, frame: Frame | None, out: NDArray[np.int16]) -> None:
+    """Read one slice's stored 16-bit words into `out`, machine byte order.
+
+    Parameters
+    ----------
+    plane : Plane
+        Slice to read.
+    frame : Frame | None
+        Its fragments when encapsulated.
+    out : NDArray[np.int16]
+        Shape ``(rows, columns)``, contiguous; filled with stored bits.
+    """
+    pixels, source = plane.image.pixels, plane.image.source
+    rows, columns = out.shape
+    if frame is not None:
+        data = b"".join(source.read(offset, length) for offset, length in frame)
+        out[...] = decode(data, pixels.transfer_syntax, rows=rows, columns=columns).view(np.int16)
+        return
+    if pixels.place is None:
+        raise problem("pixel.missing")
+    offset = pixels.place.offset + ((plane.frame or 1) - 1) * out.nbytes
+    source.read_into(offset, memoryview(out.reshape(-1).view(np.uint8)))
+    if pixels.is_big_endian == np.little_endian:
+        out.byteswap(inplace=True)
+
+
+def check_length(plane: Plane, *, rows: int, columns: int) -> None:
+    """Refuse a file whose pixel data cannot be what its header says, before any memory is taken.
+
+    Raises
+    ------
+    UnsupportedImageError
+        ``pixel.missing``, ``pixel.transfer_syntax`` or ``pixel.length``.
+    """
+    image = plane.image
+    place, syntax = image.pixels.place, image.pixels.transfer_syntax
+    if place is None:
+        raise problem("pixel.missing")
+    if syntax not in tags.NATIVE:
+        return
+    expected = rows * columns * (image.pixels.frames or 0) * (BITS // 8)
+    if place.length == UNDEFINED or place.length != expected + expected % 2:
+        raise problem("pixel.length", f"image {image.instance_number}")
+    if place.offset + expected > image.source.size:
+        raise problem("pixel.length", f"image {image.instance_number} ends too early")
+
+
+def to_hu(stored: NDArray[np.int16], scale: Scale) -> NDArray[np.float32]:
+    """Turn one slice of stored words into HU, in place.
+
+    Parameters
+    ----------
+    stored : NDArray[np.int16]
+        Shape ``(rows, columns)``; stored words in, HU out. Voxels not imaged become `NOT_IMAGED_HU`, all others lie
+        between `LOWEST_HU` and 32767.
+    scale : Scale
+        How.
+
+    Returns
+    -------
+    NDArray[np.float32]
+        Shape ``(n,)``; HU of every eighth imaged voxel of every eighth row before clipping, for `plausibility`.
+    """
+    outside = _padding_mask(stored, scale, is_raw=True)
+    _keep_stored_bits(stored, scale)
+    if outside is None:
+        outside = _padding_mask(stored, scale, is_raw=False)
+    values = stored if scale.is_signed else stored.view(np.uint16)
+    if outside is None:
+        outside = _corner_mask(values, scale)
+    sample = values[::_SAMPLE_STEP, ::_SAMPLE_STEP]
+    if outside is not None:
+        sample = sample[~outside[::_SAMPLE_STEP, ::_SAMPLE_STEP]]
+    sample_hu = sample.ravel().astype(np.float32) * np.float32(scale.slope) + np.float32(scale.intercept)
+    if scale.slope == 1 and scale.intercept.is_integer() and abs(scale.intercept) < _INT16.max:
+        _add(stored, values, int(scale.intercept))
+    else:
+        scaled = np.rint(values.astype(np.float32) * np.float32(scale.slope) + np.float32(scale.intercept))
+        stored[...] = np.clip(scaled, LOWEST_HU, _INT16.max)
+    if outside is not None:
+        stored[outside] = NOT_IMAGED_HU
+    return sample_hu
+
+
+def _keep_stored_bits(stored: NDArray[np.int16], scale: Scale) -> None:
+    """Remove what lies outside the stored bits, and extend the sign, in place."""
+    if scale.bits_stored == BITS:
+        return
+    up = BITS - 1 - scale.high_bit
+    down = BITS - scale.bits_stored
+    words = stored if scale.is_signed else stored.view(np.uint16)
+    np.left_shift(words, up, out=words)
+    np.right_shift(words, down, out=words)
+
+
+def _padding_mask(stored: NDArray[np.int16], scale: Scale, *, is_raw: bool) -> NDArray[np.bool_] | None:
+    """Voxels in the padding range, or ``None``.
+
+    A padding value too wide for the stored bits is compared with the raw words, any other with the cleaned value.
+    """
+    if scale.padding is None:
+        return None
+    low, high = scale.padding
+    half = 1 << (scale.bits_stored - 1)
+    fits = (-half <= low and high < half) if scale.is_signed else high < 2 * half
+    if fits == is_raw:
+        return None
+    values = stored if scale.is_signed else stored.view(np.uint16)
+    return (values == low) if low == high else (values >= low) & (values <= high)
+
+
+def _corner_mask(values: NDArray[np.int16] | NDArray[np.uint16], scale: Scale) -> NDArray[np.bool_] | None:
+    """Voxels that hold the one value of all four corners where that is below any air: padding nobody declared."""
+    corner = int(values[0, 0])
+    if corner * scale.slope + scale.intercept >= LOWEST_HU:
+        return None
+    if not int(values[0, -1]) == int(values[-1, 0]) == int(values[-1, -1]) == corner:
+        return None
+    return np.asarray(values == corner)
+
+
+def _add(stored: NDArray[np.int16], values: NDArray[np.int16] | NDArray[np.uint16], intercept: int) -> None:
+    """Clip to what HU may be and add the intercept, in place and without a wider copy."""
+    limits = np.iinfo(values.dtype)
+    low = min(max(LOWEST_HU - intercept, limits.min), limits.max)
+    high = max(min(_INT16.max - intercept, limits.max), limits.min)
+    np.clip(values, low, high, out=values)
+    words = stored.view(np.uint16)
+    np.add(words, np.uint16(intercept % (1 << BITS)), out=words)

@@ -1,0 +1,199 @@
+"""Which series is best for measuring, and why the others are not measured."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import numpy as np
+
+from calcreport.dicom import tags
+from calcreport.dicom.acquisition import contrast_of
+from calcreport.dicom.codes import message
+from calcreport.dicom.header import SeriesHeader
+from calcreport.dicom.series import SeriesFiles, SeriesRanking, StudyFiles
+from calcreport.dicom.stacks import normal_of, positions_along_normal
+from calcreport.model.image import Contrast
+from calcreport.model.report import SeriesEntry
+
+_LOCALIZER: Final = frozenset(("LOCALIZER", "LOCALISER", "SCOUT", "TOPOGRAM", "TOPO", "SURVIEW", "SCANOGRAM"))
+_PROJECTION: Final = frozenset(
+    ("MIP", "MINIP", "MAX_IP", "MIN_IP", "AVERAGE_IP", "VRT", "VR", "SSD", "PROJECTION IMAGE", "PROJECTION", "3D")
+    + ("VOLUME_RENDER", "VOLUME RENDERING", "VOLUME_RENDERING", "VOLREN", "SURFACE_RENDER", "RENDERED", "MIP_MPR")
+    + ("SURFACE", "CSA MIP", "CSA 3D EDITOR", "CSA MINIP", "VRT_SHADED", "CURVED", "CPR")
+)
+_CAPTURE: Final = frozenset(("SCREEN SAVE", "SCREENSHOT", "SCREEN_CAPTURE", "CAPTURE", "PASTED", "SCREEN CAPTURE"))
+_COMPUTED: Final = frozenset(
+    ("SUBTRACTION", "SUBTRACTED", "SUB", "PERFUSION", "CBF", "CBV", "MTT", "TTP", "TMAX", "BONE_REMOVAL", "FUSION")
+    + ("BONEREMOVED", "BONE_REMOVED", "COLOR", "OVERLAY", "ATTENUATION_MAP", "LUNG_VOLUME", "SEGMENTED")
+)
+_SPECTRAL: Final = re.compile(
+    r"(^|[_ ])(VMI|MONO|MONOE|MONOENERGETIC|VNC|VNCA|VNI|VUE|IODINE|WATER|CALCIUM|URIC_ACID|URICACID|URATE|FAT|ZEFF"
+    r"|Z_EFF|EFF_ATOMIC_NUM|EFFECTIVE_Z|ELECTRON_DENSITY|ELECTRON_DENS|RHO|MATERIAL[A-Z_]*|VIRTUAL_NON[A-Z_]*"
+    r"|VIRTUAL_MONO[A-Z_]*|BASIS_MATERIAL|MAT_[A-Z_]*|CALCIUM_SUPP[A-Z_]*|IODINE_[A-Z_]*|PHOTOELECTRIC|COMPTON)($|[_ ])"
+)
+_CONE_BEAM: Final = re.compile(
+    r"\b(cbct|cone.?beam|i-?cat|newtom|promax|planmeca|accuitomo|orthophos|galileos|kodak 9\d00|cs ?9\d00|artis|allura"
+    r"|innova|o-?arm|arcadis|cios|ziehm|dyna-?ct|xoran|morita|carestream|vatech|pax-?i|scanora|obi|varian|elekta|xvi)\b",
+    re.IGNORECASE,
+)
+_DOSE: Final = re.compile(r"\b(dose|dosis|dosimetry)\b", re.IGNORECASE)
+
+_NEAR_AXIAL: Final = 0.8
+"""Cosine between slice normal and body axis; leaning less than 37 degrees counts as axial (gantry tilts reach 30)."""
+_MOSTLY_COVERED: Final = 0.5
+"""A series covering less than this part of the longest one is a detail of it and comes later."""
+_THICKNESS_CLASSES_MM: Final = (1.6, 3.1, 5.1)
+"""Within a class the contrast phase counts more than the last tenths of a millimetre: enhanced vessels force the
+threshold up, which costs more faint calcification than slices of 1.25 instead of 1 mm."""
+
+
+def rank_ct_series(study: StudyFiles) -> SeriesRanking:
+    """Order the CT stacks of a study for measuring; give every other series its reason.
+
+    Parameters
+    ----------
+    study : StudyFiles
+        Study as discovered.
+
+    Returns
+    -------
+    SeriesRanking
+        Candidates ordered by: original before derived, axial before reformatted, covering the region, soft before
+        unknown before sharp kernel, thin slices (in classes), non-contrast before contrast, thinnest, most images.
+    """
+    candidates, entries = [], []
+    for series in study.series:
+        code = refusal_code(series)
+        if code is None:
+            candidates.append(series)
+        else:
+            entries.append(entry_of(series, code))
+    longest = max((_extent_mm(series) for series in candidates), default=0.0)
+    ranked = sorted(candidates, key=lambda series: _merit(series, longest))
+    return SeriesRanking(candidates=tuple(ranked), entries=tuple(entries))
+
+
+def entry_of(series: SeriesFiles, code: str) -> SeriesEntry:
+    """Row for a series that is not measured: refused when it claims to be CT slices, else skipped."""
+    is_refused = bool(series.planes) and code != "series.localizer"
+    stack = f" Stack: {series.stack}." if series.stack else ""
+    return SeriesEntry(
+        series_instance_uid=series.uid,
+        modality=series.modality or "OT",
+        status="refused" if is_refused else "skipped",
+        code=code,
+        message=message(code) + stack,
+        series_number=series.number,
+        description=series.description,
+        image_count=len(series.planes) or len(series.instances),
+    )
+
+
+def refusal_code(series: SeriesFiles) -> str | None:
+    """Why a series cannot be measured, as far as its headers tell; ``None`` for a candidate."""
+    first = series.instances[0]
+    if not series.planes:
+        return _other_code(first.series)
+    image_type = series.planes[0].image_type
+    words = frozenset(image_type)
+    if words & _LOCALIZER:
+        return "series.localizer"
+    if words & _CAPTURE:
+        return "series.secondary_capture"
+    if words & _PROJECTION or first.series.volume_technique in _PROJECTION:
+        return "series.projection"
+    if words & _COMPUTED:
+        return "series.perfusion"
+    if first.series.is_multi_energy or any(_SPECTRAL.search(word) for word in image_type[2:]):
+        return "series.spectral"
+    if _is_cone_beam(first.series):
+        return "series.not_ct_scanner"
+    return "series.dose_report" if _is_dose_sheet(series) else None
+
+
+def _is_dose_sheet(series: SeriesFiles) -> bool:
+    return bool(_DOSE.search(series.description or "")) and "DERIVED" in series.planes[0].image_type
+
+
+def _is_cone_beam(header: SeriesHeader) -> bool:
+    words = " ".join(filter(None, (header.manufacturer, header.model)))
+    return header.acquisition_type == "CONSTANT_ANGLE" or bool(_CONE_BEAM.search(words))
+
+
+def _other_code(header: SeriesHeader) -> str:
+    uid = header.sop_class_uid
+    if uid in tags.CT_CLASSES:
+        return "series.no_image"
+    while uid:
+        if uid in tags.OTHER_CLASSES:
+            code = tags.OTHER_CLASSES[uid]
+            is_dose = code == "series.secondary_capture" and bool(_DOSE.search(header.description or ""))
+            return "series.dose_report" if is_dose else code
+        uid = uid.rpartition(".")[0]
+    return {"PT": "series.pet", "MR": "series.mr", "CR": "series.radiograph", "DX": "series.radiograph"}.get(
+        header.modality, "series.other"
+    )
+
+
+def _merit(series: SeriesFiles, longest_mm: float) -> tuple[float, ...]:
+    """Sort key, smaller is better."""
+    first = series.planes[0]
+    step = _step_mm(series)
+    thickness = max(step, first.thickness_mm or 0.0)
+    contrast = contrast_of(series)[0]
+    return (
+        0.0 if series.problem is None else 1.0,
+        0.0 if first.image_type[:2] == ("ORIGINAL", "PRIMARY") else 1.0,
+        0.0 if _is_axial(first.orientation) else 1.0,
+        0.0 if _extent_mm(series) >= _MOSTLY_COVERED * longest_mm else 1.0,
+        float(kernel_sharpness(first.kernel)),
+        float(sum(thickness > limit for limit in _THICKNESS_CLASSES_MM)),
+        {Contrast.NONE: 0.0, Contrast.UNKNOWN: 1.0, Contrast.VENOUS: 2.0, Contrast.ARTERIAL: 3.0}[contrast],
+        thickness,
+        -float(len(series.planes)),
+        float(series.number or 0),
+    )
+
+
+def _is_axial(orientation: tuple[float, ...] | None) -> bool:
+    return orientation is not None and abs(float(normal_of(orientation)[2])) > _NEAR_AXIAL
+
+
+def _step_mm(series: SeriesFiles) -> float:
+    positions = positions_along_normal(series.planes)
+    if positions is None or len(positions) < 2:  # noqa: PLR2004 - one slice has no step
+        return float("inf")
+    return float(np.median(np.diff(np.sort(positions))))
+
+
+def _extent_mm(series: SeriesFiles) -> float:
+    positions = positions_along_normal(series.planes)
+    return 0.0 if positions is None else float(np.ptp(positions))
+
+
+_SIEMENS: Final = re.compile(r"^[A-Z][A-Z]?\s?([0-9]{2})[A-Z0-9\\_ -]*")
+_CANON: Final = re.compile(r"^FC([0-9]{2})")
+_SHARP_FROM: Final = 50
+_CANON_SHARP: Final = range(30, 40)
+_CANON_LUNG: Final = 50
+_SHARP_WORDS: Final = re.compile(r"BONE|LUNG|EDGE|SHARP|ULTRA|CHST|^(D|E|L|YA|YB|YC|YD|YE|BL)$")
+_SOFT_WORDS: Final = re.compile(r"SOFT|STAND|SMOOTH|BODY|BRAIN|ABDO|^(A|B|C|UA|UB|UC|I)$")
+
+
+def kernel_sharpness(kernel: str | None) -> int:
+    """0 for a soft kernel, 1 when not known, 2 for a sharp one (sharp kernels overshoot at edges and fake a rim).
+
+    Notes
+    -----
+    Siemens letters and number (sharp from 50), Canon FC numbers (30-39 and from 50 sharp), GE and Philips names.
+    """
+    name = (kernel or "").upper().strip()
+    if match := _CANON.match(name):
+        number = int(match[1])
+        return 2 if number in _CANON_SHARP or number >= _CANON_LUNG else 0
+    if match := _SIEMENS.match(name):
+        return 2 if int(match[1]) >= _SHARP_FROM else 0
+    if _SHARP_WORDS.search(name):
+        return 2
+    return 0 if _SOFT_WORDS.search(name) else 1

@@ -1,0 +1,118 @@
+"""What discovery finds: studies, their series cut into stacks, and files set aside."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from calcreport.dicom.header import ImageHeader, Plane
+from calcreport.model.report import SeriesEntry, Study
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetAside:
+    """Files that belong to no study, one row a reason.
+
+    Parameters
+    ----------
+    name : str
+        First of them, relative to the path that was given; cleaned for display.
+    code : str
+        Key of `calcreport.dicom.codes.CODES`.
+    message : str
+        What is wrong and what to do.
+    count : int
+        How many files share the reason.
+    """
+
+    name: str
+    code: str
+    message: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SeriesFiles:
+    """One series, or one stack of it when one Series Instance UID holds several.
+
+    Parameters
+    ----------
+    uid : str
+        Series Instance UID.
+    modality : str
+        Modality attribute.
+    number : int | None
+        Series Number.
+    description : str | None
+        Series Description, cleaned for display.
+    planes : tuple[Plane, ...]
+        Slices in file order; empty for objects that are no CT image.
+    instances : tuple[ImageHeader, ...]
+        Files.
+    stack : str
+        What sets this stack apart from the others of its series, such as ``"kernel B70f"``; empty when the series
+        is one stack.
+    notes : tuple[str, ...]
+        What was done to get here (identical copies dropped …).
+    problem : str | None
+        Code of what forbids measuring, found while sorting.
+    """
+
+    uid: str
+    modality: str
+    number: int | None
+    description: str | None
+    planes: tuple[Plane, ...]
+    instances: tuple[ImageHeader, ...]
+    stack: str = ""
+    notes: tuple[str, ...] = ()
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StudyFiles:
+    """One study and its series."""
+
+    study: Study
+    series: tuple[SeriesFiles, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SeriesRanking:
+    """Series worth measuring, best first, and what became of the others.
+
+    Parameters
+    ----------
+    candidates : tuple[SeriesFiles, ...]
+        CT stacks that may be measured; `read_ct` may still refuse one.
+    entries : tuple[SeriesEntry, ...]
+        Rows for every series that is no candidate: status skipped or refused, with code and message.
+    """
+
+    candidates: tuple[SeriesFiles, ...]
+    entries: tuple[SeriesEntry, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Discovery:
+    """Everything found under the paths; keeps zip archives open until closed."""
+
+    studies: tuple[StudyFiles, ...]
+    set_aside: tuple[SetAside, ...]
+    _open: contextlib.ExitStack = field(default_factory=contextlib.ExitStack, repr=False)
+
+    def close(self) -> None:
+        """Close zip archives; images in them cannot be read any more."""
+        self._open.close()
+
+    def __enter__(self) -> Self:
+        """Use as a context manager."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()

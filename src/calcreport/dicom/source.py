@@ -1,0 +1,200 @@
+"""Where the bytes of an image come from: a regular file or a member of a zip archive, opened safely.
+
+Symbolic links, FIFOs and devices are never opened; what was seen during discovery is checked again when read.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import zipfile
+import zlib
+from pathlib import Path
+from typing import IO, Final, Protocol
+
+from calcreport.dicom.codes import problem
+
+_FLAGS: Final = (
+    os.O_RDONLY
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+_ZIP_ERRORS: Final = (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, NotImplementedError, ValueError)
+
+
+class ByteSource(Protocol):
+    """Bytes of one DICOM file."""
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file."""
+        ...
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes from `offset`.
+
+        Raises
+        ------
+        NotDicomError
+            ``file.truncated``, ``file.changed``, ``file.unreadable`` or ``zip.damaged``.
+        """
+        ...
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill `buffer` (bytes, writable) from `offset`; errors as for `read`."""
+        ...
+
+
+def open_regular(path: str) -> tuple[int, os.stat_result]:
+    """Open a regular file for reading without following a link or waiting on a FIFO.
+
+    Raises
+    ------
+    NotDicomError
+        ``file.unreadable`` or ``file.special``.
+    """
+    try:
+        descriptor = os.open(path, _FLAGS)
+    except OSError as error:
+        raise problem("file.unreadable") from error
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise problem("file.special")
+    return descriptor, status
+
+
+class FileSource:
+    """A regular file, opened anew for every read so that no descriptor stays open.
+
+    Parameters
+    ----------
+    path : str
+        Where it is.
+    status : os.stat_result
+        What `open_regular` saw; a file that differs later is refused.
+    """
+
+    __slots__ = ("_identity", "_path", "size")
+
+    def __init__(self, path: str, status: os.stat_result) -> None:
+        self._path = path
+        self.size = status.st_size
+        self._identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Read `length` bytes from `offset`."""
+        buffer = bytearray(length)
+        self.read_into(offset, memoryview(buffer))
+        return bytes(buffer)
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill `buffer` from `offset`."""
+        if offset + len(buffer) > self.size:
+            raise problem("file.truncated")
+        descriptor, status = open_regular(self._path)
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            if (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns) != self._identity:
+                raise problem("file.changed")
+            try:
+                _fill(file, offset, buffer)
+            except OSError as error:
+                raise problem("file.unreadable") from error
+
+
+def _fill(file: IO[bytes], offset: int, buffer: memoryview) -> None:
+    file.seek(offset)
+    done = 0
+    while done < len(buffer):
+        count = file.readinto(buffer[done:])  # type: ignore[attr-defined]
+        if not count:
+            raise problem("file.changed")
+        done += count
+
+
+class ZipMemberSource:
+    """A member of an open zip archive, inflated on demand and never written to disk.
+
+    Parameters
+    ----------
+    archive : zipfile.ZipFile
+        Open archive.
+    member : zipfile.ZipInfo
+        Entry in it; its name is never used as a path.
+    """
+
+    __slots__ = ("_archive", "_member", "size")
+
+    def __init__(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+        self._archive, self._member = archive, member
+        self.size = member.file_size
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Read `length` bytes from `offset`."""
+        if offset + length > self.size:
+            raise problem("file.truncated")
+        try:
+            with self._archive.open(self._member) as stream:
+                stream.seek(offset)
+                data = stream.read(length)
+        except _ZIP_ERRORS as error:
+            raise problem("zip.damaged") from error
+        if len(data) != length:
+            raise problem("zip.damaged")
+        return data
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill `buffer` from `offset`."""
+        buffer[:] = self.read(offset, len(buffer))
+
+
+class DeflatedSource:
+    """The data set of a deflated file (PS3.5 annex A.5), inflated as far as asked for and no further.
+
+    Parameters
+    ----------
+    inner : ByteSource
+        The file.
+    start : int
+        Offset where the deflated data set begins.
+    limit : int
+        Most bytes inflated; deflate can grow a thousandfold.
+    """
+
+    __slots__ = ("_inner", "_start", "size")
+
+    def __init__(self, inner: ByteSource, start: int, limit: int) -> None:
+        self._inner, self._start = inner, start
+        self.size = min(limit, 1100 * (inner.size - start) + 1024)  # deflate grows at most 1032-fold
+
+    def head(self, length: int) -> bytes:
+        """Up to `length` first bytes of the inflated data set; fewer only at its end."""
+        machine = zlib.decompressobj(-zlib.MAX_WBITS)
+        try:
+            return machine.decompress(self._inner.read(self._start, self._inner.size - self._start), length)
+        except zlib.error as error:
+            raise problem("file.deflate") from error
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Read `length` bytes from `offset` of the inflated data set."""
+        if offset + length > self.size:
+            raise problem("file.deflate")
+        data = self.head(offset + length)[offset:]
+        if len(data) != length:
+            raise problem("file.truncated")
+        return data
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill `buffer` from `offset` of the inflated data set."""
+        buffer[:] = self.read(offset, len(buffer))
+
+
+def display_name(path: Path, root: Path) -> str:
+    """Path relative to the root that was given, for display; never used to open anything."""
+    try:
+        shown = path.relative_to(root)
+    except ValueError:
+        shown = Path(path.name)
+    return str(shown) if shown.parts else path.name

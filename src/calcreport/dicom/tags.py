@@ -1,0 +1,166 @@
+"""Tags and UIDs the reader knows, from PS3.6 and PS3.4 annex B."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Final
+
+CHARSET: Final = 0x00080005
+IMAGE_TYPE: Final = 0x00080008
+SOP_CLASS: Final = 0x00080016
+SOP_INSTANCE: Final = 0x00080018
+STUDY_DATE: Final = 0x00080020
+ACQUISITION_DATE_TIME: Final = 0x0008002A
+ACQUISITION_TIME: Final = 0x00080032
+CONTENT_TIME: Final = 0x00080033
+ACCESSION: Final = 0x00080050
+MODALITY: Final = 0x00080060
+MANUFACTURER: Final = 0x00080070
+STUDY_DESCRIPTION: Final = 0x00081030
+SERIES_DESCRIPTION: Final = 0x0008103E
+MODEL: Final = 0x00081090
+DERIVATION: Final = 0x00082111
+FRAME_TYPE: Final = 0x00089007
+VOLUMETRIC: Final = 0x00089206
+VOLUME_TECHNIQUE: Final = 0x00089207
+PATIENT_NAME: Final = 0x00100010
+PATIENT_ID: Final = 0x00100020
+BIRTH_DATE: Final = 0x00100030
+SEX: Final = 0x00100040
+AGE: Final = 0x00101010
+CONTRAST_AGENT: Final = 0x00180010
+CONTRAST_AGENTS: Final = 0x00180012
+BODY_PART: Final = 0x00180015
+SLICE_THICKNESS: Final = 0x00180050
+KVP: Final = 0x00180060
+SPACING_BETWEEN: Final = 0x00180088
+PROTOCOL: Final = 0x00181030
+CONTRAST_ROUTE: Final = 0x00181040
+TRIGGER_TIME: Final = 0x00181060
+TABLE_HEIGHT: Final = 0x00181130
+KERNEL: Final = 0x00181210
+PATIENT_POSITION: Final = 0x00185100
+ACQUISITION_TYPE: Final = 0x00189302
+MULTI_ENERGY: Final = 0x00189361
+STUDY_UID: Final = 0x0020000D
+SERIES_UID: Final = 0x0020000E
+SERIES_NUMBER: Final = 0x00200011
+ACQUISITION_NUMBER: Final = 0x00200012
+INSTANCE_NUMBER: Final = 0x00200013
+POSITION: Final = 0x00200032
+ORIENTATION: Final = 0x00200037
+FRAME_OF_REFERENCE: Final = 0x00200052
+LATERALITY: Final = 0x00200060
+IMAGE_LATERALITY: Final = 0x00200062
+TEMPORAL_POSITION: Final = 0x00200100
+STACK_ID: Final = 0x00209056
+TEMPORAL_INDEX: Final = 0x00209128
+FRAME_ACQUISITION_NUMBER: Final = 0x00209156
+NOMINAL_PERCENTAGE: Final = 0x00209241
+SAMPLES: Final = 0x00280002
+PHOTOMETRIC: Final = 0x00280004
+FRAMES: Final = 0x00280008
+ROWS: Final = 0x00280010
+COLUMNS: Final = 0x00280011
+PIXEL_SPACING: Final = 0x00280030
+BITS_ALLOCATED: Final = 0x00280100
+BITS_STORED: Final = 0x00280101
+HIGH_BIT: Final = 0x00280102
+REPRESENTATION: Final = 0x00280103
+PADDING: Final = 0x00280120
+PADDING_LIMIT: Final = 0x00280121
+BURNED_IN: Final = 0x00280301
+INTERCEPT: Final = 0x00281052
+SLOPE: Final = 0x00281053
+RESCALE_TYPE: Final = 0x00281054
+LOSSY: Final = 0x00282110
+LOSSY_RATIO: Final = 0x00282112
+
+SHARED_GROUPS: Final = 0x52009229
+FRAME_GROUPS: Final = 0x52009230
+PLANE_POSITION: Final = 0x00209113
+PLANE_ORIENTATION: Final = 0x00209116
+PIXEL_MEASURES: Final = 0x00289110
+VALUE_TRANSFORMATION: Final = 0x00289145
+FRAME_CONTENT: Final = 0x00209111
+CT_FRAME_TYPE: Final = 0x00189329
+CT_ACQUISITION_TYPE: Final = 0x00189301
+CT_RECONSTRUCTION: Final = 0x00189314
+CT_EXPOSURE_DETAILS: Final = 0x00189325
+CARDIAC: Final = 0x00189118
+CONVERTED_SOURCE: Final = 0x00209172
+UNASSIGNED_SHARED: Final = 0x00209170
+UNASSIGNED_FRAME: Final = 0x00209171
+
+WANTED: Final = frozenset(
+    value
+    for name, value in list(globals().items())
+    if name.isupper() and isinstance(value, int) and name not in {"SHARED_GROUPS", "FRAME_GROUPS"}
+)
+NESTED: Final = frozenset(
+    (
+        CONTRAST_AGENTS,
+        SHARED_GROUPS,
+        FRAME_GROUPS,
+        PLANE_POSITION,
+        PLANE_ORIENTATION,
+        PIXEL_MEASURES,
+        VALUE_TRANSFORMATION,
+        FRAME_CONTENT,
+        CT_FRAME_TYPE,
+        CT_ACQUISITION_TYPE,
+        CT_RECONSTRUCTION,
+        CT_EXPOSURE_DETAILS,
+        CARDIAC,
+        UNASSIGNED_SHARED,
+        UNASSIGNED_FRAME,
+    )
+)
+"""Sequences whose items are kept: contrast agents and the functional groups that describe frames."""
+
+CT: Final = "1.2.840.10008.5.1.4.1.1.2"
+ENHANCED_CT: Final = "1.2.840.10008.5.1.4.1.1.2.1"
+LEGACY_CT: Final = "1.2.840.10008.5.1.4.1.1.2.2"
+CT_CLASSES: Final = frozenset((CT, ENHANCED_CT, LEGACY_CT))
+MULTI_FRAME_CT: Final = frozenset((ENHANCED_CT, LEGACY_CT))
+DICOMDIR: Final = "1.2.840.10008.1.3.10"
+
+OTHER_CLASSES: Final = MappingProxyType(
+    {
+        "1.2.840.10008.5.1.4.1.1.7": "series.secondary_capture",
+        "1.2.840.10008.5.1.4.1.1.88.67": "series.dose_report",
+        "1.2.840.10008.5.1.4.1.1.88.68": "series.dose_report",
+        "1.2.840.10008.5.1.4.1.1.88.59": "series.presentation",
+        "1.2.840.10008.5.1.4.1.1.88": "series.structured_report",
+        "1.2.840.10008.5.1.4.1.1.11": "series.presentation",
+        "1.2.840.10008.5.1.4.1.1.481.3": "series.rtstruct",
+        "1.2.840.10008.5.1.4.1.1.481": "series.radiotherapy",
+        "1.2.840.10008.5.1.4.1.1.66.4": "series.segmentation",
+        "1.2.840.10008.5.1.4.1.1.66.5": "series.segmentation",
+        "1.2.840.10008.5.1.4.1.1.128": "series.pet",
+        "1.2.840.10008.5.1.4.1.1.130": "series.pet",
+        "1.2.840.10008.5.1.4.1.1.4": "series.mr",
+        "1.2.840.10008.5.1.4.1.1.1": "series.radiograph",
+        "1.2.840.10008.5.1.4.1.1.1.1": "series.radiograph",
+        "1.2.840.10008.5.1.4.1.1.1.1.1": "series.radiograph",
+        "1.2.840.10008.5.1.4.1.1.12": "series.not_ct_scanner",
+        "1.2.840.10008.5.1.4.1.1.13.1": "series.not_ct_scanner",
+        "1.2.840.10008.5.1.4.1.1.104": "series.document",
+    }
+)
+"""Storage classes that are no CT image, by UID or a whole arc of UIDs, and the code each is set aside with."""
+
+IMPLICIT: Final = "1.2.840.10008.1.2"
+EXPLICIT: Final = "1.2.840.10008.1.2.1"
+DEFLATED: Final = "1.2.840.10008.1.2.1.99"
+BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
+RLE: Final = "1.2.840.10008.1.2.5"
+NATIVE: Final = frozenset((IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN))
+JPEG_BASELINE: Final = "1.2.840.10008.1.2.4.50"
+JPEG_EXTENDED: Final = "1.2.840.10008.1.2.4.51"
+JPEG_LOSSLESS: Final = frozenset(("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70"))
+JPEG_LS: Final = frozenset(("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"))
+JPEG_2000: Final = frozenset(("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"))
+HTJ2K: Final = frozenset(("1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.202", "1.2.840.10008.1.2.4.203"))
+LOSSY_SYNTAXES: Final = frozenset((JPEG_BASELINE, JPEG_EXTENDED))
+"""Transfer syntaxes that are lossy whatever the data; the others may be, and say so in an attribute."""

@@ -1,0 +1,178 @@
+"""Raw bytes of a data element to a clean value, or ``None``: strict numbers, harmless text.
+
+Every string is hostile: numbers are ASCII digits only (Python's ``float`` also takes ``0_8`` and full-width digits),
+text loses control and direction characters, character sets come from the list of defined terms.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from datetime import date
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Final
+
+_DECIMAL: Final = re.compile(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?\Z")
+_INTEGER: Final = re.compile(rb"[+-]?[0-9]{1,12}\Z")
+_UID: Final = re.compile(rb"[0-9]+(?:\.[0-9]+)*\Z")
+_AGE: Final = re.compile(rb"([0-9]{3})([DWMY])\Z")
+_DATE: Final = re.compile(rb"[0-9]{8}\Z")
+_LONGEST_NUMBER: Final = 64
+_LONGEST_UID: Final = 64
+_DAYS: Final = MappingProxyType({b"D": 1.0, b"W": 7.0, b"M": 365.25 / 12, b"Y": 365.25})
+_OLDEST_YEARS: Final = 130
+
+_CODECS: Final = MappingProxyType(
+    {
+        b"": "ascii",
+        b"ISO_IR 6": "ascii",
+        b"ISO_IR 100": "latin_1",
+        b"ISO_IR 101": "iso8859_2",
+        b"ISO_IR 109": "iso8859_3",
+        b"ISO_IR 110": "iso8859_4",
+        b"ISO_IR 144": "iso8859_5",
+        b"ISO_IR 127": "iso8859_6",
+        b"ISO_IR 126": "iso8859_7",
+        b"ISO_IR 138": "iso8859_8",
+        b"ISO_IR 148": "iso8859_9",
+        b"ISO_IR 203": "iso8859_15",
+        b"ISO_IR 13": "shift_jis",
+        b"ISO_IR 166": "iso8859_11",
+        b"ISO_IR 192": "utf_8",
+        b"GB18030": "gb18030",
+        b"GBK": "gbk",
+        b"ISO IR 87": "iso2022_jp_2",
+        b"ISO IR 159": "iso2022_jp_2",
+        b"ISO IR 149": "euc_kr",
+        b"ISO IR 58": "gb2312",
+    }
+)
+"""Defined terms of Specific Character Set (PS3.3 C.12.1.1.2) and the codec for each; anything else is read as ASCII."""
+_MULTI_BYTE: Final = ("iso2022_jp_2", "euc_kr", "gb2312")
+
+
+def strip(raw: bytes) -> bytes:
+    """Raw value without the padding DICOM allows (spaces, NULs)."""
+    return raw.strip(b" \0")
+
+
+@lru_cache(maxsize=4096)
+def decimals(raw: bytes | None, count: int) -> tuple[float, ...] | None:
+    """Exactly `count` finite decimal strings, or ``None`` when anything else stands there."""
+    if not raw:
+        return None
+    parts = raw.split(b"\\")
+    if len(parts) != count:
+        return None
+    numbers = []
+    for part in parts:
+        text = strip(part)
+        if len(text) > _LONGEST_NUMBER or not _DECIMAL.match(text):
+            return None
+        number = float(text)
+        if not math.isfinite(number):
+            return None
+        numbers.append(number)
+    return tuple(numbers)
+
+
+def decimal(raw: bytes | None) -> float | None:
+    """One finite decimal string, or ``None``."""
+    numbers = decimals(raw, 1)
+    return numbers[0] if numbers else None
+
+
+@lru_cache(maxsize=4096)
+def integer(raw: bytes | None) -> int | None:
+    """One integer string, or ``None``."""
+    text = strip(raw or b"")
+    return int(text) if _INTEGER.match(text) else None
+
+
+def unsigned_16(raw: bytes | None, *, is_big_endian: bool = False) -> int | None:
+    """One unsigned 16-bit number, or ``None`` when the value is not exactly two bytes long."""
+    if raw is None or len(raw) != 2:  # noqa: PLR2004 - two bytes are 16 bits
+        return None
+    return int.from_bytes(raw, "big" if is_big_endian else "little")
+
+
+@lru_cache(maxsize=1024)
+def uid(raw: bytes | None) -> str | None:
+    """A UID made of digits and single dots, at most 64 characters, or ``None``."""
+    text = strip(raw or b"")
+    return text.decode("ascii") if len(text) <= _LONGEST_UID and _UID.match(text) else None
+
+
+@lru_cache(maxsize=1024)
+def keyword(raw: bytes | None) -> str | None:
+    """One coded string in capitals, harmless characters only, or ``None`` when empty."""
+    return clean((raw or b"").decode("ascii", "replace"), longest=32).upper() or None
+
+
+@lru_cache(maxsize=1024)
+def keywords(raw: bytes | None) -> tuple[str, ...]:
+    """Coded strings in capitals; an empty value is kept as an empty string so that places keep their meaning."""
+    return tuple(keyword(part) or "" for part in raw.split(b"\\")) if raw else ()
+
+
+def clean(text: str, *, longest: int = 64) -> str:
+    """Text without control, format, direction, surrogate and private characters, on one line, cut at `longest`."""
+    spaced = "".join(" " if unicodedata.category(c)[0] == "C" or c in "\u2028\u2029" else c for c in text[: 4 * longest])
+    joined = " ".join(spaced.replace("\ufffd", "?").split())
+    return joined if len(joined) <= longest else joined[: longest - 1] + "\u2026"
+
+
+def _codec(charset: bytes) -> str:
+    terms = [strip(term).replace(b"ISO 2022 IR", b"ISO IR") for term in charset.split(b"\\")]
+    codecs = [_CODECS.get(t) or _CODECS.get(t.replace(b"ISO IR", b"ISO_IR")) for t in terms]
+    known = [c for c in codecs if c]
+    return next((c for c in known if c in _MULTI_BYTE), known[0] if known else "ascii")
+
+
+@lru_cache(maxsize=1024)
+def text(raw: bytes | None, charset: bytes | None = None, *, longest: int = 64) -> str | None:
+    """Display text, decoded by an allowed character set with replacement and cleaned, or ``None`` when empty."""
+    if not raw:
+        return None
+    codec = _codec(charset or b"")
+    if codec in {"euc_kr", "gb2312"}:
+        raw = re.sub(rb"\x1b\$\)[AC]", b"", raw)
+    return clean(raw.decode(codec, "replace"), longest=longest) or None
+
+
+def person_name(raw: bytes | None, charset: bytes | None = None) -> str | None:
+    """Person name for display; component carets are kept, trailing ones dropped."""
+    name = text(raw, charset, longest=128)
+    return (name.rstrip("^= ") or None) if name else None
+
+
+@lru_cache(maxsize=256)
+def day(raw: bytes | None) -> str | None:
+    """A date as ``YYYY-MM-DD``, or ``None`` when it is no day of the calendar."""
+    value = strip(raw or b"").replace(b".", b"")
+    if not _DATE.match(value):
+        return None
+    try:
+        return date(int(value[:4]), int(value[4:6]), int(value[6:])).isoformat()
+    except ValueError:
+        return None
+
+
+def age_years(age: bytes | None, birth: str | None, study: str | None) -> float | None:
+    """Age in years at the study: from the two dates, else from Patient's Age; ``None`` when implausible or unknown.
+
+    Parameters
+    ----------
+    age : bytes | None
+        Raw Patient's Age, such as ``b"046Y"``.
+    birth, study : str | None
+        Dates as `day` gives them.
+    """
+    years = None
+    if birth and study:
+        years = (date.fromisoformat(study) - date.fromisoformat(birth)).days / 365.25
+    elif match := _AGE.match(strip(age or b"")):
+        years = int(match[1]) * _DAYS[match[2]] / 365.25
+    return years if years is not None and 0 <= years <= _OLDEST_YEARS else None
