@@ -10,10 +10,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
+from calcreport import __version__
 from calcreport.clinical_file import clinical_from_text
 from calcreport.errors import UsageError
-from calcreport.pipeline import Request, known_formats
-from calcreport.resources import rule_texts, template_texts
+from calcreport.model.report import Software
+from calcreport.output import KNOWN_FORMATS, load_templates
+from calcreport.request import Request
+from calcreport.resources import rule_texts, site_template_texts, template_texts
+from calcreport.rules import load_rules
 from calcreport.settings import Settings
 from calcreport.settings_file import refuse_contradictions, settings_from_text
 
@@ -47,16 +51,20 @@ def request_from(options: argparse.Namespace) -> Request:
             msg = f"PATH {number} does not exist; name a folder, file, zip archive or DICOMDIR"
             raise UsageError(msg, code="usage.no_such_path")
     clinical_text = _read_text(options.clinical, "--clinical") if options.clinical else ""
+    site_texts = site_template_texts(Path(options.templates)) if options.templates else None
+    ruleset = load_rules(rule_texts())
     return Request(
         paths=tuple(Path(path) for path in options.paths),
         out=Path(options.out),
         settings=_settings(options),
         clinical=clinical_from_text(clinical_text),
         lesion_mask=_existing(options.lesion_mask, "--lesion-mask") if options.lesion_mask else None,
-        formats=_formats(options.format, known_formats()),
-        templates=template_texts(Path(options.templates) if options.templates else None),
-        rules=rule_texts(),
+        lesion_roi=options.lesion_roi,
+        formats=_formats(options.format, KNOWN_FORMATS),
+        templates=load_templates(template_texts(), site_texts),
+        ruleset=ruleset,
         jobs=options.jobs,
+        software=Software(name="calcreport", version=__version__, rules_version=ruleset.version),
         created=datetime.now().astimezone().isoformat(timespec="seconds"),
     )
 

@@ -124,6 +124,7 @@ def _describe_analyze(parser: argparse.ArgumentParser) -> None:
     add("--clinical", metavar="FILE", help="clinical data, YAML or JSON (calcreport schema clinical)")
     add("--config", metavar="FILE", help="settings, TOML (calcreport schema settings)")
     add("--lesion-mask", metavar="FILE", help="contour of the whole lesion: RTSTRUCT, DICOM SEG, NIfTI or NRRD")
+    add("--lesion-roi", metavar="NAME", help="which structure of the lesion mask is the lesion, by name or number")
     add("--threshold-hu", metavar="GROW[,SEED]", help="thresholds in HU; override header, clinical data and settings")
     add("--format", metavar="LIST", help="comma list, such as text,json,html,png; default: all")
     add("--templates", metavar="DIR", help="a site's own templates; a file there replaces the built-in one of its name")
@@ -152,14 +153,14 @@ def _analyze(options: argparse.Namespace, progress: Progress) -> int:
     outcome = analyse(request_from(options), progress=progress)
     if options.debug:
         sys.stderr.write("".join(study.detail for study in outcome.studies))
-    if outcome.failures("configuration"):
+    if outcome.has("configuration"):
         return EXIT_USAGE
-    if outcome.is_undelivered or not _print(outcome.text()):
+    if outcome.has("output") or not outcome.is_summary_written or not _print(outcome.text):
         return EXIT_UNDELIVERED
     refused = sum(study.status == "refused" for study in outcome.studies)
     if refused < len(outcome.studies):
         return EXIT_SOME if refused else EXIT_DONE
-    return EXIT_INTERNAL if outcome.failures("internal") else EXIT_NOTHING
+    return EXIT_INTERNAL if outcome.has("internal") else EXIT_NOTHING
 
 
 def _phantom(options: argparse.Namespace, _progress: Progress) -> int:

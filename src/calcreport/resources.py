@@ -20,13 +20,8 @@ _MAX_TEMPLATE_BYTES: Final = 1_000_000
 _TEMPLATE_SUFFIXES: Final = (".j2", ".toml", ".css")
 
 
-def template_texts(override: Path | None = None) -> dict[str, str]:
-    """Read every template as text.
-
-    Parameters
-    ----------
-    override : Path | None
-        Folder of a site's own templates; a file there replaces the built-in one of the same name, new names are added.
+def template_texts() -> dict[str, str]:
+    """Read every built-in template.
 
     Returns
     -------
@@ -36,20 +31,39 @@ def template_texts(override: Path | None = None) -> dict[str, str]:
     Raises
     ------
     TemplateError
-        ``template.folder_missing``, ``template.unknown_name``, ``template.unreadable`` or ``template.none_built_in``.
+        ``template.none_built_in`` or ``template.unreadable``: the installation is damaged.
     """
     texts = _read_folder(_template_folder())
     if not texts:
         msg = "the built-in templates are missing; install calcreport again"
         raise TemplateError(msg, code="template.none_built_in")
-    if override is None:
-        return texts
-    if not override.is_dir():
+    return texts
+
+
+def site_template_texts(folder: Path) -> dict[str, str]:
+    """Read a site's own templates.
+
+    Parameters
+    ----------
+    folder : Path
+        Each file in it replaces the built-in one of the same name; new names are added.
+
+    Returns
+    -------
+    dict[str, str]
+        File name to text.
+
+    Raises
+    ------
+    TemplateError
+        ``template.folder_missing``, ``template.unreadable``; ``template.unknown_name`` when nothing would be replaced.
+    """
+    if not folder.is_dir():
         msg = "the folder given with --templates does not exist; name a folder that holds template files"
         raise TemplateError(msg, code="template.folder_missing")
-    own = _read_folder(override)
-    _refuse_misnamed(own, texts)
-    return texts | own
+    texts = _read_folder(folder)
+    _refuse_misnamed(texts, template_texts())
+    return texts
 
 
 def rule_texts() -> dict[str, str]:

@@ -6,6 +6,7 @@ The folders are searched themselves; a DICOMDIR is never followed. Only regular 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import stat
 import zipfile
@@ -20,7 +21,7 @@ from calcreport.dicom.grouping import group_studies
 from calcreport.dicom.header import Plane, read_header
 from calcreport.dicom.multiframe import planes_of
 from calcreport.dicom.series import Discovery, SetAside
-from calcreport.dicom.source import ByteSource, FileSource, ZipMemberSource, open_regular
+from calcreport.dicom.source import ByteSource, FileSource, UnsharedFile, ZipMemberSource, open_regular
 from calcreport.errors import InputError
 from calcreport.settings import ReadingSettings
 
@@ -186,7 +187,7 @@ def _take(found: _Found, source: ByteSource, head: bytes) -> None:
 
 def _look_into_zip(found: _Found, opened: contextlib.ExitStack, path: str, root: str) -> None:
     descriptor, _status = open_regular(path)
-    file = opened.enter_context(os.fdopen(descriptor, "rb"))
+    file = opened.enter_context(io.BufferedReader(UnsharedFile(descriptor)))
     try:
         archive = opened.enter_context(zipfile.ZipFile(file))
         members = [member for member in archive.infolist() if not member.is_dir()]

@@ -5,14 +5,18 @@ Symbolic links, FIFOs and devices are never opened; what was seen during discove
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO, Final, Protocol
+from typing import IO, TYPE_CHECKING, Final, Protocol
 
 from calcreport.dicom.codes import problem
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 _FLAGS: Final = (
     os.O_RDONLY
@@ -112,6 +116,52 @@ def _fill(file: IO[bytes], offset: int, buffer: memoryview) -> None:
         if not count:
             raise problem("file.changed")
         done += count
+
+
+class UnsharedFile(io.RawIOBase):
+    """An open file whose position belongs to this process alone.
+
+    Worker processes that inherit a plain descriptor share its position, and would read each other's bytes.
+
+    Parameters
+    ----------
+    descriptor : int
+        Open for reading; closed with this object.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+        self._size = os.fstat(descriptor).st_size
+        self._position = 0
+
+    def readable(self) -> bool:
+        """Whether it can be read: yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Whether it has a position: yes."""
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move to `offset` from the start, the present position or the end."""
+        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        self._position = max(0, origin + offset)
+        return self._position
+
+    def readinto(self, buffer: Buffer) -> int:
+        """Fill `buffer` as far as the file goes."""
+        view = memoryview(buffer).cast("B")
+        data = os.pread(self._descriptor, len(view), self._position)
+        view[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        if not self.closed:
+            os.close(self._descriptor)
+        super().close()
 
 
 class ZipMemberSource:

@@ -1,0 +1,173 @@
+"""From paths to results: where the edge is wired to the core.
+
+The calling process only looks for studies; each study is analysed in a worker process, which imports what it needs.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from calcreport.dicom import discover
+from calcreport.errors import OutputError, UsageError
+from calcreport.log import event, study_ref
+from calcreport.progress import Progress
+from calcreport.request import Request
+from calcreport.study_folder import ResultsFolder, folder_name
+from calcreport.study_result import Kind, StudyOutcome, SummarySetAside, summarise, tabulate
+from calcreport.workers import Crash, Report, run_tasks
+
+if TYPE_CHECKING:
+    from calcreport.dicom import StudyFiles
+
+LOGGER: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOutcome:
+    """What became of a run.
+
+    Parameters
+    ----------
+    studies : tuple[StudyOutcome, ...]
+        In the order found.
+    is_summary_written : bool
+        Whether ``summary.json`` and the index are in place.
+    """
+
+    studies: tuple[StudyOutcome, ...]
+    is_summary_written: bool
+
+    def has(self, kind: Kind) -> bool:
+        """Whether a study was refused for a reason of this kind."""
+        return any(study.kind == kind for study in self.studies)
+
+    @property
+    def text(self) -> str:
+        """The report section of a single study; a table of several."""
+        return self.studies[0].text if len(self.studies) == 1 else tabulate(self.studies) if self.studies else ""
+
+
+def analyse(request: Request, *, progress: Progress) -> RunOutcome:
+    """Find every study, analyse each, write the results.
+
+    Parameters
+    ----------
+    request : Request
+        What to analyse and how.
+    progress : Progress
+        Told where the run stands; no patient data reaches it.
+
+    Returns
+    -------
+    RunOutcome
+        One entry a study.
+
+    Raises
+    ------
+    ConfigurationError
+        ``usage.mask_for_many``.
+    InputError
+        ``path.too_many_files``.
+    OutputError
+        When the results folder cannot be written to at all.
+    """
+    results = ResultsFolder(request.out, run_id=secrets.token_hex(6))
+    results.prepare()
+    try:
+        with discover(
+            request.paths, settings=request.settings.reading, on_progress=partial(_tell_search, progress)
+        ) as found:
+            aside = tuple(
+                SummarySetAside(name=row.name, code=row.code, message=row.message, count=row.count)
+                for row in found.set_aside
+            )
+            _check_mask(request, len(found.studies))
+            if not found.studies:
+                _tell_nothing_found(aside, progress)
+            outcomes = _analyse_all(found.studies, request, results, progress)
+    finally:
+        results.recover()
+    is_written = _write_overview(outcomes, aside, request, results, progress)
+    return RunOutcome(studies=outcomes, is_summary_written=is_written)
+
+
+def _analyse_all(
+    studies: Sequence[StudyFiles], request: Request, results: ResultsFolder, progress: Progress
+) -> tuple[StudyOutcome, ...]:
+    """Analyse the studies side by side; whatever happens to one, the others go on."""
+    count = len(studies)
+    outcomes: dict[int, StudyOutcome] = {}
+    run = run_tasks(
+        partial(_analyse_one, studies=studies, request=request, results=results),
+        range(count),
+        jobs=request.jobs,
+        max_seconds=request.settings.run.max_study_seconds,
+        on_step=lambda number, step: progress.step(f"study {number + 1} of {count}: {step}"),
+    )
+    for number, result in run:
+        name = folder_name(studies[number].study.study_instance_uid)
+        outcome = StudyOutcome.from_crash(result, folder=name) if isinstance(result, Crash) else result
+        outcomes[number] = outcome
+        tell = progress.error if outcome.status == "refused" else progress.line
+        tell(f"study {number + 1} of {count}: {outcome.sentence()}")
+        event(
+            LOGGER,
+            "study_done",
+            study_ref=study_ref(name),
+            status=outcome.status,
+            code=outcome.code or "study.reported",
+            seconds=outcome.seconds,
+            lesions=outcome.lesion_count,
+        )
+    return tuple(outcomes[number] for number in range(count))
+
+
+def _analyse_one(
+    number: int, on_step: Report, *, studies: Sequence[StudyFiles], request: Request, results: ResultsFolder
+) -> StudyOutcome:
+    """Work of one task, in a worker process."""
+    from calcreport.study_analysis import analyse_study
+
+    return analyse_study(studies[number], request, results, on_step)
+
+
+def _check_mask(request: Request, study_count: int) -> None:
+    if request.lesion_mask is not None and study_count > 1:
+        msg = f"--lesion-mask fits one study, but {study_count} were found; name the folder of one study"
+        raise UsageError(msg, code="usage.mask_for_many")
+
+
+def _tell_search(progress: Progress, count: int) -> None:
+    progress.step(f"looking for studies: {count} files")
+
+
+def _tell_nothing_found(set_aside: Sequence[SummarySetAside], progress: Progress) -> None:
+    reasons = ", ".join(f"{row.count} {row.code}" for row in set_aside) or "no file at all"
+    progress.error(
+        f"error [study.none_found]: no study under the paths ({reasons}); name the folder that holds the images"
+    )
+
+
+def _write_overview(
+    outcomes: Sequence[StudyOutcome],
+    set_aside: Sequence[SummarySetAside],
+    request: Request,
+    results: ResultsFolder,
+    progress: Progress,
+) -> bool:
+    """Write the summary, and remove folders of earlier runs that hold no longer."""
+    summary = summarise(outcomes, set_aside, software=request.software, created=request.created)
+    try:
+        for outcome in outcomes:
+            if outcome.kind in {"input", "internal"}:
+                results.remove_study(outcome.folder)
+        results.write_file("summary.json", f"{summary.model_dump_json(by_alias=True, indent=2)}\n".encode())
+    except OutputError as error:
+        progress.error(f"error [{error.code}]: {error.message}")
+        return False
+    return True

@@ -1,0 +1,215 @@
+"""One study, from its files to its folder of results: the work of a worker process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+from typing import Final, Literal
+
+from calcreport.calcification.analysis import analyse_ct
+from calcreport.compose import Imaging, Occasion, compose_report
+from calcreport.dicom import CtSeries, SeriesFiles, StudyFiles, rank_ct_series, read_ct
+from calcreport.dicom.lesion_mask import read_lesion_masks
+from calcreport.errors import CalcReportError, ConfigurationError, InputError, OutputError, UnsupportedImageError
+from calcreport.model.clinical import as_given
+from calcreport.model.image import Contrast
+from calcreport.model.lesion import LesionContour
+from calcreport.model.report import Report, SeriesEntry
+from calcreport.request import Request
+from calcreport.rules import decide
+from calcreport.study_folder import ResultsFolder, folder_name
+from calcreport.study_result import Kind, StudyOutcome
+
+_PICTURES: Final = "png"
+"""Name of the format that puts key images beside the report."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Measurable:
+    """The series to measure, read, and what became of every series of the study."""
+
+    ct: CtSeries
+    contours: tuple[LesionContour, ...]
+    entries: tuple[SeriesEntry, ...]
+    series_instance_uid: str
+
+
+class _RefusedStudyError(Exception):
+    """No series of a study can be measured: the reason, and what became of each series."""
+
+    def __init__(self, reason: CalcReportError, entries: tuple[SeriesEntry, ...]) -> None:
+        super().__init__(reason.code)
+        self.reason = reason
+        self.entries = entries
+
+
+def analyse_study(
+    study: StudyFiles, request: Request, results: ResultsFolder, on_step: Callable[[str], None]
+) -> StudyOutcome:
+    """Measure one study and write its folder.
+
+    Parameters
+    ----------
+    study : StudyFiles
+        As found.
+    request : Request
+        What to analyse and how.
+    results : ResultsFolder
+        Where the study's folder goes.
+    on_step : Callable[[str], None]
+        Told the name of each step.
+
+    Returns
+    -------
+    StudyOutcome
+        Also when the study is refused; only bugs are raised.
+    """
+    began = monotonic()
+    folder = folder_name(study.study.study_instance_uid)
+    entries: tuple[SeriesEntry, ...] = ()
+    try:
+        on_step("reading")
+        measurable = _read_best(study, request)
+        entries = measurable.entries
+        report, files = _report(study, measurable, request, on_step)
+        on_step("writing")
+        results.write_study(folder, files)
+    except _RefusedStudyError as refused:
+        return _refusal(refused.reason, refused.entries, folder, monotonic() - began)
+    except CalcReportError as error:
+        return _refusal(error, entries, folder, monotonic() - began)
+    return StudyOutcome(
+        folder=folder,
+        status="reported" if report.lesions else "no_calcification",
+        concern=report.concern,
+        lesion_count=len(report.lesions),
+        excluded_count=len(report.excluded),
+        image_count=measurable.ct.volume.hu.shape[0],
+        seconds=monotonic() - began,
+        text=files["report.txt"].decode("ascii") if "report.txt" in files else "",
+        series=report.series,
+    )
+
+
+def _refusal(error: CalcReportError, entries: tuple[SeriesEntry, ...], folder: str, seconds: float) -> StudyOutcome:
+    kinds: tuple[tuple[type[CalcReportError], Kind], ...] = (
+        (InputError, "input"),
+        (OutputError, "output"),
+        (ConfigurationError, "configuration"),
+    )
+    kind: Kind = next((kind for family, kind in kinds if isinstance(error, family)), "internal")
+    return StudyOutcome(
+        folder=folder,
+        status="refused",
+        kind=kind,
+        code=error.code,
+        message=error.message,
+        series=entries,
+        seconds=seconds,
+    )
+
+
+def _read_best(study: StudyFiles, request: Request) -> _Measurable:
+    """Read the best series that can be read, with the contours that fit it."""
+    ranking = rank_ct_series(study)
+    entries = list(ranking.entries)
+    refusals: list[InputError] = []
+    for position, candidate in enumerate(ranking.candidates):
+        try:
+            ct = read_ct(candidate, settings=request.settings.reading)
+            contours = _read_contours(ct, request)
+        except InputError as error:
+            refusals.append(error)
+            entries.append(_entry(candidate, "refused", error.code, error.message))
+            continue
+        message = f"Measured. {' '.join(ct.notes)}".strip()
+        analysed = _entry(candidate, "analysed", "series.analysed", message)
+        entries.append(analysed.model_copy(update={"geometry": ct.geometry}))
+        entries += [
+            _entry(other, "skipped", "series.not_best", "Another series of the study is better for measuring.")
+            for other in ranking.candidates[position + 1 :]
+        ]
+        return _Measurable(ct=ct, contours=contours, entries=tuple(entries), series_instance_uid=candidate.uid)
+    raise _RefusedStudyError(refusals[0] if refusals else _no_ct(entries), tuple(entries))
+
+
+def _read_contours(ct: CtSeries, request: Request) -> tuple[LesionContour, ...]:
+    if request.lesion_mask is None:
+        return ()
+    reading = request.settings.reading
+    return read_lesion_masks(request.lesion_mask, ct.volume, roi=request.lesion_roi, limits=reading)
+
+
+def _no_ct(entries: list[SeriesEntry]) -> InputError:
+    """Name the reason of the series that came nearest to being measured."""
+    refused = next((entry for entry in entries if entry.status == "refused"), None)
+    if refused is not None:
+        return InputError(refused.message, code=refused.code)
+    codes = ", ".join(sorted({entry.code for entry in entries}))
+    msg = f"the study holds no CT series that can be measured ({codes}); export its original axial images"
+    return UnsupportedImageError(msg, code="study.no_ct")
+
+
+def _entry(
+    series: SeriesFiles, status: Literal["analysed", "skipped", "refused"], code: str, message: str
+) -> SeriesEntry:
+    stack = f" Stack: {series.stack}." if series.stack else ""
+    return SeriesEntry(
+        series_instance_uid=series.uid,
+        modality=series.modality,
+        status=status,
+        code=code,
+        message=message + stack,
+        series_number=series.number,
+        description=series.description,
+        image_count=len(series.planes),
+    )
+
+
+def _report(
+    study: StudyFiles, measurable: _Measurable, request: Request, on_step: Callable[[str], None]
+) -> tuple[Report, dict[str, bytes]]:
+    """Measure, decide, compose and render."""
+    acquisition = measurable.ct.acquisition
+    contrast, source = _contrast(request, acquisition.contrast)
+    findings = analyse_ct(
+        measurable.ct.volume,
+        acquisition,
+        settings=request.settings.detection,
+        contrast=contrast if source == "clinician" else None,
+        contours=measurable.contours,
+        on_progress=on_step,
+    )
+    on_step("composing")
+    decision = decide(findings, request.clinical, request.settings.policy, request.ruleset)
+    report = compose_report(
+        findings,
+        decision,
+        occasion=Occasion(
+            study=study.study,
+            series=measurable.entries,
+            clinical=as_given(request.clinical),
+            settings=request.settings,
+            software=request.software,
+            created=request.created,
+        ),
+        imaging=Imaging(
+            series_instance_uid=measurable.series_instance_uid,
+            acquisition=acquisition,
+            spacing_mm=measurable.ct.geometry.spacing_mm,
+            contrast=contrast,
+            contrast_source=source,
+        ),
+        statements=request.templates.statements,
+        has_pictures=_PICTURES in request.formats,
+    )
+    return report, _files(report, findings, measurable, request)
+
+
+def _contrast(request: Request, header: Contrast) -> tuple[Contrast, Literal["header", "clinician", "unknown"]]:
+    """Contrast phase and who told it: the clinician's word counts more than the header's."""
+    told = Contrast(request.clinical.imaging.contrast or Contrast.UNKNOWN)
+    if told is not Contrast.UNKNOWN:
+        return told, "clinician"
+    return header, "unknown" if header is Contrast.UNKNOWN else "header"
