@@ -234,3 +234,10 @@ def fatty_mass(lesion: LesionRecipe, rng: np.random.Generator, squeeze: float) -
     sheet = intersection(moved(ellipsoid((longest, longest, 0.9)), septum_turn, np.zeros(3)), mass)
     paints = (soft(mass, -86.0), soft(sheet, 20.0), soft(around, 15.0), mineral(focus, lesion.hu))
     return Piece(paints=paints, mass=mass, posture=Posture.ALONG, features=("fatty_mass",), finest_mm=5.0)
+
+
+def fragment(lesion: LesionRecipe, rng: np.random.Generator, squeeze: float) -> Piece:
+    """P28: a jagged piece of metal; not a lesion."""
+    half = lesion.diameter_mm / 2
+    shape = lump((half * 0.4 * squeeze, half * 0.6, half), random_bumps(rng, height=0.2, frequency=5))
+    return Piece(paints=(soft(shape, lesion.hu),), finest_mm=half)

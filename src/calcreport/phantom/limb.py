@@ -54,8 +54,8 @@ def bowed_path(x_mm: float, y_mm: float, *, slope: tuple[float, float] = (0.0, 0
 
 def long_bone(path: Path, radius: Radius, cortex_mm: float, *, cortex_hu: float, marrow_hu: float) -> tuple[Tube, tuple[Paint, ...]]:
     """Shaft with a cortex and fatty marrow; returns its outer tube and its paints."""
-    outer = Tube(centre=path, radius=radius, slack=1.35, reach_mm=250)
-    inner = Tube(centre=path, radius=lambda a, z: np.maximum(radius(a, z) - cortex_mm, 0.5), slack=1.35, reach_mm=250)
+    outer = Tube(centre=path, radius=radius, slack=1.35)
+    inner = Tube(centre=path, radius=lambda a, z: np.maximum(radius(a, z) - cortex_mm, 0.5), slack=1.35)
     return outer, (Paint(shape=outer.shape(), hu=cortex_hu), Paint(shape=inner.shape(), hu=marrow_hu))
 
 
@@ -146,6 +146,7 @@ def build_limb(recipe: PhantomRecipe, rng: np.random.Generator, *, fat_mm: float
         fascia=fascia,
         bones=tuple(bone.shape() for bone in bones),
         vessels=vessels,
+        shafts=bones,
         side="left" if sign > 0 else "right",
     )
 

@@ -41,6 +41,7 @@ PATTERNS: Final = MappingProxyType[str, Builder](
         "P25": solid.fatty_mass,
         "P26": rim.open_shell,
         "P27": rim.rim_around,
+        "P28": solid.fragment,
     }
 )
 """Builders of lesions that may lie anywhere; those bound to vessels, fascia, skin or bone are in `lesions_bound`."""
@@ -164,14 +165,17 @@ def _find_place(
         turned = outline @ turn.T
         reach = float(np.abs(turned[:, 2]).max())
         room = max(0.0, half_length_mm - reach - 4.0)
-        shift = _draw_centre(lesion.layer, body, rng, z=float(rng.uniform(-room, room)))
+        shift = _draw_centre(lesion, body, rng, z=float(rng.uniform(-room, room)))
         shift = _settle(shift, turned, lesion, body)
         if _fits(turned + shift, lesion, body, others):
             return shift_piece(piece, turn, shift)
     return None
 
 
-def _draw_centre(layer: Layer, body: Body, rng: np.random.Generator, *, z: float) -> Floats:
+def _draw_centre(lesion: LesionRecipe, body: Body, rng: np.random.Generator, *, z: float) -> Floats:
+    layer = lesion.layer
+    if lesion.pattern == "P21" and layer is Layer.SUBFASCIAL:
+        return _beside_vessel(body, rng, z=z, off_mm=lesion.diameter_mm / 2)
     angle = float(rng.uniform(-np.pi, np.pi))
     if body.fat_sites and layer in {Layer.SUBCUTANEOUS, Layer.ABUTTING}:
         angle = float(rng.uniform(*body.fat_sites[int(rng.integers(len(body.fat_sites)))]))
@@ -183,6 +187,14 @@ def _draw_centre(layer: Layer, body: Body, rng: np.random.Generator, *, z: float
         radius = inner * float(np.sqrt(rng.uniform(0.0, 1.0)))
     x, y = body.skin.centre(height)
     return np.array([float(x) + radius * np.cos(angle), float(y) + radius * np.sin(angle), z])
+
+
+def _beside_vessel(body: Body, rng: np.random.Generator, *, z: float, off_mm: float) -> Floats:
+    """Return a place next to a large vessel, where nodes lie."""
+    vessel = max(body.vessels, key=lambda v: v.radius_mm + float(rng.uniform(0, 1)))
+    x, y = (float(v) for v in vessel.path(np.array(z)))
+    turn, away = rng.uniform(-np.pi, np.pi), vessel.radius_mm + off_mm + rng.uniform(0.5, 8)
+    return np.array([x + away * np.cos(turn), y + away * np.sin(turn), z])
 
 
 def _settle(shift: Floats, turned: Floats, lesion: LesionRecipe, body: Body) -> Floats:

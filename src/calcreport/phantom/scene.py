@@ -50,14 +50,11 @@ class Tube:
         Maps angle (radians, from +x = left towards +y = posterior) and z (mm) to the radius, mm.
     slack : float
         At least the steepest slope of ``r - radius``; keeps the distance from overestimating.
-    reach_mm : float
-        Bound on the distance of its surface from the z axis, mm.
     """
 
     centre: Callable[[Floats], tuple[Floats, Floats]]
     radius: Callable[[Floats, Floats], Floats]
     slack: float = 1.25
-    reach_mm: float = 400.0
 
     def distance(self, x: Floats, y: Floats, z: Floats) -> Floats:
         """Signed distance to the surface in mm, negative inside; never an overestimate."""
@@ -66,9 +63,13 @@ class Tube:
         return np.asarray((np.hypot(dx, dy) - self.radius(np.arctan2(dy, dx), z)) / self.slack)
 
     def shape(self) -> Shape:
-        """Return the tube as a solid of unlimited length."""
+        """Return the tube as a solid along z; its box holds it for z within 200 mm of the origin."""
+        z = np.linspace(-200.0, 200.0, 81)
+        cx, cy = self.centre(z)
+        widest = max(float(np.max(self.radius(np.linspace(-np.pi, np.pi, 73), np.full(73, h)))) for h in z[::8]) * 1.03
         box = everywhere()
-        box[0, :2], box[1, :2] = -self.reach_mm, self.reach_mm
+        box[:, 0] = (float(np.min(cx)) - widest, float(np.max(cx)) + widest)
+        box[:, 1] = (float(np.min(cy)) - widest, float(np.max(cy)) + widest)
         return Shape(distance=self.distance, box=box, points=no_points(), z_slope=0.3)
 
     def points(self, low_mm: float, high_mm: float, step_mm: float = 0.5) -> Floats:
@@ -126,6 +127,8 @@ class Body:
         Preferred directions for subcutaneous lesions: lowest and highest angle, radians; empty for any.
     names : tuple[str, ...]
         Things in it that are dense but no lesions.
+    shafts : tuple[Tube, ...]
+        Outer tubes of the long bones.
     side : str
         ``"left"`` or ``"right"`` for a limb.
     is_trunk : bool
@@ -140,6 +143,7 @@ class Body:
     keep_out: tuple[Shape, ...] = ()
     fat_sites: tuple[tuple[float, float], ...] = ()
     names: tuple[str, ...] = ()
+    shafts: tuple[Tube, ...] = ()
     side: str = "right"
     is_trunk: bool = False
 

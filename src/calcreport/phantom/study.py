@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
 
-from calcreport.model.image import LOWEST_HU, Contrast, CtVolume, SliceReference
+from calcreport.model.geometry import VolumeGeometry
+from calcreport.model.image import LOWEST_HU, CtVolume, SliceReference
+from calcreport.phantom import surroundings as around
 from calcreport.phantom.limb import blood_hu, build_limb
-from calcreport.phantom.place import Placed, place_lesion
-from calcreport.phantom.recipe import Extra, Layer, PhantomRecipe, Region
+from calcreport.phantom.place import BOUND_PATTERNS, Placed, place_lesion
+from calcreport.phantom.recipe import Extra, Layer, LesionRecipe, PhantomRecipe, Region
 from calcreport.phantom.render import Rendering, noise_field, render, scan_geometry
 from calcreport.phantom.scene import Body, Paint
+from calcreport.phantom.surroundings import Metal, streaks
+from calcreport.phantom.trunk import build_neck, build_pelvis
 from calcreport.phantom.truth import Truth, lesion_truth
 
-UID_ROOT = "2.25."
+UID_ROOT: Final = "2.25."
 """Root of identifiers derived from a number (PS3.5 B.2)."""
 
 
@@ -25,15 +33,19 @@ class Setting:
     Parameters
     ----------
     bodies : tuple[Body, ...]
-        Lesions go to the first; bilateral ones to both.
+        Limbs or a trunk; lesions are dealt out to them in turn.
     paints : tuple[Paint, ...]
         Everything but the lesions, in the order of painting, LPS mm.
-    half_size_mm : tuple[float, float]
-        Half width and half height of the field of view, mm.
+    metals : tuple[Metal, ...]
+        What throws streaks.
+    centre_mm, half_size_mm : tuple[float, float]
+        Centre, and half width and half height, of the field of view, LPS mm.
     """
 
     bodies: tuple[Body, ...]
     paints: tuple[Paint, ...]
+    metals: tuple[Metal, ...]
+    centre_mm: tuple[float, float]
     half_size_mm: tuple[float, float]
 
 
@@ -57,11 +69,15 @@ def make_phantom(recipe: PhantomRecipe) -> tuple[CtVolume, Truth]:
     """
     rng = np.random.default_rng(recipe.seed)
     length = scan_length_mm(recipe)
-    setting = build_setting(recipe, rng)
+    setting = build_setting(recipe, rng, half_length_mm=length / 2)
     placed = place_all(recipe, setting, rng, half_length_mm=length / 2)
+    if Extra.FRAGMENT in recipe.extras:
+        setting = with_fragment(setting, placed, rng, half_length_mm=length / 2)
     paints = (*setting.paints, *(replace(p, owner=n) for n, lesion in enumerate(placed) for p in lesion.piece.paints))
     width, height = setting.half_size_mm
-    geometry = scan_geometry(recipe.scan, half_width_mm=width, half_height_mm=height, length_mm=length)
+    geometry = scan_geometry(
+        recipe.scan, half_width_mm=width, half_height_mm=height, length_mm=length, centre_mm=setting.centre_mm
+    )
     rendering = render(paints, geometry, recipe.scan, lesions=len(placed))
     truth = Truth(
         recipe=recipe,
@@ -71,7 +87,7 @@ def make_phantom(recipe: PhantomRecipe) -> tuple[CtVolume, Truth]:
         tilt_deg=geometry.tilt_deg,
         noise_hu=recipe.scan.noise_hu,
     )
-    hu = _scanned(rendering, recipe, np.random.default_rng([recipe.seed, 1]))
+    hu = _scanned(rendering, geometry, recipe, setting)
     uid = series_uid(recipe)
     slices = tuple(SliceReference(sop_instance_uid=f"{uid}{n + 1:04d}", instance_number=n + 1) for n in range(hu.shape[0]))
     volume = CtVolume(
@@ -82,8 +98,6 @@ def make_phantom(recipe: PhantomRecipe) -> tuple[CtVolume, Truth]:
 
 def series_uid(recipe: PhantomRecipe) -> str:
     """Stem of the identifiers of a study, the same for the same recipe."""
-    import hashlib
-
     digest = hashlib.sha256(repr(recipe).encode()).digest()
     return f"{UID_ROOT}{1 + int.from_bytes(digest[:11], 'big')}"
 
@@ -93,32 +107,78 @@ def scan_length_mm(recipe: PhantomRecipe) -> float:
     if recipe.length_mm is not None:
         return recipe.length_mm
     longest = max((max(x.diameter_mm, x.mass_mm or 0.0) for x in recipe.lesions), default=20.0)
-    return float(max(56.0, longest * 1.1 + 34.0))
+    knee = 60.0 if Extra.KNEE_END in recipe.extras else 0.0
+    return float(max(56.0, longest * 1.1 + 34.0) + knee)
 
 
 def fat_thickness_mm(recipe: PhantomRecipe, rng: np.random.Generator) -> float:
     """Mean thickness of the subcutaneous fat in mm, enough for the lesions meant to lie in it."""
     if recipe.fat_mm is not None:
         return recipe.fat_mm
-    base = float(rng.uniform(6, 18))
-    wanted = [x.diameter_mm for x in recipe.lesions if x.layer in {Layer.SUBCUTANEOUS, Layer.ABUTTING}]
+    base = float(rng.uniform(3.5, 8) if recipe.region is Region.NECK else rng.uniform(6, 18))
+    fatty = {Layer.SUBCUTANEOUS, Layer.ABUTTING}
+    wanted = [x.diameter_mm for x in recipe.lesions if x.layer in fatty and x.pattern not in BOUND_PATTERNS]
     return float(min(34.0, max([base, *(0.55 * d + 6.0 for d in wanted)])))
 
 
-def build_setting(recipe: PhantomRecipe, rng: np.random.Generator) -> Setting:
+def build_setting(recipe: PhantomRecipe, rng: np.random.Generator, *, half_length_mm: float) -> Setting:
     """Build the bodies, the table and what else lies around."""
     fat = fat_thickness_mm(recipe, rng)
-    if recipe.region in {Region.CALF, Region.THIGH}:
-        sign = 1.0 if recipe.laterality == "left" else -1.0
-        bodies = (build_limb(recipe, rng, fat_mm=fat, sign=sign),)
-    else:
-        raise NotImplementedError(recipe.region)
-    angles = np.linspace(-np.pi, np.pi, 90)
-    reach = max(float(body.skin.radius(angles, np.zeros(90)).max()) for body in bodies) + 12
-    return Setting(bodies=bodies, paints=tuple(p for body in bodies for p in body.paints), half_size_mm=(reach, reach))
+    bodies = build_bodies(recipe, rng, fat_mm=fat, half_length_mm=half_length_mm)
+    inner: list[Paint] = [p for body in bodies for p in body.paints]
+    outer: list[Paint] = []
+    metals: list[Metal] = []
+    if Extra.NAIL in recipe.extras and bodies[0].shafts:
+        rod, metal = around.nail(bodies[0].shafts[0], half_length_mm=half_length_mm)
+        inner += rod
+        metals.append(metal)
+    if Extra.CAST in recipe.extras:
+        outer += around.cast(bodies[0])
+    elif Extra.CLOTHES in recipe.extras:
+        outer += around.clothes(bodies[0])
+    if Extra.LEAD in recipe.extras:
+        outer += around.lead(bodies[0], half_length_mm=half_length_mm)
+    centre, half, lowest = _field_of_view(bodies, half_length_mm)
+    lowest += 10.0 if Extra.CAST in recipe.extras else 0.0
+    return Setting(
+        bodies=bodies,
+        paints=(*around.table(lowest), *outer, *inner),
+        metals=tuple(metals),
+        centre_mm=centre,
+        half_size_mm=half,
+    )
 
 
-def place_all(recipe: PhantomRecipe, setting: Setting, rng: np.random.Generator, *, half_length_mm: float) -> tuple[Placed, ...]:
+def build_bodies(
+    recipe: PhantomRecipe, rng: np.random.Generator, *, fat_mm: float, half_length_mm: float
+) -> tuple[Body, ...]:
+    """One limb, both limbs, or a trunk; the patient's left limb lies at positive x."""
+    if recipe.region is Region.PELVIS:
+        return (build_pelvis(recipe, rng, fat_mm=fat_mm),)
+    if recipe.region is Region.NECK:
+        return (build_neck(recipe, rng, fat_mm=fat_mm),)
+    sign = 1.0 if recipe.laterality == "left" else -1.0
+    apart = (68.0 if recipe.region is Region.CALF else 88.0) + fat_mm
+    signs = (sign, -sign) if Extra.SECOND_LEG in recipe.extras else (sign,)
+    bodies = tuple(build_limb(recipe, rng, fat_mm=fat_mm, x_mm=s * apart, sign=s) for s in signs)
+    if Extra.KNEE_END not in recipe.extras:
+        return bodies
+    bones, paints = around.knee(bodies[0], joint_z_mm=half_length_mm - 48.0, sign=sign)
+    first = replace(bodies[0], bones=(*bodies[0].bones, *bones), paints=(*bodies[0].paints, *paints), names=("patella", "fabella"))
+    return (first, *bodies[1:])
+
+
+def _field_of_view(bodies: tuple[Body, ...], half_length_mm: float) -> tuple[tuple[float, float], tuple[float, float], float]:
+    """Centre and half size (x, y) of the field, and the lowest point of the skin (LPS y), mm."""
+    points = np.concatenate([b.skin.points(-half_length_mm, half_length_mm, 8.0) for b in bodies])
+    low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
+    middle, half = (low + high) / 2, (high - low) / 2 + np.array([14.0, 16.0])
+    return (float(middle[0]), float(middle[1]) + 4.0), (float(half[0]), float(half[1])), float(high[1])
+
+
+def place_all(
+    recipe: PhantomRecipe, setting: Setting, rng: np.random.Generator, *, half_length_mm: float
+) -> tuple[Placed, ...]:
     """Place every lesion of the recipe, one after the other."""
     blood = blood_hu(recipe.scan.contrast, is_artery=True, rng=rng)
     placed: list[Placed] = []
@@ -130,20 +190,41 @@ def place_all(recipe: PhantomRecipe, setting: Setting, rng: np.random.Generator,
     return tuple(placed)
 
 
-def _scanned(rendering: Rendering, recipe: PhantomRecipe, rng: np.random.Generator) -> np.ndarray:
+def with_fragment(
+    setting: Setting, placed: tuple[Placed, ...], rng: np.random.Generator, *, half_length_mm: float
+) -> Setting:
+    """Add a small piece of metal to the muscle of the first body."""
+    recipe = LesionRecipe(pattern="P28", diameter_mm=float(rng.uniform(3, 7)), hu=around.METAL_HU)
+    found = place_lesion(
+        recipe, setting.bodies[0], rng, others=placed, half_length_mm=half_length_mm, blood_hu=0.0
+    ).piece.paints
+    low, high = found[0].shape.box
+    x, y, z = (low + high) / 2
+    half = recipe.diameter_mm / 2
+    metal = Metal(x_mm=float(x), y_mm=float(y), low_mm=float(z) - half, high_mm=float(z) + half, radius_mm=half * 0.6)
+    return replace(setting, paints=(*setting.paints, *found), metals=(*setting.metals, metal))
+
+
+def _scanned(
+    rendering: Rendering, geometry: VolumeGeometry, recipe: PhantomRecipe, setting: Setting
+) -> NDArray[np.int16]:
+    """Add texture, streaks and noise, clip and round: shape ``(slices, rows, columns)``, HU."""
+    rng = np.random.default_rng([recipe.seed, 1])
     hu = rendering.hu
     muscle = np.clip(1 - np.abs(hu - 56) / 40, 0, 1)
-    hu += muscle * _texture(hu.shape, rng)
-    hu += noise_field(hu.shape, recipe.scan, rng)
+    bone_mm = None
+    if recipe.region is Region.PELVIS:
+        bone_mm = (hu > 400).sum(axis=2).astype(np.float32) * np.float32(recipe.scan.pixel_mm)
+    hu += muscle * _texture(geometry.shape, rng)
+    if setting.metals:
+        hu += streaks(geometry, setting.metals, rng)
+    hu += noise_field(geometry.shape, recipe.scan, rng, dense=bone_mm)
     return np.clip(np.rint(hu), LOWEST_HU, recipe.scan.ceiling_hu).astype(np.int16)
 
 
-def _texture(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    from scipy import ndimage
-
+def _texture(shape: tuple[int, int, int], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Slow variation of muscle, standard deviation about 3 HU."""
     coarse = rng.standard_normal(tuple(max(4, n // 12) for n in shape)).astype(np.float32)
     zoom = [n / m for n, m in zip(shape, coarse.shape, strict=True)]
-    return ndimage.zoom(coarse, zoom, order=1)[tuple(slice(0, n) for n in shape)] * 5.0
-
-
-__all__ = ["Contrast", "Extra", "Setting", "make_phantom"]
+    smooth: NDArray[np.float32] = ndimage.zoom(coarse, zoom, order=1)
+    return smooth * np.float32(5.0)
