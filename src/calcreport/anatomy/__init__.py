@@ -1,1 +1,1 @@
-"""TBD"""
+"""Where things are in the patient: body and skin, fascia, skeleton, foreign material."""

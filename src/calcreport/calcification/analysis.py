@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+from numpy.typing import NDArray
+
+from calcreport.anatomy.body import find_body
+from calcreport.anatomy.coarse import coarsen
+from calcreport.anatomy.fascia import find_envelope
+from calcreport.anatomy.noise import volume_noise_hu
+from calcreport.calcification.depth import prepare_layers
+from calcreport.calcification.detect import Detection, detect
+from calcreport.calcification.excluded import list_excluded
+from calcreport.calcification.group import group_foci
+from calcreport.calcification.lesion import Measurer
+from calcreport.calcification.thresholds import choose_thresholds, shows_enhanced_vessels
 from calcreport.model.image import Acquisition, Contrast, CtVolume
-from calcreport.model.lesion import CtFindings, LesionContour
+from calcreport.model.lesion import CtFindings, LesionContour, MeasuredLesion
 from calcreport.settings import DetectionSettings
 
 
@@ -40,4 +53,57 @@ def analyse_ct(
     CtFindings
         Lesions, largest first, and what was excluded.
     """
-    raise NotImplementedError
+    tell = on_progress or (lambda _: None)
+    tell("anatomy")
+    coarse = coarsen(volume)
+    body = find_body(coarse)
+    noise_hu = volume_noise_hu(volume.hu)
+    is_enhanced = shows_enhanced_vessels(volume, coarse, body.mask, noise_hu)
+    chosen = choose_thresholds(acquisition, contrast=contrast, is_enhanced=is_enhanced, settings=settings)
+    tell("detection")
+    detection = detect(
+        volume, coarse, body, limits=chosen.limits, noise_hu=noise_hu, min_volume_mm3=settings.min_volume_mm3
+    )
+    envelope = find_envelope(coarse, body, detection.territory)
+    layers = prepare_layers(volume, coarse, body, envelope)
+    tell("measurement")
+    measurer = Measurer(
+        volume=volume, acquisition=acquisition, layers=layers, detection=detection, noise_hu=noise_hu,
+        limits=chosen.limits, settings=settings, contours=contours,
+    )  # fmt: skip
+    lesions = [measurer.contour(contour) for contour in contours]
+    foci = tuple(f for f in detection.foci if not measurer.is_claimed(f))
+    groups = group_foci(
+        foci, detection.weak, detection.components, coarse, volume.geometry,
+        deep=envelope.mask, distance_mm=settings.group_distance_mm,
+    )  # fmt: skip
+    lesions += [measurer.group(group) for group in groups]
+    lesions.sort(key=_longest_mm, reverse=True)
+    return CtFindings(
+        lesions=tuple(lesions),
+        excluded=list_excluded(detection, volume),
+        thresholds=chosen.limits,
+        threshold_reason=chosen.reason,
+        noise_hu=noise_hu,
+        notes=(*chosen.notes, *_notes(detection)),
+        maximum_intensity_hu=maximum_intensity(volume.hu),
+    )
+
+
+def maximum_intensity(hu: NDArray[np.int16]) -> NDArray[np.int16]:
+    """Maximum along rows, shape ``(slices, columns)``, HU: a front view of an axial series."""
+    projection = np.empty((hu.shape[0], hu.shape[2]), dtype=np.int16)
+    for i, plane in enumerate(hu):
+        plane.max(axis=0, out=projection[i])
+    return projection
+
+
+def _longest_mm(lesion: MeasuredLesion) -> float:
+    return max(lesion.mass.max_diameter_mm or 0.0, lesion.size.max_diameter_mm or 0.0)
+
+
+def _notes(detection: Detection) -> tuple[str, ...]:
+    """What a reader must know about this series."""
+    if detection.metal_slices.any():
+        return ("Metal in the field of view: faint calcification in its slices cannot be told from streaks.",)
+    return ()

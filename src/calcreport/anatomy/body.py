@@ -1,0 +1,110 @@
+"""The patient's body apart from air, table, mattress, clothes; and where the field of view cuts it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from calcreport.anatomy.coarse import CoarseVolume
+
+TISSUE_HU: Final = -300
+"""Blocks denser than this are tissue or table: between fat (-120) and foam (below -800), halfway to air."""
+
+MIN_PART_MM3: Final = 8_000.0
+"""Smallest separate part taken as body: a finger's length; anything smaller beside a body is a lead or a fold."""
+
+MIN_PART_FRACTION: Final = 0.01
+"""… and at least this share of the largest part."""
+
+SOFT_HU: Final = (-200, 160)
+"""Block means of fat and muscle; plates of a table are denser or lighter."""
+
+MIN_SOFT_SHARE: Final = 0.5
+"""A part of the body is mostly soft tissue; a table is not."""
+
+TABLE_FLATNESS: Final = 0.72
+"""Share of a part that vanishes under an opening of 15 mm above which it is a shell, not a limb."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Body:
+    """Body mask on the coarse grid.
+
+    Parameters
+    ----------
+    mask : NDArray[np.bool_]
+        Coarse shape; true inside the body, gas in bowel and airways included.
+    outside : NDArray[np.bool_]
+        Coarse shape; true in the air (and table) around the patient: what is neither body nor enclosed by it.
+    """
+
+    mask: NDArray[np.bool_]
+    outside: NDArray[np.bool_]
+
+
+def find_body(coarse: CoarseVolume) -> Body:
+    """Body mask by threshold, opening, choice of thick parts, and filling from outside.
+
+    Parameters
+    ----------
+    coarse : CoarseVolume
+        Block means, HU.
+
+    Returns
+    -------
+    Body
+        Empty mask when nothing in the volume is tissue.
+    """
+    tissue = coarse.hu > TISSUE_HU
+    plane = np.zeros((3, 3, 3), dtype=bool)
+    plane[1] = True
+    # Shells of tables, sheets and clothes are thinner than two blocks; opening within slices removes them.
+    opened = ndimage.binary_opening(np.pad(tissue, 1, mode="edge"), structure=plane)[1:-1, 1:-1, 1:-1]
+    labels, count = ndimage.label(opened)
+    if count == 0:
+        return Body(mask=np.zeros_like(tissue), outside=np.ones_like(tissue))
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    sizes[0] = 0
+    voxel_mm3 = float(np.prod(coarse.spacing_mm))
+    keep = sizes * voxel_mm3 >= max(MIN_PART_MM3, MIN_PART_FRACTION * float(sizes.max()) * voxel_mm3)
+    keep[int(sizes.argmax())] = True
+    soft = opened & (coarse.hu > SOFT_HU[0]) & (coarse.hu < SOFT_HU[1])
+    soft_share = np.bincount(labels[soft], minlength=count + 1) / np.maximum(sizes, 1)
+    keep &= (soft_share >= MIN_SOFT_SHARE) & ~_is_shell(opened, labels, sizes)
+    if not keep.any():
+        keep[int(sizes.argmax())] = True
+    body = keep[labels]
+    # Opening shaves corners and thin skin folds; one conditional step brings them back.
+    body = ndimage.binary_dilation(body, structure=plane) & tissue
+    outside = _outside(body)
+    return Body(mask=~outside, outside=outside)
+
+
+def _is_shell(
+    opened: NDArray[np.bool_], labels: NDArray[np.int32], sizes: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Which parts are thin everywhere (table plates), per label: an opening of 15 mm removes most of them."""
+    wide = np.zeros((3, 5, 5), dtype=bool)
+    wide[1] = True
+    thick = ndimage.binary_opening(np.pad(opened, 2, mode="edge"), structure=wide)[2:-2, 2:-2, 2:-2]
+    remaining = np.bincount(labels[thick], minlength=sizes.size)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        lost = 1.0 - remaining / sizes
+    return np.nan_to_num(lost, nan=1.0) > TABLE_FLATNESS
+
+
+def _outside(body: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """What is connected, within each slice, to the image border without crossing the body."""
+    outside = np.empty_like(body)
+    for i, plane in enumerate(body):
+        labels, _ = ndimage.label(~plane)
+        rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+        touched = np.zeros(int(labels.max()) + 1, dtype=bool)
+        touched[rim] = True
+        touched[0] = False
+        outside[i] = touched[labels]
+    return outside

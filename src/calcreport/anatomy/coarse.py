@@ -1,0 +1,105 @@
+"""The volume on a coarse grid of about 3 mm, where anatomy is mapped at a hundredth of the cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calcreport.model.image import NOT_IMAGED_HU, CtVolume
+
+COARSE_VOXEL_MM: Final = 3.0
+"""Edge aimed at: finer than every layer the coarse maps must tell apart (fat, muscle), coarse enough to be quick."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CoarseVolume:
+    """Block means of a volume.
+
+    Parameters
+    ----------
+    hu : NDArray[np.int16]
+        Shape ``(slices, rows, columns)`` of the coarse grid; mean HU of a block within one slice (slices between
+        are left out, not averaged). Blocks with a voxel that was not imaged hold the floor of the scale.
+    is_imaged : NDArray[np.bool_]
+        Same shape; false where a block holds a voxel outside the field of view.
+    step : tuple[int, int, int]
+        Fine voxels a coarse voxel spans along slice, row, column.
+    spacing_mm : tuple[float, float, float]
+        Distances between coarse voxels along slice, row, column, mm.
+    """
+
+    hu: NDArray[np.int16]
+    is_imaged: NDArray[np.bool_]
+    step: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+
+    def of_fine(self, index: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Coarse index that holds each fine voxel index; shape ``(..., 3)`` in and out, clipped to the grid."""
+        coarse = np.asarray(index, dtype=np.int64) // np.asarray(self.step)
+        return np.minimum(coarse, np.asarray(self.hu.shape) - 1)
+
+    def fine_box(self, shape: tuple[int, int, int], box: NDArray[np.int64]) -> tuple[slice, slice, slice]:
+        """Fine slices that a coarse box (shape ``(3, 2)``, half open) covers, clipped to `shape`."""
+        i, j, k = (
+            slice(int(low * s), int(min(n, high * s)))
+            for (low, high), s, n in zip(box, self.step, shape, strict=True)
+        )
+        return (i, j, k)
+
+
+def coarse_steps(spacing_mm: tuple[float, float, float]) -> tuple[int, int, int]:
+    """Fine voxels per coarse voxel along slice, row, column for the given fine spacing in mm."""
+    i, j, k = (max(1, round(COARSE_VOXEL_MM / s)) for s in spacing_mm)
+    return (i, j, k)
+
+
+def block_mean(plane: NDArray[np.int16], steps: tuple[int, int]) -> NDArray[np.int16]:
+    """Means over blocks of one slice, HU; the last block of a row or column may be smaller.
+
+    Parameters
+    ----------
+    plane : NDArray[np.int16]
+        Shape ``(rows, columns)``, HU.
+    steps : tuple[int, int]
+        Block size in rows and columns.
+    """
+    down, across = steps
+    rows, columns = plane.shape
+    row_starts, column_starts = np.arange(0, rows, down), np.arange(0, columns, across)
+    full = plane[: rows - rows % down, : columns - columns % across]
+    means = np.empty((row_starts.size, column_starts.size), dtype=np.int16)
+    blocks = full.reshape(full.shape[0] // down, down, full.shape[1] // across, across)
+    # Pairwise slices beat a reduction over short axes by a factor of five.
+    total = np.zeros((blocks.shape[0], blocks.shape[2]), dtype=np.int32)
+    for i in range(down):
+        for j in range(across):
+            total += blocks[:, i, :, j]
+    means[: blocks.shape[0], : blocks.shape[2]] = total // (down * across)
+    if rows % down:
+        means[-1] = np.add.reduceat(plane[row_starts[-1] :].mean(axis=0), column_starts) / np.diff(
+            np.append(column_starts, columns)
+        )
+    if columns % across:
+        means[:, -1] = np.add.reduceat(plane[:, column_starts[-1] :].mean(axis=1), row_starts) / np.diff(
+            np.append(row_starts, rows)
+        )
+    return means
+
+
+def coarsen(volume: CtVolume) -> CoarseVolume:
+    """Reduce a volume to its coarse grid."""
+    step = coarse_steps(volume.geometry.spacing_mm)
+    planes = [block_mean(plane, step[1:]) for plane in volume.hu[:: step[0]]]
+    hu = np.stack(planes)
+    lowest = NOT_IMAGED_HU // 2
+    is_imaged = hu > lowest - 20
+    spacing = volume.geometry.spacing_mm
+    return CoarseVolume(
+        hu=np.maximum(hu, np.int16(lowest)),
+        is_imaged=is_imaged,
+        step=step,
+        spacing_mm=(spacing[0] * step[0], spacing[1] * step[1], spacing[2] * step[2]),
+    )

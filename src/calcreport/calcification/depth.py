@@ -1,0 +1,233 @@
+"""Which layer a lesion lies in, and how far it is from skin and fascia, edge to edge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial import KDTree
+
+from calcreport.anatomy.body import Body
+from calcreport.anatomy.coarse import CoarseVolume
+from calcreport.anatomy.fascia import Envelope
+from calcreport.calcification.edges import crossings
+from calcreport.calcification.size import as_point
+from calcreport.model.image import NOT_IMAGED_HU, CtVolume
+from calcreport.model.lesion import Segment
+from calcreport.model.report import Depth, DepthClass
+
+SKIN_EDGE_HU: Final = -500.0
+"""Halfway between air and the first tissue: the outer surface of the skin."""
+
+SKIN_THICKNESS_MM: Final = 2.0
+"""Mineral that reaches this close to the surface lies in the skin itself; limb skin is 1-2 mm thick."""
+
+JUXTACORTICAL_GAP_MM: Final = 3.0
+"""Mineral this close to bone, voxel centre to voxel centre, is juxtacortical."""
+
+ABUT_MM: Final = 2.0
+"""No fat plane can be claimed where the fascia is nearer than this."""
+
+CROSS_SHARE: Final = (0.12, 0.88)
+"""A lesion with between these shares of its voxels beneath the fascia lies on both sides of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Layers:
+    """Anatomy a depth is read from, prepared once a series.
+
+    Parameters
+    ----------
+    volume : CtVolume
+        HU.
+    coarse, body, envelope : CoarseVolume, Body, Envelope
+        Coarse grid, body and muscle envelope on it.
+    skin : KDTree | None
+        Coarse indices, in mm along slice, row and column, of blocks outside the body that touch it.
+    cut : KDTree | None
+        The same for blocks of the body that the side of the picture cuts.
+    fascia_lps_mm : NDArray[np.float64]
+        Shape ``(n, 3)``; points on the surface of the envelope, LPS mm.
+    """
+
+    volume: CtVolume
+    coarse: CoarseVolume
+    body: Body
+    envelope: Envelope
+    skin: KDTree | None
+    cut: KDTree | None
+    skin_blocks: NDArray[np.int64]
+    fascia_lps_mm: NDArray[np.float64]
+
+
+def prepare_layers(volume: CtVolume, coarse: CoarseVolume, body: Body, envelope: Envelope) -> Layers:
+    """Find the surfaces depths are measured to.
+
+    Parameters
+    ----------
+    volume : CtVolume
+        HU.
+    coarse, body, envelope : CoarseVolume, Body, Envelope
+        Coarse grid, body and muscle envelope on it.
+    """
+    within = np.zeros((3, 3, 3), dtype=bool)
+    within[1] = ndimage.generate_binary_structure(2, 1)
+    around = ndimage.generate_binary_structure(3, 1)
+    touching = ndimage.binary_dilation(body.mask, structure=around) & body.outside & coarse.is_imaged
+    cut = body.mask & ndimage.binary_dilation(~coarse.is_imaged, structure=within)
+    cut[:, 0] |= body.mask[:, 0]
+    cut[:, -1] |= body.mask[:, -1]
+    cut[:, :, 0] |= body.mask[:, :, 0]
+    cut[:, :, -1] |= body.mask[:, :, -1]
+    spacing = np.array(coarse.spacing_mm)
+    skin_blocks, cut_blocks = np.argwhere(touching), np.argwhere(cut)
+    smooth = ndimage.gaussian_filter(envelope.mask.astype(np.float32), sigma=(0.5, 0.8, 0.8))
+    edge, _ = crossings(smooth - 0.5)
+    fine = (edge + 0.5) * np.array(coarse.step) - 0.5
+    fine[:, 0] = edge[:, 0] * coarse.step[0]
+    return Layers(
+        volume=volume,
+        coarse=coarse,
+        body=body,
+        envelope=envelope,
+        skin=KDTree(skin_blocks * spacing) if len(skin_blocks) else None,
+        cut=KDTree(cut_blocks * spacing) if len(cut_blocks) else None,
+        skin_blocks=skin_blocks,
+        fascia_lps_mm=volume.geometry.lps_mm(fine),
+    )
+
+
+def skin_distance(layers: Layers, points_mm: NDArray[np.float64]) -> tuple[Segment | None, str]:
+    """Shortest line from a lesion's surface to the outer surface of the skin.
+
+    Parameters
+    ----------
+    layers : Layers
+        Anatomy.
+    points_mm : NDArray[np.float64]
+        Shape ``(n, 3)``; surface of the lesion, LPS mm.
+
+    Returns
+    -------
+    segment : Segment | None
+        From lesion to skin; ``None`` where no distance can be claimed.
+    reason : str
+        Why not; empty otherwise.
+    """
+    if layers.skin is None:
+        return None, "no skin surface in the field of view"
+    step, spacing = np.array(layers.coarse.step), np.array(layers.coarse.spacing_mm)
+    sample = points_mm[:: max(1, len(points_mm) // 2000)]
+    position = layers.volume.geometry.index(sample) / step * spacing
+    near, _ = layers.skin.query(position)
+    reach = float(near.min()) + 2.0 * float(np.linalg.norm(spacing))
+    if layers.cut is not None and float(layers.cut.query(position)[0].min()) < float(near.min()) - float(spacing[1]):
+        return None, "the nearest body surface is cut by the field of view"
+    closest = position[near <= float(near.min()) + float(np.linalg.norm(spacing))]
+    hits = np.unique(np.concatenate([np.asarray(h, dtype=np.int64) for h in layers.skin.query_ball_point(closest, reach)]))
+    skin_mm = _skin_points(layers, layers.skin_blocks[hits])
+    if len(skin_mm) == 0:
+        return None, "the skin surface is not resolved"
+    distances, nearest = KDTree(skin_mm).query(sample)
+    best = int(distances.argmin())
+    return (
+        Segment(
+            start_lps_mm=as_point(sample[best]),
+            end_lps_mm=as_point(skin_mm[int(nearest[best])]),
+            length_mm=float(distances[best]),
+        ),
+        "",
+    )
+
+
+def _skin_points(layers: Layers, blocks: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Points of the skin surface in and around some coarse blocks, LPS mm, shape ``(n, 3)``."""
+    step = np.array(layers.coarse.step)
+    shape = np.array(layers.volume.hu.shape)
+    low = np.maximum((blocks.min(0) - 1) * step, 0)
+    high = np.minimum((blocks.max(0) + 2) * step, shape)
+    box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    hu = layers.volume.hu[box]
+    wanted = np.zeros(layers.coarse.hu.shape, dtype=bool)
+    wanted[tuple(blocks.T)] = True
+    grown = ndimage.binary_dilation(wanted[tuple(slice(int(a // s), int(-(-b // s))) for a, b, s in zip(low, high, step, strict=True))])
+    fine = grown.repeat(step[0], 0).repeat(step[1], 1).repeat(step[2], 2)[: hu.shape[0], : hu.shape[1], : hu.shape[2]]
+    field = np.where(hu == NOT_IMAGED_HU, np.float32(1.0), hu.astype(np.float32) - SKIN_EDGE_HU)
+    tissue = fine & (field > 0) & (hu != NOT_IMAGED_HU)
+    points, _ = crossings(np.where(fine, field, 1.0), None)
+    del tissue
+    return layers.volume.geometry.lps_mm(points + low)
+
+
+def fascia_distance(layers: Layers, points_mm: NDArray[np.float64]) -> Segment | None:
+    """Shortest line from a lesion's surface to the investing fascia, ``None`` where it is not seen.
+
+    Parameters
+    ----------
+    layers : Layers
+        Anatomy.
+    points_mm : NDArray[np.float64]
+        Shape ``(n, 3)``; surface of the lesion, LPS mm.
+    """
+    if not layers.envelope.is_reliable or len(layers.fascia_lps_mm) == 0:
+        return None
+    sample = points_mm[:: max(1, len(points_mm) // 2000)]
+    distances, nearest = KDTree(layers.fascia_lps_mm).query(sample)
+    best = int(distances.argmin())
+    return Segment(
+        start_lps_mm=as_point(sample[best]),
+        end_lps_mm=as_point(layers.fascia_lps_mm[int(nearest[best])]),
+        length_mm=float(distances[best]),
+    )
+
+
+def read_depth(
+    layers: Layers,
+    voxels: NDArray[np.int64],
+    *,
+    to_skin: Segment | None,
+    skin_reason: str,
+    to_fascia: Segment | None,
+    bone_gap_mm: float,
+) -> Depth:
+    """Layer of a lesion.
+
+    Parameters
+    ----------
+    layers : Layers
+        Anatomy.
+    voxels : NDArray[np.int64]
+        Shape ``(n, 3)``; voxel indices of the lesion in the volume.
+    to_skin, to_fascia : Segment | None
+        Distances measured before.
+    skin_reason : str
+        Why there is no skin distance.
+    bone_gap_mm : float
+        Distance to bone, mm; infinity when none is near.
+    """
+    skin_mm = to_skin.length_mm if to_skin else None
+    fascia_mm = to_fascia.length_mm if to_fascia else None
+    share = float(layers.envelope.mask[tuple(layers.coarse.of_fine(voxels).T)].mean())
+    if skin_mm is not None and skin_mm < SKIN_THICKNESS_MM and share < CROSS_SHARE[1]:
+        layer, reason = DepthClass.CUTANEOUS, "reaches the skin"
+    elif not layers.envelope.is_reliable or fascia_mm is None:
+        layer, reason = DepthClass.CANNOT_DETERMINE, "muscle and fat cannot be told apart"
+    elif share >= CROSS_SHARE[1]:
+        is_near_bone = bone_gap_mm <= JUXTACORTICAL_GAP_MM
+        layer = DepthClass.JUXTACORTICAL if is_near_bone else DepthClass.SUBFASCIAL
+        reason = "beneath the outer border of the muscles"
+    elif share > CROSS_SHARE[0]:
+        layer, reason = DepthClass.CROSSES_FASCIA, "on both sides of the outer border of the muscles"
+    elif fascia_mm < ABUT_MM:
+        layer, reason = DepthClass.ABUTS_FASCIA, "no fat plane to the muscles is seen"
+    else:
+        layer, reason = DepthClass.SUBCUTANEOUS, "fat all around, outside the muscles"
+    return Depth(
+        class_=layer,
+        skin_distance_mm=skin_mm,
+        fascia_distance_mm=fascia_mm,
+        reason=reason if not skin_reason else f"{reason}; {skin_reason}",
+    )

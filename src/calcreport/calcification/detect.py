@@ -1,0 +1,318 @@
+"""Dense components sorted: skeleton, foreign material, contrast, noise, table; what remains are foci."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from calcreport.anatomy.body import Body
+from calcreport.anatomy.coarse import CoarseVolume
+from calcreport.anatomy.components import Components, collect_runs, find_components, runs_of_slice
+from calcreport.anatomy.skeleton import (
+    JOINT_GAP_MM,
+    PATELLA_GAP_MM,
+    SMALL_BONE_MM3,
+    Architecture,
+    describe_architecture,
+    is_large_bone,
+)
+from calcreport.calcification.foci import GAS_HU, Focus, examine
+from calcreport.model.image import CtVolume
+from calcreport.model.report import ExclusionReason, Thresholds
+
+METAL_HU: Final = 2_400
+"""Denser than any cortex or mineral on a clinical scanner; metal cut-offs of 2500-3000 HU are common practice."""
+
+MIN_CONTRAST_TO_NOISE: Final = 5.5
+"""A peak must stand this many noise deviations above its surroundings: pure noise reaches 5 in a million voxels."""
+
+BONE_EDGE_GAP_MM: Final = 4.0
+"""Closer to bone than this, partial volume and streaks of the cortex imitate foci …"""
+
+MIN_BONE_EDGE_CNR: Final = 8.0
+"""… so they must stand out more."""
+
+BORDER_GAP_MM: Final = 8.0
+"""A focus cut by the scan this close to bone is the next part of that bone coming into view."""
+
+GAS_REACH_MM: Final = 60.0
+"""Bowel fluid is taken for contrast only where enclosed gas lies within this distance, or where the scan cuts it."""
+
+MIN_POOL_MM3: Final = 150.0
+"""Smaller pools of enteric contrast are left to the reader."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """A dense component that is not a focus of soft-tissue calcification."""
+
+    component: int
+    reason: ExclusionReason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Detection:
+    """Dense components of a volume, sorted.
+
+    Parameters
+    ----------
+    components : Components
+        All of them.
+    skeleton : NDArray[np.bool_]
+        Shape ``(components.count,)``; true for bones.
+    foci : tuple[Focus, ...]
+        What remains: soft-tissue mineral.
+    weak : tuple[Focus, ...]
+        Too near the noise to stand alone; taken when they line up along a vessel with others.
+    rejected : tuple[Rejected, ...]
+        The rest with reasons; noise is counted, not listed.
+    noise_count : int
+        Components not told from noise.
+    metal_slices : NDArray[np.bool_]
+        Shape ``(slices,)``; true where metal throws streaks.
+    territory : NDArray[np.bool_]
+        Coarse shape; true in bones with their marrow.
+    """
+
+    components: Components
+    skeleton: NDArray[np.bool_]
+    foci: tuple[Focus, ...]
+    weak: tuple[Focus, ...]
+    rejected: tuple[Rejected, ...]
+    noise_count: int
+    metal_slices: NDArray[np.bool_]
+    territory: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Scene:
+    """What every judgement looks at."""
+
+    volume: CtVolume
+    coarse: CoarseVolume
+    body: Body
+    components: Components
+    limits: Thresholds
+    noise_hu: float
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        return self.volume.geometry.spacing_mm
+
+    def share_inside(self, component: int) -> float:
+        """Share of a component that lies inside the body."""
+        coarse_index = self.coarse.of_fine(self.components.indices(component))
+        return float(self.body.mask[tuple(coarse_index.T)].mean())
+
+    def border(self, component: int) -> tuple[bool, bool]:
+        """Whether a component runs out of the scan at all, and through the side of a slice."""
+        low, high = self.components.box[component].T
+        touches = (low == 0) | (high == np.array(self.volume.hu.shape))
+        return bool(touches.any()), bool(touches[1:].any())
+
+
+def detect(
+    volume: CtVolume, coarse: CoarseVolume, body: Body, *, limits: Thresholds, noise_hu: float, min_volume_mm3: float
+) -> Detection:
+    """Sort the dense components of a volume.
+
+    Parameters
+    ----------
+    volume : CtVolume
+        HU.
+    coarse, body : CoarseVolume, Body
+        Coarse grid and body on it.
+    limits : Thresholds
+        Growth limit and seed, HU.
+    noise_hu : float
+        Noise of soft tissue, HU.
+    min_volume_mm3 : float
+        Smallest focus, voxel volume at the growth limit; three voxels at least.
+
+    Returns
+    -------
+    Detection
+    """
+    limit = int(np.ceil(limits.grow))
+    runs = collect_runs([runs_of_slice(plane >= limit) for plane in volume.hu], volume.hu.shape)
+    components = find_components(volume.hu, runs)
+    scene = _Scene(volume=volume, coarse=coarse, body=body, components=components, limits=limits, noise_hu=noise_hu)
+    volume_mm3 = components.voxels * volume.geometry.voxel_volume_mm3
+    seeded = (components.peak_hu >= limits.seed) & (components.voxels >= 3) & (volume_mm3 >= min_volume_mm3)
+    rejected: list[Rejected] = []
+    candidates: list[int] = []
+    noise_count = 0
+    for i in map(int, np.flatnonzero(seeded)):
+        if components.peak_hu[i] < METAL_HU and volume_mm3[i] < MIN_POOL_MM3 and _is_plain_noise(scene, i):
+            noise_count += 1
+        elif scene.share_inside(i) >= 0.5:
+            candidates.append(i)
+        else:
+            rejected.append(Rejected(component=i, reason=ExclusionReason.EXTERNAL, detail="outside the body"))
+    candidates.sort(key=lambda i: (-int(components.voxels[i]), i))
+    skeleton, architectures = _find_large_bones(scene, candidates, volume_mm3)
+    metal_slices = _metal_slices(scene, candidates)
+    territory = _bone_territory(scene, skeleton)
+    foci: list[Focus] = []
+    weak: list[Focus] = []
+    for i in candidates:
+        if skeleton[i]:
+            rejected.append(Rejected(component=i, reason=ExclusionReason.SKELETON, detail="bone"))
+            continue
+        focus = examine(
+            volume.hu, components, i, skeleton=skeleton, coarse=coarse, outside=body.outside,
+            spacing_mm=scene.spacing_mm, grow_hu=limits.grow,
+        )  # fmt: skip
+        verdict = _judge(scene, focus, architectures.get(i), territory, metal_slices)
+        if verdict is None:
+            foci.append(focus)
+        elif verdict.reason is ExclusionReason.NOISE:
+            noise_count += 1
+            weak.append(focus)
+        else:
+            rejected.append(verdict)
+            if verdict.reason is ExclusionReason.SKELETON:
+                skeleton[i] = True
+    return Detection(
+        components=components, skeleton=skeleton, foci=tuple(foci), weak=tuple(weak), rejected=tuple(rejected),
+        noise_count=noise_count, metal_slices=metal_slices, territory=territory,
+    )  # fmt: skip
+
+
+PATCH_PIXELS: Final = 9
+"""Half side of the patch in which a small component is held against the noise at first sight."""
+
+PLAIN_NOISE_CNR: Final = 4.0
+"""Below this a small component is noise at first sight; between this and `MIN_CONTRAST_TO_NOISE` it is weak."""
+
+
+def _is_plain_noise(scene: _Scene, component: int) -> bool:
+    """First sight of a small component: its peak against a patch of its slice."""
+    components, hu = scene.components, scene.volume.hu
+    index = components.indices(component)
+    values = hu[tuple(index.T)]
+    i, j, k = index[int(values.argmax())]
+    patch = hu[i, max(0, j - PATCH_PIXELS) : j + PATCH_PIXELS + 1, max(0, k - PATCH_PIXELS) : k + PATCH_PIXELS + 1]
+    tissue = patch[(patch > -250) & (patch < scene.limits.grow)]
+    if tissue.size < 30:
+        return False
+    middle = float(np.median(tissue))
+    deviation = 1.4826 * float(np.median(np.abs(tissue - middle)))
+    return float(values.max()) - middle < PLAIN_NOISE_CNR * max(deviation, 5.0)
+
+
+def _find_large_bones(
+    scene: _Scene, candidates: list[int], volume_mm3: NDArray[np.float64]
+) -> tuple[NDArray[np.bool_], dict[int, Architecture]]:
+    """Bones that frame the scan, and the architecture of every component large enough to have one."""
+    components = scene.components
+    skeleton = np.zeros(components.count, dtype=bool)
+    architectures: dict[int, Architecture] = {}
+    for i in candidates:
+        if volume_mm3[i] < SMALL_BONE_MM3:
+            continue
+        architecture = describe_architecture(
+            scene.volume.hu, components, i, spacing_mm=scene.spacing_mm, grow_hu=scene.limits.grow
+        )
+        architectures[i] = architecture
+        touches, sideways = scene.border(i)
+        extent_mm = (components.box[i, :, 1] - components.box[i, :, 0]) * np.array(scene.spacing_mm)
+        skeleton[i] = is_large_bone(
+            architecture, volume_mm3=float(volume_mm3[i]), extent_mm=float(extent_mm.max()),
+            peak_hu=float(components.peak_hu[i]), touches_border=touches, is_cut_sideways=sideways,
+            noise_hu=scene.noise_hu,
+        )  # fmt: skip
+    return skeleton, architectures
+
+
+def _metal_slices(scene: _Scene, candidates: list[int]) -> NDArray[np.bool_]:
+    """Slices that hold metal in or on the body; streaks run within the slice."""
+    metal = np.zeros(scene.volume.hu.shape[0], dtype=bool)
+    for i in candidates:
+        if scene.components.peak_hu[i] >= METAL_HU:
+            index = scene.components.indices(i)
+            dense = scene.volume.hu[tuple(index.T)] >= METAL_HU
+            metal[np.unique(index[dense, 0])] = True
+    return metal
+
+
+def _bone_territory(scene: _Scene, skeleton: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Coarse mask of bones with their marrow: islands of trabeculae inside belong to the bone."""
+    territory = np.zeros(scene.coarse.hu.shape, dtype=bool)
+    for i in np.flatnonzero(skeleton):
+        territory[tuple(scene.coarse.of_fine(scene.components.indices(int(i))).T)] = True
+    return np.stack([ndimage.binary_fill_holes(plane) for plane in territory])
+
+
+def _judge(
+    scene: _Scene,
+    focus: Focus,
+    architecture: Architecture | None,
+    territory: NDArray[np.bool_],
+    metal_slices: NDArray[np.bool_],
+) -> Rejected | None:
+    """Why a component is not a focus of soft-tissue calcification, or ``None`` when it is one."""
+    i = focus.component
+    _, sideways = scene.border(i)
+
+    def reject(reason: ExclusionReason, detail: str) -> Rejected:
+        return Rejected(component=i, reason=reason, detail=detail)
+
+    if focus.peak_hu >= METAL_HU:
+        return reject(ExclusionReason.METAL, "high-attenuation material, probably metal")
+    if _share_in(scene, territory, i) > 0.8:
+        return reject(ExclusionReason.SKELETON, "inside a bone")
+    if focus.contrast_to_noise >= MIN_CONTRAST_TO_NOISE and _is_contrast_pool(scene, focus):
+        return reject(ExclusionReason.CONTRAST, "homogeneous fluid density, probably enteric or urinary contrast")
+    if focus.bone_gap_mm < BORDER_GAP_MM and focus.touches_border:
+        return reject(ExclusionReason.SKELETON, "part of a bone at the edge of the scan")
+    if architecture is not None and architecture.has_marrow(scene.noise_hu) and _lies_at_joint(focus):
+        return reject(ExclusionReason.SKELETON, "separate bone beside the skeleton (patella, sesamoid or ossicle)")
+    if sideways:
+        return reject(ExclusionReason.SKELETON, "cut by the side of the picture, taken as bone; check the source images")
+    if focus.contrast_to_noise < MIN_CONTRAST_TO_NOISE:
+        return reject(ExclusionReason.NOISE, "not told from noise")
+    if focus.bone_gap_mm < BONE_EDGE_GAP_MM and focus.contrast_to_noise < MIN_BONE_EDGE_CNR:
+        return reject(ExclusionReason.NOISE, "edge of bone")
+    if bool(metal_slices[scene.components.box[i, 0, 0] : scene.components.box[i, 0, 1]].any()) and _is_streak(focus):
+        return reject(ExclusionReason.NOISE, "metal streak")
+    return None
+
+
+def _lies_at_joint(focus: Focus) -> bool:
+    """Whether a separate bone lies where patella, sesamoids and carpal bones lie."""
+    return focus.bone_gap_mm <= JOINT_GAP_MM or (focus.bone_gap_mm <= PATELLA_GAP_MM and focus.air_fraction > 0)
+
+
+def _share_in(scene: _Scene, territory: NDArray[np.bool_], component: int) -> float:
+    return float(territory[tuple(scene.coarse.of_fine(scene.components.indices(component)).T)].mean())
+
+
+def _is_contrast_pool(scene: _Scene, focus: Focus) -> bool:
+    """Homogeneous fluid of contrast density among fat and gas: bowel or bladder, not mineral."""
+    is_homogeneous = focus.spread_hu < 1.6 * scene.noise_hu + 10 and focus.core_hu < 450
+    if not is_homogeneous or focus.volume_mm3 < MIN_POOL_MM3 or focus.background_hu > 15:
+        return False
+    return focus.touches_border or focus.gas_fraction > 0 or _gas_near(scene, focus.component)
+
+
+def _gas_near(scene: _Scene, component: int) -> bool:
+    """Whether enclosed gas lies within `GAS_REACH_MM` of a component."""
+    reach = np.ceil(GAS_REACH_MM / np.array(scene.coarse.spacing_mm)).astype(int)
+    low = scene.components.box[component, :, 0] // np.array(scene.coarse.step) - reach
+    high = scene.components.box[component, :, 1] // np.array(scene.coarse.step) + reach + 1
+    i, j, k = (slice(max(0, int(a)), int(b)) for a, b in zip(low, high, strict=True))
+    return bool(((scene.coarse.hu[i, j, k] < GAS_HU) & scene.body.mask[i, j, k]).any())
+
+
+METAL_STREAK_PEAK_HU: Final = 500
+"""In slices with metal a focus fainter than this is not told from a streak."""
+
+
+def _is_streak(focus: Focus) -> bool:
+    return focus.peak_hu < METAL_STREAK_PEAK_HU or focus.contrast_to_noise < 2 * MIN_CONTRAST_TO_NOISE

@@ -1,0 +1,178 @@
+"""Where the surface of a deposit lies, below voxel size.
+
+A fixed threshold reads bright deposits too large and faint shells too thin, because partial volume smears every edge
+over about a voxel. Here the surface is where the density has fallen halfway from the local plateau of the deposit to
+its background: for an edge blurred by any symmetric point spread that is the true edge. Foci about as small as the
+blur itself keep their width but lose their plateau; `deblurred_width_mm` takes that excess off again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage, special
+
+PLATEAU_REACH_MM: Final = 2.0
+"""The plateau of an edge is the greatest density within this distance."""
+
+SMOOTHING_RATIO: Final = 0.10
+"""Noise above this share of the contrast is smoothed before edges are sought."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Surface:
+    """A deposit with its surface.
+
+    Parameters
+    ----------
+    inside : NDArray[np.bool_]
+        Shape of the box; voxels whose centre lies inside the surface.
+    points : NDArray[np.float64]
+        Shape ``(n, 3)``; index (slice, row, column) in the box, fractional, of points on the surface.
+    axis : NDArray[np.int8]
+        Shape ``(n,)``; axis along which each point was interpolated: 0 slice, 1 row, 2 column.
+    """
+
+    inside: NDArray[np.bool_]
+    points: NDArray[np.float64]
+    axis: NDArray[np.int8]
+
+
+def crossings(
+    field: NDArray[np.floating], allowed: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
+    """Points where a field changes sign between face neighbours, by linear interpolation.
+
+    Parameters
+    ----------
+    field : NDArray
+        Shape ``(slices, rows, columns)``; positive inside.
+    allowed : NDArray[np.bool_] | None
+        Same shape; only voxels true here count as inside (the others as outside, at the field's own value when that
+        is negative, else half a voxel away).
+
+    Returns
+    -------
+    points : NDArray[np.float64]
+        Shape ``(n, 3)``, fractional indices.
+    axis : NDArray[np.int8]
+        Shape ``(n,)``.
+    """
+    inside = field > 0 if allowed is None else (field > 0) & allowed
+    points: list[NDArray[np.float64]] = []
+    axes: list[NDArray[np.int8]] = []
+    for axis in range(3):
+        if field.shape[axis] < 2:
+            continue
+        lower = tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))
+        upper = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
+        changed = np.argwhere(inside[lower] != inside[upper])
+        if changed.size == 0:
+            continue
+        other = changed.copy()
+        other[:, axis] += 1
+        a, b = field[tuple(changed.T)].astype(np.float64), field[tuple(other.T)].astype(np.float64)
+        opposite = (a > 0) != (b > 0)
+        share = np.where(opposite, a / np.where(opposite, a - b, 1.0), 0.5)
+        at = changed.astype(np.float64)
+        at[:, axis] += share
+        points.append(at)
+        axes.append(np.full(at.shape[0], axis, dtype=np.int8))
+    if not points:
+        return np.zeros((0, 3)), np.zeros(0, dtype=np.int8)
+    return np.concatenate(points), np.concatenate(axes)
+
+
+def find_surface(
+    hu: NDArray[np.int16],
+    mask: NDArray[np.bool_],
+    *,
+    background_hu: float,
+    noise_hu: float,
+    spacing_mm: tuple[float, float, float],
+) -> Surface:
+    """Surface of a deposit at half of its local contrast.
+
+    Parameters
+    ----------
+    hu : NDArray[np.int16]
+        Shape ``(slices, rows, columns)`` of a box with at least one voxel of margin around the deposit, HU.
+    mask : NDArray[np.bool_]
+        Same shape; the deposit as thresholded. The surface is sought in and one voxel around it.
+    background_hu : float
+        Tissue around, HU.
+    noise_hu : float
+        Noise, HU.
+    spacing_mm : tuple[float, float, float]
+        Spacing along slice, row, column, mm.
+
+    Returns
+    -------
+    Surface
+        Never empty: where the half level leaves nothing, the thresholded mask itself is used.
+    """
+    density = hu.astype(np.float32)
+    contrast = float(density[mask].max()) - background_hu
+    if noise_hu > SMOOTHING_RATIO * contrast:
+        for axis in (1, 2):
+            density = ndimage.convolve1d(density, np.array([0.25, 0.5, 0.25], dtype=np.float32), axis=axis)
+    reach = ndimage.binary_dilation(mask)
+    own = np.where(reach, density, background_hu)
+    size = tuple(2 * max(1, round(PLATEAU_REACH_MM / s)) + 1 for s in spacing_mm)
+    plateau = ndimage.maximum_filter(own, size=size)
+    field = density - (background_hu + 0.5 * (plateau - background_hu))
+    inside = (field > 0) & reach
+    if not inside.any():
+        inside = mask
+        field = np.where(mask, 1.0, -1.0).astype(np.float32)
+    points, axis_of = crossings(field, inside)
+    return Surface(inside=inside, points=points, axis=axis_of)
+
+
+@lru_cache(maxsize=1)
+def _ball_widths() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Half-maximum width of blurred balls against their true diameter, both in units of the blur's FWHM.
+
+    The density along a diameter of a ball of radius R convolved with a Gaussian of deviation s is a closed form of
+    error functions; half of its central value is found on a fine grid.
+    """
+    sigma = 1.0 / 2.3548
+    diameters = np.linspace(0.05, 6.0, 240)
+    radius = np.linspace(1e-6, 6.0, 6001)
+    widths = np.empty_like(diameters)
+    for i, diameter in enumerate(diameters):
+        ball = diameter / 2
+        near, far = (radius - ball) / (np.sqrt(2) * sigma), (radius + ball) / (np.sqrt(2) * sigma)
+        value = 0.5 * (special.erf(far) - special.erf(near)) - sigma / (np.sqrt(2 * np.pi) * radius) * (
+            np.exp(-(near**2)) - np.exp(-(far**2))
+        )
+        widths[i] = 2 * radius[int(np.argmax(value < 0.5 * value[0]))]
+    return widths, diameters
+
+
+def deblurred_width_mm(width_mm: float, blur_mm: float) -> float:
+    """True diameter of a ball that shows a half-maximum width under a blur of given FWHM, all mm.
+
+    Parameters
+    ----------
+    width_mm : float
+        Measured half-maximum width.
+    blur_mm : float
+        Full width at half maximum of the point spread along the measured direction.
+
+    Returns
+    -------
+    float
+        Equal to `width_mm` where the deposit is wider than about twice the blur.
+    """
+    if blur_mm <= 0:
+        return width_mm
+    widths, diameters = _ball_widths()
+    ratio = width_mm / blur_mm
+    if ratio >= widths[-1]:
+        return width_mm
+    return float(np.interp(ratio, widths, diameters)) * blur_mm

@@ -1,0 +1,158 @@
+"""One dense component at a time: does it stand out, and what does it lie beside?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from calcreport.anatomy.coarse import CoarseVolume
+from calcreport.anatomy.components import Components, paint
+from calcreport.model.image import NOT_IMAGED_HU
+
+MARGIN_MM: Final = 9.0
+"""How far around a focus its surroundings are looked at."""
+
+RING_MM: Final = (1.6, 5.0)
+"""Distance from the focus of the ring its contrast is taken against: past partial volume, still the same tissue."""
+
+GAS_HU: Final = -400
+"""Enclosed voxels below this are gas (bowel, airway), never fat."""
+
+AIR_HU: Final = -250
+"""Voxels below this do not count as surrounding tissue."""
+
+MAX_BOX_VOXELS: Final = 1_500_000
+"""Larger surroundings are looked at on a coarser grid: statistics need no more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Focus:
+    """A dense component and its surroundings.
+
+    Parameters
+    ----------
+    component : int
+        Index in the components.
+    volume_mm3 : float
+        Voxel volume at the growth limit.
+    peak_hu, mean_hu : float
+        Greatest and mean density, HU.
+    spread_hu : float
+        Standard deviation of the voxels one voxel inside the surface, HU; of all when there are none.
+    core_hu : float
+        Mean of the same voxels, HU.
+    background_hu, background_sd_hu : float
+        Median and robust standard deviation of the tissue around, HU.
+    bone_gap_mm : float
+        Distance between the nearest voxel centres of focus and skeleton, mm; infinity when none is near.
+    gas_fraction : float
+        Share of the surroundings that is enclosed gas.
+    air_fraction : float
+        Share of the surroundings that is air outside the body.
+    touches_border : bool
+        Whether it runs out of the scan.
+    """
+
+    component: int
+    volume_mm3: float
+    peak_hu: float
+    mean_hu: float
+    spread_hu: float
+    core_hu: float
+    background_hu: float
+    background_sd_hu: float
+    bone_gap_mm: float
+    gas_fraction: float
+    air_fraction: float
+    touches_border: bool
+
+    @property
+    def contrast_to_noise(self) -> float:
+        """How many noise deviations the peak stands above the surroundings."""
+        return (self.peak_hu - self.background_hu) / self.background_sd_hu
+
+
+def examine(
+    hu: NDArray[np.int16],
+    components: Components,
+    component: int,
+    *,
+    skeleton: NDArray[np.bool_],
+    coarse: CoarseVolume,
+    outside: NDArray[np.bool_],
+    spacing_mm: tuple[float, float, float],
+    grow_hu: float,
+) -> Focus:
+    """Look at one component in its surroundings.
+
+    Parameters
+    ----------
+    hu : NDArray[np.int16]
+        Shape ``(slices, rows, columns)``, HU.
+    components : Components
+        Dense components of the volume.
+    component : int
+        Which one.
+    skeleton : NDArray[np.bool_]
+        Shape ``(components.count,)``; true for bones.
+    coarse : CoarseVolume
+        Coarse grid.
+    outside : NDArray[np.bool_]
+        Coarse shape; true outside the body.
+    spacing_mm : tuple[float, float, float]
+        Spacing along slice, row, column, mm.
+    grow_hu : float
+        Growth limit, HU.
+    """
+    shape = np.array(hu.shape)
+    margin = np.ceil(MARGIN_MM / np.array(spacing_mm)).astype(int)
+    low = np.maximum(components.box[component, :, 0] - margin, 0)
+    high = np.minimum(components.box[component, :, 1] + margin, shape)
+    box = (slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2]))
+    chosen = np.zeros(components.count, dtype=bool)
+    chosen[component] = True
+    stride = max(1, int(np.ceil((np.prod(high - low) / MAX_BOX_VOXELS) ** (1 / 3))))
+    thin = (slice(None, None, stride),) * 3
+    mask, local, bone = paint(components, chosen, box), hu[box], paint(components, skeleton, box)[thin]
+    values = local[mask].astype(np.float64)
+    eroded = ndimage.binary_erosion(mask, structure=_plane_cross())
+    core = local[eroded].astype(np.float64) if int(eroded.sum()) >= 8 else values
+    mask, local = mask[thin], local[thin]
+    distance = ndimage.distance_transform_edt(~mask, sampling=np.array(spacing_mm) * stride)
+    dense = ndimage.binary_dilation((local >= grow_hu) & ~mask, structure=_plane_cross())
+    near = (distance > 0) & (distance <= MARGIN_MM) & (local > NOT_IMAGED_HU)
+    index = np.stack(np.meshgrid(*(np.arange(a, b, stride) for a, b in zip(low, high, strict=True)), indexing="ij"), -1)
+    is_outside = outside[tuple(np.moveaxis(coarse.of_fine(index), -1, 0))]
+    air = near & (local < GAS_HU)
+    # Partial volume blurs the focus by about a voxel; the ring starts beyond it on coarse grids too.
+    inner = max(RING_MM[0], 1.1 * max(spacing_mm[1:]) * stride)
+    ring = near & (distance > inner) & (distance <= max(RING_MM[1], 3 * inner)) & ~dense & (local > AIR_HU)
+    tissue = local[ring].astype(np.float64)
+    middle = float(np.median(tissue)) if tissue.size >= 10 else 0.0
+    deviation = 1.4826 * float(np.median(np.abs(tissue - middle))) if tissue.size >= 10 else 0.0
+    total = max(int(near.sum()), 1)
+    return Focus(
+        component=component,
+        volume_mm3=float(components.voxels[component]) * float(np.prod(spacing_mm)),
+        peak_hu=float(values.max()),
+        mean_hu=float(values.mean()),
+        spread_hu=float(core.std()),
+        core_hu=float(core.mean()),
+        background_hu=middle,
+        background_sd_hu=max(deviation, 5.0),
+        bone_gap_mm=float(distance[bone].min()) if bone.any() else float("inf"),
+        gas_fraction=float((air & ~is_outside).sum()) / total,
+        air_fraction=float((air & is_outside).sum()) / total,
+        touches_border=bool((components.box[component, :, 0] == 0).any() or (components.box[component, :, 1] == shape).any()),
+    )
+
+
+def _plane_cross() -> NDArray[np.bool_]:
+    """Four neighbours within a slice: thick slices have no neighbours worth the name above and below."""
+    cross = np.zeros((3, 3, 3), dtype=bool)
+    cross[1] = ndimage.generate_binary_structure(2, 1)
+    return cross

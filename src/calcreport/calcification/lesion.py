@@ -1,0 +1,248 @@
+"""One lesion measured: from grouped foci, or from a reader's contour and the mineral inside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calcreport.anatomy.components import paint
+from calcreport.calcification.density import measure_density
+from calcreport.calcification.depth import Layers, fascia_distance, read_depth, skin_distance
+from calcreport.calcification.detect import Detection
+from calcreport.calcification.edges import Surface, crossings, find_surface
+from calcreport.calcification.features import describe
+from calcreport.calcification.foci import Focus
+from calcreport.calcification.group import Group
+from calcreport.calcification.pattern import read_pattern
+from calcreport.calcification.side import find_side
+from calcreport.calcification.size import (
+    Blur,
+    as_point,
+    longest_segment,
+    measure_size,
+    series_blur,
+)
+from calcreport.model.image import Acquisition, CtVolume
+from calcreport.model.lesion import LesionContour, MeasuredLesion, VoxelMask
+from calcreport.model.report import (
+    BoneRelation,
+    Confidence,
+    Density,
+    Depth,
+    DepthClass,
+    Foci,
+    KeyImage,
+    Location,
+    Mass,
+    Pattern,
+    Size,
+    Thresholds,
+    YesNo,
+)
+from calcreport.settings import DetectionSettings
+
+MARGIN_MM: Final = 4.0
+"""Box around a lesion in which its surface is sought."""
+
+ABUT_GAP_MM: Final = 2.5
+"""Mineral and bone nearer than this touch as far as CT can tell."""
+
+Box = tuple[slice, slice, slice]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Measurer:
+    """Measures the lesions of one series.
+
+    Parameters
+    ----------
+    volume : CtVolume
+        HU.
+    acquisition : Acquisition
+        Slice thickness and body part.
+    layers : Layers
+        Skin, fascia and cuts.
+    detection : Detection
+        Sorted components.
+    noise_hu : float
+        Noise, HU.
+    limits : Thresholds
+        HU.
+    settings : DetectionSettings
+        Limits.
+    contours : tuple[LesionContour, ...]
+        Readers' contours; foci inside them belong to them.
+    """
+
+    volume: CtVolume
+    acquisition: Acquisition
+    layers: Layers
+    detection: Detection
+    noise_hu: float
+    limits: Thresholds
+    settings: DetectionSettings
+    contours: tuple[LesionContour, ...] = ()
+
+    @property
+    def blur(self) -> Blur:
+        """Point spread of the series."""
+        return series_blur(self.volume.geometry, self.acquisition.slice_thickness_mm)
+
+    def share_in(self, focus: Focus, contour: LesionContour) -> float:
+        """Share of a focus inside a contour."""
+        index = self.detection.components.indices(focus.component) - np.array(contour.mask.offset)
+        within = ((index >= 0) & (index < contour.mask.voxels.shape)).all(axis=1)
+        return float(contour.mask.voxels[tuple(index[within].T)].sum()) / len(index)
+
+    def is_claimed(self, focus: Focus) -> bool:
+        """Whether most of a focus lies inside a contour."""
+        return any(self.share_in(focus, contour) > 0.5 for contour in self.contours)
+
+    def group(self, group: Group) -> MeasuredLesion:
+        """Measure a lesion made of foci."""
+        box, mask, surface = self._surface_of(group.foci)
+        return self._mineral_lesion(group.foci, box, mask, surface, is_vessel_chain=group.is_vessel_chain)
+
+    def contour(self, contour: LesionContour) -> MeasuredLesion:
+        """Measure a reader's contour, and the mineral inside it."""
+        geometry = self.volume.geometry
+        solid = np.pad(contour.mask.voxels, 1)
+        points, axis = crossings(np.where(solid, np.float32(1), np.float32(-1)))
+        points_mm = geometry.lps_mm(points - 1 + np.array(contour.mask.offset))
+        # A contour is drawn to the edge as seen; nothing is taken off for blur.
+        sharp = Blur(in_plane_mm=0.0, across_mm=0.0)
+        surface = Surface(inside=solid, points=points, axis=axis)
+        size, longest, key, axial = measure_size(
+            surface, points_mm, geometry=geometry, blur=sharp, is_minimum=contour.is_cut
+        )
+        voxels = np.argwhere(contour.mask.voxels) + np.array(contour.mask.offset)
+        foci = tuple(f for f in self.detection.foci if self.share_in(f, contour) > 0.5)
+        depth, to_skin, to_fascia = self._depth(points_mm, voxels, bone_gap_mm=float("inf"))
+        key_slice = key - 1 + contour.mask.offset[0]
+        inner = self.group(Group(foci=foci)) if foci else None
+        mineral_mm3 = inner.size.volume_mm3 if inner else 0.0
+        mass = Mass(
+            present=YesNo.YES, max_diameter_mm=size.max_diameter_mm, ap_mm=size.ap_mm, tr_mm=size.tr_mm,
+            cc_mm=size.cc_mm, volume_mm3=size.volume_mm3, depth_class=depth.class_,
+            mineral_fraction=(mineral_mm3 or 0.0) / max(size.volume_mm3 or 0.0, 1e-9), source="contour",
+            uncertainty_mm=size.uncertainty_mm, is_minimum=contour.is_cut,
+        )  # fmt: skip
+        location = self._location(points_mm, voxels, key_slice)
+        if inner is None:
+            return MeasuredLesion(
+                size=Size(is_minimum=False), foci=Foci(count=0), mass=mass, density=Density(), depth=depth,
+                pattern=_no_mineral(), bone_relation=BoneRelation.CANNOT_DETERMINE, location=location,
+                mineral=None, contour=contour.mask, key_slice=key_slice, longest=longest, axial_longest=axial,
+                to_skin=to_skin, to_fascia=to_fascia,
+            )  # fmt: skip
+        return MeasuredLesion(
+            size=inner.size, foci=inner.foci, mass=mass, density=inner.density, depth=depth, pattern=inner.pattern,
+            bone_relation=inner.bone_relation, location=location, notes=inner.notes, mineral=inner.mineral,
+            contour=contour.mask, key_slice=inner.key_slice, longest=inner.longest,
+            axial_longest=inner.axial_longest, to_skin=to_skin, to_fascia=to_fascia,
+        )  # fmt: skip
+
+    def _surface_of(self, foci: tuple[Focus, ...]) -> tuple[Box, NDArray[np.bool_], Surface]:
+        """Box, thresholded mask and surface of some foci."""
+        components = self.detection.components
+        members = np.array([f.component for f in foci])
+        margin = np.ceil(MARGIN_MM / np.array(self.volume.geometry.spacing_mm)).astype(int)
+        shape = np.array(self.volume.hu.shape)
+        low = np.maximum(components.box[members, :, 0].min(0) - margin, 0)
+        high = np.minimum(components.box[members, :, 1].max(0) + margin, shape)
+        box = (slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])), slice(int(low[2]), int(high[2])))
+        chosen = np.zeros(components.count, dtype=bool)
+        chosen[members] = True
+        mask = paint(components, chosen, box)
+        weights = np.array([f.volume_mm3 for f in foci])
+        background = float(np.average([f.background_hu for f in foci], weights=weights))
+        local_noise = float(np.average([f.background_sd_hu for f in foci], weights=weights))
+        surface = find_surface(
+            self.volume.hu[box], mask, background_hu=background, noise_hu=min(local_noise, 2 * self.noise_hu),
+            spacing_mm=self.volume.geometry.spacing_mm,
+        )  # fmt: skip
+        return box, mask, surface
+
+    def _mineral_lesion(
+        self, foci: tuple[Focus, ...], box: Box, mask: NDArray[np.bool_], surface: Surface, *, is_vessel_chain: bool
+    ) -> MeasuredLesion:
+        geometry = self.volume.geometry
+        offset = np.array([s.start for s in box])
+        points_mm = geometry.lps_mm(surface.points + offset)
+        is_minimum = any(f.touches_border for f in foci)
+        size, longest, key, axial = measure_size(
+            surface, points_mm, geometry=geometry, blur=self.blur, is_minimum=is_minimum
+        )
+        voxels = np.argwhere(surface.inside) + offset
+        bone_gap_mm = min(f.bone_gap_mm for f in foci)
+        depth, to_skin, to_fascia = self._depth(points_mm, voxels, bone_gap_mm=bone_gap_mm)
+        density, notes = measure_density(
+            self.volume.hu[box], surface.inside, ceiling_hu=self.volume.ceiling_hu, certain_hu=self.settings.seed_none_hu
+        )
+        features = describe(
+            self.volume.hu[box], surface.inside, geometry=geometry, foci=foci, limits=self.limits, size=size,
+            depth=depth, noise_hu=self.noise_hu, is_vessel_chain=is_vessel_chain, bone_gap_mm=bone_gap_mm,
+        )  # fmt: skip
+        pattern = read_pattern(features, geometry=geometry, region=self.acquisition.body_part)
+        key_slice = key + int(offset[0])
+        return MeasuredLesion(
+            size=size,
+            foci=Foci(count=features.foci_count, largest_max_diameter_mm=features.largest_focus_mm),
+            mass=Mass(),
+            density=density,
+            depth=depth,
+            pattern=pattern,
+            bone_relation=_bone_relation(bone_gap_mm),
+            location=self._location(points_mm, voxels, key_slice),
+            notes=notes,
+            mineral=VoxelMask(offset=(int(offset[0]), int(offset[1]), int(offset[2])), voxels=surface.inside),
+            key_slice=key_slice,
+            longest=longest,
+            axial_longest=axial,
+            to_skin=to_skin,
+            to_fascia=to_fascia,
+        )
+
+    def _depth(self, points_mm: NDArray[np.float64], voxels: NDArray[np.int64], *, bone_gap_mm: float):  # noqa: ANN202
+        to_skin, reason = skin_distance(self.layers, points_mm)
+        to_fascia = fascia_distance(self.layers, points_mm)
+        depth = read_depth(
+            self.layers, voxels, to_skin=to_skin, skin_reason=reason, to_fascia=to_fascia, bone_gap_mm=bone_gap_mm
+        )
+        return depth, to_skin, to_fascia
+
+    def _location(self, points_mm: NDArray[np.float64], voxels: NDArray[np.int64], key_slice: int) -> Location:
+        centroid = self.volume.geometry.lps_mm(voxels.mean(axis=0))
+        references = self.volume.slices[int(voxels[:, 0].min()) : int(voxels[:, 0].max()) + 1]
+        numbers = [r.instance_number for r in references if r.instance_number is not None]
+        key = self.volume.slices[key_slice]
+        side, source = find_side(self.layers, centroid, self.acquisition)
+        return Location(
+            centroid_lps_mm=as_point(centroid),
+            bbox_lps_mm=(as_point(points_mm.min(0)), as_point(points_mm.max(0))),
+            laterality=side,
+            laterality_source=source,
+            first_image=min(numbers) if numbers else None,
+            last_image=max(numbers) if numbers else None,
+            key_image=KeyImage(
+                sop_instance_uid=key.sop_instance_uid, instance_number=key.instance_number, frame=key.frame
+            ),
+        )
+
+
+def _bone_relation(gap_mm: float) -> BoneRelation:
+    if gap_mm == 0:
+        return BoneRelation.CONTIGUOUS
+    return BoneRelation.ABUTS if gap_mm <= ABUT_GAP_MM else BoneRelation.SEPARATE
+
+
+def _no_mineral() -> Pattern:
+    return Pattern(
+        id="P30", label="no mineral above the threshold inside the contour", confidence=Confidence.LOW, scores={},
+        features={},
+    )  # fmt: skip
+
+

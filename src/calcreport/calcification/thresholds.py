@@ -1,0 +1,151 @@
+"""Which Hounsfield limits a series gets, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from calcreport.anatomy.coarse import CoarseVolume
+from calcreport.model.image import Acquisition, Contrast, CtVolume
+from calcreport.model.report import Thresholds
+from calcreport.settings import DetectionSettings
+
+REFERENCE_KVP: Final = 120.0
+"""The published limits are for 120 kVp."""
+
+KVP_POINTS: Final = (70.0, 80.0, 100.0, 120.0, 140.0)
+KVP_FACTORS: Final = (1.45, 1.30, 1.13, 1.0, 0.92)
+"""How much brighter calcium is at a tube voltage than at 120 kVp: 147 HU replaces 130 HU at 100 kVp (Nakazato, J
+Cardiovasc Comput Tomogr 2009); the other points follow the attenuation of hydroxyapatite over water."""
+
+ENHANCED_HU: Final = (110, 450)
+"""Range of enhanced lumen in block means: above muscle (at most 80), below bone."""
+
+BONE_BLOCK_HU: Final = 200
+"""Block means above this are bone or dense mineral; blocks within 9 mm of them suffer partial volume and streaks."""
+
+MIN_ENHANCED_SHARE: Final = 0.15
+"""Vessels run through the scan: enhanced lumen 6 mm wide, away from bone, in at least this share of its slices (on
+unenhanced low-dose scans of limb and pelvis at most 0.04)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChosenThresholds:
+    """Limits and the words for the technique paragraph.
+
+    Parameters
+    ----------
+    limits : Thresholds
+        HU.
+    reason : str
+        Why these.
+    notes : tuple[str, ...]
+        What a reader must know about them.
+    """
+
+    limits: Thresholds
+    reason: str
+    notes: tuple[str, ...] = ()
+
+
+def shows_enhanced_vessels(
+    volume: CtVolume, coarse: CoarseVolume, body: NDArray[np.bool_], noise_hu: float
+) -> bool:
+    """Whether homogeneous lumen of enhanced density runs through the scan.
+
+    Parameters
+    ----------
+    volume : CtVolume
+        The series, HU.
+    coarse : CoarseVolume
+        Its coarse grid.
+    body : NDArray[np.bool_]
+        Coarse shape; true inside the body.
+    noise_hu : float
+        Noise, HU: lumen is as homogeneous as that, mineral is not.
+    """
+    low, high = ENHANCED_HU
+    bone = ndimage.binary_dilation(coarse.hu > BONE_BLOCK_HU, iterations=3)
+    wide = np.zeros((3, 3, 3), dtype=bool)
+    wide[1, :2, :2] = True
+    enhanced = ndimage.binary_opening(body & ~bone & (coarse.hu > low) & (coarse.hu < high), structure=wide)
+    blocks = np.argwhere(enhanced)
+    if blocks.size == 0:
+        return False
+    step = np.array(coarse.step)
+    slices_hit: set[int] = set()
+    for block in blocks:
+        if int(block[0]) in slices_hit:
+            continue
+        first = block * step
+        cell = volume.hu[first[0], first[1] : first[1] + step[1], first[2] : first[2] + step[2]]
+        if float(cell.std()) <= 1.5 * noise_hu + 5.0:
+            slices_hit.add(int(block[0]))
+    return len(slices_hit) >= MIN_ENHANCED_SHARE * coarse.hu.shape[0]
+
+
+def choose_thresholds(
+    acquisition: Acquisition,
+    *,
+    contrast: Contrast | None,
+    is_enhanced: bool,
+    settings: DetectionSettings,
+) -> ChosenThresholds:
+    """Limits for a series: typed ones, else by contrast phase and tube voltage.
+
+    Parameters
+    ----------
+    acquisition : Acquisition
+        Header: contrast and kVp.
+    contrast : Contrast | None
+        The clinician's word, which overrides the header; ``None`` or unknown leaves the header's.
+    is_enhanced : bool
+        Whether enhanced vessels are seen; decides only where contrast is not known.
+    settings : DetectionSettings
+        Limits for 120 kVp.
+
+    Notes
+    -----
+    Non-contrast 130 HU as in the Agatston score with a 200 HU seed; venous phase 300 HU, arterial phase 800 HU
+    (fixed limits agreed best with non-contrast scores).
+    """
+    phase = contrast if contrast not in (None, Contrast.UNKNOWN) else acquisition.contrast
+    source = "clinician" if contrast not in (None, Contrast.UNKNOWN) else "header"
+    notes: tuple[str, ...] = ()
+    if phase is Contrast.NONE:
+        grow, seed, reason = settings.grow_none_hu, settings.seed_none_hu, f"non-contrast ({source})"
+    elif phase is Contrast.VENOUS:
+        grow = seed = settings.venous_hu
+        reason = f"venous contrast phase ({source})"
+        notes = ("Contrast study: calcification fainter than the raised threshold may be missed.",)
+    elif phase is Contrast.ARTERIAL:
+        grow = seed = settings.arterial_hu
+        reason = f"arterial contrast phase ({source})"
+        notes = ("Contrast study: calcification fainter than the raised threshold may be missed.",)
+    elif is_enhanced:
+        grow = seed = settings.unknown_hu
+        reason = "contrast not recorded, enhanced vessels seen"
+        notes = ("Contrast status/phase not recorded; faint calcification may be missed.",)
+    else:
+        grow, seed = settings.grow_none_hu, settings.seed_none_hu
+        reason = "contrast not recorded, no enhanced vessels seen"
+        notes = ("Contrast status/phase not recorded; thresholds for non-contrast CT were used because no enhanced "
+                 "vessels were seen.",)  # fmt: skip
+    if acquisition.kvp is not None and acquisition.kvp != REFERENCE_KVP:
+        factor = float(np.interp(acquisition.kvp, KVP_POINTS, KVP_FACTORS))
+        grow, seed = grow * factor, seed * factor
+        reason += f", adjusted for {acquisition.kvp:g} kVp"
+    elif acquisition.kvp is None:
+        notes = (*notes, "Tube voltage not recorded; thresholds for 120 kVp were used.")
+    if settings.grow_hu is not None:
+        grow = settings.grow_hu
+        seed = settings.seed_hu if settings.seed_hu is not None else max(seed, grow)
+        reason = "typed by the user"
+    elif settings.seed_hu is not None:
+        seed = max(settings.seed_hu, grow)
+        reason = "typed by the user"
+    return ChosenThresholds(limits=Thresholds(grow=grow, seed=max(seed, grow)), reason=reason, notes=notes)
