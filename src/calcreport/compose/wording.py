@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from calcreport.compose.statements import Statements
-from calcreport.model.report import Density, Laterality, Lesion, Location, SeriesEntry, Size
+from calcreport.model.report import Density, DepthClass, Laterality, Lesion, Location, SeriesEntry, Size
 
 
 def spell_length(length_mm: float, *, limit_mm: float | None = None) -> str:
@@ -90,10 +90,15 @@ def name_place(location: Location, statements: Statements) -> str:
     return f"{side} {region}" if region else statements.say("place.region_unknown", side=side)
 
 
+def name_depth_class(depth_class: DepthClass, statements: Statements) -> str:
+    """Name a layer, such as ``"deep to the deep fascia"``."""
+    return statements.say(f"depth.{depth_class}")
+
+
 def name_depth(lesion: Lesion, statements: Statements) -> str:
     """Layer and distances in words, such as ``"deep to the deep fascia, 21 mm from the skin"``."""
     depth = lesion.depth
-    text = statements.say(f"depth.{depth.class_}")
+    text = name_depth_class(depth.class_, statements)
     distances = []
     if depth.skin_distance_mm is not None:
         distances.append(statements.say("depth.skin", distance=spell_distance(depth.skin_distance_mm)))

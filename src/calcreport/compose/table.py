@@ -1,0 +1,105 @@
+"""Measurements of a lesion as rows of a table: name and rounded value, nothing that was not measured."""
+
+from __future__ import annotations
+
+from calcreport.compose.statements import Statements
+from calcreport.compose.wording import (
+    name_depth_class,
+    refer_to_images,
+    spell_distance,
+    spell_extents,
+    spell_length,
+    spell_volume,
+)
+from calcreport.model.report import Density, Lesion, Mass, SeriesEntry, Size
+
+Rows = list[tuple[str, str]]
+
+
+def list_measurements(
+    lesion: Lesion, series: SeriesEntry | None, statements: Statements, *, limit_mm: float
+) -> tuple[tuple[str, str], ...]:
+    """List what was measured on a lesion.
+
+    Parameters
+    ----------
+    lesion : Lesion
+        The lesion.
+    series : SeriesEntry | None
+        Its series, for the series number.
+    statements : Statements
+        Wording.
+    limit_mm : float
+        Limit of the size flag in mm; a length just above it is not rounded down to it.
+
+    Returns
+    -------
+    tuple[tuple[str, str], ...]
+        Name and value with its unit.
+    """
+    rows: Rows = [
+        *_mass_rows(lesion.mass, limit_mm),
+        *_size_rows(lesion.size, statements, limit_mm),
+        *_foci_rows(lesion, statements),
+        *_density_rows(lesion.density),
+        ("depth", name_depth_class(lesion.depth.class_, statements)),
+    ]
+    if lesion.depth.skin_distance_mm is not None:
+        rows.append(("skin", spell_distance(lesion.depth.skin_distance_mm)))
+    if lesion.depth.fascia_distance_mm is not None:
+        rows.append(("fascia", spell_distance(lesion.depth.fascia_distance_mm)))
+    rows.append(("bone", statements.say(f"bone.{lesion.bone_relation}")))
+    reference = refer_to_images(lesion.location, series)
+    if reference:
+        rows.append(("images", reference.strip("()")))
+    if lesion.mass.mineral_fraction is not None:
+        share = f"{lesion.mass.mineral_fraction * 100:.0f}"
+        rows.insert(0, ("mineral_fraction", statements.say("measure.percent", share=share)))
+    return tuple((statements.say(f"measure.{name}"), value) for name, value in rows)
+
+
+def _mass_rows(mass: Mass, limit_mm: float) -> Rows:
+    rows: Rows = []
+    extents = [extent for extent in (mass.ap_mm, mass.tr_mm, mass.cc_mm) if extent is not None]
+    if len(extents) == 3:
+        rows.append(("mass", spell_extents(extents)))
+    if mass.max_diameter_mm is not None:
+        rows.append(("mass_longest", spell_length(mass.max_diameter_mm, limit_mm=limit_mm)))
+    if mass.volume_mm3 is not None:
+        rows.append(("mass_volume", spell_volume(mass.volume_mm3)))
+    return rows
+
+
+def _size_rows(size: Size, statements: Statements, limit_mm: float) -> Rows:
+    rows: Rows = []
+    extents = [extent for extent in (size.ap_mm, size.tr_mm, size.cc_mm) if extent is not None]
+    if len(extents) == 3:
+        rows.append(("extents", spell_extents(extents)))
+    if size.max_diameter_mm is not None:
+        longest = spell_length(size.max_diameter_mm, limit_mm=limit_mm)
+        if size.is_minimum:
+            longest = statements.say("measure.at_least", length=longest)
+        if size.uncertainty_mm is not None:
+            uncertainty = f"{size.uncertainty_mm:.1f}"
+            longest = statements.say("measure.plus_minus", length=longest, uncertainty=uncertainty)
+        rows.append(("longest", longest))
+    if size.axial_long_mm is not None and size.axial_short_mm is not None:
+        rows.append(("axial", spell_extents((size.axial_long_mm, size.axial_short_mm))))
+    if size.volume_mm3 is not None:
+        rows.append(("volume", spell_volume(size.volume_mm3)))
+    return rows
+
+
+def _foci_rows(lesion: Lesion, statements: Statements) -> Rows:
+    count, largest_mm = lesion.foci.count, lesion.foci.largest_max_diameter_mm
+    if count is None or count < 2 or largest_mm is None:
+        return []
+    return [("foci", statements.say("measure.foci_value", count=count, largest=spell_length(largest_mm)))]
+
+
+def _density_rows(density: Density) -> Rows:
+    if density.mean_hu is None or density.max_hu is None:
+        return []
+    more = [f"{density.max_hu:.0f}"]
+    more += [f"{value:.0f}" for value in (density.p95_hu, density.sd_hu) if value is not None]
+    return [("density", f"{density.mean_hu:.0f} HU ({'; '.join(more)})")]

@@ -1,0 +1,147 @@
+"""``report.html``: one self-contained, printable page."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any, Final
+
+from calcreport.compose import OVERVIEW_IMAGE, Narrative, Statements, key_image_name, narrate
+from calcreport.compose.impression import FLAG_NAMES, name_flag
+from calcreport.compose.narrative import find_series, size_limit_mm
+from calcreport.compose.table import list_measurements
+from calcreport.compose.wording import capitalise, name_place, refer_to_images, spell_length
+from calcreport.model.report import Excluded, Lesion, Report
+from calcreport.output.markup import preformat
+from calcreport.output.plain_text import write_section
+from calcreport.output.rendered import Rendered
+from calcreport.output.templates import Templates, render_template
+
+PAGE_TEMPLATE: Final = "report.html.j2"
+_MOST_EXCLUDED: Final = 200
+"""Rows of the excluded list; the JSON report has them all."""
+
+
+def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) -> Rendered:
+    """Render the page.
+
+    Parameters
+    ----------
+    report : Report
+        The report.
+    templates : Templates
+        Layout and wording.
+    pictures : Mapping[str, bytes]
+        PNG by file name relative to the study's folder, as `key_image_name` and `OVERVIEW_IMAGE` name them; a picture
+        that is not there is left out.
+
+    Returns
+    -------
+    Rendered
+        HTML in UTF-8 that loads nothing and runs no script.
+
+    Raises
+    ------
+    TemplateError
+        When a template cannot be rendered.
+    """
+    statements = templates.statements
+    narrative = narrate(report, statements)
+    page = render_template(
+        templates,
+        PAGE_TEMPLATE,
+        is_html=True,
+        report=report,
+        say=narrative,
+        study_date=show_date(report.study.study_date),
+        identity=_identify(report, statements),
+        lesions=[
+            _show_lesion(report, position, narrative, statements, pictures) for position in range(len(report.lesions))
+        ],
+        excluded=[_show_excluded(entry, statements) for entry in report.excluded[:_MOST_EXCLUDED]],
+        overview=_embed(pictures.get(OVERVIEW_IMAGE)),
+        copy_text=preformat(write_section(report, templates, narrative)),
+    )
+    return Rendered(content=page.encode(), media_type="text/html; charset=utf-8", suffix=".html")
+
+
+def show_date(date: str | None) -> str:
+    """Write a DICOM date with hyphens; anything else as it is."""
+    if date is None:
+        return ""
+    return f"{date[:4]}-{date[4:6]}-{date[6:]}" if len(date) == 8 and date.isascii() and date.isdigit() else date
+
+
+def show_name(name: str | None) -> str:
+    """Write a DICOM person name for reading: the alphabetic group, family name first."""
+    return ", ".join(part for part in (name or "").split("=")[0].split("^")[:2] if part)
+
+
+def _identify(report: Report, statements: Statements) -> list[tuple[str, str]]:
+    study, patient = report.study, report.study.patient
+    age = "" if patient.age_years is None else f"{int(patient.age_years)}"
+    rows = (
+        ("patient", show_name(patient.name)),
+        ("patient_id", patient.id),
+        ("born", show_date(patient.birth_date)),
+        ("person", " ".join(filter(None, (patient.sex, age)))),
+        ("study_date", show_date(study.study_date)),
+        ("study", study.description),
+        ("accession", study.accession_number),
+    )
+    return [(statements.say(f"page.{name}"), value) for name, value in rows if value]
+
+
+def _show_lesion(
+    report: Report, position: int, narrative: Narrative, statements: Statements, pictures: Mapping[str, bytes]
+) -> dict[str, Any]:
+    lesion = report.lesions[position]
+    series = find_series(report, lesion.series_instance_uid)
+    limit_mm = size_limit_mm(report)
+    reference = refer_to_images(lesion.location, series, whole_extent=False).strip("()")
+    names = lesion.images or (key_image_name(lesion.id),)
+    return {
+        "lesion": lesion,
+        "text": narrative.lesions[position],
+        "where": capitalise(name_place(lesion.location, statements)),
+        "longest": _longest(lesion, limit_mm),
+        "measurements": list_measurements(lesion, series, statements, limit_mm=limit_mm),
+        "flags": [
+            (name_flag(name, statements, size_limit_mm=limit_mm), getattr(lesion.flags, name)) for name in FLAG_NAMES
+        ],
+        "scores": [
+            (name, f"{score:.2f}") for name, score in sorted(lesion.pattern.scores.items(), key=lambda s: -s[1])
+        ],
+        "features": [(name.replace("_", " "), _show_feature(value)) for name, value in lesion.pattern.features.items()],
+        "pictures": [_embed(pictures[name]) for name in names if name in pictures],
+        "caption": statements.say(
+            "picture.key_caption", id=lesion.id, reference=reference or statements.say("picture.unnumbered")
+        ),
+    }
+
+
+def _longest(lesion: Lesion, limit_mm: float) -> str:
+    longest_mm = lesion.mass.max_diameter_mm or lesion.size.max_diameter_mm
+    return "" if longest_mm is None else spell_length(longest_mm, limit_mm=limit_mm)
+
+
+def _show_feature(value: float | str | bool | None) -> str:  # noqa: FBT001 - a value to print
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _show_excluded(entry: Excluded, statements: Statements) -> dict[str, str | int]:
+    reason = statements.say(f"excluded.{entry.reason}")
+    return {
+        "reason": f"{reason}: {entry.detail}" if entry.detail else reason,
+        "count": entry.count,
+        "longest": spell_length(entry.max_diameter_mm),
+        "centre": ", ".join(f"{coordinate:.0f}" for coordinate in entry.centroid_lps_mm),
+    }
+
+
+def _embed(picture: bytes | None) -> str:
+    return "" if picture is None else "data:image/png;base64," + base64.b64encode(picture).decode("ascii")
