@@ -14,7 +14,7 @@ from calcreport import __version__
 from calcreport.clinical_file import clinical_from_text
 from calcreport.errors import UsageError
 from calcreport.model.report import Software
-from calcreport.output import KNOWN_FORMATS, load_templates
+from calcreport.output import RENDERERS, load_templates
 from calcreport.request import Request
 from calcreport.resources import rule_texts, site_template_texts, template_texts
 from calcreport.rules import load_rules
@@ -60,7 +60,7 @@ def request_from(options: argparse.Namespace) -> Request:
         clinical=clinical_from_text(clinical_text),
         lesion_mask=_existing(options.lesion_mask, "--lesion-mask") if options.lesion_mask else None,
         lesion_roi=options.lesion_roi,
-        formats=_formats(options.format, KNOWN_FORMATS),
+        formats=_formats(options.format, (*RENDERERS, "png")),
         templates=load_templates(template_texts(), site_texts),
         ruleset=ruleset,
         jobs=options.jobs,

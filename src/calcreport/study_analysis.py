@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from time import monotonic
 from typing import Final, Literal
 
 from calcreport.calcification.analysis import analyse_ct
-from calcreport.compose import Imaging, Occasion, compose_report
+from calcreport.compose import OVERVIEW_IMAGE, Imaging, Occasion, compose_report, key_image_name, number_lesions
 from calcreport.dicom import CtSeries, SeriesFiles, StudyFiles, rank_ct_series, read_ct
 from calcreport.dicom.lesion_mask import read_lesion_masks
 from calcreport.errors import CalcReportError, ConfigurationError, InputError, OutputError, UnsupportedImageError
 from calcreport.model.clinical import as_given
+from calcreport.model.decision import Decision
 from calcreport.model.image import Contrast
-from calcreport.model.lesion import LesionContour
+from calcreport.model.lesion import CtFindings, LesionContour
 from calcreport.model.report import Report, SeriesEntry
+from calcreport.output import RENDERERS
 from calcreport.request import Request
 from calcreport.rules import decide
 from calcreport.study_folder import ResultsFolder, folder_name
 from calcreport.study_result import Kind, StudyOutcome
 
-_PICTURES: Final = "png"
-"""Name of the format that puts key images beside the report."""
+_WITH_PICTURES: Final = frozenset({"png", "html"})
+"""Formats that need the key images drawn; the page shows them, and they lie beside it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,7 +75,9 @@ def analyse_study(
         measurable = _read_best(study, request)
         entries = measurable.entries
         report, files = _report(study, measurable, request, on_step)
-        on_step("writing")
+        text = files["report.txt"].decode("ascii")
+        if "text" not in request.formats:
+            del files["report.txt"]
         results.write_study(folder, files)
     except _RefusedStudyError as refused:
         return _refusal(refused.reason, refused.entries, folder, monotonic() - began)
@@ -87,7 +91,7 @@ def analyse_study(
         excluded_count=len(report.excluded),
         image_count=measurable.ct.volume.hu.shape[0],
         seconds=monotonic() - began,
-        text=files["report.txt"].decode("ascii") if "report.txt" in files else "",
+        text=text,
         series=report.series,
     )
 
@@ -202,9 +206,32 @@ def _report(
             contrast_source=source,
         ),
         statements=request.templates.statements,
-        has_pictures=_PICTURES in request.formats,
+        has_pictures=not _WITH_PICTURES.isdisjoint(request.formats),
     )
-    return report, _files(report, findings, measurable, request)
+    on_step("drawing and writing")
+    files = dict(_draw(report, findings, decision, measurable, request)) if report.images else {}
+    for name in dict.fromkeys((*request.formats, "text")):
+        if name in RENDERERS:
+            rendered = RENDERERS[name](report, request.templates, files)
+            files[f"report{rendered.suffix}"] = rendered.content
+    return report, files
+
+
+def _draw(
+    report: Report, findings: CtFindings, decision: Decision, measurable: _Measurable, request: Request
+) -> Iterator[tuple[str, bytes]]:
+    """Draw the overview and a key image of each lesion; file name and content."""
+    from calcreport.output.as_overview import render_overview
+    from calcreport.output.as_png import render_key_image
+
+    statements, volume = request.templates.statements, measurable.ct.volume
+    numbered = number_lesions(findings.lesions, decision)
+    yield OVERVIEW_IMAGE, render_overview(volume, findings, numbered, statements).content
+    series = next(entry for entry in report.series if entry.status == "analysed")
+    lesions = {lesion.id: lesion for lesion in report.lesions}
+    for lesion_id, index in numbered:
+        picture = render_key_image(volume, findings.lesions[index], lesions[lesion_id], statements, series=series)
+        yield key_image_name(lesion_id), picture.content
 
 
 def _contrast(request: Request, header: Contrast) -> tuple[Contrast, Literal["header", "clinician", "unknown"]]:
