@@ -19,7 +19,7 @@ from typing import IO, Final
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from calcreport.dicom.lesion_choice import Candidate, choose, kind_of
 from calcreport.dicom.lesion_grid import LabelVolume, PlacedMask, place_labels
@@ -46,6 +46,7 @@ _NAME_LENGTH: Final = 64
 _DAMAGE: Final = (
     ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError, OverflowError, RecursionError,
     EOFError, MemoryError, struct.error, zlib.error, InvalidDicomError,
+    BytesLengthException,
 )  # fmt: skip
 """What pydicom and numpy raise on files that break their own rules."""
 
