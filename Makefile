@@ -11,12 +11,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TEST_JOBS ?= 2
+DEMO_STUDY := sample_dicoms/myositis_calf
 export PYTHON
 # One thread of linear algebra a process: the arrays are small, and the studies run side by side.
 export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: help demo test check lint types imports fmt docs bench accuracy coverage wheel clean
+.PHONY: help demo show-demo-study test check lint types imports fmt docs bench accuracy coverage wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -35,8 +36,11 @@ $(VENV)/.dev-ready: pyproject.toml | $(BIN)/python
 	touch $@ $(VENV)/.run-ready
 
 demo: $(VENV)/.run-ready ## analyse a bundled sample study, print its report section and where the page is
-	@$(BIN)/calcreport analyze $(DEMO_STUDY) --clinical $(DEMO_CLINICAL) --out out/demo
+	@$(BIN)/calcreport analyze $(DEMO_STUDY) --out out/demo
 	for page in out/demo/*/report.html; do echo; echo "Page with pictures: $$page"; done
+
+show-demo-study:
+	@echo $(DEMO_STUDY)
 
 test: $(VENV)/.dev-ready ## run all tests
 	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal
@@ -58,7 +62,7 @@ fmt: $(VENV)/.dev-ready ## format the code and mend what can be mended
 	$(BIN)/ruff format .
 
 docs: $(VENV)/.dev-ready ## write the documentation that is made from the code
-	$(BIN)/python -m tests.docs.generate
+	$(BIN)/python docs/generate.py
 
 bench: $(VENV)/.dev-ready ## time and memory against SimpleITK
 	$(BIN)/python tests/bench/bench.py

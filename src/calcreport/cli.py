@@ -69,6 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         progress.error("interrupted [run.interrupted]: what was finished is in place, nothing is half-written")
         code = EXIT_INTERRUPTED
+    except BrokenPipeError:  # whoever read standard output has seen enough
+        _give_up_stdout()
+        code = EXIT_DONE
     except Exception as error:  # noqa: BLE001  # last resort: a traceback never reaches the user unasked
         progress.error(f"error [internal.error]: {type(error).__name__}; please report it (--debug shows where)")
         code = EXIT_INTERNAL
@@ -200,15 +203,20 @@ def _print(text: str) -> bool:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_stdout()
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_stdout()
         with suppress(OSError):
             sys.stderr.write(
                 f"calcreport: error [output.stdout]: standard output cannot be written ({error.strerror})\n"
             )
         return False
     return True
+
+
+def _give_up_stdout() -> None:
+    """Let nothing more be written to standard output, not even what is still buffered."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _configure_logging(*, is_debug: bool) -> None:

@@ -120,7 +120,7 @@ def _analyse_all(
             "study_done",
             study_ref=study_ref(name),
             status=outcome.status,
-            code=outcome.code or "study.reported",
+            **({"code": outcome.code} if outcome.code else {}),
             seconds=outcome.seconds,
             lesions=outcome.lesion_count,
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 from calcreport.model.clinical import Clinical
 from calcreport.model.report import Software
 from calcreport.output import Templates
-from calcreport.rules import RuleSet
+from calcreport.rules import Ruleset
 from calcreport.settings import Settings
 
 
@@ -34,7 +34,7 @@ class Request:
         Names of renderers, and ``png`` for key images beside the report.
     templates : Templates
         Layouts and wording.
-    ruleset : RuleSet
+    ruleset : Ruleset
         Rules of the decision logic.
     jobs : int
         Studies analysed side by side, ≥ 1.
@@ -52,7 +52,7 @@ class Request:
     lesion_roi: str | None
     formats: tuple[str, ...]
     templates: Templates
-    ruleset: RuleSet
+    ruleset: Ruleset
     jobs: int
     software: Software
     created: str

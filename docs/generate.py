@@ -1,0 +1,157 @@
+"""Write the documentation that is made from the code: ``docs/error-codes.md``.
+
+usage: generate.py [--check]     (--check writes nothing and fails when a file is not current)
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from calcreport.dicom import CODES
+
+ROOT: Final = Path(__file__).parents[1]
+AREAS: Final = (
+    "usage", "settings", "clinical", "findings", "rules", "template", "path", "file", "zip", "study", "series",
+    "geometry", "pixel", "hu", "mask", "output", "phantom", "run", "internal",
+)  # fmt: skip
+CODE: Final = re.compile(rf"({'|'.join(AREAS)})\.[a-z][a-z0-9_]*")
+
+HEAD: Final = """# Error codes
+
+Made from the code by `make docs`; do not edit. A code is stable and never reused with another meaning. It stands in
+square brackets on standard error, in `summary.json`, and in `report.json` with the series it is about.
+
+| exit code | meaning |
+|---|---|
+| 0 | every study found was reported |
+| 1 | internal error (a bug) |
+| 2 | wrong usage, configuration, clinical file or rule file |
+| 3 | nothing could be measured: no study, or every study refused |
+| 4 | some studies reported, some refused |
+| 5 | results could not be delivered, also when they could not be written |
+| 130 | interrupted by Ctrl-C or SIGTERM; finished studies stay, nothing is half-written |
+
+`…` stands for what was seen.
+"""
+
+OTHERS: Final = {
+    "clinical.value": "A value in the clinical file is not one of those allowed; the message names the field.",
+    "clinical.unknown_key": "A key in the clinical file is not known; the message names near matches.",
+    "clinical.lab_unit": "A laboratory value has no unit, or one that is not known for this test.",
+    "clinical.lab_impossible": "A laboratory value is outside the physiologically possible range after conversion.",
+    "clinical.invalid": "The clinical file holds mistakes of several kinds; the message lists all of them.",
+    "run.interrupted": "Stopped by Ctrl-C or SIGTERM. What was finished is in place, nothing is half-written.",
+    "output.stdout": "Standard output cannot be written; the files are in place.",
+    "study.none_found": "No study lies under the paths; the message counts what was set aside. Name another folder.",
+    "settings.unknown_key": "A key in the settings file is not known; the message names near matches.",
+    "settings.invalid_value": "A setting is out of range, of the wrong type, or contradicts another one.",
+    "internal.error": "A bug. Please report it; `--debug` shows where, and may show patient data.",
+    "series.analysed": "The series was measured.",
+    "series.not_best": "Another series of the study is better for measuring.",
+}
+"""Codes whose message is not written beside them in the code."""
+
+
+def written() -> dict[str, str]:
+    """Meaning and remedy by code, from the code tables and from every place that raises an error."""
+    texts = {code: f"{entry.meaning}. {entry.remedy}" for code, entry in CODES.items()}
+    for path in sorted((ROOT / "src/calcreport").rglob("*.py")):
+        for code, text in _raised(ast.parse(path.read_text(encoding="utf-8"))):
+            if code not in CODES:
+                texts.setdefault(code, text)
+    return {**texts, **OTHERS}
+
+
+def mentioned() -> set[str]:
+    """Every code that stands anywhere in the source as a whole string; ids of the report's wording look the same."""
+    codes = set()
+    wording = set(_ids(tomllib.loads((ROOT / "templates/statements.toml").read_text(encoding="utf-8"))))
+    for path in sorted((ROOT / "src/calcreport").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and CODE.fullmatch(node.value):
+                codes.add(node.value)
+    return {code for code in codes - wording if not any(known.startswith(code) for known in wording)}
+
+
+def page() -> str:
+    """Text of ``docs/error-codes.md``."""
+    texts = written()
+    parts = [HEAD]
+    for area in (*AREAS, *sorted({code.split(".")[0] for code in texts} - set(AREAS))):
+        rows = [f"| `{code}` | {_cell(text)} |" for code, text in sorted(texts.items()) if code.split(".")[0] == area]
+        if rows:
+            parts.append("\n".join([f"## {area}", "", "| code | meaning and remedy |", "|---|---|", *rows, ""]))
+    return "\n".join(parts)
+
+
+def _raised(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Code and message of every call such as ``InputError(msg, code="…")``."""
+    assigned = [
+        (node.lineno, node.targets[0].id, node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    ]
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        if len(node.args) == 2 and isinstance(node.args[0], ast.Constant) and CODE.fullmatch(str(node.args[0].value)):
+            yield str(node.args[0].value), _spoken(node.args[1])
+        given = {keyword.arg: keyword.value for keyword in node.keywords}
+        code = given.get("code")
+        message = node.args[0] if node.args else given.get("message")
+        if not (
+            isinstance(code, ast.Constant) and isinstance(code.value, str) and CODE.fullmatch(code.value) and message
+        ):
+            continue
+        if isinstance(message, ast.Name):
+            earlier = [entry for entry in assigned if entry[1] == message.id and entry[0] <= node.lineno]
+            message = max(earlier, key=lambda entry: entry[0])[2] if earlier else message
+        yield code.value, _spoken(message)
+
+
+def _ids(tree: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _ids(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
+
+
+def _spoken(node: ast.expr) -> str:
+    """Text of a string expression, ``…`` for what is filled in."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.JoinedStr(values=values):
+            return "".join(_spoken(value) for value in values)
+        case ast.BinOp(left=left, right=right):
+            return _spoken(left) + _spoken(right)
+        case _:
+            return "…"
+
+
+def _cell(text: str) -> str:
+    text = " ".join(text.replace("|", "\\|").split())
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?")) else ".")
+
+
+def main() -> int:
+    """Write the page, or check that it is current."""
+    target, text = ROOT / "docs/error-codes.md", page()
+    if "--check" not in sys.argv[1:]:
+        target.write_text(text, encoding="utf-8")
+        return 0
+    is_current = target.is_file() and target.read_text(encoding="utf-8") == text
+    if not is_current:
+        sys.stderr.write("docs/error-codes.md is not current; run: make docs\n")
+    return 0 if is_current else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""The documentation says what the program does."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from calcreport.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def _text() -> str:
+    return "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+
+
+def test_the_error_codes_are_current() -> None:
+    result = subprocess.run(
+        [sys.executable, ROOT / "docs/generate.py", "--check"], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_every_code_in_the_source_is_explained() -> None:
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import generate as g\n"
+        "sys.exit(' '.join(sorted(g.mentioned() - set(g.written()))))"
+    )
+    result = subprocess.run([sys.executable, "-c", code, ROOT / "docs"], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+        if not target.startswith(("http:", "https:", "mailto:")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("command", ["analyze", "phantom", "schema"])
+def test_every_option_is_described(command: str) -> None:
+    words = subprocess.run(
+        [sys.executable, "-m", "calcreport", command, "--help"], capture_output=True, text=True, check=False
+    ).stdout
+    options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", words)) - {"--help"}
+    usage = (ROOT / "docs/usage.md").read_text(encoding="utf-8")
+    assert not [option for option in sorted(options) if f"`{option}" not in usage]
+
+
+def test_every_setting_is_described() -> None:
+    usage = (ROOT / "docs/usage.md").read_text(encoding="utf-8")
+    for name, field in Settings.model_fields.items():
+        assert f"[{name}]" in usage
+        for key in field.annotation.model_fields:
+            assert f"`{key}`" in usage, f"{name}.{key}"
+
+
+def test_decisions_are_numbered_without_gaps() -> None:
+    names = sorted(path.name for path in (ROOT / "docs/decisions").glob("*.md"))
+    assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
+
+
+def test_no_machine_is_named() -> None:
+    assert not re.search(r"/(home|root|work|Users)/\w", _text())
