@@ -174,6 +174,10 @@ def _find_place(
 
 def _draw_centre(lesion: LesionRecipe, body: Body, rng: np.random.Generator, *, z: float) -> Floats:
     layer = lesion.layer
+    for name, muscle in body.sites:
+        if name == lesion.site:
+            x, y = (float(v) for v in muscle.centre(np.array(z * 0.3)))
+            return np.array([x + rng.normal(scale=0.8), y + rng.normal(scale=2.0), z * 0.3])
     if lesion.pattern == "P21" and layer is Layer.SUBFASCIAL:
         return _beside_vessel(body, rng, z=z, off_mm=lesion.diameter_mm / 2)
     angle = float(rng.uniform(-np.pi, np.pi))

@@ -70,6 +70,8 @@ class LesionRecipe:
         Density of its mineral, HU.
     mass_mm : float | None
         Longest diameter of the soft-tissue mass around it, mm; ``None`` lets the pattern choose.
+    site : str | None
+        Named muscle to put it into, where the region has one; ``None`` for any place in the layer.
     """
 
     pattern: str
@@ -77,6 +79,7 @@ class LesionRecipe:
     layer: Layer = Layer.SUBFASCIAL
     hu: float = 450.0
     mass_mm: float | None = None
+    site: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,8 +148,12 @@ class PhantomRecipe:
         Typical thickness of the subcutaneous fat, mm; ``None`` draws it, thick enough for the lesions.
     laterality : str
         ``"left"`` or ``"right"`` limb.
-    description, history : str
-        Texts for the header.
+    description : str
+        Study description for the header.
+    age_years : int | None
+        Age for the header; ``None`` leaves it empty.
+    sex : str
+        ``"F"``, ``"M"`` or empty, for the header.
     """
 
     kind: str
@@ -159,7 +166,8 @@ class PhantomRecipe:
     fat_mm: float | None = None
     laterality: str = "right"
     description: str = "CT phantom"
-    history: str = ""
+    age_years: int | None = None
+    sex: str = ""
 
 
 SCATTERED: Final = frozenset({"P02", "P04", "P08", "P10", "P11", "P12", "P14", "P18", "P19", "P20"})

@@ -129,6 +129,8 @@ class Body:
         Things in it that are dense but no lesions.
     shafts : tuple[Tube, ...]
         Outer tubes of the long bones.
+    sites : tuple[tuple[str, Tube], ...]
+        Named muscles.
     side : str
         ``"left"`` or ``"right"`` for a limb.
     is_trunk : bool
@@ -144,6 +146,7 @@ class Body:
     fat_sites: tuple[tuple[float, float], ...] = ()
     names: tuple[str, ...] = ()
     shafts: tuple[Tube, ...] = ()
+    sites: tuple[tuple[str, Tube], ...] = ()
     side: str = "right"
     is_trunk: bool = False
 

@@ -25,6 +25,13 @@ from calcreport.phantom.truth import Truth, lesion_truth
 UID_ROOT: Final = "2.25."
 """Root of identifiers derived from a number (PS3.5 B.2)."""
 
+STUDY_NUMBER: Final = 99999
+"""Number of the study's identifier; slices count from 1."""
+SERIES_NUMBER: Final = 99998
+"""Number of the series' identifier."""
+FRAME_NUMBER: Final = 99997
+"""Number of the frame of reference's identifier."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Setting:
@@ -88,18 +95,28 @@ def make_phantom(recipe: PhantomRecipe) -> tuple[CtVolume, Truth]:
         noise_hu=recipe.scan.noise_hu,
     )
     hu = _scanned(rendering, geometry, recipe, setting)
-    uid = series_uid(recipe)
-    slices = tuple(SliceReference(sop_instance_uid=f"{uid}{n + 1:04d}", instance_number=n + 1) for n in range(hu.shape[0]))
+    uid = uid_stem(recipe)
+    slices = tuple(SliceReference(sop_instance_uid=identifier(uid, n + 1), instance_number=n + 1) for n in range(hu.shape[0]))
     volume = CtVolume(
-        hu=hu, geometry=geometry, slices=slices, ceiling_hu=recipe.scan.ceiling_hu, series_instance_uid=f"{uid}0000"
+        hu=hu,
+        geometry=geometry,
+        slices=slices,
+        ceiling_hu=recipe.scan.ceiling_hu,
+        series_instance_uid=identifier(uid, SERIES_NUMBER),
+        frame_of_reference_uid=identifier(uid, FRAME_NUMBER),
     )
     return volume, truth
 
 
-def series_uid(recipe: PhantomRecipe) -> str:
+def uid_stem(recipe: PhantomRecipe) -> str:
     """Stem of the identifiers of a study, the same for the same recipe."""
     digest = hashlib.sha256(repr(recipe).encode()).digest()
     return f"{UID_ROOT}{1 + int.from_bytes(digest[:11], 'big')}"
+
+
+def identifier(stem: str, number: int) -> str:
+    """Return identifier `number` (1 … 99999) of a study."""
+    return f"{stem}{number:05d}"
 
 
 def scan_length_mm(recipe: PhantomRecipe) -> float:
@@ -164,7 +181,7 @@ def build_bodies(
     if Extra.KNEE_END not in recipe.extras:
         return bodies
     bones, paints = around.knee(bodies[0], joint_z_mm=half_length_mm - 48.0, sign=sign)
-    first = replace(bodies[0], bones=(*bodies[0].bones, *bones), paints=(*bodies[0].paints, *paints), names=("patella", "fabella"))
+    first = replace(bodies[0], bones=bones, paints=(*bodies[0].paints, *paints), names=("patella", "fabella"))
     return (first, *bodies[1:])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -10,7 +10,18 @@ from numpy.typing import NDArray
 
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.phantom.scene import Body, Paint, Tube
-from calcreport.phantom.shapes import Floats, Shape, ball, capsule, ellipsoid, everywhere, no_points, shrunk
+from calcreport.phantom.shapes import (
+    Floats,
+    Shape,
+    ball,
+    capsule,
+    ellipsoid,
+    everywhere,
+    half_space,
+    intersection,
+    no_points,
+    shrunk,
+)
 
 METAL_HU: Final = 7000.0
 """Steel is far above the scale; the scan clips it."""
@@ -106,7 +117,14 @@ def nail(bone_paths: Tube, *, half_length_mm: float) -> tuple[tuple[Paint, ...],
 
 
 def knee(body: Body, *, joint_z_mm: float, sign: float) -> tuple[tuple[Shape, ...], tuple[Paint, ...]]:
-    """Tibial plateau, femoral condyles, patella and fabella at the upper end of a calf; returns bones and paints."""
+    """Make the upper end of a calf a knee: plateau, condyles, patella, fabella; returns all its bones, and paints.
+
+    The shafts end at the joint: above it, muscle is painted over them.
+    """
+    up = np.array([0.0, 0.0, 1.0])
+    below = half_space(up, joint_z_mm - 6.0)
+    above = intersection(body.fascia.shape(), half_space(-up, 6.0 - joint_z_mm))
+    shafts = tuple(intersection(bone, below) for bone in body.bones)
     x, y = (float(v) for v in body.skin.centre(np.array(joint_z_mm)))
     solids = [
         ellipsoid((34, 24, 16), (x, y - 4, joint_z_mm - 14)),
@@ -115,19 +133,11 @@ def knee(body: Body, *, joint_z_mm: float, sign: float) -> tuple[tuple[Shape, ..
         ellipsoid((18, 7, 19), (x, y - 36, joint_z_mm + 30)),
         ellipsoid((4.5, 3.5, 5.0), (x + sign * 20, y + 31, joint_z_mm + 22)),
     ]
-    fascia = body.fascia
-    bones = tuple(
-        Shape(
-            distance=lambda px, py, pz, s=s: np.maximum(s.distance(px, py, pz), fascia.distance(px, py, pz) + 1.0),
-            box=s.box,
-            points=no_points(),
-        )
-        for s in solids
-    )
-    paints = [
-        p for b in bones for p in (Paint(shape=b, hu=1050.0), Paint(shape=shrunk(b, 1.6), hu=240.0))
-    ]
-    return bones, tuple(paints)
+    envelope = shrunk(body.fascia.shape(), 1.0)
+    bones = tuple(intersection(replace(solid, points=no_points()), envelope) for solid in solids)
+    paints = [Paint(shape=above, hu=56.0)]
+    paints += [p for b in bones for p in (Paint(shape=b, hu=1050.0), Paint(shape=shrunk(b, 1.6), hu=240.0))]
+    return (*shafts, *bones), tuple(paints)
 
 
 def streaks(geometry: VolumeGeometry, metals: tuple[Metal, ...], rng: np.random.Generator) -> NDArray[np.float32]:

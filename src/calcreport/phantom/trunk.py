@@ -174,6 +174,7 @@ def build_neck(recipe: PhantomRecipe, rng: np.random.Generator, *, fat_mm: float
         bones=(*spine, *front),
         vessels=vessels,
         keep_out=(airway,),
+        sites=tuple((f"{name} sternocleidomastoid", _mastoid(s, size)) for name, s in (("right", -1.0), ("left", 1.0))),
         names=("cervical spine", "thyroid cartilage", "hyoid"),
         is_trunk=True,
     )
@@ -185,7 +186,7 @@ def _neck_planes(rng: np.random.Generator, size: float, fascia: Tube) -> tuple[P
     for s in (-1.0, 1.0):
         space = Tube(centre=bowed_path(s * 28 * size, -8 * size), radius=oval(12, 11), slack=1.2)
         sheath = Tube(centre=bowed_path(s * 41 * size, -12 * size, slope=(s * 0.12, 0.25)), radius=oval(8.5, 14.5), slack=1.3)
-        muscle = Tube(centre=sheath.centre, radius=oval(7.3, 13.3), slack=1.3)
+        muscle = _mastoid(s, size)
         paints += [Paint(shape=within(t.shape(), fascia), hu=SEPTUM_HU) for t in (space, sheath)]
         paints.append(Paint(shape=within(muscle.shape(), fascia), hu=MUSCLE_HU + 4))
         for angle in (0.5, 0.95):
@@ -193,6 +194,12 @@ def _neck_planes(rng: np.random.Generator, size: float, fascia: Tube) -> tuple[P
             paints.append(Paint(shape=within(plane, fascia), hu=SEPTUM_HU))
     paints.append(Paint(shape=within(septum(bowed_path(0, 38), np.pi / 2, 1.2, 30, rng), fascia), hu=SEPTUM_HU))
     return tuple(paints)
+
+
+def _mastoid(sign: float, size: float) -> Tube:
+    """Sternocleidomastoid muscle; `sign` is +1 on the left."""
+    centre = bowed_path(sign * 41 * size, -12 * size, slope=(sign * 0.12, 0.25))
+    return Tube(centre=centre, radius=oval(7.3, 13.3), slack=1.3)
 
 
 def _cervical_spine(rng: np.random.Generator) -> tuple[tuple[Shape, ...], tuple[Paint, ...]]:
