@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from calcreport.dicom import tags
 from calcreport.dicom.codes import problem
+from calcreport.dicom.header import PixelDescription
 
 _SOF_MARKERS: Final = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7))
 _STANDALONE: Final = frozenset((0x01, *range(0xD0, 0xD9)))
@@ -30,19 +31,18 @@ class _StreamSize(NamedTuple):
     columns: int
     components: int
     precision: int
+    is_signed: bool = False
 
 
-def decode(data: bytes, syntax: str, *, rows: int, columns: int) -> NDArray[np.uint16]:
+def decode(data: bytes, pixels: PixelDescription) -> NDArray[np.uint16]:
     """Decode one frame of one 16-bit sample a pixel.
 
     Parameters
     ----------
     data : bytes
         Code stream of the frame.
-    syntax : str
-        Transfer syntax UID.
-    rows, columns : int
-        Size the header states.
+    pixels : PixelDescription
+        What the header states; a stream that differs in size or sign is refused.
 
     Returns
     -------
@@ -54,6 +54,7 @@ def decode(data: bytes, syntax: str, *, rows: int, columns: int) -> NDArray[np.u
     UnsupportedImageError
         ``pixel.transfer_syntax``, ``pixel.description``, ``pixel.damaged``.
     """
+    syntax, rows, columns = pixels.transfer_syntax, pixels.rows or 0, pixels.columns or 0
     if syntax == tags.RLE:
         return _decode_rle(data, rows, columns)
     decoder = _decoder(syntax)
@@ -61,8 +62,7 @@ def decode(data: bytes, syntax: str, *, rows: int, columns: int) -> NDArray[np.u
         size = _size_2000(data) if syntax in tags.JPEG_2000 | tags.HTJ2K else _size_jpeg(data)
     except (struct.error, IndexError):
         raise problem("pixel.damaged") from None
-    if (size.rows, size.columns, size.components) != (rows, columns, 1) or not 1 < size.precision <= 16:  # noqa: PLR2004 - bits
-        raise problem("pixel.description", "the compressed image has another size than the header says")
+    _check_stream(size, pixels)
     if len(data) < rows * columns * _SMALLEST_RATIO:
         raise problem("pixel.damaged")
     try:
@@ -72,11 +72,23 @@ def decode(data: bytes, syntax: str, *, rows: int, columns: int) -> NDArray[np.u
     return _as_stored(decoded, rows, columns)
 
 
+def _check_stream(size: _StreamSize, pixels: PixelDescription) -> None:
+    """Refuse a stream of another size than the header says, or one whose sign bit has no certain place."""
+    if (size.rows, size.columns, size.components) != (pixels.rows, pixels.columns, 1) or not 1 < size.precision <= 16:
+        raise problem("pixel.description", "the compressed image has another size than the header says")
+    is_signed = pixels.representation == 1
+    if size.is_signed and not is_signed:
+        raise problem("pixel.description", "the compressed image is signed, the header says unsigned")
+    if is_signed and not size.is_signed and size.precision < (pixels.bits_stored or 0):
+        raise problem("pixel.description", "the compressed image has fewer bits than the header says")
+
+
 def _as_stored(decoded: Any, rows: int, columns: int) -> NDArray[np.uint16]:  # noqa: ANN401 - from an untyped library
     if not isinstance(decoded, np.ndarray) or decoded.shape != (rows, columns) or decoded.dtype.kind not in "ui":
         raise problem("pixel.damaged")
     if decoded.dtype.itemsize == _BYTES_A_PIXEL:
-        return decoded.view(np.uint16)
+        words: NDArray[np.uint16] = decoded.view(np.uint16)
+        return words
     return decoded.astype(np.int64).astype(np.uint16)
 
 
@@ -102,10 +114,10 @@ def _size_jpeg(data: bytes) -> _StreamSize:
         raise problem("pixel.damaged")
     offset = 2
     while offset + 4 <= len(data):
-        if data[offset] != 0xFF:  # noqa: PLR2004 - every marker starts so
+        if data[offset] != 0xFF:
             break
         marker = data[offset + 1]
-        if marker == 0xFF:  # noqa: PLR2004 - fill byte
+        if marker == 0xFF:
             offset += 1
         elif marker in _STANDALONE:
             offset += 2
@@ -124,7 +136,7 @@ def _size_2000(data: bytes) -> _StreamSize:
         raise problem("pixel.damaged")
     right, bottom, left, top = struct.unpack_from(">IIII", data, start + 8)
     components, depth = struct.unpack_from(">HB", data, start + 40)
-    return _StreamSize(bottom - top, right - left, components, (depth & 0x7F) + 1)
+    return _StreamSize(bottom - top, right - left, components, (depth & 0x7F) + 1, is_signed=depth >= 0x80)
 
 
 def _decode_rle(data: bytes, rows: int, columns: int) -> NDArray[np.uint16]:
@@ -150,4 +162,5 @@ def _decode_rle(data: bytes, rows: int, columns: int) -> NDArray[np.uint16]:
         if len(unpacked) < rows * columns:
             raise problem("pixel.damaged")
         plane[:] = np.frombuffer(unpacked, dtype=np.uint8, count=rows * columns)
-    return (planes[0].astype(np.uint16) << 8 | planes[1]).reshape(rows, columns)
+    words = planes[0].astype(np.uint16) << np.uint16(8) | planes[1]
+    return np.asarray(words, dtype=np.uint16).reshape(rows, columns)

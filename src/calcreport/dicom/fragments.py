@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from itertools import pairwise
 from typing import Final
 
 from calcreport.dicom.codes import problem
@@ -51,7 +52,7 @@ def _items(source: ByteSource, offset: int) -> list[tuple[int, int]]:
             raise problem("pixel.length", "a fragment is cut")
         items.append((offset, length))
         offset += length
-    if len(items) < 2:  # noqa: PLR2004 - offset table and one fragment
+    if len(items) < 2:
         raise problem("pixel.length", "no fragment")
     return items
 
@@ -65,12 +66,7 @@ def _by_offset_table(
     starts = struct.unpack(f"<{count}I", source.read(offset, length))
     base = fragments[0][0] - _HEADER
     by_start = {fragment[0] - _HEADER - base: number for number, fragment in enumerate(fragments)}
-    numbers = [by_start.get(start) for start in starts]
-    if numbers[0] != 0 or any(n is None for n in numbers) or numbers != sorted(set(numbers), key=numbers.index):
+    known = [by_start[start] for start in starts if start in by_start]
+    if len(known) != count or known[0] != 0 or any(b <= a for a, b in pairwise(known)):
         raise problem("pixel.length", "the offset table does not match the fragments")
-    known = [n for n in numbers if n is not None]
-    if known != sorted(known):
-        raise problem("pixel.length", "the offset table does not match the fragments")
-    return tuple(
-        tuple(fragments[a:b]) for a, b in zip(known, [*known[1:], len(fragments)], strict=True)
-    )
+    return tuple(tuple(fragments[a:b]) for a, b in pairwise([*known, len(fragments)]))

@@ -48,7 +48,7 @@ def planes_of(image: ImageHeader, item: Item) -> tuple[Plane, ...]:
     per_frame = item.sequences.get(tags.FRAME_GROUPS, [])
     if frames is None or frames != len(per_frame) or len(shared) > 1:
         raise problem("geometry.functional_groups")
-    common = {tag: item.values[tag] for tag in _FROM_DATA_SET if tag in item.values}
+    common: dict[int, bytes] = {tag: item.values[tag] for tag in _FROM_DATA_SET if tag in item.values}
     for group in shared:
         common |= _flattened(group)
     if per_frame:

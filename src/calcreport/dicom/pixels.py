@@ -126,15 +126,14 @@ def fill_raw(plane: Plane, frame: Frame | None, out: NDArray[np.int16]) -> None:
         Shape ``(rows, columns)``, contiguous; filled with stored bits.
     """
     pixels, source = plane.image.pixels, plane.image.source
-    rows, columns = out.shape
     if frame is not None:
         data = b"".join(source.read(offset, length) for offset, length in frame)
-        out[...] = decode(data, pixels.transfer_syntax, rows=rows, columns=columns).view(np.int16)
+        out[...] = decode(data, pixels).view(np.int16)
         return
     if pixels.place is None:
         raise problem("pixel.missing")
     offset = pixels.place.offset + ((plane.frame or 1) - 1) * out.nbytes
-    source.read_into(offset, memoryview(out.reshape(-1).view(np.uint8)))
+    source.read_into(offset, out.reshape(-1).view(np.uint8).data)
     if pixels.is_big_endian == np.little_endian:
         out.byteswap(inplace=True)
 

@@ -162,7 +162,7 @@ def _is_axial(orientation: tuple[float, ...] | None) -> bool:
 
 def _step_mm(series: SeriesFiles) -> float:
     positions = positions_along_normal(series.planes)
-    if positions is None or len(positions) < 2:  # noqa: PLR2004 - one slice has no step
+    if positions is None or len(positions) < 2:
         return float("inf")
     return float(np.median(np.diff(np.sort(positions))))
 

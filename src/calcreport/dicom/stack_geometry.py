@@ -25,6 +25,8 @@ _UNEVEN: Final = 0.05
 """Longest less shortest step, as a part of the median: up to here the header's decimals explain it."""
 _MULTIPLE: Final = 0.1
 """A gap within this of a whole number of steps is a number of missing slices."""
+_MOSTLY_EVEN: Final = 0.25
+"""More long steps than this part of all are another spacing, not missing slices."""
 _DRIFT: Final = 0.25
 """A slice further than this part of a step from its even place shows that spacing changes along the stack."""
 _SIDEWAYS_MM: Final = 0.05
@@ -144,7 +146,7 @@ def _check_steps(steps: NDArray[np.float64], ordered: Sequence[Plane]) -> None:
     ratios = steps / base
     is_whole = np.abs(ratios - np.round(ratios)) <= _MULTIPLE
     gaps = np.flatnonzero(ratios > _WHOLE)
-    if is_whole.all() and len(gaps):
+    if is_whole.all() and 0 < len(gaps) <= _MOSTLY_EVEN * len(steps):
         count = int(np.sum(np.round(ratios[gaps]) - 1))
         places = "; ".join(_between(ordered, int(gap)) for gap in gaps[:3])
         raise problem("geometry.missing_slice", f"{count} missing {places}")

@@ -25,6 +25,7 @@ SAME_DIRECTION: Final = 1e-3
 """Direction cosines within this of each other are parallel (0.06 degrees)."""
 MIN_SLICES: Final = 3
 """Fewer slices are no volume: one step cannot show that slices are evenly spaced."""
+_UNIT_TOLERANCE: Final = 0.01
 _MOST_PHASES: Final = 128
 """More phases at one position are no plausible dynamic series."""
 _REGULAR: Final = 0.05
@@ -67,13 +68,13 @@ def _kinds(plane: Plane) -> tuple[tuple[str, Hashable], ...]:
 
 
 def _by_kind(planes: Sequence[Plane]) -> list[Part]:
-    groups: dict[Hashable, list[Plane]] = defaultdict(list)
+    groups: dict[tuple[tuple[str, Hashable], ...], list[Plane]] = defaultdict(list)
     directions: list[tuple[float, ...]] = []
     for plane in planes:
         kinds = _kinds(plane)
         direction = _direction_index(plane.orientation, directions)
-        groups[(kinds, direction)].append(plane)
-    labels = [(*dict(kinds).items(), ("orientation", f"orientation {d + 1}")) for kinds, d in groups]  # type: ignore[misc, call-overload]
+        groups[*kinds, ("orientation", f"orientation {direction + 1}")].append(plane)
+    labels = list(groups)
     return list(zip(_distinguishing(labels), groups.values(), strict=True))
 
 
@@ -103,12 +104,15 @@ def normal_of(orientation: tuple[float, ...]) -> NDArray[np.float64]:
 
 
 def positions_along_normal(planes: Sequence[Plane]) -> NDArray[np.float64] | None:
-    """Position of each slice along the normal of the first, mm, shape ``(n,)``; ``None`` when one has no position."""
+    """Position of each slice along the normal of the first, mm, shape ``(n,)``; ``None`` without sound attributes."""
     first = planes[0].orientation
     points = [plane.position_mm for plane in planes if plane.position_mm is not None]
     if first is None or len(points) != len(planes):
         return None
-    return np.asarray(np.array(points) @ normal_of(first))
+    normal = normal_of(first)
+    if abs(float(np.linalg.norm(normal)) - 1) > _UNIT_TOLERANCE:
+        return None
+    return np.asarray(np.array(points) @ normal)
 
 
 def _by_position(series: SeriesFiles, name: str, planes: list[Plane]) -> list[SeriesFiles]:
@@ -145,7 +149,7 @@ def _by_position(series: SeriesFiles, name: str, planes: list[Plane]) -> list[Se
 
 def _has_repeats(planes: Sequence[Plane]) -> bool:
     positions = positions_along_normal(planes)
-    if positions is None or len(positions) < 2:  # noqa: PLR2004 - one slice repeats nothing
+    if positions is None or len(positions) < 2:
         return False
     return bool(np.diff(np.sort(positions)).min() < SAME_POSITION_MM)
 
@@ -250,7 +254,7 @@ def _without_interleaving(stacks: list[SeriesFiles]) -> list[SeriesFiles]:
 def _interleave(first: SeriesFiles, second: SeriesFiles) -> bool:
     orientations = [s.planes[0].orientation for s in (first, second) if s.planes]
     known: list[tuple[float, ...]] = []
-    if len(orientations) < 2 or None in orientations:  # noqa: PLR2004 - two stacks are compared
+    if len(orientations) < 2 or None in orientations:
         return False
     if [_direction_index(o, known) for o in orientations] != [0, 0]:
         return False

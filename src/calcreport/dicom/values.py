@@ -93,7 +93,7 @@ def integer(raw: bytes | None) -> int | None:
 
 def unsigned_16(raw: bytes | None, *, is_big_endian: bool = False) -> int | None:
     """One unsigned 16-bit number, or ``None`` when the value is not exactly two bytes long."""
-    if raw is None or len(raw) != 2:  # noqa: PLR2004 - two bytes are 16 bits
+    if raw is None or len(raw) != 2:
         return None
     return int.from_bytes(raw, "big" if is_big_endian else "little")
 
