@@ -201,6 +201,7 @@ _RANDOM_LESIONS: Final[tuple[tuple[str, float, float, tuple[Layer, ...]], ...]] 
     ("P25", 10.0, 24.0, (Layer.SUBFASCIAL,)),
     ("P26", 16.0, 34.0, (Layer.SUBCUTANEOUS,)),
     ("P27", 14.0, 45.0, (Layer.SUBFASCIAL,)),
+    ("P09", 18.0, 38.0, (Layer.FUSED,)),
 )
 """Pattern, smallest and largest diameter in mm, layers."""
 
@@ -218,7 +219,7 @@ _REGIONS: Final[Mapping[str, tuple[Region, ...]]] = MappingProxyType(
         "P25": (Region.THIGH,),
     }
 )
-_LIMBS: Final = (Region.CALF, Region.THIGH)
+_LIMBS: Final[tuple[Region, ...]] = (Region.CALF, Region.THIGH)
 _HU_RANGE: Final[Mapping[str, tuple[float, float]]] = MappingProxyType({"P06": (200.0, 300.0), "P07": (850.0, 1200.0)})
 
 
@@ -241,7 +242,8 @@ def random_recipe(seed: int, *, has_lesions: bool = True) -> PhantomRecipe:
     if not has_lesions:
         return _negative(seed, rng)
     pattern, low, high, layers = _RANDOM_LESIONS[seed % len(_RANDOM_LESIONS)]
-    regions = _REGIONS.get(pattern, (*_LIMBS, *_LIMBS, Region.PELVIS, Region.NECK))
+    anywhere = _LIMBS if layers == (Layer.FUSED,) else (*_LIMBS, *_LIMBS, Region.PELVIS, Region.NECK)
+    regions = _REGIONS.get(pattern, anywhere)
     region = regions[int(rng.integers(len(regions)))]
     if region is Region.NECK:
         high = min(high, max(low, 24.0))
@@ -253,7 +255,7 @@ def random_recipe(seed: int, *, has_lesions: bool = True) -> PhantomRecipe:
         layer=layers[int(rng.integers(len(layers)))],
         hu=float(rng.uniform(hu_low, hu_high)),
     )
-    twice = pattern in {"P01", "P09", "P19"} and rng.uniform() < 0.3
+    twice = pattern in {"P01", "P09", "P19"} and lesion.layer is not Layer.FUSED and rng.uniform() < 0.3
     return PhantomRecipe(
         kind="random",
         region=region,

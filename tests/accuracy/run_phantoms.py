@@ -1,0 +1,172 @@
+"""Measure the image analysis on phantoms with known truth, and write the tables.
+
+    python tests/accuracy/run_phantoms.py --seeds 200 --negatives 50 --jobs 2 --write docs/accuracy.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import time
+import tomllib
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+from calcreport.calcification.analysis import analyse_ct  # noqa: E402  (threads are set before numpy is imported)
+from calcreport.model.image import Acquisition  # noqa: E402
+from calcreport.phantom import NoRoomError, PhantomRecipe, make_phantom, random_recipe  # noqa: E402
+from calcreport.phantom.scoring import LesionScore, StudyScore, score_study  # noqa: E402
+from calcreport.phantom.summary import Figures, figures, tables  # noqa: E402
+from calcreport.settings import DetectionSettings  # noqa: E402
+
+HERE = Path(__file__).parent
+MARK = "<!-- figures: written by tests/accuracy/run_phantoms.py -->"
+
+
+def acquisition(recipe: PhantomRecipe) -> Acquisition:
+    """What the header of a phantom says."""
+    scan = recipe.scan
+    return Acquisition(
+        kvp=scan.kvp,
+        slice_thickness_mm=scan.slice_thickness_mm,
+        kernel=scan.kernel.value,
+        contrast=scan.contrast,
+        contrast_evidence="phantom",
+        body_part=recipe.region.value.upper(),
+    )
+
+
+def run_seed(task: tuple[int, bool]) -> tuple[StudyScore | None, str, float]:
+    """Make, analyse and score one phantom; returns score, error text and seconds of the analysis."""
+    seed, has_lesions = task
+    recipe = random_recipe(seed, has_lesions=has_lesions)
+    try:
+        volume, truth = make_phantom(recipe)
+    except NoRoomError as error:
+        return None, f"no phantom: {error}", 0.0
+    start = time.perf_counter()
+    try:
+        findings = analyse_ct(volume, acquisition(recipe), settings=DetectionSettings(), contrast=None)
+    except Exception as error:  # noqa: BLE001  (a crash is a result here, not an end)
+        return None, f"analysis failed: {type(error).__name__}: {error}", time.perf_counter() - start
+    seconds = time.perf_counter() - start
+    return score_study(findings, truth, voxel_diagonal_mm=volume.geometry.voxel_diagonal_mm), "", seconds
+
+
+def complaints(study: StudyScore, recipe: PhantomRecipe) -> list[str]:
+    """One line for everything that is outside the budget of a single lesion."""
+    scan = recipe.scan
+    where = (
+        f"seed {study.seed} {recipe.kind} {recipe.region.value} spacing {scan.spacing_mm:g} thickness "
+        f"{scan.slice_thickness_mm:g} pixel {scan.pixel_mm:.2f} tilt {scan.tilt_deg:.0f} noise {scan.noise_hu:.0f} "
+        f"{scan.kernel.value} contrast {scan.contrast.value} extras {[e.value for e in recipe.extras]}"
+    )
+    lines = [f"INVENTED {text} | {where}" for text in study.false]
+    for score in study.lesions:
+        lines += [f"{text} | {_lesion_text(score)} | {where}" for text in _faults(score)]
+    return lines
+
+
+def _lesion_text(score: LesionScore) -> str:
+    t = score.truth
+    centre = ", ".join(f"{v:.0f}" for v in t.centre_lps_mm)
+    return (
+        f"{t.pattern}{' fused' if score.is_fused else ''} {t.max_diameter_mm:.1f} mm at ({centre}) {t.depth_class.value} "
+        f"fascia {t.fascia_distance_mm:.1f} skin {t.skin_distance_mm:.1f} bone {t.bone_distance_mm:.1f} "
+        f"mean {t.mean_hu:.0f} peak {t.peak_hu:.0f} HU cnr {t.contrast_to_noise:.0f}"
+    )
+
+
+def _faults(score: LesionScore) -> list[str]:
+    if not score.is_required:
+        return []
+    if not score.is_found:
+        return ["MISSED"]
+    faults = []
+    if not score.is_fused:
+        error = score.diameter_error_mm
+        if error is None or (not score.truth.is_scattered and abs(error) > score.voxel_diagonal_mm):
+            faults.append(f"DIAMETER off by {error if error is None else round(error, 2)} (diagonal {score.voxel_diagonal_mm:.2f})")
+        if score.skin_error_mm is None or abs(score.skin_error_mm) > max(2.0, score.voxel_diagonal_mm):
+            faults.append(f"SKIN off by {score.skin_error_mm}")
+        if not score.is_depth_right:
+            faults.append("DEPTH wrong")
+        if not score.is_pattern_right:
+            kind = "WRONG AND CONFIDENT" if score.is_wrong_and_confident else "PATTERN wrong"
+            faults.append(f"{kind}: {score.pattern} ({score.confidence})")
+        if score.parts > 1:
+            faults.append(f"IN PARTS: {score.parts}")
+    if not score.is_relation_right:
+        faults.append("BONE RELATION wrong")
+    return faults
+
+
+def budget_lines(total: Figures, invented_negative: int) -> list[str]:
+    """Each budget with its figure and whether it holds."""
+    budgets = tomllib.loads((HERE / "tolerances.toml").read_text(encoding="utf-8"))
+    lines = ["| figure | measured | budget | holds |", "|---|---|---|---|"]
+    for name, budget in budgets.items():
+        value = float(invented_negative) if name == "invented_in_negatives" else float(getattr(total, name))
+        if "at_least" in budget:
+            holds, limit = value >= budget["at_least"], f"at least {budget['at_least']:g}"
+        else:
+            holds, limit = abs(value) <= budget["at_most"], f"at most {budget['at_most']:g}"
+        lines.append(f"| {name} | {value:.3f} | {limit} | {'yes' if holds else '**no**'} |")
+    return lines
+
+
+def main() -> int:
+    """Run, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=200, help="number of studies with lesions")
+    parser.add_argument("--negatives", type=int, default=50, help="number of studies without")
+    parser.add_argument("--first", type=int, default=0, help="first seed")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--write", type=Path, help="document whose figures are replaced")
+    parser.add_argument("--failures", type=Path, help="file that gets one line for each thing outside the budget")
+    args = parser.parse_args()
+    tasks = [(args.first + n, True) for n in range(args.seeds)] + [(args.first + n, False) for n in range(args.negatives)]
+    start = time.perf_counter()
+    with ProcessPoolExecutor(args.jobs) as pool:
+        results = list(pool.map(run_seed, tasks, chunksize=2))
+    lines, studies, negatives, broken, seconds = [], [], [], 0, []
+    for (seed, has_lesions), (study, error, spent) in zip(tasks, results, strict=True):
+        seconds.append(spent)
+        if study is None:
+            broken += not error.startswith("no phantom")
+            lines.append(f"{error} | seed {seed} lesions {has_lesions}")
+            continue
+        (studies if has_lesions else negatives).append(study)
+        lines += complaints(study, random_recipe(seed, has_lesions=has_lesions))
+    if args.failures:
+        stamp = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+        with args.failures.open("a", encoding="utf-8") as handle:
+            handle.write(f"\n===== {stamp}: {len(lines)} lines, seeds from {args.first}\n" + "\n".join(lines) + "\n")
+    scores = [s for study in studies for s in study.lesions]
+    undetectable = sum(not s.truth.is_detectable for s in scores)
+    undetectable_found = sum(not s.truth.is_detectable and s.is_found for s in scores)
+    text = "\n".join(
+        (
+            f"Run of {datetime.now(UTC):%Y-%m-%d}; {len(studies)} studies with lesions, {len(negatives)} without; "
+            f"{os.cpu_count()} cores {platform.machine()}, Python {platform.python_version()}; median "
+            f"{sorted(seconds)[len(seconds) // 2]:.2f} s a study for the analysis. Analyses that failed: {broken}. "
+            f"Lesions below detectability: {undetectable} (of them found all the same: {undetectable_found}).\n",
+            "\n".join(budget_lines(figures(scores), sum(len(s.false) for s in negatives))) + "\n",
+            tables(studies, negatives),
+        )
+    )
+    sys.stdout.write(text + f"\n{time.perf_counter() - start:.0f} s\n" + "\n".join(lines) + "\n")
+    if args.write:
+        head = args.write.read_text(encoding="utf-8").split(MARK)[0]
+        args.write.write_text(head + MARK + "\n\n" + text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
