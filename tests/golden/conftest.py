@@ -1,4 +1,4 @@
-"""Hand-built studies: a phlebolith, a myositis ossificans, a deep mass, renal calcinosis, many vessels, a negative study."""
+"""Hand-built studies: phlebolith, myositis ossificans, deep mass, renal calcinosis, many vessels, nothing found."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from calcreport.model.report import (
     KeyImage,
     Location,
     Mass,
-    Pattern,
     PatientLevel,
+    Pattern,
     Recommendation,
     Report,
     SeriesEntry,
@@ -78,11 +78,14 @@ def ask(identifier: str, text: str, *sources: str) -> Recommendation:
 
 R01 = ask("R01", "Follow-up imaging in 3-6 months to confirm stability, earlier if the lump enlarges")
 R02 = ask("R02", "No imaging follow-up required for this finding")
-R08 = ask("R08", "MRI (with contrast if possible) to characterise the soft-tissue component, marrow and neurovascular relation")
+R08 = ask(
+    "R08",
+    "MRI (with contrast if possible) to characterise the soft-tissue component, marrow and neurovascular relation",
+)
 R09 = ask(
     "R09",
-    "Discuss with or refer to a specialist sarcoma centre before any biopsy or surgery; the biopsy route must be planned "
-    "so that the tract can be excised; frozen-section diagnosis should be avoided",
+    "Discuss with or refer to a specialist sarcoma centre before any biopsy or surgery; the biopsy route must be "
+    "planned so that the tract can be excised; frozen-section diagnosis should be avoided",
     "Dangoor 2016",
     "Casali 2018",
 )
@@ -174,8 +177,8 @@ def case(
             message="thinnest original axial series, soft kernel", description="Axial 1.0 soft", image_count=240,
         ),
         SeriesEntry(
-            series_instance_uid=f"{SERIES}.1", modality="CT", status="skipped", code="series.localizer", series_number=1,
-            message="localizer: nothing can be measured on it", description="Topogram", image_count=2,
+            series_instance_uid=f"{SERIES}.1", modality="CT", status="skipped", code="series.localizer",
+            series_number=1, message="localizer: nothing can be measured on it", description="Topogram", image_count=2,
         ),
     )  # fmt: skip
     study = Study(
@@ -347,6 +350,7 @@ def deep_mass() -> Case:
         clinical=clinical,
         contrast="venous",
         thresholds=(300.0, 300.0),
+        notes=("Contrast study: calcification fainter than the raised threshold may be missed.",),
         part="THIGH",
         excluded=(Excluded(reason="metal", centroid_lps_mm=(0, 0, 0), max_diameter_mm=30.0, volume_mm3=900.0),),
     )
@@ -420,7 +424,9 @@ def many_vessels() -> Case:
         differential=(likely("C14", "arterial calcification", "consistent with", "parallel lines"),),
         recommendations=(R02,),
     )
-    return case(found, decide(*[decided] * 12, concern="modified", asks=(R02,)), contrast="unknown", thresholds=(300, 300))
+    return case(
+        found, decide(*[decided] * 12, concern="modified", asks=(R02,)), contrast="unknown", thresholds=(300, 300)
+    )
 
 
 def negative() -> Case:

@@ -19,6 +19,9 @@ from calcreport.model.report import (
 FLAG_NAMES = ("size", "depth", "growth", "pain", "mass", "history", "aggressive")
 """Red flags in the order they are read out."""
 
+_SARCOMA_CENTRE = "R09"
+"""The recommendation that calls for sarcoma-centre opinion; only with it are flags called criteria for that."""
+
 _MOST_NAMED = 3
 """A differential longer than this is no help at the end of a report; the whole one is in the findings."""
 
@@ -108,10 +111,10 @@ def _group_alike(lesions: tuple[Lesion, ...]) -> list[list[Lesion]]:
 def _describe_group(group: list[Lesion], statements: Statements, size_limit_mm: float) -> str:
     lead = group[0]
     sentences = [_name_and_judge(group, statements)]
-    sentences += _differ(lead, statements)
+    sentences += _weigh_flags(lead, statements, size_limit_mm)
     if lead.bone_relation is BoneRelation.CONTIGUOUS:
         sentences.append(statements.say("impression.contiguous"))
-    sentences += _weigh_flags(lead, statements, size_limit_mm)
+    sentences += _differ(lead, statements)
     return " ".join(as_sentence(sentence) for sentence in sentences)
 
 
@@ -154,11 +157,11 @@ def _name_group(group: list[Lesion], statements: Statements) -> str:
     what = f"{statements.choose('layer', lead.depth.class_)} {_name_nature(lead, statements, many=len(group) > 1)}"
     if len({lesion.depth.class_ for lesion in group}) > 1:
         what = _name_nature(lead, statements, many=True)
-    places = {name_place(lesion.location, statements) for lesion in group}
+    places = list(dict.fromkeys(name_place(lesion.location, statements) for lesion in group))
     ids = [lesion.id for lesion in group]
     fields = {
         "what": what.strip(),
-        "place": places.pop() if len(places) == 1 else statements.say("impression.several_sites"),
+        "place": join_words(places) if len(places) <= _MOST_NAMED else statements.say("impression.several_sites"),
         "ids": join_ids(ids),
         "count": spell_count(len(group), statements),
         "size": spell_length(longest_mm) if longest_mm else "",
@@ -189,7 +192,7 @@ def _weigh_flags(lesion: Lesion, statements: Statements, size_limit_mm: float) -
     sentences = []
     met = _flags_in(lesion, FlagState.PRESENT, statements, size_limit_mm)
     if met:
-        calls = lesion.concern in {Concern.HIGH, Concern.FLAGGED}
+        calls = any(entry.id == _SARCOMA_CENTRE for entry in lesion.recommendations)
         count = "one" if len(met) == 1 else "many"
         identifier = f"impression.{'met' if calls else 'flag'}_{count}"
         sentences.append(

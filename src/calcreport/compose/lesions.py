@@ -123,7 +123,7 @@ def _typed(finding: LesionFinding) -> dict[str, Any]:
             present=mass.present,
             max_diameter_mm=mass.max_diameter_mm,
             depth_class=mass.depth_class,
-            source="clinician" if mass.source == "clinician" else "contour" if mass.max_diameter_mm else "none",
+            source="none" if mass.source == "reader" else mass.source,
             uncertainty_mm=mass.uncertainty_mm,
             is_minimum=mass.is_minimum,
         ),

@@ -15,6 +15,7 @@ from calcreport.compose.wording import (
     capitalise,
     describe_density,
     describe_size,
+    name_body_part,
     name_depth,
     name_place,
     refer_to_images,
@@ -36,8 +37,8 @@ from calcreport.model.report import (
     YesNo,
 )
 
-MOST_IN_FULL: Final = 6
-"""Lesions described in full; further ones without a flag get one line each, as they would be dictated."""
+MOST_IN_FULL: Final = 3
+"""Lesions described in full whatever they are; further ones of a kind already described get one line each."""
 
 _DEFAULT_LIMIT_MM: Final = 50.0
 
@@ -113,7 +114,7 @@ def narrate(report: Report, statements: Statements) -> Narrative:
         technique=_describe_technique(report, statements),
         comparison=(statements.say("comparison_none"),),
         lesions=tuple(_describe_lesion(report, number, statements) for number in range(1, len(report.lesions) + 1)),
-        other=(*negative, *_describe_excluded(report.excluded, statements)),
+        other=(*negative, *_say_mass_unknown(report, statements), *_describe_excluded(report.excluded, statements)),
         flags=_describe_flags(report, statements),
         impression=report.impression,
         recommendations=tuple(_recommend(report, position) for position in range(len(report.recommendations))),
@@ -138,7 +139,7 @@ def _describe_technique(report: Report, statements: Statements) -> tuple[str, ..
     technique = report.technique
     if technique is None:
         return (statements.say("technique.none"),)
-    part = _plain_part(report.study.body_part)
+    part = name_body_part(report.study.body_part, statements)
     how = statements.say(f"contrast.{technique.contrast}", part=f" {part}" if part else "")
     if technique.contrast_source == "clinician":
         how += statements.say("technique.contrast_clinician")
@@ -153,12 +154,6 @@ def _describe_technique(report: Report, statements: Statements) -> tuple[str, ..
     return (as_sentence(", ".join(parts)), threshold, *map(as_sentence, technique.notes))
 
 
-def _plain_part(body_part: str | None) -> str:
-    """Body part for the opening line, only where the header holds a plain word."""
-    word = (body_part or "").replace("_", " ").strip().lower()
-    return word if word.replace(" ", "").isalpha() and word.isascii() and len(word) <= 20 else ""
-
-
 def _describe_slices(technique: Technique, statements: Statements) -> str:
     spacing = spell_number(technique.spacing_mm[2])
     if technique.slice_thickness_mm is None:
@@ -170,7 +165,7 @@ def _describe_slices(technique: Technique, statements: Statements) -> str:
 
 def _describe_lesion(report: Report, number: int, statements: Statements) -> LesionText:
     lesion = report.lesions[number - 1]
-    brief = number > MOST_IN_FULL and lesion.concern in {Concern.NONE, Concern.INDETERMINATE, Concern.MODIFIED}
+    brief = _is_one_of_many(report, number)
     reference = refer_to_images(lesion.location, find_series(report, lesion.series_instance_uid))
     parts = [name_place(lesion.location, statements)]
     compartment = lesion.location.compartment
@@ -194,13 +189,21 @@ def _describe_lesion(report: Report, number: int, statements: Statements) -> Les
     )
 
 
+def _is_one_of_many(report: Report, number: int) -> bool:
+    """Whether a lesion without a flag of its own repeats a pattern already described."""
+    lesion = report.lesions[number - 1]
+    known = {earlier.pattern.id for earlier in report.lesions[: number - 1]}
+    is_plain = lesion.concern not in {Concern.HIGH, Concern.FLAGGED} and lesion.mass.present is not YesNo.YES
+    return number > MOST_IN_FULL and is_plain and lesion.pattern.id in known
+
+
 def _describe_in_full(report: Report, lesion: Lesion, statements: Statements) -> list[str]:
     return [
         *_describe_extent(lesion, statements, size_limit_mm(report)),
         describe_density(lesion.density, statements),
         *_describe_faintness(report, lesion, statements),
         _describe_pattern(lesion, statements),
-        *lesion.pattern.caveats,
+        *_new_caveats(report, lesion),
         _describe_bone(lesion, statements),
         *lesion.notes,
     ]
@@ -212,7 +215,9 @@ def _describe_extent(lesion: Lesion, statements: Statements, limit_mm: float) ->
     mineral = describe_size(lesion.size, statements, limit_mm=limit_mm)
     has_mass = lesion.mass.present is YesNo.YES
     if has_mass and mineral:
-        mineral = statements.say("size.mineral_of_mass", size=mineral[:1].lower() + mineral[1:])
+        mineral = statements.say("size.mineral_of_mass", size=mineral)
+    elif mineral:
+        mineral = capitalise(mineral if lesion.size.projected else statements.say("size.mineral", size=mineral))
     elif has_mass and lesion.mass.source == "contour":
         mineral = statements.say("size.no_mineral")
     told = [mass, mineral] if has_mass else [mineral]
@@ -230,7 +235,7 @@ def _describe_extent(lesion: Lesion, statements: Statements, limit_mm: float) ->
 def _describe_mass(lesion: Lesion, statements: Statements, limit_mm: float) -> str:
     mass = lesion.mass
     if mass.present is YesNo.UNKNOWN:
-        return statements.say("size.mass_unknown")
+        return ""  # said once for all lesions
     source = statements.say(f"size.mass_{mass.source}")
     if mass.present is YesNo.NO:
         return statements.say("size.mass_absent", source=source)
@@ -241,6 +246,15 @@ def _describe_mass(lesion: Lesion, statements: Statements, limit_mm: float) -> s
     identifier = "size.mass" if len(extents) == 3 else "size.mass_longest"
     text = statements.say(identifier, extents=spell_extents(extents) if extents else "", longest=longest, source=source)
     return statements.say("size.mass_minimum", mass=text) if mass.is_minimum else text
+
+
+def _say_mass_unknown(report: Report, statements: Statements) -> tuple[str, ...]:
+    """Say once that only mineral was seen, and for which lesions where it is not all of them."""
+    unknown = [lesion.id for lesion in report.lesions if lesion.mass.present is YesNo.UNKNOWN]
+    if not unknown:
+        return ()
+    text = statements.say("size.mass_unknown")
+    return (as_sentence(text if len(unknown) == len(report.lesions) else f"{text} ({join_ids(unknown)})"),)
 
 
 def _describe_faintness(report: Report, lesion: Lesion, statements: Statements) -> list[str]:
@@ -254,6 +268,13 @@ def _describe_pattern(lesion: Lesion, statements: Statements) -> str:
     if lesion.pattern.id == "P30":
         return capitalise(finding)
     return capitalise(statements.say(f"pattern.confidence.{lesion.pattern.confidence}", finding=finding))
+
+
+def _new_caveats(report: Report, lesion: Lesion) -> list[str]:
+    """Caveats of the pattern that no earlier lesion has: one sentence need not be dictated twice."""
+    earlier = report.lesions[: report.lesions.index(lesion)]
+    said = {caveat for other in earlier for caveat in (*other.pattern.caveats, *other.notes)}
+    return [caveat for caveat in lesion.pattern.caveats if caveat not in said]
 
 
 def _describe_bone(lesion: Lesion, statements: Statements) -> str:
@@ -330,4 +351,4 @@ def _recommend(report: Report, position: int) -> str:
     entry = report.recommendations[position]
     ids = [lesion.id for lesion in report.lesions if any(item.id == entry.id for item in lesion.recommendations)]
     whole = not ids or len(ids) == len(report.lesions)
-    return as_sentence(entry.text) if whole else f"{as_sentence(entry.text)} ({join_ids(ids)})"
+    return as_sentence(entry.text if whole else f"{entry.text.rstrip('. ')} ({join_ids(ids)})")

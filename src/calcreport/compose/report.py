@@ -10,7 +10,7 @@ from calcreport.compose.clinical_text import describe_clinical
 from calcreport.compose.impression import join_ids, write_impression
 from calcreport.compose.lesions import OVERVIEW_IMAGE, join_lesion, key_image_name, number_lesions
 from calcreport.compose.statements import Statements
-from calcreport.compose.wording import spell_number
+from calcreport.compose.wording import name_body_part, spell_number
 from calcreport.model.decision import Decision
 from calcreport.model.findings import Findings
 from calcreport.model.image import Acquisition, Contrast
@@ -118,7 +118,8 @@ def compose_report(
     Report
         Lesions in the order of `number_lesions`, all numbers at full precision.
     """
-    lesions = _join_lesions(findings, decision, imaging, has_pictures=has_pictures)
+    region = _name_region(occasion, statements, lesion_count=len(findings.lesions))
+    lesions = _join_lesions(findings, decision, imaging, region=region, has_pictures=has_pictures)
     technique = _describe_technique(findings, imaging)
     limit_mm = occasion.settings.policy.size_limit_mm
     impression = write_impression(
@@ -161,8 +162,25 @@ def order_recommendations(decision: Decision) -> tuple[Recommendation, ...]:
     return tuple(sorted(merged.values(), key=lambda entry: rank.get(entry.id, len(rank))))
 
 
+def _name_region(occasion: Occasion, statements: Statements, *, lesion_count: int) -> str | None:
+    """Region where the images do not tell: the header's, and the clinician's only if there is just one lesion.
+
+    The clinician speaks of the lump that was felt; another deposit in the same scan may lie elsewhere.
+    """
+    header = name_body_part(occasion.study.body_part, statements)
+    site = occasion.clinical.get("site")
+    given = site.get("region") if isinstance(site, Mapping) else None
+    told = str(given) if lesion_count == 1 and given not in {None, "", "unknown"} else ""
+    return header or told or None
+
+
 def _join_lesions(
-    findings: CtFindings | Findings, decision: Decision, imaging: Imaging | None, *, has_pictures: bool
+    findings: CtFindings | Findings,
+    decision: Decision,
+    imaging: Imaging | None,
+    *,
+    region: str | None,
+    has_pictures: bool,
 ) -> tuple[Lesion, ...]:
     series_instance_uid = imaging.series_instance_uid if imaging else ""
     lesions = []
@@ -174,7 +192,8 @@ def _join_lesions(
             series_instance_uid=series_instance_uid,
         )
         pictures = (key_image_name(lesion_id),) if has_pictures else ()
-        lesions.append(lesion.model_copy(update={"images": pictures}))
+        location = lesion.location if lesion.location.region else lesion.location.model_copy(update={"region": region})
+        lesions.append(lesion.model_copy(update={"images": pictures, "location": location}))
     return tuple(lesions)
 
 
@@ -220,7 +239,7 @@ def _collect_limitations(
 
 def _limit_lesions(lesions: tuple[Lesion, ...], modality: str, statements: Statements) -> list[str]:
     if not lesions:
-        return []
+        return [statements.say("limitation.negative")]
     sentences = []
     if modality in {"CR", "DX"}:
         sentences.append(statements.say("limitation.radiograph"))
@@ -238,11 +257,6 @@ def _limit_lesions(lesions: tuple[Lesion, ...], modality: str, statements: State
 
 def _limit_technique(technique: Technique, statements: Statements) -> list[str]:
     sentences = []
-    threshold = f"{technique.threshold_hu.grow:.0f}"
-    if technique.contrast == "unknown":
-        sentences.append(statements.say("limitation.contrast_unknown", threshold=threshold))
-    elif technique.contrast != "none":
-        sentences.append(statements.say("limitation.contrast_enhanced", threshold=threshold))
     if technique.spacing_mm[2] > THICK_SLICE_MM:
         spacing = spell_number(technique.spacing_mm[2])
         sentences.append(statements.say("limitation.thick_slices", spacing=spacing))

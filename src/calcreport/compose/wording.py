@@ -80,6 +80,12 @@ def as_sentence(text: str) -> str:
     return capitalise(text if text.endswith((".", "!", "?")) else f"{text}.") if text else ""
 
 
+def name_body_part(header_word: str | None, statements: Statements) -> str:
+    """Body part in words where the header holds one of the known terms; empty otherwise."""
+    word = "".join(letter for letter in (header_word or "") if letter.isalnum()).lower()
+    return statements.choose("body_part", word)
+
+
 def name_place(location: Location, statements: Statements) -> str:
     """Side first, then region: ``"right calf"``; what is not known stands in brackets for the reader to fill in."""
     region = location.region or ""

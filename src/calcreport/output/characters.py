@@ -25,6 +25,12 @@ _ASCII_FOR: Final = str.maketrans(
 _UNPRINTABLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode categories that show nothing, or change how their neighbours show."""
 
+_TOGETHER: Final = re.compile(r"\((?:S \d+, )?Im [\d-]+\)|\d (?:mm|cm|mm3|cm3|HU|kVp)\b")
+"""Image references and numbers with their unit stay on one line."""
+
+_TIE: Final = "\x1f"
+"""Stands for a blank that must not be folded at; cannot occur in laid out text otherwise."""
+
 _PLAIN: Final = re.compile(r"[ -~]*\Z")
 
 
@@ -82,7 +88,8 @@ def lay_out(text: str, columns: int = COLUMNS) -> str:
         indent = min(len(line) - len(line.lstrip(" ")), columns // 2)
         marker = re.match(r"(\d{1,3}\. |- )", body)
         hang = indent + (len(marker[0]) if marker else 2 if indent else 0)
+        kept = _TOGETHER.sub(lambda match: match[0].replace(" ", _TIE), body)
         lines += textwrap.wrap(
-            body, columns, initial_indent=" " * indent, subsequent_indent=" " * hang, break_on_hyphens=False
+            kept, columns, initial_indent=" " * indent, subsequent_indent=" " * hang, break_on_hyphens=False
         )
-    return "\n".join(lines).strip("\n") + "\n"
+    return "\n".join(lines).replace(_TIE, " ").strip("\n") + "\n"
