@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Final
 from calcreport.dicom import discover
 from calcreport.errors import OutputError, UsageError
 from calcreport.log import event, study_ref
+from calcreport.output.as_html import show_date, show_name
+from calcreport.output.as_index import IndexEntry, render_index
 from calcreport.progress import Progress
 from calcreport.request import Request
 from calcreport.study_folder import ResultsFolder, folder_name
@@ -23,6 +25,7 @@ from calcreport.workers import Crash, Report, run_tasks
 
 if TYPE_CHECKING:
     from calcreport.dicom import StudyFiles
+    from calcreport.model.report import Study
 
 LOGGER: Final = logging.getLogger(__name__)
 
@@ -90,9 +93,10 @@ def analyse(request: Request, *, progress: Progress) -> RunOutcome:
             if not found.studies:
                 _tell_nothing_found(aside, progress)
             outcomes = _analyse_all(found.studies, request, results, progress)
+            identities = tuple(study.study for study in found.studies)
     finally:
         results.recover()
-    is_written = _write_overview(outcomes, aside, request, results, progress)
+    is_written = _write_overview(outcomes, identities, aside, request, results, progress)
     return RunOutcome(studies=outcomes, is_summary_written=is_written)
 
 
@@ -155,19 +159,43 @@ def _tell_nothing_found(set_aside: Sequence[SummarySetAside], progress: Progress
 
 def _write_overview(
     outcomes: Sequence[StudyOutcome],
+    identities: Sequence[Study],
     set_aside: Sequence[SummarySetAside],
     request: Request,
     results: ResultsFolder,
     progress: Progress,
 ) -> bool:
-    """Write the summary, and remove folders of earlier runs that hold no longer."""
+    """Write summary and index, and remove what an earlier run left and holds no longer."""
     summary = summarise(outcomes, set_aside, software=request.software, created=request.created)
     try:
         for outcome in outcomes:
             if outcome.kind in {"input", "internal"}:
-                results.remove_study(outcome.folder)
+                results.remove(outcome.folder)
+        if len(outcomes) > 1 and "html" in request.formats:
+            results.write_file("index.html", _index_page(outcomes, identities, request))
+        else:
+            results.remove("index.html")
         results.write_file("summary.json", f"{summary.model_dump_json(by_alias=True, indent=2)}\n".encode())
     except OutputError as error:
         progress.error(f"error [{error.code}]: {error.message}")
         return False
     return True
+
+
+def _index_page(outcomes: Sequence[StudyOutcome], identities: Sequence[Study], request: Request) -> bytes:
+    rows = [
+        outcome.index_row or _refused_row(outcome, study) for outcome, study in zip(outcomes, identities, strict=True)
+    ]
+    software = f"{request.software.name} {request.software.version} · {request.created}"
+    return render_index(rows, request.templates, software=software).content
+
+
+def _refused_row(outcome: StudyOutcome, study: Study) -> IndexEntry:
+    return IndexEntry(
+        folder=outcome.folder,
+        status="refused",
+        title=study.description or study.body_part or study.modality,
+        patient=" ".join(filter(None, (show_name(study.patient.name), study.patient.id))),
+        date=show_date(study.study_date),
+        message=f"{outcome.code}: {outcome.message}",
+    )

@@ -10,7 +10,6 @@ from typing import Final, Literal
 from calcreport.calcification.analysis import analyse_ct
 from calcreport.compose import OVERVIEW_IMAGE, Imaging, Occasion, compose_report, key_image_name, number_lesions
 from calcreport.dicom import CtSeries, SeriesFiles, StudyFiles, rank_ct_series, read_ct
-from calcreport.dicom.lesion_mask import read_lesion_masks
 from calcreport.errors import CalcReportError, ConfigurationError, InputError, OutputError, UnsupportedImageError
 from calcreport.model.clinical import as_given
 from calcreport.model.decision import Decision
@@ -18,6 +17,7 @@ from calcreport.model.image import Contrast
 from calcreport.model.lesion import CtFindings, LesionContour
 from calcreport.model.report import Report, SeriesEntry
 from calcreport.output import RENDERERS
+from calcreport.output.as_index import index_entry
 from calcreport.request import Request
 from calcreport.rules import decide
 from calcreport.study_folder import ResultsFolder, folder_name
@@ -93,6 +93,7 @@ def analyse_study(
         seconds=monotonic() - began,
         text=text,
         series=report.series,
+        index_row=index_entry(report, folder),
     )
 
 
@@ -141,6 +142,8 @@ def _read_best(study: StudyFiles, request: Request) -> _Measurable:
 def _read_contours(ct: CtSeries, request: Request) -> tuple[LesionContour, ...]:
     if request.lesion_mask is None:
         return ()
+    from calcreport.dicom.lesion_mask import read_lesion_masks
+
     reading = request.settings.reading
     return read_lesion_masks(request.lesion_mask, ct.volume, roi=request.lesion_roi, limits=reading)
 

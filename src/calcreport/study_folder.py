@@ -103,8 +103,8 @@ class ResultsFolder:
             finally:
                 _remove(partial)
 
-    def remove_study(self, name: str) -> None:
-        """Remove the folder an earlier run left for a study that this run refuses: it no longer holds.
+    def remove(self, name: str) -> None:
+        """Remove what an earlier run left and this run does not confirm, if anything: it no longer holds.
 
         Raises
         ------

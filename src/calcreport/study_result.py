@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from calcreport.model.report import SCHEMA_VERSION, Concern, Record, SeriesEntry, Software
+from calcreport.output.as_index import IndexEntry
 from calcreport.workers import Crash
 
 Status = Literal["reported", "refused", "no_calcification"]
@@ -37,6 +38,8 @@ class StudyOutcome:
         The report section; holds patient data.
     series : tuple[SeriesEntry, ...]
         Every series of the study and what became of it.
+    index_row : IndexEntry | None
+        Row of the index page; holds patient data. ``None`` when there is no report.
     detail : str
         Traceback of a bug; shown only when asked for.
     """
@@ -53,6 +56,7 @@ class StudyOutcome:
     seconds: float = 0.0
     text: str = field(default="", repr=False)
     series: tuple[SeriesEntry, ...] = field(default=(), repr=False)
+    index_row: IndexEntry | None = field(default=None, repr=False)
     detail: str = field(default="", repr=False)
 
     @classmethod

@@ -35,7 +35,6 @@ INVALID = {
     "PatientSex": "CANARYSEX",
     "StudyDate": "CANARYDATE",
     "StudyTime": "CANARYTIME",
-    "PatientWeight": "CANARYWEIGHT",
 }
 
 

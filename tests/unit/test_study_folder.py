@@ -92,8 +92,8 @@ def test_what_a_stopped_run_began_is_undone(results: ResultsFolder, tmp_path: Pa
 def test_a_study_that_no_longer_holds_is_removed(results: ResultsFolder, tmp_path: Path) -> None:
     results.prepare()
     results.write_study("1.2", FILES)
-    results.remove_study("1.2")
-    results.remove_study("1.3")
+    results.remove("1.2")
+    results.remove("1.3")
     assert not list((tmp_path / "out").iterdir())
 
 
