@@ -16,11 +16,8 @@ from scipy import ndimage
 from calcreport.anatomy.body import Body
 from calcreport.anatomy.coarse import CoarseVolume
 
-MUSCLE_HU: Final = (-29, 160)
-"""Block means of muscle and other soft tissue; below it fat."""
-
-BONE_HU: Final = 160
-"""Block means above this are bone or mineral: inside the envelope when muscle surrounds them."""
+MUSCLE_HU: Final = -29
+"""Block means above this are muscle, other soft tissue or mineral in it; below it fat."""
 
 CLOSING_BLOCKS: Final = 3
 """Gaps between muscles up to twice this many blocks (about 18 mm) belong to the envelope."""
@@ -74,7 +71,7 @@ def find_envelope(coarse: CoarseVolume, body: Body, bone: NDArray[np.bool_]) -> 
     square[1] = True
     # Skin is one block thick at most; what the picture's side cuts is not skin, hence the border value.
     inner = ndimage.binary_erosion(body.mask, structure=within, border_value=1)
-    soft = inner & (coarse.hu > MUSCLE_HU[0]) & (coarse.hu < MUSCLE_HU[1]) & ~bone
+    soft = inner & (coarse.hu > MUSCLE_HU) & ~bone
     # Vessels, septa and the last of the skin are thinner than muscle.
     muscle = ndimage.binary_opening(np.pad(soft, ((0, 0), (1, 1), (1, 1)), mode="edge"), structure=square)[:, 1:-1, 1:-1]
     labels, count = ndimage.label(muscle | bone)

@@ -49,8 +49,10 @@ class Layers:
         Coarse indices, in mm along slice, row and column, of blocks outside the body that touch it.
     cut : KDTree | None
         The same for blocks of the body that the side of the picture cuts.
-    fascia_lps_mm : NDArray[np.float64]
-        Shape ``(n, 3)``; points on the surface of the envelope, LPS mm.
+    skin_blocks : NDArray[np.int64]
+        Shape ``(n, 3)``; coarse indices of the blocks of `skin`.
+    fascia : KDTree | None
+        Points on the surface of the envelope, LPS mm.
     """
 
     volume: CtVolume
@@ -60,7 +62,7 @@ class Layers:
     skin: KDTree | None
     cut: KDTree | None
     skin_blocks: NDArray[np.int64]
-    fascia_lps_mm: NDArray[np.float64]
+    fascia: KDTree | None
 
 
 def prepare_layers(volume: CtVolume, coarse: CoarseVolume, body: Body, envelope: Envelope) -> Layers:
@@ -96,7 +98,7 @@ def prepare_layers(volume: CtVolume, coarse: CoarseVolume, body: Body, envelope:
         skin=KDTree(skin_blocks * spacing) if len(skin_blocks) else None,
         cut=KDTree(cut_blocks * spacing) if len(cut_blocks) else None,
         skin_blocks=skin_blocks,
-        fascia_lps_mm=volume.geometry.lps_mm(fine),
+        fascia=KDTree(volume.geometry.lps_mm(fine)) if len(fine) else None,
     )
 
 
@@ -156,9 +158,8 @@ def _skin_points(layers: Layers, blocks: NDArray[np.int64]) -> NDArray[np.float6
     grown = ndimage.binary_dilation(wanted[tuple(slice(int(a // s), int(-(-b // s))) for a, b, s in zip(low, high, step, strict=True))])
     fine = grown.repeat(step[0], 0).repeat(step[1], 1).repeat(step[2], 2)[: hu.shape[0], : hu.shape[1], : hu.shape[2]]
     field = np.where(hu == NOT_IMAGED_HU, np.float32(1.0), hu.astype(np.float32) - SKIN_EDGE_HU)
-    tissue = fine & (field > 0) & (hu != NOT_IMAGED_HU)
-    points, _ = crossings(np.where(fine, field, 1.0), None)
-    del tissue
+    # Outside the chosen blocks, and where nothing was imaged, no surface is claimed.
+    points, _ = crossings(np.where(fine, field, np.float32(1.0)))
     return layers.volume.geometry.lps_mm(points + low)
 
 
@@ -172,16 +173,32 @@ def fascia_distance(layers: Layers, points_mm: NDArray[np.float64]) -> Segment |
     points_mm : NDArray[np.float64]
         Shape ``(n, 3)``; surface of the lesion, LPS mm.
     """
-    if not layers.envelope.is_reliable or len(layers.fascia_lps_mm) == 0:
+    if not layers.envelope.is_reliable or layers.fascia is None:
         return None
     sample = points_mm[:: max(1, len(points_mm) // 2000)]
-    distances, nearest = KDTree(layers.fascia_lps_mm).query(sample)
+    distances, nearest = layers.fascia.query(sample)
     best = int(distances.argmin())
     return Segment(
         start_lps_mm=as_point(sample[best]),
-        end_lps_mm=as_point(layers.fascia_lps_mm[int(nearest[best])]),
+        end_lps_mm=as_point(np.asarray(layers.fascia.data[int(nearest[best])])),
         length_mm=float(distances[best]),
     )
+
+
+def typical_fascia_distance(layers: Layers, voxels: NDArray[np.int64]) -> float | None:
+    """Median distance of a lesion's voxels to the investing fascia, mm: small only where mineral lies along it.
+
+    Parameters
+    ----------
+    layers : Layers
+        Anatomy.
+    voxels : NDArray[np.int64]
+        Shape ``(n, 3)``; voxel indices in the volume.
+    """
+    if not layers.envelope.is_reliable or layers.fascia is None:
+        return None
+    sample = layers.volume.geometry.lps_mm(voxels[:: max(1, len(voxels) // 500)])
+    return float(np.median(layers.fascia.query(sample)[0]))
 
 
 def read_depth(

@@ -27,8 +27,9 @@ from calcreport.model.report import ExclusionReason, Thresholds
 METAL_HU: Final = 2_400
 """Denser than any cortex or mineral on a clinical scanner; metal cut-offs of 2500-3000 HU are common practice."""
 
-MIN_CONTRAST_TO_NOISE: Final = 5.5
-"""A peak must stand this many noise deviations above its surroundings: pure noise reaches 5 in a million voxels."""
+MIN_CONTRAST_TO_NOISE: Final = 6.0
+"""A peak must stand this many noise deviations above its surroundings: pure noise reaches 5 in a million voxels, and
+streaks make its tails heavier."""
 
 BONE_EDGE_GAP_MM: Final = 4.0
 """Closer to bone than this, partial volume and streaks of the cortex imitate foci …"""
@@ -44,6 +45,9 @@ GAS_REACH_MM: Final = 60.0
 
 MIN_POOL_MM3: Final = 150.0
 """Smaller pools of enteric contrast are left to the reader."""
+
+MIN_POOL_THICKNESS_MM: Final = 8.0
+"""Bowel and bladder are filled round; a sheet or a shell of this density is mineral."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +191,7 @@ def detect(
 PATCH_PIXELS: Final = 9
 """Half side of the patch in which a small component is held against the noise at first sight."""
 
-PLAIN_NOISE_CNR: Final = 4.0
+PLAIN_NOISE_CNR: Final = 4.5
 """Below this a small component is noise at first sight; between this and `MIN_CONTRAST_TO_NOISE` it is weak."""
 
 
@@ -296,7 +300,8 @@ def _share_in(scene: _Scene, territory: NDArray[np.bool_], component: int) -> fl
 def _is_contrast_pool(scene: _Scene, focus: Focus) -> bool:
     """Homogeneous fluid of contrast density among fat and gas: bowel or bladder, not mineral."""
     is_homogeneous = focus.spread_hu < 1.6 * scene.noise_hu + 10 and focus.core_hu < 450
-    if not is_homogeneous or focus.volume_mm3 < MIN_POOL_MM3 or focus.background_hu > 15:
+    is_pool = focus.volume_mm3 >= MIN_POOL_MM3 and focus.thickness_mm >= MIN_POOL_THICKNESS_MM
+    if not is_homogeneous or not is_pool or focus.background_hu > 15:
         return False
     return focus.touches_border or focus.gas_fraction > 0 or _gas_near(scene, focus.component)
 

@@ -19,8 +19,14 @@ from scipy import ndimage, special
 PLATEAU_REACH_MM: Final = 2.0
 """The plateau of an edge is the greatest density within this distance."""
 
-SMOOTHING_RATIO: Final = 0.10
-"""Noise above this share of the contrast is smoothed before edges are sought."""
+SMOOTHING_RATIO: Final = 0.08
+"""Noise above this share of the contrast is smoothed before edges are sought …"""
+
+SMOOTHED_NOISE: Final = 0.5
+"""… which leaves about this share of it (noise of neighbouring pixels is correlated)."""
+
+NOISE_FLOOR: Final = 3.5
+"""Noise deviations above the background below which nothing counts as mineral, whatever its own plateau."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -116,17 +122,20 @@ def find_surface(
         Never empty: where the half level leaves nothing, the thresholded mask itself is used.
     """
     density = hu.astype(np.float32)
-    contrast = float(density[mask].max()) - background_hu
-    if noise_hu > SMOOTHING_RATIO * contrast:
+    contrast = float(np.percentile(density[mask], 75)) - background_hu
+    if noise_hu > SMOOTHING_RATIO * contrast and int(mask.sum()) > 2 * mask.any(axis=(1, 2)).sum() * 3:
         for axis in (1, 2):
             density = ndimage.convolve1d(density, np.array([0.25, 0.5, 0.25], dtype=np.float32), axis=axis)
+        noise_hu *= SMOOTHED_NOISE
     reach = ndimage.binary_dilation(mask)
     own = np.where(reach, density, background_hu)
     size = tuple(2 * max(1, round(PLATEAU_REACH_MM / s)) + 1 for s in spacing_mm)
     plateau = ndimage.maximum_filter(own, size=size)
-    field = density - (background_hu + 0.5 * (plateau - background_hu))
+    level = background_hu + np.maximum(0.5 * (plateau - background_hu), min(NOISE_FLOOR * noise_hu, 0.5 * contrast))
+    field = density - level
     inside = (field > 0) & reach
-    if not inside.any():
+    # The densest voxel is part of any deposit; where it is not, the level has lost the deposit to its surroundings.
+    if not inside[np.unravel_index(int(np.where(mask, hu, hu.min()).argmax()), hu.shape)]:
         inside = mask
         field = np.where(mask, 1.0, -1.0).astype(np.float32)
     points, axis_of = crossings(field, inside)

@@ -72,11 +72,14 @@ class Features:
     core_hu : float | None
         Median of the core.
     core_spread_hu : float | None
-        Half its 16th-84th percentile range.
+        Half its 16th-84th percentile range, noise taken off.
     centre_gain : float | None
         Density of the mineral in the core over that in the shell.
     mean_hu, peak_hu, variation : float
-        Mean, maximum and coefficient of variation of the mineral one voxel inside the surface.
+        Mean, maximum and coefficient of variation (noise taken off) of the mineral one voxel inside the surface.
+    projected_fill : float
+        Share of its outline that the lesion fills when looked at along its smallest extent: a net leaves gaps, a
+        sheet does not.
     near_hu, near_fat, wide_fat : float
         Median of the tissue right around; share of fat right around and farther off.
     level_share : float
@@ -89,6 +92,10 @@ class Features:
         Depth class.
     bone_gap_mm : float
         Distance to bone, infinity when none is near.
+    to_fascia_mm : float | None
+        Median distance of the mineral to the investing fascia.
+    ring_share : float
+        Share of the small cross-sections of foci that close around a gap.
     """
 
     longest_mm: float
@@ -112,6 +119,7 @@ class Features:
     mean_hu: float
     peak_hu: float
     variation: float
+    projected_fill: float
     near_hu: float
     near_fat: float
     wide_fat: float
@@ -120,6 +128,8 @@ class Features:
     tube_share: float | None
     layer: DepthClass
     bone_gap_mm: float
+    to_fascia_mm: float | None
+    ring_share: float
 
     def as_row(self) -> dict[str, float | int | bool | str | None]:
         """Plain values for the report; an infinite gap becomes ``None``."""
@@ -155,6 +165,7 @@ def describe(
     noise_hu: float,
     is_vessel_chain: bool,
     bone_gap_mm: float,
+    to_fascia_mm: float | None,
 ) -> Features:
     """Features of a lesion.
 
@@ -178,8 +189,10 @@ def describe(
         From grouping.
     bone_gap_mm : float
         Distance to bone, mm.
+    to_fascia_mm : float | None
+        Median distance to the fascia, mm.
     """
-    del limits, noise_hu
+    del limits
     spacing = geometry.spacing_mm
     parts = _parts(inside, spacing)
     everything = np.argwhere(inside) * np.array(spacing)
@@ -187,7 +200,7 @@ def describe(
     largest = int(parts.extents_mm[:, 0].argmax())
     ball_mm3 = np.pi / 6 * max(parts.extents_mm[largest, 0], 1e-6) ** 3
     voxel_mm3 = geometry.voxel_volume_mm3
-    section = _sections(hu, inside, spacing)
+    section = _sections(hu, inside, spacing, noise_hu)
     near_hu, near_fat, wide_fat = _surroundings(hu, inside, spacing)
     core = ndimage.binary_erosion(inside, structure=_plane_cross())
     values = hu[core if core.sum() >= 8 else inside].astype(np.float64)
@@ -210,7 +223,8 @@ def describe(
         fill=float(min(1.0, inside.sum() * voxel_mm3 / max(_hull_volume(everything), voxel_mm3))),
         mean_hu=float(values.mean()),
         peak_hu=float(hu[inside].max()),
-        variation=float(values.std() / max(values.mean(), 1.0)),
+        variation=float(np.sqrt(max(0.0, values.var() - noise_hu**2)) / max(values.mean(), 1.0)),
+        projected_fill=_projected_fill(everything, spacing),
         near_hu=near_hu,
         near_fat=near_fat,
         wide_fat=wide_fat,
@@ -218,6 +232,8 @@ def describe(
         is_vessel_chain=is_vessel_chain,
         layer=depth.class_,
         bone_gap_mm=bone_gap_mm,
+        to_fascia_mm=to_fascia_mm,
+        ring_share=_ring_share(inside),
         **section,
     )
 
@@ -320,7 +336,7 @@ def _section_hull(plane: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
 
 
 def _sections(
-    hu: NDArray[np.int16], inside: NDArray[np.bool_], spacing: tuple[float, float, float]
+    hu: NDArray[np.int16], inside: NDArray[np.bool_], spacing: tuple[float, float, float], noise_hu: float
 ) -> dict[str, float | None]:
     """Shell and core of the cross-sections, weighted by area."""
     areas = inside.sum(axis=(1, 2))
@@ -364,7 +380,7 @@ def _sections(
             "core_share": core_in / core_all,
             "coverage": float(np.average([c for c, _ in covered], weights=weights)),
             "core_hu": float(middle),
-            "core_spread_hu": float(high - low) / 2,
+            "core_spread_hu": float(np.sqrt(max(0.0, ((high - low) / 2) ** 2 - noise_hu**2))),
             "centre_gain": float(inner.mean() / outer.mean()) if inner.size and outer.size else None,
         }
     return result
@@ -419,3 +435,33 @@ def _has_level(part: NDArray[np.bool_], spacing: tuple[float, float, float]) -> 
     return any(
         steady[a] > 0.85 and swing[b] > max(1.5, 2.5 * spacing[1]) and swing[b] > 2 * swing[a] for a, b in ((0, 1), (1, 0))
     )
+
+
+def _projected_fill(points_mm: NDArray[np.float64], spacing: tuple[float, float, float]) -> float:
+    """Share of the convex outline filled when the voxels are projected along the smallest principal axis."""
+    if len(points_mm) < 8:
+        return 1.0
+    centred = points_mm - points_mm.mean(0)
+    _, axes = np.linalg.eigh(centred.T @ centred)
+    flat = centred @ axes[:, 1:]
+    # Cells as wide as the coarsest voxel: finer ones would show the gaps between slices.
+    cell = max(spacing)
+    cells = np.unique(np.floor(flat / cell).astype(np.int64), axis=0)
+    try:
+        outline = float(ConvexHull(np.concatenate([cells + [a, b] for a in (0, 1) for b in (0, 1)])).volume)
+    except (QhullError, ValueError):
+        return 1.0
+    return float(min(1.0, len(cells) / outline))
+
+
+def _ring_share(inside: NDArray[np.bool_]) -> float:
+    """Share of the cross-sections of small foci (8 to 400 pixels) that enclose a gap."""
+    rings = total = 0
+    for plane in inside:
+        labels, _ = ndimage.label(plane, structure=np.ones((3, 3)))
+        for i, box in enumerate(ndimage.find_objects(labels), start=1):
+            part = labels[box] == i
+            if 8 <= int(part.sum()) <= 400:
+                total += 1
+                rings += int(ndimage.binary_fill_holes(part).sum() > part.sum())
+    return rings / total if total else 0.0

@@ -25,6 +25,10 @@ GAS_HU: Final = -400
 AIR_HU: Final = -250
 """Voxels below this do not count as surrounding tissue."""
 
+SOFT_HU: Final = -40
+SOFT_SHARE: Final = 0.25
+"""Where at least this share of the surroundings is denser than `SOFT_HU`, noise is read in that part alone."""
+
 MAX_BOX_VOXELS: Final = 1_500_000
 """Larger surroundings are looked at on a coarser grid: statistics need no more."""
 
@@ -45,8 +49,11 @@ class Focus:
         Standard deviation of the voxels one voxel inside the surface, HU; of all when there are none.
     core_hu : float
         Mean of the same voxels, HU.
-    background_hu, background_sd_hu : float
-        Median and robust standard deviation of the tissue around, HU.
+    background_hu : float
+        Median of the tissue around, HU.
+    reference_hu, background_sd_hu : float
+        Median and robust standard deviation of its denser kind where fat and muscle meet, HU: the step between
+        them is not noise.
     bone_gap_mm : float
         Distance between the nearest voxel centres of focus and skeleton, mm; infinity when none is near.
     gas_fraction : float
@@ -55,6 +62,8 @@ class Focus:
         Share of the surroundings that is air outside the body.
     touches_border : bool
         Whether it runs out of the scan.
+    thickness_mm : float
+        Twice the greatest depth within its slices: diameter of the largest disc that fits, mm.
     """
 
     component: int
@@ -64,16 +73,18 @@ class Focus:
     spread_hu: float
     core_hu: float
     background_hu: float
+    reference_hu: float
     background_sd_hu: float
     bone_gap_mm: float
     gas_fraction: float
     air_fraction: float
     touches_border: bool
+    thickness_mm: float
 
     @property
     def contrast_to_noise(self) -> float:
         """How many noise deviations the peak stands above the surroundings."""
-        return (self.peak_hu - self.background_hu) / self.background_sd_hu
+        return (self.peak_hu - self.reference_hu) / self.background_sd_hu
 
 
 def examine(
@@ -123,7 +134,9 @@ def examine(
     core = local[eroded].astype(np.float64) if int(eroded.sum()) >= 8 else values
     mask, local = mask[thin], local[thin]
     distance = ndimage.distance_transform_edt(~mask, sampling=np.array(spacing_mm) * stride)
-    dense = ndimage.binary_dilation((local >= grow_hu) & ~mask, structure=_plane_cross())
+    # Bone and what blurs from it is left out. Other dense voxels stay: leaving them out would cut the noise short,
+    # and a robust deviation bears them.
+    dense = ndimage.binary_dilation(bone, structure=_plane_cross(), iterations=2) if bone.any() else bone
     near = (distance > 0) & (distance <= MARGIN_MM) & (local > NOT_IMAGED_HU)
     index = np.stack(np.meshgrid(*(np.arange(a, b, stride) for a, b in zip(low, high, strict=True)), indexing="ij"), -1)
     is_outside = outside[tuple(np.moveaxis(coarse.of_fine(index), -1, 0))]
@@ -133,7 +146,7 @@ def examine(
     ring = near & (distance > inner) & (distance <= max(RING_MM[1], 3 * inner)) & ~dense & (local > AIR_HU)
     tissue = local[ring].astype(np.float64)
     middle = float(np.median(tissue)) if tissue.size >= 10 else 0.0
-    deviation = 1.4826 * float(np.median(np.abs(tissue - middle))) if tissue.size >= 10 else 0.0
+    reference, deviation = _reference_tissue(tissue)
     total = max(int(near.sum()), 1)
     return Focus(
         component=component,
@@ -143,12 +156,24 @@ def examine(
         spread_hu=float(core.std()),
         core_hu=float(core.mean()),
         background_hu=middle,
+        reference_hu=reference,
         background_sd_hu=max(deviation, 5.0),
         bone_gap_mm=float(distance[bone].min()) if bone.any() else float("inf"),
         gas_fraction=float((air & ~is_outside).sum()) / total,
         air_fraction=float((air & is_outside).sum()) / total,
+        thickness_mm=_thickness(mask, (spacing_mm[1] * stride, spacing_mm[2] * stride)),
         touches_border=bool((components.box[component, :, 0] == 0).any() or (components.box[component, :, 1] == shape).any()),
     )
+
+
+def _reference_tissue(tissue: NDArray[np.float64]) -> tuple[float, float]:
+    """Median and robust deviation of the surroundings, of their soft-tissue part where that is substantial."""
+    if tissue.size < 10:
+        return 0.0, 0.0
+    soft = tissue[tissue > SOFT_HU]
+    chosen = soft if soft.size >= max(10, SOFT_SHARE * tissue.size) else tissue
+    middle = float(np.median(chosen))
+    return middle, 1.4826 * float(np.median(np.abs(chosen - middle)))
 
 
 def _plane_cross() -> NDArray[np.bool_]:
@@ -156,3 +181,12 @@ def _plane_cross() -> NDArray[np.bool_]:
     cross = np.zeros((3, 3, 3), dtype=bool)
     cross[1] = ndimage.generate_binary_structure(2, 1)
     return cross
+
+
+def _thickness(mask: NDArray[np.bool_], pixel_mm: tuple[float, float]) -> float:
+    """Diameter of the largest disc that fits into any of the broadest cross-sections, mm."""
+    areas = mask.sum(axis=(1, 2))
+    broadest = np.argsort(-areas)[:3]
+    return max(
+        float(2 * ndimage.distance_transform_edt(np.pad(mask[i], 1), sampling=pixel_mm).max()) for i in broadest
+    )

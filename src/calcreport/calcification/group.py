@@ -16,7 +16,7 @@ from calcreport.anatomy.components import Components
 from calcreport.calcification.foci import Focus
 from calcreport.model.geometry import VolumeGeometry
 
-VESSEL_WIDTH_MM: Final = 12.0
+VESSEL_WIDTH_MM: Final = 14.0
 """A calcified limb artery is no wider than this in cross-section."""
 
 VESSEL_GAP_MM: Final = 40.0
@@ -28,11 +28,14 @@ VESSEL_DRIFT: Final = 0.35
 VESSEL_WOBBLE_MM: Final = 6.0
 """… plus the width of the vessel itself: opposite walls calcify."""
 
+VESSEL_SCATTER_MM: Final = 4.5
+"""Foci of one vessel scatter no more than this (root mean square) about a smooth curve, opposite walls included."""
+
 VESSEL_LENGTH_MM: Final = 30.0
 """Shorter chains may be chance."""
 
-VESSEL_FOCI: Final = 4
-"""A chain with a single sure focus needs this many members in all, one with two sure foci three."""
+VESSEL_FOCI: Final = 5
+"""A chain without a sure focus needs this many members; each sure focus stands for one of them more, down to three."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +86,12 @@ def group_foci(
     Returns
     -------
     tuple[Group, ...]
-        Every sure focus in exactly one group.
+        Every sure focus in exactly one group; weak ones only in vessels.
     """
-    if not foci:
+    everyone = foci + weak
+    if not everyone:
         return ()
     near = _near_labels(foci, components, coarse, deep, distance_mm)
-    everyone = foci + weak
     chains = _vessel_labels(everyone, len(foci), components, geometry)
     links: list[tuple[int, int]] = []
     for labels, members in ((near, range(len(foci))), (chains, range(len(everyone)))):
@@ -100,7 +103,8 @@ def group_foci(
     graph = coo_array((np.ones(heads.size, dtype=np.int8), (heads, tails)), shape=(len(everyone),) * 2)
     _, group_of = connected_components(graph, directed=False)
     groups: list[Group] = []
-    for label in dict.fromkeys(group_of[: len(foci)].tolist()):
+    taken = np.concatenate([group_of[: len(foci)], group_of[chains >= 0]])
+    for label in dict.fromkeys(taken.tolist()):
         members = np.flatnonzero(group_of == label)
         kept = sorted((everyone[i] for i in members), key=lambda f: -f.volume_mm3)
         in_chain = [i for i in members if chains[i] >= 0]
@@ -136,6 +140,26 @@ def _near_labels(
     return labels
 
 
+def _cross_width(components: Components, component: int, geometry: VolumeGeometry) -> float:
+    """Median over the slices of a focus of its longer side within the slice, mm."""
+    index = components.indices(component)
+    first = np.flatnonzero(np.diff(index[:, 0], prepend=-1))
+    sides = [
+        (np.maximum.reduceat(index[:, a], first) - np.minimum.reduceat(index[:, a], first) + 1) * geometry.spacing_mm[a]
+        for a in (1, 2)
+    ]
+    return float(np.median(np.maximum(*sides)))
+
+
+def _scatter_mm(middles_mm: NDArray[np.float64]) -> float:
+    """Root mean square distance of foci from a parabola along the scan axis through them, mm."""
+    along = middles_mm[:, 0] - middles_mm[:, 0].mean()
+    # With few members a parabola would pass through anything.
+    powers = np.vander(along, 3 if len(along) >= 6 else 2)
+    fit, *_ = np.linalg.lstsq(powers, middles_mm[:, 1:], rcond=None)
+    return float(np.sqrt(np.mean(np.sum((middles_mm[:, 1:] - powers @ fit) ** 2, axis=1))))
+
+
 def _vessel_labels(
     foci: tuple[Focus, ...], sure: int, components: Components, geometry: VolumeGeometry
 ) -> NDArray[np.int64]:
@@ -143,9 +167,9 @@ def _vessel_labels(
     boxes = components.box[[f.component for f in foci]]
     spacing = np.array(geometry.spacing_mm)
     low, high = boxes[:, :, 0] * spacing, boxes[:, :, 1] * spacing
-    size = high - low
     middle = (low + high) / 2
-    slim = size[:, 1:].max(axis=1) <= VESSEL_WIDTH_MM
+    width = np.array([_cross_width(components, f.component, geometry) for f in foci])
+    slim = width <= VESSEL_WIDTH_MM
     gap = np.maximum(low[:, None, 0] - high[None, :, 0], low[None, :, 0] - high[:, None, 0])
     along = np.abs(middle[:, None, 0] - middle[None, :, 0])
     aside = np.linalg.norm(middle[:, None, 1:] - middle[None, :, 1:], axis=2)
@@ -153,13 +177,17 @@ def _vessel_labels(
     np.fill_diagonal(joined, val=False)
     _, labels = connected_components(coo_array(joined), directed=False)
     result = np.full(len(foci), -1, dtype=np.int64)
-    for label in np.unique(labels[:sure]):
+    for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         length = float(high[members, 0].max() - low[members, 0].min())
         breadth = float((high[members, 1:].max(0) - low[members, 1:].min(0)).max())
-        strong = int((members < sure).sum())
-        enough = len(members) >= (VESSEL_FOCI if strong < 2 else VESSEL_FOCI - 1)
-        is_single_tube = len(members) == 1 and length >= VESSEL_LENGTH_MM and breadth <= VESSEL_WIDTH_MM
-        if is_single_tube or (enough and length >= VESSEL_LENGTH_MM and breadth <= VESSEL_WIDTH_MM + VESSEL_DRIFT * length):
+        # A long slim focus is a stretch of vessel in itself.
+        long = high[members, 0] - low[members, 0] >= np.maximum(VESSEL_WIDTH_MM, 2 * width[members])
+        strong = int((members < sure).sum()) + int(long.sum())
+        enough = len(members) >= max(2 if long.any() else 3, VESSEL_FOCI - strong)
+        is_straight = breadth <= VESSEL_WIDTH_MM + VESSEL_DRIFT * length
+        is_single_tube = len(members) == 1 and slim[members[0]] and length >= 3 * VESSEL_WIDTH_MM
+        is_curve = _scatter_mm(middle[members]) <= VESSEL_SCATTER_MM
+        if is_straight and (is_single_tube or (enough and is_curve and length >= VESSEL_LENGTH_MM)):
             result[members] = label
     return result

@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 
 from calcreport.anatomy.components import paint
 from calcreport.calcification.density import measure_density
-from calcreport.calcification.depth import Layers, fascia_distance, read_depth, skin_distance
+from calcreport.calcification.depth import (
+    Layers,
+    fascia_distance,
+    read_depth,
+    skin_distance,
+    typical_fascia_distance,
+)
 from calcreport.calcification.detect import Detection
 from calcreport.calcification.edges import Surface, crossings, find_surface
 from calcreport.calcification.features import describe
@@ -44,8 +50,12 @@ from calcreport.model.report import (
 )
 from calcreport.settings import DetectionSettings
 
-MARGIN_MM: Final = 4.0
-"""Box around a lesion in which its surface is sought."""
+MARGIN_MM: Final = 14.0
+"""Box around a lesion: its surface, and the tissue it lies in …"""
+
+LARGE_MM: Final = 60.0
+LARGE_MARGIN_MM: Final = 6.0
+"""… of which a lesion larger than this needs less."""
 
 ABUT_GAP_MM: Final = 2.5
 """Mineral and bone nearer than this touch as far as CT can tell."""
@@ -149,8 +159,10 @@ class Measurer:
         """Box, thresholded mask and surface of some foci."""
         components = self.detection.components
         members = np.array([f.component for f in foci])
-        margin = np.ceil(MARGIN_MM / np.array(self.volume.geometry.spacing_mm)).astype(int)
+        spacing = np.array(self.volume.geometry.spacing_mm)
         shape = np.array(self.volume.hu.shape)
+        sides_mm = (components.box[members, :, 1].max(0) - components.box[members, :, 0].min(0)) * spacing
+        margin = np.ceil((LARGE_MARGIN_MM if sides_mm.max() > LARGE_MM else MARGIN_MM) / spacing).astype(int)
         low = np.maximum(components.box[members, :, 0].min(0) - margin, 0)
         high = np.minimum(components.box[members, :, 1].max(0) + margin, shape)
         box = (slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])), slice(int(low[2]), int(high[2])))
@@ -185,6 +197,7 @@ class Measurer:
         features = describe(
             self.volume.hu[box], surface.inside, geometry=geometry, foci=foci, limits=self.limits, size=size,
             depth=depth, noise_hu=self.noise_hu, is_vessel_chain=is_vessel_chain, bone_gap_mm=bone_gap_mm,
+            to_fascia_mm=typical_fascia_distance(self.layers, voxels),
         )  # fmt: skip
         pattern = read_pattern(features, geometry=geometry, region=self.acquisition.body_part)
         key_slice = key + int(offset[0])

@@ -49,6 +49,9 @@ MIN_SCORE: Final = 0.35
 RIM_SLICE_MM: Final = 3.0
 """Slices thicker than this blur a rim and a lucent centre away (Traubici 1999: lost in 119 of 120 at 5 mm)."""
 
+FEW_VOXELS: Final = 4.0
+"""Below this many voxel diagonals across, shape is read with moderate confidence at most."""
+
 DEEP: Final = frozenset({DepthClass.SUBFASCIAL, DepthClass.JUXTACORTICAL})
 SUPERFICIAL: Final = frozenset({DepthClass.SUBCUTANEOUS, DepthClass.CUTANEOUS, DepthClass.ABUTS_FASCIA})
 
@@ -83,54 +86,61 @@ def score_patterns(f: Features) -> dict[str, float]:
     """
     deep = 1.0 if f.layer in DEEP else 0.5 if f.layer in (DepthClass.CROSSES_FASCIA, DepthClass.ABUTS_FASCIA) else 0.0
     superficial = 1.0 if f.layer in SUPERFICIAL else 0.5 if f.layer is DepthClass.CROSSES_FASCIA else 0.0
-    single = 1.0 if f.foci_count == 1 else 0.7 if f.foci_count == 2 else 0.3
-    few_or_many = rising(f.foci_count, 1, 3)
+    single = 1.0 if f.foci_count == 1 else 0.6 if f.foci_count == 2 else 0.3
     hollow = falling(f.core_share, 0.15, 0.5)
     rim = _all(hollow, rising(f.shell_share, 0.2, 0.45))
     solid = rising(f.core_share, 0.55, 0.85) if f.core_share is not None else 1.0
-    small_round = _all(rising(f.sphericity, 0.35, 0.6), rising(f.smoothness, 0.6, 0.8), falling(f.focus_elongation, 1.5, 2.2))
+    round_focus = _all(rising(f.sphericity, 0.35, 0.6), rising(f.smoothness, 0.6, 0.8), falling(f.focus_elongation, 1.5, 2.2))
+    ovoid = _all(solid, rising(f.smoothness, 0.72, 0.86), falling(f.variation, 0.12, 0.25), rising(f.focus_elongation, 1.3, 1.6))
+    globular = rising(f.thickness_mm / max(f.longest_mm, 1e-6), 0.3, 0.5)
+    net = _all(falling(f.fill, 0.1, 0.3), falling(f.projected_fill, 0.5, 0.75), rising(f.longest_mm, 12, 20), rising(f.width_mm, 8, 14))
     soft_core = _all(rising(f.core_hu, 35, 55), falling(f.core_hu, 130, 220)) if f.core_hu is not None else 0.0
+    tube = _all(
+        1.0 if f.is_vessel_chain else 0.0, rising(f.longest_mm, 25, 40), falling(f.width_mm / max(f.longest_mm, 1e-6), 0.25, 0.45)
+    )
+    centred = _all(rising(f.centre_gain, 1.05, 1.25), rising(f.core_share, 0.35, 0.6))
+    faint = deep * falling(f.mean_hu, 220, 330) * rising(f.longest_mm, 12, 20)
+    in_fat = _all(deep, rising(f.wide_fat, 0.45, 0.7), rising(f.near_fat, 0.15, 0.4), rising(f.longest_mm, 6, 10), single)
     scores = {
-        "P01": _all(small_round, falling(f.largest_focus_mm, 10.0, 15.0), falling(f.foci_count, 8, 14), deep,
+        "P01": _all(round_focus, falling(f.largest_focus_mm, 10.0, 15.0), falling(f.foci_count, 8, 14), deep,
                     rising(f.peak_hu, 200, 300)),
-        "P02": _all(1.0 if f.is_vessel_chain else 0.0, rising(f.longest_mm, 25, 40),
-                    max(0.45, rising(f.tube_share, 0.2, 0.5))),
-        "P04": _all(superficial, falling(f.wall_mm, 1.6, 2.6), rising(f.longest_mm, 12, 20), falling(f.fill, 0.08, 0.25),
-                    rising(f.width_mm, 8, 14)),
+        "P02": tube * max(0.6, rising(f.tube_share, 0.1, 0.3), rising(f.ring_share, 0.1, 0.3)),
+        "P04": _all(superficial, falling(f.wall_mm, 1.5, 2.1), net),
         "P05": _all(rim, deep, rising(f.coverage, 0.6, 0.9), soft_core, rising(f.longest_mm, 8, 14),
-                    falling(f.longest_mm, 90, 130)),
+                    falling(f.longest_mm, 75, 110)) * (1 - 0.8 * tube),
         "P06": _all(deep, falling(f.mean_hu, 220, 330), falling(f.wide_fat, 0.3, 0.6), rising(f.longest_mm, 12, 20),
-                    max(rising(f.core_share, 0.2, 0.4), 0.3), falling(f.centre_gain, 1.15, 1.4)),
+                    rising(f.width_mm, 6, 12), falling(f.centre_gain, 1.15, 1.4)) * (1 - 0.8 * tube),
         "P07": _all(rim, rising(f.coverage, 0.6, 0.9), _marrow(f), rising(f.peak_hu, 500, 800), deep),
-        "P09": _all(solid, single, falling(small_round, 0.75, 1.0) if f.largest_focus_mm < 10 else 1.0,
-                    falling(f.smoothness, 0.8, 0.95), rising(f.variation, 0.1, 0.2), falling(f.longest_mm, 60, 110)),
-        "P10": _all(hollow, rising(f.coverage, 0.4, 0.7), rising(f.longest_mm, 70, 100), deep,
-                    _all(rising(f.core_hu, 0, 12), falling(f.core_hu, 60, 110)), falling(f.wall_mm, 5, 8)),
+        "P09": _all(solid, single, 1 - 0.7 * ovoid, rising(f.fill, 0.3, 0.5), falling(f.longest_mm, 60, 110),
+                    falling(f.centre_gain, 1.15, 1.35) if f.centre_gain is not None else 1.0)
+               * (1 - 0.6 * round_focus * falling(f.largest_focus_mm, 9, 14)) * (1 - 0.4 * faint) * (1 - 0.6 * in_fat) * (1 - 0.8 * tube),
+        "P10": _all(hollow, rising(f.coverage, 0.4, 0.7), rising(f.longest_mm, 70, 95), deep,
+                    _all(rising(f.core_hu, 0, 12), falling(f.core_hu, 60, 110)), falling(f.wall_mm, 5, 8))
+               * (1 - 0.6 * falling(f.to_fascia_mm, 2.5, 5.0)),
         "P11": _all(falling(f.wall_mm, 4.0, 6.5), rising(f.longest_mm, 20, 32), rising(f.width_mm, 12, 22),
-                    falling(f.fill, 0.3, 0.6), rising(f.focus_size_mm, 12, 24), _sheet_layer(f)),
-        "P12": _all(superficial, few_or_many, falling(f.focus_size_mm, 8, 13), falling(f.foci_count, 12, 20),
-                    rising(f.wall_mm, 1.4, 2.4)),
+                    falling(f.fill, 0.3, 0.6), rising(f.focus_size_mm, 12, 24), _sheet_layer(f),
+                    rising(f.projected_fill, 0.45, 0.65)) * (1 - 0.6 * rim * rising(f.coverage, 0.5, 0.7)),
+        "P12": _all(superficial, rising(f.foci_count, 1, 2), falling(f.focus_size_mm, 8, 13), falling(f.foci_count, 12, 20),
+                    rising(f.wall_mm, 1.4, 2.4), falling(f.longest_mm, 40, 60)),
         "P13": _all(rising(f.level_share, 0.12, 0.3), rising(f.longest_mm, 18, 30)),
         "P14": _all(rising(f.foci_count, 8, 14), falling(f.focus_size_mm, 3.5, 5.5), falling(f.fill, 0.05, 0.15)),
-        "P15": _all(deep, single, solid, rising(f.smoothness, 0.8, 0.92), falling(f.variation, 0.14, 0.25),
-                    rising(f.focus_elongation, 1.4, 1.7), rising(f.longest_mm, 8, 11), falling(f.longest_mm, 35, 50)),
-        "P18": 0.0,
+        "P15": _all(deep, single, ovoid, rising(f.longest_mm, 8, 11), falling(f.longest_mm, 35, 50)),
+        "P18": _all(superficial, rising(f.wall_mm, 1.5, 2.1), falling(f.wall_mm, 2.8, 4.0), net),
         "P19": _all(superficial, single, falling(f.longest_mm, 12, 20), rising(f.smoothness, 0.6, 0.8),
                     rising(f.sphericity, 0.3, 0.5)),
         "P20": _all(deep, rising(f.foci_count, 3, 4.5), rising(f.focus_elongation, 1.4, 1.9), rising(f.focus_alignment, 0.5, 0.8),
-                    falling(f.largest_focus_mm, 12, 23), 0.4 if f.is_vessel_chain else 1.0),
-        "P22": _all(rising(f.foci_count, 1, 2), falling(f.fill, 0.3, 0.6), _all(hollow, 1.0) if f.core_share is None else 1.0,
-                    rising(f.wall_mm, 0.8, 1.4), falling(f.wall_mm, 3.5, 5.0), rising(f.focus_size_mm, 3.0, 5.0),
-                    falling(f.focus_alignment, 0.6, 0.9)),
-        "P23": _all(rising(f.centre_gain, 1.05, 1.3), rising(f.core_share, 0.35, 0.6), falling(f.wide_fat, 0.4, 0.7),
-                    rising(f.longest_mm, 10, 18), rising(f.variation, 0.18, 0.3)),
+                    falling(f.largest_focus_mm, 12, 23)) * (1 - 0.6 * tube),
+        "P22": _all(rising(f.foci_count, 1, 2), falling(f.fill, 0.3, 0.6), rising(f.wall_mm, 0.8, 1.4), falling(f.wall_mm, 3.5, 5.0),
+                    rising(f.focus_size_mm, 3.0, 5.0), falling(f.focus_size_mm, 10, 16), falling(f.focus_alignment, 0.6, 0.9))
+               * (0.6 + 0.4 * rising(f.ring_share, 0.04, 0.15)),
+        "P23": _all(centred, falling(f.wide_fat, 0.4, 0.7), rising(f.longest_mm, 10, 18), rising(f.variation, 0.15, 0.25)),
         "P24": _all(rising(f.foci_count, 3, 6), falling(f.focus_size_mm, 5, 8), falling(f.foci_count, 20, 30),
-                    falling(f.focus_elongation, 1.6, 2.2), falling(f.fill, 0.15, 0.35)),
-        "P25": _all(deep, rising(f.wide_fat, 0.5, 0.75), rising(f.near_fat, 0.2, 0.5), rising(f.longest_mm, 6, 10), single),
-        "P26": _all(superficial, rim, rising(f.coverage, 0.4, 0.6), falling(f.coverage, 0.88, 1.0),
+                    falling(f.focus_elongation, 1.6, 2.2), falling(f.fill, 0.15, 0.35), deep),
+        "P25": in_fat,
+        "P26": _all(superficial, rim, rising(f.coverage, 0.4, 0.6), globular,
                     _all(rising(f.core_hu, 20, 40), falling(f.core_hu, 110, 200)), rising(f.longest_mm, 8, 12)),
         "P27": _all(rim, rising(f.coverage, 0.6, 0.9), max(falling(f.core_hu, 28, 42), falling(f.core_hu, -50, -20)),
-                    falling(f.core_spread_hu, 60, 110), falling(f.wall_mm, 3.5, 5.5), falling(f.longest_mm, 80, 120)),
+                    falling(f.core_spread_hu, 25, 60), falling(f.wall_mm, 3.5, 5.5), falling(f.longest_mm, 80, 120)),
     }  # fmt: skip
     return {k: round(v, 3) for k, v in sorted(scores.items(), key=lambda item: -item[1])}
 
@@ -139,12 +149,12 @@ def _marrow(f: Features) -> float:
     """Fat between trabeculae: a core of uneven density whose middle is fatty."""
     if f.core_hu is None or f.core_spread_hu is None:
         return 0.0
-    return _all(rising(f.core_spread_hu, 45, 110), falling(f.core_hu, 120, 320))
+    return _all(rising(f.core_spread_hu, 25, 60), falling(f.core_hu, 120, 320))
 
 
 def _sheet_layer(f: Features) -> float:
-    """Sheets lie on the fascia or in the fat over it."""
-    return 1.0 if f.layer in (DepthClass.CROSSES_FASCIA, DepthClass.ABUTS_FASCIA, DepthClass.SUBCUTANEOUS) else 0.5
+    """Sheets lie along the fascia or in the fat over it."""
+    return max(falling(f.to_fascia_mm, 3.0, 7.0), 0.8 if f.layer is DepthClass.SUBCUTANEOUS else 0.4)
 
 
 def read_pattern(features: Features, *, geometry: VolumeGeometry, region: str | None) -> Pattern:
@@ -181,7 +191,16 @@ def read_pattern(features: Features, *, geometry: VolumeGeometry, region: str | 
         confidence = Confidence.MODERATE
     else:
         confidence = Confidence.LOW
-    if thick and best in ("P05", "P07", "P26", "P27", "P22") and confidence is Confidence.HIGH:
+    # A focus of a few voxels has no shape to be sure of.
+    if features.largest_focus_mm < FEW_VOXELS * geometry.voxel_diagonal_mm and confidence is Confidence.HIGH:
+        confidence = Confidence.MODERATE
+    if features.largest_focus_mm < 2 * geometry.voxel_diagonal_mm:
+        confidence = Confidence.LOW
+        caveats.append("The foci are only a few voxels wide: their shape is not resolved.")
+    # An amorphous deposit is what is left when nothing specific is seen: never more than moderately sure.
+    if best == "P09" and confidence is Confidence.HIGH:
+        confidence = Confidence.MODERATE
+    if thick and best not in ("P02", "P10", "P11") and confidence is Confidence.HIGH:
         confidence = Confidence.MODERATE
     return Pattern(
         id=best,

@@ -22,6 +22,12 @@ KVP_FACTORS: Final = (1.45, 1.30, 1.13, 1.0, 0.92)
 """How much brighter calcium is at a tube voltage than at 120 kVp: 147 HU replaces 130 HU at 100 kVp (Nakazato, J
 Cardiovasc Comput Tomogr 2009); the other points follow the attenuation of hydroxyapatite over water."""
 
+MUSCLE_HU: Final = 55.0
+"""Typical muscle without contrast."""
+
+NOISE_DEVIATIONS: Final = 2.75
+"""One voxel in 300 of pure noise exceeds this: too few to touch each other and join."""
+
 ENHANCED_HU: Final = (110, 450)
 """Range of enhanced lumen in block means: above muscle (at most 80), below bone."""
 
@@ -93,6 +99,7 @@ def choose_thresholds(
     *,
     contrast: Contrast | None,
     is_enhanced: bool,
+    noise_hu: float,
     settings: DetectionSettings,
 ) -> ChosenThresholds:
     """Limits for a series: typed ones, else by contrast phase and tube voltage.
@@ -105,6 +112,8 @@ def choose_thresholds(
         The clinician's word, which overrides the header; ``None`` or unknown leaves the header's.
     is_enhanced : bool
         Whether enhanced vessels are seen; decides only where contrast is not known.
+    noise_hu : float
+        Noise, HU; growth stays `NOISE_DEVIATIONS` of it above muscle, or noise would join into lesions.
     settings : DetectionSettings
         Limits for 120 kVp.
 
@@ -141,6 +150,11 @@ def choose_thresholds(
         reason += f", adjusted for {acquisition.kvp:g} kVp"
     elif acquisition.kvp is None:
         notes = (*notes, "Tube voltage not recorded; thresholds for 120 kVp were used.")
+    floor = MUSCLE_HU + NOISE_DEVIATIONS * noise_hu
+    if floor > grow:
+        grow, seed = floor, max(seed, floor)
+        reason += ", raised for image noise"
+        notes = (*notes, "Noisy images: the growth threshold was raised; faint calcification may be missed.")
     if settings.grow_hu is not None:
         grow = settings.grow_hu
         seed = settings.seed_hu if settings.seed_hu is not None else max(seed, grow)
