@@ -324,7 +324,8 @@ class Differential(Record):
     label: str
     weight: Literal["++", "+", "-"]
     because: tuple[str, ...]
-    certainty: Literal["consistent with", "favoured", "possible", "less likely"] = "possible"
+    certainty: Literal["consistent with", "favoured", "possible", "less likely", "cannot be determined"] = "possible"
+    """Step of the certainty ladder; an indeterminate entry reads "cannot be determined"."""
 
 
 class Recommendation(Record):

@@ -1,1 +1,8 @@
-"""TBD"""
+"""Decision logic: rule tables a radiologist can read, a three-valued evaluator, and its conclusions with reasons."""
+
+from __future__ import annotations
+
+from calcreport.rules.engine import RuleVerdict, decide, evaluate
+from calcreport.rules.ruleset import Ruleset, load_rules
+
+__all__ = ["RuleVerdict", "Ruleset", "decide", "evaluate", "load_rules"]

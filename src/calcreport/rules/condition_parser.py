@@ -1,0 +1,136 @@
+"""Conditions as written in a rule table, checked against the declared facts.
+
+Written as inline tables::
+
+    { fact = "size.longest_mm", above = "policy.size_limit_mm" }
+    { fact = "pattern.id", one_of = ["P02", "P03"] }
+    { fact = "history.trauma", known = true }
+    { all = [ ... ] }   { any = [ ... ] }   { not = { ... } }   { certainly = { ... } }
+    { condition = "name" }
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, Final
+
+from calcreport.rules.conditions import ALWAYS, All, AnyOf, Certainly, Comparison, Condition, Not, Relation, Value
+from calcreport.rules.facts import Fact, Kind
+
+_NUMERIC: Final = frozenset({Relation.AT_LEAST, Relation.AT_MOST, Relation.ABOVE, Relation.BELOW})
+_FITTING: Final[Mapping[Kind, frozenset[Relation]]] = {
+    Kind.NUMBER: _NUMERIC | {Relation.IS, Relation.KNOWN},
+    Kind.WORD: frozenset({Relation.IS, Relation.ONE_OF, Relation.KNOWN}),
+    Kind.WORDS: frozenset({Relation.INCLUDES, Relation.KNOWN}),
+}
+
+
+class ConditionParser:
+    """Parses conditions; keeps what is known of facts and named conditions.
+
+    Parameters
+    ----------
+    facts : Mapping[str, Fact]
+        Declared facts by name.
+    named : Mapping[str, Any]
+        Named conditions as read from TOML.
+    """
+
+    def __init__(self, facts: Mapping[str, Fact], named: Mapping[str, Any]) -> None:
+        self.facts = facts
+        self._raw = named
+        self._parsed: dict[str, Condition] = {}
+        self._open: list[str] = []
+
+    def parse_named(self, problems: list[str]) -> dict[str, Condition]:
+        """Parse every named condition; mistakes are added to `problems`."""
+        for name in self._raw:
+            self._resolve(f"condition {name}", name, problems)
+        return dict(self._parsed)
+
+    def parse(self, where: str, raw: Any, problems: list[str]) -> Condition:  # noqa: ANN401 - as read from TOML
+        """Parse one condition; mistakes are added to `problems`, and a mistaken part is always met."""
+        if not isinstance(raw, dict):
+            problems.append(f"{where}: a condition is written {{ ... }}")
+            return ALWAYS
+        if not raw:
+            return ALWAYS
+        key = next(iter(raw))
+        if len(raw) == 1 and key in {"all", "any"}:
+            return self._parse_group(where, key, raw[key], problems)
+        if len(raw) == 1 and key in {"not", "certainly"}:
+            part = self.parse(where, raw[key], problems)
+            return Not(part=part) if key == "not" else Certainly(part=part)
+        if len(raw) == 1 and key == "condition":
+            return self._resolve(where, raw[key], problems)
+        if "fact" in raw:
+            return self._parse_comparison(where, raw, problems)
+        problems.append(f"{where}: a condition has one of all, any, not, certainly, condition, or a fact")
+        return ALWAYS
+
+    def _parse_group(self, where: str, key: str, raw: Any, problems: list[str]) -> Condition:  # noqa: ANN401
+        if not isinstance(raw, list) or not raw:
+            problems.append(f"{where}: '{key}' needs a list of conditions")
+            return ALWAYS
+        parts = tuple(self.parse(where, part, problems) for part in raw)
+        return All(parts=parts) if key == "all" else AnyOf(parts=parts)
+
+    def _resolve(self, where: str, name: Any, problems: list[str]) -> Condition:  # noqa: ANN401
+        if name in self._parsed:
+            return self._parsed[name]
+        if name not in self._raw:
+            problems.append(f"{where}: unknown condition '{name}'{_near(str(name), self._raw)}")
+            return ALWAYS
+        if name in self._open:
+            problems.append(f"{where}: condition '{name}' refers to itself")
+            return ALWAYS
+        self._open.append(name)
+        self._parsed[name] = self.parse(f"condition {name}", self._raw[name], problems)
+        self._open.pop()
+        return self._parsed[name]
+
+    def _parse_comparison(self, where: str, raw: dict[str, Any], problems: list[str]) -> Condition:
+        name = raw["fact"]
+        fact = self.facts.get(name) if isinstance(name, str) else None
+        relations = [key for key in raw if key != "fact"]
+        if fact is None:
+            problems.append(f"{where}: unknown fact '{name}'{_near(str(name), self.facts)}")
+            return ALWAYS
+        if len(relations) != 1 or relations[0] not in set(Relation):
+            problems.append(f"{where}: '{name}' needs one of {', '.join(sorted(Relation))}")
+            return ALWAYS
+        relation = Relation(relations[0])
+        if relation not in _FITTING[fact.kind]:
+            problems.append(f"{where}: '{name}' is a {fact.kind} and cannot be compared with {relation}")
+            return ALWAYS
+        limit = self._limit(where, name, relation, raw[relation.value], problems)
+        if fact.kind is Kind.NUMBER and isinstance(limit, str) and relation is not Relation.KNOWN:
+            return Comparison(fact=name, relation=relation, other=limit)
+        return Comparison(fact=name, relation=relation, limit=limit)
+
+    def _limit(self, where: str, name: str, relation: Relation, raw: Any, problems: list[str]) -> Value:  # noqa: ANN401
+        """Limit of a comparison: yes/no for known, a number or a policy, or words the fact can have."""
+        fact = self.facts[name]
+        if relation is Relation.KNOWN:
+            if isinstance(raw, bool):
+                return "yes" if raw else "no"
+            problems.append(f"{where}: known is true or false")
+            return "yes"
+        if fact.kind is Kind.NUMBER:
+            if isinstance(raw, int | float) and not isinstance(raw, bool):
+                return float(raw)
+            if isinstance(raw, str) and raw in self.facts and self.facts[raw].kind is Kind.NUMBER:
+                return raw
+            problems.append(f"{where}: '{name}' is compared with a number or a numeric fact, not '{raw}'")
+            return 0.0
+        words = tuple(raw) if isinstance(raw, list) else (raw,)
+        wrong = [word for word in words if not isinstance(word, str) or (fact.words and word not in fact.words)]
+        problems += [f"{where}: '{name}' is never '{word}'{_near(str(word), fact.words)}" for word in wrong]
+        return words if relation in {Relation.ONE_OF, Relation.INCLUDES} else words[0]
+
+
+def _near(name: str, known: Mapping[str, Any] | frozenset[str]) -> str:
+    """Suggest the nearest known name."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean '{near[0]}'?" if near else ""

@@ -1,0 +1,197 @@
+"""The facts rules may speak of: every name, its kind, its unit and what it means. A rule can name only these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum, unique
+from types import MappingProxyType
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from calcreport.model.clinical import Conditions, FeltMass, Growth, History, Symptoms
+from calcreport.model.findings import FindingFeatures
+from calcreport.model.report import Flags, FlagState, YesNo
+from calcreport.rules.conditions import Value
+from calcreport.rules.regions import AREA_NAMES
+from calcreport.settings import PolicySettings
+
+
+@unique
+class Kind(StrEnum):
+    """What a fact is."""
+
+    NUMBER = "number"
+    WORD = "word"
+    WORDS = "words"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """Declaration of a fact.
+
+    Parameters
+    ----------
+    kind : Kind
+        Number, one word, or several words.
+    meaning : str
+        In a reader's words.
+    unit : str
+        Of a number; empty for words and counts.
+    words : frozenset[str]
+        The words possible; empty when any word is.
+    """
+
+    kind: Kind
+    meaning: str
+    unit: str = ""
+    words: frozenset[str] = frozenset()
+
+
+YES_NO: Final = frozenset({"yes", "no"})
+"""Words of an answer; unknown is no word but the absence of one."""
+
+_SECTIONS: Final[Mapping[str, type[BaseModel]]] = MappingProxyType(
+    {"symptoms": Symptoms, "felt": FeltMass, "growth": Growth, "history": History, "conditions": Conditions}
+)
+_LAB_STATE: Final = frozenset({"low", "normal", "high"})
+
+
+def _answer(meaning: str) -> Fact:
+    return Fact(kind=Kind.WORD, meaning=meaning, words=YES_NO)
+
+
+def _number(meaning: str, unit: str = "") -> Fact:
+    return Fact(kind=Kind.NUMBER, meaning=meaning, unit=unit)
+
+
+def _word(meaning: str, *words: str) -> Fact:
+    return Fact(kind=Kind.WORD, meaning=meaning, words=frozenset(words))
+
+
+_OWN: Final[Mapping[str, Fact]] = {
+    "modality": _word("modality", "CT", "CR", "DX"),
+    "projection": _answer("measured on a projection radiograph"),
+    "age_years": _number("age", "years"),
+    "sex": _word("sex", "F", "M", "O"),
+    "size.mineral_mm": _number("longest dimension of the mineral", "mm"),
+    "size.mass_mm": _number("longest dimension of the whole lesion", "mm"),
+    "size.longest_mm": _number("longest dimension that the size criterion is about", "mm"),
+    "size.extent_mm": _number("extent along a vessel, tendon or fascia, which is no mass dimension", "mm"),
+    "size.focus_mm": _number("longest dimension of the largest single focus", "mm"),
+    "size.focus_at_most_mm": _number("upper bound of the longest dimension of any single focus", "mm"),
+    "size.basis": _word("what the longest dimension was measured on", "whole lesion", "mineralised component"),
+    "size.possible_from_mm": _number("longest dimension from which the size criterion is possible", "mm"),
+    "size.error_mm": _number("measurement error: one voxel diagonal", "mm"),
+    "size.over_mm": _number("how far the longest dimension lies above the size limit", "mm"),
+    "size.is_minimum": _answer("cut by the edge of the images, so that sizes are lower bounds"),
+    "size.is_projected": _answer("the longest dimension is a projected one"),
+    "size.is_settled": _answer("the whole lesion was measured, not its mineral alone"),
+    "mass.present": _answer("non-mineralised soft-tissue mass on imaging"),
+    "mass.felt_beyond_mm": _number("how far the palpated lump exceeds the mineral", "mm"),
+    "depth.class": _word(
+        "layer", "cutaneous", "subcutaneous", "abuts_fascia", "crosses_fascia", "subfascial", "juxtacortical",
+        "cannot_determine",
+    ),
+    "depth.from": _word("what the layer rests on when it was not given", "given", "tissue", "region"),
+    "pattern.id": _word("pattern", *(f"P{number:02d}" for number in range(1, 31))),
+    "pattern.is_sure": _answer("the pattern was read with at least moderate confidence"),
+    "bone.relation": _word("relation to bone", "separate", "abuts", "contiguous", "cannot_determine"),
+    "foci.count": _number("number of foci"),
+    "density.max_hu": _number("maximum attenuation", "HU"),
+    "density.mean_hu": _number("mean attenuation", "HU"),
+    "density.is_certain": _answer("dense enough to be certain of calcification"),
+    "place.areas": Fact(kind=Kind.WORDS, meaning="body areas", words=AREA_NAMES),
+    "place.tissue": _word(
+        "tissue", "muscle", "tendon", "bursa", "joint", "vessel", "node", "skin", "fat", "nerve", "organ"
+    ),
+    "place.is_apart": _answer("the clinician's complaint is at another site or side"),
+    "prior.growth_mm": _number("increase since the prior study", "mm"),
+    "prior.growth_percent": _number("increase since the prior study", "%"),
+    "prior.interval_days": _number("time since the prior study", "days"),
+    "prior.comparable": _answer("the prior study can be compared"),
+    "symptoms.explanation": _word("what explains the pain"),
+    "symptoms.limited": _answer("functional limitation"),
+    "labs.calcium": _word("serum calcium, adjusted for albumin where known", *_LAB_STATE),
+    "labs.phosphate": _word("serum phosphate", *_LAB_STATE),
+    "labs.pth": _word("parathyroid hormone", *_LAB_STATE),
+    "labs.alp": _word("alkaline phosphatase", *_LAB_STATE),
+    "labs.vitamin_d": _word("25-hydroxyvitamin D", *_LAB_STATE),
+    "labs.ck": _word("creatine kinase", *_LAB_STATE),
+    "labs.urate": _word("serum urate", *_LAB_STATE),
+    "labs.renal": _word("renal function", "normal", "reduced"),
+    "labs.core_normal": _answer("calcium, phosphate, PTH and ALP all normal"),
+    "labs.core_complete": _answer("calcium, phosphate, PTH and ALP all given"),
+    "labs.product": _number("calcium x phosphate product", "mg2/dL2"),
+    "labs.product_limit": _number("limit of the calcium x phosphate product at this age", "mg2/dL2"),
+    "patient.lesions": _number("number of lesions"),
+    "patient.ossified_areas": _number("number of body areas with ossification"),
+    "patient.phleboliths": _number("number of phlebolith-like foci or lesions"),
+    "patient.both_sides": _answer("the same pattern on both sides"),
+    "flags.present": Fact(kind=Kind.WORDS, meaning="red flags that are present", words=frozenset(Flags.model_fields)),
+    "flags.explained": Fact(kind=Kind.WORDS, meaning="red flags that are explained", words=frozenset(Flags.model_fields)),
+    "flags.named": _word("red flags that are present, in words"),
+    "flags.major_count": _number("how many of size, depth, growth and aggressive features are present"),
+    "class.leading": _word("leading class"),
+    "class.leading_label": _word("label of the leading class"),
+    "class.leading_weight": _word("weight of the leading class", "++", "+", "-"),
+    "class.leading_is_benign": _answer("the leading class is benign"),
+}  # fmt: skip
+
+
+def _declare() -> dict[str, Fact]:
+    declared = dict(_OWN)
+    for section, model in _SECTIONS.items():
+        for name, field in model.model_fields.items():
+            declared.update(_declare_field(f"{section}.{name}", field.annotation))
+    for name in FindingFeatures.model_fields:
+        declared[f"features.{name}"] = _answer(name.replace("_", " "))
+    for name in Flags.model_fields:
+        declared[f"flag.{name}"] = _word(f"state of the {name} flag", *(state.value for state in FlagState))
+    for name, field in PolicySettings.model_fields.items():
+        is_switch = field.annotation is bool
+        declared[f"policy.{name}"] = _answer(name) if is_switch else _number(name.replace("_", " "))
+    return declared
+
+
+def _declare_field(name: str, annotation: Any) -> dict[str, Fact]:  # noqa: ANN401 - a type annotation
+    """Declare a clinical field: answers, words from a list, and numbers; free text is not for rules."""
+    meaning = name.partition(".")[2].replace("_", " ")
+    text = str(annotation)
+    if annotation is YesNo:
+        return {name: _answer(meaning)}
+    if "Literal" in text:
+        words = tuple(word for word in annotation.__args__ if isinstance(word, str) and word != "unknown")
+        return {name: _word(meaning, *words)}
+    if "float" in text or "int" in text:
+        return {name: _number(meaning)}
+    return {}
+
+
+DECLARED: Final[Mapping[str, Fact]] = MappingProxyType(_declare())
+"""Every fact a rule may name. Facts ``class.C02`` and so on are declared by the class table itself."""
+
+
+def plain_answers(section: str, record: BaseModel) -> dict[str, Value]:
+    """Facts of one clinical section: answers, words and numbers as typed, ``None`` for unknown."""
+    facts: dict[str, Value] = {}
+    for name in type(record).model_fields:
+        key = f"{section}.{name}"
+        if key in DECLARED:
+            facts[key] = plain_value(getattr(record, name))
+    return facts
+
+
+def plain_value(value: object) -> Value:
+    """Value of a fact: numbers as float, words as text, the word "unknown" as ``None``."""
+    if value is None or value == "unknown":
+        return None
+    if isinstance(value, int | float):
+        return float(value)
+    return str(value)
+
+
+def answer(*, is_yes: bool | None) -> str | None:
+    """Word of an answer."""
+    return None if is_yes is None else ("yes" if is_yes else "no")

@@ -1,0 +1,236 @@
+"""Facts of one lesion: what was measured, typed or felt, joined without ever turning unknown into no."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from calcreport.model.clinical import Clinical
+from calcreport.model.findings import Findings, LesionFinding
+from calcreport.model.report import BoneRelation, Confidence, DepthClass, Laterality, YesNo
+from calcreport.rules.conditions import Value
+from calcreport.rules.facts import answer, plain_answers, plain_value
+from calcreport.rules.regions import are_apart, name_areas
+from calcreport.settings import PolicySettings
+
+_FLOAT_NOISE: Final = 6
+"""Decimals kept in a difference of lengths, so that 50.9 - 50.0 equals 0.9."""
+
+_DEPTH_ORDER: Final = (
+    DepthClass.CUTANEOUS,
+    DepthClass.SUBCUTANEOUS,
+    DepthClass.CANNOT_DETERMINE,
+    DepthClass.ABUTS_FASCIA,
+    DepthClass.CROSSES_FASCIA,
+    DepthClass.SUBFASCIAL,
+    DepthClass.JUXTACORTICAL,
+)
+"""Least worrying first."""
+
+_DEEP_TISSUES: Final = frozenset({"muscle", "tendon", "joint", "bursa"})
+"""Tissues that lie beneath the investing fascia."""
+
+_LOCAL_HISTORY: Final = frozenset(
+    {
+        "trauma", "trauma_weeks_ago", "compartment_syndrome", "surgery_at_site", "arthroplasty", "fracture",
+        "injections_at_site", "infection_at_site", "haematoma", "excision_at_site", "radiotherapy_at_site",
+        "prior_biopsy_benign",
+    }
+)  # fmt: skip
+"""History that speaks of the site of the complaint only."""
+
+
+def policy_facts(policy: PolicySettings) -> dict[str, Value]:
+    """Policies as facts: switches as answers, limits as numbers in their own units."""
+    return {
+        f"policy.{name}": answer(is_yes=value) if isinstance(value, bool) else float(value)
+        for name, value in policy.model_dump().items()
+    }
+
+
+def study_facts(findings: Findings, clinical: Clinical) -> dict[str, Value]:
+    """Facts that hold for every lesion: modality, age and sex (typed before header), systemic history."""
+    age = clinical.patient.age_years
+    is_projection = None if findings.modality is None else findings.modality != "CT"
+    facts: dict[str, Value] = {
+        "modality": findings.modality,
+        "projection": answer(is_yes=is_projection),
+        "age_years": findings.header.age_years if age is None else age,
+        "sex": clinical.patient.sex or findings.header.sex,
+        "patient.lesions": float(len(findings.lesions)),
+    }
+    facts |= plain_answers("conditions", clinical.conditions)
+    if facts["conditions.dialysis"] == "yes":
+        facts["conditions.ckd_stage"] = 5.0
+    return facts
+
+
+def is_elsewhere(lesion: LesionFinding, clinical: Clinical) -> bool:
+    """Whether the clinician's complaint is known to be at another region or side than the lesion."""
+    sides = {lesion.location.laterality, clinical.site.laterality}
+    other_side = sides == {Laterality.LEFT, Laterality.RIGHT}
+    return other_side or are_apart(lesion.location.region, clinical.site.region)
+
+
+def complaint_facts(clinical: Clinical, *, applies: bool) -> dict[str, Value]:
+    """Facts of the complaint and its site.
+
+    Parameters
+    ----------
+    clinical : Clinical
+        As typed.
+    applies : bool
+        ``False`` for a lesion elsewhere: what was said of the site is then unknown for it.
+
+    Returns
+    -------
+    dict[str, Value]
+        Symptoms, lump, course and history; what one answer implies for another is filled in.
+    """
+    facts = plain_answers("symptoms", clinical.symptoms)
+    facts |= plain_answers("felt", clinical.mass) | plain_answers("growth", clinical.growth)
+    limited = clinical.symptoms.functional_limitation
+    facts["symptoms.limited"] = answer(is_yes=None if limited is None else bool(limited))
+    facts["symptoms.explanation"] = clinical.symptoms.pain_explained_by
+    history = plain_answers("history", clinical.history)
+    if not applies:
+        facts = dict.fromkeys(facts)
+        history |= dict.fromkeys(f"history.{name}" for name in _LOCAL_HISTORY)
+    facts |= history
+    _complete_complaint(facts)
+    return facts
+
+
+def _complete_complaint(facts: dict[str, Value]) -> None:
+    """Fill in what one answer implies for another; an answer that was given is never changed to a milder one."""
+    if facts["symptoms.pain"] is None and facts["symptoms.symptomatic"] == "no":
+        facts["symptoms.pain"] = "no"
+    if facts["symptoms.pain"] is None and facts["symptoms.explanation"] not in {None, "none"}:
+        facts["symptoms.pain"] = "yes"
+    if "yes" in {facts["symptoms.pain"], facts["symptoms.inflammation"], facts["symptoms.limited"]}:
+        facts["symptoms.symptomatic"] = "yes"
+    if facts["felt.palpable"] is None and facts["felt.size_cm"] is not None:
+        facts["felt.palpable"] = "yes"
+    if facts["history.trauma"] is None and facts["history.trauma_weeks_ago"] is not None:
+        facts["history.trauma"] = "yes"
+
+
+def image_facts(lesion: LesionFinding, findings: Findings) -> dict[str, Value]:
+    """Facts of a lesion that do not depend on any rule."""
+    is_projection = findings.modality in {"CR", "DX"}
+    confidence = lesion.pattern.confidence
+    is_sure = confidence in {Confidence.HIGH, Confidence.MODERATE} or (confidence is None and not is_projection)
+    pattern = lesion.pattern.id
+    relation = lesion.bone_relation
+    facts: dict[str, Value] = {
+        "pattern.id": pattern,
+        "pattern.is_sure": None if pattern is None else answer(is_yes=is_sure and pattern != "P30"),
+        "bone.relation": None if relation in {None, BoneRelation.CANNOT_DETERMINE} else plain_value(relation),
+        "foci.count": plain_value(lesion.foci.count),
+        "density.max_hu": plain_value(lesion.density.max_hu),
+        "density.mean_hu": plain_value(lesion.density.mean_hu),
+        "density.is_certain": plain_value(lesion.density.is_certain),
+        "place.areas": name_areas(lesion.location.region),
+        "place.tissue": lesion.location.tissue,
+    }
+    facts |= {f"features.{name}": plain_value(value) for name, value in lesion.features}
+    facts |= _depth(lesion, is_projection=is_projection)
+    return facts | _growth(lesion)
+
+
+def _depth(lesion: LesionFinding, *, is_projection: bool) -> dict[str, Value]:
+    """Layer of the lesion: the worse of mineral and mass; from tissue or body cavity when it was not given."""
+    given = [depth for depth in (lesion.depth.class_, lesion.mass.depth_class) if depth is not None]
+    layer = max(given, key=_DEPTH_ORDER.index, default=None)
+    is_open = layer in {None, DepthClass.CANNOT_DETERMINE}
+    areas = name_areas(lesion.location.region) or ()
+    if lesion.location.tissue in _DEEP_TISSUES and (is_open or layer is DepthClass.ABUTS_FASCIA):
+        return {"depth.class": "subfascial", "depth.from": "tissue"}
+    if is_open and not is_projection and "body_cavity" in areas and lesion.location.tissue not in {"skin", "fat"}:
+        return {"depth.class": "subfascial", "depth.from": "region"}
+    return {"depth.class": plain_value(layer), "depth.from": None if layer is None else "given"}
+
+
+def _growth(lesion: LesionFinding) -> dict[str, Value]:
+    """Change since the prior study, in mm and %, mineral with mineral or else mass with mass."""
+    prior = lesion.prior
+    facts: dict[str, Value] = dict.fromkeys(
+        ("prior.growth_mm", "prior.growth_percent", "prior.interval_days", "prior.comparable")
+    )
+    if prior is None:
+        return facts
+    facts["prior.interval_days"] = plain_value(prior.interval_days)
+    facts["prior.comparable"] = plain_value(prior.comparable)
+    now_mm = lesion.mass.max_diameter_mm if lesion.size.max_diameter_mm is None else lesion.size.max_diameter_mm
+    before_mm = prior.max_diameter_mm
+    if now_mm is not None and before_mm:
+        facts["prior.growth_mm"] = round(now_mm - before_mm, _FLOAT_NOISE)
+        facts["prior.growth_percent"] = round(100 * (now_mm - before_mm) / before_mm, _FLOAT_NOISE)
+    return facts
+
+
+def size_facts(
+    lesion: LesionFinding, facts: dict[str, Value], policy: PolicySettings, *, is_extent: bool, is_only: bool
+) -> dict[str, Value]:
+    """Facts the size criterion rests on.
+
+    Parameters
+    ----------
+    lesion : LesionFinding
+        Lengths in mm.
+    facts : dict[str, Value]
+        Facts so far.
+    policy : PolicySettings
+        Limits in mm.
+    is_extent : bool
+        The mineral follows a vessel, tendon or fascia: its length is an extent and no mass dimension.
+    is_only : bool
+        The only lesion the palpated lump can be: a palpated size may then settle the size of the whole lesion.
+
+    Returns
+    -------
+    dict[str, Value]
+        The mass is preferred; as the mineral lies within the mass, the longer of the two counts.
+    """
+    felt_cm = facts["felt.size_cm"]
+    felt_mm = felt_cm * 10 if isinstance(felt_cm, float) else None
+    measured = lesion.mass.max_diameter_mm
+    mass_mm = _longest(measured, felt_mm)
+    mineral_mm = lesion.size.max_diameter_mm
+    longest_mm = _longest(mass_mm, None if is_extent else mineral_mm)
+    is_mineral = longest_mm is not None and (mass_mm is None or longest_mm > mass_mm)
+    is_felt = longest_mm is not None and longest_mm == felt_mm
+    is_minimum = lesion.mass.is_minimum if measured is not None and not is_mineral else lesion.size.is_minimum
+    is_projected = (facts["projection"] == "yes" or lesion.size.projected) and not is_felt
+    has_no_mass = lesion.mass.present is YesNo.NO and mineral_mm is not None and facts["projection"] != "yes"
+    is_settled = (measured is not None or (felt_mm is not None and is_only) or has_no_mass) and not is_minimum
+    error_mm = lesion.voxel_diagonal_mm
+    reference_mm = _longest(mineral_mm, measured)
+    present = "yes" if lesion.mass.present is YesNo.UNKNOWN and measured is not None else lesion.mass.present
+    return {
+        "size.mineral_mm": mineral_mm,
+        "size.mass_mm": mass_mm,
+        "size.longest_mm": longest_mm,
+        "size.extent_mm": mineral_mm if is_extent else None,
+        "size.focus_mm": _largest_focus(lesion),
+        "size.focus_at_most_mm": _longest(lesion.foci.largest_max_diameter_mm) or mineral_mm,
+        "size.basis": None if longest_mm is None else ("mineralised component" if is_mineral else "whole lesion"),
+        "size.possible_from_mm": min(policy.size_possible_mm, policy.size_limit_mm - (error_mm or 0.0)),
+        "size.error_mm": error_mm,
+        "size.over_mm": None if longest_mm is None else round(longest_mm - policy.size_limit_mm, _FLOAT_NOISE),
+        "size.is_minimum": answer(is_yes=is_minimum),
+        "size.is_projected": answer(is_yes=is_projected),
+        "size.is_settled": answer(is_yes=is_settled),
+        "mass.present": plain_value(present),
+        "mass.felt_beyond_mm": None if felt_mm is None or reference_mm is None else felt_mm - reference_mm,
+    }
+
+
+def _longest(*lengths_mm: float | None) -> float | None:
+    return max((length for length in lengths_mm if length is not None), default=None)
+
+
+def _largest_focus(lesion: LesionFinding) -> float | None:
+    """Longest dimension of the largest focus in mm; that of the whole deposit when it is one focus."""
+    if lesion.foci.largest_max_diameter_mm is not None:
+        return lesion.foci.largest_max_diameter_mm
+    return lesion.size.max_diameter_mm if lesion.foci.count in {None, 1} else None

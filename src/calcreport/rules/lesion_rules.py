@@ -1,0 +1,253 @@
+"""The rules applied to one lesion, step by step; every step adds its conclusions as facts for the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from calcreport.model.report import Concern, Differential, Flag, Flags, FlagState
+from calcreport.rules.conditions import ALWAYS, Facts, Value, Verdict, judge
+from calcreport.rules.facts import answer
+from calcreport.rules.phrasing import fill
+from calcreport.rules.ruleset import Rule, Ruleset
+
+FLAG_NAMES = tuple(Flags.model_fields)
+"""Red flags in report order."""
+
+_MAJOR = ("size", "depth", "growth", "aggressive")
+"""Flags of which two together mean high concern."""
+
+_FLAG_WORDS = {
+    "size": "size",
+    "depth": "deep location",
+    "growth": "growth",
+    "pain": "pain without identified cause",
+    "mass": "soft-tissue mass",
+    "history": "history",
+    "aggressive": "aggressive imaging feature",
+}
+
+_BLOCKING = ("growth", "mass", "aggressive")
+"""Flags no pattern explains: while one is present, nothing is explained."""
+
+Certainty = Literal["consistent with", "favoured", "possible", "less likely", "cannot be determined"]
+"""Steps of the certainty ladder this tool may use."""
+
+_WEIGHTS = {"++": 0, "+": 1, "-": 2}
+
+
+@dataclass(slots=True, kw_only=True)
+class Weighing:
+    """Facts of one lesion as they grow, and what was concluded.
+
+    Parameters
+    ----------
+    facts : dict[str, Value]
+        Every declared fact.
+    gates : list[Rule]
+        Gates that are met.
+    flags : dict[str, Flag]
+        Flag name to its state.
+    entries : list[tuple[Rule, str]]
+        Differential: row and weight, leading first.
+    concern : Concern
+        Aggregate.
+    recommendations : list[Rule]
+        Rows that are met, before exclusions, in table order.
+    """
+
+    facts: dict[str, Value]
+    gates: list[Rule] = field(default_factory=list)
+    flags: dict[str, Flag] = field(default_factory=dict)
+    entries: list[tuple[Rule, str]] = field(default_factory=list)
+    concern: Concern = Concern.INDETERMINATE
+    recommendations: list[Rule] = field(default_factory=list)
+
+    @property
+    def stop(self) -> Rule | None:
+        """The gate that ends the evaluation, ``None`` when the lesion is in scope."""
+        return next((gate for gate in self.gates if gate.stops), None)
+
+
+def is_met(rule: Rule, facts: Facts) -> bool:
+    """Whether a rule's condition is met for certain."""
+    return judge(rule.when, facts) is Verdict.MET
+
+
+def infer_pattern(facts: dict[str, Value], ruleset: Ruleset) -> None:
+    """Read a pattern from a reader's features when none was named."""
+    if facts["pattern.id"] is not None:
+        return
+    rule = next((rule for rule in ruleset.tables["pattern"] if is_met(rule, facts)), None)
+    if rule is not None:
+        is_sure = rule.is_sure and facts["projection"] != "yes"
+        facts |= {"pattern.id": rule.concludes, "pattern.is_sure": answer(is_yes=is_sure)}
+
+
+def weigh(facts: dict[str, Value], ruleset: Ruleset) -> Weighing:
+    """Apply every table to one lesion.
+
+    Parameters
+    ----------
+    facts : dict[str, Value]
+        Facts of the lesion, the patient and the policies; conclusions are added to it.
+    ruleset : Ruleset
+        Checked rules.
+
+    Returns
+    -------
+    Weighing
+        Conclusions; recommendations before exclusions.
+    """
+    facts |= {f"class.{rule.concludes}": None for rule in ruleset.tables["class"]}
+    weighing = Weighing(facts=facts)
+    weighing.gates = [rule for rule in ruleset.tables["gate"] if is_met(rule, facts)]
+    if weighing.stop is not None:
+        text = f"not evaluated: {fill(weighing.stop.text, facts)}"
+        weighing.flags = {name: Flag(state=FlagState.CANNOT_DETERMINE, evidence=text) for name in FLAG_NAMES}
+        return weighing
+    weighing.flags = _raise_flags(facts, ruleset)
+    _record_flags(weighing)
+    weighing.entries = _classify(facts, ruleset)
+    _explain(weighing, ruleset)
+    # Classes again: which sarcoma mimics stay listed depends on the flags left unexplained.
+    _record_flags(weighing)
+    weighing.entries = _classify(facts, ruleset)
+    weighing.concern = next(
+        Concern(rule.concludes) for rule in ruleset.tables["concern"] if is_met(rule, facts)
+    )
+    weighing.recommendations = _recommend(facts, ruleset)
+    return weighing
+
+
+def _raise_flags(facts: dict[str, Value], ruleset: Ruleset) -> dict[str, Flag]:
+    """First row met for each flag; the last row of each has no condition."""
+    flags: dict[str, Flag] = {}
+    for rule in ruleset.tables["flag"]:
+        if rule.concludes in flags or rule.state is None or not is_met(rule, facts):
+            continue
+        flags[rule.concludes] = Flag(
+            state=rule.state,
+            evidence=fill(rule.text, facts),
+            value=_number(facts, rule.value),
+            limit=_number(facts, rule.limit),
+            unit=rule.unit,
+            notes=tuple(
+                fill(remark.text, facts) for remark in rule.remarks if judge(remark.when, facts) is Verdict.MET
+            ),
+        )
+    return flags
+
+
+def _number(facts: Facts, name: str | None) -> float | None:
+    value = None if name is None else facts[name]
+    return value if isinstance(value, float) else None
+
+
+def _record_flags(weighing: Weighing) -> None:
+    """Add the flags' states to the facts."""
+    states = {name: flag.state for name, flag in weighing.flags.items()}
+    present = tuple(name for name in FLAG_NAMES if states[name] is FlagState.PRESENT)
+    weighing.facts |= {f"flag.{name}": state.value for name, state in states.items()}
+    weighing.facts |= {
+        "flags.present": present,
+        "flags.explained": tuple(name for name in FLAG_NAMES if states[name] is FlagState.EXPLAINED),
+        "flags.named": ", ".join(_FLAG_WORDS[name] for name in present),
+        "flags.major_count": float(sum(name in present for name in _MAJOR)),
+    }
+
+
+def _classify(facts: dict[str, Value], ruleset: Ruleset) -> list[tuple[Rule, str]]:
+    """Weigh every class, best row of each, leading first; the unconditional row only when nothing else is left."""
+    is_benign_barred = judge(ruleset.conditions["no_benign_class"], facts) is Verdict.MET
+    best: dict[str, tuple[Rule, str]] = {}
+    for rule in ruleset.tables["class"]:
+        if (rule.is_benign and is_benign_barred) or not is_met(rule, facts):
+            continue
+        is_strong = rule.strong is not None and judge(rule.strong, facts) is Verdict.MET
+        weight = "++" if is_strong and rule.weight == "+" else rule.weight
+        held = best.get(rule.concludes)
+        if held is None or _order((rule, weight)) < _order(held):
+            best[rule.concludes] = (rule, weight)
+    entries = sorted(best.values(), key=_order)
+    if any(weight != "-" and rule.when is not ALWAYS for rule, weight in entries):
+        entries = [(rule, weight) for rule, weight in entries if rule.when is not ALWAYS]
+    facts |= {f"class.{rule.concludes}": None for rule in ruleset.tables["class"]}
+    facts |= {f"class.{rule.concludes}": weight for rule, weight in entries}
+    leading, weight = entries[0]
+    facts |= {
+        "class.leading": leading.concludes,
+        "class.leading_label": leading.text,
+        "class.leading_weight": weight,
+        "class.leading_is_benign": answer(is_yes=leading.is_benign),
+    }
+    return entries
+
+
+def _order(entry: tuple[Rule, str]) -> tuple[int, int]:
+    rule, weight = entry
+    return (_WEIGHTS[weight], rule.rank)
+
+
+def _explain(weighing: Weighing, ruleset: Ruleset) -> None:
+    """Turn size and depth that a pattern accounts for into "explained", unless something no pattern explains is there."""
+    facts = weighing.facts
+    blocked = any(weighing.flags[name].state is FlagState.PRESENT for name in _BLOCKING)
+    if blocked or facts["policy.strict_s1"] == "yes":
+        return
+    for rule in ruleset.tables["explanation"]:
+        if not is_met(rule, facts):
+            continue
+        for name in rule.explains:
+            flag = weighing.flags[name]
+            if flag.state is FlagState.PRESENT:
+                evidence = f"criterion met ({flag.evidence}), explained by: {fill(rule.text, facts)}"
+                weighing.flags[name] = flag.model_copy(
+                    update={"state": FlagState.EXPLAINED, "evidence": evidence}
+                )
+
+
+def _recommend(facts: Facts, ruleset: Ruleset) -> list[Rule]:
+    """First row met for each recommendation, in table order; exclusions are the caller's."""
+    spoken: dict[str, Rule] = {}
+    for rule in ruleset.tables["recommendation"]:
+        if not rule.is_silenced and rule.concludes not in spoken and is_met(rule, facts):
+            spoken[rule.concludes] = rule
+    return list(spoken.values())
+
+
+def differential(weighing: Weighing) -> tuple[Differential, ...]:
+    """Differential of a lesion in words of the certainty ladder, leading first."""
+    entries, facts = weighing.entries, weighing.facts
+    strong = [rule for rule, weight in entries if weight == "++"]
+    is_contested = any(not rule.is_benign for rule in strong) or any(
+        rule.concludes in {"C25", "G5"} for rule, _ in entries
+    )
+    plain = [rule for rule, weight in entries if weight == "+"]
+    listed = []
+    for rule, weight in entries:
+        listed.append(
+            Differential(
+                id=rule.concludes,
+                label=rule.text,
+                weight="++" if weight == "++" else "+" if weight == "+" else "-",
+                because=tuple(
+                    fill(remark.text, facts) for remark in rule.remarks if judge(remark.when, facts) is Verdict.MET
+                ),
+                certainty=_certainty(rule, weight, strong, plain, is_contested=is_contested),
+            )
+        )
+    return tuple(listed)
+
+
+def _certainty(rule: Rule, weight: str, strong: list[Rule], plain: list[Rule], *, is_contested: bool) -> Certainty:
+    """Step of the certainty ladder; "diagnostic of" is never this tool's to say."""
+    if weight == "-":
+        return "less likely"
+    if rule.concludes in {"C24", "C25", "G5"}:
+        return "cannot be determined"
+    if weight == "++":
+        if is_contested and rule.is_benign:
+            return "possible"
+        return "favoured" if is_contested and len(strong) > 1 else "consistent with"
+    return "favoured" if not strong and plain == [rule] else "possible"

@@ -1,0 +1,93 @@
+"""Body regions: words a reader or a header uses, and the areas the rules speak of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+_AREAS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "lower_leg": ("calf", "lower leg", "leg", "shin", "tibia", "tibial", "tibialis", "fibula", "soleus",
+                      "gastrocnemius", "peroneal", "gaiter", "achilles", "lower extremity"),
+        "thigh": ("thigh", "femur", "femoral", "quadriceps", "rectus femoris", "vastus", "hamstring", "adductor"),
+        "knee": ("knee", "patella", "patellar", "popliteal"),
+        "foot": ("foot", "ankle", "toe", "heel", "plantar", "feet"),
+        "hip": ("hip", "groin", "trochanter", "trochanteric"),
+        "buttock": ("buttock", "gluteal", "gluteus"),
+        "hand": ("hand", "finger", "wrist", "thumb", "palm", "palmar"),
+        "forearm": ("forearm", "radius", "ulna"),
+        "elbow": ("elbow",),
+        "upper_arm": ("upper arm", "arm", "humerus", "biceps", "triceps", "brachialis"),
+        "shoulder": ("shoulder", "supraspinatus", "deltoid", "scapula", "axilla", "clavicle", "trapezius"),
+        "neck": ("neck", "cervical", "sternocleidomastoid", "scm", "strap muscle", "infrahyoid", "larynx", "cspine"),
+        "head": ("head", "face", "jaw", "masseter", "cheek", "scalp", "parotid", "skull", "mandible", "temporal"),
+        "back": ("back", "paraspinal", "spine", "lumbar", "flank", "lspine", "tspine"),
+        "chest_wall": ("chest wall", "pectoral", "chest", "thorax", "rib", "thoracic"),
+        "abdominal_wall": ("abdominal wall", "rectus abdominis"),
+        "pelvis": ("pelvis", "pelvic", "hemipelvis"),
+        "retroperitoneum": ("retroperitoneum", "retroperitoneal", "psoas"),
+        "abdomen": ("abdomen", "abdominal cavity", "peritoneal", "mesentery", "mesenteric"),
+        "mediastinum": ("mediastinum", "mediastinal"),
+        "organ": ("breast", "heart", "cardiac", "valve", "aortic valve", "mitral", "coronary", "kidney", "renal",
+                  "bladder", "ureter", "lung", "pulmonary", "brain", "thyroid", "liver", "spleen", "pancreas",
+                  "gallbladder", "prostate", "uterus", "ovary", "bowel", "adrenal", "stomach"),
+    }
+)  # fmt: skip
+"""Area to the words that name it."""
+
+_GROUPS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "hand_or_foot": ("hand", "foot"),
+        "head_or_neck": ("head", "neck"),
+        "axial_or_girdle": ("neck", "back", "shoulder", "chest_wall"),
+        "body_cavity": ("pelvis", "retroperitoneum", "abdomen", "mediastinum"),
+        "lower_limb": ("lower_leg", "thigh", "knee", "foot", "hip", "buttock"),
+    }
+)
+"""Group of areas, as the rules use them, to its areas."""
+
+_WORDS: Final = tuple(
+    sorted(
+        ((re.compile(rf"\b{re.escape(word)}s?\b"), area, word) for area, words in _AREAS.items() for word in words),
+        key=lambda entry: -len(entry[2]),
+    )
+)
+"""Longest words first, so that "lower leg" is read before "leg" and "chest wall" before "chest"."""
+
+AREA_NAMES: Final = frozenset(_AREAS) | frozenset(_GROUPS)
+"""Every area and group a rule may name."""
+
+
+def name_areas(region: str | None) -> tuple[str, ...] | None:
+    """Areas a region's name means.
+
+    Parameters
+    ----------
+    region : str | None
+        Words such as ``"right calf"`` or ``"BACK"``.
+
+    Returns
+    -------
+    tuple[str, ...] | None
+        Areas and their groups; ``None`` when the region is unknown or its name is not understood.
+    """
+    if not region:
+        return None
+    rest = region.lower().replace("_", " ")
+    areas = []
+    for pattern, area, _ in _WORDS:
+        rest, found = pattern.subn(" ", rest)
+        if found and area not in areas:
+            areas.append(area)
+    if not areas:
+        return None
+    groups = [group for group, members in _GROUPS.items() if any(area in members for area in areas)]
+    return (*areas, *groups)
+
+
+def are_apart(one: str | None, other: str | None) -> bool:
+    """Whether two regions are known to be different places; ``False`` when either is not understood."""
+    first, second = name_areas(one), name_areas(other)
+    return first is not None and second is not None and not set(first) & set(second) & set(_AREAS)
