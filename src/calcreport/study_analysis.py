@@ -20,6 +20,7 @@ from calcreport.output import RENDERERS
 from calcreport.output.as_index import index_entry
 from calcreport.request import Request
 from calcreport.rules import decide
+from calcreport.study_findings import findings_for_rules
 from calcreport.study_folder import ResultsFolder, folder_name
 from calcreport.study_result import Kind, StudyOutcome
 
@@ -189,7 +190,15 @@ def _report(
         on_progress=on_step,
     )
     on_step("composing")
-    decision = decide(findings, request.clinical, request.settings.policy, request.ruleset)
+    typed = findings_for_rules(
+        findings,
+        study.study,
+        acquisition,
+        request.clinical,
+        contrast=contrast,
+        geometry=measurable.ct.volume.geometry,
+    )
+    decision = decide(typed, request.clinical, request.settings.policy, request.ruleset)
     report = compose_report(
         findings,
         decision,

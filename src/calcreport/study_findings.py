@@ -1,0 +1,90 @@
+"""What was measured on one study, as the decision logic takes it."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Final
+
+from calcreport.model.clinical import Clinical
+from calcreport.model.findings import Findings, HeaderFacts, LesionFinding, finding_of
+from calcreport.model.geometry import VolumeGeometry
+from calcreport.model.image import Acquisition, Contrast
+from calcreport.model.lesion import CtFindings, MeasuredLesion
+from calcreport.model.report import Patient, Study
+
+_THICKEST_MM: Final = 50.0
+"""No CT slice is thicker; a larger header value is a mistake."""
+
+_OLDEST_YEARS: Final = 130.0
+
+
+def findings_for_rules(
+    findings: CtFindings,
+    study: Study,
+    acquisition: Acquisition,
+    clinical: Clinical,
+    *,
+    contrast: Contrast,
+    geometry: VolumeGeometry,
+) -> Findings:
+    """Take a measured study over for the decision logic.
+
+    Parameters
+    ----------
+    findings : CtFindings
+        As measured.
+    study : Study
+        Date, body part and patient, as the header says.
+    acquisition : Acquisition
+        For the slice thickness.
+    clinical : Clinical
+        For the region, when the header names none and there is one lesion only.
+    contrast : Contrast
+        Phase the thresholds were chosen for.
+    geometry : VolumeGeometry
+        Of the measured series.
+
+    Returns
+    -------
+    Findings
+        Lesions in the order measured. A fine detail is blurred by thick slices and missed by distant ones: the slice
+        thickness is the larger of the two.
+    """
+    thickness_mm = acquisition.slice_thickness_mm or 0.0
+    region = study.body_part or (clinical.site.region if len(findings.lesions) == 1 else None)
+    return Findings(
+        modality="CT",
+        contrast=contrast.value,
+        slice_thickness_mm=max(geometry.spacing_mm[0], thickness_mm if thickness_mm <= _THICKEST_MM else 0.0),
+        lesions=tuple(
+            _in_region(
+                finding_of(lesion, lesion_id=f"L{number}", voxel_diagonal_mm=geometry.voxel_diagonal_mm), lesion, region
+            )
+            for number, lesion in enumerate(findings.lesions, start=1)
+        ),
+        study_date=_day(study.study_date),
+        header=_header_facts(study.patient),
+    )
+
+
+def _in_region(finding: LesionFinding, lesion: MeasuredLesion, region: str | None) -> LesionFinding:
+    """Name the region of a lesion from the header where the image does not tell."""
+    if lesion.location.region or not region:
+        return finding
+    location = finding.location.model_copy(update={"region": region.strip().lower()})
+    return finding.model_copy(update={"location": location})
+
+
+def _header_facts(patient: Patient) -> HeaderFacts:
+    sex, age_years = (patient.sex or "").strip().upper(), patient.age_years
+    return HeaderFacts(
+        age_years=age_years if age_years is not None and 0 <= age_years <= _OLDEST_YEARS else None,
+        sex="F" if sex == "F" else "M" if sex == "M" else "O" if sex == "O" else None,
+    )
+
+
+def _day(text: str | None) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        return None
