@@ -21,6 +21,8 @@ from calcreport.progress import Progress
 if TYPE_CHECKING:
     from types import FrameType
 
+    from pydantic import BaseModel
+
 EXIT_DONE: Final = 0
 """Every study found was reported."""
 EXIT_INTERNAL: Final = 1
@@ -181,9 +183,16 @@ def _schema(options: argparse.Namespace, _progress: Progress) -> int:
     from calcreport.model.report import Report
     from calcreport.settings import Settings
 
-    model = {"report": Report, "findings": Findings, "clinical": Clinical, "settings": Settings}[options.name]
+    models: dict[str, type[BaseModel]] = {
+        "report": Report,
+        "findings": Findings,
+        "clinical": Clinical,
+        "settings": Settings,
+    }
     mode: Literal["serialization", "validation"] = "serialization" if options.name == "report" else "validation"
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | model.model_json_schema(mode=mode)
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | models[options.name].model_json_schema(
+        mode=mode
+    )
     return EXIT_DONE if _print(json.dumps(schema, indent=2, ensure_ascii=False) + "\n") else EXIT_UNDELIVERED
 
 

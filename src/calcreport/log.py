@@ -43,8 +43,8 @@ _SALT: Final = secrets.token_bytes(16)
 logging.getLogger("calcreport").addHandler(logging.NullHandler())
 
 
-def event(logger: logging.Logger, name: str, *, level: int = logging.INFO, **fields: float | str) -> None:
-    """Log one event.
+def event(logger: logging.Logger, name: str, **fields: float | str) -> None:
+    """Log one event, at level INFO.
 
     Parameters
     ----------
@@ -52,8 +52,6 @@ def event(logger: logging.Logger, name: str, *, level: int = logging.INFO, **fie
         Logger of the calling module.
     name : str
         What happened: lower-case words joined by ``_``.
-    level : int
-        Level of the `logging` module.
     **fields : float | str
         Only names in `FIELDS`, only values of the form given there.
 
@@ -72,7 +70,7 @@ def event(logger: logging.Logger, name: str, *, level: int = logging.INFO, **fie
             msg = f"the field {field!r} may not be logged, or not with this value"
             raise ValueError(msg)
         parts.append(f"{field}={text}")
-    logger.log(level, " ".join(parts))
+    logger.info(" ".join(parts))
 
 
 def study_ref(study_instance_uid: str) -> str:

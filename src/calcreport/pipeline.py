@@ -119,15 +119,9 @@ def _analyse_all(
         outcomes[number] = outcome
         tell = progress.error if outcome.status == "refused" else progress.line
         tell(f"study {number + 1} of {count}: {outcome.sentence()}")
-        event(
-            LOGGER,
-            "study_done",
-            study_ref=study_ref(name),
-            status=outcome.status,
-            **({"code": outcome.code} if outcome.code else {}),
-            seconds=outcome.seconds,
-            lesions=outcome.lesion_count,
-        )
+        fields: dict[str, float | str] = {"code": outcome.code} if outcome.code else {}
+        fields |= {"status": outcome.status, "seconds": outcome.seconds, "lesions": outcome.lesion_count}
+        event(LOGGER, "study_done", study_ref=study_ref(name), **fields)
     return tuple(outcomes[number] for number in range(count))
 
 

@@ -111,7 +111,9 @@ class _Crew(Generic[Task, Result]):
 
     def __init__(self, *, work: Callable[[Task, Report], Result], max_seconds: float) -> None:
         # Forking shares the modules already loaded; elsewhere than on Linux it is not safe.
-        self._context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+        self._context = (
+            multiprocessing.get_context("fork") if sys.platform == "linux" else multiprocessing.get_context("spawn")
+        )
         self._work = work
         self._max_seconds = max_seconds
         self._workers: list[_Worker] = []
