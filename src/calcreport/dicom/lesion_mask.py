@@ -6,9 +6,8 @@ taken for granted: a mask without geometry, of another frame of reference, outsi
 
 from __future__ import annotations
 
+import gzip
 import stat
-import struct
-import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,38 +16,22 @@ from pathlib import Path
 from typing import IO, Final
 
 import numpy as np
-import pydicom
-from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from calcreport.dicom.lesion_choice import Candidate, choose, kind_of
 from calcreport.dicom.lesion_grid import LabelVolume, PlacedMask, place_labels
 from calcreport.dicom.lesion_nifti import is_nifti, read_nifti
 from calcreport.dicom.lesion_nrrd import is_nrrd, read_nrrd
-from calcreport.dicom.lesion_rtstruct import place_structures
-from calcreport.dicom.lesion_seg import place_segments
 from calcreport.dicom.lesion_stream import GZIP_MAGIC, unpacked
 from calcreport.errors import InputError
 from calcreport.model.image import NOT_IMAGED_HU, CtVolume
 from calcreport.model.lesion import LesionContour, VoxelMask
 from calcreport.settings import ReadingSettings
 
-_RTSTRUCT: Final = "1.2.840.10008.5.1.4.1.1.481.3"
-_SEGMENTATIONS: Final = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})
-"""Segmentation Storage and Label Map Segmentation Storage."""
-
 _AIR_HU: Final = -500
 """Less dense than lung or fat ever average: a soft-tissue lesion does not lie in it."""
 
 _NAME_LENGTH: Final = 64
 """Length of a DICOM long string; longer names are cut."""
-
-_DAMAGE: Final = (
-    ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError, OverflowError, RecursionError,
-    EOFError, MemoryError, struct.error, zlib.error, InvalidDicomError,
-    BytesLengthException,
-)  # fmt: skip
-"""What pydicom and numpy raise on files that break their own rules."""
 
 
 def read_lesion_masks(
@@ -85,7 +68,7 @@ def read_lesion_masks(
     A voxel belongs to the lesion when its centre lies inside the contour.
     """
     limits = limits or ReadingSettings()
-    with _named_errors(), _opened(path, limits.max_file_bytes) as stream:
+    with _opened(path, limits.max_file_bytes) as stream:
         placed = _place(stream, volume, roi, limits.max_volume_voxels)
     return _contours(placed, volume)
 
@@ -102,21 +85,12 @@ def _opened(path: Path, max_bytes: int) -> Iterator[IO[bytes]]:
             raise InputError(msg, code="mask.too_large")
         with path.open("rb") as stream:
             yield stream
+    except (MemoryError, OverflowError) as error:
+        msg = "the lesion mask needs more memory than there is; export only the lesion"
+        raise InputError(msg, code="mask.too_large") from error
     except OSError as error:
         msg = "the lesion mask cannot be opened or read; check the path and its permissions"
         raise InputError(msg, code="mask.not_readable") from error
-
-
-@contextmanager
-def _named_errors() -> Iterator[None]:
-    """Translate what libraries raise, and keep their warnings, which quote values, to ourselves."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except _DAMAGE as error:
-        msg = "the lesion mask is damaged or incomplete; export it again"
-        raise InputError(msg, code="mask.damaged") from error
 
 
 def _place(stream: IO[bytes], volume: CtVolume, roi: str | None, max_voxels: int) -> tuple[PlacedMask, ...]:
@@ -124,8 +98,7 @@ def _place(stream: IO[bytes], volume: CtVolume, roi: str | None, max_voxels: int
     stream.seek(0)
     if start[:2] == GZIP_MAGIC:
         stream = unpacked(stream)
-        start = stream.read(400)
-        stream.seek(0)
+        start = _beginning(stream)
     if is_nifti(start):
         return _place_labels(read_nifti(stream, max_voxels), {}, volume, roi)
     if is_nrrd(start):
@@ -137,19 +110,21 @@ def _place(stream: IO[bytes], volume: CtVolume, roi: str | None, max_voxels: int
         or start[:4] in {b"\2\0\0\0", b"\2\0\1\0", b"\2\0\2\0", b"\2\0\3\0", b"\2\0\x10\0"}
         or (start[:2] == b"\x08\0" and start[3:4] == b"\0")
     ):
-        return _place_dicom(pydicom.dcmread(stream, force=True), volume, roi, max_voxels)
+        from calcreport.dicom.lesion_dicom import place_dicom  # noqa: PLC0415 - pydicom takes 0.2 s to import
+
+        return place_dicom(stream, volume, roi, max_voxels)
     msg = "the lesion mask is not DICOM RTSTRUCT, DICOM SEG, NIfTI or NRRD; export it as one of these"
     raise InputError(msg, code="mask.unknown_format")
 
 
-def _place_dicom(dataset: Dataset, volume: CtVolume, roi: str | None, max_voxels: int) -> tuple[PlacedMask, ...]:
-    sop_class = str(dataset.get("SOPClassUID") or "")
-    if sop_class == _RTSTRUCT:
-        return place_structures(dataset, volume, roi)
-    if sop_class in _SEGMENTATIONS:
-        return place_segments(dataset, volume, roi, max_voxels)
-    msg = "the lesion mask is a DICOM file, but neither an RT Structure Set nor a Segmentation; give the contour"
-    raise InputError(msg, code="mask.unknown_format")
+def _beginning(packed: IO[bytes]) -> bytes:
+    try:
+        start = packed.read(400)
+        packed.seek(0)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        msg = "the lesion mask cannot be decompressed; export it again"
+        raise InputError(msg, code="mask.damaged") from error
+    return start
 
 
 def _place_labels(

@@ -185,7 +185,8 @@ def ct_files() -> Callable[[CtVolume], list[Dataset]]:
         datasets = []
         for i in range(geometry.shape[0]):
             dataset = _item(
-                SOPClassUID=CTImageStorage, SOPInstanceUID=f"1.2.3.{i + 1}", Modality="CT", PatientName="X", PatientID="1",
+                SOPClassUID=CTImageStorage,
+                SOPInstanceUID=f"1.2.3.{i + 1}", Modality="CT", PatientName="X", PatientID="1",
                 PatientBirthDate="", PatientSex="", StudyInstanceUID="1.2.6", SeriesInstanceUID="1.2.4", StudyID="",
                 StudyDate="", StudyTime="", AccessionNumber="", ReferringPhysicianName="", SeriesNumber=1,
                 InstanceNumber=i + 1, FrameOfReferenceUID=volume.frame_of_reference_uid, PositionReferenceIndicator="",
