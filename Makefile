@@ -36,7 +36,7 @@ $(VENV)/.dev-ready: pyproject.toml | $(BIN)/python
 	touch $@ $(VENV)/.run-ready
 
 demo: $(VENV)/.run-ready ## analyse a bundled sample study, print its report section and where the page is
-	@$(BIN)/calcreport analyze $(DEMO_STUDY) --out out/demo
+	@$(BIN)/calcreport analyze $(DEMO_STUDY) --clinical $(DEMO_STUDY).clinical.yaml --out out/demo
 	for page in out/demo/*/report.html; do echo; echo "Page with pictures: $$page"; done
 
 show-demo-study:

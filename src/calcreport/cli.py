@@ -151,6 +151,8 @@ def _describe_schema(parser: argparse.ArgumentParser) -> None:
 
 
 def _analyze(options: argparse.Namespace, progress: Progress) -> int:
+    for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")  # small matrices only; studies run side by side, and workers are forked
     from calcreport.arguments import request_from
     from calcreport.pipeline import analyse
 

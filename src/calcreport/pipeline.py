@@ -1,6 +1,6 @@
 """From paths to results: where the edge is wired to the core.
 
-The calling process only looks for studies; each study is analysed in a worker process, which imports what it needs.
+The calling process only looks for studies; each study is analysed in a worker process of its own.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from calcreport.output.as_html import show_date, show_name
 from calcreport.output.as_index import IndexEntry, render_index
 from calcreport.progress import Progress
 from calcreport.request import Request
+from calcreport.study_analysis import analyse_study
 from calcreport.study_folder import ResultsFolder, folder_name
 from calcreport.study_result import Kind, StudyOutcome, SummarySetAside, summarise, tabulate
 from calcreport.workers import Crash, Report, run_tasks
@@ -129,8 +130,6 @@ def _analyse_one(
     number: int, on_step: Report, *, studies: Sequence[StudyFiles], request: Request, results: ResultsFolder
 ) -> StudyOutcome:
     """Work of one task, in a worker process."""
-    from calcreport.study_analysis import analyse_study
-
     return analyse_study(studies[number], request, results, on_step)
 
 
