@@ -1,6 +1,6 @@
 """Measure the image analysis on phantoms with known truth, and write the tables.
 
-    python tests/accuracy/run_phantoms.py --seeds 200 --negatives 50 --jobs 2 --write docs/accuracy.md
+python tests/accuracy/run_phantoms.py --seeds 200 --negatives 50 --jobs 2 --write docs/accuracy.md
 """
 
 from __future__ import annotations
@@ -92,7 +92,9 @@ def _faults(score: LesionScore) -> list[str]:
     if not score.is_fused:
         error = score.diameter_error_mm
         if error is None or (not score.truth.is_scattered and abs(error) > score.voxel_diagonal_mm):
-            faults.append(f"DIAMETER off by {error if error is None else round(error, 2)} (diagonal {score.voxel_diagonal_mm:.2f})")
+            faults.append(
+                f"DIAMETER off by {error if error is None else round(error, 2)} (diagonal {score.voxel_diagonal_mm:.2f})"
+            )
         if score.skin_error_mm is None or abs(score.skin_error_mm) > max(2.0, score.voxel_diagonal_mm):
             faults.append(f"SKIN off by {score.skin_error_mm}")
         if not score.is_depth_right:
@@ -131,7 +133,9 @@ def main() -> int:
     parser.add_argument("--write", type=Path, help="document whose figures are replaced")
     parser.add_argument("--failures", type=Path, help="file that gets one line for each thing outside the budget")
     args = parser.parse_args()
-    tasks = [(args.first + n, True) for n in range(args.seeds)] + [(args.first + n, False) for n in range(args.negatives)]
+    tasks = [(args.first + n, True) for n in range(args.seeds)] + [
+        (args.first + n, False) for n in range(args.negatives)
+    ]
     start = time.perf_counter()
     with ProcessPoolExecutor(args.jobs) as pool:
         results = list(pool.map(run_seed, tasks, chunksize=2))

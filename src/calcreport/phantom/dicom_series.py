@@ -71,7 +71,9 @@ TRANSFER_SYNTAXES: Final[Mapping[str, tuple[UID, Encoder, int]]] = MappingProxyT
         "jpeg-ls": (JPEGLSLossless, lambda p: bytes(imagecodecs.jpegls_encode(p)), 16),
         "jpeg2000": (
             JPEG2000Lossless,
-            lambda p: bytes(imagecodecs.jpeg2k_encode(p, level=0, codecformat="j2k", bitspersample=12, reversible=True)),
+            lambda p: bytes(
+                imagecodecs.jpeg2k_encode(p, level=0, codecformat="j2k", bitspersample=12, reversible=True)
+            ),
             12,
         ),
         "htj2k": (HTJ2KLossless, lambda p: bytes(imagecodecs.htj2k_encode(p, reversible=True)), 16),

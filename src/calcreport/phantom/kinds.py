@@ -47,7 +47,9 @@ class Kind:
         )
 
 
-def _lesion(pattern: str, diameter_mm: float, hu: float, layer: Layer = Layer.SUBFASCIAL, **more: float) -> LesionRecipe:
+def _lesion(
+    pattern: str, diameter_mm: float, hu: float, layer: Layer = Layer.SUBFASCIAL, **more: float
+) -> LesionRecipe:
     return LesionRecipe(pattern=pattern, diameter_mm=diameter_mm, layer=layer, hu=hu, mass_mm=more.get("mass_mm"))
 
 
@@ -131,7 +133,9 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             summary="fine net in the fat", region=Region.THIGH, lesions=(_lesion("P04", 45, 700, _SUBCUTANEOUS),)
         ),
         "venous-stasis": Kind(
-            summary="reticular mineral in the fat", region=Region.CALF, lesions=(_lesion("P18", 45, 700, _SUBCUTANEOUS),)
+            summary="reticular mineral in the fat",
+            region=Region.CALF,
+            lesions=(_lesion("P18", 45, 700, _SUBCUTANEOUS),),
         ),
         "early-ossification": Kind(
             summary="faint cloud in swollen muscle", region=Region.THIGH, lesions=(_lesion("P06", 28, 250),)
@@ -144,9 +148,13 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             region=Region.NECK,
             lesions=(_lesion("P08", 40, 900), _lesion("P08", 32, 900)),
         ),
-        "dystrophic": Kind(summary="amorphous focus in muscle", region=Region.THIGH, lesions=(_lesion("P09", 18, 420),)),
+        "dystrophic": Kind(
+            summary="amorphous focus in muscle", region=Region.THIGH, lesions=(_lesion("P09", 18, 420),)
+        ),
         "nodular": Kind(
-            summary="stone-like nodules under the skin", region=Region.CALF, lesions=(_lesion("P12", 22, 600, _SUBCUTANEOUS),)
+            summary="stone-like nodules under the skin",
+            region=Region.CALF,
+            lesions=(_lesion("P12", 22, 600, _SUBCUTANEOUS),),
         ),
         "speckled": Kind(summary="fine speckles", region=Region.THIGH, lesions=(_lesion("P14", 55, 800),)),
         "tendinitis": Kind(summary="ovoid in a tendon", region=Region.THIGH, lesions=(_lesion("P15", 18, 480),)),
@@ -156,21 +164,27 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             lesions=(_lesion("P19", 8, 400, _SUBCUTANEOUS), _lesion("P19", 7, 420, _SUBCUTANEOUS)),
             fat_mm=22.0,
         ),
-        "cysticercosis": Kind(summary="rice grains along muscle", region=Region.THIGH, lesions=(_lesion("P20", 70, 600),)),
-        "lymph-node": Kind(summary="calcified node", region=Region.NECK, lesions=(_lesion("P21", 12, 500),)),
-        "chondroid": Kind(
-            summary="rings and arcs", region=Region.THIGH, lesions=(_lesion("P22", 24, 650),)
+        "cysticercosis": Kind(
+            summary="rice grains along muscle", region=Region.THIGH, lesions=(_lesion("P20", 70, 600),)
         ),
+        "lymph-node": Kind(summary="calcified node", region=Region.NECK, lesions=(_lesion("P21", 12, 500),)),
+        "chondroid": Kind(summary="rings and arcs", region=Region.THIGH, lesions=(_lesion("P22", 24, 650),)),
         "stippled-mass": Kind(
-            summary="eccentric stipples in a mass", region=Region.THIGH, lesions=(_lesion("P24", 22, 600, mass_mm=42.0),)
+            summary="eccentric stipples in a mass",
+            region=Region.THIGH,
+            lesions=(_lesion("P24", 22, 600, mass_mm=42.0),),
         ),
         "fatty-mass": Kind(
             summary="mineral in a fatty mass", region=Region.THIGH, lesions=(_lesion("P25", 20, 480, mass_mm=75.0),)
         ),
         "open-shell": Kind(
-            summary="incomplete shell under the skin", region=Region.THIGH, lesions=(_lesion("P26", 26, 600, _SUBCUTANEOUS),)
+            summary="incomplete shell under the skin",
+            region=Region.THIGH,
+            lesions=(_lesion("P26", 26, 600, _SUBCUTANEOUS),),
         ),
-        "old-haematoma": Kind(summary="rim around fluid or fat", region=Region.THIGH, lesions=(_lesion("P27", 32, 600),)),
+        "old-haematoma": Kind(
+            summary="rim around fluid or fat", region=Region.THIGH, lesions=(_lesion("P27", 32, 600),)
+        ),
         "bone-contiguous": Kind(
             summary="mineral fused with a cortex", region=Region.CALF, lesions=(_lesion("P09", 32, 800, Layer.FUSED),)
         ),
@@ -243,8 +257,11 @@ def random_recipe(seed: int, *, has_lesions: bool = True) -> PhantomRecipe:
         return _negative(seed, rng)
     pattern, low, high, layers = _RANDOM_LESIONS[seed % len(_RANDOM_LESIONS)]
     anywhere = _LIMBS if layers == (Layer.FUSED,) else (*_LIMBS, *_LIMBS, Region.PELVIS, Region.NECK)
+    layer = layers[int(rng.integers(len(layers)))]
     regions = _REGIONS.get(pattern, anywhere)
     region = regions[int(rng.integers(len(regions)))]
+    if pattern == "P01" and layer is Layer.SUBCUTANEOUS:
+        region = _LIMBS[seed // 2 % 2]  # in the buttock it could not be told from an injection granuloma
     if region is Region.NECK:
         high = min(high, max(low, 24.0))
     diameter = float(np.exp(rng.uniform(np.log(low), np.log(high))))
@@ -252,7 +269,7 @@ def random_recipe(seed: int, *, has_lesions: bool = True) -> PhantomRecipe:
     lesion = LesionRecipe(
         pattern=pattern,
         diameter_mm=diameter,
-        layer=layers[int(rng.integers(len(layers)))],
+        layer=layer,
         hu=float(rng.uniform(hu_low, hu_high)),
     )
     twice = pattern in {"P01", "P09", "P19"} and lesion.layer is not Layer.FUSED and rng.uniform() < 0.3
@@ -300,13 +317,15 @@ def _scan(region: Region, rng: np.random.Generator, *, longest_mm: float) -> Sca
     thickness = min(spacing * stretch, 5.0)
     pixel = float(rng.uniform(0.95, 1.2) if region is Region.PELVIS else rng.uniform(0.55, 0.95))
     tilt = float(rng.uniform(-22, 22)) if rng.uniform() < 0.3 else 0.0
-    contrast = (Contrast.NONE, Contrast.NONE, Contrast.NONE, Contrast.VENOUS, Contrast.ARTERIAL)[int(rng.integers(5))]
+    phases = (Contrast.NONE, Contrast.VENOUS, Contrast.ARTERIAL)
+    contrast = phases[int(rng.choice(3, p=[0.75, 0.17, 0.08]))]
+    noisiest = 30.0 if region is Region.PELVIS else 45.0
     return ScanRecipe(
         pixel_mm=pixel,
         spacing_mm=spacing,
         thickness_mm=thickness,
         tilt_deg=tilt,
-        noise_hu=float(np.exp(rng.uniform(np.log(8), np.log(45)))),
+        noise_hu=float(np.exp(rng.uniform(np.log(8), np.log(noisiest)))),
         kernel=tuple(Kernel)[int(rng.choice(3, p=[0.5, 0.3, 0.2]))],
         contrast=contrast,
     )

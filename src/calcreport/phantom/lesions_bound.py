@@ -96,7 +96,9 @@ def _sheet(body: Body, middle_rad: float, half_rad: float, half_height_mm: float
         angle = np.angle(np.exp(1j * (np.arctan2(y - cy, x - cx) - middle_rad)))
         edge = (np.abs(angle) - half_rad) * np.hypot(x - cx, y - cy) * 0.6
         return np.asarray(
-            np.maximum.reduce([np.abs(fascia.distance(x, y, z)) - thickness_mm / 2 / fascia.slack, edge, np.abs(z) - half_height_mm])
+            np.maximum.reduce(
+                [np.abs(fascia.distance(x, y, z)) - thickness_mm / 2 / fascia.slack, edge, np.abs(z) - half_height_mm]
+            )
         )
 
     angle = middle_rad + np.linspace(-half_rad, half_rad, 160)
@@ -157,7 +159,4 @@ def fused_with_bone(lesion: LesionRecipe, body: Body, rng: np.random.Generator) 
         if float(body.fascia.distance(*(foot + way * half * 1.05)[:, None])[0]) < -1.0:
             break
     placed = moved(shape, np.eye(3), centre)
-    return Piece(
-        paints=(mineral(intersection(placed, outside(bone)), lesion.hu),), features=("fused",), finest_mm=half
-    )
-
+    return Piece(paints=(mineral(intersection(placed, outside(bone)), lesion.hu),), features=("fused",), finest_mm=half)

@@ -82,9 +82,7 @@ def muscle_shell(lesion: LesionRecipe, rng: np.random.Generator, squeeze: float)
             where = unit * radii
             hole = ball(float(rng.uniform(4, 9)), (where[0], where[1], where[2]))
             paints.append(soft(intersection(hole, body), content + 15))
-    return Piece(
-        paints=tuple(paints), posture=Posture.ALONG, mass=body, features=("rim", "liquefied"), finest_mm=plate
-    )
+    return Piece(paints=tuple(paints), posture=Posture.ALONG, mass=body, features=("rim", "liquefied"), finest_mm=plate)
 
 
 def levels(lesion: LesionRecipe, rng: np.random.Generator, squeeze: float) -> Piece:

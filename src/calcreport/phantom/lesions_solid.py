@@ -66,9 +66,7 @@ def phlebolith(lesion: LesionRecipe, rng: np.random.Generator, squeeze: float) -
         paints.append(mineral(ellipsoid((radius * u, radius * v, radius), _triple(centre)), lesion.hu))
         if lucent and radius > 2.2:
             paints.append(mineral(ball(radius * 0.35, _triple(centre)), lesion.hu * 0.45))
-    return Piece(
-        paints=tuple(paints), foci=len(stones), features=("lucent_centre",) if lucent else (), finest_mm=3.0
-    )
+    return Piece(paints=tuple(paints), foci=len(stones), features=("lucent_centre",) if lucent else (), finest_mm=3.0)
 
 
 def faint_cloud(lesion: LesionRecipe, rng: np.random.Generator, squeeze: float) -> Piece:
@@ -95,7 +93,7 @@ def amorphous(lesion: LesionRecipe, rng: np.random.Generator, squeeze: float) ->
         size = min(radii) * float(rng.uniform(0.25, 0.5))
         inside = intersection(ball(size, _triple(centre)), body)
         paints.append(mineral(inside, lesion.hu * float(rng.uniform(0.7, 1.5))))
-    return Piece(paints=tuple(paints), finest_mm=min(radii))
+    return Piece(paints=tuple(paints), finest_mm=3.0)
 
 
 def nodules(lesion: LesionRecipe, rng: np.random.Generator, squeeze: float) -> Piece:
@@ -217,7 +215,9 @@ def eccentric_stipples(lesion: LesionRecipe, rng: np.random.Generator, squeeze: 
     paints = [soft(mass, 42.0)]
     for centre in centres:
         size = float(rng.uniform(0.9, 1.9))
-        paints.append(mineral(lump((size, size, size), random_bumps(rng, height=0.2, frequency=4), _triple(centre)), lesion.hu))
+        paints.append(
+            mineral(lump((size, size, size), random_bumps(rng, height=0.2, frequency=4), _triple(centre)), lesion.hu)
+        )
     return Piece(paints=tuple(paints), mass=mass, posture=Posture.ALONG, foci=count, finest_mm=2.0)
 
 

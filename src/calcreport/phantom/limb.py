@@ -52,7 +52,9 @@ def bowed_path(x_mm: float, y_mm: float, *, slope: tuple[float, float] = (0.0, 0
     return path
 
 
-def long_bone(path: Path, radius: Radius, cortex_mm: float, *, cortex_hu: float, marrow_hu: float) -> tuple[Tube, tuple[Paint, ...]]:
+def long_bone(
+    path: Path, radius: Radius, cortex_mm: float, *, cortex_hu: float, marrow_hu: float
+) -> tuple[Tube, tuple[Paint, ...]]:
     """Shaft with a cortex and fatty marrow; returns its outer tube and its paints."""
     outer = Tube(centre=path, radius=radius, slack=1.35)
     inner = Tube(centre=path, radius=lambda a, z: np.maximum(radius(a, z) - cortex_mm, 0.5), slack=1.35)
@@ -110,7 +112,9 @@ def vessel_paints(vessels: tuple[Vessel, ...], contrast: Contrast, rng: np.rando
     return tuple(paints)
 
 
-def build_limb(recipe: PhantomRecipe, rng: np.random.Generator, *, fat_mm: float, x_mm: float = 0.0, sign: float = 1.0) -> Body:
+def build_limb(
+    recipe: PhantomRecipe, rng: np.random.Generator, *, fat_mm: float, x_mm: float = 0.0, sign: float = 1.0
+) -> Body:
     """Build a calf or thigh.
 
     Parameters
@@ -175,13 +179,17 @@ def _calf_inside(rng: np.random.Generator, path: Path, mean: float, sign: float)
     marrow = rng.uniform(-90, -40)
     tibia, tibia_paints = long_bone(tibia_path, tibia_radius, rng.uniform(3.5, 5.0), cortex_hu=hu, marrow_hu=marrow)
     fibula_radius = wavy_radius(rng, rng.uniform(5.5, 7.0), depth=0.08)
-    fibula, fibula_paints = long_bone(fibula_path, fibula_radius, rng.uniform(1.8, 2.6), cortex_hu=hu - 60, marrow_hu=marrow + 10)
+    fibula, fibula_paints = long_bone(
+        fibula_path, fibula_radius, rng.uniform(1.8, 2.6), cortex_hu=hu - 60, marrow_hu=marrow + 10
+    )
     toward_fibula = np.arctan2(0.43, sign * 0.80)
     septa = (
         septum(tibia_path, float(toward_fibula), 0.9, 60, rng),
         septum(fibula_path, float(np.arctan2(-0.8, sign * 0.6)), 1.0, 60, rng),
         septum(fibula_path, float(np.arctan2(0.55, sign * 0.8)), 1.0, 60, rng),
-        septum(_beside(path, -sign * 0.75 * mean, 0.12 * mean), float(np.arctan2(0.12, sign * 1.0)), 1.1, 1.6 * mean, rng),
+        septum(
+            _beside(path, -sign * 0.75 * mean, 0.12 * mean), float(np.arctan2(0.12, sign * 1.0)), 1.1, 1.6 * mean, rng
+        ),
     )
     spots = ((-0.15, 0.02, 1.7, True), (-0.22, 0.03, 2.2, False), (0.28, -0.06, 1.5, True), (0.05, -0.25, 1.4, True))
     vessels = tuple(

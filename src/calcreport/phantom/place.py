@@ -14,7 +14,7 @@ from calcreport.phantom import lesions_rim as rim
 from calcreport.phantom import lesions_solid as solid
 from calcreport.phantom.piece import Piece, Posture
 from calcreport.phantom.recipe import Layer, LesionRecipe
-from calcreport.phantom.scene import Body
+from calcreport.phantom.scene import Body, Vessel
 from calcreport.phantom.shapes import Floats, about_z, moved, random_rotation
 
 Builder = Callable[[LesionRecipe, np.random.Generator, float], Piece]
@@ -84,7 +84,13 @@ def shift_piece(piece: Piece, rotation: Floats, shift_mm: Floats) -> Piece:
 
 
 def place_lesion(
-    lesion: LesionRecipe, body: Body, rng: np.random.Generator, *, others: tuple[Placed, ...], half_length_mm: float, blood_hu: float
+    lesion: LesionRecipe,
+    body: Body,
+    rng: np.random.Generator,
+    *,
+    others: tuple[Placed, ...],
+    half_length_mm: float,
+    blood_hu: float,
 ) -> Placed:
     """Build a lesion and find a place for it.
 
@@ -124,7 +130,9 @@ def place_lesion(
         if round_number > 0 and round_number % 8 == 0:
             squeeze, size = 1.0, size * 0.88
         mass = None if lesion.mass_mm is None else lesion.mass_mm * size
-        piece = PATTERNS[lesion.pattern](replace(lesion, diameter_mm=lesion.diameter_mm * size, mass_mm=mass), rng, squeeze)
+        piece = PATTERNS[lesion.pattern](
+            replace(lesion, diameter_mm=lesion.diameter_mm * size, mass_mm=mass), rng, squeeze
+        )
         placed = _find_place(piece, lesion, body, rng, others=others, half_length_mm=half_length_mm)
         if placed is not None:
             return Placed(recipe=lesion, piece=placed, body=body)
@@ -157,7 +165,13 @@ def _turn(posture: Posture, rng: np.random.Generator) -> Floats:
 
 
 def _find_place(
-    piece: Piece, lesion: LesionRecipe, body: Body, rng: np.random.Generator, *, others: tuple[Placed, ...], half_length_mm: float
+    piece: Piece,
+    lesion: LesionRecipe,
+    body: Body,
+    rng: np.random.Generator,
+    *,
+    others: tuple[Placed, ...],
+    half_length_mm: float,
 ) -> Piece | None:
     outline = _outline(piece, rng)
     for _ in range(_TRIES):
@@ -178,8 +192,10 @@ def _draw_centre(lesion: LesionRecipe, body: Body, rng: np.random.Generator, *, 
         if name == lesion.site:
             x, y = (float(v) for v in muscle.centre(np.array(z * 0.3)))
             return np.array([x + rng.normal(scale=0.8), y + rng.normal(scale=2.0), z * 0.3])
-    if lesion.pattern == "P21" and layer is Layer.SUBFASCIAL:
-        return _beside_vessel(body, rng, z=z, off_mm=lesion.diameter_mm / 2)
+    is_venous = lesion.pattern == "P01" and body.is_trunk
+    if layer is Layer.SUBFASCIAL and (lesion.pattern == "P21" or is_venous):
+        vessels = tuple(v for v in body.vessels if not v.is_artery)
+        return _beside_vessel(vessels[int(rng.integers(len(vessels)))], rng, z=z, off_mm=lesion.diameter_mm / 2)
     angle = float(rng.uniform(-np.pi, np.pi))
     if body.fat_sites and layer in {Layer.SUBCUTANEOUS, Layer.ABUTTING}:
         angle = float(rng.uniform(*body.fat_sites[int(rng.integers(len(body.fat_sites)))]))
@@ -193,11 +209,10 @@ def _draw_centre(lesion: LesionRecipe, body: Body, rng: np.random.Generator, *, 
     return np.array([float(x) + radius * np.cos(angle), float(y) + radius * np.sin(angle), z])
 
 
-def _beside_vessel(body: Body, rng: np.random.Generator, *, z: float, off_mm: float) -> Floats:
-    """Return a place next to a large vessel, where nodes lie."""
-    vessel = max(body.vessels, key=lambda v: v.radius_mm + float(rng.uniform(0, 1)))
+def _beside_vessel(vessel: Vessel, rng: np.random.Generator, *, z: float, off_mm: float) -> Floats:
+    """Return a place next to a vein: where nodes, and the tributaries with their stones, lie."""
     x, y = (float(v) for v in vessel.path(np.array(z)))
-    turn, away = rng.uniform(-np.pi, np.pi), vessel.radius_mm + off_mm + rng.uniform(0.5, 8)
+    turn, away = rng.uniform(-np.pi, np.pi), vessel.radius_mm + off_mm + rng.uniform(1.0, 8)
     return np.array([x + away * np.cos(turn), y + away * np.sin(turn), z])
 
 
@@ -258,5 +273,3 @@ def _box_gap(points: Floats, other: Placed) -> float:
     low, high = np.min([b[0] for b in boxes], axis=0), np.max([b[1] for b in boxes], axis=0)
     gaps = np.maximum(np.maximum(low - points, points - high), 0.0)
     return float(np.linalg.norm(gaps, axis=1).min())
-
-

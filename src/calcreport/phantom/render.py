@@ -17,7 +17,7 @@ from calcreport.phantom.shapes import Floats
 AIR_HU: Final = -1000.0
 PSF_SIGMA_MM: Final = {Kernel.SOFT: 0.50, Kernel.STANDARD: 0.40, Kernel.SHARP: 0.33}
 """In-plane blur, standard deviation in mm: full widths at half maximum of 1.2, 0.95 and 0.8 mm."""
-SHARP_OVERSHOOT: Final = 0.3
+SHARP_OVERSHOOT: Final = 0.2
 """Share of an unsharp mask (1 mm) that a sharp kernel adds: mild overshoot at edges."""
 NOISE_GRAIN_PIXELS: Final = {Kernel.SOFT: 0.75, Kernel.STANDARD: 0.55, Kernel.SHARP: 0.35}
 """Correlation length of the noise, standard deviation in pixels."""
@@ -39,7 +39,14 @@ class Rendering:
     mineral_share: tuple[NDArray[np.float32], ...]
 
 
-def scan_geometry(scan: ScanRecipe, *, half_width_mm: float, half_height_mm: float, length_mm: float, centre_mm: tuple[float, float] = (0.0, 0.0)) -> VolumeGeometry:
+def scan_geometry(
+    scan: ScanRecipe,
+    *,
+    half_width_mm: float,
+    half_height_mm: float,
+    length_mm: float,
+    centre_mm: tuple[float, float] = (0.0, 0.0),
+) -> VolumeGeometry:
     """Grid of axial slices, the lowest first, covering a box around ``(centre, z = 0)``; a tilted gantry shears it."""
     tilt = np.radians(scan.tilt_deg)
     columns = int(np.ceil(2 * half_width_mm / scan.pixel_mm))
@@ -105,12 +112,16 @@ def render(paints: tuple[Paint, ...], geometry: VolumeGeometry, scan: ScanRecipe
 def _index_box(paint: Paint, geometry: VolumeGeometry, thickness_mm: float) -> NDArray[np.int64]:
     """Lowest and highest index (slice, row, column) that a solid may touch, shape ``(2, 3)``, clipped to the grid."""
     low, high = paint.shape.box
-    corners = np.array([[(low, high)[i][0], (low, high)[j][1], (low, high)[k][2]] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
+    corners = np.array(
+        [[(low, high)[i][0], (low, high)[j][1], (low, high)[k][2]] for i in (0, 1) for j in (0, 1) for k in (0, 1)]
+    )
     index = geometry.index(corners)
     pad = np.array([np.ceil(thickness_mm / 2 / geometry.spacing_mm[0]) + 1, 2, 2])
     pad[1] += np.ceil(abs(np.tan(np.radians(geometry.tilt_deg))) * thickness_mm / geometry.spacing_mm[1])
     top = np.array(geometry.shape) - 1
-    return np.stack((np.clip(np.floor(index.min(axis=0) - pad), 0, top + 1), np.clip(np.ceil(index.max(axis=0) + pad), -1, top))).astype(np.int64)
+    return np.stack(
+        (np.clip(np.floor(index.min(axis=0) - pad), 0, top + 1), np.clip(np.ceil(index.max(axis=0) + pad), -1, top))
+    ).astype(np.int64)
 
 
 def _render_slice(
@@ -233,8 +244,15 @@ def noise_field(
         ndimage.uniform_filter1d(noise, int(round(overlap)) | 1, axis=0, output=noise, mode="wrap")
     ndimage.gaussian_filter(noise, (0, *(NOISE_GRAIN_PIXELS[scan.kernel],) * 2), output=noise, mode="wrap")
     noise *= np.float32(scan.noise_hu) / noise.std()
+    noise *= _noise_profile(shape)
     if dense is not None:
         streaks = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), (0, 0.5, 9.0), mode="wrap")
         streaks *= np.float32(scan.noise_hu) / streaks.std()
-        noise += streaks * np.clip(dense / 60.0, 0.0, 1.5)[:, :, None].astype(np.float32)
+        noise += streaks * (0.8 * np.clip(dense / 60.0, 0.0, 1.0))[:, :, None].astype(np.float32)
     return noise
+
+
+def _noise_profile(shape: tuple[int, int, int]) -> NDArray[np.float32]:
+    """Relative noise, shape ``(rows, columns)``: a quarter more in the middle of a patient than near the skin."""
+    row, column = (np.linspace(-1, 1, n, dtype=np.float32) for n in shape[1:])
+    return np.asarray(1.1 - 0.25 * np.clip(row[:, None] ** 2 + column[None, :] ** 2, 0, 1.2), dtype=np.float32)

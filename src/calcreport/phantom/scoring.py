@@ -49,7 +49,7 @@ class LesionScore:
     is_pattern_right : bool | None
         The true pattern, or one that cannot be told from it at this voxel size.
     is_wrong_and_confident : bool
-        Wrong pattern with high confidence.
+        High confidence in another pattern, even one that cannot be told from the true one at this voxel size.
     is_relation_right : bool | None
         Continuous with bone or not.
     voxel_diagonal_mm, spacing_mm : float
@@ -172,7 +172,8 @@ def _score(
             spacing_mm=spacing,
         )
     found = max(parts, key=lambda part: part.size.max_diameter_mm or 0.0)
-    right = found.pattern.id == lesion.pattern or found.pattern.id in lesion.accepted_patterns
+    same = found.pattern.id in (lesion.pattern, *lesion.equivalent_patterns)
+    right = same or found.pattern.id in lesion.accepted_patterns
     contiguous = found.bone_relation is BoneRelation.CONTIGUOUS
     return LesionScore(
         truth=lesion,
@@ -186,7 +187,7 @@ def _score(
         pattern=found.pattern.id,
         confidence=found.pattern.confidence.value,
         is_pattern_right=right,
-        is_wrong_and_confident=not right and found.pattern.confidence is Confidence.HIGH,
+        is_wrong_and_confident=not same and found.pattern.confidence is Confidence.HIGH,
         is_relation_right=contiguous == (lesion.bone_relation is BoneRelation.CONTIGUOUS),
         voxel_diagonal_mm=diagonal_mm,
         spacing_mm=spacing,

@@ -149,7 +149,9 @@ def random_bumps(rng: np.random.Generator, *, height: float, frequency: float, c
     )
 
 
-def lump(radii_mm: tuple[float, float, float], bumps: Bumps, centre_mm: tuple[float, float, float] = (0, 0, 0)) -> Shape:
+def lump(
+    radii_mm: tuple[float, float, float], bumps: Bumps, centre_mm: tuple[float, float, float] = (0, 0, 0)
+) -> Shape:
     """Ellipsoid with a bumpy surface; half axes in mm before the relief."""
     radii, centre = np.asarray(radii_mm, dtype=np.float64), np.asarray(centre_mm, dtype=np.float64)
     reach = 1.0 + bumps.height

@@ -89,14 +89,17 @@ def make_phantom(recipe: PhantomRecipe) -> tuple[CtVolume, Truth]:
     truth = Truth(
         recipe=recipe,
         lesions=tuple(lesion_truth(lesion, n, rendering, recipe.scan) for n, lesion in enumerate(placed)),
-        distractors=tuple(name for body in setting.bodies for name in body.names) + tuple(e.value for e in recipe.extras),
+        distractors=tuple(name for body in setting.bodies for name in body.names)
+        + tuple(e.value for e in recipe.extras),
         spacing_mm=geometry.spacing_mm,
         tilt_deg=geometry.tilt_deg,
         noise_hu=recipe.scan.noise_hu,
     )
     hu = _scanned(rendering, geometry, recipe, setting)
     uid = uid_stem(recipe)
-    slices = tuple(SliceReference(sop_instance_uid=identifier(uid, n + 1), instance_number=n + 1) for n in range(hu.shape[0]))
+    slices = tuple(
+        SliceReference(sop_instance_uid=identifier(uid, n + 1), instance_number=n + 1) for n in range(hu.shape[0])
+    )
     volume = CtVolume(
         hu=hu,
         geometry=geometry,
@@ -185,7 +188,9 @@ def build_bodies(
     return (first, *bodies[1:])
 
 
-def _field_of_view(bodies: tuple[Body, ...], half_length_mm: float) -> tuple[tuple[float, float], tuple[float, float], float]:
+def _field_of_view(
+    bodies: tuple[Body, ...], half_length_mm: float
+) -> tuple[tuple[float, float], tuple[float, float], float]:
     """Centre and half size (x, y) of the field, and the lowest point of the skin (LPS y), mm."""
     points = np.concatenate([b.skin.points(-half_length_mm, half_length_mm, 8.0) for b in bodies])
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)

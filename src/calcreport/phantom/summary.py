@@ -97,7 +97,10 @@ def tables(studies: list[StudyScore], negatives: list[StudyScore]) -> str:
         rows.append((label, figures(s for s in scores if low < s.spacing_mm <= high)))
     patterns = sorted({(s.truth.pattern, s.is_fused) for s in scores}, key=lambda p: (p[1], p[0]))
     by_pattern = [
-        ("fused with bone" if fused else name, figures(s for s in scores if (s.truth.pattern, s.is_fused) == (name, fused)))
+        (
+            "fused with bone" if fused else name,
+            figures(s for s in scores if (s.truth.pattern, s.is_fused) == (name, fused)),
+        )
         for name, fused in patterns
     ]
     invented = sum(len(study.false) for study in studies)

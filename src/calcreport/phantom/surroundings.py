@@ -98,13 +98,13 @@ def cast(body: Body) -> tuple[Paint, ...]:
 
 def lead(body: Body, *, half_length_mm: float) -> tuple[Paint, ...]:
     """A monitoring wire with its electrode, lying on the skin."""
-    z = np.array([-half_length_mm * 0.9, 0.0, half_length_mm * 0.9])
-    turn = np.array([-1.9, -1.5, -1.2])
+    z = np.linspace(-half_length_mm * 0.9, half_length_mm * 0.9, 25)
+    turn = np.linspace(-1.9, -1.2, 25)
     x, y = body.skin.centre(z)
-    r = body.skin.radius(turn, z) + 1.6
+    r = body.skin.radius(turn, z) + 1.8
     knots = np.column_stack((x + r * np.cos(turn), y + r * np.sin(turn), z))
-    wires = [Paint(shape=capsule(knots[i], knots[i + 1], 0.8), hu=3000.0) for i in range(2)]
-    knob = ball(3.0, (float(knots[1, 0]), float(knots[1, 1]) - 1.0, 0.0))
+    wires = [Paint(shape=capsule(knots[i], knots[i + 1], 0.8), hu=3000.0) for i in range(24)]
+    knob = ball(3.0, (float(knots[12, 0]), float(knots[12, 1]) - 2.0, 0.0))
     return (*wires, Paint(shape=knob, hu=900.0))
 
 

@@ -53,7 +53,9 @@ def _bone(shape: Shape, *, cortex_mm: float, cortex_hu: float, inside_hu: float)
     return (Paint(shape=shape, hu=cortex_hu), Paint(shape=shrunk(shape, cortex_mm), hu=inside_hu))
 
 
-def _wrap(muscle: Radius, fat_mm: float, *, posterior_share: float, skin_mm: float) -> tuple[Tube, Tube, tuple[Paint, ...]]:
+def _wrap(
+    muscle: Radius, fat_mm: float, *, posterior_share: float, skin_mm: float
+) -> tuple[Tube, Tube, tuple[Paint, ...]]:
     path = bowed_path(0.0, 0.0)
 
     def with_fat(angle: Floats, z: Floats) -> Floats:
@@ -185,7 +187,9 @@ def _neck_planes(rng: np.random.Generator, size: float, fascia: Tube) -> tuple[P
     paints = []
     for s in (-1.0, 1.0):
         space = Tube(centre=bowed_path(s * 28 * size, -8 * size), radius=oval(12, 11), slack=1.2)
-        sheath = Tube(centre=bowed_path(s * 41 * size, -12 * size, slope=(s * 0.12, 0.25)), radius=oval(8.5, 14.5), slack=1.3)
+        sheath = Tube(
+            centre=bowed_path(s * 41 * size, -12 * size, slope=(s * 0.12, 0.25)), radius=oval(8.5, 14.5), slack=1.3
+        )
         muscle = _mastoid(s, size)
         paints += [Paint(shape=within(t.shape(), fascia), hu=SEPTUM_HU) for t in (space, sheath)]
         paints.append(Paint(shape=within(muscle.shape(), fascia), hu=MUSCLE_HU + 4))
@@ -218,7 +222,9 @@ def _cervical_spine(rng: np.random.Generator) -> tuple[tuple[Shape, ...], tuple[
     paints += _bone(vertebra, cortex_mm=1.2, cortex_hu=cortex - 150, inside_hu=inside)
     for level in range(-4, 5):
         z = (level + 0.5) * VERTEBRA_MM
-        disc = intersection(vertebra, half_space(np.array([0, 0, 1.0]), z + 2.4), half_space(np.array([0, 0, -1.0]), 2.4 - z))
+        disc = intersection(
+            vertebra, half_space(np.array([0, 0, 1.0]), z + 2.4), half_space(np.array([0, 0, -1.0]), 2.4 - z)
+        )
         paints.append(Paint(shape=disc, hu=92.0))
         spine = capsule(np.array([0.0, 32.0, z + 7]), np.array([0.0, 46.0, z + 2]), 4.2)
         bones.append(spine)
@@ -227,7 +233,9 @@ def _cervical_spine(rng: np.random.Generator) -> tuple[tuple[Shape, ...], tuple[
     return tuple(bones), tuple(paints)
 
 
-def _larynx(recipe: PhantomRecipe, rng: np.random.Generator, size: float) -> tuple[tuple[Shape, ...], tuple[Paint, ...], Shape]:
+def _larynx(
+    recipe: PhantomRecipe, rng: np.random.Generator, size: float
+) -> tuple[tuple[Shape, ...], tuple[Paint, ...], Shape]:
     """Airway, partly ossified thyroid cartilage, hyoid, thyroid gland."""
     centre = bowed_path(0.0, -27.0 * size)
     airway = Tube(centre=centre, radius=oval(8, 10), slack=1.2).shape()

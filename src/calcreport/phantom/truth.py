@@ -16,7 +16,7 @@ from calcreport.phantom.place import Placed
 from calcreport.phantom.recipe import SCATTERED, Layer, PhantomRecipe, ScanRecipe
 from calcreport.phantom.render import Rendering
 from calcreport.phantom.scene import Body, Tube
-from calcreport.phantom.shapes import Floats, max_diameter_mm
+from calcreport.phantom.shapes import Floats, Shape, max_diameter_mm
 
 Vector = tuple[float, float, float]
 
@@ -38,7 +38,10 @@ class LesionTruth:
     pattern : str
         Pattern id.
     accepted_patterns : tuple[str, ...]
-        Other ids that are right at this voxel size, because what separates them is finer than the voxels.
+        Other ids that are right at this voxel size, because what separates them is finer than the voxels; a confident
+        one of them is still overconfident.
+    equivalent_patterns : tuple[str, ...]
+        Other ids that no CT can tell from the true one: only the place in the body or the history does.
     centre_lps_mm : tuple[float, float, float]
         Centre of volume of the mineral.
     box_lps_mm : tuple
@@ -76,6 +79,7 @@ class LesionTruth:
 
     pattern: str
     accepted_patterns: tuple[str, ...]
+    equivalent_patterns: tuple[str, ...]
     centre_lps_mm: Vector
     box_lps_mm: tuple[Vector, Vector]
     max_diameter_mm: float
@@ -159,7 +163,7 @@ def lesion_truth(placed: Placed, number: int, rendering: Rendering, scan: ScanRe
     low, high = points.min(axis=0), points.max(axis=0)
     skin = surface_distance_mm(points, body.skin)
     fascia = body.fascia.distance(*points.T)
-    bone = 0.0 if placed.recipe.layer is Layer.FUSED else float(min(b.distance(*points.T).min() for b in body.bones))
+    bone = 0.0 if placed.recipe.layer is Layer.FUSED else min(near_distance_mm(b, points) for b in body.bones)
     fascia_mm = 0.0 if fascia.min() < 0 < fascia.max() else surface_distance_mm(points, body.fascia)
     peak = _peak_hu(rendering, number)
     around = -100.0 if fascia.min() > 0 else 55.0
@@ -167,6 +171,7 @@ def lesion_truth(placed: Placed, number: int, rendering: Rendering, scan: ScanRe
     return LesionTruth(
         pattern=placed.recipe.pattern,
         accepted_patterns=accepted_patterns(placed, scan),
+        equivalent_patterns=equivalent_patterns(placed),
         centre_lps_mm=vector(centre),
         box_lps_mm=(vector(low), vector(high)),
         max_diameter_mm=max_diameter_mm(points),
@@ -243,12 +248,43 @@ def accepted_patterns(placed: Placed, scan: ScanRecipe) -> tuple[str, ...]:
     """Other patterns that are right because the structure that tells them apart is finer than the voxels."""
     voxel = max(scan.pixel_mm, scan.spacing_mm, scan.slice_thickness_mm)
     pattern = placed.recipe.pattern
-    close = {"P04": ("P18",), "P18": ("P04",), "P19": ("P12",), "P12": ("P19",)}.get(pattern, ())
     if placed.recipe.layer is Layer.FUSED:
         return ("P07", "P09", "P30")
     if voxel <= 3.0 and placed.piece.finest_mm >= 1.5 * min(voxel, 1.5):
-        return close
-    return (*close, "P09", "P30")
+        return ("P30",) if pattern in {"P03", "P21"} else ()
+    return ("P01", "P30") if pattern == "P09" else ("P09", "P30")
+
+
+def equivalent_patterns(placed: Placed) -> tuple[str, ...]:
+    """Other patterns that look the same on CT.
+
+    Fine nets in the fat (P04, P18) differ by the patient; small nodules under the skin (P12, P19) by the part of the
+    body; a clump in a node (P21) from a dystrophic focus (P09) by the station; a focus of 8 mm or less has too little
+    surface to be told from a phlebolith (P01).
+    """
+    pattern, piece = placed.recipe.pattern, placed.piece
+    same: dict[str, tuple[str, ...]] = {"P04": ("P18",), "P18": ("P04",), "P19": ("P12", "P01"), "P12": ("P19",)}
+    if pattern == "P21" and "eggshell" not in piece.features:
+        return ("P09",)
+    if pattern == "P09":
+        small = ("P01",) if placed.recipe.diameter_mm <= 8.0 else ()
+        return (*small, "P19") if placed.recipe.layer is Layer.SUBCUTANEOUS else small
+    return same.get(pattern, ())
+
+
+def near_distance_mm(shape: Shape, points: Floats) -> float:
+    """Shortest distance from points (shape ``(n, 3)``, LPS mm) to a solid, mm; its own bound divided by its slope."""
+    bound = shape.distance(*points.T)
+    if bound.min() <= 0:
+        return 0.0
+    close = points[np.argsort(bound)[:400]]
+    step = 0.02
+    slopes = [
+        (shape.distance(*(close + step * axis).T) - shape.distance(*(close - step * axis).T)) / (2 * step)
+        for axis in np.eye(3)
+    ]
+    slope = np.maximum(np.linalg.norm(slopes, axis=0), 0.2)
+    return float((shape.distance(*close.T) / slope).min())
 
 
 def _peak_hu(rendering: Rendering, number: int) -> float:
