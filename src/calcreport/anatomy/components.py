@@ -256,3 +256,43 @@ def paint(components: Components, chosen: NDArray[np.bool_], box: tuple[slice, s
         within = np.arange(int(length.sum())) - np.repeat(np.cumsum(length) - length, length)
         mask.reshape(-1)[line_index + within] = True
     return mask
+
+
+def with_extra(components: Components, hu: NDArray[np.int16], voxels: list[NDArray[np.int64]]) -> Components:
+    """Components with further ones appended, made of given voxels (which others may hold too).
+
+    Parameters
+    ----------
+    components : Components
+        As found.
+    hu : NDArray[np.int16]
+        The volume, HU.
+    voxels : list of NDArray[np.int64]
+        One array of shape ``(n, 3)`` per new component: indices (slice, row, column).
+    """
+    rows = components.runs.shape[1]
+    parts = [components.runs]
+    counts, boxes, peaks, firsts = [], [], [], [components.first]
+    total = components.runs.count
+    for index in voxels:
+        ordered = index[np.lexsort((index[:, 2], index[:, 1], index[:, 0]))]
+        row = ordered[:, 0] * rows + ordered[:, 1]
+        begins = np.flatnonzero((np.diff(row, prepend=-1) != 0) | (np.diff(ordered[:, 2], prepend=-2) != 1))
+        ends = np.append(begins[1:], len(ordered)) - 1
+        parts.append(Runs(row=row[begins], start=ordered[begins, 2], stop=ordered[ends, 2] + 1, shape=components.runs.shape))
+        total += begins.size
+        firsts.append(np.array([total]))
+        counts.append(len(ordered))
+        boxes.append(np.stack([ordered.min(0), ordered.max(0) + 1], axis=1))
+        peaks.append(int(hu[tuple(ordered.T)].max()))
+    runs = Runs(
+        row=np.concatenate([p.row for p in parts]), start=np.concatenate([p.start for p in parts]),
+        stop=np.concatenate([p.stop for p in parts]), shape=components.runs.shape,
+    )  # fmt: skip
+    return Components(
+        runs=runs,
+        first=np.concatenate(firsts),
+        voxels=np.append(components.voxels, counts).astype(np.int64),
+        box=np.concatenate([components.box, np.array(boxes, dtype=np.int64).reshape(-1, 3, 2)]),
+        peak_hu=np.append(components.peak_hu, np.array(peaks, dtype=np.int16)),
+    )

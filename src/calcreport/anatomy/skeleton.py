@@ -69,7 +69,7 @@ class Architecture:
     def has_marrow(self, noise_hu: float) -> bool:
         """Whether a dense shell encloses fat or trabeculae, rather than soft tissue or still more mineral."""
         core = self.core_hu
-        if core is None or self.shell_hu < 300 or self.shell_hu < 1.25 * core:
+        if core is None or self.shell_hu < 300 or self.shell_hu < 1.15 * core:
             return False
         is_trabecular = self.dense_core_fraction > 0.35 or self.core_spread_hu > 1.5 * noise_hu + 60
         return core < -10 or (is_trabecular and core < 700)
@@ -112,7 +112,8 @@ def describe_architecture(
         inside = ndimage.distance_transform_edt(filled, sampling=spacing_mm[1:])
         # The outermost voxel is half air of partial volume; the shell proper is read up to two voxels deep.
         shells.append(plane[mask & (inside <= 2.01 * pixel_mm)])
-        cores.append(plane[filled & (inside > 3.5 * pixel_mm)])
+        # Half-way in, even a thick cortex or a plate is behind.
+        cores.append(plane[filled & (inside > max(3.5 * pixel_mm, 0.5 * float(inside.max())))])
         dense.append(plane[mask])
         area += int(mask.sum())
         filled_area += int(filled.sum())
@@ -154,5 +155,5 @@ def is_large_bone(
             return True
         # A bone cut lengthwise by the side of the picture shows no core; its density still tells.
         return is_cut_sideways and peak_hu > 700 and architecture.dense_fraction > 0.1
-    is_tube = extent_mm > MIN_TUBE_LENGTH_MM and is_cortical and architecture.filled_fraction < 0.9
-    return is_tube or (volume_mm3 > HUGE_MM3 and architecture.has_marrow(noise_hu))
+    is_long = extent_mm > MIN_TUBE_LENGTH_MM and is_cortical
+    return (is_long or volume_mm3 > HUGE_MM3) and architecture.has_marrow(noise_hu)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -11,7 +11,8 @@ from scipy import ndimage
 
 from calcreport.anatomy.body import Body
 from calcreport.anatomy.coarse import CoarseVolume
-from calcreport.anatomy.components import Components, collect_runs, find_components, runs_of_slice
+from calcreport.anatomy.components import Components, collect_runs, find_components, runs_of_slice, with_extra
+from calcreport.anatomy.outgrowth import find_outgrowths
 from calcreport.anatomy.skeleton import (
     JOINT_GAP_MM,
     PATELLA_GAP_MM,
@@ -151,15 +152,29 @@ def detect(
     rejected: list[Rejected] = []
     candidates: list[int] = []
     noise_count = 0
+    externals: list[int] = []
     for i in map(int, np.flatnonzero(seeded)):
         if components.peak_hu[i] < METAL_HU and volume_mm3[i] < MIN_POOL_MM3 and _is_plain_noise(scene, i):
             noise_count += 1
         elif scene.share_inside(i) >= 0.5:
             candidates.append(i)
         else:
-            rejected.append(Rejected(component=i, reason=ExclusionReason.EXTERNAL, detail="outside the body"))
+            externals.append(i)
+    beside = _beside_externals(scene, externals)
+    for i in tuple(candidates):
+        if _share_in(scene, beside, i) > 0.5:
+            candidates.remove(i)
+            externals.append(i)
+    rejected += [Rejected(component=i, reason=ExclusionReason.EXTERNAL, detail="outside the body") for i in externals]
     candidates.sort(key=lambda i: (-int(components.voxels[i]), i))
     skeleton, architectures = _find_large_bones(scene, candidates, volume_mm3)
+    outgrowths = find_outgrowths(volume.hu, components, skeleton, scene.spacing_mm)
+    if outgrowths:
+        candidates += range(components.count, components.count + len(outgrowths))
+        components = with_extra(components, volume.hu, outgrowths)
+        skeleton = np.append(skeleton, np.zeros(len(outgrowths), dtype=bool))
+        scene = replace(scene, components=components)
+    fused = components.count - len(outgrowths)
     metal_slices = _metal_slices(scene, candidates)
     territory = _bone_territory(scene, skeleton)
     foci: list[Focus] = []
@@ -170,8 +185,13 @@ def detect(
             continue
         focus = examine(
             volume.hu, components, i, skeleton=skeleton, coarse=coarse, outside=body.outside,
-            spacing_mm=scene.spacing_mm, grow_hu=limits.grow,
+            spacing_mm=scene.spacing_mm, noise_hu=noise_hu,
         )  # fmt: skip
+        if i >= fused:
+            # Bone-contiguous mineral is a class of its own, never dropped for being close to bone.
+            if focus.peak_hu < METAL_HU:
+                foci.append(replace(focus, bone_gap_mm=0.0))
+            continue
         verdict = _judge(scene, focus, architectures.get(i), territory, metal_slices)
         if verdict is None:
             foci.append(focus)
@@ -193,6 +213,17 @@ PATCH_PIXELS: Final = 9
 
 PLAIN_NOISE_CNR: Final = 4.5
 """Below this a small component is noise at first sight; between this and `MIN_CONTRAST_TO_NOISE` it is weak."""
+
+
+def _beside_externals(scene: _Scene, externals: list[int]) -> NDArray[np.bool_]:
+    """Coarse mask of the body's rim against table, cast or clothes: dense voxels there are the same thing."""
+    mask = np.zeros(scene.coarse.hu.shape, dtype=bool)
+    for i in externals:
+        mask[tuple(scene.coarse.of_fine(scene.components.indices(i)).T)] = True
+    within = np.zeros((3, 3, 3), dtype=bool)
+    within[1] = True
+    rim = scene.body.mask & ndimage.binary_dilation(scene.body.outside, structure=within)
+    return rim & ndimage.binary_dilation(mask, structure=np.ones((3, 3, 3)), iterations=2)
 
 
 def _is_plain_noise(scene: _Scene, component: int) -> bool:

@@ -29,6 +29,9 @@ SOFT_HU: Final = -40
 SOFT_SHARE: Final = 0.25
 """Where at least this share of the surroundings is denser than `SOFT_HU`, noise is read in that part alone."""
 
+MIN_NOISE_SHARE: Final = 0.75
+"""A ring of few voxels may look quieter than the scan is; noise is never taken below this share of the series' own."""
+
 MAX_BOX_VOXELS: Final = 1_500_000
 """Larger surroundings are looked at on a coarser grid: statistics need no more."""
 
@@ -96,7 +99,7 @@ def examine(
     coarse: CoarseVolume,
     outside: NDArray[np.bool_],
     spacing_mm: tuple[float, float, float],
-    grow_hu: float,
+    noise_hu: float,
 ) -> Focus:
     """Look at one component in its surroundings.
 
@@ -116,8 +119,8 @@ def examine(
         Coarse shape; true outside the body.
     spacing_mm : tuple[float, float, float]
         Spacing along slice, row, column, mm.
-    grow_hu : float
-        Growth limit, HU.
+    noise_hu : float
+        Noise of the series, HU.
     """
     shape = np.array(hu.shape)
     margin = np.ceil(MARGIN_MM / np.array(spacing_mm)).astype(int)
@@ -128,7 +131,8 @@ def examine(
     chosen[component] = True
     stride = max(1, int(np.ceil((np.prod(high - low) / MAX_BOX_VOXELS) ** (1 / 3))))
     thin = (slice(None, None, stride),) * 3
-    mask, local, bone = paint(components, chosen, box), hu[box], paint(components, skeleton, box)[thin]
+    mask, local = paint(components, chosen, box), hu[box]
+    bone = (paint(components, skeleton, box) & ~mask)[thin]
     values = local[mask].astype(np.float64)
     eroded = ndimage.binary_erosion(mask, structure=_plane_cross())
     core = local[eroded].astype(np.float64) if int(eroded.sum()) >= 8 else values
@@ -157,7 +161,7 @@ def examine(
         core_hu=float(core.mean()),
         background_hu=middle,
         reference_hu=reference,
-        background_sd_hu=max(deviation, 5.0),
+        background_sd_hu=max(deviation, MIN_NOISE_SHARE * noise_hu),
         bone_gap_mm=float(distance[bone].min()) if bone.any() else float("inf"),
         gas_fraction=float((air & ~is_outside).sum()) / total,
         air_fraction=float((air & is_outside).sum()) / total,

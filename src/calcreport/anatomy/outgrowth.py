@@ -1,0 +1,220 @@
+"""Mineral fused with the shaft of a long bone: what stands out from the bone's own course.
+
+Deposits that touch a cortex at the growth limit join the skeleton and would vanish with it. The shaft of a long bone
+repeats itself from slice to slice, so whatever reaches beyond the outline of the bone both above and below is not the
+shaft: juxtacortical mineral, an exostosis, periosteal bone. Which of them is for the reader; none may be dropped
+silently. Ends of bones, pelvis and spine have no such course: there nothing is claimed.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from calcreport.anatomy.components import Components, paint
+
+GRID_MM: Final = 1.5
+"""In-plane pixel of the outlines compared, mm."""
+
+STEP_MM: Final = 3.0
+"""Distance between the outlines compared along the scan, mm."""
+
+REFERENCE_MM: Final = (15.0, 24.0, 36.0)
+"""Distances above and below at which the bone's own outline is taken: shorter ones follow curved bones, longer ones
+see past long deposits."""
+
+SLACK_MM: Final = 2.2
+"""An outline may change this much on its own."""
+
+MIN_THICKNESS_MM: Final = 4.0
+"""Outgrowths thinner than this are the roughness of the bone."""
+
+MIN_VOLUME_MM3: Final = 80.0
+
+CORTEX_RATIO: Final = 1.3
+"""The cortex is at least this much denser than the surface of mineral laid on it."""
+
+MAX_SHAFT_MM: Final = 48.0
+"""Equivalent diameter above which a bone's section is an end or a pelvis, not a shaft."""
+
+MIN_SOLIDITY: Final = 0.82
+"""Shafts are convex in section."""
+
+MIN_CORTEX_HU: Final = 550.0
+"""Shafts have a dense rim."""
+
+MAX_AREA_CHANGE: Final = 1.7
+
+
+def find_outgrowths(
+    hu: NDArray[np.int16],
+    components: Components,
+    skeleton: NDArray[np.bool_],
+    spacing_mm: tuple[float, float, float],
+) -> list[NDArray[np.int64]]:
+    """Voxels of outgrowths of long-bone shafts.
+
+    Parameters
+    ----------
+    hu : NDArray[np.int16]
+        Shape ``(slices, rows, columns)``, HU.
+    components : Components
+        Dense components.
+    skeleton : NDArray[np.bool_]
+        Shape ``(components.count,)``; true for bones.
+    spacing_mm : tuple[float, float, float]
+        Spacing along slice, row, column, mm.
+
+    Returns
+    -------
+    list of NDArray[np.int64]
+        One array of shape ``(n, 3)`` per outgrowth: voxel indices (slice, row, column).
+    """
+    if not skeleton.any():
+        return []
+    boxes = components.box[skeleton]
+    low, high = boxes[:, :, 0].min(0), boxes[:, :, 1].max(0)
+    step = np.array([max(1, round(m / s)) for m, s in zip((STEP_MM, GRID_MM, GRID_MM), spacing_mm, strict=True)])
+    planes = np.arange(low[0], high[0], step[0])
+    outlines, density = _outlines(hu, components, skeleton, planes, (low, high), step)
+    grid_mm = tuple(float(s * m) for s, m in zip(step, spacing_mm, strict=True))
+    residual = _residual(outlines, density, grid_mm)
+    found: list[NDArray[np.int64]] = []
+    labels, count = ndimage.label(residual, structure=np.ones((3, 3, 3)))
+    for i, box in enumerate(ndimage.find_objects(labels), start=1):
+        part = labels[box] == i
+        if count == 0 or float(part.sum()) * float(np.prod(grid_mm)) < MIN_VOLUME_MM3:
+            continue
+        planes_of = box[0]
+        if not _lies_on_cortex(labels[planes_of] == i, outlines[planes_of], density[planes_of]):
+            continue
+        start = np.array([s.start for s in box])
+        index = _fine_voxels(components, skeleton, part, start * step + low, step, hu.shape)
+        if len(index) * float(np.prod(spacing_mm)) >= MIN_VOLUME_MM3:
+            found.append(index)
+    return found
+
+
+def _outlines(
+    hu: NDArray[np.int16],
+    components: Components,
+    skeleton: NDArray[np.bool_],
+    planes: NDArray[np.int64],
+    bounds: tuple[NDArray[np.int64], NDArray[np.int64]],
+    step: NDArray[np.int64],
+) -> tuple[NDArray[np.bool_], NDArray[np.int16]]:
+    """Filled outlines of the bones on some slices, thinned out in plane, and the density on the same grid."""
+    low, high = bounds
+    stack, density = [], []
+    for i in planes:
+        box = (slice(int(i), int(i) + 1), slice(int(low[1]), int(high[1])), slice(int(low[2]), int(high[2])))
+        thin = paint(components, skeleton, box)[0][:: step[1], :: step[2]]
+        stack.append(ndimage.binary_fill_holes(thin))
+        density.append(hu[box][0][:: step[1], :: step[2]])
+    return np.stack(stack), np.stack(density)
+
+
+def _residual(
+    outlines: NDArray[np.bool_], density: NDArray[np.int16], grid_mm: tuple[float, ...]
+) -> NDArray[np.bool_]:
+    """What lies outside the bone's own course, on the grid of outlines."""
+    reach = max(1, round(SLACK_MM / grid_mm[1]))
+    disc = np.hypot(*np.mgrid[-reach : reach + 1, -reach : reach + 1]) <= reach + 0.3
+    grown = [ndimage.binary_dilation(plane, structure=disc) for plane in outlines]
+    shafts = [_shafts(plane, values, grid_mm) for plane, values in zip(outlines, density, strict=True)]
+    opening = max(1, round(MIN_THICKNESS_MM / 2 / grid_mm[1]))
+    kernel = np.hypot(*np.mgrid[-opening : opening + 1, -opening : opening + 1]) <= opening + 0.3
+    residual = np.zeros_like(outlines)
+    for i, plane in enumerate(outlines):
+        if not plane.any():
+            continue
+        labels, count = ndimage.label(plane)
+        for distance in REFERENCE_MM:
+            k = max(1, round(distance / grid_mm[0]))
+            if i - k < 0 or i + k >= len(outlines):
+                continue
+            for region in range(1, count + 1):
+                own = labels == region
+                if _continues(own, shafts[i - k]) and _continues(own, shafts[i + k]):
+                    beyond = own & ~grown[i - k] & ~grown[i + k]
+                    residual[i] |= ndimage.binary_opening(beyond, structure=kernel)
+    return residual
+
+
+def _shafts(plane: NDArray[np.bool_], density: NDArray[np.int16], grid_mm: tuple[float, ...]) -> list[NDArray[np.bool_]]:
+    """Regions of an outline that look like the section of a shaft: compact, of limbs' size, densely rimmed."""
+    labels, count = ndimage.label(plane)
+    shafts = []
+    for region in range(1, count + 1):
+        own = labels == region
+        area_mm2 = float(own.sum()) * grid_mm[1] * grid_mm[2]
+        rim = own & ~ndimage.binary_erosion(own, iterations=2)
+        is_sized = 30.0 < area_mm2 < np.pi / 4 * MAX_SHAFT_MM**2
+        if is_sized and float(np.percentile(density[rim], 60)) >= MIN_CORTEX_HU and _solidity(own) >= MIN_SOLIDITY:
+            shafts.append(own)
+    return shafts
+
+
+def _solidity(region: NDArray[np.bool_]) -> float:
+    """Area over that of the convex hull, estimated from the widths in 12 directions."""
+    points = np.argwhere(region).astype(np.float64)
+    turns = np.linspace(0, np.pi, 12, endpoint=False)
+    directions = np.stack([np.cos(turns), np.sin(turns)], axis=1)
+    offsets = points @ directions.T
+    supports = np.concatenate([offsets.max(0) + 0.5, -offsets.min(0) + 0.5])
+    every = np.concatenate([directions, -directions])
+    low, high = points.min(0).astype(int), points.max(0).astype(int) + 1
+    grid = np.stack(np.meshgrid(*(np.arange(a, b) for a, b in zip(low, high, strict=True)), indexing="ij"), -1)
+    hull = (grid @ every.T <= supports + 1e-9).all(-1).sum()
+    return float(len(points) / max(int(hull), 1))
+
+
+def _continues(own: NDArray[np.bool_], shafts: list[NDArray[np.bool_]]) -> bool:
+    """Whether a section has a shaft of like size under or over it."""
+    for shaft in shafts:
+        shared, size = int((own & shaft).sum()), int(shaft.sum())
+        if shared >= 0.4 * size and int(own.sum()) <= 2.5 * size and size <= MAX_AREA_CHANGE * int(own.sum()):
+            return True
+    return False
+
+
+def _fine_voxels(
+    components: Components,
+    skeleton: NDArray[np.bool_],
+    part: NDArray[np.bool_],
+    start: NDArray[np.int64],
+    step: NDArray[np.int64],
+    shape: tuple[int, ...],
+) -> NDArray[np.int64]:
+    """Dense voxels of the bones within a part of the coarse grid, shape ``(n, 3)``."""
+    region = part.repeat(step[0], 0).repeat(step[1], 1).repeat(step[2], 2)
+    stop = np.minimum(start + np.array(region.shape), np.array(shape))
+    box = (slice(int(start[0]), int(stop[0])), slice(int(start[1]), int(stop[1])), slice(int(start[2]), int(stop[2])))
+    region = region[: box[0].stop - box[0].start, : box[1].stop - box[1].start, : box[2].stop - box[2].start]
+    return np.argwhere(paint(components, skeleton, box) & region) + start
+
+
+def _lies_on_cortex(part: NDArray[np.bool_], outlines: NDArray[np.bool_], density: NDArray[np.int16]) -> bool:
+    """Whether the way from an outgrowth to the middle of its bone crosses a cortex denser than its own surface.
+
+    The bow of a shaft is cortex itself, and a trochanter has its rim outside and trabeculae towards the marrow; mineral
+    laid on a bone has the bone's intact cortex underneath.
+    """
+    plane = int(part.sum(axis=(1, 2)).argmax())
+    labels, _ = ndimage.label(outlines[plane])
+    index = np.argwhere(part[plane])
+    bone = labels == np.bincount(labels[tuple(index.T)]).argmax()
+    middle, outgrowth = np.argwhere(bone & ~part[plane]).mean(0), index.mean(0)
+    way = middle - outgrowth
+    steps = np.arange(0.0, 1.0, 0.5 / max(1.0, float(np.linalg.norm(way))))
+    inward = np.rint(outgrowth + steps[:, None] * way).astype(int)
+    outward = np.rint(outgrowth - steps[:, None] * way).astype(int)
+    within = ((outward >= 0) & (outward < np.array(bone.shape))).all(axis=1)
+    outward = outward[within]
+    outward = outward[bone[tuple(outward.T)]]
+    surface = float(density[plane][tuple(outward.T)].max()) if len(outward) else 0.0
+    cortex = float(density[plane][tuple(inward.T)].max())
+    return cortex >= MIN_CORTEX_HU and cortex >= CORTEX_RATIO * surface
