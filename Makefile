@@ -65,10 +65,10 @@ docs: $(VENV)/.dev-ready ## write the documentation that is made from the code
 	$(BIN)/python docs/generate.py
 
 bench: $(VENV)/.dev-ready ## time and memory against SimpleITK
-	$(BIN)/python tests/bench/bench.py
+	$(BIN)/python bench/run.py
 
 accuracy: $(VENV)/.dev-ready ## measurements on phantoms of known truth
-	$(BIN)/python tests/accuracy/run.py
+	$(BIN)/python tests/accuracy/run_phantoms.py --jobs $(TEST_JOBS)
 
 coverage: $(VENV)/.dev-ready ## which lines and branches the tests reach
 	$(BIN)/coverage erase
