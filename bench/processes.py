@@ -1,0 +1,79 @@
+"""Wall time and peak memory of a whole process tree."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter, sleep
+
+import psutil
+
+SAMPLING_S = 0.01
+"""Between two looks at the memory of a tree."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run of a command: wall time, what it wrote on standard output, and its peak memory when asked for."""
+
+    seconds: float
+    stdout: str
+    peak_bytes: int = 0
+
+
+def run_timed(command: Sequence[str]) -> Run:
+    """Run a command from start to end of its process and measure the time alone.
+
+    Raises
+    ------
+    RuntimeError
+        When the command fails; with the end of what it wrote on standard error.
+    """
+    began = perf_counter()
+    process = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment())  # noqa: S603
+    seconds = perf_counter() - began
+    if process.returncode:
+        msg = f"{command[0]} failed with {process.returncode}: {process.stderr[-800:]}"
+        raise RuntimeError(msg)
+    return Run(seconds=seconds, stdout=process.stdout)
+
+
+def run_weighed(command: Sequence[str]) -> Run:
+    """Run a command and sample the memory of its whole tree: not for times, since looking costs time.
+
+    Pages shared between processes are counted once (proportional set size) where the system tells.
+    """
+    began, peak_bytes = perf_counter(), 0
+    with subprocess.Popen(  # noqa: S603
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=_environment()
+    ) as process:
+        root = psutil.Process(process.pid)
+        while process.poll() is None:
+            peak_bytes = max(peak_bytes, _tree_bytes(root))
+            sleep(SAMPLING_S)
+    if process.returncode:
+        msg = f"{command[0]} failed with {process.returncode}"
+        raise RuntimeError(msg)
+    return Run(seconds=perf_counter() - began, stdout="", peak_bytes=peak_bytes)
+
+
+def _tree_bytes(root: psutil.Process) -> int:
+    total = 0
+    try:
+        tree = [root, *root.children(recursive=True)]
+    except psutil.Error:
+        return 0
+    for process in tree:
+        try:
+            memory = process.memory_full_info()
+        except (psutil.Error, OSError):
+            continue
+        total += int(getattr(memory, "pss", 0) or memory.rss)
+    return total
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment, with one thread of linear algebra: the same for every program measured."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
