@@ -26,6 +26,10 @@ SOFT_HU: Final = (-200, 160)
 MIN_SOFT_SHARE: Final = 0.5
 """A part of the body is mostly soft tissue; a table is not."""
 
+FOLD_MM: Final = 36.0
+"""Air enclosed within a slice but open to the outside this near is a skin fold (groin, scrotum, between the legs);
+bowel and airway lie farther from any opening."""
+
 TABLE_FLATNESS: Final = 0.72
 """Share of a part that vanishes under an opening of 15 mm above which it is a shell, not a limb."""
 
@@ -80,7 +84,7 @@ def find_body(coarse: CoarseVolume) -> Body:
     body = keep[labels]
     # Opening shaves corners and thin skin folds; one conditional step brings them back.
     body = ndimage.binary_dilation(body, structure=plane) & tissue
-    outside = _outside(body)
+    outside = _with_folds(_outside(body), body, coarse.spacing_mm)
     return Body(mask=~outside, outside=outside)
 
 
@@ -108,3 +112,21 @@ def _outside(body: NDArray[np.bool_]) -> NDArray[np.bool_]:
         touched[0] = False
         outside[i] = touched[labels]
     return outside
+
+
+def _with_folds(
+    outside: NDArray[np.bool_], body: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
+) -> NDArray[np.bool_]:
+    """Add enclosed air that opens to the outside within `FOLD_MM`."""
+    enclosed = ~body & ~outside
+    if not enclosed.any():
+        return outside
+    steps = [max(1, round(FOLD_MM / s)) for s in spacing_mm]
+    box = tuple(
+        slice(max(0, int(hits.min()) - reach), int(hits.max()) + reach + 1)
+        for hits, reach in zip(np.nonzero(enclosed), steps, strict=True)
+    )
+    reached = ndimage.binary_dilation(outside[box], iterations=max(steps), mask=~body[box])
+    result = outside.copy()
+    result[box] |= reached
+    return result

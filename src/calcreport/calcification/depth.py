@@ -25,6 +25,12 @@ SKIN_EDGE_HU: Final = -500.0
 SKIN_THICKNESS_MM: Final = 2.0
 """Mineral that reaches this close to the surface lies in the skin itself; limb skin is 1-2 mm thick."""
 
+FOLD_BLOCKS: Final = 3
+"""Coarse blocks beyond the resolved outside in which a thin skin crease is still looked for."""
+
+THIN_MM: Final = 8.0
+"""Mineral that reaches the skin and nowhere lies deeper than this is mineral of the skin."""
+
 JUXTACORTICAL_GAP_MM: Final = 3.0
 """Mineral this close to bone, voxel centre to voxel centre, is juxtacortical."""
 
@@ -149,13 +155,14 @@ def _skin_points(layers: Layers, blocks: NDArray[np.int64]) -> NDArray[np.float6
     """Points of the skin surface in and around some coarse blocks, LPS mm, shape ``(n, 3)``."""
     step = np.array(layers.coarse.step)
     shape = np.array(layers.volume.hu.shape)
-    low = np.maximum((blocks.min(0) - 1) * step, 0)
-    high = np.minimum((blocks.max(0) + 2) * step, shape)
+    low = np.maximum((blocks.min(0) - FOLD_BLOCKS) * step, 0)
+    high = np.minimum((blocks.max(0) + FOLD_BLOCKS + 1) * step, shape)
     box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
     hu = layers.volume.hu[box]
     wanted = np.zeros(layers.coarse.hu.shape, dtype=bool)
     wanted[tuple(blocks.T)] = True
-    grown = ndimage.binary_dilation(wanted[tuple(slice(int(a // s), int(-(-b // s))) for a, b, s in zip(low, high, step, strict=True))])
+    coarse_box = tuple(slice(int(a // s), int(-(-b // s))) for a, b, s in zip(low, high, step, strict=True))
+    grown = ndimage.binary_dilation(wanted[coarse_box], iterations=FOLD_BLOCKS)
     fine = grown.repeat(step[0], 0).repeat(step[1], 1).repeat(step[2], 2)[: hu.shape[0], : hu.shape[1], : hu.shape[2]]
     field = np.where(hu == NOT_IMAGED_HU, np.float32(1.0), hu.astype(np.float32) - SKIN_EDGE_HU)
     # Outside the chosen blocks, and where nothing was imaged, no surface is claimed.
@@ -228,7 +235,9 @@ def read_depth(
     skin_mm = to_skin.length_mm if to_skin else None
     fascia_mm = to_fascia.length_mm if to_fascia else None
     share = float(layers.envelope.mask[tuple(layers.coarse.of_fine(voxels).T)].mean())
-    if skin_mm is not None and skin_mm < SKIN_THICKNESS_MM and share < CROSS_SHARE[1]:
+    extent_mm = float(np.linalg.norm(np.ptp(layers.volume.geometry.lps_mm(voxels), axis=0)))
+    reaches_skin = skin_mm is not None and skin_mm < SKIN_THICKNESS_MM
+    if reaches_skin and (share < CROSS_SHARE[1] or extent_mm <= THIN_MM):
         layer, reason = DepthClass.CUTANEOUS, "reaches the skin"
     elif not layers.envelope.is_reliable or fascia_mm is None:
         layer, reason = DepthClass.CANNOT_DETERMINE, "muscle and fat cannot be told apart"
