@@ -25,6 +25,9 @@ SKIN_EDGE_HU: Final = -500.0
 SKIN_THICKNESS_MM: Final = 2.0
 """Mineral that reaches this close to the surface lies in the skin itself; limb skin is 1-2 mm thick."""
 
+CREASE_HU: Final = -220.0
+"""Where skin lies on skin, air is thinner than a voxel: what is lighter than any fat, noise smoothed away, is a crease."""
+
 FOLD_BLOCKS: Final = 3
 """Coarse blocks beyond the resolved outside in which a thin skin crease is still looked for."""
 
@@ -162,11 +165,24 @@ def _skin_points(layers: Layers, blocks: NDArray[np.int64]) -> NDArray[np.float6
     wanted = np.zeros(layers.coarse.hu.shape, dtype=bool)
     wanted[tuple(blocks.T)] = True
     coarse_box = tuple(slice(int(a // s), int(-(-b // s))) for a, b, s in zip(low, high, step, strict=True))
-    grown = ndimage.binary_dilation(wanted[coarse_box], iterations=FOLD_BLOCKS)
-    fine = grown.repeat(step[0], 0).repeat(step[1], 1).repeat(step[2], 2)[: hu.shape[0], : hu.shape[1], : hu.shape[2]]
-    field = np.where(hu == NOT_IMAGED_HU, np.float32(1.0), hu.astype(np.float32) - SKIN_EDGE_HU)
+    rim = ndimage.binary_dilation(wanted[coarse_box])
+    folds = ndimage.binary_dilation(rim, iterations=FOLD_BLOCKS - 1)
+
+    def fine(blocks_mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        spread = blocks_mask.repeat(step[0], 0).repeat(step[1], 1).repeat(step[2], 2)
+        return spread[: hu.shape[0], : hu.shape[1], : hu.shape[2]]
+
+    density = hu.astype(np.float32)
+    density[hu == NOT_IMAGED_HU] = 0.0
+    at_rim, in_folds = fine(rim), fine(folds)
+    field = np.where(at_rim, density - np.float32(SKIN_EDGE_HU), np.float32(1.0))
+    creases = in_folds & ~at_rim
+    if bool((density[creases] < CREASE_HU).any()):
+        for axis in (1, 2):
+            density = ndimage.convolve1d(density, np.array([0.25, 0.5, 0.25], dtype=np.float32), axis=axis)
+        field = np.where(creases, density - np.float32(CREASE_HU), field)
     # Outside the chosen blocks, and where nothing was imaged, no surface is claimed.
-    points, _ = crossings(np.where(fine, field, np.float32(1.0)))
+    points, _ = crossings(field)
     return layers.volume.geometry.lps_mm(points + low)
 
 
