@@ -77,7 +77,8 @@ def _lesion_text(score: LesionScore) -> str:
     t = score.truth
     centre = ", ".join(f"{v:.0f}" for v in t.centre_lps_mm)
     return (
-        f"{t.pattern}{' fused' if score.is_fused else ''} {t.max_diameter_mm:.1f} mm at ({centre}) {t.depth_class.value} "
+        f"{t.pattern}{' fused' if score.is_fused else ''} {t.max_diameter_mm:.1f} mm at ({centre}) "
+        f"{t.depth_class.value} "
         f"fascia {t.fascia_distance_mm:.1f} skin {t.skin_distance_mm:.1f} bone {t.bone_distance_mm:.1f} "
         f"mean {t.mean_hu:.0f} peak {t.peak_hu:.0f} HU cnr {t.contrast_to_noise:.0f}"
     )
@@ -88,25 +89,26 @@ def _faults(score: LesionScore) -> list[str]:
         return []
     if not score.is_found:
         return ["MISSED"]
-    faults = []
-    if not score.is_fused:
-        error = score.diameter_error_mm
-        if error is None or (not score.truth.is_scattered and abs(error) > score.voxel_diagonal_mm):
-            faults.append(
-                f"DIAMETER off by {error if error is None else round(error, 2)} (diagonal {score.voxel_diagonal_mm:.2f})"
-            )
-        if score.skin_error_mm is None or abs(score.skin_error_mm) > max(2.0, score.voxel_diagonal_mm):
-            faults.append(f"SKIN off by {score.skin_error_mm}")
-        if not score.is_depth_right:
-            faults.append("DEPTH wrong")
-        if not score.is_pattern_right:
-            kind = "WRONG AND CONFIDENT" if score.is_wrong_and_confident else "PATTERN wrong"
-            faults.append(f"{kind}: {score.pattern} ({score.confidence})")
-        if score.parts > 1:
-            faults.append(f"IN PARTS: {score.parts}")
-    if not score.is_relation_right:
-        faults.append("BONE RELATION wrong")
+    faults = [] if score.is_fused else _measuring_faults(score) + _reading_faults(score)
+    return faults if score.is_relation_right else [*faults, "BONE RELATION wrong"]
+
+
+def _measuring_faults(score: LesionScore) -> list[str]:
+    faults, error, skin = [], score.diameter_error_mm, score.skin_error_mm
+    if error is None or (not score.truth.is_scattered and abs(error) > score.voxel_diagonal_mm):
+        faults.append(f"DIAMETER off by {error} (diagonal {score.voxel_diagonal_mm:.2f})")
+    if skin is None or abs(skin) > max(2.0, score.voxel_diagonal_mm):
+        faults.append(f"SKIN off by {skin}")
     return faults
+
+
+def _reading_faults(score: LesionScore) -> list[str]:
+    faults = [] if score.is_depth_right else [f"DEPTH wrong: {score.depth}"]
+    if score.is_wrong_and_confident:
+        faults.append(f"WRONG AND CONFIDENT: {score.pattern}")
+    elif not score.is_pattern_right:
+        faults.append(f"PATTERN wrong: {score.pattern} ({score.confidence})")
+    return [*faults, f"IN PARTS: {score.parts}"] if score.parts > 1 else faults
 
 
 def budget_lines(total: Figures, invented_negative: int) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from calcreport.errors import OutputError, UsageError
@@ -22,15 +23,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kind", metavar="KIND", help=f"{names}, random or random-negative")
     parser.add_argument("--out", required=True, type=Path, help="folder for the DICOM files and truth.json")
     parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same files (default 1)")
-    number = {"type": float, "metavar": "NUMBER"}
-    parser.add_argument("--pixel", help="distance between pixels, mm", **number)
-    parser.add_argument("--spacing", help="distance between slices, mm", **number)
-    parser.add_argument("--thickness", help="slice thickness, mm (default: the spacing)", **number)
-    parser.add_argument("--tilt", help="gantry tilt, degrees", **number)
-    parser.add_argument("--noise", help="standard deviation of the noise, HU", **number)
-    parser.add_argument("--dose", help="relative dose: 1 is 12 HU of noise, noise falls with its square root", **number)
-    parser.add_argument("--size", help="longest diameter of the lesions, mm", **number)
-    parser.add_argument("--hu", help="density of the mineral, HU", **number)
+    number = partial(parser.add_argument, type=float, metavar="NUMBER")
+    number("--pixel", help="distance between pixels, mm")
+    number("--spacing", help="distance between slices, mm")
+    number("--thickness", help="slice thickness, mm (default: the spacing)")
+    number("--tilt", help="gantry tilt, degrees")
+    number("--noise", help="standard deviation of the noise, HU")
+    number("--dose", help="relative dose: 1 is 12 HU of noise, noise falls with its square root")
+    number("--size", help="longest diameter of the lesions, mm")
+    number("--hu", help="density of the mineral, HU")
     parser.add_argument("--kernel", choices=[k.value for k in Kernel], help="sharpness")
     phases = [c.value for c in Contrast if c is not Contrast.UNKNOWN]
     parser.add_argument("--contrast", choices=phases, help="contrast phase")

@@ -15,16 +15,16 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import (
-    HTJ2KLossless,
+    UID,
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
+    HTJ2KLossless,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLossless,
     JPEGLSLossless,
     RLELossless,
-    UID,
 )
 
 from calcreport.model.image import Contrast, CtVolume
@@ -218,6 +218,7 @@ def _acquire(ds: Dataset, recipe: PhantomRecipe) -> None:
         ds.SeriesDescription = f"{ds.SeriesDescription} {scan.contrast.value} phase"
     else:
         ds.ContrastBolusAgent = ""
+        ds.SeriesDescription = f"{ds.SeriesDescription} non-contrast"
 
 
 def _describe_pixels(ds: Dataset, stored: Pixels, *, bits: int) -> None:

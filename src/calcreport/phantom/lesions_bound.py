@@ -150,6 +150,7 @@ def fused_with_bone(lesion: LesionRecipe, body: Body, rng: np.random.Generator) 
     inside = np.array([[0.0, 0.0, z]])
     probe = np.stack(np.meshgrid(np.linspace(-60, 60, 121), np.linspace(-60, 60, 121), [z]), axis=-1).reshape(-1, 3)
     inside = probe[bone.distance(*probe.T).argmin()]
+    centre = inside
     for _ in range(80):
         turn = rng.uniform(-np.pi, np.pi)
         way = np.array([np.cos(turn), np.sin(turn), 0.0])

@@ -30,13 +30,14 @@ def _spread(rng: np.random.Generator, count: int, radii: tuple[float, float, flo
     """Random points in an ellipsoid, shape ``(count, 3)``, mm."""
     unit = rng.normal(size=(count, 3))
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-    return unit * (rng.uniform(0, 1, count) ** (1 / 3) * reach)[:, None] * np.asarray(radii)
+    return np.asarray(unit * (rng.uniform(0, 1, count) ** (1 / 3) * reach)[:, None] * np.asarray(radii))
 
 
 def chain(rng: np.random.Generator, radii: Floats, *, gap_mm: tuple[float, float], flatness: float) -> Floats:
     """Centres of balls, each a gap (mm) away from an earlier one and touching none; shape ``(n, 3)``, mm."""
     centres = [np.zeros(3)]
     for radius in radii[1:]:
+        place = centres[-1]
         for _ in range(200):
             step = rng.normal(size=3) * (1.0, flatness, 1.0)
             step /= np.linalg.norm(step)
@@ -47,7 +48,7 @@ def chain(rng: np.random.Generator, radii: Floats, *, gap_mm: tuple[float, float
                 break
         centres.append(place)
     points = np.array(centres)
-    return points - (points.max(axis=0) + points.min(axis=0)) / 2
+    return np.asarray(points - (points.max(axis=0) + points.min(axis=0)) / 2)
 
 
 def phlebolith(lesion: LesionRecipe, rng: np.random.Generator, squeeze: float) -> Piece:
@@ -186,7 +187,7 @@ def central_cloud(lesion: LesionRecipe, rng: np.random.Generator, squeeze: float
     outer = half_axes(rng, longest, squeeze, 0.5, 0.7)
     mass = lump(outer, random_bumps(rng, height=0.06, frequency=3))
     share = lesion.diameter_mm / longest
-    radii = tuple(max(3.0, r * share) for r in outer[:2]) + (lesion.diameter_mm / 2,)
+    radii = (max(3.0, outer[0] * share), max(3.0, outer[1] * share), lesion.diameter_mm / 2)
     paints = [soft(mass, 40.0)]
     count = int(np.clip(lesion.diameter_mm / 2, 10, 24))
     size = min(radii) * 0.45

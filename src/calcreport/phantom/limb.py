@@ -70,7 +70,7 @@ def septum(path: Path, angle_rad: float, thickness_mm: float, reach_mm: float, r
         cx, cy = path(z)
         along, across = (x - cx) * c + (y - cy) * s, -(x - cx) * s + (y - cy) * c
         across = across - wave * np.sin(along / 12.0 + phase)
-        return np.maximum.reduce([np.abs(across) - thickness_mm / 2, -along, along - reach_mm]) / 1.2
+        return np.asarray(np.maximum.reduce([np.abs(across) - thickness_mm / 2, -along, along - reach_mm]) / 1.2)
 
     return Shape(distance=distance, box=everywhere(), points=no_points(), z_slope=0.3)
 

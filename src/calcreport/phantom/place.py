@@ -205,8 +205,8 @@ def _draw_centre(lesion: LesionRecipe, body: Body, rng: np.random.Generator, *, 
         radius = float(rng.uniform(inner, outer))
     else:
         radius = inner * float(np.sqrt(rng.uniform(0.0, 1.0)))
-    x, y = body.skin.centre(height)
-    return np.array([float(x) + radius * np.cos(angle), float(y) + radius * np.sin(angle), z])
+    middle_x, middle_y = (float(v) for v in body.skin.centre(height))
+    return np.array([middle_x + radius * np.cos(angle), middle_y + radius * np.sin(angle), z])
 
 
 def _beside_vessel(vessel: Vessel, rng: np.random.Generator, *, z: float, off_mm: float) -> Floats:

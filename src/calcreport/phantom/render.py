@@ -73,7 +73,7 @@ def sample_offsets(geometry: VolumeGeometry, thickness_mm: float) -> Floats:
     unit = (0.5 + np.arange(1, count + 1)[:, None] / np.array([g, g**2, g**3])) % 1.0 - 0.5
     unit -= unit.mean(axis=0)
     normal = geometry.slice_normal * thickness_mm
-    return unit @ np.stack((normal, geometry.affine[:3, 1], geometry.affine[:3, 2]))
+    return np.asarray(unit @ np.stack((normal, geometry.affine[:3, 1], geometry.affine[:3, 2])))
 
 
 def render(paints: tuple[Paint, ...], geometry: VolumeGeometry, scan: ScanRecipe, *, lesions: int) -> Rendering:
@@ -101,7 +101,7 @@ def render(paints: tuple[Paint, ...], geometry: VolumeGeometry, scan: ScanRecipe
     shares: list[list[NDArray[np.float32]]] = [[] for _ in range(lesions)]
     for k in range(geometry.shape[0]):
         active = [(paint, box) for paint, box in zip(paints, boxes, strict=True) if box[0, 0] <= k <= box[1, 0]]
-        owners = _render_slice(k, active, geometry, offsets, scan, hu[k])
+        owners = _render_slice(k, active, geometry, offsets, hu[k])
         for number, rows in owners:
             shares[number].append(rows)
     _blur(hu, scan, geometry.spacing_mm[1])
@@ -124,12 +124,15 @@ def _index_box(paint: Paint, geometry: VolumeGeometry, thickness_mm: float) -> N
     ).astype(np.int64)
 
 
+_State = tuple[Paint, tuple[slice, slice], NDArray[np.bool_], NDArray[np.bool_]]
+"""A paint, its window of rows and columns, the voxels wholly inside it, those its surface may cut."""
+
+
 def _render_slice(
     k: int,
     active: list[tuple[Paint, NDArray[np.int64]]],
     geometry: VolumeGeometry,
     offsets: Floats,
-    scan: ScanRecipe,
     out: NDArray[np.float32],
 ) -> list[tuple[int, NDArray[np.float32]]]:
     """Paint one slice: whole voxels from their centre, voxels at a surface from their sample points."""
@@ -139,7 +142,7 @@ def _render_slice(
     out[:] = AIR_HU
     owner = np.full((rows, columns), NOT_A_LESION, dtype=np.int16)
     surface = np.zeros((rows, columns), dtype=bool)
-    states = []
+    states: list[_State] = []
     for paint, box in active:
         window = (slice(int(box[0, 1]), int(box[1, 1]) + 1), slice(int(box[0, 2]), int(box[1, 2]) + 1))
         i = np.arange(window[0].start, window[0].stop)[:, None]
@@ -156,7 +159,8 @@ def _render_slice(
         owner[window][full] = paint.owner if paint.is_mineral else NOT_A_LESION
         surface[window] |= near
         states.append((paint, window, full, near))
-    return _render_surface(k, states, np.argwhere(surface), (corner, row, column), offsets, out, owner)
+    owners = _render_surface(states, np.argwhere(surface), (corner, row, column), offsets, (out, owner))
+    return [(lesion, np.insert(listed, 0, k, axis=1)) for lesion, listed in owners]
 
 
 def _reach_mm(paint: Paint, offsets: Floats) -> float:
@@ -166,14 +170,14 @@ def _reach_mm(paint: Paint, offsets: Floats) -> float:
 
 
 def _render_surface(
-    k: int,
-    states: list[tuple[Paint, tuple[slice, slice], NDArray[np.bool_], NDArray[np.bool_]]],
+    states: list[_State],
     where: NDArray[np.int64],
     frame: tuple[Floats, Floats, Floats],
     offsets: Floats,
-    out: NDArray[np.float32],
-    owner: NDArray[np.int16],
+    planes: tuple[NDArray[np.float32], NDArray[np.int16]],
 ) -> list[tuple[int, NDArray[np.float32]]]:
+    """Paint the listed voxels (row, column) sample by sample; returns each lesion's row, column and share."""
+    out, owner = planes
     number = np.full(out.shape, -1, dtype=np.int64)
     number[where[:, 0], where[:, 1]] = np.arange(len(where))
     values = np.full((len(where), len(offsets)), AIR_HU, dtype=np.float32)
@@ -195,15 +199,13 @@ def _render_surface(
     out[where[:, 0], where[:, 1]] = values.mean(axis=1)
     owner[where[:, 0], where[:, 1]] = NOT_A_LESION
     result = []
-    for lesion in {int(v) for v in np.unique(owners)} | {int(v) for v in np.unique(owner)}:
-        if lesion == NOT_A_LESION:
-            continue
+    for lesion in sorted({int(v) for v in (*np.unique(owners), *np.unique(owner))} - {NOT_A_LESION}):
         share = (owners == lesion).mean(axis=1)
         part = share > 0
         whole_voxels = np.argwhere(owner == lesion)
         listed = np.concatenate((where[part], whole_voxels))
         amount = np.concatenate((share[part], np.ones(len(whole_voxels))))
-        result.append((lesion, np.column_stack((np.full(len(listed), k), listed, amount)).astype(np.float32)))
+        result.append((lesion, np.column_stack((listed, amount)).astype(np.float32)))
     return result
 
 
@@ -241,7 +243,7 @@ def noise_field(
     noise = rng.standard_normal(shape, dtype=np.float32)
     overlap = scan.slice_thickness_mm / scan.spacing_mm
     if overlap > 1.2:
-        ndimage.uniform_filter1d(noise, int(round(overlap)) | 1, axis=0, output=noise, mode="wrap")
+        ndimage.uniform_filter1d(noise, round(overlap) | 1, axis=0, output=noise, mode="wrap")
     ndimage.gaussian_filter(noise, (0, *(NOISE_GRAIN_PIXELS[scan.kernel],) * 2), output=noise, mode="wrap")
     noise *= np.float32(scan.noise_hu) / noise.std()
     noise *= _noise_profile(shape)

@@ -44,7 +44,7 @@ class LesionScore:
     is_depth_right : bool | None
         Deep or superficial; touching the fascia passes as deep, and as superficial when true fat is thinner than a
         voxel.
-    pattern, confidence : str
+    depth, pattern, confidence : str
         As reported; empty when not found.
     is_pattern_right : bool | None
         The true pattern, or one that cannot be told from it at this voxel size.
@@ -64,6 +64,7 @@ class LesionScore:
     diameter_error_mm: float | None = None
     skin_error_mm: float | None = None
     is_depth_right: bool | None = None
+    depth: str = ""
     pattern: str = ""
     confidence: str = ""
     is_pattern_right: bool | None = None
@@ -184,6 +185,7 @@ def _score(
         diameter_error_mm=_difference(found.size.max_diameter_mm, lesion.max_diameter_mm),
         skin_error_mm=_difference(found.depth.skin_distance_mm, lesion.skin_distance_mm),
         is_depth_right=depth_is_right(found.depth.class_, lesion, diagonal_mm),
+        depth=found.depth.class_.value,
         pattern=found.pattern.id,
         confidence=found.pattern.confidence.value,
         is_pattern_right=right,

@@ -57,7 +57,7 @@ def everywhere() -> Floats:
 
 
 def directions(count: int) -> Floats:
-    """Unit vectors spread evenly over the sphere, shape ``(count, 3)``, no unit."""
+    """Return unit vectors spread evenly over the sphere, shape ``(count, 3)``, no unit."""
     index = np.arange(count) + 0.5
     polar = np.arccos(1.0 - 2.0 * index / count)
     azimuth = _GOLDEN * index
@@ -104,10 +104,11 @@ def capsule(start_mm: Floats, end_mm: Floats, radius_mm: float) -> Shape:
     steps = max(2, int(np.sqrt(length_squared) / max(SURFACE_STEP_MM, radius_mm / 4)))
     ball_points = directions(max(60, _count(radius_mm) // 2)) * radius_mm
     axis = start + np.linspace(0, 1, steps)[:, None] * along
-    points = (axis[:, None, :] + ball_points[None, :: max(1, steps // 4), :]).reshape(-1, 3)
-    ends = np.concatenate((start + ball_points, end + ball_points))
+    along_axis = (axis[:, None, :] + ball_points[None, :: max(1, steps // 4), :]).reshape(-1, 3)
+    points = np.concatenate((start + ball_points, end + ball_points, along_axis))
+    points = points[np.abs(distance(*points.T)) < SURFACE_STEP_MM / 10]
     low, high = np.minimum(start, end) - radius_mm, np.maximum(start, end) + radius_mm
-    return Shape(distance=distance, box=np.array([low, high]), points=np.concatenate((ends, points)))
+    return Shape(distance=distance, box=np.array([low, high]), points=points)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -182,7 +183,7 @@ def intersection(*parts: Shape) -> Shape:
     """Points in all solids."""
 
     def distance(x: Floats, y: Floats, z: Floats) -> Floats:
-        return np.maximum.reduce([part.distance(x, y, z) for part in parts])
+        return np.asarray(np.maximum.reduce([part.distance(x, y, z) for part in parts]))
 
     kept = [
         part.points[np.all([o.distance(*part.points.T) <= 1e-6 for o in parts if o is not part], axis=0)]
@@ -219,7 +220,7 @@ def union(*parts: Shape) -> Shape:
     """Points in any solid; surface points that lie inside another part are kept (they change no size)."""
 
     def distance(x: Floats, y: Floats, z: Floats) -> Floats:
-        return np.minimum.reduce([part.distance(x, y, z) for part in parts])
+        return np.asarray(np.minimum.reduce([part.distance(x, y, z) for part in parts]))
 
     box = np.array([np.min([p.box[0] for p in parts], axis=0), np.max([p.box[1] for p in parts], axis=0)])
     return Shape(distance=distance, box=box, points=np.concatenate([p.points for p in parts]))

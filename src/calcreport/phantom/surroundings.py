@@ -77,7 +77,7 @@ def _around(body: Body, off_mm: float, wave_mm: float = 0.0) -> Shape:
 
 
 def clothes(body: Body) -> tuple[Paint, ...]:
-    """A thin folded cloth with a small air gap, and a button."""
+    """Return a thin folded cloth with a small air gap, and a button."""
     x, y = (float(v) for v in body.skin.centre(np.array(0.0)))
     r = float(body.skin.radius(np.array(-1.2), np.array(0.0))) + 7.5
     button = ellipsoid((4.5, 1.6, 4.5), (x + r * float(np.cos(-1.2)), y + r * float(np.sin(-1.2)), 0.0))
@@ -97,7 +97,7 @@ def cast(body: Body) -> tuple[Paint, ...]:
 
 
 def lead(body: Body, *, half_length_mm: float) -> tuple[Paint, ...]:
-    """A monitoring wire with its electrode, lying on the skin."""
+    """Return a monitoring wire with its electrode, lying on the skin."""
     z = np.linspace(-half_length_mm * 0.9, half_length_mm * 0.9, 25)
     turn = np.linspace(-1.9, -1.2, 25)
     x, y = body.skin.centre(z)
@@ -109,7 +109,7 @@ def lead(body: Body, *, half_length_mm: float) -> tuple[Paint, ...]:
 
 
 def nail(bone_paths: Tube, *, half_length_mm: float) -> tuple[tuple[Paint, ...], Metal]:
-    """A nail in the marrow of a shaft."""
+    """Return a nail in the marrow of a shaft."""
     rod = Tube(centre=bone_paths.centre, radius=lambda a, _z: np.full(np.shape(a), 5.0), slack=1.05)
     x, y = (float(v) for v in bone_paths.centre(np.array(0.0)))
     metal = Metal(x_mm=x, y_mm=y, low_mm=-half_length_mm, high_mm=half_length_mm, radius_mm=5.0)

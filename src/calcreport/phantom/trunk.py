@@ -115,16 +115,16 @@ def _pelvic_bones(size: float, rng: np.random.Generator) -> tuple[Shape, ...]:
     for s in (-1.0, 1.0):
         hip = np.array([s * 82.0 * size, -2.0, level])
         head = ball(22.0, (hip[0], hip[1], hip[2]))
-        neck = capsule(hip, hip + (s * 30, 6, -18), 12.0)
-        shaft = capsule(hip + (s * 32, 8, -22), hip + (s * 34, 8, -160), 14.0)
+        neck = capsule(hip, hip + np.array([s * 30, 6, -18]), 12.0)
+        shaft = capsule(hip + np.array([s * 32, 8, -22]), hip + np.array([s * 34, 8, -160]), 14.0)
         socket = intersection(
             ball(32.0, (hip[0], hip[1], hip[2])),
             outside(ball(25.5, (hip[0], hip[1], hip[2]))),
             half_space(np.array([s, 0.0, 0.0]), s * float(hip[0]) + 4.0),
         )
-        wing = moved(ellipsoid((6.5, 34, 62)), about_z(s * 0.35), hip + (-s * 2, 4, 82))
-        pubis = capsule(hip + (-s * 24, -30, -14), np.array([s * 9.0, -58.0 * size, level - 26]), 7.5)
-        ischium = capsule(hip + (-s * 14, 28, -12), hip + (-s * 22, 40, -60), 12.5)
+        wing = moved(ellipsoid((6.5, 34, 62)), about_z(s * 0.35), hip + np.array([-s * 2, 4, 82]))
+        pubis = capsule(hip + np.array([-s * 24, -30, -14]), np.array([s * 9.0, -58.0 * size, level - 26]), 7.5)
+        ischium = capsule(hip + np.array([-s * 14, 28, -12]), hip + np.array([-s * 22, 40, -60]), 12.5)
         bones += [head, neck, shaft, socket, wing, pubis, ischium]
     bones.append(moved(ellipsoid((36 * size, 12, 55)), np.eye(3), np.array([0.0, 58.0 * size, level + 42])))
     return tuple(bones)

@@ -207,7 +207,8 @@ def surface_distance_mm(points: Floats, tube: Tube) -> float:
     close = close[:: max(1, len(close) // 600)]
     reach = float(bound.min()) * tube.slack + 4.0
     coarse = tube.points(float(close[:, 2].min()) - reach, float(close[:, 2].max()) + reach, 2.0)
-    gap, foot = cKDTree(coarse).query(close)
+    answer = cKDTree(coarse).query(close)
+    gap, foot = np.asarray(answer[0]), np.asarray(answer[1])
     nearest = np.argsort(gap)[:120]
     return _refined_distance_mm(close[nearest], coarse[foot[nearest]], tube)
 
