@@ -6,7 +6,7 @@ import numpy as np
 
 from calcreport.phantom.piece import Piece, mineral, soft
 from calcreport.phantom.recipe import LesionRecipe
-from calcreport.phantom.scene import Body, Paint, Vessel
+from calcreport.phantom.scene import Body, Paint, Vessel, wrapped
 from calcreport.phantom.shapes import (
     Floats,
     Shape,
@@ -93,7 +93,7 @@ def _sheet(body: Body, middle_rad: float, half_rad: float, half_height_mm: float
 
     def distance(x: Floats, y: Floats, z: Floats) -> Floats:
         cx, cy = fascia.centre(z)
-        angle = np.angle(np.exp(1j * (np.arctan2(y - cy, x - cx) - middle_rad)))
+        angle = wrapped(np.arctan2(y - cy, x - cx) - middle_rad)
         edge = (np.abs(angle) - half_rad) * np.hypot(x - cx, y - cy) * 0.6
         return np.asarray(
             np.maximum.reduce(
@@ -101,13 +101,13 @@ def _sheet(body: Body, middle_rad: float, half_rad: float, half_height_mm: float
             )
         )
 
-    angle = middle_rad + np.linspace(-half_rad, half_rad, 160)
-    height = np.linspace(-half_height_mm, half_height_mm, 160)
+    angle = middle_rad + np.linspace(-half_rad, half_rad, 110)
+    height = np.linspace(-half_height_mm, half_height_mm, 110)
     aa, zz = np.meshgrid(angle, height, indexing="ij")
     cx, cy = fascia.centre(zz)
     faces = []
     for side in (-1, 1):
-        r = fascia.radius(np.angle(np.exp(1j * aa)), zz) + side * thickness_mm / 2
+        r = fascia.radius(wrapped(aa), zz) + side * thickness_mm / 2
         faces.append(np.stack((cx + r * np.cos(aa), cy + r * np.sin(aa), zz), axis=-1).reshape(-1, 3))
     points = np.concatenate(faces)
     return Shape(distance=distance, box=np.array([points.min(axis=0) - 1, points.max(axis=0) + 1]), points=points)
@@ -124,8 +124,8 @@ def skin_net(lesion: LesionRecipe, body: Body, rng: np.random.Generator) -> Piec
     aa, zz = np.meshgrid(middle + grid / radius * 0.8, grid, indexing="ij")
     aa = aa + rng.normal(scale=0.18 * mesh / radius, size=aa.shape)
     zz = zz + rng.normal(scale=0.18 * mesh, size=zz.shape)
-    inner = body.fascia.radius(np.angle(np.exp(1j * aa)), zz)
-    outer = body.skin.radius(np.angle(np.exp(1j * aa)), zz)
+    inner = body.fascia.radius(wrapped(aa), zz)
+    outer = body.skin.radius(wrapped(aa), zz)
     r = inner + (outer - inner) * np.clip(0.5 + rng.normal(scale=0.06, size=aa.shape), 0.35, 0.65)
     cx, cy = body.fascia.centre(zz)
     knots = np.stack((cx + r * np.cos(aa), cy + r * np.sin(aa), zz), axis=-1)

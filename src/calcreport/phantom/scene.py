@@ -151,6 +151,11 @@ class Body:
     is_trunk: bool = False
 
 
+def wrapped(angle: Floats) -> Floats:
+    """Bring angles in radians to the range from -pi to pi, same shape."""
+    return np.asarray(np.mod(angle + np.pi, 2 * np.pi) - np.pi)
+
+
 def painted_hu(paints: tuple[Paint, ...], points_mm: Floats) -> tuple[Floats, NDArray[np.bool_]]:
     """Density and mineral state at points.
 

@@ -15,7 +15,7 @@ from calcreport.phantom.piece import mineral_content, mineral_points
 from calcreport.phantom.place import Placed
 from calcreport.phantom.recipe import SCATTERED, Layer, PhantomRecipe, ScanRecipe
 from calcreport.phantom.render import Rendering
-from calcreport.phantom.scene import Body, Tube
+from calcreport.phantom.scene import Body, Tube, wrapped
 from calcreport.phantom.shapes import Floats, Shape, max_diameter_mm
 
 Vector = tuple[float, float, float]
@@ -224,7 +224,7 @@ def _refined_distance_mm(points: Floats, feet: Floats, tube: Tube) -> float:
         aa = angle[:, None] + steps[:, 0] * step_mm / radius[:, None]
         zz = z[:, None] + steps[:, 1] * step_mm
         mx, my = tube.centre(zz)
-        r = tube.radius(np.angle(np.exp(1j * aa)), zz)
+        r = tube.radius(wrapped(aa), zz)
         surface = np.stack((mx + r * np.cos(aa), my + r * np.sin(aa), zz), axis=-1)
         gap = np.linalg.norm(surface - points[:, None, :], axis=2)
         pick = gap.argmin(axis=1)

@@ -12,6 +12,7 @@ import pydicom
 import pytest
 import yaml
 
+from calcreport.dicom import discover, rank_ct_series, read_ct
 from calcreport.errors import UsageError
 from calcreport.model.clinical import parse_clinical
 from calcreport.model.image import Contrast, CtVolume
@@ -29,6 +30,7 @@ from calcreport.phantom import (
     write_study,
 )
 from calcreport.phantom.samples import SAMPLES, Sample, folder_hash
+from calcreport.settings import ReadingSettings
 
 SAMPLE_FOLDER = Path(__file__).parents[3] / "sample_dicoms"
 RECIPE = PhantomRecipe(
@@ -48,9 +50,6 @@ def study() -> tuple[CtVolume, Truth]:
 
 @pytest.mark.parametrize("syntax", TRANSFER_SYNTAXES)
 def test_voxels_survive_every_transfer_syntax(syntax: str, study: tuple[CtVolume, Truth], tmp_path: Path) -> None:
-    from calcreport.dicom import discover, rank_ct_series, read_ct
-    from calcreport.settings import ReadingSettings
-
     volume, truth = study
     write_study(volume, truth, RECIPE, tmp_path / "study", transfer_syntax=syntax)
     settings = ReadingSettings()
@@ -66,10 +65,24 @@ def test_voxels_survive_every_transfer_syntax(syntax: str, study: tuple[CtVolume
 def test_the_header_states_what_a_ct_image_must(study: tuple[CtVolume, Truth], tmp_path: Path) -> None:
     paths = write_study(*study, RECIPE, tmp_path)
     first = pydicom.dcmread(paths[0])
-    for name in (
-        "SOPClassUID SOPInstanceUID StudyInstanceUID SeriesInstanceUID FrameOfReferenceUID Modality PatientName "
-        "PatientID ImageType KVP ImageOrientationPatient ImagePositionPatient PixelSpacing RescaleType Rows Columns"
-    ).split():
+    for name in [
+        "SOPClassUID",
+        "SOPInstanceUID",
+        "StudyInstanceUID",
+        "SeriesInstanceUID",
+        "FrameOfReferenceUID",
+        "Modality",
+        "PatientName",
+        "PatientID",
+        "ImageType",
+        "KVP",
+        "ImageOrientationPatient",
+        "ImagePositionPatient",
+        "PixelSpacing",
+        "RescaleType",
+        "Rows",
+        "Columns",
+    ]:
         assert first.get(name) not in (None, ""), name
     assert str(first.PatientName).startswith("PHANTOM^")
     assert first.PatientIdentityRemoved == "YES"
@@ -96,7 +109,19 @@ def _options(*words: str) -> argparse.Namespace:
 
 
 def test_the_command_writes_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ("dystrophic", "--out", str(tmp_path / "x"), "--spacing", "6", "--pixel", "1.6", "--size", "9", "--dose", "2")
+    words = (
+        "dystrophic",
+        "--out",
+        str(tmp_path / "x"),
+        "--spacing",
+        "6",
+        "--pixel",
+        "1.6",
+        "--size",
+        "9",
+        "--dose",
+        "2",
+    )
     assert run(_options(*words)) == 0
     assert "1 lesion" in capsys.readouterr().out
     truth = json.loads((tmp_path / "x" / "truth.json").read_text())

@@ -52,7 +52,11 @@ def test_surface_points_lie_on_the_surface_and_in_the_box(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("shape", "longest"),
-    [(ball(5.0), 10.0), (ellipsoid((3.0, 4.0, 20.0)), 40.0), (capsule(np.zeros(3), np.array([0.0, 30.0, 0]), 2.0), 34.0)],
+    [
+        (ball(5.0), 10.0),
+        (ellipsoid((3.0, 4.0, 20.0)), 40.0),
+        (capsule(np.zeros(3), np.array([0.0, 30.0, 0]), 2.0), 34.0),
+    ],
 )
 def test_longest_diameter_is_that_of_the_formula(shape: Shape, longest: float) -> None:
     turned = moved(shape, about_z(0.3, 0.9), np.array([7.0, 7, 7]))

@@ -1,0 +1,112 @@
+"""A short run of the phantoms against the budgets; `run_phantoms.py` is the long one."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from calcreport.calcification.analysis import analyse_ct
+from calcreport.model.geometry import VolumeGeometry
+from calcreport.model.image import Acquisition, CtVolume
+from calcreport.phantom import PhantomRecipe, Truth, make_phantom, random_recipe
+from calcreport.phantom.scoring import LesionScore, score_study
+from calcreport.phantom.summary import Figures, figures
+from calcreport.settings import DetectionSettings
+
+pytestmark = [pytest.mark.accuracy, pytest.mark.slow]
+
+BUDGETS = tomllib.loads((Path(__file__).parent / "tolerances.toml").read_text(encoding="utf-8"))
+SEEDS = (0, 3, 6, 8, 12, 17, 18, 23, 24, 29, 41, 47)
+"""Patterns P01, P05, P09, P11, P15, P22, P23, P25 …, in different regions and scans."""
+ANISOTROPIC = (6, 12, 24)
+"""Seeds whose slices are clearly farther apart than their pixels."""
+
+Study = tuple[PhantomRecipe, CtVolume, Truth]
+
+
+@pytest.fixture(scope="module")
+def studies() -> dict[int, Study]:
+    made = {}
+    for seed in SEEDS:
+        recipe = random_recipe(seed)
+        made[seed] = (recipe, *make_phantom(recipe))
+    return made
+
+
+def _scores(study: Study, geometry: VolumeGeometry | None = None) -> tuple[LesionScore, ...]:
+    recipe, volume, truth = study
+    seen = volume if geometry is None else replace(volume, geometry=geometry)
+    said = Acquisition(kvp=120.0, slice_thickness_mm=recipe.scan.slice_thickness_mm, contrast=recipe.scan.contrast)
+    findings = analyse_ct(seen, said, settings=DetectionSettings())
+    return score_study(findings, truth, voxel_diagonal_mm=volume.geometry.voxel_diagonal_mm).lesions
+
+
+@pytest.fixture(scope="module")
+def total(studies: dict[int, Study]) -> Figures:
+    return figures(score for study in studies.values() for score in _scores(study))
+
+
+@pytest.mark.parametrize("name", [name for name in BUDGETS if name != "invented_in_negatives"])
+def test_figures_are_within_their_budgets(name: str, total: Figures) -> None:
+    value, budget = getattr(total, name), BUDGETS[name]
+    if "at_least" in budget:
+        assert value >= budget["at_least"], budget["reason"]
+    else:
+        assert abs(value) <= budget["at_most"], budget["reason"]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_nothing_is_invented_where_nothing_is(seed: int) -> None:
+    recipe = random_recipe(seed, has_lesions=False)
+    volume, truth = make_phantom(recipe)
+    said = Acquisition(kvp=120.0, slice_thickness_mm=recipe.scan.slice_thickness_mm, contrast=recipe.scan.contrast)
+    findings = analyse_ct(volume, said, settings=DetectionSettings())
+    assert score_study(findings, truth, voxel_diagonal_mm=volume.geometry.voxel_diagonal_mm).false == ()
+
+
+def _ignored_spacing(geometry: VolumeGeometry) -> VolumeGeometry:
+    affine = geometry.affine.copy()
+    affine[:3, 0] *= np.linalg.norm(affine[:3, 1]) / np.linalg.norm(affine[:3, 0])
+    return _recentred(affine, geometry)
+
+
+def _swapped_axes(geometry: VolumeGeometry) -> VolumeGeometry:
+    affine = geometry.affine.copy()
+    slice_mm, row_mm = np.linalg.norm(affine[:3, 0]), np.linalg.norm(affine[:3, 1])
+    affine[:3, 0] *= row_mm / slice_mm
+    affine[:3, 1] *= slice_mm / row_mm
+    return _recentred(affine, geometry)
+
+
+def _recentred(affine: np.ndarray, geometry: VolumeGeometry) -> VolumeGeometry:
+    middle = (np.array(geometry.shape) - 1) / 2
+    affine[:3, 3] = geometry.lps_mm(middle) - affine[:3, :3] @ middle
+    return VolumeGeometry(affine=affine, shape=geometry.shape)
+
+
+@pytest.mark.parametrize("mistake", [_ignored_spacing, _swapped_axes])
+def test_a_wrong_geometry_falls_outside_the_budget(mistake: object, studies: dict[int, Study]) -> None:
+    assert callable(mistake)
+    errors = []
+    for seed in ANISOTROPIC:
+        recipe, volume, truth = studies[seed]
+        said = Acquisition(kvp=120.0, slice_thickness_mm=recipe.scan.slice_thickness_mm, contrast=recipe.scan.contrast)
+        wrong = replace(volume, geometry=mistake(volume.geometry))
+        found = analyse_ct(wrong, said, settings=DetectionSettings()).lesions
+        sizes = [x.size.max_diameter_mm or 0.0 for x in found]
+        for lesion in truth.lesions:
+            errors.append(min((abs(s - lesion.max_diameter_mm) for s in sizes), default=np.inf))
+    assert float(np.median(errors)) > BUDGETS["diameter_median_mm"]["at_most"]
+
+
+def test_centre_to_centre_skin_distance_falls_outside_the_budget(studies: dict[int, Study]) -> None:
+    errors = []
+    for _, _, truth in studies.values():
+        for lesion in truth.lesions:
+            radius = min(lesion.ap_mm, lesion.tr_mm, lesion.cc_mm) / 2
+            errors.append(radius)  # the centre lies at least that much deeper than the nearest edge
+    assert float(np.median(errors)) > BUDGETS["skin_median_mm"]["at_most"]
