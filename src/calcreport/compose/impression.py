@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import groupby
 
 from calcreport.compose.statements import Statements
@@ -21,6 +22,9 @@ FLAG_NAMES = ("size", "depth", "growth", "pain", "mass", "history", "aggressive"
 
 _SARCOMA_CENTRE = "R09"
 """The recommendation that calls for sarcoma-centre opinion; only with it are flags called criteria for that."""
+
+_LADDER = ("consistent with", "favoured", "possible")
+"""Steps of certainty that speak for a diagnosis."""
 
 _MOST_NAMED = 3
 """A differential longer than this is no help at the end of a report; the whole one is in the findings."""
@@ -47,6 +51,7 @@ def write_impression(
     *,
     size_limit_mm: float,
     negative: str,
+    advice: Mapping[str, tuple[str, ...]],
 ) -> tuple[str, ...]:
     """Write the impression.
 
@@ -62,6 +67,8 @@ def write_impression(
         Limit of the size flag in mm, to name the flag.
     negative : str
         The sentence for a study without any lesion.
+    advice : Mapping[str, tuple[str, ...]]
+        What the rules add for a lesion, by its id.
 
     Returns
     -------
@@ -72,14 +79,18 @@ def write_impression(
     if not lesions:
         return (as_sentence(negative), *overall)
     ranked = sorted(_group_alike(lesions), key=lambda group: list(Concern).index(group[0].concern))
-    items = [(group[0].concern, _describe_group(group, statements, size_limit_mm)) for group in ranked]
+    items = []
+    for group in ranked:
+        notes = dict.fromkeys(note for lesion in group for note in advice.get(lesion.id, ()))
+        text = _describe_group(group, statements, size_limit_mm)
+        items.append((group[0].concern, " ".join([text, *map(as_sentence, notes)])))
     urgent = [text for concern, text in items if concern is Concern.HIGH]
     return (*urgent, *overall, *(text for concern, text in items if concern is not Concern.HIGH))
 
 
 def _describe_patient(patient: PatientLevel, statements: Statements) -> tuple[str, ...]:
     notes = [as_sentence(note) for note in patient.notes]
-    likely = [entry for entry in patient.differential if entry.certainty != "less likely"]
+    likely = [entry for entry in patient.differential if entry.certainty in _LADDER]
     if likely:
         best = [entry for entry in likely if entry.certainty == likely[0].certainty][:_MOST_NAMED]
         labels = join_words([entry.label for entry in best], statements.say("words_or"))

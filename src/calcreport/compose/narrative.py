@@ -205,7 +205,7 @@ def _describe_in_full(report: Report, lesion: Lesion, statements: Statements) ->
         _describe_pattern(lesion, statements),
         *_new_caveats(report, lesion),
         _describe_bone(lesion, statements),
-        *lesion.notes,
+        *_notes_not_concluded(report, lesion),
     ]
 
 
@@ -268,6 +268,11 @@ def _describe_pattern(lesion: Lesion, statements: Statements) -> str:
     if lesion.pattern.id == "P30":
         return capitalise(finding)
     return capitalise(statements.say(f"pattern.confidence.{lesion.pattern.confidence}", finding=finding))
+
+
+def _notes_not_concluded(report: Report, lesion: Lesion) -> list[str]:
+    """List the notes of a lesion that the impression does not repeat."""
+    return [note for note in lesion.notes if not any(as_sentence(note) in item for item in report.impression)]
 
 
 def _new_caveats(report: Report, lesion: Lesion) -> list[str]:

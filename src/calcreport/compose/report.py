@@ -18,7 +18,6 @@ from calcreport.model.lesion import CtFindings
 from calcreport.model.report import (
     DepthClass,
     Lesion,
-    Recommendation,
     Report,
     SeriesEntry,
     Software,
@@ -29,9 +28,6 @@ from calcreport.settings import Settings
 
 THICK_SLICE_MM = 3.0
 """Slices further apart than this, in mm, show neither a thin rim nor a lucent centre."""
-
-_PRECEDENCE = ("R11", "R13", "R09", "R08", "R05", "R07", "R17", "R16", "R18")
-"""Recommendations that outrank the others: what must not be done, what is urgent, what keeps a biopsy right."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +119,12 @@ def compose_report(
     technique = _describe_technique(findings, imaging)
     limit_mm = occasion.settings.policy.size_limit_mm
     impression = write_impression(
-        lesions, decision.patient, statements, size_limit_mm=limit_mm, negative=say_negative(technique, statements)
+        lesions,
+        decision.patient,
+        statements,
+        size_limit_mm=limit_mm,
+        negative=say_negative(technique, statements),
+        advice={name: decision.lesions[index].notes for name, index in number_lesions(findings.lesions, decision)},
     )
     measured = isinstance(findings, CtFindings)
     return Report(
@@ -137,7 +138,7 @@ def compose_report(
         concern=decision.concern,
         flags_summary=decision.flags_summary,
         impression=impression,
-        recommendations=order_recommendations(decision),
+        recommendations=decision.recommendations,
         limitations=_collect_limitations(findings, decision, lesions, technique, occasion, statements),
         clinical=dict(occasion.clinical),
         settings=occasion.settings.model_dump(mode="json"),
@@ -151,15 +152,6 @@ def say_negative(technique: Technique | None, statements: Statements) -> str:
     if technique is None:
         return statements.say("findings.no_lesion_given")
     return statements.say("findings.negative", threshold=f"{technique.threshold_hu.grow:.0f}")
-
-
-def order_recommendations(decision: Decision) -> tuple[Recommendation, ...]:
-    """Every recommendation once, the outranking ones first, the others in the order the rules gave them."""
-    merged: dict[str, Recommendation] = {}
-    for entry in (*decision.recommendations, *(item for lesion in decision.lesions for item in lesion.recommendations)):
-        merged.setdefault(entry.id, entry)
-    rank = {identifier: position for position, identifier in enumerate(_PRECEDENCE)}
-    return tuple(sorted(merged.values(), key=lambda entry: rank.get(entry.id, len(rank))))
 
 
 def _name_region(occasion: Occasion, statements: Statements, *, lesion_count: int) -> str | None:

@@ -17,6 +17,6 @@ def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) 
 
 
 def report_json_schema() -> str:
-    """JSON Schema of ``report.json``, as published in ``docs/schema``."""
-    schema = Report.model_json_schema(by_alias=True, mode="serialization")
-    return json.dumps(schema, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+    """JSON Schema of ``report.json``, as ``calcreport schema report`` prints it and ``docs/schema`` publishes it."""
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return json.dumps(dialect | Report.model_json_schema(mode="serialization"), indent=2, ensure_ascii=False) + "\n"

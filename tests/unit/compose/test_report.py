@@ -6,7 +6,6 @@ import pytest
 
 from calcreport.compose import Occasion, compose_report, narrate, number_lesions, parse_statements
 from calcreport.compose.clinical_text import describe_clinical
-from calcreport.compose.report import order_recommendations
 from calcreport.model.decision import Decision, LesionDecision
 from calcreport.model.findings import Findings, LesionFinding
 from calcreport.model.report import Flag, Flags, Patient, PatientLevel, Recommendation, Report, Software, Study
@@ -123,9 +122,17 @@ def test_the_whole_patient_stands_behind_high_concern_and_before_the_rest() -> N
     assert "(L2)" in impression[2]
 
 
-def test_recommendations_are_merged_with_the_outranking_ones_first() -> None:
-    answer = decision(decided("none", "R21", "R01", "R08"), decided("high", "R21", "R09", "R11"))
-    assert [entry.id for entry in order_recommendations(answer)] == ["R11", "R09", "R08", "R21", "R01"]
+def test_recommendations_stay_as_the_rules_merged_them() -> None:
+    lesion = decided("high", "R05", "R11")
+    answer = decision(lesion).model_copy(update={"recommendations": lesion.recommendations[1:]})
+    assert [entry.id for entry in compose((finding(3.0),), answer).recommendations] == ["R11"]
+
+
+def test_what_the_rules_add_is_said_once_and_in_the_impression() -> None:
+    lesion = decided("flagged").model_copy(update={"notes": ("Sarcoma is the principal mimic",)})
+    report = compose((finding(3.0),), decision(lesion))
+    assert "Sarcoma is the principal mimic." in report.impression[0]
+    assert not any("mimic" in sentence for sentence in narrate(report, STATEMENTS).lesions[0].sentences)
 
 
 def test_limitations_are_those_that_apply() -> None:
