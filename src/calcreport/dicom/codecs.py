@@ -5,8 +5,10 @@ Decoders come from imagecodecs (BSD); they release the interpreter lock.
 
 from __future__ import annotations
 
+import contextlib
 import struct
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -32,6 +34,36 @@ class _StreamSize(NamedTuple):
     components: int
     precision: int
     is_signed: bool = False
+
+
+@contextlib.contextmanager
+def swallowed_errors_raised() -> Iterator[None]:
+    """Raise the decoding errors that a decoder reports as "ignored" while it returns an unfinished image.
+
+    The HTJ2K decoder of imagecodecs does so; the hook it reports to is one for the whole process, so this must wrap
+    all threads that decode.
+
+    Raises
+    ------
+    UnsupportedImageError
+        ``pixel.damaged`` at the end.
+    """
+    before, printed, swallowed = sys.unraisablehook, sys.excepthook, []
+
+    def note(unraisable: sys.UnraisableHookArgs) -> None:
+        if "imagecodecs" in str(unraisable.object):
+            swallowed.append(unraisable.exc_type)
+        else:
+            before(unraisable)
+
+    sys.unraisablehook = note
+    sys.excepthook = lambda *_: None  # the same error is printed there first; nothing else gets there meanwhile
+    try:
+        yield
+    finally:
+        sys.unraisablehook, sys.excepthook = before, printed
+    if swallowed:
+        raise problem("pixel.damaged")
 
 
 def decode(data: bytes, pixels: PixelDescription) -> NDArray[np.uint16]:

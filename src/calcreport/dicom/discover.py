@@ -10,8 +10,9 @@ import io
 import os
 import stat
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +21,7 @@ from calcreport.dicom.codes import message, problem
 from calcreport.dicom.grouping import group_studies
 from calcreport.dicom.header import Plane, read_header
 from calcreport.dicom.multiframe import planes_of
-from calcreport.dicom.series import Discovery, SetAside
+from calcreport.dicom.series import Discovery, SeriesFiles, SetAside, StudyFiles
 from calcreport.dicom.source import ByteSource, FileSource, UnsharedFile, ZipMemberSource, open_regular
 from calcreport.errors import InputError
 from calcreport.settings import ReadingSettings
@@ -33,6 +34,7 @@ _ZIP_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _LARGEST_UNPACKED: Final = 68_719_476_736
 """Most bytes the members of one archive may claim, 64 GiB; they are inflated one at a time and never written."""
 _SUSPICIOUS_UNPACKED: Final = 2_147_483_648
+_NOT_DAMAGE: Final = frozenset(("file.not_dicom", "file.dicomdir"))
 _SUSPICIOUS_RATIO: Final = 200
 """CT compresses three- to tenfold; beyond 200-fold and 2 GiB an archive is a bomb."""
 
@@ -47,6 +49,8 @@ class _Found:
     others: list[header.ImageHeader] = field(default_factory=list)
     aside: dict[str, SetAside] = field(default_factory=dict)
     seen: set[tuple[int, int]] = field(default_factory=set)
+    folder_of: dict[int, str] = field(default_factory=dict)
+    damaged: Counter[str] = field(default_factory=Counter)
     files: int = 0
 
     def count_file(self) -> None:
@@ -100,8 +104,24 @@ def discover(
                 _look_at_file(found, opened, name, root)
         if on_progress is not None:
             on_progress(found.files)
-        studies = group_studies(found.planes, found.others)
+        studies = _with_damage_noted(group_studies(found.planes, found.others), found)
         return Discovery(studies=studies, set_aside=tuple(found.aside.values()), _open=opened.pop_all())
+
+
+def _with_damage_noted(studies: tuple[StudyFiles, ...], found: _Found) -> tuple[StudyFiles, ...]:
+    """Studies whose series say so when unreadable DICOM files lie beside them: an end slice may be among those."""
+    if not found.damaged:
+        return studies
+    return tuple(replace(study, series=tuple(_noted(series, found) for series in study.series)) for study in studies)
+
+
+def _noted(series: SeriesFiles, found: _Found) -> SeriesFiles:
+    folders = {found.folder_of[id(image.source)] for image in series.instances}
+    count = sum(found.damaged[folder] for folder in folders)
+    if not count:
+        return series
+    note = f"{count} damaged DICOM files lie beside this series; it may be incomplete."
+    return replace(series, notes=(*series.notes, note))
 
 
 def _regular_files(path: Path, found: _Found) -> Iterator[tuple[str, str]]:
@@ -162,14 +182,14 @@ def _look_at_file(found: _Found, opened: contextlib.ExitStack, path: str, root: 
         if head[:4] in (_ZIP_MAGIC, _EMPTY_ZIP_MAGIC):
             _look_into_zip(found, opened, path, root)
         else:
-            _take(found, FileSource(path, status), head)
+            _take(found, FileSource(path, status), head, os.path.dirname(path))  # noqa: PTH120 - a string
     except InputError as error:
         found.set_aside(_relative(path, root), error)
     except OSError:
         found.set_aside(_relative(path, root), problem("file.unreadable"))
 
 
-def _take(found: _Found, source: ByteSource, head: bytes) -> None:
+def _take(found: _Found, source: ByteSource, head: bytes, folder: str) -> None:
     """Read the header and file the image under its series."""
     if not head:
         raise problem("file.empty")
@@ -177,12 +197,16 @@ def _take(found: _Found, source: ByteSource, head: bytes) -> None:
         raise problem("file.not_dicom")
     try:
         image, item = read_header(source, head, inflate_limit=found.settings.max_file_bytes)
-    except RecursionError:
-        raise problem("file.nested_too_deep") from None
-    if image.series.sop_class_uid in tags.CT_CLASSES and image.pixels.place is not None:
-        found.planes += planes_of(image, item)
-    else:
+        is_ct = image.series.sop_class_uid in tags.CT_CLASSES and image.pixels.place is not None
+        planes = planes_of(image, item) if is_ct else ()
+    except InputError as error:
+        if error.code not in _NOT_DAMAGE:
+            found.damaged[folder] += 1
+        raise
+    found.planes += planes
+    if not planes:
         found.others.append(image)
+    found.folder_of[id(image.source)] = folder
 
 
 def _look_into_zip(found: _Found, opened: contextlib.ExitStack, path: str, root: str) -> None:
@@ -201,12 +225,12 @@ def _look_into_zip(found: _Found, opened: contextlib.ExitStack, path: str, root:
     for number, member in enumerate(members, start=1):
         found.count_file()
         try:
-            _look_at_member(found, archive, member)
+            _look_at_member(found, archive, member, path)
         except InputError as error:
             found.set_aside(f"{label}, member {number}", error)
 
 
-def _look_at_member(found: _Found, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+def _look_at_member(found: _Found, archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: str) -> None:
     if member.flag_bits & 0x1:
         raise problem("zip.encrypted")
     if member.compress_type not in _ZIP_METHODS:
@@ -217,4 +241,4 @@ def _look_at_member(found: _Found, archive: zipfile.ZipFile, member: zipfile.Zip
     head = source.read(0, min(member.file_size, header.HEAD_BYTES))
     if head[:4] == _ZIP_MAGIC:
         raise problem("zip.nested")
-    _take(found, source, head)
+    _take(found, source, head, folder)

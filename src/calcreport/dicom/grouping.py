@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
+from calcreport.dicom import tags
 from calcreport.dicom.header import ImageHeader, PatientHeader, Plane
 from calcreport.dicom.series import SeriesFiles, StudyFiles
 from calcreport.dicom.stacks import split
@@ -44,7 +45,11 @@ def _series(slices: list[Plane], images: list[ImageHeader], *, problem: str | No
     if slices:
         first = min((plane.image for plane in slices), key=lambda image: image.instance_number or 0)
         mixed = len({_identity(plane.image.patient) for plane in slices}) > 1
-        whole = _files(first, slices, problem="series.mixed_patients" if mixed else problem)
+        is_cut = any(image.series.sop_class_uid in tags.CT_CLASSES for image in images)
+        doubt = "series.mixed_patients" if mixed else "pixel.missing" if is_cut else problem
+        whole = _files(first, slices, problem=doubt)
+        if images:
+            whole = replace(whole, notes=(f"{len(images)} objects of this series are no CT slices and were left out.",))
         found += split(whole)
     kinds: dict[str, list[ImageHeader]] = defaultdict(list)
     for image in images:

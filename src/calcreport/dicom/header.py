@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
@@ -108,8 +108,8 @@ class ImageHeader:
     instance_uid: str
     frame_of_reference_uid: str | None
     instance_number: int | None
-    patient: PatientHeader
-    series: SeriesHeader
+    patient: PatientHeader = field(repr=False)
+    series: SeriesHeader = field(repr=False)
     pixels: PixelDescription
 
 
@@ -135,7 +135,7 @@ class Plane:
         Attributes that may tell phases at one position apart: name and value.
     """
 
-    image: ImageHeader
+    image: ImageHeader = field(repr=False)
     frame: int | None
     position_mm: tuple[float, ...] | None
     orientation: tuple[float, ...] | None

@@ -27,7 +27,7 @@ class SetAside:
         How many files share the reason.
     """
 
-    name: str
+    name: str = field(repr=False)
     code: str
     message: str
     count: int
@@ -63,9 +63,9 @@ class SeriesFiles:
     uid: str
     modality: str
     number: int | None
-    description: str | None
-    planes: tuple[Plane, ...]
-    instances: tuple[ImageHeader, ...]
+    description: str | None = field(repr=False)
+    planes: tuple[Plane, ...] = field(repr=False)
+    instances: tuple[ImageHeader, ...] = field(repr=False)
     stack: str = ""
     notes: tuple[str, ...] = ()
     problem: str | None = None
@@ -75,7 +75,7 @@ class SeriesFiles:
 class StudyFiles:
     """One study and its series."""
 
-    study: Study
+    study: Study = field(repr=False)
     series: tuple[SeriesFiles, ...]
 
 
@@ -92,7 +92,7 @@ class SeriesRanking:
     """
 
     candidates: tuple[SeriesFiles, ...]
-    entries: tuple[SeriesEntry, ...]
+    entries: tuple[SeriesEntry, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

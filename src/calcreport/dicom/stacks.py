@@ -29,6 +29,9 @@ _UNIT_TOLERANCE: Final = 0.01
 _MOST_PHASES: Final = 128
 """More phases at one position are no plausible dynamic series."""
 _REGULAR: Final = 0.05
+_PIECE_BYTES: Final = 1_048_576
+_LARGEST_PACKING: Final = 4096
+"""No codec packs a scan tighter than this."""
 
 Part = tuple[str, list[Plane]]
 
@@ -50,8 +53,12 @@ def split(series: SeriesFiles) -> tuple[SeriesFiles, ...]:
     found: list[SeriesFiles] = []
     for name, planes in parts:
         found += _by_position(series, name, planes)
-    found = _without_interleaving(found)
-    return tuple(found) if len(found) > 1 else (replace(found[0], stack=""),)
+    if len(found) == 1:
+        return (replace(found[0], stack=""),)
+    return tuple(
+        replace(stack, notes=(*stack.notes, f"The series holds {len(found)} stacks; this is one of them: {stack.stack}."))
+        for stack in _without_interleaving(found)
+    )
 
 
 def _kinds(plane: Plane) -> tuple[tuple[str, Hashable], ...]:
@@ -163,22 +170,35 @@ def _copies(planes: Sequence[Plane]) -> set[int] | None:
         first = seen.setdefault(key, plane)
         if first is plane:
             continue
-        if first.position_mm != plane.position_mm or _pixel_hash(first) != _pixel_hash(plane):
+        if not _are_equal(first, plane):
             return None
         copies.add(id(plane))
     return copies
 
 
-def _pixel_hash(plane: Plane) -> bytes:
-    """Hash of the stored pixel bytes of a slice's file together with what gives them meaning."""
+def _pixel_hash(plane: Plane) -> bytes | None:
+    """Hash of a slice's stored pixel bytes with what gives them meaning; ``None`` when the length is implausible."""
     pixels, source = plane.image.pixels, plane.image.source
-    meaning = repr((plane.frame, plane.slope, plane.intercept, pixels.bits_stored, pixels.representation))
-    digest = hashlib.sha256(meaning.encode())
-    if pixels.place is not None:
-        start = pixels.place.offset
-        end = min(source.size, start + pixels.place.length)
-        digest.update(source.read(start, end - start))
+    expected = 2 * (pixels.rows or 0) * (pixels.columns or 0) * (pixels.frames or 0)
+    if pixels.place is None or expected > source.size * _LARGEST_PACKING:
+        return None
+    start = pixels.place.offset
+    end = min(source.size, start + pixels.place.length)
+    if end - start > 2 * expected + _PIECE_BYTES:
+        return None
+    meaning = (plane.frame, plane.slope, plane.intercept, pixels.bits_stored, pixels.high_bit, pixels.representation)
+    digest = hashlib.sha256(repr(meaning).encode())
+    for offset in range(start, end, _PIECE_BYTES):
+        digest.update(source.read(offset, min(_PIECE_BYTES, end - offset)))
     return digest.digest()
+
+
+def _are_equal(first: Plane, second: Plane) -> bool:
+    """Whether two slices lie at one place and hold the same pixels."""
+    if first.position_mm != second.position_mm:
+        return False
+    one = _pixel_hash(first)
+    return one is not None and one == _pixel_hash(second)
 
 
 def _phase_keys() -> Iterable[tuple[str, Callable[[Plane], Hashable]]]:
@@ -232,7 +252,7 @@ def _without_equal_pixels(planes: Sequence[Plane]) -> list[Plane] | None:
     for i, j in pairwise(order):
         if positions[j] - positions[i] >= SAME_POSITION_MM:
             continue
-        if planes[i].position_mm != planes[j].position_mm or _pixel_hash(planes[i]) != _pixel_hash(planes[j]):
+        if not _are_equal(planes[i], planes[j]):
             return None
         dropped.add(int(j))
     return [plane for number, plane in enumerate(planes) if number not in dropped]
