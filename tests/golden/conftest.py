@@ -228,7 +228,7 @@ def phlebolith() -> Case:
     decided = LesionDecision(
         flags=flags(
             size=("cannot_determine", "mineralised component 5 mm; soft-tissue component not determined", 5.2),
-            depth=("explained", "pelvic; explained by the venous location"),
+            depth=("explained", "criterion met (pelvis), explained by the place in a vein"),
             aggressive=("absent", ""),
         ),
         concern="modified",
@@ -373,8 +373,12 @@ def renal_calcinosis() -> Case:
     def decided(state: str, longest: float) -> LesionDecision:
         return LesionDecision(
             flags=flags(
-                size=(state, "explained by renal calcinosis" if state == "explained" else "mineral 2.6 cm", longest),
-                depth=("explained", "explained by renal calcinosis"),
+                size=(
+                    state,
+                    "criterion met, explained by renal calcinosis" if state == "explained" else "mineral 2.6 cm",
+                    longest,
+                ),
+                depth=("explained", "criterion met, explained by renal calcinosis"),
                 pain=("absent", "clinician"),
                 aggressive=("absent", ""),
             ),
@@ -418,7 +422,9 @@ def many_vessels() -> Case:
     )
     decided = LesionDecision(
         flags=flags(
-            size=("explained", "extent of a vessel"), depth=("explained", "arterial"), aggressive=("absent", "")
+            size=("explained", "criterion met, explained by the extent of a vessel"),
+            depth=("explained", "criterion met, explained by its place in an artery"),
+            aggressive=("absent", ""),
         ),
         concern="modified",
         differential=(likely("C14", "arterial calcification", "consistent with", "parallel lines"),),

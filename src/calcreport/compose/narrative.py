@@ -249,8 +249,12 @@ def _describe_mass(lesion: Lesion, statements: Statements, limit_mm: float) -> s
 
 
 def _say_mass_unknown(report: Report, statements: Statements) -> tuple[str, ...]:
-    """Say once that only mineral was seen, and for which lesions where it is not all of them."""
-    unknown = [lesion.id for lesion in report.lesions if lesion.mass.present is YesNo.UNKNOWN]
+    """Say once that only mineral was seen, for the lesions whose size flag does not say so itself."""
+    unknown = [
+        lesion.id
+        for lesion in report.lesions
+        if lesion.mass.present is YesNo.UNKNOWN and lesion.flags.size.state is not FlagState.CANNOT_DETERMINE
+    ]
     if not unknown:
         return ()
     text = statements.say("size.mass_unknown")
@@ -339,10 +343,12 @@ def _tell_flags(report: Report, lesion: Lesion, statements: Statements) -> tuple
 
 
 def _tell_flag(name: str, flag: Flag, statements: Statements) -> str:
-    identifier = "flags.with_evidence" if flag.evidence else "flags.plain"
+    """Name, state and the evidence with its notes; evidence that only repeats the name is left out."""
+    details = [detail.strip(" .") for detail in (flag.evidence, *flag.notes)]
+    evidence = "; ".join(detail for detail in details if detail.lower() not in {"", name.lower()})
+    identifier = "flags.explained" if flag.state is FlagState.EXPLAINED else "flags.with_evidence"
     state = statements.say(f"state.{flag.state}")
-    text = statements.say(identifier, flag=name, state=state, evidence=flag.evidence.rstrip("."))
-    return " ".join([as_sentence(text), *map(as_sentence, flag.notes)])
+    return statements.say(identifier if evidence else "flags.plain", flag=name, state=state, evidence=evidence)
 
 
 def _with_value(name: str, flag: Flag) -> str:

@@ -106,16 +106,16 @@ def _fit(shape: tuple[int, ...], volume: CtVolume) -> View:
 
 
 def _box(lesion: MeasuredLesion) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Lowest and highest (slice, column) edge of mineral and contour together."""
-    masks = [mask for mask in (lesion.mineral, lesion.contour) if mask is not None]
-    if not masks:
+    """Lowest and highest (slice, column) edge of mineral and contour together; a mask may be cut out with room."""
+    edges = []
+    for mask in (lesion.mineral, lesion.contour):
+        if mask is not None and mask.voxels.any():
+            index = np.argwhere(mask.voxels.any(axis=1)) + np.array((mask.offset[0], mask.offset[2]))
+            edges += [index.min(axis=0), index.max(axis=0) + 1]
+    if not edges:
         place = np.array((lesion.key_slice, 0), dtype=np.int64)
         return place, place + 1
-    low = np.min([(mask.offset[0], mask.offset[2]) for mask in masks], axis=0)
-    high = np.max(
-        [(mask.offset[0] + mask.voxels.shape[0], mask.offset[2] + mask.voxels.shape[2]) for mask in masks], axis=0
-    )
-    return low, high
+    return np.min(edges, axis=0), np.max(edges, axis=0)
 
 
 def _mark(

@@ -140,7 +140,9 @@ def test_headings_of_the_page_form_an_outline(reports: dict[str, Report], templa
 
 
 def test_the_published_schema_is_current() -> None:
-    assert SCHEMA.read_text(encoding="utf-8") == as_json.report_json_schema(), "run: calcreport schema report > docs/schema/report.schema.json"
+    assert SCHEMA.read_text(encoding="utf-8") == as_json.report_json_schema(), (
+        "run: calcreport schema report > docs/schema/report.schema.json"
+    )
 
 
 HOSTILE = st.text(st.characters(exclude_categories=["Cs"]), max_size=200) | st.sampled_from(

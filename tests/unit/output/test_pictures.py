@@ -48,7 +48,10 @@ def segment(volume: CtVolume, start: tuple[float, ...], end: tuple[float, ...]) 
 
 
 def make_lesion(volume: CtVolume, box: tuple[slice, slice, slice], **lines: Segment | None) -> MeasuredLesion:
-    voxels = np.ones([part.stop - part.start for part in box], dtype=bool)
+    room = [min(2, part.start) for part in box]  # a cut-out may have room before the lesion
+    offset = [part.start - before for part, before in zip(box, room, strict=True)]
+    voxels = np.ones([part.stop - part.start + before for part, before in zip(box, room, strict=True)], dtype=bool)
+    voxels[: room[0]] = voxels[:, : room[1]] = voxels[:, :, : room[2]] = False
     key_slice = (box[0].start + box[0].stop) // 2
     middle = [(part.start + part.stop - 1) / 2 for part in box]
     calliper = segment(volume, (key_slice, middle[1], box[2].start), (key_slice, middle[1], box[2].stop - 1))
@@ -56,7 +59,7 @@ def make_lesion(volume: CtVolume, box: tuple[slice, slice, slice], **lines: Segm
         size=Size(max_diameter_mm=calliper.length_mm), foci=Foci(), mass=Mass(), density=Density(),
         depth=Depth.model_validate({"class": "subfascial"}),
         pattern=Pattern(id="P09", label="x", confidence="low", scores={}, features={}), bone_relation="separate",
-        location=Location(), mineral=VoxelMask(offset=tuple(part.start for part in box), voxels=voxels),
+        location=Location(), mineral=VoxelMask(offset=tuple(offset), voxels=voxels),
         key_slice=key_slice, axial_longest=lines.pop("calliper", calliper), **lines,
     )  # fmt: skip
 
