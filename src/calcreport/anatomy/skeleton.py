@@ -29,8 +29,13 @@ SMALL_BONE_MM3: Final = 60.0
 HUGE_MM3: Final = 60_000.0
 """A component this large with cortical density that runs out of the scan is the skeleton itself."""
 
-MIN_TUBE_LENGTH_MM: Final = 80.0
+MIN_TUBE_LENGTH_MM: Final = 60.0
 """A dense tube longer than this is a whole long bone inside the scan, such as a fibula."""
+
+FABELLA_GAP_MM: Final = 5.5
+MAX_FABELLA_MM3: Final = 1_500.0
+MIN_ARTICULAR_MM2: Final = 1_500.0
+"""A small dense ovoid this close behind the broad end of a bone lies where the fabella lies."""
 
 JOINT_GAP_MM: Final = 4.0
 """A separate bone this close to the skeleton articulates with it (fabella, carpal bones)."""
@@ -66,12 +71,13 @@ class Architecture:
     dense_fraction: float
     filled_fraction: float
 
-    def has_marrow(self, noise_hu: float) -> bool:
+    @property
+    def has_marrow(self) -> bool:
         """Whether a dense shell encloses fat or trabeculae, rather than soft tissue or still more mineral."""
         core = self.core_hu
         if core is None or self.shell_hu < 300 or self.shell_hu < 1.15 * core:
             return False
-        is_trabecular = self.dense_core_fraction > 0.35 or self.core_spread_hu > 1.5 * noise_hu + 60
+        is_trabecular = self.dense_core_fraction > 0.45
         return core < -10 or (is_trabecular and core < 700)
 
 
@@ -130,7 +136,7 @@ def describe_architecture(
 
 
 def is_large_bone(
-    architecture: Architecture, *, volume_mm3: float, extent_mm: float, peak_hu: float, touches_border: bool, is_cut_sideways: bool, noise_hu: float
+    architecture: Architecture, *, volume_mm3: float, extent_mm: float, peak_hu: float, touches_border: bool, is_cut_sideways: bool
 ) -> bool:
     """Whether a component is one of the bones that frame the scan.
 
@@ -144,16 +150,14 @@ def is_large_bone(
         Greatest density, HU.
     touches_border, is_cut_sideways : bool
         Whether it runs out of the scan at all, and through the side of a slice.
-    noise_hu : float
-        Noise, HU.
     """
     is_cortical = architecture.dense_fraction > 0.25 and peak_hu > 900
     if touches_border:
         if volume_mm3 > HUGE_MM3 and peak_hu > 700:
             return True
-        if volume_mm3 > 300 and peak_hu > 300 and (is_cortical or architecture.has_marrow(noise_hu)):
+        if volume_mm3 > 300 and peak_hu > 300 and (is_cortical or architecture.has_marrow):
             return True
         # A bone cut lengthwise by the side of the picture shows no core; its density still tells.
         return is_cut_sideways and peak_hu > 700 and architecture.dense_fraction > 0.1
     is_long = extent_mm > MIN_TUBE_LENGTH_MM and is_cortical
-    return (is_long or volume_mm3 > HUGE_MM3) and architecture.has_marrow(noise_hu)
+    return (is_long or volume_mm3 > HUGE_MM3) and architecture.has_marrow

@@ -14,7 +14,10 @@ from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.components import Components, collect_runs, find_components, runs_of_slice, with_extra
 from calcreport.anatomy.outgrowth import find_outgrowths
 from calcreport.anatomy.skeleton import (
+    FABELLA_GAP_MM,
     JOINT_GAP_MM,
+    MAX_FABELLA_MM3,
+    MIN_ARTICULAR_MM2,
     PATELLA_GAP_MM,
     SMALL_BONE_MM3,
     Architecture,
@@ -260,7 +263,6 @@ def _find_large_bones(
         skeleton[i] = is_large_bone(
             architecture, volume_mm3=float(volume_mm3[i]), extent_mm=float(extent_mm.max()),
             peak_hu=float(components.peak_hu[i]), touches_border=touches, is_cut_sideways=sideways,
-            noise_hu=scene.noise_hu,
         )  # fmt: skip
     return skeleton, architectures
 
@@ -306,8 +308,12 @@ def _judge(
         return reject(ExclusionReason.CONTRAST, "homogeneous fluid density, probably enteric or urinary contrast")
     if focus.bone_gap_mm < BORDER_GAP_MM and focus.touches_border:
         return reject(ExclusionReason.SKELETON, "part of a bone at the edge of the scan")
-    if architecture is not None and architecture.has_marrow(scene.noise_hu) and _lies_at_joint(focus):
+    if architecture is not None and architecture.has_marrow and _lies_at_joint(focus):
         return reject(ExclusionReason.SKELETON, "separate bone beside the skeleton (patella, sesamoid or ossicle)")
+    if _is_fabella(scene, focus, territory):
+        return reject(ExclusionReason.SKELETON, "small ossicle behind the end of a bone (fabella)")
+    if _is_airway_cartilage(scene, focus):
+        return reject(ExclusionReason.ORGAN, "around the airway, cartilage of larynx or trachea")
     if sideways:
         return reject(ExclusionReason.SKELETON, "cut by the side of the picture, taken as bone; check the source images")
     if focus.contrast_to_noise < MIN_CONTRAST_TO_NOISE:
@@ -346,9 +352,61 @@ def _gas_near(scene: _Scene, component: int) -> bool:
     return bool(((scene.coarse.hu[i, j, k] < GAS_HU) & scene.body.mask[i, j, k]).any())
 
 
-METAL_STREAK_PEAK_HU: Final = 500
-"""In slices with metal a focus fainter than this is not told from a streak."""
+MIN_STREAK_CNR: Final = 9.0
+MIN_STREAK_THICKNESS_MM: Final = 3.0
+"""In slices with metal a focus must stand out this much more and be this thick: streaks are thin."""
 
 
 def _is_streak(focus: Focus) -> bool:
-    return focus.peak_hu < METAL_STREAK_PEAK_HU or focus.contrast_to_noise < 2 * MIN_CONTRAST_TO_NOISE
+    return focus.contrast_to_noise < MIN_STREAK_CNR or focus.thickness_mm < MIN_STREAK_THICKNESS_MM
+
+
+def _is_fabella(scene: _Scene, focus: Focus, territory: NDArray[np.bool_]) -> bool:
+    """Whether a small dense ovoid lies close behind the broad end of a bone."""
+    if focus.bone_gap_mm > FABELLA_GAP_MM or focus.volume_mm3 > MAX_FABELLA_MM3 or not np.isfinite(focus.bone_gap_mm):
+        return False
+    block = (scene.components.box[focus.component].mean(axis=1) / np.array(scene.coarse.step)).astype(int)
+    labels, count = ndimage.label(territory[min(int(block[0]), len(territory) - 1)])
+    if not count:
+        return False
+    areas = np.bincount(labels.ravel())[1:] * scene.coarse.spacing_mm[1] * scene.coarse.spacing_mm[2]
+    distances = [float(np.abs(np.argwhere(labels == i + 1) - block[1:]).sum(axis=1).min()) for i in range(count)]
+    nearest = int(np.argmin(distances))
+    if areas[nearest] < MIN_ARTICULAR_MM2:
+        return False
+    row, column = np.argwhere(labels == nearest + 1).mean(axis=0)
+    index = np.array([[block[0], row, column], block]) * np.array(scene.coarse.step)
+    bone_lps, focus_lps = scene.volume.geometry.lps_mm(index)
+    return bool(focus_lps[1] - bone_lps[1] > MIN_BEHIND_MM)
+
+
+MIN_BEHIND_MM: Final = 8.0
+"""Behind the middle of the bone (posterior, patient axes)."""
+
+AIRWAY_AREA_MM2: Final = (40.0, 900.0)
+MIN_AIRWAY_MM: Final = 24.0
+AIRWAY_REACH_MM: Final = 15.0
+MIN_CARTILAGE_MM: Final = 18.0
+"""Laryngeal and tracheal cartilage is wider than this and lies this close around a tube of gas of this length."""
+
+
+def _is_airway_cartilage(scene: _Scene, focus: Focus) -> bool:
+    """Whether a component embraces a gas-filled tube that runs along the scan."""
+    spacing = np.array(scene.coarse.spacing_mm)
+    low, high = scene.components.box[focus.component].T // np.array(scene.coarse.step)
+    if float((high - low + 1)[2] * spacing[2]) < MIN_CARTILAGE_MM:
+        return False
+    reach = np.ceil(np.array([MIN_AIRWAY_MM, AIRWAY_REACH_MM, AIRWAY_REACH_MM]) / spacing).astype(int)
+    start = np.maximum(low - reach, 0)
+    i, j, k = (slice(int(a), int(b)) for a, b in zip(start, high + reach + 1, strict=True))
+    labels, count = ndimage.label((scene.coarse.hu[i, j, k] < GAS_HU) & scene.body.mask[i, j, k])
+    for tube in range(1, count + 1):
+        index = np.argwhere(labels == tube)
+        length = (np.ptp(index[:, 0]) + 1) * spacing[0]
+        area = len(index) * spacing[1] * spacing[2] / (np.ptp(index[:, 0]) + 1)
+        middle = index.mean(axis=0) + start
+        is_embraced = low[2] <= middle[2] <= high[2] and low[1] - reach[1] <= middle[1] <= high[1] + reach[1]
+        if length >= min(MIN_AIRWAY_MM, 0.8 * (high - low + 1)[0] * spacing[0]) and is_embraced:
+            if AIRWAY_AREA_MM2[0] <= area <= AIRWAY_AREA_MM2[1]:
+                return True
+    return False

@@ -48,10 +48,9 @@ class Focus:
         Voxel volume at the growth limit.
     peak_hu, mean_hu : float
         Greatest and mean density, HU.
-    spread_hu : float
-        Standard deviation of the voxels one voxel inside the surface, HU; of all when there are none.
-    core_hu : float
-        Mean of the same voxels, HU.
+    core_hu, spread_hu : float
+        Median and robust standard deviation of the voxels deep inside, away from partial volume, HU; of all when
+        there are none.
     background_hu : float
         Median of the tissue around, HU.
     reference_hu, background_sd_hu : float
@@ -134,8 +133,7 @@ def examine(
     mask, local = paint(components, chosen, box), hu[box]
     bone = (paint(components, skeleton, box) & ~mask)[thin]
     values = local[mask].astype(np.float64)
-    eroded = ndimage.binary_erosion(mask, structure=_plane_cross())
-    core = local[eroded].astype(np.float64) if int(eroded.sum()) >= 8 else values
+    thickness, core = _core(mask, local, spacing_mm)
     mask, local = mask[thin], local[thin]
     distance = ndimage.distance_transform_edt(~mask, sampling=np.array(spacing_mm) * stride)
     # Bone and what blurs from it is left out. Other dense voxels stay: leaving them out would cut the noise short,
@@ -157,15 +155,15 @@ def examine(
         volume_mm3=float(components.voxels[component]) * float(np.prod(spacing_mm)),
         peak_hu=float(values.max()),
         mean_hu=float(values.mean()),
-        spread_hu=float(core.std()),
-        core_hu=float(core.mean()),
+        spread_hu=1.4826 * float(np.median(np.abs(core - np.median(core)))),
+        core_hu=float(np.median(core)),
         background_hu=middle,
         reference_hu=reference,
         background_sd_hu=max(deviation, MIN_NOISE_SHARE * noise_hu),
         bone_gap_mm=float(distance[bone].min()) if bone.any() else float("inf"),
         gas_fraction=float((air & ~is_outside).sum()) / total,
         air_fraction=float((air & is_outside).sum()) / total,
-        thickness_mm=_thickness(mask, (spacing_mm[1] * stride, spacing_mm[2] * stride)),
+        thickness_mm=thickness,
         touches_border=bool((components.box[component, :, 0] == 0).any() or (components.box[component, :, 1] == shape).any()),
     )
 
@@ -187,10 +185,18 @@ def _plane_cross() -> NDArray[np.bool_]:
     return cross
 
 
-def _thickness(mask: NDArray[np.bool_], pixel_mm: tuple[float, float]) -> float:
-    """Diameter of the largest disc that fits into any of the broadest cross-sections, mm."""
+def _core(
+    mask: NDArray[np.bool_], local: NDArray[np.int16], spacing_mm: tuple[float, float, float]
+) -> tuple[float, NDArray[np.float64]]:
+    """Diameter (mm) of the largest disc that fits the broadest cross-sections, and the values in their inner half."""
     areas = mask.sum(axis=(1, 2))
-    broadest = np.argsort(-areas)[:3]
-    return max(
-        float(2 * ndimage.distance_transform_edt(np.pad(mask[i], 1), sampling=pixel_mm).max()) for i in broadest
-    )
+    thickness, inner = 0.0, [local[mask]]
+    for n, i in enumerate(np.argsort(-areas)[:5]):
+        if not areas[i]:
+            break
+        depth = ndimage.distance_transform_edt(np.pad(mask[i], 1), sampling=spacing_mm[1:])[1:-1, 1:-1]
+        deepest = float(depth.max())
+        thickness = max(thickness, 2 * deepest)
+        inner = inner[1:] if n == 0 else inner
+        inner.append(local[i][depth > 0.5 * deepest])
+    return thickness, np.concatenate(inner).astype(np.float64)

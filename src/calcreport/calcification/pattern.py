@@ -49,6 +49,12 @@ MIN_SCORE: Final = 0.35
 RIM_SLICE_MM: Final = 3.0
 """Slices thicker than this blur a rim and a lucent centre away (Traubici 1999: lost in 119 of 120 at 5 mm)."""
 
+BUTTOCK_WORDS: Final = ("PELVIS", "HIP", "BUTTOCK", "GLUT")
+"""Where injection granulomas lie."""
+
+TRUNK_WORDS: Final = (*BUTTOCK_WORDS, "ABDOMEN", "CHEST", "THORAX", "NECK", "HEAD")
+"""Where deep fat is normal, and so no sign of a fatty mass; nodes lie here too."""
+
 FEW_VOXELS: Final = 4.0
 """Below this many voxel diagonals across, shape is read with moderate confidence at most."""
 
@@ -76,14 +82,19 @@ def _all(*grades: float) -> float:
     return float(product ** (1.0 / len(grades)))
 
 
-def score_patterns(f: Features) -> dict[str, float]:
+def score_patterns(f: Features, region: str | None = None) -> dict[str, float]:
     """Grade of each pattern, 0 to 1.
 
     Parameters
     ----------
     f : Features
         Of one lesion.
+    region : str | None
+        Body part, for the few patterns bound to a place.
     """
+    part = (region or "").upper()
+    is_trunk = any(word in part for word in TRUNK_WORDS)
+    at_buttock = 1.0 if not part or any(word in part for word in BUTTOCK_WORDS) else 0.5
     deep = 1.0 if f.layer in DEEP else 0.5 if f.layer in (DepthClass.CROSSES_FASCIA, DepthClass.ABUTS_FASCIA) else 0.0
     superficial = 1.0 if f.layer in SUPERFICIAL else 0.5 if f.layer is DepthClass.CROSSES_FASCIA else 0.0
     single = 1.0 if f.foci_count == 1 else 0.6 if f.foci_count == 2 else 0.3
@@ -100,9 +111,9 @@ def score_patterns(f: Features) -> dict[str, float]:
     )
     centred = _all(rising(f.centre_gain, 1.05, 1.25), rising(f.core_share, 0.35, 0.6))
     faint = deep * falling(f.mean_hu, 220, 330) * rising(f.longest_mm, 12, 20)
-    in_fat = _all(deep, rising(f.wide_fat, 0.45, 0.7), rising(f.near_fat, 0.15, 0.4), rising(f.longest_mm, 6, 10), single)
+    in_fat = _all(deep, rising(f.wide_fat, 0.45, 0.7), rising(f.near_fat, 0.15, 0.4), rising(f.longest_mm, 6, 10), single) * (0.6 if is_trunk else 1.0)
     scores = {
-        "P01": _all(round_focus, falling(f.largest_focus_mm, 10.0, 15.0), falling(f.foci_count, 8, 14), deep,
+        "P01": _all(round_focus, falling(f.largest_focus_mm, 10.0, 15.0), falling(f.foci_count, 8, 14), max(deep, 0.75),
                     rising(f.peak_hu, 200, 300)),
         "P02": tube * max(0.6, rising(f.tube_share, 0.1, 0.3), rising(f.ring_share, 0.1, 0.3)),
         "P04": _all(superficial, falling(f.wall_mm, 1.5, 2.1), net),
@@ -126,7 +137,7 @@ def score_patterns(f: Features) -> dict[str, float]:
         "P14": _all(rising(f.foci_count, 8, 14), falling(f.focus_size_mm, 3.5, 5.5), falling(f.fill, 0.05, 0.15)),
         "P15": _all(deep, single, ovoid, rising(f.longest_mm, 8, 11), falling(f.longest_mm, 35, 50)),
         "P18": _all(superficial, rising(f.wall_mm, 1.5, 2.1), falling(f.wall_mm, 2.8, 4.0), net),
-        "P19": _all(superficial, single, falling(f.longest_mm, 12, 20), rising(f.smoothness, 0.6, 0.8),
+        "P19": _all(superficial, at_buttock, single, falling(f.longest_mm, 12, 20), rising(f.smoothness, 0.6, 0.8),
                     rising(f.sphericity, 0.3, 0.5)),
         "P20": _all(deep, rising(f.foci_count, 3, 4.5), rising(f.focus_elongation, 1.4, 1.9), rising(f.focus_alignment, 0.5, 0.8),
                     falling(f.largest_focus_mm, 12, 23)) * (1 - 0.6 * tube),
@@ -167,15 +178,14 @@ def read_pattern(features: Features, *, geometry: VolumeGeometry, region: str | 
     geometry : VolumeGeometry
         For what the slices can resolve.
     region : str | None
-        Body part; not used to decide, only for patterns bound to a place.
+        Body part, for the few patterns bound to a place.
 
     Returns
     -------
     Pattern
         P30 when nothing fits; scores of the runners-up beside it.
     """
-    del region
-    scores = score_patterns(features)
+    scores = score_patterns(features, region)
     ranked = [(k, v) for k, v in scores.items() if v > 0]
     best, score = ranked[0] if ranked else ("P30", 0.0)
     runner_up = ranked[1][1] if len(ranked) > 1 else 0.0
@@ -198,7 +208,8 @@ def read_pattern(features: Features, *, geometry: VolumeGeometry, region: str | 
         confidence = Confidence.LOW
         caveats.append("The foci are only a few voxels wide: their shape is not resolved.")
     # An amorphous deposit is what is left when nothing specific is seen: never more than moderately sure.
-    if best == "P09" and confidence is Confidence.HIGH:
+    # Fat around mineral deep in a limb may be a fatty mass or a fat plane: CT alone is not sure.
+    if best in ("P09", "P25") and confidence is Confidence.HIGH:
         confidence = Confidence.MODERATE
     if thick and best not in ("P02", "P10", "P11") and confidence is Confidence.HIGH:
         confidence = Confidence.MODERATE
