@@ -41,6 +41,11 @@ RECIPE = PhantomRecipe(
     scan=ScanRecipe(pixel_mm=1.5, spacing_mm=6.0, tilt_deg=10.0, contrast=Contrast.VENOUS),
     length_mm=40.0,
 )
+REQUIRED = (
+    *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality"),
+    *("PatientName", "PatientID", "ImageType", "KVP", "ImageOrientationPatient", "ImagePositionPatient"),
+    *("PixelSpacing", "RescaleType", "Rows", "Columns"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -65,24 +70,7 @@ def test_voxels_survive_every_transfer_syntax(syntax: str, study: tuple[CtVolume
 def test_the_header_states_what_a_ct_image_must(study: tuple[CtVolume, Truth], tmp_path: Path) -> None:
     paths = write_study(*study, RECIPE, tmp_path)
     first = pydicom.dcmread(paths[0])
-    for name in [
-        "SOPClassUID",
-        "SOPInstanceUID",
-        "StudyInstanceUID",
-        "SeriesInstanceUID",
-        "FrameOfReferenceUID",
-        "Modality",
-        "PatientName",
-        "PatientID",
-        "ImageType",
-        "KVP",
-        "ImageOrientationPatient",
-        "ImagePositionPatient",
-        "PixelSpacing",
-        "RescaleType",
-        "Rows",
-        "Columns",
-    ]:
+    for name in REQUIRED:
         assert first.get(name) not in (None, ""), name
     assert str(first.PatientName).startswith("PHANTOM^")
     assert first.PatientIdentityRemoved == "YES"
