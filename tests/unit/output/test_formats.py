@@ -40,7 +40,8 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        if self.open[-1:] != ["style"]:
+            self.text += data
 
 
 def page_of(report: Report, templates: Templates, pictures: dict[str, bytes] | None = None) -> str:
