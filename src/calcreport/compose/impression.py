@@ -8,7 +8,6 @@ from itertools import groupby
 from calcreport.compose.statements import Statements
 from calcreport.compose.wording import as_sentence, join_words, name_place, spell_length
 from calcreport.model.report import (
-    BoneRelation,
     Concern,
     Differential,
     FlagState,
@@ -123,8 +122,6 @@ def _describe_group(group: list[Lesion], statements: Statements, size_limit_mm: 
     lead = group[0]
     sentences = [_name_and_judge(group, statements)]
     sentences += _weigh_flags(lead, statements, size_limit_mm)
-    if lead.bone_relation is BoneRelation.CONTIGUOUS:
-        sentences.append(statements.say("impression.contiguous"))
     sentences += _differ(lead, statements)
     return " ".join(as_sentence(sentence) for sentence in sentences)
 
