@@ -44,10 +44,13 @@ class Body:
         Coarse shape; true inside the body, gas in bowel and airways included.
     outside : NDArray[np.bool_]
         Coarse shape; true in the air (and table) around the patient: what is neither body nor enclosed by it.
+    firm : NDArray[np.bool_]
+        Coarse shape; the body without bumps narrower than about 15 mm: leads and folds are left out.
     """
 
     mask: NDArray[np.bool_]
     outside: NDArray[np.bool_]
+    firm: NDArray[np.bool_]
 
 
 def find_body(coarse: CoarseVolume) -> Body:
@@ -70,7 +73,7 @@ def find_body(coarse: CoarseVolume) -> Body:
     opened = ndimage.binary_opening(np.pad(tissue, 1, mode="edge"), structure=plane)[1:-1, 1:-1, 1:-1]
     labels, count = ndimage.label(opened)
     if count == 0:
-        return Body(mask=np.zeros_like(tissue), outside=np.ones_like(tissue))
+        return Body(mask=np.zeros_like(tissue), outside=np.ones_like(tissue), firm=np.zeros_like(tissue))
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
     sizes[0] = 0
     voxel_mm3 = float(np.prod(coarse.spacing_mm))
@@ -85,7 +88,10 @@ def find_body(coarse: CoarseVolume) -> Body:
     # Opening shaves corners and thin skin folds; one conditional step brings them back.
     body = ndimage.binary_dilation(body, structure=plane) & tissue
     outside = _with_folds(_outside(body), body, coarse.spacing_mm)
-    return Body(mask=~outside, outside=outside)
+    wide = np.zeros((3, 5, 5), dtype=bool)
+    wide[1] = np.hypot(*np.mgrid[-2:3, -2:3]) <= 2.3
+    firm = ndimage.binary_opening(np.pad(~outside, 2, mode="edge"), structure=wide)[2:-2, 2:-2, 2:-2]
+    return Body(mask=~outside, outside=outside, firm=firm)
 
 
 def _is_shell(

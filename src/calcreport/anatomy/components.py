@@ -53,11 +53,10 @@ def runs_of_slice(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[n
         Each of shape ``(n,)``, sorted by row and column; empty for an empty mask.
     """
     rows, columns = mask.shape
-    padded = np.zeros((rows, columns + 1), dtype=np.int8)
-    padded[:, :columns] = mask
-    flat = padded.ravel()
-    # The padding column ends every run within its own row.
-    edges = np.flatnonzero(np.diff(flat, prepend=np.int8(0)))
+    # A clear column after every row ends its runs there; a clear voxel in front starts the first.
+    flat = np.zeros(rows * (columns + 1) + 1, dtype=bool)
+    flat[1:].reshape(rows, columns + 1)[:, :columns] = mask
+    edges = np.flatnonzero(flat[1:] != flat[:-1])
     start, stop = edges[::2], edges[1::2]
     row = start // (columns + 1)
     return row, start - row * (columns + 1), stop - row * (columns + 1)

@@ -124,23 +124,32 @@ def _residual(
     reach = max(1, round(SLACK_MM / grid_mm[1]))
     disc = np.hypot(*np.mgrid[-reach : reach + 1, -reach : reach + 1]) <= reach + 0.3
     grown = [ndimage.binary_dilation(plane, structure=disc) for plane in outlines]
-    shafts = [_shafts(plane, values, grid_mm) for plane, values in zip(outlines, density, strict=True)]
     opening = max(1, round(MIN_THICKNESS_MM / 2 / grid_mm[1]))
     kernel = np.hypot(*np.mgrid[-opening : opening + 1, -opening : opening + 1]) <= opening + 0.3
+    shafts: dict[int, list[NDArray[np.bool_]]] = {}
+
+    def shafts_of(plane: int) -> list[NDArray[np.bool_]]:
+        if plane not in shafts:
+            shafts[plane] = _shafts(outlines[plane], density[plane], grid_mm)
+        return shafts[plane]
+
     residual = np.zeros_like(outlines)
     for i, plane in enumerate(outlines):
-        if not plane.any():
-            continue
-        labels, count = ndimage.label(plane)
         for distance in REFERENCE_MM:
             k = max(1, round(distance / grid_mm[0]))
             if i - k < 0 or i + k >= len(outlines):
                 continue
-            for region in range(1, count + 1):
+            beyond = plane & ~grown[i - k] & ~grown[i + k]
+            if int(beyond.sum()) < int(kernel.sum()):
+                continue
+            beyond = ndimage.binary_opening(beyond, structure=kernel)
+            if not beyond.any():
+                continue
+            labels, _ = ndimage.label(plane)
+            for region in np.unique(labels[beyond]):
                 own = labels == region
-                if _continues(own, shafts[i - k]) and _continues(own, shafts[i + k]):
-                    beyond = own & ~grown[i - k] & ~grown[i + k]
-                    residual[i] |= ndimage.binary_opening(beyond, structure=kernel)
+                if _continues(own, shafts_of(i - k)) and _continues(own, shafts_of(i + k)):
+                    residual[i] |= beyond & own
     return residual
 
 

@@ -20,6 +20,9 @@ from calcreport.anatomy.components import Components, paint
 CORTEX_HU: Final = 600
 """Voxels this dense are cortical bone or dense mineral: trabecular bone and faint deposits stay below."""
 
+TRABECULAR_HU: Final = 130
+"""A core denser than this is no soft tissue, even where the growth limit lies above it (contrast studies)."""
+
 SAMPLED_SLICES: Final = 10
 """Cross-sections looked at in a component: bones repeat themselves from slice to slice."""
 
@@ -34,7 +37,7 @@ MIN_TUBE_LENGTH_MM: Final = 60.0
 
 FABELLA_GAP_MM: Final = 5.5
 MAX_FABELLA_MM3: Final = 1_500.0
-MIN_ARTICULAR_MM2: Final = 1_500.0
+MIN_ARTICULAR_MM2: Final = 1_100.0
 """A small dense ovoid this close behind the broad end of a bone lies where the fabella lies."""
 
 JOINT_GAP_MM: Final = 4.0
@@ -77,7 +80,7 @@ class Architecture:
         core = self.core_hu
         if core is None or self.shell_hu < 300 or self.shell_hu < 1.15 * core:
             return False
-        is_trabecular = self.dense_core_fraction > 0.45
+        is_trabecular = self.dense_core_fraction > 0.45 or core > TRABECULAR_HU
         return core < -10 or (is_trabecular and core < 700)
 
 

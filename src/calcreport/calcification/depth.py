@@ -22,6 +22,12 @@ from calcreport.model.report import Depth, DepthClass
 SKIN_EDGE_HU: Final = -500.0
 """Halfway between air and the first tissue: the outer surface of the skin."""
 
+SAMPLE_POINTS: Final = 600
+"""Surface points of a lesion that distances are taken from at first …"""
+
+CLOSE_POINTS: Final = 3_000
+"""… and at most, of those nearest to the skin, for the distance itself."""
+
 SKIN_THICKNESS_MM: Final = 2.0
 """Mineral that reaches this close to the surface lies in the skin itself; limb skin is 1-2 mm thick."""
 
@@ -131,19 +137,28 @@ def skin_distance(layers: Layers, points_mm: NDArray[np.float64]) -> tuple[Segme
     if layers.skin is None:
         return None, "no skin surface in the field of view"
     step, spacing = np.array(layers.coarse.step), np.array(layers.coarse.spacing_mm)
-    sample = points_mm[:: max(1, len(points_mm) // 2000)]
+    sample = points_mm[:: max(1, len(points_mm) // SAMPLE_POINTS)]
     position = layers.volume.geometry.index(sample) / step * spacing
-    near, _ = layers.skin.query(position)
+    # A few percent of error here only widens the search below.
+    near, _ = layers.skin.query(position, eps=0.05)
     reach = float(near.min()) + 2.0 * float(np.linalg.norm(spacing))
-    if layers.cut is not None and float(layers.cut.query(position)[0].min()) < float(near.min()) - float(spacing[1]):
+    if layers.cut is not None and float(layers.cut.query(position, eps=0.05)[0].min()) < float(near.min()) - float(spacing[1]):
         return None, "the nearest body surface is cut by the field of view"
     closest = position[near <= float(near.min()) + float(np.linalg.norm(spacing))]
     hits = np.unique(np.concatenate([np.asarray(h, dtype=np.int64) for h in layers.skin.query_ball_point(closest, reach)]))
     skin_mm = _skin_points(layers, layers.skin_blocks[hits])
     if len(skin_mm) == 0:
         return None, "the skin surface is not resolved"
-    distances, nearest = KDTree(skin_mm).query(sample)
+    # Only the side of the lesion that faces the skin can hold the nearest point.
+    limit = float(near.min()) + 2.0 * float(np.linalg.norm(spacing))
+    facing = sample[near <= limit]
+    centre, radius = facing.mean(axis=0), float(np.linalg.norm(facing - facing.mean(axis=0), axis=1).max()) + limit / 4 + 2.0
+    around = points_mm[np.linalg.norm(points_mm - centre, axis=1) <= radius]
+    sample = around[:: max(1, len(around) // CLOSE_POINTS)] if len(around) else facing
+    distances, nearest = KDTree(skin_mm).query(sample, distance_upper_bound=reach)
     best = int(distances.argmin())
+    if not np.isfinite(distances[best]):
+        return None, "the skin surface is not resolved"
     return (
         Segment(
             start_lps_mm=as_point(sample[best]),
@@ -198,7 +213,7 @@ def fascia_distance(layers: Layers, points_mm: NDArray[np.float64]) -> Segment |
     """
     if not layers.envelope.is_reliable or layers.fascia is None:
         return None
-    sample = points_mm[:: max(1, len(points_mm) // 2000)]
+    sample = points_mm[:: max(1, len(points_mm) // SAMPLE_POINTS)]
     distances, nearest = layers.fascia.query(sample)
     best = int(distances.argmin())
     return Segment(

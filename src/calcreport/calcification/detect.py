@@ -11,7 +11,14 @@ from scipy import ndimage
 
 from calcreport.anatomy.body import Body
 from calcreport.anatomy.coarse import CoarseVolume
-from calcreport.anatomy.components import Components, collect_runs, find_components, runs_of_slice, with_extra
+from calcreport.anatomy.components import (
+    Components,
+    collect_runs,
+    find_components,
+    paint,
+    runs_of_slice,
+    with_extra,
+)
 from calcreport.anatomy.outgrowth import find_outgrowths
 from calcreport.anatomy.skeleton import (
     FABELLA_GAP_MM,
@@ -20,6 +27,7 @@ from calcreport.anatomy.skeleton import (
     MIN_ARTICULAR_MM2,
     PATELLA_GAP_MM,
     SMALL_BONE_MM3,
+    TRABECULAR_HU,
     Architecture,
     describe_architecture,
     is_large_bone,
@@ -46,6 +54,9 @@ BORDER_GAP_MM: Final = 8.0
 
 GAS_REACH_MM: Final = 60.0
 """Bowel fluid is taken for contrast only where enclosed gas lies within this distance, or where the scan cuts it."""
+
+MIN_AIR_SHARE: Final = 0.2
+"""What stands on the skin (leads, staples) has this much air around it and lies outside the body's smooth outline."""
 
 MIN_POOL_MM3: Final = 150.0
 """Smaller pools of enteric contrast are left to the reader."""
@@ -264,7 +275,37 @@ def _find_large_bones(
             architecture, volume_mm3=float(volume_mm3[i]), extent_mm=float(extent_mm.max()),
             peak_hu=float(components.peak_hu[i]), touches_border=touches, is_cut_sideways=sideways,
         )  # fmt: skip
+    for i in candidates:
+        # Ends of bones may lie apart from their shaft where cartilage or thin cortex falls below the limit.
+        architecture = architectures.get(i)
+        if skeleton[i] or architecture is None or volume_mm3[i] < MIN_BONE_END_MM3:
+            continue
+        is_trabecular = architecture.has_marrow and (architecture.core_hu or 0.0) > TRABECULAR_HU
+        skeleton[i] = is_trabecular and _is_in_line(scene, i, skeleton)
     return skeleton, architectures
+
+
+MIN_BONE_END_MM3: Final = 5_000.0
+BONE_END_REACH_MM: Final = 25.0
+MIN_IN_LINE: Final = 0.4
+"""An end of a bone lies over or under other bones by at least this share of its outline."""
+
+
+def _is_in_line(scene: _Scene, component: int, skeleton: NDArray[np.bool_]) -> bool:
+    """Whether a component lies, along the scan, in line with a bone close above or below it."""
+    reach = int(np.ceil(BONE_END_REACH_MM / scene.spacing_mm[0]))
+    (low, high), rows, columns = scene.components.box[component]
+    box = (
+        slice(max(0, int(low) - reach), min(scene.volume.hu.shape[0], int(high) + reach)),
+        slice(int(rows[0]), int(rows[1])),
+        slice(int(columns[0]), int(columns[1])),
+    )
+    chosen = np.zeros(scene.components.count, dtype=bool)
+    chosen[component] = True
+    own = paint(scene.components, chosen, box).any(axis=0)
+    others = paint(scene.components, skeleton & ~chosen, box).any(axis=0)
+    filled = ndimage.binary_fill_holes(others)
+    return float((own & filled).sum()) >= MIN_IN_LINE * float(own.sum())
 
 
 def _metal_slices(scene: _Scene, candidates: list[int]) -> NDArray[np.bool_]:
@@ -310,6 +351,8 @@ def _judge(
         return reject(ExclusionReason.SKELETON, "part of a bone at the edge of the scan")
     if architecture is not None and architecture.has_marrow and _lies_at_joint(focus):
         return reject(ExclusionReason.SKELETON, "separate bone beside the skeleton (patella, sesamoid or ossicle)")
+    if focus.air_fraction > MIN_AIR_SHARE and _share_in(scene, scene.body.firm, i) < 0.5:
+        return reject(ExclusionReason.EXTERNAL, "on the skin")
     if _is_fabella(scene, focus, territory):
         return reject(ExclusionReason.SKELETON, "small ossicle behind the end of a bone (fabella)")
     if _is_airway_cartilage(scene, focus):
@@ -387,6 +430,7 @@ AIRWAY_AREA_MM2: Final = (40.0, 900.0)
 MIN_AIRWAY_MM: Final = 24.0
 AIRWAY_REACH_MM: Final = 15.0
 MIN_CARTILAGE_MM: Final = 18.0
+MIDLINE_MM: Final = 12.0
 """Laryngeal and tracheal cartilage is wider than this and lies this close around a tube of gas of this length."""
 
 
@@ -394,8 +438,7 @@ def _is_airway_cartilage(scene: _Scene, focus: Focus) -> bool:
     """Whether a component embraces a gas-filled tube that runs along the scan."""
     spacing = np.array(scene.coarse.spacing_mm)
     low, high = scene.components.box[focus.component].T // np.array(scene.coarse.step)
-    if float((high - low + 1)[2] * spacing[2]) < MIN_CARTILAGE_MM:
-        return False
+    is_wide = float((high - low + 1)[2] * spacing[2]) >= MIN_CARTILAGE_MM
     reach = np.ceil(np.array([MIN_AIRWAY_MM, AIRWAY_REACH_MM, AIRWAY_REACH_MM]) / spacing).astype(int)
     start = np.maximum(low - reach, 0)
     i, j, k = (slice(int(a), int(b)) for a, b in zip(start, high + reach + 1, strict=True))
@@ -405,8 +448,20 @@ def _is_airway_cartilage(scene: _Scene, focus: Focus) -> bool:
         length = (np.ptp(index[:, 0]) + 1) * spacing[0]
         area = len(index) * spacing[1] * spacing[2] / (np.ptp(index[:, 0]) + 1)
         middle = index.mean(axis=0) + start
-        is_embraced = low[2] <= middle[2] <= high[2] and low[1] - reach[1] <= middle[1] <= high[1] + reach[1]
-        if length >= min(MIN_AIRWAY_MM, 0.8 * (high - low + 1)[0] * spacing[0]) and is_embraced:
+        near = low[1] - reach[1] <= middle[1] <= high[1] + reach[1]
+        is_embraced = is_wide and low[2] <= middle[2] <= high[2] and near
+        # Hyoid and small pieces of cartilage lie in front of the airway, in the midline.
+        is_in_front = near and abs((low + high)[2] / 2 - middle[2]) * spacing[2] <= MIDLINE_MM and _is_anterior(
+            scene, (low + high) / 2, middle
+        )
+        if length >= min(MIN_AIRWAY_MM, 0.8 * (high - low + 1)[0] * spacing[0]) and (is_embraced or is_in_front):
             if AIRWAY_AREA_MM2[0] <= area <= AIRWAY_AREA_MM2[1]:
                 return True
     return False
+
+
+def _is_anterior(scene: _Scene, block: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    """Whether one coarse position lies in front of another in the patient."""
+    step = np.array(scene.coarse.step)
+    here, there = scene.volume.geometry.lps_mm(np.stack([block, other]) * step)
+    return bool(here[1] < there[1])

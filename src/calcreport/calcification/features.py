@@ -218,7 +218,7 @@ def describe(
         ),
         focus_alignment=float((parts.along_axis[elongated] > np.cos(np.radians(30))).mean()) if elongated.any() else 0.0,
         sphericity=float(min(1.0, parts.counts[largest] * voxel_mm3 / ball_mm3)),
-        smoothness=_hull_share(inside, parts, spacing, voxel_mm3),
+        smoothness=_hull_share(inside, spacing, voxel_mm3),
         wall_mm=_wall(inside, spacing),
         fill=float(min(1.0, inside.sum() * voxel_mm3 / max(_hull_volume(everything), voxel_mm3))),
         mean_hu=float(values.mean()),
@@ -271,23 +271,26 @@ def _parts(inside: NDArray[np.bool_], spacing: tuple[float, float, float]) -> _P
     return _Parts(extents_mm=extents, counts=counts[kept], along_axis=along)
 
 
-def _hull_volume(points_mm: NDArray[np.float64]) -> float:
+def _hull_volume(points_mm: NDArray[np.float64], *, thin: bool = True) -> float:
     try:
-        return float(ConvexHull(points_mm[:: max(1, len(points_mm) // 20_000)]).volume)
+        return float(ConvexHull(points_mm[:: max(1, len(points_mm) // 20_000)] if thin else points_mm).volume)
     except (QhullError, ValueError):
         return 0.0
 
 
-def _hull_share(
-    inside: NDArray[np.bool_], parts: _Parts, spacing: tuple[float, float, float], voxel_mm3: float
-) -> float:
+def _hull_share(inside: NDArray[np.bool_], spacing: tuple[float, float, float], voxel_mm3: float) -> float:
     """Volume of the largest deposit over that of its hull, voxel corners included."""
     labels, count = ndimage.label(inside, structure=np.ones((3, 3, 3)))
-    del parts
     counts = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    points = np.argwhere(labels == int(counts.argmax()) + 1).astype(np.float64)
-    corners = np.concatenate([points + [a, b, c] for a in (-0.5, 0.5) for b in (-0.5, 0.5) for c in (-0.5, 0.5)])
-    hull = _hull_volume(np.unique(corners, axis=0) * np.array(spacing))
+    largest = int(counts.argmax())
+    box = ndimage.find_objects(labels)[largest]
+    part = labels[box] == largest + 1
+    # Only ends of rows can be corners of the hull.
+    rows = np.argwhere(part.any(axis=2))
+    first, last = part.argmax(axis=2), part.shape[2] - 1 - part[:, :, ::-1].argmax(axis=2)
+    ends = [np.column_stack([rows, edge[tuple(rows.T)] + side]) for edge, side in ((first, -0.5), (last, 0.5))]
+    corners = np.concatenate([e + [a, b, 0.0] for e in ends for a in (-0.5, 0.5) for b in (-0.5, 0.5)])
+    hull = _hull_volume(corners * np.array(spacing), thin=False)
     return float(min(1.0, counts.max() * voxel_mm3 / hull)) if hull > 0 else 1.0
 
 
