@@ -47,7 +47,11 @@ _TABLE: Final[dict[str, tuple[type[InputError], str, str]]] = {
     "file.symlink": (NotDicomError, "Symbolic links are not followed", "Name the folder it points to."),
     "file.special": (NotDicomError, "Not a regular file", "Nothing to do."),
     "file.unreadable": (NotDicomError, "The file cannot be opened or read", "Check its permissions."),
-    "file.too_large": (NotDicomError, "The file is larger than allowed", "Raise reading.max_file_bytes if it is real."),
+    "file.too_large": (
+        NotDicomError,
+        "The file is larger than allowed",
+        "Raise reading.max_file_bytes if it is real.",
+    ),
     "file.changed": (NotDicomError, "The file changed while it was read", "Wait until the transfer is complete."),
     "file.damaged": (NotDicomError, "The DICOM data elements are damaged", _SEND_AGAIN),
     "file.truncated": (NotDicomError, "The file ends too early", _SEND_AGAIN),
@@ -61,7 +65,11 @@ _TABLE: Final[dict[str, tuple[type[InputError], str, str]]] = {
     "file.deflate": (NotDicomError, "The deflated data set is damaged or grows beyond its limit", _SEND_AGAIN),
     "zip.damaged": (NotDicomError, "The zip archive is damaged", "Create the archive again."),
     "zip.encrypted": (NotDicomError, "The zip archive is encrypted", "Unpack it first."),
-    "zip.nested": (NotDicomError, "A zip archive inside a zip archive is not opened", "Unpack the outer archive first."),
+    "zip.nested": (
+        NotDicomError,
+        "A zip archive inside a zip archive is not opened",
+        "Unpack the outer archive first.",
+    ),
     "zip.compression": (
         NotDicomError,
         "The zip archive uses a compression other than deflate",
@@ -90,7 +98,11 @@ _TABLE: Final[dict[str, tuple[type[InputError], str, str]]] = {
     "series.mr": (UnsupportedImageError, "MR images hold no Hounsfield units", "Nothing to do."),
     "series.radiograph": (UnsupportedImageError, "Radiographs are not read yet", "Nothing to do."),
     "series.document": (UnsupportedImageError, "Encapsulated document, no image", "Nothing to do."),
-    "series.no_image": (UnsupportedImageError, "No pixel data in the files", "Export the images, not only the headers."),
+    "series.no_image": (
+        UnsupportedImageError,
+        "No pixel data in the files",
+        "Export the images, not only the headers.",
+    ),
     "series.other": (UnsupportedImageError, "Not a CT image series", "Nothing to do."),
     "series.perfusion": (
         UnsupportedImageError,

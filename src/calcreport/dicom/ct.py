@@ -128,9 +128,7 @@ def _check_lossy(series: SeriesFiles) -> None:
 
 def _reference(plane: Plane) -> SliceReference:
     image = plane.image
-    return SliceReference(
-        sop_instance_uid=image.instance_uid, instance_number=image.instance_number, frame=plane.frame
-    )
+    return SliceReference(sop_instance_uid=image.instance_uid, instance_number=image.instance_number, frame=plane.frame)
 
 
 def _read_all(

@@ -16,11 +16,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from calcreport.dicom import header, tags, values
+from calcreport.dicom import tags, values
 from calcreport.dicom.codes import message, problem
 from calcreport.dicom.grouping import group_studies
-from calcreport.dicom.header import Plane, read_header
+from calcreport.dicom.header import ImageHeader, Plane
 from calcreport.dicom.multiframe import planes_of
+from calcreport.dicom.parsing import HEAD_BYTES, read_header
 from calcreport.dicom.series import Discovery, SeriesFiles, SetAside, StudyFiles
 from calcreport.dicom.source import ByteSource, FileSource, UnsharedFile, ZipMemberSource, open_regular
 from calcreport.errors import InputError
@@ -46,7 +47,7 @@ class _Found:
     settings: ReadingSettings
     on_progress: Callable[[int], None] | None
     planes: list[Plane] = field(default_factory=list)
-    others: list[header.ImageHeader] = field(default_factory=list)
+    others: list[ImageHeader] = field(default_factory=list)
     aside: dict[str, SetAside] = field(default_factory=dict)
     seen: set[tuple[int, int]] = field(default_factory=set)
     folder_of: dict[int, str] = field(default_factory=dict)
@@ -178,7 +179,7 @@ def _look_at_file(found: _Found, opened: contextlib.ExitStack, path: str, root: 
             found.seen.add(identity)
             if status.st_size > found.settings.max_file_bytes:
                 raise problem("file.too_large")
-            head = file.read(header.HEAD_BYTES)
+            head = file.read(HEAD_BYTES)
         if head[:4] in (_ZIP_MAGIC, _EMPTY_ZIP_MAGIC):
             _look_into_zip(found, opened, path, root)
         else:
@@ -238,7 +239,7 @@ def _look_at_member(found: _Found, archive: zipfile.ZipFile, member: zipfile.Zip
     if member.file_size > found.settings.max_file_bytes:
         raise problem("file.too_large")
     source = ZipMemberSource(archive, member)
-    head = source.read(0, min(member.file_size, header.HEAD_BYTES))
+    head = source.read(0, min(member.file_size, HEAD_BYTES))
     if head[:4] == _ZIP_MAGIC:
         raise problem("zip.nested")
     _take(found, source, head, folder)

@@ -28,8 +28,29 @@ _LONGEST_VALUE: Final = 1024
 """Bytes kept of one value: all that is asked for is short; the rest of a longer one is dropped."""
 _LONG: Final = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
 _SHORT: Final = frozenset(
-    (b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", b"LO")
-    + (b"LT", b"PN", b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US")
+    (
+        b"AE",
+        b"AS",
+        b"AT",
+        b"CS",
+        b"DA",
+        b"DS",
+        b"DT",
+        b"FL",
+        b"FD",
+        b"IS",
+        b"LO",
+        b"LT",
+        b"PN",
+        b"SH",
+        b"SL",
+        b"SS",
+        b"ST",
+        b"TM",
+        b"UI",
+        b"UL",
+        b"US",
+    )
 )
 
 
@@ -134,8 +155,8 @@ class Walker:
             return tag, vr, self._long(self._head, offset + 4)[2], offset + 12
         return tag, b"", self._long(self._head, offset)[2], offset + 8
 
-    def _walk(self, offset: int, end: int, item: Item, *, depth: int, is_explicit: bool) -> int:
-        """Walk elements up to `end` or an item delimiter; return the offset behind them."""
+    def _walk(self, offset: int, end: int, item: Item, *, depth: int, is_explicit: bool) -> int:  # noqa: C901
+        """Walk elements up to `end` or an item delimiter; return the offset behind them. One loop: it is hot."""
         wanted, size, values = self._wanted, len(self._head), item.values
         while offset < end:
             if offset + 8 > size:
@@ -168,7 +189,9 @@ class Walker:
         if tag == PIXEL_DATA:
             self.pixels = PixelPlace(offset, length)
 
-    def _sequence(self, tag: int, offset: int, length: int, item: Item, *, depth: int, is_explicit: bool) -> int:
+    def _sequence(  # noqa: C901 - recursion carries its state
+        self, tag: int, offset: int, length: int, item: Item, *, depth: int, is_explicit: bool
+    ) -> int:
         """Walk the items of a sequence; return the offset behind it."""
         if depth > _DEEPEST:
             raise problem("file.nested_too_deep")

@@ -72,7 +72,7 @@ def _files(first: ImageHeader, slices: list[Plane], *, problem: str | None) -> S
 
 
 def _identity(patient: PatientHeader) -> tuple[str | None, str | None, str]:
-    """What must agree between images of one patient; carets and blanks in the name do not matter."""
+    """Give what must agree between images of one patient; carets and blanks in the name do not matter."""
     name = "".join(c for c in (patient.name or "").casefold() if c.isalnum())
     return (patient.patient_id, patient.birth_date, name)
 

@@ -8,7 +8,8 @@ from typing import Final
 from calcreport.dicom import tags, values
 from calcreport.dicom.codes import problem
 from calcreport.dicom.elements import Item
-from calcreport.dicom.header import ImageHeader, Plane, plane_of
+from calcreport.dicom.header import ImageHeader, Plane
+from calcreport.dicom.parsing import plane_of
 
 _GROUPS: Final = (
     tags.UNASSIGNED_SHARED,

@@ -16,7 +16,7 @@ _OBLIQUE: Final = 0.8
 
 
 def notes_of(planes: Sequence[Plane], geometry: VolumeGeometry) -> tuple[str, ...]:
-    """Notes on geometry and origin of a stack, most important first."""
+    """Give notes on geometry and origin of a stack, most important first."""
     first = planes[0]
     header = first.image.series
     notes = [*_spacing_notes(first, geometry), *_plane_notes(geometry)]
@@ -45,7 +45,7 @@ def _spacing_notes(first: Plane, geometry: VolumeGeometry) -> list[str]:
     elif thickness > step * (1 + _DIFFERS):
         notes.append(f"Slices overlap: {thickness:g} mm thick every {step:.3g} mm; sizes use the true distance.")
     if stated is not None and abs(abs(stated) - step) > _DIFFERS * step:
-        notes.append(f"Spacing Between Slices ({stated:g} mm) is not the true distance ({step:.4g} mm) and is not used.")
+        notes.append(f"Spacing Between Slices ({stated:g} mm) is not the true {step:.4g} mm and is not used.")
     return notes
 
 

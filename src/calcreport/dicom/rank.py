@@ -18,14 +18,56 @@ from calcreport.model.report import SeriesEntry
 
 _LOCALIZER: Final = frozenset(("LOCALIZER", "LOCALISER", "SCOUT", "TOPOGRAM", "TOPO", "SURVIEW", "SCANOGRAM"))
 _PROJECTION: Final = frozenset(
-    ("MIP", "MINIP", "MAX_IP", "MIN_IP", "AVERAGE_IP", "VRT", "VR", "SSD", "PROJECTION IMAGE", "PROJECTION", "3D")
-    + ("VOLUME_RENDER", "VOLUME RENDERING", "VOLUME_RENDERING", "VOLREN", "SURFACE_RENDER", "RENDERED", "MIP_MPR")
-    + ("SURFACE", "CSA MIP", "CSA 3D EDITOR", "CSA MINIP", "VRT_SHADED", "CURVED", "CPR")
+    (
+        "MIP",
+        "MINIP",
+        "MAX_IP",
+        "MIN_IP",
+        "AVERAGE_IP",
+        "VRT",
+        "VR",
+        "SSD",
+        "PROJECTION IMAGE",
+        "PROJECTION",
+        "3D",
+        "VOLUME_RENDER",
+        "VOLUME RENDERING",
+        "VOLUME_RENDERING",
+        "VOLREN",
+        "SURFACE_RENDER",
+        "RENDERED",
+        "MIP_MPR",
+        "SURFACE",
+        "CSA MIP",
+        "CSA 3D EDITOR",
+        "CSA MINIP",
+        "VRT_SHADED",
+        "CURVED",
+        "CPR",
+    )
 )
 _CAPTURE: Final = frozenset(("SCREEN SAVE", "SCREENSHOT", "SCREEN_CAPTURE", "CAPTURE", "PASTED", "SCREEN CAPTURE"))
 _COMPUTED: Final = frozenset(
-    ("SUBTRACTION", "SUBTRACTED", "SUB", "PERFUSION", "CBF", "CBV", "MTT", "TTP", "TMAX", "BONE_REMOVAL", "FUSION")
-    + ("BONEREMOVED", "BONE_REMOVED", "COLOR", "OVERLAY", "ATTENUATION_MAP", "LUNG_VOLUME", "SEGMENTED")
+    (
+        "SUBTRACTION",
+        "SUBTRACTED",
+        "SUB",
+        "PERFUSION",
+        "CBF",
+        "CBV",
+        "MTT",
+        "TTP",
+        "TMAX",
+        "BONE_REMOVAL",
+        "FUSION",
+        "BONEREMOVED",
+        "BONE_REMOVED",
+        "COLOR",
+        "OVERLAY",
+        "ATTENUATION_MAP",
+        "LUNG_VOLUME",
+        "SEGMENTED",
+    )
 )
 _SPECTRAL: Final = re.compile(
     r"(^|[_ ])(VMI|MONO|MONOE|MONOENERGETIC|VNC|VNCA|VNI|VUE|IODINE|WATER|CALCIUM|URIC_ACID|URICACID|URATE|FAT|ZEFF"
@@ -92,24 +134,21 @@ def entry_of(series: SeriesFiles, code: str) -> SeriesEntry:
 
 def refusal_code(series: SeriesFiles) -> str | None:
     """Why a series cannot be measured, as far as its headers tell; ``None`` for a candidate."""
-    first = series.instances[0]
+    header = series.instances[0].series
     if not series.planes:
-        return _other_code(first.series)
+        return _other_code(header)
     image_type = series.planes[0].image_type
     words = frozenset(image_type)
-    if words & _LOCALIZER:
-        return "series.localizer"
-    if words & _CAPTURE:
-        return "series.secondary_capture"
-    if words & _PROJECTION or first.series.volume_technique in _PROJECTION:
-        return "series.projection"
-    if words & _COMPUTED:
-        return "series.perfusion"
-    if first.series.is_multi_energy or any(_SPECTRAL.search(word) for word in image_type[2:]):
-        return "series.spectral"
-    if _is_cone_beam(first.series):
-        return "series.not_ct_scanner"
-    return "series.dose_report" if _is_dose_sheet(series) else None
+    checks = (
+        (words & _LOCALIZER, "series.localizer"),
+        (words & _CAPTURE, "series.secondary_capture"),
+        (words & _PROJECTION or header.volume_technique in _PROJECTION, "series.projection"),
+        (words & _COMPUTED, "series.perfusion"),
+        (header.is_multi_energy or any(map(_SPECTRAL.search, image_type[2:])), "series.spectral"),
+        (_is_cone_beam(header), "series.not_ct_scanner"),
+        (_is_dose_sheet(series), "series.dose_report"),
+    )
+    return next((code for is_met, code in checks if is_met), None)
 
 
 def _is_dose_sheet(series: SeriesFiles) -> bool:

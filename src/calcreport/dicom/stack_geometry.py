@@ -84,7 +84,7 @@ def _check_reference(planes: Sequence[Plane]) -> None:
 
 
 def _axes(planes: Sequence[Plane]) -> NDArray[np.float64]:
-    """Unit vectors of increasing column and increasing row index, shape ``(2, 3)``, LPS."""
+    """Find the unit vectors of increasing column and increasing row index, shape ``(2, 3)``, LPS."""
     first = planes[0].orientation
     if first is None or any(plane.orientation is None for plane in planes):
         raise problem("geometry.orientation")

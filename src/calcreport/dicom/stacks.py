@@ -56,13 +56,15 @@ def split(series: SeriesFiles) -> tuple[SeriesFiles, ...]:
     if len(found) == 1:
         return (replace(found[0], stack=""),)
     return tuple(
-        replace(stack, notes=(*stack.notes, f"The series holds {len(found)} stacks; this is one of them: {stack.stack}."))
+        replace(
+            stack, notes=(*stack.notes, f"The series holds {len(found)} stacks; this is one of them: {stack.stack}.")
+        )
         for stack in _without_interleaving(found)
     )
 
 
 def _kinds(plane: Plane) -> tuple[tuple[str, Hashable], ...]:
-    """What all slices of one stack share, as name and value."""
+    """Give what all slices of one stack share, as name and value."""
     pixels = plane.image.pixels
     spacing = plane.spacing_mm
     return (
@@ -86,7 +88,7 @@ def _by_kind(planes: Sequence[Plane]) -> list[Part]:
 
 
 def _direction_index(orientation: tuple[float, ...] | None, known: list[tuple[float, ...]]) -> int:
-    """Number of the orientation among those seen, -1 without one."""
+    """Give the number of the orientation among those seen, -1 without one."""
     if orientation is None:
         return -1
     for number, other in enumerate(known):
@@ -203,8 +205,18 @@ def _are_equal(first: Plane, second: Plane) -> bool:
 
 def _phase_keys() -> Iterable[tuple[str, Callable[[Plane], Hashable]]]:
     names = dict.fromkeys(
-        ("temporal position", "cardiac phase", "trigger time", "stack", "acquisition number", "contrast agent")
-        + ("tube voltage", "slice thickness", "acquisition time", "content time")
+        (
+            "temporal position",
+            "cardiac phase",
+            "trigger time",
+            "stack",
+            "acquisition number",
+            "contrast agent",
+            "tube voltage",
+            "slice thickness",
+            "acquisition time",
+            "content time",
+        )
     )
     for name in names:
         yield name, lambda plane, name=name: dict(plane.phase).get(name)  # type: ignore[misc]

@@ -100,7 +100,7 @@ def unsigned_16(raw: bytes | None, *, is_big_endian: bool = False) -> int | None
 
 @lru_cache(maxsize=1024)
 def uid(raw: bytes | None) -> str | None:
-    """A UID made of digits and single dots, at most 64 characters, or ``None``."""
+    """Give a UID made of digits and single dots, at most 64 characters, or ``None``."""
     text = strip(raw or b"")
     return text.decode("ascii") if len(text) <= _LONGEST_UID and _UID.match(text) else None
 
@@ -119,7 +119,9 @@ def keywords(raw: bytes | None) -> tuple[str, ...]:
 
 def clean(text: str, *, longest: int = 64) -> str:
     """Text without control, format, direction, surrogate and private characters, on one line, cut at `longest`."""
-    spaced = "".join(" " if unicodedata.category(c)[0] == "C" or c in "\u2028\u2029" else c for c in text[: 4 * longest])
+    spaced = "".join(
+        " " if unicodedata.category(c)[0] == "C" or c in "\u2028\u2029" else c for c in text[: 4 * longest]
+    )
     joined = " ".join(spaced.replace("\ufffd", "?").split())
     return joined if len(joined) <= longest else joined[: longest - 1] + "\u2026"
 
@@ -150,7 +152,7 @@ def person_name(raw: bytes | None, charset: bytes | None = None) -> str | None:
 
 @lru_cache(maxsize=256)
 def day(raw: bytes | None) -> str | None:
-    """A date as ``YYYY-MM-DD``, or ``None`` when it is no day of the calendar."""
+    """Give a date as ``YYYY-MM-DD``, or ``None`` when it is no day of the calendar."""
     value = strip(raw or b"").replace(b".", b"")
     if not _DATE.match(value):
         return None

@@ -42,7 +42,9 @@ class Recipe:
     def __post_init__(self) -> None:
         if not len(self.positions):
             self.positions = np.array(self.origin) + np.arange(self.count)[:, None] * np.array(self.step)
-        self.centre = self.points(self.positions[[0, -1]])[:, :: self.rows - 1, :: self.columns - 1].mean(axis=(0, 1, 2))
+        self.centre = self.points(self.positions[[0, -1]])[:, :: self.rows - 1, :: self.columns - 1].mean(
+            axis=(0, 1, 2)
+        )
 
     @property
     def volume_mm3(self) -> float:
@@ -107,7 +109,13 @@ class Writer:
         self.root = root
 
     def __call__(
-        self, recipe: Recipe | None = None, *, edit: Edit | None = None, skip: Sequence[int] = (), folder: str = "ct", **tags: Any
+        self,
+        recipe: Recipe | None = None,
+        *,
+        edit: Edit | None = None,
+        skip: Sequence[int] = (),
+        folder: str = "ct",
+        **tags: Any,
     ) -> Path:
         """Write a series; `tags` override every slice (``None`` deletes), `edit` changes single ones."""
         recipe = recipe or Recipe()
@@ -125,7 +133,11 @@ class Writer:
                     setattr(ds, keyword, value)
             if edit is not None:
                 edit(number, ds)
-            save(ds, target / f"{number:04d}{ds.InstanceNumber}", ds.file_meta.get("TransferSyntaxUID", ExplicitVRLittleEndian))
+            save(
+                ds,
+                target / f"{number:04d}{ds.InstanceNumber}",
+                ds.file_meta.get("TransferSyntaxUID", ExplicitVRLittleEndian),
+            )
         return target
 
 

@@ -57,7 +57,7 @@ def test_an_empty_folder_and_a_missing_path_find_nothing(reader, tmp_path):
         assert codes(found) == {"path.missing": 1}
 
 
-def test_links_pipes_and_sockets_are_never_opened(write_ct, reader, tmp_path):
+def test_links_pipes_and_sockets_are_never_opened(write_ct, reader):
     folder = write_ct()
     (folder / "link").symlink_to(folder / next(iter(folder.iterdir())).name)
     (folder / "up").symlink_to("/")

@@ -101,7 +101,9 @@ def test_deep_nesting_is_refused(write_ct):
 def test_a_giant_sequence_is_walked_quickly(write_ct):
     folder, head, pixels = header_of(write_ct)
     items = b"\xfe\xff\x00\xe0" + UNDEFINED + b"\xfe\xff\x0d\xe0\0\0\0\0"
-    sequence = struct.pack("<HH2sHI", 0x0040, 0xA730, b"SQ", 0, 0xFFFFFFFF) + items * 200_000 + b"\xfe\xff\xdd\xe0\0\0\0\0"
+    sequence = (
+        struct.pack("<HH2sHI", 0x0040, 0xA730, b"SQ", 0, 0xFFFFFFFF) + items * 200_000 + b"\xfe\xff\xdd\xe0\0\0\0\0"
+    )
     (folder / "wide").write_bytes(head + sequence + pixels)
     started = time.perf_counter()
     assert run(folder) == ["geometry.too_few_slices"]
@@ -165,7 +167,9 @@ def test_a_sparse_file_is_not_read(write_ct):
 
 def test_errors_and_warnings_hold_no_patient_data(write_ct, capfd, caplog):
     marker = "CANARY\u4711"
-    tags = {k: marker for k in ("PatientName", "PatientID", "StudyDescription", "SeriesDescription", "AccessionNumber")}
+    tags = dict.fromkeys(
+        ("PatientName", "PatientID", "StudyDescription", "SeriesDescription", "AccessionNumber"), marker
+    )
     folder = write_ct(SpecificCharacterSet="ISO_IR 192", PatientAge="CANARY", PixelSpacing=["0", "0"], **tags)
     with warnings.catch_warnings(record=True) as seen, discover([folder], settings=SETTINGS) as found:
         warnings.simplefilter("always")
@@ -244,7 +248,7 @@ def pydicom_files() -> list[Path]:
 
 
 @pytest.mark.interop
-def test_headers_agree_with_pydicom_on_its_own_files(tmp_path):
+def test_headers_agree_with_pydicom_on_its_own_files():
     compared = 0
     for path in pydicom_files():
         with discover([path], settings=SETTINGS) as found:

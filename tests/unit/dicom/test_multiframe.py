@@ -31,19 +31,25 @@ def enhanced(recipe, make_slice, *, order=None, shared=True, sop_class=ENHANCED,
     hu = recipe.paint()
     order = list(range(len(hu))) if order is None else order
     ds = make_slice(recipe, 0, hu[0])
-    for keyword in (
-        "ImagePositionPatient ImageOrientationPatient PixelSpacing SliceThickness RescaleSlope RescaleIntercept "
-        "RescaleType KVP ConvolutionKernel AcquisitionNumber"
-    ).split():
+    for keyword in [
+        "ImagePositionPatient",
+        "ImageOrientationPatient",
+        "PixelSpacing",
+        "SliceThickness",
+        "RescaleSlope",
+        "RescaleIntercept",
+        "RescaleType",
+        "KVP",
+        "ConvolutionKernel",
+        "AcquisitionNumber",
+    ]:
         delattr(ds, keyword)
     ds.SOPClassUID, ds.NumberOfFrames, ds.ImageType = sop_class, len(order), ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]
     ds.VolumetricProperties = "VOLUME"
     common = {
         "PlaneOrientationSequence": Sequence([item(ImageOrientationPatient=list(recipe.orientation))]),
         "PixelMeasuresSequence": Sequence([item(PixelSpacing=list(recipe.spacing), SliceThickness=2.0)]),
-        "PixelValueTransformationSequence": Sequence(
-            [item(RescaleSlope=1, RescaleIntercept=-1024, RescaleType="HU")]
-        ),
+        "PixelValueTransformationSequence": Sequence([item(RescaleSlope=1, RescaleIntercept=-1024, RescaleType="HU")]),
         "CTReconstructionSequence": Sequence([item(ConvolutionKernel="Br40")]),
         "CTXRayDetailsSequence": Sequence([item(KVP=100)]),
     }
@@ -82,7 +88,7 @@ def write_enhanced(tmp_path, make_slice, save_dataset):
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
 @pytest.mark.parametrize("sop_class", [ENHANCED, LEGACY])
-def test_functional_groups_shared_or_of_each_frame(
+def test_functional_groups_shared_or_of_each_frame(  # noqa: PLR0917
     write_enhanced, reader, recipe_type, check_true_size, shared, syntax, sop_class
 ):
     recipe = recipe_type()

@@ -53,7 +53,7 @@ def test_every_way_to_store_gives_the_same_hu(write_ct, reader, recipe_type, cha
     assert (reader.read(write_ct(recipe, edit=restore(change, **tags))).volume.hu == recipe.paint()).all()
 
 
-def test_values_beyond_the_scale_do_not_wrap(write_ct, reader, recipe_type):
+def test_values_beyond_the_scale_do_not_wrap(write_ct, reader):
     def change(hu):
         stored = hu + 1024
         stored[900:905] = 65535
@@ -66,7 +66,7 @@ def test_values_beyond_the_scale_do_not_wrap(write_ct, reader, recipe_type):
     assert (flat[:, 905:910] == -1024).all()
 
 
-def test_hu_below_air_is_lifted_to_the_floor(write_ct, reader, recipe_type):
+def test_hu_below_air_is_lifted_to_the_floor(write_ct, reader):
     def change(hu):
         stored = hu.copy()
         stored[1000:1010] = -1500

@@ -113,7 +113,9 @@ def test_implicit_data_under_an_explicit_label(write_ct, reader, recipe_type):
     recipe = recipe_type()
     folder = write_ct(recipe, edit=lambda _n, ds: setattr(ds.file_meta, "TransferSyntaxUID", "1.2.840.10008.1.2"))
     for file in folder.iterdir():
-        file.write_bytes(file.read_bytes().replace(b"UI\x12\x001.2.840.10008.1.2\0", b"UI\x14\x001.2.840.10008.1.2.1\0", 1))
+        file.write_bytes(
+            file.read_bytes().replace(b"UI\x12\x001.2.840.10008.1.2\0", b"UI\x14\x001.2.840.10008.1.2.1\0", 1)
+        )
         data = bytearray(file.read_bytes())
         data[140:144] = (int.from_bytes(data[140:144], "little") + 2).to_bytes(4, "little")
         file.write_bytes(data)
