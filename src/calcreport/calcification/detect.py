@@ -183,12 +183,17 @@ def detect(
     candidates.sort(key=lambda i: (-int(components.voxels[i]), i))
     skeleton, architectures = _find_large_bones(scene, candidates, volume_mm3)
     outgrowths = find_outgrowths(volume.hu, components, skeleton, scene.spacing_mm)
-    if outgrowths:
-        candidates += range(components.count, components.count + len(outgrowths))
-        components = with_extra(components, volume.hu, outgrowths)
-        skeleton = np.append(skeleton, np.zeros(len(outgrowths), dtype=bool))
+    implants = _metal_in_bone(scene, skeleton)
+    fused = components.count
+    if outgrowths or implants:
+        components = with_extra(components, volume.hu, outgrowths + implants)
+        skeleton = np.append(skeleton, np.zeros(len(outgrowths) + len(implants), dtype=bool))
         scene = replace(scene, components=components)
-    fused = components.count - len(outgrowths)
+        candidates += range(fused, fused + len(outgrowths))
+        rejected += [
+            Rejected(component=fused + len(outgrowths) + n, reason=ExclusionReason.METAL, detail="metal in or on bone")
+            for n in range(len(implants))
+        ]
     metal_slices = _metal_slices(scene, candidates)
     territory = _bone_territory(scene, skeleton)
     foci: list[Focus] = []
@@ -306,6 +311,20 @@ def _is_in_line(scene: _Scene, component: int, skeleton: NDArray[np.bool_]) -> b
     others = paint(scene.components, skeleton & ~chosen, box).any(axis=0)
     filled = ndimage.binary_fill_holes(others)
     return float((own & filled).sum()) >= MIN_IN_LINE * float(own.sum())
+
+
+MIN_IMPLANT_MM3: Final = 20.0
+
+
+def _metal_in_bone(scene: _Scene, skeleton: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
+    """Voxels of implants that dense voxels join to a bone, one array of shape ``(n, 3)`` a bone."""
+    found = []
+    for i in np.flatnonzero(skeleton & (scene.components.peak_hu >= METAL_HU)):
+        index = scene.components.indices(int(i))
+        metal = index[scene.volume.hu[tuple(index.T)] >= METAL_HU]
+        if len(metal) * scene.volume.geometry.voxel_volume_mm3 >= MIN_IMPLANT_MM3:
+            found.append(metal)
+    return found
 
 
 def _metal_slices(scene: _Scene, candidates: list[int]) -> NDArray[np.bool_]:

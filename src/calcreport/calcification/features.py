@@ -25,6 +25,9 @@ CORE_DEPTH: Final = 0.6
 MIN_SECTION_MM: Final = 6.0
 """A cross-section narrower than this has no core to speak of."""
 
+BROAD_SHARE: Final = 0.5
+"""Sections smaller than this share of the broadest graze the caps, where shell and core cannot be told apart."""
+
 SECTIONS: Final = 14
 """Cross-sections looked at."""
 
@@ -349,16 +352,15 @@ def _sections(
     covered: list[tuple[float, int]] = []
     cores, core_mineral, shell_mineral = [], [], []
     tubes = sections = 0
-    for i in chosen:
+    hulls = {int(i): hull for i in chosen if (hull := _section_hull(inside[i])) is not None}
+    broadest = max((int(hull.sum()) for hull in hulls.values()), default=0)
+    for i, hull in hulls.items():
         plane = inside[i]
-        hull = _section_hull(plane)
-        if hull is None:
-            continue
         sections += 1
         depth = ndimage.distance_transform_edt(np.pad(hull, 1), sampling=spacing[1:])[1:-1, 1:-1]
         deepest = float(depth.max())
         tubes += _is_tube(plane, hull, deepest)
-        if 2 * deepest < MIN_SECTION_MM:
+        if 2 * deepest < MIN_SECTION_MM or int(hull.sum()) < BROAD_SHARE * broadest:
             continue
         shell, core = hull & (depth <= max(SHELL_DEPTH * deepest, 1.5)), hull & (depth >= CORE_DEPTH * deepest)
         shell_in += int((plane & shell).sum())

@@ -58,6 +58,9 @@ TRUNK_WORDS: Final = (*BUTTOCK_WORDS, "ABDOMEN", "CHEST", "THORAX", "NECK", "HEA
 FEW_VOXELS: Final = 4.0
 """Below this many voxel diagonals across, shape is read with moderate confidence at most."""
 
+RIM_PATTERNS: Final = frozenset({"P05", "P07", "P22", "P26", "P27"})
+"""Patterns that rest on a rim or a ring."""
+
 DEEP: Final = frozenset({DepthClass.SUBFASCIAL, DepthClass.JUXTACORTICAL})
 SUPERFICIAL: Final = frozenset({DepthClass.SUBCUTANEOUS, DepthClass.CUTANEOUS, DepthClass.ABUTS_FASCIA})
 
@@ -111,7 +114,13 @@ def score_patterns(f: Features, region: str | None = None) -> dict[str, float]:
     )
     centred = _all(rising(f.centre_gain, 1.05, 1.25), rising(f.core_share, 0.35, 0.6))
     faint = deep * falling(f.mean_hu, 220, 330) * rising(f.longest_mm, 12, 20)
-    in_fat = _all(deep, rising(f.wide_fat, 0.45, 0.7), rising(f.near_fat, 0.15, 0.4), rising(f.longest_mm, 6, 10), single) * (0.6 if is_trunk else 1.0)
+    within = {DepthClass.CROSSES_FASCIA: 0.8, DepthClass.ABUTS_FASCIA: 0.5}.get(f.layer, deep)
+    fat_around = max(
+        _all(rising(f.wide_fat, 0.45, 0.7), rising(f.near_fat, 0.15, 0.4)),
+        _all(rising(f.near_fat, 0.5, 0.8), rising(f.longest_mm, 9, 13)),
+    )
+    in_fat = _all(within, fat_around, rising(f.longest_mm, 6, 10), single) * (0.6 if is_trunk else 1.0)
+    levels = _all(rising(f.level_share, 0.12, 0.3), rising(f.longest_mm, 18, 30))
     scores = {
         "P01": _all(round_focus, falling(f.largest_focus_mm, 10.0, 15.0), falling(f.foci_count, 8, 14), max(deep, 0.75),
                     rising(f.peak_hu, 200, 300)),
@@ -124,7 +133,7 @@ def score_patterns(f: Features, region: str | None = None) -> dict[str, float]:
         "P07": _all(rim, rising(f.coverage, 0.6, 0.9), _marrow(f), rising(f.peak_hu, 500, 800), deep),
         "P09": _all(solid, single, 1 - 0.7 * ovoid, rising(f.fill, 0.3, 0.5), falling(f.longest_mm, 60, 110),
                     falling(f.centre_gain, 1.15, 1.35) if f.centre_gain is not None else 1.0)
-               * (1 - 0.6 * round_focus * falling(f.largest_focus_mm, 9, 14)) * (1 - 0.4 * faint) * (1 - 0.6 * in_fat) * (1 - 0.8 * tube),
+               * (1 - 0.6 * round_focus * falling(f.largest_focus_mm, 9, 14)) * (1 - 0.4 * faint) * (1 - 0.6 * in_fat) * (1 - 0.8 * tube) * (1 - 0.5 * levels),
         "P10": _all(hollow, rising(f.coverage, 0.4, 0.7), rising(f.longest_mm, 70, 95), deep,
                     _all(rising(f.core_hu, 0, 12), falling(f.core_hu, 60, 110)), falling(f.wall_mm, 5, 8))
                * (1 - 0.6 * falling(f.to_fascia_mm, 2.5, 5.0)),
@@ -133,7 +142,7 @@ def score_patterns(f: Features, region: str | None = None) -> dict[str, float]:
                     rising(f.projected_fill, 0.45, 0.65)) * (1 - 0.6 * rim * rising(f.coverage, 0.5, 0.7)),
         "P12": _all(superficial, rising(f.foci_count, 1, 2), falling(f.focus_size_mm, 8, 13), falling(f.foci_count, 12, 20),
                     rising(f.wall_mm, 1.4, 2.4), falling(f.longest_mm, 40, 60)),
-        "P13": _all(rising(f.level_share, 0.12, 0.3), rising(f.longest_mm, 18, 30)),
+        "P13": levels,
         "P14": _all(rising(f.foci_count, 8, 14), falling(f.focus_size_mm, 3.5, 5.5), falling(f.fill, 0.05, 0.15)),
         "P15": _all(deep, single, ovoid, rising(f.longest_mm, 8, 11), falling(f.longest_mm, 35, 50)),
         "P18": _all(superficial, rising(f.wall_mm, 1.5, 2.1), falling(f.wall_mm, 2.8, 4.0), net),
@@ -141,6 +150,8 @@ def score_patterns(f: Features, region: str | None = None) -> dict[str, float]:
                     rising(f.sphericity, 0.3, 0.5)),
         "P20": _all(deep, rising(f.foci_count, 3, 4.5), rising(f.focus_elongation, 1.4, 1.9), rising(f.focus_alignment, 0.5, 0.8),
                     falling(f.largest_focus_mm, 12, 23)) * (1 - 0.6 * tube),
+        "P21": _all(1.0 if is_trunk else 0.0, deep, single, rising(f.longest_mm, 4, 7), falling(f.longest_mm, 25, 35),
+                    rising(f.near_fat, 0.2, 0.5), max(solid, rim)) * 0.9,
         "P22": _all(rising(f.foci_count, 1, 2), falling(f.fill, 0.3, 0.6), rising(f.wall_mm, 0.8, 1.4), falling(f.wall_mm, 3.5, 5.0),
                     rising(f.focus_size_mm, 3.0, 5.0), falling(f.focus_size_mm, 10, 16), falling(f.focus_alignment, 0.6, 0.9))
                * (0.6 + 0.4 * rising(f.ring_share, 0.04, 0.15)),
@@ -211,7 +222,9 @@ def read_pattern(features: Features, *, geometry: VolumeGeometry, region: str | 
     # Fat around mineral deep in a limb may be a fatty mass or a fat plane: CT alone is not sure.
     if best in ("P09", "P25") and confidence is Confidence.HIGH:
         confidence = Confidence.MODERATE
-    if thick and best not in ("P02", "P10", "P11") and confidence is Confidence.HIGH:
+    if thick and best in RIM_PATTERNS:
+        confidence = Confidence.LOW
+    elif thick and best not in ("P02", "P10", "P11") and confidence is Confidence.HIGH:
         confidence = Confidence.MODERATE
     return Pattern(
         id=best,
