@@ -188,7 +188,7 @@ class Lab(Record):
 
 
 def _checked(name: str) -> AfterValidator:
-    """Validator of one test's result: its unit is one of the test's, its value one a living patient can have."""
+    """Make the validator of one test's result: a unit of that test, and a value a living patient can have."""
 
     def check(lab: Lab) -> Lab:
         problem = _lab_problem(name, lab)

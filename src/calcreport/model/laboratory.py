@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 MG_DL_PER_MMOL_L_CALCIUM: Final = 4.008
 """Atomic weight of calcium 40.08 g/mol."""
 
-MG_DL_PER_MMOL_L_PHOSPHATE: Final = 3.0974
-"""Phosphate is given as phosphorus, 30.974 g/mol."""
+MG_DL_PER_MMOL_L_PHOSPHATE: Final = 3.097
+"""Phosphate is given as phosphorus, 30.97 g/mol."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,10 +51,9 @@ class ConditionParser:
 
     def parse(self, where: str, raw: Any, problems: list[str]) -> Condition:  # noqa: ANN401 - as read from TOML
         """Parse one condition; mistakes are added to `problems`, and a mistaken part is always met."""
-        if not isinstance(raw, dict):
-            problems.append(f"{where}: a condition is written {{ ... }}")
-            return ALWAYS
-        if not raw:
+        if not isinstance(raw, dict) or not raw:
+            if raw != {}:
+                problems.append(f"{where}: a condition is written {{ ... }}")
             return ALWAYS
         key = next(iter(raw))
         if len(raw) == 1 and key in {"all", "any"}:

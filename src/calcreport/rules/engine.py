@@ -167,14 +167,14 @@ def _weigh_all(
         infer_pattern(case, ruleset)
         cases.append(case)
     together = _patient_facts(findings.lesions, cases)
-    is_only = all(apart) and len(apart) == 1 or apart.count(False) == 1
+    is_only = len(apart) == 1 or apart.count(False) == 1
     extent = ruleset.conditions["extent_pattern"]
     weighings = []
     for lesion, case in zip(findings.lesions, cases, strict=True):
-        case |= together
-        is_extent = judge(extent, case) is Verdict.MET
-        case |= size_facts(lesion, case, policy, is_extent=is_extent, is_only=is_only)
-        weighings.append(weigh(case, ruleset))
+        facts = case | together
+        is_extent = judge(extent, facts) is Verdict.MET
+        facts |= size_facts(lesion, facts, policy, is_extent=is_extent, is_only=is_only)
+        weighings.append(weigh(facts, ruleset))
     return weighings
 
 
@@ -275,7 +275,9 @@ def _decide_without_lesion(
     """Decide on a study without calcification: a reported lump, growth or history still counts."""
     nothing = findings.model_copy(update={"lesions": (LesionFinding(),)})
     (weighing,) = _weigh_all(nothing, clinical, policy, ruleset, labs)
-    worrying = [name for name in ("size", "growth", "mass", "history") if weighing.flags[name].state is FlagState.PRESENT]
+    worrying = [
+        name for name in ("size", "growth", "mass", "history") if weighing.flags[name].state is FlagState.PRESENT
+    ]
     (allowed,) = _allow([weighing], ruleset)
     rules = [rule for rule in allowed if rule.concludes in {"R08", "R09", "R11"}] if worrying else []
     note = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum, unique
 from types import MappingProxyType
@@ -70,6 +70,10 @@ def _word(meaning: str, *words: str) -> Fact:
     return Fact(kind=Kind.WORD, meaning=meaning, words=frozenset(words))
 
 
+def _words(meaning: str, words: Iterable[str]) -> Fact:
+    return Fact(kind=Kind.WORDS, meaning=meaning, words=frozenset(words))
+
+
 _OWN: Final[Mapping[str, Fact]] = {
     "modality": _word("modality", "CT", "CR", "DX"),
     "projection": _answer("measured on a projection radiograph"),
@@ -102,7 +106,7 @@ _OWN: Final[Mapping[str, Fact]] = {
     "density.max_hu": _number("maximum attenuation", "HU"),
     "density.mean_hu": _number("mean attenuation", "HU"),
     "density.is_certain": _answer("dense enough to be certain of calcification"),
-    "place.areas": Fact(kind=Kind.WORDS, meaning="body areas", words=AREA_NAMES),
+    "place.areas": _words("body areas", AREA_NAMES),
     "place.tissue": _word(
         "tissue", "muscle", "tendon", "bursa", "joint", "vessel", "node", "skin", "fat", "nerve", "organ"
     ),
@@ -129,8 +133,8 @@ _OWN: Final[Mapping[str, Fact]] = {
     "patient.ossified_areas": _number("number of body areas with ossification"),
     "patient.phleboliths": _number("number of phlebolith-like foci or lesions"),
     "patient.both_sides": _answer("the same pattern on both sides"),
-    "flags.present": Fact(kind=Kind.WORDS, meaning="red flags that are present", words=frozenset(Flags.model_fields)),
-    "flags.explained": Fact(kind=Kind.WORDS, meaning="red flags that are explained", words=frozenset(Flags.model_fields)),
+    "flags.present": _words("red flags that are present", Flags.model_fields),
+    "flags.explained": _words("red flags that are explained", Flags.model_fields),
     "flags.named": _word("red flags that are present, in words"),
     "flags.major_count": _number("how many of size, depth, growth and aggressive features are present"),
     "class.leading": _word("leading class"),

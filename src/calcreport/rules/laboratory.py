@@ -46,9 +46,7 @@ class LabFacts:
     limitations: tuple[str, ...]
 
 
-def weigh_labs(
-    clinical: Clinical, *, age_years: float | None, study_date: date | None, max_age_days: int
-) -> LabFacts:
+def weigh_labs(clinical: Clinical, *, age_years: float | None, study_date: date | None, max_age_days: int) -> LabFacts:
     """Compare laboratory values with their ranges.
 
     Parameters
@@ -86,9 +84,11 @@ def weigh_labs(
     phosphate = values.get("phosphate")
     product = None if calcium is None or phosphate is None else calcium_phosphate_product(calcium, phosphate)
     facts["labs.product"] = product
-    limitations = [
-        f"Laboratory values further than {max_age_days} days from the study were not used: {', '.join(old)}."
-    ] if old else []
+    limitations = (
+        [f"Laboratory values further than {max_age_days} days from the study were not used: {', '.join(old)}."]
+        if old
+        else []
+    )
     if calcium is not None and facts["labs.renal"] == "reduced" and _is_adjusted(usable):
         limitations.append("Calcium adjusted for albumin is unreliable in renal failure.")
     return LabFacts(facts=facts, notes=_product_note(product, limit), limitations=tuple(limitations))

@@ -30,6 +30,9 @@ _FLAG_WORDS = {
 _BLOCKING = ("growth", "mass", "aggressive")
 """Flags no pattern explains: while one is present, nothing is explained."""
 
+Weight = Literal["++", "+", "-"]
+"""Characteristic, supports, argues against."""
+
 Certainty = Literal["consistent with", "favoured", "possible", "less likely", "cannot be determined"]
 """Steps of the certainty ladder this tool may use."""
 
@@ -48,7 +51,7 @@ class Weighing:
         Gates that are met.
     flags : dict[str, Flag]
         Flag name to its state.
-    entries : list[tuple[Rule, str]]
+    entries : list[tuple[Rule, Weight]]
         Differential: row and weight, leading first.
     concern : Concern
         Aggregate.
@@ -59,7 +62,7 @@ class Weighing:
     facts: dict[str, Value]
     gates: list[Rule] = field(default_factory=list)
     flags: dict[str, Flag] = field(default_factory=dict)
-    entries: list[tuple[Rule, str]] = field(default_factory=list)
+    entries: list[tuple[Rule, Weight]] = field(default_factory=list)
     concern: Concern = Concern.INDETERMINATE
     recommendations: list[Rule] = field(default_factory=list)
 
@@ -99,7 +102,7 @@ def weigh(facts: dict[str, Value], ruleset: Ruleset) -> Weighing:
     Weighing
         Conclusions; recommendations before exclusions.
     """
-    facts |= {f"class.{rule.concludes}": None for rule in ruleset.tables["class"]}
+    facts |= {f"class.{rule.concludes}": "none" for rule in ruleset.tables["class"]}
     weighing = Weighing(facts=facts)
     weighing.gates = [rule for rule in ruleset.tables["gate"] if is_met(rule, facts)]
     if weighing.stop is not None:
@@ -113,9 +116,7 @@ def weigh(facts: dict[str, Value], ruleset: Ruleset) -> Weighing:
     # Classes again: which sarcoma mimics stay listed depends on the flags left unexplained.
     _record_flags(weighing)
     weighing.entries = _classify(facts, ruleset)
-    weighing.concern = next(
-        Concern(rule.concludes) for rule in ruleset.tables["concern"] if is_met(rule, facts)
-    )
+    weighing.concern = next(Concern(rule.concludes) for rule in ruleset.tables["concern"] if is_met(rule, facts))
     weighing.recommendations = _recommend(facts, ruleset)
     return weighing
 
@@ -157,22 +158,22 @@ def _record_flags(weighing: Weighing) -> None:
     }
 
 
-def _classify(facts: dict[str, Value], ruleset: Ruleset) -> list[tuple[Rule, str]]:
+def _classify(facts: dict[str, Value], ruleset: Ruleset) -> list[tuple[Rule, Weight]]:
     """Weigh every class, best row of each, leading first; the unconditional row only when nothing else is left."""
     is_benign_barred = judge(ruleset.conditions["no_benign_class"], facts) is Verdict.MET
-    best: dict[str, tuple[Rule, str]] = {}
+    best: dict[str, tuple[Rule, Weight]] = {}
     for rule in ruleset.tables["class"]:
         if (rule.is_benign and is_benign_barred) or not is_met(rule, facts):
             continue
         is_strong = rule.strong is not None and judge(rule.strong, facts) is Verdict.MET
-        weight = "++" if is_strong and rule.weight == "+" else rule.weight
+        weight: Weight = "++" if is_strong and rule.weight == "+" else rule.weight
         held = best.get(rule.concludes)
         if held is None or _order((rule, weight)) < _order(held):
             best[rule.concludes] = (rule, weight)
     entries = sorted(best.values(), key=_order)
     if any(weight != "-" and rule.when is not ALWAYS for rule, weight in entries):
         entries = [(rule, weight) for rule, weight in entries if rule.when is not ALWAYS]
-    facts |= {f"class.{rule.concludes}": None for rule in ruleset.tables["class"]}
+    facts |= {f"class.{rule.concludes}": "none" for rule in ruleset.tables["class"]}
     facts |= {f"class.{rule.concludes}": weight for rule, weight in entries}
     leading, weight = entries[0]
     facts |= {
@@ -184,13 +185,13 @@ def _classify(facts: dict[str, Value], ruleset: Ruleset) -> list[tuple[Rule, str
     return entries
 
 
-def _order(entry: tuple[Rule, str]) -> tuple[int, int]:
+def _order(entry: tuple[Rule, Weight]) -> tuple[int, int]:
     rule, weight = entry
     return (_WEIGHTS[weight], rule.rank)
 
 
 def _explain(weighing: Weighing, ruleset: Ruleset) -> None:
-    """Turn size and depth that a pattern accounts for into "explained", unless something no pattern explains is there."""
+    """Turn size and depth that a pattern accounts for into "explained", unless a flag none explains is present."""
     facts = weighing.facts
     blocked = any(weighing.flags[name].state is FlagState.PRESENT for name in _BLOCKING)
     if blocked or facts["policy.strict_s1"] == "yes":
@@ -202,9 +203,7 @@ def _explain(weighing: Weighing, ruleset: Ruleset) -> None:
             flag = weighing.flags[name]
             if flag.state is FlagState.PRESENT:
                 evidence = f"criterion met ({flag.evidence}), explained by: {fill(rule.text, facts)}"
-                weighing.flags[name] = flag.model_copy(
-                    update={"state": FlagState.EXPLAINED, "evidence": evidence}
-                )
+                weighing.flags[name] = flag.model_copy(update={"state": FlagState.EXPLAINED, "evidence": evidence})
 
 
 def _recommend(facts: Facts, ruleset: Ruleset) -> list[Rule]:
@@ -230,7 +229,7 @@ def differential(weighing: Weighing) -> tuple[Differential, ...]:
             Differential(
                 id=rule.concludes,
                 label=rule.text,
-                weight="++" if weight == "++" else "+" if weight == "+" else "-",
+                weight=weight,
                 because=tuple(
                     fill(remark.text, facts) for remark in rule.remarks if judge(remark.when, facts) is Verdict.MET
                 ),

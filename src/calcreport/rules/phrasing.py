@@ -49,7 +49,7 @@ def fill(text: str, facts: Facts, declared: Mapping[str, Fact] = DECLARED) -> st
 
 
 def spell_length(length_mm: float, limits_mm: tuple[float, ...] = ()) -> str:
-    """A length as a radiologist says it: mm below 10 mm, otherwise cm with one decimal.
+    """Say a length as a radiologist does: mm below 10 mm, otherwise cm with one decimal.
 
     Parameters
     ----------
@@ -66,12 +66,9 @@ def spell_length(length_mm: float, limits_mm: tuple[float, ...] = ()) -> str:
 
 
 def _say(value: Value, unit: str, facts: Facts, name: str) -> str:
-    if value is None:
-        return "not provided"
-    if isinstance(value, tuple):
-        return ", ".join(value)
-    if isinstance(value, str):
-        return value.replace("_", " ")
+    if not isinstance(value, float):
+        words = ("not provided",) if value is None else (value,) if isinstance(value, str) else value
+        return ", ".join(words).replace("_", " ")
     if name in _LIMITS:
         return f"{value / 10:g} cm"
     if unit == "mm":

@@ -10,17 +10,18 @@ from typing import Final
 _AREAS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "lower_leg": ("calf", "lower leg", "leg", "shin", "tibia", "tibial", "tibialis", "fibula", "soleus",
-                      "gastrocnemius", "peroneal", "gaiter", "achilles", "lower extremity"),
+                      "gastrocnemius", "peroneal", "gaiter", "achilles"),
         "thigh": ("thigh", "femur", "femoral", "quadriceps", "rectus femoris", "vastus", "hamstring", "adductor"),
-        "knee": ("knee", "patella", "patellar", "popliteal"),
+        "knee": ("knee", "fibular head", "tibial plateau", "patella", "patellar", "popliteal"),
         "foot": ("foot", "ankle", "toe", "heel", "plantar", "feet"),
-        "hip": ("hip", "groin", "trochanter", "trochanteric"),
+        "hip": ("hip", "femoral head", "femoral neck", "groin", "trochanter", "trochanteric"),
         "buttock": ("buttock", "gluteal", "gluteus"),
         "hand": ("hand", "finger", "wrist", "thumb", "palm", "palmar"),
         "forearm": ("forearm", "radius", "ulna"),
-        "elbow": ("elbow",),
+        "elbow": ("elbow", "radial head", "olecranon"),
         "upper_arm": ("upper arm", "arm", "humerus", "biceps", "triceps", "brachialis"),
-        "shoulder": ("shoulder", "supraspinatus", "deltoid", "scapula", "axilla", "clavicle", "trapezius"),
+        "shoulder": ("shoulder", "humeral head", "humeral neck", "supraspinatus", "deltoid", "scapula", "axilla",
+                     "clavicle", "trapezius"),
         "neck": ("neck", "cervical", "sternocleidomastoid", "scm", "strap muscle", "infrahyoid", "larynx", "cspine"),
         "head": ("head", "face", "jaw", "masseter", "cheek", "scalp", "parotid", "skull", "mandible", "temporal"),
         "back": ("back", "paraspinal", "spine", "lumbar", "flank", "lspine", "tspine"),
@@ -48,9 +49,16 @@ _GROUPS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 )
 """Group of areas, as the rules use them, to its areas."""
 
+_OTHER_MEANING: Final = ("medial head", "lateral head", "long head", "short head", "back of", "hand side")
+"""Phrases that hold the name of an area without meaning it: heads of a muscle, the back of the thigh."""
+
 _WORDS: Final = tuple(
     sorted(
-        ((re.compile(rf"\b{re.escape(word)}s?\b"), area, word) for area, words in _AREAS.items() for word in words),
+        (
+            (re.compile(rf"\b{re.escape(word)}s?\b"), area, word)
+            for area, words in (*_AREAS.items(), ("", _OTHER_MEANING))
+            for word in words
+        ),
         key=lambda entry: -len(entry[2]),
     )
 )
@@ -79,7 +87,7 @@ def name_areas(region: str | None) -> tuple[str, ...] | None:
     areas = []
     for pattern, area, _ in _WORDS:
         rest, found = pattern.subn(" ", rest)
-        if found and area not in areas:
+        if found and area and area not in areas:
             areas.append(area)
     if not areas:
         return None

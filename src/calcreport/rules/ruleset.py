@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from calcreport.errors import RuleFileError
-from calcreport.model.report import Concern, Flags, FlagState
+from calcreport.model.report import Flags
 from calcreport.rules.condition_parser import ConditionParser
 from calcreport.rules.conditions import ALWAYS, Condition
-from calcreport.rules.facts import DECLARED, YES_NO, Fact, Kind
-from calcreport.rules.phrasing import placeholders
+from calcreport.rules.facts import DECLARED, Fact, Kind
+from calcreport.rules.rule_rows import REQUIRED, Remark, Rule, read_row
 
 SCHEMA: Final = 1
 """Version of the tables' layout."""
@@ -21,85 +21,7 @@ SCHEMA: Final = 1
 REQUIRED_CONDITIONS: Final = ("extent_pattern", "no_benign_class")
 """Named conditions the engine itself asks for."""
 
-_REQUIRED: Final = {
-    "pattern": ("pattern", "when"),
-    "gate": ("text", "when"),
-    "flag": ("flag", "state", "text"),
-    "explanation": ("explains", "text", "when"),
-    "class": ("label", "when"),
-    "concern": ("concern",),
-    "recommendation": ("text", "when"),
-    "note": ("text", "when"),
-}
-_OPTIONAL: Final = {
-    "pattern": ("is_sure",),
-    "gate": ("stops",),
-    "flag": ("when", "value", "limit", "unit", "notes"),
-    "explanation": (),
-    "class": ("class", "strong", "weight", "is_benign", "rank", "because"),
-    "concern": ("when",),
-    "recommendation": ("recommendation", "excludes", "excludes_here", "is_silenced"),
-    "note": ("level",),
-}
-_COMMON: Final = ("id", "sources", "since")
-_TOP: Final = ("schema", "version", "condition", *_REQUIRED)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remark:
-    """A sentence printed when its condition is met."""
-
-    text: str
-    when: Condition = ALWAYS
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """One row of a table.
-
-    Parameters
-    ----------
-    id : str
-        Of the row; never reused.
-    table : str
-        Kind of row.
-    when : Condition
-        What must be met.
-    concludes : str
-        Pattern, gate, flag, class, concern or recommendation it speaks of.
-    text : str
-        Statement or label with ``{fact}`` placeholders.
-    sources : tuple[str, ...]
-        Where the rule comes from.
-    since : date
-        Day the row got its present meaning.
-    """
-
-    id: str
-    table: str
-    when: Condition
-    concludes: str
-    text: str = ""
-    sources: tuple[str, ...]
-    since: date
-    state: FlagState | None = None
-    value: str | None = None
-    limit: str | None = None
-    unit: str | None = None
-    remarks: tuple[Remark, ...] = ()
-    explains: tuple[str, ...] = ()
-    strong: Condition | None = None
-    weight: Literal["+", "-"] = "+"
-    is_benign: bool = False
-    rank: int = 50
-    is_sure: bool = False
-    stops: bool = False
-    excludes: tuple[str, ...] = ()
-    """Recommendations that must not stand anywhere in the same report."""
-    excludes_here: tuple[str, ...] = ()
-    """Recommendations that must not stand beside it for the same lesion."""
-    is_silenced: bool = False
-    level: str = "lesion"
+_TOP: Final = ("schema", "version", "condition", *REQUIRED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,12 +81,12 @@ def load_rules(texts: Mapping[str, str]) -> Ruleset:
         _read_file(name, texts[name], reading)
     classes = {str(row.get("class", row.get("id"))) for _, table, row in reading.rows if table == "class"}
     facts = dict(DECLARED) | {
-        f"class.{name}": Fact(kind=Kind.WORD, meaning=f"weight of {name}", words=frozenset({"++", "+", "-"}))
+        f"class.{name}": Fact(kind=Kind.WORD, meaning=f"weight of {name}", words=frozenset({"++", "+", "-", "none"}))
         for name in classes
     }
     parser = ConditionParser(facts, reading.conditions)
     conditions = parser.parse_named(reading.problems)
-    rules = [_read_row(where, table, row, parser, reading.problems) for where, table, row in reading.rows]
+    rules = [read_row(where, table, row, parser, reading.problems) for where, table, row in reading.rows]
     _check_whole(reading, [rule for rule in rules if rule is not None])
     if reading.problems:
         count = len(reading.problems)
@@ -173,7 +95,7 @@ def load_rules(texts: Mapping[str, str]) -> Ruleset:
     return Ruleset(
         version=reading.versions.pop(),
         conditions=conditions,
-        tables={table: tuple(rule for rule in rules if rule is not None and rule.table == table) for table in _REQUIRED},
+        tables={table: tuple(rule for rule in rules if rule is not None and rule.table == table) for table in REQUIRED},
     )
 
 
@@ -197,7 +119,7 @@ def _read_file(name: str, text: str, reading: _Reading) -> None:
         if key in reading.conditions:
             reading.problems.append(f"{name}: condition '{key}' is given twice")
         reading.conditions[key] = content
-    for table in _REQUIRED:
+    for table in REQUIRED:
         rows = data.get(table, [])
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             reading.problems.append(f"{name}: write [[{table}]] for each row")
@@ -205,176 +127,39 @@ def _read_file(name: str, text: str, reading: _Reading) -> None:
         reading.rows += [(f"{name} {row.get('id', f'{table} row {i}')}", table, row) for i, row in enumerate(rows, 1)]
 
 
-def _read_row(
-    where: str, table: str, row: dict[str, Any], parser: ConditionParser, problems: list[str]
-) -> Rule | None:
-    """Read one row; ``None`` when it has a mistake, which is then in `problems`."""
-    before = len(problems)
-    known = (*_COMMON, *_REQUIRED[table], *_OPTIONAL[table])
-    problems += [f"{where}: unknown key '{key}'" for key in row if key not in known]
-    problems += [f"{where}: '{key}' is missing" for key in ("id", "sources", "since", *_REQUIRED[table]) if key not in row]
-    sources = row.get("sources", [])
-    if not _is_words(sources) or not sources:
-        problems.append(f"{where}: sources must list at least one source")
-    if "since" in row and not isinstance(row["since"], date):
-        problems.append(f"{where}: since must be a date such as 2026-01-01")
-    fields = _FIELDS[table](where, row, parser, problems)
-    when = parser.parse(where, row["when"], problems) if "when" in row else ALWAYS
-    problems += _text_problems(where, row, parser)
-    if len(problems) > before:
-        return None
-    return Rule(id=row["id"], table=table, when=when, sources=tuple(sources), since=row["since"], **fields)
-
-
-def _read_pattern(where: str, row: dict[str, Any], parser: ConditionParser, problems: list[str]) -> dict[str, Any]:
-    _choose(where, row, "pattern", parser.facts["pattern.id"].words, problems)
-    return {"concludes": row.get("pattern", ""), "is_sure": bool(row.get("is_sure", False))}
-
-
-def _read_gate(_where: str, row: dict[str, Any], _parser: ConditionParser, _problems: list[str]) -> dict[str, Any]:
-    return {"concludes": row.get("id", ""), "text": row.get("text", ""), "stops": bool(row.get("stops", False))}
-
-
-def _read_flag(where: str, row: dict[str, Any], parser: ConditionParser, problems: list[str]) -> dict[str, Any]:
-    _choose(where, row, "flag", frozenset(Flags.model_fields), problems)
-    _choose(where, row, "state", frozenset(state.value for state in FlagState), problems)
-    for key in ("value", "limit"):
-        name = row.get(key)
-        if name is not None and (name not in parser.facts or parser.facts[name].kind is not Kind.NUMBER):
-            problems.append(f"{where}: {key} must name a number, not '{name}'")
-    return {
-        "concludes": row.get("flag", ""),
-        "state": FlagState(row["state"]) if row.get("state") in set(FlagState) else None,
-        "text": row.get("text", ""),
-        "value": row.get("value"),
-        "limit": row.get("limit"),
-        "unit": row.get("unit"),
-        "remarks": _read_remarks(where, row.get("notes", []), parser, problems),
-    }
-
-
-def _read_explanation(where: str, row: dict[str, Any], _parser: ConditionParser, problems: list[str]) -> dict[str, Any]:
-    explains = row.get("explains", [])
-    if not _is_words(explains) or not set(explains) <= {"size", "depth"}:
-        problems.append(f"{where}: only size and depth can be explained")
-        explains = []
-    return {"concludes": row.get("id", ""), "explains": tuple(explains), "text": row.get("text", "")}
-
-
-def _read_class(where: str, row: dict[str, Any], parser: ConditionParser, problems: list[str]) -> dict[str, Any]:
-    if row.get("weight", "+") not in {"+", "-"}:
-        problems.append(f"{where}: weight is + or -; a 'strong' condition makes it ++")
-    strong = parser.parse(where, row["strong"], problems) if "strong" in row else None
-    return {
-        "concludes": row.get("class", row.get("id", "")),
-        "text": row.get("label", ""),
-        "strong": strong,
-        "weight": row.get("weight", "+"),
-        "is_benign": bool(row.get("is_benign", False)),
-        "rank": row.get("rank", 50) if isinstance(row.get("rank", 50), int) else 50,
-        "remarks": _read_remarks(where, row.get("because", []), parser, problems),
-    }
-
-
-def _read_concern(where: str, row: dict[str, Any], _parser: ConditionParser, problems: list[str]) -> dict[str, Any]:
-    _choose(where, row, "concern", frozenset(concern.value for concern in Concern), problems)
-    return {"concludes": row.get("concern", "")}
-
-
-def _read_recommendation(
-    where: str, row: dict[str, Any], _parser: ConditionParser, problems: list[str]
-) -> dict[str, Any]:
-    lists = {key: row.get(key, []) for key in ("excludes", "excludes_here")}
-    problems += [f"{where}: {key} must list recommendation ids" for key, ids in lists.items() if not _is_words(ids)]
-    return {
-        "concludes": row.get("recommendation", row.get("id", "")),
-        "text": row.get("text", ""),
-        "excludes": tuple(lists["excludes"]),
-        "excludes_here": tuple(lists["excludes_here"]),
-        "is_silenced": bool(row.get("is_silenced", False)),
-    }
-
-
-def _read_note(where: str, row: dict[str, Any], _parser: ConditionParser, problems: list[str]) -> dict[str, Any]:
-    level = row.get("level", "lesion")
-    if level not in {"lesion", "limitation"}:
-        problems.append(f"{where}: level is lesion or limitation")
-    return {"concludes": row.get("id", ""), "text": row.get("text", ""), "level": level}
-
-
-_FIELDS: Final[Mapping[str, Callable[[str, dict[str, Any], ConditionParser, list[str]], dict[str, Any]]]] = {
-    "pattern": _read_pattern,
-    "gate": _read_gate,
-    "flag": _read_flag,
-    "explanation": _read_explanation,
-    "class": _read_class,
-    "concern": _read_concern,
-    "recommendation": _read_recommendation,
-    "note": _read_note,
-}
-
-
-def _read_remarks(where: str, rows: Any, parser: ConditionParser, problems: list[str]) -> tuple[Remark, ...]:  # noqa: ANN401
-    """Read sentences, each plain or with a condition."""
-    remarks = []
-    for row in rows if isinstance(rows, list) else []:
-        if isinstance(row, str):
-            remarks.append(Remark(text=row))
-        elif isinstance(row, dict) and set(row) == {"text", "when"} and isinstance(row["text"], str):
-            remarks.append(Remark(text=row["text"], when=parser.parse(where, row["when"], problems)))
-        else:
-            problems.append(f"{where}: write a sentence, or {{ text = ..., when = ... }}")
-    return tuple(remarks)
-
-
-def _text_problems(where: str, row: dict[str, Any], parser: ConditionParser) -> list[str]:
-    """Mistakes in texts: not a text, or a placeholder that names no fact."""
-    texts = [(key, row[key]) for key in ("text", "label", "id") if key in row]
-    for key in ("notes", "because"):
-        entries = row.get(key, [])
-        texts += [(key, entry["text"] if isinstance(entry, dict) else entry) for entry in entries if entry]
-    problems = []
-    for key, text in texts:
-        if not isinstance(text, str):
-            problems.append(f"{where}: {key} must be text")
-            continue
-        problems += [f"{where}: {{{name}}} is no fact" for name in placeholders(text) if name not in parser.facts]
-    return problems
-
-
 def _check_whole(reading: _Reading, rules: list[Rule]) -> None:
     """Check what no single row shows: ids, one version, tables without a gap."""
-    ids = [rule.id for rule in rules]
-    reading.problems += [f"{name}: this id is given twice" for name in sorted({name for name in ids if ids.count(name) > 1})]
+    counts = Counter(rule.id for rule in rules)
+    reading.problems += [f"{name}: this id is given twice" for name, count in counts.items() if count > 1]
     if len(reading.versions) > 1:
         reading.problems.append(f"all files must have one version, not {', '.join(sorted(reading.versions))}")
-    if reading.problems:
-        return
-    for name in REQUIRED_CONDITIONS:
-        if name not in reading.conditions:
-            reading.problems.append(f"the condition '{name}' is missing")
-    ends = {rule.concludes: rule for rule in rules if rule.table == "flag"}
+    if not reading.problems:
+        missing = [name for name in REQUIRED_CONDITIONS if name not in reading.conditions]
+        reading.problems += [f"the condition '{name}' is missing" for name in missing]
+        reading.problems += [*_gaps(rules), *_unknown_exclusions(rules)]
+
+
+def _gaps(rules: list[Rule]) -> Iterable[str]:
+    """Name the inputs the tables would leave without an answer."""
+    ends = {rule.concludes: rule.when for rule in rules if rule.table == "flag"}
     for flag in Flags.model_fields:
-        if flag not in ends or ends[flag].when is not ALWAYS:
-            reading.problems.append(f"the last row of the {flag} flag must have no condition, so that it always has a state")
+        if ends.get(flag) is not ALWAYS:
+            yield f"the last row of the {flag} flag must have no condition, so that it always has a state"
     concerns = [rule for rule in rules if rule.table == "concern"]
     if not concerns or concerns[-1].when is not ALWAYS:
-        reading.problems.append("the last concern row must have no condition")
-    if not any(rule.table == "class" and rule.when is ALWAYS for rule in rules):
-        reading.problems.append("one class must have 'when = {}', so that every lesion has a conclusion")
+        yield "the last concern row must have no condition"
+    if not any(rule.table == "recommendation" for rule in rules):
+        yield "there is no recommendation"
+    if not any(rule.table == "class" and rule.when is ALWAYS and rule.weight == "+" for rule in rules):
+        yield "one class must have 'when = {}', so that every lesion has a conclusion"
+
+
+def _unknown_exclusions(rules: list[Rule]) -> Iterable[str]:
     known = {rule.concludes for rule in rules if rule.table == "recommendation"}
     for rule in rules:
-        names = (*rule.excludes, *rule.excludes_here)
-        reading.problems += [f"{rule.id}: excludes unknown {name}" for name in names if name not in known]
+        for name in (*rule.excludes, *rule.excludes_here):
+            if name not in known:
+                yield f"{rule.id}: excludes the unknown {name}"
 
 
-def _choose(where: str, row: dict[str, Any], key: str, words: frozenset[str], problems: list[str]) -> None:
-    if key in row and row[key] not in words:
-        problems.append(f"{where}: {key} must be one of {', '.join(sorted(words))}")
-
-
-def _is_words(value: Any) -> bool:  # noqa: ANN401
-    return isinstance(value, list) and all(isinstance(word, str) for word in value)
-
-
-__all__ = ["REQUIRED_CONDITIONS", "SCHEMA", "YES_NO", "Remark", "Rule", "Ruleset", "load_rules"]
+__all__ = ["REQUIRED_CONDITIONS", "SCHEMA", "Remark", "Rule", "Ruleset", "load_rules"]

@@ -1,0 +1,229 @@
+"""Decisions over several lesions, policies, classes and the certainty ladder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from calcreport.model.clinical import parse_clinical
+from calcreport.model.decision import Decision
+from calcreport.model.findings import Findings
+from calcreport.rules import Ruleset, decide
+from calcreport.settings import PolicySettings
+
+PHLEBOLITH = {
+    "size": {"max_diameter_mm": 6},
+    "depth": {"class": "subfascial"},
+    "pattern": {"id": "P01", "confidence": "high"},
+}
+DEEP_MASS = {
+    "size": {"max_diameter_mm": 60},
+    "mass": {"present": "yes", "max_diameter_mm": 90},
+    "depth": {"class": "subfascial"},
+    "pattern": {"id": "P23", "confidence": "high"},
+}
+TENDON = {"size": {"max_diameter_mm": 18}, "depth": {"class": "subfascial"}, "pattern": {"id": "P15"}}
+
+
+def _decide(
+    ruleset: Ruleset, lesions: list[dict[str, Any]], clinical: dict[str, Any] | None = None, **policy: Any
+) -> Decision:
+    findings = Findings.model_validate({"modality": "CT", "lesions": lesions})
+    return decide(findings, parse_clinical(clinical or {}), PolicySettings(**policy), ruleset)
+
+
+def _ids(decision: Decision) -> set[str]:
+    return {entry.id for entry in decision.recommendations}
+
+
+def test_concern_is_the_highest_and_lesions_keep_their_order(ruleset: Ruleset) -> None:
+    decision = _decide(ruleset, [PHLEBOLITH, DEEP_MASS])
+    assert [lesion.concern for lesion in decision.lesions] == ["modified", "high"]
+    assert decision.concern == "high"
+    assert decision.flags_summary["size"] == "present"
+    assert decision.recommendations[0].id == "R09"
+    assert "R02" in {entry.id for entry in decision.lesions[0].recommendations}
+
+
+def test_no_injection_for_one_lesion_beside_a_referral_for_another(ruleset: Ruleset) -> None:
+    alone = _decide(ruleset, [TENDON], {"symptoms": {"symptomatic": "yes"}})
+    beside = _decide(ruleset, [TENDON, DEEP_MASS], {"symptoms": {"symptomatic": "yes"}})
+    assert "R03" in _ids(alone)
+    assert "R03" not in _ids(beside)
+
+
+def test_suspected_fop_keeps_biopsy_out_of_the_whole_report(ruleset: Ruleset) -> None:
+    decision = _decide(ruleset, [DEEP_MASS, PHLEBOLITH], {"conditions": {"acvr1_variant": "yes"}})
+    assert "R11" in _ids(decision)
+    assert not _ids(decision) & {"R05", "R06", "R07", "R09", "R16", "R18"}
+    assert decision.lesions[0].flags.size.state == "present"
+    assert "without biopsy" in decision.recommendations[0].text
+
+
+def test_strict_policy_explains_nothing(ruleset: Ruleset) -> None:
+    assert "R09" not in _ids(_decide(ruleset, [PHLEBOLITH]))
+    strict = _decide(ruleset, [PHLEBOLITH], strict_s1=True)
+    assert "R09" in _ids(strict)
+    assert strict.lesions[0].flags.depth.state == "present"
+
+
+def test_policy_follows_up_definite_benign_findings(ruleset: Ruleset) -> None:
+    assert "R02" in _ids(_decide(ruleset, [PHLEBOLITH]))
+    followed = _ids(_decide(ruleset, [PHLEBOLITH], followup_for_definite_benign=True))
+    assert "R01" in followed
+    assert "R02" not in followed
+
+
+def test_size_limit_is_a_policy(ruleset: Ruleset) -> None:
+    lesion = {"mass": {"max_diameter_mm": 44}}
+    assert _decide(ruleset, [lesion]).lesions[0].flags.size.state == "absent"
+    stricter = _decide(ruleset, [lesion], size_limit_mm=43, size_possible_mm=40)
+    assert stricter.lesions[0].flags.size.state == "present"
+
+
+@pytest.mark.parametrize(("longest_mm", "noted"), [(19.9, False), (20.0, False), (20.1, True)])
+def test_head_and_neck_note_above_2_cm(ruleset: Ruleset, longest_mm: float, noted: bool) -> None:
+    lesion = {"size": {"max_diameter_mm": longest_mm}, "location": {"region": "neck"}}
+    notes = _decide(ruleset, [lesion]).lesions[0].notes
+    assert any("Head and neck" in note for note in notes) is noted
+
+
+@pytest.mark.parametrize(("focus_mm", "leading"), [(15.0, "C15"), (15.1, "C25")])
+def test_a_phlebolith_above_15_mm_is_a_contradiction(ruleset: Ruleset, focus_mm: float, leading: str) -> None:
+    lesion = PHLEBOLITH | {"size": {"max_diameter_mm": focus_mm}}
+    decided = _decide(ruleset, [lesion]).lesions[0]
+    assert decided.differential[0].id == leading
+    assert (decided.flags.depth.state == "explained") is (leading == "C15")
+
+
+@pytest.mark.parametrize(("stable_months", "state"), [(11.9, "present"), (12, "explained")])
+def test_a_year_of_documented_stability_explains(ruleset: Ruleset, stable_months: float, state: str) -> None:
+    lesion = {"size": {"max_diameter_mm": 30}, "depth": {"class": "subfascial"}, "mass": {"present": "no"}}
+    clinical = {"symptoms": {"symptomatic": "no"}, "growth": {"rate": "none", "stable_months": stable_months}}
+    assert _decide(ruleset, [lesion], clinical).lesions[0].flags.depth.state == state
+
+
+@pytest.mark.parametrize(
+    ("longest_mm", "region", "leading"), [(30, "hand", "C21"), (30.1, "hand", "C22"), (20, "thigh", "C22")]
+)
+def test_chondroid_mineral_is_a_chondroma_only_when_small_and_acral(
+    ruleset: Ruleset, longest_mm: float, region: str, leading: str
+) -> None:
+    lesion = {
+        "size": {"max_diameter_mm": longest_mm},
+        "pattern": {"id": "P22", "confidence": "high"},
+        "location": {"region": region},
+    }
+    entries = _decide(ruleset, [lesion]).lesions[0].differential
+    assert entries[0].id == leading
+
+
+@pytest.mark.parametrize(("age", "weight"), [(19.9, "++"), (20, None), (None, "+")])
+def test_multifocal_ossification_of_the_young_is_suspected_fop(
+    ruleset: Ruleset, age: float | None, weight: str | None
+) -> None:
+    decision = _decide(ruleset, [{"pattern": {"id": "P08"}}], {"patient": {"age_years": age}})
+    weights = {entry.id: entry.weight for entry in decision.lesions[0].differential}
+    assert weights.get("C05") == weight
+    assert ("R11" in _ids(decision)) is (weight is not None)
+
+
+@pytest.mark.parametrize(
+    ("clinical", "size_mm", "referred"),
+    [
+        ({"history": {"trauma": "yes"}}, 30, False),
+        ({"history": {"trauma": "yes"}}, 60, True),
+        ({"history": {"trauma": "no"}}, 30, True),
+        ({}, 30, True),
+        ({"history": {"trauma": "yes"}, "growth": {"rate": "rapid"}}, 30, True),
+        ({"history": {"trauma": "yes", "trauma_weeks_ago": 5}}, 30, True),
+        ({"history": {"trauma": "yes", "trauma_weeks_ago": 6}}, 30, False),
+        ({"history": {"trauma": "yes"}, "mass": {"palpable": "yes"}}, 30, True),
+        ({"history": {"trauma": "yes", "radiotherapy_at_site": "yes"}}, 30, True),
+    ],
+)
+def test_myositis_is_watched_only_with_trauma_and_nothing_but_depth(
+    ruleset: Ruleset, clinical: dict[str, Any], size_mm: float, referred: bool
+) -> None:
+    lesion = {
+        "size": {"max_diameter_mm": size_mm},
+        "depth": {"class": "subfascial"},
+        "pattern": {"id": "P05", "confidence": "high"},
+    }
+    assert ("R09" in _ids(_decide(ruleset, [lesion], clinical))) is referred
+
+
+@pytest.mark.parametrize(("days", "referred"), [(27, True), (28, False)])
+def test_large_myositis_needs_two_studies_four_weeks_apart(ruleset: Ruleset, days: int, referred: bool) -> None:
+    lesion = {
+        "size": {"max_diameter_mm": 60},
+        "depth": {"class": "subfascial"},
+        "pattern": {"id": "P05", "confidence": "high"},
+        "features": {"rim_complete": True},
+        "prior": {"max_diameter_mm": 60, "interval_days": days, "comparable": True},
+    }
+    assert ("R09" in _ids(_decide(ruleset, [lesion], {"history": {"trauma": "yes"}}))) is referred
+
+
+def test_a_tumour_pattern_beside_a_benign_one_is_favoured(ruleset: Ruleset) -> None:
+    lesion = {
+        "depth": {"class": "subfascial"},
+        "pattern": {"id": "P10"},
+        "features": {"bone_destruction": True},
+        "location": {"region": "calf"},
+    }
+    entries = _decide(ruleset, [lesion], {"history": {"compartment_syndrome": "yes"}}).lesions[0].differential
+    assert [(entry.id, entry.certainty) for entry in entries][:2] == [("C22", "favoured"), ("C09", "possible")]
+
+
+def test_an_organ_does_not_lend_its_concern_to_the_study(ruleset: Ruleset) -> None:
+    organ = {"location": {"tissue": "organ"}, "size": {"max_diameter_mm": 70}}
+    assert _decide(ruleset, [organ]).recommendations == ()
+    assert _decide(ruleset, [organ, PHLEBOLITH]).concern == "modified"
+
+
+def test_a_measured_lesion_in_a_scan_named_after_an_organ_is_still_judged(ruleset: Ruleset) -> None:
+    lesion = DEEP_MASS | {"location": {"region": "lung"}}
+    assert _decide(ruleset, [lesion]).concern == "high"
+
+
+def test_metal_with_a_lump_is_not_set_aside(ruleset: Ruleset) -> None:
+    metal = {"size": {"max_diameter_mm": 60}, "depth": {"class": "subfascial"}, "pattern": {"id": "P28"}}
+    assert _decide(ruleset, [metal]).recommendations == ()
+    assert "R09" in _ids(_decide(ruleset, [metal], {"mass": {"palpable": "yes"}}))
+
+
+def test_a_study_without_calcification_is_no_concern_unless_a_lump_or_growth_was_told(ruleset: Ruleset) -> None:
+    assert _decide(ruleset, []).concern == "none"
+    assert _decide(ruleset, []).recommendations == ()
+    growing = _decide(ruleset, [], {"growth": {"rate": "rapid"}, "mass": {"palpable": "yes", "size_cm": 7}})
+    assert growing.concern == "high"
+    assert {"R08", "R09"} <= _ids(growing)
+
+
+def test_features_typed_without_a_pattern_are_read(ruleset: Ruleset) -> None:
+    lesion = {"features": {"fluid_calcium_level": True}, "depth": {"class": "subfascial"}}
+    decided = _decide(ruleset, [lesion], {"conditions": {"dialysis": "yes"}}).lesions[0]
+    assert (decided.differential[0].id, decided.differential[0].weight) == ("C07", "++")
+
+
+def test_both_hips_speak_for_the_patient(ruleset: Ruleset) -> None:
+    lesion = {"pattern": {"id": "P13", "confidence": "high"}}
+    decision = _decide(ruleset, [lesion, lesion], {"conditions": {"ckd_stage": 5}})
+    assert [entry.id for entry in decision.patient.differential] == ["C07"]
+
+
+def test_calciphylaxis_is_urgent(ruleset: Ruleset) -> None:
+    lesion = {"pattern": {"id": "P04"}, "depth": {"class": "subcutaneous"}}
+    clinical = {"conditions": {"dialysis": "yes"}, "symptoms": {"skin_necrosis": "yes"}}
+    decision = _decide(ruleset, [lesion], clinical)
+    assert decision.recommendations[0].id == "R13"
+    healthy_skin = clinical | {"symptoms": {"skin_necrosis": "no"}}
+    assert "R13" not in _ids(_decide(ruleset, [lesion], healthy_skin))
+
+
+def test_contradictions_are_printed(ruleset: Ruleset) -> None:
+    lesion = {"depth": {"class": "subcutaneous"}, "location": {"tissue": "muscle"}}
+    decided = _decide(ruleset, [lesion], {"growth": {"rate": "rapid", "stable_months": 12}}).lesions[0]
+    assert sum("contradictory" in note for note in decided.notes) == 2

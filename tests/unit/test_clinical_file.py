@@ -1,0 +1,70 @@
+"""Clinical files as text: YAML, JSON, and what is neither."""
+
+from __future__ import annotations
+
+import pytest
+
+from calcreport.clinical_file import MAX_CHARACTERS, clinical_from_text
+from calcreport.errors import ClinicalError
+from calcreport.model.clinical import Clinical
+
+EXAMPLE = """
+patient:   {age_years: 46, sex: F}
+site:      {region: calf, laterality: right}
+symptoms:  {symptomatic: yes, pain: yes, pain_explained_by: trauma, functional_limitation: [range_of_motion]}
+growth:    {rate: none, weeks: 10}
+history:
+conditions:{ckd_stage: 5, dialysis: no}
+labs:      {calcium: {value: 2.35, unit: mmol/L, date: 2026-10-01, low: 2.2, high: 2.6}}
+"""
+
+
+def test_yaml_answers_are_read_as_meant() -> None:
+    clinical = clinical_from_text(EXAMPLE)
+    assert clinical.symptoms.pain == "yes"
+    assert clinical.conditions.dialysis == "no"
+    assert clinical.conditions.hyperparathyroidism == "unknown"
+    assert clinical.growth.rate == "none"
+
+
+def test_json_is_read_too() -> None:
+    assert clinical_from_text('{"growth": {"rate": "rapid"}, "symptoms": {"pain": true}}').symptoms.pain == "yes"
+
+
+def test_a_bare_no_is_no_growth() -> None:
+    assert clinical_from_text("growth: {rate: no}").growth.rate == "none"
+
+
+def test_empty_text_means_nothing_is_known() -> None:
+    assert clinical_from_text("") == Clinical()
+    assert clinical_from_text("# nothing\n") == Clinical()
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("a: [", "clinical.not_yaml"),
+        ("a: &x 1\nb: *x", "clinical.not_yaml"),
+        ("symptoms: {pain: no}\nsymptoms: {pain: yes}", "clinical.not_yaml"),
+        ("symptoms:\n  pain: no\n  pain: yes", "clinical.not_yaml"),
+        ("x: !!python/object/apply:os.system ['true']", "clinical.not_yaml"),
+        ("[" * 5000, "clinical.not_yaml"),
+        ("x" * (MAX_CHARACTERS + 1), "clinical.not_yaml"),
+        ("date: 2026-13-45", "clinical.not_yaml"),
+        ("- 1", "clinical.not_mapping"),
+        ("text only", "clinical.not_mapping"),
+        ("1: 2", "clinical.value"),
+        ("\x00", "clinical.not_yaml"),
+    ],
+)
+def test_what_is_no_clinical_file_is_refused_by_code(text: str, code: str) -> None:
+    with pytest.raises(ClinicalError) as caught:
+        clinical_from_text(text)
+    assert caught.value.code == code
+    assert caught.value.__context__ is None
+
+
+def test_the_message_does_not_quote_the_file() -> None:
+    with pytest.raises(ClinicalError) as caught:
+        clinical_from_text("patient: {name: Jane Doe\n  [")
+    assert "Jane" not in str(caught.value)
