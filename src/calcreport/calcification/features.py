@@ -25,6 +25,9 @@ CORE_DEPTH: Final = 0.6
 MIN_SECTION_MM: Final = 6.0
 """A cross-section narrower than this has no core to speak of."""
 
+NORMAL_P90: Final = 1.282
+"""90th percentile of a normal distribution, in deviations."""
+
 BROAD_SHARE: Final = 0.5
 """Sections smaller than this share of the broadest graze the caps, where shell and core cannot be told apart."""
 
@@ -74,6 +77,8 @@ class Features:
         Share of directions from the middle of a cross-section in which the shell is mineral.
     core_hu : float | None
         Median of the core.
+    core_tail_hu : float | None
+        90th percentile of the core over its median, less what noise alone would give: trabeculae stand out here.
     core_spread_hu : float | None
         Half its 16th-84th percentile range, noise taken off.
     centre_gain : float | None
@@ -118,6 +123,7 @@ class Features:
     coverage: float | None
     core_hu: float | None
     core_spread_hu: float | None
+    core_tail_hu: float | None
     centre_gain: float | None
     mean_hu: float
     peak_hu: float
@@ -370,14 +376,15 @@ def _sections(
         covered.append((_coverage(plane & shell, hull), int(hull.sum())))
         cores.append(hu[i][core])
         core_mineral.append(hu[i][core & plane])
-        shell_mineral.append(hu[i][shell & plane])
+        # The outermost pixels are half background: they would make every deposit look centre-dense.
+        shell_mineral.append(hu[i][shell & plane & (depth > 1.6 * max(spacing[1:]))])
     result: dict[str, float | None] = dict.fromkeys(
-        ("shell_share", "core_share", "coverage", "core_hu", "core_spread_hu", "centre_gain"), None
+        ("shell_share", "core_share", "coverage", "core_hu", "core_spread_hu", "core_tail_hu", "centre_gain"), None
     )
     result["tube_share"] = tubes / sections if sections else None
     if core_all:
         core_hu = np.concatenate(cores)
-        low, middle, high = np.percentile(core_hu, (16, 50, 84))
+        low, middle, high, top = np.percentile(core_hu, (16, 50, 84, 90))
         inner, outer = np.concatenate(core_mineral), np.concatenate(shell_mineral)
         weights = np.array([w for _, w in covered], dtype=np.float64)
         result |= {
@@ -386,6 +393,7 @@ def _sections(
             "coverage": float(np.average([c for c, _ in covered], weights=weights)),
             "core_hu": float(middle),
             "core_spread_hu": float(np.sqrt(max(0.0, ((high - low) / 2) ** 2 - noise_hu**2))),
+            "core_tail_hu": float(top - middle - NORMAL_P90 * noise_hu),
             "centre_gain": float(inner.mean() / outer.mean()) if inner.size and outer.size else None,
         }
     return result
@@ -424,22 +432,31 @@ def _level_share(inside: NDArray[np.bool_], spacing: tuple[float, float, float])
             if width_mm < 7.0 or height_mm < 2.0 or count == 0:
                 continue
             broad += 1
-            flat += _has_level(part, spacing)
+            flat += _has_level(part)
     return flat / broad if broad else 0.0
 
 
-def _has_level(part: NDArray[np.bool_], spacing: tuple[float, float, float]) -> bool:
-    """Whether one horizontal edge of a part is flat and the other is not."""
-    columns = np.flatnonzero(part.any(0))
-    trim = max(1, columns.size // 8)
-    columns = columns[trim:-trim] if columns.size > 2 * trim + 3 else columns
-    top = part[:, columns].argmax(0) * spacing[1]
-    bottom = (part.shape[0] - 1 - part[::-1, columns].argmax(0)) * spacing[1]
-    steady = [float((np.abs(edge - np.median(edge)) <= 0.75 * spacing[1]).mean()) for edge in (top, bottom)]
-    swing = [float(np.ptp(edge)) for edge in (top, bottom)]
-    return any(
-        steady[a] > 0.85 and swing[b] > max(1.5, 2.5 * spacing[1]) and swing[b] > 2 * swing[a] for a, b in ((0, 1), (1, 0))
-    )
+def _has_level(part: NDArray[np.bool_]) -> bool:
+    """Whether the upper or lower edge of a part is made of horizontal stretches and the other is not."""
+    top = part.argmax(0)
+    bottom = part.shape[0] - 1 - part[::-1].argmax(0)
+    flat = [_level_length(edge) / edge.size for edge in (top, bottom)]
+    return max(flat) >= MIN_FLAT and max(flat) - min(flat) >= MIN_FLAT / 2
+
+
+MIN_FLAT: Final = 0.6
+MIN_RUN_SHARE: Final = 0.3
+"""A level is a straight stretch over this share of the width; levels of several loculi may stand side by side."""
+
+
+def _level_length(edge: NDArray[np.int64]) -> int:
+    """Columns of an edge that belong to long stretches at one height (a step of one voxel back and forth allowed)."""
+    total = 0
+    for height in np.unique(edge):
+        near = np.abs(edge - height) <= 0
+        runs = np.diff(np.flatnonzero(np.diff(np.concatenate(([0], near.view(np.int8), [0])))))[::2]
+        total += int(runs[runs >= max(4, MIN_RUN_SHARE * edge.size)].sum())
+    return total
 
 
 def _projected_fill(points_mm: NDArray[np.float64], spacing: tuple[float, float, float]) -> float:

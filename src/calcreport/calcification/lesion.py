@@ -199,7 +199,10 @@ class Measurer:
             depth=depth, noise_hu=self.noise_hu, is_vessel_chain=is_vessel_chain, bone_gap_mm=bone_gap_mm,
             to_fascia_mm=typical_fascia_distance(self.layers, voxels),
         )  # fmt: skip
-        pattern = read_pattern(features, geometry=geometry, region=self.acquisition.body_part)
+        pattern = read_pattern(
+            features, geometry=geometry, slice_thickness_mm=self.acquisition.slice_thickness_mm,
+            region=self.acquisition.body_part,
+        )  # fmt: skip
         key_slice = key + int(offset[0])
         return MeasuredLesion(
             size=size,

@@ -12,7 +12,7 @@ from typing import Final
 
 from calcreport.calcification.features import Features
 from calcreport.model.geometry import VolumeGeometry
-from calcreport.model.report import Confidence, DepthClass, Pattern
+from calcreport.model.report import Confidence, DepthClass, Pattern, YesNo
 
 LABELS: Final = {
     "P01": "phlebolith",
@@ -55,11 +55,14 @@ BUTTOCK_WORDS: Final = ("PELVIS", "HIP", "BUTTOCK", "GLUT")
 TRUNK_WORDS: Final = (*BUTTOCK_WORDS, "ABDOMEN", "CHEST", "THORAX", "NECK", "HEAD")
 """Where deep fat is normal, and so no sign of a fatty mass; nodes lie here too."""
 
+CLEFT_MM: Final = 2.5
+"""Mineral farther from the cortex than this has soft tissue in between."""
+
 FEW_VOXELS: Final = 4.0
 """Below this many voxel diagonals across, shape is read with moderate confidence at most."""
 
-RIM_PATTERNS: Final = frozenset({"P05", "P07", "P22", "P26", "P27"})
-"""Patterns that rest on a rim or a ring."""
+FINE_PATTERNS: Final = frozenset({"P05", "P06", "P07", "P14", "P20", "P22", "P24", "P26", "P27"})
+"""Patterns that rest on a rim, a ring, a margin, or on foci of a few millimetres."""
 
 DEEP: Final = frozenset({DepthClass.SUBFASCIAL, DepthClass.JUXTACORTICAL})
 SUPERFICIAL: Final = frozenset({DepthClass.SUBCUTANEOUS, DepthClass.CUTANEOUS, DepthClass.ABUTS_FASCIA})
@@ -114,12 +117,12 @@ def score_patterns(f: Features, region: str | None = None) -> dict[str, float]:
     )
     centred = _all(rising(f.centre_gain, 1.05, 1.25), rising(f.core_share, 0.35, 0.6))
     faint = deep * falling(f.mean_hu, 220, 330) * rising(f.longest_mm, 12, 20)
-    within = {DepthClass.CROSSES_FASCIA: 0.8, DepthClass.ABUTS_FASCIA: 0.5}.get(f.layer, deep)
+    within = {DepthClass.CROSSES_FASCIA: 0.5, DepthClass.ABUTS_FASCIA: 0.3}.get(f.layer, deep)
     fat_around = max(
         _all(rising(f.wide_fat, 0.45, 0.7), rising(f.near_fat, 0.15, 0.4)),
         _all(rising(f.near_fat, 0.5, 0.8), rising(f.longest_mm, 9, 13)),
     )
-    in_fat = _all(within, fat_around, rising(f.longest_mm, 6, 10), single) * (0.6 if is_trunk else 1.0)
+    in_fat = within * _all(fat_around, rising(f.longest_mm, 6, 10), single) * (0.6 if is_trunk else 1.0)
     levels = _all(rising(f.level_share, 0.12, 0.3), rising(f.longest_mm, 18, 30))
     scores = {
         "P01": _all(round_focus, falling(f.largest_focus_mm, 10.0, 15.0), falling(f.foci_count, 8, 14), max(deep, 0.75),
@@ -151,7 +154,7 @@ def score_patterns(f: Features, region: str | None = None) -> dict[str, float]:
         "P20": _all(deep, rising(f.foci_count, 3, 4.5), rising(f.focus_elongation, 1.4, 1.9), rising(f.focus_alignment, 0.5, 0.8),
                     falling(f.largest_focus_mm, 12, 23)) * (1 - 0.6 * tube),
         "P21": _all(1.0 if is_trunk else 0.0, deep, single, rising(f.longest_mm, 4, 7), falling(f.longest_mm, 25, 35),
-                    rising(f.near_fat, 0.2, 0.5), max(solid, rim)) * 0.9,
+                    rising(f.near_fat, 0.2, 0.5), rising(f.fill, 0.4, 0.6)) * 0.9,
         "P22": _all(rising(f.foci_count, 1, 2), falling(f.fill, 0.3, 0.6), rising(f.wall_mm, 0.8, 1.4), falling(f.wall_mm, 3.5, 5.0),
                     rising(f.focus_size_mm, 3.0, 5.0), falling(f.focus_size_mm, 10, 16), falling(f.focus_alignment, 0.6, 0.9))
                * (0.6 + 0.4 * rising(f.ring_share, 0.04, 0.15)),
@@ -162,16 +165,16 @@ def score_patterns(f: Features, region: str | None = None) -> dict[str, float]:
         "P26": _all(superficial, rim, rising(f.coverage, 0.4, 0.6), globular,
                     _all(rising(f.core_hu, 20, 40), falling(f.core_hu, 110, 200)), rising(f.longest_mm, 8, 12)),
         "P27": _all(rim, rising(f.coverage, 0.6, 0.9), max(falling(f.core_hu, 28, 42), falling(f.core_hu, -50, -20)),
-                    falling(f.core_spread_hu, 25, 60), falling(f.wall_mm, 3.5, 5.5), falling(f.longest_mm, 80, 120)),
+                    falling(f.core_tail_hu, 50, 120), falling(f.wall_mm, 3.5, 5.5), falling(f.longest_mm, 80, 120)),
     }  # fmt: skip
     return {k: round(v, 3) for k, v in sorted(scores.items(), key=lambda item: -item[1])}
 
 
 def _marrow(f: Features) -> float:
     """Fat between trabeculae: a core of uneven density whose middle is fatty."""
-    if f.core_hu is None or f.core_spread_hu is None:
+    if f.core_hu is None:
         return 0.0
-    return _all(rising(f.core_spread_hu, 25, 60), falling(f.core_hu, 120, 320))
+    return _all(rising(f.core_tail_hu, 25, 80), falling(f.core_hu, 120, 320))
 
 
 def _sheet_layer(f: Features) -> float:
@@ -179,7 +182,9 @@ def _sheet_layer(f: Features) -> float:
     return max(falling(f.to_fascia_mm, 3.0, 7.0), 0.8 if f.layer is DepthClass.SUBCUTANEOUS else 0.4)
 
 
-def read_pattern(features: Features, *, geometry: VolumeGeometry, region: str | None) -> Pattern:
+def read_pattern(
+    features: Features, *, geometry: VolumeGeometry, slice_thickness_mm: float | None, region: str | None
+) -> Pattern:
     """Pattern of a lesion with its confidence.
 
     Parameters
@@ -188,6 +193,8 @@ def read_pattern(features: Features, *, geometry: VolumeGeometry, region: str | 
         Of the lesion.
     geometry : VolumeGeometry
         For what the slices can resolve.
+    slice_thickness_mm : float | None
+        From the header; the larger of it and the spacing counts.
     region : str | None
         Body part, for the few patterns bound to a place.
 
@@ -201,7 +208,7 @@ def read_pattern(features: Features, *, geometry: VolumeGeometry, region: str | 
     best, score = ranked[0] if ranked else ("P30", 0.0)
     runner_up = ranked[1][1] if len(ranked) > 1 else 0.0
     caveats: list[str] = []
-    thick = geometry.spacing_mm[0] > RIM_SLICE_MM
+    thick = max(geometry.spacing_mm[0], slice_thickness_mm or 0.0) > RIM_SLICE_MM
     if thick:
         caveats.append("Slices thicker than 3 mm: a rim or a lucent centre cannot be judged.")
     if score < MIN_SCORE:
@@ -222,8 +229,9 @@ def read_pattern(features: Features, *, geometry: VolumeGeometry, region: str | 
     # Fat around mineral deep in a limb may be a fatty mass or a fat plane: CT alone is not sure.
     if best in ("P09", "P25") and confidence is Confidence.HIGH:
         confidence = Confidence.MODERATE
-    if thick and best in RIM_PATTERNS:
-        confidence = Confidence.LOW
+    if thick and best in FINE_PATTERNS:
+        # What these patterns rest on is finer than the slices: naming one would be a guess.
+        best, confidence = "P30", Confidence.LOW
     elif thick and best not in ("P02", "P10", "P11") and confidence is Confidence.HIGH:
         confidence = Confidence.MODERATE
     return Pattern(
@@ -231,6 +239,41 @@ def read_pattern(features: Features, *, geometry: VolumeGeometry, region: str | 
         label=LABELS[best],
         confidence=confidence,
         scores={k: v for k, v in ranked[:5]},
-        features=features.as_row(),
+        features=features.as_row() | _named_features(features, best, confidence, thick=thick),
         caveats=tuple(caveats),
     )
+
+
+COMPLETE: Final = 0.95
+"""A rim seen in this share of directions is complete as far as its cross-sections show."""
+
+
+def _named_features(
+    f: Features, best: str, confidence: Confidence, *, thick: bool
+) -> dict[str, float | int | bool | str | None]:
+    """Features by the names a reader uses, each yes, no or unknown; unknown where the slices cannot show them."""
+    unknown, yes, no = YesNo.UNKNOWN.value, YesNo.YES.value, YesNo.NO.value
+    is_sure = confidence is not Confidence.LOW
+    names = dict.fromkeys(
+        ("rim_complete", "rim_incomplete", "cleft_to_cortex", "trabeculated", "fluid_calcium_level", "centre_dense",
+         "chondroid", "fatty_mass"), unknown,
+    )  # fmt: skip
+    has_core = f.core_share is not None and f.coverage is not None and f.shell_share is not None and not thick
+    if has_core:
+        is_rim = f.core_share < 0.3 and f.shell_share > 0.3
+        names["rim_complete"] = yes if is_rim and f.coverage >= COMPLETE else no
+        names["rim_incomplete"] = yes if is_rim and f.coverage < COMPLETE else no
+        if is_rim:
+            names["centre_dense"] = no
+    if best == "P23" and is_sure:
+        names["centre_dense"] = yes
+    if f.bone_gap_mm > CLEFT_MM:
+        names["cleft_to_cortex"] = yes
+    else:
+        names["cleft_to_cortex"] = no
+    for name, pattern in (
+        ("trabeculated", "P07"), ("fluid_calcium_level", "P13"), ("chondroid", "P22"), ("fatty_mass", "P25")
+    ):  # fmt: skip
+        if best == pattern and is_sure:
+            names[name] = yes
+    return dict(names)
