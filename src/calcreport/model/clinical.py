@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import datetime
-import difflib
 import re
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from calcreport.errors import ClinicalError
 from calcreport.model.answers import Answer, Number, Word, refuse_booleans
 from calcreport.model.laboratory import ANALYTES, convert
+from calcreport.model.near_keys import name_unknown_key
 from calcreport.model.report import Laterality, Record, YesNo
-
-_NEAR_MATCHES: Final = 3
-"""Most suggestions for an unknown key."""
-
-_PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_ -]{1,40}")
-"""A key that looks like one may be repeated in a message; anything else may hold a name."""
 
 
 def _as_rate(value: Any) -> Any:  # noqa: ANN401 - a validator sees whatever was typed
@@ -338,7 +332,7 @@ def _problems(error: ValidationError) -> list[tuple[str, str]]:
     for mistake in error.errors(include_url=False, include_input=False, include_context=False):
         where = tuple(str(part) for part in mistake["loc"])
         if mistake["type"] == "extra_forbidden":
-            problems.append(("clinical.unknown_key", _unknown_key(where)))
+            problems.append(("clinical.unknown_key", name_unknown_key(where, Clinical)))
         elif mistake["type"] == "missing" and where[-1] == "unit":
             problems.append(("clinical.lab_unit", f"{'.'.join(where[:-1])}: give the unit; a bare number is not used"))
         elif where[:1] == ("labs",) and "|" in mistake["msg"]:
@@ -351,50 +345,3 @@ def _problems(error: ValidationError) -> list[tuple[str, str]]:
             text = mistake["msg"].removeprefix("Value error, ")
             problems.append(("clinical.value", f"{'.'.join(where) or 'input'}: {text}"))
     return problems
-
-
-def _unknown_key(where: tuple[str, ...]) -> str:
-    """Name an unknown key and the known ones nearest to it, in its own section first."""
-    *parents, key = where
-    section = _section(parents)
-    near = difflib.get_close_matches(key.lower(), section, n=_NEAR_MATCHES)
-    if near:
-        places = [".".join([*parents, name]) for name in near]
-    else:
-        everywhere = {path.rpartition(".")[2]: path for path in _paths(Clinical)}
-        places = [everywhere[name] for name in difflib.get_close_matches(key.lower(), everywhere, n=_NEAR_MATCHES)]
-    shown = ".".join(part if _PLAIN_KEY.fullmatch(part) else "(unreadable key)" for part in where)
-    hint = f"did you mean {' or '.join(places)}?" if places else f"known here: {', '.join(section)}"
-    return f"{shown}: unknown key; {hint}"
-
-
-def _section(parents: Iterable[str]) -> list[str]:
-    """Known keys of the section at a path."""
-    model: type[BaseModel] = Clinical
-    for part in parents:
-        field = model.model_fields.get(part)
-        inner = _record_of(field.annotation) if field is not None else None
-        if inner is None:
-            break
-        model = inner
-    return list(model.model_fields)
-
-
-def _record_of(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401
-    """Return the record type an annotation holds, ``None`` for a plain value."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for inner in getattr(annotation, "__args__", ()):
-        found = _record_of(inner)
-        if found is not None:
-            return found
-    return None
-
-
-def _paths(model: type[BaseModel], prefix: str = "") -> Iterable[str]:
-    """Dotted names of every field below a record."""
-    for name, field in model.model_fields.items():
-        inner = _record_of(field.annotation)
-        yield prefix + name
-        if inner is not None and inner is not Lab:
-            yield from _paths(inner, f"{prefix}{name}.")

@@ -168,13 +168,20 @@ def _weigh_all(
         cases.append(case)
     together = _patient_facts(findings.lesions, cases)
     is_only = len(apart) == 1 or apart.count(False) == 1
-    extent = ruleset.conditions["extent_pattern"]
-    weighings = []
-    for lesion, case in zip(findings.lesions, cases, strict=True):
-        facts = case | together
-        is_extent = judge(extent, facts) is Verdict.MET
-        facts |= size_facts(lesion, facts, policy, is_extent=is_extent, is_only=is_only)
-        weighings.append(weigh(facts, ruleset))
+
+    def weigh_each(**more: Value) -> list[Weighing]:
+        weighings = []
+        for lesion, case in zip(findings.lesions, cases, strict=True):
+            facts = case | together | more
+            is_extent = judge(ruleset.conditions["extent_pattern"], facts) is Verdict.MET
+            facts |= size_facts(lesion, facts, policy, is_extent=is_extent, is_only=is_only)
+            weighings.append(weigh(facts, ruleset))
+        return weighings
+
+    weighings = weigh_each()
+    if any(weighing.facts["class.C05"] in {"++", "+"} for weighing in weighings):
+        # What one lesion makes suspect forbids biopsy of every other one too.
+        return weigh_each(**{"patient.fop_suspected": "yes"})
     return weighings
 
 

@@ -132,6 +132,7 @@ _OWN: Final[Mapping[str, Fact]] = {
     "patient.lesions": _number("number of lesions"),
     "patient.ossified_areas": _number("number of body areas with ossification"),
     "patient.phleboliths": _number("number of phlebolith-like foci or lesions"),
+    "patient.fop_suspected": _answer("fibrodysplasia ossificans progressiva is suspected from any lesion"),
     "patient.both_sides": _answer("the same pattern on both sides"),
     "flags.present": _words("red flags that are present", Flags.model_fields),
     "flags.explained": _words("red flags that are explained", Flags.model_fields),

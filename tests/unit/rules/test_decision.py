@@ -61,6 +61,13 @@ def test_suspected_fop_keeps_biopsy_out_of_the_whole_report(ruleset: Ruleset) ->
     assert "without biopsy" in decision.recommendations[0].text
 
 
+def test_fop_suspected_from_one_lesion_forbids_biopsy_of_another_without_losing_the_referral(ruleset: Ruleset) -> None:
+    decision = _decide(ruleset, [{"pattern": {"id": "P08"}}, DEEP_MASS], {"patient": {"age_years": 8}})
+    assert decision.lesions[1].recommendations[0].id == "R11"
+    assert "sarcoma-centre opinion on the images" in decision.recommendations[0].text
+    assert decision.lesions[1].concern == "high"
+
+
 def test_strict_policy_explains_nothing(ruleset: Ruleset) -> None:
     assert "R09" not in _ids(_decide(ruleset, [PHLEBOLITH]))
     strict = _decide(ruleset, [PHLEBOLITH], strict_s1=True)

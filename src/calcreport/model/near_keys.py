@@ -1,0 +1,76 @@
+"""Unknown keys in what people typed: named with the known keys nearest to them."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+_NEAR_MATCHES: Final = 3
+"""Most suggestions for an unknown key."""
+
+_PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_ -]{1,40}")
+"""A key that looks like one may be repeated in a message; anything else may hold a name."""
+
+
+def name_unknown_key(where: tuple[str, ...], root: type[BaseModel]) -> str:
+    """Name an unknown key and the known ones nearest to it.
+
+    Parameters
+    ----------
+    where : tuple[str, ...]
+        Path to the key, the key last; hostile text.
+    root : type[BaseModel]
+        Record the path starts in.
+
+    Returns
+    -------
+    str
+        Near matches of the key's own section, else of any section, else what the section knows.
+    """
+    *parents, key = where
+    section = _section(parents, root)
+    near = difflib.get_close_matches(key.lower(), section, n=_NEAR_MATCHES)
+    if near:
+        places = [".".join([*parents, name]) for name in near]
+    else:
+        everywhere = {path.rpartition(".")[2]: path for path in _paths(root)}
+        places = [everywhere[name] for name in difflib.get_close_matches(key.lower(), everywhere, n=_NEAR_MATCHES)]
+    shown = ".".join(part if _PLAIN_KEY.fullmatch(part) else "(unreadable key)" for part in where)
+    hint = f"did you mean {' or '.join(places)}?" if places else f"known here: {', '.join(section)}"
+    return f"{shown}: unknown key; {hint}"
+
+
+def _section(parents: Iterable[str], root: type[BaseModel]) -> list[str]:
+    """Known keys of the section at a path."""
+    model = root
+    for part in parents:
+        field = model.model_fields.get(part)
+        inner = _record_of(field.annotation) if field is not None else None
+        if inner is None:
+            break
+        model = inner
+    return list(model.model_fields)
+
+
+def _record_of(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401
+    """Return the record type an annotation holds, ``None`` for a plain value."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in getattr(annotation, "__args__", ()):
+        found = _record_of(inner)
+        if found is not None:
+            return found
+    return None
+
+
+def _paths(model: type[BaseModel], prefix: str = "") -> Iterable[str]:
+    """Dotted names of every field below a record."""
+    for name, field in model.model_fields.items():
+        inner = _record_of(field.annotation)
+        yield prefix + name
+        if inner is not None:
+            yield from _paths(inner, f"{prefix}{name}.")
