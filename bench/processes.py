@@ -16,10 +16,11 @@ SAMPLING_S = 0.01
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One run of a command: wall time, what it wrote on standard output, and its peak memory when asked for."""
+    """One run of a command: wall and processor time, its standard output, and its peak memory when asked for."""
 
     seconds: float
-    stdout: str
+    processor_s: float = 0.0
+    stdout: str = ""
     peak_bytes: int = 0
 
 
@@ -31,13 +32,19 @@ def run_timed(command: Sequence[str]) -> Run:
     RuntimeError
         When the command fails; with the end of what it wrote on standard error.
     """
-    began = perf_counter()
+    began, used = perf_counter(), _children_s()
     process = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment())  # noqa: S603
     seconds = perf_counter() - began
     if process.returncode:
         msg = f"{command[0]} failed with {process.returncode}: {process.stderr[-800:]}"
         raise RuntimeError(msg)
-    return Run(seconds=seconds, stdout=process.stdout)
+    return Run(seconds=seconds, processor_s=_children_s() - used, stdout=process.stdout)
+
+
+def _children_s() -> float:
+    """Processor time, user and system, of all children that have ended."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def run_weighed(command: Sequence[str]) -> Run:
@@ -56,7 +63,7 @@ def run_weighed(command: Sequence[str]) -> Run:
     if process.returncode:
         msg = f"{command[0]} failed with {process.returncode}"
         raise RuntimeError(msg)
-    return Run(seconds=perf_counter() - began, stdout="", peak_bytes=peak_bytes)
+    return Run(seconds=perf_counter() - began, peak_bytes=peak_bytes)
 
 
 def _tree_bytes(root: psutil.Process) -> int:

@@ -35,7 +35,7 @@ MAX_EXTRA_MB = 250.0
 """Peak memory: at most this many times the int16 volume, and this much more."""
 MAX_HELP_S = 0.3
 MAX_GROWTH = 1.25
-"""Seconds a slice, from the middle to the largest series, may grow by this: linear cost with room for noise."""
+"""Processor seconds for each further slice may grow by this from the middle to the largest series."""
 
 MARK = "<!-- measured: written by bench/run.py --write, do not edit below -->"
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
@@ -51,13 +51,14 @@ READ_SIMPLEITK = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """Medians for one series: seconds, their ratio, peak memory in bytes, and seconds of each step."""
+    """Medians for one series: wall and processor seconds, ratio of the former, peak memory, seconds of each step."""
 
     slices: int
     raw_s: float
     simpleitk_s: float
     ours_s: float
     ratio: float
+    processor_s: dict[str, float]
     simpleitk_bytes: int
     ours_bytes: int
     steps_s: dict[str, float]
@@ -129,6 +130,7 @@ def _measure(folder: Path, slices: int, repeats: int) -> Measured:
     steps = [sys.executable, str(Path(__file__).with_name("stages.py")), str(series), str(out)]
     commands = {"raw": raw, "simpleitk": simpleitk, "ours": ours, "steps": steps}
     seconds: dict[str, list[float]] = {name: [] for name in commands}
+    processor_s: dict[str, list[float]] = {name: [] for name in commands}
     steps_s: list[dict[str, float]] = []
     for repeat in range(-1, repeats):
         sys.stderr.write(f"{slices} slices, run {repeat + 1} of {repeats}\n")
@@ -137,6 +139,7 @@ def _measure(folder: Path, slices: int, repeats: int) -> Measured:
             if repeat < 0:
                 continue  # warms the page cache
             seconds[name].append(run.seconds)
+            processor_s[name].append(run.processor_s)
             if name == "steps":
                 steps_s.append(json.loads(run.stdout))
     _check_results(out)
@@ -148,6 +151,7 @@ def _measure(folder: Path, slices: int, repeats: int) -> Measured:
         simpleitk_s=median(seconds["simpleitk"]),
         ours_s=median(seconds["ours"]),
         ratio=median(a / b for a, b in zip(seconds["ours"], seconds["simpleitk"], strict=True)),
+        processor_s={name: median(values) for name, values in processor_s.items()},
         simpleitk_bytes=weighed["simpleitk"],
         ours_bytes=weighed["ours"],
         steps_s={name: median(run.get(name, 0.0) for run in steps_s) for name in steps_s[0]},
@@ -189,8 +193,8 @@ def _failures(rows: Sequence[Measured], help_s: float) -> list[str]:
 
 
 def _marginal_s(small: Measured, large: Measured) -> float:
-    """Seconds for each further slice."""
-    return (large.ours_s - small.ours_s) / (large.slices - small.slices)
+    """Processor seconds for each further slice."""
+    return (large.processor_s["ours"] - small.processor_s["ours"]) / (large.slices - small.slices)
 
 
 def _page(rows: Sequence[Measured], help_s: float, repeats: int) -> str:
@@ -209,12 +213,18 @@ def _page(rows: Sequence[Measured], help_s: float, repeats: int) -> str:
             for row in rows
         ),
         "",
+        "Processor seconds, which other work on the machine disturbs less (SimpleITK, calcreport): "
+        + "; ".join(
+            f"{row.slices} slices {row.processor_s['simpleitk']:.2f}, {row.processor_s['ours']:.2f}" for row in rows
+        )
+        + ".",
+        "",
         f"`calcreport --help`: {help_s:.2f} s.",
     ]
     if len(rows) > 1:
         pairs = pairwise(rows)
         growth = ", ".join(f"{1000 * _marginal_s(a, b):.1f} ({a.slices} to {b.slices})" for a, b in pairs)
-        lines += ["", f"Milliseconds for each further slice: {growth}."]
+        lines += ["", f"Processor milliseconds for each further slice: {growth}."]
     names = list(dict.fromkeys(name for row in rows for name in row.steps_s))
     lines += [
         "",
