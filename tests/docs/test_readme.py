@@ -11,17 +11,24 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def _commands() -> list[str]:
+def _commands() -> list[tuple[str, list[str]]]:
+    """Each command with the lines of output that stand below it."""
     blocks = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
-    return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ calcreport")]
+    commands: list[tuple[str, list[str]]] = []
+    for line in "\n".join(blocks).splitlines():
+        if line.startswith("$ "):
+            commands.append((line[2:], []))
+        elif line and line != "..." and not line.startswith("2.25."):  # lines of the table hold seconds
+            commands[-1][1].append(line)
+    return commands
 
 
 def test_there_are_commands() -> None:
     assert len(_commands()) >= 3
 
 
-@pytest.mark.parametrize("line", _commands())
-def test_a_command_of_the_readme_works(line: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("line", "shown"), _commands(), ids=lambda value: value[:40] if isinstance(value, str) else "")
+def test_a_command_of_the_readme_gives_what_stands_below_it(line: str, shown: list[str], tmp_path: Path) -> None:
     words = shlex.split(line, comments=True)[1:]
     for number, word in enumerate(words):
         if words[number - 1] == "--out":
@@ -36,3 +43,5 @@ def test_a_command_of_the_readme_works(line: str, tmp_path: Path) -> None:
         check=False,
     )
     assert result.returncode == 0, result.stderr
+    printed = result.stdout.splitlines()
+    assert not [text for text in shown if text not in printed], result.stdout
