@@ -234,3 +234,29 @@ def test_contradictions_are_printed(ruleset: Ruleset) -> None:
     lesion = {"depth": {"class": "subcutaneous"}, "location": {"tissue": "muscle"}}
     decided = _decide(ruleset, [lesion], {"growth": {"rate": "rapid", "stable_months": 12}}).lesions[0]
     assert sum("contradictory" in note for note in decided.notes) == 2
+
+
+@pytest.mark.parametrize(
+    ("more", "clinical"),
+    [
+        ({"features": {"bone_destruction": True}}, {}),
+        ({"features": {"growing_soft_tissue": True}}, {}),
+        ({"mass": {"present": "yes"}}, {}),
+        ({}, {"mass": {"palpable": "yes"}}),
+        ({}, {"growth": {"rate": "rapid"}}),
+    ],
+)
+@pytest.mark.parametrize("pattern", ["P01", "P02", "P15", "P16", "P19", "P20", "P21"])
+def test_no_pattern_explains_depth_beside_growth_mass_or_aggression(
+    ruleset: Ruleset, pattern: str, more: dict[str, Any], clinical: dict[str, Any]
+) -> None:
+    lesion = {
+        "size": {"max_diameter_mm": 8},
+        "depth": {"class": "subfascial"},
+        "pattern": {"id": pattern, "confidence": "high"},
+    }
+    assert _decide(ruleset, [lesion]).lesions[0].flags.depth.state == "explained"
+    alarmed = _decide(ruleset, [lesion | more], clinical)
+    assert alarmed.lesions[0].flags.depth.state == "present"
+    assert "R09" in _ids(alarmed)
+    assert not _ids(alarmed) & {"R01", "R02", "R03", "R06"}
