@@ -85,7 +85,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "tumoral-calcinosis": Kind(
             summary="lobulated deposit with fluid-calcium levels at the hip",
             region=Region.PELVIS,
-            lesions=(_lesion("P13", 70, 520),),
+            lesions=(LesionRecipe(pattern="P13", diameter_mm=66, hu=520, site="left hip"),),
             description="CT pelvis phantom",
             age_years=40,
             sex="M",

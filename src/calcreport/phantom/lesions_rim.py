@@ -88,7 +88,7 @@ def muscle_shell(lesion: LesionRecipe, rng: np.random.Generator, squeeze: float)
 def levels(lesion: LesionRecipe, rng: np.random.Generator, squeeze: float) -> Piece:
     """P13: lobules with calcium settled at the back of each (the patient lies supine), and some solid ones."""
     half = lesion.diameter_mm / 2
-    size = half * 0.42
+    size = half * 0.42 * float(np.clip(squeeze + 0.25, 0.5, 1.0))
     flat = np.array([0.9 * squeeze, 0.75 * squeeze, 1.0])
     count = int(rng.integers(5, 9))
     centres = directions(count) * flat * (half - size)

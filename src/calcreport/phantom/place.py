@@ -191,7 +191,8 @@ def _draw_centre(lesion: LesionRecipe, body: Body, rng: np.random.Generator, *, 
     for name, muscle in body.sites:
         if name == lesion.site:
             x, y = (float(v) for v in muscle.centre(np.array(z * 0.3)))
-            return np.array([x + rng.normal(scale=0.8), y + rng.normal(scale=2.0), z * 0.3])
+            wide, deep = (float(muscle.radius(np.array(turn), np.array(z))) for turn in (0.0, np.pi / 2))
+            return np.array([x + rng.normal(scale=wide / 9), y + rng.normal(scale=deep / 6.5), z * 0.3])
     is_venous = lesion.pattern == "P01" and body.is_trunk
     if layer is Layer.SUBFASCIAL and (lesion.pattern == "P21" or is_venous):
         vessels = tuple(v for v in body.vessels if not v.is_artery)
@@ -262,6 +263,8 @@ def _layer_fits(lesion: LesionRecipe, *, skin_mm: float, fascia_mm: Floats, bone
             return skin_mm < -2.6 and -0.25 < low < 0.25
         case Layer.JUXTACORTICAL:
             return high < -1.0 and 1.0 < bone_mm < 2.4
+        case _ if lesion.pattern == "P13":
+            return high < -1.8 and bone_mm > 3.4
         case _ if lesion.pattern == "P15":
             return high < -1.0 and 2.6 < bone_mm < 5.5
         case _:

@@ -71,7 +71,7 @@ class LesionRecipe:
     mass_mm : float | None
         Longest diameter of the soft-tissue mass around it, mm; ``None`` lets the pattern choose.
     site : str | None
-        Named muscle to put it into, where the region has one; ``None`` for any place in the layer.
+        Named place to put it into, where the region has one; ``None`` for any place in the layer.
     """
 
     pattern: str

@@ -130,7 +130,7 @@ class Body:
     shafts : tuple[Tube, ...]
         Outer tubes of the long bones.
     sites : tuple[tuple[str, Tube], ...]
-        Named muscles.
+        Named places: muscles, the surroundings of a joint.
     side : str
         ``"left"`` or ``"right"`` for a limb.
     is_trunk : bool

@@ -49,7 +49,7 @@ def oval(wide_mm: float, deep_mm: float, rng: np.random.Generator | None = None)
     return radius
 
 
-def _bone(shape: Shape, *, cortex_mm: float, cortex_hu: float, inside_hu: float) -> tuple[Paint, ...]:
+def _bone(shape: Shape, *, cortex_mm: float, cortex_hu: float, inside_hu: float) -> tuple[Paint, Paint]:
     return (Paint(shape=shape, hu=cortex_hu), Paint(shape=shrunk(shape, cortex_mm), hu=inside_hu))
 
 
@@ -74,7 +74,8 @@ def build_pelvis(recipe: PhantomRecipe, rng: np.random.Generator, *, fat_mm: flo
     skin, fascia, paints = _wrap(oval(138 * size, 88 * size, rng), fat_mm, posterior_share=0.3, skin_mm=1.6)
     bones = _pelvic_bones(size, rng)
     hu = {"cortex_mm": 2.2, "cortex_hu": float(rng.uniform(850, 1150)), "inside_hu": float(rng.uniform(180, 290))}
-    bone_paints = tuple(p for bone in bones for p in _bone(bone, **hu))
+    pairs = [_bone(bone, **hu) for bone in bones]
+    bone_paints = (*(outer for outer, _ in pairs), *(inner for _, inner in pairs))  # no cortex inside a joined bone
     centre = bowed_path(0.0, -14 * size)
     cavity = Tube(centre=centre, radius=oval(62 * size, 44 * size), slack=1.2)
     organs, organ_paints, names = _pelvic_organs(recipe, rng, size)
@@ -104,6 +105,10 @@ def build_pelvis(recipe: PhantomRecipe, rng: np.random.Generator, *, fat_mm: flo
         vessels=vessels,
         keep_out=organs,
         fat_sites=((0.55, 1.15), (np.pi - 1.15, np.pi - 0.55)),
+        sites=tuple(
+            (f"{name} hip", Tube(centre=bowed_path(s * 80 * size, 47 * size), radius=oval(45, 28), slack=1.3))
+            for name, s in (("right", -1.0), ("left", 1.0))
+        ),
         names=("pelvic bones", "hip joints", *names),
         is_trunk=True,
     )
