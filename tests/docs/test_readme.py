@@ -18,7 +18,7 @@ def _commands() -> list[tuple[str, list[str]]]:
     for line in "\n".join(blocks).splitlines():
         if line.startswith("$ "):
             commands.append((line[2:], []))
-        elif line and line != "..." and not line.startswith("2.25."):  # lines of the table hold seconds
+        elif line and line != "..." and not line.startswith(("2.25.", "study ")):  # the table holds seconds
             commands[-1][1].append(line)
     return commands
 
