@@ -75,7 +75,7 @@ def test_truth_lies_where_the_voxels_are_dense() -> None:
     volume, truth = make_phantom(one("P15", 20, scan=ScanRecipe(pixel_mm=0.9, spacing_mm=2, noise_hu=3, tilt_deg=12)))
     centre = np.rint(volume.geometry.index(np.array(truth.lesions[0].centre_lps_mm))).astype(int)
     assert volume.hu[tuple(centre)] > 400
-    beyond = [*np.array(truth.lesions[0].centre_lps_mm), 0.0, 0.0, truth.lesions[0].cc_mm / 2 + 5]
+    beyond = np.array(truth.lesions[0].centre_lps_mm) + np.array([0.0, 0.0, truth.lesions[0].cc_mm / 2 + 5])
     assert volume.hu[tuple(np.rint(volume.geometry.index(beyond)).astype(int))] < 150
 
 
