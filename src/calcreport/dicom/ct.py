@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from calcreport.dicom import plausibility, tags
 from calcreport.dicom.acquisition import acquisition_of
-from calcreport.dicom.codecs import swallowed_errors_raised
 from calcreport.dicom.codes import problem
 from calcreport.dicom.fragments import Frame, frames_of
 from calcreport.dicom.header import ImageHeader, Plane
@@ -145,7 +144,7 @@ def _read_all(
             samples.append(to_hu(hu[i], scales[i]))
         return np.concatenate(samples)
 
-    with swallowed_errors_raised(), ThreadPoolExecutor(_THREADS) as pool:
+    with ThreadPoolExecutor(_THREADS) as pool:
         parts = list(pool.map(read_some, range(0, len(planes), _CHUNK)))
     return hu, np.concatenate(parts)
 
