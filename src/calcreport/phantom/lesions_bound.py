@@ -25,8 +25,15 @@ LIMIT = np.array([0.0, 0.0, 1.0])
 
 
 def _artery(body: Body, rng: np.random.Generator) -> Vessel:
-    arteries = [v for v in body.vessels if v.is_artery]
+    arteries = [v for v in body.vessels if v.is_artery and _bone_gap_mm(v, body) > 2.0]
     return arteries[int(rng.integers(min(2, len(arteries))))]
+
+
+def _bone_gap_mm(vessel: Vessel, body: Body) -> float:
+    z = np.linspace(-30.0, 30.0, 31)
+    x, y = vessel.path(z)
+    x, y = np.broadcast_to(x, z.shape), np.broadcast_to(y, z.shape)
+    return float(min(bone.distance(x, y, z).min() for bone in body.bones)) - vessel.radius_mm
 
 
 def _ring(vessel: Vessel, radius_mm: float, low_mm: float, high_mm: float) -> Shape:

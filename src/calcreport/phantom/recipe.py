@@ -170,5 +170,5 @@ class PhantomRecipe:
     sex: str = ""
 
 
-SCATTERED: Final = frozenset({"P02", "P04", "P08", "P10", "P11", "P12", "P14", "P18", "P19", "P20"})
+SCATTERED: Final = frozenset({"P02", "P04", "P08", "P10", "P11", "P12", "P14", "P18", "P19", "P20", "P24"})
 """Patterns whose extent is reported but whose longest diameter has no sharp meaning: nets, speckles, sheets, tracks."""

@@ -33,10 +33,13 @@ class Rendering:
         Shape ``(slices, rows, columns)``; HU after partial volume and blur, before noise.
     mineral_share : tuple[NDArray[np.float32], ...]
         One array of shape ``(n, 4)`` a lesion: slice, row, column and the share of the voxel that is its mineral.
+    voxel_volume_mm3 : float
+        Volume of one voxel, mm3.
     """
 
     hu: NDArray[np.float32]
     mineral_share: tuple[NDArray[np.float32], ...]
+    voxel_volume_mm3: float
 
 
 def scan_geometry(
@@ -106,7 +109,8 @@ def render(paints: tuple[Paint, ...], geometry: VolumeGeometry, scan: ScanRecipe
             shares[number].append(rows)
     _blur(hu, scan, geometry.spacing_mm[1])
     empty = np.empty((0, 4), dtype=np.float32)
-    return Rendering(hu=hu, mineral_share=tuple(np.concatenate(part) if part else empty for part in shares))
+    listed = tuple(np.concatenate(part) if part else empty for part in shares)
+    return Rendering(hu=hu, mineral_share=listed, voxel_volume_mm3=geometry.voxel_volume_mm3)
 
 
 def _index_box(paint: Paint, geometry: VolumeGeometry, thickness_mm: float) -> NDArray[np.int64]:

@@ -164,7 +164,7 @@ def build_neck(recipe: PhantomRecipe, rng: np.random.Generator, *, fat_mm: float
     vessels = tuple(
         Vessel(path=bowed_path(s * x * size, y * size), radius_mm=r, is_artery=a)
         for s in (-1.0, 1.0)
-        for x, y, r, a in ((25, -10, 3.3, True), (32, -12, 5.2, False), (19, 9, 1.8, True))
+        for x, y, r, a in ((25, -10, 3.3, True), (32, -12, 5.2, False), (21, -1, 1.8, True))
     )
     spine, spine_paints = _cervical_spine(rng)
     front, front_paints, airway = _larynx(recipe, rng, size)

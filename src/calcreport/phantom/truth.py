@@ -7,22 +7,28 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from calcreport.model.image import Contrast
 from calcreport.model.report import BoneRelation, DepthClass
+from calcreport.phantom.distances import near_distance_mm, surface_distance_mm
 from calcreport.phantom.piece import mineral_content, mineral_points
 from calcreport.phantom.place import Placed
 from calcreport.phantom.recipe import SCATTERED, Layer, PhantomRecipe, ScanRecipe
 from calcreport.phantom.render import Rendering
-from calcreport.phantom.scene import Body, Tube, wrapped
-from calcreport.phantom.shapes import Floats, Shape, max_diameter_mm
+from calcreport.phantom.scene import Body
+from calcreport.phantom.shapes import Floats, max_diameter_mm
 
 Vector = tuple[float, float, float]
 
 THRESHOLD_HU: Final = {Contrast.NONE: 200.0, Contrast.VENOUS: 300.0, Contrast.ARTERIAL: 800.0, Contrast.UNKNOWN: 300.0}
 """Density a deposit must reach somewhere to be called calcification: Agatston's 130 HU with a safe seed without
 contrast; 300 HU in the venous and 800 HU in the arterial phase, above enhanced vessels."""
+GROW_HU: Final = {**THRESHOLD_HU, Contrast.NONE: 130.0}
+"""Density that voxels of a deposit reach: Agatston's 130 HU without contrast."""
+SMALLEST_VOXELS: Final = 3
+"""Fewer voxels are noise."""
+SMALLEST_MM3: Final = 2.0
+"""Smaller deposits are not reported."""
 DETECTABLE_CONTRAST_TO_NOISE: Final = 5.0
 """Rose's criterion: a small object is seen reliably when it stands five standard deviations above the noise."""
 JUXTACORTICAL_MM: Final = 3.0
@@ -73,8 +79,8 @@ class LesionTruth:
     contrast_to_noise : float
         Peak above the surrounding tissue over the standard deviation of the noise.
     is_detectable : bool
-        Whether any detector could be asked to find it: peak at or above the threshold of the contrast phase and
-        `contrast_to_noise` at least `DETECTABLE_CONTRAST_TO_NOISE`.
+        Whether any detector could be asked to find it: without noise, its peak reaches the threshold of the contrast
+        phase, at least 3 voxels and 2 mm3 of it reach the growth limit, and `contrast_to_noise` is at least 5.
     """
 
     pattern: str
@@ -192,46 +198,8 @@ def lesion_truth(placed: Placed, number: int, rendering: Rendering, scan: ScanRe
         features=piece.features,
         peak_hu=peak,
         contrast_to_noise=ratio,
-        is_detectable=peak >= THRESHOLD_HU[scan.contrast] and ratio >= DETECTABLE_CONTRAST_TO_NOISE,
+        is_detectable=is_detectable(rendering, number, contrast=scan.contrast, contrast_to_noise=ratio),
     )
-
-
-def surface_distance_mm(points: Floats, tube: Tube) -> float:
-    """Shortest distance (mm) from points to the surface of a tube.
-
-    `points` has shape ``(n, 3)``, LPS mm. Coarse search over the surface, then a local search around the foot of each
-    of the nearest points until the step is 0.02 mm.
-    """
-    bound = np.abs(tube.distance(*points.T))
-    close = points[bound <= bound.min() * tube.slack + 0.5]
-    close = close[:: max(1, len(close) // 600)]
-    reach = float(bound.min()) * tube.slack + 4.0
-    coarse = tube.points(float(close[:, 2].min()) - reach, float(close[:, 2].max()) + reach, 2.0)
-    answer = cKDTree(coarse).query(close)
-    gap, foot = np.asarray(answer[0]), np.asarray(answer[1])
-    nearest = np.argsort(gap)[:120]
-    return _refined_distance_mm(close[nearest], coarse[foot[nearest]], tube)
-
-
-def _refined_distance_mm(points: Floats, feet: Floats, tube: Tube) -> float:
-    """Smallest distance (mm) after walking each foot (shape ``(n, 3)``, LPS mm) along the surface of the tube."""
-    cx, cy = tube.centre(feet[:, 2])
-    angle, z = np.arctan2(feet[:, 1] - cy, feet[:, 0] - cx), feet[:, 2].copy()
-    radius = np.hypot(feet[:, 0] - cx, feet[:, 1] - cy)
-    steps = np.stack(np.meshgrid(np.arange(-3, 4), np.arange(-3, 4), indexing="ij"), axis=-1).reshape(-1, 2)
-    best = np.inf
-    for step_mm in (0.8, 0.3, 0.1, 0.05, 0.02):
-        aa = angle[:, None] + steps[:, 0] * step_mm / radius[:, None]
-        zz = z[:, None] + steps[:, 1] * step_mm
-        mx, my = tube.centre(zz)
-        r = tube.radius(wrapped(aa), zz)
-        surface = np.stack((mx + r * np.cos(aa), my + r * np.sin(aa), zz), axis=-1)
-        gap = np.linalg.norm(surface - points[:, None, :], axis=2)
-        pick = gap.argmin(axis=1)
-        rows = np.arange(len(points))
-        angle, z = aa[rows, pick], zz[rows, pick]
-        best = min(best, float(gap.min()))
-    return best
 
 
 def depth_class(fascia: Floats, fascia_mm: float, bone_mm: float) -> DepthClass:
@@ -273,27 +241,25 @@ def equivalent_patterns(placed: Placed) -> tuple[str, ...]:
     return same.get(pattern, ())
 
 
-def near_distance_mm(shape: Shape, points: Floats) -> float:
-    """Shortest distance from points (shape ``(n, 3)``, LPS mm) to a solid, mm; its own bound divided by its slope."""
-    bound = shape.distance(*points.T)
-    if bound.min() <= 0:
-        return 0.0
-    close = points[np.argsort(bound)[:400]]
-    step = 0.02
-    slopes = [
-        (shape.distance(*(close + step * axis).T) - shape.distance(*(close - step * axis).T)) / (2 * step)
-        for axis in np.eye(3)
-    ]
-    slope = np.maximum(np.linalg.norm(slopes, axis=0), 0.2)
-    return float((shape.distance(*close.T) / slope).min())
-
-
 def _peak_hu(rendering: Rendering, number: int) -> float:
-    listed = rendering.mineral_share[number]
-    if not len(listed):
-        return -1000.0
-    i, j, k = listed[:, :3].astype(int).T
-    return float(rendering.hu[i, j, k].max())
+    values = _mineral_hu(rendering, number)
+    return float(values.max()) if len(values) else -1000.0
+
+
+def _mineral_hu(rendering: Rendering, number: int) -> Floats:
+    """HU of the voxels that hold mineral of a lesion, without noise, shape ``(n,)``."""
+    i, j, k = rendering.mineral_share[number][:, :3].astype(int).T
+    return np.asarray(rendering.hu[i, j, k], dtype=np.float64)
+
+
+def is_detectable(rendering: Rendering, number: int, *, contrast: Contrast, contrast_to_noise: float) -> bool:
+    """Whether any detector could be asked to find a lesion (see `LesionTruth`)."""
+    values = _mineral_hu(rendering, number)
+    if not len(values) or values.max() < THRESHOLD_HU[contrast]:
+        return False
+    dense = int((values >= GROW_HU[contrast]).sum())
+    is_large = dense >= SMALLEST_VOXELS and dense * rendering.voxel_volume_mm3 >= SMALLEST_MM3
+    return is_large and contrast_to_noise >= DETECTABLE_CONTRAST_TO_NOISE
 
 
 def _side(x_mm: float, body: Body) -> str:

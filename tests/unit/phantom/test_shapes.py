@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from calcreport.phantom.distances import near_distance_mm, surface_distance_mm
 from calcreport.phantom.scene import Tube
 from calcreport.phantom.shapes import (
     Shape,
@@ -21,7 +22,6 @@ from calcreport.phantom.shapes import (
     random_bumps,
     shrunk,
 )
-from calcreport.phantom.truth import near_distance_mm, surface_distance_mm
 
 SOLIDS = {
     "ball": ball(6.0, (1, 2, 3)),
