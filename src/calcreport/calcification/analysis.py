@@ -104,6 +104,6 @@ def _longest_mm(lesion: MeasuredLesion) -> float:
 
 def _notes(detection: Detection) -> tuple[str, ...]:
     """What a reader must know about this series."""
-    if detection.metal_slices.any():
-        return ("Metal in the field of view: faint calcification in its slices cannot be told from streaks.",)
+    if detection.has_metal:
+        return ("Metal in the field of view: faint calcification near it cannot be told from streaks.",)
     return ()

@@ -49,8 +49,8 @@ BONE_EDGE_GAP_MM: Final = 4.0
 MIN_BONE_EDGE_CNR: Final = 8.0
 """… so they must stand out more."""
 
-BORDER_GAP_MM: Final = 8.0
-"""A focus cut by the scan this close to bone is the next part of that bone coming into view."""
+BORDER_GAPS: Final = ((8.0, 300.0), (4.5, 800.0))
+"""A focus cut by the scan this close to bone (mm) and this small (mm3) is the next part of that bone coming into view."""
 
 GAS_REACH_MM: Final = 60.0
 """Bowel fluid is taken for contrast only where enclosed gas lies within this distance, or where the scan cuts it."""
@@ -60,6 +60,9 @@ MIN_AIR_SHARE: Final = 0.2
 
 MIN_POOL_MM3: Final = 150.0
 """Smaller pools of enteric contrast are left to the reader."""
+
+BLADDER_MM: Final = 18.0
+"""Fluid this thick and as homogeneous as the noise is a filled organ; mineral of that size is uneven or layered."""
 
 MIN_POOL_THICKNESS_MM: Final = 8.0
 """Bowel and bladder are filled round; a sheet or a shell of this density is mineral."""
@@ -92,8 +95,8 @@ class Detection:
         The rest with reasons; noise is counted, not listed.
     noise_count : int
         Components not told from noise.
-    metal_slices : NDArray[np.bool_]
-        Shape ``(slices,)``; true where metal throws streaks.
+    has_metal : bool
+        Whether metal throws streaks in or on the body.
     territory : NDArray[np.bool_]
         Coarse shape; true in bones with their marrow.
     """
@@ -104,7 +107,7 @@ class Detection:
     weak: tuple[Focus, ...]
     rejected: tuple[Rejected, ...]
     noise_count: int
-    metal_slices: NDArray[np.bool_]
+    has_metal: bool
     territory: NDArray[np.bool_]
 
 
@@ -194,7 +197,7 @@ def detect(
             Rejected(component=fused + len(outgrowths) + n, reason=ExclusionReason.METAL, detail="metal in or on bone")
             for n in range(len(implants))
         ]
-    metal_slices = _metal_slices(scene, candidates)
+    metal = _metal_blocks(scene, candidates)
     territory = _bone_territory(scene, skeleton)
     foci: list[Focus] = []
     weak: list[Focus] = []
@@ -211,7 +214,7 @@ def detect(
             if focus.peak_hu < METAL_HU:
                 foci.append(replace(focus, bone_gap_mm=0.0))
             continue
-        verdict = _judge(scene, focus, architectures.get(i), territory, metal_slices)
+        verdict = _judge(scene, focus, architectures.get(i), territory, metal)
         if verdict is None:
             foci.append(focus)
         elif verdict.reason is ExclusionReason.NOISE:
@@ -223,7 +226,7 @@ def detect(
                 skeleton[i] = True
     return Detection(
         components=components, skeleton=skeleton, foci=tuple(foci), weak=tuple(weak), rejected=tuple(rejected),
-        noise_count=noise_count, metal_slices=metal_slices, territory=territory,
+        noise_count=noise_count, has_metal=bool(metal.any()), territory=territory,
     )  # fmt: skip
 
 
@@ -327,15 +330,25 @@ def _metal_in_bone(scene: _Scene, skeleton: NDArray[np.bool_]) -> list[NDArray[n
     return found
 
 
-def _metal_slices(scene: _Scene, candidates: list[int]) -> NDArray[np.bool_]:
-    """Slices that hold metal in or on the body; streaks run within the slice."""
-    metal = np.zeros(scene.volume.hu.shape[0], dtype=bool)
+def _metal_blocks(scene: _Scene, candidates: list[int]) -> NDArray[np.bool_]:
+    """Coarse mask of metal in or on the body."""
+    metal = np.zeros(scene.coarse.hu.shape, dtype=bool)
     for i in candidates:
         if scene.components.peak_hu[i] >= METAL_HU:
             index = scene.components.indices(i)
-            dense = scene.volume.hu[tuple(index.T)] >= METAL_HU
-            metal[np.unique(index[dense, 0])] = True
+            dense = index[scene.volume.hu[tuple(index.T)] >= METAL_HU]
+            metal[tuple(scene.coarse.of_fine(dense).T)] = True
     return metal
+
+
+def _is_near(scene: _Scene, component: int, blocks: NDArray[np.bool_], reach_mm: float) -> bool:
+    """Whether a component's box, grown within its slices, meets some coarse blocks."""
+    step, spacing = np.array(scene.coarse.step), np.array(scene.coarse.spacing_mm)
+    reach = np.ceil(np.array([0.0, reach_mm, reach_mm]) / spacing).astype(int)
+    low = np.maximum(scene.components.box[component, :, 0] // step - reach, 0)
+    high = (scene.components.box[component, :, 1] - 1) // step + reach + 1
+    i, j, k = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    return bool(blocks[i, j, k].any())
 
 
 def _bone_territory(scene: _Scene, skeleton: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -351,7 +364,7 @@ def _judge(
     focus: Focus,
     architecture: Architecture | None,
     territory: NDArray[np.bool_],
-    metal_slices: NDArray[np.bool_],
+    metal: NDArray[np.bool_],
 ) -> Rejected | None:
     """Why a component is not a focus of soft-tissue calcification, or ``None`` when it is one."""
     i = focus.component
@@ -366,7 +379,7 @@ def _judge(
         return reject(ExclusionReason.SKELETON, "inside a bone")
     if focus.contrast_to_noise >= MIN_CONTRAST_TO_NOISE and _is_contrast_pool(scene, focus):
         return reject(ExclusionReason.CONTRAST, "homogeneous fluid density, probably enteric or urinary contrast")
-    if focus.bone_gap_mm < BORDER_GAP_MM and focus.touches_border:
+    if focus.touches_border and any(focus.bone_gap_mm < g and focus.volume_mm3 < v for g, v in BORDER_GAPS):
         return reject(ExclusionReason.SKELETON, "part of a bone at the edge of the scan")
     if architecture is not None and architecture.has_marrow and _lies_at_joint(focus):
         return reject(ExclusionReason.SKELETON, "separate bone beside the skeleton (patella, sesamoid or ossicle)")
@@ -382,7 +395,7 @@ def _judge(
         return reject(ExclusionReason.NOISE, "not told from noise")
     if focus.bone_gap_mm < BONE_EDGE_GAP_MM and focus.contrast_to_noise < MIN_BONE_EDGE_CNR:
         return reject(ExclusionReason.NOISE, "edge of bone")
-    if bool(metal_slices[scene.components.box[i, 0, 0] : scene.components.box[i, 0, 1]].any()) and _is_streak(focus):
+    if _is_streak(focus) and _is_near(scene, i, metal, STREAK_REACH_MM):
         return reject(ExclusionReason.NOISE, "metal streak")
     return None
 
@@ -398,6 +411,8 @@ def _share_in(scene: _Scene, territory: NDArray[np.bool_], component: int) -> fl
 
 def _is_contrast_pool(scene: _Scene, focus: Focus) -> bool:
     """Homogeneous fluid of contrast density among fat and gas: bowel or bladder, not mineral."""
+    if focus.thickness_mm >= BLADDER_MM and focus.spread_hu < 1.3 * scene.noise_hu + 8:
+        return True
     is_homogeneous = focus.spread_hu < 1.6 * scene.noise_hu + 10 and focus.core_hu < 450
     is_pool = focus.volume_mm3 >= MIN_POOL_MM3 and focus.thickness_mm >= MIN_POOL_THICKNESS_MM
     if not is_homogeneous or not is_pool or focus.background_hu > 15:
@@ -414,12 +429,16 @@ def _gas_near(scene: _Scene, component: int) -> bool:
     return bool(((scene.coarse.hu[i, j, k] < GAS_HU) & scene.body.mask[i, j, k]).any())
 
 
+STREAK_REACH_MM: Final = 45.0
 MIN_STREAK_CNR: Final = 9.0
+SURE_CNR: Final = 13.0
 MIN_STREAK_THICKNESS_MM: Final = 3.0
-"""In slices with metal a focus must stand out this much more and be this thick: streaks are thin."""
+"""This near metal a focus must stand out more, and be thicker than a streak unless it stands out very clearly."""
 
 
 def _is_streak(focus: Focus) -> bool:
+    if focus.contrast_to_noise >= SURE_CNR:
+        return False
     return focus.contrast_to_noise < MIN_STREAK_CNR or focus.thickness_mm < MIN_STREAK_THICKNESS_MM
 
 

@@ -149,7 +149,7 @@ def _ball_widths() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     The density along a diameter of a ball of radius R convolved with a Gaussian of deviation s is a closed form of
     error functions; half of its central value is found on a fine grid.
     """
-    sigma = 1.0 / 2.3548
+    sigma = 1.0 / FWHM_PER_SIGMA
     diameters = np.linspace(0.05, 6.0, 240)
     radius = np.linspace(1e-6, 6.0, 6001)
     widths = np.empty_like(diameters)
@@ -163,25 +163,37 @@ def _ball_widths() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return widths, diameters
 
 
-def deblurred_width_mm(width_mm: float, blur_mm: float) -> float:
-    """True diameter of a ball that shows a half-maximum width under a blur of given FWHM, all mm.
+MAX_SHRINKAGE: Final = 0.12
+"""Share of a width given back at most for the rounding of its ends."""
+
+FWHM_PER_SIGMA: Final = 2.3548
+
+
+def deblurred_width_mm(width_mm: float, along_mm: float, across_mm: tuple[float, float] = (0.0, 0.0)) -> float:
+    """True extent of a rounded deposit from its half-maximum width under a known blur, all mm.
 
     Parameters
     ----------
     width_mm : float
         Measured half-maximum width.
-    blur_mm : float
-        Full width at half maximum of the point spread along the measured direction.
+    along_mm : float
+        Full width at half maximum of the point spread along the measured direction. A deposit hardly wider than this
+        keeps the width of the blur and loses its plateau: that excess is taken off.
+    across_mm : tuple[float, float]
+        The same across the direction. Blur across a rounded end draws its half level inwards, by the variance over
+        the radius of the end: that is given back.
 
     Returns
     -------
     float
-        Equal to `width_mm` where the deposit is wider than about twice the blur.
+        Equal to `width_mm` for deposits much wider than the blur.
     """
-    if blur_mm <= 0:
+    if width_mm <= 0:
         return width_mm
-    widths, diameters = _ball_widths()
-    ratio = width_mm / blur_mm
-    if ratio >= widths[-1]:
-        return width_mm
-    return float(np.interp(ratio, widths, diameters)) * blur_mm
+    true_mm = width_mm
+    if along_mm > 0:
+        widths, diameters = _ball_widths()
+        # Beyond the table the blur is small against the deposit and takes nothing off.
+        true_mm = min(width_mm, float(np.interp(width_mm / along_mm, widths, diameters, right=np.inf)) * along_mm)
+    variance = sum((w / FWHM_PER_SIGMA) ** 2 for w in across_mm)
+    return true_mm + min(2 * variance / max(true_mm, 1e-6), MAX_SHRINKAGE * true_mm)

@@ -32,6 +32,9 @@ SOFT_SHARE: Final = 0.25
 MIN_NOISE_SHARE: Final = 0.75
 """A ring of few voxels may look quieter than the scan is; noise is never taken below this share of the series' own."""
 
+MIN_NOISE_HU: Final = 2.0
+"""No scan is quieter than this; images made quieter by smoothing are not trusted to be."""
+
 MAX_BOX_VOXELS: Final = 1_500_000
 """Larger surroundings are looked at on a coarser grid: statistics need no more."""
 
@@ -159,7 +162,7 @@ def examine(
         core_hu=float(np.median(core)),
         background_hu=middle,
         reference_hu=reference,
-        background_sd_hu=max(deviation, MIN_NOISE_SHARE * noise_hu),
+        background_sd_hu=max(deviation, MIN_NOISE_SHARE * noise_hu, MIN_NOISE_HU),
         bone_gap_mm=float(distance[bone].min()) if bone.any() else float("inf"),
         gas_fraction=float((air & ~is_outside).sum()) / total,
         air_fraction=float((air & is_outside).sum()) / total,

@@ -7,14 +7,17 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial import KDTree
 
 from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.components import Components
 from calcreport.calcification.foci import Focus
 from calcreport.model.geometry import VolumeGeometry
+
+MAX_FOCUS_POINTS: Final = 3_000
+"""Voxels of a focus that gaps to its neighbours are taken from; larger ones are thinned out."""
 
 VESSEL_WIDTH_MM: Final = 14.0
 """A calcified limb artery is no wider than this in cross-section."""
@@ -91,7 +94,7 @@ def group_foci(
     everyone = foci + weak
     if not everyone:
         return ()
-    near = _near_labels(foci, components, coarse, deep, distance_mm)
+    near = _near_labels(foci, components, coarse, geometry, deep, distance_mm)
     chains = _vessel_labels(everyone, len(foci), components, geometry)
     links: list[tuple[int, int]] = []
     for labels, members in ((near, range(len(foci))), (chains, range(len(everyone)))):
@@ -114,30 +117,37 @@ def group_foci(
 
 
 def _near_labels(
-    foci: tuple[Focus, ...], components: Components, coarse: CoarseVolume, deep: NDArray[np.bool_], distance_mm: float
+    foci: tuple[Focus, ...],
+    components: Components,
+    coarse: CoarseVolume,
+    geometry: VolumeGeometry,
+    deep: NDArray[np.bool_],
+    distance_mm: float,
 ) -> NDArray[np.int64]:
-    """Label of each focus; foci of one side of the fascia within `distance_mm` share one (to the coarse voxel)."""
-    spacing = np.array(coarse.spacing_mm)
-    blocks = [np.unique(coarse.of_fine(components.indices(f.component)), axis=0) for f in foci]
-    side = np.array([float(deep[tuple(b.T)].mean()) > 0.5 for b in blocks])
-    labels = np.full(len(foci), -1, dtype=np.int64)
-    used = 0
-    for wanted in (True, False):
-        members = np.flatnonzero(side == wanted)
-        if members.size == 0:
-            continue
-        everything = np.concatenate([blocks[i] for i in members])
-        margin = np.ceil(distance_mm / spacing).astype(int)
-        low = everything.min(0) - margin
-        empty = np.ones(tuple(everything.max(0) + margin + 1 - low), dtype=bool)
-        empty[tuple((everything - low).T)] = False
-        # Two foci touch after each has grown by half the gap; block centres lie up to one block inside the edges.
-        grown = ndimage.distance_transform_edt(empty, sampling=spacing) <= (distance_mm + float(spacing.mean())) / 2
-        regions, count = ndimage.label(grown)
-        for i in members:
-            labels[i] = used + int(regions[tuple(blocks[i][0] - low)])
-        used += count + 1
-    return labels
+    """Label of each focus; foci on one side of the fascia with a gap of at most `distance_mm` share one."""
+    voxels = [components.indices(f.component) for f in foci]
+    side = [float(deep[tuple(coarse.of_fine(v).T)].mean()) > 0.5 for v in voxels]
+    points = [geometry.lps_mm(v[:: max(1, len(v) // MAX_FOCUS_POINTS)]) for v in voxels]
+    trees: dict[int, KDTree] = {}
+    # Gaps run from edge to edge, half a pixel inside the outermost centres at either end.
+    reach = distance_mm + float(min(geometry.spacing_mm[1:]))
+    low, high = np.array([p.min(0) for p in points]), np.array([p.max(0) for p in points])
+    parent = list(range(len(foci)))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            i = parent[i]
+        return i
+
+    for i in range(len(foci)):
+        gap = np.maximum(np.maximum(low - high[i], low[i] - high), 0.0)
+        for j in np.flatnonzero(np.linalg.norm(gap, axis=1) <= reach):
+            if j <= i or side[i] != side[j] or root(i) == root(int(j)):
+                continue
+            tree = trees.setdefault(i, KDTree(points[i]))
+            if np.isfinite(tree.query(points[j], distance_upper_bound=reach)[0]).any():
+                parent[root(int(j))] = root(i)
+    return np.array([root(i) for i in range(len(foci))], dtype=np.int64)
 
 
 def _cross_width(components: Components, component: int, geometry: VolumeGeometry) -> float:

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from calcreport.anatomy.components import paint
 from calcreport.calcification.density import measure_density
@@ -56,6 +57,10 @@ MARGIN_MM: Final = 14.0
 LARGE_MM: Final = 60.0
 LARGE_MARGIN_MM: Final = 6.0
 """… of which a lesion larger than this needs less."""
+
+CONTOUR_PAD: Final = 3
+CONTOUR_SMOOTHING: Final = 0.7
+"""Smoothing of a contour's voxels, in voxels: just enough to take the corners off."""
 
 ABUT_GAP_MM: Final = 2.5
 """Mineral and bone nearer than this touch as far as CT can tell."""
@@ -119,9 +124,10 @@ class Measurer:
     def contour(self, contour: LesionContour) -> MeasuredLesion:
         """Measure a reader's contour, and the mineral inside it."""
         geometry = self.volume.geometry
-        solid = np.pad(contour.mask.voxels, 1)
-        points, axis = crossings(np.where(solid, np.float32(1), np.float32(-1)))
-        points_mm = geometry.lps_mm(points - 1 + np.array(contour.mask.offset))
+        solid = np.pad(contour.mask.voxels, CONTOUR_PAD)
+        # A staircase of voxels is longer from corner to corner than the contour it came from.
+        points, axis = crossings(ndimage.gaussian_filter(solid.astype(np.float32), CONTOUR_SMOOTHING) - np.float32(0.5))
+        points_mm = geometry.lps_mm(points - CONTOUR_PAD + np.array(contour.mask.offset))
         # A contour is drawn to the edge as seen; nothing is taken off for blur.
         sharp = Blur(in_plane_mm=0.0, across_mm=0.0)
         surface = Surface(inside=solid, points=points, axis=axis)
@@ -131,7 +137,7 @@ class Measurer:
         voxels = np.argwhere(contour.mask.voxels) + np.array(contour.mask.offset)
         foci = tuple(f for f in self.detection.foci if self.share_in(f, contour) > 0.5)
         depth, to_skin, to_fascia = self._depth(points_mm, voxels, bone_gap_mm=float("inf"))
-        key_slice = key - 1 + contour.mask.offset[0]
+        key_slice = key - CONTOUR_PAD + contour.mask.offset[0]
         inner = self.group(Group(foci=foci)) if foci else None
         mineral_mm3 = inner.size.volume_mm3 if inner else 0.0
         mass = Mass(

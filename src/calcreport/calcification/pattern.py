@@ -165,7 +165,7 @@ def score_patterns(f: Features, region: str | None = None) -> dict[str, float]:
         "P26": _all(superficial, rim, rising(f.coverage, 0.4, 0.6), globular,
                     _all(rising(f.core_hu, 20, 40), falling(f.core_hu, 110, 200)), rising(f.longest_mm, 8, 12)),
         "P27": _all(rim, rising(f.coverage, 0.6, 0.9), max(falling(f.core_hu, 28, 42), falling(f.core_hu, -50, -20)),
-                    falling(f.core_tail_hu, 50, 120), falling(f.wall_mm, 3.5, 5.5), falling(f.longest_mm, 80, 120)),
+                    falling(f.core_tail_hu, 50, 120), falling(f.mean_hu, 700, 950), falling(f.wall_mm, 3.5, 5.5), falling(f.longest_mm, 80, 120)),
     }  # fmt: skip
     return {k: round(v, 3) for k, v in sorted(scores.items(), key=lambda item: -item[1])}
 

@@ -32,6 +32,13 @@ class Blur:
     in_plane_mm: float
     across_mm: float
 
+    def true_length(self, length_mm: float, direction: NDArray[np.float64], normal: NDArray[np.float64]) -> float:
+        """Length without the effect of blur, for a half-maximum length along a unit vector."""
+        # Of the two directions across, one lies in the slice; the other is as far from it as this one is near.
+        cosine = float(abs(direction @ normal))
+        slanted = float(np.hypot(self.in_plane_mm * cosine, self.across_mm * np.sqrt(max(0.0, 1 - cosine**2))))
+        return deblurred_width_mm(length_mm, self.along(direction, normal), (self.in_plane_mm, slanted))
+
     def along(self, direction: NDArray[np.float64], normal: NDArray[np.float64]) -> float:
         """Blur along a unit vector, given the unit normal of the slices."""
         cosine = float(abs(direction @ normal))
@@ -95,7 +102,7 @@ def longest_segment(points_mm: NDArray[np.float64], geometry: VolumeGeometry, bl
     if length == 0:
         return Segment(start_lps_mm=as_point(start), end_lps_mm=as_point(end), length_mm=0.0)
     direction = (end - start) / length
-    true_length = deblurred_width_mm(length, blur.along(direction, geometry.slice_normal))
+    true_length = blur.true_length(length, direction, geometry.slice_normal)
     middle = (start + end) / 2
     half = direction * true_length / 2
     return Segment(start_lps_mm=as_point(middle - half), end_lps_mm=as_point(middle + half), length_mm=true_length)
@@ -138,7 +145,7 @@ def measure_size(
     longest = longest_segment(points_mm, geometry, blur)
     lows, highs = points_mm.min(0), points_mm.max(0)
     extents = [
-        deblurred_width_mm(float(high - low), blur.along(axis, geometry.slice_normal))
+        blur.true_length(float(high - low), axis, geometry.slice_normal)
         for low, high, axis in zip(lows, highs, np.eye(3), strict=True)
     ]
     key_slice, axial_longest, short = _axes_in_slice(surface, points_mm, geometry, blur)
@@ -197,8 +204,8 @@ def _axes_in_slice(
     direction = (end - start) / max(length, 1e-9)
     across = np.cross(geometry.slice_normal, direction)
     offsets = points_mm[in_plane & (slices == key_slice)] @ across
-    short = deblurred_width_mm(float(offsets.max() - offsets.min()), blur.in_plane_mm)
-    true_length = deblurred_width_mm(length, blur.in_plane_mm)
+    short = blur.true_length(float(offsets.max() - offsets.min()), across, geometry.slice_normal)
+    true_length = blur.true_length(length, direction, geometry.slice_normal)
     middle, half = (start + end) / 2, direction * true_length / 2
     segment = Segment(start_lps_mm=as_point(middle - half), end_lps_mm=as_point(middle + half), length_mm=true_length)
     return key_slice, segment, min(short, true_length)

@@ -32,7 +32,12 @@ ENHANCED_HU: Final = (110, 450)
 """Range of enhanced lumen in block means: above muscle (at most 80), below bone."""
 
 BONE_BLOCK_HU: Final = 200
-"""Block means above this are bone or dense mineral; blocks within 9 mm of them suffer partial volume and streaks."""
+BONE_CORE_HU: Final = 500
+"""Blocks above the first that join one above the second are bone; 9 mm around it partial volume and streaks disturb."""
+
+MIN_VESSEL_MM: Final = 30.0
+MAX_VESSEL_MM2: Final = 700.0
+"""Enhanced lumen is followed at least this far, and is no wider than an aorta of 30 mm."""
 
 MIN_ENHANCED_SHARE: Final = 0.15
 """Vessels run through the scan: enhanced lumen 6 mm wide, away from bone, in at least this share of its slices (on
@@ -75,23 +80,31 @@ def shows_enhanced_vessels(
         Noise, HU: lumen is as homogeneous as that, mineral is not.
     """
     low, high = ENHANCED_HU
-    bone = ndimage.binary_dilation(coarse.hu > BONE_BLOCK_HU, iterations=3)
+    labels, count = ndimage.label(coarse.hu > BONE_BLOCK_HU)
+    densest = ndimage.maximum(coarse.hu, labels, np.arange(count + 1))
+    bone = ndimage.binary_dilation((densest > BONE_CORE_HU)[labels] & (labels > 0), iterations=3)
     wide = np.zeros((3, 3, 3), dtype=bool)
     wide[1, :2, :2] = True
     enhanced = ndimage.binary_opening(body & ~bone & (coarse.hu > low) & (coarse.hu < high), structure=wide)
-    blocks = np.argwhere(enhanced)
-    if blocks.size == 0:
-        return False
-    step = np.array(coarse.step)
-    slices_hit: set[int] = set()
-    for block in blocks:
-        if int(block[0]) in slices_hit:
-            continue
-        first = block * step
-        cell = volume.hu[first[0], first[1] : first[1] + step[1], first[2] : first[2] + step[2]]
-        if float(cell.std()) <= 1.5 * noise_hu + 5.0:
-            slices_hit.add(int(block[0]))
-    return len(slices_hit) >= MIN_ENHANCED_SHARE * coarse.hu.shape[0]
+    labels, _ = ndimage.label(enhanced)
+    covered = np.zeros(coarse.hu.shape[0], dtype=bool)
+    for n, box in enumerate(ndimage.find_objects(labels), start=1):
+        part = labels[box] == n
+        length_mm = part.shape[0] * coarse.spacing_mm[0]
+        area_mm2 = float(part.sum()) / part.shape[0] * coarse.spacing_mm[1] * coarse.spacing_mm[2]
+        # Bowel and bladder are wider than any limb or pelvic vessel, and end sooner.
+        if length_mm >= min(MIN_VESSEL_MM, 0.8 * len(covered) * coarse.spacing_mm[0]) and area_mm2 <= MAX_VESSEL_MM2:
+            origin = [s.start for s in box]
+            if any(_is_homogeneous(volume, coarse, block + origin, noise_hu) for block in np.argwhere(part)):
+                covered[box[0]] = True
+    return float(covered.mean()) >= MIN_ENHANCED_SHARE
+
+
+def _is_homogeneous(volume: CtVolume, coarse: CoarseVolume, block: NDArray[np.int64], noise_hu: float) -> bool:
+    """Whether the fine voxels of a block vary no more than noise makes them."""
+    first = block * np.array(coarse.step)
+    cell = volume.hu[first[0], first[1] : first[1] + coarse.step[1], first[2] : first[2] + coarse.step[2]]
+    return float(cell.std()) <= 1.5 * noise_hu + 5.0
 
 
 def choose_thresholds(

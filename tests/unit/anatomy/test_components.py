@@ -1,0 +1,71 @@
+"""Run-length labelling agrees with a dense labelling, voxel by voxel."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from calcreport.anatomy.components import collect_runs, find_components, paint, runs_of_slice, with_extra
+
+
+def components_of(mask, hu, reach):
+    return find_components(hu, collect_runs([runs_of_slice(plane) for plane in mask], mask.shape), reach=reach)
+
+
+@pytest.mark.parametrize("shape", [(5, 9, 7), (3, 1, 4), (1, 12, 12), (4, 16, 1)])
+@pytest.mark.parametrize("density", [0.05, 0.3, 0.6])
+@pytest.mark.parametrize(("reach", "structure"), [(1, np.ones((3, 3, 3))), (0, None)])
+def test_components_are_those_of_a_dense_labelling(shape, density, reach, structure):
+    rng = np.random.default_rng(7)
+    mask = rng.random(shape) < density
+    hu = rng.integers(-100, 2000, shape).astype(np.int16)
+    found = components_of(mask, hu, reach)
+    labels, count = ndimage.label(mask, structure)
+    assert found.count == count
+    for i in range(count):
+        index = found.indices(i)
+        label = labels[tuple(index[0])]
+        assert (labels[tuple(index.T)] == label).all()
+        assert found.voxels[i] == len(index) == (labels == label).sum()
+        assert found.peak_hu[i] == hu[labels == label].max()
+        assert (found.box[i][:, 0] == index.min(0)).all()
+        assert (found.box[i][:, 1] == index.max(0) + 1).all()
+
+
+def test_first_and_last_row_of_neighbouring_slices_do_not_touch():
+    mask = np.zeros((2, 4, 3), dtype=bool)
+    mask[0, 3, 1] = mask[1, 0, 1] = True
+    assert components_of(mask, mask.astype(np.int16), 1).count == 2
+
+
+def test_empty_mask_has_no_components():
+    mask = np.zeros((3, 4, 5), dtype=bool)
+    assert components_of(mask, mask.astype(np.int16), 1).count == 0
+
+
+def test_paint_gives_back_the_voxels_in_any_box():
+    rng = np.random.default_rng(3)
+    mask = rng.random((6, 20, 18)) < 0.2
+    hu = mask.astype(np.int16)
+    found = components_of(mask, hu, 1)
+    labels, _ = ndimage.label(mask, np.ones((3, 3, 3)))
+    chosen = np.zeros(found.count, dtype=bool)
+    chosen[:: 2] = True
+    wanted = np.isin(labels, [labels[tuple(found.indices(i)[0])] for i in np.flatnonzero(chosen)])
+    for box in ((slice(0, 6), slice(0, 20), slice(0, 18)), (slice(2, 4), slice(5, 11), slice(3, 9))):
+        assert (paint(found, chosen, box) == wanted[box]).all()
+
+
+def test_extra_components_hold_the_voxels_given():
+    rng = np.random.default_rng(4)
+    mask = rng.random((4, 10, 10)) < 0.3
+    hu = rng.integers(0, 500, mask.shape).astype(np.int16)
+    found = components_of(mask, hu, 1)
+    extra = np.argwhere(rng.random(mask.shape) < 0.2)
+    more = with_extra(found, hu, [extra, extra[:5]])
+    assert more.count == found.count + 2
+    assert {tuple(v) for v in more.indices(found.count)} == {tuple(v) for v in extra}
+    assert more.voxels[-1] == 5
+    assert more.peak_hu[found.count] == hu[tuple(extra.T)].max()
+    assert (more.indices(0) == found.indices(0)).all()
