@@ -59,7 +59,9 @@ def analyse_ct(
     body = find_body(coarse)
     noise_hu = volume_noise_hu(volume.hu)
     is_enhanced = shows_enhanced_vessels(volume, coarse, body.mask, noise_hu)
-    chosen = choose_thresholds(acquisition, contrast=contrast, is_enhanced=is_enhanced, noise_hu=noise_hu, settings=settings)
+    chosen = choose_thresholds(
+        acquisition, contrast=contrast, is_enhanced=is_enhanced, noise_hu=noise_hu, settings=settings
+    )
     tell("detection")
     detection = detect(
         volume, coarse, body, limits=chosen.limits, noise_hu=noise_hu, min_volume_mm3=settings.min_volume_mm3

@@ -142,17 +142,24 @@ def skin_distance(layers: Layers, points_mm: NDArray[np.float64]) -> tuple[Segme
     # A few percent of error here only widens the search below.
     near, _ = layers.skin.query(position, eps=0.05)
     reach = float(near.min()) + 2.0 * float(np.linalg.norm(spacing))
-    if layers.cut is not None and float(layers.cut.query(position, eps=0.05)[0].min()) < float(near.min()) - float(spacing[1]):
+    if layers.cut is not None and float(layers.cut.query(position, eps=0.05)[0].min()) < float(near.min()) - float(
+        spacing[1]
+    ):
         return None, "the nearest body surface is cut by the field of view"
     closest = position[near <= float(near.min()) + float(np.linalg.norm(spacing))]
-    hits = np.unique(np.concatenate([np.asarray(h, dtype=np.int64) for h in layers.skin.query_ball_point(closest, reach)]))
+    hits = np.unique(
+        np.concatenate([np.asarray(h, dtype=np.int64) for h in layers.skin.query_ball_point(closest, reach)])
+    )
     skin_mm = _skin_points(layers, layers.skin_blocks[hits])
     if len(skin_mm) == 0:
         return None, "the skin surface is not resolved"
     # Only the side of the lesion that faces the skin can hold the nearest point.
     limit = float(near.min()) + 2.0 * float(np.linalg.norm(spacing))
     facing = sample[near <= limit]
-    centre, radius = facing.mean(axis=0), float(np.linalg.norm(facing - facing.mean(axis=0), axis=1).max()) + limit / 4 + 2.0
+    centre, radius = (
+        facing.mean(axis=0),
+        float(np.linalg.norm(facing - facing.mean(axis=0), axis=1).max()) + limit / 4 + 2.0,
+    )
     around = points_mm[np.linalg.norm(points_mm - centre, axis=1) <= radius]
     sample = around[:: max(1, len(around) // CLOSE_POINTS)] if len(around) else facing
     distances, nearest = KDTree(skin_mm).query(sample, distance_upper_bound=reach)

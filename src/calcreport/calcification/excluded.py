@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from calcreport.calcification.detect import Detection, Rejected
+from calcreport.calcification.detect import Detection
+from calcreport.calcification.reject import Rejected
 from calcreport.calcification.size import as_point, farthest_pair
 from calcreport.model.image import CtVolume
 from calcreport.model.report import Excluded

@@ -220,12 +220,16 @@ def describe(
         width_mm=float(extents[1]),
         thickness_mm=float(extents[2]),
         foci_count=int(substantial.sum()),
-        largest_focus_mm=float(parts.extents_mm[largest, 0]) if len(parts.counts) > 1 else (size.max_diameter_mm or 0.0),
+        largest_focus_mm=float(parts.extents_mm[largest, 0])
+        if len(parts.counts) > 1
+        else (size.max_diameter_mm or 0.0),
         focus_size_mm=float(np.median(parts.extents_mm[substantial, 0])),
         focus_elongation=float(
             np.median(parts.extents_mm[substantial, 0] / np.maximum(parts.extents_mm[substantial, 1], 1e-6))
         ),
-        focus_alignment=float((parts.along_axis[elongated] > np.cos(np.radians(30))).mean()) if elongated.any() else 0.0,
+        focus_alignment=float((parts.along_axis[elongated] > np.cos(np.radians(30))).mean())
+        if elongated.any()
+        else 0.0,
         sphericity=float(min(1.0, parts.counts[largest] * voxel_mm3 / ball_mm3)),
         smoothness=_hull_share(inside, spacing, voxel_mm3),
         wall_mm=_wall(inside, spacing),

@@ -167,7 +167,9 @@ def examine(
         gas_fraction=float((air & ~is_outside).sum()) / total,
         air_fraction=float((air & is_outside).sum()) / total,
         thickness_mm=thickness,
-        touches_border=bool((components.box[component, :, 0] == 0).any() or (components.box[component, :, 1] == shape).any()),
+        touches_border=bool(
+            (components.box[component, :, 0] == 0).any() or (components.box[component, :, 1] == shape).any()
+        ),
     )
 
 

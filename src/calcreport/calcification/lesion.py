@@ -198,7 +198,10 @@ class Measurer:
         bone_gap_mm = min(f.bone_gap_mm for f in foci)
         depth, to_skin, to_fascia = self._depth(points_mm, voxels, bone_gap_mm=bone_gap_mm)
         density, notes = measure_density(
-            self.volume.hu[box], surface.inside, ceiling_hu=self.volume.ceiling_hu, certain_hu=self.settings.seed_none_hu
+            self.volume.hu[box],
+            surface.inside,
+            ceiling_hu=self.volume.ceiling_hu,
+            certain_hu=self.settings.seed_none_hu,
         )
         features = describe(
             self.volume.hu[box], surface.inside, geometry=geometry, foci=foci, limits=self.limits, size=size,
@@ -266,5 +269,3 @@ def _no_mineral() -> Pattern:
         id="P30", label="no mineral above the threshold inside the contour", confidence=Confidence.LOW, scores={},
         features={},
     )  # fmt: skip
-
-

@@ -107,13 +107,24 @@ def score_patterns(f: Features, region: str | None = None) -> dict[str, float]:
     hollow = falling(f.core_share, 0.15, 0.5)
     rim = _all(hollow, rising(f.shell_share, 0.2, 0.45))
     solid = rising(f.core_share, 0.55, 0.85) if f.core_share is not None else 1.0
-    round_focus = _all(rising(f.sphericity, 0.35, 0.6), rising(f.smoothness, 0.6, 0.8), falling(f.focus_elongation, 1.5, 2.2))
-    ovoid = _all(solid, rising(f.smoothness, 0.72, 0.86), falling(f.variation, 0.12, 0.25), rising(f.focus_elongation, 1.3, 1.6))
+    round_focus = _all(
+        rising(f.sphericity, 0.35, 0.6), rising(f.smoothness, 0.6, 0.8), falling(f.focus_elongation, 1.5, 2.2)
+    )
+    ovoid = _all(
+        solid, rising(f.smoothness, 0.72, 0.86), falling(f.variation, 0.12, 0.25), rising(f.focus_elongation, 1.3, 1.6)
+    )
     globular = rising(f.thickness_mm / max(f.longest_mm, 1e-6), 0.3, 0.5)
-    net = _all(falling(f.fill, 0.1, 0.3), falling(f.projected_fill, 0.5, 0.75), rising(f.longest_mm, 12, 20), rising(f.width_mm, 8, 14))
+    net = _all(
+        falling(f.fill, 0.1, 0.3),
+        falling(f.projected_fill, 0.5, 0.75),
+        rising(f.longest_mm, 12, 20),
+        rising(f.width_mm, 8, 14),
+    )
     soft_core = _all(rising(f.core_hu, 35, 55), falling(f.core_hu, 130, 220)) if f.core_hu is not None else 0.0
     tube = _all(
-        1.0 if f.is_vessel_chain else 0.0, rising(f.longest_mm, 25, 40), falling(f.width_mm / max(f.longest_mm, 1e-6), 0.25, 0.45)
+        1.0 if f.is_vessel_chain else 0.0,
+        rising(f.longest_mm, 25, 40),
+        falling(f.width_mm / max(f.longest_mm, 1e-6), 0.25, 0.45),
     )
     centred = _all(rising(f.centre_gain, 1.05, 1.25), rising(f.core_share, 0.35, 0.6))
     faint = deep * falling(f.mean_hu, 220, 330) * rising(f.longest_mm, 12, 20)
@@ -208,7 +219,8 @@ def read_pattern(
     best, score = ranked[0] if ranked else ("P30", 0.0)
     runner_up = ranked[1][1] if len(ranked) > 1 else 0.0
     caveats: list[str] = []
-    thick = max(geometry.spacing_mm[0], slice_thickness_mm or 0.0) > RIM_SLICE_MM
+    thickest = max(geometry.spacing_mm[0], slice_thickness_mm or 0.0)
+    thick = thickest > RIM_SLICE_MM
     if thick:
         caveats.append("Slices thicker than 3 mm: a rim or a lucent centre cannot be judged.")
     if score < MIN_SCORE:
@@ -234,6 +246,8 @@ def read_pattern(
         best, confidence = "P30", Confidence.LOW
     elif thick and best not in ("P02", "P10", "P11") and confidence is Confidence.HIGH:
         confidence = Confidence.MODERATE
+    if thickest >= RIM_SLICE_MM and confidence is Confidence.LOW:
+        best = "P30"
     return Pattern(
         id=best,
         label=LABELS[best],

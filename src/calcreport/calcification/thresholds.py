@@ -63,9 +63,7 @@ class ChosenThresholds:
     notes: tuple[str, ...] = ()
 
 
-def shows_enhanced_vessels(
-    volume: CtVolume, coarse: CoarseVolume, body: NDArray[np.bool_], noise_hu: float
-) -> bool:
+def shows_enhanced_vessels(volume: CtVolume, coarse: CoarseVolume, body: NDArray[np.bool_], noise_hu: float) -> bool:
     """Whether homogeneous lumen of enhanced density runs through the scan.
 
     Parameters

@@ -1,0 +1,80 @@
+"""What the judgement of a dense component looks at: volume, body, all components, limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calcreport.anatomy.body import Body
+from calcreport.anatomy.coarse import CoarseVolume
+from calcreport.anatomy.components import Components
+from calcreport.calcification.foci import GAS_HU
+from calcreport.model.image import CtVolume
+from calcreport.model.report import Thresholds
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scene:
+    """What every judgement looks at.
+
+    Parameters
+    ----------
+    volume : CtVolume
+        HU.
+    coarse, body : CoarseVolume, Body
+        Coarse grid and body on it.
+    components : Components
+        Dense components.
+    limits : Thresholds
+        HU.
+    noise_hu : float
+        Noise of soft tissue, HU.
+    """
+
+    volume: CtVolume
+    coarse: CoarseVolume
+    body: Body
+    components: Components
+    limits: Thresholds
+    noise_hu: float
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Spacing along slice, row, column, mm."""
+        return self.volume.geometry.spacing_mm
+
+    def share_in(self, blocks: NDArray[np.bool_], component: int) -> float:
+        """Share of a component's voxels that lie in some coarse blocks (coarse shape, true where they are)."""
+        coarse_index = self.coarse.of_fine(self.components.indices(component))
+        return float(blocks[tuple(coarse_index.T)].mean())
+
+    def is_near(self, component: int, blocks: NDArray[np.bool_], reach_mm: float, *, along_mm: float = 0.0) -> bool:
+        """Whether a component's box, grown by mm within its slices and along the scan, meets some coarse blocks."""
+        step, spacing = np.array(self.coarse.step), np.array(self.coarse.spacing_mm)
+        reach = np.ceil(np.array([along_mm, reach_mm, reach_mm]) / spacing).astype(int)
+        low = np.maximum(self.components.box[component, :, 0] // step - reach, 0)
+        high = (self.components.box[component, :, 1] - 1) // step + reach + 1
+        i, j, k = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+        return bool(blocks[i, j, k].any())
+
+    def mark(self, components: Iterable[int]) -> NDArray[np.bool_]:
+        """Coarse mask of the blocks some components touch."""
+        mask = np.zeros(self.coarse.hu.shape, dtype=bool)
+        for i in components:
+            mask[tuple(self.coarse.of_fine(self.components.indices(int(i))).T)] = True
+        return mask
+
+    @cached_property
+    def gas(self) -> NDArray[np.bool_]:
+        """Coarse mask of gas enclosed in the body."""
+        return (self.coarse.hu < GAS_HU) & self.body.mask
+
+    def border(self, component: int) -> tuple[bool, bool]:
+        """Whether a component runs out of the scan at all, and through the side of a slice."""
+        low, high = self.components.box[component].T
+        touches = (low == 0) | (high == np.array(self.volume.hu.shape))
+        return bool(touches.any()), bool(touches[1:].any())
