@@ -14,7 +14,7 @@ from calcreport.anatomy.noise import volume_noise_hu
 from calcreport.calcification.depth import prepare_layers
 from calcreport.calcification.detect import Detection, detect
 from calcreport.calcification.excluded import list_excluded
-from calcreport.calcification.group import group_foci
+from calcreport.calcification.group import Ground, group_foci
 from calcreport.calcification.lesion import Measurer
 from calcreport.calcification.thresholds import choose_thresholds, shows_enhanced_vessels
 from calcreport.model.image import Acquisition, Contrast, CtVolume
@@ -75,10 +75,8 @@ def analyse_ct(
     )  # fmt: skip
     lesions = [measurer.contour(contour) for contour in contours]
     foci = tuple(f for f in detection.foci if not measurer.is_claimed(f))
-    groups = group_foci(
-        foci, detection.weak, detection.components, coarse, volume.geometry,
-        deep=envelope.mask, distance_mm=settings.group_distance_mm,
-    )  # fmt: skip
+    ground = Ground(components=detection.components, coarse=coarse, geometry=volume.geometry, deep=envelope.mask)
+    groups = group_foci(foci, detection.weak, ground, distance_mm=settings.group_distance_mm)
     lesions += [measurer.group(group) for group in groups]
     lesions.sort(key=_longest_mm, reverse=True)
     return CtFindings(

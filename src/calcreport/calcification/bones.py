@@ -62,10 +62,10 @@ def find_large_bones(
         )  # fmt: skip
     for i in candidates:
         # Ends of bones may lie apart from their shaft where cartilage or thin cortex falls below the limit.
-        architecture = architectures.get(i)
-        if skeleton[i] or architecture is None or volume_mm3[i] < MIN_BONE_END_MM3:
+        if skeleton[i] or i not in architectures or volume_mm3[i] < MIN_BONE_END_MM3:
             continue
-        is_trabecular = architecture.has_marrow and (architecture.core_hu or 0.0) > TRABECULAR_HU
+        core_hu = architectures[i].core_hu
+        is_trabecular = architectures[i].has_marrow and core_hu is not None and core_hu > TRABECULAR_HU
         skeleton[i] = is_trabecular and _is_in_line(scene, i, skeleton)
     return skeleton, architectures
 
@@ -83,7 +83,7 @@ def _is_in_line(scene: Scene, component: int, skeleton: NDArray[np.bool_]) -> bo
     chosen[component] = True
     own = paint(scene.components, chosen, box).any(axis=0)
     others = paint(scene.components, skeleton & ~chosen, box).any(axis=0)
-    filled = ndimage.binary_fill_holes(others)
+    filled = ndimage.binary_fill_holes(np.asarray(others, dtype=np.bool_))
     return float((own & filled).sum()) >= MIN_IN_LINE * float(own.sum())
 
 

@@ -12,7 +12,7 @@ from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.components import Components, collect_runs, find_components, runs_of_slice, with_extra
 from calcreport.anatomy.outgrowth import find_outgrowths
 from calcreport.calcification.bones import METAL_HU, bone_territory, find_large_bones, metal_in_bone
-from calcreport.calcification.foci import Focus, examine
+from calcreport.calcification.foci import Focus, Neighbours, examine
 from calcreport.calcification.reject import (
     MIN_POOL_MM3,
     Landmarks,
@@ -89,14 +89,15 @@ def detect(
         volume=volume, coarse=coarse, body=body, components=find_components(volume.hu, runs), limits=limits,
         noise_hu=noise_hu,
     )  # fmt: skip
-    volume_mm3 = scene.components.voxels * volume.geometry.voxel_volume_mm3
+    volume_mm3 = scene.components.voxels.astype(np.float64) * volume.geometry.voxel_volume_mm3
     seeded = (scene.components.peak_hu >= limits.seed) & (scene.components.voxels >= 3) & (volume_mm3 >= min_volume_mm3)
     candidates, externals, noise_count = _part_by_place(scene, np.flatnonzero(seeded), volume_mm3)
     rejected = [Rejected(component=i, reason=ExclusionReason.EXTERNAL, detail="outside the body") for i in externals]
     skeleton, architectures = find_large_bones(scene, candidates, volume_mm3)
     scene, skeleton, fused, implants = _with_parts_of_bones(scene, skeleton)
     rejected += [
-        Rejected(component=i, reason=ExclusionReason.SKELETON, detail="bone") for i in np.flatnonzero(skeleton)
+        Rejected(component=i, reason=ExclusionReason.SKELETON, detail="bone")
+        for i in map(int, np.flatnonzero(skeleton))
     ]
     rejected += [Rejected(component=i, reason=ExclusionReason.METAL, detail="metal in or on bone") for i in implants]
     landmarks = Landmarks(
@@ -126,10 +127,8 @@ def detect(
 
 
 def _look_at(scene: Scene, component: int, skeleton: NDArray[np.bool_]) -> Focus:
-    return examine(
-        scene.volume.hu, scene.components, component, skeleton=skeleton, coarse=scene.coarse,
-        outside=scene.body.outside, spacing_mm=scene.spacing_mm, noise_hu=scene.noise_hu,
-    )  # fmt: skip
+    neighbours = Neighbours(skeleton=skeleton, coarse=scene.coarse, outside=scene.body.outside, noise_hu=scene.noise_hu)
+    return examine(scene.volume.hu, scene.components, component, neighbours, scene.spacing_mm)
 
 
 def _part_by_place(

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
-from calcreport.calcification.foci import Focus
 from calcreport.calcification.size import farthest_pair
 from calcreport.model.geometry import VolumeGeometry
-from calcreport.model.report import Depth, DepthClass, Size, Thresholds
+from calcreport.model.report import DepthClass
 
 SHELL_DEPTH: Final = 0.35
 """Outer part of a cross-section, as a share of its greatest depth, that counts as shell."""
@@ -162,19 +161,36 @@ class _Parts:
     along_axis: NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What is known of a lesion before its shape is described.
+
+    Parameters
+    ----------
+    longest_mm : float
+        Longest diameter as measured.
+    layer : DepthClass
+        Depth class.
+    bone_gap_mm : float
+        Distance to bone, mm; infinity when none is near.
+    to_fascia_mm : float | None
+        Median distance to the fascia, mm.
+    is_vessel_chain : bool
+        Whether its foci string along a vessel.
+    noise_hu : float
+        Noise, HU.
+    """
+
+    longest_mm: float
+    layer: DepthClass
+    bone_gap_mm: float
+    to_fascia_mm: float | None
+    is_vessel_chain: bool
+    noise_hu: float
+
+
 def describe(
-    hu: NDArray[np.int16],
-    inside: NDArray[np.bool_],
-    *,
-    geometry: VolumeGeometry,
-    foci: tuple[Focus, ...],
-    limits: Thresholds,
-    size: Size,
-    depth: Depth,
-    noise_hu: float,
-    is_vessel_chain: bool,
-    bone_gap_mm: float,
-    to_fascia_mm: float | None,
+    hu: NDArray[np.int16], inside: NDArray[np.bool_], geometry: VolumeGeometry, known: Surroundings
 ) -> Features:
     """Features of a lesion.
 
@@ -186,22 +202,10 @@ def describe(
         Same shape; voxels inside the lesion's surface, at least one.
     geometry : VolumeGeometry
         Of the volume the box was cut from.
-    foci : tuple[Focus, ...]
-        The components it is made of.
-    limits : Thresholds
-        HU.
-    size, depth : Size, Depth
-        As measured.
-    noise_hu : float
-        Noise, HU.
-    is_vessel_chain : bool
-        From grouping.
-    bone_gap_mm : float
-        Distance to bone, mm.
-    to_fascia_mm : float | None
-        Median distance to the fascia, mm.
+    known : Surroundings
+        What was measured before.
     """
-    del limits
+    noise_hu = known.noise_hu
     spacing = geometry.spacing_mm
     parts = _parts(inside, spacing)
     everything = np.argwhere(inside) * np.array(spacing)
@@ -216,13 +220,11 @@ def describe(
     elongated = parts.extents_mm[:, 0] > 1.6 * np.maximum(parts.extents_mm[:, 1], 1e-6)
     substantial = parts.counts >= max(3, 0.02 * parts.counts.max())
     return Features(
-        longest_mm=size.max_diameter_mm or float(extents[0]),
+        longest_mm=known.longest_mm,
         width_mm=float(extents[1]),
         thickness_mm=float(extents[2]),
         foci_count=int(substantial.sum()),
-        largest_focus_mm=float(parts.extents_mm[largest, 0])
-        if len(parts.counts) > 1
-        else (size.max_diameter_mm or 0.0),
+        largest_focus_mm=float(parts.extents_mm[largest, 0]) if len(parts.counts) > 1 else known.longest_mm,
         focus_size_mm=float(np.median(parts.extents_mm[substantial, 0])),
         focus_elongation=float(
             np.median(parts.extents_mm[substantial, 0] / np.maximum(parts.extents_mm[substantial, 1], 1e-6))
@@ -242,10 +244,10 @@ def describe(
         near_fat=near_fat,
         wide_fat=wide_fat,
         level_share=_level_share(inside, spacing),
-        is_vessel_chain=is_vessel_chain,
-        layer=depth.class_,
-        bone_gap_mm=bone_gap_mm,
-        to_fascia_mm=to_fascia_mm,
+        is_vessel_chain=known.is_vessel_chain,
+        layer=known.layer,
+        bone_gap_mm=known.bone_gap_mm,
+        to_fascia_mm=known.to_fascia_mm,
         ring_share=_ring_share(inside),
         **section,
     )
@@ -302,7 +304,7 @@ def _hull_share(inside: NDArray[np.bool_], spacing: tuple[float, float, float], 
     rows = np.argwhere(part.any(axis=2))
     first, last = part.argmax(axis=2), part.shape[2] - 1 - part[:, :, ::-1].argmax(axis=2)
     ends = [np.column_stack([rows, edge[tuple(rows.T)] + side]) for edge, side in ((first, -0.5), (last, 0.5))]
-    corners = np.concatenate([e + [a, b, 0.0] for e in ends for a in (-0.5, 0.5) for b in (-0.5, 0.5)])
+    corners = np.concatenate([e + np.array([a, b, 0.0]) for e in ends for a in (-0.5, 0.5) for b in (-0.5, 0.5)])
     hull = _hull_volume(corners * np.array(spacing), thin=False)
     return float(min(1.0, counts.max() * voxel_mm3 / hull)) if hull > 0 else 1.0
 
@@ -445,7 +447,7 @@ def _has_level(part: NDArray[np.bool_]) -> bool:
     top = part.argmax(0)
     bottom = part.shape[0] - 1 - part[::-1].argmax(0)
     flat = [_level_length(edge) / edge.size for edge in (top, bottom)]
-    return max(flat) >= MIN_FLAT and max(flat) - min(flat) >= MIN_FLAT / 2
+    return bool(max(flat) >= MIN_FLAT and max(flat) - min(flat) >= MIN_FLAT / 2)
 
 
 MIN_FLAT: Final = 0.6
@@ -474,7 +476,7 @@ def _projected_fill(points_mm: NDArray[np.float64], spacing: tuple[float, float,
     cell = max(spacing)
     cells = np.unique(np.floor(flat / cell).astype(np.int64), axis=0)
     try:
-        outline = float(ConvexHull(np.concatenate([cells + [a, b] for a in (0, 1) for b in (0, 1)])).volume)
+        outline = float(ConvexHull(np.concatenate([cells + np.array([a, b]) for a in (0, 1) for b in (0, 1)])).volume)
     except (QhullError, ValueError):
         return 1.0
     return float(min(1.0, len(cells) / outline))

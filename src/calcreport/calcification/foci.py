@@ -1,4 +1,4 @@
-"""One dense component at a time: does it stand out, and what does it lie beside?"""
+"""One dense component at a time: how far it stands out, and what it lies beside."""
 
 from __future__ import annotations
 
@@ -92,16 +92,34 @@ class Focus:
         return (self.peak_hu - self.reference_hu) / self.background_sd_hu
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Neighbours:
+    """What a component may lie beside.
+
+    Parameters
+    ----------
+    skeleton : NDArray[np.bool_]
+        Shape ``(components.count,)``; true for bones.
+    coarse : CoarseVolume
+        Coarse grid.
+    outside : NDArray[np.bool_]
+        Coarse shape; true outside the body.
+    noise_hu : float
+        Noise of the series, HU.
+    """
+
+    skeleton: NDArray[np.bool_]
+    coarse: CoarseVolume
+    outside: NDArray[np.bool_]
+    noise_hu: float
+
+
 def examine(
     hu: NDArray[np.int16],
     components: Components,
     component: int,
-    *,
-    skeleton: NDArray[np.bool_],
-    coarse: CoarseVolume,
-    outside: NDArray[np.bool_],
+    neighbours: Neighbours,
     spacing_mm: tuple[float, float, float],
-    noise_hu: float,
 ) -> Focus:
     """Look at one component in its surroundings.
 
@@ -113,17 +131,12 @@ def examine(
         Dense components of the volume.
     component : int
         Which one.
-    skeleton : NDArray[np.bool_]
-        Shape ``(components.count,)``; true for bones.
-    coarse : CoarseVolume
-        Coarse grid.
-    outside : NDArray[np.bool_]
-        Coarse shape; true outside the body.
+    neighbours : Neighbours
+        Bones, outside, noise.
     spacing_mm : tuple[float, float, float]
         Spacing along slice, row, column, mm.
-    noise_hu : float
-        Noise of the series, HU.
     """
+    skeleton, coarse, outside = neighbours.skeleton, neighbours.coarse, neighbours.outside
     shape = np.array(hu.shape)
     margin = np.ceil(MARGIN_MM / np.array(spacing_mm)).astype(int)
     low = np.maximum(components.box[component, :, 0] - margin, 0)
@@ -162,7 +175,7 @@ def examine(
         core_hu=float(np.median(core)),
         background_hu=middle,
         reference_hu=reference,
-        background_sd_hu=max(deviation, MIN_NOISE_SHARE * noise_hu, MIN_NOISE_HU),
+        background_sd_hu=max(deviation, MIN_NOISE_SHARE * neighbours.noise_hu, MIN_NOISE_HU),
         bone_gap_mm=float(distance[bone].min()) if bone.any() else float("inf"),
         gas_fraction=float((air & ~is_outside).sum()) / total,
         air_fraction=float((air & is_outside).sum()) / total,

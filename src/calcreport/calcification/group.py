@@ -57,15 +57,30 @@ class Group:
     is_vessel_chain: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Ground:
+    """Where foci lie.
+
+    Parameters
+    ----------
+    components : Components
+        Of the volume.
+    coarse : CoarseVolume
+        Coarse grid.
+    geometry : VolumeGeometry
+        Of the volume.
+    deep : NDArray[np.bool_]
+        Coarse shape; true beneath the investing fascia. Foci on different sides of it are never joined.
+    """
+
+    components: Components
+    coarse: CoarseVolume
+    geometry: VolumeGeometry
+    deep: NDArray[np.bool_]
+
+
 def group_foci(
-    foci: tuple[Focus, ...],
-    weak: tuple[Focus, ...],
-    components: Components,
-    coarse: CoarseVolume,
-    geometry: VolumeGeometry,
-    *,
-    deep: NDArray[np.bool_],
-    distance_mm: float,
+    foci: tuple[Focus, ...], weak: tuple[Focus, ...], ground: Ground, *, distance_mm: float
 ) -> tuple[Group, ...]:
     """Join foci to lesions.
 
@@ -75,14 +90,8 @@ def group_foci(
         Sure foci.
     weak : tuple[Focus, ...]
         Foci near the noise; used only where they line up with sure ones along a vessel.
-    components : Components
-        Of the volume.
-    coarse : CoarseVolume
-        Coarse grid.
-    geometry : VolumeGeometry
-        Of the volume.
-    deep : NDArray[np.bool_]
-        Coarse shape; true beneath the investing fascia. Foci on different sides of it are never joined.
+    ground : Ground
+        Where they lie.
     distance_mm : float
         Widest gap between foci of one lesion, mm.
 
@@ -94,14 +103,12 @@ def group_foci(
     everyone = foci + weak
     if not everyone:
         return ()
-    near = _near_labels(foci, components, coarse, geometry, deep, distance_mm)
-    chains = _vessel_labels(everyone, len(foci), components, geometry)
+    near = _near_labels(foci, ground, distance_mm)
+    chains = _vessel_labels(everyone, len(foci), ground.components, ground.geometry)
     links: list[tuple[int, int]] = []
-    for labels, members in ((near, range(len(foci))), (chains, range(len(everyone)))):
+    for labels in (near, chains):
         first: dict[int, int] = {}
-        for i in members:
-            if labels[i] >= 0:
-                links.append((first.setdefault(int(labels[i]), i), i))
+        links += [(first.setdefault(int(n), i), i) for i, n in enumerate(labels) if n >= 0]
     heads, tails = (np.array([pair[k] for pair in links], dtype=np.int64) for k in (0, 1))
     graph = coo_array((np.ones(heads.size, dtype=np.int8), (heads, tails)), shape=(len(everyone),) * 2)
     _, group_of = connected_components(graph, directed=False)
@@ -116,17 +123,11 @@ def group_foci(
     return tuple(groups)
 
 
-def _near_labels(
-    foci: tuple[Focus, ...],
-    components: Components,
-    coarse: CoarseVolume,
-    geometry: VolumeGeometry,
-    deep: NDArray[np.bool_],
-    distance_mm: float,
-) -> NDArray[np.int64]:
+def _near_labels(foci: tuple[Focus, ...], ground: Ground, distance_mm: float) -> NDArray[np.int64]:
     """Label of each focus; foci on one side of the fascia with a gap of at most `distance_mm` share one."""
-    voxels = [components.indices(f.component) for f in foci]
-    side = [float(deep[tuple(coarse.of_fine(v).T)].mean()) > 0.5 for v in voxels]
+    geometry = ground.geometry
+    voxels = [ground.components.indices(f.component) for f in foci]
+    side = [float(ground.deep[tuple(ground.coarse.of_fine(v).T)].mean()) > 0.5 for v in voxels]
     points = [geometry.lps_mm(v[:: max(1, len(v) // MAX_FOCUS_POINTS)]) for v in voxels]
     trees: dict[int, KDTree] = {}
     # Gaps run from edge to edge, half a pixel inside the outermost centres at either end.

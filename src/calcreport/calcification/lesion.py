@@ -20,7 +20,7 @@ from calcreport.calcification.depth import (
 )
 from calcreport.calcification.detect import Detection
 from calcreport.calcification.edges import Surface, crossings, find_surface
-from calcreport.calcification.features import describe
+from calcreport.calcification.features import Surroundings, describe
 from calcreport.calcification.foci import Focus
 from calcreport.calcification.group import Group
 from calcreport.calcification.pattern import read_pattern
@@ -28,18 +28,16 @@ from calcreport.calcification.side import find_side
 from calcreport.calcification.size import (
     Blur,
     as_point,
-    longest_segment,
     measure_size,
     series_blur,
 )
 from calcreport.model.image import Acquisition, CtVolume
-from calcreport.model.lesion import LesionContour, MeasuredLesion, VoxelMask
+from calcreport.model.lesion import LesionContour, MeasuredLesion, Segment, VoxelMask
 from calcreport.model.report import (
     BoneRelation,
     Confidence,
     Density,
     Depth,
-    DepthClass,
     Foci,
     KeyImage,
     Location,
@@ -118,8 +116,8 @@ class Measurer:
 
     def group(self, group: Group) -> MeasuredLesion:
         """Measure a lesion made of foci."""
-        box, mask, surface = self._surface_of(group.foci)
-        return self._mineral_lesion(group.foci, box, mask, surface, is_vessel_chain=group.is_vessel_chain)
+        box, surface = self._surface_of(group.foci)
+        return self._mineral_lesion(group.foci, box, surface, is_vessel_chain=group.is_vessel_chain)
 
     def contour(self, contour: LesionContour) -> MeasuredLesion:
         """Measure a reader's contour, and the mineral inside it."""
@@ -161,8 +159,8 @@ class Measurer:
             axial_longest=inner.axial_longest, to_skin=to_skin, to_fascia=to_fascia,
         )  # fmt: skip
 
-    def _surface_of(self, foci: tuple[Focus, ...]) -> tuple[Box, NDArray[np.bool_], Surface]:
-        """Box, thresholded mask and surface of some foci."""
+    def _surface_of(self, foci: tuple[Focus, ...]) -> tuple[Box, Surface]:
+        """Box around some foci, and their surface."""
         components = self.detection.components
         members = np.array([f.component for f in foci])
         spacing = np.array(self.volume.geometry.spacing_mm)
@@ -182,10 +180,10 @@ class Measurer:
             self.volume.hu[box], mask, background_hu=background, noise_hu=min(local_noise, 2 * self.noise_hu),
             spacing_mm=self.volume.geometry.spacing_mm,
         )  # fmt: skip
-        return box, mask, surface
+        return box, surface
 
     def _mineral_lesion(
-        self, foci: tuple[Focus, ...], box: Box, mask: NDArray[np.bool_], surface: Surface, *, is_vessel_chain: bool
+        self, foci: tuple[Focus, ...], box: Box, surface: Surface, *, is_vessel_chain: bool
     ) -> MeasuredLesion:
         geometry = self.volume.geometry
         offset = np.array([s.start for s in box])
@@ -204,10 +202,18 @@ class Measurer:
             certain_hu=self.settings.seed_none_hu,
         )
         features = describe(
-            self.volume.hu[box], surface.inside, geometry=geometry, foci=foci, limits=self.limits, size=size,
-            depth=depth, noise_hu=self.noise_hu, is_vessel_chain=is_vessel_chain, bone_gap_mm=bone_gap_mm,
-            to_fascia_mm=typical_fascia_distance(self.layers, voxels),
-        )  # fmt: skip
+            self.volume.hu[box],
+            surface.inside,
+            geometry,
+            Surroundings(
+                longest_mm=longest.length_mm,
+                layer=depth.class_,
+                bone_gap_mm=bone_gap_mm,
+                to_fascia_mm=typical_fascia_distance(self.layers, voxels),
+                is_vessel_chain=is_vessel_chain,
+                noise_hu=self.noise_hu,
+            ),
+        )
         pattern = read_pattern(
             features, geometry=geometry, slice_thickness_mm=self.acquisition.slice_thickness_mm,
             region=self.acquisition.body_part,
@@ -231,7 +237,9 @@ class Measurer:
             to_fascia=to_fascia,
         )
 
-    def _depth(self, points_mm: NDArray[np.float64], voxels: NDArray[np.int64], *, bone_gap_mm: float):  # noqa: ANN202
+    def _depth(
+        self, points_mm: NDArray[np.float64], voxels: NDArray[np.int64], *, bone_gap_mm: float
+    ) -> tuple[Depth, Segment | None, Segment | None]:
         to_skin, reason = skin_distance(self.layers, points_mm)
         to_fascia = fascia_distance(self.layers, points_mm)
         depth = read_depth(

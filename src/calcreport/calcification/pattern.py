@@ -46,6 +46,12 @@ LABELS: Final = {
 MIN_SCORE: Final = 0.35
 """Below this no pattern is claimed."""
 
+HIGH_SCORE: Final = 0.75
+HIGH_LEAD: Final = 0.2
+MODERATE_SCORE: Final = 0.5
+MODERATE_LEAD: Final = 0.08
+"""Grade a pattern needs, and how far it must lead the next, to be read with high or moderate confidence."""
+
 RIM_SLICE_MM: Final = 3.0
 """Slices thicker than this blur a rim and a lucent centre away (Traubici 1999: lost in 119 of 120 at 5 mm)."""
 
@@ -147,14 +153,16 @@ def score_patterns(f: Features, region: str | None = None) -> dict[str, float]:
         "P07": _all(rim, rising(f.coverage, 0.6, 0.9), _marrow(f), rising(f.peak_hu, 500, 800), deep),
         "P09": _all(solid, single, 1 - 0.7 * ovoid, rising(f.fill, 0.3, 0.5), falling(f.longest_mm, 60, 110),
                     falling(f.centre_gain, 1.15, 1.35) if f.centre_gain is not None else 1.0)
-               * (1 - 0.6 * round_focus * falling(f.largest_focus_mm, 9, 14)) * (1 - 0.4 * faint) * (1 - 0.6 * in_fat) * (1 - 0.8 * tube) * (1 - 0.5 * levels),
+               * (1 - 0.6 * round_focus * falling(f.largest_focus_mm, 9,
+                   14)) * (1 - 0.4 * faint) * (1 - 0.6 * in_fat) * (1 - 0.8 * tube) * (1 - 0.5 * levels),
         "P10": _all(hollow, rising(f.coverage, 0.4, 0.7), rising(f.longest_mm, 70, 95), deep,
                     _all(rising(f.core_hu, 0, 12), falling(f.core_hu, 60, 110)), falling(f.wall_mm, 5, 8))
                * (1 - 0.6 * falling(f.to_fascia_mm, 2.5, 5.0)),
         "P11": _all(falling(f.wall_mm, 4.0, 6.5), rising(f.longest_mm, 20, 32), rising(f.width_mm, 12, 22),
                     falling(f.fill, 0.3, 0.6), rising(f.focus_size_mm, 12, 24), _sheet_layer(f),
                     rising(f.projected_fill, 0.45, 0.65)) * (1 - 0.6 * rim * rising(f.coverage, 0.5, 0.7)),
-        "P12": _all(superficial, rising(f.foci_count, 1, 2), falling(f.focus_size_mm, 8, 13), falling(f.foci_count, 12, 20),
+        "P12": _all(superficial, rising(f.foci_count, 1, 2), falling(f.focus_size_mm, 8, 13), falling(f.foci_count,
+                    12, 20),
                     rising(f.wall_mm, 1.4, 2.4), falling(f.longest_mm, 40, 60)),
         "P13": levels,
         "P14": _all(rising(f.foci_count, 8, 14), falling(f.focus_size_mm, 3.5, 5.5), falling(f.fill, 0.05, 0.15)),
@@ -162,21 +170,26 @@ def score_patterns(f: Features, region: str | None = None) -> dict[str, float]:
         "P18": _all(superficial, rising(f.wall_mm, 1.5, 2.1), falling(f.wall_mm, 2.8, 4.0), net),
         "P19": _all(superficial, at_buttock, single, falling(f.longest_mm, 12, 20), rising(f.smoothness, 0.6, 0.8),
                     rising(f.sphericity, 0.3, 0.5)),
-        "P20": _all(deep, rising(f.foci_count, 3, 4.5), rising(f.focus_elongation, 1.4, 1.9), rising(f.focus_alignment, 0.5, 0.8),
+        "P20": _all(deep, rising(f.foci_count, 3, 4.5), rising(f.focus_elongation, 1.4, 1.9),
+                    rising(f.focus_alignment, 0.5, 0.8),
                     falling(f.largest_focus_mm, 12, 23)) * (1 - 0.6 * tube),
         "P21": _all(1.0 if is_trunk else 0.0, deep, single, rising(f.longest_mm, 4, 7), falling(f.longest_mm, 25, 35),
                     rising(f.near_fat, 0.2, 0.5), rising(f.fill, 0.4, 0.6)) * 0.9,
-        "P22": _all(rising(f.foci_count, 1, 2), falling(f.fill, 0.3, 0.6), rising(f.wall_mm, 0.8, 1.4), falling(f.wall_mm, 3.5, 5.0),
-                    rising(f.focus_size_mm, 3.0, 5.0), falling(f.focus_size_mm, 10, 16), falling(f.focus_alignment, 0.6, 0.9))
+        "P22": _all(rising(f.foci_count, 1, 2), falling(f.fill, 0.3, 0.6), rising(f.wall_mm, 0.8, 1.4),
+                    falling(f.wall_mm, 3.5, 5.0),
+                    rising(f.focus_size_mm, 3.0, 5.0), falling(f.focus_size_mm, 10, 16), falling(f.focus_alignment,
+                    0.6, 0.9))
                * (0.6 + 0.4 * rising(f.ring_share, 0.04, 0.15)),
-        "P23": _all(centred, falling(f.wide_fat, 0.4, 0.7), rising(f.longest_mm, 10, 18), rising(f.variation, 0.15, 0.25)),
+        "P23": _all(centred, falling(f.wide_fat, 0.4, 0.7), rising(f.longest_mm, 10, 18), rising(f.variation, 0.15,
+                    0.25)),
         "P24": _all(rising(f.foci_count, 3, 6), falling(f.focus_size_mm, 5, 8), falling(f.foci_count, 20, 30),
                     falling(f.focus_elongation, 1.6, 2.2), falling(f.fill, 0.15, 0.35), deep),
         "P25": in_fat,
         "P26": _all(superficial, rim, rising(f.coverage, 0.4, 0.6), globular,
                     _all(rising(f.core_hu, 20, 40), falling(f.core_hu, 110, 200)), rising(f.longest_mm, 8, 12)),
         "P27": _all(rim, rising(f.coverage, 0.6, 0.9), max(falling(f.core_hu, 28, 42), falling(f.core_hu, -50, -20)),
-                    falling(f.core_tail_hu, 50, 120), falling(f.mean_hu, 700, 950), falling(f.wall_mm, 3.5, 5.5), falling(f.longest_mm, 80, 120)),
+                    falling(f.core_tail_hu, 50, 120), falling(f.mean_hu, 700, 950), falling(f.wall_mm, 3.5, 5.5),
+                    falling(f.longest_mm, 80, 120)),
     }  # fmt: skip
     return {k: round(v, 3) for k, v in sorted(scores.items(), key=lambda item: -item[1])}
 
@@ -216,46 +229,57 @@ def read_pattern(
     """
     scores = score_patterns(features, region)
     ranked = [(k, v) for k, v in scores.items() if v > 0]
-    best, score = ranked[0] if ranked else ("P30", 0.0)
-    runner_up = ranked[1][1] if len(ranked) > 1 else 0.0
-    caveats: list[str] = []
+    best, confidence = _first_reading(ranked)
     thickest = max(geometry.spacing_mm[0], slice_thickness_mm or 0.0)
+    best, confidence, caveats = _within_resolution(
+        best, confidence, features.largest_focus_mm / geometry.voxel_diagonal_mm, thickest
+    )
     thick = thickest > RIM_SLICE_MM
-    if thick:
-        caveats.append("Slices thicker than 3 mm: a rim or a lucent centre cannot be judged.")
-    if score < MIN_SCORE:
-        best, confidence = "P30", Confidence.LOW
-    elif score >= 0.75 and score - runner_up >= 0.2:
-        confidence = Confidence.HIGH
-    elif score >= 0.5 and score - runner_up >= 0.08:
-        confidence = Confidence.MODERATE
-    else:
-        confidence = Confidence.LOW
-    # A focus of a few voxels has no shape to be sure of.
-    if features.largest_focus_mm < FEW_VOXELS * geometry.voxel_diagonal_mm and confidence is Confidence.HIGH:
-        confidence = Confidence.MODERATE
-    if features.largest_focus_mm < 2 * geometry.voxel_diagonal_mm:
-        confidence = Confidence.LOW
-        caveats.append("The foci are only a few voxels wide: their shape is not resolved.")
-    # An amorphous deposit is what is left when nothing specific is seen: never more than moderately sure.
-    # Fat around mineral deep in a limb may be a fatty mass or a fat plane: CT alone is not sure.
-    if best in ("P09", "P25") and confidence is Confidence.HIGH:
-        confidence = Confidence.MODERATE
-    if thick and best in FINE_PATTERNS:
-        # What these patterns rest on is finer than the slices: naming one would be a guess.
-        best, confidence = "P30", Confidence.LOW
-    elif thick and best not in ("P02", "P10", "P11") and confidence is Confidence.HIGH:
-        confidence = Confidence.MODERATE
-    if thickest >= RIM_SLICE_MM and confidence is Confidence.LOW:
-        best = "P30"
     return Pattern(
         id=best,
         label=LABELS[best],
         confidence=confidence,
-        scores={k: v for k, v in ranked[:5]},
+        scores=dict(ranked[:5]),
         features=features.as_row() | _named_features(features, best, confidence, thick=thick),
-        caveats=tuple(caveats),
+        caveats=caveats,
     )
+
+
+def _first_reading(ranked: list[tuple[str, float]]) -> tuple[str, Confidence]:
+    """Best pattern and how clearly it leads, from the grades alone."""
+    best, score = ranked[0] if ranked else ("P30", 0.0)
+    lead = score - (ranked[1][1] if len(ranked) > 1 else 0.0)
+    if score < MIN_SCORE:
+        return "P30", Confidence.LOW
+    if score >= HIGH_SCORE and lead >= HIGH_LEAD:
+        # What is left when nothing specific is seen, or rests on the fat around, is never more than moderately sure.
+        return best, Confidence.MODERATE if best in ("P09", "P25") else Confidence.HIGH
+    return best, Confidence.MODERATE if score >= MODERATE_SCORE and lead >= MODERATE_LEAD else Confidence.LOW
+
+
+def _within_resolution(
+    best: str, confidence: Confidence, diagonals: float, thickest_mm: float
+) -> tuple[str, Confidence, tuple[str, ...]]:
+    """What of a reading the voxels can bear: pattern, confidence, caveats.
+
+    `diagonals` is the size of the largest focus in voxel diagonals, `thickest_mm` the slice.
+    """
+    caveats: list[str] = []
+    if diagonals < FEW_VOXELS and confidence is Confidence.HIGH:
+        confidence = Confidence.MODERATE
+    if diagonals < FEW_VOXELS / 2:
+        confidence = Confidence.LOW
+        caveats.append("The foci are only a few voxels wide: their shape is not resolved.")
+    if thickest_mm > RIM_SLICE_MM:
+        caveats.insert(0, "Slices thicker than 3 mm: a rim or a lucent centre cannot be judged.")
+        if best in FINE_PATTERNS:
+            # What these patterns rest on is finer than the slices: naming one would be a guess.
+            best, confidence = "P30", Confidence.LOW
+        elif best not in ("P02", "P10", "P11") and confidence is Confidence.HIGH:
+            confidence = Confidence.MODERATE
+    if thickest_mm >= RIM_SLICE_MM and confidence is Confidence.LOW:
+        best = "P30"
+    return best, confidence, tuple(caveats)
 
 
 COMPLETE: Final = 0.95
@@ -272,8 +296,7 @@ def _named_features(
         ("rim_complete", "rim_incomplete", "cleft_to_cortex", "trabeculated", "fluid_calcium_level", "centre_dense",
          "chondroid", "fatty_mass"), unknown,
     )  # fmt: skip
-    has_core = f.core_share is not None and f.coverage is not None and f.shell_share is not None and not thick
-    if has_core:
+    if f.core_share is not None and f.coverage is not None and f.shell_share is not None and not thick:
         is_rim = f.core_share < 0.3 and f.shell_share > 0.3
         names["rim_complete"] = yes if is_rim and f.coverage >= COMPLETE else no
         names["rim_incomplete"] = yes if is_rim and f.coverage < COMPLETE else no

@@ -30,7 +30,7 @@ MIN_BONE_EDGE_CNR: Final = 8.0
 """… so they must stand out more."""
 
 BORDER_GAPS: Final = ((8.0, 300.0), (4.5, 800.0))
-"""A focus cut by the scan this close to bone (mm) and this small (mm3) is the next part of that bone coming into view."""
+"""A focus cut by the scan this close to bone (mm) and this small (mm3) is the next part of that bone."""
 
 GAS_REACH_MM: Final = 60.0
 """Bowel fluid is taken for contrast only where enclosed gas lies within this distance, or where the scan cuts it."""
@@ -104,7 +104,7 @@ def beside_externals(scene: Scene, externals: list[int]) -> NDArray[np.bool_]:
     within = np.zeros((3, 3, 3), dtype=bool)
     within[1] = True
     rim = scene.body.mask & ndimage.binary_dilation(scene.body.outside, structure=within)
-    return rim & ndimage.binary_dilation(mask, structure=np.ones((3, 3, 3)), iterations=2)
+    return rim & ndimage.binary_dilation(mask, structure=np.ones((3, 3, 3), dtype=np.bool_), iterations=2)
 
 
 def metal_blocks(scene: Scene, candidates: list[int]) -> NDArray[np.bool_]:
@@ -241,9 +241,10 @@ def is_airway_cartilage(scene: Scene, focus: Focus) -> bool:
             and abs((low + high)[2] / 2 - middle[2]) * spacing[2] <= MIDLINE_MM
             and _is_anterior(scene, (low + high) / 2, middle)
         )
-        if length >= min(MIN_AIRWAY_MM, 0.8 * (high - low + 1)[0] * spacing[0]) and (is_embraced or is_in_front):
-            if AIRWAY_AREA_MM2[0] <= area <= AIRWAY_AREA_MM2[1]:
-                return True
+        is_long = length >= min(MIN_AIRWAY_MM, 0.8 * (high - low + 1)[0] * spacing[0])
+        is_airway = is_long and AIRWAY_AREA_MM2[0] <= area <= AIRWAY_AREA_MM2[1]
+        if is_airway and (is_embraced or is_in_front):
+            return True
     return False
 
 

@@ -133,44 +133,45 @@ def choose_thresholds(
     Non-contrast 130 HU as in the Agatston score with a 200 HU seed; venous phase 300 HU, arterial phase 800 HU
     (fixed limits agreed best with non-contrast scores).
     """
-    phase = contrast if contrast not in (None, Contrast.UNKNOWN) else acquisition.contrast
-    source = "clinician" if contrast not in (None, Contrast.UNKNOWN) else "header"
-    notes: tuple[str, ...] = ()
-    if phase is Contrast.NONE:
-        grow, seed, reason = settings.grow_none_hu, settings.seed_none_hu, f"non-contrast ({source})"
-    elif phase is Contrast.VENOUS:
-        grow = seed = settings.venous_hu
-        reason = f"venous contrast phase ({source})"
-        notes = ("Contrast study: calcification fainter than the raised threshold may be missed.",)
-    elif phase is Contrast.ARTERIAL:
-        grow = seed = settings.arterial_hu
-        reason = f"arterial contrast phase ({source})"
-        notes = ("Contrast study: calcification fainter than the raised threshold may be missed.",)
-    elif is_enhanced:
-        grow = seed = settings.unknown_hu
-        reason = "contrast not recorded, enhanced vessels seen"
-        notes = ("Contrast status/phase not recorded; faint calcification may be missed.",)
-    else:
-        grow, seed = settings.grow_none_hu, settings.seed_none_hu
-        reason = "contrast not recorded, no enhanced vessels seen"
-        notes = ("Contrast status/phase not recorded; thresholds for non-contrast CT were used because no enhanced "
-                 "vessels were seen.",)  # fmt: skip
-    if acquisition.kvp is not None and acquisition.kvp != REFERENCE_KVP:
+    known = contrast is not None and contrast is not Contrast.UNKNOWN
+    phase = contrast if contrast is not None and known else acquisition.contrast
+    grow, seed, reason, notes = _by_phase(
+        phase, "clinician" if known else "header", settings, is_enhanced=is_enhanced
+    )
+    if acquisition.kvp is None:
+        notes = (*notes, "Tube voltage not recorded; thresholds for 120 kVp were used.")
+    elif acquisition.kvp != REFERENCE_KVP:
         factor = float(np.interp(acquisition.kvp, KVP_POINTS, KVP_FACTORS))
         grow, seed = grow * factor, seed * factor
         reason += f", adjusted for {acquisition.kvp:g} kVp"
-    elif acquisition.kvp is None:
-        notes = (*notes, "Tube voltage not recorded; thresholds for 120 kVp were used.")
     floor = MUSCLE_HU + NOISE_DEVIATIONS * noise_hu
     if floor > grow:
         grow, seed = floor, max(seed, floor)
         reason += ", raised for image noise"
         notes = (*notes, "Noisy images: the growth threshold was raised; faint calcification may be missed.")
-    if settings.grow_hu is not None:
-        grow = settings.grow_hu
+    if settings.grow_hu is not None or settings.seed_hu is not None:
+        grow = settings.grow_hu if settings.grow_hu is not None else grow
         seed = settings.seed_hu if settings.seed_hu is not None else max(seed, grow)
         reason = "typed by the user"
-    elif settings.seed_hu is not None:
-        seed = max(settings.seed_hu, grow)
-        reason = "typed by the user"
     return ChosenThresholds(limits=Thresholds(grow=grow, seed=max(seed, grow)), reason=reason, notes=notes)
+
+
+def _by_phase(
+    phase: Contrast, source: str, settings: DetectionSettings, *, is_enhanced: bool
+) -> tuple[float, float, str, tuple[str, ...]]:
+    """Growth limit, seed, reason and notes for a contrast phase at 120 kVp."""
+    raised = ("Contrast study: calcification fainter than the raised threshold may be missed.",)
+    if phase is Contrast.NONE:
+        return settings.grow_none_hu, settings.seed_none_hu, f"non-contrast ({source})", ()
+    if phase is Contrast.VENOUS:
+        return settings.venous_hu, settings.venous_hu, f"venous contrast phase ({source})", raised
+    if phase is Contrast.ARTERIAL:
+        return settings.arterial_hu, settings.arterial_hu, f"arterial contrast phase ({source})", raised
+    if is_enhanced:
+        missed = ("Contrast status/phase not recorded; faint calcification may be missed.",)
+        return settings.unknown_hu, settings.unknown_hu, "contrast not recorded, enhanced vessels seen", missed
+    assumed = (
+        "Contrast status/phase not recorded; thresholds for non-contrast CT were used because no enhanced vessels "
+        "were seen.",
+    )
+    return settings.grow_none_hu, settings.seed_none_hu, "contrast not recorded, no enhanced vessels seen", assumed
