@@ -11,7 +11,6 @@ from scipy import ndimage
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import CtVolume, SliceReference
 
-SUB = 4
 
 
 def _geometry(shape, spacing_mm, tilt_deg):
@@ -34,14 +33,16 @@ def make_volume() -> Callable[..., CtVolume]:
         shape = tuple(int(np.ceil(size_mm / s)) for s in spacing_mm)
         geometry = _geometry(shape, spacing_mm, tilt_deg)
         total = np.zeros(shape)
-        offsets = (np.arange(SUB) + 0.5) / SUB - 0.5
+        # Large volumes serve for finding and placing, small ones for measuring edges.
+        sub = 4 if size_mm <= 64 else 2
+        offsets = (np.arange(sub) + 0.5) / sub - 0.5
         index = np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij"), -1).astype(float)
         for a in offsets:
             for b in offsets:
                 for c in offsets:
-                    p = geometry.lps_mm(index + [a, b, c])
+                    p = geometry.lps_mm(index + np.array([a, b, c]))
                     total += paint(p[..., 0], p[..., 1], p[..., 2])
-        hu = total / SUB**3
+        hu = total / sub**3
         if blur_mm:
             hu = ndimage.gaussian_filter(hu, (0, *(blur_mm / 2.3548 / s for s in spacing_mm[1:])))
         hu += np.random.default_rng(seed).normal(0, noise_hu, shape) if noise_hu else 0
@@ -55,7 +56,7 @@ def make_volume() -> Callable[..., CtVolume]:
 def limb() -> Callable[..., np.ndarray]:
     """HU of a limb about the z axis: skin 40 mm out, fascia 30 mm out, a bone shaft off centre, air around."""
 
-    def paint(x, y, z):
+    def paint(x, y, _z):
         r = np.hypot(x, y)
         hu = np.full(x.shape, -1000.0)
         hu[r < 40] = -100.0

@@ -17,7 +17,9 @@ PLAIN = Acquisition(kvp=120, slice_thickness_mm=2.0, contrast=Contrast.NONE)
 
 
 def analyse(volume, **options):
-    return analyse_ct(volume, options.pop("acquisition", PLAIN), settings=DetectionSettings(**options.pop("settings", {})), **options)
+    return analyse_ct(
+        volume, options.pop("acquisition", PLAIN), settings=DetectionSettings(**options.pop("settings", {})), **options
+    )
 
 
 def with_ball(limb, centre, diameter, hu=500.0):
@@ -190,7 +192,9 @@ def test_spacing_scales_lengths(make_volume):
     volume = make_volume(ball, size_mm=60.0)
     affine = np.array(volume.geometry.affine)
     affine[:3] *= 1.5
-    larger = CtVolume(hu=volume.hu.copy(), geometry=dataclasses.replace(volume.geometry, affine=affine), slices=volume.slices)
+    larger = CtVolume(
+        hu=volume.hu.copy(), geometry=dataclasses.replace(volume.geometry, affine=affine), slices=volume.slices
+    )
     (one,), (other,) = analyse(volume).lesions, analyse(larger).lesions
     assert other.size.max_diameter_mm == pytest.approx(1.5 * one.size.max_diameter_mm, rel=0.06)
     assert other.size.volume_mm3 == pytest.approx(1.5**3 * one.size.volume_mm3, rel=0.06)

@@ -18,9 +18,7 @@ def measured(volume, *, blur=SHARP, background=55.0, noise=0.0, threshold=130):
         volume.hu, mask, background_hu=background, noise_hu=noise, spacing_mm=volume.geometry.spacing_mm
     )
     points = volume.geometry.lps_mm(surface.points)
-    size, longest, key, axial = measure_size(
-        surface, points, geometry=volume.geometry, blur=blur, is_minimum=False
-    )
+    size, longest, key, axial = measure_size(surface, points, geometry=volume.geometry, blur=blur, is_minimum=False)
     return size, longest, key, axial
 
 
@@ -29,7 +27,10 @@ def ball(diameter, hu=500.0):
 
 
 @pytest.mark.parametrize("hu", [220.0, 500.0, 1500.0])
-@pytest.mark.parametrize(("spacing", "tilt"), [((1.0, 0.7, 0.7), 0.0), ((2.0, 0.8, 0.8), 0.0), ((1.5, 0.6, 0.9), 0.0), ((2.0, 0.8, 0.8), 18.5)])
+@pytest.mark.parametrize(
+    ("spacing", "tilt"),
+    [((1.0, 0.7, 0.7), 0.0), ((2.0, 0.8, 0.8), 0.0), ((1.5, 0.6, 0.9), 0.0), ((2.0, 0.8, 0.8), 18.5)],
+)
 def test_a_ball_keeps_its_diameter_whatever_its_density(make_volume, hu, spacing, tilt):
     volume = make_volume(ball(20.0, hu), size_mm=30.0, spacing_mm=spacing, tilt_deg=tilt)
     size, longest, *_ = measured(volume)
@@ -52,6 +53,7 @@ def test_a_fixed_threshold_would_have_read_a_dense_ball_too_large(make_volume):
 
 def test_tilt_is_not_a_longer_spacing(make_volume):
     """A rod along the table axis of a stack tilted by 18.5 degrees: the wrong answer is out by 5 %."""
+
     def rod(x, y, z):
         return np.where((np.hypot(x, y) < 4) & (np.abs(z) < 25), 600.0, 55.0)
 
@@ -96,7 +98,9 @@ def test_the_width_of_a_blurred_ball_is_undone(diameter):
     step = 0.05
     grid = np.arange(-3.5, 3.5 + step / 2, step) * max(1.0, diameter / 3)
     x, y, z = np.meshgrid(grid, grid, grid, indexing="ij")
-    field = ndimage.gaussian_filter((x**2 + y**2 + z**2 < (diameter / 2) ** 2).astype(np.float32), 1 / 2.3548 / (grid[1] - grid[0]))
+    field = ndimage.gaussian_filter(
+        (x**2 + y**2 + z**2 < (diameter / 2) ** 2).astype(np.float32), 1 / 2.3548 / (grid[1] - grid[0])
+    )
     line = field[:, len(grid) // 2, len(grid) // 2]
     width = np.interp(0.5 * line.max(), line[len(grid) // 2 :][::-1], grid[len(grid) // 2 :][::-1]) * 2
     assert deblurred_width_mm(width, 1.0, (1.0, 1.0)) == pytest.approx(diameter, abs=0.15)
