@@ -51,7 +51,7 @@ def test_paint_gives_back_the_voxels_in_any_box():
     found = components_of(mask, hu, 1)
     labels, _ = ndimage.label(mask, np.ones((3, 3, 3)))
     chosen = np.zeros(found.count, dtype=bool)
-    chosen[:: 2] = True
+    chosen[::2] = True
     wanted = np.isin(labels, [labels[tuple(found.indices(i)[0])] for i in np.flatnonzero(chosen)])
     for box in ((slice(0, 6), slice(0, 20), slice(0, 18)), (slice(2, 4), slice(5, 11), slice(3, 9))):
         assert (paint(found, chosen, box) == wanted[box]).all()

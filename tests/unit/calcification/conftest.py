@@ -12,7 +12,6 @@ from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import CtVolume, SliceReference
 
 
-
 def _geometry(shape, spacing_mm, tilt_deg):
     step = np.array([0.0, spacing_mm[0] * np.tan(np.radians(tilt_deg)), spacing_mm[0]])
     affine = np.eye(4)

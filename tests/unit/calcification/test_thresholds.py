@@ -1,0 +1,65 @@
+"""Thresholds by contrast phase, tube voltage and noise, with the reason a reader sees."""
+
+from __future__ import annotations
+
+import pytest
+
+from calcreport.calcification.thresholds import choose_thresholds
+from calcreport.model.image import Acquisition, Contrast
+from calcreport.settings import DetectionSettings
+
+
+def choose(header=Contrast.NONE, *, clinician=None, kvp=120.0, enhanced=False, noise=10.0, **settings):
+    return choose_thresholds(
+        Acquisition(kvp=kvp, contrast=header), contrast=clinician, is_enhanced=enhanced, noise_hu=noise,
+        settings=DetectionSettings(**settings),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("header", "limits"),
+    [(Contrast.NONE, (130, 200)), (Contrast.VENOUS, (300, 300)), (Contrast.ARTERIAL, (800, 800)), (Contrast.UNKNOWN, (130, 200))],
+)  # fmt: skip
+def test_limits_by_phase(header, limits):
+    chosen = choose(header)
+    assert (chosen.limits.grow, chosen.limits.seed) == limits
+    assert bool(chosen.notes) is (header is not Contrast.NONE)
+
+
+def test_unknown_contrast_with_enhanced_vessels_is_cautious_and_says_so():
+    chosen = choose(Contrast.UNKNOWN, enhanced=True)
+    assert chosen.limits.grow == 300
+    assert "faint calcification may be missed" in chosen.notes[0]
+
+
+@pytest.mark.parametrize("clinician", [None, Contrast.UNKNOWN])
+def test_silence_of_the_clinician_leaves_the_header(clinician):
+    assert choose(Contrast.VENOUS, clinician=clinician).limits.grow == 300
+
+
+def test_the_clinician_beats_the_header():
+    chosen = choose(Contrast.VENOUS, clinician=Contrast.NONE)
+    assert chosen.limits.grow == 130
+    assert "clinician" in chosen.reason
+
+
+@pytest.mark.parametrize(("kvp", "grow"), [(80, 169), (100, 147), (120, 130), (140, 120)])
+def test_lower_voltage_raises_the_limit(kvp, grow):
+    assert choose(kvp=float(kvp)).limits.grow == pytest.approx(grow, abs=1)
+
+
+def test_a_missing_voltage_is_said():
+    assert any("Tube voltage not recorded" in note for note in choose(kvp=None).notes)
+
+
+def test_noise_raises_the_limit_and_says_so():
+    chosen = choose(noise=40.0)
+    assert chosen.limits.grow == pytest.approx(165)
+    assert any("Noisy" in note for note in chosen.notes)
+
+
+def test_typed_limits_beat_noise_voltage_and_phase():
+    chosen = choose(Contrast.ARTERIAL, kvp=80.0, noise=60.0, grow_hu=110.0)
+    assert chosen.limits.grow == 110
+    assert chosen.limits.seed >= 110
+    assert choose(grow_hu=110.0, seed_hu=150.0).limits.seed == 150
