@@ -151,13 +151,18 @@ def _describe_answers(clinical: Mapping[str, Any], statements: Statements) -> st
                 denied.append(statements.choose(f"clinical.no.{family}", name))
     stage = _value(clinical, "conditions", "ckd_stage")
     if stage is not None:
-        affirmed.append(statements.say("clinical.ckd", stage=str(stage)))
-    limits = _value(clinical, "symptoms", "functional_limitation")
-    if isinstance(limits, list | tuple):
-        listed = ", ".join(str(limit).replace("_", " ") for limit in limits)
-        affirmed.append(statements.say("clinical.limitation", list=listed))
+        told = statements.say("clinical.ckd", stage=str(stage)) if stage else statements.say("clinical.ckd_none")
+        (affirmed if stage else denied).append(told)
+    affirmed.append(_describe_limits(clinical, statements))
     said = [", ".join(filter(None, affirmed)), ", ".join(filter(None, denied))]
     return "; ".join(filter(None, said))
+
+
+def _describe_limits(clinical: Mapping[str, Any], statements: Statements) -> str:
+    limits = _value(clinical, "symptoms", "functional_limitation")
+    if not isinstance(limits, list | tuple):
+        return ""
+    return statements.say("clinical.limitation", list=", ".join(str(limit).replace("_", " ") for limit in limits))
 
 
 def _affirm(clinical: Mapping[str, Any], family: str, name: str, statements: Statements) -> str:
@@ -183,6 +188,6 @@ def _describe_laboratory(clinical: Mapping[str, Any], statements: Statements) ->
     for name, entry in _labs(clinical).items():
         label = statements.choose("clinical.labs", name, name)
         unit = f" {entry['unit']}" if entry.get("unit") else ""
-        date = f" ({entry['date']})" if entry.get("date") else ""
+        date = f" ({entry['date']})" if entry.get("date") not in {None, "", "unknown"} else ""
         values.append(f"{label} {entry['value']}{unit}{date}")
     return join_words(values) if len(values) < 3 else ", ".join(values)

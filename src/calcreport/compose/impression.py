@@ -15,12 +15,16 @@ from calcreport.model.report import (
     PatientLevel,
     YesNo,
 )
+from calcreport.settings import PolicySettings
 
 FLAG_NAMES = ("size", "depth", "growth", "pain", "mass", "history", "aggressive")
 """Red flags in the order they are read out."""
 
 _SARCOMA_CENTRE = "R09"
 """The recommendation that calls for sarcoma-centre opinion; only with it are flags called criteria for that."""
+
+_TUMOUR = "C22"
+"""Class of soft-tissue tumours. Behind something likelier it is not put forward but named as not excluded."""
 
 _LADDER = ("consistent with", "favoured", "possible")
 """Steps of certainty that speak for a diagnosis."""
@@ -48,7 +52,7 @@ def write_impression(
     patient: PatientLevel,
     statements: Statements,
     *,
-    size_limit_mm: float,
+    policy: PolicySettings,
     negative: str,
     advice: Mapping[str, tuple[str, ...]],
 ) -> tuple[str, ...]:
@@ -62,8 +66,9 @@ def write_impression(
         What holds for the whole patient; stands behind the lesions that need sarcoma-centre opinion.
     statements : Statements
         Wording.
-    size_limit_mm : float
-        Limit of the size flag in mm, to name the flag.
+    policy : PolicySettings
+        Limit of the size flag, to name it, and of what is small: small lesions flagged for their depth alone share one
+        entry, other flagged ones have their own.
     negative : str
         The sentence for a study without any lesion.
     advice : Mapping[str, tuple[str, ...]]
@@ -77,11 +82,13 @@ def write_impression(
     overall = _describe_patient(patient, statements)
     if not lesions:
         return (as_sentence(negative), *overall)
-    ranked = sorted(_group_alike(lesions), key=lambda group: list(Concern).index(group[0].concern))
+    ranked = sorted(
+        _group_alike(lesions, policy.small_lesion_limit_mm), key=lambda group: list(Concern).index(group[0].concern)
+    )
     items = []
     for group in ranked:
         notes = dict.fromkeys(note for lesion in group for note in advice.get(lesion.id, ()))
-        text = _describe_group(group, statements, size_limit_mm)
+        text = _describe_group(group, statements, policy.size_limit_mm)
         items.append((group[0].concern, " ".join([text, *map(as_sentence, notes)])))
     urgent = [text for concern, text in items if concern is Concern.HIGH]
     return (*urgent, *overall, *(text for concern, text in items if concern is not Concern.HIGH))
@@ -101,11 +108,13 @@ def _describe_patient(patient: PatientLevel, statements: Statements) -> tuple[st
     return (" ".join(notes),) if notes else ()
 
 
-def _group_alike(lesions: tuple[Lesion, ...]) -> list[list[Lesion]]:
+def _group_alike(lesions: tuple[Lesion, ...], small_limit_mm: float) -> list[list[Lesion]]:
     """Lesions a radiologist would name in one breath: same concern, nature, layer and flags; worrying ones alone."""
 
     def likeness(lesion: Lesion) -> tuple[str, ...]:
-        alone = lesion.concern in {Concern.HIGH, Concern.FLAGGED} or lesion.mass.present is YesNo.YES
+        is_minor = _is_small_and_only_deep(lesion, small_limit_mm)
+        is_worrying = lesion.concern is Concern.HIGH or (lesion.concern is Concern.FLAGGED and not is_minor)
+        alone = is_worrying or lesion.mass.present is YesNo.YES
         named = tuple(f"{entry.certainty}{entry.label}" for entry in lesion.differential)
         states = tuple(getattr(lesion.flags, name).state for name in FLAG_NAMES)
         own = lesion.id if alone else ""
@@ -116,6 +125,12 @@ def _group_alike(lesions: tuple[Lesion, ...]) -> list[list[Lesion]]:
         order.setdefault(likeness(lesion), position)
     arranged = sorted(lesions, key=lambda lesion: order[likeness(lesion)])
     return [list(group) for _, group in groupby(arranged, key=likeness)]
+
+
+def _is_small_and_only_deep(lesion: Lesion, small_limit_mm: float) -> bool:
+    """Whether depth is the one flag met, and the lesion was measured whole and is small."""
+    met = {name for name in FLAG_NAMES if getattr(lesion.flags, name).state is FlagState.PRESENT}
+    return met <= {"depth"} and not lesion.size.is_minimum and 0 < _longest_mm(lesion) <= small_limit_mm
 
 
 def _describe_group(group: list[Lesion], statements: Statements, size_limit_mm: float) -> str:
@@ -134,11 +149,26 @@ def _name_and_judge(group: list[Lesion], statements: Statements) -> str:
         ("favoured", "favoured"),
         ("possible", "possible"),
     ):
-        labels = [entry.label for entry in differential if entry.certainty == certainty][:_MOST_NAMED]
-        if labels:
-            joined = join_words(labels, statements.say("words_or"))
-            return statements.say(f"impression.{identifier}", lesion=subject, labels=joined)
+        named = [entry for entry in differential if entry.certainty == certainty][:_MOST_NAMED]
+        if named:
+            likely, tumours = _set_apart_tumours(named) if certainty == "possible" else (named, [])
+            text = statements.say(f"impression.{identifier}", lesion=subject, labels=_join_labels(likely, statements))
+            if not tumours:
+                return text
+            return statements.say("impression.not_excluded", text=text, labels=_join_labels(tumours, statements))
     return statements.say("impression.indeterminate", lesion=subject)
+
+
+def _set_apart_tumours(named: list[Differential]) -> tuple[list[Differential], list[Differential]]:
+    """Part a tumour from what was put before it; one that stands first, or alone, is named like the others."""
+    others = [entry for entry in named if entry.id != _TUMOUR]
+    if not others or named[0].id == _TUMOUR:
+        return named, []
+    return others, [entry for entry in named if entry.id == _TUMOUR]
+
+
+def _join_labels(entries: list[Differential], statements: Statements) -> str:
+    return join_words([entry.label for entry in entries], statements.say("words_or"))
 
 
 def _differ(lesion: Lesion, statements: Statements) -> list[str]:
@@ -147,9 +177,12 @@ def _differ(lesion: Lesion, statements: Statements) -> list[str]:
     possible = [entry for entry in lesion.differential if entry.certainty == "possible"][:_MOST_NAMED]
     unlikely = [entry for entry in lesion.differential if entry.certainty == "less likely"][:_MOST_NAMED]
     sentences = []
-    if surer and possible:
-        labels = join_words([entry.label for entry in possible], statements.say("words_or"))
-        sentences.append(statements.say("impression.also_possible", labels=labels))
+    if surer:
+        tumours = [entry for entry in possible if entry.id == _TUMOUR]
+        others = [entry for entry in possible if entry.id != _TUMOUR]
+        for identifier, entries in (("also_possible", others), ("also_not_excluded", tumours)):
+            if entries:
+                sentences.append(statements.say(f"impression.{identifier}", labels=_join_labels(entries, statements)))
     if unlikely:
         sentences.append(statements.say("impression.less_likely", labels="; ".join(map(_with_reason, unlikely))))
     return sentences

@@ -117,12 +117,11 @@ def compose_report(
     region = _name_region(occasion, statements, lesion_count=len(findings.lesions))
     lesions = _join_lesions(findings, decision, imaging, region=region, has_pictures=has_pictures)
     technique = _describe_technique(findings, imaging)
-    limit_mm = occasion.settings.policy.size_limit_mm
     impression = write_impression(
         lesions,
         decision.patient,
         statements,
-        size_limit_mm=limit_mm,
+        policy=occasion.settings.policy,
         negative=say_negative(technique, statements),
         advice={name: decision.lesions[index].notes for name, index in number_lesions(findings.lesions, decision)},
     )

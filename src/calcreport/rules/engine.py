@@ -252,13 +252,20 @@ def _notes(weighings: list[Weighing], ruleset: Ruleset, *, level: str) -> tuple[
 
 def _merge(weighings: list[Weighing], allowed: list[list[Rule]], ruleset: Ruleset) -> tuple[Recommendation, ...]:
     """Each recommendation once, in table order, in the words it has for the most worrying lesion."""
-    by_concern = sorted(range(len(weighings)), key=lambda index: _CONCERNS.index(weighings[index].concern))
+    by_concern = sorted(range(len(weighings)), key=lambda index: _urgency(weighings[index]))
     words: dict[str, Recommendation] = {}
     for index in by_concern:
         for rule in allowed[index]:
             words.setdefault(rule.concludes, _recommendation(rule, weighings[index]))
     order = dict.fromkeys(rule.concludes for rule in ruleset.tables["recommendation"])
     return tuple(words[name] for name in order if name in words)
+
+
+def _urgency(weighing: Weighing) -> tuple[int, bool, float]:
+    """Order of the words of a recommendation: the concern, then more than depth alone, then the longer lesion."""
+    present = {name for name, flag in weighing.flags.items() if flag.state is FlagState.PRESENT}
+    longest = weighing.facts["size.longest_mm"]
+    return _CONCERNS.index(weighing.concern), present <= {"depth"}, -longest if isinstance(longest, float) else 0.0
 
 
 def _worst(states: Iterable[FlagState]) -> FlagState:

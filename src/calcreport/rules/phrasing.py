@@ -62,14 +62,14 @@ def spell_length(length_mm: float, limits_mm: tuple[float, ...] = ()) -> str:
     if near:
         decimals = next((n for n in range(1, 6) if round(length_mm, n) != near[0]), 6)
         return f"{length_mm:.{decimals}f} mm"
-    return f"{length_mm:.0f} mm" if length_mm < _SMALL_MM else f"{length_mm / 10:.1f} cm"
+    return f"{length_mm:.0f} mm" if round(length_mm) < _SMALL_MM else f"{length_mm / 10:.1f} cm"
 
 
 def _say(value: Value, unit: str, facts: Facts, name: str) -> str:
     if not isinstance(value, float):
         words = ("not provided",) if value is None else (value,) if isinstance(value, str) else value
         return ", ".join(words).replace("_", " ")
-    if name in _LIMITS:
+    if name.startswith("policy.") and name.endswith("_mm"):
         return f"{value / 10:g} cm"
     if unit == "mm":
         return spell_length(value, tuple(limit for key in _LIMITS if isinstance(limit := facts.get(key), float)))

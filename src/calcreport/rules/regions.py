@@ -49,6 +49,28 @@ _GROUPS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 )
 """Group of areas, as the rules use them, to its areas."""
 
+_NEIGHBOURS: Final = (
+    ("pelvis", "hip", "buttock"),
+    ("buttock", "hip", "thigh"),
+    ("pelvis", "abdomen", "retroperitoneum", "abdominal_wall", "organ"),
+    ("thigh", "knee"),
+    ("knee", "lower_leg"),
+    ("lower_leg", "foot"),
+    ("shoulder", "upper_arm"),
+    ("shoulder", "chest_wall"),
+    ("upper_arm", "elbow"),
+    ("elbow", "forearm"),
+    ("forearm", "hand"),
+    ("head", "neck"),
+    ("neck", "back"),
+    ("neck", "shoulder"),
+    ("back", "shoulder"),
+    ("back", "chest_wall"),
+    ("back", "retroperitoneum"),
+    ("chest_wall", "mediastinum", "organ"),
+)
+"""Areas one name cannot be held apart from: a header says "pelvis" where the clinician says "hip"."""
+
 _OTHER_MEANING: Final = ("medial head", "lateral head", "long head", "short head", "back of", "hand side")
 """Phrases that hold the name of an area without meaning it: heads of a muscle, the back of the thigh."""
 
@@ -96,6 +118,8 @@ def name_areas(region: str | None) -> tuple[str, ...] | None:
 
 
 def are_apart(one: str | None, other: str | None) -> bool:
-    """Whether two regions are known to be different places; ``False`` when either is not understood."""
+    """Whether two regions are known to be different places; ``False`` for neighbours and for what is not understood."""
     first, second = name_areas(one), name_areas(other)
-    return first is not None and second is not None and not set(first) & set(second) & set(_AREAS)
+    if first is None or second is None or set(first) & set(second) & set(_AREAS):
+        return False
+    return not any(set(first) & set(near) and set(second) & set(near) for near in _NEIGHBOURS)

@@ -8,7 +8,18 @@ from calcreport.compose import Occasion, compose_report, narrate, number_lesions
 from calcreport.compose.clinical_text import describe_clinical
 from calcreport.model.decision import Decision, LesionDecision
 from calcreport.model.findings import Findings, LesionFinding
-from calcreport.model.report import Flag, Flags, Patient, PatientLevel, Recommendation, Report, Software, Study
+from calcreport.model.report import (
+    Differential,
+    Flag,
+    Flags,
+    FlagState,
+    Patient,
+    PatientLevel,
+    Recommendation,
+    Report,
+    Software,
+    Study,
+)
 from calcreport.resources import template_texts
 from calcreport.settings import Settings
 
@@ -110,6 +121,32 @@ def test_lesions_alike_share_a_sentence_and_worrying_ones_stand_alone() -> None:
     assert all(f"L{number}" in alike[0] for number in range(1, 6))
     alone = compose((finding(3.0), finding(4.0)), decision(*[decided("flagged", state="present")] * 2)).impression
     assert len(alone) == 2
+
+
+@pytest.mark.parametrize(("longest_mm", "entries"), [(19.0, 1), (21.0, 2)])
+def test_small_deposits_flagged_for_depth_alone_share_a_sentence(longest_mm: float, entries: int) -> None:
+    only_deep = decided("flagged")
+    depth = only_deep.flags.depth.model_copy(update={"state": FlagState.PRESENT})
+    only_deep = only_deep.model_copy(update={"flags": only_deep.flags.model_copy(update={"depth": depth})})
+    impression = compose((finding(longest_mm), finding(longest_mm)), decision(only_deep, only_deep)).impression
+    assert len(impression) == entries
+
+
+def test_a_tumour_behind_something_likelier_is_named_as_not_excluded() -> None:
+    def entry(name: str, label: str) -> Differential:
+        return Differential(id=name, label=label, weight="+", because=(), certainty="possible")
+
+    tumour, other = entry("C22", "soft-tissue sarcoma"), entry("C01b", "dystrophic calcification")
+    behind = decided("flagged").model_copy(update={"differential": (other, tumour)})
+    before = decided("flagged").model_copy(update={"differential": (tumour, other)})
+    assert (
+        "possible: dystrophic calcification; soft-tissue sarcoma not excluded."
+        in (compose((finding(3.0),), decision(behind)).impression[0])
+    )
+    assert (
+        "possible: soft-tissue sarcoma or dystrophic calcification."
+        in (compose((finding(3.0),), decision(before)).impression[0])
+    )
 
 
 def test_the_whole_patient_stands_behind_high_concern_and_before_the_rest() -> None:

@@ -44,5 +44,7 @@ def test_what_is_not_understood_is_unknown(region: str | None) -> None:
 def test_places_are_apart_only_when_both_are_understood() -> None:
     assert are_apart("calf", "neck")
     assert not are_apart("calf", "leg")
+    assert not are_apart("hip", "PELVIS")
+    assert are_apart("hip", "knee")
     assert not are_apart("calf", "somewhere")
     assert not are_apart(None, "neck")
