@@ -58,7 +58,8 @@ def analyse_ct(
     coarse = coarsen(volume)
     body = find_body(coarse)
     noise_hu = volume_noise_hu(volume.hu)
-    is_enhanced = shows_enhanced_vessels(volume, coarse, body.mask, noise_hu)
+    is_unknown = contrast in (None, Contrast.UNKNOWN) and acquisition.contrast is Contrast.UNKNOWN
+    is_enhanced = is_unknown and shows_enhanced_vessels(volume, coarse, body.mask, noise_hu)
     chosen = choose_thresholds(
         acquisition, contrast=contrast, is_enhanced=is_enhanced, noise_hu=noise_hu, settings=settings
     )

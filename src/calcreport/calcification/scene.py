@@ -47,10 +47,26 @@ class Scene:
         """Spacing along slice, row, column, mm."""
         return self.volume.geometry.spacing_mm
 
+    def _blocks(self, component: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Coarse indices, shape ``(n, 3)``, that the runs of a component cross, and the voxels in each crossing."""
+        runs = slice(int(self.components.first[component]), int(self.components.first[component + 1]))
+        plane, line = np.divmod(self.components.runs.row[runs], self.components.runs.shape[1])
+        start, stop = self.components.runs.start[runs], self.components.runs.stop[runs]
+        step = self.coarse.step
+        low = start // step[2]
+        crossed = (stop - 1) // step[2] - low + 1
+        number = np.arange(int(crossed.sum())) - np.repeat(np.cumsum(crossed) - crossed, crossed)
+        column = np.repeat(low, crossed) + number
+        voxels = np.minimum(np.repeat(stop, crossed), (column + 1) * step[2]) - np.maximum(
+            np.repeat(start, crossed), column * step[2]
+        )
+        index = np.stack([np.repeat(plane // step[0], crossed), np.repeat(line // step[1], crossed), column], axis=1)
+        return np.minimum(index, np.array(self.coarse.hu.shape) - 1), voxels
+
     def share_in(self, blocks: NDArray[np.bool_], component: int) -> float:
         """Share of a component's voxels that lie in some coarse blocks (coarse shape, true where they are)."""
-        coarse_index = self.coarse.of_fine(self.components.indices(component))
-        return float(blocks[tuple(coarse_index.T)].mean())
+        index, voxels = self._blocks(component)
+        return float(voxels[blocks[tuple(index.T)]].sum() / voxels.sum())
 
     def is_near(self, component: int, blocks: NDArray[np.bool_], reach_mm: float, *, along_mm: float = 0.0) -> bool:
         """Whether a component's box, grown by mm within its slices and along the scan, meets some coarse blocks."""
@@ -65,7 +81,7 @@ class Scene:
         """Coarse mask of the blocks some components touch."""
         mask = np.zeros(self.coarse.hu.shape, dtype=bool)
         for i in components:
-            mask[tuple(self.coarse.of_fine(self.components.indices(int(i))).T)] = True
+            mask[tuple(self._blocks(int(i))[0].T)] = True
         return mask
 
     @cached_property

@@ -79,8 +79,9 @@ def shows_enhanced_vessels(volume: CtVolume, coarse: CoarseVolume, body: NDArray
     """
     low, high = ENHANCED_HU
     labels, count = ndimage.label(coarse.hu > BONE_BLOCK_HU)
-    densest = ndimage.maximum(coarse.hu, labels, np.arange(count + 1))
-    bone = ndimage.binary_dilation((densest > BONE_CORE_HU)[labels] & (labels > 0), iterations=3)
+    has_core = np.zeros(count + 1, dtype=np.bool_)
+    has_core[labels[coarse.hu > BONE_CORE_HU]] = True
+    bone = ndimage.binary_dilation(has_core[labels], iterations=3)
     wide = np.zeros((3, 3, 3), dtype=bool)
     wide[1, :2, :2] = True
     enhanced = ndimage.binary_opening(body & ~bone & (coarse.hu > low) & (coarse.hu < high), structure=wide)
@@ -135,9 +136,7 @@ def choose_thresholds(
     """
     known = contrast is not None and contrast is not Contrast.UNKNOWN
     phase = contrast if contrast is not None and known else acquisition.contrast
-    grow, seed, reason, notes = _by_phase(
-        phase, "clinician" if known else "header", settings, is_enhanced=is_enhanced
-    )
+    grow, seed, reason, notes = _by_phase(phase, "clinician" if known else "header", settings, is_enhanced=is_enhanced)
     if acquisition.kvp is None:
         notes = (*notes, "Tube voltage not recorded; thresholds for 120 kVp were used.")
     elif acquisition.kvp != REFERENCE_KVP:

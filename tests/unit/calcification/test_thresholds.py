@@ -18,7 +18,12 @@ def choose(header=Contrast.NONE, *, clinician=None, kvp=120.0, enhanced=False, n
 
 @pytest.mark.parametrize(
     ("header", "limits"),
-    [(Contrast.NONE, (130, 200)), (Contrast.VENOUS, (300, 300)), (Contrast.ARTERIAL, (800, 800)), (Contrast.UNKNOWN, (130, 200))],
+    [
+        (Contrast.NONE, (130, 200)),
+        (Contrast.VENOUS, (300, 300)),
+        (Contrast.ARTERIAL, (800, 800)),
+        (Contrast.UNKNOWN, (130, 200)),
+    ],
 )  # fmt: skip
 def test_limits_by_phase(header, limits):
     chosen = choose(header)
