@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +14,7 @@ from calcreport.compose.wording import refer_to_images, spell_distance, spell_le
 from calcreport.model.image import CtVolume
 from calcreport.model.lesion import MeasuredLesion, Segment, VoxelMask
 from calcreport.model.report import Lesion, SeriesEntry
+from calcreport.output.labels import Labels
 from calcreport.output.picture import (
     BACKGROUND,
     BONE,
@@ -205,39 +205,13 @@ def _draw_marks(panel: Image.Image, view: View, marks: Marks, measured: Measured
     ]
     placed = [((view.place(*ends[0]), view.place(*ends[1])), colour, segment) for ends, colour, segment in drawn]
     draw_lines(panel, [(*ends, colour) for ends, colour, _ in placed])
+    labels = Labels(panel)
     for (start, end), colour, segment in placed:
         if segment is measured.axial_longest:
-            _label_calliper(panel, start, end, spell_length(segment.length_mm))
+            labels.calliper(start, end, spell_length(segment.length_mm), colour)
         else:
             is_outer = segment is measured.to_skin
-            _label_distance(panel, start, end, spell_distance(segment.length_mm), colour, beyond=is_outer)
-
-
-def _label_calliper(panel: Image.Image, start: tuple[float, float], end: tuple[float, float], text: str) -> None:
-    """Label the calliper beyond its lower or right end, so that the mineral stays free."""
-    upper, lower = sorted((start, end), key=lambda point: point[1])
-    x, y = lower[0], lower[1] + 18
-    if abs(lower[0] - upper[0]) > 2 * (lower[1] - upper[1]):
-        right = max(start, end)
-        x, y = right[0] + 34, right[1] + 12
-    _write_inside(panel, x, y, text, CALLIPER)
-
-
-def _label_distance(
-    panel: Image.Image, start: tuple[float, float], end: tuple[float, float], text: str, colour: Colour, *, beyond: bool
-) -> None:
-    """Label a distance beyond its outer end, or to the right of its middle."""
-    if beyond:
-        length = math.hypot(end[0] - start[0], end[1] - start[1]) or 1.0
-        x, y = (tip + (tip - root) / length * 30 for root, tip in zip(start, end, strict=True))
-    else:
-        x, y = (start[0] + end[0]) / 2 + 34, (start[1] + end[1]) / 2 + 12
-    _write_inside(panel, x, y, text, colour)
-
-
-def _write_inside(panel: Image.Image, x: float, y: float, text: str, colour: Colour) -> None:
-    x, y = min(max(x, 40), panel.width - 40), min(max(y, 40), panel.height - 40)
-    write_text(panel, (x, y), text, colour=colour, size=18, anchor="mm")
+            labels.distance(start, end, spell_distance(segment.length_mm), colour, beyond=is_outer)
 
 
 def _draw_context(volume: CtVolume, hu: NDArray[np.int16], view: View) -> Image.Image:
