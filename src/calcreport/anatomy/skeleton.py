@@ -139,7 +139,13 @@ def describe_architecture(
 
 
 def is_large_bone(
-    architecture: Architecture, *, volume_mm3: float, extent_mm: float, peak_hu: float, touches_border: bool, is_cut_sideways: bool
+    architecture: Architecture,
+    *,
+    volume_mm3: float,
+    extent_mm: float,
+    peak_hu: float,
+    touches_border: bool,
+    is_cut_sideways: bool,
 ) -> bool:
     """Whether a component is one of the bones that frame the scan.
 

@@ -33,6 +33,10 @@ MIN_IN_LINE: Final = 0.4
 
 MIN_IMPLANT_MM3: Final = 20.0
 
+INNER_SHARE: Final = 0.6
+MIN_INNER_RATIO: Final = 0.85
+"""The inner part of mineral laid on a bone is about as dense as its outer part, or denser."""
+
 MIN_BEHIND_MM: Final = 8.0
 """Behind the middle of the bone (posterior, patient axes)."""
 
@@ -96,6 +100,30 @@ def metal_in_bone(scene: Scene, skeleton: NDArray[np.bool_]) -> list[NDArray[np.
         if len(metal) * scene.volume.geometry.voxel_volume_mm3 >= MIN_IMPLANT_MM3:
             found.append(metal)
     return found
+
+
+def is_solid(hu: NDArray[np.int16], index: NDArray[np.int64]) -> bool:
+    """Whether an outgrowth is mineral through and through: a bony process has marrow under a shell.
+
+    Parameters
+    ----------
+    hu : NDArray[np.int16]
+        The volume, HU.
+    index : NDArray[np.int64]
+        Shape ``(n, 3)``; its voxels.
+    """
+    low = index.min(0)
+    mask = np.zeros(tuple(index.max(0) - low + 1), dtype=np.bool_)
+    mask[tuple((index - low).T)] = True
+    depth = np.stack([ndimage.distance_transform_edt(np.pad(plane, 1))[1:-1, 1:-1] for plane in mask])
+    own = depth[tuple((index - low).T)]
+    values = hu[tuple(index.T)]
+    inner = own > INNER_SHARE * own.max()
+    return (
+        float(np.median(values[inner])) >= MIN_INNER_RATIO * float(np.median(values[~inner]))
+        if (~inner).any()
+        else True
+    )
 
 
 def bone_territory(scene: Scene, skeleton: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -11,7 +11,7 @@ from calcreport.anatomy.body import Body
 from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.components import Components, collect_runs, find_components, runs_of_slice, with_extra
 from calcreport.anatomy.outgrowth import find_outgrowths
-from calcreport.calcification.bones import METAL_HU, bone_territory, find_large_bones, metal_in_bone
+from calcreport.calcification.bones import METAL_HU, bone_territory, find_large_bones, is_solid, metal_in_bone
 from calcreport.calcification.foci import Focus, Neighbours, examine
 from calcreport.calcification.reject import (
     MIN_POOL_MM3,
@@ -155,11 +155,14 @@ def _with_parts_of_bones(
     scene: Scene, skeleton: NDArray[np.bool_]
 ) -> tuple[Scene, NDArray[np.bool_], list[int], list[int]]:
     """Add fused mineral and implants as components of their own; their numbers are returned after the skeleton."""
-    outgrowths = find_outgrowths(scene.volume.hu, scene.components, skeleton, scene.spacing_mm)
+    hu = scene.volume.hu
+    found = find_outgrowths(hu, scene.components, skeleton, scene.spacing_mm)
+    # A single slice may be the cap of a neighbouring bone.
+    outgrowths = [index for index in found if np.ptp(index[:, 0]) > 0 and is_solid(hu, index)]
     implants = metal_in_bone(scene, skeleton)
     first = scene.components.count
     middle, last = first + len(outgrowths), first + len(outgrowths) + len(implants)
     if last > first:
-        scene = replace(scene, components=with_extra(scene.components, scene.volume.hu, outgrowths + implants))
+        scene = replace(scene, components=with_extra(scene.components, hu, outgrowths + implants))
         skeleton = np.append(skeleton, np.zeros(last - first, dtype=bool))
     return scene, skeleton, list(range(first, middle)), list(range(middle, last))
