@@ -17,6 +17,7 @@ from calcreport.compose.wording import (
     describe_size,
     name_body_part,
     name_depth,
+    name_finding,
     name_place,
     refer_to_images,
     spell_extents,
@@ -174,7 +175,7 @@ def _describe_lesion(report: Report, number: int, statements: Statements) -> Les
     if brief:
         longest_mm = lesion.size.max_diameter_mm
         parts += [spell_length(longest_mm)] if longest_mm is not None else []
-        parts.append(statements.choose("pattern.finding", lesion.pattern.id, lesion.pattern.label))
+        parts.append(name_finding(lesion.pattern, statements))
         sentences: tuple[str, ...] = ()
     else:
         parts.append(name_depth(lesion, statements))
@@ -268,7 +269,7 @@ def _describe_faintness(report: Report, lesion: Lesion, statements: Statements) 
 
 
 def _describe_pattern(lesion: Lesion, statements: Statements) -> str:
-    finding = statements.choose("pattern.finding", lesion.pattern.id, lesion.pattern.label)
+    finding = name_finding(lesion.pattern, statements)
     if lesion.pattern.id == "P30":
         return capitalise(finding)
     return capitalise(statements.say(f"pattern.confidence.{lesion.pattern.confidence}", finding=finding))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from calcreport.compose.statements import Statements
-from calcreport.model.report import Density, DepthClass, Laterality, Lesion, Location, SeriesEntry, Size
+from calcreport.model.report import Density, DepthClass, Laterality, Lesion, Location, Pattern, SeriesEntry, Size
+
+_TELLING: Final = ("rim_incomplete", "rim_complete", "fluid_calcium_level")
+"""Features that stand in the name of a finding; statements.toml holds one for the patterns they belong to."""
 
 
 def spell_length(length_mm: float, *, limit_mm: float | None = None) -> str:
@@ -94,6 +98,14 @@ def name_place(location: Location, statements: Statements) -> str:
         return f"{blank} {region}" if region else statements.say("place.unknown")
     side = statements.say(f"side.{location.laterality}")
     return f"{side} {region}" if region else statements.say("place.region_unknown", side=side)
+
+
+def name_finding(pattern: Pattern, statements: Statements) -> str:
+    """Name what is seen, such as ``"peripheral rim of mineral"``, with the feature that makes it telling if it was."""
+    known = [name for name in _TELLING if pattern.features.get(name) == "yes"]
+    named = (statements.choose("pattern.finding", f"{pattern.id}_{name}") for name in known)
+    plain = statements.choose("pattern.finding", pattern.id, pattern.label)
+    return next(filter(None, named), plain)
 
 
 def name_depth_class(depth_class: DepthClass, statements: Statements) -> str:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from calcreport.compose.statements import parse_statements
 from calcreport.compose.wording import (
     name_body_part,
+    name_finding,
     name_place,
     refer_to_images,
     spell_distance,
@@ -16,7 +17,7 @@ from calcreport.compose.wording import (
     spell_volume,
 )
 from calcreport.errors import TemplateError
-from calcreport.model.report import KeyImage, Location, SeriesEntry
+from calcreport.model.report import KeyImage, Location, Pattern, SeriesEntry
 from calcreport.resources import template_texts
 
 STATEMENTS = parse_statements(template_texts()["statements.toml"])
@@ -125,3 +126,19 @@ def test_a_missing_field_or_id_is_named() -> None:
 def test_the_shipped_wording_is_plain_ascii() -> None:
     for identifier, text in STATEMENTS.texts.items():
         assert text.isascii(), identifier
+
+
+@pytest.mark.parametrize(
+    ("identifier", "features", "start"),
+    [
+        ("P05", {"rim_complete": "yes"}, "complete or near-complete peripheral rim"),
+        ("P05", {"rim_complete": "no", "rim_incomplete": "yes"}, "incomplete peripheral rim"),
+        ("P05", {"rim_complete": "unknown"}, "peripheral rim"),
+        ("P09", {"rim_complete": "yes"}, "amorphous deposit"),
+        ("P13", {"fluid_calcium_level": "unknown"}, "lobulated cloud-like periarticular calcification"),
+    ],
+)
+def test_a_finding_is_named_with_what_makes_it_telling(identifier: str, features: dict[str, str], start: str) -> None:
+    pattern = Pattern(id=identifier, label="x", confidence="high", scores={}, features=features)
+    assert name_finding(pattern, STATEMENTS).startswith(start)
+    assert "levels" not in name_finding(pattern, STATEMENTS)
