@@ -156,13 +156,16 @@ def main() -> int:
             handle.write(f"\n===== {stamp}: {len(lines)} lines, seeds from {args.first}\n" + "\n".join(lines) + "\n")
     scores = [s for study in studies for s in study.lesions]
     undetectable = sum(not s.truth.is_detectable for s in scores)
+    joined = [s for s in scores if s.is_joined and s.truth.is_detectable]
     undetectable_found = sum(not s.truth.is_detectable and s.is_found for s in scores)
     text = "\n".join(
         (
             f"Run of {datetime.now(UTC):%Y-%m-%d}; {len(studies)} studies with lesions, {len(negatives)} without; "
             f"{os.cpu_count()} cores {platform.machine()}, Python {platform.python_version()}; median "
             f"{sorted(seconds)[len(seconds) // 2]:.2f} s a study for the analysis. Analyses that failed: {broken}. "
-            f"Lesions below detectability: {undetectable} (of them found all the same: {undetectable_found}).\n",
+            f"Lesions below detectability: {undetectable} (of them found all the same: {undetectable_found}). "
+            f"Lesions whose gap to bone the voxels smear shut: {len(joined)} "
+            f"(of them found: {sum(s.is_found for s in joined)}).\n",
             "\n".join(budget_lines(figures(scores), sum(len(s.false) for s in negatives))) + "\n",
             tables(studies, negatives),
         )

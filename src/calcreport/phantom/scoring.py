@@ -17,6 +17,11 @@ SMALLEST_MM: Final = 4.0
 """Lesions below this need not be found."""
 DEEP: Final = frozenset({DepthClass.SUBFASCIAL, DepthClass.JUXTACORTICAL, DepthClass.CROSSES_FASCIA})
 """Classes that mean deep."""
+JOINING_PIXELS: Final = 1.5
+JOINING_SLICES: Final = 0.75
+"""A gap to bone below this many pixels, or this share of a slice, is smeared shut: the mineral joins the bone in the
+image. Such lesions are counted apart."""
+
 SUPERFICIAL: Final = frozenset({DepthClass.CUTANEOUS, DepthClass.SUBCUTANEOUS})
 """Classes that mean superficial."""
 _MATCH_MARGIN_MM: Final = 2.0
@@ -33,8 +38,10 @@ class LesionScore:
         What is true.
     is_fused : bool
         Continuous with bone: judged by its bone relation only.
+    is_joined : bool
+        Separate from bone, but by less than the voxels can show.
     is_required : bool
-        Large enough and detectable.
+        Large enough, detectable, and not joined to bone by the voxels.
     is_found : bool
         Something was reported in its place.
     parts : int
@@ -58,6 +65,7 @@ class LesionScore:
 
     truth: LesionTruth
     is_fused: bool
+    is_joined: bool
     is_required: bool
     is_found: bool
     parts: int = 0
@@ -162,11 +170,13 @@ def _score(
 ) -> LesionScore:
     fused = truth.recipe.lesions[number].layer is Layer.FUSED
     spacing = max(truth.spacing_mm[0], truth.recipe.scan.slice_thickness_mm)
-    required = lesion.is_detectable and lesion.max_diameter_mm >= SMALLEST_MM
+    joined = not fused and lesion.bone_distance_mm < max(JOINING_SLICES * spacing, JOINING_PIXELS * truth.spacing_mm[1])
+    required = lesion.is_detectable and lesion.max_diameter_mm >= SMALLEST_MM and not joined
     if not parts:
         return LesionScore(
             truth=lesion,
             is_fused=fused,
+            is_joined=joined,
             is_required=required,
             is_found=False,
             voxel_diagonal_mm=diagonal_mm,
@@ -179,6 +189,7 @@ def _score(
     return LesionScore(
         truth=lesion,
         is_fused=fused,
+        is_joined=joined,
         is_required=required,
         is_found=True,
         parts=len(parts),

@@ -198,7 +198,7 @@ def lesion_truth(placed: Placed, number: int, rendering: Rendering, scan: ScanRe
         features=piece.features,
         peak_hu=peak,
         contrast_to_noise=ratio,
-        is_detectable=is_detectable(rendering, number, contrast=scan.contrast, contrast_to_noise=ratio),
+        is_detectable=is_detectable(rendering, number, scan=scan, contrast_to_noise=ratio),
     )
 
 
@@ -252,12 +252,13 @@ def _mineral_hu(rendering: Rendering, number: int) -> Floats:
     return np.asarray(rendering.hu[i, j, k], dtype=np.float64)
 
 
-def is_detectable(rendering: Rendering, number: int, *, contrast: Contrast, contrast_to_noise: float) -> bool:
+def is_detectable(rendering: Rendering, number: int, *, scan: ScanRecipe, contrast_to_noise: float) -> bool:
     """Whether any detector could be asked to find a lesion (see `LesionTruth`)."""
     values = _mineral_hu(rendering, number)
-    if not len(values) or values.max() < THRESHOLD_HU[contrast]:
+    # A peak at the threshold itself is a coin toss: noise lifts it over or pulls it under.
+    if not len(values) or values.max() < THRESHOLD_HU[scan.contrast] + scan.noise_hu:
         return False
-    dense = int((values >= GROW_HU[contrast]).sum())
+    dense = int((values >= GROW_HU[scan.contrast]).sum())
     is_large = dense >= SMALLEST_VOXELS and dense * rendering.voxel_volume_mm3 >= SMALLEST_MM3
     return is_large and contrast_to_noise >= DETECTABLE_CONTRAST_TO_NOISE
 
