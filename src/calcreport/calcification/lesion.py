@@ -124,7 +124,10 @@ class Measurer:
         geometry = self.volume.geometry
         solid = np.pad(contour.mask.voxels, CONTOUR_PAD)
         # A staircase of voxels is longer from corner to corner than the contour it came from.
-        points, axis = crossings(ndimage.gaussian_filter(solid.astype(np.float32), CONTOUR_SMOOTHING) - np.float32(0.5))
+        field = ndimage.gaussian_filter(solid.astype(np.float32), CONTOUR_SMOOTHING) - np.float32(0.5)
+        if not (field > 0).any():
+            field = np.where(solid, np.float32(1), np.float32(-1))  # a few voxels: nothing would be left
+        points, axis = crossings(field)
         points_mm = geometry.lps_mm(points - CONTOUR_PAD + np.array(contour.mask.offset))
         # A contour is drawn to the edge as seen; nothing is taken off for blur.
         sharp = Blur(in_plane_mm=0.0, across_mm=0.0)
@@ -150,11 +153,12 @@ class Measurer:
                 size=Size(is_minimum=False), foci=Foci(count=0), mass=mass, density=Density(), depth=depth,
                 pattern=_no_mineral(), bone_relation=BoneRelation.CANNOT_DETERMINE, location=location,
                 mineral=None, contour=contour.mask, key_slice=key_slice, longest=longest, axial_longest=axial,
-                to_skin=to_skin, to_fascia=to_fascia,
+                to_skin=to_skin, to_fascia=to_fascia, notes=contour.notes,
             )  # fmt: skip
         return MeasuredLesion(
             size=inner.size, foci=inner.foci, mass=mass, density=inner.density, depth=depth, pattern=inner.pattern,
-            bone_relation=inner.bone_relation, location=location, notes=inner.notes, mineral=inner.mineral,
+            bone_relation=inner.bone_relation, location=location, notes=(*contour.notes, *inner.notes),
+            mineral=inner.mineral,
             contour=contour.mask, key_slice=inner.key_slice, longest=inner.longest,
             axial_longest=inner.axial_longest, to_skin=to_skin, to_fascia=to_fascia,
         )  # fmt: skip

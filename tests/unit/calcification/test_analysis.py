@@ -147,6 +147,14 @@ def test_a_contour_is_one_lesion_with_its_mineral_inside(make_volume, limb):
     assert lesion.mass.mineral_fraction == pytest.approx((3 / 12) ** 3, rel=0.3)
 
 
+def test_a_contour_of_a_few_voxels_is_measured_and_keeps_its_notes(make_volume, limb):
+    volume = make_volume(limb, size_mm=90.0)
+    tiny = dataclasses.replace(contour_of(volume, (15.0, 5.0, 0.0), 1.1), notes=("drawn on one slice",))
+    (lesion,) = analyse(volume, contours=(tiny,)).lesions
+    assert 0 < lesion.mass.max_diameter_mm < 6
+    assert lesion.notes == ("drawn on one slice",)
+
+
 def test_a_contour_without_mineral_is_still_a_lesion(make_volume, limb):
     volume = make_volume(limb, size_mm=90.0)
     (lesion,) = analyse(volume, contours=(contour_of(volume, (15.0, 5.0, 0.0), 12.0),)).lesions
