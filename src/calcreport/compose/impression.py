@@ -151,20 +151,22 @@ def _name_and_judge(group: list[Lesion], statements: Statements) -> str:
     ):
         named = [entry for entry in differential if entry.certainty == certainty][:_MOST_NAMED]
         if named:
-            likely, tumours = _set_apart_tumours(named) if certainty == "possible" else (named, [])
-            text = statements.say(f"impression.{identifier}", lesion=subject, labels=_join_labels(likely, statements))
+            likely, tumours = (named, []) if certainty != "possible" else _set_apart_tumours(named, differential)
+            judged = identifier if likely else "indeterminate"
+            text = statements.say(f"impression.{judged}", lesion=subject, labels=_join_labels(likely, statements))
             if not tumours:
                 return text
             return statements.say("impression.not_excluded", text=text, labels=_join_labels(tumours, statements))
     return statements.say("impression.indeterminate", lesion=subject)
 
 
-def _set_apart_tumours(named: list[Differential]) -> tuple[list[Differential], list[Differential]]:
-    """Part a tumour from what was put before it; one that stands first, or alone, is named like the others."""
-    others = [entry for entry in named if entry.id != _TUMOUR]
-    if not others or named[0].id == _TUMOUR:
+def _set_apart_tumours(
+    named: list[Differential], differential: tuple[Differential, ...]
+) -> tuple[list[Differential], list[Differential]]:
+    """Part a tumour from what the rules put before it; one that leads is named like any other possibility."""
+    if differential[0].id == _TUMOUR:
         return named, []
-    return others, [entry for entry in named if entry.id == _TUMOUR]
+    return [entry for entry in named if entry.id != _TUMOUR], [entry for entry in named if entry.id == _TUMOUR]
 
 
 def _join_labels(entries: list[Differential], statements: Statements) -> str:
