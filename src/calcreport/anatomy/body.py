@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from calcreport.anatomy.coarse import CoarseVolume
+from calcreport.anatomy.morphology import ALL_AXES, dilate, open_planes, outside_planes
 
 TISSUE_HU: Final = -300
 """Blocks denser than this are tissue or table: between fat (-120) and foam (below -800), halfway to air."""
@@ -67,57 +68,42 @@ def find_body(coarse: CoarseVolume) -> Body:
         Empty mask when nothing in the volume is tissue.
     """
     tissue = coarse.hu > TISSUE_HU
-    plane = np.zeros((3, 3, 3), dtype=bool)
-    plane[1] = True
     # Shells of tables, sheets and clothes are thinner than two blocks; opening within slices removes them.
-    opened = ndimage.binary_opening(np.pad(tissue, 1, mode="edge"), structure=plane)[1:-1, 1:-1, 1:-1]
+    opened = open_planes(tissue, "square")
     labels, count = ndimage.label(opened)
     if count == 0:
         return Body(mask=np.zeros_like(tissue), outside=np.ones_like(tissue), firm=np.zeros_like(tissue))
-    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    body = _parts_of_body(coarse, opened, labels)[labels]
+    # Opening shaves corners and thin skin folds; one conditional step brings them back.
+    body = dilate(body, "square") & tissue
+    outside = _with_folds(outside_planes(body), body, coarse.spacing_mm)
+    mask = ~outside
+    return Body(mask=mask, outside=outside, firm=open_planes(mask, "disc"))
+
+
+def _parts_of_body(coarse: CoarseVolume, opened: NDArray[np.bool_], labels: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Which parts belong to the body, per label: large enough, mostly soft, and thick somewhere."""
+    sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     voxel_mm3 = float(np.prod(coarse.spacing_mm))
-    keep = sizes * voxel_mm3 >= max(MIN_PART_MM3, MIN_PART_FRACTION * float(sizes.max()) * voxel_mm3)
-    keep[int(sizes.argmax())] = True
+    largest = int(sizes.argmax())
+    keep: NDArray[np.bool_] = sizes * voxel_mm3 >= max(
+        MIN_PART_MM3, MIN_PART_FRACTION * float(sizes[largest]) * voxel_mm3
+    )
+    keep[largest] = True
     soft = opened & (coarse.hu > SOFT_HU[0]) & (coarse.hu < SOFT_HU[1])
-    soft_share = np.bincount(labels[soft], minlength=count + 1) / np.maximum(sizes, 1)
+    soft_share = np.bincount(labels[soft], minlength=sizes.size) / np.maximum(sizes, 1)
     keep &= (soft_share >= MIN_SOFT_SHARE) & ~_is_shell(opened, labels, sizes)
     if not keep.any():
-        keep[int(sizes.argmax())] = True
-    body = keep[labels]
-    # Opening shaves corners and thin skin folds; one conditional step brings them back.
-    body = ndimage.binary_dilation(body, structure=plane) & tissue
-    outside = _with_folds(_outside(body), body, coarse.spacing_mm)
-    wide = np.zeros((3, 5, 5), dtype=bool)
-    wide[1] = np.hypot(*np.mgrid[-2:3, -2:3]) <= 2.3
-    firm = ndimage.binary_opening(np.pad(~outside, 2, mode="edge"), structure=wide)[2:-2, 2:-2, 2:-2]
-    return Body(mask=~outside, outside=outside, firm=firm)
+        keep[largest] = True
+    return keep
 
 
-def _is_shell(
-    opened: NDArray[np.bool_], labels: NDArray[np.int32], sizes: NDArray[np.int64]
-) -> NDArray[np.bool_]:
+def _is_shell(opened: NDArray[np.bool_], labels: NDArray[np.integer], sizes: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which parts are thin everywhere (table plates), per label: an opening of 15 mm removes most of them."""
-    wide = np.zeros((3, 5, 5), dtype=bool)
-    wide[1] = True
-    thick = ndimage.binary_opening(np.pad(opened, 2, mode="edge"), structure=wide)[2:-2, 2:-2, 2:-2]
-    remaining = np.bincount(labels[thick], minlength=sizes.size)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        lost = 1.0 - remaining / sizes
-    return np.nan_to_num(lost, nan=1.0) > TABLE_FLATNESS
-
-
-def _outside(body: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """What is connected, within each slice, to the image border without crossing the body."""
-    outside = np.empty_like(body)
-    for i, plane in enumerate(body):
-        labels, _ = ndimage.label(~plane)
-        rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
-        touched = np.zeros(int(labels.max()) + 1, dtype=bool)
-        touched[rim] = True
-        touched[0] = False
-        outside[i] = touched[labels]
-    return outside
+    remaining = np.bincount(labels[open_planes(opened, "square", steps=2)], minlength=sizes.size)
+    lost: NDArray[np.float64] = 1.0 - remaining / np.maximum(sizes, 1)
+    return lost > TABLE_FLATNESS
 
 
 def _with_folds(
@@ -132,7 +118,7 @@ def _with_folds(
         slice(max(0, int(hits.min()) - reach), int(hits.max()) + reach + 1)
         for hits, reach in zip(np.nonzero(enclosed), steps, strict=True)
     )
-    reached = ndimage.binary_dilation(outside[box], iterations=max(steps), mask=~body[box])
+    reached = dilate(outside[box], "cross", axes=ALL_AXES, steps=max(steps), within=~body[box])
     result = outside.copy()
     result[box] |= reached
     return result

@@ -39,13 +39,13 @@ class CoarseVolume:
     def of_fine(self, index: NDArray[np.integer]) -> NDArray[np.int64]:
         """Coarse index that holds each fine voxel index; shape ``(..., 3)`` in and out, clipped to the grid."""
         coarse = np.asarray(index, dtype=np.int64) // np.asarray(self.step)
-        return np.minimum(coarse, np.asarray(self.hu.shape) - 1)
+        clipped: NDArray[np.int64] = np.minimum(coarse, np.asarray(self.hu.shape) - 1)
+        return clipped
 
     def fine_box(self, shape: tuple[int, int, int], box: NDArray[np.int64]) -> tuple[slice, slice, slice]:
         """Fine slices that a coarse box (shape ``(3, 2)``, half open) covers, clipped to `shape`."""
         i, j, k = (
-            slice(int(low * s), int(min(n, high * s)))
-            for (low, high), s, n in zip(box, self.step, shape, strict=True)
+            slice(int(low * s), int(min(n, high * s))) for (low, high), s, n in zip(box, self.step, shape, strict=True)
         )
         return (i, j, k)
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Runs:
     """Runs of set voxels, sorted by slice, row, start.
@@ -183,7 +184,11 @@ def find_components(hu: NDArray[np.int16], runs: Runs, *, reach: int = 1) -> Com
     if count == 0:
         empty = np.zeros(0, dtype=np.int64)
         return Components(
-            runs=runs, first=first, voxels=empty, box=np.zeros((0, 3, 2), dtype=np.int64), peak_hu=empty.astype(np.int16)
+            runs=runs,
+            first=first,
+            voxels=empty,
+            box=np.zeros((0, 3, 2), dtype=np.int64),
+            peak_hu=empty.astype(np.int16),
         )
     rows = runs.shape[1]
     begin = first[:-1]
@@ -239,19 +244,26 @@ def paint(components: Components, chosen: NDArray[np.bool_], box: tuple[slice, s
     shape = tuple(s.stop - s.start for s in box)
     mask = np.zeros(shape, dtype=bool)
     bounds = np.array([[s.start, s.stop] for s in box])
-    touching = chosen & (components.box[:, :, 0] < bounds[:, 1]).all(1) & (components.box[:, :, 1] > bounds[:, 0]).all(1)
+    touching = (
+        chosen & (components.box[:, :, 0] < bounds[:, 1]).all(1) & (components.box[:, :, 1] > bounds[:, 0]).all(1)
+    )
     rows = components.runs.shape[1]
     for component in np.flatnonzero(touching):
         low, high = int(components.first[component]), int(components.first[component + 1])
         span = components.runs.row[low:high]
-        low, high = low + int(np.searchsorted(span, box[0].start * rows)), low + int(np.searchsorted(span, box[0].stop * rows))
+        low, high = (
+            low + int(np.searchsorted(span, box[0].start * rows)),
+            low + int(np.searchsorted(span, box[0].stop * rows)),
+        )
         plane, line = np.divmod(components.runs.row[low:high], rows)
         start, stop = components.runs.start[low:high], components.runs.stop[low:high]
         inside = (line >= box[1].start) & (line < box[1].stop) & (start < box[2].stop) & (stop > box[2].start)
         first = np.maximum(start[inside], box[2].start) - box[2].start
         past = np.minimum(stop[inside], box[2].stop) - box[2].start
         length = past - first
-        line_index = np.repeat(((plane[inside] - box[0].start) * shape[1] + line[inside] - box[1].start) * shape[2] + first, length)
+        line_index = np.repeat(
+            ((plane[inside] - box[0].start) * shape[1] + line[inside] - box[1].start) * shape[2] + first, length
+        )
         within = np.arange(int(length.sum())) - np.repeat(np.cumsum(length) - length, length)
         mask.reshape(-1)[line_index + within] = True
     return mask
@@ -278,7 +290,9 @@ def with_extra(components: Components, hu: NDArray[np.int16], voxels: list[NDArr
         row = ordered[:, 0] * rows + ordered[:, 1]
         begins = np.flatnonzero((np.diff(row, prepend=-1) != 0) | (np.diff(ordered[:, 2], prepend=-2) != 1))
         ends = np.append(begins[1:], len(ordered)) - 1
-        parts.append(Runs(row=row[begins], start=ordered[begins, 2], stop=ordered[ends, 2] + 1, shape=components.runs.shape))
+        parts.append(
+            Runs(row=row[begins], start=ordered[begins, 2], stop=ordered[ends, 2] + 1, shape=components.runs.shape)
+        )
         total += begins.size
         firsts.append(np.array([total]))
         counts.append(len(ordered))

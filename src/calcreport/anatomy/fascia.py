@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from calcreport.anatomy.body import Body
 from calcreport.anatomy.coarse import CoarseVolume
+from calcreport.anatomy.morphology import ALL_AXES, close_planes, dilate, erode, open_planes, outside_planes
 
 MUSCLE_HU: Final = -29
 """Block means above this are muscle, other soft tissue or mineral in it; below it fat."""
@@ -65,15 +66,11 @@ def find_envelope(coarse: CoarseVolume, body: Body, bone: NDArray[np.bool_]) -> 
     -------
     Envelope
     """
-    within = np.zeros((3, 3, 3), dtype=bool)
-    within[1] = ndimage.generate_binary_structure(2, 1)
-    square = np.zeros((3, 3, 3), dtype=bool)
-    square[1] = True
-    # Skin is one block thick at most; what the picture's side cuts is not skin, hence the border value.
-    inner = ndimage.binary_erosion(body.mask, structure=within, border_value=1)
+    # Skin is one block thick at most; what the picture's side cuts is not skin.
+    inner = erode(body.mask, "cross", beyond=1)
     soft = inner & (coarse.hu > MUSCLE_HU) & ~bone
     # Vessels, septa and the last of the skin are thinner than muscle.
-    muscle = ndimage.binary_opening(np.pad(soft, ((0, 0), (1, 1), (1, 1)), mode="edge"), structure=square)[:, 1:-1, 1:-1]
+    muscle = open_planes(soft, "square")
     labels, count = ndimage.label(muscle | bone)
     if count == 0:
         return Envelope(mask=np.zeros_like(body.mask), is_reliable=False)
@@ -83,38 +80,34 @@ def find_envelope(coarse: CoarseVolume, body: Body, bone: NDArray[np.bool_]) -> 
     keep[np.unique(labels[bone])] = True
     keep[0] = False
     kept = _without_islands(keep[labels], bone)
-    padded = np.pad(kept, ((0, 0), (CLOSING_BLOCKS, CLOSING_BLOCKS), (CLOSING_BLOCKS, CLOSING_BLOCKS)), mode="edge")
-    closed = ndimage.binary_closing(padded, structure=within, iterations=CLOSING_BLOCKS)
-    rim = CLOSING_BLOCKS
-    closed = closed[:, rim:-rim, rim:-rim] & body.mask
-    envelope = np.stack([ndimage.binary_fill_holes(plane) for plane in closed]) & body.mask
+    closed = close_planes(kept, "cross", steps=CLOSING_BLOCKS) & body.mask
+    envelope = ~outside_planes(closed) & body.mask
     muscle_share = float(muscle.sum()) / max(int(body.mask.sum()), 1)
     return Envelope(mask=envelope, is_reliable=muscle_share > 0.05)
 
 
 def _without_islands(kept: NDArray[np.bool_], bone: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Drop lumps that hang on the muscles by a narrow neck and are surrounded by fat: masses, not muscle."""
-    cores = ndimage.binary_erosion(np.pad(kept, NECK_BLOCKS, mode="edge"), iterations=NECK_BLOCKS)
-    rim = slice(NECK_BLOCKS, -NECK_BLOCKS)
-    labels, count = ndimage.label(cores[rim, rim, rim])
+    labels, count = ndimage.label(erode(kept, "cross", axes=ALL_AXES, steps=NECK_BLOCKS, beyond=1))
     if count < 2:
         return kept
-    with_bone = set(np.unique(labels[bone]).tolist())
+    # A part cut by the side of the picture may well have its bone outside.
+    is_muscle = np.bincount(labels.ravel(), minlength=count + 1) < MIN_CORE_BLOCKS
+    for known in (labels[bone], labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1]):
+        is_muscle[known] = True
     result = kept.copy()
-    sizes = np.bincount(labels.ravel(), minlength=count + 1)
-    sides = np.zeros(count + 1, dtype=bool)
-    for face in (labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1]):
-        sides[face] = True
     for i, box in enumerate(ndimage.find_objects(labels), start=1):
-        # A part cut by the side of the picture may well have its bone outside.
-        if i in with_bone or sides[i] or sizes[i] < MIN_CORE_BLOCKS:
+        if is_muscle[i]:
             continue
         grown = tuple(slice(max(0, s.start - 4), s.stop + 4) for s in box)
-        core = labels[grown] == i
-        part = ndimage.binary_dilation(core, iterations=NECK_BLOCKS + 1, mask=kept[grown])
-        surface = part & ~ndimage.binary_erosion(part, border_value=1)
-        others = ndimage.binary_dilation(kept[grown] & ~part, iterations=2)
-        contact = float((surface & others).sum()) / max(int(surface.sum()), 1)
-        if contact < MIN_CONTACT:
+        part = dilate(labels[grown] == i, "cross", axes=ALL_AXES, steps=NECK_BLOCKS + 1, within=kept[grown])
+        if _contact(part, kept[grown] & ~part) < MIN_CONTACT:
             result[grown] &= ~part
     return result
+
+
+def _contact(part: NDArray[np.bool_], rest: NDArray[np.bool_]) -> float:
+    """Share of a part's surface that lies against the rest."""
+    surface = part & ~erode(part, "cross", axes=ALL_AXES, beyond=1)
+    others = dilate(rest, "cross", axes=ALL_AXES, steps=2)
+    return float((surface & others).sum()) / max(int(surface.sum()), 1)

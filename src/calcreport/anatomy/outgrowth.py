@@ -117,9 +117,7 @@ def _outlines(
     return np.stack(stack), np.stack(density)
 
 
-def _residual(
-    outlines: NDArray[np.bool_], density: NDArray[np.int16], grid_mm: tuple[float, ...]
-) -> NDArray[np.bool_]:
+def _residual(outlines: NDArray[np.bool_], density: NDArray[np.int16], grid_mm: tuple[float, ...]) -> NDArray[np.bool_]:
     """What lies outside the bone's own course, on the grid of outlines."""
     reach = max(1, round(SLACK_MM / grid_mm[1]))
     disc = np.hypot(*np.mgrid[-reach : reach + 1, -reach : reach + 1]) <= reach + 0.3
@@ -153,7 +151,9 @@ def _residual(
     return residual
 
 
-def _shafts(plane: NDArray[np.bool_], density: NDArray[np.int16], grid_mm: tuple[float, ...]) -> list[NDArray[np.bool_]]:
+def _shafts(
+    plane: NDArray[np.bool_], density: NDArray[np.int16], grid_mm: tuple[float, ...]
+) -> list[NDArray[np.bool_]]:
     """Regions of an outline that look like the section of a shaft: compact, of limbs' size, densely rimmed."""
     labels, count = ndimage.label(plane)
     shafts = []

@@ -13,6 +13,7 @@ from scipy.spatial import KDTree
 from calcreport.anatomy.body import Body
 from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.fascia import Envelope
+from calcreport.anatomy.morphology import ALL_AXES, dilate
 from calcreport.calcification.edges import crossings
 from calcreport.calcification.size import as_point
 from calcreport.model.image import NOT_IMAGED_HU, CtVolume
@@ -32,7 +33,8 @@ SKIN_THICKNESS_MM: Final = 2.0
 """Mineral that reaches this close to the surface lies in the skin itself; limb skin is 1-2 mm thick."""
 
 CREASE_HU: Final = -220.0
-"""Where skin lies on skin, air is thinner than a voxel: what is lighter than any fat, noise smoothed away, is a crease."""
+"""Where skin lies on skin, air is thinner than a voxel: what is lighter than any fat, noise smoothed away, is a
+crease."""
 
 FOLD_BLOCKS: Final = 3
 """Coarse blocks beyond the resolved outside in which a thin skin crease is still looked for."""
@@ -90,11 +92,8 @@ def prepare_layers(volume: CtVolume, coarse: CoarseVolume, body: Body, envelope:
     coarse, body, envelope : CoarseVolume, Body, Envelope
         Coarse grid, body and muscle envelope on it.
     """
-    within = np.zeros((3, 3, 3), dtype=bool)
-    within[1] = ndimage.generate_binary_structure(2, 1)
-    around = ndimage.generate_binary_structure(3, 1)
-    touching = ndimage.binary_dilation(body.mask, structure=around) & body.outside & coarse.is_imaged
-    cut = body.mask & ndimage.binary_dilation(~coarse.is_imaged, structure=within)
+    touching = dilate(body.mask, "cross", axes=ALL_AXES) & body.outside & coarse.is_imaged
+    cut = body.mask & dilate(~coarse.is_imaged, "cross")
     cut[:, 0] |= body.mask[:, 0]
     cut[:, -1] |= body.mask[:, -1]
     cut[:, :, 0] |= body.mask[:, :, 0]
@@ -187,8 +186,8 @@ def _skin_points(layers: Layers, blocks: NDArray[np.int64]) -> NDArray[np.float6
     wanted = np.zeros(layers.coarse.hu.shape, dtype=bool)
     wanted[tuple(blocks.T)] = True
     coarse_box = tuple(slice(int(a // s), int(-(-b // s))) for a, b, s in zip(low, high, step, strict=True))
-    rim = ndimage.binary_dilation(wanted[coarse_box])
-    folds = ndimage.binary_dilation(rim, iterations=FOLD_BLOCKS - 1)
+    rim = dilate(wanted[coarse_box], "cross", axes=ALL_AXES)
+    folds = dilate(rim, "cross", axes=ALL_AXES, steps=FOLD_BLOCKS - 1)
 
     def fine(blocks_mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         spread = blocks_mask.repeat(step[0], 0).repeat(step[1], 1).repeat(step[2], 2)

