@@ -52,6 +52,10 @@ CROSS_SHARE: Final = (0.12, 0.88)
 """A lesion with between these shares of its voxels beneath the fascia lies on both sides of it."""
 
 
+FILTER_REACH: Final = 4
+"""The envelope's border is smoothed over no more blocks than this."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Layers:
     """Anatomy a depth is read from, prepared once a series.
@@ -100,10 +104,10 @@ def prepare_layers(volume: CtVolume, coarse: CoarseVolume, body: Body, envelope:
     cut[:, :, -1] |= body.mask[:, :, -1]
     spacing = np.array(coarse.spacing_mm)
     skin_blocks, cut_blocks = np.argwhere(touching), np.argwhere(cut)
-    smooth = ndimage.gaussian_filter(envelope.mask.astype(np.float32), sigma=(0.5, 0.8, 0.8))
-    edge, _ = crossings(smooth - 0.5)
-    fine = (edge + 0.5) * np.array(coarse.step) - 0.5
-    fine[:, 0] = edge[:, 0] * coarse.step[0]
+    border = _border(envelope.mask)
+    fascia = (border + 0.5) * np.array(coarse.step) - 0.5
+    # Blocks are means within slices, with slices left out between them.
+    fascia[:, 0] = border[:, 0] * coarse.step[0]
     return Layers(
         volume=volume,
         coarse=coarse,
@@ -112,8 +116,22 @@ def prepare_layers(volume: CtVolume, coarse: CoarseVolume, body: Body, envelope:
         skin=KDTree(skin_blocks * spacing) if len(skin_blocks) else None,
         cut=KDTree(cut_blocks * spacing) if len(cut_blocks) else None,
         skin_blocks=skin_blocks,
-        fascia=KDTree(volume.geometry.lps_mm(fine)) if len(fine) else None,
+        fascia=KDTree(volume.geometry.lps_mm(fascia)) if len(fascia) else None,
     )
+
+
+def _border(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Points on the smoothed border of a mask, fractional indices, shape ``(n, 3)``."""
+    sides = [np.flatnonzero(mask.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
+    if not sides[0].size:
+        return np.zeros((0, 3))
+    # Beyond the reach of the filter all is as it was.
+    low = np.array([max(0, int(side[0]) - FILTER_REACH) for side in sides])
+    box = tuple(slice(int(a), int(side[-1]) + FILTER_REACH + 1) for a, side in zip(low, sides, strict=True))
+    smooth = ndimage.gaussian_filter(mask[box].astype(np.float32), sigma=(0.5, 0.8, 0.8))
+    points, _ = crossings(smooth - 0.5)
+    points += low
+    return points
 
 
 def skin_distance(layers: Layers, points_mm: NDArray[np.float64]) -> tuple[Segment | None, str]:
@@ -136,42 +154,62 @@ def skin_distance(layers: Layers, points_mm: NDArray[np.float64]) -> tuple[Segme
     if layers.skin is None:
         return None, "no skin surface in the field of view"
     step, spacing = np.array(layers.coarse.step), np.array(layers.coarse.spacing_mm)
+    block_mm = float(np.linalg.norm(spacing))
     sample = points_mm[:: max(1, len(points_mm) // SAMPLE_POINTS)]
     position = layers.volume.geometry.index(sample) / step * spacing
     # A few percent of error here only widens the search below.
-    near, _ = layers.skin.query(position, eps=0.05)
-    reach = float(near.min()) + 2.0 * float(np.linalg.norm(spacing))
-    if layers.cut is not None and float(layers.cut.query(position, eps=0.05)[0].min()) < float(near.min()) - float(
-        spacing[1]
-    ):
+    near, _ = _query(layers.skin, position, eps=0.05)
+    nearest_mm = float(near.min())
+    if layers.cut is not None and _query(layers.cut, position, eps=0.05)[0].min() < nearest_mm - spacing[1]:
         return None, "the nearest body surface is cut by the field of view"
-    closest = position[near <= float(near.min()) + float(np.linalg.norm(spacing))]
-    hits = np.unique(
-        np.concatenate([np.asarray(h, dtype=np.int64) for h in layers.skin.query_ball_point(closest, reach)])
-    )
-    skin_mm = _skin_points(layers, layers.skin_blocks[hits])
+    reach = nearest_mm + 2.0 * block_mm
+    blocks = _near_any(layers.skin, position[near <= nearest_mm + block_mm], reach)
+    skin_mm = _skin_points(layers, layers.skin_blocks[blocks])
     if len(skin_mm) == 0:
         return None, "the skin surface is not resolved"
-    # Only the side of the lesion that faces the skin can hold the nearest point.
-    limit = float(near.min()) + 2.0 * float(np.linalg.norm(spacing))
-    facing = sample[near <= limit]
-    centre, radius = (
-        facing.mean(axis=0),
-        float(np.linalg.norm(facing - facing.mean(axis=0), axis=1).max()) + limit / 4 + 2.0,
-    )
+    # A tree that serves once is not worth balancing.
+    ends = KDTree(skin_mm, leafsize=32, balanced_tree=False, compact_nodes=False)
+    segment = _between(_facing(points_mm, sample[near <= reach], reach), ends, reach)
+    return segment, "" if segment else "the skin surface is not resolved"
+
+
+def _query(
+    tree: KDTree, points: NDArray[np.float64], *, eps: float = 0.0, bound: float = np.inf
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Distance to the nearest point of a tree, and its number; infinity where it is not nearer than `bound`."""
+    distances, nearest = tree.query(points, eps=eps, distance_upper_bound=bound)
+    return np.asarray(distances), np.asarray(nearest, dtype=np.int64)
+
+
+def _near_any(tree: KDTree, points: NDArray[np.float64], reach: float) -> NDArray[np.int64]:
+    """Numbers of the points of a tree that lie within reach of any of some others."""
+    centre = points.mean(axis=0)
+    radius = float(np.linalg.norm(points - centre, axis=1).max()) + reach
+    around = np.asarray(tree.query_ball_point(centre, radius * (1.0 + 1e-9)), dtype=np.int64)
+    distances, _ = _query(KDTree(points), tree.data[around], bound=float(np.nextafter(reach, np.inf)))
+    return around[np.isfinite(distances)]
+
+
+def _facing(points_mm: NDArray[np.float64], nearer: NDArray[np.float64], reach: float) -> NDArray[np.float64]:
+    """Only the side of a lesion that faces the skin can hold the point nearest to it."""
+    centre = nearer.mean(axis=0)
+    radius = float(np.linalg.norm(nearer - centre, axis=1).max()) + reach / 4 + 2.0
     around = points_mm[np.linalg.norm(points_mm - centre, axis=1) <= radius]
-    sample = around[:: max(1, len(around) // CLOSE_POINTS)] if len(around) else facing
-    distances, nearest = KDTree(skin_mm).query(sample, distance_upper_bound=reach)
+    return around[:: max(1, len(around) // CLOSE_POINTS)] if len(around) else nearer
+
+
+def _between(start_mm: NDArray[np.float64], ends: KDTree, reach: float) -> Segment | None:
+    """Shortest line from some points to those of a tree, ``None`` where it is no shorter than `reach`."""
+    # The distance of any of the points bounds the shortest one, and a bound spares most of the search.
+    bound = float(_query(ends, start_mm[:: max(1, len(start_mm) // 32)])[0].min()) + 1e-6
+    distances, nearest = _query(ends, start_mm, bound=min(bound, reach))
     best = int(distances.argmin())
     if not np.isfinite(distances[best]):
-        return None, "the skin surface is not resolved"
-    return (
-        Segment(
-            start_lps_mm=as_point(sample[best]),
-            end_lps_mm=as_point(skin_mm[int(nearest[best])]),
-            length_mm=float(distances[best]),
-        ),
-        "",
+        return None
+    return Segment(
+        start_lps_mm=as_point(start_mm[best]),
+        end_lps_mm=as_point(np.asarray(ends.data[int(nearest[best])])),
+        length_mm=float(distances[best]),
     )
 
 
@@ -220,13 +258,7 @@ def fascia_distance(layers: Layers, points_mm: NDArray[np.float64]) -> Segment |
     if not layers.envelope.is_reliable or layers.fascia is None:
         return None
     sample = points_mm[:: max(1, len(points_mm) // SAMPLE_POINTS)]
-    distances, nearest = layers.fascia.query(sample)
-    best = int(distances.argmin())
-    return Segment(
-        start_lps_mm=as_point(sample[best]),
-        end_lps_mm=as_point(np.asarray(layers.fascia.data[int(nearest[best])])),
-        length_mm=float(distances[best]),
-    )
+    return _between(sample, layers.fascia, np.inf)
 
 
 def typical_fascia_distance(layers: Layers, voxels: NDArray[np.int64]) -> float | None:
@@ -242,7 +274,7 @@ def typical_fascia_distance(layers: Layers, voxels: NDArray[np.int64]) -> float 
     if not layers.envelope.is_reliable or layers.fascia is None:
         return None
     sample = layers.volume.geometry.lps_mm(voxels[:: max(1, len(voxels) // 500)])
-    return float(np.median(layers.fascia.query(sample)[0]))
+    return float(np.median(_query(layers.fascia, sample)[0]))
 
 
 def read_depth(
