@@ -72,8 +72,9 @@ class Features:
         Mineral volume over the volume of the lesion's convex hull.
     shell_share, core_share : float | None
         Share of shell and core of the cross-sections that is mineral.
-    coverage : float | None
-        Share of directions from the middle of a cross-section in which the shell is mineral.
+    coverage, worst_coverage : float | None
+        Share of directions from the middle of a cross-section in which the shell is mineral: on average, and in the
+        broad section that shows the largest gap.
     core_hu : float | None
         Median of the core.
     core_tail_hu : float | None
@@ -120,6 +121,7 @@ class Features:
     shell_share: float | None
     core_share: float | None
     coverage: float | None
+    worst_coverage: float | None
     core_hu: float | None
     core_spread_hu: float | None
     core_tail_hu: float | None
@@ -385,7 +387,17 @@ def _sections(
         # The outermost pixels are half background: they would make every deposit look centre-dense.
         shell_mineral.append(hu[i][shell & plane & (depth > 1.6 * max(spacing[1:]))])
     result: dict[str, float | None] = dict.fromkeys(
-        ("shell_share", "core_share", "coverage", "core_hu", "core_spread_hu", "core_tail_hu", "centre_gain"), None
+        (
+            "shell_share",
+            "core_share",
+            "coverage",
+            "worst_coverage",
+            "core_hu",
+            "core_spread_hu",
+            "core_tail_hu",
+            "centre_gain",
+        ),
+        None,
     )
     result["tube_share"] = tubes / sections if sections else None
     if core_all:
@@ -397,6 +409,7 @@ def _sections(
             "shell_share": shell_in / max(shell_all, 1),
             "core_share": core_in / core_all,
             "coverage": float(np.average([c for c, _ in covered], weights=weights)),
+            "worst_coverage": min(c for c, _ in covered),
             "core_hu": float(middle),
             "core_spread_hu": float(np.sqrt(max(0.0, ((high - low) / 2) ** 2 - noise_hu**2))),
             "core_tail_hu": float(top - middle - NORMAL_P90 * noise_hu),
@@ -406,13 +419,13 @@ def _sections(
 
 
 def _coverage(shell: NDArray[np.bool_], hull: NDArray[np.bool_]) -> float:
-    """Share of 24 directions from the hull's middle in which the shell holds mineral."""
+    """Share of 36 directions from the hull's middle in which the shell holds mineral."""
     middle = np.argwhere(hull).mean(0)
     offset = np.argwhere(shell) - middle
     if offset.size == 0:
         return 0.0
-    sector = ((np.arctan2(offset[:, 0], offset[:, 1]) + np.pi) / (2 * np.pi) * 24).astype(int) % 24
-    return np.unique(sector).size / 24
+    sector = ((np.arctan2(offset[:, 0], offset[:, 1]) + np.pi) / (2 * np.pi) * 36).astype(int) % 36
+    return np.unique(sector).size / 36
 
 
 def _is_tube(plane: NDArray[np.bool_], hull: NDArray[np.bool_], deepest_mm: float) -> bool:

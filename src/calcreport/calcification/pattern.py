@@ -64,6 +64,8 @@ TRUNK_WORDS: Final = (*BUTTOCK_WORDS, "ABDOMEN", "CHEST", "THORAX", "NECK", "HEA
 CLEFT_MM: Final = 2.5
 """Mineral farther from the cortex than this has soft tissue in between."""
 
+ALONG_FASCIA_MM: Final = 4.0
+
 FEW_VOXELS: Final = 4.0
 """Below this many voxel diagonals across, shape is read with moderate confidence at most."""
 
@@ -144,7 +146,7 @@ def score_patterns(f: Features, region: str | None = None) -> dict[str, float]:
     scores = {
         "P01": _all(round_focus, falling(f.largest_focus_mm, 10.0, 15.0), falling(f.foci_count, 8, 14), max(deep, 0.75),
                     rising(f.peak_hu, 200, 300)),
-        "P02": tube * max(0.6, rising(f.tube_share, 0.1, 0.3), rising(f.ring_share, 0.1, 0.3)),
+        "P02": tube * max(0.75, rising(f.tube_share, 0.1, 0.3), rising(f.ring_share, 0.1, 0.3)),
         "P04": _all(superficial, falling(f.wall_mm, 1.5, 2.1), net),
         "P05": _all(rim, deep, rising(f.coverage, 0.6, 0.9), soft_core, rising(f.longest_mm, 8, 14),
                     falling(f.longest_mm, 75, 110)) * (1 - 0.8 * tube),
@@ -174,7 +176,8 @@ def score_patterns(f: Features, region: str | None = None) -> dict[str, float]:
                     rising(f.focus_alignment, 0.5, 0.8),
                     falling(f.largest_focus_mm, 12, 23)) * (1 - 0.6 * tube),
         "P21": _all(1.0 if is_trunk else 0.0, deep, single, rising(f.longest_mm, 4, 7), falling(f.longest_mm, 25, 35),
-                    rising(f.near_fat, 0.2, 0.5), rising(f.fill, 0.4, 0.6)) * 0.9,
+                    rising(f.near_fat, 0.2, 0.5), rising(f.fill, 0.4, 0.6))
+               * 0.9 * (1 - 0.6 * round_focus * falling(f.largest_focus_mm, 8, 12)),
         "P22": _all(rising(f.foci_count, 1, 2), falling(f.fill, 0.3, 0.6), rising(f.wall_mm, 0.8, 1.4),
                     falling(f.wall_mm, 3.5, 5.0),
                     rising(f.focus_size_mm, 3.0, 5.0), falling(f.focus_size_mm, 10, 16), falling(f.focus_alignment,
@@ -199,6 +202,11 @@ def _marrow(f: Features) -> float:
     if f.core_hu is None:
         return 0.0
     return _all(rising(f.core_tail_hu, 25, 80), falling(f.core_hu, 120, 320))
+
+
+def is_along_fascia(f: Features) -> bool:
+    """Whether the mineral lies along the investing fascia, where sheets are at home."""
+    return f.to_fascia_mm is not None and f.to_fascia_mm <= ALONG_FASCIA_MM
 
 
 def _sheet_layer(f: Features) -> float:
@@ -230,6 +238,8 @@ def read_pattern(
     scores = score_patterns(features, region)
     ranked = [(k, v) for k, v in scores.items() if v > 0]
     best, confidence = _first_reading(ranked)
+    if best == "P11" and confidence is Confidence.HIGH and not is_along_fascia(features):
+        confidence = Confidence.MODERATE
     thickest = max(geometry.spacing_mm[0], slice_thickness_mm or 0.0)
     best, confidence, caveats = _within_resolution(
         best, confidence, features.largest_focus_mm / geometry.voxel_diagonal_mm, thickest
@@ -269,7 +279,7 @@ def _within_resolution(
         confidence = Confidence.MODERATE
     if diagonals < FEW_VOXELS / 2:
         confidence = Confidence.LOW
-        caveats.append("The foci are only a few voxels wide: their shape is not resolved.")
+        caveats.append("Only a few voxels wide: the shape is not resolved.")
     if thickest_mm > RIM_SLICE_MM:
         caveats.insert(0, "Slices thicker than 3 mm: a rim or a lucent centre cannot be judged.")
         if best in FINE_PATTERNS:
@@ -282,8 +292,8 @@ def _within_resolution(
     return best, confidence, tuple(caveats)
 
 
-COMPLETE: Final = 0.95
-"""A rim seen in this share of directions is complete as far as its cross-sections show."""
+COMPLETE: Final = 0.97
+"""A rim is complete when every broad section shows it in this share of directions: gaps of 10 degrees at most."""
 
 
 def _named_features(
@@ -298,8 +308,8 @@ def _named_features(
     )  # fmt: skip
     if f.core_share is not None and f.coverage is not None and f.shell_share is not None and not thick:
         is_rim = f.core_share < 0.3 and f.shell_share > 0.3
-        names["rim_complete"] = yes if is_rim and f.coverage >= COMPLETE else no
-        names["rim_incomplete"] = yes if is_rim and f.coverage < COMPLETE else no
+        names["rim_complete"] = yes if is_rim and (f.worst_coverage or 0.0) >= COMPLETE else no
+        names["rim_incomplete"] = yes if is_rim and (f.worst_coverage or 0.0) < COMPLETE else no
         if is_rim:
             names["centre_dense"] = no
     if best == "P23" and is_sure:

@@ -70,6 +70,9 @@ AIRWAY_REACH_MM: Final = 15.0
 
 MIN_CARTILAGE_MM: Final = 18.0
 
+MAX_NECK_MM2: Final = 32_000.0
+"""A neck of 20 cm across."""
+
 MIDLINE_MM: Final = 12.0
 """Laryngeal and tracheal cartilage is wider than this and lies this close around a tube of gas of this length."""
 
@@ -223,6 +226,8 @@ def is_airway_cartilage(scene: Scene, focus: Focus) -> bool:
     """Whether a component embraces a gas-filled tube that runs along the scan."""
     spacing = np.array(scene.coarse.spacing_mm)
     low, high = scene.components.box[focus.component].T // np.array(scene.coarse.step)
+    if not _is_neck_like(scene, int((low[0] + high[0]) // 2)):
+        return False
     is_wide = float((high - low + 1)[2] * spacing[2]) >= MIN_CARTILAGE_MM
     reach = np.ceil(np.array([MIN_AIRWAY_MM, AIRWAY_REACH_MM, AIRWAY_REACH_MM]) / spacing).astype(int)
     start = np.maximum(low - reach, 0)
@@ -246,6 +251,14 @@ def is_airway_cartilage(scene: Scene, focus: Focus) -> bool:
         if is_airway and (is_embraced or is_in_front):
             return True
     return False
+
+
+def _is_neck_like(scene: Scene, plane: int) -> bool:
+    """Whether the body's section is as small as a neck and seen whole: bowel gas in a pelvis is no airway."""
+    body = scene.body.mask[min(plane, len(scene.body.mask) - 1)]
+    area_mm2 = float(body.sum()) * scene.coarse.spacing_mm[1] * scene.coarse.spacing_mm[2]
+    is_cut = bool(body[0].any() or body[-1].any() or body[:, 0].any() or body[:, -1].any())
+    return area_mm2 <= MAX_NECK_MM2 and not is_cut
 
 
 def _is_anterior(scene: Scene, block: NDArray[np.float64], other: NDArray[np.float64]) -> bool:

@@ -25,7 +25,9 @@ LIMIT = np.array([0.0, 0.0, 1.0])
 
 
 def _artery(body: Body, rng: np.random.Generator) -> Vessel:
-    arteries = [v for v in body.vessels if v.is_artery and _bone_gap_mm(v, body) > 2.0]
+    every = [v for v in body.vessels if v.is_artery]
+    # Where all of them run along bone, the one farthest from it has to do.
+    arteries = [v for v in every if _bone_gap_mm(v, body) > 2.0] or [max(every, key=lambda v: _bone_gap_mm(v, body))]
     return arteries[int(rng.integers(min(2, len(arteries))))]
 
 

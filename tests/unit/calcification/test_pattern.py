@@ -16,7 +16,7 @@ from calcreport.model.report import Confidence, DepthClass
 LUMP = Features(
     longest_mm=22.0, width_mm=17.0, thickness_mm=15.0, foci_count=1, largest_focus_mm=22.0, focus_size_mm=22.0,
     focus_elongation=1.3, focus_alignment=0.0, sphericity=0.4, smoothness=0.65, wall_mm=8.0, fill=0.8, shell_share=0.9,
-    core_share=1.0, coverage=0.95, core_hu=420.0, core_spread_hu=40.0, core_tail_hu=60.0, centre_gain=1.0, mean_hu=420.0,
+    core_share=1.0, coverage=0.95, worst_coverage=0.9, core_hu=420.0, core_spread_hu=40.0, core_tail_hu=60.0, centre_gain=1.0, mean_hu=420.0,
     peak_hu=700.0, variation=0.2, projected_fill=0.9, near_hu=55.0, near_fat=0.05, wide_fat=0.05, level_share=0.0,
     is_vessel_chain=False, tube_share=0.0, layer=DepthClass.SUBFASCIAL, bone_gap_mm=float("inf"), to_fascia_mm=15.0,
     ring_share=0.0,
@@ -80,7 +80,7 @@ def test_an_amorphous_deposit_is_never_read_with_high_confidence():
 
 @pytest.mark.parametrize(("coverage", "complete", "incomplete"), [(1.0, "yes", "no"), (0.8, "no", "yes")])
 def test_a_gap_in_the_rim_is_not_a_complete_rim(coverage, complete, incomplete):
-    features = read(dataclasses.replace(LUMP, **PICTURES["P05"] | {"coverage": coverage})).features
+    features = read(dataclasses.replace(LUMP, **PICTURES["P05"] | {"worst_coverage": coverage})).features
     assert (features["rim_complete"], features["rim_incomplete"]) == (complete, incomplete)
 
 
