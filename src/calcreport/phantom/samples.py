@@ -154,7 +154,7 @@ history: {trauma: yes, fracture: yes, malignancy: no}
 patient: {age_years: 58, sex: F}
 site: {region: thigh, laterality: right}
 symptoms: {symptomatic: yes, pain: yes}
-mass: {palpable: yes, mobility: fixed}
+mass: {palpable: yes, size_cm: 7.7, mobility: fixed}
 growth: {rate: rapid, weeks: 10}
 history: {trauma: no, radiotherapy_at_site: no, malignancy: no}
 request: {question: "Growing deep mass of the thigh."}
