@@ -35,7 +35,7 @@ def settings_from_text(text: str) -> Settings:
     """
     try:
         values = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # not only TOMLDecodeError: a number of thousands of digits
         msg = f"the settings file is not valid TOML: {error}"
         raise SettingsError(msg, code="settings.syntax") from error
     unknown = list(_unknown_keys(values, Settings, ""))

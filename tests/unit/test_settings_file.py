@@ -32,6 +32,7 @@ def test_what_is_written_replaces_the_default_and_nothing_else() -> None:
         ("[detection]\ngrow_hu = 200\nseed_hu = 100\n", "settings.invalid_value", ["detection.seed_hu (100)"]),
         ("policy = 5\n", "settings.invalid_value", ["policy"]),
         ("[policy\n", "settings.syntax", ["line 1"]),
+        ("a = " + "9" * 5000, "settings.syntax", ["digits"]),
     ],
 )
 def test_a_mistake_is_named_with_its_place(text: str, code: str, words: list[str]) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from calcreport.dicom import tags
 from calcreport.dicom.codecs import decode
@@ -21,8 +22,17 @@ _FEWEST_BITS: Final = 8
 _GREY: Final = frozenset(("MONOCHROME1", "MONOCHROME2"))
 _SLOPE_RANGE: Final = (1e-4, 1e4)
 _INT16: Final = np.iinfo(np.int16)
-_SAMPLE_STEP: Final = 8
-"""Every eighth row and column is looked at for plausibility."""
+_AIR_LIKE_HU: Final = (LOWEST_HU, -900)
+"""Padding in this range may be air as well: scanners clip air to the value they pad with."""
+_TISSUE_HU: Final = -300.0
+"""No voxel beside imaged air is as dense as this: the blur of every scanner lies between."""
+_HARD_EDGE_VOXELS: Final = 6
+"""So many voxels of tissue side by side against padding are an edge of the field of view, not noise."""
+_HARD_EDGE_REACH: Final = 9
+"""Side of the square, in voxels, in which they must lie, and in which padding is then not imaged."""
+_LOOK: Final = 4
+"""Every fourth row and column is looked at for padding beside tissue: a shorter edge is too short to matter."""
+_SAMPLE_STEP: Final = 8  # every eighth row and column is looked at for plausibility
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,16 +185,17 @@ def to_hu(stored: NDArray[np.int16], scale: Scale) -> NDArray[np.float32]:
     NDArray[np.float32]
         Shape ``(n,)``; HU of every eighth imaged voxel of every eighth row before clipping, for `plausibility`.
     """
-    outside = _padding_mask(stored, scale, is_raw=True)
+    declared = _padding_mask(stored, scale, is_raw=True)
     _keep_stored_bits(stored, scale)
-    if outside is None:
-        outside = _padding_mask(stored, scale, is_raw=False)
+    if declared is None:
+        declared = _padding_mask(stored, scale, is_raw=False)
     values = stored if scale.is_signed else stored.view(np.uint16)
-    if outside is None:
-        outside = _corner_mask(values, scale)
+    padding = _corner_mask(values, scale) if declared is None else declared
+    outside = None if padding is None else _without_air(padding, values, scale)
     sample = values[::_SAMPLE_STEP, ::_SAMPLE_STEP]
-    if outside is not None:
-        sample = sample[~outside[::_SAMPLE_STEP, ::_SAMPLE_STEP]]
+    unsampled = outside if declared is None else declared  # declared padding shows nothing about the air
+    if unsampled is not None:
+        sample = sample[~unsampled[::_SAMPLE_STEP, ::_SAMPLE_STEP]]
     sample_hu = sample.ravel().astype(np.float32) * np.float32(scale.slope) + np.float32(scale.intercept)
     if scale.slope == 1 and scale.intercept.is_integer() and abs(scale.intercept) < _INT16.max:
         _add(stored, values, int(scale.intercept))
@@ -223,10 +234,56 @@ def _padding_mask(stored: NDArray[np.int16], scale: Scale, *, is_raw: bool) -> N
     return (values == low) if low == high else (values >= low) & (values <= high)
 
 
+def _without_air(
+    padding: NDArray[np.bool_], values: NDArray[np.int16] | NDArray[np.uint16], scale: Scale
+) -> NDArray[np.bool_]:
+    """Voxels not imaged: those with the padding value, less the ones that are air of the same value.
+
+    By the standard padding lies outside the range of the image (PS3.3 C.7.5.1.1.2); scanners still pad with the value
+    to which they clip air. Whether such a voxel was imaged matters only where the body reaches it: skin is blurred
+    against air, while the edge of the field of view cuts tissue off sharply. Only there it counts as not imaged.
+    """
+    low, high = ((limit - scale.intercept) / scale.slope for limit in _AIR_LIKE_HU)
+    tissue = (_TISSUE_HU - scale.intercept) / scale.slope
+    lowest, highest = scale.padding or (int(values[0, 0]),) * 2
+    if highest < low or lowest > high:
+        return padding
+    air_like = padding if low <= lowest and highest <= high else padding & (values >= low) & (values <= high)
+    outside = padding ^ air_like
+    if not _meet(air_like, values, tissue):
+        return outside
+    hard = _beside(air_like) & (values > tissue) & ~outside
+    crowd = ndimage.uniform_filter(hard.astype(np.float32), _HARD_EDGE_REACH, mode="constant") * _HARD_EDGE_REACH**2
+    square = np.ones((_HARD_EDGE_REACH, _HARD_EDGE_REACH), bool)
+    edge = ndimage.binary_dilation(hard & (crowd > _HARD_EDGE_VOXELS - 0.5), structure=square)
+    labels, _count = ndimage.label(air_like)
+    border = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    return np.asarray(outside | (edge & air_like & np.isin(labels, border[border > 0])))
+
+
+def _meet(air_like: NDArray[np.bool_], values: NDArray[np.int16] | NDArray[np.uint16], tissue: float) -> bool:
+    """Whether padding and tissue are neighbours in any fourth row or column: a quick look, for every slice."""
+    for mask, sample in ((air_like[::_LOOK], values[::_LOOK]), (air_like[:, ::_LOOK].T, values[:, ::_LOOK].T)):
+        dense = sample > tissue
+        if (mask[:, 1:] & dense[:, :-1]).any() or (mask[:, :-1] & dense[:, 1:]).any():
+            return True
+    return False
+
+
+def _beside(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pixels with a neighbour in the mask, above, below, left or right."""
+    found = np.zeros_like(mask)
+    found[1:] |= mask[:-1]
+    found[:-1] |= mask[1:]
+    found[:, 1:] |= mask[:, :-1]
+    found[:, :-1] |= mask[:, 1:]
+    return found
+
+
 def _corner_mask(values: NDArray[np.int16] | NDArray[np.uint16], scale: Scale) -> NDArray[np.bool_] | None:
-    """Voxels that hold the one value of all four corners where that is below any air: padding nobody declared."""
+    """Voxels that hold the one value of all four corners where that is no denser than air: padding nobody declared."""
     corner = int(values[0, 0])
-    if corner * scale.slope + scale.intercept >= LOWEST_HU:
+    if corner * scale.slope + scale.intercept > LOWEST_HU:
         return None
     if not int(values[0, -1]) == int(values[-1, 0]) == int(values[-1, -1]) == corner:
         return None

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from jinja2.sandbox import SandboxedEnvironment
 
 STATEMENTS_FILE: Final = "statements.toml"
+_GROWING_FILTERS: Final = ("center", "format", "indent")
+_GROWING_METHODS: Final = frozenset(("center", "expandtabs", "format", "format_map", "ljust", "rjust", "zfill"))
+"""Their result can be far longer than what they are given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +95,9 @@ def render_template(templates: Templates, name: str, *, is_html: bool, **fields:
     except jinja2.TemplateNotFound as error:
         msg = f"The template {error.name} does not exist; restore it in the templates folder."
         raise TemplateError(msg, code="template.missing") from error
+    except RecursionError as error:
+        msg = f"{name} includes itself or is nested too deeply; correct the template."
+        raise TemplateError(msg, code="template.failed") from error
     except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
         # the text of such an error may quote a value, so only its kind and an unknown name are repeated
         reason = error.message if isinstance(error, jinja2.UndefinedError) else type(error).__name__
@@ -103,9 +109,8 @@ def render_template(templates: Templates, name: str, *, is_html: bool, **fields:
 def _environment(texts: tuple[tuple[str, str], ...], is_html: bool) -> SandboxedEnvironment:  # noqa: FBT001 - cached
     """Build an environment that reads no file, knows no undefined name and keeps a site's template in its box."""
     from jinja2 import DictLoader, StrictUndefined  # noqa: PLC0415
-    from jinja2.sandbox import SandboxedEnvironment  # noqa: PLC0415
 
-    environment = SandboxedEnvironment(
+    environment = _sandbox()(
         loader=DictLoader(dict(texts)),
         undefined=StrictUndefined,
         autoescape=is_html,
@@ -115,7 +120,32 @@ def _environment(texts: tuple[tuple[str, str], ...], is_html: bool) -> Sandboxed
         keep_trailing_newline=True,
     )
     environment.globals.clear()  # no range() to exhaust memory, no lipsum()
+    for name in _GROWING_FILTERS:
+        del environment.filters[name]
     return environment
+
+
+@lru_cache(maxsize=1)
+def _sandbox() -> type[SandboxedEnvironment]:
+    """Environment class in which no expression makes much of little: a mistyped width must not exhaust memory."""
+    from jinja2.exceptions import SecurityError  # noqa: PLC0415 - start-up must not wait for it
+    from jinja2.runtime import Context  # noqa: PLC0415
+    from jinja2.sandbox import SandboxedEnvironment  # noqa: PLC0415
+
+    class Sandbox(SandboxedEnvironment):
+        intercepted_binops = frozenset(("*", "**", "%"))
+
+        def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:  # noqa: ANN401
+            numbers = isinstance(left, int | float) and isinstance(right, int | float)
+            if operator == "**" or not numbers:
+                msg = f"the operator {operator} is not available here"
+                raise SecurityError(msg)
+            return super().call_binop(context, operator, left, right)
+
+        def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:  # noqa: ANN401
+            return attr not in _GROWING_METHODS and super().is_safe_attribute(obj, attr, value)
+
+    return Sandbox
 
 
 def _show_in_html(value: Any) -> Any:  # noqa: ANN401 - whatever a template prints

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom.uid import generate_uid
+from scipy import ndimage
 
 from calcreport.errors import CalibrationError, GeometryError, InputError
 from calcreport.model.image import LOWEST_HU, NOT_IMAGED_HU
@@ -316,7 +317,7 @@ def test_an_original_image_without_rescale_type_is_in_hounsfield_units(write_ct,
 
 
 # 17 padding
-@pytest.mark.parametrize(("value", "limit"), [(4095, None), (0, None), (4000, 4090)])
+@pytest.mark.parametrize(("value", "limit"), [(4095, None), (4000, 4090)])
 def test_padding_is_not_imaged_before_anything_is_measured(
     write_ct, reader, recipe_type, check_true_size, value, limit
 ):
@@ -380,6 +381,53 @@ def test_undeclared_padding_in_the_corners_is_found(write_ct, reader, recipe_typ
     ct = reader.read(write_ct(recipe, edit=edit))
     check_true_size(ct, recipe)
     assert (ct.volume.hu[:, :3] == NOT_IMAGED_HU).all()
+
+
+def air_clipped_to_padding(recipe, is_declared, cut=None):
+    """Skin blurred against air, which is clipped to the padding value; `cut` rows are padding, whatever lies there."""
+
+    def edit(_number, ds):
+        hu = np.frombuffer(ds.PixelData, dtype="<u2").astype(float).reshape(recipe.rows, recipe.columns) - 1024
+        hu = ndimage.gaussian_filter(np.where(hu <= -1000, -1040.0, hu), 0.7).round().astype(int).clip(-1024)
+        hu[:cut] = -1024 if cut else hu[:cut]
+        ds.PixelData = (hu + 1024).astype("<u2").tobytes()
+        if is_declared:
+            ds.add_new(0x00280120, "US", 0)
+
+    return edit
+
+
+@pytest.mark.parametrize("is_declared", [True, False])
+def test_air_clipped_to_the_padding_value_is_air(write_ct, reader, recipe_type, is_declared):
+    recipe = recipe_type()
+    ct = reader.read(write_ct(recipe, edit=air_clipped_to_padding(recipe, is_declared)))
+    assert (ct.volume.hu >= LOWEST_HU).all()
+
+
+@pytest.mark.parametrize("is_declared", [True, False])
+def test_padding_that_cuts_the_body_is_not_imaged_although_air_has_its_value(
+    write_ct, reader, recipe_type, is_declared
+):
+    recipe = recipe_type()
+    cut = recipe.rows // 2 - 10
+    ct = reader.read(write_ct(recipe, edit=air_clipped_to_padding(recipe, is_declared, cut)))
+    is_tissue = ct.volume.hu[:, cut] > -300
+    assert is_tissue.any(axis=1).all()
+    assert (ct.volume.hu[:, cut - 1][is_tissue] == NOT_IMAGED_HU).all()
+    assert (ct.volume.hu[:, cut + 9 :] >= LOWEST_HU).all(), "where nothing is cut, it is air"
+
+
+def test_gas_with_the_padding_value_inside_the_body_is_imaged(write_ct, reader, recipe_type):
+    recipe = recipe_type()
+
+    def edit(_number, ds):
+        pixels = np.frombuffer(ds.PixelData, dtype="<u2").reshape(recipe.rows, recipe.columns).copy()
+        middle = recipe.rows // 2
+        pixels[middle - 13 : middle - 11, 18:24] = 0
+        ds.PixelData = pixels.tobytes()
+        ds.add_new(0x00280120, "US", 0)
+
+    assert (reader.read(write_ct(recipe, edit=edit)).volume.hu >= LOWEST_HU).all()
 
 
 # 19 clipped scale

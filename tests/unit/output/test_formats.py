@@ -212,6 +212,12 @@ def test_what_hides_or_reorders_text_becomes_visible(reports: dict[str, Report],
         ("{{ statements.say('no.such') }}", "template.statement"),
         ("{{ 1 // 0 }}", "template.failed"),
         ("{{ range(10) }}", "template.failed"),
+        ("{% include 'report.txt.j2' %}", "template.failed"),
+        ("{{ 'x' * 9999999999 }}", "template.failed"),
+        ("{{ 9 ** 9 ** 9 }}", "template.failed"),
+        ("{{ '%9999999999d' % 1 }}", "template.failed"),
+        ("{{ 'x'.ljust(9999999999) }}", "template.failed"),
+        ("{{ 'x'|center(9999999999) }}", "template.syntax"),
     ],
 )
 def test_a_faulty_site_template_is_named(
