@@ -31,6 +31,10 @@ FOLD_MM: Final = 36.0
 """Air enclosed within a slice but open to the outside this near is a skin fold (groin, scrotum, between the legs);
 bowel and airway lie farther from any opening."""
 
+MIN_ROOM_MM2: Final = 1_500.0
+"""Air that is nowhere broader than this in a slice, and apart from the rest, may be bowel cut by the picture: a rectum
+45 mm across."""
+
 TABLE_FLATNESS: Final = 0.72
 """Share of a part that vanishes under an opening of 15 mm above which it is a shell, not a limb."""
 
@@ -76,7 +80,8 @@ def find_body(coarse: CoarseVolume) -> Body:
     body = _parts_of_body(coarse, opened, labels)[labels]
     # Opening shaves corners and thin skin folds; one conditional step brings them back.
     body = dilate(body, "square") & tissue
-    outside = _with_folds(outside_planes(body), body, coarse.spacing_mm)
+    outside = _without_cut_gas(outside_planes(body), coarse.spacing_mm)
+    outside = _with_folds(outside, body, coarse.spacing_mm)
     mask = ~outside
     return Body(mask=mask, outside=outside, firm=open_planes(mask, "disc"))
 
@@ -104,6 +109,24 @@ def _is_shell(opened: NDArray[np.bool_], labels: NDArray[np.integer], sizes: NDA
     remaining = np.bincount(labels[open_planes(opened, "square", steps=2)], minlength=sizes.size)
     lost: NDArray[np.float64] = 1.0 - remaining / np.maximum(sizes, 1)
     return lost > TABLE_FLATNESS
+
+
+def _without_cut_gas(outside: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> NDArray[np.bool_]:
+    """Drop small pockets of air at the side of the picture: bowel gas the picture cuts, or a corner of the room.
+
+    Which of the two cannot be told; as part of the body at its cut edge they stop a skin distance from being claimed.
+    """
+    labels, count = ndimage.label(outside)
+    if count < 2:
+        return outside
+    pixel_mm2 = spacing_mm[1] * spacing_mm[2]
+    broadest = np.zeros(count + 1)
+    for plane in labels:
+        broadest = np.maximum(broadest, np.bincount(plane.ravel(), minlength=count + 1) * pixel_mm2)
+    keep = broadest >= MIN_ROOM_MM2
+    keep[int(broadest[1:].argmax()) + 1] = True
+    keep[0] = False
+    return np.asarray(keep[labels])
 
 
 def _with_folds(
