@@ -214,7 +214,7 @@ def _peak_of_runs(hu: NDArray[np.int16], runs: Runs) -> NDArray[np.int16]:
     flat = hu.reshape(-1)
     begin = runs.row * runs.shape[2] + runs.start
     length = runs.stop - runs.start
-    peak = flat[begin]
+    peak: NDArray[np.int16] = flat[begin]
     active = np.flatnonzero(length > 1)
     offset = 1
     while active.size:

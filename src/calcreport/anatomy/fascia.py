@@ -77,7 +77,7 @@ def find_envelope(coarse: CoarseVolume, body: Body, bone: NDArray[np.bool_]) -> 
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
     sizes[0] = 0
     keep = sizes >= MIN_SHARE * sizes.max()
-    keep[np.unique(labels[bone])] = True
+    keep[labels[bone]] = True
     keep[0] = False
     kept = _without_islands(keep[labels], bone)
     closed = close_planes(kept, "cross", steps=CLOSING_BLOCKS) & body.mask

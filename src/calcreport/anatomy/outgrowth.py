@@ -8,6 +8,7 @@ silently. Ends of bones, pelvis and spine have no such course: there nothing is 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from calcreport.anatomy.components import Components, paint
+from calcreport.anatomy.morphology import outside_planes
 
 GRID_MM: Final = 1.5
 """In-plane pixel of the outlines compared, mm."""
@@ -112,9 +114,9 @@ def _outlines(
     for i in planes:
         box = (slice(int(i), int(i) + 1), slice(int(low[1]), int(high[1])), slice(int(low[2]), int(high[2])))
         thin = paint(components, skeleton, box)[0][:: step[1], :: step[2]]
-        stack.append(ndimage.binary_fill_holes(thin))
+        stack.append(thin)
         density.append(hu[box][0][:: step[1], :: step[2]])
-    return np.stack(stack), np.stack(density)
+    return ~outside_planes(np.stack(stack)), np.stack(density)
 
 
 def _residual(outlines: NDArray[np.bool_], density: NDArray[np.int16], grid_mm: tuple[float, ...]) -> NDArray[np.bool_]:
@@ -124,31 +126,30 @@ def _residual(outlines: NDArray[np.bool_], density: NDArray[np.int16], grid_mm: 
     grown = [ndimage.binary_dilation(plane, structure=disc) for plane in outlines]
     opening = max(1, round(MIN_THICKNESS_MM / 2 / grid_mm[1]))
     kernel = np.hypot(*np.mgrid[-opening : opening + 1, -opening : opening + 1]) <= opening + 0.3
-    shafts: dict[int, list[NDArray[np.bool_]]] = {}
 
-    def shafts_of(plane: int) -> list[NDArray[np.bool_]]:
-        if plane not in shafts:
-            shafts[plane] = _shafts(outlines[plane], density[plane], grid_mm)
-        return shafts[plane]
+    @cache
+    def shafts(plane: int) -> list[NDArray[np.bool_]]:
+        return _shafts(outlines[plane], density[plane], grid_mm)
 
     residual = np.zeros_like(outlines)
-    for i, plane in enumerate(outlines):
-        for distance in REFERENCE_MM:
-            k = max(1, round(distance / grid_mm[0]))
-            if i - k < 0 or i + k >= len(outlines):
-                continue
-            beyond = plane & ~grown[i - k] & ~grown[i + k]
+    for k in [max(1, round(distance / grid_mm[0])) for distance in REFERENCE_MM]:
+        for i in range(k, len(outlines) - k):
+            beyond = outlines[i] & ~grown[i - k] & ~grown[i + k]
             if int(beyond.sum()) < int(kernel.sum()):
                 continue
             beyond = ndimage.binary_opening(beyond, structure=kernel)
-            if not beyond.any():
-                continue
-            labels, _ = ndimage.label(plane)
-            for region in np.unique(labels[beyond]):
-                own = labels == region
-                if _continues(own, shafts_of(i - k)) and _continues(own, shafts_of(i + k)):
+            for own in _regions(outlines[i], beyond):
+                if _continues(own, shafts(i - k)) and _continues(own, shafts(i + k)):
                     residual[i] |= beyond & own
     return residual
+
+
+def _regions(plane: NDArray[np.bool_], chosen: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
+    """Connected regions of a plane that hold any of the chosen pixels."""
+    if not chosen.any():
+        return []
+    labels, _ = ndimage.label(plane)
+    return [labels == region for region in np.unique(labels[chosen])]
 
 
 def _shafts(
