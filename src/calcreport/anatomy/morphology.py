@@ -97,7 +97,7 @@ def erode(
 
 
 def open_planes(mask: Mask, element: Element, *, steps: int = 1) -> Mask:
-    """Erode and dilate slice by slice; what lies on the border is taken to go on beyond it.
+    """Erode and dilate slice by slice; eroding, the mask is taken to go on beyond the side of the picture.
 
     Parameters
     ----------
@@ -108,13 +108,21 @@ def open_planes(mask: Mask, element: Element, *, steps: int = 1) -> Mask:
     steps : int
         How many times to shrink, and then to grow.
     """
-    rim = steps * len(_PASSES.get(element, (element,)))
-    wide = np.pad(mask, ((0, 0), (rim, rim), (rim, rim)), mode="edge")
-    return dilate(erode(wide, element, steps=steps), element, steps=steps)[:, rim:-rim, rim:-rim]
+    return dilate(erode(mask, element, steps=steps, beyond=1), element, steps=steps)
 
 
 def close_planes(mask: Mask, element: Element, *, steps: int = 1) -> Mask:
-    """Dilate and erode slice by slice, the counterpart of `open_planes`."""
+    """Dilate and erode slice by slice; what lies at the side of the picture is taken to go on just beyond it.
+
+    Parameters
+    ----------
+    mask : NDArray[np.bool_]
+        Shape ``(slices, rows, columns)``.
+    element : Element
+        What a voxel touches within its slice.
+    steps : int
+        How many times to grow, and then to shrink.
+    """
     rim = steps * len(_PASSES.get(element, (element,)))
     wide = np.pad(mask, ((0, 0), (rim, rim), (rim, rim)), mode="edge")
     return erode(dilate(wide, element, steps=steps), element, steps=steps)[:, rim:-rim, rim:-rim]
