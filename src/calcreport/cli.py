@@ -5,6 +5,7 @@ Nothing heavy is imported here; each command fetches what it needs, so that ``--
 
 from __future__ import annotations
 
+import _thread
 import argparse
 import os
 import signal
@@ -61,9 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a terminal may know only ASCII
     options = _parser(words).parse_args(words)
     progress = Progress(sys.stderr, is_quiet=getattr(options, "quiet", False))
-    signal.signal(signal.SIGTERM, _interrupt)
-    _configure_logging(is_debug=options.debug)
     try:
+        signal.signal(signal.SIGTERM, _interrupt)
+        sys.unraisablehook = _pass_on if not options.debug else sys.__unraisablehook__
+        _configure_logging(is_debug=options.debug)
         code: int = options.command(options, progress)
     except CalcReportError as error:
         progress.error(f"error [{error.code}]: {error.message}")
@@ -81,6 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
     finally:
         progress.close()
+    if arguments is None:
+        _end(code)
     return code
 
 
@@ -241,6 +245,23 @@ def _configure_logging(*, is_debug: bool) -> None:
         ours = logging.getLogger("calcreport")
         ours.setLevel(logging.DEBUG)
         ours.addHandler(logging.StreamHandler())
+
+
+def _end(code: int) -> None:
+    """Leave a process of our own: what is asked from now on comes too late, and must not change the exit code."""
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, signal.SIG_IGN)
+    if code == EXIT_INTERRUPTED:  # after an interrupt within exec(), as in dataclasses, CPython forgets the exit code
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+
+
+def _pass_on(unraisable: sys.UnraisableHookArgs) -> None:
+    """Raise again an interrupt that fell where nothing can be raised; keep other such tracebacks from the user."""
+    if unraisable.exc_type is KeyboardInterrupt:
+        _thread.interrupt_main()
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
