@@ -58,15 +58,35 @@ def test_fat_between_muscles_is_deep(make_coarse, limb):
     assert envelope_of(coarse).mask[at(coarse, 0, 28)]
 
 
-def test_fat_enclosed_by_muscle_is_deep_however_wide(make_coarse, limb):
+def test_fat_enclosed_by_muscle_is_deep_however_wide(make_coarse):
     """A lipoma within a muscle, wider than any gap that closing would bridge."""
 
-    def with_lipoma(x, y, z):
-        return np.where(np.hypot(x, y - 24) < 10.5, FAT, limb(x, y, z))
+    def with_lipoma(x, y, _z):
+        r = np.hypot(x, y)
+        return np.select([r < 30, r < 60, r < 75], [FAT, MUSCLE, FAT], AIR)
 
-    coarse = make_coarse(with_lipoma)
-    assert coarse.hu[at(coarse, 0, 24)] == FAT
-    assert envelope_of(coarse).mask[at(coarse, 0, 24)]
+    assert envelope_of(make_coarse(with_lipoma)).mask[:, 30, 30].all()
+
+
+def test_a_small_node_in_the_fat_is_not_deep(make_coarse, limb):
+    def with_node(x, y, z):
+        hu = np.where(np.hypot(x - 40, y) < 75, np.maximum(limb(x, y, z), FAT), limb(x, y, z))
+        return np.where(np.sqrt((x - 80) ** 2 + y**2 + (z - 36) ** 2) < 8, MUSCLE, hu)
+
+    coarse = make_coarse(with_node, size_mm=270.0, slices=25)
+    assert coarse.hu[at(coarse, 80, 0)] == MUSCLE
+    assert not envelope_of(coarse).mask[at(coarse, 80, 0)]
+
+
+def test_a_vein_through_the_fat_is_not_deep(make_coarse, limb):
+    coarse = make_coarse(lambda x, y, z: np.where((x > 35) & (x < 56) & (np.abs(y) < 3), MUSCLE, limb(x, y, z)))
+    assert coarse.hu[at(coarse, 51, 0)] == MUSCLE
+    assert not envelope_of(coarse).mask[at(coarse, 51, 0)]
+
+
+def test_thick_skin_is_not_muscle(make_coarse, limb):
+    coarse = make_coarse(lambda x, y, z: np.where((np.hypot(x, y) > 58) & (np.hypot(x, y) < 67), MUSCLE, limb(x, y, z)))
+    assert not envelope_of(coarse).mask[at(coarse, 63, 0)]
 
 
 def test_a_lump_in_the_fat_is_not_deep(make_coarse, limb):

@@ -78,3 +78,25 @@ def test_roughness_thinner_than_the_limit_is_bone():
     hu = shaft(y, x)
     hu[(np.abs(z - 60) < 10) & (np.hypot(y, x) >= 12) & (np.hypot(y, x) < 14) & (x > 0)] = MINERAL
     assert outgrowths_of(hu) == []
+
+
+def test_a_spike_thinner_than_the_limit_is_bone():
+    z, y, x = grid()
+    hu = shaft(y, x)
+    hu[(np.abs(z - 60) < 10) & (np.abs(y) < 2) & (x >= 12) & (x < 26)] = MINERAL
+    assert outgrowths_of(hu) == []
+
+
+def test_a_shaft_that_widens_towards_its_end_is_its_own_course():
+    """Mineral on one side only, from the middle to the end of the scan, may be the flare of the bone."""
+    z, y, x = grid()
+    hu = shaft(y, x)
+    hu[(z > 55) & (np.hypot(y, x - 12) < 9) & (np.hypot(y, x) >= 12)] = MINERAL
+    assert outgrowths_of(hu) == []
+
+
+def test_what_is_as_dense_as_the_cortex_beneath_is_the_bone():
+    z, y, x = grid()
+    hu = shaft(y, x)
+    hu[(np.sqrt((z - 60) ** 2 + y**2 + (x - 16) ** 2) < 9) & (np.hypot(y, x) >= 12)] = CORTEX
+    assert outgrowths_of(hu) == []
