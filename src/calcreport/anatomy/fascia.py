@@ -91,9 +91,10 @@ def _without_islands(kept: NDArray[np.bool_], bone: NDArray[np.bool_]) -> NDArra
     labels, count = ndimage.label(erode(kept, "cross", axes=ALL_AXES, steps=NECK_BLOCKS, beyond=1))
     if count < 2:
         return kept
-    # A part cut by the side of the picture may well have its bone outside.
+    # A part cut by the side of the picture may well have its bone outside, and one that runs out of the scan above or
+    # below is a muscle behind a septum: lumps end.
     is_muscle = np.bincount(labels.ravel(), minlength=count + 1) < MIN_CORE_BLOCKS
-    for known in (labels[bone], labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1]):
+    for known in (labels[bone], labels[0], labels[-1], labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1]):
         is_muscle[known] = True
     result = kept.copy()
     for i, box in enumerate(ndimage.find_objects(labels), start=1):

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from calcreport.anatomy.components import paint
+from calcreport.anatomy.morphology import outside_planes
 from calcreport.anatomy.skeleton import (
     FABELLA_GAP_MM,
     JOINT_GAP_MM,
@@ -128,7 +129,7 @@ def is_solid(hu: NDArray[np.int16], index: NDArray[np.int64]) -> bool:
 
 def bone_territory(scene: Scene, skeleton: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Coarse mask of bones with their marrow: islands of trabeculae inside belong to the bone."""
-    return np.stack([ndimage.binary_fill_holes(plane) for plane in scene.mark(np.flatnonzero(skeleton))])
+    return ~outside_planes(scene.mark(np.flatnonzero(skeleton)))
 
 
 def lies_at_joint(focus: Focus) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from calcreport.anatomy.morphology import ALL_AXES, dilate
 from calcreport.anatomy.skeleton import Architecture
 from calcreport.calcification.bones import METAL_HU, is_fabella, lies_at_joint
 from calcreport.calcification.foci import Focus
@@ -103,11 +104,10 @@ def is_plain_noise(scene: Scene, component: int) -> bool:
 
 def beside_externals(scene: Scene, externals: list[int]) -> NDArray[np.bool_]:
     """Coarse mask of the body's rim against table, cast or clothes: dense voxels there are the same thing."""
-    mask = scene.mark(externals)
-    within = np.zeros((3, 3, 3), dtype=bool)
-    within[1] = True
-    rim = scene.body.mask & ndimage.binary_dilation(scene.body.outside, structure=within)
-    return rim & ndimage.binary_dilation(mask, structure=np.ones((3, 3, 3), dtype=np.bool_), iterations=2)
+    if not externals:
+        return np.zeros(scene.coarse.hu.shape, dtype=np.bool_)
+    rim = scene.body.mask & dilate(scene.body.outside, "square")
+    return rim & dilate(scene.mark(externals), "square", axes=ALL_AXES, steps=2)
 
 
 def metal_blocks(scene: Scene, candidates: list[int]) -> NDArray[np.bool_]:

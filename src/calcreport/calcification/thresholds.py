@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from calcreport.anatomy.coarse import CoarseVolume
+from calcreport.anatomy.morphology import ALL_AXES, dilate
 from calcreport.model.image import Acquisition, Contrast, CtVolume
 from calcreport.model.report import Thresholds
 from calcreport.settings import DetectionSettings
@@ -81,7 +82,7 @@ def shows_enhanced_vessels(volume: CtVolume, coarse: CoarseVolume, body: NDArray
     labels, count = ndimage.label(coarse.hu > BONE_BLOCK_HU)
     has_core = np.zeros(count + 1, dtype=np.bool_)
     has_core[labels[coarse.hu > BONE_CORE_HU]] = True
-    bone = ndimage.binary_dilation(has_core[labels], iterations=3)
+    bone = dilate(has_core[labels], "cross", axes=ALL_AXES, steps=3)
     wide = np.zeros((3, 3, 3), dtype=bool)
     wide[1, :2, :2] = True
     enhanced = ndimage.binary_opening(body & ~bone & (coarse.hu > low) & (coarse.hu < high), structure=wide)

@@ -7,7 +7,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from calcreport.dicom import tags
 from calcreport.dicom.codecs import decode
@@ -252,6 +251,9 @@ def _without_air(
     outside = padding ^ air_like
     if not _meet(air_like, values, tissue):
         return outside
+    # Rarely reached: scipy would cost every discovery a quarter of a second.
+    from scipy import ndimage  # noqa: PLC0415  (see above)
+
     hard = _beside(air_like) & (values > tissue) & ~outside
     crowd = ndimage.uniform_filter(hard.astype(np.float32), _HARD_EDGE_REACH, mode="constant") * _HARD_EDGE_REACH**2
     square = np.ones((_HARD_EDGE_REACH, _HARD_EDGE_REACH), bool)
