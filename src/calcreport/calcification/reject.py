@@ -45,6 +45,10 @@ MIN_POOL_MM3: Final = 150.0
 BLADDER_MM: Final = 28.0
 """Fluid this thick and as homogeneous as the noise is a filled organ; mineral of that size is uneven or layered."""
 
+MIN_GAS_SHARE: Final = 0.02
+MIN_POOL_WITH_GAS_MM: Final = 6.0
+"""Homogeneous fluid with gas against it is bowel content from this thickness on."""
+
 MIN_POOL_THICKNESS_MM: Final = 8.0
 """Bowel and bladder are filled round; a sheet or a shell of this density is mineral."""
 
@@ -206,14 +210,14 @@ def _is_contrast_pool(scene: Scene, focus: Focus) -> bool:
     if focus.thickness_mm >= BLADDER_MM and focus.spread_hu < 1.3 * scene.noise_hu + 8:
         return True
     is_homogeneous = focus.spread_hu < 1.6 * scene.noise_hu + 10 and focus.core_hu < 450
-    is_pool = focus.volume_mm3 >= MIN_POOL_MM3 and focus.thickness_mm >= MIN_POOL_THICKNESS_MM
-    if not is_homogeneous or not is_pool or focus.background_hu > 15:
+    if not is_homogeneous or focus.volume_mm3 < MIN_POOL_MM3:
         return False
-    return (
-        focus.touches_border
-        or focus.gas_fraction > 0
-        or scene.is_near(focus.component, scene.gas, GAS_REACH_MM, along_mm=GAS_REACH_MM)
-    )
+    if focus.gas_fraction > MIN_GAS_SHARE:
+        return focus.thickness_mm >= MIN_POOL_WITH_GAS_MM
+    # Without gas against it, only a round pool among fat is taken for bowel, and never one near the skin.
+    if focus.thickness_mm < MIN_POOL_THICKNESS_MM or focus.background_hu > 15 or focus.air_fraction > 0:
+        return False
+    return focus.touches_border or scene.is_near(focus.component, scene.gas, GAS_REACH_MM, along_mm=GAS_REACH_MM)
 
 
 def _is_streak(focus: Focus) -> bool:
