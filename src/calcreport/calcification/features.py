@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
+from calcreport.anatomy.morphology import erode
 from calcreport.calcification.size import farthest_pair
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.report import DepthClass
@@ -217,7 +218,7 @@ def describe(
     voxel_mm3 = geometry.voxel_volume_mm3
     section = _sections(hu, inside, spacing, noise_hu)
     near_hu, near_fat, wide_fat = _surroundings(hu, inside, spacing)
-    core = ndimage.binary_erosion(inside, structure=_plane_cross())
+    core = erode(inside, "cross")
     values = hu[core if core.sum() >= 8 else inside].astype(np.float64)
     elongated = parts.extents_mm[:, 0] > 1.6 * np.maximum(parts.extents_mm[:, 1], 1e-6)
     substantial = parts.counts >= max(3, 0.02 * parts.counts.max())
@@ -253,12 +254,6 @@ def describe(
         ring_share=_ring_share(inside),
         **section,
     )
-
-
-def _plane_cross() -> NDArray[np.bool_]:
-    cross = np.zeros((3, 3, 3), dtype=bool)
-    cross[1] = ndimage.generate_binary_structure(2, 1)
-    return cross
 
 
 def _principal_extents(points_mm: NDArray[np.float64], spacing: tuple[float, float, float]) -> NDArray[np.float64]:

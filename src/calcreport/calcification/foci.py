@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.components import Components, paint
+from calcreport.anatomy.morphology import dilate
 from calcreport.model.image import NOT_IMAGED_HU
 
 MARGIN_MM: Final = 9.0
@@ -154,7 +155,7 @@ def examine(
     distance = ndimage.distance_transform_edt(~mask, sampling=np.array(spacing_mm) * stride)
     # Bone and what blurs from it is left out. Other dense voxels stay: leaving them out would cut the noise short,
     # and a robust deviation bears them.
-    dense = ndimage.binary_dilation(bone, structure=_plane_cross(), iterations=2) if bone.any() else bone
+    dense = dilate(bone, "cross", steps=2)
     near = (distance > 0) & (distance <= MARGIN_MM) & (local > NOT_IMAGED_HU)
     index = np.stack(np.meshgrid(*(np.arange(a, b, stride) for a, b in zip(low, high, strict=True)), indexing="ij"), -1)
     is_outside = outside[tuple(np.moveaxis(coarse.of_fine(index), -1, 0))]
@@ -194,13 +195,6 @@ def _reference_tissue(tissue: NDArray[np.float64]) -> tuple[float, float]:
     chosen = soft if soft.size >= max(10, SOFT_SHARE * tissue.size) else tissue
     middle = float(np.median(chosen))
     return middle, 1.4826 * float(np.median(np.abs(chosen - middle)))
-
-
-def _plane_cross() -> NDArray[np.bool_]:
-    """Four neighbours within a slice: thick slices have no neighbours worth the name above and below."""
-    cross = np.zeros((3, 3, 3), dtype=bool)
-    cross[1] = ndimage.generate_binary_structure(2, 1)
-    return cross
 
 
 def _core(
