@@ -63,6 +63,11 @@ def runs_of_slice(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[n
     return row, start - row * (columns + 1), stop - row * (columns + 1)
 
 
+def count_up(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """0, 1, … up to each length, one after the other: ``[2, 3]`` gives ``[0, 1, 0, 1, 2]``."""
+    return np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+
+
 def collect_runs(
     slices: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]], shape: tuple[int, int, int]
 ) -> Runs:
@@ -110,10 +115,8 @@ def label_runs(runs: Runs, *, reach: int = 1) -> tuple[NDArray[np.int64], int]:
         low = np.searchsorted(last_key, target + runs.start[valid] - reach, side="left")
         high = np.searchsorted(first_key, target + runs.stop[valid] - 1 + reach, side="right")
         counts = np.maximum(high - low, 0)
-        total = int(counts.sum())
-        offsets = np.repeat(np.cumsum(counts) - counts, counts)
         heads.append(np.repeat(valid, counts))
-        tails.append(np.arange(total) - offsets + np.repeat(low, counts))
+        tails.append(count_up(counts) + np.repeat(low, counts))
     head, tail = np.concatenate(heads), np.concatenate(tails)
     graph = coo_array((np.ones(head.size, dtype=np.int8), (head, tail)), shape=(runs.count, runs.count))
     count, labels = connected_components(graph, directed=False)
@@ -154,7 +157,7 @@ class Components:
         chosen = slice(int(self.first[component]), int(self.first[component + 1]))
         start, stop, row = self.runs.start[chosen], self.runs.stop[chosen], self.runs.row[chosen]
         length = stop - start
-        within = np.arange(int(length.sum())) - np.repeat(np.cumsum(length) - length, length)
+        within = count_up(length)
         rows = self.runs.shape[1]
         flat_row = np.repeat(row, length)
         return np.stack([flat_row // rows, flat_row % rows, np.repeat(start, length) + within], axis=1)
@@ -264,7 +267,7 @@ def paint(components: Components, chosen: NDArray[np.bool_], box: tuple[slice, s
         line_index = np.repeat(
             ((plane[inside] - box[0].start) * shape[1] + line[inside] - box[1].start) * shape[2] + first, length
         )
-        within = np.arange(int(length.sum())) - np.repeat(np.cumsum(length) - length, length)
+        within = count_up(length)
         mask.reshape(-1)[line_index + within] = True
     return mask
 

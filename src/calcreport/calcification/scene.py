@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from calcreport.anatomy.body import Body
 from calcreport.anatomy.coarse import CoarseVolume
-from calcreport.anatomy.components import Components
+from calcreport.anatomy.components import Components, count_up
 from calcreport.calcification.foci import GAS_HU
 from calcreport.model.image import CtVolume
 from calcreport.model.report import Thresholds
@@ -55,8 +55,7 @@ class Scene:
         step = self.coarse.step
         low = start // step[2]
         crossed = (stop - 1) // step[2] - low + 1
-        number = np.arange(int(crossed.sum())) - np.repeat(np.cumsum(crossed) - crossed, crossed)
-        column = np.repeat(low, crossed) + number
+        column = np.repeat(low, crossed) + count_up(crossed)
         voxels = np.minimum(np.repeat(stop, crossed), (column + 1) * step[2]) - np.maximum(
             np.repeat(start, crossed), column * step[2]
         )
