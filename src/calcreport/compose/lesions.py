@@ -103,6 +103,7 @@ def join_lesion(
         differential=decided.differential,
         recommendations=decided.recommendations,
         notes=tuple(dict.fromkeys(notes)),
+        growth=decided.growth,
         **facts,
     )
 
@@ -147,6 +148,7 @@ def _typed(finding: LesionFinding) -> dict[str, Any]:
             laterality=finding.location.laterality,
             laterality_source="none" if finding.location.laterality is Laterality.UNKNOWN else "clinician",
             region=finding.location.region,
+            centroid_lps_mm=finding.location.centroid_lps_mm,
             compartment=finding.location.compartment or finding.location.tissue,
         ),
     }

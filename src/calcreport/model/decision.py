@@ -7,9 +7,12 @@ from calcreport.model.report import (
     Differential,
     Flags,
     FlagState,
+    Laboratory,
+    LesionGrowth,
     PatientLevel,
     Recommendation,
     Record,
+    UsedInput,
 )
 
 
@@ -21,6 +24,7 @@ class LesionDecision(Record):
     differential: tuple[Differential, ...]
     recommendations: tuple[Recommendation, ...]
     notes: tuple[str, ...] = ()
+    growth: LesionGrowth | None = None
 
 
 class Decision(Record):
@@ -32,3 +36,5 @@ class Decision(Record):
     flags_summary: dict[str, FlagState]
     recommendations: tuple[Recommendation, ...]
     limitations: tuple[str, ...] = ()
+    laboratory: Laboratory | None = None
+    inputs: tuple[UsedInput, ...] = ()

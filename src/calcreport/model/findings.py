@@ -90,6 +90,8 @@ class FindingLocation(Record):
     laterality: Laterality = Laterality.UNKNOWN
     tissue: Tissue | None = None
     compartment: Word | None = None
+    centroid_lps_mm: tuple[Number, Number, Number] | None = None
+    """Centre in patient LPS mm, within the frame of reference of the study."""
 
 
 class FindingFeatures(Record):
@@ -120,12 +122,26 @@ class FindingFeatures(Record):
 
 
 class FindingPrior(Record):
-    """The same lesion on an earlier study."""
+    """The same lesion on an earlier study: typed by a reader, or matched in an earlier report."""
 
     max_diameter_mm: Length | None = None
+    basis: Literal["mass", "mineral"] | None = None
+    """What was measured; ``None`` means the mineral where it is measured now, else the mass."""
     interval_days: Annotated[int, BeforeValidator(refuse_booleans), Field(gt=0, le=36525)] | None = None
     comparable: Answer = YesNo.UNKNOWN
     """Same modality and plane, so that the lengths may be compared."""
+    study_date: date | None = None
+    """Day of the earlier study; gives the interval where `interval_days` does not."""
+    modality: Literal["CT", "CR", "DX", "MR", "US"] | None = None
+    is_minimum: bool = False
+    """The lesion was cut by the edge of the earlier images."""
+    status: Literal["matched", "ambiguous", "not_found"] = "matched"
+    lesion_id: Annotated[str, Field(max_length=64)] | None = None
+    """Name in the earlier report."""
+    reason: Annotated[str, Field(max_length=400)] = ""
+    """Why the lesion was not matched, or why the lengths may not be compared."""
+    stable_since: date | None = None
+    """Since when the earlier report already called it stable."""
 
 
 class LesionFinding(Record):
@@ -151,6 +167,17 @@ class HeaderFacts(Record):
 
     age_years: Annotated[Number, Field(ge=0, le=130)] | None = None
     sex: Literal["F", "M", "O"] | None = None
+    contrast: Literal["none", "venous", "arterial"] | None = None
+    laterality: Literal["left", "right"] | None = None
+    body_part: Word | None = None
+
+
+class PriorOfStudy(Record):
+    """The earlier study, where one study holds for all lesions."""
+
+    source: Literal["reader", "report"] = "reader"
+    study_date: date | None = None
+    modality: Literal["CT", "CR", "DX", "MR", "US"] | None = None
 
 
 class Findings(Record):
@@ -163,6 +190,11 @@ class Findings(Record):
     study_date: date | None = None
     """Laboratory values are judged by their age on this day."""
     header: HeaderFacts = HeaderFacts()
+    prior_study: PriorOfStudy | None = None
+    frame_of_reference_uid: Annotated[str, Field(max_length=64)] | None = None
+    """Positions in two studies may be compared only when this is the same."""
+    threshold_hu: Annotated[Number, Field(gt=0)] | None = None
+    """Limit the mineral was grown down to; lengths found with different limits are not comparable."""
 
 
 def finding_of(lesion: MeasuredLesion, *, lesion_id: str, voxel_diagonal_mm: float | None = None) -> LesionFinding:
@@ -195,6 +227,7 @@ def finding_of(lesion: MeasuredLesion, *, lesion_id: str, voxel_diagonal_mm: flo
             region=lesion.location.region,
             laterality=lesion.location.laterality,
             compartment=lesion.location.compartment,
+            centroid_lps_mm=lesion.location.centroid_lps_mm,
         ),
         features=FindingFeatures.model_validate(
             {
