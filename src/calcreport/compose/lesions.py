@@ -122,11 +122,8 @@ def _typed(finding: LesionFinding) -> dict[str, Any]:
         "foci": Foci(**finding.foci.model_dump()),
         "mass": Mass(
             present=mass.present,
-            max_diameter_mm=mass.max_diameter_mm,
-            depth_class=mass.depth_class,
             source="none" if mass.source == "reader" else mass.source,
-            uncertainty_mm=mass.uncertainty_mm,
-            is_minimum=mass.is_minimum,
+            **mass.model_dump(exclude={"present", "source"}),
         ),
         "density": Density(
             mean_hu=finding.density.mean_hu,
@@ -149,6 +146,8 @@ def _typed(finding: LesionFinding) -> dict[str, Any]:
             laterality_source="none" if finding.location.laterality is Laterality.UNKNOWN else "clinician",
             region=finding.location.region,
             centroid_lps_mm=finding.location.centroid_lps_mm,
+            first_image=finding.location.first_image,
+            last_image=finding.location.last_image,
             compartment=finding.location.compartment or finding.location.tissue,
         ),
     }

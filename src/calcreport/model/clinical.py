@@ -9,11 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
-from calcreport.errors import ClinicalError
 from calcreport.model.answers import Answer, Number, Word, refuse_booleans
 from calcreport.model.laboratory import ANALYTES, convert
-from calcreport.model.near_keys import name_unknown_key
 from calcreport.model.report import Laterality, Record, YesNo
+from calcreport.model.typed_mistakes import mistakes_of, refuse, without_unknown
 
 
 def _as_rate(value: Any) -> Any:  # noqa: ANN401 - a validator sees whatever was typed
@@ -280,15 +279,11 @@ def parse_clinical(data: Mapping[str, Any]) -> Clinical:
         ``clinical.invalid`` when there are several kinds.
     """
     try:
-        return Clinical.model_validate(_without_empty_sections(data))
+        return Clinical.model_validate(without_unknown(data))
     except ValidationError as error:
-        problems = _problems(error)
+        mistakes = mistakes_of(error, Clinical)
     # Raised outside the handler: the cause would carry the values typed into a traceback.
-    kinds = {code for code, _ in problems}
-    raise ClinicalError(
-        "The clinical input cannot be used:\n" + "\n".join(f"  {text}" for _, text in problems),
-        code=kinds.pop() if len(kinds) == 1 else "clinical.invalid",
-    )
+    raise refuse(mistakes, area="clinical")
 
 
 def as_given(clinical: Clinical) -> dict[str, Any]:
@@ -315,33 +310,3 @@ def _named(section: dict[str, Any]) -> dict[str, Any]:
         else:
             named[key] = "unknown" if value is None else value
     return named
-
-
-def _without_empty_sections(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out sections and laboratory tests whose heading stands alone (YAML gives null)."""
-    kept = {key: value for key, value in data.items() if value is not None}
-    labs = kept.get("labs")
-    if isinstance(labs, Mapping):
-        kept["labs"] = {key: value for key, value in labs.items() if value is not None and value != "unknown"}
-    return kept
-
-
-def _problems(error: ValidationError) -> list[tuple[str, str]]:
-    """Mistakes as (code, text by field name); never the value typed."""
-    problems: list[tuple[str, str]] = []
-    for mistake in error.errors(include_url=False, include_input=False, include_context=False):
-        where = tuple(str(part) for part in mistake["loc"])
-        if mistake["type"] == "extra_forbidden":
-            problems.append(("clinical.unknown_key", name_unknown_key(where, Clinical)))
-        elif mistake["type"] == "missing" and where[-1] == "unit":
-            problems.append(("clinical.lab_unit", f"{'.'.join(where[:-1])}: give the unit; a bare number is not used"))
-        elif where[:1] == ("labs",) and "|" in mistake["msg"]:
-            kind, _, text = mistake["msg"].removeprefix("Value error, ").partition("|")
-            problems.append((f"clinical.{kind}", text))
-        elif where[:1] == ("labs",) and mistake["type"] == "model_type":
-            text = f"{'.'.join(where)}: give value and unit, as in {{value: 2.35, unit: mmol/L}}"
-            problems.append(("clinical.lab_unit", text))
-        else:
-            text = mistake["msg"].removeprefix("Value error, ")
-            problems.append(("clinical.value", f"{'.'.join(where) or 'input'}: {text}"))
-    return problems

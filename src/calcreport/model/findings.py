@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 Tissue = Literal["muscle", "tendon", "bursa", "joint", "vessel", "node", "skin", "fat", "nerve", "organ"]
 """Tissue a deposit lies in."""
 
+Volume = Annotated[Number, Field(ge=0)]
+"""A volume in mm3."""
+
+ImageNumber = Annotated[int, BeforeValidator(refuse_booleans), Field(ge=0)]
+"""Instance number of an image."""
+
 
 class FindingSize(Record):
     """Size of the mineral; fields as in the report."""
@@ -27,7 +33,9 @@ class FindingSize(Record):
     ap_mm: Length | None = None
     tr_mm: Length | None = None
     cc_mm: Length | None = None
-    volume_mm3: Annotated[Number, Field(ge=0)] | None = None
+    axial_long_mm: Length | None = None
+    axial_short_mm: Length | None = None
+    volume_mm3: Volume | None = None
     uncertainty_mm: Length | None = None
     is_minimum: bool = False
     """The lesion is cut by the edge of the images: every length is a lower bound."""
@@ -41,6 +49,11 @@ class FindingMass(Record):
     present: Answer = YesNo.UNKNOWN
     """Whether there is a non-mineralised soft-tissue component."""
     max_diameter_mm: Length | None = None
+    ap_mm: Length | None = None
+    tr_mm: Length | None = None
+    cc_mm: Length | None = None
+    volume_mm3: Volume | None = None
+    mineral_fraction: Annotated[Number, Field(ge=0, le=1)] | None = None
     depth_class: DepthClass | None = None
     is_minimum: bool = False
     uncertainty_mm: Length | None = None
@@ -90,6 +103,8 @@ class FindingLocation(Record):
     laterality: Laterality = Laterality.UNKNOWN
     tissue: Tissue | None = None
     compartment: Word | None = None
+    first_image: ImageNumber | None = None
+    last_image: ImageNumber | None = None
     centroid_lps_mm: tuple[Number, Number, Number] | None = None
     """Centre in patient LPS mm, within the frame of reference of the study."""
 
@@ -227,6 +242,8 @@ def finding_of(lesion: MeasuredLesion, *, lesion_id: str, voxel_diagonal_mm: flo
             region=lesion.location.region,
             laterality=lesion.location.laterality,
             compartment=lesion.location.compartment,
+            first_image=lesion.location.first_image,
+            last_image=lesion.location.last_image,
             centroid_lps_mm=lesion.location.centroid_lps_mm,
         ),
         features=FindingFeatures.model_validate(

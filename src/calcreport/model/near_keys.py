@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 _NEAR_MATCHES: Final = 3
 """Most suggestions for an unknown key."""
@@ -22,7 +23,7 @@ def name_unknown_key(where: tuple[str, ...], root: type[BaseModel]) -> str:
     Parameters
     ----------
     where : tuple[str, ...]
-        Path to the key, the key last; hostile text.
+        Path to the key, the key last; hostile text. A number is the place in a list, from 0.
     root : type[BaseModel]
         Record the path starts in.
 
@@ -35,25 +36,59 @@ def name_unknown_key(where: tuple[str, ...], root: type[BaseModel]) -> str:
     section = _section(parents, root)
     near = difflib.get_close_matches(key.lower(), section, n=_NEAR_MATCHES)
     if near:
-        places = [".".join([*parents, name]) for name in near]
+        places = [spell_path([*parents, name]).rpartition(": ")[2] for name in near]
     else:
         everywhere = {path.rpartition(".")[2]: path for path in _paths(root)}
         places = [everywhere[name] for name in difflib.get_close_matches(key.lower(), everywhere, n=_NEAR_MATCHES)]
-    shown = ".".join(part if _PLAIN_KEY.fullmatch(part) else "(unreadable key)" for part in where)
     hint = f"did you mean {' or '.join(places)}?" if places else f"known here: {', '.join(section)}"
-    return f"{shown}: unknown key; {hint}"
+    return f"{spell_path(where)}: unknown key; {hint}"
+
+
+def spell_path(where: Iterable[str]) -> str:
+    """Path of a field in a reader's words: ``lesion 2: size.ap_mm`` for the second entry of a list of lesions.
+
+    Parameters
+    ----------
+    where : Iterable[str]
+        Names and places in lists, from 0; hostile text.
+
+    Returns
+    -------
+    str
+        What does not look like a name is not repeated.
+    """
+    spelt = ""
+    for part in where:
+        if part.isascii() and part.isdigit() and spelt.endswith("s"):
+            spelt = f"{spelt[:-1]} {int(part) + 1}"
+            continue
+        name = part if _PLAIN_KEY.fullmatch(part) else "(unreadable key)"
+        glue = "" if not spelt else ": " if spelt[-1:].isdigit() and " " in spelt.rpartition(": ")[2] else "."
+        spelt += glue + name
+    return spelt
+
+
+def known_keys(model: type[BaseModel]) -> list[str]:
+    """Names of the fields of a record, as they are typed."""
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _section(parents: Iterable[str], root: type[BaseModel]) -> list[str]:
     """Known keys of the section at a path."""
     model = root
     for part in parents:
-        field = model.model_fields.get(part)
+        if part.isascii() and part.isdigit():  # a place in a list, whose records are already at hand
+            continue
+        field = _field(model, part)
         inner = _record_of(field.annotation) if field is not None else None
         if inner is None:
             break
         model = inner
-    return list(model.model_fields)
+    return known_keys(model)
+
+
+def _field(model: type[BaseModel], name: str) -> FieldInfo | None:
+    return next((field for key, field in model.model_fields.items() if (field.alias or key) == name), None)
 
 
 def _record_of(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401
@@ -69,7 +104,8 @@ def _record_of(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401
 
 def _paths(model: type[BaseModel], prefix: str = "") -> Iterable[str]:
     """Dotted names of every field below a record."""
-    for name, field in model.model_fields.items():
+    for key, field in model.model_fields.items():
+        name = field.alias or key
         inner = _record_of(field.annotation)
         yield prefix + name
         if inner is not None:

@@ -12,7 +12,7 @@ Written as inline tables::
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from calcreport.rules.conditions import ALWAYS, All, AnyOf, Certainly, Comparison, Condition, Not, Relation, Value
@@ -76,10 +76,13 @@ class ConditionParser:
         return All(parts=parts) if key == "all" else AnyOf(parts=parts)
 
     def _resolve(self, where: str, name: Any, problems: list[str]) -> Condition:  # noqa: ANN401
+        if not isinstance(name, str):
+            problems.append(f"{where}: a condition is named by a word")
+            return ALWAYS
         if name in self._parsed:
             return self._parsed[name]
         if name not in self._raw:
-            problems.append(f"{where}: unknown condition '{name}'{_near(str(name), self._raw)}")
+            problems.append(f"{where}: unknown condition '{name}'{near(str(name), self._raw)}")
             return ALWAYS
         if name in self._open:
             problems.append(f"{where}: condition '{name}' refers to itself")
@@ -94,7 +97,7 @@ class ConditionParser:
         fact = self.facts.get(name) if isinstance(name, str) else None
         relations = [key for key in raw if key != "fact"]
         if fact is None:
-            problems.append(f"{where}: unknown fact '{name}'{_near(str(name), self.facts)}")
+            problems.append(f"{where}: unknown fact '{name}'{near(str(name), self.facts)}")
             return ALWAYS
         if len(relations) != 1 or relations[0] not in set(Relation):
             problems.append(f"{where}: '{name}' needs one of {', '.join(sorted(Relation))}")
@@ -125,11 +128,11 @@ class ConditionParser:
             return 0.0
         words = tuple(raw) if isinstance(raw, list) else (raw,)
         wrong = [word for word in words if not isinstance(word, str) or (fact.words and word not in fact.words)]
-        problems += [f"{where}: '{name}' is never '{word}'{_near(str(word), fact.words)}" for word in wrong]
+        problems += [f"{where}: '{name}' is never '{word}'{near(str(word), fact.words)}" for word in wrong]
         return words if relation in {Relation.ONE_OF, Relation.INCLUDES} else words[0]
 
 
-def _near(name: str, known: Mapping[str, Any] | frozenset[str]) -> str:
-    """Suggest the nearest known name."""
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean '{near[0]}'?" if near else ""
+def near(name: str, known: Iterable[str]) -> str:
+    """Suggest the known name nearest to one that is unknown; empty when none is near."""
+    matches = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean '{matches[0]}'?" if matches else ""

@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any, Final, Literal
 
 from calcreport.model.report import Concern, Flags, FlagState
-from calcreport.rules.condition_parser import ConditionParser
+from calcreport.rules.condition_parser import ConditionParser, near
 from calcreport.rules.conditions import ALWAYS, Condition
 from calcreport.rules.facts import Kind
 from calcreport.rules.phrasing import placeholders
@@ -97,7 +97,7 @@ def read_row(where: str, table: str, row: dict[str, Any], parser: ConditionParse
     """Read one row; ``None`` when it has a mistake, which is then in `problems`."""
     before = len(problems)
     known = (*_COMMON, *REQUIRED[table], *_OPTIONAL[table])
-    problems += [f"{where}: unknown key '{key}'" for key in row if key not in known]
+    problems += [f"{where}: unknown key '{key}'{near(key, known)}" for key in row if key not in known]
     problems += [
         f"{where}: '{key}' is missing" for key in ("id", "sources", "since", *REQUIRED[table]) if key not in row
     ]

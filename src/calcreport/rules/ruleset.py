@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from calcreport.errors import RuleFileError
 from calcreport.model.report import Flags
-from calcreport.rules.condition_parser import ConditionParser
+from calcreport.rules.condition_parser import ConditionParser, near
 from calcreport.rules.conditions import ALWAYS, Condition
 from calcreport.rules.facts import DECLARED, Fact, Kind
 from calcreport.rules.rule_rows import REQUIRED, Remark, Rule, read_row
+from calcreport.rules.site_rules import Row, Tables, lay_over
 
 SCHEMA: Final = 1
 """Version of the tables' layout."""
@@ -21,7 +24,13 @@ SCHEMA: Final = 1
 REQUIRED_CONDITIONS: Final = ("extent_pattern", "no_benign_class")
 """Named conditions the engine itself asks for."""
 
+BUILT_IN: Final = "calcreport"
+"""Name of the rules that travel with the software."""
+
 _TOP: Final = ("schema", "version", "condition", *REQUIRED)
+_TOP_OF_SITE: Final = (*_TOP, "name", "removed")
+_HEADER: Final = re.compile(r"^[ \t]*\[\[[ \t]*([A-Za-z]+)[ \t]*\]\]", re.MULTILINE)
+_LONGEST_NAME: Final = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +39,10 @@ class Ruleset:
 
     Parameters
     ----------
-    version : str
-        Printed in every report.
+    name, version : str
+        Printed in every report; with a site's own rules both are joined by ``+``.
+    sha256 : str
+        Of all texts.
     conditions : Mapping[str, Condition]
         Named conditions.
     tables : Mapping[str, tuple[Rule, ...]]
@@ -39,6 +50,8 @@ class Ruleset:
     """
 
     version: str
+    name: str = BUILT_IN
+    sha256: str = ""
     conditions: Mapping[str, Condition]
     tables: Mapping[str, tuple[Rule, ...]]
 
@@ -48,23 +61,15 @@ class Ruleset:
         return tuple(rule for table in self.tables.values() for rule in table)
 
 
-@dataclass(slots=True, kw_only=True)
-class _Reading:
-    """What has been read of all files so far, and every mistake."""
-
-    versions: set[str] = field(default_factory=set)
-    conditions: dict[str, Any] = field(default_factory=dict)
-    rows: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-
-
-def load_rules(texts: Mapping[str, str]) -> Ruleset:
+def load_rules(texts: Mapping[str, str], site_texts: Mapping[str, str] | None = None) -> Ruleset:
     """Read and check rule tables.
 
     Parameters
     ----------
     texts : Mapping[str, str]
         File name to TOML text; the order of names decides the order of rows of one kind.
+    site_texts : Mapping[str, str] | None
+        A site's own rules, laid over the others: see `lay_over`.
 
     Returns
     -------
@@ -76,67 +81,121 @@ def load_rules(texts: Mapping[str, str]) -> Ruleset:
     RuleFileError
         ``rules.invalid`` with every mistake in ``problems``.
     """
-    reading = _Reading()
-    for name in sorted(texts):
-        _read_file(name, texts[name], reading)
-    classes = {str(row.get("class", row.get("id"))) for _, table, row in reading.rows if table == "class"}
+    problems: list[str] = []
+    reading = _read_files(texts, _TOP, problems)
+    if site_texts is not None:
+        site = _read_files(site_texts, _TOP_OF_SITE, problems)
+        lay_over(reading, site, problems)
+    classes = {str(row.content.get("class", row.content.get("id"))) for row in reading.rows if row.table == "class"}
     facts = dict(DECLARED) | {
         f"class.{name}": Fact(kind=Kind.WORD, meaning=f"weight of {name}", words=frozenset({"++", "+", "-", "none"}))
         for name in classes
     }
     parser = ConditionParser(facts, reading.conditions)
-    conditions = parser.parse_named(reading.problems)
-    rules = [read_row(where, table, row, parser, reading.problems) for where, table, row in reading.rows]
-    _check_whole(reading, [rule for rule in rules if rule is not None])
-    if reading.problems:
-        count = len(reading.problems)
-        msg = f"The rule tables have {count} mistake{'s' if count > 1 else ''}:\n" + "\n".join(reading.problems)
-        raise RuleFileError(msg, code="rules.invalid", problems=tuple(reading.problems))
+    conditions = parser.parse_named(problems)
+    rules = [read_row(row.where, row.table, row.content, parser, problems) for row in reading.rows]
+    _check_whole(reading, [rule for rule in rules if rule is not None], problems)
+    if problems:
+        count = len(problems)
+        msg = f"The rule tables have {count} mistake{'s' if count > 1 else ''}:\n" + "\n".join(problems)
+        raise RuleFileError(msg, code="rules.invalid", problems=tuple(problems))
     return Ruleset(
-        version=reading.versions.pop(),
+        version=reading.version,
+        name="+".join((BUILT_IN, *reading.names)),
+        sha256=_digest(texts, site_texts or {}),
         conditions=conditions,
         tables={table: tuple(rule for rule in rules if rule is not None and rule.table == table) for table in REQUIRED},
     )
 
 
-def _read_file(name: str, text: str, reading: _Reading) -> None:
-    """Take over one file's rows and named conditions."""
-    try:
-        data = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        reading.problems.append(f"{name}: not TOML ({error})")
-        return
-    if data.get("schema") != SCHEMA:
-        reading.problems.append(f"{name}: schema must be {SCHEMA}")
-    version = data.get("version")
-    if isinstance(version, str) and version:
-        reading.versions.add(version)
+def _digest(*texts: Mapping[str, str]) -> str:
+    """Digest of names and texts; line ends of another system make no difference."""
+    digest = hashlib.sha256()
+    for layer in texts:
+        for name in sorted(layer):
+            for part in (name, layer[name].replace("\r\n", "\n")):
+                digest.update(f"{len(part)}:{part}".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def _read_files(texts: Mapping[str, str], top: tuple[str, ...], problems: list[str]) -> Tables:
+    """Take over rows and named conditions of all files of one layer."""
+    reading = Tables()
+    versions: set[str] = set()
+    for name in sorted(texts):
+        try:
+            data = tomllib.loads(texts[name])
+        except (ValueError, RecursionError) as error:  # not only TOMLDecodeError: a number of thousands of digits
+            problems.append(f"{name}: not TOML ({error})")
+            continue
+        versions.update(_read_head(name, data, top, reading, problems))
+        _read_conditions(name, data, reading, problems)
+        _read_rows(name, data, texts[name], reading, problems)
+    if len(versions) > 1:
+        problems.append(f"all files must have one version, not {', '.join(sorted(versions))}")
+    reading.version = min(versions, default="")
+    return reading
+
+
+def _read_head(
+    name: str, data: dict[str, Any], top: tuple[str, ...], reading: Tables, problems: list[str]
+) -> tuple[str, ...]:
+    """Check what stands above the rows; return the version."""
+    if data.get("schema") != SCHEMA or isinstance(data.get("schema"), bool):
+        problems.append(f"{name}: schema must be {SCHEMA}")
+    problems += [f"{name}: unknown table '{key}'{near(key, top)}" for key in data if key not in top]
+    removed = data.get("removed", [])
+    if isinstance(removed, list) and all(isinstance(entry, str) for entry in removed):
+        reading.removed += [(name, entry) for entry in removed]
     else:
-        reading.problems.append(f"{name}: version is missing")
-    reading.problems += [f"{name}: unknown table '{key}'" for key in data if key not in _TOP]
+        problems.append(f"{name}: removed must list ids of rows")
+    title = data.get("name")
+    if isinstance(title, str) and 0 < len(title) <= _LONGEST_NAME and title.isprintable():
+        reading.names.append(title)
+    elif title is not None:
+        problems.append(f"{name}: name must be a line of at most {_LONGEST_NAME} characters")
+    version = data.get("version")
+    if isinstance(version, str) and 0 < len(version) <= _LONGEST_NAME and version.isprintable():
+        return (version,)
+    problems.append(f"{name}: version is missing")
+    return ()
+
+
+def _read_conditions(name: str, data: dict[str, Any], reading: Tables, problems: list[str]) -> None:
     named = data.get("condition", {})
-    for key, content in named.items() if isinstance(named, dict) else ():
+    if not isinstance(named, dict):
+        problems.append(f"{name}: write named conditions under [condition]")
+        return
+    for key, content in named.items():
         if key in reading.conditions:
-            reading.problems.append(f"{name}: condition '{key}' is given twice")
+            problems.append(f"{name}: condition '{key}' is given twice")
         reading.conditions[key] = content
+
+
+def _read_rows(name: str, data: dict[str, Any], text: str, reading: Tables, problems: list[str]) -> None:
+    lines: dict[str, list[int]] = {}
+    for header in _HEADER.finditer(text):
+        lines.setdefault(header.group(1), []).append(text.count("\n", 0, header.start()) + 1)
     for table in REQUIRED:
         rows = data.get(table, [])
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            reading.problems.append(f"{name}: write [[{table}]] for each row")
+            problems.append(f"{name}: write [[{table}]] for each row")
             continue
-        reading.rows += [(f"{name} {row.get('id', f'{table} row {i}')}", table, row) for i, row in enumerate(rows, 1)]
+        places = lines.get(table, [])
+        for number, row in enumerate(rows, start=1):
+            line = f" line {places[number - 1]}" if len(places) == len(rows) else ""
+            title = row.get("id") if isinstance(row.get("id"), str) else f"{table} row {number}"
+            reading.rows.append(Row(where=f"{name}{line} {title}", table=table, content=row))
 
 
-def _check_whole(reading: _Reading, rules: list[Rule]) -> None:
+def _check_whole(reading: Tables, rules: list[Rule], problems: list[str]) -> None:
     """Check what no single row shows: ids, one version, tables without a gap."""
     counts = Counter(rule.id for rule in rules)
-    reading.problems += [f"{name}: this id is given twice" for name, count in counts.items() if count > 1]
-    if len(reading.versions) > 1:
-        reading.problems.append(f"all files must have one version, not {', '.join(sorted(reading.versions))}")
-    if not reading.problems:
+    problems += [f"{name}: this id is given twice" for name, count in counts.items() if count > 1]
+    if not problems:
         missing = [name for name in REQUIRED_CONDITIONS if name not in reading.conditions]
-        reading.problems += [f"the condition '{name}' is missing" for name in missing]
-        reading.problems += [*_gaps(rules), *_unknown_exclusions(rules)]
+        problems += [f"the condition '{name}' is missing" for name in missing]
+        problems += [*_gaps(rules), *_unknown_exclusions(rules)]
 
 
 def _gaps(rules: list[Rule]) -> Iterable[str]:

@@ -1,0 +1,126 @@
+"""Findings a reader typed: checked, every mistake named at once, and nothing left to guess."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from calcreport.model.findings import FindingMass, FindingPrior, Findings, FindingSize, LesionFinding
+from calcreport.model.report import YesNo
+from calcreport.model.typed_mistakes import Mistake, mistakes_of, refuse, without_unknown
+
+_EXTENTS: Final = ("ap_mm", "tr_mm", "cc_mm")
+
+_ROUNDING_MM: Final = 0.5
+"""Lengths typed to the whole millimetre may contradict each other by this much."""
+
+_FEWEST_PARTS: Final = 2
+
+
+def parse_findings(data: Mapping[str, Any]) -> Findings:
+    """Check typed findings and take them over.
+
+    Parameters
+    ----------
+    data : Mapping[str, Any]
+        As read from YAML or JSON. A lesion's field may also be written as a path, such as ``depth.class``.
+
+    Returns
+    -------
+    Findings
+        Everything not given is unknown. Where only extents were given, the longest of them is the longest dimension.
+
+    Raises
+    ------
+    ClinicalError
+        With every mistake at once, one a line, by lesion and field and without the value: ``findings.unknown_key``,
+        ``findings.value``; ``findings.invalid`` when there are both kinds.
+    """
+    mistakes: list[Mistake] = []
+    findings = Findings()
+    try:
+        findings = Findings.model_validate(_nested(without_unknown(data)))
+    except ValidationError as error:
+        mistakes = mistakes_of(error, Findings)
+    mistakes = mistakes or [("value", text) for text in _contradictions(findings)]
+    # Raised outside the handler: the cause would carry the values typed into a traceback.
+    if mistakes:
+        raise refuse(mistakes, area="findings")
+    return findings.model_copy(update={"lesions": tuple(_with_longest(lesion) for lesion in findings.lesions)})
+
+
+def _nested(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn paths such as ``size.max_diameter_mm`` into sections."""
+    nested = dict(data)
+    lesions = nested.get("lesions")
+    if isinstance(lesions, list):
+        nested["lesions"] = [_nest(lesion) if isinstance(lesion, dict) else lesion for lesion in lesions]
+    return nested
+
+
+def _nest(lesion: dict[Any, Any]) -> dict[Any, Any]:
+    nested: dict[Any, Any] = {}
+    for key, value in lesion.items():
+        section, _, name = key.partition(".") if isinstance(key, str) else (key, "", "")
+        held = nested.get(section)
+        if name and (held is None or (isinstance(held, dict) and name not in held)):
+            nested[section] = {**(held or {}), name: value}
+        elif not name and isinstance(held, dict) and isinstance(value, dict) and not held.keys() & value.keys():
+            nested[section] = {**held, **value}
+        else:  # given twice, or no section: validation names it
+            nested[key] = value
+    return nested
+
+
+def _contradictions(findings: Findings) -> Iterator[str]:
+    """Name what cannot be true together."""
+    names = Counter(lesion.id for lesion in findings.lesions if lesion.id is not None)
+    for number, lesion in enumerate(findings.lesions, start=1):
+        where = f"lesion {number}: "
+        if lesion.id is not None and names[lesion.id] > 1:
+            yield f"{where}id: another lesion has the same"
+        for name, part in (("size", lesion.size), ("mass", lesion.mass)):
+            yield from (f"{where}{name}.{text}" for text in _impossible_lengths(part))
+        largest_mm, whole_mm = lesion.foci.largest_max_diameter_mm, lesion.size.max_diameter_mm
+        if largest_mm is not None and whole_mm is not None and largest_mm > whole_mm + _ROUNDING_MM:
+            yield f"{where}foci.largest_max_diameter_mm: longer than the whole lesion (size.max_diameter_mm)"
+        if lesion.mass.present is YesNo.NO and lesion.mass.max_diameter_mm:
+            yield f"{where}mass.present: no, although the mass has a size; leave one of them out"
+        if lesion.prior is not None:
+            yield from (f"{where}prior.{text}" for text in _impossible_dates(lesion.prior, findings))
+
+
+def _impossible_lengths(part: FindingSize | FindingMass) -> Iterator[str]:
+    longest_mm = part.max_diameter_mm
+    if longest_mm is None:
+        return
+    for name in (*_EXTENTS, "axial_long_mm", "axial_short_mm"):
+        length_mm = getattr(part, name, None)
+        if length_mm is not None and length_mm > longest_mm + _ROUNDING_MM:
+            yield f"max_diameter_mm: shorter than {name}; the longest dimension is the longest in any direction"
+
+
+def _impossible_dates(prior: FindingPrior, findings: Findings) -> Iterator[str]:
+    if prior.study_date is None or findings.study_date is None:
+        return
+    days = (findings.study_date - prior.study_date).days
+    if days <= 0:
+        yield "study_date: not before the date of this study"
+    elif prior.interval_days is not None and prior.interval_days != days:
+        yield "interval_days: contradicts the two study dates; leave one of them out"
+
+
+def _with_longest(lesion: LesionFinding) -> LesionFinding:
+    size, mass = _longest_of_extents(lesion.size), _longest_of_extents(lesion.mass)
+    return lesion.model_copy(
+        update={"size": lesion.size.model_copy(update=size), "mass": lesion.mass.model_copy(update=mass)}
+    )
+
+
+def _longest_of_extents(part: FindingSize | FindingMass) -> dict[str, float]:
+    """Longest extent where no longest dimension was given; nothing when fewer than two extents were."""
+    extents = [length for name in _EXTENTS if (length := getattr(part, name)) is not None]
+    return {"max_diameter_mm": max(extents)} if part.max_diameter_mm is None and len(extents) >= _FEWEST_PARTS else {}

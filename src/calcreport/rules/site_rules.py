@@ -1,0 +1,123 @@
+"""A site's own rules, laid over those that travel with the software."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from calcreport.rules.condition_parser import near
+
+_FIRST_MET_WINS: Final = {"flag": "flag", "concern": None}
+"""Tables that end with a row without a condition, and the key whose every value has such an end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One row as written.
+
+    Parameters
+    ----------
+    where : str
+        File, line and id, for messages.
+    table : str
+        Kind of row.
+    content : dict[str, Any]
+        As read from TOML.
+    """
+
+    where: str
+    table: str
+    content: dict[str, Any]
+
+    @property
+    def id(self) -> object:
+        """As written; anything that is no text is named a mistake later."""
+        return self.content.get("id")
+
+
+@dataclass(slots=True, kw_only=True)
+class Tables:
+    """Everything one layer of rule files says.
+
+    Parameters
+    ----------
+    version : str
+        Of the layer.
+    names : list[str]
+        Names the files give themselves.
+    conditions : dict[str, Any]
+        Named conditions as read from TOML.
+    rows : list[Row]
+        In the order written.
+    removed : list[tuple[str, str]]
+        File, and id of a row it takes out.
+    """
+
+    version: str = ""
+    names: list[str] = field(default_factory=list)
+    conditions: dict[str, Any] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+    removed: list[tuple[str, str]] = field(default_factory=list)
+
+
+def lay_over(tables: Tables, site: Tables, problems: list[str]) -> None:
+    """Lay a site's rules over the built-in ones.
+
+    Parameters
+    ----------
+    tables : Tables
+        The built-in rules; changed in place. A row with a known id replaces that row where it stands; a new row goes
+        before the row it names with ``before``, else to the end of its table (where the first row met decides: before
+        the row without a condition). A named condition replaces the one of its name. ``removed`` takes rows out.
+    site : Tables
+        The site's rules.
+    problems : list[str]
+        Mistakes are added: an unknown id in ``removed`` or ``before``, an id of another table.
+    """
+    tables.conditions |= site.conditions
+    tables.version = f"{tables.version}+{site.version}" if site.version else tables.version
+    tables.names += site.names or ["site"]
+    ids = [row.id for row in tables.rows if isinstance(row.id, str)]
+    for name, removed in site.removed:
+        if removed not in ids:
+            problems.append(f"{name}: removed names the unknown row '{removed}'{near(removed, ids)}")
+    taken_out = {removed for _, removed in site.removed}
+    tables.rows = [row for row in tables.rows if row.id not in taken_out]
+    for row in site.rows:
+        _put(tables.rows, row, problems)
+
+
+def _put(rows: list[Row], row: Row, problems: list[str]) -> None:
+    content = {key: value for key, value in row.content.items() if key != "before"}
+    new = Row(where=row.where, table=row.table, content=content)
+    before = row.content.get("before")
+    held = next((place for place, other in enumerate(rows) if other.id == row.id and row.id is not None), None)
+    if held is not None and rows[held].table != row.table:
+        problems.append(f"{row.where}: this id belongs to a {rows[held].table}, not a {row.table}")
+        return
+    if before is None and held is not None:
+        rows[held] = new
+        return
+    if held is not None:
+        del rows[held]
+    place = _end_of(rows, new) if before is None else _place_of(rows, new, before, problems)
+    rows.insert(place, new)
+
+
+def _place_of(rows: list[Row], row: Row, before: object, problems: list[str]) -> int:
+    ids = [other.id for other in rows if other.table == row.table and isinstance(other.id, str)]
+    if before not in ids:
+        problems.append(f"{row.where}: before names the unknown {row.table} '{before}'{near(str(before), ids)}")
+        return len(rows)
+    return next(place for place, other in enumerate(rows) if other.id == before)
+
+
+def _end_of(rows: list[Row], row: Row) -> int:
+    """Place at the end of the table, before the row without a condition where the first row met decides."""
+    if row.table in _FIRST_MET_WINS:
+        key = _FIRST_MET_WINS[row.table]
+        for place, other in enumerate(rows):
+            is_same = other.table == row.table and (key is None or other.content.get(key) == row.content.get(key))
+            if is_same and not other.content.get("when"):
+                return place
+    return len(rows)

@@ -1,0 +1,79 @@
+"""Text a person typed, YAML or JSON, to plain values: nothing clever, nothing explosive, nothing silently lost."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable
+from typing import Any, Final, Literal
+
+import yaml
+
+from calcreport.errors import ClinicalError
+
+MAX_CHARACTERS: Final = 200_000
+"""A file typed by hand is a page; a larger one is the wrong file."""
+
+_MISSING_BLANK: Final = re.compile(r"^([ \t]*[A-Za-z_]+):(?=[{\[])", re.MULTILINE)
+"""``labs:{...}`` for ``labs: {...}``: easily typed, and its meaning is plain."""
+
+_REASONS: Final = frozenset({"references", "repeated key"})
+
+_REMEDY: Final = "Write sections such as '{section}:' with one 'name: answer' a line, each name once, without & and *."
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without anchors (which can be nested into an explosion) and without repeated keys."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:  # noqa: ANN401 - as inherited
+        """Refuse references."""
+        if self.check_event(yaml.AliasEvent):
+            msg = "references"
+            raise yaml.YAMLError(msg)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - as inherited
+        """Refuse a key given twice: the last one would silently win."""
+        keys = [key.value for key, _ in node.value]
+        if len(keys) != len({str(key) for key in keys}):
+            msg = "repeated key"
+            raise yaml.YAMLError(msg)
+        return super().construct_mapping(node, deep=deep)
+
+
+def values_from_text(text: str, *, area: Literal["clinical", "findings"]) -> Any:  # noqa: ANN401 - plain values of any kind
+    """Read plain values.
+
+    Parameters
+    ----------
+    text : str
+        YAML or JSON (which is YAML).
+    area : Literal["clinical", "findings"]
+        Which file it is, for messages and codes.
+
+    Returns
+    -------
+    Any
+        ``None`` for empty text.
+
+    Raises
+    ------
+    ClinicalError
+        ``….not_yaml`` when the text is neither YAML nor JSON, too long, repeats a key or uses references.
+    """
+    if len(text) > MAX_CHARACTERS:
+        msg = f"The {area} file is longer than {MAX_CHARACTERS} characters: not a {area} file."
+        raise ClinicalError(msg, code=f"{area}.not_yaml")
+    try:
+        # _PlainLoader is a SafeLoader: it builds plain values only.
+        return yaml.load(_MISSING_BLANK.sub(r"\1: ", text), Loader=_PlainLoader)  # noqa: S506
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" near line {mark.line + 1}" if mark is not None else ""
+        reason = str(error) if str(error) in _REASONS else "not YAML or JSON"
+        remedy = _REMEDY.format(section="symptoms" if area == "clinical" else "size")
+        problem = ClinicalError(
+            f"The {area} file cannot be read{where}: {reason}. {remedy}",
+            code=f"{area}.not_yaml",
+        )
+    # Raised outside the handler: the parser's message quotes the text.
+    raise problem
