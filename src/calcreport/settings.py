@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from calcreport.model.report import Record
@@ -49,7 +51,9 @@ class PolicySettings(Record):
     followup_for_definite_benign: bool = False
     """Follow up even definite phleboliths and arterial calcification."""
     size_limit_mm: float = Field(default=50.0, gt=0)
-    """Size flag above this (strictly)."""
+    """Limit of the size flag; `size_operator` says whether this length itself counts."""
+    size_operator: Literal[">", ">="] = ">"
+    """Whether the size flag needs more than the limit (">") or the limit itself (">="): guidelines differ."""
     size_possible_mm: float = Field(default=45.0, gt=0)
     """Size flag possible from here: several pathways act at 5 cm or more."""
     small_lesion_limit_mm: float = Field(default=20.0, gt=0)

@@ -303,6 +303,8 @@ class Flag(Record):
     limit: float | None = None
     unit: str | None = None
     notes: tuple[str, ...] = ()
+    rule: str = ""
+    """Row of the rule table that spoke: the id of this statement."""
 
 
 class Flags(Record):
@@ -326,6 +328,8 @@ class Differential(Record):
     because: tuple[str, ...]
     certainty: Literal["consistent with", "favoured", "possible", "less likely", "cannot be determined"] = "possible"
     """Step of the certainty ladder; an indeterminate entry reads "cannot be determined"."""
+    rule: str = ""
+    """Row of the rule table that spoke: the id of this statement."""
 
 
 class Recommendation(Record):
@@ -334,6 +338,8 @@ class Recommendation(Record):
     id: str
     text: str
     sources: tuple[str, ...]
+    rule: str = ""
+    """Row of the rule table that spoke: the id of this statement."""
 
 
 class LesionGrowth(Record):

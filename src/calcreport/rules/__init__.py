@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from calcreport.rules.engine import RuleVerdict, decide, evaluate
+from calcreport.rules.engine import decide
+from calcreport.rules.evaluation import Outcome, RuleVerdict, evaluate
 from calcreport.rules.ruleset import Ruleset, load_rules
 
-__all__ = ["RuleVerdict", "Ruleset", "decide", "evaluate", "load_rules"]
+__all__ = ["Outcome", "RuleVerdict", "Ruleset", "decide", "evaluate", "load_rules"]

@@ -6,9 +6,11 @@ or unknown (Kleene's strong logic): a fact that was not given makes a comparison
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum, unique
+from typing import Final
 
 Value = float | str | tuple[str, ...] | None
 """A fact: a number, a word (``"yes"`` and ``"no"`` too), several words, or ``None`` for unknown."""
@@ -56,6 +58,8 @@ class Evidence:
         What it was compared with, policies resolved.
     verdict : Verdict
         Answer of this comparison alone.
+    is_wanted : bool
+        ``False`` where the rule asks that this comparison be *not* met.
     """
 
     fact: str
@@ -63,6 +67,7 @@ class Evidence:
     relation: Relation
     limit: Value
     verdict: Verdict
+    is_wanted: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +83,38 @@ class Comparison:
         """Limit, taken from the other fact when there is one."""
         return self.limit if self.other is None else facts[self.other]
 
+    def judge(self, facts: Facts) -> Verdict:
+        """Answer for these facts."""
+        value = facts[self.fact]
+        if self.relation is Relation.KNOWN:
+            return _verdict(is_met=(value is not None) == (self.limit == "yes"))
+        limit = self.limit if self.other is None else facts[self.other]
+        if value is None or limit is None:
+            return Verdict.UNKNOWN
+        if isinstance(value, float) and isinstance(limit, float):
+            return _verdict(is_met=_NUMERIC[self.relation](value, limit))
+        words = limit if isinstance(limit, tuple) else (limit,)
+        if isinstance(value, tuple):
+            return _verdict(is_met=any(word in value for word in words))
+        return _verdict(is_met=value in words)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class All:
     """Met when every part is met; met when there is no part."""
 
     parts: tuple[Condition, ...]
+
+    def judge(self, facts: Facts) -> Verdict:
+        """Answer for these facts: one part not met decides, then one unknown."""
+        answer = Verdict.MET
+        for part in self.parts:
+            verdict = part.judge(facts)
+            if verdict is Verdict.NOT_MET:
+                return verdict
+            if verdict is Verdict.UNKNOWN:
+                answer = verdict
+        return answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,12 +123,30 @@ class AnyOf:
 
     parts: tuple[Condition, ...]
 
+    def judge(self, facts: Facts) -> Verdict:
+        """Answer for these facts: one part met decides, then one unknown."""
+        answer = Verdict.NOT_MET
+        for part in self.parts:
+            verdict = part.judge(facts)
+            if verdict is Verdict.MET:
+                return verdict
+            if verdict is Verdict.UNKNOWN:
+                answer = verdict
+        return answer
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Not:
     """Met when the part is not met; unknown stays unknown."""
 
     part: Condition
+
+    def judge(self, facts: Facts) -> Verdict:
+        """Answer for these facts."""
+        verdict = self.part.judge(facts)
+        if verdict is Verdict.UNKNOWN:
+            return verdict
+        return Verdict.NOT_MET if verdict is Verdict.MET else Verdict.MET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +157,10 @@ class Certainly:
     """
 
     part: Condition
+
+    def judge(self, facts: Facts) -> Verdict:
+        """Answer for these facts: never unknown."""
+        return Verdict.MET if self.part.judge(facts) is Verdict.MET else Verdict.NOT_MET
 
 
 Condition = Comparison | All | AnyOf | Not | Certainly
@@ -131,82 +184,82 @@ def judge(condition: Condition, facts: Facts) -> Verdict:
     Verdict
         Met, not met, or unknown when the facts do not settle it.
     """
+    return condition.judge(facts)
+
+
+def comparisons(condition: Condition) -> Iterator[Comparison]:
+    """Every comparison in a condition, in reading order."""
     match condition:
         case Comparison():
-            return _compare(condition, facts)
-        case All():
-            return _all(condition.parts, facts)
-        case AnyOf():
-            return _negate(_all(tuple(Not(part=part) for part in condition.parts), facts))
-        case Not():
-            return _negate(judge(condition.part, facts))
-        case Certainly():
-            return Verdict.MET if judge(condition.part, facts) is Verdict.MET else Verdict.NOT_MET
+            yield condition
+        case All() | AnyOf():
+            for part in condition.parts:
+                yield from comparisons(part)
+        case Not() | Certainly():
+            yield from comparisons(condition.part)
 
 
-def gather(condition: Condition, facts: Facts) -> tuple[Evidence, ...]:
+def gather(condition: Condition, facts: Facts, *, is_wanted: bool = True) -> tuple[Evidence, ...]:
     """Every comparison a condition makes, with what is known and its own answer, in reading order."""
     match condition:
         case Comparison():
-            return (
-                Evidence(
-                    fact=condition.fact,
-                    value=facts[condition.fact],
-                    relation=condition.relation,
-                    limit=condition.resolved(facts),
-                    verdict=_compare(condition, facts),
-                ),
-            )
+            return (_evidence(condition, facts, is_wanted=is_wanted),)
         case All() | AnyOf():
-            return tuple(row for part in condition.parts for row in gather(part, facts))
-        case Not() | Certainly():
-            return gather(condition.part, facts)
+            return tuple(row for part in condition.parts for row in gather(part, facts, is_wanted=is_wanted))
+        case Not():
+            return gather(condition.part, facts, is_wanted=not is_wanted)
+        case Certainly():
+            return gather(condition.part, facts, is_wanted=is_wanted)
 
 
-def _all(parts: tuple[Condition, ...], facts: Facts) -> Verdict:
-    answer = Verdict.MET
-    for part in parts:
-        verdict = judge(part, facts)
-        if verdict is Verdict.NOT_MET:
-            return verdict
-        if verdict is Verdict.UNKNOWN:
-            answer = verdict
-    return answer
+def decisive(condition: Condition, facts: Facts, *, is_wanted: bool = True) -> tuple[Evidence, ...]:
+    """Comparisons that settle the answer of a condition, or that keep it open, in reading order.
+
+    Parameters
+    ----------
+    condition : Condition
+        As parsed from a rule table.
+    facts : Facts
+        Every declared fact; ``None`` for unknown.
+    is_wanted : bool
+        Whether the rule asks for this condition to be met; turned over inside each ``not``.
+
+    Returns
+    -------
+    tuple[Evidence, ...]
+        Of a condition that is met: what met it. Of one not met: what failed. Of an unknown one: what is missing.
+    """
+    match condition:
+        case Comparison():
+            return (_evidence(condition, facts, is_wanted=is_wanted),)
+        case All() | AnyOf():
+            verdict = condition.judge(facts)
+            parts = tuple(part for part in condition.parts if part.judge(facts) is verdict)
+            return tuple(row for part in parts for row in decisive(part, facts, is_wanted=is_wanted))
+        case Not():
+            return decisive(condition.part, facts, is_wanted=not is_wanted)
+        case Certainly():
+            return decisive(condition.part, facts, is_wanted=is_wanted)
 
 
-def _negate(verdict: Verdict) -> Verdict:
-    return {Verdict.MET: Verdict.NOT_MET, Verdict.NOT_MET: Verdict.MET}.get(verdict, verdict)
+def _evidence(comparison: Comparison, facts: Facts, *, is_wanted: bool) -> Evidence:
+    return Evidence(
+        fact=comparison.fact,
+        value=facts[comparison.fact],
+        relation=comparison.relation,
+        limit=comparison.resolved(facts),
+        verdict=comparison.judge(facts),
+        is_wanted=is_wanted,
+    )
 
 
-def _compare(comparison: Comparison, facts: Facts) -> Verdict:
-    value = facts[comparison.fact]
-    if comparison.relation is Relation.KNOWN:
-        return _verdict(is_met=(value is not None) == (comparison.limit == "yes"))
-    if value is None:
-        return Verdict.UNKNOWN
-    limit = comparison.resolved(facts)
-    if limit is None:
-        return Verdict.UNKNOWN
-    if isinstance(value, float) and isinstance(limit, float):
-        return _verdict(is_met=_compare_numbers(value, comparison.relation, limit))
-    words = limit if isinstance(limit, tuple) else (limit,)
-    if isinstance(value, tuple):
-        return _verdict(is_met=any(word in value for word in words))
-    return _verdict(is_met=value in words)
-
-
-def _compare_numbers(value: float, relation: Relation, limit: float) -> bool:
-    match relation:
-        case Relation.AT_LEAST:
-            return value >= limit
-        case Relation.AT_MOST:
-            return value <= limit
-        case Relation.ABOVE:
-            return value > limit
-        case Relation.BELOW:
-            return value < limit
-        case _:
-            return value == limit
+_NUMERIC: Final[Mapping[Relation, Callable[[float, float], bool]]] = {
+    Relation.IS: operator.eq,
+    Relation.AT_LEAST: operator.ge,
+    Relation.AT_MOST: operator.le,
+    Relation.ABOVE: operator.gt,
+    Relation.BELOW: operator.lt,
+}
 
 
 def _verdict(*, is_met: bool) -> Verdict:

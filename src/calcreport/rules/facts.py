@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum, unique
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -101,6 +101,7 @@ _OWN: Final[Mapping[str, Fact]] = {
     "depth.from": _word("what the layer rests on when it was not given", "given", "tissue", "region"),
     "pattern.id": _word("pattern", *(f"P{number:02d}" for number in range(1, 31))),
     "pattern.is_sure": _answer("the pattern was read with at least moderate confidence"),
+    "pattern.read_by": _word("rule that read the pattern from a reader's features"),
     "bone.relation": _word("relation to bone", "separate", "abuts", "contiguous", "cannot_determine"),
     "foci.count": _number("number of foci"),
     "density.max_hu": _number("maximum attenuation", "HU"),
@@ -131,7 +132,10 @@ _OWN: Final[Mapping[str, Fact]] = {
     "labs.product_limit": _number("limit of the calcium x phosphate product at this age", "mg2/dL2"),
     "patient.lesions": _number("number of lesions"),
     "patient.ossified_areas": _number("number of body areas with ossification"),
-    "patient.phleboliths": _number("number of phlebolith-like foci or lesions"),
+    "patient.calcified_areas": _number("number of body areas with calcification"),
+    "patient.vessel_lesions": _number("number of lesions in vessel walls"),
+    "patient.metabolic_lesions": _number("number of lesions with a pattern of metabolic calcification"),
+    "patient.phleboliths_here": _number("number of phlebolith-like foci in the region of the lesion"),
     "patient.fop_suspected": _answer("fibrodysplasia ossificans progressiva is suspected from any lesion"),
     "patient.both_sides": _answer("the same pattern on both sides"),
     "flags.present": _words("red flags that are present", Flags.model_fields),
@@ -155,9 +159,17 @@ def _declare() -> dict[str, Fact]:
     for name in Flags.model_fields:
         declared[f"flag.{name}"] = _word(f"state of the {name} flag", *(state.value for state in FlagState))
     for name, field in PolicySettings.model_fields.items():
-        is_switch = field.annotation is bool
-        declared[f"policy.{name}"] = _answer(name) if is_switch else _number(name.replace("_", " "))
+        declared[f"policy.{name}"] = _declare_policy(name.replace("_", " "), field.annotation)
     return declared
+
+
+def _declare_policy(meaning: str, annotation: Any) -> Fact:  # noqa: ANN401 - a type annotation
+    """Declare a policy: switches as answers, choices as words, limits as numbers."""
+    if annotation is bool:
+        return _answer(meaning)
+    if get_origin(annotation) is Literal:
+        return _word(meaning, *get_args(annotation))
+    return _number(meaning)
 
 
 def _declare_field(name: str, annotation: Any) -> dict[str, Fact]:  # noqa: ANN401 - a type annotation

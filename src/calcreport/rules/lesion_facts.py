@@ -40,9 +40,9 @@ _LOCAL_HISTORY: Final = frozenset(
 
 
 def policy_facts(policy: PolicySettings) -> dict[str, Value]:
-    """Policies as facts: switches as answers, limits as numbers in their own units."""
+    """Policies as facts: switches as answers, choices as words, limits as numbers in their own units."""
     return {
-        f"policy.{name}": answer(is_yes=value) if isinstance(value, bool) else float(value)
+        f"policy.{name}": answer(is_yes=value) if isinstance(value, bool) else plain_value(value)
         for name, value in policy.model_dump().items()
     }
 
@@ -106,7 +106,8 @@ def _complete_complaint(facts: dict[str, Value]) -> None:
         facts["symptoms.pain"] = "no"
     if facts["symptoms.pain"] is None and facts["symptoms.explanation"] not in {None, "none"}:
         facts["symptoms.pain"] = "yes"
-    if "yes" in {facts["symptoms.pain"], facts["symptoms.inflammation"], facts["symptoms.limited"]}:
+    complaints = ("pain", "point_tenderness", "inflammation", "limited")
+    if any(facts[f"symptoms.{name}"] == "yes" for name in complaints):
         facts["symptoms.symptomatic"] = "yes"
     if facts["felt.palpable"] is None and facts["felt.size_cm"] is not None:
         facts["felt.palpable"] = "yes"
@@ -143,7 +144,8 @@ def _depth(lesion: LesionFinding, *, is_projection: bool) -> dict[str, Value]:
     layer = max(given, key=_DEPTH_ORDER.index, default=None)
     is_open = layer in {None, DepthClass.CANNOT_DETERMINE}
     areas = name_areas(lesion.location.region) or ()
-    if lesion.location.tissue in _DEEP_TISSUES and (is_open or layer is DepthClass.ABUTS_FASCIA):
+    is_in_deep_tissue = lesion.location.tissue in _DEEP_TISSUES and not is_projection
+    if is_in_deep_tissue and (is_open or layer is DepthClass.ABUTS_FASCIA):
         return {"depth.class": "subfascial", "depth.from": "tissue"}
     if is_open and not is_projection and "body_cavity" in areas and lesion.location.tissue not in {"skin", "fat"}:
         return {"depth.class": "subfascial", "depth.from": "region"}
@@ -198,7 +200,7 @@ def size_facts(
     mineral_mm = lesion.size.max_diameter_mm
     longest_mm = _longest(mass_mm, None if is_extent else mineral_mm)
     is_radiograph = facts["projection"] == "yes" or lesion.size.projected
-    if is_radiograph and felt_mm is not None and felt_mm > policy.size_limit_mm:
+    if is_radiograph and felt_mm is not None and _is_above_limit(felt_mm, policy):
         longest_mm = felt_mm  # a palpated lump above the limit needs no projection to be there
     is_mineral = longest_mm is not None and (mass_mm is None or longest_mm > mass_mm)
     is_felt = longest_mm is not None and longest_mm == felt_mm
@@ -226,6 +228,11 @@ def size_facts(
         "mass.present": plain_value(present),
         "mass.felt_beyond_mm": None if felt_mm is None or reference_mm is None else felt_mm - reference_mm,
     }
+
+
+def _is_above_limit(length_mm: float, policy: PolicySettings) -> bool:
+    is_at_limit = policy.size_operator == ">=" and length_mm == policy.size_limit_mm
+    return length_mm > policy.size_limit_mm or is_at_limit
 
 
 def _longest(*lengths_mm: float | None) -> float | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from calcreport.model.report import Concern, Differential, Flag, Flags, FlagState
-from calcreport.rules.conditions import ALWAYS, Facts, Value, Verdict, judge
+from calcreport.rules.conditions import ALWAYS, Facts, Value, Verdict
 from calcreport.rules.facts import answer
 from calcreport.rules.phrasing import fill
 from calcreport.rules.ruleset import Rule, Ruleset
@@ -27,7 +27,7 @@ _FLAG_WORDS = {
     "aggressive": "aggressive imaging feature",
 }
 
-_BLOCKING = ("growth", "mass", "aggressive")
+BLOCKING_FLAGS = ("growth", "mass", "aggressive")
 """Flags no pattern explains: while one is present, nothing is explained."""
 
 Weight = Literal["++", "+", "-"]
@@ -51,20 +51,32 @@ class Weighing:
         Gates that are met.
     flags : dict[str, Flag]
         Flag name to its state.
+    flag_rows : list[Rule]
+        The row that spoke for each flag.
+    explanations : list[Rule]
+        Rows that turned a flag into "explained".
     entries : list[tuple[Rule, Weight]]
         Differential: row and weight, leading first.
     concern : Concern
         Aggregate.
+    concern_row : Rule | None
+        The row that gave it; ``None`` when a gate ended the evaluation.
     recommendations : list[Rule]
         Rows that are met, before exclusions, in table order.
+    before_explaining : dict[str, Value]
+        Every fact after flags and classes were first read: what the explanations were judged by.
     """
 
     facts: dict[str, Value]
     gates: list[Rule] = field(default_factory=list)
     flags: dict[str, Flag] = field(default_factory=dict)
+    flag_rows: list[Rule] = field(default_factory=list)
+    explanations: list[Rule] = field(default_factory=list)
     entries: list[tuple[Rule, Weight]] = field(default_factory=list)
     concern: Concern = Concern.INDETERMINATE
+    concern_row: Rule | None = None
     recommendations: list[Rule] = field(default_factory=list)
+    before_explaining: dict[str, Value] = field(default_factory=dict)
 
     @property
     def stop(self) -> Rule | None:
@@ -74,7 +86,7 @@ class Weighing:
 
 def is_met(rule: Rule, facts: Facts) -> bool:
     """Whether a rule's condition is met for certain."""
-    return judge(rule.when, facts) is Verdict.MET
+    return rule.when.judge(facts) is Verdict.MET
 
 
 def infer_pattern(facts: dict[str, Value], ruleset: Ruleset) -> None:
@@ -84,7 +96,7 @@ def infer_pattern(facts: dict[str, Value], ruleset: Ruleset) -> None:
     rule = next((rule for rule in ruleset.tables["pattern"] if is_met(rule, facts)), None)
     if rule is not None:
         is_sure = rule.is_sure and facts["projection"] != "yes"
-        facts |= {"pattern.id": rule.concludes, "pattern.is_sure": answer(is_yes=is_sure)}
+        facts |= {"pattern.id": rule.concludes, "pattern.is_sure": answer(is_yes=is_sure), "pattern.read_by": rule.id}
 
 
 def weigh(facts: dict[str, Value], ruleset: Ruleset) -> Weighing:
@@ -109,35 +121,40 @@ def weigh(facts: dict[str, Value], ruleset: Ruleset) -> Weighing:
         text = f"not evaluated: {fill(weighing.stop.text, facts)}"
         weighing.flags = {name: Flag(state=FlagState.CANNOT_DETERMINE, evidence=text) for name in FLAG_NAMES}
         return weighing
-    weighing.flags = _raise_flags(facts, ruleset)
+    _raise_flags(weighing, ruleset)
     _record_flags(weighing)
     weighing.entries = _classify(facts, ruleset)
+    weighing.before_explaining = dict(facts)
     _explain(weighing, ruleset)
     # Classes again: which sarcoma mimics stay listed depends on the flags left unexplained.
     _record_flags(weighing)
     weighing.entries = _classify(facts, ruleset)
-    weighing.concern = next(Concern(rule.concludes) for rule in ruleset.tables["concern"] if is_met(rule, facts))
+    weighing.concern_row = next(rule for rule in ruleset.tables["concern"] if is_met(rule, facts))
+    weighing.concern = Concern(weighing.concern_row.concludes)
     weighing.recommendations = _recommend(facts, ruleset)
     return weighing
 
 
-def _raise_flags(facts: dict[str, Value], ruleset: Ruleset) -> dict[str, Flag]:
-    """First row met for each flag; the last row of each has no condition."""
-    flags: dict[str, Flag] = {}
+def _raise_flags(weighing: Weighing, ruleset: Ruleset) -> None:
+    """Take the first row met for each flag; the last row of each has no condition."""
+    facts = weighing.facts
     for rule in ruleset.tables["flag"]:
-        if rule.concludes in flags or rule.state is None or not is_met(rule, facts):
+        if rule.concludes in weighing.flags or rule.state is None or not is_met(rule, facts):
             continue
-        flags[rule.concludes] = Flag(
+        weighing.flag_rows.append(rule)
+        weighing.flags[rule.concludes] = Flag(
             state=rule.state,
             evidence=fill(rule.text, facts),
             value=_number(facts, rule.value),
             limit=_number(facts, rule.limit),
             unit=rule.unit,
-            notes=tuple(
-                fill(remark.text, facts) for remark in rule.remarks if judge(remark.when, facts) is Verdict.MET
-            ),
+            notes=_remarks(rule, facts),
+            rule=rule.id,
         )
-    return flags
+
+
+def _remarks(rule: Rule, facts: Facts) -> tuple[str, ...]:
+    return tuple(fill(remark.text, facts) for remark in rule.remarks if remark.when.judge(facts) is Verdict.MET)
 
 
 def _number(facts: Facts, name: str | None) -> float | None:
@@ -160,12 +177,12 @@ def _record_flags(weighing: Weighing) -> None:
 
 def _classify(facts: dict[str, Value], ruleset: Ruleset) -> list[tuple[Rule, Weight]]:
     """Weigh every class, best row of each, leading first; the unconditional row only when nothing else is left."""
-    is_benign_barred = judge(ruleset.conditions["no_benign_class"], facts) is Verdict.MET
+    is_benign_barred = ruleset.conditions["no_benign_class"].judge(facts) is Verdict.MET
     best: dict[str, tuple[Rule, Weight]] = {}
     for rule in ruleset.tables["class"]:
         if (rule.is_benign and is_benign_barred) or not is_met(rule, facts):
             continue
-        is_strong = rule.strong is not None and judge(rule.strong, facts) is Verdict.MET
+        is_strong = rule.strong is not None and rule.strong.judge(facts) is Verdict.MET
         weight: Weight = "++" if is_strong and rule.weight == "+" else rule.weight
         held = best.get(rule.concludes)
         if held is None or _order((rule, weight)) < _order(held):
@@ -193,7 +210,7 @@ def _order(entry: tuple[Rule, Weight]) -> tuple[int, int]:
 def _explain(weighing: Weighing, ruleset: Ruleset) -> None:
     """Turn size and depth that a pattern accounts for into "explained", unless a flag none explains is present."""
     facts = weighing.facts
-    blocked = any(weighing.flags[name].state is FlagState.PRESENT for name in _BLOCKING)
+    blocked = any(weighing.flags[name].state is FlagState.PRESENT for name in BLOCKING_FLAGS)
     if blocked or facts["policy.strict_s1"] == "yes":
         return
     for rule in ruleset.tables["explanation"]:
@@ -202,6 +219,7 @@ def _explain(weighing: Weighing, ruleset: Ruleset) -> None:
         for name in rule.explains:
             flag = weighing.flags[name]
             if flag.state is FlagState.PRESENT:
+                weighing.explanations += [rule] if rule not in weighing.explanations else []
                 evidence = f"criterion met ({flag.evidence}), explained by: {fill(rule.text, facts)}"
                 weighing.flags[name] = flag.model_copy(update={"state": FlagState.EXPLAINED, "evidence": evidence})
 
@@ -230,10 +248,9 @@ def differential(weighing: Weighing) -> tuple[Differential, ...]:
                 id=rule.concludes,
                 label=rule.text,
                 weight=weight,
-                because=tuple(
-                    fill(remark.text, facts) for remark in rule.remarks if judge(remark.when, facts) is Verdict.MET
-                ),
+                because=_remarks(rule, facts),
                 certainty=_certainty(rule, weight, strong, plain, is_contested=is_contested),
+                rule=rule.id,
             )
         )
     return tuple(listed)

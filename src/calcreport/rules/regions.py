@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -90,6 +91,7 @@ AREA_NAMES: Final = frozenset(_AREAS) | frozenset(_GROUPS)
 """Every area and group a rule may name."""
 
 
+@functools.lru_cache(maxsize=256)
 def name_areas(region: str | None) -> tuple[str, ...] | None:
     """Areas a region's name means.
 

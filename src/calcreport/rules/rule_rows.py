@@ -25,7 +25,7 @@ REQUIRED: Final = {
 }
 _OPTIONAL: Final = {
     "pattern": ("is_sure",),
-    "gate": ("stops",),
+    "gate": ("stops", "is_silenced"),
     "flag": ("when", "value", "limit", "unit", "notes"),
     "explanation": (),
     "class": ("class", "strong", "weight", "is_benign", "rank", "because"),
@@ -120,7 +120,12 @@ def _read_pattern(where: str, row: dict[str, Any], parser: ConditionParser, prob
 
 
 def _read_gate(_where: str, row: dict[str, Any], _parser: ConditionParser, _problems: list[str]) -> dict[str, Any]:
-    return {"concludes": row.get("id", ""), "text": row.get("text", ""), "stops": bool(row.get("stops", False))}
+    return {
+        "concludes": row.get("id", ""),
+        "text": row.get("text", ""),
+        "stops": bool(row.get("stops", False)),
+        "is_silenced": bool(row.get("is_silenced", False)),
+    }
 
 
 def _read_flag(where: str, row: dict[str, Any], parser: ConditionParser, problems: list[str]) -> dict[str, Any]:

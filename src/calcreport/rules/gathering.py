@@ -1,0 +1,150 @@
+"""Facts of every lesion of a study, before any rule: what was measured, told, tested, and what needs all lesions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from calcreport.model.clinical import Clinical
+from calcreport.model.findings import Findings, LesionFinding
+from calcreport.model.report import Laterality
+from calcreport.rules.conditions import Value, Verdict
+from calcreport.rules.facts import DECLARED, answer
+from calcreport.rules.laboratory import LabFacts, weigh_labs
+from calcreport.rules.lesion_facts import (
+    complaint_facts,
+    image_facts,
+    is_elsewhere,
+    policy_facts,
+    size_facts,
+    study_facts,
+)
+from calcreport.rules.lesion_rules import infer_pattern
+from calcreport.rules.regions import are_apart
+from calcreport.rules.ruleset import Ruleset
+from calcreport.settings import PolicySettings
+
+_OSSIFIED: Final = frozenset({"P05", "P06", "P07", "P08"})
+_IN_VESSEL_WALLS: Final = frozenset({"P02", "P03"})
+_METABOLIC: Final = frozenset({"P13", "P14"})
+_NO_LESION: Final = frozenset({"P28", "P29"})
+_MANY_PHLEBOLITHS: Final = 3.0
+"""From here on phleboliths in one place are many; an unknown count is not settled below it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """Facts before any rule.
+
+    Parameters
+    ----------
+    cases : tuple[dict[str, Value], ...]
+        Every declared fact of each lesion; ``None`` for unknown.
+    labs : LabFacts
+        Laboratory facts with their notes.
+    """
+
+    cases: tuple[dict[str, Value], ...]
+    labs: LabFacts
+
+
+def gather_facts(findings: Findings, clinical: Clinical, policy: PolicySettings, ruleset: Ruleset) -> Gathered:
+    """Gather the facts of a study.
+
+    Parameters
+    ----------
+    findings : Findings
+        Measured or typed. A study without lesion is judged as one lesion of which nothing is known.
+    clinical : Clinical
+        What the clinician told.
+    policy : PolicySettings
+        Choices of the site.
+    ruleset : Ruleset
+        For patterns read from features, and for what is an extent.
+
+    Returns
+    -------
+    Gathered
+        One case for each lesion, in the order given.
+    """
+    lesions = findings.lesions or (LesionFinding(),)
+    labs = _weigh_labs(findings, clinical, policy)
+    shared: dict[str, Value] = dict.fromkeys(DECLARED)
+    shared |= policy_facts(policy) | study_facts(findings, clinical) | labs.facts
+    apart = [is_elsewhere(lesion, clinical) for lesion in lesions]
+    cases = []
+    for lesion, is_apart in zip(lesions, apart, strict=True):
+        # Where every lesion seems to be elsewhere, side or region was mistyped: then the complaint counts for all.
+        applies = not is_apart or all(apart)
+        case = shared | complaint_facts(clinical, applies=applies) | image_facts(lesion, findings)
+        case["place.is_apart"] = answer(is_yes=is_apart)
+        infer_pattern(case, ruleset)
+        cases.append(case)
+    together = _patient_facts(lesions, cases)
+    is_only = len(apart) == 1 or apart.count(False) == 1
+    complete = []
+    for lesion, case in zip(lesions, cases, strict=True):
+        facts = case | together | {"patient.phleboliths_here": _phleboliths_at(lesion, lesions, cases)}
+        is_extent = ruleset.conditions["extent_pattern"].judge(facts) is Verdict.MET
+        complete.append(facts | size_facts(lesion, facts, policy, is_extent=is_extent, is_only=is_only))
+    return Gathered(cases=tuple(complete), labs=labs)
+
+
+def _weigh_labs(findings: Findings, clinical: Clinical, policy: PolicySettings) -> LabFacts:
+    age = clinical.patient.age_years
+    return weigh_labs(
+        clinical,
+        age_years=findings.header.age_years if age is None else age,
+        study_date=findings.study_date,
+        max_age_days=policy.max_laboratory_age_days,
+    )
+
+
+def _patient_facts(lesions: tuple[LesionFinding, ...], cases: list[dict[str, Value]]) -> dict[str, Value]:
+    """Facts that need all lesions at once; what lies in an organ or is no lesion does not count."""
+    counted = [
+        (lesion, case)
+        for lesion, case in zip(lesions, cases, strict=True)
+        if case["place.tissue"] != "organ" and case["pattern.id"] not in _NO_LESION
+    ]
+    ossified, calcified = set(), set()
+    sides: dict[Value, set[Laterality]] = {}
+    for lesion, case in counted:
+        sides.setdefault(case["pattern.id"], set()).add(lesion.location.laterality)
+        areas = case["place.areas"]
+        if not isinstance(areas, tuple):
+            continue
+        calcified.add(areas[0])
+        if case["pattern.id"] in _OSSIFIED or case["features.trabeculated"] == "yes":
+            ossified.add(areas[0])
+    both = any({Laterality.LEFT, Laterality.RIGHT} <= seen for pattern, seen in sides.items() if pattern is not None)
+    patterns = [case["pattern.id"] for _, case in counted]
+    return {
+        "patient.ossified_areas": float(len(ossified)),
+        "patient.calcified_areas": float(len(calcified)),
+        "patient.vessel_lesions": float(sum(pattern in _IN_VESSEL_WALLS for pattern in patterns)),
+        "patient.metabolic_lesions": float(sum(pattern in _METABOLIC for pattern in patterns)),
+        "patient.both_sides": "yes" if both else None,
+    }
+
+
+def _phleboliths_at(
+    lesion: LesionFinding, lesions: tuple[LesionFinding, ...], cases: list[dict[str, Value]]
+) -> float | None:
+    """Phlebolith-like foci in the region and side of a lesion; ``None`` when they may be more than were counted."""
+    counts = [
+        case["foci.count"]
+        for other, case in zip(lesions, cases, strict=True)
+        if case["pattern.id"] == "P01" and _is_same_place(lesion, other)
+    ]
+    least = sum(count if isinstance(count, float) else 1.0 for count in counts)
+    return None if None in counts and least < _MANY_PHLEBOLITHS else float(least)
+
+
+def _is_same_place(one: LesionFinding, other: LesionFinding) -> bool:
+    if one is other:
+        return True
+    sides = {one.location.laterality, other.location.laterality}
+    if sides == {Laterality.LEFT, Laterality.RIGHT} or (one.location.region is None) != (other.location.region is None):
+        return False
+    return one.location.region == other.location.region or not are_apart(one.location.region, other.location.region)

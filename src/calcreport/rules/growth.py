@@ -1,0 +1,148 @@
+"""Change of a lesion since an earlier study: in mm, in %, by the month, or the reason why nothing is claimed.
+
+Lengths are compared only when they were measured in the same way: mineral with mineral or mass with mass, on the same
+kind of image, and neither of them cut by the edge of the images.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Final, Literal
+
+from calcreport.model.findings import FindingPrior, Findings, LesionFinding
+from calcreport.model.report import LesionGrowth, YesNo
+from calcreport.settings import PolicySettings
+
+DAYS_A_MONTH: Final = 30.4375
+"""365.25 / 12."""
+
+_FLOAT_NOISE: Final = 6
+"""Decimals kept in a difference of lengths, so that 50.9 - 50.0 equals 0.9."""
+
+Basis = Literal["mass", "mineral"] | None
+
+_PROJECTED: Final = frozenset({"CR", "DX"})
+"""Kinds of image that enlarge by an unknown factor."""
+
+
+def weigh_growth(lesion: LesionFinding, findings: Findings, policy: PolicySettings) -> LesionGrowth | None:
+    """Compare a lesion with itself on the earlier study.
+
+    Parameters
+    ----------
+    lesion : LesionFinding
+        With `prior`, typed by a reader or matched in an earlier report; lengths in mm.
+    findings : Findings
+        Of this study: its date and the kind of image.
+    policy : PolicySettings
+        Growth limits in % and mm, for "stable".
+
+    Returns
+    -------
+    LesionGrowth | None
+        ``None`` when there is no earlier study of the lesion. Without a match, or where lengths are not comparable,
+        the numbers of change are ``None`` and `reason` says why; a reader who states that lengths measured in an
+        unnamed way are comparable is believed, one who contradicts what was named is not.
+    """
+    prior = lesion.prior
+    if prior is None:
+        return None
+    day = prior.study_date or (findings.prior_study.study_date if findings.prior_study else None)
+    told = {"prior_id": prior.lesion_id, "prior_date": day.isoformat() if day else None}
+    if prior.status != "matched":
+        return LesionGrowth(status=prior.status, comparable=YesNo.NO, reason=prior.reason, **told)
+    basis, now_mm = _basis(lesion, prior)
+    before_mm = prior.max_diameter_mm
+    reason = prior.reason or _why_not_comparable(lesion, findings, prior, basis)
+    comparable = YesNo.NO if reason else prior.comparable
+    growth = LesionGrowth(
+        status="matched",
+        comparable=comparable,
+        reason=reason,
+        basis=basis,
+        before_mm=before_mm,
+        now_mm=now_mm,
+        interval_days=_interval(prior, day, findings.study_date),
+        **told,
+    )
+    if now_mm is None or not before_mm:
+        return growth
+    changed = _with_change(growth, now_mm, before_mm, lesion, policy)
+    # A length cut short that exceeds the earlier one all the same is larger by at least that much.
+    is_at_least = reason and reason == _cut_now(lesion, prior, basis) and _exceeds(changed, policy)
+    return changed if not reason or is_at_least else growth
+
+
+def _with_change(
+    growth: LesionGrowth, now_mm: float, before_mm: float, lesion: LesionFinding, policy: PolicySettings
+) -> LesionGrowth:
+    prior = lesion.prior or FindingPrior()
+    change_mm = round(now_mm - before_mm, _FLOAT_NOISE)
+    percent = round(100 * (now_mm - before_mm) / before_mm, _FLOAT_NOISE)
+    days = growth.interval_days
+    part = lesion.mass if growth.basis == "mass" else lesion.size
+    error_mm = (part.uncertainty_mm or lesion.voxel_diagonal_mm or 0.0) + (prior.uncertainty_mm or 0.0)
+    is_unchanged = abs(percent) < policy.growth_percent or abs(change_mm) <= error_mm
+    is_stable = growth.comparable is YesNo.YES and is_unchanged
+    return growth.model_copy(
+        update={
+            "change_mm": change_mm,
+            "change_percent": percent,
+            "change_mm_per_month": round(change_mm * DAYS_A_MONTH / days, _FLOAT_NOISE) if days else None,
+            "stable_since": _earliest(prior.stable_since, growth.prior_date) if is_stable else None,
+        }
+    )
+
+
+def _exceeds(growth: LesionGrowth, policy: PolicySettings) -> bool:
+    """Whether the change reaches both limits."""
+    change_mm, percent = growth.change_mm or 0.0, growth.change_percent or 0.0
+    return change_mm >= policy.growth_mm and percent >= policy.growth_percent
+
+
+def _earliest(older: date | None, prior_date: str | None) -> str | None:
+    """Beginning of the unbroken chain; the day of the earlier study when its own report began none."""
+    if older is None:
+        return prior_date
+    return min(older.isoformat(), prior_date) if prior_date else older.isoformat()
+
+
+def _basis(lesion: LesionFinding, prior: FindingPrior) -> tuple[Basis, float | None]:
+    """What was compared, and its length now in mm: the mineral unless the mass was named or is all that is known."""
+    mass_mm, mineral_mm = lesion.mass.max_diameter_mm, lesion.size.max_diameter_mm
+    if prior.basis == "mass":
+        return "mass", mass_mm
+    if prior.basis == "mineral" or mineral_mm is not None:
+        return "mineral", mineral_mm
+    return ("mass", mass_mm) if mass_mm is not None else (None, None)
+
+
+def _interval(prior: FindingPrior, day: date | None, study_date: date | None) -> int | None:
+    if prior.interval_days is not None:
+        return prior.interval_days
+    days = (study_date - day).days if day is not None and study_date is not None else 0
+    return days if days > 0 else None
+
+
+def _why_not_comparable(lesion: LesionFinding, findings: Findings, prior: FindingPrior, basis: Basis) -> str:
+    """Say why the lengths may not be compared; empty when nothing speaks against it."""
+    now, before = findings.modality, prior.modality
+    if before is None and findings.prior_study is not None:
+        before = findings.prior_study.modality
+    if now is not None and before is not None and now != before and {now, before} - _PROJECTED:
+        return f"measured on {before} before and on {now} now"
+    if prior.is_minimum:
+        return "cut by the edge of the images before, so that the length was a minimum"
+    part = lesion.mass if basis == "mass" else lesion.size
+    if basis == prior.basis == "mass" and part.max_diameter_mm is None:
+        return "the mass was measured before and not now"
+    if prior.basis == "mineral" and lesion.size.max_diameter_mm is None:
+        return "the mineral was measured before and not now"
+    return _cut_now(lesion, prior, basis)
+
+
+def _cut_now(lesion: LesionFinding, prior: FindingPrior, basis: Basis) -> str:
+    part = lesion.mass if basis == "mass" else lesion.size
+    if part.is_minimum and not prior.is_minimum:
+        return "cut by the edge of the images now, so that the length is a minimum"
+    return ""

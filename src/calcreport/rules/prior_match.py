@@ -1,0 +1,208 @@
+"""Which lesion of an earlier report is which lesion of this study: by place and side, or not at all.
+
+A match is claimed only when it is the one possible. Positions are compared only within one frame of reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from math import dist
+from typing import Final
+
+from calcreport.errors import UsageError
+from calcreport.model.findings import FindingPrior, Findings, LesionFinding, PriorOfStudy
+from calcreport.model.report import DepthClass, Laterality
+from calcreport.rules.conditions import Verdict
+from calcreport.rules.regions import are_apart, name_areas
+
+_LEAST_REACH_MM: Final = 10.0
+"""Centres this near are one place whatever the size: breathing, and the choice of what belongs to a deposit."""
+
+_SUPERFICIAL: Final = frozenset({DepthClass.CUTANEOUS, DepthClass.SUBCUTANEOUS})
+_DEEP: Final = frozenset({DepthClass.SUBFASCIAL, DepthClass.JUXTACORTICAL})
+"""Compartments; what abuts or crosses the fascia may be called either on another day."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlierReport:
+    """What an earlier report says of its lesions.
+
+    Parameters
+    ----------
+    findings : Findings
+        Lesions with the names they have in that report.
+    study_instance_uid : str
+        Of the earlier study; empty when no image was measured.
+    patient_id, patient_birth_date : str | None
+        As in the header of the earlier study.
+    stable_since : dict[str, date]
+        Lesion to the day since when that report calls it stable.
+    """
+
+    findings: Findings
+    study_instance_uid: str = ""
+    patient_id: str | None = field(default=None, repr=False)
+    patient_birth_date: str | None = field(default=None, repr=False)
+    stable_since: dict[str, date] = field(default_factory=dict)
+
+
+def compare_with_earlier(
+    findings: Findings,
+    earlier: EarlierReport,
+    *,
+    study_instance_uid: str = "",
+    patient_id: str | None = None,
+    patient_birth_date: str | None = None,
+) -> Findings:
+    """Add to each lesion what an earlier report says of it.
+
+    Parameters
+    ----------
+    findings : Findings
+        Of this study. A lesion whose `prior` a reader typed keeps it.
+    earlier : EarlierReport
+        To compare with.
+    study_instance_uid, patient_id, patient_birth_date
+        Of this study, where known.
+
+    Returns
+    -------
+    Findings
+        Every lesion with `prior`: matched, ambiguous or not found.
+
+    Raises
+    ------
+    UsageError
+        ``prior.other_patient``, ``prior.same_study``, ``prior.not_earlier``.
+    """
+    _refuse_wrong_report(findings, earlier, study_instance_uid, (patient_id, patient_birth_date))
+    before = earlier.findings
+    is_same_frame = bool(findings.frame_of_reference_uid) and (
+        findings.frame_of_reference_uid == before.frame_of_reference_uid
+    )
+    table = [[_could_be(now, then, is_same_frame=is_same_frame) for then in before.lesions] for now in findings.lesions]
+    lesions = tuple(
+        lesion
+        if lesion.prior is not None
+        else lesion.model_copy(update={"prior": _prior_of(number, table, findings, earlier)})
+        for number, lesion in enumerate(findings.lesions)
+    )
+    study = PriorOfStudy(source="report", study_date=before.study_date, modality=before.modality)
+    return findings.model_copy(update={"lesions": lesions, "prior_study": study})
+
+
+def _refuse_wrong_report(
+    findings: Findings, earlier: EarlierReport, study_instance_uid: str, person: tuple[str | None, str | None]
+) -> None:
+    known = zip(person, (earlier.patient_id, earlier.patient_birth_date), strict=True)
+    if any(now and before and now.strip() != before.strip() for now, before in known):
+        msg = "the report given with --prior is of another patient (id or date of birth differs); name this patient's"
+        raise UsageError(msg, code="prior.other_patient")
+    if study_instance_uid and study_instance_uid == earlier.study_instance_uid:
+        msg = "the report given with --prior is of this same study; name the report of an earlier one"
+        raise UsageError(msg, code="prior.same_study")
+    now, before = findings.study_date, earlier.findings.study_date
+    if now is not None and before is not None and before >= now:
+        msg = "the report given with --prior is of a study that is not earlier than this one; name an earlier one"
+        raise UsageError(msg, code="prior.not_earlier")
+
+
+def _could_be(now: LesionFinding, then: LesionFinding, *, is_same_frame: bool) -> Verdict:
+    """Whether two lesions are at one place: met when everything says so, unknown when something is not known."""
+    one, other = now.location.centroid_lps_mm, then.location.centroid_lps_mm
+    if is_same_frame and one is not None and other is not None:
+        longest = max((length or 0.0 for length in (now.size.max_diameter_mm, then.size.max_diameter_mm)), default=0.0)
+        return Verdict.MET if dist(one, other) <= max(_LEAST_REACH_MM, longest / 2) else Verdict.NOT_MET
+    answers = (_same_side(now, then), _same_region(now, then), _same_compartment(now, then))
+    if Verdict.NOT_MET in answers:
+        return Verdict.NOT_MET
+    return Verdict.UNKNOWN if Verdict.UNKNOWN in answers else Verdict.MET
+
+
+def _same_side(now: LesionFinding, then: LesionFinding) -> Verdict:
+    sides = (now.location.laterality, then.location.laterality)
+    if Laterality.UNKNOWN in sides:
+        return Verdict.UNKNOWN
+    if sides[0] is sides[1]:
+        return Verdict.MET
+    # A lesion near the middle may be called midline on one day and sided on the other.
+    return Verdict.UNKNOWN if Laterality.MIDLINE in sides else Verdict.NOT_MET
+
+
+def _same_region(now: LesionFinding, then: LesionFinding) -> Verdict:
+    one, other = now.location.region, then.location.region
+    if not one or not other:
+        return Verdict.UNKNOWN
+    if one == other or (name_areas(one) is not None and name_areas(one) == name_areas(other)):
+        return Verdict.MET
+    return Verdict.NOT_MET if are_apart(one, other) else Verdict.UNKNOWN
+
+
+def _same_compartment(now: LesionFinding, then: LesionFinding) -> Verdict:
+    layers = (now.depth.class_, then.depth.class_)
+    if any(layers[0] in group and layers[1] in group for group in (_SUPERFICIAL, _DEEP)):
+        return Verdict.MET
+    if all(layer in _SUPERFICIAL or layer in _DEEP for layer in layers):
+        return Verdict.NOT_MET
+    return Verdict.UNKNOWN
+
+
+def _prior_of(
+    number: int, table: Sequence[Sequence[Verdict]], findings: Findings, earlier: EarlierReport
+) -> FindingPrior:
+    """Earlier finding of one lesion; only an unrivalled match in both directions counts."""
+    row = table[number]
+    candidates = [place for place, answer in enumerate(row) if answer is not Verdict.NOT_MET]
+    common = {"study_date": earlier.findings.study_date, "modality": earlier.findings.modality}
+    if not candidates:
+        reason = "no lesion at this place in the earlier report"
+        return FindingPrior(status="not_found", reason=reason, **common)
+    rivals = [other for other, line in enumerate(table) if line[candidates[0]] is not Verdict.NOT_MET]
+    if len(candidates) > 1 or len(rivals) > 1:
+        reason = "more than one lesion at this place and side, now or in the earlier report"
+        return FindingPrior(status="ambiguous", reason=reason, **common)
+    if row[candidates[0]] is not Verdict.MET:
+        reason = "side, region or depth is not known well enough to say that it is the same lesion"
+        return FindingPrior(status="ambiguous", reason=reason, **common)
+    return _matched(findings.lesions[number], earlier.findings.lesions[candidates[0]], findings, earlier)
+
+
+def _matched(now: LesionFinding, then: LesionFinding, findings: Findings, earlier: EarlierReport) -> FindingPrior:
+    """Lengths of the same lesion: the mass where both have one of the same kind, otherwise the mineral."""
+    masses = (now.mass, then.mass)
+    both_mass = all(mass.max_diameter_mm is not None for mass in masses) and masses[0].source == masses[1].source
+    is_mass = both_mass and (
+        _relative(now.mass.max_diameter_mm, then.mass.max_diameter_mm)
+        >= _relative(now.size.max_diameter_mm, then.size.max_diameter_mm)
+    )
+    part = then.mass if is_mass else then.size
+    limits = (findings.threshold_hu, earlier.findings.threshold_hu)
+    reason = "" if is_mass else _why_mineral_differs(now, then, limits)
+    return FindingPrior(
+        max_diameter_mm=part.max_diameter_mm,
+        basis="mass" if is_mass else "mineral",
+        comparable="no" if reason else "yes" if findings.modality == earlier.findings.modality == "CT" else "unknown",
+        study_date=earlier.findings.study_date,
+        modality=earlier.findings.modality,
+        is_minimum=part.is_minimum,
+        lesion_id=then.id,
+        reason=reason,
+        stable_since=earlier.stable_since.get(then.id or ""),
+    )
+
+
+def _relative(now_mm: float | None, before_mm: float | None) -> float:
+    """Ratio of two lengths; of what is unknown the least, so that the faster growing part is compared."""
+    return now_mm / before_mm if now_mm is not None and before_mm else 0.0
+
+
+def _why_mineral_differs(now: LesionFinding, then: LesionFinding, limits: tuple[float | None, float | None]) -> str:
+    if now.size.max_diameter_mm is None or then.size.max_diameter_mm is None:
+        return "mineral was measured on one of the studies only"
+    if now.size.projected != then.size.projected:
+        return "measured on a projection on one of the studies only"
+    if None not in limits and limits[0] != limits[1]:
+        return f"mineral above {limits[1]:g} HU before and above {limits[0]:g} HU now"
+    return ""
