@@ -17,9 +17,10 @@ from calcreport.model.report import (
     Recommendation,
 )
 from calcreport.rules.gathering import Gathered, gather_facts
-from calcreport.rules.lesion_rules import FLAG_NAMES, Weighing, differential, is_met, weigh
+from calcreport.rules.lesion_rules import FLAG_NAMES, Weighing, differential, is_met
 from calcreport.rules.phrasing import fill
 from calcreport.rules.ruleset import Rule, Ruleset
+from calcreport.rules.study_rules import allow, weigh_all
 from calcreport.settings import PolicySettings
 
 _WORST_STATE: Final = (
@@ -70,15 +71,6 @@ def decide(findings: Findings, clinical: Clinical, policy: PolicySettings, rules
     return _conclude(weighings, gathered, ruleset)
 
 
-def weigh_all(gathered: Gathered, ruleset: Ruleset) -> list[Weighing]:
-    """Apply the rules to every lesion; what one lesion makes suspect of the patient counts for all of them."""
-    weighings = [weigh(dict(case), ruleset) for case in gathered.cases]
-    if any(weighing.facts["class.C05"] in {"++", "+"} for weighing in weighings):
-        # Suspected from one lesion, it forbids biopsy of every other one too.
-        return [weigh(case | {"patient.fop_suspected": "yes"}, ruleset) for case in gathered.cases]
-    return weighings
-
-
 def _conclude(weighings: list[Weighing], gathered: Gathered, ruleset: Ruleset) -> Decision:
     """Join the lesions: highest concern, worst state of each flag, recommendations that agree."""
     allowed = allow(weighings, ruleset)
@@ -92,22 +84,6 @@ def _conclude(weighings: list[Weighing], gathered: Gathered, ruleset: Ruleset) -
         recommendations=_merge(weighings, allowed, ruleset),
         limitations=(*gathered.labs.limitations, *_notes(weighings, ruleset, level="limitation")),
     )
-
-
-def allow(weighings: list[Weighing], ruleset: Ruleset) -> list[list[Rule]]:
-    """Recommendations of each lesion after exclusions: in table order, an excluded one excludes nothing."""
-    barred: set[str] = set()
-    barred_here: list[set[str]] = [set() for _ in weighings]
-    allowed: list[list[Rule]] = [[] for _ in weighings]
-    for rule in ruleset.tables["recommendation"]:
-        if rule.concludes in barred:
-            continue
-        for index, weighing in enumerate(weighings):
-            if rule in weighing.recommendations and rule.concludes not in barred_here[index]:
-                allowed[index].append(rule)
-                barred |= set(rule.excludes)
-                barred_here[index] |= set(rule.excludes_here)
-    return allowed
 
 
 def _recommendation(rule: Rule, weighing: Weighing) -> Recommendation:

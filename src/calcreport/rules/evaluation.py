@@ -10,10 +10,10 @@ from calcreport.model.clinical import Clinical
 from calcreport.model.findings import Findings
 from calcreport.model.report import FlagState
 from calcreport.rules.conditions import ALWAYS, Evidence, Value, Verdict, decisive, gather
-from calcreport.rules.engine import allow, weigh_all
 from calcreport.rules.gathering import gather_facts
 from calcreport.rules.lesion_rules import BLOCKING_FLAGS, Weighing
 from calcreport.rules.ruleset import Rule, Ruleset
+from calcreport.rules.study_rules import allow, weigh_all
 from calcreport.settings import PolicySettings
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from calcreport.model.report import Concern, Differential, Flag, Flags, FlagState
-from calcreport.rules.conditions import ALWAYS, Facts, Value, Verdict
+from calcreport.rules.conditions import ALWAYS, Condition, Facts, Value, Verdict
+from calcreport.rules.conditions import judge as plainly
 from calcreport.rules.facts import answer
 from calcreport.rules.phrasing import fill
 from calcreport.rules.ruleset import Rule, Ruleset
@@ -84,9 +86,13 @@ class Weighing:
         return next((gate for gate in self.gates if gate.stops), None)
 
 
-def is_met(rule: Rule, facts: Facts) -> bool:
+Judge = Callable[[Condition, Facts], Verdict]
+"""Answers a condition: plainly, or remembering what it answered before."""
+
+
+def is_met(rule: Rule, facts: Facts, judge: Judge = plainly) -> bool:
     """Whether a rule's condition is met for certain."""
-    return rule.when.judge(facts) is Verdict.MET
+    return judge(rule.when, facts) is Verdict.MET
 
 
 def infer_pattern(facts: dict[str, Value], ruleset: Ruleset) -> None:
@@ -99,7 +105,7 @@ def infer_pattern(facts: dict[str, Value], ruleset: Ruleset) -> None:
         facts |= {"pattern.id": rule.concludes, "pattern.is_sure": answer(is_yes=is_sure), "pattern.read_by": rule.id}
 
 
-def weigh(facts: dict[str, Value], ruleset: Ruleset) -> Weighing:
+def weigh(facts: dict[str, Value], ruleset: Ruleset, judge: Judge = plainly) -> Weighing:
     """Apply every table to one lesion.
 
     Parameters
@@ -108,6 +114,8 @@ def weigh(facts: dict[str, Value], ruleset: Ruleset) -> Weighing:
         Facts of the lesion, the patient and the policies; conclusions are added to it.
     ruleset : Ruleset
         Checked rules.
+    judge : Judge
+        Answers conditions.
 
     Returns
     -------
@@ -116,30 +124,30 @@ def weigh(facts: dict[str, Value], ruleset: Ruleset) -> Weighing:
     """
     facts |= {f"class.{rule.concludes}": "none" for rule in ruleset.tables["class"]}
     weighing = Weighing(facts=facts)
-    weighing.gates = [rule for rule in ruleset.tables["gate"] if is_met(rule, facts)]
+    weighing.gates = [rule for rule in ruleset.tables["gate"] if is_met(rule, facts, judge)]
     if weighing.stop is not None:
         text = f"not evaluated: {fill(weighing.stop.text, facts)}"
         weighing.flags = {name: Flag(state=FlagState.CANNOT_DETERMINE, evidence=text) for name in FLAG_NAMES}
         return weighing
-    _raise_flags(weighing, ruleset)
+    _raise_flags(weighing, ruleset, judge)
     _record_flags(weighing)
-    weighing.entries = _classify(facts, ruleset)
+    weighing.entries = _classify(facts, ruleset, judge)
     weighing.before_explaining = dict(facts)
-    _explain(weighing, ruleset)
+    _explain(weighing, ruleset, judge)
     # Classes again: which sarcoma mimics stay listed depends on the flags left unexplained.
     _record_flags(weighing)
-    weighing.entries = _classify(facts, ruleset)
-    weighing.concern_row = next(rule for rule in ruleset.tables["concern"] if is_met(rule, facts))
+    weighing.entries = _classify(facts, ruleset, judge)
+    weighing.concern_row = next(rule for rule in ruleset.tables["concern"] if is_met(rule, facts, judge))
     weighing.concern = Concern(weighing.concern_row.concludes)
-    weighing.recommendations = _recommend(facts, ruleset)
+    weighing.recommendations = _recommend(facts, ruleset, judge)
     return weighing
 
 
-def _raise_flags(weighing: Weighing, ruleset: Ruleset) -> None:
+def _raise_flags(weighing: Weighing, ruleset: Ruleset, judge: Judge) -> None:
     """Take the first row met for each flag; the last row of each has no condition."""
     facts = weighing.facts
     for rule in ruleset.tables["flag"]:
-        if rule.concludes in weighing.flags or rule.state is None or not is_met(rule, facts):
+        if rule.concludes in weighing.flags or rule.state is None or not is_met(rule, facts, judge):
             continue
         weighing.flag_rows.append(rule)
         weighing.flags[rule.concludes] = Flag(
@@ -175,14 +183,14 @@ def _record_flags(weighing: Weighing) -> None:
     }
 
 
-def _classify(facts: dict[str, Value], ruleset: Ruleset) -> list[tuple[Rule, Weight]]:
+def _classify(facts: dict[str, Value], ruleset: Ruleset, judge: Judge) -> list[tuple[Rule, Weight]]:
     """Weigh every class, best row of each, leading first; the unconditional row only when nothing else is left."""
-    is_benign_barred = ruleset.conditions["no_benign_class"].judge(facts) is Verdict.MET
+    is_benign_barred = judge(ruleset.conditions["no_benign_class"], facts) is Verdict.MET
     best: dict[str, tuple[Rule, Weight]] = {}
     for rule in ruleset.tables["class"]:
-        if (rule.is_benign and is_benign_barred) or not is_met(rule, facts):
+        if (rule.is_benign and is_benign_barred) or not is_met(rule, facts, judge):
             continue
-        is_strong = rule.strong is not None and rule.strong.judge(facts) is Verdict.MET
+        is_strong = rule.strong is not None and judge(rule.strong, facts) is Verdict.MET
         weight: Weight = "++" if is_strong and rule.weight == "+" else rule.weight
         held = best.get(rule.concludes)
         if held is None or _order((rule, weight)) < _order(held):
@@ -207,14 +215,14 @@ def _order(entry: tuple[Rule, Weight]) -> tuple[int, int]:
     return (_WEIGHTS[weight], rule.rank)
 
 
-def _explain(weighing: Weighing, ruleset: Ruleset) -> None:
+def _explain(weighing: Weighing, ruleset: Ruleset, judge: Judge) -> None:
     """Turn size and depth that a pattern accounts for into "explained", unless a flag none explains is present."""
     facts = weighing.facts
     blocked = any(weighing.flags[name].state is FlagState.PRESENT for name in BLOCKING_FLAGS)
     if blocked or facts["policy.strict_s1"] == "yes":
         return
     for rule in ruleset.tables["explanation"]:
-        if not is_met(rule, facts):
+        if not is_met(rule, facts, judge):
             continue
         for name in rule.explains:
             flag = weighing.flags[name]
@@ -224,11 +232,11 @@ def _explain(weighing: Weighing, ruleset: Ruleset) -> None:
                 weighing.flags[name] = flag.model_copy(update={"state": FlagState.EXPLAINED, "evidence": evidence})
 
 
-def _recommend(facts: Facts, ruleset: Ruleset) -> list[Rule]:
+def _recommend(facts: Facts, ruleset: Ruleset, judge: Judge) -> list[Rule]:
     """First row met for each recommendation, in table order; exclusions are the caller's."""
     spoken: dict[str, Rule] = {}
     for rule in ruleset.tables["recommendation"]:
-        if not rule.is_silenced and rule.concludes not in spoken and is_met(rule, facts):
+        if not rule.is_silenced and rule.concludes not in spoken and is_met(rule, facts, judge):
             spoken[rule.concludes] = rule
     return list(spoken.values())
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import operator
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from calcreport.errors import RuleFileError
-from calcreport.model.report import Flags
+from calcreport.model.report import Flags, RulesUsed
 from calcreport.rules.condition_parser import ConditionParser, near
-from calcreport.rules.conditions import ALWAYS, Condition
+from calcreport.rules.conditions import ALWAYS, Condition, Facts, comparisons
 from calcreport.rules.facts import DECLARED, Fact, Kind
 from calcreport.rules.rule_rows import REQUIRED, Remark, Rule, read_row
 from calcreport.rules.site_rules import Row, Tables, lay_over
@@ -54,6 +55,15 @@ class Ruleset:
     sha256: str = ""
     conditions: Mapping[str, Condition]
     tables: Mapping[str, tuple[Rule, ...]]
+    readers: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
+    """Rules by the facts their conditions read, remarks left out."""
+    readings: Mapping[int, Callable[[Facts], object]] = field(default_factory=dict)
+    """For each condition of a rule and each named one, by identity: takes the values it reads out of the facts."""
+
+    @property
+    def used(self) -> RulesUsed:
+        """Name, version and digest, as printed in the report."""
+        return RulesUsed(name=self.name, version=self.version, sha256=self.sha256)
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -96,16 +106,42 @@ def load_rules(texts: Mapping[str, str], site_texts: Mapping[str, str] | None = 
     rules = [read_row(row.where, row.table, row.content, parser, problems) for row in reading.rows]
     _check_whole(reading, [rule for rule in rules if rule is not None], problems)
     if problems:
+        problems = ["".join(sign if sign.isprintable() else "?" for sign in text) for text in problems]
         count = len(problems)
         msg = f"The rule tables have {count} mistake{'s' if count > 1 else ''}:\n" + "\n".join(problems)
         raise RuleFileError(msg, code="rules.invalid", problems=tuple(problems))
+    whole = [rule for rule in rules if rule is not None]
     return Ruleset(
         version=reading.version,
         name="+".join((BUILT_IN, *reading.names)),
         sha256=_digest(texts, site_texts or {}),
         conditions=conditions,
-        tables={table: tuple(rule for rule in rules if rule is not None and rule.table == table) for table in REQUIRED},
+        tables={table: tuple(rule for rule in whole if rule.table == table) for table in REQUIRED},
+        readers=_readers(whole),
+        readings=_readings([*conditions.values(), *(rule.when for rule in whole), *(rule.strong for rule in whole)]),
     )
+
+
+def _readers(rules: list[Rule]) -> dict[str, tuple[Rule, ...]]:
+    """Rules by fact."""
+    readers: dict[str, dict[str, Rule]] = {}
+    for rule in rules:
+        for condition in (rule.when, rule.strong or ALWAYS):
+            for row in comparisons(condition):
+                for fact in (row.fact, row.other):
+                    if fact is not None:
+                        readers.setdefault(fact, {})[rule.id] = rule
+    return {fact: tuple(by_id.values()) for fact, by_id in readers.items()}
+
+
+def _readings(conditions: Iterable[Condition | None]) -> dict[int, Callable[[Facts], object]]:
+    """How to take out of the facts what a condition reads, by the condition's identity."""
+    readings: dict[int, Callable[[Facts], object]] = {}
+    for condition in conditions:
+        if condition is not None and condition is not ALWAYS:
+            names = {name: None for row in comparisons(condition) for name in (row.fact, row.other) if name}
+            readings[id(condition)] = operator.itemgetter(*names)
+    return readings
 
 
 def _digest(*texts: Mapping[str, str]) -> str:

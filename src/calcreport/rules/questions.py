@@ -1,0 +1,149 @@
+"""What may be asked of a clinician or a reader: which answer worries more, what cuts both ways, what is asked first.
+
+Inputs are named as in the clinical file; those of a lesion carry ``lesion.`` before the name of the finding's field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+UNKNOWN: Final = "unknown"
+
+MORE_WORRYING_YES: Final = frozenset(
+    {
+        "symptoms.symptomatic", "symptoms.pain", "symptoms.point_tenderness", "symptoms.inflammation",
+        "symptoms.fever", "symptoms.functional_limitation", "symptoms.cosmetic_concern", "symptoms.skin_necrosis",
+        "mass.palpable",
+        "history.excision_at_site", "history.radiotherapy_at_site", "history.sarcoma", "history.malignancy",
+        "history.predisposition_syndrome",
+        "lesion.mass.present",
+        "lesion.features.rim_incomplete", "lesion.features.bone_destruction", "lesion.features.centre_dense",
+        "lesion.features.fatty_mass", "lesion.features.chondroid", "lesion.features.growing_soft_tissue",
+        "lesion.features.ill_defined",
+    }
+)  # fmt: skip
+"""Questions of which "yes" worries more than "unknown", and that more than "no"."""
+
+MORE_WORRYING_NO: Final = frozenset(
+    {"history.trauma", "history.fracture", "lesion.features.rim_complete", "lesion.features.cleft_to_cortex"}
+)
+"""Questions of which "no" worries more: a cause, or a sign of benign ossification, is missing."""
+
+LADDERS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "growth.rate": ("none", UNKNOWN, "rapid"),
+        "symptoms.pain_explained_by": ("another cause", UNKNOWN, "none"),
+        "mass.mobility": ("mobile", UNKNOWN, "fixed"),
+        "lesion.depth.class": ("subcutaneous", UNKNOWN, "subfascial"),
+        "lesion.prior": ("stable for a year", UNKNOWN, "grown"),
+    }
+)
+"""Answers of other questions, least worrying first."""
+
+CUTS_BOTH_WAYS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "patient.age_years": "each disease has its age",
+        "mass.size_cm": "a small lump settles the size, a large one raises it",
+        "growth.weeks": "the same growth within weeks is faster than over months",
+        "growth.stable_months": "a year of stability explains, less does not",
+        "history.trauma_weeks_ago": "recent trauma explains pain, remote trauma a complete rim",
+        "history.compartment_syndrome": "speaks for calcific myonecrosis",
+        "history.surgery_at_site": "a local cause of calcification",
+        "history.arthroplasty": "a cause of heterotopic ossification",
+        "history.burns": "a cause of heterotopic ossification",
+        "history.cns_injury": "a cause of heterotopic ossification",
+        "history.immobility": "a cause of heterotopic ossification",
+        "history.injections_at_site": "explains a granuloma",
+        "history.infection_at_site": "a local cause of calcification",
+        "history.parasite_exposure": "speaks for cysticercosis",
+        "history.venous_disease": "explains reticular subcutaneous calcification",
+        "history.haematoma": "a local cause of calcification",
+        "history.anticoagulation": "speaks for haematoma",
+        "history.diabetes": "speaks for arterial calcification",
+        "history.vascular_disease": "speaks for arterial calcification",
+        "history.prior_biopsy_benign": "does not settle a mineralised lesion: changes nothing",
+        "symptoms.rash_or_weakness": "speaks for dermatomyositis, which explains sheet-like calcification",
+        "conditions.ckd_stage": "kidney disease explains metabolic calcification",
+        "conditions.dialysis": "kidney disease explains metabolic calcification",
+        "conditions.hyperparathyroidism": "explains metabolic calcification",
+        "conditions.vitamin_d_excess": "explains metabolic calcification",
+        "conditions.dermatomyositis": "explains sheet-like calcification",
+        "conditions.juvenile_dermatomyositis": "explains sheet-like calcification",
+        "conditions.systemic_sclerosis": "explains acral calcification",
+        "conditions.sle": "explains acral calcification",
+        "conditions.mctd": "explains acral calcification",
+        "conditions.fop": "explains ossification and forbids biopsy",
+        "conditions.acvr1_variant": "explains ossification and forbids biopsy",
+        "conditions.great_toe_malformation": "explains ossification and forbids biopsy",
+        "labs.core": "calcium, phosphate, PTH and ALP together; normal speaks for a dystrophic cause",
+        "labs.calcium": "abnormal speaks for a metabolic cause, normal for a dystrophic one",
+        "labs.phosphate": "abnormal speaks for a metabolic cause, normal for a dystrophic one",
+        "labs.pth": "abnormal speaks for a metabolic cause, normal for a dystrophic one",
+        "labs.alp": "abnormal speaks for a metabolic cause, normal for a dystrophic one",
+        "labs.creatinine": "reduced renal function explains metabolic calcification",
+        "labs.egfr": "reduced renal function explains metabolic calcification",
+        "labs.vitamin_d": "excess speaks for a metabolic cause",
+        "labs.urate": "raised urate speaks for gout",
+        "lesion.mass.max_diameter_mm": "a small mass settles the size, a large one raises it",
+        "lesion.bone_relation": "mineral continuous with bone needs its origin excluded",
+        "lesion.features.trabeculated": "mature bone speaks for heterotopic ossification",
+        "lesion.features.lucent_centre": "speaks for a phlebolith",
+        "lesion.features.venous_tail": "speaks for a phlebolith",
+        "lesion.features.fluid_calcium_level": "speaks for tumoral calcinosis",
+        "lesion.features.bilateral": "speaks for a disease of the whole patient",
+        "lesion.features.multifocal_sites": "speaks for a disease of the whole patient",
+    }
+)
+"""Questions without a more worrying answer, and why."""
+
+UNASKED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "patient.sex": "no rule rests on it",
+        "site.region": "says where the complaint is, not what it is",
+        "site.laterality": "says where the complaint is, not what it is",
+        "labs.albumin": "only serves to adjust calcium",
+        "labs.ck": "no rule rests on it",
+        "imaging.contrast": "sets the threshold of the measurement, not the decision",
+        "request.question": "free text",
+        "request.referrer": "free text",
+    }
+)
+"""Inputs whose answer no rule waits for, and why."""
+
+ASKED_WHEN: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "symptoms.pain_explained_by": ("symptoms.pain", "yes"),
+        "history.trauma_weeks_ago": ("history.trauma", "yes"),
+        "mass.size_cm": ("mass.palpable", "yes"),
+        "growth.weeks": ("growth.rate", "slow"),
+        "lesion.mass.max_diameter_mm": ("lesion.mass.present", "yes"),
+    }
+)
+"""Questions that only make sense after this answer to another one."""
+
+FIRST_ASKED: Final = (
+    "growth.rate", "lesion.prior", "lesion.mass.present", "mass.palpable", "history.trauma",
+    "history.trauma_weeks_ago", "labs.phosphate", "labs.core", "labs.calcium", "labs.pth", "conditions.dialysis",
+    "conditions.ckd_stage", "labs.creatinine", "labs.egfr", "patient.age_years", "symptoms.pain",
+    "symptoms.pain_explained_by", "lesion.features.bone_destruction", "conditions.great_toe_malformation",
+    "conditions.dermatomyositis", "conditions.systemic_sclerosis", "history.compartment_syndrome",
+    "history.venous_disease", "history.injections_at_site", "history.surgery_at_site", "history.arthroplasty",
+    "history.cns_injury", "symptoms.skin_necrosis", "lesion.mass.max_diameter_mm", "mass.size_cm",
+    "lesion.depth.class", "lesion.features.rim_complete", "history.excision_at_site",
+    "history.radiotherapy_at_site", "history.sarcoma", "history.malignancy",
+)  # fmt: skip
+"""Questions in the order in which their answers are worth a telephone call; the others follow."""
+
+
+def worry_ladder(name: str) -> tuple[str, ...] | None:
+    """Answers of an input, least worrying first, "unknown" at its place; ``None`` when it cuts both ways."""
+    if name in MORE_WORRYING_YES:
+        return ("no", UNKNOWN, "yes")
+    return ("yes", UNKNOWN, "no") if name in MORE_WORRYING_NO else LADDERS.get(name)
+
+
+def rank(name: str) -> int:
+    """Place of an input among those worth asking."""
+    return FIRST_ASKED.index(name) if name in FIRST_ASKED else len(FIRST_ASKED)

@@ -1,0 +1,267 @@
+"""What would change the answer: every unknown input is answered in turn, and the rules are asked again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from calcreport.model.clinical import Clinical
+from calcreport.model.decision import ChangedLesion, Decision, WouldChange
+from calcreport.model.findings import Findings
+from calcreport.model.report import Concern, FlagState
+from calcreport.rules.conditions import Condition, Facts, Value, Verdict
+from calcreport.rules.engine import decide
+from calcreport.rules.gathering import Gathered, gather_facts
+from calcreport.rules.lesion_rules import Weighing, differential, weigh
+from calcreport.rules.possible_answers import PossibleAnswer, possible_answers
+from calcreport.rules.questions import rank
+from calcreport.rules.ruleset import Rule, Ruleset
+from calcreport.rules.study_rules import allow, weigh_all
+from calcreport.settings import PolicySettings
+
+_DECIDING_TABLES: Final = frozenset({"gate", "flag", "explanation", "class", "concern"})
+_TELLING: Final = frozenset({"R09", "R11", "R13"})
+"""Recommendations whose coming or going matters by itself: referral, no biopsy, same-day contact."""
+
+_MOST_KINDS: Final = 8
+"""Kinds of lesion that are asked about: a study of a hundred deposits has few kinds, and a reader has little time."""
+
+_CONCERNS: Final = (Concern.HIGH, Concern.FLAGGED, Concern.MODIFIED, Concern.INDETERMINATE, Concern.NONE)
+_SETTLED: Final = (FlagState.PRESENT, FlagState.POSSIBLE, FlagState.EXPLAINED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    """What is compared: concern, and of each lesion its flags, leading class and telling recommendations."""
+
+    concern: Concern
+    lesions: tuple[_LesionAnswer, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _LesionAnswer:
+    concern: Concern
+    flags: dict[str, FlagState]
+    leading: str
+    label: str
+    certainty: str
+    telling: frozenset[str]
+
+
+def decide_and_ask(findings: Findings, clinical: Clinical, policy: PolicySettings, ruleset: Ruleset) -> Decision:
+    """Decide, and say of every unknown input what an answer would change: all that a report needs of the rules.
+
+    Parameters
+    ----------
+    findings, clinical, policy, ruleset
+        As for `decide`.
+
+    Returns
+    -------
+    Decision
+        With `would_change`.
+    """
+    decision = decide(findings, clinical, policy, ruleset)
+    return decision.model_copy(update={"would_change": what_would_change(findings, clinical, policy, ruleset)})
+
+
+def what_would_change(
+    findings: Findings, clinical: Clinical, policy: PolicySettings, ruleset: Ruleset
+) -> tuple[WouldChange, ...]:
+    """Find the unknown inputs of which some answer would change the concern, a flag or the leading class.
+
+    Parameters
+    ----------
+    findings, clinical, policy, ruleset
+        As for `decide`.
+
+    Returns
+    -------
+    tuple[WouldChange, ...]
+        One entry for each input and answer, what matters most first. A flag that was not provided and would become
+        absent is no change worth telling, unless the concern changes with it.
+    """
+    memory = _Memory(ruleset)
+    gathered = gather_facts(findings, clinical, policy, ruleset)
+    weighings = weigh_all(gathered, ruleset, memory.judge)
+    study = _Study(gathered=gathered, weighings=weighings, ruleset=ruleset, memory=memory, shown=_kinds(weighings))
+    now = _answer(weighings, ruleset)
+    changes: dict[tuple[str, str], WouldChange] = {}
+    for possible in possible_answers(findings, clinical, policy, ruleset):
+        if possible.lesion is not None and possible.lesion not in study.shown:
+            continue
+        then = _asked_again(study, gather_facts(possible.findings, possible.clinical, policy, ruleset))
+        change = None if then is None else _compare(possible, now, _answer(then, ruleset))
+        if change is None:
+            continue
+        key = (possible.name, possible.answer)
+        changes[key] = _join(changes[key], change) if key in changes else change
+    return tuple(sorted(changes.values(), key=_urgency))
+
+
+class _Memory:
+    """Answers of conditions, remembered by the values they read: most answers leave most rules untouched."""
+
+    def __init__(self, ruleset: Ruleset) -> None:
+        self._readings = ruleset.readings
+        self._answers: dict[tuple[int, object], Verdict] = {}
+
+    def judge(self, condition: Condition, facts: Facts) -> Verdict:
+        """Answer a condition of the ruleset."""
+        reading = self._readings.get(id(condition))
+        if reading is None:
+            return condition.judge(facts)
+        key = (id(condition), reading(facts))
+        answer = self._answers.get(key)
+        if answer is None:
+            answer = self._answers[key] = condition.judge(facts)
+        return answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Study:
+    """The study as it is; only lesions in `shown` are asked about."""
+
+    gathered: Gathered
+    weighings: list[Weighing]
+    ruleset: Ruleset
+    memory: _Memory
+    shown: frozenset[int]
+
+
+def _kinds(weighings: list[Weighing]) -> frozenset[int]:
+    """One lesion of each kind, most worrying kinds first: what an answer does to one it does to its like."""
+    first: dict[tuple[object, ...], int] = {}
+    for index, weighing in enumerate(weighings):
+        states = tuple(flag.state for flag in weighing.flags.values())
+        first.setdefault(
+            (weighing.concern, weighing.facts["pattern.id"], weighing.facts["class.leading"], states), index
+        )
+    ranked = sorted(first.values(), key=lambda index: _CONCERNS.index(weighings[index].concern))
+    return frozenset(ranked[:_MOST_KINDS])
+
+
+def _asked_again(study: _Study, gathered: Gathered) -> list[Weighing] | None:
+    """Apply the rules to changed facts; ``None`` when no rule that decides anything answers otherwise.
+
+    Only lesions whose facts changed are weighed again, unless the suspicion of the whole patient changes with one.
+    """
+    weighings = list(study.weighings)
+    is_changed = False
+    for index in study.shown:
+        before, after = study.gathered.cases[index], gathered.cases[index]
+        facts = {name: value for name, value in after.items() if before[name] != value}
+        if facts and _some_rule_answers_otherwise(study, index, facts):
+            weighings[index] = weigh(dict(after), study.ruleset, study.memory.judge)
+            is_changed = True
+    if not is_changed:
+        return None
+    if any(_suspects_fop(weighing) for weighing in (*weighings, *study.weighings)):
+        return weigh_all(gathered, study.ruleset, study.memory.judge)
+    return weighings
+
+
+def _suspects_fop(weighing: Weighing) -> bool:
+    return weighing.facts["class.C05"] in {"++", "+"}
+
+
+def _some_rule_answers_otherwise(study: _Study, index: int, changed: dict[str, Value]) -> bool:
+    """Whether a rule that reads a changed fact answers otherwise, before or after flags were explained."""
+    weighing, judge = study.weighings[index], study.memory.judge
+    if weighing.stop is not None or weighing.facts["patient.fop_suspected"] == "yes":
+        return True
+    rules = {rule.id: rule for fact in changed for rule in study.ruleset.readers.get(fact, ()) if _decides(rule)}
+    conditions = [condition for rule in rules.values() for condition in (rule.when, rule.strong) if condition]
+    conditions.append(study.ruleset.conditions["no_benign_class"])
+    for facts in (weighing.before_explaining, weighing.facts):
+        otherwise = facts | changed
+        if any(judge(condition, facts) is not judge(condition, otherwise) for condition in conditions):
+            return True
+    return False
+
+
+def _decides(rule: Rule) -> bool:
+    return rule.table in _DECIDING_TABLES or (rule.table == "recommendation" and rule.concludes in _TELLING)
+
+
+def _answer(weighings: list[Weighing], ruleset: Ruleset) -> _Answer:
+    in_scope = [weighing for weighing in weighings if weighing.stop is None] or weighings
+    return _Answer(
+        concern=min((weighing.concern for weighing in in_scope), key=_CONCERNS.index),
+        lesions=tuple(
+            _answer_of(weighing, rules) for weighing, rules in zip(weighings, allow(weighings, ruleset), strict=True)
+        ),
+    )
+
+
+def _answer_of(weighing: Weighing, rules: list[Rule]) -> _LesionAnswer:
+    leading = next(iter(differential(weighing)), None)
+    return _LesionAnswer(
+        concern=weighing.concern,
+        flags={name: flag.state for name, flag in weighing.flags.items()},
+        leading=leading.id if leading else "",
+        label=leading.label if leading else "",
+        certainty=leading.certainty if leading else "",
+        telling=frozenset(rule.concludes for rule in rules) & _TELLING,
+    )
+
+
+def _compare(possible: PossibleAnswer, now: _Answer, then: _Answer) -> WouldChange | None:
+    lesions = tuple(
+        change
+        for index, (before, after) in enumerate(zip(now.lesions, then.lesions, strict=True))
+        if (change := _compare_lesion(index, before, after)) is not None
+    )
+    if not lesions:
+        return None
+    return WouldChange(
+        input=possible.name, answer=possible.answer, concern_now=now.concern, concern=then.concern, lesions=lesions
+    )
+
+
+def _compare_lesion(index: int, before: _LesionAnswer, after: _LesionAnswer) -> ChangedLesion | None:
+    flags = {
+        name: state
+        for name, state in after.flags.items()
+        if state is not before.flags[name] and (state in _SETTLED or before.flags[name] in _SETTLED)
+    }
+    is_led_otherwise = (before.leading, before.label, before.certainty) != (after.leading, after.label, after.certainty)
+    gained, lost = after.telling - before.telling, before.telling - after.telling
+    if not (flags or is_led_otherwise or gained or lost or before.concern is not after.concern):
+        return None
+    return ChangedLesion(
+        index=index,
+        concern=after.concern,
+        flags=flags,
+        leading=after.leading if is_led_otherwise else None,
+        label=after.label if is_led_otherwise else "",
+        certainty=after.certainty if is_led_otherwise else "",
+        recommended=tuple(sorted(gained)),
+        withdrawn=tuple(sorted(lost)),
+    )
+
+
+def _join(one: WouldChange, other: WouldChange) -> WouldChange:
+    """Join the same answer to the same question about several lesions."""
+    concern = min(one.concern, other.concern, key=_CONCERNS.index)
+    return one.model_copy(update={"concern": concern, "lesions": (*one.lesions, *other.lesions)})
+
+
+def _urgency(change: WouldChange) -> tuple[int, int, int]:
+    """Order: first what forbids or hurries, then what the class or the referral turns on, then flags alone."""
+    recommended = {name for lesion in change.lesions for name in lesion.recommended}
+    is_referral_changed = any("R09" in (*lesion.recommended, *lesion.withdrawn) for lesion in change.lesions)
+    is_led_otherwise = any(lesion.leading is not None for lesion in change.lesions)
+    tier = next(
+        place
+        for place, holds in enumerate(
+            (
+                recommended & {"R11", "R13"},
+                is_led_otherwise or is_referral_changed,
+                change.concern != change.concern_now,
+                True,
+            )
+        )
+        if holds
+    )
+    return tier, rank(change.input), _CONCERNS.index(change.concern)
