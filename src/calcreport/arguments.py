@@ -1,9 +1,10 @@
-"""What the user typed after ``analyze``, checked and turned into a request."""
+"""What the user typed after a command, checked and turned into what the program needs."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from datetime import datetime
 from difflib import get_close_matches
@@ -13,11 +14,14 @@ from typing import Final
 from calcreport import __version__
 from calcreport.clinical_file import clinical_from_text
 from calcreport.errors import UsageError
+from calcreport.model.clinical import Clinical
 from calcreport.model.report import Software
-from calcreport.output import RENDERERS, load_templates
+from calcreport.output import RENDERERS, Templates, load_templates
+from calcreport.report_file import MAX_REPORT_BYTES, earlier_report, report_from_text
 from calcreport.request import Request
-from calcreport.resources import rule_texts, site_template_texts, template_texts
-from calcreport.rules import load_rules
+from calcreport.resources import rule_texts, site_rule_texts, site_template_texts, template_texts
+from calcreport.rules import Ruleset, load_rules
+from calcreport.rules.prior_match import EarlierReport
 from calcreport.settings import Settings
 from calcreport.settings_file import refuse_contradictions, settings_from_text
 
@@ -26,6 +30,8 @@ _MAX_TEXT_BYTES: Final = 1_000_000
 
 _HIGHEST_HU: Final = 32_767.0
 """No stored value is higher."""
+
+_STANDARD_INPUT: Final = "-"
 
 
 def request_from(options: argparse.Namespace) -> Request:
@@ -44,37 +50,123 @@ def request_from(options: argparse.Namespace) -> Request:
     Raises
     ------
     ConfigurationError
-        The first thing that is wrong: ``usage.…``, ``settings.…``, ``clinical.…`` or ``template.…``.
+        The first thing that is wrong: ``usage.…``, ``settings.…``, ``clinical.…``, ``report.…``, ``rules.…`` or
+        ``template.…``.
     """
     for number, path in enumerate(options.paths, start=1):
         if not os.path.lexists(path):
             msg = f"PATH {number} does not exist; name a folder, file, zip archive or DICOMDIR"
             raise UsageError(msg, code="usage.no_such_path")
-    clinical_text = _read_text(options.clinical, "--clinical") if options.clinical else ""
-    site_texts = site_template_texts(Path(options.templates)) if options.templates else None
-    ruleset = load_rules(rule_texts())
+    clinical = clinical_of(options)
+    settings = settings_of(options)
+    ruleset = ruleset_of(options, settings)
     return Request(
         paths=tuple(Path(path) for path in options.paths),
         out=Path(options.out),
-        settings=_settings(options),
-        clinical=clinical_from_text(clinical_text),
+        settings=_with_thresholds(settings, options.threshold_hu),
+        clinical=clinical,
         lesion_mask=_existing(options.lesion_mask, "--lesion-mask") if options.lesion_mask else None,
         lesion_roi=options.lesion_roi,
         formats=_formats(options.format, (*RENDERERS, "png")),
-        templates=load_templates(template_texts(), site_texts),
+        templates=templates_of(options),
         ruleset=ruleset,
         jobs=options.jobs,
-        software=Software(name="calcreport", version=__version__, rules_version=ruleset.version),
-        created=datetime.now().astimezone().isoformat(timespec="seconds"),
+        software=software_with(ruleset),
+        created=now(),
+        earlier=earlier_of(options),
     )
 
 
-def _settings(options: argparse.Namespace) -> Settings:
-    """Defaults, overlaid with the file, overlaid with the command line."""
-    settings = settings_from_text(_read_text(options.config, "--config")) if options.config else Settings()
-    if options.threshold_hu is None:
+def software_with(ruleset: Ruleset) -> Software:
+    """Name and versions of what makes the report."""
+    return Software(name="calcreport", version=__version__, rules_version=ruleset.version)
+
+
+def now() -> str:
+    """Date and time of the draft, ISO 8601, seconds."""
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def clinical_of(options: argparse.Namespace) -> Clinical:
+    """Clinical input from ``--clinical``; everything unknown without it."""
+    return clinical_from_text(read_text(options.clinical, "--clinical") if options.clinical else "")
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """Defaults, overlaid with the file given with ``--config``."""
+    return settings_from_text(read_text(options.config, "--config")) if options.config else Settings()
+
+
+def ruleset_of(options: argparse.Namespace, settings: Settings) -> Ruleset:
+    """Built-in rules, overlaid with the site's own: from ``--rules``, else from where the settings say.
+
+    A path in the settings counts from the settings file's own folder.
+    """
+    path = options.rules
+    if not path and settings.rules.path:
+        path = str(Path(options.config or "").parent / settings.rules.path)
+    return load_rules(rule_texts(), site_rule_texts(Path(path)) if path else None)
+
+
+def templates_of(options: argparse.Namespace) -> Templates:
+    """Built-in templates, overlaid with those of ``--templates``."""
+    return load_templates(template_texts(), site_template_texts(Path(options.templates)) if options.templates else None)
+
+
+def earlier_of(options: argparse.Namespace) -> EarlierReport | None:
+    """Read the earlier report of ``--prior``; ``None`` without it."""
+    if not options.prior:
+        return None
+    return earlier_report(report_from_text(read_text(options.prior, "--prior", max_bytes=MAX_REPORT_BYTES)))
+
+
+def read_text(path: str, option: str, *, max_bytes: int = _MAX_TEXT_BYTES, may_be_input: bool = False) -> str:
+    """Read a text file a person named.
+
+    Parameters
+    ----------
+    path : str
+        Of the file.
+    option : str
+        Where it was named, for messages; the path itself stays out of them, it can hold a patient's name.
+    max_bytes : int
+        A larger one is the wrong file.
+    may_be_input : bool
+        Whether ``-`` means standard input; only one of the files a command reads may come from there.
+
+    Returns
+    -------
+    str
+        UTF-8, without a byte order mark.
+
+    Raises
+    ------
+    UsageError
+        ``usage.no_such_file`` or ``usage.unreadable_file``.
+    """
+    try:
+        if may_be_input and path == _STANDARD_INPUT:
+            content = sys.stdin.buffer.read(max_bytes + 1)
+        else:
+            with _existing(path, option).open("rb") as stream:
+                content = stream.read(max_bytes + 1)
+        if len(content) > max_bytes:
+            msg = f"the file given with {option} is larger than {max_bytes} bytes; is it the right file?"
+            raise UsageError(msg, code="usage.unreadable_file")
+        return content.decode("utf-8-sig")
+    except OSError as error:
+        msg = f"the file given with {option} cannot be read ({error.strerror})"
+        raise UsageError(msg, code="usage.unreadable_file") from error
+    except UnicodeDecodeError as error:
+        msg = f"the file given with {option} is not UTF-8 text; save it as UTF-8"
+        raise UsageError(msg, code="usage.unreadable_file") from error
+
+
+def _with_thresholds(settings: Settings, text: str | None) -> Settings:
+    """Overlay the settings with the command line."""
+    if text is None:
         return settings
-    grow, seed = _thresholds(options.threshold_hu)
+    grow, seed = _thresholds(text)
     detection = settings.detection.model_copy(update={"grow_hu": grow, "seed_hu": seed})
     settings = settings.model_copy(update={"detection": detection})
     refuse_contradictions(settings)
@@ -112,19 +204,3 @@ def _existing(path: str, option: str) -> Path:
         msg = f"the file given with {option} does not exist or is not a file"
         raise UsageError(msg, code="usage.no_such_file")
     return Path(path)
-
-
-def _read_text(path: str, option: str) -> str:
-    try:
-        with _existing(path, option).open("rb") as stream:
-            content = stream.read(_MAX_TEXT_BYTES + 1)
-        if len(content) > _MAX_TEXT_BYTES:
-            msg = f"the file given with {option} is larger than {_MAX_TEXT_BYTES} bytes; is it the right file?"
-            raise UsageError(msg, code="usage.unreadable_file")
-        return content.decode("utf-8-sig")
-    except OSError as error:
-        msg = f"the file given with {option} cannot be read ({error.strerror})"
-        raise UsageError(msg, code="usage.unreadable_file") from error
-    except UnicodeDecodeError as error:
-        msg = f"the file given with {option} is not UTF-8 text; save it as UTF-8"
-        raise UsageError(msg, code="usage.unreadable_file") from error

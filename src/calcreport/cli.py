@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
 from calcreport import __version__
+from calcreport.commands.words import PRIOR_HELP, RULES_HELP, add_decide, add_rules
 from calcreport.errors import CalcReportError, ConfigurationError, DeliveryError, InputError, OutputError
 from calcreport.progress import Progress
 
@@ -112,6 +113,8 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, summary, describe in (
         ("analyze", "find, measure and report calcification on the CT studies under the paths", _describe_analyze),
+        ("decide", "the same report from findings typed by a reader, without images", _describe_decide),
+        ("rules", "show the rules with their sources, explain a report, check a site's own rules", _describe_rules),
         ("phantom", "write a synthetic study with known truth", _describe_phantom),
         ("schema", "print a JSON Schema", _describe_schema),
     ):
@@ -137,9 +140,21 @@ def _describe_analyze(parser: argparse.ArgumentParser) -> None:
     add("--threshold-hu", metavar="GROW[,SEED]", help="thresholds in HU; override header, clinical data and settings")
     add("--format", metavar="LIST", help="comma list, such as text,json,html,png; default: all")
     add("--templates", metavar="DIR", help="a site's own templates; a file there replaces the built-in one of its name")
+    add("--rules", metavar="PATH", help=RULES_HELP)
+    add("--prior", metavar="FILE", help=PRIOR_HELP)
     add("--jobs", type=_job_count, default=1, metavar="N", help="studies analysed side by side (default 1)")
     add("--quiet", action="store_true", help="no progress, only errors")
     parser.set_defaults(command=_analyze)
+
+
+def _describe_decide(parser: argparse.ArgumentParser) -> None:
+    add_decide(parser)
+    parser.set_defaults(command=_decide)
+
+
+def _describe_rules(parser: argparse.ArgumentParser) -> None:
+    add_rules(parser)
+    parser.set_defaults(command=_rules)
 
 
 def _describe_phantom(parser: argparse.ArgumentParser) -> None:
@@ -172,6 +187,18 @@ def _analyze(options: argparse.Namespace, progress: Progress) -> int:
     if refused < len(outcome.studies):
         return EXIT_SOME if refused else EXIT_DONE
     return EXIT_INTERNAL if outcome.has("internal") else EXIT_NOTHING
+
+
+def _decide(options: argparse.Namespace, _progress: Progress) -> int:
+    from calcreport.commands.decide import run
+
+    return EXIT_DONE if _print(run(options)) else EXIT_UNDELIVERED
+
+
+def _rules(options: argparse.Namespace, _progress: Progress) -> int:
+    from calcreport.commands.rules import run
+
+    return EXIT_DONE if _print(run(options)) else EXIT_UNDELIVERED
 
 
 def _phantom(options: argparse.Namespace, _progress: Progress) -> int:

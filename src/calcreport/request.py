@@ -9,6 +9,7 @@ from calcreport.model.clinical import Clinical
 from calcreport.model.report import Software
 from calcreport.output import Templates
 from calcreport.rules import Ruleset
+from calcreport.rules.prior_match import EarlierReport
 from calcreport.settings import Settings
 
 
@@ -42,6 +43,8 @@ class Request:
         Printed in every report.
     created : str
         Date and time of the draft, ISO 8601.
+    earlier : EarlierReport | None
+        Report of an earlier study of the same patient, to compare with.
     """
 
     paths: tuple[Path, ...]
@@ -56,3 +59,4 @@ class Request:
     jobs: int
     software: Software
     created: str
+    earlier: EarlierReport | None = None

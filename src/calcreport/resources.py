@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from calcreport.errors import TemplateError
+from calcreport.errors import RuleFileError, TemplateError
 
 _MAX_TEMPLATE_BYTES: Final = 1_000_000
 """A template is a page of text; anything larger is a mistake."""
@@ -77,6 +77,47 @@ def rule_texts() -> dict[str, str]:
     folder = files("calcreport") / "rules" / "tables"
     tables = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".toml")), key=lambda entry: entry.name)
     return {entry.name: entry.read_text(encoding="utf-8") for entry in tables}
+
+
+def site_rule_texts(path: Path) -> dict[str, str]:
+    """Read a site's own rules.
+
+    Parameters
+    ----------
+    path : Path
+        A TOML file, or a folder whose ``.toml`` files are read.
+
+    Returns
+    -------
+    dict[str, str]
+        File name to TOML text.
+
+    Raises
+    ------
+    RuleFileError
+        ``rules.missing``, ``rules.unreadable``.
+    """
+    try:
+        files_found = sorted(path.glob("*.toml")) if path.is_dir() else [path]
+        texts = {file.name: _read_bounded(file) for file in files_found if file.is_file()}
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        msg = (
+            f"a rule file cannot be read; it must be a readable UTF-8 text file of at most {_MAX_TEMPLATE_BYTES} bytes"
+        )
+        raise RuleFileError(msg, code="rules.unreadable") from error
+    if not texts:
+        msg = "there is no rule file at the path given; name a TOML file, or a folder that holds some"
+        raise RuleFileError(msg, code="rules.missing")
+    return texts
+
+
+def _read_bounded(path: Path) -> str:
+    with path.open("rb") as stream:
+        content = stream.read(_MAX_TEMPLATE_BYTES + 1)
+    if len(content) > _MAX_TEMPLATE_BYTES:
+        msg = "too large"
+        raise ValueError(msg)
+    return content.decode("utf-8-sig")
 
 
 def _template_folder() -> Path:

@@ -75,10 +75,18 @@ class RunSettings(Record):
     """A study that takes longer is stopped, so that one damaged study cannot hold up the others."""
 
 
+class RuleSettings(Record):
+    """The site's own rules."""
+
+    path: str | None = Field(default=None, min_length=1, max_length=1000)
+    """TOML file or folder with rules laid over the built-in ones, from the settings file's folder; ``--rules`` wins."""
+
+
 class Settings(Record):
     """The effective settings of a run; written into every report."""
 
     reading: ReadingSettings = ReadingSettings()
     detection: DetectionSettings = DetectionSettings()
     policy: PolicySettings = PolicySettings()
+    rules: RuleSettings = RuleSettings()
     run: RunSettings = RunSettings()

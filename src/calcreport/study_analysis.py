@@ -20,6 +20,7 @@ from calcreport.output import RENDERERS
 from calcreport.output.as_index import index_entry
 from calcreport.request import Request
 from calcreport.rules import decide
+from calcreport.rules.prior_match import compare_with_earlier
 from calcreport.study_findings import findings_for_rules
 from calcreport.study_folder import ResultsFolder, folder_name
 from calcreport.study_result import Kind, StudyOutcome
@@ -196,8 +197,11 @@ def _report(
         acquisition,
         request.clinical,
         contrast=contrast,
-        geometry=measurable.ct.volume.geometry,
+        volume=measurable.ct.volume,
     )
+    if request.earlier is not None:
+        uid, patient = study.study.study_instance_uid, study.study.patient
+        typed = compare_with_earlier(typed, request.earlier, study_instance_uid=uid, patient=patient)
     decision = decide(typed, request.clinical, request.settings.policy, request.ruleset)
     report = compose_report(
         findings,
@@ -209,6 +213,8 @@ def _report(
             settings=request.settings,
             software=request.software,
             created=request.created,
+            rules=request.ruleset.used,
+            taken=typed,
         ),
         imaging=Imaging(
             series_instance_uid=measurable.series_instance_uid,

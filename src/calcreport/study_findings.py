@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Final
+from typing import Final, Literal
 
 from calcreport.model.clinical import Clinical
 from calcreport.model.findings import Findings, HeaderFacts, LesionFinding, finding_of
-from calcreport.model.geometry import VolumeGeometry
-from calcreport.model.image import Acquisition, Contrast
+from calcreport.model.image import Acquisition, Contrast, CtVolume
 from calcreport.model.lesion import CtFindings, MeasuredLesion
-from calcreport.model.report import Patient, Study
+from calcreport.model.report import Study
 
 _THICKEST_MM: Final = 50.0
 """No CT slice is thicker; a larger header value is a mistake."""
 
 _OLDEST_YEARS: Final = 130.0
+_LONGEST_UID: Final = 64
+_LONGEST_PART: Final = 64
+_SIDES: Final[dict[str, Literal["left", "right"]]] = {"left": "left", "right": "right"}
 
 
 def findings_for_rules(
@@ -25,7 +27,7 @@ def findings_for_rules(
     clinical: Clinical,
     *,
     contrast: Contrast,
-    geometry: VolumeGeometry,
+    volume: CtVolume,
 ) -> Findings:
     """Take a measured study over for the decision logic.
 
@@ -36,13 +38,13 @@ def findings_for_rules(
     study : Study
         Date, body part and patient, as the header says.
     acquisition : Acquisition
-        For the slice thickness.
+        Slice thickness; side, contrast and body part as the header says.
     clinical : Clinical
         For the region, when the header names none and there is one lesion only.
     contrast : Contrast
         Phase the thresholds were chosen for.
-    geometry : VolumeGeometry
-        Of the measured series.
+    volume : CtVolume
+        The measured series: its geometry and frame of reference.
 
     Returns
     -------
@@ -55,15 +57,19 @@ def findings_for_rules(
     return Findings(
         modality="CT",
         contrast=contrast.value,
-        slice_thickness_mm=max(geometry.spacing_mm[0], thickness_mm if thickness_mm <= _THICKEST_MM else 0.0),
+        slice_thickness_mm=max(volume.geometry.spacing_mm[0], thickness_mm if thickness_mm <= _THICKEST_MM else 0.0),
         lesions=tuple(
             _in_region(
-                finding_of(lesion, lesion_id=f"L{number}", voxel_diagonal_mm=geometry.voxel_diagonal_mm), lesion, region
+                finding_of(lesion, lesion_id=f"L{number}", voxel_diagonal_mm=volume.geometry.voxel_diagonal_mm),
+                lesion,
+                region,
             )
             for number, lesion in enumerate(findings.lesions, start=1)
         ),
         study_date=_day(study.study_date),
-        header=_header_facts(study.patient),
+        header=_header_facts(study, acquisition),
+        frame_of_reference_uid=_uid(volume.frame_of_reference_uid),
+        threshold_hu=findings.thresholds.grow,
     )
 
 
@@ -75,12 +81,22 @@ def _in_region(finding: LesionFinding, lesion: MeasuredLesion, region: str | Non
     return finding.model_copy(update={"location": location})
 
 
-def _header_facts(patient: Patient) -> HeaderFacts:
-    sex, age_years = (patient.sex or "").strip().upper(), patient.age_years
+def _header_facts(study: Study, acquisition: Acquisition) -> HeaderFacts:
+    """Take over what the header says and the clinician can say too; hostile text is cut to a line."""
+    sex, age_years = (study.patient.sex or "").strip().upper(), study.patient.age_years
+    part = " ".join((study.body_part or "").split()).lower()
     return HeaderFacts(
         age_years=age_years if age_years is not None and 0 <= age_years <= _OLDEST_YEARS else None,
         sex="F" if sex == "F" else "M" if sex == "M" else "O" if sex == "O" else None,
+        contrast=None if acquisition.contrast is Contrast.UNKNOWN else acquisition.contrast.value,
+        laterality=_SIDES.get(acquisition.laterality or ""),
+        body_part=part[:_LONGEST_PART] or None,
     )
+
+
+def _uid(text: str | None) -> str | None:
+    """Identifier of the frame of reference; one that is too long to be a UID identifies nothing."""
+    return text if text and len(text) <= _LONGEST_UID else None
 
 
 def _day(text: str | None) -> date | None:

@@ -18,7 +18,9 @@ from calcreport.model.lesion import CtFindings
 from calcreport.model.report import (
     DepthClass,
     Lesion,
+    PriorStudy,
     Report,
+    RulesUsed,
     SeriesEntry,
     Software,
     Study,
@@ -48,6 +50,10 @@ class Occasion:
         Name and versions.
     created : str | None
         Date and time of the draft, ISO 8601.
+    rules : RulesUsed | None
+        Rules the decision was made with.
+    taken : Findings | None
+        Findings as the rules took them, where the report is made from measured ones: same lesions, same order.
     """
 
     study: Study
@@ -56,6 +62,8 @@ class Occasion:
     settings: Settings
     software: Software
     created: str | None = None
+    rules: RulesUsed | None = None
+    taken: Findings | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +134,7 @@ def compose_report(
         advice={name: decision.lesions[index].notes for name, index in number_lesions(findings.lesions, decision)},
     )
     measured = isinstance(findings, CtFindings)
+    taken = occasion.taken if isinstance(findings, CtFindings) else findings
     return Report(
         software=occasion.software,
         study=occasion.study,
@@ -143,6 +152,39 @@ def compose_report(
         settings=occasion.settings.model_dump(mode="json"),
         images=(OVERVIEW_IMAGE,) if has_pictures and measured else (),
         created=occasion.created,
+        comparison=_name_comparison(taken),
+        laboratory=decision.laboratory,
+        inputs=decision.inputs,
+        rules=occasion.rules,
+        findings=_keep(taken, number_lesions(findings.lesions, decision)),
+    )
+
+
+def _keep(taken: Findings | None, numbered: tuple[tuple[str, int], ...]) -> dict[str, Any] | None:
+    """Findings as the rules took them, in the order and under the names of the report; what is not known left out."""
+    if taken is None:
+        return None
+    lesions = tuple(taken.lesions[index].model_copy(update={"id": name}) for name, index in numbered)
+    return taken.model_copy(update={"lesions": lesions}).model_dump(mode="json", exclude_defaults=True) | (
+        {} if lesions else {"lesions": []}
+    )
+
+
+def _name_comparison(taken: Findings | None) -> PriorStudy | None:
+    """Earlier study compared with: the one named for all lesions, else the one a reader named for a lesion."""
+    if taken is None:
+        return None
+    study = taken.prior_study
+    typed = [lesion.prior for lesion in taken.lesions if lesion.prior is not None]
+    if study is None and not typed:
+        return None
+    days = {prior.study_date for prior in typed} if study is None else {study.study_date}
+    kinds = {prior.modality for prior in typed} if study is None else {study.modality}
+    day = days.pop() if len(days) == 1 else None
+    return PriorStudy(
+        source="reader" if study is None else study.source,
+        date=None if day is None else day.isoformat(),
+        modality=kinds.pop() if len(kinds) == 1 else None,
     )
 
 

@@ -202,6 +202,10 @@ def _lab_problem(name: str, lab: Lab) -> str | None:
     if not low <= value <= high:
         limits = f"{low:g} to {high:g} {analyte.unit}"
         return f"lab_impossible|labs.{name}.value: not physiologically possible ({limits}); check value and unit"
+    for side, limit in (("low", lab.low), ("high", lab.high)):
+        bound = None if limit is None else convert(analyte, limit, lab.unit)
+        if bound is not None and (bound > high or (side == "high" and bound < low)):
+            return f"lab_impossible|labs.{name}.{side}: not possible in the unit of the value; is it in another unit?"
     if lab.low is not None and lab.high is not None and lab.low > lab.high:
         return f"value|labs.{name}.low: the lower limit lies above the upper one"
     if name != "calcium" and lab.adjusted is not YesNo.UNKNOWN:
@@ -213,6 +217,7 @@ class Labs(Record):
     """Laboratory results; each checked for unit and possibility when built."""
 
     calcium: Annotated[Lab, _checked("calcium")] | None = None
+    ionised_calcium: Annotated[Lab, _checked("ionised_calcium")] | None = None
     albumin: Annotated[Lab, _checked("albumin")] | None = None
     phosphate: Annotated[Lab, _checked("phosphate")] | None = None
     pth: Annotated[Lab, _checked("pth")] | None = None

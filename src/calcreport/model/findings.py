@@ -150,6 +150,7 @@ class FindingPrior(Record):
     modality: Literal["CT", "CR", "DX", "MR", "US"] | None = None
     is_minimum: bool = False
     """The lesion was cut by the edge of the earlier images."""
+    uncertainty_mm: Length | None = None
     status: Literal["matched", "ambiguous", "not_found"] = "matched"
     lesion_id: Annotated[str, Field(max_length=64)] | None = None
     """Name in the earlier report."""

@@ -37,6 +37,10 @@ class Analyte:
         Lowest and highest value a living patient can have, in `unit`, inclusive.
     reference : tuple[float | None, float | None]
         Adult range used when the laboratory gave none, in `unit`; ``None`` where there is no limit.
+    conventional : tuple[str, float]
+        Conventional unit and the factor to it from `unit`; the unit itself and 1 where there is only one.
+    reference_of : Mapping[str, tuple[float | None, float | None]] | None
+        Adult range by sex (``F``, ``M``) where they differ.
     is_adult_only : bool
         Children differ so much that the adult range says nothing about them.
     """
@@ -46,6 +50,8 @@ class Analyte:
     factors: Mapping[str, float]
     possible: tuple[float, float]
     reference: tuple[float | None, float | None]
+    conventional: tuple[str, float]
+    reference_of: Mapping[str, tuple[float | None, float | None]] | None = None
     is_adult_only: bool = False
 
 
@@ -65,6 +71,15 @@ ANALYTES: Final[Mapping[str, Analyte]] = MappingProxyType(
             factors=MappingProxyType({"mmol/l": 1.0, "mg/dl": 1 / MG_DL_PER_MMOL_L_CALCIUM}),
             possible=(1.0, 5.0),
             reference=(2.20, 2.60),
+            conventional=("mg/dL", MG_DL_PER_MMOL_L_CALCIUM),
+        ),
+        "ionised_calcium": Analyte(
+            name="ionised calcium",
+            unit="mmol/L",
+            factors=MappingProxyType({"mmol/l": 1.0, "mg/dl": 1 / MG_DL_PER_MMOL_L_CALCIUM}),
+            possible=(0.4, 3.0),
+            reference=(1.10, 1.30),
+            conventional=("mg/dL", MG_DL_PER_MMOL_L_CALCIUM),
         ),
         "albumin": Analyte(
             name="serum albumin",
@@ -72,6 +87,7 @@ ANALYTES: Final[Mapping[str, Analyte]] = MappingProxyType(
             factors=MappingProxyType({"g/l": 1.0, "g/dl": 10.0}),
             possible=(5.0, 70.0),
             reference=(35.0, 50.0),
+            conventional=("g/dL", 0.1),
         ),
         "phosphate": Analyte(
             name="serum phosphate",
@@ -79,6 +95,7 @@ ANALYTES: Final[Mapping[str, Analyte]] = MappingProxyType(
             factors=MappingProxyType({"mmol/l": 1.0, "mg/dl": 1 / MG_DL_PER_MMOL_L_PHOSPHATE}),
             possible=(0.1, 6.0),
             reference=(0.80, 1.45),
+            conventional=("mg/dL", MG_DL_PER_MMOL_L_PHOSPHATE),
             is_adult_only=True,
         ),
         "pth": Analyte(
@@ -87,6 +104,7 @@ ANALYTES: Final[Mapping[str, Analyte]] = MappingProxyType(
             factors=MappingProxyType({"pmol/l": 1.0, "pg/ml": 0.106, "ng/l": 0.106}),
             possible=(0.05, 700.0),
             reference=(1.6, 6.9),
+            conventional=("pg/mL", 1 / 0.106),
         ),
         "alp": Analyte(
             name="alkaline phosphatase",
@@ -94,6 +112,7 @@ ANALYTES: Final[Mapping[str, Analyte]] = MappingProxyType(
             factors=_ENZYME_FACTORS,
             possible=(3.0, 10_000.0),
             reference=(40.0, 133.0),
+            conventional=("U/L", 1.0),
             is_adult_only=True,
         ),
         "creatinine": Analyte(
@@ -102,6 +121,8 @@ ANALYTES: Final[Mapping[str, Analyte]] = MappingProxyType(
             factors=MappingProxyType({"umol/l": 1.0, "mmol/l": 1000.0, "mg/dl": 88.42}),
             possible=(10.0, 2500.0),
             reference=(45.0, 110.0),
+            reference_of=MappingProxyType({"F": (45.0, 90.0), "M": (60.0, 110.0)}),
+            conventional=("mg/dL", 1 / 88.42),
             is_adult_only=True,
         ),
         "egfr": Analyte(
@@ -110,6 +131,7 @@ ANALYTES: Final[Mapping[str, Analyte]] = MappingProxyType(
             factors=MappingProxyType({"ml/min/1.73m2": 1.0, "ml/min": 1.0, "ml/min/1.73": 1.0}),
             possible=(1.0, 200.0),
             reference=(60.0, None),
+            conventional=("mL/min/1.73m2", 1.0),
         ),
         "vitamin_d": Analyte(
             name="25-hydroxyvitamin D",
@@ -117,6 +139,7 @@ ANALYTES: Final[Mapping[str, Analyte]] = MappingProxyType(
             factors=MappingProxyType({"nmol/l": 1.0, "ng/ml": 2.496, "ug/l": 2.496}),
             possible=(2.0, 1500.0),
             reference=(50.0, 200.0),
+            conventional=("ng/mL", 1 / 2.496),
         ),
         "ck": Analyte(
             name="creatine kinase",
@@ -124,6 +147,7 @@ ANALYTES: Final[Mapping[str, Analyte]] = MappingProxyType(
             factors=_ENZYME_FACTORS,
             possible=(5.0, 500_000.0),
             reference=(None, 200.0),
+            conventional=("U/L", 1.0),
         ),
         "urate": Analyte(
             name="serum urate",
@@ -131,6 +155,7 @@ ANALYTES: Final[Mapping[str, Analyte]] = MappingProxyType(
             factors=MappingProxyType({"umol/l": 1.0, "mmol/l": 1000.0, "mg/dl": 59.48}),
             possible=(20.0, 2000.0),
             reference=(140.0, 430.0),
+            conventional=("mg/dL", 1 / 59.48),
         ),
     }
 )

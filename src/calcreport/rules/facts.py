@@ -114,6 +114,8 @@ _OWN: Final[Mapping[str, Fact]] = {
     "place.is_apart": _answer("the clinician's complaint is at another site or side"),
     "prior.growth_mm": _number("increase since the prior study", "mm"),
     "prior.growth_percent": _number("increase since the prior study", "%"),
+    "prior.mm_per_month": _number("increase since the prior study, by the month", "mm/month"),
+    "prior.reason": _word("why lengths of the prior study are not compared"),
     "prior.interval_days": _number("time since the prior study", "days"),
     "prior.comparable": _answer("the prior study can be compared"),
     "symptoms.explanation": _word("what explains the pain"),
@@ -188,6 +190,10 @@ def _declare_field(name: str, annotation: Any) -> dict[str, Fact]:  # noqa: ANN4
 
 DECLARED: Final[Mapping[str, Fact]] = MappingProxyType(_declare())
 """Every fact a rule may name. Facts ``class.C02`` and so on are declared by the class table itself."""
+
+
+PRIOR_FACTS: Final = tuple(name for name in DECLARED if name.startswith("prior."))
+"""Facts of the comparison with an earlier study."""
 
 
 def plain_answers(section: str, record: BaseModel) -> dict[str, Value]:

@@ -76,7 +76,7 @@ def gather_facts(findings: Findings, clinical: Clinical, policy: PolicySettings,
     for lesion, is_apart in zip(lesions, apart, strict=True):
         # Where every lesion seems to be elsewhere, side or region was mistyped: then the complaint counts for all.
         applies = not is_apart or all(apart)
-        case = shared | complaint_facts(clinical, applies=applies) | image_facts(lesion, findings)
+        case = shared | complaint_facts(clinical, applies=applies) | image_facts(lesion, findings, policy)
         case["place.is_apart"] = answer(is_yes=is_apart)
         infer_pattern(case, ruleset)
         cases.append(case)
@@ -97,6 +97,7 @@ def _weigh_labs(findings: Findings, clinical: Clinical, policy: PolicySettings) 
         age_years=findings.header.age_years if age is None else age,
         study_date=findings.study_date,
         max_age_days=policy.max_laboratory_age_days,
+        sex=clinical.patient.sex or findings.header.sex,
     )
 
 

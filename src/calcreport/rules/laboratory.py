@@ -6,25 +6,27 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from calcreport.model.clinical import Clinical, Lab, Labs
-from calcreport.model.laboratory import ANALYTES, adjust_calcium, calcium_phosphate_product, convert
-from calcreport.model.report import YesNo
+from calcreport.model.clinical import Clinical
+from calcreport.model.laboratory import (
+    ANALYTES,
+    MG_DL_PER_MMOL_L_CALCIUM,
+    adjust_calcium,
+    calcium_phosphate_product,
+)
+from calcreport.model.report import Laboratory, LabResult, YesNo
 from calcreport.rules.conditions import Value
 from calcreport.rules.facts import answer
+from calcreport.rules.laboratory_values import Band, band_of_product, product_limit, read_results, state_of
 
-ADULT_YEARS: Final = 18.0
-"""Below this age adult ranges of growing bone and muscle mass do not apply."""
-
-_PRODUCT_LIMIT: Final = 55.0
-"""mg2/dL2; KDOQI guideline 6."""
-_PRODUCT_LIMIT_CHILD: Final = 65.0
-"""mg2/dL2 up to 12 years; KDOQI paediatric guideline 7."""
-_CHILD_YEARS: Final = 12.0
-_PRODUCT_MARKED: Final = 70.0
-"""mg2/dL2; the figure usually taught as the point where ectopic calcification is expected."""
 _RENAL_STAGE: Final = 3.0
 """Chronic kidney disease from this stage on reduces phosphate excretion (KDIGO)."""
+
 _CORE: Final = ("calcium", "phosphate", "pth", "alp")
+
+_OTHERS: Final = ("phosphate", "pth", "alp", "vitamin_d", "ck", "urate")
+
+_PTH_BAND: Final = (2.0, 9.0)
+"""Times the upper limit: what KDIGO accepts on dialysis."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,14 +41,24 @@ class LabFacts:
         For the impression: a raised product.
     limitations : tuple[str, ...]
         What was not used and why, and which value to trust less.
+    laboratory : Laboratory | None
+        Every value with its range and what was calculated; ``None`` when none was given.
     """
 
     facts: dict[str, Value]
     notes: tuple[str, ...]
     limitations: tuple[str, ...]
+    laboratory: Laboratory | None = None
 
 
-def weigh_labs(clinical: Clinical, *, age_years: float | None, study_date: date | None, max_age_days: int) -> LabFacts:
+def weigh_labs(
+    clinical: Clinical,
+    *,
+    age_years: float | None,
+    study_date: date | None,
+    max_age_days: int,
+    sex: str | None = None,
+) -> LabFacts:
     """Compare laboratory values with their ranges.
 
     Parameters
@@ -59,88 +71,93 @@ def weigh_labs(clinical: Clinical, *, age_years: float | None, study_date: date 
         Values further from it than `max_age_days` are not used; without it none is refused.
     max_age_days : int
         Oldest usable value.
+    sex : str | None
+        ``F`` or ``M`` chooses between ranges that differ; the wider one without it.
 
     Returns
     -------
     LabFacts
-        ``None`` for every test that is missing, too old, or has no range at this age.
+        ``None`` for every test that is missing, too old, or has no range at this age. Calcium is judged by the ionised
+        value where there is one, else adjusted for albumin where that is known. The product uses adjusted calcium.
     """
-    usable, old = _usable(clinical.labs, study_date, max_age_days)
-    values = {name: convert(ANALYTES[name], lab.value, lab.unit) for name, lab in usable.items()}
-    calcium = _adjusted_calcium(usable, values)
-    facts: dict[str, Value] = {
-        f"labs.{name}": _state(name, usable.get(name), values.get(name), age_years)
-        for name in ("phosphate", "pth", "alp", "vitamin_d", "ck", "urate")
-    }
-    facts["labs.calcium"] = _state("calcium", usable.get("calcium"), calcium, age_years)
-    facts["labs.renal"] = _renal(clinical, usable, values, age_years)
-    states = [facts[f"labs.{name}"] for name in _CORE]
-    abnormal = any(state in {"low", "high"} for state in states)
-    complete = all(state is not None for state in states)
-    facts["labs.core_normal"] = answer(is_yes=False if abnormal else (True if complete else None))
-    facts["labs.core_complete"] = answer(is_yes=complete)
-    limit = _PRODUCT_LIMIT_CHILD if age_years is not None and age_years <= _CHILD_YEARS else _PRODUCT_LIMIT
-    facts["labs.product_limit"] = limit
-    phosphate = values.get("phosphate")
-    product = None if calcium is None or phosphate is None else calcium_phosphate_product(calcium, phosphate)
-    facts["labs.product"] = product
-    limitations = (
-        [f"Laboratory values further than {max_age_days} days from the study were not used: {', '.join(old)}."]
-        if old
-        else []
+    results = read_results(
+        clinical.labs, age_years=age_years, sex=sex, study_date=study_date, max_age_days=max_age_days
     )
-    if calcium is not None and facts["labs.renal"] == "reduced" and _is_adjusted(usable):
+    usable = {result.test: result for result in results if result.is_used}
+    calcium = _adjusted_calcium(clinical, usable)
+    states = {name: _state(usable.get(name)) for name in _OTHERS}
+    states["calcium"] = _calcium_state(usable, calcium)
+    renal = _renal(clinical, usable)
+    core = [states[name] for name in _CORE]
+    abnormal = any(state in {"low", "high"} for state in core)
+    complete = all(state is not None for state in core)
+    limit = product_limit(age_years)
+    phosphate = usable.get("phosphate")
+    product = None if calcium is None or phosphate is None else calcium_phosphate_product(calcium, phosphate.si_value)
+    facts: dict[str, Value] = {f"labs.{name}": state for name, state in states.items()}
+    facts |= {
+        "labs.renal": renal,
+        "labs.core_normal": answer(is_yes=False if abnormal else (True if complete else None)),
+        "labs.core_complete": answer(is_yes=complete),
+        "labs.product_limit": limit,
+        "labs.product": product,
+    }
+    is_adjusted = calcium is not None and _is_adjusted(clinical, usable)
+    limitations = [*_unused(results, max_age_days)]
+    if is_adjusted and renal == "reduced":
         limitations.append("Calcium adjusted for albumin is unreliable in renal failure.")
-    return LabFacts(facts=facts, notes=_product_note(product, limit), limitations=tuple(limitations))
+    band = None if product is None else band_of_product(product, limit)
+    return LabFacts(
+        facts=facts,
+        notes=_product_note(product, band),
+        limitations=tuple(limitations),
+        laboratory=Laboratory(
+            results=results,
+            adjusted_calcium_mmol_l=calcium if is_adjusted else None,
+            adjusted_calcium_mg_dl=calcium * MG_DL_PER_MMOL_L_CALCIUM if is_adjusted and calcium is not None else None,
+            product_mg2_dl2=product,
+            product_mmol2_l2=None if calcium is None or phosphate is None else calcium * phosphate.si_value,
+            product_band=band,
+            product_limit_mg2_dl2=None if product is None else limit,
+            remarks=tuple(_remarks(clinical, usable, calcium)),
+        )
+        if results
+        else None,
+    )
 
 
-def _usable(labs: Labs, study_date: date | None, max_age_days: int) -> tuple[dict[str, Lab], list[str]]:
-    """Values near enough to the study, and the names of those that are not."""
-    given = {name: lab for name in ANALYTES if (lab := getattr(labs, name)) is not None}
-    old = [
-        name
-        for name, lab in given.items()
-        if study_date is not None and lab.date is not None and abs((study_date - lab.date).days) > max_age_days
-    ]
-    return {name: lab for name, lab in given.items() if name not in old}, old
+def _state(result: LabResult | None) -> str | None:
+    return None if result is None or result.state == "unknown" else result.state
 
 
-def _is_adjusted(usable: dict[str, Lab]) -> bool:
-    return "albumin" in usable or usable["calcium"].adjusted is YesNo.YES
+def _is_adjusted(clinical: Clinical, usable: dict[str, LabResult]) -> bool:
+    calcium = clinical.labs.calcium
+    return "calcium" in usable and ("albumin" in usable or (calcium is not None and calcium.adjusted is YesNo.YES))
 
 
-def _adjusted_calcium(usable: dict[str, Lab], values: dict[str, float | None]) -> float | None:
+def _adjusted_calcium(clinical: Clinical, usable: dict[str, LabResult]) -> float | None:
     """Calcium in mmol/L, adjusted when albumin is known and the value is not adjusted already."""
-    calcium, albumin = values.get("calcium"), values.get("albumin")
-    if calcium is None or albumin is None or usable["calcium"].adjusted is YesNo.YES:
-        return calcium
-    return adjust_calcium(calcium, albumin)
-
-
-def _state(name: str, lab: Lab | None, value: float | None, age_years: float | None) -> str | None:
-    """Low, normal or high; ``None`` without a value or without a range that fits the age."""
-    if lab is None or value is None:
+    calcium, albumin = usable.get("calcium"), usable.get("albumin")
+    if calcium is None:
         return None
-    analyte = ANALYTES[name]
-    default_low, default_high = analyte.reference
-    if analyte.is_adult_only and age_years is not None and age_years < ADULT_YEARS:
-        default_low = default_high = None
-        if lab.high is None:
-            return None
-    low = default_low if lab.low is None else convert(analyte, lab.low, lab.unit)
-    high = default_high if lab.high is None else convert(analyte, lab.high, lab.unit)
-    if low is not None and value < low:
-        return "low"
-    return "high" if high is not None and value > high else "normal"
+    given = clinical.labs.calcium
+    if albumin is None or (given is not None and given.adjusted is YesNo.YES):
+        return calcium.si_value
+    return adjust_calcium(calcium.si_value, albumin.si_value)
 
 
-def _renal(
-    clinical: Clinical, usable: dict[str, Lab], values: dict[str, float | None], age_years: float | None
-) -> str | None:
+def _calcium_state(usable: dict[str, LabResult], calcium: float | None) -> str | None:
+    """Ionised calcium decides where it is known: it needs no adjusting."""
+    ionised, total = _state(usable.get("ionised_calcium")), usable.get("calcium")
+    if ionised is not None or total is None or calcium is None:
+        return ionised
+    return state_of(calcium, total.low, total.high)
+
+
+def _renal(clinical: Clinical, usable: dict[str, LabResult]) -> str | None:
     """Reduced when anything says so; normal when something says so and nothing else; ``None`` otherwise."""
     conditions = clinical.conditions
-    filtration = _state("egfr", usable.get("egfr"), values.get("egfr"), age_years)
-    creatinine = _state("creatinine", usable.get("creatinine"), values.get("creatinine"), age_years)
+    filtration, creatinine = _state(usable.get("egfr")), _state(usable.get("creatinine"))
     stage = conditions.ckd_stage
     if (
         conditions.dialysis is YesNo.YES
@@ -153,9 +170,38 @@ def _renal(
     return "normal" if says_normal else None
 
 
-def _product_note(product: float | None, limit: float) -> tuple[str, ...]:
+def _unused(results: tuple[LabResult, ...], max_age_days: int) -> list[str]:
+    """Sentence on values that were left out, and what that means."""
+    old = [result.test for result in results if not result.is_used]
+    if not old:
+        return []
+    names = ", ".join(old).replace("_", " ")
+    return [f"Laboratory values further than {max_age_days} days from the study were not used: {names}."]
+
+
+def _remarks(clinical: Clinical, usable: dict[str, LabResult], calcium: float | None) -> list[str]:
+    """What a reader must know of the values and of what was calculated."""
+    remarks = []
+    if "calcium" in usable and not _is_adjusted(clinical, usable):
+        remarks.append("calcium is not adjusted: albumin is not known")
+    ionised, total = _state(usable.get("ionised_calcium")), usable.get("calcium")
+    if ionised is not None and total is not None and calcium is not None:
+        by_total = state_of(calcium, total.low, total.high)
+        if by_total != ionised:
+            remarks.append(f"total calcium is {by_total} and ionised calcium {ionised}: the ionised value decides")
+    undated = [name.replace("_", " ") for name, result in usable.items() if result.age_days is None]
+    if undated:
+        remarks.append(f"the age of these values could not be checked: {', '.join(undated)}")
+    pth = usable.get("pth")
+    if clinical.conditions.dialysis is YesNo.YES and pth is not None:
+        times = pth.si_value / (pth.high or ANALYTES["pth"].reference[1] or 1.0)
+        within = "within" if _PTH_BAND[0] <= times <= _PTH_BAND[1] else "outside"
+        remarks.append(f"PTH is {times:.1f} times the upper limit, {within} the band of 2-9 accepted on dialysis")
+    return remarks
+
+
+def _product_note(product: float | None, band: Band | None) -> tuple[str, ...]:
     """Name a raised product with its band."""
-    if product is None or product < limit:
+    if product is None or band in {None, "normal"}:
         return ()
-    band = "markedly raised" if product >= _PRODUCT_MARKED else "raised"
     return (f"Calcium x phosphate product {product:.1f} mg2/dL2 ({band})",)

@@ -8,7 +8,8 @@ from calcreport.model.clinical import Clinical
 from calcreport.model.findings import Findings, LesionFinding
 from calcreport.model.report import BoneRelation, Confidence, DepthClass, Laterality, YesNo
 from calcreport.rules.conditions import Value
-from calcreport.rules.facts import answer, plain_answers, plain_value
+from calcreport.rules.facts import PRIOR_FACTS, answer, plain_answers, plain_value
+from calcreport.rules.growth import weigh_growth
 from calcreport.rules.regions import are_apart, name_areas
 from calcreport.settings import PolicySettings
 
@@ -115,7 +116,7 @@ def _complete_complaint(facts: dict[str, Value]) -> None:
         facts["history.trauma"] = "yes"
 
 
-def image_facts(lesion: LesionFinding, findings: Findings) -> dict[str, Value]:
+def image_facts(lesion: LesionFinding, findings: Findings, policy: PolicySettings) -> dict[str, Value]:
     """Facts of a lesion that do not depend on any rule."""
     is_projection = findings.modality in {"CR", "DX"}
     confidence = lesion.pattern.confidence
@@ -135,7 +136,7 @@ def image_facts(lesion: LesionFinding, findings: Findings) -> dict[str, Value]:
     }
     facts |= {f"features.{name}": plain_value(value) for name, value in lesion.features}
     facts |= _depth(lesion, is_projection=is_projection)
-    return facts | _growth(lesion)
+    return facts | _growth(lesion, findings, policy)
 
 
 def _depth(lesion: LesionFinding, *, is_projection: bool) -> dict[str, Value]:
@@ -152,22 +153,19 @@ def _depth(lesion: LesionFinding, *, is_projection: bool) -> dict[str, Value]:
     return {"depth.class": plain_value(layer), "depth.from": None if layer is None else "given"}
 
 
-def _growth(lesion: LesionFinding) -> dict[str, Value]:
-    """Change since the prior study, in mm and %, mineral with mineral or else mass with mass."""
-    prior = lesion.prior
-    facts: dict[str, Value] = dict.fromkeys(
-        ("prior.growth_mm", "prior.growth_percent", "prior.interval_days", "prior.comparable")
-    )
-    if prior is None:
-        return facts
-    facts["prior.interval_days"] = plain_value(prior.interval_days)
-    facts["prior.comparable"] = plain_value(prior.comparable)
-    now_mm = lesion.mass.max_diameter_mm if lesion.size.max_diameter_mm is None else lesion.size.max_diameter_mm
-    before_mm = prior.max_diameter_mm
-    if now_mm is not None and before_mm:
-        facts["prior.growth_mm"] = round(now_mm - before_mm, _FLOAT_NOISE)
-        facts["prior.growth_percent"] = round(100 * (now_mm - before_mm) / before_mm, _FLOAT_NOISE)
-    return facts
+def _growth(lesion: LesionFinding, findings: Findings, policy: PolicySettings) -> dict[str, Value]:
+    """Change since the prior study, where the lengths were measured in the same way; else why nothing is known."""
+    growth = weigh_growth(lesion, findings, policy)
+    if growth is None:
+        return dict.fromkeys(PRIOR_FACTS)
+    return {
+        "prior.growth_mm": growth.change_mm,
+        "prior.growth_percent": growth.change_percent,
+        "prior.mm_per_month": growth.change_mm_per_month,
+        "prior.interval_days": plain_value(growth.interval_days),
+        "prior.comparable": plain_value(growth.comparable),
+        "prior.reason": growth.reason or None,
+    }
 
 
 def size_facts(

@@ -75,5 +75,5 @@ def _say(value: Value, unit: str, facts: Facts, name: str) -> str:
         return spell_length(value, tuple(limit for key in _LIMITS if isinstance(limit := facts.get(key), float)))
     if unit == "%":
         return f"{value:.0f}%"
-    number = f"{value:.1f}" if unit == "mg2/dL2" else f"{value:g}"
+    number = f"{value:.1f}" if unit in {"mg2/dL2", "mm/month"} else f"{value:g}"
     return f"{number} {unit}".strip()

@@ -13,7 +13,7 @@ from typing import Final
 
 from calcreport.errors import UsageError
 from calcreport.model.findings import FindingPrior, Findings, LesionFinding, PriorOfStudy
-from calcreport.model.report import DepthClass, Laterality
+from calcreport.model.report import DepthClass, Laterality, Patient, YesNo
 from calcreport.rules.conditions import Verdict
 from calcreport.rules.regions import are_apart, name_areas
 
@@ -35,7 +35,7 @@ class EarlierReport:
         Lesions with the names they have in that report.
     study_instance_uid : str
         Of the earlier study; empty when no image was measured.
-    patient_id, patient_birth_date : str | None
+    patient : Patient | None
         As in the header of the earlier study.
     stable_since : dict[str, date]
         Lesion to the day since when that report calls it stable.
@@ -43,8 +43,7 @@ class EarlierReport:
 
     findings: Findings
     study_instance_uid: str = ""
-    patient_id: str | None = field(default=None, repr=False)
-    patient_birth_date: str | None = field(default=None, repr=False)
+    patient: Patient | None = None
     stable_since: dict[str, date] = field(default_factory=dict)
 
 
@@ -53,8 +52,7 @@ def compare_with_earlier(
     earlier: EarlierReport,
     *,
     study_instance_uid: str = "",
-    patient_id: str | None = None,
-    patient_birth_date: str | None = None,
+    patient: Patient | None = None,
 ) -> Findings:
     """Add to each lesion what an earlier report says of it.
 
@@ -64,7 +62,7 @@ def compare_with_earlier(
         Of this study. A lesion whose `prior` a reader typed keeps it.
     earlier : EarlierReport
         To compare with.
-    study_instance_uid, patient_id, patient_birth_date
+    study_instance_uid, patient
         Of this study, where known.
 
     Returns
@@ -77,7 +75,10 @@ def compare_with_earlier(
     UsageError
         ``prior.other_patient``, ``prior.same_study``, ``prior.not_earlier``.
     """
-    _refuse_wrong_report(findings, earlier, study_instance_uid, (patient_id, patient_birth_date))
+    if patient is not None and earlier.patient is not None and _is_other_patient(patient, earlier.patient):
+        msg = "the report given with --prior is of another patient (date of birth, or id and name); name this patient's"
+        raise UsageError(msg, code="prior.other_patient")
+    _refuse_wrong_study(findings, earlier, study_instance_uid)
     before = earlier.findings
     is_same_frame = bool(findings.frame_of_reference_uid) and (
         findings.frame_of_reference_uid == before.frame_of_reference_uid
@@ -93,13 +94,18 @@ def compare_with_earlier(
     return findings.model_copy(update={"lesions": lesions, "prior_study": study})
 
 
-def _refuse_wrong_report(
-    findings: Findings, earlier: EarlierReport, study_instance_uid: str, person: tuple[str | None, str | None]
-) -> None:
-    known = zip(person, (earlier.patient_id, earlier.patient_birth_date), strict=True)
-    if any(now and before and now.strip() != before.strip() for now, before in known):
-        msg = "the report given with --prior is of another patient (id or date of birth differs); name this patient's"
-        raise UsageError(msg, code="prior.other_patient")
+def _is_other_patient(now: Patient, before: Patient) -> bool:
+    """Another date of birth, or another id without the same name and date of birth (an id of another hospital)."""
+
+    def differs(name: str) -> bool | None:
+        one, other = getattr(now, name), getattr(before, name)
+        return one.strip().casefold() != other.strip().casefold() if one and other else None
+
+    is_same_person = differs("name") is False and differs("birth_date") is False
+    return bool(differs("birth_date")) or (bool(differs("id")) and not is_same_person)
+
+
+def _refuse_wrong_study(findings: Findings, earlier: EarlierReport, study_instance_uid: str) -> None:
     if study_instance_uid and study_instance_uid == earlier.study_instance_uid:
         msg = "the report given with --prior is of this same study; name the report of an earlier one"
         raise UsageError(msg, code="prior.same_study")
@@ -144,6 +150,8 @@ def _same_compartment(now: LesionFinding, then: LesionFinding) -> Verdict:
     layers = (now.depth.class_, then.depth.class_)
     if any(layers[0] in group and layers[1] in group for group in (_SUPERFICIAL, _DEEP)):
         return Verdict.MET
+    if layers[0] is layers[1] and layers[0] not in {None, DepthClass.CANNOT_DETERMINE}:
+        return Verdict.MET
     if all(layer in _SUPERFICIAL or layer in _DEEP for layer in layers):
         return Verdict.NOT_MET
     return Verdict.UNKNOWN
@@ -155,17 +163,19 @@ def _prior_of(
     """Earlier finding of one lesion; only an unrivalled match in both directions counts."""
     row = table[number]
     candidates = [place for place, answer in enumerate(row) if answer is not Verdict.NOT_MET]
-    common = {"study_date": earlier.findings.study_date, "modality": earlier.findings.modality}
+    unmatched = FindingPrior(
+        status="ambiguous", study_date=earlier.findings.study_date, modality=earlier.findings.modality
+    )
     if not candidates:
         reason = "no lesion at this place in the earlier report"
-        return FindingPrior(status="not_found", reason=reason, **common)
+        return unmatched.model_copy(update={"status": "not_found", "reason": reason})
     rivals = [other for other, line in enumerate(table) if line[candidates[0]] is not Verdict.NOT_MET]
     if len(candidates) > 1 or len(rivals) > 1:
         reason = "more than one lesion at this place and side, now or in the earlier report"
-        return FindingPrior(status="ambiguous", reason=reason, **common)
+        return unmatched.model_copy(update={"reason": reason})
     if row[candidates[0]] is not Verdict.MET:
         reason = "side, region or depth is not known well enough to say that it is the same lesion"
-        return FindingPrior(status="ambiguous", reason=reason, **common)
+        return unmatched.model_copy(update={"reason": reason})
     return _matched(findings.lesions[number], earlier.findings.lesions[candidates[0]], findings, earlier)
 
 
@@ -180,13 +190,15 @@ def _matched(now: LesionFinding, then: LesionFinding, findings: Findings, earlie
     part = then.mass if is_mass else then.size
     limits = (findings.threshold_hu, earlier.findings.threshold_hu)
     reason = "" if is_mass else _why_mineral_differs(now, then, limits)
+    is_ct = findings.modality == earlier.findings.modality == "CT"
     return FindingPrior(
         max_diameter_mm=part.max_diameter_mm,
         basis="mass" if is_mass else "mineral",
-        comparable="no" if reason else "yes" if findings.modality == earlier.findings.modality == "CT" else "unknown",
+        comparable=YesNo.NO if reason else YesNo.YES if is_ct else YesNo.UNKNOWN,
         study_date=earlier.findings.study_date,
         modality=earlier.findings.modality,
         is_minimum=part.is_minimum,
+        uncertainty_mm=part.uncertainty_mm,
         lesion_id=then.id,
         reason=reason,
         stable_since=earlier.stable_since.get(then.id or ""),

@@ -1,0 +1,1 @@
+"""Commands that need no images. Nothing is imported here: each command fetches what it needs."""

@@ -1,0 +1,98 @@
+"""``calcreport decide``: findings typed by a reader in, the same report out as from images."""
+
+from __future__ import annotations
+
+import argparse
+
+from calcreport.arguments import (
+    clinical_of,
+    earlier_of,
+    now,
+    read_text,
+    ruleset_of,
+    settings_of,
+    software_with,
+    templates_of,
+)
+from calcreport.compose import Occasion, compose_report
+from calcreport.findings_file import findings_from_text
+from calcreport.model.clinical import Clinical, as_given
+from calcreport.model.findings import Findings, LesionFinding
+from calcreport.model.report import Laterality, Patient, Study
+from calcreport.output import RENDERERS
+from calcreport.rules import decide
+from calcreport.rules.prior_match import compare_with_earlier
+
+
+def run(options: argparse.Namespace) -> str:
+    """Decide on typed findings.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        The words after ``decide``, parsed.
+
+    Returns
+    -------
+    str
+        The report in the format asked for; holds what was typed.
+
+    Raises
+    ------
+    ConfigurationError
+        The first file that is wrong, with every mistake in it.
+    """
+    settings = settings_of(options)
+    ruleset = ruleset_of(options, settings)
+    templates = templates_of(options)
+    clinical = clinical_of(options)
+    typed = findings_from_text(read_text(options.findings, "FINDINGS", may_be_input=True))
+    findings = _place(typed, clinical)
+    earlier = earlier_of(options)
+    if earlier is not None:
+        findings = compare_with_earlier(findings, earlier)
+    report = compose_report(
+        findings,
+        decide(findings, clinical, settings.policy, ruleset),
+        occasion=Occasion(
+            study=_study_of(findings),
+            series=(),
+            clinical=as_given(clinical),
+            settings=settings,
+            software=software_with(ruleset),
+            created=now(),
+            rules=ruleset.used,
+        ),
+        imaging=None,
+        statements=templates.statements,
+    )
+    return RENDERERS[options.format](report, templates, {}).content.decode("utf-8")
+
+
+def _study_of(findings: Findings) -> Study:
+    """Name the study a reader speaks of: nothing identifies it, and the patient is in the clinical file."""
+    header = findings.header
+    return Study(
+        study_instance_uid="",
+        study_date=findings.study_date.isoformat() if findings.study_date else None,
+        modality=findings.modality or "",
+        description=None,
+        patient=Patient(sex=header.sex, age_years=header.age_years),
+        body_part=header.body_part,
+    )
+
+
+def _place(findings: Findings, clinical: Clinical) -> Findings:
+    """Give a single lesion the region and side of the complaint where the reader named none: it can be no other."""
+    if len(findings.lesions) != 1:
+        return findings
+    lesion: LesionFinding = findings.lesions[0]
+    place = lesion.location.model_copy(
+        update={
+            "region": lesion.location.region or clinical.site.region,
+            "laterality": clinical.site.laterality
+            if lesion.location.laterality is Laterality.UNKNOWN
+            else lesion.location.laterality,
+        }
+    )
+    return findings.model_copy(update={"lesions": (lesion.model_copy(update={"location": place}),)})

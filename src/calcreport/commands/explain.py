@@ -1,0 +1,196 @@
+"""``calcreport rules explain``: for one report, each rule's verdict with its evidence."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from calcreport.arguments import read_text
+from calcreport.errors import ClinicalError, UsageError
+from calcreport.model.clinical import Clinical, parse_clinical
+from calcreport.model.findings import Findings
+from calcreport.model.report import Report
+from calcreport.output.characters import lay_out, to_ascii
+from calcreport.report_file import MAX_REPORT_BYTES, findings_of_report, report_from_text
+from calcreport.rules import Outcome, Ruleset, RuleVerdict, decide, evaluate
+from calcreport.rules.condition_words import describe_evidence
+from calcreport.rules.conditions import Evidence
+from calcreport.settings import PolicySettings
+
+_COLUMNS: Final = 100
+
+_WHY: Final = {
+    Outcome.APPLIED: "because",
+    Outcome.OUTRANKED: "met by",
+    Outcome.NOT_MET: "not so",
+    Outcome.UNKNOWN: "missing",
+    Outcome.NOT_ASKED: "",
+}
+"""What stands before the comparisons that settled an answer."""
+
+
+def explain(options: argparse.Namespace, ruleset: Ruleset, ids: frozenset[str]) -> str:
+    """Explain one report from what it holds.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        ``report``, ``lesion``, ``format``.
+    ruleset : Ruleset
+        Must be the one the report was made with.
+    ids : frozenset[str]
+        Rows to tell of.
+
+    Returns
+    -------
+    str
+        Text or JSON.
+
+    Raises
+    ------
+    UsageError
+        ``report.…``; ``report.other_rules`` when the report was made with other rules: an explanation by these would
+        be untrue of it.
+    """
+    text = read_text(options.report, "REPORT.json", max_bytes=MAX_REPORT_BYTES, may_be_input=True)
+    report = report_from_text(text)
+    findings = findings_of_report(report)
+    clinical, policy = _inputs(report)
+    if report.rules is None or report.rules.sha256 != ruleset.sha256:
+        made = f"{report.rules.name} {report.rules.version}" if report.rules else "rules it does not name"
+        msg = (
+            f"the report was made with other rules ({to_ascii(made)}) than these ({ruleset.name} {ruleset.version}); "
+            "name the site's own with --rules, or use the calcreport version it was made with"
+        )
+        raise UsageError(msg, code="report.other_rules")
+    names = _names(report, findings, options.lesion)
+    verdicts = [
+        verdict
+        for verdict in evaluate(findings, clinical, policy, ruleset)
+        if verdict.rule.id in ids and verdict.lesion in names
+    ]
+    differing = _differences(report, findings, clinical, policy, ruleset)
+    if options.format == "json":
+        return _as_json(report, names, verdicts, differing)
+    return _as_text(report, names, verdicts, differing)
+
+
+def _inputs(report: Report) -> tuple[Clinical, PolicySettings]:
+    try:
+        return parse_clinical(report.clinical), PolicySettings.model_validate(report.settings.get("policy"))
+    except (ClinicalError, ValidationError):
+        pass
+    # Raised outside the handler: the cause would carry the values into a traceback.
+    msg = "the clinical input or the policy in the report was damaged or edited wrongly; take the original report"
+    raise UsageError(msg, code="report.invalid")
+
+
+def _names(report: Report, findings: Findings, wanted: str | None) -> dict[int, str]:
+    """Name of each lesion asked for, by its place in the findings; a study without lesion is judged as one."""
+    names = {index: lesion.id or f"L{index + 1}" for index, lesion in enumerate(findings.lesions)} or {0: "study"}
+    if len(report.lesions) != len(findings.lesions):
+        msg = "the lesions of the report are not those of the findings it holds; take the original report"
+        raise UsageError(msg, code="report.invalid")
+    if wanted is None:
+        return names
+    chosen = {index: name for index, name in names.items() if name == wanted}
+    if not chosen:
+        msg = f"the report has no lesion of that name; it has {', '.join(map(to_ascii, names.values()))}"
+        raise UsageError(msg, code="report.unknown_lesion")
+    return chosen
+
+
+def _differences(
+    report: Report, findings: Findings, clinical: Clinical, policy: PolicySettings, ruleset: Ruleset
+) -> list[str]:
+    """Name what the report says otherwise than the rules do of its own findings: it was edited."""
+    decision = decide(findings, clinical, policy, ruleset)
+    of_lesions = [
+        f"{lesion.id} {name}"
+        for lesion, decided in zip(report.lesions, decision.lesions, strict=True)
+        for name in ("flags", "concern", "differential", "recommendations")
+        if getattr(lesion, name) != getattr(decided, name)
+    ]
+    of_study = [name for name in ("concern", "recommendations") if getattr(report, name) != getattr(decision, name)]
+    return of_lesions + of_study
+
+
+def _as_text(report: Report, names: dict[int, str], verdicts: Sequence[RuleVerdict], differing: list[str]) -> str:
+    rules = report.rules
+    lines = [f"Rules {rules.name} {rules.version}, sha256 {rules.sha256}" if rules else ""]
+    if differing:
+        lines.append(f"Edited: of these the report says something else than its rules do: {', '.join(differing)}.")
+    for index, name in names.items():
+        own = [verdict for verdict in verdicts if verdict.lesion == index]
+        lines += ["", _head(report, index, name), ""]
+        table = ""
+        for verdict in own:
+            if verdict.rule.table != table:
+                table = verdict.rule.table
+                lines += ["", table.upper()]
+            lines += _tell(verdict)
+    return lay_out("\n".join(to_ascii(line) for line in lines), _COLUMNS)
+
+
+def _head(report: Report, index: int, name: str) -> str:
+    if not report.lesions:
+        return f"{name}: no lesion; concern {report.concern}"
+    lesion = report.lesions[index]
+    side = "" if lesion.location.laterality == "unknown" else f"{lesion.location.laterality} "
+    return (
+        f"{name}: {side}{lesion.location.region or 'region not given'}, {lesion.pattern.id}, concern {lesion.concern}"
+    )
+
+
+def _tell(verdict: RuleVerdict) -> Iterator[str]:
+    rule = verdict.rule
+    outcome = verdict.outcome.value.replace("_", " ")
+    about = f" ({rule.concludes}{f' {rule.state.value}' if rule.state else ''})" if rule.concludes != rule.id else ""
+    yield f"{rule.id}{about}: {outcome}{f', {verdict.reason}' if verdict.reason else ''}"
+    if _WHY[verdict.outcome]:
+        for row in dict.fromkeys(_settling(verdict)):
+            yield f"  {_WHY[verdict.outcome]} {row}"
+
+
+def _settling(verdict: RuleVerdict) -> Iterator[str]:
+    for row in verdict.decisive:
+        yield describe_evidence(row) + ("" if row.is_wanted else ", and must not be")
+
+
+def _as_json(report: Report, names: dict[int, str], verdicts: Sequence[RuleVerdict], differing: list[str]) -> str:
+    told = {
+        "rules": report.rules.model_dump() if report.rules else None,
+        "edited": differing,
+        "verdicts": [
+            {
+                "lesion": names[verdict.lesion],
+                "rule": verdict.rule.id,
+                "table": verdict.rule.table,
+                "statement": verdict.rule.concludes,
+                "verdict": verdict.verdict.value,
+                "outcome": verdict.outcome.value,
+                "reason": verdict.reason,
+                "sources": list(verdict.rule.sources),
+                "evidence": [_row(row, is_decisive=row in verdict.decisive) for row in verdict.evidence],
+            }
+            for verdict in verdicts
+        ],
+    }
+    return json.dumps(told, indent=2, ensure_ascii=True) + "\n"
+
+
+def _row(row: Evidence, *, is_decisive: bool) -> dict[str, Any]:
+    return {
+        "fact": row.fact,
+        "value": row.value,
+        "relation": row.relation.value,
+        "limit": row.limit,
+        "verdict": row.verdict.value,
+        "is_wanted": row.is_wanted,
+        "is_decisive": is_decisive,
+        "words": describe_evidence(row),
+    }

@@ -1,0 +1,156 @@
+"""``calcreport rules``: the table with its sources, what became of each rule in one report, a check of a site's own."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+
+from calcreport.arguments import ruleset_of, settings_of
+from calcreport.commands.explain import explain
+from calcreport.errors import UsageError
+from calcreport.output.characters import lay_out, to_ascii
+from calcreport.resources import rule_texts, site_rule_texts
+from calcreport.rules import Ruleset, load_rules
+from calcreport.rules.condition_words import describe_condition
+from calcreport.rules.conditions import ALWAYS
+from calcreport.rules.rule_rows import Rule
+
+_COLUMNS: Final = 100
+
+
+def run(options: argparse.Namespace) -> str:
+    """List, explain or check.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        The words after ``rules``, parsed.
+
+    Returns
+    -------
+    str
+        For standard output.
+
+    Raises
+    ------
+    ConfigurationError
+        ``rules.…``, ``report.…``, ``settings.…`` or ``usage.…``.
+    """
+    if options.action == "check":
+        return _check(options)
+    ruleset = ruleset_of(options, settings_of(options))
+    rows = _chosen(ruleset, options)
+    if options.action == "explain":
+        return explain(options, ruleset, frozenset(rule.id for rule in rows))
+    if options.format == "json":
+        return _as_json(ruleset, rows)
+    return _as_text(ruleset, rows)
+
+
+def _chosen(ruleset: Ruleset, options: argparse.Namespace) -> list[Rule]:
+    """Rows asked for; an id that is neither a row nor a conclusion is a mistake."""
+    known = {name for rule in ruleset.rules for name in (rule.id, rule.concludes)}
+    unknown = [name for name in options.ids if name not in known]
+    if unknown:
+        near = sorted({match for name in unknown for match in get_close_matches(name, known, n=2)})
+        hint = f"did you mean {', '.join(near)}?" if near else "calcreport rules list prints all of them"
+        msg = f"no rule has, or concludes, an id that was typed; {hint}"
+        raise UsageError(msg, code="rules.unknown_id")
+    return [
+        rule
+        for rule in ruleset.rules
+        if options.table in {None, rule.table} and (not options.ids or {rule.id, rule.concludes} & set(options.ids))
+    ]
+
+
+def conclusion_of(rule: Rule) -> str:
+    """What a row concludes, in a few words."""
+    if rule.table == "flag":
+        return f"{rule.concludes} flag {rule.state.value.replace('_', ' ') if rule.state else ''}".strip()
+    if rule.table == "explanation":
+        return f"explains {' and '.join(rule.explains)}"
+    return {"gate": f"gate {rule.concludes}", "concern": f"concern {rule.concludes}", "note": "a sentence"}.get(
+        rule.table, rule.concludes
+    )
+
+
+def weight_of(rule: Rule) -> str:
+    """Weight of a class row: what it has, and what it can rise to; empty for other rows."""
+    if rule.table != "class":
+        return ""
+    return (
+        f"{rule.weight} or ++"
+        if rule.strong is not None and rule.strong is not ALWAYS
+        else ("++" if rule.strong is not None else rule.weight)
+    )
+
+
+def _as_text(ruleset: Ruleset, rows: Sequence[Rule]) -> str:
+    lines = [f"Rules {ruleset.name} {ruleset.version}, {len(rows)} rows, sha256 {ruleset.sha256}", ""]
+    table = ""
+    for rule in rows:
+        if rule.table != table:
+            table = rule.table
+            lines += [table.upper(), ""]
+        lines += [*_describe(rule), ""]
+    return lay_out(to_ascii_lines(lines), _COLUMNS)
+
+
+def to_ascii_lines(lines: Sequence[str]) -> str:
+    """Lines made harmless for a terminal, one each."""
+    return "\n".join(to_ascii(line) for line in lines)
+
+
+def _describe(rule: Rule) -> Iterator[str]:
+    weight = weight_of(rule)
+    yield f"{rule.id}: {conclusion_of(rule)}{f' (weight {weight})' if weight else ''}, since {rule.since}"
+    yield f"  when {describe_condition(rule.when)}"
+    if rule.strong is not None and rule.strong is not ALWAYS:
+        yield f"  ++ when also {describe_condition(rule.strong)}"
+    if rule.text:
+        yield f'  says "{rule.text}"'
+    if rule.excludes or rule.excludes_here:
+        yield f"  never beside {', '.join((*rule.excludes, *rule.excludes_here))}"
+    yield f"  sources: {'; '.join(rule.sources)}"
+
+
+def _as_json(ruleset: Ruleset, rows: Sequence[Rule]) -> str:
+    entries: list[dict[str, Any]] = [
+        {
+            "id": rule.id,
+            "table": rule.table,
+            "when": describe_condition(rule.when),
+            "conclusion": conclusion_of(rule),
+            "statement": rule.concludes,
+            "weight": weight_of(rule) or None,
+            "strong_when": None if rule.strong is None else describe_condition(rule.strong),
+            "text": rule.text,
+            "sources": list(rule.sources),
+            "since": rule.since.isoformat(),
+        }
+        for rule in rows
+    ]
+    told = {"rules": ruleset.used.model_dump(), "rows": entries}
+    return json.dumps(told, indent=2, ensure_ascii=True) + "\n"
+
+
+def _check(options: argparse.Namespace) -> str:
+    """Check a site's rules laid over the built-in ones, and say what they change."""
+    built_in = load_rules(rule_texts())
+    ruleset = load_rules(rule_texts(), site_rule_texts(Path(options.file)))
+    before, after = ({rule.id: rule for rule in rules.rules} for rules in (built_in, ruleset))
+    changes = {
+        "added": [name for name in after if name not in before],
+        "replaced": [name for name in after if name in before and after[name] != before[name]],
+        "removed": [name for name in before if name not in after],
+    }
+    told = "; ".join(f"{what}: {', '.join(names)}" for what, names in changes.items() if names)
+    lines = [
+        f"No mistake. Rules {ruleset.name} {ruleset.version}, {len(after)} rows, sha256 {ruleset.sha256}",
+        f"Against the built-in rules, {told or 'no row is different'}.",
+    ]
+    return lay_out(to_ascii_lines(lines), _COLUMNS)

@@ -1,0 +1,58 @@
+"""What may be typed after ``decide`` and ``rules``; nothing heavy is imported, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Final
+
+DECIDE_FORMATS: Final = ("text", "json", "html")
+"""Formats that need no pictures."""
+
+TABLES: Final = ("pattern", "gate", "flag", "explanation", "class", "concern", "recommendation", "note")
+"""Kinds of rule, in the order they are applied."""
+
+RULES_HELP: Final = "a site's own rules, a TOML file or a folder of them, laid over the built-in ones"
+PRIOR_HELP: Final = "report.json of an earlier study of the patient: growth, or 'stable since'"
+
+
+def add_decide(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``decide``."""
+    add = parser.add_argument
+    add(
+        "findings", metavar="FINDINGS", help="findings, YAML or JSON (calcreport schema findings); - for standard input"
+    )
+    add("--clinical", metavar="FILE", help="clinical data, YAML or JSON (calcreport schema clinical)")
+    add("--config", metavar="FILE", help="settings, TOML (calcreport schema settings)")
+    add("--format", choices=DECIDE_FORMATS, default="text", help="what to print (default text)")
+    add("--prior", metavar="FILE", help=PRIOR_HELP)
+    add("--rules", metavar="PATH", help=RULES_HELP)
+    add("--templates", metavar="DIR", help="a site's own templates; a file there replaces the built-in one of its name")
+
+
+def add_rules(parser: argparse.ArgumentParser) -> None:
+    """Add the actions of ``rules`` and their arguments."""
+    parser.set_defaults(action="list", rules=None, config=None, format="text", table=None, ids=[])
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action")
+    listing = _action(actions, "list", "print the rule table with its sources (the default)")
+    listing.add_argument("ids", nargs="*", metavar="ID", help="only these rows, or rows that conclude these")
+    listing.add_argument("--table", choices=TABLES, help="only this table")
+    explaining = _action(actions, "explain", "say of every rule why it did or did not fire in a report")
+    explaining.add_argument("report", metavar="REPORT.json", help="a report.json of analyze or decide")
+    explaining.add_argument("ids", nargs="*", metavar="ID", help="only these rows, or rows that conclude these")
+    explaining.add_argument("--table", choices=TABLES, help="only this table")
+    explaining.add_argument("--lesion", metavar="L1", help="only this lesion")
+    for action in (listing, explaining):
+        action.add_argument("--format", choices=("text", "json"), default="text", help="what to print (default text)")
+        action.add_argument("--rules", metavar="PATH", help=RULES_HELP)
+        action.add_argument("--config", metavar="FILE", help="settings, TOML; may name a site's own rules")
+    checking = _action(actions, "check", "check a site's own rules and name every mistake")
+    checking.add_argument("file", metavar="PATH", help="a TOML file or a folder of them")
+
+
+def _action(
+    actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str
+) -> argparse.ArgumentParser:
+    # A default set here would win over what was typed before the action; --debug is typed behind it or before.
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show events and tracebacks")
+    return actions.add_parser(name, help=summary, description=summary, parents=[common], allow_abbrev=False)

@@ -1,0 +1,104 @@
+"""Text of a ``report.json``, of this or an earlier run, to a checked report."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from calcreport.errors import UsageError
+from calcreport.model.findings import Findings
+from calcreport.model.report import SCHEMA_VERSION, Report
+from calcreport.rules.prior_match import EarlierReport
+
+MAX_REPORT_BYTES: Final = 50_000_000
+"""A report of a thousand lesions is 10 MB."""
+
+_MOST_NAMED: Final = 5
+
+
+def report_from_text(text: str) -> Report:
+    """Read a report.
+
+    Parameters
+    ----------
+    text : str
+        Content of ``report.json``; hostile text.
+
+    Returns
+    -------
+    Report
+        As written.
+
+    Raises
+    ------
+    UsageError
+        ``report.not_json``, ``report.other_version``, ``report.invalid``; no value is repeated.
+    """
+    try:
+        data: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        data = None
+    if not isinstance(data, dict) or "schema_version" not in data:
+        msg = "the file is not a report.json; name the one that calcreport wrote into a study's folder"
+        raise UsageError(msg, code="report.not_json")
+    if data["schema_version"] != SCHEMA_VERSION:
+        msg = (
+            f"the report has another schema version than {SCHEMA_VERSION}; use the calcreport version it was made with"
+        )
+        raise UsageError(msg, code="report.other_version")
+    try:
+        return Report.model_validate(data)
+    except (ValidationError, RecursionError) as error:
+        mistakes = error.errors(include_url=False, include_input=False) if isinstance(error, ValidationError) else []
+    fields = [".".join(str(part) for part in item["loc"])[:80] for item in mistakes[:_MOST_NAMED]]
+    shown = ", ".join(field for field in fields if field.isprintable()) or "its nesting"
+    # Raised outside the handler: the cause would carry the values into a traceback.
+    msg = f"the report is damaged or was edited wrongly at: {shown}; take the original one"
+    raise UsageError(msg, code="report.invalid")
+
+
+def findings_of_report(report: Report) -> Findings:
+    """Findings a report was made from, lesions under the names of the report.
+
+    Raises
+    ------
+    UsageError
+        ``report.no_findings`` when the report does not hold them, or holds something else.
+    """
+    try:
+        return Findings.model_validate(report.findings)
+    except ValidationError:
+        pass
+    # Raised outside the handler: the cause would carry the values into a traceback.
+    msg = "the report does not hold the findings it was made from, or they were damaged; make it again"
+    raise UsageError(msg, code="report.no_findings")
+
+
+def earlier_report(report: Report) -> EarlierReport:
+    """Take over an earlier report to compare with.
+
+    Raises
+    ------
+    UsageError
+        As `findings_of_report`.
+    """
+    return EarlierReport(
+        findings=findings_of_report(report),
+        study_instance_uid=report.study.study_instance_uid,
+        patient=report.study.patient,
+        stable_since={
+            lesion.id: day
+            for lesion in report.lesions
+            if lesion.growth is not None and (day := _day(lesion.growth.stable_since)) is not None
+        },
+    )
+
+
+def _day(text: str | None) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        return None

@@ -1,0 +1,132 @@
+"""Conditions in words a radiologist can read, and what was compared, in words too."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from calcreport.rules.conditions import All, AnyOf, Certainly, Comparison, Condition, Evidence, Not, Relation, Value
+from calcreport.rules.facts import DECLARED, Fact
+
+_RELATIONS: Final = {
+    Relation.IS: "is",
+    Relation.ONE_OF: "is",
+    Relation.AT_LEAST: "is at least",
+    Relation.AT_MOST: "is at most",
+    Relation.ABOVE: "is above",
+    Relation.BELOW: "is below",
+    Relation.INCLUDES: "includes",
+}
+
+_SECTIONS: Final = {
+    "symptoms": "",
+    "felt": "palpation: ",
+    "growth": "growth: ",
+    "history": "history of ",
+    "conditions": "",
+    "features": "",
+    "policy": "policy: ",
+    "place": "",
+}
+"""What a fact's meaning needs before it, by its section, to be understood alone."""
+
+
+def name_fact(name: str) -> str:
+    """Name of a fact in a reader's words.
+
+    Parameters
+    ----------
+    name : str
+        As declared; ``class.C02`` and so on are named by their id.
+    """
+    section, _, rest = name.partition(".")
+    if section == "class" and name not in DECLARED:
+        return f"weight of {rest}"
+    fact = DECLARED.get(name)
+    return f"{_SECTIONS.get(section, '')}{fact.meaning}" if fact is not None else name
+
+
+def describe_condition(condition: Condition) -> str:
+    """Say what a condition asks for.
+
+    Parameters
+    ----------
+    condition : Condition
+        As parsed.
+
+    Returns
+    -------
+    str
+        One phrase; parts that belong together stand in parentheses. ``"always"`` for a row without a condition.
+    """
+    match condition:
+        case Comparison():
+            text = _describe_comparison(condition)
+        case All():
+            text = " and ".join(_bracketed(part) for part in condition.parts) or "always"
+        case AnyOf():
+            text = " or ".join(_bracketed(part) for part in condition.parts)
+        case Not():
+            text = _describe_not(condition.part)
+        case Certainly():
+            text = f"it is known that {_bracketed(condition.part)}"
+    return text
+
+
+def describe_evidence(row: Evidence) -> str:
+    """Say what was compared with what, and the answer.
+
+    Parameters
+    ----------
+    row : Evidence
+        One comparison.
+
+    Returns
+    -------
+    str
+        Such as ``"longest dimension ... 64 mm, is above 50 mm: yes"``.
+    """
+    known = "not provided" if row.value is None else _say(row.value, DECLARED.get(row.fact))
+    if row.relation is Relation.KNOWN:
+        return f"{name_fact(row.fact)}: {known}"
+    verdict = {"met": "yes", "not_met": "no", "unknown": "unknown"}[row.verdict.value]
+    asked = f"{_RELATIONS[row.relation]} {_say_limit(row.relation, row.limit, DECLARED.get(row.fact))}"
+    return f"{name_fact(row.fact)}: {known} ({asked}? {verdict})"
+
+
+def _describe_not(part: Condition) -> str:
+    if isinstance(part, Certainly):
+        return f"it is not known that {_bracketed(part.part)}"
+    return f"not {_bracketed(part)}"
+
+
+def _describe_comparison(comparison: Comparison) -> str:
+    name = name_fact(comparison.fact)
+    if comparison.relation is Relation.KNOWN:
+        return f"{name} is {'' if comparison.limit == 'yes' else 'not '}known"
+    if comparison.other is not None:
+        return f"{name} {_RELATIONS[comparison.relation]} {name_fact(comparison.other)}"
+    limit = _say_limit(comparison.relation, comparison.limit, DECLARED.get(comparison.fact))
+    if comparison.relation is Relation.IS and comparison.limit in {"yes", "no"}:
+        return name if comparison.limit == "yes" else f"no {name}"
+    return f"{name} {_RELATIONS[comparison.relation]} {limit}"
+
+
+def _say_limit(relation: Relation, limit: Value, fact: Fact | None) -> str:
+    if isinstance(limit, tuple):
+        return (" or " if relation in {Relation.ONE_OF, Relation.INCLUDES} else ", ").join(limit)
+    return _say(limit, fact)
+
+
+def _say(value: Value, fact: Fact | None) -> str:
+    if value is None:
+        return "not provided"
+    if isinstance(value, tuple):
+        return ", ".join(value) or "none"
+    if isinstance(value, float):
+        return f"{value:.4g} {fact.unit if fact is not None else ''}".strip()
+    return value
+
+
+def _bracketed(condition: Condition) -> str:
+    text = describe_condition(condition)
+    return text if isinstance(condition, Comparison) else f"({text})"
