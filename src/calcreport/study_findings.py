@@ -40,7 +40,7 @@ def findings_for_rules(
     acquisition : Acquisition
         Slice thickness; side, contrast and body part as the header says.
     clinical : Clinical
-        For the region, when the header names none and there is one lesion only.
+        For the region, when there is one lesion only: what was typed counts more than the header.
     contrast : Contrast
         Phase the thresholds were chosen for.
     volume : CtVolume
@@ -53,7 +53,7 @@ def findings_for_rules(
         thickness is the larger of the two.
     """
     thickness_mm = acquisition.slice_thickness_mm or 0.0
-    region = study.body_part or (clinical.site.region if len(findings.lesions) == 1 else None)
+    region = (clinical.site.region if len(findings.lesions) == 1 else None) or study.body_part
     return Findings(
         modality="CT",
         contrast=contrast.value,

@@ -60,16 +60,15 @@ def describe_condition(condition: Condition) -> str:
     """
     match condition:
         case Comparison():
-            text = _describe_comparison(condition)
+            return _describe_comparison(condition)
         case All():
-            text = " and ".join(_bracketed(part) for part in condition.parts) or "always"
+            return " and ".join(_bracketed(part) for part in condition.parts) or "always"
         case AnyOf():
-            text = " or ".join(_bracketed(part) for part in condition.parts)
+            return " or ".join(_bracketed(part) for part in condition.parts)
         case Not():
-            text = _describe_not(condition.part)
+            return _describe_not(condition.part)
         case Certainly():
-            text = f"it is known that {_bracketed(condition.part)}"
-    return text
+            return f"it is known that {_bracketed(condition.part)}"
 
 
 def describe_evidence(row: Evidence) -> str:

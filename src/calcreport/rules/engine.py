@@ -19,6 +19,7 @@ from calcreport.model.report import (
 from calcreport.rules.gathering import Gathered, gather_facts
 from calcreport.rules.lesion_rules import FLAG_NAMES, Weighing, differential, is_met
 from calcreport.rules.phrasing import fill
+from calcreport.rules.provenance import add_provenance
 from calcreport.rules.ruleset import Rule, Ruleset
 from calcreport.rules.study_rules import allow, weigh_all
 from calcreport.settings import PolicySettings
@@ -67,8 +68,10 @@ def decide(findings: Findings, clinical: Clinical, policy: PolicySettings, rules
     gathered = gather_facts(findings, clinical, policy, ruleset)
     weighings = weigh_all(gathered, ruleset)
     if not findings.lesions:
-        return _decide_without_lesion(weighings[0], gathered, ruleset)
-    return _conclude(weighings, gathered, ruleset)
+        decision = _decide_without_lesion(weighings[0], gathered, ruleset)
+    else:
+        decision = _conclude(weighings, gathered, ruleset)
+    return add_provenance(decision, findings, clinical, policy, gathered.labs)
 
 
 def _conclude(weighings: list[Weighing], gathered: Gathered, ruleset: Ruleset) -> Decision:

@@ -1,0 +1,80 @@
+"""The earlier study in words: what was compared, and what became of each lesion since."""
+
+from __future__ import annotations
+
+from calcreport.compose.statements import Statements
+from calcreport.compose.wording import as_sentence, capitalise, spell_length
+from calcreport.model.report import Lesion, LesionGrowth, PriorStudy, YesNo
+
+
+def describe_comparison(comparison: PriorStudy | None, lesions: tuple[Lesion, ...], statements: Statements) -> str:
+    """Name the earlier study, or say that there is none.
+
+    Parameters
+    ----------
+    comparison : PriorStudy | None
+        As in the report.
+    lesions : tuple[Lesion, ...]
+        To say which of them were not found there.
+    statements : Statements
+        Wording.
+
+    Returns
+    -------
+    str
+        One or two sentences.
+    """
+    if comparison is None:
+        return statements.say("comparison_none")
+    modality = comparison.modality or statements.say("comparison.study")
+    told = statements.say(
+        "comparison.named", modality=modality, date=comparison.date or statements.say("comparison.undated")
+    )
+    source = statements.say(f"comparison.{comparison.source}")
+    unmatched = [lesion.id for lesion in lesions if lesion.growth is not None and lesion.growth.status != "matched"]
+    missing = statements.say("comparison.unmatched", ids=", ".join(unmatched)) if unmatched else ""
+    return " ".join(as_sentence(text) for text in (f"{told}{source}", missing) if text)
+
+
+def describe_growth(growth: LesionGrowth | None, statements: Statements) -> str:
+    """Say how a lesion changed; empty when there is no earlier study.
+
+    Parameters
+    ----------
+    growth : LesionGrowth | None
+        As in the report.
+    statements : Statements
+        Wording.
+
+    Returns
+    -------
+    str
+        A sentence without full stop: stable since a day, the change in mm, in % and by the month, or why none is told.
+    """
+    if growth is None:
+        return ""
+    if growth.change_mm is None or growth.before_mm is None or growth.change_percent is None:
+        reason = growth.reason or statements.say("growth.no_length")
+        return statements.say("growth.not_told", reason=reason)
+    fields = {
+        "before": spell_length(growth.before_mm),
+        "date": growth.prior_date or statements.say("comparison.undated"),
+        "basis": statements.say(f"growth.{growth.basis or 'mineral'}"),
+    }
+    if growth.stable_since is not None and growth.prior_date is not None:
+        text = statements.say("growth.stable", since=growth.stable_since, **fields)
+    else:
+        kind = "larger" if growth.change_mm > 0 else "smaller" if growth.change_mm < 0 else "equal"
+        change = spell_length(abs(growth.change_mm))
+        text = statements.say(f"growth.{kind}", change=change, percent=f"{abs(growth.change_percent):.0f}", **fields)
+    if growth.change_mm_per_month is not None and growth.change_mm > 0 and growth.stable_since is None:
+        text += statements.say("growth.rate", rate=f"{growth.change_mm_per_month:.1f}", days=str(growth.interval_days))
+    if growth.comparable is not YesNo.YES:
+        text += statements.say("growth.doubtful", reason=growth.reason or statements.say("growth.not_established"))
+    return capitalise(text)
+
+
+def is_stability_told(lesion: Lesion) -> bool:
+    """Whether a comparable earlier length of the lesion is known, so that its course is told."""
+    growth = lesion.growth
+    return growth is not None and growth.comparable is YesNo.YES and growth.change_mm is not None
