@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from calcreport.model.report import Record
 
 
-class ReadingSettings(Record):
+class SettingsBlock(Record):
+    """Base of a table of settings: what stands under a field is its description in the JSON Schema too."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class ReadingSettings(SettingsBlock):
     """Limits on what is read."""
 
     max_file_bytes: int = Field(default=2_147_483_648, gt=0)
@@ -20,7 +26,7 @@ class ReadingSettings(Record):
     """Most files looked at in one run: guards against a path such as ``/``."""
 
 
-class DetectionSettings(Record):
+class DetectionSettings(SettingsBlock):
     """Thresholds of detection, HU, and the smallest deposit."""
 
     grow_none_hu: float = 130.0
@@ -40,49 +46,54 @@ class DetectionSettings(Record):
     min_volume_mm3: float = Field(default=2.0, ge=0)
     """Smallest deposit in mm3."""
     group_distance_mm: float = Field(default=10.0, gt=0)
-    """Foci closer than this, in one compartment, are one lesion."""
+    """Foci closer than this in mm, in one compartment, are one lesion: about the distance at which two deposits of one
+    process cannot be told from one."""
 
 
-class PolicySettings(Record):
+class PolicySettings(SettingsBlock):
     """Choices of the site in the decision logic."""
 
     strict_s1: bool = False
-    """Every flag refers, whatever the pattern."""
+    """Every flag refers, whatever the pattern. Off: to the letter, the referral criteria would refer every phlebolith of
+    the pelvis; what explains a flag is printed beside it instead."""
     followup_for_definite_benign: bool = False
-    """Follow up even definite phleboliths and arterial calcification."""
+    """Follow up even definite phleboliths and arterial calcification. Off: the sources name them harmless."""
     size_limit_mm: float = Field(default=50.0, gt=0)
-    """Limit of the size flag; `size_operator` says whether this length itself counts."""
+    """Limit of the size flag in mm: the 5 cm of the referral criteria; `size_operator` says whether it counts itself."""
     size_operator: Literal[">", ">="] = ">"
-    """Whether the size flag needs more than the limit (">") or the limit itself (">="): guidelines differ."""
+    """Whether the size flag needs more than the limit (">", as AJCC has it) or only the limit itself (">=", as the
+    Scottish and the European pathways have it)."""
     size_possible_mm: float = Field(default=45.0, gt=0)
-    """Size flag possible from here: several pathways act at 5 cm or more."""
+    """Size flag possible from here, in mm: several pathways act at 5 cm or more, one guideline's evidence at 4.3 cm."""
     small_lesion_limit_mm: float = Field(default=20.0, gt=0)
-    """"Small" in the observation rule; no source gives a number."""
+    """"Small" in the observation rule, in mm: no source gives a number; at tumour centres even of those below 2 cm some
+    15 % were malignant, so that small alone never reassures."""
     head_neck_note_mm: float = Field(default=20.0, gt=0)
-    """Head and neck staging starts its second class above 2 cm."""
+    """Length from which the head and neck note is printed, in mm: staging starts its second class there above 2 cm."""
     growth_percent: float = Field(default=20.0, gt=0)
-    """Growth needs at least this (RECIST)."""
+    """Growth needs at least this, in % of the earlier length (RECIST 1.1) ..."""
     growth_mm: float = Field(default=5.0, gt=0)
-    """… and at least this (RECIST)."""
+    """... and at least this, in mm (RECIST 1.1): below it lies the error of measuring."""
     max_laboratory_age_days: int = Field(default=183, gt=0)
-    """Older laboratory values are not used."""
+    """Laboratory values further than this many days from the study are named and not used: six months. The tests then
+    count as not given, and are asked for."""
 
 
-class RunSettings(Record):
+class RunSettings(SettingsBlock):
     """Limits of one run."""
 
     max_study_seconds: float = Field(default=3600.0, gt=0)
     """A study that takes longer is stopped, so that one damaged study cannot hold up the others."""
 
 
-class RuleSettings(Record):
+class RuleSettings(SettingsBlock):
     """The site's own rules."""
 
     path: str | None = Field(default=None, min_length=1, max_length=1000)
     """TOML file or folder with rules laid over the built-in ones, from the settings file's folder; ``--rules`` wins."""
 
 
-class Settings(Record):
+class Settings(SettingsBlock):
     """The effective settings of a run; written into every report."""
 
     reading: ReadingSettings = ReadingSettings()

@@ -15,7 +15,7 @@ from calcreport.errors import UsageError
 from calcreport.output.characters import lay_out, to_ascii
 from calcreport.resources import rule_texts, site_rule_texts
 from calcreport.rules import Ruleset, load_rules
-from calcreport.rules.condition_words import describe_condition
+from calcreport.rules.condition_words import ConditionWords
 from calcreport.rules.conditions import ALWAYS
 from calcreport.rules.rule_rows import Rule
 
@@ -73,9 +73,7 @@ def conclusion_of(rule: Rule) -> str:
         return f"{rule.concludes} flag {rule.state.value.replace('_', ' ') if rule.state else ''}".strip()
     if rule.table == "explanation":
         return f"explains {' and '.join(rule.explains)}"
-    return {"gate": f"gate {rule.concludes}", "concern": f"concern {rule.concludes}", "note": "a sentence"}.get(
-        rule.table, rule.concludes
-    )
+    return "a sentence" if rule.table == "note" else f"{rule.table} {rule.concludes}"
 
 
 def weight_of(rule: Rule) -> str:
@@ -91,12 +89,14 @@ def weight_of(rule: Rule) -> str:
 
 def _as_text(ruleset: Ruleset, rows: Sequence[Rule]) -> str:
     lines = [f"Rules {ruleset.name} {ruleset.version}, {len(rows)} rows, sha256 {ruleset.sha256}", ""]
+    words = ConditionWords(ruleset.conditions)
     table = ""
     for rule in rows:
         if rule.table != table:
             table = rule.table
             lines += [table.upper(), ""]
-        lines += [*_describe(rule), ""]
+        lines += [*_describe(rule, words), ""]
+    lines += _name_conditions(ruleset, words, " ".join(lines))
     return lay_out(to_ascii_lines(lines), _COLUMNS)
 
 
@@ -105,12 +105,22 @@ def to_ascii_lines(lines: Sequence[str]) -> str:
     return "\n".join(to_ascii(line) for line in lines)
 
 
-def _describe(rule: Rule) -> Iterator[str]:
+def _name_conditions(ruleset: Ruleset, words: ConditionWords, text: str) -> list[str]:
+    """Spell out the named conditions the text mentions, and those these mention in turn."""
+    told: dict[str, str] = {}
+    while new := [name for name in ruleset.conditions if f"<{name}>" in text and name not in told]:
+        told |= {name: words.spell_out(ruleset.conditions[name]) for name in new}
+        text += " ".join(told.values())
+    lines = [line for name in ruleset.conditions if name in told for line in (f"<{name}>: {told[name]}", "")]
+    return ["NAMED CONDITIONS", "", *lines] if lines else []
+
+
+def _describe(rule: Rule, words: ConditionWords) -> Iterator[str]:
     weight = weight_of(rule)
     yield f"{rule.id}: {conclusion_of(rule)}{f' (weight {weight})' if weight else ''}, since {rule.since}"
-    yield f"  when {describe_condition(rule.when)}"
+    yield f"  when {words.describe(rule.when)}"
     if rule.strong is not None and rule.strong is not ALWAYS:
-        yield f"  ++ when also {describe_condition(rule.strong)}"
+        yield f"  ++ when also {words.describe(rule.strong)}"
     if rule.text:
         yield f'  says "{rule.text}"'
     if rule.excludes or rule.excludes_here:
@@ -119,22 +129,24 @@ def _describe(rule: Rule) -> Iterator[str]:
 
 
 def _as_json(ruleset: Ruleset, rows: Sequence[Rule]) -> str:
+    words = ConditionWords(ruleset.conditions)
     entries: list[dict[str, Any]] = [
         {
             "id": rule.id,
             "table": rule.table,
-            "when": describe_condition(rule.when),
+            "when": words.describe(rule.when),
             "conclusion": conclusion_of(rule),
             "statement": rule.concludes,
             "weight": weight_of(rule) or None,
-            "strong_when": None if rule.strong is None else describe_condition(rule.strong),
+            "strong_when": None if rule.strong is None else words.describe(rule.strong),
             "text": rule.text,
             "sources": list(rule.sources),
             "since": rule.since.isoformat(),
         }
         for rule in rows
     ]
-    told = {"rules": ruleset.used.model_dump(), "rows": entries}
+    conditions = {name: words.spell_out(condition) for name, condition in ruleset.conditions.items()}
+    told = {"rules": ruleset.used.model_dump(), "rows": entries, "conditions": conditions}
     return json.dumps(told, indent=2, ensure_ascii=True) + "\n"
 
 

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
-from calcreport.rules.conditions import All, AnyOf, Certainly, Comparison, Condition, Evidence, Not, Relation, Value
+from calcreport.rules.conditions import (
+    ALWAYS,
+    All,
+    AnyOf,
+    Certainly,
+    Comparison,
+    Condition,
+    Evidence,
+    Not,
+    Relation,
+    Value,
+)
 from calcreport.rules.facts import DECLARED, Fact
 
 _RELATIONS: Final = {
@@ -45,30 +57,58 @@ def name_fact(name: str) -> str:
     return f"{_SECTIONS.get(section, '')}{fact.meaning}" if fact is not None else name
 
 
-def describe_condition(condition: Condition) -> str:
-    """Say what a condition asks for.
+class ConditionWords:
+    """Puts conditions into words; a named condition is told by its name where it is a part of another one.
 
     Parameters
     ----------
-    condition : Condition
-        As parsed.
-
-    Returns
-    -------
-    str
-        One phrase; parts that belong together stand in parentheses. ``"always"`` for a row without a condition.
+    named : Mapping[str, Condition]
+        Named conditions of the rule set.
     """
-    match condition:
-        case Comparison():
-            return _describe_comparison(condition)
-        case All():
-            return " and ".join(_bracketed(part) for part in condition.parts) or "always"
-        case AnyOf():
-            return " or ".join(_bracketed(part) for part in condition.parts)
-        case Not():
-            return _describe_not(condition.part)
-        case Certainly():
-            return f"it is known that {_bracketed(condition.part)}"
+
+    def __init__(self, named: Mapping[str, Condition]) -> None:
+        # The parser hands out one object for every mention of a name. The condition that is always met has none.
+        self._names = {id(condition): name for name, condition in named.items() if condition is not ALWAYS}
+
+    def describe(self, condition: Condition) -> str:
+        """Say what a condition asks for.
+
+        Parameters
+        ----------
+        condition : Condition
+            As parsed.
+
+        Returns
+        -------
+        str
+            One phrase; parts that belong together stand in parentheses, named conditions in angle brackets.
+            ``"always"`` for a row without a condition.
+        """
+        name = self._names.get(id(condition))
+        return f"<{name}>" if name is not None else self.spell_out(condition)
+
+    def spell_out(self, condition: Condition) -> str:
+        """Say what a condition asks for, also when it has a name; its parts are told by theirs."""
+        match condition:
+            case Comparison():
+                return _describe_comparison(condition)
+            case All():
+                return " and ".join(map(self._bracketed, condition.parts)) or "always"
+            case AnyOf():
+                return " or ".join(map(self._bracketed, condition.parts))
+            case Not():
+                return self._deny(condition.part)
+            case Certainly():
+                return f"it is known that {self._bracketed(condition.part)}"
+
+    def _deny(self, part: Condition) -> str:
+        if isinstance(part, Certainly):
+            return f"it is not known that {self._bracketed(part.part)}"
+        return f"not {self._bracketed(part)}"
+
+    def _bracketed(self, condition: Condition) -> str:
+        text = self.describe(condition)
+        return text if isinstance(condition, Comparison) or id(condition) in self._names else f"({text})"
 
 
 def describe_evidence(row: Evidence) -> str:
@@ -90,12 +130,6 @@ def describe_evidence(row: Evidence) -> str:
     verdict = {"met": "yes", "not_met": "no", "unknown": "unknown"}[row.verdict.value]
     asked = f"{_RELATIONS[row.relation]} {_say_limit(row.relation, row.limit, DECLARED.get(row.fact))}"
     return f"{name_fact(row.fact)}: {known} ({asked}? {verdict})"
-
-
-def _describe_not(part: Condition) -> str:
-    if isinstance(part, Certainly):
-        return f"it is not known that {_bracketed(part.part)}"
-    return f"not {_bracketed(part)}"
 
 
 def _describe_comparison(comparison: Comparison) -> str:
@@ -124,8 +158,3 @@ def _say(value: Value, fact: Fact | None) -> str:
     if isinstance(value, float):
         return f"{value:.4g} {fact.unit if fact is not None else ''}".strip()
     return value
-
-
-def _bracketed(condition: Condition) -> str:
-    text = describe_condition(condition)
-    return text if isinstance(condition, Comparison) else f"({text})"
