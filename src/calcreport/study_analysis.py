@@ -19,7 +19,7 @@ from calcreport.model.report import Report, SeriesEntry
 from calcreport.output import RENDERERS
 from calcreport.output.as_index import index_entry
 from calcreport.request import Request
-from calcreport.rules import decide
+from calcreport.rules import decide_and_ask
 from calcreport.rules.prior_match import compare_with_earlier
 from calcreport.study_findings import findings_for_rules
 from calcreport.study_folder import ResultsFolder, folder_name
@@ -202,7 +202,7 @@ def _report(
     if request.earlier is not None:
         uid, patient = study.study.study_instance_uid, study.study.patient
         typed = compare_with_earlier(typed, request.earlier, study_instance_uid=uid, patient=patient)
-    decision = decide(typed, request.clinical, request.settings.policy, request.ruleset)
+    decision = decide_and_ask(typed, request.clinical, request.settings.policy, request.ruleset)
     report = compose_report(
         findings,
         decision,

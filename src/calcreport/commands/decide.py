@@ -20,7 +20,7 @@ from calcreport.model.clinical import Clinical, as_given
 from calcreport.model.findings import Findings, LesionFinding
 from calcreport.model.report import Laterality, Patient, Study
 from calcreport.output import RENDERERS
-from calcreport.rules import decide
+from calcreport.rules import decide_and_ask
 from calcreport.rules.prior_match import compare_with_earlier
 
 
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> str:
         findings = compare_with_earlier(findings, earlier)
     report = compose_report(
         findings,
-        decide(findings, clinical, settings.policy, ruleset),
+        decide_and_ask(findings, clinical, settings.policy, ruleset),
         occasion=Occasion(
             study=_study_of(findings),
             series=(),

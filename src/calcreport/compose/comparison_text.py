@@ -58,7 +58,7 @@ def describe_growth(growth: LesionGrowth | None, statements: Statements) -> str:
         return statements.say("growth.not_told", reason=reason)
     fields = {
         "before": spell_length(growth.before_mm),
-        "date": growth.prior_date or statements.say("comparison.undated"),
+        "date": growth.prior_date or statements.say("comparison.earlier"),
         "basis": statements.say(f"growth.{growth.basis or 'mineral'}"),
     }
     if growth.stable_since is not None and growth.prior_date is not None:

@@ -33,13 +33,11 @@ _MOST_NAMED = 3
 """A differential longer than this is no help at the end of a report; the whole one is in the findings."""
 
 
-def name_flag(name: str, statements: Statements, *, size_limit_mm: float) -> str:
-    """Spoken name of a red flag, such as ``"size >5 cm"``; `size_limit_mm` in mm."""
-    return (
-        statements.say(f"flag.{name}", limit=f"{size_limit_mm / 10:g} cm")
-        if name == "size"
-        else statements.say(f"flag.{name}")
-    )
+def name_flag(name: str, statements: Statements, *, size_limit_mm: float, size_operator: str = ">") -> str:
+    """Spoken name of a red flag, such as ``"size >5 cm"``; `size_limit_mm` in mm, `size_operator` from the policy."""
+    if name != "size":
+        return statements.say(f"flag.{name}")
+    return statements.say("flag.size", operator=size_operator, limit=f"{size_limit_mm / 10:g} cm")
 
 
 def spell_count(count: int, statements: Statements) -> str:
@@ -88,7 +86,7 @@ def write_impression(
     items = []
     for group in ranked:
         notes = dict.fromkeys(note for lesion in group for note in advice.get(lesion.id, ()))
-        text = _describe_group(group, statements, policy.size_limit_mm)
+        text = _describe_group(group, statements, policy)
         items.append((group[0].concern, " ".join([text, *map(as_sentence, notes)])))
     urgent = [text for concern, text in items if concern is Concern.HIGH]
     return (*urgent, *overall, *(text for concern, text in items if concern is not Concern.HIGH))
@@ -133,10 +131,10 @@ def _is_small_and_only_deep(lesion: Lesion, small_limit_mm: float) -> bool:
     return met <= {"depth"} and not lesion.size.is_minimum and 0 < _longest_mm(lesion) <= small_limit_mm
 
 
-def _describe_group(group: list[Lesion], statements: Statements, size_limit_mm: float) -> str:
+def _describe_group(group: list[Lesion], statements: Statements, policy: PolicySettings) -> str:
     lead = group[0]
     sentences = [_name_and_judge(group, statements)]
-    sentences += _weigh_flags(lead, statements, size_limit_mm)
+    sentences += _weigh_flags(lead, statements, policy)
     sentences += _differ(lead, statements)
     return " ".join(as_sentence(sentence) for sentence in sentences)
 
@@ -207,10 +205,21 @@ def _name_group(group: list[Lesion], statements: Statements) -> str:
         "place": join_words(places) if len(places) <= _MOST_NAMED else statements.say("impression.several_sites"),
         "ids": join_ids(ids),
         "count": spell_count(len(group), statements),
-        "size": spell_length(longest_mm) if longest_mm else "",
+        "size": _say_size(lead, longest_mm, statements),
     }
     identifier = "lesion" if len(group) == 1 else "lesions"
     return statements.say(f"impression.{identifier}{'' if longest_mm else '_unsized'}", **fields)
+
+
+def _say_size(lesion: Lesion, longest_mm: float, statements: Statements) -> str:
+    """Say the longest dimension; on a projection it is marked as projected, cut by the edge it is a minimum."""
+    if not longest_mm:
+        return ""
+    size = spell_length(longest_mm)
+    if lesion.size.projected and lesion.mass.max_diameter_mm is None:
+        return statements.say("impression.projected", size=size)
+    is_cut = lesion.mass.is_minimum if lesion.mass.max_diameter_mm else lesion.size.is_minimum
+    return statements.say("measure.at_least", length=size) if is_cut else size
 
 
 def join_ids(ids: list[str]) -> str:
@@ -231,9 +240,9 @@ def _name_nature(lesion: Lesion, statements: Statements, *, many: bool) -> str:
     return statements.say("impression.mass", noun=noun) if has_mineral else statements.say("impression.mass_only")
 
 
-def _weigh_flags(lesion: Lesion, statements: Statements, size_limit_mm: float) -> list[str]:
+def _weigh_flags(lesion: Lesion, statements: Statements, policy: PolicySettings) -> list[str]:
     sentences = []
-    met = _flags_in(lesion, FlagState.PRESENT, statements, size_limit_mm)
+    met = _flags_in(lesion, FlagState.PRESENT, statements, policy)
     if met:
         calls = any(entry.id == _SARCOMA_CENTRE for entry in lesion.recommendations)
         count = "one" if len(met) == 1 else "many"
@@ -241,18 +250,18 @@ def _weigh_flags(lesion: Lesion, statements: Statements, size_limit_mm: float) -
         sentences.append(
             statements.say(identifier, count=spell_count(len(met), statements), flags=join_words(met, "and"))
         )
-    possible = _flags_in(lesion, FlagState.POSSIBLE, statements, size_limit_mm)
+    possible = _flags_in(lesion, FlagState.POSSIBLE, statements, policy)
     if possible:
         sentences.append(statements.say("impression.possible_flags", flags=join_words(possible)))
-    explained = _flags_in(lesion, FlagState.EXPLAINED, statements, size_limit_mm)
+    explained = _flags_in(lesion, FlagState.EXPLAINED, statements, policy)
     if explained:
         sentences.append(statements.say("impression.explained_flags", flags=join_words(explained)))
     return sentences
 
 
-def _flags_in(lesion: Lesion, state: FlagState, statements: Statements, size_limit_mm: float) -> list[str]:
+def _flags_in(lesion: Lesion, state: FlagState, statements: Statements, policy: PolicySettings) -> list[str]:
     return [
-        name_flag(name, statements, size_limit_mm=size_limit_mm)
+        name_flag(name, statements, size_limit_mm=policy.size_limit_mm, size_operator=policy.size_operator)
         for name in FLAG_NAMES
         if getattr(lesion.flags, name).state is state
     ]

@@ -27,6 +27,9 @@ from calcreport.model.report import (
 OVERVIEW_IMAGE = "images/overview.png"
 """File name of the overview, relative to the study's folder."""
 
+_EXTENT_ROW = "F1-extent"
+"""Rows of the size flag about a length along a vessel or fascia: such a length does not put a lesion before others."""
+
 _URGENCY = tuple(Concern)
 """Concerns, most worrying first: the order of the enumeration."""
 
@@ -64,9 +67,11 @@ def number_lesions(
         raise ValueError(msg)
 
     def urgency(index: int) -> tuple[int, float]:
-        lesion = lesions[index]
-        longest_mm = lesion.mass.max_diameter_mm or lesion.size.max_diameter_mm or 0.0
-        return (_URGENCY.index(decision.lesions[index].concern), -longest_mm)
+        lesion, decided = lesions[index], decision.lesions[index]
+        is_extent = decided.flags.size.rule.startswith(_EXTENT_ROW)
+        mineral_mm = 0.0 if is_extent else lesion.size.max_diameter_mm
+        longest_mm = lesion.mass.max_diameter_mm or mineral_mm or 0.0
+        return (_URGENCY.index(decided.concern), -longest_mm)
 
     order = sorted(range(len(lesions)), key=urgency)
     return tuple((f"L{number}", index) for number, index in enumerate(order, start=1))

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from calcreport.compose.clinical_text import describe_clinical
+from calcreport.compose.clinical_text import ClinicalText, describe_clinical
+from calcreport.compose.comparison_text import describe_comparison, describe_growth
 from calcreport.compose.impression import FLAG_NAMES, join_ids, name_flag
+from calcreport.compose.inputs_text import describe_laboratory, describe_sources
 from calcreport.compose.report import say_negative
 from calcreport.compose.statements import Statements
 from calcreport.compose.wording import (
@@ -87,6 +89,7 @@ class Narrative:
     flags: tuple[FlagText, ...]
     impression: tuple[str, ...]
     recommendations: tuple[str, ...]
+    would_change: tuple[str, ...]
     limitations: tuple[str, ...]
     draft: str
 
@@ -107,21 +110,30 @@ def narrate(report: Report, statements: Statements) -> Narrative:
         Every section; `other` opens with the sentence for a study without lesions.
     """
     clinical = describe_clinical(report.clinical, report.study.patient, statements)
-    missing = (statements.say("clinical.missing", list=", ".join(clinical.missing)),) if clinical.missing else ()
     negative = () if report.lesions else (as_sentence(say_negative(report.technique, statements)),)
     software = report.software
     return Narrative(
-        clinical=(*clinical.given, *missing) if clinical.given else (statements.say("clinical.nothing"),),
+        clinical=_tell_clinical(report, clinical, statements),
         technique=_describe_technique(report, statements),
-        comparison=(statements.say("comparison_none"),),
+        comparison=(describe_comparison(report.comparison, report.lesions, statements),),
         lesions=tuple(_describe_lesion(report, number, statements) for number in range(1, len(report.lesions) + 1)),
         other=(*negative, *_say_mass_unknown(report, statements), *_describe_excluded(report.excluded, statements)),
         flags=_describe_flags(report, statements),
         impression=report.impression,
         recommendations=tuple(_recommend(report, position) for position in range(len(report.recommendations))),
+        would_change=tuple(entry.text for entry in report.would_change if entry.is_told),
         limitations=tuple(as_sentence(sentence) for sentence in report.limitations),
         draft=statements.say("draft", software=software.name, version=software.version, rules=software.rules_version),
     )
+
+
+def _tell_clinical(report: Report, clinical: ClinicalText, statements: Statements) -> tuple[str, ...]:
+    """Say what was given, what follows from it, and what was not given."""
+    if not clinical.given:
+        return (statements.say("clinical.nothing"),)
+    missing = (statements.say("clinical.missing", list=", ".join(clinical.missing)),) if clinical.missing else ()
+    laboratory = describe_laboratory(report.laboratory, statements)
+    return (*clinical.given, *laboratory, *describe_sources(report.inputs, statements), *missing)
 
 
 def size_limit_mm(report: Report) -> float:
@@ -129,6 +141,13 @@ def size_limit_mm(report: Report) -> float:
     policy = report.settings.get("policy")
     value = policy.get("size_limit_mm") if isinstance(policy, dict) else None
     return float(value) if isinstance(value, int | float) else _DEFAULT_LIMIT_MM
+
+
+def size_operator(report: Report) -> str:
+    """Operator of the size flag, from the settings the report was made with."""
+    policy = report.settings.get("policy")
+    value = policy.get("size_operator") if isinstance(policy, dict) else None
+    return value if value in {">", ">="} else ">"
 
 
 def find_series(report: Report, series_instance_uid: str) -> SeriesEntry | None:
@@ -169,7 +188,7 @@ def _describe_lesion(report: Report, number: int, statements: Statements) -> Les
     brief = _is_one_of_many(report, number)
     reference = refer_to_images(lesion.location, find_series(report, lesion.series_instance_uid))
     parts = [name_place(lesion.location, statements)]
-    compartment = lesion.location.compartment
+    compartment = statements.choose("tissue", lesion.location.compartment or "", lesion.location.compartment or "")
     if compartment and compartment.lower() not in name_depth(lesion, statements).lower():
         parts.append(compartment)
     if brief:
@@ -206,6 +225,7 @@ def _describe_in_full(report: Report, lesion: Lesion, statements: Statements) ->
         _describe_pattern(lesion, statements),
         *_new_caveats(report, lesion),
         _describe_bone(lesion, statements),
+        describe_growth(lesion.growth, statements),
         *_notes_not_concluded(report, lesion),
     ]
 
@@ -218,7 +238,9 @@ def _describe_extent(lesion: Lesion, statements: Statements, limit_mm: float) ->
     if has_mass and mineral:
         mineral = statements.say("size.mineral_of_mass", size=mineral)
     elif mineral:
-        mineral = capitalise(mineral if lesion.size.projected else statements.say("size.mineral", size=mineral))
+        has_extents = None not in {lesion.size.ap_mm, lesion.size.tr_mm, lesion.size.cc_mm}
+        is_named = has_extents and not lesion.size.projected
+        mineral = capitalise(statements.say("size.mineral", size=mineral) if is_named else mineral)
     elif has_mass and lesion.mass.source == "contour":
         mineral = statements.say("size.no_mineral")
     told = [mass, mineral] if has_mass else [mineral]
@@ -330,7 +352,11 @@ def _first_with(told: list[tuple[str, tuple[str, ...]]], sentences: tuple[str, .
 def _tell_flags(report: Report, lesion: Lesion, statements: Statements) -> tuple[str, ...]:
     """Say what is met first, then what cannot be told, then what is absent, then what nobody said."""
     limit_mm = size_limit_mm(report)
-    flags = [(name_flag(name, statements, size_limit_mm=limit_mm), getattr(lesion.flags, name)) for name in FLAG_NAMES]
+    operator = size_operator(report)
+    flags = [
+        (name_flag(name, statements, size_limit_mm=limit_mm, size_operator=operator), getattr(lesion.flags, name))
+        for name in FLAG_NAMES
+    ]
     sentences = []
     for state in (FlagState.PRESENT, FlagState.EXPLAINED, FlagState.POSSIBLE, FlagState.CANNOT_DETERMINE):
         sentences += [_tell_flag(name, flag, statements) for name, flag in flags if flag.state is state]

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from calcreport.compose.changes import describe_changes
 from calcreport.compose.clinical_text import describe_clinical
-from calcreport.compose.impression import join_ids, write_impression
+from calcreport.compose.comparison_text import is_stability_told
+from calcreport.compose.impression import join_ids, name_flag, write_impression
 from calcreport.compose.lesions import OVERVIEW_IMAGE, join_lesion, key_image_name, number_lesions
 from calcreport.compose.statements import Statements
 from calcreport.compose.wording import name_body_part, spell_number
@@ -133,6 +135,8 @@ def compose_report(
         negative=say_negative(technique, statements),
         advice={name: decision.lesions[index].notes for name, index in number_lesions(findings.lesions, decision)},
     )
+    policy = occasion.settings.policy
+    size_name = name_flag("size", statements, size_limit_mm=policy.size_limit_mm, size_operator=policy.size_operator)
     measured = isinstance(findings, CtFindings)
     taken = occasion.taken if isinstance(findings, CtFindings) else findings
     return Report(
@@ -148,6 +152,9 @@ def compose_report(
         impression=impression,
         recommendations=decision.recommendations,
         limitations=_collect_limitations(findings, decision, lesions, technique, occasion, statements),
+        would_change=describe_changes(
+            decision, number_lesions(findings.lesions, decision), statements, size_name=size_name
+        ),
         clinical=dict(occasion.clinical),
         settings=occasion.settings.model_dump(mode="json"),
         images=(OVERVIEW_IMAGE,) if has_pictures and measured else (),
@@ -196,7 +203,7 @@ def say_negative(technique: Technique | None, statements: Statements) -> str:
 
 
 def _name_region(occasion: Occasion, statements: Statements, *, lesion_count: int) -> str | None:
-    """Region where the images do not tell: the header's, and the clinician's only if there is just one lesion.
+    """Region where the images do not tell: the clinician's if there is just one lesion, else the header's.
 
     The clinician speaks of the lump that was felt; another deposit in the same scan may lie elsewhere.
     """
@@ -204,7 +211,7 @@ def _name_region(occasion: Occasion, statements: Statements, *, lesion_count: in
     site = occasion.clinical.get("site")
     given = site.get("region") if isinstance(site, Mapping) else None
     told = str(given) if lesion_count == 1 and given not in {None, "", "unknown"} else ""
-    return header or told or None
+    return told or header or None
 
 
 def _join_lesions(
@@ -284,7 +291,11 @@ def _limit_lesions(lesions: tuple[Lesion, ...], modality: str, statements: State
     cut = [lesion.id for lesion in lesions if lesion.size.is_minimum or lesion.mass.is_minimum]
     if cut:
         sentences.append(statements.say("limitation.truncated", ids=join_ids(cut)))
-    sentences.append(statements.say("limitation.stability"))
+    open_ids = [lesion.id for lesion in lesions if not is_stability_told(lesion)]
+    if len(open_ids) == len(lesions) and all(lesion.growth is None for lesion in lesions):
+        sentences.append(statements.say("limitation.stability"))
+    elif open_ids:
+        sentences.append(statements.say("limitation.stability_of", ids=join_ids(open_ids)))
     return sentences
 
 

@@ -57,6 +57,8 @@ class WouldChange(Record):
     concern: Concern
     """Of the study with this answer."""
     lesions: tuple[ChangedLesion, ...]
+    is_remote: bool = False
+    """The answer would be a surprise here: kept, and not worth a line of the text."""
 
 
 class Decision(Record):

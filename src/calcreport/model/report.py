@@ -435,6 +435,38 @@ class RulesUsed(Record):
     """Of the tables' text, the site's own included."""
 
 
+class OtherAnswerLesion(Record):
+    """What another answer would change about one lesion; only what differs is named."""
+
+    lesion: str
+    concern: Concern
+    flags: dict[str, FlagState]
+    """Flag to the state it would have."""
+    leading: str | None
+    """Class that would lead, or lead with another certainty; ``None`` when nothing of that changes."""
+    label: str
+    certainty: str
+    recommended: tuple[str, ...]
+    """Of referral (R09), no biopsy (R11) and same-day contact (R13): what would be said."""
+    withdrawn: tuple[str, ...]
+    """… and what would no longer be said."""
+
+
+class OtherAnswer(Record):
+    """An answer to an input that is unknown now, and what it would change; found by asking the rules again."""
+
+    input: str
+    """As in the clinical file; ``lesion.`` before a field of the findings."""
+    answer: str
+    """A word, or of a number the interval between two limits of the rules."""
+    text: str
+    is_told: bool
+    """Among the few that the text section names."""
+    concern: Concern
+    """Of the study with this answer."""
+    lesions: tuple[OtherAnswerLesion, ...]
+
+
 class Lesion(Record):
     """One mineralised deposit, or several foci that belong together."""
 
@@ -494,6 +526,8 @@ class Report(Record):
     impression: tuple[str, ...]
     recommendations: tuple[Recommendation, ...]
     limitations: tuple[str, ...]
+    would_change: tuple[OtherAnswer, ...] = ()
+    """Answers to unknown inputs that would change concern, a flag or the leading class, what matters most first."""
     clinical: dict[str, Any]
     settings: dict[str, Any]
     images: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from calcreport.compose import OVERVIEW_IMAGE, Narrative, Statements, key_image_name, narrate
 from calcreport.compose.impression import FLAG_NAMES, name_flag
-from calcreport.compose.narrative import find_series, size_limit_mm
+from calcreport.compose.narrative import find_series, size_limit_mm, size_operator
 from calcreport.compose.table import list_measurements
 from calcreport.compose.wording import capitalise, name_place, refer_to_images, spell_length
 from calcreport.model.report import Excluded, Lesion, Report
@@ -97,7 +97,7 @@ def _show_lesion(
 ) -> dict[str, Any]:
     lesion = report.lesions[position]
     series = find_series(report, lesion.series_instance_uid)
-    limit_mm = size_limit_mm(report)
+    limit_mm, operator = size_limit_mm(report), size_operator(report)
     reference = refer_to_images(lesion.location, series, whole_extent=False).strip("()")
     names = lesion.images or (key_image_name(lesion.id),)
     return {
@@ -107,7 +107,8 @@ def _show_lesion(
         "longest": _longest(lesion, limit_mm),
         "measurements": list_measurements(lesion, series, statements, limit_mm=limit_mm),
         "flags": [
-            (name_flag(name, statements, size_limit_mm=limit_mm), getattr(lesion.flags, name)) for name in FLAG_NAMES
+            (name_flag(name, statements, size_limit_mm=limit_mm, size_operator=operator), getattr(lesion.flags, name))
+            for name in FLAG_NAMES
         ],
         "scores": [
             (name, f"{score:.2f}") for name, score in sorted(lesion.pattern.scores.items(), key=lambda s: -s[1])

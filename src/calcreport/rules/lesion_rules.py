@@ -38,6 +38,9 @@ Weight = Literal["++", "+", "-"]
 Certainty = Literal["consistent with", "favoured", "possible", "less likely", "cannot be determined"]
 """Steps of the certainty ladder this tool may use."""
 
+_OPEN_CLASSES = ("C24", "C25", "G5")
+"""Classes that say the nature cannot be told."""
+
 _WEIGHTS = {"++": 0, "+": 1, "-": 2}
 
 
@@ -228,7 +231,7 @@ def _explain(weighing: Weighing, ruleset: Ruleset, judge: Judge) -> None:
             flag = weighing.flags[name]
             if flag.state is FlagState.PRESENT:
                 weighing.explanations += [rule] if rule not in weighing.explanations else []
-                evidence = f"criterion met ({flag.evidence}), explained by: {fill(rule.text, facts)}"
+                evidence = f"criterion met, {flag.evidence}; explained by {fill(rule.text, facts)}"
                 weighing.flags[name] = flag.model_copy(update={"state": FlagState.EXPLAINED, "evidence": evidence})
 
 
@@ -248,7 +251,12 @@ def differential(weighing: Weighing) -> tuple[Differential, ...]:
     is_contested = any(not rule.is_benign for rule in strong) or any(
         rule.concludes in {"C25", "G5"} for rule, _ in entries
     )
-    plain = [rule for rule, weight in entries if weight == "+"]
+    plain = [rule for rule, weight in entries if weight == "+" and rule.concludes not in _OPEN_CLASSES]
+    is_doubtful = any(rule.concludes in _OPEN_CLASSES and weight == "+" for rule, weight in entries) and any(
+        flag.state in {FlagState.PRESENT, FlagState.POSSIBLE} for flag in weighing.flags.values()
+    )
+    if is_doubtful:
+        plain = []  # nothing is favoured while the nature is open and a red flag is met or in doubt
     listed = []
     for rule, weight in entries:
         listed.append(
@@ -268,7 +276,7 @@ def _certainty(rule: Rule, weight: str, strong: list[Rule], plain: list[Rule], *
     """Step of the certainty ladder; "diagnostic of" is never this tool's to say."""
     if weight == "-":
         return "less likely"
-    if rule.concludes in {"C24", "C25", "G5"}:
+    if rule.concludes in _OPEN_CLASSES:
         return "cannot be determined"
     if weight == "++":
         if is_contested and rule.is_benign:

@@ -127,7 +127,7 @@ FIRST_ASKED: Final = (
     "growth.rate", "lesion.prior", "lesion.mass.present", "mass.palpable", "history.trauma",
     "history.trauma_weeks_ago", "labs.phosphate", "labs.core", "labs.calcium", "labs.pth", "conditions.dialysis",
     "conditions.ckd_stage", "labs.creatinine", "labs.egfr", "patient.age_years", "symptoms.pain",
-    "symptoms.pain_explained_by", "lesion.features.bone_destruction", "conditions.great_toe_malformation",
+    "symptoms.pain_explained_by", "lesion.features.bone_destruction",
     "conditions.dermatomyositis", "conditions.systemic_sclerosis", "history.compartment_syndrome",
     "history.venous_disease", "history.injections_at_site", "history.surgery_at_site", "history.arthroplasty",
     "history.cns_injury", "symptoms.skin_necrosis", "lesion.mass.max_diameter_mm", "mass.size_cm",

@@ -23,6 +23,10 @@ _DECIDING_TABLES: Final = frozenset({"gate", "flag", "explanation", "class", "co
 _TELLING: Final = frozenset({"R09", "R11", "R13"})
 """Recommendations whose coming or going matters by itself: referral, no biopsy, same-day contact."""
 
+_OSSIFIED: Final = frozenset({"P05", "P06", "P07", "P08"})
+_FOP_TESTS: Final = ("conditions.fop", "conditions.acvr1_variant")
+"""Nobody waits for these before something ossified at several sites; looking at the toes comes first."""
+
 _MOST_KINDS: Final = 8
 """Kinds of lesion that are asked about: a study of a hundred deposits has few kinds, and a reader has little time."""
 
@@ -96,7 +100,10 @@ def what_would_change(
             continue
         key = (possible.name, possible.answer)
         changes[key] = _join(changes[key], change) if key in changes else change
-    return tuple(sorted(changes.values(), key=_urgency))
+    is_ossified = any(weighing.facts["pattern.id"] in _OSSIFIED for weighing in weighings)
+    remote = _FOP_TESTS if is_ossified else (*_FOP_TESTS, "conditions.great_toe_malformation")
+    told = (change.model_copy(update={"is_remote": change.input in remote}) for change in changes.values())
+    return tuple(sorted(told, key=_urgency))
 
 
 class _Memory:
@@ -256,7 +263,7 @@ def _urgency(change: WouldChange) -> tuple[int, int, int]:
         place
         for place, holds in enumerate(
             (
-                recommended & {"R11", "R13"},
+                "R13" in recommended,
                 is_led_otherwise or is_referral_changed,
                 change.concern != change.concern_now,
                 True,

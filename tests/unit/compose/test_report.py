@@ -97,7 +97,7 @@ def test_typed_findings_are_put_into_words() -> None:
     report = compose((lesion,), decision(decided("high", "R09", state="present")))
     words = narrate(report, STATEMENTS)
     assert words.technique == ("Findings entered by a reader; no images were measured.",)
-    assert words.lesions[0].place == "Left thigh, muscle, deep to the deep fascia."
+    assert words.lesions[0].place == "Left thigh, intramuscular, deep to the deep fascia."
     assert words.lesions[0].sentences[:2] == (
         "Mass, longest dimension 11.9 cm.",
         "Mineralised component longest dimension 5.01 cm.",
