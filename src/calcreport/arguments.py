@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final
 
 from calcreport import __version__
-from calcreport.clinical_file import clinical_from_text
 from calcreport.errors import UsageError
 from calcreport.model.clinical import Clinical
 from calcreport.model.report import Software
@@ -89,7 +88,11 @@ def now() -> str:
 
 def clinical_of(options: argparse.Namespace) -> Clinical:
     """Clinical input from ``--clinical``; everything unknown without it."""
-    return clinical_from_text(read_text(options.clinical, "--clinical") if options.clinical else "")
+    if not options.clinical:
+        return Clinical()
+    from calcreport.clinical_file import clinical_from_text  # noqa: PLC0415 - brings a YAML parser
+
+    return clinical_from_text(read_text(options.clinical, "--clinical"))
 
 
 def settings_of(options: argparse.Namespace) -> Settings:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import _thread
 import argparse
+import gc
 import os
 import signal
 import sys
@@ -170,6 +171,7 @@ def _describe_schema(parser: argparse.ArgumentParser) -> None:
 
 
 def _analyze(options: argparse.Namespace, progress: Progress) -> int:
+    gc.disable()  # loading makes many objects and no garbage; workers see to theirs
     for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")  # small matrices only; studies run side by side, and workers are forked
     from calcreport.arguments import request_from
@@ -278,6 +280,7 @@ def _end(code: int) -> None:
     """Leave a process of our own: what is asked from now on comes too late, and must not change the exit code."""
     for kind in (signal.SIGINT, signal.SIGTERM):
         signal.signal(kind, signal.SIG_IGN)
+    gc.freeze()  # or the interpreter would look through all that was loaded for garbage, a tenth of a second
     if code == EXIT_INTERRUPTED:  # after an interrupt within exec(), as in dataclasses, CPython forgets the exit code
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):

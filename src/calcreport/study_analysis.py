@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from typing import Final, Literal
 
@@ -16,14 +18,18 @@ from calcreport.model.decision import Decision
 from calcreport.model.image import Contrast
 from calcreport.model.lesion import CtFindings, LesionContour
 from calcreport.model.report import Report, SeriesEntry
-from calcreport.output import RENDERERS
+from calcreport.output import RENDERERS, Rendered
+from calcreport.output.as_html import PAGE_TEMPLATE
 from calcreport.output.as_index import index_entry
+from calcreport.output.plain_text import TEXT_TEMPLATE
+from calcreport.output.templates import compile_template
 from calcreport.request import Request
 from calcreport.rules import decide_and_ask
 from calcreport.rules.prior_match import compare_with_earlier
 from calcreport.study_findings import findings_for_rules
 from calcreport.study_folder import ResultsFolder, folder_name
 from calcreport.study_result import Kind, StudyOutcome
+from calcreport.threads import map_in_threads
 
 _WITH_PICTURES: Final = frozenset({"png", "html"})
 """Formats that need the key images drawn; the page shows them, and they lie beside it."""
@@ -69,6 +75,30 @@ def analyse_study(
     StudyOutcome
         Also when the study is refused; only bugs are raised.
     """
+    # What draws and prints is loaded while voxels are measured.
+    with ThreadPoolExecutor(1) as ahead:
+        return _analyse(study, request, results, on_step, partial(ahead.submit, _load_output, request))
+
+
+def _load_output(request: Request) -> None:
+    """Import what draws and prints, and compile the layouts."""
+    if not _WITH_PICTURES.isdisjoint(request.formats):
+        import calcreport.output.as_overview
+        import calcreport.output.as_png  # noqa: F401
+
+    compile_template(request.templates, TEXT_TEMPLATE, is_html=False)
+    if "html" in request.formats:
+        compile_template(request.templates, PAGE_TEMPLATE, is_html=True)
+
+
+def _analyse(
+    study: StudyFiles,
+    request: Request,
+    results: ResultsFolder,
+    on_step: Callable[[str], None],
+    load_output: Callable[[], Future[None]],
+) -> StudyOutcome:
+    """As `analyse_study`; `load_output` begins to load what draws and prints."""
     began = monotonic()
     folder = folder_name(study.study.study_instance_uid)
     entries: tuple[SeriesEntry, ...] = ()
@@ -76,7 +106,7 @@ def analyse_study(
         on_step("reading")
         measurable = _read_best(study, request)
         entries = measurable.entries
-        report, files = _report(study, measurable, request, on_step)
+        report, files = _report(study, measurable, request, on_step, load_output())
         text = files["report.txt"].decode("ascii")
         if "text" not in request.formats:
             del files["report.txt"]
@@ -177,7 +207,11 @@ def _entry(
 
 
 def _report(
-    study: StudyFiles, measurable: _Measurable, request: Request, on_step: Callable[[str], None]
+    study: StudyFiles,
+    measurable: _Measurable,
+    request: Request,
+    on_step: Callable[[str], None],
+    output: Future[None],
 ) -> tuple[Report, dict[str, bytes]]:
     """Measure, decide, compose and render."""
     acquisition = measurable.ct.acquisition
@@ -226,8 +260,9 @@ def _report(
         statements=request.templates.statements,
         has_pictures=not _WITH_PICTURES.isdisjoint(request.formats),
     )
+    output.result()
     on_step("drawing and writing")
-    files = dict(_draw(report, findings, decision, measurable, request)) if report.images else {}
+    files = _draw(report, findings, decision, measurable, request) if report.images else {}
     for name in dict.fromkeys((*request.formats, "text")):
         if name in RENDERERS:
             rendered = RENDERERS[name](report, request.templates, files)
@@ -237,19 +272,24 @@ def _report(
 
 def _draw(
     report: Report, findings: CtFindings, decision: Decision, measurable: _Measurable, request: Request
-) -> Iterator[tuple[str, bytes]]:
-    """Draw the overview and a key image of each lesion; file name and content."""
+) -> dict[str, bytes]:
+    """Draw the overview and a key image of each lesion; file name to content."""
     from calcreport.output.as_overview import render_overview
     from calcreport.output.as_png import render_key_image
 
     statements, volume = request.templates.statements, measurable.ct.volume
     numbered = number_lesions(findings.lesions, decision)
-    yield OVERVIEW_IMAGE, render_overview(volume, findings, numbered, statements).content
     series = next(entry for entry in report.series if entry.status == "analysed")
     lesions = {lesion.id: lesion for lesion in report.lesions}
+    pictures: dict[str, Callable[[], Rendered]] = {
+        OVERVIEW_IMAGE: partial(render_overview, volume, findings, numbered, statements)
+    }
     for lesion_id, index in numbered:
-        picture = render_key_image(volume, findings.lesions[index], lesions[lesion_id], statements, series=series)
-        yield key_image_name(lesion_id), picture.content
+        pictures[key_image_name(lesion_id)] = partial(
+            render_key_image, volume, findings.lesions[index], lesions[lesion_id], statements, series=series
+        )
+    contents = map_in_threads(lambda draw: draw().content, pictures.values())
+    return dict(zip(pictures, contents, strict=True))
 
 
 def _contrast(request: Request, header: Contrast) -> tuple[Contrast, Literal["header", "clinician", "unknown"]]:

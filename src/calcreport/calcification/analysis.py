@@ -20,6 +20,7 @@ from calcreport.calcification.thresholds import choose_thresholds, shows_enhance
 from calcreport.model.image import Acquisition, Contrast, CtVolume
 from calcreport.model.lesion import CtFindings, LesionContour, MeasuredLesion
 from calcreport.settings import DetectionSettings
+from calcreport.threads import map_in_threads
 
 
 def analyse_ct(
@@ -78,7 +79,7 @@ def analyse_ct(
     foci = tuple(f for f in detection.foci if not measurer.is_claimed(f))
     ground = Ground(components=detection.components, coarse=coarse, geometry=volume.geometry, deep=envelope.mask)
     groups = group_foci(foci, detection.weak, ground, distance_mm=settings.group_distance_mm)
-    lesions += [measurer.group(group) for group in groups]
+    lesions += map_in_threads(measurer.group, groups)
     lesions.sort(key=_longest_mm, reverse=True)
     return CtFindings(
         lesions=tuple(lesions),

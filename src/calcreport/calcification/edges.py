@@ -152,14 +152,21 @@ def _ball_widths() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     sigma = 1.0 / FWHM_PER_SIGMA
     diameters = np.linspace(0.05, 6.0, 240)
     radius = np.linspace(1e-6, 6.0, 6001)
-    widths = np.empty_like(diameters)
-    for i, diameter in enumerate(diameters):
-        ball = diameter / 2
-        near, far = (radius - ball) / (np.sqrt(2) * sigma), (radius + ball) / (np.sqrt(2) * sigma)
-        value = 0.5 * (special.erf(far) - special.erf(near)) - sigma / (np.sqrt(2 * np.pi) * radius) * (
-            np.exp(-(near**2)) - np.exp(-(far**2))
-        )
-        widths[i] = 2 * radius[int(np.argmax(value < 0.5 * value[0]))]
+
+    def density(at: NDArray[np.int64]) -> NDArray[np.float64]:
+        near = (radius[at] - diameters / 2) / (np.sqrt(2) * sigma)
+        far = (radius[at] + diameters / 2) / (np.sqrt(2) * sigma)
+        edge = sigma / (np.sqrt(2 * np.pi) * radius[at]) * (np.exp(-(near**2)) - np.exp(-(far**2)))
+        return np.asarray(0.5 * (special.erf(far) - special.erf(near)) - edge)
+
+    # The density falls all the way outwards: halving finds where it passes half of its central value.
+    above, below = np.zeros(diameters.size, dtype=np.int64), np.full(diameters.size, radius.size - 1)
+    half = 0.5 * density(above)
+    while (below - above).max() > 1:
+        middle = (above + below) // 2
+        is_below = density(middle) < half
+        above, below = np.where(is_below, above, middle), np.where(is_below, middle, below)
+    widths = 2 * radius[below]
     return widths, diameters
 
 

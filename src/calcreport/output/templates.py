@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
@@ -103,6 +104,24 @@ def render_template(templates: Templates, name: str, *, is_html: bool, **fields:
         reason = error.message if isinstance(error, jinja2.UndefinedError) else type(error).__name__
         msg = f"{name} cannot be rendered ({reason}); correct the template."
         raise TemplateError(msg, code="template.failed") from error
+
+
+def compile_template(templates: Templates, name: str, *, is_html: bool) -> None:
+    """Compile a template ahead of its use; what is wrong with it is told when it is rendered.
+
+    Parameters
+    ----------
+    templates : Templates
+        Where it is found.
+    name : str
+        File name of the template.
+    is_html : bool
+        As it will be rendered.
+    """
+    import jinja2  # noqa: PLC0415 - start-up must not wait for it
+
+    with suppress(jinja2.TemplateError, RecursionError):
+        _environment(tuple(templates.texts.items()), is_html).get_template(name)
 
 
 @lru_cache(maxsize=4)
