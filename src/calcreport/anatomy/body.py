@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from calcreport.anatomy.coarse import CoarseVolume
-from calcreport.anatomy.morphology import ALL_AXES, dilate, open_planes, outside_planes
+from calcreport.anatomy.morphology import ALL_AXES, dilate, erode, open_planes, outside_planes
 
 TISSUE_HU: Final = -300
 """Blocks denser than this are tissue or table: between fat (-120) and foam (below -800), halfway to air."""
@@ -34,6 +34,12 @@ bowel and airway lie farther from any opening."""
 MIN_ROOM_MM2: Final = 1_500.0
 """Air that is nowhere broader than this in a slice, and apart from the rest, may be bowel cut by the picture: a rectum
 45 mm across."""
+
+MAX_PLATE_MM: Final = 45.0
+MIN_PLATE_ASPECT: Final = 3.5
+MAX_PLATE_INNER: Final = 0.55
+"""A plate is this low at most, this many times as broad, and this share of its blocks lies under its surface: a hand
+beside the body is narrower, a foot higher."""
 
 TABLE_FLATNESS: Final = 0.72
 """Share of a part that vanishes under an opening of 15 mm above which it is a shell, not a limb."""
@@ -99,6 +105,8 @@ def _parts_of_body(coarse: CoarseVolume, opened: NDArray[np.bool_], labels: NDAr
     soft = opened & (coarse.hu > SOFT_HU[0]) & (coarse.hu < SOFT_HU[1])
     soft_share = np.bincount(labels[soft], minlength=sizes.size) / np.maximum(sizes, 1)
     keep &= (soft_share >= MIN_SOFT_SHARE) & ~_is_shell(opened, labels, sizes)
+    keep &= ~_is_plate(labels, sizes, coarse.spacing_mm)
+    keep[largest] = True
     if not keep.any():
         keep[largest] = True
     return keep
@@ -109,6 +117,17 @@ def _is_shell(opened: NDArray[np.bool_], labels: NDArray[np.integer], sizes: NDA
     remaining = np.bincount(labels[open_planes(opened, "square", steps=2)], minlength=sizes.size)
     lost: NDArray[np.float64] = 1.0 - remaining / np.maximum(sizes, 1)
     return lost > TABLE_FLATNESS
+
+
+def _is_plate(
+    labels: NDArray[np.integer], sizes: NDArray[np.int64], spacing_mm: tuple[float, float, float]
+) -> NDArray[np.bool_]:
+    """Which parts are broad, low and mostly surface, per label: the top of a table where it is thick enough to pass."""
+    inner = np.bincount(labels[erode(labels > 0, "square")], minlength=sizes.size) / np.maximum(sizes, 1)
+    boxes = ndimage.find_objects(labels, max_label=sizes.size - 1)
+    height = np.array([0.0, *((b[1].stop - b[1].start) * spacing_mm[1] if b else 0.0 for b in boxes)])
+    width = np.array([0.0, *((b[2].stop - b[2].start) * spacing_mm[2] if b else 0.0 for b in boxes)])
+    return (height <= MAX_PLATE_MM) & (width >= MIN_PLATE_ASPECT * height) & (inner <= MAX_PLATE_INNER)
 
 
 def _without_cut_gas(outside: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> NDArray[np.bool_]:

@@ -32,8 +32,17 @@ SMALL_BONE_MM3: Final = 60.0
 HUGE_MM3: Final = 60_000.0
 """A component this large with cortical density that runs out of the scan is the skeleton itself."""
 
+THROUGH_MM3: Final = 30_000.0
+"""A component this large that runs through the scan from end to end with its section is spine, pelvis or shaft."""
+
 MIN_TUBE_LENGTH_MM: Final = 60.0
 """A dense tube longer than this is a whole long bone inside the scan, such as a fibula."""
+
+DENSE_CORE_HU: Final = 400.0
+"""Around a core denser than this, cortex must stand out clearly: solid mineral has a fainter edge, or an overshoot."""
+
+MIN_CUT_SHARE: Final = 0.3
+"""A bone runs out of the scan with its section; ossified muscle that the scan just ends in shows it a cap."""
 
 FABELLA_GAP_MM: Final = 5.5
 MAX_FABELLA_MM3: Final = 1_500.0
@@ -78,7 +87,7 @@ class Architecture:
     def has_marrow(self) -> bool:
         """Whether a dense shell encloses fat or trabeculae, rather than soft tissue or still more mineral."""
         core = self.core_hu
-        if core is None or self.shell_hu < 300 or self.shell_hu < 1.15 * core:
+        if core is None or self.shell_hu < 300 or self.shell_hu < (1.15 if core <= DENSE_CORE_HU else 1.4) * core:
             return False
         is_trabecular = self.dense_core_fraction > 0.45 or core > TRABECULAR_HU
         return core < -10 or (is_trabecular and core < 700)
@@ -144,7 +153,7 @@ def is_large_bone(
     volume_mm3: float,
     extent_mm: float,
     peak_hu: float,
-    touches_border: bool,
+    cut_shares: tuple[float, float],
     is_cut_sideways: bool,
 ) -> bool:
     """Whether a component is one of the bones that frame the scan.
@@ -157,14 +166,20 @@ def is_large_bone(
         Volume and longest side of the bounding box, mm3 and mm.
     peak_hu : float
         Greatest density, HU.
-    touches_border, is_cut_sideways : bool
-        Whether it runs out of the scan at all, and through the side of a slice.
+    cut_shares : tuple[float, float]
+        Its section in the scan's first and last slice, as a share of its largest section; 0 where not cut.
+    is_cut_sideways : bool
+        Whether it runs out of the scan through the side of a slice.
     """
     is_cortical = architecture.dense_fraction > 0.25 and peak_hu > 900
-    if touches_border:
+    if max(cut_shares) > 0 or is_cut_sideways:
         if volume_mm3 > HUGE_MM3 and peak_hu > 700:
             return True
-        if volume_mm3 > 300 and peak_hu > 300 and (is_cortical or architecture.has_marrow):
+        runs_out = is_cut_sideways or max(cut_shares) >= MIN_CUT_SHARE or extent_mm > MIN_TUBE_LENGTH_MM
+        if runs_out and volume_mm3 > 300 and peak_hu > 300 and (is_cortical or architecture.has_marrow):
+            return True
+        # Spines and shafts run through the whole scan; noise and thick slices may hide their marrow.
+        if min(cut_shares) > 0 and volume_mm3 > THROUGH_MM3 and peak_hu > 700 and architecture.shell_hu >= 300:
             return True
         # A bone cut lengthwise by the side of the picture shows no core; its density still tells.
         return is_cut_sideways and peak_hu > 700 and architecture.dense_fraction > 0.1

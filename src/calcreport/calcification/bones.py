@@ -41,8 +41,46 @@ MIN_INNER_RATIO: Final = 0.85
 MIN_BEHIND_MM: Final = 8.0
 """Behind the middle of the bone (posterior, patient axes)."""
 
+SHAFT_REACH_MM: Final = 12.0
+SHAFT_MM2: Final = (300.0, 1_800.0)
+MAX_SHAFT_CHANGE: Final = 1.5
+"""A shaft of femur, tibia or humerus keeps its section this far above and below; bones of hand and foot are slimmer."""
+
+MIN_BONE_SHARE: Final = 0.12
+"""At a knee bone takes this share of the section or more; at a spine less, but in the thinnest necks."""
+
+MIN_AIRWAY_MM2: Final = 40.0
+"""Section of the narrowest airway."""
+
+MIN_PATELLA_MM3: Final = 2_000.0
+"""Smaller bones before a joint are left to the gap and the air beside them."""
+
+RAISED_HU: Final = 600.0
+"""From this limit on (arterial phase) a bone falls into pieces of its cortex …"""
+
+SPONGIOSA_HU: Final = 200.0
+"""… that spongiosa and blurred cortex of this density join, well above enhanced muscle …"""
+
+PIECE_GAP_MM: Final = 4.0
+MAX_PIECE_MM3: Final = 500.0
+"""… over gaps this short; larger pieces are judged as bones or lesions of their own …"""
+
+AROUND_CORTEX_HU: Final = (130.0, 300.0)
+MAX_SHELL_MM3: Final = 5_000.0
+"""… unless spongiosa lies around them: denser than enhanced muscle, fainter than an artery."""
+
 METAL_HU: Final = 2_400
 """Denser than any cortex or mineral on a clinical scanner; metal cut-offs of 2500-3000 HU are common practice."""
+
+SMALL_METAL_HU: Final = 1_800
+SMALL_METAL_MM3: Final = 100.0
+"""Partial volume dims what is this small: no deposit of that size stays so dense, a fragment of metal does."""
+
+
+def is_metal(focus: Focus) -> bool:
+    """Whether a component is denser than any cortex or mineral of its size."""
+    limit = METAL_HU if focus.volume_mm3 > SMALL_METAL_MM3 else SMALL_METAL_HU
+    return focus.peak_hu >= limit
 
 
 def find_large_bones(
@@ -59,11 +97,11 @@ def find_large_bones(
             scene.volume.hu, components, i, spacing_mm=scene.spacing_mm, grow_hu=scene.limits.grow
         )
         architectures[i] = architecture
-        touches, sideways = scene.border(i)
         extent_mm = (components.box[i, :, 1] - components.box[i, :, 0]) * np.array(scene.spacing_mm)
         skeleton[i] = is_large_bone(
             architecture, volume_mm3=float(volume_mm3[i]), extent_mm=float(extent_mm.max()),
-            peak_hu=float(components.peak_hu[i]), touches_border=touches, is_cut_sideways=sideways,
+            peak_hu=float(components.peak_hu[i]), cut_shares=_cut_shares(scene, i),
+            is_cut_sideways=scene.border(i)[1],
         )  # fmt: skip
     for i in candidates:
         # Ends of bones may lie apart from their shaft where cartilage or thin cortex falls below the limit.
@@ -73,6 +111,24 @@ def find_large_bones(
         is_trabecular = architectures[i].has_marrow and core_hu is not None and core_hu > TRABECULAR_HU
         skeleton[i] = is_trabecular and _is_in_line(scene, i, skeleton)
     return skeleton, architectures
+
+
+def _cut_shares(scene: Scene, component: int) -> tuple[float, float]:
+    """Section of a component in the scan's first and last slice over its largest section; 0 where not cut.
+
+    Sections are the boxes around them: a shell counts with what it encloses.
+    """
+    components = scene.components
+    runs = slice(int(components.first[component]), int(components.first[component + 1]))
+    plane, line = np.divmod(components.runs.row[runs], components.runs.shape[1])
+    begins = np.flatnonzero(np.diff(plane, prepend=-1))
+    width = np.maximum.reduceat(components.runs.stop[runs], begins) - np.minimum.reduceat(
+        components.runs.start[runs], begins
+    )
+    height = np.maximum.reduceat(line, begins) - np.minimum.reduceat(line, begins) + 1
+    share = width * height / float((width * height).max())
+    is_cut = (plane[begins[0]] == 0, plane[begins[-1]] == components.runs.shape[0] - 1)
+    return float(share[0]) if is_cut[0] else 0.0, float(share[-1]) if is_cut[1] else 0.0
 
 
 def _is_in_line(scene: Scene, component: int, skeleton: NDArray[np.bool_]) -> bool:
@@ -132,25 +188,96 @@ def bone_territory(scene: Scene, skeleton: NDArray[np.bool_]) -> NDArray[np.bool
     return ~outside_planes(scene.mark(np.flatnonzero(skeleton)))
 
 
-def lies_at_joint(focus: Focus) -> bool:
+def lies_at_joint(scene: Scene, focus: Focus, territory: NDArray[np.bool_]) -> bool:
     """Whether a separate bone lies where patella, sesamoids and carpal bones lie."""
-    return focus.bone_gap_mm <= JOINT_GAP_MM or (focus.bone_gap_mm <= PATELLA_GAP_MM and focus.air_fraction > 0)
+    if focus.bone_gap_mm <= JOINT_GAP_MM:
+        return not _lies_at_shaft(scene, focus, territory)
+    if focus.bone_gap_mm > PATELLA_GAP_MM:
+        return False
+    if focus.air_fraction > 0:
+        return True
+    # The skin over a knee may be thick or in plaster; the patella lies before the broad end of the femur all the same.
+    return focus.volume_mm3 >= MIN_PATELLA_MM3 and _behind_bone_end_mm(scene, focus, territory) < -MIN_BEHIND_MM
 
 
 def is_fabella(scene: Scene, focus: Focus, territory: NDArray[np.bool_]) -> bool:
     """Whether a small dense ovoid lies close behind the broad end of a bone."""
-    if focus.bone_gap_mm > FABELLA_GAP_MM or focus.volume_mm3 > MAX_FABELLA_MM3 or not np.isfinite(focus.bone_gap_mm):
+    if focus.bone_gap_mm > FABELLA_GAP_MM or focus.volume_mm3 > MAX_FABELLA_MM3:
         return False
-    block = (scene.components.box[focus.component].mean(axis=1) / np.array(scene.coarse.step)).astype(int)
-    labels, count = ndimage.label(territory[min(int(block[0]), len(territory) - 1)])
+    return _behind_bone_end_mm(scene, focus, territory) > MIN_BEHIND_MM
+
+
+def _behind_bone_end_mm(scene: Scene, focus: Focus, territory: NDArray[np.bool_]) -> float:
+    """How far behind (posterior, patient axes) the middle of the nearest bone a focus lies, mm.
+
+    Not a number unless a limb's section at the middle or an end of the focus shows that bone as broad as at its end.
+    """
+    low, high = scene.components.box[focus.component].T // np.array(scene.coarse.step)
+    middle = (low + high) // 2
+    for plane in sorted({int(middle[0]), int(low[0]), int(high[0])}, key=lambda p: abs(p - int(middle[0]))):
+        if plane >= len(territory) or not _is_limb(scene, territory, plane):
+            continue
+        labels, count = ndimage.label(territory[plane])
+        areas = np.bincount(labels.ravel())[1:] * scene.coarse.spacing_mm[1] * scene.coarse.spacing_mm[2]
+        distances = [float(np.abs(np.argwhere(labels == i + 1) - middle[1:]).sum(axis=1).min()) for i in range(count)]
+        nearest = int(np.argmin(distances))
+        if areas[nearest] >= MIN_ARTICULAR_MM2:
+            row, column = np.argwhere(labels == nearest + 1).mean(axis=0)
+            index = np.array([[plane, row, column], [plane, *middle[1:]]]) * np.array(scene.coarse.step)
+            bone_lps, focus_lps = scene.volume.geometry.lps_mm(index)
+            return float(focus_lps[1] - bone_lps[1])
+    return float("nan")
+
+
+def _lies_at_shaft(scene: Scene, focus: Focus, territory: NDArray[np.bool_]) -> bool:
+    """Whether the bone beside a focus is the shaft of a large long bone: its section stays the same above and below.
+
+    No joint is there, and what looks like a small bone is ossified muscle or a calcified artery.
+    """
+    low, high = scene.components.box[focus.component].T // np.array(scene.coarse.step)
+    middle = (low + high) // 2
+    reach = max(1, int(np.ceil(SHAFT_REACH_MM / scene.coarse.spacing_mm[0])))
+    plane = min(int(middle[0]), len(territory) - 1)
+    labels, count = ndimage.label(territory[plane])
     if not count:
         return False
-    areas = np.bincount(labels.ravel())[1:] * scene.coarse.spacing_mm[1] * scene.coarse.spacing_mm[2]
-    distances = [float(np.abs(np.argwhere(labels == i + 1) - block[1:]).sum(axis=1).min()) for i in range(count)]
-    nearest = int(np.argmin(distances))
-    if areas[nearest] < MIN_ARTICULAR_MM2:
+    distances = [float(np.abs(np.argwhere(labels == i + 1) - middle[1:]).sum(axis=1).min()) for i in range(count)]
+    own = labels == int(np.argmin(distances)) + 1
+    sections = [float(own.sum())]
+    for other in (int(low[0]) - reach, int(high[0]) + reach):
+        if 0 <= other < len(territory):
+            above, _ = ndimage.label(territory[other])
+            met = np.unique(above[own & (above > 0)])
+            sections.append(float(np.isin(above, met[met > 0]).sum()))
+    areas = np.array(sections) * scene.coarse.spacing_mm[1] * scene.coarse.spacing_mm[2]
+    is_shaft = bool(areas.min() >= SHAFT_MM2[0] and areas.max() <= SHAFT_MM2[1])
+    return len(areas) > 1 and is_shaft and bool(areas.max() <= MAX_SHAFT_CHANGE * areas.min())
+
+
+def _is_limb(scene: Scene, territory: NDArray[np.bool_], plane: int) -> bool:
+    """Whether a section is that of a limb at its joint: much of it bone, and no gas in it as in neck and trunk."""
+    area_mm2 = scene.coarse.spacing_mm[1] * scene.coarse.spacing_mm[2]
+    body = float(scene.body.mask[plane].sum())
+    gas_mm2 = float(scene.gas[plane].sum()) * area_mm2
+    bone = float(territory[plane].sum())
+    return gas_mm2 < MIN_AIRWAY_MM2 and bone > 0 and bone >= MIN_BONE_SHARE * body
+
+
+def is_broken_off(scene: Scene, focus: Focus, skeleton: NDArray[np.bool_]) -> bool:
+    """Whether a small piece close to bone is one with it at the density of spongiosa."""
+    if scene.limits.grow < RAISED_HU or not np.isfinite(focus.bone_gap_mm):
         return False
-    row, column = np.argwhere(labels == nearest + 1).mean(axis=0)
-    index = np.array([[block[0], row, column], block]) * np.array(scene.coarse.step)
-    bone_lps, focus_lps = scene.volume.geometry.lps_mm(index)
-    return bool(focus_lps[1] - bone_lps[1] > MIN_BEHIND_MM)
+    low_hu, high_hu = AROUND_CORTEX_HU
+    if low_hu <= focus.reference_hu <= high_hu and focus.volume_mm3 <= MAX_SHELL_MM3:
+        return True
+    if focus.bone_gap_mm > PIECE_GAP_MM or focus.volume_mm3 > MAX_PIECE_MM3:
+        return False
+    margin = np.ceil(PIECE_GAP_MM / np.array(scene.spacing_mm)).astype(int) + 1
+    low = np.maximum(scene.components.box[focus.component, :, 0] - margin, 0)
+    high = np.minimum(scene.components.box[focus.component, :, 1] + margin, np.array(scene.volume.hu.shape))
+    box = (slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])), slice(int(low[2]), int(high[2])))
+    chosen = np.zeros(scene.components.count, dtype=np.bool_)
+    chosen[focus.component] = True
+    labels, _ = ndimage.label(scene.volume.hu[box] >= SPONGIOSA_HU)
+    own = np.unique(labels[paint(scene.components, chosen, box)])
+    return bool(np.isin(labels[paint(scene.components, skeleton, box)], own).any())

@@ -11,10 +11,12 @@ from calcreport.anatomy.body import Body
 from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.components import Components, collect_runs, find_components, runs_of_slice, with_extra
 from calcreport.anatomy.outgrowth import find_outgrowths
+from calcreport.calcification.airway import bulky_parts
 from calcreport.calcification.bones import METAL_HU, bone_territory, find_large_bones, is_solid, metal_in_bone
+from calcreport.calcification.enteric import beside_pools
 from calcreport.calcification.foci import Focus, Neighbours, examine
 from calcreport.calcification.reject import (
-    MIN_POOL_MM3,
+    MAX_NOISE_MM3,
     Landmarks,
     Rejected,
     beside_externals,
@@ -116,6 +118,14 @@ def detect(
             weak.append(focus)
         else:
             rejected.append(verdict)
+    pools = [r.component for r in rejected if r.reason is ExclusionReason.CONTRAST]
+    loops = beside_pools(scene, foci, pools)
+    foci = [f for f in foci if f not in loops]
+    beside = "cut by the scan beside enteric contrast, probably the same"
+    rejected += [Rejected(component=f.component, reason=ExclusionReason.CONTRAST, detail=beside) for f in loops]
+    airway = [r.component for r in rejected if r.reason is ExclusionReason.ORGAN]
+    scene, skeleton, beside_airway = _with_parts_of_airway(scene, skeleton, airway)
+    foci += [_look_at(scene, i, skeleton) for i in beside_airway]
     # Bone-contiguous mineral is a class of its own, never dropped for being close to bone.
     foci += [
         replace(focus, bone_gap_mm=0.0) for i in fused if (focus := _look_at(scene, i, skeleton)).peak_hu < METAL_HU
@@ -139,7 +149,7 @@ def _part_by_place(
     externals: list[int] = []
     noise_count = 0
     for i in map(int, seeded):
-        if scene.components.peak_hu[i] < METAL_HU and volume_mm3[i] < MIN_POOL_MM3 and is_plain_noise(scene, i):
+        if scene.components.peak_hu[i] < METAL_HU and volume_mm3[i] < MAX_NOISE_MM3 and is_plain_noise(scene, i):
             noise_count += 1
         elif scene.share_in(scene.body.mask, i) >= 0.5:
             inside.append(i)
@@ -149,6 +159,18 @@ def _part_by_place(
     externals += [i for i in inside if scene.share_in(beside, i) > 0.5]
     candidates = sorted(set(inside) - set(externals), key=lambda i: (-int(scene.components.voxels[i]), i))
     return candidates, externals, noise_count
+
+
+def _with_parts_of_airway(
+    scene: Scene, skeleton: NDArray[np.bool_], airway: list[int]
+) -> tuple[Scene, NDArray[np.bool_], list[int]]:
+    """Add mineral that touches cartilage of the airway as components of their own; their numbers come last."""
+    parts = [index for i in airway for index in bulky_parts(scene, i)]
+    if not parts:
+        return scene, skeleton, []
+    first = scene.components.count
+    scene = replace(scene, components=with_extra(scene.components, scene.volume.hu, parts))
+    return scene, np.append(skeleton, np.zeros(len(parts), dtype=bool)), list(range(first, first + len(parts)))
 
 
 def _with_parts_of_bones(

@@ -46,6 +46,24 @@ def test_a_plate_that_touches_nothing_is_no_body(make_coarse, limb):
     assert (body.mask == find_body(make_coarse(limb)).mask).all()
 
 
+def test_a_table_thick_in_places_is_no_body(make_coarse, limb):
+    """A low, broad plate with a rib passes an opening; a hand of the same height beside the limb is narrower."""
+
+    def on_table(x, y, z):
+        rib = (y > 66) & (y < 84) & (np.abs(x) < 21)
+        plate = (y > 66) & (y < 75) & (np.abs(x) < 75)
+        return np.where(rib | plate, 40, limb(x, y, z))
+
+    coarse = make_coarse(on_table)
+    assert coarse.hu[at(coarse, 0, 72)] == 40
+    assert not find_body(coarse).mask[at(coarse, 0, 72)]
+
+    def with_hand(x, y, z):
+        return np.where((y > 66) & (y < 84) & (np.abs(x) < 21), 40, limb(x, y, z))
+
+    assert find_body(make_coarse(with_hand)).mask[at(coarse, 0, 72)]
+
+
 def test_a_thin_board_the_limb_lies_on_is_cut_off(make_coarse, limb):
     """A sheet one block thick that reaches out from the skin to both sides."""
 

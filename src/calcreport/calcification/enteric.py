@@ -1,0 +1,89 @@
+"""Contrast medium in bowel and bladder: homogeneous fluid of contrast density among fat and gas."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from calcreport.calcification.foci import Focus
+from calcreport.calcification.scene import Scene
+
+MIN_POOL_MM3: Final = 150.0
+"""Smaller pools of enteric contrast are left to the reader."""
+
+MAX_POOL_HU: Final = 450.0
+"""Denser than this, no enteric or urinary contrast is taken for granted."""
+
+BLADDER_MM: Final = 28.0
+"""Fluid this thick and as homogeneous as the noise is a filled organ; mineral of that size is uneven or layered."""
+
+GAS_REACH_MM: Final = 60.0
+"""Fluid without gas against it is taken for bowel only where enclosed gas lies this near, or where the scan cuts it."""
+
+MIN_GAS_SHARE: Final = 0.02
+MIN_POOL_WITH_GAS_MM: Final = 6.0
+"""Homogeneous fluid with gas against it is bowel content from this thickness on."""
+
+MIN_POOL_THICKNESS_MM: Final = 8.0
+MAX_POOL_BACKGROUND_HU: Final = 15.0
+"""Without gas, bowel and bladder are filled round and lie in fat; a sheet or a shell of this density is mineral."""
+
+MIN_LOOP_MM: Final = 10.0
+LOOP_ROUGHNESS: Final = 0.3
+"""A filled loop with gas in it is this thick; bubbles roughen it by this share of its density."""
+
+RAISED_HU: Final = 250.0
+MIN_SHRED_GAS_SHARE: Final = 0.05
+SHRED_HU: Final = 50.0
+"""From this growth limit on (contrast studies), fluid less than this above it is seen in shreds of its densest part."""
+
+LOOP_GAP_MM: Final = 20.0
+"""Loops of bowel lie this close to each other."""
+
+
+def is_contrast_pool(scene: Scene, focus: Focus) -> bool:
+    """Homogeneous fluid of contrast density among fat and gas: bowel or bladder, not mineral."""
+    if focus.thickness_mm >= BLADDER_MM and focus.spread_hu < 1.3 * scene.noise_hu + 8:
+        return True
+    # Gas bubbles and the ends of the scan roughen bowel content; mineral in fat with gas against it is not expected.
+    is_in_bowel = focus.gas_fraction > MIN_GAS_SHARE and focus.background_hu < 0 and focus.thickness_mm >= MIN_LOOP_MM
+    roughness = max(1.6 * scene.noise_hu + 10, LOOP_ROUGHNESS * focus.core_hu if is_in_bowel else 0.0)
+    is_homogeneous = focus.spread_hu < roughness and focus.core_hu < MAX_POOL_HU
+    if not is_homogeneous or focus.volume_mm3 < MIN_POOL_MM3:
+        return False
+    # Of fluid hardly denser than a raised limit only the densest part is seen, in shreds with more fluid around.
+    is_shred = scene.limits.grow >= RAISED_HU and focus.core_hu < scene.limits.grow + SHRED_HU
+    if focus.gas_fraction > MIN_GAS_SHARE and (
+        focus.thickness_mm >= MIN_POOL_WITH_GAS_MM or (is_shred and focus.gas_fraction > MIN_SHRED_GAS_SHARE)
+    ):
+        return True
+    # Without gas against it, only a round pool among fat is taken for bowel, and never one near the skin.
+    if focus.thickness_mm < MIN_POOL_THICKNESS_MM or focus.air_fraction > 0:
+        return False
+    if focus.background_hu > MAX_POOL_BACKGROUND_HU and not is_shred:
+        return False
+    return focus.touches_border or scene.is_near(focus.component, scene.gas, GAS_REACH_MM, along_mm=GAS_REACH_MM)
+
+
+def beside_pools(scene: Scene, foci: list[Focus], pools: list[int]) -> list[Focus]:
+    """Foci that the scan cuts close to enteric contrast and that are no denser: the next loop of the same bowel.
+
+    Parameters
+    ----------
+    scene : Scene
+        The series.
+    foci : list of Focus
+        What would be soft-tissue mineral.
+    pools : list of int
+        Components taken for enteric contrast.
+    """
+    if not pools:
+        return []
+    around = scene.mark(pools)
+    densest = max(float(scene.components.peak_hu[i]) for i in pools)
+    return [
+        f
+        for f in foci
+        if f.touches_border
+        and f.peak_hu <= densest
+        and scene.is_near(f.component, around, LOOP_GAP_MM, along_mm=LOOP_GAP_MM)
+    ]

@@ -1,0 +1,212 @@
+"""What is told from soft-tissue mineral, and what must not be: each scene beside its near twin."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from calcreport.calcification.analysis import analyse_ct
+from calcreport.model.image import Acquisition, Contrast
+from calcreport.model.report import ExclusionReason
+from calcreport.settings import DetectionSettings
+
+
+def analyse(volume, contrast=Contrast.NONE):
+    return analyse_ct(
+        volume, Acquisition(kvp=120, slice_thickness_mm=2.0, contrast=contrast), settings=DetectionSettings()
+    )
+
+
+def reasons(found):
+    return [e.reason for e in found.excluded]
+
+
+def around(x, y, z, centre):
+    return np.sqrt((x - centre[0]) ** 2 + (y - centre[1]) ** 2 + (z - centre[2]) ** 2)
+
+
+def ossified(field, distance, radius, marrow=-40.0):
+    """A ball of cortex around marrow."""
+    field[distance < radius] = 1000.0
+    field[distance < radius - 2.5] = marrow
+    return field
+
+
+def knee(x, y, radius=45.0):
+    """A limb with the broad end of a bone in its middle."""
+    field = np.full(x.shape, -1000.0)
+    r = np.hypot(x, y)
+    field[r < radius] = -100.0
+    field[r < radius - 6] = 55.0
+    field[r < 21] = 950.0
+    field[r < 19] = 230.0
+    return field
+
+
+@pytest.mark.parametrize(("middle_mm", "lesions"), [(33.0, 1), (44.0, 0)])
+def test_ossified_muscle_that_the_scan_ends_in_is_no_bone(make_volume, limb, middle_mm, lesions):
+    # A bone runs out of the scan with its section; a cap of a lesion is no section.
+    volume = make_volume(
+        lambda x, y, z: ossified(limb(x, y, z), around(x, y, z, (14.0, 8.0, middle_mm)), 12.0),
+        size_mm=90.0,
+        noise_hu=8.0,
+    )
+    assert len(analyse(volume).lesions) == lesions
+
+
+def test_a_fragment_of_metal_blurred_below_the_limit_is_metal(make_volume, limb):
+    def ball(hu, diameter):
+        def paint(x, y, z):
+            field = limb(x, y, z)
+            field[around(x, y, z, (14.0, 10.0, 0.0)) < diameter / 2] = hu
+            return field
+
+        return make_volume(paint, size_mm=90.0, blur_mm=1.2)
+
+    blurred = ball(2600.0, 2.6)
+    assert 1800 <= blurred.hu.max() < 2400
+    assert analyse(blurred).lesions == ()
+    assert ExclusionReason.METAL in reasons(analyse(blurred))
+    assert len(analyse(ball(1500.0, 4.0)).lesions) == 1
+
+
+@pytest.mark.parametrize(("has_airway", "lesions"), [(False, 0), (True, 1)])
+def test_an_ossicle_behind_a_bone_end_is_a_fabella_only_in_a_limb(make_volume, has_airway, lesions):
+    def paint(x, y, z):
+        field = knee(x, y)
+        field[around(x, y, z, (4.0, 28.0, 0.0)) < 4] = 500.0
+        if has_airway:
+            field[np.hypot(x, y + 30) < 5] = -950.0
+        return field
+
+    assert len(analyse(make_volume(paint, size_mm=100.0, noise_hu=8.0)).lesions) == lesions
+
+
+@pytest.mark.parametrize(("side", "lesions"), [(-1.0, 0), (1.0, 1)])
+def test_a_patella_far_from_the_skin_lies_before_the_knee(make_volume, side, lesions):
+    # With thick skin or plaster there is no air near the patella to know it by.
+    def paint(x, y, z):
+        return ossified(knee(x, y, radius=58.0), around(x, y, z, (0.0, side * 36.0, 0.0)), 9.0, marrow=230.0)
+
+    found = analyse(make_volume(paint, size_mm=124.0, spacing_mm=(2.0, 1.0, 1.0), noise_hu=8.0))
+    assert len(found.lesions) == lesions
+
+
+def test_ossified_muscle_close_to_a_shaft_is_no_ossicle(make_volume):
+    def paint(x, y, z):
+        r = np.hypot(x, y)
+        field = np.where(r < 45, 55.0, -1000.0)
+        field[np.hypot(x + 8, y) < 12] = 1200.0
+        field[np.hypot(x + 8, y) < 7] = -60.0
+        return ossified(field, around(x, y, z, (15.5, 0.0, 0.0)), 8.5)
+
+    found = analyse(make_volume(paint, size_mm=100.0, noise_hu=8.0))
+    assert len(found.lesions) == 1
+
+
+def bowel(x, y, z, loops, gas=()):
+    """A trunk of fat with loops of opacified fluid and bubbles of gas."""
+    field = np.where(np.hypot(x, y) < 45, -100.0, -1000.0)
+    for centre, radius in loops:
+        field[around(x, y, z, centre) < radius] = 300.0
+    for centre, radius in gas:
+        field[around(x, y, z, centre) < radius] = -950.0
+    return field
+
+
+def test_fluid_under_gas_is_enteric_contrast_and_so_is_the_loop_the_scan_cuts(make_volume):
+    def paint(x, y, z):
+        loops = (((0.0, 5.0, 10.0), 12.0), ((14.0, 8.0, 49.0), 8.0))
+        return bowel(x, y, z, loops, gas=(((0.0, -9.0, 10.0), 8.0),))
+
+    found = analyse(make_volume(paint, size_mm=100.0, noise_hu=12.0))
+    assert found.lesions == ()
+    assert reasons(found) == [ExclusionReason.CONTRAST] * 2
+
+
+def test_what_the_scan_cuts_without_enteric_contrast_beside_it_stays(make_volume):
+    def paint(x, y, z):
+        field = bowel(x, y, z, ())
+        field[around(x, y, z, (14.0, 8.0, 49.0)) < 8] = 600.0
+        return field
+
+    assert len(analyse(make_volume(paint, size_mm=100.0, noise_hu=12.0)).lesions) == 1
+
+
+def test_fluid_hardly_above_a_raised_limit_is_enteric_contrast_with_gas_against_it(make_volume):
+    def paint(x, y, z):
+        field = bowel(x, y, z, (), gas=(((0.0, -8.0, 0.0), 6.0),))
+        field[(np.abs(y) < 2) & (np.hypot(x, z) < 8)] = 335.0
+        return field
+
+    found = analyse(make_volume(paint, size_mm=90.0, spacing_mm=(1.0, 0.8, 0.8), noise_hu=8.0), Contrast.VENOUS)
+    assert found.lesions == ()
+    assert reasons(found) == [ExclusionReason.CONTRAST]
+
+
+def neck(x, y, z):
+    """A neck with a ring of cartilage around its airway."""
+    field = np.where(np.hypot(x, y) < 42, 55.0, -1000.0)
+    tube = np.hypot(x, y + 12)
+    field[(tube < 13) & (np.abs(z) < 25)] = 260.0
+    field[tube < 9] = -980.0
+    return field
+
+
+def test_mineral_that_touches_the_larynx_is_thicker_than_cartilage(make_volume):
+    def paint(x, y, z):
+        field = neck(x, y, z)
+        field[around(x, y, z, (20.0, -12.0, 0.0)) < 8] = 600.0
+        return field
+
+    found = analyse(make_volume(paint, size_mm=90.0, noise_hu=10.0))
+    (lesion,) = found.lesions
+    assert np.linalg.norm(np.subtract(lesion.location.centroid_lps_mm, (20.0, -12.0, 0.0))) < 3
+    assert reasons(found) == [ExclusionReason.ORGAN]
+    plain = analyse(make_volume(neck, size_mm=90.0, noise_hu=10.0))
+    assert plain.lesions == ()
+    assert reasons(plain) == [ExclusionReason.ORGAN]
+
+
+def pelvis(x, y):
+    """A limb-like body whose bone is a thin cortex around enhanced spongiosa, as the arterial limit breaks it."""
+    field = np.where(np.hypot(x, y) < 45, 80.0, -1000.0)
+    r = np.hypot(x, y)
+    field[r < 16] = 1000.0
+    field[r < 14] = 250.0
+    return field
+
+
+def test_pieces_of_bone_that_the_arterial_limit_breaks_off_are_bone(make_volume):
+    def paint(x, y, z):
+        field = pelvis(x, y)
+        # A process joined to the bone by spongiosa, with cortex of its own.
+        process = (np.abs(y) < 4) & (x > 0) & (x < 21) & (np.abs(z) < 6)
+        field[process & (np.hypot(x, y) > 15)] = 280.0
+        field[(np.abs(y) < 4) & (x >= 18) & (x < 21) & (np.abs(z) < 6)] = 1000.0
+        return field
+
+    assert analyse(make_volume(paint, size_mm=100.0, noise_hu=10.0), Contrast.ARTERIAL).lesions == ()
+
+    def apart(x, y, z):
+        field = pelvis(x, y)
+        field[around(x, y, z, (24.0, 0.0, 0.0)) < 3.5] = 1100.0
+        return field
+
+    assert len(analyse(make_volume(apart, size_mm=100.0, noise_hu=10.0), Contrast.ARTERIAL).lesions) == 1
+
+
+def test_many_voxels_near_the_noise_are_a_focus_though_planes_of_fat_roughen_its_surroundings(make_volume):
+    def striped(has_plaque):
+        def paint(x, y, z):
+            field = np.where(np.hypot(x, y) < 42, 50.0, -1000.0)
+            field[(np.hypot(x, y) < 40) & (np.abs(np.mod(y, 7.0) - 3.5) < 1.2)] = -60.0
+            if has_plaque:
+                field[(np.hypot(x - 9, y - 7.0) < 1.7) & (np.abs(z) < 6)] = 265.0
+            return field
+
+        return make_volume(paint, size_mm=90.0, spacing_mm=(3.0, 0.7, 0.7), noise_hu=36.0, seed=3)
+
+    (lesion,) = analyse(striped(has_plaque=True)).lesions
+    assert np.linalg.norm(np.subtract(lesion.location.centroid_lps_mm, (9.0, 7.0, 0.0))) < 3
+    assert analyse(striped(has_plaque=False)).lesions == ()
