@@ -54,12 +54,12 @@ class PolicySettings(SettingsBlock):
     """Choices of the site in the decision logic."""
 
     strict_s1: bool = False
-    """Every flag refers, whatever the pattern. Off: to the letter, the referral criteria would refer every phlebolith of
+    """Every flag refers, whatever the pattern. Off: the referral criteria to the letter would refer every phlebolith of
     the pelvis; what explains a flag is printed beside it instead."""
     followup_for_definite_benign: bool = False
     """Follow up even definite phleboliths and arterial calcification. Off: the sources name them harmless."""
     size_limit_mm: float = Field(default=50.0, gt=0)
-    """Limit of the size flag in mm: the 5 cm of the referral criteria; `size_operator` says whether it counts itself."""
+    """Limit of the size flag in mm: 5 cm, as the referral criteria say; `size_operator` says whether it counts."""
     size_operator: Literal[">", ">="] = ">"
     """Whether the size flag needs more than the limit (">", as AJCC has it) or only the limit itself (">=", as the
     Scottish and the European pathways have it)."""

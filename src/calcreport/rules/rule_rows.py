@@ -35,6 +35,18 @@ _OPTIONAL: Final = {
 }
 _COMMON: Final = ("id", "sources", "since")
 
+_KINDS: Final[Mapping[str, tuple[type, str]]] = {
+    **dict.fromkeys(
+        ("id", "text", "label", "flag", "state", "value", "limit", "unit", "weight", "class", "concern", "pattern",
+         "recommendation", "level"),
+        (str, "text"),
+    ),
+    **dict.fromkeys(("is_sure", "stops", "is_benign", "is_silenced"), (bool, "true or false")),
+    **dict.fromkeys(("explains", "notes", "because", "excludes", "excludes_here"), (list, "a list")),
+    "rank": (int, "a whole number"),
+}  # fmt: skip
+"""What is written under a key."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remark:
@@ -104,6 +116,14 @@ def read_row(where: str, table: str, row: dict[str, Any], parser: ConditionParse
     sources = row.get("sources", [])
     if not _is_words(sources) or not sources:
         problems.append(f"{where}: sources must list at least one source")
+    mistyped = [
+        f"{where}: '{key}' must be {words}"
+        for key, (kind, words) in _KINDS.items()
+        if key in row and (not isinstance(row[key], kind) or (kind is int and isinstance(row[key], bool)))
+    ]
+    if mistyped:  # nothing more can be said of such a row
+        problems += mistyped
+        return None
     if "since" in row and not isinstance(row["since"], date):
         problems.append(f"{where}: since must be a date such as 2026-01-01")
     fields = _FIELDS[table](where, row, parser, problems)
