@@ -74,7 +74,7 @@ def analyse(request: Request, *, progress: Progress) -> RunOutcome:
     Raises
     ------
     ConfigurationError
-        ``usage.mask_for_many``.
+        ``usage.mask_for_many``, ``usage.prior_for_many``.
     InputError
         ``path.too_many_files``.
     OutputError
@@ -90,7 +90,7 @@ def analyse(request: Request, *, progress: Progress) -> RunOutcome:
                 SummarySetAside(name=row.name, code=row.code, message=row.message, count=row.count)
                 for row in found.set_aside
             )
-            _check_mask(request, len(found.studies))
+            _refuse_many(request, len(found.studies))
             if not found.studies:
                 _tell_nothing_found(aside, progress)
             outcomes = _analyse_all(found.studies, request, results, progress)
@@ -146,10 +146,13 @@ def _analyse_one(
     return analyse_study(studies[number], request, results, on_step)
 
 
-def _check_mask(request: Request, study_count: int) -> None:
+def _refuse_many(request: Request, study_count: int) -> None:
     if request.lesion_mask is not None and study_count > 1:
         msg = f"--lesion-mask fits one study, but {study_count} were found; name the folder of one study"
         raise UsageError(msg, code="usage.mask_for_many")
+    if request.earlier is not None and study_count > 1:
+        msg = f"--prior fits one study, but {study_count} were found; name the folder of one study"
+        raise UsageError(msg, code="usage.prior_for_many")
 
 
 def _tell_search(progress: Progress, count: int) -> None:

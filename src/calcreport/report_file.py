@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from calcreport.errors import UsageError
 from calcreport.model.findings import Findings
+from calcreport.model.near_keys import spell_path
 from calcreport.model.report import SCHEMA_VERSION, Report
 from calcreport.rules.prior_match import EarlierReport
 
@@ -53,8 +54,7 @@ def report_from_text(text: str) -> Report:
         return Report.model_validate(data)
     except (ValidationError, RecursionError) as error:
         mistakes = error.errors(include_url=False, include_input=False) if isinstance(error, ValidationError) else []
-    fields = [".".join(str(part) for part in item["loc"])[:80] for item in mistakes[:_MOST_NAMED]]
-    shown = ", ".join(field for field in fields if field.isprintable()) or "its nesting"
+    shown = ", ".join(spell_path(str(part) for part in item["loc"]) for item in mistakes[:_MOST_NAMED]) or "its nesting"
     # Raised outside the handler: the cause would carry the values into a traceback.
     msg = f"the report is damaged or was edited wrongly at: {shown}; take the original one"
     raise UsageError(msg, code="report.invalid")

@@ -9,7 +9,8 @@ from calcreport.model.clinical import Clinical
 from calcreport.model.findings import Findings, HeaderFacts, LesionFinding, finding_of
 from calcreport.model.image import Acquisition, Contrast, CtVolume
 from calcreport.model.lesion import CtFindings, MeasuredLesion
-from calcreport.model.report import Study
+from calcreport.model.report import Laterality, Study
+from calcreport.rules.placing import place_by_complaint
 
 _THICKEST_MM: Final = 50.0
 """No CT slice is thicker; a larger header value is a mistake."""
@@ -53,8 +54,9 @@ def findings_for_rules(
         thickness is the larger of the two.
     """
     thickness_mm = acquisition.slice_thickness_mm or 0.0
-    region = (clinical.site.region if len(findings.lesions) == 1 else None) or study.body_part
-    return Findings(
+    is_only = len(findings.lesions) == 1
+    region = (clinical.site.region if is_only else None) or study.body_part
+    taken = Findings(
         modality="CT",
         contrast=contrast.value,
         slice_thickness_mm=max(volume.geometry.spacing_mm[0], thickness_mm if thickness_mm <= _THICKEST_MM else 0.0),
@@ -71,6 +73,21 @@ def findings_for_rules(
         frame_of_reference_uid=_uid(volume.frame_of_reference_uid),
         threshold_hu=findings.thresholds.grow,
     )
+    if is_only and _is_side_of_header(findings.lesions[0], clinical):
+        taken = _without_side(taken)
+    return place_by_complaint(taken, clinical)
+
+
+def _is_side_of_header(lesion: MeasuredLesion, clinical: Clinical) -> bool:
+    """Whether the side is only what the header says although another one was typed: what was typed counts."""
+    place, typed = lesion.location, clinical.site.laterality
+    return place.laterality_source == "header" and typed not in {Laterality.UNKNOWN, place.laterality}
+
+
+def _without_side(taken: Findings) -> Findings:
+    lesion = taken.lesions[0]
+    place = lesion.location.model_copy(update={"laterality": Laterality.UNKNOWN})
+    return taken.model_copy(update={"lesions": (lesion.model_copy(update={"location": place}),)})
 
 
 def _in_region(finding: LesionFinding, lesion: MeasuredLesion, region: str | None) -> LesionFinding:

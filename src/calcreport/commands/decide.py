@@ -16,11 +16,12 @@ from calcreport.arguments import (
 )
 from calcreport.compose import Occasion, compose_report
 from calcreport.findings_file import findings_from_text
-from calcreport.model.clinical import Clinical, as_given
-from calcreport.model.findings import Findings, LesionFinding
-from calcreport.model.report import Laterality, Patient, Study
+from calcreport.model.clinical import as_given
+from calcreport.model.findings import Findings
+from calcreport.model.report import Patient, Study
 from calcreport.output import RENDERERS
 from calcreport.rules import decide_and_ask
+from calcreport.rules.placing import place_by_complaint
 from calcreport.rules.prior_match import compare_with_earlier
 
 
@@ -47,7 +48,7 @@ def run(options: argparse.Namespace) -> str:
     templates = templates_of(options)
     clinical = clinical_of(options)
     typed = findings_from_text(read_text(options.findings, "FINDINGS", may_be_input=True))
-    findings = _place(typed, clinical)
+    findings = place_by_complaint(typed, clinical)
     earlier = earlier_of(options)
     if earlier is not None:
         findings = compare_with_earlier(findings, earlier)
@@ -80,19 +81,3 @@ def _study_of(findings: Findings) -> Study:
         patient=Patient(sex=header.sex, age_years=header.age_years),
         body_part=header.body_part,
     )
-
-
-def _place(findings: Findings, clinical: Clinical) -> Findings:
-    """Give a single lesion the region and side of the complaint where the reader named none: it can be no other."""
-    if len(findings.lesions) != 1:
-        return findings
-    lesion: LesionFinding = findings.lesions[0]
-    place = lesion.location.model_copy(
-        update={
-            "region": lesion.location.region or clinical.site.region,
-            "laterality": clinical.site.laterality
-            if lesion.location.laterality is Laterality.UNKNOWN
-            else lesion.location.laterality,
-        }
-    )
-    return findings.model_copy(update={"lesions": (lesion.model_copy(update={"location": place}),)})

@@ -152,13 +152,8 @@ def _tell(verdict: RuleVerdict) -> Iterator[str]:
     about = f" ({rule.concludes}{f' {rule.state.value}' if rule.state else ''})" if rule.concludes != rule.id else ""
     yield f"{rule.id}{about}: {outcome}{f', {verdict.reason}' if verdict.reason else ''}"
     if _WHY[verdict.outcome]:
-        for row in dict.fromkeys(_settling(verdict)):
+        for row in dict.fromkeys(map(describe_evidence, verdict.decisive)):
             yield f"  {_WHY[verdict.outcome]} {row}"
-
-
-def _settling(verdict: RuleVerdict) -> Iterator[str]:
-    for row in verdict.decisive:
-        yield describe_evidence(row) + ("" if row.is_wanted else ", and must not be")
 
 
 def _as_json(report: Report, names: dict[int, str], verdicts: Sequence[RuleVerdict], differing: list[str]) -> str:

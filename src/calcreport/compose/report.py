@@ -19,7 +19,9 @@ from calcreport.model.image import Acquisition, Contrast
 from calcreport.model.lesion import CtFindings
 from calcreport.model.report import (
     DepthClass,
+    Laterality,
     Lesion,
+    Location,
     PriorStudy,
     Report,
     RulesUsed,
@@ -125,7 +127,8 @@ def compose_report(
         Lesions in the order of `number_lesions`, all numbers at full precision.
     """
     region = _name_region(occasion, statements, lesion_count=len(findings.lesions))
-    lesions = _join_lesions(findings, decision, imaging, region=region, has_pictures=has_pictures)
+    taken = occasion.taken if isinstance(findings, CtFindings) else findings
+    lesions = _join_lesions(findings, decision, imaging, region=region, taken=taken, has_pictures=has_pictures)
     technique = _describe_technique(findings, imaging)
     impression = write_impression(
         lesions,
@@ -138,7 +141,6 @@ def compose_report(
     policy = occasion.settings.policy
     size_name = name_flag("size", statements, size_limit_mm=policy.size_limit_mm, size_operator=policy.size_operator)
     measured = isinstance(findings, CtFindings)
-    taken = occasion.taken if isinstance(findings, CtFindings) else findings
     return Report(
         software=occasion.software,
         study=occasion.study,
@@ -220,6 +222,7 @@ def _join_lesions(
     imaging: Imaging | None,
     *,
     region: str | None,
+    taken: Findings | None,
     has_pictures: bool,
 ) -> tuple[Lesion, ...]:
     series_instance_uid = imaging.series_instance_uid if imaging else ""
@@ -233,8 +236,17 @@ def _join_lesions(
         )
         pictures = (key_image_name(lesion_id),) if has_pictures else ()
         location = lesion.location if lesion.location.region else lesion.location.model_copy(update={"region": region})
+        if taken is not None:
+            location = _with_side(location, taken.lesions[index].location.laterality)
         lesions.append(lesion.model_copy(update={"images": pictures, "location": location}))
     return tuple(lesions)
+
+
+def _with_side(location: Location, side: Laterality) -> Location:
+    """Side as the rules took it, where only the clinician could tell."""
+    if side is location.laterality:
+        return location
+    return location.model_copy(update={"laterality": side, "laterality_source": "clinician"})
 
 
 def _describe_technique(findings: CtFindings | Findings, imaging: Imaging | None) -> Technique | None:

@@ -122,14 +122,15 @@ def describe_evidence(row: Evidence) -> str:
     Returns
     -------
     str
-        Such as ``"longest dimension ... 64 mm, is above 50 mm: yes"``.
+        Such as ``"longest dimension of the mineral: 64 mm (is above 50 mm? yes)"``; a comparison that must not be met
+        is marked.
     """
     known = "not provided" if row.value is None else _say(row.value, DECLARED.get(row.fact))
     if row.relation is Relation.KNOWN:
         return f"{name_fact(row.fact)}: {known}"
     verdict = {"met": "yes", "not_met": "no", "unknown": "unknown"}[row.verdict.value]
     asked = f"{_RELATIONS[row.relation]} {_say_limit(row.relation, row.limit, DECLARED.get(row.fact))}"
-    return f"{name_fact(row.fact)}: {known} ({asked}? {verdict})"
+    return f"{name_fact(row.fact)}: {known} ({'' if row.is_wanted else 'must not be so: '}{asked}? {verdict})"
 
 
 def _describe_comparison(comparison: Comparison) -> str:

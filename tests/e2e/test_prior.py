@@ -1,0 +1,133 @@
+"""``--prior``: an earlier report beside a new study, growth and "stable since" end to end."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from calcreport.model.report import Report
+
+
+def _analyse(run, study: Path, out: Path, *more) -> Report:
+    result = run("analyze", study, "--out", out, "--format", "json,text", *more)
+    assert result.returncode == 0, result.stderr
+    (path,) = out.glob("*/report.json")
+    return Report.model_validate_json(path.read_text())
+
+
+def _write(write_study, folder: Path, day: str, mm: float, number: int, **tags) -> Path:
+    given = {"StudyDate": day, "BodyPartExamined": "LEG", "Laterality": "R", "PatientBirthDate": "19700101"} | tags
+    uid = f"1.2.826.0.1.3680043.10.7{number}"
+    return write_study(folder, deposit_mm=mm, uid=uid, tags={"FrameOfReferenceUID": uid} | given)
+
+
+@pytest.fixture(scope="module")
+def studies(run, write_study, tmp_path_factory) -> dict[str, Path]:
+    """Reports of one leg on three days: 12 mm, 12 mm again, and 22 mm."""
+    root = tmp_path_factory.mktemp("course")
+    reports = {}
+    for number, (name, day, mm) in enumerate(
+        [("first", "20250110", 12.0), ("same", "20260110", 12.0), ("grown", "20260410", 22.0)]
+    ):
+        _write(write_study, root / name, day, mm, number)
+        _analyse(run, root / name, root / f"{name}.out")
+        (reports[name],) = (root / f"{name}.out").glob("*/report.json")
+    return reports | {"root": root}
+
+
+def test_growth_raises_the_flag_with_its_numbers(run, studies, tmp_path) -> None:
+    report = _analyse(run, studies["root"] / "grown", tmp_path / "out", "--prior", studies["same"])
+    (lesion,) = report.lesions
+    growth = lesion.growth
+    assert growth is not None
+    assert (growth.status, growth.comparable, growth.prior_id, growth.interval_days) == ("matched", "yes", "L1", 90)
+    assert growth.change_mm == pytest.approx(10, abs=1.5)
+    assert growth.change_percent == pytest.approx(83, abs=12)
+    assert growth.change_mm_per_month == pytest.approx(10 / 90 * 30.4, abs=0.5)
+    assert lesion.flags.growth.state == "present"
+    text = " ".join((tmp_path / "out").glob("*/report.txt").__next__().read_text().split())
+    assert "COMPARISON: CT 2026-01-10" in text
+    assert "mm a month over 90 days" in text
+    assert "Stability not established" not in text
+
+
+def test_without_the_earlier_report_nothing_is_said_of_growth(studies) -> None:
+    report = Report.model_validate_json(studies["grown"].read_text())
+    assert report.lesions[0].growth is None
+    assert report.lesions[0].flags.growth.state == "not_provided"
+    assert any("Stability not established" in text for text in report.limitations)
+
+
+def test_stable_since_reaches_back_through_earlier_reports(run, studies, tmp_path, write_study) -> None:
+    second = _analyse(run, studies["root"] / "same", tmp_path / "2", "--prior", studies["first"])
+    assert second.lesions[0].growth is not None
+    assert second.lesions[0].growth.stable_since == "2025-01-10"
+    assert second.lesions[0].flags.growth.state == "absent"
+    study = _write(write_study, tmp_path / "third", "20270110", 12.0, 9)
+    (earlier,) = (tmp_path / "2").glob("*/report.json")
+    third = _analyse(run, study, tmp_path / "3", "--prior", earlier)
+    assert third.lesions[0].growth is not None
+    assert (third.lesions[0].growth.stable_since, third.lesions[0].growth.prior_date) == ("2025-01-10", "2026-01-10")
+
+
+def test_another_side_is_another_lesion(run, studies, tmp_path, write_study) -> None:
+    study = _write(write_study, tmp_path / "left", "20260410", 22.0, 5, Laterality="L")
+    report = _analyse(run, study, tmp_path / "out", "--prior", studies["same"])
+    assert report.lesions[0].growth is not None
+    assert report.lesions[0].growth.status == "not_found"
+    assert report.lesions[0].flags.growth.state == "cannot_determine"
+
+
+def test_decide_compares_with_a_report_of_analyze(run, studies, tmp_path) -> None:
+    (tmp_path / "f.yaml").write_text(
+        "modality: CT\nstudy_date: 2026-07-10\n"
+        "lesions: [{size: {max_diameter_mm: 24}, depth: {class: subfascial},"
+        " location: {region: lower leg, laterality: right}}]"
+    )
+    result = run("decide", tmp_path / "f.yaml", "--prior", studies["same"], "--format", "json")
+    growth = json.loads(result.stdout)["lesions"][0]["growth"]
+    assert (growth["status"], growth["prior_id"], growth["comparable"]) == ("matched", "L1", "yes")
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ({"day": "20260710", "number": 6, "PatientBirthDate": "19710101"}, "prior.other_patient"),
+        ({"day": "20260710", "number": 6, "PatientID": "S2", "PatientName": "Other^Limb"}, "prior.other_patient"),
+        ({"day": "20250101", "number": 6}, "prior.not_earlier"),
+        ({"day": "20260710", "number": 1}, "prior.same_study"),
+    ],
+)
+def test_a_report_that_cannot_be_compared_is_refused(run, studies, tmp_path, write_study, given, code) -> None:
+    study = _write(write_study, tmp_path / "study", mm=22.0, **given)
+    result = run("analyze", study, "--out", tmp_path / "out", "--prior", studies["same"])
+    assert result.returncode == 2
+    assert f"[{code}]" in result.stderr
+    assert "Limb" not in result.stderr
+
+
+def test_one_earlier_report_does_not_fit_several_studies(run, studies, tmp_path, write_study) -> None:
+    for number in (7, 8):
+        _write(write_study, tmp_path / "in" / str(number), "20260710", 12.0, number)
+    result = run("analyze", tmp_path / "in", "--out", tmp_path / "out", "--prior", studies["same"])
+    assert result.returncode == 2
+    assert "[usage.prior_for_many]" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        lambda report: report | {"findings": None},
+        lambda report: report | {"findings": {"lesions": [{"size": {"max_diameter_mm": "NaN-Jane"}}]}},
+        lambda report: {key: value for key, value in report.items() if key != "lesions"},
+        lambda report: report | {"Jane Doe\u001b": 1},
+    ],
+)
+def test_a_damaged_report_is_named_without_its_content(run, studies, tmp_path, break_it) -> None:
+    (tmp_path / "r.json").write_text(json.dumps(break_it(json.loads(studies["same"].read_text()))))
+    (tmp_path / "f.yaml").write_text("lesions: []")
+    result = run("decide", tmp_path / "f.yaml", "--prior", tmp_path / "r.json")
+    assert result.returncode == 2
+    assert "[report." in result.stderr
+    assert "\u001b" not in result.stderr
+    assert "NaN" not in result.stderr

@@ -1,0 +1,147 @@
+"""Growth since an earlier study: the numbers, "stable since", and what is never compared."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from calcreport.model.clinical import Clinical
+from calcreport.model.findings import Findings
+from calcreport.model.report import LesionGrowth
+from calcreport.rules import Ruleset, decide
+from calcreport.rules.growth import weigh_growth
+from calcreport.settings import PolicySettings
+
+POLICY = PolicySettings()
+
+
+def _findings(lesion: dict[str, Any], **study: Any) -> Findings:
+    given = {"modality": "CT", "study_date": "2026-07-01", "lesions": [lesion]} | study
+    return Findings.model_validate(given)
+
+
+def _growth(lesion: dict[str, Any], **study: Any) -> LesionGrowth:
+    findings = _findings(lesion, **study)
+    growth = weigh_growth(findings.lesions[0], findings, POLICY)
+    assert growth is not None
+    return growth
+
+
+def _lesion(now_mm: float, before_mm: float, **prior: Any) -> dict[str, Any]:
+    earlier = {"max_diameter_mm": before_mm, "comparable": "yes", "study_date": "2026-04-01", "modality": "CT"}
+    return {"size": {"max_diameter_mm": now_mm}, "prior": earlier | prior}
+
+
+def test_without_an_earlier_study_there_is_no_growth_to_tell() -> None:
+    findings = _findings({"size": {"max_diameter_mm": 30}})
+    assert weigh_growth(findings.lesions[0], findings, POLICY) is None
+
+
+def test_growth_is_told_in_mm_in_percent_and_by_the_month() -> None:
+    growth = _growth(_lesion(50, 40))
+    assert (growth.change_mm, growth.change_percent, growth.interval_days) == (10.0, 25.0, 91)
+    assert growth.change_mm_per_month == pytest.approx(10 * 30.4375 / 91)
+    assert growth.stable_since is None
+
+
+def test_without_dates_nothing_is_told_by_the_month() -> None:
+    growth = _growth(_lesion(50, 40, study_date=None))
+    assert (growth.change_mm, growth.interval_days, growth.change_mm_per_month) == (10.0, None, None)
+
+
+def test_a_typed_interval_stands_for_the_dates() -> None:
+    assert _growth(_lesion(50, 40, study_date=None, interval_days=30)).interval_days == 30
+
+
+@pytest.mark.parametrize(
+    ("now_mm", "before_mm", "state"),
+    [
+        (47.9, 40.0, "absent"),  # 19.75 %
+        (48.0, 40.0, "present"),  # 20 % and 8 mm
+        (24.9, 20.0, "absent"),  # 24.5 % but 4.9 mm
+        (25.0, 20.0, "present"),  # 25 % and 5 mm
+        (119.0, 100.0, "absent"),  # 19 mm but 19 %
+        (30.0, 40.0, "absent"),
+    ],
+)
+def test_the_flag_needs_both_limits(now_mm: float, before_mm: float, state: str, ruleset: Ruleset) -> None:
+    decision = decide(_findings(_lesion(now_mm, before_mm)), Clinical(), POLICY, ruleset)
+    assert decision.lesions[0].flags.growth.state == state
+
+
+def test_the_flag_holds_its_numbers(ruleset: Ruleset) -> None:
+    flag = decide(_findings(_lesion(50, 40)), Clinical(), POLICY, ruleset).lesions[0].flags.growth
+    assert (flag.value, flag.limit, flag.unit) == (25.0, 20.0, "%")
+    told = " ".join((flag.evidence, *flag.notes))
+    for part in ("1.0 cm", "25%", "91 days", "3.3 mm/month"):
+        assert part in told
+
+
+@pytest.mark.parametrize(
+    ("now_mm", "before_mm", "is_stable"),
+    [(40, 40, True), (47.9, 40, True), (32.1, 40, True), (48, 40, False), (31.9, 40, False), (9, 5, False)],
+)
+def test_stable_is_neither_grown_nor_shrunk(now_mm: float, before_mm: float, is_stable: bool) -> None:
+    assert (_growth(_lesion(now_mm, before_mm)).stable_since == "2026-04-01") is is_stable
+
+
+def test_a_change_within_the_error_of_both_measurements_is_stable() -> None:
+    lesion = _lesion(6.4, 5.0, uncertainty_mm=0.8) | {"size": {"max_diameter_mm": 6.4, "uncertainty_mm": 0.7}}
+    assert _growth(lesion).stable_since == "2026-04-01"
+
+
+def test_stability_goes_on_from_what_the_earlier_report_said() -> None:
+    assert _growth(_lesion(40, 40, stable_since="2025-01-01")).stable_since == "2025-01-01"
+    assert _growth(_lesion(50, 40, stable_since="2025-01-01")).stable_since is None
+
+
+@pytest.mark.parametrize("comparable", ["no", "unknown"])
+def test_nothing_is_called_stable_that_nobody_called_comparable(comparable: str) -> None:
+    assert _growth(_lesion(40, 40, comparable=comparable)).stable_since is None
+
+
+@pytest.mark.parametrize(
+    ("lesion", "study"),
+    [
+        (_lesion(50, 40, modality="DX"), {}),
+        (_lesion(50, 40, modality="US"), {}),
+        (_lesion(50, 40, modality=None), {"prior_study": {"modality": "DX"}}),
+        (_lesion(50, 40, is_minimum=True), {}),
+        (_lesion(50, 40, basis="mass"), {}),
+        ({"mass": {"max_diameter_mm": 50}, "prior": _lesion(50, 40, basis="mineral")["prior"]}, {}),
+    ],
+)
+def test_what_was_measured_in_another_way_is_not_compared(
+    lesion: dict[str, Any], study: dict[str, Any], ruleset: Ruleset
+) -> None:
+    growth = _growth(lesion, **study)
+    assert growth.comparable == "no"
+    assert growth.reason
+    assert (growth.change_mm, growth.change_percent, growth.stable_since) == (None, None, None)
+    flag = decide(_findings(lesion, **study), Clinical(), POLICY, ruleset).lesions[0].flags.growth
+    assert flag.state == "cannot_determine"
+    assert growth.reason in flag.evidence
+
+
+def test_radiographs_of_both_kinds_may_be_compared_where_a_reader_says_so() -> None:
+    assert _growth(_lesion(50, 40, modality="CR"), modality="DX").change_mm == 10
+
+
+def test_a_lesion_cut_now_and_larger_all_the_same_may_have_grown(ruleset: Ruleset) -> None:
+    lesion = _lesion(50, 40) | {"size": {"max_diameter_mm": 50, "is_minimum": True}}
+    growth = _growth(lesion)
+    assert (growth.comparable, growth.change_mm) == ("no", 10)
+    assert decide(_findings(lesion), Clinical(), POLICY, ruleset).lesions[0].flags.growth.state == "possible"
+
+
+def test_a_lesion_cut_now_and_not_larger_tells_nothing() -> None:
+    lesion = _lesion(40, 40) | {"size": {"max_diameter_mm": 40, "is_minimum": True}}
+    growth = _growth(lesion)
+    assert (growth.change_mm, growth.stable_since) == (None, None)
+
+
+def test_the_mass_is_compared_with_the_mass() -> None:
+    lesion = _lesion(20, 40, basis="mass") | {"mass": {"max_diameter_mm": 60}}
+    growth = _growth(lesion)
+    assert (growth.basis, growth.now_mm, growth.change_mm) == ("mass", 60, 20)

@@ -1,0 +1,186 @@
+"""Which lesion of an earlier report is which: by place and side, and never by guess."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from calcreport.errors import UsageError
+from calcreport.model.findings import FindingPrior, Findings
+from calcreport.model.report import Patient
+from calcreport.rules.prior_match import EarlierReport, compare_with_earlier
+
+
+def _lesion(side: str = "right", region: str | None = "calf", depth: str = "subfascial", **more: Any) -> dict[str, Any]:
+    place: dict[str, Any] = {"region": region, "laterality": side}
+    if "at" in more:
+        place["centroid_lps_mm"] = more.pop("at")
+    return {"size": {"max_diameter_mm": 30}, "depth": {"class": depth}, "location": place} | more
+
+
+def _findings(*lesions: dict[str, Any], day: str = "2026-07-01", **study: Any) -> Findings:
+    return Findings.model_validate({"modality": "CT", "study_date": day, "lesions": lesions} | study)
+
+
+def _earlier(*lesions: dict[str, Any], **study: Any) -> EarlierReport:
+    named = [{"id": f"L{number}"} | lesion for number, lesion in enumerate(lesions, start=1)]
+    return EarlierReport(findings=_findings(*named, day="2026-01-01", **study))
+
+
+def _priors(now: Findings, earlier: EarlierReport) -> list[FindingPrior]:
+    return [lesion.prior for lesion in compare_with_earlier(now, earlier).lesions if lesion.prior is not None]
+
+
+def test_the_one_lesion_at_a_place_is_matched() -> None:
+    (prior,) = _priors(_findings(_lesion()), _earlier(_lesion(size={"max_diameter_mm": 24, "uncertainty_mm": 0.5})))
+    assert (prior.status, prior.lesion_id, prior.max_diameter_mm) == ("matched", "L1", 24)
+    assert (prior.comparable, prior.basis, prior.modality) == ("yes", "mineral", "CT")
+    assert prior.study_date == date(2026, 1, 1)
+    assert prior.uncertainty_mm == 0.5
+
+
+@pytest.mark.parametrize(
+    ("then", "status"),
+    [
+        (_lesion("left"), "not_found"),
+        (_lesion(region="forearm"), "not_found"),
+        (_lesion(depth="subcutaneous"), "not_found"),
+        (_lesion(region="lower leg"), "matched"),  # another word for the same area
+        (_lesion(region="knee"), "ambiguous"),  # a neighbour: one name cannot be held apart from the other
+        (_lesion("unknown"), "ambiguous"),
+        (_lesion("midline"), "ambiguous"),
+        (_lesion(region=None), "ambiguous"),
+        (_lesion(depth="abuts_fascia"), "ambiguous"),
+        (_lesion(depth="cannot_determine"), "ambiguous"),
+    ],
+)
+def test_place_side_and_compartment_must_agree(then: dict[str, Any], status: str) -> None:
+    (prior,) = _priors(_findings(_lesion()), _earlier(then))
+    assert prior.status == status
+    if status != "matched":
+        assert prior.reason
+        assert prior.max_diameter_mm is None
+
+
+def test_two_at_one_place_are_not_told_apart_in_either_direction() -> None:
+    for now, before in (([_lesion()], [_lesion(), _lesion()]), ([_lesion(), _lesion()], [_lesion()])):
+        assert {prior.status for prior in _priors(_findings(*now), _earlier(*before))} == {"ambiguous"}
+
+
+def test_a_lesion_of_unknown_side_makes_a_match_doubtful() -> None:
+    priors = _priors(_findings(_lesion()), _earlier(_lesion(), _lesion("unknown")))
+    assert priors[0].status == "ambiguous"
+
+
+def test_in_one_frame_of_reference_the_position_decides() -> None:
+    frame = {"frame_of_reference_uid": "1.2.3"}
+    now = _findings(_lesion(at=(0, 0, 0)), _lesion(at=(0, 0, 60)), **frame)
+    earlier = _earlier(_lesion("left", at=(0, 0, 58)), _lesion(at=(2, 0, 0)), **frame)
+    assert [prior.lesion_id for prior in _priors(now, earlier)] == ["L2", "L1"]
+
+
+def test_positions_of_different_frames_mean_nothing() -> None:
+    now = _findings(_lesion(at=(0, 0, 0)), _lesion(at=(0, 0, 60)), frame_of_reference_uid="1.2.3")
+    earlier = _earlier(_lesion(at=(0, 0, 58)), _lesion(at=(2, 0, 0)), frame_of_reference_uid="1.2.4")
+    assert {prior.status for prior in _priors(now, earlier)} == {"ambiguous"}
+
+
+def test_two_near_one_position_are_ambiguous() -> None:
+    frame = {"frame_of_reference_uid": "1.2.3"}
+    now = _findings(_lesion(at=(0, 0, 0)), **frame)
+    earlier = _earlier(_lesion(at=(0, 0, 5)), _lesion(at=(5, 0, 0)), **frame)
+    assert _priors(now, earlier)[0].status == "ambiguous"
+
+
+def test_what_a_reader_typed_stays() -> None:
+    now = _findings(_lesion(prior={"max_diameter_mm": 11, "interval_days": 30}))
+    assert _priors(now, _earlier(_lesion()))[0].max_diameter_mm == 11
+
+
+@pytest.mark.parametrize(
+    ("now", "then", "study"),
+    [
+        (_lesion(), _lesion(size={}), {}),
+        (_lesion(), _lesion(size={"max_diameter_mm": 30, "projected": True}), {}),
+        (_lesion(), _lesion(), {"threshold_hu": 300}),
+    ],
+)
+def test_mineral_measured_in_another_way_is_matched_but_not_compared(
+    now: dict[str, Any], then: dict[str, Any], study: dict[str, Any]
+) -> None:
+    (prior,) = _priors(_findings(now, threshold_hu=130), _earlier(then, **study))
+    assert (prior.status, prior.comparable) == ("matched", "no")
+    assert prior.reason
+
+
+def test_masses_of_one_kind_are_compared_and_the_faster_part_counts() -> None:
+    now = _lesion(mass={"present": "yes", "max_diameter_mm": 90, "source": "contour"})
+    then = _lesion(mass={"present": "yes", "max_diameter_mm": 60, "source": "contour"})
+    (prior,) = _priors(_findings(now), _earlier(then))
+    assert (prior.basis, prior.max_diameter_mm) == ("mass", 60)
+    other = _lesion(mass={"present": "yes", "max_diameter_mm": 60, "source": "reader"})
+    (prior,) = _priors(_findings(now), _earlier(other))
+    assert prior.basis == "mineral", "a contour and a reader's word are two ways of measuring"
+
+
+def test_an_earlier_report_of_someone_else_is_refused() -> None:
+    earlier = _earlier(_lesion())
+    for theirs, ours, is_refused in (
+        (Patient(id="1", birth_date="1970-01-01"), Patient(id="1", birth_date="1971-01-01"), True),
+        (Patient(id="1"), Patient(id="2"), True),
+        (Patient(id="1", name="Doe^Jane"), Patient(id="2", name="Doe^Jane"), True),
+        (
+            Patient(id="1", name="Doe^Jane", birth_date="1970-01-01"),
+            Patient(id="2", name="DOE^JANE", birth_date="1970-01-01"),
+            False,  # an id of another hospital
+        ),
+        (Patient(), Patient(id="2"), False),
+        (Patient(id="1"), Patient(id=" 1 "), False),
+    ):
+        named = EarlierReport(findings=earlier.findings, patient=theirs)
+        if is_refused:
+            with pytest.raises(UsageError) as caught:
+                compare_with_earlier(_findings(_lesion()), named, patient=ours)
+            assert caught.value.code == "prior.other_patient"
+            assert "Doe" not in caught.value.message
+        else:
+            compare_with_earlier(_findings(_lesion()), named, patient=ours)
+
+
+def test_the_same_study_and_a_later_one_are_refused() -> None:
+    same = EarlierReport(findings=_findings(_lesion(), day="2026-01-01"), study_instance_uid="1.2")
+    with pytest.raises(UsageError) as caught:
+        compare_with_earlier(_findings(_lesion()), same, study_instance_uid="1.2")
+    assert caught.value.code == "prior.same_study"
+    for day in ("2026-07-01", "2026-07-02"):
+        with pytest.raises(UsageError) as caught:
+            compare_with_earlier(_findings(_lesion()), EarlierReport(findings=_findings(_lesion(), day=day)))
+        assert caught.value.code == "prior.not_earlier"
+
+
+_PLACES = st.builds(
+    _lesion,
+    side=st.sampled_from(["left", "right", "midline", "unknown"]),
+    region=st.sampled_from(["calf", "lower leg", "knee", "thigh", "forearm", None]),
+    depth=st.sampled_from(["subcutaneous", "abuts_fascia", "subfascial", "cannot_determine"]),
+)
+
+
+@given(now=st.lists(_PLACES, max_size=4), then=st.lists(_PLACES, max_size=4))
+def test_no_earlier_lesion_is_matched_twice(now: list[dict[str, Any]], then: list[dict[str, Any]]) -> None:
+    priors = _priors(_findings(*now), _earlier(*then))
+    matched = [prior.lesion_id for prior in priors if prior.status == "matched"]
+    assert len(priors) == len(now)
+    assert len(matched) == len(set(matched))
+    assert all(prior.max_diameter_mm is None for prior in priors if prior.status != "matched")
+
+
+@given(now=st.lists(_PLACES, max_size=3), then=st.lists(_PLACES, max_size=3))
+def test_a_match_does_not_depend_on_the_order(now: list[dict[str, Any]], then: list[dict[str, Any]]) -> None:
+    forward = [prior.status for prior in _priors(_findings(*now), _earlier(*then))]
+    backward = [prior.status for prior in _priors(_findings(*now[::-1]), _earlier(*then[::-1]))]
+    assert forward == backward[::-1]
