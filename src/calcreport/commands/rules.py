@@ -54,7 +54,8 @@ def run(options: argparse.Namespace) -> str:
 def _chosen(ruleset: Ruleset, options: argparse.Namespace) -> list[Rule]:
     """Rows asked for; an id that is neither a row nor a conclusion is a mistake."""
     known = {name for rule in ruleset.rules for name in (rule.id, rule.concludes)}
-    unknown = [name for name in options.ids if name not in known]
+    wanted = set(options.rule or ())
+    unknown = sorted(wanted - known)
     if unknown:
         near = sorted({match for name in unknown for match in get_close_matches(name, known, n=2)})
         hint = f"did you mean {', '.join(near)}?" if near else "calcreport rules list prints all of them"
@@ -63,7 +64,7 @@ def _chosen(ruleset: Ruleset, options: argparse.Namespace) -> list[Rule]:
     return [
         rule
         for rule in ruleset.rules
-        if options.table in {None, rule.table} and (not options.ids or {rule.id, rule.concludes} & set(options.ids))
+        if options.table in {None, rule.table} and (not wanted or {rule.id, rule.concludes} & wanted)
     ]
 
 

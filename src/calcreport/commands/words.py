@@ -31,17 +31,15 @@ def add_decide(parser: argparse.ArgumentParser) -> None:
 
 def add_rules(parser: argparse.ArgumentParser) -> None:
     """Add the actions of ``rules`` and their arguments."""
-    parser.set_defaults(action="list", rules=None, config=None, format="text", table=None, ids=[])
+    parser.set_defaults(action="list", rules=None, config=None, format="text", table=None, rule=None)
     actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action")
     listing = _action(actions, "list", "print the rule table with its sources (the default)")
-    listing.add_argument("ids", nargs="*", metavar="ID", help="only these rows, or rows that conclude these")
-    listing.add_argument("--table", choices=TABLES, help="only this table")
     explaining = _action(actions, "explain", "say of every rule why it did or did not fire in a report")
     explaining.add_argument("report", metavar="REPORT.json", help="a report.json of analyze or decide")
-    explaining.add_argument("ids", nargs="*", metavar="ID", help="only these rows, or rows that conclude these")
-    explaining.add_argument("--table", choices=TABLES, help="only this table")
     explaining.add_argument("--lesion", metavar="L1", help="only this lesion")
     for action in (listing, explaining):
+        action.add_argument("--rule", action="append", metavar="ID", help="only this row, or rows that conclude this")
+        action.add_argument("--table", choices=TABLES, help="only this table")
         action.add_argument("--format", choices=("text", "json"), default="text", help="what to print (default text)")
         action.add_argument("--rules", metavar="PATH", help=RULES_HELP)
         action.add_argument("--config", metavar="FILE", help="settings, TOML; may name a site's own rules")
