@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
-from calcreport.model.clinical import Clinical, parse_clinical
+from calcreport.model.clinical import Clinical, Conditions, History, Symptoms, parse_clinical
 from calcreport.model.decision import Decision
 from calcreport.model.findings import FindingFeatures, Findings, LesionFinding
-from calcreport.model.report import Concern, FlagState
+from calcreport.model.report import Concern, FlagState, YesNo
 from calcreport.resources import rule_texts
 from calcreport.rules import Ruleset, decide, load_rules
+from calcreport.rules.questions import inputs_of_the_rules, worry_ladder
 from calcreport.settings import PolicySettings
 
 ANSWERS = ("yes", "no", "unknown")
@@ -51,9 +53,9 @@ def lesions(draw: st.DrawFn) -> dict[str, Any]:
         "bone_relation": draw(st.sampled_from([None, "separate", "abuts", "contiguous", "cannot_determine"])),
         "foci": {"count": draw(st.sampled_from([None, 1, 5]))},
         "location": {
-            "region": draw(st.sampled_from([None, "calf", "neck", "hand", "pelvis", "hip", "nowhere known"])),
+            "region": draw(st.sampled_from([None, "calf", "neck", "hand", "pelvis", "hip", "thigh", "nowhere known"])),
             "laterality": draw(st.sampled_from(["left", "right", "unknown"])),
-            "tissue": draw(st.sampled_from([None, "muscle", "tendon", "vessel", "fat", "organ"])),
+            "tissue": draw(st.sampled_from([None, "muscle", "tendon", "vessel", "fat", "skin", "node", "organ"])),
         },
         "features": {name: draw(answers) for name in named},
         "prior": draw(st.none() | st.fixed_dictionaries({
@@ -63,8 +65,14 @@ def lesions(draw: st.DrawFn) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _some(draw: st.DrawFn, names: tuple[str, ...]) -> dict[str, str]:
-    return {name: draw(answers) for name in names if draw(st.booleans())}
+def _fields(model: type[BaseModel]) -> list[str]:
+    """Yes/no fields of a section, so that a new one is searched too."""
+    return [name for name, field in model.model_fields.items() if field.annotation is YesNo]
+
+
+def _some(draw: st.DrawFn, model: type[BaseModel], most: int) -> dict[str, str]:
+    names = draw(st.lists(st.sampled_from(_fields(model)), max_size=most, unique=True))
+    return {name: draw(answers) for name in names}
 
 
 @st.composite
@@ -82,27 +90,24 @@ def clinicals(draw: st.DrawFn) -> dict[str, Any]:
         state = draw(lab)
         if state is not None:
             labs[name] = {"value": states[state], "unit": unit}
-    symptoms: dict[str, Any] = _some(draw, ("symptomatic", "pain", "inflammation", "cosmetic_concern", "skin_necrosis"))
+    symptoms: dict[str, Any] = _some(draw, Symptoms, 4)
     symptoms["pain_explained_by"] = draw(st.sampled_from([None, "none", "trauma"]))
     return {
         "patient": {"age_years": draw(st.sampled_from([None, 6, 19, 20, 45, 70]))},
         "site": {"laterality": draw(st.sampled_from(["left", "right", "unknown"]))},
         "symptoms": symptoms,
-        "mass": {"palpable": draw(answers), "size_cm": draw(st.sampled_from([None, 2.0, 6.0]))},
+        "mass": {
+            "palpable": draw(answers), "size_cm": draw(st.sampled_from([None, 2.0, 6.0])),
+            "mobility": draw(st.sampled_from(["unknown", "fixed", "mobile"])),
+        },
         "growth": {
             "rate": draw(st.sampled_from(["none", "slow", "rapid", "unknown"])),
             "weeks": draw(st.sampled_from([None, 6, 40])),
             "stable_months": draw(st.sampled_from([None, 11, 12])),
         },
-        "history": _some(
-            draw,
-            (
-                "trauma", "fracture", "compartment_syndrome", "injections_at_site", "venous_disease", "malignancy",
-                "sarcoma", "excision_at_site", "radiotherapy_at_site", "predisposition_syndrome",
-            ),
-        )
+        "history": _some(draw, History, 6)
         | {"trauma_weeks_ago": draw(st.sampled_from([None, 5, 6, 60]))},
-        "conditions": _some(draw, ("dialysis", "dermatomyositis", "systemic_sclerosis", "fop"))
+        "conditions": _some(draw, Conditions, 2)
         | {"ckd_stage": draw(st.sampled_from([None, 0, 3, 5]))},
         "labs": labs,
     }  # fmt: skip
@@ -115,7 +120,9 @@ def inputs(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any], PolicySetti
         "lesions": draw(st.lists(lesions(), min_size=1, max_size=3)),
     }
     policy = PolicySettings(
-        strict_s1=draw(st.sampled_from([False, False, True])), followup_for_definite_benign=draw(st.booleans())
+        strict_s1=draw(st.sampled_from([False, False, True])),
+        followup_for_definite_benign=draw(st.booleans()),
+        size_operator=draw(st.sampled_from([">", ">="])),
     )
     return findings, draw(clinicals()), policy
 
@@ -244,44 +251,63 @@ def test_strict_policy_refers_every_flag(case: Any) -> None:
             assert {entry.id for entry in lesion.recommendations} & {"R09", "R11"}
 
 
-WORSE: dict[str, tuple[tuple[str, ...], tuple[Any, ...]]] = {
-    "rate": (("growth", "rate"), ("none", "unknown", "rapid")),
-    "slow": (("growth", "rate"), ("none", "slow", "rapid")),
-    "pain": (("symptoms", "pain"), ("no", "unknown", "yes")),
-    "palpable": (("mass", "palpable"), ("no", "unknown", "yes")),
-    "lump": (("mass", "size_cm"), (2.0, 4.6, 6.0)),
-    "sarcoma": (("history", "sarcoma"), ("no", "unknown", "yes")),
-    "malignancy": (("history", "malignancy"), ("no", "unknown", "yes")),
-    "radiotherapy": (("history", "radiotherapy_at_site"), ("no", "unknown", "yes")),
-    "predisposition": (("history", "predisposition_syndrome"), ("no", "unknown", "yes")),
-    "explanation": (("symptoms", "pain_explained_by"), ("trauma", None, "none")),
-    "mass": (("lesion", "mass", "present"), ("no", "unknown", "yes")),
-    "mass size": (("lesion", "mass", "max_diameter_mm"), (20.0, 47.0, 80.0)),
-    "mineral": (("lesion", "size", "max_diameter_mm"), (20.0, 47.0, 80.0)),
-    "depth": (("lesion", "depth", "class"), ("subcutaneous", "abuts_fascia", "subfascial")),
-    "unresolved": (("lesion", "depth", "class"), ("subcutaneous", "cannot_determine", "subfascial")),
-    "destruction": (("lesion", "features", "bone_destruction"), ("no", "unknown", "yes")),
-    "growing": (("lesion", "features", "growing_soft_tissue"), ("no", "unknown", "yes")),
-    "fat": (("lesion", "features", "fatty_mass"), ("no", "unknown", "yes")),
-    "centre": (("lesion", "features", "centre_dense"), ("no", "unknown", "yes")),
+LADDERS = {name: ladder for name in inputs_of_the_rules() if (ladder := worry_ladder(name)) is not None}
+LENGTHS = {
+    "length of the mass": (("mass", "max_diameter_mm"), (20.0, 47.0, 80.0)),
+    "length of the mineral": (("size", "max_diameter_mm"), (20.0, 47.0, 80.0)),
 }
 
 
-@pytest.mark.parametrize("question", WORSE)
+def _answered(name: str, answer: str, findings: dict[str, Any], clinical: dict[str, Any]) -> None:
+    """Give one answer, to the first lesion where it is about a finding."""
+    value = None if answer == "unknown" else answer
+    section, _, field = name.removeprefix("lesion.").partition(".")
+    if name == "lesion.prior":
+        findings["lesions"][0]["prior"] = PRIORS[answer]
+    elif name.startswith("lesion."):
+        findings["lesions"][0].setdefault(section, {})[field] = value if field == "class" else answer
+    elif field == "pain_explained_by":
+        clinical[section][field] = value
+    else:
+        clinical[section][field] = answer
+
+
+PRIORS: dict[str, dict[str, Any] | None] = {
+    "unknown": None,
+    "stable for a year": {"max_diameter_mm": 30.0, "interval_days": 366, "comparable": "yes"},
+    "grown": {"max_diameter_mm": 20.0, "interval_days": 90, "comparable": "yes"},
+}
+
+
+@pytest.mark.parametrize("name", sorted(LADDERS))
 @settings(LAWS, max_examples=12)
 @given(case=inputs())
-def test_a_more_worrying_answer_never_lowers_the_concern(question: str, case: Any) -> None:
+def test_a_more_worrying_answer_never_lowers_the_concern(name: str, case: Any) -> None:
     findings, clinical, policy = case
-    # A pattern named by the reader: otherwise the answer would also change what pattern is inferred.
+    if name == "lesion.prior":
+        findings["lesions"][0]["size"]["max_diameter_mm"] = 30.0
+    # A pattern named by the reader: otherwise the answer would also change what pattern is read from the features.
     for lesion in findings["lesions"]:
         lesion["pattern"]["id"] = lesion["pattern"]["id"] or "P30"
-    path, ladder = WORSE[question]
     ranks = []
-    for answer in ladder:
-        if path[0] == "lesion":
-            lesion = findings["lesions"][0]
-            lesion.setdefault(path[1], {})[path[2]] = answer
-        else:
-            clinical[path[0]][path[1]] = answer
+    for answer in LADDERS[name]:
+        _answered(name, answer, findings, clinical)
+        ranks.append(WORRY.index(_decide(findings, clinical, policy).concern))
+    assert ranks == sorted(ranks)
+
+
+@pytest.mark.parametrize("name", sorted(LENGTHS))
+@settings(LAWS, max_examples=12)
+@given(case=inputs())
+def test_a_longer_lesion_never_lowers_the_concern(name: str, case: Any) -> None:
+    findings, clinical, policy = case
+    (part, field), lengths_mm = LENGTHS[name]
+    for lesion in findings["lesions"]:
+        lesion["pattern"]["id"] = lesion["pattern"]["id"] or "P30"
+        lesion["prior"] = None  # a longer lesion would also have grown more
+    clinical["mass"]["size_cm"] = None  # longer mineral accounts for more of a lump that was felt
+    ranks = []
+    for length_mm in lengths_mm:
+        findings["lesions"][0][part][field] = length_mm
         ranks.append(WORRY.index(_decide(findings, clinical, policy).concern))
     assert ranks == sorted(ranks)

@@ -30,6 +30,7 @@ _SAME_QUESTION: Final = {
     "labs.creatinine": "kidney",
     "labs.egfr": "kidney",
     "labs.calcium": "labs",
+    "labs.ionised_calcium": "labs",
     "labs.phosphate": "labs",
     "labs.pth": "labs",
     "labs.alp": "labs",

@@ -81,6 +81,7 @@ _OWN: Final[Mapping[str, Fact]] = {
     "sex": _word("sex", "F", "M", "O"),
     "size.mineral_mm": _number("longest dimension of the mineral", "mm"),
     "size.mass_mm": _number("longest dimension of the whole lesion", "mm"),
+    "size.felt_mm": _number("longest dimension of the lump as palpated", "mm"),
     "size.longest_mm": _number("longest dimension that the size criterion is about", "mm"),
     "size.extent_mm": _number("extent along a vessel, tendon or fascia, which is no mass dimension", "mm"),
     "size.focus_mm": _number("longest dimension of the largest single focus", "mm"),

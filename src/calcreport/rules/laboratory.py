@@ -16,7 +16,7 @@ from calcreport.model.laboratory import (
 from calcreport.model.report import Laboratory, LabResult, YesNo
 from calcreport.rules.conditions import Value
 from calcreport.rules.facts import answer
-from calcreport.rules.laboratory_values import Band, band_of_product, product_limit, read_results, state_of
+from calcreport.rules.laboratory_values import Band, State, band_of_product, product_limit, read_results, state_of
 
 _RENAL_STAGE: Final = 3.0
 """Chronic kidney disease from this stage on reduces phosphate excretion (KDIGO)."""
@@ -113,6 +113,7 @@ def weigh_labs(
         limitations=tuple(limitations),
         laboratory=Laboratory(
             results=results,
+            calcium_state=states["calcium"] or "unknown",
             adjusted_calcium_mmol_l=calcium if is_adjusted else None,
             adjusted_calcium_mg_dl=calcium * MG_DL_PER_MMOL_L_CALCIUM if is_adjusted and calcium is not None else None,
             product_mg2_dl2=product,
@@ -126,7 +127,7 @@ def weigh_labs(
     )
 
 
-def _state(result: LabResult | None) -> str | None:
+def _state(result: LabResult | None) -> State | None:
     return None if result is None or result.state == "unknown" else result.state
 
 
@@ -146,7 +147,7 @@ def _adjusted_calcium(clinical: Clinical, usable: dict[str, LabResult]) -> float
     return adjust_calcium(calcium.si_value, albumin.si_value)
 
 
-def _calcium_state(usable: dict[str, LabResult], calcium: float | None) -> str | None:
+def _calcium_state(usable: dict[str, LabResult], calcium: float | None) -> State | None:
     """Ionised calcium decides where it is known: it needs no adjusting."""
     ionised, total = _state(usable.get("ionised_calcium")), usable.get("calcium")
     if ionised is not None or total is None or calcium is None:

@@ -23,6 +23,9 @@ _PRODUCT_MARKED: Final = 70.0
 Band = Literal["normal", "raised", "markedly raised"]
 """Band of the calcium x phosphate product."""
 
+State = Literal["low", "normal", "high"]
+"""A value against its range."""
+
 _Range = tuple[float | None, float | None]
 
 
@@ -114,7 +117,7 @@ def _range(
     return (low if own[0] is None else own[0], high if own[1] is None else own[1]), source
 
 
-def state_of(value: float, low: float | None, high: float | None) -> Literal["low", "normal", "high"]:
+def state_of(value: float, low: float | None, high: float | None) -> State:
     """State of a value against limits in the same unit; a limit itself is normal."""
     if low is not None and value < low:
         return "low"

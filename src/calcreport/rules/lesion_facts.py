@@ -207,11 +207,12 @@ def size_facts(
     has_no_mass = lesion.mass.present is YesNo.NO and mineral_mm is not None and facts["projection"] != "yes"
     is_settled = (measured is not None or (felt_mm is not None and is_only) or has_no_mass) and not is_minimum
     error_mm = lesion.voxel_diagonal_mm
-    reference_mm = _longest(mineral_mm, measured)
+    reference_mm = _longest(None if is_extent else mineral_mm, measured)  # no lump is the length of a vessel
     present = "yes" if lesion.mass.present is YesNo.UNKNOWN and measured is not None else lesion.mass.present
     return {
         "size.mineral_mm": mineral_mm,
         "size.mass_mm": mass_mm,
+        "size.felt_mm": felt_mm,
         "size.longest_mm": longest_mm,
         "size.extent_mm": mineral_mm if is_extent else None,
         "size.focus_mm": _largest_focus(lesion),

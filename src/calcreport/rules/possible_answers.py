@@ -180,12 +180,12 @@ def _lab_answers(clinical: Clinical) -> Iterator[tuple[str, str, Clinical]]:
     def with_labs(**results: Lab) -> Clinical:
         return clinical.model_copy(update={"labs": clinical.labs.model_copy(update=results)})
 
-    for test, states in _LAB_VALUES.items():
+    for test, states in LAB_VALUES.items():
         if getattr(clinical.labs, test) is None and f"labs.{test}" not in UNASKED:
             yield from ((f"labs.{test}", state, with_labs(**{test: lab})) for state, lab in states.items())
     missing = [test for test in _CORE_LABS if getattr(clinical.labs, test) is None]
     if len(missing) > 1:
-        yield "labs.core", "normal", with_labs(**{test: _LAB_VALUES[test]["normal"] for test in missing})
+        yield "labs.core", "normal", with_labs(**{test: LAB_VALUES[test]["normal"] for test in missing})
 
 
 def _lab_values() -> dict[str, dict[str, Lab]]:
@@ -197,7 +197,7 @@ def _lab_values() -> dict[str, dict[str, Lab]]:
         chosen = {
             "low": None if low is None else max(analyte.possible[0], low * 0.8),
             "normal": middle if middle is not None else (high or 0.0) / 2,
-            "high": None if high is None else high * 1.5,
+            "high": None if high is None else min(analyte.possible[1], high * 1.5),
         }
         values[test] = {
             state: Lab(value=value, unit=analyte.unit, low=low, high=high)
@@ -207,7 +207,8 @@ def _lab_values() -> dict[str, dict[str, Lab]]:
     return values
 
 
-_LAB_VALUES: Final = _lab_values()
+LAB_VALUES: Final = _lab_values()
+"""A low, a normal and a high result of each test, as a laboratory would give it."""
 
 
 def _lesion_answers(

@@ -79,6 +79,7 @@ CUTS_BOTH_WAYS: Final[Mapping[str, str]] = MappingProxyType(
         "conditions.great_toe_malformation": "explains ossification and forbids biopsy",
         "labs.core": "calcium, phosphate, PTH and ALP together; normal speaks for a dystrophic cause",
         "labs.calcium": "abnormal speaks for a metabolic cause, normal for a dystrophic one",
+        "labs.ionised_calcium": "abnormal speaks for a metabolic cause, normal for a dystrophic one",
         "labs.phosphate": "abnormal speaks for a metabolic cause, normal for a dystrophic one",
         "labs.pth": "abnormal speaks for a metabolic cause, normal for a dystrophic one",
         "labs.alp": "abnormal speaks for a metabolic cause, normal for a dystrophic one",
@@ -135,6 +136,11 @@ FIRST_ASKED: Final = (
     "history.radiotherapy_at_site", "history.sarcoma", "history.malignancy",
 )  # fmt: skip
 """Questions in the order in which their answers are worth a telephone call; the others follow."""
+
+
+def inputs_of_the_rules() -> frozenset[str]:
+    """Every input this module speaks of."""
+    return MORE_WORRYING_YES | MORE_WORRYING_NO | LADDERS.keys() | CUTS_BOTH_WAYS.keys() | UNASKED.keys()
 
 
 def worry_ladder(name: str) -> tuple[str, ...] | None:
