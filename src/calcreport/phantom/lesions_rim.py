@@ -117,18 +117,30 @@ def _settled(lumen: Shape, level_y_mm: float) -> Shape:
     return Shape(distance=settled.distance, box=lumen.box, points=np.concatenate((settled.points, circle)))
 
 
+NODAL_FAT_MM = 4.0
+"""Nodes lie in fat along the vessels, never bare in muscle."""
+
+CORTEX_MM = 2.0
+"""Clumps of mineral lie inside the gland."""
+
+
 def node(lesion: LesionRecipe, rng: np.random.Generator, squeeze: float) -> Piece:
-    """P21: lymph node with an eggshell or with dense clumps."""
+    """P21: lymph node in its fat, with an eggshell or with dense clumps."""
     radii = half_axes(rng, lesion.diameter_mm, squeeze, 0.6, 0.8)
-    gland = ellipsoid((radii[0] + 1.0, radii[1] + 1.0, radii[2] + 1.0))
     inside = ellipsoid(radii)
     if rng.uniform() < 0.5 and lesion.diameter_mm > 8:
-        shell = 1.5
-        paints: tuple[Paint, ...] = (soft(gland, 58.0), mineral(inside, lesion.hu), soft(shrunk(inside, shell), 58.0))
-        return Piece(paints=paints, features=("eggshell",), finest_mm=shell, posture=Posture.ALONG)
-    bumps = random_bumps(rng, height=0.1, frequency=5)
+        shell, coat = 1.5, 1.0
+        features: tuple[str, ...] = ("eggshell",)
+        clumps: tuple[Paint, ...] = (mineral(inside, lesion.hu), soft(shrunk(inside, shell), 58.0))
+        finest = shell
+    else:
+        coat, features, finest = CORTEX_MM, (), 3.0
+        clumps = (mineral(lump(radii, random_bumps(rng, height=0.1, frequency=5)), lesion.hu),)
+    gland, bed = (
+        ellipsoid((radii[0] + more, radii[1] + more, radii[2] + more)) for more in (coat, coat + NODAL_FAT_MM)
+    )
     return Piece(
-        paints=(soft(gland, 58.0), mineral(lump(radii, bumps), lesion.hu)), finest_mm=3.0, posture=Posture.ALONG
+        paints=(soft(gland, 58.0), *clumps), bed=bed, features=features, finest_mm=finest, posture=Posture.ALONG
     )
 
 

@@ -33,6 +33,8 @@ class Piece:
         Allowed turns.
     mass : Shape | None
         Outer surface of the soft-tissue mass.
+    bed : Shape | None
+        Fat the lesion lies in; painted first, and only where the body has soft tissue beneath the fascia.
     foci : int
         Number of separate deposits meant.
     features : tuple[str, ...]
@@ -44,6 +46,7 @@ class Piece:
     paints: tuple[Paint, ...]
     posture: Posture = Posture.ANY
     mass: Shape | None = None
+    bed: Shape | None = None
     foci: int = 1
     features: tuple[str, ...] = ()
     finest_mm: float = 3.0

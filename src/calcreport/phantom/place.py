@@ -12,10 +12,20 @@ import numpy as np
 from calcreport.phantom import lesions_bound as bound
 from calcreport.phantom import lesions_rim as rim
 from calcreport.phantom import lesions_solid as solid
-from calcreport.phantom.piece import Piece, Posture
+from calcreport.phantom.limb import FAT_HU
+from calcreport.phantom.piece import Piece, Posture, soft
 from calcreport.phantom.recipe import Layer, LesionRecipe
 from calcreport.phantom.scene import Body, Vessel
-from calcreport.phantom.shapes import Floats, about_z, moved, random_rotation
+from calcreport.phantom.shapes import (
+    Floats,
+    about_z,
+    intersection,
+    moved,
+    no_points,
+    outside,
+    random_rotation,
+    shrunk,
+)
 
 Builder = Callable[[LesionRecipe, np.random.Generator, float], Piece]
 
@@ -80,7 +90,17 @@ class Placed:
 def shift_piece(piece: Piece, rotation: Floats, shift_mm: Floats) -> Piece:
     """Move every part of a piece: rotation of shape ``(3, 3)`` (no unit), then shift of shape ``(3,)`` in mm."""
     paints = tuple(replace(p, shape=moved(p.shape, rotation, shift_mm)) for p in piece.paints)
-    return replace(piece, paints=paints, mass=None if piece.mass is None else moved(piece.mass, rotation, shift_mm))
+    mass, bed = (None if s is None else moved(s, rotation, shift_mm) for s in (piece.mass, piece.bed))
+    return replace(piece, paints=paints, mass=mass, bed=bed)
+
+
+def _bedded(piece: Piece, body: Body) -> Piece:
+    """Paint the fat a lesion lies in: beneath the fascia, around vessels, bones and organs."""
+    if piece.bed is None:
+        return piece
+    solids = (*body.bones, *body.keep_out, *(v.tube().shape() for v in body.vessels))
+    fat = intersection(piece.bed, shrunk(body.fascia.shape(), 1.0), *(outside(s) for s in solids))
+    return replace(piece, paints=(soft(replace(fat, points=no_points()), FAT_HU), *piece.paints))
 
 
 def place_lesion(
@@ -135,7 +155,7 @@ def place_lesion(
         )
         placed = _find_place(piece, lesion, body, rng, others=others, half_length_mm=half_length_mm)
         if placed is not None:
-            return Placed(recipe=lesion, piece=placed, body=body)
+            return Placed(recipe=lesion, piece=_bedded(placed, body), body=body)
     msg = f"no room for {lesion.pattern} of {lesion.diameter_mm:.0f} mm ({lesion.layer})"
     raise NoRoomError(msg)
 

@@ -1,0 +1,180 @@
+"""Separate deposits of a lesion and their solid shape: extents, hulls, how much of an outline is filled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial import ConvexHull, QhullError
+
+SMALLEST_VOXELS: Final = 3
+"""Smaller parts are left out, unless there are no others."""
+
+SUBSTANTIAL_SHARE: Final = 0.02
+"""A deposit counts among the foci from this share of the largest one's volume on."""
+
+ELONGATED: Final = 1.6
+"""Ratio of longest to middle extent from which a part has an axis."""
+
+ALONG_DEGREES: Final = 30.0
+"""An axis this close to the scan axis runs along it."""
+
+Spacing = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Separate deposits.
+
+    Parameters
+    ----------
+    extents_mm : NDArray[np.float64]
+        Shape ``(n, 3)``; longest, middle and smallest extent of each.
+    counts : NDArray[np.int64]
+        Shape ``(n,)``; voxels of each.
+    along_axis : NDArray[np.float64]
+        Shape ``(n,)``; cosine between the long axis of each and the scan axis.
+    bulkiest_hull_mm3 : float
+        Volume of the convex hull of the part with most voxels, mm3; 0 where it has none.
+    """
+
+    extents_mm: NDArray[np.float64]
+    counts: NDArray[np.int64]
+    along_axis: NDArray[np.float64]
+    bulkiest_hull_mm3: float
+
+    @property
+    def largest(self) -> int:
+        """Index of the longest part."""
+        return int(self.extents_mm[:, 0].argmax())
+
+    @property
+    def substantial(self) -> NDArray[np.bool_]:
+        """Shape ``(n,)``; parts that are no crumbs of the largest one."""
+        return np.asarray(self.counts >= max(SMALLEST_VOXELS, SUBSTANTIAL_SHARE * self.counts.max()))
+
+    @property
+    def elongations(self) -> NDArray[np.float64]:
+        """Shape ``(n,)``; longest over middle extent."""
+        return np.asarray(self.extents_mm[:, 0] / np.maximum(self.extents_mm[:, 1], 1e-6))
+
+    @property
+    def alignment(self) -> float:
+        """Share of the elongated parts that run along the scan axis; 0 when none is elongated."""
+        elongated = self.elongations > ELONGATED
+        return (
+            float((self.along_axis[elongated] > np.cos(np.radians(ALONG_DEGREES))).mean()) if elongated.any() else 0.0
+        )
+
+    def sphericity(self, voxel_mm3: float, longest_mm: float) -> float:
+        """Volume of the longest part over that of the ball on its longest diameter.
+
+        `voxel_mm3` is the volume of a voxel, mm3; `longest_mm` the part's longest diameter, mm.
+        """
+        ball_mm3 = np.pi / 6 * max(longest_mm, 1e-6) ** 3
+        return float(min(1.0, self.counts[self.largest] * voxel_mm3 / ball_mm3))
+
+    def smoothness(self, voxel_mm3: float) -> float:
+        """Volume of the bulkiest part over that of its convex hull; `voxel_mm3` is a voxel's, mm3."""
+        if self.bulkiest_hull_mm3 <= 0:
+            return 1.0
+        return float(min(1.0, self.counts.max() * voxel_mm3 / self.bulkiest_hull_mm3))
+
+
+def find_parts(inside: NDArray[np.bool_], spacing: Spacing) -> Parts:
+    """Separate deposits of a lesion.
+
+    Parameters
+    ----------
+    inside : NDArray[np.bool_]
+        Shape ``(slices, rows, columns)``; at least one voxel is true.
+    spacing : tuple[float, float, float]
+        Voxel spacing along slice, row, column, mm.
+    """
+    labels, count = ndimage.label(inside, structure=np.ones((3, 3, 3)))
+    counts = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    kept = np.flatnonzero(counts >= SMALLEST_VOXELS) if (counts >= SMALLEST_VOXELS).any() else np.arange(count)
+    boxes = ndimage.find_objects(labels)
+    bulkiest, hull_mm3 = int(counts.argmax()), 0.0
+    extents, along = np.zeros((kept.size, 3)), np.zeros(kept.size)
+    for n, i in enumerate(kept):
+        part = labels[boxes[i]] == i + 1
+        points = np.argwhere(part) * np.array(spacing)
+        extents[n] = principal_extents(points, spacing)
+        along[n] = _along(points)
+        if i == bulkiest:
+            hull_mm3 = hull_volume(_corners(part) * np.array(spacing))
+    return Parts(extents_mm=extents, counts=counts[kept], along_axis=along, bulkiest_hull_mm3=hull_mm3)
+
+
+def principal_extents(points_mm: NDArray[np.float64], spacing: Spacing) -> NDArray[np.float64]:
+    """Extents along the principal axes, longest first, mm; one voxel wide at least.
+
+    `points_mm` are voxel centres, shape ``(n, 3)``; `spacing` is that of the voxels, mm.
+    """
+    if len(points_mm) < 4:
+        return np.sort(np.ptp(points_mm, axis=0) + np.array(spacing))[::-1]
+    centred = points_mm - points_mm.mean(0)
+    _, axes = np.linalg.eigh(centred.T @ centred)
+    projected = centred @ axes[:, ::-1]
+    edge = np.abs(axes[:, ::-1]).T @ np.array(spacing)
+    return np.asarray(np.sort(np.ptp(projected, axis=0) + edge)[::-1])
+
+
+def _along(points_mm: NDArray[np.float64]) -> float:
+    """Cosine between the long principal axis of points of shape ``(n, 3)`` and the first axis.
+
+    The farthest pair would do for thin slices; in thick ones it runs from corner to corner.
+    """
+    centred = points_mm - points_mm.mean(0)
+    return float(abs(np.linalg.eigh(centred.T @ centred)[1][0, -1]))
+
+
+def hull_volume(points_mm: NDArray[np.float64]) -> float:
+    """Volume of the convex hull of points of shape ``(n, 3)``, mm3; 0 where they span none."""
+    try:
+        return float(ConvexHull(points_mm).volume)
+    except (QhullError, ValueError):
+        return 0.0
+
+
+def row_ends(inside: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """First and last voxel of every row, shape ``(n, 3)``, in voxels: no other can be a corner of the hull."""
+    rows = np.argwhere(inside.any(axis=2))
+    first, last = inside.argmax(axis=2), inside.shape[2] - 1 - inside[:, :, ::-1].argmax(axis=2)
+    return np.concatenate([np.column_stack([rows, edge[tuple(rows.T)]]) for edge in (first, last)]).astype(np.float64)
+
+
+def _corners(part: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Voxel corners that may be corners of the hull, shape ``(n, 3)``, in voxels."""
+    ends = row_ends(part)
+    half = len(ends) // 2
+    ends[:half, 2] -= 0.5
+    ends[half:, 2] += 0.5
+    return np.concatenate([ends + np.array([a, b, 0.0]) for a in (-0.5, 0.5) for b in (-0.5, 0.5)])
+
+
+def projected_fill(points_mm: NDArray[np.float64], spacing: Spacing) -> float:
+    """Share of the convex outline filled when the voxels are projected along the smallest principal axis.
+
+    `points_mm` are voxel centres, shape ``(n, 3)``; `spacing` is that of the voxels, mm.
+    """
+    if len(points_mm) < 8:
+        return 1.0
+    centred = points_mm - points_mm.mean(0)
+    _, axes = np.linalg.eigh(centred.T @ centred)
+    flat = centred @ axes[:, 1:]
+    # Cells as wide as the coarsest voxel: finer ones would show the gaps between slices.
+    cells = np.floor(flat / max(spacing)).astype(np.int64)
+    cells -= cells.min(0)
+    filled = np.zeros(cells.max(0) + 1, dtype=bool)
+    filled[tuple(cells.T)] = True
+    corners = np.argwhere(filled)
+    try:
+        outline = float(ConvexHull(np.concatenate([corners + np.array([a, b]) for a in (0, 1) for b in (0, 1)])).volume)
+    except (QhullError, ValueError):
+        return 1.0
+    return float(min(1.0, len(corners) / outline))
