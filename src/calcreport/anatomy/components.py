@@ -1,9 +1,4 @@
-"""Connected components of a sparse mask, from runs of voxels: no label volume is ever made.
-
-A CT volume of 1000 slices holds some 10^8 voxels of which a few percent are dense. Each slice is reduced to runs
-(consecutive set voxels along a row) while it is in cache; runs that touch are joined by a sparse graph. Memory and
-time grow with the dense part only.
-"""
+"""Connected components of a sparse mask, made of runs of voxels."""
 
 from __future__ import annotations
 
@@ -11,116 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Runs:
-    """Runs of set voxels, sorted by slice, row, start.
-
-    Parameters
-    ----------
-    row : NDArray[np.int64]
-        Shape ``(n,)``; ``slice * rows + row``.
-    start, stop : NDArray[np.int64]
-        Shape ``(n,)``; first column and one past the last.
-    shape : tuple[int, int, int]
-        Slices, rows, columns of the volume.
-    """
-
-    row: NDArray[np.int64]
-    start: NDArray[np.int64]
-    stop: NDArray[np.int64]
-    shape: tuple[int, int, int]
-
-    @property
-    def count(self) -> int:
-        """Number of runs."""
-        return int(self.row.size)
-
-
-def runs_of_slice(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Runs of one slice: row, first column, one past the last column.
-
-    Parameters
-    ----------
-    mask : NDArray[np.bool_]
-        Shape ``(rows, columns)``.
-
-    Returns
-    -------
-    tuple of three NDArray[np.int64]
-        Each of shape ``(n,)``, sorted by row and column; empty for an empty mask.
-    """
-    rows, columns = mask.shape
-    # A clear column after every row ends its runs there; a clear voxel in front starts the first.
-    flat = np.zeros(rows * (columns + 1) + 1, dtype=bool)
-    flat[1:].reshape(rows, columns + 1)[:, :columns] = mask
-    edges = np.flatnonzero(flat[1:] != flat[:-1])
-    start, stop = edges[::2], edges[1::2]
-    row = start // (columns + 1)
-    return row, start - row * (columns + 1), stop - row * (columns + 1)
-
-
-def count_up(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """0, 1, … up to each length, one after the other: ``[2, 3]`` gives ``[0, 1, 0, 1, 2]``."""
-    return np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-
-
-def collect_runs(
-    slices: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]], shape: tuple[int, int, int]
-) -> Runs:
-    """Join the runs of all slices, given in slice order as `runs_of_slice` returns them."""
-    rows = shape[1]
-    row = np.concatenate([r + i * rows for i, (r, _, _) in enumerate(slices)])
-    start = np.concatenate([a for _, a, _ in slices])
-    stop = np.concatenate([b for _, _, b in slices])
-    return Runs(row=row, start=start, stop=stop, shape=shape)
-
-
-def label_runs(runs: Runs, *, reach: int = 1) -> tuple[NDArray[np.int64], int]:
-    """Label runs that belong together.
-
-    Parameters
-    ----------
-    runs : Runs
-        Sorted runs.
-    reach : int
-        1 joins voxels that share a face, an edge or a corner (26-connected); 0 only those that share a face
-        (6-connected).
-
-    Returns
-    -------
-    labels : NDArray[np.int64]
-        Shape ``(runs.count,)``; component of each run, from 0.
-    count : int
-        Number of components.
-    """
-    if runs.count == 0:
-        return np.zeros(0, dtype=np.int64), 0
-    _, rows, columns = runs.shape
-    stride = columns + 2
-    first_key = runs.row * stride + runs.start
-    last_key = runs.row * stride + runs.stop - 1
-    in_slice_row = runs.row % rows
-    steps = [1, rows] if reach == 0 else [1, rows - 1, rows, rows + 1]
-    heads, tails = [], []
-    for step in steps:
-        # A step over the first or last row of a slice must not wrap into the neighbouring slice.
-        shift = {1: 1, rows - 1: -1, rows: 0, rows + 1: 1}[step]
-        target_row = in_slice_row + shift
-        valid = np.flatnonzero((target_row >= 0) & (target_row < rows))
-        target = (runs.row[valid] + step) * stride
-        low = np.searchsorted(last_key, target + runs.start[valid] - reach, side="left")
-        high = np.searchsorted(first_key, target + runs.stop[valid] - 1 + reach, side="right")
-        counts = np.maximum(high - low, 0)
-        heads.append(np.repeat(valid, counts))
-        tails.append(count_up(counts) + np.repeat(low, counts))
-    head, tail = np.concatenate(heads), np.concatenate(tails)
-    graph = coo_array((np.ones(head.size, dtype=np.int8), (head, tail)), shape=(runs.count, runs.count))
-    count, labels = connected_components(graph, directed=False)
-    return labels.astype(np.int64), int(count)
+from calcreport.anatomy.runs import Runs, count_up, label_runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -269,6 +156,40 @@ def paint(components: Components, chosen: NDArray[np.bool_], box: tuple[slice, s
         )
         within = count_up(length)
         mask.reshape(-1)[line_index + within] = True
+    return mask
+
+
+def paint_thinned(
+    components: Components, chosen: NDArray[np.bool_], box: tuple[slice, slice, slice], step: tuple[int, int, int]
+) -> NDArray[np.bool_]:
+    """Every so many-th voxel of what `paint` gives, without the others.
+
+    Parameters
+    ----------
+    components, chosen, box
+        As in `paint`.
+    step : tuple[int, int, int]
+        Voxels taken along slice, row, column: the first of the box and every ``step``-th after it.
+
+    Returns
+    -------
+    NDArray[np.bool_]
+        Shape of the box over `step`, rounded up.
+    """
+    runs, members = components.runs, np.repeat(chosen, np.diff(components.first))
+    plane, line = np.divmod(runs.row, runs.shape[1])
+    plane, line = plane - box[0].start, line - box[1].start
+    start, stop = runs.start - box[2].start, runs.stop - box[2].start
+    shape = tuple(s.stop - s.start for s in box)
+    members &= (plane >= 0) & (plane < shape[0]) & (line >= 0) & (line < shape[1])
+    members &= (plane % step[0] == 0) & (line % step[1] == 0)
+    # Of a run only the columns that are taken are spelt out.
+    first = -(-np.maximum(start[members], 0) // step[2])
+    past = -(-np.minimum(stop[members], shape[2]) // step[2])
+    length = np.maximum(past - first, 0)
+    mask = np.zeros(tuple(-(-n // m) for n, m in zip(shape, step, strict=True)), dtype=bool)
+    begin = ((plane[members] // step[0]) * mask.shape[1] + line[members] // step[1]) * mask.shape[2] + first
+    mask.reshape(-1)[np.repeat(begin, length) + count_up(length)] = True
     return mask
 
 

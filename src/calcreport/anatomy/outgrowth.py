@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from calcreport.anatomy.components import Components, paint
+from calcreport.anatomy.components import Components, paint, paint_thinned
 from calcreport.anatomy.morphology import outside_planes
 
 GRID_MM: Final = 1.5
@@ -80,8 +80,7 @@ def find_outgrowths(
     boxes = components.box[skeleton]
     low, high = boxes[:, :, 0].min(0), boxes[:, :, 1].max(0)
     step = np.array([max(1, round(m / s)) for m, s in zip((STEP_MM, GRID_MM, GRID_MM), spacing_mm, strict=True)])
-    planes = np.arange(low[0], high[0], step[0])
-    outlines, density = _outlines(hu, components, skeleton, planes, (low, high), step)
+    outlines, density = _outlines(hu, components, skeleton, (low, high), step)
     grid_mm = tuple(float(s * m) for s, m in zip(step, spacing_mm, strict=True))
     residual = _residual(outlines, density, grid_mm)
     found: list[NDArray[np.int64]] = []
@@ -104,19 +103,15 @@ def _outlines(
     hu: NDArray[np.int16],
     components: Components,
     skeleton: NDArray[np.bool_],
-    planes: NDArray[np.int64],
     bounds: tuple[NDArray[np.int64], NDArray[np.int64]],
     step: NDArray[np.int64],
 ) -> tuple[NDArray[np.bool_], NDArray[np.int16]]:
-    """Filled outlines of the bones on some slices, thinned out in plane, and the density on the same grid."""
+    """Filled outlines of the bones, thinned out, and the density on the same grid."""
     low, high = bounds
-    stack, density = [], []
-    for i in planes:
-        box = (slice(int(i), int(i) + 1), slice(int(low[1]), int(high[1])), slice(int(low[2]), int(high[2])))
-        thin = paint(components, skeleton, box)[0][:: step[1], :: step[2]]
-        stack.append(thin)
-        density.append(hu[box][0][:: step[1], :: step[2]])
-    return ~outside_planes(np.stack(stack)), np.stack(density)
+    box = (slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])), slice(int(low[2]), int(high[2])))
+    i, j, k = map(int, step)
+    thin = paint_thinned(components, skeleton, box, (i, j, k))
+    return ~outside_planes(thin), np.ascontiguousarray(hu[box][::i, ::j, ::k])
 
 
 def _residual(outlines: NDArray[np.bool_], density: NDArray[np.int16], grid_mm: tuple[float, ...]) -> NDArray[np.bool_]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from calcreport.calcification.detect import Detection, detect
 from calcreport.calcification.excluded import list_excluded
 from calcreport.calcification.group import Ground, group_foci
 from calcreport.calcification.lesion import Measurer
+from calcreport.calcification.skin import find_skin
 from calcreport.calcification.thresholds import choose_thresholds, shows_enhanced_vessels
 from calcreport.model.image import Acquisition, Contrast, CtVolume
 from calcreport.model.lesion import CtFindings, LesionContour, MeasuredLesion
@@ -55,21 +57,25 @@ def analyse_ct(
         Lesions, largest first, and what was excluded.
     """
     tell = on_progress or (lambda _: None)
-    tell("anatomy")
-    coarse = coarsen(volume)
-    body = find_body(coarse)
-    noise_hu = volume_noise_hu(volume.hu)
-    is_unknown = contrast in (None, Contrast.UNKNOWN) and acquisition.contrast is Contrast.UNKNOWN
-    is_enhanced = is_unknown and shows_enhanced_vessels(volume, coarse, body.mask, noise_hu)
-    chosen = choose_thresholds(
-        acquisition, contrast=contrast, is_enhanced=is_enhanced, noise_hu=noise_hu, settings=settings
-    )
-    tell("detection")
-    detection = detect(
-        volume, coarse, body, limits=chosen.limits, noise_hu=noise_hu, min_volume_mm3=settings.min_volume_mm3
-    )
-    envelope = find_envelope(coarse, body, detection.territory)
-    layers = prepare_layers(volume, coarse, body, envelope)
+    with ThreadPoolExecutor(1) as beside:
+        tell("anatomy")
+        noise = beside.submit(volume_noise_hu, volume.hu)
+        projection = beside.submit(maximum_intensity, volume.hu)
+        coarse = coarsen(volume)
+        body = find_body(coarse)
+        skin = beside.submit(find_skin, volume, coarse, body)
+        is_unknown = contrast in (None, Contrast.UNKNOWN) and acquisition.contrast is Contrast.UNKNOWN
+        noise_hu = noise.result()
+        is_enhanced = is_unknown and shows_enhanced_vessels(volume, coarse, body.mask, noise_hu)
+        chosen = choose_thresholds(
+            acquisition, contrast=contrast, is_enhanced=is_enhanced, noise_hu=noise_hu, settings=settings
+        )
+        tell("detection")
+        detection = detect(
+            volume, coarse, body, limits=chosen.limits, noise_hu=noise_hu, min_volume_mm3=settings.min_volume_mm3
+        )
+        envelope = find_envelope(coarse, body, detection.territory)
+        layers = prepare_layers(body, envelope, skin.result())
     tell("measurement")
     measurer = Measurer(
         volume=volume, acquisition=acquisition, layers=layers, detection=detection, noise_hu=noise_hu,
@@ -88,7 +94,7 @@ def analyse_ct(
         threshold_reason=chosen.reason,
         noise_hu=noise_hu,
         notes=(*chosen.notes, *_notes(detection)),
-        maximum_intensity_hu=maximum_intensity(volume.hu),
+        maximum_intensity_hu=projection.result(),
     )
 
 

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from calcreport.anatomy.body import Body
 from calcreport.anatomy.coarse import CoarseVolume
-from calcreport.anatomy.components import Components, collect_runs, find_components, runs_of_slice, with_extra
+from calcreport.anatomy.components import Components, find_components, with_extra
 from calcreport.anatomy.outgrowth import find_outgrowths
+from calcreport.anatomy.runs import find_runs
 from calcreport.calcification.airway import bulky_parts
 from calcreport.calcification.bones import METAL_HU, bone_territory, find_large_bones, is_solid, metal_in_bone
 from calcreport.calcification.enteric import beside_pools
@@ -86,7 +87,7 @@ def detect(
     Detection
     """
     limit = int(np.ceil(limits.grow))
-    runs = collect_runs([runs_of_slice(plane >= limit) for plane in volume.hu], volume.hu.shape)
+    runs = find_runs(volume.hu, limit)
     scene = Scene(
         volume=volume, coarse=coarse, body=body, components=find_components(volume.hu, runs), limits=limits,
         noise_hu=noise_hu,

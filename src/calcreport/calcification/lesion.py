@@ -15,7 +15,6 @@ from calcreport.calcification.depth import (
     Layers,
     fascia_distance,
     read_depth,
-    skin_distance,
     typical_fascia_distance,
 )
 from calcreport.calcification.detect import Detection
@@ -31,6 +30,7 @@ from calcreport.calcification.size import (
     measure_size,
     series_blur,
 )
+from calcreport.calcification.skin import skin_distance
 from calcreport.model.image import Acquisition, CtVolume
 from calcreport.model.lesion import LesionContour, MeasuredLesion, Segment, VoxelMask
 from calcreport.model.report import (
@@ -244,7 +244,7 @@ class Measurer:
     def _depth(
         self, points_mm: NDArray[np.float64], voxels: NDArray[np.int64], *, bone_gap_mm: float
     ) -> tuple[Depth, Segment | None, Segment | None]:
-        to_skin, reason = skin_distance(self.layers, points_mm)
+        to_skin, reason = skin_distance(self.layers.skin, points_mm)
         to_fascia = fascia_distance(self.layers, points_mm)
         depth = read_depth(
             self.layers, voxels, to_skin=to_skin, skin_reason=reason, to_fascia=to_fascia, bone_gap_mm=bone_gap_mm

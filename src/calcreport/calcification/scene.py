@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from calcreport.anatomy.body import Body
 from calcreport.anatomy.coarse import CoarseVolume
-from calcreport.anatomy.components import Components, count_up
+from calcreport.anatomy.components import Components
+from calcreport.anatomy.runs import count_up
 from calcreport.calcification.foci import GAS_HU
 from calcreport.model.image import CtVolume
 from calcreport.model.report import Thresholds

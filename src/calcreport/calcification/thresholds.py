@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from calcreport.anatomy.coarse import CoarseVolume
-from calcreport.anatomy.morphology import ALL_AXES, dilate
+from calcreport.anatomy.morphology import ALL_AXES, dilate, open_pairs
 from calcreport.model.image import Acquisition, Contrast, CtVolume
 from calcreport.model.report import Thresholds
 from calcreport.settings import DetectionSettings
@@ -83,9 +83,7 @@ def shows_enhanced_vessels(volume: CtVolume, coarse: CoarseVolume, body: NDArray
     has_core = np.zeros(count + 1, dtype=np.bool_)
     has_core[labels[coarse.hu > BONE_CORE_HU]] = True
     bone = dilate(has_core[labels], "cross", axes=ALL_AXES, steps=3)
-    wide = np.zeros((3, 3, 3), dtype=bool)
-    wide[1, :2, :2] = True
-    enhanced = ndimage.binary_opening(body & ~bone & (coarse.hu > low) & (coarse.hu < high), structure=wide)
+    enhanced = open_pairs(body & ~bone & (coarse.hu > low) & (coarse.hu < high))
     labels, _ = ndimage.label(enhanced)
     covered = np.zeros(coarse.hu.shape[0], dtype=bool)
     for n, box in enumerate(ndimage.find_objects(labels), start=1):

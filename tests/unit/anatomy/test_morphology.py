@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
 
-from calcreport.anatomy.morphology import ALL_AXES, IN_PLANE, close_planes, dilate, erode, open_planes, outside_planes
+from calcreport.anatomy.morphology import (
+    ALL_AXES,
+    IN_PLANE,
+    SHARED_VOXELS,
+    close_planes,
+    dilate,
+    erode,
+    open_pairs,
+    open_planes,
+    outside_planes,
+)
 
 MASKS = arrays(np.bool_, array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=9))
 ELEMENTS = st.sampled_from(("cross", "square", "disc"))
@@ -83,6 +93,13 @@ def test_opening_and_closing_are_scipys_with_the_border_repeated(mask, element, 
 
 @given(mask=MASKS)
 @settings(deadline=None)
+def test_opening_by_squares_of_four_is_scipys(mask):
+    square = np.ones((1, 2, 2), dtype=bool)
+    assert (open_pairs(mask) == ndimage.binary_opening(mask, structure=square)).all()
+
+
+@given(mask=MASKS)
+@settings(deadline=None)
 def test_outside_is_what_filling_holes_leaves(mask):
     expected = np.stack([~ndimage.binary_fill_holes(plane) for plane in mask])
     assert (outside_planes(mask) == expected).all()
@@ -100,3 +117,16 @@ def test_the_mask_given_is_left_alone(function):
     before = mask.copy()
     function(mask, "square")
     assert (mask == before).all()
+
+
+@pytest.mark.parametrize(
+    "work",
+    [lambda m: open_planes(m, "square"), lambda m: close_planes(m, "cross", steps=2), outside_planes],
+    ids=["opening", "closing", "outside"],
+)
+def test_a_large_mask_is_treated_as_its_slices_one_by_one(work):
+    mask = ndimage.gaussian_filter(np.random.default_rng(3).standard_normal((35, 130, 130)), (0, 3, 3)) > 0
+    assert mask.size > SHARED_VOXELS, "large enough to be shared between threads"
+    alone = np.concatenate([work(plane[np.newaxis]) for plane in mask])
+    assert 0 < alone.sum() < alone.size
+    assert np.array_equal(work(mask), alone)

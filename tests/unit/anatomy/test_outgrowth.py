@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calcreport.anatomy.components import collect_runs, find_components, runs_of_slice
+from calcreport.anatomy.components import find_components
 from calcreport.anatomy.outgrowth import find_outgrowths
+from calcreport.anatomy.runs import find_runs
 
 SPACING_MM = (2.0, 1.0, 1.0)
 SHAPE = (60, 80, 80)
@@ -25,7 +26,7 @@ def shaft(y, x):
 
 
 def outgrowths_of(hu):
-    runs = collect_runs([runs_of_slice(plane >= 130) for plane in hu], hu.shape)
+    runs = find_runs(hu, 130)
     components = find_components(hu, runs)
     skeleton = np.zeros(components.count, dtype=bool)
     skeleton[int(components.voxels.argmax())] = True
@@ -39,7 +40,7 @@ def test_a_plain_shaft_has_no_outgrowth():
 
 def test_no_skeleton_no_outgrowth():
     hu = np.zeros((4, 8, 8), dtype=np.int16)
-    components = find_components(hu, collect_runs([runs_of_slice(plane > 0) for plane in hu], hu.shape))
+    components = find_components(hu, find_runs(hu, 1))
     assert find_outgrowths(hu, components, np.zeros(0, dtype=bool), SPACING_MM) == []
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from calcreport.anatomy.body import find_body
 from calcreport.anatomy.coarse import coarsen
-from calcreport.anatomy.components import collect_runs, find_components, runs_of_slice
+from calcreport.anatomy.components import find_components
+from calcreport.anatomy.runs import find_runs
 from calcreport.calcification.scene import Scene
 from calcreport.model.report import Thresholds
 
@@ -18,7 +19,7 @@ def scene(make_volume):
         return np.where(np.hypot(x, y) < 25, 55.0, -1000.0) + np.where((x * 0.9 + y * 0.3) ** 2 + z**2 < 90, 500.0, 0.0)
 
     volume = make_volume(paint, size_mm=62.0, spacing_mm=(1.3, 0.7, 0.9))
-    runs = collect_runs([runs_of_slice(plane >= 130) for plane in volume.hu], volume.hu.shape)
+    runs = find_runs(volume.hu, 130)
     coarse = coarsen(volume)
     return Scene(
         volume=volume, coarse=coarse, body=find_body(coarse), components=find_components(volume.hu, runs),

@@ -1,0 +1,175 @@
+"""The outer surface of the skin, and how far a lesion lies beneath it, edge to edge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial import KDTree
+
+from calcreport.anatomy.body import Body
+from calcreport.anatomy.coarse import CoarseVolume
+from calcreport.anatomy.morphology import ALL_AXES, dilate
+from calcreport.calcification.edges import crossings
+from calcreport.calcification.nearest import query, shortest_line
+from calcreport.model.image import NOT_IMAGED_HU, CtVolume
+from calcreport.model.lesion import Segment
+
+SKIN_EDGE_HU: Final = -500.0
+"""Halfway between air and the first tissue: the outer surface of the skin."""
+
+SAMPLE_POINTS: Final = 600
+"""Surface points of a lesion that distances are taken from at first …"""
+
+CLOSE_POINTS: Final = 3_000
+"""… and at most, of those nearest to the skin, for the distance itself."""
+
+CREASE_HU: Final = -220.0
+"""Where skin lies on skin, air is thinner than a voxel: what is lighter than any fat, noise smoothed away, is a
+crease."""
+
+FOLD_BLOCKS: Final = 3
+"""Coarse blocks beyond the resolved outside in which a thin skin crease is still looked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Skin:
+    """Where the skin is, prepared once a series.
+
+    Parameters
+    ----------
+    volume : CtVolume
+        HU.
+    coarse : CoarseVolume
+        Coarse grid.
+    tree : KDTree | None
+        Coarse indices, in mm along slice, row and column, of blocks outside the body that touch it.
+    blocks : NDArray[np.int64]
+        Shape ``(n, 3)``; coarse indices of the blocks of `tree`.
+    cut : KDTree | None
+        As `tree`, for blocks of the body that the side of the picture cuts.
+    """
+
+    volume: CtVolume
+    coarse: CoarseVolume
+    tree: KDTree | None
+    blocks: NDArray[np.int64]
+    cut: KDTree | None
+
+
+def find_skin(volume: CtVolume, coarse: CoarseVolume, body: Body) -> Skin:
+    """Find the surface of the body, and where the picture cuts it.
+
+    Parameters
+    ----------
+    volume : CtVolume
+        HU.
+    coarse, body : CoarseVolume, Body
+        Coarse grid, and the body on it.
+    """
+    touching = dilate(body.mask, "cross", axes=ALL_AXES) & body.outside & coarse.is_imaged
+    cut = body.mask & dilate(~coarse.is_imaged, "cross")
+    cut[:, 0] |= body.mask[:, 0]
+    cut[:, -1] |= body.mask[:, -1]
+    cut[:, :, 0] |= body.mask[:, :, 0]
+    cut[:, :, -1] |= body.mask[:, :, -1]
+    spacing = np.array(coarse.spacing_mm)
+    blocks, cut_blocks = np.argwhere(touching), np.argwhere(cut)
+    return Skin(
+        volume=volume,
+        coarse=coarse,
+        tree=KDTree(blocks * spacing) if len(blocks) else None,
+        blocks=blocks,
+        cut=KDTree(cut_blocks * spacing) if len(cut_blocks) else None,
+    )
+
+
+def skin_distance(skin: Skin, points_mm: NDArray[np.float64]) -> tuple[Segment | None, str]:
+    """Shortest line from a lesion's surface to the outer surface of the skin.
+
+    Parameters
+    ----------
+    skin : Skin
+        Of the series.
+    points_mm : NDArray[np.float64]
+        Shape ``(n, 3)``; surface of the lesion, LPS mm.
+
+    Returns
+    -------
+    segment : Segment | None
+        From lesion to skin; ``None`` where no distance can be claimed.
+    reason : str
+        Why not; empty otherwise.
+    """
+    if skin.tree is None:
+        return None, "no skin surface in the field of view"
+    step, spacing = np.array(skin.coarse.step), np.array(skin.coarse.spacing_mm)
+    block_mm = float(np.linalg.norm(spacing))
+    sample = points_mm[:: max(1, len(points_mm) // SAMPLE_POINTS)]
+    position = skin.volume.geometry.index(sample) / step * spacing
+    # A few percent of error here only widens the search below.
+    near, _ = query(skin.tree, position, eps=0.05)
+    nearest_mm = float(near.min())
+    if skin.cut is not None and query(skin.cut, position, eps=0.05)[0].min() < nearest_mm - spacing[1]:
+        return None, "the nearest body surface is cut by the field of view"
+    reach = nearest_mm + 2.0 * block_mm
+    blocks = _near_any(skin.tree, position[near <= nearest_mm + block_mm], reach)
+    skin_mm = _skin_points(skin, skin.blocks[blocks])
+    if len(skin_mm) == 0:
+        return None, "the skin surface is not resolved"
+    # A tree that serves once is not worth balancing.
+    ends = KDTree(skin_mm, leafsize=32, balanced_tree=False, compact_nodes=False)
+    segment = shortest_line(_facing(points_mm, sample[near <= reach], reach), ends, reach)
+    return segment, "" if segment else "the skin surface is not resolved"
+
+
+def _near_any(tree: KDTree, points: NDArray[np.float64], reach: float) -> NDArray[np.int64]:
+    """Numbers of the points of a tree that lie within reach of any of some others."""
+    centre = points.mean(axis=0)
+    radius = float(np.linalg.norm(points - centre, axis=1).max()) + reach
+    around = np.asarray(tree.query_ball_point(centre, radius * (1.0 + 1e-9)), dtype=np.int64)
+    distances, _ = query(KDTree(points), tree.data[around], bound=float(np.nextafter(reach, np.inf)))
+    return around[np.isfinite(distances)]
+
+
+def _facing(points_mm: NDArray[np.float64], nearer: NDArray[np.float64], reach: float) -> NDArray[np.float64]:
+    """Only the side of a lesion that faces the skin can hold the point nearest to it."""
+    centre = nearer.mean(axis=0)
+    radius = float(np.linalg.norm(nearer - centre, axis=1).max()) + reach / 4 + 2.0
+    around = points_mm[np.linalg.norm(points_mm - centre, axis=1) <= radius]
+    return around[:: max(1, len(around) // CLOSE_POINTS)] if len(around) else nearer
+
+
+def _skin_points(skin: Skin, blocks: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Points of the skin surface in and around some coarse blocks, LPS mm, shape ``(n, 3)``."""
+    step = np.array(skin.coarse.step)
+    shape = np.array(skin.volume.hu.shape)
+    low = np.maximum((blocks.min(0) - FOLD_BLOCKS) * step, 0)
+    high = np.minimum((blocks.max(0) + FOLD_BLOCKS + 1) * step, shape)
+    box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    hu = skin.volume.hu[box]
+    wanted = np.zeros(skin.coarse.hu.shape, dtype=bool)
+    wanted[tuple(blocks.T)] = True
+    coarse_box = tuple(slice(int(a // s), int(-(-b // s))) for a, b, s in zip(low, high, step, strict=True))
+    rim = dilate(wanted[coarse_box], "cross", axes=ALL_AXES)
+    folds = dilate(rim, "cross", axes=ALL_AXES, steps=FOLD_BLOCKS - 1)
+
+    def fine(blocks_mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        spread = blocks_mask.repeat(step[0], 0).repeat(step[1], 1).repeat(step[2], 2)
+        return spread[: hu.shape[0], : hu.shape[1], : hu.shape[2]]
+
+    density = hu.astype(np.float32)
+    density[hu == NOT_IMAGED_HU] = 0.0
+    at_rim, in_folds = fine(rim), fine(folds)
+    field = np.where(at_rim, density - np.float32(SKIN_EDGE_HU), np.float32(1.0))
+    creases = in_folds & ~at_rim
+    if bool((density[creases] < CREASE_HU).any()):
+        for axis in (1, 2):
+            density = ndimage.convolve1d(density, np.array([0.25, 0.5, 0.25], dtype=np.float32), axis=axis)
+        field = np.where(creases, density - np.float32(CREASE_HU), field)
+    # Outside the chosen blocks, and where nothing was imaged, no surface is claimed.
+    points, _ = crossings(field)
+    return skin.volume.geometry.lps_mm(points + low)
