@@ -40,7 +40,10 @@ def describe_laboratory(laboratory: Laboratory | None, statements: Statements) -
             parts.append(statements.say(f"labs.{state}", list=", ".join(names)))
     if laboratory.adjusted_calcium_mmol_l is not None and laboratory.adjusted_calcium_mg_dl is not None:
         si, conventional = laboratory.adjusted_calcium_mmol_l, laboratory.adjusted_calcium_mg_dl
-        parts.append(statements.say("labs.adjusted", si=f"{si:.2f}", conventional=f"{conventional:.1f}"))
+        adjusted = statements.say("labs.adjusted", si=f"{si:.2f}", conventional=f"{conventional:.1f}")
+        # Beside an ionised value the adjusted one decides nothing: the two must not seem to disagree.
+        is_deciding = not any(result.test == "ionised_calcium" and result.is_used for result in laboratory.results)
+        parts.append(f"{adjusted}: {laboratory.calcium_state}" if is_deciding else adjusted)
     if laboratory.product_mg2_dl2 is not None and laboratory.product_band is not None:
         product = f"{laboratory.product_mg2_dl2:.1f}"
         parts.append(statements.say("labs.product", product=product, band=laboratory.product_band))

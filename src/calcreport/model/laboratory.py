@@ -68,7 +68,7 @@ ANALYTES: Final[Mapping[str, Analyte]] = MappingProxyType(
         "calcium": Analyte(
             name="serum calcium",
             unit="mmol/L",
-            factors=MappingProxyType({"mmol/l": 1.0, "mg/dl": 1 / MG_DL_PER_MMOL_L_CALCIUM}),
+            factors=MappingProxyType({"mmol/l": 1.0, "mg/dl": 1 / MG_DL_PER_MMOL_L_CALCIUM, "meq/l": 0.5}),
             possible=(1.0, 5.0),
             reference=(2.20, 2.60),
             conventional=("mg/dL", MG_DL_PER_MMOL_L_CALCIUM),
@@ -76,7 +76,7 @@ ANALYTES: Final[Mapping[str, Analyte]] = MappingProxyType(
         "ionised_calcium": Analyte(
             name="ionised calcium",
             unit="mmol/L",
-            factors=MappingProxyType({"mmol/l": 1.0, "mg/dl": 1 / MG_DL_PER_MMOL_L_CALCIUM}),
+            factors=MappingProxyType({"mmol/l": 1.0, "mg/dl": 1 / MG_DL_PER_MMOL_L_CALCIUM, "meq/l": 0.5}),
             possible=(0.4, 3.0),
             reference=(1.10, 1.30),
             conventional=("mg/dL", MG_DL_PER_MMOL_L_CALCIUM),

@@ -173,11 +173,10 @@ def _renal(clinical: Clinical, usable: dict[str, LabResult]) -> str | None:
 
 def _unused(results: tuple[LabResult, ...], max_age_days: int) -> list[str]:
     """Sentence on values that were left out, and what that means."""
-    old = [result.test for result in results if not result.is_used]
+    old = [ANALYTES[result.test].name for result in results if not result.is_used]
     if not old:
         return []
-    names = ", ".join(old).replace("_", " ")
-    return [f"Laboratory values further than {max_age_days} days from the study were not used: {names}."]
+    return [f"Laboratory values further than {max_age_days} days from the study were not used: {', '.join(old)}."]
 
 
 def _remarks(clinical: Clinical, usable: dict[str, LabResult], calcium: float | None) -> list[str]:
@@ -190,7 +189,7 @@ def _remarks(clinical: Clinical, usable: dict[str, LabResult], calcium: float | 
         by_total = state_of(calcium, total.low, total.high)
         if by_total != ionised:
             remarks.append(f"total calcium is {by_total} and ionised calcium {ionised}: the ionised value decides")
-    undated = [name.replace("_", " ") for name, result in usable.items() if result.age_days is None]
+    undated = [ANALYTES[name].name for name, result in usable.items() if result.age_days is None]
     if undated:
         remarks.append(f"the age of these values could not be checked: {', '.join(undated)}")
     pth = usable.get("pth")
