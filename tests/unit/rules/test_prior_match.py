@@ -145,7 +145,7 @@ def test_an_earlier_report_of_someone_else_is_refused() -> None:
         if is_refused:
             with pytest.raises(UsageError) as caught:
                 compare_with_earlier(_findings(_lesion()), named, patient=ours)
-            assert caught.value.code == "prior.other_patient"
+            assert caught.value.code == "report.other_patient"
             assert "Doe" not in caught.value.message
         else:
             compare_with_earlier(_findings(_lesion()), named, patient=ours)
@@ -155,11 +155,11 @@ def test_the_same_study_and_a_later_one_are_refused() -> None:
     same = EarlierReport(findings=_findings(_lesion(), day="2026-01-01"), study_instance_uid="1.2")
     with pytest.raises(UsageError) as caught:
         compare_with_earlier(_findings(_lesion()), same, study_instance_uid="1.2")
-    assert caught.value.code == "prior.same_study"
+    assert caught.value.code == "report.same_study"
     for day in ("2026-07-01", "2026-07-02"):
         with pytest.raises(UsageError) as caught:
             compare_with_earlier(_findings(_lesion()), EarlierReport(findings=_findings(_lesion(), day=day)))
-        assert caught.value.code == "prior.not_earlier"
+        assert caught.value.code == "report.not_earlier"
 
 
 _PLACES = st.builds(

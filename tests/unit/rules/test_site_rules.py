@@ -161,7 +161,8 @@ def _known_keys(table: str) -> set[str]:
 
 
 _VALUES = st.sampled_from(
-    """1|-1|nan|true|'x'|[]|[1]|['P01']|{}|{a=1}|2026-01-01|[[1]]|''|"\\u0000"|{ fact = [1], is = 2 }|{ condition = [1] }
+    """1|-1|nan|true|'x'
+    |[]|[1]|['P01']|{}|{a=1}|2026-01-01|[[1]]|''|"\\u0000"|{ fact = [1], is = 2 }|{ condition = [1] }
     |{ all = [1, {}] }|{ any = {} }|{ not = 5 }|{ fact = 'pattern.id', one_of = 5 }|{ certainly = {} }
     |{ fact = 'size.longest_mm', above = [1] }|99999999999999999999|{ fact = 'pattern.id', is = {} }
     |{ fact = 'pattern.id', known = 'x' }""".replace("\n", "").split("|")
