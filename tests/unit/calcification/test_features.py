@@ -78,6 +78,18 @@ def test_a_shell_has_no_core_and_a_gap_shows_in_the_worst_section():
     assert wall_mm(shell, SPACING) == pytest.approx(2.5, abs=0.8)
 
 
+def test_a_thin_rim_of_few_pixels_is_complete_all_the_same():
+    spacing = (1.0, 1.1, 1.1)
+    _, y, x = grid(spacing)
+    rim = (np.hypot(y, x) <= 4.6) & (np.hypot(y, x) > 3.3)
+    assert read_sections(tissue((rim, MINERAL)), rim, spacing, 5.0).coverage == 1.0
+
+
+def test_the_content_of_a_shell_is_read_away_from_its_caps():
+    shell = ball(9.0) & ~ball(5.5)
+    assert read_sections(tissue((shell, MINERAL)), shell, SPACING, 0.0).core_tail_hu == 0.0
+
+
 def test_what_settles_has_a_level_and_what_is_round_has_none():
     _, y, _ = grid()
     assert level_and_ring_share(ball(9.0) & (y > 0.0), SPACING)[0] > 0.8
@@ -98,6 +110,13 @@ def test_the_tissue_around_is_read_apart_from_the_coat():
     assert 0.5 < around.near_fat < 1.0
     bare = read_vicinity(tissue((bed, FAT), (inside, MINERAL)), inside, SPACING)
     assert (bare.coat_hu, bare.near_fat) == (FAT, 1.0)
+
+
+def test_fat_on_one_side_is_not_fat_all_round():
+    _, y, _ = grid()
+    inside = ball(4.0)
+    assert read_vicinity(tissue((y > 0, FAT), (inside, MINERAL)), inside, SPACING).fat_sides == pytest.approx(0.5)
+    assert read_vicinity(tissue((inside, MINERAL), base=FAT), inside, SPACING).fat_sides == 1.0
 
 
 @pytest.mark.parametrize(("sleeve", "sign"), [(40, 1), (55, 0), (85, -1)])
@@ -127,11 +146,12 @@ def test_what_is_no_vessel_beyond_both_ends_counts_for_nothing(case):
 
 
 def test_noise_alone_makes_no_vessel():
-    inside = ball(3.0)
+    spacing = (5.0, 0.7, 0.7)  # one slice beyond each end: nothing averages the noise away
+    inside = ball(8.0, spacing=spacing)
     for seed in range(5):
-        noise = np.random.default_rng(seed).normal(0, 40, SHAPE)
-        hu = np.where(inside, MINERAL, MUSCLE + noise).astype(np.int16)
-        assert vessel_contrast(hu, inside, SPACING, 40.0) < 5.0
+        stranded_fat = np.random.default_rng(seed).normal(15, 40, SHAPE)
+        hu = np.where(inside, MINERAL, stranded_fat).astype(np.int16)
+        assert vessel_contrast(hu, inside, spacing, 40.0) < 5.0
 
 
 def test_nothing_is_said_of_a_vessel_beyond_the_end_of_the_scan():
@@ -140,14 +160,35 @@ def test_nothing_is_said_of_a_vessel_beyond_the_end_of_the_scan():
     assert vessel_contrast(hu[first:], inside[first:], SPACING, 10.0) is None
 
 
+def surroundings(layer=DepthClass.SUBFASCIAL, longest_mm=10.0):
+    return Surroundings(
+        longest_mm=longest_mm,
+        layer=layer,
+        bone_gap_mm=float("inf"),
+        to_fascia_mm=None,
+        is_vessel_chain=False,
+        noise_hu=5.0,
+    )
+
+
 def test_features_do_not_depend_on_where_in_the_box_the_lesion_lies():
-    known = Surroundings(
-        longest_mm=10.0, layer=DepthClass.SUBFASCIAL, bone_gap_mm=float("inf"), to_fascia_mm=None,
-        is_vessel_chain=False, noise_hu=5.0,
-    )  # fmt: skip
     first, second = (
-        describe(tissue((mask, MINERAL)), mask, geometry(), known) for mask in (ball(5.0), ball(5.0, (2.0, -4.2, 7.0)))
+        describe(tissue((mask, MINERAL)), mask, geometry(), surroundings())
+        for mask in (ball(5.0), ball(5.0, (2.0, -4.2, 7.0)))
     )
     assert first.as_row() == pytest.approx(second.as_row(), nan_ok=True)
     assert first.bone_gap_mm == float("inf")
     assert first.as_row()["bone_gap_mm"] is None
+
+
+@pytest.mark.parametrize(("longest_mm", "sphericity"), [(10.0, 1.0), (12.0, (10 / 12) ** 3)])
+def test_sphericity_is_held_against_the_measured_diameter(longest_mm, sphericity):
+    solid = ball(5.0)
+    found = describe(tissue((solid, MINERAL)), solid, geometry(), surroundings(longest_mm=longest_mm))
+    assert found.sphericity == pytest.approx(sphericity, abs=0.05)
+
+
+def test_a_vessel_is_looked_for_beneath_the_fascia_only():
+    hu, inside = on_artery()
+    assert describe(hu, inside, geometry(), surroundings()).vessel_hu > 50.0
+    assert describe(hu, inside, geometry(), surroundings(DepthClass.SUBCUTANEOUS)).vessel_hu is None
