@@ -10,6 +10,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,10 +18,11 @@ from calcreport.dicom import CODES
 
 ROOT: Final = Path(__file__).parents[1]
 AREAS: Final = (
-    "usage", "settings", "clinical", "findings", "rules", "template", "path", "file", "zip", "study", "series",
-    "geometry", "pixel", "hu", "mask", "output", "phantom", "run", "internal",
+    "usage", "settings", "clinical", "findings", "report", "rules", "template", "path", "file", "zip", "study",
+    "series", "geometry", "pixel", "hu", "mask", "output", "phantom", "run", "internal",
 )  # fmt: skip
-CODE: Final = re.compile(rf"({'|'.join(AREAS)})\.[a-z][a-z0-9_]*")
+CODE: Final = re.compile(rf"({'|'.join(AREAS)})\.(?!(?:json|txt|html|css)$)[a-z][a-z0-9_]*")
+"""A code; ``report.json`` is a file."""
 
 HEAD: Final = """# Error codes
 
@@ -45,6 +47,11 @@ OTHERS: Final = {
     "clinical.unknown_key": "A key in the clinical file is not known; the message names near matches.",
     "clinical.lab_unit": "A laboratory value has no unit, or one that is not known for this test.",
     "clinical.lab_impossible": "A laboratory value is outside the physiologically possible range after conversion.",
+    "findings.value": "A value in the findings file is not one of those allowed, or contradicts another one.",
+    "findings.unknown_key": "A key in the findings file is not known; the message names near matches.",
+    "findings.invalid": "The findings file holds mistakes of several kinds; the message lists all of them.",
+    "findings.not_yaml": "The findings file is neither YAML nor JSON, too long, repeats a key or uses references.",
+    "clinical.not_yaml": "The clinical file is neither YAML nor JSON, too long, repeats a key or uses references.",
     "clinical.invalid": "The clinical file holds mistakes of several kinds; the message lists all of them.",
     "run.interrupted": "Stopped by Ctrl-C or SIGTERM. What was finished is in place, nothing is half-written.",
     "output.stdout": "Standard output cannot be written; the files are in place.",
@@ -65,18 +72,27 @@ def written() -> dict[str, str]:
         for code, text in _raised(ast.parse(path.read_text(encoding="utf-8"))):
             if code not in CODES:
                 texts.setdefault(code, text)
-    return {**texts, **OTHERS}
+    return {code: text for code, text in {**texts, **OTHERS}.items() if not _is_wording(code)}
 
 
 def mentioned() -> set[str]:
     """Every code that stands anywhere in the source as a whole string; ids of the report's wording look the same."""
     codes = set()
-    wording = set(_ids(tomllib.loads((ROOT / "templates/statements.toml").read_text(encoding="utf-8"))))
     for path in sorted((ROOT / "src/calcreport").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and CODE.fullmatch(node.value):
                 codes.add(node.value)
-    return {code for code in codes - wording if not any(known.startswith(code) for known in wording)}
+    return {code for code in codes if not _is_wording(code)}
+
+
+def _is_wording(code: str) -> bool:
+    """Whether this is an id of the report's wording, or the beginning of one."""
+    return any(known.startswith(code) for known in _wording())
+
+
+@cache
+def _wording() -> frozenset[str]:
+    return frozenset(_ids(tomllib.loads((ROOT / "templates/statements.toml").read_text(encoding="utf-8"))))
 
 
 def page() -> str:

@@ -45,10 +45,12 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
-@pytest.mark.parametrize("command", ["analyze", "phantom", "schema"])
+@pytest.mark.parametrize(
+    "command", ["analyze", "decide", "rules list", "rules explain", "rules check", "phantom", "schema"]
+)
 def test_every_option_is_described(command: str) -> None:
     words = subprocess.run(
-        [sys.executable, "-m", "calcreport", command, "--help"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "calcreport", *command.split(), "--help"], capture_output=True, text=True, check=False
     ).stdout
     options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", words)) - {"--help"}
     usage = (ROOT / "docs/usage.md").read_text(encoding="utf-8")

@@ -73,11 +73,11 @@ def compare_with_earlier(
     Raises
     ------
     UsageError
-        ``prior.other_patient``, ``prior.same_study``, ``prior.not_earlier``.
+        ``report.other_patient``, ``report.same_study``, ``report.not_earlier``.
     """
     if patient is not None and earlier.patient is not None and _is_other_patient(patient, earlier.patient):
         msg = "the report given with --prior is of another patient (date of birth, or id and name); name this patient's"
-        raise UsageError(msg, code="prior.other_patient")
+        raise UsageError(msg, code="report.other_patient")
     _refuse_wrong_study(findings, earlier, study_instance_uid)
     before = earlier.findings
     is_same_frame = bool(findings.frame_of_reference_uid) and (
@@ -108,11 +108,11 @@ def _is_other_patient(now: Patient, before: Patient) -> bool:
 def _refuse_wrong_study(findings: Findings, earlier: EarlierReport, study_instance_uid: str) -> None:
     if study_instance_uid and study_instance_uid == earlier.study_instance_uid:
         msg = "the report given with --prior is of this same study; name the report of an earlier one"
-        raise UsageError(msg, code="prior.same_study")
+        raise UsageError(msg, code="report.same_study")
     now, before = findings.study_date, earlier.findings.study_date
     if now is not None and before is not None and before >= now:
         msg = "the report given with --prior is of a study that is not earlier than this one; name an earlier one"
-        raise UsageError(msg, code="prior.not_earlier")
+        raise UsageError(msg, code="report.not_earlier")
 
 
 def _could_be(now: LesionFinding, then: LesionFinding, *, is_same_frame: bool) -> Verdict:
