@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -48,7 +49,14 @@ class Gathered:
     labs: LabFacts
 
 
-def gather_facts(findings: Findings, clinical: Clinical, policy: PolicySettings, ruleset: Ruleset) -> Gathered:
+def gather_facts(
+    findings: Findings,
+    clinical: Clinical,
+    policy: PolicySettings,
+    ruleset: Ruleset,
+    *,
+    seen: Mapping[int, dict[str, Value]] | None = None,
+) -> Gathered:
     """Gather the facts of a study.
 
     Parameters
@@ -61,6 +69,8 @@ def gather_facts(findings: Findings, clinical: Clinical, policy: PolicySettings,
         Choices of the site.
     ruleset : Ruleset
         For patterns read from features, and for what is an extent.
+    seen : Mapping[int, dict[str, Value]] | None
+        Facts of lesions already read from the same kind of study, by identity (`see_lesions`).
 
     Returns
     -------
@@ -72,19 +82,20 @@ def gather_facts(findings: Findings, clinical: Clinical, policy: PolicySettings,
     shared: dict[str, Value] = dict.fromkeys(DECLARED)
     shared |= policy_facts(policy) | study_facts(findings, clinical) | labs.facts
     apart = [is_elsewhere(lesion, clinical) for lesion in lesions]
+    # Where every lesion seems to be elsewhere, side or region was mistyped: then the complaint counts for all.
+    told = {is_apart: complaint_facts(clinical, applies=not is_apart or all(apart)) for is_apart in set(apart)}
     cases = []
     for lesion, is_apart in zip(lesions, apart, strict=True):
-        # Where every lesion seems to be elsewhere, side or region was mistyped: then the complaint counts for all.
-        applies = not is_apart or all(apart)
-        case = shared | complaint_facts(clinical, applies=applies) | image_facts(lesion, findings, policy)
-        case["place.is_apart"] = answer(is_yes=is_apart)
+        images = (seen or {}).get(id(lesion)) or image_facts(lesion, findings, policy)
+        case = shared | told[is_apart] | images | {"place.is_apart": answer(is_yes=is_apart)}
         infer_pattern(case, ruleset)
         cases.append(case)
     together = _patient_facts(lesions, cases)
+    phleboliths = _phleboliths_by_place(lesions, cases)
     is_only = len(apart) == 1 or apart.count(False) == 1
     complete = []
     for lesion, case in zip(lesions, cases, strict=True):
-        facts = case | together | {"patient.phleboliths_here": _phleboliths_at(lesion, lesions, cases)}
+        facts = case | together | {"patient.phleboliths_here": phleboliths.get(_place(lesion))}
         is_extent = ruleset.conditions["extent_pattern"].judge(facts) is Verdict.MET
         complete.append(facts | size_facts(lesion, facts, policy, is_extent=is_extent, is_only=is_only))
     return Gathered(cases=tuple(complete), labs=labs)
@@ -129,23 +140,32 @@ def _patient_facts(lesions: tuple[LesionFinding, ...], cases: list[dict[str, Val
     }
 
 
-def _phleboliths_at(
-    lesion: LesionFinding, lesions: tuple[LesionFinding, ...], cases: list[dict[str, Value]]
-) -> float | None:
-    """Phlebolith-like foci in the region and side of a lesion; ``None`` when they may be more than were counted."""
-    counts = [
-        case["foci.count"]
-        for other, case in zip(lesions, cases, strict=True)
-        if case["pattern.id"] == "P01" and _is_same_place(lesion, other)
-    ]
-    least = sum(count if isinstance(count, float) else 1.0 for count in counts)
-    return None if None in counts and least < _MANY_PHLEBOLITHS else float(least)
+def see_lesions(findings: Findings, policy: PolicySettings) -> dict[int, dict[str, Value]]:
+    """Facts that each lesion has by itself, by its identity: valid while these findings are kept."""
+    return {id(lesion): image_facts(lesion, findings, policy) for lesion in findings.lesions}
 
 
-def _is_same_place(one: LesionFinding, other: LesionFinding) -> bool:
-    if one is other:
-        return True
-    sides = {one.location.laterality, other.location.laterality}
-    if sides == {Laterality.LEFT, Laterality.RIGHT} or (one.location.region is None) != (other.location.region is None):
+def _phleboliths_by_place(
+    lesions: tuple[LesionFinding, ...], cases: list[dict[str, Value]]
+) -> dict[tuple[str | None, Laterality], float | None]:
+    """Phlebolith-like foci at each place of such a lesion; ``None`` when they may be more than were counted."""
+    found: dict[tuple[str | None, Laterality], list[Value]] = {}
+    for lesion, case in zip(lesions, cases, strict=True):
+        if case["pattern.id"] == "P01":
+            found.setdefault(_place(lesion), []).append(case["foci.count"])
+    totals: dict[tuple[str | None, Laterality], float | None] = {}
+    for place in found:
+        counts = [count for other, foci in found.items() if _is_same_place(place, other) for count in foci]
+        least = float(sum(count if isinstance(count, float) else 1.0 for count in counts))
+        totals[place] = None if None in counts and least < _MANY_PHLEBOLITHS else least
+    return totals
+
+
+def _place(lesion: LesionFinding) -> tuple[str | None, Laterality]:
+    return lesion.location.region, lesion.location.laterality
+
+
+def _is_same_place(one: tuple[str | None, Laterality], other: tuple[str | None, Laterality]) -> bool:
+    if {one[1], other[1]} == {Laterality.LEFT, Laterality.RIGHT} or (one[0] is None) != (other[0] is None):
         return False
-    return one.location.region == other.location.region or not are_apart(one.location.region, other.location.region)
+    return one[0] == other[0] or not are_apart(one[0], other[0])

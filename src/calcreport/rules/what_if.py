@@ -11,7 +11,7 @@ from calcreport.model.findings import Findings
 from calcreport.model.report import Concern, FlagState
 from calcreport.rules.conditions import Condition, Facts, Value, Verdict
 from calcreport.rules.engine import decide
-from calcreport.rules.gathering import Gathered, gather_facts
+from calcreport.rules.gathering import Gathered, gather_facts, see_lesions
 from calcreport.rules.lesion_rules import Weighing, differential, weigh
 from calcreport.rules.possible_answers import PossibleAnswer, possible_answers
 from calcreport.rules.questions import rank
@@ -86,7 +86,8 @@ def what_would_change(
         absent is no change worth telling, unless the concern changes with it.
     """
     memory = _Memory(ruleset)
-    gathered = gather_facts(findings, clinical, policy, ruleset)
+    seen = see_lesions(findings, policy)
+    gathered = gather_facts(findings, clinical, policy, ruleset, seen=seen)
     weighings = weigh_all(gathered, ruleset, memory.judge)
     study = _Study(gathered=gathered, weighings=weighings, ruleset=ruleset, memory=memory, shown=_kinds(weighings))
     now = _answer(weighings, ruleset)
@@ -94,7 +95,7 @@ def what_would_change(
     for possible in possible_answers(findings, clinical, policy, ruleset):
         if possible.lesion is not None and possible.lesion not in study.shown:
             continue
-        then = _asked_again(study, gather_facts(possible.findings, possible.clinical, policy, ruleset))
+        then = _asked_again(study, gather_facts(possible.findings, possible.clinical, policy, ruleset, seen=seen))
         change = None if then is None else _compare(possible, now, _answer(then, ruleset))
         if change is None:
             continue

@@ -1,0 +1,57 @@
+"""Every management statement of the articles is carried by a rule that speaks in a case, or has a reason not to."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from calcreport.model.clinical import parse_clinical
+from calcreport.model.findings import Findings
+from calcreport.rules import Outcome, Ruleset, evaluate
+from calcreport.settings import PolicySettings
+
+TABLE = tomllib.loads((Path(__file__).parents[3] / "docs" / "management-statements.toml").read_text(encoding="utf-8"))
+CASES = Path(__file__).parent / "cases"
+CARRIED = [entry for entry in TABLE["statement"] if "rules" in entry]
+NOT_SAID = [entry for entry in TABLE["statement"] if "rules" not in entry]
+ALWAYS_THERE = {"R19"}
+
+
+def _name(entry: dict[str, Any]) -> str:
+    return f"{entry['article']}: {entry['says']}"
+
+
+@pytest.mark.parametrize("entry", CARRIED, ids=_name)
+def test_its_rule_speaks_in_the_case_named(entry: dict[str, Any], ruleset: Ruleset) -> None:
+    assert set(entry) == {"article", "says", "rules", "case"}
+    case = tomllib.loads((CASES / f"{entry['case']}.toml").read_text(encoding="utf-8"))
+    verdicts = evaluate(
+        Findings.model_validate(case["findings"]),
+        parse_clinical(case.get("clinical", {})),
+        PolicySettings(**case.get("policy", {})),
+        ruleset,
+    )
+    speaking = {
+        name for row in verdicts if row.outcome is Outcome.APPLIED for name in (row.rule.id, row.rule.concludes)
+    }
+    assert set(entry["rules"]) <= speaking
+
+
+@pytest.mark.parametrize("entry", NOT_SAID, ids=_name)
+def test_what_a_report_must_not_say_has_a_reason(entry: dict[str, Any]) -> None:
+    assert set(entry) == {"article", "says", "reason"}
+    assert entry["reason"]
+
+
+def test_every_article_is_covered() -> None:
+    assert {entry["article"] for entry in TABLE["statement"]} == set(TABLE["articles"])
+
+
+def test_every_recommendation_is_carried_by_some_statement_or_beyond_the_articles(ruleset: Ruleset) -> None:
+    carried = {name[:3] for entry in CARRIED for name in entry["rules"] if name.startswith("R")}
+    beyond = {"R13"}  # calciphylaxis is in none of the articles
+    every = {rule.concludes for rule in ruleset.tables["recommendation"]}
+    assert carried | beyond | ALWAYS_THERE == every

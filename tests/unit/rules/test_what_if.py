@@ -1,0 +1,161 @@
+"""What would change the answer: found by asking the rules again, complete, and never a guess of its own."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from calcreport.model.clinical import parse_clinical
+from calcreport.model.decision import Decision, WouldChange
+from calcreport.model.findings import Findings
+from calcreport.rules import Ruleset, decide, decide_and_ask, what_would_change
+from calcreport.rules.possible_answers import possible_answers
+from calcreport.rules.questions import UNASKED, inputs_of_the_rules
+from calcreport.settings import PolicySettings
+
+POLICY = PolicySettings()
+CASES: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
+    "blank": ([{"size": {"max_diameter_mm": 30}}], {}),
+    "cloud": ([{"pattern": {"id": "P13", "confidence": "high"}, "depth": {"class": "subfascial"}}], {}),
+    "rim": ([{"pattern": {"id": "P05", "confidence": "high"}, "depth": {"class": "subfascial"}}], {}),
+    "net": ([{"pattern": {"id": "P04"}, "depth": {"class": "subcutaneous"}}], {"conditions": {"dialysis": "yes"}}),
+    "two": (
+        [
+            {"pattern": {"id": "P07", "confidence": "high"}, "location": {"region": "neck"}},
+            {"pattern": {"id": "P01", "confidence": "high"}, "size": {"max_diameter_mm": 12}},
+        ],
+        {"patient": {"age_years": 15}},
+    ),
+    "radiograph": ([{"size": {"max_diameter_mm": 38, "projected": True}, "pattern": {"id": "P09"}}], {}),
+    "bone": ([{"bone_relation": "contiguous", "pattern": {"id": "P07"}}], {"history": {"trauma": "yes"}}),
+    "dystrophic": (
+        [
+            {
+                "pattern": {"id": "P09", "confidence": "high"},
+                "depth": {"class": "subfascial"},
+                "mass": {"present": "no"},
+                "size": {"max_diameter_mm": 18},
+            }
+        ],
+        {"history": {"trauma": "yes"}},
+    ),
+}
+
+
+def _ask(ruleset: Ruleset, name: str, **policy: Any) -> tuple[WouldChange, ...]:
+    lesions, clinical = CASES[name]
+    modality = "DX" if name == "radiograph" else "CT"
+    findings = Findings.model_validate({"modality": modality, "lesions": lesions})
+    return what_would_change(findings, parse_clinical(clinical), PolicySettings(**policy), ruleset)
+
+
+def _named(changes: tuple[WouldChange, ...]) -> dict[tuple[str, str], WouldChange]:
+    return {(change.input, change.answer): change for change in changes}
+
+
+def test_a_raised_phosphate_would_favour_metabolic_calcification(ruleset: Ruleset) -> None:
+    change = _named(_ask(ruleset, "cloud"))["labs.phosphate", "high"]
+    assert (change.lesions[0].leading, change.lesions[0].certainty) == ("C07", "consistent with")
+
+
+def test_rapid_growth_would_refer_and_a_year_of_stability_would_not(ruleset: Ruleset) -> None:
+    changes = _named(_ask(ruleset, "blank"))
+    assert changes["growth.rate", "rapid"].concern == "flagged"
+    assert changes["growth.rate", "rapid"].lesions[0].recommended == ("R09",)
+    assert ("growth.rate", "none") not in changes
+
+
+def test_four_normal_values_together_explain_what_none_of_them_does_alone(ruleset: Ruleset) -> None:
+    changes = _named(_ask(ruleset, "dystrophic"))
+    assert changes["labs.core", "normal"].lesions[0].flags == {"depth": "explained"}
+    assert changes["labs.core", "normal"].lesions[0].withdrawn == ("R09",)
+    assert not {("labs.calcium", "normal"), ("labs.pth", "normal")} & set(changes)
+
+
+def test_skin_findings_decide_about_same_day_contact_and_come_first(ruleset: Ruleset) -> None:
+    changes = _ask(ruleset, "net")
+    assert _named(changes)["symptoms.skin_necrosis", "no"].lesions[0].withdrawn == ("R13",)
+
+
+def test_what_is_about_one_lesion_names_that_lesion(ruleset: Ruleset) -> None:
+    changes = _named(_ask(ruleset, "two"))
+    assert [lesion.index for lesion in changes["conditions.great_toe_malformation", "yes"].lesions] == [0, 1]
+    assert [lesion.index for lesion in changes["lesion.prior", "grown"].lesions] == [1]
+
+
+def test_nothing_is_asked_of_a_radiograph_that_it_cannot_show(ruleset: Ruleset) -> None:
+    asked = {change.input for change in _ask(ruleset, "radiograph")}
+    assert not asked & {"lesion.depth.class", "lesion.mass.present"}
+
+
+def test_a_question_that_needs_another_answer_first_waits_for_it(ruleset: Ruleset) -> None:
+    findings = Findings.model_validate({"modality": "CT", "lesions": [{"pattern": {"id": "P05"}}]})
+    for clinical, is_asked in (({}, False), ({"history": {"trauma": "yes"}}, True)):
+        answers = possible_answers(findings, parse_clinical(clinical), POLICY, ruleset)
+        assert ("history.trauma_weeks_ago" in {answer.name for answer in answers}) is is_asked
+
+
+def test_every_unknown_input_is_asked_for(ruleset: Ruleset) -> None:
+    told = {
+        "symptoms": {"pain": "yes"}, "mass": {"palpable": "yes"}, "growth": {"rate": "slow"},
+        "history": {"trauma": "yes"},
+    }  # fmt: skip
+    lesion = {"size": {"max_diameter_mm": 20}, "mass": {"present": "yes"}}
+    findings = Findings.model_validate({"modality": "CT", "lesions": [lesion]})
+    asked = {answer.name for answer in possible_answers(findings, parse_clinical(told), POLICY, ruleset)}
+    given = {"symptoms.pain", "mass.palpable", "growth.rate", "history.trauma", "lesion.mass.present"}
+    assert inputs_of_the_rules() - set(UNASKED) - given == asked
+
+
+def _shape(decision: Decision) -> list[Any]:
+    return [
+        (
+            lesion.concern,
+            {name: getattr(lesion.flags, name).state for name in type(lesion.flags).model_fields},
+            [(entry.id, entry.label, entry.certainty) for entry in lesion.differential[:1]],
+            {entry.id for entry in lesion.recommendations} & {"R09", "R11", "R13"},
+        )
+        for lesion in decision.lesions
+    ]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("name", CASES)
+def test_the_short_way_finds_what_deciding_anew_finds(name: str, strict: bool, ruleset: Ruleset) -> None:
+    lesions, clinical = CASES[name]
+    modality = "DX" if name == "radiograph" else "CT"
+    findings = Findings.model_validate({"modality": modality, "lesions": lesions})
+    told, policy = parse_clinical(clinical), PolicySettings(strict_s1=strict)
+    now = _shape(decide(findings, told, policy, ruleset))
+    found = {(change.input, change.answer) for change in what_would_change(findings, told, policy, ruleset)}
+    for answer in possible_answers(findings, told, policy, ruleset):
+        then = _shape(decide(answer.findings, answer.clinical, policy, ruleset))
+        if (answer.name, answer.answer) in found:
+            continue
+        for before, after in zip(now, then, strict=True):
+            assert before[0] == after[0], answer.name
+            assert before[2:] == after[2:], answer.name
+            settled = {"present", "possible", "explained"}
+            assert {k: v for k, v in before[1].items() if v in settled} == {
+                k: v for k, v in after[1].items() if v in settled
+            }, answer.name
+
+
+def test_the_decision_itself_stays_the_same(ruleset: Ruleset) -> None:
+    findings = Findings.model_validate({"modality": "CT", "lesions": CASES["rim"][0]})
+    asked = decide_and_ask(findings, parse_clinical({}), POLICY, ruleset)
+    assert asked.would_change
+    assert asked.model_copy(update={"would_change": ()}) == decide(findings, parse_clinical({}), POLICY, ruleset)
+
+
+def test_a_hundred_deposits_of_one_kind_are_asked_about_once(ruleset: Ruleset) -> None:
+    vessel = {"size": {"max_diameter_mm": 20}, "depth": {"class": "subfascial"}, "pattern": {"id": "P02"}}
+    findings = Findings.model_validate({"modality": "CT", "lesions": [vessel] * 100})
+    start = time.process_time()
+    changes = what_would_change(findings, parse_clinical({}), POLICY, ruleset)
+    assert time.process_time() - start < 20.0
+    assert {lesion.index for change in changes for lesion in change.lesions if change.input.startswith("lesion.")} == {
+        0
+    }
