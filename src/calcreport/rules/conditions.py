@@ -234,8 +234,11 @@ def decisive(condition: Condition, facts: Facts, *, is_wanted: bool = True) -> t
             return (_evidence(condition, facts, is_wanted=is_wanted),)
         case All() | AnyOf():
             verdict = condition.judge(facts)
-            parts = tuple(part for part in condition.parts if part.judge(facts) is verdict)
-            return tuple(row for part in parts for row in decisive(part, facts, is_wanted=is_wanted))
+            parts = [part for part in condition.parts if part.judge(facts) is verdict]
+            told = [decisive(part, facts, is_wanted=is_wanted) for part in parts]
+            # Where something known settles the answer, what is merely not known to be adds nothing.
+            known = [rows for rows in told if all(row.verdict is not Verdict.UNKNOWN for row in rows)]
+            return tuple(row for rows in (told if verdict is Verdict.UNKNOWN else known or told) for row in rows)
         case Not():
             return decisive(condition.part, facts, is_wanted=not is_wanted)
         case Certainly():
