@@ -30,8 +30,10 @@ MAX_NECK_MM2: Final = 32_000.0
 """A neck of 20 cm across."""
 
 RAISED_HU: Final = 250.0
-MAX_SPECK_MM3: Final = 100.0
-"""From this growth limit on (contrast studies) only specks of the plates remain."""
+FAINT_CNR: Final = 6.0
+MAX_SPECK_MM3: Final = 150.0
+"""From this growth limit on (contrast studies), and where the plates stand out of the noise no more than this, only
+specks of them remain."""
 
 BULKY_MM: Final = 9.0
 """Plates of ossified cartilage are thinner than this ball: the lamina of the cricoid, their thickest, has 5-8 mm."""
@@ -55,8 +57,9 @@ def is_airway_cartilage(scene: Scene, focus: Focus) -> bool:
         middle = index.mean(axis=0) + start
         near = low[1] - reach[1] <= middle[1] <= high[1] + reach[1]
         is_embraced = is_wide and low[2] <= middle[2] <= high[2] and near
-        # A raised limit leaves specks of the plates beside it; so small, they are not told from mineral of the thyroid.
-        is_speck = near and scene.limits.grow >= RAISED_HU and focus.volume_mm3 <= MAX_SPECK_MM3
+        # A raised limit or noise leaves specks of the plates beside it, which are not told from mineral of the thyroid.
+        is_faint = scene.limits.grow >= RAISED_HU or focus.contrast_to_noise < FAINT_CNR
+        is_speck = near and is_faint and focus.volume_mm3 <= MAX_SPECK_MM3
         beside = low[2] - reach[2] <= middle[2] <= high[2] + reach[2]
         # Hyoid and small pieces of cartilage lie in front of the airway, in the midline.
         is_in_front = (

@@ -49,6 +49,9 @@ MAX_SHAFT_CHANGE: Final = 1.5
 MIN_BONE_SHARE: Final = 0.12
 """At a knee bone takes this share of the section or more; at a spine less, but in the thinnest necks."""
 
+MAX_LIMB_MM2: Final = 32_000.0
+"""A limb 20 cm across."""
+
 MIN_AIRWAY_MM2: Final = 40.0
 """Section of the narrowest airway."""
 
@@ -215,7 +218,7 @@ def _behind_bone_end_mm(scene: Scene, focus: Focus, territory: NDArray[np.bool_]
     low, high = scene.components.box[focus.component].T // np.array(scene.coarse.step)
     middle = (low + high) // 2
     for plane in sorted({int(middle[0]), int(low[0]), int(high[0])}, key=lambda p: abs(p - int(middle[0]))):
-        if plane >= len(territory) or not _is_limb(scene, territory, plane):
+        if plane >= len(territory) or not _is_limb(scene, territory, np.array([plane, *middle[1:]])):
             continue
         labels, count = ndimage.label(territory[plane])
         areas = np.bincount(labels.ravel())[1:] * scene.coarse.spacing_mm[1] * scene.coarse.spacing_mm[2]
@@ -254,13 +257,16 @@ def _lies_at_shaft(scene: Scene, focus: Focus, territory: NDArray[np.bool_]) -> 
     return len(areas) > 1 and is_shaft and bool(areas.max() <= MAX_SHAFT_CHANGE * areas.min())
 
 
-def _is_limb(scene: Scene, territory: NDArray[np.bool_], plane: int) -> bool:
-    """Whether a section is that of a limb at its joint: much of it bone, and no gas in it as in neck and trunk."""
+def _is_limb(scene: Scene, territory: NDArray[np.bool_], block: NDArray[np.int64]) -> bool:
+    """Whether the section at a coarse position is that of a limb at its joint: slim, much of it bone, without gas."""
+    plane, row, column = map(int, block)
     area_mm2 = scene.coarse.spacing_mm[1] * scene.coarse.spacing_mm[2]
-    body = float(scene.body.mask[plane].sum())
-    gas_mm2 = float(scene.gas[plane].sum()) * area_mm2
-    bone = float(territory[plane].sum())
-    return gas_mm2 < MIN_AIRWAY_MM2 and bone > 0 and bone >= MIN_BONE_SHARE * body
+    labels, _ = ndimage.label(scene.body.mask[plane])
+    own = labels == labels[min(row, labels.shape[0] - 1), min(column, labels.shape[1] - 1)]
+    body = float((own & scene.body.mask[plane]).sum())
+    bone = float((own & territory[plane]).sum())
+    is_slim = body * area_mm2 <= MAX_LIMB_MM2 and float((own & scene.gas[plane]).sum()) * area_mm2 < MIN_AIRWAY_MM2
+    return is_slim and bone > 0 and bone >= MIN_BONE_SHARE * body
 
 
 def is_broken_off(scene: Scene, focus: Focus, skeleton: NDArray[np.bool_]) -> bool:

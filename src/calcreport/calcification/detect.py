@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calcreport.anatomy.body import Body
 from calcreport.anatomy.coarse import CoarseVolume
-from calcreport.anatomy.components import Components, find_components, with_extra
+from calcreport.anatomy.components import Components, find_components, paint, with_extra
 from calcreport.anatomy.outgrowth import find_outgrowths
 from calcreport.anatomy.runs import find_runs
+from calcreport.anatomy.skeleton import SMALL_BONE_MM3
 from calcreport.calcification.airway import bulky_parts
-from calcreport.calcification.bones import METAL_HU, bone_territory, find_large_bones, is_solid, metal_in_bone
+from calcreport.calcification.bones import (
+    METAL_HU,
+    RAISED_HU,
+    bone_territory,
+    find_large_bones,
+    is_solid,
+    lies_at_joint,
+    metal_in_bone,
+)
 from calcreport.calcification.enteric import beside_pools
 from calcreport.calcification.foci import Focus, Neighbours, examine
 from calcreport.calcification.reject import (
@@ -28,6 +38,9 @@ from calcreport.calcification.reject import (
 from calcreport.calcification.scene import Scene
 from calcreport.model.image import CtVolume
 from calcreport.model.report import ExclusionReason, Thresholds
+
+BONE_LIMIT_HU: Final = 300.0
+"""Bones are whole at this limit; enhanced muscle stays far below it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -86,10 +99,8 @@ def detect(
     -------
     Detection
     """
-    limit = int(np.ceil(limits.grow))
-    runs = find_runs(volume.hu, limit)
     scene = Scene(
-        volume=volume, coarse=coarse, body=body, components=find_components(volume.hu, runs), limits=limits,
+        volume=volume, coarse=coarse, body=body, components=_components_above(volume, limits.grow), limits=limits,
         noise_hu=noise_hu,
     )  # fmt: skip
     volume_mm3 = scene.components.voxels.astype(np.float64) * volume.geometry.voxel_volume_mm3
@@ -97,6 +108,8 @@ def detect(
     candidates, externals, noise_count = _part_by_place(scene, np.flatnonzero(seeded), volume_mm3)
     rejected = [Rejected(component=i, reason=ExclusionReason.EXTERNAL, detail="outside the body") for i in externals]
     skeleton, architectures = find_large_bones(scene, candidates, volume_mm3)
+    if limits.grow >= RAISED_HU:
+        skeleton |= _in_bones_of_lower_limit(scene, candidates)
     scene, skeleton, fused, implants = _with_parts_of_bones(scene, skeleton)
     rejected += [
         Rejected(component=i, reason=ExclusionReason.SKELETON, detail="bone")
@@ -135,6 +148,33 @@ def detect(
         components=scene.components, skeleton=skeleton, foci=tuple(foci), weak=tuple(weak), rejected=tuple(rejected),
         noise_count=noise_count + len(weak), has_metal=bool(landmarks.metal.any()), territory=landmarks.territory,
     )  # fmt: skip
+
+
+def _components_above(volume: CtVolume, limit_hu: float) -> Components:
+    limit = int(np.ceil(limit_hu))
+    runs = find_runs(volume.hu, limit)
+    return find_components(volume.hu, runs)
+
+
+def _in_bones_of_lower_limit(scene: Scene, candidates: list[int]) -> NDArray[np.bool_]:
+    """Which components lie in bones that are whole only at a lower limit: true per component."""
+    components = _components_above(scene.volume, BONE_LIMIT_HU)
+    whole = replace(scene, components=components, limits=Thresholds(grow=BONE_LIMIT_HU, seed=scene.limits.seed))
+    volume_mm3 = components.voxels.astype(np.float64) * scene.volume.geometry.voxel_volume_mm3
+    large = np.flatnonzero((components.peak_hu >= scene.limits.seed) & (volume_mm3 >= SMALL_BONE_MM3))
+    inside = [i for i in map(int, large) if whole.share_in(scene.body.mask, i) >= 0.5]
+    bones, architectures = find_large_bones(whole, inside, volume_mm3)
+    territory = bone_territory(whole, bones)
+    for i in inside:
+        has_marrow = i in architectures and architectures[i].has_marrow
+        if not bones[i] and has_marrow and lies_at_joint(whole, _look_at(whole, i, bones), territory):
+            bones[i] = True
+    in_bone = np.zeros(scene.components.count, dtype=np.bool_)
+    for i in candidates:
+        first = scene.components.indices(i)[0]
+        box = (slice(first[0], first[0] + 1), slice(first[1], first[1] + 1), slice(first[2], first[2] + 1))
+        in_bone[i] = bool(paint(components, bones, box).any())
+    return in_bone
 
 
 def _look_at(scene: Scene, component: int, skeleton: NDArray[np.bool_]) -> Focus:

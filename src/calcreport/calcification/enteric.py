@@ -36,6 +36,15 @@ MIN_SHRED_GAS_SHARE: Final = 0.05
 SHRED_HU: Final = 50.0
 """From this growth limit on (contrast studies), fluid less than this above it is seen in shreds of its densest part."""
 
+FLUID_STEP_HU: Final = 80.0
+"""Surroundings less than this below the limit are the same fluid."""
+
+MIN_ORGAN_MM3: Final = 10_000.0
+"""Smaller shreds without gas against them are left to the reader."""
+
+TRUNK_REACH_MM: Final = 150.0
+"""Bladder and bowel have some gas of the bowel this near."""
+
 LOOP_GAP_MM: Final = 20.0
 """Loops of bowel lie this close to each other."""
 
@@ -48,20 +57,27 @@ def is_contrast_pool(scene: Scene, focus: Focus) -> bool:
     is_in_bowel = focus.gas_fraction > MIN_GAS_SHARE and focus.background_hu < 0 and focus.thickness_mm >= MIN_LOOP_MM
     roughness = max(1.6 * scene.noise_hu + 10, LOOP_ROUGHNESS * focus.core_hu if is_in_bowel else 0.0)
     is_homogeneous = focus.spread_hu < roughness and focus.core_hu < MAX_POOL_HU
-    if not is_homogeneous or focus.volume_mm3 < MIN_POOL_MM3:
-        return False
+    return is_homogeneous and focus.volume_mm3 >= MIN_POOL_MM3 and _lies_like_bowel(scene, focus)
+
+
+def _lies_like_bowel(scene: Scene, focus: Focus) -> bool:
+    """Whether homogeneous fluid has the gas, the fluid or the fat around it that bowel and bladder have."""
     # Of fluid hardly denser than a raised limit only the densest part is seen, in shreds with more fluid around.
     is_shred = scene.limits.grow >= RAISED_HU and focus.core_hu < scene.limits.grow + SHRED_HU
-    if focus.gas_fraction > MIN_GAS_SHARE and (
-        focus.thickness_mm >= MIN_POOL_WITH_GAS_MM or (is_shred and focus.gas_fraction > MIN_SHRED_GAS_SHARE)
-    ):
+    # Where no gas is near there is no bowel: faint mineral of a limb shades off just so.
+    is_in_trunk = scene.is_near(focus.component, scene.gas, TRUNK_REACH_MM, along_mm=TRUNK_REACH_MM)
+    lies_in_fluid = is_in_trunk and focus.background_hu >= scene.limits.grow - FLUID_STEP_HU
+    if is_shred and (focus.gas_fraction > MIN_SHRED_GAS_SHARE or lies_in_fluid):
+        return True
+    if focus.gas_fraction > MIN_GAS_SHARE and focus.thickness_mm >= MIN_POOL_WITH_GAS_MM:
         return True
     # Without gas against it, only a round pool among fat is taken for bowel, and never one near the skin.
     if focus.thickness_mm < MIN_POOL_THICKNESS_MM or focus.air_fraction > 0:
         return False
-    if focus.background_hu > MAX_POOL_BACKGROUND_HU and not is_shred:
-        return False
-    return focus.touches_border or scene.is_near(focus.component, scene.gas, GAS_REACH_MM, along_mm=GAS_REACH_MM)
+    is_near_gas = scene.is_near(focus.component, scene.gas, GAS_REACH_MM, along_mm=GAS_REACH_MM)
+    if focus.background_hu > MAX_POOL_BACKGROUND_HU:
+        return is_shred and is_near_gas and focus.volume_mm3 >= MIN_ORGAN_MM3
+    return focus.touches_border or is_near_gas
 
 
 def beside_pools(scene: Scene, foci: list[Focus], pools: list[int]) -> list[Focus]:

@@ -30,6 +30,9 @@ SOFT_HU: Final = -40
 SOFT_SHARE: Final = 0.25
 """Where at least this share of the surroundings is denser than `SOFT_HU`, noise is read in that part alone."""
 
+MINERAL_HU: Final = 200.0
+"""Denser surroundings are bone, lumen or mineral below the limit, never noise of muscle."""
+
 MIN_NOISE_SHARE: Final = 0.75
 """A ring of few voxels may look quieter than the scan is; noise is never taken below this share of the series' own."""
 
@@ -76,6 +79,8 @@ class Focus:
         Share of the surroundings that is air outside the body.
     touches_border : bool
         Whether it runs out of the scan.
+    evidence : float
+        How far all its voxels together stand out of the series' noise (`evidence_of`).
     thickness_mm : float
         Twice the greatest depth within its slices: diameter of the largest disc that fits, mm.
     """
@@ -93,6 +98,7 @@ class Focus:
     gas_fraction: float
     air_fraction: float
     touches_border: bool
+    evidence: float
     thickness_mm: float
 
     @property
@@ -176,7 +182,7 @@ def examine(
     reference, deviation = reference_tissue(tissue)
     # Planes of fat between muscles widen the deviation; where many voxels stand out, the texture's own noise holds.
     texture = max(_texture_hu(local, ring & (local > SOFT_HU)), neighbours.noise_hu)
-    if texture < deviation and evidence(values, reference, texture) >= MIN_EVIDENCE:
+    if texture < deviation and evidence_of(values, reference, texture) >= MIN_EVIDENCE:
         deviation = texture
     total = max(int(near.sum()), 1)
     return Focus(
@@ -192,6 +198,7 @@ def examine(
         bone_gap_mm=float(distance[bone].min()) if bone.any() else float("inf"),
         gas_fraction=float((air & ~is_outside).sum()) / total,
         air_fraction=float((air & is_outside).sum()) / total,
+        evidence=evidence_of(values, reference, max(neighbours.noise_hu, MIN_NOISE_HU)),
         thickness_mm=thickness,
         touches_border=bool(
             (components.box[component, :, 0] == 0).any() or (components.box[component, :, 1] == shape).any()
@@ -199,7 +206,7 @@ def examine(
     )
 
 
-def evidence(values: NDArray[np.float64], reference_hu: float, deviation_hu: float) -> float:
+def evidence_of(values: NDArray[np.float64], reference_hu: float, deviation_hu: float) -> float:
     """How far all voxels (HU, 1-D) together stand out: their mean in noise deviations, times the root of their number.
 
     A yardstick, not a significance: the noise of neighbouring voxels is not independent.
@@ -211,10 +218,18 @@ def reference_tissue(tissue: NDArray[np.float64]) -> tuple[float, float]:
     """Median and robust deviation of surroundings (HU, 1-D), of their soft-tissue part where that is substantial."""
     if tissue.size < 10:
         return 0.0, 0.0
-    soft = tissue[tissue > SOFT_HU]
-    chosen = soft if soft.size >= max(10, SOFT_SHARE * tissue.size) else tissue
-    middle = float(np.median(chosen))
-    return middle, 1.4826 * float(np.median(np.abs(chosen - middle)))
+    chosen = _if_substantial(tissue, tissue > SOFT_HU)
+    # Mineral that stays below a raised limit lies around its own peak; it is no noise.
+    calm = _if_substantial(chosen, chosen < MINERAL_HU)
+    return float(np.median(chosen)), min(_robust_deviation(chosen), _robust_deviation(calm))
+
+
+def _if_substantial(values: NDArray[np.float64], part: NDArray[np.bool_]) -> NDArray[np.float64]:
+    return values[part] if int(part.sum()) >= max(10, SOFT_SHARE * values.size) else values
+
+
+def _robust_deviation(values: NDArray[np.float64]) -> float:
+    return 1.4826 * float(np.median(np.abs(values - np.median(values))))
 
 
 def _texture_hu(local: NDArray[np.int16], tissue: NDArray[np.bool_]) -> float:

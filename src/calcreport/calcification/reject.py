@@ -13,8 +13,8 @@ from calcreport.anatomy.morphology import ALL_AXES, dilate
 from calcreport.anatomy.skeleton import Architecture
 from calcreport.calcification.airway import is_airway_cartilage
 from calcreport.calcification.bones import METAL_HU, is_broken_off, is_fabella, is_metal, lies_at_joint
-from calcreport.calcification.enteric import is_contrast_pool
-from calcreport.calcification.foci import MIN_EVIDENCE, Focus, evidence, reference_tissue
+from calcreport.calcification.enteric import RAISED_HU, is_contrast_pool
+from calcreport.calcification.foci import MIN_EVIDENCE, Focus, evidence_of, reference_tissue
 from calcreport.calcification.scene import Scene
 from calcreport.model.report import ExclusionReason
 
@@ -23,7 +23,11 @@ INSIDE_BONE: Final = 0.8
 
 MIN_CONTRAST_TO_NOISE: Final = 6.0
 """A peak must stand this many noise deviations above its surroundings: pure noise reaches 5 in a million voxels, and
-streaks make its tails heavier."""
+streaks make its tails heavier …"""
+
+SURE_EVIDENCE: Final = 60.0
+"""… unless its voxels together stand out this far at a raised limit: the mineral below the limit roughens the
+surroundings, and no noise reaches so far."""
 
 BONE_EDGE_GAP_MM: Final = 4.0
 """Closer to bone than this, partial volume and streaks of the cortex imitate foci …"""
@@ -80,7 +84,7 @@ def is_plain_noise(scene: Scene, component: int) -> bool:
     if float(values.max()) - middle >= PLAIN_NOISE_CNR * deviation:
         return False
     # Planes of fat between muscles widen that deviation; many voxels above the scan's own noise get a second look.
-    return evidence(values.astype(np.float64), reference_tissue(tissue)[0], scene.noise_hu) < MIN_EVIDENCE
+    return evidence_of(values.astype(np.float64), reference_tissue(tissue)[0], scene.noise_hu) < MIN_EVIDENCE
 
 
 def beside_externals(scene: Scene, externals: list[int]) -> NDArray[np.bool_]:
@@ -129,6 +133,12 @@ class _Case:
     landmarks: Landmarks
 
 
+def _stands_out(case: _Case) -> bool:
+    """Whether a component is told from noise."""
+    is_cut_down = case.scene.limits.grow >= RAISED_HU and case.focus.evidence >= SURE_EVIDENCE
+    return case.focus.contrast_to_noise >= MIN_CONTRAST_TO_NOISE or is_cut_down
+
+
 _Rule = tuple[Callable[[_Case], bool], ExclusionReason, str]
 
 RULES: Final[tuple[_Rule, ...]] = (
@@ -136,7 +146,7 @@ RULES: Final[tuple[_Rule, ...]] = (
      ExclusionReason.METAL, "high-attenuation material, probably metal"),
     (lambda c: c.scene.share_in(c.landmarks.territory, c.focus.component) > INSIDE_BONE,
      ExclusionReason.SKELETON, "inside a bone"),
-    (lambda c: c.focus.contrast_to_noise >= MIN_CONTRAST_TO_NOISE and is_contrast_pool(c.scene, c.focus),
+    (lambda c: _stands_out(c) and is_contrast_pool(c.scene, c.focus),
      ExclusionReason.CONTRAST, "homogeneous fluid density, probably enteric or urinary contrast"),
     (lambda c: c.focus.touches_border
      and any(c.focus.bone_gap_mm < gap and c.focus.volume_mm3 < volume for gap, volume in BORDER_GAPS),
@@ -154,7 +164,7 @@ RULES: Final[tuple[_Rule, ...]] = (
      ExclusionReason.ORGAN, "around the airway, cartilage of larynx or trachea"),
     (lambda c: c.scene.border(c.focus.component)[1],
      ExclusionReason.SKELETON, "cut by the side of the picture, taken as bone; check the source images"),
-    (lambda c: c.focus.contrast_to_noise < MIN_CONTRAST_TO_NOISE,
+    (lambda c: not _stands_out(c),
      ExclusionReason.NOISE, "not told from noise"),
     (lambda c: c.focus.bone_gap_mm < BONE_EDGE_GAP_MM and c.focus.contrast_to_noise < MIN_BONE_EDGE_CNR,
      ExclusionReason.NOISE, "edge of bone"),

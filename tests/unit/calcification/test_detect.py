@@ -210,3 +210,22 @@ def test_many_voxels_near_the_noise_are_a_focus_though_planes_of_fat_roughen_its
     (lesion,) = analyse(striped(has_plaque=True)).lesions
     assert np.linalg.norm(np.subtract(lesion.location.centroid_lps_mm, (9.0, 7.0, 0.0))) < 3
     assert analyse(striped(has_plaque=False)).lesions == ()
+
+
+def test_mineral_mostly_below_a_raised_limit_is_not_its_own_noise(make_volume):
+    def paint(x, y, z):
+        field = np.where(np.hypot(x, y) < 42, 70.0, -1000.0)
+        distance = around(x, y, z, (10.0, 8.0, 0.0))
+        return np.where(distance < 9, 285.0 - 6 * distance + 90 * (distance < 4), field)
+
+    found = analyse(make_volume(paint, size_mm=90.0, spacing_mm=(4.0, 0.8, 0.8), noise_hu=18.0), Contrast.VENOUS)
+    assert len(found.lesions) == 1
+
+
+@pytest.mark.parametrize(("radius", "lesions"), [(58.0, 0), (112.0, 1)])
+def test_no_patella_lies_in_a_trunk(make_volume, radius, lesions):
+    def paint(x, y, z):
+        return ossified(knee(x, y, radius=radius), around(x, y, z, (0.0, -37.0, 0.0)), 9.0)
+
+    found = analyse(make_volume(paint, size_mm=2 * radius + 8, spacing_mm=(4.0, 1.2, 1.2), noise_hu=8.0))
+    assert len(found.lesions) == lesions
