@@ -25,8 +25,8 @@ from calcreport.output.plain_text import TEXT_TEMPLATE
 from calcreport.output.templates import compile_template
 from calcreport.request import Request
 from calcreport.rules import decide_and_ask
-from calcreport.rules.prior_match import compare_with_earlier
-from calcreport.study_findings import findings_for_rules
+from calcreport.rules.prior_match import compare_with_earlier, refuse_wrong_report
+from calcreport.study_findings import day_of, findings_for_rules
 from calcreport.study_folder import ResultsFolder, folder_name
 from calcreport.study_result import Kind, StudyOutcome
 from calcreport.threads import map_in_threads
@@ -103,6 +103,7 @@ def _analyse(
     folder = folder_name(study.study.study_instance_uid)
     entries: tuple[SeriesEntry, ...] = ()
     try:
+        _refuse_wrong_prior(study, request)
         on_step("reading")
         measurable = _read_best(study, request)
         entries = measurable.entries
@@ -127,6 +128,18 @@ def _analyse(
         series=report.series,
         index_row=index_entry(report, folder),
     )
+
+
+def _refuse_wrong_prior(study: StudyFiles, request: Request) -> None:
+    """Refuse an earlier report of someone else before anything is measured."""
+    if request.earlier is not None:
+        this = study.study
+        refuse_wrong_report(
+            request.earlier,
+            study_date=day_of(this.study_date),
+            study_instance_uid=this.study_instance_uid,
+            patient=this.patient,
+        )
 
 
 def _refusal(error: CalcReportError, entries: tuple[SeriesEntry, ...], folder: str, seconds: float) -> StudyOutcome:
@@ -234,8 +247,7 @@ def _report(
         volume=measurable.ct.volume,
     )
     if request.earlier is not None:
-        uid, patient = study.study.study_instance_uid, study.study.patient
-        typed = compare_with_earlier(typed, request.earlier, study_instance_uid=uid, patient=patient)
+        typed = compare_with_earlier(typed, request.earlier)
     decision = decide_and_ask(typed, request.clinical, request.settings.policy, request.ruleset)
     report = compose_report(
         findings,

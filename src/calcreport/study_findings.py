@@ -68,7 +68,7 @@ def findings_for_rules(
             )
             for number, lesion in enumerate(findings.lesions, start=1)
         ),
-        study_date=_day(study.study_date),
+        study_date=day_of(study.study_date),
         header=_header_facts(study, acquisition),
         frame_of_reference_uid=_uid(volume.frame_of_reference_uid),
         threshold_hu=findings.thresholds.grow,
@@ -116,7 +116,8 @@ def _uid(text: str | None) -> str | None:
     return text if text and len(text) <= _LONGEST_UID else None
 
 
-def _day(text: str | None) -> date | None:
+def day_of(text: str | None) -> date | None:
+    """Day of a date as it stands in a report; ``None`` for what is none."""
     try:
         return date.fromisoformat(text) if text else None
     except ValueError:

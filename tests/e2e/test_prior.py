@@ -86,7 +86,7 @@ def test_decide_compares_with_a_report_of_analyze(run, studies, tmp_path) -> Non
     )
     result = run("decide", tmp_path / "f.yaml", "--prior", studies["same"], "--format", "json")
     growth = json.loads(result.stdout)["lesions"][0]["growth"]
-    assert (growth["status"], growth["prior_id"], growth["comparable"]) == ("matched", "L1", "yes")
+    assert (growth["status"], growth["prior_id"], growth["comparable"]) == ("matched", "L1", "unknown")
 
 
 @pytest.mark.parametrize(

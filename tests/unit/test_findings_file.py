@@ -164,3 +164,19 @@ def test_every_field_of_the_contract_is_known() -> None:
     }
     text = json.dumps({"modality": "DX", "contrast": "none", "slice_thickness_mm": 1, "lesions": [lesion]})
     assert findings_from_text(text).lesions[0].prior is not None
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("modality: ct\nlesions: []", "modality: CT\nlesions: []"),
+        ("contrast: no\nlesions: []", "contrast: none\nlesions: []"),
+        ("lesions: [{pattern.id: p05}]", "lesions: [{pattern.id: P05}]"),
+        ("lesions: [{location.laterality: L}]", "lesions: [{location.laterality: left}]"),
+        ("lesions: [{location.tissue: Muscle}]", "lesions: [{location.tissue: muscle}]"),
+        ("lesions: [{depth.class: Subfascial}]", "lesions: [{depth.class: subfascial}]"),
+        ("lesions: [{bone_relation: Abuts}]", "lesions: [{bone_relation: abuts}]"),
+    ],
+)
+def test_case_and_common_spellings_make_no_difference(typed: str, read: str) -> None:
+    assert findings_from_text(typed) == findings_from_text(read)

@@ -129,11 +129,11 @@ def narrate(report: Report, statements: Statements) -> Narrative:
 
 def _tell_clinical(report: Report, clinical: ClinicalText, statements: Statements) -> tuple[str, ...]:
     """Say what was given, what follows from it, and what was not given."""
+    sources = describe_sources(report.inputs, statements)
     if not clinical.given:
-        return (statements.say("clinical.nothing"),)
+        return (statements.say("clinical.nothing"), *sources)
     missing = (statements.say("clinical.missing", list=", ".join(clinical.missing)),) if clinical.missing else ()
-    laboratory = describe_laboratory(report.laboratory, statements)
-    return (*clinical.given, *laboratory, *describe_sources(report.inputs, statements), *missing)
+    return (*clinical.given, *describe_laboratory(report.laboratory, statements), *sources, *missing)
 
 
 def size_limit_mm(report: Report) -> float:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
-from calcreport.model.answers import Answer, Number, Word, refuse_booleans
+from calcreport.model.answers import Answer, ContrastPhase, Number, Side, Word, as_word, refuse_booleans
 from calcreport.model.laboratory import ANALYTES, convert
 from calcreport.model.report import Laterality, Record, YesNo
 from calcreport.model.typed_mistakes import mistakes_of, refuse, without_unknown
@@ -84,7 +84,7 @@ class Site(Record):
     """Where the complaint is."""
 
     region: Word | None = None
-    laterality: Laterality = Laterality.UNKNOWN
+    laterality: Side = Laterality.UNKNOWN
 
 
 class Symptoms(Record):
@@ -109,7 +109,7 @@ class FeltMass(Record):
 
     palpable: Answer = YesNo.UNKNOWN
     size_cm: Annotated[Number, Field(gt=0, le=100)] | None = None
-    mobility: Literal["fixed", "mobile", "unknown"] = "unknown"
+    mobility: Annotated[Literal["fixed", "mobile", "unknown"], BeforeValidator(as_word)] = "unknown"
 
 
 class Growth(Record):
@@ -232,7 +232,7 @@ class Labs(Record):
 class Imaging(Record):
     """What the clinician knows about the imaging."""
 
-    contrast: Literal["none", "venous", "arterial", "unknown"] = "unknown"
+    contrast: ContrastPhase = "unknown"
 
 
 class Request(Record):

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
-from calcreport.model.answers import Answer, Length, Number, Word, refuse_booleans
+from calcreport.model.answers import Answer, ContrastPhase, Length, Number, Side, Word, as_word, refuse_booleans
 from calcreport.model.report import BoneRelation, Confidence, DepthClass, Laterality, Record, YesNo
 
 if TYPE_CHECKING:
     from calcreport.model.lesion import MeasuredLesion
 
-Tissue = Literal["muscle", "tendon", "bursa", "joint", "vessel", "node", "skin", "fat", "nerve", "organ"]
+Tissue = Annotated[
+    Literal["muscle", "tendon", "bursa", "joint", "vessel", "node", "skin", "fat", "nerve", "organ"],
+    BeforeValidator(as_word),
+]
 """Tissue a deposit lies in."""
 
 Volume = Annotated[Number, Field(ge=0)]
@@ -24,6 +27,11 @@ Volume = Annotated[Number, Field(ge=0)]
 
 ImageNumber = Annotated[int, BeforeValidator(refuse_booleans), Field(ge=0)]
 """Instance number of an image."""
+
+
+def _as_code(value: Any) -> Any:  # noqa: ANN401 - a validator sees whatever was typed
+    """Compare codes without regard to case and outer blanks."""
+    return value.strip().upper() if isinstance(value, str) else value
 
 
 class FindingSize(Record):
@@ -76,7 +84,7 @@ class FindingDepth(Record):
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
 
-    class_: DepthClass | None = Field(default=None, alias="class")
+    class_: Annotated[DepthClass | None, BeforeValidator(as_word)] = Field(default=None, alias="class")
     skin_distance_mm: Length | None = None
     fascia_distance_mm: Length | None = None
 
@@ -84,7 +92,7 @@ class FindingDepth(Record):
 class FindingPattern(Record):
     """Morphological pattern P01-P30."""
 
-    id: Annotated[str, Field(pattern=r"^P(0[1-9]|[12][0-9]|30)$")] | None = None
+    id: Annotated[str, Field(pattern=r"^P(0[1-9]|[12][0-9]|30)$"), BeforeValidator(_as_code)] | None = None
     confidence: Confidence | None = None
     """``None`` when a reader names the pattern without saying how sure: taken as the reader's word."""
 
@@ -100,7 +108,7 @@ class FindingLocation(Record):
     """Where a lesion is."""
 
     region: Word | None = None
-    laterality: Laterality = Laterality.UNKNOWN
+    laterality: Side = Laterality.UNKNOWN
     tissue: Tissue | None = None
     compartment: Word | None = None
     first_image: ImageNumber | None = None
@@ -169,7 +177,7 @@ class LesionFinding(Record):
     density: FindingDensity = FindingDensity()
     depth: FindingDepth = FindingDepth()
     pattern: FindingPattern = FindingPattern()
-    bone_relation: BoneRelation | None = None
+    bone_relation: Annotated[BoneRelation | None, BeforeValidator(as_word)] = None
     foci: FindingFoci = FindingFoci()
     location: FindingLocation = FindingLocation()
     features: FindingFeatures = FindingFeatures()
@@ -199,8 +207,8 @@ class PriorOfStudy(Record):
 class Findings(Record):
     """All lesions of one study."""
 
-    modality: Literal["CT", "CR", "DX"] | None = None
-    contrast: Literal["none", "venous", "arterial", "unknown"] = "unknown"
+    modality: Annotated[Literal["CT", "CR", "DX"] | None, BeforeValidator(_as_code)] = None
+    contrast: ContrastPhase = "unknown"
     slice_thickness_mm: Length | None = None
     lesions: tuple[LesionFinding, ...] = ()
     study_date: date | None = None

@@ -75,10 +75,7 @@ def compare_with_earlier(
     UsageError
         ``report.other_patient``, ``report.same_study``, ``report.not_earlier``.
     """
-    if patient is not None and earlier.patient is not None and _is_other_patient(patient, earlier.patient):
-        msg = "the report given with --prior is of another patient (date of birth, or id and name); name this patient's"
-        raise UsageError(msg, code="report.other_patient")
-    _refuse_wrong_study(findings, earlier, study_instance_uid)
+    refuse_wrong_report(earlier, study_date=findings.study_date, study_instance_uid=study_instance_uid, patient=patient)
     before = earlier.findings
     is_same_frame = bool(findings.frame_of_reference_uid) and (
         findings.frame_of_reference_uid == before.frame_of_reference_uid
@@ -105,12 +102,31 @@ def _is_other_patient(now: Patient, before: Patient) -> bool:
     return bool(differs("birth_date")) or (bool(differs("id")) and not is_same_person)
 
 
-def _refuse_wrong_study(findings: Findings, earlier: EarlierReport, study_instance_uid: str) -> None:
+def refuse_wrong_report(
+    earlier: EarlierReport, *, study_date: date | None, study_instance_uid: str = "", patient: Patient | None = None
+) -> None:
+    """Refuse an earlier report that cannot be one of this patient before this study.
+
+    Parameters
+    ----------
+    earlier : EarlierReport
+        As named.
+    study_date, study_instance_uid, patient
+        Of this study, where known.
+
+    Raises
+    ------
+    UsageError
+        ``report.other_patient``, ``report.same_study``, ``report.not_earlier``.
+    """
+    if patient is not None and earlier.patient is not None and _is_other_patient(patient, earlier.patient):
+        msg = "the report given with --prior is of another patient (date of birth, or id and name); name this patient's"
+        raise UsageError(msg, code="report.other_patient")
     if study_instance_uid and study_instance_uid == earlier.study_instance_uid:
         msg = "the report given with --prior is of this same study; name the report of an earlier one"
         raise UsageError(msg, code="report.same_study")
-    now, before = findings.study_date, earlier.findings.study_date
-    if now is not None and before is not None and before >= now:
+    before = earlier.findings.study_date
+    if study_date is not None and before is not None and before >= study_date:
         msg = "the report given with --prior is of a study that is not earlier than this one; name an earlier one"
         raise UsageError(msg, code="report.not_earlier")
 
@@ -190,11 +206,12 @@ def _matched(now: LesionFinding, then: LesionFinding, findings: Findings, earlie
     part = then.mass if is_mass else then.size
     limits = (findings.threshold_hu, earlier.findings.threshold_hu)
     reason = "" if is_mass else _why_mineral_differs(now, then, limits)
-    is_ct = findings.modality == earlier.findings.modality == "CT"
+    # By hand on one study and by threshold on the other: nobody knows whether these are the same length.
+    is_alike = findings.modality == earlier.findings.modality == "CT" and (is_mass or (limits[0] == limits[1]))
     return FindingPrior(
         max_diameter_mm=part.max_diameter_mm,
         basis="mass" if is_mass else "mineral",
-        comparable=YesNo.NO if reason else YesNo.YES if is_ct else YesNo.UNKNOWN,
+        comparable=YesNo.NO if reason else YesNo.YES if is_alike else YesNo.UNKNOWN,
         study_date=earlier.findings.study_date,
         modality=earlier.findings.modality,
         is_minimum=part.is_minimum,

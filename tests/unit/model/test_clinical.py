@@ -155,3 +155,41 @@ def test_functional_limitation_as_list_or_answer(typed: object, limits: tuple[st
 def test_clinical_input_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Clinical().symptoms.pain = "yes"  # type: ignore[misc, assignment]
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "typed", "read"),
+    [
+        ("site", "laterality", "R", "right"),
+        ("site", "laterality", " Left ", "left"),
+        ("imaging", "contrast", False, "none"),
+        ("imaging", "contrast", "Venous", "venous"),
+        ("mass", "mobility", "Fixed", "fixed"),
+        ("growth", "rate", "Rapid", "rapid"),
+    ],
+)
+def test_case_and_common_spellings_make_no_difference(section: str, key: str, typed: object, read: str) -> None:
+    assert parse_clinical({section: {key: typed}}) == parse_clinical({section: {key: read}})
+    assert getattr(getattr(parse_clinical({section: {key: typed}}), section), key) == read
+
+
+def test_contrast_without_its_phase_is_a_mistake() -> None:
+    assert "imaging.contrast" in str(_refusal({"imaging": {"contrast": True}}))
+
+
+@pytest.mark.parametrize("section", list(Clinical.model_fields))
+def test_unknown_may_be_typed_for_anything(section: str) -> None:
+    fields = Clinical.model_fields[section].annotation.model_fields  # type: ignore[union-attr]
+    assert parse_clinical({section: dict.fromkeys(fields, "unknown")}) == Clinical()
+    assert parse_clinical({section: "unknown"}) == Clinical()
+
+
+def test_what_is_given_in_a_report_can_be_read_again() -> None:
+    typed = {
+        "patient": {"age_years": 46},
+        "symptoms": {"functional_limitation": ["gait"], "pain_explained_by": "none"},
+        "labs": {"calcium": {"value": 9.4, "unit": "mg/dL"}},
+        "conditions": {"ckd_stage": 0},
+    }
+    clinical = parse_clinical(typed)
+    assert parse_clinical(as_given(clinical)) == clinical
