@@ -56,6 +56,9 @@ _SAME_QUESTION: Final = {
 }
 """Inputs of which one named in the text is enough."""
 
+_BONE: Final = "G5"
+"""Leading class of mineral that is continuous with bone."""
+
 _WORRY: Final = (Concern.HIGH, Concern.FLAGGED, Concern.MODIFIED, Concern.INDETERMINATE, Concern.NONE)
 
 
@@ -167,7 +170,8 @@ def _say_answer(change: WouldChange, statements: Statements) -> str:
         return own or statements.say(f"possible.labs.{answer}")
     affirmed = statements.choose("clinical.yes", name, name)
     if answer == "yes":
-        return affirmed
+        is_name = affirmed.lower() == statements.choose("ask", name).lower()
+        return statements.say("possible.present") if is_name else affirmed
     return statements.choose("clinical.no", name) or f"no {affirmed}"
 
 
@@ -181,7 +185,10 @@ def _say_effect(change: WouldChange, statements: Statements, size_name: str) -> 
         change.lesions, key=lambda entry: (len(entry.recommended), entry.leading is not None, len(entry.flags))
     )
     parts = [*_say_urgent(lesion, statements)]
-    if not parts and lesion.leading is not None:
+    is_mere_doubt = lesion.certainty == "possible" and "R09" in (*lesion.recommended, *lesion.withdrawn)
+    if not parts and lesion.leading == _BONE:
+        parts.append(statements.say("change.bone"))
+    elif not parts and lesion.leading is not None and not is_mere_doubt:
         identifier = {"consistent with": "consistent", "favoured": "favoured", "possible": "possible"}.get(
             lesion.certainty
         )
@@ -204,7 +211,10 @@ def _say_flags(lesion: ChangedLesion, statements: Statements, size_name: str) ->
     """Say which flags come and go, or what that means for the referral."""
     named = {state: _names(lesion, state, statements, size_name) for state in FlagState}
     if "R09" in lesion.recommended:
-        return [statements.say("change.refer")]
+        met = {name for name, state in lesion.flags.items() if state is FlagState.PRESENT}
+        is_unexplained = bool(met) and met <= {"size", "depth"} and lesion.leading is not None
+        unexplained = statements.say("change.unexplained", flags=named[FlagState.PRESENT])
+        return [unexplained if is_unexplained else statements.say("change.refer")]
     if named[FlagState.EXPLAINED]:
         return [statements.say("change.explain", flags=named[FlagState.EXPLAINED])]
     if "R09" in lesion.withdrawn:

@@ -27,6 +27,15 @@ _OSSIFIED: Final = frozenset({"P05", "P06", "P07", "P08"})
 _FOP_TESTS: Final = ("conditions.fop", "conditions.acvr1_variant")
 """Nobody waits for these before something ossified at several sites; looking at the toes comes first."""
 
+_TEXTURE: Final = frozenset(
+    f"lesion.features.{name}"
+    for name in (
+        "centre_dense", "fatty_mass", "chondroid", "ill_defined", "lucent_centre", "venous_tail", "trabeculated",
+        "fluid_calcium_level",
+    )
+)  # fmt: skip
+"""What a pattern that was named with confidence has settled."""
+
 _MOST_KINDS: Final = 8
 """Kinds of lesion that are asked about: a study of a hundred deposits has few kinds, and a reader has little time."""
 
@@ -101,10 +110,16 @@ def what_would_change(
             continue
         key = (possible.name, possible.answer)
         changes[key] = _join(changes[key], change) if key in changes else change
-    is_ossified = any(weighing.facts["pattern.id"] in _OSSIFIED for weighing in weighings)
-    remote = _FOP_TESTS if is_ossified else (*_FOP_TESTS, "conditions.great_toe_malformation")
-    told = (change.model_copy(update={"is_remote": change.input in remote}) for change in changes.values())
-    return tuple(sorted(told, key=_urgency))
+    marked = (change.model_copy(update={"is_remote": _is_remote(change, weighings)}) for change in changes.values())
+    return tuple(sorted(marked, key=_urgency))
+
+
+def _is_remote(change: WouldChange, weighings: list[Weighing]) -> bool:
+    """Whether nobody waits for this answer here."""
+    if change.input == "conditions.great_toe_malformation":
+        return not any(weighing.facts["pattern.id"] in _OSSIFIED for weighing in weighings)
+    named = (weighings[lesion.index].facts["pattern.is_sure"] == "yes" for lesion in change.lesions)
+    return change.input in _FOP_TESTS or (change.input in _TEXTURE and all(named))
 
 
 class _Memory:
@@ -255,7 +270,7 @@ def _join(one: WouldChange, other: WouldChange) -> WouldChange:
     return one.model_copy(update={"concern": concern, "lesions": (*one.lesions, *other.lesions)})
 
 
-def _urgency(change: WouldChange) -> tuple[int, int, int]:
+def _urgency(change: WouldChange) -> tuple[int, int, bool, int]:
     """Order: first what forbids or hurries, then what the class or the referral turns on, then flags alone."""
     recommended = {name for lesion in change.lesions for name in lesion.recommended}
     is_referral_changed = any("R09" in (*lesion.recommended, *lesion.withdrawn) for lesion in change.lesions)
@@ -272,4 +287,5 @@ def _urgency(change: WouldChange) -> tuple[int, int, int]:
         )
         if holds
     )
-    return tier, rank(change.input), _CONCERNS.index(change.concern)
+    is_mere_name = not is_referral_changed and change.concern is change.concern_now
+    return tier, rank(change.input), is_mere_name, _CONCERNS.index(change.concern)
