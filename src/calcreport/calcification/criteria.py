@@ -73,8 +73,9 @@ def score_patterns(f: Features, region: str | None = None) -> dict[str, float]:
     )
     # Tendon is denser than the muscle around it, and deposits lie near its insertion.
     tendon = _all(falling(f.swelling_hu, -5, -1), falling(f.bone_gap_mm, 9, 18), 1.0 - f.near_fat)
+    homogeneous = falling(f.core_tail_hu, 40, 100) if f.core_tail_hu is not None else 1.0
     ovoid = _all(
-        solid, rising(f.smoothness, 0.66, 0.8), falling(f.variation, 0.12, 0.25),
+        solid, rising(f.smoothness, 0.66, 0.8), falling(f.variation, 0.12, 0.25), homogeneous,
         max(rising(f.focus_elongation, 1.3, 1.6), tendon),
     )  # fmt: skip
     globular = rising(f.thickness_mm / max(f.longest_mm, 1e-6), 0.3, 0.5)
@@ -85,16 +86,13 @@ def score_patterns(f: Features, region: str | None = None) -> dict[str, float]:
         rising(f.width_mm, 8, 14),
     )
     soft_core = _all(rising(f.core_hu, 35, 55), falling(f.core_hu, 130, 220)) if f.core_hu is not None else 0.0
-    tube = _all(
-        1.0 if f.is_vessel_chain else 0.0,
-        rising(f.longest_mm, 25, 40),
-        falling(f.width_mm / max(f.longest_mm, 1e-6), 0.25, 0.45),
-    )
+    tube = _tube(f)
     in_fat = _in_fat(f, deep) * _all(rising(f.longest_mm, 6, 10), single, rising(f.fill, 0.3, 0.5))
     in_fat *= (0.6 if is_trunk else 1.0) * (1 - 0.6 * rim)
     plaque = deep * _all(rising(f.vessel_hu, 5, 25), falling(f.longest_mm, 15, 30), falling(f.width_mm, 7, 12))
     node = _node(f, deep=deep, single=single) if is_trunk else 0.0
-    levels = _all(rising(f.level_share, 0.12, 0.3), rising(f.longest_mm, 18, 30))
+    bulky = rising(f.thickness_mm / max(f.longest_mm, 1e-6), 0.15, 0.3)
+    levels = _all(rising(f.level_share, 0.12, 0.3), rising(f.longest_mm, 18, 30)) * bulky
     cloud = _cloud(f, deep) * even
     faint = max(cloud, deep * falling(f.mean_hu, 220, 330) * rising(f.longest_mm, 12, 20))
     no_mass = (1 - 0.6 * in_fat) * (1 - 0.6 * plaque)
@@ -118,28 +116,31 @@ def score_patterns(f: Features, region: str | None = None) -> dict[str, float]:
                * (1 - 0.4 * tendon) * no_mass,
         "P10": deep * _all(hollow, rising(f.coverage, 0.4, 0.7), rising(f.longest_mm, 70, 95),
                     _all(rising(f.core_hu, 0, 12), falling(f.core_hu, 60, 110)), falling(f.wall_mm, 5, 8))
-               * (1 - 0.6 * falling(f.to_fascia_mm, 2.5, 5.0)),
-        "P11": _all(falling(f.wall_mm, 4.0, 6.5), rising(f.longest_mm, 20, 32), rising(f.width_mm, 12, 22),
-                    falling(f.fill, 0.3, 0.6), rising(f.focus_size_mm, 12, 24), _sheet_layer(f),
-                    rising(f.projected_fill, 0.45, 0.65)) * (1 - 0.6 * rim * rising(f.coverage, 0.5, 0.7)),
+               * (1 - 0.6 * falling(f.to_fascia_mm, 2.5, 5.0)) * (1 - 0.8 * tube),
+        "P11": rising(f.longest_mm, 20, 32) * _sheet_layer(f)
+               * _all(falling(f.wall_mm, 4.0, 6.5), rising(f.width_mm, 12, 22), falling(f.fill, 0.3, 0.6),
+                      rising(f.focus_size_mm, 12, 24), rising(f.projected_fill, 0.45, 0.65))
+               * (1 - 0.6 * rim * rising(f.coverage, 0.5, 0.7)),
         "P12": superficial * _all(rising(f.foci_count, 1, 2), falling(f.focus_size_mm, 8, 13),
                     falling(f.foci_count, 12, 20), rising(f.wall_mm, 1.4, 2.4), falling(f.longest_mm, 40, 60)),
         "P13": levels,
-        "P14": _all(rising(f.foci_count, 8, 14), falling(f.focus_size_mm, 3.5, 5.5), falling(f.fill, 0.05, 0.15)),
+        "P14": rising(f.longest_mm, 25, 40)
+               * _all(rising(f.foci_count, 8, 14), falling(f.focus_size_mm, 3.5, 5.5), falling(f.fill, 0.05, 0.15)),
         "P15": deep * _all(single, ovoid, rising(f.longest_mm, 7, 10), falling(f.longest_mm, 35, 50))
                * (0.8 + 0.2 * tendon) * falling(f.near_fat, 0.5, 0.85) * (1 - 0.4 * node) * no_mass,
         "P18": superficial * _all(rising(f.wall_mm, 1.5, 2.1), falling(f.wall_mm, 2.8, 4.0), net),
         "P19": superficial * _all(single, falling(f.longest_mm, 12, 20), rising(f.smoothness, 0.6, 0.8),
                     rising(f.sphericity, 0.25, 0.45)) * at_buttock * no_mass,
         "P20": deep * _all(rising(f.foci_count, 3, 4.5), rising(f.focus_elongation, 1.4, 1.9),
-                    rising(f.focus_alignment, 0.5, 0.8), falling(f.largest_focus_mm, 12, 23)) * (1 - 0.6 * tube),
+                    rising(f.focus_alignment, 0.5, 0.8), rising(f.focus_size_mm, 3.5, 5.5),
+                    falling(f.largest_focus_mm, 12, 23)) * (1 - 0.6 * tube),
         "P21": 0.95 * node * (1 - 0.6 * plaque),
         "P22": max(_chondroid_foci(f), _chondroid_mass(f)) * (1 - 0.8 * tube),
         "P23": _all(centred, falling(f.wide_fat, 0.4, 0.7), rising(f.longest_mm, 10, 18),
                     rising(f.variation, 0.15, 0.25)),
         "P24": _all(rising(f.foci_count, 3, 6), falling(f.focus_size_mm, 5, 8), falling(f.foci_count, 20, 30),
                     falling(f.focus_elongation, 1.6, 2.2), falling(f.fill, 0.15, 0.35)) * deep * (1 - 0.8 * tube)
-               * (1 - 0.5 * rising(f.focus_alignment, 0.5, 0.8)),
+               * (1 - 0.5 * rising(f.focus_alignment, 0.5, 0.8) * rising(f.focus_elongation, 1.25, 1.5)),
         "P25": in_fat,
         "P26": max(superficial, 0.8 * rising(f.near_fat, 0.5, 0.7)) * _all(rim, rising(f.coverage, 0.4, 0.6), globular,
                     _all(rising(f.core_hu, 20, 40), falling(f.core_hu, 110, 200)), rising(f.longest_mm, 8, 12)),
@@ -153,13 +154,25 @@ def score_patterns(f: Features, region: str | None = None) -> dict[str, float]:
 def _in_fat(f: Features, deep: float) -> float:
     """Mineral with fat on all sides: deep in a wide field of fat, or in fat that ends within reach as a mass does.
 
-    Subcutaneous fat goes on, and what lies on the fascia has muscle on one side; a fatty mass that lifts the fascia
-    has fat on all sides, and is bounded by muscle.
+    By the fascia the fat may be subcutaneous: it goes on, and has muscle on one side; a fatty mass that lifts the
+    fascia has fat on all sides, and is bounded by muscle.
     """
-    wide = deep * _all(rising(f.wide_fat, 0.45, 0.7), rising(f.near_fat, 0.15, 0.4)) if f.layer in DEEP else 0.0
-    bounded = 0.8 * rising(f.fat_sides, 0.8, 0.92) if f.layer in BETWEEN else deep
+    by_fascia = 1.0 if f.layer in BETWEEN else falling(f.to_fascia_mm, 3, 5)
+    wide = deep * (1 - by_fascia) * _all(rising(f.wide_fat, 0.45, 0.7), rising(f.near_fat, 0.15, 0.4))
+    bounded = deep if by_fascia == 0 else min(deep, 0.8) * rising(f.fat_sides, 0.8, 0.92)
     confined = _all(rising(f.near_fat, 0.6, 0.8), rising(f.near_fat - f.wide_fat, 0.15, 0.35))
     return max(wide, bounded * confined * rising(f.longest_mm, 7, 11))
+
+
+def _tube(f: Features) -> float:
+    """Long and slim: foci strung along the scan as along a vessel, or one pipe with a wall all round."""
+    slender = falling(f.width_mm / max(f.longest_mm, 1e-6), 0.25, 0.45)
+    chain = _all(1.0 if f.is_vessel_chain else 0.0, rising(f.longest_mm, 25, 40), slender)
+    pipe = _all(
+        rising(f.tube_share, 0.6, 0.9), rising(f.ring_share, 0.4, 0.7), rising(f.longest_mm, 30, 45), slender,
+        falling(f.width_mm, 12, 16),
+    )  # fmt: skip
+    return max(chain, pipe)
 
 
 def _node(f: Features, *, deep: float, single: float) -> float:
@@ -176,6 +189,7 @@ def _cloud(f: Features, deep: float) -> float:
     return (0.8 + 0.2 * rising(f.swelling_hu, 0, 3)) * deep * _all(
         falling(f.mean_hu, 250, 350), falling(f.wide_fat, 0.3, 0.6), rising(f.longest_mm, 12, 18),
         rising(f.width_mm, 6, 12), falling(f.smoothness, 0.64, 0.76), falling(f.variation, 0.14, 0.22),
+        rising(f.fill, 0.3, 0.6),
     )  # fmt: skip
 
 
@@ -216,5 +230,6 @@ def is_along_fascia(f: Features) -> bool:
 
 
 def _sheet_layer(f: Features) -> float:
-    """Sheets lie along the fascia or in the fat over it."""
-    return max(falling(f.to_fascia_mm, 3.0, 7.0), 0.8 if f.layer is DepthClass.SUBCUTANEOUS else 0.4)
+    """Sheets lie along the fascia or in the fat over it, not in a mass that has replaced the fat."""
+    in_fat = rising(f.near_fat, 0.2, 0.5) if f.layer is DepthClass.SUBCUTANEOUS else 0.0
+    return max(falling(f.to_fascia_mm, 3.0, 7.0), 0.9 * in_fat, 0.45)

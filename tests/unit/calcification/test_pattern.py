@@ -124,11 +124,23 @@ def test_an_ovoid_in_deep_fat_of_the_neck_is_a_node_and_in_a_limb_a_fatty_mass()
         ("P25", {"layer": DepthClass.ABUTS_FASCIA, "fat_sides": 0.7}),
         ("P27", {"core_hu": -30.0}),
         ("P05", {"near_fat": 0.9}),
+        ("P05", {"core_tail_hu": 90.0}),
+        ("P06", {"fill": 0.2, "foci_count": 6}),
+        ("P10", {"width_mm": 10.0, "tube_share": 1.0, "ring_share": 0.9}),
+        ("P11", {"longest_mm": 22.0}),
+        ("P11", {"to_fascia_mm": 20.0}),
+        ("P11", {"layer": DepthClass.SUBCUTANEOUS, "to_fascia_mm": 20.0, "near_fat": 0.05}),
+        ("P13", {"thickness_mm": 5.0}),
+        ("P14", {"longest_mm": 22.0}),
+        ("P15", {"core_tail_hu": 150.0}),
+        ("P20", {"focus_size_mm": 3.0}),
+        ("P25", {"to_fascia_mm": 2.0, "wide_fat": 0.7, "fat_sides": 0.75}),
     ],
     ids=str,
 )
 def test_a_pattern_falls_with_the_feature_it_rests_on(pattern, change):
-    assert read(picture(pattern, **change)).id != pattern
+    reading = read(picture(pattern, **change))
+    assert reading.id != pattern or reading.confidence is Confidence.LOW
 
 
 def test_a_calcified_vessel_is_neither_stipples_nor_a_chondroid_mass():
