@@ -128,7 +128,8 @@ def _question(change: WouldChange) -> str:
 def _matters(change: WouldChange) -> bool:
     """Whether more than the state of one flag would change."""
     return change.concern is not change.concern_now or any(
-        lesion.leading is not None or lesion.recommended or lesion.withdrawn for lesion in change.lesions
+        (lesion.leading is not None and not lesion.is_weaker) or lesion.recommended or lesion.withdrawn
+        for lesion in change.lesions
     )
 
 
@@ -185,7 +186,8 @@ def _say_effect(change: WouldChange, statements: Statements, size_name: str) -> 
         change.lesions, key=lambda entry: (len(entry.recommended), entry.leading is not None, len(entry.flags))
     )
     parts = [*_say_urgent(lesion, statements)]
-    is_mere_doubt = lesion.certainty == "possible" and "R09" in (*lesion.recommended, *lesion.withdrawn)
+    is_referral_changed = "R09" in (*lesion.recommended, *lesion.withdrawn)
+    is_mere_doubt = lesion.is_weaker or (lesion.certainty == "possible" and is_referral_changed)
     if not parts and lesion.leading == _BONE:
         parts.append(statements.say("change.bone"))
     elif not parts and lesion.leading is not None and not is_mere_doubt:

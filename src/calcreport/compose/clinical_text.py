@@ -189,5 +189,6 @@ def _describe_laboratory(clinical: Mapping[str, Any], statements: Statements) ->
         label = statements.choose("clinical.labs", name, name)
         unit = f" {entry['unit']}" if entry.get("unit") else ""
         date = f" ({entry['date']})" if entry.get("date") not in {None, "", "unknown"} else ""
-        values.append(f"{label} {entry['value']}{unit}{date}")
+        value = entry["value"]
+        values.append(f"{label} {value:g}{unit}{date}" if isinstance(value, float) else f"{label} {value}{unit}{date}")
     return join_words(values) if len(values) < 3 else ", ".join(values)

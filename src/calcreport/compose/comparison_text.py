@@ -27,9 +27,9 @@ def describe_comparison(comparison: PriorStudy | None, lesions: tuple[Lesion, ..
     if comparison is None:
         return statements.say("comparison_none")
     modality = comparison.modality or statements.say("comparison.study")
-    told = statements.say(
-        "comparison.named", modality=modality, date=comparison.date or statements.say("comparison.undated")
-    )
+    days = {lesion.growth.prior_date for lesion in lesions if lesion.growth is not None and lesion.growth.prior_date}
+    date = comparison.date or ", ".join(sorted(days)) or statements.say("comparison.undated")
+    told = statements.say("comparison.named", modality=modality, date=date)
     source = statements.say(f"comparison.{comparison.source}")
     unmatched = [lesion.id for lesion in lesions if lesion.growth is not None and lesion.growth.status != "matched"]
     missing = statements.say("comparison.unmatched", ids=", ".join(unmatched)) if unmatched else ""
@@ -62,7 +62,9 @@ def describe_growth(growth: LesionGrowth | None, statements: Statements) -> str:
         "basis": statements.say(f"growth.{growth.basis or 'mineral'}"),
     }
     if growth.stable_since is not None and growth.prior_date is not None:
-        text = statements.say("growth.stable", since=growth.stable_since, **fields)
+        # Less than the limits is stable; "unchanged" is only what reads the same.
+        is_same = fields["before"] == spell_length(growth.now_mm or 0.0) and growth.stable_since == growth.prior_date
+        text = statements.say("growth.equal" if is_same else "growth.stable", since=growth.stable_since, **fields)
     else:
         kind = "larger" if growth.change_mm > 0 else "smaller" if growth.change_mm < 0 else "equal"
         change = spell_length(abs(growth.change_mm))
@@ -72,6 +74,13 @@ def describe_growth(growth: LesionGrowth | None, statements: Statements) -> str:
     if growth.comparable is not YesNo.YES:
         text += statements.say("growth.doubtful", reason=growth.reason or statements.say("growth.not_established"))
     return capitalise(text)
+
+
+def describe_stability(lesions: list[Lesion], statements: Statements) -> str:
+    """Say since when lesions are stable, all of them; empty when one of them is not known to be."""
+    days = [lesion.growth.stable_since if lesion.growth is not None else None for lesion in lesions]
+    since = [day for day in days if day is not None]
+    return statements.say("growth.stable_since", since=max(since)) if since and len(since) == len(days) else ""
 
 
 def is_stability_told(lesion: Lesion) -> bool:

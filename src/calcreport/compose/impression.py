@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import groupby
 
+from calcreport.compose.comparison_text import describe_stability
 from calcreport.compose.statements import Statements
 from calcreport.compose.wording import as_sentence, join_words, name_place, spell_length
 from calcreport.model.report import (
@@ -25,6 +26,9 @@ _SARCOMA_CENTRE = "R09"
 
 _TUMOUR = "C22"
 """Class of soft-tissue tumours. Behind something likelier it is not put forward but named as not excluded."""
+
+_FOP = "C05"
+"""Class that stands first whatever else is said, because it forbids what the rest may lead to."""
 
 _LADDER = ("consistent with", "favoured", "possible")
 """Steps of certainty that speak for a diagnosis."""
@@ -84,10 +88,14 @@ def write_impression(
         _group_alike(lesions, policy.small_lesion_limit_mm), key=lambda group: list(Concern).index(group[0].concern)
     )
     items = []
+    said: set[str] = set()
     for group in ranked:
-        notes = dict.fromkeys(note for lesion in group for note in advice.get(lesion.id, ()))
+        notes = dict.fromkeys(note for lesion in group for note in advice.get(lesion.id, ()) if note not in said)
+        said |= notes.keys()
         text = _describe_group(group, statements, policy)
         items.append((group[0].concern, " ".join([text, *map(as_sentence, notes)])))
+    if any(entry.id == _FOP and entry.certainty in _LADDER for entry in patient.differential):
+        return (*overall, *(text for _, text in items))
     urgent = [text for concern, text in items if concern is Concern.HIGH]
     return (*urgent, *overall, *(text for concern, text in items if concern is not Concern.HIGH))
 
@@ -136,6 +144,7 @@ def _describe_group(group: list[Lesion], statements: Statements, policy: PolicyS
     sentences = [_name_and_judge(group, statements)]
     sentences += _weigh_flags(lead, statements, policy)
     sentences += _differ(lead, statements)
+    sentences += filter(None, [describe_stability(group, statements)])
     return " ".join(as_sentence(sentence) for sentence in sentences)
 
 

@@ -1,0 +1,112 @@
+"""The course since an earlier study, laboratory values and sources in the words of a report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from calcreport.compose.comparison_text import describe_comparison, describe_growth
+from calcreport.compose.inputs_text import describe_laboratory, describe_sources
+from calcreport.compose.statements import Statements
+from calcreport.model.report import Laboratory, LabResult, LesionGrowth, PriorStudy, UsedInput
+from calcreport.output.templates import load_templates
+from calcreport.resources import template_texts
+
+
+@pytest.fixture(scope="module")
+def statements() -> Statements:
+    return load_templates(template_texts()).statements
+
+
+def _growth(**given: Any) -> LesionGrowth:
+    basis = {
+        "status": "matched", "comparable": "yes", "prior_date": "2026-01-10", "basis": "mineral", "before_mm": 40.0,
+        "now_mm": 50.0, "change_mm": 10.0, "change_percent": 25.0, "interval_days": 91, "change_mm_per_month": 3.345,
+    }  # fmt: skip
+    return LesionGrowth.model_validate(basis | given)
+
+
+def test_growth_is_told_with_its_numbers(statements: Statements) -> None:
+    text = describe_growth(_growth(), statements)
+    for part in ("Larger by 1.0 cm (25 %)", "since 2026-01-10", "mineral then 4.0 cm", "3.3 mm a month over 91 days"):
+        assert part in text
+
+
+def test_a_lesion_that_shrank_has_no_rate_of_growth(statements: Statements) -> None:
+    text = describe_growth(
+        _growth(now_mm=30.0, change_mm=-10.0, change_percent=-25.0, change_mm_per_month=-3.3), statements
+    )
+    assert text.startswith("Smaller by 1.0 cm (25 %)")
+    assert "a month" not in text
+
+
+def test_stable_names_the_beginning_and_the_length_compared(statements: Statements) -> None:
+    text = describe_growth(
+        _growth(now_mm=44.0, change_mm=4.0, change_percent=10.0, stable_since="2025-01-10"), statements
+    )
+    assert text == "Stable since 2025-01-10 (mineral 4.0 cm on 2026-01-10)"
+
+
+def test_unchanged_is_only_what_reads_the_same(statements: Statements) -> None:
+    same = _growth(now_mm=40.04, change_mm=0.04, change_percent=0.1, stable_since="2026-01-10")
+    larger = _growth(now_mm=44.0, change_mm=4.0, change_percent=10.0, stable_since="2026-01-10")
+    assert describe_growth(same, statements).startswith("Unchanged since 2026-01-10")
+    assert describe_growth(larger, statements).startswith("Stable since 2026-01-10")
+
+
+def test_what_is_not_comparable_is_said_to_be_so(statements: Statements) -> None:
+    doubtful = describe_growth(_growth(comparable="unknown"), statements)
+    assert "not established as comparable" in doubtful
+    untold = describe_growth(_growth(comparable="no", reason="measured on DX before", change_mm=None), statements)
+    assert untold == "No change since the earlier study can be told: measured on DX before"
+    assert describe_growth(None, statements) == ""
+
+
+def test_the_earlier_study_is_named(statements: Statements) -> None:
+    assert describe_comparison(None, (), statements).startswith("None provided")
+    report = PriorStudy(source="report", date="2026-01-10", modality="CT")
+    assert describe_comparison(report, (), statements) == "CT 2026-01-10 (earlier report of this program)."
+    undated = describe_comparison(PriorStudy(source="reader"), (), statements)
+    assert "not stated" in undated
+    assert undated.endswith("(measurements entered by the reader).")
+
+
+def _result(test: str, state: str) -> LabResult:
+    return LabResult.model_validate(
+        {"test": test, "value": 1, "unit": "x", "si_value": 1, "si_unit": "x", "conventional_value": 1}
+        | {"conventional_unit": "x", "state": state}
+    )
+
+
+def test_laboratory_values_are_held_against_their_ranges(statements: Statements) -> None:
+    laboratory = Laboratory(
+        results=(_result("phosphate", "high"), _result("pth", "high"), _result("calcium", "low")),
+        calcium_state="normal",
+        adjusted_calcium_mmol_l=2.3,
+        adjusted_calcium_mg_dl=9.218,
+        product_mg2_dl2=75.84,
+        product_band="markedly raised",
+        remarks=("albumin is old",),
+    )
+    told = " ".join(describe_laboratory(laboratory, statements))
+    for part in (
+        "above range: phosphate, PTH",
+        "below range: calcium",
+        "adjusted for albumin 2.30 mmol/L (9.2 mg/dL): normal",
+        "product 75.8 mg2/dL2 (markedly raised)",
+        "Albumin is old.",
+    ):
+        assert part in told
+    assert describe_laboratory(None, statements) == ()
+    assert describe_laboratory(Laboratory(results=(_result("alp", "normal"),)), statements) == ()
+
+
+def test_only_what_came_from_the_header_is_said_to(statements: Statements) -> None:
+    used = [
+        UsedInput(name="patient.age_years", value=46.0, source="header", header_value=46.0),
+        UsedInput(name="patient.sex", value="F", source="clinician", header_value="F"),
+        UsedInput(name="imaging.contrast", value="none", source="header", header_value="none"),
+    ]
+    assert describe_sources(tuple(used), statements) == ("Taken from the image header: age.",)
+    assert describe_sources((), statements) == ()
