@@ -41,6 +41,8 @@ class ChangedLesion(Record):
     """Class that would lead, or lead with another certainty; ``None`` when nothing of that changes."""
     label: str = ""
     certainty: str = ""
+    is_weaker: bool = False
+    """The same class would lead as now, with less certainty."""
     recommended: tuple[str, ...] = ()
     """Of referral (R09), no biopsy (R11) and same-day contact (R13): what would be said."""
     withdrawn: tuple[str, ...] = ()

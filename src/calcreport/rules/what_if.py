@@ -40,6 +40,7 @@ _MOST_KINDS: Final = 8
 """Kinds of lesion that are asked about: a study of a hundred deposits has few kinds, and a reader has little time."""
 
 _CONCERNS: Final = (Concern.HIGH, Concern.FLAGGED, Concern.MODIFIED, Concern.INDETERMINATE, Concern.NONE)
+_LADDER: Final = ("consistent with", "favoured", "possible", "less likely")
 _SETTLED: Final = (FlagState.PRESENT, FlagState.POSSIBLE, FlagState.EXPLAINED)
 
 
@@ -259,9 +260,14 @@ def _compare_lesion(index: int, before: _LesionAnswer, after: _LesionAnswer) -> 
         leading=after.leading if is_led_otherwise else None,
         label=after.label if is_led_otherwise else "",
         certainty=after.certainty if is_led_otherwise else "",
+        is_weaker=before.leading == after.leading and _is_weaker(after.certainty, before.certainty),
         recommended=tuple(sorted(gained)),
         withdrawn=tuple(sorted(lost)),
     )
+
+
+def _is_weaker(one: str, other: str) -> bool:
+    return one in _LADDER and other in _LADDER and _LADDER.index(one) > _LADDER.index(other)
 
 
 def _join(one: WouldChange, other: WouldChange) -> WouldChange:
@@ -274,7 +280,7 @@ def _urgency(change: WouldChange) -> tuple[int, int, bool, int]:
     """Order: first what forbids or hurries, then what the class or the referral turns on, then flags alone."""
     recommended = {name for lesion in change.lesions for name in lesion.recommended}
     is_referral_changed = any("R09" in (*lesion.recommended, *lesion.withdrawn) for lesion in change.lesions)
-    is_led_otherwise = any(lesion.leading is not None for lesion in change.lesions)
+    is_led_otherwise = any(lesion.leading is not None and not lesion.is_weaker for lesion in change.lesions)
     tier = next(
         place
         for place, holds in enumerate(
