@@ -82,5 +82,10 @@ def _tree_bytes(root: psutil.Process) -> int:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment, with one thread of linear algebra: the same for every program measured."""
-    return {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    """Return the environment, the same for every program measured: one thread of linear algebra, modules compiled.
+
+    An installation compiles its modules; where writing them is switched off, ours would be compiled in every run.
+    """
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    return environment

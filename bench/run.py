@@ -2,8 +2,9 @@
 
 usage: run.py [--slices N,N…] [--repeats K] [--quick] [--check] [--write] [--keep FOLDER]
 
-Every figure is a median over runs in turn (raw read, SimpleITK, calcreport, raw read …), each a process of its own from
-start to end, imports included, with the files in the page cache. Absolute times drift with the machine; ratios hold.
+Every figure is a median over runs in turn (for each series raw read, SimpleITK, calcreport; then all again), each a
+process of its own from start to end, imports included, with the files in the page cache and, as after an installation,
+modules compiled. Absolute times drift with the machine; ratios hold.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pathlib import Path
 from statistics import median
 
 from made_series import write_series
-from processes import run_timed, run_weighed
+from processes import Run, run_timed, run_weighed
 
 from calcreport.errors import CalcReportError
 
@@ -80,7 +81,7 @@ def main() -> int:
     folder = Path(options.keep or tempfile.mkdtemp(prefix="calcreport-bench-"))
     try:
         help_s = median(run_timed([*_calcreport(), "--help"]).seconds for _ in range(7))
-        rows = [_measure(folder, slices, options.repeats) for slices in options.slices]
+        rows = _measure(folder, options.slices, options.repeats)
     finally:
         if not options.keep:
             shutil.rmtree(folder, ignore_errors=True)
@@ -119,39 +120,56 @@ def _calcreport() -> list[str]:
     return [str(script)] if script.is_file() else [sys.executable, "-m", "calcreport"]
 
 
-def _measure(folder: Path, slices: int, repeats: int) -> Measured:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Series:
+    """A series to time: its size, its results, the commands by name, and their runs so far."""
+
+    slices: int
+    out: Path
+    commands: dict[str, list[str]]
+    runs: dict[str, list[Run]]
+
+
+def _measure(folder: Path, sizes: Sequence[int], repeats: int) -> list[Measured]:
+    """Run every program on every series in turn: what else the machine does then falls on all of them alike."""
+    every = [_prepare(folder, slices) for slices in sizes]
+    for repeat in range(-1, repeats):
+        sys.stderr.write(f"run {repeat + 1} of {repeats}\n")
+        for series in every:
+            for name, command in series.commands.items():
+                run = run_timed(command)
+                if repeat >= 0:  # the one before warms the page cache
+                    series.runs[name].append(run)
+    return [_measured(series) for series in every]
+
+
+def _prepare(folder: Path, slices: int) -> _Series:
     series, out = folder / f"series{slices}", folder / f"out{slices}"
     if not series.is_dir():
         sys.stderr.write(f"making {slices} slices\n")
         write_series(series, slices)
-    raw = [sys.executable, "-S", "-c", READ_BYTES, str(series)]
-    simpleitk = [sys.executable, "-c", READ_SIMPLEITK, str(series)]
-    ours = [*_calcreport(), "analyze", str(series), "--out", str(out), "--quiet"]
-    steps = [sys.executable, str(Path(__file__).with_name("stages.py")), str(series), str(out)]
-    commands = {"raw": raw, "simpleitk": simpleitk, "ours": ours, "steps": steps}
-    seconds: dict[str, list[float]] = {name: [] for name in commands}
-    processor_s: dict[str, list[float]] = {name: [] for name in commands}
-    steps_s: list[dict[str, float]] = []
-    for repeat in range(-1, repeats):
-        sys.stderr.write(f"{slices} slices, run {repeat + 1} of {repeats}\n")
-        for name, command in commands.items():
-            run = run_timed(command)
-            if repeat < 0:
-                continue  # warms the page cache
-            seconds[name].append(run.seconds)
-            processor_s[name].append(run.processor_s)
-            if name == "steps":
-                steps_s.append(json.loads(run.stdout))
-    _check_results(out)
-    weighed = {name: run_weighed(commands[name]).peak_bytes for name in ("simpleitk", "ours")}
-    shutil.rmtree(out, ignore_errors=True)
+    commands = {
+        "raw": [sys.executable, "-S", "-c", READ_BYTES, str(series)],
+        "simpleitk": [sys.executable, "-c", READ_SIMPLEITK, str(series)],
+        "ours": [*_calcreport(), "analyze", str(series), "--out", str(out), "--quiet"],
+        "steps": [sys.executable, str(Path(__file__).with_name("stages.py")), str(series), str(out)],
+    }
+    return _Series(slices=slices, out=out, commands=commands, runs={name: [] for name in commands})
+
+
+def _measured(series: _Series) -> Measured:
+    _check_results(series.out)
+    weighed = {name: run_weighed(series.commands[name]).peak_bytes for name in ("simpleitk", "ours")}
+    shutil.rmtree(series.out, ignore_errors=True)
+    seconds = {name: [run.seconds for run in runs] for name, runs in series.runs.items()}
+    steps_s: list[dict[str, float]] = [json.loads(run.stdout) for run in series.runs["steps"]]
     return Measured(
-        slices=slices,
+        slices=series.slices,
         raw_s=median(seconds["raw"]),
         simpleitk_s=median(seconds["simpleitk"]),
         ours_s=median(seconds["ours"]),
         ratio=median(a / b for a, b in zip(seconds["ours"], seconds["simpleitk"], strict=True)),
-        processor_s={name: median(values) for name, values in processor_s.items()},
+        processor_s={name: median(run.processor_s for run in runs) for name, runs in series.runs.items()},
         simpleitk_bytes=weighed["simpleitk"],
         ours_bytes=weighed["ours"],
         steps_s={name: median(run.get(name, 0.0) for run in steps_s) for name in steps_s[0]},

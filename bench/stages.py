@@ -22,6 +22,13 @@ from calcreport.dicom import discover  # noqa: E402
 from calcreport.study_folder import ResultsFolder  # noqa: E402
 
 
+class _Options(argparse.Namespace):
+    """Options of `calcreport analyze`, those not given as ``None``."""
+
+    def __getattr__(self, name: str) -> None:
+        """Answer for an option that was not given."""
+
+
 def main() -> None:
     """Run one analysis and print the seconds of each step."""
     marks = [("imports", BEGAN)]
@@ -30,8 +37,7 @@ def main() -> None:
         marks.append((step, perf_counter()))
 
     mark("templates and rules")
-    nothing = dict.fromkeys(("clinical", "config", "lesion_mask", "lesion_roi", "threshold_hu", "format", "templates"))
-    request = request_from(argparse.Namespace(paths=[sys.argv[1]], out=sys.argv[2], jobs=1, **nothing))
+    request = request_from(_Options(paths=[sys.argv[1]], out=sys.argv[2], jobs=1))
     mark("finding and sorting files")
     results = ResultsFolder(Path(sys.argv[2]), run_id=f"{os.getpid():012x}")
     results.prepare()

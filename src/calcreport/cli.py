@@ -174,6 +174,8 @@ def _analyze(options: argparse.Namespace, progress: Progress) -> int:
     gc.disable()  # loading makes many objects and no garbage; workers see to theirs
     for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")  # small matrices only; studies run side by side, and workers are forked
+    # Huge pages have to be found and cleared, and on a virtual machine often fetched first: 0.1 s gained, 0.5 s lost.
+    os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
     from calcreport.arguments import request_from
     from calcreport.pipeline import analyse
 
