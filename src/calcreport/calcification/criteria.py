@@ -108,7 +108,8 @@ def score_patterns(f: Features, region: str | None = None) -> dict[str, float]:
                     falling(f.longest_mm, 75, 110)) * (1 - 0.8 * tube) * falling(f.near_fat, 0.4, 0.7)
                * (0.5 + 0.5 * falling(f.core_tail_hu, 20, 60)),
         "P06": cloud * (1 - 0.8 * tube) * (1 - 0.6 * in_fat),
-        "P07": deep * _all(rim, rising(f.coverage, 0.6, 0.9), _marrow(f), rising(f.peak_hu, 550, 900)),
+        "P07": deep * _all(rim, rising(f.coverage, 0.6, 0.9), _marrow(f), rising(f.peak_hu, 550, 900))
+               * (1 - 0.8 * tube),
         "P09": (0.8 + 0.2 * single)
                * _all(solid, single, 1 - 0.7 * ovoid, rising(f.fill, 0.3, 0.5), falling(f.longest_mm, 60, 110), even)
                * (1 - 0.6 * round_focus * falling(f.largest_focus_mm, 9, 14)) * (1 - 0.4 * faint) * (1 - 0.5 * centred)
@@ -146,7 +147,7 @@ def score_patterns(f: Features, region: str | None = None) -> dict[str, float]:
                     _all(rising(f.core_hu, 20, 40), falling(f.core_hu, 110, 200)), rising(f.longest_mm, 8, 12)),
         "P27": _all(rim, rising(f.coverage, 0.6, 0.9), _fluid_or_fat(f),
                     falling(f.core_tail_hu, 15, 60), falling(f.wall_mm, 3.5, 5.5), falling(f.longest_mm, 80, 120))
-               * (0.4 + 0.6 * falling(f.mean_hu, 700, 900)),
+               * (0.4 + 0.6 * falling(f.mean_hu, 700, 900)) * (1 - 0.8 * tube),
     }  # fmt: skip
     return {k: round(v, 3) for k, v in sorted(scores.items(), key=lambda item: -item[1])}
 

@@ -143,11 +143,11 @@ def test_a_pattern_falls_with_the_feature_it_rests_on(pattern, change):
     assert reading.id != pattern or reading.confidence is Confidence.LOW
 
 
-def test_a_calcified_vessel_is_neither_stipples_nor_a_chondroid_mass():
-    for pattern in ("P22", "P24"):
-        reading = read(picture(pattern, is_vessel_chain=True, longest_mm=76.0, width_mm=9.0))
-        assert reading.id == "P02"
-        assert reading.scores[pattern] < 0.3
+@pytest.mark.parametrize(("pattern", "longest_mm"), [("P22", 76.0), ("P24", 76.0), ("P10", 120.0)])
+def test_a_calcified_vessel_is_no_stipples_no_chondroid_mass_and_no_shell_of_a_muscle(pattern, longest_mm):
+    reading = read(picture(pattern, is_vessel_chain=True, longest_mm=longest_mm, width_mm=9.0))
+    assert reading.id == "P02"
+    assert reading.scores[pattern] < 0.3
 
 
 @pytest.mark.parametrize(("coverage", "complete", "incomplete"), [(1.0, "yes", "no"), (0.8, "no", "yes")])
