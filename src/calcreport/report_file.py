@@ -51,7 +51,7 @@ def report_from_text(text: str) -> Report:
         )
         raise UsageError(msg, code="report.other_version")
     try:
-        return Report.model_validate(data)
+        return Report.model_validate_json(text)
     except (ValidationError, RecursionError) as error:
         mistakes = error.errors(include_url=False, include_input=False) if isinstance(error, ValidationError) else []
     shown = ", ".join(spell_path(str(part) for part in item["loc"]) for item in mistakes[:_MOST_NAMED]) or "its nesting"

@@ -40,6 +40,17 @@ class _PlainLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
+def _paired(value: Any) -> Any:  # noqa: ANN401 - plain values of any kind
+    """Join what JSON writes as two escapes and YAML reads as two halves of a character; a lone half is lost."""
+    if isinstance(value, dict):
+        return {_paired(key): _paired(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_paired(entry) for entry in value]
+    if isinstance(value, str) and not value.isascii():
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return value
+
+
 def values_from_text(text: str, *, area: Literal["clinical", "findings"]) -> Any:  # noqa: ANN401 - plain values of any kind
     """Read plain values.
 
@@ -65,7 +76,7 @@ def values_from_text(text: str, *, area: Literal["clinical", "findings"]) -> Any
         raise ClinicalError(msg, code=f"{area}.not_yaml")
     try:
         # _PlainLoader is a SafeLoader: it builds plain values only.
-        return yaml.load(_MISSING_BLANK.sub(r"\1: ", text), Loader=_PlainLoader)  # noqa: S506
+        return _paired(yaml.load(_MISSING_BLANK.sub(r"\1: ", text), Loader=_PlainLoader))  # noqa: S506
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" near line {mark.line + 1}" if mark is not None else ""

@@ -68,3 +68,11 @@ def test_the_message_does_not_quote_the_file() -> None:
     with pytest.raises(ClinicalError) as caught:
         clinical_from_text("patient: {name: Jane Doe\n  [")
     assert "Jane" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("escaped", "read"),
+    [(r"\ud83d\ude00", "\U0001f600"), (r"\ud83d", "\ufffd"), (r"\ude00\ud83d", "\ufffd\ufffd"), (r"\u00e4", "\u00e4")],
+)
+def test_json_escapes_are_read_as_json_means_them(escaped: str, read: str) -> None:
+    assert clinical_from_text(f'{{"request": {{"question": "{escaped}"}}}}').request.question == read

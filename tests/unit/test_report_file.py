@@ -57,6 +57,7 @@ def test_a_report_is_read() -> None:
         ('{"schema_version": "1.0"}', "report.invalid"),
         (json.dumps(MINIMAL | {"lesions": 5}), "report.invalid"),
         (json.dumps(MINIMAL | {"secret\u001b": "secret"}), "report.invalid"),
+        (json.dumps(MINIMAL | {"impression": ["\ud83d"]}), "report.invalid"),  # half a character
         (json.dumps({key: value for key, value in MINIMAL.items() if key != "findings"}), "report.no_findings"),
         (json.dumps(MINIMAL | {"findings": {"lesions": [{"size": {"max_diameter_mm": -1}}]}}), "report.no_findings"),
         (json.dumps(MINIMAL).replace('"study_date": "2026-01-01"', '"slice_thickness_mm": NaN'), "report.no_findings"),
