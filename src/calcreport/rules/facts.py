@@ -99,7 +99,7 @@ _OWN: Final[Mapping[str, Fact]] = {
         "layer", "cutaneous", "subcutaneous", "abuts_fascia", "crosses_fascia", "subfascial", "juxtacortical",
         "cannot_determine",
     ),
-    "depth.from": _word("what the layer rests on when it was not given", "given", "tissue", "region"),
+    "depth.from": _word("what the layer rests on when it was not given", "given", "tissue", "region", "bone"),
     "pattern.id": _word("pattern", *(f"P{number:02d}" for number in range(1, 31))),
     "pattern.is_sure": _answer("the pattern was read with at least moderate confidence"),
     "pattern.read_by": _word("rule that read the pattern from a reader's features"),

@@ -148,6 +148,8 @@ def _depth(lesion: LesionFinding, *, is_projection: bool) -> dict[str, Value]:
     is_in_deep_tissue = lesion.location.tissue in _DEEP_TISSUES and not is_projection
     if is_in_deep_tissue and (is_open or layer is DepthClass.ABUTS_FASCIA):
         return {"depth.class": "subfascial", "depth.from": "tissue"}
+    if is_open and not is_projection and lesion.bone_relation is BoneRelation.CONTIGUOUS:
+        return {"depth.class": "juxtacortical", "depth.from": "bone"}
     if is_open and not is_projection and "body_cavity" in areas and lesion.location.tissue not in {"skin", "fat"}:
         return {"depth.class": "subfascial", "depth.from": "region"}
     return {"depth.class": plain_value(layer), "depth.from": None if layer is None else "given"}
