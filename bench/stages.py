@@ -16,6 +16,10 @@ import argparse  # noqa: E402 - imports are one of the steps
 from itertools import pairwise  # noqa: E402
 from pathlib import Path  # noqa: E402
 
+from calcreport.cli import prepare_process  # noqa: E402
+
+prepare_process()
+
 import calcreport.study_analysis  # noqa: E402
 from calcreport.arguments import request_from  # noqa: E402
 from calcreport.dicom import discover  # noqa: E402
