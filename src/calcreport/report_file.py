@@ -90,9 +90,11 @@ def earlier_report(report: Report) -> EarlierReport:
         study_instance_uid=report.study.study_instance_uid,
         patient=report.study.patient,
         stable_since={
-            lesion.id: day
+            lesion.id: (day, lesion.growth.stable_from_mm)
             for lesion in report.lesions
-            if lesion.growth is not None and (day := _day(lesion.growth.stable_since)) is not None
+            if lesion.growth is not None
+            and (day := _day(lesion.growth.stable_since)) is not None
+            and lesion.growth.stable_from_mm is not None
         },
     )
 

@@ -5,10 +5,11 @@ Everything may be missing, and missing means unknown: never no, never zero. Leng
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from calcreport.model.answers import Answer, ContrastPhase, Length, Number, Side, Word, as_word, refuse_booleans
 from calcreport.model.report import BoneRelation, Confidence, DepthClass, Laterality, Record, YesNo
@@ -32,6 +33,13 @@ ImageNumber = Annotated[int, BeforeValidator(refuse_booleans), Field(ge=0)]
 def _as_code(value: Any) -> Any:  # noqa: ANN401 - a validator sees whatever was typed
     """Compare codes without regard to case and outer blanks."""
     return value.strip().upper() if isinstance(value, str) else value
+
+
+def _check_pattern(code: str) -> str:
+    if not re.fullmatch("P(0[1-9]|[12][0-9]|30)", code):
+        msg = "must be one of P01 to P30"
+        raise ValueError(msg)
+    return code
 
 
 class FindingSize(Record):
@@ -92,7 +100,7 @@ class FindingDepth(Record):
 class FindingPattern(Record):
     """Morphological pattern P01-P30."""
 
-    id: Annotated[str, Field(pattern=r"^P(0[1-9]|[12][0-9]|30)$"), BeforeValidator(_as_code)] | None = None
+    id: Annotated[str, AfterValidator(_check_pattern), BeforeValidator(_as_code)] | None = None
     confidence: Confidence | None = None
     """``None`` when a reader names the pattern without saying how sure: taken as the reader's word."""
 
@@ -165,7 +173,9 @@ class FindingPrior(Record):
     reason: Annotated[str, Field(max_length=400)] = ""
     """Why the lesion was not matched, or why the lengths may not be compared."""
     stable_since: date | None = None
-    """Since when the earlier report already called it stable."""
+    """Since when the earlier report already called it stable ..."""
+    stable_from_mm: Length | None = None
+    """... and its length at that time: years of growth too slow for any two studies must not add up to stability."""
 
 
 class LesionFinding(Record):

@@ -364,6 +364,10 @@ class LesionGrowth(Record):
     """Month of 30.4375 days; ``None`` when the interval is not known."""
     stable_since: str | None = None
     """Day of the earliest study in an unbroken chain of comparable ones without growth, ISO 8601."""
+    stable_from_mm: float | None = None
+    """Length on that day: the present one is held against it too."""
+    stable_days: int | None = None
+    """Days since then."""
 
 
 class PriorStudy(Record):

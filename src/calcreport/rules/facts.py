@@ -116,6 +116,7 @@ _OWN: Final[Mapping[str, Fact]] = {
     "prior.growth_mm": _number("increase since the prior study", "mm"),
     "prior.growth_percent": _number("increase since the prior study", "%"),
     "prior.mm_per_month": _number("increase since the prior study, by the month", "mm/month"),
+    "prior.stable_days": _number("time over which comparable studies show no growth", "days"),
     "prior.reason": _word("why lengths of the prior study are not compared"),
     "prior.interval_days": _number("time since the prior study", "days"),
     "prior.comparable": _answer("the prior study can be compared"),

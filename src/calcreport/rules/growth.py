@@ -67,44 +67,54 @@ def weigh_growth(lesion: LesionFinding, findings: Findings, policy: PolicySettin
     )
     if now_mm is None or not before_mm:
         return growth
-    changed = _with_change(growth, now_mm, before_mm, lesion, policy)
+    changed = _with_change(growth, now_mm, before_mm)
+    if changed.comparable is YesNo.YES:
+        changed = changed.model_copy(update=_stability(changed, lesion, findings, policy))
     # A length cut short that exceeds the earlier one all the same is larger by at least that much.
     is_at_least = reason and reason == _cut_now(lesion, prior, basis) and _exceeds(changed, policy)
     return changed if not reason or is_at_least else growth
 
 
-def _with_change(
-    growth: LesionGrowth, now_mm: float, before_mm: float, lesion: LesionFinding, policy: PolicySettings
-) -> LesionGrowth:
-    prior = lesion.prior or FindingPrior()
+def _with_change(growth: LesionGrowth, now_mm: float, before_mm: float) -> LesionGrowth:
     change_mm = round(now_mm - before_mm, _FLOAT_NOISE)
     percent = round(100 * (now_mm - before_mm) / before_mm, _FLOAT_NOISE)
     days = growth.interval_days
-    part = lesion.mass if growth.basis == "mass" else lesion.size
-    error_mm = (part.uncertainty_mm or lesion.voxel_diagonal_mm or 0.0) + (prior.uncertainty_mm or 0.0)
-    is_unchanged = abs(percent) < policy.growth_percent or abs(change_mm) <= error_mm
-    is_stable = growth.comparable is YesNo.YES and is_unchanged
     return growth.model_copy(
         update={
             "change_mm": change_mm,
             "change_percent": percent,
             "change_mm_per_month": round(change_mm * DAYS_A_MONTH / days, _FLOAT_NOISE) if days else None,
-            "stable_since": _earliest(prior.stable_since, growth.prior_date) if is_stable else None,
         }
     )
+
+
+def _stability(
+    growth: LesionGrowth, lesion: LesionFinding, findings: Findings, policy: PolicySettings
+) -> dict[str, object]:
+    """Beginning, length and duration of stability; empty when the lesion is not stable since the earlier study."""
+    prior = lesion.prior or FindingPrior()
+    now_mm, before_mm = growth.now_mm or 0.0, growth.before_mm or 0.0
+    part = lesion.mass if growth.basis == "mass" else lesion.size
+    error_mm = (part.uncertainty_mm or lesion.voxel_diagonal_mm or 0.0) + (prior.uncertainty_mm or 0.0)
+
+    def is_unchanged(reference_mm: float) -> bool:
+        change_mm = round(abs(now_mm - reference_mm), _FLOAT_NOISE)
+        return change_mm <= error_mm or 100 * change_mm < policy.growth_percent * reference_mm
+
+    if not is_unchanged(before_mm):
+        return {}
+    since, from_mm = growth.prior_date, before_mm
+    if prior.stable_since is not None and prior.stable_from_mm and is_unchanged(prior.stable_from_mm):
+        since, from_mm = prior.stable_since.isoformat(), prior.stable_from_mm
+    day = date.fromisoformat(since) if since else None
+    days = (findings.study_date - day).days if findings.study_date and day else growth.interval_days
+    return {"stable_since": since, "stable_from_mm": from_mm, "stable_days": days}
 
 
 def _exceeds(growth: LesionGrowth, policy: PolicySettings) -> bool:
     """Whether the change reaches both limits."""
     change_mm, percent = growth.change_mm or 0.0, growth.change_percent or 0.0
     return change_mm >= policy.growth_mm and percent >= policy.growth_percent
-
-
-def _earliest(older: date | None, prior_date: str | None) -> str | None:
-    """Beginning of the unbroken chain; the day of the earlier study when its own report began none."""
-    if older is None:
-        return prior_date
-    return min(older.isoformat(), prior_date) if prior_date else older.isoformat()
 
 
 def _basis(lesion: LesionFinding, prior: FindingPrior) -> tuple[Basis, float | None]:

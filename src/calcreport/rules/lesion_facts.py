@@ -166,6 +166,7 @@ def _growth(lesion: LesionFinding, findings: Findings, policy: PolicySettings) -
         "prior.mm_per_month": growth.change_mm_per_month,
         "prior.interval_days": plain_value(growth.interval_days),
         "prior.comparable": plain_value(growth.comparable),
+        "prior.stable_days": plain_value(growth.stable_days),
         "prior.reason": growth.reason or None,
     }
 

@@ -37,14 +37,14 @@ class EarlierReport:
         Of the earlier study; empty when no image was measured.
     patient : Patient | None
         As in the header of the earlier study.
-    stable_since : dict[str, date]
-        Lesion to the day since when that report calls it stable.
+    stable_since : dict[str, tuple[date, float]]
+        Lesion to the day since when that report calls it stable, and its length in mm on that day.
     """
 
     findings: Findings
     study_instance_uid: str = ""
     patient: Patient | None = None
-    stable_since: dict[str, date] = field(default_factory=dict)
+    stable_since: dict[str, tuple[date, float]] = field(default_factory=dict)
 
 
 def compare_with_earlier(
@@ -199,6 +199,7 @@ def _matched(now: LesionFinding, then: LesionFinding, findings: Findings, earlie
     """Lengths of the same lesion: the mass where both have one of the same kind, otherwise the mineral."""
     masses = (now.mass, then.mass)
     both_mass = all(mass.max_diameter_mm is not None for mass in masses) and masses[0].source == masses[1].source
+    since, from_mm = earlier.stable_since.get(then.id or "", (None, None))
     is_mass = both_mass and (
         _relative(now.mass.max_diameter_mm, then.mass.max_diameter_mm)
         >= _relative(now.size.max_diameter_mm, then.size.max_diameter_mm)
@@ -218,7 +219,8 @@ def _matched(now: LesionFinding, then: LesionFinding, findings: Findings, earlie
         uncertainty_mm=part.uncertainty_mm,
         lesion_id=then.id,
         reason=reason,
-        stable_since=earlier.stable_since.get(then.id or ""),
+        stable_since=since,
+        stable_from_mm=from_mm,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from calcreport.model.clinical import Clinical
+from calcreport.model.clinical import Clinical, parse_clinical
 from calcreport.model.findings import Findings
 from calcreport.model.report import LesionGrowth
 from calcreport.rules import Ruleset, decide
@@ -92,8 +92,27 @@ def test_a_change_within_the_error_of_both_measurements_is_stable() -> None:
 
 
 def test_stability_goes_on_from_what_the_earlier_report_said() -> None:
-    assert _growth(_lesion(40, 40, stable_since="2025-01-01")).stable_since == "2025-01-01"
-    assert _growth(_lesion(50, 40, stable_since="2025-01-01")).stable_since is None
+    chain = {"stable_since": "2025-01-01", "stable_from_mm": 38}
+    growth = _growth(_lesion(41, 40, **chain))
+    assert (growth.stable_since, growth.stable_from_mm, growth.stable_days) == ("2025-01-01", 38, 546)
+    assert _growth(_lesion(50, 40, **chain)).stable_since is None
+
+
+def test_slow_growth_does_not_add_up_to_stability() -> None:
+    growth = _growth(_lesion(46, 40, stable_since="2020-01-01", stable_from_mm=34))
+    assert growth.change_percent == 15
+    assert (growth.stable_since, growth.stable_from_mm) == ("2026-04-01", 40), "36 % larger than in 2020"
+
+
+def test_a_year_of_stability_may_be_shown_by_several_studies(ruleset: Ruleset) -> None:
+    """Each interval is short; together they make the year that an asymptomatic lesion without a mass needs."""
+    clinical = parse_clinical({"symptoms": {"symptomatic": "no", "pain": "no"}, "mass": {"palpable": "no"}})
+    lesion = _lesion(15, 15) | {"depth": {"class": "subfascial"}, "mass": {"present": "no"}}
+    days = {"2025-06-30": "explained", "2025-07-01": "explained", "2025-07-02": "present", None: "present"}
+    for since, state in days.items():
+        chain = {"stable_from_mm": 15, "stable_since": since}
+        findings = _findings(lesion | {"prior": lesion["prior"] | chain})
+        assert decide(findings, clinical, POLICY, ruleset).lesions[0].flags.depth.state == state
 
 
 @pytest.mark.parametrize("comparable", ["no", "unknown"])

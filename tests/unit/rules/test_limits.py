@@ -158,6 +158,8 @@ COUNTED = {
     ("flags.major_count", 2.0), ("patient.lesions", 0.0), ("patient.calcified_areas", 3.0),
     ("patient.metabolic_lesions", 1.0), ("patient.ossified_areas", 2.0), ("patient.ossified_areas", 3.0),
     ("patient.phleboliths_here", 3.0), ("patient.vessel_lesions", 1.0),
+    # Days since the first of several studies: one below, at and above in test_growth.py.
+    ("prior.stable_days", 365.0),
 }  # fmt: skip
 
 
