@@ -144,7 +144,8 @@ def score_patterns(f: Features, region: str | None = None) -> dict[str, float]:
                * (1 - 0.5 * rising(f.focus_alignment, 0.5, 0.8) * rising(f.focus_elongation, 1.25, 1.5)),
         "P25": in_fat,
         "P26": max(superficial, 0.8 * rising(f.near_fat, 0.5, 0.7)) * _all(rim, rising(f.coverage, 0.4, 0.6), globular,
-                    _all(rising(f.core_hu, 20, 40), falling(f.core_hu, 110, 200)), rising(f.longest_mm, 8, 12)),
+                    _all(rising(f.core_hu, 20, 40), falling(f.core_hu, 110, 200)), rising(f.longest_mm, 8, 12))
+               * (1 - 0.6 * node * falling(f.longest_mm, 12, 18)),
         "P27": _all(rim, rising(f.coverage, 0.6, 0.9), _fluid_or_fat(f),
                     falling(f.core_tail_hu, 15, 60), falling(f.wall_mm, 3.5, 5.5), falling(f.longest_mm, 80, 120))
                * (0.4 + 0.6 * falling(f.mean_hu, 700, 900)) * (1 - 0.8 * tube),

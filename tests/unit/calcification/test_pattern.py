@@ -112,6 +112,11 @@ def test_an_ovoid_in_deep_fat_of_the_neck_is_a_node_and_in_a_limb_a_fatty_mass()
     assert read(node, region="LEG").id == "P25"
 
 
+def test_the_eggshell_of_a_node_is_no_shell_of_a_subcutaneous_tumour():
+    shell = {"ring_share": 0.6, "core_share": 0.05, "coverage": 0.9, "core_hu": 58.0, "fill": 0.7, "thickness_mm": 9.0}
+    assert read(dataclasses.replace(LUMP, **NODE | shell), region="NECK").id == "P21"
+
+
 @pytest.mark.parametrize(
     ("pattern", "change"),
     [
