@@ -54,3 +54,13 @@ def test_a_file_of_nested_brackets_is_a_mistake_and_not_a_crash() -> None:
     with pytest.raises(SettingsError) as caught:
         settings_from_text("a = " + "[" * 100_000)
     assert caught.value.code == "settings.syntax"
+
+
+@pytest.mark.parametrize("table", list(Settings.model_fields))
+def test_the_schema_tells_the_reason_of_every_setting(table: str) -> None:
+    """Every default has a reason, and a site reads it where it looks the setting up."""
+    schema = Settings.model_json_schema()
+    name = schema["properties"][table]["$ref"].rpartition("/")[2]
+    for key, field in schema["$defs"][name]["properties"].items():
+        assert len(field["description"].split()) >= 4, f"{table}.{key}"
+        assert "default" in field
