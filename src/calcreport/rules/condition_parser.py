@@ -126,7 +126,15 @@ class ConditionParser:
                 return raw
             problems.append(f"{where}: '{name}' is compared with a number or a numeric fact, not '{raw}'")
             return 0.0
+        return self._words(where, name, relation, raw, problems)
+
+    def _words(self, where: str, name: str, relation: Relation, raw: Any, problems: list[str]) -> Value:  # noqa: ANN401
+        """Words a fact can have: one for "is", one or more otherwise."""
+        fact = self.facts[name]
         words = tuple(raw) if isinstance(raw, list) else (raw,)
+        if not words or (len(words) > 1 and relation is Relation.IS):
+            problems.append(f"{where}: '{name}' needs {'one word' if relation is Relation.IS else 'at least one word'}")
+            return ""
         wrong = [word for word in words if not isinstance(word, str) or (fact.words and word not in fact.words)]
         problems += [f"{where}: '{name}' is never '{word}'{near(str(word), fact.words)}" for word in wrong]
         return words if relation in {Relation.ONE_OF, Relation.INCLUDES} else words[0]

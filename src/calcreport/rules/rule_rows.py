@@ -116,14 +116,15 @@ def read_row(where: str, table: str, row: dict[str, Any], parser: ConditionParse
     sources = row.get("sources", [])
     if not _is_words(sources) or not sources:
         problems.append(f"{where}: sources must list at least one source")
-    mistyped = [
-        f"{where}: '{key}' must be {words}"
+    mistyped = {
+        key: f"{where}: '{key}' must be {words}"
         for key, (kind, words) in _KINDS.items()
         if key in row and (not isinstance(row[key], kind) or (kind is int and isinstance(row[key], bool)))
-    ]
-    if mistyped:  # nothing more can be said of such a row
-        problems += mistyped
-        return None
+    }
+    problems += mistyped.values()
+    row = {
+        key: value for key, value in row.items() if key not in mistyped
+    }  # the rest of the row is checked all the same
     if "since" in row and not isinstance(row["since"], date):
         problems.append(f"{where}: since must be a date such as 2026-01-01")
     fields = _FIELDS[table](where, row, parser, problems)

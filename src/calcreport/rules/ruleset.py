@@ -228,33 +228,36 @@ def _check_whole(reading: Tables, rules: list[Rule], problems: list[str]) -> Non
     """Check what no single row shows: ids, one version, tables without a gap."""
     counts = Counter(rule.id for rule in rules)
     problems += [f"{name}: this id is given twice" for name, count in counts.items() if count > 1]
-    if not problems:
-        missing = [name for name in REQUIRED_CONDITIONS if name not in reading.conditions]
-        problems += [f"the condition '{name}' is missing" for name in missing]
-        problems += [*_gaps(rules), *_unknown_exclusions(rules)]
+    missing = [name for name in REQUIRED_CONDITIONS if name not in reading.conditions]
+    problems += [f"the condition '{name}' is missing" for name in missing]
+    problems += [*_gaps(reading.rows), *_unknown_exclusions(reading.rows)]
 
 
-def _gaps(rules: list[Rule]) -> Iterable[str]:
-    """Name the inputs the tables would leave without an answer."""
-    ends = {rule.concludes: rule.when for rule in rules if rule.table == "flag"}
+def _gaps(rows: Iterable[Row]) -> Iterable[str]:
+    """Name the inputs the tables would leave without an answer; a mistaken row hides no gap."""
+    tables: dict[str, list[dict[str, Any]]] = {table: [] for table in REQUIRED}
+    for row in rows:
+        tables[row.table].append(row.content)
     for flag in Flags.model_fields:
-        if ends.get(flag) is not ALWAYS:
+        ends = [content for content in tables["flag"] if content.get("flag") == flag]
+        if not ends or ends[-1].get("when", {}) != {}:
             yield f"the last row of the {flag} flag must have no condition, so that it always has a state"
-    concerns = [rule for rule in rules if rule.table == "concern"]
-    if not concerns or concerns[-1].when is not ALWAYS:
+    if not tables["concern"] or tables["concern"][-1].get("when", {}) != {}:
         yield "the last concern row must have no condition"
-    if not any(rule.table == "recommendation" for rule in rules):
+    if not tables["recommendation"]:
         yield "there is no recommendation"
-    if not any(rule.table == "class" and rule.when is ALWAYS and rule.weight == "+" for rule in rules):
+    if not any(content.get("when") == {} and content.get("weight", "+") == "+" for content in tables["class"]):
         yield "one class must have 'when = {}', so that every lesion has a conclusion"
 
 
-def _unknown_exclusions(rules: list[Rule]) -> Iterable[str]:
-    known = {rule.concludes for rule in rules if rule.table == "recommendation"}
-    for rule in rules:
-        for name in (*rule.excludes, *rule.excludes_here):
-            if name not in known:
-                yield f"{rule.id}: excludes the unknown {name}"
+def _unknown_exclusions(rows: Iterable[Row]) -> Iterable[str]:
+    recommendations = [row for row in rows if row.table == "recommendation"]
+    known = {str(row.content.get("recommendation", row.content.get("id"))) for row in recommendations}
+    for row in recommendations:
+        listed = [row.content.get(key, []) for key in ("excludes", "excludes_here")]
+        for name in (name for names in listed if isinstance(names, list) for name in names):
+            if str(name) not in known:
+                yield f"{row.where}: excludes the unknown {name}"
 
 
 __all__ = ["REQUIRED_CONDITIONS", "SCHEMA", "Remark", "Rule", "Ruleset", "load_rules"]

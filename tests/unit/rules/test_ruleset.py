@@ -142,3 +142,43 @@ def test_deciding_takes_less_than_ten_milliseconds_a_lesion(ruleset: Ruleset) ->
         decide(findings, Clinical(), PolicySettings(), ruleset)
         times.append(time.perf_counter() - start)
     assert min(times) / 10 < 0.010
+
+
+def test_a_mistyped_key_hides_no_other_mistake_of_its_row_nor_a_gap() -> None:
+    text = """
+schema = 1
+version = "1.0.0"
+[[class]]
+id = "C99"
+label = 5
+when = { fact = "patern.id", is = "P05" }
+sources = ["a"]
+since = 2026-01-01
+[[recommendation]]
+id = "R99"
+text = 7
+excludes = ["R98"]
+when = { fact = "pattern.id", is = [] }
+sources = ["a"]
+since = 2026-01-01
+[[flag]]
+id = "F99"
+flag = "pain"
+state = "absent"
+text = "x"
+when = { fact = "symptoms.pain", is = "no" }
+sources = ["a"]
+since = 2026-01-01
+"""
+    with pytest.raises(RuleFileError) as caught:
+        load_rules(rule_texts() | {"zz.toml": text})
+    problems = "\n".join(caught.value.problems)
+    for expected in (
+        "C99: 'label' must be text",
+        "C99: unknown fact 'patern.id'",
+        "R99: 'text' must be text",
+        "R99: excludes the unknown R98",
+        "R99: 'pattern.id' needs one word",
+        "the last row of the pain flag must have no condition",
+    ):
+        assert expected in problems
