@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import Lock
 from typing import Final
 
 import numpy as np
@@ -30,6 +31,9 @@ SCALE_BARS_MM: Final = (10.0, 20.0, 50.0, 100.0, 200.0)
 """Lengths a scale bar may have, mm."""
 
 _AIR_HU: Final = -1024
+
+_PEN: Final = Lock()
+"""Pictures are drawn in several threads, and a font serves one at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,9 +158,10 @@ def write_text(
     """Write text that stays readable on any grey; `position` in picture pixels, `anchor` as Pillow names it."""
     font = load_font(size)
     known = anchor if isinstance(font, ImageFont.FreeTypeFont) else None
-    ImageDraw.Draw(picture).text(
-        position, text, fill=colour, font=font, anchor=known, stroke_width=2, stroke_fill=BACKGROUND
-    )
+    with _PEN:
+        ImageDraw.Draw(picture).text(
+            position, text, fill=colour, font=font, anchor=known, stroke_width=2, stroke_fill=BACKGROUND
+        )
 
 
 def name_direction(direction_lps: NDArray[np.float64]) -> str:

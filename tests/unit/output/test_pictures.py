@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from calcreport.output.picture import (
     draw_scale_bar,
     name_direction,
     trace_outline,
+    write_text,
 )
 
 LPS_AXES = {"L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0), "H": (0, 0, 1), "F": (0, 0, -1)}
@@ -264,3 +266,15 @@ def test_a_view_beyond_the_slice_shows_air() -> None:
     cover = view.cover(np.ones((5, 5), dtype=bool))
     assert cover[:40].max() == 0
     assert cover[55:95, 55:95].min() == 1
+
+
+def test_text_written_in_two_threads_at_once_is_what_one_writes() -> None:
+    def write(number: int) -> bytes:
+        picture = Image.new("RGB", (160, 60))
+        for line in range(3):
+            write_text(picture, (8, 12 + 18 * line), f"Longest {number}.{line} mm", size=15 + line)
+        return picture.tobytes()
+
+    alone = [write(number) for number in range(40)]
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(write, range(40))) == alone
