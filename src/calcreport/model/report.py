@@ -6,108 +6,71 @@ template's. ``None`` means not measurable here, never zero and never "no".
 
 from __future__ import annotations
 
-from enum import StrEnum, unique
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from calcreport.model.grounds import Laboratory, LabResult, LesionGrowth, PriorStudy, RulesUsed, UsedInput
+from calcreport.model.terms import (
+    BoneRelation,
+    Concern,
+    Confidence,
+    DepthClass,
+    ExclusionReason,
+    FlagState,
+    Laterality,
+    Point,
+    Record,
+    YesNo,
+)
 
 SCHEMA_VERSION: Final = "1.0"
 """Version of the report's names; a changed name needs a new one."""
 
-Point = tuple[float, float, float]
-"""Position in patient LPS mm."""
-
-
-class Record(BaseModel):
-    """Base of everything that crosses the edge as text: frozen, and no field it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-@unique
-class YesNo(StrEnum):
-    """Three answers; unknown is never no."""
-
-    YES = "yes"
-    NO = "no"
-    UNKNOWN = "unknown"
-
-
-@unique
-class FlagState(StrEnum):
-    """State of a red flag. Only `ABSENT` may be worded as a negative."""
-
-    PRESENT = "present"
-    ABSENT = "absent"
-    POSSIBLE = "possible"
-    CANNOT_DETERMINE = "cannot_determine"
-    NOT_PROVIDED = "not_provided"
-    EXPLAINED = "explained"
-
-
-@unique
-class Concern(StrEnum):
-    """Aggregate of the flags, most worrying first."""
-
-    HIGH = "high"
-    FLAGGED = "flagged"
-    MODIFIED = "modified"
-    INDETERMINATE = "indeterminate"
-    NONE = "none"
-
-
-@unique
-class DepthClass(StrEnum):
-    """Layer a lesion lies in, from anatomy and never from millimetres."""
-
-    CUTANEOUS = "cutaneous"
-    SUBCUTANEOUS = "subcutaneous"
-    ABUTS_FASCIA = "abuts_fascia"
-    CROSSES_FASCIA = "crosses_fascia"
-    SUBFASCIAL = "subfascial"
-    JUXTACORTICAL = "juxtacortical"
-    CANNOT_DETERMINE = "cannot_determine"
-
-
-@unique
-class BoneRelation(StrEnum):
-    """Relation of the mineral to the skeleton."""
-
-    SEPARATE = "separate"
-    ABUTS = "abuts"
-    CONTIGUOUS = "contiguous"
-    CANNOT_DETERMINE = "cannot_determine"
-
-
-@unique
-class Confidence(StrEnum):
-    """How sure a pattern reading is."""
-
-    HIGH = "high"
-    MODERATE = "moderate"
-    LOW = "low"
-
-
-@unique
-class Laterality(StrEnum):
-    """Side of the patient."""
-
-    LEFT = "left"
-    RIGHT = "right"
-    MIDLINE = "midline"
-    UNKNOWN = "unknown"
-
-
-@unique
-class ExclusionReason(StrEnum):
-    """Why something dense is not a lesion."""
-
-    SKELETON = "skeleton"
-    EXTERNAL = "external"
-    METAL = "metal"
-    CONTRAST = "contrast"
-    NOISE = "noise"
-    ORGAN = "organ"
+__all__ = [
+    "SCHEMA_VERSION",
+    "BoneRelation",
+    "Concern",
+    "Confidence",
+    "Density",
+    "Depth",
+    "DepthClass",
+    "Differential",
+    "Excluded",
+    "ExclusionReason",
+    "Flag",
+    "FlagState",
+    "Flags",
+    "Foci",
+    "KeyImage",
+    "LabResult",
+    "Laboratory",
+    "Laterality",
+    "Lesion",
+    "LesionGrowth",
+    "Location",
+    "Mass",
+    "OtherAnswer",
+    "OtherAnswerLesion",
+    "Patient",
+    "PatientLevel",
+    "Pattern",
+    "Point",
+    "PriorStudy",
+    "Recommendation",
+    "Record",
+    "Report",
+    "RulesUsed",
+    "SeriesEntry",
+    "SeriesGeometry",
+    "Size",
+    "Software",
+    "Study",
+    "Technique",
+    "Thresholds",
+    "UsedInput",
+    "YesNo",
+]
 
 
 class Software(Record):
@@ -340,105 +303,6 @@ class Recommendation(Record):
     sources: tuple[str, ...]
     rule: str = ""
     """Row of the rule table that spoke: the id of this statement."""
-
-
-class LesionGrowth(Record):
-    """Change of a lesion since an earlier study, and how sure it is that it is the same lesion."""
-
-    status: Literal["matched", "ambiguous", "not_found"]
-    """``matched``: named by the reader, or the one lesion of the earlier report that can be meant."""
-    comparable: YesNo = YesNo.UNKNOWN
-    reason: str = ""
-    """Why nothing is claimed; empty when the lengths may be compared."""
-    prior_id: str | None = None
-    """Name in the earlier report."""
-    prior_date: str | None = None
-    """ISO 8601."""
-    basis: Literal["mass", "mineral"] | None = None
-    before_mm: float | None = None
-    now_mm: float | None = None
-    interval_days: int | None = None
-    change_mm: float | None = None
-    change_percent: float | None = None
-    change_mm_per_month: float | None = None
-    """Month of 30.4375 days; ``None`` when the interval is not known."""
-    stable_since: str | None = None
-    """Day of the earliest study in an unbroken chain of comparable ones without growth, ISO 8601."""
-    stable_from_mm: float | None = None
-    """Length on that day: the present one is held against it too."""
-    stable_days: int | None = None
-    """Days since then."""
-
-
-class PriorStudy(Record):
-    """The earlier study lesions were compared with."""
-
-    source: Literal["reader", "report"]
-    date: str | None = None
-    """ISO 8601."""
-    modality: str | None = None
-
-
-class LabResult(Record):
-    """One laboratory value as used: as given, in both systems of units, and what it is against its range."""
-
-    test: str
-    value: float
-    unit: str
-    si_value: float
-    si_unit: str
-    conventional_value: float
-    conventional_unit: str
-    low: float | None = None
-    high: float | None = None
-    """Limits the value was held against, in the SI unit."""
-    range_source: Literal["laboratory", "adult default", "none"] = "none"
-    state: Literal["low", "normal", "high", "unknown"] = "unknown"
-    date: str | None = None
-    """ISO 8601."""
-    age_days: int | None = None
-    """Days from the sample to the study; negative when it was taken afterwards."""
-    is_used: bool = True
-    reason: str = ""
-    """Why the value is not used, or why it has no state."""
-
-
-class Laboratory(Record):
-    """Laboratory values and what is calculated from them."""
-
-    results: tuple[LabResult, ...] = ()
-    calcium_state: Literal["low", "normal", "high", "unknown"] = "unknown"
-    """What the rules go by: the ionised value where there is one, else total calcium, adjusted if albumin is known."""
-    adjusted_calcium_mmol_l: float | None = None
-    """Adjusted for albumin; ``None`` when albumin is unknown."""
-    adjusted_calcium_mg_dl: float | None = None
-    product_mg2_dl2: float | None = None
-    """Calcium x phosphate, with adjusted calcium where albumin is known."""
-    product_mmol2_l2: float | None = None
-    product_band: Literal["normal", "raised", "markedly raised"] | None = None
-    product_limit_mg2_dl2: float | None = None
-    remarks: tuple[str, ...] = ()
-
-
-class UsedInput(Record):
-    """One input that a person or the image header can give: what was used, from whom, and whether they agree."""
-
-    name: str
-    """As in the clinical file, such as ``"patient.age_years"``."""
-    value: float | str
-    source: Literal["clinician", "header"]
-    header_value: float | str | None = None
-    is_contradicted: bool = False
-    """The header says something else; the typed value was used."""
-
-
-class RulesUsed(Record):
-    """The rules a report was made with."""
-
-    name: str
-    version: str
-    sha256: str
-    """Of the tables' text, the site's own included."""
 
 
 class OtherAnswerLesion(Record):

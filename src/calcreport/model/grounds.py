@@ -1,0 +1,106 @@
+"""What conclusions rest on besides the images: an earlier study, laboratory values, who told an input, the rules."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from calcreport.model.terms import Record, YesNo
+
+
+class LesionGrowth(Record):
+    """Change of a lesion since an earlier study, and how sure it is that it is the same lesion."""
+
+    status: Literal["matched", "ambiguous", "not_found"]
+    """``matched``: named by the reader, or the one lesion of the earlier report that can be meant."""
+    comparable: YesNo = YesNo.UNKNOWN
+    reason: str = ""
+    """Why nothing is claimed; empty when the lengths may be compared."""
+    prior_id: str | None = None
+    """Name in the earlier report."""
+    prior_date: str | None = None
+    """ISO 8601."""
+    basis: Literal["mass", "mineral"] | None = None
+    before_mm: float | None = None
+    now_mm: float | None = None
+    interval_days: int | None = None
+    change_mm: float | None = None
+    change_percent: float | None = None
+    change_mm_per_month: float | None = None
+    """Month of 30.4375 days; ``None`` when the interval is not known."""
+    stable_since: str | None = None
+    """Day of the earliest study in an unbroken chain of comparable ones without growth, ISO 8601."""
+    stable_from_mm: float | None = None
+    """Length on that day: the present one is held against it too."""
+    stable_days: int | None = None
+    """Days since then."""
+
+
+class PriorStudy(Record):
+    """The earlier study lesions were compared with."""
+
+    source: Literal["reader", "report"]
+    date: str | None = None
+    """ISO 8601."""
+    modality: str | None = None
+
+
+class LabResult(Record):
+    """One laboratory value as used: as given, in both systems of units, and what it is against its range."""
+
+    test: str
+    value: float
+    unit: str
+    si_value: float
+    si_unit: str
+    conventional_value: float
+    conventional_unit: str
+    low: float | None = None
+    high: float | None = None
+    """Limits the value was held against, in the SI unit."""
+    range_source: Literal["laboratory", "adult default", "none"] = "none"
+    state: Literal["low", "normal", "high", "unknown"] = "unknown"
+    date: str | None = None
+    """ISO 8601."""
+    age_days: int | None = None
+    """Days from the sample to the study; negative when it was taken afterwards."""
+    is_used: bool = True
+    reason: str = ""
+    """Why the value is not used, or why it has no state."""
+
+
+class Laboratory(Record):
+    """Laboratory values and what is calculated from them."""
+
+    results: tuple[LabResult, ...] = ()
+    calcium_state: Literal["low", "normal", "high", "unknown"] = "unknown"
+    """What the rules go by: the ionised value where there is one, else total calcium, adjusted if albumin is known."""
+    adjusted_calcium_mmol_l: float | None = None
+    """Adjusted for albumin; ``None`` when albumin is unknown."""
+    adjusted_calcium_mg_dl: float | None = None
+    product_mg2_dl2: float | None = None
+    """Calcium x phosphate, with adjusted calcium where albumin is known."""
+    product_mmol2_l2: float | None = None
+    product_band: Literal["normal", "raised", "markedly raised"] | None = None
+    product_limit_mg2_dl2: float | None = None
+    remarks: tuple[str, ...] = ()
+
+
+class UsedInput(Record):
+    """One input that a person or the image header can give: what was used, from whom, and whether they agree."""
+
+    name: str
+    """As in the clinical file, such as ``"patient.age_years"``."""
+    value: float | str
+    source: Literal["clinician", "header"]
+    header_value: float | str | None = None
+    is_contradicted: bool = False
+    """The header says something else; the typed value was used."""
+
+
+class RulesUsed(Record):
+    """The rules a report was made with."""
+
+    name: str
+    version: str
+    sha256: str
+    """Of the tables' text, the site's own included."""
