@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Final
 
 from calcreport.compose.clinical_text import ClinicalText, describe_clinical
 from calcreport.compose.comparison_text import describe_comparison, describe_growth
-from calcreport.compose.impression import FLAG_NAMES, join_ids, name_flag
+from calcreport.compose.flags_text import FlagText, describe_flags, size_limit_mm
+from calcreport.compose.impression import join_ids
 from calcreport.compose.inputs_text import describe_laboratory, describe_sources
 from calcreport.compose.report import say_negative
 from calcreport.compose.statements import Statements
@@ -31,7 +31,6 @@ from calcreport.model.report import (
     Concern,
     Excluded,
     ExclusionReason,
-    Flag,
     FlagState,
     Lesion,
     Report,
@@ -42,8 +41,6 @@ from calcreport.model.report import (
 
 MOST_IN_FULL: Final = 3
 """Lesions described in full whatever they are; further ones of a kind already described get one line each."""
-
-_DEFAULT_LIMIT_MM: Final = 50.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,14 +67,6 @@ class LesionText:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FlagText:
-    """Red flags of one lesion, or of several with the same answers: `who` is theirs, `sentences` say them."""
-
-    who: str
-    sentences: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Narrative:
     """The report's sections in words; each entry is one sentence or one line."""
 
@@ -89,6 +78,7 @@ class Narrative:
     flags: tuple[FlagText, ...]
     impression: tuple[str, ...]
     recommendations: tuple[str, ...]
+    communication: str
     would_change: tuple[str, ...]
     limitations: tuple[str, ...]
     draft: str
@@ -118,9 +108,10 @@ def narrate(report: Report, statements: Statements) -> Narrative:
         comparison=(describe_comparison(report.comparison, report.lesions, statements),),
         lesions=tuple(_describe_lesion(report, number, statements) for number in range(1, len(report.lesions) + 1)),
         other=(*negative, *_say_mass_unknown(report, statements), *_describe_excluded(report.excluded, statements)),
-        flags=_describe_flags(report, statements),
+        flags=describe_flags(report, statements),
         impression=report.impression,
         recommendations=tuple(_recommend(report, position) for position in range(len(report.recommendations))),
+        communication=_leave_blanks(report, statements),
         would_change=tuple(entry.text for entry in report.would_change if entry.is_told),
         limitations=tuple(as_sentence(sentence) for sentence in report.limitations),
         draft=statements.say("draft", software=software.name, version=software.version, rules=software.rules_version),
@@ -136,18 +127,21 @@ def _tell_clinical(report: Report, clinical: ClinicalText, statements: Statement
     return (*clinical.given, *describe_laboratory(report.laboratory, statements), *sources, *missing)
 
 
-def size_limit_mm(report: Report) -> float:
-    """Limit of the size flag in mm, from the settings the report was made with."""
-    policy = report.settings.get("policy")
-    value = policy.get("size_limit_mm") if isinstance(policy, dict) else None
-    return float(value) if isinstance(value, int | float) else _DEFAULT_LIMIT_MM
-
-
-def size_operator(report: Report) -> str:
-    """Operator of the size flag, from the settings the report was made with."""
-    policy = report.settings.get("policy")
-    value = policy.get("size_operator") if isinstance(policy, dict) else None
-    return value if value in {">", ">="} else ">"
+def _leave_blanks(report: Report, statements: Statements) -> str:
+    """Leave room for who was told and when, where somebody has to be told; empty otherwise."""
+    asked = {entry.id for entry in report.recommendations}
+    category = (
+        "same_day"
+        if "R13" in asked
+        else "no_biopsy"
+        if "R11" in asked
+        else "cancer"
+        if report.concern is Concern.HIGH and "R09" in asked
+        else ""
+    )
+    if not category:
+        return ""
+    return statements.say("communication.line", category=statements.say(f"communication.{category}"))
 
 
 def find_series(report: Report, series_instance_uid: str) -> SeriesEntry | None:
@@ -334,54 +328,6 @@ def _describe_excluded(excluded: tuple[Excluded, ...], statements: Statements) -
     told = [statements.say("excluded.sentence", list=", ".join(names))]
     told += [statements.say("excluded.organ_scope", organ=organ) for organ in organs]
     return tuple(as_sentence(text) for text in told)
-
-
-def _describe_flags(report: Report, statements: Statements) -> tuple[FlagText, ...]:
-    if not report.lesions:
-        return (FlagText(who="", sentences=(as_sentence(statements.say("flags.no_lesion")),)),)
-    told = [(lesion.id, _tell_flags(report, lesion, statements)) for lesion in report.lesions]
-    alike = groupby(sorted(told, key=lambda entry: _first_with(told, entry[1])), key=lambda entry: entry[1])
-    groups = [([lesion_id for lesion_id, _ in group], sentences) for sentences, group in alike]
-    return tuple(FlagText(who=join_ids(ids), sentences=sentences) for ids, sentences in groups)
-
-
-def _first_with(told: list[tuple[str, tuple[str, ...]]], sentences: tuple[str, ...]) -> int:
-    return next(position for position, entry in enumerate(told) if entry[1] == sentences)
-
-
-def _tell_flags(report: Report, lesion: Lesion, statements: Statements) -> tuple[str, ...]:
-    """Say what is met first, then what cannot be told, then what is absent, then what nobody said."""
-    limit_mm = size_limit_mm(report)
-    operator = size_operator(report)
-    flags = [
-        (name_flag(name, statements, size_limit_mm=limit_mm, size_operator=operator), getattr(lesion.flags, name))
-        for name in FLAG_NAMES
-    ]
-    sentences = []
-    for state in (FlagState.PRESENT, FlagState.EXPLAINED, FlagState.POSSIBLE, FlagState.CANNOT_DETERMINE):
-        sentences += [_tell_flag(name, flag, statements) for name, flag in flags if flag.state is state]
-    absent = [_with_value(name, flag) for name, flag in flags if flag.state is FlagState.ABSENT]
-    if absent:
-        sentences.append(statements.say("flags.absent_list", list=", ".join(absent)))
-    unknown = [name for name, flag in flags if flag.state is FlagState.NOT_PROVIDED]
-    if unknown:
-        sentences.append(statements.say("flags.unknown_list", list=", ".join(unknown)))
-    return tuple(as_sentence(sentence) for sentence in sentences)
-
-
-def _tell_flag(name: str, flag: Flag, statements: Statements) -> str:
-    """Name, state and the evidence with its notes; evidence that only repeats the name is left out."""
-    details = [detail.strip(" .") for detail in (flag.evidence, *flag.notes)]
-    evidence = "; ".join(detail for detail in details if detail.lower() not in {"", name.lower()})
-    identifier = "flags.explained" if flag.state is FlagState.EXPLAINED else "flags.with_evidence"
-    state = statements.say(f"state.{flag.state}")
-    return statements.say(identifier if evidence else "flags.plain", flag=name, state=state, evidence=evidence)
-
-
-def _with_value(name: str, flag: Flag) -> str:
-    if flag.value is None or flag.unit != "mm":
-        return name
-    return f"{name} ({spell_length(flag.value, limit_mm=flag.limit)})"
 
 
 def _recommend(report: Report, position: int) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from calcreport.compose import OVERVIEW_IMAGE, Narrative, Statements, key_image_name, narrate
+from calcreport.compose.flags_text import size_limit_mm, size_operator
 from calcreport.compose.impression import FLAG_NAMES, name_flag
-from calcreport.compose.narrative import find_series, size_limit_mm, size_operator
+from calcreport.compose.narrative import find_series
 from calcreport.compose.table import list_measurements
 from calcreport.compose.wording import capitalise, name_place, refer_to_images, spell_length
 from calcreport.model.report import Excluded, Lesion, Report

@@ -12,7 +12,7 @@ from calcreport.rules.ruleset import Rule, Ruleset
 def weigh_all(gathered: Gathered, ruleset: Ruleset, judge: Judge = plainly) -> list[Weighing]:
     """Apply the rules to every lesion; what one lesion makes suspect of the patient counts for all of them."""
     weighings = [weigh(dict(case), ruleset, judge) for case in gathered.cases]
-    if not any(weighing.facts["class.C05"] in {"++", "+"} for weighing in weighings):
+    if not any(weighing.facts.get("class.C05") in {"++", "+"} for weighing in weighings):
         return weighings
     # Suspected from one lesion, it forbids biopsy of every other one too.
     suspected: dict[str, Value] = {"patient.fop_suspected": "yes"}

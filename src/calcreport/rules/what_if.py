@@ -186,7 +186,7 @@ def _asked_again(study: _Study, gathered: Gathered) -> list[Weighing] | None:
 
 
 def _suspects_fop(weighing: Weighing) -> bool:
-    return weighing.facts["class.C05"] in {"++", "+"}
+    return weighing.facts.get("class.C05") in {"++", "+"}
 
 
 def _some_rule_answers_otherwise(study: _Study, index: int, changed: dict[str, Value]) -> bool:
