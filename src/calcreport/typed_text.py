@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Hashable
 from typing import Any, Final, Literal
@@ -40,6 +41,38 @@ class _PlainLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
+def _from_json(text: str) -> Any:  # noqa: ANN401 - plain values of any kind
+    """Read JSON, which may be indented with tabs as YAML may not; ``None`` for what is not JSON.
+
+    Raises
+    ------
+    YAMLError
+        When a key is repeated.
+    """
+    if not text.lstrip().startswith("{"):
+        return None
+    try:
+        return json.loads(text, object_pairs_hook=_once_each, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return None  # YAML may be written with braces too, and names the line of a mistake
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({key for key, _ in pairs}) != len(pairs):
+        msg = "repeated key"
+        raise yaml.YAMLError(msg)
+    return dict(pairs)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+def _from_yaml(text: str) -> Any:  # noqa: ANN401
+    # _PlainLoader is a SafeLoader: it builds plain values only.
+    return yaml.load(_MISSING_BLANK.sub(r"\1: ", text), Loader=_PlainLoader)  # noqa: S506
+
+
 def _paired(value: Any) -> Any:  # noqa: ANN401 - plain values of any kind
     """Join what JSON writes as two escapes and YAML reads as two halves of a character; a lone half is lost."""
     if isinstance(value, dict):
@@ -75,8 +108,7 @@ def values_from_text(text: str, *, area: Literal["clinical", "findings"]) -> Any
         msg = f"The {area} file is longer than {MAX_CHARACTERS} characters: not a {area} file."
         raise ClinicalError(msg, code=f"{area}.not_yaml")
     try:
-        # _PlainLoader is a SafeLoader: it builds plain values only.
-        return _paired(yaml.load(_MISSING_BLANK.sub(r"\1: ", text), Loader=_PlainLoader))  # noqa: S506
+        return _paired(_from_json(text) or _from_yaml(text))
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" near line {mark.line + 1}" if mark is not None else ""

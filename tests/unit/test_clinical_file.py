@@ -76,3 +76,19 @@ def test_the_message_does_not_quote_the_file() -> None:
 )
 def test_json_escapes_are_read_as_json_means_them(escaped: str, read: str) -> None:
     assert clinical_from_text(f'{{"request": {{"question": "{escaped}"}}}}').request.question == read
+
+
+def test_json_may_be_indented_with_tabs() -> None:
+    assert clinical_from_text('{\n\t"symptoms": {\n\t\t"pain": "yes"\n\t}\n}').symptoms.pain == "yes"
+
+
+@pytest.mark.parametrize("text", ['{"symptoms": {"pain": "no", "pain": "yes"}}', "{symptoms: {pain: no, pain: yes}}"])
+def test_a_repeated_key_is_refused_in_json_too(text: str) -> None:
+    with pytest.raises(ClinicalError) as caught:
+        clinical_from_text(text)
+    assert caught.value.code == "clinical.not_yaml"
+    assert "repeated key" in caught.value.message
+
+
+def test_braces_of_yaml_are_not_taken_for_json() -> None:
+    assert clinical_from_text("{symptoms: {pain: yes}}").symptoms.pain == "yes"
