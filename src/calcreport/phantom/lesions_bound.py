@@ -156,8 +156,9 @@ def fused_with_bone(lesion: LesionRecipe, body: Body, rng: np.random.Generator) 
     shape = lump((half * 0.7, half * 0.7, half), random_bumps(rng, height=0.08, frequency=3))
     z = float(rng.uniform(-6, 6))
     ray = np.linspace(0, 60, 601)
-    inside = np.array([[0.0, 0.0, z]])
-    probe = np.stack(np.meshgrid(np.linspace(-60, 60, 121), np.linspace(-60, 60, 121), [z]), axis=-1).reshape(-1, 3)
+    middle = (float(v) for v in body.skin.centre(np.array(z)))
+    x, y = (np.linspace(m - 60, m + 60, 121) for m in middle)
+    probe = np.stack(np.meshgrid(x, y, [z]), axis=-1).reshape(-1, 3)
     inside = probe[bone.distance(*probe.T).argmin()]
     centre = inside
     for _ in range(80):

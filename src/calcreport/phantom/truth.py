@@ -25,6 +25,7 @@ THRESHOLD_HU: Final = {Contrast.NONE: 200.0, Contrast.VENOUS: 300.0, Contrast.AR
 contrast; 300 HU in the venous and 800 HU in the arterial phase, above enhanced vessels."""
 GROW_HU: Final = {**THRESHOLD_HU, Contrast.NONE: 130.0}
 """Density that voxels of a deposit reach: Agatston's 130 HU without contrast."""
+WHOLE_VOXEL: Final = 0.99
 SMALLEST_VOXELS: Final = 3
 """Fewer voxels are noise."""
 SMALLEST_MM3: Final = 2.0
@@ -171,7 +172,8 @@ def lesion_truth(placed: Placed, number: int, rendering: Rendering, scan: ScanRe
     fascia = body.fascia.distance(*points.T)
     bone = 0.0 if placed.recipe.layer is Layer.FUSED else min(near_distance_mm(b, points) for b in body.bones)
     fascia_mm = 0.0 if fascia.min() < 0 < fascia.max() else surface_distance_mm(points, body.fascia)
-    peak = _peak_hu(rendering, number)
+    values = _mineral_hu(rendering, number, is_fused=placed.recipe.layer is Layer.FUSED)
+    peak = float(values.max()) if len(values) else -1000.0
     around = -100.0 if fascia.min() > 0 else 55.0
     ratio = (peak - around) / max(scan.noise_hu, 0.1)
     return LesionTruth(
@@ -198,7 +200,7 @@ def lesion_truth(placed: Placed, number: int, rendering: Rendering, scan: ScanRe
         features=piece.features,
         peak_hu=peak,
         contrast_to_noise=ratio,
-        is_detectable=is_detectable(rendering, number, scan=scan, contrast_to_noise=ratio),
+        is_detectable=is_detectable(values, scan=scan, voxel_mm3=rendering.voxel_volume_mm3, contrast_to_noise=ratio),
     )
 
 
@@ -241,25 +243,23 @@ def equivalent_patterns(placed: Placed) -> tuple[str, ...]:
     return same.get(pattern, ())
 
 
-def _peak_hu(rendering: Rendering, number: int) -> float:
-    values = _mineral_hu(rendering, number)
-    return float(values.max()) if len(values) else -1000.0
+def _mineral_hu(rendering: Rendering, number: int, *, is_fused: bool) -> Floats:
+    """HU of the voxels that hold mineral of a lesion, without noise, shape ``(n,)``.
 
-
-def _mineral_hu(rendering: Rendering, number: int) -> Floats:
-    """HU of the voxels that hold mineral of a lesion, without noise, shape ``(n,)``."""
-    i, j, k = rendering.mineral_share[number][:, :3].astype(int).T
+    Of mineral fused with a cortex only the voxels it fills: those it shares with the bone are as dense as the bone.
+    """
+    listed = rendering.mineral_share[number]
+    i, j, k = (listed[listed[:, 3] > WHOLE_VOXEL] if is_fused else listed)[:, :3].astype(int).T
     return np.asarray(rendering.hu[i, j, k], dtype=np.float64)
 
 
-def is_detectable(rendering: Rendering, number: int, *, scan: ScanRecipe, contrast_to_noise: float) -> bool:
-    """Whether any detector could be asked to find a lesion (see `LesionTruth`)."""
-    values = _mineral_hu(rendering, number)
+def is_detectable(values: Floats, *, scan: ScanRecipe, voxel_mm3: float, contrast_to_noise: float) -> bool:
+    """Whether any detector could be asked to find a lesion of these voxels (HU; see `LesionTruth`)."""
     # A peak at the threshold itself is a coin toss: noise lifts it over or pulls it under.
     if not len(values) or values.max() < THRESHOLD_HU[scan.contrast] + scan.noise_hu:
         return False
     dense = int((values >= GROW_HU[scan.contrast]).sum())
-    is_large = dense >= SMALLEST_VOXELS and dense * rendering.voxel_volume_mm3 >= SMALLEST_MM3
+    is_large = dense >= SMALLEST_VOXELS and dense * voxel_mm3 >= SMALLEST_MM3
     return is_large and contrast_to_noise >= DETECTABLE_CONTRAST_TO_NOISE
 
 
