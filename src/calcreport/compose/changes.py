@@ -200,6 +200,8 @@ def _say_effect(change: WouldChange, statements: Statements, size_name: str) -> 
     parts += [] if "R11" in lesion.recommended else _say_flags(lesion, statements, size_name)
     if not parts:
         parts.append(statements.say("change.higher" if _rises(change) else "change.lower"))
+    if len(parts) > 1 and "," in parts[0]:
+        parts[0] += ","  # its own commas would run into the second part
     return join_words(parts[:2], statements.say("change.and"))
 
 
