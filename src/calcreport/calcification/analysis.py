@@ -17,6 +17,7 @@ from calcreport.calcification.detect import Detection, detect
 from calcreport.calcification.excluded import list_excluded
 from calcreport.calcification.group import Ground, group_foci
 from calcreport.calcification.lesion import Measurer
+from calcreport.calcification.lump import without_lumps
 from calcreport.calcification.skin import find_skin
 from calcreport.calcification.thresholds import choose_thresholds, shows_enhanced_vessels
 from calcreport.model.image import Acquisition, Contrast, CtVolume
@@ -74,7 +75,8 @@ def analyse_ct(
         detection = detect(
             volume, coarse, body, limits=chosen.limits, noise_hu=noise_hu, min_volume_mm3=settings.min_volume_mm3
         )
-        envelope = find_envelope(coarse, body, detection.territory)
+        deposits = [detection.components.indices(f.component) for f in detection.foci]
+        envelope = without_lumps(find_envelope(coarse, body, detection.territory), volume, coarse, deposits)
         layers = prepare_layers(body, envelope, skin.result())
     tell("measurement")
     measurer = Measurer(

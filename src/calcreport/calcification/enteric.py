@@ -24,10 +24,12 @@ MIN_POOL_WITH_GAS_MM: Final = 6.0
 """Homogeneous fluid with gas against it is bowel content from this thickness on."""
 
 MIN_POOL_THICKNESS_MM: Final = 8.0
-MIN_ROUND_POOL_MM3: Final = 2_000.0
 MAX_POOL_BACKGROUND_HU: Final = 15.0
-"""Without gas, bowel and bladder are filled round, to 15 mm and more, and lie in fat; a sheet, a shell or a small ball
-of this density is mineral."""
+"""Without gas, bowel and bladder are filled round and lie in fat; a sheet or a shell of this density is mineral."""
+
+DENSE_POOL_HU: Final = 300.0
+MIN_DENSE_POOL_MM3: Final = 2_000.0
+"""Without gas, a pool denser than dilute enteric contrast usually is must be this large: a small ball is mineral."""
 
 MIN_LOOP_MM: Final = 10.0
 LOOP_ROUGHNESS: Final = 0.3
@@ -74,7 +76,8 @@ def _lies_like_bowel(scene: Scene, focus: Focus) -> bool:
     if focus.gas_fraction > MIN_GAS_SHARE and focus.thickness_mm >= MIN_POOL_WITH_GAS_MM:
         return True
     # Without gas against it, only a round pool among fat is taken for bowel, and never one near the skin.
-    if focus.thickness_mm < MIN_POOL_THICKNESS_MM or focus.volume_mm3 < MIN_ROUND_POOL_MM3 or focus.air_fraction > 0:
+    is_ball = focus.core_hu > DENSE_POOL_HU and focus.volume_mm3 < MIN_DENSE_POOL_MM3
+    if focus.thickness_mm < MIN_POOL_THICKNESS_MM or is_ball or focus.air_fraction > 0:
         return False
     is_near_gas = scene.is_near(focus.component, scene.gas, GAS_REACH_MM, along_mm=GAS_REACH_MM)
     if focus.background_hu > MAX_POOL_BACKGROUND_HU:
