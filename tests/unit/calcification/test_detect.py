@@ -108,7 +108,7 @@ def bowel(x, y, z, loops, gas=()):
     """A trunk of fat with loops of opacified fluid and bubbles of gas."""
     field = np.where(np.hypot(x, y) < 45, -100.0, -1000.0)
     for centre, radius in loops:
-        field[around(x, y, z, centre) < radius] = 300.0
+        field[around(x, y, z, centre) < radius] = 250.0
     for centre, radius in gas:
         field[around(x, y, z, centre) < radius] = -950.0
     return field
