@@ -43,8 +43,11 @@ MIN_BEHIND_MM: Final = 8.0
 
 SHAFT_REACH_MM: Final = 12.0
 SHAFT_MM2: Final = (300.0, 1_800.0)
+SLIM_SHAFT_MM2: Final = 60.0
+MIN_BROADER: Final = 1.5
 MAX_SHAFT_CHANGE: Final = 1.5
-"""A shaft of femur, tibia or humerus keeps its section this far above and below; bones of hand and foot are slimmer."""
+"""A shaft keeps its section this far above and below. Femur, tibia and humerus have the greater sections; beside a
+slimmer one only what is this much broader is no bone."""
 
 MIN_BONE_SHARE: Final = 0.12
 """At a knee bone takes this share of the section or more; at a spine less, but in the thinnest necks."""
@@ -253,8 +256,11 @@ def _lies_at_shaft(scene: Scene, focus: Focus, territory: NDArray[np.bool_]) -> 
             met = np.unique(above[own & (above > 0)])
             sections.append(float(np.isin(above, met[met > 0]).sum()))
     areas = np.array(sections) * scene.coarse.spacing_mm[1] * scene.coarse.spacing_mm[2]
-    is_shaft = bool(areas.min() >= SHAFT_MM2[0] and areas.max() <= SHAFT_MM2[1])
-    return len(areas) > 1 and is_shaft and bool(areas.max() <= MAX_SHAFT_CHANGE * areas.min())
+    sides_mm = (scene.components.box[focus.component][1:] @ [-1, 1]) * np.array(scene.spacing_mm[1:])
+    # Beside slim shafts lie bones of hand and foot; none of them is much broader than the shaft.
+    is_broad = areas.min() >= SHAFT_MM2[0] or np.pi / 4 * float(sides_mm.prod()) >= MIN_BROADER * areas.max()
+    is_shaft = bool(areas.min() >= SLIM_SHAFT_MM2 and areas.max() <= SHAFT_MM2[1])
+    return len(areas) > 1 and is_shaft and is_broad and bool(areas.max() <= MAX_SHAFT_CHANGE * areas.min())
 
 
 def _is_limb(scene: Scene, territory: NDArray[np.bool_], block: NDArray[np.int64]) -> bool:

@@ -104,6 +104,19 @@ def test_ossified_muscle_close_to_a_shaft_is_no_ossicle(make_volume):
     assert len(found.lesions) == 1
 
 
+@pytest.mark.parametrize(("radius", "lesions"), [(13.0, 1), (6.5, 0)])
+def test_beside_a_slim_shaft_only_what_is_broader_is_no_bone(make_volume, radius, lesions):
+    def paint(x, y, z):
+        r = np.hypot(x, y)
+        field = np.where(r < 45, 55.0, -1000.0)
+        field[np.hypot(x + 14, y) < 7] = 1200.0
+        field[np.hypot(x + 14, y) < 4] = -60.0
+        return ossified(field, around(x, y, z, (radius - 4.5, 0.0, 0.0)), radius)
+
+    found = analyse(make_volume(paint, size_mm=100.0, noise_hu=8.0))
+    assert len(found.lesions) == lesions
+
+
 def bowel(x, y, z, loops, gas=()):
     """A trunk of fat with loops of opacified fluid and bubbles of gas."""
     field = np.where(np.hypot(x, y) < 45, -100.0, -1000.0)
