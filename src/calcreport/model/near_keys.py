@@ -38,8 +38,11 @@ def name_unknown_key(where: tuple[str, ...], root: type[BaseModel]) -> str:
     if near:
         places = [spell_path([*parents, name]).rpartition(": ")[2] for name in near]
     else:
-        everywhere = {path.rpartition(".")[2]: path for path in _paths(root)}
-        places = [everywhere[name] for name in difflib.get_close_matches(key.lower(), everywhere, n=_NEAR_MATCHES)]
+        everywhere: dict[str, list[str]] = {}
+        for path in _paths(root):
+            everywhere.setdefault(path.rpartition(".")[2], []).append(path)
+        close = difflib.get_close_matches(key.lower(), everywhere, n=_NEAR_MATCHES)
+        places = [path for name in close for path in everywhere[name]][:_NEAR_MATCHES]
     hint = f"did you mean {' or '.join(places)}?" if places else f"known here: {', '.join(section)}"
     return f"{spell_path(where)}: unknown key; {hint}"
 
