@@ -30,9 +30,6 @@ SOFT_HU: Final = -40
 SOFT_SHARE: Final = 0.25
 """Where at least this share of the surroundings is denser than `SOFT_HU`, noise is read in that part alone."""
 
-MINERAL_HU: Final = 200.0
-"""Denser surroundings are bone, lumen or mineral below the limit, never noise of muscle."""
-
 MIN_NOISE_SHARE: Final = 0.75
 """A ring of few voxels may look quieter than the scan is; noise is never taken below this share of the series' own."""
 
@@ -218,18 +215,10 @@ def reference_tissue(tissue: NDArray[np.float64]) -> tuple[float, float]:
     """Median and robust deviation of surroundings (HU, 1-D), of their soft-tissue part where that is substantial."""
     if tissue.size < 10:
         return 0.0, 0.0
-    chosen = _if_substantial(tissue, tissue > SOFT_HU)
-    # Mineral that stays below a raised limit lies around its own peak; it is no noise.
-    calm = _if_substantial(chosen, chosen < MINERAL_HU)
-    return float(np.median(chosen)), min(_robust_deviation(chosen), _robust_deviation(calm))
-
-
-def _if_substantial(values: NDArray[np.float64], part: NDArray[np.bool_]) -> NDArray[np.float64]:
-    return values[part] if int(part.sum()) >= max(10, SOFT_SHARE * values.size) else values
-
-
-def _robust_deviation(values: NDArray[np.float64]) -> float:
-    return 1.4826 * float(np.median(np.abs(values - np.median(values))))
+    soft = tissue[tissue > SOFT_HU]
+    chosen = soft if soft.size >= max(10, SOFT_SHARE * tissue.size) else tissue
+    middle = float(np.median(chosen))
+    return middle, 1.4826 * float(np.median(np.abs(chosen - middle)))
 
 
 def _texture_hu(local: NDArray[np.int16], tissue: NDArray[np.bool_]) -> float:
