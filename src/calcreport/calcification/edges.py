@@ -16,6 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, special
 
+FAINT_SHARE: Final = 0.35
+TAIL_NOISE: Final = 3.75
+MAX_TAIL: Final = 0.1
+"""A tail of noise reaches less than this share of the deposit's contrast, or this many noise deviations, and holds no
+more than this share of its voxels."""
+
 PLATEAU_REACH_MM: Final = 2.0
 """The plateau of an edge is the greatest density within this distance."""
 
@@ -134,6 +140,10 @@ def find_surface(
     level = background_hu + np.maximum(0.5 * (plateau - background_hu), min(NOISE_FLOOR * noise_hu, 0.5 * contrast))
     field = density - level
     inside = (field > 0) & reach
+    # Noise strung to an end of a deposit has its own low plateau; where much of a deposit is so faint, it is no noise.
+    faint = inside & (plateau < background_hu + max(FAINT_SHARE * contrast, TAIL_NOISE * noise_hu))
+    if int(faint.sum()) <= MAX_TAIL * int(inside.sum()):
+        inside &= ~faint
     # The densest voxel is part of any deposit; where it is not, the level has lost the deposit to its surroundings.
     if not inside[np.unravel_index(int(np.where(mask, hu, hu.min()).argmax()), hu.shape)]:
         inside = mask
