@@ -20,8 +20,8 @@ from calcreport.anatomy.morphology import ALL_AXES, close_planes, dilate, erode,
 MUSCLE_HU: Final = -29
 """Block means above this are muscle, other soft tissue or mineral in it; below it fat."""
 
-CLOSING_BLOCKS: Final = 3
-"""Gaps between muscles up to twice this many blocks (about 18 mm) belong to the envelope."""
+CLOSING_BLOCKS: Final = 5
+"""Gaps between muscles up to twice this many blocks (about 30 mm) belong to the envelope: fat in them is deep."""
 
 NECK_BLOCKS: Final = 2
 """A bridge to the muscles no wider than twice this many blocks does not make a lump in the fat a muscle."""
