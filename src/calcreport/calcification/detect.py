@@ -43,6 +43,10 @@ BONE_LIMIT_HU: Final = 300.0
 """Bones are whole at this limit; enhanced muscle stays far below it."""
 
 
+DOUBTFUL_BONE_MM3: Final = 10_000.0
+"""A bone seen in part that is smaller than this is not told from an ossified lesion."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Detection:
     """Dense components of a volume, sorted.
@@ -112,7 +116,7 @@ def detect(
         skeleton |= _in_bones_of_lower_limit(scene, candidates)
     scene, skeleton, fused, implants = _with_parts_of_bones(scene, skeleton)
     rejected += [
-        Rejected(component=i, reason=ExclusionReason.SKELETON, detail="bone")
+        Rejected(component=i, reason=ExclusionReason.SKELETON, detail=_bone_detail(scene, i))
         for i in map(int, np.flatnonzero(skeleton))
     ]
     rejected += [Rejected(component=i, reason=ExclusionReason.METAL, detail="metal in or on bone") for i in implants]
@@ -148,6 +152,15 @@ def detect(
         components=scene.components, skeleton=skeleton, foci=tuple(foci), weak=tuple(weak), rejected=tuple(rejected),
         noise_count=noise_count + len(weak), has_metal=bool(landmarks.metal.any()), territory=landmarks.territory,
     )  # fmt: skip
+
+
+def _bone_detail(scene: Scene, component: int) -> str:
+    """What a reader has to know of a bone: a small one that an end of the scan cuts could be an ossified lesion."""
+    low, high = scene.components.box[component, 0]
+    is_cut_once = bool((low == 0) != (high == scene.volume.hu.shape[0]))
+    volume_mm3 = float(scene.components.voxels[component]) * scene.volume.geometry.voxel_volume_mm3
+    is_doubtful = is_cut_once and volume_mm3 < DOUBTFUL_BONE_MM3
+    return "cut by the end of the scan, taken as bone; check the source images" if is_doubtful else "bone"
 
 
 def _components_above(volume: CtVolume, limit_hu: float) -> Components:

@@ -51,7 +51,9 @@ def test_ossified_muscle_that_the_scan_ends_in_is_no_bone(make_volume, limb, mid
         size_mm=90.0,
         noise_hu=8.0,
     )
-    assert len(analyse(volume).lesions) == lesions
+    found = analyse(volume)
+    assert len(found.lesions) == lesions
+    assert any("taken as bone" in e.detail for e in found.excluded) == (not lesions)
 
 
 def test_a_fragment_of_metal_blurred_below_the_limit_is_metal(make_volume, limb):
