@@ -76,7 +76,8 @@ def _lies_like_bowel(scene: Scene, focus: Focus) -> bool:
     if focus.gas_fraction > MIN_GAS_SHARE and focus.thickness_mm >= MIN_POOL_WITH_GAS_MM:
         return True
     # Without gas against it, only a round pool among fat is taken for bowel, and never one near the skin.
-    is_ball = focus.core_hu > DENSE_POOL_HU and focus.volume_mm3 < MIN_DENSE_POOL_MM3
+    is_seen_whole = not focus.touches_border
+    is_ball = is_seen_whole and focus.core_hu > DENSE_POOL_HU and focus.volume_mm3 < MIN_DENSE_POOL_MM3
     if focus.thickness_mm < MIN_POOL_THICKNESS_MM or is_ball or focus.air_fraction > 0:
         return False
     is_near_gas = scene.is_near(focus.component, scene.gas, GAS_REACH_MM, along_mm=GAS_REACH_MM)
