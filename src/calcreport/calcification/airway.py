@@ -12,6 +12,7 @@ from calcreport.anatomy.components import paint
 from calcreport.anatomy.morphology import outside_planes
 from calcreport.calcification.foci import GAS_HU, Focus
 from calcreport.calcification.scene import Scene
+from calcreport.calcification.thresholds import RAISED_HU
 
 AIRWAY_AREA_MM2: Final = (40.0, 900.0)
 MIN_AIRWAY_MM: Final = 24.0
@@ -29,11 +30,9 @@ MIDLINE_MM: Final = 12.0
 MAX_NECK_MM2: Final = 32_000.0
 """A neck of 20 cm across."""
 
-RAISED_HU: Final = 250.0
 FAINT_CNR: Final = 6.0
 MAX_SPECK_MM3: Final = 150.0
-"""From this growth limit on (contrast studies), and where the plates stand out of the noise no more than this, only
-specks of them remain."""
+"""At raised limits, and where the plates stand out of the noise no more than this, only specks of them remain."""
 
 BULKY_MM: Final = 9.0
 """Plates of ossified cartilage are thinner than this ball: the lamina of the cricoid, their thickest, has 5-8 mm."""

@@ -61,7 +61,7 @@ MIN_AIRWAY_MM2: Final = 40.0
 MIN_PATELLA_MM3: Final = 2_000.0
 """Smaller bones before a joint are left to the gap and the air beside them."""
 
-RAISED_HU: Final = 600.0
+BREAKING_HU: Final = 600.0
 """From this limit on (arterial phase) a bone falls into pieces of its cortex …"""
 
 SPONGIOSA_HU: Final = 200.0
@@ -277,7 +277,7 @@ def _is_limb(scene: Scene, territory: NDArray[np.bool_], block: NDArray[np.int64
 
 def is_broken_off(scene: Scene, focus: Focus, skeleton: NDArray[np.bool_]) -> bool:
     """Whether a small piece close to bone is one with it at the density of spongiosa."""
-    if scene.limits.grow < RAISED_HU or not np.isfinite(focus.bone_gap_mm):
+    if scene.limits.grow < BREAKING_HU or not np.isfinite(focus.bone_gap_mm):
         return False
     low_hu, high_hu = AROUND_CORTEX_HU
     if low_hu <= focus.reference_hu <= high_hu and focus.volume_mm3 <= MAX_SHELL_MM3:

@@ -16,8 +16,8 @@ from calcreport.anatomy.runs import find_runs
 from calcreport.anatomy.skeleton import SMALL_BONE_MM3
 from calcreport.calcification.airway import bulky_parts
 from calcreport.calcification.bones import (
+    BREAKING_HU,
     METAL_HU,
-    RAISED_HU,
     bone_territory,
     find_large_bones,
     is_solid,
@@ -112,7 +112,7 @@ def detect(
     candidates, externals, noise_count = _part_by_place(scene, np.flatnonzero(seeded), volume_mm3)
     rejected = [Rejected(component=i, reason=ExclusionReason.EXTERNAL, detail="outside the body") for i in externals]
     skeleton, architectures = find_large_bones(scene, candidates, volume_mm3)
-    if limits.grow >= RAISED_HU:
+    if limits.grow >= BREAKING_HU:
         skeleton |= _in_bones_of_lower_limit(scene, candidates)
     scene, skeleton, fused, implants = _with_parts_of_bones(scene, skeleton)
     rejected += [

@@ -6,6 +6,7 @@ from typing import Final
 
 from calcreport.calcification.foci import Focus
 from calcreport.calcification.scene import Scene
+from calcreport.calcification.thresholds import RAISED_HU
 
 MIN_POOL_MM3: Final = 150.0
 """Smaller pools of enteric contrast are left to the reader."""
@@ -35,10 +36,9 @@ MIN_LOOP_MM: Final = 10.0
 LOOP_ROUGHNESS: Final = 0.3
 """A filled loop with gas in it is this thick; bubbles roughen it by this share of its density."""
 
-RAISED_HU: Final = 250.0
 MIN_SHRED_GAS_SHARE: Final = 0.05
 SHRED_HU: Final = 50.0
-"""From this growth limit on (contrast studies), fluid less than this above it is seen in shreds of its densest part."""
+"""Fluid less than this above a raised limit is seen in shreds of its densest part."""
 
 FLUID_STEP_HU: Final = 80.0
 """Surroundings less than this below the limit are the same fluid."""

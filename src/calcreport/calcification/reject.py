@@ -13,9 +13,10 @@ from calcreport.anatomy.morphology import ALL_AXES, dilate
 from calcreport.anatomy.skeleton import Architecture
 from calcreport.calcification.airway import is_airway_cartilage
 from calcreport.calcification.bones import METAL_HU, is_broken_off, is_fabella, is_metal, lies_at_joint
-from calcreport.calcification.enteric import RAISED_HU, is_contrast_pool
+from calcreport.calcification.enteric import is_contrast_pool
 from calcreport.calcification.foci import MIN_EVIDENCE, Focus, evidence_of, reference_tissue
 from calcreport.calcification.scene import Scene
+from calcreport.calcification.thresholds import RAISED_HU
 from calcreport.model.report import ExclusionReason
 
 INSIDE_BONE: Final = 0.8

@@ -36,6 +36,9 @@ BONE_BLOCK_HU: Final = 200
 BONE_CORE_HU: Final = 500
 """Blocks above the first that join one above the second are bone; 9 mm around it partial volume and streaks disturb."""
 
+RAISED_HU: Final = 250.0
+"""Growth limits from here on are raised above enhanced blood: what is fainter is seen in part or not at all."""
+
 MIN_VESSEL_MM: Final = 30.0
 MAX_VESSEL_MM2: Final = 700.0
 """Enhanced lumen is followed at least this far, and is no wider than an aorta of 30 mm."""
