@@ -38,6 +38,8 @@ __all__ = [
     "Differential",
     "Excluded",
     "ExclusionReason",
+    "FilmPlace",
+    "FilmTechnique",
     "Flag",
     "FlagState",
     "Flags",
@@ -141,25 +143,57 @@ class Thresholds(Record):
     seed: float
 
 
+class FilmTechnique(Record):
+    """How one radiograph was made and what its lengths mean."""
+
+    series_instance_uid: str
+    sop_instance_uid: str
+    instance_number: int | None
+    view: str | None
+    """View Position, such as ``"AP"``."""
+    laterality: Literal["left", "right", "both"] | None
+    body_part: str | None = None
+    rows: int
+    columns: int
+    scale: Literal["calibrated", "detector", "none"]
+    spacing_mm: tuple[float, float] | None
+    """Distance between rows, between columns, in the plane that `scale` names."""
+    calibration: str | None = None
+    magnification: float | None = None
+    """Stated by the header; shown, never applied."""
+    kvp: float | None = None
+    noise: float | None = None
+    """Standard deviation in soft tissue, in the film's own grey values."""
+    has_skin_line: bool = False
+    notes: tuple[str, ...] = ()
+
+
 class Technique(Record):
     """How the images were made and thresholded."""
 
     kvp: float | None
     slice_thickness_mm: float | None
-    spacing_mm: tuple[float, float, float]
-    """Row, column, slice."""
+    spacing_mm: tuple[float, float, float] | None
+    """Row, column, slice; ``None`` for radiographs, whose scale stands with each film."""
     kernel: str | None
     contrast: Literal["none", "venous", "arterial", "unknown"]
-    threshold_hu: Thresholds
+    threshold_hu: Thresholds | None
+    """``None`` for radiographs: they have no Hounsfield units."""
     contrast_source: Literal["header", "clinician", "unknown"] = "unknown"
     threshold_reason: str = ""
     noise_hu: float | None = None
     patient_position: str | None = None
     notes: tuple[str, ...] = ()
+    films: tuple[FilmTechnique, ...] = ()
+    """Radiographs, in the order they are told; empty for CT."""
 
 
 class Size(Record):
-    """Size of the mineral. The longest dimension is the maximum 3-D Feret diameter between outer edges."""
+    """Size of the mineral. The longest dimension is the maximum 3-D Feret diameter between outer edges.
+
+    On radiographs `projected` is true, `max_diameter_mm` is the longest projected diameter in the plane named by
+    `plane`, and without a scale only the lengths in pixels are there.
+    """
 
     max_diameter_mm: float | None = None
     ap_mm: float | None = None
@@ -171,6 +205,12 @@ class Size(Record):
     uncertainty_mm: float | None = None
     is_minimum: bool = False
     projected: bool = False
+    perpendicular_mm: float | None = None
+    """Radiographs: widest extent perpendicular to the longest projected diameter."""
+    plane: Literal["calibrated", "detector"] | None = None
+    """Radiographs: the plane in which the lengths hold."""
+    max_diameter_px: float | None = None
+    perpendicular_px: float | None = None
 
 
 class Foci(Record):
@@ -217,6 +257,8 @@ class Depth(Record):
     class_: DepthClass = Field(alias="class")
     skin_distance_mm: float | None = None
     fascia_distance_mm: float | None = None
+    projected_skin_line_mm: float | None = None
+    """Radiographs: distance to the skin line in the image plane, which is not the depth below the skin."""
     reason: str = ""
     """Why the class could not be determined, or what it rests on."""
 
@@ -241,6 +283,25 @@ class KeyImage(Record):
     frame: int | None = None
 
 
+class FilmPlace(Record):
+    """Where a lesion lies on one radiograph."""
+
+    sop_instance_uid: str
+    instance_number: int | None
+    view: str | None
+    centroid_px: tuple[float, float]
+    """Row, column; whole numbers are pixel centres."""
+    bbox_px: tuple[tuple[float, float], tuple[float, float]]
+    """Lowest and highest (row, column) of the outer edges; a pixel reaches half a unit around its centre."""
+    max_diameter_mm: float | None = None
+    perpendicular_mm: float | None = None
+    max_diameter_px: float
+    perpendicular_px: float
+    projected_skin_line_mm: float | None = None
+    is_over_bone: bool = False
+    contrast_to_noise: float | None = None
+
+
 class Location(Record):
     """Where a lesion is."""
 
@@ -255,6 +316,8 @@ class Location(Record):
     first_image: int | None = None
     last_image: int | None = None
     key_image: KeyImage | None = None
+    films: tuple[FilmPlace, ...] = ()
+    """Radiographs that show the lesion, the best first; empty for CT."""
 
 
 class Flag(Record):
@@ -367,12 +430,17 @@ class Excluded(Record):
     """Something dense that is not a lesion."""
 
     reason: ExclusionReason
-    centroid_lps_mm: Point
-    max_diameter_mm: float
-    volume_mm3: float
+    centroid_lps_mm: Point | None
+    max_diameter_mm: float | None
+    volume_mm3: float | None
     detail: str = ""
     count: int = 1
     """How many separate parts this row stands for."""
+    sop_instance_uid: str | None = None
+    """Radiographs: the film it lies on ..."""
+    centroid_px: tuple[float, float] | None = None
+    """... and its row and column there."""
+    max_diameter_px: float | None = None
 
 
 class PatientLevel(Record):
