@@ -1,9 +1,11 @@
 """Findings and decision become one report, and the report becomes prose."""
 
-from calcreport.compose.lesions import OVERVIEW_IMAGE, key_image_name, number_lesions
+from calcreport.compose.lesions import OVERVIEW_IMAGE, film_image_name, key_image_name, number_lesions
 from calcreport.compose.narrative import Narrative, narrate
-from calcreport.compose.report import Imaging, Occasion, compose_report
+from calcreport.compose.occasion import Occasion
+from calcreport.compose.report import compose_report
 from calcreport.compose.statements import Statements, parse_statements
+from calcreport.compose.technique import Imaging
 
 __all__ = [
     "OVERVIEW_IMAGE",
@@ -12,6 +14,7 @@ __all__ = [
     "Occasion",
     "Statements",
     "compose_report",
+    "film_image_name",
     "key_image_name",
     "narrate",
     "number_lesions",

@@ -7,6 +7,7 @@ from typing import Any
 from calcreport.model.decision import Decision, LesionDecision
 from calcreport.model.findings import LesionFinding
 from calcreport.model.lesion import MeasuredLesion
+from calcreport.model.radiograph import ProjectedLesion
 from calcreport.model.report import (
     BoneRelation,
     Concern,
@@ -39,14 +40,19 @@ def key_image_name(lesion_id: str) -> str:
     return f"images/{lesion_id}.png"
 
 
+def film_image_name(number: int) -> str:
+    """File name of the picture of a whole radiograph, counted from 1, relative to the study's folder."""
+    return f"images/film_{number}.png"
+
+
 def number_lesions(
-    lesions: tuple[MeasuredLesion, ...] | tuple[LesionFinding, ...], decision: Decision
+    lesions: tuple[MeasuredLesion, ...] | tuple[ProjectedLesion, ...] | tuple[LesionFinding, ...], decision: Decision
 ) -> tuple[tuple[str, int], ...]:
     """Put lesions in the order of the report and number them.
 
     Parameters
     ----------
-    lesions : tuple[MeasuredLesion, ...] | tuple[LesionFinding, ...]
+    lesions : tuple[MeasuredLesion, ...] | tuple[ProjectedLesion, ...] | tuple[LesionFinding, ...]
         As found or typed.
     decision : Decision
         The rules' answer for the same lesions, in the same order.
@@ -55,7 +61,7 @@ def number_lesions(
     -------
     tuple[tuple[str, int], ...]
         ``("L1", index into lesions)`` and so on: highest concern first, then the longest dimension of the mass where
-        it is known, otherwise of the mineral; equal ones keep their order.
+        it is known, otherwise of the mineral, otherwise its length in pixels; equal ones keep their order.
 
     Raises
     ------
@@ -66,25 +72,29 @@ def number_lesions(
         msg = f"{len(lesions)} lesions but {len(decision.lesions)} decisions"
         raise ValueError(msg)
 
-    def urgency(index: int) -> tuple[int, float]:
+    def urgency(index: int) -> tuple[int, float, float]:
         lesion, decided = lesions[index], decision.lesions[index]
         is_extent = decided.flags.size.rule.startswith(_EXTENT_ROW)
         mineral_mm = 0.0 if is_extent else lesion.size.max_diameter_mm
         longest_mm = lesion.mass.max_diameter_mm or mineral_mm or 0.0
-        return (_URGENCY.index(decided.concern), -longest_mm)
+        return (_URGENCY.index(decided.concern), -longest_mm, -(lesion.size.max_diameter_px or 0.0))
 
     order = sorted(range(len(lesions)), key=urgency)
     return tuple((f"L{number}", index) for number, index in enumerate(order, start=1))
 
 
 def join_lesion(
-    lesion: MeasuredLesion | LesionFinding, decided: LesionDecision, *, lesion_id: str, series_instance_uid: str
+    lesion: MeasuredLesion | ProjectedLesion | LesionFinding,
+    decided: LesionDecision,
+    *,
+    lesion_id: str,
+    series_instance_uid: str,
 ) -> Lesion:
     """Join the measurement of a lesion with the rules' answer.
 
     Parameters
     ----------
-    lesion : MeasuredLesion | LesionFinding
+    lesion : MeasuredLesion | ProjectedLesion | LesionFinding
         As measured on images, or as typed by a reader.
     decided : LesionDecision
         Flags, concern, differential and recommendations.
@@ -98,8 +108,10 @@ def join_lesion(
     Lesion
         Without picture names; those are added when pictures are drawn.
     """
-    facts = _measured(lesion) if isinstance(lesion, MeasuredLesion) else _typed(lesion)
-    notes = (*lesion.notes, *decided.notes) if isinstance(lesion, MeasuredLesion) else decided.notes
+    if isinstance(lesion, LesionFinding):
+        facts, notes = _typed(lesion), decided.notes
+    else:
+        facts, notes = _measured(lesion), (*lesion.notes, *decided.notes)
     return Lesion(
         id=lesion_id,
         series_instance_uid=series_instance_uid,
@@ -113,7 +125,7 @@ def join_lesion(
     )
 
 
-def _measured(lesion: MeasuredLesion) -> dict[str, Any]:
+def _measured(lesion: MeasuredLesion | ProjectedLesion) -> dict[str, Any]:
     names = ("size", "foci", "mass", "density", "depth", "pattern", "bone_relation", "location")
     return {name: getattr(lesion, name) for name in names}
 

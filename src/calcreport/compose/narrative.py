@@ -10,21 +10,19 @@ from calcreport.compose.comparison_text import describe_comparison, describe_gro
 from calcreport.compose.flags_text import FlagText, describe_flags, size_limit_mm
 from calcreport.compose.impression import join_ids
 from calcreport.compose.inputs_text import describe_laboratory, describe_sources
-from calcreport.compose.report import say_negative
 from calcreport.compose.statements import Statements
+from calcreport.compose.technique_text import say_negative, say_technique
 from calcreport.compose.wording import (
     as_sentence,
     capitalise,
     describe_density,
     describe_size,
-    name_body_part,
     name_depth,
     name_finding,
     name_place,
     refer_to_images,
     spell_extents,
     spell_length,
-    spell_number,
 )
 from calcreport.model.report import (
     BoneRelation,
@@ -35,7 +33,6 @@ from calcreport.model.report import (
     Lesion,
     Report,
     SeriesEntry,
-    Technique,
     YesNo,
 )
 
@@ -104,7 +101,7 @@ def narrate(report: Report, statements: Statements) -> Narrative:
     software = report.software
     return Narrative(
         clinical=_tell_clinical(report, clinical, statements),
-        technique=_describe_technique(report, statements),
+        technique=say_technique(report, statements),
         comparison=(describe_comparison(report.comparison, report.lesions, statements),),
         lesions=tuple(_describe_lesion(report, number, statements) for number in range(1, len(report.lesions) + 1)),
         other=(*negative, *_say_mass_unknown(report, statements), *_describe_excluded(report.excluded, statements)),
@@ -147,34 +144,6 @@ def _leave_blanks(report: Report, statements: Statements) -> str:
 def find_series(report: Report, series_instance_uid: str) -> SeriesEntry | None:
     """Look up the entry of a series, or ``None`` when the report lists none with this UID."""
     return next((entry for entry in report.series if entry.series_instance_uid == series_instance_uid), None)
-
-
-def _describe_technique(report: Report, statements: Statements) -> tuple[str, ...]:
-    technique = report.technique
-    if technique is None:
-        return (statements.say("technique.none"),)
-    part = name_body_part(report.study.body_part, statements)
-    how = statements.say(f"contrast.{technique.contrast}", part=f" {part}" if part else "")
-    if technique.contrast_source == "clinician":
-        how += statements.say("technique.contrast_clinician")
-    parts = [how]
-    if technique.kvp is not None:
-        parts.append(statements.say("technique.kvp", kvp=f"{technique.kvp:.0f}"))
-    parts.append(_describe_slices(technique, statements))
-    if technique.kernel:
-        parts.append(statements.say("technique.kernel", kernel=technique.kernel))
-    limits = technique.threshold_hu
-    threshold = statements.say("technique.threshold", grow=f"{limits.grow:.0f}", seed=f"{limits.seed:.0f}")
-    return (as_sentence(", ".join(parts)), threshold, *map(as_sentence, technique.notes))
-
-
-def _describe_slices(technique: Technique, statements: Statements) -> str:
-    spacing = spell_number(technique.spacing_mm[2])
-    if technique.slice_thickness_mm is None:
-        return statements.say("technique.spaced", spacing=spacing)
-    thickness = spell_number(technique.slice_thickness_mm)
-    identifier = "technique.slices" if thickness == spacing else "technique.slices_spaced"
-    return statements.say(identifier, thickness=thickness, spacing=spacing)
 
 
 def _describe_lesion(report: Report, number: int, statements: Statements) -> LesionText:
@@ -279,9 +248,10 @@ def _say_mass_unknown(report: Report, statements: Statements) -> tuple[str, ...]
 
 
 def _describe_faintness(report: Report, lesion: Lesion, statements: Statements) -> list[str]:
-    if lesion.density.is_certain or report.technique is None:
+    limits = report.technique.threshold_hu if report.technique else None
+    if lesion.density.is_certain or limits is None:
         return []
-    return [statements.say("density.faint", seed=f"{report.technique.threshold_hu.seed:.0f}")]
+    return [statements.say("density.faint", seed=f"{limits.seed:.0f}")]
 
 
 def _describe_pattern(lesion: Lesion, statements: Statements) -> str:

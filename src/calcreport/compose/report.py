@@ -3,100 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from calcreport.compose.changes import describe_changes
-from calcreport.compose.clinical_text import describe_clinical
-from calcreport.compose.comparison_text import is_stability_told
-from calcreport.compose.impression import join_ids, name_flag, write_impression
-from calcreport.compose.lesions import OVERVIEW_IMAGE, join_lesion, key_image_name, number_lesions
+from calcreport.compose.impression import name_flag, write_impression
+from calcreport.compose.lesions import OVERVIEW_IMAGE, film_image_name, join_lesion, key_image_name, number_lesions
+from calcreport.compose.limitations import collect_limitations
+from calcreport.compose.occasion import Occasion
 from calcreport.compose.statements import Statements
-from calcreport.compose.wording import name_body_part, spell_number
+from calcreport.compose.technique import Imaging, describe_technique
+from calcreport.compose.technique_text import say_negative
+from calcreport.compose.wording import name_body_part
 from calcreport.model.decision import Decision
 from calcreport.model.findings import Findings
-from calcreport.model.image import Acquisition, Contrast
 from calcreport.model.lesion import CtFindings
-from calcreport.model.report import (
-    DepthClass,
-    Laterality,
-    Lesion,
-    Location,
-    PriorStudy,
-    Report,
-    RulesUsed,
-    SeriesEntry,
-    Software,
-    Study,
-    Technique,
-)
-from calcreport.settings import Settings
-
-THICK_SLICE_MM = 3.0
-"""Slices further apart than this, in mm, show neither a thin rim nor a lucent centre."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Occasion:
-    """What a report is about and by whom it is made.
-
-    Parameters
-    ----------
-    study : Study
-        As the header says.
-    series : tuple[SeriesEntry, ...]
-        Every series of the study and what became of it.
-    clinical : Mapping[str, Any]
-        Clinical inputs as plain values, every unknown named.
-    settings : Settings
-        Effective settings.
-    software : Software
-        Name and versions.
-    created : str | None
-        Date and time of the draft, ISO 8601.
-    rules : RulesUsed | None
-        Rules the decision was made with.
-    taken : Findings | None
-        Findings as the rules took them, where the report is made from measured ones: same lesions, same order.
-    """
-
-    study: Study
-    series: tuple[SeriesEntry, ...]
-    clinical: Mapping[str, Any]
-    settings: Settings
-    software: Software
-    created: str | None = None
-    rules: RulesUsed | None = None
-    taken: Findings | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Imaging:
-    """How the analysed series was made.
-
-    Parameters
-    ----------
-    series_instance_uid : str
-        The analysed series.
-    acquisition : Acquisition
-        As its header says.
-    spacing_mm : tuple[float, float, float]
-        Row, column and slice distance in mm.
-    contrast : Contrast
-        The phase the thresholds were chosen for.
-    contrast_source : str
-        Who said so.
-    """
-
-    series_instance_uid: str
-    acquisition: Acquisition
-    spacing_mm: tuple[float, float, float]
-    contrast: Contrast
-    contrast_source: Literal["header", "clinician", "unknown"] = "unknown"
+from calcreport.model.radiograph import RadiographFindings
+from calcreport.model.report import Laterality, Lesion, Location, PriorStudy, Report
 
 
 def compose_report(
-    findings: CtFindings | Findings,
+    findings: CtFindings | RadiographFindings | Findings,
     decision: Decision,
     *,
     occasion: Occasion,
@@ -108,14 +34,14 @@ def compose_report(
 
     Parameters
     ----------
-    findings : CtFindings | Findings
+    findings : CtFindings | RadiographFindings | Findings
         What the analysis measured, or what a reader typed.
     decision : Decision
         The rules' answer for the same lesions, in the same order.
     occasion : Occasion
         Study, series, clinical inputs, settings, versions, time.
     imaging : Imaging | None
-        How the analysed series was made; ``None`` when no image was measured.
+        How the analysed CT series was made; ``None`` for radiographs, and when no image was measured.
     statements : Statements
         Wording.
     has_pictures : bool
@@ -127,9 +53,9 @@ def compose_report(
         Lesions in the order of `number_lesions`, all numbers at full precision.
     """
     region = _name_region(occasion, statements, lesion_count=len(findings.lesions))
-    taken = occasion.taken if isinstance(findings, CtFindings) else findings
+    taken = findings if isinstance(findings, Findings) else occasion.taken
     lesions = _join_lesions(findings, decision, imaging, region=region, taken=taken, has_pictures=has_pictures)
-    technique = _describe_technique(findings, imaging)
+    technique = describe_technique(findings, imaging)
     impression = write_impression(
         lesions,
         decision.patient,
@@ -140,26 +66,25 @@ def compose_report(
     )
     policy = occasion.settings.policy
     size_name = name_flag("size", statements, size_limit_mm=policy.size_limit_mm, size_operator=policy.size_operator)
-    measured = isinstance(findings, CtFindings)
     return Report(
         software=occasion.software,
         study=occasion.study,
         series=occasion.series,
         technique=technique,
         lesions=lesions,
-        excluded=findings.excluded if isinstance(findings, CtFindings) else (),
+        excluded=() if isinstance(findings, Findings) else findings.excluded,
         patient=decision.patient,
         concern=decision.concern,
         flags_summary=decision.flags_summary,
         impression=impression,
         recommendations=decision.recommendations,
-        limitations=_collect_limitations(findings, decision, lesions, technique, occasion, statements),
+        limitations=collect_limitations(findings, decision, lesions, technique, occasion, statements),
         would_change=describe_changes(
             decision, number_lesions(findings.lesions, decision), statements, size_name=size_name
         ),
         clinical=dict(occasion.clinical),
         settings=occasion.settings.model_dump(mode="json"),
-        images=(OVERVIEW_IMAGE,) if has_pictures and measured else (),
+        images=_name_pictures(findings) if has_pictures else (),
         created=occasion.created,
         comparison=_name_comparison(taken),
         laboratory=decision.laboratory,
@@ -167,6 +92,13 @@ def compose_report(
         rules=occasion.rules,
         findings=_keep(taken, number_lesions(findings.lesions, decision)),
     )
+
+
+def _name_pictures(findings: CtFindings | RadiographFindings | Findings) -> tuple[str, ...]:
+    """Pictures of the whole: the overview of a CT series, or every radiograph."""
+    if isinstance(findings, RadiographFindings):
+        return tuple(film_image_name(number) for number in range(1, len(findings.films) + 1))
+    return (OVERVIEW_IMAGE,) if isinstance(findings, CtFindings) else ()
 
 
 def _keep(taken: Findings | None, numbered: tuple[tuple[str, int], ...]) -> dict[str, Any] | None:
@@ -197,13 +129,6 @@ def _name_comparison(taken: Findings | None) -> PriorStudy | None:
     )
 
 
-def say_negative(technique: Technique | None, statements: Statements) -> str:
-    """Say that nothing was found: with the threshold it rests on, and never as a normal study."""
-    if technique is None:
-        return statements.say("findings.no_lesion_given")
-    return statements.say("findings.negative", threshold=f"{technique.threshold_hu.grow:.0f}")
-
-
 def _name_region(occasion: Occasion, statements: Statements, *, lesion_count: int) -> str | None:
     """Region where the images do not tell: the clinician's if there is just one lesion, else the header's.
 
@@ -217,7 +142,7 @@ def _name_region(occasion: Occasion, statements: Statements, *, lesion_count: in
 
 
 def _join_lesions(
-    findings: CtFindings | Findings,
+    findings: CtFindings | RadiographFindings | Findings,
     decision: Decision,
     imaging: Imaging | None,
     *,
@@ -225,14 +150,13 @@ def _join_lesions(
     taken: Findings | None,
     has_pictures: bool,
 ) -> tuple[Lesion, ...]:
-    series_instance_uid = imaging.series_instance_uid if imaging else ""
     lesions = []
     for lesion_id, index in number_lesions(findings.lesions, decision):
         lesion = join_lesion(
             findings.lesions[index],
             decision.lesions[index],
             lesion_id=lesion_id,
-            series_instance_uid=series_instance_uid,
+            series_instance_uid=_name_series(findings, index, imaging),
         )
         pictures = (key_image_name(lesion_id),) if has_pictures else ()
         location = lesion.location if lesion.location.region else lesion.location.model_copy(update={"region": region})
@@ -242,78 +166,15 @@ def _join_lesions(
     return tuple(lesions)
 
 
+def _name_series(findings: CtFindings | RadiographFindings | Findings, index: int, imaging: Imaging | None) -> str:
+    """Series a lesion was measured on; of radiographs that of the film that shows it best."""
+    if isinstance(findings, RadiographFindings):
+        return findings.films[findings.lesions[index].shadows[0].film].series_instance_uid
+    return imaging.series_instance_uid if imaging else ""
+
+
 def _with_side(location: Location, side: Laterality) -> Location:
     """Side as the rules took it, where only the clinician could tell."""
     if side is location.laterality:
         return location
     return location.model_copy(update={"laterality": side, "laterality_source": "clinician"})
-
-
-def _describe_technique(findings: CtFindings | Findings, imaging: Imaging | None) -> Technique | None:
-    if imaging is None or not isinstance(findings, CtFindings):
-        return None
-    acquisition = imaging.acquisition
-    return Technique(
-        kvp=acquisition.kvp,
-        slice_thickness_mm=acquisition.slice_thickness_mm,
-        spacing_mm=imaging.spacing_mm,
-        kernel=acquisition.kernel,
-        contrast=imaging.contrast.value,
-        contrast_source=imaging.contrast_source,
-        threshold_hu=findings.thresholds,
-        threshold_reason=findings.threshold_reason,
-        noise_hu=findings.noise_hu,
-        patient_position=acquisition.patient_position,
-        notes=acquisition.notes,
-    )
-
-
-def _collect_limitations(
-    findings: CtFindings | Findings,
-    decision: Decision,
-    lesions: tuple[Lesion, ...],
-    technique: Technique | None,
-    occasion: Occasion,
-    statements: Statements,
-) -> tuple[str, ...]:
-    sentences = [*_limit_lesions(lesions, occasion.study.modality, statements)]
-    if technique is not None:
-        sentences += _limit_technique(technique, statements)
-    if isinstance(findings, CtFindings):
-        sentences += findings.notes
-    sentences += decision.limitations
-    if lesions:
-        missing = describe_clinical(occasion.clinical, occasion.study.patient, statements).missing_for_flags
-        if missing:
-            sentences.append(statements.say("limitation.clinical", list=", ".join(missing)))
-    return tuple(dict.fromkeys(sentences))
-
-
-def _limit_lesions(lesions: tuple[Lesion, ...], modality: str, statements: Statements) -> list[str]:
-    if not lesions:
-        return [statements.say("limitation.negative")]
-    sentences = []
-    if modality in {"CR", "DX"}:
-        sentences.append(statements.say("limitation.radiograph"))
-    elif any(lesion.mass.source != "contour" for lesion in lesions):
-        sentences.append(statements.say("limitation.mineral_only"))
-    unclear = [lesion.id for lesion in lesions if lesion.depth.class_ is DepthClass.CANNOT_DETERMINE]
-    if unclear and modality == "CT":
-        sentences.append(statements.say("limitation.fascia", ids=join_ids(unclear)))
-    cut = [lesion.id for lesion in lesions if lesion.size.is_minimum or lesion.mass.is_minimum]
-    if cut:
-        sentences.append(statements.say("limitation.truncated", ids=join_ids(cut)))
-    open_ids = [lesion.id for lesion in lesions if not is_stability_told(lesion)]
-    if len(open_ids) == len(lesions) and all(lesion.growth is None for lesion in lesions):
-        sentences.append(statements.say("limitation.stability"))
-    elif open_ids:
-        sentences.append(statements.say("limitation.stability_of", ids=join_ids(open_ids)))
-    return sentences
-
-
-def _limit_technique(technique: Technique, statements: Statements) -> list[str]:
-    sentences = []
-    if technique.spacing_mm[2] > THICK_SLICE_MM:
-        spacing = spell_number(technique.spacing_mm[2])
-        sentences.append(statements.say("limitation.thick_slices", spacing=spacing))
-    return sentences

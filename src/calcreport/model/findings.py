@@ -16,6 +16,7 @@ from calcreport.model.report import BoneRelation, Confidence, DepthClass, Latera
 
 if TYPE_CHECKING:
     from calcreport.model.lesion import MeasuredLesion
+    from calcreport.model.radiograph import ProjectedLesion
 
 Tissue = Annotated[
     Literal["muscle", "tendon", "bursa", "joint", "vessel", "node", "skin", "fat", "nerve", "organ"],
@@ -57,6 +58,8 @@ class FindingSize(Record):
     """The lesion is cut by the edge of the images: every length is a lower bound."""
     projected: bool = False
     """Measured on a projection, which enlarges."""
+    max_diameter_px: Length | None = None
+    """Radiographs: longest projected diameter in pixels, which is all there is without a scale."""
 
 
 class FindingMass(Record):
@@ -231,13 +234,15 @@ class Findings(Record):
     """Limit the mineral was grown down to; lengths found with different limits are not comparable."""
 
 
-def finding_of(lesion: MeasuredLesion, *, lesion_id: str, voxel_diagonal_mm: float | None = None) -> LesionFinding:
+def finding_of(
+    lesion: MeasuredLesion | ProjectedLesion, *, lesion_id: str, voxel_diagonal_mm: float | None = None
+) -> LesionFinding:
     """Take over a measured lesion for the decision logic.
 
     Parameters
     ----------
-    lesion : MeasuredLesion
-        As measured on one CT series.
+    lesion : MeasuredLesion | ProjectedLesion
+        As measured on one CT series, or on the radiographs of a study.
     lesion_id : str
         Name of the lesion in the report.
     voxel_diagonal_mm : float | None

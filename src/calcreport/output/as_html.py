@@ -140,8 +140,8 @@ def _show_excluded(entry: Excluded, statements: Statements) -> dict[str, str | i
     return {
         "reason": f"{reason}: {entry.detail}" if entry.detail else reason,
         "count": entry.count,
-        "longest": spell_length(entry.max_diameter_mm),
-        "centre": ", ".join(f"{coordinate:.0f}" for coordinate in entry.centroid_lps_mm),
+        "longest": "" if entry.max_diameter_mm is None else spell_length(entry.max_diameter_mm),
+        "centre": ", ".join(f"{coordinate:.0f}" for coordinate in entry.centroid_lps_mm or ()),
     }
 
 

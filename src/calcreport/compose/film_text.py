@@ -1,0 +1,205 @@
+"""Radiographs in words: views, scales, where a lesion is seen, projected sizes."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Final
+
+from calcreport.compose.statements import Statements
+from calcreport.compose.wording import (
+    as_sentence,
+    join_words,
+    name_body_part,
+    spell_distance,
+    spell_extents,
+    spell_length,
+    spell_number,
+)
+from calcreport.model.report import FilmPlace, FilmTechnique, Lesion, SeriesEntry, Size, Technique
+
+_MIDLINE: Final = frozenset(
+    {"abdomen", "chest", "cspine", "face", "head", "headneck", "lspine", "neck", "pelvis", "sspine", "thorax", "tspine"}
+)
+"""Body parts, as the header names them, that have no side."""
+
+
+def name_view(view: str | None, statements: Statements) -> str:
+    """Name a view, such as ``"AP"`` or ``"lateral"``; a blank for the reader where the header holds no known term."""
+    word = "".join(letter for letter in (view or "") if letter.isalnum()).lower()
+    return statements.choose("view", word) or statements.say("film.view_unknown")
+
+
+def name_films(films: tuple[FilmTechnique, ...], statements: Statements) -> tuple[str, ...]:
+    """Name each film so that no two have the same name: by view, then side, then image number, then position."""
+    views = [name_view(film.view, statements) for film in films]
+    sided = [
+        f"{statements.say(f'side.{film.laterality}')} {view}" if film.laterality in {"left", "right"} else view
+        for film, view in zip(films, views, strict=True)
+    ]
+    numbered = [
+        view if film.instance_number is None else f"{view} (Im {film.instance_number})"
+        for film, view in zip(films, sided, strict=True)
+    ]
+    placed = [statements.say("film.numbered", view=view, number=number) for number, view in enumerate(sided, start=1)]
+    return tuple(
+        next(names for names in (views, sided, numbered, placed) if len(set(names)) == len(films) or names is placed)
+    )
+
+
+def say_films(technique: Technique, body_part: str | None, statements: Statements) -> tuple[str, ...]:
+    """Say which views there are and what their lengths mean.
+
+    Parameters
+    ----------
+    technique : Technique
+        With its films.
+    body_part : str | None
+        Of the study, for films that do not name theirs.
+    statements : Statements
+        Wording.
+
+    Returns
+    -------
+    tuple[str, ...]
+        Sentences: the views by side and region, the tube voltage where it is one, and the scale; films that differ in
+        scale are named.
+    """
+    films = technique.films
+    groups = [
+        _say_views(tuple(group), statements, place=place)
+        for place, group in groupby(films, key=lambda film: _name_place(film, body_part, statements))
+    ]
+    views = "; ".join(groups)
+    if technique.kvp is not None:
+        views += ", " + statements.say("technique.kvp", kvp=f"{technique.kvp:.0f}")
+    return (as_sentence(views), *_say_scales(films, statements))
+
+
+def _name_place(film: FilmTechnique, body_part: str | None, statements: Statements) -> str:
+    header = film.body_part if name_body_part(film.body_part, statements) else body_part
+    part = name_body_part(header, statements)
+    has_side = "".join(letter for letter in (header or "") if letter.isalnum()).lower() not in _MIDLINE
+    if not part and film.laterality not in {"left", "right"}:
+        return statements.say("place.unknown")
+    if film.laterality == "both":
+        return statements.say("film.both_sides", region=part)
+    if film.laterality is None:
+        return f"{statements.say('place.side_unknown')} {part}" if has_side else part
+    side = statements.say(f"side.{film.laterality}")
+    return f"{side} {part}" if part else statements.say("place.region_unknown", side=side)
+
+
+def _say_views(films: tuple[FilmTechnique, ...], statements: Statements, *, place: str) -> str:
+    names = [name_view(film.view, statements) for film in films]
+    counts = {name: names.count(name) for name in names}
+    listed = [
+        name if max(counts.values()) == 1 else f"{statements.choose('number', str(count), str(count))} {name}"
+        for name, count in counts.items()
+    ]
+    identifier = "film.view" if len(films) == 1 else "film.views"
+    return statements.say(identifier, views=join_words(listed), place=place)
+
+
+def _say_scales(films: tuple[FilmTechnique, ...], statements: Statements) -> tuple[str, ...]:
+    """Say the scale once where all films agree, else for each film by its name."""
+    told = [_say_scale(film, statements) for film in films]
+    if len(set(told)) == 1:
+        return told[0]
+    names = name_films(films, statements)
+    return tuple(
+        as_sentence(statements.say("film.of", film=name, text=" ".join(sentences)))
+        for name, sentences in zip(names, told, strict=True)
+    )
+
+
+def _say_scale(film: FilmTechnique, statements: Statements) -> tuple[str, ...]:
+    if film.scale == "calibrated":
+        kind = (film.calibration or "").lower()
+        fallback = statements.say("scale.calibrated_other")
+        sentences = [statements.choose("scale", f"calibrated_{kind}", fallback)]
+    else:
+        sentences = [statements.say(f"scale.{film.scale}")]
+    if film.magnification is not None:
+        sentences.append(statements.say("scale.magnification", factor=spell_number(film.magnification)))
+    return tuple(as_sentence(sentence) for sentence in (*sentences, *film.notes))
+
+
+def name_limit(films: tuple[FilmTechnique, ...], statements: Statements) -> tuple[str, ...]:
+    """Say what no radiograph shows, for each kind of scale among the films."""
+    kinds = [film.scale for film in films]
+    return tuple(
+        statements.say(f"limitation.radiograph{suffix}")
+        for kind, suffix in (("detector", ""), ("calibrated", "_calibrated"), ("none", "_unscaled"))
+        if kind in kinds
+    )
+
+
+def refer_to_films(places: tuple[FilmPlace, ...], series: dict[str, SeriesEntry], statements: Statements) -> str:
+    """Image reference in brackets, such as ``"(S 1, Im 1, AP; S 1, Im 2, lateral)"``.
+
+    Parameters
+    ----------
+    places : tuple[FilmPlace, ...]
+        Radiographs that show the lesion.
+    series : dict[str, SeriesEntry]
+        Series of each film by its SOP Instance UID.
+    statements : Statements
+        Wording.
+    """
+    references = []
+    for place in places:
+        entry = series.get(place.sop_instance_uid)
+        parts = []
+        if entry is not None and entry.series_number is not None:
+            parts.append(f"S {entry.series_number}")
+        if place.instance_number is not None:
+            parts.append(f"Im {place.instance_number}")
+        parts.append(name_view(place.view, statements))
+        references.append(", ".join(parts))
+    return f"({'; '.join(references)})" if references else ""
+
+
+def say_projected(lesion: Lesion, statements: Statements, *, limit_mm: float | None = None) -> str:
+    """Say the projected size on each view in one sentence; empty when nothing was measured.
+
+    `limit_mm`, a limit in mm, is never printed in place of a length just above it.
+    """
+    places = lesion.location.films
+    if not places:
+        return ""
+    extents = [spell_projected(place, statements, limit_mm=limit_mm) for place in places]
+    told = [
+        extent
+        if len(places) == 1
+        else statements.say("film.in_view", extent=extent, view=name_view(place.view, statements))
+        for place, extent in zip(places, extents, strict=True)
+    ]
+    identifier = "film.projected_minimum" if lesion.size.is_minimum else "film.projected"
+    return statements.say(identifier, extents=join_words(told))
+
+
+def spell_projected(place: FilmPlace | Size, statements: Statements, *, limit_mm: float | None = None) -> str:
+    """Longest projected diameter by the widest extent across it: in mm or cm, in pixels without a scale."""
+    if place.max_diameter_mm is not None:
+        longest = spell_length(place.max_diameter_mm, limit_mm=limit_mm)
+        if place.perpendicular_mm is None or longest != spell_length(place.max_diameter_mm):
+            return longest
+        return spell_extents((place.max_diameter_mm, place.perpendicular_mm))
+    if place.max_diameter_px is None:
+        return ""
+    lengths = [f"{length:.0f}" for length in (place.max_diameter_px, place.perpendicular_px) if length is not None]
+    return statements.say("film.pixels", extents=" x ".join(lengths))
+
+
+def say_skin_line(places: tuple[FilmPlace, ...], statements: Statements) -> str:
+    """Distance to the skin line in each image plane, named as such; empty without one."""
+    told = [
+        statements.say(
+            "film.skin_line",
+            distance=spell_distance(place.projected_skin_line_mm),
+            view=name_view(place.view, statements),
+        )
+        for place in places
+        if place.projected_skin_line_mm is not None
+    ]
+    return statements.say("film.skin_lines", list=join_words(told)) if told else ""

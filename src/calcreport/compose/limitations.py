@@ -1,0 +1,117 @@
+"""Limits of the study in sentences: what could not be seen, measured or known."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from calcreport.compose.clinical_text import describe_clinical
+from calcreport.compose.comparison_text import is_stability_told
+from calcreport.compose.film_text import name_films, name_limit
+from calcreport.compose.impression import join_ids
+from calcreport.compose.occasion import Occasion
+from calcreport.compose.statements import Statements
+from calcreport.compose.wording import as_sentence, join_words, spell_number
+from calcreport.model.decision import Decision
+from calcreport.model.findings import Findings
+from calcreport.model.lesion import CtFindings
+from calcreport.model.radiograph import RadiographFindings
+from calcreport.model.report import DepthClass, FilmTechnique, Lesion, Technique
+
+THICK_SLICE_MM: Final = 3.0
+"""Slices further apart than this, in mm, show neither a thin rim nor a lucent centre."""
+
+
+def collect_limitations(
+    findings: CtFindings | RadiographFindings | Findings,
+    decision: Decision,
+    lesions: tuple[Lesion, ...],
+    technique: Technique | None,
+    occasion: Occasion,
+    statements: Statements,
+) -> tuple[str, ...]:
+    """Collect the limits of a study, each sentence once.
+
+    Parameters
+    ----------
+    findings : CtFindings | RadiographFindings | Findings
+        Limits of the analysis.
+    decision : Decision
+        Limits the rules name.
+    lesions : tuple[Lesion, ...]
+        As reported.
+    technique : Technique | None
+        As reported.
+    occasion : Occasion
+        Modality, clinical inputs.
+    statements : Statements
+        Wording.
+    """
+    sentences = [*_limit_lesions(lesions, occasion.study.modality, technique, statements)]
+    if technique is not None:
+        sentences += _limit_technique(technique, statements)
+    if isinstance(findings, RadiographFindings) and technique is not None:
+        sentences += _limit_films(findings, technique.films, statements)
+    if not isinstance(findings, Findings):
+        sentences += findings.notes
+    sentences += occasion.limitations
+    sentences += decision.limitations
+    if lesions:
+        missing = describe_clinical(occasion.clinical, occasion.study.patient, statements).missing_for_flags
+        if missing:
+            sentences.append(statements.say("limitation.clinical", list=", ".join(missing)))
+    return tuple(dict.fromkeys(sentences))
+
+
+def _limit_lesions(
+    lesions: tuple[Lesion, ...], modality: str, technique: Technique | None, statements: Statements
+) -> list[str]:
+    if not lesions:
+        return [statements.say("limitation.negative")]
+    sentences = _limit_measuring(lesions, modality, technique, statements)
+    cut = [lesion.id for lesion in lesions if lesion.size.is_minimum or lesion.mass.is_minimum]
+    if cut:
+        sentences.append(statements.say("limitation.truncated", ids=join_ids(cut)))
+    open_ids = [lesion.id for lesion in lesions if not is_stability_told(lesion)]
+    if len(open_ids) == len(lesions) and all(lesion.growth is None for lesion in lesions):
+        sentences.append(statements.say("limitation.stability"))
+    elif open_ids:
+        sentences.append(statements.say("limitation.stability_of", ids=join_ids(open_ids)))
+    return sentences
+
+
+def _limit_measuring(
+    lesions: tuple[Lesion, ...], modality: str, technique: Technique | None, statements: Statements
+) -> list[str]:
+    """What this kind of image does not show of the lesions."""
+    if technique is not None and technique.films:
+        return list(name_limit(technique.films, statements))
+    if modality in {"CR", "DX"} and technique is None:
+        return [statements.say("limitation.radiograph")]
+    sentences = []
+    if any(lesion.mass.source != "contour" for lesion in lesions):
+        sentences.append(statements.say("limitation.mineral_only"))
+    unclear = [lesion.id for lesion in lesions if lesion.depth.class_ is DepthClass.CANNOT_DETERMINE]
+    if unclear and (modality == "CT" or technique is not None):
+        sentences.append(statements.say("limitation.fascia", ids=join_ids(unclear)))
+    return sentences
+
+
+def _limit_technique(technique: Technique, statements: Statements) -> list[str]:
+    sentences = []
+    if technique.spacing_mm is not None and technique.spacing_mm[2] > THICK_SLICE_MM:
+        spacing = spell_number(technique.spacing_mm[2])
+        sentences.append(statements.say("limitation.thick_slices", spacing=spacing))
+    return sentences
+
+
+def _limit_films(findings: RadiographFindings, films: tuple[FilmTechnique, ...], statements: Statements) -> list[str]:
+    """What was left out of the search, and what limits it on each film; a film is named where not all share a limit."""
+    told = [(*film.notes, *reading.notes) for film, reading in zip(findings.films, findings.readings, strict=True)]
+    names = name_films(films, statements)
+    sentences = [statements.say("limitation.searched")]
+    for note in dict.fromkeys(note for notes in told for note in notes):
+        holders = [name for name, notes in zip(names, told, strict=True) if note in notes]
+        is_of_all = len(holders) == len(films)
+        of = note if is_of_all else statements.say("film.of", film=join_words(holders), text=note)
+        sentences.append(as_sentence(of))
+    return sentences

@@ -1,0 +1,111 @@
+"""How the images were made, as the report keeps it: one CT series, or the radiographs of a study."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from calcreport.model.findings import Findings
+from calcreport.model.image import Acquisition, Contrast
+from calcreport.model.lesion import CtFindings
+from calcreport.model.radiograph import FilmReading, Radiograph, RadiographFindings
+from calcreport.model.report import FilmTechnique, Technique
+
+_SIDES: dict[str, Literal["left", "right", "both"]] = {"left": "left", "right": "right", "both": "both"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imaging:
+    """How the analysed CT series was made.
+
+    Parameters
+    ----------
+    series_instance_uid : str
+        The analysed series.
+    acquisition : Acquisition
+        As its header says.
+    spacing_mm : tuple[float, float, float]
+        Row, column and slice distance in mm.
+    contrast : Contrast
+        The phase the thresholds were chosen for.
+    contrast_source : str
+        Who said so.
+    """
+
+    series_instance_uid: str
+    acquisition: Acquisition
+    spacing_mm: tuple[float, float, float]
+    contrast: Contrast
+    contrast_source: Literal["header", "clinician", "unknown"] = "unknown"
+
+
+def describe_technique(
+    findings: CtFindings | RadiographFindings | Findings, imaging: Imaging | None
+) -> Technique | None:
+    """Describe how the images were made.
+
+    Parameters
+    ----------
+    findings : CtFindings | RadiographFindings | Findings
+        As measured, or as typed by a reader.
+    imaging : Imaging | None
+        How the analysed CT series was made; radiographs tell it themselves.
+
+    Returns
+    -------
+    Technique | None
+        ``None`` when no image was measured.
+    """
+    if isinstance(findings, RadiographFindings):
+        return _of_films(findings)
+    if imaging is None or not isinstance(findings, CtFindings):
+        return None
+    acquisition = imaging.acquisition
+    return Technique(
+        kvp=acquisition.kvp,
+        slice_thickness_mm=acquisition.slice_thickness_mm,
+        spacing_mm=imaging.spacing_mm,
+        kernel=acquisition.kernel,
+        contrast=imaging.contrast.value,
+        contrast_source=imaging.contrast_source,
+        threshold_hu=findings.thresholds,
+        threshold_reason=findings.threshold_reason,
+        noise_hu=findings.noise_hu,
+        patient_position=acquisition.patient_position,
+        notes=acquisition.notes,
+    )
+
+
+def _of_films(findings: RadiographFindings) -> Technique:
+    voltages = {film.kvp for film in findings.films}
+    return Technique(
+        kvp=voltages.pop() if len(voltages) == 1 else None,
+        slice_thickness_mm=None,
+        spacing_mm=None,
+        kernel=None,
+        contrast="unknown",
+        threshold_hu=None,
+        films=tuple(_of_film(*pair) for pair in zip(findings.films, findings.readings, strict=True)),
+    )
+
+
+def _of_film(film: Radiograph, reading: FilmReading) -> FilmTechnique:
+    rows, columns = film.intensity.shape
+    return FilmTechnique(
+        series_instance_uid=film.series_instance_uid,
+        sop_instance_uid=film.reference.sop_instance_uid,
+        instance_number=film.reference.instance_number,
+        view=film.view.position,
+        laterality=_SIDES.get(film.view.laterality or ""),
+        body_part=film.view.body_part,
+        rows=rows,
+        columns=columns,
+        scale=film.scale.kind.value,
+        spacing_mm=film.scale.spacing_mm,
+        calibration=film.scale.calibration,
+        magnification=film.scale.magnification,
+        kvp=film.kvp,
+        noise=reading.noise,
+        has_skin_line=reading.has_skin_line,
+        notes=film.scale.notes,
+    )
