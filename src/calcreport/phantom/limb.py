@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -61,18 +62,72 @@ def long_bone(
     return outer, (Paint(shape=outer.shape(), hu=cortex_hu), Paint(shape=inner.shape(), hu=marrow_hu))
 
 
-def septum(path: Path, angle_rad: float, thickness_mm: float, reach_mm: float, rng: np.random.Generator) -> Shape:
-    """Thin fat plane from a path outwards in one direction, slightly wavy, along z."""
-    c, s = np.cos(angle_rad), np.sin(angle_rad)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FatPlane:
+    """Thin fat plane from a path outwards in one direction, slightly wavy, along z, ending at an envelope.
+
+    Parameters
+    ----------
+    path : Callable
+        Maps z to x and y of its inner edge, mm.
+    angle_rad : float
+        Direction outwards, radians from +x = left towards +y = posterior.
+    thickness_mm, reach_mm : float
+        Thickness, and extent outwards, mm.
+    wave_mm, phase_rad : float
+        Height and phase of its wave.
+    envelope : Tube
+        What it stays in.
+    """
+
+    path: Path
+    angle_rad: float
+    thickness_mm: float
+    reach_mm: float
+    wave_mm: float
+    phase_rad: float
+    envelope: Tube
+
+    def distance(self, x: Floats, y: Floats, z: Floats) -> Floats:
+        """Signed distance in mm, negative inside; never an overestimate."""
+        c, s = np.cos(self.angle_rad), np.sin(self.angle_rad)
+        cx, cy = self.path(z)
+        along, across = (x - cx) * c + (y - cy) * s, -(x - cx) * s + (y - cy) * c
+        across = across - self.wave_mm * np.sin(along / 12.0 + self.phase_rad)
+        plane = np.maximum.reduce([np.abs(across) - self.thickness_mm / 2, -along, along - self.reach_mm]) / 1.2
+        return np.asarray(np.maximum(plane, self.envelope.distance(x, y, z)))
+
+    def middle(self, along: Floats, z: Floats) -> tuple[Floats, Floats]:
+        """Return x and y (mm) of its middle surface at distances outwards (mm) and heights (LPS z, mm)."""
+        c, s = np.cos(self.angle_rad), np.sin(self.angle_rad)
+        cx, cy = self.path(z)
+        across = self.wave_mm * np.sin(along / 12.0 + self.phase_rad)
+        return np.asarray(cx + along * c - across * s), np.asarray(cy + along * s + across * c)
+
+    def shape(self) -> Shape:
+        """Return the plane as a solid."""
+        return Shape(distance=self.distance, box=everywhere(), points=no_points(), z_slope=0.3)
+
+
+Septum = Callable[[Tube], FatPlane]
+
+
+def septum(path: Path, angle_rad: float, thickness_mm: float, reach_mm: float, rng: np.random.Generator) -> Septum:
+    """Draw a fat plane; the envelope it ends at comes later."""
     wave, phase = rng.uniform(0.5, 2.0), rng.uniform(0, 6)
 
-    def distance(x: Floats, y: Floats, z: Floats) -> Floats:
-        cx, cy = path(z)
-        along, across = (x - cx) * c + (y - cy) * s, -(x - cx) * s + (y - cy) * c
-        across = across - wave * np.sin(along / 12.0 + phase)
-        return np.asarray(np.maximum.reduce([np.abs(across) - thickness_mm / 2, -along, along - reach_mm]) / 1.2)
+    def plane(envelope: Tube) -> FatPlane:
+        return FatPlane(
+            path=path,
+            angle_rad=angle_rad,
+            thickness_mm=thickness_mm,
+            reach_mm=reach_mm,
+            wave_mm=wave,
+            phase_rad=phase,
+            envelope=envelope,
+        )
 
-    return Shape(distance=distance, box=everywhere(), points=no_points(), z_slope=0.3)
+    return plane
 
 
 def within(shape: Shape, tube: Tube) -> Shape:
@@ -142,7 +197,7 @@ def build_limb(
     skin, fascia, paints = wraps(rng, path, muscle, fat_mm, skin_mm=rng.uniform(1.2, 2.0))
     build = _calf_inside if is_calf else _thigh_inside
     bones, bone_paints, septa, vessels = build(rng, path, mean, sign)
-    fat_planes = tuple(Paint(shape=within(shape, fascia), hu=SEPTUM_HU) for shape in septa)
+    fat_planes = tuple(Paint(shape=plane(fascia).shape(), hu=SEPTUM_HU) for plane in septa)
     blood = vessel_paints(vessels, recipe.scan.contrast, rng)
     return Body(
         paints=(*paints, *fat_planes, *blood, *bone_paints),
@@ -155,7 +210,7 @@ def build_limb(
     )
 
 
-Inside = tuple[tuple[Tube, ...], tuple[Paint, ...], tuple[Shape, ...], tuple[Vessel, ...]]
+Inside = tuple[tuple[Tube, ...], tuple[Paint, ...], tuple[Septum, ...], tuple[Vessel, ...]]
 
 
 def _beside(path: Path, dx: float, dy: float) -> Path:

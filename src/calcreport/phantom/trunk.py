@@ -86,7 +86,7 @@ def build_pelvis(recipe: PhantomRecipe, rng: np.random.Generator, *, fat_mm: flo
         for x, y, r, a in ((55, -44, 4.2, True), (48, -38, 5.0, False), (44, 16, 2.4, True), (48, 12, 2.8, False))
     )
     planes = tuple(
-        Paint(shape=within(septum(bowed_path(s * 70 * size, y), s_angle, 1.6, 90, rng), fascia), hu=SEPTUM_HU)
+        Paint(shape=septum(bowed_path(s * 70 * size, y), s_angle, 1.6, 90, rng)(fascia).shape(), hu=SEPTUM_HU)
         for s in sides
         for y, s_angle in ((45.0, float(np.arctan2(0.35, s))), (-45.0, float(np.arctan2(-0.25, s))))
     )
@@ -200,8 +200,8 @@ def _neck_planes(rng: np.random.Generator, size: float, fascia: Tube) -> tuple[P
         paints.append(Paint(shape=within(muscle.shape(), fascia), hu=MUSCLE_HU + 4))
         for angle in (0.5, 0.95):
             plane = septum(bowed_path(s * 18, 18), float(np.arctan2(np.sin(angle), s * np.cos(angle))), 1.0, 45, rng)
-            paints.append(Paint(shape=within(plane, fascia), hu=SEPTUM_HU))
-    paints.append(Paint(shape=within(septum(bowed_path(0, 38), np.pi / 2, 1.2, 30, rng), fascia), hu=SEPTUM_HU))
+            paints.append(Paint(shape=plane(fascia).shape(), hu=SEPTUM_HU))
+    paints.append(Paint(shape=septum(bowed_path(0, 38), np.pi / 2, 1.2, 30, rng)(fascia).shape(), hu=SEPTUM_HU))
     return tuple(paints)
 
 
