@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import date
+from math import hypot
 from typing import Final, Literal
 
 from calcreport.model.clinical import Clinical
 from calcreport.model.findings import Findings, HeaderFacts, LesionFinding, finding_of
 from calcreport.model.image import Acquisition, Contrast, CtVolume
 from calcreport.model.lesion import CtFindings, MeasuredLesion
+from calcreport.model.radiograph import ProjectedLesion, RadiographFindings
 from calcreport.model.report import Laterality, Study
 from calcreport.rules.placing import place_by_complaint
 
@@ -69,7 +71,7 @@ def findings_for_rules(
             for number, lesion in enumerate(findings.lesions, start=1)
         ),
         study_date=day_of(study.study_date),
-        header=_header_facts(study, acquisition),
+        header=_header_facts(study, acquisition.contrast, acquisition.laterality),
         frame_of_reference_uid=_uid(volume.frame_of_reference_uid),
         threshold_hu=findings.thresholds.grow,
     )
@@ -78,7 +80,45 @@ def findings_for_rules(
     return place_by_complaint(taken, clinical)
 
 
-def _is_side_of_header(lesion: MeasuredLesion, clinical: Clinical) -> bool:
+def film_findings_for_rules(findings: RadiographFindings, study: Study, clinical: Clinical) -> Findings:
+    """Take the radiographs of a study over for the decision logic.
+
+    Parameters
+    ----------
+    findings : RadiographFindings
+        As measured.
+    study : Study
+        Date, modality, body part and patient, as the header says.
+    clinical : Clinical
+        For the region, when there is one lesion only: what was typed counts more than the header.
+
+    Returns
+    -------
+    Findings
+        Lesions in the order measured; lengths are projected ones, their least error is the diagonal of one pixel of the
+        film that shows the lesion best. The side is known for the study only where all films say the same.
+    """
+    is_only = len(findings.lesions) == 1
+    typed_region = clinical.site.region if is_only else None
+    sides = {film.view.laterality for film in findings.films}
+    lesions = []
+    for number, lesion in enumerate(findings.lesions, start=1):
+        film = findings.films[lesion.shadows[0].film]
+        diagonal_mm = None if film.scale.spacing_mm is None else hypot(*film.scale.spacing_mm)
+        finding = finding_of(lesion, lesion_id=f"L{number}", voxel_diagonal_mm=diagonal_mm)
+        lesions.append(_in_region(finding, lesion, typed_region or film.view.body_part or study.body_part))
+    taken = Findings(
+        modality="DX" if study.modality == "DX" else "CR",
+        lesions=tuple(lesions),
+        study_date=day_of(study.study_date),
+        header=_header_facts(study, Contrast.UNKNOWN, sides.pop() if len(sides) == 1 else None),
+    )
+    if is_only and _is_side_of_header(findings.lesions[0], clinical):
+        taken = _without_side(taken)
+    return place_by_complaint(taken, clinical)
+
+
+def _is_side_of_header(lesion: MeasuredLesion | ProjectedLesion, clinical: Clinical) -> bool:
     """Whether the side is only what the header says although another one was typed: what was typed counts."""
     place, typed = lesion.location, clinical.site.laterality
     return place.laterality_source == "header" and typed not in {Laterality.UNKNOWN, place.laterality}
@@ -90,7 +130,7 @@ def _without_side(taken: Findings) -> Findings:
     return taken.model_copy(update={"lesions": (lesion.model_copy(update={"location": place}),)})
 
 
-def _in_region(finding: LesionFinding, lesion: MeasuredLesion, region: str | None) -> LesionFinding:
+def _in_region(finding: LesionFinding, lesion: MeasuredLesion | ProjectedLesion, region: str | None) -> LesionFinding:
     """Name the region of a lesion from the header where the image does not tell."""
     if lesion.location.region or not region:
         return finding
@@ -98,15 +138,15 @@ def _in_region(finding: LesionFinding, lesion: MeasuredLesion, region: str | Non
     return finding.model_copy(update={"location": location})
 
 
-def _header_facts(study: Study, acquisition: Acquisition) -> HeaderFacts:
+def _header_facts(study: Study, contrast: Contrast, laterality: str | None) -> HeaderFacts:
     """Take over what the header says and the clinician can say too; hostile text is cut to a line."""
     sex, age_years = (study.patient.sex or "").strip().upper(), study.patient.age_years
     part = " ".join((study.body_part or "").split()).lower()
     return HeaderFacts(
         age_years=age_years if age_years is not None and 0 <= age_years <= _OLDEST_YEARS else None,
         sex="F" if sex == "F" else "M" if sex == "M" else "O" if sex == "O" else None,
-        contrast=None if acquisition.contrast is Contrast.UNKNOWN else acquisition.contrast.value,
-        laterality=_SIDES.get(acquisition.laterality or ""),
+        contrast=None if contrast is Contrast.UNKNOWN else contrast.value,
+        laterality=_SIDES.get(laterality or ""),
         body_part=part[:_LONGEST_PART] or None,
     )
 

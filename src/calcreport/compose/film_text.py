@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import groupby
 from typing import Final
 
@@ -25,8 +26,17 @@ _MIDLINE: Final = frozenset(
 
 def name_view(view: str | None, statements: Statements) -> str:
     """Name a view, such as ``"AP"`` or ``"lateral"``; a blank for the reader where the header holds no known term."""
-    word = "".join(letter for letter in (view or "") if letter.isalnum()).lower()
-    return statements.choose("view", word) or statements.say("film.view_unknown")
+    return statements.choose("view", _plain(view)) or statements.say("film.view_unknown")
+
+
+def is_known_view(view: str | None, statements: Statements) -> bool:
+    """Whether the header names a view that has a name here."""
+    return bool(statements.choose("view", _plain(view)))
+
+
+def _plain(word: str | None) -> str:
+    """Letters and digits of a header's word, small: ``"LOWER LEG"`` and ``"LOWERLEG"`` are one."""
+    return "".join(letter for letter in word or "" if letter.isalnum()).lower()
 
 
 def name_films(films: tuple[FilmTechnique, ...], statements: Statements) -> tuple[str, ...]:
@@ -78,7 +88,7 @@ def say_films(technique: Technique, body_part: str | None, statements: Statement
 def _name_place(film: FilmTechnique, body_part: str | None, statements: Statements) -> str:
     header = film.body_part if name_body_part(film.body_part, statements) else body_part
     part = name_body_part(header, statements)
-    has_side = "".join(letter for letter in (header or "") if letter.isalnum()).lower() not in _MIDLINE
+    has_side = _plain(header) not in _MIDLINE
     if not part and film.laterality not in {"left", "right"}:
         return statements.say("place.unknown")
     if film.laterality == "both":
@@ -134,14 +144,16 @@ def name_limit(films: tuple[FilmTechnique, ...], statements: Statements) -> tupl
     )
 
 
-def refer_to_films(places: tuple[FilmPlace, ...], series: dict[str, SeriesEntry], statements: Statements) -> str:
+def refer_to_films(
+    places: tuple[FilmPlace, ...], series: Mapping[str, SeriesEntry | None], statements: Statements
+) -> str:
     """Image reference in brackets, such as ``"(S 1, Im 1, AP; S 1, Im 2, lateral)"``.
 
     Parameters
     ----------
     places : tuple[FilmPlace, ...]
         Radiographs that show the lesion.
-    series : dict[str, SeriesEntry]
+    series : Mapping[str, SeriesEntry | None]
         Series of each film by its SOP Instance UID.
     statements : Statements
         Wording.
@@ -154,9 +166,10 @@ def refer_to_films(places: tuple[FilmPlace, ...], series: dict[str, SeriesEntry]
             parts.append(f"S {entry.series_number}")
         if place.instance_number is not None:
             parts.append(f"Im {place.instance_number}")
-        parts.append(name_view(place.view, statements))
+        if is_known_view(place.view, statements):
+            parts.append(name_view(place.view, statements))
         references.append(", ".join(parts))
-    return f"({'; '.join(references)})" if references else ""
+    return f"({'; '.join(references)})" if any(references) else ""
 
 
 def say_projected(lesion: Lesion, statements: Statements, *, limit_mm: float | None = None) -> str:
@@ -194,12 +207,18 @@ def spell_projected(place: FilmPlace | Size, statements: Statements, *, limit_mm
 def say_skin_line(places: tuple[FilmPlace, ...], statements: Statements) -> str:
     """Distance to the skin line in each image plane, named as such; empty without one."""
     told = [
-        statements.say(
-            "film.skin_line",
-            distance=spell_distance(place.projected_skin_line_mm),
-            view=name_view(place.view, statements),
-        )
+        (spell_distance(place.projected_skin_line_mm), place.view)
         for place in places
         if place.projected_skin_line_mm is not None
     ]
-    return statements.say("film.skin_lines", list=join_words(told)) if told else ""
+    if len(told) > 1:
+        listed = [
+            statements.say("film.in_view", extent=distance, view=name_view(view, statements)) for distance, view in told
+        ]
+        return statements.say("film.skin_lines", list=join_words(listed))
+    if not told:
+        return ""
+    distance, view = told[0]
+    if not is_known_view(view, statements):
+        return statements.say("film.skin_line_unnamed", distance=distance)
+    return statements.say("film.skin_line", distance=distance, view=name_view(view, statements))

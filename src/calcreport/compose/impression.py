@@ -30,6 +30,9 @@ _TUMOUR = "C22"
 _FOP = "C05"
 """Class that stands first whatever else is said, because it forbids what the rest may lead to."""
 
+_PROJECTED_EXTENT = "F1-extent-projected"
+"""Row of the size flag about the length of a vessel or fascia on a radiograph: nothing to conclude a report with."""
+
 _LADDER = ("consistent with", "favoured", "possible")
 """Steps of certainty that speak for a diagnosis."""
 
@@ -225,10 +228,10 @@ def _say_size(lesion: Lesion, longest_mm: float, statements: Statements) -> str:
     if not longest_mm:
         return ""
     size = spell_length(longest_mm)
-    if lesion.size.projected and lesion.mass.max_diameter_mm is None:
-        return statements.say("impression.projected", size=size)
     is_cut = lesion.mass.is_minimum if lesion.mass.max_diameter_mm else lesion.size.is_minimum
-    return statements.say("measure.at_least", length=size) if is_cut else size
+    told = statements.say("measure.at_least", length=size) if is_cut else size
+    is_projected = lesion.size.projected and lesion.mass.max_diameter_mm is None
+    return statements.say("impression.projected", size=told) if is_projected else told
 
 
 def join_ids(ids: list[str]) -> str:
@@ -251,6 +254,7 @@ def _name_nature(lesion: Lesion, statements: Statements, *, many: bool) -> str:
 
 def _weigh_flags(lesion: Lesion, statements: Statements, policy: PolicySettings) -> list[str]:
     sentences = []
+    size_name = name_flag("size", statements, size_limit_mm=policy.size_limit_mm, size_operator=policy.size_operator)
     met = _flags_in(lesion, FlagState.PRESENT, statements, policy)
     if met:
         calls = any(entry.id == _SARCOMA_CENTRE for entry in lesion.recommendations)
@@ -259,7 +263,11 @@ def _weigh_flags(lesion: Lesion, statements: Statements, policy: PolicySettings)
         sentences.append(
             statements.say(identifier, count=spell_count(len(met), statements), flags=join_words(met, "and"))
         )
-    possible = _flags_in(lesion, FlagState.POSSIBLE, statements, policy)
+    possible = [
+        name
+        for name in _flags_in(lesion, FlagState.POSSIBLE, statements, policy)
+        if name != size_name or lesion.flags.size.rule != _PROJECTED_EXTENT
+    ]
     if possible:
         sentences.append(statements.say("impression.possible_flags", flags=join_words(possible)))
     explained = _flags_in(lesion, FlagState.EXPLAINED, statements, policy)

@@ -84,7 +84,7 @@ def _limit_measuring(
 ) -> list[str]:
     """What this kind of image does not show of the lesions."""
     if technique is not None and technique.films:
-        return list(name_limit(technique.films, statements))
+        return [*name_limit(technique.films, statements), statements.say("limitation.pattern_film")]
     if modality in {"CR", "DX"} and technique is None:
         return [statements.say("limitation.radiograph")]
     sentences = []

@@ -7,6 +7,9 @@ from typing import Final
 
 from calcreport.compose.clinical_text import ClinicalText, describe_clinical
 from calcreport.compose.comparison_text import describe_comparison, describe_growth
+from calcreport.compose.excluded_text import describe_excluded
+from calcreport.compose.film_lesion import describe_on_films, say_projection
+from calcreport.compose.film_text import refer_to_films, spell_projected
 from calcreport.compose.flags_text import FlagText, describe_flags, size_limit_mm
 from calcreport.compose.impression import join_ids
 from calcreport.compose.inputs_text import describe_laboratory, describe_sources
@@ -27,8 +30,6 @@ from calcreport.compose.wording import (
 from calcreport.model.report import (
     BoneRelation,
     Concern,
-    Excluded,
-    ExclusionReason,
     FlagState,
     Lesion,
     Report,
@@ -104,7 +105,7 @@ def narrate(report: Report, statements: Statements) -> Narrative:
         technique=say_technique(report, statements),
         comparison=(describe_comparison(report.comparison, report.lesions, statements),),
         lesions=tuple(_describe_lesion(report, number, statements) for number in range(1, len(report.lesions) + 1)),
-        other=(*negative, *_say_mass_unknown(report, statements), *_describe_excluded(report.excluded, statements)),
+        other=(*negative, *_say_mass_unknown(report, statements), *describe_excluded(report.excluded, statements)),
         flags=describe_flags(report, statements),
         impression=report.impression,
         recommendations=tuple(_recommend(report, position) for position in range(len(report.recommendations))),
@@ -149,18 +150,19 @@ def find_series(report: Report, series_instance_uid: str) -> SeriesEntry | None:
 def _describe_lesion(report: Report, number: int, statements: Statements) -> LesionText:
     lesion = report.lesions[number - 1]
     brief = _is_one_of_many(report, number)
-    reference = refer_to_images(lesion.location, find_series(report, lesion.series_instance_uid))
+    films = lesion.location.films
+    reference = refer(report, lesion, statements)
     parts = [name_place(lesion.location, statements)]
     compartment = statements.choose("tissue", lesion.location.compartment or "", lesion.location.compartment or "")
     if compartment and compartment.lower() not in name_depth(lesion, statements).lower():
         parts.append(compartment)
+    if films:
+        parts.append(say_projection(films, statements))
     if brief:
-        longest_mm = lesion.size.max_diameter_mm
-        parts += [spell_length(longest_mm)] if longest_mm is not None else []
-        parts.append(name_finding(lesion.pattern, statements))
+        parts += filter(None, [_say_longest(lesion, statements), name_finding(lesion.pattern, statements)])
         sentences: tuple[str, ...] = ()
     else:
-        parts.append(name_depth(lesion, statements))
+        parts += [] if films else [name_depth(lesion, statements)]
         sentences = tuple(as_sentence(text) for text in _describe_in_full(report, lesion, statements) if text)
     place = as_sentence(", ".join(parts))
     return LesionText(
@@ -172,6 +174,22 @@ def _describe_lesion(report: Report, number: int, statements: Statements) -> Les
     )
 
 
+def _say_longest(lesion: Lesion, statements: Statements) -> str:
+    if lesion.location.films:
+        return spell_projected(lesion.size, statements)
+    return "" if lesion.size.max_diameter_mm is None else spell_length(lesion.size.max_diameter_mm)
+
+
+def refer(report: Report, lesion: Lesion, statements: Statements, *, whole_extent: bool = True) -> str:
+    """Reference of a lesion to its images in brackets; with `whole_extent` to every CT slice that shows it."""
+    if not lesion.location.films:
+        series = find_series(report, lesion.series_instance_uid)
+        return refer_to_images(lesion.location, series, whole_extent=whole_extent)
+    films = report.technique.films if report.technique else ()
+    entries = {film.sop_instance_uid: find_series(report, film.series_instance_uid) for film in films}
+    return refer_to_films(lesion.location.films, entries, statements)
+
+
 def _is_one_of_many(report: Report, number: int) -> bool:
     """Whether a lesion without a flag of its own repeats a pattern already described."""
     lesion = report.lesions[number - 1]
@@ -181,13 +199,20 @@ def _is_one_of_many(report: Report, number: int) -> bool:
 
 
 def _describe_in_full(report: Report, lesion: Lesion, statements: Statements) -> list[str]:
+    limit_mm = size_limit_mm(report)
+    if lesion.location.films:
+        told = [*describe_on_films(lesion, statements, limit_mm=limit_mm), *_new_caveats(report, lesion)]
+    else:
+        told = [
+            *_describe_extent(lesion, statements, limit_mm),
+            describe_density(lesion.density, statements),
+            *_describe_faintness(report, lesion, statements),
+            _describe_pattern(lesion, statements),
+            *_new_caveats(report, lesion),
+            _describe_bone(lesion, statements),
+        ]
     return [
-        *_describe_extent(lesion, statements, size_limit_mm(report)),
-        describe_density(lesion.density, statements),
-        *_describe_faintness(report, lesion, statements),
-        _describe_pattern(lesion, statements),
-        *_new_caveats(report, lesion),
-        _describe_bone(lesion, statements),
+        *told,
         describe_growth(lesion.growth, statements),
         *_notes_not_concluded(report, lesion),
     ]
@@ -278,26 +303,6 @@ def _describe_bone(lesion: Lesion, statements: Statements) -> str:
     if lesion.bone_relation is BoneRelation.SEPARATE and lesion.depth.class_ in {"cutaneous", "subcutaneous"}:
         return ""
     return statements.say(f"bone.{lesion.bone_relation}")
-
-
-def _describe_excluded(excluded: tuple[Excluded, ...], statements: Statements) -> tuple[str, ...]:
-    counts: dict[ExclusionReason, int] = {}
-    organs: list[str] = []
-    for entry in excluded:
-        counts[entry.reason] = counts.get(entry.reason, 0) + entry.count
-        if entry.reason is ExclusionReason.ORGAN and entry.detail and entry.detail not in organs:
-            organs.append(entry.detail)
-    if not counts:
-        return ()
-    uncounted = {ExclusionReason.SKELETON, ExclusionReason.EXTERNAL}
-    names = [
-        statements.say(f"excluded.{reason}") + ("" if reason in uncounted else f" ({counts[reason]})")
-        for reason in ExclusionReason
-        if reason in counts
-    ]
-    told = [statements.say("excluded.sentence", list=", ".join(names))]
-    told += [statements.say("excluded.organ_scope", organ=organ) for organ in organs]
-    return tuple(as_sentence(text) for text in told)
 
 
 def _recommend(report: Report, position: int) -> str:

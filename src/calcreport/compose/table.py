@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from calcreport.compose.film_lesion import list_on_films
 from calcreport.compose.statements import Statements
 from calcreport.compose.wording import (
     name_depth_class,
-    refer_to_images,
     spell_distance,
     spell_extents,
     spell_length,
     spell_volume,
 )
-from calcreport.model.report import Density, Lesion, Mass, SeriesEntry, Size
+from calcreport.model.report import BoneRelation, Density, Lesion, Mass, Size
 
 Rows = list[tuple[str, str]]
 
 
 def list_measurements(
-    lesion: Lesion, series: SeriesEntry | None, statements: Statements, *, limit_mm: float
+    lesion: Lesion, reference: str, statements: Statements, *, limit_mm: float
 ) -> tuple[tuple[str, str], ...]:
     """List what was measured on a lesion.
 
@@ -25,8 +25,8 @@ def list_measurements(
     ----------
     lesion : Lesion
         The lesion.
-    series : SeriesEntry | None
-        Its series, for the series number.
+    reference : str
+        Its images, as `refer` names them.
     statements : Statements
         Wording.
     limit_mm : float
@@ -37,9 +37,10 @@ def list_measurements(
     tuple[tuple[str, str], ...]
         Name and value with its unit.
     """
+    on_films = list_on_films(lesion, statements, limit_mm=limit_mm)
     rows: Rows = [
         *_mass_rows(lesion.mass, limit_mm),
-        *_size_rows(lesion.size, statements, limit_mm),
+        *([] if on_films else _size_rows(lesion.size, statements, limit_mm)),
         *_foci_rows(lesion, statements),
         *_density_rows(lesion.density),
         ("depth", name_depth_class(lesion.depth.class_, statements)),
@@ -48,14 +49,14 @@ def list_measurements(
         rows.append(("skin", spell_distance(lesion.depth.skin_distance_mm)))
     if lesion.depth.fascia_distance_mm is not None:
         rows.append(("fascia", spell_distance(lesion.depth.fascia_distance_mm)))
-    rows.append(("bone", statements.say(f"bone.{lesion.bone_relation}")))
-    reference = refer_to_images(lesion.location, series)
+    family = "film.bone_" if on_films and lesion.bone_relation is not BoneRelation.SEPARATE else "bone."
+    rows.append(("bone", statements.say(f"{family}{lesion.bone_relation}")))
     if reference:
         rows.append(("images", reference.strip("()")))
     if lesion.mass.mineral_fraction is not None:
         share = f"{lesion.mass.mineral_fraction * 100:.0f}"
         rows.insert(0, ("mineral_fraction", statements.say("measure.percent", share=share)))
-    return tuple((statements.say(f"measure.{name}"), value) for name, value in rows)
+    return (*on_films, *((statements.say(f"measure.{name}"), value) for name, value in rows))
 
 
 def _mass_rows(mass: Mass, limit_mm: float) -> Rows:

@@ -6,12 +6,14 @@ import base64
 from collections.abc import Mapping
 from typing import Any, Final
 
-from calcreport.compose import OVERVIEW_IMAGE, Narrative, Statements, key_image_name, narrate
+from calcreport.compose import OVERVIEW_IMAGE, Narrative, Statements, film_image_name, key_image_name, narrate
+from calcreport.compose.excluded_text import name_reason
+from calcreport.compose.film_text import name_films, spell_projected
 from calcreport.compose.flags_text import size_limit_mm, size_operator
 from calcreport.compose.impression import FLAG_NAMES, name_flag
-from calcreport.compose.narrative import find_series
+from calcreport.compose.narrative import refer
 from calcreport.compose.table import list_measurements
-from calcreport.compose.wording import capitalise, name_place, refer_to_images, spell_length
+from calcreport.compose.wording import capitalise, name_place, spell_length
 from calcreport.model.report import Excluded, Lesion, Report
 from calcreport.output.markup import preformat
 from calcreport.output.plain_text import write_section
@@ -19,6 +21,8 @@ from calcreport.output.rendered import Rendered
 from calcreport.output.templates import Templates, render_template
 
 PAGE_TEMPLATE: Final = "report.html.j2"
+PREVIEW: Final = "preview of "
+"""Stands before the name of a picture that is embedded instead of the file: a radiograph is large."""
 _MOST_EXCLUDED: Final = 200
 """Rows of the excluded list; the JSON report has them all."""
 
@@ -33,8 +37,8 @@ def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) 
     templates : Templates
         Layout and wording.
     pictures : Mapping[str, bytes]
-        PNG by file name relative to the study's folder, as `key_image_name` and `OVERVIEW_IMAGE` name them; a picture
-        that is not there is left out.
+        PNG by file name relative to the study's folder, as `key_image_name`, `OVERVIEW_IMAGE` and `film_image_name`
+        name them, and by `PREVIEW` and that name the smaller one for the page; a picture that is not there is left out.
 
     Returns
     -------
@@ -59,8 +63,10 @@ def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) 
         lesions=[
             _show_lesion(report, position, narrative, statements, pictures) for position in range(len(report.lesions))
         ],
-        excluded=[_show_excluded(entry, statements) for entry in report.excluded[:_MOST_EXCLUDED]],
+        excluded=[_show_excluded(entry, report, statements) for entry in report.excluded[:_MOST_EXCLUDED]],
+        centre=statements.say("page.centre_film" if _film_names(report, statements) else "page.centre"),
         overview=_embed(pictures.get(OVERVIEW_IMAGE)),
+        films=_show_films(report, statements, pictures),
         copy_text=preformat(write_section(report, templates, narrative)),
     )
     return Rendered(content=page.encode(), media_type="text/html; charset=utf-8", suffix=".html")
@@ -97,16 +103,16 @@ def _show_lesion(
     report: Report, position: int, narrative: Narrative, statements: Statements, pictures: Mapping[str, bytes]
 ) -> dict[str, Any]:
     lesion = report.lesions[position]
-    series = find_series(report, lesion.series_instance_uid)
     limit_mm, operator = size_limit_mm(report), size_operator(report)
-    reference = refer_to_images(lesion.location, series, whole_extent=False).strip("()")
+    reference = refer(report, lesion, statements, whole_extent=False).strip("()")
+    kind = "film_key" if lesion.location.films else "key"
     names = lesion.images or (key_image_name(lesion.id),)
     return {
         "lesion": lesion,
         "text": narrative.lesions[position],
         "where": capitalise(name_place(lesion.location, statements)),
-        "longest": _longest(lesion, limit_mm),
-        "measurements": list_measurements(lesion, series, statements, limit_mm=limit_mm),
+        "longest": _longest(lesion, statements, limit_mm),
+        "measurements": list_measurements(lesion, refer(report, lesion, statements), statements, limit_mm=limit_mm),
         "flags": [
             (name_flag(name, statements, size_limit_mm=limit_mm, size_operator=operator), getattr(lesion.flags, name))
             for name in FLAG_NAMES
@@ -117,14 +123,36 @@ def _show_lesion(
         "features": [(name.replace("_", " "), _show_feature(value)) for name, value in lesion.pattern.features.items()],
         "pictures": [_embed(pictures[name]) for name in names if name in pictures],
         "caption": statements.say(
-            "picture.key_caption", id=lesion.id, reference=reference or statements.say("picture.unnumbered")
+            f"picture.{kind}_caption", id=lesion.id, reference=reference or statements.say("picture.unnumbered")
         ),
+        "alt": statements.say(f"picture.{kind}_alt", id=lesion.id),
     }
 
 
-def _longest(lesion: Lesion, limit_mm: float) -> str:
+def _longest(lesion: Lesion, statements: Statements, limit_mm: float) -> str:
+    if lesion.location.films and lesion.mass.max_diameter_mm is None:
+        return spell_projected(lesion.size, statements, limit_mm=limit_mm)
     longest_mm = lesion.mass.max_diameter_mm or lesion.size.max_diameter_mm
     return "" if longest_mm is None else spell_length(longest_mm, limit_mm=limit_mm)
+
+
+def _film_names(report: Report, statements: Statements) -> dict[str, str]:
+    """Name of each radiograph by its SOP Instance UID; empty for CT."""
+    films = report.technique.films if report.technique else ()
+    uids = [film.sop_instance_uid for film in films]
+    return dict(zip(uids, name_films(films, statements), strict=True)) if films else {}
+
+
+def _show_films(report: Report, statements: Statements, pictures: Mapping[str, bytes]) -> list[dict[str, str]]:
+    shown = []
+    for number, name in enumerate(_film_names(report, statements).values(), start=1):
+        file = film_image_name(number)
+        picture = pictures.get(f"{PREVIEW}{file}", pictures.get(file))
+        if picture is not None:
+            words = {"film": name, "file": file}
+            caption, alt = (statements.say(f"picture.film_{what}", **words) for what in ("caption", "alt"))
+            shown.append({"src": _embed(picture), "caption": capitalise(caption), "alt": capitalise(alt)})
+    return shown
 
 
 def _show_feature(value: float | str | bool | None) -> str:  # noqa: FBT001 - a value to print
@@ -135,14 +163,32 @@ def _show_feature(value: float | str | bool | None) -> str:  # noqa: FBT001 - a 
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _show_excluded(entry: Excluded, statements: Statements) -> dict[str, str | int]:
-    reason = statements.say(f"excluded.{entry.reason}")
+def _show_excluded(entry: Excluded, report: Report, statements: Statements) -> dict[str, str | int]:
+    reason = name_reason(entry, statements)
     return {
         "reason": f"{reason}: {entry.detail}" if entry.detail else reason,
         "count": entry.count,
-        "longest": "" if entry.max_diameter_mm is None else spell_length(entry.max_diameter_mm),
-        "centre": ", ".join(f"{coordinate:.0f}" for coordinate in entry.centroid_lps_mm or ()),
+        "longest": _longest_excluded(entry, statements),
+        "centre": _place_excluded(entry, report, statements),
     }
+
+
+def _longest_excluded(entry: Excluded, statements: Statements) -> str:
+    if entry.max_diameter_mm is not None:
+        return spell_length(entry.max_diameter_mm)
+    return (
+        "" if entry.max_diameter_px is None else statements.say("film.pixels", extents=f"{entry.max_diameter_px:.0f}")
+    )
+
+
+def _place_excluded(entry: Excluded, report: Report, statements: Statements) -> str:
+    if entry.centroid_lps_mm is not None:
+        return ", ".join(f"{coordinate:.0f}" for coordinate in entry.centroid_lps_mm)
+    if entry.centroid_px is None:
+        return ""
+    film = _film_names(report, statements).get(entry.sop_instance_uid or "", "")
+    row, column = (f"{position:.0f}" for position in entry.centroid_px)
+    return statements.say("film.place", film=film, row=row, column=column)
 
 
 def _embed(picture: bytes | None) -> str:

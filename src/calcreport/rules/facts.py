@@ -92,6 +92,7 @@ _OWN: Final[Mapping[str, Fact]] = {
     "size.over_mm": _number("how far the longest dimension lies above the size limit", "mm"),
     "size.is_minimum": _answer("cut by the edge of the images, so that sizes are lower bounds"),
     "size.is_projected": _answer("the longest dimension is a projected one"),
+    "size.has_scale": _answer("the mineral was measured in millimetres, not in pixels only"),
     "size.is_settled": _answer("the whole lesion was measured, not its mineral alone"),
     "mass.present": _answer("non-mineralised soft-tissue mass on imaging"),
     "mass.felt_beyond_mm": _number("how far the palpated lump exceeds the mineral", "mm"),

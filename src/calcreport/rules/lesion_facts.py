@@ -226,10 +226,18 @@ def size_facts(
         "size.over_mm": None if longest_mm is None else round(longest_mm - policy.size_limit_mm, _FLOAT_NOISE),
         "size.is_minimum": answer(is_yes=is_minimum),
         "size.is_projected": answer(is_yes=is_projected),
+        "size.has_scale": _has_scale(lesion),
         "size.is_settled": answer(is_yes=is_settled),
         "mass.present": plain_value(present),
         "mass.felt_beyond_mm": None if felt_mm is None or reference_mm is None else felt_mm - reference_mm,
     }
+
+
+def _has_scale(lesion: LesionFinding) -> Value:
+    """Whether the mineral was measured in mm; unknown when it was not measured at all."""
+    is_in_mm = lesion.size.max_diameter_mm is not None
+    is_measured = is_in_mm or lesion.size.max_diameter_px is not None
+    return answer(is_yes=is_in_mm if is_measured else None)
 
 
 def _is_above_limit(length_mm: float, policy: PolicySettings) -> bool:

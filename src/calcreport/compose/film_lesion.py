@@ -1,0 +1,93 @@
+"""A lesion on radiographs in words: how it projects, what can be told of its shape, and of skin and bone beside it."""
+
+from __future__ import annotations
+
+from calcreport.compose.film_text import name_view, say_projected, say_skin_line, spell_projected
+from calcreport.compose.statements import Statements
+from calcreport.compose.wording import capitalise, join_words, name_finding, spell_distance, spell_length
+from calcreport.model.report import BoneRelation, FilmPlace, Lesion
+
+_PATTERNLESS = "P30"
+
+
+def say_projection(places: tuple[FilmPlace, ...], statements: Statements) -> str:
+    """Say whether a lesion projects over soft tissue or over bone; the views are named where they differ."""
+    over_bone = [name_view(place.view, statements) for place in places if place.is_over_bone]
+    clear = [name_view(place.view, statements) for place in places if not place.is_over_bone]
+    if not over_bone:
+        return statements.say("film.over_soft_tissue")
+    if not clear:
+        return statements.say("film.over_bone")
+    return statements.say("film.over_both", clear=join_words(clear), bone=join_words(over_bone))
+
+
+def describe_on_films(lesion: Lesion, statements: Statements, *, limit_mm: float | None = None) -> list[str]:
+    """Describe a lesion on radiographs.
+
+    Parameters
+    ----------
+    lesion : Lesion
+        With the films that show it; lengths in mm where there is a scale, else in pixels.
+    statements : Statements
+        Wording.
+    limit_mm : float | None
+        A limit in mm that is never printed in place of a length just above it.
+
+    Returns
+    -------
+    list[str]
+        Sentences without full stop, empty where nothing is to say: projected size, foci, pattern, distance to the skin
+        line in the image plane, relation to bone.
+    """
+    return [
+        say_projected(lesion, statements, limit_mm=limit_mm),
+        _say_foci(lesion, statements),
+        _say_pattern(lesion, statements),
+        capitalise(say_skin_line(lesion.location.films, statements)),
+        _say_bone(lesion, statements),
+    ]
+
+
+def _say_foci(lesion: Lesion, statements: Statements) -> str:
+    count, largest_mm = lesion.foci.count, lesion.foci.largest_max_diameter_mm
+    if count is None or count < 2:
+        return ""
+    if largest_mm is None:
+        return statements.say("size.foci_cluster_unsized", count=count)
+    return statements.say("film.foci", count=count, largest=spell_length(largest_mm))
+
+
+def _say_pattern(lesion: Lesion, statements: Statements) -> str:
+    """Say what the mineral looks like; what a projection cannot show is not in the words."""
+    pattern = lesion.pattern
+    finding = statements.choose("pattern.film", pattern.id, name_finding(pattern, statements))
+    if pattern.id == _PATTERNLESS:
+        return capitalise(finding)
+    return capitalise(statements.say(f"film.pattern_{pattern.confidence}", finding=finding))
+
+
+def _say_bone(lesion: Lesion, statements: Statements) -> str:
+    """Say how the mineral relates to bone; mineral that is clear of bone in one view does not touch it."""
+    clear = [name_view(place.view, statements) for place in lesion.location.films if not place.is_over_bone]
+    if lesion.bone_relation is BoneRelation.SEPARATE:
+        identifier = "film.bone_separate" if len(clear) == 1 else "film.bones_separate"
+        if len(clear) < len(lesion.location.films):
+            identifier = "film.bone_separate_in"
+        return statements.say(identifier, views=join_words(clear))
+    return statements.say(f"film.bone_{lesion.bone_relation}")
+
+
+def list_on_films(lesion: Lesion, statements: Statements, *, limit_mm: float) -> list[tuple[str, str]]:
+    """List what was measured on each film: name and value with its unit; `limit_mm` as in `describe_on_films`."""
+    rows = []
+    for place in lesion.location.films:
+        view = name_view(place.view, statements)
+        extent = spell_projected(place, statements, limit_mm=limit_mm)
+        if lesion.size.is_minimum:
+            extent = statements.say("measure.at_least", length=extent)
+        plane = statements.choose("film.plane", lesion.size.plane or "") if place.max_diameter_mm is not None else ""
+        rows.append((statements.say("measure.projected", view=view), " ".join(filter(None, (extent, plane)))))
+        if place.projected_skin_line_mm is not None:
+            distance = spell_distance(place.projected_skin_line_mm)
+            rows.append((statements.say("measure.skin_line", view=view), distance))
+    return rows

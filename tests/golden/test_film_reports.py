@@ -1,0 +1,32 @@
+"""Reports of radiographs: rules, composition and wording together, compared exactly."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from calcreport.model.report import Report
+from calcreport.output import as_json, as_text
+from calcreport.output.templates import Templates
+
+sys.path.append(str(Path(__file__).parents[1] / "films"))
+
+import made_films
+
+
+@pytest.mark.parametrize("name", made_films.CASES)
+def test_the_text_section_is_as_reviewed(
+    name: str, templates: Templates, check_golden: Callable[[str, bytes], None]
+) -> None:
+    report = made_films.CASES[name]().report(templates)
+    check_golden(f"{name}.txt", as_text.render(report, templates, {}).content)
+
+
+def test_the_json_report_is_as_reviewed(templates: Templates, check_golden: Callable[[str, bytes], None]) -> None:
+    report = made_films.cluster().report(templates, has_pictures=True)
+    content = as_json.render(report, templates, {}).content
+    check_golden("film_cluster.json", content)
+    assert Report.model_validate_json(content) == report
