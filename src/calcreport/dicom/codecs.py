@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -36,7 +37,7 @@ class _StreamSize(NamedTuple):
 
 
 def decode(data: bytes, pixels: PixelDescription) -> NDArray[np.uint16]:
-    """Decode one frame of one 16-bit sample a pixel.
+    """Decode one frame of one sample of at most 16 bits a pixel.
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ def decode(data: bytes, pixels: PixelDescription) -> NDArray[np.uint16]:
     """
     syntax, rows, columns = pixels.transfer_syntax, pixels.rows or 0, pixels.columns or 0
     if syntax == tags.RLE:
-        return _decode_rle(data, rows, columns)
+        return _decode_rle(data, rows, columns, (pixels.bits_allocated or 16) // 8)
     decoder = _decoder(syntax)
     try:
         size = _size_2000(data) if syntax in tags.JPEG_2000 | tags.HTJ2K else _size_jpeg(data)
@@ -90,7 +91,7 @@ def _as_stored(decoded: Any, rows: int, columns: int) -> NDArray[np.uint16]:  # 
     if decoded.dtype.itemsize == _BYTES_A_PIXEL:
         words: NDArray[np.uint16] = decoded.view(np.uint16)
         return words
-    return decoded.astype(np.int64).astype(np.uint16)
+    return decoded.astype(np.int16).view(np.uint16) if decoded.dtype.itemsize == 1 else decoded.astype(np.uint16)
 
 
 def _decoder(syntax: str) -> Callable[[bytes], Any]:
@@ -138,20 +139,21 @@ def _size_2000(data: bytes) -> _StreamSize:
     return _StreamSize(bottom - top, right - left, components, (depth & 0x7F) + 1, is_signed=depth >= 0x80)
 
 
-def _decode_rle(data: bytes, rows: int, columns: int) -> NDArray[np.uint16]:
-    """Two byte planes, high byte first, each packed with PackBits (PS3.5 annex G)."""
+def _decode_rle(data: bytes, rows: int, columns: int, planes: int) -> NDArray[np.uint16]:
+    """One or two byte planes, high byte first, each packed with PackBits (PS3.5 annex G)."""
     import imagecodecs  # noqa: PLC0415 - heavy, and most series are not compressed
 
     if len(data) < _RLE_HEADER:
         raise problem("pixel.damaged")
     count, *offsets = struct.unpack_from("<16I", data)
-    if count != _BYTES_A_PIXEL:
+    if count != planes:
         raise problem("pixel.description", "number of RLE segments")
-    first, second = offsets[:2]
-    if not _RLE_HEADER <= first < second <= len(data):
+    limits = [*offsets[:count], len(data)]
+    if limits[0] < _RLE_HEADER or any(after <= before for before, after in pairwise(limits[:count])):
         raise problem("pixel.damaged")
-    planes = np.zeros((_BYTES_A_PIXEL, rows * columns), dtype=np.uint8)
-    for plane, segment in zip(planes, (data[first:second], data[second:]), strict=True):
+    words = np.zeros(rows * columns, dtype=np.uint16)
+    for start, end in pairwise(limits):
+        segment = data[start:end]
         if len(segment) * 64 < rows * columns:
             raise problem("pixel.damaged")
         try:
@@ -160,6 +162,6 @@ def _decode_rle(data: bytes, rows: int, columns: int) -> NDArray[np.uint16]:
             raise problem("pixel.damaged") from error
         if len(unpacked) < rows * columns:
             raise problem("pixel.damaged")
-        plane[:] = np.frombuffer(unpacked, dtype=np.uint8, count=rows * columns)
-    words = planes[0].astype(np.uint16) << np.uint16(8) | planes[1]
-    return np.asarray(words, dtype=np.uint16).reshape(rows, columns)
+        words <<= np.uint16(8)
+        words |= np.frombuffer(unpacked, dtype=np.uint8, count=rows * columns)
+    return words.reshape(rows, columns)

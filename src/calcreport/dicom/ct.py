@@ -87,7 +87,7 @@ def read_ct(series: SeriesFiles, *, settings: ReadingSettings) -> CtSeries:
     scales = [scale_of(plane) for plane in planes]
     _count, rows, columns = geometry.shape
     for plane in planes:
-        check_length(plane, rows=rows, columns=columns)
+        check_length(plane.image, rows=rows, columns=columns)
     hu, sample = _read_all(planes, scales, geometry.shape)
     notes = (*series.notes, *notes_of(planes, geometry), *plausibility.check(sample))
     volume = CtVolume(

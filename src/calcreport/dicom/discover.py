@@ -16,8 +16,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from calcreport.dicom import tags, values
+from calcreport.dicom import film_tags, tags, values
 from calcreport.dicom.codes import message, problem
+from calcreport.dicom.film import Film, film_of
 from calcreport.dicom.grouping import group_studies
 from calcreport.dicom.header import ImageHeader, Plane
 from calcreport.dicom.multiframe import planes_of
@@ -47,6 +48,7 @@ class _Found:
     settings: ReadingSettings
     on_progress: Callable[[int], None] | None
     planes: list[Plane] = field(default_factory=list)
+    films: list[Film] = field(default_factory=list)
     others: list[ImageHeader] = field(default_factory=list)
     aside: dict[str, SetAside] = field(default_factory=dict)
     seen: set[tuple[int, int]] = field(default_factory=set)
@@ -105,7 +107,7 @@ def discover(
                 _look_at_file(found, opened, name, root)
         if on_progress is not None:
             on_progress(found.files)
-        studies = _with_damage_noted(group_studies(found.planes, found.others), found)
+        studies = _with_damage_noted(group_studies(found.planes, found.films, found.others), found)
         return Discovery(studies=studies, set_aside=tuple(found.aside.values()), _open=opened.pop_all())
 
 
@@ -198,14 +200,16 @@ def _take(found: _Found, source: ByteSource, head: bytes, folder: str) -> None:
         raise problem("file.not_dicom")
     try:
         image, item = read_header(source, head, inflate_limit=found.settings.max_file_bytes)
-        is_ct = image.series.sop_class_uid in tags.CT_CLASSES and image.pixels.place is not None
-        planes = planes_of(image, item) if is_ct else ()
+        storage_class, has_pixels = image.series.sop_class_uid, image.pixels.place is not None
+        planes = planes_of(image, item) if has_pixels and storage_class in tags.CT_CLASSES else ()
+        films = (film_of(image),) if has_pixels and storage_class in film_tags.FILM_CLASSES else ()
     except InputError as error:
         if error.code not in _NOT_DAMAGE:
             found.damaged[folder] += 1
         raise
     found.planes += planes
-    if not planes:
+    found.films += films
+    if not planes and not films:
         found.others.append(image)
     found.folder_of[id(image.source)] = folder
 

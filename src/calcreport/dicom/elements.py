@@ -25,7 +25,7 @@ _DEEPEST: Final = 32
 _MOST_ELEMENTS: Final = 4_000_000
 """Most elements walked in one file: an enhanced CT of 4000 frames has some 200 000."""
 _LONGEST_VALUE: Final = 1024
-"""Bytes kept of one value: all that is asked for is short; the rest of a longer one is dropped."""
+"""Bytes kept of one value unless more is asked for: nearly all that is wanted is short."""
 _LONG: Final = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
 _SHORT: Final = frozenset(
     (
@@ -76,6 +76,8 @@ class PixelPlace:
 
     offset: int
     length: int
+    is_words: bool = False
+    """Whether they are written as 16-bit words (OW): those of 8-bit pixels are swapped in big endian files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,16 +109,25 @@ class Walker:
         Tags whose values are kept.
     nested : frozenset[int]
         Tags of sequences whose items are kept.
+    longest : int
+        Bytes kept of one value; the rest of a longer one is dropped.
     """
 
-    __slots__ = ("_count", "_encoding", "_head", "_long", "_nested", "_short", "_size", "_wanted", "pixels")
+    __slots__ = ("_count", "_encoding", "_head", "_long", "_longest", "_nested", "_short", "_size", "_wanted", "pixels")
 
     def __init__(
-        self, head: bytes, *, size: int, encoding: Encoding, wanted: frozenset[int], nested: frozenset[int]
+        self,
+        head: bytes,
+        *,
+        size: int,
+        encoding: Encoding,
+        wanted: frozenset[int],
+        nested: frozenset[int],
+        longest: int = _LONGEST_VALUE,
     ) -> None:
         order = ">" if encoding.is_big_endian else "<"
         self._head, self._size, self._encoding = head, size, encoding
-        self._wanted, self._nested = wanted, nested
+        self._wanted, self._nested, self._longest = wanted, nested, longest
         self._short: Callable[[bytes, int], tuple[int, int, bytes, int]] = struct.Struct(order + "HH2sH").unpack_from
         self._long: Callable[[bytes, int], tuple[int, int, int]] = struct.Struct(order + "HHI").unpack_from
         self._count = 0
@@ -168,7 +179,7 @@ class Walker:
             if tag == _ITEM_END and depth:
                 return offset
             if depth == 0 and tag >= _OTHER_PIXELS[0]:
-                self._note_pixels(tag, offset, length)
+                self._note_pixels(tag, vr, offset, length)
                 return offset
             if length == UNDEFINED or (tag in self._nested and vr in {b"SQ", b"UN", b""}):
                 is_coded = is_explicit and vr != b"UN"
@@ -179,15 +190,15 @@ class Walker:
                     raise problem("file.damaged", "an attribute occurs twice")
                 if offset + length > size:
                     self._require(offset + length)
-                values[tag] = self._head[offset : offset + min(length, _LONGEST_VALUE)]
+                values[tag] = self._head[offset : offset + min(length, self._longest)]
             offset += length
         if offset > end:
             raise problem("file.truncated" if depth == 0 else "file.damaged")
         return offset
 
-    def _note_pixels(self, tag: int, offset: int, length: int) -> None:
+    def _note_pixels(self, tag: int, vr: bytes, offset: int, length: int) -> None:
         if tag == PIXEL_DATA:
-            self.pixels = PixelPlace(offset, length)
+            self.pixels = PixelPlace(offset, length, is_words=vr == b"OW")
 
     def _sequence(  # noqa: C901 - recursion carries its state
         self, tag: int, offset: int, length: int, item: Item, *, depth: int, is_explicit: bool

@@ -4,59 +4,94 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from calcreport.dicom import tags
+from calcreport.dicom.film import Film
+from calcreport.dicom.film_pairs import copied
 from calcreport.dicom.header import ImageHeader, PatientHeader, Plane
 from calcreport.dicom.series import SeriesFiles, StudyFiles
 from calcreport.dicom.stacks import split
 from calcreport.model.report import Patient, Study
 
 
-def group_studies(planes: Sequence[Plane], others: Sequence[ImageHeader]) -> tuple[StudyFiles, ...]:
+def group_studies(
+    planes: Sequence[Plane], films: Sequence[Film], others: Sequence[ImageHeader]
+) -> tuple[StudyFiles, ...]:
     """Studies by Study Instance UID, oldest first, each with its series cut into stacks.
 
     Parameters
     ----------
     planes : Sequence[Plane]
         CT slices.
+    films : Sequence[Film]
+        Radiographs.
     others : Sequence[ImageHeader]
         All other DICOM objects.
     """
-    grouped: dict[tuple[str, str], tuple[list[Plane], list[ImageHeader]]] = defaultdict(lambda: ([], []))
+    grouped: dict[tuple[str, str], _Members] = defaultdict(_Members)
     for plane in planes:
-        grouped[plane.image.study_uid, plane.image.series_uid][0].append(plane)
+        grouped[plane.image.study_uid, plane.image.series_uid].planes.append(plane)
+    for film in films:
+        grouped[film.image.study_uid, film.image.series_uid].films.append(film)
     for image in others:
-        grouped[image.study_uid, image.series_uid][1].append(image)
+        grouped[image.study_uid, image.series_uid].others.append(image)
     studies_of: dict[str, set[str]] = defaultdict(set)
     for study_uid, series_uid in grouped:
         studies_of[series_uid].add(study_uid)
     series_of: dict[str, list[SeriesFiles]] = defaultdict(list)
-    for (study_uid, series_uid), (slices, images) in grouped.items():
+    for (study_uid, series_uid), members in grouped.items():
         is_shared = len(studies_of[series_uid]) > 1
-        series_of[study_uid] += _series(slices, images, problem="series.mixed_studies" if is_shared else None)
+        series_of[study_uid] += _series(members, problem="series.mixed_studies" if is_shared else None)
     studies = [_study(uid, series) for uid, series in series_of.items()]
     return tuple(sorted(studies, key=lambda s: (s.study.study_date or "", s.study.study_instance_uid)))
 
 
-def _series(slices: list[Plane], images: list[ImageHeader], *, problem: str | None) -> list[SeriesFiles]:
-    """Stacks of one series; objects that are no CT slice come as an entry of their own, one a storage class."""
+@dataclass(slots=True)
+class _Members:
+    """What one series holds."""
+
+    planes: list[Plane] = field(default_factory=list)
+    films: list[Film] = field(default_factory=list)
+    others: list[ImageHeader] = field(default_factory=list)
+
+
+def _series(members: _Members, *, problem: str | None) -> list[SeriesFiles]:
+    """Stacks and films of one series; other objects come as an entry of their own, one a storage class."""
     found: list[SeriesFiles] = []
+    slices, images = members.planes, members.others
+    people = [image.patient for image in (*(p.image for p in slices), *(f.image for f in members.films))]
+    mixed = len(set(map(_identity, people))) > 1
     if slices:
         first = min((plane.image for plane in slices), key=lambda image: image.instance_number or 0)
-        mixed = len({_identity(plane.image.patient) for plane in slices}) > 1
         is_cut = any(image.series.sop_class_uid in tags.CT_CLASSES for image in images)
         doubt = "series.mixed_patients" if mixed else "pixel.missing" if is_cut else problem
         whole = _files(first, slices, problem=doubt)
         if images:
             whole = replace(whole, notes=(f"{len(images)} objects of this series are no CT slices and were left out.",))
         found += split(whole)
+    if members.films:
+        found.append(_film_series(members.films, problem="series.mixed_patients" if mixed else problem))
     kinds: dict[str, list[ImageHeader]] = defaultdict(list)
     for image in images:
         kinds[image.series.sop_class_uid].append(image)
-    for members in kinds.values():
-        found.append(replace(_files(members[0], [], problem=problem), instances=tuple(members)))
+    for alike in kinds.values():
+        found.append(replace(_files(alike[0], [], problem=problem), instances=tuple(alike)))
     return found
+
+
+def _film_series(films: list[Film], *, problem: str | None) -> SeriesFiles:
+    """Radiographs of one series, each once."""
+    first = min((film.image for film in films), key=lambda image: image.instance_number or 0)
+    copies = copied(films)
+    kept = films if copies is None else [film for film in films if id(film) not in copies]
+    notes = (f"{len(copies)} identical copies of images were dropped.",) if copies else ()
+    return replace(
+        _files(first, [], problem=problem or ("geometry.conflicting_instances" if copies is None else None)),
+        films=tuple(kept),
+        instances=tuple(film.image for film in kept),
+        notes=notes,
+    )
 
 
 def _files(first: ImageHeader, slices: list[Plane], *, problem: str | None) -> SeriesFiles:
@@ -78,8 +113,9 @@ def _identity(patient: PatientHeader) -> tuple[str | None, str | None, str]:
 
 
 def _study(uid: str, series: list[SeriesFiles]) -> StudyFiles:
-    measurable = [s for s in series if s.planes]
-    first = (measurable or series)[0].instances[0]
+    stacks = [s for s in series if s.planes]
+    measurable = [s for s in series if s.planes or s.films]
+    first = (stacks or measurable or series)[0].instances[0]
     people = {_identity(image.patient)[:2] for s in measurable for image in s.instances}
     identities = {part for part, _birth in people if part}, {birth for _part, birth in people if birth}
     if any(len(values) > 1 for values in identities):

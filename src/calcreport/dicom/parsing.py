@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -36,6 +37,18 @@ _PHASES: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What is kept of a data set: attributes, sequences, and how many bytes of one value."""
+
+    wanted: frozenset[int] = tags.WANTED
+    nested: frozenset[int] = tags.NESTED
+    longest: int = 1024
+
+
+_CT_WISH: Final = Wish()
+
+
 def read_header(source: ByteSource, head: bytes, *, inflate_limit: int) -> tuple[ImageHeader, Item]:
     """Parse the header of a DICOM file.
 
@@ -64,11 +77,21 @@ def read_header(source: ByteSource, head: bytes, *, inflate_limit: int) -> tuple
         raise problem("file.dicomdir")
     if syntax == tags.DEFLATED:
         source = DeflatedSource(source, offset, inflate_limit)
-        item, place, encoding = _inflated(source)
+        item, place, encoding = _inflated(source, _CT_WISH)
     else:
-        item, place, encoding = _data_set(source, head, offset, syntax)
+        item, place, encoding = _data_set(source, head, offset, syntax, _CT_WISH)
     image = _image(source, item, place, syntax or _guessed(encoding), encoding)
     return image, item
+
+
+def walk_again(image: ImageHeader, wish: Wish) -> Item:
+    """Other attributes of a file whose header was read; errors as for `read_header`."""
+    source = image.source
+    if isinstance(source, DeflatedSource):
+        return _inflated(source, wish)[0]
+    head = source.read(0, min(source.size, HEAD_BYTES))
+    syntax, offset, _storage_class = _meta(head, source.size)
+    return _data_set(source, head, offset, syntax, wish)[0]
 
 
 def _guessed(encoding: Encoding) -> str:
@@ -104,12 +127,12 @@ def _meta(head: bytes, size: int) -> tuple[str | None, int, str | None]:
 
 
 def _data_set(
-    source: ByteSource, head: bytes, offset: int, syntax: str | None
+    source: ByteSource, head: bytes, offset: int, syntax: str | None, wish: Wish
 ) -> tuple[Item, PixelPlace | None, Encoding]:
     is_big = syntax == tags.BIG_ENDIAN
     encoding = Encoding(is_explicit=looks_explicit(head, offset), is_big_endian=is_big)
     while True:
-        walker = Walker(head, size=source.size, encoding=encoding, wanted=tags.WANTED, nested=tags.NESTED)
+        walker = _walker(head, source.size, encoding, wish)
         try:
             item = walker.walk(offset)
         except MoreNeeded as more:
@@ -126,13 +149,17 @@ def _longer(source: ByteSource, head: bytes, needed: int) -> bytes:
     return head + source.read(len(head), length - len(head))
 
 
-def _inflated(source: DeflatedSource) -> tuple[Item, PixelPlace | None, Encoding]:
+def _walker(head: bytes, size: int, encoding: Encoding, wish: Wish) -> Walker:
+    return Walker(head, size=size, encoding=encoding, wanted=wish.wanted, nested=wish.nested, longest=wish.longest)
+
+
+def _inflated(source: DeflatedSource, wish: Wish) -> tuple[Item, PixelPlace | None, Encoding]:
     length = HEAD_BYTES
     while True:
         head = source.head(length)
         is_complete = len(head) < length
         size = len(head) if is_complete else source.size
-        walker = Walker(head, size=size, encoding=Encoding(is_explicit=True), wanted=tags.WANTED, nested=tags.NESTED)
+        walker = _walker(head, size, Encoding(is_explicit=True), wish)
         try:
             item = walker.walk(0)
         except MoreNeeded as more:

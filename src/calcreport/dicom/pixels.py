@@ -13,7 +13,7 @@ from calcreport.dicom.codecs import decode
 from calcreport.dicom.codes import problem
 from calcreport.dicom.elements import UNDEFINED
 from calcreport.dicom.fragments import Frame
-from calcreport.dicom.header import PixelDescription, Plane
+from calcreport.dicom.header import ImageHeader, PixelDescription, Plane
 from calcreport.model.image import LOWEST_HU, NOT_IMAGED_HU
 
 BITS: Final = 16
@@ -147,7 +147,7 @@ def fill_raw(plane: Plane, frame: Frame | None, out: NDArray[np.int16]) -> None:
         out.byteswap(inplace=True)
 
 
-def check_length(plane: Plane, *, rows: int, columns: int) -> None:
+def check_length(image: ImageHeader, *, rows: int, columns: int) -> None:
     """Refuse a file whose pixel data cannot be what its header says, before any memory is taken.
 
     Raises
@@ -155,13 +155,12 @@ def check_length(plane: Plane, *, rows: int, columns: int) -> None:
     UnsupportedImageError
         ``pixel.missing``, ``pixel.transfer_syntax`` or ``pixel.length``.
     """
-    image = plane.image
     place, syntax = image.pixels.place, image.pixels.transfer_syntax
     if place is None:
         raise problem("pixel.missing")
     if syntax not in tags.NATIVE:
         return
-    expected = rows * columns * (image.pixels.frames or 0) * (BITS // 8)
+    expected = rows * columns * (image.pixels.frames or 0) * ((image.pixels.bits_allocated or BITS) // 8)
     if place.length == UNDEFINED or place.length != expected + expected % 2:
         raise problem("pixel.length", f"image {image.instance_number}")
     if place.offset + expected > image.source.size:

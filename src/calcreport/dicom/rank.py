@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
-from calcreport.dicom import tags
+from calcreport.dicom import film_tags, tags
 from calcreport.dicom.acquisition import contrast_of
 from calcreport.dicom.codes import message
+from calcreport.dicom.film import Film
+from calcreport.dicom.film_pairs import SAME_EXPOSURE, without_doubles
 from calcreport.dicom.header import SeriesHeader
-from calcreport.dicom.series import SeriesFiles, SeriesRanking, StudyFiles
+from calcreport.dicom.series import RadiographRanking, SeriesFiles, SeriesRanking, StudyFiles
 from calcreport.dicom.stacks import normal_of, positions_along_normal
 from calcreport.model.image import Contrast
 from calcreport.model.report import SeriesEntry
@@ -104,21 +107,23 @@ def rank_ct_series(study: StudyFiles) -> SeriesRanking:
         Candidates ordered by: original before derived, axial before reformatted, covering the region, soft before
         unknown before sharp kernel, thin slices (in classes), non-contrast before contrast, thinnest, most images.
     """
-    candidates, entries = [], []
+    candidates, refused = [], []
     for series in study.series:
         code = refusal_code(series)
         if code is None:
             candidates.append(series)
         else:
-            entries.append(entry_of(series, code))
+            refused.append((series, code))
+    beside = {"series.radiograph": "series.radiograph_beside_ct"} if candidates else {}
+    entries = [entry_of(series, beside.get(code, code)) for series, code in refused]
     longest = max((_extent_mm(series) for series in candidates), default=0.0)
     ranked = sorted(candidates, key=lambda series: _merit(series, longest))
     return SeriesRanking(candidates=tuple(ranked), entries=tuple(entries))
 
 
-def entry_of(series: SeriesFiles, code: str) -> SeriesEntry:
+def entry_of(series: SeriesFiles, code: str, count: int | None = None) -> SeriesEntry:
     """Row for a series that is not measured: refused when it claims to be CT slices, else skipped."""
-    is_refused = bool(series.planes) and code != "series.localizer"
+    is_refused = (bool(series.planes) and code != "series.localizer") or (bool(series.films) and code == series.problem)
     stack = f" Stack: {series.stack}." if series.stack else ""
     return SeriesEntry(
         series_instance_uid=series.uid,
@@ -128,7 +133,7 @@ def entry_of(series: SeriesFiles, code: str) -> SeriesEntry:
         message=message(code) + stack,
         series_number=series.number,
         description=series.description,
-        image_count=len(series.planes) or len(series.instances),
+        image_count=count or len(series.planes) or len(series.instances),
     )
 
 
@@ -162,6 +167,8 @@ def _is_cone_beam(header: SeriesHeader) -> bool:
 
 def _other_code(header: SeriesHeader) -> str:
     uid = header.sop_class_uid
+    if uid in film_tags.FILM_CLASSES and header.modality in film_tags.OUT_OF_SCOPE:
+        return film_tags.OUT_OF_SCOPE[header.modality]
     if uid in tags.CT_CLASSES:
         return "series.no_image"
     while uid:
@@ -170,9 +177,49 @@ def _other_code(header: SeriesHeader) -> str:
             is_dose = code == "series.secondary_capture" and bool(_DOSE.search(header.description or ""))
             return "series.dose_report" if is_dose else code
         uid = uid.rpartition(".")[0]
-    return {"PT": "series.pet", "MR": "series.mr", "CR": "series.radiograph", "DX": "series.radiograph"}.get(
-        header.modality, "series.other"
-    )
+    by_modality = {"PT": "series.pet", "MR": "series.mr", "XA": "series.fluoroscopy", "RF": "series.fluoroscopy"}
+    return {**by_modality, **film_tags.OUT_OF_SCOPE}.get(header.modality, "series.other")
+
+
+def rank_radiographs(study: StudyFiles) -> RadiographRanking:
+    """Order the radiographs of a study for reading; give everything else its reason.
+
+    All of them are measured, unlike CT stacks: each shows another view or part. Only of one exposure that is stored
+    unprocessed as well as for presentation the unprocessed form is skipped.
+
+    Parameters
+    ----------
+    study : StudyFiles
+        Study as discovered.
+
+    Notes
+    -----
+    Where `rank_ct_series` has candidates the CT is measured, and its own entries name the radiographs.
+    """
+    films: list[Film] = []
+    entries: list[SeriesEntry] = []
+    for series in study.series:
+        code = refusal_code(series)
+        if not series.films or code != "series.radiograph":
+            entries += [entry_of(series, code)] if code else []
+        elif series.problem:
+            entries.append(entry_of(series, series.problem))
+        else:
+            films += [replace(film, notes=(*series.notes, *film.notes)) for film in series.films]
+    kept, doubles = without_doubles(films)
+    for code, films_of_code in doubles.items():
+        for series in study.series:
+            count = sum(film.image.series_uid == series.uid for film in films_of_code) if series.films else 0
+            if count:
+                entries.append(entry_of(replace(series, problem=code if code != SAME_EXPOSURE else None), code, count))
+    return RadiographRanking(candidates=tuple(sorted(kept, key=_place)), entries=tuple(entries))
+
+
+def _place(film: Film) -> tuple[float, float, str]:
+    """Sort key: series number, instance number; films without come last."""
+    number, instance = film.image.series.number, film.image.instance_number
+    last = float("inf")
+    return (last if number is None else number, last if instance is None else instance, film.image.instance_uid)
 
 
 def _merit(series: SeriesFiles, longest_mm: float) -> tuple[float, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+from calcreport.dicom.film import Film
 from calcreport.dicom.header import ImageHeader, Plane
 from calcreport.model.report import SeriesEntry, Study
 
@@ -49,6 +50,8 @@ class SeriesFiles:
         Series Description, cleaned for display.
     planes : tuple[Plane, ...]
         Slices in file order; empty for objects that are no CT image.
+    films : tuple[Film, ...]
+        Radiographs in file order; empty for objects that are no radiograph.
     instances : tuple[ImageHeader, ...]
         Files.
     stack : str
@@ -66,6 +69,7 @@ class SeriesFiles:
     description: str | None = field(repr=False)
     planes: tuple[Plane, ...] = field(repr=False)
     instances: tuple[ImageHeader, ...] = field(repr=False)
+    films: tuple[Film, ...] = field(default=(), repr=False)
     stack: str = ""
     notes: tuple[str, ...] = ()
     problem: str | None = None
@@ -92,6 +96,23 @@ class SeriesRanking:
     """
 
     candidates: tuple[SeriesFiles, ...]
+    entries: tuple[SeriesEntry, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RadiographRanking:
+    """Radiographs to read, and what became of everything else.
+
+    Parameters
+    ----------
+    candidates : tuple[Film, ...]
+        By series number, then instance number; `read_radiograph` may still refuse one.
+    entries : tuple[SeriesEntry, ...]
+        Rows for every series, or part of one, that holds no candidate: status skipped or refused, with code and
+        message. CT stacks that `rank_ct_series` calls candidates have no row here.
+    """
+
+    candidates: tuple[Film, ...]
     entries: tuple[SeriesEntry, ...] = field(repr=False)
 
 

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from calcreport.dicom.header import Plane
+from calcreport.dicom.header import ImageHeader, Plane
 from calcreport.dicom.series import SeriesFiles
 
 SAME_POSITION_MM: Final = 0.01
@@ -178,9 +178,9 @@ def _copies(planes: Sequence[Plane]) -> set[int] | None:
     return copies
 
 
-def _pixel_hash(plane: Plane) -> bytes | None:
-    """Hash of a slice's stored pixel bytes with what gives them meaning; ``None`` when the length is implausible."""
-    pixels, source = plane.image.pixels, plane.image.source
+def pixel_hash(image: ImageHeader, meaning: Hashable) -> bytes | None:
+    """Hash of a file's stored pixel bytes with what gives them meaning; ``None`` when the length is implausible."""
+    pixels, source = image.pixels, image.source
     expected = 2 * (pixels.rows or 0) * (pixels.columns or 0) * (pixels.frames or 0)
     if pixels.place is None or expected > source.size * _LARGEST_PACKING:
         return None
@@ -188,8 +188,8 @@ def _pixel_hash(plane: Plane) -> bytes | None:
     end = min(source.size, start + pixels.place.length)
     if end - start > 2 * expected + _PIECE_BYTES:
         return None
-    meaning = (plane.frame, plane.slope, plane.intercept, pixels.bits_stored, pixels.high_bit, pixels.representation)
-    digest = hashlib.sha256(repr(meaning).encode())
+    stored = (pixels.bits_stored, pixels.high_bit, pixels.representation)
+    digest = hashlib.sha256(repr((meaning, stored)).encode())
     for offset in range(start, end, _PIECE_BYTES):
         digest.update(source.read(offset, min(_PIECE_BYTES, end - offset)))
     return digest.digest()
@@ -199,8 +199,8 @@ def _are_equal(first: Plane, second: Plane) -> bool:
     """Whether two slices lie at one place and hold the same pixels."""
     if first.position_mm != second.position_mm:
         return False
-    one = _pixel_hash(first)
-    return one is not None and one == _pixel_hash(second)
+    one, other = (pixel_hash(plane.image, (plane.frame, plane.slope, plane.intercept)) for plane in (first, second))
+    return one is not None and one == other
 
 
 def _phase_keys() -> Iterable[tuple[str, Callable[[Plane], Hashable]]]:

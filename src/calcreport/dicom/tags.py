@@ -141,10 +141,13 @@ OTHER_CLASSES: Final = MappingProxyType(
         "1.2.840.10008.5.1.4.1.1.130": "series.pet",
         "1.2.840.10008.5.1.4.1.1.4": "series.mr",
         "1.2.840.10008.5.1.4.1.1.1": "series.radiograph",
-        "1.2.840.10008.5.1.4.1.1.1.1": "series.radiograph",
-        "1.2.840.10008.5.1.4.1.1.1.1.1": "series.radiograph",
-        "1.2.840.10008.5.1.4.1.1.12": "series.not_ct_scanner",
+        "1.2.840.10008.5.1.4.1.1.1.2": "series.mammogram",
+        "1.2.840.10008.5.1.4.1.1.1.3": "series.dental",
+        "1.2.840.10008.5.1.4.1.1.12": "series.fluoroscopy",
         "1.2.840.10008.5.1.4.1.1.13.1": "series.not_ct_scanner",
+        "1.2.840.10008.5.1.4.1.1.13.1.3": "series.mammogram",
+        "1.2.840.10008.5.1.4.1.1.13.1.4": "series.mammogram",
+        "1.2.840.10008.5.1.4.1.1.13.1.5": "series.mammogram",
         "1.2.840.10008.5.1.4.1.1.104": "series.document",
     }
 )

@@ -1,0 +1,109 @@
+"""Radiographs that show the same exposure twice: copies of a file, and unprocessed images beside processed ones."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from calcreport.dicom import film_tags, tags, values
+from calcreport.dicom.film import Film
+from calcreport.dicom.stacks import pixel_hash
+
+SAME_EXPOSURE = "series.same_exposure"
+CONFLICT = "geometry.conflicting_instances"
+
+
+def copied(films: Sequence[Film]) -> set[int] | None:
+    """Ids of films that copy an earlier one of the same instance UID; ``None`` when two of one UID differ."""
+    seen: dict[str, Film] = {}
+    copies: set[int] = set()
+    for film in films:
+        first = seen.setdefault(film.image.instance_uid, film)
+        if first is film:
+            continue
+        if not _are_equal(first, film):
+            return None
+        copies.add(id(film))
+    return copies
+
+
+def _are_equal(first: Film, second: Film) -> bool:
+    """Whether two films hold the same pixels, with the same scale and tables."""
+    if first.item != second.item or first.image.pixels.photometric != second.image.pixels.photometric:
+        return False
+    one, other = (pixel_hash(film.image, film.image.pixels.transfer_syntax) for film in (first, second))
+    return one is not None and one == other
+
+
+def without_doubles(films: Sequence[Film]) -> tuple[list[Film], dict[str, list[Film]]]:
+    """Films to read, and by code those that must not be measured beside them.
+
+    Parameters
+    ----------
+    films : Sequence[Film]
+        Of one study.
+
+    Notes
+    -----
+    An unprocessed film is dropped when a processed one names it as its source image, or is of the same exposure: equal
+    time of acquisition, view, side, body part and matrix. Where more unprocessed than processed films agree in these,
+    they cannot be paired, and all are kept: dropping a view would hide what it shows.
+    """
+    doubles: dict[str, list[Film]] = defaultdict(list)
+    seen: set[str] = set()
+    unique: list[Film] = []
+    for film in films:
+        if film.image.instance_uid in seen:
+            doubles[CONFLICT].append(film)
+        else:
+            seen.add(film.image.instance_uid)
+            unique.append(film)
+    shown = [film for film in unique if not film.is_for_processing]
+    sources = {uid for film in shown for uid in _sources(film)}
+    processed = Counter(map(_exposure, shown))
+    unprocessed = Counter(_exposure(film) for film in unique if film.is_for_processing)
+    kept: list[Film] = []
+    for film in unique:
+        exposure = _exposure(film)
+        is_same = film.image.instance_uid in sources or (
+            exposure is not None and unprocessed[exposure] <= processed[exposure]
+        )
+        if film.is_for_processing and is_same:
+            doubles[SAME_EXPOSURE].append(film)
+        else:
+            kept.append(film)
+    return kept, dict(doubles)
+
+
+def _sources(film: Film) -> set[str]:
+    """Instance UIDs of the images this one was made from."""
+    items = film.item.sequences.get(film_tags.SOURCE_IMAGES, [])
+    return {uid for item in items if (uid := values.uid(item.values.get(film_tags.REFERENCED_INSTANCE)))}
+
+
+def _exposure(film: Film) -> tuple[object, ...] | None:
+    """What two images of one exposure share; ``None`` without a time."""
+    pixels = film.image.pixels
+    moments = (
+        film.raw(tags.ACQUISITION_DATE_TIME),
+        _joined(film.raw(film_tags.ACQUISITION_DATE), film.raw(tags.ACQUISITION_TIME)),
+        _joined(film.raw(film_tags.CONTENT_DATE), film.raw(tags.CONTENT_TIME)),
+    )
+    moment = next((values.strip(raw) for raw in moments if raw and values.strip(raw)), None)
+    if moment is None:
+        return None
+    codes = film.item.sequences.get(film_tags.VIEW_CODES, [])
+    view = codes[0].values.get(film_tags.CODE_VALUE) if codes else None
+    side = film.word(tags.IMAGE_LATERALITY) or film.word(tags.LATERALITY)
+    return (
+        moment,
+        film.word(film_tags.VIEW_POSITION) or values.keyword(view),
+        side,
+        film.image.series.body_part,
+        pixels.rows,
+        pixels.columns,
+    )
+
+
+def _joined(day: bytes | None, time: bytes | None) -> bytes | None:
+    return (day or b"") + b" " + time if time else None
