@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calcreport.phantom.film_recipe import View
+from calcreport.phantom.film_recipe import ExposureRecipe, View
 from calcreport.phantom.shapes import Floats
 
 
@@ -68,34 +68,39 @@ def ray_direction(view: View, *, sign: float) -> Floats:
 
 
 def make_beam(
-    view: View, *, sign: float, centre_mm: Floats, object_detector_mm: float, sid_mm: float, pixel_mm: float,
+    view: View,
+    exposure: ExposureRecipe,
     shape: tuple[int, int],
-) -> Beam:  # fmt: skip
+    *,
+    sign: float,
+    centre_mm: Floats,
+    object_detector_mm: float,
+) -> Beam:
     """Aim at a point from a distance.
 
     Parameters
     ----------
     view : View
         Projection.
+    exposure : ExposureRecipe
+        Source-detector distance and pixel.
+    shape : tuple[int, int]
+        Rows and columns.
     sign : float
         +1 for a left limb, -1 for a right one.
     centre_mm : NDArray[np.float64]
         Shape ``(3,)``; point on the central ray, LPS mm.
     object_detector_mm : float
         Distance from that point to the detector, mm.
-    sid_mm, pixel_mm : float
-        Source-detector distance and distance between pixels, mm.
-    shape : tuple[int, int]
-        Rows and columns.
     """
     forward = ray_direction(view, sign=sign)
     return Beam(
-        source_mm=np.asarray(centre_mm, dtype=np.float64) - forward * (sid_mm - object_detector_mm),
+        source_mm=np.asarray(centre_mm, dtype=np.float64) - forward * (exposure.sid_mm - object_detector_mm),
         along_columns=np.cross(forward, _UP),
         along_rows=-_UP,
         forward=forward,
-        sid_mm=sid_mm,
-        pixel_mm=pixel_mm,
+        sid_mm=exposure.sid_mm,
+        pixel_mm=exposure.pixel_mm,
         shape=shape,
     )
 

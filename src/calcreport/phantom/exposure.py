@@ -17,8 +17,6 @@ _SCATTER_MM: Final = 22.0
 _SCATTER_CELL_MM: Final = 4.0
 _UNEXPOSED: Final = 0.004
 """Scatter behind the collimator as a share of the open beam."""
-_LEAD: Final = 4.5
-"""Attenuation of a lead letter, no unit."""
 _UNSHARP_MM: Final = 2.5
 _UNSHARP_SHARE: Final = 0.5
 
@@ -56,7 +54,7 @@ class Amplifier:
             if recipe.is_processed:
                 dense = _curve(dense)
         value = dense if recipe.photometric is Photometric.MONOCHROME2 else 1.0 - dense
-        return np.clip(np.rint(value * top), 0, top).astype(np.uint16)
+        return np.asarray(np.clip(np.rint(value * top), 0, top), dtype=np.uint16)
 
 
 def _logarithm(quanta: Map, open_quanta: float) -> Map:
@@ -103,8 +101,8 @@ def detected_quanta(
 def _scatter(primary: Map, attenuation: Map, is_tissue: NDArray[np.bool_], recipe: ExposureRecipe) -> Map:
     """Scatter as a share of the open beam: born where the beam is attenuated, spread widely."""
     step = max(1, round(_SCATTER_CELL_MM / recipe.pixel_mm))
-    cells = [np.add.reduceat(np.add.reduceat(m, np.arange(0, m.shape[0], step), 0), np.arange(0, m.shape[1], step), 1)
-             for m in (primary * np.minimum(attenuation, 3.0), primary * is_tissue, is_tissue.astype(np.float32))]  # fmt: skip
+    sources = (primary * np.minimum(attenuation, 3.0), primary * is_tissue, is_tissue.astype(np.float32))
+    cells = [_summed(_summed(source, step, 0), step, 1) for source in sources]
     spread = ndimage.gaussian_filter(cells[0], _SCATTER_MM / (step * recipe.pixel_mm), mode="constant")
     tissue = cells[2] > 0.5 * step * step
     ratio = np.median(spread[tissue] / np.maximum(cells[1][tissue] / cells[2][tissue], 1e-6))
@@ -112,6 +110,10 @@ def _scatter(primary: Map, attenuation: Map, is_tissue: NDArray[np.bool_], recip
     box = (slice(0, primary.shape[0]), slice(0, primary.shape[1]))
     padded = np.pad(spread, ((0, 2), (0, 2)), mode="edge").astype(np.float32)
     return enlarged(padded, box, step)
+
+
+def _summed(values: Map, step: int, axis: int) -> Map:
+    return np.asarray(np.add.reduceat(values, np.arange(0, values.shape[axis], step), axis=axis), dtype=np.float32)
 
 
 def with_noise(quanta: Map, recipe: ExposureRecipe, rng: np.random.Generator) -> Map:

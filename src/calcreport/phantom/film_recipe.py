@@ -56,12 +56,13 @@ class ExposureRecipe:
     gap_mm : float
         Air between the skin and the detector (table top, grid, bent knee), mm.
     energy_kev : float
-        Effective energy: about 38 keV for a lower leg at 55 kV, 48 keV for a thigh at 75 kV; see `calcreport.phantom.attenuation`.
+        Effective energy, keV: about 38 for a lower leg at 55 kV, 48 for a thigh at 75 kV; see
+        `calcreport.phantom.attenuation`.
     kvp : float
         Tube voltage for the header, kV.
     quanta_per_mm2 : float
-        Quanta detected behind average soft tissue, per mm2 of detector: 80 000 is about 5 uGy on a detector that
-        uses half of them.
+        Noise-equivalent quanta behind average soft tissue, per mm2 of detector. 5 uGy, the dose of a speed class of
+        200, are about 150 000 quanta; a detector uses half of them, and its own blur smooths their noise again.
     electronic_quanta : float
         Electronic noise, standard deviation in detected quanta a pixel.
     scatter_ratio : float
@@ -95,7 +96,7 @@ class ExposureRecipe:
     gap_mm: float = 25.0
     energy_kev: float = 45.0
     kvp: float = 60.0
-    quanta_per_mm2: float = 80000.0
+    quanta_per_mm2: float = 200000.0
     electronic_quanta: float = 4.0
     scatter_ratio: float = 0.4
     blur_mm: float = 0.12

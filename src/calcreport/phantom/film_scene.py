@@ -11,28 +11,29 @@ import numpy as np
 from calcreport.phantom.attenuation import attenuation_per_mm
 from calcreport.phantom.beam import Beam
 from calcreport.phantom.limb import FAT_HU, MUSCLE_HU, FatPlane
-from calcreport.phantom.path_lengths import (
+from calcreport.phantom.path_lengths import Box, Map, enlarged, sheet_length_mm, tube_length_mm
+from calcreport.phantom.place import Placed
+from calcreport.phantom.ray_samples import (
     Base,
-    Box,
-    Map,
+    RayGrid,
     depth_range,
     detector_box,
-    enlarged,
     painted_along_rays,
-    sheet_length_mm,
-    tube_length_mm,
+    sample_places,
 )
-from calcreport.phantom.place import Placed
 from calcreport.phantom.scene import Body, Paint, Tube, painted_hu
 from calcreport.phantom.shapes import Floats
 
 _T = TypeVar("_T")
 
 _UNLIMITED_MM: Final = 1000.0
-_FINEST_STEP_MM: Final = 0.3
+_SAMPLE_MM: Final = (0.25, 0.8)
+"""Samples along a ray: finest and coarsest distance, mm."""
 _MOST_RAYS: Final = 150
 """Rays across a lesion or a solid: a larger one is sampled more coarsely, and interpolated."""
 _CORTEX_HU: Final = 300.0
+_LEAST_CHANGE: Final = 0.005
+_RAY_MAPS: Final = ("attenuation", "skin_mm", "bone_mm", "marrow_mm")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -95,36 +96,42 @@ def project_scene(
     Rays
         Line integrals.
     """
-    total, bone, marrow, skin = (np.zeros(beam.shape, dtype=np.float32) for _ in range(4))
-    shafts = [shaft for body in bodies for shaft in body.shafts]
+    rays = Rays(**{name: np.zeros(beam.shape, dtype=np.float32) for name in _RAY_MAPS})
     for body in bodies:
-        skin += tube_length_mm(beam, body.skin)
+        rays.skin_mm[:] += tube_length_mm(beam, body.skin)
     for n, paint in enumerate(paints):
-        tube = _made_from(paint, Tube)
-        if tube is None:
-            continue
-        is_shaft = any(tube.centre is shaft.centre for shaft in shafts)
-        length = tube_length_mm(beam, tube, high_mm=shafts_end_mm if is_shaft else None)
-        total += length * np.float32(_excess(paint, tube, paints[:n], energy_kev))
-        if is_shaft:
-            np.maximum(bone, length, out=bone)
-            if paint.hu < _CORTEX_HU:
-                np.maximum(marrow, length, out=marrow)
-    for paint in paints:
-        plane = _made_from(paint, FatPlane)
-        if plane is not None:
+        tube, plane = _made_from(paint, Tube), _made_from(paint, FatPlane)
+        if tube is not None:
+            is_shaft = any(tube.centre is shaft.centre for body in bodies for shaft in body.shafts)
+            length = tube_length_mm(beam, tube, high_mm=shafts_end_mm if is_shaft else None)
+            excess = _excess(paint, tube, paints[:n], energy_kev)
+            _add_tube(rays, length, excess, is_shaft=is_shaft, is_marrow=is_shaft and paint.hu < _CORTEX_HU)
+        elif plane is not None:
             per_mm = attenuation_per_mm(np.array([paint.hu, MUSCLE_HU]), energy_kev)
-            total += sheet_length_mm(beam, plane) * np.float32(per_mm[0] - per_mm[1])
+            rays.attenuation[:] += sheet_length_mm(beam, plane) * np.float32(per_mm[0] - per_mm[1])
     base = surroundings_per_mm(bodies, energy_kev)
     for group in _solids(paints):
         shadow = project_solids(beam, group, base, energy_kev=energy_kev)
-        if shadow is None:
-            continue
-        total[shadow.box] += shadow.change
-        if any(p.shape is not None and _is_bone(p, bodies) for p in group):
-            bone[shadow.box] += np.maximum(shadow.change, 0) / np.float32(attenuation_per_mm(400.0, energy_kev))
-            marrow[shadow.box] += np.maximum(shadow.change, 0) / np.float32(attenuation_per_mm(400.0, energy_kev))
-    return Rays(attenuation=total, skin_mm=skin, bone_mm=bone, marrow_mm=marrow)
+        if shadow is not None:
+            is_bone = any(_is_bone(p, bodies) for p in group)
+            _add_solids(rays, shadow, is_bone=is_bone, bone_per_mm=attenuation_per_mm(_CORTEX_HU, energy_kev).item())
+    return rays
+
+
+def _add_tube(rays: Rays, length: Map, excess_per_mm: float, *, is_shaft: bool, is_marrow: bool) -> None:
+    rays.attenuation[:] += length * np.float32(excess_per_mm)
+    if is_shaft:
+        np.maximum(rays.bone_mm, length, out=rays.bone_mm)
+    if is_marrow:
+        np.maximum(rays.marrow_mm, length, out=rays.marrow_mm)
+
+
+def _add_solids(rays: Rays, shadow: LocalShadow, *, is_bone: bool, bone_per_mm: float) -> None:
+    rays.attenuation[shadow.box] += shadow.change
+    if is_bone:
+        length = np.where(shadow.change > _LEAST_CHANGE, shadow.change / np.float32(bone_per_mm), 0)
+        rays.bone_mm[shadow.box] += length
+        rays.marrow_mm[shadow.box] += length
 
 
 def _made_from(paint: Paint, kind: type[_T]) -> _T | None:
@@ -147,7 +154,7 @@ def _is_bone(paint: Paint, bodies: tuple[Body, ...]) -> bool:
 
 
 def _solids(paints: tuple[Paint, ...]) -> list[tuple[Paint, ...]]:
-    """Solids of limited extent, those that overlap together, each group in the order of painting."""
+    """Solids of limited extent, those that lie in each other together, each group in the order of painting."""
     groups: list[list[int]] = []
     limited = [n for n, p in enumerate(paints) if np.abs(p.shape.box).max() < _UNLIMITED_MM and not _is_outline(p)]
     for n in limited:
@@ -162,8 +169,11 @@ def _is_outline(paint: Paint) -> bool:
 
 
 def _overlap(one: Paint, other: Paint) -> bool:
-    low = np.maximum(one.shape.box[0], other.shape.box[0])
-    return bool((low < np.minimum(one.shape.box[1], other.shape.box[1])).all())
+    """Whether one may lie in the other; wires that only meet at their ends do not."""
+    boxes = one.shape.box, other.shape.box
+    return any(
+        bool(((a[0] + a[1]) / 2 > b[0]).all() and ((a[0] + a[1]) / 2 < b[1]).all()) for a, b in (boxes, boxes[::-1])
+    )
 
 
 def surroundings_per_mm(bodies: tuple[Body, ...], energy_kev: float) -> Base:
@@ -173,17 +183,20 @@ def surroundings_per_mm(bodies: tuple[Body, ...], energy_kev: float) -> Base:
     def base(x: Floats, y: Floats, z: Floats) -> Floats:
         skin = np.min([body.skin.distance(x, y, z) for body in bodies], axis=0)
         fascia = np.min([body.fascia.distance(x, y, z) for body in bodies], axis=0)
-        return np.where(fascia < 0, muscle, np.where(skin < 0, fat, air))
+        return np.asarray(np.where(fascia < 0, muscle, np.where(skin < 0, fat, air)))
 
     return base
 
 
 def project_lesion(beam: Beam, lesion: Placed, base: Base, *, energy_kev: float) -> LocalShadow | None:
     """Project one lesion; ``None`` when no ray of the film meets it. `energy_kev` in keV."""
-    return project_solids(beam, lesion.piece.paints, base, energy_kev=energy_kev)
+    piece = lesion.piece
+    return project_solids(beam, piece.paints, base, energy_kev=energy_kev, finest_mm=piece.finest_mm)
 
 
-def project_solids(beam: Beam, paints: tuple[Paint, ...], base: Base, *, energy_kev: float) -> LocalShadow | None:
+def project_solids(
+    beam: Beam, paints: tuple[Paint, ...], base: Base, *, energy_kev: float, finest_mm: float = 2.0
+) -> LocalShadow | None:
     """Project solids painted one over the other on a fine grid of rays; ``None`` when no ray meets them.
 
     Endless paints among them (the blood in a calcified vessel) count only where the limited ones are.
@@ -199,14 +212,14 @@ def project_solids(beam: Beam, paints: tuple[Paint, ...], base: Base, *, energy_
         return None
     size = max(part.stop - part.start for part in box)
     step = max(1, round(size / _MOST_RAYS))
-    fineness = max(_FINEST_STEP_MM, step * beam.pixel_mm * 0.8)
-    change, length = painted_along_rays(
-        beam,
-        paints,
-        lambda hu: float(attenuation_per_mm(hu, energy_kev)),
-        base,
-        box=box,
-        depths_mm=depth_range(beam, whole),
-        steps=(step, fineness),
+    thinnest = min(float((b[1] - b[0]).min()) for b in boxes)
+    near, far = depth_range(beam, whole)
+    count = max(2, int(np.ceil((far - near) / np.clip(0.4 * min(thinnest, finest_mm), *_SAMPLE_MM))))
+    grid = RayGrid(
+        beam=beam,
+        rows=sample_places(box[0], step),
+        columns=sample_places(box[1], step),
+        depths_mm=np.linspace(near, far, count + 1),
     )
+    change, length = painted_along_rays(grid, paints, lambda hu: attenuation_per_mm(hu, energy_kev).item(), base)
     return LocalShadow(box=box, change=enlarged(change, box, step), mineral_mm=enlarged(length, box, step))

@@ -24,11 +24,31 @@ LIMIT = np.array([0.0, 0.0, 1.0])
 """Direction along the limb."""
 
 
-def _artery(body: Body, rng: np.random.Generator) -> Vessel:
+POSTERIOR_VESSELS = "posterior vessels"
+"""Named site of a calcified artery: behind the bones, where a film shows it beside them."""
+
+
+def _artery(lesion: LesionRecipe, body: Body, rng: np.random.Generator) -> Vessel:
+    if lesion.site == POSTERIOR_VESSELS:
+        return _posterior_artery(body, rng)
     every = [v for v in body.vessels if v.is_artery]
     # Where all of them run along bone, the one farthest from it has to do.
     arteries = [v for v in every if _bone_gap_mm(v, body) > 2.0] or [max(every, key=lambda v: _bone_gap_mm(v, body))]
     return arteries[int(rng.integers(min(2, len(arteries))))]
+
+
+def _posterior_artery(body: Body, rng: np.random.Generator) -> Vessel:
+    """Return an artery in the muscle behind the bones and towards the inner side of the limb."""
+    inwards = -1.0 if body.side == "left" else 1.0
+    angle = np.pi / 2 - inwards * float(rng.uniform(0.35, 0.8))
+    share = float(rng.uniform(0.6, 0.75))
+
+    def path(z: Floats) -> tuple[Floats, Floats]:
+        x, y = body.fascia.centre(z)
+        away = share * body.fascia.radius(np.full(np.shape(z), angle), np.asarray(z))
+        return np.asarray(x + away * np.cos(angle)), np.asarray(y + away * np.sin(angle))
+
+    return Vessel(path=path, radius_mm=float(rng.uniform(1.6, 2.4)), is_artery=True)
 
 
 def _bone_gap_mm(vessel: Vessel, body: Body) -> float:
@@ -55,7 +75,7 @@ def _ring(vessel: Vessel, radius_mm: float, low_mm: float, high_mm: float) -> Sh
 
 def tram_track(lesion: LesionRecipe, body: Body, rng: np.random.Generator, blood: float) -> Piece:
     """P02: calcified wall of an artery in stretches less than 7 mm apart."""
-    vessel = _artery(body, rng)
+    vessel = _artery(lesion, body, rng)
     low = -lesion.diameter_mm / 2
     paints: list[Paint] = []
     count = 0
@@ -70,7 +90,7 @@ def tram_track(lesion: LesionRecipe, body: Body, rng: np.random.Generator, blood
 
 def plaque(lesion: LesionRecipe, body: Body, rng: np.random.Generator, blood: float) -> Piece:
     """P03: short eccentric plaque on one side of an arterial wall."""
-    vessel = _artery(body, rng)
+    vessel = _artery(lesion, body, rng)
     z = float(rng.uniform(-8, 8))
     x, y = (float(v) for v in vessel.path(np.array(z)))
     turn = rng.uniform(0, 2 * np.pi)

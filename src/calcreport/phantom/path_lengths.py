@@ -1,8 +1,7 @@
-"""How far each ray runs inside a solid: exact outlines for tubes, crossings along the ray for everything else."""
+"""How far each ray runs inside a solid: outlines of tubes and planes, followed row by row."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -11,7 +10,7 @@ from scipy import ndimage
 
 from calcreport.phantom.beam import Beam
 from calcreport.phantom.limb import FatPlane
-from calcreport.phantom.scene import Paint, Tube
+from calcreport.phantom.scene import Tube
 from calcreport.phantom.shapes import Floats
 
 Map = NDArray[np.float32]
@@ -99,159 +98,6 @@ def _between_rows(coarse: Map, n_rows: int) -> Map:
     return out
 
 
-def detector_box(beam: Beam, box_mm: Floats, *, margin: int = 2) -> Box | None:
-    """Slices of the detector that the shadow of a box (shape ``(2, 3)``, LPS mm) falls on; ``None`` for none."""
-    corners = np.array([[box_mm[i, 0], box_mm[j, 1], box_mm[k, 2]] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
-    places = beam.project(corners)
-    low = np.maximum(np.floor(places.min(axis=0)).astype(int) - margin, 0)
-    high = np.minimum(np.ceil(places.max(axis=0)).astype(int) + margin + 1, beam.shape)
-    if (high <= low).any():
-        return None
-    return slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1]))
-
-
-def depth_range(beam: Beam, box_mm: Floats) -> tuple[float, float]:
-    """Nearest and farthest depth of a box (shape ``(2, 3)``, LPS mm) along the central ray, mm from the source."""
-    ends = (box_mm - beam.source_mm) * beam.forward
-    depths = ends.sum(axis=1)
-    return float(depths.min()), float(depths.max())
-
-
-Base = Callable[[Floats, Floats, Floats], Floats]
-"""Attenuation (1/mm) of what was there before, at points in LPS mm."""
-
-
-def painted_along_rays(
-    beam: Beam,
-    paints: tuple[Paint, ...],
-    attenuation: Callable[[float], float],
-    base: Base,
-    *,
-    box: Box,
-    depths_mm: tuple[float, float],
-    steps: tuple[int, float],
-) -> tuple[Map, Map]:
-    """What solids painted over a base change along every ray.
-
-    Between two samples of a ray the surface lies where the distance changes its sign, so the edges of a shadow are
-    sharper than the samples are close.
-
-    Parameters
-    ----------
-    beam : Beam
-        Rays.
-    paints : tuple[Paint, ...]
-        In the order of painting, LPS mm.
-    attenuation : Callable
-        Maps HU to 1/mm.
-    base : Callable
-        What was there before.
-    box : tuple[slice, slice]
-        Part of the detector.
-    depths_mm : tuple[float, float]
-        Where along the central ray the solids lie, mm from the source.
-    steps : tuple[int, float]
-        Pixels from ray to ray, and mm from sample to sample.
-
-    Returns
-    -------
-    tuple[NDArray[np.float32], NDArray[np.float32]]
-        On every `steps`-th pixel of `box` (the last included): change of the line integral (no unit), and mm of lesion
-        mineral on the ray.
-    """
-    rows, columns = (sample_places(part, steps[0]) for part in box)
-    row_slope, column_slope = beam.slopes(rows, columns)
-    count = max(2, int(np.ceil((depths_mm[1] - depths_mm[0]) / steps[1])))
-    depth = np.linspace(*depths_mm, count + 1)
-    length = np.sqrt(1 + row_slope[:, None] ** 2 + column_slope[None, :] ** 2) * (depth[1] - depth[0])
-    change = np.zeros((count, len(rows), len(columns)), dtype=np.float32)
-    mineral = np.zeros_like(change)
-    touched = np.zeros(change.shape, dtype=bool)
-    filled = np.zeros_like(change)
-    for paint in paints:
-        part = _window(beam, paint, (rows, columns, depth))
-        if part is None:
-            continue
-        k, i, j = part
-        points = _points(beam, row_slope[i], column_slope[j], depth[k.start : k.stop + 1])
-        share = _inside_share(paint.shape.distance(*points))
-        touched[part] |= share > 0
-        keep = 1 - share
-        change[part] = change[part] * keep + share * np.float32(attenuation(paint.hu))
-        filled[part] = filled[part] * keep + share
-        mineral[part] = mineral[part] * keep + share * np.float32(paint.is_mineral)
-    where = np.nonzero(touched)
-    if len(where[0]):
-        t = (depth[where[0]] + depth[where[0] + 1]) / 2
-        x, y, z = (
-            beam.source_mm[n]
-            + t
-            * (
-                beam.forward[n]
-                + row_slope[where[1]] * beam.along_rows[n]
-                + column_slope[where[2]] * beam.along_columns[n]
-            )
-            for n in range(3)
-        )
-        change[where] -= (filled[where] * base(x, y, z)).astype(np.float32)
-    return (change.sum(axis=0) * length).astype(np.float32), (mineral.sum(axis=0) * length).astype(np.float32)
-
-
-def sample_places(part: slice, step: int) -> Floats:
-    """Pixels from the start of a slice, `step` apart, beyond its end."""
-    return np.arange(part.start, part.stop - 1 + step, step, dtype=np.float64)
-
-
-def _window(beam: Beam, paint: Paint, grid: tuple[Floats, Floats, Floats]) -> tuple[slice, slice, slice] | None:
-    """Part of the sampled box (segments, rows, columns) that a paint's own box reaches."""
-    rows, columns, depth = grid
-    box = np.clip(paint.shape.box, -2000.0, 2000.0)
-    near, far = depth_range(beam, box)
-    k = slice(max(0, int(np.searchsorted(depth, near)) - 1), min(len(depth) - 1, int(np.searchsorted(depth, far)) + 1))
-    if np.abs(paint.shape.box).max() > 1000.0:
-        return slice(0, len(depth) - 1), slice(0, len(rows)), slice(0, len(columns))
-    shadow = detector_box(beam, paint.shape.box, margin=1)
-    if shadow is None or k.stop <= k.start:
-        return None
-    i, j = (
-        slice(max(0, int(np.searchsorted(places, part.start)) - 1), int(np.searchsorted(places, part.stop)) + 1)
-        for places, part in ((rows, shadow[0]), (columns, shadow[1]))
-    )
-    return k, i, j
-
-
-def _points(beam: Beam, row_slope: Floats, column_slope: Floats, depth: Floats) -> tuple[Floats, Floats, Floats]:
-    t, b, a = depth[:, None, None], row_slope[None, :, None], column_slope[None, None, :]
-    x, y, z = (
-        beam.source_mm[n] + t * (beam.forward[n] + b * beam.along_rows[n] + a * beam.along_columns[n]) for n in range(3)
-    )
-    return x, y, z
-
-
-def _inside_share(distance: Floats) -> Map:
-    """Share of each segment inside, from the distances at its ends; first axis is along the ray."""
-    near, far = distance[:-1], distance[1:]
-    low, high = np.minimum(near, far), np.maximum(near, far)
-    crossing = np.clip(-low / np.maximum(high - low, 1e-9), 0.0, 1.0)
-    return np.where(high <= 0, 1.0, np.where(low >= 0, 0.0, crossing)).astype(np.float32)
-
-
-def enlarged(coarse: Map, box: Box, step: int) -> Map:
-    """Interpolate a map computed on every `step`-th pixel of a box to all its pixels."""
-    if step == 1:
-        return coarse[: box[0].stop - box[0].start, : box[1].stop - box[1].start]
-    rows, columns = (np.arange(part.stop - part.start) / step for part in box)
-    return _blend(_blend(coarse, rows).T, columns).T
-
-
-def _blend(values: Map, places: Floats) -> Map:
-    low = np.minimum(places.astype(np.int64), len(values) - 2)
-    share = (places - low).astype(np.float32)[:, None]
-    out: Map = values[low] * (1 - share)
-    out += values[low + 1] * share
-    return out
-
-
 def sheet_length_mm(beam: Beam, plane: FatPlane) -> Map:
     """Length of every ray inside a thin plane, its thickness spread over about a millimetre.
 
@@ -287,3 +133,19 @@ def sheet_length_mm(beam: Beam, plane: FatPlane) -> Map:
     coarse = ndimage.gaussian_filter1d(coarse, 0.6 * plane.thickness_mm / (bin_pixels * beam.pixel_mm), axis=1)
     fine = _blend(coarse.astype(np.float32).T, np.arange(n_columns) / bin_pixels).T
     return _between_rows(fine, n_rows)
+
+
+def enlarged(coarse: Map, box: Box, step: int) -> Map:
+    """Interpolate a map computed on every `step`-th pixel of a box to all its pixels."""
+    if step == 1:
+        return coarse[: box[0].stop - box[0].start, : box[1].stop - box[1].start]
+    rows, columns = (np.arange(part.stop - part.start) / step for part in box)
+    return _blend(_blend(coarse, rows).T, columns).T
+
+
+def _blend(values: Map, places: Floats) -> Map:
+    low = np.minimum(places.astype(np.int64), len(values) - 2)
+    share = (places - low).astype(np.float32)[:, None]
+    out: Map = values[low] * (1 - share)
+    out += values[low + 1] * share
+    return out

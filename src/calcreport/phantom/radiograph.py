@@ -19,6 +19,7 @@ from calcreport.phantom.exposure import (
     with_noise,
 )
 from calcreport.phantom.film_marks import collimator_border, empty_place, letters
+from calcreport.phantom.film_measure import FilmImages, film_truth
 from calcreport.phantom.film_recipe import (
     Collimation,
     ExposureRecipe,
@@ -28,7 +29,7 @@ from calcreport.phantom.film_recipe import (
     View,
 )
 from calcreport.phantom.film_scene import LocalShadow, Rays, project_lesion, project_scene, surroundings_per_mm
-from calcreport.phantom.film_truth import FilmImages, RadiographTruth, film_truth
+from calcreport.phantom.film_truth import RadiographTruth
 from calcreport.phantom.path_lengths import Map, enlarged
 from calcreport.phantom.place import Placed
 from calcreport.phantom.recipe import Extra, Region
@@ -114,7 +115,7 @@ def expose(recipe: RadiographRecipe) -> tuple[tuple[Film, ...], RadiographTruth]
     for n, view in enumerate(recipe.views):
         film, images, rays = _expose_one(recipe, setting, placed, view, half, n)
         films.append(film)
-        truths.append(film_truth(film.beam, view, images, rays, placed, recipe, film.magnification))
+        truths.append(film_truth(film.beam, view, images, rays, placed, film.magnification))
     names = tuple(name for body in setting.bodies for name in body.names)
     truth = RadiographTruth(
         recipe=recipe, films=tuple(truths), distractors=names + tuple(e.value for e in phantom.extras)
@@ -139,10 +140,7 @@ def _aim(recipe: RadiographRecipe, bodies: tuple[Body, ...], view: View, half_mm
     width = float((high - low)[0 if view is View.AP else 1]) * enlarged_by * 1.06 + 2 * _SIDE_MARGIN_MM
     height = (2 * half_mm + 16.0) * enlarged_by
     shape = (int(np.ceil(height / exposure.pixel_mm)), int(np.ceil(width / exposure.pixel_mm)))
-    return make_beam(
-        view, sign=sign, centre_mm=middle, object_detector_mm=reach, sid_mm=exposure.sid_mm,
-        pixel_mm=exposure.pixel_mm, shape=shape,
-    )  # fmt: skip
+    return make_beam(view, exposure, shape, sign=sign, centre_mm=middle, object_detector_mm=reach)
 
 
 def _expose_one(
@@ -295,4 +293,3 @@ def as_radiograph(film: Film, recipe: RadiographRecipe, number: int) -> Radiogra
 def film_uid_stem(recipe: RadiographRecipe) -> str:
     """Stem of the identifiers of a study of radiographs, the same for the same recipe."""
     return uid_stem(replace(recipe.phantom, kind=f"{recipe.phantom.kind} {recipe.exposure!r} {recipe.views!r}"))
-
