@@ -15,18 +15,17 @@ from calcreport.model.image import CtVolume
 from calcreport.model.lesion import MeasuredLesion, Segment, VoxelMask
 from calcreport.model.report import Lesion, SeriesEntry
 from calcreport.output.labels import Labels
+from calcreport.output.legend import LegendRow, write_legend
 from calcreport.output.picture import (
     BACKGROUND,
     BONE,
     CALLIPER,
     CONTOUR,
     CROP,
-    FAINT_TEXT,
     FASCIA,
     MINERAL,
     SKIN,
     SOFT_TISSUE,
-    Colour,
     View,
     draw_lines,
     draw_outline,
@@ -110,7 +109,7 @@ def render_key_image(
         "picture.key_header", id=lesion.id, reference=reference or statements.say("picture.unnumbered")
     )
     write_text(canvas, (_GAP_PX + 4, _HEAD_PX / 2), header, size=22)
-    _write_legend(canvas, (side, _HEAD_PX + context.height + 22), _explain(marks, measured, lesion, statements))
+    write_legend(canvas, (side, _HEAD_PX + context.height + 22), _explain(marks, measured, lesion, statements))
     return encode_png(canvas)
 
 
@@ -235,11 +234,9 @@ def _draw_context(volume: CtVolume, hu: NDArray[np.int16], view: View) -> Image.
     return picture
 
 
-def _explain(
-    marks: Marks, measured: MeasuredLesion, lesion: Lesion, statements: Statements
-) -> list[tuple[Colour | None, str]]:
+def _explain(marks: Marks, measured: MeasuredLesion, lesion: Lesion, statements: Statements) -> list[LegendRow]:
     """Legend: colour and words for all that is drawn, and for what could not be drawn on this slice."""
-    rows: list[tuple[Colour | None, str]] = []
+    rows: list[LegendRow] = []
     if marks.mineral is not None:
         rows.append((MINERAL, statements.say("picture.mineral")))
     if marks.contour is not None:
@@ -259,33 +256,10 @@ def _explain(
     return rows
 
 
-def _explain_longest(
-    measured: MeasuredLesion, lesion: Lesion, statements: Statements
-) -> list[tuple[Colour | None, str]]:
+def _explain_longest(measured: MeasuredLesion, lesion: Lesion, statements: Statements) -> list[LegendRow]:
     longest_mm = lesion.size.max_diameter_mm if measured.mineral is not None else lesion.mass.max_diameter_mm
     if longest_mm is None:
         return []
     in_slice = measured.axial_longest.length_mm if measured.axial_longest else 0.0
     identifier = "longest" if longest_mm - in_slice < 0.5 else "longest_elsewhere"
     return [(None, statements.say(f"picture.{identifier}", length=spell_length(longest_mm)))]
-
-
-def _write_legend(canvas: Image.Image, corner: tuple[int, int], rows: list[tuple[Colour | None, str]]) -> None:
-    draw = ImageDraw.Draw(canvas)
-    x, y = corner
-    for colour, text in rows:
-        for number, line in enumerate(_fold(text, 27 if colour else 31)):
-            if colour and number == 0:
-                draw.rectangle((x, y - 2, x + 22, y + 1), fill=colour)
-            write_text(canvas, (x + (32 if colour else 0), y), line, size=16, colour=FAINT_TEXT)
-            y += 21
-        y += 6
-
-
-def _fold(text: str, columns: int) -> list[str]:
-    lines = [""]
-    for word in text.split():
-        if lines[-1] and len(lines[-1]) + 1 + len(word) > columns:
-            lines.append("")
-        lines[-1] = f"{lines[-1]} {word}".strip()
-    return lines

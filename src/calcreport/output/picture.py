@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from calcreport.output.rendered import Rendered
 
 Colour = tuple[int, int, int]
+Grey = TypeVar("Grey", np.int16, np.uint8, np.bool_)
 
 BACKGROUND: Final[Colour] = (14, 17, 22)
 TEXT: Final[Colour] = (236, 239, 244)
@@ -95,6 +96,11 @@ class View:
         patch, box = self._cut(grid, _AIR_HU)
         return apply_window(patch, window).resize((self.width, self.height), Image.Resampling.BICUBIC, box=box)
 
+    def show_grey(self, picture: NDArray[np.uint8]) -> Image.Image:
+        """Draw part of a picture that is grey already, shape ``(rows, columns)``, 0 to 255; outside it is black."""
+        patch, box = self._cut(picture, 0)
+        return Image.fromarray(patch).resize((self.width, self.height), Image.Resampling.BICUBIC, box=box)
+
     def cover(self, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Interpolate a mask to picture pixels.
 
@@ -114,9 +120,7 @@ class View:
         )
         return np.asarray(picture, dtype=np.float32)
 
-    def _cut(
-        self, grid: NDArray[np.int16] | NDArray[np.bool_], outside: int
-    ) -> tuple[NDArray[np.int16] | NDArray[np.bool_], tuple[float, float, float, float]]:
+    def _cut(self, grid: NDArray[Grey], outside: int) -> tuple[NDArray[Grey], tuple[float, float, float, float]]:
         """Pixels around the box with one pixel to spare, filled up outside the grid; and the box within them."""
         left, top, right, bottom = self.box
         wanted = np.array((np.floor(top), np.floor(left))), np.array((np.ceil(bottom), np.ceil(right)))
@@ -192,16 +196,20 @@ def draw_scale_bar(picture: Image.Image, px_per_mm: float) -> float:
 
     The bar runs from x = 14 and is exactly its length times `px_per_mm` long, rounded to whole pixels.
     """
-    width, height = picture.size
-    length_mm = choose_bar_mm(px_per_mm, width)
-    first, last, base = 14, 14 + round(length_mm * px_per_mm) - 1, height - 16
+    length_mm = choose_bar_mm(px_per_mm, picture.width)
+    draw_bar(picture, length_mm * px_per_mm, f"{length_mm:.0f} mm")
+    return length_mm
+
+
+def draw_bar(picture: Image.Image, length_px: float, label: str) -> None:
+    """Draw a bar of a length in picture pixels at the lower left, from x = 14, with a label above it."""
+    first, last, base = 14, 14 + round(length_px) - 1, picture.height - 16
     draw = ImageDraw.Draw(picture)
     draw.rectangle((first - 1, base - 2, last + 1, base + 3), fill=BACKGROUND)
     draw.rectangle((first, base - 1, last, base + 2), fill=TEXT)
     draw.rectangle((first, base - 7, first + 1, base + 2), fill=TEXT)
     draw.rectangle((last - 1, base - 7, last, base + 2), fill=TEXT)
-    write_text(picture, (first + 4, base - 14), f"{length_mm:.0f} mm", size=16)
-    return length_mm
+    write_text(picture, (first + 4, base - 14), label, size=16)
 
 
 def draw_lines(picture: Image.Image, lines: Sequence[tuple[tuple[float, float], tuple[float, float], Colour]]) -> None:
