@@ -250,7 +250,7 @@ _TABLE: Final[dict[str, tuple[type[InputError], str, str]]] = {
     ),
     "calibration.film_rescale": (
         CalibrationError,
-        "Rescale Slope or Intercept of the radiograph is zero, missing or malformed",
+        "Rescale Slope or Intercept of the radiograph is zero, out of range or malformed",
         _SEND_AGAIN,
     ),
     "calibration.polarity": (

@@ -25,6 +25,8 @@ _ALLOCATED: Final = (8, 16)
 _FEWEST_BITS: Final = 8
 _SHORTEST_SIDE: Final = 64
 """A film of fewer pixels a side is an icon: a deposit of 5 mm would be a pixel or two."""
+_OVERSHOOT: Final = 16
+"""Lossy compression passes the range by less than this part of it."""
 _MOST_PIXELS: Final = 120_000_000
 """A film of 43 x 43 cm at 0.05 mm has 74 million, a stitched leg at 0.15 mm 20 million; it takes 8 bytes a pixel."""
 
@@ -92,9 +94,7 @@ def stored_words(image: ImageHeader) -> Words:
     if pixels.transfer_syntax not in tags.NATIVE:
         (frame,) = frames_of(image)
         words = decode(b"".join(image.source.read(offset, length) for offset, length in frame), pixels)
-        if pixels.transfer_syntax != tags.RLE:
-            _check_range(words, pixels)
-        return words
+        return words if pixels.transfer_syntax == tags.RLE else _within_range(words, image)
     return _native(image, rows, columns)
 
 
@@ -117,20 +117,24 @@ def _native(image: ImageHeader, rows: int, columns: int) -> Words:
     return words
 
 
-def _check_range(words: Words, pixels: PixelDescription) -> None:
-    """Refuse a code stream with values beyond Bits Stored: cut off, the densest pixels would turn to the faintest.
+def _within_range(words: NDArray[np.uint16], image: ImageHeader) -> NDArray[np.uint16]:
+    """Decoded words, none beyond Bits Stored: cut off, the densest pixels would turn to the faintest.
 
-    Overlays in spare bits exist in native and RLE pixels only (PS3.5 section 8.2).
+    Overlays in spare bits exist in native and RLE pixels only (PS3.5 section 8.2). Lossy compression overshoots
+    a little where the code stream has more bits than the values; that is clipped, all else refused.
     """
-    stored, high = pixels.bits_stored or 0, pixels.high_bit or 0
-    if high != stored - 1:
-        raise problem("pixel.description", f"Bits Stored {stored}, High Bit {high} in a compressed image")
-    if pixels.representation == 1:
-        values = words.view(np.int16)
-        half = 1 << (stored - 1)
-        is_within = -half <= int(values.min()) and int(values.max()) < half
-        is_within |= int(words.max()) < 2 * half  # signed values in an unsigned stream
-    else:
-        is_within = int(words.max()) < 1 << stored
-    if not is_within:
+    pixels = image.pixels
+    stored = pixels.bits_stored or 0
+    if pixels.high_bit != stored - 1:
+        raise problem("pixel.description", f"Bits Stored {stored}, High Bit {pixels.high_bit} in a compressed image")
+    is_signed = pixels.representation == 1 and int(words.max()) >= 1 << stored  # else two's complement of `stored` bits
+    values: NDArray[np.int16] | NDArray[np.uint16] = words.view(np.int16) if is_signed else words
+    low = -(1 << (stored - 1)) if is_signed else 0
+    high = low + (1 << stored) - 1
+    slack = (1 << stored) // _OVERSHOOT if image.series.is_lossy else 0
+    lowest, highest = int(values.min()), int(values.max())
+    if lowest < low - slack or highest > high + slack:
         raise problem("pixel.description", f"the compressed image has values beyond {stored} bits")
+    if lowest < low or highest > high:
+        np.clip(values, low, high, out=values)
+    return words

@@ -61,6 +61,8 @@ def read_radiograph(film: Film, *, settings: ReadingSettings) -> Radiograph:
     field, field_notes = aperture_of(film, shape, _aspect(scale))
     words = stored_words(film.image)
     is_imaged = _is_imaged(words, field, meaning.is_padding)
+    if not is_imaged.any():
+        raise problem("pixel.film_flat", "nothing but padding")
     sample = _sample(words, is_imaged)
     if sample.min() == sample.max() and _is_flat(words, is_imaged):
         raise problem("pixel.film_flat")
@@ -114,15 +116,15 @@ def _is_imaged(
 
 
 def _sample(words: Words, is_imaged: NDArray[np.bool_]) -> Words:
-    """Every eighth exposed word of every eighth row; of all words where the exposed field is so small or empty."""
+    """Every eighth exposed word of every eighth row; all exposed words where the field slips through that grid."""
     step = (slice(None, None, _SAMPLE_STEP),) * 2
     sample = words[step][is_imaged[step]]
-    return sample if sample.size else words[step].ravel()
+    return sample if sample.size else words[is_imaged]
 
 
 def _is_flat(words: Words, is_imaged: NDArray[np.bool_]) -> bool:
     exposed = words[is_imaged]
-    return not exposed.size or bool(exposed.min() == exposed.max())
+    return bool(exposed.min() == exposed.max())
 
 
 def _origin_notes(film: Film) -> tuple[str, ...]:

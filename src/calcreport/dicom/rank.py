@@ -140,6 +140,8 @@ def entry_of(series: SeriesFiles, code: str, count: int | None = None) -> Series
 def refusal_code(series: SeriesFiles) -> str | None:
     """Why a series cannot be measured, as far as its headers tell; ``None`` for a candidate."""
     header = series.instances[0].series
+    if series.films:
+        return film_tags.OUT_OF_SCOPE.get(header.modality, "series.radiograph")
     if not series.planes:
         return _other_code(header)
     image_type = series.planes[0].image_type
@@ -167,9 +169,7 @@ def _is_cone_beam(header: SeriesHeader) -> bool:
 
 def _other_code(header: SeriesHeader) -> str:
     uid = header.sop_class_uid
-    if uid in film_tags.FILM_CLASSES and header.modality in film_tags.OUT_OF_SCOPE:
-        return film_tags.OUT_OF_SCOPE[header.modality]
-    if uid in tags.CT_CLASSES:
+    if uid in tags.CT_CLASSES | film_tags.FILM_CLASSES:
         return "series.no_image"
     while uid:
         if uid in tags.OTHER_CLASSES:

@@ -140,7 +140,6 @@ OTHER_CLASSES: Final = MappingProxyType(
         "1.2.840.10008.5.1.4.1.1.128": "series.pet",
         "1.2.840.10008.5.1.4.1.1.130": "series.pet",
         "1.2.840.10008.5.1.4.1.1.4": "series.mr",
-        "1.2.840.10008.5.1.4.1.1.1": "series.radiograph",
         "1.2.840.10008.5.1.4.1.1.1.2": "series.mammogram",
         "1.2.840.10008.5.1.4.1.1.1.3": "series.dental",
         "1.2.840.10008.5.1.4.1.1.12": "series.fluoroscopy",
