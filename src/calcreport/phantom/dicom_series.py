@@ -184,16 +184,16 @@ def _place(ds: Dataset, volume: CtVolume, recipe: PhantomRecipe, index: int) -> 
     ds.FrameOfReferenceUID = UID(identifier(uid_stem(recipe), FRAME_NUMBER))
     ds.PositionReferenceIndicator = ""
     ds.PatientPosition = "HFS"
-    ds.ImagePositionPatient = [_decimal(v) for v in position]
-    ds.ImageOrientationPatient = [_decimal(v) for v in (*(affine[:3, 2] / column_mm), *(affine[:3, 1] / row_mm))]
-    ds.PixelSpacing = [_decimal(row_mm), _decimal(column_mm)]
-    ds.SliceThickness = _decimal(recipe.scan.slice_thickness_mm)
-    ds.SliceLocation = _decimal(float(position[2]))
+    ds.ImagePositionPatient = [decimal_text(v) for v in position]
+    ds.ImageOrientationPatient = [decimal_text(v) for v in (*(affine[:3, 2] / column_mm), *(affine[:3, 1] / row_mm))]
+    ds.PixelSpacing = [decimal_text(row_mm), decimal_text(column_mm)]
+    ds.SliceThickness = decimal_text(recipe.scan.slice_thickness_mm)
+    ds.SliceLocation = decimal_text(float(position[2]))
     if recipe.region in {Region.CALF, Region.THIGH}:
         ds.Laterality = recipe.laterality[0].upper()
 
 
-def _decimal(value: float) -> str:
+def decimal_text(value: float) -> str:
     """Return a decimal string of at most 16 characters (PS3.5 6.2)."""
     text = f"{value:.10g}"
     return text if len(text) <= 16 else f"{value:.8g}"
@@ -203,10 +203,10 @@ def _acquire(ds: Dataset, recipe: PhantomRecipe) -> None:
     scan = recipe.scan
     ds.BodyPartExamined = _PARTS[recipe.region]
     ds.ScanOptions = "HELICAL MODE"
-    ds.KVP = _decimal(scan.kvp)
+    ds.KVP = decimal_text(scan.kvp)
     ds.DataCollectionDiameter = "500"
     ds.ReconstructionDiameter = "250"
-    ds.GantryDetectorTilt = _decimal(scan.tilt_deg)
+    ds.GantryDetectorTilt = decimal_text(scan.tilt_deg)
     ds.TableHeight = "150"
     ds.ExposureTime = 500
     ds.XRayTubeCurrent = max(20, int(200 * (12 / max(scan.noise_hu, 1.0)) ** 2))

@@ -140,6 +140,10 @@ def _exposure(region: Region, rng: np.random.Generator) -> ExposureRecipe:
     def pick(choices: tuple[str, ...], chances: tuple[float, ...]) -> str:
         return choices[int(rng.choice(len(choices), p=chances))]
 
+    spacing = Spacing(pick(("detector", "calibrated", "none"), (0.6, 0.25, 0.15)))
+    if is_linear and spacing is Spacing.NONE:
+        spacing = Spacing.DETECTOR
+    modality = "CR" if spacing is Spacing.NONE else "DX" if is_linear else pick(("DX", "CR"), (0.6, 0.4))
     return ExposureRecipe(
         pixel_mm=float(np.round(rng.uniform(0.12, 0.2), 3)),
         sid_mm=float(rng.choice([1000.0, 1100.0, 1150.0, 1300.0, 1500.0])),
@@ -154,9 +158,9 @@ def _exposure(region: Region, rng: np.random.Generator) -> ExposureRecipe:
         photometric=Photometric(pick(("MONOCHROME1", "MONOCHROME2"), (0.4, 0.6))),
         is_linear=is_linear,
         is_processed=not is_linear and bool(rng.uniform() < 0.5),
-        spacing=Spacing(pick(("detector", "calibrated", "none"), (0.6, 0.25, 0.15))),
+        spacing=spacing,
         collimation=Collimation(pick(("none", "header", "visible", "masked"), (0.4, 0.25, 0.2, 0.15))),
         has_marker=bool(rng.uniform() < 0.8),
         has_text=bool(rng.uniform() < 0.25),
-        modality=pick(("DX", "CR"), (0.6, 0.4)),
+        modality=modality,
     )

@@ -89,6 +89,11 @@ class ExposureRecipe:
         Whether text is burned into a corner.
     modality : str
         ``"DX"`` or ``"CR"``.
+
+    Raises
+    ------
+    ValueError
+        A DX film without spacing, or an unprocessed CR film: there are no such files.
     """
 
     pixel_mm: float = 0.15
@@ -110,6 +115,14 @@ class ExposureRecipe:
     has_marker: bool = True
     has_text: bool = False
     modality: str = "DX"
+
+    def __post_init__(self) -> None:
+        if self.modality == "DX" and self.spacing is Spacing.NONE:
+            msg = "a DX film always has a spacing: choose CR"
+            raise ValueError(msg)
+        if self.modality == "CR" and self.is_linear:
+            msg = "an unprocessed film is a DX film"
+            raise ValueError(msg)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

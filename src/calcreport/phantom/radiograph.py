@@ -49,7 +49,7 @@ FIRST_SERIES: Final = 90001
 """Number of the identifier of the first film's series; the next ones follow."""
 _SIDE_MARGIN_MM: Final = 18.0
 _LEAD: Final = 4.5
-_PARTS: Final = {Region.CALF: "LOWER LEG", Region.THIGH: "THIGH"}
+_PARTS: Final = {Region.CALF: "LEG", Region.THIGH: "THIGH"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -208,7 +208,8 @@ def _texture(rays: Rays, exposure: ExposureRecipe, rng: np.random.Generator) -> 
     n_rows, n_columns = rays.skin_mm.shape
     box = (slice(0, n_rows), slice(0, n_columns))
     out = enlarged(fine, box, step) * np.sqrt(rays.marrow_mm / 20.0, dtype=np.float32)
-    out += enlarged(slow, box, step * 12) * np.minimum(rays.skin_mm / 40.0, 1.0)
+    smooth = ndimage.zoom(slow, 12, order=3, mode="nearest", grid_mode=True)
+    out += enlarged(smooth, box, step) * np.minimum(rays.skin_mm / 40.0, 1.0)
     return np.asarray(out, dtype=np.float32)
 
 
@@ -246,6 +247,13 @@ def turned(stored: NDArray[np.uint16], exposure: ExposureRecipe) -> NDArray[np.f
     return values if exposure.photometric is Photometric.MONOCHROME2 else np.float32(2**exposure.bits - 1) - values
 
 
+def view_position(view: View, laterality: str) -> str:
+    """View Position: from the front, or with the outer side of the limb towards the detector."""
+    if view is View.AP:
+        return "AP"
+    return "LL" if laterality == "left" else "RL"
+
+
 def film_scale(film: Film, exposure: ExposureRecipe) -> FilmScale:
     """Return what the header of a film says about millimetres."""
     if exposure.spacing is Spacing.NONE:
@@ -278,14 +286,14 @@ def as_radiograph(film: Film, recipe: RadiographRecipe, number: int) -> Radiogra
         is_imaged=imaged,
         scale=film_scale(film, exposure),
         view=FilmView(
-            position="AP" if film.view is View.AP else "LL",
+            position=view_position(film.view, phantom.laterality),
             laterality="both" if both else phantom.laterality,
             body_part=_PARTS[phantom.region],
             patient_orientation=patient_orientation(film.beam),
         ),
         reference=SliceReference(sop_instance_uid=identifier(stem, number + 1), instance_number=number + 1),
         series_instance_uid=identifier(stem, FIRST_SERIES + number),
-        is_logarithmic=not exposure.is_linear,
+        is_logarithmic=None if exposure.modality == "CR" else not exposure.is_linear,
         kvp=exposure.kvp,
     )
 
