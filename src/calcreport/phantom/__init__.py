@@ -1,4 +1,4 @@
-"""Synthetic CT studies with known truth."""
+"""Synthetic CT studies and radiographs with known truth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``calcreport phantom KIND --out DIR``: options in, a synthetic study out."""
+"""``calcreport phantom KIND --out DIR``: options in, a synthetic study out; films are in `film_command`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from calcreport.errors import OutputError, UsageError
 from calcreport.model.image import Contrast
 from calcreport.phantom.dicom_series import TRANSFER_SYNTAXES, write_study
+from calcreport.phantom.film_command import FILM_OPTIONS, add_film_arguments, run_films
 from calcreport.phantom.kinds import KINDS, random_recipe
 from calcreport.phantom.place import NoRoomError
 from calcreport.phantom.recipe import Kernel, PhantomRecipe, ScanRecipe
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--contrast", choices=phases, help="contrast phase")
     parser.add_argument("--side", choices=("left", "right"), help="side of a limb")
     parser.add_argument("--transfer-syntax", choices=list(TRANSFER_SYNTAXES), default="explicit", help="compression")
+    add_film_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -49,6 +51,12 @@ def run(args: argparse.Namespace) -> int:
     OutputError
         ``phantom.write``: the folder cannot be written.
     """
+    if args.radiograph is not None:
+        return run_films(args)
+    given = [name for name in FILM_OPTIONS if getattr(args, name) is not None]
+    if given:
+        msg = f"--{given[0]} belongs to films: add --radiograph"
+        raise UsageError(msg, code="phantom.value")
     recipe = recipe_from(args)
     try:
         volume, truth = make_phantom(recipe)

@@ -73,6 +73,13 @@ _LESIONS: Final[tuple[tuple[str, float, float, tuple[Layer, ...]], ...]] = (
 """Pattern, smallest and largest diameter in mm, layers."""
 
 
+def exposure_of(region: Region) -> ExposureRecipe:
+    """Return a usual exposure of a limb: a thigh with more tube voltage and scatter than a calf."""
+    if region is Region.CALF:
+        return ExposureRecipe(energy_kev=41.0, kvp=57.0, scatter_ratio=0.3)
+    return ExposureRecipe(energy_kev=47.0, kvp=72.0, scatter_ratio=0.6)
+
+
 def random_radiographs(seed: int, *, has_lesions: bool = True) -> RadiographRecipe:
     """Draw a study: region, lesions, dose, pixel, views, polarity, processing, collimation, distractors.
 
