@@ -99,7 +99,7 @@ def test_one_small_study_takes_little_time(command: list[str], limb, tmp_path) -
 def test_a_bug_is_told_without_a_traceback(limb, tmp_path) -> None:
     """Break the analysis from outside and see what the user sees."""
     code = (
-        "import sys, calcreport.study_analysis as s\n"
+        "import sys, calcreport.study_ct as s\n"
         "def broken(*_a, **_k): raise LookupError('SECRET')\n"
         "s.analyse_ct = broken\n"
         "from calcreport.cli import main\n"

@@ -28,5 +28,5 @@ def test_the_text_section_is_as_reviewed(
 def test_the_json_report_is_as_reviewed(templates: Templates, check_golden: Callable[[str, bytes], None]) -> None:
     report = made_films.cluster().report(templates, has_pictures=True)
     content = as_json.render(report, templates, {}).content
-    check_golden("film_cluster.json", content)
+    check_golden("films/cluster.json", content)
     assert Report.model_validate_json(content) == report

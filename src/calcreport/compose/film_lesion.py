@@ -5,7 +5,7 @@ from __future__ import annotations
 from calcreport.compose.film_text import name_view, say_projected, say_skin_line, spell_projected
 from calcreport.compose.statements import Statements
 from calcreport.compose.wording import capitalise, join_words, name_finding, spell_distance, spell_length
-from calcreport.model.report import BoneRelation, FilmPlace, Lesion
+from calcreport.model.report import FilmPlace, Lesion
 
 _PATTERNLESS = "P30"
 
@@ -44,7 +44,7 @@ def describe_on_films(lesion: Lesion, statements: Statements, *, limit_mm: float
         _say_foci(lesion, statements),
         _say_pattern(lesion, statements),
         capitalise(say_skin_line(lesion.location.films, statements)),
-        _say_bone(lesion, statements),
+        statements.say(f"film.bone_{lesion.bone_relation}"),  # "clear of bone" stands with the place
     ]
 
 
@@ -64,17 +64,6 @@ def _say_pattern(lesion: Lesion, statements: Statements) -> str:
     if pattern.id == _PATTERNLESS:
         return capitalise(finding)
     return capitalise(statements.say(f"film.pattern_{pattern.confidence}", finding=finding))
-
-
-def _say_bone(lesion: Lesion, statements: Statements) -> str:
-    """Say how the mineral relates to bone; mineral that is clear of bone in one view does not touch it."""
-    clear = [name_view(place.view, statements) for place in lesion.location.films if not place.is_over_bone]
-    if lesion.bone_relation is BoneRelation.SEPARATE:
-        identifier = "film.bone_separate" if len(clear) == 1 else "film.bones_separate"
-        if len(clear) < len(lesion.location.films):
-            identifier = "film.bone_separate_in"
-        return statements.say(identifier, views=join_words(clear))
-    return statements.say(f"film.bone_{lesion.bone_relation}")
 
 
 def list_on_films(lesion: Lesion, statements: Statements, *, limit_mm: float) -> list[tuple[str, str]]:

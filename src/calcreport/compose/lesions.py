@@ -35,9 +35,9 @@ _URGENCY = tuple(Concern)
 """Concerns, most worrying first: the order of the enumeration."""
 
 
-def key_image_name(lesion_id: str) -> str:
-    """File name of a lesion's key image, relative to the study's folder."""
-    return f"images/{lesion_id}.png"
+def key_image_name(lesion_id: str, *, view: int = 1) -> str:
+    """File name of a lesion's key image, relative to the study's folder; of radiographs one a view that shows it."""
+    return f"images/{lesion_id}.png" if view == 1 else f"images/{lesion_id}_{view}.png"
 
 
 def film_image_name(number: int) -> str:

@@ -158,7 +158,8 @@ def _join_lesions(
             lesion_id=lesion_id,
             series_instance_uid=_name_series(findings, index, imaging),
         )
-        pictures = (key_image_name(lesion_id),) if has_pictures else ()
+        views = range(1, max(len(lesion.location.films), 1) + 1) if has_pictures else ()
+        pictures = tuple(key_image_name(lesion_id, view=view) for view in views)
         location = lesion.location if lesion.location.region else lesion.location.model_copy(update={"region": region})
         if taken is not None:
             location = _with_side(location, taken.lesions[index].location.laterality)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from calcreport.model.report import Concern, Differential, Flag, Flags, FlagState
 from calcreport.rules.conditions import ALWAYS, Condition, Facts, Value, Verdict
@@ -34,6 +34,10 @@ BLOCKING_FLAGS = ("growth", "mass", "aggressive")
 
 Weight = Literal["++", "+", "-"]
 """Characteristic, supports, argues against."""
+
+_COMMONEST: Final = frozenset({"C01", "C01b"})
+"""Classes of dystrophic calcification, which 95 to 98 % of all calcification on radiographs is: favoured there even
+where the pattern is read with low confidence, as no other class is."""
 
 Certainty = Literal["consistent with", "favoured", "possible", "less likely", "cannot be determined"]
 """Steps of the certainty ladder this tool may use."""
@@ -257,6 +261,8 @@ def differential(weighing: Weighing) -> tuple[Differential, ...]:
     )
     if is_doubtful:
         plain = []  # nothing is favoured while the nature is open and a red flag is met or in doubt
+    elif facts["projection"] == "yes" and facts["pattern.is_sure"] != "yes":
+        plain = [rule for rule in plain if rule.concludes in _COMMONEST] if len(plain) == 1 else []
     listed = []
     for rule, weight in entries:
         listed.append(

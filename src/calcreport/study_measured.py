@@ -1,0 +1,88 @@
+"""What was measured on one study, whatever kind of image it is: the part of the work that CT and radiographs share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from calcreport.compose import Imaging, Statements
+from calcreport.dicom import SeriesFiles
+from calcreport.errors import CalcReportError
+from calcreport.model.decision import Decision
+from calcreport.model.findings import Findings
+from calcreport.model.lesion import CtFindings
+from calcreport.model.radiograph import RadiographFindings
+from calcreport.model.report import Report, SeriesEntry, Study
+from calcreport.output import Rendered
+
+Pictures = Mapping[str, Callable[[], Rendered]]
+"""What draws each picture, by its file name; one that is only for the page is named as `as_html.PREVIEW` says."""
+
+Draw = Callable[[Report, Decision, Statements], Pictures]
+"""Prepares the pictures of a report."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MeasuredStudy:
+    """One study, measured.
+
+    Parameters
+    ----------
+    study : Study
+        As the header says, with the modality of what was measured.
+    series : tuple[SeriesEntry, ...]
+        Every series of the study and what became of it.
+    findings : CtFindings | RadiographFindings
+        As measured.
+    taken : Findings
+        The same for the decision logic.
+    imaging : Imaging | None
+        How a CT series was made; ``None`` for radiographs.
+    image_count : int
+        Slices or radiographs measured.
+    draw : Draw
+        Prepares the pictures.
+    limitations : tuple[str, ...]
+        Sentences on what of the study was not looked at.
+    """
+
+    study: Study
+    series: tuple[SeriesEntry, ...]
+    findings: CtFindings | RadiographFindings
+    taken: Findings
+    imaging: Imaging | None
+    image_count: int
+    draw: Draw
+    limitations: tuple[str, ...] = ()
+
+
+class RefusedStudyError(Exception):
+    """Nothing of a study can be measured: the reason, and what became of each series."""
+
+    def __init__(self, reason: CalcReportError, entries: tuple[SeriesEntry, ...]) -> None:
+        super().__init__(reason.code)
+        self.reason = reason
+        self.entries = entries
+
+
+def entry_of_series(
+    series: SeriesFiles,
+    status: Literal["analysed", "skipped", "refused"],
+    code: str,
+    message: str,
+    *,
+    image_count: int | None = None,
+) -> SeriesEntry:
+    """Row of a series in the report; `image_count` where it is not that of its slices."""
+    stack = f" Stack: {series.stack}." if series.stack else ""
+    return SeriesEntry(
+        series_instance_uid=series.uid,
+        modality=series.modality,
+        status=status,
+        code=code,
+        message=message + stack,
+        series_number=series.number,
+        description=series.description,
+        image_count=len(series.planes) if image_count is None else image_count,
+    )

@@ -1,0 +1,157 @@
+"""A study without measurable CT whose radiographs are measured: every view and both sides in one report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from typing import Final
+
+from calcreport.compose import Statements, film_image_name, key_image_name, number_lesions
+from calcreport.dicom import Film, StudyFiles, read_radiograph
+from calcreport.errors import InputError, UsageError
+from calcreport.model.decision import Decision
+from calcreport.model.radiograph import Radiograph, RadiographFindings
+from calcreport.model.report import Report, SeriesEntry
+from calcreport.output import Rendered
+from calcreport.output.as_html import PREVIEW
+from calcreport.projection.analysis import analyse_radiographs
+from calcreport.request import Request
+from calcreport.study_findings import film_findings_for_rules
+from calcreport.study_measured import MeasuredStudy, Pictures, RefusedStudyError
+from calcreport.threads import map_in_threads
+
+_MEASURED: Final = "series.analysed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FilmsReading:
+    """The radiographs of a study, read, and what became of every series."""
+
+    films: tuple[Radiograph, ...]
+    modality: str
+    entries: tuple[SeriesEntry, ...]
+
+
+def read_films(films: Sequence[Film], entries: tuple[SeriesEntry, ...], request: Request) -> FilmsReading:
+    """Read the radiographs of a study; one that is refused is listed, and the others go on.
+
+    Parameters
+    ----------
+    films : Sequence[Film]
+        In the order of the report; at least one.
+    entries : tuple[SeriesEntry, ...]
+        Rows of everything else in the study.
+    request : Request
+        Limits of reading; a lesion mask fits no radiograph.
+
+    Raises
+    ------
+    RefusedStudyError
+        When no film can be read: the reason of the first.
+    UsageError
+        ``usage.mask_for_radiographs``.
+    """
+    if request.lesion_mask is not None:
+        msg = "--lesion-mask is laid into CT, but this study holds radiographs only; leave it out"
+        raise UsageError(msg, code="usage.mask_for_radiographs")
+    outcomes = map_in_threads(lambda film: _read(film, request), list(films))
+    rows = (*entries, *_list_films(films, outcomes))
+    refusals = [outcome for outcome in outcomes if isinstance(outcome, InputError)]
+    read = tuple(outcome for outcome in outcomes if isinstance(outcome, Radiograph))
+    if not read:
+        raise RefusedStudyError(refusals[0], rows)
+    first = next(film for film, outcome in zip(films, outcomes, strict=True) if isinstance(outcome, Radiograph))
+    return FilmsReading(films=read, modality="DX" if first.image.series.modality == "DX" else "CR", entries=rows)
+
+
+def _read(film: Film, request: Request) -> Radiograph | InputError:
+    try:
+        return read_radiograph(film, settings=request.settings.reading)
+    except InputError as error:
+        return error
+
+
+def _list_films(films: Sequence[Film], outcomes: Sequence[Radiograph | InputError]) -> tuple[SeriesEntry, ...]:
+    """Rows for the films of each series: one for those measured, one for each reason of a refusal."""
+
+    def key(pair: tuple[Film, Radiograph | InputError]) -> tuple[str, str, str]:
+        film, outcome = pair
+        if isinstance(outcome, Radiograph):
+            return (film.image.series_uid, "", "Measured.")
+        return (film.image.series_uid, outcome.code, outcome.message)
+
+    pairs = sorted(zip(films, outcomes, strict=True), key=key)
+    rows = []
+    for (uid, code, message), group in groupby(pairs, key=key):
+        held = [film for film, _ in group]
+        series = held[0].image.series
+        rows.append(
+            SeriesEntry(
+                series_instance_uid=uid,
+                modality=series.modality or "OT",
+                status="refused" if code else "analysed",
+                code=code or _MEASURED,
+                message=message,
+                series_number=series.number,
+                description=series.description,
+                image_count=len(held),
+            )
+        )
+    return tuple(rows)
+
+
+def measure_films(
+    study: StudyFiles, reading: FilmsReading, request: Request, on_step: Callable[[str], None]
+) -> MeasuredStudy:
+    """Search the radiographs of a study.
+
+    Parameters
+    ----------
+    study : StudyFiles
+        As found.
+    reading : FilmsReading
+        Its radiographs.
+    request : Request
+        What to analyse and how.
+    on_step : Callable[[str], None]
+        Told the name of each step.
+    """
+    findings = analyse_radiographs(reading.films, on_progress=on_step)
+    about = study.study.model_copy(update={"modality": reading.modality})
+    return MeasuredStudy(
+        study=about,
+        series=reading.entries,
+        findings=findings,
+        taken=film_findings_for_rules(findings, about, request.clinical),
+        imaging=None,
+        image_count=len(reading.films),
+        draw=partial(_draw, findings),
+    )
+
+
+def _draw(findings: RadiographFindings, report: Report, decision: Decision, statements: Statements) -> Pictures:
+    """Prepare every film, whole and for the page, and each lesion on every film that shows it."""
+    from calcreport.output.as_film import FilmMark, render_film, render_film_preview
+    from calcreport.output.as_film_lesion import render_film_lesion
+
+    numbered = number_lesions(findings.lesions, decision)
+    lesions = {lesion.id: lesion for lesion in report.lesions}
+    marks: list[list[FilmMark]] = [[] for _ in findings.films]
+    pictures: dict[str, Callable[[], Rendered]] = {}
+    for lesion_id, index in numbered:
+        for view, shadow in enumerate(findings.lesions[index].shadows, start=1):
+            marks[shadow.film].append(FilmMark(lesion_id=lesion_id, shadow=shadow))
+            film = findings.films[shadow.film]
+            pictures[key_image_name(lesion_id, view=view)] = partial(
+                render_film_lesion, film, shadow, lesions[lesion_id], statements
+            )
+    for number, film in enumerate(findings.films, start=1):
+        for name, render in ((film_image_name(number), render_film), (_preview(number), render_film_preview)):
+            pictures[name] = partial(render, film, marks[number - 1], statements, body_part=report.study.body_part)
+    return pictures
+
+
+def _preview(number: int) -> str:
+    return f"{PREVIEW}{film_image_name(number)}"
