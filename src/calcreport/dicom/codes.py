@@ -111,6 +111,11 @@ _TABLE: Final[dict[str, tuple[type[InputError], str, str]]] = {
         "The unprocessed form (FOR PROCESSING) of a radiograph that is read as it was made for presentation",
         "Nothing to do.",
     ),
+    "series.same_pixels": (
+        UnsupportedImageError,
+        "The radiograph holds the same pixels as another one of the study",
+        "Nothing to do.",
+    ),
     "series.mammogram": (
         UnsupportedImageError,
         "Mammograms and breast tomosynthesis are out of scope: calcification of the breast has rules of its own",

@@ -18,6 +18,8 @@ from calcreport.dicom.lesion_polygon import fill_polygon
 
 _SMALLEST_SHARE: Final = 0.02
 """An aperture that leaves less than this part of the film is not true: nobody stores 50 times the exposed field."""
+_MUCH_HIDDEN: Final = 0.5
+"""A reader is told when less than this part of the film is left."""
 _MOST_VERTICES: Final = 1024
 _FEWEST_VERTICES: Final = 3
 _NAMES: Final = ((film_tags.COLLIMATOR, "Collimator"), (film_tags.SHUTTER, "Shutter"))
@@ -55,6 +57,8 @@ def aperture_of(film: Film, shape: tuple[int, int], aspect: float) -> tuple[NDAr
             field = part if field is None else field & part
     if field is not None and float(field.mean()) < _SMALLEST_SHARE:
         return None, (*notes, "Collimator and shutter exclude each other and were not used.")
+    if field is not None and float(field.mean()) < _MUCH_HIDDEN:
+        notes.append("Collimator and shutter hide more than half of the image; nothing is searched there.")
     return field, tuple(notes)
 
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
 
 from calcreport.dicom import film_tags, tags, values
 from calcreport.dicom.film import Film
+from calcreport.dicom.header import ImageHeader
 from calcreport.dicom.stacks import pixel_hash
+from calcreport.errors import InputError
 
-SAME_EXPOSURE = "series.same_exposure"
-CONFLICT = "geometry.conflicting_instances"
+SAME_EXPOSURE: Final = "series.same_exposure"
+SAME_PIXELS: Final = "series.same_pixels"
+CONFLICT: Final = "geometry.conflicting_instances"
+_LOOK_BYTES: Final = 65_536
+"""Compared before whole films are: different exposures rarely begin alike."""
 
 
 def copied(films: Sequence[Film]) -> set[int] | None:
@@ -41,10 +48,12 @@ def without_doubles(films: Sequence[Film]) -> tuple[list[Film], dict[str, list[F
     Parameters
     ----------
     films : Sequence[Film]
-        Of one study.
+        Of one study, in the order in which they are to be read. Of equal ones the first is kept, a processed one before
+        an unprocessed one.
 
     Notes
     -----
+    Archives store a film again under other UIDs; the same pixels are measured once, or each lesion would count twice.
     An unprocessed film is dropped when a processed one names it as its source image, or is of the same exposure: equal
     time of acquisition, view, side, body part and matrix. Where more unprocessed than processed films agree in these,
     they cannot be paired, and all are kept: dropping a view would hide what it shows.
@@ -52,9 +61,11 @@ def without_doubles(films: Sequence[Film]) -> tuple[list[Film], dict[str, list[F
     doubles: dict[str, list[Film]] = defaultdict(list)
     seen: set[str] = set()
     unique: list[Film] = []
-    for film in films:
+    for film in sorted(films, key=lambda film: film.is_for_processing):
         if film.image.instance_uid in seen:
             doubles[CONFLICT].append(film)
+        elif any(_have_equal_pixels(film, other) for other in unique):
+            doubles[SAME_PIXELS].append(film)
         else:
             seen.add(film.image.instance_uid)
             unique.append(film)
@@ -62,7 +73,6 @@ def without_doubles(films: Sequence[Film]) -> tuple[list[Film], dict[str, list[F
     sources = {uid for film in shown for uid in _sources(film)}
     processed = Counter(map(_exposure, shown))
     unprocessed = Counter(_exposure(film) for film in unique if film.is_for_processing)
-    kept: list[Film] = []
     for film in unique:
         exposure = _exposure(film)
         is_same = film.image.instance_uid in sources or (
@@ -70,9 +80,26 @@ def without_doubles(films: Sequence[Film]) -> tuple[list[Film], dict[str, list[F
         )
         if film.is_for_processing and is_same:
             doubles[SAME_EXPOSURE].append(film)
-        else:
-            kept.append(film)
-    return kept, dict(doubles)
+    dropped = {id(film) for members in doubles.values() for film in members}
+    return [film for film in films if id(film) not in dropped], dict(doubles)
+
+
+def _have_equal_pixels(film: Film, other: Film) -> bool:
+    """Whether two films of different UIDs store the same bytes; a film that cannot be read is like no other."""
+    one, two = film.image, other.image
+    if replace(one.pixels, place=None) != replace(two.pixels, place=None):
+        return False
+    try:
+        return _start(one) == _start(two) and pixel_hash(one, None) == pixel_hash(two, None) is not None
+    except InputError:
+        return False
+
+
+def _start(image: ImageHeader) -> bytes:
+    if image.pixels.place is None:
+        return b""
+    offset = image.pixels.place.offset
+    return image.source.read(offset, min(_LOOK_BYTES, image.pixels.place.length, image.source.size - offset))
 
 
 def _sources(film: Film) -> set[str]:

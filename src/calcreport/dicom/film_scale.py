@@ -8,7 +8,8 @@ it open the detector plane is taken, since what is measured there is an upper li
 =====================  =====================  ====================================================================
 Pixel Spacing          Imager Pixel Spacing   scale
 =====================  =====================  ====================================================================
-calibration type       any or none            calibrated, unless something contradicts it: then detector
+calibration type       differs or none        calibrated, unless something contradicts it: then detector
+calibration type       equal                  detector: equal values mean that nothing was corrected (10.7.1.3)
 no type, equal         equal                  detector
 no type, differs       differs                detector, by the larger of the two. Differing values mean that the film
                                               was calibrated (10.7.1.3), but also occur where a resampled copy kept
@@ -73,6 +74,9 @@ def scale_of(film: Film) -> FilmScale:
         magnification = None
     if not calibration or not pixel:
         return _uncalibrated(film, pixel, imager, magnification, notes)
+    if imager and _are_equal(pixel, imager):
+        notes.append("A calibration is stated, but Pixel Spacing is that of the detector: nothing was corrected.")
+        return _at_detector(imager, magnification, notes)
     doubt = _doubt(calibration, pixel, imager, magnification)
     if not doubt and not stitched:
         return _calibrated(calibration, pixel, imager, magnification, notes)

@@ -12,7 +12,7 @@ from calcreport.dicom import film_tags, tags
 from calcreport.dicom.acquisition import contrast_of
 from calcreport.dicom.codes import message
 from calcreport.dicom.film import Film
-from calcreport.dicom.film_pairs import SAME_EXPOSURE, without_doubles
+from calcreport.dicom.film_pairs import CONFLICT, without_doubles
 from calcreport.dicom.header import SeriesHeader
 from calcreport.dicom.series import RadiographRanking, SeriesFiles, SeriesRanking, StudyFiles
 from calcreport.dicom.stacks import normal_of, positions_along_normal
@@ -185,7 +185,7 @@ def rank_radiographs(study: StudyFiles) -> RadiographRanking:
     """Order the radiographs of a study for reading; give everything else its reason.
 
     All of them are measured, unlike CT stacks: each shows another view or part. Only of one exposure that is stored
-    unprocessed as well as for presentation the unprocessed form is skipped.
+    unprocessed as well as for presentation the unprocessed form is skipped, and of equal pixels all but the first.
 
     Parameters
     ----------
@@ -206,13 +206,13 @@ def rank_radiographs(study: StudyFiles) -> RadiographRanking:
             entries.append(entry_of(series, series.problem))
         else:
             films += [replace(film, notes=(*series.notes, *film.notes)) for film in series.films]
-    kept, doubles = without_doubles(films)
+    kept, doubles = without_doubles(sorted(films, key=_place))
     for code, films_of_code in doubles.items():
         for series in study.series:
             count = sum(film.image.series_uid == series.uid for film in films_of_code) if series.films else 0
             if count:
-                entries.append(entry_of(replace(series, problem=code if code != SAME_EXPOSURE else None), code, count))
-    return RadiographRanking(candidates=tuple(sorted(kept, key=_place)), entries=tuple(entries))
+                entries.append(entry_of(replace(series, problem=code if code == CONFLICT else None), code, count))
+    return RadiographRanking(candidates=tuple(kept), entries=tuple(entries))
 
 
 def _place(film: Film) -> tuple[float, float, str]:

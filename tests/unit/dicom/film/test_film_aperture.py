@@ -14,11 +14,17 @@ def rectangle(name, *edges, shape="RECTANGULAR"):
 
 @pytest.mark.parametrize("name", ["Collimator", "Shutter"])
 def test_a_rectangle(write_film, film_reader, name):
-    film = film_reader.read(write_film(**rectangle(name, 11, 100, 21, 80)))
+    film = film_reader.read(write_film(**rectangle(name, 11, 110, 21, 80)))
     expected = np.zeros((120, 96), bool)
-    expected[10:100, 20:80] = True
+    expected[10:110, 20:80] = True
     assert (film.is_imaged == expected).all()
     assert film.notes == ()
+
+
+def test_a_reader_is_told_when_much_is_hidden(write_film, film_reader):
+    film = film_reader.read(write_film(**rectangle("Collimator", 1, 59, 1, 96)))
+    assert any("more than half" in note for note in film.notes)
+    assert film_reader.read(write_film(**rectangle("Collimator", 1, 61, 1, 96))).notes == ()
 
 
 def test_edges_of_the_whole_matrix_hide_nothing(write_film, film_reader):

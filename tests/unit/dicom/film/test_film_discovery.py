@@ -69,12 +69,16 @@ def test_a_header_without_pixels_is_no_film(write_film, film_reader):
     assert codes(ranking) == [("series.no_image", "skipped", 1)]
 
 
-def test_films_come_in_the_order_of_their_numbers(write_film, film_reader):
+def test_films_come_in_the_order_of_their_numbers(write_film, film_reader, film_scene):
     numbers = [(2, 1), (1, 2), (1, 1), (None, 1), (2, None)]
     series = {number: generate_uid() for number, _instance in numbers}
     for i, (number, instance) in enumerate(numbers):
         write_film(
-            name=f"f{i}", SeriesInstanceUID=series[number], SeriesNumber=number or "", InstanceNumber=instance or ""
+            film_scene() // (i + 1),
+            name=f"f{i}",
+            SeriesInstanceUID=series[number],
+            SeriesNumber=number or "",
+            InstanceNumber=instance or "",
         )
     films = film_reader.rank(write_film.root).candidates
     found = [(film.image.series.number, film.image.instance_number) for film in films]
@@ -165,21 +169,45 @@ def test_one_instance_in_two_series_is_read_once(write_film, film_reader):
     assert codes(ranking) == [("geometry.conflicting_instances", "refused", 1)]
 
 
+def test_a_film_stored_again_under_other_uids_is_read_once(write_film, film_reader):
+    write_film(name="a", SeriesInstanceUID=generate_uid(), SeriesNumber=2)
+    write_film(name="b", SeriesNumber=1)
+    ranking = film_reader.rank(write_film.root)
+    assert [film.image.series.number for film in ranking.candidates] == [1]
+    assert codes(ranking) == [("series.same_pixels", "skipped", 1)]
+
+
+def test_of_equal_pixels_the_film_for_presentation_is_kept(write_film, film_reader):
+    write_film(name="a", **FOR_PROCESSING)
+    write_film(name="b", SeriesInstanceUID=generate_uid(), SeriesNumber=2)
+    ranking = film_reader.rank(write_film.root)
+    assert [film.is_for_processing for film in ranking.candidates] == [False]
+    assert codes(ranking) == [("series.same_pixels", "skipped", 1)]
+
+
+def test_films_that_differ_in_one_pixel_are_both_read(write_film, film_reader, film_scene):
+    pixels = film_scene()
+    write_film(pixels, name="a")
+    pixels[-1, -1] += 1
+    write_film(pixels, name="b")
+    assert len(film_reader.rank(write_film.root).candidates) == 2
+
+
 MOMENT = {"AcquisitionDate": "20240115", "AcquisitionTime": "101500.12", "ViewPosition": "AP", "ImageLaterality": "L"}
 
 
-def test_the_unprocessed_form_of_an_exposure_is_skipped(write_film, film_reader):
-    write_film(name="a", **MOMENT, **FOR_PROCESSING)
+def test_the_unprocessed_form_of_an_exposure_is_skipped(write_film, film_reader, film_scene):
+    write_film(film_scene() // 2, name="a", **MOMENT, **FOR_PROCESSING)
     write_film(name="b", **MOMENT, SeriesInstanceUID=generate_uid(), SeriesNumber=2)
     ranking = film_reader.rank(write_film.root)
     assert [film.is_for_processing for film in ranking.candidates] == [False]
     assert codes(ranking) == [("series.same_exposure", "skipped", 1)]
 
 
-def test_the_unprocessed_source_of_a_film_is_skipped(write_film, film_reader):
+def test_the_unprocessed_source_of_a_film_is_skipped(write_film, film_reader, film_scene):
     source = Dataset()
     source.ReferencedSOPClassUID, source.ReferencedSOPInstanceUID = ARC + "1.1.1", "1.2.3.4"
-    write_film(name="a", SOPInstanceUID="1.2.3.4", **FOR_PROCESSING)
+    write_film(film_scene() // 2, name="a", SOPInstanceUID="1.2.3.4", **FOR_PROCESSING)
     write_film(name="b", SourceImageSequence=Items([source]))
     ranking = film_reader.rank(write_film.root)
     assert [film.is_for_processing for film in ranking.candidates] == [False]
@@ -197,17 +225,17 @@ def test_the_unprocessed_source_of_a_film_is_skipped(write_film, film_reader):
         {"AcquisitionTime": "", "AcquisitionDate": ""},
     ],
 )
-def test_another_exposure_is_read_although_unprocessed(write_film, film_reader, other):
-    write_film(name="a", **MOMENT)
+def test_another_exposure_is_read_although_unprocessed(write_film, film_reader, film_scene, other):
+    write_film(film_scene() // 2, name="a", **MOMENT)
     write_film(name="b", **(MOMENT | FOR_PROCESSING | other))
     ranking = film_reader.rank(write_film.root)
     assert len(ranking.candidates) == 2
     assert codes(ranking) == []
 
 
-def test_more_unprocessed_films_than_processed_ones_cannot_be_paired(write_film, film_reader):
-    write_film(name="a", **MOMENT)
-    write_film(name="b", **MOMENT, **FOR_PROCESSING)
+def test_more_unprocessed_films_than_processed_ones_cannot_be_paired(write_film, film_reader, film_scene):
+    write_film(film_scene() // 3, name="a", **MOMENT)
+    write_film(film_scene() // 2, name="b", **MOMENT, **FOR_PROCESSING)
     write_film(name="c", **MOMENT, **FOR_PROCESSING)
     assert len(film_reader.rank(write_film.root).candidates) == 3
 

@@ -32,6 +32,13 @@ def test_a_stated_calibration(scale, kind):
     assert said(found, "Calibrated", kind)
 
 
+@pytest.mark.parametrize("kind", ["GEOMETRY", "FIDUCIAL"])
+def test_a_stated_calibration_that_corrected_nothing(scale, kind):
+    found = scale({SPACING: "0.15\\0.15", IMAGER: "0.150\\0.15", TYPE: kind, ERMF: "1.2"})
+    assert (found.kind, found.calibration, found.magnification) == (ScaleKind.DETECTOR, None, 1.2)
+    assert said(found, "nothing was corrected")
+
+
 def test_a_stated_calibration_without_the_detector_spacing(scale):
     found = scale({SPACING: "0.125\\0.125", TYPE: "FIDUCIAL"})
     assert (found.kind, found.spacing_mm, found.magnification) == (ScaleKind.CALIBRATED, (0.125, 0.125), None)
