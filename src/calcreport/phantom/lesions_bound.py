@@ -38,10 +38,15 @@ def _artery(lesion: LesionRecipe, body: Body, rng: np.random.Generator) -> Vesse
 
 
 def _posterior_artery(body: Body, rng: np.random.Generator) -> Vessel:
-    """Return an artery in the muscle behind the bones and towards the inner side of the limb."""
-    inwards = -1.0 if body.side == "left" else 1.0
-    angle = np.pi / 2 - inwards * float(rng.uniform(0.35, 0.8))
-    share = float(rng.uniform(0.6, 0.75))
+    """Return an artery in the muscle behind the bones, where the most room is beside them from the front."""
+    share, z = float(rng.uniform(0.6, 0.75)), np.array(0.0)
+    shafts = [(float(s.centre(z)[0]), float(s.radius(z, z))) for s in body.shafts]
+    middle, reach = float(body.fascia.centre(z)[0]), share * float(body.fascia.radius(np.array(np.pi / 2), z))
+
+    def room_mm(angle: float) -> float:
+        return min(abs(middle + reach * float(np.cos(angle)) - x) - r for x, r in shafts)
+
+    angle = max(np.pi / 2 + rng.uniform(-0.9, 0.9, 8), key=room_mm)
 
     def path(z: Floats) -> tuple[Floats, Floats]:
         x, y = body.fascia.centre(z)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from calcreport.phantom.dicom_series import write_study
+from calcreport.phantom.film_samples import FILM_SAMPLES, film_entry, write_film_samples
 from calcreport.phantom.kinds import KINDS
 from calcreport.phantom.recipe import PhantomRecipe, ScanRecipe
 from calcreport.phantom.study import STUDY_NUMBER, identifier, make_phantom, uid_stem
@@ -194,18 +195,22 @@ def write_samples(root: Path, *, names: Sequence[str] = ()) -> list[Path]:
         The folders.
     """
     entries, folders = [_HEAD], []
+    for name in (sample.name for sample in (*SAMPLES, *FILM_SAMPLES)):
+        if (root / name).exists() and (not names or name in names):
+            shutil.rmtree(root / name)
     for sample in SAMPLES:
         if names and sample.name not in names:
             continue
         folder = root / sample.name
-        if folder.exists():
-            shutil.rmtree(folder)
         recipe = sample.recipe()
         volume, truth = make_phantom(recipe)
         write_study(volume, truth, recipe, folder, transfer_syntax=sample.transfer_syntax)[-1].unlink()
         if sample.clinical:
             (root / f"{sample.name}.clinical.yaml").write_text(sample.clinical, encoding="utf-8")
         entries.append(_entry(sample, truth, folder))
+        folders.append(folder)
+    for film_sample, film_truth, folder in write_film_samples(root, names=names):
+        entries.append(film_entry(film_sample, film_truth, files=_file_fields(folder)))
         folders.append(folder)
     if not names:
         (root / "MANIFEST.toml").write_text("\n".join(entries), encoding="utf-8")
@@ -221,15 +226,20 @@ def folder_hash(folder: Path) -> str:
 
 
 _HEAD: Final = """\
-# Synthetic CT studies, each with its recipe and what is true of it. No patient was scanned.
+# Synthetic CT studies and radiographs, each with its recipe and what is true of it. No patient was scanned.
 # Written by: python -m calcreport.phantom.samples sample_dicoms
 # Lengths in mm, volumes in mm3, densities in HU, positions in patient LPS mm. Distances run from surface to surface.
+# Lengths on radiographs (study.shadow) are in mm at the detector, positions are row and column.
 """
+
+
+def _file_fields(folder: Path) -> dict[str, object]:
+    files = sorted(folder.iterdir())
+    return {"files": len(files), "bytes": sum(path.stat().st_size for path in files), "sha256": folder_hash(folder)}
 
 
 def _entry(sample: Sample, truth: Truth, folder: Path) -> str:
     recipe, scan = truth.recipe, truth.recipe.scan
-    files = sorted(folder.iterdir())
     fields: dict[str, object] = {
         "folder": sample.name,
         "summary": KINDS[sample.kind].summary,
@@ -239,9 +249,7 @@ def _entry(sample: Sample, truth: Truth, folder: Path) -> str:
         "study_instance_uid": identifier(uid_stem(recipe), STUDY_NUMBER),
         "transfer_syntax": sample.transfer_syntax,
         "clinical": f"{sample.name}.clinical.yaml" if sample.clinical else "",
-        "files": len(files),
-        "bytes": sum(path.stat().st_size for path in files),
-        "sha256": folder_hash(folder),
+        **_file_fields(folder),
         "pixel_mm": scan.pixel_mm,
         "spacing_mm": scan.spacing_mm,
         "thickness_mm": scan.slice_thickness_mm,
