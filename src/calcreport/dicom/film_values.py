@@ -31,6 +31,8 @@ from calcreport.dicom.header import PixelDescription
 
 _WORD_BITS: Final = 16
 _SLOPES: Final = (1e-6, 1e6)
+_LARGEST_SHIFT: Final = 4_194_304
+"""An intercept of more steps than this would round neighbouring values to one in 32-bit floats."""
 _SIGNS: Final = MappingProxyType({1: 1, 0xFFFF: -1})
 """Pixel Intensity Relationship Sign: 1 where low values mean little of the beam, -1 where high ones do."""
 
@@ -137,6 +139,8 @@ def _modality(film: Film, tables: Item) -> tuple[Callable[[NDArray[np.float64]],
     slope = values.decimal(slope_raw) if slope_raw else 1.0
     intercept = values.decimal(intercept_raw) if intercept_raw else 0.0
     if slope is None or intercept is None or not _SLOPES[0] <= abs(slope) <= _SLOPES[1]:
+        raise problem("calibration.film_rescale")
+    if abs(intercept) > abs(slope) * _LARGEST_SHIFT:
         raise problem("calibration.film_rescale")
     return (lambda stored: stored * slope + intercept), []
 

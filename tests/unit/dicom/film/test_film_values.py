@@ -46,6 +46,11 @@ def test_a_rescale_that_cannot_be_is_refused(write_film, film_reader, slope):
     assert film_reader.refusal(write_film(raw={0x00281053: slope})) == "calibration.film_rescale"
 
 
+@pytest.mark.parametrize("intercept", ["1e308", "-1e9", "0x10", "1\\2"])
+def test_an_intercept_that_cannot_be_is_refused(write_film, film_reader, intercept):
+    assert film_reader.refusal(write_film(raw={0x00281052: intercept})) == "calibration.film_rescale"
+
+
 def test_the_modality_lut_comes_before_measuring(write_film, film_reader, film_scene, lut):
     outputs = (np.arange(4096) ** 2 / 300).astype("<u2")
     film = film_reader.read(write_film(ModalityLUTSequence=lut(0, outputs)))
