@@ -54,9 +54,21 @@ def describe_flags(report: Report, statements: Statements) -> tuple[FlagText, ..
     if not report.lesions:
         return (FlagText(who="", sentences=(as_sentence(statements.say("flags.no_lesion")),)),)
     told = [(lesion.id, _tell_flags(report, lesion, statements)) for lesion in report.lesions]
+    shared = _shared_on_films(report, told)
+    told = [(lesion_id, tuple(text for text in sentences if text not in shared)) for lesion_id, sentences in told]
     alike = groupby(sorted(told, key=lambda entry: _first_with(told, entry[1])), key=lambda entry: entry[1])
     groups = [([lesion_id for lesion_id, _ in group], sentences) for sentences, group in alike]
-    return tuple(FlagText(who=join_ids(ids), sentences=sentences) for ids, sentences in groups)
+    own = [FlagText(who=join_ids(ids), sentences=sentences) for ids, sentences in groups if sentences]
+    everyone = join_ids([lesion_id for lesion_id, _ in told])
+    return (*own, FlagText(who=everyone, sentences=shared)) if shared else tuple(own)
+
+
+def _shared_on_films(report: Report, told: list[tuple[str, tuple[str, ...]]]) -> tuple[str, ...]:
+    """Sentences that hold for every lesion of radiographs, which leave the same open for all: told once, at the end."""
+    on_films = all(lesion.location.films for lesion in report.lesions)
+    if len(told) == 1 or not on_films:
+        return ()
+    return tuple(text for text in told[0][1] if all(text in sentences for _, sentences in told))
 
 
 def _first_with(told: list[tuple[str, tuple[str, ...]]], sentences: tuple[str, ...]) -> int:

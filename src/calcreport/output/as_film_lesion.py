@@ -41,7 +41,7 @@ _SMALLEST_VIEW_PX: Final = 130.0
 """A small focus is shown with at least this many film pixels across, which enlarges it about four times."""
 _ROOM: Final = 2.0
 """The view is this many times as wide as the lesion."""
-_FARTHEST: Final = 2.2
+_FARTHEST: Final = 1.35
 """The skin line is taken into the view where that widens it no more than this many times."""
 
 _SKIN_ROOM: Final = 0.15

@@ -1,0 +1,167 @@
+"""Radiographs in words: never more than a projection shows, never a millimetre without a scale."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from calcreport.compose.film_text import name_films, refer_to_films, spell_projected
+from calcreport.model.radiograph import RadiographFindings
+from calcreport.model.report import FilmTechnique, FlagState, Report, Size
+from calcreport.output import Templates, as_text, load_templates
+from calcreport.resources import template_texts
+
+sys.path.append(str(Path(__file__).parents[2] / "films"))
+
+import made_films
+
+
+@pytest.fixture(scope="module")
+def templates() -> Templates:
+    return load_templates(template_texts())
+
+
+@pytest.fixture(scope="module", params=made_films.CASES)
+def report(request: pytest.FixtureRequest, templates: Templates) -> Report:
+    return made_films.CASES[request.param]().report(templates)
+
+
+def text_of(report: Report, templates: Templates) -> str:
+    return as_text.render(report, templates, {}).content.decode("ascii")
+
+
+def words_of(report: Report, templates: Templates) -> str:
+    return " ".join(text_of(report, templates).split())
+
+
+def test_the_text_fits_any_dictation_system(report: Report, templates: Templates) -> None:
+    assert all(len(line) <= 80 for line in text_of(report, templates).splitlines())
+
+
+def test_a_radiograph_has_no_hounsfield_units_no_volume_and_no_depth(report: Report, templates: Templates) -> None:
+    words = words_of(report, templates)
+    assert not re.search(r"\bHU\b|Hounsfield|mm3|cm3|threshold segmentation", words)
+    assert "contrast" not in words.split("FINDINGS")[0]
+    assert not re.search(r"mm (deep|from the skin\b(?! line))", words)
+    assert report.technique is not None
+    assert report.technique.threshold_hu is None
+    assert report.technique.spacing_mm is None
+
+
+def test_size_and_depth_are_never_told_for_certain(report: Report) -> None:
+    for lesion in report.lesions:
+        assert lesion.flags.size.state in {FlagState.POSSIBLE, FlagState.CANNOT_DETERMINE}
+        assert lesion.flags.depth.state is FlagState.CANNOT_DETERMINE
+        longest_mm = lesion.size.max_diameter_mm
+        if longest_mm is not None:
+            assert (lesion.flags.size.state is FlagState.POSSIBLE) == (longest_mm >= 45.0)
+
+
+def test_without_a_scale_no_length_is_in_millimetres(templates: Templates) -> None:
+    report = made_films.unscaled().report(templates)
+    words = words_of(report, templates).replace("size >5 cm", "").replace("Size >5 cm", "")
+    assert not re.search(r"\d ?(mm|cm)\b", words)
+    assert "41 x 41 pixels (no scale)" in words
+    assert "the radiograph has no scale" in words
+    assert "size in millimetres" in " ".join(report.limitations)
+
+
+def test_films_that_differ_in_scale_are_named_and_others_are_not(templates: Templates) -> None:
+    alike = words_of(made_films.cluster().report(templates), templates)
+    assert alike.count("Uncalibrated; lengths hold at the detector") == 1
+    mixed = words_of(made_films.cluster(lateral_scale=made_films.CALIBRATED).report(templates), templates)
+    assert "AP: Uncalibrated; lengths hold at the detector" in mixed
+    assert "Lateral: Calibrated on an object of known size (FIDUCIAL)" in mixed
+    assert "magnification of 1.12, which was not applied" in mixed
+    assert "calibrated lengths hold in one plane" in mixed
+
+
+def test_a_lesion_tied_on_two_views_is_told_once_with_both_sizes(templates: Templates) -> None:
+    report = made_films.cluster().report(templates)
+    words = words_of(report, templates)
+    first, second = report.lesions[0].location.films
+    for place, view in ((first, "AP"), (second, "lateral")):
+        assert f"{spell_projected(place, templates.statements)} ({view})" in words
+    assert "(S 1, Im 1, AP; S 1, Im 2, lateral)" in words
+
+
+def test_what_lies_over_bone_is_said_to(templates: Templates) -> None:
+    case = made_films.cluster()
+    lesion = case.findings.lesions[0]
+    shadows = (lesion.shadows[0], replace(lesion.shadows[1], is_over_bone=True))
+    told = made_films.make_lesion(case.findings.films, shadows)
+    findings = replace(case.findings, lesions=(told,))
+    words = words_of(made_films.FilmCase(findings).report(templates), templates)
+    assert "projected over soft tissue, clear of bone (AP), and over bone (lateral)" in words
+
+
+def test_a_cut_shadow_is_a_minimum(templates: Templates) -> None:
+    case = made_films.cluster()
+    shadow = replace(case.findings.lesions[0].shadows[0], is_cut=True)
+    findings = replace(case.findings, lesions=(made_films.make_lesion(case.findings.films, (shadow,)),))
+    words = words_of(made_films.FilmCase(findings).report(templates), templates)
+    assert "Projected at least 3.5 x 1.0 cm, cut by the edge" in words
+    assert "projected longest dimension at least 3.5 cm" in words
+    assert "At least 3.5 cm (projected) calcification" in words
+
+
+def test_a_negative_film_says_what_was_searched_and_never_that_all_is_normal(templates: Templates) -> None:
+    words = words_of(made_films.negative().report(templates), templates)
+    assert "No soft-tissue calcification identified on these radiographs" in words
+    assert "calcification projected over bone, not excluded" in words
+    assert "left out of the search" in words
+    assert "without mineral are not detected" in words
+    assert not re.search(r"no mass|normal|unremarkable", words, flags=re.IGNORECASE)
+
+
+def test_a_limit_of_one_film_names_it_and_one_of_all_does_not(templates: Templates) -> None:
+    limits = made_films.negative().report(templates).limitations
+    assert any(text.startswith("Left lateral: Stored for processing") for text in limits)
+    case = made_films.negative()
+    both = tuple(replace(reading, notes=("Bone over most of the field.",)) for reading in case.findings.readings)
+    alike = made_films.FilmCase(replace(case.findings, readings=both)).report(templates).limitations
+    assert "Bone over most of the field." in alike
+
+
+def test_no_two_films_have_the_same_name(templates: Templates) -> None:
+    films = [
+        FilmTechnique(
+            series_instance_uid="1", sop_instance_uid=str(number), instance_number=image, view=view, laterality=side,
+            rows=9, columns=9, scale="none", spacing_mm=None,
+        )
+        for number, (view, side, image) in enumerate(
+            [("AP", "left", 1), ("AP", "right", 1), ("LAT", "left", 1), ("<b>", "left", 1), ("AP", None, None)]
+        )
+    ]  # fmt: skip
+    for count in range(1, len(films) + 1):
+        names = name_films(tuple(films[:count]), templates.statements)
+        assert len(set(names)) == count
+        assert not any("<" in name for name in names)
+    twins = (films[0], films[0].model_copy(update={"sop_instance_uid": "9"}))
+    assert name_films(twins, templates.statements) == ("left AP (film 1)", "left AP (film 2)")
+
+
+def test_references_leave_out_what_the_header_does_not_say(templates: Templates) -> None:
+    (place,) = made_films.unscaled().report(templates).lesions[0].location.films
+    assert refer_to_films((place,), {}, templates.statements) == "(Im 7)"
+    nameless = place.model_copy(update={"instance_number": None})
+    assert refer_to_films((nameless,), {}, templates.statements) == ""
+
+
+def test_a_length_just_above_the_limit_is_not_printed_as_the_limit(templates: Templates) -> None:
+    size = Size(max_diameter_mm=50.1, perpendicular_mm=20.0, projected=True, plane="detector")
+    assert spell_projected(size, templates.statements, limit_mm=50.0) == "5.01 cm"
+    assert spell_projected(size, templates.statements) == "5.0 x 2.0 cm"
+
+
+def test_lesions_without_a_scale_are_numbered_by_their_length_in_pixels(templates: Templates) -> None:
+    films = (made_films.make_film(scale=made_films.UNSCALED),)
+    sizes = (((300.0, 120.0, 20.0),), ((500.0, 120.0, 60.0),))
+    lesions = tuple(made_films.make_lesion(films, (made_films.make_shadow(films, 0, foci),)) for foci in sizes)
+    findings = RadiographFindings(films=films, readings=(made_films.SEARCHED,), lesions=lesions, excluded=())
+    report = made_films.FilmCase(findings).report(templates)
+    assert [lesion.size.max_diameter_px for lesion in report.lesions] == [61.0, 21.0]
