@@ -61,13 +61,12 @@ def make_film(
     notes: tuple[str, ...] = (),
 ) -> Radiograph:
     """A limb with one bone; each focus is (row, column, diameter) in pixels."""
-    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    columns = np.arange(shape[1])[None, :]
     across = np.abs(columns - shape[1] / 2) / shape[1]
     grey = np.where(across < 0.4, 60.0 + 60.0 * np.sqrt(np.maximum(0.0, 0.16 - across**2)) / 0.4, 8.0)
     grey = np.broadcast_to(grey, shape).copy()
     grey[np.broadcast_to(across < 0.1, shape)] += 70.0
-    for row, column, diameter in foci:
-        grey[np.hypot(rows - row, columns - column) <= diameter / 2] += 60.0
+    grey[discs(shape, foci)] += 60.0
     grey += np.random.default_rng(number).normal(0.0, 4.0, shape)
     return Radiograph(
         intensity=(grey * 10).astype(np.float32),
@@ -82,14 +81,23 @@ def make_film(
     )
 
 
+def discs(shape: tuple[int, ...], foci: tuple[tuple[float, float, float], ...]) -> NDArray[np.bool_]:
+    """Mask of discs, each (row, column, diameter) in pixels."""
+    mask = np.zeros(shape, dtype=bool)
+    for row, column, diameter in foci:
+        reach = int(diameter / 2) + 1
+        i, j = max(int(row) - reach, 0), max(int(column) - reach, 0)
+        part = mask[i : int(row) + reach + 2, j : int(column) + reach + 2]
+        rows, columns = np.ogrid[i : i + part.shape[0], j : j + part.shape[1]]
+        part |= np.hypot(rows - row, columns - column) <= diameter / 2
+    return mask
+
+
 def make_shadow(
     films: tuple[Radiograph, ...], film: int, foci: tuple[tuple[float, float, float], ...], *, skin: bool = True
 ) -> Shadow:
     """Shadow of discs: longest diameter along the rows of the box, as wide as the box across."""
-    rows, columns = np.ogrid[: films[film].intensity.shape[0], : films[film].intensity.shape[1]]
-    mask = np.zeros(films[film].intensity.shape, dtype=bool)
-    for row, column, diameter in foci:
-        mask |= np.hypot(rows - row, columns - column) <= diameter / 2
+    mask = discs(films[film].intensity.shape, foci)
     i, j = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     middle = ((i[0] + i[-1]) / 2, (j[0] + j[-1]) / 2)
     return Shadow(
