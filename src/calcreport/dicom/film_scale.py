@@ -53,6 +53,8 @@ _STITCHED: Final = frozenset(("STITCHED", "COMPOSED", "COMPOSITE", "MOSAIC", "ST
 def scale_of(film: Film) -> FilmScale:
     """Scale of a film; contradictions become notes, and never a calibrated scale.
 
+    What the kind of scale itself means is for the report to say; the notes add to it.
+
     Parameters
     ----------
     film : Film
@@ -102,11 +104,7 @@ def _calibrated(
         spacing_mm=pixel,
         calibration=calibration,
         magnification=magnification,
-        notes=(
-            f"Calibrated ({calibration}): lengths hold in the plane of the calibration only.",
-            *notes,
-            *_shape_notes(pixel),
-        ),
+        notes=(*notes, *_shape_notes(pixel)),
     )
 
 
@@ -133,17 +131,13 @@ def _at_detector(spacing: Spacing | None, magnification: float | None, notes: li
         kind=ScaleKind.DETECTOR,
         spacing_mm=spacing,
         magnification=magnification,
-        notes=(
-            "Lengths are at the detector: the projection enlarges everything by an unknown factor.",
-            *notes,
-            *shape_notes,
-        ),
+        notes=(*notes, *shape_notes),
     )
 
 
 def _none(film: Film, notes: list[str]) -> FilmScale:
     """No scale: pixels only."""
-    shown = [*notes, "No usable spacing: lengths are in pixels, and no size in mm can be given."]
+    shown = list(notes)
     if values.decimals(film.raw(film_tags.SCANNED_SPACING), 2):
         shown.append("Nominal Scanned Pixel Spacing is that of a digitised sheet and is not used.")
     ratio = values.decimals(film.raw(film_tags.ASPECT_RATIO), 2)
