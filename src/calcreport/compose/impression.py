@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from itertools import groupby
 
 from calcreport.compose.comparison_text import describe_stability
+from calcreport.compose.film_text import is_known_view, name_view
 from calcreport.compose.statements import Statements
 from calcreport.compose.wording import as_sentence, join_words, name_place, spell_length
 from calcreport.model.report import (
@@ -127,7 +128,9 @@ def _group_alike(lesions: tuple[Lesion, ...], small_limit_mm: float) -> list[lis
         named = tuple(f"{entry.certainty}{entry.label}" for entry in lesion.differential)
         states = tuple(getattr(lesion.flags, name).state for name in FLAG_NAMES)
         own = lesion.id if alone else ""
-        return (own, lesion.concern, lesion.pattern.id, lesion.bone_relation, *named, *states)
+        # What was seen on different films may be one lesion: it is not counted as two.
+        films = [place.sop_instance_uid for place in lesion.location.films]
+        return (own, *films, lesion.concern, lesion.pattern.id, lesion.bone_relation, *named, *states)
 
     order: dict[tuple[str, ...], int] = {}
     for position, lesion in enumerate(lesions):
@@ -210,7 +213,7 @@ def _name_group(group: list[Lesion], statements: Statements) -> str:
     what = f"{statements.choose('layer', lead.depth.class_)} {_name_nature(lead, statements, many=len(group) > 1)}"
     if len({lesion.depth.class_ for lesion in group}) > 1:
         what = _name_nature(lead, statements, many=True)
-    places = list(dict.fromkeys(name_place(lesion.location, statements) for lesion in group))
+    places = list(dict.fromkeys(_name_site(lesion, statements) for lesion in group))
     ids = [lesion.id for lesion in group]
     fields = {
         "what": what.strip(),
@@ -221,6 +224,15 @@ def _name_group(group: list[Lesion], statements: Statements) -> str:
     }
     identifier = "lesion" if len(group) == 1 else "lesions"
     return statements.say(f"impression.{identifier}{'' if longest_mm else '_unsized'}", **fields)
+
+
+def _name_site(lesion: Lesion, statements: Statements) -> str:
+    """Side and region; the view where a lesion was seen on one radiograph alone."""
+    place = name_place(lesion.location, statements)
+    views = [film.view for film in lesion.location.films if is_known_view(film.view, statements)]
+    if len(lesion.location.films) != 1 or not views:
+        return place
+    return statements.say("impression.in_view", place=place, view=name_view(views[0], statements))
 
 
 def _say_size(lesion: Lesion, longest_mm: float, statements: Statements) -> str:

@@ -109,10 +109,23 @@ def test_a_cut_shadow_is_a_minimum(templates: Templates) -> None:
     assert "At least 3.5 cm (projected) calcification" in words
 
 
+def test_what_two_views_show_apart_is_not_counted_as_two(templates: Templates) -> None:
+    films = made_films.cluster().findings.films
+    apart = tuple(
+        made_films.make_lesion(films, (made_films.make_shadow(films, film, foci),))
+        for film, foci in ((0, made_films.CLUSTER), (1, made_films.CLUSTER_LATERAL))
+    )
+    readings = (made_films.SEARCHED, made_films.SEARCHED)
+    findings = RadiographFindings(films=films, readings=readings, lesions=apart, excluded=())
+    impression = made_films.FilmCase(findings).report(templates).impression
+    assert "right lower leg, AP view (L1)" in impression[0]
+    assert "right lower leg, lateral view (L2)" in impression[1]
+
+
 def test_a_negative_film_says_what_was_searched_and_never_that_all_is_normal(templates: Templates) -> None:
     words = words_of(made_films.negative().report(templates), templates)
     assert "No soft-tissue calcification identified on these radiographs" in words
-    assert "calcification projected over bone, not excluded" in words
+    assert "calcification projected over bone are not excluded" in words
     assert "left out of the search" in words
     assert "without mineral are not detected" in words
     assert not re.search(r"no mass|normal|unremarkable", words, flags=re.IGNORECASE)
