@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from calcreport.dicom.film_codes import FILM_CODES
 from calcreport.errors import CalibrationError, GeometryError, InputError, NotDicomError, UnsupportedImageError
 
 
@@ -34,6 +35,7 @@ _EXPORT_ORIGINAL: Final = "Export the original axial images instead."
 _RECONSTRUCT: Final = "Export the complete, original reconstruction from the scanner or archive."
 
 _TABLE: Final[dict[str, tuple[type[InputError], str, str]]] = {
+    **FILM_CODES,
     # paths and files
     "path.missing": (NotDicomError, "There is nothing at this path", "Check the path."),
     "path.unreadable": (NotDicomError, "The folder cannot be opened", "Check its permissions."),
@@ -96,41 +98,6 @@ _TABLE: Final[dict[str, tuple[type[InputError], str, str]]] = {
     "series.radiotherapy": (UnsupportedImageError, "Radiotherapy object, no CT image", "Nothing to do."),
     "series.pet": (UnsupportedImageError, "PET images hold no Hounsfield units", "Nothing to do."),
     "series.mr": (UnsupportedImageError, "MR images hold no Hounsfield units", "Nothing to do."),
-    "series.radiograph": (
-        UnsupportedImageError,
-        "Radiographs hold no Hounsfield units",
-        "They are measured by themselves where the study holds no CT series that can be measured.",
-    ),
-    "series.radiograph_beside_ct": (
-        UnsupportedImageError,
-        "The study's CT series is measured, and its radiographs are not measured beside it",
-        "To measure the radiographs, give them without the CT images.",
-    ),
-    "series.same_exposure": (
-        UnsupportedImageError,
-        "The unprocessed form (FOR PROCESSING) of a radiograph that is read as it was made for presentation",
-        "Nothing to do.",
-    ),
-    "series.same_pixels": (
-        UnsupportedImageError,
-        "The radiograph holds the same pixels as another one of the study",
-        "Nothing to do.",
-    ),
-    "series.mammogram": (
-        UnsupportedImageError,
-        "Mammograms and breast tomosynthesis are out of scope: calcification of the breast has rules of its own",
-        "Nothing to do.",
-    ),
-    "series.dental": (
-        UnsupportedImageError,
-        "Dental radiographs (intra-oral, panoramic) are out of scope",
-        "Nothing to do.",
-    ),
-    "series.fluoroscopy": (
-        UnsupportedImageError,
-        "Angiography and fluoroscopy are out of scope",
-        "Nothing to do.",
-    ),
     "series.document": (UnsupportedImageError, "Encapsulated document, no image", "Nothing to do."),
     "series.no_image": (
         UnsupportedImageError,
@@ -248,21 +215,6 @@ _TABLE: Final[dict[str, tuple[type[InputError], str, str]]] = {
         "The values cannot be a CT image in Hounsfield units",
         "Use images of a calibrated CT scanner.",
     ),
-    "calibration.modality_lut": (
-        CalibrationError,
-        "The Modality LUT is damaged, or neither rises nor falls throughout",
-        _SEND_AGAIN,
-    ),
-    "calibration.film_rescale": (
-        CalibrationError,
-        "Rescale Slope or Intercept of the radiograph is zero, out of range or malformed",
-        _SEND_AGAIN,
-    ),
-    "calibration.polarity": (
-        CalibrationError,
-        "Whether dense tissue has high or low values is contradictory in an unprocessed radiograph",
-        "Export the radiograph as it was made for presentation.",
-    ),
     # pixels
     "pixel.description": (
         UnsupportedImageError,
@@ -283,21 +235,6 @@ _TABLE: Final[dict[str, tuple[type[InputError], str, str]]] = {
         "The volume is larger than allowed",
         "Raise reading.max_volume_voxels if it is real.",
     ),
-    "pixel.film_too_large": (
-        UnsupportedImageError,
-        "The radiograph has more pixels than allowed",
-        "Export it at the resolution at which it was taken.",
-    ),
-    "pixel.film_too_small": (
-        UnsupportedImageError,
-        "The radiograph is smaller than 64 pixels a side: nothing can be measured on it",
-        "Export the full image, not its icon.",
-    ),
-    "pixel.film_flat": (
-        UnsupportedImageError,
-        "The exposed field of the radiograph holds a single grey value",
-        _SEND_AGAIN,
-    ),
     "pixel.transfer_syntax": (
         UnsupportedImageError,
         "This transfer syntax is not supported",
@@ -308,11 +245,6 @@ _TABLE: Final[dict[str, tuple[type[InputError], str, str]]] = {
         UnsupportedImageError,
         "The images were compressed lossily beyond 15:1: small deposits may be lost",
         "Export the uncompressed originals.",
-    ),
-    "pixel.film_lossy_ratio": (
-        UnsupportedImageError,
-        "The radiograph was compressed lossily beyond 30:1: fine deposits may be lost",
-        "Export the uncompressed original.",
     ),
 }
 
