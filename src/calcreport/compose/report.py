@@ -52,9 +52,9 @@ def compose_report(
     Report
         Lesions in the order of `number_lesions`, all numbers at full precision.
     """
-    region = _name_region(occasion, statements, lesion_count=len(findings.lesions))
+    regions = _name_regions(findings, occasion, statements)
     taken = findings if isinstance(findings, Findings) else occasion.taken
-    lesions = _join_lesions(findings, decision, imaging, region=region, taken=taken, has_pictures=has_pictures)
+    lesions = _join_lesions(findings, decision, imaging, regions=regions, taken=taken, has_pictures=has_pictures)
     technique = describe_technique(findings, imaging)
     impression = write_impression(
         lesions,
@@ -129,16 +129,23 @@ def _name_comparison(taken: Findings | None) -> PriorStudy | None:
     )
 
 
-def _name_region(occasion: Occasion, statements: Statements, *, lesion_count: int) -> str | None:
-    """Region where the images do not tell: the clinician's if there is just one lesion, else the header's.
+def _name_regions(
+    findings: CtFindings | RadiographFindings | Findings, occasion: Occasion, statements: Statements
+) -> tuple[str | None, ...]:
+    """Region of each lesion where the images do not tell: the clinician's if there is just one, else the header's.
 
-    The clinician speaks of the lump that was felt; another deposit in the same scan may lie elsewhere.
+    The clinician speaks of the lump that was felt; another deposit in the same scan may lie elsewhere. Radiographs of
+    one study may show several parts of the body, each named by its own film.
     """
-    header = name_body_part(occasion.study.body_part, statements)
     site = occasion.clinical.get("site")
     given = site.get("region") if isinstance(site, Mapping) else None
-    told = str(given) if lesion_count == 1 and given not in {None, "", "unknown"} else ""
-    return told or header or None
+    if len(findings.lesions) == 1 and given not in {None, "", "unknown"}:
+        return (str(given),)
+    parts: list[str | None] = [occasion.study.body_part] * len(findings.lesions)
+    if isinstance(findings, RadiographFindings):
+        parts = [findings.films[lesion.shadows[0].film].view.body_part for lesion in findings.lesions]
+    header = name_body_part(occasion.study.body_part, statements)
+    return tuple(name_body_part(part, statements) or header or None for part in parts)
 
 
 def _join_lesions(
@@ -146,7 +153,7 @@ def _join_lesions(
     decision: Decision,
     imaging: Imaging | None,
     *,
-    region: str | None,
+    regions: tuple[str | None, ...],
     taken: Findings | None,
     has_pictures: bool,
 ) -> tuple[Lesion, ...]:
@@ -160,7 +167,9 @@ def _join_lesions(
         )
         views = range(1, max(len(lesion.location.films), 1) + 1) if has_pictures else ()
         pictures = tuple(key_image_name(lesion_id, view=view) for view in views)
-        location = lesion.location if lesion.location.region else lesion.location.model_copy(update={"region": region})
+        location = (
+            lesion.location if lesion.location.region else lesion.location.model_copy(update={"region": regions[index]})
+        )
         if taken is not None:
             location = _with_side(location, taken.lesions[index].location.laterality)
         lesions.append(lesion.model_copy(update={"images": pictures, "location": location}))

@@ -122,6 +122,20 @@ def test_what_two_views_show_apart_is_not_counted_as_two(templates: Templates) -
     assert "right lower leg, lateral view (L2)" in impression[1]
 
 
+def test_each_film_names_its_own_part_of_the_body(templates: Templates) -> None:
+    films = (made_films.make_film(1, part="KNEE"), made_films.make_film(2, part="HAND", side="left"))
+    lesions = tuple(
+        made_films.make_lesion(films, (made_films.make_shadow(films, film, ((300.0, 120.0, size),)),))
+        for film, size in ((0, 40.0), (1, 30.0))
+    )
+    readings = (made_films.SEARCHED, made_films.SEARCHED)
+    findings = RadiographFindings(films=films, readings=readings, lesions=lesions, excluded=())
+    words = words_of(made_films.FilmCase(findings, part="KNEE").report(templates), templates)
+    assert "AP radiograph of the right knee; AP radiograph of the left hand" in words
+    assert "Lesion 1 (L1): Right knee," in words
+    assert "Lesion 2 (L2): Left hand," in words
+
+
 def test_a_negative_film_says_what_was_searched_and_never_that_all_is_normal(templates: Templates) -> None:
     words = words_of(made_films.negative().report(templates), templates)
     assert "No soft-tissue calcification identified on these radiographs" in words

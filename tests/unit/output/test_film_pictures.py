@@ -150,6 +150,21 @@ def test_the_unmarked_half_has_no_mark_and_the_other_has(case: made_films.FilmCa
     assert coloured[44 : 44 + PANEL_PX, 20 + PANEL_PX : 20 + 2 * PANEL_PX].any()
 
 
+def test_the_page_places_what_was_excluded_on_its_film_in_pixels(templates: Templates) -> None:
+    page = as_html.render(made_films.unscaled().report(templates), templates, {}).content.decode()
+    (row,) = re.findall(r"<tr><td>metal: staple</td>.*?</tr>", page)
+    assert "12 pixels (no scale)" in row
+    assert "row 40, column 60" in row
+    assert "LPS" not in page
+
+
+def test_the_page_lists_the_projected_size_of_each_view(case: made_films.FilmCase, templates: Templates) -> None:
+    page = as_html.render(case.report(templates), templates, {}).content.decode()
+    for view, extent in (("AP", "3.5 x 1.0 cm"), ("lateral", "3.4 x 0.8 cm")):
+        assert f"Projected size ({view})</th><td>{extent} (at the detector)</td>" in page
+        assert f"To the skin line in the image plane ({view})" in page
+
+
 def test_the_page_shows_a_small_copy_of_each_film(case: made_films.FilmCase, templates: Templates) -> None:
     report = case.report(templates, has_pictures=True)
     assert report.images == ("images/film_1.png", "images/film_2.png")
