@@ -61,7 +61,8 @@ FILM_SAMPLES: Final = (
 patient: {age_years: 47, sex: F}
 site: {region: calf, laterality: right}
 symptoms: {symptomatic: yes, pain: no}
-conditions: {venous_disease: yes, ckd_stage: 0, dialysis: no}
+conditions: {ckd_stage: 0, dialysis: no}
+history: {venous_disease: yes}
 request: {question: "Soft compressible swelling of the calf since youth."}
 """,
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from calcreport.phantom.attenuation import attenuation_per_mm
 from calcreport.phantom.beam import Beam
+from calcreport.phantom.film_joint import Knee
 from calcreport.phantom.limb import FAT_HU, MUSCLE_HU, FatPlane
 from calcreport.phantom.path_lengths import Box, Map, enlarged, sheet_length_mm, tube_length_mm
 from calcreport.phantom.place import Placed
@@ -27,11 +29,15 @@ from calcreport.phantom.shapes import Floats
 _T = TypeVar("_T")
 
 _UNLIMITED_MM: Final = 1000.0
-_SAMPLE_MM: Final = (0.25, 0.8)
+_SAMPLE_MM: Final = (0.25, 0.6)
 """Samples along a ray: finest and coarsest distance, mm."""
 _MOST_RAYS: Final = 150
 """Rays across a lesion or a solid: a larger one is sampled more coarsely, and interpolated."""
 _CORTEX_HU: Final = 300.0
+_SPONGY_HU: Final = 170.0
+_FEMUR_HU: Final = 1100.0
+_KNEE_ROW_MM: Final = 0.7
+"""Near a joint outlines run obliquely: rows are computed this far apart, mm."""
 _LEAST_CHANGE: Final = 0.005
 _RAY_MAPS: Final = ("attenuation", "skin_mm", "bone_mm", "marrow_mm")
 
@@ -74,7 +80,7 @@ class Rays:
 
 
 def project_scene(
-    beam: Beam, paints: tuple[Paint, ...], bodies: tuple[Body, ...], *, energy_kev: float, shafts_end_mm: float | None
+    beam: Beam, paints: tuple[Paint, ...], bodies: tuple[Body, ...], *, energy_kev: float, knee: Knee | None
 ) -> Rays:
     """Project everything but the lesions.
 
@@ -88,8 +94,8 @@ def project_scene(
         Those on the film.
     energy_kev : float
         Effective energy, keV.
-    shafts_end_mm : float | None
-        Height at which long bones end in a joint, LPS z mm; ``None`` without a joint.
+    knee : Knee | None
+        The joint at the end of the limb; ``None`` without one.
 
     Returns
     -------
@@ -102,20 +108,40 @@ def project_scene(
     for n, paint in enumerate(paints):
         tube, plane = _made_from(paint, Tube), _made_from(paint, FatPlane)
         if tube is not None:
-            is_shaft = any(tube.centre is shaft.centre for body in bodies for shaft in body.shafts)
-            length = tube_length_mm(beam, tube, high_mm=shafts_end_mm if is_shaft else None)
             excess = _excess(paint, tube, paints[:n], energy_kev)
-            _add_tube(rays, length, excess, is_shaft=is_shaft, is_marrow=is_shaft and paint.hu < _CORTEX_HU)
+            _add_paint(rays, beam, paint, tube, excess, (bodies, knee, energy_kev))
         elif plane is not None:
-            per_mm = attenuation_per_mm(np.array([paint.hu, MUSCLE_HU]), energy_kev)
-            rays.attenuation[:] += sheet_length_mm(beam, plane) * np.float32(per_mm[0] - per_mm[1])
+            excess = _difference(paint.hu, MUSCLE_HU, energy_kev)
+            rays.attenuation[:] += sheet_length_mm(beam, plane) * np.float32(excess)
     base = surroundings_per_mm(bodies, energy_kev)
+    if knee is not None:
+        _add_femur(rays, beam, knee, energy_kev)
     for group in _solids(paints):
-        shadow = project_solids(beam, group, base, energy_kev=energy_kev)
+        is_replaced = knee is not None and any(p.shape is knee.replaced for p in group)
+        shadow = None if is_replaced else project_solids(beam, group, base, energy_kev=energy_kev)
         if shadow is not None:
             is_bone = any(_is_bone(p, bodies) for p in group)
             _add_solids(rays, shadow, is_bone=is_bone, bone_per_mm=attenuation_per_mm(_CORTEX_HU, energy_kev).item())
     return rays
+
+
+def _add_paint(
+    rays: Rays,
+    beam: Beam,
+    paint: Paint,
+    tube: Tube,
+    excess_per_mm: float,
+    around: tuple[tuple[Body, ...], Knee | None, float],
+) -> None:
+    """Add a tube: `around` are the bodies, the joint and the energy (keV)."""
+    bodies, knee, energy_kev = around
+    shafts = [k for body in bodies for k, shaft in enumerate(body.shafts) if tube.centre is shaft.centre]
+    is_marrow = bool(shafts) and paint.hu < _CORTEX_HU
+    if knee is None or not shafts:
+        _add_tube(rays, tube_length_mm(beam, tube), excess_per_mm, is_shaft=bool(shafts), is_marrow=is_marrow)
+        return
+    spongy = _difference(_SPONGY_HU, paint.hu, energy_kev) if is_marrow else 0.0
+    _add_shaft_of_knee(rays, beam, knee, (tube, shafts[0]), (excess_per_mm, spongy))
 
 
 def _add_tube(rays: Rays, length: Map, excess_per_mm: float, *, is_shaft: bool, is_marrow: bool) -> None:
@@ -124,6 +150,38 @@ def _add_tube(rays: Rays, length: Map, excess_per_mm: float, *, is_shaft: bool, 
         np.maximum(rays.bone_mm, length, out=rays.bone_mm)
     if is_marrow:
         np.maximum(rays.marrow_mm, length, out=rays.marrow_mm)
+
+
+def _add_shaft_of_knee(
+    rays: Rays, beam: Beam, knee: Knee, part: tuple[Tube, int], excess_per_mm: tuple[float, float]
+) -> None:
+    """Add a shaft, or its marrow with the spongy bone in its wide end: `part` is the tube and the shaft's number."""
+    tube, shaft = part
+    wide = knee.widened(tube, shaft)
+    length = _knee_length(beam, wide, lambda z: knee.weight(z, shaft))
+    is_marrow = excess_per_mm[1] != 0.0
+    _add_tube(rays, length, excess_per_mm[0], is_shaft=True, is_marrow=is_marrow)
+    if is_marrow:
+        spongy = _knee_length(beam, wide, lambda z: knee.weight(z, shaft) * knee.widening(z))
+        rays.attenuation[:] += spongy * np.float32(excess_per_mm[1])
+
+
+def _knee_length(beam: Beam, tube: Tube, weight: Callable[[Floats], Floats]) -> Map:
+    return tube_length_mm(beam, tube, weight=weight, row_step_mm=_KNEE_ROW_MM)
+
+
+def _add_femur(rays: Rays, beam: Beam, knee: Knee, energy_kev: float) -> None:
+    for is_marrow, excess in (
+        (False, _difference(_FEMUR_HU, MUSCLE_HU, energy_kev)),
+        (True, _difference(_SPONGY_HU, _FEMUR_HU, energy_kev)),
+    ):
+        length = _knee_length(beam, knee.femur(is_marrow=is_marrow), knee.femur_weight)
+        _add_tube(rays, length, excess, is_shaft=True, is_marrow=is_marrow)
+
+
+def _difference(hu: float, beneath_hu: float, energy_kev: float) -> float:
+    values = attenuation_per_mm(np.array([hu, beneath_hu]), energy_kev)
+    return float(values[0] - values[1])
 
 
 def _add_solids(rays: Rays, shadow: LocalShadow, *, is_bone: bool, bone_per_mm: float) -> None:
@@ -145,8 +203,7 @@ def _excess(paint: Paint, tube: Tube, beneath: tuple[Paint, ...], energy_kev: fl
     """Attenuation of a tube above that of what it is painted over, 1/mm."""
     x, y = tube.centre(np.array(0.0))
     hu, _ = painted_hu(beneath, np.array([[float(x), float(y), 0.0]]))
-    values = attenuation_per_mm(np.array([paint.hu, -1000.0 if np.isnan(hu[0]) else hu[0]]), energy_kev)
-    return float(values[0] - values[1])
+    return _difference(paint.hu, -1000.0 if np.isnan(hu[0]) else float(hu[0]), energy_kev)
 
 
 def _is_bone(paint: Paint, bodies: tuple[Body, ...]) -> bool:

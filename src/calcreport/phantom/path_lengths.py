@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -16,12 +17,14 @@ from calcreport.phantom.shapes import Floats
 Map = NDArray[np.float32]
 Box = tuple[slice, slice]
 
-_CORNERS: Final = 720
-_ROW_STEP_MM: Final = 1.5
+_CORNERS: Final = 480
+ROW_STEP_MM: Final = 1.5
 """A tube's outline moves by less than 0.1 mm from one computed row to the next."""
 
 
-def tube_length_mm(beam: Beam, tube: Tube, *, high_mm: float | None = None, ramp_mm: float = 4.0) -> Map:
+def tube_length_mm(
+    beam: Beam, tube: Tube, *, weight: Callable[[Floats], Floats] | None = None, row_step_mm: float = ROW_STEP_MM
+) -> Map:
     """Length of every ray inside a tube along z.
 
     Every few rows, the outline of the tube in the plane of the rays of that row is followed point by point and its two
@@ -33,10 +36,11 @@ def tube_length_mm(beam: Beam, tube: Tube, *, high_mm: float | None = None, ramp
         Rays.
     tube : Tube
         LPS mm.
-    high_mm : float | None
-        Height at which the tube ends, fading over `ramp_mm`, LPS z mm; ``None`` for an endless one.
-    ramp_mm : float
-        mm.
+    weight : Callable | None
+        Maps the height at which a row of rays crosses the tube (LPS z, mm) to the part of it that is there; ``None``
+        for an endless tube.
+    row_step_mm : float
+        Distance between computed rows, mm; a steep outline needs a small one.
 
     Returns
     -------
@@ -44,7 +48,7 @@ def tube_length_mm(beam: Beam, tube: Tube, *, high_mm: float | None = None, ramp
         Shape of the detector; mm.
     """
     n_rows, n_columns = beam.shape
-    count = max(2, int(np.ceil(n_rows * beam.pixel_mm / _ROW_STEP_MM)) + 1)
+    count = max(2, int(np.ceil(n_rows * beam.pixel_mm / row_step_mm)) + 1)
     rows = np.linspace(0.0, n_rows - 1.0, count)
     row_slope, column_slope = beam.slopes(rows, np.arange(n_columns, dtype=np.float64))
     depth, across, z = _outlines(beam, tube, row_slope)
@@ -53,8 +57,8 @@ def tube_length_mm(beam: Beam, tube: Tube, *, high_mm: float | None = None, ramp
     for n in range(count):
         lengths[n] = _chord(across[n], depth[n], column_slope)
     lengths *= stretch
-    if high_mm is not None:
-        lengths *= np.clip((high_mm - z.mean(axis=1)) / ramp_mm, 0.0, 1.0)[:, None]
+    if weight is not None:
+        lengths *= weight(z.mean(axis=1))[:, None]
     return _between_rows(lengths.astype(np.float32), n_rows)
 
 
@@ -64,7 +68,7 @@ def _outlines(beam: Beam, tube: Tube, row_slope: Floats) -> tuple[Floats, Floats
     depth = np.full(angle.shape, beam.sid_mm * 0.95)
     z = np.zeros(angle.shape)
     x, y = z, z
-    for _ in range(4):  # the height of a corner depends on its depth, and little on anything else
+    for _ in range(3):  # the height of a corner depends on its depth, and little on anything else
         z = beam.source_mm[2] - row_slope[:, None] * depth
         cx, cy = tube.centre(z)
         r = tube.radius(angle, z)
@@ -104,7 +108,7 @@ def sheet_length_mm(beam: Beam, plane: FatPlane) -> Map:
     The plane is cut into strips; each adds its cross-section to the columns it falls on.
     """
     n_rows, n_columns = beam.shape
-    count = max(2, int(np.ceil(n_rows * beam.pixel_mm / _ROW_STEP_MM)) + 1)
+    count = max(2, int(np.ceil(n_rows * beam.pixel_mm / ROW_STEP_MM)) + 1)
     rows = np.linspace(0.0, n_rows - 1.0, count)
     row_slope, _ = beam.slopes(rows, np.zeros(1))
     step = 0.2

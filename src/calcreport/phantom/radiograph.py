@@ -18,6 +18,7 @@ from calcreport.phantom.exposure import (
     open_field,
     with_noise,
 )
+from calcreport.phantom.film_joint import Knee
 from calcreport.phantom.film_marks import collimator_border, empty_place, letters
 from calcreport.phantom.film_measure import FilmImages, film_truth
 from calcreport.phantom.film_recipe import (
@@ -35,6 +36,7 @@ from calcreport.phantom.place import Placed
 from calcreport.phantom.recipe import Extra, Region
 from calcreport.phantom.scene import Body
 from calcreport.phantom.study import (
+    JOINT_BELOW_END_MM,
     Setting,
     build_setting,
     identifier,
@@ -47,7 +49,7 @@ LIMBS: Final = frozenset({Region.CALF, Region.THIGH})
 """Regions that films can be made of."""
 FIRST_SERIES: Final = 90001
 """Number of the identifier of the first film's series; the next ones follow."""
-_SIDE_MARGIN_MM: Final = 18.0
+_SIDE_MARGIN_MM: Final = 26.0
 _LEAD: Final = 4.5
 _PARTS: Final = {Region.CALF: "LEG", Region.THIGH: "THIGH"}
 
@@ -156,8 +158,10 @@ def _expose_one(
     bodies = _bodies_on(view, setting)
     beam = _aim(recipe, bodies, view, half_mm)
     paints = tuple(p for p in setting.paints if _is_on_film(p, setting, bodies))
-    end = half_mm - 70.0 if Extra.KNEE_END in phantom.extras else None
-    rays = project_scene(beam, paints, bodies, energy_kev=exposure.energy_kev, shafts_end_mm=end)
+    knee = None
+    if Extra.KNEE_END in phantom.extras:
+        knee = Knee(body=setting.bodies[0], joint_z_mm=half_mm - JOINT_BELOW_END_MM)
+    rays = project_scene(beam, paints, bodies, energy_kev=exposure.energy_kev, knee=knee)
     background = rays.attenuation + _texture(rays, exposure, rng)
     border = collimator_border(exposure.collimation, beam.shape, rng, pixel_mm=exposure.pixel_mm)
     field = open_field(beam.shape, border)

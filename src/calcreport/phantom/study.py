@@ -32,6 +32,9 @@ SERIES_NUMBER: Final = 99998
 FRAME_NUMBER: Final = 99997
 """Number of the frame of reference's identifier."""
 
+JOINT_BELOW_END_MM: Final = 48.0
+"""The knee at the end of a calf lies this far below the upper end of the scan, mm."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Setting:
@@ -183,7 +186,7 @@ def build_bodies(
     bodies = tuple(build_limb(recipe, rng, fat_mm=fat_mm, x_mm=s * apart, sign=s) for s in signs)
     if Extra.KNEE_END not in recipe.extras:
         return bodies
-    bones, paints = around.knee(bodies[0], joint_z_mm=half_length_mm - 48.0, sign=sign)
+    bones, paints = around.knee(bodies[0], joint_z_mm=half_length_mm - JOINT_BELOW_END_MM, sign=sign)
     first = replace(bodies[0], bones=bones, paints=(*bodies[0].paints, *paints), names=("patella", "fabella"))
     return (first, *bodies[1:])
 

@@ -29,6 +29,7 @@ from calcreport.phantom import (
     run,
     write_study,
 )
+from calcreport.phantom.film_samples import FILM_SAMPLES
 from calcreport.phantom.samples import SAMPLES, Sample, folder_hash
 from calcreport.settings import ReadingSettings
 
@@ -131,7 +132,7 @@ def test_every_kind_says_what_it_is() -> None:
 
 def test_samples_are_those_of_the_manifest() -> None:
     manifest = tomllib.loads((SAMPLE_FOLDER / "MANIFEST.toml").read_text(encoding="utf-8"))
-    assert [entry["folder"] for entry in manifest["study"]] == [sample.name for sample in SAMPLES]
+    assert [entry["folder"] for entry in manifest["study"]] == [sample.name for sample in (*SAMPLES, *FILM_SAMPLES)]
     for entry in manifest["study"]:
         assert folder_hash(SAMPLE_FOLDER / entry["folder"]) == entry["sha256"], entry["folder"]
     assert sum(entry["bytes"] for entry in manifest["study"]) < 25_000_000
