@@ -47,6 +47,9 @@ _FARTHEST: Final = 1.35
 _SKIN_ROOM: Final = 0.15
 """Part of the view kept free beyond the skin line, where the distance is written."""
 
+_LEAST_RANGE: Final = 80.0
+"""Contrast is stretched to no fewer greys of the film: noise would look like a finding, and bone be lost."""
+
 
 def render_film_lesion(film: Radiograph, shadow: Shadow, lesion: Lesion, statements: Statements) -> Rendered:
     """Draw a lesion on the film that shows it best.
@@ -65,11 +68,12 @@ def render_film_lesion(film: Radiograph, shadow: Shadow, lesion: Lesion, stateme
     Returns
     -------
     Rendered
-        PNG: the plain part, the same with outline, calliper and distance to the skin line, and the whole film, small. A
-        bar is in mm only where the film has a scale. No patient name.
+        PNG: the plain part with its contrast stretched, the same with outline, calliper and distance to the skin line,
+        and the whole film, small. A bar is in mm only where the film has a scale. No patient name.
     """
     view, shows_skin = choose_film_view(film, shadow)
-    plain = view.show_grey(film.picture).convert("RGB")
+    black, white = choose_greys(film, shadow)
+    plain = view.show_grey(film.picture, black=black, white=white).convert("RGB")
     marked = plain.copy()
     _draw_marks(marked, view, film, shadow, shows_skin=shows_skin)
     per_pixel = view.column_px
@@ -95,6 +99,24 @@ def _write_header(film: Radiograph, lesion: Lesion, statements: Statements) -> s
     told = [statements.say("picture.unnumbered") if number is None else f"Im {number}"]
     told += [name_view(film.view.position, statements)] if is_known_view(film.view.position, statements) else []
     return statements.say("picture.key_header", id=lesion.id, reference=", ".join(told))
+
+
+def choose_greys(film: Radiograph, shadow: Shadow) -> tuple[float, float]:
+    """Choose the greys drawn black and white, so that a faint lesion can be told from what lies around it.
+
+    Returns
+    -------
+    tuple[float, float]
+        Of the lesion and a border of less than half its width, with room on either side; at least `_LEAST_RANGE` apart.
+    """
+    room = max(round(0.4 * min(shadow.mineral.pixels.shape)), 12)
+    box = tuple(
+        slice(max(part.start - room, 0), min(part.stop + room, edge))
+        for part, edge in zip(shadow.mineral.box, film.picture.shape, strict=True)
+    )
+    low, high = (float(grey) for grey in np.percentile(film.picture[box], (2.0, 99.5)))
+    spare = max((_LEAST_RANGE - (high - low)) / 2, 0.15 * (high - low))
+    return max(low - spare, 0.0), min(high + spare, 255.0)
 
 
 def choose_film_view(film: Radiograph, shadow: Shadow) -> tuple[View, bool]:

@@ -96,10 +96,21 @@ class View:
         patch, box = self._cut(grid, _AIR_HU)
         return apply_window(patch, window).resize((self.width, self.height), Image.Resampling.BICUBIC, box=box)
 
-    def show_grey(self, picture: NDArray[np.uint8]) -> Image.Image:
-        """Draw part of a picture that is grey already, shape ``(rows, columns)``, 0 to 255; outside it is black."""
+    def show_grey(self, picture: NDArray[np.uint8], *, black: float = 0.0, white: float = 255.0) -> Image.Image:
+        """Draw part of a picture that is grey already.
+
+        Parameters
+        ----------
+        picture : NDArray[np.uint8]
+            Shape ``(rows, columns)``, 0 to 255; outside it is black.
+        black, white : float
+            Greys of the picture that are drawn black and white.
+        """
         patch, box = self._cut(picture, 0)
-        return Image.fromarray(patch).resize((self.width, self.height), Image.Resampling.BICUBIC, box=box)
+        size = (self.width, self.height)
+        drawn = np.asarray(Image.fromarray(patch.astype(np.float32)).resize(size, Image.Resampling.BICUBIC, box=box))
+        stretched = (drawn - black) * (255.0 / (white - black))
+        return Image.fromarray(np.clip(stretched, 0, 255).astype(np.uint8))
 
     def cover(self, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Interpolate a mask to picture pixels.

@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from calcreport.output import Templates, as_html
 from calcreport.output.as_film import PREVIEW_PX, FilmMark, render_film, render_film_preview
-from calcreport.output.as_film_lesion import PANEL_PX, choose_film_view, render_film_lesion
+from calcreport.output.as_film_lesion import PANEL_PX, choose_film_view, choose_greys, render_film_lesion
 from calcreport.output.film_marks import choose_bar, write_title
 from calcreport.output.picture import MINERAL
 
@@ -99,7 +99,7 @@ def test_a_large_film_is_drawn_quickly(templates: Templates) -> None:
     [
         (made_films.DETECTOR, 100.0, "10 mm at the detector", 10 / 0.15),
         (made_films.CALIBRATED, 100.0, "10 mm in the calibrated plane", 10 / 0.14),
-        (made_films.UNSCALED, 120.0, "100 px", 100.0),
+        (made_films.UNSCALED, 260.0, "200 px", 200.0),
         (made_films.DETECTOR, 1.0, "1 mm at the detector", 1 / 0.15),
     ],
 )
@@ -131,6 +131,19 @@ def test_the_enlarged_view_holds_the_lesion_and_enlarges_small_ones(diameter: fl
         assert 0 <= x <= PANEL_PX
         assert 0 <= y <= PANEL_PX
     assert view.column_px * diameter >= min(3 * diameter, 0.3 * PANEL_PX)
+
+
+@pytest.mark.parametrize("excess", [4, 30, 120])
+def test_a_faint_lesion_is_drawn_with_more_contrast_and_a_plain_one_not_clipped(excess: int) -> None:
+    film = made_films.make_film(foci=((450.0, 120.0, 30.0),))
+    faint = np.full(film.picture.shape, 90, dtype=np.uint8)
+    shadow = made_films.make_shadow((film,), 0, ((450.0, 120.0, 30.0),))
+    faint[made_films.masked(film, shadow)] += np.uint8(excess)
+    black, white = choose_greys(replace(film, picture=faint), shadow)
+    assert black < 90
+    assert white > 90 + excess
+    assert white - black >= 80
+    assert excess / (white - black) >= min(3 * excess / 255, 0.5)
 
 
 def test_pixels_that_are_not_square_are_drawn_true() -> None:
