@@ -29,6 +29,8 @@ class Amplifier:
     ----------
     open_quanta : float
         Quanta a pixel in the open beam.
+    field : NDArray[np.bool_]
+        Exposed field, which alone is processed.
     low, high : float
         Limits of the scale: logarithm of open over detected quanta, or detected quanta for a linear film.
     recipe : ExposureRecipe
@@ -36,6 +38,7 @@ class Amplifier:
     """
 
     open_quanta: float
+    field: NDArray[np.bool_]
     low: float
     high: float
     recipe: ExposureRecipe
@@ -49,12 +52,19 @@ class Amplifier:
         else:
             dense = _logarithm(quanta, self.open_quanta)
             if recipe.is_processed:
-                dense += _UNSHARP_SHARE * (dense - ndimage.gaussian_filter(dense, _UNSHARP_MM / recipe.pixel_mm))
+                dense += _UNSHARP_SHARE * _detail(dense, self.field, _UNSHARP_MM / recipe.pixel_mm)
             dense = (dense - self.low) / (self.high - self.low)
             if recipe.is_processed:
                 dense = _curve(dense)
         value = dense if recipe.photometric is Photometric.MONOCHROME2 else 1.0 - dense
         return np.asarray(np.clip(np.rint(value * top), 0, top), dtype=np.uint16)
+
+
+def _detail(values: Map, field: NDArray[np.bool_], sigma: float) -> Map:
+    """Values above their surroundings in the exposed field, 0 outside; `sigma` in pixels."""
+    inside = field.astype(np.float32)
+    around = ndimage.gaussian_filter(values * inside, sigma) / np.maximum(ndimage.gaussian_filter(inside, sigma), 1e-3)
+    return np.asarray((values - around) * inside, dtype=np.float32)
 
 
 def _logarithm(quanta: Map, open_quanta: float) -> Map:
@@ -128,10 +138,10 @@ def with_noise(quanta: Map, recipe: ExposureRecipe, rng: np.random.Generator) ->
 def amplifier_for(quanta: Map, is_exposed: NDArray[np.bool_], open_quanta: float, recipe: ExposureRecipe) -> Amplifier:
     """Choose the scale of a film from its noise-free quanta: the whole exposed field, with room at both ends."""
     if recipe.is_linear:
-        return Amplifier(open_quanta=open_quanta, low=0.0, high=1.15 * open_quanta, recipe=recipe)
+        return Amplifier(open_quanta=open_quanta, field=is_exposed, low=0.0, high=1.15 * open_quanta, recipe=recipe)
     values = _logarithm(quanta, open_quanta)[is_exposed]
     high = float(np.percentile(values[:: max(1, len(values) // 100000)], 99.9))
-    return Amplifier(open_quanta=open_quanta, low=-0.25, high=1.15 * high + 0.15, recipe=recipe)
+    return Amplifier(open_quanta=open_quanta, field=is_exposed, low=-0.25, high=1.15 * high + 0.15, recipe=recipe)
 
 
 def open_field(shape: tuple[int, int], border: tuple[int, int, int, int] | None) -> NDArray[np.bool_]:

@@ -200,15 +200,15 @@ def _is_on_film(paint: object, setting: Setting, bodies: tuple[Body, ...]) -> bo
 
 
 def _texture(rays: Rays, exposure: ExposureRecipe, rng: np.random.Generator) -> Map:
-    """Trabeculae where there is marrow, and the uneven density of soft tissue; no unit."""
+    """Trabeculae where there is marrow, and the marbling of muscle along the limb; no unit."""
     pixel = exposure.pixel_mm
     step = max(1, round(0.3 / pixel))
     shape = tuple(n // step + 2 for n in rays.skin_mm.shape)
     noise = rng.standard_normal(shape, dtype=np.float32)
     fine = ndimage.gaussian_filter(noise, (1.6 / 0.6, 0.8 / 0.6)) - ndimage.gaussian_filter(noise, (6.0, 4.0))
     fine *= np.float32(0.022 / fine.std())
-    slow = ndimage.gaussian_filter(rng.standard_normal(tuple(n // 12 + 3 for n in shape), dtype=np.float32), 1.5)
-    slow *= np.float32(0.010 / slow.std())
+    slow = ndimage.gaussian_filter(rng.standard_normal(tuple(n // 12 + 3 for n in shape), dtype=np.float32), (4.0, 1.2))
+    slow *= np.float32(0.006 / slow.std())
     n_rows, n_columns = rays.skin_mm.shape
     box = (slice(0, n_rows), slice(0, n_columns))
     out = enlarged(fine, box, step) * np.sqrt(rays.marrow_mm / 20.0, dtype=np.float32)

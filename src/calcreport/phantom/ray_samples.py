@@ -175,11 +175,12 @@ def painted_along_rays(
         if part is None:
             continue
         share = grid.inside_share(paint.shape, part)
-        keep = 1 - share
+        # What shares a segment mostly shares a surface too (a rim and its core, a gap and the shell it is in): the new
+        # solid takes the place of the old one first, and of the surroundings only where it reaches farther.
+        before = filled[part]
+        keep = np.maximum(before - share, 0) / np.maximum(before, np.float32(1e-6))
         for total, value in ((change, attenuation(paint.hu)), (filled, 1.0), (mineral, float(paint.is_mineral))):
-            total[part] *= keep
-            if value:
-                total[part] += share * np.float32(value)
+            total[part] = total[part] * keep + share * np.float32(value)
     k, i, j = np.nonzero(filled)
     if len(k):
         middle = (grid.depths_mm[k] + grid.depths_mm[k + 1]) / 2
