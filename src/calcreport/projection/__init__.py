@@ -1,0 +1,1 @@
+"""Calcification on projection radiographs: found by contrast against the surroundings, never by a grey level."""

@@ -1,0 +1,139 @@
+"""Radiographs of one study: every film searched, findings of two views tied where the geometry allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from calcreport.model.radiograph import ProjectedLesion, Radiograph, RadiographFindings, ScaleKind, Shadow
+from calcreport.model.report import (
+    BoneRelation,
+    Depth,
+    DepthClass,
+    FilmPlace,
+    Foci,
+    KeyImage,
+    Laterality,
+    Location,
+    Size,
+)
+from calcreport.projection.film import FilmFinding, search_film
+from calcreport.projection.pattern import read_film_pattern
+from calcreport.threads import map_in_threads
+
+
+def analyse_radiographs(
+    films: tuple[Radiograph, ...], *, on_progress: Callable[[str], None] | None = None
+) -> RadiographFindings:
+    """Search the films of one study for soft-tissue calcification.
+
+    Parameters
+    ----------
+    films : tuple[Radiograph, ...]
+        As read; every view and side.
+    on_progress : Callable[[str], None] | None
+        Told the name of each step.
+
+    Returns
+    -------
+    RadiographFindings
+        Lesions largest first; lengths in each film's own plane, and none in mm without a scale.
+    """
+    if on_progress is not None:
+        on_progress("searching films")
+    searched = map_in_threads(lambda pair: search_film(pair[1], pair[0]), list(enumerate(films)))
+    lesions = [_lesion(films, [finding]) for part in searched for finding in part.findings]
+    return RadiographFindings(
+        films=films,
+        readings=tuple(part.reading for part in searched),
+        lesions=tuple(sorted(lesions, key=_length, reverse=True)),
+        excluded=tuple(row for part in searched for row in part.excluded),
+    )
+
+
+def _length(lesion: ProjectedLesion) -> float:
+    """Longest projected diameter as far as it can be compared: mm, else pixels."""
+    return lesion.size.max_diameter_mm or lesion.size.max_diameter_px or 0.0
+
+
+def _lesion(films: tuple[Radiograph, ...], findings: list[FilmFinding]) -> ProjectedLesion:
+    """Join the findings of one lesion, one a view; the first tells the pattern and the place."""
+    first = findings[0]
+    shadow, film = first.shadow, films[first.shadow.film]
+    shadows = tuple(finding.shadow for finding in findings)
+    over_bone = any(part.is_over_bone for part in shadows)
+    return ProjectedLesion(
+        size=_size(films, findings),
+        foci=_foci(film, first),
+        pattern=read_film_pattern(first.shape),
+        depth=Depth.model_validate(
+            {
+                "class": DepthClass.CANNOT_DETERMINE,
+                "projected_skin_line_mm": shadow.to_skin_line.length_mm if shadow.to_skin_line else None,
+                "reason": "depth cannot be determined from a radiograph",
+            }
+        ),
+        bone_relation=BoneRelation.CANNOT_DETERMINE if over_bone else BoneRelation.SEPARATE,
+        location=_location(films, shadows),
+        shadows=shadows,
+    )
+
+
+def _size(films: tuple[Radiograph, ...], findings: list[FilmFinding]) -> Size:
+    longest = max((finding.shadow for finding in findings), key=lambda shadow: shadow.longest.length_mm or 0.0)
+    film = films[longest.film]
+    kind = film.scale.kind
+    spacing = film.scale.spacing_mm
+    return Size(
+        max_diameter_mm=longest.longest.length_mm,
+        perpendicular_mm=longest.across.length_mm,
+        max_diameter_px=longest.longest.length_px,
+        perpendicular_px=longest.across.length_px,
+        uncertainty_mm=float(np.hypot(*spacing)) if spacing else None,
+        is_minimum=any(finding.shadow.is_cut for finding in findings),
+        projected=True,
+        plane=None if kind is ScaleKind.NONE else kind.value,
+    )
+
+
+def _foci(film: Radiograph, finding: FilmFinding) -> Foci:
+    has_scale = film.scale.spacing_mm is not None
+    return Foci(
+        count=len(finding.focus_lengths), largest_max_diameter_mm=max(finding.focus_lengths) if has_scale else None
+    )
+
+
+def _location(films: tuple[Radiograph, ...], shadows: tuple[Shadow, ...]) -> Location:
+    film = films[shadows[0].film]
+    side = {"left": Laterality.LEFT, "right": Laterality.RIGHT}.get(film.view.laterality or "", Laterality.UNKNOWN)
+    reference = film.reference
+    return Location(
+        laterality=side,
+        laterality_source="none" if side is Laterality.UNKNOWN else "header",
+        first_image=reference.instance_number,
+        last_image=reference.instance_number,
+        key_image=KeyImage(sop_instance_uid=reference.sop_instance_uid, instance_number=reference.instance_number),
+        films=tuple(_place(films[shadow.film], shadow) for shadow in shadows),
+    )
+
+
+def _place(film: Radiograph, shadow: Shadow) -> FilmPlace:
+    rows, columns = np.nonzero(shadow.mineral.pixels)
+    low = np.array(shadow.mineral.offset)
+    middle = low + (float(rows.mean()), float(columns.mean()))
+    high = low + shadow.mineral.pixels.shape - 1
+    return FilmPlace(
+        sop_instance_uid=film.reference.sop_instance_uid,
+        instance_number=film.reference.instance_number,
+        view=film.view.position,
+        centroid_px=(float(middle[0]), float(middle[1])),
+        bbox_px=((float(low[0]) - 0.5, float(low[1]) - 0.5), (float(high[0]) + 0.5, float(high[1]) + 0.5)),
+        max_diameter_mm=shadow.longest.length_mm,
+        perpendicular_mm=shadow.across.length_mm,
+        max_diameter_px=shadow.longest.length_px,
+        perpendicular_px=shadow.across.length_px,
+        projected_skin_line_mm=shadow.to_skin_line.length_mm if shadow.to_skin_line else None,
+        is_over_bone=shadow.is_over_bone,
+        contrast_to_noise=shadow.contrast_to_noise,
+    )

@@ -1,0 +1,164 @@
+"""Bone in projection: wide dense structures with sharp outlines, and what they enclose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from scipy import ndimage
+
+from calcreport.projection.exposure import Exposure
+from calcreport.projection.plate import Floats, Mask, Plate, enlarge_mask, open_square, square
+from calcreport.projection.soft import soft_tissue
+
+_PIXEL_MM: Final = 0.8
+"""Bone is large: it is sought at pixels of about this size."""
+_SHAFT_MM: Final = 22.0
+"""Half the width of the structures taken off to see shafts: the shaft of a femur is some 35 mm wide, enlarged 40."""
+_CAST_MM: Final = 14.0
+"""A cast lies within this of where the body seems to end; it must not pass for the densest bone."""
+_DENSE_SHARE: Final = 0.3
+"""Bone stands out by at least this share of what the strongest bone of the film stands out by ..."""
+_CORE_SHARE: Final = 0.5
+"""... and over a good part of it by this: a band of muscle with a deposit in it is no bone."""
+_CORE_PART: Final = 0.2
+_LEAST_CONTRAST: Final = 0.08
+"""Bone stands out by at least this share of the film's range."""
+_EDGE_SIGMA_MM: Final = 0.8
+_SKIN_MM: Final = 3.0
+"""So near to the skin line every edge is the skin's."""
+_STRONG_SHARE: Final = 0.5
+"""Edges from this share of the steepest bone edges on tell which side is bone."""
+_TELLING_MM: Final = 30.0
+"""An edge tells nothing about what lies farther away."""
+_FILL_MM: Final = 3.0
+_LEAST_MM2: Final = 400.0
+"""Smaller dense parts that do not reach the end of the body are no bone by themselves ..."""
+_SMALL_BONE_MM2: Final = 40.0
+_MANY_BONES: Final = 8
+"""... except on a film of so many dense parts of at least `_SMALL_BONE_MM2`: a hand or a foot."""
+_JOINT_MM: Final = 6.0
+"""A joint space is no wider: dense parts beyond one belong to the skeleton."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Bones:
+    """Bone on a plate.
+
+    Parameters
+    ----------
+    is_bone : NDArray[np.bool_]
+        Shape of the plate; bone and what it encloses.
+    contrast : float
+        What bone stands out by, in grey; 0 where the film shows none.
+    """
+
+    is_bone: Mask
+    contrast: float
+
+
+def find_bones(plate: Plate, exposure: Exposure) -> Bones:
+    """Find bone: dense against the surroundings at the width of a shaft, or enclosed by the edges of such parts."""
+    factor = max(1, round(_PIXEL_MM / plate.pixel_mm))
+    coarse = _find(plate.reduced(factor), exposure.reduced(factor))
+    return Bones(is_bone=enlarge_mask(coarse.is_bone, factor, plate.grey.shape), contrast=coarse.contrast)
+
+
+def _find(plate: Plate, exposure: Exposure) -> Bones:
+    smooth = plate.smoothed(_EDGE_SIGMA_MM)
+    flat = smooth - soft_tissue(plate, exposure, smooth)
+    lifted = flat - open_square(flat, plate.pixels(_SHAFT_MM))
+    body = exposure.is_body & exposure.is_exposed
+    inner = ndimage.binary_erosion(body, square(plate.pixels(_SKIN_MM)), border_value=1)
+    deep = ndimage.binary_erosion(body, square(plate.pixels(_CAST_MM)), border_value=1)
+    values = lifted[deep] if deep.sum() > 0.2 * inner.sum() else lifted[inner]
+    if not values.size:
+        return Bones(is_bone=np.zeros(body.shape, dtype=bool), contrast=0.0)
+    contrast = float(np.percentile(values[:: max(1, values.size // 200_000)], 97))
+    if contrast < _LEAST_CONTRAST * exposure.span:
+        return Bones(is_bone=np.zeros(body.shape, dtype=bool), contrast=0.0)
+    dense = body & (lifted > _DENSE_SHARE * contrast)
+    cores = dense & (lifted > _CORE_SHARE * contrast)
+    seeded = _skeleton_of(plate, exposure, dense, cores)
+    whole = seeded | _bright_sides(plate, smooth, inner, seeded)
+    whole = ndimage.binary_closing(np.pad(whole, 1, mode="edge"), square(plate.pixels(_FILL_MM)))[1:-1, 1:-1] & body
+    return Bones(is_bone=_fill(plate, whole) & body, contrast=contrast)
+
+
+def _skeleton_of(plate: Plate, exposure: Exposure, dense: Mask, cores: Mask) -> Mask:
+    """Dense parts that are bone: they leave the field, are large, or lie beyond a joint space of one that is."""
+    labels, count = ndimage.label(dense, structure=square(1))
+    if not count:
+        return dense
+    areas = np.bincount(labels.ravel(), minlength=count + 1)
+    has_core = np.bincount(labels[cores], minlength=count + 1) > 0
+    has_core[0] = False
+    end = ~ndimage.binary_erosion(exposure.is_exposed, square(plate.pixels(2.0)), border_value=0)
+    leaves = np.bincount(labels[end & dense], minlength=count + 1) > 0
+    areas = areas * plate.pixel_mm**2
+    is_hand_or_foot = (has_core & (areas > _SMALL_BONE_MM2)).sum() >= _MANY_BONES
+    large = areas > (_SMALL_BONE_MM2 if is_hand_or_foot else _LEAST_MM2)
+    core_areas = np.bincount(labels[cores], minlength=count + 1) * plate.pixel_mm**2
+    is_bone = has_core & large & leaves & (core_areas > _CORE_PART * areas)
+    is_bone[0] = False
+    reach = plate.pixels(_JOINT_MM)
+    candidates = has_core & large
+    candidates[0] = False
+    while True:
+        near = ndimage.maximum_filter(is_bone[labels], size=2 * reach + 1)
+        joined = np.bincount(labels[near & dense], minlength=count + 1) > 0
+        grown = is_bone | (joined & candidates)
+        if (grown == is_bone).all():
+            return np.asarray(is_bone[labels])
+        is_bone = grown
+
+
+def _bright_sides(plate: Plate, smooth: Floats, inner: Mask, seeded: Mask) -> Mask:
+    """Pixels on the bright side of the nearest strong edge, where that edge belongs to bone.
+
+    A wide bone, such as the condyles of a femur, is taken for background by a filter as narrow as a shaft; its outline
+    still tells on which side the bone lies.
+    """
+    if not seeded.any():
+        return seeded
+    along_rows, along_columns = (
+        ndimage.sobel(smooth, axis=axis, mode="nearest") * np.float32(0.125) for axis in (0, 1)
+    )
+    steepness = np.hypot(along_rows, along_columns)
+    outline = ndimage.binary_dilation(seeded, square(1)) & ~ndimage.binary_erosion(seeded, square(1)) & inner
+    if not outline.any():
+        return seeded
+    strong = inner & (steepness > _STRONG_SHARE * float(np.percentile(steepness[outline], 75)))
+    strong &= _crests(steepness)
+    if not strong.any():
+        return seeded
+    distance, (i, j) = ndimage.distance_transform_edt(~strong, return_indices=True)
+    rows, columns = np.indices(strong.shape, sparse=True)
+    side = (rows - i) * along_rows[i, j] + (columns - j) * along_columns[i, j]
+    bright = inner & (side >= 0) & (distance <= plate.pixels(_TELLING_MM))
+    bright = ndimage.median_filter(bright.view(np.uint8), size=2 * plate.pixels(1.5) + 1).view(bool)
+    labels, _count = ndimage.label(bright)
+    known = np.unique(labels[seeded & bright])
+    return np.asarray(np.isin(labels, known[known > 0]))
+
+
+def _crests(steepness: Floats) -> Mask:
+    """Pixels no less steep than most around them: one line along each edge."""
+    return np.asarray(steepness >= ndimage.percentile_filter(steepness, 70, size=5))
+
+
+def _fill(plate: Plate, mask: Mask) -> Mask:
+    """Mask with its holes filled, and gaps of marrow that the end of the film leaves open."""
+    padded = np.pad(mask, 1, mode="edge")
+    for edge in (padded[0], padded[-1], padded[:, 0], padded[:, -1]):
+        _bridge(edge, plate.pixels(2 * _SHAFT_MM))
+    return np.asarray(ndimage.binary_fill_holes(padded)[1:-1, 1:-1])
+
+
+def _bridge(edge: Mask, longest: int) -> None:
+    """Close gaps between bone along one end of the film, in place."""
+    found = np.flatnonzero(edge)
+    for low, high in zip(found[:-1], found[1:], strict=True):
+        if 1 < high - low <= longest:
+            edge[low:high] = True

@@ -1,0 +1,263 @@
+"""One film: parted, searched, its foci outlined and grouped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from scipy import ndimage
+
+from calcreport.model.radiograph import FilmReading, FilmSegment, PixelMask, PixelPoint, Radiograph, Shadow
+from calcreport.model.report import Excluded, ExclusionReason
+from calcreport.projection.bone import Bones, find_bones
+from calcreport.projection.exposure import Exposure, continued, find_exposure
+from calcreport.projection.foci import PlateFocus, find_foci, search_field
+from calcreport.projection.group import group_outlines
+from calcreport.projection.judge import Circumstances, FocusKind, judge_focus
+from calcreport.projection.noise import film_noise
+from calcreport.projection.outline import Outline, Points, diameters, outline_focus
+from calcreport.projection.plate import Mask, Plate, film_pixel_mm, reduce_film
+from calcreport.projection.shape import FilmShape, describe_shape
+from calcreport.projection.views import is_lateral
+
+LITTLE_SEARCHED: Final = 0.15
+"""Below this share of the exposed field the search says next to nothing."""
+_BONE_CONTACT: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FilmFinding:
+    """A finding on one film.
+
+    Parameters
+    ----------
+    shadow : Shadow
+        Mask and lengths.
+    shape : FilmShape
+        For the pattern.
+    focus_lengths : tuple[float, ...]
+        Longest diameter of each focus, mm; the film's guess of a millimetre without a scale.
+    """
+
+    shadow: Shadow
+    shape: FilmShape
+    focus_lengths: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SearchedFilm:
+    """What came of one film."""
+
+    reading: FilmReading
+    findings: tuple[FilmFinding, ...]
+    excluded: tuple[Excluded, ...]
+
+
+def search_film(film: Radiograph, number: int) -> SearchedFilm:
+    """Search one film.
+
+    Parameters
+    ----------
+    film : Radiograph
+        As read.
+    number : int
+        Its index in the study.
+    """
+    plate = reduce_film(film)
+    exposure = find_exposure(plate)
+    plate = replace(plate, grey=continued(plate.grey, exposure.is_exposed))
+    bones = find_bones(plate, exposure)
+    field = search_field(plate, exposure, bones)
+    noise = film_noise(film.intensity, field, plate.factor)
+    foci = find_foci(plate, exposure, bones, field, noise)
+    obstacles = _obstacles(exposure, bones, foci)
+    around = Circumstances(
+        noise=noise,
+        spacing_mm=film_pixel_mm(film),
+        body_part=film.view.body_part or "",
+        is_lateral=is_lateral(film.view.position),
+    )
+    kinds: dict[FocusKind, list[tuple[PlateFocus, Outline]]] = {kind: [] for kind in FocusKind}
+    for focus in foci:
+        outline = outline_focus(film.intensity, plate, focus, obstacles, noise)
+        kinds[judge_focus(plate, bones, focus, outline, around)].append((focus, outline))
+    _take_back_doubtful(kinds)
+    foci = [focus for focus, _ in kinds[FocusKind.MINERAL]]
+    outlines = [outline for _, outline in kinds[FocusKind.MINERAL]]
+    spacing_mm = film_pixel_mm(film)
+    findings = tuple(
+        _finding(film, number, plate, exposure, [foci[i] for i in group], [outlines[i] for i in group], noise)
+        for group in group_outlines(outlines, spacing_mm)
+    )
+    searched = float(field.sum() / max(1, exposure.is_exposed.sum()))
+    reading = FilmReading(
+        noise=noise,
+        searched_share=searched,
+        has_skin_line=exposure.has_skin_line,
+        notes=_notes(film, exposure, searched),
+    )
+    return SearchedFilm(reading=reading, findings=findings, excluded=_excluded(film, plate, bones, kinds))
+
+
+def _take_back_doubtful(kinds: dict[FocusKind, list[tuple[PlateFocus, Outline]]]) -> None:
+    """Count ovals beside a knee among the findings again where there is more than one of a kind, in place."""
+    for kind in (FocusKind.PATELLA, FocusKind.FABELLA):
+        if len(kinds[kind]) > 1:
+            kinds[FocusKind.MINERAL] += kinds[kind]
+            kinds[kind] = []
+
+
+def _obstacles(exposure: Exposure, bones: Bones, foci: list[PlateFocus]) -> Mask:
+    """What is no surroundings of a focus: bone, air, unexposed margins, and every focus."""
+    obstacles: Mask = bones.is_bone | exposure.is_air | ~exposure.is_exposed
+    for focus in foci:
+        obstacles[focus.box] |= focus.mask
+    return obstacles
+
+
+def _finding(
+    film: Radiograph,
+    number: int,
+    plate: Plate,
+    exposure: Exposure,
+    foci: list[PlateFocus],
+    outlines: list[Outline],
+    noise: float,
+) -> FilmFinding:
+    spacing_mm = film_pixel_mm(film)
+    points = np.concatenate([outline.points for outline in outlines])
+    long, across, skin = _lines(points, film, plate, exposure)
+    areas = np.array([outline.mask.pixels.sum() for outline in outlines], dtype=np.float64)
+    contrast = float(np.average([outline.contrast for outline in outlines], weights=areas))
+    shadow = Shadow(
+        film=number,
+        mineral=_joined([outline.mask for outline in outlines]),
+        longest=long,
+        across=across,
+        to_skin_line=skin,
+        contrast_to_noise=contrast / max(noise, 1e-6),
+        is_over_bone=any(focus.is_over_bone or focus.bone_contact > _BONE_CONTACT for focus in foci),
+        is_cut=any(focus.is_cut for focus in foci),
+    )
+    return FilmFinding(
+        shadow=shadow,
+        shape=describe_shape(outlines, film.intensity, spacing_mm),
+        focus_lengths=tuple(diameters(outline.points * spacing_mm)[0] for outline in outlines),
+    )
+
+
+def _joined(masks: list[PixelMask]) -> PixelMask:
+    low = np.min([mask.offset for mask in masks], axis=0)
+    high = np.max([np.add(mask.offset, mask.pixels.shape) for mask in masks], axis=0)
+    pixels = np.zeros(tuple(high - low), dtype=bool)
+    for mask in masks:
+        rows, columns = (slice(s.start - o, s.stop - o) for s, o in zip(mask.box, low, strict=True))
+        pixels[rows, columns] |= mask.pixels
+    return PixelMask(offset=(int(low[0]), int(low[1])), pixels=pixels)
+
+
+def _lines(
+    points: Points, film: Radiograph, plate: Plate, exposure: Exposure
+) -> tuple[FilmSegment, FilmSegment, FilmSegment | None]:
+    """Longest diameter, widest extent across it, and shortest line to the skin line."""
+    spacing = np.array(film_pixel_mm(film))
+    _length, _across, i, j = diameters(points * spacing)
+    start, end = points[i], points[j]
+    direction = (end - start) * spacing
+    direction /= max(float(np.linalg.norm(direction)), 1e-9)
+    normal = np.array([-direction[1], direction[0]])
+    aside = (points * spacing) @ normal
+    low, high = points[int(aside.argmin())], points[int(aside.argmax())]
+    # the line across is drawn square to the longest diameter, through the outermost point on one side
+    foot = low + normal * (float(np.ptp(aside)) / spacing)
+    return (
+        _segment(start, end, film),
+        _segment(low, foot, film, measured=float(np.ptp(aside))),
+        _to_skin(points, film, plate, exposure) if exposure.has_skin_line and high is not None else None,
+    )
+
+
+def _segment(start: Points, end: Points, film: Radiograph, *, measured: float | None = None) -> FilmSegment:
+    has_scale = film.scale.spacing_mm is not None
+    spacing = np.array(film_pixel_mm(film))
+    length_mm = float(np.linalg.norm((end - start) * spacing)) if measured is None else measured
+    return FilmSegment(
+        start=_point(start),
+        end=_point(end),
+        length_px=float(np.linalg.norm(end - start)),
+        length_mm=length_mm if has_scale else None,
+    )
+
+
+def _point(values: Points) -> PixelPoint:
+    return (float(values[0]), float(values[1]))
+
+
+def _to_skin(points: Points, film: Radiograph, plate: Plate, exposure: Exposure) -> FilmSegment:
+    """Shortest line in the image plane from the outline to where the body ends."""
+    beside = exposure.is_air & ndimage.binary_dilation(~exposure.is_air)
+    air = np.argwhere(beside) * plate.factor + (plate.factor - 1) / 2
+    spacing = np.array(film_pixel_mm(film))
+    some = points[:: max(1, len(points) // 200)]
+    best, ends = float("inf"), (some[0], air[0])
+    for part in np.array_split(air, max(1, len(air) // 2000)):
+        apart = (((some[:, None, :] - part[None, :, :]) * spacing) ** 2).sum(axis=2)
+        i, j = np.unravel_index(int(apart.argmin()), apart.shape)
+        if apart[i, j] < best:
+            best, ends = float(apart[i, j]), (some[i], part[j])
+    return _segment(ends[0], ends[1], film)
+
+
+def _notes(film: Radiograph, exposure: Exposure, searched: float) -> tuple[str, ...]:
+    notes = []
+    if searched < LITTLE_SEARCHED:
+        notes.append(
+            f"Only {100 * searched:.0f} % of the exposed field is soft tissue off bone; the rest was not searched"
+        )
+    if not exposure.has_skin_line:
+        notes.append("The skin line is not on the film")
+    return tuple(notes)
+
+
+_EXCLUDED: Final = {
+    FocusKind.METAL: (ExclusionReason.METAL, "denser than bone by far: metal or a marker"),
+    FocusKind.PATELLA: (ExclusionReason.SKELETON, "taken as patella; check the source image"),
+    FocusKind.FABELLA: (ExclusionReason.SKELETON, "taken as fabella; check the source image"),
+}
+
+
+def _excluded(
+    film: Radiograph, plate: Plate, bones: Bones, kinds: Mapping[FocusKind, list[tuple[PlateFocus, Outline]]]
+) -> tuple[Excluded, ...]:
+    rows = []
+    if bones.is_bone.any():
+        rows.append(
+            _row(film, ExclusionReason.SKELETON, "bone in projection", _centre(bones.is_bone, (0, 0), plate), None)
+        )
+    for kind, (reason, detail) in _EXCLUDED.items():
+        for focus, outline in kinds[kind]:
+            centre = _centre(focus.mask, (focus.box[0].start, focus.box[1].start), plate)
+            rows.append(_row(film, reason, detail, centre, outline.points))
+    return tuple(rows)
+
+
+def _row(film: Radiograph, reason: ExclusionReason, detail: str, centre: PixelPoint, points: Points | None) -> Excluded:
+    has_scale = film.scale.spacing_mm is not None
+    return Excluded(
+        reason=reason,
+        centroid_lps_mm=None,
+        max_diameter_mm=diameters(points * film_pixel_mm(film))[0] if points is not None and has_scale else None,
+        volume_mm3=None,
+        detail=detail,
+        sop_instance_uid=film.reference.sop_instance_uid,
+        centroid_px=centre,
+        max_diameter_px=None if points is None else diameters(points)[0],
+    )
+
+
+def _centre(mask: Mask, offset: tuple[int, int], plate: Plate) -> PixelPoint:
+    middle = np.argwhere(mask).mean(axis=0) + offset
+    row, column = (float(value) for value in middle * plate.factor + (plate.factor - 1) / 2)
+    return (row, column)

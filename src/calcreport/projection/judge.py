@@ -1,0 +1,163 @@
+"""What a dense focus is: mineral, metal, part of the skeleton, or nothing certain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum, unique
+from typing import Final
+
+import numpy as np
+from scipy import ndimage
+
+from calcreport.projection.bone import Bones
+from calcreport.projection.foci import PlateFocus
+from calcreport.projection.outline import Outline, diameters
+from calcreport.projection.plate import Plate, reduce_mask, square
+
+_LEAST_CONTRAST: Final = 1.9
+"""Mean contrast over the noise of one film pixel; a reader needs about this for a spot of a few millimetres."""
+_CUT_CONTRAST: Final = 3.0
+"""... and at the end of the field about twice this, where the blur of collimators adds to the structure."""
+_OF_A_BALL: Final = 0.65
+"""The outline is at least this share as sharp as that of a ball as wide; tissue fades more."""
+_CUT_OF_A_BALL: Final = 1.1
+"""At the end of the field, where the blur of collimators looks like a band, it is sharper than that."""
+_SHARPEST: Final = 0.6
+_LEAST_MM: Final = 1.6
+_SPECK_MM: Final = 4.0
+_LARGE_MM: Final = 8.0
+_CLEAR: Final = 7.5
+"""A focus smaller than `_SPECK_MM`, or wider than `_LARGE_MM`, has to stand out of the structure around by this."""
+_METAL: Final = 2.0
+"""Metal stands out by this many times as much as bone."""
+_THROUGH_MM: Final = 80.0
+_TRACK_MM: Final = 4.0
+"""A band longer than `_THROUGH_MM` that leaves the field is a fold, a dressing or bone, unless as thin as a wall."""
+_BAND_RATIO: Final = 4.0
+_BAND_MM: Final = 20.0
+_NEAR_BONE_MM: Final = 5.0
+_BAND_CONTACT: Final = 0.45
+"""A band of which so much lies within `_NEAR_BONE_MM` of bone, all along it, is the bone's own margin."""
+_JOINT_HALF_WIDTH_MM: Final = 17.0
+"""Bone is this wide (half) at a joint, not at a shaft."""
+_SESAMOID_REACH_MM: Final = 12.0
+_PATELLA_CONTRAST: Final = 0.35
+_FABELLA_CONTRAST: Final = 0.15
+_JOINT_EXTENT_MM: Final = 120.0
+"""... and over no longer a stretch than this."""
+_FABELLA_MM: Final = (4.0, 15.0)
+_PATELLA_MM: Final = (22.0, 65.0)
+_KNEE_PARTS: Final = frozenset(
+    ("", "KNEE", "LEG", "LOWERLEG", "LOWER LEG", "LOWER_LEG", "TIBIA", "TIBFIB", "TIB FIB", "TIBIA FIBULA", "CALF",
+     "THIGH", "FEMUR", "EXTREMITY", "LOWER EXTREMITY", "LOWER LIMB", "PATELLA")
+)  # fmt: skip
+"""Body parts whose films may show a knee."""
+
+
+@unique
+class FocusKind(StrEnum):
+    """What a dense focus is taken for."""
+
+    MINERAL = "mineral"
+    METAL = "metal"
+    PATELLA = "patella"
+    FABELLA = "fabella"
+    UNCERTAIN = "uncertain"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circumstances:
+    """What the film tells beside its pixels.
+
+    Parameters
+    ----------
+    noise : float
+        Standard deviation of the noise of a film pixel.
+    spacing_mm : tuple[float, float]
+        Distance between rows, between columns, mm.
+    body_part : str
+        Body Part Examined in capitals, empty when not stated.
+    is_lateral : bool | None
+        Whether the view is a lateral one; ``None`` when not stated.
+    """
+
+    noise: float
+    spacing_mm: tuple[float, float]
+    body_part: str
+    is_lateral: bool | None
+
+
+def judge_focus(plate: Plate, bones: Bones, focus: PlateFocus, outline: Outline, film: Circumstances) -> FocusKind:
+    """Tell what a focus is taken for; a patella or fabella only where a knee may be on the film."""
+    longest, across, _i, _j = diameters(outline.points * film.spacing_mm)
+    if bones.contrast > 0 and focus.contrast > _METAL * bones.contrast:
+        return FocusKind.METAL
+    least = _CUT_CONTRAST if focus.is_cut else _LEAST_CONTRAST
+    if outline.contrast < least * film.noise or longest < _LEAST_MM:
+        return FocusKind.UNCERTAIN
+    if outline.sharpness < _least_sharpness(across, is_cut=focus.is_cut):
+        return FocusKind.UNCERTAIN
+    if (longest < _SPECK_MM or across > _LARGE_MM) and focus.significance < _CLEAR:
+        return FocusKind.UNCERTAIN
+    if (focus.is_cut and longest > _THROUGH_MM and across > _TRACK_MM) or _is_bone_margin(
+        plate, bones, focus, longest, across
+    ):
+        return FocusKind.UNCERTAIN
+    return _sesamoid(plate, bones, focus, longest, across, film) or FocusKind.MINERAL
+
+
+def _least_sharpness(across: float, *, is_cut: bool) -> float:
+    """Sharpness an outline needs, for a focus `across` mm wide.
+
+    A ball of radius R is ``2 sqrt(R / 2)`` mm thick a quarter of a millimetre inside its outline, and 4/3 R thick on the
+    average over its shadow.
+    """
+    ball = 1.5 * float(np.sqrt(0.5 / max(across / 2, 0.5)))
+    return min(_SHARPEST, (_CUT_OF_A_BALL if is_cut else _OF_A_BALL) * ball)
+
+
+def _is_bone_margin(plate: Plate, bones: Bones, focus: PlateFocus, longest: float, across: float) -> bool:
+    """Whether a band runs along a bone: what the beam's scatter and the blur of a cortex leave beside it."""
+    if longest < _BAND_MM or longest < _BAND_RATIO * across:
+        return False
+    reach = plate.pixels(_NEAR_BONE_MM)
+    grown = tuple(slice(max(0, s.start - reach), s.stop + reach) for s in focus.box)
+    near = ndimage.binary_dilation(bones.is_bone[grown], square(reach))
+    inner = tuple(
+        slice(s.start - g.start, s.start - g.start + (s.stop - s.start)) for s, g in zip(focus.box, grown, strict=True)
+    )
+    return bool(near[inner][focus.mask].mean() > _BAND_CONTACT)
+
+
+def _sesamoid(
+    plate: Plate, bones: Bones, focus: PlateFocus, longest: float, across: float, film: Circumstances
+) -> FocusKind | None:
+    """Patella or fabella: a smooth oval, dense as bone, beside a knee; looked for in lateral views only."""
+    if film.is_lateral is not True or film.body_part not in _KNEE_PARTS:
+        return None
+    share = focus.contrast / max(bones.contrast, 1e-6)
+    is_fabella = share > _FABELLA_CONTRAST and _FABELLA_MM[0] <= longest <= _FABELLA_MM[1] and longest < 2 * across
+    is_patella = (
+        share > _PATELLA_CONTRAST and _PATELLA_MM[0] <= longest <= _PATELLA_MM[1] and 1.2 < longest / across < 4
+    )
+    if not (is_fabella or is_patella):
+        return None
+    return (FocusKind.FABELLA if is_fabella else FocusKind.PATELLA) if _is_at_joint(plate, bones, focus) else None
+
+
+def _is_at_joint(plate: Plate, bones: Bones, focus: PlateFocus) -> bool:
+    """Whether a focus lies near a stretch of bone that is wide as at a knee, and no longer than the end of a bone."""
+    factor = max(1, round(1.0 / plate.pixel_mm))
+    bone = np.pad(reduce_mask(bones.is_bone, factor), 1, mode="edge")
+    inside = np.asarray(ndimage.distance_transform_edt(bone))[1:-1, 1:-1] * plate.pixel_mm * factor
+    labels, _count = ndimage.label(inside > _JOINT_HALF_WIDTH_MM)
+    middle = np.argwhere(focus.mask).mean(axis=0) + [s.start for s in focus.box]
+    half = max(s.stop - s.start for s in focus.box) / 2 * plate.pixel_mm
+    for number, box in enumerate(ndimage.find_objects(labels), start=1):
+        if box is None or max(s.stop - s.start for s in box) * plate.pixel_mm * factor > _JOINT_EXTENT_MM:
+            continue
+        apart = np.argwhere(labels == number) * factor - middle
+        nearest = float(np.hypot(*apart.T).min()) * plate.pixel_mm
+        if nearest - half < _JOINT_HALF_WIDTH_MM + _SESAMOID_REACH_MM:
+            return True
+    return False

@@ -1,0 +1,63 @@
+"""Noise of a film, from differences between neighbouring pixels."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from calcreport.projection.plate import Floats, Mask
+
+_TO_SIGMA: Final = 1.4826
+"""Median absolute deviation of a normal distribution to its standard deviation."""
+_STEP: Final = 3
+"""Pixels apart that are compared: detectors and their processing tie direct neighbours together."""
+_BLOCK: Final = 64
+_FEWEST: Final = 12
+
+
+def film_noise(intensity: Floats, field: Mask, factor: int) -> float:
+    """Standard deviation of the noise in soft tissue, in grey.
+
+    Parameters
+    ----------
+    intensity : NDArray[np.float32]
+        Shape ``(rows, columns)`` of the film.
+    field : NDArray[np.bool_]
+        Soft tissue on the plate, whose pixels are `factor` x `factor` film pixels.
+    factor : int
+        Film pixels per side of a plate pixel.
+
+    Returns
+    -------
+    float
+        Median over blocks of the robust deviation of second differences, which slow changes of the tissue do not
+        reach.
+    """
+    found = []
+    side = _BLOCK * factor
+    for i in range(0, intensity.shape[0] - side, side):
+        for j in range(0, intensity.shape[1] - side, side):
+            inside = field[i // factor : (i + side) // factor, j // factor : (j + side) // factor]
+            if inside.mean() < 0.9:
+                continue
+            block = intensity[i : i + side, j : j + side]
+            found.append(_deviation(block))
+    if len(found) < _FEWEST:
+        found += _small_blocks(intensity, field, factor)
+    return float(np.median(found)) if found else _deviation(intensity[::2, ::2])
+
+
+def _small_blocks(intensity: Floats, field: Mask, factor: int) -> list[float]:
+    """Deviations in blocks an eighth as wide, for films with little soft tissue."""
+    side, found = max(8, _BLOCK // 8) * factor, []
+    for i in range(0, intensity.shape[0] - side, side):
+        for j in range(0, intensity.shape[1] - side, side):
+            if field[i // factor : (i + side) // factor, j // factor : (j + side) // factor].all():
+                found.append(_deviation(intensity[i : i + side, j : j + side]))
+    return found
+
+
+def _deviation(block: Floats) -> float:
+    second = block[:, 2 * _STEP :] - 2 * block[:, _STEP:-_STEP] + block[:, : -2 * _STEP]
+    return float(np.median(np.abs(second))) * _TO_SIGMA / float(np.sqrt(6))

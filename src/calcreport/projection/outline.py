@@ -1,0 +1,205 @@
+"""Where a focus ends, at the resolution of the film: the level at which grey changes fastest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from calcreport.model.radiograph import PixelMask
+from calcreport.projection.foci import PlateFocus
+from calcreport.projection.plate import Floats, Mask, Plate
+
+Points = NDArray[np.float64]
+"""Points on a film, shape ``(n, 2)``: row and column, whole numbers are pixel centres."""
+
+_SMOOTH_MM: Final = 0.15
+_LEVELS: Final = np.arange(0.15, 0.66, 0.05)
+"""Shares of the contrast at which an edge may lie: a ball's shadow ends low, that of a plate half way."""
+_ROOM_MM: Final = 6.0
+_RING_MM: Final = (2.0, 5.0)
+"""The surroundings are judged between these distances from the focus, mm."""
+_LEAST_NOISE: Final = 0.5
+"""No outline is drawn lower than this share of a film pixel's noise, unless the whole focus is as faint."""
+_TOP: Final = 80
+"""Percentile of the contrast within a focus that counts as its full contrast."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Outline:
+    """A focus at the resolution of the film.
+
+    Parameters
+    ----------
+    mask : PixelMask
+        Pixels within the outline.
+    points : NDArray[np.float64]
+        Shape ``(n, 2)``; where rows and columns cross the outline, between pixels.
+    contrast : float
+        Mean contrast within the outline, in grey.
+    sharpness : float
+        Fall of the mean height from just within to just outside the outline, over the mean contrast: about 1 for
+        mineral, well below for tissue that fades out.
+    """
+
+    mask: PixelMask
+    points: Points
+    contrast: float
+    sharpness: float
+
+
+def outline_focus(intensity: Floats, plate: Plate, focus: PlateFocus, obstacles: Mask, noise: float) -> Outline:
+    """Find the outline of a focus on the film.
+
+    Parameters
+    ----------
+    intensity : NDArray[np.float32]
+        Shape ``(rows, columns)`` of the film.
+    plate : Plate
+        The reduced film.
+    focus : PlateFocus
+        As found on it.
+    obstacles : NDArray[np.bool_]
+        Shape of the plate; bone, air and other foci: not part of the surroundings.
+    noise : float
+        Standard deviation of the noise of a film pixel, in grey.
+    """
+    factor, pixel_mm = plate.factor, plate.pixel_mm / plate.factor
+    room = plate.pixels(_ROOM_MM)
+    box = [
+        slice(max(0, s.start - room), min(n, s.stop + room)) for s, n in zip(focus.box, plate.grey.shape, strict=True)
+    ]
+    inner = np.zeros([s.stop - s.start for s in box], dtype=bool)
+    inner[tuple(slice(f.start - s.start, f.stop - s.start) for f, s in zip(focus.box, box, strict=True))] = focus.mask
+    distance = np.asarray(ndimage.distance_transform_edt(~inner)) * plate.pixel_mm
+    ring = (distance > _RING_MM[0]) & (distance < _RING_MM[1]) & ~obstacles[tuple(box)]
+    corner = (box[0].start * factor, box[1].start * factor)
+    patch = intensity[corner[0] : corner[0] + inner.shape[0] * factor, corner[1] : corner[1] + inner.shape[1] * factor]
+    smooth = ndimage.gaussian_filter(patch, max(0.7, _SMOOTH_MM / pixel_mm), mode="nearest")
+    height = smooth - _surroundings(plate.grey[tuple(box)], ring, factor)
+    near = np.kron(distance < _RING_MM[0], np.ones((factor, factor), dtype=bool))
+    core = np.kron(inner, np.ones((factor, factor), dtype=bool))
+    level = _edge_level(height, near, core, noise)
+    mask = _connected(near & (height > level), core)
+    contrast = float(height[mask].mean())
+    rows, columns = np.nonzero(mask)
+    low = (int(rows.min()), int(columns.min()))
+    cut = mask[low[0] : rows.max() + 1, low[1] : columns.max() + 1]
+    return Outline(
+        mask=PixelMask(offset=(corner[0] + low[0], corner[1] + low[1]), pixels=np.ascontiguousarray(cut)),
+        points=_crossings(height, mask, level) + corner,
+        contrast=contrast,
+        sharpness=_fall(height, mask, pixel_mm) / max(contrast, 1e-6),
+    )
+
+
+def _surroundings(grey: Floats, ring: Mask, factor: int) -> Floats:
+    """Plane through the surroundings, at the film's pixels; level where the ring is too small for a slope."""
+    i, j = np.indices(grey.shape, dtype=np.float64)
+    if ring.sum() < 12:
+        values = grey[ring] if ring.any() else grey
+        flat: Floats = np.full(tuple(n * factor for n in grey.shape), np.median(values), dtype=np.float32)
+        return flat
+    design = np.stack((np.ones(int(ring.sum())), i[ring], j[ring]), axis=1)
+    values = grey[ring].astype(np.float64)
+    keep = np.ones(len(values), dtype=bool)
+    solution = np.zeros(3)
+    for _ in range(3):
+        solution = np.linalg.lstsq(design[keep], values[keep], rcond=None)[0]
+        residual = values - design @ solution
+        spread = 1.4826 * float(np.median(np.abs(residual[keep]))) + 1e-9
+        keep = np.abs(residual) < 2.5 * spread
+        if keep.sum() < 12:
+            break
+    fine = [(np.arange(n * factor) - (factor - 1) / 2) / factor for n in grey.shape]
+    return np.asarray(solution[0] + solution[1] * fine[0][:, None] + solution[2] * fine[1][None, :], dtype=np.float32)
+
+
+def _edge_level(height: Floats, near: Mask, core: Mask, noise: float) -> float:
+    """Height along whose contour the film falls off most."""
+    full = float(np.percentile(height[core], _TOP)) if core.any() else float(height.max())
+    best, best_level = -np.inf, 0.5 * full
+    for share in _LEVELS:
+        level = float(share) * full
+        if level < _LEAST_NOISE * noise and share < 0.5:
+            continue
+        fall = _step(height, _connected(near & (height > level), core))
+        if fall > best:
+            best, best_level = fall, level
+    return best_level
+
+
+def _step(height: Floats, mask: Mask) -> float:
+    """Mean height of the pixels along the inside of an outline less that of those along its outside."""
+    inner, outer = mask & ~_shrunk(mask, 1), _grown(mask, 1) & ~mask
+    return float(height[inner].mean() - height[outer].mean()) if inner.any() and outer.any() else 0.0
+
+
+def _fall(height: Floats, mask: Mask, pixel_mm: float) -> float:
+    """Mean height within half a millimetre inside the outline less that between 0.3 and 0.9 mm outside."""
+    near, middle, far = (max(least, round(mm / pixel_mm)) for mm, least in ((0.5, 1), (0.3, 1), (0.9, 2)))
+    inner = mask & ~_shrunk(mask, near)
+    outer = _grown(mask, far) & ~_grown(mask, middle)
+    return float(height[inner].mean() - height[outer].mean()) if inner.any() and outer.any() else 0.0
+
+
+def _grown(mask: Mask, pixels: int) -> Mask:
+    wide = ndimage.maximum_filter(mask.view(np.uint8), size=2 * pixels + 1, mode="constant")
+    return np.asarray(wide).view(bool)
+
+
+def _shrunk(mask: Mask, pixels: int) -> Mask:
+    narrow = ndimage.minimum_filter(mask.view(np.uint8), size=2 * pixels + 1, mode="constant")
+    return np.asarray(narrow).view(bool)
+
+
+def _connected(mask: Mask, core: Mask) -> Mask:
+    """Parts of a mask that touch the core, holes filled only where they are single pixels of noise; never empty."""
+    labels, _count = ndimage.label(mask, structure=np.ones((3, 3), dtype=bool))
+    known = np.unique(labels[core])
+    found: Mask = np.isin(labels, known[known > 0])
+    return found if found.any() else core
+
+
+def _crossings(height: Floats, mask: Mask, level: float) -> Points:
+    """Points between an inner and an outer neighbour where the height equals the level, by linear interpolation."""
+    found = []
+    for axis in (0, 1):
+        for step in (1, -1):
+            outer = np.roll(mask, -step, axis=axis)
+            outer_height = np.roll(height, -step, axis=axis)
+            edge = mask & ~outer
+            last = -1 if step > 0 else 0
+            (edge if axis == 0 else edge.T)[last] = False
+            inside, outside = height[edge], outer_height[edge]
+            share = np.clip((inside - level) / np.maximum(inside - outside, 1e-6), 0, 1)
+            points = np.argwhere(edge).astype(np.float64)
+            points[:, axis] += step * np.where(outside < level, share, 0.5)
+            found.append(points)
+    points = np.concatenate(found)
+    return points if len(points) else np.argwhere(mask).astype(np.float64)
+
+
+def diameters(points_mm: Points) -> tuple[float, float, int, int]:
+    """Longest diameter and the extent perpendicular to it.
+
+    Parameters
+    ----------
+    points_mm : NDArray[np.float64]
+        Shape ``(n, 2)``; points of the outline in mm (or pixels).
+
+    Returns
+    -------
+    tuple[float, float, int, int]
+        Longest diameter, perpendicular extent, indices of the two ends of the longest diameter; steps of half a degree,
+        which shorten a diameter by less than 1 in 100 000.
+    """
+    angles = np.radians(np.arange(0.0, 180.0, 0.5))
+    along = points_mm @ np.stack((np.cos(angles), np.sin(angles)))
+    widths = along.max(axis=0) - along.min(axis=0)
+    best = int(widths.argmax())
+    across = float(widths[(best + 180) % 360])
+    return float(widths[best]), across, int(along[:, best].argmin()), int(along[:, best].argmax())
