@@ -84,7 +84,9 @@ def _limit_measuring(
 ) -> list[str]:
     """What this kind of image does not show of the lesions."""
     if technique is not None and technique.films:
-        return [*name_limit(technique.films, statements), statements.say("limitation.pattern_film")]
+        told = [*name_limit(technique.films, statements), statements.say("limitation.pattern_film")]
+        apart = _seen_apart(lesions, technique.films)
+        return [*told, statements.say("limitation.views_apart", ids=join_ids(apart))] if apart else told
     if modality in {"CR", "DX"} and technique is None:
         return [statements.say("limitation.radiograph")]
     sentences = []
@@ -94,6 +96,19 @@ def _limit_measuring(
     if unclear and (modality == "CT" or technique is not None):
         sentences.append(statements.say("limitation.fascia", ids=join_ids(unclear)))
     return sentences
+
+
+def _seen_apart(lesions: tuple[Lesion, ...], films: tuple[FilmTechnique, ...]) -> list[str]:
+    """Lesions seen on one film each, where another lesion was seen on another film of the same side and part."""
+    parts = {film.sop_instance_uid: (film.laterality, film.body_part) for film in films}
+    single = [
+        (lesion.id, lesion.location.films[0].sop_instance_uid) for lesion in lesions if len(lesion.location.films) == 1
+    ]
+    return [
+        lesion_id
+        for lesion_id, uid in single
+        if any(other != uid and parts.get(other) == parts.get(uid) for _, other in single)
+    ]
 
 
 def _limit_technique(technique: Technique, statements: Statements) -> list[str]:

@@ -117,9 +117,27 @@ def test_what_two_views_show_apart_is_not_counted_as_two(templates: Templates) -
     )
     readings = (made_films.SEARCHED, made_films.SEARCHED)
     findings = RadiographFindings(films=films, readings=readings, lesions=apart, excluded=())
-    impression = made_films.FilmCase(findings).report(templates).impression
-    assert "right lower leg, AP view (L1)" in impression[0]
-    assert "right lower leg, lateral view (L2)" in impression[1]
+    report = made_films.FilmCase(findings).report(templates)
+    assert "right lower leg, AP view (L1)" in report.impression[0]
+    assert "right lower leg, lateral view (L2)" in report.impression[1]
+    assert any("may be the same as what was seen on another (L1, L2)" in text for text in report.limitations)
+
+
+@pytest.mark.parametrize("name", ["film_cluster", "film_phlebolith", "film_rim_mass"])
+def test_nothing_is_said_of_views_where_no_two_show_something_apart(name: str, templates: Templates) -> None:
+    limits = made_films.CASES[name]().report(templates).limitations
+    assert not any("may be the same" in text for text in limits)
+
+
+def test_another_limb_shows_another_lesion(templates: Templates) -> None:
+    films = (made_films.make_film(1), made_films.make_film(2, side="left"))
+    lesions = tuple(
+        made_films.make_lesion(films, (made_films.make_shadow(films, n, made_films.CLUSTER),)) for n in (0, 1)
+    )
+    readings = (made_films.SEARCHED, made_films.SEARCHED)
+    findings = RadiographFindings(films=films, readings=readings, lesions=lesions, excluded=())
+    limits = made_films.FilmCase(findings).report(templates).limitations
+    assert not any("may be the same" in text for text in limits)
 
 
 def test_each_film_names_its_own_part_of_the_body(templates: Templates) -> None:
