@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 
@@ -16,11 +17,17 @@ from calcreport.model.report import (
     KeyImage,
     Laterality,
     Location,
+    Pattern,
     Size,
 )
 from calcreport.projection.film import FilmFinding, search_film
 from calcreport.projection.pattern import read_film_pattern
+from calcreport.projection.ties import tie_views
+from calcreport.projection.views import columns_axis, rows_direction
 from calcreport.threads import map_in_threads
+
+_PATTERNLESS: Final = "P30"
+_ALL_AXES: Final = 3
 
 
 def analyse_radiographs(
@@ -43,12 +50,16 @@ def analyse_radiographs(
     if on_progress is not None:
         on_progress("searching films")
     searched = map_in_threads(lambda pair: search_film(pair[1], pair[0]), list(enumerate(films)))
-    lesions = [_lesion(films, [finding]) for part in searched for finding in part.findings]
+    if on_progress is not None and len(films) > 1:
+        on_progress("comparing views")
+    tied, notes = tie_views(films, searched)
+    lesions = [_lesion(films, part.findings, part.notes) for part in tied]
     return RadiographFindings(
         films=films,
         readings=tuple(part.reading for part in searched),
         lesions=tuple(sorted(lesions, key=_length, reverse=True)),
         excluded=tuple(row for part in searched for row in part.excluded),
+        notes=notes,
     )
 
 
@@ -57,16 +68,19 @@ def _length(lesion: ProjectedLesion) -> float:
     return lesion.size.max_diameter_mm or lesion.size.max_diameter_px or 0.0
 
 
-def _lesion(films: tuple[Radiograph, ...], findings: list[FilmFinding]) -> ProjectedLesion:
-    """Join the findings of one lesion, one a view; the first tells the pattern and the place."""
+def _lesion(
+    films: tuple[Radiograph, ...], findings: tuple[FilmFinding, ...], notes: tuple[str, ...]
+) -> ProjectedLesion:
+    """Join the findings of one lesion, one a view; the first, which shows it best, tells the place."""
     first = findings[0]
     shadow, film = first.shadow, films[first.shadow.film]
     shadows = tuple(finding.shadow for finding in findings)
-    over_bone = any(part.is_over_bone for part in shadows)
+    # a view clear of bone proves the lesion apart from it, whatever another view projects it over
+    over_bone = all(part.is_over_bone for part in shadows)
     return ProjectedLesion(
         size=_size(films, findings),
         foci=_foci(film, first),
-        pattern=read_film_pattern(first.shape),
+        pattern=_pattern(findings),
         depth=Depth.model_validate(
             {
                 "class": DepthClass.CANNOT_DETERMINE,
@@ -76,11 +90,18 @@ def _lesion(films: tuple[Radiograph, ...], findings: list[FilmFinding]) -> Proje
         ),
         bone_relation=BoneRelation.CANNOT_DETERMINE if over_bone else BoneRelation.SEPARATE,
         location=_location(films, shadows),
+        notes=notes,
         shadows=shadows,
     )
 
 
-def _size(films: tuple[Radiograph, ...], findings: list[FilmFinding]) -> Size:
+def _pattern(findings: tuple[FilmFinding, ...]) -> Pattern:
+    """Pattern of the first view that shows one."""
+    read = [read_film_pattern(finding.shape) for finding in findings]
+    return next((pattern for pattern in read if pattern.id != _PATTERNLESS), read[0])
+
+
+def _size(films: tuple[Radiograph, ...], findings: tuple[FilmFinding, ...]) -> Size:
     longest = max((finding.shadow for finding in findings), key=lambda shadow: shadow.longest.length_mm or 0.0)
     film = films[longest.film]
     kind = film.scale.kind
@@ -94,7 +115,26 @@ def _size(films: tuple[Radiograph, ...], findings: list[FilmFinding]) -> Size:
         is_minimum=any(finding.shadow.is_cut for finding in findings),
         projected=True,
         plane=None if kind is ScaleKind.NONE else kind.value,
+        **_extents(films, findings),
     )
+
+
+def _extents(films: tuple[Radiograph, ...], findings: tuple[FilmFinding, ...]) -> dict[str, float]:
+    """Projected extents along the axes of the patient, mm: of two views whose headers tell the axes, else none."""
+    found: dict[str, float] = {}
+    for finding in findings:
+        film, box = films[finding.shadow.film], finding.shadow.mineral.pixels.shape
+        axis = columns_axis(film)
+        if film.scale.spacing_mm is None or axis is None or rows_direction(film) is None:
+            return {}
+        # between outer edges, and so no longer than the longest diameter
+        rows_mm, columns_mm = (
+            min(n * mm, finding.shadow.longest.length_mm or 0.0)
+            for n, mm in zip(box, film.scale.spacing_mm, strict=True)
+        )
+        found[f"{axis}_mm"] = columns_mm
+        found["cc_mm"] = max(rows_mm, found.get("cc_mm", 0.0))
+    return found if len(found) == _ALL_AXES else {}
 
 
 def _foci(film: Radiograph, finding: FilmFinding) -> Foci:
@@ -121,7 +161,7 @@ def _location(films: tuple[Radiograph, ...], shadows: tuple[Shadow, ...]) -> Loc
 def _place(film: Radiograph, shadow: Shadow) -> FilmPlace:
     rows, columns = np.nonzero(shadow.mineral.pixels)
     low = np.array(shadow.mineral.offset)
-    middle = low + (float(rows.mean()), float(columns.mean()))
+    middle = low + np.array((rows.mean(), columns.mean()))
     high = low + shadow.mineral.pixels.shape - 1
     return FilmPlace(
         sop_instance_uid=film.reference.sop_instance_uid,
