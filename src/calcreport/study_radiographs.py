@@ -10,6 +10,7 @@ from typing import Final
 
 from calcreport.compose import Statements, film_image_name, key_image_name, number_lesions
 from calcreport.dicom import Film, StudyFiles, read_radiograph
+from calcreport.dicom.codes import problem
 from calcreport.errors import InputError, UsageError
 from calcreport.model.decision import Decision
 from calcreport.model.radiograph import Radiograph, RadiographFindings
@@ -23,6 +24,8 @@ from calcreport.study_measured import MeasuredStudy, Pictures, RefusedStudyError
 from calcreport.threads import map_in_threads
 
 _MEASURED: Final = "series.analysed"
+_NEXT_TO_NOTHING: Final = 0.03
+"""A film of which less than this share was searched says nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -117,8 +120,15 @@ def measure_films(
         What to analyse and how.
     on_step : Callable[[str], None]
         Told the name of each step.
+
+    Raises
+    ------
+    RefusedStudyError
+        ``series.not_searchable`` when no film shows soft tissue off bone: nothing was looked at, so nothing is absent.
     """
     findings = analyse_radiographs(reading.films, on_progress=on_step)
+    if not findings.lesions and all(film.searched_share < _NEXT_TO_NOTHING for film in findings.readings):
+        raise RefusedStudyError(problem("series.not_searchable"), reading.entries)
     about = study.study.model_copy(update={"modality": reading.modality})
     return MeasuredStudy(
         study=about,

@@ -39,6 +39,11 @@ _CODES: Final[dict[str, tuple[type[InputError], str, str]]] = {
         "Dental radiographs (intra-oral, panoramic) are out of scope",
         "Nothing to do.",
     ),
+    "series.not_searchable": (
+        UnsupportedImageError,
+        "No radiograph of the study shows soft tissue that can be searched: chest, abdomen, or bone throughout",
+        "Use CT to look for calcification there.",
+    ),
     "series.fluoroscopy": (
         UnsupportedImageError,
         "Angiography and fluoroscopy are out of scope",

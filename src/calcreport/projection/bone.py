@@ -18,8 +18,10 @@ _SHAFT_MM: Final = 22.0
 """Half the width of the structures taken off to see shafts: the shaft of a femur is some 35 mm wide, enlarged 40."""
 _CAST_MM: Final = 14.0
 """A cast lies within this of where the body seems to end; it must not pass for the densest bone."""
-_DENSE_SHARE: Final = 0.3
+_DENSE_SHARE: Final = 0.4
 """Bone stands out by at least this share of what the strongest bone of the film stands out by ..."""
+_BRIGHT_SHARE: Final = 0.05
+"""Within a wide bone grey lies above that of soft tissue at that depth by at least this share."""
 _CORE_SHARE: Final = 0.5
 """... and over a good part of it by this: a band of muscle with a deposit in it is no bone."""
 _CORE_PART: Final = 0.2
@@ -30,16 +32,23 @@ _SKIN_MM: Final = 3.0
 """So near to the skin line every edge is the skin's."""
 _STRONG_SHARE: Final = 0.5
 """Edges from this share of the steepest bone edges on tell which side is bone."""
+_BESIDE_MM: Final = 12.0
+"""... where they lie no farther than this from what is bone already."""
 _TELLING_MM: Final = 30.0
 """An edge tells nothing about what lies farther away."""
-_FILL_MM: Final = 3.0
+_FILL_MM: Final = 4.0
 _LEAST_MM2: Final = 400.0
 """Smaller dense parts that do not reach the end of the body are no bone by themselves ..."""
 _SMALL_BONE_MM2: Final = 40.0
 _MANY_BONES: Final = 8
 """... except on a film of so many dense parts of at least `_SMALL_BONE_MM2`: a hand or a foot."""
+_BUMP_MM: Final = 9.0
+_SHORT_MM: Final = 18.0
+"""What is narrower than `_BUMP_MM` and shorter than this is no long bone."""
 _JOINT_MM: Final = 6.0
-"""A joint space is no wider: dense parts beyond one belong to the skeleton."""
+"""A joint space is no wider: dense parts beyond one belong to the skeleton ..."""
+_FACING: Final = 0.25
+"""... where this share of their outline faces it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,9 +90,11 @@ def _find(plate: Plate, exposure: Exposure) -> Bones:
     dense = body & (lifted > _DENSE_SHARE * contrast)
     cores = dense & (lifted > _CORE_SHARE * contrast)
     seeded = _skeleton_of(plate, exposure, dense, cores)
-    whole = seeded | _bright_sides(plate, smooth, inner, seeded)
+    bright = inner & (flat > _BRIGHT_SHARE * contrast) if exposure.has_skin_line else inner
+    whole = seeded | (_bright_sides(plate, smooth, inner, seeded) & bright)
     whole = ndimage.binary_closing(np.pad(whole, 1, mode="edge"), square(plate.pixels(_FILL_MM)))[1:-1, 1:-1] & body
-    return Bones(is_bone=_fill(plate, whole) & body, contrast=contrast)
+    whole = _fill(plate, whole) & body
+    return Bones(is_bone=_without_bumps(plate, whole), contrast=contrast)
 
 
 def _skeleton_of(plate: Plate, exposure: Exposure, dense: Mask, cores: Mask) -> Mask:
@@ -103,11 +114,14 @@ def _skeleton_of(plate: Plate, exposure: Exposure, dense: Mask, cores: Mask) -> 
     is_bone = has_core & large & leaves & (core_areas > _CORE_PART * areas)
     is_bone[0] = False
     reach = plate.pixels(_JOINT_MM)
-    candidates = has_core & large
+    outline = dense & ~ndimage.binary_erosion(dense, square(1))
+    candidates = has_core & large & (core_areas > _CORE_PART * areas)
     candidates[0] = False
     while True:
         near = ndimage.maximum_filter(is_bone[labels], size=2 * reach + 1)
-        joined = np.bincount(labels[near & dense], minlength=count + 1) > 0
+        joined = np.bincount(labels[near & outline], minlength=count + 1) > _FACING * np.bincount(
+            labels[outline], minlength=count + 1
+        )
         grown = is_bone | (joined & candidates)
         if (grown == is_bone).all():
             return np.asarray(is_bone[labels])
@@ -130,7 +144,7 @@ def _bright_sides(plate: Plate, smooth: Floats, inner: Mask, seeded: Mask) -> Ma
     if not outline.any():
         return seeded
     strong = inner & (steepness > _STRONG_SHARE * float(np.percentile(steepness[outline], 75)))
-    strong &= _crests(steepness)
+    strong &= _crests(steepness) & ndimage.binary_dilation(seeded, square(plate.pixels(_BESIDE_MM)))
     if not strong.any():
         return seeded
     distance, (i, j) = ndimage.distance_transform_edt(~strong, return_indices=True)
@@ -146,6 +160,21 @@ def _bright_sides(plate: Plate, smooth: Floats, inner: Mask, seeded: Mask) -> Ma
 def _crests(steepness: Floats) -> Mask:
     """Pixels no less steep than most around them: one line along each edge."""
     return np.asarray(steepness >= ndimage.percentile_filter(steepness, 70, size=5))
+
+
+def _without_bumps(plate: Plate, whole: Mask) -> Mask:
+    """Bone without the small narrow things that sit on it: a deposit beside a shaft joins the shaft in projection."""
+    reach = plate.pixels(_BUMP_MM / 2)
+    padded = np.pad(whole, 2 * reach, mode="edge")
+    opened = ndimage.binary_opening(padded, square(reach))[2 * reach : -2 * reach, 2 * reach : -2 * reach]
+    # a square takes the corners of bones off too; what lies within two pixels of the rest belongs to it
+    stout = whole & ndimage.binary_dilation(opened, square(2))
+    labels, _count = ndimage.label(whole & ~stout, structure=square(1))
+    kept = whole.copy()
+    for number, box in enumerate(ndimage.find_objects(labels), start=1):
+        if box is not None and max(s.stop - s.start for s in box) < plate.pixels(_SHORT_MM):
+            kept[box] &= labels[box] != number
+    return kept
 
 
 def _fill(plate: Plate, mask: Mask) -> Mask:

@@ -18,13 +18,19 @@ from calcreport.projection.group import group_outlines
 from calcreport.projection.judge import Circumstances, FocusKind, judge_focus
 from calcreport.projection.noise import film_noise
 from calcreport.projection.outline import Outline, Points, diameters, outline_focus
-from calcreport.projection.plate import Mask, Plate, film_pixel_mm, reduce_film
+from calcreport.projection.plate import Mask, Plate, additive, film_pixel_mm, reduce_film
 from calcreport.projection.shape import FilmShape, describe_shape
 from calcreport.projection.views import is_lateral
 
 LITTLE_SEARCHED: Final = 0.15
 """Below this share of the exposed field the search says next to nothing."""
+_TRUNK: Final = frozenset(
+    ("CHEST", "THORAX", "LUNG", "LUNGS", "RIB", "RIBS", "STERNUM", "HEART", "ABDOMEN", "KUB", "ABDOMENPELVIS",
+     "CHESTABDOMEN", "TSPINE", "LSPINE", "TLSPINE", "LSSPINE", "SPINE", "WHOLEBODY", "BABYGRAM")
+)  # fmt: skip
+"""Words of Body Part Examined that name the trunk."""
 _BONE_CONTACT: Final = 0.05
+_NEAR_SKIN_MM: Final = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,13 +71,15 @@ def search_film(film: Radiograph, number: int) -> SearchedFilm:
     number : int
         Its index in the study.
     """
+    film = replace(film, intensity=additive(film))
     plate = reduce_film(film)
     exposure = find_exposure(plate)
     plate = replace(plate, grey=continued(plate.grey, exposure.is_exposed))
     bones = find_bones(plate, exposure)
-    field = search_field(plate, exposure, bones)
+    is_trunk = _is_trunk(film)
+    field = np.zeros_like(bones.is_bone) if is_trunk else search_field(plate, exposure, bones)
     noise = film_noise(film.intensity, field, plate.factor)
-    foci = find_foci(plate, exposure, bones, field, noise)
+    foci = [] if is_trunk else find_foci(plate, exposure, bones, field, noise)
     obstacles = _obstacles(exposure, bones, foci)
     around = Circumstances(
         noise=noise,
@@ -82,7 +90,8 @@ def search_film(film: Radiograph, number: int) -> SearchedFilm:
     kinds: dict[FocusKind, list[tuple[PlateFocus, Outline]]] = {kind: [] for kind in FocusKind}
     for focus in foci:
         outline = outline_focus(film.intensity, plate, focus, obstacles, noise)
-        kinds[judge_focus(plate, bones, focus, outline, around)].append((focus, outline))
+        skin_mm = _skin_mm(plate, exposure, outline)
+        kinds[judge_focus(plate, bones, focus, outline, around, skin_mm)].append((focus, outline))
     _take_back_doubtful(kinds)
     foci = [focus for focus, _ in kinds[FocusKind.MINERAL]]
     outlines = [outline for _, outline in kinds[FocusKind.MINERAL]]
@@ -99,6 +108,20 @@ def search_film(film: Radiograph, number: int) -> SearchedFilm:
         notes=_notes(film, exposure, searched),
     )
     return SearchedFilm(reading=reading, findings=findings, excluded=_excluded(film, plate, bones, kinds))
+
+
+def _skin_mm(plate: Plate, exposure: Exposure, outline: Outline) -> float | None:
+    """Distance of an outline to the nearest air, mm, as far as it is near; ``None`` without a skin line."""
+    if not exposure.has_skin_line:
+        return None
+    reach = plate.pixels(_NEAR_SKIN_MM)
+    low, high = (outline.points.min(axis=0) / plate.factor).astype(int), (outline.points.max(axis=0) / plate.factor)
+    box = tuple(slice(max(0, i - reach), int(j) + reach + 1) for i, j in zip(low, high, strict=True))
+    air = np.argwhere(exposure.is_air[box]) + [s.start for s in box]
+    if not len(air):
+        return _NEAR_SKIN_MM
+    some = outline.points[:: max(1, len(outline.points) // 60)] / plate.factor
+    return float(np.sqrt(((some[:, None, :] - air[None, ::2, :]) ** 2).sum(axis=2).min())) * plate.pixel_mm
 
 
 def _take_back_doubtful(kinds: dict[FocusKind, list[tuple[PlateFocus, Outline]]]) -> None:
@@ -138,7 +161,7 @@ def _finding(
         across=across,
         to_skin_line=skin,
         contrast_to_noise=contrast / max(noise, 1e-6),
-        is_over_bone=any(focus.is_over_bone or focus.bone_contact > _BONE_CONTACT for focus in foci),
+        is_over_bone=any(focus.bone_contact > _BONE_CONTACT for focus in foci),
         is_cut=any(focus.is_cut for focus in foci),
     )
     return FilmFinding(
@@ -210,7 +233,14 @@ def _to_skin(points: Points, film: Radiograph, plate: Plate, exposure: Exposure)
     return _segment(ends[0], ends[1], film)
 
 
+def _is_trunk(film: Radiograph) -> bool:
+    """Whether the header names a part in which lungs, bowel and organs lie over all soft tissue."""
+    return not _TRUNK.isdisjoint((film.view.body_part or "").replace("_", " ").split())
+
+
 def _notes(film: Radiograph, exposure: Exposure, searched: float) -> tuple[str, ...]:
+    if _is_trunk(film):
+        return ("Radiographs of chest and abdomen are not searched: lungs, bowel and organs lie over the soft tissue",)
     notes = []
     if searched < LITTLE_SEARCHED:
         notes.append(
@@ -222,6 +252,7 @@ def _notes(film: Radiograph, exposure: Exposure, searched: float) -> tuple[str, 
 
 
 _EXCLUDED: Final = {
+    FocusKind.AT_SKIN: (ExclusionReason.EXTERNAL, "at the skin line: on or in the skin; check the source image"),
     FocusKind.METAL: (ExclusionReason.METAL, "denser than bone by far: metal or a marker"),
     FocusKind.PATELLA: (ExclusionReason.SKELETON, "taken as patella; check the source image"),
     FocusKind.FABELLA: (ExclusionReason.SKELETON, "taken as fabella; check the source image"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,10 +34,15 @@ _SKIN_MARGIN_MM: Final = 1.5
 _END_MARGIN_MM: Final = 2.5
 _LEAST_MM2: Final = 1.2
 """Area of a deposit 1.2 mm across; smaller specks cannot be told from noise or dust."""
-_WIDEST_EDGE_MM: Final = 2.2
-"""Mineral ends within this; muscle, skin folds and vessels fade over more."""
-_CONTACT: Final = 0.35
-"""With more than this share of its outline at bone, a focus is part of the bone."""
+_LONG_MM: Final = 25.0
+_CORE_EXCESS: Final = 2.5
+_CORE_SHARE: Final = 0.5
+_CORE_EDGE: Final = 0.3
+_ROUND_CORE_MM: Final = 2.0
+"""A part longer than `_LONG_MM` whose half height is reached by compact cores only is those cores, each followed down
+to `_CORE_EDGE` of its peak: a deposit on a band of muscle or beside a bone."""
+_CONTACT_MM: Final = 2.4
+"""The outline is at bone where bone lies within this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -53,12 +59,8 @@ class PlateFocus:
         Peak against the surroundings, in grey.
     significance : float
         Peak over the structure around.
-    edge_mm : float
-        Width over which the focus fades out, mm.
     bone_contact : float
         Share of the outline that lies at bone.
-    is_over_bone : bool
-        Whether any of it lies on bone.
     is_cut : bool
         Whether it reaches the end of the field.
     """
@@ -67,9 +69,7 @@ class PlateFocus:
     mask: Mask
     contrast: float
     significance: float
-    edge_mm: float
     bone_contact: float
-    is_over_bone: bool
     is_cut: bool
 
 
@@ -82,11 +82,17 @@ def search_field(plate: Plate, exposure: Exposure, bones: Bones) -> Mask:
 
 
 def find_foci(plate: Plate, exposure: Exposure, bones: Bones, field: Mask, noise: float) -> list[PlateFocus]:
-    """Find foci that stand out of soft tissue."""
+    """Find foci that stand out of soft tissue.
+
+    Parameters
+    ----------
+    plate, exposure, bones, field
+        The reduced film, its parts, and where to search (`search_field`).
+    noise : float
+        Standard deviation of the noise of a film pixel, in grey.
+    """
     smooth = plate.smoothed(_SMOOTH_MM)
-    gradient = [np.asarray(g, dtype=np.float32) / np.float32(plate.pixel_mm) for g in np.gradient(smooth)]
-    steepness = np.hypot(*gradient)
-    slope = ndimage.uniform_filter(steepness, plate.pixels(_SLOPE_MM))
+    slope = ndimage.uniform_filter(_steepness(smooth) / np.float32(plate.pixel_mm), plate.pixels(_SLOPE_MM))
     floor = np.maximum(np.float32(noise * _NOISE_SHARE), slope * np.float32(_SLOPE_SHARE_MM))
     at_end = ~ndimage.binary_erosion(exposure.is_exposed, square(plate.pixels(_END_MARGIN_MM) + 1), border_value=0)
     found: list[PlateFocus] = []
@@ -94,13 +100,19 @@ def find_foci(plate: Plate, exposure: Exposure, bones: Bones, field: Mask, noise
     for width_mm in _WIDTHS_MM:
         lifted = smooth - open_square(smooth, plate.pixels(width_mm))
         scale = np.maximum(structure_around(plate, lifted, field), floor)
-        for focus in _foci_at(plate, lifted, scale, field, bones, steepness, at_end):
+        height = np.where(field, lifted / scale, np.float32(0))
+        relief = _Relief(plate=plate, lifted=lifted, height=height, bones=bones, at_end=at_end)
+        for focus in relief.foci():
             part = taken[focus.box]
-            if (part & focus.mask).any():
-                continue
-            part |= focus.mask
-            found.append(focus)
+            if not (part & focus.mask).any():
+                part |= focus.mask
+                found.append(focus)
     return found
+
+
+def _steepness(smooth: Floats) -> Floats:
+    rows, columns = np.gradient(smooth)
+    return np.asarray(np.hypot(rows, columns), dtype=np.float32)
 
 
 def structure_around(plate: Plate, lifted: Floats, field: Mask) -> Floats:
@@ -126,65 +138,71 @@ def structure_around(plate: Plate, lifted: Floats, field: Mask) -> Floats:
     return np.asarray(np.maximum(wide, 1e-6), dtype=np.float32)
 
 
-def _foci_at(
-    plate: Plate, lifted: Floats, scale: Floats, field: Mask, bones: Bones, steepness: Floats, at_end: Mask
-) -> list[PlateFocus]:
-    height = np.where(field, lifted / scale, 0)
-    labels, count = ndimage.label(height > _GROW, structure=square(1))
-    if not count:
-        return []
-    peaks = np.asarray(ndimage.maximum(height, labels, np.arange(1, count + 1)))
-    found = []
-    for number, box in enumerate(ndimage.find_objects(labels), start=1):
-        if box is None or peaks[number - 1] < _SEED:
-            continue
-        here = labels[box] == number
-        rows, columns = (slice(s.start, s.stop) for s in box)
-        contrast = float((lifted[box] * here).max())
-        mask = here & (lifted[box] > _PEAK_SHARE * contrast)
-        parts, n = ndimage.label(mask, structure=square(1))
-        for part in range(1, n + 1):
-            one = parts == part
-            if (height[box] * one).max() < _SEED:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Relief:
+    """What stands out at one width: in grey (`lifted`) and over the structure around (`height`); plate's shape."""
+
+    plate: Plate
+    lifted: Floats
+    height: Floats
+    bones: Bones
+    at_end: Mask
+
+    def foci(self) -> Iterator[PlateFocus]:
+        """Yield every part that stands out enough; long ones with a denser part as that part."""
+        labels, count = ndimage.label(self.height > _GROW, structure=square(1))
+        if not count:
+            return
+        peaks = np.asarray(ndimage.maximum(self.height, labels, np.arange(1, count + 1)))
+        for number, box in enumerate(ndimage.find_objects(labels), start=1):
+            if box is None or peaks[number - 1] < _SEED:
                 continue
-            focus = _judge(plate, (rows, columns), one, lifted, height, bones, steepness, at_end)
-            if focus is not None:
-                found.append(focus)
-    return found
+            rows, columns = box
+            here = labels[box] == number
+            mask = here & (self.lifted[box] > _PEAK_SHARE * float((self.lifted[box] * here).max()))
+            for part in self._parts((rows, columns), mask):
+                yield from self._denser((rows, columns), part)
+
+    def _parts(self, box: tuple[slice, slice], mask: Mask) -> Iterator[Mask]:
+        """Separate parts of a mask that reach the height of a seed."""
+        labels, count = ndimage.label(mask, structure=square(1))
+        for number in range(1, count + 1):
+            part = labels == number
+            if float((self.height[box] * part).max()) >= _SEED and part.sum() * self.plate.pixel_mm**2 >= _LEAST_MM2:
+                yield part
+
+    def _denser(self, box: tuple[slice, slice], part: Mask) -> Iterator[PlateFocus]:
+        """Yield the compact cores of a long part each by itself, where it has any, else the part."""
+        cores = []
+        top = float((self.lifted[box] * part).max())
+        has_core = top > _CORE_EXCESS * float(np.median(self.lifted[box][part]))
+        if has_core and _length(part) > self.plate.pixels(_LONG_MM):
+            for core in self._parts(box, part & (self.lifted[box] > _CORE_SHARE * top)):
+                if _length(core) < _length(part) / 3:
+                    peak = float((self.lifted[box] * core).max())
+                    near = ndimage.binary_dilation(core, square(self.plate.pixels(_ROUND_CORE_MM)))
+                    cores.append(part & near & (self.lifted[box] > _CORE_EDGE * peak))
+        for mask in cores or [part]:
+            yield self._focus(box, mask)
+
+    def _focus(self, box: tuple[slice, slice], mask: Mask) -> PlateFocus:
+        reach = self.plate.pixels(_CONTACT_MM)
+        grown = tuple(slice(max(0, s.start - reach), s.stop + reach) for s in box)
+        bone = self.bones.is_bone[grown]
+        around = np.zeros(bone.shape, dtype=bool)
+        around[tuple(slice(s.start - g.start, s.stop - g.start) for s, g in zip(box, grown, strict=True))] = mask
+        ring = ndimage.binary_dilation(around, square(reach)) & ~around
+        return PlateFocus(
+            box=box,
+            mask=mask,
+            contrast=float((self.lifted[box] * mask).max()),
+            significance=float((self.height[box] * mask).max()),
+            bone_contact=float(bone[ring].mean()) if ring.any() else 0.0,
+            is_cut=bool(self.at_end[box][mask].any()),
+        )
 
 
-def _judge(
-    plate: Plate,
-    box: tuple[slice, slice],
-    mask: Mask,
-    lifted: Floats,
-    height: Floats,
-    bones: Bones,
-    steepness: Floats,
-    at_end: Mask,
-) -> PlateFocus | None:
-    if mask.sum() * plate.pixel_mm**2 < _LEAST_MM2:
-        return None
-    padded = np.pad(mask, 2)
-    ring = ndimage.binary_dilation(padded, square(1)) & ~ndimage.binary_erosion(padded, square(1))
-    grown = tuple(slice(max(0, s.start - 2), s.stop + 2) for s in box)
-    cut = tuple(
-        slice(2 - (s.start - g.start), 2 - (s.start - g.start) + (min(g.stop, n) - g.start))
-        for s, g, n in zip(box, grown, steepness.shape, strict=True)
-    )
-    ring = ring[cut]
-    contrast = float((lifted[box] * mask).max())
-    steep = float(np.median(steepness[grown][ring])) if ring.any() else 0.0
-    typical = float(np.median(lifted[box][mask]))
-    outside = ndimage.binary_dilation(padded, square(plate.pixels(1.6)))[cut] & ~padded[cut]
-    contact = float(bones.is_bone[grown][outside].mean()) if outside.any() else 0.0
-    return PlateFocus(
-        box=box,
-        mask=mask,
-        contrast=contrast,
-        significance=float((height[box] * mask).max()),
-        edge_mm=typical / max(steep, 1e-6),
-        bone_contact=contact,
-        is_over_bone=False,
-        is_cut=bool(at_end[box][mask].any()),
-    )
+def _length(mask: Mask) -> int:
+    """Longer side of the box around a mask, pixels."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return int(max(np.ptp(rows), np.ptp(columns))) + 1

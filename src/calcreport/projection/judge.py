@@ -14,7 +14,7 @@ from calcreport.projection.foci import PlateFocus
 from calcreport.projection.outline import Outline, diameters
 from calcreport.projection.plate import Plate, reduce_mask, square
 
-_LEAST_CONTRAST: Final = 1.9
+_LEAST_CONTRAST: Final = 2.3
 """Mean contrast over the noise of one film pixel; a reader needs about this for a spot of a few millimetres."""
 _CUT_CONTRAST: Final = 3.0
 """... and at the end of the field about twice this, where the blur of collimators adds to the structure."""
@@ -24,21 +24,27 @@ _CUT_OF_A_BALL: Final = 1.1
 """At the end of the field, where the blur of collimators looks like a band, it is sharper than that."""
 _SHARPEST: Final = 0.6
 _LEAST_MM: Final = 1.6
-_SPECK_MM: Final = 4.0
-_LARGE_MM: Final = 8.0
-_CLEAR: Final = 7.5
-"""A focus smaller than `_SPECK_MM`, or wider than `_LARGE_MM`, has to stand out of the structure around by this."""
+_CLEAR: Final = 7.0
+"""A focus has to stand out of the structure around by this many of its deviations."""
+_AT_SKIN_MM: Final = 1.8
+"""What reaches the skin line may lie on the skin: buttons, dressings, dirt."""
 _METAL: Final = 2.0
 """Metal stands out by this many times as much as bone."""
+_CONTACT: Final = 0.2
+"""With more of its outline at bone than this, a focus is part of the bone."""
 _THROUGH_MM: Final = 80.0
 _TRACK_MM: Final = 4.0
 """A band longer than `_THROUGH_MM` that leaves the field is a fold, a dressing or bone, unless as thin as a wall."""
-_BAND_RATIO: Final = 4.0
-_BAND_MM: Final = 20.0
+_BAND_RATIO: Final = 2.2
+_BAND_MM: Final = 5.0
 _NEAR_BONE_MM: Final = 5.0
-_BAND_CONTACT: Final = 0.45
+_BAND_CONTACT: Final = 0.6
+_LINE_RATIO: Final = 4.0
+_LINE_SHARE: Final = 0.2
+"""A line of this share of the contrast of bone that starts from bone is a cortex."""
+_LINE_CONTACT: Final = 0.35
 """A band of which so much lies within `_NEAR_BONE_MM` of bone, all along it, is the bone's own margin."""
-_JOINT_HALF_WIDTH_MM: Final = 17.0
+_JOINT_HALF_WIDTH_MM: Final = 23.0
 """Bone is this wide (half) at a joint, not at a shaft."""
 _SESAMOID_REACH_MM: Final = 12.0
 _PATELLA_CONTRAST: Final = 0.35
@@ -60,6 +66,7 @@ class FocusKind(StrEnum):
 
     MINERAL = "mineral"
     METAL = "metal"
+    AT_SKIN = "at the skin line"
     PATELLA = "patella"
     FABELLA = "fabella"
     UNCERTAIN = "uncertain"
@@ -87,17 +94,26 @@ class Circumstances:
     is_lateral: bool | None
 
 
-def judge_focus(plate: Plate, bones: Bones, focus: PlateFocus, outline: Outline, film: Circumstances) -> FocusKind:
-    """Tell what a focus is taken for; a patella or fabella only where a knee may be on the film."""
+def judge_focus(
+    plate: Plate, bones: Bones, focus: PlateFocus, outline: Outline, film: Circumstances, skin_mm: float | None
+) -> FocusKind:
+    """Tell what a focus is taken for; a patella or fabella only where a knee may be on the film.
+
+    `skin_mm` is its distance from the skin line in the image plane, mm; ``None`` when that is not on the film.
+    """
     longest, across, _i, _j = diameters(outline.points * film.spacing_mm)
     if bones.contrast > 0 and focus.contrast > _METAL * bones.contrast:
         return FocusKind.METAL
     least = _CUT_CONTRAST if focus.is_cut else _LEAST_CONTRAST
     if outline.contrast < least * film.noise or longest < _LEAST_MM:
         return FocusKind.UNCERTAIN
+    if focus.bone_contact > (0 if focus.is_cut else _CONTACT):
+        return FocusKind.UNCERTAIN
+    if skin_mm is not None and skin_mm < _AT_SKIN_MM:
+        return FocusKind.AT_SKIN
     if outline.sharpness < _least_sharpness(across, is_cut=focus.is_cut):
         return FocusKind.UNCERTAIN
-    if (longest < _SPECK_MM or across > _LARGE_MM) and focus.significance < _CLEAR:
+    if focus.significance < _CLEAR:
         return FocusKind.UNCERTAIN
     if (focus.is_cut and longest > _THROUGH_MM and across > _TRACK_MM) or _is_bone_margin(
         plate, bones, focus, longest, across
@@ -120,13 +136,16 @@ def _is_bone_margin(plate: Plate, bones: Bones, focus: PlateFocus, longest: floa
     """Whether a band runs along a bone: what the beam's scatter and the blur of a cortex leave beside it."""
     if longest < _BAND_MM or longest < _BAND_RATIO * across:
         return False
+    if longest > _LINE_RATIO * across and focus.bone_contact > 0 and focus.contrast > _LINE_SHARE * bones.contrast:
+        return True
+    share = _LINE_CONTACT if longest > _LINE_RATIO * across else _BAND_CONTACT
     reach = plate.pixels(_NEAR_BONE_MM)
     grown = tuple(slice(max(0, s.start - reach), s.stop + reach) for s in focus.box)
     near = ndimage.binary_dilation(bones.is_bone[grown], square(reach))
     inner = tuple(
         slice(s.start - g.start, s.start - g.start + (s.stop - s.start)) for s, g in zip(focus.box, grown, strict=True)
     )
-    return bool(near[inner][focus.mask].mean() > _BAND_CONTACT)
+    return bool(near[inner][focus.mask].mean() > share)
 
 
 def _sesamoid(

@@ -17,10 +17,14 @@ Mask = NDArray[np.bool_]
 SEARCH_PIXEL_MM: Final = 0.4
 """Films are searched at pixels of about this size: a deposit of 2 mm still covers some 20 of them."""
 
+_LEAST_EXPOSURE: Final = 0.005
+"""Share of the beam that passes the densest part of a film."""
 _NOMINAL_SIDE_MM: Final = 400.0
 """A film without a scale is taken to be a large cassette (35 x 43 cm). That guess chooses how wide the filters are; no
 length is ever told in its millimetres."""
-_NOMINAL_RANGE_MM: Final = (0.08, 1.0)
+_NOMINAL_RANGE_MM: Final = (0.08, 0.2)
+_FULL_MATRIX: Final = 1000
+"""A film with fewer pixels a side was reduced; no detector is as coarse."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -71,9 +75,26 @@ def film_pixel_mm(film: Radiograph) -> tuple[float, float]:
     """Distance between rows and between columns of a film in mm: its own scale, or a guess from its matrix."""
     if film.scale.spacing_mm is not None:
         return film.scale.spacing_mm
-    low, high = _NOMINAL_RANGE_MM
-    guess = float(np.clip(_NOMINAL_SIDE_MM / max(film.intensity.shape), low, high))
+    side = max(film.intensity.shape)
+    low, high = _NOMINAL_RANGE_MM if side >= _FULL_MATRIX else (_NOMINAL_RANGE_MM[1], 1.0)
+    guess = float(np.clip(_NOMINAL_SIDE_MM / side, low, high))
     return (guess, guess)
+
+
+def additive(film: Radiograph) -> Floats:
+    """Intensity in which what lies one behind the other adds up, shape of the film.
+
+    On most films that is the intensity as it is. Where the header says that values are proportional to exposure, the
+    logarithm is taken, so that a deposit stands out as much behind a thick limb as behind a thin one. What no exposure
+    at all is stored as is not known: the densest pixel is taken to have let `_LEAST_EXPOSURE` of the range through.
+    """
+    if film.is_logarithmic is not False:
+        return film.intensity
+    densest = float(film.intensity.max())
+    exposure = densest - film.intensity
+    exposure += np.float32(max(_LEAST_EXPOSURE * float(exposure.max()), 1e-6))
+    logarithm: Floats = np.log(exposure, out=exposure)
+    return np.negative(logarithm, out=logarithm)
 
 
 def reduce_film(film: Radiograph) -> Plate:
