@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 from scipy import ndimage
 
 from calcreport.projection.exposure import Exposure
-from calcreport.projection.plate import Floats, Mask, Plate, enlarge_mask, open_square, square
+from calcreport.projection.plate import Floats, Mask, Plate, enlarge_mask, grown, open_square, shrunk, square
 from calcreport.projection.soft import soft_tissue
 
 _PIXEL_MM: Final = 0.8
@@ -79,8 +80,8 @@ def _find(plate: Plate, exposure: Exposure) -> Bones:
     flat = smooth - soft_tissue(plate, exposure, smooth)
     lifted = flat - open_square(flat, plate.pixels(_SHAFT_MM))
     body = exposure.is_body & exposure.is_exposed
-    inner = ndimage.binary_erosion(body, square(plate.pixels(_SKIN_MM)), border_value=1)
-    deep = ndimage.binary_erosion(body, square(plate.pixels(_CAST_MM)), border_value=1)
+    inner = shrunk(body, plate.pixels(_SKIN_MM), is_set_beyond=True)
+    deep = shrunk(body, plate.pixels(_CAST_MM), is_set_beyond=True)
     values = lifted[deep] if deep.sum() > 0.2 * inner.sum() else lifted[inner]
     if not values.size:
         return Bones(is_bone=np.zeros(body.shape, dtype=bool), contrast=0.0)
@@ -92,7 +93,7 @@ def _find(plate: Plate, exposure: Exposure) -> Bones:
     seeded = _skeleton_of(plate, exposure, dense, cores)
     bright = inner & (flat > _BRIGHT_SHARE * contrast) if exposure.has_skin_line else inner
     whole = seeded | (_bright_sides(plate, smooth, inner, seeded) & bright)
-    whole = ndimage.binary_closing(np.pad(whole, 1, mode="edge"), square(plate.pixels(_FILL_MM)))[1:-1, 1:-1] & body
+    whole = _closed(whole, plate.pixels(_FILL_MM)) & body
     whole = _fill(plate, whole) & body
     return Bones(is_bone=_without_bumps(plate, whole), contrast=contrast)
 
@@ -102,19 +103,18 @@ def _skeleton_of(plate: Plate, exposure: Exposure, dense: Mask, cores: Mask) -> 
     labels, count = ndimage.label(dense, structure=square(1))
     if not count:
         return dense
-    areas = np.bincount(labels.ravel(), minlength=count + 1)
+    areas = np.bincount(labels.ravel(), minlength=count + 1) * plate.pixel_mm**2
     has_core = np.bincount(labels[cores], minlength=count + 1) > 0
     has_core[0] = False
-    end = ~ndimage.binary_erosion(exposure.is_exposed, square(plate.pixels(2.0)), border_value=0)
+    end = ~shrunk(exposure.is_exposed, plate.pixels(2.0))
     leaves = np.bincount(labels[end & dense], minlength=count + 1) > 0
-    areas = areas * plate.pixel_mm**2
     is_hand_or_foot = (has_core & (areas > _SMALL_BONE_MM2)).sum() >= _MANY_BONES
     large = areas > (_SMALL_BONE_MM2 if is_hand_or_foot else _LEAST_MM2)
     core_areas = np.bincount(labels[cores], minlength=count + 1) * plate.pixel_mm**2
     is_bone = has_core & large & leaves & (core_areas > _CORE_PART * areas)
     is_bone[0] = False
     reach = plate.pixels(_JOINT_MM)
-    outline = dense & ~ndimage.binary_erosion(dense, square(1))
+    outline = dense & ~shrunk(dense, 1)
     candidates = has_core & large & (core_areas > _CORE_PART * areas)
     candidates[0] = False
     while True:
@@ -122,10 +122,10 @@ def _skeleton_of(plate: Plate, exposure: Exposure, dense: Mask, cores: Mask) -> 
         joined = np.bincount(labels[near & outline], minlength=count + 1) > _FACING * np.bincount(
             labels[outline], minlength=count + 1
         )
-        grown = is_bone | (joined & candidates)
-        if (grown == is_bone).all():
+        more = is_bone | (joined & candidates)
+        if (more == is_bone).all():
             return np.asarray(is_bone[labels])
-        is_bone = grown
+        is_bone = more
 
 
 def _bright_sides(plate: Plate, smooth: Floats, inner: Mask, seeded: Mask) -> Mask:
@@ -140,11 +140,11 @@ def _bright_sides(plate: Plate, smooth: Floats, inner: Mask, seeded: Mask) -> Ma
         ndimage.sobel(smooth, axis=axis, mode="nearest") * np.float32(0.125) for axis in (0, 1)
     )
     steepness = np.hypot(along_rows, along_columns)
-    outline = ndimage.binary_dilation(seeded, square(1)) & ~ndimage.binary_erosion(seeded, square(1)) & inner
+    outline = grown(seeded, 1) & ~shrunk(seeded, 1) & inner
     if not outline.any():
         return seeded
     strong = inner & (steepness > _STRONG_SHARE * float(np.percentile(steepness[outline], 75)))
-    strong &= _crests(steepness) & ndimage.binary_dilation(seeded, square(plate.pixels(_BESIDE_MM)))
+    strong &= _crests(steepness) & grown(seeded, plate.pixels(_BESIDE_MM))
     if not strong.any():
         return seeded
     distance, (i, j) = ndimage.distance_transform_edt(~strong, return_indices=True)
@@ -166,15 +166,21 @@ def _without_bumps(plate: Plate, whole: Mask) -> Mask:
     """Bone without the small narrow things that sit on it: a deposit beside a shaft joins the shaft in projection."""
     reach = plate.pixels(_BUMP_MM / 2)
     padded = np.pad(whole, 2 * reach, mode="edge")
-    opened = ndimage.binary_opening(padded, square(reach))[2 * reach : -2 * reach, 2 * reach : -2 * reach]
+    opened = grown(shrunk(padded, reach), reach)[2 * reach : -2 * reach, 2 * reach : -2 * reach]
     # a square takes the corners of bones off too; what lies within two pixels of the rest belongs to it
-    stout = whole & ndimage.binary_dilation(opened, square(2))
+    stout = whole & grown(opened, 2)
     labels, _count = ndimage.label(whole & ~stout, structure=square(1))
     kept = whole.copy()
     for number, box in enumerate(ndimage.find_objects(labels), start=1):
-        if box is not None and max(s.stop - s.start for s in box) < plate.pixels(_SHORT_MM):
+        if max(s.stop - s.start for s in box) < plate.pixels(_SHORT_MM):
             kept[box] &= labels[box] != number
     return kept
+
+
+def _closed(mask: Mask, pixels: int) -> Mask:
+    """Mask with gaps of up to twice as many pixels bridged; beyond the film it goes on as it ends."""
+    wide = np.pad(mask, pixels, mode="edge")
+    return shrunk(grown(wide, pixels), pixels, is_set_beyond=True)[pixels:-pixels, pixels:-pixels]
 
 
 def _fill(plate: Plate, mask: Mask) -> Mask:
@@ -188,6 +194,6 @@ def _fill(plate: Plate, mask: Mask) -> Mask:
 def _bridge(edge: Mask, longest: int) -> None:
     """Close gaps between bone along one end of the film, in place."""
     found = np.flatnonzero(edge)
-    for low, high in zip(found[:-1], found[1:], strict=True):
+    for low, high in pairwise(found):
         if 1 < high - low <= longest:
             edge[low:high] = True

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from scipy import ndimage
 
-from calcreport.projection.plate import Floats, Mask, Plate, reduce_mask, square
+from calcreport.projection.plate import Floats, Mask, Plate, grown, reduce_mask, shrunk
 
 _PENUMBRA_MM: Final = 3.0
 """Collimator edges are blurred over this width, mm."""
@@ -17,7 +17,7 @@ _EDGE_SHARE: Final = 0.7
 _STRAIGHT_MM: Final = 1.2
 """Points of a collimator edge lie within this of a straight line, mm."""
 _EDGE_STEP: Final = 0.12
-"""An unexposed margin is brighter than the field by at least this share of the film's range, and among its brightest."""
+"""An unexposed margin is brighter than the field by this share of the film's range, and among its brightest parts."""
 _DARK: Final = 0.3
 """Air lies below this share of the way from the darkest grey to that of the body; it brightens towards a film's end."""
 _FLAT_PER_MM: Final = 0.02
@@ -76,14 +76,14 @@ def continued(grey: Floats, exposed: Mask) -> Floats:
     if exposed.all() or not exposed.any():
         return grey
     rows, columns = ndimage.distance_transform_edt(~exposed, return_distances=False, return_indices=True)
-    return grey[rows, columns]
+    return np.asarray(grey[rows, columns], dtype=np.float32)
 
 
 def find_exposure(plate: Plate) -> Exposure:
     """Part a plate into unexposed margins, air and body."""
     smooth = plate.smoothed(0.5)
     closed = ~plate.is_imaged | _masked_margins(plate) | _collimated(plate, smooth)
-    exposed = ~ndimage.binary_dilation(closed, square(plate.pixels(_PENUMBRA_MM / 2)))
+    exposed = ~grown(closed, plate.pixels(_PENUMBRA_MM / 2))
     if exposed.sum() < 0.02 * exposed.size:
         exposed = plate.is_imaged
     smooth = replace(plate, grey=continued(plate.grey, exposed)).smoothed(0.5)
@@ -176,8 +176,8 @@ def _find_air(plate: Plate, smooth: Floats, exposed: Mask, darkest: float, brigh
     way = float(np.median(lifted[:: max(1, lifted.size // 100_000)])) - darkest
     steepness = _steepness(smooth) / plate.pixel_mm
     flat = exposed & (smooth < darkest + _DARK * way) & (steepness < _FLAT_PER_MM * way)
-    flat = ndimage.binary_opening(flat, square(plate.pixels(_GAP_MM)))
-    rim = exposed & ~ndimage.binary_erosion(exposed, square(plate.pixels(2.0)), border_value=0)
+    flat = grown(shrunk(flat, plate.pixels(_GAP_MM)), plate.pixels(_GAP_MM))
+    rim = exposed & ~shrunk(exposed, plate.pixels(2.0))
     labels, _count = ndimage.label(flat)
     outer = np.unique(labels[rim])
     air: Mask = np.isin(labels, outer[outer > 0])
@@ -196,19 +196,19 @@ def _steepness(smooth: Floats) -> Floats:
 def _up_to_skin(plate: Plate, smooth: Floats, exposed: Mask, air: Mask, step: float) -> Mask:
     """Air with the pixels at its end that are hardly brighter than the air beside them."""
     reach = plate.pixels(4.0)
-    near = ndimage.binary_dilation(air, square(1), iterations=reach) & exposed & ~air
+    near = grown(air, reach) & exposed & ~air
     rows, columns = ndimage.distance_transform_edt(~air, return_distances=False, return_indices=True)
     beside = smooth[rows[near], columns[near]]
-    grown = air.copy()
-    grown[near] = smooth[near] < beside + step
-    labels, _count = ndimage.label(grown)
+    wider = air.copy()
+    wider[near] = smooth[near] < beside + step
+    labels, _count = ndimage.label(wider)
     known = np.unique(labels[air])
     return np.asarray(np.isin(labels, known[known > 0]))
 
 
 def _has_steep_edge(plate: Plate, steepness: Floats, exposed: Mask, air: Mask) -> bool:
     """Whether grey rises steeply where air ends: the skin, and not the thin end of something smooth."""
-    beside = ndimage.binary_dilation(air, square(plate.pixels(1.5))) & exposed & ~air
+    beside = grown(air, plate.pixels(1.5)) & exposed & ~air
     body = exposed & ~air & ~beside
     if not beside.any() or not body.any():
         return False

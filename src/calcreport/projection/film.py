@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -15,7 +14,7 @@ from calcreport.projection.bone import Bones, find_bones
 from calcreport.projection.exposure import Exposure, continued, find_exposure
 from calcreport.projection.foci import PlateFocus, find_foci, search_field
 from calcreport.projection.group import group_outlines
-from calcreport.projection.judge import Circumstances, FocusKind, judge_focus
+from calcreport.projection.judge import Circumstances, FocusKind, judge_focus, may_be_mineral
 from calcreport.projection.noise import film_noise
 from calcreport.projection.outline import Outline, Points, diameters, outline_focus
 from calcreport.projection.plate import Mask, Plate, additive, film_pixel_mm, reduce_film
@@ -53,6 +52,18 @@ class FilmFinding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Parted:
+    """A film in its parts: number in the study, reduced film, field and air, bone, noise of a film pixel."""
+
+    film: Radiograph
+    number: int
+    plate: Plate
+    exposure: Exposure
+    bones: Bones
+    noise: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SearchedFilm:
     """What came of one film."""
 
@@ -80,26 +91,11 @@ def search_film(film: Radiograph, number: int) -> SearchedFilm:
     field = np.zeros_like(bones.is_bone) if is_trunk else search_field(plate, exposure, bones)
     noise = film_noise(film.intensity, field, plate.factor)
     foci = [] if is_trunk else find_foci(plate, exposure, bones, field, noise)
-    obstacles = _obstacles(exposure, bones, foci)
-    around = Circumstances(
-        noise=noise,
-        spacing_mm=film_pixel_mm(film),
-        body_part=film.view.body_part or "",
-        is_lateral=is_lateral(film.view.position),
-    )
-    kinds: dict[FocusKind, list[tuple[PlateFocus, Outline]]] = {kind: [] for kind in FocusKind}
-    for focus in foci:
-        outline = outline_focus(film.intensity, plate, focus, obstacles, noise)
-        skin_mm = _skin_mm(plate, exposure, outline)
-        kinds[judge_focus(plate, bones, focus, outline, around, skin_mm)].append((focus, outline))
-    _take_back_doubtful(kinds)
-    foci = [focus for focus, _ in kinds[FocusKind.MINERAL]]
-    outlines = [outline for _, outline in kinds[FocusKind.MINERAL]]
-    spacing_mm = film_pixel_mm(film)
-    findings = tuple(
-        _finding(film, number, plate, exposure, [foci[i] for i in group], [outlines[i] for i in group], noise)
-        for group in group_outlines(outlines, spacing_mm)
-    )
+    parted = _Parted(film=film, number=number, plate=plate, exposure=exposure, bones=bones, noise=noise)
+    kinds = _judged(parted, foci)
+    found = kinds[FocusKind.MINERAL]
+    groups = group_outlines([outline for _, outline in found], film_pixel_mm(film))
+    findings = tuple(_finding(parted, [found[i] for i in group]) for group in groups)
     searched = float(field.sum() / max(1, exposure.is_exposed.sum()))
     reading = FilmReading(
         noise=noise,
@@ -108,6 +104,29 @@ def search_film(film: Radiograph, number: int) -> SearchedFilm:
         notes=_notes(film, exposure, searched),
     )
     return SearchedFilm(reading=reading, findings=findings, excluded=_excluded(film, plate, bones, kinds))
+
+
+_Kinds = dict[FocusKind, list[tuple[PlateFocus, Outline]]]
+"""Foci with their outlines, by what they are taken for."""
+
+
+def _judged(parted: _Parted, foci: list[PlateFocus]) -> _Kinds:
+    """Outline every focus and tell what it is taken for."""
+    film, plate = parted.film, parted.plate
+    obstacles = _obstacles(parted.exposure, parted.bones, foci)
+    around = Circumstances(
+        noise=parted.noise,
+        spacing_mm=film_pixel_mm(film),
+        body_part=film.view.body_part or "",
+        is_lateral=is_lateral(film.view.position),
+    )
+    kinds: _Kinds = {kind: [] for kind in FocusKind}
+    for focus in filter(may_be_mineral, foci):
+        outline = outline_focus(film.intensity, plate, focus, obstacles, parted.noise)
+        skin_mm = _skin_mm(plate, parted.exposure, outline)
+        kinds[judge_focus(plate, parted.bones, focus, outline, around, skin_mm)].append((focus, outline))
+    _take_back_doubtful(kinds)
+    return kinds
 
 
 def _skin_mm(plate: Plate, exposure: Exposure, outline: Outline) -> float | None:
@@ -124,7 +143,7 @@ def _skin_mm(plate: Plate, exposure: Exposure, outline: Outline) -> float | None
     return float(np.sqrt(((some[:, None, :] - air[None, ::2, :]) ** 2).sum(axis=2).min())) * plate.pixel_mm
 
 
-def _take_back_doubtful(kinds: dict[FocusKind, list[tuple[PlateFocus, Outline]]]) -> None:
+def _take_back_doubtful(kinds: _Kinds) -> None:
     """Count ovals beside a knee among the findings again where there is more than one of a kind, in place."""
     for kind in (FocusKind.PATELLA, FocusKind.FABELLA):
         if len(kinds[kind]) > 1:
@@ -140,29 +159,21 @@ def _obstacles(exposure: Exposure, bones: Bones, foci: list[PlateFocus]) -> Mask
     return obstacles
 
 
-def _finding(
-    film: Radiograph,
-    number: int,
-    plate: Plate,
-    exposure: Exposure,
-    foci: list[PlateFocus],
-    outlines: list[Outline],
-    noise: float,
-) -> FilmFinding:
-    spacing_mm = film_pixel_mm(film)
-    points = np.concatenate([outline.points for outline in outlines])
-    long, across, skin = _lines(points, film, plate, exposure)
-    areas = np.array([outline.mask.pixels.sum() for outline in outlines], dtype=np.float64)
+def _finding(parted: _Parted, pairs: list[tuple[PlateFocus, Outline]]) -> FilmFinding:
+    film, spacing_mm = parted.film, film_pixel_mm(parted.film)
+    outlines = [outline for _, outline in pairs]
+    long, across, skin = _lines(np.concatenate([outline.points for outline in outlines]), parted)
+    areas = [float(outline.mask.pixels.sum()) for outline in outlines]
     contrast = float(np.average([outline.contrast for outline in outlines], weights=areas))
     shadow = Shadow(
-        film=number,
+        film=parted.number,
         mineral=_joined([outline.mask for outline in outlines]),
         longest=long,
         across=across,
         to_skin_line=skin,
-        contrast_to_noise=contrast / max(noise, 1e-6),
-        is_over_bone=any(focus.bone_contact > _BONE_CONTACT for focus in foci),
-        is_cut=any(focus.is_cut for focus in foci),
+        contrast_to_noise=contrast / max(parted.noise, 1e-6),
+        is_over_bone=any(focus.bone_contact > _BONE_CONTACT for focus, _ in pairs),
+        is_cut=any(focus.is_cut for focus, _ in pairs),
     )
     return FilmFinding(
         shadow=shadow,
@@ -181,10 +192,9 @@ def _joined(masks: list[PixelMask]) -> PixelMask:
     return PixelMask(offset=(int(low[0]), int(low[1])), pixels=pixels)
 
 
-def _lines(
-    points: Points, film: Radiograph, plate: Plate, exposure: Exposure
-) -> tuple[FilmSegment, FilmSegment, FilmSegment | None]:
+def _lines(points: Points, parted: _Parted) -> tuple[FilmSegment, FilmSegment, FilmSegment | None]:
     """Longest diameter, widest extent across it, and shortest line to the skin line."""
+    film = parted.film
     spacing = np.array(film_pixel_mm(film))
     _length, _across, i, j = diameters(points * spacing)
     start, end = points[i], points[j]
@@ -192,25 +202,23 @@ def _lines(
     direction /= max(float(np.linalg.norm(direction)), 1e-9)
     normal = np.array([-direction[1], direction[0]])
     aside = (points * spacing) @ normal
-    low, high = points[int(aside.argmin())], points[int(aside.argmax())]
-    # the line across is drawn square to the longest diameter, through the outermost point on one side
+    # the line across is drawn square to the longest diameter, from the outermost point on one side
+    low = points[int(aside.argmin())]
     foot = low + normal * (float(np.ptp(aside)) / spacing)
     return (
         _segment(start, end, film),
-        _segment(low, foot, film, measured=float(np.ptp(aside))),
-        _to_skin(points, film, plate, exposure) if exposure.has_skin_line and high is not None else None,
+        _segment(low, foot, film),
+        _to_skin(points, parted) if parted.exposure.has_skin_line else None,
     )
 
 
-def _segment(start: Points, end: Points, film: Radiograph, *, measured: float | None = None) -> FilmSegment:
-    has_scale = film.scale.spacing_mm is not None
-    spacing = np.array(film_pixel_mm(film))
-    length_mm = float(np.linalg.norm((end - start) * spacing)) if measured is None else measured
+def _segment(start: Points, end: Points, film: Radiograph) -> FilmSegment:
+    spacing = film.scale.spacing_mm
     return FilmSegment(
         start=_point(start),
         end=_point(end),
         length_px=float(np.linalg.norm(end - start)),
-        length_mm=length_mm if has_scale else None,
+        length_mm=None if spacing is None else float(np.linalg.norm((end - start) * np.array(spacing))),
     )
 
 
@@ -218,8 +226,9 @@ def _point(values: Points) -> PixelPoint:
     return (float(values[0]), float(values[1]))
 
 
-def _to_skin(points: Points, film: Radiograph, plate: Plate, exposure: Exposure) -> FilmSegment:
+def _to_skin(points: Points, parted: _Parted) -> FilmSegment:
     """Shortest line in the image plane from the outline to where the body ends."""
+    film, plate, exposure = parted.film, parted.plate, parted.exposure
     beside = exposure.is_air & ndimage.binary_dilation(~exposure.is_air)
     air = np.argwhere(beside) * plate.factor + (plate.factor - 1) / 2
     spacing = np.array(film_pixel_mm(film))
@@ -259,9 +268,7 @@ _EXCLUDED: Final = {
 }
 
 
-def _excluded(
-    film: Radiograph, plate: Plate, bones: Bones, kinds: Mapping[FocusKind, list[tuple[PlateFocus, Outline]]]
-) -> tuple[Excluded, ...]:
+def _excluded(film: Radiograph, plate: Plate, bones: Bones, kinds: _Kinds) -> tuple[Excluded, ...]:
     rows = []
     if bones.is_bone.any():
         rows.append(

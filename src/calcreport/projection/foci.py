@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from calcreport.projection.bone import Bones
 from calcreport.projection.exposure import Exposure
-from calcreport.projection.plate import Floats, Mask, Plate, open_square, square
+from calcreport.projection.plate import Floats, Mask, Plate, grown, open_square, shrunk, square
 
 _SMOOTH_MM: Final = 0.4
 """Noise is smoothed over this before anything is sought (Gaussian sigma, mm)."""
@@ -76,9 +76,9 @@ class PlateFocus:
 def search_field(plate: Plate, exposure: Exposure, bones: Bones) -> Mask:
     """Soft tissue off bone, a little away from skin, bone and the end of the field; shape of the plate."""
     body = exposure.is_body & exposure.is_exposed
-    inner = ndimage.binary_erosion(body, square(plate.pixels(_SKIN_MARGIN_MM)), border_value=1)
-    inner &= ndimage.binary_erosion(exposure.is_exposed, square(plate.pixels(_END_MARGIN_MM)), border_value=0)
-    return np.asarray(inner & ~ndimage.binary_dilation(bones.is_bone, square(plate.pixels(_BONE_MARGIN_MM))))
+    inner = shrunk(body, plate.pixels(_SKIN_MARGIN_MM), is_set_beyond=True)
+    inner &= shrunk(exposure.is_exposed, plate.pixels(_END_MARGIN_MM))
+    return np.asarray(inner & ~grown(bones.is_bone, plate.pixels(_BONE_MARGIN_MM)))
 
 
 def find_foci(plate: Plate, exposure: Exposure, bones: Bones, field: Mask, noise: float) -> list[PlateFocus]:
@@ -94,7 +94,7 @@ def find_foci(plate: Plate, exposure: Exposure, bones: Bones, field: Mask, noise
     smooth = plate.smoothed(_SMOOTH_MM)
     slope = ndimage.uniform_filter(_steepness(smooth) / np.float32(plate.pixel_mm), plate.pixels(_SLOPE_MM))
     floor = np.maximum(np.float32(noise * _NOISE_SHARE), slope * np.float32(_SLOPE_SHARE_MM))
-    at_end = ~ndimage.binary_erosion(exposure.is_exposed, square(plate.pixels(_END_MARGIN_MM) + 1), border_value=0)
+    at_end = ~shrunk(exposure.is_exposed, plate.pixels(_END_MARGIN_MM) + 1)
     found: list[PlateFocus] = []
     taken = np.zeros(field.shape, dtype=bool)
     for width_mm in _WIDTHS_MM:
@@ -155,7 +155,7 @@ class _Relief:
             return
         peaks = np.asarray(ndimage.maximum(self.height, labels, np.arange(1, count + 1)))
         for number, box in enumerate(ndimage.find_objects(labels), start=1):
-            if box is None or peaks[number - 1] < _SEED:
+            if peaks[number - 1] < _SEED:
                 continue
             rows, columns = box
             here = labels[box] == number
@@ -180,18 +180,18 @@ class _Relief:
             for core in self._parts(box, part & (self.lifted[box] > _CORE_SHARE * top)):
                 if _length(core) < _length(part) / 3:
                     peak = float((self.lifted[box] * core).max())
-                    near = ndimage.binary_dilation(core, square(self.plate.pixels(_ROUND_CORE_MM)))
+                    near = grown(core, self.plate.pixels(_ROUND_CORE_MM))
                     cores.append(part & near & (self.lifted[box] > _CORE_EDGE * peak))
         for mask in cores or [part]:
             yield self._focus(box, mask)
 
     def _focus(self, box: tuple[slice, slice], mask: Mask) -> PlateFocus:
         reach = self.plate.pixels(_CONTACT_MM)
-        grown = tuple(slice(max(0, s.start - reach), s.stop + reach) for s in box)
-        bone = self.bones.is_bone[grown]
+        window = tuple(slice(max(0, s.start - reach), s.stop + reach) for s in box)
+        bone = self.bones.is_bone[window]
         around = np.zeros(bone.shape, dtype=bool)
-        around[tuple(slice(s.start - g.start, s.stop - g.start) for s, g in zip(box, grown, strict=True))] = mask
-        ring = ndimage.binary_dilation(around, square(reach)) & ~around
+        around[tuple(slice(s.start - g.start, s.stop - g.start) for s, g in zip(box, window, strict=True))] = mask
+        ring = grown(around, reach) & ~around
         return PlateFocus(
             box=box,
             mask=mask,

@@ -59,7 +59,7 @@ def thinned(points: Points, most: int) -> Points:
 
 
 def _gap_mm(first: Points, second: Points, *, reach: float) -> float:
-    """Shortest distance between two sets of points in mm; anything above `reach` where their boxes are farther apart."""
+    """Shortest distance between two sets of points, mm; infinite where their boxes are farther apart than `reach`."""
     apart = np.maximum(np.maximum(first.min(axis=0) - second.max(axis=0), second.min(axis=0) - first.max(axis=0)), 0)
     if float(np.hypot(*apart)) > reach:
         return float("inf")

@@ -12,7 +12,7 @@ from scipy import ndimage
 from calcreport.projection.bone import Bones
 from calcreport.projection.foci import PlateFocus
 from calcreport.projection.outline import Outline, diameters
-from calcreport.projection.plate import Plate, reduce_mask, square
+from calcreport.projection.plate import Plate, grown, reduce_mask
 
 _LEAST_CONTRAST: Final = 2.3
 """Mean contrast over the noise of one film pixel; a reader needs about this for a spot of a few millimetres."""
@@ -29,7 +29,9 @@ _CLEAR: Final = 7.0
 _AT_SKIN_MM: Final = 1.8
 """What reaches the skin line may lie on the skin: buttons, dressings, dirt."""
 _METAL: Final = 2.0
-"""Metal stands out by this many times as much as bone."""
+_METAL_SHARPNESS: Final = 0.8
+"""Metal stands out by this many times as much as bone, and as much at its edge as in its middle: a deposit as dense as
+that is thick, and swells towards its middle."""
 _CONTACT: Final = 0.2
 """With more of its outline at bone than this, a focus is part of the bone."""
 _THROUGH_MM: Final = 80.0
@@ -94,6 +96,11 @@ class Circumstances:
     is_lateral: bool | None
 
 
+def may_be_mineral(focus: PlateFocus) -> bool:
+    """Whether a focus stands out enough, and off bone, to be worth an outline."""
+    return focus.significance >= _CLEAR and focus.bone_contact <= (0 if focus.is_cut else _CONTACT)
+
+
 def judge_focus(
     plate: Plate, bones: Bones, focus: PlateFocus, outline: Outline, film: Circumstances, skin_mm: float | None
 ) -> FocusKind:
@@ -102,31 +109,27 @@ def judge_focus(
     `skin_mm` is its distance from the skin line in the image plane, mm; ``None`` when that is not on the film.
     """
     longest, across, _i, _j = diameters(outline.points * film.spacing_mm)
-    if bones.contrast > 0 and focus.contrast > _METAL * bones.contrast:
+    if focus.contrast > _METAL * bones.contrast > 0 and outline.sharpness > _METAL_SHARPNESS:
         return FocusKind.METAL
-    least = _CUT_CONTRAST if focus.is_cut else _LEAST_CONTRAST
-    if outline.contrast < least * film.noise or longest < _LEAST_MM:
-        return FocusKind.UNCERTAIN
-    if focus.bone_contact > (0 if focus.is_cut else _CONTACT):
+    is_doubtful = (
+        longest < _LEAST_MM
+        or outline.contrast < (_CUT_CONTRAST if focus.is_cut else _LEAST_CONTRAST) * film.noise
+        or outline.sharpness < _least_sharpness(across, is_cut=focus.is_cut)
+        or (focus.is_cut and longest > _THROUGH_MM and across > _TRACK_MM)
+        or _is_bone_margin(plate, bones, focus, longest, across)
+    )
+    if is_doubtful:
         return FocusKind.UNCERTAIN
     if skin_mm is not None and skin_mm < _AT_SKIN_MM:
         return FocusKind.AT_SKIN
-    if outline.sharpness < _least_sharpness(across, is_cut=focus.is_cut):
-        return FocusKind.UNCERTAIN
-    if focus.significance < _CLEAR:
-        return FocusKind.UNCERTAIN
-    if (focus.is_cut and longest > _THROUGH_MM and across > _TRACK_MM) or _is_bone_margin(
-        plate, bones, focus, longest, across
-    ):
-        return FocusKind.UNCERTAIN
     return _sesamoid(plate, bones, focus, longest, across, film) or FocusKind.MINERAL
 
 
 def _least_sharpness(across: float, *, is_cut: bool) -> float:
     """Sharpness an outline needs, for a focus `across` mm wide.
 
-    A ball of radius R is ``2 sqrt(R / 2)`` mm thick a quarter of a millimetre inside its outline, and 4/3 R thick on the
-    average over its shadow.
+    A ball of radius R is ``2 sqrt(R / 2)`` mm thick a quarter of a millimetre inside its outline, and 4/3 R thick on
+    the average over its shadow.
     """
     ball = 1.5 * float(np.sqrt(0.5 / max(across / 2, 0.5)))
     return min(_SHARPEST, (_CUT_OF_A_BALL if is_cut else _OF_A_BALL) * ball)
@@ -140,10 +143,10 @@ def _is_bone_margin(plate: Plate, bones: Bones, focus: PlateFocus, longest: floa
         return True
     share = _LINE_CONTACT if longest > _LINE_RATIO * across else _BAND_CONTACT
     reach = plate.pixels(_NEAR_BONE_MM)
-    grown = tuple(slice(max(0, s.start - reach), s.stop + reach) for s in focus.box)
-    near = ndimage.binary_dilation(bones.is_bone[grown], square(reach))
+    window = tuple(slice(max(0, s.start - reach), s.stop + reach) for s in focus.box)
+    near = grown(bones.is_bone[window], reach)
     inner = tuple(
-        slice(s.start - g.start, s.start - g.start + (s.stop - s.start)) for s, g in zip(focus.box, grown, strict=True)
+        slice(s.start - g.start, s.start - g.start + (s.stop - s.start)) for s, g in zip(focus.box, window, strict=True)
     )
     return bool(near[inner][focus.mask].mean() > share)
 
@@ -173,7 +176,7 @@ def _is_at_joint(plate: Plate, bones: Bones, focus: PlateFocus) -> bool:
     middle = np.argwhere(focus.mask).mean(axis=0) + [s.start for s in focus.box]
     half = max(s.stop - s.start for s in focus.box) / 2 * plate.pixel_mm
     for number, box in enumerate(ndimage.find_objects(labels), start=1):
-        if box is None or max(s.stop - s.start for s in box) * plate.pixel_mm * factor > _JOINT_EXTENT_MM:
+        if max(s.stop - s.start for s in box) * plate.pixel_mm * factor > _JOINT_EXTENT_MM:
             continue
         apart = np.argwhere(labels == number) * factor - middle
         nearest = float(np.hypot(*apart.T).min()) * plate.pixel_mm

@@ -50,12 +50,15 @@ def film_noise(intensity: Floats, field: Mask, factor: int) -> float:
 
 def _small_blocks(intensity: Floats, field: Mask, factor: int) -> list[float]:
     """Deviations in blocks an eighth as wide, for films with little soft tissue."""
-    side, found = max(8, _BLOCK // 8) * factor, []
-    for i in range(0, intensity.shape[0] - side, side):
-        for j in range(0, intensity.shape[1] - side, side):
-            if field[i // factor : (i + side) // factor, j // factor : (j + side) // factor].all():
-                found.append(_deviation(intensity[i : i + side, j : j + side]))
-    return found
+    side = max(8, _BLOCK // 8) * factor
+    corners = [
+        (i, j) for i in range(0, intensity.shape[0] - side, side) for j in range(0, intensity.shape[1] - side, side)
+    ]
+    return [
+        _deviation(intensity[i : i + side, j : j + side])
+        for i, j in corners
+        if field[i // factor : (i + side) // factor, j // factor : (j + side) // factor].all()
+    ]
 
 
 def _deviation(block: Floats) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -11,11 +11,13 @@ from scipy import ndimage
 
 from calcreport.model.radiograph import PixelMask
 from calcreport.projection.foci import PlateFocus
-from calcreport.projection.plate import Floats, Mask, Plate
+from calcreport.projection.plate import Floats, Mask, Plate, grown, shrunk
 
 Points = NDArray[np.float64]
 """Points on a film, shape ``(n, 2)``: row and column, whole numbers are pixel centres."""
 
+_LARGE_MM: Final = 90.0
+"""Anything longer is outlined on the reduced film: half a millimetre does not matter any more."""
 _SMOOTH_MM: Final = 0.15
 _LEVELS: Final = np.arange(0.15, 0.66, 0.05)
 """Shares of the contrast at which an edge may lie: a ball's shadow ends low, that of a plate half way."""
@@ -67,6 +69,9 @@ def outline_focus(intensity: Floats, plate: Plate, focus: PlateFocus, obstacles:
     noise : float
         Standard deviation of the noise of a film pixel, in grey.
     """
+    if plate.factor > 1 and max(s.stop - s.start for s in focus.box) * plate.pixel_mm > _LARGE_MM:
+        coarse = outline_focus(plate.grey, replace(plate, factor=1), focus, obstacles, noise / plate.factor)
+        return _enlarged(coarse, plate.factor)
     factor, pixel_mm = plate.factor, plate.pixel_mm / plate.factor
     room = plate.pixels(_ROOM_MM)
     box = [
@@ -85,9 +90,9 @@ def outline_focus(intensity: Floats, plate: Plate, focus: PlateFocus, obstacles:
     level = _edge_level(height, near, core, noise)
     mask = _connected(near & (height > level), core)
     contrast = float(height[mask].mean())
-    rows, columns = np.nonzero(mask)
-    low = (int(rows.min()), int(columns.min()))
-    cut = mask[low[0] : rows.max() + 1, low[1] : columns.max() + 1]
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    low = (int(rows[0]), int(columns[0]))
+    cut = mask[low[0] : int(rows[-1]) + 1, low[1] : int(columns[-1]) + 1]
     return Outline(
         mask=PixelMask(offset=(corner[0] + low[0], corner[1] + low[1]), pixels=np.ascontiguousarray(cut)),
         points=_crossings(height, mask, level) + corner,
@@ -96,14 +101,25 @@ def outline_focus(intensity: Floats, plate: Plate, focus: PlateFocus, obstacles:
     )
 
 
+def _enlarged(outline: Outline, factor: int) -> Outline:
+    """An outline drawn on the plate, in pixels of the film."""
+    row, column = outline.mask.offset
+    pixels = np.repeat(np.repeat(outline.mask.pixels, factor, axis=0), factor, axis=1)
+    return replace(
+        outline,
+        mask=PixelMask(offset=(row * factor, column * factor), pixels=pixels),
+        points=outline.points * factor + (factor - 1) / 2,
+    )
+
+
 def _surroundings(grey: Floats, ring: Mask, factor: int) -> Floats:
     """Plane through the surroundings, at the film's pixels; level where the ring is too small for a slope."""
-    i, j = np.indices(grey.shape, dtype=np.float64)
+    rows, columns = np.nonzero(ring)
     if ring.sum() < 12:
         values = grey[ring] if ring.any() else grey
         flat: Floats = np.full(tuple(n * factor for n in grey.shape), np.median(values), dtype=np.float32)
         return flat
-    design = np.stack((np.ones(int(ring.sum())), i[ring], j[ring]), axis=1)
+    design = np.stack((np.ones(len(rows)), rows, columns), axis=1)
     values = grey[ring].astype(np.float64)
     keep = np.ones(len(values), dtype=bool)
     solution = np.zeros(3)
@@ -134,26 +150,16 @@ def _edge_level(height: Floats, near: Mask, core: Mask, noise: float) -> float:
 
 def _step(height: Floats, mask: Mask) -> float:
     """Mean height of the pixels along the inside of an outline less that of those along its outside."""
-    inner, outer = mask & ~_shrunk(mask, 1), _grown(mask, 1) & ~mask
+    inner, outer = mask & ~shrunk(mask, 1), grown(mask, 1) & ~mask
     return float(height[inner].mean() - height[outer].mean()) if inner.any() and outer.any() else 0.0
 
 
 def _fall(height: Floats, mask: Mask, pixel_mm: float) -> float:
     """Mean height within half a millimetre inside the outline less that between 0.3 and 0.9 mm outside."""
     near, middle, far = (max(least, round(mm / pixel_mm)) for mm, least in ((0.5, 1), (0.3, 1), (0.9, 2)))
-    inner = mask & ~_shrunk(mask, near)
-    outer = _grown(mask, far) & ~_grown(mask, middle)
+    inner = mask & ~shrunk(mask, near)
+    outer = grown(mask, far) & ~grown(mask, middle)
     return float(height[inner].mean() - height[outer].mean()) if inner.any() and outer.any() else 0.0
-
-
-def _grown(mask: Mask, pixels: int) -> Mask:
-    wide = ndimage.maximum_filter(mask.view(np.uint8), size=2 * pixels + 1, mode="constant")
-    return np.asarray(wide).view(bool)
-
-
-def _shrunk(mask: Mask, pixels: int) -> Mask:
-    narrow = ndimage.minimum_filter(mask.view(np.uint8), size=2 * pixels + 1, mode="constant")
-    return np.asarray(narrow).view(bool)
 
 
 def _connected(mask: Mask, core: Mask) -> Mask:

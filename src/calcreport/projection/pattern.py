@@ -1,8 +1,8 @@
 """The pattern a finding shows in projection, with the lower confidence that a shadow allows.
 
-Criteria follow the radiographic literature as on CT: phleboliths (Traubici, AJR 1999: two thirds with a lucent centre on
-radiographs), tram-track medial calcification, rims of myositis ossificans, sheets of dermatomyositis, plates of calcific
-myonecrosis. Depth, tissue and density are not on a film, and so no pattern that rests on them is read.
+Criteria follow the radiographic literature as on CT: phleboliths (Traubici, AJR 1999: two thirds with a lucent centre
+on radiographs), tram-track medial calcification, rims of myositis ossificans, sheets of dermatomyositis, plates of
+calcific myonecrosis. Depth, tissue and density are not on a film, and so no pattern that rests on them is read.
 """
 
 from __future__ import annotations

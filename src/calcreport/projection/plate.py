@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,8 +133,7 @@ def _block_all(mask: Mask, factor: int) -> Mask:
     rows, columns = (n // factor * factor for n in mask.shape)
     if mask.all():
         return np.ones((rows // factor, columns // factor), dtype=bool)
-    blocks: Mask = mask[:rows, :columns].reshape(rows // factor, factor, columns // factor, factor).all(axis=(1, 3))
-    return blocks
+    return np.asarray(mask[:rows, :columns].reshape(rows // factor, factor, columns // factor, factor).all(axis=(1, 3)))
 
 
 def reduce_mask(mask: Mask, factor: int) -> Mask:
@@ -161,6 +161,24 @@ def open_square(values: Floats, half_side: int) -> Floats:
         for axis in (0, 1):
             opened = spread(opened, size, axis=axis, mode="nearest")
     return opened[half_side:-half_side, half_side:-half_side]
+
+
+def grown(mask: Mask, pixels: int) -> Mask:
+    """Mask widened by a square of `pixels` on every side."""
+    return _spread(mask, pixels, ndimage.maximum_filter1d, is_set_beyond=False)
+
+
+def shrunk(mask: Mask, pixels: int, *, is_set_beyond: bool = False) -> Mask:
+    """Mask narrowed by a square of `pixels` on every side; `is_set_beyond` tells what lies beyond the film."""
+    return _spread(mask, pixels, ndimage.minimum_filter1d, is_set_beyond=is_set_beyond)
+
+
+def _spread(mask: Mask, pixels: int, extreme: Callable[..., Any], *, is_set_beyond: bool) -> Mask:
+    # two running extremes: their time does not depend on the width, unlike that of a binary morphology
+    values = mask.view(np.uint8)
+    for axis in (0, 1):
+        values = extreme(values, 2 * pixels + 1, axis=axis, mode="constant", cval=int(is_set_beyond))
+    return np.asarray(values).view(bool)
 
 
 def square(radius: int) -> Mask:

@@ -96,7 +96,9 @@ def describe_shape(outlines: Sequence[Outline], intensity: Floats, spacing_mm: t
         linear_share=float(length[linear].sum() / length.sum()),
         rim_share=rims[largest],
         lucent_share=float(np.mean([rim > 0.8 for rim in round_foci])) if round_foci else 0.0,
-        parallel_mm=_parallel_mm([outlines[i] for i in np.flatnonzero(length >= 3 * width)], spacing_mm),
+        parallel_mm=_parallel_mm(
+            [outline for outline, long in zip(outlines, length >= 3 * width, strict=True) if long], spacing_mm
+        ),
     )
 
 
