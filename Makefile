@@ -64,11 +64,13 @@ fmt: $(VENV)/.dev-ready ## format the code and mend what can be mended
 docs: $(VENV)/.dev-ready ## write the documentation that is made from the code
 	$(BIN)/python docs/generate.py
 
-bench: $(VENV)/.dev-ready ## time and memory against SimpleITK
+bench: $(VENV)/.dev-ready ## time and memory of CT and radiographs, against SimpleITK
 	$(BIN)/python bench/run.py
+	$(BIN)/python bench/run_films.py
 
-accuracy: $(VENV)/.dev-ready ## measurements on phantoms of known truth
+accuracy: $(VENV)/.dev-ready ## measurements on phantoms of known truth, CT and radiographs
 	$(BIN)/python tests/accuracy/run_phantoms.py --jobs $(TEST_JOBS)
+	$(BIN)/python tests/accuracy/run_radiographs.py --jobs $(TEST_JOBS)
 
 coverage: $(VENV)/.dev-ready ## which lines and branches the tests reach
 	$(BIN)/coverage erase

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
 from time import perf_counter, sleep
 
 import psutil
@@ -22,6 +26,22 @@ class Run:
     processor_s: float = 0.0
     stdout: str = ""
     peak_bytes: int = 0
+
+
+def calcreport_command() -> list[str]:
+    """Command that starts the program as its console script does."""
+    script = Path(sys.executable).with_name("calcreport")
+    return [str(script)] if script.is_file() else [sys.executable, "-m", "calcreport"]
+
+
+def machine() -> str:
+    """Kind of machine, and versions of what is measured on it."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "pydicom", "SimpleITK", "pillow"))
+    return (
+        f"{platform.system()} {platform.machine()}, {count} core{'s' if count > 1 else ''}, "
+        f"Python {platform.python_version()}, {libraries}"
+    )
 
 
 def run_timed(command: Sequence[str]) -> Run:

@@ -11,20 +11,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
 from made_series import write_series
-from processes import Run, run_timed, run_weighed
+from processes import Run, calcreport_command, machine, run_timed, run_weighed
 
 from calcreport.errors import CalcReportError
 
@@ -80,7 +78,7 @@ def main() -> int:
     options = _options()
     folder = Path(options.keep or tempfile.mkdtemp(prefix="calcreport-bench-"))
     try:
-        help_s = median(run_timed([*_calcreport(), "--help"]).seconds for _ in range(7))
+        help_s = median(run_timed([*calcreport_command(), "--help"]).seconds for _ in range(7))
         rows = _measure(folder, options.slices, options.repeats)
     finally:
         if not options.keep:
@@ -114,12 +112,6 @@ def _numbers(text: str) -> list[int]:
     return sorted({int(part) for part in text.split(",")})
 
 
-def _calcreport() -> list[str]:
-    """Command that starts the program as its console script does."""
-    script = Path(sys.executable).with_name("calcreport")
-    return [str(script)] if script.is_file() else [sys.executable, "-m", "calcreport"]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Series:
     """A series to time: its size, its results, the commands by name, and their runs so far."""
@@ -151,7 +143,7 @@ def _prepare(folder: Path, slices: int) -> _Series:
     commands = {
         "raw": [sys.executable, "-S", "-c", READ_BYTES, str(series)],
         "simpleitk": [sys.executable, "-c", READ_SIMPLEITK, str(series)],
-        "ours": [*_calcreport(), "analyze", str(series), "--out", str(out), "--quiet"],
+        "ours": [*calcreport_command(), "analyze", str(series), "--out", str(out), "--quiet"],
         "steps": [sys.executable, str(Path(__file__).with_name("stages.py")), str(series), str(out)],
     }
     return _Series(slices=slices, out=out, commands=commands, runs={name: [] for name in commands})
@@ -216,10 +208,8 @@ def _marginal_s(small: Measured, large: Measured) -> float:
 
 
 def _page(rows: Sequence[Measured], help_s: float, repeats: int) -> str:
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "pydicom", "SimpleITK", "pillow"))
     lines = [
-        f"Measured {datetime.now(UTC):%Y-%m-%d}: {platform.system()} {platform.machine()}, {_cpus()}, "
-        f"Python {platform.python_version()}, {libraries}; medians of {repeats} runs in turn, warm page cache.",
+        f"Measured {datetime.now(UTC):%Y-%m-%d}: {machine()}; medians of {repeats} runs in turn, warm page cache.",
         "",
         "| slices | bytes read, s | SimpleITK reads, s | calcreport, s | ratio "
         "| SimpleITK, MB | calcreport, MB | volume, MB | allowed, MB |",
@@ -253,13 +243,6 @@ def _page(rows: Sequence[Measured], help_s: float, repeats: int) -> str:
         "",
     ]
     return "\n".join(lines)
-
-
-def _cpus() -> str:
-    import os  # noqa: PLC0415 - only for this line
-
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return f"{count} core{'s' if count > 1 else ''}"
 
 
 if __name__ == "__main__":
