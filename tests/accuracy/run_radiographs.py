@@ -37,6 +37,8 @@ from calcreport.phantom.radiograph_summary import (  # noqa: E402
 
 HERE = Path(__file__).parent
 MARK = "<!-- figures: written by tests/accuracy/run_radiographs.py -->"
+END = "<!-- end of figures -->"
+"""What stands below it is kept."""
 
 
 def run_seed(task: tuple[int, bool]) -> tuple[RadiographScore | None, str, float]:
@@ -155,8 +157,9 @@ def main() -> int:
     )
     sys.stdout.write(text + f"\n{time.perf_counter() - start:.0f} s\n" + "\n".join(lines) + "\n")
     if args.write:
-        head = args.write.read_text(encoding="utf-8").split(MARK)[0]
-        args.write.write_text(head + MARK + "\n\n" + text, encoding="utf-8")
+        head, _, rest = args.write.read_text(encoding="utf-8").partition(MARK)
+        tail = END + rest.partition(END)[2] if END in rest else ""
+        args.write.write_text(f"{head}{MARK}\n\n{text}\n{tail}", encoding="utf-8")
     return 0
 
 
