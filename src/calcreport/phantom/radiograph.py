@@ -292,7 +292,7 @@ def as_radiograph(film: Film, recipe: RadiographRecipe, number: int) -> Radiogra
         view=FilmView(
             position=view_position(film.view, phantom.laterality),
             laterality="both" if both else phantom.laterality,
-            body_part=_PARTS[phantom.region],
+            body_part="KNEE" if Extra.KNEE_END in phantom.extras else _PARTS[phantom.region],
             patient_orientation=patient_orientation(film.beam),
         ),
         reference=SliceReference(sop_instance_uid=identifier(stem, number + 1), instance_number=number + 1),

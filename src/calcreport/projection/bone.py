@@ -26,7 +26,7 @@ _BRIGHT_SHARE: Final = 0.05
 _CORE_SHARE: Final = 0.5
 """... and over a good part of it by this: a band of muscle with a deposit in it is no bone."""
 _CORE_PART: Final = 0.2
-_LEAST_CONTRAST: Final = 0.08
+_LEAST_CONTRAST: Final = 0.04
 """Bone stands out by at least this share of the film's range."""
 _EDGE_SIGMA_MM: Final = 0.8
 _SKIN_MM: Final = 3.0

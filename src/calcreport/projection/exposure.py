@@ -26,7 +26,7 @@ _SKIN_STEP: Final = 0.06
 """... and skin begins where it has risen by this share above the air beside it."""
 _LEAST_AIR: Final = 0.005
 """Less air than this share of the field shows no skin line."""
-_STEEP: Final = 2.5
+_STEEP: Final = 1.5
 """At a skin line grey rises this many times as steeply as within the body (medians)."""
 _GAP_MM: Final = 1.0
 

@@ -144,9 +144,9 @@ def _skin_mm(plate: Plate, exposure: Exposure, outline: Outline) -> float | None
 
 
 def _take_back_doubtful(kinds: _Kinds) -> None:
-    """Count ovals beside a knee among the findings again where there is more than one of a kind, in place."""
-    for kind in (FocusKind.PATELLA, FocusKind.FABELLA):
-        if len(kinds[kind]) > 1:
+    """Count ovals beside a knee among the findings again where there are more than a knee has, in place."""
+    for kind, most in ((FocusKind.PATELLA, 1), (FocusKind.FABELLA, 2)):
+        if len(kinds[kind]) > most:
             kinds[FocusKind.MINERAL] += kinds[kind]
             kinds[kind] = []
 

@@ -7,20 +7,19 @@ from enum import StrEnum, unique
 from typing import Final
 
 import numpy as np
-from scipy import ndimage
 
 from calcreport.projection.bone import Bones
 from calcreport.projection.foci import PlateFocus
 from calcreport.projection.outline import Outline, diameters
-from calcreport.projection.plate import Plate, grown, reduce_mask
+from calcreport.projection.plate import Plate, grown
 
 _LEAST_CONTRAST: Final = 2.3
 """Mean contrast over the noise of one film pixel; a reader needs about this for a spot of a few millimetres."""
 _CUT_CONTRAST: Final = 3.0
 """... and at the end of the field about twice this, where the blur of collimators adds to the structure."""
-_OF_A_BALL: Final = 0.65
+_OF_A_BALL: Final = 0.55
 """The outline is at least this share as sharp as that of a ball as wide; tissue fades more."""
-_CUT_OF_A_BALL: Final = 1.1
+_CUT_OF_A_BALL: Final = 0.9
 """At the end of the field, where the blur of collimators looks like a band, it is sharper than that."""
 _SHARPEST: Final = 0.6
 _LEAST_MM: Final = 1.6
@@ -34,6 +33,8 @@ _METAL_SHARPNESS: Final = 0.8
 that is thick, and swells towards its middle."""
 _CONTACT: Final = 0.2
 """With more of its outline at bone than this, a focus is part of the bone."""
+_JOINT_CONTACT: Final = 0.03
+"""At a knee, where edges of bones overlap, even this much."""
 _THROUGH_MM: Final = 80.0
 _TRACK_MM: Final = 4.0
 """A band longer than `_THROUGH_MM` that leaves the field is a fold, a dressing or bone, unless as thin as a wall."""
@@ -46,20 +47,14 @@ _LINE_SHARE: Final = 0.2
 """A line of this share of the contrast of bone that starts from bone is a cortex."""
 _LINE_CONTACT: Final = 0.35
 """A band of which so much lies within `_NEAR_BONE_MM` of bone, all along it, is the bone's own margin."""
-_JOINT_HALF_WIDTH_MM: Final = 23.0
-"""Bone is this wide (half) at a joint, not at a shaft."""
-_SESAMOID_REACH_MM: Final = 12.0
+_SESAMOID_REACH_MM: Final = 15.0
+"""Patella and fabella lie no farther from the femur, mm."""
 _PATELLA_CONTRAST: Final = 0.35
 _FABELLA_CONTRAST: Final = 0.15
-_JOINT_EXTENT_MM: Final = 120.0
-"""... and over no longer a stretch than this."""
 _FABELLA_MM: Final = (4.0, 15.0)
 _PATELLA_MM: Final = (22.0, 65.0)
-_KNEE_PARTS: Final = frozenset(
-    ("", "KNEE", "LEG", "LOWERLEG", "LOWER LEG", "LOWER_LEG", "TIBIA", "TIBFIB", "TIB FIB", "TIBIA FIBULA", "CALF",
-     "THIGH", "FEMUR", "EXTREMITY", "LOWER EXTREMITY", "LOWER LIMB", "PATELLA")
-)  # fmt: skip
-"""Body parts whose films may show a knee."""
+_KNEE_PARTS: Final = frozenset(("KNEE", "KNEES", "PATELLA"))
+"""Patella and fabella are looked for on films of these parts only: elsewhere an oval beside bone is a finding."""
 
 
 @unique
@@ -117,6 +112,7 @@ def judge_focus(
         or outline.sharpness < _least_sharpness(across, is_cut=focus.is_cut)
         or (focus.is_cut and longest > _THROUGH_MM and across > _TRACK_MM)
         or _is_bone_margin(plate, bones, focus, longest, across)
+        or (focus.bone_contact > _JOINT_CONTACT and film.body_part in _KNEE_PARTS)
     )
     if is_doubtful:
         return FocusKind.UNCERTAIN
@@ -142,13 +138,7 @@ def _is_bone_margin(plate: Plate, bones: Bones, focus: PlateFocus, longest: floa
     if longest > _LINE_RATIO * across and focus.bone_contact > 0 and focus.contrast > _LINE_SHARE * bones.contrast:
         return True
     share = _LINE_CONTACT if longest > _LINE_RATIO * across else _BAND_CONTACT
-    reach = plate.pixels(_NEAR_BONE_MM)
-    window = tuple(slice(max(0, s.start - reach), s.stop + reach) for s in focus.box)
-    near = grown(bones.is_bone[window], reach)
-    inner = tuple(
-        slice(s.start - g.start, s.start - g.start + (s.stop - s.start)) for s, g in zip(focus.box, window, strict=True)
-    )
-    return bool(near[inner][focus.mask].mean() > share)
+    return _share_near_bone(plate, bones, focus, _NEAR_BONE_MM) > share
 
 
 def _sesamoid(
@@ -164,22 +154,16 @@ def _sesamoid(
     )
     if not (is_fabella or is_patella):
         return None
-    return (FocusKind.FABELLA if is_fabella else FocusKind.PATELLA) if _is_at_joint(plate, bones, focus) else None
+    is_beside_bone = _share_near_bone(plate, bones, focus, _SESAMOID_REACH_MM) > 0
+    return (FocusKind.FABELLA if is_fabella else FocusKind.PATELLA) if is_beside_bone else None
 
 
-def _is_at_joint(plate: Plate, bones: Bones, focus: PlateFocus) -> bool:
-    """Whether a focus lies near a stretch of bone that is wide as at a knee, and no longer than the end of a bone."""
-    factor = max(1, round(1.0 / plate.pixel_mm))
-    bone = np.pad(reduce_mask(bones.is_bone, factor), 1, mode="edge")
-    inside = np.asarray(ndimage.distance_transform_edt(bone))[1:-1, 1:-1] * plate.pixel_mm * factor
-    labels, _count = ndimage.label(inside > _JOINT_HALF_WIDTH_MM)
-    middle = np.argwhere(focus.mask).mean(axis=0) + [s.start for s in focus.box]
-    half = max(s.stop - s.start for s in focus.box) / 2 * plate.pixel_mm
-    for number, box in enumerate(ndimage.find_objects(labels), start=1):
-        if max(s.stop - s.start for s in box) * plate.pixel_mm * factor > _JOINT_EXTENT_MM:
-            continue
-        apart = np.argwhere(labels == number) * factor - middle
-        nearest = float(np.hypot(*apart.T).min()) * plate.pixel_mm
-        if nearest - half < _JOINT_HALF_WIDTH_MM + _SESAMOID_REACH_MM:
-            return True
-    return False
+def _share_near_bone(plate: Plate, bones: Bones, focus: PlateFocus, reach_mm: float) -> float:
+    """Share of a focus that lies within `reach_mm` mm of bone."""
+    reach = plate.pixels(reach_mm)
+    window = tuple(slice(max(0, s.start - reach), s.stop + reach) for s in focus.box)
+    near = grown(bones.is_bone[window], reach)
+    inner = tuple(
+        slice(s.start - w.start, s.start - w.start + (s.stop - s.start)) for s, w in zip(focus.box, window, strict=True)
+    )
+    return float(near[inner][focus.mask].mean())

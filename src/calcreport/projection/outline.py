@@ -124,7 +124,7 @@ def _surroundings(grey: Floats, ring: Mask, factor: int) -> Floats:
     keep = np.ones(len(values), dtype=bool)
     solution = np.zeros(3)
     for _ in range(3):
-        solution = np.linalg.lstsq(design[keep], values[keep], rcond=None)[0]
+        solution = np.asarray(np.linalg.lstsq(design[keep], values[keep], rcond=None)[0], dtype=np.float64)
         residual = values - design @ solution
         spread = 1.4826 * float(np.median(np.abs(residual[keep]))) + 1e-9
         keep = np.abs(residual) < 2.5 * spread
