@@ -73,3 +73,27 @@ def test_decisions_have_a_number_each() -> None:
 
 def test_no_machine_is_named() -> None:
     assert not re.search(r"/(home|root|work|Users)/\w", _text())
+
+
+@pytest.mark.parametrize(
+    ("script", "page"),
+    [
+        ("tests/accuracy/run_phantoms.py", "accuracy.md"),
+        ("tests/accuracy/run_radiographs.py", "accuracy.md"),
+        ("tests/accuracy/run_real.py", "real_cases.md"),
+        ("bench/run.py", "performance.md"),
+        ("bench/run_films.py", "performance.md"),
+    ],
+)
+def test_a_script_writes_its_figures_and_no_other_section_over(script: str, page: str) -> None:
+    """It replaces what stands between its mark and its end, or, where it has no end, everything below the mark."""
+    source, text = ((ROOT / path).read_text(encoding="utf-8") for path in (script, f"docs/{page}"))
+    mark, end = (re.search(rf'^{name} = "(.*)"$', source, re.MULTILINE) for name in ("MARK", "END"))
+    assert mark is not None
+    assert text.count(mark[1]) == 1
+    replaced = text.split(mark[1])[1]
+    if end is not None:
+        assert end[1] in replaced
+        replaced = replaced.split(end[1])[0]
+    assert "<!--" not in replaced
+    assert not re.search(r"^#{1,2} ", replaced, re.MULTILINE)
