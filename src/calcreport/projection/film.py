@@ -28,6 +28,8 @@ _TRUNK: Final = frozenset(
      "CHESTABDOMEN", "TSPINE", "LSPINE", "TLSPINE", "LSSPINE", "SPINE", "WHOLEBODY", "BABYGRAM")
 )  # fmt: skip
 """Words of Body Part Examined that name the trunk."""
+_FEWEST_PIXELS: Final = 16
+"""A plate with fewer pixels a side (6 mm) has no room for a deposit and what lies around it."""
 _BONE_CONTACT: Final = 0.05
 _NEAR_SKIN_MM: Final = 4.0
 
@@ -84,6 +86,8 @@ def search_film(film: Radiograph, number: int) -> SearchedFilm:
     """
     film = replace(film, intensity=additive(film))
     plate = reduce_film(film)
+    if not plate.is_imaged.any() or min(plate.grey.shape) < _FEWEST_PIXELS:
+        return _not_searched()
     exposure = find_exposure(plate)
     plate = replace(plate, grey=continued(plate.grey, exposure.is_exposed))
     bones = find_bones(plate, exposure)
@@ -104,6 +108,13 @@ def search_film(film: Radiograph, number: int) -> SearchedFilm:
         notes=_notes(film, exposure, searched),
     )
     return SearchedFilm(reading=reading, findings=findings, excluded=_excluded(film, plate, bones, kinds))
+
+
+def _not_searched() -> SearchedFilm:
+    """What is said of a film with next to no pixels, or masked all over."""
+    note = "Nothing of the film could be searched: it is masked, or too small"
+    reading = FilmReading(noise=0.0, searched_share=0.0, has_skin_line=False, notes=(note,))
+    return SearchedFilm(reading=reading, findings=(), excluded=())
 
 
 _Kinds = dict[FocusKind, list[tuple[PlateFocus, Outline]]]

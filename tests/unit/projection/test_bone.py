@@ -1,0 +1,164 @@
+"""What is bone in projection, and what lies beside it; soft tissue by its distance from the skin."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from calcreport.projection.bone import find_bones
+from calcreport.projection.exposure import find_exposure
+from calcreport.projection.plate import reduce_film
+from calcreport.projection.soft import soft_tissue
+
+sys.path.append(str(Path(__file__).parent))
+
+from made_films import (
+    BONE,
+    BONE_AT,
+    LIMB_AT,
+    SOFT,
+    SOFT_AT,
+    ball,
+    chord,
+    disc,
+    ellipse,
+    film,
+    leg,
+    limb,
+    noisy,
+    paint,
+    ring,
+    shaft,
+)
+
+WIDE = (160.0, 150.0)
+"""Height and width of a film of a knee."""
+
+
+def parted(made):
+    plate = reduce_film(made)
+    exposure = find_exposure(plate)
+    return plate, exposure, find_bones(plate, exposure)
+
+
+def within(plate, middle, diameter):
+    """Disc on the plate, mm."""
+    i, j = (np.indices(plate.grey.shape) + 0.5) * plate.pixel_mm
+    return np.hypot(i - middle[0], j - middle[1]) < diameter / 2
+
+
+def column_mm(plate):
+    return (np.arange(plate.grey.shape[1]) + 0.5) * plate.pixel_mm
+
+
+def knee(*things, seed=1, **fields):
+    """A shaft that widens to 66 mm at its end, and the shaft of another bone beyond the joint."""
+    grey = paint(
+        (limb(75, width=130, depth=110), shaft(75, width=30, row=0, length=150), KNEE_END, *things),
+        size_mm=WIDE,
+        spacing=(0.4, 0.4),
+    )
+    return film(noisy(grey, seed=seed), spacing=(0.4, 0.4), part="KNEE", **fields)
+
+
+KNEE_END = ellipse((90, 75), (60, 66), 30 * BONE, solid=True)
+
+
+def test_a_shaft_is_bone_with_its_marrow_and_nothing_else_is():
+    plate, _exposure, bones = parted(leg())
+    apart = np.abs(column_mm(plate) - BONE_AT)
+    assert bones.is_bone[:, apart < 11].mean() > 0.99
+    assert not bones.is_bone[:, apart > 14].any()
+    assert bones.contrast > 300
+
+
+def test_a_limb_without_bone_shows_none():
+    _plate, _exposure, bones = parted(leg(bone=False))
+    assert bones.is_bone.mean() < 0.01
+
+
+def test_the_wide_end_of_a_bone_is_bone():
+    plate, _exposure, bones = parted(knee())
+    assert bones.is_bone[within(plate, (90, 75), 54)].all()
+    assert not bones.is_bone[:, np.abs(column_mm(plate) - 75) > 38].any()
+
+
+@pytest.mark.parametrize("thing", [ball((50, 57), 8, 250), ball((50, 60), 12, 400), disc((50, 56), 6, 300)])
+def test_a_deposit_beside_a_shaft_is_no_bone(thing):
+    plate, _exposure, bones = parted(leg(thing))
+    assert bones.is_bone[within(plate, thing.middle, 2 * thing.reach - 2)].mean() < 0.05
+
+
+def test_a_deposit_that_overlaps_a_shaft_ends_where_the_shaft_ends():
+    plate, _exposure, bones = parted(leg(ball((50, 54), 8, 250)))
+    assert not bones.is_bone[:, column_mm(plate) > BONE_AT + 12 + 3].any()
+
+
+@pytest.mark.parametrize("gap_deg", [0.0, 60.0])
+def test_a_ring_in_soft_tissue_is_no_bone(gap_deg):
+    made = leg(ring((50, 77), 38, 3, 300, gap_deg=gap_deg))
+    plate, _exposure, bones = parted(made)
+    assert bones.is_bone[within(plate, (50, 77), 36)].mean() < 0.02
+    assert bones.is_bone[:, np.abs(column_mm(plate) - BONE_AT) < 11].mean() > 0.95
+
+
+def test_a_large_deposit_in_soft_tissue_is_no_bone():
+    plate, _exposure, bones = parted(leg(ball((50, 77), 24, 500)))
+    assert bones.is_bone[within(plate, (50, 77), 22)].mean() < 0.02
+
+
+def hand():
+    """Five rays of three phalanges and a bone that leaves the film; soft tissue around each; joint spaces of 2 mm."""
+    things, bones = [], []
+    for ray in range(5):
+        column, row = 24.0 + 20 * ray, 8.0 + 4 * abs(ray - 2)
+        things.append(ellipse((80, column), (170, 17), SOFT * 15, solid=True))
+        for length, width in ((16, 8), (22, 9), (32, 10), (90, 11)):
+            middle = (row + length / 2, column)
+            things.append(shaft(column, width=width, row=middle[0], length=length))
+            bones.append((middle, length, width))
+            row += length + 2
+    grey = paint(things, size_mm=(150, 130), spacing=(0.2, 0.2))
+    return film(noisy(grey), part="HAND"), bones
+
+
+def test_the_phalanges_of_a_hand_are_bone():
+    made, phalanges = hand()
+    plate, _exposure, bones = parted(made)
+    i, j = (np.indices(plate.grey.shape) + 0.5) * plate.pixel_mm
+    for (row, column), length, width in phalanges:
+        here = (np.abs(i - row) < length / 2 - 1) & (np.abs(j - column) < width / 2 - 1)
+        assert bones.is_bone[here].mean() > 0.9, (row, column)
+
+
+def test_bone_has_the_shape_of_the_plate_whatever_is_left_over():
+    made = leg()
+    for rows, columns in ((499, 597), (401, 600), (350, 555)):
+        plate, exposure, bones = parted(film(made.intensity[:rows, :columns]))
+        assert bones.is_bone.shape == plate.grey.shape == exposure.is_body.shape
+        assert bones.is_bone.any()
+
+
+def test_soft_tissue_is_told_by_the_distance_from_the_skin_also_behind_bone():
+    plate, exposure, _bones = parted(leg())
+    model = soft_tissue(plate, exposure, plate.smoothed(0.8))
+    inside = np.abs(column_mm(plate) - LIMB_AT) < 40
+    true = 100 + SOFT * 70 * chord(1.0, (column_mm(plate) - LIMB_AT) / 45) / 2
+    assert np.abs(np.median(model, axis=0) - true)[inside].max() < 0.1 * SOFT * 70
+    assert not model[~exposure.is_body].any()
+
+
+def test_without_a_skin_line_soft_tissue_has_no_model():
+    plate, exposure, _bones = parted(film(leg(bone=False).intensity[:, 150:450]))
+    assert not soft_tissue(plate, exposure, plate.smoothed(0.8)).any()
+
+
+def test_the_bones_of_a_film_scale_with_its_grey():
+    made = leg(ball(SOFT_AT, 10, 200))
+    _plate, _exposure, one = parted(made)
+    _plate, _exposure, other = parted(film(made.intensity * 4))
+    assert (one.is_bone == other.is_bone).all()
+    assert other.contrast == pytest.approx(4 * one.contrast, rel=1e-4)
