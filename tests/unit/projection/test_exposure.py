@@ -149,7 +149,7 @@ def test_without_air_there_is_no_skin_line():
 
 
 @pytest.mark.parametrize(
-    "make", [lambda i, j: 0 * i + 5, lambda i, j: i + j, lambda i, j: (j - 300) ** 2 / 100 + 0 * i]
+    "make", [lambda i, j: 0 * (i + j) + 5, lambda i, j: i + j, lambda i, j: (j - 300) ** 2 / 100 + 0 * i]
 )
 def test_a_smooth_film_shows_no_skin_line(make):
     i, j = np.mgrid[:500, :600].astype(float)
