@@ -51,7 +51,8 @@ def test_one_film_in_two_codecs_gives_one_report(analyzed, tmp_path):
     texts = []
     for name in ("RG3_RLE", "RG3_J2KR"):
         _done, folder = analyzed(name)
-        texts.append((folder / "report.txt").read_text())
+        # the headers of the two name different dates, and so ages
+        texts.append((folder / "report.txt").read_text().split("FINDINGS:")[1])
         for used in ("study", "out"):
             shutil.rmtree(tmp_path / used)
     assert texts[0] == texts[1]
