@@ -33,11 +33,11 @@ _SKIN_MM: Final = 3.0
 """So near to the skin line every edge is the skin's."""
 _STRONG_SHARE: Final = 0.5
 """Edges from this share of the steepest bone edges on tell which side is bone."""
-_BESIDE_MM: Final = 12.0
-"""... where they lie no farther than this from what is bone already."""
+_EMBRACE: Final = 0.14
+"""... of a part that bone embraces on this share of its outline: a mass beside a bone is no part of it."""
 _TELLING_MM: Final = 30.0
 """An edge tells nothing about what lies farther away."""
-_FILL_MM: Final = 4.0
+_FILL_MM: Final = 3.0
 _LEAST_MM2: Final = 400.0
 """Smaller dense parts that do not reach the end of the body are no bone by themselves ..."""
 _SMALL_BONE_MM2: Final = 40.0
@@ -92,7 +92,7 @@ def _find(plate: Plate, exposure: Exposure) -> Bones:
     cores = dense & (lifted > _CORE_SHARE * contrast)
     seeded = _skeleton_of(plate, exposure, dense, cores)
     bright = inner & (flat > _BRIGHT_SHARE * contrast) if exposure.has_skin_line else inner
-    whole = seeded | (_bright_sides(plate, smooth, inner, seeded) & bright)
+    whole = seeded | _embraced(_bright_sides(plate, smooth, inner, seeded) & bright & ~seeded, seeded)
     whole = _closed(whole, plate.pixels(_FILL_MM)) & body
     whole = _fill(plate, whole) & body
     return Bones(is_bone=_without_bumps(plate, whole), contrast=contrast)
@@ -144,7 +144,7 @@ def _bright_sides(plate: Plate, smooth: Floats, inner: Mask, seeded: Mask) -> Ma
     if not outline.any():
         return seeded
     strong = inner & (steepness > _STRONG_SHARE * float(np.percentile(steepness[outline], 75)))
-    strong &= _crests(steepness) & grown(seeded, plate.pixels(_BESIDE_MM))
+    strong &= _crests(steepness)
     if not strong.any():
         return seeded
     distance, (i, j) = ndimage.distance_transform_edt(~strong, return_indices=True)
@@ -155,6 +155,17 @@ def _bright_sides(plate: Plate, smooth: Floats, inner: Mask, seeded: Mask) -> Ma
     labels, _count = ndimage.label(bright)
     known = np.unique(labels[seeded & bright])
     return np.asarray(np.isin(labels, known[known > 0]))
+
+
+def _embraced(added: Mask, seeded: Mask) -> Mask:
+    """Parts that bone embraces on a good share of their outline: the inside of a wide bone, no mass beside one."""
+    labels, count = ndimage.label(added, structure=square(1))
+    outline = added & ~shrunk(added, 1, is_set_beyond=True)
+    lengths = np.bincount(labels[outline], minlength=count + 1)
+    shared = np.bincount(labels[outline & grown(seeded, 1)], minlength=count + 1)
+    kept = shared > _EMBRACE * np.maximum(lengths, 1)
+    kept[0] = False
+    return np.asarray(kept[labels])
 
 
 def _crests(steepness: Floats) -> Mask:

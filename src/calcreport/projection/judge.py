@@ -31,7 +31,7 @@ _METAL: Final = 2.0
 _METAL_SHARPNESS: Final = 0.8
 """Metal stands out by this many times as much as bone, and as much at its edge as in its middle: a deposit as dense as
 that is thick, and swells towards its middle."""
-_CONTACT: Final = 0.2
+_CONTACT: Final = 0.12
 """With more of its outline at bone than this, a focus is part of the bone."""
 _JOINT_CONTACT: Final = 0.03
 """At a knee, where edges of bones overlap, even this much."""

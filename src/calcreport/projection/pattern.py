@@ -42,7 +42,9 @@ def read_film_pattern(shape: FilmShape) -> Pattern:
     """Pattern of a finding; P30 when nothing fits. Confidence is low, for the clearest shapes moderate."""
     scores = {
         "P01": _phlebolith(shape),
-        "P02": _rising(shape.parallel_mm, 8, _TRACK_MM) * _rising(shape.linear_share, 0.3, 0.6),
+        "P02": max(
+            _rising(shape.parallel_mm, 8, _TRACK_MM) * _rising(shape.linear_share, 0.3, 0.6), _broken_track(shape)
+        ),
         "P05": _rising(shape.rim_share, _RIM_PART, _RIM_SHARE)
         * _rising(shape.largest_focus_mm, 0.7 * _RIM_LEAST_MM, _RIM_LEAST_MM)
         * _rising(shape.roundness, 0.25, 0.45),
@@ -78,6 +80,16 @@ def _phlebolith(shape: FilmShape) -> float:
         * _rising(shape.largest_focus_mm, 1.5 * _PHLEBOLITH_MM, _PHLEBOLITH_MM)
         * _rising(shape.count, 14, 8)
         * (0.85 + 0.15 * shape.lucent_share)
+    )
+
+
+def _broken_track(shape: FilmShape) -> float:
+    """Elongated plaques one behind the other, as along an artery whose walls are not told apart."""
+    return (
+        _rising(shape.count, 1, 3)
+        * _rising(shape.longest_mm, 25, 45)
+        * _rising(shape.longest_mm / max(shape.across_mm, 1e-6), 3.5, 5.5)
+        * _rising(shape.elongation, 1.4, 2.2)
     )
 
 
