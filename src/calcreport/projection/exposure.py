@@ -123,7 +123,8 @@ def _masked_margins(plate: Plate) -> Mask:
 def _collimated(plate: Plate, smooth: Floats) -> Mask:
     """Margins the beam did not reach: bright, and bounded by a straight edge along a side of the film."""
     outside = np.zeros(smooth.shape, dtype=bool)
-    low, bright, high = (float(v) for v in np.percentile(smooth[::4, ::4], (1, 90, 99)))
+    low, high = (float(v) for v in np.percentile(smooth[::4, ::4], (1, 99)))
+    bright = high - _EDGE_STEP * (high - low)
     step = max(2, plate.pixels(_PENUMBRA_MM))
     for axis in (0, 1):
         for is_far in (False, True):

@@ -136,8 +136,31 @@ def _judged(parted: _Parted, foci: list[PlateFocus]) -> _Kinds:
         outline = outline_focus(film.intensity, plate, focus, obstacles, parted.noise)
         skin_mm = _skin_mm(plate, parted.exposure, outline)
         kinds[judge_focus(plate, parted.bones, focus, outline, around, skin_mm)].append((focus, outline))
+    kinds = {kind: _once(pairs) for kind, pairs in kinds.items()}
     _take_back_doubtful(kinds)
     return kinds
+
+
+def _once(pairs: list[tuple[PlateFocus, Outline]]) -> list[tuple[PlateFocus, Outline]]:
+    """Largest of the foci that lie on each other: the narrow search sees the border of a mass, the wide one all."""
+    kept: list[tuple[PlateFocus, Outline]] = []
+    for focus, outline in sorted(pairs, key=lambda pair: -float(pair[1].mask.pixels.sum())):
+        if not any(_overlap(outline.mask, other.mask) for _, other in kept):
+            kept.append((focus, outline))
+    return kept
+
+
+def _overlap(first: PixelMask, second: PixelMask) -> bool:
+    """Whether two masks share a pixel."""
+    low = np.maximum(first.offset, second.offset)
+    high = np.minimum(np.add(first.offset, first.pixels.shape), np.add(second.offset, second.pixels.shape))
+    if (high <= low).any():
+        return False
+    cuts = [
+        mask.pixels[tuple(slice(int(a - o), int(b - o)) for a, b, o in zip(low, high, mask.offset, strict=True))]
+        for mask in (first, second)
+    ]
+    return bool((cuts[0] & cuts[1]).any())
 
 
 def _skin_mm(plate: Plate, exposure: Exposure, outline: Outline) -> float | None:

@@ -82,7 +82,7 @@ def search_field(plate: Plate, exposure: Exposure, bones: Bones) -> Mask:
 
 
 def find_foci(plate: Plate, exposure: Exposure, bones: Bones, field: Mask, noise: float) -> list[PlateFocus]:
-    """Find foci that stand out of soft tissue.
+    """Find foci that stand out of soft tissue; what stands out at more than one width is found as often.
 
     Parameters
     ----------
@@ -96,17 +96,11 @@ def find_foci(plate: Plate, exposure: Exposure, bones: Bones, field: Mask, noise
     floor = np.maximum(np.float32(noise * _NOISE_SHARE), slope * np.float32(_SLOPE_SHARE_MM))
     at_end = ~shrunk(exposure.is_exposed, plate.pixels(_END_MARGIN_MM) + 1)
     found: list[PlateFocus] = []
-    taken = np.zeros(field.shape, dtype=bool)
     for width_mm in _WIDTHS_MM:
         lifted = smooth - open_square(smooth, plate.pixels(width_mm))
         scale = np.maximum(structure_around(plate, lifted, field), floor)
         height = np.where(field, lifted / scale, np.float32(0))
-        relief = _Relief(plate=plate, lifted=lifted, height=height, bones=bones, at_end=at_end)
-        for focus in relief.foci():
-            part = taken[focus.box]
-            if not (part & focus.mask).any():
-                part |= focus.mask
-                found.append(focus)
+        found += _Relief(plate=plate, lifted=lifted, height=height, bones=bones, at_end=at_end).foci()
     return found
 
 

@@ -13,13 +13,13 @@ from calcreport.projection.foci import PlateFocus
 from calcreport.projection.outline import Outline, diameters
 from calcreport.projection.plate import Plate, grown
 
-_LEAST_CONTRAST: Final = 2.3
+_LEAST_CONTRAST: Final = 2.6
 """Mean contrast over the noise of one film pixel; a reader needs about this for a spot of a few millimetres."""
 _CUT_CONTRAST: Final = 3.0
 """... and at the end of the field about twice this, where the blur of collimators adds to the structure."""
 _OF_A_BALL: Final = 0.55
 """The outline is at least this share as sharp as that of a ball as wide; tissue fades more."""
-_CUT_OF_A_BALL: Final = 0.9
+_CUT_OF_A_BALL: Final = 0.75
 """At the end of the field, where the blur of collimators looks like a band, it is sharper than that."""
 _SHARPEST: Final = 0.6
 _LEAST_MM: Final = 1.6
