@@ -17,7 +17,6 @@ sys.path.append(str(Path(__file__).parent))
 from made_films import AIR, LIMB_AT, PIXEL_MM, disc, film, leg, noisy, paint, with_grey
 
 LIMB_MM = 90.0
-WIDE_MARGINS = "noisy margins over more than a fifth of a film hide each other"
 
 
 def parted(made):
@@ -61,7 +60,7 @@ def reduced(mask):
         (("left",), 14.0),
         (("right",), 14.0),
         (("top", "bottom", "left", "right"), 4.0),
-        pytest.param(("top", "bottom", "left", "right"), 10.0, marks=pytest.mark.xfail(reason=WIDE_MARGINS)),
+        (("top", "bottom", "left", "right"), 10.0),
     ],
 )
 def test_bright_margins_beyond_a_collimator_are_not_exposed(sides, depth_mm, tilt_deg):
@@ -77,7 +76,8 @@ def test_bright_margins_beyond_a_collimator_are_not_exposed(sides, depth_mm, til
     assert exposure.is_exposed[field].mean() > 0.99
     assert not exposure.is_body[margin].any()
     assert exposure.brightest < bright
-    assert exposure.has_skin_line
+    # margins on both sides may leave no air
+    assert exposure.has_skin_line is bool((exposure.is_exposed & ~in_limb(plate, margin_mm=-2)).any())
 
 
 def test_a_film_without_margins_is_exposed_all_over():
