@@ -86,6 +86,14 @@ def test_the_wide_end_of_a_bone_is_bone():
     assert not bones.is_bone[:, np.abs(column_mm(plate) - 75) > 38].any()
 
 
+def test_a_bone_too_wide_for_the_filter_is_bone_on_the_bright_side_of_its_edges():
+    """A flat bone 58 mm wide that leaves the film: its middle stands out of nothing within the reach of the filter."""
+    body = (limb(75, width=140, depth=110), shaft(75, width=30, row=0, length=150), ellipse((150, 75), (160, 58), 700))
+    plate, _exposure, bones = parted(film(noisy(paint(body, size_mm=WIDE, spacing=(0.4, 0.4))), spacing=(0.4, 0.4)))
+    assert bones.is_bone[within(plate, (140, 75), 30)].mean() > 0.95
+    assert not bones.is_bone[:, np.abs(column_mm(plate) - 75) > 34].any()
+
+
 @pytest.mark.parametrize("thing", [ball((50, 57), 8, 250), ball((50, 60), 12, 400), disc((50, 56), 6, 300)])
 def test_a_deposit_beside_a_shaft_is_no_bone(thing):
     plate, _exposure, bones = parted(leg(thing))

@@ -92,6 +92,11 @@ def test_a_bone_across_the_film_is_no_collimator():
         assert parted(one)[1].is_exposed.all()
 
 
+def test_a_dense_round_thing_at_the_end_of_the_film_is_no_collimator():
+    _plate, exposure = parted(leg(disc((-60, 60), 200, 2500)))
+    assert exposure.is_exposed.all()
+
+
 @pytest.mark.parametrize("value", [0.0, 3000.0])
 @pytest.mark.parametrize("side", ["top", "left", "right"])
 def test_a_margin_overwritten_with_one_value_is_not_exposed(side, value):
