@@ -27,8 +27,8 @@ _PHLEBOLITH_MM: Final = 10.0
 _FEWEST_SPECKS: Final = 10
 _SPECK_MM: Final = 3.0
 _TRACK_MM: Final = 20.0
-_RIM_SHARE: Final = 0.9
-_RIM_PART: Final = 0.55
+_RIM_SHARE: Final = 0.95
+_RIM_PART: Final = 0.45
 _RIM_LEAST_MM: Final = 10.0
 _MIN_SCORE: Final = 0.5
 
@@ -45,7 +45,7 @@ def read_film_pattern(shape: FilmShape) -> Pattern:
         "P02": max(
             _rising(shape.parallel_mm, 8, _TRACK_MM) * _rising(shape.linear_share, 0.3, 0.6), _broken_track(shape)
         ),
-        "P05": _rising(shape.rim_share, _RIM_PART, _RIM_SHARE)
+        "P05": _rising(shape.rim_share, _RIM_PART, 0.75)
         * _rising(shape.largest_focus_mm, 0.7 * _RIM_LEAST_MM, _RIM_LEAST_MM)
         * _rising(shape.roundness, 0.25, 0.45),
         "P09": _rising(shape.largest_focus_mm, 3, 6)

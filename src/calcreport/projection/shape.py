@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from calcreport.model.radiograph import PixelMask
@@ -110,6 +111,7 @@ def _rim_share(mask: PixelMask, filled: Mask, intensity: Floats) -> float:
     deepest = float(depth.max())
     if deepest < 4:
         return 0.0
+    grey -= _slope(grey, filled & (depth <= 2))
     base = float(np.percentile(grey[filled], 2))
     middle = filled & (depth > 0.6 * deepest)
     edge = filled & (depth < 0.45 * deepest) & (depth > 1)
@@ -121,6 +123,14 @@ def _rim_share(mask: PixelMask, filled: Mask, intensity: Floats) -> float:
     return float(
         np.mean([bool((sector == n).any() and np.percentile(smooth[sector == n], 80) > limit) for n in range(_SECTORS)])
     )
+
+
+def _slope(grey: NDArray[np.float64], outline: Mask) -> NDArray[np.float64]:
+    """Plane through the grey along the outline, shape of `grey`: a limb's thickness falls off across a mass in it."""
+    rows, columns = np.nonzero(outline)
+    design = np.stack((np.ones(len(rows)), rows, columns), axis=1)
+    level, down, right = (float(value) for value in np.linalg.lstsq(design, grey[outline], rcond=None)[0])
+    return np.asarray(level + down * np.arange(grey.shape[0])[:, None] + right * np.arange(grey.shape[1])[None, :])
 
 
 def _parallel_mm(outlines: Sequence[Outline], spacing_mm: tuple[float, float]) -> float:

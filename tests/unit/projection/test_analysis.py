@@ -16,7 +16,7 @@ from calcreport.projection.analysis import analyse_radiographs
 
 sys.path.append(str(Path(__file__).parent))
 
-from made_films import SOFT_AT, ball, disc, film, leg
+from painted_films import SOFT_AT, ball, disc, film, leg
 
 TALL = (200.0, 120.0)
 

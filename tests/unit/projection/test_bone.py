@@ -15,7 +15,7 @@ from calcreport.projection.soft import soft_tissue
 
 sys.path.append(str(Path(__file__).parent))
 
-from made_films import (
+from painted_films import (
     BONE,
     BONE_AT,
     LIMB_AT,

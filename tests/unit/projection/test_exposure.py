@@ -14,7 +14,7 @@ from calcreport.projection.plate import reduce_film
 
 sys.path.append(str(Path(__file__).parent))
 
-from made_films import AIR, LIMB_AT, PIXEL_MM, disc, film, leg, noisy, paint, with_grey
+from painted_films import AIR, LIMB_AT, PIXEL_MM, disc, film, leg, noisy, paint, with_grey
 
 LIMB_MM = 90.0
 

@@ -14,7 +14,7 @@ from calcreport.projection.film import search_film
 
 sys.path.append(str(Path(__file__).parent))
 
-from made_films import NOISE, SOFT_AT, ball, bar, disc, film, leg, limb, noisy, paint, with_grey
+from painted_films import NOISE, SOFT_AT, ball, bar, disc, film, leg, limb, noisy, paint, with_grey
 
 TALL = (200.0, 120.0)
 """A film of 1000 rows of 0.2 mm, which is what is guessed for one without a scale."""

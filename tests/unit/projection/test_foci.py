@@ -17,7 +17,7 @@ from calcreport.projection.plate import reduce_film
 
 sys.path.append(str(Path(__file__).parent))
 
-from made_films import BONE_AT, LIMB_AT, NOISE, SOFT_AT, ball, bar, disc, leg, with_grey
+from painted_films import BONE_AT, LIMB_AT, NOISE, SOFT_AT, ball, bar, disc, leg, with_grey
 
 
 def parted(made):

@@ -15,7 +15,7 @@ from calcreport.projection.outline import Outline
 
 sys.path.append(str(Path(__file__).parent))
 
-from made_films import ball, leg
+from painted_films import ball, leg
 
 
 def rectangle(top, left, height, width, spacing):

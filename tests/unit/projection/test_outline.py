@@ -13,7 +13,7 @@ from calcreport.projection.outline import diameters
 
 sys.path.append(str(Path(__file__).parent))
 
-from made_films import ball, bar, disc, ellipse, film, leg, limb, noisy, paint, shaft
+from painted_films import ball, bar, disc, ellipse, film, leg, limb, noisy, paint, shaft
 
 SHORT = (60.0, 120.0)
 PLACE = (30.0, 78.0)

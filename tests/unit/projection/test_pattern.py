@@ -15,7 +15,7 @@ from calcreport.projection.shape import FilmShape
 
 sys.path.append(str(Path(__file__).parent))
 
-from made_films import Thing, ball, bar, ellipse, leg, ring
+from painted_films import Thing, ball, bar, ellipse, leg, ring
 
 TALL = (160.0, 120.0)
 LUMP = (

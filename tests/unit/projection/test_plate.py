@@ -23,7 +23,7 @@ from calcreport.projection.plate import (
 
 sys.path.append(str(Path(__file__).parent))
 
-from made_films import film
+from painted_films import film
 
 RNG = np.random.default_rng(5)
 
