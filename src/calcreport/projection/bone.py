@@ -23,6 +23,8 @@ _DENSE_SHARE: Final = 0.4
 """Bone stands out by at least this share of what the strongest bone of the film stands out by ..."""
 _BRIGHT_SHARE: Final = 0.05
 """Within a wide bone grey lies above that of soft tissue at that depth by at least this share."""
+_MARROW_SHARE: Final = 0.2
+"""Marrow enclosed by a cortex does by at least this; what lies between two bones does not."""
 _CORE_SHARE: Final = 0.5
 """... and over a good part of it by this: a band of muscle with a deposit in it is no bone."""
 _CORE_PART: Final = 0.2
@@ -94,7 +96,8 @@ def _find(plate: Plate, exposure: Exposure) -> Bones:
     bright = inner & (flat > _BRIGHT_SHARE * contrast) if exposure.has_skin_line else inner
     whole = seeded | _embraced(_bright_sides(plate, smooth, inner, seeded) & bright & ~seeded, seeded)
     whole = _closed(whole, plate.pixels(_FILL_MM)) & body
-    whole = _fill(plate, whole) & body
+    marrow = inner & (flat > _MARROW_SHARE * contrast) if exposure.has_skin_line else inner
+    whole |= _fill(plate, whole) & body & marrow
     return Bones(is_bone=_without_bumps(plate, whole), contrast=contrast)
 
 

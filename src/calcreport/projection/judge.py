@@ -50,7 +50,8 @@ _LINE_CONTACT: Final = 0.35
 _SESAMOID_REACH_MM: Final = 15.0
 """Patella and fabella lie no farther from the femur, mm."""
 _PATELLA_CONTRAST: Final = 0.35
-_FABELLA_CONTRAST: Final = 0.15
+_FABELLA_CONTRAST: Final = (0.15, 0.7)
+"""Share of the contrast of bone; a deposit may be denser than any fabella."""
 _FABELLA_MM: Final = (4.0, 15.0)
 _PATELLA_MM: Final = (22.0, 65.0)
 _KNEE_PARTS: Final = frozenset(("KNEE", "KNEES", "PATELLA"))
@@ -148,7 +149,11 @@ def _sesamoid(
     if film.is_lateral is not True or film.body_part not in _KNEE_PARTS:
         return None
     share = focus.contrast / max(bones.contrast, 1e-6)
-    is_fabella = share > _FABELLA_CONTRAST and _FABELLA_MM[0] <= longest <= _FABELLA_MM[1] and longest < 2 * across
+    is_fabella = (
+        _FABELLA_CONTRAST[0] < share < _FABELLA_CONTRAST[1]
+        and _FABELLA_MM[0] <= longest <= _FABELLA_MM[1]
+        and longest < 2 * across
+    )
     is_patella = (
         share > _PATELLA_CONTRAST and _PATELLA_MM[0] <= longest <= _PATELLA_MM[1] and 1.2 < longest / across < 4
     )
