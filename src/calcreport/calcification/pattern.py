@@ -14,35 +14,9 @@ from calcreport.calcification.criteria import is_along_fascia, score_patterns
 from calcreport.calcification.features import Features
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.report import Confidence, Pattern, YesNo
+from calcreport.model.terms import PATTERN_LABELS
 
-LABELS: Final = {
-    "P01": "phlebolith",
-    "P02": "tram-track arterial calcification",
-    "P03": "arterial plaque",
-    "P04": "fine net-like subcutaneous calcification",
-    "P05": "zonal peripheral rim in muscle",
-    "P06": "faint non-zonal mineral in muscle",
-    "P07": "mature ossification with cortex and trabeculae",
-    "P08": "multifocal bars and plates of bone",
-    "P09": "amorphous focal deposit",
-    "P10": "plate-like peripheral shell of a whole muscle",
-    "P11": "sheet-like calcification along fascia",
-    "P12": "nodular subcutaneous deposits",
-    "P13": "lobulated deposit with fluid-calcium levels",
-    "P14": "fine speckled calcification",
-    "P15": "homogeneous ovoid tendon-like deposit",
-    "P18": "reticular subcutaneous calcification",
-    "P19": "small well-defined subcutaneous nodule",
-    "P20": "rice-grain foci along muscle fibres",
-    "P21": "nodal calcification",
-    "P22": "rings-and-arcs (chondroid) mineral",
-    "P23": "centre-dense cloud-like mineral",
-    "P24": "stippled eccentric mineral",
-    "P25": "mineral inside a fatty mass",
-    "P26": "incomplete peripheral shell, subcutaneous",
-    "P27": "thin rim around fluid or fat",
-    "P30": "indeterminate",
-}
+LABELS: Final = PATTERN_LABELS
 
 MIN_SCORE: Final = 0.35
 """Below this no pattern is claimed."""

@@ -10,7 +10,17 @@ import numpy as np
 from scipy import ndimage
 
 from calcreport.projection.exposure import Exposure
-from calcreport.projection.plate import Floats, Mask, Plate, enlarge_mask, grown, open_square, shrunk, square
+from calcreport.projection.plate import (
+    EIGHT,
+    Floats,
+    Mask,
+    Plate,
+    enlarge_mask,
+    grown,
+    open_square,
+    parts_reaching,
+    shrunk,
+)
 from calcreport.projection.soft import soft_tissue
 
 _PIXEL_MM: Final = 0.8
@@ -21,13 +31,13 @@ _CAST_MM: Final = 14.0
 """A cast lies within this of where the body seems to end; it must not pass for the densest bone."""
 _DENSE_SHARE: Final = 0.4
 """Bone stands out by at least this share of what the strongest bone of the film stands out by ..."""
+_CORE_SHARE: Final = 0.5
+_CORE_PART: Final = 0.2
+"""... and on `_CORE_PART` of its area by `_CORE_SHARE`: a band of muscle with a deposit in it is no bone."""
 _BRIGHT_SHARE: Final = 0.05
 """Within a wide bone grey lies above that of soft tissue at that depth by at least this share."""
 _MARROW_SHARE: Final = 0.2
 """Marrow enclosed by a cortex does by at least this; what lies between two bones does not."""
-_CORE_SHARE: Final = 0.5
-"""... and over a good part of it by this: a band of muscle with a deposit in it is no bone."""
-_CORE_PART: Final = 0.2
 _LEAST_CONTRAST: Final = 0.04
 """Bone stands out by at least this share of the film's range."""
 _EDGE_SIGMA_MM: Final = 0.8
@@ -103,23 +113,20 @@ def _find(plate: Plate, exposure: Exposure) -> Bones:
 
 def _skeleton_of(plate: Plate, exposure: Exposure, dense: Mask, cores: Mask) -> Mask:
     """Dense parts that are bone: they leave the field, are large, or lie beyond a joint space of one that is."""
-    labels, count = ndimage.label(dense, structure=square(1))
+    labels, count = ndimage.label(dense, structure=EIGHT)
     if not count:
         return dense
     areas = np.bincount(labels.ravel(), minlength=count + 1) * plate.pixel_mm**2
-    has_core = np.bincount(labels[cores], minlength=count + 1) > 0
-    has_core[0] = False
+    core_areas = np.bincount(labels[cores], minlength=count + 1) * plate.pixel_mm**2
     end = ~shrunk(exposure.is_exposed, plate.pixels(2.0))
     leaves = np.bincount(labels[end & dense], minlength=count + 1) > 0
-    is_hand_or_foot = (has_core & (areas > _SMALL_BONE_MM2)).sum() >= _MANY_BONES
+    is_hand_or_foot = ((core_areas > 0) & (areas > _SMALL_BONE_MM2)).sum() >= _MANY_BONES
     large = areas > (_SMALL_BONE_MM2 if is_hand_or_foot else _LEAST_MM2)
-    core_areas = np.bincount(labels[cores], minlength=count + 1) * plate.pixel_mm**2
-    is_bone = has_core & large & leaves & (core_areas > _CORE_PART * areas)
-    is_bone[0] = False
+    candidates = large & (core_areas > _CORE_PART * areas)
+    candidates[0] = False
+    is_bone = candidates & leaves
     reach = plate.pixels(_JOINT_MM)
     outline = dense & ~shrunk(dense, 1)
-    candidates = has_core & large & (core_areas > _CORE_PART * areas)
-    candidates[0] = False
     while True:
         near = ndimage.maximum_filter(is_bone[labels], size=2 * reach + 1)
         joined = np.bincount(labels[near & outline], minlength=count + 1) > _FACING * np.bincount(
@@ -155,14 +162,12 @@ def _bright_sides(plate: Plate, smooth: Floats, inner: Mask, seeded: Mask) -> Ma
     side = (rows - i) * along_rows[i, j] + (columns - j) * along_columns[i, j]
     bright = inner & (side >= 0) & (distance <= plate.pixels(_TELLING_MM))
     bright = ndimage.median_filter(bright.view(np.uint8), size=2 * plate.pixels(1.5) + 1).view(bool)
-    labels, _count = ndimage.label(bright)
-    known = np.unique(labels[seeded & bright])
-    return np.asarray(np.isin(labels, known[known > 0]))
+    return parts_reaching(bright, seeded)
 
 
 def _embraced(added: Mask, seeded: Mask) -> Mask:
     """Parts that bone embraces on a good share of their outline: the inside of a wide bone, no mass beside one."""
-    labels, count = ndimage.label(added, structure=square(1))
+    labels, count = ndimage.label(added, structure=EIGHT)
     outline = added & ~shrunk(added, 1, is_set_beyond=True)
     lengths = np.bincount(labels[outline], minlength=count + 1)
     shared = np.bincount(labels[outline & grown(seeded, 1)], minlength=count + 1)
@@ -183,7 +188,7 @@ def _without_bumps(plate: Plate, whole: Mask) -> Mask:
     opened = grown(shrunk(padded, reach), reach)[2 * reach : -2 * reach, 2 * reach : -2 * reach]
     # a square takes the corners of bones off too; what lies within two pixels of the rest belongs to it
     stout = whole & grown(opened, 2)
-    labels, _count = ndimage.label(whole & ~stout, structure=square(1))
+    labels, _count = ndimage.label(whole & ~stout, structure=EIGHT)
     kept = whole.copy()
     for number, box in enumerate(ndimage.find_objects(labels), start=1):
         if max(s.stop - s.start for s in box) < plate.pixels(_SHORT_MM):

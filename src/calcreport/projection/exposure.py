@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from scipy import ndimage
 
-from calcreport.projection.plate import Floats, Mask, Plate, grown, reduce_mask, shrunk
+from calcreport.projection.plate import Floats, Mask, Plate, gradient_size, grown, parts_reaching, reduce_mask, shrunk
 
 _PENUMBRA_MM: Final = 3.0
 """Collimator edges are blurred over this width, mm."""
@@ -175,23 +175,15 @@ def _find_air(plate: Plate, smooth: Floats, exposed: Mask, darkest: float, brigh
     if not lifted.size:
         return nothing
     way = float(np.median(lifted[:: max(1, lifted.size // 100_000)])) - darkest
-    steepness = _steepness(smooth) / plate.pixel_mm
+    steepness = gradient_size(smooth) / plate.pixel_mm
     flat = exposed & (smooth < darkest + _DARK * way) & (steepness < _FLAT_PER_MM * way)
     flat = grown(shrunk(flat, plate.pixels(_GAP_MM)), plate.pixels(_GAP_MM))
     rim = exposed & ~shrunk(exposed, plate.pixels(2.0))
-    labels, _count = ndimage.label(flat)
-    outer = np.unique(labels[rim])
-    air: Mask = np.isin(labels, outer[outer > 0])
+    air = parts_reaching(flat, rim)
     if air.sum() < _LEAST_AIR * exposed.sum():
         return nothing
     air = _up_to_skin(plate, smooth, exposed, air, _SKIN_STEP * way)
     return air if _has_steep_edge(plate, steepness, exposed, air) else nothing
-
-
-def _steepness(smooth: Floats) -> Floats:
-    """Grey a pixel changes by, from central differences; shape of the plate."""
-    rows, columns = np.gradient(smooth)
-    return np.asarray(np.hypot(rows, columns), dtype=np.float32)
 
 
 def _up_to_skin(plate: Plate, smooth: Floats, exposed: Mask, air: Mask, step: float) -> Mask:
@@ -202,9 +194,7 @@ def _up_to_skin(plate: Plate, smooth: Floats, exposed: Mask, air: Mask, step: fl
     beside = smooth[rows[near], columns[near]]
     wider = air.copy()
     wider[near] = smooth[near] < beside + step
-    labels, _count = ndimage.label(wider)
-    known = np.unique(labels[air])
-    return np.asarray(np.isin(labels, known[known > 0]))
+    return parts_reaching(wider, air)
 
 
 def _has_steep_edge(plate: Plate, steepness: Floats, exposed: Mask, air: Mask) -> bool:

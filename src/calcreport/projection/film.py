@@ -63,6 +63,8 @@ class _Parted:
     exposure: Exposure
     bones: Bones
     noise: float
+    skin: Points | None
+    """Film pixels at the skin line, shape ``(n, 2)``; ``None`` without one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -95,7 +97,15 @@ def search_film(film: Radiograph, number: int) -> SearchedFilm:
     field = np.zeros_like(bones.is_bone) if is_trunk else search_field(plate, exposure, bones)
     noise = film_noise(film.intensity, field, plate.factor)
     foci = [] if is_trunk else find_foci(plate, exposure, bones, field, noise)
-    parted = _Parted(film=film, number=number, plate=plate, exposure=exposure, bones=bones, noise=noise)
+    parted = _Parted(
+        film=film,
+        number=number,
+        plate=plate,
+        exposure=exposure,
+        bones=bones,
+        noise=noise,
+        skin=_skin_line(plate, exposure),
+    )
     kinds = _judged(parted, foci)
     found = kinds[FocusKind.MINERAL]
     groups = group_outlines([outline for _, outline in found], film_pixel_mm(film))
@@ -242,7 +252,7 @@ def _lines(points: Points, parted: _Parted) -> tuple[FilmSegment, FilmSegment, F
     return (
         _segment(start, end, film),
         _segment(low, foot, film),
-        _to_skin(points, parted) if parted.exposure.has_skin_line else None,
+        None if parted.skin is None else _to_skin(points, parted.skin, film),
     )
 
 
@@ -260,11 +270,16 @@ def _point(values: Points) -> PixelPoint:
     return (float(values[0]), float(values[1]))
 
 
-def _to_skin(points: Points, parted: _Parted) -> FilmSegment:
-    """Shortest line in the image plane from the outline to where the body ends."""
-    film, plate, exposure = parted.film, parted.plate, parted.exposure
+def _skin_line(plate: Plate, exposure: Exposure) -> Points | None:
+    """Air that touches the patient, in pixels of the film; once for all findings."""
+    if not exposure.has_skin_line:
+        return None
     beside = exposure.is_air & ndimage.binary_dilation(~exposure.is_air)
-    air = np.argwhere(beside) * plate.factor + (plate.factor - 1) / 2
+    return np.asarray(np.argwhere(beside) * plate.factor + (plate.factor - 1) / 2)
+
+
+def _to_skin(points: Points, air: Points, film: Radiograph) -> FilmSegment:
+    """Shortest line in the image plane from the outline to where the body ends."""
     spacing = np.array(film_pixel_mm(film))
     some = points[:: max(1, len(points) // 200)]
     best, ends = float("inf"), (some[0], air[0])

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from calcreport.projection.bone import Bones
 from calcreport.projection.exposure import Exposure
-from calcreport.projection.plate import Floats, Mask, Plate, grown, open_square, shrunk, square
+from calcreport.projection.plate import EIGHT, Floats, Mask, Plate, gradient_size, grown, open_square, shrunk, within
 
 _SMOOTH_MM: Final = 0.4
 """Noise is smoothed over this before anything is sought (Gaussian sigma, mm)."""
@@ -92,7 +92,7 @@ def find_foci(plate: Plate, exposure: Exposure, bones: Bones, field: Mask, noise
         Standard deviation of the noise of a film pixel, in grey.
     """
     smooth = plate.smoothed(_SMOOTH_MM)
-    slope = ndimage.uniform_filter(_steepness(smooth) / np.float32(plate.pixel_mm), plate.pixels(_SLOPE_MM))
+    slope = ndimage.uniform_filter(gradient_size(smooth) / np.float32(plate.pixel_mm), plate.pixels(_SLOPE_MM))
     floor = np.maximum(np.float32(noise * _NOISE_SHARE), slope * np.float32(_SLOPE_SHARE_MM))
     at_end = ~shrunk(exposure.is_exposed, plate.pixels(_END_MARGIN_MM) + 1)
     found: list[PlateFocus] = []
@@ -102,11 +102,6 @@ def find_foci(plate: Plate, exposure: Exposure, bones: Bones, field: Mask, noise
         height = np.where(field, lifted / scale, np.float32(0))
         found += _Relief(plate=plate, lifted=lifted, height=height, bones=bones, at_end=at_end).foci()
     return found
-
-
-def _steepness(smooth: Floats) -> Floats:
-    rows, columns = np.gradient(smooth)
-    return np.asarray(np.hypot(rows, columns), dtype=np.float32)
 
 
 def structure_around(plate: Plate, lifted: Floats, field: Mask) -> Floats:
@@ -144,7 +139,7 @@ class _Relief:
 
     def foci(self) -> Iterator[PlateFocus]:
         """Yield every part that stands out enough; long ones with a denser part as that part."""
-        labels, count = ndimage.label(self.height > _GROW, structure=square(1))
+        labels, count = ndimage.label(self.height > _GROW, structure=EIGHT)
         if not count:
             return
         peaks = np.asarray(ndimage.maximum(self.height, labels, np.arange(1, count + 1)))
@@ -159,7 +154,7 @@ class _Relief:
 
     def _parts(self, box: tuple[slice, slice], mask: Mask) -> Iterator[Mask]:
         """Separate parts of a mask that reach the height of a seed."""
-        labels, count = ndimage.label(mask, structure=square(1))
+        labels, count = ndimage.label(mask, structure=EIGHT)
         for number in range(1, count + 1):
             part = labels == number
             if float((self.height[box] * part).max()) >= _SEED and part.sum() * self.plate.pixel_mm**2 >= _LEAST_MM2:
@@ -184,7 +179,7 @@ class _Relief:
         window = tuple(slice(max(0, s.start - reach), s.stop + reach) for s in box)
         bone = self.bones.is_bone[window]
         around = np.zeros(bone.shape, dtype=bool)
-        around[tuple(slice(s.start - g.start, s.stop - g.start) for s, g in zip(box, window, strict=True))] = mask
+        around[within(box, window)] = mask
         ring = grown(around, reach) & ~around
         return PlateFocus(
             box=box,

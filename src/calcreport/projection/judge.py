@@ -11,12 +11,12 @@ import numpy as np
 from calcreport.projection.bone import Bones
 from calcreport.projection.foci import PlateFocus
 from calcreport.projection.outline import Outline, diameters
-from calcreport.projection.plate import Plate, grown
+from calcreport.projection.plate import Plate, grown, within
 
 _LEAST_CONTRAST: Final = 2.6
 """Mean contrast over the noise of one film pixel; a reader needs about this for a spot of a few millimetres."""
 _CUT_CONTRAST: Final = 3.0
-"""... and at the end of the field about twice this, where the blur of collimators adds to the structure."""
+"""... and at the end of the field more, where the blur of collimators adds to the structure."""
 _OF_A_BALL: Final = 0.55
 """The outline is at least this share as sharp as that of a ball as wide; tissue fades more."""
 _CUT_OF_A_BALL: Final = 0.75
@@ -168,7 +168,4 @@ def _share_near_bone(plate: Plate, bones: Bones, focus: PlateFocus, reach_mm: fl
     reach = plate.pixels(reach_mm)
     window = tuple(slice(max(0, s.start - reach), s.stop + reach) for s in focus.box)
     near = grown(bones.is_bone[window], reach)
-    inner = tuple(
-        slice(s.start - w.start, s.start - w.start + (s.stop - s.start)) for s, w in zip(focus.box, window, strict=True)
-    )
-    return float(near[inner][focus.mask].mean())
+    return float(near[within(focus.box, window)][focus.mask].mean())

@@ -34,31 +34,21 @@ def film_noise(intensity: Floats, field: Mask, factor: int) -> float:
         Median over blocks of the robust deviation of second differences, which slow changes of the tissue do not
         reach.
     """
-    found = []
-    side = _BLOCK * factor
-    for i in range(0, intensity.shape[0] - side, side):
-        for j in range(0, intensity.shape[1] - side, side):
-            inside = field[i // factor : (i + side) // factor, j // factor : (j + side) // factor]
-            if inside.mean() < 0.9:
-                continue
-            block = intensity[i : i + side, j : j + side]
-            found.append(_deviation(block))
+    found = _deviations(intensity, field, factor, side=_BLOCK, least=0.9)
     if len(found) < _FEWEST:
-        found += _small_blocks(intensity, field, factor)
+        found += _deviations(intensity, field, factor, side=_BLOCK // 8, least=1.0)
     return float(np.median(found)) if found else _deviation(intensity[::2, ::2])
 
 
-def _small_blocks(intensity: Floats, field: Mask, factor: int) -> list[float]:
-    """Deviations in blocks an eighth as wide, for films with little soft tissue."""
-    side = max(8, _BLOCK // 8) * factor
-    corners = [
-        (i, j) for i in range(0, intensity.shape[0] - side, side) for j in range(0, intensity.shape[1] - side, side)
-    ]
-    return [
-        _deviation(intensity[i : i + side, j : j + side])
-        for i, j in corners
-        if field[i // factor : (i + side) // factor, j // factor : (j + side) // factor].all()
-    ]
+def _deviations(intensity: Floats, field: Mask, factor: int, *, side: int, least: float) -> list[float]:
+    """Deviation in each block of `side` plate pixels of which at least the share `least` is soft tissue."""
+    found = []
+    for i in range(0, intensity.shape[0] - side * factor, side * factor):
+        for j in range(0, intensity.shape[1] - side * factor, side * factor):
+            inside = field[i // factor : i // factor + side, j // factor : j // factor + side]
+            if inside.mean() >= least:
+                found.append(_deviation(intensity[i : i + side * factor, j : j + side * factor]))
+    return found
 
 
 def _deviation(block: Floats) -> float:

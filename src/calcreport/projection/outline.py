@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from calcreport.model.radiograph import PixelMask
 from calcreport.projection.foci import PlateFocus
-from calcreport.projection.plate import Floats, Mask, Plate, grown, shrunk
+from calcreport.projection.plate import EIGHT, Floats, Mask, Plate, grown, parts_reaching, shrunk, within
 
 Points = NDArray[np.float64]
 """Points on a film, shape ``(n, 2)``: row and column, whole numbers are pixel centres."""
@@ -74,17 +74,17 @@ def outline_focus(intensity: Floats, plate: Plate, focus: PlateFocus, obstacles:
         return _enlarged(coarse, plate.factor)
     factor, pixel_mm = plate.factor, plate.pixel_mm / plate.factor
     room = plate.pixels(_ROOM_MM)
-    box = [
+    box = tuple(
         slice(max(0, s.start - room), min(n, s.stop + room)) for s, n in zip(focus.box, plate.grey.shape, strict=True)
-    ]
+    )
     inner = np.zeros([s.stop - s.start for s in box], dtype=bool)
-    inner[tuple(slice(f.start - s.start, f.stop - s.start) for f, s in zip(focus.box, box, strict=True))] = focus.mask
+    inner[within(focus.box, box)] = focus.mask
     distance = np.asarray(ndimage.distance_transform_edt(~inner)) * plate.pixel_mm
-    ring = (distance > _RING_MM[0]) & (distance < _RING_MM[1]) & ~obstacles[tuple(box)]
+    ring = (distance > _RING_MM[0]) & (distance < _RING_MM[1]) & ~obstacles[box]
     corner = (box[0].start * factor, box[1].start * factor)
     patch = intensity[corner[0] : corner[0] + inner.shape[0] * factor, corner[1] : corner[1] + inner.shape[1] * factor]
     smooth = ndimage.gaussian_filter(patch, max(0.7, _SMOOTH_MM / pixel_mm), mode="nearest")
-    height = smooth - _surroundings(plate.grey[tuple(box)], ring, factor)
+    height = smooth - _surroundings(plate.grey[box], ring, factor)
     near = np.kron(distance < _RING_MM[0], np.ones((factor, factor), dtype=bool))
     core = np.kron(inner, np.ones((factor, factor), dtype=bool))
     level = _edge_level(height, near, core, noise)
@@ -163,10 +163,8 @@ def _fall(height: Floats, mask: Mask, pixel_mm: float) -> float:
 
 
 def _connected(mask: Mask, core: Mask) -> Mask:
-    """Parts of a mask that touch the core, holes filled only where they are single pixels of noise; never empty."""
-    labels, _count = ndimage.label(mask, structure=np.ones((3, 3), dtype=bool))
-    known = np.unique(labels[core])
-    found: Mask = np.isin(labels, known[known > 0])
+    """Parts of a mask that touch the core; the core itself where none does."""
+    found = parts_reaching(mask, core, structure=EIGHT)
     return found if found.any() else core
 
 

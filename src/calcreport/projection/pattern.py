@@ -10,18 +10,11 @@ from __future__ import annotations
 from typing import Final
 
 from calcreport.model.report import Confidence, Pattern, YesNo
+from calcreport.model.terms import PATTERN_LABELS
 from calcreport.projection.shape import FilmShape
 
-LABELS: Final = {
-    "P01": "phlebolith",
-    "P02": "tram-track arterial calcification",
-    "P05": "zonal peripheral rim in muscle",
-    "P09": "amorphous focal deposit",
-    "P10": "plate-like peripheral shell of a whole muscle",
-    "P11": "sheet-like calcification along fascia",
-    "P14": "fine speckled calcification",
-    "P30": "indeterminate",
-}
+LABELS: Final = {name: PATTERN_LABELS[name] for name in ("P01", "P02", "P05", "P09", "P10", "P11", "P14", "P30")}
+"""Patterns that a film may show."""
 
 _PHLEBOLITH_MM: Final = 10.0
 _FEWEST_SPECKS: Final = 10

@@ -15,6 +15,9 @@ from calcreport.model.radiograph import Radiograph
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
+EIGHT: Final = np.ones((3, 3), dtype=bool)
+"""Structuring element of the eight neighbours."""
+
 SEARCH_PIXEL_MM: Final = 0.4
 """Films are searched at pixels of about this size: a deposit of 2 mm still covers some 20 of them."""
 
@@ -181,6 +184,19 @@ def _spread(mask: Mask, pixels: int, extreme: Callable[..., Any], *, is_set_beyo
     return np.asarray(values).view(bool)
 
 
-def square(radius: int) -> Mask:
-    """Structuring square of ``2 radius + 1`` pixels."""
-    return np.ones((2 * radius + 1, 2 * radius + 1), dtype=bool)
+def parts_reaching(mask: Mask, seed: Mask, *, structure: Mask | None = None) -> Mask:
+    """Connected parts of a mask that share a pixel with `seed`; neighbours as `structure` says, else four."""
+    labels, _count = ndimage.label(mask, structure=structure)
+    known = np.unique(labels[seed])
+    return np.asarray(np.isin(labels, known[known > 0]))
+
+
+def gradient_size(values: Floats) -> Floats:
+    """Grey a pixel changes by, from central differences; same shape."""
+    rows, columns = np.gradient(values)
+    return np.asarray(np.hypot(rows, columns), dtype=np.float32)
+
+
+def within(box: tuple[slice, slice], window: tuple[slice, ...]) -> tuple[slice, ...]:
+    """Slices that cut `box` out of what `window`, which holds it, cut out."""
+    return tuple(slice(b.start - w.start, b.stop - w.start) for b, w in zip(box, window, strict=True))

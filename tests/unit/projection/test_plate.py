@@ -18,7 +18,6 @@ from calcreport.projection.plate import (
     reduce_film,
     reduce_mask,
     shrunk,
-    square,
 )
 
 sys.path.append(str(Path(__file__).parent))
@@ -126,7 +125,7 @@ def test_opening_takes_off_what_is_narrow_and_leaves_steps_and_the_end_of_the_fi
 @pytest.mark.parametrize("density", [0.02, 0.5, 0.98])
 def test_masks_grow_and_shrink_as_a_binary_morphology_by_a_square_would(pixels, density):
     mask = np.random.default_rng(pixels).uniform(size=(37, 53)) < density
-    element = square(pixels)
+    element = np.ones((2 * pixels + 1, 2 * pixels + 1), dtype=bool)
     before = mask.copy()
     assert (grown(mask, pixels) == ndimage.binary_dilation(mask, element)).all()
     assert (shrunk(mask, pixels) == ndimage.binary_erosion(mask, element)).all()
@@ -139,7 +138,7 @@ def test_masks_grow_and_shrink_as_a_binary_morphology_by_a_square_would(pixels, 
 def test_a_mask_that_is_a_view_is_spread_right():
     mask = np.random.default_rng(3).uniform(size=(40, 40)) < 0.1
     for view in (mask.T, mask[::-1], mask[:, 3:21]):
-        assert (grown(view, 2) == ndimage.binary_dilation(view, square(2))).all()
+        assert (grown(view, 2) == ndimage.binary_dilation(view, np.ones((2 * 2 + 1, 2 * 2 + 1), dtype=bool))).all()
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3])
