@@ -16,7 +16,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, signal
+from scipy import ndimage
 
 from calcreport.model.radiograph import Radiograph
 from calcreport.projection.exposure import Exposure, continued, find_exposure
@@ -160,10 +160,21 @@ def _quick_part(curve: Curve) -> Curve:
     if where.size < _LEAST_OVERLAP_MM / STEP_MM:
         return rest
     whole = np.interp(np.arange(where[0], where[-1] + 1), where, curve[where])
-    slow = signal.savgol_filter(whole, round(_SLOW_MM / STEP_MM) // 2 * 2 + 1, 2, mode="interp")
+    slow = _parabolas(whole, round(_SLOW_MM / STEP_MM) // 2)
     quick = ndimage.gaussian_filter1d(whole, _SMOOTH_MM / STEP_MM, mode="nearest") - slow
     rest[where] = quick[where - where[0]] / max(abs(float(whole.mean())), 1e-9)
     return rest
+
+
+def _parabolas(values: Curve, half: int) -> Curve:
+    """Parabola through `half` values on either side of each one, at its place; at the ends through the last of them.
+
+    The filter of Savitzky and Golay: that of `scipy.signal` is the same, but loading it takes 0.4 s of every analysis.
+    """
+    powers = np.vander(np.arange(-half, half + 1), 3)
+    weights = powers @ np.linalg.pinv(powers)
+    windows = np.lib.stride_tricks.sliding_window_view(values, 2 * half + 1)
+    return np.concatenate((weights[:half] @ windows[0], windows @ weights[half], weights[half + 1 :] @ windows[-1]))
 
 
 def register(first: Profile, second: Profile) -> Registration | None:
