@@ -10,6 +10,7 @@ from calcreport.compose.impression import name_flag, write_impression
 from calcreport.compose.lesions import OVERVIEW_IMAGE, film_image_name, join_lesion, key_image_name, number_lesions
 from calcreport.compose.limitations import collect_limitations
 from calcreport.compose.occasion import Occasion
+from calcreport.compose.shapes import shape_of, track
 from calcreport.compose.statements import Statements
 from calcreport.compose.technique import Imaging, describe_technique
 from calcreport.compose.technique_text import say_negative
@@ -18,7 +19,7 @@ from calcreport.model.decision import Decision
 from calcreport.model.findings import Findings
 from calcreport.model.lesion import CtFindings
 from calcreport.model.radiograph import RadiographFindings
-from calcreport.model.report import Laterality, Lesion, Location, PriorStudy, Report
+from calcreport.model.report import Laterality, Lesion, Location, PriorStudy, Report, Study
 
 
 def compose_report(
@@ -54,7 +55,7 @@ def compose_report(
     """
     regions = _name_regions(findings, occasion, statements)
     taken = findings if isinstance(findings, Findings) else occasion.taken
-    lesions = _join_lesions(findings, decision, imaging, regions=regions, taken=taken, has_pictures=has_pictures)
+    lesions = _join_lesions(findings, decision, imaging, regions=regions, occasion=occasion, has_pictures=has_pictures)
     technique = describe_technique(findings, imaging)
     impression = write_impression(
         lesions,
@@ -154,9 +155,10 @@ def _join_lesions(
     imaging: Imaging | None,
     *,
     regions: tuple[str | None, ...],
-    taken: Findings | None,
+    occasion: Occasion,
     has_pictures: bool,
 ) -> tuple[Lesion, ...]:
+    taken = findings if isinstance(findings, Findings) else occasion.taken
     lesions = []
     for lesion_id, index in number_lesions(findings.lesions, decision):
         lesion = join_lesion(
@@ -172,8 +174,22 @@ def _join_lesions(
         )
         if taken is not None:
             location = _with_side(location, taken.lesions[index].location.laterality)
-        lesions.append(lesion.model_copy(update={"images": pictures, "location": location}))
+        update = {"images": pictures, "location": location}
+        lesions.append(lesion.model_copy(update=update | _keep_shape(findings, index, lesion, occasion.study)))
     return tuple(lesions)
+
+
+def _keep_shape(
+    findings: CtFindings | RadiographFindings | Findings, index: int, lesion: Lesion, study: Study
+) -> dict[str, Any]:
+    """Fields that tell where a measured lesion is, voxel by voxel, and what measuring said of it."""
+    if isinstance(findings, Findings):
+        return {}
+    measured = findings.lesions[index]
+    shape = shape_of(measured)
+    films = tuple(place.sop_instance_uid for place in lesion.location.films)
+    images = (study.study_instance_uid, *(films or (lesion.series_instance_uid,)))
+    return {"shape": shape, "tracking_uid": track(shape, images), "measured_notes": measured.notes}
 
 
 def _name_series(findings: CtFindings | RadiographFindings | Findings, index: int, imaging: Imaging | None) -> str:

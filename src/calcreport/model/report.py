@@ -11,6 +11,8 @@ from typing import Any, Final, Literal
 from pydantic import ConfigDict, Field
 
 from calcreport.model.grounds import Laboratory, LabResult, LesionGrowth, PriorStudy, RulesUsed, UsedInput
+from calcreport.model.review import LesionReview
+from calcreport.model.shape import LesionShape
 from calcreport.model.terms import (
     BoneRelation,
     Concern,
@@ -50,6 +52,8 @@ __all__ = [
     "Laterality",
     "Lesion",
     "LesionGrowth",
+    "LesionReview",
+    "LesionShape",
     "Location",
     "Mass",
     "OtherAnswer",
@@ -424,6 +428,14 @@ class Lesion(Record):
     """File names of the key images, relative to the study's folder."""
     growth: LesionGrowth | None = None
     """Change since an earlier study; ``None`` when there is none."""
+    tracking_uid: str | None = None
+    """The same in every object that tells of this lesion; follows from where its voxels are."""
+    shape: LesionShape | None = None
+    """Voxels and measured lines; ``None`` for a typed finding."""
+    measured_notes: tuple[str, ...] = ()
+    """Those of `notes` that measuring gave; the others follow from the rules."""
+    review: LesionReview | None = None
+    """What a reader decided; ``None`` before anybody has looked."""
 
 
 class Excluded(Record):

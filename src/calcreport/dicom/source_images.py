@@ -1,0 +1,194 @@
+"""Headers of the images a report speaks of, made fit to be copied into new objects.
+
+New objects repeat what the source says of patient and study. Only attributes that those objects need are taken over;
+text is decoded and written as UTF-8, a value that breaks the rules of its type is left empty, and an attribute that the
+standard wants present (type 2) is there, empty if need be. Pixels are never read.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import pydicom
+from pydicom import config, valuerep
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.sequence import Sequence
+from pydicom.uid import ExplicitVRLittleEndian
+
+from calcreport.dicom.codes import problem
+from calcreport.dicom.header import ImageHeader
+from calcreport.dicom.source import ByteSource
+
+_TYPE_2: Final = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "ReferringPhysicianName",
+    "StudyID",
+    "AccessionNumber",
+)
+_COPIED: Final = (
+    *_TYPE_2,
+    "IssuerOfPatientID",
+    "OtherPatientIDs",
+    "PatientBirthTime",
+    "PatientAge",
+    "PatientSize",
+    "PatientWeight",
+    "PatientIdentityRemoved",
+    "DeidentificationMethod",
+    "StudyDescription",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "SeriesNumber",
+    "Modality",
+    "Laterality",
+    "ImageLaterality",
+    "BodyPartExamined",
+    "PatientPosition",
+    "FrameOfReferenceUID",
+    "PositionReferenceIndicator",
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "InstanceNumber",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PatientOrientation",
+    "PixelSpacing",
+    "ImagerPixelSpacing",
+    "SliceThickness",
+    "SpacingBetweenSlices",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+    "DimensionOrganizationSequence",
+    "DimensionIndexSequence",
+    "DimensionOrganizationType",
+)
+_TEXT: Final = frozenset(("PN", "LO", "SH", "LT", "ST", "UC", "UT"))
+"""Text is kept even where it is too long: an identity that was cut is another identity."""
+_UTF_8: Final = "ISO_IR 192"
+
+
+class SourceImages:
+    """Images of one study by SOP Instance UID; a header is read when it is asked for, and once.
+
+    Parameters
+    ----------
+    images : Iterable[ImageHeader]
+        Files found; of several with one UID the first counts.
+    """
+
+    def __init__(self, images: Iterable[ImageHeader]) -> None:
+        self._images: Mapping[str, ImageHeader] = {image.instance_uid: image for image in reversed(tuple(images))}
+        self._read: dict[str, Dataset] = {}
+
+    def __contains__(self, sop_instance_uid: str) -> bool:
+        """Whether the image is here."""
+        return sop_instance_uid in self._images
+
+    def header(self, sop_instance_uid: str) -> Dataset:
+        """Header of one image, cleaned; see the module.
+
+        Parameters
+        ----------
+        sop_instance_uid : str
+            Of an image of the study.
+
+        Returns
+        -------
+        Dataset
+            With file meta information (explicit VR little endian), so that it passes for a file that was read.
+
+        Raises
+        ------
+        NotDicomError
+            ``file.damaged`` when the header cannot be read again.
+        KeyError
+            When there is no such image.
+        """
+        if sop_instance_uid not in self._read:
+            self._read[sop_instance_uid] = _clean(_read(self._images[sop_instance_uid].source))
+        return self._read[sop_instance_uid]
+
+
+class _Stream(io.RawIOBase):
+    """A byte source as a file."""
+
+    def __init__(self, source: ByteSource) -> None:
+        self._source, self._place = source, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._source.size}[whence]
+        self._place = max(0, start + offset)
+        return self._place
+
+    def tell(self) -> int:
+        return self._place
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # any writable buffer
+        count = max(0, min(len(buffer), self._source.size - self._place))
+        if count:
+            self._source.read_into(self._place, memoryview(buffer)[:count])
+        self._place += count
+        return count
+
+
+def _read(source: ByteSource) -> Dataset:
+    tags = [*_COPIED, "SpecificCharacterSet"]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return pydicom.dcmread(
+                io.BufferedReader(_Stream(source)), stop_before_pixels=True, force=True, specific_tags=tags
+            )
+    except Exception as error:  # whatever a parser raises on a damaged header
+        raise problem("file.damaged") from error
+
+
+def _clean(raw: Dataset) -> Dataset:
+    clean = Dataset()
+    clean.file_meta = FileMetaDataset()
+    clean.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    clean.SpecificCharacterSet = _UTF_8
+    with warnings.catch_warnings(), config.disable_value_validation():
+        warnings.simplefilter("ignore")
+        for keyword in _COPIED:
+            element = _valid(raw, keyword)
+            if element is not None:
+                clean[keyword] = element
+            elif keyword in _TYPE_2:
+                setattr(clean, keyword, "")
+    return clean
+
+
+def _valid(raw: Dataset, keyword: str) -> DataElement | None:
+    """Element with its text decoded, or ``None`` when it is missing, empty or breaks the rules of its type."""
+    try:
+        element = raw[keyword]
+        if element.is_empty:
+            return None
+        if isinstance(element.value, Sequence):
+            return element
+        values = element.value if element.VM > 1 else [element.value]
+        for value in values:
+            if element.VR not in _TEXT:
+                valuerep.validate_value(element.VR, str(value), config.RAISE)
+    except Exception:  # noqa: BLE001 - a hostile value fails in many ways, and all mean the same
+        return None
+    return element

@@ -1,0 +1,149 @@
+"""Identity of the objects of one draft: the same draft has the same UIDs, a changed one supersedes it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import warnings
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import pydicom
+from pydicom.dataset import Dataset
+
+from calcreport.model.report import Report
+from calcreport.model.uids import derive_uid
+
+_NOT_CONTENT: Final = frozenset(("created", "shape"))
+"""Fields of a report that are not what it says: its time, and masks, which the tracking UIDs stand for."""
+_REFERENCE: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """An object in a PACS."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_class_uid: str
+    sop_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """One draft of a report.
+
+    Parameters
+    ----------
+    study_instance_uid : str
+        Of the study, as received.
+    digest : str
+        Of all that the report says, masks included.
+    created : datetime
+        When it was drafted; of a draft that is written again the first time.
+    superseded : tuple[Reference, ...]
+        Structured reports that it replaces.
+    """
+
+    study_instance_uid: str
+    digest: str
+    created: datetime
+    superseded: tuple[Reference, ...] = ()
+
+    def series_uid(self, kind: str) -> str:
+        """Series Instance UID of objects of a kind, such as ``"sr"``."""
+        return derive_uid("series", kind, self.study_instance_uid, self.digest)
+
+    def instance_uid(self, kind: str, name: str = "") -> str:
+        """SOP Instance UID of an object; `name` tells several of one kind apart."""
+        return derive_uid("instance", kind, name, self.study_instance_uid, self.digest)
+
+
+def revise(report: Report, *, previous: bytes | None = None) -> Revision:
+    """Identify the objects of a report.
+
+    Parameters
+    ----------
+    report : Report
+        What is told; `created` is the time of the draft.
+    previous : bytes | None
+        ``sr.dcm`` of the last draft of the same study, where there is one; damaged, it counts as none.
+
+    Returns
+    -------
+    Revision
+        For an unchanged report that of the last draft, its time and what it superseded included: written again, the
+        objects are the same. Otherwise the last draft is superseded.
+    """
+    now = datetime.fromisoformat(report.created) if report.created else datetime(1970, 1, 1)  # noqa: DTZ001 - untold
+    study = report.study.study_instance_uid
+    revision = Revision(study_instance_uid=study, digest=digest_of(report), created=now)
+    last = _header(previous)
+    if last is None or str(last.StudyInstanceUID) != study:
+        return revision
+    if str(last.SOPInstanceUID) != revision.instance_uid("sr"):
+        return Revision(study_instance_uid=study, digest=revision.digest, created=now, superseded=(_reference(last),))
+    return Revision(
+        study_instance_uid=study,
+        digest=revision.digest,
+        created=_time_of(last) or now,
+        superseded=_superseded_by(last),
+    )
+
+
+def digest_of(report: Report) -> str:
+    """SHA-256 of what a report says, in hexadecimal."""
+
+    def content(value: Any) -> Any:  # noqa: ANN401 - any part of a JSON document
+        if isinstance(value, dict):
+            return {name: content(part) for name, part in value.items() if name not in _NOT_CONTENT}
+        return [content(part) for part in value] if isinstance(value, list) else value
+
+    told = content(report.model_dump(mode="json", by_alias=True))
+    return hashlib.sha256(json.dumps(told, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+
+
+def _header(content: bytes | None) -> Dataset | None:
+    if content is None:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            header = pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True)
+            return header if all(header.get(name) for name in _REFERENCE) else None
+    except Exception:  # noqa: BLE001 - whatever a parser raises on a damaged file
+        return None
+
+
+def _reference(header: Dataset) -> Reference:
+    return Reference(
+        study_instance_uid=str(header.StudyInstanceUID),
+        series_instance_uid=str(header.SeriesInstanceUID),
+        sop_class_uid=str(header.SOPClassUID),
+        sop_instance_uid=str(header.SOPInstanceUID),
+    )
+
+
+def _superseded_by(header: Dataset) -> tuple[Reference, ...]:
+    references = []
+    for study in header.get("PredecessorDocumentsSequence") or ():
+        for series in study.get("ReferencedSeriesSequence") or ():
+            references += [
+                Reference(
+                    study_instance_uid=str(study.StudyInstanceUID),
+                    series_instance_uid=str(series.SeriesInstanceUID),
+                    sop_class_uid=str(item.ReferencedSOPClassUID),
+                    sop_instance_uid=str(item.ReferencedSOPInstanceUID),
+                )
+                for item in series.get("ReferencedSOPSequence") or ()
+            ]
+    return tuple(references)
+
+
+def _time_of(header: Dataset) -> datetime | None:
+    try:
+        return datetime.strptime(f"{header.ContentDate}{str(header.ContentTime)[:6]}", "%Y%m%d%H%M%S")  # noqa: DTZ007
+    except (AttributeError, ValueError):
+        return None

@@ -1,0 +1,57 @@
+"""What the DICOM objects of one study are made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from calcreport.compose import Statements
+from calcreport.dicom.source_images import SourceImages
+from calcreport.export.revision import Revision
+from calcreport.model.image import CtVolume
+from calcreport.model.lesion import CtFindings, MeasuredLesion
+from calcreport.model.radiograph import ProjectedLesion, RadiographFindings
+from calcreport.model.report import Lesion, Report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Subject:
+    """One reported study.
+
+    Parameters
+    ----------
+    report : Report
+        What is told.
+    findings : CtFindings | RadiographFindings
+        Masks, lines and films behind it.
+    order : tuple[int, ...]
+        For each lesion of the report its index in `findings`.
+    volume : CtVolume | None
+        The measured series; ``None`` for radiographs.
+    source : SourceImages
+        Headers of every image of the study that was measured.
+    section : str
+        The report section as text: ASCII, lines of at most 80 columns.
+    statements : Statements
+        Wording.
+    revision : Revision
+        UIDs, time, and what this draft supersedes.
+    """
+
+    report: Report = field(repr=False)
+    findings: CtFindings | RadiographFindings
+    order: tuple[int, ...]
+    volume: CtVolume | None
+    source: SourceImages
+    section: str = field(repr=False)
+    statements: Statements
+    revision: Revision
+
+    @property
+    def kept(self) -> tuple[tuple[Lesion, MeasuredLesion | ProjectedLesion], ...]:
+        """Lesions that no reader rejected, in the order of the report, each with what was measured of it."""
+        pairs = zip(self.report.lesions, self.order, strict=True)
+        return tuple(
+            (lesion, self.findings.lesions[index])
+            for lesion, index in pairs
+            if lesion.review is None or lesion.review.status != "rejected"
+        )
