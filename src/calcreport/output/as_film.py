@@ -67,7 +67,7 @@ def render_film(
     width = max(columns, _NARROWEST_PX)
     canvas = np.full((rows + 2 * strip, width), _code(BACKGROUND), dtype=np.uint8)
     shown = canvas[strip : strip + rows, :columns]
-    np.take(_grey_codes(), film.picture, out=shown)
+    shown[...] = Image.fromarray(film.picture).point(_grey_codes())
     for mark in marks:
         _outline(shown, mark.shadow, width_px=max(1, round(max(rows, columns) / 1500)))
         _name(shown, mark, size)
@@ -192,9 +192,9 @@ def _palette_bytes() -> list[int]:
 
 
 @lru_cache(maxsize=1)
-def _grey_codes() -> NDArray[np.uint8]:
-    """Place in the palette of each grey of a film, shape ``(256,)``."""
-    return np.round(np.arange(256) * (_GREYS - 1) / 255).astype(np.uint8)
+def _grey_codes() -> list[int]:
+    """Place in the palette of each of the 256 greys of a film."""
+    return [round(grey * (_GREYS - 1) / 255) for grey in range(256)]
 
 
 def _greys_of(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -20,6 +20,7 @@ from calcreport.projection.outline import Outline, Points, diameters, outline_fo
 from calcreport.projection.plate import Mask, Plate, additive, film_pixel_mm, reduce_film
 from calcreport.projection.shape import FilmShape, describe_shape
 from calcreport.projection.views import is_lateral
+from calcreport.threads import map_in_threads
 
 LITTLE_SEARCHED: Final = 0.15
 """Below this share of the exposed field the search says next to nothing."""
@@ -141,11 +142,16 @@ def _judged(parted: _Parted, foci: list[PlateFocus]) -> _Kinds:
         body_part=film.view.body_part or "",
         is_lateral=is_lateral(film.view.position),
     )
-    kinds: _Kinds = {kind: [] for kind in FocusKind}
-    for focus in filter(may_be_mineral, foci):
+
+    def judged(focus: PlateFocus) -> tuple[FocusKind, Outline]:
         outline = outline_focus(film.intensity, plate, focus, obstacles, parted.noise)
         skin_mm = _skin_mm(plate, parted.exposure, outline)
-        kinds[judge_focus(plate, parted.bones, focus, outline, around, skin_mm)].append((focus, outline))
+        return judge_focus(plate, parted.bones, focus, outline, around, skin_mm), outline
+
+    likely = list(filter(may_be_mineral, foci))
+    kinds: _Kinds = {kind: [] for kind in FocusKind}
+    for focus, (kind, outline) in zip(likely, map_in_threads(judged, likely), strict=True):
+        kinds[kind].append((focus, outline))
     kinds = {kind: _once(pairs) for kind, pairs in kinds.items()}
     _take_back_doubtful(kinds)
     return kinds
