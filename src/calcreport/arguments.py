@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,7 +14,7 @@ from calcreport import __version__
 from calcreport.errors import UsageError
 from calcreport.model.clinical import Clinical
 from calcreport.model.report import Software
-from calcreport.output import RENDERERS, Templates, load_templates
+from calcreport.output import DEFAULT_FORMATS, FORMATS, Templates, load_templates
 from calcreport.report_file import MAX_REPORT_BYTES, earlier_report, report_from_text
 from calcreport.request import Request
 from calcreport.resources import rule_texts, site_rule_texts, site_template_texts, template_texts
@@ -66,7 +65,7 @@ def request_from(options: argparse.Namespace) -> Request:
         clinical=clinical,
         lesion_mask=_existing(options.lesion_mask, "--lesion-mask") if options.lesion_mask else None,
         lesion_roi=options.lesion_roi,
-        formats=_formats(options.format, (*RENDERERS, "png")),
+        formats=_formats(options.format),
         templates=templates_of(options),
         ruleset=ruleset,
         jobs=options.jobs,
@@ -189,14 +188,14 @@ def _thresholds(text: str) -> tuple[float, float | None]:
     return numbers[0], numbers[1] if len(numbers) == 2 else None
 
 
-def _formats(text: str | None, known: Sequence[str]) -> tuple[str, ...]:
+def _formats(text: str | None) -> tuple[str, ...]:
     if text is None:
-        return tuple(known)
+        return DEFAULT_FORMATS
     chosen = tuple(dict.fromkeys(word.strip().lower() for word in text.split(",") if word.strip()))
-    unknown = [word for word in chosen if word not in known]
+    unknown = [word for word in chosen if word not in FORMATS]
     if unknown or not chosen:
-        near = [match for word in unknown for match in get_close_matches(word, known, n=1)]
-        hint = f"did you mean {', '.join(near)}?" if near else f"known formats: {', '.join(known)}"
+        near = [match for word in unknown for match in get_close_matches(word, FORMATS, n=1)]
+        hint = f"did you mean {', '.join(near)}?" if near else f"known formats: {', '.join(FORMATS)}"
         msg = f"--format names a format that does not exist; {hint}"
         raise UsageError(msg, code="usage.unknown_format")
     return chosen

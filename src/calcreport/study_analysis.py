@@ -8,16 +8,13 @@ from functools import partial
 from time import monotonic
 from typing import Final
 
-from calcreport.compose import Occasion, compose_report
+from calcreport.compose import Occasion, compose_report, number_lesions
 from calcreport.dicom import StudyFiles, rank_ct_series, rank_radiographs
 from calcreport.errors import CalcReportError, ConfigurationError, InputError, OutputError, UnsupportedImageError
 from calcreport.model.clinical import as_given
 from calcreport.model.report import Report, SeriesEntry
-from calcreport.output import RENDERERS
-from calcreport.output.as_html import PAGE_TEMPLATE, PREVIEW
+from calcreport.output import FILE_NAMES
 from calcreport.output.as_index import index_entry
-from calcreport.output.plain_text import TEXT_TEMPLATE
-from calcreport.output.templates import compile_template
 from calcreport.request import Request
 from calcreport.rules import decide_and_ask
 from calcreport.rules.prior_match import compare_with_earlier, refuse_wrong_report
@@ -25,12 +22,12 @@ from calcreport.study_ct import CtReading, measure_ct, read_best_ct
 from calcreport.study_findings import day_of
 from calcreport.study_folder import ResultsFolder, folder_name
 from calcreport.study_measured import MeasuredStudy, RefusedStudyError
+from calcreport.study_output import Draft, load_output, needs_pictures, write_outputs
 from calcreport.study_radiographs import FilmsReading, measure_films, read_films
 from calcreport.study_result import Kind, StudyOutcome
-from calcreport.threads import map_in_threads
 
-_WITH_PICTURES: Final = frozenset({"png", "html"})
-"""Formats that need the key images drawn; the page shows them, and they lie beside it."""
+_SR: Final = FILE_NAMES["sr"]
+"""Of an earlier draft, which the new one supersedes."""
 
 
 def analyse_study(
@@ -56,18 +53,9 @@ def analyse_study(
     """
     # What draws and prints is loaded while voxels are measured.
     with ThreadPoolExecutor(1) as ahead:
-        return _analyse(study, request, results, on_step, partial(ahead.submit, _load_output, request))
-
-
-def _load_output(request: Request) -> None:
-    """Import what draws and prints, and compile the layouts."""
-    if not _WITH_PICTURES.isdisjoint(request.formats):
-        import calcreport.output.as_overview
-        import calcreport.output.as_png  # noqa: F401
-
-    compile_template(request.templates, TEXT_TEMPLATE, is_html=False)
-    if "html" in request.formats:
-        compile_template(request.templates, PAGE_TEMPLATE, is_html=True)
+        return _analyse(
+            study, request, results, on_step, partial(ahead.submit, load_output, request.templates, request.formats)
+        )
 
 
 def _analyse(
@@ -75,9 +63,9 @@ def _analyse(
     request: Request,
     results: ResultsFolder,
     on_step: Callable[[str], None],
-    load_output: Callable[[], Future[None]],
+    begin_loading: Callable[[], Future[None]],
 ) -> StudyOutcome:
-    """As `analyse_study`; `load_output` begins to load what draws and prints."""
+    """As `analyse_study`; `begin_loading` starts to load what draws and prints."""
     began = monotonic()
     folder = folder_name(study.study.study_instance_uid)
     entries: tuple[SeriesEntry, ...] = ()
@@ -86,12 +74,13 @@ def _analyse(
         on_step("reading")
         reading = _read(study, request)
         entries = reading.entries
-        output = load_output()
+        output = begin_loading()
         measured = _measure(study, reading, request, on_step)
-        report, files = _report(measured, request, on_step, output)
-        text = files["report.txt"].decode("ascii")
-        if "text" not in request.formats:
-            del files["report.txt"]
+        report, order = _report(measured, request, on_step)
+        output.result()
+        last = results.read_study(folder, _SR)
+        draft = Draft(report=report, measured=measured, order=order, previous_sr=last)
+        text, files = write_outputs(draft, request.formats, request.templates, on_step=on_step)
         results.write_study(folder, files)
     except RefusedStudyError as refused:
         return _refusal(refused.reason, refused.entries, folder, monotonic() - began)
@@ -183,15 +172,14 @@ def _nothing_to_measure(entries: Sequence[SeriesEntry]) -> InputError:
 
 
 def _report(
-    measured: MeasuredStudy, request: Request, on_step: Callable[[str], None], output: Future[None]
-) -> tuple[Report, dict[str, bytes]]:
-    """Decide, compose and render."""
+    measured: MeasuredStudy, request: Request, on_step: Callable[[str], None]
+) -> tuple[Report, tuple[int, ...]]:
+    """Decide and compose; with each lesion of the report goes its index among those measured."""
     on_step("composing")
     taken = measured.taken
     if request.earlier is not None:
         taken = compare_with_earlier(taken, request.earlier)
     decision = decide_and_ask(taken, request.clinical, request.settings.policy, request.ruleset)
-    statements = request.templates.statements
     report = compose_report(
         measured.findings,
         decision,
@@ -207,16 +195,7 @@ def _report(
             limitations=measured.limitations,
         ),
         imaging=measured.imaging,
-        statements=statements,
-        has_pictures=not _WITH_PICTURES.isdisjoint(request.formats),
+        statements=request.templates.statements,
+        has_pictures=needs_pictures(request.formats),
     )
-    output.result()
-    on_step("drawing and writing")
-    pictures = measured.draw(report, decision, statements) if report.images else {}
-    drawn = dict(zip(pictures, map_in_threads(lambda draw: draw().content, pictures.values()), strict=True))
-    files = {name: content for name, content in drawn.items() if not name.startswith(PREVIEW)}
-    for name in dict.fromkeys((*request.formats, "text")):
-        if name in RENDERERS:
-            rendered = RENDERERS[name](report, request.templates, drawn)
-            files[f"report{rendered.suffix}"] = rendered.content
-    return report, files
+    return report, tuple(index for _, index in number_lesions(measured.findings.lesions, decision))

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from calcreport.calcification.analysis import analyse_ct
-from calcreport.compose import OVERVIEW_IMAGE, Imaging, Statements, key_image_name, number_lesions
-from calcreport.dicom import CtSeries, SeriesRanking, StudyFiles, read_ct
+from calcreport.compose import OVERVIEW_IMAGE, Imaging, Statements, key_image_name
+from calcreport.dicom import CtSeries, SeriesFiles, SeriesRanking, StudyFiles, read_ct
 from calcreport.errors import InputError
-from calcreport.model.decision import Decision
 from calcreport.model.image import Contrast, CtVolume
 from calcreport.model.lesion import CtFindings, LesionContour
 from calcreport.model.report import Report, SeriesEntry
@@ -19,6 +18,9 @@ from calcreport.output import Rendered
 from calcreport.request import Request
 from calcreport.study_findings import findings_for_rules
 from calcreport.study_measured import MeasuredStudy, Pictures, RefusedStudyError, entry_of_series
+
+if TYPE_CHECKING:
+    from calcreport.dicom.source_images import SourceImages
 
 _FILM: Final = "series.radiograph_beside_ct"
 
@@ -28,6 +30,7 @@ class CtReading:
     """The CT series to measure, read, and what became of every series of the study."""
 
     ct: CtSeries
+    source: SeriesFiles
     contours: tuple[LesionContour, ...]
     entries: tuple[SeriesEntry, ...]
     series_instance_uid: str
@@ -58,7 +61,7 @@ def read_best_ct(ranking: SeriesRanking, request: Request) -> CtReading:
             for other in ranking.candidates[position + 1 :]
         ]
         entries = (*ranking.entries, *refused, analysed.model_copy(update={"geometry": ct.geometry}), *others)
-        return CtReading(ct=ct, contours=contours, entries=entries, series_instance_uid=candidate.uid)
+        return CtReading(ct=ct, source=candidate, contours=contours, entries=entries, series_instance_uid=candidate.uid)
     raise RefusedStudyError(refusals[0], tuple(refused))
 
 
@@ -113,8 +116,16 @@ def measure_ct(
         imaging=imaging,
         image_count=volume.hu.shape[0],
         draw=partial(_draw, findings, volume),
+        images=partial(_headers, reading.source),
+        volume=volume,
         limitations=_name_films(reading.entries, request.templates.statements),
     )
+
+
+def _headers(series: SeriesFiles) -> SourceImages:
+    from calcreport.dicom.source_images import SourceImages  # brings pydicom, which measuring does without
+
+    return SourceImages(plane.image for plane in series.planes)
 
 
 def _contrast(request: Request, header: Contrast) -> tuple[Contrast, Literal["header", "clinician", "unknown"]]:
@@ -135,13 +146,13 @@ def _name_films(entries: tuple[SeriesEntry, ...], statements: Statements) -> tup
 
 
 def _draw(
-    findings: CtFindings, volume: CtVolume, report: Report, decision: Decision, statements: Statements
+    findings: CtFindings, volume: CtVolume, report: Report, order: tuple[int, ...], statements: Statements
 ) -> Pictures:
     """Prepare the overview and a key image of each lesion."""
     from calcreport.output.as_overview import render_overview
     from calcreport.output.as_png import render_key_image
 
-    numbered = number_lesions(findings.lesions, decision)
+    numbered = tuple((lesion.id, index) for lesion, index in zip(report.lesions, order, strict=True))
     series = next(entry for entry in report.series if entry.status == "analysed")
     lesions = {lesion.id: lesion for lesion in report.lesions}
     pictures: dict[str, Callable[[], Rendered]] = {

@@ -103,6 +103,20 @@ class ResultsFolder:
             finally:
                 _remove(partial)
 
+    def read_study(self, name: str, file: str) -> bytes | None:
+        """File of a study's folder as an earlier run left it; ``None`` when it is not there or cannot be read.
+
+        Parameters
+        ----------
+        name : str
+            From `folder_name`.
+        file : str
+            Name within the folder.
+        """
+        with suppress(OSError):
+            return _inside(_inside(self._root, name), file).read_bytes()
+        return None
+
     def remove(self, name: str) -> None:
         """Remove what an earlier run left and this run does not confirm, if anything: it no longer holds.
 

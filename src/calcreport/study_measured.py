@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from calcreport.compose import Imaging, Statements
 from calcreport.dicom import SeriesFiles
 from calcreport.errors import CalcReportError
-from calcreport.model.decision import Decision
 from calcreport.model.findings import Findings
+from calcreport.model.image import CtVolume
 from calcreport.model.lesion import CtFindings
 from calcreport.model.radiograph import RadiographFindings
 from calcreport.model.report import Report, SeriesEntry, Study
 from calcreport.output import Rendered
 
+if TYPE_CHECKING:
+    from calcreport.dicom.source_images import SourceImages
+
 Pictures = Mapping[str, Callable[[], Rendered]]
 """What draws each picture, by its file name; one that is only for the page is named as `as_html.PREVIEW` says."""
 
-Draw = Callable[[Report, Decision, Statements], Pictures]
-"""Prepares the pictures of a report."""
+Draw = Callable[[Report, tuple[int, ...], Statements], Pictures]
+"""Prepares the pictures of a report; with each of its lesions goes the index among those measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -43,6 +46,10 @@ class MeasuredStudy:
         Slices or radiographs measured.
     draw : Draw
         Prepares the pictures.
+    images : Callable[[], SourceImages]
+        Headers of the images that were measured.
+    volume : CtVolume | None
+        The measured CT series; ``None`` for radiographs.
     limitations : tuple[str, ...]
         Sentences on what of the study was not looked at.
     """
@@ -54,6 +61,8 @@ class MeasuredStudy:
     imaging: Imaging | None
     image_count: int
     draw: Draw
+    images: Callable[[], SourceImages]
+    volume: CtVolume | None = None
     limitations: tuple[str, ...] = ()
 
 

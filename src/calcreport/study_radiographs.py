@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from calcreport.compose import Statements, film_image_name, key_image_name, number_lesions
+from calcreport.compose import Statements, film_image_name, key_image_name
 from calcreport.dicom import Film, StudyFiles, read_radiograph
 from calcreport.dicom.codes import problem
 from calcreport.errors import InputError, UsageError
-from calcreport.model.decision import Decision
 from calcreport.model.radiograph import Radiograph, RadiographFindings
 from calcreport.model.report import Report, SeriesEntry
 from calcreport.output import Rendered
@@ -22,6 +21,9 @@ from calcreport.request import Request
 from calcreport.study_findings import film_findings_for_rules
 from calcreport.study_measured import MeasuredStudy, Pictures, RefusedStudyError
 from calcreport.threads import map_in_threads
+
+if TYPE_CHECKING:
+    from calcreport.dicom.source_images import SourceImages
 
 _MEASURED: Final = "series.analysed"
 _NEXT_TO_NOTHING: Final = 0.03
@@ -138,15 +140,24 @@ def measure_films(
         imaging=None,
         image_count=len(reading.films),
         draw=partial(_draw, findings),
+        images=partial(_headers, study, findings),
     )
 
 
-def _draw(findings: RadiographFindings, report: Report, decision: Decision, statements: Statements) -> Pictures:
+def _headers(study: StudyFiles, findings: RadiographFindings) -> SourceImages:
+    from calcreport.dicom.source_images import SourceImages  # brings pydicom, which measuring does without
+
+    measured = {film.reference.sop_instance_uid for film in findings.films}
+    films = (film.image for series in study.series for film in series.films)
+    return SourceImages(image for image in films if image.instance_uid in measured)
+
+
+def _draw(findings: RadiographFindings, report: Report, order: tuple[int, ...], statements: Statements) -> Pictures:
     """Prepare every film, whole and for the page, and each lesion on every film that shows it."""
     from calcreport.output.as_film import FilmMark, render_film, render_film_preview
     from calcreport.output.as_film_lesion import render_film_lesion
 
-    numbered = number_lesions(findings.lesions, decision)
+    numbered = tuple((lesion.id, index) for lesion, index in zip(report.lesions, order, strict=True))
     lesions = {lesion.id: lesion for lesion in report.lesions}
     marks: list[list[FilmMark]] = [[] for _ in findings.films]
     pictures: dict[str, Callable[[], Rendered]] = {}

@@ -1,0 +1,118 @@
+"""From a report and what stands behind it to every file that was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from calcreport.compose import Statements
+from calcreport.model.report import Report
+from calcreport.output import FILE_NAMES, OBJECTS, RENDERERS, Templates
+from calcreport.output.as_html import PAGE_TEMPLATE, PREVIEW
+from calcreport.output.plain_text import TEXT_TEMPLATE, write_section
+from calcreport.output.templates import compile_template
+from calcreport.study_measured import MeasuredStudy
+from calcreport.threads import map_in_threads
+
+if TYPE_CHECKING:
+    from calcreport.export.subject import Subject
+
+_WITH_PICTURES: Final = frozenset({"png", "html", "pdf", "sc"})
+"""Formats that need the key images drawn; they show them, and the pictures lie beside."""
+
+
+def needs_pictures(formats: Collection[str]) -> bool:
+    """Whether one of the formats shows pictures."""
+    return not _WITH_PICTURES.isdisjoint(formats)
+
+
+def load_output(templates: Templates, formats: Collection[str]) -> None:
+    """Import what draws and writes, and compile the layouts; for a thread of its own while voxels are measured."""
+    if needs_pictures(formats):
+        import calcreport.output.as_overview
+        import calcreport.output.as_png
+
+    if not OBJECTS.isdisjoint(formats):
+        import calcreport.export.objects  # noqa: F401
+
+    compile_template(templates, TEXT_TEMPLATE, is_html=False)
+    if not {"html", "pdf"}.isdisjoint(formats):
+        compile_template(templates, PAGE_TEMPLATE, is_html=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Draft:
+    """A report and what stands behind it.
+
+    Parameters
+    ----------
+    report : Report
+        What is told.
+    measured : MeasuredStudy
+        Masks and images behind it.
+    order : tuple[int, ...]
+        For each lesion of the report its index among those measured.
+    previous_sr : bytes | None
+        Structured report of the last draft of the same study, where there is one.
+    """
+
+    report: Report = field(repr=False)
+    measured: MeasuredStudy
+    order: tuple[int, ...]
+    previous_sr: bytes | None = field(default=None, repr=False)
+
+
+def write_outputs(
+    draft: Draft, formats: tuple[str, ...], templates: Templates, *, on_step: Callable[[str], None]
+) -> tuple[str, dict[str, bytes]]:
+    """Draw, render and write.
+
+    Parameters
+    ----------
+    draft : Draft
+        What is told, and from what.
+    formats : tuple[str, ...]
+        As asked for.
+    templates : Templates
+        Layouts and wording.
+    on_step : Callable[[str], None]
+        Told the name of each step.
+
+    Returns
+    -------
+    tuple[str, dict[str, bytes]]
+        The report section as text, and content by file name within the study's folder.
+    """
+    on_step("drawing and writing")
+    report = draft.report
+    pictures = draft.measured.draw(report, draft.order, templates.statements) if report.images else {}
+    drawn = dict(zip(pictures, map_in_threads(lambda draw: draw().content, pictures.values()), strict=True))
+    section = write_section(report, templates)
+    files = {name: content for name, content in drawn.items() if not name.startswith(PREVIEW)}
+    files |= {
+        FILE_NAMES[name]: RENDERERS[name](report, templates, drawn).content for name in formats if name in RENDERERS
+    }
+    if not OBJECTS.isdisjoint(formats):
+        from calcreport.export.objects import write_objects
+
+        subject = _subject(draft, section, templates.statements)
+        files |= write_objects(subject, formats, pictures=drawn, pdf=files.get(FILE_NAMES["pdf"]))
+    return section, files
+
+
+def _subject(draft: Draft, section: str, statements: Statements) -> Subject:
+    from calcreport.export.revision import revise
+    from calcreport.export.subject import Subject
+
+    measured = draft.measured
+    return Subject(
+        report=draft.report,
+        findings=measured.findings,
+        order=draft.order,
+        volume=measured.volume,
+        source=measured.images(),
+        section=section,
+        statements=statements,
+        revision=revise(draft.report, previous=draft.previous_sr),
+    )
