@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -16,7 +17,6 @@ from calcreport.model.radiograph import Radiograph, RadiographFindings
 from calcreport.model.report import Report, SeriesEntry
 from calcreport.output import Rendered
 from calcreport.output.as_html import PREVIEW
-from calcreport.projection.analysis import analyse_radiographs
 from calcreport.request import Request
 from calcreport.study_findings import film_findings_for_rules
 from calcreport.study_measured import MeasuredStudy, Pictures, RefusedStudyError
@@ -61,7 +61,10 @@ def read_films(films: Sequence[Film], entries: tuple[SeriesEntry, ...], request:
     if request.lesion_mask is not None:
         msg = "--lesion-mask is laid into CT, but this study holds radiographs only; leave it out"
         raise UsageError(msg, code="usage.mask_for_radiographs")
-    outcomes = map_in_threads(lambda film: _read(film, request), list(films))
+    # What searches is loaded while pixels are read.
+    with ThreadPoolExecutor(1) as ahead:
+        ahead.submit(_load_search)
+        outcomes = map_in_threads(lambda film: _read(film, request), list(films))
     rows = (*entries, *_list_films(films, outcomes))
     refusals = [outcome for outcome in outcomes if isinstance(outcome, InputError)]
     read = tuple(outcome for outcome in outcomes if isinstance(outcome, Radiograph))
@@ -69,6 +72,10 @@ def read_films(films: Sequence[Film], entries: tuple[SeriesEntry, ...], request:
         raise RefusedStudyError(refusals[0], rows)
     first = next(film for film, outcome in zip(films, outcomes, strict=True) if isinstance(outcome, Radiograph))
     return FilmsReading(films=read, modality="DX" if first.image.series.modality == "DX" else "CR", entries=rows)
+
+
+def _load_search() -> None:
+    import calcreport.projection.analysis  # noqa: F401 - 0.2 s, with scipy
 
 
 def _read(film: Film, request: Request) -> Radiograph | InputError:
@@ -128,6 +135,8 @@ def measure_films(
     RefusedStudyError
         ``series.not_searchable`` when no film shows soft tissue off bone: nothing was looked at, so nothing is absent.
     """
+    from calcreport.projection.analysis import analyse_radiographs  # see _load_search
+
     findings = analyse_radiographs(reading.films, on_progress=on_step)
     if not findings.lesions and all(film.searched_share < _NEXT_TO_NOTHING for film in findings.readings):
         raise RefusedStudyError(problem("series.not_searchable"), reading.entries)
@@ -168,10 +177,11 @@ def _draw(findings: RadiographFindings, report: Report, order: tuple[int, ...], 
             pictures[key_image_name(lesion_id, view=view)] = partial(
                 render_film_lesion, film, shadow, lesions[lesion_id], statements
             )
+    wholes: dict[str, Callable[[], Rendered]] = {}
     for number, film in enumerate(findings.films, start=1):
         for name, render in ((film_image_name(number), render_film), (_preview(number), render_film_preview)):
-            pictures[name] = partial(render, film, marks[number - 1], statements, body_part=report.study.body_part)
-    return pictures
+            wholes[name] = partial(render, film, marks[number - 1], statements, body_part=report.study.body_part)
+    return wholes | pictures  # whole films first: one takes as long as several parts, which then fill the other thread
 
 
 def _preview(number: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,10 @@ _WORST_LOSSY_RATIO: Final = 30.0
 voxel; beyond it fine stippling is gone."""
 _KVP_RANGE: Final = (20.0, 200.0)
 _SAMPLE_STEP: Final = 8
+_BAND: Final = 64
+"""Rows looked up at a time: numpy makes indices of eight bytes of the words, and those of a whole film fit no cache."""
+
+Value = TypeVar("Value", bound=np.generic)
 
 
 def read_radiograph(film: Film, *, settings: ReadingSettings) -> Radiograph:
@@ -69,8 +73,8 @@ def read_radiograph(film: Film, *, settings: ReadingSettings) -> Radiograph:
     picture, picture_notes = picture_of_words(film, tables, meaning, meaning.output[sample])
     notes = (*film.notes, *_origin_notes(film), *meaning.notes, *view_notes, *field_notes, *picture_notes)
     return Radiograph(
-        intensity=np.take(meaning.intensity, words, mode="clip"),
-        picture=np.take(picture, words, mode="clip"),
+        intensity=_look_up(meaning.intensity, words),
+        picture=_look_up(picture, words),
         is_imaged=is_imaged,
         scale=scale,
         view=view,
@@ -113,6 +117,15 @@ def _is_imaged(
     outside[0] = False
     imaged &= ~(padding & outside[labels])
     return imaged
+
+
+def _look_up(table: NDArray[Value], words: Words) -> NDArray[Value]:
+    """Value of each word, shape of `words`; words beyond the table have that of its last entry."""
+    values = np.empty(words.shape, dtype=table.dtype)
+    for first in range(0, len(words), _BAND):
+        band = slice(first, first + _BAND)
+        np.take(table, words[band], mode="clip", out=values[band])
+    return values
 
 
 def _sample(words: Words, is_imaged: NDArray[np.bool_]) -> Words:
