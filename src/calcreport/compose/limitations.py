@@ -15,48 +15,63 @@ from calcreport.model.decision import Decision
 from calcreport.model.findings import Findings
 from calcreport.model.lesion import CtFindings
 from calcreport.model.radiograph import RadiographFindings
-from calcreport.model.report import DepthClass, FilmTechnique, Lesion, Technique
+from calcreport.model.report import DepthClass, FilmTechnique, Lesion, Report, Technique
 
 THICK_SLICE_MM: Final = 3.0
 """Slices further apart than this, in mm, show neither a thin rim nor a lucent centre."""
 
 
-def collect_limitations(
+def collect_measured_limitations(
     findings: CtFindings | RadiographFindings | Findings,
-    decision: Decision,
-    lesions: tuple[Lesion, ...],
     technique: Technique | None,
     occasion: Occasion,
     statements: Statements,
 ) -> tuple[str, ...]:
-    """Collect the limits of a study, each sentence once.
+    """Collect the limits that the images gave: of the search, of single films, of what was not looked at.
 
     Parameters
     ----------
     findings : CtFindings | RadiographFindings | Findings
         Limits of the analysis.
-    decision : Decision
-        Limits the rules name.
-    lesions : tuple[Lesion, ...]
-        As reported.
     technique : Technique | None
         As reported.
     occasion : Occasion
-        Modality, clinical inputs.
+        What of the study was not looked at.
     statements : Statements
         Wording.
     """
-    sentences = [*_limit_lesions(lesions, occasion.study.modality, technique, statements)]
-    if technique is not None:
-        sentences += _limit_technique(technique, statements)
+    sentences: list[str] = []
     if isinstance(findings, RadiographFindings) and technique is not None:
         sentences += _limit_films(findings, technique.films, statements)
     if not isinstance(findings, Findings):
         sentences += findings.notes
-    sentences += occasion.limitations
+    return (*sentences, *occasion.limitations)
+
+
+def collect_limitations(
+    report: Report, decision: Decision, lesions: tuple[Lesion, ...], statements: Statements
+) -> tuple[str, ...]:
+    """Collect the limits of a study, each sentence once.
+
+    Parameters
+    ----------
+    report : Report
+        Modality, technique, clinical inputs, limits that the images gave.
+    decision : Decision
+        Limits the rules name.
+    lesions : tuple[Lesion, ...]
+        As reported.
+    statements : Statements
+        Wording.
+    """
+    technique = report.technique
+    sentences = [*_limit_lesions(lesions, report.study.modality, technique, statements)]
+    if technique is not None:
+        sentences += _limit_technique(technique, statements)
+    sentences += report.measured_limitations
     sentences += decision.limitations
     if lesions:
-        missing = describe_clinical(occasion.clinical, occasion.study.patient, statements).missing_for_flags
+        missing = describe_clinical(report.clinical, report.study.patient, statements).missing_for_flags
         if missing:
             sentences.append(statements.say("limitation.clinical", list=", ".join(missing)))
     return tuple(dict.fromkeys(sentences))

@@ -13,6 +13,7 @@ from calcreport.compose.film_text import refer_to_films, spell_projected
 from calcreport.compose.flags_text import FlagText, describe_flags, size_limit_mm
 from calcreport.compose.impression import join_ids
 from calcreport.compose.inputs_text import describe_laboratory, describe_sources
+from calcreport.compose.review_text import RejectedText, say_nothing_accepted, say_rejected, say_review
 from calcreport.compose.statements import Statements
 from calcreport.compose.technique_text import say_negative, say_technique
 from calcreport.compose.wording import (
@@ -72,6 +73,8 @@ class Narrative:
     technique: tuple[str, ...]
     comparison: tuple[str, ...]
     lesions: tuple[LesionText, ...]
+    rejected: tuple[RejectedText, ...]
+    """Lesions of the draft that a reader rejected."""
     other: tuple[str, ...]
     flags: tuple[FlagText, ...]
     impression: tuple[str, ...]
@@ -98,14 +101,19 @@ def narrate(report: Report, statements: Statements) -> Narrative:
         Every section; `other` opens with the sentence for a study without lesions.
     """
     clinical = describe_clinical(report.clinical, report.study.patient, statements)
-    negative = () if report.lesions else (as_sentence(say_negative(report.technique, statements)),)
+    negative = say_nothing_accepted(report, statements) or say_negative(report.technique, statements)
     software = report.software
     return Narrative(
         clinical=_tell_clinical(report, clinical, statements),
         technique=say_technique(report, statements),
         comparison=(describe_comparison(report.comparison, report.lesions, statements),),
         lesions=tuple(_describe_lesion(report, number, statements) for number in range(1, len(report.lesions) + 1)),
-        other=(*negative, *_say_mass_unknown(report, statements), *describe_excluded(report.excluded, statements)),
+        rejected=tuple(say_rejected(entry, statements) for entry in report.rejected),
+        other=(
+            *(() if report.lesions else (as_sentence(negative),)),
+            *_say_mass_unknown(report, statements),
+            *describe_excluded(report.excluded, statements),
+        ),
         flags=describe_flags(report, statements),
         impression=report.impression,
         recommendations=tuple(_recommend(report, position) for position in range(len(report.recommendations))),
@@ -215,6 +223,7 @@ def _describe_in_full(report: Report, lesion: Lesion, statements: Statements) ->
         *told,
         describe_growth(lesion.growth, statements),
         *_notes_not_concluded(report, lesion),
+        say_review(lesion, statements),
     ]
 
 

@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from calcreport.compose.changes import describe_changes
-from calcreport.compose.impression import name_flag, write_impression
+from calcreport.compose.conclusion import conclude
 from calcreport.compose.lesions import OVERVIEW_IMAGE, film_image_name, join_lesion, key_image_name, number_lesions
-from calcreport.compose.limitations import collect_limitations
+from calcreport.compose.limitations import collect_measured_limitations
 from calcreport.compose.occasion import Occasion
 from calcreport.compose.shapes import shape_of, track
 from calcreport.compose.statements import Statements
 from calcreport.compose.technique import Imaging, describe_technique
-from calcreport.compose.technique_text import say_negative
 from calcreport.compose.wording import name_body_part
 from calcreport.model.decision import Decision
 from calcreport.model.findings import Findings
 from calcreport.model.lesion import CtFindings
 from calcreport.model.radiograph import RadiographFindings
-from calcreport.model.report import Laterality, Lesion, Location, PriorStudy, Report, Study
+from calcreport.model.report import Laterality, Lesion, Location, Report, Study
 
 
 def compose_report(
@@ -57,17 +55,8 @@ def compose_report(
     taken = findings if isinstance(findings, Findings) else occasion.taken
     lesions = _join_lesions(findings, decision, imaging, regions=regions, occasion=occasion, has_pictures=has_pictures)
     technique = describe_technique(findings, imaging)
-    impression = write_impression(
-        lesions,
-        decision.patient,
-        statements,
-        policy=occasion.settings.policy,
-        negative=say_negative(technique, statements),
-        advice={name: decision.lesions[index].notes for name, index in number_lesions(findings.lesions, decision)},
-    )
-    policy = occasion.settings.policy
-    size_name = name_flag("size", statements, size_limit_mm=policy.size_limit_mm, size_operator=policy.size_operator)
-    return Report(
+    numbered = number_lesions(findings.lesions, decision)
+    facts = Report(
         software=occasion.software,
         study=occasion.study,
         series=occasion.series,
@@ -76,23 +65,19 @@ def compose_report(
         excluded=() if isinstance(findings, Findings) else findings.excluded,
         patient=decision.patient,
         concern=decision.concern,
-        flags_summary=decision.flags_summary,
-        impression=impression,
-        recommendations=decision.recommendations,
-        limitations=collect_limitations(findings, decision, lesions, technique, occasion, statements),
-        would_change=describe_changes(
-            decision, number_lesions(findings.lesions, decision), statements, size_name=size_name
-        ),
+        flags_summary={},
+        impression=(),
+        recommendations=(),
+        limitations=(),
+        measured_limitations=collect_measured_limitations(findings, technique, occasion, statements),
         clinical=dict(occasion.clinical),
         settings=occasion.settings.model_dump(mode="json"),
         images=_name_pictures(findings) if has_pictures else (),
         created=occasion.created,
-        comparison=_name_comparison(taken),
-        laboratory=decision.laboratory,
-        inputs=decision.inputs,
         rules=occasion.rules,
-        findings=_keep(taken, number_lesions(findings.lesions, decision)),
     )
+    order = tuple(index for _, index in numbered)
+    return conclude(facts, decision, order=order, taken=taken, policy=occasion.settings.policy, statements=statements)
 
 
 def _name_pictures(findings: CtFindings | RadiographFindings | Findings) -> tuple[str, ...]:
@@ -100,34 +85,6 @@ def _name_pictures(findings: CtFindings | RadiographFindings | Findings) -> tupl
     if isinstance(findings, RadiographFindings):
         return tuple(film_image_name(number) for number in range(1, len(findings.films) + 1))
     return (OVERVIEW_IMAGE,) if isinstance(findings, CtFindings) else ()
-
-
-def _keep(taken: Findings | None, numbered: tuple[tuple[str, int], ...]) -> dict[str, Any] | None:
-    """Findings as the rules took them, in the order and under the names of the report; what is not known left out."""
-    if taken is None:
-        return None
-    lesions = tuple(taken.lesions[index].model_copy(update={"id": name}) for name, index in numbered)
-    return taken.model_copy(update={"lesions": lesions}).model_dump(mode="json", exclude_defaults=True) | (
-        {} if lesions else {"lesions": []}
-    )
-
-
-def _name_comparison(taken: Findings | None) -> PriorStudy | None:
-    """Earlier study compared with: the one named for all lesions, else the one a reader named for a lesion."""
-    if taken is None:
-        return None
-    study = taken.prior_study
-    typed = [lesion.prior for lesion in taken.lesions if lesion.prior is not None]
-    if study is None and not typed:
-        return None
-    days = {prior.study_date for prior in typed} if study is None else {study.study_date}
-    kinds = {prior.modality for prior in typed} if study is None else {study.modality}
-    day = days.pop() if len(days) == 1 else None
-    return PriorStudy(
-        source="reader" if study is None else study.source,
-        date=None if day is None else day.isoformat(),
-        modality=kinds.pop() if len(kinds) == 1 else None,
-    )
 
 
 def _name_regions(

@@ -65,6 +65,7 @@ __all__ = [
     "PriorStudy",
     "Recommendation",
     "Record",
+    "RejectedLesion",
     "Report",
     "RulesUsed",
     "SeriesEntry",
@@ -313,7 +314,7 @@ class Location(Record):
     bbox_lps_mm: tuple[Point, Point] | None = None
     """Lowest and highest corner of the box around the outer edges."""
     laterality: Laterality = Laterality.UNKNOWN
-    laterality_source: Literal["clinician", "header", "image", "none"] = "none"
+    laterality_source: Literal["clinician", "header", "image", "reader", "none"] = "none"
     region: str | None = None
     compartment: str | None = None
     """Tissue around the lesion in words, such as ``"intramuscular"`` or ``"subcutaneous fat"``."""
@@ -455,6 +456,15 @@ class Excluded(Record):
     max_diameter_px: float | None = None
 
 
+class RejectedLesion(Record):
+    """A lesion of the draft that a reader rejected: kept, and part of nothing that the report concludes."""
+
+    lesion: Lesion
+    """As drafted, with `review`."""
+    finding: dict[str, Any]
+    """The same as the rules took it."""
+
+
 class PatientLevel(Record):
     """What holds for the patient rather than for one lesion."""
 
@@ -471,6 +481,8 @@ class Report(Record):
     series: tuple[SeriesEntry, ...]
     technique: Technique | None
     lesions: tuple[Lesion, ...]
+    rejected: tuple[RejectedLesion, ...] = ()
+    """Lesions of the draft that a reader rejected."""
     excluded: tuple[Excluded, ...]
     patient: PatientLevel
     concern: Concern
@@ -478,6 +490,8 @@ class Report(Record):
     impression: tuple[str, ...]
     recommendations: tuple[Recommendation, ...]
     limitations: tuple[str, ...]
+    measured_limitations: tuple[str, ...] = ()
+    """Those of `limitations` that the images gave; the others follow from lesions, rules and clinical input."""
     would_change: tuple[OtherAnswer, ...] = ()
     """Answers to unknown inputs that would change concern, a flag or the leading class, what matters most first."""
     clinical: dict[str, Any]

@@ -1,0 +1,113 @@
+"""What follows from the rules: the part of a report that is written again when a reader changes its facts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from calcreport.compose.changes import describe_changes
+from calcreport.compose.impression import name_flag, write_impression
+from calcreport.compose.limitations import collect_limitations
+from calcreport.compose.review_text import say_nothing_accepted
+from calcreport.compose.statements import Statements
+from calcreport.compose.technique_text import say_negative
+from calcreport.model.decision import Decision
+from calcreport.model.findings import Findings
+from calcreport.model.report import Lesion, PriorStudy, Report
+from calcreport.settings import PolicySettings
+
+
+def conclude(
+    facts: Report,
+    decision: Decision,
+    *,
+    order: tuple[int, ...],
+    taken: Findings | None,
+    policy: PolicySettings,
+    statements: Statements,
+) -> Report:
+    """Write everything that follows from a decision into a report.
+
+    Parameters
+    ----------
+    facts : Report
+        Study, technique, measured or corrected lesions and what was excluded; what it concludes is replaced.
+    decision : Decision
+        The rules' answer.
+    order : tuple[int, ...]
+        For each lesion of the report its index among those the decision is about.
+    taken : Findings | None
+        Findings as the rules took them, in the order of the decision.
+    policy : PolicySettings
+        Choices of the site.
+    statements : Statements
+        Wording.
+    """
+    lesions = tuple(_with_answer(lesion, decision, index) for lesion, index in zip(facts.lesions, order, strict=True))
+    numbered = tuple((lesion.id, index) for lesion, index in zip(lesions, order, strict=True))
+    size_name = name_flag("size", statements, size_limit_mm=policy.size_limit_mm, size_operator=policy.size_operator)
+    negative = say_nothing_accepted(facts, statements) or say_negative(facts.technique, statements)
+    return facts.model_copy(
+        update={
+            "lesions": lesions,
+            "patient": decision.patient,
+            "concern": decision.concern,
+            "flags_summary": decision.flags_summary,
+            "impression": write_impression(
+                lesions,
+                decision.patient,
+                statements,
+                policy=policy,
+                negative=negative,
+                advice={name: decision.lesions[index].notes for name, index in numbered},
+            ),
+            "recommendations": decision.recommendations,
+            "limitations": collect_limitations(facts, decision, lesions, statements),
+            "would_change": describe_changes(decision, numbered, statements, size_name=size_name),
+            "comparison": _name_comparison(taken),
+            "laboratory": decision.laboratory,
+            "inputs": decision.inputs,
+            "findings": _keep(taken, numbered),
+        }
+    )
+
+
+def _with_answer(lesion: Lesion, decision: Decision, index: int) -> Lesion:
+    decided = decision.lesions[index]
+    return lesion.model_copy(
+        update={
+            "flags": decided.flags,
+            "concern": decided.concern,
+            "differential": decided.differential,
+            "recommendations": decided.recommendations,
+            "growth": decided.growth,
+            "notes": tuple(dict.fromkeys((*lesion.measured_notes, *decided.notes))),
+        }
+    )
+
+
+def _keep(taken: Findings | None, numbered: tuple[tuple[str, int], ...]) -> dict[str, Any] | None:
+    """Findings as the rules took them, in the order and under the names of the report; what is not known left out."""
+    if taken is None:
+        return None
+    lesions = tuple(taken.lesions[index].model_copy(update={"id": name}) for name, index in numbered)
+    return taken.model_copy(update={"lesions": lesions}).model_dump(mode="json", exclude_defaults=True) | (
+        {} if lesions else {"lesions": []}
+    )
+
+
+def _name_comparison(taken: Findings | None) -> PriorStudy | None:
+    """Earlier study compared with: the one named for all lesions, else the one a reader named for a lesion."""
+    if taken is None:
+        return None
+    study = taken.prior_study
+    typed = [lesion.prior for lesion in taken.lesions if lesion.prior is not None]
+    if study is None and not typed:
+        return None
+    days = {prior.study_date for prior in typed} if study is None else {study.study_date}
+    kinds = {prior.modality for prior in typed} if study is None else {study.modality}
+    day = days.pop() if len(days) == 1 else None
+    return PriorStudy(
+        source="reader" if study is None else study.source,
+        date=None if day is None else day.isoformat(),
+        modality=kinds.pop() if len(kinds) == 1 else None,
+    )

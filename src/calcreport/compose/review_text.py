@@ -1,0 +1,89 @@
+"""What a reader decided, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from calcreport.compose.statements import Statements
+from calcreport.compose.wording import as_sentence, join_words, name_place, spell_length
+from calcreport.model.report import Lesion, LesionReview, RejectedLesion, Report
+from calcreport.model.terms import PATTERN_LABELS
+
+_TOLD: Final = ("pattern.id", "depth.class", "location.laterality", "size.max_diameter_mm", "mass.max_diameter_mm")
+"""Replaced values that are read out; what follows from them is not."""
+
+
+def say_review(lesion: Lesion, statements: Statements) -> str:
+    """Say what a reader decided about a lesion that stays; empty when nobody has looked."""
+    review = lesion.review
+    if review is None:
+        return ""
+    reader = _name_reader(review, statements)
+    told = [_say_change(change.field, change.measured, change.reader, statements) for change in review.changes]
+    changes = [text for text in told if text]
+    if review.status == "accepted" or not changes:
+        return statements.say("review.accepted", reader=reader)
+    corrected = statements.say("review.corrected", reader=reader, changes=join_words(changes))
+    return f"{corrected} ({review.reason})" if review.reason else corrected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RejectedText:
+    """A rejected lesion in words: the finding, which a page strikes out, and the whole as a sentence."""
+
+    finding: str
+    verdict: str
+    sentence: str
+
+
+def say_rejected(rejected: RejectedLesion, statements: Statements) -> RejectedText:
+    """Say which lesion of the draft a reader rejected, and why."""
+    lesion = rejected.lesion
+    review = lesion.review or LesionReview(status="rejected")
+    longest_mm = lesion.mass.max_diameter_mm or lesion.size.max_diameter_mm
+    parts = (
+        lesion.id,
+        name_place(lesion.location, statements),
+        "" if longest_mm is None else spell_length(longest_mm),
+        lesion.pattern.label,
+    )
+    finding = ", ".join(filter(None, parts))
+    reason = review.reason or statements.say("review.no_reason")
+    reader = _name_reader(review, statements)
+    return RejectedText(
+        finding=finding,
+        verdict=as_sentence(statements.say("review.verdict", reader=reader, reason=reason)),
+        sentence=as_sentence(statements.say("review.rejected", reader=reader, finding=finding, reason=reason)),
+    )
+
+
+def say_nothing_accepted(report: Report, statements: Statements) -> str:
+    """Say that every finding of the draft was rejected; empty when none was, or some stay."""
+    if report.lesions or not report.rejected:
+        return ""
+    return statements.say("review.nothing_accepted", ids=join_words([entry.lesion.id for entry in report.rejected]))
+
+
+def _name_reader(review: LesionReview, statements: Statements) -> str:
+    name = review.reader or statements.say("review.reader")
+    return f"{name} ({review.date})" if review.date else name
+
+
+def _say_change(field: str, before: Any, after: Any, statements: Statements) -> str:  # noqa: ANN401 - values of any field
+    if field not in _TOLD:
+        return ""
+    words = {"before": _spell(field, before, statements), "after": _spell(field, after, statements)}
+    return statements.say(f"review.{field.replace('.', '_')}", **words)
+
+
+def _spell(field: str, value: Any, statements: Statements) -> str:  # noqa: ANN401
+    if value is None:
+        return statements.say("review.not_measured")
+    if field.endswith("_mm"):
+        return spell_length(float(value))
+    names: Mapping[str, str] = {"depth.class": "review.layer", "location.laterality": "side"}
+    if field == "pattern.id":
+        return f"{value} ({PATTERN_LABELS[value]})" if value in PATTERN_LABELS else str(value)
+    return statements.choose(names[field], str(value), str(value)) if field in names else str(value)
