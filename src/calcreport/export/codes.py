@@ -46,7 +46,9 @@ MAXIMUM_3D_DIAMETER: Final = Code("L0JK", "IBSI", "Maximum 3D Diameter of a Mesh
 LONG_AXIS: Final = _sct("103339001", "Long axis")
 SHORT_AXIS: Final = _sct("103340004", "Short axis")
 VOLUME: Final = _sct("118565006", "Volume")
-ATTENUATION: Final = _dcm("112031", "Attenuation Coefficient")
+MEAN_ATTENUATION: Final = _dcm("112181", "Mean Attenuation Coefficient")
+MAXIMUM_ATTENUATION: Final = _dcm("112180", "Maximum Attenuation Coefficient")
+ATTENUATION_DEVIATION: Final = _dcm("112183", "Standard Deviation of Attenuation Coefficient")
 DISTANCE_FROM_SKIN: Final = _dcm("121243", "Distance from skin")
 CALCIFICATION_COUNT: Final = _dcm("111038", "Number of calcifications")
 EXTENT_AP: Final = _ours("EXTENTAP", "Anteroposterior extent of mineral")
@@ -62,10 +64,9 @@ PROJECTED_LENGTH: Final = _ours("PROJLENGTH", "Projected longest diameter")
 PROJECTED_WIDTH: Final = _ours("PROJWIDTH", "Projected extent across longest diameter")
 PROJECTED_SKIN_LINE: Final = _ours("PROJSKINLINE", "Projected distance to skin line, not a depth")
 
-# What a number is of, and how it came about
-MEAN: Final = _sct("373098007", "Mean")
-MAXIMUM: Final = _sct("56851009", "Maximum")
-STANDARD_DEVIATION: Final = _sct("386136009", "Standard Deviation")
+# How a number came about
+BY_READER: Final = _ours("BYREADER", "Stated by clinician or reader")
+ON_CONTOUR: Final = _ours("BYCONTOUR", "Measured on contour drawn by reader")
 SUM_OF_VOXELS: Final = _dcm("126030", "Sum of segmented voxel volumes")
 IN_DETECTOR_PLANE: Final = _ours("DETECTORPLANE", "In the plane of the detector, enlarged by unknown factor")
 IN_CALIBRATED_PLANE: Final = _ours("CALIBPLANE", "In the plane of calibration")
@@ -87,7 +88,7 @@ DEPTH_CLASS: Final = _ours("DEPTHCLASS", "Depth relative to deep fascia")
 MASS_DEPTH_CLASS: Final = _ours("MASSDEPTHCLASS", "Depth of whole mass relative to deep fascia")
 BONE_RELATION: Final = _ours("BONERELATION", "Relation of mineral to bone")
 CONCERN: Final = _ours("CONCERN", "Concern by criteria for sarcoma referral, not a diagnosis")
-MASS_SOURCE: Final = _ours("MASSSOURCE", "Source of size of whole mass")
+REVIEW: Final = _ours("REVIEW", "Decision of reader on draft finding")
 IS_MINIMUM: Final = _ours("SIZEMINIMUM", "Size is a minimum, cut by edge of scan")
 MASS_IS_MINIMUM: Final = _ours("MASSMINIMUM", "Size of whole mass is a minimum, cut by edge of scan")
 IS_CLIPPED: Final = _ours("HUCLIPPED", "Attenuation is a lower bound, scale clipped")
@@ -172,11 +173,8 @@ CONFIDENCES: Final[Mapping[Confidence, Code]] = MappingProxyType(
     }
 )
 
-MASS_SOURCES: Final[Mapping[str, Code]] = MappingProxyType(
-    {
-        "contour": _ours("BYCONTOUR", "Measured on contour drawn by reader"),
-        "clinician": _ours("BYCLINICIAN", "Stated by clinician or reader"),
-    }
+REVIEWS: Final[Mapping[str, Code]] = MappingProxyType(
+    {"accepted": _ours("ACCEPTED", "Accepted by reader"), "corrected": _ours("CORRECTED", "Corrected by reader")}
 )
 
 PATTERNS: Final[Mapping[str, Code]] = MappingProxyType(

@@ -1,0 +1,135 @@
+"""Outline of a mask as one closed line, as the standard wants a planar region to be.
+
+The line runs along the outer edges of pixels, so that it encloses exactly the mask and its holes. Separate parts are
+joined by lines drawn there and back: they enclose nothing, and a reader sees what was taken together.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import binary_fill_holes
+from scipy.spatial import cKDTree
+
+Loop = list[tuple[int, int]]
+"""Corners of a closed line as (column, row); the last one joins the first."""
+
+_STEPS: Final = ((1, 0), (0, 1), (-1, 0), (0, -1))
+"""Right, down, left, up as (column, row): clockwise in an image."""
+
+
+def outline(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Outline of all that a mask holds.
+
+    Parameters
+    ----------
+    mask : NDArray[np.bool_]
+        Shape ``(rows, columns)``; at least one pixel is true.
+
+    Returns
+    -------
+    NDArray[np.float32]
+        Shape ``(n, 2)``, n >= 5; (column, row) of the corners, first and last the same. As in PS3.3 C.18.6.1.2 the
+        corner of the first pixel is (0, 0) and its centre (0.5, 0.5). The parity of crossings tells inside from outside.
+
+    Raises
+    ------
+    ValueError
+        When the mask is empty.
+    """
+    loops = _trace(np.pad(binary_fill_holes(mask), 1))
+    if not loops:
+        msg = "an empty mask has no outline"
+        raise ValueError(msg)
+    joined = _join(loops)
+    return np.array([*joined, joined[0]], dtype=np.float32)
+
+
+def _trace(padded: NDArray[np.bool_]) -> list[Loop]:
+    """Trace the outer edges of a mask without holes that touches no border; pixels that touch at a corner are one part.
+
+    Parameters
+    ----------
+    padded : NDArray[np.bool_]
+        Shape ``(rows + 2, columns + 2)``; one empty pixel around the mask.
+
+    Returns
+    -------
+    list[Loop]
+        Clockwise, without corners on straight lines, the longest line first.
+    """
+    leaving = _edges(padded)
+    loops = []
+    while leaving:
+        start = min(leaving)
+        place, direction = start, leaving[start][0]
+        loop: Loop = []
+        while True:
+            turn = _take(leaving, place, direction)
+            if turn is None:
+                break
+            if turn != direction or not loop:
+                loop.append((place[1], place[0]))
+            direction = turn
+            place = (place[0] + _STEPS[direction][1], place[1] + _STEPS[direction][0])
+        loops.append(loop)
+    return sorted(loops, key=lambda loop: (-len(loop), loop[0]))
+
+
+def _edges(padded: NDArray[np.bool_]) -> dict[tuple[int, int], list[int]]:
+    """Directions in which edges leave each corner (row, column), the mask always to their right."""
+    inside = padded[1:-1, 1:-1]
+    sides = (  # neighbour across the edge, and where the edge starts from the pixel's first corner
+        (0, padded[:-2, 1:-1], (0, 0)),
+        (1, padded[1:-1, 2:], (0, 1)),
+        (2, padded[2:, 1:-1], (1, 1)),
+        (3, padded[1:-1, :-2], (1, 0)),
+    )
+    leaving: dict[tuple[int, int], list[int]] = {}
+    for direction, beyond, (row, column) in sides:
+        for i, j in np.argwhere(inside & ~beyond).tolist():
+            leaving.setdefault((i + row, j + column), []).append(direction)
+    return leaving
+
+
+def _take(leaving: dict[tuple[int, int], list[int]], place: tuple[int, int], direction: int) -> int | None:
+    """Take the edge by which to leave a corner; where two parts touch, turn left, so that they become one line."""
+    ways = leaving.get(place)
+    if not ways:
+        return None
+    left = (direction - 1) % 4
+    turn = left if left in ways else ways[0]
+    ways.remove(turn)
+    if not ways:
+        del leaving[place]
+    return turn
+
+
+def _join(loops: list[Loop]) -> Loop:
+    """Join lines into one, the nearest next, each by the shortest way between two corners."""
+    joined, waiting = loops[0], loops[1:]
+    corners = np.array([corner for loop in waiting for corner in loop], dtype=np.int64).reshape(-1, 2)
+    owner = np.repeat(np.arange(len(waiting)), [len(loop) for loop in waiting])
+    distance = np.full(len(corners), np.inf)
+    nearest = np.zeros((len(corners), 2), dtype=np.int64)
+    added = joined
+    for _ in waiting:
+        reached, at = cKDTree(added).query(corners)
+        is_nearer = (reached < distance) & (owner >= 0)
+        distance[is_nearer] = reached[is_nearer]
+        nearest[is_nearer] = np.array(added)[at[is_nearer]]
+        best = int(np.argmin(distance))
+        added = waiting[owner[best]]
+        joined = _splice(joined, nearest[best].tolist(), added, corners[best].tolist())
+        is_joined = owner == owner[best]
+        distance[is_joined] = np.inf
+        owner[is_joined] = -1
+    return joined
+
+
+def _splice(into: Loop, here: list[int], loop: Loop, there: list[int]) -> Loop:
+    """Go along a line to a corner, from there around another line, and back."""
+    i, j = into.index((here[0], here[1])), loop.index((there[0], there[1]))
+    return [*into[: i + 1], *loop[j:], *loop[: j + 1], *into[i:]]
