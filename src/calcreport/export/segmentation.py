@@ -1,0 +1,290 @@
+"""``seg.dcm``: binary segmentation of every lesion that no reader rejected, on the images that were measured.
+
+Frames stand for stored slices that hold mask, nothing else: their positions are those of the source images, so that
+oblique, tilted and unevenly ordered stacks need no special case, and only those headers are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.uid import ComputedRadiographyImageStorage, CTImageStorage
+from pydicom.valuerep import format_number_as_ds
+
+from calcreport.export.instance import MAKER, SERIAL_NUMBER, SERIES_NUMBERS, finish, stand_in, untroubled
+from calcreport.export.segments import Segment, describe_segments, list_segments, mineral_segment
+from calcreport.export.subject import Subject
+from calcreport.model.image import CtVolume
+from calcreport.model.lesion import VoxelMask
+from calcreport.model.radiograph import PixelMask, ProjectedLesion, RadiographFindings
+from calcreport.model.uids import derive_uid
+
+_LABEL: Final = "CALCIFICATION"
+_DESCRIPTION: Final = "Soft-tissue calcification, draft, not verified"
+
+
+def write_segmentation(subject: Subject) -> bytes | None:
+    """Write the segmentation of a CT study.
+
+    Parameters
+    ----------
+    subject : Subject
+        The reported study.
+
+    Returns
+    -------
+    bytes | None
+        DICOM file; ``None`` for radiographs and when no lesion is left.
+
+    Raises
+    ------
+    NotDicomError
+        ``file.damaged`` when the header of an image cannot be read again.
+    """
+    segments = list_segments(subject)
+    if subject.volume is None or not segments:
+        return None
+    used = sorted({index for segment in segments for index in _slices_of(segment.mask)})
+    with untroubled():
+        sources = [_slice_header(subject, subject.volume, index) for index in used]
+        made = _segmentation(sources, _stack(segments, used, subject.volume), segments, subject)
+        _refer_to_stored(made, [_stored(subject, subject.volume, index) for index in used])
+    return finish(made, subject, kind="seg")
+
+
+def write_film_segmentations(subject: Subject) -> dict[str, bytes]:
+    """Write a segmentation of each radiograph that shows a lesion.
+
+    Radiographs have no patient coordinates, and so has their segmentation: its pixels are those of the film that it
+    names, which the standard allows for one image an object (PS3.3 A.51, C.8.20.2).
+
+    Parameters
+    ----------
+    subject : Subject
+        The reported study.
+
+    Returns
+    -------
+    dict[str, bytes]
+        DICOM file by name: ``seg.dcm`` of the first film with a lesion, ``seg_2.dcm`` of the next; empty for CT.
+
+    Raises
+    ------
+    NotDicomError
+        ``file.damaged`` when the header of an image cannot be read again.
+    """
+    findings = subject.findings
+    if not isinstance(findings, RadiographFindings):
+        return {}
+    written: dict[str, bytes] = {}
+    for film, radiograph in enumerate(findings.films):
+        segments = _shadows_on(subject, film)
+        if not segments:
+            continue
+        header = subject.source.header(radiograph.reference.sop_instance_uid)
+        stack = np.zeros((1, *radiograph.picture.shape, len(segments)), dtype=np.uint8)
+        for position, segment in enumerate(segments):
+            stack[(0, *segment.mask.box, position)] = segment.mask.pixels
+        number = len(written) + 1
+        with untroubled():
+            source = stand_in(header)
+            source.SOPClassUID = ComputedRadiographyImageStorage
+            source.Rows, source.Columns = radiograph.picture.shape
+            made = _segmentation([source], stack, segments, subject)
+            _refer_to_stored(made, [(header, radiograph.reference.frame)])
+        name = "seg.dcm" if number == 1 else f"seg_{number}.dcm"
+        written[name] = finish(made, subject, kind="seg", number=number, name="" if number == 1 else str(number))
+    return written
+
+
+def _shadows_on(subject: Subject, film: int) -> list[Segment[PixelMask]]:
+    study = subject.report.study.study_instance_uid
+    return [
+        mineral_segment(lesion, shadow.mineral, hue, study)
+        for hue, (lesion, measured) in enumerate(subject.kept)
+        if isinstance(measured, ProjectedLesion)
+        for shadow in measured.shadows
+        if shadow.film == film and shadow.mineral.pixels.any()
+    ]
+
+
+def _slices_of(mask: VoxelMask) -> list[int]:
+    return [mask.offset[0] + int(index) for index in np.flatnonzero(mask.voxels.any(axis=(1, 2)))]
+
+
+def _stack(segments: Sequence[Segment[VoxelMask]], used: Sequence[int], volume: CtVolume) -> NDArray[Any]:
+    """Lay the masks into the slices used.
+
+    Parameters
+    ----------
+    segments : Sequence[Segment[VoxelMask]]
+        In order.
+    used : Sequence[int]
+        Index of each slice wanted, rising.
+    volume : CtVolume
+        For the size of a slice.
+
+    Returns
+    -------
+    NDArray
+        Segment numbers of shape ``(slices used, rows, columns)``; where masks overlap (a mass and its mineral) zeros
+        and ones of shape ``(slices used, rows, columns, segments)``.
+    """
+    shape = (len(used), *volume.hu.shape[1:])
+    place = {index: position for position, index in enumerate(used)}
+    numbers = np.zeros(shape, dtype=np.uint8 if len(segments) < 256 else np.uint16)
+    overlaps = False
+    for number, segment in enumerate(segments, start=1):
+        for planes, box, inside in _lay(segment.mask, place):
+            target = numbers[planes][box]
+            overlaps = overlaps or bool(target[inside].any())
+            target[inside] = number
+    if not overlaps:
+        return numbers
+    # Segments first in memory: pages of a segment that no mask touches are never made.
+    planes_of = np.zeros((len(segments), *shape), dtype=np.uint8)
+    for position, segment in enumerate(segments):
+        for planes, box, inside in _lay(segment.mask, place):
+            planes_of[position][planes][box][inside] = 1
+    return np.moveaxis(planes_of, 0, -1)
+
+
+def _lay(mask: VoxelMask, place: Mapping[int, int]) -> list[tuple[int, tuple[slice, slice], NDArray[np.bool_]]]:
+    """Place in the stack, box and cells of each slice of a mask that holds any."""
+    _, rows, columns = mask.box
+    return [(place[index], (rows, columns), mask.voxels[index - mask.offset[0]]) for index in _slices_of(mask)]
+
+
+def _segmentation(
+    sources: Sequence[Dataset], pixels: NDArray[Any], segments: Sequence[Segment[Any]], subject: Subject
+) -> Dataset:
+    """Build the object by the standard's rules; patient, study and times are still to be set."""
+    from highdicom.seg import Segmentation  # noqa: PLC0415 - slow to import
+
+    made: Dataset = Segmentation(
+        source_images=sources,
+        pixel_array=pixels,
+        segmentation_type="BINARY",
+        segment_descriptions=describe_segments(segments, subject),
+        series_instance_uid=subject.revision.series_uid("seg"),
+        series_number=SERIES_NUMBERS["seg"],
+        sop_instance_uid=subject.revision.instance_uid("seg"),
+        instance_number=1,
+        manufacturer=MAKER,
+        manufacturer_model_name=MAKER,
+        software_versions=subject.report.software.version[:64],
+        device_serial_number=SERIAL_NUMBER,
+        content_label=_LABEL,
+        content_description=_DESCRIPTION,
+        content_creator_name=MAKER,
+    )
+    _settle(made, subject)
+    return made
+
+
+def _settle(made: Dataset, subject: Subject) -> None:
+    """Replace what is random, and keep the segment of each frame with the frame, where every reader looks for it."""
+    organisation = derive_uid("dimensions", subject.revision.instance_uid("seg"))
+    for item in (*made.DimensionOrganizationSequence, *made.DimensionIndexSequence):
+        item.DimensionOrganizationUID = organisation
+    made.pop("DimensionOrganizationType", None)  # slices without mask are missing: no volume
+    shared = made.SharedFunctionalGroupsSequence[0]
+    if "SegmentIdentificationSequence" in shared:
+        element = shared["SegmentIdentificationSequence"]
+        del shared["SegmentIdentificationSequence"]
+        for frame in made.PerFrameFunctionalGroupsSequence:
+            frame["SegmentIdentificationSequence"] = element
+
+
+def _slice_header(subject: Subject, volume: CtVolume, index: int) -> Dataset:
+    """Stand-in for one stored slice, a frame of a multi-frame object included, under a name of its own."""
+    header, frame = _stored(subject, volume, index)
+    to_slice, row_step, column_step = volume.geometry.affine[:3, :3].T
+    position = _plane_position(header, frame)
+    if position is None:
+        position = [float(value) for value in volume.geometry.lps_mm(np.array((index, 0, 0)))]
+    source = stand_in(header)
+    source.SOPClassUID = CTImageStorage
+    source.SOPInstanceUID = derive_uid("slice", str(index))
+    source.FrameOfReferenceUID = (
+        header.get("FrameOfReferenceUID")
+        or volume.frame_of_reference_uid
+        or derive_uid("frame of reference", volume.series_instance_uid)
+    )
+    source.PositionReferenceIndicator = header.get("PositionReferenceIndicator", "")
+    source.Rows, source.Columns = volume.hu.shape[1:]
+    source.ImagePositionPatient = [_decimal(value) for value in position]
+    source.ImageOrientationPatient = [
+        _decimal(float(value)) for step in (column_step, row_step) for value in step / np.linalg.norm(step)
+    ]
+    between, row_mm, column_mm = volume.geometry.spacing_mm
+    source.PixelSpacing = [_decimal(row_mm), _decimal(column_mm)]
+    thickness = header.get("SliceThickness")
+    source.SliceThickness = _decimal(float(thickness) if thickness else between)
+    if len(volume.slices) > 1 and np.linalg.norm(to_slice) > 0:
+        source.SpacingBetweenSlices = _decimal(between)
+    return source
+
+
+def _stored(subject: Subject, volume: CtVolume, index: int) -> tuple[Dataset, int | None]:
+    reference = volume.slices[index]
+    return subject.source.header(reference.sop_instance_uid), reference.frame
+
+
+def _plane_position(header: Dataset, frame: int | None) -> list[float] | None:
+    """Position of a stored slice as its header says, LPS mm; ``None`` when that is missing or malformed."""
+    holder: Any = header
+    if frame is not None:
+        groups = header.get("PerFrameFunctionalGroupsSequence") or []
+        holder = _first(groups[frame - 1] if frame <= len(groups) else None, "PlanePositionSequence")
+    value = None if holder is None else holder.get("ImagePositionPatient")
+    if value is None or len(value) != 3:
+        return None
+    return [float(part) for part in value]
+
+
+def _first(holder: Dataset | None, keyword: str) -> Dataset | None:
+    items = holder.get(keyword) if holder is not None else None
+    return items[0] if items else None
+
+
+def _decimal(value: float) -> str:
+    """Write a number as a decimal string of at most 16 characters, as exactly as that allows."""
+    return format_number_as_ds(value)
+
+
+def _refer_to_stored(made: Dataset, stored: Sequence[tuple[Dataset, int | None]]) -> None:
+    """Name the stored images, and of multi-frame ones the frame, instead of their stand-ins.
+
+    Parameters
+    ----------
+    made : Dataset
+        The object; it is changed.
+    stored : Sequence[tuple[Dataset, int | None]]
+        Header and frame of each source, in the order in which the sources were given.
+    """
+    of_stand_in = dict(
+        zip((str(item.ReferencedSOPInstanceUID) for item in made.SourceImageSequence), stored, strict=True)
+    )
+    for group in made.PerFrameFunctionalGroupsSequence:
+        for derivation in group.get("DerivationImageSequence") or ():
+            for item in derivation.SourceImageSequence:
+                header, frame = of_stand_in[str(item.ReferencedSOPInstanceUID)]
+                _name(item, header)
+                if frame is not None:
+                    item.ReferencedFrameNumber = frame
+    items = []
+    for header in {str(header.SOPInstanceUID): header for header, _ in stored}.values():
+        items.append(Dataset())
+        _name(items[-1], header)
+    made.SourceImageSequence = items
+    made.ReferencedSeriesSequence[0].ReferencedInstanceSequence = items
+
+
+def _name(item: Dataset, header: Dataset) -> None:
+    item.ReferencedSOPClassUID = header.SOPClassUID
+    item.ReferencedSOPInstanceUID = header.SOPInstanceUID
