@@ -68,6 +68,7 @@ _COPIED: Final = (
     "NumberOfFrames",
     "Rows",
     "Columns",
+    "LossyImageCompression",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
     "DimensionOrganizationSequence",
@@ -123,6 +124,9 @@ class SourceImages:
 
 class _Stream(io.RawIOBase):
     """A byte source as a file."""
+
+    name = ""
+    """pydicom asks a buffered reader for it; the real one may tell of the patient."""
 
     def __init__(self, source: ByteSource) -> None:
         self._source, self._place = source, 0
