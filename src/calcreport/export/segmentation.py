@@ -96,6 +96,7 @@ def write_film_segmentations(subject: Subject) -> dict[str, bytes]:
             source.Rows, source.Columns = radiograph.picture.shape
             made = _segmentation([source], stack, segments, subject)
             _refer_to_stored(made, [(header, radiograph.reference.frame)])
+            made.PatientOrientation = header.get("PatientOrientation", "")
         name = "seg.dcm" if number == 1 else f"seg_{number}.dcm"
         written[name] = finish(made, subject, kind="seg", number=number, name="" if number == 1 else str(number))
     return written
@@ -180,7 +181,6 @@ def _segmentation(
         device_serial_number=SERIAL_NUMBER,
         content_label=_LABEL,
         content_description=_DESCRIPTION,
-        content_creator_name=MAKER,
     )
     _settle(made, subject)
     return made
@@ -273,10 +273,11 @@ def _refer_to_stored(made: Dataset, stored: Sequence[tuple[Dataset, int | None]]
     for group in made.PerFrameFunctionalGroupsSequence:
         for derivation in group.get("DerivationImageSequence") or ():
             for item in derivation.SourceImageSequence:
-                header, frame = of_stand_in[str(item.ReferencedSOPInstanceUID)]
-                _name(item, header)
-                if frame is not None:
-                    item.ReferencedFrameNumber = frame
+                source = of_stand_in.get(str(item.ReferencedSOPInstanceUID))
+                if source is not None:  # segments share an item: it is renamed once
+                    _name(item, source[0])
+                    if source[1] is not None:
+                        item.ReferencedFrameNumber = source[1]
     items = []
     for header in {str(header.SOPInstanceUID): header for header, _ in stored}.values():
         items.append(Dataset())
