@@ -1,0 +1,153 @@
+"""What a source of images and a sink of results have to offer, and what they are given.
+
+An adapter is a class with a name and one method. It knows nothing of the queue, the worker or other adapters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+from typing import Literal, Protocol
+
+Outcome = Literal["reported", "refused", "no_calcification"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What became of a file handed to the inbox: it is durably on disk.
+
+    Parameters
+    ----------
+    reference : str
+        Of the study, for logs: 12 hexadecimal digits.
+    is_new : bool
+        Whether its content was not there before.
+    is_conflict : bool
+        Whether another content of the same SOP Instance UID is there too; both are kept.
+    is_aside : bool
+        Whether it is of a kind that is never analysed.
+    """
+
+    reference: str
+    is_new: bool
+    is_conflict: bool
+    is_aside: bool
+
+
+class Inbox(Protocol):
+    """Where a source puts what it fetches. Every method may be called from any thread."""
+
+    def temporary(self) -> Path:
+        """Path of a new empty file on the store's own file system; one that is never kept is removed at restart.
+
+        Raises
+        ------
+        StoreError
+            ``store.full``: less space than the reserve is left, or ``store.failed``.
+        """
+        ...
+
+    def keep(self, path: Path) -> Kept:
+        """Keep a DICOM file written to a `temporary` path; when this returns, it survives a power cut.
+
+        The file is moved, with its bytes as they are except for the preamble, which is zeroed.
+
+        Raises
+        ------
+        InputError
+            The file is not DICOM, damaged, truncated, or names no study, series or instance; it is removed.
+        StoreError
+            ``store.full`` or ``store.failed``: try again later.
+        """
+        ...
+
+    def expect(self, study_instance_uid: str, count: int) -> None:
+        """Tell how many instances a study has: it is complete when they are here, without waiting for quiet."""
+        ...
+
+    def recall(self, source: str) -> str | None:
+        """Cursor a source left with `remember`; ``None`` when there is none."""
+        ...
+
+    def remember(self, source: str, cursor: str) -> None:
+        """Keep a cursor durably: to be called only after everything before it was kept.
+
+        Raises
+        ------
+        StoreError
+            As `temporary`.
+        """
+        ...
+
+
+class Source(Protocol):
+    """Something images come from, in a thread of its own."""
+
+    @property
+    def name(self) -> str:
+        """Lower-case letters, digits and ``_``; names its cursor and its counters."""
+        ...
+
+    def run(self, inbox: Inbox, stop: Event) -> None:
+        """Fetch until `stop` is set, then return within five seconds.
+
+        A `DeliveryError` that is raised is logged by its code, and the source is run again after a back-off.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """Results of one study, ready to be handed on.
+
+    Parameters
+    ----------
+    reference : str
+        Of the study, for logs and notifications: 12 hexadecimal digits.
+    study_instance_uid : str
+        As received; identifies a patient's study.
+    key : str
+        Hash of the content that was analysed, and of the results: the same results have the same key. Whoever took it once need not
+        take it again.
+    revision : int
+        1 for the first report of a study, one more for every later one that supersedes it.
+    outcome : Outcome
+        Whether there is a report, and whether it names a lesion.
+    code : str
+        Of the refusal; empty otherwise.
+    concern : str | None
+        Of the report, as in ``summary.json``.
+    folder : Path | None
+        ``results/<StudyInstanceUID>``; ``None`` when the study was refused. To be read, not altered.
+    """
+
+    reference: str
+    study_instance_uid: str = field(repr=False)
+    key: str
+    revision: int
+    outcome: Outcome
+    code: str
+    concern: str | None
+    folder: Path | None = field(repr=False)
+
+
+class Sink(Protocol):
+    """Something results go to."""
+
+    @property
+    def name(self) -> str:
+        """Lower-case letters, digits and ``_``; under this name the record remembers what it took."""
+        ...
+
+    def deliver(self, delivery: Delivery) -> None:
+        """Hand results on; when this returns, the other side has them.
+
+        Called from a thread of this sink's own, one study at a time, again after a crash: it must not matter.
+
+        Raises
+        ------
+        DeliveryError
+            With ``is_retryable`` it is tried again after a back-off, otherwise given up.
+        """
+        ...
