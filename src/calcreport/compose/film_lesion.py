@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from calcreport.compose.film_text import name_view, say_projected, say_skin_line, spell_projected
+from calcreport.compose.film_views import say_other_views
 from calcreport.compose.statements import Statements
 from calcreport.compose.wording import capitalise, join_words, name_finding, spell_distance, spell_length
-from calcreport.model.report import FilmPlace, Lesion
+from calcreport.model.report import FilmPlace, Lesion, Report
 
 _PATTERNLESS = "P30"
 
@@ -21,11 +22,15 @@ def say_projection(places: tuple[FilmPlace, ...], statements: Statements) -> str
     return statements.say("film.over_both", clear=join_words(clear), bone=join_words(over_bone))
 
 
-def describe_on_films(lesion: Lesion, statements: Statements, *, limit_mm: float | None = None) -> list[str]:
+def describe_on_films(
+    report: Report, lesion: Lesion, statements: Statements, *, limit_mm: float | None = None
+) -> list[str]:
     """Describe a lesion on radiographs.
 
     Parameters
     ----------
+    report : Report
+        With all films and lesions.
     lesion : Lesion
         With the films that show it; lengths in mm where there is a scale, else in pixels.
     statements : Statements
@@ -37,7 +42,7 @@ def describe_on_films(lesion: Lesion, statements: Statements, *, limit_mm: float
     -------
     list[str]
         Sentences without full stop, empty where nothing is to say: projected size, foci, pattern, distance to the skin
-        line in the image plane, relation to bone.
+        line in the image plane, relation to bone, other views.
     """
     return [
         say_projected(lesion, statements, limit_mm=limit_mm),
@@ -45,6 +50,7 @@ def describe_on_films(lesion: Lesion, statements: Statements, *, limit_mm: float
         _say_pattern(lesion, statements),
         capitalise(say_skin_line(lesion.location.films, statements)),
         statements.say(f"film.bone_{lesion.bone_relation}"),  # "clear of bone" stands with the place
+        say_other_views(report, lesion, statements),
     ]
 
 

@@ -111,27 +111,43 @@ def _say_views(films: tuple[FilmTechnique, ...], statements: Statements, *, plac
 
 
 def _say_scales(films: tuple[FilmTechnique, ...], statements: Statements) -> tuple[str, ...]:
-    """Say the scale once where all films agree, else for each film by its name."""
-    told = [_say_scale(film, statements) for film in films]
-    if len(set(told)) == 1:
-        return told[0]
+    """Say each thing about the scale once, and of which films it holds where not of all."""
+    magnifications = _say_magnifications(films, statements)
+    told = [_say_scale(film, statements, with_magnification=not magnifications) for film in films]
+    of = {sentence: tuple(sentence in sentences for sentences in told) for each in told for sentence in each}
     names = name_films(films, statements)
-    return tuple(
-        as_sentence(statements.say("film.of", film=name, text=" ".join(sentences)))
-        for name, sentences in zip(names, told, strict=True)
-    )
+    sentences = []
+    for holds, group in groupby(of, key=of.__getitem__):
+        text = " ".join(group)
+        listed = join_words([name for name, is_of in zip(names, holds, strict=True) if is_of])
+        sentences.append(text if all(holds) else statements.say("film.of", film=listed, text=text))
+    return tuple(as_sentence(sentence) for sentence in (*sentences, *magnifications))
 
 
-def _say_scale(film: FilmTechnique, statements: Statements) -> tuple[str, ...]:
+def _say_scale(film: FilmTechnique, statements: Statements, *, with_magnification: bool) -> tuple[str, ...]:
     if film.scale == "calibrated":
         kind = (film.calibration or "").lower()
         fallback = statements.say("scale.calibrated_other")
         sentences = [statements.choose("scale", f"calibrated_{kind}", fallback)]
     else:
         sentences = [statements.say(f"scale.{film.scale}")]
-    if film.magnification is not None:
+    if with_magnification and film.magnification is not None:
         sentences.append(statements.say("scale.magnification", factor=spell_number(film.magnification)))
     return tuple(as_sentence(sentence) for sentence in (*sentences, *film.notes))
+
+
+def _say_magnifications(films: tuple[FilmTechnique, ...], statements: Statements) -> tuple[str, ...]:
+    """Say in one sentence what magnifications the headers state where they differ; empty where they do not."""
+    names = name_films(films, statements)
+    stated = [
+        (spell_number(film.magnification), name)
+        for film, name in zip(films, names, strict=True)
+        if film.magnification is not None
+    ]
+    if len({factor for factor, _ in stated}) < 2:
+        return ()
+    listed = [statements.say("film.in_view", extent=factor, view=name) for factor, name in stated]
+    return (statements.say("scale.magnifications", list=join_words(listed)),)
 
 
 def name_limit(films: tuple[FilmTechnique, ...], statements: Statements) -> tuple[str, ...]:

@@ -209,7 +209,7 @@ def _is_one_of_many(report: Report, number: int) -> bool:
 def _describe_in_full(report: Report, lesion: Lesion, statements: Statements) -> list[str]:
     limit_mm = size_limit_mm(report)
     if lesion.location.films:
-        told = [*describe_on_films(lesion, statements, limit_mm=limit_mm), *_new_caveats(report, lesion)]
+        told = [*describe_on_films(report, lesion, statements, limit_mm=limit_mm), *_new_caveats(report, lesion)]
     else:
         told = [
             *_describe_extent(lesion, statements, limit_mm),

@@ -80,6 +80,34 @@ def test_films_that_differ_in_scale_are_named_and_others_are_not(templates: Temp
     assert "calibrated lengths hold in one plane" in mixed
 
 
+def test_what_two_calibrated_films_have_in_common_is_said_once(templates: Templates) -> None:
+    second = replace(made_films.CALIBRATED, magnification=1.15)
+    words = words_of(made_films.cluster(made_films.CALIBRATED, second).report(templates), templates)
+    assert words.count("Calibrated on an object of known size") == 1
+    assert "AP: Calibrated" not in words
+    assert "The headers state magnifications of 1.12 (AP) and 1.15 (lateral), which were not applied." in words
+
+
+def test_of_three_films_those_of_one_scale_are_named_together(templates: Templates) -> None:
+    films = (
+        made_films.make_film(1, scale=made_films.CALIBRATED),
+        made_films.make_film(2, view="LAT", scale=made_films.CALIBRATED),
+        made_films.make_film(3, view="OBL"),
+    )
+    findings = RadiographFindings(films=films, readings=(made_films.SEARCHED,) * 3, lesions=(), excluded=())
+    words = words_of(made_films.FilmCase(findings).report(templates), templates)
+    assert words.count("magnification of 1.12, which was not applied") == 1
+    assert "AP and lateral: Calibrated on an object of known size (FIDUCIAL)" in words
+    assert "Oblique: Uncalibrated; lengths hold at the detector" in words
+
+
+def test_a_limb_that_the_header_does_not_name_more_closely_is_a_limb(templates: Templates) -> None:
+    film = made_films.make_film(1, part="EXTREMITY")
+    findings = RadiographFindings(films=(film,), readings=(made_films.SEARCHED,), lesions=(), excluded=())
+    words = words_of(made_films.FilmCase(findings, part="EXTREMITY").report(templates), templates)
+    assert "AP radiograph of the right limb, 55 kVp." in words
+
+
 def test_a_lesion_tied_on_two_views_is_told_once_with_both_sizes(templates: Templates) -> None:
     report = made_films.cluster().report(templates)
     words = words_of(report, templates)
