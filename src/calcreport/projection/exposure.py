@@ -16,6 +16,8 @@ _EDGE_SHARE: Final = 0.7
 """Share of the rows (or columns) on whose straight line an edge must lie to be a collimator's."""
 _STRAIGHT_MM: Final = 1.2
 """Points of a collimator edge lie within this of a straight line, mm."""
+_STRAIGHT_SHARE: Final = 0.75
+"""Share of the columns in which a masked margin is at least as deep as it typically is: text may lie in the rest."""
 _EDGE_STEP: Final = 0.12
 """An unexposed margin is brighter than the field by this share of the film's range, and among its brightest parts."""
 _DARK: Final = 0.3
@@ -111,7 +113,9 @@ def _masked_margins(plate: Plate) -> Mask:
             same = np.logical_and.accumulate(grey == grey[0, grey.shape[1] // 2], axis=0)
             depth = same.sum(axis=0)
             typical = int(np.median(depth))
-            is_straight = (depth >= typical - 1).mean() > 0.95 and (np.abs(depth - typical) <= 1).mean() > 0.5
+            is_straight = (depth >= typical - 1).mean() > _STRAIGHT_SHARE and (
+                np.abs(depth - typical) <= 1
+            ).mean() > 0.5
             if typical < 2 or typical > 0.45 * grey.shape[0] or not is_straight:
                 continue
             view = masked if axis == 0 else masked.T

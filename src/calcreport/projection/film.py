@@ -19,6 +19,7 @@ from calcreport.projection.noise import film_noise
 from calcreport.projection.outline import Outline, Points, diameters, outline_focus
 from calcreport.projection.plate import Mask, Plate, additive, film_pixel_mm, reduce_film
 from calcreport.projection.shape import FilmShape, describe_shape
+from calcreport.projection.sheets import find_sheets
 from calcreport.projection.views import is_lateral
 from calcreport.threads import map_in_threads
 
@@ -98,6 +99,7 @@ def search_film(film: Radiograph, number: int) -> SearchedFilm:
     field = np.zeros_like(bones.is_bone) if is_trunk else search_field(plate, exposure, bones)
     noise = film_noise(film.intensity, field, plate.factor)
     foci = [] if is_trunk else find_foci(plate, exposure, bones, field, noise)
+    foci += [] if is_trunk else find_sheets(plate, exposure, bones, field, noise)
     parted = _Parted(
         film=film,
         number=number,
@@ -158,9 +160,12 @@ def _judged(parted: _Parted, foci: list[PlateFocus]) -> _Kinds:
 
 
 def _once(pairs: list[tuple[PlateFocus, Outline]]) -> list[tuple[PlateFocus, Outline]]:
-    """Largest of the foci that lie on each other: the narrow search sees the border of a mass, the wide one all."""
+    """One of the foci that lie on each other: the one its edges bound, else the largest.
+
+    The narrow search sees the border of a mass, the wide one all; either may take it together with what lies beside.
+    """
     kept: list[tuple[PlateFocus, Outline]] = []
-    for focus, outline in sorted(pairs, key=lambda pair: -float(pair[1].mask.pixels.sum())):
+    for focus, outline in sorted(pairs, key=lambda pair: (not pair[0].has_edges, -float(pair[1].mask.pixels.sum()))):
         if not any(_overlap(outline.mask, other.mask) for _, other in kept):
             kept.append((focus, outline))
     return kept

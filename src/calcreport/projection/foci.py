@@ -19,7 +19,7 @@ _WIDTHS_MM: Final = (4.5, 14.0)
 """Half the width of what is sought: deposits and rims, then whole masses."""
 _AROUND_MM: Final = 40.0
 """Structure that a focus has to stand out of is judged in squares of this side, mm."""
-_NOISE_SHARE: Final = 0.2
+NOISE_SHARE: Final = 0.2
 """Structure counts as at least this share of the noise of a film pixel: a seed then stands 1.2 deviations out of it."""
 _SLOPE_MM: Final = 6.0
 _SLOPE_SHARE_MM: Final = 0.1
@@ -63,6 +63,8 @@ class PlateFocus:
         Share of the outline that lies at bone.
     is_cut : bool
         Whether it reaches the end of the field.
+    has_edges : bool
+        Whether it was found by its edges, sharp on nearly all sides.
     """
 
     box: tuple[slice, slice]
@@ -71,6 +73,7 @@ class PlateFocus:
     significance: float
     bone_contact: float
     is_cut: bool
+    has_edges: bool = False
 
 
 def search_field(plate: Plate, exposure: Exposure, bones: Bones) -> Mask:
@@ -93,7 +96,7 @@ def find_foci(plate: Plate, exposure: Exposure, bones: Bones, field: Mask, noise
     """
     smooth = plate.smoothed(_SMOOTH_MM)
     slope = ndimage.uniform_filter(gradient_size(smooth) / np.float32(plate.pixel_mm), plate.pixels(_SLOPE_MM))
-    floor = np.maximum(np.float32(noise * _NOISE_SHARE), slope * np.float32(_SLOPE_SHARE_MM))
+    floor = np.maximum(np.float32(noise * NOISE_SHARE), slope * np.float32(_SLOPE_SHARE_MM))
     at_end = ~shrunk(exposure.is_exposed, plate.pixels(_END_MARGIN_MM) + 1)
     found: list[PlateFocus] = []
     for width_mm in _WIDTHS_MM:
@@ -175,20 +178,25 @@ class _Relief:
             yield self._focus(box, mask)
 
     def _focus(self, box: tuple[slice, slice], mask: Mask) -> PlateFocus:
-        reach = self.plate.pixels(_CONTACT_MM)
-        window = tuple(slice(max(0, s.start - reach), s.stop + reach) for s in box)
-        bone = self.bones.is_bone[window]
-        around = np.zeros(bone.shape, dtype=bool)
-        around[within(box, window)] = mask
-        ring = grown(around, reach) & ~around
         return PlateFocus(
             box=box,
             mask=mask,
             contrast=float((self.lifted[box] * mask).max()),
             significance=float((self.height[box] * mask).max()),
-            bone_contact=float(bone[ring].mean()) if ring.any() else 0.0,
+            bone_contact=bone_contact(self.plate, self.bones, box, mask),
             is_cut=bool(self.at_end[box][mask].any()),
         )
+
+
+def bone_contact(plate: Plate, bones: Bones, box: tuple[slice, slice], mask: Mask) -> float:
+    """Share of the outline of a part of the plate that lies at bone."""
+    reach = plate.pixels(_CONTACT_MM)
+    window = tuple(slice(max(0, s.start - reach), s.stop + reach) for s in box)
+    bone = bones.is_bone[window]
+    around = np.zeros(bone.shape, dtype=bool)
+    around[within(box, window)] = mask
+    ring = grown(around, reach) & ~around
+    return float(bone[ring].mean()) if ring.any() else 0.0
 
 
 def _length(mask: Mask) -> int:

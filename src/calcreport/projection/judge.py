@@ -94,6 +94,8 @@ class Circumstances:
 
 def may_be_mineral(focus: PlateFocus) -> bool:
     """Whether a focus stands out enough, and off bone, to be worth an outline."""
+    if focus.has_edges:
+        return focus.significance >= _CLEAR
     return focus.significance >= _CLEAR and focus.bone_contact <= (0 if focus.is_cut else _CONTACT)
 
 

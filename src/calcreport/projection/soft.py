@@ -25,11 +25,14 @@ def soft_tissue(plate: Plate, exposure: Exposure, smooth: Floats) -> Floats:
     A limb is thickest in its middle. At one distance from the skin line most of what is brighter is bone, so that a low
     percentile there, in a stretch of the limb, is soft tissue. Zero where the film shows no skin line.
     """
-    model = np.zeros(smooth.shape, dtype=np.float32)
     if not exposure.has_skin_line:
-        return model
+        return np.zeros(smooth.shape, dtype=np.float32)
     depth = ndimage.distance_transform_edt(~exposure.is_air) * plate.pixel_mm
     bins = np.minimum(depth / _LAYER_MM, _LAYERS - 1).astype(np.intp)
+    # a curve holds from the middle of one layer to the middle of the next
+    within = np.clip(depth / _LAYER_MM - 0.5, 0, _LAYERS - 1.001)
+    layer = within.astype(np.intp)
+    part = (within - layer).astype(np.float32)
     body = exposure.is_body & exposure.is_exposed
     band = max(1, plate.pixels(_STRETCH_MM))
     starts = range(0, smooth.shape[0], band)
@@ -40,8 +43,15 @@ def soft_tissue(plate: Plate, exposure: Exposure, smooth: Floats) -> Floats:
     low = np.floor(place).astype(np.intp)
     high = np.minimum(low + 1, len(curves) - 1)
     share = (place - low).astype(np.float32)[:, None]
-    model = (1 - share) * curves[low[:, None], bins] + share * curves[high[:, None], bins]
+    model = (1 - part) * _at(curves, low, high, share, layer) + part * _at(curves, low, high, share, layer + 1)
     return np.asarray(np.where(body, model, 0), dtype=np.float32)
+
+
+def _at(
+    curves: NDArray[np.float64], low: NDArray[np.intp], high: NDArray[np.intp], share: Floats, layer: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Grey of a layer, between the curves of two stretches of the limb."""
+    return np.asarray((1 - share) * curves[low[:, None], layer] + share * curves[high[:, None], layer])
 
 
 def _low_curve(grey: Floats, bins: NDArray[np.intp], body: Mask) -> NDArray[np.float64]:
