@@ -72,7 +72,7 @@ def test_without_a_scale_no_length_is_in_millimetres(templates: Templates) -> No
 
 def test_films_that_differ_in_scale_are_named_and_others_are_not(templates: Templates) -> None:
     alike = words_of(made_films.cluster().report(templates), templates)
-    assert alike.count("Uncalibrated; lengths hold at the detector") == 1
+    assert alike.count("55 kVp. Uncalibrated; lengths hold at the detector") == 1
     mixed = words_of(made_films.cluster(lateral_scale=made_films.CALIBRATED).report(templates), templates)
     assert "AP: Uncalibrated; lengths hold at the detector" in mixed
     assert "Lateral: Calibrated on an object of known size (FIDUCIAL)" in mixed

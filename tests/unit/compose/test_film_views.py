@@ -105,6 +105,10 @@ def test_without_a_side_only_two_films_of_a_part_are_taken_for_one_limb(template
     assert told((*pair, make_film(3, side=None)), (0,), templates) == [""]
 
 
+def test_two_films_of_both_sides_are_not_taken_for_views_of_one_limb(templates: Templates) -> None:
+    assert told((make_film(1, side="both"), make_film(2, side="both", view="LAT")), (0,), templates) == [""]
+
+
 def test_nothing_is_said_of_a_film_that_was_not_searched(templates: Templates) -> None:
     assert told((make_film(1), make_film(2, view="LAT")), (0,), templates, unsearched=1) == [""]
 
