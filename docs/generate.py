@@ -18,7 +18,7 @@ from calcreport.dicom import CODES
 
 ROOT: Final = Path(__file__).parents[1]
 AREAS: Final = (
-    "usage", "settings", "clinical", "findings", "report", "rules", "template", "path", "file", "zip", "study",
+    "usage", "settings", "clinical", "findings", "review", "report", "render", "rules", "template", "path", "file", "zip", "study",
     "series", "geometry", "pixel", "hu", "mask", "output", "phantom", "run", "internal",
 )  # fmt: skip
 CODE: Final = re.compile(rf"({'|'.join(AREAS)})\.(?!(?:json|txt|html|css)$)[a-z][a-z0-9_]*")

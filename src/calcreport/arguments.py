@@ -13,7 +13,7 @@ from typing import Final
 from calcreport import __version__
 from calcreport.errors import UsageError
 from calcreport.model.clinical import Clinical
-from calcreport.model.report import Software
+from calcreport.model.report import Report, Software
 from calcreport.output import DEFAULT_FORMATS, FORMATS, Templates, load_templates
 from calcreport.report_file import MAX_REPORT_BYTES, earlier_report, report_from_text
 from calcreport.request import Request
@@ -65,7 +65,7 @@ def request_from(options: argparse.Namespace) -> Request:
         clinical=clinical,
         lesion_mask=_existing(options.lesion_mask, "--lesion-mask") if options.lesion_mask else None,
         lesion_roi=options.lesion_roi,
-        formats=_formats(options.format),
+        formats=formats_of(options.format),
         templates=templates_of(options),
         ruleset=ruleset,
         jobs=options.jobs,
@@ -108,6 +108,21 @@ def ruleset_of(options: argparse.Namespace, settings: Settings) -> Ruleset:
     if not path and settings.rules.path:
         path = str(Path(options.config or "").parent / settings.rules.path)
     return load_rules(rule_texts(), site_rule_texts(Path(path)) if path else None)
+
+
+def ruleset_of_report(options: argparse.Namespace, report: Report) -> Ruleset:
+    """Rules to conclude anew with: those of ``--rules``, else the built-in ones.
+
+    Raises
+    ------
+    UsageError
+        ``render.site_rules`` when the report was made with a site's own rules and they were not named.
+    """
+    ruleset = load_rules(rule_texts(), site_rule_texts(Path(options.rules)) if options.rules else None)
+    if not options.rules and report.rules is not None and report.rules.name != ruleset.used.name:
+        msg = "the report was made with a site's own rules; name them with --rules"
+        raise UsageError(msg, code="render.site_rules")
+    return ruleset
 
 
 def templates_of(options: argparse.Namespace) -> Templates:
@@ -188,7 +203,14 @@ def _thresholds(text: str) -> tuple[float, float | None]:
     return numbers[0], numbers[1] if len(numbers) == 2 else None
 
 
-def _formats(text: str | None) -> tuple[str, ...]:
+def formats_of(text: str | None) -> tuple[str, ...]:
+    """Formats of ``--format``; those for everybody without it.
+
+    Raises
+    ------
+    UsageError
+        ``usage.unknown_format``, with near matches.
+    """
     if text is None:
         return DEFAULT_FORMATS
     chosen = tuple(dict.fromkeys(word.strip().lower() for word in text.split(",") if word.strip()))

@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
 from calcreport import __version__
-from calcreport.commands.words import PRIOR_HELP, RULES_HELP, add_decide, add_rules
+from calcreport.commands.words import FORMAT_HELP, PRIOR_HELP, RULES_HELP, add_decide, add_render, add_rules
 from calcreport.errors import CalcReportError, ConfigurationError, DeliveryError, InputError, OutputError
 from calcreport.progress import Progress
 
@@ -114,6 +114,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, summary, describe in (
         ("analyze", "find, measure and report calcification on the CT studies under the paths", _describe_analyze),
+        ("render", "every output again from an edited or reviewed report, without a new analysis", _describe_render),
         ("decide", "the same report from findings typed by a reader, without images", _describe_decide),
         ("rules", "show the rules with their sources, explain a report, check a site's own rules", _describe_rules),
         ("phantom", "write a synthetic study with known truth", _describe_phantom),
@@ -139,13 +140,18 @@ def _describe_analyze(parser: argparse.ArgumentParser) -> None:
     add("--lesion-mask", metavar="FILE", help="contour of the whole lesion: RTSTRUCT, DICOM SEG, NIfTI or NRRD")
     add("--lesion-roi", metavar="NAME", help="which structure of the lesion mask is the lesion, by name or number")
     add("--threshold-hu", metavar="GROW[,SEED]", help="thresholds in HU; override header, clinical data and settings")
-    add("--format", metavar="LIST", help="comma list, such as text,json,html,png; default: all")
+    add("--format", metavar="LIST", help=FORMAT_HELP)
     add("--templates", metavar="DIR", help="a site's own templates; a file there replaces the built-in one of its name")
     add("--rules", metavar="PATH", help=RULES_HELP)
     add("--prior", metavar="FILE", help=PRIOR_HELP)
     add("--jobs", type=_job_count, default=1, metavar="N", help="studies analysed side by side (default 1)")
     add("--quiet", action="store_true", help="no progress, only errors")
     parser.set_defaults(command=_analyze)
+
+
+def _describe_render(parser: argparse.ArgumentParser) -> None:
+    add_render(parser)
+    parser.set_defaults(command=_render)
 
 
 def _describe_decide(parser: argparse.ArgumentParser) -> None:
@@ -166,7 +172,7 @@ def _describe_phantom(parser: argparse.ArgumentParser) -> None:
 
 
 def _describe_schema(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", choices=("report", "findings", "clinical", "settings"))
+    parser.add_argument("name", choices=("report", "findings", "clinical", "review", "settings"))
     parser.set_defaults(command=_schema)
 
 
@@ -198,6 +204,14 @@ def _analyze(options: argparse.Namespace, progress: Progress) -> int:
     return EXIT_INTERNAL if outcome.has("internal") else EXIT_NOTHING
 
 
+def _render(options: argparse.Namespace, progress: Progress) -> int:
+    prepare_process()
+    from calcreport.commands.render import run
+
+    os.umask(os.umask(0o077) | 0o077)  # results name a patient: readable by their owner only
+    return EXIT_DONE if _print(run(options, progress)) else EXIT_UNDELIVERED
+
+
 def _decide(options: argparse.Namespace, _progress: Progress) -> int:
     from calcreport.commands.decide import run
 
@@ -223,12 +237,14 @@ def _schema(options: argparse.Namespace, _progress: Progress) -> int:
     from calcreport.model.clinical import Clinical
     from calcreport.model.findings import Findings
     from calcreport.model.report import Report
+    from calcreport.model.typed_review import Review
     from calcreport.settings import Settings
 
     models: dict[str, type[BaseModel]] = {
         "report": Report,
         "findings": Findings,
         "clinical": Clinical,
+        "review": Review,
         "settings": Settings,
     }
     mode: Literal["serialization", "validation"] = "serialization" if options.name == "report" else "validation"

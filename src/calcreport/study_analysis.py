@@ -10,7 +10,14 @@ from typing import Final
 
 from calcreport.compose import Occasion, compose_report, number_lesions
 from calcreport.dicom import StudyFiles, rank_ct_series, rank_radiographs
-from calcreport.errors import CalcReportError, ConfigurationError, InputError, OutputError, UnsupportedImageError
+from calcreport.errors import (
+    CalcReportError,
+    ConfigurationError,
+    InputError,
+    OutputError,
+    UnsupportedImageError,
+    UsageError,
+)
 from calcreport.model.clinical import as_given
 from calcreport.model.report import Report, SeriesEntry
 from calcreport.output import FILE_NAMES
@@ -22,7 +29,7 @@ from calcreport.study_ct import CtReading, measure_ct, read_best_ct
 from calcreport.study_findings import day_of
 from calcreport.study_folder import ResultsFolder, folder_name
 from calcreport.study_measured import MeasuredStudy, RefusedStudyError
-from calcreport.study_output import Draft, load_output, needs_pictures, write_outputs
+from calcreport.study_output import REVIEW_FILE, Draft, load_output, needs_pictures, write_outputs
 from calcreport.study_radiographs import FilmsReading, measure_films, read_films
 from calcreport.study_result import Kind, StudyOutcome
 
@@ -79,8 +86,11 @@ def _analyse(
         report, order = _report(measured, request, on_step)
         output.result()
         last = results.read_study(folder, _SR)
-        draft = Draft(report=report, measured=measured, order=order, previous_sr=last)
+        draft = Draft(report=report, basis=measured.basis, order=order, previous_sr=last)
         text, files = write_outputs(draft, request.formats, request.templates, on_step=on_step)
+        review = results.read_study(folder, REVIEW_FILE)
+        if review is not None:  # a reader's work is never lost with the folder it lies in
+            files[REVIEW_FILE] = review
         results.write_study(folder, files)
     except RefusedStudyError as refused:
         return _refusal(refused.reason, refused.entries, folder, monotonic() - began)
@@ -97,6 +107,7 @@ def _analyse(
         text=text,
         series=report.series,
         index_row=index_entry(report, folder),
+        has_review=review is not None,
     )
 
 
@@ -137,6 +148,8 @@ def _read(study: StudyFiles, request: Request) -> CtReading | FilmsReading:
     ------
     RefusedStudyError
         When there is neither.
+    UsageError
+        ``usage.mask_for_radiographs``.
     """
     ranking = rank_ct_series(study)
     refused: tuple[SeriesEntry, ...] = ()
@@ -150,7 +163,10 @@ def _read(study: StudyFiles, request: Request) -> CtReading | FilmsReading:
     entries = (*radiographs.entries, *refused)
     if not radiographs.candidates:
         raise RefusedStudyError(reason or _nothing_to_measure(entries), entries)
-    return read_films(radiographs.candidates, entries, request)
+    if request.lesion_mask is not None:
+        msg = "--lesion-mask is laid into CT, but this study holds radiographs only; leave it out"
+        raise UsageError(msg, code="usage.mask_for_radiographs")
+    return read_films(radiographs.candidates, entries, request.settings.reading)
 
 
 def _measure(
@@ -181,7 +197,7 @@ def _report(
         taken = compare_with_earlier(taken, request.earlier)
     decision = decide_and_ask(taken, request.clinical, request.settings.policy, request.ruleset)
     report = compose_report(
-        measured.findings,
+        measured.basis.findings,
         decision,
         occasion=Occasion(
             study=measured.study,
@@ -198,4 +214,4 @@ def _report(
         statements=request.templates.statements,
         has_pictures=needs_pictures(request.formats),
     )
-    return report, tuple(index for _, index in number_lesions(measured.findings.lesions, decision))
+    return report, tuple(index for _, index in number_lesions(measured.basis.findings.lesions, decision))

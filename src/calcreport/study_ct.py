@@ -16,7 +16,7 @@ from calcreport.model.report import Report, SeriesEntry
 from calcreport.output import Rendered
 from calcreport.request import Request
 from calcreport.study_findings import findings_for_rules
-from calcreport.study_measured import MeasuredStudy, Pictures, RefusedStudyError, entry_of_series
+from calcreport.study_measured import Basis, MeasuredStudy, Pictures, RefusedStudyError, entry_of_series, places_of
 
 if TYPE_CHECKING:
     from calcreport.dicom.source_images import SourceImages
@@ -112,14 +112,23 @@ def measure_ct(
     return MeasuredStudy(
         study=study.study,
         series=reading.entries,
-        findings=findings,
+        basis=ct_basis(findings, volume, reading.source),
         taken=taken,
         imaging=imaging,
         image_count=volume.hu.shape[0],
-        draw=partial(_draw, findings, volume),
-        images=partial(_headers, reading.source),
-        volume=volume,
         limitations=_name_films(reading.entries, request.templates.statements),
+    )
+
+
+def ct_basis(findings: CtFindings, volume: CtVolume, series: SeriesFiles) -> Basis:
+    """Masks and images behind the report of a CT series."""
+    images = {id(plane.image): plane.image for plane in series.planes}
+    return Basis(
+        findings=findings,
+        draw=partial(_draw, findings, volume),
+        images=partial(_headers, series),
+        places=places_of(images.values()),
+        volume=volume,
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from calcreport.compose import Imaging, Statements
@@ -17,6 +17,7 @@ from calcreport.model.report import Report, SeriesEntry, Study
 from calcreport.output import Rendered
 
 if TYPE_CHECKING:
+    from calcreport.dicom.header import ImageHeader
     from calcreport.dicom.source_images import SourceImages
 
 Pictures = Mapping[str, Callable[[], Rendered]]
@@ -24,6 +25,31 @@ Pictures = Mapping[str, Callable[[], Rendered]]
 
 Draw = Callable[[Report, tuple[int, ...], Statements], Pictures]
 """Prepares the pictures of a report; with each of its lesions goes the index among those measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Basis:
+    """What stands behind a report: masks and images.
+
+    Parameters
+    ----------
+    findings : CtFindings | RadiographFindings
+        As measured.
+    draw : Draw
+        Prepares the pictures.
+    images : Callable[[], SourceImages]
+        Headers of the images that were measured.
+    places : tuple[str, ...]
+        Folders and archives these images lie in, absolute.
+    volume : CtVolume | None
+        The measured CT series; ``None`` for radiographs.
+    """
+
+    findings: CtFindings | RadiographFindings
+    draw: Draw
+    images: Callable[[], SourceImages]
+    places: tuple[str, ...] = field(default=(), repr=False)
+    volume: CtVolume | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,33 +62,24 @@ class MeasuredStudy:
         As the header says, with the modality of what was measured.
     series : tuple[SeriesEntry, ...]
         Every series of the study and what became of it.
-    findings : CtFindings | RadiographFindings
-        As measured.
+    basis : Basis
+        Masks and images.
     taken : Findings
         The same for the decision logic.
     imaging : Imaging | None
         How a CT series was made; ``None`` for radiographs.
     image_count : int
         Slices or radiographs measured.
-    draw : Draw
-        Prepares the pictures.
-    images : Callable[[], SourceImages]
-        Headers of the images that were measured.
-    volume : CtVolume | None
-        The measured CT series; ``None`` for radiographs.
     limitations : tuple[str, ...]
         Sentences on what of the study was not looked at.
     """
 
     study: Study
     series: tuple[SeriesEntry, ...]
-    findings: CtFindings | RadiographFindings
+    basis: Basis
     taken: Findings
     imaging: Imaging | None
     image_count: int
-    draw: Draw
-    images: Callable[[], SourceImages]
-    volume: CtVolume | None = None
     limitations: tuple[str, ...] = ()
 
 
@@ -95,3 +112,8 @@ def entry_of_series(
         description=series.description,
         image_count=len(series.planes) if image_count is None else image_count,
     )
+
+
+def places_of(images: Iterable[ImageHeader]) -> tuple[str, ...]:
+    """Folders and archives that images lie in, absolute, each once; where that is not known it is left out."""
+    return tuple(dict.fromkeys(image.source.place for image in images))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -12,11 +13,19 @@ from calcreport.output import FILE_NAMES, OBJECTS, RENDERERS, Templates
 from calcreport.output.as_html import PAGE_TEMPLATE, PREVIEW
 from calcreport.output.plain_text import TEXT_TEMPLATE, write_section
 from calcreport.output.templates import compile_template
-from calcreport.study_measured import MeasuredStudy
+from calcreport.study_measured import Basis
 from calcreport.threads import map_in_threads
 
 if TYPE_CHECKING:
     from calcreport.export.subject import Subject
+
+SOURCES_FILE: Final = "sources.json"
+"""Where the images lay that a report was made from, so that it can be rendered again; for this machine only."""
+
+REVIEW_FILE: Final = "review.yaml"
+"""A reader's decisions, beside the report they are about."""
+
+_MOST_PLACES: Final = 10_000
 
 _WITH_PICTURES: Final = frozenset({"png", "html", "pdf", "sc"})
 """Formats that need the key images drawn; they show them, and the pictures lie beside."""
@@ -49,7 +58,7 @@ class Draft:
     ----------
     report : Report
         What is told.
-    measured : MeasuredStudy
+    basis : Basis
         Masks and images behind it.
     order : tuple[int, ...]
         For each lesion of the report its index among those measured.
@@ -58,7 +67,7 @@ class Draft:
     """
 
     report: Report = field(repr=False)
-    measured: MeasuredStudy
+    basis: Basis
     order: tuple[int, ...]
     previous_sr: bytes | None = field(default=None, repr=False)
 
@@ -86,7 +95,7 @@ def write_outputs(
     """
     on_step("drawing and writing")
     report = draft.report
-    pictures = draft.measured.draw(report, draft.order, templates.statements) if report.images else {}
+    pictures = draft.basis.draw(report, draft.order, templates.statements) if report.images else {}
     drawn = dict(zip(pictures, map_in_threads(lambda draw: draw().content, pictures.values()), strict=True))
     section = write_section(report, templates)
     files = {name: content for name, content in drawn.items() if not name.startswith(PREVIEW)}
@@ -98,6 +107,8 @@ def write_outputs(
 
         subject = _subject(draft, section, templates.statements)
         files |= write_objects(subject, formats, pictures=drawn, pdf=files.get(FILE_NAMES["pdf"]))
+    places = {"places": list(draft.basis.places[:_MOST_PLACES])}
+    files[SOURCES_FILE] = f"{json.dumps(places, indent=2)}\n".encode()
     return section, files
 
 
@@ -105,13 +116,13 @@ def _subject(draft: Draft, section: str, statements: Statements) -> Subject:
     from calcreport.export.revision import revise
     from calcreport.export.subject import Subject
 
-    measured = draft.measured
+    basis = draft.basis
     return Subject(
         report=draft.report,
-        findings=measured.findings,
+        findings=basis.findings,
         order=draft.order,
-        volume=measured.volume,
-        source=measured.images(),
+        volume=basis.volume,
+        source=basis.images(),
         section=section,
         statements=statements,
         revision=revise(draft.report, previous=draft.previous_sr),

@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING, Final
 from calcreport.compose import Statements, film_image_name, key_image_name
 from calcreport.dicom import Film, StudyFiles, read_radiograph
 from calcreport.dicom.codes import problem
-from calcreport.errors import InputError, UsageError
+from calcreport.errors import InputError
 from calcreport.model.radiograph import Radiograph, RadiographFindings
 from calcreport.model.report import Report, SeriesEntry
 from calcreport.output import Rendered
 from calcreport.output.as_html import PREVIEW
 from calcreport.request import Request
+from calcreport.settings import ReadingSettings
 from calcreport.study_findings import film_findings_for_rules
-from calcreport.study_measured import MeasuredStudy, Pictures, RefusedStudyError
+from calcreport.study_measured import Basis, MeasuredStudy, Pictures, RefusedStudyError, places_of
 from calcreport.threads import map_in_threads
 
 if TYPE_CHECKING:
+    from calcreport.dicom.header import ImageHeader
     from calcreport.dicom.source_images import SourceImages
 
 _MEASURED: Final = "series.analysed"
@@ -39,7 +41,7 @@ class FilmsReading:
     entries: tuple[SeriesEntry, ...]
 
 
-def read_films(films: Sequence[Film], entries: tuple[SeriesEntry, ...], request: Request) -> FilmsReading:
+def read_films(films: Sequence[Film], entries: tuple[SeriesEntry, ...], settings: ReadingSettings) -> FilmsReading:
     """Read the radiographs of a study; one that is refused is listed, and the others go on.
 
     Parameters
@@ -48,23 +50,18 @@ def read_films(films: Sequence[Film], entries: tuple[SeriesEntry, ...], request:
         In the order of the report; at least one.
     entries : tuple[SeriesEntry, ...]
         Rows of everything else in the study.
-    request : Request
-        Limits of reading; a lesion mask fits no radiograph.
+    settings : ReadingSettings
+        Limits of reading.
 
     Raises
     ------
     RefusedStudyError
         When no film can be read: the reason of the first.
-    UsageError
-        ``usage.mask_for_radiographs``.
     """
-    if request.lesion_mask is not None:
-        msg = "--lesion-mask is laid into CT, but this study holds radiographs only; leave it out"
-        raise UsageError(msg, code="usage.mask_for_radiographs")
     # What searches is loaded while pixels are read.
     with ThreadPoolExecutor(1) as ahead:
         ahead.submit(_load_search)
-        outcomes = map_in_threads(lambda film: _read(film, request), list(films))
+        outcomes = map_in_threads(lambda film: _read(film, settings), list(films))
     rows = (*entries, *_list_films(films, outcomes))
     refusals = [outcome for outcome in outcomes if isinstance(outcome, InputError)]
     read = tuple(outcome for outcome in outcomes if isinstance(outcome, Radiograph))
@@ -78,9 +75,9 @@ def _load_search() -> None:
     import calcreport.projection.analysis  # noqa: F401 - 0.2 s, with scipy
 
 
-def _read(film: Film, request: Request) -> Radiograph | InputError:
+def _read(film: Film, settings: ReadingSettings) -> Radiograph | InputError:
     try:
-        return read_radiograph(film, settings=request.settings.reading)
+        return read_radiograph(film, settings=settings)
     except InputError as error:
         return error
 
@@ -144,21 +141,30 @@ def measure_films(
     return MeasuredStudy(
         study=about,
         series=reading.entries,
-        findings=findings,
+        basis=film_basis(findings, study),
         taken=film_findings_for_rules(findings, about, request.clinical),
         imaging=None,
         image_count=len(reading.films),
-        draw=partial(_draw, findings),
-        images=partial(_headers, study, findings),
     )
 
 
-def _headers(study: StudyFiles, findings: RadiographFindings) -> SourceImages:
-    from calcreport.dicom.source_images import SourceImages  # brings pydicom, which measuring does without
-
+def film_basis(findings: RadiographFindings, study: StudyFiles) -> Basis:
+    """Masks and images behind the report of radiographs."""
     measured = {film.reference.sop_instance_uid for film in findings.films}
     films = (film.image for series in study.series for film in series.films)
-    return SourceImages(image for image in films if image.instance_uid in measured)
+    images = [image for image in films if image.instance_uid in measured]
+    return Basis(
+        findings=findings,
+        draw=partial(_draw, findings),
+        images=partial(_headers, images),
+        places=places_of(images),
+    )
+
+
+def _headers(images: Sequence[ImageHeader]) -> SourceImages:
+    from calcreport.dicom.source_images import SourceImages  # brings pydicom, which measuring does without
+
+    return SourceImages(images)
 
 
 def _draw(findings: RadiographFindings, report: Report, order: tuple[int, ...], statements: Statements) -> Pictures:

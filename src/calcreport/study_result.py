@@ -40,6 +40,8 @@ class StudyOutcome:
         Every series of the study and what became of it.
     index_row : IndexEntry | None
         Row of the index page; holds patient data. ``None`` when there is no report.
+    has_review : bool
+        A reader's review lies in the study's folder; it is not applied by an analysis.
     detail : str
         Traceback of a bug; shown only when asked for.
     """
@@ -57,6 +59,7 @@ class StudyOutcome:
     text: str = field(default="", repr=False)
     series: tuple[SeriesEntry, ...] = field(default=(), repr=False)
     index_row: IndexEntry | None = field(default=None, repr=False)
+    has_review: bool = False
     detail: str = field(default="", repr=False)
 
     @classmethod
@@ -73,7 +76,8 @@ class StudyOutcome:
             return f"refused [{self.code}]: {self.message}"
         lesions = f"{self.lesion_count} lesion{'' if self.lesion_count == 1 else 's'}"
         what = lesions if self.status == "reported" else "no calcification"
-        return f"reported, {what}, {self.image_count} images, {self.seconds:.1f} s"
+        told = f"reported, {what}, {self.image_count} images, {self.seconds:.1f} s"
+        return f"{told}; apply the review in its folder again with calcreport render" if self.has_review else told
 
 
 class Counts(Record):

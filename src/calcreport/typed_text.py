@@ -84,14 +84,14 @@ def _paired(value: Any) -> Any:  # noqa: ANN401 - plain values of any kind
     return value
 
 
-def values_from_text(text: str, *, area: Literal["clinical", "findings"]) -> Any:  # noqa: ANN401 - plain values of any kind
+def values_from_text(text: str, *, area: Literal["clinical", "findings", "review"]) -> Any:  # noqa: ANN401 - plain values of any kind
     """Read plain values.
 
     Parameters
     ----------
     text : str
         YAML or JSON (which is YAML).
-    area : Literal["clinical", "findings"]
+    area : Literal["clinical", "findings", "review"]
         Which file it is, for messages and codes.
 
     Returns
@@ -113,7 +113,7 @@ def values_from_text(text: str, *, area: Literal["clinical", "findings"]) -> Any
         mark = getattr(error, "problem_mark", None)
         where = f" near line {mark.line + 1}" if mark is not None else ""
         reason = str(error) if str(error) in _REASONS else "not YAML or JSON"
-        remedy = _REMEDY.format(section="symptoms" if area == "clinical" else "size")
+        remedy = _REMEDY.format(section={"clinical": "symptoms", "findings": "size", "review": "L1"}[area])
         problem = ClinicalError(
             f"The {area} file cannot be read{where}: {reason}. {remedy}",
             code=f"{area}.not_yaml",

@@ -15,6 +15,27 @@ RULES_HELP: Final = "a site's own rules, a TOML file or a folder of them, laid o
 PRIOR_HELP: Final = "report.json of an earlier study of the patient: growth, or 'stable since'"
 
 
+FORMAT_HELP: Final = "comma list of text,json,html,png,sr,seg,sc and, on demand, pdf,hl7,fhir; default: the first seven"
+
+
+def add_render(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``render``."""
+    add = parser.add_argument
+    add("report", metavar="REPORT.json", help="report.json of analyze, as written or edited")
+    add("--review", metavar="FILE", help="a reader's decisions (calcreport schema review); default: review.yaml beside")
+    add(
+        "--study",
+        action="append",
+        metavar="PATH",
+        help="folder, file, zip archive or DICOMDIR with the images; default: where analyze found them",
+    )
+    add("--out", metavar="DIR", help="results go to DIR/<StudyInstanceUID>/; default: where the report lies")
+    add("--format", metavar="LIST", help=FORMAT_HELP)
+    add("--rules", metavar="PATH", help=RULES_HELP)
+    add("--templates", metavar="DIR", help="a site's own templates; a file there replaces the built-in one of its name")
+    add("--quiet", action="store_true", help="no progress, only errors")
+
+
 def add_decide(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``decide``."""
     add = parser.add_argument

@@ -1,6 +1,14 @@
 """Findings and decision become one report, and the report becomes prose."""
 
-from calcreport.compose.lesions import OVERVIEW_IMAGE, film_image_name, key_image_name, number_lesions
+from calcreport.compose.conclusion import conclude
+from calcreport.compose.lesions import (
+    OVERVIEW_IMAGE,
+    film_image_name,
+    key_image_name,
+    name_key_images,
+    name_overviews,
+    number_lesions,
+)
 from calcreport.compose.narrative import Narrative, narrate
 from calcreport.compose.occasion import Occasion
 from calcreport.compose.report import compose_report
@@ -14,8 +22,11 @@ __all__ = [
     "Occasion",
     "Statements",
     "compose_report",
+    "conclude",
     "film_image_name",
     "key_image_name",
+    "name_key_images",
+    "name_overviews",
     "narrate",
     "number_lesions",
     "parse_statements",

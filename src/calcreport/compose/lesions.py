@@ -21,6 +21,7 @@ from calcreport.model.report import (
     Location,
     Mass,
     Pattern,
+    Report,
     Size,
     YesNo,
 )
@@ -43,6 +44,17 @@ def key_image_name(lesion_id: str, *, view: int = 1) -> str:
 def film_image_name(number: int) -> str:
     """File name of the picture of a whole radiograph, counted from 1, relative to the study's folder."""
     return f"images/film_{number}.png"
+
+
+def name_key_images(lesion: Lesion) -> tuple[str, ...]:
+    """File names of a lesion's key images: one, or one a radiograph that shows it."""
+    return tuple(key_image_name(lesion.id, view=view) for view in range(1, max(len(lesion.location.films), 1) + 1))
+
+
+def name_overviews(report: Report) -> tuple[str, ...]:
+    """File names of the pictures of the whole: the overview of a CT series, or every radiograph."""
+    films = report.technique.films if report.technique else ()
+    return tuple(film_image_name(number) for number in range(1, len(films) + 1)) or (OVERVIEW_IMAGE,)
 
 
 def number_lesions(

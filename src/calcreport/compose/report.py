@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from calcreport.compose.conclusion import conclude
-from calcreport.compose.lesions import OVERVIEW_IMAGE, film_image_name, join_lesion, key_image_name, number_lesions
+from calcreport.compose.lesions import OVERVIEW_IMAGE, film_image_name, join_lesion, name_key_images, number_lesions
 from calcreport.compose.limitations import collect_measured_limitations
 from calcreport.compose.occasion import Occasion
 from calcreport.compose.shapes import shape_of, track
@@ -124,8 +124,7 @@ def _join_lesions(
             lesion_id=lesion_id,
             series_instance_uid=_name_series(findings, index, imaging),
         )
-        views = range(1, max(len(lesion.location.films), 1) + 1) if has_pictures else ()
-        pictures = tuple(key_image_name(lesion_id, view=view) for view in views)
+        pictures = name_key_images(lesion) if has_pictures else ()
         location = (
             lesion.location if lesion.location.region else lesion.location.model_copy(update={"region": regions[index]})
         )

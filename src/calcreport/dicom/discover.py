@@ -242,7 +242,7 @@ def _look_at_member(found: _Found, archive: zipfile.ZipFile, member: zipfile.Zip
         raise problem("zip.compression")
     if member.file_size > found.settings.max_file_bytes:
         raise problem("file.too_large")
-    source = ZipMemberSource(archive, member)
+    source = ZipMemberSource(archive, member, folder)
     head = source.read(0, min(member.file_size, HEAD_BYTES))
     if head[:4] == _ZIP_MAGIC:
         raise problem("zip.nested")

@@ -36,6 +36,11 @@ class ByteSource(Protocol):
         """Bytes in the file."""
         ...
 
+    @property
+    def place(self) -> str:
+        """Folder or archive the file lies in, absolute; for finding it again, never for display."""
+        ...
+
     def read(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes from `offset`.
 
@@ -87,6 +92,11 @@ class FileSource:
         self._path = path
         self.size = status.st_size
         self._identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+    @property
+    def place(self) -> str:
+        """Its folder."""
+        return str(Path(self._path).absolute().parent)
 
     def read(self, offset: int, length: int) -> bytes:
         """Read `length` bytes from `offset`."""
@@ -173,13 +183,20 @@ class ZipMemberSource:
         Open archive.
     member : zipfile.ZipInfo
         Entry in it; its name is never used as a path.
+    path : str
+        Of the archive.
     """
 
-    __slots__ = ("_archive", "_member", "size")
+    __slots__ = ("_archive", "_member", "_path", "size")
 
-    def __init__(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
-        self._archive, self._member = archive, member
+    def __init__(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: str) -> None:
+        self._archive, self._member, self._path = archive, member, path
         self.size = member.file_size
+
+    @property
+    def place(self) -> str:
+        """The archive."""
+        return str(Path(self._path).absolute())
 
     def read(self, offset: int, length: int) -> bytes:
         """Read `length` bytes from `offset`."""
@@ -218,6 +235,11 @@ class DeflatedSource:
     def __init__(self, inner: ByteSource, start: int, limit: int) -> None:
         self._inner, self._start = inner, start
         self.size = min(limit, 1100 * (inner.size - start) + 1024)  # deflate grows at most 1032-fold
+
+    @property
+    def place(self) -> str:
+        """Folder or archive of the file."""
+        return self._inner.place
 
     def head(self, length: int) -> bytes:
         """Up to `length` first bytes of the inflated data set; fewer only at its end."""

@@ -17,6 +17,7 @@ from calcreport.model.report import BoneRelation, Confidence, DepthClass, Latera
 if TYPE_CHECKING:
     from calcreport.model.lesion import MeasuredLesion
     from calcreport.model.radiograph import ProjectedLesion
+    from calcreport.model.report import Lesion
 
 Tissue = Annotated[
     Literal["muscle", "tendon", "bursa", "joint", "vessel", "node", "skin", "fat", "nerve", "organ"],
@@ -253,32 +254,43 @@ def finding_of(
     LesionFinding
         The same numbers; of the pattern's features those the rules know, the others are left out.
     """
-    return LesionFinding(
-        id=lesion_id,
-        size=FindingSize(**_shared(lesion.size, FindingSize)),
-        mass=FindingMass(**_shared(lesion.mass, FindingMass)),
-        density=FindingDensity(**_shared(lesion.density, FindingDensity) | {"is_certain": lesion.density.is_certain}),
-        depth=FindingDepth.model_validate(_shared(lesion.depth, FindingDepth)),
-        pattern=FindingPattern(id=lesion.pattern.id, confidence=lesion.pattern.confidence),
-        bone_relation=lesion.bone_relation,
-        foci=FindingFoci(**_shared(lesion.foci, FindingFoci)),
-        location=FindingLocation(
-            region=lesion.location.region,
-            laterality=lesion.location.laterality,
-            compartment=lesion.location.compartment,
-            first_image=lesion.location.first_image,
-            last_image=lesion.location.last_image,
-            centroid_lps_mm=lesion.location.centroid_lps_mm,
+    place = FindingLocation(
+        region=lesion.location.region,
+        laterality=lesion.location.laterality,
+        compartment=lesion.location.compartment,
+        first_image=lesion.location.first_image,
+        last_image=lesion.location.last_image,
+        centroid_lps_mm=lesion.location.centroid_lps_mm,
+    )
+    return LesionFinding(id=lesion_id, location=place, voxel_diagonal_mm=voxel_diagonal_mm, **finding_facts(lesion))
+
+
+def finding_facts(lesion: MeasuredLesion | ProjectedLesion | Lesion) -> dict[str, Any]:
+    """Facts of a lesion as the decision logic takes them, by field of `LesionFinding`; where it lies is not among them.
+
+    Parameters
+    ----------
+    lesion : MeasuredLesion | ProjectedLesion | Lesion
+        As measured, or as it stands in a report.
+    """
+    return {
+        "size": FindingSize(**_shared(lesion.size, FindingSize)),
+        "mass": FindingMass(**_shared(lesion.mass, FindingMass)),
+        "density": FindingDensity(
+            **_shared(lesion.density, FindingDensity) | {"is_certain": lesion.density.is_certain}
         ),
-        features=FindingFeatures.model_validate(
+        "depth": FindingDepth.model_validate(_shared(lesion.depth, FindingDepth)),
+        "pattern": FindingPattern(id=lesion.pattern.id, confidence=lesion.pattern.confidence),
+        "bone_relation": lesion.bone_relation,
+        "foci": FindingFoci(**_shared(lesion.foci, FindingFoci)),
+        "features": FindingFeatures.model_validate(
             {
                 name: answer
                 for name, answer in lesion.pattern.features.items()
                 if name in FindingFeatures.model_fields and isinstance(answer, bool | str | None)
             }
         ),
-        voxel_diagonal_mm=voxel_diagonal_mm,
-    )
+    }
 
 
 def _shared(measured: Record, kind: type[Record]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ With them everything can be drawn and written again from the report and its imag
 from __future__ import annotations
 
 import base64
-import binascii
 import math
 import zlib
 from typing import Annotated, Final
@@ -100,7 +99,7 @@ def unpack_mask(packed: PackedMask) -> NDArray[np.bool_]:
     try:
         inflater = zlib.decompressobj()
         content = inflater.decompress(base64.b64decode(packed.bits, validate=True), size + 1)
-    except (zlib.error, binascii.Error) as error:
+    except (zlib.error, ValueError) as error:
         msg = "the bits of a mask are damaged"
         raise ValueError(msg) from error
     if len(content) != size:

@@ -44,7 +44,7 @@ def refuse(mistakes: Iterable[Mistake], *, area: str) -> ClinicalError:
     mistakes : Iterable[Mistake]
         At least one.
     area : str
-        ``"clinical"`` or ``"findings"``.
+        ``"clinical"``, ``"findings"`` or ``"review"``.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def refuse(mistakes: Iterable[Mistake], *, area: str) -> ClinicalError:
     """
     listed = list(dict.fromkeys(mistakes))
     kinds = {kind for kind, _ in listed}
-    what = {"clinical": "The clinical input", "findings": "The findings"}[area]
+    what = {"clinical": "The clinical input", "findings": "The findings", "review": "The review"}[area]
     return ClinicalError(
         f"{what} cannot be used:\n" + "\n".join(f"  {text}" for _, text in listed),
         code=f"{area}.{kinds.pop() if len(kinds) == 1 else 'invalid'}",

@@ -1,0 +1,129 @@
+"""A reader's review as typed: checked, every mistake named at once."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+
+from calcreport.model.answers import Answer, Length, Side, as_word
+from calcreport.model.findings import FindingPattern
+from calcreport.model.terms import DepthClass, Record, YesNo
+from calcreport.model.typed_mistakes import Mistake, mistakes_of, refuse
+
+_LONGEST_TEXT: Final = 400
+
+
+def _positive(length: float | None) -> float | None:
+    if length is not None and length <= 0:
+        msg = "must be above 0 mm"
+        raise ValueError(msg)
+    return length
+
+
+Extent = Annotated[Length | None, AfterValidator(_positive)]
+"""A length in mm by the reader."""
+
+Line = Annotated[str, Field(min_length=1, max_length=_LONGEST_TEXT)]
+
+
+class TypedMass(Record):
+    """The whole lesion with its non-mineralised part, as the reader sees it."""
+
+    present: Answer = YesNo.UNKNOWN
+    max_diameter_mm: Extent = None
+
+
+class LesionVerdict(Record):
+    """What a reader decides about one lesion; what is not given stays as it was drafted."""
+
+    decision: Annotated[Literal["accept", "reject", "correct"], BeforeValidator(as_word)] | None = None
+    """Without it a lesion with corrected values is corrected."""
+    reason: Line | None = None
+    """Why; a rejection needs one."""
+    pattern: FindingPattern | None = None
+    depth_class: Annotated[DepthClass, BeforeValidator(as_word)] | None = None
+    laterality: Side | None = None
+    max_diameter_mm: Extent = None
+    """Longest dimension of the mineral."""
+    mass: TypedMass | None = None
+
+    @property
+    def has_values(self) -> bool:
+        """Whether the reader replaced anything."""
+        given = (self.pattern, self.depth_class, self.laterality, self.max_diameter_mm, self.mass)
+        return any(value is not None for value in given)
+
+
+class Review(Record):
+    """``review.yaml``."""
+
+    reader: Line | None = None
+    """Name as it should stand in the report."""
+    date: datetime.date | None = None
+    lesions: dict[str, LesionVerdict] = Field(default_factory=dict)
+    """By the lesion's id in the report, such as ``L1``, or by its tracking UID."""
+
+
+def parse_review(data: Mapping[str, Any]) -> Review:
+    """Check a typed review and take it over.
+
+    Parameters
+    ----------
+    data : Mapping[str, Any]
+        As read from YAML or JSON.
+
+    Raises
+    ------
+    ClinicalError
+        With every mistake at once, one a line, without the values typed: ``review.unknown_key``, ``review.value``;
+        ``review.invalid`` when there are both kinds.
+    """
+    mistakes: list[Mistake] = []
+    review = Review()
+    try:
+        review = Review.model_validate(_written_out(data))
+    except ValidationError as error:
+        mistakes = mistakes_of(error, Review)
+    mistakes = mistakes or [("value", text) for text in _contradictions(review)]
+    # Raised outside the handler: the cause would carry the values typed into a traceback.
+    if mistakes:
+        raise refuse(mistakes, area="review")
+    return review
+
+
+def _written_out(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Write out the short forms: ``L1: accept`` and ``pattern: P05``."""
+    written = dict(data)
+    lesions = written.get("lesions")
+    if isinstance(lesions, dict):
+        written["lesions"] = {str(name): _write_out(verdict) for name, verdict in lesions.items()}
+    return written
+
+
+def _write_out(verdict: Any) -> Any:  # noqa: ANN401 - as typed
+    if isinstance(verdict, str):
+        return {"decision": verdict}
+    if isinstance(verdict, dict) and isinstance(verdict.get("pattern"), str):
+        return verdict | {"pattern": {"id": verdict["pattern"]}}
+    return verdict
+
+
+def _contradictions(review: Review) -> list[str]:
+    texts = []
+    for number, verdict in enumerate(review.lesions.values(), start=1):
+        entry = f"entry {number} of lesions"
+        if verdict.decision is None and not verdict.has_values:
+            texts.append(f"{entry}: give a decision (accept, reject or correct) or a corrected value")
+        if verdict.decision == "reject" and not (verdict.reason or "").strip():
+            texts.append(f"{entry}: a rejection needs its reason")
+        if verdict.decision in {"reject", "accept"} and verdict.has_values:
+            texts.append(f"{entry}: {verdict.decision} and corrected values contradict each other")
+        if verdict.decision == "correct" and not verdict.has_values:
+            texts.append(f"{entry}: name what is corrected")
+        mass = verdict.mass
+        if mass is not None and mass.max_diameter_mm is not None and mass.present is not YesNo.YES:
+            texts.append(f"{entry}: a mass with a size needs 'present: yes'")
+    return texts

@@ -1,0 +1,242 @@
+"""``calcreport render``: every output again from an edited or reviewed report, without measuring anew."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from calcreport.model.report import Report
+
+SAMPLES = Path(__file__).parents[2] / "sample_dicoms"
+CT, FILMS, NODULES = "myositis_calf", "phleboliths_leg_films", "dermatomyositis_thighs"
+
+
+@pytest.fixture(scope="module")
+def analysed(run, tmp_path_factory):
+    """Folder of each sample's results, made once; tests copy what they change."""
+    out = tmp_path_factory.mktemp("analysed")
+    for name in (CT, FILMS, NODULES, "deep_mass_thigh", "negative_calf"):
+        clinical = SAMPLES / f"{name}.clinical.yaml"
+        words = ("--clinical", clinical) if clinical.exists() else ()
+        result = run("analyze", SAMPLES / name, "--out", out / name, *words)
+        assert result.returncode == 0, result.stderr
+    return out
+
+
+@pytest.fixture
+def folder(analysed, tmp_path):
+    """Copy the results of a sample and give the folder of its study."""
+
+    def copy(name: str = CT) -> Path:
+        target = tmp_path / name
+        if not target.exists():
+            shutil.copytree(analysed / name, target)
+        return next(path for path in target.iterdir() if path.is_dir())
+
+    return copy
+
+
+def read(folder: Path) -> Report:
+    return Report.model_validate_json((folder / "report.json").read_bytes())
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", [CT, FILMS, NODULES, "deep_mass_thigh", "negative_calf"])
+def test_an_unchanged_report_gives_every_output_byte_for_byte(run, folder, name) -> None:
+    study = folder(name)
+    before = contents(study)
+    result = run("render", study / "report.json")
+    assert result.returncode == 0, result.stderr
+    assert contents(study) == before
+    assert result.stdout == before["report.txt"].decode("ascii")
+
+
+def test_a_fact_changed_by_hand_reaches_flags_and_text(run, folder) -> None:
+    study = folder()
+    data = json.loads((study / "report.json").read_text())
+    assert data["lesions"][0]["flags"]["depth"]["state"] in {"present", "explained"}
+    data["lesions"][0]["depth"]["class"] = "subcutaneous"
+    (study / "report.json").write_text(json.dumps(data))
+    assert run("render", study / "report.json").returncode == 0
+    report = read(study)
+    assert report.lesions[0].flags.depth.state == "absent"
+    assert report.findings is not None
+    assert report.findings["lesions"][0]["depth"]["class"] == "subcutaneous"
+    assert "subcutaneous" in (study / "report.txt").read_text()
+
+
+def test_words_edited_by_hand_stay_as_they_were_written(run, folder) -> None:
+    study = folder()
+    data = json.loads((study / "report.json").read_text())
+    data["impression"] = ["Seen with Dr. Alpha: myositis ossificans."]
+    (study / "report.json").write_text(json.dumps(data))
+    assert run("render", study / "report.json").returncode == 0
+    assert "Seen with Dr. Alpha" in (study / "report.txt").read_text()
+    assert "Seen with Dr. Alpha" in (study / "report.html").read_text()
+
+
+def test_a_rejected_lesion_is_struck_out_and_kept(run, folder) -> None:
+    study = folder(NODULES)
+    drafted = read(study)
+    assert len(drafted.lesions) > 1
+    (study / "review.yaml").write_text(
+        "reader: Dr. Beta\ndate: 2026-11-20\nlesions:\n  L1: {decision: reject, reason: surgical clip}\n"
+    )
+    result = run("render", study / "report.json")
+    assert result.returncode == 0, result.stderr
+    report = read(study)
+    assert [lesion.id for lesion in report.lesions] == [lesion.id for lesion in drafted.lesions[1:]]
+    assert report.rejected[0].lesion.size == drafted.lesions[0].size
+    text = " ".join((study / "report.txt").read_text().split())
+    assert "Rejected by Dr. Beta (2026-11-20)" in text
+    assert "surgical clip" in text
+    assert "<del>L1," in (study / "report.html").read_text()
+    assert not (study / "images" / "L1.png").exists()
+    assert (study / "images" / "L2.png").exists()
+    assert (study / "review.yaml").exists()
+
+
+def test_rejecting_every_finding_never_reads_as_a_negative_study(run, folder) -> None:
+    study = folder()
+    (study / "review.yaml").write_text("lesions: {L1: {decision: reject, reason: it is a bone}}\n")
+    assert run("render", study / "report.json").returncode == 0
+    text = " ".join((study / "report.txt").read_text().split())
+    assert "No finding of the draft was accepted by the reader (L1 rejected)" in text
+    assert "No soft-tissue calcification" not in text
+    assert read(study).concern == "none"
+
+
+def test_corrections_reach_flags_and_can_be_taken_back(run, folder) -> None:
+    study = folder()
+    before = contents(study)
+    drafted = read(study)
+    review = study / "review.yaml"
+    review.write_text(
+        "lesions:\n  L1:\n    pattern: P09\n    depth_class: crosses_fascia\n    laterality: left\n"
+        "    max_diameter_mm: 62\n    mass: {present: yes, max_diameter_mm: 80}\n"
+    )
+    assert run("render", study / "report.json").returncode == 0
+    report = read(study)
+    lesion = report.lesions[0]
+    assert (lesion.pattern.id, lesion.depth.class_, lesion.location.laterality) == ("P09", "crosses_fascia", "left")
+    assert (lesion.size.max_diameter_mm, lesion.mass.max_diameter_mm, lesion.mass.source) == (62, 80, "clinician")
+    assert lesion.flags.size.state == "present"
+    assert lesion.flags.size.value == 80
+    assert lesion.review is not None
+    assert lesion.review.status == "corrected"
+    told = {change.field: (change.measured, change.reader) for change in lesion.review.changes}
+    assert told["pattern.id"] == (drafted.lesions[0].pattern.id, "P09")
+    assert lesion.size.volume_mm3 == drafted.lesions[0].size.volume_mm3
+    text = " ".join((study / "report.txt").read_text().split())
+    assert "Corrected by the reader: " in text
+    assert "longest dimension of the mineral 6.2 cm instead of" in text
+    review.write_text("lesions: {L1: accept}\n")
+    assert run("render", study / "report.json").returncode == 0
+    accepted = read(study)
+    assert accepted.lesions[0].review is not None
+    assert accepted.lesions[0].review.status == "accepted"
+    assert accepted.lesions[0].model_copy(update={"review": None}) == drafted.lesions[0]
+    assert accepted.impression == drafted.impression
+    review.write_text("lesions: {}\n")
+    assert run("render", study / "report.json").returncode == 0
+    review.unlink()
+    after = contents(study)
+    for name in ("report.txt", "images/L1.png", "images/overview.png"):
+        assert after[name] == before[name], name
+
+
+def test_a_review_of_films_redraws_them(run, folder) -> None:
+    study = folder(FILMS)
+    drafted = read(study)
+    before = contents(study)
+    (study / "review.yaml").write_text("lesions: {L1: {decision: reject, reason: clothes}}\n")
+    assert run("render", study / "report.json").returncode == 0
+    assert [lesion.id for lesion in read(study).lesions] == [lesion.id for lesion in drafted.lesions[1:]]
+    after = contents(study)
+    films = [name for name in before if name.startswith("images/film_")]
+    shown = [place.instance_number for place in drafted.lesions[0].location.films]
+    assert len([name for name in films if after[name] != before[name]]) == len(shown)
+
+
+@pytest.mark.parametrize(
+    ("review", "code"),
+    [
+        ("lesions: {L9: accept}", "review.unknown_lesion"),
+        ("lesions: {L1: reject}", "review.value"),
+        ("lesions: {L1: {decision: accept, pattern: P05}}", "review.value"),
+        ("lesions: {L1: {patern: P05}}", "review.unknown_key"),
+        ("lesions: {L1: {max_diameter_mm: 0}}", "review.value"),
+        ("lesions: {L1: {mass: {max_diameter_mm: 30}}}", "review.value"),
+        ("[]", "review.not_mapping"),
+        ("lesions: &a {L1: *a}", "review.not_yaml"),
+    ],
+)
+def test_a_wrong_review_is_refused_and_changes_nothing(run, folder, review, code) -> None:
+    study = folder()
+    before = contents(study)
+    (study.parent / "r.yaml").write_text(review)
+    result = run("render", study / "report.json", "--review", study.parent / "r.yaml")
+    assert result.returncode == 2
+    assert f"[{code}]" in result.stderr
+    assert contents(study) == before
+
+
+def test_images_that_went_away_are_asked_for(run, folder, tmp_path) -> None:
+    study = folder()
+    (study / "sources.json").write_text(json.dumps({"places": [str(tmp_path / "gone")]}))
+    result = run("render", study / "report.json")
+    assert result.returncode == 2
+    assert "[render.no_study]" in result.stderr
+    assert "--study" in result.stderr
+    assert run("render", study / "report.json", "--study", SAMPLES / CT).returncode == 0
+
+
+def test_another_study_is_refused(run, folder) -> None:
+    study = folder()
+    result = run("render", study / "report.json", "--study", SAMPLES / "negative_calf")
+    assert result.returncode == 3
+    assert "[render.other_study]" in result.stderr
+
+
+def test_a_damaged_mask_is_refused(run, folder) -> None:
+    study = folder()
+    data = json.loads((study / "report.json").read_text())
+    data["lesions"][0]["shape"]["mineral"]["bits"] = "AAAA"
+    (study / "report.json").write_text(json.dumps(data))
+    result = run("render", study / "report.json")
+    assert result.returncode == 2
+    assert "[render.damaged_shape]" in result.stderr
+
+
+def test_a_mask_outside_the_images_is_refused(run, folder) -> None:
+    study = folder()
+    data = json.loads((study / "report.json").read_text())
+    data["lesions"][0]["shape"]["mineral"]["offset"][1] = 100_000
+    (study / "report.json").write_text(json.dumps(data))
+    result = run("render", study / "report.json")
+    assert result.returncode == 2
+    assert "[render.damaged_shape]" in result.stderr
+
+
+def test_a_typed_report_is_sent_back_to_its_findings(run, tmp_path) -> None:
+    (tmp_path / "f.yaml").write_text("modality: CT\nlesions: [{size: {max_diameter_mm: 30}}]\n")
+    report = run("decide", tmp_path / "f.yaml", "--format", "json").stdout
+    (tmp_path / "report.json").write_text(report)
+    result = run("render", tmp_path / "report.json", "--out", tmp_path / "out")
+    assert result.returncode == 2
+    assert "[render.typed_findings]" in result.stderr
+
+
+def test_a_review_survives_a_new_analysis(run, folder) -> None:
+    study = folder()
+    (study / "review.yaml").write_text("lesions: {L1: accept}\n")
+    result = run("analyze", SAMPLES / CT, "--out", study.parent)
+    assert result.returncode == 0
+    assert (study / "review.yaml").read_text() == "lesions: {L1: accept}\n"
+    assert "calcreport render" in result.stderr
