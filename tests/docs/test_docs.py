@@ -46,7 +46,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["analyze", "decide", "rules list", "rules explain", "rules check", "phantom", "schema"]
+    "command", ["analyze", "decide", "rules list", "rules explain", "rules check", "phantom", "schema", "render"]
 )
 def test_every_option_is_described(command: str) -> None:
     words = subprocess.run(
