@@ -97,6 +97,14 @@ class SourceImages:
         """Whether the image is here."""
         return sop_instance_uid in self._images
 
+    def sop_class_uid(self, sop_instance_uid: str) -> str:
+        """SOP Class UID of one image, without reading it again; `KeyError` when there is no such image."""
+        return self._images[sop_instance_uid].series.sop_class_uid
+
+    def series_uid(self, sop_instance_uid: str) -> str:
+        """Series Instance UID of one image, without reading it again; `KeyError` when there is no such image."""
+        return self._images[sop_instance_uid].series_uid
+
     def header(self, sop_instance_uid: str) -> Dataset:
         """Header of one image, cleaned; see the module.
 

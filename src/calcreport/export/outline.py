@@ -32,7 +32,8 @@ def outline(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     -------
     NDArray[np.float32]
         Shape ``(n, 2)``, n >= 5; (column, row) of the corners, first and last the same. As in PS3.3 C.18.6.1.2 the
-        corner of the first pixel is (0, 0) and its centre (0.5, 0.5). The parity of crossings tells inside from outside.
+        corner of the first pixel is (0, 0) and its centre (0.5, 0.5). A ray from a point inside crosses the line an odd
+        number of times.
 
     Raises
     ------
@@ -116,7 +117,7 @@ def _join(loops: list[Loop]) -> Loop:
     nearest = np.zeros((len(corners), 2), dtype=np.int64)
     added = joined
     for _ in waiting:
-        reached, at = cKDTree(added).query(corners)
+        reached, at = map(np.asarray, cKDTree(added).query(corners))
         is_nearer = (reached < distance) & (owner >= 0)
         distance[is_nearer] = reached[is_nearer]
         nearest[is_nearer] = np.array(added)[at[is_nearer]]

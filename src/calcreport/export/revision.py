@@ -6,12 +6,13 @@ import hashlib
 import io
 import json
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.uid import UID, Comprehensive3DSRStorage
 
 from calcreport.model.report import Report
 from calcreport.model.uids import derive_uid
@@ -42,7 +43,8 @@ class Revision:
     digest : str
         Of all that the report says, masks included.
     created : datetime
-        When it was drafted; of a draft that is written again the first time.
+        When it was drafted, as the clock on the wall showed it, in whole seconds; of a draft that is written again the
+        first time.
     superseded : tuple[Reference, ...]
         Structured reports that it replaces.
     """
@@ -54,11 +56,17 @@ class Revision:
 
     def series_uid(self, kind: str) -> str:
         """Series Instance UID of objects of a kind, such as ``"sr"``."""
-        return derive_uid("series", kind, self.study_instance_uid, self.digest)
+        return derive_uid("series", kind, *self._names)
 
     def instance_uid(self, kind: str, name: str = "") -> str:
         """SOP Instance UID of an object; `name` tells several of one kind apart."""
-        return derive_uid("instance", kind, name, self.study_instance_uid, self.digest)
+        return derive_uid("instance", kind, name, *self._names)
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        # What is superseded counts: a report changed and changed back is not the first one again, for its objects
+        # name another predecessor, and one UID never stands for two contents.
+        return (self.study_instance_uid, self.digest, *(document.sop_instance_uid for document in self.superseded))
 
 
 def revise(report: Report, *, previous: bytes | None = None) -> Revision:
@@ -77,20 +85,22 @@ def revise(report: Report, *, previous: bytes | None = None) -> Revision:
         For an unchanged report that of the last draft, its time and what it superseded included: written again, the
         objects are the same. Otherwise the last draft is superseded.
     """
-    now = datetime.fromisoformat(report.created) if report.created else datetime(1970, 1, 1)  # noqa: DTZ001 - untold
     study = report.study.study_instance_uid
-    revision = Revision(study_instance_uid=study, digest=digest_of(report), created=now)
+    first = Revision(study_instance_uid=study, digest=digest_of(report), created=_time_told(report.created))
     last = _header(previous)
     if last is None or str(last.StudyInstanceUID) != study:
-        return revision
-    if str(last.SOPInstanceUID) != revision.instance_uid("sr"):
-        return Revision(study_instance_uid=study, digest=revision.digest, created=now, superseded=(_reference(last),))
-    return Revision(
-        study_instance_uid=study,
-        digest=revision.digest,
-        created=_time_of(last) or now,
-        superseded=_superseded_by(last),
-    )
+        return first
+    again = replace(first, superseded=_superseded_by(last), created=_time_of(last) or first.created)
+    if str(last.SOPInstanceUID) == again.instance_uid("sr"):
+        return again
+    return replace(first, superseded=(_reference(last),))
+
+
+def _time_told(created: str | None) -> datetime:
+    """Wall clock of the draft: DICOM times carry no zone here, and those of the study stand beside them."""
+    if created is None:
+        return datetime(1970, 1, 1)  # noqa: DTZ001 - untold
+    return datetime.fromisoformat(created).replace(tzinfo=None, microsecond=0)
 
 
 def digest_of(report: Report) -> str:
@@ -106,15 +116,17 @@ def digest_of(report: Report) -> str:
 
 
 def _header(content: bytes | None) -> Dataset | None:
+    """Header of an earlier report; ``None`` when it is damaged, no such document, or cannot be referred to."""
     if content is None:
         return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             header = pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True)
-            return header if all(header.get(name) for name in _REFERENCE) else None
+            uids = [UID(str(header[name].value)) for name in _REFERENCE]
     except Exception:  # noqa: BLE001 - whatever a parser raises on a damaged file
         return None
+    return header if all(uid.is_valid for uid in uids) and header.SOPClassUID == Comprehensive3DSRStorage else None
 
 
 def _reference(header: Dataset) -> Reference:
@@ -127,19 +139,21 @@ def _reference(header: Dataset) -> Reference:
 
 
 def _superseded_by(header: Dataset) -> tuple[Reference, ...]:
-    references = []
-    for study in header.get("PredecessorDocumentsSequence") or ():
-        for series in study.get("ReferencedSeriesSequence") or ():
-            references += [
-                Reference(
-                    study_instance_uid=str(study.StudyInstanceUID),
-                    series_instance_uid=str(series.SeriesInstanceUID),
-                    sop_class_uid=str(item.ReferencedSOPClassUID),
-                    sop_instance_uid=str(item.ReferencedSOPInstanceUID),
-                )
-                for item in series.get("ReferencedSOPSequence") or ()
-            ]
-    return tuple(references)
+    """Documents that a document replaces; none when its list of them is damaged."""
+    try:
+        return tuple(
+            Reference(
+                study_instance_uid=str(study.StudyInstanceUID),
+                series_instance_uid=str(series.SeriesInstanceUID),
+                sop_class_uid=str(item.ReferencedSOPClassUID),
+                sop_instance_uid=str(item.ReferencedSOPInstanceUID),
+            )
+            for study in header.get("PredecessorDocumentsSequence") or ()
+            for series in study.ReferencedSeriesSequence
+            for item in series.ReferencedSOPSequence
+        )
+    except (AttributeError, TypeError):
+        return ()
 
 
 def _time_of(header: Dataset) -> datetime | None:

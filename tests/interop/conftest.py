@@ -1,0 +1,134 @@
+"""Sample studies as the DICOM objects are made from them, and other people's programs that judge those objects."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import calcreport.export.objects
+from calcreport.arguments import request_from
+from calcreport.dicom import discover
+from calcreport.export.subject import Subject
+from calcreport.study_analysis import analyse_study
+from calcreport.study_folder import ResultsFolder
+
+SAMPLES = Path(__file__).parents[2] / "sample_dicoms"
+NAMES = sorted(path.name for path in SAMPLES.iterdir() if path.is_dir())
+CREATED = "2026-11-20T09:30:15+01:00"
+
+_PIXELMED = ("pixelmed.jar", "commons-codec.jar", "slf4j-api.jar", "slf4j-nop.jar")
+_JAVA_FLAGS = (
+    "-Djava.awt.headless=true",
+    # newer Java stops the validator's style sheets otherwise
+    "-Djdk.xml.xpathTotalOpLimit=0",
+    "-Djdk.xml.xpathExprOpLimit=0",
+    "-Djdk.xml.xpathExprGrpLimit=0",
+)
+
+Analyse = Callable[..., Subject]
+Tool = Callable[..., str]
+
+
+class _Caught(Exception):  # noqa: N818 - no error: the way out of an analysis that has what it was run for
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+
+
+@pytest.fixture(scope="session")
+def analyse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Analyse]:
+    """``analyse(folder, clinical=None, lesion_mask=None)`` gives the study as its DICOM objects are made from it."""
+    with contextlib.ExitStack() as opened, pytest.MonkeyPatch.context() as patch:
+
+        def catch(subject: Subject, *_: object, **__: object) -> dict[str, bytes]:
+            raise _Caught(subject)
+
+        def run(folder: Path, *, clinical: Path | None = None, lesion_mask: Path | None = None) -> Subject:
+            out = tmp_path_factory.mktemp("out")
+            options = SimpleNamespace(
+                paths=[str(folder)], out=str(out), clinical=clinical and str(clinical), config=None,
+                lesion_mask=lesion_mask and str(lesion_mask), lesion_roi=None, threshold_hu=None, format="sr",
+                templates=None, rules=None, prior=None, jobs=1,
+            )  # fmt: skip
+            request = replace(request_from(options), created=CREATED)
+            found = opened.enter_context(discover(request.paths, settings=request.settings.reading))
+            results = ResultsFolder(out, run_id="test")
+            results.prepare()
+            with patch.context() as here:
+                here.setattr(calcreport.export.objects, "write_objects", catch)
+                try:
+                    outcome = analyse_study(found.studies[0], request, results, lambda _: None)
+                except _Caught as caught:
+                    return caught.subject
+            msg = f"no report: {outcome.sentence()}"
+            raise AssertionError(msg)
+
+        yield run
+
+
+@pytest.fixture(scope="session")
+def sample(analyse: Analyse) -> Callable[[str], Subject]:
+    """``sample("myositis_calf")`` gives that sample study with its clinical data; analysed once."""
+    known: dict[str, Subject] = {}
+
+    def find(name: str) -> Subject:
+        if name not in known:
+            clinical = SAMPLES / f"{name}.clinical.yaml"
+            known[name] = analyse(SAMPLES / name, clinical=clinical if clinical.exists() else None)
+        return known[name]
+
+    return find
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a program said about files, and how it ended."""
+
+    code: int
+    text: str
+
+    @property
+    def errors(self) -> list[str]:
+        return [line for line in self.text.splitlines() if line.startswith("Error")]
+
+
+def _run(*command: str) -> Verdict:
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=300)
+    return Verdict(done.returncode, done.stdout + done.stderr)
+
+
+@pytest.fixture(scope="session")
+def dciodvfy(need_tool: Tool) -> Callable[[Path], Verdict]:
+    """Checks one object against its definition."""
+    path = need_tool("dciodvfy")
+    return lambda file: _run(path, "-new", str(file))
+
+
+@pytest.fixture(scope="session")
+def dcentvfy(need_tool: Tool) -> Callable[..., Verdict]:
+    """Checks that objects agree on patient, study, series and equipment."""
+    path = need_tool("dcentvfy")
+    return lambda *files: _run(path, *map(str, files))
+
+
+@pytest.fixture(scope="session")
+def dsrdump(need_tool: Tool) -> Callable[[Path], Verdict]:
+    """Prints a structured report."""
+    path = need_tool("dsrdump")
+    return lambda file: _run(path, "+Pn", str(file))
+
+
+@pytest.fixture(scope="session")
+def pixelmed_sr(need_tool: Tool) -> Callable[[Path], Verdict]:
+    """Checks a structured report against its template."""
+    java = need_tool("java")
+    jars = [Path("/usr/share/java") / name for name in _PIXELMED]
+    if not all(jar.exists() for jar in jars):
+        pytest.skip("libpixelmed-java is not installed")
+    validator = "com.pixelmed.validate.DicomSRValidator"
+    return lambda file: _run(java, *_JAVA_FLAGS, "-cp", ":".join(map(str, jars)), validator, str(file))
