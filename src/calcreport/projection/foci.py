@@ -12,6 +12,7 @@ from scipy import ndimage
 from calcreport.projection.bone import Bones
 from calcreport.projection.exposure import Exposure
 from calcreport.projection.plate import EIGHT, Floats, Mask, Plate, gradient_size, grown, open_square, shrunk, within
+from calcreport.threads import map_in_threads
 
 _SMOOTH_MM: Final = 0.4
 """Noise is smoothed over this before anything is sought (Gaussian sigma, mm)."""
@@ -98,13 +99,14 @@ def find_foci(plate: Plate, exposure: Exposure, bones: Bones, field: Mask, noise
     slope = ndimage.uniform_filter(gradient_size(smooth) / np.float32(plate.pixel_mm), plate.pixels(_SLOPE_MM))
     floor = np.maximum(np.float32(noise * NOISE_SHARE), slope * np.float32(_SLOPE_SHARE_MM))
     at_end = ~shrunk(exposure.is_exposed, plate.pixels(_END_MARGIN_MM) + 1)
-    found: list[PlateFocus] = []
-    for width_mm in _WIDTHS_MM:
+
+    def of_width(width_mm: float) -> list[PlateFocus]:
         lifted = smooth - open_square(smooth, plate.pixels(width_mm))
         scale = np.maximum(structure_around(plate, lifted, field), floor)
         height = np.where(field, lifted / scale, np.float32(0))
-        found += _Relief(plate=plate, lifted=lifted, height=height, bones=bones, at_end=at_end).foci()
-    return found
+        return list(_Relief(plate=plate, lifted=lifted, height=height, bones=bones, at_end=at_end).foci())
+
+    return [focus for found in map_in_threads(of_width, _WIDTHS_MM) for focus in found]
 
 
 def structure_around(plate: Plate, lifted: Floats, field: Mask) -> Floats:
@@ -145,9 +147,11 @@ class _Relief:
         labels, count = ndimage.label(self.height > _GROW, structure=EIGHT)
         if not count:
             return
-        peaks = np.asarray(ndimage.maximum(self.height, labels, np.arange(1, count + 1)))
+        peaks = np.zeros(count + 1, dtype=np.float32)
+        is_part = labels > 0
+        np.maximum.at(peaks, labels[is_part], self.height[is_part])
         for number, box in enumerate(ndimage.find_objects(labels), start=1):
-            if peaks[number - 1] < _SEED:
+            if peaks[number] < _SEED:
                 continue
             rows, columns = box
             here = labels[box] == number
