@@ -121,6 +121,14 @@ def test_opening_takes_off_what_is_narrow_and_leaves_steps_and_the_end_of_the_fi
     assert (open_square(at_end, 4) == at_end).all()
 
 
+@pytest.mark.parametrize("half_side", [1, 4, 11, 60])
+def test_opening_is_that_by_a_square_on_a_film_that_goes_on_as_it_ends(half_side):
+    grey = np.random.default_rng(half_side).normal(size=(41, 30)).astype(np.float32)
+    room = 2 * half_side
+    opened = ndimage.grey_opening(np.pad(grey, room, mode="edge"), size=2 * half_side + 1)
+    np.testing.assert_array_equal(open_square(grey, half_side), opened[room:-room, room:-room])
+
+
 @pytest.mark.parametrize("pixels", [1, 2, 5])
 @pytest.mark.parametrize("density", [0.02, 0.5, 0.98])
 def test_masks_grow_and_shrink_as_a_binary_morphology_by_a_square_would(pixels, density):
