@@ -128,6 +128,8 @@ def finish(made: Dataset, subject: Subject, *, kind: str, number: int = 1, name:
         for event in ("Series", "Content", "InstanceCreation"):
             setattr(made, f"{event}Date", day)
             setattr(made, f"{event}Time", time)
+        for equipment in made.get("ContributingEquipmentSequence") or ():
+            equipment.ContributionDateTime = day + time
         return _encode(made)
 
 
