@@ -11,6 +11,7 @@ The tree::
     ├── ConfigurationError         what the user typed is wrong
     │   ├── UsageError · SettingsError · ClinicalError · RuleFileError · TemplateError
     ├── OutputError                results could not be written
+    │   └── StoreError             what was received could not be kept
     └── DeliveryError              results could not be handed to another system
 
 A code is stable and never reused. A message names the remedy and holds no patient data.
@@ -86,6 +87,10 @@ class TemplateError(ConfigurationError):
 
 class OutputError(CalcReportError):
     """Results could not be written."""
+
+
+class StoreError(OutputError):
+    """What was received, or what became of it, could not be kept."""
 
 
 class DeliveryError(CalcReportError):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from calcreport.errors import SettingsError
 from calcreport.settings import Settings
+
+Block = TypeVar("Block", bound=BaseModel)
 
 
 def settings_from_text(text: str) -> Settings:
@@ -20,7 +23,7 @@ def settings_from_text(text: str) -> Settings:
     Parameters
     ----------
     text : str
-        TOML with the tables of `Settings`; everything left out keeps its default.
+        TOML with the tables of `Settings`; everything left out keeps its default. ``[service]`` is not looked at.
 
     Returns
     -------
@@ -38,19 +41,48 @@ def settings_from_text(text: str) -> Settings:
     except (ValueError, RecursionError) as error:  # not only TOMLDecodeError: a number of thousands of digits
         msg = f"the settings file is not valid TOML: {error}"
         raise SettingsError(msg, code="settings.syntax") from error
-    unknown = list(_unknown_keys(values, Settings, ""))
+    values.pop("service", None)  # the receiving service reads it; one file is enough for both
+    settings = checked_tables(values, Settings)
+    refuse_contradictions(settings)
+    return settings
+
+
+def checked_tables(values: Mapping[str, Any], model: type[Block], *, prefix: str = "") -> Block:
+    """Check what was read from TOML.
+
+    Parameters
+    ----------
+    values : Mapping[str, Any]
+        Tables and values.
+    model : type[Block]
+        What they should be.
+    prefix : str
+        Goes before the names in messages.
+
+    Returns
+    -------
+    Block
+        The settings.
+
+    Raises
+    ------
+    SettingsError
+        ``settings.unknown_key`` or ``settings.invalid_value``, as for `settings_from_text`.
+    """
+    unknown = list(_unknown_keys(values, model, prefix))
     if unknown:
         raise SettingsError("; ".join(unknown), code="settings.unknown_key")
-    wrong = list(_not_finite(values, ""))
+    wrong = list(_not_finite(values, prefix))
     if wrong:
         raise SettingsError("; ".join(wrong), code="settings.invalid_value")
     try:
-        settings = Settings.model_validate(values, strict=True)
+        # By way of JSON, where a list may stand for a tuple though nothing else is converted.
+        return model.model_validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_url=False)]
+        wrong = [
+            f"{prefix}{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_url=False)
+        ]
         raise SettingsError("; ".join(wrong), code="settings.invalid_value") from error
-    refuse_contradictions(settings)
-    return settings
 
 
 def refuse_contradictions(settings: Settings) -> None:

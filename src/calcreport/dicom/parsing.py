@@ -98,8 +98,14 @@ def _guessed(encoding: Encoding) -> str:
     return tags.EXPLICIT if encoding.is_explicit else tags.IMPLICIT
 
 
-def _meta(head: bytes, size: int) -> tuple[str | None, int, str | None]:
-    """Transfer syntax (``None`` when not stated), offset of the data set, media storage class."""
+def meta_end(head: bytes) -> int:
+    """Offset of the data set: where the file meta information ends.
+
+    Raises
+    ------
+    NotDicomError
+        ``file.not_dicom`` or ``file.damaged``.
+    """
     if head[_PREAMBLE : _PREAMBLE + 4] == b"DICM":
         offset = _PREAMBLE + 4
     elif head[:2] == _META_GROUP or (head[:2] == b"\x08\x00" and head[3:4] == b"\0"):
@@ -111,14 +117,20 @@ def _meta(head: bytes, size: int) -> tuple[str | None, int, str | None]:
         is_long = head[end + 4 : end + 6] in (b"OB", b"UN", b"OW", b"SQ", b"UT")
         length = int.from_bytes(head[end + 8 : end + 12] if is_long else head[end + 6 : end + 8], "little")
         end += (12 if is_long else 8) + length
-    if end == offset:
-        if offset:
-            raise problem("file.damaged", "no file meta information")
+    if end == offset and offset:
+        raise problem("file.damaged", "no file meta information")
+    return end
+
+
+def _meta(head: bytes, size: int) -> tuple[str | None, int, str | None]:
+    """Transfer syntax (``None`` when not stated), offset of the data set, media storage class."""
+    end = meta_end(head)
+    if end == 0:
         return None, 0, None
     if end > len(head):
         raise problem("file.truncated" if end > size else "file.damaged")
     walker = Walker(head[:end], size=end, encoding=Encoding(is_explicit=True), wanted=_META_WANTED, nested=frozenset())
-    item = walker.walk(offset)
+    item = walker.walk(_PREAMBLE + 4 if head[_PREAMBLE : _PREAMBLE + 4] == b"DICM" else 0)
     return (
         values.uid(item.values.get(_TRANSFER_SYNTAX)),
         end,

@@ -86,7 +86,7 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """Lower-case letters, digits and ``_``; names its cursor and its counters."""
+        """Lower-case letters and ``_``; names its cursor and its counters."""
         ...
 
     def run(self, inbox: Inbox, stop: Event) -> None:
@@ -108,8 +108,8 @@ class Delivery:
     study_instance_uid : str
         As received; identifies a patient's study.
     key : str
-        Hash of the content that was analysed, and of the results: the same results have the same key. Whoever took it once need not
-        take it again.
+        Hash of the images that were analysed and of the settings: whoever took results under this key once need not
+        take them again.
     revision : int
         1 for the first report of a study, one more for every later one that supersedes it.
     outcome : Outcome
@@ -137,7 +137,7 @@ class Sink(Protocol):
 
     @property
     def name(self) -> str:
-        """Lower-case letters, digits and ``_``; under this name the record remembers what it took."""
+        """Lower-case letters and ``_``; under this name the record remembers what it took."""
         ...
 
     def deliver(self, delivery: Delivery) -> None:

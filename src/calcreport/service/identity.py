@@ -1,0 +1,145 @@
+"""What a received file is, whether it is whole, and a hash of its content; read before it is acknowledged.
+
+Only the header is parsed, with the reader's own limits on nesting, elements and inflation. No pixel is decoded here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Final
+
+from calcreport.dicom import film_tags, tags
+from calcreport.dicom.codes import problem
+from calcreport.dicom.elements import UNDEFINED, PixelPlace
+from calcreport.dicom.parsing import HEAD_BYTES, meta_end, read_header
+from calcreport.dicom.source import FileSource, open_regular
+
+ANALYSED_CLASSES: Final = tags.CT_CLASSES | film_tags.FILM_CLASSES
+"""Storage classes that are analysed. We write none of them, so our own results cannot trigger us."""
+MAKER: Final = "calcreport"
+"""Manufacturer of everything we write, as `calcreport.export.instance` has it; not imported, it is slow to load."""
+_INFLATED_HEADER: Final = 33_554_432
+"""Most bytes of a deflated data set that are inflated to find its header."""
+_LARGEST_DEFLATED: Final = 67_108_864
+"""Largest deflated file, bytes: it is held in memory to be inflated."""
+_MOST_FRAGMENTS: Final = 1_000_000
+"""Most fragments of compressed pixel data: an enhanced CT has one or few a frame."""
+_PREAMBLE: Final = 128
+_BLOCK: Final = 1 << 20
+_ONE_AT_A_TIME: Final = Lock()
+"""Parsing is bound to one core anyway; a header of the largest size is then in memory only once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """A whole DICOM file.
+
+    Parameters
+    ----------
+    study_uid, series_uid, instance_uid, class_uid : str
+        Made of digits and dots; `class_uid` may be empty.
+    is_analysed : bool
+        Whether it is of a kind that is analysed, and not made by us.
+    content : str
+        SHA-256 of transfer syntax and data set, hexadecimal.
+    """
+
+    study_uid: str = field(repr=False)
+    series_uid: str = field(repr=False)
+    instance_uid: str = field(repr=False)
+    class_uid: str
+    is_analysed: bool
+    content: str
+
+
+def identify(path: Path) -> Identity:
+    """Read what a file is.
+
+    Parameters
+    ----------
+    path : Path
+        A regular file with a file meta header.
+
+    Returns
+    -------
+    Identity
+        What it is.
+
+    Raises
+    ------
+    NotDicomError
+        ``file.not_dicom``, ``file.damaged``, ``file.truncated`` (also when the pixel data end too early),
+        ``file.nested_too_deep``, ``file.no_uid``, ``file.deflate``, ``file.dicomdir``, ``file.too_large``.
+    OSError
+        When the file cannot be read.
+    """
+    descriptor, status = open_regular(str(path))
+    try:
+        head = os.pread(descriptor, HEAD_BYTES, 0)
+        if head[_PREAMBLE : _PREAMBLE + 4] != b"DICM":
+            raise problem("file.not_dicom")
+        start = meta_end(head)
+        if status.st_size > _LARGEST_DEFLATED and tags.DEFLATED.encode() in head[:start]:
+            raise problem("file.too_large")
+        with _ONE_AT_A_TIME:
+            image, _item = read_header(FileSource(str(path), status), head, inflate_limit=_INFLATED_HEADER)
+        syntax, place = image.pixels.transfer_syntax, image.pixels.place
+        if place is not None and syntax != tags.DEFLATED:
+            _require_pixels(descriptor, place, status.st_size, is_big_endian=image.pixels.is_big_endian)
+        content = _hash(descriptor, start, syntax)
+    finally:
+        os.close(descriptor)
+    made_by_us = (image.series.manufacturer or "").strip().lower() == MAKER
+    return Identity(
+        study_uid=image.study_uid,
+        series_uid=image.series_uid,
+        instance_uid=image.instance_uid,
+        class_uid=image.series.sop_class_uid,
+        is_analysed=image.series.sop_class_uid in ANALYSED_CLASSES and not made_by_us,
+        content=content,
+    )
+
+
+def clear_preamble(path: Path) -> None:
+    """Overwrite the first 128 bytes, which may hold an executable, with zeros; nothing when they are zeros."""
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+    try:
+        head = os.pread(descriptor, _PREAMBLE + 4, 0)
+        if head[_PREAMBLE:] == b"DICM" and any(head[:_PREAMBLE]):
+            os.pwrite(descriptor, bytes(_PREAMBLE), 0)
+    finally:
+        os.close(descriptor)
+
+
+def _require_pixels(descriptor: int, place: PixelPlace, size: int, *, is_big_endian: bool) -> None:
+    """Refuse pixel data that end before their stated length, or compressed ones without an end."""
+    if place.length != UNDEFINED:
+        if place.offset + place.length > size:
+            raise problem("file.truncated")
+        return
+    layout = struct.Struct(">HHI" if is_big_endian else "<HHI")
+    offset = place.offset
+    for _fragment in range(_MOST_FRAGMENTS):
+        marker = os.pread(descriptor, layout.size, offset)
+        if len(marker) < layout.size:
+            raise problem("file.truncated")
+        group, element, length = layout.unpack(marker)
+        if (group, element) == (0xFFFE, 0xE0DD):
+            return
+        if (group, element) != (0xFFFE, 0xE000):
+            raise problem("file.damaged")
+        offset += layout.size + length
+    raise problem("file.damaged", "too many fragments")
+
+
+def _hash(descriptor: int, start: int, syntax: str) -> str:
+    digest = hashlib.sha256(syntax.encode() + b"\0")
+    while block := os.pread(descriptor, _BLOCK, start):
+        digest.update(block)
+        start += len(block)
+    return digest.hexdigest()

@@ -1,0 +1,216 @@
+"""The tables ``[service]`` of the settings file: who may send, how much, and what is done with a study."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from ipaddress import ip_address, ip_network
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from calcreport.errors import SettingsError
+from calcreport.settings import SettingsBlock
+from calcreport.settings_file import checked_tables
+
+_MEBI: Final = 1 << 20
+_GIBI: Final = 1 << 30
+
+
+def _network(text: str) -> str:
+    ip_network(text)
+    return text
+
+
+def _address(text: str) -> str:
+    ip_address(text)
+    return text
+
+
+def _sink_name(text: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z_]{0,39}", text):  # as a log takes it
+        msg = "a name is made of lower-case letters and _"
+        raise ValueError(msg)
+    return text
+
+
+AeTitle = Annotated[str, StringConstraints(pattern=r"^[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?$")]
+"""Printable ASCII without a backslash, 1 to 16 characters (PS3.5 section 6.2)."""
+Network = Annotated[str, AfterValidator(_network)]
+AdapterName = Annotated[str, AfterValidator(_sink_name)]
+
+
+class PeerSettings(SettingsBlock):
+    """Who may send. AE titles are names, no proof of identity: use addresses, a firewall or TLS too."""
+
+    calling: tuple[AeTitle, ...] = ()
+    """Calling AE titles that are let in; empty: any."""
+    addresses: tuple[Network, ...] = ("127.0.0.0/8", "::1/128")
+    """Addresses and networks that are let in; to be named when `host` is not this machine alone."""
+
+
+class TlsSettings(SettingsBlock):
+    """Encryption (PS3.15 annex B); TLS 1.2 or newer."""
+
+    certificate: str | None = None
+    """PEM file of the service's certificate chain; without it the connection is not encrypted."""
+    key: str | None = None
+    """PEM file of its private key, when it is not in the same file."""
+    client_authority: str | None = None
+    """PEM file of the authority that signs senders' certificates; with it every sender has to show one."""
+
+
+class LimitSettings(SettingsBlock):
+    """What a sender may ask of the service."""
+
+    max_pdu_bytes: int = Field(default=_MEBI, ge=4096, le=64 * _MEBI)
+    """Largest protocol data unit taken, bytes; 128 KiB are offered, larger ones are a mistake or an attack."""
+    max_message_bytes: int = Field(default=_GIBI, ge=_MEBI)
+    """Largest image, bytes: an enhanced CT of 2000 slices."""
+    max_associations: int = Field(default=64, ge=1, le=256)
+    """Most associations at a time."""
+    max_associations_per_peer: int = Field(default=32, ge=1, le=256)
+    """Most associations at a time from one address: a PACS that sends in parallel uses ten to twenty."""
+    request_seconds: float = Field(default=5.0, gt=0, le=300)
+    """A connection that has not asked for an association by then is closed."""
+    idle_seconds: float = Field(default=60.0, gt=0, le=3600)
+    """An association that is silent for so long is aborted."""
+    message_seconds: float = Field(default=1800.0, gt=0)
+    """An image that takes longer to arrive is given up: a large one over a slow line is here within minutes."""
+    association_seconds: float = Field(default=14400.0, gt=0)
+    """An association does not live longer, busy or not."""
+    reserve_bytes: int = Field(default=_GIBI, ge=0)
+    """Free space that is left: images are refused (A700) before the disk is full. At most 5 % of the disk."""
+
+
+class StudySettings(SettingsBlock):
+    """When a study is complete."""
+
+    quiet_seconds: float = Field(default=60.0, gt=0)
+    """No image for so long: complete. DICOM has no sign for it; scanners pause for some seconds between series."""
+    missing_seconds: float = Field(default=600.0, gt=0)
+    """When the source told how many images there are and some are missing: analysed as it is after so long a pause."""
+
+
+class AnalysisSettings(SettingsBlock):
+    """The process a study is analysed in."""
+
+    workers: int = Field(default=1, ge=0, le=64)
+    """Studies analysed at a time; 0: only receive."""
+    formats: str | None = None
+    """As ``analyze --format``; default: everything that needs no extra installation."""
+    clinical: str | None = None
+    """Clinical data that holds for every study, as ``analyze --clinical``."""
+    templates: str | None = None
+    """The site's own templates, as ``analyze --templates``."""
+    memory_bytes: int = Field(default=8 * _GIBI, ge=_GIBI // 2)
+    """Address space of each process of an analysis: the largest volume and its masks fit in."""
+    cpu_seconds: int = Field(default=7200, ge=1)
+    """CPU time of each process of an analysis."""
+    wall_seconds: float = Field(default=3700.0, gt=0)
+    """An analysis that takes longer is ended; a little more than run.max_study_seconds, which says more about it."""
+    attempts: int = Field(default=3, ge=1, le=20)
+    """Attempts before a study is a dead letter."""
+    retry_seconds: float = Field(default=30.0, gt=0)
+    """Wait before the second attempt; it doubles for each later one, up to ten minutes."""
+
+
+class RetentionSettings(SettingsBlock):
+    """What is removed, and when. Nothing is, unless a time is given."""
+
+    received_days: float | None = Field(default=None, ge=0)
+    """Images and objects set aside are removed so long after their study was delivered everywhere."""
+    results_days: float | None = Field(default=None, ge=0)
+    """Results are removed so long after they were delivered everywhere."""
+
+
+class FolderSinkSettings(SettingsBlock):
+    """Results copied into a folder, as ``analyze --out`` writes them."""
+
+    kind: Literal["folder"]
+    """Which sink this is."""
+    path: str = Field(min_length=1)
+    """The folder."""
+
+
+class ServiceSettings(SettingsBlock):
+    """The receiving service."""
+
+    aet: AeTitle = "CALCREPORT"
+    """AE title senders have to call."""
+    host: Annotated[str, AfterValidator(_address)] = "127.0.0.1"
+    """Address listened on: this machine alone, unless a site decides otherwise."""
+    port: int = Field(default=11112, ge=1, le=65535)
+    """Port: the one registered for DICOM (104 needs rights)."""
+    store: str | None = Field(default=None, min_length=1)
+    """Folder everything is kept in."""
+    peers: PeerSettings = PeerSettings()
+    tls: TlsSettings = TlsSettings()
+    limits: LimitSettings = LimitSettings()
+    study: StudySettings = StudySettings()
+    analysis: AnalysisSettings = AnalysisSettings()
+    retention: RetentionSettings = RetentionSettings()
+    sinks: dict[AdapterName, FolderSinkSettings] = Field(default_factory=dict)
+    """Where results go, each under a name of its own: ``[service.sinks.archive]``."""
+
+
+NEEDS_RESTART: Final = ("aet", "host", "port", "store", "tls", "sinks")
+"""What a reload cannot change: it is in use."""
+
+
+def service_settings_from_text(text: str, overrides: Mapping[str, Any] | None = None) -> ServiceSettings:
+    """Read the service's part of a settings file.
+
+    Parameters
+    ----------
+    text : str
+        TOML; tables other than ``[service]`` belong to the analysis.
+    overrides : Mapping[str, Any] | None
+        From the command line, by name; a dot leads into a table. ``None`` leaves a setting as it is.
+
+    Returns
+    -------
+    ServiceSettings
+        Defaults, overlaid with the file, overlaid with the command line.
+
+    Raises
+    ------
+    SettingsError
+        ``settings.syntax``, ``settings.unknown_key`` or ``settings.invalid_value``, with every mistake of that kind.
+    """
+    try:
+        values = tomllib.loads(text).get("service", {})
+    except (ValueError, RecursionError) as error:
+        msg = f"the settings file is not valid TOML: {error}"
+        raise SettingsError(msg, code="settings.syntax") from error
+    if not isinstance(values, dict):
+        msg = "service: must be a table"
+        raise SettingsError(msg, code="settings.invalid_value")
+    for name, value in (overrides or {}).items():
+        if value is not None:
+            _lay_over(values, name, value)
+    settings = checked_tables(values, ServiceSettings, prefix="service.")
+    _refuse_contradictions(settings)
+    return settings
+
+
+def _lay_over(values: dict[str, Any], name: str, value: object) -> None:
+    *tables, key = name.split(".")
+    for table in tables:
+        inner = values.setdefault(table, {})
+        if not isinstance(inner, dict):
+            return  # the file is wrong; the check says so
+        values = inner
+    values[key] = value
+
+
+def _refuse_contradictions(settings: ServiceSettings) -> None:
+    wrong = []
+    is_open = not ip_address(settings.host).is_loopback
+    if is_open and settings.peers.addresses == PeerSettings().addresses:
+        wrong.append("service.peers.addresses: name who may send when service.host is not this machine alone")
+    if settings.tls.certificate is None and (settings.tls.key or settings.tls.client_authority):
+        wrong.append("service.tls.certificate: missing")
+    if wrong:
+        raise SettingsError("; ".join(wrong), code="settings.invalid_value")

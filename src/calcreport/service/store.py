@@ -1,0 +1,297 @@
+"""The file tree that everything received is kept in: the truth, from which whatever is in memory can be read again."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Final
+
+from calcreport.errors import StoreError
+from calcreport.service.durable import flush_folder, make_folder, store_error, write_file
+from calcreport.service.identity import Identity, clear_preamble, identify
+from calcreport.service.names import References, instance_name, instance_of, is_study_name, study_name
+from calcreport.service.record import Record, record_from
+
+_RESERVE_SHARE: Final = 0.05
+"""The reserve is never more than this share of the disk, so that a small disk can be used too."""
+IMAGES: Final = "images"
+ASIDE: Final = "aside"
+RESULTS: Final = "results"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A file that was kept; what `calcreport.service.adapters.Kept` says, and the study's folder name."""
+
+    study: str
+    study_uid: str
+    is_new: bool
+    is_conflict: bool
+    is_aside: bool
+
+
+class Store:
+    """Received files, records and results below one folder.
+
+    Parameters
+    ----------
+    root : Path
+        Made when it does not exist.
+    reserve_bytes : Callable[[], int]
+        Free space that is left untouched; asked every time, so that it can be changed.
+    """
+
+    def __init__(self, root: Path, *, reserve_bytes: Callable[[], int]) -> None:
+        self.root = root
+        self._reserve_bytes = reserve_bytes
+        self._incoming = root / "incoming"
+        self._studies = root / "studies"
+        self._guard = Lock()
+        self._known: dict[str, dict[str, set[str]]] = {}  # study → SOP instance → names of files; of active studies
+        self._lock_descriptor = -1
+
+    def open(self) -> References:
+        """Take the store for this process, make what is missing, remove what was never acknowledged.
+
+        Returns how studies of this store are named to an operator.
+
+        Raises
+        ------
+        StoreError
+            ``store.in_use``, ``store.full`` or ``store.failed``.
+        """
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._take()
+            for folder in (self._incoming, self._studies, self.root / "cursors"):
+                make_folder(folder)
+            for path in self._incoming.iterdir():
+                path.unlink()
+            return references(self.root)
+        except OSError as error:
+            raise store_error(error) from error
+
+    def close(self) -> None:
+        """Give the store to whoever wants it next."""
+        if self._lock_descriptor >= 0:
+            os.close(self._lock_descriptor)
+            self._lock_descriptor = -1
+
+    def free_bytes(self) -> int:
+        """Space left above the reserve; negative when the reserve is touched."""
+        status = os.statvfs(self.root)
+        reserve = min(self._reserve_bytes(), int(_RESERVE_SHARE * status.f_frsize * status.f_blocks))
+        return status.f_frsize * status.f_bavail - reserve
+
+    def require_space(self) -> None:
+        """Refuse when the reserve is reached.
+
+        Raises
+        ------
+        StoreError
+            ``store.full`` or ``store.failed``.
+        """
+        try:
+            free = self.free_bytes()
+        except OSError as error:
+            raise store_error(error) from error
+        if free <= 0:
+            msg = "less space is left on the store's disk than is held in reserve; free space"
+            raise StoreError(msg, code="store.full")
+
+    def temporary(self) -> Path:
+        """Path of a new empty file; see `calcreport.service.adapters.Inbox.temporary`."""
+        self.require_space()
+        path = self._incoming / f"{secrets.token_hex(16)}.part"
+        try:
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+        except OSError as error:
+            raise store_error(error) from error
+        return path
+
+    def keep(self, path: Path, *, accept: Callable[[Identity], None] | None = None) -> Arrival:
+        """Keep a file of `incoming`; when this returns, it survives a power cut.
+
+        Parameters
+        ----------
+        path : Path
+            From `temporary`; gone afterwards, whatever happens.
+        accept : Callable[[Identity], None] | None
+            Called before the file is kept; raises what it has against it.
+
+        Raises
+        ------
+        InputError
+            As `identify`.
+        StoreError
+            ``store.full`` or ``store.failed``.
+        """
+        try:
+            identity = identify(path)
+            if accept is not None:
+                accept(identity)
+            clear_preamble(path)
+            return self._place(path, identity)
+        except OSError as error:
+            raise store_error(error) from error
+        finally:
+            with suppress(OSError):
+                path.unlink()
+
+    def _place(self, path: Path, identity: Identity) -> Arrival:
+        study = study_name(identity.study_uid)
+        name = instance_name(identity.instance_uid, identity.content)
+        folder = self._studies / study / (IMAGES if identity.is_analysed else ASIDE)
+        known = self._names(study)
+        is_new = not (folder / name).exists()
+        if is_new:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            self._move(path, folder, name)
+        flush_folder(folder)  # also for a file that is there: another thread may just have renamed it
+        with self._guard:
+            of_instance = known.setdefault(name.partition(".")[0], set())
+            of_instance.add(name)
+            is_conflict = len(of_instance) > 1
+        return Arrival(
+            study=study,
+            study_uid=identity.study_uid,
+            is_new=is_new,
+            is_conflict=is_conflict,
+            is_aside=not identity.is_analysed,
+        )
+
+    def _move(self, path: Path, folder: Path, name: str) -> None:
+        try:
+            path.rename(folder / name)
+        except FileNotFoundError:  # the first of its study, or the study was removed in between
+            make_folder(folder.parent)
+            make_folder(folder)
+            path.rename(folder / name)
+
+    def _names(self, study: str) -> dict[str, set[str]]:
+        """Instances of a study that are there; read once while it is active."""
+        with self._guard:
+            known = self._known.get(study)
+            if known is None:
+                known = self._known[study] = {}
+                for kind in (IMAGES, ASIDE):
+                    for name in self._list(study, kind):
+                        known.setdefault(name.partition(".")[0], set()).add(name)
+            return known
+
+    def release(self, study: str) -> None:
+        """Forget what is held in memory about a study that is quiet."""
+        with self._guard:
+            self._known.pop(study, None)
+
+    def studies(self) -> Iterator[str]:
+        """Name every study there is."""
+        for path in self._studies.iterdir():
+            if is_study_name(path.name) and path.is_dir() and not path.is_symlink():
+                yield path.name
+
+    def folder(self, study: str) -> Path:
+        """Folder of a study."""
+        return self._studies / study
+
+    def images(self, study: str) -> tuple[str, ...]:
+        """Names of a study's images, sorted."""
+        return tuple(sorted(self._list(study, IMAGES)))
+
+    def _list(self, study: str, kind: str) -> list[str]:
+        try:
+            with os.scandir(self._studies / study / kind) as entries:
+                return [entry.name for entry in entries if instance_of(entry.name)]
+        except FileNotFoundError:
+            return []
+
+    def record(self, study: str) -> Record:
+        """Record of a study; an empty one when there is none."""
+        return read_record(self._studies / study)
+
+    def write_record(self, study: str, record: Record) -> None:
+        """Put a study's record in place, durably.
+
+        Raises
+        ------
+        StoreError
+            ``store.full`` or ``store.failed``.
+        """
+        try:
+            write_file(self._studies / study / "record.json", record.to_bytes())
+        except OSError as error:
+            raise store_error(error) from error
+
+    def take_retry(self, study: str) -> bool:
+        """Whether an operator asked for another try; asked once."""
+        try:
+            (self._studies / study / "retry").unlink()
+        except OSError:
+            return False
+        return True
+
+    def remove(self, study: str, kind: str) -> None:
+        """Remove a study's images, objects set aside or results."""
+        self.release(study)
+        shutil.rmtree(self._studies / study / kind, ignore_errors=True)
+
+    def recall(self, source: str) -> str | None:
+        """Cursor of a source."""
+        try:
+            return (self.root / "cursors" / source).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise store_error(error) from error
+
+    def remember(self, source: str, cursor: str) -> None:
+        """Keep the cursor of a source durably."""
+        try:
+            write_file(self.root / "cursors" / source, cursor.encode())
+        except OSError as error:
+            raise store_error(error) from error
+
+    def _take(self) -> None:
+        self._lock_descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(self._lock_descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self.close()
+            msg = "another service is using this store; stop it, or name another folder"
+            raise StoreError(msg, code="store.in_use") from error
+
+
+def references(root: Path) -> References:
+    """References of a store; its key is made when it has none."""
+    path = root / "reference.key"
+    try:
+        key = path.read_bytes()
+    except FileNotFoundError:
+        key = References.new_key()
+        write_file(path, key)
+    return References(key)
+
+
+def read_record(folder: Path) -> Record:
+    """Record in a study's folder; an empty one when there is none."""
+    try:
+        return record_from((folder / "record.json").read_bytes())
+    except OSError:
+        return Record()
+
+
+def discard(path: Path) -> None:
+    """Remove a file of `incoming` that will not be kept."""
+    with suppress(OSError):
+        path.unlink()
