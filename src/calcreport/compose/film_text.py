@@ -151,12 +151,16 @@ def _say_magnifications(films: tuple[FilmTechnique, ...], statements: Statements
 
 
 def name_limit(films: tuple[FilmTechnique, ...], statements: Statements) -> tuple[str, ...]:
-    """Say what no radiograph shows, for each kind of scale among the films."""
-    kinds = [film.scale for film in films]
-    return tuple(
-        statements.say(f"limitation.radiograph{suffix}")
+    """Say what no radiograph shows, once, and what each further kind of scale among the films leaves open."""
+    kinds = {film.scale for film in films}
+    suffixes = [
+        suffix
         for kind, suffix in (("detector", ""), ("calibrated", "_calibrated"), ("none", "_unscaled"))
         if kind in kinds
+    ]
+    return tuple(
+        statements.say(f"limitation.radiograph{suffix if position == 0 else '_and' + suffix}")
+        for position, suffix in enumerate(suffixes)
     )
 
 

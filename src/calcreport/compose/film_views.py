@@ -41,7 +41,7 @@ def say_other_views(report: Report, lesion: Lesion, statements: Statements) -> s
             else statements.say("film.no_second_view")
         )
     apart = {uid for other in report.lesions if len(other.location.films) == 1 for uid in _seen_on(other)}
-    names = dict(zip((film.sop_instance_uid for film in films), name_films(films, statements), strict=True))
+    names = dict(zip((film.sop_instance_uid for film in others), name_films(tuple(others), statements), strict=True))
     told = []
     for identifier, is_among in (("film.not_identified", False), ("film.may_be_the_same", True)):
         listed = [names[film.sop_instance_uid] for film in others if (film.sop_instance_uid in apart) is is_among]

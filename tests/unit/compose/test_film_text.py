@@ -77,7 +77,11 @@ def test_films_that_differ_in_scale_are_named_and_others_are_not(templates: Temp
     assert "AP: Uncalibrated; lengths hold at the detector" in mixed
     assert "Lateral: Calibrated on an object of known size (FIDUCIAL)" in mixed
     assert "magnification of 1.12, which was not applied" in mixed
-    assert "calibrated lengths hold in one plane" in mixed
+    assert "Calibrated lengths hold in one plane" in mixed
+    assert mixed.count("true size, volume, depth and attenuation cannot be determined") == 1
+    unscaled = words_of(made_films.cluster(lateral_scale=made_films.UNSCALED).report(templates), templates)
+    assert unscaled.count("depth and attenuation cannot be determined") == 1
+    assert "Without pixel spacing size in millimetres cannot be determined." in unscaled
 
 
 def test_what_two_calibrated_films_have_in_common_is_said_once(templates: Templates) -> None:

@@ -51,6 +51,11 @@ def test_a_view_without_the_finding_is_named_and_absence_is_not_claimed(template
     assert text == "Not identified on the lateral view, where it may be hidden or too faint"
 
 
+def test_a_view_of_the_same_limb_is_named_without_its_side(templates: Templates) -> None:
+    films = (make_film(1), make_film(2, view="LAT"), make_film(3, view="LAT", side="left"))
+    assert "on the lateral view" in told(films, (0,), templates)[0]
+
+
 def test_findings_apart_on_two_views_may_be_one(templates: Templates) -> None:
     first, second = told((make_film(1), make_film(2, view="LAT")), (0, 1), templates)
     assert first == "It may be the same as a finding on the lateral view"
