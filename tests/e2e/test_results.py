@@ -70,7 +70,7 @@ def test_a_study_without_mineral_is_reported_as_such(run, write_study, tmp_path:
 def test_only_the_formats_asked_for_are_written(run, limb: Path, tmp_path: Path) -> None:
     result = run("analyze", limb, "--out", tmp_path / "out", "--format", "json,text", "--quiet")
     assert result.returncode == 0, result.stderr
-    assert {path.name for path in (tmp_path / "out" / UID).iterdir()} == {"report.json", "report.txt"}
+    assert {path.name for path in (tmp_path / "out" / UID).iterdir()} == {"report.json", "report.txt", "sources.json"}
     assert result.stderr == ""
     report = json.loads((tmp_path / "out" / UID / "report.json").read_text(encoding="utf-8"))
     assert report["images"] == []
@@ -79,7 +79,7 @@ def test_only_the_formats_asked_for_are_written(run, limb: Path, tmp_path: Path)
 def test_the_section_is_printed_also_when_no_text_file_is_wanted(run, limb: Path, tmp_path: Path) -> None:
     result = run("analyze", limb, "--out", tmp_path / "out", "--format", "json")
     assert "FINDINGS" in result.stdout.upper()
-    assert [path.name for path in (tmp_path / "out" / UID).iterdir()] == ["report.json"]
+    assert sorted(path.name for path in (tmp_path / "out" / UID).iterdir()) == ["report.json", "sources.json"]
 
 
 def test_typed_thresholds_override_and_are_reported(run, limb: Path, tmp_path: Path) -> None:

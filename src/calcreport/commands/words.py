@@ -15,7 +15,9 @@ RULES_HELP: Final = "a site's own rules, a TOML file or a folder of them, laid o
 PRIOR_HELP: Final = "report.json of an earlier study of the patient: growth, or 'stable since'"
 
 
-FORMAT_HELP: Final = "comma list of text,json,html,png,sr,seg,sc and, on demand, pdf,hl7,fhir; default: the first seven"
+FORMAT_HELP: Final = (
+    "comma list of text,json,html,png,sr,seg,sc and, on demand, pdf,hl7,fhir,sr-volumetric; default: the first seven"
+)
 
 
 def add_render(parser: argparse.ArgumentParser) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Final
 
+from calcreport.export.captures import write_captures
+from calcreport.export.encapsulated_pdf import write_pdf_object
+from calcreport.export.segmentation import write_film_segmentations, write_segmentation
+from calcreport.export.structured_report import write_structured_report, write_volumetric_report
 from calcreport.export.subject import Subject
-
-FORMATS: Final = ("sr", "seg", "sc")
-"""Names used with ``--format`` for objects that need no extra installation."""
 
 
 def write_objects(
@@ -21,7 +21,7 @@ def write_objects(
     subject : Subject
         The reported study.
     formats : Collection[str]
-        Those of `FORMATS` that are wanted; others are ignored.
+        Those of `calcreport.output.OBJECTS` that are wanted; others are ignored.
     pictures : Mapping[str, bytes]
         PNG by file name relative to the study's folder.
     pdf : bytes | None
@@ -30,6 +30,27 @@ def write_objects(
     Returns
     -------
     dict[str, bytes]
-        Content by file name: ``sr.dcm``, ``seg.dcm`` (not without a lesion), ``sc_….dcm``, ``report_pdf.dcm``.
+        Content by file name: ``sr.dcm``, ``seg.dcm`` (not without a lesion; radiographs one a film), ``sc_1.dcm`` and
+        so on, ``sr_seg.dcm`` (CT with a lesion only), ``report_pdf.dcm``.
     """
-    raise NotImplementedError
+    files: dict[str, bytes] = {}
+    if "sr" in formats:
+        files["sr.dcm"] = write_structured_report(subject)
+    if not {"seg", "sr-volumetric"}.isdisjoint(formats):
+        files |= _write_segmentations(subject, is_told="sr-volumetric" in formats)
+    if "sc" in formats:
+        files |= write_captures(subject, pictures)
+    if pdf is not None:
+        files["report_pdf.dcm"] = write_pdf_object(subject, pdf)
+    return files
+
+
+def _write_segmentations(subject: Subject, *, is_told: bool) -> dict[str, bytes]:
+    """Write masks; with `is_told` also the structured report about them, which is nothing without them."""
+    if subject.volume is None:
+        return write_film_segmentations(subject)
+    segmentation = write_segmentation(subject)
+    if segmentation is None:
+        return {}
+    told = {"sr_seg.dcm": write_volumetric_report(subject, segmentation)} if is_told else {}
+    return {"seg.dcm": segmentation} | told

@@ -56,13 +56,13 @@ FILE_NAMES: Final[Mapping[str, str]] = MappingProxyType(
 )
 """File a format is written to, in the study's folder."""
 
-OBJECTS: Final = frozenset(("sr", "seg", "sc", "pdf"))
+OBJECTS: Final = frozenset(("sr", "seg", "sc", "pdf", "sr-volumetric"))
 """Formats that give DICOM objects; ``pdf`` gives one beside its document."""
 
-FORMATS: Final = (*RENDERERS, "png", "sr", "seg", "sc")
+FORMATS: Final = (*RENDERERS, "png", "sr", "seg", "sc", "sr-volumetric")
 """Every name ``--format`` knows."""
 
-DEFAULT_FORMATS: Final = ("text", "json", "html", "png")
+DEFAULT_FORMATS: Final = ("text", "json", "html", "png", "sr", "seg", "sc")
 """Everything that needs no extra installation and that every hospital can use."""
 
 __all__ = [

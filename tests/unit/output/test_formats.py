@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 
 from calcreport.errors import TemplateError
 from calcreport.model.report import FlagState, Report
-from calcreport.output import RENDERERS, Templates, as_html, as_json, as_text, load_templates
+from calcreport.output import (
+    DEFAULT_FORMATS,
+    FILE_NAMES,
+    FORMATS,
+    RENDERERS,
+    Templates,
+    as_html,
+    as_json,
+    as_text,
+    load_templates,
+)
 from calcreport.resources import template_texts
 
 SCHEMA = Path(__file__).parents[3] / "docs" / "schema" / "report.schema.json"
@@ -53,7 +63,10 @@ def text_of(report: Report, templates: Templates) -> str:
 
 
 def test_every_format_of_a_report_is_in_the_table() -> None:
-    assert set(RENDERERS) == {"text", "json", "html"}
+    assert set(RENDERERS) <= set(FORMATS)
+    assert set(RENDERERS) == {"text", "json", "html", "pdf", "hl7", "fhir"}
+    assert set(RENDERERS) <= set(FILE_NAMES)
+    assert set(DEFAULT_FORMATS) == {"text", "json", "html", "png", "sr", "seg", "sc"}
     with pytest.raises(TypeError):
         RENDERERS["text"] = as_json.render  # type: ignore[index]
 
