@@ -24,6 +24,8 @@ _WIDTH_PX: Final = 1388
 """As wide as a key image, so that a viewer shows all of them alike."""
 _EDGE_PX: Final = 28
 _STRIP_PX: Final = 46
+_MOST_LINES: Final = 40
+"""An impression is told whole, or it is said how many of its sentences are missing."""
 _MOST_ROWS: Final = 12
 _OVERVIEW_PX: Final = (_WIDTH_PX - 2 * _EDGE_PX, 420)
 _DRAFT: Final[Colour] = (255, 196, 61)
@@ -60,7 +62,9 @@ def draw_summary(subject: Subject, pictures: Mapping[str, bytes]) -> Image.Image
         lines.add(say.say(f"concern.{report.concern}"), size=26, colour=_OF_CONCERN[report.concern])
         lines.gap(8)
     for number, item in enumerate(report.impression, start=1):
-        lines.add(f"{number}. {item}", size=22, hang=28)
+        if not lines.add(f"{number}. {item}", size=22, hang=28, at_most=_MOST_LINES):
+            lines.add(say.say("capture.more", count=len(report.impression) - number + 1), size=22, colour=_DRAFT)
+            break
         lines.gap(6)
     lines.gap(10)
     kept = [lesion for lesion, _ in subject.kept]
@@ -106,11 +110,21 @@ class _Lines:
         self._rows: list[tuple[int, int, str, int, Colour]] = []
         self.height = _EDGE_PX
 
-    def add(self, text: str, *, size: int, colour: Colour = TEXT, hang: int = 0) -> None:
-        """Add text, folded to the width; its further lines begin `hang` picture pixels further right."""
-        for position, line in enumerate(_fold(to_ascii(text), size, _WIDTH_PX - 2 * _EDGE_PX, hang)):
+    def add(self, text: str, *, size: int, colour: Colour = TEXT, hang: int = 0, at_most: int | None = None) -> bool:
+        """Add text, folded to the width; its further lines begin `hang` picture pixels further right.
+
+        Returns
+        -------
+        bool
+            False, and nothing added, where there would be more than `at_most` lines in all.
+        """
+        folded = _fold(to_ascii(text), size, _WIDTH_PX - 2 * _EDGE_PX, hang)
+        if at_most is not None and len(self._rows) + len(folded) > at_most:
+            return False
+        for position, line in enumerate(folded):
             self._rows.append((_EDGE_PX + (hang if position else 0), self.height + size // 2, line, size, colour))
             self.height += round(size * 1.4)
+        return True
 
     def gap(self, height_px: int) -> None:
         self.height += height_px
