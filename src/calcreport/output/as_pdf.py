@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 import os
+import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from datetime import UTC, datetime
 from types import ModuleType
 from typing import Final
@@ -76,8 +78,10 @@ def load_weasyprint() -> ModuleType:
         ``output.no_pdf``.
     """
     try:
-        import weasyprint  # noqa: PLC0415 - an extra, and slow to import
-        import weasyprint.urls  # noqa: PLC0415
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):  # it prints advice where libraries are missing
+            warnings.simplefilter("ignore")
+            import weasyprint  # noqa: PLC0415 - an extra, and slow to import
+            import weasyprint.urls  # noqa: PLC0415
     except (ImportError, OSError) as error:  # the second one where Pango is missing
         msg = (
             "a PDF report needs WeasyPrint and the Pango library; install calcreport[pdf] and Pango "
