@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
+import pydicom
 import pytest
+from highdicom.legacy import LegacyConvertedEnhancedCTImage
+from scipy.ndimage import binary_dilation
 
 import calcreport.export.objects
 from calcreport.arguments import request_from
@@ -19,11 +24,11 @@ from calcreport.study_analysis import analyse_study
 from calcreport.study_folder import ResultsFolder
 
 SAMPLES = Path(__file__).parents[2] / "sample_dicoms"
-NAMES = sorted(path.name for path in SAMPLES.iterdir() if path.is_dir())
 CREATED = "2026-11-20T09:30:15+01:00"
 
 _PIXELMED = ("pixelmed.jar", "commons-codec.jar", "slf4j-api.jar", "slf4j-nop.jar")
 _JAVA_FLAGS = (
+    "-XX:TieredStopAtLevel=1",  # starts sooner
     "-Djava.awt.headless=true",
     # newer Java stops the validator's style sheets otherwise
     "-Djdk.xml.xpathTotalOpLimit=0",
@@ -132,3 +137,58 @@ def pixelmed_sr(need_tool: Tool) -> Callable[[Path], Verdict]:
         pytest.skip("libpixelmed-java is not installed")
     validator = "com.pixelmed.validate.DicomSRValidator"
     return lambda file: _run(java, *_JAVA_FLAGS, "-cp", ":".join(map(str, jars)), validator, str(file))
+
+
+@pytest.fixture(scope="session")
+def outlined(sample: Callable[[str], Subject], analyse: Analyse, tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    """``deep_mass_thigh`` with a reader's contour of the whole mass, somewhat larger than its mineral."""
+    import SimpleITK as sitk  # noqa: N813, PLC0415 - slow to import
+
+    plain = sample("deep_mass_thigh")
+    volume, mineral = plain.volume, plain.findings.lesions[0].mineral
+    inside = np.zeros(volume.hu.shape, dtype=bool)
+    inside[mineral.box] = mineral.voxels
+    inside = binary_dilation(inside, iterations=6)
+    affine = volume.geometry.affine
+    steps = affine[:3, [2, 1, 0]]  # columns first
+    lengths = np.linalg.norm(steps, axis=0)
+    image = sitk.GetImageFromArray(inside.astype(np.uint8))
+    image.SetSpacing(lengths.tolist())
+    image.SetOrigin(affine[:3, 3].tolist())
+    image.SetDirection((steps / lengths).ravel().tolist())
+    file = tmp_path_factory.mktemp("mask") / "mass.nrrd"
+    sitk.WriteImage(image, str(file))
+    return analyse(SAMPLES / "deep_mass_thigh", lesion_mask=file)
+
+
+@pytest.fixture(scope="session")
+def multiframe(analyse: Analyse, tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    """``phlebolith_pelvis`` as one multi-frame object."""
+    headers = [pydicom.dcmread(path) for path in sorted((SAMPLES / "phlebolith_pelvis").rglob("*.dcm"))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        whole = LegacyConvertedEnhancedCTImage(
+            headers, series_instance_uid="2.25.1", series_number=1, sop_instance_uid="2.25.2", instance_number=1
+        )
+        folder = tmp_path_factory.mktemp("multiframe")
+        whole.save_as(folder / "whole.dcm")
+    return analyse(folder)
+
+
+@pytest.fixture
+def edited(tmp_path: Path) -> Callable[..., Path]:
+    """``edited(name, PatientID="x", StudyID=None)`` copies a sample with other header values; ``None`` deletes one."""
+
+    def copy(name: str, **values: object) -> Path:
+        for path in sorted((SAMPLES / name).rglob("*.dcm")):
+            with warnings.catch_warnings(), pydicom.config.disable_value_validation():
+                warnings.simplefilter("ignore")
+                header = pydicom.dcmread(path)
+                for keyword, value in values.items():
+                    header.pop(keyword, None)
+                    if value is not None:
+                        setattr(header, keyword, value)
+                header.save_as(tmp_path / path.name)
+        return tmp_path
+
+    return copy

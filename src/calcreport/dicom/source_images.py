@@ -44,6 +44,7 @@ _COPIED: Final = (
     "PatientWeight",
     "PatientIdentityRemoved",
     "DeidentificationMethod",
+    "DeidentificationMethodCodeSequence",
     "StudyDescription",
     "StudyInstanceUID",
     "SeriesInstanceUID",
@@ -75,8 +76,8 @@ _COPIED: Final = (
     "DimensionIndexSequence",
     "DimensionOrganizationType",
 )
-_TEXT: Final = frozenset(("PN", "LO", "SH", "LT", "ST", "UC", "UT"))
-"""Text is kept even where it is too long: an identity that was cut is another identity."""
+_KEPT: Final = frozenset(("PN", "LO", "SH", "LT", "ST", "UC", "UT", "UI"))
+"""Kept even where it breaks a rule: an identity that was cut, or mended, is another identity."""
 _UTF_8: Final = "ISO_IR 192"
 
 
@@ -199,7 +200,7 @@ def _valid(raw: Dataset, keyword: str) -> DataElement | None:
             return element
         values = element.value if element.VM > 1 else [element.value]
         for value in values:
-            if element.VR not in _TEXT:
+            if element.VR not in _KEPT:
                 valuerep.validate_value(element.VR, str(value), config.RAISE)
     except Exception:  # noqa: BLE001 - a hostile value fails in many ways, and all mean the same
         return None

@@ -109,6 +109,7 @@ IMPRESSIONS: Final = Code("19005-8", "LN", "Impressions")
 RECOMMENDATIONS: Final = Code("18783-1", "LN", "Recommendations")
 LIMITATIONS: Final = _ours("LIMITATIONS", "Limitations")
 REPORT_SECTION: Final = _ours("SECTION", "Draft report section as plain text")
+NOT_MEASURED: Final = _ours("NOTMEASURED", "Why there is no measurement")
 CT_PROCEDURE: Final = Code("25045-6", "LN", "CT unspecified body region")
 RADIOGRAPH_PROCEDURE: Final = Code("43468-8", "LN", "XR unspecified body region")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import warnings
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -12,7 +13,7 @@ from typing import Any, Final
 
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, Comprehensive3DSRStorage
+from pydicom.uid import Comprehensive3DSRStorage
 
 from calcreport.model.report import Report
 from calcreport.model.uids import derive_uid
@@ -20,6 +21,9 @@ from calcreport.model.uids import derive_uid
 _NOT_CONTENT: Final = frozenset(("created", "shape"))
 """Fields of a report that are not what it says: its time, and masks, which the tracking UIDs stand for."""
 _REFERENCE: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
+
+_UID: Final = re.compile(r"[0-9.]{1,64}")
+"""Less strict than the standard: scanners write components that begin with a zero."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,10 +127,11 @@ def _header(content: bytes | None) -> Dataset | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             header = pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True)
-            uids = [UID(str(header[name].value)) for name in _REFERENCE]
+            uids = [str(header[name].value) for name in _REFERENCE]
     except Exception:  # noqa: BLE001 - whatever a parser raises on a damaged file
         return None
-    return header if all(uid.is_valid for uid in uids) and header.SOPClassUID == Comprehensive3DSRStorage else None
+    is_report = header.SOPClassUID == Comprehensive3DSRStorage
+    return header if is_report and all(_UID.fullmatch(uid) for uid in uids) else None
 
 
 def _reference(header: Dataset) -> Reference:

@@ -23,10 +23,12 @@ from calcreport.export.revision import Reference
 from calcreport.export.subject import Subject
 from calcreport.model.radiograph import RadiographFindings
 from calcreport.model.uids import derive_uid
+from calcreport.output.characters import to_ascii
 
 if TYPE_CHECKING:
     from highdicom.sr import ContainerContentItem, ContentSequence
 
+_NOTHING: Final = "Nothing was measured."
 _STATUS: Final = "Draft for review and signature, not verified"
 
 
@@ -176,14 +178,24 @@ def _content(subject: Subject, groups: Sequence[ContentSequence]) -> Dataset:
     root.ContentSequence.extend(ObservationContext(observer_device_context=observer))
     procedure = codes.CT_PROCEDURE if subject.volume is not None else codes.RADIOGRAPH_PROCEDURE
     root.ContentSequence.append(CodeContentItem(standard.DCM.ProcedureReported, procedure, "HAS CONCEPT MOD"))
-    measurements = ContainerContentItem(standard.DCM.ImagingMeasurements, relationship_type="CONTAINS")
-    if groups:
-        measurements.ContentSequence = ContentSequence()
-    for group in groups:
-        measurements.ContentSequence.extend(group)
-    root.ContentSequence.append(measurements)
+    root.ContentSequence.append(_measurements(subject, groups))
     root.ContentSequence.append(_study_level(subject))
     return root
+
+
+def _measurements(subject: Subject, groups: Sequence[ContentSequence]) -> ContainerContentItem:
+    """Container of the measurement groups; without any it says why, because readers fail on an empty one."""
+    from highdicom.sr import ContainerContentItem, ContentSequence, TextContentItem  # noqa: PLC0415
+    from pydicom.sr.codedict import codes as standard  # noqa: PLC0415
+
+    container = ContainerContentItem(standard.DCM.ImagingMeasurements, relationship_type="CONTAINS")
+    container.ContentSequence = ContentSequence()
+    for group in groups:
+        container.ContentSequence.extend(group)
+    if not groups:
+        why = to_ascii(" ".join(subject.report.impression)) or _NOTHING
+        container.ContentSequence.append(TextContentItem(codes.NOT_MEASURED, why, "CONTAINS"))
+    return container
 
 
 def _study_level(subject: Subject) -> ContainerContentItem:

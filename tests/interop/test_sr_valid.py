@@ -1,0 +1,109 @@
+"""Other people's programs accept the structured reports of every sample study."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from calcreport.export.segmentation import write_segmentation
+from calcreport.export.structured_report import write_structured_report, write_volumetric_report
+from calcreport.export.subject import Subject
+
+pytestmark = pytest.mark.interop
+
+SAMPLES = Path(__file__).parents[2] / "sample_dicoms"
+NAMES = sorted(path.name for path in SAMPLES.iterdir() if path.is_dir())
+
+
+@pytest.fixture
+def report(sample: Callable[[str], Subject], tmp_path: Path) -> Callable[[str], Path]:
+    """``report("myositis_calf")`` gives the file of that study's structured report."""
+
+    def write(name: str) -> Path:
+        file = tmp_path / f"{name}.dcm"
+        file.write_bytes(write_structured_report(sample(name)))
+        return file
+
+    return write
+
+
+@pytest.fixture
+def special(
+    request: pytest.FixtureRequest, tmp_path: Path, outlined: Subject, multiframe: Subject, sample: Callable
+) -> Path:
+    """A report with a mass, of a multi-frame object, and one that refers to a segmentation."""
+    file = tmp_path / "special.dcm"
+    if request.param == "mass":
+        file.write_bytes(write_structured_report(outlined))
+    elif request.param == "multiframe":
+        file.write_bytes(write_structured_report(multiframe))
+    else:
+        subject = outlined if request.param == "volumetric mass" else sample("phlebolith_pelvis")
+        file.write_bytes(write_volumetric_report(subject, write_segmentation(subject)))
+    return file
+
+
+SPECIAL = pytest.mark.parametrize("special", ["mass", "multiframe", "volumetric", "volumetric mass"], indirect=True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_dciodvfy_finds_no_error(report, dciodvfy, name: str) -> None:
+    verdict = dciodvfy(report(name))
+    assert verdict.errors == []
+    assert verdict.code == 0
+    assert "Comprehensive3DSR" in verdict.text
+
+
+@SPECIAL
+def test_dciodvfy_finds_no_error_in_special_reports(special: Path, dciodvfy) -> None:
+    verdict = dciodvfy(special)
+    assert verdict.errors == []
+    assert verdict.code == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_dcentvfy_finds_that_it_belongs_to_the_images(report, dcentvfy, name: str) -> None:
+    verdict = dcentvfy(report(name), *sorted((SAMPLES / name).rglob("*.dcm")))
+    assert verdict.errors == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_the_template_validator_finds_no_error(report, pixelmed_sr, name: str) -> None:
+    verdict = pixelmed_sr(report(name))
+    assert "Found Root Template TID_1500" in verdict.text
+    assert "Root Template Validation Complete" in verdict.text
+    assert verdict.errors == []
+
+
+@pytest.mark.slow
+@SPECIAL
+def test_the_template_validator_finds_no_error_in_special_reports(special: Path, pixelmed_sr) -> None:
+    verdict = pixelmed_sr(special)
+    assert "Root Template Validation Complete" in verdict.text
+    assert verdict.errors == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_dsrdump_reads_it_as_a_draft(report, dsrdump, name: str) -> None:
+    verdict = dsrdump(report(name))
+    assert verdict.code == 0
+    assert "Preliminary Flag    : PRELIMINARY" in verdict.text
+    assert "Verification Flag   : UNVERIFIED" in verdict.text
+    assert not [line for line in verdict.text.splitlines() if line.startswith("E:")]
+
+
+def test_the_validators_do_find_errors(report, dciodvfy, pixelmed_sr) -> None:
+    """A check that cannot fail shows nothing: damage of the kind that each one is for is seen."""
+    import pydicom  # noqa: PLC0415
+
+    file = report("myositis_calf")
+    header = pydicom.dcmread(file)
+    del header.PreliminaryFlag, header.VerificationFlag
+    group = header.ContentSequence[-2].ContentSequence[0]
+    group.ContentSequence = [item for item in group.ContentSequence if item.ValueType != "SCOORD"]
+    header.save_as(file)
+    assert dciodvfy(file).errors
+    assert pixelmed_sr(file).errors
