@@ -43,6 +43,7 @@ show-demo-study:
 	@echo $(DEMO_STUDY)
 
 test: $(VENV)/.dev-ready ## run all tests
+	@sh .ci/system-packages
 	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal
 
 check: lint types imports test ## everything a change has to pass
