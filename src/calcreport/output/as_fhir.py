@@ -59,8 +59,7 @@ def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) 
         When the template of the text cannot be rendered.
     """
     statements = templates.statements
-    content = report.model_dump_json(by_alias=True)
-    addresses = _addresses(report, content)
+    addresses = _addresses(report)
     observations = [
         (addresses.lesions[one.id], _lesion(one, report, addresses, statements)) for one in kept_lesions(report)
     ]
@@ -72,13 +71,14 @@ def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) 
     entries += [(addresses.patient, _patient(report.study.patient)), (addresses.device, _device(report.software))]
     if addresses.study is not None:
         entries.append((addresses.study, _study(report.study, addresses)))
+    resources = [{"fullUrl": address, "resource": _identified(address, entry)} for address, entry in entries]
     bundle = fhir.prune(
         {
             "resourceType": "Bundle",
-            "identifier": {"system": fhir.URIS, "value": fhir.urn("bundle", _digest(content))},
+            "identifier": {"system": fhir.URIS, "value": fhir.urn("bundle", _digest(json.dumps(resources)))},
             "type": "collection",
             "timestamp": fhir.instant(report.created),
-            "entry": [{"fullUrl": address, "resource": _identified(address, entry)} for address, entry in entries],
+            "entry": resources,
         }
     )
     text = json.dumps(bundle, indent=2, ensure_ascii=False, allow_nan=False)
@@ -89,9 +89,9 @@ def _digest(content: str) -> str:
     return hashlib.sha256(content.encode("utf-8", "backslashreplace")).hexdigest()
 
 
-def _addresses(report: Report, content: str) -> _Addresses:
+def _addresses(report: Report) -> _Addresses:
     # Findings that were typed have no study: nothing but their own content tells them apart.
-    root = report.study.study_instance_uid or _digest(content)
+    root = report.study.study_instance_uid or _digest(report.model_dump_json())
     known = Counter(lesion.tracking_uid for lesion in report.lesions)
 
     def name(lesion: Lesion) -> tuple[str, str]:

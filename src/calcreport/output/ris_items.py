@@ -15,7 +15,7 @@ from calcreport.compose.film_text import refer_to_films
 from calcreport.compose.flags_text import size_limit_mm, size_operator
 from calcreport.compose.impression import FLAG_NAMES, name_flag
 from calcreport.compose.statements import Statements
-from calcreport.compose.wording import capitalise, refer_to_images
+from calcreport.compose.wording import capitalise, name_finding, refer_to_images
 from calcreport.model.report import Flag, FlagState, Lesion, Report
 from calcreport.output.ris_codes import HU, MM, MM3, ONE, PIXELS, SIDES, Code, Unit
 
@@ -218,7 +218,7 @@ def _answers(lesion: Lesion, statements: Statements) -> list[Item]:
     mass, pattern = lesion.mass, lesion.pattern
     told = [
         _word("depth.class", "Layer", lesion.depth.class_, statements.choose("depth", lesion.depth.class_)),
-        Item(name="pattern.id", text="Pattern", value=Answer(word=pattern.id, text=pattern.label)),
+        Item(name="pattern.id", text="Pattern", value=Answer(word=pattern.id, text=_name_pattern(lesion, statements))),
         Item(
             name="pattern.confidence",
             text="Confidence of the pattern",
@@ -238,6 +238,12 @@ def _answers(lesion: Lesion, statements: Statements) -> list[Item]:
             )
         )
     return told
+
+
+def _name_pattern(lesion: Lesion, statements: Statements) -> str:
+    """What is seen, as the text has it: a radiograph does not show which tissue the mineral lies in."""
+    on_ct = name_finding(lesion.pattern, statements)
+    return statements.choose("pattern.film", lesion.pattern.id, on_ct) if lesion.size.projected else on_ct
 
 
 def _word(name: str, text: str, word: str, spelled: str = "", code: Code | None = None) -> Item:
