@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
 from calcreport import __version__
+from calcreport.commands.service_words import add_listen, add_retry, add_status
 from calcreport.commands.words import FORMAT_HELP, PRIOR_HELP, RULES_HELP, add_decide, add_render, add_rules
 from calcreport.errors import CalcReportError, ConfigurationError, DeliveryError, InputError, OutputError
 from calcreport.progress import Progress
@@ -117,6 +118,13 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         ("render", "every output again from an edited or reviewed report, without a new analysis", _describe_render),
         ("decide", "the same report from findings typed by a reader, without images", _describe_decide),
         ("rules", "show the rules with their sources, explain a report, check a site's own rules", _describe_rules),
+        (
+            "listen",
+            "receive studies over the network, analyse each when complete, hand the results on",
+            _describe_listen,
+        ),
+        ("status", "show the receiving service, its queue and its studies", _describe_status),
+        ("retry", "try studies again that the receiving service has given up", _describe_retry),
         ("phantom", "write a synthetic study with known truth", _describe_phantom),
         ("schema", "print a JSON Schema", _describe_schema),
     ):
@@ -162,6 +170,21 @@ def _describe_decide(parser: argparse.ArgumentParser) -> None:
 def _describe_rules(parser: argparse.ArgumentParser) -> None:
     add_rules(parser)
     parser.set_defaults(command=_rules)
+
+
+def _describe_listen(parser: argparse.ArgumentParser) -> None:
+    add_listen(parser)
+    parser.set_defaults(command=_listen)
+
+
+def _describe_status(parser: argparse.ArgumentParser) -> None:
+    add_status(parser)
+    parser.set_defaults(command=_status)
+
+
+def _describe_retry(parser: argparse.ArgumentParser) -> None:
+    add_retry(parser)
+    parser.set_defaults(command=_retry)
 
 
 def _describe_phantom(parser: argparse.ArgumentParser) -> None:
@@ -220,6 +243,24 @@ def _decide(options: argparse.Namespace, _progress: Progress) -> int:
 
 def _rules(options: argparse.Namespace, _progress: Progress) -> int:
     from calcreport.commands.rules import run
+
+    return EXIT_DONE if _print(run(options)) else EXIT_UNDELIVERED
+
+
+def _listen(options: argparse.Namespace, _progress: Progress) -> int:
+    from calcreport.commands.listen import run
+
+    return EXIT_DONE if _print(run(options)) else EXIT_UNDELIVERED
+
+
+def _status(options: argparse.Namespace, _progress: Progress) -> int:
+    from calcreport.commands.status import run
+
+    return EXIT_DONE if _print(run(options)) else EXIT_UNDELIVERED
+
+
+def _retry(options: argparse.Namespace, _progress: Progress) -> int:
+    from calcreport.commands.retry import run
 
     return EXIT_DONE if _print(run(options)) else EXIT_UNDELIVERED
 

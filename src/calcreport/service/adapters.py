@@ -108,8 +108,8 @@ class Delivery:
     study_instance_uid : str
         As received; identifies a patient's study.
     key : str
-        Hash of the images that were analysed and of the settings: whoever took results under this key once need not
-        take them again.
+        Hash of the images that were analysed and of the revision: whoever took results under this key has them, and
+        need not take them again.
     revision : int
         1 for the first report of a study, one more for every later one that supersedes it.
     outcome : Outcome

@@ -105,6 +105,15 @@ def identify(path: Path) -> Identity:
     )
 
 
+def study_uid_of(path: Path) -> str:
+    """Study Instance UID of a file that was kept; errors as for `identify`."""
+    descriptor, status = open_regular(str(path))
+    head = os.pread(descriptor, HEAD_BYTES, 0)
+    os.close(descriptor)
+    with _ONE_AT_A_TIME:
+        return read_header(FileSource(str(path), status), head, inflate_limit=_INFLATED_HEADER)[0].study_uid
+
+
 def clear_preamble(path: Path) -> None:
     """Overwrite the first 128 bytes, which may hold an executable, with zeros; nothing when they are zeros."""
     descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)

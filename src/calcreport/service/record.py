@@ -44,9 +44,11 @@ class Record(BaseModel):
     revision: int = 0
     """Analyses that ended with a result, a refusal included."""
     attempts: int = 0
-    """Analyses of `content` begun; flushed before each begins."""
+    """Analyses of `content` that failed through the study."""
     setbacks: int = 0
-    """Of these, how many failed through no fault of the study."""
+    """Analyses of `content` that failed through no fault of the study: a settings file that is wrong, a full disk."""
+    interruptions: int = 0
+    """Analyses of `content` that did not end because the service did not live; nobody knows whose fault it was."""
     outcome: Outcome | None = None
     code: str = ""
     """Why the study was refused, or why the last attempt failed."""
@@ -64,7 +66,7 @@ class Record(BaseModel):
     """Duration of the last analysis."""
     deliveries: dict[str, Handover] = {}
     removed: tuple[str, ...] = ()
-    """Images removed by retention; the study can only be analysed again when they are back."""
+    """Names of images removed by retention; the study can only be analysed anew when they are back."""
 
     def to_bytes(self) -> bytes:
         """Text of the file."""

@@ -27,12 +27,13 @@ from calcreport.service.contexts import choose_syntaxes
 from calcreport.service.guarded_socket import GuardedSocket
 from calcreport.service.health import Counters
 from calcreport.service.identity import Identity
+from calcreport.service.inbox import StoreInbox
 from calcreport.service.incoming import IncomingFile
 from calcreport.service.journal import Journal
 from calcreport.service.limits import Answer, Connection, Gate
 from calcreport.service.scp_server import Listener
 from calcreport.service.service_settings import ServiceSettings
-from calcreport.service.store import Arrival, Store
+from calcreport.service.store import Store
 
 SUCCESS: Final = 0x0000
 PROCESSING_FAILURE: Final = 0x0110
@@ -56,11 +57,11 @@ class StorageScp:
     Parameters
     ----------
     store : Store
-        Where they are kept.
+        Where a message goes while it arrives.
+    inbox : StoreInbox
+        Where it is kept.
     settings : Callable[[], ServiceSettings]
         Asked every time, so that they can be changed.
-    on_arrival : Callable[[Arrival], None]
-        Told of every image, before its sender is.
     counters, journal : Counters, Journal
         Told what happens.
     """
@@ -68,15 +69,15 @@ class StorageScp:
     def __init__(
         self,
         store: Store,
+        inbox: StoreInbox,
         settings: Callable[[], ServiceSettings],
         *,
-        on_arrival: Callable[[Arrival], None],
         counters: Counters,
         journal: Journal,
     ) -> None:
         self._store = store
         self._settings = settings
-        self._on_arrival = on_arrival
+        self._inbox = inbox
         self._counters = counters
         self._journal = journal
         self._stopping = threading.Event()
@@ -205,8 +206,7 @@ class StorageScp:
             file.close()
             if file.refusal:
                 return self._refused(file.refusal, OUT_OF_RESOURCES)
-            arrival = self._store.keep(file.path, accept=partial(_require_as_announced, request))
-            self._on_arrival(arrival)
+            self._inbox.keep(file.path, accept=partial(_require_as_announced, request))
         except StoreError as error:
             return self._refused(error.code, OUT_OF_RESOURCES)
         except InputError as error:

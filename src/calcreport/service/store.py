@@ -24,6 +24,7 @@ _RESERVE_SHARE: Final = 0.05
 IMAGES: Final = "images"
 ASIDE: Final = "aside"
 RESULTS: Final = "results"
+RETRIES: Final = "retries"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,7 @@ class Store:
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._take()
-            for folder in (self._incoming, self._studies, self.root / "cursors"):
+            for folder in (self._incoming, self._studies, self.root / "cursors", self.root / RETRIES):
                 make_folder(folder)
             for path in self._incoming.iterdir():
                 path.unlink()
@@ -206,8 +207,12 @@ class Store:
         return self._studies / study
 
     def images(self, study: str) -> tuple[str, ...]:
-        """Names of a study's images, sorted."""
+        """Name a study's images, sorted."""
         return tuple(sorted(self._list(study, IMAGES)))
+
+    def count(self, study: str) -> int:
+        """Count a study's instances, objects set aside included; a UID that came twice counts once."""
+        return len({name.partition(".")[0] for kind in (IMAGES, ASIDE) for name in self._list(study, kind)})
 
     def _list(self, study: str, kind: str) -> list[str]:
         try:
@@ -233,13 +238,15 @@ class Store:
         except OSError as error:
             raise store_error(error) from error
 
-    def take_retry(self, study: str) -> bool:
-        """Whether an operator asked for another try; asked once."""
-        try:
-            (self._studies / study / "retry").unlink()
-        except OSError:
-            return False
-        return True
+    def take_retries(self) -> list[str]:
+        """Take the studies an operator wants to be tried again."""
+        taken = []
+        with suppress(OSError):
+            for path in (self.root / RETRIES).iterdir():
+                path.unlink()
+                if is_study_name(path.name):
+                    taken.append(path.name)
+        return taken
 
     def remove(self, study: str, kind: str) -> None:
         """Remove a study's images, objects set aside or results."""

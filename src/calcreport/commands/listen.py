@@ -1,0 +1,156 @@
+"""``calcreport listen``: the receiving service, or only a check of what it would run with."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from calcreport.arguments import clinical_of, formats_of, read_text, ruleset_of, settings_of, templates_of
+from calcreport.errors import SettingsError, UsageError
+from calcreport.service.journal import LineFormatter
+from calcreport.service.service import Service, tls_context
+from calcreport.service.service_settings import ServiceSettings, service_settings_from_text
+from calcreport.service.sinks import sinks_from
+from calcreport.service.store import Store
+
+_LINGER_S: Final = 2.0
+_MEBI: Final = 1 << 20
+
+
+def run(options: argparse.Namespace) -> str:
+    """Serve until told to stop, or check.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        The words after ``listen``, parsed.
+
+    Returns
+    -------
+    str
+        For standard output: what a check found.
+
+    Raises
+    ------
+    ConfigurationError
+        The first thing that is wrong.
+    StoreError
+        ``store.…``.
+    """
+    os.umask(0o077)  # everything the service writes is about patients
+    load = _loader(options)
+    settings = load()
+    root = store_root(options, settings)
+    _require_analysis(options, settings)
+    if options.check:
+        return _check(settings, root)
+    _log_to_stderr()
+    service = Service(
+        load, root=root, config=Path(options.config) if options.config else None, sinks=sinks_from(settings.sinks)
+    )
+    service.run()
+    _leave()
+    return ""
+
+
+def store_root(options: argparse.Namespace, settings: ServiceSettings) -> Path:
+    """Folder of the store.
+
+    Raises
+    ------
+    UsageError
+        ``usage.no_store`` when none was named.
+    """
+    named = options.store or settings.store
+    if not named:
+        msg = "name the folder everything is kept in: --store, or service.store in the settings file"
+        raise UsageError(msg, code="usage.no_store")
+    return Path(named).absolute()
+
+
+def service_settings_of(options: argparse.Namespace, **overrides: object) -> ServiceSettings:
+    """Read the service's settings from ``--config``; defaults without it."""
+    text = read_text(options.config, "--config") if options.config else ""
+    return service_settings_from_text(text, overrides)
+
+
+def _loader(options: argparse.Namespace) -> Callable[[], ServiceSettings]:
+    overrides = {
+        "aet": options.aet,
+        "host": options.host,
+        "port": options.port,
+        "study.quiet_seconds": options.quiet_seconds,
+    }
+    return lambda: service_settings_of(options, **overrides)
+
+
+def _require_analysis(options: argparse.Namespace, settings: ServiceSettings) -> None:
+    """Read once what every analysis is going to read, so that a mistake shows now and not at the first study."""
+    analysis = settings.analysis
+    seen = argparse.Namespace(
+        config=options.config, rules=None, clinical=analysis.clinical, templates=analysis.templates
+    )
+    ruleset_of(seen, settings_of(seen))
+    clinical_of(seen)
+    templates_of(seen)
+    formats_of(analysis.formats)
+
+
+def _check(settings: ServiceSettings, root: Path) -> str:
+    tls_context(settings.tls)
+    store = Store(root, reserve_bytes=lambda: settings.limits.reserve_bytes)
+    store.open()
+    try:
+        store.require_space()
+        free = store.free_bytes()
+    finally:
+        store.close()
+    _require_free_port(settings)
+    who = ", ".join(settings.peers.calling) or "any AE title"
+    lines = [
+        f"listens as {settings.aet} on {settings.host} port {settings.port}"
+        f"{' with TLS' if settings.tls.certificate else ', not encrypted'}",
+        f"lets in {who} from {', '.join(settings.peers.addresses)}",
+        f"store: {free // _MEBI} MiB above the reserve",
+        f"a study is complete after {settings.study.quiet_seconds:g} s of quiet",
+        f"analyses at a time: {settings.analysis.workers}",
+        f"sinks: {', '.join(settings.sinks) or 'none; results stay in the store'}",
+    ]
+    return "\n".join([*lines, "all well", ""])
+
+
+def _require_free_port(settings: ServiceSettings) -> None:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((settings.host, settings.port))
+    except OSError as error:
+        msg = f"service.host and service.port cannot be listened on ({error.strerror}); is the port in use?"
+        raise SettingsError(msg, code="settings.address") from error
+
+
+def _log_to_stderr() -> None:
+    """Send events of the service to standard error, a line each."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LineFormatter())
+    ours = logging.getLogger("calcreport")
+    ours.handlers = [handler]
+    ours.setLevel(logging.INFO)
+
+
+def _leave() -> None:
+    """End now: a thread that hangs in a connection must not keep the process; everything is on disk."""
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join(_LINGER_S)
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.current_thread()):
+        sys.stderr.flush()
+        os._exit(0)

@@ -1,0 +1,177 @@
+"""Results handed to sinks: each sink in a thread of its own, each study until the sink took it or refused for good."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from time import monotonic
+from typing import Final
+
+from calcreport.errors import CalcReportError, DeliveryError
+from calcreport.service.adapters import Delivery, Sink
+from calcreport.service.names import References
+from calcreport.service.queue import wait_s
+from calcreport.service.record import Handover, Record
+from calcreport.service.store import RESULTS
+from calcreport.study_folder import folder_name
+
+FIRST_WAIT_S: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """One attempt at a sink.
+
+    Parameters
+    ----------
+    study, sink, key : str
+        Folder name of the study, name of the sink, key of the results.
+    code : str
+        Why it failed; empty when the sink took them.
+    is_retryable : bool
+        Whether another attempt makes sense.
+    """
+
+    study: str
+    sink: str
+    key: str
+    code: str = ""
+    is_retryable: bool = True
+
+
+def key_of(record: Record) -> str:
+    """Key of the results a record tells of."""
+    return hashlib.sha256(f"{record.reported}:{record.revision}".encode()).hexdigest()[:32]
+
+
+def delivery_of(study: str, record: Record, folder: Path, references: References) -> Delivery:
+    """Describe the results of a study for a sink."""
+    results = folder / RESULTS / folder_name(record.study_instance_uid)
+    return Delivery(
+        reference=references.of(study),
+        study_instance_uid=record.study_instance_uid,
+        key=key_of(record),
+        revision=record.revision,
+        outcome=record.outcome or "refused",
+        code=record.code,
+        concern=record.concern,
+        folder=None if record.outcome == "refused" else results,
+    )
+
+
+def handed_over(record: Record, ended: Ended) -> Record:
+    """Record after an attempt at a sink; results of an older revision do not count."""
+    if ended.key != key_of(record):
+        return record
+    before = record.deliveries.get(ended.sink, Handover())
+    if not ended.code:
+        after = Handover(key=ended.key)
+    else:
+        after = before.model_copy(
+            update={"attempts": before.attempts + 1, "code": ended.code, "has_given_up": not ended.is_retryable}
+        )
+    return record.model_copy(update={"deliveries": {**record.deliveries, ended.sink: after}})
+
+
+def open_sinks(record: Record, sinks: Sequence[str]) -> list[str]:
+    """Sinks that have not taken these results and have not refused them for good."""
+    key = key_of(record)
+    items = {name: record.deliveries.get(name, Handover()) for name in sinks}
+    return [name for name, item in items.items() if item.key != key and not item.has_given_up]
+
+
+def refused_by(record: Record, sinks: Sequence[str]) -> str:
+    """Code of a sink that refused these results for good; empty when none did."""
+    key = key_of(record)
+    items = (record.deliveries.get(name, Handover()) for name in sinks)
+    return next((item.code for item in items if item.has_given_up and item.key != key), "")
+
+
+class Deliveries:
+    """Threads of the sinks, and when each study is due at each.
+
+    Parameters
+    ----------
+    sinks : Sequence[Sink]
+        With a name each.
+    clock : Callable[[], float]
+        Monotonic seconds.
+    """
+
+    def __init__(self, sinks: Sequence[Sink], *, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._due_s: dict[tuple[str, str], float] = {}  # study and sink
+        self._busy: set[str] = set()  # sinks
+        self._ended: SimpleQueue[Ended] = SimpleQueue()
+        self._tasks: dict[str, SimpleQueue[tuple[str, Delivery] | None]] = {}
+        for sink in sinks:
+            tasks: SimpleQueue[tuple[str, Delivery] | None] = SimpleQueue()
+            self._tasks[sink.name] = tasks
+            Thread(target=self._serve, args=(sink, tasks), name=f"sink-{sink.name}", daemon=True).start()
+
+    @property
+    def sinks(self) -> list[str]:
+        """Names of all sinks."""
+        return list(self._tasks)
+
+    def put(self, study: str, sink: str, *, failures: int) -> None:
+        """Let a study be due at a sink, after a wait that grows with its failures."""
+        self._due_s[study, sink] = self._clock() + wait_s(failures, FIRST_WAIT_S)
+
+    def drop(self, study: str) -> None:
+        """Forget a study: its results are about to be others."""
+        for pair in [pair for pair in self._due_s if pair[0] == study]:
+            del self._due_s[pair]
+
+    def begin(self, describe: Callable[[str], Delivery]) -> None:
+        """Give every idle sink the study that is due longest."""
+        now = self._clock()
+        for (study, sink), due_s in sorted(self._due_s.items(), key=lambda item: item[1]):
+            if due_s <= now and sink not in self._busy:
+                del self._due_s[study, sink]
+                self._busy.add(sink)
+                self._tasks[sink].put((study, describe(study)))
+
+    def ended(self) -> list[Ended]:
+        """Attempts that ended since this was asked last."""
+        results = []
+        try:
+            while True:
+                results.append(self._ended.get_nowait())
+        except Empty:
+            self._busy -= {result.sink for result in results}
+            return results
+
+    def stop(self) -> None:
+        """Begin nothing more. What is under way is done again after the next start: sinks have to bear it."""
+        self._due_s.clear()
+        for tasks in self._tasks.values():
+            tasks.put(None)
+
+    def __len__(self) -> int:
+        """How many deliveries wait or are under way."""
+        return len(self._due_s) + len(self._busy)
+
+    def _serve(self, sink: Sink, tasks: SimpleQueue[tuple[str, Delivery] | None]) -> None:
+        while (task := tasks.get()) is not None:
+            study, delivery = task
+            code, is_retryable = _attempt(sink, delivery)
+            self._ended.put(Ended(study=study, sink=sink.name, key=delivery.key, code=code, is_retryable=is_retryable))
+
+
+def _attempt(sink: Sink, delivery: Delivery) -> tuple[str, bool]:
+    try:
+        sink.deliver(delivery)
+    except DeliveryError as error:
+        return error.code, error.is_retryable
+    except CalcReportError as error:
+        return error.code, True
+    except OSError:
+        return "delivery.failed", True
+    except Exception:  # noqa: BLE001  # a bug in one sink must not end its thread
+        return "internal.error", True
+    return "", True

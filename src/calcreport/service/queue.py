@@ -1,0 +1,140 @@
+"""What is to be done with a study, from its images and its record; and in which order.
+
+Nothing here is kept anywhere: the queue is read from the file tree, and what is written is the record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from time import time
+from typing import Final
+
+from calcreport.service.names import conflicts_in, content_of
+from calcreport.service.record import Record
+from calcreport.service.service_settings import AnalysisSettings
+from calcreport.service.worker import Analysed, Failure
+
+LONGEST_WAIT_S: Final = 600.0
+"""Back-off doubles up to this."""
+_MOST_SETBACKS: Final = 100
+"""Attempts that failed through no fault of the study, before it is given up: most of a day."""
+_MOST_INTERRUPTIONS: Final = 20
+"""Attempts that a dying service did not end: it may well have been the study."""
+
+
+def is_due(record: Record, images: Sequence[str]) -> bool:
+    """Whether a study has to be analysed: its images are not those of the last answer, nor of a dead letter."""
+    if not images:
+        return False
+    content = content_of(images)
+    if record.state in {"waiting", "analysing"} and record.content == content:
+        return True
+    return content != (record.content if record.state == "failed" else record.reported)
+
+
+def queued(record: Record, images: Sequence[str], *, study_uid: str, is_short: bool) -> Record:
+    """Record of a complete study that waits for its analysis; attempts at the same images are remembered."""
+    content = content_of(images)
+    changes: dict[str, object] = {
+        "study_instance_uid": study_uid,
+        "state": "waiting",
+        "content": content,
+        "images": len(images),
+        "conflicts": conflicts_in(images),
+        "is_incomplete": is_short,
+        "removed": (),
+        "changed": time(),
+    }
+    if content != record.content:
+        changes |= {"attempts": 0, "setbacks": 0, "interruptions": 0, "code": "", "message": ""}
+    return record.model_copy(update=changes)
+
+
+def images_missing(record: Record, images: Sequence[str]) -> bool:
+    """Whether images that retention removed are not back: a report on the rest would not be about the study."""
+    return not set(record.removed) <= set(images)
+
+
+def given_up(record: Record, code: str, message: str) -> Record:
+    """Dead letter."""
+    return record.model_copy(update={"state": "failed", "code": code, "message": message, "changed": time()})
+
+
+def retried(record: Record) -> Record:
+    """Record of a study an operator wants to be tried again, as if it had just come."""
+    changes = {"state": "waiting", "attempts": 0, "setbacks": 0, "interruptions": 0, "changed": time()}
+    deliveries = {name: item.model_copy(update={"has_given_up": False}) for name, item in record.deliveries.items()}
+    return record.model_copy(update={**changes, "deliveries": deliveries})
+
+
+def interrupted(record: Record) -> Record:
+    """Record of a study whose analysis was under way when the service died."""
+    after = record.model_copy(update={"state": "waiting", "interruptions": record.interruptions + 1, "changed": time()})
+    if after.interruptions >= _MOST_INTERRUPTIONS:
+        msg = "the service died again and again while it analysed this study"
+        return given_up(after, "analysis.interrupted", msg)
+    return after
+
+
+def answered(record: Record, result: Analysed) -> Record:
+    """Record after an analysis that ended with an answer; results are to be handed on."""
+    changes = {
+        "state": "delivering",
+        "reported": record.content,
+        "revision": record.revision + 1,
+        "attempts": 0,
+        "setbacks": 0,
+        "interruptions": 0,
+        "outcome": result.outcome,
+        "code": result.code,
+        "message": result.message,
+        "concern": result.concern,
+        "seconds": round(result.seconds, 3),
+        "changed": time(),
+    }
+    return record.model_copy(update=changes)
+
+
+def failed(record: Record, failure: Failure, settings: AnalysisSettings) -> Record:
+    """Record after an analysis that ended without an answer: another attempt later, or a dead letter."""
+    name = "setbacks" if failure.is_environment else "attempts"
+    changes = {name: getattr(record, name) + 1, "seconds": round(failure.seconds, 3)}
+    after = record.model_copy(
+        update={**changes, "state": "waiting", "code": failure.code, "message": failure.message, "changed": time()}
+    )
+    is_over = after.attempts >= settings.attempts or after.setbacks >= _MOST_SETBACKS
+    return given_up(after, failure.code, failure.message) if is_over else after
+
+
+def wait_s(failures: int, first_s: float) -> float:
+    """Seconds before the attempt that follows so many failures."""
+    return min(LONGEST_WAIT_S, first_s * 2.0 ** min(failures - 1, 30)) if failures else 0.0
+
+
+class Waiting:
+    """Complete studies, in the order in which they are to be analysed."""
+
+    def __init__(self) -> None:
+        self._due_s: dict[str, tuple[int, float]] = {}
+
+    def put(self, study: str, *, due_s: float, interruptions: int) -> None:
+        """Add a study, or move it; one that may have taken the service down comes after all others."""
+        self._due_s[study] = interruptions, due_s
+
+    def drop(self, study: str) -> None:
+        """Remove a study."""
+        self._due_s.pop(study, None)
+
+    def due(self, now_s: float) -> Iterator[str]:
+        """Studies whose time has come, in order."""
+        for study, (_interruptions, due_s) in sorted(self._due_s.items(), key=lambda item: item[1]):
+            if due_s <= now_s:
+                yield study
+
+    def __contains__(self, study: str) -> bool:
+        """Whether a study waits."""
+        return study in self._due_s
+
+    def __len__(self) -> int:
+        """How many wait."""
+        return len(self._due_s)

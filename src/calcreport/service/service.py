@@ -1,0 +1,180 @@
+"""The whole service: made from settings, run until it is told to stop, its settings read again when told to."""
+
+from __future__ import annotations
+
+import signal
+import ssl
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import monotonic, sleep
+from types import FrameType
+from typing import Final
+
+from calcreport.errors import ConfigurationError, SettingsError
+from calcreport.service.adapters import Sink, Source
+from calcreport.service.arrivals import Arrivals
+from calcreport.service.delivery import Deliveries
+from calcreport.service.health import Counters
+from calcreport.service.inbox import StoreInbox
+from calcreport.service.journal import Journal
+from calcreport.service.scp import StorageScp
+from calcreport.service.service_settings import NEEDS_RESTART, ServiceSettings, TlsSettings
+from calcreport.service.sources import Sources
+from calcreport.service.store import Store
+from calcreport.service.supervisor import Supervisor
+
+_TICK_S: Final = 0.2
+_SOURCES_S: Final = 5.0
+
+
+class Service:
+    """Everything that runs.
+
+    Parameters
+    ----------
+    load : Callable[[], ServiceSettings]
+        Reads the settings; called again on SIGHUP.
+    root : Path
+        Folder of the store.
+    config : Path | None
+        Settings file that is given to every analysis.
+    sinks : Sequence[Sink]
+        Where results go.
+    sources : Sequence[Source]
+        Where images come from, beside the SCP.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], ServiceSettings],
+        *,
+        root: Path,
+        config: Path | None,
+        sinks: Sequence[Sink] = (),
+        sources: Sequence[Source] = (),
+    ) -> None:
+        self._load = load
+        self._settings = load()
+        self._root = root
+        self._config = config
+        self._sinks = sinks
+        self._sources = sources
+        self._counters = Counters()
+        self._journal = Journal()
+        self._is_stopping = False
+        self._wants_reload = False
+
+    def run(self) -> bool:
+        """Serve until SIGTERM or SIGINT; the analysis, the SCP and the sources work side by side.
+
+        Returns
+        -------
+        bool
+            Whether every connection ended in time.
+
+        Raises
+        ------
+        StoreError
+            ``store.in_use``, ``store.full`` or ``store.failed`` at the start.
+        SettingsError
+            ``settings.address`` or ``settings.tls``.
+        """
+        tls = tls_context(self._settings.tls)
+        for kind in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(kind, self._on_stop)
+        signal.signal(signal.SIGHUP, self._on_reload)
+        threading.excepthook = self._on_broken_thread
+        store = Store(self._root, reserve_bytes=lambda: self._settings.limits.reserve_bytes)
+        references = store.open()
+        arrivals = Arrivals(lambda: self._settings.study, count=store.count)
+        inbox = StoreInbox(store, references, arrivals, counters=self._counters, journal=self._journal)
+        supervisor = Supervisor(
+            store,
+            references,
+            lambda: self._settings,
+            config=self._config,
+            arrivals=arrivals,
+            deliveries=Deliveries(self._sinks),
+            counters=self._counters,
+            journal=self._journal,
+        )
+        scp = StorageScp(store, inbox, lambda: self._settings, counters=self._counters, journal=self._journal)
+        sources = Sources(self._sources, inbox, counters=self._counters, journal=self._journal)
+        supervisor.recover()
+        _listen(scp, tls)
+        sources.start()
+        self._journal.tell("started")
+        self._loop(supervisor, scp)
+        is_clean = scp.stop()
+        sources.stop(_SOURCES_S)
+        supervisor.stop()
+        store.close()
+        self._journal.tell("stopped")
+        return is_clean
+
+    def _loop(self, supervisor: Supervisor, scp: StorageScp) -> None:
+        while not self._is_stopping:
+            if self._wants_reload:
+                self._wants_reload = False
+                self._reload(scp)
+            begun_s = monotonic()
+            supervisor.tick()
+            sleep(max(0.01, _TICK_S - (monotonic() - begun_s)))
+
+    def _reload(self, scp: StorageScp) -> None:
+        """Take over changed settings; a file with a mistake in it changes nothing."""
+        try:
+            settings = self._load()
+        except ConfigurationError as error:
+            self._counters.add("reloads_failed")
+            self._journal.tell("reload_failed", code=error.code)
+            return
+        fixed = {name: getattr(self._settings, name) for name in NEEDS_RESTART}
+        if any(getattr(settings, name) != value for name, value in fixed.items()):
+            self._journal.tell("reload_needs_restart")
+        self._settings = settings.model_copy(update=fixed)
+        scp.apply()
+        self._counters.add("reloads")
+        self._journal.tell("reloaded")
+
+    def _on_stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._is_stopping = True  # nothing more: a lock taken here could be held by what was interrupted
+
+    def _on_reload(self, _number: int, _frame: FrameType | None) -> None:
+        self._wants_reload = True
+
+    def _on_broken_thread(self, _hook: threading.ExceptHookArgs) -> None:
+        """A connection that broke the protocol ended its thread; a traceback could quote what was received."""
+        self._counters.add("threads_broken")
+
+
+def tls_context(settings: TlsSettings) -> ssl.SSLContext | None:
+    """Make what encrypted connections need; ``None`` without a certificate.
+
+    Raises
+    ------
+    SettingsError
+        ``settings.tls``.
+    """
+    if settings.certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(settings.certificate, settings.key)
+        if settings.client_authority is not None:
+            context.load_verify_locations(settings.client_authority)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except (OSError, ssl.SSLError) as error:
+        msg = "a file of service.tls cannot be read, or is no PEM file of a certificate, key or authority"
+        raise SettingsError(msg, code="settings.tls") from error
+    return context
+
+
+def _listen(scp: StorageScp, tls: ssl.SSLContext | None) -> None:
+    try:
+        scp.start(tls)
+    except OSError as error:
+        msg = f"service.host and service.port cannot be listened on ({error.strerror}); is the port in use?"
+        raise SettingsError(msg, code="settings.address") from error

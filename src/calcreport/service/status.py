@@ -1,0 +1,235 @@
+"""What an operator sees: the service, its queue, the last studies and every dead letter, without patient data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import time
+from typing import Any, Final
+
+from calcreport.errors import DeliveryError, UsageError
+from calcreport.service.durable import make_folder, store_error, write_file
+from calcreport.service.health import read_status
+from calcreport.service.names import References, is_study_name
+from calcreport.service.record import Record
+from calcreport.service.store import ASIDE, IMAGES, RETRIES, read_record
+
+_FRESH_S: Final = 15.0
+"""A service that wrote its status so long ago is not running; it writes every two seconds."""
+_MINUTE_S: Final = 60.0
+_HOUR_S: Final = 3600.0
+_DAY_S: Final = 86_400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyLine:
+    """One study, as an operator may know it."""
+
+    reference: str
+    state: str
+    revision: int
+    images: int
+    outcome: str
+    code: str
+    message: str
+    attempts: int
+    conflicts: int
+    changed: float
+
+
+def studies_of(root: Path, references: References) -> list[StudyLine]:
+    """Every study of a store, the last changed first.
+
+    Parameters
+    ----------
+    root : Path
+        Of the store; the service may be running.
+    references : References
+        Of the store.
+    """
+    lines = [_line(folder, references) for folder in _folders(root)]
+    return sorted(lines, key=lambda line: line.changed, reverse=True)
+
+
+def as_json(root: Path, lines: Sequence[StudyLine]) -> str:
+    """Service and studies for a program."""
+    return json.dumps({"service": _service(root), "studies": [asdict(line) for line in lines]}, indent=2) + "\n"
+
+
+def as_text(root: Path, lines: Sequence[StudyLine], *, most: int) -> str:
+    """Service, the last studies and every dead letter for a person.
+
+    Parameters
+    ----------
+    root : Path
+        Of the store.
+    lines : Sequence[StudyLine]
+        From `studies_of`.
+    most : int
+        Studies shown; dead letters are shown whatever their age.
+    """
+    shown = [line for number, line in enumerate(lines) if number < most or line.state == "failed"]
+    rows = [("study", "state", "rev", "images", "age", "what")]
+    rows += [
+        (line.reference, line.state, str(line.revision), str(line.images), _age(line.changed), _what(line))
+        for line in shown
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    table = [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[5]]) for row in rows
+    ]
+    left_out = len(lines) - len(shown)
+    return "\n".join([*_head(root), "", *table, *([f"… {left_out} older"] if left_out else []), ""])
+
+
+def require_healthy(root: Path) -> None:
+    """Do nothing when the service is running and well.
+
+    Raises
+    ------
+    DeliveryError
+        ``service.not_running``, or the first problem the service names.
+    """
+    service = _service(root)
+    if not service["is_running"]:
+        msg = "the service is not running: it has not written its status for a while"
+        raise DeliveryError(msg, code="service.not_running", is_retryable=True)
+    problems = service.get("problems")
+    if problems:
+        msg = "the service runs, but refuses images until this is mended"
+        raise DeliveryError(msg, code=str(problems[0]), is_retryable=True)
+
+
+def ask_retry(root: Path, references: References, wanted: Sequence[str], *, is_all: bool) -> list[str]:
+    """Ask the service to try studies again; it does within a second, or when it is started next.
+
+    Parameters
+    ----------
+    root : Path
+        Of the store.
+    references : References
+        Of the store.
+    wanted : Sequence[str]
+        References as `studies_of` has them.
+    is_all : bool
+        Every dead letter, besides.
+
+    Returns
+    -------
+    list[str]
+        References of the studies that are tried again.
+
+    Raises
+    ------
+    UsageError
+        ``usage.no_such_study``.
+    StoreError
+        ``store.full`` or ``store.failed``.
+    """
+    folders = {references.of(folder.name): folder for folder in _folders(root)}
+    unknown = [reference for reference in wanted if reference not in folders]
+    if unknown:
+        msg = "no study of this store has that reference; calcreport status lists them"
+        raise UsageError(msg, code="usage.no_such_study")
+    dead = [name for name, folder in folders.items() if is_all and read_record(folder).state == "failed"]
+    chosen = list(dict.fromkeys([*wanted, *dead]))
+    try:
+        make_folder(root / RETRIES)
+        for reference in chosen:
+            write_file(root / RETRIES / folders[reference].name, b"")
+    except OSError as error:
+        raise store_error(error) from error
+    return chosen
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    try:
+        yield from (path for path in (root / "studies").iterdir() if is_study_name(path.name))
+    except FileNotFoundError:
+        msg = "there is no store at this place; name the folder that calcreport listen keeps images in"
+        raise UsageError(msg, code="usage.no_store") from None
+    except OSError as error:
+        raise store_error(error) from error
+
+
+def _line(folder: Path, references: References) -> StudyLine:
+    has_record = (folder / "record.json").exists()
+    record = read_record(folder)
+    has_images = (folder / IMAGES).exists()
+    state: str = record.state if has_record else "receiving" if has_images else "aside"
+    return StudyLine(
+        reference=references.of(folder.name),
+        state=state,
+        revision=record.revision,
+        images=record.images if has_record else _count(folder / (IMAGES if has_images else ASIDE)),
+        outcome=record.outcome or "",
+        code=_code(record),
+        message=record.message,
+        attempts=record.attempts + record.setbacks + record.interruptions,
+        conflicts=record.conflicts,
+        changed=record.changed or _modified(folder),
+    )
+
+
+def _code(record: Record) -> str:
+    """Why it is not well: of the analysis, else of a sink that has not taken the results."""
+    if record.code or record.state != "delivering":
+        return record.code
+    return next((item.code for item in record.deliveries.values() if item.code), "")
+
+
+def _count(folder: Path) -> int:
+    try:
+        return sum(1 for _path in folder.iterdir())
+    except OSError:
+        return 0
+
+
+def _modified(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _service(root: Path) -> dict[str, Any]:
+    status = read_status(root)
+    written = status.get("written")
+    is_fresh = isinstance(written, int | float) and abs(time() - written) < _FRESH_S
+    return {"is_running": is_fresh and status.get("state") == "running", **status}
+
+
+def _head(root: Path) -> Iterator[str]:
+    service = _service(root)
+    if not service["is_running"]:
+        yield "service: not running"
+        return
+    yield f"service: running since {_age(float(service.get('begun', 0.0)))}"
+    numbers = ("receiving", "waiting", "delivering")
+    busy = service.get("analysing", [])
+    yield ", ".join([*(f"{name} {service.get(name, 0)}" for name in numbers), f"analysing {len(busy)}"])
+    if service.get("problems"):
+        yield f"problems: {', '.join(map(str, service['problems']))}"
+    counters = service.get("counters", {})
+    yield "; ".join(f"{name} {count}" for name, count in counters.items()) or "nothing received yet"
+
+
+def _what(line: StudyLine) -> str:
+    parts = [
+        line.outcome,
+        f"[{line.code}]" if line.code else "",
+        f"after {line.attempts} attempts" if line.attempts and line.state != "done" else "",
+        f"{line.conflicts} UIDs with two contents" if line.conflicts else "",
+        line.message if line.state == "failed" else "",
+    ]
+    return " ".join(part for part in parts if part)
+
+
+def _age(since: float) -> str:
+    seconds = max(0.0, time() - since)
+    for unit, length in (("d", _DAY_S), ("h", _HOUR_S), ("min", _MINUTE_S)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"

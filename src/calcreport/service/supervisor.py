@@ -1,0 +1,311 @@
+"""The loop that ties the service together: complete studies to analyses, analyses to results, results to sinks.
+
+One thread writes records; everything else tells it what happened. After a restart it reads from the tree what it knew.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic, time
+from typing import Any, Final
+
+from calcreport import __version__
+from calcreport.errors import CalcReportError, StoreError
+from calcreport.service import queue
+from calcreport.service.adapters import Delivery
+from calcreport.service.arrivals import Arrivals
+from calcreport.service.delivery import Deliveries, Ended, delivery_of, handed_over, open_sinks, refused_by
+from calcreport.service.health import Counters, write_status
+from calcreport.service.identity import study_uid_of
+from calcreport.service.journal import Journal
+from calcreport.service.names import References, content_of
+from calcreport.service.record import Handover, Record
+from calcreport.service.retention import remove_expired
+from calcreport.service.service_settings import ServiceSettings
+from calcreport.service.store import IMAGES, Store
+from calcreport.service.worker import Analysed, Analysis, Failure
+
+_STATUS_S: Final = 2.0
+_RETENTION_S: Final = 600.0
+_REMOVED: Final = "study.images_removed"
+_DISK_WAIT_S: Final = 30.0
+"""Wait after a record could not be written."""
+
+
+class Supervisor:
+    """All studies of a store.
+
+    Parameters
+    ----------
+    store : Store
+        Open.
+    references : References
+        How studies are named to an operator.
+    settings : Callable[[], ServiceSettings]
+        Asked every time, so that they can be changed.
+    config : Path | None
+        Settings file that is given to every analysis.
+    arrivals : Arrivals
+        What is arriving.
+    deliveries : Deliveries
+        The sinks.
+    counters, journal : Counters, Journal
+        Told what happens.
+    """
+
+    def __init__(  # noqa: PLR0913 - it is where everything meets
+        self,
+        store: Store,
+        references: References,
+        settings: Callable[[], ServiceSettings],
+        *,
+        config: Path | None,
+        arrivals: Arrivals,
+        deliveries: Deliveries,
+        counters: Counters,
+        journal: Journal,
+    ) -> None:
+        self._store = store
+        self._references = references
+        self._settings = settings
+        self._config = config
+        self._arrivals = arrivals
+        self._deliveries = deliveries
+        self._counters = counters
+        self._journal = journal
+        self._waiting = queue.Waiting()
+        self._running: dict[str, Analysis] = {}
+        self._late: set[str] = set()  # studies that became complete once more while they were analysed
+        self._begun = time()
+        self._status_s = self._retention_s = float("-inf")
+        self._is_disk_full = False
+
+    def recover(self) -> None:
+        """Read from the tree what has to be done; images may still be coming, so quiet is waited for anew."""
+        for study in self._store.studies():
+            record = self._store.record(study)
+            if record.state == "analysing":
+                record = queue.interrupted(record)
+                self._write(study, record)
+            if queue.is_due(record, self._store.images(study)):
+                self._arrivals.note(study)
+            elif record.state == "delivering":
+                self._hand_on(study, record)
+
+    def tick(self) -> None:
+        """Do what is to be done now; called a few times a second, from one thread."""
+        for complete in self._arrivals.take_complete():
+            self._guarded(complete.study, self._enqueue, complete.is_short)
+        for study in self._store.take_retries():
+            self._guarded(study, self._retry)
+        self._watch()
+        for study in list(self._waiting.due(monotonic())):
+            if len(self._running) >= self._settings().analysis.workers:
+                break
+            self._guarded(study, self._begin)
+        for ended in self._deliveries.ended():
+            self._guarded(ended.study, self._handed, ended)
+        self._deliveries.begin(self._describe)
+        self._retain()
+        self._report()
+
+    def _watch(self) -> None:
+        """Take up analyses that ended."""
+        for study, analysis in list(self._running.items()):
+            result = analysis.poll()
+            if result is not None:
+                del self._running[study]
+                self._guarded(study, self._end, result)
+                if study in self._late:
+                    self._late.discard(study)
+                    self._guarded(study, self._enqueue)
+
+    def stop(self) -> None:
+        """End the analyses under way; they begin anew after the next start, and no attempt is counted."""
+        for study, analysis in self._running.items():
+            analysis.stop()
+            self._guarded(study, self._interrupt)
+        self._running.clear()
+        self._deliveries.stop()
+        self._report(state="stopped", is_forced=True)
+
+    def _interrupt(self, study: str) -> None:
+        record = self._store.record(study)
+        self._write(study, record.model_copy(update={"state": "waiting", "changed": time()}))
+
+    def _guarded(self, study: str, act: Callable[..., None], *how: object) -> None:
+        """Do something about one study; whatever fails, the others go on and this one is looked at again."""
+        try:
+            act(study, *how)
+            self._is_disk_full = False
+        except StoreError as error:
+            self._is_disk_full = True
+            self._later(study, error.code)
+        except (CalcReportError, OSError) as error:
+            self._later(study, getattr(error, "code", "store.failed"))
+
+    def _later(self, study: str, code: str) -> None:
+        self._journal.tell("study_postponed", study_ref=self._references.of(study), code=code)
+        self._waiting.put(study, due_s=monotonic() + _DISK_WAIT_S, interruptions=0)
+
+    def _enqueue(self, study: str, is_short: bool = False) -> None:  # noqa: FBT001, FBT002 - passed on by _guarded
+        """A study is complete: let it wait for its analysis, unless its images are those of the last answer."""
+        if study in self._running:
+            self._late.add(study)  # first what is under way comes to its end
+            return
+        images, record = self._store.images(study), self._store.record(study)
+        self._store.release(study)
+        if not images:
+            return
+        if queue.images_missing(record, images):
+            msg = "images of this study were removed after its report; send the whole study again"
+            self._write(study, queue.given_up(record, _REMOVED, msg))
+            return
+        if not queue.is_due(record, images):
+            if record.state == "delivering" or record.code == _REMOVED:
+                self._hand_on(study, record)
+            return
+        study_uid = record.study_instance_uid or study_uid_of(self._store.folder(study) / IMAGES / images[0])
+        record = queue.queued(record, images, study_uid=study_uid, is_short=is_short)
+        self._write(study, record)
+        self._deliveries.drop(study)  # what was not delivered yet is superseded
+        self._tell("study_complete", study, images=len(images))
+        self._put(study, record)
+
+    def _put(self, study: str, record: Record) -> None:
+        failures = record.attempts + record.setbacks
+        wait = queue.wait_s(failures, self._settings().analysis.retry_seconds)
+        self._waiting.put(study, due_s=monotonic() + wait, interruptions=record.interruptions)
+
+    def _begin(self, study: str) -> None:
+        self._waiting.drop(study)
+        if study in self._running or study in self._arrivals:
+            return  # its turn comes when it is complete again
+        images, record = self._store.images(study), self._store.record(study)
+        if content_of(images) != record.content or record.state != "waiting":
+            self._arrivals.note(study)
+            return
+        self._write(study, record.model_copy(update={"state": "analysing", "changed": time()}))
+        self._running[study] = Analysis(self._store.folder(study), self._settings().analysis, config=self._config)
+        self._tell("analysis_begun", study)
+
+    def _end(self, study: str, result: Analysed | Failure) -> None:
+        record = self._store.record(study)
+        if isinstance(result, Analysed):
+            record = queue.answered(record, result)
+            self._write(study, record)
+            self._counters.add(f"studies_{result.outcome}")
+            code = {"code": result.code} if result.code else {}
+            self._tell("analysis_done", study, status=result.outcome, seconds=result.seconds, **code)
+            self._hand_on(study, record)
+            return
+        record = queue.failed(record, result, self._settings().analysis)
+        self._write(study, record)
+        self._counters.add("studies_failed" if record.state == "failed" else "analyses_failed")
+        self._tell("analysis_failed", study, code=result.code, status=record.state, count=record.attempts)
+        if record.state == "waiting":
+            self._put(study, record)
+
+    def _retry(self, study: str) -> None:
+        record = self._store.record(study)
+        if study in self._running or record.state not in {"failed", "done", "delivering"}:
+            return
+        if record.reported == record.content and refused_by(record, self._deliveries.sinks):
+            record = queue.retried(record).model_copy(update={"state": "delivering"})
+            self._write(study, record)
+            self._hand_on(study, record)
+            return
+        images = self._store.images(study)
+        if not images or queue.images_missing(record, images):
+            return
+        record = queue.queued(queue.retried(record), images, study_uid=record.study_instance_uid, is_short=False)
+        self._write(study, record)
+        self._put(study, record)
+
+    def _hand_on(self, study: str, record: Record) -> None:
+        """Let every sink that has not taken the results have them; the study is done when none is left."""
+        sinks = self._deliveries.sinks
+        left = open_sinks(record, sinks)
+        for sink in left:
+            self._deliveries.put(study, sink, failures=record.deliveries.get(sink, Handover()).attempts)
+        if left:
+            return
+        code = refused_by(record, sinks)
+        if code:
+            msg = "a sink refused the results for good"
+            self._write(study, queue.given_up(record, code, msg))
+        else:
+            cleared = {"code": "", "message": ""} if record.code == _REMOVED else {}
+            self._write(study, record.model_copy(update={**cleared, "state": "done", "changed": time()}))
+
+    def _handed(self, study: str, ended: Ended) -> None:
+        before = self._store.record(study)
+        record = handed_over(before, ended)
+        self._counters.add("delivered" if not ended.code else "deliveries_failed")
+        code = {"code": ended.code} if ended.code else {}
+        self._tell("delivery_failed" if ended.code else "delivered", study, step=ended.sink, **code)
+        if record is before or record.state != "delivering":
+            return  # of an older revision, or a new one is on its way
+        self._write(study, record)
+        if not ended.code or not ended.is_retryable:
+            self._finish(study, record)
+        else:
+            self._deliveries.put(study, ended.sink, failures=record.deliveries[ended.sink].attempts)
+
+    def _finish(self, study: str, record: Record) -> None:
+        if not open_sinks(record, self._deliveries.sinks):
+            self._hand_on(study, record)
+
+    def _describe(self, study: str) -> Delivery:
+        return delivery_of(study, self._store.record(study), self._store.folder(study), self._references)
+
+    def _write(self, study: str, record: Record) -> None:
+        self._store.write_record(study, record)
+
+    def _tell(self, name: str, study: str, **fields: float | str) -> None:
+        self._journal.tell(name, study_ref=self._references.of(study), **fields)
+
+    def _retain(self) -> None:
+        settings = self._settings().retention
+        if settings.received_days is None and settings.results_days is None:
+            return
+        if monotonic() - self._retention_s < _RETENTION_S:
+            return
+        self._retention_s = monotonic()
+        for study in self._store.studies():
+            if study not in self._arrivals and study not in self._waiting and study not in self._running:
+                try:
+                    remove_expired(self._store, study, self._store.record(study), settings)
+                except StoreError as error:
+                    self._journal.tell("retention_failed", code=error.code)
+                    return
+
+    def _report(self, *, state: str = "running", is_forced: bool = False) -> None:
+        if monotonic() - self._status_s < _STATUS_S and not is_forced:
+            return
+        self._status_s = monotonic()
+        write_status(self._store.root, self.status(state))
+
+    def status(self, state: str = "running") -> dict[str, Any]:
+        """Health and counters, without patient data."""
+        try:
+            free = self._store.free_bytes()
+        except OSError:
+            free = -1
+        problems = ["store.full"] if free <= 0 or self._is_disk_full else []
+        return {
+            "software": f"calcreport {__version__}",
+            "state": state,
+            "process": os.getpid(),
+            "written": time(),
+            "begun": self._begun,
+            "problems": problems,
+            "free_bytes_above_reserve": free,
+            "receiving": len(self._arrivals),
+            "waiting": len(self._waiting),
+            "analysing": [self._references.of(study) for study in self._running],
+            "delivering": len(self._deliveries),
+            "counters": self._counters.snapshot(),
+        }
