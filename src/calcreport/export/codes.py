@@ -111,7 +111,8 @@ LIMITATIONS: Final = _ours("LIMITATIONS", "Limitations")
 REPORT_SECTION: Final = _ours("SECTION", "Draft report section as plain text")
 NOT_MEASURED: Final = _ours("NOTMEASURED", "Why there is no measurement")
 CT_PROCEDURE: Final = Code("25045-6", "LN", "CT unspecified body region")
-RADIOGRAPH_PROCEDURE: Final = Code("43468-8", "LN", "XR unspecified body region")
+RADIOGRAPH_PROCEDURE: Final = _sct("363679005", "Imaging procedure")
+"""Validators of some age do not know the code for radiographs that the context group has now."""
 
 FLAGS: Final[Mapping[str, Code]] = MappingProxyType(
     {
