@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import date
 from typing import Any, Final
 
@@ -39,7 +40,7 @@ def report_from_text(text: str) -> Report:
         ``report.not_json``, ``report.other_version``, ``report.invalid``; no value is repeated.
     """
     try:
-        data: Any = json.loads(text)
+        data: Any = json.loads(text, parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError):
         data = None
     if not isinstance(data, dict) or "schema_version" not in data:
@@ -57,6 +58,20 @@ def report_from_text(text: str) -> Report:
     shown = ", ".join(spell_path(str(part) for part in item["loc"]) for item in mistakes[:_MOST_NAMED]) or "its nesting"
     # Raised outside the handler: the cause would carry the values into a traceback.
     msg = f"the report is damaged or was edited wrongly at: {shown}; take the original one"
+    raise UsageError(msg, code="report.invalid")
+
+
+def _finite(number: str) -> float:
+    """Read a number; NaN and infinity, which Python's JSON allows, are none.
+
+    Raises
+    ------
+    UsageError
+        ``report.invalid``.
+    """
+    if math.isfinite(float(number)):
+        return float(number)
+    msg = "the report was damaged or edited wrongly: it holds a number that is none (NaN, infinity); take the original"
     raise UsageError(msg, code="report.invalid")
 
 

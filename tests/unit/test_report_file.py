@@ -60,7 +60,7 @@ def test_a_report_is_read() -> None:
         (json.dumps(MINIMAL | {"impression": ["\ud83d"]}), "report.invalid"),  # half a character
         (json.dumps({key: value for key, value in MINIMAL.items() if key != "findings"}), "report.no_findings"),
         (json.dumps(MINIMAL | {"findings": {"lesions": [{"size": {"max_diameter_mm": -1}}]}}), "report.no_findings"),
-        (json.dumps(MINIMAL).replace('"study_date": "2026-01-01"', '"slice_thickness_mm": NaN'), "report.no_findings"),
+        (json.dumps(MINIMAL).replace('"study_date": "2026-01-01"', '"slice_thickness_mm": NaN'), "report.invalid"),
     ],
 )
 def test_what_is_no_report_is_refused_by_code(text: str, code: str) -> None:
@@ -68,3 +68,10 @@ def test_what_is_no_report_is_refused_by_code(text: str, code: str) -> None:
     assert error.code == code
     assert "secret" not in error.message.replace("(unreadable key)", "")
     assert error.message.isprintable()
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_number_that_is_none_is_refused(number: str) -> None:
+    text = json.dumps(MINIMAL).replace('"clinical": {}', f'"clinical": {{"size": {number}}}')
+    assert number in text
+    assert _refusal(text).code == "report.invalid"

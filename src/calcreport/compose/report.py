@@ -145,7 +145,7 @@ def _keep_shape(
     shape = shape_of(measured)
     films = tuple(place.sop_instance_uid for place in lesion.location.films)
     images = (study.study_instance_uid, *(films or (lesion.series_instance_uid,)))
-    return {"shape": shape, "tracking_uid": track(shape, images), "measured_notes": measured.notes}
+    return {"shape": shape, "tracking_uid": track(shape, images, name=lesion.id), "measured_notes": measured.notes}
 
 
 def _name_series(findings: CtFindings | RadiographFindings | Findings, index: int, imaging: Imaging | None) -> str:

@@ -25,7 +25,7 @@ def shape_of(lesion: MeasuredLesion | ProjectedLesion) -> LesionShape:
     )
 
 
-def track(shape: LesionShape, images: tuple[str, ...]) -> str:
+def track(shape: LesionShape, images: tuple[str, ...], *, name: str) -> str:
     """Tracking UID of a lesion: the same as long as the same voxels of the same images are meant.
 
     Parameters
@@ -34,9 +34,11 @@ def track(shape: LesionShape, images: tuple[str, ...]) -> str:
         Its voxels.
     images : tuple[str, ...]
         UIDs of the study and of the series or films.
+    name : str
+        Id of the lesion in the report; tells apart what has no voxel of its own.
     """
-    masks = [shape.mineral, shape.contour, *(film.mineral for film in shape.films)]
-    return derive_uid("lesion", *images, *(_identify(mask) for mask in masks if mask is not None))
+    masks = [mask for mask in (shape.mineral, shape.contour, *(film.mineral for film in shape.films)) if mask]
+    return derive_uid("lesion", *images, *([_identify(mask) for mask in masks] or [name]))
 
 
 def _identify(mask: PackedMask) -> str:

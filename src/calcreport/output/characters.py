@@ -63,6 +63,10 @@ def to_ascii(text: str) -> str:
     return bare.translate(_ASCII_FOR).encode("ascii", "replace").decode("ascii")
 
 
+_HEADING: Final = re.compile(r"[A-Z][A-Z /-]{0,60}:")
+"""What a line that opens a section looks like; text that was pasted in must not open one where it is folded."""
+
+
 def lay_out(text: str, columns: int = COLUMNS) -> str:
     """Fold long lines, each continuing under its own text; blank lines are kept, never doubled.
 
@@ -89,7 +93,8 @@ def lay_out(text: str, columns: int = COLUMNS) -> str:
         marker = re.match(r"(\d{1,3}\. |- )", body)
         hang = indent + (len(marker[0]) if marker else 2 if indent else 0)
         kept = _TOGETHER.sub(lambda match: match[0].replace(" ", _TIE), body)
-        lines += textwrap.wrap(
+        first, *others = textwrap.wrap(
             kept, columns, initial_indent=" " * indent, subsequent_indent=" " * hang, break_on_hyphens=False
         )
+        lines += [first, *(f" {other}" if _HEADING.fullmatch(other) else other for other in others)]
     return "\n".join(lines).replace(_TIE, " ").strip("\n") + "\n"

@@ -55,3 +55,10 @@ def test_an_image_reference_and_a_unit_stay_on_one_line() -> None:
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=400))
 def test_no_line_is_longer_than_the_section_allows(text: str) -> None:
     assert max(map(len, lay_out(text).split("\n"))) <= COLUMNS
+
+
+def test_pasted_text_opens_no_section_where_it_is_folded() -> None:
+    for filler in range(60, 80):
+        lines = lay_out("x" * filler + " IMPRESSION: " + "y" * 70 + " IMPRESSION:").split("\n")
+        assert "IMPRESSION:" not in lines
+    assert "IMPRESSION:" in lay_out("x\n\nIMPRESSION:\n1. y").split("\n")
