@@ -33,6 +33,9 @@ MARK = "<!-- films: written by bench/run_films.py --write -->"
 END = "<!-- end of films -->"
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 
+PLAIN = ("--format", "text,json,html,png")
+"""Report, page and pictures alone."""
+
 SIMPLEITK = (
     "import sys, SimpleITK as sitk\n"
     "film = sitk.ReadImage(sys.argv[1])\n"
@@ -76,6 +79,7 @@ def _measure(folder: Path, repeats: int) -> tuple[str, Times]:
     commands = {
         "simpleitk": [sys.executable, "-c", SIMPLEITK, str(study / "film.dcm")],
         "ours": [*calcreport_command(), "analyze", str(study), "--out", str(out), "--quiet"],
+        "plain": [*calcreport_command(), "analyze", str(study), "--out", f"{out}-plain", "--quiet", *PLAIN],
         "steps": [sys.executable, str(here / "stages.py"), str(study), str(out)],
         "search": [sys.executable, str(here / "film_search.py"), str(study)],
     }
@@ -100,6 +104,7 @@ def _measure(folder: Path, repeats: int) -> tuple[str, Times]:
         "|---|---|---|---|---|",
         _row("SimpleITK reads the film, Otsu threshold, connected parts", times["simpleitk"], peak["simpleitk"]),
         _row("`calcreport analyze`, start of the process to written results", times["ours"], peak["ours"]),
+        _row(f"the same without DICOM objects (`{' '.join(PLAIN)}`)", times["plain"], None),
         _row("of it, the search of the film", search, None),
         "",
         f"Steps, wall s, in one process: {named}.",
