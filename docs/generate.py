@@ -21,8 +21,8 @@ AREAS: Final = (
     "usage", "settings", "clinical", "findings", "review", "report", "render", "rules", "template", "path", "file", "zip", "study",
     "series", "geometry", "pixel", "hu", "mask", "output", "phantom", "run", "internal",
 )  # fmt: skip
-CODE: Final = re.compile(rf"({'|'.join(AREAS)})\.(?!(?:json|txt|html|css)$)[a-z][a-z0-9_]*")
-"""A code; ``report.json`` is a file."""
+CODE: Final = re.compile(rf"({'|'.join(AREAS)})\.(?!(?:json|txt|html|css|pdf|yaml|concern|status)$)[a-z][a-z0-9_]*")
+"""A code; ``report.json`` is a file, ``report.concern`` and ``review.status`` are names of items told to the RIS."""
 
 HEAD: Final = """# Error codes
 
@@ -53,6 +53,10 @@ OTHERS: Final = {
     "findings.not_yaml": "The findings file is neither YAML nor JSON, too long, repeats a key or uses references.",
     "clinical.not_yaml": "The clinical file is neither YAML nor JSON, too long, repeats a key or uses references.",
     "clinical.invalid": "The clinical file holds mistakes of several kinds; the message lists all of them.",
+    "review.value": "A value in the review file is not one of those allowed, or contradicts another one.",
+    "review.unknown_key": "A key in the review file is not known; the message names near matches.",
+    "review.invalid": "The review file holds mistakes of several kinds; the message lists all of them.",
+    "review.not_yaml": "The review file is neither YAML nor JSON, too long, repeats a key or uses references.",
     "run.interrupted": "Stopped by Ctrl-C or SIGTERM. What was finished is in place, nothing is half-written.",
     "output.stdout": "Standard output cannot be written; the files are in place.",
     "study.none_found": "No study lies under the paths; the message counts what was set aside. Name another folder.",

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from calcreport.review_file import review_from_text
+
 USAGE = (Path(__file__).parents[2] / "docs/usage.md").read_text(encoding="utf-8")
 
 
@@ -29,8 +31,18 @@ def test_every_example_file_is_named(folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {
         "findings.yaml",
         "clinical.yaml",
+        "review.yaml",
         "settings.toml",
         "site.toml",
+    }
+
+
+def test_the_review_is_one(folder: Path) -> None:
+    review = review_from_text((folder / "review.yaml").read_text(encoding="utf-8"))
+    assert {name: verdict.decision for name, verdict in review.lesions.items()} == {
+        "L1": "accept",
+        "L2": "reject",
+        "L3": None,
     }
 
 
