@@ -36,7 +36,7 @@ _CORE_PART: Final = 0.2
 """... and on `_CORE_PART` of its area by `_CORE_SHARE`: a band of muscle with a deposit in it is no bone."""
 _BRIGHT_SHARE: Final = 0.05
 """Within a wide bone grey lies above that of soft tissue at that depth by at least this share."""
-_MARROW_SHARE: Final = 0.2
+_MARROW_SHARE: Final = 0.6
 """Marrow enclosed by a cortex does by at least this; what lies between two bones does not."""
 _LEAST_CONTRAST: Final = 0.04
 """Bone stands out by at least this share of the film's range."""

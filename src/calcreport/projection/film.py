@@ -15,7 +15,7 @@ from calcreport.projection.exposure import Exposure, continued, find_exposure
 from calcreport.projection.foci import PlateFocus, find_foci, search_field
 from calcreport.projection.group import group_outlines
 from calcreport.projection.judge import Circumstances, FocusKind, judge_focus, may_be_mineral
-from calcreport.projection.noise import film_noise
+from calcreport.projection.noise import film_noise, noise_around
 from calcreport.projection.outline import Outline, Points, diameters, outline_focus
 from calcreport.projection.plate import Mask, Plate, additive, film_pixel_mm, reduce_film
 from calcreport.projection.shape import FilmShape, describe_shape
@@ -34,6 +34,9 @@ _FEWEST_PIXELS: Final = 16
 """A plate with fewer pixels a side (6 mm) has no room for a deposit and what lies around it."""
 _BONE_CONTACT: Final = 0.05
 _NEAR_SKIN_MM: Final = 4.0
+_AROUND_MM: Final = 6.0
+_SAME: Final = 0.3
+"""Foci that share this much of the smaller are seen twice; with less they touch each other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -148,7 +151,8 @@ def _judged(parted: _Parted, foci: list[PlateFocus]) -> _Kinds:
     def judged(focus: PlateFocus) -> tuple[FocusKind, Outline]:
         outline = outline_focus(film.intensity, plate, focus, obstacles, parted.noise)
         skin_mm = _skin_mm(plate, parted.exposure, outline)
-        return judge_focus(plate, parted.bones, focus, outline, around, skin_mm), outline
+        here = replace(around, noise=max(parted.noise, _noise_near(film, plate, focus)))
+        return judge_focus(plate, parted.bones, focus, outline, here, skin_mm), outline
 
     likely = list(filter(may_be_mineral, foci))
     kinds: _Kinds = {kind: [] for kind in FocusKind}
@@ -159,6 +163,13 @@ def _judged(parted: _Parted, foci: list[PlateFocus]) -> _Kinds:
     return kinds
 
 
+def _noise_near(film: Radiograph, plate: Plate, focus: PlateFocus) -> float:
+    """Noise of the film at a focus and around it, in grey."""
+    room = plate.pixels(_AROUND_MM)
+    rows, columns = (slice(max(0, s.start - room) * plate.factor, (s.stop + room) * plate.factor) for s in focus.box)
+    return noise_around(film.intensity, (rows, columns))
+
+
 def _once(pairs: list[tuple[PlateFocus, Outline]]) -> list[tuple[PlateFocus, Outline]]:
     """One of the foci that lie on each other: the one its edges bound, else the largest.
 
@@ -166,22 +177,22 @@ def _once(pairs: list[tuple[PlateFocus, Outline]]) -> list[tuple[PlateFocus, Out
     """
     kept: list[tuple[PlateFocus, Outline]] = []
     for focus, outline in sorted(pairs, key=lambda pair: (not pair[0].has_edges, -float(pair[1].mask.pixels.sum()))):
-        if not any(_overlap(outline.mask, other.mask) for _, other in kept):
+        if not any(_overlap(outline.mask, other.mask) > _SAME for _, other in kept):
             kept.append((focus, outline))
     return kept
 
 
-def _overlap(first: PixelMask, second: PixelMask) -> bool:
-    """Whether two masks share a pixel."""
+def _overlap(first: PixelMask, second: PixelMask) -> float:
+    """Share of the smaller of two masks that lies on the other."""
     low = np.maximum(first.offset, second.offset)
     high = np.minimum(np.add(first.offset, first.pixels.shape), np.add(second.offset, second.pixels.shape))
     if (high <= low).any():
-        return False
+        return 0.0
     cuts = [
         mask.pixels[tuple(slice(int(a - o), int(b - o)) for a, b, o in zip(low, high, mask.offset, strict=True))]
         for mask in (first, second)
     ]
-    return bool((cuts[0] & cuts[1]).any())
+    return float((cuts[0] & cuts[1]).sum()) / max(1, min(int(first.pixels.sum()), int(second.pixels.sum())))
 
 
 def _skin_mm(plate: Plate, exposure: Exposure, outline: Outline) -> float | None:

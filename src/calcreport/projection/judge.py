@@ -7,6 +7,7 @@ from enum import StrEnum, unique
 from typing import Final
 
 import numpy as np
+from scipy import ndimage
 
 from calcreport.projection.bone import Bones
 from calcreport.projection.foci import PlateFocus
@@ -49,6 +50,8 @@ _LINE_CONTACT: Final = 0.35
 """A band of which so much lies within `_NEAR_BONE_MM` of bone, all along it, is the bone's own margin."""
 _SESAMOID_REACH_MM: Final = 15.0
 """Patella and fabella lie no farther from the femur, mm."""
+_CONDYLE_MM: Final = 18.0
+"""Half the width of condyles from the side, even where not all of them is found as bone; few shafts are as wide."""
 _PATELLA_CONTRAST: Final = 0.35
 _FABELLA_CONTRAST: Final = (0.15, 0.7)
 """Share of the contrast of bone; a deposit may be denser than any fabella."""
@@ -161,8 +164,21 @@ def _sesamoid(
     )
     if not (is_fabella or is_patella):
         return None
-    is_beside_bone = _share_near_bone(plate, bones, focus, _SESAMOID_REACH_MM) > 0
-    return (FocusKind.FABELLA if is_fabella else FocusKind.PATELLA) if is_beside_bone else None
+    if not _is_beside_condyle(plate, bones, focus):
+        return None
+    return FocusKind.FABELLA if is_fabella else FocusKind.PATELLA
+
+
+def _is_beside_condyle(plate: Plate, bones: Bones, focus: PlateFocus) -> bool:
+    """Whether bone as wide as the condyles of a femur, and no shaft, lies within reach of a sesamoid."""
+    reach, half = plate.pixels(_SESAMOID_REACH_MM), plate.pixels(_CONDYLE_MM)
+    window = tuple(slice(max(0, s.start - reach - 2 * half), s.stop + reach + 2 * half) for s in focus.box)
+    bone = bones.is_bone[window]
+    depth = ndimage.distance_transform_edt(np.pad(bone, 1))[1:-1, 1:-1]
+    if not (depth >= half).any():
+        return False
+    condyle = ndimage.distance_transform_edt(depth < half) <= half
+    return bool((grown(condyle, reach)[within(focus.box, window)] & focus.mask).any())
 
 
 def _share_near_bone(plate: Plate, bones: Bones, focus: PlateFocus, reach_mm: float) -> float:

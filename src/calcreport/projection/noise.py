@@ -14,6 +14,8 @@ _STEP: Final = 3
 """Pixels apart that are compared: detectors and their processing tie direct neighbours together."""
 _BLOCK: Final = 64
 _FEWEST: Final = 12
+_LEAST_SIDE: Final = 24
+"""Film pixels a side that tell a deviation."""
 
 
 def film_noise(intensity: Floats, field: Mask, factor: int) -> float:
@@ -38,6 +40,18 @@ def film_noise(intensity: Floats, field: Mask, factor: int) -> float:
     if len(found) < _FEWEST:
         found += _deviations(intensity, field, factor, side=_BLOCK // 8, least=1.0)
     return float(np.median(found)) if found else _deviation(intensity[::2, ::2])
+
+
+def noise_around(intensity: Floats, box: tuple[slice, slice]) -> float:
+    """Standard deviation of the noise in a box of the film, in grey; 0 where the box is too small to tell.
+
+    Thick parts let less of the beam through than thin ones, and are noisier on a logarithmic film.
+    """
+    block = intensity[box]
+    if min(block.shape) < _LEAST_SIDE:
+        return 0.0
+    # a limb curves across its length only
+    return min(_deviation(block), _deviation(block.T))
 
 
 def _deviations(intensity: Floats, field: Mask, factor: int, *, side: int, least: float) -> list[float]:

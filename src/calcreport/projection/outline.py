@@ -27,7 +27,9 @@ _RING_MM: Final = (2.0, 5.0)
 _LEAST_NOISE: Final = 0.5
 """No outline is drawn lower than this share of a film pixel's noise, unless the whole focus is as faint."""
 _TOP: Final = 80
-"""Percentile of the contrast within a focus that counts as its full contrast."""
+_MIDDLE: Final = 50
+"""Percentile of the contrast within a focus that counts as its full contrast; the middle one for a focus told by its
+edges, which may hold denser things."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -87,7 +89,7 @@ def outline_focus(intensity: Floats, plate: Plate, focus: PlateFocus, obstacles:
     height = smooth - _surroundings(plate.grey[box], ring, factor)
     near = np.kron(distance < _RING_MM[0], np.ones((factor, factor), dtype=bool))
     core = np.kron(inner, np.ones((factor, factor), dtype=bool))
-    level = _edge_level(height, near, core, noise)
+    level = _edge_level(height, near, core, noise, top=_MIDDLE if focus.has_edges else _TOP)
     mask = _connected(near & (height > level), core)
     contrast = float(height[mask].mean())
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
@@ -134,9 +136,9 @@ def _surroundings(grey: Floats, ring: Mask, factor: int) -> Floats:
     return np.asarray(solution[0] + solution[1] * fine[0][:, None] + solution[2] * fine[1][None, :], dtype=np.float32)
 
 
-def _edge_level(height: Floats, near: Mask, core: Mask, noise: float) -> float:
+def _edge_level(height: Floats, near: Mask, core: Mask, noise: float, *, top: int) -> float:
     """Height along whose contour the film falls off most."""
-    full = float(np.percentile(height[core], _TOP)) if core.any() else float(height.max())
+    full = float(np.percentile(height[core], top)) if core.any() else float(height.max())
     best, best_level = -np.inf, 0.5 * full
     for share in _LEVELS:
         level = float(share) * full

@@ -45,7 +45,7 @@ _ROOM_MM: Final = 6.0
 _RING_MM: Final = (1.6, 5.0)
 """Surroundings, as distances from the contour."""
 _FALL: Final = 0.35
-"""A contour is sharp where grey falls by this share of its mean height within two pixels ..."""
+"""A contour is sharp where grey falls within two pixels by this share of what it bounds ..."""
 _SHARP_SIDES: Final = 0.75
 """... and bounds a focus where that holds on this share of its whole length."""
 _FREE: Final = 0.5
@@ -155,12 +155,8 @@ def _judged(
     rise = float(height[border & searched].mean() - height[ring].mean())
     lowest = ndimage.minimum_filter(np.where(whole | ~searched, np.float32(np.inf), height), size=5)
     fall = height[free] - lowest[free]
-    sides = float((fall > _FALL * rise).sum() / length)
+    whole_rise = float(np.median(height[whole]) - np.median(height[ring]))
+    sides = float((fall > _FALL * max(rise, whole_rise)).sum() / length)
     if rise <= 0 or sides < _SHARP_SIDES:
         return None
-    return _Part(
-        box=box,
-        mask=whole[rows, columns],
-        height=float(np.median(height[whole]) - np.median(height[ring])),
-        sides=sides,
-    )
+    return _Part(box=box, mask=whole[rows, columns], height=whole_rise, sides=sides)

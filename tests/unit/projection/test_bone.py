@@ -161,6 +161,15 @@ def test_soft_tissue_is_told_by_the_distance_from_the_skin_also_behind_bone():
     assert not model[~exposure.is_body].any()
 
 
+def test_soft_tissue_has_no_steps_that_could_pass_for_edges():
+    plate, exposure, _bones = parted(leg(bone=False))
+    model = soft_tissue(plate, exposure, plate.smoothed(0.8))
+    inside = np.abs(column_mm(plate) - LIMB_AT) < 40
+    true = SOFT * 70 * chord(1.0, (column_mm(plate) - LIMB_AT) / 45) / 2
+    change = np.abs(np.diff(np.median(model, axis=0)[inside]))
+    assert change.max() < 1.5 * np.abs(np.diff(true[inside])).max()
+
+
 def test_without_a_skin_line_soft_tissue_has_no_model():
     plate, exposure, _bones = parted(film(leg(bone=False).intensity[:, 150:450]))
     assert not soft_tissue(plate, exposure, plate.smoothed(0.8)).any()

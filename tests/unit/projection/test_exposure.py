@@ -108,6 +108,16 @@ def test_a_margin_overwritten_with_one_value_is_not_exposed(side, value):
     assert exposure.darkest > 0.5 * AIR
 
 
+@pytest.mark.parametrize("value", [0.0, 3000.0])
+def test_text_in_an_overwritten_margin_does_not_hide_it(value):
+    made = leg()
+    margin = margin_of(made, "top", depth_mm=10.0, tilt_deg=0.0)
+    grey = np.where(margin, value, made.intensity)
+    grey[:15, :90] = 3000.0 - value
+    _plate, exposure = parted(with_grey(made, grey))
+    assert not exposure.is_exposed[reduced(margin)].any()
+
+
 def test_what_the_header_masks_is_not_exposed():
     imaged = np.ones((500, 600), dtype=bool)
     imaged[:, :120] = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from calcreport.model.report import ExclusionReason
@@ -68,6 +69,17 @@ def test_a_ball_of_3_mm_at_five_deviations_of_the_noise_is_found():
         places = [middle_mm(finding.shadow, 0.2) for finding in findings]
         found += len(places) == 1 and places[0] == pytest.approx(SOFT_AT, abs=0.6)
     assert found >= 19
+
+
+def test_noise_is_that_of_the_place():
+    for seed in range(4):
+        made = leg(noise=NOISE / 4, seed=seed)
+        grey = made.intensity.copy()
+        strip = (slice(100, 400), slice(330, 470))
+        grey[strip] += np.random.default_rng(seed).normal(0, NOISE, grey[strip].shape)
+        assert not searched(film(grey)).findings
+        grey += paint((ball(SOFT_AT, 8, 8 * NOISE),), ground=0.0)
+        assert len(searched(film(grey)).findings) == 1
 
 
 def test_noise_alone_is_nothing():
@@ -155,8 +167,9 @@ def test_patella_and_fabella_are_listed_beside_each_other():
         (FABELLA, {"position": None}),
         (FABELLA, {"position": "LL", "part": "FOREARM"}),
         (ball((12, 28), 8, 500), {"position": "LL"}),
+        (ball((25, 50), 8, 500), {"position": "LL"}),
     ],
-    ids=["patella frontal", "fabella frontal", "no view", "another part", "far from the joint"],
+    ids=["patella frontal", "fabella frontal", "no view", "another part", "far from bone", "beside the shaft"],
 )
 def test_elsewhere_they_are_findings(thing, header):
     made = knee(thing, **header)
@@ -176,6 +189,11 @@ def test_more_of_them_than_a_knee_has_are_findings(things):
     made = knee(*things, position="LL")
     assert len(searched(made).findings) == len(things)
     assert not listed(made)
+
+
+def test_two_deposits_that_touch_are_one_finding_of_two_foci():
+    (finding,) = searched(leg(ball((50, 78), 12, 400), bar((50, 88.5), 24, 9, 100))).findings
+    assert finding.shadow.longest.length_mm > 24
 
 
 def test_a_deposit_close_to_a_shaft_is_found():
