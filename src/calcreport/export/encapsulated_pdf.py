@@ -54,7 +54,7 @@ def write_pdf_object(subject: Subject, pdf: bytes) -> bytes:
         made.SourceInstanceSequence = _sources(subject)
         made.MIMETypeOfEncapsulatedDocument = "application/pdf"
         made.EncapsulatedDocumentLength = len(pdf)
-        made.EncapsulatedDocument = pdf + b"\0" * (len(pdf) % 2)
+        made.EncapsulatedDocument = pdf  # padded to an even length when it is written
     return finish(made, subject, kind="pdf")
 
 

@@ -86,7 +86,10 @@ def test_hostile_names_print_as_they_are_and_stay_in_their_line(text_of: Callabl
     assert "DRAFT, NOT VERIFIED" in sheets[-1]
 
 
-def test_the_same_report_gives_the_same_bytes_at_another_time(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("cutter", ["as installed", "fontTools"])
+def test_the_same_report_gives_the_same_bytes_at_another_time(monkeypatch: pytest.MonkeyPatch, cutter: str) -> None:
+    if cutter == "fontTools":
+        monkeypatch.setattr("weasyprint.pdf.fonts.harfbuzz_subset", None)
     first = as_pdf.render(report_of(), TEMPLATES, {})
     assert (first.media_type, first.suffix) == ("application/pdf", ".pdf")
     assert first.content.startswith(b"%PDF-")
