@@ -1,0 +1,68 @@
+import time
+
+import pytest
+
+from calcreport.service.record import Record
+from calcreport.service.retention import remove_expired
+from calcreport.service.service_settings import RetentionSettings
+
+DAY = 86_400.0
+
+
+@pytest.fixture
+def study(store, put):
+    name = put(number=1).study
+    put(number=2)
+    put(number=3, SOPClassUID="1.2.840.10008.5.1.4.1.1.7")
+    (store.folder(name) / "results" / "1.2.3").mkdir(parents=True)
+    return name
+
+
+def _kinds(store, study):
+    return {kind for kind in ("images", "aside", "results") if (store.folder(study) / kind).exists()}
+
+
+def _record(store, study, *, state="done", days=10.0):
+    record = Record(state=state, changed=time.time() - days * DAY)
+    store.write_record(study, record)
+    return record
+
+
+def test_nothing_is_removed_unless_a_site_says_so(store, study):
+    remove_expired(store, study, _record(store, study, days=10_000), RetentionSettings())
+    assert _kinds(store, study) == {"images", "aside", "results"}
+
+
+@pytest.mark.parametrize("state", ["waiting", "analysing", "delivering", "failed"])
+def test_nothing_is_removed_before_it_was_delivered(store, study, state):
+    settings = RetentionSettings(received_days=0.0, results_days=0.0)
+    remove_expired(store, study, _record(store, study, state=state), settings)
+    assert _kinds(store, study) == {"images", "aside", "results"}
+
+
+@pytest.mark.parametrize(("days", "left"), [(6.9, {"images", "aside", "results"}), (7.1, {"results"})])
+def test_what_was_received_goes_when_its_time_is_over(store, study, days, left):
+    remove_expired(store, study, _record(store, study, days=days), RetentionSettings(received_days=7.0))
+    assert _kinds(store, study) == left
+
+
+def test_results_have_a_time_of_their_own(store, study):
+    remove_expired(store, study, _record(store, study), RetentionSettings(results_days=7.0))
+    assert _kinds(store, study) == {"images", "aside"}
+
+
+def test_the_names_are_on_disk_before_the_images_go(store, study, monkeypatch):
+    names = store.images(study)
+    seen = []
+    remove = store.remove
+    monkeypatch.setattr(
+        store, "remove", lambda study, kind: (seen.append(store.record(study).removed), remove(study, kind))
+    )
+    after = remove_expired(store, study, _record(store, study), RetentionSettings(received_days=7.0))
+    assert seen[0] == names
+    assert after.removed == names == store.record(study).removed
+
+
+def test_a_clock_that_was_set_back_removes_nothing(store, study):
+    remove_expired(store, study, _record(store, study, days=-3.0), RetentionSettings(received_days=0.0))
+    assert _kinds(store, study) == {"images", "aside", "results"}

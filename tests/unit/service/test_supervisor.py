@@ -1,0 +1,396 @@
+"""Studies on their way through the service, with analyses and sinks that do as they are told."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from calcreport.errors import DeliveryError, StoreError
+from calcreport.service import delivery, supervisor
+from calcreport.service.arrivals import Arrivals
+from calcreport.service.delivery import Deliveries
+from calcreport.service.health import Counters, read_status
+from calcreport.service.inbox import StoreInbox
+from calcreport.service.journal import Journal
+from calcreport.service.service_settings import ServiceSettings
+from calcreport.service.supervisor import Supervisor
+from calcreport.service.worker import Analysed, Failure
+
+ANSWER = Analysed(outcome="reported", concern="flagged", seconds=1.0)
+CRASH = Failure(code="analysis.crashed", message="it crashed", is_environment=False, seconds=1.0)
+ONE, TWO, POISON = "1.2.1", "1.2.2", "1.2.666"
+
+
+class Sink:
+    """Takes everything, unless told what to raise."""
+
+    def __init__(self, name: str = "sink") -> None:
+        self.name = name
+        self.taken = []
+        self.calls = 0
+        self.raises: Exception | None = None
+
+    def deliver(self, item):
+        self.calls += 1
+        if self.raises is not None:
+            raise self.raises
+        self.taken.append(item)
+
+
+class Scene:
+    """A service without a network, driven by hand."""
+
+    def __init__(self, store, references, write, monkeypatch) -> None:
+        self.store, self.references, self._write = store, references, write
+        self.now = 0.0
+        self.verdict: Callable[[str], object] = lambda _study: ANSWER
+        self.analysed: list[tuple[str, int]] = []
+        self.stopped: list[str] = []
+        self.sink = Sink()
+        self.values = {"study": {"quiet_seconds": 10.0}, "analysis": {"retry_seconds": 5.0}}
+        scene = self
+
+        class FakeAnalysis:
+            def __init__(self, folder, _settings, *, config) -> None:
+                self.study = folder.name
+                scene.analysed.append((self.study, len(scene.store.images(self.study))))
+                assert config is None
+                assert scene.store.record(self.study).state == "analysing", "not on disk before it begins"
+
+            def poll(self):
+                return scene.verdict(self.study)
+
+            def stop(self):
+                scene.stopped.append(self.study)
+
+        monkeypatch.setattr(supervisor, "Analysis", FakeAnalysis)
+        monkeypatch.setattr(supervisor, "monotonic", lambda: scene.now)
+        monkeypatch.setattr(delivery, "FIRST_WAIT_S", 15.0)
+        self.start()
+
+    def start(self):
+        """Start the service, again perhaps: nothing is remembered but what is on disk."""
+        self.counters = Counters()
+        self.arrivals = Arrivals(lambda: self.settings.study, count=self.store.count, clock=lambda: self.now)
+        self.deliveries = Deliveries([self.sink], clock=lambda: self.now)
+        journal = Journal()
+        self.inbox = StoreInbox(self.store, self.references, self.arrivals, counters=self.counters, journal=journal)
+        self.supervisor = Supervisor(
+            self.store,
+            self.references,
+            lambda: self.settings,
+            config=None,
+            arrivals=self.arrivals,
+            deliveries=self.deliveries,
+            counters=self.counters,
+            journal=journal,
+        )
+        self.supervisor.recover()
+
+    @property
+    def settings(self):
+        return ServiceSettings.model_validate(self.values)
+
+    def receive(self, study=ONE, *numbers, **tags):
+        for number in numbers or (1, 2):
+            self.inbox.keep(self._write(self.store.temporary(), study=study, number=number, **tags))
+
+    def run(self, seconds=0.0, *, step=1.0):
+        """Let time pass."""
+        for _step in range(int(seconds / step) + 1):
+            self.supervisor.tick()
+            self._settle()
+            self.supervisor.tick()
+            self.now += step
+        self.supervisor.tick()
+
+    def _settle(self):
+        """Wait for the thread of the sink: it has no clock of its own."""
+        deadline = time.monotonic() + 5
+        while self.deliveries._busy and self.deliveries._ended.empty() and time.monotonic() < deadline:
+            time.sleep(0.001)
+
+    def record(self, study=ONE):
+        from calcreport.service.names import study_name  # noqa: PLC0415
+
+        return self.store.record(study_name(study))
+
+    def name(self, study=ONE):
+        from calcreport.service.names import study_name  # noqa: PLC0415
+
+        return study_name(study)
+
+
+@pytest.fixture
+def scene(store, references, write, monkeypatch):
+    return Scene(store, references, write, monkeypatch)
+
+
+def test_a_study_is_analysed_once_when_it_is_quiet_and_delivered_once(scene):
+    scene.receive(ONE, 1, 2, 3)
+    scene.run(8)
+    assert scene.analysed == []
+    scene.run(30)
+    assert scene.analysed == [(scene.name(), 3)]
+    assert [(item.study_instance_uid, item.revision, item.outcome) for item in scene.sink.taken] == [
+        (ONE, 1, "reported")
+    ]
+    assert (scene.record().state, scene.record().reported) == ("done", scene.record().content)
+
+
+def test_the_same_images_again_and_what_we_sent_do_nothing(scene):
+    scene.receive()
+    scene.run(20)
+    scene.receive()  # the PACS sends the study once more
+    scene.receive(ONE, 7, SOPClassUID="1.2.840.10008.5.1.4.1.1.7")  # our key image, modality CT
+    scene.receive(ONE, 8, Manufacturer="calcreport")
+    scene.run(60)
+    assert len(scene.analysed) == 1
+    assert len(scene.sink.taken) == 1
+
+
+def test_late_images_give_one_more_revision_of_the_same_study(scene):
+    scene.receive(ONE, 1, 2)
+    scene.run(20)
+    scene.receive(ONE, 3)
+    scene.run(30)
+    assert scene.analysed == [(scene.name(), 2), (scene.name(), 3)]
+    assert [item.revision for item in scene.sink.taken] == [1, 2]
+    assert len({item.key for item in scene.sink.taken}) == 2
+    assert len(list(scene.store.studies())) == 1
+
+
+def test_images_that_come_during_an_analysis_wait_for_the_next_one(scene):
+    scene.receive(ONE, 1, 2)
+    scene.verdict = lambda _study: None
+    scene.run(12)
+    scene.receive(ONE, 3)
+    scene.run(20)
+    assert len(scene.analysed) == 1
+    scene.verdict = lambda _study: ANSWER
+    scene.run(20)
+    assert [count for _study, count in scene.analysed] == [2, 3]
+    assert [item.revision for item in scene.sink.taken][-1] == 2
+    assert scene.record().reported == scene.record().content
+
+
+def test_a_poison_study_is_a_dead_letter_and_holds_up_nobody(scene):
+    scene.verdict = lambda study: CRASH if study == scene.name(POISON) else ANSWER
+    scene.receive(POISON)
+    scene.receive(ONE)
+    scene.run(12)
+    scene.receive(TWO)
+    scene.run(60)
+    assert [study for study, _count in scene.analysed].count(scene.name(POISON)) == 3
+    assert (scene.record(POISON).state, scene.record(POISON).code) == ("failed", "analysis.crashed")
+    assert {item.study_instance_uid for item in scene.sink.taken} == {ONE, TWO}
+    scene.run(600)
+    assert len(scene.analysed) == 5
+
+
+def test_attempts_are_further_and_further_apart(scene):
+    scene.verdict = lambda _study: CRASH
+    times = []
+    scene.receive()
+    for _second in range(60):
+        before = len(scene.analysed)
+        scene.run()
+        times += [scene.now] * (len(scene.analysed) - before)
+    assert times[1] - times[0] >= 5
+    assert times[2] - times[1] >= 10
+
+
+def test_after_a_kill_everything_goes_on(scene):
+    scene.receive(ONE)
+    scene.verdict = lambda _study: None
+    scene.run(12)
+    assert scene.record().state == "analysing"
+    scene.verdict = lambda _study: ANSWER
+    scene.start()  # nothing was told to stop
+    scene.run(8)
+    assert len(scene.analysed) == 1, "images may still be coming"
+    scene.run(20)
+    assert len(scene.analysed) == 2
+    assert [item.revision for item in scene.sink.taken] == [1]
+    assert scene.record().state == "done"
+
+
+def test_after_a_kill_between_answer_and_delivery_it_is_delivered_under_the_same_key(scene):
+    scene.sink.raises = DeliveryError("down", code="delivery.down", is_retryable=True)
+    scene.receive()
+    scene.run(12)
+    assert scene.record().state == "delivering"
+    key = delivery.key_of(scene.record())
+    scene.sink.raises = None
+    scene.start()
+    scene.run(60)
+    assert len(scene.analysed) == 1
+    assert [item.key for item in scene.sink.taken] == [key]
+    assert scene.record().state == "done"
+
+
+def test_a_polite_stop_counts_no_attempt(scene):
+    scene.receive()
+    scene.verdict = lambda _study: None
+    scene.run(12)
+    scene.supervisor.stop()
+    assert scene.stopped == [scene.name()]
+    record = scene.record()
+    assert (record.state, record.attempts, record.interruptions) == ("waiting", 0, 0)
+    assert read_status(scene.store.root)["state"] == "stopped"
+
+
+def test_a_sink_that_is_down_gets_it_when_it_is_up(scene):
+    scene.sink.raises = DeliveryError("down", code="delivery.down", is_retryable=True)
+    scene.receive()
+    scene.run(3600, step=10.0)
+    assert scene.record().state == "delivering"
+    assert 5 < scene.sink.calls < 30
+    scene.sink.raises = None
+    scene.run(700, step=10.0)
+    assert len(scene.sink.taken) == 1
+    assert scene.record().state == "done"
+
+
+def test_a_sink_that_refuses_for_good_is_a_dead_letter_until_a_retry(scene):
+    scene.sink.raises = DeliveryError("no", code="delivery.refused", is_retryable=False)
+    scene.receive()
+    scene.run(100)
+    assert scene.sink.calls == 1
+    assert (scene.record().state, scene.record().code) == ("failed", "delivery.refused")
+    scene.sink.raises = None
+    (scene.store.root / "retries" / scene.name()).touch()
+    scene.run(20)
+    assert len(scene.sink.taken) == 1
+    assert len(scene.analysed) == 1, "the results were there"
+    assert scene.record().state == "done"
+
+
+def test_a_bug_in_a_sink_is_a_failed_delivery(scene):
+    scene.sink.raises = ZeroDivisionError()
+    scene.receive()
+    scene.run(12)
+    assert scene.record().deliveries["sink"].code == "internal.error"
+    scene.sink.raises = None
+    scene.run(60)
+    assert len(scene.sink.taken) == 1
+
+
+def test_retry_brings_a_dead_letter_back(scene):
+    scene.verdict = lambda _study: CRASH
+    scene.receive()
+    scene.run(60)
+    assert scene.record().state == "failed"
+    scene.verdict = lambda _study: ANSWER
+    (scene.store.root / "retries" / scene.name()).touch()
+    (scene.store.root / "retries" / "../nonsense").touch()
+    scene.run(10)
+    assert scene.record().state == "done"
+    assert not list((scene.store.root / "retries").iterdir())
+
+
+def test_results_that_a_newer_revision_supersedes_are_not_delivered_late(scene):
+    scene.sink.raises = DeliveryError("down", code="delivery.down", is_retryable=True)
+    scene.receive(ONE, 1)
+    scene.run(12)
+    scene.receive(ONE, 2)
+    scene.run(12)
+    scene.sink.raises = None
+    scene.run(100)
+    assert [item.revision for item in scene.sink.taken] == [2]
+
+
+def test_a_refusal_is_delivered_as_one(scene):
+    scene.verdict = lambda _study: Analysed(outcome="refused", code="geometry.gap", seconds=1.0)
+    scene.receive()
+    scene.run(30)
+    (item,) = scene.sink.taken
+    assert (item.outcome, item.code, item.folder) == ("refused", "geometry.gap", None)
+    assert scene.record().state == "done"
+
+
+def test_a_full_disk_loses_no_study(scene, monkeypatch):
+    write_record = scene.store.write_record
+
+    def full(_study, _record):
+        raise StoreError("full", code="store.full")
+
+    scene.receive()
+    monkeypatch.setattr(scene.store, "write_record", full)
+    scene.run(50)
+    assert scene.analysed == []
+    assert scene.supervisor.status()["problems"] == ["store.full"]
+    monkeypatch.setattr(scene.store, "write_record", write_record)
+    scene.run(60)
+    assert scene.record().state == "done"
+    assert scene.supervisor.status()["problems"] == []
+
+
+@pytest.mark.parametrize("moment", range(1, 9))
+def test_a_record_that_cannot_be_written_at_any_moment_loses_no_study(scene, monkeypatch, moment):
+    write_record = scene.store.write_record
+    calls = []
+
+    def fail_once(study, record):
+        calls.append(record.state)
+        if len(calls) == moment:
+            raise StoreError("failed", code="store.failed")
+        write_record(study, record)
+
+    monkeypatch.setattr(scene.store, "write_record", fail_once)
+    scene.receive()
+    scene.run(200)
+    assert scene.record().state == "done"
+    assert {item.study_instance_uid for item in scene.sink.taken} == {ONE}
+
+
+def test_no_more_analyses_than_workers(scene):
+    scene.values["analysis"]["workers"] = 2
+    scene.verdict = lambda _study: None
+    for number in range(5):
+        scene.receive(f"1.2.{number}")
+    scene.run(30)
+    assert len(scene.analysed) == 2
+    assert len(scene.supervisor.status()["analysing"]) == 2
+    assert scene.supervisor.status()["waiting"] == 3
+
+
+def test_a_service_may_only_receive(scene):
+    scene.values["analysis"]["workers"] = 0
+    scene.receive()
+    scene.run(60)
+    assert scene.analysed == []
+    scene.values["analysis"]["workers"] = 1
+    scene.run(5)
+    assert scene.record().state == "done"
+
+
+def test_images_that_retention_removed_are_asked_for_again_and_nothing_is_reported_on_a_rest(scene):
+    scene.receive(ONE, 1, 2)
+    scene.run(20)
+    scene.values["retention"] = {"received_days": 0.0}
+    scene.run(700, step=10.0)
+    assert scene.store.images(scene.name()) == ()
+    scene.values["retention"] = {}
+    scene.receive(ONE, 3)
+    scene.run(20)
+    assert len(scene.analysed) == 1
+    assert (scene.record().state, scene.record().code) == ("failed", "study.images_removed")
+    scene.receive(ONE, 1, 2)
+    scene.run(20)
+    assert scene.analysed[-1] == (scene.name(), 3)
+    assert (scene.record().state, scene.record().revision) == ("done", 2)
+
+
+def test_a_study_that_was_removed_and_came_back_as_it_was_is_done(scene):
+    scene.receive(ONE, 1, 2)
+    scene.run(20)
+    scene.values["retention"] = {"received_days": 0.0}
+    scene.run(700, step=10.0)
+    scene.values["retention"] = {}
+    scene.receive(ONE, 1)
+    scene.run(20)
+    scene.receive(ONE, 2)
+    scene.run(20)
+    assert len(scene.analysed) == 1
+    assert (scene.record().state, scene.record().code) == ("done", "")

@@ -1,0 +1,120 @@
+"""What came of an analysis, by exit code and summary; the process itself is started in tests/e2e."""
+
+import itertools
+import json
+import os
+import sys
+import time
+
+import pytest
+
+from calcreport.service import worker
+from calcreport.service.service_settings import AnalysisSettings
+from calcreport.service.worker import Analysed, Analysis, Failure
+
+REPORTED = {"status": "reported", "code": "", "message": "", "concern": "flagged"}
+REFUSED = {"status": "refused", "code": "geometry.gap", "message": "a slice is missing", "concern": None}
+OUT_OF_MEMORY = {"status": "refused", "code": "study.out_of_memory", "message": "killed", "concern": None}
+
+
+@pytest.fixture
+def analyse(tmp_path, monkeypatch):
+    """Run a program in place of the analysis; what `summary` says lies in the results when it ends."""
+
+    def run(program, *, summary=None, **limits):
+        (tmp_path / "images").mkdir(exist_ok=True)
+        (tmp_path / "results").mkdir(exist_ok=True)
+        path = tmp_path / "results" / "summary.json"
+        write = f"open({str(path)!r}, 'w').write({json.dumps({'studies': summary})!r})" if summary is not None else ""
+        program = f"import os, sys, time, signal\n{write}\n{program}"
+        popen = worker.subprocess.Popen
+
+        def start(words, **how):
+            position = words.index("analyze")
+            return popen([*words[: position - 3], "-c", program], **how)
+
+        monkeypatch.setattr(worker.subprocess, "Popen", start)
+        settings = AnalysisSettings.model_construct(**{**AnalysisSettings().__dict__, **limits})
+        analysis = Analysis(tmp_path, settings, config=None)
+        deadline = time.monotonic() + 20
+        while (result := analysis.poll()) is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return result
+
+    return run
+
+
+def test_a_report(analyse):
+    result = analyse("", summary=[REPORTED])
+    assert isinstance(result, Analysed)
+    assert (result.outcome, result.concern) == ("reported", "flagged")
+
+
+def test_a_refusal_is_an_answer(analyse):
+    result = analyse("sys.exit(3)", summary=[REFUSED])
+    assert isinstance(result, Analysed)
+    assert (result.outcome, result.code) == ("refused", "geometry.gap")
+
+
+def test_files_that_hold_no_study_are_an_answer(analyse):
+    result = analyse("sys.exit(3)", summary=[])
+    assert isinstance(result, Analysed)
+    assert (result.outcome, result.code) == ("refused", "study.none_found")
+
+
+@pytest.mark.parametrize(
+    ("program", "summary", "code", "is_environment"),
+    [
+        ("sys.exit(3)", [OUT_OF_MEMORY], "study.out_of_memory", False),
+        ("sys.exit(1)", [REPORTED], "analysis.failed", False),
+        ("sys.stderr.write('calcreport: error [internal.error]: X'); sys.exit(1)", None, "internal.error", False),
+        ("sys.stderr.write('calcreport: error [settings.syntax]: X'); sys.exit(2)", None, "settings.syntax", True),
+        ("sys.stderr.write('calcreport: error [output.disk_full]: X'); sys.exit(5)", None, "output.disk_full", True),
+        ("pass", None, "analysis.failed", False),
+        ("os.kill(os.getpid(), signal.SIGKILL)", None, "analysis.killed", False),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", None, "analysis.crashed", False),
+        ("os.kill(os.getpid(), signal.SIGXCPU)", None, "analysis.cpu_limit", False),
+    ],
+)  # fmt: skip
+def test_a_failure_has_a_code(analyse, program, summary, code, is_environment):
+    result = analyse(program, summary=summary)
+    assert isinstance(result, Failure)
+    assert (result.code, result.is_environment) == (code, is_environment)
+
+
+def test_one_that_takes_too_long_is_ended_with_all_it_started(analyse, tmp_path):
+    begun = time.monotonic()
+    program = f"pid = os.fork()\nopen({str(tmp_path / 'pids')!r}, 'a').write(f'{{os.getpid()}} ')\ntime.sleep(60)"
+    result = analyse(program, wall_seconds=1.0)
+    assert isinstance(result, Failure)
+    assert result.code == "analysis.wall_limit"
+    assert time.monotonic() - begun < 10
+    for pid in (tmp_path / "pids").read_text().split():
+        deadline = time.monotonic() + 5
+        while os.path.exists(f"/proc/{pid}") and time.monotonic() < deadline:  # noqa: PTH110
+            time.sleep(0.02)
+        assert not os.path.exists(f"/proc/{pid}"), "still alive"  # noqa: PTH110
+
+
+def test_an_older_summary_is_not_taken_for_an_answer(analyse, tmp_path):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "summary.json").write_text(json.dumps({"studies": [REPORTED]}))
+    assert isinstance(analyse("sys.exit(3)"), Failure)
+
+
+def test_last_words_are_bounded(analyse):
+    result = analyse("sys.stderr.write('x' * 5_000_000 + '[output.failed]: the end'); sys.exit(5)")
+    assert (result.code, result.message) == ("output.failed", "the end")
+
+
+def test_the_analysis_sees_the_site_s_choices(monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(worker.subprocess, "Popen", lambda words, **_how: seen.extend(words))
+    settings = AnalysisSettings(formats="json,sr", clinical="site.yaml", templates="ours")
+    Analysis(tmp_path, settings, config=tmp_path / "settings.toml")._last_words.close()
+    words = seen[seen.index("analyze") :]
+    assert words[1] == str(tmp_path / "images")
+    pairs = dict(itertools.pairwise(words))
+    assert pairs["--config"] == str(tmp_path / "settings.toml")
+    assert (pairs["--format"], pairs["--clinical"], pairs["--templates"]) == ("json,sr", "site.yaml", "ours")
+    assert seen[0] == sys.executable
