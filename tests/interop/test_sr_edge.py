@@ -112,6 +112,17 @@ def test_missing_type_2_attributes_are_there_and_empty(analyse, edited, dciodvfy
     assert dciodvfy(file).errors == []
 
 
+def test_a_de_identified_study_says_how(analyse, edited, dciodvfy, tmp_path: Path) -> None:
+    method = Dataset()
+    method.CodeValue, method.CodingSchemeDesignator, method.CodeMeaning = "113100", "DCM", "Basic Profile"
+    folder = edited(FILMS, DeidentificationMethod=None, DeidentificationMethodCodeSequence=[method])
+    made = write_structured_report(analyse(folder))
+    assert read(made).PatientIdentityRemoved == "YES"
+    file = tmp_path / "made.sr"
+    file.write_bytes(made)
+    assert dciodvfy(file).errors == []
+
+
 HOSTILE = {
     "PatientName": "O'Brien|^&~\\.br\\<script>alert(1)</script>",
     "PatientID": "A\\B\\C",

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_fill_holes
-from scipy.spatial import cKDTree
+from scipy.spatial import Delaunay
 
 Loop = list[tuple[int, int]]
 """Corners of a closed line as (column, row); the last one joins the first."""
@@ -63,8 +63,9 @@ def _trace(padded: NDArray[np.bool_]) -> list[Loop]:
     """
     leaving = _edges(padded)
     loops = []
-    while leaving:
-        start = min(leaving)
+    for start in sorted(leaving):
+        if start not in leaving:
+            continue
         place, direction = start, leaving[start][0]
         loop: Loop = []
         while True:
@@ -109,25 +110,38 @@ def _take(leaving: dict[tuple[int, int], list[int]], place: tuple[int, int], dir
 
 
 def _join(loops: list[Loop]) -> Loop:
-    """Join lines into one, the nearest next, each by the shortest way between two corners."""
-    joined, waiting = loops[0], loops[1:]
-    corners = np.array([corner for loop in waiting for corner in loop], dtype=np.int64).reshape(-1, 2)
-    owner = np.repeat(np.arange(len(waiting)), [len(loop) for loop in waiting])
-    distance = np.full(len(corners), np.inf)
-    nearest = np.zeros((len(corners), 2), dtype=np.int64)
-    added = joined
-    for _ in waiting:
-        reached, at = map(np.asarray, cKDTree(added).query(corners))
-        is_nearer = (reached < distance) & (owner >= 0)
-        distance[is_nearer] = reached[is_nearer]
-        nearest[is_nearer] = np.array(added)[at[is_nearer]]
-        best = int(np.argmin(distance))
-        added = waiting[owner[best]]
-        joined = _splice(joined, nearest[best].tolist(), added, corners[best].tolist())
-        is_joined = owner == owner[best]
-        distance[is_joined] = np.inf
-        owner[is_joined] = -1
-    return joined
+    """Join lines into one by the shortest ways between corners that suffice: the minimum spanning tree."""
+    if len(loops) == 1:
+        return loops[0]
+    corners = np.array([corner for loop in loops for corner in loop], dtype=np.int64)
+    owner = np.repeat(np.arange(len(loops)), [len(loop) for loop in loops])
+    group = list(range(len(loops)))  # which of `joined` each line is part of
+    joined = dict(enumerate(loops))
+    for i, j in _near_pairs(corners, owner):
+        one, other = _root(group, int(owner[i])), _root(group, int(owner[j]))
+        if one != other:
+            joined[one] = _splice(joined[one], corners[i].tolist(), joined.pop(other), corners[j].tolist())
+            group[other] = one
+    (whole,) = joined.values()
+    return whole
+
+
+def _near_pairs(corners: NDArray[np.int64], owner: NDArray[np.intp]) -> list[tuple[int, int]]:
+    """Pairs of neighbouring corners of different lines, nearest first; the spanning tree is among them (Delaunay)."""
+    triangles = Delaunay(corners).simplices
+    pairs = np.unique(
+        np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [0, 2]]])), axis=0
+    )
+    pairs = pairs[owner[pairs[:, 0]] != owner[pairs[:, 1]]]
+    squared = ((corners[pairs[:, 0]] - corners[pairs[:, 1]]) ** 2).sum(axis=1)
+    return [(i, j) for i, j in pairs[np.argsort(squared, kind="stable")].tolist()]
+
+
+def _root(group: list[int], line: int) -> int:
+    while group[line] != line:
+        group[line] = group[group[line]]
+        line = group[line]
+    return line
 
 
 def _splice(into: Loop, here: list[int], loop: Loop, there: list[int]) -> Loop:
