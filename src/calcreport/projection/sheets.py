@@ -44,10 +44,12 @@ _MOST_MM: Final = 120.0
 _ROOM_MM: Final = 6.0
 _RING_MM: Final = (1.6, 5.0)
 """Surroundings, as distances from the contour."""
-_FALL: Final = 0.35
+_FALL: Final = 0.25
 """A contour is sharp where grey falls within two pixels by this share of what it bounds ..."""
 _SHARP_SIDES: Final = 0.75
 """... and bounds a focus where that holds on this share of its whole length."""
+_MEAN_FALL: Final = 0.4
+"""... and where it falls by this share on the average; the top of something round does so by less."""
 _FREE: Final = 0.5
 """At least so much of it lies off bone and off the end of the field."""
 _MOST_CONTACT: Final = 0.3
@@ -152,11 +154,10 @@ def _judged(
     length = max(1, int(border.sum()))
     if free.sum() < _FREE * length or at_bone.sum() > _MOST_CONTACT * length or not ring.any():
         return None
-    rise = float(height[border & searched].mean() - height[ring].mean())
     lowest = ndimage.minimum_filter(np.where(whole | ~searched, np.float32(np.inf), height), size=5)
     fall = height[free] - lowest[free]
-    whole_rise = float(np.median(height[whole]) - np.median(height[ring]))
-    sides = float((fall > _FALL * max(rise, whole_rise)).sum() / length)
-    if rise <= 0 or sides < _SHARP_SIDES:
+    rise = float(np.median(height[whole]) - np.median(height[ring]))
+    sides = float((fall > _FALL * rise).sum() / length)
+    if rise <= 0 or sides < _SHARP_SIDES or np.minimum(fall, rise).mean() < _MEAN_FALL * rise:
         return None
-    return _Part(box=box, mask=whole[rows, columns], height=whole_rise, sides=sides)
+    return _Part(box=box, mask=whole[rows, columns], height=rise, sides=sides)
