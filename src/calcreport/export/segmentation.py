@@ -6,7 +6,7 @@ oblique, tilted and unevenly ordered stacks need no special case, and only those
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +16,7 @@ from pydicom.uid import ComputedRadiographyImageStorage, CTImageStorage
 from pydicom.valuerep import format_number_as_ds
 
 from calcreport.export.instance import MAKER, SERIAL_NUMBER, SERIES_NUMBERS, finish, stand_in, untroubled
+from calcreport.export.segment_pixels import film_of, overlap, pack_frames, slice_of
 from calcreport.export.segments import Segment, describe_segments, list_segments, mineral_segment
 from calcreport.export.subject import Subject
 from calcreport.model.image import CtVolume
@@ -45,14 +46,21 @@ def write_segmentation(subject: Subject) -> bytes | None:
     NotDicomError
         ``file.damaged`` when the header of an image cannot be read again.
     """
-    segments = list_segments(subject)
-    if subject.volume is None or not segments:
+    volume, segments = subject.volume, list_segments(subject)
+    if volume is None or not segments:
         return None
-    used = sorted({index for segment in segments for index in _slices_of(segment.mask)})
+    slices = [set(_slices_of(segment.mask)) for segment in segments]
+    used = sorted(set().union(*slices))
+    presence = np.array([[index in held for held in slices] for index in used])
     with untroubled():
-        sources = [_slice_header(subject, subject.volume, index) for index in used]
-        made = _segmentation(sources, _stack(segments, used, subject.volume), segments, subject)
-        _refer_to_stored(made, [_stored(subject, subject.volume, index) for index in used])
+        sources = [_slice_header(subject, volume, index) for index in used]
+        made = _segmentation(sources, presence, segments, subject)
+        of_stand_in = {str(source.SOPInstanceUID): index for source, index in zip(sources, used, strict=True)}
+        made.Rows, made.Columns = shape = volume.hu.shape[1:]
+        made.PixelData = pack_frames(
+            slice_of(segments[number].mask, of_stand_in[uid], shape) for number, uid in _frames(made)
+        )
+        _refer_to_stored(made, [_stored(subject, volume, index) for index in used])
     return finish(made, subject, kind="seg")
 
 
@@ -86,15 +94,14 @@ def write_film_segmentations(subject: Subject) -> dict[str, bytes]:
         if not segments:
             continue
         header = subject.source.header(radiograph.reference.sop_instance_uid)
-        stack = np.zeros((1, *radiograph.picture.shape, len(segments)), dtype=np.uint8)
-        for position, segment in enumerate(segments):
-            stack[(0, *segment.mask.box, position)] = segment.mask.pixels
         number = len(written) + 1
         with untroubled():
             source = stand_in(header)
             source.SOPClassUID = ComputedRadiographyImageStorage
-            source.Rows, source.Columns = radiograph.picture.shape
-            made = _segmentation([source], stack, segments, subject)
+            source.Rows = source.Columns = 1
+            made = _segmentation([source], np.ones((1, len(segments)), dtype=bool), segments, subject)
+            made.Rows, made.Columns = shape = radiograph.picture.shape
+            made.PixelData = pack_frames(film_of(segments[place].mask, shape) for place, _ in _frames(made))
             _refer_to_stored(made, [(header, radiograph.reference.frame)])
             made.PatientOrientation = header.get("PatientOrientation", "")
         name = "seg.dcm" if number == 1 else f"seg_{number}.dcm"
@@ -117,58 +124,45 @@ def _slices_of(mask: VoxelMask) -> list[int]:
     return [mask.offset[0] + int(index) for index in np.flatnonzero(mask.voxels.any(axis=(1, 2)))]
 
 
-def _stack(segments: Sequence[Segment[VoxelMask]], used: Sequence[int], volume: CtVolume) -> NDArray[Any]:
-    """Lay the masks into the slices used.
-
-    Parameters
-    ----------
-    segments : Sequence[Segment[VoxelMask]]
-        In order.
-    used : Sequence[int]
-        Index of each slice wanted, rising.
-    volume : CtVolume
-        For the size of a slice.
-
-    Returns
-    -------
-    NDArray
-        Segment numbers of shape ``(slices used, rows, columns)``; where masks overlap (a mass and its mineral) zeros
-        and ones of shape ``(slices used, rows, columns, segments)``.
-    """
-    shape = (len(used), *volume.hu.shape[1:])
-    place = {index: position for position, index in enumerate(used)}
-    numbers = np.zeros(shape, dtype=np.uint8 if len(segments) < 256 else np.uint16)
-    overlaps = False
-    for number, segment in enumerate(segments, start=1):
-        for planes, box, inside in _lay(segment.mask, place):
-            target = numbers[planes][box]
-            overlaps = overlaps or bool(target[inside].any())
-            target[inside] = number
-    if not overlaps:
-        return numbers
-    # Segments first in memory: pages of a segment that no mask touches are never made.
-    planes_of = np.zeros((len(segments), *shape), dtype=np.uint8)
-    for position, segment in enumerate(segments):
-        for planes, box, inside in _lay(segment.mask, place):
-            planes_of[position][planes][box][inside] = 1
-    return np.moveaxis(planes_of, 0, -1)
-
-
-def _lay(mask: VoxelMask, place: Mapping[int, int]) -> list[tuple[int, tuple[slice, slice], NDArray[np.bool_]]]:
-    """Place in the stack, box and cells of each slice of a mask that holds any."""
-    _, rows, columns = mask.box
-    return [(place[index], (rows, columns), mask.voxels[index - mask.offset[0]]) for index in _slices_of(mask)]
+def _frames(made: Dataset) -> list[tuple[int, str]]:
+    """Of each frame the place of its segment in the list, and the UID of its source."""
+    return [
+        (
+            int(group.SegmentIdentificationSequence[0].ReferencedSegmentNumber) - 1,
+            str(group.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID),
+        )
+        for group in made.PerFrameFunctionalGroupsSequence
+    ]
 
 
 def _segmentation(
-    sources: Sequence[Dataset], pixels: NDArray[Any], segments: Sequence[Segment[Any]], subject: Subject
+    sources: Sequence[Dataset], presence: NDArray[np.bool_], segments: Sequence[Segment[Any]], subject: Subject
 ) -> Dataset:
-    """Build the object by the standard's rules; patient, study and times are still to be set."""
+    """Lay the object out by the standard's rules, with one pixel a frame.
+
+    The whole stack of every segment, which highdicom would want for the pixels, can take gigabytes.
+
+    Parameters
+    ----------
+    sources : Sequence[Dataset]
+        Stand-in of each slice, of one row and one column.
+    presence : NDArray[np.bool_]
+        Shape ``(slices, segments)``; whether a slice holds a segment.
+    segments : Sequence[Segment[Any]]
+        In order.
+    subject : Subject
+        The reported study.
+
+    Returns
+    -------
+    Dataset
+        Without its pixels, patient, study and times.
+    """
     from highdicom.seg import Segmentation  # noqa: PLC0415 - slow to import
 
     made: Dataset = Segmentation(
         source_images=sources,
-        pixel_array=pixels,
+        pixel_array=presence[:, None, None, :].astype(np.uint8),
         segmentation_type="BINARY",
         segment_descriptions=describe_segments(segments, subject),
         series_instance_uid=subject.revision.series_uid("seg"),
@@ -182,6 +176,7 @@ def _segmentation(
         content_label=_LABEL,
         content_description=_DESCRIPTION,
     )
+    made.SegmentsOverlap = "YES" if overlap([segment.mask for segment in segments]) else "NO"
     _settle(made, subject)
     return made
 
@@ -216,7 +211,7 @@ def _slice_header(subject: Subject, volume: CtVolume, index: int) -> Dataset:
         or derive_uid("frame of reference", volume.series_instance_uid)
     )
     source.PositionReferenceIndicator = header.get("PositionReferenceIndicator", "")
-    source.Rows, source.Columns = volume.hu.shape[1:]
+    source.Rows = source.Columns = 1
     source.ImagePositionPatient = [_decimal(value) for value in position]
     source.ImageOrientationPatient = [
         _decimal(float(value)) for step in (column_step, row_step) for value in step / np.linalg.norm(step)

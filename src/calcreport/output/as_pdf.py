@@ -89,7 +89,8 @@ def load_weasyprint() -> ModuleType:
             "or leave pdf out of --format"
         )
         raise UsageError(msg, code="output.no_pdf") from error
-    return weasyprint
+    loaded: ModuleType = weasyprint
+    return loaded
 
 
 @contextmanager

@@ -185,6 +185,18 @@ def test_a_mass_is_a_segment_of_its_own_around_its_mineral() -> None:
     assert kinds == ["18115005", "18115005", "4147007"]
 
 
+def test_only_masks_that_share_a_voxel_overlap() -> None:
+    corner, ring = np.zeros(SHAPE, bool), np.zeros(SHAPE, bool)
+    ring[2:6, 2:9, 2:9] = True
+    ring[3:5, 4:7, 4:7] = False
+    corner[3, 5, 5] = True  # inside the box of the ring, in its hole
+    for cells, told in ((corner, "NO"), (corner | np.roll(corner, 2, axis=1), "YES")):
+        subject = made.ct_subject(made.volume_of(SHAPE), [(ring, None), (cells, None)])
+        content = write_segmentation(subject)
+        assert pydicom.dcmread(io.BytesIO(content)).SegmentsOverlap == told
+        assert (rebuild(content, subject)[2] == cells).all()
+
+
 def test_a_contour_without_mineral_is_the_lesion_itself() -> None:
     subject = made.ct_subject(made.volume_of(SHAPE), [(None, APART)])
     (item,) = pydicom.dcmread(io.BytesIO(write_segmentation(subject))).SegmentSequence
