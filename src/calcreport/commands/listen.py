@@ -18,6 +18,7 @@ from calcreport.service.journal import LineFormatter
 from calcreport.service.service import Service, tls_context
 from calcreport.service.service_settings import ServiceSettings, service_settings_from_text
 from calcreport.service.sinks import sinks_from
+from calcreport.service.sources import sources_from
 from calcreport.service.store import Store
 
 _LINGER_S: Final = 2.0
@@ -49,11 +50,16 @@ def run(options: argparse.Namespace) -> str:
     settings = load()
     root = store_root(options, settings)
     _require_analysis(options, settings)
+    sources, sinks = sources_from(settings.sources), sinks_from(settings.sinks)
     if options.check:
         return _check(settings, root)
     _log_to_stderr()
     service = Service(
-        load, root=root, config=Path(options.config) if options.config else None, sinks=sinks_from(settings.sinks)
+        load,
+        root=root,
+        config=Path(options.config) if options.config else None,
+        sinks=sinks,
+        sources=sources,
     )
     service.run()
     _leave()
@@ -121,6 +127,7 @@ def _check(settings: ServiceSettings, root: Path) -> str:
         f"store: {free // _MEBI} MiB above the reserve",
         f"a study is complete after {settings.study.quiet_seconds:g} s of quiet",
         f"analyses at a time: {settings.analysis.workers}",
+        f"sources beside the network: {', '.join(settings.sources) or 'none'}",
         f"sinks: {', '.join(settings.sinks) or 'none; results stay in the store'}",
     ]
     return "\n".join([*lines, "all well", ""])

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field
 
 from calcreport.errors import SettingsError
+from calcreport.service.adapter_settings import AdapterName, AeTitle, SinkSettings, SourceSettings
 from calcreport.settings import SettingsBlock
 from calcreport.settings_file import checked_tables
 
@@ -28,17 +28,7 @@ def _address(text: str) -> str:
     return text
 
 
-def _sink_name(text: str) -> str:
-    if not re.fullmatch(r"[a-z][a-z_]{0,39}", text):  # as a log takes it
-        msg = "a name is made of lower-case letters and _"
-        raise ValueError(msg)
-    return text
-
-
-AeTitle = Annotated[str, StringConstraints(pattern=r"^[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?$")]
-"""Printable ASCII without a backslash, 1 to 16 characters (PS3.5 section 6.2)."""
 Network = Annotated[str, AfterValidator(_network)]
-AdapterName = Annotated[str, AfterValidator(_sink_name)]
 
 
 class PeerSettings(SettingsBlock):
@@ -125,15 +115,6 @@ class RetentionSettings(SettingsBlock):
     """Results are removed so long after they were delivered everywhere."""
 
 
-class FolderSinkSettings(SettingsBlock):
-    """Results copied into a folder, as ``analyze --out`` writes them."""
-
-    kind: Literal["folder"]
-    """Which sink this is."""
-    path: str = Field(min_length=1)
-    """The folder."""
-
-
 class ServiceSettings(SettingsBlock):
     """The receiving service."""
 
@@ -151,11 +132,13 @@ class ServiceSettings(SettingsBlock):
     study: StudySettings = StudySettings()
     analysis: AnalysisSettings = AnalysisSettings()
     retention: RetentionSettings = RetentionSettings()
-    sinks: dict[AdapterName, FolderSinkSettings] = Field(default_factory=dict)
+    sources: dict[AdapterName, SourceSettings] = Field(default_factory=dict)
+    """Where images are fetched from, each under a name of its own: ``[service.sources.pacs]``."""
+    sinks: dict[AdapterName, SinkSettings] = Field(default_factory=dict)
     """Where results go, each under a name of its own: ``[service.sinks.archive]``."""
 
 
-NEEDS_RESTART: Final = ("aet", "host", "port", "store", "tls", "sinks")
+NEEDS_RESTART: Final = ("aet", "host", "port", "store", "tls", "sources", "sinks")
 """What a reload cannot change: it is in use."""
 
 

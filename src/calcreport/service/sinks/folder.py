@@ -1,13 +1,12 @@
-"""Sinks by their settings, and the plainest of them."""
+"""Results copied into a folder."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
 from pathlib import Path
 
-from calcreport.service.adapters import Delivery, Sink
-from calcreport.service.service_settings import FolderSinkSettings
+from calcreport.service.adapter_settings import FolderSinkSettings
+from calcreport.service.adapters import Delivery
 from calcreport.study_folder import ResultsFolder, folder_name
 
 
@@ -40,8 +39,3 @@ class FolderSink:
             if path.is_file() and not path.is_symlink()
         }
         target.write_study(name, files)
-
-
-def sinks_from(settings: Mapping[str, FolderSinkSettings]) -> list[Sink]:
-    """Make the sinks a site has set up."""
-    return [FolderSink(name, item) for name, item in settings.items()]

@@ -1,0 +1,160 @@
+"""The tables ``[service.sources.…]`` and ``[service.sinks.…]``: where else images come from, where results go."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from calcreport.settings import SettingsBlock
+
+
+def _adapter_name(text: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z_]{0,24}", text):  # as a log and a counter take it
+        msg = "a name is made of lower-case letters and _, at most 25"
+        raise ValueError(msg)
+    return text
+
+
+def _web_address(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        msg = "an address begins with http:// or https:// and names a host"
+        raise ValueError(msg)
+    if parts.username or parts.password:
+        msg = "credentials do not belong into the address; use user and password_file"
+        raise ValueError(msg)
+    if parts.query or parts.fragment or not text.isascii() or not text.isprintable() or " " in text:
+        msg = "an address has no blank, no ? and no #"
+        raise ValueError(msg)
+    _ = parts.port  # raises when it is no port
+    return text.rstrip("/")
+
+
+AeTitle = Annotated[str, StringConstraints(pattern=r"^[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?$")]
+"""Printable ASCII without a backslash, 1 to 16 characters (PS3.5 section 6.2)."""
+AdapterName = Annotated[str, AfterValidator(_adapter_name)]
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+Text = Annotated[str, Field(min_length=1)]
+ObjectKind = Literal["sr", "seg", "sc", "pdf"]
+
+
+class WebSettings(SettingsBlock):
+    """A server that is spoken to over HTTP."""
+
+    url: WebAddress
+    """Address, with the path before the part that the protocol prescribes."""
+    user: Text | None = None
+    """For HTTP Basic authentication."""
+    password_file: Text | None = None
+    """File with the password of `user`, one line: secrets do not belong into a settings file."""
+    token_file: Text | None = None
+    """File with a bearer token, one line; read again for every connection, so that it can be renewed."""
+    authority: Text | None = None
+    """PEM file of the authority that signed the server's certificate; default: those the system trusts."""
+    certificate: Text | None = None
+    """PEM file of a client certificate."""
+    key: Text | None = None
+    """PEM file of its private key, when it is not in the same file."""
+    timeout_seconds: float = Field(default=30.0, gt=0, le=3600)
+    """A server that is silent for so long is taken for unreachable."""
+
+
+class FolderSourceSettings(SettingsBlock):
+    """A folder that something else writes DICOM files to."""
+
+    kind: Literal["folder"]
+    """Which source this is."""
+    path: Text
+    """The folder; its sub-folders count, symbolic links do not."""
+    poll_seconds: float = Field(default=10.0, gt=0, le=3600)
+    """Time between two looks. A file is taken when it has not changed between them."""
+    is_emptied: bool = False
+    """Whether a file is removed once it is kept; otherwise nothing in the folder is altered."""
+
+
+class OrthancSourceSettings(WebSettings):
+    """Orthanc, by its feed of changes; nothing is installed in it."""
+
+    kind: Literal["orthanc"]
+    """Which source this is."""
+    poll_seconds: float = Field(default=5.0, gt=0, le=3600)
+    """Time between two looks at the feed."""
+    is_from_beginning: bool = False
+    """Whether the first look takes what was there before; otherwise it begins with what comes from now on."""
+
+
+class DicomwebSourceSettings(WebSettings):
+    """An archive with QIDO-RS and WADO-RS."""
+
+    kind: Literal["dicomweb"]
+    """Which source this is."""
+    poll_seconds: float = Field(default=60.0, gt=0, le=86_400)
+    """Time between two queries. A study is fetched when the same images are there twice in a row."""
+    days: int = Field(default=2, ge=1, le=366)
+    """Studies dated so many days back are asked for; 2: yesterday and today, so that midnight loses nothing."""
+    is_from_beginning: bool = False
+    """Whether the first query takes what was there before."""
+
+
+class FolderSinkSettings(SettingsBlock):
+    """Results copied into a folder, as ``analyze --out`` writes them."""
+
+    kind: Literal["folder"]
+    """Which sink this is."""
+    path: Text
+    """The folder."""
+
+
+class _ObjectSinkSettings(SettingsBlock):
+    objects: tuple[ObjectKind, ...] = ("seg", "sc", "pdf", "sr")
+    """Which of the DICOM objects are sent; for an archive that cannot store one of them."""
+
+
+class OrthancSinkSettings(WebSettings, _ObjectSinkSettings):
+    """Results into Orthanc by its REST interface."""
+
+    kind: Literal["orthanc"]
+    """Which sink this is."""
+
+
+class DicomwebSinkSettings(WebSettings, _ObjectSinkSettings):
+    """Results into an archive by STOW-RS."""
+
+    kind: Literal["dicomweb"]
+    """Which sink this is."""
+
+
+class DimseSinkSettings(_ObjectSinkSettings):
+    """Results into an archive by C-STORE."""
+
+    kind: Literal["dicom"]
+    """Which sink this is."""
+    host: Text
+    """Name or address of the archive."""
+    port: int = Field(ge=1, le=65_535)
+    """Its DICOM port."""
+    called_aet: AeTitle
+    """AE title of the archive."""
+    calling_aet: AeTitle = "CALCREPORT"
+    """AE title we present; the archive may have to know it."""
+    is_encrypted: bool = False
+    """Whether the connection is encrypted (TLS 1.2 or newer)."""
+    authority: Text | None = None
+    """PEM file of the authority that signed the archive's certificate; default: those the system trusts."""
+    certificate: Text | None = None
+    """PEM file of our certificate, where the archive wants one."""
+    key: Text | None = None
+    """PEM file of its private key, when it is not in the same file."""
+    timeout_seconds: float = Field(default=60.0, gt=0, le=3600)
+    """An archive that is silent for so long is taken for unreachable."""
+
+
+SourceSettings = Annotated[
+    FolderSourceSettings | OrthancSourceSettings | DicomwebSourceSettings, Field(discriminator="kind")
+]
+SinkSettings = Annotated[
+    FolderSinkSettings | OrthancSinkSettings | DicomwebSinkSettings | DimseSinkSettings, Field(discriminator="kind")
+]

@@ -1,0 +1,189 @@
+"""Images out of an archive by DICOMweb: QIDO-RS says what is there, WADO-RS gives it; nothing in it is altered.
+
+There is no feed of changes, so that the studies of the last days are asked for again and again. A study is fetched when
+two queries in a row name the same images, and again when there are others later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from datetime import date, timedelta
+from threading import Event
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from calcreport.service.adapter_settings import DicomwebSourceSettings
+from calcreport.service.adapters import Inbox
+from calcreport.service.identity import ANALYSED_CLASSES
+from calcreport.service.journal import Journal
+from calcreport.service.names import study_name
+from calcreport.service.sources.fetched import Fetcher
+from calcreport.service.web import WebClient, WebError
+
+_ROWS: Final = "application/dicom+json"
+_FILE: Final = 'multipart/related; type="application/dicom"; transfer-syntax=*'
+_PAGE: Final = 200
+_MOST_PAGES: Final = 1000
+_MODALITIES: Final = ("CT", "CR", "DX")
+_UID: Final = re.compile(r"[0-9.]{1,64}")
+_STUDY, _SERIES, _INSTANCE, _CLASS, _COUNT = "0020000D", "0020000E", "00080018", "00080016", "00201208"
+
+
+class _Seen(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    images: str = ""
+    """Hash of the images that were fetched last, or that were there before."""
+    count: int | None = None
+    """Number of instances of the study by then, as the archive tells it."""
+
+
+class _Cursor(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    studies: dict[str, _Seen] = {}
+    """By hash of the Study Instance UID."""
+
+
+class DicomwebSource:
+    """A source; see the module.
+
+    Parameters
+    ----------
+    name : str
+        Under which it is known.
+    settings : DicomwebSourceSettings
+        Where the archive is.
+    journal : Journal
+        Told of files that cannot be kept.
+    """
+
+    def __init__(self, name: str, settings: DicomwebSourceSettings, journal: Journal) -> None:
+        self.name = name
+        self._settings = settings
+        self._client = WebClient(settings)
+        self._fetcher = Fetcher(name, self._client, journal)
+        self._last: dict[str, str] = {}
+
+    def run(self, inbox: Inbox, stop: Event) -> None:
+        """Query until `stop` is set; see `calcreport.service.adapters.Source.run`."""
+        try:
+            known = inbox.recall(self.name)
+            is_first = known is None and not self._settings.is_from_beginning
+            cursor = _cursor(known)
+            while not stop.is_set():
+                cursor = self._look(inbox, cursor, stop, is_first=is_first)
+                is_first = False
+                stop.wait(self._settings.poll_seconds)
+        finally:
+            self._client.close()
+
+    def _look(self, inbox: Inbox, cursor: _Cursor, stop: Event, *, is_first: bool) -> _Cursor:
+        """Ask for the studies of the last days and fetch those that are new or changed and at rest."""
+        now = _Cursor()
+        last, self._last = self._last, {}
+        for study, count in self._studies().items():
+            if stop.is_set():
+                return cursor
+            name = study_name(study)
+            seen = cursor.studies.get(name, _Seen())
+            if count is not None and count == seen.count:
+                now.studies[name] = seen
+                continue
+            images = self._images(study)
+            digest = _digest(images)
+            if is_first or digest == seen.images or not images:
+                now.studies[name] = _Seen(images=digest, count=count)
+                continue
+            self._last[name] = digest
+            if last.get(name) == digest and self._fetch(inbox, study, images, stop):
+                now.studies[name] = _Seen(images=digest, count=count)
+            elif name in cursor.studies:
+                now.studies[name] = seen.model_copy(update={"count": None})
+        if is_first or now != cursor:
+            inbox.remember(self.name, now.model_dump_json())
+        return now
+
+    def _fetch(self, inbox: Inbox, study: str, images: dict[str, str], stop: Event) -> bool:
+        inbox.expect(study, len(images))
+        kept = 0
+        for instance, series in images.items():
+            if stop.is_set():
+                return False
+            path = f"/studies/{study}/series/{series}/instances/{instance}"
+            kept += self._fetcher.fetch(inbox, path, accept=_FILE)
+        if 0 < kept < len(images):
+            inbox.expect(study, kept)  # the others will not come
+        return True
+
+    def _studies(self) -> dict[str, int | None]:
+        """Study Instance UIDs of the last days, and how many instances each has, where the archive tells."""
+        today = date.today()  # noqa: DTZ011 - the wall clock of the site, as scanners write it
+        first = today - timedelta(days=self._settings.days - 1)
+        dates = f"{first:%Y%m%d}-{today:%Y%m%d}"
+        found: dict[str, int | None] = {}
+        for modality in _MODALITIES:
+            query = f"/studies?StudyDate={dates}&ModalitiesInStudy={modality}&includefield={_COUNT}"
+            for row in self._rows(query, _STUDY):
+                found[_uid(row, _STUDY)] = _whole_number(row, _COUNT)
+        found.pop("", None)
+        return found
+
+    def _images(self, study: str) -> dict[str, str]:
+        """Images of a study that are of a kind that is analysed: SOP Instance UID → Series Instance UID."""
+        images = {
+            _uid(row, _INSTANCE): _uid(row, _SERIES)
+            for row in self._rows(f"/studies/{study}/instances?includefield={_CLASS}", _INSTANCE)
+            if _uid(row, _CLASS) in ANALYSED_CLASSES
+        }
+        return {instance: series for instance, series in images.items() if instance and series}
+
+    def _rows(self, query: str, key: str) -> Iterator[dict[str, Any]]:
+        """Rows of a query, page by page; an archive that knows no pages gives the same rows again."""
+        known: set[str] = set()
+        for _page in range(_MOST_PAGES):
+            try:
+                rows = self._client.json(f"{query}&limit={_PAGE}&offset={len(known)}", accept=_ROWS)
+            except WebError as error:
+                if error.code == "web.not_found":  # how some archives say that there is none
+                    return
+                raise
+            fresh = [row for row in rows or () if isinstance(row, dict) and _uid(row, key) not in known]
+            known.update(_uid(row, key) for row in fresh)
+            yield from fresh
+            if not fresh:  # a page may be shorter than asked for
+                return
+
+
+def _digest(images: dict[str, str]) -> str:
+    return hashlib.sha256("\n".join(sorted(images)).encode()).hexdigest()[:32]
+
+
+def _value(row: dict[str, Any], tag: str) -> object:
+    try:
+        return row[tag]["Value"][0]
+    except (KeyError, IndexError, TypeError):
+        return None
+
+
+def _uid(row: dict[str, Any], tag: str) -> str:
+    """Identifier; empty when it is none: it becomes part of an address."""
+    text = str(_value(row, tag) or "").strip("\0 ")
+    return text if _UID.fullmatch(text) and text.strip(".") else ""
+
+
+def _whole_number(row: dict[str, Any], tag: str) -> int | None:
+    try:
+        return int(str(_value(row, tag)))
+    except ValueError:
+        return None
+
+
+def _cursor(text: str | None) -> _Cursor:
+    try:
+        return _Cursor.model_validate_json(text) if text is not None else _Cursor()
+    except ValidationError:
+        return _Cursor()  # damaged: what was kept before is recognised

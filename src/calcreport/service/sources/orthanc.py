@@ -1,0 +1,198 @@
+"""Images out of Orthanc, by its feed of changes: nothing is installed in it, and nothing in it is altered.
+
+The feed says which instances are new. A study is fetched when Orthanc calls it stable; which studies still wait for
+that is part of the cursor, so that neither a restart of ours nor one of Orthanc loses any. The number of images is
+known by then: a study of which a part could be fetched, before Orthanc went down, waits for the rest.
+"""
+
+from __future__ import annotations
+
+import re
+from threading import Event
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from calcreport.service.adapter_settings import OrthancSourceSettings
+from calcreport.service.adapters import Inbox
+from calcreport.service.identity import ANALYSED_CLASSES
+from calcreport.service.journal import Journal
+from calcreport.service.sources.fetched import Fetcher
+from calcreport.service.web import WebClient, WebError
+
+_PAGE: Final = 1000
+"""Changes asked for at a time."""
+_KNOWN_SERIES: Final = 10_000
+"""Series whose study is remembered, so that it is asked for once and not for every instance."""
+_IDENTIFIER: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
+"""Orthanc's name of a resource."""
+
+
+class _Cursor(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    since: int
+    """Number of the last change that was looked at."""
+    studies: list[str] = []
+    """Studies with new images that were not stable yet, by Orthanc's name."""
+
+
+class OrthancSource:
+    """A source; see the module.
+
+    Parameters
+    ----------
+    name : str
+        Under which it is known.
+    settings : OrthancSourceSettings
+        Where Orthanc is.
+    journal : Journal
+        Told of files that cannot be kept.
+    """
+
+    def __init__(self, name: str, settings: OrthancSourceSettings, journal: Journal) -> None:
+        self.name = name
+        self._settings = settings
+        self._client = WebClient(settings)
+        self._fetcher = Fetcher(name, self._client, journal)
+        self._study_of_series: dict[str, str] = {}
+
+    def run(self, inbox: Inbox, stop: Event) -> None:
+        """Fetch until `stop` is set; see `calcreport.service.adapters.Source.run`."""
+        try:
+            cursor = self._begin(inbox)
+            while not stop.is_set():
+                cursor = self._read_changes(inbox, cursor, stop)
+                for study in tuple(cursor.studies):
+                    if stop.is_set():
+                        return
+                    if self._fetch_if_stable(inbox, study, stop):
+                        cursor = self._remember(inbox, cursor.since, [name for name in cursor.studies if name != study])
+                stop.wait(self._settings.poll_seconds)
+        finally:
+            self._client.close()
+
+    def _begin(self, inbox: Inbox) -> _Cursor:
+        """Where to go on; an Orthanc with fewer changes than were seen is another one, and read from its beginning."""
+        last = _number(_mapping(self._client.json("/changes?last")), "Last")
+        known = inbox.recall(self.name)
+        try:
+            cursor = _Cursor.model_validate_json(known) if known is not None else None
+        except ValidationError:
+            cursor = _Cursor(since=0)  # damaged: what was kept before is recognised
+        if cursor is None:
+            return self._remember(inbox, 0 if self._settings.is_from_beginning else last, [])
+        return cursor if cursor.since <= last else self._remember(inbox, 0, cursor.studies)
+
+    def _read_changes(self, inbox: Inbox, cursor: _Cursor, stop: Event) -> _Cursor:
+        """Note every study that has new images; a page is remembered when all of it is noted."""
+        while not stop.is_set():
+            page = _mapping(self._client.json(f"/changes?since={cursor.since}&limit={_PAGE}"))
+            changes = page.get("Changes")
+            studies = dict.fromkeys(cursor.studies)
+            for change in changes if isinstance(changes, list) else ():
+                if isinstance(change, dict) and change.get("ChangeType") == "NewInstance":
+                    study = self._study_to_report(str(change.get("ID")))
+                    if study is not None:
+                        studies[study] = None
+            last = _number(page, "Last")
+            if last > cursor.since:
+                cursor = self._remember(inbox, last, list(studies))
+            if page.get("Done") is not False or not changes:
+                break
+        return cursor
+
+    def _study_to_report(self, instance: str) -> str | None:
+        """Study of an instance that is of a kind that is analysed; ``None`` for another, and for one that is gone."""
+        if not _IDENTIFIER.fullmatch(instance) or not self._is_analysed(instance):
+            return None
+        try:
+            series = str(_mapping(self._client.json(f"/instances/{instance}")).get("ParentSeries"))
+            if series not in self._study_of_series:
+                if len(self._study_of_series) >= _KNOWN_SERIES:
+                    self._study_of_series.clear()
+                study = str(_mapping(self._client.json(f"/series/{series}")).get("ParentStudy"))
+                self._study_of_series[series] = study
+            return self._study_of_series[series]
+        except WebError as error:
+            if error.code == "web.not_found":
+                return None
+            raise
+
+    def _is_analysed(self, instance: str) -> bool:
+        """Whether an instance is of a kind that is analysed; one that Orthanc cannot tell is fetched."""
+        path = f"/instances/{instance}/metadata/SopClassUid"
+        found = bytearray()
+        try:
+            self._client.fetch(path, accept="*/*", take=lambda blocks, _kind: found.extend(b"".join(blocks)))
+        except WebError as error:
+            if error.code == "web.not_found":
+                return self._is_there(instance)
+            raise
+        return found.decode("ascii", "replace").strip("\0 \r\n") in ANALYSED_CLASSES
+
+    def _is_there(self, instance: str) -> bool:
+        try:
+            self._client.json(f"/instances/{instance}")
+        except WebError as error:
+            if error.code == "web.not_found":
+                return False
+            raise
+        return True
+
+    def _fetch_if_stable(self, inbox: Inbox, study: str, stop: Event) -> bool:
+        """Fetch every image of a study; ``False`` when it has to be looked at again.
+
+        All of them, not only the new ones: what is kept is recognised, and what retention has removed comes back.
+        """
+        found = self._stable_study(study)
+        if found is None:
+            return False
+        uid, images = found
+        if not images:
+            return True
+        inbox.expect(uid, len(images))
+        kept = 0
+        for image in images:
+            if stop.is_set():
+                return False
+            kept += self._fetcher.fetch(inbox, f"/instances/{image}/file", accept="*/*")
+        if 0 < kept < len(images):
+            inbox.expect(uid, kept)  # the others will not come
+        return True
+
+    def _stable_study(self, study: str) -> tuple[str, list[str]] | None:
+        """Study Instance UID and images by Orthanc's name, none when it is gone; ``None`` while it is not stable."""
+        nothing: tuple[str, list[str]] = ("", [])
+        if not _IDENTIFIER.fullmatch(study):
+            return nothing
+        try:
+            about = _mapping(self._client.json(f"/studies/{study}"))
+            if about.get("IsStable") is False:
+                return None
+            uid = str(_mapping(about.get("MainDicomTags")).get("StudyInstanceUID"))
+            rows = self._client.json(f"/studies/{study}/instances")
+        except WebError as error:
+            if error.code == "web.not_found":
+                return nothing
+            raise
+        names = [str(_mapping(row).get("ID")) for row in rows or ()]
+        return uid, [name for name in names if _IDENTIFIER.fullmatch(name) and self._is_analysed(name)]
+
+    def _remember(self, inbox: Inbox, since: int, studies: list[str]) -> _Cursor:
+        cursor = _Cursor(since=since, studies=studies)
+        inbox.remember(self.name, cursor.model_dump_json())
+        return cursor
+
+
+def _mapping(document: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON document
+    if not isinstance(document, dict):
+        raise WebError("the server does not answer as Orthanc does; check the address", code="web.unreadable")
+    return document
+
+
+def _number(document: dict[str, Any], key: str) -> int:
+    number = document.get(key)
+    if not isinstance(number, int) or number < 0:
+        raise WebError("the server does not answer as Orthanc does; check the address", code="web.unreadable")
+    return number

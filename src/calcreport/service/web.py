@@ -1,0 +1,269 @@
+"""HTTP as the adapters need it, on the standard library: JSON, files streamed to disk, bodies streamed from disk.
+
+Nothing here decides what is asked. Redirects are not followed: only the server that was configured is spoken to.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import ssl
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from calcreport.errors import DeliveryError, SettingsError
+from calcreport.service.adapter_settings import WebSettings
+
+JSON: Final = "application/json"
+_LARGEST_ANSWER: Final = 67_108_864
+"""Largest JSON document read, bytes: some hundred thousand rows."""
+LARGEST_FILE: Final = 4_294_967_296
+"""Largest DICOM file fetched, bytes."""
+_BLOCK: Final = 1 << 20
+_LONGEST_SECRET: Final = 65_536
+_DROPPED: Final = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError, ConnectionAbortedError)
+"""What a kept connection that the server has closed meanwhile ends with."""
+
+
+class WebError(DeliveryError):
+    """An answer that was no success; ``status`` is that of HTTP, 0 when there was none."""
+
+    def __init__(self, message: str, *, code: str, is_retryable: bool = True, status: int = 0) -> None:
+        super().__init__(message, code=code, is_retryable=is_retryable)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """What is sent with a request.
+
+    Parameters
+    ----------
+    kind : str
+        Media type.
+    length : int
+        Bytes.
+    blocks : Callable[[], Iterable[bytes]]
+        Gives them, from the start, each time it is called.
+    """
+
+    kind: str
+    length: int
+    blocks: Callable[[], Iterable[bytes]]
+
+
+class WebClient:
+    """One server, one connection that is kept; for one thread.
+
+    Parameters
+    ----------
+    settings : WebSettings
+        Where it is and what it wants to see.
+
+    Raises
+    ------
+    SettingsError
+        ``settings.secret`` or ``settings.tls``: a file that is named cannot be read.
+    """
+
+    def __init__(self, settings: WebSettings) -> None:
+        parts = urlsplit(settings.url)
+        self._settings = settings
+        self._host, self._port, self._base = parts.hostname or "", parts.port, parts.path
+        self._tls = client_tls(settings) if parts.scheme == "https" else None
+        self._connection: http.client.HTTPConnection | None = None
+        self._credentials()
+
+    def json(self, path: str, *, body: Body | None = None, accept: str = JSON, allowed: tuple[int, ...] = ()) -> Any:  # noqa: ANN401 - any JSON document
+        """Ask, and read the answer.
+
+        Parameters
+        ----------
+        path : str
+            Behind the address of the settings; quoted by the caller.
+        body : Body | None
+            Makes it a POST.
+        accept : str
+            Media type asked for.
+        allowed : tuple[int, ...]
+            Answers that are no success and have a document nevertheless.
+
+        Returns
+        -------
+        Any
+            The document; ``None`` for an empty answer.
+
+        Raises
+        ------
+        WebError
+            ``web.…``.
+        """
+        with_answer = self._ask(path, accept=accept, body=body, allowed=allowed)
+        content = self._read(with_answer, _LARGEST_ANSWER + 1)
+        if len(content) > _LARGEST_ANSWER:
+            self.close()
+            raise WebError("the server's answer is too large to be one", code="web.unreadable")
+        if not content.strip():
+            return None
+        try:
+            return json.loads(content)
+        except (ValueError, RecursionError) as error:
+            raise WebError("the server's answer is no JSON", code="web.unreadable") from error
+
+    def fetch(self, path: str, *, accept: str, take: Callable[[Iterable[bytes], str], None]) -> None:
+        """Ask for a file, and hand its bytes on as they come.
+
+        Parameters
+        ----------
+        path, accept : str
+            As for `json`.
+        take : Callable[[Iterable[bytes], str], None]
+            Given the blocks of the answer and its media type; it reads all of them or raises.
+
+        Raises
+        ------
+        WebError
+            ``web.…``, also when fewer bytes come than were announced.
+        """
+        answer = self._ask(path, accept=accept, body=None, allowed=())
+        try:
+            take(self._blocks(answer), answer.getheader("Content-Type", ""))
+        except BaseException:
+            self.close()  # the rest of the answer is still in the connection
+            raise
+
+    def close(self) -> None:
+        """Give the connection up; the next request opens another."""
+        if self._connection is not None:
+            with suppress(OSError):
+                self._connection.close()
+            self._connection = None
+
+    def _ask(self, path: str, *, accept: str, body: Body | None, allowed: tuple[int, ...]) -> http.client.HTTPResponse:
+        is_kept = self._connection is not None
+        try:
+            answer = self._send(path, accept, body)
+        except _DROPPED as error:
+            self.close()
+            if not is_kept:
+                raise _unreachable() from error
+            return self._ask(path, accept=accept, body=body, allowed=allowed)
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise _unreachable(error) from error
+        if answer.status not in {HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.NO_CONTENT, *allowed}:
+            self.close()
+            raise _refused(answer.status)
+        return answer
+
+    def _send(self, path: str, accept: str, body: Body | None) -> http.client.HTTPResponse:
+        if self._connection is None:
+            self._connection = self._connect()
+        headers = {"Accept": accept, "User-Agent": "calcreport", **self._credentials()}
+        if body is None:
+            self._connection.request("GET", f"{self._base}{path}", headers=headers)
+        else:
+            headers |= {"Content-Type": body.kind, "Content-Length": str(body.length)}
+            self._connection.request("POST", f"{self._base}{path}", body=body.blocks(), headers=headers)
+        return self._connection.getresponse()
+
+    def _connect(self) -> http.client.HTTPConnection:
+        timeout = self._settings.timeout_seconds
+        if self._tls is None:
+            return http.client.HTTPConnection(self._host, self._port, timeout=timeout)
+        return http.client.HTTPSConnection(self._host, self._port, timeout=timeout, context=self._tls)
+
+    def _credentials(self) -> Mapping[str, str]:
+        if self._settings.token_file is not None:
+            return {"Authorization": f"Bearer {_secret(self._settings.token_file)}"}
+        if self._settings.user is None:
+            return {}
+        password = _secret(self._settings.password_file) if self._settings.password_file else ""
+        pair = base64.b64encode(f"{self._settings.user}:{password}".encode()).decode()
+        return {"Authorization": f"Basic {pair}"}
+
+    def _blocks(self, answer: http.client.HTTPResponse) -> Iterable[bytes]:
+        announced = answer.length
+        count = 0
+        while block := self._read(answer, _BLOCK):
+            count += len(block)
+            if count > LARGEST_FILE:
+                raise WebError("the server sends more than any image is", code="web.unreadable")
+            yield block
+        if announced is not None and count < announced:
+            raise _unreachable()
+
+    def _read(self, answer: http.client.HTTPResponse, most: int) -> bytes:
+        try:
+            return answer.read(most)
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise _unreachable(error) from error
+
+
+def client_tls(settings: WebSettings) -> ssl.SSLContext:
+    """Make what an encrypted connection to a server needs.
+
+    Raises
+    ------
+    SettingsError
+        ``settings.tls``.
+    """
+    return tls_context(settings.authority, settings.certificate, settings.key)
+
+
+def tls_context(authority: str | None, certificate: str | None, key: str | None) -> ssl.SSLContext:
+    """Make what an encrypted connection needs; the server is always checked.
+
+    Raises
+    ------
+    SettingsError
+        ``settings.tls``.
+    """
+    try:
+        context = ssl.create_default_context(cafile=authority)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if certificate is not None:
+            context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        msg = "a file of authority, certificate or key cannot be read, or is no PEM file of that kind"
+        raise SettingsError(msg, code="settings.tls") from error
+    return context
+
+
+def _secret(path: str) -> str:
+    try:
+        with Path(path).open(encoding="utf-8") as stream:
+            text = stream.read(_LONGEST_SECRET).strip()
+    except (OSError, ValueError) as error:
+        msg = "the file given with password_file or token_file cannot be read"
+        raise SettingsError(msg, code="settings.secret") from error
+    if not text.isprintable():
+        msg = "the file given with password_file or token_file holds more than one line"
+        raise SettingsError(msg, code="settings.secret")
+    return text
+
+
+def _unreachable(error: Exception | None = None) -> WebError:
+    if isinstance(error, ssl.SSLError):
+        msg = "the server's certificate is not trusted, or it does not take ours; check authority and certificate"
+        return WebError(msg, code="web.tls")
+    return WebError("the server does not answer, or stops in the middle; is it running?", code="web.unreachable")
+
+
+def _refused(status: int) -> WebError:
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        return WebError("the server does not let us in; check the credentials", code="web.not_permitted", status=status)
+    if status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
+        return WebError("the server does not know what was asked for", code="web.not_found", status=status)
+    if status >= 500 or status in {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}:
+        return WebError("the server cannot answer now", code="web.busy", status=status)
+    if status < 400:
+        return WebError("the server answers with a redirect; name its final address", code="web.moved", status=status)
+    return WebError("the server refuses what it was given", code="web.refused", is_retryable=False, status=status)
