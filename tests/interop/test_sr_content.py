@@ -104,6 +104,14 @@ def test_two_runs_give_identical_bytes(sample: Sample, name: str) -> None:
     assert write_structured_report(sample(name)) == written(sample(name))
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_no_time_of_day_is_in_it_but_those_of_study_and_draft(sample: Sample, name: str) -> None:
+    made = read(written(sample(name)))
+    created = sample(name).report.created[:19].replace("-", "").replace(":", "")
+    known = {"", *created.split("T"), made.StudyDate, made.StudyTime, made.PatientBirthDate}
+    assert {element.value for element in made.iterall() if element.VR in {"DA", "TM", "DT"}} <= known
+
+
 @pytest.mark.parametrize("name", VOLUMES)
 def test_every_number_of_a_ct_lesion_is_read_back_exactly(sample: Sample, name: str) -> None:
     subject = sample(name)
