@@ -18,6 +18,7 @@ from calcreport.projection.judge import Circumstances, FocusKind, judge_focus, m
 from calcreport.projection.noise import film_noise, noise_around
 from calcreport.projection.outline import Outline, Points, diameters, outline_focus
 from calcreport.projection.plate import Mask, Plate, additive, film_pixel_mm, reduce_film
+from calcreport.projection.repeats import without_repeats
 from calcreport.projection.shape import FilmShape, describe_shape
 from calcreport.projection.sheets import find_sheets
 from calcreport.projection.views import is_lateral
@@ -35,8 +36,6 @@ _FEWEST_PIXELS: Final = 16
 _BONE_CONTACT: Final = 0.05
 _NEAR_SKIN_MM: Final = 4.0
 _AROUND_MM: Final = 6.0
-_SAME: Final = 0.3
-"""Foci that share this much of the smaller are seen twice; with less they touch each other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -158,7 +157,7 @@ def _judged(parted: _Parted, foci: list[PlateFocus]) -> _Kinds:
     kinds: _Kinds = {kind: [] for kind in FocusKind}
     for focus, (kind, outline) in zip(likely, map_in_threads(judged, likely), strict=True):
         kinds[kind].append((focus, outline))
-    kinds = {kind: _once(pairs) for kind, pairs in kinds.items()}
+    kinds = {kind: without_repeats(pairs) for kind, pairs in kinds.items()}
     _take_back_doubtful(kinds)
     return kinds
 
@@ -168,31 +167,6 @@ def _noise_near(film: Radiograph, plate: Plate, focus: PlateFocus) -> float:
     room = plate.pixels(_AROUND_MM)
     rows, columns = (slice(max(0, s.start - room) * plate.factor, (s.stop + room) * plate.factor) for s in focus.box)
     return noise_around(film.intensity, (rows, columns))
-
-
-def _once(pairs: list[tuple[PlateFocus, Outline]]) -> list[tuple[PlateFocus, Outline]]:
-    """One of the foci that lie on each other: the one its edges bound, else the largest.
-
-    The narrow search sees the border of a mass, the wide one all; either may take it together with what lies beside.
-    """
-    kept: list[tuple[PlateFocus, Outline]] = []
-    for focus, outline in sorted(pairs, key=lambda pair: (not pair[0].has_edges, -float(pair[1].mask.pixels.sum()))):
-        if not any(_overlap(outline.mask, other.mask) > _SAME for _, other in kept):
-            kept.append((focus, outline))
-    return kept
-
-
-def _overlap(first: PixelMask, second: PixelMask) -> float:
-    """Share of the smaller of two masks that lies on the other."""
-    low = np.maximum(first.offset, second.offset)
-    high = np.minimum(np.add(first.offset, first.pixels.shape), np.add(second.offset, second.pixels.shape))
-    if (high <= low).any():
-        return 0.0
-    cuts = [
-        mask.pixels[tuple(slice(int(a - o), int(b - o)) for a, b, o in zip(low, high, mask.offset, strict=True))]
-        for mask in (first, second)
-    ]
-    return float((cuts[0] & cuts[1]).sum()) / max(1, min(int(first.pixels.sum()), int(second.pixels.sum())))
 
 
 def _skin_mm(plate: Plate, exposure: Exposure, outline: Outline) -> float | None:

@@ -105,6 +105,14 @@ def test_a_deposit_that_overlaps_a_shaft_ends_where_the_shaft_ends():
     assert not bones.is_bone[:, column_mm(plate) > BONE_AT + 12 + 3].any()
 
 
+def test_soft_tissue_between_two_bones_is_no_marrow():
+    body = (limb(75, width=130, depth=110), shaft(55, width=20), shaft(95, width=20))
+    muscle = ellipse((80, 75), (100, 20), 0.4 * 20 * BONE, solid=True)
+    plate, _exposure, bones = parted(film(noisy(paint((*body, muscle), size_mm=WIDE))))
+    assert not bones.is_bone[within(plate, (80, 75), 10)].any()
+    assert bones.is_bone[within(plate, (80, 95), 16)].all()
+
+
 @pytest.mark.parametrize("gap_deg", [0.0, 60.0])
 def test_a_ring_in_soft_tissue_is_no_bone(gap_deg):
     made = leg(ring((50, 77), 38, 3, 300, gap_deg=gap_deg))

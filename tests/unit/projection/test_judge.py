@@ -191,7 +191,7 @@ def test_more_of_them_than_a_knee_has_are_findings(things):
     assert not listed(made)
 
 
-def test_two_deposits_that_touch_are_one_finding_of_two_foci():
+def test_two_deposits_that_touch_are_one_finding():
     (finding,) = searched(leg(ball((50, 78), 12, 400), bar((50, 88.5), 24, 9, 100))).findings
     assert finding.shadow.longest.length_mm > 24
 
