@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
 from calcreport import __version__
 from calcreport.commands.service_words import add_listen, add_retry, add_status
-from calcreport.commands.words import FORMAT_HELP, PRIOR_HELP, RULES_HELP, add_decide, add_render, add_rules
+from calcreport.commands.words import FORMAT_HELP, PRIOR_HELP, RULES_HELP, add_decide, add_hook, add_render, add_rules
 from calcreport.errors import CalcReportError, ConfigurationError, DeliveryError, InputError, OutputError
 from calcreport.progress import Progress
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from pydantic import BaseModel
+
+    from calcreport.pipeline import RunOutcome
 
 EXIT_DONE: Final = 0
 """Every study found was reported."""
@@ -123,6 +125,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
             "receive studies over the network, analyse each when complete, hand the results on",
             _describe_listen,
         ),
+        ("hook", "one folder in, results out: for dispatchers and export rules of a PACS", _describe_hook),
         ("status", "show the receiving service, its queue and its studies", _describe_status),
         ("retry", "try studies again that the receiving service has given up", _describe_retry),
         ("phantom", "write a synthetic study with known truth", _describe_phantom),
@@ -177,6 +180,11 @@ def _describe_listen(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_listen)
 
 
+def _describe_hook(parser: argparse.ArgumentParser) -> None:
+    add_hook(parser)
+    parser.set_defaults(command=_hook)
+
+
 def _describe_status(parser: argparse.ArgumentParser) -> None:
     add_status(parser)
     parser.set_defaults(command=_status)
@@ -217,14 +225,23 @@ def _analyze(options: argparse.Namespace, progress: Progress) -> int:
     outcome = analyse(request_from(options), progress=progress)
     if options.debug:
         sys.stderr.write("".join(study.detail for study in outcome.studies))
-    if outcome.has("configuration"):
+    code = _code_of([outcome])
+    if code in {EXIT_USAGE, EXIT_UNDELIVERED}:
+        return code
+    return code if _print(outcome.text) else EXIT_UNDELIVERED
+
+
+def _code_of(outcomes: Sequence[RunOutcome]) -> int:
+    """Exit code of one run or several."""
+    if any(outcome.has("configuration") for outcome in outcomes):
         return EXIT_USAGE
-    if outcome.has("output") or not outcome.is_summary_written or not _print(outcome.text):
+    if any(outcome.has("output") or not outcome.is_summary_written for outcome in outcomes):
         return EXIT_UNDELIVERED
-    refused = sum(study.status == "refused" for study in outcome.studies)
-    if refused < len(outcome.studies):
+    studies = [study for outcome in outcomes for study in outcome.studies]
+    refused = sum(study.status == "refused" for study in studies)
+    if refused < len(studies):
         return EXIT_SOME if refused else EXIT_DONE
-    return EXIT_INTERNAL if outcome.has("internal") else EXIT_NOTHING
+    return EXIT_INTERNAL if any(outcome.has("internal") for outcome in outcomes) else EXIT_NOTHING
 
 
 def _render(options: argparse.Namespace, progress: Progress) -> int:
@@ -251,6 +268,18 @@ def _listen(options: argparse.Namespace, _progress: Progress) -> int:
     from calcreport.commands.listen import run
 
     return EXIT_DONE if _print(run(options)) else EXIT_UNDELIVERED
+
+
+def _hook(options: argparse.Namespace, progress: Progress) -> int:
+    prepare_process()
+    from calcreport.commands.hook import run
+
+    # The mask of the process stays: a dispatcher's next step often runs as another user, and has to read the results.
+    outcome = run(options, progress)
+    code = _code_of(outcome.runs)
+    if code == EXIT_NOTHING and outcome.accepts_refused:
+        code = EXIT_DONE
+    return code if _print(outcome.text) else EXIT_UNDELIVERED
 
 
 def _status(options: argparse.Namespace, _progress: Progress) -> int:

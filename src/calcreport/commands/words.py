@@ -38,6 +38,20 @@ def add_render(parser: argparse.ArgumentParser) -> None:
     add("--quiet", action="store_true", help="no progress, only errors")
 
 
+def add_hook(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``hook``."""
+    add = parser.add_argument
+    add("source", nargs="?", metavar="IN", help="folder with the study; default: from the dispatcher's variables")
+    add("target", nargs="?", metavar="OUT", help="folder for the results")
+    add("--clinical", metavar="FILE", help="clinical data, YAML or JSON (calcreport schema clinical)")
+    add("--config", metavar="FILE", help="settings, TOML (calcreport schema settings)")
+    add("--format", metavar="LIST", help=FORMAT_HELP)
+    add("--templates", metavar="DIR", help="a site's own templates; a file there replaces the built-in one of its name")
+    add("--rules", metavar="PATH", help=RULES_HELP)
+    add("--quiet", action="store_true", help="no progress, only errors")
+    parser.set_defaults(jobs=1)
+
+
 def add_decide(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``decide``."""
     add = parser.add_argument

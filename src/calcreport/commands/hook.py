@@ -1,0 +1,132 @@
+"""``calcreport hook``: a folder in, a folder out, for dispatchers that run containers, and for export rules."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+import shutil
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom import dcmread
+
+from calcreport.arguments import request_from
+from calcreport.commands.hook_places import Place, Places, find_places
+from calcreport.commands.hook_result import for_mercure, result_of
+from calcreport.commands.hook_settings import HookSettings, settings_of_task
+from calcreport.errors import OutputError
+from calcreport.pipeline import RunOutcome, analyse
+from calcreport.progress import Progress
+from calcreport.study_folder import ResultsFolder
+
+_RESULT = "result.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookOutcome:
+    """What became of everything the hook was called for.
+
+    Parameters
+    ----------
+    runs : tuple[RunOutcome, ...]
+        One a folder.
+    text : str
+        For standard output: the result of each folder as a line of JSON, without patient data.
+    accepts_refused : bool
+        Whether a study that cannot be measured counts as done.
+    """
+
+    runs: tuple[RunOutcome, ...]
+    text: str
+    accepts_refused: bool
+
+
+def run(options: argparse.Namespace, progress: Progress) -> HookOutcome:
+    """Analyse each folder, write its results as its host wants them, and ``result.json`` last.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        The words after ``hook``, parsed.
+    progress : Progress
+        Told where the run stands; no patient data reaches it.
+
+    Raises
+    ------
+    ConfigurationError
+        ``usage.…``, ``settings.…`` and whatever else ``analyze`` refuses.
+    InputError
+        ``study.none_found``, ``path.too_many_files``.
+    OutputError
+        When a folder cannot be written to.
+    """
+    found = find_places((options.source, options.target), os.environ)
+    runs: list[RunOutcome] = []
+    lines: list[str] = []
+    settings = HookSettings()
+    for place in found.places:
+        settings = settings_of_task(place.source) if found.host == "mercure" else settings
+        outcome = _serve(place, found, settings, options, progress)
+        result = result_of(outcome.studies)
+        if found.host == "mercure":
+            result |= for_mercure(outcome.studies, settings)
+        target = ResultsFolder(place.target, run_id=secrets.token_hex(6))
+        target.write_file(_RESULT, f"{json.dumps(result, indent=2)}\n".encode())
+        runs.append(outcome)
+        lines.append(f"{json.dumps(result)}\n")
+    return HookOutcome(runs=tuple(runs), text="".join(lines), accepts_refused=settings.accept_refused)
+
+
+def _serve(
+    place: Place, found: Places, settings: HookSettings, options: argparse.Namespace, progress: Progress
+) -> RunOutcome:
+    if found.host != "mercure":
+        return analyse(request_from(_analysis(options, settings, place.source, place.target)), progress=progress)
+    # Mercure sends what lies in the folder itself and ends in .dcm; the rest of the results would be left behind.
+    inner = place.target / f".calcreport-{secrets.token_hex(6)}"
+    try:
+        outcome = analyse(request_from(_analysis(options, settings, place.source, inner)), progress=progress)
+        _flatten(inner, place.target)
+    finally:
+        shutil.rmtree(inner, ignore_errors=True)
+    return outcome
+
+
+def _analysis(options: argparse.Namespace, settings: HookSettings, source: Path, target: Path) -> argparse.Namespace:
+    """Words of ``analyze``; what was typed comes before what the dispatcher's rule says."""
+    chosen = {
+        name: getattr(options, name) or getattr(settings, name)
+        for name in ("config", "clinical", "format", "templates", "rules")
+    }
+    return argparse.Namespace(
+        paths=[str(source)],
+        out=str(target),
+        lesion_mask=None,
+        lesion_roi=None,
+        threshold_hu=None,
+        prior=None,
+        jobs=options.jobs,
+        **chosen,
+    )
+
+
+def _flatten(source: Path, target: Path) -> None:
+    """Move DICOM objects into a folder, named as Mercure names files: series, ``#``, instance."""
+    try:
+        for path in sorted(source.glob("*/*.dcm")):
+            path.rename(target / f"{'#'.join(_identity(path))}.dcm")
+    except OSError as error:
+        msg = f"the results could not be written ({error.strerror}); check the output folder"
+        raise OutputError(msg, code="output.failed") from error
+
+
+def _identity(path: Path) -> Sequence[str]:
+    """Series and SOP Instance UID of an object of ours: derived by us, digits and dots only."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        header = dcmread(path, specific_tags=["SeriesInstanceUID", "SOPInstanceUID"], stop_before_pixels=True)
+    return str(header.SeriesInstanceUID), str(header.SOPInstanceUID)
