@@ -141,13 +141,19 @@ def evaluate(lesion: Lesion) -> list[QualitativeEvaluation]:
     return [QualitativeEvaluation(name=name, value=value) for name, value in judgements(lesion)]
 
 
+def has_mineral(lesion: Lesion) -> bool:
+    """Whether any mineral was found: a reader's contour may hold none."""
+    return lesion.size.max_diameter_mm is not None or lesion.size.max_diameter_px is not None
+
+
 def judgements(lesion: Lesion) -> Iterator[tuple[Code, Code]]:
     """Concept and answer of every qualitative evaluation of a lesion."""
-    yield from _judge_pattern(lesion)
+    if has_mineral(lesion):
+        yield from _judge_pattern(lesion)
     yield codes.DEPTH_CLASS, codes.DEPTHS[lesion.depth.class_]
     if lesion.mass.depth_class is not None:
         yield codes.MASS_DEPTH_CLASS, codes.DEPTHS[lesion.mass.depth_class]
-    if not lesion.size.projected:  # beside bone in a projection is not apart from bone
+    if has_mineral(lesion) and not lesion.size.projected:  # beside bone in a projection is not apart from bone
         yield codes.BONE_RELATION, codes.BONE_RELATIONS[lesion.bone_relation]
     for name, concept in codes.FLAGS.items():
         yield concept, codes.FLAG_STATES[getattr(lesion.flags, name).state]
@@ -207,6 +213,8 @@ def algorithm(report: Report) -> AlgorithmIdentification:
 def _measured(lesion: Lesion, quantities: tuple[Quantity, ...], *, method: Code | None = None) -> Iterator[Measurement]:
     changed = _changed(lesion)
     for quantity in quantities:
+        if quantity.name is codes.CALCIFICATION_COUNT and not has_mineral(lesion):
+            continue  # none above the threshold is not none
         how = codes.BY_READER if quantity.field in changed else method or quantity.method
         item = _number(quantity.name, attrgetter(quantity.field)(lesion), quantity.unit, how)
         if item is not None:

@@ -11,7 +11,15 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
 from calcreport.export import codes
-from calcreport.export.measured_items import algorithm, evaluate, measure, measure_mass, measure_on_film, sites
+from calcreport.export.measured_items import (
+    algorithm,
+    evaluate,
+    has_mineral,
+    measure,
+    measure_mass,
+    measure_on_film,
+    sites,
+)
 from calcreport.export.outline import outline
 from calcreport.export.segments import Segment, list_segments, tracking_uid
 from calcreport.export.subject import Subject
@@ -143,8 +151,7 @@ def _planar(
 
 def _finding(lesion: Lesion) -> Code:
     """Calcification, or a mass where a reader's contour holds none that was found."""
-    has_mineral = lesion.size.max_diameter_mm is not None or lesion.size.max_diameter_px is not None
-    return codes.CALCIFICATION if has_mineral else codes.MASS
+    return codes.CALCIFICATION if has_mineral(lesion) else codes.MASS
 
 
 def _volumetric(
