@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pydicom
 import pytest
 
 from calcreport.model.report import Report
@@ -240,3 +241,32 @@ def test_a_review_survives_a_new_analysis(run, folder) -> None:
     assert result.returncode == 0
     assert (study / "review.yaml").read_text() == "lesions: {L1: accept}\n"
     assert "calcreport render" in result.stderr
+
+
+def test_a_review_reaches_every_object_and_supersedes_the_draft(run, folder) -> None:
+    study = folder(NODULES)
+    before = (study / "sr.dcm").read_bytes()
+    drafted = pydicom.dcmread(study / "sr.dcm")
+    count = len(pydicom.dcmread(study / "seg.dcm").SegmentSequence)
+    rejected_uid = read(study).lesions[0].tracking_uid
+    (study / "review.yaml").write_text("lesions: {L1: {decision: reject, reason: surgical clip}}\n")
+    words = ("render", study / "report.json", "--format", "text,json,html,png,sr,seg,sc,hl7,fhir")
+    assert run(*words).returncode == 0
+    reviewed = pydicom.dcmread(study / "sr.dcm")
+    assert reviewed.SOPInstanceUID != drafted.SOPInstanceUID
+    (predecessor,) = reviewed.PredecessorDocumentsSequence
+    (series,) = predecessor.ReferencedSeriesSequence
+    (instance,) = series.ReferencedSOPSequence
+    assert instance.ReferencedSOPInstanceUID == drafted.SOPInstanceUID
+    content = (study / "sr.dcm").read_bytes()
+    assert rejected_uid.encode() in before
+    assert rejected_uid.encode() not in content
+    assert b"surgical clip" in content
+    segments = pydicom.dcmread(study / "seg.dcm").SegmentSequence
+    assert len(segments) == count - 1
+    assert rejected_uid not in str(segments)
+    assert rejected_uid not in (study / "oru.hl7").read_text()
+    assert rejected_uid not in (study / "fhir.json").read_text()
+    first = contents(study)
+    assert run(*words).returncode == 0
+    assert {name for name, content in contents(study).items() if content != first[name]} == set()
