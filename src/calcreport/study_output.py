@@ -99,17 +99,23 @@ def write_outputs(
     drawn = dict(zip(pictures, map_in_threads(lambda draw: draw().content, pictures.values()), strict=True))
     section = write_section(report, templates)
     files = {name: content for name, content in drawn.items() if not name.startswith(PREVIEW)}
-    files |= {
-        FILE_NAMES[name]: RENDERERS[name](report, templates, drawn).content for name in formats if name in RENDERERS
-    }
-    if not OBJECTS.isdisjoint(formats):
+    subject = None if OBJECTS.isdisjoint(formats) else _subject(draft, section, templates.statements)
+    for name in formats:
+        if name in RENDERERS:
+            told = report if name != "pdf" or subject is None else _as_first_drafted(report, subject)
+            files[FILE_NAMES[name]] = RENDERERS[name](told, templates, drawn).content
+    if subject is not None:
         from calcreport.export.objects import write_objects
 
-        subject = _subject(draft, section, templates.statements)
         files |= write_objects(subject, formats, pictures=drawn, pdf=files.get(FILE_NAMES["pdf"]))
     places = {"places": list(draft.basis.places[:_MOST_PLACES])}
     files[SOURCES_FILE] = f"{json.dumps(places, indent=2)}\n".encode()
     return section, files
+
+
+def _as_first_drafted(report: Report, subject: Subject) -> Report:
+    """The report with the time its objects have: a document about an unchanged draft does not change."""
+    return report.model_copy(update={"created": subject.revision.created.isoformat()})
 
 
 def _subject(draft: Draft, section: str, statements: Statements) -> Subject:

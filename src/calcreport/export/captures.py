@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -98,6 +99,8 @@ def _write(subject: Subject, picture: Image.Image, kind: str, sources: list[str]
     from highdicom.sc import SCImage  # noqa: PLC0415 - slow to import
 
     header, revision = study_header(subject), subject.revision
+    # wording and drawing are no part of the report: what looks different is another instance
+    name = f"{number} {hashlib.sha256(picture.tobytes()).hexdigest()}"
     with untroubled():
         made: Dataset = SCImage(
             pixel_array=np.asarray(picture),
@@ -107,7 +110,7 @@ def _write(subject: Subject, picture: Image.Image, kind: str, sources: list[str]
             study_instance_uid=header.StudyInstanceUID,
             series_instance_uid=revision.series_uid("sc"),
             series_number=SERIES_NUMBERS["sc"],
-            sop_instance_uid=revision.instance_uid("sc", str(number)),
+            sop_instance_uid=revision.instance_uid("sc", name),
             instance_number=number,
             manufacturer=MAKER,
             patient_orientation=("L", "P"),
@@ -126,7 +129,7 @@ def _write(subject: Subject, picture: Image.Image, kind: str, sources: list[str]
             made.Laterality = side
         if sources:
             made.SourceImageSequence = [_reference(subject, uid) for uid in dict.fromkeys(sources)]
-    return finish(made, subject, kind="sc", number=number, name=str(number))
+    return finish(made, subject, kind="sc", number=number, name=name)
 
 
 def _reference(subject: Subject, uid: str) -> Dataset:

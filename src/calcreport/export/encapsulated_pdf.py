@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
 from pydicom.dataset import Dataset
@@ -55,7 +56,8 @@ def write_pdf_object(subject: Subject, pdf: bytes) -> bytes:
         made.MIMETypeOfEncapsulatedDocument = "application/pdf"
         made.EncapsulatedDocumentLength = len(pdf)
         made.EncapsulatedDocument = pdf  # padded to an even length when it is written
-    return finish(made, subject, kind="pdf")
+    # fonts and layout of a site are no part of the report: what looks different is another instance
+    return finish(made, subject, kind="pdf", name=hashlib.sha256(pdf).hexdigest())
 
 
 def _sources(subject: Subject) -> list[Dataset]:

@@ -155,6 +155,13 @@ def test_written_again_they_are_the_same_files() -> None:
     assert write_captures(ct_study("right"), PICTURES) == write_captures(ct_study("right"), PICTURES)
 
 
+def test_another_picture_of_the_same_draft_is_another_instance() -> None:
+    subject = ct_study("right")
+    before, after = (read(write_captures(subject, {**PICTURES, "images/L1.png": picture(grey)})) for grey in (40, 41))
+    assert before[0].SOPInstanceUID == after[0].SOPInstanceUID
+    assert before[1].SOPInstanceUID != after[1].SOPInstanceUID
+
+
 def test_pixels_of_a_lossy_image_stay_marked_as_such() -> None:
     assert all(file.LossyImageCompression == "01" for file in read(
         write_captures(ct_study("right", LossyImageCompression="01"), PICTURES)

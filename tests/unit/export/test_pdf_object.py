@@ -46,6 +46,15 @@ def test_it_names_the_images_it_was_made_from() -> None:
     assert [item.ReferencedSOPInstanceUID for item in file.SourceInstanceSequence] == [made.slice_uid(1)]
 
 
+def test_another_document_about_the_same_draft_is_another_instance() -> None:
+    subject = made.ct_subject(made.volume_of((3, 4, 4)), [(CELLS, None)])
+    uids = [
+        pydicom.dcmread(io.BytesIO(write_pdf_object(subject, document))).SOPInstanceUID
+        for document in (PDF, PDF, PDF + b"x")
+    ]
+    assert uids[0] == uids[1] != uids[2]
+
+
 def test_what_is_no_pdf_is_not_wrapped() -> None:
     with pytest.raises(ValueError, match="PDF"):
         write_pdf_object(made.ct_subject(made.volume_of((3, 4, 4)), []), b"<html>")
