@@ -59,9 +59,14 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running_orthanc(program: str, folder: Path, **settings: object) -> Iterator[Orthanc]:
-    """Start a server whose storage lies in `folder`; `settings` are laid over its configuration."""
-    server = Orthanc(http_port=free_port(), dicom_port=free_port())
+def running_orthanc(
+    program: str, folder: Path, *, again: Orthanc | None = None, **settings: object
+) -> Iterator[Orthanc]:
+    """Start a server whose storage lies in `folder`; `settings` are laid over its configuration.
+
+    With `again` it has the ports of an earlier one.
+    """
+    server = again or Orthanc(http_port=free_port(), dicom_port=free_port())
     folder.mkdir(parents=True, exist_ok=True)
     configuration = {
         "StorageDirectory": str(folder / "storage"),
