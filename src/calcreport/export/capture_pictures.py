@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -28,6 +29,9 @@ _MOST_LINES: Final = 40
 """An impression is told whole, or it is said how many of its sentences are missing."""
 _MOST_ROWS: Final = 12
 _OVERVIEW_PX: Final = (_WIDTH_PX - 2 * _EDGE_PX, 420)
+_TIE: Final = "\u00b7"
+"""Stands for the blank before a unit while lines are folded; ASCII text cannot hold it."""
+_UNIT: Final = re.compile(r"(\d) (mm|cm|mm3|cm3|HU)\b")
 _DRAFT: Final[Colour] = (255, 196, 61)
 _OF_CONCERN: Final[Mapping[Concern, Colour]] = {
     Concern.HIGH: (255, 128, 118),
@@ -118,7 +122,7 @@ class _Lines:
         bool
             False, and nothing added, where there would be more than `at_most` lines in all.
         """
-        folded = _fold(to_ascii(text), size, _WIDTH_PX - 2 * _EDGE_PX, hang)
+        folded = fold(to_ascii(text), size, _WIDTH_PX - 2 * _EDGE_PX, hang)
         if at_most is not None and len(self._rows) + len(folded) > at_most:
             return False
         for position, line in enumerate(folded):
@@ -191,7 +195,7 @@ def _under_strip(picture: Image.Image, text: str, colour: Colour, say: Statement
     width = max(picture.width, 900)
     size = 20
     room = width - 2 * _EDGE_PX - round(_length(draft, size)) - 30
-    lines = _fold(to_ascii(text), size, room, 0)
+    lines = fold(to_ascii(text), size, room, 0)
     top = _STRIP_PX + (len(lines) - 1) * 28
     canvas = Image.new("RGB", (width, top + picture.height), BACKGROUND)
     for position, line in enumerate(lines):
@@ -202,16 +206,28 @@ def _under_strip(picture: Image.Image, text: str, colour: Colour, say: Statement
     return canvas
 
 
-def _fold(text: str, size: int, width_px: int, hang: int) -> Sequence[str]:
-    """Fold text to lines of a width in picture pixels; a word that is longer stands alone."""
+def fold(text: str, size: int, width_px: int, hang: int) -> Sequence[str]:
+    """Fold text to lines of a width; a number stays with its unit, a word that is longer than a line stands alone.
+
+    Parameters
+    ----------
+    text : str
+        ASCII.
+    size : int
+        Of the type, in picture pixels.
+    width_px : int
+        Of a line, in picture pixels.
+    hang : int
+        By how much lines after the first are shorter, in picture pixels.
+    """
     lines = [""]
-    for word in text.split():
+    for word in _UNIT.sub(rf"\1{_TIE}\2", text).split():
         longer = f"{lines[-1]} {word}".strip()
         if lines[-1] and _length(longer, size) > width_px - (hang if len(lines) > 1 else 0):
             lines.append(word)
         else:
             lines[-1] = longer
-    return lines
+    return [line.replace(_TIE, " ") for line in lines]
 
 
 def _length(text: str, size: int) -> float:

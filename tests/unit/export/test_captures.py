@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from pydicom.dataset import Dataset
 
-from calcreport.export.capture_pictures import LONGEST_EDGE_PX, draw_lesion_capture, draw_summary
+from calcreport.export.capture_pictures import LONGEST_EDGE_PX, draw_lesion_capture, draw_summary, fold
 from calcreport.export.captures import write_captures
 from calcreport.export.instance import untroubled
 from calcreport.export.subject import Subject
@@ -149,6 +149,14 @@ def test_long_hostile_text_neither_breaks_nor_widens_a_picture() -> None:
     assert (
         drawn.height > draw_summary(replace(subject, report=whole), PICTURES).height
     )  # says that something is missing
+
+
+def test_a_number_stays_with_its_unit() -> None:
+    text = "size >5 cm and 12 mm of it " * 30
+    for width in range(200, 900, 7):
+        lines = fold(text, 22, width, 0)
+        assert " ".join(lines).split() == text.split()
+        assert not any(line.startswith(("cm", "mm")) for line in lines)
 
 
 def test_written_again_they_are_the_same_files() -> None:
