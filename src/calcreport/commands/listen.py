@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic
 from typing import Final
 
 from calcreport.arguments import clinical_of, formats_of, read_text, ruleset_of, settings_of, templates_of
@@ -21,7 +22,7 @@ from calcreport.service.sinks import sinks_from
 from calcreport.service.sources import sources_from
 from calcreport.service.store import Store
 
-_LINGER_S: Final = 2.0
+_LINGER_S: Final = 0.5
 _MEBI: Final = 1 << 20
 
 
@@ -155,9 +156,12 @@ def _log_to_stderr() -> None:
 
 def _leave() -> None:
     """End now: a thread that hangs in a connection must not keep the process; everything is on disk."""
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread() and not thread.daemon:
-            thread.join(_LINGER_S)
-    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.current_thread()):
+    deadline_s = monotonic() + _LINGER_S
+    lingering = [
+        thread for thread in threading.enumerate() if not thread.daemon and thread is not threading.main_thread()
+    ]
+    for thread in lingering:
+        thread.join(max(0.0, deadline_s - monotonic()))
+    if any(thread.is_alive() for thread in lingering):
         sys.stderr.flush()
         os._exit(0)

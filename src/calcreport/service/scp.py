@@ -49,6 +49,8 @@ _MOST_PENDING: Final = 8
 """Most requests a peer may send without waiting for the answer; one is what was negotiated."""
 _STOP_S: Final = 10.0
 """Patience with messages in flight when the service stops."""
+_FAREWELL_S: Final = 1.0
+"""Patience with peers that have been told that the association is over."""
 
 
 class StorageScp:
@@ -134,23 +136,33 @@ class StorageScp:
         Returns
         -------
         bool
-            Whether all associations ended within ten seconds.
+            Whether every message in flight was finished within ten seconds.
         """
         self._stopping.set()
         if self._listener is None:
             return True
         self._listener.shutdown()
         deadline_s = monotonic() + _STOP_S
-        while (active := self._listener.active_associations) and monotonic() < deadline_s:
-            for association in active:
-                connection = _connection(association)
-                if connection is None or not connection.is_in_message:
-                    with suppress(Exception):
-                        association.abort(block=False)
+        while (is_busy := self._abort_idle()) and monotonic() < deadline_s:
             sleep(0.05)
+        deadline_s = min(deadline_s, monotonic() + _FAREWELL_S)
+        while any(item.is_established for item in self._listener.active_associations) and monotonic() < deadline_s:
+            sleep(0.02)
         for connection in self.gate.connections():
             connection.close()
-        return not self._listener.active_associations
+        return not is_busy
+
+    def _abort_idle(self) -> bool:
+        """Abort what is between two messages; whether anything is in the middle of one."""
+        is_busy = False
+        for association in self._listener.active_associations if self._listener is not None else ():
+            connection = _connection(association)
+            if connection is not None and connection.is_in_message:
+                is_busy = True
+            elif association.is_established:
+                with suppress(Exception):
+                    association.abort(block=False)
+        return is_busy
 
     def _open_incoming(self, **_how: Any) -> IncomingFile:  # noqa: ANN401 - what pynetdicom asks for does not count
         """Make the file a message goes to; called by pynetdicom in the thread that reads the connection."""
