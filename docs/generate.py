@@ -18,8 +18,9 @@ from calcreport.dicom import CODES
 
 ROOT: Final = Path(__file__).parents[1]
 AREAS: Final = (
-    "usage", "settings", "clinical", "findings", "review", "report", "render", "rules", "template", "path", "file", "zip", "study",
-    "series", "geometry", "pixel", "hu", "mask", "output", "phantom", "run", "internal",
+    "usage", "settings", "clinical", "findings", "review", "report", "render", "rules", "template", "path", "file",
+    "zip", "study", "series", "geometry", "pixel", "hu", "mask", "output", "phantom", "run",
+    "store", "association", "message", "analysis", "delivery", "service", "internal",
 )  # fmt: skip
 CODE: Final = re.compile(rf"({'|'.join(AREAS)})\.(?!(?:json|txt|html|css|pdf|yaml|concern|status)$)[a-z][a-z0-9_]*")
 """A code; ``report.json`` is a file, ``report.concern`` and ``review.status`` are names of items told to the RIS."""
@@ -62,6 +63,29 @@ OTHERS: Final = {
     "study.none_found": "No study lies under the paths; the message counts what was set aside. Name another folder.",
     "settings.unknown_key": "A key in the settings file is not known; the message names near matches.",
     "settings.invalid_value": "A setting is out of range, of the wrong type, or contradicts another one.",
+    "study.images_removed": "Retention removed images of this study, and a late one came. Send the whole study.",
+    "association.address_not_welcome": "A connection from an address that `service.peers.addresses` does not name.",
+    "association.no_handshake": "A connection ended before it was one: no TLS handshake, or the peer left.",
+    "association.not_welcome": "An association was rejected: wrong AE title called, or the calling one is not named.",
+    "association.too_many": "An association was rejected: `service.limits` allows no more. The sender may try again.",
+    "association.too_many_connections": "A connection was closed: as many as allowed are there, all of them busy.",
+    "message.association_too_long": "An association was ended after `association_seconds`.",
+    "message.command_too_large": "A connection was ended: a command without an end, or many requests at once.",
+    "message.empty_fragment": "A connection was ended: a fragment without a header.",
+    "message.no_data": "A C-STORE without an image was refused.",
+    "message.pdu_too_large": "A connection was ended: a protocol data unit larger than `max_pdu_bytes` was announced.",
+    "message.too_large": "A connection was ended: an image larger than `max_message_bytes`.",
+    "message.too_slow": "A connection was ended: an image that took longer than `message_seconds`.",
+    "message.unexpected_data": "A connection was ended: data that belong to no image.",
+    "analysis.wall_limit": "An analysis took longer than `wall_seconds` and was ended. It is tried again.",
+    "analysis.cpu_limit": "An analysis used more than `cpu_seconds` and was ended. It is tried again.",
+    "analysis.killed": "An analysis was killed, most likely for want of memory. It is tried again.",
+    "analysis.crashed": "An analysis crashed in native code. It is tried again.",
+    "analysis.failed": "An analysis ended without saying why. It is tried again.",
+    "analysis.interrupted": "The service died twenty times over this study; `calcreport retry` brings it back.",
+    "delivery.failed": "A sink could not be reached or written to. It is tried again.",
+    "store.full": "The disk of the store is full, or its reserve is reached: images are refused (A700). Free space.",
+    "store.failed": "The store cannot be written to. Check the folder and its disk.",
     "internal.error": "A bug. Please report it; `--debug` shows where, and may show patient data.",
     "series.analysed": "The series was measured.",
     "series.not_best": "Another series of the study is better for measuring.",

@@ -93,7 +93,7 @@ def _loader(options: argparse.Namespace) -> Callable[[], ServiceSettings]:
         "aet": options.aet,
         "host": options.host,
         "port": options.port,
-        "study.quiet_seconds": options.quiet_seconds,
+        "study": {"quiet_seconds": options.quiet_seconds},
     }
     return lambda: service_settings_of(options, **overrides)
 

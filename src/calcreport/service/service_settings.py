@@ -150,7 +150,7 @@ def service_settings_from_text(text: str, overrides: Mapping[str, Any] | None = 
     text : str
         TOML; tables other than ``[service]`` belong to the analysis.
     overrides : Mapping[str, Any] | None
-        From the command line, by name; a dot leads into a table. ``None`` leaves a setting as it is.
+        From the command line, tables as mappings. ``None`` leaves a setting as it is.
 
     Returns
     -------
@@ -170,22 +170,20 @@ def service_settings_from_text(text: str, overrides: Mapping[str, Any] | None = 
     if not isinstance(values, dict):
         msg = "service: must be a table"
         raise SettingsError(msg, code="settings.invalid_value")
-    for name, value in (overrides or {}).items():
-        if value is not None:
-            _lay_over(values, name, value)
+    _lay_over(values, overrides or {})
     settings = checked_tables(values, ServiceSettings, prefix="service.")
     _refuse_contradictions(settings)
     return settings
 
 
-def _lay_over(values: dict[str, Any], name: str, value: object) -> None:
-    *tables, key = name.split(".")
-    for table in tables:
-        inner = values.setdefault(table, {})
-        if not isinstance(inner, dict):
-            return  # the file is wrong; the check says so
-        values = inner
-    values[key] = value
+def _lay_over(values: dict[str, Any], overrides: Mapping[str, Any]) -> None:
+    for name, value in overrides.items():
+        if isinstance(value, Mapping):
+            table = values.setdefault(name, {})
+            if isinstance(table, dict):  # otherwise the file is wrong, and the check says so
+                _lay_over(table, value)
+        elif value is not None:
+            values[name] = value
 
 
 def _refuse_contradictions(settings: ServiceSettings) -> None:

@@ -22,7 +22,7 @@ def test_one_file_serves_the_service_and_the_analysis():
 
 def test_the_command_line_overrides_the_file():
     text = "[service]\nport = 1000\n[service.study]\nquiet_seconds = 5\n"
-    settings = service_settings_from_text(text, {"port": 2000, "study.quiet_seconds": 7.5, "aet": None})
+    settings = service_settings_from_text(text, {"port": 2000, "study": {"quiet_seconds": 7.5}, "aet": None})
     assert (settings.port, settings.study.quiet_seconds, settings.aet) == (2000, 7.5, "CALCREPORT")
 
 
@@ -59,7 +59,7 @@ def test_who_may_send_has_to_be_said_when_others_can_reach_the_port():
 
 def test_a_table_in_the_way_of_the_command_line_is_named():
     with pytest.raises(SettingsError, match=r"service\.study"):
-        service_settings_from_text("[service]\nstudy = 5", {"study.quiet_seconds": 1.0})
+        service_settings_from_text("[service]\nstudy = 5", {"study": {"quiet_seconds": 1.0}})
 
 
 def test_tls_needs_files_that_are_there(tmp_path):
