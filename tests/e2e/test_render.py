@@ -152,6 +152,32 @@ def test_corrections_reach_flags_and_can_be_taken_back(run, folder) -> None:
         assert after[name] == before[name], name
 
 
+def test_a_lesion_rejected_in_the_report_itself_leaves_every_output(run, folder) -> None:
+    study = folder(NODULES)
+    drafted = read(study)
+    data = json.loads((study / "report.json").read_text())
+    data["lesions"][1]["review"] = {"status": "rejected", "reason": "seen to be a vessel"}
+    (study / "report.json").write_text(json.dumps(data))
+    assert run("render", study / "report.json").returncode == 0
+    report = read(study)
+    assert [lesion.id for lesion in report.lesions] == [
+        lesion.id for lesion in drafted.lesions if lesion.id != drafted.lesions[1].id
+    ]
+    assert "seen to be a vessel" in " ".join((study / "report.txt").read_text().split())
+    assert drafted.lesions[1].tracking_uid.encode() not in (study / "sr.dcm").read_bytes()
+
+
+def test_a_lesion_deleted_by_hand_is_gone_from_every_conclusion(run, folder) -> None:
+    study = folder(NODULES)
+    data = json.loads((study / "report.json").read_text())
+    del data["lesions"][1:]
+    (study / "report.json").write_text(json.dumps(data))
+    assert run("render", study / "report.json").returncode == 0
+    report = read(study)
+    assert [lesion.id for lesion in report.lesions] == ["L1"]
+    assert "(L2)" not in (study / "report.txt").read_text()
+
+
 def test_a_review_of_films_redraws_them(run, folder) -> None:
     study = folder(FILMS)
     drafted = read(study)

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from calcreport.arguments import formats_of, now, read_text, ruleset_of_report, software_with, templates_of
 from calcreport.compose import conclude, name_key_images, name_overviews
-from calcreport.compose.reviewed import apply_review, refresh, restore
+from calcreport.compose.reviewed import apply_review, refresh, restore, set_rejected_apart
 from calcreport.dicom import StudyFiles, discover
 from calcreport.errors import InputError, UsageError
 from calcreport.model.clinical import parse_clinical
@@ -154,9 +154,11 @@ def _find(studies: Sequence[StudyFiles], report: Report) -> StudyFiles:
 def _bring_up_to_date(job: _Job) -> Report:
     """Lay the review over the report, and conclude anew where a fact was changed, by review or by hand."""
     taken = findings_of_report(job.report)
-    facts, before = job.report, taken
-    if job.review is not None:
-        facts, before = apply_review(*restore(job.report, taken), job.review)
+    facts, before = (
+        set_rejected_apart(job.report, taken)
+        if job.review is None
+        else apply_review(*restore(job.report, taken), job.review)
+    )
     _refuse_unknown_lesions(facts, before)
     refreshed = refresh(facts, before)
     is_changed = facts.rejected != job.report.rejected or refreshed != taken

@@ -79,6 +79,30 @@ def apply_review(report: Report, taken: Findings, review: Review) -> tuple[Repor
     return facts, taken.model_copy(update={"lesions": tuple(kept)})
 
 
+def set_rejected_apart(report: Report, taken: Findings) -> tuple[Report, Findings]:
+    """Move lesions whose `review` was set to rejected in the report itself to where rejected ones are kept.
+
+    Parameters
+    ----------
+    report : Report
+        As written or edited.
+    taken : Findings
+        Findings of its lesions.
+    """
+    rejected = {lesion.id: lesion for lesion in report.lesions if lesion.review and lesion.review.status == "rejected"}
+    if not rejected:
+        return report, taken
+    apart = tuple(
+        RejectedLesion(lesion=rejected[finding.id], finding=finding.model_dump(mode="json", exclude_defaults=True))
+        for finding in taken.lesions
+        if finding.id in rejected
+    )
+    lesions = tuple(lesion for lesion in report.lesions if lesion.id not in rejected)
+    kept = tuple(finding for finding in taken.lesions if finding.id not in rejected)
+    facts = report.model_copy(update={"lesions": lesions, "rejected": (*report.rejected, *apart)})
+    return facts, taken.model_copy(update={"lesions": kept})
+
+
 def refresh(report: Report, taken: Findings) -> Findings:
     """Findings of the lesions as they stand in a report now: the same as `taken` unless a fact was changed.
 
