@@ -1,0 +1,159 @@
+"""A server that answers as a test tells it to, and an inbox that remembers what it was given."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from calcreport.errors import NotDicomError
+from calcreport.service.adapters import Kept
+
+
+@dataclass
+class Reply:
+    """An answer; `length` is announced instead of the true one."""
+
+    content: bytes = b""
+    status: int = 200
+    kind: str = "application/json"
+    length: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    is_closing: bool = False
+
+
+@dataclass
+class Asked:
+    """A request as it came."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class FakeServer:
+    """Answers by `answer`, a function from a request to a reply."""
+
+    def __init__(self) -> None:
+        self.requests: list[Asked] = []
+        self.answer: Callable[[Asked], Reply] = lambda _asked: Reply(status=404)
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def do_GET(self) -> None:
+                length = int(self.headers.get("Content-Length") or 0)
+                asked = Asked(self.command, self.path, dict(self.headers.items()), self.rfile.read(length))
+                outer.requests.append(asked)
+                reply = outer.answer(asked)
+                self.send_response(reply.status)
+                self.send_header("Content-Type", reply.kind)
+                self.send_header("Content-Length", str(len(reply.content) if reply.length is None else reply.length))
+                for name, value in reply.headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(reply.content)
+                self.close_connection = reply.is_closing or reply.length is not None
+
+            def do_POST(self) -> None:
+                self.do_GET()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    @property
+    def paths(self) -> list[str]:
+        return [asked.path for asked in self.requests]
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class FakeInbox:
+    """Keeps what begins with ``DICM``, and refuses everything else as damaged."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.kept: list[bytes] = []
+        self.expected: list[tuple[str, int]] = []
+        self.cursors: dict[str, str] = {}
+        self._number = 0
+        folder.mkdir(exist_ok=True)
+
+    def temporary(self) -> Path:
+        self._number += 1
+        path = self.folder / f"{self._number}.part"
+        path.touch()
+        return path
+
+    def keep(self, path: Path) -> Kept:
+        content = path.read_bytes()
+        path.unlink()
+        if not content.startswith(b"DICM"):
+            raise NotDicomError("damaged", code="file.damaged")
+        is_new = content not in self.kept
+        self.kept.append(content)
+        return Kept(reference="0" * 12, is_new=is_new, is_conflict=False, is_aside=False)
+
+    def expect(self, study_instance_uid: str, count: int) -> None:
+        self.expected.append((study_instance_uid, count))
+
+    def recall(self, source: str) -> str | None:
+        return self.cursors.get(source)
+
+    def remember(self, source: str, cursor: str) -> None:
+        self.cursors[source] = cursor
+
+
+class Rounds:
+    """Stands for the event that stops a source: set after so many waits."""
+
+    def __init__(self, number: int) -> None:
+        self._left = number
+
+    def is_set(self) -> bool:
+        return self._left <= 0
+
+    def wait(self, _seconds: float) -> bool:
+        self._left -= 1
+        return self.is_set()
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    fake = FakeServer()
+    yield fake
+    fake.close()
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> FakeInbox:
+    return FakeInbox(tmp_path / "incoming")
+
+
+@pytest.fixture
+def rounds() -> Callable[[int], Any]:
+    """``rounds(3)`` stops a source after three looks."""
+    return Rounds
+
+
+@pytest.fixture
+def reply() -> Callable[..., Reply]:
+    return Reply
