@@ -39,11 +39,12 @@ def needs_pictures(formats: Collection[str]) -> bool:
 def load_output(templates: Templates, formats: Collection[str]) -> None:
     """Import what draws and writes, and compile the layouts; for a thread of its own while voxels are measured."""
     if needs_pictures(formats):
-        import calcreport.output.as_overview
-        import calcreport.output.as_png
+        pass
 
     if not OBJECTS.isdisjoint(formats):
-        import calcreport.export.objects  # noqa: F401
+        from calcreport.export import objects
+
+        objects.load()
 
     compile_template(templates, TEXT_TEMPLATE, is_html=False)
     if not {"html", "pdf"}.isdisjoint(formats):

@@ -103,7 +103,7 @@ def draw_lesion_capture(picture: bytes, lesion: Lesion, report: Report, statemen
 def draw_film_capture(picture: bytes, report: Report, statements: Statements) -> Image.Image:
     """Draw a whole radiograph, at most `LONGEST_EDGE_PX` long, under the concern of the study."""
     film = _open(picture)
-    film.thumbnail((LONGEST_EDGE_PX, LONGEST_EDGE_PX), Image.Resampling.LANCZOS)
+    film.thumbnail((LONGEST_EDGE_PX, LONGEST_EDGE_PX), Image.Resampling.LANCZOS, reducing_gap=2.0)
     return _under_strip(film, statements.say(f"concern.{report.concern}"), _OF_CONCERN[report.concern], statements)
 
 

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+import numpy as np
+from pydicom.uid import CTImageStorage
+
 from calcreport.export.captures import write_captures
 from calcreport.export.encapsulated_pdf import write_pdf_object
 from calcreport.export.segmentation import write_film_segmentations, write_segmentation
 from calcreport.export.structured_report import write_structured_report, write_volumetric_report
 from calcreport.export.subject import Subject
+
+
+def load() -> None:
+    """Load what writing needs, for a thread of its own: half a second, most of it tables that are read when used."""
+    from highdicom.sr import ImageRegion, SourceImageForRegion  # noqa: PLC0415
+
+    image = SourceImageForRegion(CTImageStorage, "2.25.1")
+    ImageRegion("POINT", np.zeros((1, 2), dtype=np.float32), image)
 
 
 def write_objects(
