@@ -237,6 +237,8 @@ def test_a_status_is_a_success_a_reason_to_try_again_or_the_end(archive, deliver
     assert len(got) == len(OBJECTS), "one failure held up the others"
 
 
+# pynetdicom leaves the socket of a connection that was refused to the garbage collector
+@pytest.mark.filterwarnings("ignore:.*socket.socket:pytest.PytestUnraisableExceptionWarning")
 def test_an_archive_that_is_not_there_or_does_not_know_us_is_tried_again(archive, delivery) -> None:
     with pytest.raises(DeliveryError) as caught:
         _dimse_sink(1).deliver(delivery)
