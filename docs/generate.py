@@ -20,7 +20,7 @@ ROOT: Final = Path(__file__).parents[1]
 AREAS: Final = (
     "usage", "settings", "clinical", "findings", "review", "report", "render", "rules", "template", "path", "file",
     "zip", "study", "series", "geometry", "pixel", "hu", "mask", "output", "phantom", "run",
-    "store", "association", "message", "analysis", "delivery", "service", "internal",
+    "store", "association", "message", "analysis", "source", "delivery", "web", "dimse", "service", "internal",
 )  # fmt: skip
 CODE: Final = re.compile(rf"({'|'.join(AREAS)})\.(?!(?:json|txt|html|css|pdf|yaml|concern|status)$)[a-z][a-z0-9_]*")
 """A code; ``report.json`` is a file, ``report.concern`` and ``review.status`` are names of items told to the RIS."""
@@ -84,6 +84,9 @@ OTHERS: Final = {
     "analysis.failed": "An analysis ended without saying why. It is tried again.",
     "analysis.interrupted": "The service died twenty times over this study; `calcreport retry` brings it back.",
     "delivery.failed": "A sink could not be reached or written to. It is tried again.",
+    "source.failed": "A source could not read or write a file. It is run again after a while.",
+    "web.unreadable": "The server's answer is not what its protocol prescribes. Check the address of the adapter.",
+    "web.not_stored": "Orthanc or the archive did not store an object; its log says why.",
     "store.full": "The disk of the store is full, or its reserve is reached: images are refused (A700). Free space.",
     "store.failed": "The store cannot be written to. Check the folder and its disk.",
     "internal.error": "A bug. Please report it; `--debug` shows where, and may show patient data.",

@@ -64,6 +64,7 @@ _TABLE: Final[dict[str, tuple[type[InputError], str, str]]] = {
         "Repair the header or export the study again.",
     ),
     "file.dicomdir": (NotDicomError, "A DICOMDIR index is not needed: the folder itself is searched", "Nothing to do."),
+    "file.own_result": (NotDicomError, "A result of calcreport, not an image", "Nothing to do."),
     "file.deflate": (NotDicomError, "The deflated data set is damaged or grows beyond its limit", _SEND_AGAIN),
     "zip.damaged": (NotDicomError, "The zip archive is damaged", "Create the archive again."),
     "zip.encrypted": (NotDicomError, "The zip archive is encrypted", "Unpack it first."),
