@@ -105,3 +105,16 @@ def test_busy_connections_are_not_pushed_out_by_new_ones(gate):
     for _number in range(20):
         gate.admit(HERE, lambda: None)
     assert set(kept) <= set(gate.connections())
+
+
+def test_a_peer_that_opens_too_many_pushes_out_its_own_only(gate, time):
+    closed = []
+    gate.admit(THERE, lambda: closed.append("there"))
+    for _number in range(3):
+        time.now += 0.1
+        gate.admit(HERE, lambda: closed.append("here"))
+    assert closed == []
+    for _number in range(5):
+        time.now += 0.1
+        gate.admit(HERE, lambda: closed.append("here"))
+    assert set(closed) == {"here"}

@@ -59,6 +59,10 @@ def test_a_dead_letter_comes_back_with_new_images_or_by_hand():
     assert queue.is_due(queue.retried(record), IMAGES)
 
 
+def test_an_answered_study_is_analysed_again_by_hand():
+    assert queue.is_due(queue.retried(queue.answered(_queued(), ANSWER)), IMAGES)
+
+
 def test_failures_that_are_nobodys_fault_do_not_use_up_the_attempts():
     record = _queued()
     for _attempt in range(20):

@@ -86,9 +86,13 @@ def test_a_conflict_is_known_after_a_restart(store, put, write):
     again.close()
 
 
-def test_another_transfer_syntax_is_another_content(put):
-    put(number=1)
-    assert put(number=1, syntax="1.2.840.10008.1.2").is_conflict
+def test_another_transfer_syntax_is_another_content_though_the_bytes_are_the_same(store, write, tmp_path):
+    content = write(tmp_path / "image", PixelData=None, syntax="1.2.840.10008.1.2.4.90").read_bytes()
+    for syntax in (b"1.2.840.10008.1.2.4.90", b"1.2.840.10008.1.2.4.91"):
+        path = store.temporary()
+        path.write_bytes(content.replace(b"1.2.840.10008.1.2.4.90", syntax))
+        store.keep(path)
+    assert len(_files(store)) == 2
 
 
 @pytest.mark.parametrize(

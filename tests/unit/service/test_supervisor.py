@@ -12,6 +12,7 @@ from calcreport.service.delivery import Deliveries
 from calcreport.service.health import Counters, read_status
 from calcreport.service.inbox import StoreInbox
 from calcreport.service.journal import Journal
+from calcreport.service.record import Record
 from calcreport.service.service_settings import ServiceSettings
 from calcreport.service.supervisor import Supervisor
 from calcreport.service.worker import Analysed, Failure
@@ -207,6 +208,7 @@ def test_after_a_kill_everything_goes_on(scene):
     assert scene.record().state == "analysing"
     scene.verdict = lambda _study: ANSWER
     scene.start()  # nothing was told to stop
+    assert (scene.record().state, scene.record().interruptions) == ("waiting", 1)
     scene.run(8)
     assert len(scene.analysed) == 1, "images may still be coming"
     scene.run(20)
@@ -294,10 +296,29 @@ def test_results_that_a_newer_revision_supersedes_are_not_delivered_late(scene):
     scene.receive(ONE, 1)
     scene.run(12)
     scene.receive(ONE, 2)
-    scene.run(12)
-    scene.sink.raises = None
+    scene.verdict = lambda _study: None
+    scene.sink.raises = None  # it is up again, but its next turn comes when the study is complete once more
+    scene.run(100)
+    assert scene.sink.taken == []
+    scene.verdict = lambda _study: ANSWER
     scene.run(100)
     assert [item.revision for item in scene.sink.taken] == [2]
+
+
+def test_an_answer_of_a_sink_about_older_results_does_not_count():
+    older = Record(reported="a", revision=1)
+    newer = Record(reported="b", revision=2, state="delivering")
+    ended = delivery.Ended(
+        study="x", sink="sink", key=delivery.key_of(older), code="delivery.refused", is_retryable=False
+    )
+    assert delivery.open_sinks(delivery.handed_over(newer, ended), ["sink"]) == ["sink"]
+    ended = delivery.Ended(study="x", sink="sink", key=delivery.key_of(newer))
+    assert delivery.open_sinks(delivery.handed_over(newer, ended), ["sink"]) == []
+
+
+def test_an_object_set_aside_is_not_waited_for(scene):
+    scene.receive(ONE, 7, SOPClassUID="1.2.840.10008.5.1.4.1.1.7")
+    assert len(scene.arrivals) == 0
 
 
 def test_a_refusal_is_delivered_as_one(scene):

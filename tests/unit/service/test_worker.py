@@ -2,9 +2,9 @@
 
 import itertools
 import json
-import os
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -91,9 +91,26 @@ def test_one_that_takes_too_long_is_ended_with_all_it_started(analyse, tmp_path)
     assert time.monotonic() - begun < 10
     for pid in (tmp_path / "pids").read_text().split():
         deadline = time.monotonic() + 5
-        while os.path.exists(f"/proc/{pid}") and time.monotonic() < deadline:  # noqa: PTH110
+        while _is_alive(pid) and time.monotonic() < deadline:
             time.sleep(0.02)
-        assert not os.path.exists(f"/proc/{pid}"), "still alive"  # noqa: PTH110
+        assert not _is_alive(pid)
+
+
+def test_what_an_analysis_leaves_running_is_ended_with_it(analyse, tmp_path):
+    program = f"pid = os.fork()\nif pid == 0: time.sleep(60)\nopen({str(tmp_path / 'pid')!r}, 'w').write(str(pid))"
+    analyse(program, summary=[REPORTED])
+    pid = (tmp_path / "pid").read_text()
+    deadline = time.monotonic() + 5
+    while _is_alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not _is_alive(pid)
+
+
+def _is_alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_an_older_summary_is_not_taken_for_an_answer(analyse, tmp_path):
