@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -158,6 +159,7 @@ def test_a_study_comes_back_once_and_a_late_image_gives_a_revision(program, send
         time.sleep(1.5)
         found = check_results(orthanc, service.store, images=IMAGES - 1)
         assert len(service.events("analysis_begun")) == 1, "our own results, or the second stable event, triggered us"
+        assert not list(service.store.glob("studies/*/aside/*")), "our own results were fetched"
         report = found[Comprehensive3DSRStorage][0]
         for name in orthanc.json("/instances"):  # nothing received was altered
             content = orthanc.ask(f"/instances/{name}/file")
@@ -271,3 +273,60 @@ def test_what_is_there_before_the_first_look_is_left_alone(program, send, tmp_pa
             service.wait_for(lambda: cursor(service.store), "the first look")
             time.sleep(1.5)
             assert not list(service.store.glob("studies/*"))
+
+
+def test_an_orthanc_that_pushes_by_its_lua_script(program, send, tmp_path) -> None:
+    port = orthanc_server.free_port()
+    pushing = {
+        "LuaScripts": [str(DEPLOY / "orthanc/calcreport.lua")],
+        "DicomModalities": {"calcreport": ["CALCREPORT", "127.0.0.1", port]},
+    }
+    check_push(program, send, tmp_path, port, pushing)
+
+
+def test_an_orthanc_that_pushes_by_its_python_plugin(program, send, tmp_path) -> None:
+    plugin = Path("/usr/share/orthanc/plugins/libOrthancPython.so")
+    if not plugin.exists():
+        pytest.skip("orthanc-python is not installed")
+    port = orthanc_server.free_port()
+    pushing = {
+        "Plugins": [str(plugin)],
+        "PythonScript": str(DEPLOY / "orthanc/calcreport.py"),
+        "DicomModalities": {"calcreport": ["CALCREPORT", "127.0.0.1", port]},
+    }
+    check_push(program, send, tmp_path, port, pushing)
+
+
+def check_push(program, send, tmp_path, port, pushing) -> None:
+    with orthanc_server.running_orthanc(program, tmp_path / "orthanc", **pushing) as orthanc:
+        settings = settings_for(orthanc).replace("port = ", f"port = {port}  # ", 1)
+        settings = settings[: settings.index("[service.sources.pacs]")] + settings[settings.index("[service.sinks") :]
+        with listener.running_listener(tmp_path / "service", settings) as service:
+            service.wait_for(lambda: service.events("started"), "the start")
+            send(orthanc, *files_of(STUDY))
+            service.wait_for(lambda: is_done(service.store), "the results")
+            service.wait_for(lambda: stable_studies(orthanc) >= 2, "the study to be stable again, with our results")
+            time.sleep(1.5)
+            check_results(orthanc, service.store)
+            assert len(service.events("analysis_begun")) == 1
+            assert not list(service.store.glob("studies/*/aside/*")), "our own results were sent to us"
+
+
+def test_what_mercure_dispatches_reaches_a_pacs(program, need_tool, tmp_path) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    out.mkdir()
+    shutil.copytree(STUDY, source)
+    (source / "task.json").write_text(json.dumps({"process": {"module_name": "calcreport", "settings": {}}}))
+    where = {"MERCURE_IN_DIR": str(source), "MERCURE_OUT_DIR": str(out)}
+    command = [sys.executable, "-m", "calcreport", "hook", "--quiet"]
+    subprocess.run(command, env={**os.environ, **where}, check=True, capture_output=True)
+    shutil.copy(source / "task.json", out)  # Mercure's own file lies beside the results
+    with orthanc_server.running_orthanc(program, tmp_path / "orthanc") as orthanc:
+        # as its dispatcher calls it
+        words = ["127.0.0.1", str(orthanc.dicom_port), "+sd", str(out), "-aet", "MERCURE", "-aec", "ORTHANC", "-nuc",
+                 "+sp", "*.dcm", "-to", "60", "+crf", str(out / "sent.txt")]  # fmt: skip
+        done = subprocess.run([need_tool("dcmsend"), *words], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        found = in_orthanc(orthanc)
+    assert len(found[Comprehensive3DSRStorage]) == len(found[SegmentationStorage]) == 1
+    assert sum(map(len, found.values())) == len(list(out.glob("*.dcm")))
