@@ -285,7 +285,9 @@ def test_an_encrypted_service_takes_encrypted_images_only(start, files, tmp_path
     service = start(f'[service.tls]\ncertificate = "{pem}"\nkey = "{key}"\n')
     open_rough(service.port, is_associated=False)  # never shakes hands; must not hold up others
     context = ssl.create_default_context(cafile=pem)
+    begun = time.monotonic()
     assert send(service.port, files[:5], tls_args=(context, "localhost")) == [0] * 5
+    assert time.monotonic() - begun < 4, "the silent one is given 5 s"
     plain = open_rough(service.port, is_associated=False)
     plain.socket.sendall(plain.request())
     assert plain.receive()[0] != 2

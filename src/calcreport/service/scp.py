@@ -271,8 +271,8 @@ def _connection(association: Association) -> Connection | None:
 
 
 def _require_as_announced(request: C_STORE, identity: Identity) -> None:
-    announced = str(request.AffectedSOPInstanceUID), str(request.AffectedSOPClassUID)
-    if announced != (identity.instance_uid, identity.class_uid):
+    announced = [str(uid).strip(" \0") for uid in (request.AffectedSOPInstanceUID, request.AffectedSOPClassUID)]
+    if announced != [identity.instance_uid, identity.class_uid]:
         msg = "the data set is not the instance that the message announced"
         raise NotDicomError(msg, code="file.not_as_announced")
 

@@ -21,6 +21,8 @@ from calcreport.service.record import Record, record_from
 
 _RESERVE_SHARE: Final = 0.05
 """The reserve is never more than this share of the disk, so that a small disk can be used too."""
+_MOST_KNOWN: Final = 256
+"""Studies whose instances are held in memory; those of others are read again when they are needed."""
 IMAGES: Final = "images"
 ASIDE: Final = "aside"
 RESULTS: Final = "results"
@@ -185,6 +187,8 @@ class Store:
         with self._guard:
             known = self._known.get(study)
             if known is None:
+                if len(self._known) >= _MOST_KNOWN:
+                    self._known.pop(next(iter(self._known)))
                 known = self._known[study] = {}
                 for kind in (IMAGES, ASIDE):
                     for name in self._list(study, kind):

@@ -6,7 +6,7 @@ One thread writes records; everything else tells it what happened. After a resta
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic, time
 from typing import Any, Final
@@ -167,12 +167,14 @@ class Supervisor:
             if record.state == "delivering" or record.code == _REMOVED:
                 self._hand_on(study, record)
             return
-        study_uid = record.study_instance_uid or study_uid_of(self._store.folder(study) / IMAGES / images[0])
-        record = queue.queued(record, images, study_uid=study_uid, is_short=is_short)
+        record = queue.queued(record, images, study_uid=self._uid(study, record, images), is_short=is_short)
         self._write(study, record)
         self._deliveries.drop(study)  # what was not delivered yet is superseded
         self._tell("study_complete", study, images=len(images))
         self._put(study, record)
+
+    def _uid(self, study: str, record: Record, images: Sequence[str]) -> str:
+        return record.study_instance_uid or study_uid_of(self._store.folder(study) / IMAGES / images[0])
 
     def _put(self, study: str, record: Record) -> None:
         failures = record.attempts + record.setbacks
@@ -220,7 +222,9 @@ class Supervisor:
         images = self._store.images(study)
         if not images or queue.images_missing(record, images):
             return
-        record = queue.queued(queue.retried(record), images, study_uid=record.study_instance_uid, is_short=False)
+        record = queue.queued(
+            queue.retried(record), images, study_uid=self._uid(study, record, images), is_short=record.is_incomplete
+        )
         self._write(study, record)
         self._put(study, record)
 
