@@ -6,13 +6,18 @@ import shutil
 import subprocess
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from calcreport.commands.hook_result import for_mercure, result_of
 from calcreport.commands.hook_settings import HookSettings
+from calcreport.model.terms import Concern
+from calcreport.service.adapter_settings import SinkSettings, SourceSettings
 from calcreport.service.identity import MAKER
 from calcreport.service.service_settings import service_settings_from_text
 from calcreport.settings_file import checked_tables
+from calcreport.study_result import StudyOutcome
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 
@@ -79,3 +84,22 @@ def test_the_unit_is_one_that_systemd_understands(tmp_path) -> None:
     unit.write_text(re.sub(r"(?<=Exec)(\w+)=\S+", r"\1=/bin/true", text))
     done = subprocess.run([tool, "verify", str(unit)], capture_output=True, text=True, check=False)
     assert unit.name not in done.stderr, done.stderr
+
+
+def test_every_key_of_an_adapter_and_of_the_hook_is_in_the_runbook() -> None:
+    page = (DEPLOY.parent / "docs/runbook.md").read_text()
+    kinds = (*get_args(get_args(SourceSettings)[0]), *get_args(get_args(SinkSettings)[0]), HookSettings)
+    assert len(kinds) == 8
+    assert not [name for kind in kinds for name in kind.model_fields if f"`{name}`" not in page and name != "kind"]
+
+
+def test_the_examples_of_the_runbook_are_taken() -> None:
+    page = (DEPLOY.parent / "docs/runbook.md").read_text()
+    for text in re.findall(r"```toml\n(.*?)```", page, flags=re.DOTALL):
+        service_settings_from_text(text)
+    (result,) = (json.loads(text) for text in re.findall(r"```json\n(.*?)```", page, flags=re.DOTALL))
+    outcome = StudyOutcome(folder="", status="reported", concern=Concern.FLAGGED, lesion_count=1, image_count=48)
+    made = result_of([outcome]) | for_mercure([outcome], HookSettings())
+    assert result.keys() <= made.keys()
+    assert result["studies"][0].keys() == made["studies"][0].keys()
+    assert result["__mercure_notification"] == made["__mercure_notification"]
