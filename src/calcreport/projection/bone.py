@@ -38,6 +38,9 @@ _BRIGHT_SHARE: Final = 0.05
 """Within a wide bone grey lies above that of soft tissue at that depth by at least this share."""
 _MARROW_SHARE: Final = 0.6
 """Marrow enclosed by a cortex does by at least this; what lies between two bones does not."""
+_RISE_SHARE: Final = 0.25
+"""Bone rises from the film itself too, by this share of what it stands out by once the curve of soft tissue is off: a
+film on which fat is thicker on one side has bands along the skin that do not."""
 _LEAST_CONTRAST: Final = 0.04
 """Bone stands out by at least this share of the film's range."""
 _EDGE_SIGMA_MM: Final = 0.8
@@ -101,14 +104,26 @@ def _find(plate: Plate, exposure: Exposure) -> Bones:
     if contrast < _LEAST_CONTRAST * exposure.span:
         return Bones(is_bone=np.zeros(body.shape, dtype=bool), contrast=0.0)
     dense = body & (lifted > _DENSE_SHARE * contrast)
+    if exposure.has_skin_line:
+        dense = _rising(smooth - open_square(smooth, plate.pixels(_SHAFT_MM)), lifted, dense)
     cores = dense & (lifted > _CORE_SHARE * contrast)
     seeded = _skeleton_of(plate, exposure, dense, cores)
     bright = inner & (flat > _BRIGHT_SHARE * contrast) if exposure.has_skin_line else inner
     whole = seeded | _embraced(_bright_sides(plate, smooth, inner, seeded) & bright & ~seeded, seeded)
     whole = _closed(whole, plate.pixels(_FILL_MM)) & body
     marrow = inner & (flat > _MARROW_SHARE * contrast) if exposure.has_skin_line else inner
-    whole |= _fill(plate, whole) & body & marrow
+    whole |= _embraced(_fill(plate, whole) & body & marrow & ~whole, whole)
     return Bones(is_bone=_without_bumps(plate, whole), contrast=contrast)
+
+
+def _rising(risen: Floats, lifted: Floats, dense: Mask) -> Mask:
+    """Dense parts that rise from the film itself, and not only from the curve taken off it."""
+    labels, count = ndimage.label(dense, structure=EIGHT)
+    heights = (np.bincount(labels[dense], weights=values[dense], minlength=count + 1) for values in (risen, lifted))
+    own, all_of_it = heights
+    kept = own > _RISE_SHARE * all_of_it
+    kept[0] = False
+    return np.asarray(kept[labels])
 
 
 def _skeleton_of(plate: Plate, exposure: Exposure, dense: Mask, cores: Mask) -> Mask:
