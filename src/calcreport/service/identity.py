@@ -16,6 +16,7 @@ from typing import Final
 from calcreport.dicom import film_tags, tags
 from calcreport.dicom.codes import problem
 from calcreport.dicom.elements import UNDEFINED, PixelPlace
+from calcreport.dicom.header import ImageHeader
 from calcreport.dicom.parsing import HEAD_BYTES, meta_end, read_header
 from calcreport.dicom.source import FileSource, open_regular
 
@@ -31,8 +32,9 @@ _MOST_FRAGMENTS: Final = 1_000_000
 """Most fragments of compressed pixel data: an enhanced CT has one or few a frame."""
 _PREAMBLE: Final = 128
 _BLOCK: Final = 1 << 20
-_ONE_AT_A_TIME: Final = Lock()
-"""Parsing is bound to one core anyway; a header of the largest size is then in memory only once."""
+_LARGE_HEADER: Final = 4 << 20
+"""A header of more bytes waits for its turn: one at a time is in memory, and the others go on meanwhile."""
+_LARGE_HEADERS: Final = Lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +88,7 @@ def identify(path: Path) -> Identity:
         start = meta_end(head)
         if status.st_size > _LARGEST_DEFLATED and tags.DEFLATED.encode() in head[:start]:
             raise problem("file.too_large")
-        with _ONE_AT_A_TIME:
-            image, _item = read_header(FileSource(str(path), status), head, inflate_limit=_INFLATED_HEADER)
+        image = _header(path, status, head)
         syntax, place = image.pixels.transfer_syntax, image.pixels.place
         if place is not None and syntax != tags.DEFLATED:
             _require_pixels(descriptor, place, status.st_size, is_big_endian=image.pixels.is_big_endian)
@@ -110,8 +111,7 @@ def study_uid_of(path: Path) -> str:
     descriptor, status = open_regular(str(path))
     head = os.pread(descriptor, HEAD_BYTES, 0)
     os.close(descriptor)
-    with _ONE_AT_A_TIME:
-        return read_header(FileSource(str(path), status), head, inflate_limit=_INFLATED_HEADER)[0].study_uid
+    return _header(path, status, head).study_uid
 
 
 def clear_preamble(path: Path) -> None:
@@ -123,6 +123,32 @@ def clear_preamble(path: Path) -> None:
             os.pwrite(descriptor, bytes(_PREAMBLE), 0)
     finally:
         os.close(descriptor)
+
+
+class _PatientSource(FileSource):
+    """A file of which much is read only when no other is."""
+
+    __slots__ = ("has_turn",)
+
+    def __init__(self, path: str, status: os.stat_result) -> None:
+        super().__init__(path, status)
+        self.has_turn = False
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill `buffer` from `offset`."""
+        if not self.has_turn and offset + len(buffer) > _LARGE_HEADER:
+            _LARGE_HEADERS.acquire()  # given back when the header was read
+            self.has_turn = True
+        super().read_into(offset, buffer)
+
+
+def _header(path: Path, status: os.stat_result, head: bytes) -> ImageHeader:
+    source = _PatientSource(str(path), status)
+    try:
+        return read_header(source, head, inflate_limit=_INFLATED_HEADER)[0]
+    finally:
+        if source.has_turn:
+            _LARGE_HEADERS.release()
 
 
 def _require_pixels(descriptor: int, place: PixelPlace, size: int, *, is_big_endian: bool) -> None:

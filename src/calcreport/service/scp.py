@@ -47,7 +47,7 @@ _LARGEST_UNSTREAMED: Final = 1 << 20
 """Most bytes of a data set that go to no file: only C-STORE has one, and that is streamed."""
 _MOST_PENDING: Final = 8
 """Most requests a peer may send without waiting for the answer; one is what was negotiated."""
-_STOP_S: Final = 10.0
+_STOP_S: Final = 9.0
 """Patience with messages in flight when the service stops."""
 _FAREWELL_S: Final = 1.0
 """Patience with peers that have been told that the association is over."""
@@ -136,7 +136,7 @@ class StorageScp:
         Returns
         -------
         bool
-            Whether every message in flight was finished within ten seconds.
+            Whether every message in flight was finished within nine seconds.
         """
         self._stopping.set()
         if self._listener is None:

@@ -25,7 +25,7 @@ from calcreport.service.store import Store
 from calcreport.service.supervisor import Supervisor
 
 _TICK_S: Final = 0.2
-_SOURCES_S: Final = 5.0
+_SOURCES_S: Final = 2.0
 
 
 class Service:
@@ -106,6 +106,8 @@ class Service:
         sources.start()
         self._journal.tell("started")
         self._loop(supervisor, scp)
+        sources.ask_to_stop()
+        supervisor.ask_to_stop()
         is_clean = scp.stop()
         sources.stop(_SOURCES_S)
         supervisor.stop()

@@ -29,6 +29,8 @@ from calcreport.service.worker import Analysed, Analysis, Failure
 
 _STATUS_S: Final = 2.0
 _RETENTION_S: Final = 600.0
+_STOP_S: Final = 1.0
+"""Patience with analyses that have been asked to stop a while ago."""
 _REMOVED: Final = "study.images_removed"
 _DISK_WAIT_S: Final = 30.0
 """Wait after a record could not be written."""
@@ -122,10 +124,16 @@ class Supervisor:
                     self._late.discard(study)
                     self._guarded(study, self._enqueue)
 
+    def ask_to_stop(self) -> None:
+        """Let the analyses under way end; to be followed by `stop`, and by no `tick`."""
+        for analysis in self._running.values():
+            analysis.ask_to_stop()
+
     def stop(self) -> None:
         """End the analyses under way; they begin anew after the next start, and no attempt is counted."""
+        deadline_s = monotonic() + _STOP_S
         for study, analysis in self._running.items():
-            analysis.stop()
+            analysis.stop(deadline_s - monotonic())
             self._guarded(study, self._interrupt)
         self._running.clear()
         self._deliveries.stop()

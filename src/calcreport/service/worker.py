@@ -28,7 +28,6 @@ _ENVIRONMENT: Final = (2, 5)
 """Exit codes that no study is to blame for: configuration, and results that could not be written."""
 _STATED: Final = re.compile(r"\[([a-z][a-z_]*\.[a-z0-9_.]+)\]: (.*)")
 _LAST_WORDS_BYTES: Final = 8192
-_POLITE_S: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,11 +127,14 @@ class Analysis:
             return _killed(-code, seconds)
         return _answer(code, stated, self._summary(), seconds)
 
-    def stop(self) -> None:
-        """End it: politely, then not."""
+    def ask_to_stop(self) -> None:
+        """Let it end by itself."""
         self._kill(signal.SIGTERM)
+
+    def stop(self, seconds: float) -> None:
+        """End it, after so many seconds by force."""
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_POLITE_S)
+            self._process.wait(max(0.0, seconds))
         self._kill(signal.SIGKILL)
         self._process.wait()
         self._last_words.close()

@@ -1,10 +1,12 @@
 import struct
+import threading
 import tracemalloc
 import zlib
 
 import pytest
 
 from calcreport.errors import NotDicomError
+from calcreport.service import identity
 from calcreport.service.identity import identify, study_uid_of
 
 RLE = "1.2.840.10008.1.2.5"
@@ -18,8 +20,8 @@ def _refusal(path):
 
 
 def test_what_a_file_is(write, tmp_path):
-    identity = identify(write(tmp_path / "image", number=7, study="1.2.3"))
-    assert (identity.study_uid, identity.instance_uid, identity.is_analysed) == ("1.2.3", "1.2.3.1.7", True)
+    found = identify(write(tmp_path / "image", number=7, study="1.2.3"))
+    assert (found.study_uid, found.instance_uid, found.is_analysed) == ("1.2.3", "1.2.3.1.7", True)
     assert study_uid_of(tmp_path / "image") == "1.2.3"
 
 
@@ -91,3 +93,27 @@ def test_a_deflate_bomb_takes_little_memory(write, tmp_path):
 def test_giant_dimensions_are_bytes_like_others(write, tmp_path):
     """Nothing is decoded here: the analysis refuses them, in its own process."""
     assert identify(write(tmp_path / "image", Rows=65535, Columns=65535)).is_analysed
+
+
+def _begun(path):
+    """Identify in a thread; whether it has ended within a second."""
+    ended = []
+    thread = threading.Thread(target=lambda: ended.append(identify(path)))
+    thread.start()
+    thread.join(1.0)
+    return thread, ended
+
+
+def test_large_headers_are_read_one_at_a_time_and_hold_up_no_other(write, tmp_path):
+    large = write(tmp_path / "large", PixelData=None)
+    with large.open("ab") as stream:
+        stream.write(struct.pack("<HH2sHI", 0x0040, 0xA160, b"UT", 0, 6 << 20) + bytes(6 << 20))
+        stream.write(b"\x40\x00\x80\xa1UL\4\0\1\0\0\0" * 100_000)
+    with identity._LARGE_HEADERS:
+        _thread, ended = _begun(write(tmp_path / "small"))
+        assert ended
+        waiting, ended = _begun(large)
+        assert not ended
+    waiting.join(20)
+    assert ended
+    assert not identity._LARGE_HEADERS.locked()

@@ -61,7 +61,11 @@ class Scene:
             def poll(self):
                 return scene.verdict(self.study)
 
-            def stop(self):
+            def ask_to_stop(self):
+                scene.stopped.append("asked")
+
+            def stop(self, seconds):
+                assert 0 <= seconds <= 1
                 scene.stopped.append(self.study)
 
         monkeypatch.setattr(supervisor, "Analysis", FakeAnalysis)
@@ -235,8 +239,9 @@ def test_a_polite_stop_counts_no_attempt(scene):
     scene.receive()
     scene.verdict = lambda _study: None
     scene.run(12)
+    scene.supervisor.ask_to_stop()
     scene.supervisor.stop()
-    assert scene.stopped == [scene.name()]
+    assert scene.stopped == ["asked", scene.name()]
     record = scene.record()
     assert (record.state, record.attempts, record.interruptions) == ("waiting", 0, 0)
     assert read_status(scene.store.root)["state"] == "stopped"

@@ -45,8 +45,12 @@ class Sources:
         for thread in self._threads:
             thread.start()
 
+    def ask_to_stop(self) -> None:
+        """Let every source end."""
+        self._stop.set()
+
     def stop(self, seconds: float) -> None:
-        """Let every source end; after so many seconds it is left alone."""
+        """Wait for every source to end; after so many seconds it is left alone."""
         self._stop.set()
         deadline_s = monotonic() + seconds
         for thread in self._threads:
