@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -10,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
 
 from calcreport.errors import NotDicomError
-from calcreport.service.adapters import Kept
+from calcreport.service.adapters import Delivery, Kept
 
 
 @dataclass
@@ -80,6 +83,9 @@ class FakeServer:
     @property
     def paths(self) -> list[str]:
         return [asked.path for asked in self.requests]
+
+    def encrypt(self, context: ssl.SSLContext) -> None:
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
 
     def close(self) -> None:
         self._server.shutdown()
@@ -157,3 +163,45 @@ def rounds() -> Callable[[int], Any]:
 @pytest.fixture
 def reply() -> Callable[..., Reply]:
     return Reply
+
+
+OBJECTS = {
+    "sr.dcm": ("1.2.840.10008.5.1.4.1.1.88.34", "2.25.1"),
+    "seg.dcm": ("1.2.840.10008.5.1.4.1.1.66.4", "2.25.2"),
+    "sc_1.dcm": ("1.2.840.10008.5.1.4.1.1.7", "2.25.3"),
+    "sc_2.dcm": ("1.2.840.10008.5.1.4.1.1.7", "2.25.4"),
+}
+
+
+def _write(path: Path, class_uid: str, instance_uid: str) -> None:
+    made = Dataset()
+    made.file_meta = FileMetaDataset()
+    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    made.SOPClassUID, made.SOPInstanceUID = class_uid, instance_uid
+    made.StudyInstanceUID, made.SeriesInstanceUID = "1.2.3", f"{instance_uid}.1"
+    made.PatientName = "Mueller^Anna"
+    made.save_as(path, enforce_file_format=True)
+
+
+def _delivery(folder: Path | None) -> Delivery:
+    return Delivery(
+        reference="0" * 12, study_instance_uid="1.2.3", key="k", revision=1,
+        outcome="reported" if folder else "refused", code="", concern=None, folder=folder,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def delivery(tmp_path: Path) -> Delivery:
+    """Results of one study: a report, a segmentation, two captures, and a text."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    for name, (class_uid, instance_uid) in OBJECTS.items():
+        _write(folder / name, class_uid, instance_uid)
+    (folder / "report.txt").write_text("text")
+    return _delivery(folder)
+
+
+@pytest.fixture
+def refused() -> Delivery:
+    """A study that was refused has no results."""
+    return _delivery(None)

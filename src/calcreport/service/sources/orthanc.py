@@ -92,9 +92,7 @@ class OrthancSource:
             studies = dict.fromkeys(cursor.studies)
             for change in changes if isinstance(changes, list) else ():
                 if isinstance(change, dict) and change.get("ChangeType") == "NewInstance":
-                    study = self._study_to_report(str(change.get("ID")))
-                    if study is not None:
-                        studies[study] = None
+                    self._note(studies, str(change.get("ID")))
             last = _number(page, "Last")
             if last > cursor.since:
                 cursor = self._remember(inbox, last, list(studies))
@@ -102,22 +100,27 @@ class OrthancSource:
                 break
         return cursor
 
-    def _study_to_report(self, instance: str) -> str | None:
-        """Study of an instance that is of a kind that is analysed; ``None`` for another, and for one that is gone."""
-        if not _IDENTIFIER.fullmatch(instance) or not self._is_analysed(instance):
-            return None
+    def _note(self, studies: dict[str, None], instance: str) -> None:
+        """Add the study of an instance, unless the instance is of another kind, or gone."""
+        if not _IDENTIFIER.fullmatch(instance):
+            return
         try:
-            series = str(_mapping(self._client.json(f"/instances/{instance}")).get("ParentSeries"))
-            if series not in self._study_of_series:
-                if len(self._study_of_series) >= _KNOWN_SERIES:
-                    self._study_of_series.clear()
-                study = str(_mapping(self._client.json(f"/series/{series}")).get("ParentStudy"))
-                self._study_of_series[series] = study
-            return self._study_of_series[series]
+            study = self._study_of(instance)
         except WebError as error:
             if error.code == "web.not_found":
-                return None
+                return
             raise
+        if study not in studies and self._is_analysed(instance):
+            studies[study] = None
+
+    def _study_of(self, instance: str) -> str:
+        series = str(_mapping(self._client.json(f"/instances/{instance}")).get("ParentSeries"))
+        if series not in self._study_of_series:
+            if len(self._study_of_series) >= _KNOWN_SERIES:
+                self._study_of_series.clear()
+            study = str(_mapping(self._client.json(f"/series/{series}")).get("ParentStudy"))
+            self._study_of_series[series] = study
+        return self._study_of_series[series]
 
     def _is_analysed(self, instance: str) -> bool:
         """Whether an instance is of a kind that is analysed; one that Orthanc cannot tell is fetched."""
