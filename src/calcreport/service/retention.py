@@ -2,14 +2,64 @@
 
 from __future__ import annotations
 
-from time import time
+from collections.abc import Callable
+from time import monotonic, time
 from typing import Final
 
+from calcreport.errors import StoreError
+from calcreport.service.journal import Journal
 from calcreport.service.record import Record
 from calcreport.service.service_settings import RetentionSettings
 from calcreport.service.store import ASIDE, IMAGES, RESULTS, Store
 
 _DAY_S: Final = 86_400.0
+_EVERY_S: Final = 600.0
+
+
+class Retention:
+    """Looks for what may go, every ten minutes.
+
+    Parameters
+    ----------
+    store : Store
+        Where it lies.
+    settings : Callable[[], RetentionSettings]
+        Asked every time, so that they can be changed.
+    journal : Journal
+        Told when something cannot be removed.
+    clock : Callable[[], float]
+        Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Callable[[], RetentionSettings],
+        journal: Journal,
+        *,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._journal = journal
+        self._clock = clock
+        self._last_s = float("-inf")
+
+    def tick(self, is_busy: Callable[[str], bool]) -> None:
+        """Remove what may go, when it is time; nothing of a study that is busy."""
+        settings = self._settings()
+        if settings.received_days is None and settings.results_days is None:
+            return
+        if self._clock() - self._last_s < _EVERY_S:
+            return
+        self._last_s = self._clock()
+        for study in self._store.studies():
+            if not is_busy(study):
+                try:
+                    remove_expired(self._store, study, self._store.record(study), settings)
+                except StoreError as error:
+                    self._journal.tell("retention_failed", code=error.code)
+                    return
 
 
 def remove_expired(store: Store, study: str, record: Record, settings: RetentionSettings) -> Record:

@@ -22,13 +22,12 @@ from calcreport.service.identity import study_uid_of
 from calcreport.service.journal import Journal
 from calcreport.service.names import References, content_of
 from calcreport.service.record import Handover, Record
-from calcreport.service.retention import remove_expired
+from calcreport.service.retention import Retention
 from calcreport.service.service_settings import ServiceSettings
 from calcreport.service.store import IMAGES, Store
 from calcreport.service.worker import Analysed, Analysis, Failure
 
 _STATUS_S: Final = 2.0
-_RETENTION_S: Final = 600.0
 _STOP_S: Final = 1.0
 """Patience with analyses that have been asked to stop a while ago."""
 _REMOVED: Final = "study.images_removed"
@@ -81,7 +80,8 @@ class Supervisor:
         self._running: dict[str, Analysis] = {}
         self._late: set[str] = set()  # studies that became complete once more while they were analysed
         self._begun = time()
-        self._status_s = self._retention_s = float("-inf")
+        self._status_s = float("-inf")
+        self._retention = Retention(store, lambda: settings().retention, journal)
         self._is_disk_full = False
 
     def recover(self) -> None:
@@ -110,7 +110,7 @@ class Supervisor:
         for ended in self._deliveries.ended():
             self._guarded(ended.study, self._handed, ended)
         self._deliveries.begin(self._describe)
-        self._retain()
+        self._retention.tick(self._is_busy)
         self._report()
 
     def _watch(self) -> None:
@@ -153,6 +153,9 @@ class Supervisor:
             self._later(study, error.code)
         except (CalcReportError, OSError) as error:
             self._later(study, getattr(error, "code", "store.failed"))
+        except Exception:  # noqa: BLE001  # a bug that one study meets must not end the service for all
+            self._counters.add("internal_errors")
+            self._later(study, "internal.error")
 
     def _later(self, study: str, code: str) -> None:
         self._journal.tell("study_postponed", study_ref=self._references.of(study), code=code)
@@ -279,20 +282,8 @@ class Supervisor:
     def _tell(self, name: str, study: str, **fields: float | str) -> None:
         self._journal.tell(name, study_ref=self._references.of(study), **fields)
 
-    def _retain(self) -> None:
-        settings = self._settings().retention
-        if settings.received_days is None and settings.results_days is None:
-            return
-        if monotonic() - self._retention_s < _RETENTION_S:
-            return
-        self._retention_s = monotonic()
-        for study in self._store.studies():
-            if study not in self._arrivals and study not in self._waiting and study not in self._running:
-                try:
-                    remove_expired(self._store, study, self._store.record(study), settings)
-                except StoreError as error:
-                    self._journal.tell("retention_failed", code=error.code)
-                    return
+    def _is_busy(self, study: str) -> bool:
+        return study in self._arrivals or study in self._waiting or study in self._running
 
     def _report(self, *, state: str = "running", is_forced: bool = False) -> None:
         if monotonic() - self._status_s < _STATUS_S and not is_forced:

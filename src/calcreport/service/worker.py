@@ -26,7 +26,7 @@ _STUDY_CRASHED: Final = frozenset(("study.crashed", "study.out_of_memory", "stud
 """Refusals that are no answer: another attempt may succeed."""
 _ENVIRONMENT: Final = (2, 5)
 """Exit codes that no study is to blame for: configuration, and results that could not be written."""
-_STATED: Final = re.compile(r"\[([a-z][a-z_]*\.[a-z0-9_.]+)\]: (.*)")
+_STATED: Final = re.compile(r"\[([a-z][a-z_]{0,39}(?:\.[a-z0-9_]{1,40}){1,3})\]: (.{0,400})")
 _LAST_WORDS_BYTES: Final = 8192
 
 

@@ -2,8 +2,9 @@ import time
 
 import pytest
 
+from calcreport.service.journal import Journal
 from calcreport.service.record import Record
-from calcreport.service.retention import remove_expired
+from calcreport.service.retention import Retention, remove_expired
 from calcreport.service.service_settings import RetentionSettings
 
 DAY = 86_400.0
@@ -66,3 +67,17 @@ def test_the_names_are_on_disk_before_the_images_go(store, study, monkeypatch):
 def test_a_clock_that_was_set_back_removes_nothing(store, study):
     remove_expired(store, study, _record(store, study, days=-3.0), RetentionSettings(received_days=0.0))
     assert _kinds(store, study) == {"images", "aside", "results"}
+
+
+def test_a_busy_study_is_left_alone_and_the_others_are_looked_at_now_and_then(store, study):
+    _record(store, study)
+    now = [0.0]
+    settings = RetentionSettings(received_days=7.0)
+    retention = Retention(store, lambda: settings, Journal(), clock=lambda: now[0])
+    retention.tick(lambda _study: True)
+    now[0] = 599.0
+    retention.tick(lambda _study: False)
+    assert _kinds(store, study) == {"images", "aside", "results"}
+    now[0] = 600.0
+    retention.tick(lambda _study: False)
+    assert _kinds(store, study) == {"results"}

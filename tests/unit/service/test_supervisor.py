@@ -90,6 +90,7 @@ class Scene:
             counters=self.counters,
             journal=journal,
         )
+        self.supervisor._retention._clock = lambda: self.now
         self.supervisor.recover()
 
     @property
@@ -191,6 +192,25 @@ def test_a_poison_study_is_a_dead_letter_and_holds_up_nobody(scene):
     assert {item.study_instance_uid for item in scene.sink.taken} == {ONE, TWO}
     scene.run(600)
     assert len(scene.analysed) == 5
+
+
+def test_a_bug_that_one_study_meets_holds_up_nobody(scene, monkeypatch):
+    answered = supervisor.queue.answered
+
+    def stumble(record, result):
+        if record.study_instance_uid == POISON:
+            raise ZeroDivisionError
+        return answered(record, result)
+
+    monkeypatch.setattr(supervisor.queue, "answered", stumble)
+    scene.receive(POISON)
+    scene.receive(ONE)
+    scene.run(30)
+    assert scene.record(ONE).state == "done"
+    assert scene.record(POISON).state != "done"
+    monkeypatch.setattr(supervisor.queue, "answered", answered)
+    scene.run(90)
+    assert scene.record(POISON).state == "done"
 
 
 def test_attempts_are_further_and_further_apart(scene):
