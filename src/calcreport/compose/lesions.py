@@ -147,7 +147,7 @@ def _typed(finding: LesionFinding) -> dict[str, Any]:
     size, mass = finding.size, finding.mass
     depth_class = finding.depth.class_ or DepthClass.CANNOT_DETERMINE
     return {
-        "size": Size(**size.model_dump()),
+        "size": Size(**size.model_dump(exclude={"is_by_reader"})),
         "foci": Foci(**finding.foci.model_dump()),
         "mass": Mass(
             present=mass.present,

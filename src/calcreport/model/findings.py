@@ -61,6 +61,8 @@ class FindingSize(Record):
     """Measured on a projection, which enlarges."""
     max_diameter_px: Length | None = None
     """Radiographs: longest projected diameter in pixels, which is all there is without a scale."""
+    is_by_reader: bool = False
+    """A reader put the longest dimension in place of the one the images gave."""
 
 
 class FindingMass(Record):
@@ -171,6 +173,8 @@ class FindingPrior(Record):
     is_minimum: bool = False
     """The lesion was cut by the edge of the earlier images."""
     uncertainty_mm: Length | None = None
+    is_by_reader: bool | None = None
+    """Whether a reader put the length in place of a measured one; ``None`` when nobody said how it was measured."""
     status: Literal["matched", "ambiguous", "not_found"] = "matched"
     lesion_id: Annotated[str, Field(max_length=64)] | None = None
     """Name in the earlier report."""

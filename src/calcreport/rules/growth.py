@@ -1,7 +1,7 @@
 """Change of a lesion since an earlier study: in mm, in %, by the month, or the reason why nothing is claimed.
 
 Lengths are compared only when they were measured in the same way: mineral with mineral or mass with mass, on the same
-kind of image, and neither of them cut by the edge of the images.
+kind of image, both by the program or both by a reader, and neither of them cut by the edge of the images.
 """
 
 from __future__ import annotations
@@ -148,7 +148,18 @@ def _why_not_comparable(lesion: LesionFinding, findings: Findings, prior: Findin
         return "the mass was measured before and not now"
     if prior.basis == "mineral" and lesion.size.max_diameter_mm is None:
         return "the mineral was measured before and not now"
-    return _cut_now(lesion, prior, basis)
+    return _other_hand(lesion, prior, basis) or _cut_now(lesion, prior, basis)
+
+
+def _other_hand(lesion: LesionFinding, prior: FindingPrior, basis: Basis) -> str:
+    """Say that one of the lengths is a reader's and the other measured on voxels; empty when both are alike."""
+    is_mass = basis == "mass"
+    is_by_reader = lesion.mass.source == "reader" if is_mass else lesion.size.is_by_reader
+    if prior.is_by_reader in {None, is_by_reader}:
+        return ""
+    program = "along a contour" if is_mass else "by the program"
+    before, now = (program, "by a reader") if is_by_reader else ("by a reader", program)
+    return f"measured {before} before and {now} now"
 
 
 def _cut_now(lesion: LesionFinding, prior: FindingPrior, basis: Basis) -> str:

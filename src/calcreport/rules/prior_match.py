@@ -200,15 +200,20 @@ def _matched(now: LesionFinding, then: LesionFinding, findings: Findings, earlie
     masses = (now.mass, then.mass)
     both_mass = all(mass.max_diameter_mm is not None for mass in masses) and masses[0].source == masses[1].source
     since, from_mm = earlier.stable_since.get(then.id or "", (None, None))
+    is_one_hand = now.size.is_by_reader is then.size.is_by_reader
     is_mass = both_mass and (
-        _relative(now.mass.max_diameter_mm, then.mass.max_diameter_mm)
+        not is_one_hand
+        or _relative(now.mass.max_diameter_mm, then.mass.max_diameter_mm)
         >= _relative(now.size.max_diameter_mm, then.size.max_diameter_mm)
     )
     part = then.mass if is_mass else then.size
+    is_by_reader = then.mass.source == "reader" if is_mass else then.size.is_by_reader
     limits = (findings.threshold_hu, earlier.findings.threshold_hu)
     reason = "" if is_mass else _why_mineral_differs(now, then, limits)
-    # By hand on one study and by threshold on the other: nobody knows whether these are the same length.
-    is_alike = findings.modality == earlier.findings.modality == "CT" and (is_mass or (limits[0] == limits[1]))
+    # By hand on one study and by threshold on the other: nobody knows whether these are the same length. Nor whether
+    # two readers took the same mineral for the lesion.
+    is_same_mineral = limits[0] == limits[1] and not is_by_reader
+    is_alike = findings.modality == earlier.findings.modality == "CT" and (is_mass or is_same_mineral)
     return FindingPrior(
         max_diameter_mm=part.max_diameter_mm,
         basis="mass" if is_mass else "mineral",
@@ -217,6 +222,7 @@ def _matched(now: LesionFinding, then: LesionFinding, findings: Findings, earlie
         modality=earlier.findings.modality,
         is_minimum=part.is_minimum,
         uncertainty_mm=part.uncertainty_mm,
+        is_by_reader=is_by_reader,
         lesion_id=then.id,
         reason=reason,
         stable_since=since,

@@ -164,3 +164,31 @@ def test_the_mass_is_compared_with_the_mass() -> None:
     lesion = _lesion(20, 40, basis="mass") | {"mass": {"max_diameter_mm": 60}}
     growth = _growth(lesion)
     assert (growth.basis, growth.now_mm, growth.change_mm) == ("mass", 60, 20)
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "reason"),
+    [
+        ({"is_by_reader": True}, False, "measured by the program before and by a reader now"),
+        ({}, True, "measured by a reader before and by the program now"),
+        ({"is_by_reader": True}, True, ""),
+        ({}, False, ""),
+        ({"is_by_reader": True}, None, ""),  # typed: who states that lengths are comparable is believed
+    ],
+)
+def test_a_readers_length_is_not_compared_with_one_of_the_program(
+    now: dict[str, Any], before: bool | None, reason: str, ruleset: Ruleset
+) -> None:
+    lesion = _lesion(50, 20, is_by_reader=before)
+    lesion["size"] |= now
+    growth = _growth(lesion)
+    assert growth.reason == reason
+    assert (growth.change_mm is None) is bool(reason)
+    decided = decide(_findings(lesion), Clinical(), POLICY, ruleset).lesions[0]
+    assert (decided.flags.growth.state == "present") is not bool(reason)
+
+
+def test_a_readers_mass_is_not_compared_with_a_contour() -> None:
+    prior = {"max_diameter_mm": 40, "basis": "mass", "comparable": "yes", "is_by_reader": False}
+    growth = _growth({"mass": {"present": "yes", "max_diameter_mm": 80, "source": "reader"}, "prior": prior})
+    assert (growth.change_mm, growth.reason) == (None, "measured along a contour before and by a reader now")

@@ -127,6 +127,25 @@ def test_masses_of_one_kind_are_compared_and_the_faster_part_counts() -> None:
     assert prior.basis == "mineral", "a contour and a reader's word are two ways of measuring"
 
 
+def test_how_the_earlier_length_was_measured_is_kept_with_it() -> None:
+    by_reader = {"size": {"max_diameter_mm": 20, "is_by_reader": True}}
+    for now, then, kept, comparable in (
+        ({}, {}, False, "yes"),
+        ({}, by_reader, True, "unknown"),
+        (by_reader, by_reader, True, "unknown"),  # two readers may have taken other mineral for the lesion
+        (by_reader, {}, False, "yes"),  # refused where the change is weighed, so that a review can be taken back
+    ):
+        (prior,) = _priors(_findings(_lesion(**now)), _earlier(_lesion(**then)))
+        assert (prior.is_by_reader, prior.comparable) == (kept, comparable), (now, then)
+
+
+def test_masses_are_compared_where_the_mineral_was_measured_by_other_hands() -> None:
+    now = _lesion(size={"max_diameter_mm": 90, "is_by_reader": True}, mass={"max_diameter_mm": 60, "source": "contour"})
+    then = _lesion(mass={"max_diameter_mm": 60, "source": "contour"})
+    (prior,) = _priors(_findings(now), _earlier(then))
+    assert (prior.basis, prior.is_by_reader) == ("mass", False)
+
+
 def test_an_earlier_report_of_someone_else_is_refused() -> None:
     earlier = _earlier(_lesion())
     for theirs, ours, is_refused in (
