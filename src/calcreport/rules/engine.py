@@ -159,8 +159,8 @@ def _decide_without_lesion(weighing: Weighing, gathered: Gathered, ruleset: Rule
     (allowed,) = allow([weighing], ruleset)
     rules = [rule for rule in allowed if rule.concludes in _WITHOUT_LESION] if worrying else []
     note = (
-        "No calcification was found; the lump, growth or history reported is not explained by that and keeps its own "
-        "weight",
+        # Holds for a negative study, and for one whose findings a reader rejected, which is not a negative one.
+        "This report does not explain the lump, growth or history that was reported; it keeps its own weight",
     )
     return Decision(
         lesions=(),
