@@ -22,6 +22,7 @@ from calcreport.progress import Progress
 from calcreport.request import Request
 from calcreport.study_folder import ResultsFolder, folder_name
 from calcreport.study_result import Kind, StudyOutcome, SummarySetAside, summarise, tabulate
+from calcreport.study_review import KEPT_FILES
 from calcreport.workers import Crash, Report, run_tasks
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ def _write_overview(
     try:
         for outcome in outcomes:
             if outcome.kind in {"input", "internal"}:
-                results.remove(outcome.folder)
+                results.remove(outcome.folder, keep=KEPT_FILES)
         if len(outcomes) > 1 and "html" in request.formats:
             results.write_file("index.html", _index_page(outcomes, identities, request))
         else:

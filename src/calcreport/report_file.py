@@ -13,6 +13,7 @@ from calcreport.errors import UsageError
 from calcreport.model.findings import Findings
 from calcreport.model.near_keys import spell_path
 from calcreport.model.report import SCHEMA_VERSION, Report
+from calcreport.model.report_checks import find_impossible
 from calcreport.rules.prior_match import EarlierReport
 
 MAX_REPORT_BYTES: Final = 50_000_000
@@ -52,10 +53,15 @@ def report_from_text(text: str) -> Report:
         )
         raise UsageError(msg, code="report.other_version")
     try:
-        return Report.model_validate_json(text)
+        report = Report.model_validate_json(text)
+        impossible = list(find_impossible(report, data))
+        if not impossible:
+            return report
+        shown = ", ".join(spell_path(where) for where in impossible[:_MOST_NAMED])
     except (ValidationError, RecursionError) as error:
         mistakes = error.errors(include_url=False, include_input=False) if isinstance(error, ValidationError) else []
-    shown = ", ".join(spell_path(str(part) for part in item["loc"]) for item in mistakes[:_MOST_NAMED]) or "its nesting"
+        places = [spell_path(str(part) for part in item["loc"]) for item in mistakes[:_MOST_NAMED]]
+        shown = ", ".join(places) or "its nesting"
     # Raised outside the handler: the cause would carry the values into a traceback.
     msg = f"the report is damaged or was edited wrongly at: {shown}; take the original one"
     raise UsageError(msg, code="report.invalid")

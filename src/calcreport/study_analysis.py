@@ -29,9 +29,10 @@ from calcreport.study_ct import CtReading, measure_ct, read_best_ct
 from calcreport.study_findings import day_of
 from calcreport.study_folder import ResultsFolder, folder_name
 from calcreport.study_measured import MeasuredStudy, RefusedStudyError
-from calcreport.study_output import REVIEW_FILE, Draft, load_output, needs_pictures, write_outputs
+from calcreport.study_output import Draft, load_output, needs_pictures, write_outputs
 from calcreport.study_radiographs import FilmsReading, measure_films, read_films
-from calcreport.study_result import Kind, StudyOutcome
+from calcreport.study_result import Kind, StudyOutcome, status_of
+from calcreport.study_review import carry_review
 
 _SR: Final = FILE_NAMES["sr"]
 """Of an earlier draft, which the new one supersedes."""
@@ -88,17 +89,15 @@ def _analyse(
         last = results.read_study(folder, _SR)
         draft = Draft(report=report, basis=measured.basis, order=order, previous_sr=last)
         text, files = write_outputs(draft, request.formats, request.templates, on_step=on_step)
-        review = results.read_study(folder, REVIEW_FILE)
-        if review is not None:  # a reader's work is never lost with the folder it lies in
-            files[REVIEW_FILE] = review
-        results.write_study(folder, files)
+        review = carry_review(results, folder)
+        results.write_study(folder, files | review)
     except RefusedStudyError as refused:
         return _refusal(refused.reason, refused.entries, folder, monotonic() - began)
     except CalcReportError as error:
         return _refusal(error, entries, folder, monotonic() - began)
     return StudyOutcome(
         folder=folder,
-        status="reported" if report.lesions else "no_calcification",
+        status=status_of(report),
         concern=report.concern,
         lesion_count=len(report.lesions),
         excluded_count=len(report.excluded),
@@ -107,7 +106,7 @@ def _analyse(
         text=text,
         series=report.series,
         index_row=index_entry(report, folder),
-        has_review=review is not None,
+        has_review=bool(review),
     )
 
 

@@ -12,7 +12,8 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -25,6 +26,8 @@ _UID: Final = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
 _LONGEST_UID: Final = 64
 _FILE_NAME: Final = re.compile(r"([A-Za-z0-9_-]+/)?[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _PREFIX: Final = ".calcreport-"
+_ABANDONED_SECONDS: Final = 60.0
+"""Between moving a folder aside and putting the new one in its place lies less than a second."""
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
@@ -76,6 +79,7 @@ class ResultsFolder:
             probe = self._temporary("probe")
             probe.mkdir()
             probe.rmdir()
+            self._recover_abandoned()
 
     def write_study(self, name: str, files: Mapping[str, bytes]) -> None:
         """Put a study's folder in place, whole.
@@ -117,14 +121,25 @@ class ResultsFolder:
             return _inside(_inside(self._root, name), file).read_bytes()
         return None
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str, *, keep: Collection[str] = ()) -> None:
         """Remove what an earlier run left and this run does not confirm, if anything: it no longer holds.
+
+        Parameters
+        ----------
+        name : str
+            From `folder_name`, or of a file.
+        keep : Collection[str]
+            Files of the folder that stay in it.
 
         Raises
         ------
         OutputError
             As `prepare`.
         """
+        kept = {file: content for file in keep if (content := self.read_study(name, file)) is not None}
+        if kept:
+            self.write_study(name, kept)
+            return
         with _named_failures():
             final = _inside(self._root, name)
             if os.path.lexists(final):
@@ -158,6 +173,15 @@ class ResultsFolder:
                     path.rename(self._root / name)
                 else:
                     _remove(path)
+
+    def _recover_abandoned(self) -> None:
+        """Put back a study's folder that a run moved aside and never replaced, because the machine stopped between."""
+        with suppress(OSError):
+            for path in list(self._root.glob(f"{_PREFIX}*.replaced")):
+                _run, _, name = path.name.removeprefix(_PREFIX).removesuffix(".replaced").partition("-")
+                is_old = time.time() - path.stat().st_ctime > _ABANDONED_SECONDS  # another run may be at it just now
+                if name and is_old and not os.path.lexists(self._root / name):
+                    path.rename(self._root / name)
 
     def _temporary(self, name: str) -> Path:
         return self._root / f"{_PREFIX}{self._run_id}-{name}"

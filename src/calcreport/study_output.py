@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from calcreport.compose import Statements
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 SOURCES_FILE: Final = "sources.json"
 """Where the images lay that a report was made from, so that it can be rendered again; for this machine only."""
 
-REVIEW_FILE: Final = "review.yaml"
-"""A reader's decisions, beside the report they are about."""
-
 _MOST_PLACES: Final = 10_000
 
 _WITH_PICTURES: Final = frozenset({"png", "html", "pdf", "sc"})
@@ -39,8 +37,8 @@ def needs_pictures(formats: Collection[str]) -> bool:
 def load_output(templates: Templates, formats: Collection[str]) -> None:
     """Import what draws and writes, and compile the layouts; for a thread of its own while voxels are measured."""
     if needs_pictures(formats):
-        pass
-
+        for module in ("as_overview", "as_png"):
+            import_module(f"calcreport.output.{module}")
     if not OBJECTS.isdisjoint(formats):
         from calcreport.export import objects
 
@@ -117,6 +115,17 @@ def write_outputs(
 def _as_first_drafted(report: Report, subject: Subject) -> Report:
     """The report with the time its objects have: a document about an unchanged draft does not change."""
     return report.model_copy(update={"created": subject.revision.created.isoformat()})
+
+
+def formats_present(names: Collection[str]) -> tuple[str, ...]:
+    """Formats that were written into a study's folder, by the names of its files."""
+    kinds = {FILE_NAMES[name]: name for name in FILE_NAMES} | {
+        "seg.dcm": "seg",
+        "sc_1.dcm": "sc",
+        "images": "png",
+        "sr_seg.dcm": "sr-volumetric",
+    }
+    return tuple(kinds[name] for name in sorted(names) if name in kinds)
 
 
 def _subject(draft: Draft, section: str, statements: Statements) -> Subject:

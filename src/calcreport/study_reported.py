@@ -105,6 +105,11 @@ def _measured(lesion: Lesion, volume: CtVolume) -> MeasuredLesion:
     key_slice = shape.key_slice
     if key_slice is None or not 0 <= key_slice < volume.hu.shape[0]:
         raise _damaged()
+    key = lesion.location.key_image
+    if key is None or volume.slices[key_slice].sop_instance_uid != key.sop_instance_uid:
+        raise _other_images()
+    if shape.mineral is None and shape.contour is None:
+        raise _damaged()
     return MeasuredLesion(
         size=lesion.size,
         foci=lesion.foci,
@@ -192,9 +197,12 @@ def _cells(packed: PackedMask, within: tuple[int, ...]) -> np.typing.NDArray[np.
     if len(packed.offset) != len(within) or any(end > size for end, size in zip(ends, within, strict=False)):
         raise _damaged()
     try:
-        return unpack_mask(packed)
+        cells = unpack_mask(packed)
     except ValueError:
         raise _damaged() from None
+    if not cells.any():
+        raise _damaged()
+    return cells
 
 
 def _voxels(packed: PackedMask | None, within: tuple[int, ...]) -> VoxelMask | None:

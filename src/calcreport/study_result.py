@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from calcreport.model.report import SCHEMA_VERSION, Concern, Record, SeriesEntry, Software
+from calcreport.model.report import SCHEMA_VERSION, Concern, Record, Report, SeriesEntry, Software
 from calcreport.output.as_index import IndexEntry
 from calcreport.workers import Crash
 
@@ -78,6 +78,11 @@ class StudyOutcome:
         what = lesions if self.status == "reported" else "no calcification"
         told = f"reported, {what}, {self.image_count} images, {self.seconds:.1f} s"
         return f"{told}; apply the review in its folder again with calcreport render" if self.has_review else told
+
+
+def status_of(report: Report) -> Literal["reported", "no_calcification"]:
+    """Whether a report names a lesion, or named one that a reader rejected."""
+    return "reported" if report.lesions or report.rejected else "no_calcification"
 
 
 class Counts(Record):

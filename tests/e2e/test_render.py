@@ -291,8 +291,152 @@ def test_a_review_reaches_every_object_and_supersedes_the_draft(run, folder) -> 
     segments = pydicom.dcmread(study / "seg.dcm").SegmentSequence
     assert len(segments) == count - 1
     assert rejected_uid not in str(segments)
-    assert rejected_uid not in (study / "oru.hl7").read_text()
-    assert rejected_uid not in (study / "fhir.json").read_text()
+    told = [line for line in (study / "oru.hl7").read_text().splitlines() if rejected_uid in line]
+    assert all(line.endswith("|D") for line in told), "what the receiver may hold is taken back, not told again"
+    entries = json.loads((study / "fhir.json").read_text())["entry"]
+    about = [entry["resource"] for entry in entries if rejected_uid in json.dumps(entry)]
+    assert all(resource["status"] == "entered-in-error" for resource in about)
     first = contents(study)
     assert run(*words).returncode == 0
     assert {name for name, content in contents(study).items() if content != first[name]} == set()
+
+
+def test_a_short_format_list_takes_nothing_from_the_folder(run, folder) -> None:
+    study = folder()
+    before = contents(study)
+    assert run("render", study / "report.json", "--format", "hl7").returncode == 0
+    after = contents(study)
+    assert set(after) == {*before, "oru.hl7"}
+    assert run("render", study / "report.json").returncode == 0
+    assert "oru.hl7" in contents(study)
+
+
+def test_the_overview_of_the_folder_follows(run, tmp_path) -> None:
+    out = tmp_path / "out"
+    assert run("analyze", SAMPLES / CT, SAMPLES / "negative_calf", "--out", out).returncode == 0
+    folders = {row["folder"]: row for row in json.loads((out / "summary.json").read_text())["studies"]}
+    name = next(name for name, row in folders.items() if row["counts"]["lesions"])
+    page = (out / "index.html").read_text()
+    (out / name / "review.yaml").write_text("lesions: {L1: {decision: reject, reason: a bone}}\n")
+    assert run("render", out / name / "report.json").returncode == 0
+    updated = {row["folder"]: row for row in json.loads((out / "summary.json").read_text())["studies"]}
+    assert updated[name]["counts"]["lesions"] == 0
+    assert updated[name]["concern"] == "none"
+    assert updated[name]["status"] == "reported"
+    assert {key: row for key, row in updated.items() if key != name} == {
+        key: row for key, row in folders.items() if key != name
+    }
+    assert (out / "index.html").read_text() != page
+    assert "concern-" in page or "chip" in page
+
+
+def test_a_report_and_images_of_two_people_are_never_joined(run, folder, tmp_path) -> None:
+    study = folder()
+    other = tmp_path / "other"
+    other.mkdir()
+    for path in (SAMPLES / CT).rglob("*.dcm"):
+        header = pydicom.dcmread(path)
+        header.PatientName, header.PatientID = "Other^Patient", "OTHER"
+        header.save_as(other / path.name)
+    result = run("render", study / "report.json", "--study", other)
+    assert result.returncode == 2
+    assert "[render.other_patient]" in result.stderr
+    assert "OTHER" not in result.stderr
+
+
+def test_images_with_other_uids_are_not_those_of_the_report(run, folder, tmp_path) -> None:
+    study = folder()
+    other = tmp_path / "other"
+    other.mkdir()
+    for number, path in enumerate(sorted((SAMPLES / CT).rglob("*.dcm"))):
+        header = pydicom.dcmread(path)
+        header.SOPInstanceUID = header.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{number}"
+        header.save_as(other / path.name)
+    result = run("render", study / "report.json", "--study", other)
+    assert result.returncode == 2
+    assert "[render.other_images]" in result.stderr
+
+
+def test_a_review_of_another_draft_is_refused(run, folder) -> None:
+    study = folder()
+    (study / "review.yaml").write_text("lesions: {L1: {decision: reject, reason: clip}}\n")
+    assert run("analyze", SAMPLES / CT, "--out", study.parent, "--threshold-hu", "300,400").returncode == 0
+    before = contents(study)
+    result = run("render", study / "report.json")
+    assert result.returncode == 2
+    assert "[review.other_lesion]" in result.stderr
+    assert contents(study) == before
+    (study / "review.yaml").write_text("# seen again\nlesions: {L1: {decision: reject, reason: clip}}\n")
+    assert run("render", study / "report.json").returncode == 0
+    assert not read(study).lesions
+
+
+def test_a_refused_analysis_keeps_the_review(run, folder, tmp_path) -> None:
+    study = folder()
+    (study / "review.yaml").write_text("lesions: {L1: accept}\n")
+    damaged = tmp_path / "damaged"
+    shutil.copytree(SAMPLES / CT, damaged)
+    sorted(damaged.rglob("*.dcm"))[20].unlink()
+    assert run("analyze", damaged, "--out", study.parent).returncode == 3
+    assert {path.name for path in study.iterdir()} == {"review.yaml"}
+
+
+def test_another_folder_still_names_the_draft_it_supersedes(run, folder, tmp_path) -> None:
+    study = folder()
+    (tmp_path / "r.yaml").write_text("lesions: {L1: {depth_class: subcutaneous}}\n")
+    words = ("render", study / "report.json", "--review", tmp_path / "r.yaml", "--out", tmp_path / "elsewhere")
+    assert run(*words).returncode == 0
+    drafted = pydicom.dcmread(study / "sr.dcm")
+    (reviewed,) = (tmp_path / "elsewhere").rglob("sr.dcm")
+    predecessor = pydicom.dcmread(reviewed).PredecessorDocumentsSequence[0]
+    instance = predecessor.ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
+    assert instance.ReferencedSOPInstanceUID == drafted.SOPInstanceUID
+
+
+@pytest.mark.parametrize(("path", "value"), [(("flags", "depth", "state"), "absent"), (("concern",), "none")])
+def test_conclusions_are_not_edited_by_hand(run, folder, path, value) -> None:
+    study = folder()
+    data = json.loads((study / "report.json").read_text())
+    place = data["lesions"][0]
+    for name in path[:-1]:
+        place = place[name]
+    assert place[path[-1]] != value
+    place[path[-1]] = value
+    (study / "report.json").write_text(json.dumps(data))
+    result = run("render", study / "report.json")
+    assert result.returncode == 2
+    assert "[render.edited_conclusion]" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("created",), "yesterday"),
+        (("lesions", 0, "id"), "../../x"),
+        (("lesions", 0, "tracking_uid"), "<script>"),
+        (("lesions", 0, "tracking_uid"), "1." * 40 + "1"),
+        (("lesions", 0, "size", "volume_mm3"), -1.0),
+        (("lesions", 0, "size", "max_diameter_mm"), 1e300),
+        (("lesions", 0, "density", "max_hu"), 1e300),
+        (("software", "version"), "x" * 5000),
+    ],
+)
+def test_impossible_values_are_refused(run, folder, path, value) -> None:
+    study = folder()
+    data = json.loads((study / "report.json").read_text())
+    place = data
+    for name in path[:-1]:
+        place = place[name]
+    place[path[-1]] = value
+    (study / "report.json").write_text(json.dumps(data))
+    result = run("render", study / "report.json")
+    assert result.returncode == 2, result.stderr
+    assert "[report.invalid]" in result.stderr
+
+
+def test_a_lesion_cannot_stand_in_a_report_twice(run, folder) -> None:
+    study = folder()
+    data = json.loads((study / "report.json").read_text())
+    data["lesions"].append(data["lesions"][0])
+    (study / "report.json").write_text(json.dumps(data))
+    assert "[report.invalid]" in run("render", study / "report.json").stderr

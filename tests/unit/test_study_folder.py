@@ -120,3 +120,16 @@ def test_a_folder_without_permission_is_named(unwritable: Path) -> None:
     with pytest.raises(OutputError) as caught:
         ResultsFolder(unwritable, run_id="t0").prepare()
     assert caught.value.code == "output.not_permitted"
+
+
+def test_a_folder_that_was_moved_aside_and_never_replaced_comes_back(tmp_path: Path) -> None:
+    results = ResultsFolder(tmp_path, run_id="abc")
+    results.prepare()
+    results.write_study("1.2.3", {"review.yaml": b"x"})
+    (tmp_path / "1.2.3").rename(tmp_path / ".calcreport-gone-1.2.3.replaced")
+    ResultsFolder(tmp_path, run_id="now").prepare()
+    assert not (tmp_path / "1.2.3").exists(), "another run may be about to replace it"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("calcreport.study_folder._ABANDONED_SECONDS", -1.0)
+        ResultsFolder(tmp_path, run_id="now").prepare()
+    assert (tmp_path / "1.2.3" / "review.yaml").read_bytes() == b"x"

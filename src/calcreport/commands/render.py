@@ -25,17 +25,28 @@ from calcreport.output import FILE_NAMES, Templates
 from calcreport.progress import Progress
 from calcreport.report_file import MAX_REPORT_BYTES, findings_of_report, report_from_text
 from calcreport.review_file import review_from_text
-from calcreport.rules import Ruleset, decide_and_ask
+from calcreport.rules import Ruleset, decide, decide_and_ask
 from calcreport.settings import Settings
 from calcreport.study_folder import ResultsFolder, folder_name
-from calcreport.study_output import REVIEW_FILE, SOURCES_FILE, Draft, load_output, needs_pictures, write_outputs
+from calcreport.study_output import (
+    SOURCES_FILE,
+    Draft,
+    formats_present,
+    load_output,
+    needs_pictures,
+    write_outputs,
+)
+from calcreport.study_overview import update_overview
 from calcreport.study_reported import basis_of_report
+from calcreport.study_review import NOTE_FILE, REVIEW_FILE, note_lesions, refuse_other_lesions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
     """What was asked for, checked."""
 
+    path: Path = field(repr=False)
+    text: str = field(repr=False)
     report: Report = field(repr=False)
     review: Review | None = field(repr=False)
     review_text: str | None = field(repr=False)
@@ -79,15 +90,23 @@ def run(options: argparse.Namespace, progress: Progress) -> str:
     try:
         with discover([Path(place) for place in job.places], settings=settings, on_progress=lambda _: None) as found:
             study = _find(found.studies, report)
+            _refuse_other_patient(study, report)
             progress.step("reading")
             basis, order = basis_of_report(report, study, settings)
             load_output(job.templates, job.formats)
-            previous = results.read_study(job.folder.name, FILE_NAMES["sr"])
+            previous = results.read_study(job.folder.name, FILE_NAMES["sr"]) or _read(
+                job.path.with_name(FILE_NAMES["sr"])
+            )
             draft = Draft(report=report, basis=basis, order=order, previous_sr=previous)
             text, files = write_outputs(draft, job.formats, job.templates, on_step=progress.step)
         if job.review_text is not None:
-            files[REVIEW_FILE] = job.review_text.encode()
+            review = job.review_text.encode()
+            files |= {REVIEW_FILE: review, NOTE_FILE: note_lesions(report, review)}
+        if _read(job.path) != job.text.encode():
+            msg = "the report was changed by somebody else while it was rendered; render it again"
+            raise UsageError(msg, code="render.changed_meanwhile")
         results.write_study(job.folder.name, files)
+        update_overview(results, job.folder.parent, job.folder.name, report, job.templates)
     finally:
         results.recover()
     return text
@@ -110,16 +129,28 @@ def _job_of(options: argparse.Namespace) -> _Job:
     else:
         msg = "the report does not lie in the folder of its study; say with --out where the results go"
         raise UsageError(msg, code="render.no_folder")
+    formats = formats_of(options.format)
+    # What lies in the folder is replaced as a whole: every format in it is written anew, and the report always.
+    present = formats_present([path.name for path in folder.iterdir()]) if folder.is_dir() else ()
     return _Job(
+        path=Path(options.report),
+        text=text,
         report=report,
         review=None if review_text is None else review_from_text(review_text),
         review_text=review_text,
         folder=folder,
         places=tuple(options.study) if options.study else _remembered(beside),
-        formats=formats_of(options.format),
+        formats=tuple(dict.fromkeys((*formats, *present, "json"))),
         templates=templates_of(options),
         ruleset=ruleset_of_report(options, report),
     )
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 def _beside(folder: Path, name: str) -> Path | None:
@@ -151,17 +182,32 @@ def _find(studies: Sequence[StudyFiles], report: Report) -> StudyFiles:
     raise InputError(msg, code="render.other_study")
 
 
+def _refuse_other_patient(study: StudyFiles, report: Report) -> None:
+    """One set of results never speaks of two people, whatever the UIDs say."""
+    found, told = study.study.patient, report.study.patient
+    if (found.id, found.name, found.birth_date) != (told.id, told.name, told.birth_date):
+        msg = (
+            "name, id or birth date in the report are not those of the images, which decide whom it is about; take the "
+            "original report, or analyse the images anew"
+        )
+        raise UsageError(msg, code="render.other_patient")
+
+
 def _bring_up_to_date(job: _Job) -> Report:
     """Lay the review over the report, and conclude anew where a fact was changed, by review or by hand."""
     taken = findings_of_report(job.report)
-    facts, before = (
-        set_rejected_apart(job.report, taken)
-        if job.review is None
-        else apply_review(*restore(job.report, taken), job.review)
-    )
+    if job.review is None:
+        facts, before = set_rejected_apart(job.report, taken)
+    else:
+        drafted, before = restore(job.report, taken)
+        note = _read(job.path.with_name(NOTE_FILE))
+        refuse_other_lesions(drafted, job.review, (job.review_text or "").encode(), note)
+        facts, before = apply_review(drafted, before, job.review)
     _refuse_unknown_lesions(facts, before)
     refreshed = refresh(facts, before)
     is_changed = facts.rejected != job.report.rejected or refreshed != taken
+    if not is_changed:
+        _refuse_edited_conclusions(facts, refreshed, job)
     if not is_changed and facts == job.report:
         report = facts
     elif not is_changed:  # lesions were accepted: what is concluded stays as it is
@@ -193,6 +239,20 @@ def _conclude(facts: Report, taken: Findings, job: _Job) -> Report:
         policy=settings.policy,
         statements=job.templates.statements,
     )
+
+
+def _refuse_edited_conclusions(facts: Report, taken: Findings, job: _Job) -> None:
+    """Flags and concern follow from facts: edited by hand they would contradict what the impression says."""
+    if facts.rules is None or facts.rules.sha256 != job.ruleset.sha256:
+        return  # rules of another version conclude otherwise
+    decision = decide(taken, parse_clinical(facts.clinical), _settings_of(facts).policy, job.ruleset)
+    told = [(lesion.flags, lesion.concern) for lesion in facts.lesions]
+    if told != [(lesion.flags, lesion.concern) for lesion in decision.lesions] or facts.concern is not decision.concern:
+        msg = (
+            "flags or concern were edited, but they follow from the facts; edit the fact (size, depth class, pattern) "
+            "instead, or write a review.yaml"
+        )
+        raise UsageError(msg, code="render.edited_conclusion")
 
 
 def _settings_of(report: Report) -> Settings:

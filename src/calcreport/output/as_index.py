@@ -51,12 +51,12 @@ def index_entry(report: Report, folder: str) -> IndexEntry:
     identity = " ".join(filter(None, (show_name(study.patient.name), study.patient.id)))
     return IndexEntry(
         folder=folder,
-        status="reported" if report.lesions else "no_calcification",
+        status="reported" if report.lesions or report.rejected else "no_calcification",
         title=study.description or study.body_part or study.modality,
         patient=identity,
         date=show_date(study.study_date),
         lesion_count=len(report.lesions),
-        concern=report.concern if report.lesions else None,
+        concern=report.concern if report.lesions or report.concern is not Concern.NONE else None,
     )
 
 
