@@ -71,6 +71,7 @@ class DimseSink:
         association = entity.associate(settings.host, settings.port, ae_title=settings.called_aet, tls_args=tls)
         if association.is_established:
             return association
+        _close(association)
         if association.is_rejected:
             msg = "the archive rejects the association; does it know our AE title, and is called_aet its own?"
             raise DeliveryError(msg, code="dimse.rejected", is_retryable=True)
@@ -109,6 +110,13 @@ def _end(association: Association) -> None:
         association.release()
     else:
         association.abort()
+
+
+def _close(association: Association) -> None:
+    """Close the connection of an association that did not come about: pynetdicom leaves it to the garbage collector."""
+    connection = association.dul.socket
+    if connection is not None and connection.socket is not None:
+        connection.socket.close()
 
 
 def _not_accepted() -> DeliveryError:
