@@ -10,7 +10,7 @@ from calcreport.errors import StoreError
 from calcreport.service.journal import Journal
 from calcreport.service.record import Record
 from calcreport.service.service_settings import RetentionSettings
-from calcreport.service.store import ASIDE, IMAGES, RESULTS, Store
+from calcreport.service.store import ASIDE, IMAGES, Store
 
 _DAY_S: Final = 86_400.0
 _EVERY_S: Final = 600.0
@@ -96,8 +96,8 @@ def remove_expired(store: Store, study: str, record: Record, settings: Retention
         if images:
             record = record.model_copy(update={"removed": images})
             store.write_record(study, record)
-            store.remove(study, IMAGES)
-        store.remove(study, ASIDE)
+            store.remove(study, IMAGES, images)
+        store.remove(study, ASIDE, store.set_aside(study))
     if settings.results_days is not None and age_days >= settings.results_days:
-        store.remove(study, RESULTS)
+        store.remove_results(study)
     return record

@@ -6,7 +6,7 @@ import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -214,6 +214,10 @@ class Store:
         """Name a study's images, sorted."""
         return tuple(sorted(self._list(study, IMAGES)))
 
+    def set_aside(self, study: str) -> tuple[str, ...]:
+        """Name a study's objects that are not analysed."""
+        return tuple(self._list(study, ASIDE))
+
     def count(self, study: str) -> int:
         """Count a study's instances, objects set aside included; a UID that came twice counts once."""
         return len({name.partition(".")[0] for kind in (IMAGES, ASIDE) for name in self._list(study, kind)})
@@ -252,10 +256,19 @@ class Store:
                     taken.append(path.name)
         return taken
 
-    def remove(self, study: str, kind: str) -> None:
-        """Remove a study's images, objects set aside or results."""
+    def remove(self, study: str, kind: str, names: Iterable[str]) -> None:
+        """Remove these files and no other: one that arrives meanwhile has been acknowledged."""
         self.release(study)
-        shutil.rmtree(self._studies / study / kind, ignore_errors=True)
+        folder = self._studies / study / kind
+        for name in names:
+            with suppress(OSError):
+                (folder / name).unlink()
+        with suppress(OSError):
+            folder.rmdir()  # not when something arrived
+
+    def remove_results(self, study: str) -> None:
+        """Remove a study's results."""
+        shutil.rmtree(self._studies / study / RESULTS, ignore_errors=True)
 
     def recall(self, source: str) -> str | None:
         """Cursor of a source."""

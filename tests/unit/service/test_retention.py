@@ -56,12 +56,28 @@ def test_the_names_are_on_disk_before_the_images_go(store, study, monkeypatch):
     names = store.images(study)
     seen = []
     remove = store.remove
-    monkeypatch.setattr(
-        store, "remove", lambda study, kind: (seen.append(store.record(study).removed), remove(study, kind))
-    )
+
+    def note(study, kind, names):
+        seen.append(store.record(study).removed)
+        remove(study, kind, names)
+
+    monkeypatch.setattr(store, "remove", note)
     after = remove_expired(store, study, _record(store, study), RetentionSettings(received_days=7.0))
     assert seen[0] == names
     assert after.removed == names == store.record(study).removed
+
+
+def test_an_image_that_arrives_meanwhile_stays(store, study, put, monkeypatch):
+    write_record = store.write_record
+
+    def write(name, record):
+        write_record(name, record)
+        if record.removed:
+            put(number=9)  # acknowledged
+
+    monkeypatch.setattr(store, "write_record", write)
+    remove_expired(store, study, _record(store, study), RetentionSettings(received_days=7.0))
+    assert len(store.images(study)) == 1
 
 
 def test_a_clock_that_was_set_back_removes_nothing(store, study):
