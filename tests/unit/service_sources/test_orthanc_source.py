@@ -153,6 +153,7 @@ def test_half_a_study_is_fetched_again_and_its_whole_size_stays_told(orthanc, lo
     with pytest.raises(DeliveryError):
         look()
     assert (inbox.kept, inbox.expected) == ([b"DICM1"], [("1.2.3", 3)])
+    assert not list(inbox.folder.iterdir()), "a file that was not fetched is left"
     orthanc.down_after = None
     look()
     assert set(inbox.kept) == {b"DICM1", b"DICM2", b"DICM3"}
