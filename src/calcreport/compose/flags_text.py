@@ -8,7 +8,7 @@ from typing import Final
 
 from calcreport.compose.impression import FLAG_NAMES, join_ids, name_flag
 from calcreport.compose.statements import Statements
-from calcreport.compose.wording import as_sentence, spell_length
+from calcreport.compose.wording import as_sentence, join_words, spell_length
 from calcreport.model.report import Flag, FlagState, Lesion, Report
 
 _DEFAULT_LIMIT_MM: Final = 50.0
@@ -36,6 +36,21 @@ def size_operator(report: Report) -> str:
     return value if value in {">", ">="} else ">"
 
 
+def is_assessed(report: Report) -> bool:
+    """Whether any red flag of the study was assessed: without a lesion only what was reported of the patient can be."""
+    return bool(report.flags_summary)
+
+
+def name_summary_flags(report: Report, statements: Statements, state: FlagState) -> list[str]:
+    """Spoken names of the flags that the study as a whole has in this state, in their order."""
+    limit_mm, operator = size_limit_mm(report), size_operator(report)
+    return [
+        name_flag(name, statements, size_limit_mm=limit_mm, size_operator=operator)
+        for name in FLAG_NAMES
+        if report.flags_summary.get(name) is state
+    ]
+
+
 def describe_flags(report: Report, statements: Statements) -> tuple[FlagText, ...]:
     """Say the red flags of every lesion, those of lesions with the same answers once.
 
@@ -52,7 +67,7 @@ def describe_flags(report: Report, statements: Statements) -> tuple[FlagText, ..
         One entry without a lesion's name for a study without lesion.
     """
     if not report.lesions:
-        return (FlagText(who="", sentences=(as_sentence(statements.say("flags.no_lesion")),)),)
+        return (FlagText(who="", sentences=_tell_without_lesion(report, statements)),)
     told = [(lesion.id, _tell_flags(report, lesion, statements)) for lesion in report.lesions]
     shared = _shared_on_films(report, told)
     told = [(lesion_id, tuple(text for text in sentences if text not in shared)) for lesion_id, sentences in told]
@@ -61,6 +76,17 @@ def describe_flags(report: Report, statements: Statements) -> tuple[FlagText, ..
     own = [FlagText(who=join_ids(ids), sentences=sentences) for ids, sentences in groups if sentences]
     everyone = join_ids([lesion_id for lesion_id, _ in told])
     return (*own, FlagText(who=everyone, sentences=shared)) if shared else tuple(own)
+
+
+def _tell_without_lesion(report: Report, statements: Statements) -> tuple[str, ...]:
+    """Say what was reported of the patient, which counts without a calcification too, and that no more was assessed."""
+    reported = name_summary_flags(report, statements, FlagState.PRESENT)
+    nothing = "flags.all_rejected" if report.rejected else "flags.no_lesion"
+    if not reported:
+        return (as_sentence(statements.say(nothing)),)
+    told = statements.say("flags.reported", list=join_words(reported))
+    rest = statements.say("flags.others", reason=statements.say(f"{nothing}_reason"))
+    return as_sentence(told), as_sentence(rest)
 
 
 def _shared_on_films(report: Report, told: list[tuple[str, tuple[str, ...]]]) -> tuple[str, ...]:

@@ -21,10 +21,12 @@ from calcreport.output.fhir_parts import Element
 from calcreport.output.plain_text import write_section
 from calcreport.output.rendered import Rendered
 from calcreport.output.ris_codes import DEPARTMENTS, FINDING, OTHER_DEPARTMENT, REGIONS, REPORT, SERVICES
-from calcreport.output.ris_items import Item, concern_of, items_of, kept_lesions
+from calcreport.output.ris_items import Item, items_of
+from calcreport.output.ris_study import study_items, withdrawn_study_items
 from calcreport.output.templates import Templates
 
 _STATUS: Final = "preliminary"
+_WITHDRAWN: Final = "entered-in-error"
 _TERMINOLOGY: Final = "http://terminology.hl7.org/CodeSystem"
 _IMAGING: Final = {"system": f"{_TERMINOLOGY}/observation-category", "code": "imaging", "display": "Imaging"}
 _ACCESSION: Final = {"coding": [{"system": f"{_TERMINOLOGY}/v2-0203", "code": "ACSN", "display": "Accession ID"}]}
@@ -50,8 +52,9 @@ def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) 
     Returns
     -------
     Rendered
-        JSON in UTF-8: the diagnostic report, an observation of each lesion that no reader rejected and one of the
-        concern, patient, imaging study and device. The same report gives the same bytes.
+        JSON in UTF-8: the diagnostic report, an observation of each lesion and one of the concern, patient, imaging
+        study and device. Observations of rejected lesions are there as entered in error. The same report gives the
+        same bytes.
 
     Raises
     ------
@@ -60,14 +63,13 @@ def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) 
     """
     statements = templates.statements
     addresses = _addresses(report)
-    observations = [
-        (addresses.lesions[one.id], _lesion(one, report, addresses, statements)) for one in kept_lesions(report)
-    ]
-    concern = concern_of(report, statements)
-    if concern is not None:
-        observations.insert(0, (addresses.concern, _concern(concern, report, addresses)))
+    observations = [(addresses.lesions[one.id], _lesion(one, report, addresses, statements)) for one in report.lesions]
+    study = study_items(report, statements)
+    if study:
+        observations.insert(0, (addresses.concern, _concern(study, report, addresses)))
     results = [address for address, _ in observations]
     entries = [(addresses.report, _report(report, addresses, results, write_section(report, templates))), *observations]
+    entries += _withdrawn(report, addresses, statements)
     entries += [(addresses.patient, _patient(report.study.patient)), (addresses.device, _device(report.software))]
     if addresses.study is not None:
         entries.append((addresses.study, _study(report.study, addresses)))
@@ -92,7 +94,8 @@ def _digest(content: str) -> str:
 def _addresses(report: Report) -> _Addresses:
     # Findings that were typed have no study: nothing but their own content tells them apart.
     root = report.study.study_instance_uid or _digest(report.model_dump_json())
-    known = Counter(lesion.tracking_uid for lesion in report.lesions)
+    lesions = (*report.lesions, *(entry.lesion for entry in report.rejected))
+    known = Counter(lesion.tracking_uid for lesion in lesions)
 
     def name(lesion: Lesion) -> tuple[str, str]:
         is_alone = lesion.tracking_uid is not None and known[lesion.tracking_uid] == 1
@@ -104,7 +107,7 @@ def _addresses(report: Report) -> _Addresses:
         study=fhir.urn("study", root) if fhir.oid(report.study.study_instance_uid) else None,
         device=fhir.urn("device", report.software.name, report.software.version, report.software.rules_version),
         concern=fhir.urn("concern", root),
-        lesions={lesion.id: fhir.urn("lesion", root, *name(lesion)) for lesion in report.lesions},
+        lesions={lesion.id: fhir.urn("lesion", root, *name(lesion)) for lesion in lesions},
     )
 
 
@@ -144,11 +147,11 @@ def _report(report: Report, addresses: _Addresses, results: list[str], section: 
     )
 
 
-def _observation(report: Report, addresses: _Addresses) -> Element:
+def _observation(report: Report, addresses: _Addresses, status: str = _STATUS) -> Element:
     """What every observation has."""
     return {
         "resourceType": "Observation",
-        "status": _STATUS,
+        "status": status,
         "category": [fhir.concept(_IMAGING)],
         "subject": fhir.refer(addresses.patient),
         "effectiveDateTime": fhir.day(report.study.study_date),
@@ -158,20 +161,54 @@ def _observation(report: Report, addresses: _Addresses) -> Element:
     }
 
 
-def _concern(item: Item, report: Report, addresses: _Addresses) -> Element:
-    return fhir.prune({**_observation(report, addresses), "code": fhir.described(item), **fhir.valued(item)})
-
-
-def _lesion(lesion: Lesion, report: Report, addresses: _Addresses, statements: Statements) -> Element:
-    uid = fhir.oid(lesion.tracking_uid)
-    items = items_of(lesion, report, statements)
+def _concern(items: tuple[Item, ...], report: Report, addresses: _Addresses) -> Element:
+    """Observation of the study: its concern, with its flags as components."""
+    concern, *flags = items
     return fhir.prune(
         {
             **_observation(report, addresses),
-            "identifier": [{"system": fhir.URIS, "value": uid}] if uid else None,
-            "code": fhir.concept(fhir.standard(FINDING), fhir.own("lesion"), text=f"Soft-tissue finding {lesion.id}"),
+            "code": fhir.described(concern),
+            **fhir.valued(concern),
+            "component": [_component(flag) for flag in flags],
+        }
+    )
+
+
+def _component(item: Item) -> Element:
+    return {"code": fhir.described(item), **fhir.valued(item)}
+
+
+def _withdrawn(report: Report, addresses: _Addresses, statements: Statements) -> list[tuple[str, Element]]:
+    """Observations of an earlier draft that a reader has rejected since: who they were, and nothing that they said.
+
+    Left out, they would stay preliminary wherever the earlier draft was stored.
+    """
+    bare = _observation(report, addresses, _WITHDRAWN)
+    entries = [
+        (addresses.concern, fhir.prune({**bare, "code": fhir.described(item)}))
+        for item in withdrawn_study_items(report, statements)
+        if item.name == "report.concern"
+    ]
+    lesions = (rejected.lesion for rejected in report.rejected)
+    return [*entries, *((addresses.lesions[one.id], fhir.prune({**bare, **_name(one)})) for one in lesions)]
+
+
+def _name(lesion: Lesion) -> Element:
+    """Identifier and code of the observation of a lesion."""
+    uid = fhir.oid(lesion.tracking_uid)
+    return {
+        "identifier": [{"system": fhir.URIS, "value": uid}] if uid else None,
+        "code": fhir.concept(fhir.standard(FINDING), fhir.own("lesion"), text=f"Soft-tissue finding {lesion.id}"),
+    }
+
+
+def _lesion(lesion: Lesion, report: Report, addresses: _Addresses, statements: Statements) -> Element:
+    return fhir.prune(
+        {
+            **_observation(report, addresses),
+            **_name(lesion),
             "bodySite": _body_site(lesion, statements),
-            "component": [{"code": fhir.described(item), **fhir.valued(item)} for item in items],
+            "component": [_component(item) for item in items_of(lesion, report, statements)],
         }
     )
 

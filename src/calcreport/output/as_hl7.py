@@ -1,7 +1,8 @@
 """``oru.hl7``: the report for the RIS as an HL7 version 2.5.1 message, ORU^R01, always preliminary.
 
-The text stands section by section, then what is known of every lesion, one observation each. Written by hand: the
-message has five kinds of segment, and a library would be one more thing that every installation carries.
+The text stands section by section, then what is known of every lesion, one observation each; what an earlier draft told
+of a lesion that was rejected since is withdrawn. Written by hand: the message has five kinds of segment, and a library
+would be one more thing that every installation carries.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from calcreport.output.ris_codes import (
     STUDY_UID,
     Code,
 )
-from calcreport.output.ris_items import Amount, Answer, Item, concern_of, items_of, kept_lesions
+from calcreport.output.ris_items import Amount, Answer, Item, items_of
 from calcreport.output.ris_sections import WHOLE, Section, cut_sections
+from calcreport.output.ris_study import study_items, withdrawn_study_items
 from calcreport.output.templates import Templates
 
 _VERSION: Final = "2.5.1"
@@ -32,6 +34,9 @@ _APPLICATION: Final = "calcreport"
 _PRELIMINARY: Final = "P"
 _ORDER_DETAIL: Final = "O"
 """Status of the study's UID, which is no result (IHE RAD-128)."""
+_WITHDRAWN: Final = "D"
+"""The receiver deletes what an earlier draft sent under the same code and name."""
+_NAMING: Final = frozenset(("id", "tracking_uid"))
 _SEXES: Final = frozenset(("F", "M", "O"))
 _MOST_TEXT: Final = 60_000
 """Characters of one formatted text, escapes included; the standard allows 65,536."""
@@ -113,12 +118,12 @@ def _observed(report: Report, templates: Templates) -> Iterator[tuple[str, ...]]
         yield _fields("ST", _standard(STUDY_UID), "", uid, status=_ORDER_DETAIL)
     for section in cut_sections(report, templates):
         yield from _text(section)
-    concern = concern_of(report, statements)
-    if concern is not None:
-        yield _item(concern, "")
-    for lesion in kept_lesions(report):
-        for item in items_of(lesion, report, statements):
-            yield _item(item, lesion.id)
+    yield from (_item(item, "") for item in study_items(report, statements))
+    for lesion in report.lesions:
+        yield from (_item(item, lesion.id) for item in items_of(lesion, report, statements))
+    yield from (_withdrawn(item, "") for item in withdrawn_study_items(report, statements))
+    for lesion in (rejected.lesion for rejected in report.rejected):
+        yield from (_withdrawn(item, lesion.id) for item in items_of(lesion, report, statements))
 
 
 def _text(section: Section) -> Iterator[tuple[str, ...]]:
@@ -135,8 +140,7 @@ def _text(section: Section) -> Iterator[tuple[str, ...]]:
 
 
 def _item(item: Item, lesion_id: str) -> tuple[str, ...]:
-    identifier = _identifier(item.name, item.text, item.code)
-    sub_id = hl7.escape(hl7.shorten(lesion_id, _SUB_ID))
+    identifier, sub_id = _named(item, lesion_id)
     value = item.value
     if isinstance(value, Amount):
         unit = hl7.components(value.unit.code, value.unit.text, "UCUM")
@@ -149,6 +153,17 @@ def _item(item: Item, lesion_id: str) -> tuple[str, ...]:
         coded = (value.code.value, value.code.meaning, value.code.system, *ours) if value.code else ours
         return _fields("CWE", identifier, sub_id, hl7.components(*coded))
     return _fields("ST", identifier, sub_id, hl7.escape(hl7.shorten(value)))
+
+
+def _withdrawn(item: Item, lesion_id: str) -> tuple[str, ...]:
+    """What a rejected lesion was told of, to be deleted: nothing of it is sent again but its name."""
+    value = hl7.escape(hl7.shorten(str(item.value))) if item.name in _NAMING else ""
+    return _fields("ST", *_named(item, lesion_id), value, status=_WITHDRAWN)
+
+
+def _named(item: Item, lesion_id: str) -> tuple[str, str]:
+    """Observation identifier and sub-id: what is observed, and of which lesion."""
+    return _identifier(item.name, item.text, item.code), hl7.escape(hl7.shorten(lesion_id, _SUB_ID))
 
 
 def _fields(

@@ -44,11 +44,6 @@ def components(*values: str | None) -> str:
     return "^".join(map(escape, values)).rstrip("^")
 
 
-def formatted(text: str) -> str:
-    """Write lines as one formatted text (FT)."""
-    return LINE_BREAK.join(map(escape_line, text.split("\n")))
-
-
 def escape_line(line: str) -> str:
     """Escape a line of a layout; blanks at its start are kept."""
     return make_visible(line).translate(_ESCAPES)

@@ -121,9 +121,17 @@ _PLAIN: Final[tuple[_Row, ...]] = (
 _PLANES: Final = {"detector": ", at the detector", "calibrated": ", in the calibrated plane", None: ""}
 
 
-def kept_lesions(report: Report) -> tuple[Lesion, ...]:
-    """Lesions of the report that no reader rejected."""
-    return tuple(lesion for lesion in report.lesions if lesion.review is None or lesion.review.status != "rejected")
+_OF_MINERAL: Final = frozenset(
+    ("foci.count", "mass.mineral_fraction", "pattern.id", "pattern.confidence", "bone_relation")
+)
+"""Items that say something false of a contour in which no mineral was found: none above the threshold is not none."""
+_FROM_FOCI: Final = frozenset(("foci.count", "mass.mineral_fraction"))
+
+
+def has_mineral(lesion: Lesion) -> bool:
+    """Whether a lesion has mineral, found or stated: a reader's contour may hold none."""
+    size = lesion.size
+    return lesion.foci.count != 0 or size.max_diameter_mm is not None or size.max_diameter_px is not None
 
 
 def items_of(lesion: Lesion, report: Report, statements: Statements) -> tuple[Item, ...]:
@@ -143,7 +151,7 @@ def items_of(lesion: Lesion, report: Report, statements: Statements) -> tuple[It
     tuple[Item, ...]
         Identity, lengths, volumes, densities, depth, pattern, place, flags, concern; no name twice.
     """
-    return (
+    items = (
         *_identity(lesion),
         *_amounts(lesion),
         *_answers(lesion, statements),
@@ -155,14 +163,17 @@ def items_of(lesion: Lesion, report: Report, statements: Statements) -> tuple[It
             value=Answer(word=lesion.concern, text=statements.choose("concern", lesion.concern, lesion.concern)),
         ),
     )
+    untold = _untold(lesion)
+    return tuple(item for item in items if item.name not in untold)
 
 
-def concern_of(report: Report, statements: Statements) -> Item | None:
-    """Concern of the whole study; ``None`` without a lesion, where no flag was assessed."""
-    if not kept_lesions(report):
-        return None
-    answer = Answer(word=report.concern, text=statements.choose("concern", report.concern, report.concern))
-    return Item(name="report.concern", text="Concern of the study", value=answer)
+def _untold(lesion: Lesion) -> frozenset[str]:
+    """Items that would claim what nobody saw."""
+    if not has_mineral(lesion):
+        return _OF_MINERAL
+    untold = _FROM_FOCI if lesion.foci.count == 0 else frozenset()
+    # beside bone in a projection is not apart from bone
+    return untold | {"bone_relation"} if lesion.size.projected else untold
 
 
 def _identity(lesion: Lesion) -> list[Item]:
@@ -292,10 +303,14 @@ def _flags(lesion: Lesion, report: Report, statements: Statements) -> list[Item]
 
 def _state(flag: Flag, statements: Statements) -> Answer:
     details = [detail.strip(" .") for detail in (flag.evidence, *flag.notes)]
-    evidence = "; ".join(filter(None, details))
-    state = statements.choose("state", flag.state, flag.state)
+    return answer_flag(flag.state, statements, evidence="; ".join(filter(None, details)))
+
+
+def answer_flag(state: FlagState, statements: Statements, *, evidence: str = "") -> Answer:
+    """State of a flag as an answer, with the evidence behind it."""
+    told = statements.choose("state", state, state)
     return Answer(
-        word=flag.state,
-        text=f"{state}: {evidence}" if evidence else state,
-        is_unknown=flag.state in {FlagState.CANNOT_DETERMINE, FlagState.NOT_PROVIDED},
+        word=state,
+        text=f"{told}: {evidence}" if evidence else told,
+        is_unknown=state in {FlagState.CANNOT_DETERMINE, FlagState.NOT_PROVIDED},
     )

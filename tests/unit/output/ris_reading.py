@@ -14,7 +14,7 @@ from hl7apy.exceptions import ValidationError
 from hl7apy.parser import parse_message
 from hl7apy.validation import Validator
 
-from calcreport.model.report import Lesion, Report
+from calcreport.model.report import Concern, FlagState, Lesion, LesionReview, RejectedLesion, Report
 
 ESCAPES = {"F": "|", "S": "^", "T": "&", "R": "~", "E": "\\", ".br": "\n"}
 
@@ -108,6 +108,25 @@ def by_own_code(segments: list[Segment], lesion: str | None = None) -> dict[str,
 def with_lesion(report: Report, **update: object) -> Report:
     """The report with its first lesion changed, and no other lesion."""
     return report.model_copy(update={"lesions": (report.lesions[0].model_copy(update=update),)})
+
+
+def rejecting(report: Report, *ids: str) -> Report:
+    """The report with these lesions rejected; with none left no flag is assessed."""
+    review = LesionReview(status="rejected", reason="a tattoo")
+    rejected = tuple(
+        RejectedLesion(lesion=lesion.model_copy(update={"review": review}), finding={})
+        for lesion in report.lesions
+        if lesion.id in ids
+    )
+    left = tuple(lesion for lesion in report.lesions if lesion.id not in ids)
+    nothing = {} if left else {"flags_summary": {}, "concern": Concern.NONE}
+    return report.model_copy(update={"lesions": left, "rejected": rejected} | nothing)
+
+
+def lump_without_lesion(report: Report) -> Report:
+    """The report with no lesion, and a lump that was reported and counts nevertheless."""
+    flags = dict.fromkeys(("size", "growth", "mass", "history"), FlagState.PRESENT)
+    return report.model_copy(update={"lesions": (), "rejected": (), "flags_summary": flags, "concern": Concern.HIGH})
 
 
 def unmeasured(lesion: Lesion) -> Lesion:

@@ -187,12 +187,56 @@ def test_what_the_scan_cuts_is_at_least_so_long(reports: dict[str, Report], temp
 
 def test_a_rejected_lesion_sends_no_number(reports: dict[str, Report], templates: Templates) -> None:
     base = reports["deep_mass"]
-    rejected = base.lesions[0].model_copy(update={"review": LesionReview(status="rejected", reason="a tattoo")})
-    bundle = bundle_of(base.model_copy(update={"lesions": (rejected, base.lesions[1])}), templates)
-    told = [one["code"]["text"] for one in resources(bundle, "Observation")]
-    assert told == ["Concern of the study", "Soft-tissue finding L2"]
-    nothing = bundle_of(base.model_copy(update={"lesions": (rejected,)}), templates)
-    assert resources(nothing, "Observation") == []
+    bundle = bundle_of(ris_reading.rejecting(base, "L1"), templates)
+    told = {one["code"]["text"]: one for one in resources(bundle, "Observation")}
+    assert {name: one["status"] for name, one in told.items()} == {
+        "Concern of the study": "preliminary",
+        "Soft-tissue finding L2": "preliminary",
+        "Soft-tissue finding L1": "entered-in-error",
+    }
+    rejected = told["Soft-tissue finding L1"]
+    assert not [key for key in rejected if key.startswith("value") or key in {"component", "bodySite"}]
+    draft = {one["code"]["text"]: one for one in resources(bundle_of(base, templates), "Observation")}
+    for name in ("id", "identifier"):  # so that it replaces what an earlier draft left
+        assert rejected.get(name) == draft["Soft-tissue finding L1"].get(name)
+    (diagnostic,) = resources(bundle, "DiagnosticReport")
+    assert len(diagnostic["result"]) == 2
+
+
+def test_with_every_lesion_the_concern_is_withdrawn(reports: dict[str, Report], templates: Templates) -> None:
+    base = reports["deep_mass"]
+    bundle = bundle_of(ris_reading.rejecting(base, "L1", "L2"), templates)
+    told = resources(bundle, "Observation")
+    assert {one["status"] for one in told} == {"entered-in-error"}
+    assert {one["id"] for one in told} == {one["id"] for one in resources(bundle_of(base, templates), "Observation")}
+    assert not [key for one in told for key in one if key.startswith("value") or key == "component"]
+    (diagnostic,) = resources(bundle, "DiagnosticReport")
+    assert "result" not in diagnostic
+
+
+def test_a_reported_lump_has_its_concern_without_a_lesion(reports: dict[str, Report], templates: Templates) -> None:
+    assert resources(bundle_of(reports["negative"], templates), "Observation") == []
+    (concern,) = resources(bundle_of(ris_reading.lump_without_lesion(reports["negative"]), templates), "Observation")
+    assert own_code(concern["valueCodeableConcept"]) == "high"
+    flags = {own_code(part["code"]): own_code(part["valueCodeableConcept"]) for part in concern["component"]}
+    assert flags == {f"flags_summary.{name}": "present" for name in ("size", "growth", "mass", "history")}
+
+
+def test_a_contour_without_mineral_claims_no_count_and_no_pattern(
+    reports: dict[str, Report], templates: Templates
+) -> None:
+    base = reports["deep_mass"]
+    lesion = base.lesions[0]
+    foci = lesion.foci.model_copy(update={"count": 0, "largest_max_diameter_mm": None})
+    mass = lesion.mass.model_copy(update={"mineral_fraction": 0.0})
+    bare = ris_reading.with_lesion(base, size=type(lesion.size)(), foci=foci, mass=mass)
+    sent = components(bundle_of(bare, templates), "L1")
+    assert {"foci.count", "mass.mineral_fraction", "pattern.id", "pattern.confidence", "bone_relation"}.isdisjoint(sent)
+
+
+def test_a_radiograph_says_nothing_of_bone(templates: Templates) -> None:
+    report = made_films.rim_mass().report(templates)
+    assert "bone_relation" not in components(bundle_of(report, templates), "L1")
 
 
 def test_lengths_on_radiographs_are_called_projected(templates: Templates) -> None:

@@ -83,7 +83,7 @@ def test_text_that_reads_like_a_heading_opens_no_section(reports: dict[str, Repo
     base = reports["phlebolith"]
     question = f"{'a' * 70} IMPRESSION: {'b' * 79} 1. No finding."
     report = base.model_copy(update={"clinical": {"request": {"question": question}}})
-    assert "\nIMPRESSION:\nb" in as_text.render(report, templates, {}).content.decode("ascii")
+    assert "\n IMPRESSION:\nb" in as_text.render(report, templates, {}).content.decode("ascii")
     names = [section.name for section in cut_sections(report, templates)]
     assert names == [section.name for section in cut_sections(base, templates)]
     impression = ris_reading.observations(send(report, templates))["text.impression"][5].text
@@ -182,19 +182,84 @@ def test_only_an_absent_flag_is_sent_as_absent(reports: dict[str, Report], templ
 
 
 def test_a_rejected_lesion_sends_no_number(reports: dict[str, Report], templates: Templates) -> None:
-    base = reports["deep_mass"]
-    rejected = base.lesions[0].model_copy(update={"review": LesionReview(status="rejected", reason="a tattoo")})
-    report = base.model_copy(update={"lesions": (rejected, base.lesions[1])})
-    assert ris_reading.observations(send(report, templates), "L1") == {}
+    report = ris_reading.rejecting(reports["deep_mass"], "L1")
+    told = {name: segment[5].text for name, segment in ris_reading.observations(send(report, templates), "L1").items()}
+    assert {name for name, value in told.items() if value} == {"id", "tracking_uid"} & set(told)
     assert "size.max_diameter_mm" in ris_reading.observations(send(report, templates), "L2")
-    alone = base.model_copy(update={"lesions": (rejected,)})
-    assert "report.concern" not in ris_reading.observations(send(alone, templates))
+
+
+def test_a_rejected_lesion_is_withdrawn_item_by_item(
+    reports: dict[str, Report], templates: Templates, tmp_path: Path
+) -> None:
+    """What an earlier draft sent would stay at the receiver for good."""
+    base = reports["deep_mass"]
+    draft = ris_reading.observations(send(base, templates), "L1")
+    after = send(ris_reading.rejecting(base, "L1"), templates)
+    withdrawn = ris_reading.observations(after, "L1")
+    assert draft.keys() == withdrawn.keys() - {"review.status"}
+    assert {segment[11].text for segment in withdrawn.values()} == {"D"}
+    assert {segment[11].text for segment in ris_reading.observations(after, "L2").values()} == {"P"}
+    assert ris_reading.observations(after)["report.concern"][11].text == "P"
+    assert ris_reading.validate(after, tmp_path) == []
+
+
+def test_with_every_lesion_the_concern_is_withdrawn(
+    reports: dict[str, Report], templates: Templates, tmp_path: Path
+) -> None:
+    base = reports["deep_mass"]
+    sent = send(ris_reading.rejecting(base, "L1", "L2"), templates)
+    study = ris_reading.observations(sent)
+    gone = {name for name, segment in study.items() if segment[11].text == "D"}
+    assert gone == {"report.concern", *(f"flags_summary.{name}" for name in base.flags_summary)}
+    assert not any(study[name][5].text for name in gone)
+    assert ris_reading.validate(sent, tmp_path) == []
 
 
 def test_without_a_lesion_no_concern_is_claimed(reports: dict[str, Report], templates: Templates) -> None:
     sent = ris_reading.observations(send(reports["negative"], templates))
-    assert "report.concern" not in sent
+    assert not [name for name in sent if name == "report.concern" or name.startswith("flags_summary.")]
     assert "text.impression" in sent
+
+
+def test_a_reported_lump_has_its_concern_without_a_lesion(reports: dict[str, Report], templates: Templates) -> None:
+    report = ris_reading.lump_without_lesion(reports["negative"])
+    sent = ris_reading.observations(send(report, templates))
+    assert sent["report.concern"][5].text == "high"
+    told = {name: segment[5].text for name, segment in sent.items() if name.startswith("flags_summary.")}
+    assert told == {f"flags_summary.{name}": "present" for name in ("size", "growth", "mass", "history")}
+    red_flags = sent["text.flags"][5].text
+    assert "Not applicable" not in red_flags
+    for name in ("size >5 cm", "rapid growth"):
+        assert name in red_flags
+
+
+def test_the_flags_of_the_study_are_the_summary_of_the_report(
+    all_reports: dict[str, Report], templates: Templates
+) -> None:
+    for name, report in all_reports.items():
+        sent = ris_reading.observations(send(report, templates))
+        told = {code: segment[5].text for code, segment in sent.items() if code.startswith("flags_summary.")}
+        assert told == {f"flags_summary.{flag}": state.value for flag, state in report.flags_summary.items()}, name
+
+
+def test_a_contour_without_mineral_claims_no_count_and_no_pattern(
+    reports: dict[str, Report], templates: Templates
+) -> None:
+    """None above the threshold is not none."""
+    base = reports["deep_mass"]
+    lesion = base.lesions[0]
+    told = {"foci": lesion.foci.model_copy(update={"count": 0, "largest_max_diameter_mm": None})}
+    bare = told | {"size": type(lesion.size)(), "mass": lesion.mass.model_copy(update={"mineral_fraction": 0.0})}
+    of_mineral = {"foci.count", "mass.mineral_fraction", "pattern.id", "pattern.confidence", "bone_relation"}
+    sent = ris_reading.observations(send(ris_reading.with_lesion(base, **bare), templates), "L1")
+    assert of_mineral.isdisjoint(sent)
+    assert {"mass.max_diameter_mm", "depth.class", "flags.size"} <= set(sent)
+    assert of_mineral - {"mass.mineral_fraction"} <= set(ris_reading.observations(send(base, templates), "L1"))
+    # a reader who states its length has seen mineral that the program did not count
+    stated = told | {"size": type(lesion.size)(max_diameter_mm=12.0)}
+    sent = ris_reading.observations(send(ris_reading.with_lesion(base, **stated), templates), "L1")
+    assert "pattern.id" in sent
+    assert "foci.count" not in sent
 
 
 def test_lengths_on_radiographs_are_called_projected(templates: Templates) -> None:
@@ -217,6 +282,14 @@ def test_a_radiograph_names_no_tissue_it_does_not_show(templates: Templates) -> 
     pattern = ris_reading.observations(send(report, templates), "L1")["pattern.id"][5]
     assert pattern[1] == "P05"
     assert pattern[2] == templates.statements.say("pattern.film.P05")
+
+
+def test_a_radiograph_says_nothing_of_bone(templates: Templates) -> None:
+    """Beside bone in a projection is not apart from bone."""
+    for name, case in made_films.CASES.items():
+        report = case().report(templates)
+        for lesion in report.lesions:
+            assert "bone_relation" not in ris_reading.observations(send(report, templates), lesion.id), name
 
 
 @pytest.mark.parametrize(

@@ -181,5 +181,5 @@ def test_both_formats_of_every_sample_study_are_valid(
         bundle = as_fhir.render(report, templates, {}).content
         Bundle.model_validate_json(bundle)
         told = [entry["resource"] for entry in json.loads(bundle)["entry"]]
-        lesions = [one for one in told if one["resourceType"] == "Observation" and "component" in one]
+        lesions = [one for one in told if one["resourceType"] == "Observation" and "finding" in one["code"]["text"]]
         assert len(lesions) == len(report.lesions)
