@@ -124,7 +124,7 @@ def test_a_de_identified_study_says_how(analyse, edited, dciodvfy, tmp_path: Pat
 
 
 HOSTILE = {
-    "PatientName": "O'Brien|^&~\\.br\\<script>alert(1)</script>",
+    "PatientName": "O'Brien|^&~{br}<script>alert(1)</script>",
     "PatientID": "A\\B\\C",
     "StudyID": "1\x1b[31m",
     "AccessionNumber": "A" * 40,
@@ -138,8 +138,8 @@ HOSTILE = {
 
 def test_hostile_text_is_kept_word_for_word_and_invalid_values_are_left_empty(analyse, edited) -> None:
     header = read(write_structured_report(analyse(edited(FILMS, **HOSTILE))))
-    assert "\\".join(map(str, header.PatientName)) == HOSTILE["PatientName"]
-    assert list(header.PatientID) == ["A", "B", "C"]
+    assert str(header.PatientName) == HOSTILE["PatientName"]
+    assert header.PatientID == ""  # several values where one may stand
     for keyword in ("StudyID", "AccessionNumber"):
         assert header[keyword].value == HOSTILE[keyword]
     assert header.StudyDescription.strip() == HOSTILE["StudyDescription"].strip()

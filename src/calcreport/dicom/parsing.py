@@ -222,14 +222,14 @@ def _patient(raw: tuple[bytes | None, ...]) -> PatientHeader:
     identity, name, birth, sex, age, study_day, description, accession, charset = raw
     birth_date, study_date = values.day(birth), values.day(study_day)
     return PatientHeader(
-        patient_id=values.text(identity, charset),
+        patient_id=values.identifier(identity, charset),
         name=values.person_name(name, charset),
         birth_date=birth_date,
         sex=values.keyword(sex),
         age_years=values.age_years(age, birth_date, study_date),
         study_date=study_date,
         study_description=values.text(description, charset),
-        accession_number=values.text(accession, charset),
+        accession_number=values.identifier(accession, charset),
     )
 
 

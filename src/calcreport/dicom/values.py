@@ -21,6 +21,8 @@ _AGE: Final = re.compile(rb"([0-9]{3})([DWMY])\Z")
 _DATE: Final = re.compile(rb"[0-9]{8}\Z")
 _LONGEST_NUMBER: Final = 64
 _LONGEST_UID: Final = 64
+_LONGEST_IDENTITY: Final = 1024
+"""Characters of a name or an identifier; what is longer is none."""
 _DAYS: Final = MappingProxyType({b"D": 1.0, b"W": 7.0, b"M": 365.25 / 12, b"Y": 365.25})
 _OLDEST_YEARS: Final = 130
 
@@ -119,11 +121,13 @@ def keywords(raw: bytes | None) -> tuple[str, ...]:
 
 def clean(text: str, *, longest: int = 64) -> str:
     """Text without control, format, direction, surrogate and private characters, on one line, cut at `longest`."""
-    spaced = "".join(
-        " " if unicodedata.category(c)[0] == "C" or c in "\u2028\u2029" else c for c in text[: 4 * longest]
-    )
+    spaced = "".join(" " if _is_hidden(c) else c for c in text[: 4 * longest])
     joined = " ".join(spaced.replace("\ufffd", "?").split())
     return joined if len(joined) <= longest else joined[: longest - 1] + "\u2026"
+
+
+def _is_hidden(character: str) -> bool:
+    return unicodedata.category(character)[0] == "C" or character in "\u2028\u2029"
 
 
 def _codec(charset: bytes) -> str:
@@ -136,18 +140,32 @@ def _codec(charset: bytes) -> str:
 @lru_cache(maxsize=1024)
 def text(raw: bytes | None, charset: bytes | None = None, *, longest: int = 64) -> str | None:
     """Display text, decoded by an allowed character set with replacement and cleaned, or ``None`` when empty."""
-    if not raw:
-        return None
+    return clean(_decode(raw, charset), longest=longest) or None if raw else None
+
+
+def _decode(raw: bytes, charset: bytes | None) -> str:
     codec = _codec(charset or b"")
     if codec in {"euc_kr", "gb2312"}:
         raw = re.sub(rb"\x1b\$\)[AC]", b"", raw)
-    return clean(raw.decode(codec, "replace"), longest=longest) or None
+    return raw.decode(codec, "replace")
+
+
+@lru_cache(maxsize=1024)
+def identifier(raw: bytes | None, charset: bytes | None = None) -> str | None:
+    """Identifier, whole and as it stands but for the padding, or ``None``.
+
+    One that was cut or mended would be another one: ``None`` too when it is longer than any identifier, or holds
+    characters that cannot be read or shown.
+    """
+    told = _decode(raw, charset).strip(" \0") if raw else ""
+    is_whole = len(told) <= _LONGEST_IDENTITY and not any(_is_hidden(c) or c == "\ufffd" for c in told)
+    return told if told and is_whole else None
 
 
 def person_name(raw: bytes | None, charset: bytes | None = None) -> str | None:
-    """Person name for display; component carets are kept, trailing ones dropped."""
-    name = text(raw, charset, longest=128)
-    return (name.rstrip("^= ") or None) if name else None
+    """Person name for display, never cut; component carets are kept, trailing ones dropped."""
+    name = text(raw, charset, longest=_LONGEST_IDENTITY + 1)
+    return (name.rstrip("^= ") or None) if name and len(name) <= _LONGEST_IDENTITY else None
 
 
 @lru_cache(maxsize=256)
