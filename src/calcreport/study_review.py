@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import Any, Final
 
 from calcreport.errors import UsageError
@@ -25,6 +26,25 @@ NOTE_FILE: Final = "review.lesions.json"
 
 KEPT_FILES: Final = (REVIEW_FILE, NOTE_FILE)
 """What is never lost with the folder it lies in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenReview:
+    """A review as a reader wrote it.
+
+    Parameters
+    ----------
+    review : Review
+        As typed.
+    text : bytes
+        Content of its file: one that was changed since the note was taken was written about the present draft.
+    note : bytes | None
+        From `note_lesions`, where there is one.
+    """
+
+    review: Review
+    text: bytes
+    note: bytes | None
 
 
 def carry_review(results: ResultsFolder, folder: str) -> dict[str, bytes]:
@@ -73,30 +93,26 @@ def note_lesions(drafted: Report, review: bytes) -> bytes:
     return f"{json.dumps(note, indent=2)}\n".encode()
 
 
-def refuse_other_lesions(drafted: Report, review: Review, text: bytes, note: bytes | None) -> None:
+def refuse_other_lesions(drafted: Report, written: WrittenReview) -> None:
     """Refuse a review that was written about other lesions than those which have these ids now.
 
     Parameters
     ----------
     drafted : Report
         With every lesion of the draft.
-    review : Review
-        As typed.
-    text : bytes
-        Content of its file: one that was changed since the note was taken was written about the present draft.
-    note : bytes | None
-        From `note_lesions`.
+    written : WrittenReview
+        The review.
 
     Raises
     ------
     UsageError
         ``review.other_lesion``.
     """
-    if not _is_about(note, text):
+    if not _is_about(written.note, written.text):
         return
-    before = _read(note).get("lesions", {})
+    before = _read(written.note).get("lesions", {})
     now = {lesion.id: lesion.tracking_uid for lesion in drafted.lesions}
-    changed = [name for name in review.lesions if name in before and before[name] != now.get(name)]
+    changed = [name for name in written.review.lesions if name in before and before[name] != now.get(name)]
     if changed:
         msg = (
             f"the review was written about another draft: {', '.join(changed)} is another lesion now, or none. Look at "

@@ -394,8 +394,9 @@ def test_another_folder_still_names_the_draft_it_supersedes(run, folder, tmp_pat
 
 
 @pytest.mark.parametrize(("path", "value"), [(("flags", "depth", "state"), "absent"), (("concern",), "none")])
-def test_conclusions_are_not_edited_by_hand(run, folder, path, value) -> None:
+def test_conclusions_edited_by_hand_follow_from_the_facts_again(run, folder, path, value) -> None:
     study = folder()
+    drafted = read(study)
     data = json.loads((study / "report.json").read_text())
     place = data["lesions"][0]
     for name in path[:-1]:
@@ -404,8 +405,21 @@ def test_conclusions_are_not_edited_by_hand(run, folder, path, value) -> None:
     place[path[-1]] = value
     (study / "report.json").write_text(json.dumps(data))
     result = run("render", study / "report.json")
-    assert result.returncode == 2
-    assert "[render.edited_conclusion]" in result.stderr
+    assert result.returncode == 0
+    assert "concluded anew" in result.stderr
+    assert read(study).lesions[0].flags == drafted.lesions[0].flags
+    assert read(study).concern == drafted.concern
+
+
+def test_an_answer_edited_in_the_report_is_concluded_anew(run, folder) -> None:
+    study = folder()
+    data = json.loads((study / "report.json").read_text())
+    assert read(study).lesions[0].flags.growth.state == "absent"
+    data["clinical"]["growth"]["rate"] = "rapid"
+    (study / "report.json").write_text(json.dumps(data))
+    assert run("render", study / "report.json").returncode == 0
+    assert read(study).lesions[0].flags.growth.state == "present"
+    assert "rapid growth" in (study / "report.txt").read_text()
 
 
 @pytest.mark.parametrize(

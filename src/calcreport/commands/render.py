@@ -10,35 +10,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from calcreport.arguments import formats_of, now, read_text, ruleset_of_report, software_with, templates_of
-from calcreport.compose import conclude, name_key_images, name_overviews
-from calcreport.compose.reviewed import apply_review, refresh, restore, set_rejected_apart
 from calcreport.dicom import StudyFiles, discover
 from calcreport.errors import InputError, UsageError
-from calcreport.model.clinical import parse_clinical
-from calcreport.model.findings import Findings
 from calcreport.model.report import Report
-from calcreport.model.typed_review import Review
 from calcreport.output import FILE_NAMES, Templates
 from calcreport.progress import Progress
-from calcreport.report_file import MAX_REPORT_BYTES, findings_of_report, report_from_text
+from calcreport.report_file import MAX_REPORT_BYTES, report_from_text
 from calcreport.review_file import review_from_text
-from calcreport.rules import Ruleset, decide, decide_and_ask
-from calcreport.settings import Settings
+from calcreport.rules import Ruleset
 from calcreport.study_folder import ResultsFolder, folder_name
-from calcreport.study_output import (
-    SOURCES_FILE,
-    Draft,
-    formats_present,
-    load_output,
-    needs_pictures,
-    write_outputs,
-)
+from calcreport.study_output import SOURCES_FILE, Draft, formats_present, load_output, write_outputs
 from calcreport.study_overview import update_overview
 from calcreport.study_reported import basis_of_report
-from calcreport.study_review import NOTE_FILE, REVIEW_FILE, note_lesions, refuse_other_lesions
+from calcreport.study_review import NOTE_FILE, REVIEW_FILE, WrittenReview, note_lesions
+from calcreport.study_revised import bring_up_to_date, list_pictures, settings_of_report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +34,7 @@ class _Job:
     path: Path = field(repr=False)
     text: str = field(repr=False)
     report: Report = field(repr=False)
-    review: Review | None = field(repr=False)
-    review_text: str | None = field(repr=False)
+    review: WrittenReview | None = field(repr=False)
     folder: Path
     places: tuple[str, ...] = field(repr=False)
     formats: tuple[str, ...]
@@ -82,8 +67,18 @@ def run(options: argparse.Namespace, progress: Progress) -> str:
         When the results cannot be written.
     """
     job = _job_of(options)
-    report = _bring_up_to_date(job)
-    settings = _settings_of(report).reading
+    report, is_concluded_anew = bring_up_to_date(
+        job.report,
+        job.review,
+        ruleset=job.ruleset,
+        statements=job.templates.statements,
+        software=software_with(job.ruleset),
+        created=now(),
+    )
+    if is_concluded_anew:
+        progress.line("facts or answers were changed: flags, impression and recommendations were concluded anew")
+    report = list_pictures(report, job.formats)
+    settings = settings_of_report(report).reading
     results = ResultsFolder(job.folder.parent, run_id=secrets.token_hex(6))
     results.prepare()
     progress.step("looking for the images")
@@ -99,9 +94,8 @@ def run(options: argparse.Namespace, progress: Progress) -> str:
             )
             draft = Draft(report=report, basis=basis, order=order, previous_sr=previous)
             text, files = write_outputs(draft, job.formats, job.templates, on_step=progress.step)
-        if job.review_text is not None:
-            review = job.review_text.encode()
-            files |= {REVIEW_FILE: review, NOTE_FILE: note_lesions(report, review)}
+        if job.review is not None:
+            files |= {REVIEW_FILE: job.review.text, NOTE_FILE: note_lesions(report, job.review.text)}
         if _read(job.path) != job.text.encode():
             msg = "the report was changed by somebody else while it was rendered; render it again"
             raise UsageError(msg, code="render.changed_meanwhile")
@@ -119,8 +113,6 @@ def _job_of(options: argparse.Namespace) -> _Job:
         msg = "the report was not made from images; change the findings file and run calcreport decide again"
         raise UsageError(msg, code="render.typed_findings")
     beside = Path(options.report).parent
-    review_path = options.review or _beside(beside, REVIEW_FILE)
-    review_text = read_text(str(review_path), "--review") if review_path else None
     name = folder_name(report.study.study_instance_uid)
     if options.out:
         folder = Path(options.out) / name
@@ -136,8 +128,7 @@ def _job_of(options: argparse.Namespace) -> _Job:
         path=Path(options.report),
         text=text,
         report=report,
-        review=None if review_text is None else review_from_text(review_text),
-        review_text=review_text,
+        review=_review_of(options, beside),
         folder=folder,
         places=tuple(options.study) if options.study else _remembered(beside),
         formats=tuple(dict.fromkeys((*formats, *present, "json"))),
@@ -153,9 +144,13 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
-def _beside(folder: Path, name: str) -> Path | None:
-    path = folder / name
-    return path if path.is_file() else None
+def _review_of(options: argparse.Namespace, beside: Path) -> WrittenReview | None:
+    """Review of ``--review``, else the one beside the report."""
+    path = options.review or (str(beside / REVIEW_FILE) if (beside / REVIEW_FILE).is_file() else None)
+    if path is None:
+        return None
+    text = read_text(path, "--review")
+    return WrittenReview(review=review_from_text(text), text=text.encode(), note=_read(beside / NOTE_FILE))
 
 
 def _remembered(folder: Path) -> tuple[str, ...]:
@@ -191,84 +186,3 @@ def _refuse_other_patient(study: StudyFiles, report: Report) -> None:
             "original report, or analyse the images anew"
         )
         raise UsageError(msg, code="render.other_patient")
-
-
-def _bring_up_to_date(job: _Job) -> Report:
-    """Lay the review over the report, and conclude anew where a fact was changed, by review or by hand."""
-    taken = findings_of_report(job.report)
-    if job.review is None:
-        facts, before = set_rejected_apart(job.report, taken)
-    else:
-        drafted, before = restore(job.report, taken)
-        note = _read(job.path.with_name(NOTE_FILE))
-        refuse_other_lesions(drafted, job.review, (job.review_text or "").encode(), note)
-        facts, before = apply_review(drafted, before, job.review)
-    _refuse_unknown_lesions(facts, before)
-    refreshed = refresh(facts, before)
-    is_changed = facts.rejected != job.report.rejected or refreshed != taken
-    if not is_changed:
-        _refuse_edited_conclusions(facts, refreshed, job)
-    if not is_changed and facts == job.report:
-        report = facts
-    elif not is_changed:  # lesions were accepted: what is concluded stays as it is
-        report = facts.model_copy(update={"created": now()})
-    else:
-        report = _conclude(facts, refreshed, job)
-    return _with_pictures(report, job.formats)
-
-
-def _refuse_unknown_lesions(facts: Report, taken: Findings) -> None:
-    known = {lesion.id for lesion in taken.lesions}
-    if any(lesion.id not in known for lesion in facts.lesions):
-        msg = "the report names a lesion that was never measured; take the original report"
-        raise UsageError(msg, code="render.unknown_lesion")
-
-
-def _conclude(facts: Report, taken: Findings, job: _Job) -> Report:
-    """Ask the rules again, with the clinical input and the choices of the site that the report was made with."""
-    settings = _settings_of(facts)
-    clinical = parse_clinical(facts.clinical)
-    facts = facts.model_copy(
-        update={"created": now(), "software": software_with(job.ruleset), "rules": job.ruleset.used}
-    )
-    return conclude(
-        facts,
-        decide_and_ask(taken, clinical, settings.policy, job.ruleset),
-        order=tuple(range(len(facts.lesions))),
-        taken=taken,
-        policy=settings.policy,
-        statements=job.templates.statements,
-    )
-
-
-def _refuse_edited_conclusions(facts: Report, taken: Findings, job: _Job) -> None:
-    """Flags and concern follow from facts: edited by hand they would contradict what the impression says."""
-    if facts.rules is None or facts.rules.sha256 != job.ruleset.sha256:
-        return  # rules of another version conclude otherwise
-    decision = decide(taken, parse_clinical(facts.clinical), _settings_of(facts).policy, job.ruleset)
-    told = [(lesion.flags, lesion.concern) for lesion in facts.lesions]
-    if told != [(lesion.flags, lesion.concern) for lesion in decision.lesions] or facts.concern is not decision.concern:
-        msg = (
-            "flags or concern were edited, but they follow from the facts; edit the fact (size, depth class, pattern) "
-            "instead, or write a review.yaml"
-        )
-        raise UsageError(msg, code="render.edited_conclusion")
-
-
-def _settings_of(report: Report) -> Settings:
-    try:
-        return Settings.model_validate(report.settings)
-    except ValidationError:
-        pass
-    # Raised outside the handler: the cause would carry the values into a traceback.
-    msg = "the settings in the report were damaged; take the original report"
-    raise UsageError(msg, code="render.damaged_settings")
-
-
-def _with_pictures(report: Report, formats: tuple[str, ...]) -> Report:
-    """List the pictures where the formats want them, as an analysis does."""
-    if not needs_pictures(formats):
-        bare = tuple(lesion.model_copy(update={"images": ()}) for lesion in report.lesions)
-        return report.model_copy(update={"lesions": bare, "images": ()})
-    lesions = tuple(lesion.model_copy(update={"images": name_key_images(lesion)}) for lesion in report.lesions)
-    return report.model_copy(update={"lesions": lesions, "images": name_overviews(report)})
