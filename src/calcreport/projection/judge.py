@@ -32,7 +32,7 @@ _METAL: Final = 2.0
 _METAL_SHARPNESS: Final = 0.8
 """Metal stands out by this many times as much as bone, and as much at its edge as in its middle: a deposit as dense as
 that is thick, and swells towards its middle."""
-_CONTACT: Final = 0.12
+_CONTACT: Final = 0.15
 """With more of its outline at bone than this, a focus is part of the bone."""
 _JOINT_CONTACT: Final = 0.03
 """At a knee, where edges of bones overlap, even this much."""
@@ -46,17 +46,22 @@ _BAND_CONTACT: Final = 0.6
 _LINE_RATIO: Final = 4.0
 _LINE_SHARE: Final = 0.2
 """A line of this share of the contrast of bone that starts from bone is a cortex."""
+_LINE_AT_BONE: Final = 0.06
 _LINE_CONTACT: Final = 0.35
 """A band of which so much lies within `_NEAR_BONE_MM` of bone, all along it, is the bone's own margin."""
 _SESAMOID_REACH_MM: Final = 15.0
 """Patella and fabella lie no farther from the femur, mm."""
 _CONDYLE_MM: Final = 18.0
 """Half the width of condyles from the side, even where not all of them is found as bone; few shafts are as wide."""
-_PATELLA_CONTRAST: Final = 0.35
+_PATELLA_CONTRAST: Final = 0.45
+"""A patella from the side is looked through along its width: within its outline it stands out nearly half as much as
+other bone, or more."""
 _FABELLA_CONTRAST: Final = (0.15, 0.7)
-"""Share of the contrast of bone; a deposit may be denser than any fabella."""
+"""Shares of the contrast of bone; a deposit may be denser than any fabella."""
 _FABELLA_MM: Final = (4.0, 15.0)
-_PATELLA_MM: Final = (22.0, 65.0)
+_PATELLA_MM: Final = (30.0, 65.0)
+_PATELLA_ACROSS_MM: Final = 30.0
+"""Length of a patella, enlarged as it is, from that of a school child on; none is thicker than `_PATELLA_ACROSS_MM`."""
 _KNEE_PARTS: Final = frozenset(("KNEE", "KNEES", "PATELLA"))
 """Patella and fabella are looked for on films of these parts only: elsewhere an oval beside bone is a finding."""
 
@@ -124,7 +129,7 @@ def judge_focus(
         return FocusKind.UNCERTAIN
     if skin_mm is not None and skin_mm < _AT_SKIN_MM:
         return FocusKind.AT_SKIN
-    return _sesamoid(plate, bones, focus, longest, across, film) or FocusKind.MINERAL
+    return _sesamoid(plate, bones, focus, outline, film) or FocusKind.MINERAL
 
 
 def _least_sharpness(across: float, *, is_cut: bool) -> float:
@@ -141,18 +146,21 @@ def _is_bone_margin(plate: Plate, bones: Bones, focus: PlateFocus, longest: floa
     """Whether a band runs along a bone: what the beam's scatter and the blur of a cortex leave beside it."""
     if longest < _BAND_MM or longest < _BAND_RATIO * across:
         return False
-    if longest > _LINE_RATIO * across and focus.bone_contact > 0 and focus.contrast > _LINE_SHARE * bones.contrast:
+    if (
+        longest > _LINE_RATIO * across
+        and focus.bone_contact > _LINE_AT_BONE
+        and focus.contrast > _LINE_SHARE * bones.contrast
+    ):
         return True
     share = _LINE_CONTACT if longest > _LINE_RATIO * across else _BAND_CONTACT
     return _share_near_bone(plate, bones, focus, _NEAR_BONE_MM) > share
 
 
-def _sesamoid(
-    plate: Plate, bones: Bones, focus: PlateFocus, longest: float, across: float, film: Circumstances
-) -> FocusKind | None:
+def _sesamoid(plate: Plate, bones: Bones, focus: PlateFocus, outline: Outline, film: Circumstances) -> FocusKind | None:
     """Patella or fabella: a smooth oval, dense as bone, beside a knee; looked for in lateral views only."""
     if film.is_lateral is not True or film.body_part not in _KNEE_PARTS:
         return None
+    longest, across, _i, _j = diameters(outline.points * film.spacing_mm)
     share = focus.contrast / max(bones.contrast, 1e-6)
     is_fabella = (
         _FABELLA_CONTRAST[0] < share < _FABELLA_CONTRAST[1]
@@ -160,7 +168,10 @@ def _sesamoid(
         and longest < 2 * across
     )
     is_patella = (
-        share > _PATELLA_CONTRAST and _PATELLA_MM[0] <= longest <= _PATELLA_MM[1] and 1.2 < longest / across < 4
+        outline.contrast > _PATELLA_CONTRAST * bones.contrast
+        and _PATELLA_MM[0] <= longest <= _PATELLA_MM[1]
+        and across <= _PATELLA_ACROSS_MM
+        and 1.2 < longest / across < 4
     )
     if not (is_fabella or is_patella):
         return None

@@ -39,8 +39,11 @@ _LEAST_NOISE: Final = 0.4
 """... down to this share of the noise of a film pixel."""
 _LEAST_MM2: Final = 150.0
 _LEAST_MM: Final = 12.0
+_NARROW_MM: Final = 8.0
 _MOST_MM: Final = 120.0
-"""Width and length of what is taken for a focus here; the narrow search sees what is smaller."""
+"""Width and length of what is taken for a focus here; the narrow search sees what is smaller. Narrower ones, down to
+`_NARROW_MM`, count where `_NARROW_SIDES` are sharp and nothing wider is: less is tissue between two edges."""
+_NARROW_SIDES: Final = 0.9
 _ROOM_MM: Final = 6.0
 _RING_MM: Final = (1.6, 5.0)
 """Surroundings, as distances from the contour."""
@@ -58,12 +61,13 @@ _MOST_CONTACT: Final = 0.3
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Part:
-    """A part of the plate above a contour: its box, pixels, height and share of sharp sides."""
+    """A part of the plate above a contour: its box, pixels, height, share of sharp sides, and whether it is wide."""
 
     box: tuple[slice, slice]
     mask: Mask
     height: float
     sides: float
+    is_wide: bool
 
 
 def find_sheets(plate: Plate, exposure: Exposure, bones: Bones, field: Mask, noise: float) -> list[PlateFocus]:
@@ -95,7 +99,7 @@ def find_sheets(plate: Plate, exposure: Exposure, bones: Bones, field: Mask, noi
     ends = ~exposure.is_exposed
     taken = np.zeros(inside.shape, dtype=bool)
     found = []
-    for part in sorted(_parts(coarse, lifted, inside, bone, noise), key=lambda p: -p.sides * p.height):
+    for part in sorted(_parts(coarse, lifted, inside, bone, noise), key=lambda p: (not p.is_wide, -p.sides * p.height)):
         if (taken[part.box] & part.mask).any():
             continue
         taken[part.box] |= part.mask
@@ -126,7 +130,7 @@ def _parts(plate: Plate, lifted: Floats, inside: Mask, bone: Mask, noise: float)
         for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
             box = (rows, columns)
             sides_mm = [(s.stop - s.start) * plate.pixel_mm for s in box]
-            if areas[number] < _LEAST_MM2 or min(sides_mm) < _LEAST_MM or max(sides_mm) > _MOST_MM:
+            if areas[number] < _LEAST_MM2 or min(sides_mm) < _NARROW_MM or max(sides_mm) > _MOST_MM:
                 continue
             part = _judged(plate, lifted, inside, bone, box, labels[box] == number)
             if part is not None:
@@ -145,8 +149,9 @@ def _judged(
     whole = np.zeros(height.shape, dtype=bool)
     rows, columns = (slice(b.start - w.start, b.stop - w.start) for b, w in zip(box, window, strict=True))
     whole[rows, columns] = ndimage.binary_fill_holes(mask)
-    if not shrunk(whole, plate.pixels(_LEAST_MM / 2)).any():
+    if not shrunk(whole, plate.pixels(_NARROW_MM / 2)).any():
         return None
+    is_wide = bool(shrunk(whole, plate.pixels(_LEAST_MM / 2)).any())
     border = whole & ~shrunk(whole, 1)
     free = border & shrunk(searched, 2)
     at_bone = border & grown(bone[window], plate.pixels(_RING_MM[0]) + 2)
@@ -158,6 +163,10 @@ def _judged(
     fall = height[free] - lowest[free]
     rise = float(np.median(height[whole]) - np.median(height[ring]))
     sides = float((fall > _FALL * rise).sum() / length)
-    if rise <= 0 or sides < _SHARP_SIDES or np.minimum(fall, rise).mean() < _MEAN_FALL * rise:
+    if (
+        rise <= 0
+        or sides < (_SHARP_SIDES if is_wide else _NARROW_SIDES)
+        or np.minimum(fall, rise).mean() < _MEAN_FALL * rise
+    ):
         return None
-    return _Part(box=box, mask=whole[rows, columns], height=rise, sides=sides)
+    return _Part(box=box, mask=whole[rows, columns], height=rise, sides=sides, is_wide=is_wide)
