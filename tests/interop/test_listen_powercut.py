@@ -23,6 +23,7 @@ sys.path.append(str(Path(__file__).parents[1] / "e2e"))
 from listening import Service, associate, data_set_of, wait_for
 
 pytestmark = pytest.mark.interop
+QUICK = '[service.study]\nquiet_seconds = 1\n[service.analysis]\nformats = "json"\n'
 SAMPLE = Path(__file__).parents[2] / "sample_dicoms" / "negative_calf"
 
 
@@ -49,50 +50,47 @@ def disk(tmp_path: Path, need_tool: Callable[[str], str]) -> Path:
     return path
 
 
-def _serve(folder: Path, store: Path, toml: str) -> Service:
+@contextmanager
+def _served(folder: Path, store: Path, toml: str) -> Iterator[Service]:
     service = Service([sys.executable, "-m", "calcreport"], folder)
     service.store = store
     service.configure(toml)
-    return service.start()
+    try:
+        yield service.start()
+    finally:
+        service.stop(signal.SIGKILL)
+
+
+def _send(service: Service) -> list[int]:
+    """Send the sample on one association; give the status of each image."""
+    datasets = [pydicom.dcmread(path) for path in sorted(SAMPLE.rglob("*.dcm"))]
+    context = (str(datasets[0].SOPClassUID), str(datasets[0].file_meta.TransferSyntaxUID))
+    with associate(service.port, contexts=[context]) as association:
+        return [association.send_c_store(dataset).Status for dataset in datasets]
 
 
 def test_nothing_acknowledged_is_lost_and_the_study_is_reported(disk: Path, tmp_path: Path) -> None:
-    files = sorted(SAMPLE.rglob("*.dcm"))
-    datasets = [pydicom.dcmread(path) for path in files]
-    quick = '[service.study]\nquiet_seconds = 1\n[service.analysis]\nformats = "json"\n'
     after = tmp_path / "after.img"
-    with _mounted(disk, tmp_path / "before") as folder:
-        service = _serve(tmp_path, folder / "store", quick.replace("= 1\n", "= 600\n"))
-        syntax = str(datasets[0].file_meta.TransferSyntaxUID)
-        with associate(service.port, contexts=[(str(datasets[0].SOPClassUID), syntax)]) as association:
-            statuses = [association.send_c_store(dataset).Status for dataset in datasets]
-            shutil.copyfile(disk, after)
+    with (
+        _mounted(disk, tmp_path / "before") as folder,
+        _served(tmp_path, folder / "store", QUICK.replace("quiet_seconds = 1", "quiet_seconds = 600")) as service,
+    ):
+        statuses = _send(service)
+        shutil.copyfile(disk, after)
         kept = {data_set_of(path) for path in service.images()}
-        service.stop(signal.SIGKILL)
-    assert statuses == [0] * len(files)
-    assert len(kept) == len(files)
-    with _mounted(after, tmp_path / "after") as folder:
-        service = _serve(tmp_path, folder / "store", quick)
+    assert set(statuses) == {0}
+    assert len(kept) == len(statuses)
+    with _mounted(after, tmp_path / "after") as folder, _served(tmp_path, folder / "store", QUICK) as service:
         assert {data_set_of(path) for path in service.images()} == kept
         service.wait_done()
-        assert service.stop() == 0
 
 
 def test_a_power_cut_during_an_analysis_costs_no_report(disk: Path, tmp_path: Path) -> None:
-    files = sorted(SAMPLE.rglob("*.dcm"))
-    datasets = [pydicom.dcmread(path) for path in files]
-    quick = '[service.study]\nquiet_seconds = 1\n[service.analysis]\nformats = "json"\n'
     after = tmp_path / "after.img"
-    with _mounted(disk, tmp_path / "before") as folder:
-        service = _serve(tmp_path, folder / "store", quick)
-        syntax = str(datasets[0].file_meta.TransferSyntaxUID)
-        with associate(service.port, contexts=[(str(datasets[0].SOPClassUID), syntax)]) as association:
-            assert {association.send_c_store(dataset).Status for dataset in datasets} == {0}
+    with _mounted(disk, tmp_path / "before") as folder, _served(tmp_path, folder / "store", QUICK) as service:
+        assert set(_send(service)) == {0}
         wait_for(lambda: any(record.get("state") == "analysing" for record in service.records()))
         shutil.copyfile(disk, after)
-        service.stop(signal.SIGKILL)
-    with _mounted(after, tmp_path / "after") as folder:
-        service = _serve(tmp_path, folder / "store", quick)
+    with _mounted(after, tmp_path / "after") as folder, _served(tmp_path, folder / "store", QUICK) as service:
         (record,) = service.wait_done()
         assert record["revision"] == 1
-        assert service.stop() == 0
