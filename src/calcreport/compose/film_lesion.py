@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from calcreport.compose.film_text import name_view, say_projected, say_skin_line, spell_projected
+from calcreport.compose.film_text import name_view, say_projected, say_skin_line, spell_on_films
 from calcreport.compose.film_views import say_other_views
 from calcreport.compose.statements import Statements
 from calcreport.compose.wording import capitalise, join_words, name_finding, spell_distance, spell_length
@@ -75,13 +75,16 @@ def _say_pattern(lesion: Lesion, statements: Statements) -> str:
 def list_on_films(lesion: Lesion, statements: Statements, *, limit_mm: float) -> list[tuple[str, str]]:
     """List what was measured on each film: name and value with its unit; `limit_mm` as in `describe_on_films`."""
     rows = []
+    told = spell_on_films(lesion, statements, limit_mm=limit_mm)
+    extents = {place.sop_instance_uid: extent for place, extent in told}
     for place in lesion.location.films:
         view = name_view(place.view, statements)
-        extent = spell_projected(place, statements, limit_mm=limit_mm)
-        if lesion.size.is_minimum:
+        extent = extents.get(place.sop_instance_uid, "")  # without one where a reader's length took its place
+        if lesion.size.is_minimum and extent:
             extent = statements.say("measure.at_least", length=extent)
         plane = statements.choose("film.plane", lesion.size.plane or "") if place.max_diameter_mm is not None else ""
-        rows.append((statements.say("measure.projected", view=view), " ".join(filter(None, (extent, plane)))))
+        if extent:
+            rows.append((statements.say("measure.projected", view=view), " ".join(filter(None, (extent, plane)))))
         if place.projected_skin_line_mm is not None:
             distance = spell_distance(place.projected_skin_line_mm)
             rows.append((statements.say("measure.skin_line", view=view), distance))

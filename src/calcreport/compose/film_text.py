@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from itertools import groupby
 from typing import Final
 
+from calcreport.compose.review_text import is_by_reader
 from calcreport.compose.statements import Statements
 from calcreport.compose.wording import (
     as_sentence,
@@ -200,15 +201,47 @@ def say_projected(lesion: Lesion, statements: Statements, *, limit_mm: float | N
     places = lesion.location.films
     if not places:
         return ""
-    extents = [spell_projected(place, statements, limit_mm=limit_mm) for place in places]
     told = [
         extent
         if len(places) == 1
         else statements.say("film.in_view", extent=extent, view=name_view(place.view, statements))
-        for place, extent in zip(places, extents, strict=True)
+        for place, extent in spell_on_films(lesion, statements, limit_mm=limit_mm)
     ]
     identifier = "film.projected_minimum" if lesion.size.is_minimum else "film.projected"
     return statements.say(identifier, extents=join_words(told))
+
+
+def spell_on_films(
+    lesion: Lesion, statements: Statements, *, limit_mm: float | None = None
+) -> list[tuple[FilmPlace, str]]:
+    """Spell the projected size on each film.
+
+    Parameters
+    ----------
+    lesion : Lesion
+        On radiographs. Where a reader gave its longest dimension, that stands for the film on which the program found
+        the longest, marked as the reader's; what the program measured on others is left out where it is longer.
+    statements : Statements
+        Wording.
+    limit_mm : float | None
+        A limit in mm that is never printed in place of a length just above it.
+
+    Returns
+    -------
+    list[tuple[FilmPlace, str]]
+        Films in their order.
+    """
+    places = lesion.location.films
+    longest_mm = lesion.size.max_diameter_mm
+    if longest_mm is None or not is_by_reader(lesion, "size.max_diameter_mm"):
+        return [(place, spell_projected(place, statements, limit_mm=limit_mm)) for place in places]
+    replaced = max(places, key=lambda place: (place.max_diameter_mm or 0.0, place.max_diameter_px))
+    length = statements.say("film.projected_reader", extent=spell_length(longest_mm, limit_mm=limit_mm))
+    return [
+        (place, length if place is replaced else spell_projected(place, statements, limit_mm=limit_mm))
+        for place in places
+        if place is replaced or (place.max_diameter_mm or 0.0) <= longest_mm
+    ]
 
 
 def spell_projected(place: FilmPlace | Size, statements: Statements, *, limit_mm: float | None = None) -> str:

@@ -260,7 +260,7 @@ def _name_nature(lesion: Lesion, statements: Statements, *, many: bool) -> str:
     noun = statements.choose(family, lesion.pattern.id, statements.say(f"{family}.other"))
     if lesion.mass.present is not YesNo.YES:
         return noun
-    has_mineral = lesion.size.max_diameter_mm is not None
+    has_mineral = lesion.size.max_diameter_mm is not None or lesion.size.max_diameter_px is not None
     return statements.say("impression.mass", noun=noun) if has_mineral else statements.say("impression.mass_only")
 
 

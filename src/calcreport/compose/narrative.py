@@ -8,6 +8,7 @@ from typing import Final
 from calcreport.compose.clinical_text import ClinicalText, describe_clinical
 from calcreport.compose.comparison_text import describe_comparison, describe_growth
 from calcreport.compose.excluded_text import describe_excluded
+from calcreport.compose.extent_text import describe_extent
 from calcreport.compose.film_lesion import describe_on_films, say_projection
 from calcreport.compose.film_text import refer_to_films, spell_projected
 from calcreport.compose.flags_text import FlagText, describe_flags, size_limit_mm
@@ -20,12 +21,10 @@ from calcreport.compose.wording import (
     as_sentence,
     capitalise,
     describe_density,
-    describe_size,
     name_depth,
     name_finding,
     name_place,
     refer_to_images,
-    spell_extents,
     spell_length,
 )
 from calcreport.model.report import (
@@ -212,7 +211,7 @@ def _describe_in_full(report: Report, lesion: Lesion, statements: Statements) ->
         told = [*describe_on_films(report, lesion, statements, limit_mm=limit_mm), *_new_caveats(report, lesion)]
     else:
         told = [
-            *_describe_extent(lesion, statements, limit_mm),
+            *describe_extent(lesion, statements, limit_mm=limit_mm),
             describe_density(lesion.density, statements),
             *_describe_faintness(report, lesion, statements),
             _describe_pattern(lesion, statements),
@@ -225,47 +224,6 @@ def _describe_in_full(report: Report, lesion: Lesion, statements: Statements) ->
         *_notes_not_concluded(report, lesion),
         say_review(lesion, statements),
     ]
-
-
-def _describe_extent(lesion: Lesion, statements: Statements, limit_mm: float) -> list[str]:
-    """Mass first where there is one; then the mineral, its foci, and what was not determined."""
-    mass = _describe_mass(lesion, statements, limit_mm)
-    mineral = describe_size(lesion.size, statements, limit_mm=limit_mm)
-    has_mass = lesion.mass.present is YesNo.YES
-    if has_mass and mineral:
-        mineral = statements.say("size.mineral_of_mass", size=mineral)
-    elif mineral:
-        has_extents = None not in {lesion.size.ap_mm, lesion.size.tr_mm, lesion.size.cc_mm}
-        is_named = has_extents and not lesion.size.projected
-        mineral = capitalise(statements.say("size.mineral", size=mineral) if is_named else mineral)
-    elif has_mass and lesion.mass.source == "contour":
-        mineral = statements.say("size.no_mineral")
-    told = [mass, mineral] if has_mass else [mineral]
-    if lesion.foci.count is not None and lesion.foci.count > 1:
-        largest = lesion.foci.largest_max_diameter_mm
-        identifier = "size.foci_cluster_unsized" if largest is None else "size.foci_cluster"
-        told.append(
-            statements.say(
-                identifier, count=lesion.foci.count, largest="" if largest is None else spell_length(largest)
-            )
-        )
-    return told if has_mass else [*told, mass]
-
-
-def _describe_mass(lesion: Lesion, statements: Statements, limit_mm: float) -> str:
-    mass = lesion.mass
-    if mass.present is YesNo.UNKNOWN:
-        return ""  # said once for all lesions
-    source = statements.say(f"size.mass_{mass.source}")
-    if mass.present is YesNo.NO:
-        return statements.say("size.mass_absent", source=source)
-    if mass.max_diameter_mm is None:
-        return statements.say("size.mass_without_size", source=source)
-    extents = [extent for extent in (mass.ap_mm, mass.tr_mm, mass.cc_mm) if extent is not None]
-    longest = spell_length(mass.max_diameter_mm, limit_mm=limit_mm)
-    identifier = "size.mass" if len(extents) == 3 else "size.mass_longest"
-    text = statements.say(identifier, extents=spell_extents(extents) if extents else "", longest=longest, source=source)
-    return statements.say("size.mass_minimum", mass=text) if mass.is_minimum else text
 
 
 def _say_mass_unknown(report: Report, statements: Statements) -> tuple[str, ...]:

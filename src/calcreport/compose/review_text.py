@@ -9,10 +9,22 @@ from typing import Any, Final
 from calcreport.compose.statements import Statements
 from calcreport.compose.wording import as_sentence, join_words, name_place, spell_length
 from calcreport.model.report import Lesion, LesionReview, RejectedLesion, Report
+from calcreport.model.review import ReviewChange
 from calcreport.model.terms import PATTERN_LABELS
 
-_TOLD: Final = ("pattern.id", "depth.class", "location.laterality", "size.max_diameter_mm", "mass.max_diameter_mm")
-"""Replaced values that are read out; what follows from them is not."""
+_TOLD: Final = (
+    "pattern.id",
+    "pattern.confidence",
+    "depth.class",
+    "location.laterality",
+    "size.max_diameter_mm",
+    "mass.present",
+    "mass.max_diameter_mm",
+)
+"""Replaced values that are read out, in this order; what follows from them is not."""
+
+_WITH: Final = {"pattern.confidence": "pattern.id", "mass.max_diameter_mm": "mass.present"}
+"""Values that need no word of their own where the other one was replaced too, and nothing came in their place."""
 
 
 def say_review(lesion: Lesion, statements: Statements) -> str:
@@ -21,8 +33,7 @@ def say_review(lesion: Lesion, statements: Statements) -> str:
     if review is None:
         return ""
     reader = _name_reader(review, statements)
-    told = [_say_change(change.field, change.measured, change.reader, statements) for change in review.changes]
-    changes = [text for text in told if text]
+    changes = [_say_change(change, statements) for change in _list_told(review)]
     if review.status == "accepted" or not changes:
         return statements.say("review.accepted", reader=reader)
     corrected = statements.say("review.corrected", reader=reader, changes=join_words(changes))
@@ -71,10 +82,24 @@ def _name_reader(review: LesionReview, statements: Statements) -> str:
     return f"{name} ({review.date})" if review.date else name
 
 
-def _say_change(field: str, before: Any, after: Any, statements: Statements) -> str:  # noqa: ANN401 - values of any field
-    if field not in _TOLD:
-        return ""
-    words = {"before": _spell(field, before, statements), "after": _spell(field, after, statements)}
+def is_by_reader(lesion: Lesion, field: str) -> bool:
+    """Whether a reader replaced the value of a field, such as ``"size.max_diameter_mm"``."""
+    return lesion.review is not None and any(change.field == field for change in lesion.review.changes)
+
+
+def _list_told(review: LesionReview) -> list[ReviewChange]:
+    changes = {change.field: change for change in review.changes}
+    told = [changes[field] for field in _TOLD if field in changes]
+    return [
+        change
+        for change in told
+        if _WITH.get(change.field) not in changes or (change.field.endswith("_mm") and change.reader is not None)
+    ]
+
+
+def _say_change(change: ReviewChange, statements: Statements) -> str:
+    field = change.field
+    words = {"before": _spell(field, change.measured, statements), "after": _spell(field, change.reader, statements)}
     return statements.say(f"review.{field.replace('.', '_')}", **words)
 
 
@@ -83,7 +108,11 @@ def _spell(field: str, value: Any, statements: Statements) -> str:  # noqa: ANN4
         return statements.say("review.not_measured")
     if field.endswith("_mm"):
         return spell_length(float(value))
-    names: Mapping[str, str] = {"depth.class": "review.layer", "location.laterality": "side"}
+    names: Mapping[str, str] = {
+        "depth.class": "review.layer",
+        "location.laterality": "review.side",
+        "mass.present": "review.mass",
+    }
     if field == "pattern.id":
         return f"{value} ({PATTERN_LABELS[value]})" if value in PATTERN_LABELS else str(value)
     return statements.choose(names[field], str(value), str(value)) if field in names else str(value)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-
+from calcreport.compose.corrections import correct, list_changes, undo
+from calcreport.compose.edits import edits_of, take_edits
+from calcreport.compose.statements import Statements
+from calcreport.compose.wording import name_body_part
 from calcreport.errors import ClinicalError
-from calcreport.model.findings import FindingFeatures, Findings, LesionFinding, finding_facts
+from calcreport.model.findings import Findings, LesionFinding, finding_facts
 from calcreport.model.report import Lesion, LesionReview, RejectedLesion, Report
 from calcreport.model.review import ReviewChange
-from calcreport.model.terms import PATTERN_LABELS, Confidence, DepthClass, Record, YesNo
+from calcreport.model.terms import YesNo
 from calcreport.model.typed_review import LesionVerdict, Review
-
-_REPLACED: Final = ("size", "mass", "depth", "pattern", "location")
-"""Parts of a lesion a reader can change; every change of a field in them is written down."""
 
 
 def restore(report: Report, taken: Findings) -> tuple[Report, Findings]:
     """Undo an earlier review: every lesion as it was drafted, rejected ones back in their places.
+
+    What was edited by hand in the report itself stays, marked as such.
 
     Parameters
     ----------
@@ -34,7 +35,7 @@ def restore(report: Report, taken: Findings) -> tuple[Report, Findings]:
         entry.lesion.id: LesionFinding.model_validate(entry.finding) for entry in report.rejected
     }
     lesions = sorted((*report.lesions, *(entry.lesion for entry in report.rejected)), key=_place)
-    drafted = tuple(_undo(lesion) for lesion in lesions)
+    drafted = tuple(_without_review(take_edits(lesion, findings[lesion.id])) for lesion in lesions)
     return (
         report.model_copy(update={"lesions": drafted, "rejected": ()}),
         taken.model_copy(update={"lesions": tuple(findings[lesion.id] for lesion in drafted)}),
@@ -80,7 +81,9 @@ def apply_review(report: Report, taken: Findings, review: Review) -> tuple[Repor
 
 
 def set_rejected_apart(report: Report, taken: Findings) -> tuple[Report, Findings]:
-    """Move lesions whose `review` was set to rejected in the report itself to where rejected ones are kept.
+    """Take over what was edited in a report that has no review file: facts, and lesions set to rejected.
+
+    Facts are marked as a reader's (`take_edits`); lesions whose `review` says rejected go where rejected ones are kept.
 
     Parameters
     ----------
@@ -89,7 +92,12 @@ def set_rejected_apart(report: Report, taken: Findings) -> tuple[Report, Finding
     taken : Findings
         Findings of its lesions.
     """
-    rejected = {lesion.id: lesion for lesion in report.lesions if lesion.review and lesion.review.status == "rejected"}
+    findings = {finding.id: finding for finding in taken.lesions}
+    edited = tuple(
+        take_edits(lesion, findings[lesion.id]) if lesion.id in findings else lesion for lesion in report.lesions
+    )
+    report = report.model_copy(update={"lesions": edited})
+    rejected = {lesion.id: lesion for lesion in edited if lesion.review and lesion.review.status == "rejected"}
     if not rejected:
         return report, taken
     apart = tuple(
@@ -103,7 +111,7 @@ def set_rejected_apart(report: Report, taken: Findings) -> tuple[Report, Finding
     return facts, taken.model_copy(update={"lesions": kept})
 
 
-def refresh(report: Report, taken: Findings) -> Findings:
+def refresh(report: Report, taken: Findings, statements: Statements) -> Findings:
     """Findings of the lesions as they stand in a report now: the same as `taken` unless a fact was changed.
 
     Parameters
@@ -112,18 +120,46 @@ def refresh(report: Report, taken: Findings) -> Findings:
         Measured lesions, possibly corrected or edited.
     taken : Findings
         Findings of these lesions before; the order is that of the report.
+    statements : Statements
+        Wording: a region stands in the report in words.
+
+    Raises
+    ------
+    ClinicalError
+        ``review.nothing_left`` when a lesion is neither mineral nor mass any more.
     """
     before = {lesion.id: lesion for lesion in taken.lesions}
-    lesions = tuple(_refresh(lesion, before[lesion.id]) for lesion in report.lesions if lesion.id in before)
-    return taken.model_copy(update={"lesions": lesions})
+    part = name_body_part(report.study.body_part, statements)
+    lesions = []
+    for lesion in report.lesions:
+        if lesion.id in before:
+            _refuse_nothing_left(lesion)
+            earlier = before[lesion.id]
+            lesions.append(_refresh(lesion, earlier, _region_of(lesion, earlier, part, statements)))
+    return taken.model_copy(update={"lesions": tuple(lesions)})
 
 
-def _refresh(lesion: Lesion, before: LesionFinding) -> LesionFinding:
+def _refresh(lesion: Lesion, before: LesionFinding, region: str | None) -> LesionFinding:
     facts = finding_facts(lesion)
-    place = before.location.model_copy(update={"laterality": lesion.location.laterality})
-    if lesion.review is not None and any(change.field == "pattern.id" for change in lesion.review.changes):
-        facts["features"] = FindingFeatures()  # they were read off as signs of the pattern the reader did not see
+    place = before.location.model_copy(update={"laterality": lesion.location.laterality, "region": region})
+    changed = {change.field for change in lesion.review.changes} if lesion.review else set()
+    if "size.max_diameter_mm" in changed:
+        facts["size"] = facts["size"].model_copy(update={"is_by_reader": True})
+    if "mass.source" in changed and lesion.mass.source == "clinician":
+        facts["mass"] = facts["mass"].model_copy(update={"source": "reader"})
     return before.model_copy(update=facts | {"location": place})
+
+
+def _region_of(lesion: Lesion, before: LesionFinding, part: str, statements: Statements) -> str | None:
+    """Region for the rules: that of the finding, unless another one than its name stands in the report.
+
+    `part` is the body part of the study in words, which names a region that has no name of its own.
+    """
+    told, kept = lesion.location.region, before.location.region
+    named = name_body_part(kept, statements) or part
+    if told is None or told.strip().lower() in {kept, named.lower()}:
+        return kept if told is not None or not named else None
+    return told.strip().lower()
 
 
 def _place(lesion: Lesion) -> tuple[int, str]:
@@ -151,8 +187,12 @@ def _match(report: Report, review: Review) -> dict[str, LesionVerdict]:
 
 
 def _judge(lesion: Lesion, verdict: LesionVerdict, review: Review) -> Lesion:
-    corrected = _correct(lesion, verdict)
-    changes = _differences(lesion, corrected)
+    corrected = correct(lesion, verdict)
+    by_hand = {(change.field, _spell(change)) for change in edits_of(lesion)}
+    changes = tuple(
+        change.model_copy(update={"is_edit": (change.field, _spell(change)) in by_hand})
+        for change in list_changes(undo(lesion), corrected)
+    )
     status = "rejected" if verdict.decision == "reject" else "corrected" if changes else "accepted"
     record = LesionReview(
         status=status,
@@ -164,71 +204,24 @@ def _judge(lesion: Lesion, verdict: LesionVerdict, review: Review) -> Lesion:
     return corrected.model_copy(update={"review": record})
 
 
-def _correct(lesion: Lesion, verdict: LesionVerdict) -> Lesion:
-    update: dict[str, Record] = {}
-    if verdict.pattern is not None and verdict.pattern.id not in {None, lesion.pattern.id}:
-        update["pattern"] = lesion.pattern.model_copy(
-            update={
-                "id": verdict.pattern.id,
-                "label": PATTERN_LABELS.get(verdict.pattern.id or "", verdict.pattern.id),
-                "confidence": verdict.pattern.confidence or Confidence.HIGH,
-                "caveats": (),
-            }
+def _spell(change: ReviewChange) -> str:
+    return repr(change.reader)
+
+
+def _without_review(lesion: Lesion) -> Lesion:
+    """Lesion as it was drafted, but for what was edited in the report itself."""
+    edits = edits_of(lesion)
+    record = LesionReview(status="corrected", changes=edits) if edits else None
+    return undo(lesion, keep=edits).model_copy(update={"review": record})
+
+
+def _refuse_nothing_left(lesion: Lesion) -> None:
+    """Refuse a contour without mineral whose mass a reader denies: it would read as a calcification nobody saw."""
+    is_measured = lesion.shape is not None and not lesion.location.films
+    is_empty = is_measured and lesion.shape is not None and lesion.shape.mineral is None
+    if is_empty and lesion.mass.present is not YesNo.YES and lesion.size.max_diameter_mm is None:
+        msg = (
+            f"{lesion.id} is a contour in which no mineral was measured; without its mass nothing is left of it. "
+            f"Reject it instead, with the reason."
         )
-    if verdict.depth_class not in {None, lesion.depth.class_}:
-        is_fat = verdict.depth_class is DepthClass.SUBCUTANEOUS
-        distance = lesion.depth.fascia_distance_mm if is_fat else None
-        reason = {"reason": "", "fascia_distance_mm": distance}
-        update["depth"] = lesion.depth.model_copy(update={"class_": verdict.depth_class} | reason)
-    if verdict.laterality not in {None, lesion.location.laterality}:
-        side = {"laterality": verdict.laterality, "laterality_source": "reader"}
-        update["location"] = lesion.location.model_copy(update=side)
-    if verdict.max_diameter_mm is not None:
-        # Extents and errors of the program's own measurement say nothing about the reader's.
-        update["size"] = type(lesion.size)(
-            max_diameter_mm=verdict.max_diameter_mm,
-            volume_mm3=lesion.size.volume_mm3,
-            projected=lesion.size.projected,
-            plane=lesion.size.plane,
-        )
-    if verdict.mass is not None:
-        update["mass"] = _mass_of(lesion, verdict)
-    return lesion.model_copy(update=update)
-
-
-def _mass_of(lesion: Lesion, verdict: LesionVerdict) -> Record:
-    typed = verdict.mass
-    if typed is None or (typed.present is lesion.mass.present and typed.max_diameter_mm is None):
-        return lesion.mass
-    kind = type(lesion.mass)
-    if typed.present is YesNo.UNKNOWN:
-        return kind()
-    return kind(present=typed.present, max_diameter_mm=typed.max_diameter_mm, source="clinician")
-
-
-def _differences(before: Lesion, after: Lesion) -> tuple[ReviewChange, ...]:
-    changes = []
-    for part in _REPLACED:
-        old, new = _plain(getattr(before, part)), _plain(getattr(after, part))
-        changes += [
-            ReviewChange(field=f"{part}.{name}", measured=old[name], reader=new[name])
-            for name in old
-            if old[name] != new[name]
-        ]
-    return tuple(changes)
-
-
-def _undo(lesion: Lesion) -> Lesion:
-    if lesion.review is None:
-        return lesion
-    parts: dict[str, dict[str, Any]] = {}
-    for change in lesion.review.changes:
-        part, _, name = change.field.partition(".")
-        if part in _REPLACED:
-            parts.setdefault(part, _plain(getattr(lesion, part)))[name] = change.measured
-    restored = {part: type(getattr(lesion, part)).model_validate(fields) for part, fields in parts.items()}
-    return lesion.model_copy(update=restored | {"review": None})
-
-
-def _plain(part: Record) -> dict[str, Any]:
-    return part.model_dump(mode="json", by_alias=True)
+        raise ClinicalError(msg, code="review.nothing_left")

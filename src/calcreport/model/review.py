@@ -16,6 +16,8 @@ class ReviewChange(Record):
     """Value before, ``None`` where there was none."""
     reader: Any
     """Value by the reader, which stands in the report now."""
+    is_edit: bool = False
+    """Typed into the report itself rather than into a review; a later review does not take it back."""
 
 
 class LesionReview(Record):

@@ -123,6 +123,8 @@ def _contradictions(review: Review) -> list[str]:
             texts.append(f"{entry}: {verdict.decision} and corrected values contradict each other")
         if verdict.decision == "correct" and not verdict.has_values:
             texts.append(f"{entry}: name what is corrected")
+        if verdict.pattern is not None and verdict.pattern.id is None and verdict.pattern.confidence is None:
+            texts.append(f"{entry}: name the pattern, or how sure it is")
         mass = verdict.mass
         if mass is not None and mass.max_diameter_mm is not None and mass.present is not YesNo.YES:
             texts.append(f"{entry}: a mass with a size needs 'present: yes'")

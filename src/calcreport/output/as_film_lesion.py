@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from calcreport.compose import Statements
 from calcreport.compose.film_text import is_known_view, name_view
+from calcreport.compose.review_text import is_by_reader
 from calcreport.compose.wording import spell_distance, spell_length
 from calcreport.model.radiograph import FilmSegment, Radiograph, Shadow
 from calcreport.model.report import Lesion
@@ -89,7 +90,7 @@ def render_film_lesion(film: Radiograph, shadow: Shadow, lesion: Lesion, stateme
     side = 3 * _GAP_PX + 2 * PANEL_PX
     canvas.paste(context, (side, _HEAD_PX))
     write_text(canvas, (_GAP_PX + 4, _HEAD_PX / 2), _write_header(film, lesion, statements), size=22)
-    rows = _explain(shadow, statements, shows_skin=shows_skin)
+    rows = [*_explain(shadow, statements, shows_skin=shows_skin), *_explain_longest(lesion, statements)]
     write_legend(canvas, (side, _HEAD_PX + context.height + 22), rows)
     return encode_png(canvas)
 
@@ -216,3 +217,11 @@ def _explain(shadow: Shadow, statements: Statements, *, shows_skin: bool) -> lis
         text = statements.say(identifier, length=_spell(shadow.to_skin_line, is_distance=True))
         rows.append((SKIN if shows_skin else None, text))
     return rows
+
+
+def _explain_longest(lesion: Lesion, statements: Statements) -> list[LegendRow]:
+    """Say that a reader gave the longest diameter: then it is not the one that is drawn."""
+    longest_mm = lesion.size.max_diameter_mm
+    if longest_mm is None or not is_by_reader(lesion, "size.max_diameter_mm"):
+        return []
+    return [(None, statements.say("picture.film_longest_reader", length=spell_length(longest_mm)))]

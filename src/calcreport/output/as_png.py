@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from calcreport.compose import Statements
+from calcreport.compose.review_text import is_by_reader
 from calcreport.compose.wording import refer_to_images, spell_distance, spell_length
 from calcreport.model.image import CtVolume
 from calcreport.model.lesion import MeasuredLesion, Segment, VoxelMask
@@ -260,14 +261,8 @@ def _explain_longest(measured: MeasuredLesion, lesion: Lesion, statements: State
     longest_mm = lesion.size.max_diameter_mm if measured.mineral is not None else lesion.mass.max_diameter_mm
     if longest_mm is None:
         return []
-    if _is_by_reader(lesion, "size" if measured.mineral is not None else "mass"):
+    if is_by_reader(lesion, f"{'size' if measured.mineral is not None else 'mass'}.max_diameter_mm"):
         return [(None, statements.say("picture.longest_reader", length=spell_length(longest_mm)))]
     in_slice = measured.axial_longest.length_mm if measured.axial_longest else 0.0
     identifier = "longest" if longest_mm - in_slice < 0.5 else "longest_elsewhere"
     return [(None, statements.say(f"picture.{identifier}", length=spell_length(longest_mm)))]
-
-
-def _is_by_reader(lesion: Lesion, part: str) -> bool:
-    """Whether the longest diameter is a reader's: then it is not the one that is drawn."""
-    changes = lesion.review.changes if lesion.review else ()
-    return any(change.field == f"{part}.max_diameter_mm" for change in changes)
