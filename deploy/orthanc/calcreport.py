@@ -10,36 +10,36 @@ orthanc.json:  "PythonScript" : "/etc/orthanc/calcreport.py",
 import json
 import queue
 import threading
-import time
 
 import orthanc
 
 REPORTED = ("CT", "CR", "DX")
-LONGEST_WAIT_S = 300.0
+FIRST_WAIT_S, LONGEST_WAIT_S = 5.0, 300.0
 waiting = queue.Queue()
 
 
 def on_change(change: orthanc.ChangeType, _level: orthanc.ResourceType, resource: str) -> None:
     """Note it and return: REST calls on this thread can lock Orthanc up."""
     if change == orthanc.ChangeType.STABLE_SERIES:
-        waiting.put(resource)
+        waiting.put((resource, FIRST_WAIT_S))
 
 
 def send() -> None:
-    """Send one series after the other, each until it was taken."""
+    """Send one series after the other; one that is not taken is sent again later and holds up no other."""
     while True:
-        series, wait_s = waiting.get(), 5.0
-        while True:
-            try:
-                tags = json.loads(orthanc.RestApiGet("/series/" + series))["MainDicomTags"]
-                if tags.get("Modality") in REPORTED and tags.get("Manufacturer") != "calcreport":
-                    orthanc.RestApiPost("/modalities/calcreport/store", series)
-                break
-            except Exception as error:  # noqa: BLE001 - orthanc.OrthancException in newer versions of the plugin only
-                if "Unknown resource" in str(error) or "inexistent" in str(error).lower():
-                    break  # deleted meanwhile
-                time.sleep(wait_s)
-                wait_s = min(LONGEST_WAIT_S, 2 * wait_s)
+        series, wait_s = waiting.get()
+        try:
+            tags = json.loads(orthanc.RestApiGet("/series/" + series))["MainDicomTags"]
+        except Exception:  # noqa: BLE001, S112 - orthanc.OrthancException only in newer plugins; it was deleted meanwhile
+            continue
+        if tags.get("Modality") not in REPORTED or tags.get("Manufacturer") == "calcreport":
+            continue
+        try:
+            orthanc.RestApiPost("/modalities/calcreport/store", series)
+        except Exception:  # noqa: BLE001 - as above
+            again = threading.Timer(wait_s, waiting.put, [(series, min(LONGEST_WAIT_S, 2 * wait_s))])
+            again.daemon = True
+            again.start()
 
 
 threading.Thread(target=send, name="calcreport", daemon=True).start()

@@ -294,16 +294,20 @@ def test_an_orthanc_that_pushes_by_its_python_plugin(program, send, tmp_path) ->
         "PythonScript": str(DEPLOY / "orthanc/calcreport.py"),
         "DicomModalities": {"calcreport": ["CALCREPORT", "127.0.0.1", port]},
     }
-    check_push(program, send, tmp_path, port, pushing)
+    check_push(program, send, tmp_path, port, pushing, is_late=True)
 
 
-def check_push(program, send, tmp_path, port, pushing) -> None:
+def check_push(program, send, tmp_path, port, pushing, *, is_late=False) -> None:
     with orthanc_server.running_orthanc(program, tmp_path / "orthanc", **pushing) as orthanc:
         settings = settings_for(orthanc).replace("port = ", f"port = {port}  # ", 1)
         settings = settings[: settings.index("[service.sources.pacs]")] + settings[settings.index("[service.sinks") :]
+        if is_late:  # the script has to try again
+            send(orthanc, *files_of(STUDY))
+            time.sleep(2.5)
         with listener.running_listener(tmp_path / "service", settings) as service:
             service.wait_for(lambda: service.events("started"), "the start")
-            send(orthanc, *files_of(STUDY))
+            if not is_late:
+                send(orthanc, *files_of(STUDY))
             service.wait_for(lambda: is_done(service.store), "the results")
             service.wait_for(lambda: stable_studies(orthanc) >= 2, "the study to be stable again, with our results")
             time.sleep(1.5)

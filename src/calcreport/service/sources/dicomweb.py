@@ -101,8 +101,6 @@ class DicomwebSource:
             self._last[name] = digest
             if last.get(name) == digest and self._fetch(inbox, study, images, stop):
                 now.studies[name] = _Seen(images=digest, count=count)
-            elif name in cursor.studies:
-                now.studies[name] = seen.model_copy(update={"count": None})
         if is_first or now != cursor:
             inbox.remember(self.name, now.model_dump_json())
         return now
