@@ -18,7 +18,7 @@ from calcreport.projection.judge import Circumstances, FocusKind, judge_focus, m
 from calcreport.projection.noise import film_noise, noise_around
 from calcreport.projection.outline import Outline, Points, diameters, outline_focus
 from calcreport.projection.plate import Mask, Plate, additive, film_pixel_mm, reduce_film
-from calcreport.projection.repeats import without_repeats
+from calcreport.projection.repeats import not_among, without_repeats
 from calcreport.projection.shape import FilmShape, describe_shape
 from calcreport.projection.sheets import find_sheets
 from calcreport.projection.views import is_lateral
@@ -159,6 +159,9 @@ def _judged(parted: _Parted, foci: list[PlateFocus]) -> _Kinds:
         kinds[kind].append((focus, outline))
     kinds = {kind: without_repeats(pairs) for kind, pairs in kinds.items()}
     _take_back_doubtful(kinds)
+    for kind in (FocusKind.PATELLA, FocusKind.FABELLA):
+        # one search may see less of a deposit than the other, and take that for a sesamoid
+        kinds[kind] = not_among(kinds[kind], kinds[FocusKind.MINERAL])
     return kinds
 
 

@@ -1,4 +1,4 @@
-"""One of the foci that several searches found at one place."""
+"""Foci that several searches found at one place."""
 
 from __future__ import annotations
 
@@ -21,9 +21,20 @@ def without_repeats(pairs: list[tuple[PlateFocus, Outline]]) -> list[tuple[Plate
     """
     kept: list[tuple[PlateFocus, Outline]] = []
     for focus, outline in sorted(pairs, key=lambda pair: (not pair[0].has_edges, -float(pair[1].mask.pixels.sum()))):
-        if not any(_overlap(outline.mask, other.mask) > SAME for _, other in kept):
+        if not _is_among(outline, kept):
             kept.append((focus, outline))
     return kept
+
+
+def not_among(
+    pairs: list[tuple[PlateFocus, Outline]], others: list[tuple[PlateFocus, Outline]]
+) -> list[tuple[PlateFocus, Outline]]:
+    """Those of the foci that lie on none of the others."""
+    return [(focus, outline) for focus, outline in pairs if not _is_among(outline, others)]
+
+
+def _is_among(outline: Outline, others: list[tuple[PlateFocus, Outline]]) -> bool:
+    return any(_overlap(outline.mask, other.mask) > SAME for _, other in others)
 
 
 def _overlap(first: PixelMask, second: PixelMask) -> float:

@@ -18,10 +18,13 @@ sys.path.append(str(Path(__file__).parent))
 from painted_films import (
     BONE,
     BONE_AT,
+    ENDLESS,
     LIMB_AT,
     SOFT,
     SOFT_AT,
+    Thing,
     ball,
+    bar,
     chord,
     disc,
     ellipse,
@@ -111,6 +114,28 @@ def test_soft_tissue_between_two_bones_is_no_marrow():
     plate, _exposure, bones = parted(film(noisy(paint((*body, muscle), size_mm=WIDE))))
     assert not bones.is_bone[within(plate, (80, 75), 10)].any()
     assert bones.is_bone[within(plate, (80, 95), 16)].all()
+
+
+def test_a_deposit_between_two_bones_is_no_marrow():
+    body = (limb(75, width=130, depth=110), shaft(55, width=20), shaft(95, width=20))
+    deposit = bar((80, 75), 24, 6, 700)
+    plate, _exposure, bones = parted(film(noisy(paint((*body, deposit), size_mm=WIDE))))
+    assert not bones.is_bone[within(plate, deposit.middle, 20)].any()
+    assert bones.is_bone[within(plate, (80, 95), 16)].all()
+
+
+@pytest.mark.parametrize("depth", [90.0, 120.0, 150.0])
+def test_a_limb_that_thickens_faster_on_one_side_is_no_bone_there(depth):
+    """The curve of soft tissue is that of both sides; what it leaves on the steeper one does not rise on the film."""
+
+    def lopsided(_y, x):
+        return SOFT * depth * np.maximum(0, 1 - np.abs(x / 45) ** np.where(x > 0, 8, 2))
+
+    body = (Thing((0.0, LIMB_AT), ENDLESS, lopsided), shaft(LIMB_AT, width=20))
+    plate, _exposure, bones = parted(film(noisy(paint(body))))
+    aside = np.abs(column_mm(plate) - LIMB_AT)
+    assert not bones.is_bone[:, aside > 14].any()
+    assert bones.is_bone[:, aside < 9].mean() > 0.95
 
 
 @pytest.mark.parametrize("gap_deg", [0.0, 60.0])

@@ -178,6 +178,22 @@ def test_elsewhere_they_are_findings(thing, header):
 
 
 @pytest.mark.parametrize(
+    "thing",
+    [
+        ellipse((88, 123), (24, 14), 900, solid=True),
+        ellipse((88, 123), (40, 14), 550, solid=True),
+        ellipse((55, 118), (52, 33), 700),
+        ellipse((55, 118), (52, 33), 1100, solid=True),
+    ],
+    ids=["too short", "too faint", "too thick", "too thick in one of two searches"],
+)
+def test_what_is_no_patella_by_its_size_or_density_is_a_finding(thing):
+    made = knee(thing, position="LL")
+    assert len(searched(made).findings) == 1
+    assert not listed(made)
+
+
+@pytest.mark.parametrize(
     "things",
     [
         (FABELLA, ball((95, 121), 8, 500), ball((77, 30), 8, 500)),

@@ -43,6 +43,12 @@ def test_a_sheet_seen_from_the_front_is_found_whole(seed):
     assert covered(made, top=43, bottom=87, left=78, right=118) > 0.9
 
 
+@pytest.mark.parametrize("height", [4, 6])
+def test_a_sheet_a_centimetre_wide_is_found_whole_where_the_limb_falls_away(height):
+    made = searched(bar((AT[0], 116), 40, 10.5, height * NOISE))
+    assert covered(made, top=46, bottom=84, left=111.5, right=120.5) > 0.9
+
+
 def test_a_sheet_of_which_a_part_is_seen_edge_on_is_found_whole():
     edge = bar((AT[0], AT[1] + SHEET[1] / 2 - 2), SHEET[0], 4, 60 * NOISE)
     made = searched(bar(AT, *SHEET, 10 * NOISE), edge)
