@@ -233,7 +233,7 @@ def spell_on_films(
     """
     places = lesion.location.films
     longest_mm = lesion.size.max_diameter_mm
-    if longest_mm is None or not is_by_reader(lesion, "size.max_diameter_mm"):
+    if not places or longest_mm is None or not is_by_reader(lesion, "size.max_diameter_mm"):
         return [(place, spell_projected(place, statements, limit_mm=limit_mm)) for place in places]
     replaced = max(places, key=lambda place: (place.max_diameter_mm or 0.0, place.max_diameter_px))
     length = statements.say("film.projected_reader", extent=spell_length(longest_mm, limit_mm=limit_mm))
