@@ -147,7 +147,7 @@ class Measurer:
             mineral_fraction=(mineral_mm3 or 0.0) / max(size.volume_mm3 or 0.0, 1e-9), source="contour",
             uncertainty_mm=size.uncertainty_mm, is_minimum=contour.is_cut,
         )  # fmt: skip
-        location = self._location(points_mm, voxels, key_slice)
+        location = self._location(points_mm, voxels, inner.key_slice if inner else key_slice)
         if inner is None:
             return MeasuredLesion(
                 size=Size(is_minimum=False), foci=Foci(count=0), mass=mass, density=Density(), depth=depth,
