@@ -118,7 +118,7 @@ def test_rejecting_every_finding_does_not_say_that_none_was_found(run, folder, n
     (study / "review.yaml").write_text("lesions: {L1: {decision: reject, reason: it is a bone}}\n")
     assert run("render", study / "report.json", "--format", FORMATS).returncode == 0
     impression = " ".join(read(study).impression)
-    assert "does not explain the lump, growth or history" in impression
+    assert "history that was reported is not explained by this report" in impression
     assert "no calcification" not in impression.lower()
 
 
@@ -159,6 +159,7 @@ def test_a_denied_mass_is_the_readers_word_and_its_contour_is_drawn_no_more(revi
     assert "reader contour" not in text
     assert lesion.shape is not None
     assert lesion.shape.contour is None
+    assert (lesion.shape.to_skin, lesion.depth.skin_distance_mm) == (None, None)  # they were those of the contour
     assert drafted.shape is not None
     assert drafted.shape.contour is not None
     assert take_back(run, study) == drafted
@@ -293,6 +294,17 @@ def test_a_pattern_edited_to_one_that_does_not_exist_is_refused(run, folder) -> 
     assert result.returncode == 2
     assert "[report.edited_value]" in result.stderr
     assert "P99" not in result.stderr
+
+
+def test_a_lesion_added_by_hand_is_refused_beside_a_review(run, folder) -> None:
+    study = folder(CT)
+    data = json.loads((study / "report.json").read_text())
+    data["lesions"].append(data["lesions"][0] | {"id": "L2", "tracking_uid": "1.2.3"})
+    (study / "report.json").write_text(json.dumps(data))
+    (study / "review.yaml").write_text("lesions: {L1: accept}\n")
+    result = run("render", study / "report.json", "--format", FORMATS)
+    assert result.returncode == 2
+    assert "[render.unknown_lesion]" in result.stderr
 
 
 # --- an earlier study ---------------------------------------------------------------------------------------------

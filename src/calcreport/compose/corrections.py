@@ -12,7 +12,7 @@ from calcreport.model.typed_review import LesionVerdict
 _REPLACED: Final = ("size", "mass", "depth", "pattern", "location", "shape")
 """Parts of a lesion a reader can change; every change of a field in them is written down."""
 
-_OF_SHAPE: Final = frozenset({"contour", "to_fascia"})
+_OF_SHAPE: Final = frozenset({"contour", "to_skin", "to_fascia"})
 """What a correction takes out of a shape; the rest is where the lesion is, which no reader types."""
 
 
@@ -99,12 +99,15 @@ def _with_depth(lesion: Lesion, verdict: LesionVerdict) -> Lesion:
 
 
 def _without_contour(lesion: Lesion) -> Lesion:
-    """Lesion without the contour of a mass that the reader does not see, where its mineral is left to draw."""
+    """Lesion without the contour of a mass that the reader does not see, and without the distances of its edge."""
     shape = lesion.shape
     is_denied = lesion.mass.present is not YesNo.YES
     if shape is None or shape.contour is None or shape.mineral is None or not is_denied:
         return lesion
-    return lesion.model_copy(update={"shape": shape.model_copy(update={"contour": None})})
+    depth = lesion.depth.model_copy(update={"skin_distance_mm": None, "fascia_distance_mm": None})
+    return lesion.model_copy(
+        update={"depth": depth, "shape": shape.model_copy(update=dict.fromkeys(_OF_SHAPE))},
+    )
 
 
 def list_changes(drafted: Lesion, corrected: Lesion) -> tuple[ReviewChange, ...]:

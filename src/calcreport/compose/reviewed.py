@@ -6,7 +6,7 @@ from calcreport.compose.corrections import correct, list_changes, undo
 from calcreport.compose.edits import edits_of, take_edits
 from calcreport.compose.statements import Statements
 from calcreport.compose.wording import name_body_part
-from calcreport.errors import ClinicalError
+from calcreport.errors import ClinicalError, UsageError
 from calcreport.model.findings import Findings, LesionFinding, finding_facts
 from calcreport.model.report import Lesion, LesionReview, RejectedLesion, Report
 from calcreport.model.review import ReviewChange
@@ -30,10 +30,18 @@ def restore(report: Report, taken: Findings) -> tuple[Report, Findings]:
     -------
     tuple[Report, Findings]
         Facts and findings in the order of the draft.
+
+    Raises
+    ------
+    UsageError
+        ``render.unknown_lesion`` when a lesion has no finding, ``report.edited_value``.
     """
     findings = {lesion.id: lesion for lesion in taken.lesions} | {
         entry.lesion.id: LesionFinding.model_validate(entry.finding) for entry in report.rejected
     }
+    if any(lesion.id not in findings for lesion in report.lesions):
+        msg = "the report names a lesion that was never measured; take the original report"
+        raise UsageError(msg, code="render.unknown_lesion")
     lesions = sorted((*report.lesions, *(entry.lesion for entry in report.rejected)), key=_place)
     drafted = tuple(_without_review(take_edits(lesion, findings[lesion.id])) for lesion in lesions)
     return (

@@ -160,7 +160,7 @@ def _decide_without_lesion(weighing: Weighing, gathered: Gathered, ruleset: Rule
     rules = [rule for rule in allowed if rule.concludes in _WITHOUT_LESION] if worrying else []
     note = (
         # Holds for a negative study, and for one whose findings a reader rejected, which is not a negative one.
-        "This report does not explain the lump, growth or history that was reported; it keeps its own weight",
+        "The lump, growth or history that was reported is not explained by this report and keeps its own weight",
     )
     return Decision(
         lesions=(),

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from calcreport.compose.film_text import name_films, refer_to_films, spell_projected
+from calcreport.compose.impression import write_impression
 from calcreport.model.radiograph import RadiographFindings
-from calcreport.model.report import FilmTechnique, FlagState, Report, Size
+from calcreport.model.report import FilmTechnique, FlagState, PatientLevel, Report, Size, YesNo
 from calcreport.output import Templates, as_text, load_templates
 from calcreport.resources import template_texts
+from calcreport.settings import PolicySettings
 
 sys.path.append(str(Path(__file__).parents[2] / "films"))
 
@@ -242,3 +244,19 @@ def test_lesions_without_a_scale_are_numbered_by_their_length_in_pixels(template
     findings = RadiographFindings(films=films, readings=(made_films.SEARCHED,), lesions=lesions, excluded=())
     report = made_films.FilmCase(findings).report(templates)
     assert [lesion.size.max_diameter_px for lesion in report.lesions] == [61.0, 21.0]
+
+
+def test_a_mass_beside_mineral_in_pixels_is_not_called_one_without_mineral(templates: Templates) -> None:
+    (lesion,) = made_films.unscaled().report(templates).lesions[:1]
+    assert lesion.size.max_diameter_mm is None
+    mass = lesion.mass.model_copy(update={"present": YesNo.YES})
+    (told, *_) = write_impression(
+        (lesion.model_copy(update={"mass": mass}),),
+        PatientLevel(),
+        templates.statements,
+        policy=PolicySettings(),
+        negative="",
+        advice={},
+    )
+    assert told.startswith("Mass with calcification")
+    assert "without mineral" not in told
