@@ -129,10 +129,12 @@ def formats_present(names: Collection[str]) -> tuple[str, ...]:
 
 
 def _subject(draft: Draft, section: str, statements: Statements) -> Subject:
+    from calcreport.export.report_text import sections
     from calcreport.export.revision import revise
     from calcreport.export.subject import Subject
 
     basis = draft.basis
+    told = sections(draft.report, statements, section)
     return Subject(
         report=draft.report,
         findings=basis.findings,
@@ -141,5 +143,5 @@ def _subject(draft: Draft, section: str, statements: Statements) -> Subject:
         source=basis.images(),
         section=section,
         statements=statements,
-        revision=revise(draft.report, previous=draft.previous_sr),
+        revision=revise(draft.report, text=[text for _, text in told], previous=draft.previous_sr),
     )

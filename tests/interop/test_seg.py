@@ -47,8 +47,8 @@ def frames_of(content: bytes) -> Iterator[tuple[int, str, int | None, list[float
 def check_voxels(subject: Subject, content: bytes) -> int:
     """Hold every slice of every segment against the masks, and its position against the geometry; count the voxels."""
     volume = subject.volume
-    expected = [(lesion.id, measured.mineral) for lesion, measured in subject.kept if measured.mineral is not None]
-    expected += [(f"{lesion.id} mass", measured.contour) for lesion, measured in subject.kept if measured.contour]
+    expected = [(lesion.id, measured.mineral) for lesion, measured in subject.lesions if measured.mineral is not None]
+    expected += [(f"{lesion.id} mass", measured.contour) for lesion, measured in subject.lesions if measured.contour]
     file = pydicom.dcmread(io.BytesIO(content))
     assert [item.TrackingID for item in file.SegmentSequence] == [name for name, _ in expected]
     slices = {(ref.sop_instance_uid, ref.frame): index for index, ref in enumerate(volume.slices)}
@@ -83,7 +83,7 @@ def test_every_voxel_comes_back_where_it_was_measured(sample: Callable[[str], Su
         _check_films(subject)
         return
     content = write_segmentation(subject)
-    if not subject.kept:
+    if not subject.lesions:
         assert content is None
         return
     count = check_voxels(subject, content)
@@ -100,14 +100,14 @@ def _check_films(subject: Subject) -> None:
     for content in write_film_segmentations(subject).values():
         names = [item.TrackingID for item in pydicom.dcmread(io.BytesIO(content)).SegmentSequence]
         for segment, uid, _, _, pixels in frames_of(content):
-            lesion = next(measured for lesion, measured in subject.kept if lesion.id == names[segment - 1])
+            lesion = next(measured for lesion, measured in subject.lesions if lesion.id == names[segment - 1])
             film = next(i for i, f in enumerate(subject.findings.films) if f.reference.sop_instance_uid == uid)
             mask = next(shadow.mineral for shadow in lesion.shadows if shadow.film == film)
             wanted = np.zeros(subject.findings.films[film].picture.shape, bool)
             wanted[mask.box] = mask.pixels
             assert (pixels == wanted).all()
             count += 1
-    assert count == sum(len(measured.shadows) for _, measured in subject.kept)
+    assert count == sum(len(measured.shadows) for _, measured in subject.lesions)
 
 
 @pytest.mark.parametrize("which", ["outlined", "multiframe"])

@@ -189,7 +189,7 @@ def mask_of(subject: Subject, measured: MeasuredLesion, uid: str, shape: tuple[i
 def test_the_outline_lies_on_the_mineral_of_the_key_image(sample: Sample, name: str) -> None:
     subject = sample(name)
     files = {header.SOPInstanceUID: header for header in map(pydicom.dcmread, sorted((SAMPLES / name).rglob("*.dcm")))}
-    for group, (lesion, measured) in zip(groups(subject), subject.kept, strict=True):
+    for group, (lesion, measured) in zip(groups(subject), subject.lesions, strict=True):
         region = group.roi
         item = region.ContentSequence[0].ReferencedSOPSequence[0]
         assert item.ReferencedSOPInstanceUID == lesion.location.key_image.sop_instance_uid
@@ -215,7 +215,7 @@ def test_the_outline_lies_on_the_mineral_of_the_key_image(sample: Sample, name: 
 def test_the_outline_lies_on_the_shadow_of_each_film(sample: Sample, name: str) -> None:
     subject = sample(name)
     found = iter(groups(subject))
-    for lesion, measured in subject.kept:
+    for lesion, measured in subject.lesions:
         for place, shadow in zip(lesion.location.films, measured.shadows, strict=True):
             region = next(found).roi
             item = region.ContentSequence[0].ReferencedSOPSequence[0]

@@ -15,10 +15,11 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
+from calcreport.export.report_text import sections
 from calcreport.export.revision import revise
 from calcreport.export.structured_report import write_structured_report
 from calcreport.export.subject import Subject
-from calcreport.model.report import Laterality, Lesion
+from calcreport.model.report import Concern, FlagState, Laterality, Lesion, RejectedLesion
 from calcreport.model.review import LesionReview, ReviewChange
 
 Sample = Callable[[str], Subject]
@@ -48,9 +49,36 @@ def said(group) -> dict[str, str]:
     return {item.name.value: item.value.value for item in group.get_qualitative_evaluations()}
 
 
+def study_level(content: bytes) -> dict[str, str]:
+    """Answers about the study as a whole."""
+    items = read(content).ContentSequence[-1].ContentSequence
+    return {
+        item.ConceptNameCodeSequence[0].CodeValue: item.ConceptCodeSequence[0].CodeValue
+        for item in items
+        if item.ValueType == "CODE"
+    }
+
+
 def with_lesions(subject: Subject, change: Callable[[Lesion], Lesion]) -> Subject:
     report = subject.report.model_copy(update={"lesions": tuple(map(change, subject.report.lesions))})
     return replace(subject, report=report)
+
+
+def rejecting(subject: Subject, *ids: str) -> Subject:
+    """The study with these lesions rejected, apart from the others as ``render`` keeps them."""
+    review = LesionReview(status="rejected", reason="suture")
+    pairs = list(zip(subject.report.lesions, subject.order, strict=True))
+    left = [(lesion, place) for lesion, place in pairs if lesion.id not in ids]
+    rejected = tuple(
+        RejectedLesion(lesion=lesion.model_copy(update={"review": review}), finding={})
+        for lesion, _ in pairs
+        if lesion.id in ids
+    )
+    update = {"lesions": tuple(lesion for lesion, _ in left), "rejected": rejected}
+    if not left:
+        update |= {"flags_summary": {}, "concern": Concern.NONE}
+    order = tuple(place for _, place in left)
+    return replace(subject, report=subject.report.model_copy(update=update), order=order)
 
 
 # Names and identifiers
@@ -238,24 +266,19 @@ def test_a_rejected_lesion_is_told_in_text_only(sample: Sample) -> None:
     subject = sample("phlebolith_pelvis")
     first = subject.report.lesions[0].id
 
-    def reject(lesion: Lesion) -> Lesion:
-        review = LesionReview(status="rejected", reason="suture") if lesion.id == first else None
-        return lesion.model_copy(update={"review": review})
-
-    made = write_structured_report(with_lesions(subject, reject))
+    made = write_structured_report(rejecting(subject, first))
     assert [group.tracking_identifier for group in groups(made)] == [
         lesion.id for lesion in subject.report.lesions if lesion.id != first
     ]
-    text = next(item for item in read(made).ContentSequence[-1].ContentSequence if item.ValueType == "TEXT").TextValue
-    assert f"({first})" in text
+    texts = [item.TextValue for item in read(made).ContentSequence[-1].ContentSequence if item.ValueType == "TEXT"]
+    assert f"not a finding of this report: {first}" in " ".join(" ".join(texts).split())
 
 
 def test_a_study_whose_findings_were_all_rejected_has_no_group(sample: Sample, dciodvfy, tmp_path: Path) -> None:
-    def reject(lesion: Lesion) -> Lesion:
-        return lesion.model_copy(update={"review": LesionReview(status="rejected", reason="suture")})
-
-    made = write_structured_report(with_lesions(sample(CT), reject))
+    subject = sample(CT)
+    made = write_structured_report(rejecting(subject, *(lesion.id for lesion in subject.report.lesions)))
     assert groups(made) == []
+    assert study_level(made) == {}
     file = tmp_path / "made.sr"
     file.write_bytes(made)
     assert dciodvfy(file).errors == []
@@ -280,13 +303,63 @@ def test_a_value_by_a_reader_is_marked_as_such(sample: Sample) -> None:
     assert said(group)["REVIEW"] == "CORRECTED"
 
 
+def test_a_length_by_a_reader_stands_on_the_longest_film_and_no_other_beside_it(sample: Sample) -> None:
+    """Two lengths of one lesion under one tracking UID: a viewer that merges them shows either."""
+
+    def measured(lesion: Lesion) -> Lesion:
+        first, *others = lesion.location.films
+        films = (first.model_copy(update={"max_diameter_mm": 44.0}),
+                 *(other.model_copy(update={"max_diameter_mm": 47.1}) for other in others))  # fmt: skip
+        return lesion.model_copy(update={"location": lesion.location.model_copy(update={"films": films})})
+
+    def correct(lesion: Lesion) -> Lesion:
+        change = ReviewChange(field="size.max_diameter_mm", measured=47.1, reader=62.0)
+        review = LesionReview(status="corrected", changes=(change,))
+        size = lesion.size.__class__(max_diameter_mm=62.0, projected=True, plane=lesion.size.plane)
+        return measured(lesion).model_copy(update={"size": size, "review": review})
+
+    subject = sample("rim_mass_thigh_films")
+    counts = [len(lesion.location.films) for lesion in subject.report.lesions]
+    assert max(counts) > 1
+    before = groups(write_structured_report(with_lesions(subject, measured)))
+    assert all({"PROJLENGTH", "PROJWIDTH"} <= set(numbers(group)) for group in before)
+    found = iter(groups(write_structured_report(with_lesions(subject, correct))))
+    for count in counts:
+        told = [next(found) for _ in range(count)]
+        lengths = [numbers(group).get("PROJLENGTH") for group in told]
+        assert lengths == [62.0 if place == min(1, count - 1) else None for place in range(count)]
+        assert not any("PROJWIDTH" in numbers(group) for group in told)
+        (by_reader,) = [
+            item.name.value
+            for group in told
+            for item in group.get_measurements()
+            if item.method and item.method.value == "BYREADER"
+        ]
+        assert by_reader == "PROJLENGTH"
+
+
+def test_a_reported_lump_has_its_concern_without_a_lesion(sample: Sample, dciodvfy, tmp_path: Path) -> None:
+    subject = sample("negative_calf")
+    assert study_level(write_structured_report(subject)) == {}
+    flags = dict.fromkeys(("size", "growth", "mass", "history"), FlagState.PRESENT)
+    lump = subject.report.model_copy(update={"flags_summary": flags, "concern": Concern.HIGH})
+    made = write_structured_report(replace(subject, report=lump))
+    assert set(study_level(made)) == {"CONCERN", "FLAGSIZE", "FLAGGROWTH", "FLAGMASS", "FLAGHISTORY"}
+    file = tmp_path / "made.sr"
+    file.write_bytes(made)
+    assert dciodvfy(file).errors == []
+
+
 # Drafts
 
 
 def test_a_changed_report_names_the_one_it_replaces(sample: Sample, dciodvfy, dcentvfy, tmp_path: Path) -> None:
     subject = sample(CT)
     first = write_structured_report(subject)
-    assert write_structured_report(replace(subject, revision=revise(subject.report, previous=first))) == first
+    words = [text for _, text in sections(subject.report, subject.statements, subject.section)]
+    assert (
+        write_structured_report(replace(subject, revision=revise(subject.report, text=words, previous=first))) == first
+    )
 
     changed = subject.report.model_copy(update={"impression": ("Changed.",), "created": "2026-11-21T08:00:00+01:00"})
     follower = replace(subject, report=changed, revision=revise(changed, previous=first))

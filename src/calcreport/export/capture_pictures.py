@@ -10,7 +10,7 @@ from typing import Final
 from PIL import Image, ImageDraw, ImageFont
 
 from calcreport.compose import OVERVIEW_IMAGE, Statements
-from calcreport.compose.flags_text import size_limit_mm, size_operator
+from calcreport.compose.flags_text import is_assessed, name_summary_flags, size_limit_mm, size_operator
 from calcreport.compose.impression import FLAG_NAMES, name_flag
 from calcreport.compose.wording import join_words, name_depth, name_place, spell_length
 from calcreport.export.subject import Subject
@@ -32,8 +32,8 @@ _OVERVIEW_PX: Final = (_WIDTH_PX - 2 * _EDGE_PX, 420)
 _TIE: Final = "\u00b7"
 """Stands for the blank before a unit while lines are folded; ASCII text cannot hold it."""
 _UNIT: Final = re.compile(r"(\d) (mm|cm|mm3|cm3|HU)\b")
-_DRAFT: Final[Colour] = (255, 196, 61)
-_OF_CONCERN: Final[Mapping[Concern, Colour]] = {
+DRAFT: Final[Colour] = (255, 196, 61)
+OF_CONCERN: Final[Mapping[Concern, Colour]] = {
     Concern.HIGH: (255, 128, 118),
     Concern.FLAGGED: (255, 171, 92),
     Concern.MODIFIED: (255, 221, 87),
@@ -60,22 +60,23 @@ def draw_summary(subject: Subject, pictures: Mapping[str, bytes]) -> Image.Image
     report, say = subject.report, subject.statements
     lines = _Lines()
     lines.add(say.say("capture.summary"), size=30)
-    lines.add(say.say("capture.draft"), size=26, colour=_DRAFT)
+    lines.add(say.say("capture.draft"), size=26, colour=DRAFT)
     lines.gap(12)
-    if subject.kept:
-        lines.add(say.say(f"concern.{report.concern}"), size=26, colour=_OF_CONCERN[report.concern])
+    if is_assessed(report):
+        reported = [] if report.lesions else name_summary_flags(report, say, FlagState.PRESENT)
+        flags = say.say("capture.flags", flags=join_words(reported)) if reported else ""
+        lines.add(say.say(f"concern.{report.concern}") + flags, size=26, colour=OF_CONCERN[report.concern])
         lines.gap(8)
     for number, item in enumerate(report.impression, start=1):
         if not lines.add(f"{number}. {item}", size=22, hang=28, at_most=_MOST_LINES):
-            lines.add(say.say("capture.more", count=len(report.impression) - number + 1), size=22, colour=_DRAFT)
+            lines.add(say.say("capture.more", count=len(report.impression) - number + 1), size=22, colour=DRAFT)
             break
         lines.gap(6)
     lines.gap(10)
-    kept = [lesion for lesion, _ in subject.kept]
-    for lesion in kept[:_MOST_ROWS]:
+    for lesion in report.lesions[:_MOST_ROWS]:
         lines.add(say.say("capture.row", id=lesion.id, what=_describe(lesion, report, say)), size=20, hang=44)
-    if len(kept) > _MOST_ROWS:
-        lines.add(say.say("capture.more", count=len(kept) - _MOST_ROWS), size=20)
+    if len(report.lesions) > _MOST_ROWS:
+        lines.add(say.say("capture.more", count=len(report.lesions) - _MOST_ROWS), size=20)
     overview = _overview(pictures)
     software = report.software
     maker = say.say("capture.maker", software=software.name, version=software.version, rules=software.rules_version)
@@ -97,14 +98,15 @@ def draw_lesion_capture(picture: bytes, lesion: Lesion, report: Report, statemen
         concern=statements.say(f"concern.{lesion.concern}"),
         flags=statements.say("capture.flags", flags=flags) if flags else "",
     )
-    return _under_strip(_open(picture), text, _OF_CONCERN[lesion.concern], statements)
+    return _under_strip(_open(picture), text, OF_CONCERN[lesion.concern], statements)
 
 
 def draw_film_capture(picture: bytes, report: Report, statements: Statements) -> Image.Image:
-    """Draw a whole radiograph, at most `LONGEST_EDGE_PX` long, under the concern of the study."""
+    """Draw a whole radiograph, at most `LONGEST_EDGE_PX` long, under the concern of the study if any was assessed."""
     film = _open(picture)
     film.thumbnail((LONGEST_EDGE_PX, LONGEST_EDGE_PX), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    return _under_strip(film, statements.say(f"concern.{report.concern}"), _OF_CONCERN[report.concern], statements)
+    concern = statements.say(f"concern.{report.concern}") if is_assessed(report) else ""
+    return _under_strip(film, concern, OF_CONCERN[report.concern], statements)
 
 
 class _Lines:
@@ -200,7 +202,7 @@ def _under_strip(picture: Image.Image, text: str, colour: Colour, say: Statement
     canvas = Image.new("RGB", (width, top + picture.height), BACKGROUND)
     for position, line in enumerate(lines):
         write_text(canvas, (14, _STRIP_PX / 2 + 28 * position), line, size=size, colour=colour)
-    write_text(canvas, (width - 14, _STRIP_PX / 2), to_ascii(draft), size=size, colour=_DRAFT, anchor="rm")
+    write_text(canvas, (width - 14, _STRIP_PX / 2), to_ascii(draft), size=size, colour=DRAFT, anchor="rm")
     ImageDraw.Draw(canvas).line((0, top - 1, width, top - 1), fill=FAINT_TEXT)
     canvas.paste(picture, (0, top))
     return canvas

@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 
 from calcreport.compose import film_image_name
 from calcreport.export.capture_pictures import draw_film_capture, draw_lesion_capture, draw_summary
+from calcreport.export.damage import other_images
 from calcreport.export.instance import MAKER, SERIES_NUMBERS, finish, study_header, untroubled
 from calcreport.export.subject import Subject
 from calcreport.model.radiograph import RadiographFindings
@@ -47,13 +48,15 @@ def write_captures(subject: Subject, pictures: Mapping[str, bytes]) -> dict[str,
     Returns
     -------
     dict[str, bytes]
-        DICOM file by name: ``sc_1.dcm`` the summary, then each key image of each lesion that no reader rejected, then
-        whole radiographs. Colour, patient-free but for the header; Instance Number as in the name.
+        DICOM file by name: ``sc_1.dcm`` the summary, then each key image of each lesion, then whole
+        radiographs. Colour, patient-free but for the header; Instance Number as in the name.
 
     Raises
     ------
     NotDicomError
         ``file.damaged`` when the header of an image cannot be read again.
+    UsageError
+        ``render.other_images`` when the report names an image that the study does not have.
     """
     side = _side(subject)
     return {
@@ -65,7 +68,7 @@ def write_captures(subject: Subject, pictures: Mapping[str, bytes]) -> dict[str,
 def _draw(subject: Subject, pictures: Mapping[str, bytes]) -> Iterator[tuple[str, Image.Image, list[str]]]:
     """Kind, picture and source images of each capture, in order."""
     report, statements = subject.report, subject.statements
-    lesions = [lesion for lesion, _ in subject.kept]
+    lesions = report.lesions
     of_lesions = [(lesion, name) for lesion in lesions for name in lesion.images if name in pictures]
     yield "summary", draw_summary(subject, pictures), [uid for lesion in lesions for uid in _images_of(lesion)[:1]]
     for lesion, name in of_lesions:
@@ -133,6 +136,8 @@ def _write(subject: Subject, picture: Image.Image, kind: str, sources: list[str]
 
 
 def _reference(subject: Subject, uid: str) -> Dataset:
+    if uid not in subject.source:
+        raise other_images()
     header = subject.source.header(uid)
     item = Dataset()
     item.ReferencedSOPClassUID = header.SOPClassUID
@@ -143,7 +148,7 @@ def _reference(subject: Subject, uid: str) -> Dataset:
 def _side(subject: Subject) -> str:
     """Side of the whole series: that of all lesions, else of the header; empty where they differ or none is told."""
     header = study_header(subject)
-    told = {_SIDES.get(lesion.location.laterality, "") for lesion, _ in subject.kept}
+    told = {_SIDES.get(lesion.location.laterality, "") for lesion in subject.report.lesions}
     stated = header.get("Laterality") or header.get("ImageLaterality")
     if told <= {""}:
         return stated if stated in {"L", "R"} else ""

@@ -64,7 +64,7 @@ def _sources(subject: Subject) -> list[Dataset]:
     """Images that the report speaks of: those that show its lesions, and of radiographs all; never none."""
     uids = [
         place.sop_instance_uid
-        for lesion, _ in subject.kept
+        for lesion in subject.report.lesions
         for place in (lesion.location.key_image, *lesion.location.films)
         if place is not None
     ]

@@ -16,6 +16,7 @@ from pydicom.sr.coding import Code
 from calcreport.export import codes
 from calcreport.model.radiograph import FilmScale, ScaleKind, Shadow
 from calcreport.model.report import FilmPlace, Laterality, Lesion, Report
+from calcreport.output.ris_items import has_mineral
 
 if TYPE_CHECKING:
     from highdicom.sr import AlgorithmIdentification, FindingSite, Measurement, QualitativeEvaluation
@@ -91,7 +92,10 @@ def measure_mass(lesion: Lesion) -> list[Measurement]:
 
 
 def measure_on_film(lesion: Lesion, place: FilmPlace, shadow: Shadow, scale: FilmScale) -> list[Measurement]:
-    """Numbers of a lesion on one radiograph; those of the lesion as a whole stand with the film that shows it best.
+    """Numbers of a lesion on one radiograph; those of the lesion as a whole stand with its first film.
+
+    A length by a reader stands with the film on which the lesion is longest, for it is the longest one that he or she
+    replaced; lengths that were measured are then left out, as they are on CT.
 
     Parameters
     ----------
@@ -110,18 +114,24 @@ def measure_on_film(lesion: Lesion, place: FilmPlace, shadow: Shadow, scale: Fil
         if scale.kind is ScaleKind.NONE
         else (place.max_diameter_mm, place.perpendicular_mm, place.projected_skin_line_mm)
     )
-    by_reader = is_first and "size.max_diameter_mm" in _changed(lesion)
-    told = [
-        _number(codes.PROJECTED_LENGTH, lesion.size.max_diameter_mm, codes.MILLIMETRE, codes.BY_READER)
-        if by_reader
-        else _number(codes.PROJECTED_LENGTH, length, unit, plane),
-        _number(codes.PROJECTED_WIDTH, width, unit, plane),
-        _number(codes.PROJECTED_SKIN_LINE, to_skin, unit, plane),
-    ]
+    if "size.max_diameter_mm" in _changed(lesion):
+        by_reader = lesion.size.max_diameter_mm if place is _longest(lesion) else None
+        told = [_number(codes.PROJECTED_LENGTH, by_reader, codes.MILLIMETRE, codes.BY_READER)]
+    else:
+        told = [
+            _number(codes.PROJECTED_LENGTH, length, unit, plane),
+            _number(codes.PROJECTED_WIDTH, width, unit, plane),
+        ]
+    told.append(_number(codes.PROJECTED_SKIN_LINE, to_skin, unit, plane))
     whole: list[Measurement] = []
     if is_first:
         whole = [*_measured(lesion, _OF_FILM_LESION), *measure_mass(lesion), *_held_against_limit(lesion)]
     return [item for item in told if item is not None] + whole
+
+
+def _longest(lesion: Lesion) -> FilmPlace:
+    """Film on which the lesion is longest: the one that its drafted length was taken from."""
+    return max(lesion.location.films, key=lambda place: place.max_diameter_mm or 0.0)
 
 
 def _held_against_limit(lesion: Lesion) -> list[Measurement]:
@@ -139,11 +149,6 @@ def evaluate(lesion: Lesion) -> list[QualitativeEvaluation]:
     from highdicom.sr import QualitativeEvaluation  # noqa: PLC0415 - slow to import
 
     return [QualitativeEvaluation(name=name, value=value) for name, value in judgements(lesion)]
-
-
-def has_mineral(lesion: Lesion) -> bool:
-    """Whether any mineral was found: a reader's contour may hold none."""
-    return lesion.size.max_diameter_mm is not None or lesion.size.max_diameter_px is not None
 
 
 def judgements(lesion: Lesion) -> Iterator[tuple[Code, Code]]:
@@ -213,7 +218,7 @@ def algorithm(report: Report) -> AlgorithmIdentification:
 def _measured(lesion: Lesion, quantities: tuple[Quantity, ...], *, method: Code | None = None) -> Iterator[Measurement]:
     changed = _changed(lesion)
     for quantity in quantities:
-        if quantity.name is codes.CALCIFICATION_COUNT and not has_mineral(lesion):
+        if quantity.name is codes.CALCIFICATION_COUNT and lesion.foci.count == 0:
             continue  # none above the threshold is not none
         how = codes.BY_READER if quantity.field in changed else method or quantity.method
         item = _number(quantity.name, attrgetter(quantity.field)(lesion), quantity.unit, how)

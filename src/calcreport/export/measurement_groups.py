@@ -11,10 +11,10 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
 from calcreport.export import codes
+from calcreport.export.damage import damaged_shape
 from calcreport.export.measured_items import (
     algorithm,
     evaluate,
-    has_mineral,
     measure,
     measure_mass,
     measure_on_film,
@@ -27,6 +27,7 @@ from calcreport.model.image import SliceReference
 from calcreport.model.lesion import MeasuredLesion, VoxelMask
 from calcreport.model.radiograph import ProjectedLesion, RadiographFindings
 from calcreport.model.report import Lesion
+from calcreport.output.ris_items import has_mineral
 
 if TYPE_CHECKING:
     from highdicom.sr import (
@@ -37,12 +38,18 @@ if TYPE_CHECKING:
 
 
 def planar_groups(subject: Subject) -> list[PlanarROIMeasurementsAndQualitativeEvaluations]:
-    """Outline (TID 1410) of every lesion kept on its key image; on radiographs on each film that shows it."""
-    return [group for lesion, measured in subject.kept for group in _outlined(subject, lesion, measured)]
+    """Outline (TID 1410) of every lesion on its key image; on radiographs on each film that shows it.
+
+    Raises
+    ------
+    UsageError
+        ``render.damaged_shape`` when a lesion has no voxel or pixel.
+    """
+    return [group for lesion, measured in subject.lesions for group in _outlined(subject, lesion, measured)]
 
 
 def volumetric_groups(subject: Subject, stored: Dataset) -> list[VolumetricROIMeasurementsAndQualitativeEvaluations]:
-    """Tie every lesion kept, and every mass drawn around one, to its segment (TID 1411).
+    """Tie every lesion, and every mass drawn around one, to its segment (TID 1411).
 
     Parameters
     ----------
@@ -58,18 +65,14 @@ def volumetric_groups(subject: Subject, stored: Dataset) -> list[VolumetricROIMe
     """
     numbers = {str(item.TrackingUID): int(item.SegmentNumber) for item in stored.get("SegmentSequence") or ()}
     segments = list_segments(subject)
-    study = subject.report.study.study_instance_uid
-    lesions = {tracking_uid(lesion, study): lesion for lesion, _ in subject.kept}
-    lesion_of = {lesion.id: lesion for lesion in lesions.values()}
+    lesions = {lesion.id: lesion for lesion in subject.report.lesions}
     if {segment.tracking_uid for segment in segments} != set(numbers):
         msg = "the segmentation is not one of this report"
         raise ValueError(msg)
-    groups = []
-    for segment in segments:
-        lesion = lesions.get(segment.tracking_uid)
-        owner = lesion or lesion_of[segment.tracking_id.removesuffix(" mass")]
-        groups.append(_volumetric(subject, owner, segment, stored, numbers[segment.tracking_uid]))
-    return groups
+    return [
+        _volumetric(subject, lesions[segment.lesion_id], segment, stored, numbers[segment.tracking_uid])
+        for segment in segments
+    ]
 
 
 def _outlined(
@@ -101,8 +104,7 @@ def _drawn(measured: MeasuredLesion) -> VoxelMask:
     for mask in (measured.mineral, measured.contour):
         if mask is not None and mask.voxels.any():
             return mask
-    msg = "a lesion without a mask cannot be outlined"
-    raise ValueError(msg)
+    raise damaged_shape()
 
 
 def _best_slice(mask: VoxelMask, key_slice: int) -> int:
@@ -120,6 +122,8 @@ def _region(
     """Outline of a mask on a stored image; `offset` is row and column of the mask's first pixel."""
     from highdicom.sr import ImageRegion, SourceImageForRegion  # noqa: PLC0415 - slow to import
 
+    if not mask.any():
+        raise damaged_shape()
     row, column = offset
     return ImageRegion(
         graphic_type="POLYLINE",

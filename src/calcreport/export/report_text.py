@@ -6,20 +6,20 @@ from collections.abc import Iterator, Sequence
 
 from pydicom.sr.coding import Code
 
-from calcreport.compose import Narrative, narrate
+from calcreport.compose import Narrative, Statements, narrate
 from calcreport.export import codes
-from calcreport.export.subject import Subject
+from calcreport.model.report import Report
 from calcreport.output.characters import to_ascii
 
 _LINE_BREAK = "\r\n"
 """As PS3.5 6.1.3 wants it in text of several lines."""
 
 
-def sections(subject: Subject) -> Iterator[tuple[Code, str]]:
-    """Name and text of every section; 7-bit ASCII, an empty section is left out."""
-    words = narrate(subject.report, subject.statements)
+def sections(report: Report, statements: Statements, section: str) -> Iterator[tuple[Code, str]]:
+    """Name and text of every section; 7-bit ASCII, an empty one is left out, `section` is the report section."""
+    words = narrate(report, statements)
     told = (
-        (codes.FINDINGS, [*_lesions(words), *words.other]),
+        (codes.FINDINGS, [*_lesions(words), *(entry.sentence for entry in words.rejected), *words.other]),
         (codes.IMPRESSIONS, _number(words.impression)),
         (codes.RECOMMENDATIONS, [*_number(words.recommendations), words.communication]),
         (codes.LIMITATIONS, [*words.limitations, words.draft]),
@@ -28,7 +28,7 @@ def sections(subject: Subject) -> Iterator[tuple[Code, str]]:
         text = _LINE_BREAK.join(to_ascii(line) for line in lines if line)
         if text:
             yield name, text
-    yield codes.REPORT_SECTION, _LINE_BREAK.join(map(to_ascii, subject.section.rstrip("\n").split("\n")))
+    yield codes.REPORT_SECTION, _LINE_BREAK.join(map(to_ascii, section.rstrip("\n").split("\n")))
 
 
 def _lesions(words: Narrative) -> Iterator[str]:

@@ -7,19 +7,22 @@ import io
 import json
 import re
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
+import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import Comprehensive3DSRStorage
 
 from calcreport.model.report import Report
+from calcreport.model.shape import PackedMask, unpack_mask
 from calcreport.model.uids import derive_uid
 
-_NOT_CONTENT: Final = frozenset(("created", "shape"))
-"""Fields of a report that are not what it says: its time, and masks, which the tracking UIDs stand for."""
+_NOT_CONTENT: Final = frozenset(("created",))
+"""Fields of a report that are not what it says: its time."""
 _REFERENCE: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
 
 _UID: Final = re.compile(r"[0-9.]{1,64}")
@@ -45,7 +48,7 @@ class Revision:
     study_instance_uid : str
         Of the study, as received.
     digest : str
-        Of all that the report says, masks included.
+        Of all that the report says, in fields, masks and text.
     created : datetime
         When it was drafted, as the clock on the wall showed it, in whole seconds; of a draft that is written again the
         first time.
@@ -73,13 +76,15 @@ class Revision:
         return (self.study_instance_uid, self.digest, *(document.sop_instance_uid for document in self.superseded))
 
 
-def revise(report: Report, *, previous: bytes | None = None) -> Revision:
+def revise(report: Report, *, text: Iterable[str] = (), previous: bytes | None = None) -> Revision:
     """Identify the objects of a report.
 
     Parameters
     ----------
     report : Report
         What is told; `created` is the time of the draft.
+    text : Iterable[str]
+        What stands in the documents in the words of a site, which are no part of the report.
     previous : bytes | None
         ``sr.dcm`` of the last draft of the same study, where there is one; damaged, it counts as none.
 
@@ -90,7 +95,7 @@ def revise(report: Report, *, previous: bytes | None = None) -> Revision:
         objects are the same. Otherwise the last draft is superseded.
     """
     study = report.study.study_instance_uid
-    first = Revision(study_instance_uid=study, digest=digest_of(report), created=_time_told(report.created))
+    first = Revision(study_instance_uid=study, digest=digest_of(report, text), created=_time_told(report.created))
     last = _header(previous)
     if last is None or str(last.StudyInstanceUID) != study:
         return first
@@ -107,16 +112,23 @@ def _time_told(created: str | None) -> datetime:
     return datetime.fromisoformat(created).replace(tzinfo=None, microsecond=0)
 
 
-def digest_of(report: Report) -> str:
-    """SHA-256 of what a report says, in hexadecimal."""
+def digest_of(report: Report, text: Iterable[str] = ()) -> str:
+    """SHA-256 of what a report says, and of the text written about it, in hexadecimal."""
 
     def content(value: Any) -> Any:  # noqa: ANN401 - any part of a JSON document
         if isinstance(value, dict):
+            if value.keys() == PackedMask.model_fields.keys():
+                return value | {"bits": _digest_of_cells(value)}
             return {name: content(part) for name, part in value.items() if name not in _NOT_CONTENT}
         return [content(part) for part in value] if isinstance(value, list) else value
 
-    told = content(report.model_dump(mode="json", by_alias=True))
+    told = [content(report.model_dump(mode="json", by_alias=True)), *text]
     return hashlib.sha256(json.dumps(told, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+
+
+def _digest_of_cells(packed: dict[str, Any]) -> str:
+    """SHA-256 of the cells of a mask: they compress to other bits with another version of the compressor."""
+    return hashlib.sha256(np.packbits(unpack_mask(PackedMask.model_validate(packed))).tobytes()).hexdigest()
 
 
 def _header(content: bytes | None) -> Dataset | None:

@@ -113,7 +113,7 @@ def _shadows_on(subject: Subject, film: int) -> list[Segment[PixelMask]]:
     study = subject.report.study.study_instance_uid
     return [
         mineral_segment(lesion, shadow.mineral, hue, study)
-        for hue, (lesion, measured) in enumerate(subject.kept)
+        for hue, (lesion, measured) in enumerate(subject.lesions)
         if isinstance(measured, ProjectedLesion)
         for shadow in measured.shadows
         if shadow.film == film and shadow.mineral.pixels.any()

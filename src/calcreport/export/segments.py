@@ -15,7 +15,7 @@ from calcreport.export.subject import Subject
 from calcreport.export.wording import LONGEST
 from calcreport.model.lesion import MeasuredLesion, VoxelMask
 from calcreport.model.radiograph import PixelMask
-from calcreport.model.report import Lesion
+from calcreport.model.report import Lesion, YesNo
 from calcreport.model.uids import derive_uid
 from calcreport.output.characters import to_ascii
 
@@ -41,6 +41,8 @@ class Segment(Generic[MaskT]):
 
     Parameters
     ----------
+    lesion_id : str
+        Name of the lesion it belongs to.
     tracking_id, tracking_uid : str
         As in the structured report.
     label : str
@@ -53,6 +55,7 @@ class Segment(Generic[MaskT]):
         Segments of one lesion share a hue.
     """
 
+    lesion_id: str
     tracking_id: str
     tracking_uid: str
     label: str
@@ -72,21 +75,23 @@ def mass_tracking_uid(lesion: Lesion, study_instance_uid: str) -> str:
 
 
 def list_segments(subject: Subject) -> list[Segment[VoxelMask]]:
-    """Mineral of every lesion kept, in report order, then the masses that a reader drew around it.
+    """Mineral of every lesion, in report order, then the masses that a reader drew around it.
 
-    A contour without mineral is the lesion itself and carries its tracking id.
+    A contour without mineral is the lesion itself and carries its tracking id. One whose mass a reader denied since is
+    left out.
     """
     study = subject.report.study.study_instance_uid
     minerals, masses = [], []
-    for hue, (lesion, measured) in enumerate(subject.kept):
+    for hue, (lesion, measured) in enumerate(subject.lesions):
         if not isinstance(measured, MeasuredLesion):
             continue
         if measured.mineral is not None:
             minerals.append(mineral_segment(lesion, measured.mineral, hue, study))
-        if measured.contour is not None:
+        if measured.contour is not None and lesion.mass.present is not YesNo.NO:
             is_whole = measured.mineral is None
             masses.append(
                 Segment(
+                    lesion_id=lesion.id,
                     tracking_id=lesion.id if is_whole else f"{lesion.id} mass",
                     tracking_uid=(tracking_uid if is_whole else mass_tracking_uid)(lesion, study),
                     label=_label(f"{lesion.id} mass (reader contour)"),
@@ -101,6 +106,7 @@ def list_segments(subject: Subject) -> list[Segment[VoxelMask]]:
 def mineral_segment(lesion: Lesion, mask: MaskT, hue: int, study_instance_uid: str) -> Segment[MaskT]:
     """Segment of the mineral of a lesion."""
     return Segment(
+        lesion_id=lesion.id,
         tracking_id=lesion.id,
         tracking_uid=tracking_uid(lesion, study_instance_uid),
         label=_label(f"{lesion.id} calcification"),

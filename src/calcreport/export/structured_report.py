@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import pydicom
 from pydicom.dataset import Dataset
 
+from calcreport.compose.flags_text import is_assessed
 from calcreport.export import codes
 from calcreport.export.instance import MAKER, SERIES_NUMBERS, finish, stand_in, study_header, untroubled
 from calcreport.export.measurement_groups import planar_groups, volumetric_groups
@@ -47,6 +48,8 @@ def write_structured_report(subject: Subject) -> bytes:
 
     Raises
     ------
+    UsageError
+        ``render.damaged_shape`` when a lesion has no voxel or pixel.
     NotDicomError
         ``file.damaged`` when the header of an image cannot be read again.
     """
@@ -205,12 +208,12 @@ def _study_level(subject: Subject) -> ContainerContentItem:
     container = ContainerContentItem(codes.QUALITATIVE_EVALUATIONS, relationship_type="CONTAINS")
     container.ContentSequence = ContentSequence()
     report = subject.report
-    if subject.kept:
+    if is_assessed(report):
         container.ContentSequence.append(CodeContentItem(codes.CONCERN, codes.CONCERNS[report.concern], "CONTAINS"))
         for name, concept in codes.FLAGS.items():
             if name in report.flags_summary:
                 state = codes.FLAG_STATES[report.flags_summary[name]]
                 container.ContentSequence.append(CodeContentItem(concept, state, "CONTAINS"))
-    for section, text in sections(subject):
+    for section, text in sections(report, subject.statements, subject.section):
         container.ContentSequence.append(TextContentItem(section, text, "CONTAINS"))
     return container

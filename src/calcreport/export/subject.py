@@ -47,11 +47,7 @@ class Subject:
     revision: Revision
 
     @property
-    def kept(self) -> tuple[tuple[Lesion, MeasuredLesion | ProjectedLesion], ...]:
-        """Lesions that no reader rejected, in the order of the report, each with what was measured of it."""
+    def lesions(self) -> tuple[tuple[Lesion, MeasuredLesion | ProjectedLesion], ...]:
+        """Lesions in the order of the report, which holds rejected ones apart, each with what was measured of it."""
         pairs = zip(self.report.lesions, self.order, strict=True)
-        return tuple(
-            (lesion, self.findings.lesions[index])
-            for lesion, index in pairs
-            if lesion.review is None or lesion.review.status != "rejected"
-        )
+        return tuple((lesion, self.findings.lesions[index]) for lesion, index in pairs)

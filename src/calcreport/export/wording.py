@@ -30,11 +30,6 @@ _WITHOUT_FLAG: Final = {
 _STEPS: Final = tuple(Concern)
 
 
-def is_rejected(lesion: Lesion) -> bool:
-    """Whether a reader rejected the lesion."""
-    return lesion.review is not None and lesion.review.status == "rejected"
-
-
 def series_description(report: Report) -> str:
     """Series Description of every object of a report.
 
@@ -48,28 +43,42 @@ def series_description(report: Report) -> str:
     str
         Such as ``"calcreport: 1 finding, >5 cm + deep"``; ASCII, at most `LONGEST` characters, no patient data. Only
         flags that are present are named, and possible ones as such; what was not assessed is never called absent.
+        Without a lesion those are named that were reported of the patient.
     """
-    kept = [lesion for lesion in report.lesions if not is_rejected(lesion)]
-    if not kept:
-        rejected = len(report.rejected) + len(report.lesions)
-        return "calcreport: no finding" + (f" ({rejected} rejected)" if rejected else "")
-    head = f"calcreport: {len(kept)} finding{'' if len(kept) == 1 else 's'}, "
-    met = _named(report, kept, FlagState.PRESENT)
+    lesions = report.lesions
+    if not lesions:
+        return _describe_none(report)
+    head = f"calcreport: {len(lesions)} finding{'' if len(lesions) == 1 else 's'}, "
+    met = _named(report, lesions, FlagState.PRESENT)
     if met:
         return head + _join(met, LONGEST - len(head))
-    possible = _named(report, kept, FlagState.POSSIBLE)
+    possible = _named(report, lesions, FlagState.POSSIBLE)
     if possible:
         return f"{head}possible " + _join(possible, LONGEST - len(head) - len("possible "))
-    return head + _WITHOUT_FLAG[min((lesion.concern for lesion in kept), key=_STEPS.index)]
+    return head + _WITHOUT_FLAG[min((lesion.concern for lesion in lesions), key=_STEPS.index)]
+
+
+def _describe_none(report: Report) -> str:
+    """Nothing found, or nothing left; what was reported of the patient counts nevertheless."""
+    head = f"calcreport: {f'{len(report.rejected)} rejected by reader' if report.rejected else 'no finding'}"
+    states = report.flags_summary
+    reported = [_word(name, report) for name in FLAG_NAMES if states.get(name) is FlagState.PRESENT]
+    if not reported:
+        return head
+    head += ", reported "
+    return head + _join(reported, LONGEST - len(head))
 
 
 def _named(report: Report, lesions: Sequence[Lesion], state: FlagState) -> list[str]:
-    size = f"{size_operator(report)}{size_limit_mm(report) / 10:g} cm"
     return [
-        _WORDS.get(name, size)
+        _word(name, report)
         for name in FLAG_NAMES
         if any(getattr(lesion.flags, name).state is state for lesion in lesions)
     ]
+
+
+def _word(flag: str, report: Report) -> str:
+    return _WORDS.get(flag) or f"{size_operator(report)}{size_limit_mm(report) / 10:g} cm"
 
 
 def _join(words: Sequence[str], room: int) -> str:

@@ -40,6 +40,7 @@ from calcreport.model.report import (
     Patient,
     PatientLevel,
     Pattern,
+    RejectedLesion,
     Report,
     Size,
     Software,
@@ -149,7 +150,8 @@ def report_of(lesions: tuple[Lesion, ...], *, modality: str = "CT", **told: obje
             threshold_hu=Thresholds(grow=130.0, seed=200.0) if modality == "CT" else None,
         ),
         "lesions": lesions, "excluded": (), "patient": PatientLevel(),
-        "concern": lesions[0].concern if lesions else "none", "flags_summary": {},
+        "concern": lesions[0].concern if lesions else "none",
+        "flags_summary": {name: flag.state for name, flag in lesions[0].flags} if lesions else {},
         "impression": ("1.2 cm calcification, right thigh (L1), indeterminate.",), "recommendations": (),
         "limitations": (), "clinical": {}, "settings": {}, "created": "2026-10-02T10:00:00+00:00",
     }  # fmt: skip
@@ -241,10 +243,14 @@ def film_subject(masks: list[list[NDArray[np.bool_]]], *, shape: tuple[int, int]
 
 def rejecting(subject: Subject, number: int) -> Subject:
     """The same study with one of its lesions, counted from 1, rejected by a reader."""
-    lesions = list(subject.report.lesions)
-    rejected = LesionReview(status="rejected", reason="vessel")
-    lesions[number - 1] = lesions[number - 1].model_copy(update={"review": rejected})
-    return replace(subject, report=subject.report.model_copy(update={"lesions": tuple(lesions)}))
+    lesions, order = list(subject.report.lesions), list(subject.order)
+    order.pop(number - 1)
+    review = LesionReview(status="rejected", reason="vessel")
+    rejected = RejectedLesion(lesion=lesions.pop(number - 1).model_copy(update={"review": review}), finding={})
+    update = {"lesions": tuple(lesions), "rejected": (*subject.report.rejected, rejected)}
+    if not lesions:
+        update |= {"flags_summary": {}, "concern": "none"}
+    return replace(subject, report=subject.report.model_copy(update=update), order=tuple(order))
 
 
 def _subject(

@@ -13,10 +13,20 @@ import pytest
 from PIL import Image
 from pydicom.dataset import Dataset
 
-from calcreport.export.capture_pictures import LONGEST_EDGE_PX, draw_lesion_capture, draw_summary, fold
+from calcreport.errors import UsageError
+from calcreport.export.capture_pictures import (
+    DRAFT,
+    LONGEST_EDGE_PX,
+    OF_CONCERN,
+    draw_film_capture,
+    draw_lesion_capture,
+    draw_summary,
+    fold,
+)
 from calcreport.export.captures import write_captures
 from calcreport.export.instance import untroubled
 from calcreport.export.subject import Subject
+from calcreport.model.report import Concern, FlagState
 
 sys.path.append(str(Path(__file__).parent))
 
@@ -78,10 +88,61 @@ def test_rejected_lesions_and_missing_pictures_are_left_out() -> None:
     assert len(write_captures(ct_study("right", "right"), {})) == 1
 
 
+def test_an_image_that_the_study_does_not_have_is_refused() -> None:
+    subject = ct_study("right")
+    (lesion,) = subject.report.lesions
+    key = lesion.location.key_image.model_copy(update={"sop_instance_uid": "1.2.3"})
+    elsewhere = lesion.model_copy(update={"location": lesion.location.model_copy(update={"key_image": key})})
+    report = subject.report.model_copy(update={"lesions": (elsewhere,)})
+    with pytest.raises(UsageError) as caught:
+        write_captures(replace(subject, report=report), PICTURES)
+    assert caught.value.code == "render.other_images"
+
+
 def test_a_study_without_lesion_has_its_summary() -> None:
     (file,) = read(write_captures(ct_study(), PICTURES))
     assert file.SeriesDescription == "calcreport: no finding"
     assert "SourceImageSequence" not in file
+
+
+def colours(picture: Image.Image, height: int | None = None) -> set[tuple[int, ...]]:
+    """Colours of a picture, or of its upper rows."""
+    rows = np.asarray(picture)[:height]
+    return {tuple(colour) for colour in np.unique(rows.reshape(-1, 3), axis=0).tolist()}
+
+
+def film_capture(subject: Subject) -> Image.Image:
+    return draw_film_capture(picture(160), subject.report, subject.statements)
+
+
+def test_a_film_without_an_assessed_finding_claims_nothing() -> None:
+    """Green words over a film say to whoever scrolls by that all is well."""
+    shadow = np.zeros((30, 21), bool)
+    shadow[3:9, 2:7] = True
+    found, nothing = made.film_subject([[shadow]]), made.film_subject([[]])
+    rejected = made.rejecting(found, 1)
+    height = film_capture(nothing).height - 300
+    assert OF_CONCERN[Concern.INDETERMINATE] in colours(film_capture(found), height)
+    for subject in (nothing, rejected):
+        drawn = colours(film_capture(subject), height)
+        assert not drawn & set(OF_CONCERN.values())
+        assert DRAFT in drawn
+
+
+def test_a_reported_lump_is_told_without_a_finding() -> None:
+    flags = dict.fromkeys(("size", "growth"), FlagState.PRESENT)
+    nothing = made.film_subject([[]])
+    assert not colours(draw_summary(nothing, {})) & set(OF_CONCERN.values())
+
+    def reporting(**flags: FlagState) -> Subject:
+        update = {"flags_summary": flags, "concern": Concern.HIGH}
+        return replace(nothing, report=nothing.report.model_copy(update=update))
+
+    lump = reporting(**flags)
+    for drawn in (draw_summary(lump, {}), film_capture(lump)):
+        assert OF_CONCERN[Concern.HIGH] in colours(drawn)
+    other = draw_summary(reporting(history=FlagState.PRESENT), {})
+    assert draw_summary(lump, {}).tobytes() != other.tobytes()  # which flags they are is told
 
 
 def test_whole_radiographs_follow_and_are_shown_at_a_sensible_size() -> None:

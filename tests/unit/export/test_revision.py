@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import sys
+import zlib
 from datetime import datetime
+from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -12,6 +17,11 @@ from pydicom.uid import Comprehensive3DSRStorage, EncapsulatedPDFStorage, Explic
 
 from calcreport.export.revision import Reference, Revision, revise
 from calcreport.model.report import Concern, PatientLevel, Report
+from calcreport.model.shape import LesionShape, PackedMask, pack_mask
+
+sys.path.append(str(Path(__file__).parent))
+
+import made_subjects as made
 
 STUDY = "1.2.826.0.1.3680043.10.1.1"
 
@@ -94,6 +104,33 @@ def test_a_report_changed_and_changed_back_is_a_new_draft() -> None:
     assert [reference.sop_instance_uid for reference in third.superseded] == [second.instance_uid("sr")]
     assert third.instance_uid("sr") not in {first.instance_uid("sr"), second.instance_uid("sr")}
     assert revise(report(), previous=document(third)) == third
+
+
+def test_a_site_s_own_words_are_another_draft() -> None:
+    ours, theirs = revise(report(), text=["FINDINGS", "a"]), revise(report(), text=["BEFUND", "a"])
+    assert ours.instance_uid("sr") != theirs.instance_uid("sr")
+    assert ours == revise(report(created=None), text=iter(["FINDINGS", "a"]), previous=document(ours))
+    follower = revise(report(), text=["BEFUND", "a"], previous=document(ours))
+    assert [reference.sop_instance_uid for reference in follower.superseded] == [ours.instance_uid("sr")]
+
+
+def shaped(mineral: PackedMask, *, key_slice: int = 3) -> Report:
+    """Report of a lesion with these voxels."""
+    lesion = made.lesion_of(1, shape=LesionShape(key_slice=key_slice, mineral=mineral))
+    return made.report_of((lesion,))
+
+
+def test_other_voxels_are_another_draft_and_other_bits_of_the_same_are_not() -> None:
+    cells = np.ones((2, 3, 5), bool)
+    mineral = pack_mask((0, 1, 2), cells)
+    squeezed = base64.b64encode(zlib.compress(np.packbits(cells).tobytes(), 0)).decode()
+    assert squeezed != mineral.bits
+    first = revise(shaped(mineral)).instance_uid("seg")
+    assert revise(shaped(mineral.model_copy(update={"bits": squeezed}))).instance_uid("seg") == first
+    cells[1, 2, 4] = False
+    other = [shaped(pack_mask((0, 1, 2), cells)), shaped(mineral.model_copy(update={"offset": (0, 1, 3)})),
+             shaped(mineral, key_slice=2)]  # fmt: skip
+    assert first not in {revise(report).instance_uid("seg") for report in other}
 
 
 def test_the_time_is_that_of_the_clock_on_the_wall_in_whole_seconds() -> None:

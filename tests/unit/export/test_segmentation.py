@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import highdicom as hd
@@ -13,10 +14,15 @@ import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from calcreport.errors import UsageError
 from calcreport.export.instance import untroubled
+from calcreport.export.measurement_groups import planar_groups
 from calcreport.export.segmentation import write_film_segmentations, write_segmentation
-from calcreport.export.segments import mass_tracking_uid
+from calcreport.export.segments import list_segments, mass_tracking_uid
 from calcreport.export.subject import Subject
+from calcreport.model.lesion import VoxelMask
+from calcreport.model.radiograph import PixelMask
+from calcreport.model.report import Mass
 
 sys.path.append(str(Path(__file__).parent))
 
@@ -203,13 +209,48 @@ def test_a_contour_without_mineral_is_the_lesion_itself() -> None:
     assert (item.TrackingID, item.TrackingUID) == ("L1", subject.report.lesions[0].tracking_uid)
 
 
+def test_a_mass_that_a_reader_denied_is_no_segment() -> None:
+    denied = made.lesion_of(1, mass=Mass(present="no", source="clinician"))
+    other = made.lesion_of(2, mass=Mass(present="unknown"))
+    subject = made.ct_subject(made.volume_of(SHAPE), [(APART, BESIDE), (APART, BESIDE)], lesions=(denied, other))
+    items = pydicom.dcmread(io.BytesIO(write_segmentation(subject))).SegmentSequence
+    assert [item.TrackingID for item in items] == ["L1", "L2", "L2 mass"]
+    alone = made.ct_subject(made.volume_of(SHAPE), [(None, APART)], lesions=(denied,))
+    assert write_segmentation(alone) is None
+
+
+@pytest.mark.parametrize("is_film", [False, True])
+def test_a_lesion_without_any_voxel_is_refused_by_name(*, is_film: bool) -> None:
+    if is_film:
+        full = made.film_subject([[np.ones((30, 21), bool)]])
+        (lesion,) = full.findings.lesions
+        empty = PixelMask(offset=(0, 0), pixels=np.zeros((2, 2), bool))
+        bare = replace(lesion, shadows=(replace(lesion.shadows[0], mineral=empty),))
+    else:
+        full = made.ct_subject(made.volume_of(SHAPE), [(APART, None)])
+        bare = replace(full.findings.lesions[0], mineral=VoxelMask(offset=(0, 0, 0), voxels=np.zeros((1, 2, 2), bool)))
+    subject = replace(full, findings=replace(full.findings, lesions=(bare,)))
+    with pytest.raises(UsageError) as caught:
+        planar_groups(subject)
+    assert caught.value.code == "render.damaged_shape"
+    assert write_segmentation(subject) is None
+    assert write_film_segmentations(subject) == {}
+
+
+def test_a_segment_knows_its_lesion_whatever_its_name() -> None:
+    lesions = (made.lesion_of(1, id="L1 mass"), made.lesion_of(2, id="L1"))
+    subject = made.ct_subject(made.volume_of(SHAPE), [(APART, BESIDE), (BESIDE, None)], lesions=lesions)
+    segments = list_segments(subject)
+    assert [(one.lesion_id, one.is_mass) for one in segments] == [("L1 mass", False), ("L1", False), ("L1 mass", True)]
+
+
 def test_a_rejected_lesion_is_no_segment_and_nothing_left_is_no_object() -> None:
     subject = made.rejecting(made.ct_subject(made.volume_of(SHAPE), [(APART, None), (BESIDE, None)]), 1)
     content = write_segmentation(subject)
     (item,) = pydicom.dcmread(io.BytesIO(content)).SegmentSequence
     assert item.TrackingID == "L2"
     assert (rebuild(content, subject)[1] == BESIDE).all()
-    assert write_segmentation(made.rejecting(subject, 2)) is None
+    assert write_segmentation(made.rejecting(subject, 1)) is None
     assert write_segmentation(made.ct_subject(made.volume_of(SHAPE), [])) is None
 
 

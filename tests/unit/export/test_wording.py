@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from calcreport.export.wording import LONGEST, series_description
-from calcreport.model.report import RejectedLesion
+from calcreport.model.report import RejectedLesion, Report
 
 sys.path.append(str(Path(__file__).parent))
 
@@ -57,4 +57,16 @@ def test_the_limit_is_that_of_the_policy() -> None:
 def test_rejected_lesions_do_not_count_and_are_not_hidden() -> None:
     lesion = made.lesion_of(1, flags=made.flags_of(size="present"))
     report = made.report_of((), rejected=(RejectedLesion(lesion=lesion, finding={}),))
-    assert series_description(report) == "calcreport: no finding (1 rejected)"
+    assert series_description(report) == "calcreport: 1 rejected by reader"
+
+
+@pytest.mark.parametrize("is_rejected", [False, True])
+def test_what_was_reported_counts_without_a_lesion(*, is_rejected: bool) -> None:
+    rejected = (RejectedLesion(lesion=made.lesion_of(1), finding={}),) if is_rejected else ()
+    flags = dict.fromkeys(("size", "growth", "mass", "history"), "present")
+    report = made.report_of((), rejected=rejected, flags_summary=flags, concern="high")
+    said = series_description(Report.model_validate(report.model_dump(by_alias=True)))
+    head = "1 rejected by reader" if is_rejected else "no finding"
+    assert said.startswith(f"calcreport: {head}, reported >5 cm + ")
+    assert said.endswith(" more")
+    assert len(said) <= LONGEST
