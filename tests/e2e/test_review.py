@@ -238,6 +238,12 @@ def test_a_readers_length_of_films_takes_the_place_of_the_longest_one(review, an
         assert (study / "images" / picture).read_bytes() != before.read_bytes(), picture
 
 
+def test_a_readers_mass_is_told_beside_what_films_show(review) -> None:
+    text = findings(review(FILMS, "{mass: {present: yes, max_diameter_mm: 70}}")[-1])
+    assert "Mass, longest dimension 7.0 cm (by the reader). Projected 4.4 x 3.1 cm (AP)" in text
+    assert "soft-tissue mass present instead of not determined" in text
+
+
 def test_what_films_show_longer_than_the_reader_says_is_left_out(review) -> None:
     text = review(FILMS, "{max_diameter_mm: 20}")[-1]
     assert "Projected 2.0 cm by the reader (right lateral)" in text

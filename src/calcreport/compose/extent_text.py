@@ -26,7 +26,7 @@ def describe_extent(lesion: Lesion, statements: Statements, *, limit_mm: float) 
         Sentences without full stop, empty where nothing is to say: the mass first where there is one, then the mineral
         and its foci.
     """
-    mass = _describe_mass(lesion, statements, limit_mm)
+    mass = describe_mass(lesion, statements, limit_mm=limit_mm)
     mineral = describe_size(lesion.size, statements, limit_mm=limit_mm)
     has_mass = lesion.mass.present is YesNo.YES
     if has_mass and mineral:
@@ -55,7 +55,8 @@ def _is_without_mineral(lesion: Lesion) -> bool:
     return is_searched or lesion.mass.source == "contour"
 
 
-def _describe_mass(lesion: Lesion, statements: Statements, limit_mm: float) -> str:
+def describe_mass(lesion: Lesion, statements: Statements, *, limit_mm: float) -> str:
+    """Describe the mass and say who saw it, lengths from mm and `limit_mm` as above; empty when none is known of."""
     mass = lesion.mass
     if mass.present is YesNo.UNKNOWN:
         return ""  # said once for all lesions

@@ -8,7 +8,7 @@ from typing import Final
 from calcreport.compose.clinical_text import ClinicalText, describe_clinical
 from calcreport.compose.comparison_text import describe_comparison, describe_growth
 from calcreport.compose.excluded_text import describe_excluded
-from calcreport.compose.extent_text import describe_extent
+from calcreport.compose.extent_text import describe_extent, describe_mass
 from calcreport.compose.film_lesion import describe_on_films, say_projection
 from calcreport.compose.film_text import refer_to_films, spell_projected
 from calcreport.compose.flags_text import FlagText, describe_flags, size_limit_mm
@@ -208,7 +208,11 @@ def _is_one_of_many(report: Report, number: int) -> bool:
 def _describe_in_full(report: Report, lesion: Lesion, statements: Statements) -> list[str]:
     limit_mm = size_limit_mm(report)
     if lesion.location.films:
-        told = [*describe_on_films(report, lesion, statements, limit_mm=limit_mm), *_new_caveats(report, lesion)]
+        told = [
+            describe_mass(lesion, statements, limit_mm=limit_mm),  # a reader's: no radiograph shows one
+            *describe_on_films(report, lesion, statements, limit_mm=limit_mm),
+            *_new_caveats(report, lesion),
+        ]
     else:
         told = [
             *describe_extent(lesion, statements, limit_mm=limit_mm),
