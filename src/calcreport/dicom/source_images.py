@@ -14,7 +14,6 @@ from typing import Final
 
 import pydicom
 from pydicom import config, valuerep
-from pydicom.datadict import dictionary_VM
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
@@ -80,7 +79,7 @@ _COPIED: Final = (
 _KEPT: Final = frozenset(("PN", "LO", "SH", "LT", "ST", "UC", "UT", "UI"))
 """Kept even where it breaks a rule: an identity that was cut, or mended, is another identity.
 
-Several values where one may stand are none: receivers take the first of them for the patient.
+That holds for several values where one may stand too: an archive has to read our objects as it read the images.
 """
 _UTF_8: Final = "ISO_IR 192"
 
@@ -198,7 +197,7 @@ def _valid(raw: Dataset, keyword: str) -> DataElement | None:
     """Element with its text decoded, or ``None`` when it is missing, empty or breaks the rules of its type."""
     try:
         element = raw[keyword]
-        if element.is_empty or (element.VM > 1 and dictionary_VM(element.tag) == "1"):
+        if element.is_empty:
             return None
         if isinstance(element.value, Sequence):
             return element
