@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
@@ -27,6 +28,9 @@ _MOST_PLACES: Final = 10_000
 
 _WITH_PICTURES: Final = frozenset({"png", "html", "pdf", "sc"})
 """Formats that need the key images drawn; they show them, and the pictures lie beside."""
+
+_WITHOUT_PICTURES: Final = frozenset({"sr", "seg", "sr-volumetric"})
+"""Objects that show none."""
 
 
 def needs_pictures(formats: Collection[str]) -> bool:
@@ -94,22 +98,31 @@ def write_outputs(
     """
     on_step("drawing and writing")
     report = draft.report
-    pictures = draft.basis.draw(report, draft.order, templates.statements) if report.images else {}
-    drawn = dict(zip(pictures, map_in_threads(lambda draw: draw().content, pictures.values()), strict=True))
     section = write_section(report, templates)
-    files = {name: content for name, content in drawn.items() if not name.startswith(PREVIEW)}
     subject = None if OBJECTS.isdisjoint(formats) else _subject(draft, section, templates.statements)
+    pictures = draft.basis.draw(report, draft.order, templates.statements) if report.images else {}
+    with ThreadPoolExecutor(1) as beside:  # what needs no picture is written while pictures are drawn
+        plain = beside.submit(_write_objects, subject, _WITHOUT_PICTURES.intersection(formats), {})
+        drawn = dict(zip(pictures, map_in_threads(lambda draw: draw().content, pictures.values()), strict=True))
+    files = {name: content for name, content in drawn.items() if not name.startswith(PREVIEW)} | plain.result()
     for name in formats:
         if name in RENDERERS:
             told = report if name != "pdf" or subject is None else _as_first_drafted(report, subject)
             files[FILE_NAMES[name]] = RENDERERS[name](told, templates, drawn).content
-    if subject is not None:
-        from calcreport.export.objects import write_objects
-
-        files |= write_objects(subject, formats, pictures=drawn, pdf=files.get(FILE_NAMES["pdf"]))
+    files |= _write_objects(subject, {"sc"}.intersection(formats), drawn, pdf=files.get(FILE_NAMES["pdf"]))
     places = {"places": list(draft.basis.places[:_MOST_PLACES])}
     files[SOURCES_FILE] = f"{json.dumps(places, indent=2)}\n".encode()
     return section, files
+
+
+def _write_objects(
+    subject: Subject | None, formats: Collection[str], pictures: Mapping[str, bytes], *, pdf: bytes | None = None
+) -> dict[str, bytes]:
+    if subject is None or (not formats and pdf is None):
+        return {}
+    from calcreport.export.objects import write_objects
+
+    return write_objects(subject, formats, pictures=pictures, pdf=pdf)
 
 
 def _as_first_drafted(report: Report, subject: Subject) -> Report:
