@@ -25,7 +25,9 @@ from processes import Run, calcreport_command, machine, run_timed, run_weighed
 from calcreport.errors import CalcReportError
 
 MAX_SECONDS = 2.0
-"""The whole analysis of a film of 3000 x 3000, by the fastest run: other work on the machine only ever adds to it."""
+"""A film of 3000 x 3000 analysed, report, page and pictures, by the fastest run: other work only ever adds to it."""
+MAX_WITH_OBJECTS_SECONDS = 3.0
+"""The same with the DICOM objects that are written by default; what writes them takes half a second to load."""
 MAX_ERROR_MM = 1.0
 """An analysis that measures the largest lesion less well did not do its work."""
 
@@ -60,19 +62,21 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="put the figures into docs/performance.md")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="calcreport-bench-") as folder:
-        text, ours = _measure(Path(folder), options.repeats)
+        text, measured = _measure(Path(folder), options.repeats)
     sys.stdout.write(text)
     if options.write:
         head, _, rest = PAGE.read_text(encoding="utf-8").partition(MARK)
         PAGE.write_text(f"{head}{MARK}\n\n{text}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
-    if options.check and ours.fastest_s > MAX_SECONDS:
-        sys.stderr.write(f"too slow: a film takes {ours.fastest_s:.2f} s at best, more than {MAX_SECONDS} s\n")
+    limits = (MAX_SECONDS, MAX_WITH_OBJECTS_SECONDS)
+    slow = [times for times, limit in zip(measured, limits, strict=True) if times.fastest_s > limit]
+    if options.check and slow:
+        sys.stderr.write(f"too slow: a film takes {slow[0].fastest_s:.2f} s at best\n")
         return 1
     return 0
 
 
-def _measure(folder: Path, repeats: int) -> tuple[str, Times]:
-    """Time every program on the film in turn; return the text for the page, and the times of the analysis."""
+def _measure(folder: Path, repeats: int) -> tuple[str, tuple[Times, Times]]:
+    """Time every program on the film in turn; return the text for the page, and the times without and with objects."""
     study, out = folder / "film", folder / "out"
     true_mm = write_film(study)
     here = Path(__file__).parent
@@ -109,9 +113,9 @@ def _measure(folder: Path, repeats: int) -> tuple[str, Times]:
         "",
         f"Steps, wall s, in one process: {named}.",
         "",
-        f"Limit: {MAX_SECONDS:g} s for `calcreport analyze`, by its fastest run.",
+        f"Limits, by the fastest run: {MAX_SECONDS:g} s without and {MAX_WITH_OBJECTS_SECONDS:g} s with DICOM objects.",
     ]
-    return "\n".join(lines) + "\n", times["ours"]
+    return "\n".join(lines) + "\n", (times["plain"], times["ours"])
 
 
 def _times(runs: Sequence[Sequence[float]]) -> Times:
