@@ -12,8 +12,9 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
 from calcreport import __version__
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from calcreport.pipeline import RunOutcome
+
+Describe = Callable[[argparse.ArgumentParser], None]
+"""Adds what may be typed after a command."""
+Command = Callable[[argparse.Namespace, Progress], int]
+"""Runs a command and gives its exit code."""
 
 EXIT_DONE: Final = 0
 """Every study found was reported."""
@@ -117,17 +123,29 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, summary, describe in (
         ("analyze", "find, measure and report calcification on the CT studies under the paths", _describe_analyze),
-        ("render", "every output again from an edited or reviewed report, without a new analysis", _describe_render),
-        ("decide", "the same report from findings typed by a reader, without images", _describe_decide),
-        ("rules", "show the rules with their sources, explain a report, check a site's own rules", _describe_rules),
+        (
+            "render",
+            "every output again from an edited or reviewed report, without a new analysis",
+            _with(add_render, _render),
+        ),
+        (
+            "decide",
+            "the same report from findings typed by a reader, without images",
+            _with(add_decide, _printing("decide")),
+        ),
+        (
+            "rules",
+            "show the rules with their sources, explain a report, check a site's own rules",
+            _with(add_rules, _printing("rules")),
+        ),
         (
             "listen",
             "receive studies over the network, analyse each when complete, hand the results on",
-            _describe_listen,
+            _with(add_listen, _printing("listen")),
         ),
-        ("hook", "one folder in, results out: for dispatchers and export rules of a PACS", _describe_hook),
-        ("status", "show the receiving service, its queue and its studies", _describe_status),
-        ("retry", "try studies again that the receiving service has given up", _describe_retry),
+        ("hook", "one folder in, results out: for dispatchers and export rules of a PACS", _with(add_hook, _hook)),
+        ("status", "show the receiving service, its queue and its studies", _with(add_status, _printing("status"))),
+        ("retry", "try studies again that the receiving service has given up", _with(add_retry, _printing("retry"))),
         ("phantom", "write a synthetic study with known truth", _describe_phantom),
         ("schema", "print a JSON Schema", _describe_schema),
     ):
@@ -135,6 +153,16 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         if name in words:
             describe(command)
     return parser
+
+
+def _with(add: Describe, command: Command) -> Describe:
+    """Describe a command that takes the words `add` adds."""
+
+    def describe(parser: argparse.ArgumentParser) -> None:
+        add(parser)
+        parser.set_defaults(command=command)
+
+    return describe
 
 
 def _describe_analyze(parser: argparse.ArgumentParser) -> None:
@@ -158,41 +186,6 @@ def _describe_analyze(parser: argparse.ArgumentParser) -> None:
     add("--jobs", type=_job_count, default=1, metavar="N", help="studies analysed side by side (default 1)")
     add("--quiet", action="store_true", help="no progress, only errors")
     parser.set_defaults(command=_analyze)
-
-
-def _describe_render(parser: argparse.ArgumentParser) -> None:
-    add_render(parser)
-    parser.set_defaults(command=_render)
-
-
-def _describe_decide(parser: argparse.ArgumentParser) -> None:
-    add_decide(parser)
-    parser.set_defaults(command=_decide)
-
-
-def _describe_rules(parser: argparse.ArgumentParser) -> None:
-    add_rules(parser)
-    parser.set_defaults(command=_rules)
-
-
-def _describe_listen(parser: argparse.ArgumentParser) -> None:
-    add_listen(parser)
-    parser.set_defaults(command=_listen)
-
-
-def _describe_hook(parser: argparse.ArgumentParser) -> None:
-    add_hook(parser)
-    parser.set_defaults(command=_hook)
-
-
-def _describe_status(parser: argparse.ArgumentParser) -> None:
-    add_status(parser)
-    parser.set_defaults(command=_status)
-
-
-def _describe_retry(parser: argparse.ArgumentParser) -> None:
-    add_retry(parser)
-    parser.set_defaults(command=_retry)
 
 
 def _describe_phantom(parser: argparse.ArgumentParser) -> None:
@@ -244,30 +237,21 @@ def _code_of(outcomes: Sequence[RunOutcome]) -> int:
     return EXIT_INTERNAL if any(outcome.has("internal") for outcome in outcomes) else EXIT_NOTHING
 
 
+def _printing(module: str) -> Command:
+    """Command of `calcreport.commands` whose whole result is what it prints; imported when it is run."""
+
+    def command(options: argparse.Namespace, _progress: Progress) -> int:
+        return EXIT_DONE if _print(import_module(f"calcreport.commands.{module}").run(options)) else EXIT_UNDELIVERED
+
+    return command
+
+
 def _render(options: argparse.Namespace, progress: Progress) -> int:
     prepare_process()
     from calcreport.commands.render import run
 
     os.umask(os.umask(0o077) | 0o077)  # results name a patient: readable by their owner only
     return EXIT_DONE if _print(run(options, progress)) else EXIT_UNDELIVERED
-
-
-def _decide(options: argparse.Namespace, _progress: Progress) -> int:
-    from calcreport.commands.decide import run
-
-    return EXIT_DONE if _print(run(options)) else EXIT_UNDELIVERED
-
-
-def _rules(options: argparse.Namespace, _progress: Progress) -> int:
-    from calcreport.commands.rules import run
-
-    return EXIT_DONE if _print(run(options)) else EXIT_UNDELIVERED
-
-
-def _listen(options: argparse.Namespace, _progress: Progress) -> int:
-    from calcreport.commands.listen import run
-
-    return EXIT_DONE if _print(run(options)) else EXIT_UNDELIVERED
 
 
 def _hook(options: argparse.Namespace, progress: Progress) -> int:
@@ -280,18 +264,6 @@ def _hook(options: argparse.Namespace, progress: Progress) -> int:
     if code == EXIT_NOTHING and outcome.accepts_refused:
         code = EXIT_DONE
     return code if _print(outcome.text) else EXIT_UNDELIVERED
-
-
-def _status(options: argparse.Namespace, _progress: Progress) -> int:
-    from calcreport.commands.status import run
-
-    return EXIT_DONE if _print(run(options)) else EXIT_UNDELIVERED
-
-
-def _retry(options: argparse.Namespace, _progress: Progress) -> int:
-    from calcreport.commands.retry import run
-
-    return EXIT_DONE if _print(run(options)) else EXIT_UNDELIVERED
 
 
 def _phantom(options: argparse.Namespace, _progress: Progress) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 from calcreport.compose import OVERVIEW_IMAGE, Imaging, Statements, key_image_name
 from calcreport.dicom import CtSeries, SeriesFiles, SeriesRanking, StudyFiles, read_ct
@@ -16,10 +16,7 @@ from calcreport.model.report import Report, SeriesEntry
 from calcreport.output import Rendered
 from calcreport.request import Request
 from calcreport.study_findings import findings_for_rules
-from calcreport.study_measured import Basis, MeasuredStudy, Pictures, RefusedStudyError, entry_of_series, places_of
-
-if TYPE_CHECKING:
-    from calcreport.dicom.source_images import SourceImages
+from calcreport.study_measured import Basis, MeasuredStudy, Pictures, RefusedStudyError, entry_of_series
 
 _FILM: Final = "series.radiograph_beside_ct"
 
@@ -122,20 +119,8 @@ def measure_ct(
 
 def ct_basis(findings: CtFindings, volume: CtVolume, series: SeriesFiles) -> Basis:
     """Masks and images behind the report of a CT series."""
-    images = {id(plane.image): plane.image for plane in series.planes}
-    return Basis(
-        findings=findings,
-        draw=partial(_draw, findings, volume),
-        images=partial(_headers, series),
-        places=places_of(images.values()),
-        volume=volume,
-    )
-
-
-def _headers(series: SeriesFiles) -> SourceImages:
-    from calcreport.dicom.source_images import SourceImages  # brings pydicom, which measuring does without
-
-    return SourceImages(plane.image for plane in series.planes)
+    images = tuple(dict.fromkeys(plane.image for plane in series.planes))  # slices of one file share it
+    return Basis(findings=findings, draw=partial(_draw, findings, volume), images=images, volume=volume)
 
 
 def _contrast(request: Request, header: Contrast) -> tuple[Contrast, Literal["header", "clinician", "unknown"]]:

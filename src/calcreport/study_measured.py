@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -18,7 +18,6 @@ from calcreport.output import Rendered
 
 if TYPE_CHECKING:
     from calcreport.dicom.header import ImageHeader
-    from calcreport.dicom.source_images import SourceImages
 
 Pictures = Mapping[str, Callable[[], Rendered]]
 """What draws each picture, by its file name; one that is only for the page is named as `as_html.PREVIEW` says."""
@@ -37,18 +36,15 @@ class Basis:
         As measured.
     draw : Draw
         Prepares the pictures.
-    images : Callable[[], SourceImages]
-        Headers of the images that were measured.
-    places : tuple[str, ...]
-        Folders and archives these images lie in, absolute.
+    images : tuple[ImageHeader, ...]
+        Files that were measured, each once.
     volume : CtVolume | None
         The measured CT series; ``None`` for radiographs.
     """
 
     findings: CtFindings | RadiographFindings
     draw: Draw
-    images: Callable[[], SourceImages]
-    places: tuple[str, ...] = field(default=(), repr=False)
+    images: tuple[ImageHeader, ...] = field(repr=False)
     volume: CtVolume | None = None
 
 
@@ -112,8 +108,3 @@ def entry_of_series(
         description=series.description,
         image_count=len(series.planes) if image_count is None else image_count,
     )
-
-
-def places_of(images: Iterable[ImageHeader]) -> tuple[str, ...]:
-    """Folders and archives that images lie in, absolute, each once; where that is not known it is left out."""
-    return tuple(dict.fromkeys(image.source.place for image in images))

@@ -110,8 +110,8 @@ def write_outputs(
             told = report if name != "pdf" or subject is None else _as_first_drafted(report, subject)
             files[FILE_NAMES[name]] = RENDERERS[name](told, templates, drawn).content
     files |= _write_objects(subject, {"sc"}.intersection(formats), drawn, pdf=files.get(FILE_NAMES["pdf"]))
-    places = {"places": list(draft.basis.places[:_MOST_PLACES])}
-    files[SOURCES_FILE] = f"{json.dumps(places, indent=2)}\n".encode()
+    places = list(dict.fromkeys(image.source.place for image in draft.basis.images))
+    files[SOURCES_FILE] = f"{json.dumps({'places': places[:_MOST_PLACES]}, indent=2)}\n".encode()
     return section, files
 
 
@@ -142,6 +142,7 @@ def formats_present(names: Collection[str]) -> tuple[str, ...]:
 
 
 def _subject(draft: Draft, section: str, statements: Statements) -> Subject:
+    from calcreport.dicom.source_images import SourceImages
     from calcreport.export.report_text import sections
     from calcreport.export.revision import revise
     from calcreport.export.subject import Subject
@@ -153,7 +154,7 @@ def _subject(draft: Draft, section: str, statements: Statements) -> Subject:
         findings=basis.findings,
         order=draft.order,
         volume=basis.volume,
-        source=basis.images(),
+        source=SourceImages(basis.images),
         section=section,
         statements=statements,
         revision=revise(draft.report, text=[text for _, text in told], previous=draft.previous_sr),

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from calcreport.compose import Statements, film_image_name, key_image_name
 from calcreport.dicom import Film, StudyFiles, read_radiograph
@@ -20,12 +20,8 @@ from calcreport.output.as_html import PREVIEW
 from calcreport.request import Request
 from calcreport.settings import ReadingSettings
 from calcreport.study_findings import film_findings_for_rules
-from calcreport.study_measured import Basis, MeasuredStudy, Pictures, RefusedStudyError, places_of
+from calcreport.study_measured import Basis, MeasuredStudy, Pictures, RefusedStudyError
 from calcreport.threads import map_in_threads
-
-if TYPE_CHECKING:
-    from calcreport.dicom.header import ImageHeader
-    from calcreport.dicom.source_images import SourceImages
 
 _MEASURED: Final = "series.analysed"
 _NEXT_TO_NOTHING: Final = 0.03
@@ -152,19 +148,8 @@ def film_basis(findings: RadiographFindings, study: StudyFiles) -> Basis:
     """Masks and images behind the report of radiographs."""
     measured = {film.reference.sop_instance_uid for film in findings.films}
     films = (film.image for series in study.series for film in series.films)
-    images = [image for image in films if image.instance_uid in measured]
-    return Basis(
-        findings=findings,
-        draw=partial(_draw, findings),
-        images=partial(_headers, images),
-        places=places_of(images),
-    )
-
-
-def _headers(images: Sequence[ImageHeader]) -> SourceImages:
-    from calcreport.dicom.source_images import SourceImages  # brings pydicom, which measuring does without
-
-    return SourceImages(images)
+    images = tuple(image for image in films if image.instance_uid in measured)
+    return Basis(findings=findings, draw=partial(_draw, findings), images=images)
 
 
 def _draw(findings: RadiographFindings, report: Report, order: tuple[int, ...], statements: Statements) -> Pictures:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from calcreport.compose.lesions import measured_facts
 from calcreport.dicom import StudyFiles, rank_ct_series, rank_radiographs, read_ct
 from calcreport.dicom.ct import CtSeries
 from calcreport.dicom.series import SeriesFiles
-from calcreport.errors import InputError, UsageError
+from calcreport.errors import InputError
+from calcreport.export.damage import damaged_shape, other_images
 from calcreport.model.image import CtVolume
 from calcreport.model.lesion import CtFindings, MeasuredLesion, Segment, VoxelMask
 from calcreport.model.radiograph import (
@@ -88,7 +90,7 @@ def _read_series(report: Report, study: StudyFiles, settings: ReadingSettings) -
                 continue
             if _is_same(ct, entry):
                 return ct, series
-    raise failure or _other_images()
+    raise failure or other_images()
 
 
 def _is_same(ct: CtSeries, entry: SeriesEntry) -> bool:
@@ -104,21 +106,14 @@ def _measured(lesion: Lesion, volume: CtVolume) -> MeasuredLesion:
     shape = _shape_of(lesion)
     key_slice = shape.key_slice
     if key_slice is None or not 0 <= key_slice < volume.hu.shape[0]:
-        raise _damaged()
+        raise damaged_shape()
     key = lesion.location.key_image
     if key is None or volume.slices[key_slice].sop_instance_uid != key.sop_instance_uid:
-        raise _other_images()
+        raise other_images()
     if shape.mineral is None and shape.contour is None:
-        raise _damaged()
+        raise damaged_shape()
     return MeasuredLesion(
-        size=lesion.size,
-        foci=lesion.foci,
-        mass=lesion.mass,
-        density=lesion.density,
-        depth=lesion.depth,
-        pattern=lesion.pattern,
-        bone_relation=lesion.bone_relation,
-        location=lesion.location,
+        **measured_facts(lesion),
         mineral=_voxels(shape.mineral, volume.hu.shape),
         contour=_voxels(shape.contour, volume.hu.shape),
         key_slice=key_slice,
@@ -133,17 +128,17 @@ def _films(report: Report, told: tuple[FilmTechnique, ...], study: StudyFiles, s
     uids = [film.sop_instance_uid for film in told]
     wanted = [film for film in rank_radiographs(study).candidates if film.image.instance_uid in uids]
     if not wanted:
-        raise _other_images()
+        raise other_images()
     try:
         read = read_films(wanted, (), settings).films
     except RefusedStudyError as refused:
         raise refused.reason from None
     by_uid = {film.reference.sop_instance_uid: film for film in read}
     if any(uid not in by_uid for uid in uids):
-        raise _other_images()
+        raise other_images()
     films = tuple(by_uid[uid] for uid in uids)
     if any(film.intensity.shape != (row.rows, row.columns) for film, row in zip(films, told, strict=True)):
-        raise _other_images()
+        raise other_images()
     findings = RadiographFindings(
         films=films,
         readings=tuple(FilmReading(noise=0.0, searched_share=1.0, has_skin_line=row.has_skin_line) for row in told),
@@ -156,7 +151,7 @@ def _films(report: Report, told: tuple[FilmTechnique, ...], study: StudyFiles, s
 def _projected(lesion: Lesion, films: tuple[Radiograph, ...], uids: list[str]) -> ProjectedLesion:
     shapes, places = _shape_of(lesion).films, lesion.location.films
     if not shapes or len(shapes) != len(places) or any(place.sop_instance_uid not in uids for place in places):
-        raise _damaged()
+        raise damaged_shape()
     shadows = []
     for shape, place in zip(shapes, places, strict=True):
         number = uids.index(place.sop_instance_uid)
@@ -173,21 +168,14 @@ def _projected(lesion: Lesion, films: tuple[Radiograph, ...], uids: list[str]) -
             )
         )
     return ProjectedLesion(
-        size=lesion.size,
-        foci=lesion.foci,
-        pattern=lesion.pattern,
-        depth=lesion.depth,
-        bone_relation=lesion.bone_relation,
-        location=lesion.location,
-        mass=lesion.mass,
-        density=lesion.density,
+        **measured_facts(lesion),
         shadows=tuple(shadows),
     )
 
 
 def _shape_of(lesion: Lesion) -> LesionShape:
     if lesion.shape is None:
-        raise _damaged()
+        raise damaged_shape()
     return lesion.shape
 
 
@@ -195,13 +183,13 @@ def _cells(packed: PackedMask, within: tuple[int, ...]) -> np.typing.NDArray[np.
     """Unpack a mask that lies within an image of this shape."""
     ends = [first + count for first, count in zip(packed.offset, packed.shape, strict=False)]
     if len(packed.offset) != len(within) or any(end > size for end, size in zip(ends, within, strict=False)):
-        raise _damaged()
+        raise damaged_shape()
     try:
         cells = unpack_mask(packed)
     except ValueError:
-        raise _damaged() from None
+        raise damaged_shape() from None
     if not cells.any():
-        raise _damaged()
+        raise damaged_shape()
     return cells
 
 
@@ -215,7 +203,7 @@ def _voxels(packed: PackedMask | None, within: tuple[int, ...]) -> VoxelMask | N
 
 def _pair(shape: FilmShape) -> tuple[int, int]:
     if len(shape.mineral.offset) != 2:
-        raise _damaged()
+        raise damaged_shape()
     i, j = shape.mineral.offset
     return (i, j)
 
@@ -243,15 +231,5 @@ def _film_segment(line: Line) -> FilmSegment:
 
 def _ends(line: Line, axes: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     if len(line.start) != axes or len(line.end) != axes:
-        raise _damaged()
+        raise damaged_shape()
     return line.start, line.end
-
-
-def _other_images() -> UsageError:
-    msg = "the images found are not those the report was made from; name the study with --study, or analyse it anew"
-    return UsageError(msg, code="render.other_images")
-
-
-def _damaged() -> UsageError:
-    msg = "the report does not hold where its lesions are, or it was damaged; take the original one or analyse anew"
-    return UsageError(msg, code="render.damaged_shape")

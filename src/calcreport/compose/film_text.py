@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import groupby
 from typing import Final
 
-from calcreport.compose.review_text import is_by_reader
+from calcreport.compose.review_text import is_by_reader, longest_film
 from calcreport.compose.statements import Statements
 from calcreport.compose.wording import (
     as_sentence,
@@ -235,7 +235,7 @@ def spell_on_films(
     longest_mm = lesion.size.max_diameter_mm
     if not places or longest_mm is None or not is_by_reader(lesion, "size.max_diameter_mm"):
         return [(place, spell_projected(place, statements, limit_mm=limit_mm)) for place in places]
-    replaced = max(places, key=lambda place: (place.max_diameter_mm or 0.0, place.max_diameter_px))
+    replaced = longest_film(lesion)
     length = statements.say("film.projected_reader", extent=spell_length(longest_mm, limit_mm=limit_mm))
     return [
         (place, length if place is replaced else spell_projected(place, statements, limit_mm=limit_mm))

@@ -123,7 +123,7 @@ def join_lesion(
     if isinstance(lesion, LesionFinding):
         facts, notes = _typed(lesion), decided.notes
     else:
-        facts, notes = _measured(lesion), (*lesion.notes, *decided.notes)
+        facts, notes = measured_facts(lesion), (*lesion.notes, *decided.notes)
     return Lesion(
         id=lesion_id,
         series_instance_uid=series_instance_uid,
@@ -137,7 +137,8 @@ def join_lesion(
     )
 
 
-def _measured(lesion: MeasuredLesion | ProjectedLesion) -> dict[str, Any]:
+def measured_facts(lesion: MeasuredLesion | ProjectedLesion | Lesion) -> dict[str, Any]:
+    """Facts that a measured lesion and its entry in the report share, by field."""
     names = ("size", "foci", "mass", "density", "depth", "pattern", "bone_relation", "location")
     return {name: getattr(lesion, name) for name in names}
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from calcreport.compose.statements import Statements
 from calcreport.compose.wording import as_sentence, join_words, name_place, spell_length
-from calcreport.model.report import Lesion, LesionReview, RejectedLesion, Report
+from calcreport.model.report import FilmPlace, Lesion, LesionReview, RejectedLesion, Report
 from calcreport.model.review import ReviewChange
 from calcreport.model.terms import PATTERN_LABELS
 
@@ -85,6 +85,11 @@ def _name_reader(review: LesionReview, statements: Statements) -> str:
 def is_by_reader(lesion: Lesion, field: str) -> bool:
     """Whether a reader replaced the value of a field, such as ``"size.max_diameter_mm"``."""
     return lesion.review is not None and any(change.field == field for change in lesion.review.changes)
+
+
+def longest_film(lesion: Lesion) -> FilmPlace:
+    """Radiograph on which a lesion was measured longest: the one whose length a reader's length stands for."""
+    return max(lesion.location.films, key=lambda place: (place.max_diameter_mm or 0.0, place.max_diameter_px))
 
 
 def _list_told(review: LesionReview) -> list[ReviewChange]:

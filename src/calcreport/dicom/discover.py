@@ -39,8 +39,6 @@ _SUSPICIOUS_UNPACKED: Final = 2_147_483_648
 _NOT_DAMAGE: Final = frozenset(("file.not_dicom", "file.dicomdir"))
 _SUSPICIOUS_RATIO: Final = 200
 """CT compresses three- to tenfold; beyond 200-fold and 2 GiB an archive is a bomb."""
-_MAKER: Final = "calcreport"
-"""Manufacturer of everything we write: a report that came back with its study must not change the next one."""
 
 
 @dataclass(slots=True)
@@ -212,7 +210,7 @@ def _take(found: _Found, source: ByteSource, head: bytes, folder: str) -> None:
     found.planes += planes
     found.films += films
     if not planes and not films:
-        if (image.series.manufacturer or "").strip().lower() == _MAKER:
+        if image.series.is_own_result:
             raise problem("file.own_result")
         found.others.append(image)
     found.folder_of[id(image.source)] = folder

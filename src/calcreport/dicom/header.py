@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from calcreport.dicom.elements import PixelPlace
 from calcreport.dicom.source import ByteSource
+
+MAKER: Final = "calcreport"
+"""Manufacturer and model of every object we write: what we, and routers, recognise our own results by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +87,11 @@ class SeriesHeader:
     is_lossy: bool
     lossy_ratio: float | None
     is_burned_in: bool
+
+    @property
+    def is_own_result(self) -> bool:
+        """Whether it is something we wrote: a report that came back with its study must not change the next one."""
+        return (self.manufacturer or "").strip().lower() == MAKER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -34,7 +34,7 @@ _TYPE_2: Final = (
     "StudyID",
     "AccessionNumber",
 )
-_COPIED: Final = (
+PATIENT_AND_STUDY: Final = (
     *_TYPE_2,
     "IssuerOfPatientID",
     "OtherPatientIDs",
@@ -47,6 +47,10 @@ _COPIED: Final = (
     "DeidentificationMethodCodeSequence",
     "StudyDescription",
     "StudyInstanceUID",
+)
+"""What every new object repeats of its source."""
+_COPIED: Final = (
+    *PATIENT_AND_STUDY,
     "SeriesInstanceUID",
     "SeriesNumber",
     "Modality",

@@ -11,9 +11,10 @@ from PIL import Image
 from pydicom.dataset import Dataset
 
 from calcreport.compose import film_image_name
+from calcreport.dicom.header import MAKER
 from calcreport.export.capture_pictures import draw_film_capture, draw_lesion_capture, draw_summary
 from calcreport.export.damage import other_images
-from calcreport.export.instance import MAKER, SERIES_NUMBERS, finish, study_header, untroubled
+from calcreport.export.instance import SERIES_NUMBERS, finish, study_header, untroubled
 from calcreport.export.subject import Subject
 from calcreport.model.radiograph import RadiographFindings
 from calcreport.model.report import Laterality, Lesion

@@ -1,4 +1,4 @@
-"""Refusals of a report whose masks or images do not fit: what reading it again let pass, edited by hand."""
+"""Refusals of a report whose masks or images do not fit: damaged, edited by hand, or of another study."""
 
 from __future__ import annotations
 

@@ -19,12 +19,11 @@ from pydicom import config
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
+from calcreport.dicom.header import MAKER
+from calcreport.dicom.source_images import PATIENT_AND_STUDY
 from calcreport.export.subject import Subject
 from calcreport.export.wording import series_description
 from calcreport.model.lesion import CtFindings
-
-MAKER: Final = "calcreport"
-"""Manufacturer and model of every object: what a router recognises our own results by."""
 
 SERIAL_NUMBER: Final = "0"
 """The standard wants one of every device; software has none."""
@@ -34,28 +33,6 @@ SERIES_NUMBERS: Final = MappingProxyType({"sr": 9901, "seg": 9902, "sc": 9903, "
 
 _IMPLEMENTATION: Final = "2.25.206166347519431184296011713240911215905"
 """A fixed random UUID."""
-_IDENTITY: Final = (
-    "PatientName",
-    "PatientID",
-    "IssuerOfPatientID",
-    "OtherPatientIDs",
-    "PatientBirthDate",
-    "PatientBirthTime",
-    "PatientSex",
-    "PatientAge",
-    "PatientSize",
-    "PatientWeight",
-    "PatientIdentityRemoved",
-    "DeidentificationMethod",
-    "DeidentificationMethodCodeSequence",
-    "StudyInstanceUID",
-    "StudyDate",
-    "StudyTime",
-    "StudyID",
-    "StudyDescription",
-    "AccessionNumber",
-    "ReferringPhysicianName",
-)
 _SEXES: Final = frozenset(("M", "F", "O"))
 
 
@@ -134,7 +111,7 @@ def finish(made: Dataset, subject: Subject, *, kind: str, number: int = 1, name:
 
 
 def _identify(made: Dataset, header: Dataset) -> None:
-    for keyword in _IDENTITY:
+    for keyword in PATIENT_AND_STUDY:
         if keyword in header:
             made[keyword] = copy.copy(header[keyword])
         elif keyword in made:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from pydicom.sr.coding import Code
 
+from calcreport.compose.review_text import is_by_reader, longest_film
 from calcreport.export import codes
 from calcreport.model.radiograph import FilmScale, ScaleKind, Shadow
 from calcreport.model.report import FilmPlace, Laterality, Lesion, Report
@@ -114,8 +115,8 @@ def measure_on_film(lesion: Lesion, place: FilmPlace, shadow: Shadow, scale: Fil
         if scale.kind is ScaleKind.NONE
         else (place.max_diameter_mm, place.perpendicular_mm, place.projected_skin_line_mm)
     )
-    if "size.max_diameter_mm" in _changed(lesion):
-        by_reader = lesion.size.max_diameter_mm if place is _longest(lesion) else None
+    if is_by_reader(lesion, "size.max_diameter_mm"):
+        by_reader = lesion.size.max_diameter_mm if place is longest_film(lesion) else None
         told = [_number(codes.PROJECTED_LENGTH, by_reader, codes.MILLIMETRE, codes.BY_READER)]
     else:
         told = [
@@ -127,11 +128,6 @@ def measure_on_film(lesion: Lesion, place: FilmPlace, shadow: Shadow, scale: Fil
     if is_first:
         whole = [*_measured(lesion, _OF_FILM_LESION), *measure_mass(lesion), *_held_against_limit(lesion)]
     return [item for item in told if item is not None] + whole
-
-
-def _longest(lesion: Lesion) -> FilmPlace:
-    """Film on which the lesion is longest: the one that its drafted length was taken from."""
-    return max(lesion.location.films, key=lambda place: place.max_diameter_mm or 0.0)
 
 
 def _held_against_limit(lesion: Lesion) -> list[Measurement]:
@@ -216,11 +212,10 @@ def algorithm(report: Report) -> AlgorithmIdentification:
 
 
 def _measured(lesion: Lesion, quantities: tuple[Quantity, ...], *, method: Code | None = None) -> Iterator[Measurement]:
-    changed = _changed(lesion)
     for quantity in quantities:
         if quantity.name is codes.CALCIFICATION_COUNT and lesion.foci.count == 0:
             continue  # none above the threshold is not none
-        how = codes.BY_READER if quantity.field in changed else method or quantity.method
+        how = codes.BY_READER if is_by_reader(lesion, quantity.field) else method or quantity.method
         item = _number(quantity.name, attrgetter(quantity.field)(lesion), quantity.unit, how)
         if item is not None:
             yield item
@@ -235,8 +230,3 @@ def _number(name: Code, value: float | None, unit: Code, method: Code | None) ->
     if isinstance(value, int):  # a count of "2.0" reads badly
         made[0].MeasuredValueSequence[0].NumericValue = str(value)
     return made
-
-
-def _changed(lesion: Lesion) -> frozenset[str]:
-    """Fields whose value a reader gave."""
-    return frozenset(change.field for change in lesion.review.changes) if lesion.review else frozenset()

@@ -15,7 +15,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ComputedRadiographyImageStorage, CTImageStorage
 from pydicom.valuerep import format_number_as_ds
 
-from calcreport.export.instance import MAKER, SERIAL_NUMBER, SERIES_NUMBERS, finish, stand_in, untroubled
+from calcreport.dicom.header import MAKER
+from calcreport.export.instance import SERIAL_NUMBER, SERIES_NUMBERS, finish, stand_in, untroubled
 from calcreport.export.segment_pixels import film_of, overlap, pack_frames, slice_of
 from calcreport.export.segments import Segment, describe_segments, list_segments, mineral_segment
 from calcreport.export.subject import Subject

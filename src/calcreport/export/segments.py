@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from pydicom.sr.coding import Code
 
+from calcreport.dicom.header import MAKER
 from calcreport.export.codes import ABNORMAL_STRUCTURE, MASS, PATHOLOGIC_CALCIFICATION
-from calcreport.export.instance import MAKER
 from calcreport.export.subject import Subject
 from calcreport.export.wording import LONGEST
 from calcreport.model.lesion import MeasuredLesion, VoxelMask

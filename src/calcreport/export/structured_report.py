@@ -16,8 +16,9 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from calcreport.compose.flags_text import is_assessed
+from calcreport.dicom.header import MAKER
 from calcreport.export import codes
-from calcreport.export.instance import MAKER, SERIES_NUMBERS, finish, stand_in, study_header, untroubled
+from calcreport.export.instance import SERIES_NUMBERS, finish, stand_in, study_header, untroubled
 from calcreport.export.measurement_groups import planar_groups, volumetric_groups
 from calcreport.export.report_text import sections
 from calcreport.export.revision import Reference

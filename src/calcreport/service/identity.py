@@ -22,8 +22,6 @@ from calcreport.dicom.source import FileSource, open_regular
 
 ANALYSED_CLASSES: Final = tags.CT_CLASSES | film_tags.FILM_CLASSES
 """Storage classes that are analysed. We write none of them, so our own results cannot trigger us."""
-MAKER: Final = "calcreport"
-"""Manufacturer of everything we write, as `calcreport.export.instance` has it; not imported, it is slow to load."""
 _INFLATED_HEADER: Final = 33_554_432
 """Most bytes of a deflated data set that are inflated to find its header."""
 _LARGEST_DEFLATED: Final = 67_108_864
@@ -95,13 +93,12 @@ def identify(path: Path) -> Identity:
         content = _hash(descriptor, start, syntax)
     finally:
         os.close(descriptor)
-    made_by_us = (image.series.manufacturer or "").strip().lower() == MAKER
     return Identity(
         study_uid=image.study_uid,
         series_uid=image.series_uid,
         instance_uid=image.instance_uid,
         class_uid=image.series.sop_class_uid,
-        is_analysed=image.series.sop_class_uid in ANALYSED_CLASSES and not made_by_us,
+        is_analysed=image.series.sop_class_uid in ANALYSED_CLASSES and not image.series.is_own_result,
         content=content,
     )
 

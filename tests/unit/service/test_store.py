@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from calcreport.dicom.header import MAKER
 from calcreport.errors import NotDicomError, StoreError
-from calcreport.service.identity import MAKER
 from calcreport.service.names import content_of
 from calcreport.service.store import Store
 

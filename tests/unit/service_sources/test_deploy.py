@@ -12,9 +12,9 @@ import pytest
 
 from calcreport.commands.hook_result import for_mercure, result_of
 from calcreport.commands.hook_settings import HookSettings
+from calcreport.dicom.header import MAKER
 from calcreport.model.terms import Concern
 from calcreport.service.adapter_settings import SinkSettings, SourceSettings
-from calcreport.service.identity import MAKER
 from calcreport.service.service_settings import service_settings_from_text
 from calcreport.settings_file import checked_tables
 from calcreport.study_result import StudyOutcome
