@@ -1,87 +1,188 @@
-"""Text a person typed, YAML or JSON, to plain values: nothing clever, nothing explosive, nothing silently lost."""
+"""Text a person typed, YAML or JSON, to plain values: nothing clever, nothing explosive, nothing silently lost.
+
+The parser only takes the text apart. Numbers and dates stay the text they are, to be read by the rules of their fields
+(`calcreport.model.answers`): YAML 1.1 would read 046 as 38, 1:30 as 90 and 1_000 as 1000.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Hashable
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NoReturn
 
 import yaml
 
 from calcreport.errors import ClinicalError
+from calcreport.model.near_keys import spell_path
+from calcreport.model.typed_mistakes import Mistake, TypedMapping, refuse
 
 MAX_CHARACTERS: Final = 200_000
 """A file typed by hand is a page; a larger one is the wrong file."""
 
+_DEEPEST: Final = 20
+"""No typed file has more than six levels; nesting without end is an attack."""
+
 _MISSING_BLANK: Final = re.compile(r"^([ \t]*[A-Za-z_]+):(?=[{\[])", re.MULTILINE)
 """``labs:{...}`` for ``labs: {...}``: easily typed, and its meaning is plain."""
 
-_REASONS: Final = frozenset({"references", "repeated key"})
+_INNER_BLANKS: Final = re.compile(r"(?<=\S)[ \t\xa0]+")
+"""Blanks behind a word: a tab or a no-break space among them is copied from a table or a web page."""
+
+_JSON_ONLY: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufffe\uffff]")
+"""Signs that JSON text may hold and YAML text may not, or takes for ends of lines."""
+
+_WORDS: Final = {"yes": True, "true": True, "no": False, "false": False, "": None, "~": None, "null": None}
+"""Answers in any case; quoted they are text."""
+
+_NUMBER: Final = re.compile(r"[-+]?[0-9]+")
+
+_COLON_AHEAD: Final = re.compile(r"\s*:")
+
+_ANSWERED: Final = re.compile(r"([A-Za-z_]+)[ ]+(yes|no|unknown)", re.IGNORECASE)
 
 _REMEDY: Final = "Write sections such as '{section}:' with one 'name: answer' a line, each name once, without & and *."
 
+_COLON: Final = "two colons on one line, or a colon and blank are missing above; put text that holds a colon in quotes"
 
-class _PlainLoader(yaml.SafeLoader):
-    """YAML without anchors (which can be nested into an explosion) and without repeated keys."""
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:  # noqa: ANN401 - as inherited
-        """Refuse references."""
-        if self.check_event(yaml.AliasEvent):
-            msg = "references"
-            raise yaml.YAMLError(msg)
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - as inherited
-        """Refuse a key given twice: the last one would silently win."""
-        keys = [key.value for key, _ in node.value]
-        if len(keys) != len({str(key) for key in keys}):
-            msg = "repeated key"
-            raise yaml.YAMLError(msg)
-        return super().construct_mapping(node, deep=deep)
-
-
-def _from_json(text: str) -> Any:  # noqa: ANN401 - plain values of any kind
-    """Read JSON, which may be indented with tabs as YAML may not; ``None`` for what is not JSON.
-
-    Raises
-    ------
-    YAMLError
-        When a key is repeated.
-    """
-    if not text.lstrip().startswith("{"):
-        return None
-    try:
-        return json.loads(text, object_pairs_hook=_once_each, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        return None  # YAML may be written with braces too, and names the line of a mistake
+_PLAIN_WORDS: Final = (
+    (r"'\\t'", "a tab stands before the text; indent with blanks"),
+    (r"end of stream", "a quotation mark is opened here and never closed"),
+    (r"'[}\]]', but got '<stream end>'", "the bracket opened here is never closed"),
+    (r"'[}\]]', but got", "a comma between two entries, or a closing bracket, is missing"),
+    (r"mapping values", _COLON),
+    (r"expected ':'", "a colon is missing; write 'name: answer'"),
+    (r"<block end>|sequence entries", "indented unlike the lines it belongs to, or a stray bracket, quote or dash"),
+    (r"block scalar|chomping", "text that begins with > or | must stand in quotes (a number cannot have such a sign)"),
+    (r"escape", r"within double quotes write \\ for \, or use single quotes"),
+    (r"alphabetic or numeric", "references: & and * are not used; put text that begins with them in quotes"),
+    (r"cannot start", "text that begins with such a sign must stand in quotes"),
+    (r"not allowed", "a sign that is no text; save the file as plain UTF-8 text"),
+)
+"""What the parser says of a mistake, and what the person who typed can do about it."""
 
 
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len({key for key, _ in pairs}) != len(pairs):
-        msg = "repeated key"
-        raise yaml.YAMLError(msg)
-    return dict(pairs)
+class _Unreadable(Exception):  # noqa: N818 - never leaves this module
+    def __init__(self, words: str, line: int) -> None:
+        super().__init__(words)
+        self.words, self.line = words, line
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(name)
+class _Reader:
+    """Reads one text; notes mistakes that leave the rest readable, so that all of them can be named at once."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._events = yaml.parse(text, Loader=yaml.SafeLoader)
+        self.mistakes: list[Mistake] = []
+
+    def read(self) -> Any:  # noqa: ANN401 - plain values of any kind
+        next(self._events)  # the stream begins
+        if isinstance(next(self._events), yaml.StreamEndEvent):
+            return None
+        value = self._value(next(self._events), ())
+        next(self._events)  # the document ends
+        event = next(self._events)
+        if not isinstance(event, yaml.StreamEndEvent):
+            _give_up("a second document begins (---); one file holds one", event)
+        return value
+
+    def _value(self, event: yaml.Event, where: tuple[str, ...]) -> Any:  # noqa: ANN401
+        if not isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) or event.anchor is not None:
+            _give_up("references: & and * are not used; put text that begins with them in quotes", event)
+        if event.tag is not None:
+            _give_up("types: ! is not used; put text that begins with it in quotes", event)
+        if len(where) > _DEEPEST:
+            _give_up("nested too deeply", event)
+        if isinstance(event, yaml.ScalarEvent):
+            text = _paired(event.value)
+            return _WORDS.get(text.lower(), text) if event.implicit[0] else text
+        if isinstance(event, yaml.MappingStartEvent):
+            return self._mapping(where)
+        entries: list[Any] = []
+        while not isinstance(entry := next(self._events), yaml.SequenceEndEvent):
+            entries.append(self._value(entry, (*where, str(len(entries)))))
+        return entries
+
+    def _mapping(self, where: tuple[str, ...]) -> TypedMapping:
+        found = TypedMapping()
+        before: yaml.ScalarEvent | None = None
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            if not isinstance(event, yaml.ScalarEvent):
+                _give_up("the name of an entry must be a word", event)
+            self._value(event, where)
+            key, line, value = _paired(event.value), _line(event), next(self._events)
+            if self._is_bare(event, value):
+                self.mistakes.append(_bare(key, where, list(found), before=before))
+            elif key in found:
+                place = spell_path((*where, key))
+                self.mistakes.append(("not_yaml", f"{place}: repeated key, also on line {line}; keep one of them"))
+            found.lines.setdefault(key, line)
+            found[key] = self._value(value, (*where, key))
+            before = value if isinstance(value, yaml.ScalarEvent) else None
+        return found
+
+    def _is_bare(self, key: yaml.ScalarEvent, value: yaml.Event) -> bool:
+        """Whether a key stands alone, without even a colon: ``{sarcoma yes}``."""
+        is_empty = isinstance(value, yaml.ScalarEvent) and not value.value and value.implicit[0]
+        return is_empty and not _COLON_AHEAD.match(self._text, key.end_mark.index if key.end_mark else 0)
 
 
-def _from_yaml(text: str) -> Any:  # noqa: ANN401
-    # _PlainLoader is a SafeLoader: it builds plain values only.
-    return yaml.load(_MISSING_BLANK.sub(r"\1: ", text), Loader=_PlainLoader)  # noqa: S506
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark is not None else 1
 
 
-def _paired(value: Any) -> Any:  # noqa: ANN401 - plain values of any kind
+def _give_up(words: str, event: yaml.Event) -> NoReturn:
+    raise _Unreadable(words, _line(event))
+
+
+def _bare(key: str, where: tuple[str, ...], earlier: list[str], *, before: yaml.ScalarEvent | None) -> Mistake:
+    """Name an entry without a colon; it may be any text, such as a name behind a comma, and is not repeated."""
+    if before is not None and _NUMBER.fullmatch(before.value) and key[:1].isdigit():
+        place = spell_path((*where, earlier[-1]))
+        return "value", f"{place}: a comma cuts the number in two; within brackets write a decimal point, as in 2.5"
+    answered = _ANSWERED.fullmatch(key)
+    if answered:
+        name, answer = answered.groups()
+        return "unknown_key", f"{spell_path((*where, key))}: unknown key; did you mean '{name}: {answer}'?"
+    place = spell_path((*where, earlier[-1])) if earlier else spell_path(where) or "first entry"
+    text = "the entry after it" if earlier else "the first entry"
+    fault = "has no blank after its colon" if ":" in key else "has no colon and no answer"
+    return "value", f"{place}: {text} {fault}; write 'name: answer', and put text that holds a comma in quotes"
+
+
+def _paired(text: str) -> str:
     """Join what JSON writes as two escapes and YAML reads as two halves of a character; a lone half is lost."""
-    if isinstance(value, dict):
-        return {_paired(key): _paired(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_paired(entry) for entry in value]
-    if isinstance(value, str) and not value.isascii():
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return value
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _prepared(text: str) -> str:
+    """Take out what the parser refuses and nobody sees: tabs of JSON, tabs behind words."""
+    try:
+        if text.lstrip()[:1] in {"{", "["} and json.loads(text) is not None:
+            return _JSON_ONLY.sub(lambda sign: f"\\u{ord(sign[0]):04x}", text.replace("\t", " "))
+    except (ValueError, RecursionError):
+        pass  # YAML may be written with brackets too
+    return _INNER_BLANKS.sub(lambda run: " " * len(run[0]), _MISSING_BLANK.sub(r"\1: ", text))
+
+
+def _explain(error: yaml.YAMLError, text: str) -> _Unreadable:
+    """Say in plain words what the parser stumbled over, and on which line."""
+    problem = " ".join(str(part) for part in (getattr(error, "context", ""), getattr(error, "problem", error)) if part)
+    words = next((words for sign, words in _PLAIN_WORDS if re.search(sign, problem)), "not YAML or JSON")
+    mark, opened = getattr(error, "problem_mark", None), getattr(error, "context_mark", None)
+    if opened is not None and "opened" in words:
+        mark = opened
+    if mark is None:
+        return _Unreadable(words, text.count("\n", 0, getattr(error, "position", 0)) + 1)
+    line = mark.line
+    above = [number for number in range(line) if text.splitlines()[number].strip()]
+    if words is _COLON and above:
+        content = text.splitlines()[above[-1]]
+        if ":" not in content:
+            return _Unreadable("a colon is missing; write 'name: answer'", above[-1] + 1)
+        if re.match(r"\s*[A-Za-z_]+:\S", content):
+            return _Unreadable("a blank is missing after the colon; write 'name: answer'", above[-1] + 1)
+    return _Unreadable(words, line + 1)
 
 
 def values_from_text(text: str, *, area: Literal["clinical", "findings", "review"]) -> Any:  # noqa: ANN401 - plain values of any kind
@@ -90,33 +191,38 @@ def values_from_text(text: str, *, area: Literal["clinical", "findings", "review
     Parameters
     ----------
     text : str
-        YAML or JSON (which is YAML).
+        YAML 1.2 or JSON (which is YAML).
     area : Literal["clinical", "findings", "review"]
         Which file it is, for messages and codes.
 
     Returns
     -------
     Any
-        ``None`` for empty text.
+        Mappings know the lines of their keys. Answers are true and false, ``None`` stands for what is empty, and
+        everything else is text. ``None`` for empty text.
 
     Raises
     ------
     ClinicalError
-        ``….not_yaml`` when the text is neither YAML nor JSON, too long, repeats a key or uses references.
+        ``….not_yaml`` when the text is neither YAML nor JSON, too long, repeats a key or uses references;
+        ``….value`` or ``….unknown_key`` for an entry without a colon and a number cut by a decimal comma. What was
+        typed is not repeated.
     """
     if len(text) > MAX_CHARACTERS:
         msg = f"The {area} file is longer than {MAX_CHARACTERS} characters: not a {area} file."
         raise ClinicalError(msg, code=f"{area}.not_yaml")
+    text = _prepared(text)
+    values = None
     try:
-        return _paired(_from_json(text) or _from_yaml(text))
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" near line {mark.line + 1}" if mark is not None else ""
-        reason = str(error) if str(error) in _REASONS else "not YAML or JSON"
+        reader = _Reader(text)
+        values = reader.read()
+        problem = refuse(reader.mistakes, area=area, data=values) if reader.mistakes else None
+    except (yaml.YAMLError, _Unreadable) as error:
+        found = error if isinstance(error, _Unreadable) else _explain(error, text)
         remedy = _REMEDY.format(section={"clinical": "symptoms", "findings": "size", "review": "L1"}[area])
-        problem = ClinicalError(
-            f"The {area} file cannot be read{where}: {reason}. {remedy}",
-            code=f"{area}.not_yaml",
-        )
+        msg = f"The {area} file cannot be read: line {found.line}: {found.words}. {remedy}"
+        problem = ClinicalError(msg, code=f"{area}.not_yaml")
     # Raised outside the handler: the parser's message quotes the text.
-    raise problem
+    if problem is not None:
+        raise problem
+    return values

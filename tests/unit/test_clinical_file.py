@@ -50,10 +50,10 @@ def test_empty_text_means_nothing_is_known() -> None:
         ("x: !!python/object/apply:os.system ['true']", "clinical.not_yaml"),
         ("[" * 5000, "clinical.not_yaml"),
         ("x" * (MAX_CHARACTERS + 1), "clinical.not_yaml"),
-        ("date: 2026-13-45", "clinical.not_yaml"),
+        ("labs: {calcium: {value: 2.35, unit: mmol/L, date: 2026-13-45}}", "clinical.value"),
         ("- 1", "clinical.not_mapping"),
         ("text only", "clinical.not_mapping"),
-        ("1: 2", "clinical.value"),
+        ("1: 2", "clinical.unknown_key"),
         ("\x00", "clinical.not_yaml"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import re
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field
@@ -11,6 +13,16 @@ from calcreport.model.report import Laterality, YesNo
 LARGEST_LENGTH_MM: Final = 2500.0
 """Nothing in a patient is longer; a larger number is a mistyped unit."""
 
+_DECIMAL: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+"""Decimal numbers of the core schema of YAML 1.2."""
+
+_DECIMAL_COMMA: Final = re.compile(r"^([-+]?[0-9]+),([0-9]+)$")
+
+_AMBIGUOUS: Final = re.compile(r"[-+]?[1-9][0-9]{0,2},[0-9]{3}")
+"""1,250 is 1250 to one reader and 1.25 to another."""
+
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
 
 def _as_answer(value: Any) -> Any:  # noqa: ANN401 - a validator sees whatever was typed
     """Read true, false and nothing as yes, no and unknown: YAML turns a bare ``yes`` into true."""
@@ -18,15 +30,61 @@ def _as_answer(value: Any) -> Any:  # noqa: ANN401 - a validator sees whatever w
         return YesNo.UNKNOWN
     if isinstance(value, bool):
         return YesNo.YES if value else YesNo.NO
-    return value.strip().lower() if isinstance(value, str) else value
+    word = as_word(value)
+    return {"true": YesNo.YES, "false": YesNo.NO}.get(word, word) if isinstance(word, str) else word
 
 
-def refuse_booleans(value: Any) -> Any:  # noqa: ANN401
-    """Refuse true and false where a number belongs: Python would take them for 1 and 0."""
+def read_number(value: Any) -> Any:  # noqa: ANN401
+    """Read a number as typed in a file or in a cell of a table: decimal digits, and nothing that means two things.
+
+    Parameters
+    ----------
+    value : Any
+        Text is read here: leading zeros are decimal, a comma with one, two or more than three digits behind it is a
+        decimal comma. Numbers pass.
+
+    Raises
+    ------
+    ValueError
+        For true and false, which Python would take for 1 and 0, and for text that is not one plain number: base 60,
+        other bases, units, ranges, signs such as ~ and >, separators of thousands. The text is not repeated.
+    """
     if isinstance(value, bool):
         msg = "must be a number, not yes or no"
         raise ValueError(msg)  # noqa: TRY004 - pydantic collects ValueError only
-    return value
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if _AMBIGUOUS.fullmatch(text):
+        msg = "the comma may be a decimal comma or a separator of thousands; write a decimal point, or no separator"
+        raise ValueError(msg)
+    text = _DECIMAL_COMMA.sub(r"\1.\2", text)
+    if _DECIMAL.fullmatch(text):
+        return float(text)
+    msg = "must be one plain number, such as 12 or 2.5: without unit, range, other signs or separators"
+    raise ValueError(msg)
+
+
+def _as_day(value: Any) -> Any:  # noqa: ANN401
+    """Read year-month-day alone: 01.10.2026 and 10/01/2026 are different days in different countries."""
+    if isinstance(value, datetime.date):
+        return value
+    text = value.strip() if isinstance(value, str) else ""
+    try:
+        return datetime.date.fromisoformat(text if _DAY.fullmatch(text) else "")
+    except ValueError:
+        pass
+    msg = "must be a date written year-month-day with two digits each, as in 2026-10-01"
+    raise ValueError(msg)
+
+
+def _as_text(value: Any) -> Any:  # noqa: ANN401
+    """Read a word; an answer where a word belongs is a mistake."""
+    word = as_word(value)
+    if isinstance(value, bool) or word in {"yes", "no", "true", "false"}:
+        msg = "must be text, not yes or no"
+        raise ValueError(msg)
+    return word
 
 
 def as_word(value: Any) -> Any:  # noqa: ANN401
@@ -48,13 +106,19 @@ def _as_contrast(value: Any) -> Any:  # noqa: ANN401
 Answer = Annotated[YesNo, BeforeValidator(_as_answer)]
 """``yes``, ``no`` or ``unknown``; true, false and null are read as such."""
 
-Number = Annotated[float, BeforeValidator(refuse_booleans), Field(allow_inf_nan=False)]
+Number = Annotated[float, BeforeValidator(read_number), Field(allow_inf_nan=False)]
 """A finite number."""
 
-Length = Annotated[float, BeforeValidator(refuse_booleans), Field(ge=0, le=LARGEST_LENGTH_MM, allow_inf_nan=False)]
+Length = Annotated[float, BeforeValidator(read_number), Field(ge=0, le=LARGEST_LENGTH_MM, allow_inf_nan=False)]
 """A length in mm."""
 
-Word = Annotated[str, BeforeValidator(as_word), Field(max_length=200)]
+Count = Annotated[int, BeforeValidator(read_number)]
+"""A whole number."""
+
+Day = Annotated[datetime.date, BeforeValidator(_as_day)]
+"""A day, written year-month-day."""
+
+Word = Annotated[str, BeforeValidator(_as_text), Field(max_length=200)]
 """Free text of a line, lower case."""
 
 Side = Annotated[Laterality, BeforeValidator(_as_side)]

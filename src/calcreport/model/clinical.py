@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
-from calcreport.model.answers import Answer, ContrastPhase, Number, Side, Word, as_word, refuse_booleans
+from calcreport.model.answers import Answer, ContrastPhase, Count, Day, Number, Side, Word, as_word
 from calcreport.model.laboratory import ANALYTES, convert
 from calcreport.model.report import Laterality, Record, YesNo
 from calcreport.model.typed_mistakes import mistakes_of, refuse, without_unknown
@@ -17,9 +16,8 @@ from calcreport.model.typed_mistakes import mistakes_of, refuse, without_unknown
 
 def _as_rate(value: Any) -> Any:  # noqa: ANN401 - a validator sees whatever was typed
     """Read a bare ``no`` (YAML: false) as no growth."""
-    if value is False or value is None:
-        return "none" if value is False else "unknown"
-    return value.strip().lower() if isinstance(value, str) else value
+    word = as_word(value)
+    return "none" if value is False or word == "no" else "unknown" if value is None else word
 
 
 def _as_list(value: Any) -> Any:  # noqa: ANN401
@@ -57,7 +55,7 @@ def _as_stage(value: Any) -> Any:  # noqa: ANN401
             return None
         match = re.fullmatch(r"(?:ckd\s*)?g?([1-5])[abdt]?", word)
         return int(match.group(1)) if match else value
-    return refuse_booleans(value)
+    return value
 
 
 def _as_sex(value: Any) -> Any:  # noqa: ANN401
@@ -153,7 +151,7 @@ class History(Record):
 class Conditions(Record):
     """Known diseases."""
 
-    ckd_stage: Annotated[Annotated[int, Field(ge=0, le=5)] | None, BeforeValidator(_as_stage)] = None
+    ckd_stage: Annotated[Annotated[Count, Field(ge=0, le=5)] | None, BeforeValidator(_as_stage)] = None
     """0 when there is no chronic kidney disease."""
     dialysis: Answer = YesNo.UNKNOWN
     hyperparathyroidism: Answer = YesNo.UNKNOWN
@@ -173,7 +171,7 @@ class Lab(Record):
 
     value: Annotated[Number, Field(ge=0)]
     unit: Annotated[str, Field(max_length=40)]
-    date: datetime.date | None = None
+    date: Day | None = None
     low: Annotated[Number, Field(ge=0)] | None = None
     high: Annotated[Number, Field(ge=0)] | None = None
     adjusted: Answer = YesNo.UNKNOWN
@@ -284,11 +282,11 @@ def parse_clinical(data: Mapping[str, Any]) -> Clinical:
         ``clinical.invalid`` when there are several kinds.
     """
     try:
-        return Clinical.model_validate(without_unknown(data))
+        return Clinical.model_validate(without_unknown(data, Clinical))
     except ValidationError as error:
         mistakes = mistakes_of(error, Clinical)
     # Raised outside the handler: the cause would carry the values typed into a traceback.
-    raise refuse(mistakes, area="clinical")
+    raise refuse(mistakes, area="clinical", data=data)
 
 
 def as_given(clinical: Clinical) -> dict[str, Any]:

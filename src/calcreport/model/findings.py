@@ -6,12 +6,11 @@ Everything may be missing, and missing means unknown: never no, never zero. Leng
 from __future__ import annotations
 
 import re
-from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
-from calcreport.model.answers import Answer, ContrastPhase, Length, Number, Side, Word, as_word, refuse_booleans
+from calcreport.model.answers import Answer, ContrastPhase, Count, Day, Length, Number, Side, Word, as_word
 from calcreport.model.report import BoneRelation, Confidence, DepthClass, Laterality, Record, YesNo
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ Tissue = Annotated[
 Volume = Annotated[Number, Field(ge=0)]
 """A volume in mm3."""
 
-ImageNumber = Annotated[int, BeforeValidator(refuse_booleans), Field(ge=0)]
+ImageNumber = Annotated[Count, Field(ge=0)]
 """Instance number of an image."""
 
 
@@ -114,7 +113,7 @@ class FindingPattern(Record):
 class FindingFoci(Record):
     """Separate deposits in the lesion."""
 
-    count: Annotated[int, BeforeValidator(refuse_booleans), Field(ge=0)] | None = None
+    count: Annotated[Count, Field(ge=0)] | None = None
     largest_max_diameter_mm: Length | None = None
 
 
@@ -164,10 +163,10 @@ class FindingPrior(Record):
     max_diameter_mm: Length | None = None
     basis: Literal["mass", "mineral"] | None = None
     """What was measured; ``None`` means the mineral where it is measured now, else the mass."""
-    interval_days: Annotated[int, BeforeValidator(refuse_booleans), Field(gt=0, le=36525)] | None = None
+    interval_days: Annotated[Count, Field(gt=0, le=36525)] | None = None
     comparable: Answer = YesNo.UNKNOWN
     """Same modality and plane, so that the lengths may be compared."""
-    study_date: date | None = None
+    study_date: Day | None = None
     """Day of the earlier study; gives the interval where `interval_days` does not."""
     modality: Literal["CT", "CR", "DX", "MR", "US"] | None = None
     is_minimum: bool = False
@@ -180,7 +179,7 @@ class FindingPrior(Record):
     """Name in the earlier report."""
     reason: Annotated[str, Field(max_length=400)] = ""
     """Why the lesion was not matched, or why the lengths may not be compared."""
-    stable_since: date | None = None
+    stable_since: Day | None = None
     """Since when the earlier report already called it stable ..."""
     stable_from_mm: Length | None = None
     """... and its length at that time: years of growth too slow for any two studies must not add up to stability."""
@@ -218,7 +217,7 @@ class PriorOfStudy(Record):
     """The earlier study, where one study holds for all lesions."""
 
     source: Literal["reader", "report"] = "reader"
-    study_date: date | None = None
+    study_date: Day | None = None
     modality: Literal["CT", "CR", "DX", "MR", "US"] | None = None
 
 
@@ -229,7 +228,7 @@ class Findings(Record):
     contrast: ContrastPhase = "unknown"
     slice_thickness_mm: Length | None = None
     lesions: tuple[LesionFinding, ...] = ()
-    study_date: date | None = None
+    study_date: Day | None = None
     """Laboratory values are judged by their age on this day."""
     header: HeaderFacts = HeaderFacts()
     prior_study: PriorOfStudy | None = None

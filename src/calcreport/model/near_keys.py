@@ -13,8 +13,8 @@ from pydantic.fields import FieldInfo
 _NEAR_MATCHES: Final = 3
 """Most suggestions for an unknown key."""
 
-_PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_ -]{1,40}")
-"""A key that looks like one may be repeated in a message; anything else may hold a name."""
+_PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_. -]{1,40}|[0-9.]{1,64}")
+"""A key that looks like one, a path or a UID may be repeated in a message; anything else may hold a name."""
 
 
 def name_unknown_key(where: tuple[str, ...], root: type[BaseModel]) -> str:
@@ -76,6 +76,12 @@ def known_keys(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
+def section_of(model: type[BaseModel], key: Any) -> tuple[bool, type[BaseModel] | None]:  # noqa: ANN401 - as typed
+    """Whether a record knows a key, and the record that is typed under it, if it is one."""
+    field = _field(model, key)
+    return field is not None, _record_of(field.annotation) if field is not None else None
+
+
 def _section(parents: Iterable[str], root: type[BaseModel]) -> list[str]:
     """Known keys of the section at a path."""
     model = root
@@ -90,7 +96,7 @@ def _section(parents: Iterable[str], root: type[BaseModel]) -> list[str]:
     return known_keys(model)
 
 
-def _field(model: type[BaseModel], name: str) -> FieldInfo | None:
+def _field(model: type[BaseModel], name: Any) -> FieldInfo | None:  # noqa: ANN401
     return next((field for key, field in model.model_fields.items() if (field.alias or key) == name), None)
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from calcreport.model.findings import FindingMass, FindingPrior, Findings, FindingSize, LesionFinding
 from calcreport.model.report import YesNo
-from calcreport.model.typed_mistakes import Mistake, mistakes_of, refuse, without_unknown
+from calcreport.model.typed_mistakes import Mistake, is_unknown, mistakes_of, refuse, without_unknown
 
 _EXTENTS: Final = ("ap_mm", "tr_mm", "cc_mm")
 
@@ -42,13 +42,13 @@ def parse_findings(data: Mapping[str, Any]) -> Findings:
     mistakes: list[Mistake] = []
     findings = Findings()
     try:
-        findings = Findings.model_validate(_nested(without_unknown(data)))
+        findings = Findings.model_validate(without_unknown(_nested(data), Findings))
     except ValidationError as error:
         mistakes = mistakes_of(error, Findings)
     mistakes = mistakes or [("value", text) for text in _contradictions(findings)]
     # Raised outside the handler: the cause would carry the values typed into a traceback.
     if mistakes:
-        raise refuse(mistakes, area="findings")
+        raise refuse(mistakes, area="findings", data=data)
     return findings.model_copy(update={"lesions": tuple(_with_longest(lesion) for lesion in findings.lesions)})
 
 
@@ -63,14 +63,12 @@ def _nested(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _nest(lesion: dict[Any, Any]) -> dict[Any, Any]:
     nested: dict[Any, Any] = {}
-    for key, value in lesion.items():
-        section, _, name = key.partition(".") if isinstance(key, str) else (key, "", "")
+    for key, value in sorted(lesion.items(), key=lambda item: "." in str(item[0])):  # sections first, then paths
+        section, _, name = str(key).partition(".")
         held = nested.get(section)
-        if name and (held is None or (isinstance(held, dict) and name not in held)):
-            nested[section] = {**(held or {}), name: value}
-        elif not name and isinstance(held, dict) and isinstance(value, dict) and not held.keys() & value.keys():
-            nested[section] = {**held, **value}
-        else:  # given twice, or no section: validation names it
+        if name and (is_unknown(held) or (isinstance(held, dict) and name not in held)):
+            nested[section] = {**(held if isinstance(held, dict) else {}), name: value}
+        else:  # a section, or a path given twice or into no section, which validation names
             nested[key] = value
     return nested
 

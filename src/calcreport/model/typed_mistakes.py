@@ -2,41 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
 from calcreport.errors import ClinicalError
-from calcreport.model.near_keys import name_unknown_key, spell_path
+from calcreport.model.near_keys import name_unknown_key, section_of, spell_path
 
 Mistake = tuple[str, str]
 """Kind, the last part of an error code, and the text by field name."""
 
 _BARE_NUMBER: Final = "give value and unit, as in {value: 2.35, unit: mmol/L}"
 
+_PLAIN_WORDS: Final = dict.fromkeys(
+    ("model_type", "model_attributes_type", "dict_type"),
+    "must be a section of entries 'name: answer'; is a colon, or the blank after it, missing?",
+) | {
+    "string_type": "must be text; put it in quotes",
+    "tuple_type": "must be a list, such as [a, b]",
+    "float_type": "must be a number",
+    "int_from_float": "must be a whole number",
+}
+"""Messages of validation that speak of programs, by their kind."""
 
-def without_unknown(data: Any) -> Any:  # noqa: ANN401 - as read from YAML or JSON
-    """Leave out what is empty or ``unknown``, at any depth: missing and unknown mean the same.
+_TOML_REMEDIES: Final = (
+    (r"=\s*[-+]?[0-9]+,[0-9]", "write a decimal point, as in 2.5"),
+    (r"=\s*[-+]?0[0-9]", "write the number without leading zeros"),
+    (r"=\s*[A-Za-z]", "write true or false for an answer, and put text in quotes"),
+)
+"""Frequent mistakes in a TOML line, and what to do."""
+
+
+class TypedMapping(dict[str, Any]):
+    """A mapping as typed, which knows the line of each of its keys."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: dict[str, int] = {}
+
+
+def without_unknown(data: Any, root: type[BaseModel] | None) -> Any:  # noqa: ANN401 - as read from YAML or JSON
+    """Leave out known keys that are empty or ``unknown``, at any depth: missing and unknown mean the same.
 
     Parameters
     ----------
     data : Any
         Mappings, sequences and plain values.
+    root : type[BaseModel] | None
+        Record `data` is to become; ``None`` for a plain value.
 
     Returns
     -------
     Any
-        The same without such keys; entries of sequences stay.
+        The same without such keys. A key nobody knows stays, empty or not, for validation to name; entries of
+        sequences stay.
     """
-    if isinstance(data, Mapping):
-        return {key: without_unknown(value) for key, value in data.items() if not _is_unknown(value)}
     if isinstance(data, list):
-        return [without_unknown(value) for value in data]
-    return data
+        return [without_unknown(value, root) for value in data]
+    if root is None or not isinstance(data, Mapping):
+        return data
+    kept = {}
+    for key, value in data.items():
+        is_known, inner = section_of(root, key)
+        if not (is_known and is_unknown(value)):
+            kept[key] = without_unknown(value, inner)
+    return kept
 
 
-def refuse(mistakes: Iterable[Mistake], *, area: str) -> ClinicalError:
+def refuse(mistakes: Iterable[Mistake], *, area: str, data: Any = None) -> ClinicalError:  # noqa: ANN401 - as typed
     """Make the error that lists every mistake.
 
     Parameters
@@ -45,6 +80,8 @@ def refuse(mistakes: Iterable[Mistake], *, area: str) -> ClinicalError:
         At least one.
     area : str
         ``"clinical"``, ``"findings"`` or ``"review"``.
+    data : Any
+        What was typed; where it was read from a file, the line of each mistake is named.
 
     Returns
     -------
@@ -52,10 +89,13 @@ def refuse(mistakes: Iterable[Mistake], *, area: str) -> ClinicalError:
         Code of the one kind there is, ``….invalid`` for several kinds.
     """
     listed = list(dict.fromkeys(mistakes))
+    lines: dict[str, int] = {}
+    for place, line in _lines(data):
+        lines.setdefault(place, line)
     kinds = {kind for kind, _ in listed}
     what = {"clinical": "The clinical input", "findings": "The findings", "review": "The review"}[area]
     return ClinicalError(
-        f"{what} cannot be used:\n" + "\n".join(f"  {text}" for _, text in listed),
+        f"{what} cannot be used:\n" + "\n".join(f"  {_line_of(text, lines)}{text}" for _, text in listed),
         code=f"{area}.{kinds.pop() if len(kinds) == 1 else 'invalid'}",
     )
 
@@ -84,7 +124,7 @@ def _translate(kind: str, where: tuple[str, ...], message: str, root: type[BaseM
         return "unknown_key", name_unknown_key(where, root)
     if kind == "missing" and where[-1] == "unit":
         return "lab_unit", f"{'.'.join(where[:-1])}: give the unit; a bare number is not used"
-    text = message.removeprefix("Value error, ")
+    text = in_plain_words(kind, message)
     if where[:1] == ("labs",):
         if "|" in message:
             name, _, text = text.partition("|")
@@ -94,5 +134,60 @@ def _translate(kind: str, where: tuple[str, ...], message: str, root: type[BaseM
     return "value", f"{spell_path(where) or 'input'}: {text}"
 
 
-def _is_unknown(value: Any) -> bool:  # noqa: ANN401
+def is_unknown(value: Any) -> bool:  # noqa: ANN401
+    """Whether a value says nothing: empty, or the word ``unknown``."""
     return value is None or (isinstance(value, str) and value.strip().lower() == "unknown")
+
+
+def in_plain_words(kind: str, message: str) -> str:
+    """Say what validation found in the words of a person who types; never the value."""
+    return _PLAIN_WORDS.get(kind) or message.removeprefix("Value error, ").replace("Input should be", "must be", 1)
+
+
+def explain_toml(error: ValueError | RecursionError, text: str) -> str:
+    """Say what is wrong in a text that is not TOML, with the remedy for a decimal comma and for leading zeros.
+
+    Parameters
+    ----------
+    error : ValueError | RecursionError
+        What the parser raised.
+    text : str
+        What was parsed.
+    """
+    found = re.search(r"at line ([0-9]+)", str(error))
+    lines = text.splitlines()
+    line = lines[int(found.group(1)) - 1] if found and int(found.group(1)) <= len(lines) else ""
+    key = re.match(r"\s*([A-Za-z_][A-Za-z0-9_.-]{0,60})\s*=", line)
+    return f"{error}{_hint(line, key.group(1) if key else 'value')}"
+
+
+def _hint(line: str, key: str) -> str:
+    for sign, remedy in _TOML_REMEDIES:
+        if re.search(sign, line):
+            return f"; {key}: {remedy}"
+    return ""
+
+
+def _lines(data: Any, where: tuple[str, ...] = ()) -> Iterator[tuple[str, int]]:  # noqa: ANN401
+    """Places in what was typed, as messages name them, with their lines."""
+    if isinstance(data, list):
+        for number, entry in enumerate(data):
+            if isinstance(entry, TypedMapping) and entry.lines:
+                yield spell_path((*where, str(number))), min(entry.lines.values())
+            yield from _lines(entry, (*where, str(number)))
+    if isinstance(data, TypedMapping):
+        for key, line in data.lines.items():
+            yield spell_path((*where, key)), line
+            yield from _lines(data[key], (*where, key))
+
+
+def _line_of(text: str, lines: Mapping[str, int]) -> str:
+    """``"line 3: "`` for a message that begins with the place of its mistake, or with one inside that place."""
+    parts = text.split(": ")
+    for count in range(len(parts), 0, -1):
+        place = ": ".join(parts[:count])
+        while place:
+            if place in lines:
+                return f"line {lines[place]}: "
+            place = place.rpartition(".")[0]
+    return ""

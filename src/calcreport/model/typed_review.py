@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
-from calcreport.model.answers import Answer, Length, Side, as_word
+from calcreport.model.answers import Answer, Day, Length, Side, as_word
 from calcreport.model.findings import FindingPattern
+from calcreport.model.near_keys import spell_path
 from calcreport.model.terms import DepthClass, Record, YesNo
 from calcreport.model.typed_mistakes import Mistake, mistakes_of, refuse
 
@@ -62,7 +62,7 @@ class Review(Record):
 
     reader: Line | None = None
     """Name as it should stand in the report."""
-    date: datetime.date | None = None
+    date: Day | None = None
     lesions: dict[str, LesionVerdict] = Field(default_factory=dict)
     """By the lesion's id in the report, such as ``L1``, or by its tracking UID."""
 
@@ -90,7 +90,7 @@ def parse_review(data: Mapping[str, Any]) -> Review:
     mistakes = mistakes or [("value", text) for text in _contradictions(review)]
     # Raised outside the handler: the cause would carry the values typed into a traceback.
     if mistakes:
-        raise refuse(mistakes, area="review")
+        raise refuse(mistakes, area="review", data=data)
     return review
 
 
@@ -113,8 +113,8 @@ def _write_out(verdict: Any) -> Any:  # noqa: ANN401 - as typed
 
 def _contradictions(review: Review) -> list[str]:
     texts = []
-    for number, verdict in enumerate(review.lesions.values(), start=1):
-        entry = f"entry {number} of lesions"
+    for name, verdict in review.lesions.items():
+        entry = spell_path(("lesions", name))
         if verdict.decision is None and not verdict.has_values:
             texts.append(f"{entry}: give a decision (accept, reject or correct) or a corrected value")
         if verdict.decision == "reject" and not (verdict.reason or "").strip():
