@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from calcreport.errors import SettingsError
+from calcreport.model.typed_mistakes import explain_toml, in_plain_words
 from calcreport.settings import Settings
 
 Block = TypeVar("Block", bound=BaseModel)
@@ -39,15 +41,15 @@ def settings_from_text(text: str) -> Settings:
     try:
         values = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # not only TOMLDecodeError: a number of thousands of digits
-        msg = f"the settings file is not valid TOML: {error}"
+        msg = f"the settings file is not valid TOML: {explain_toml(error, text)}"
         raise SettingsError(msg, code="settings.syntax") from error
     values.pop("service", None)  # the receiving service reads it; one file is enough for both
-    settings = checked_tables(values, Settings)
+    settings = checked_tables(values, Settings, text=text)
     refuse_contradictions(settings)
     return settings
 
 
-def checked_tables(values: Mapping[str, Any], model: type[Block], *, prefix: str = "") -> Block:
+def checked_tables(values: Mapping[str, Any], model: type[Block], *, prefix: str = "", text: str = "") -> Block:
     """Check what was read from TOML.
 
     Parameters
@@ -58,6 +60,8 @@ def checked_tables(values: Mapping[str, Any], model: type[Block], *, prefix: str
         What they should be.
     prefix : str
         Goes before the names in messages.
+    text : str
+        TOML the values were read from, to name the lines of mistakes.
 
     Returns
     -------
@@ -69,19 +73,20 @@ def checked_tables(values: Mapping[str, Any], model: type[Block], *, prefix: str
     SettingsError
         ``settings.unknown_key`` or ``settings.invalid_value``, as for `settings_from_text`.
     """
-    unknown = list(_unknown_keys(values, model, prefix))
+    lines = dict(_lines(text))
+    unknown = [f"{_line_of(name, lines)}{words}" for name, words in _unknown_keys(values, model, prefix)]
     if unknown:
         raise SettingsError("; ".join(unknown), code="settings.unknown_key")
-    wrong = list(_not_finite(values, prefix))
+    wrong = [f"{_line_of(name, lines)}{name}: must be a finite number" for name in _not_finite(values, prefix)]
     if wrong:
         raise SettingsError("; ".join(wrong), code="settings.invalid_value")
     try:
         # By way of JSON, where a list may stand for a tuple though nothing else is converted.
         return model.model_validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
-        wrong = [
-            f"{prefix}{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_url=False)
-        ]
+        for item in error.errors(include_url=False):
+            name = f"{prefix}{'.'.join(map(str, item['loc']))}"
+            wrong.append(f"{_line_of(name, lines)}{name}: {in_plain_words(item['type'], item['msg'])}")
         raise SettingsError("; ".join(wrong), code="settings.invalid_value") from error
 
 
@@ -108,14 +113,31 @@ def refuse_contradictions(settings: Settings) -> None:
         raise SettingsError("; ".join(wrong), code="settings.invalid_value")
 
 
-def _unknown_keys(values: Mapping[str, Any], model: type[BaseModel], prefix: str) -> Iterator[str]:
+def _lines(text: str) -> Iterator[tuple[str, int]]:
+    """Dotted names of the tables and keys of a TOML text, with their lines."""
+    table = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line):
+            table = f"{header.group(1)}."
+            yield header.group(1), number
+        elif key := re.match(r"\s*[\"']?([A-Za-z0-9_.-]+)[\"']?\s*=", line):
+            yield f"{table}{key.group(1)}", number
+
+
+def _line_of(name: str, lines: Mapping[str, int]) -> str:
+    while name and name not in lines:
+        name = name.rpartition(".")[0]
+    return f"line {lines[name]}: " if name else ""
+
+
+def _unknown_keys(values: Mapping[str, Any], model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str]]:
     for key, value in values.items():
         name = f"{prefix}{key}"
         field = model.model_fields.get(key)
         if field is None:
             near = get_close_matches(key, model.model_fields, n=3)
             hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(model.model_fields)}"
-            yield f"unknown key {name!r}; {hint}"
+            yield name, f"unknown key {name!r}; {hint}"
         elif (
             isinstance(value, Mapping)
             and isinstance(field.annotation, type)
@@ -129,4 +151,4 @@ def _not_finite(values: Mapping[str, Any], prefix: str) -> Iterator[str]:
         if isinstance(value, Mapping):
             yield from _not_finite(value, f"{prefix}{key}.")
         elif isinstance(value, float) and not math.isfinite(value):
-            yield f"{prefix}{key}: must be a finite number"
+            yield f"{prefix}{key}"

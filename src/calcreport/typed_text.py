@@ -42,10 +42,14 @@ _ANSWERED: Final = re.compile(r"([A-Za-z_]+)[ ]+(yes|no|unknown)", re.IGNORECASE
 
 _REMEDY: Final = "Write sections such as '{section}:' with one 'name: answer' a line, each name once, without & and *."
 
-_COLON: Final = "two colons on one line, or a colon and blank are missing above; put text that holds a colon in quotes"
+_GENERAL: Final = "not YAML or JSON"
+
+_COLON: Final = "two colons on one line, or a colon and space are missing above; put text that holds a colon in quotes"
+
+_CUT: Final = "a comma cuts the number in two; within brackets write a decimal point, as in 2.5"
 
 _PLAIN_WORDS: Final = (
-    (r"'\\t'", "a tab stands before the text; indent with blanks"),
+    (r"'\\t'", "a tab stands before the text; indent with spaces"),
     (r"end of stream", "a quotation mark is opened here and never closed"),
     (r"'[}\]]', but got '<stream end>'", "the bracket opened here is never closed"),
     (r"'[}\]]', but got", "a comma between two entries, or a closing bracket, is missing"),
@@ -97,13 +101,13 @@ class _Reader:
             text = _paired(event.value)
             return _WORDS.get(text.lower(), text) if event.implicit[0] else text
         if isinstance(event, yaml.MappingStartEvent):
-            return self._mapping(where)
+            return self._mapping(where, is_flow=bool(event.flow_style))
         entries: list[Any] = []
         while not isinstance(entry := next(self._events), yaml.SequenceEndEvent):
             entries.append(self._value(entry, (*where, str(len(entries)))))
         return entries
 
-    def _mapping(self, where: tuple[str, ...]) -> TypedMapping:
+    def _mapping(self, where: tuple[str, ...], *, is_flow: bool) -> TypedMapping:
         found = TypedMapping()
         before: yaml.ScalarEvent | None = None
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
@@ -111,8 +115,11 @@ class _Reader:
                 _give_up("the name of an entry must be a word", event)
             self._value(event, where)
             key, line, value = _paired(event.value), _line(event), next(self._events)
-            if self._is_bare(event, value):
-                self.mistakes.append(_bare(key, where, list(found), before=before))
+            if is_flow and key[:1].isdigit() and before is not None and _NUMBER.fullmatch(before.value):
+                place = spell_path((*where, next(reversed(found))))
+                self.mistakes.append(("value", f"{place}: {_CUT}"))
+            elif self._is_bare(event, value):
+                self.mistakes.append(_bare(key, where, after=next(reversed(found), None)))
             elif key in found:
                 place = spell_path((*where, key))
                 self.mistakes.append(("not_yaml", f"{place}: repeated key, also on line {line}; keep one of them"))
@@ -135,19 +142,16 @@ def _give_up(words: str, event: yaml.Event) -> NoReturn:
     raise _Unreadable(words, _line(event))
 
 
-def _bare(key: str, where: tuple[str, ...], earlier: list[str], *, before: yaml.ScalarEvent | None) -> Mistake:
+def _bare(key: str, where: tuple[str, ...], *, after: str | None) -> Mistake:
     """Name an entry without a colon; it may be any text, such as a name behind a comma, and is not repeated."""
-    if before is not None and _NUMBER.fullmatch(before.value) and key[:1].isdigit():
-        place = spell_path((*where, earlier[-1]))
-        return "value", f"{place}: a comma cuts the number in two; within brackets write a decimal point, as in 2.5"
     answered = _ANSWERED.fullmatch(key)
     if answered:
         name, answer = answered.groups()
         return "unknown_key", f"{spell_path((*where, key))}: unknown key; did you mean '{name}: {answer}'?"
-    place = spell_path((*where, earlier[-1])) if earlier else spell_path(where) or "first entry"
-    text = "the entry after it" if earlier else "the first entry"
-    fault = "has no blank after its colon" if ":" in key else "has no colon and no answer"
-    return "value", f"{place}: {text} {fault}; write 'name: answer', and put text that holds a comma in quotes"
+    place = spell_path(where if after is None else (*where, after)) or "file"
+    entry = "the first entry" if after is None else "the entry after it"
+    fault = "has no space after its colon" if ":" in key else "has no colon and no answer"
+    return "value", f"{place}: {entry} {fault}; write 'name: answer', and put text that holds a comma in quotes"
 
 
 def _paired(text: str) -> str:
@@ -168,7 +172,7 @@ def _prepared(text: str) -> str:
 def _explain(error: yaml.YAMLError, text: str) -> _Unreadable:
     """Say in plain words what the parser stumbled over, and on which line."""
     problem = " ".join(str(part) for part in (getattr(error, "context", ""), getattr(error, "problem", error)) if part)
-    words = next((words for sign, words in _PLAIN_WORDS if re.search(sign, problem)), "not YAML or JSON")
+    words = next((words for sign, words in _PLAIN_WORDS if re.search(sign, problem)), _GENERAL)
     mark, opened = getattr(error, "problem_mark", None), getattr(error, "context_mark", None)
     if opened is not None and "opened" in words:
         mark = opened
@@ -181,7 +185,7 @@ def _explain(error: yaml.YAMLError, text: str) -> _Unreadable:
         if ":" not in content:
             return _Unreadable("a colon is missing; write 'name: answer'", above[-1] + 1)
         if re.match(r"\s*[A-Za-z_]+:\S", content):
-            return _Unreadable("a blank is missing after the colon; write 'name: answer'", above[-1] + 1)
+            return _Unreadable("a space is missing after the colon; write 'name: answer'", above[-1] + 1)
     return _Unreadable(words, line + 1)
 
 
@@ -220,7 +224,8 @@ def values_from_text(text: str, *, area: Literal["clinical", "findings", "review
     except (yaml.YAMLError, _Unreadable) as error:
         found = error if isinstance(error, _Unreadable) else _explain(error, text)
         remedy = _REMEDY.format(section={"clinical": "symptoms", "findings": "size", "review": "L1"}[area])
-        msg = f"The {area} file cannot be read: line {found.line}: {found.words}. {remedy}"
+        msg = f"The {area} file cannot be read: line {found.line}: {found.words}."
+        msg += f" {remedy}" if found.words is _GENERAL else ""
         problem = ClinicalError(msg, code=f"{area}.not_yaml")
     # Raised outside the handler: the parser's message quotes the text.
     if problem is not None:

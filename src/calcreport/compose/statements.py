@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from calcreport.errors import TemplateError
+from calcreport.model.typed_mistakes import explain_toml
 
 _FIELD: Final = re.compile(r"\{(\w+)\}")
 """A field to fill in. Nothing but a name: a site's wording cannot reach into objects."""
@@ -95,7 +96,7 @@ def _load(text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        msg = f"statements.toml is not valid TOML ({error}); correct the file."
+        msg = f"statements.toml is not valid TOML ({explain_toml(error, text)}); correct the file."
         raise TemplateError(msg, code="template.statements") from error
 
 

@@ -18,21 +18,27 @@ _BARE_NUMBER: Final = "give value and unit, as in {value: 2.35, unit: mmol/L}"
 
 _PLAIN_WORDS: Final = dict.fromkeys(
     ("model_type", "model_attributes_type", "dict_type"),
-    "must be a section of entries 'name: answer'; is a colon, or the blank after it, missing?",
+    "must be a section of entries 'name: answer'; is a colon, or the space after it, missing?",
 ) | {
     "string_type": "must be text; put it in quotes",
     "tuple_type": "must be a list, such as [a, b]",
-    "float_type": "must be a number",
+    "float_type": "must be a number, without quotes or brackets",
+    "int_type": "must be a whole number, without quotes or brackets",
     "int_from_float": "must be a whole number",
+    "bool_type": "must be true or false, without quotes",
+    "bool_parsing": "must be yes or no",
+    "missing": "is missing",
 }
 """Messages of validation that speak of programs, by their kind."""
 
 _TOML_REMEDIES: Final = (
+    (r"^Cannot overwrite", "given twice; keep one of them"),
     (r"=\s*[-+]?[0-9]+,[0-9]", "write a decimal point, as in 2.5"),
     (r"=\s*[-+]?0[0-9]", "write the number without leading zeros"),
-    (r"=\s*[A-Za-z]", "write true or false for an answer, and put text in quotes"),
+    (r"=\s*(?i:yes|no|true|false|on|off)\b", "write true or false"),
+    (r"", "write [table] above its entries, and 'name = value' with numbers bare, text in quotes"),
 )
-"""Frequent mistakes in a TOML line, and what to do."""
+"""Frequent mistakes, by the parser's message and the line, and what to do."""
 
 
 class TypedMapping(dict[str, Any]):
@@ -129,7 +135,7 @@ def _translate(kind: str, where: tuple[str, ...], message: str, root: type[BaseM
         if "|" in message:
             name, _, text = text.partition("|")
             return name, text
-        if kind == "model_type":
+        if kind == "model_type" and len(where) > 1:
             return "lab_unit", f"{'.'.join(where)}: {_BARE_NUMBER}"
     return "value", f"{spell_path(where) or 'input'}: {text}"
 
@@ -145,7 +151,7 @@ def in_plain_words(kind: str, message: str) -> str:
 
 
 def explain_toml(error: ValueError | RecursionError, text: str) -> str:
-    """Say what is wrong in a text that is not TOML, with the remedy for a decimal comma and for leading zeros.
+    """Say what is wrong in a text that is not TOML, and what to do about it.
 
     Parameters
     ----------
@@ -155,17 +161,12 @@ def explain_toml(error: ValueError | RecursionError, text: str) -> str:
         What was parsed.
     """
     found = re.search(r"at line ([0-9]+)", str(error))
-    lines = text.splitlines()
-    line = lines[int(found.group(1)) - 1] if found and int(found.group(1)) <= len(lines) else ""
-    key = re.match(r"\s*([A-Za-z_][A-Za-z0-9_.-]{0,60})\s*=", line)
-    return f"{error}{_hint(line, key.group(1) if key else 'value')}"
-
-
-def _hint(line: str, key: str) -> str:
-    for sign, remedy in _TOML_REMEDIES:
-        if re.search(sign, line):
-            return f"; {key}: {remedy}"
-    return ""
+    line = text.splitlines()[int(found.group(1)) - 1 :][:1] if found else []
+    if not line:
+        return str(error)
+    remedy = next(remedy for sign, remedy in _TOML_REMEDIES if re.search(sign, f"{error} {line[0]}"))
+    keys = re.findall(r"([A-Za-z_][A-Za-z0-9_.-]{0,60})\s*=", line[0])
+    return "; ".join((str(error), f"{keys[-1]}: {remedy}" if keys else remedy))
 
 
 def _lines(data: Any, where: tuple[str, ...] = ()) -> Iterator[tuple[str, int]]:  # noqa: ANN401
@@ -184,10 +185,11 @@ def _lines(data: Any, where: tuple[str, ...] = ()) -> Iterator[tuple[str, int]]:
 def _line_of(text: str, lines: Mapping[str, int]) -> str:
     """``"line 3: "`` for a message that begins with the place of its mistake, or with one inside that place."""
     parts = text.split(": ")
-    for count in range(len(parts), 0, -1):
+    known = [""]
+    for count in range(1, len(parts) + 1):
         place = ": ".join(parts[:count])
-        while place:
-            if place in lines:
-                return f"line {lines[place]}: "
+        while place and place not in lines:
             place = place.rpartition(".")[0]
-    return ""
+        known.append(place)
+    longest = max(known, key=len)
+    return f"line {lines[longest]}: " if longest else ""

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from calcreport.errors import RuleFileError
 from calcreport.model.report import Flags, RulesUsed
+from calcreport.model.typed_mistakes import explain_toml
 from calcreport.rules.condition_parser import ConditionParser, near
 from calcreport.rules.conditions import ALWAYS, Condition, Facts, comparisons
 from calcreport.rules.facts import DECLARED, Fact, Kind
@@ -162,7 +163,7 @@ def _read_files(texts: Mapping[str, str], top: tuple[str, ...], problems: list[s
         try:
             data = tomllib.loads(texts[name])
         except (ValueError, RecursionError) as error:  # not only TOMLDecodeError: a number of thousands of digits
-            problems.append(f"{name}: not TOML ({error})")
+            problems.append(f"{name}: not TOML ({explain_toml(error, texts[name])})")
             continue
         versions.update(_read_head(name, data, top, reading, problems))
         _read_conditions(name, data, reading, problems)

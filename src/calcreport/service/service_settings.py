@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, Field
 
 from calcreport.errors import SettingsError
+from calcreport.model.typed_mistakes import explain_toml
 from calcreport.service.adapter_settings import AdapterName, AeTitle, SinkSettings, SourceSettings
 from calcreport.settings import SettingsBlock
 from calcreport.settings_file import checked_tables
@@ -165,13 +166,13 @@ def service_settings_from_text(text: str, overrides: Mapping[str, Any] | None = 
     try:
         values = tomllib.loads(text).get("service", {})
     except (ValueError, RecursionError) as error:
-        msg = f"the settings file is not valid TOML: {error}"
+        msg = f"the settings file is not valid TOML: {explain_toml(error, text)}"
         raise SettingsError(msg, code="settings.syntax") from error
     if not isinstance(values, dict):
         msg = "service: must be a table"
         raise SettingsError(msg, code="settings.invalid_value")
     _lay_over(values, overrides or {})
-    settings = checked_tables(values, ServiceSettings, prefix="service.")
+    settings = checked_tables(values, ServiceSettings, prefix="service.", text=text)
     _refuse_contradictions(settings)
     return settings
 
