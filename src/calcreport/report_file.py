@@ -41,11 +41,13 @@ def report_from_text(text: str) -> Report:
         ``report.not_json``, ``report.other_version``, ``report.invalid``; no value is repeated.
     """
     try:
-        data: Any = json.loads(text, parse_constant=_finite, parse_float=_finite)
-    except (ValueError, RecursionError):
-        data = None
+        data: Any = json.loads(text, parse_constant=_finite, parse_float=_finite, object_pairs_hook=_once_each)
+        where = ""
+    except (ValueError, RecursionError) as error:
+        line = getattr(error, "lineno", None)
+        data, where = None, f" (its JSON breaks off at line {line})" if line else ""
     if not isinstance(data, dict) or "schema_version" not in data:
-        msg = "the file is not a report.json; name the one that calcreport wrote into a study's folder"
+        msg = f"the file is not a report.json{where}; name the one that calcreport wrote into a study's folder"
         raise UsageError(msg, code="report.not_json")
     if data["schema_version"] != SCHEMA_VERSION:
         msg = (
@@ -78,6 +80,21 @@ def _finite(number: str) -> float:
     if math.isfinite(float(number)):
         return float(number)
     msg = "the report was damaged or edited wrongly: it holds a number that is none (NaN, infinity); take the original"
+    raise UsageError(msg, code="report.invalid")
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Take over the entries of an object; of a name given twice one value would be lost.
+
+    Raises
+    ------
+    UsageError
+        ``report.invalid``.
+    """
+    entries = dict(pairs)
+    if len(entries) == len(pairs):
+        return entries
+    msg = "the report was edited wrongly: an entry is given twice; keep one of them, or take the original"
     raise UsageError(msg, code="report.invalid")
 
 

@@ -48,15 +48,18 @@ _COLON: Final = "two colons on one line, or a colon and space are missing above;
 
 _CUT: Final = "a comma cuts the number in two; within brackets write a decimal point, as in 2.5"
 
+_BLOCK: Final = "text that begins with > or | must stand in quotes (a number cannot have such a sign)"
+
 _PLAIN_WORDS: Final = (
     (r"'\\t'", "a tab stands before the text; indent with spaces"),
     (r"end of stream", "a quotation mark is opened here and never closed"),
-    (r"'[}\]]', but got '<stream end>'", "the bracket opened here is never closed"),
+    (r"node content.*'<stream end>'", "a bracket opened above is never closed"),
+    (r"'<stream end>'", "the bracket opened here is never closed"),
     (r"'[}\]]', but got", "a comma between two entries, or a closing bracket, is missing"),
     (r"mapping values", _COLON),
     (r"expected ':'", "a colon is missing; write 'name: answer'"),
     (r"<block end>|sequence entries", "indented unlike the lines it belongs to, or a stray bracket, quote or dash"),
-    (r"block scalar|chomping", "text that begins with > or | must stand in quotes (a number cannot have such a sign)"),
+    (r"block scalar|chomping", _BLOCK),
     (r"escape", r"within double quotes write \\ for \, or use single quotes"),
     (r"alphabetic or numeric", "references: & and * are not used; put text that begins with them in quotes"),
     (r"cannot start", "text that begins with such a sign must stand in quotes"),
@@ -99,6 +102,8 @@ class _Reader:
             _give_up("nested too deeply", event)
         if isinstance(event, yaml.ScalarEvent):
             text = _paired(event.value)
+            if event.style in {"|", ">"} and not text:  # ">5" begins a block of text indented by five, and holds none
+                _give_up(_BLOCK, event)
             return _WORDS.get(text.lower(), text) if event.implicit[0] else text
         if isinstance(event, yaml.MappingStartEvent):
             return self._mapping(where, is_flow=bool(event.flow_style))
@@ -174,19 +179,20 @@ def _explain(error: yaml.YAMLError, text: str) -> _Unreadable:
     problem = " ".join(str(part) for part in (getattr(error, "context", ""), getattr(error, "problem", error)) if part)
     words = next((words for sign, words in _PLAIN_WORDS if re.search(sign, problem)), _GENERAL)
     mark, opened = getattr(error, "problem_mark", None), getattr(error, "context_mark", None)
-    if opened is not None and "opened" in words:
+    if opened is not None and "opened here" in words:
         mark = opened
     if mark is None:
         return _Unreadable(words, text.count("\n", 0, getattr(error, "position", 0)) + 1)
-    line = mark.line
-    above = [number for number in range(line) if text.splitlines()[number].strip()]
-    if words is _COLON and above:
-        content = text.splitlines()[above[-1]]
-        if ":" not in content:
-            return _Unreadable("a colon is missing; write 'name: answer'", above[-1] + 1)
-        if re.match(r"\s*[A-Za-z_]+:\S", content):
-            return _Unreadable("a space is missing after the colon; write 'name: answer'", above[-1] + 1)
-    return _Unreadable(words, line + 1)
+    line, lines = mark.line, text.splitlines()
+    above = next((number for number in range(min(line, len(lines)) - 1, -1, -1) if lines[number].strip()), None)
+    if words is _COLON and above is not None:
+        if ":" not in lines[above]:
+            return _Unreadable("a colon is missing; write 'name: answer'", above + 1)
+        if re.match(r"\s*[A-Za-z_]+:\S", lines[above]):
+            return _Unreadable("a space is missing after the colon; write 'name: answer'", above + 1)
+        if re.split(r"\S", lines[above])[0] < re.split(r"\S", lines[line])[0] and lines[above].rstrip()[-1] != ":":
+            return _Unreadable("indented further than the line above, which already has its answer", line + 1)
+    return _Unreadable(words, min(line + 1, len(lines)))
 
 
 def values_from_text(text: str, *, area: Literal["clinical", "findings", "review"]) -> Any:  # noqa: ANN401 - plain values of any kind

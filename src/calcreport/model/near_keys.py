@@ -33,6 +33,8 @@ def name_unknown_key(where: tuple[str, ...], root: type[BaseModel]) -> str:
         Near matches of the key's own section, else of any section, else what the section knows.
     """
     *parents, key = where
+    if "." in key and ".".join(part for part in where if not part.isdigit()) in _paths(root):
+        return f"{spell_path(where)}: given as a path and in its section; keep one of them"
     section = _section(parents, root)
     near = difflib.get_close_matches(key.lower(), section, n=_NEAR_MATCHES)
     if near:

@@ -11,6 +11,9 @@ from pydantic import BaseModel, ValidationError
 from calcreport.errors import ClinicalError
 from calcreport.model.near_keys import name_unknown_key, section_of, spell_path
 
+_MOST_NAMED: Final = 50
+"""A file with more mistakes is another file; naming the near matches of each would take minutes."""
+
 Mistake = tuple[str, str]
 """Kind, the last part of an error code, and the text by field name."""
 
@@ -100,8 +103,10 @@ def refuse(mistakes: Iterable[Mistake], *, area: str, data: Any = None) -> Clini
         lines.setdefault(place, line)
     kinds = {kind for kind, _ in listed}
     what = {"clinical": "The clinical input", "findings": "The findings", "review": "The review"}[area]
+    shown = [f"  {_line_of(text, lines)}{text}" for _, text in listed[:_MOST_NAMED]]
+    more = ["  and more"] if len(listed) > _MOST_NAMED else []
     return ClinicalError(
-        f"{what} cannot be used:\n" + "\n".join(f"  {_line_of(text, lines)}{text}" for _, text in listed),
+        "\n".join([f"{what} cannot be used:", *shown, *more]),
         code=f"{area}.{kinds.pop() if len(kinds) == 1 else 'invalid'}",
     )
 
@@ -119,10 +124,13 @@ def mistakes_of(error: ValidationError, root: type[BaseModel]) -> list[Mistake]:
     Returns
     -------
     list[Mistake]
-        Never the value typed.
+        Never the value typed; not many more than are named.
     """
     found = error.errors(include_url=False, include_input=False, include_context=False)
-    return [_translate(item["type"], tuple(str(part) for part in item["loc"]), item["msg"], root) for item in found]
+    return [
+        _translate(item["type"], tuple(str(part) for part in item["loc"]), item["msg"], root)
+        for item in found[: _MOST_NAMED + 1]
+    ]
 
 
 def _translate(kind: str, where: tuple[str, ...], message: str, root: type[BaseModel]) -> Mistake:
@@ -161,7 +169,7 @@ def explain_toml(error: ValueError | RecursionError, text: str) -> str:
         What was parsed.
     """
     found = re.search(r"at line ([0-9]+)", str(error))
-    line = text.splitlines()[int(found.group(1)) - 1 :][:1] if found else []
+    line = text.splitlines()[int(found.group(1)) - 1 :][:1] if found else text.splitlines()[-1:]
     if not line:
         return str(error)
     remedy = next(remedy for sign, remedy in _TOML_REMEDIES if re.search(sign, f"{error} {line[0]}"))
