@@ -114,6 +114,18 @@ def test_no_lesion_is_told_as_such(run, tmp_path) -> None:
     assert "normal" not in result.stdout.lower()
 
 
+def test_a_decimal_comma_and_a_leading_zero_reach_the_report_as_typed(run, tmp_path) -> None:
+    (tmp_path / "f.yaml").write_text("modality: CT\nlesions:\n- mass:\n    present: yes\n    max_diameter_mm: 50,4\n")
+    (tmp_path / "c.yaml").write_text(
+        "patient: {age_years: 046}\nlabs:\n  calcium:\n    value: 2,85\n    unit: mmol/L\n"
+    )
+    words = ["decide", tmp_path / "f.yaml", "--clinical", tmp_path / "c.yaml", "--format", "json"]
+    report = json.loads(run(*words).stdout)
+    assert report["lesions"][0]["flags"]["size"]["state"] == "present"
+    assert report["clinical"]["patient"]["age_years"] == 46
+    assert report["clinical"]["labs"]["calcium"]["value"] == 2.85
+
+
 @pytest.mark.parametrize(
     ("findings", "more", "code"),
     [
@@ -123,6 +135,10 @@ def test_no_lesion_is_told_as_such(run, tmp_path) -> None:
         ("modality: CT", {}, "findings.not_mapping"),
         ("a: [", {}, "findings.not_yaml"),
         ("lesions: []", {"clinical": "history: {truama: yes}"}, "clinical.unknown_key"),
+        ("lesions: [{mass: {present: yes, max_diameter_mm: 50,4 mm}}]", {}, "findings.value"),
+        ("lesions: []", {"clinical": "history: {sarcoma yes, trauma: no}"}, "clinical.unknown_key"),
+        ("lesions: []", {"clinical": "labs: {calcium: {value: 2,85, unit: mmol/L}}"}, "clinical.value"),
+        ("lesions: []", {"config": "[policy]\nsize_limit_mm = 50,4"}, "settings.syntax"),
         ("lesions: []", {"clinical": "labs: {calcium: {value: 2.4}}"}, "clinical.lab_unit"),
         ("lesions: []", {"config": "[policy]\nsize_limit = 1"}, "settings.unknown_key"),
         ("lesions: []", {"rules": "schema = 1"}, "rules.invalid"),

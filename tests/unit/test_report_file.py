@@ -52,6 +52,8 @@ def test_a_report_is_read() -> None:
         ("[]", "report.not_json"),
         ("[" * 100_000, "report.not_json"),
         ('{"a": ' + "9" * 5000 + "}", "report.not_json"),
+        ('{"schema_version": "1.0",\n "lesions": 5,4}', "report.not_json"),
+        ('{"schema_version": "1.0", "lesions": [], "lesions": []}', "report.invalid"),
         ('{"schema_version": "2.0"}', "report.other_version"),
         ('{"schema_version": null}', "report.other_version"),
         ('{"schema_version": "1.0"}', "report.invalid"),
