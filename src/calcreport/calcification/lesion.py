@@ -12,6 +12,7 @@ from scipy import ndimage
 from calcreport.anatomy.components import paint
 from calcreport.calcification.density import measure_density
 from calcreport.calcification.depth import (
+    Distances,
     Layers,
     fascia_distance,
     read_depth,
@@ -50,6 +51,7 @@ from calcreport.model.report import (
     Thresholds,
     YesNo,
 )
+from calcreport.model.terms import DEPTH_ORDER
 from calcreport.settings import DetectionSettings
 
 MARGIN_MM: Final = 14.0
@@ -138,9 +140,13 @@ class Measurer:
         volume_mm3 = float(contour.mask.voxels.sum()) * geometry.voxel_volume_mm3
         voxels = np.argwhere(contour.mask.voxels) + np.array(contour.mask.offset)
         foci = tuple(f for f in self.detection.foci if self.share_in(f, contour) > 0.5)
-        depth, to_skin, to_fascia = self._depth(points_mm, voxels, bone_gap_mm=float("inf"))
+        depth, to_skin, to_fascia = self._depth(points_mm, voxels)
         key_slice = key - CONTOUR_PAD + contour.mask.offset[0]
         inner = self.group(Group(foci=foci)) if foci else None
+        if inner and DEPTH_ORDER.index(inner.depth.class_) > DEPTH_ORDER.index(depth.class_):
+            depth = depth.model_copy(
+                update={"class_": inner.depth.class_, "reason": f"as the mineral in it: {inner.depth.reason}"}
+            )
         mineral_mm3 = inner.size.volume_mm3 if inner else 0.0
         mass = Mass(
             present=YesNo.YES, max_diameter_mm=longest.length_mm, ap_mm=float(extents_mm[1]),
@@ -249,13 +255,15 @@ class Measurer:
         )
 
     def _depth(
-        self, points_mm: NDArray[np.float64], voxels: NDArray[np.int64], *, bone_gap_mm: float
+        self, points_mm: NDArray[np.float64], voxels: NDArray[np.int64], *, bone_gap_mm: float | None = None
     ) -> tuple[Depth, Segment | None, Segment | None]:
+        """Depth and what it was read from, of mineral with its gap to bone, or of a whole lesion."""
         to_skin, reason = skin_distance(self.layers.skin, points_mm)
         to_fascia = fascia_distance(self.layers, points_mm)
-        depth = read_depth(
-            self.layers, voxels, to_skin=to_skin, skin_reason=reason, to_fascia=to_fascia, bone_gap_mm=bone_gap_mm
-        )
+        is_mass = bone_gap_mm is None
+        gap_mm = float("inf") if bone_gap_mm is None else bone_gap_mm
+        distances = Distances(to_skin=to_skin, to_fascia=to_fascia, skin_reason=reason, bone_gap_mm=gap_mm)
+        depth = read_depth(self.layers, voxels, distances, is_mass=is_mass)
         return depth, to_skin, to_fascia
 
     def _location(self, points_mm: NDArray[np.float64], voxels: NDArray[np.int64], key_slice: int) -> Location:

@@ -179,9 +179,7 @@ def measure_size(
     )
 
 
-def outline_lengths(
-    outline: DrawnOutline, geometry: VolumeGeometry
-) -> tuple[Segment, NDArray[np.float64], float]:
+def outline_lengths(outline: DrawnOutline, geometry: VolumeGeometry) -> tuple[Segment, NDArray[np.float64], float]:
     """Lengths of a drawn lesion, nothing taken off for blur: a contour is drawn to the edge as seen.
 
     Parameters
@@ -214,7 +212,9 @@ def outline_lengths(
             corners = points  # in one plane
     corners = corners[:: len(corners) // MAX_DIRECTIONS + 1]
     first, second = np.triu_indices(len(corners), 1)
-    across = np.concatenate((np.subtract(longest.end_lps_mm, longest.start_lps_mm)[None], corners[second] - corners[first]))
+    across = np.concatenate(
+        (np.subtract(longest.end_lps_mm, longest.start_lps_mm)[None], corners[second] - corners[first])
+    )
     lengths = np.linalg.norm(across, axis=1)
     along = across / np.maximum(lengths, 1e-9)[:, None]
     ends, steps = np.abs(along @ outline.ends_mm.T).max(axis=1), along @ outline.steps_mm.T

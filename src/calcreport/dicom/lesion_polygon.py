@@ -197,8 +197,7 @@ def _source(
 def between(
     pair: tuple[NDArray[np.bool_], NDArray[np.bool_]], weight: float, pixel_mm: tuple[float, float]
 ) -> NDArray[np.bool_]:
-    """Shape between two planes (linear between signed distances); `weight` is that of the second, `pixel_mm` a pixel's
-    height and width."""
+    """Shape between two planes, linear between signed distances; `weight` is that of the second."""
     from scipy import ndimage  # noqa: PLC0415 - 0.2 s, needed only where slices were skipped
 
     blended = np.zeros(pair[0].shape)

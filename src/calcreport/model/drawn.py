@@ -166,7 +166,7 @@ def tip_height(positions: Sequence[float], areas: Sequence[float], step: float) 
         that lies beyond the next plane, on which nothing was drawn: a blunt end may lie anywhere in between.
     """
     gaps = np.diff(positions)
-    joined = int(np.argmax(np.append(gaps > BRIDGED_STEPS * step, True)))  # noqa: FBT003 - a value, not an option
+    joined = int(np.argmax(np.append(gaps > BRIDGED_STEPS * step, True)))
     if joined == 0:
         return step / 2
     gap = float(gaps[0])

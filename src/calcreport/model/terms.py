@@ -62,6 +62,18 @@ class DepthClass(StrEnum):
     CANNOT_DETERMINE = "cannot_determine"
 
 
+DEPTH_ORDER: Final = (
+    DepthClass.CUTANEOUS,
+    DepthClass.SUBCUTANEOUS,
+    DepthClass.CANNOT_DETERMINE,
+    DepthClass.ABUTS_FASCIA,
+    DepthClass.CROSSES_FASCIA,
+    DepthClass.SUBFASCIAL,
+    DepthClass.JUXTACORTICAL,
+)
+"""Least worrying first."""
+
+
 @unique
 class BoneRelation(StrEnum):
     """Relation of the mineral to the skeleton."""

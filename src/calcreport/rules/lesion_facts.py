@@ -7,6 +7,7 @@ from typing import Final
 from calcreport.model.clinical import Clinical
 from calcreport.model.findings import Findings, LesionFinding
 from calcreport.model.report import BoneRelation, Confidence, DepthClass, Laterality, YesNo
+from calcreport.model.terms import DEPTH_ORDER
 from calcreport.rules.conditions import Value
 from calcreport.rules.facts import PRIOR_FACTS, answer, plain_answers, plain_value
 from calcreport.rules.growth import weigh_growth
@@ -15,17 +16,6 @@ from calcreport.settings import PolicySettings
 
 _FLOAT_NOISE: Final = 6
 """Decimals kept in a difference of lengths, so that 50.9 - 50.0 equals 0.9."""
-
-_DEPTH_ORDER: Final = (
-    DepthClass.CUTANEOUS,
-    DepthClass.SUBCUTANEOUS,
-    DepthClass.CANNOT_DETERMINE,
-    DepthClass.ABUTS_FASCIA,
-    DepthClass.CROSSES_FASCIA,
-    DepthClass.SUBFASCIAL,
-    DepthClass.JUXTACORTICAL,
-)
-"""Least worrying first."""
 
 _DEEP_TISSUES: Final = frozenset({"muscle", "tendon", "joint", "bursa"})
 """Tissues that lie beneath the investing fascia."""
@@ -142,7 +132,7 @@ def image_facts(lesion: LesionFinding, findings: Findings, policy: PolicySetting
 def _depth(lesion: LesionFinding, *, is_projection: bool) -> dict[str, Value]:
     """Layer of the lesion: the worse of mineral and mass; from tissue or body cavity when it was not given."""
     given = [depth for depth in (lesion.depth.class_, lesion.mass.depth_class) if depth is not None]
-    layer = max(given, key=_DEPTH_ORDER.index, default=None)
+    layer = max(given, key=DEPTH_ORDER.index, default=None)
     is_open = layer in {None, DepthClass.CANNOT_DETERMINE}
     areas = name_areas(lesion.location.region) or ()
     is_in_deep_tissue = lesion.location.tissue in _DEEP_TISSUES and not is_projection
