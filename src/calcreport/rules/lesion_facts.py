@@ -200,6 +200,8 @@ def size_facts(
     has_no_mass = lesion.mass.present is YesNo.NO and mineral_mm is not None and facts["projection"] != "yes"
     is_settled = (measured is not None or (felt_mm is not None and is_only) or has_no_mass) and not is_minimum
     error_mm = lesion.voxel_diagonal_mm
+    # A contour's voxels say nothing of how finely it was drawn; its own uncertainty does.
+    uncertainty_mm = lesion.mass.uncertainty_mm if longest_mm is not None and longest_mm == measured else None
     reference_mm = _longest(None if is_extent else mineral_mm, measured)  # no lump is the length of a vessel
     present = "yes" if lesion.mass.present is YesNo.UNKNOWN and measured is not None else lesion.mass.present
     return {
@@ -211,8 +213,11 @@ def size_facts(
         "size.focus_mm": _largest_focus(lesion),
         "size.focus_at_most_mm": _longest(lesion.foci.largest_max_diameter_mm) or mineral_mm,
         "size.basis": None if longest_mm is None else ("mineralised component" if is_mineral else "whole lesion"),
-        "size.possible_from_mm": min(policy.size_possible_mm, policy.size_limit_mm - (error_mm or 0.0)),
+        "size.possible_from_mm": min(
+            policy.size_possible_mm, policy.size_limit_mm - max(error_mm or 0.0, uncertainty_mm or 0.0)
+        ),
         "size.error_mm": error_mm,
+        "size.uncertainty_mm": uncertainty_mm,
         "size.over_mm": None if longest_mm is None else round(longest_mm - policy.size_limit_mm, _FLOAT_NOISE),
         "size.is_minimum": answer(is_yes=is_minimum),
         "size.is_projected": answer(is_yes=is_projected),
