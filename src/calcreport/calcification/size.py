@@ -29,9 +29,10 @@ MAX_HULL_POINTS: Final = 3_000
 MAX_DIRECTIONS: Final = 400
 """Corners of a drawn outline between which directions are weighed against the longest one."""
 
-DRAWING_ERROR: Final = 0.6
-"""Half-width of the 95 % interval of a drawn length, in steps of the drawing's grid: its two ends lie independently
-anywhere within a step, less what the course of the outline tells; measured, see docs/accuracy.md."""
+END_ERROR: Final = 0.5
+VOXEL_ERROR: Final = 0.7
+"""Half-width of the 95 % interval of a drawn length: in steps from plane to plane, where the course of the sections
+tells part of where it ends, and in steps within the planes; measured, see docs/accuracy.md."""
 
 IMAGED_REACH: Final = 0.51
 """How far a point of the volume lies outside the outermost voxel centres at most, in voxels."""
@@ -218,7 +219,7 @@ def outline_lengths(outline: DrawnOutline, geometry: VolumeGeometry) -> tuple[Se
     lengths = np.linalg.norm(across, axis=1)
     along = across / np.maximum(lengths, 1e-9)[:, None]
     ends, steps = np.abs(along @ outline.ends_mm.T).max(axis=1), along @ outline.steps_mm.T
-    errors = DRAWING_ERROR * np.hypot(ends, np.linalg.norm(steps, axis=1))
+    errors = np.hypot(END_ERROR * ends, VOXEL_ERROR * np.linalg.norm(steps, axis=1))
     uncertainty = max(float(errors[0]), float((lengths + errors).max()) - longest.length_mm)
     return longest, np.ptp(points, axis=0), uncertainty
 
