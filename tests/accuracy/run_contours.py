@@ -25,8 +25,8 @@ from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import CtVolume, SliceReference
 
 TOLERANCES: Final = tomllib.loads(Path(__file__).with_name("contour_tolerances.toml").read_text(encoding="utf-8"))
-MARK: Final = "<!-- contours: written by tests/accuracy/run_contours.py -->"
-END: Final = "<!-- end of contours -->"
+MARK = "<!-- contours: written by tests/accuracy/run_contours.py -->"
+END = "<!-- end of contours -->"
 FIELD_MM: Final = 100.0
 POINTS: Final = 30
 
@@ -171,8 +171,7 @@ def figures(drawing: Drawing, seeds: int, first: int = 0) -> tuple[NDArray[np.fl
 def faults(drawing: Drawing, errors: NDArray[np.float64], stated: NDArray[np.float64]) -> list[str]:
     """What is outside the budget."""
     most = max(TOLERANCES["bias"]["at_most_mm"], TOLERANCES["bias"]["at_most_steps"] * drawing.step_mm)
-    wide = TOLERANCES["wide"]
-    least = wide["inside_at_least"] if drawing.step_mm >= wide["from_step_mm"] else TOLERANCES["inside"]["at_least"]
+    least = TOLERANCES["inside"]["at_least"]
     bias, inside = float(errors.mean()), float((np.abs(errors) <= stated).mean())
     found = [f"{drawing.name}: bias {bias:.2f} mm, at most {most:.2f}"] if abs(bias) > most else []
     return found + ([f"{drawing.name}: {inside:.3f} inside, at least {least}"] if inside < least else [])

@@ -51,7 +51,7 @@ from calcreport.model.report import (
     Thresholds,
     YesNo,
 )
-from calcreport.model.terms import DEPTH_ORDER
+from calcreport.model.terms import DEEP, DEPTH_ORDER
 from calcreport.settings import DetectionSettings
 
 MARGIN_MM: Final = 14.0
@@ -143,7 +143,12 @@ class Measurer:
         depth, to_skin, to_fascia = self._depth(points_mm, voxels)
         key_slice = key - CONTOUR_PAD + contour.mask.offset[0]
         inner = self.group(Group(foci=foci)) if foci else None
-        if inner and DEPTH_ORDER.index(inner.depth.class_) > DEPTH_ORDER.index(depth.class_):
+        # A mass on both sides of the fascia is deep already, wherever its mineral lies.
+        if (
+            inner
+            and depth.class_ not in DEEP
+            and DEPTH_ORDER.index(inner.depth.class_) > DEPTH_ORDER.index(depth.class_)
+        ):
             depth = depth.model_copy(
                 update={"class_": inner.depth.class_, "reason": f"as the mineral in it: {inner.depth.reason}"}
             )

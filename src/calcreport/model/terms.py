@@ -73,6 +73,9 @@ DEPTH_ORDER: Final = (
 )
 """Least worrying first."""
 
+DEEP: Final = frozenset({DepthClass.CROSSES_FASCIA, DepthClass.SUBFASCIAL, DepthClass.JUXTACORTICAL})
+"""Classes with a part beneath the investing fascia."""
+
 
 @unique
 class BoneRelation(StrEnum):
