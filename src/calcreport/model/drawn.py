@@ -95,12 +95,21 @@ def outline_of_sections(sections: Sequence[Section], steps_mm: NDArray[np.float6
 
 
 def _drift(ordered: Sequence[Section], positions: Sequence[float], normal: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Shift of the middle of a section, within its plane, for each mm towards the end; none where it is alone."""
+    """Shift of a section within its plane, for each mm towards the end; none where it is alone.
+
+    A slanted lesion reaches beyond the section before on the side it shifts to; an end that only narrows does not.
+    """
     if len(ordered) < 2:
         return np.zeros(3)
-    middles = [(points.min(axis=0) + points.max(axis=0)) / 2 for points in map(_joined, ordered[:2])]
-    shift = (middles[0] - middles[1]) / positions[1]
-    return np.asarray(shift - normal * (shift @ normal))
+    last, before = (_joined(section) for section in ordered[:2])
+    shift = (last.min(axis=0) + last.max(axis=0) - before.min(axis=0) - before.max(axis=0)) / 2
+    shift -= normal * (shift @ normal)
+    length = float(np.linalg.norm(shift))
+    if length == 0:
+        return shift
+    along = shift / length
+    beyond = float((last @ along).max() - (before @ along).max())
+    return np.asarray(along * min(max(beyond, 0.0), length) / positions[1])
 
 
 def _joined(section: Section) -> NDArray[np.float64]:
