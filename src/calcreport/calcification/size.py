@@ -29,8 +29,8 @@ MAX_HULL_POINTS: Final = 3_000
 MAX_DIRECTIONS: Final = 400
 """Corners of a drawn outline between which directions are weighed against the longest one."""
 
-END_ERROR: Final = 0.7
-VOXEL_ERROR: Final = 0.75
+END_ERROR: Final = 0.8
+VOXEL_ERROR: Final = 0.85
 """Half-width of the 95 % interval of a drawn length: in steps from plane to plane, where the course of the sections
 tells part of where it ends, and in steps within the planes; measured, see docs/accuracy.md."""
 
