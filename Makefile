@@ -72,6 +72,7 @@ bench: $(VENV)/.dev-ready ## time and memory of CT and radiographs, against Simp
 accuracy: $(VENV)/.dev-ready ## measurements on phantoms of known truth, CT and radiographs
 	$(BIN)/python tests/accuracy/run_phantoms.py --jobs $(TEST_JOBS)
 	$(BIN)/python tests/accuracy/run_radiographs.py --jobs $(TEST_JOBS)
+	$(BIN)/python tests/accuracy/run_contours.py
 
 coverage: $(VENV)/.dev-ready ## which lines and branches the tests reach
 	$(BIN)/coverage erase

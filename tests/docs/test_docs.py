@@ -78,6 +78,7 @@ def test_no_machine_is_named() -> None:
 @pytest.mark.parametrize(
     ("script", "page"),
     [
+        ("tests/accuracy/run_contours.py", "accuracy.md"),
         ("tests/accuracy/run_phantoms.py", "accuracy.md"),
         ("tests/accuracy/run_radiographs.py", "accuracy.md"),
         ("tests/accuracy/run_real.py", "real_cases.md"),

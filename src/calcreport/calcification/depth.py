@@ -13,9 +13,10 @@ from scipy.spatial import KDTree
 from calcreport.anatomy.body import Body
 from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.fascia import Envelope
+from calcreport.anatomy.morphology import ALL_AXES, dilate, erode
 from calcreport.calcification.edges import crossings
 from calcreport.calcification.nearest import query, shortest_line
-from calcreport.calcification.skin import SAMPLE_POINTS, Skin
+from calcreport.calcification.skin import CUT_SKIN, NO_SKIN, SAMPLE_POINTS, Skin
 from calcreport.model.image import CtVolume
 from calcreport.model.lesion import Segment
 from calcreport.model.report import Depth, DepthClass
@@ -34,6 +35,9 @@ ABUT_MM: Final = 2.0
 
 CROSS_SHARE: Final = (0.12, 0.88)
 """A lesion with between these shares of its voxels beneath the fascia lies on both sides of it."""
+
+AROUND_BLOCKS: Final = 2
+"""Surroundings of a lesion that tell whether it lies among muscles, in blocks."""
 
 FILTER_REACH: Final = 4
 """The envelope's border is smoothed over no more blocks than this."""
@@ -134,15 +138,37 @@ def typical_fascia_distance(layers: Layers, voxels: NDArray[np.int64]) -> float 
     return float(np.median(query(layers.fascia, sample)[0]))
 
 
-def read_depth(
-    layers: Layers,
-    voxels: NDArray[np.int64],
-    *,
-    to_skin: Segment | None,
-    skin_reason: str,
-    to_fascia: Segment | None,
-    bone_gap_mm: float,
-) -> Depth:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distances:
+    """What was measured from a lesion's surface.
+
+    Parameters
+    ----------
+    to_skin, to_fascia : Segment | None
+        Shortest lines; ``None`` where they cannot be measured.
+    skin_reason : str
+        Why there is no skin distance; empty otherwise.
+    bone_gap_mm : float
+        Distance to bone, mm; infinity when none is near.
+    """
+
+    to_skin: Segment | None
+    to_fascia: Segment | None
+    skin_reason: str = ""
+    bone_gap_mm: float = float("inf")
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the body surface next to the lesion is not in the picture."""
+        return self.skin_reason in {NO_SKIN, CUT_SKIN}
+
+    @property
+    def is_at_fascia(self) -> bool:
+        """Whether no fat plane to the fascia can be claimed."""
+        return self.to_fascia is not None and self.to_fascia.length_mm < ABUT_MM
+
+
+def read_depth(layers: Layers, voxels: NDArray[np.int64], distances: Distances, *, is_mass: bool) -> Depth:
     """Layer of a lesion.
 
     Parameters
@@ -151,35 +177,69 @@ def read_depth(
         Anatomy.
     voxels : NDArray[np.int64]
         Shape ``(n, 3)``; voxel indices of the lesion in the volume.
-    to_skin, to_fascia : Segment | None
+    distances : Distances
         Distances measured before.
-    skin_reason : str
-        Why there is no skin distance.
-    bone_gap_mm : float
-        Distance to bone, mm; infinity when none is near.
+    is_mass : bool
+        Whether this is a whole lesion, and not its mineral: then any part beneath the fascia makes it deep, however far
+        it reaches outwards.
     """
-    skin_mm = to_skin.length_mm if to_skin else None
-    fascia_mm = to_fascia.length_mm if to_fascia else None
-    share = float(layers.envelope.mask[tuple(layers.coarse.of_fine(voxels).T)].mean())
-    extent_mm = float(np.linalg.norm(np.ptp(layers.volume.geometry.lps_mm(voxels), axis=0)))
-    reaches_skin = skin_mm is not None and skin_mm < SKIN_THICKNESS_MM
-    if reaches_skin and (share < CROSS_SHARE[1] or extent_mm <= THIN_MM):
-        layer, reason = DepthClass.CUTANEOUS, "reaches the skin"
-    elif not layers.envelope.is_reliable or fascia_mm is None:
-        layer, reason = DepthClass.CANNOT_DETERMINE, "muscle and fat cannot be told apart"
-    elif share >= CROSS_SHARE[1]:
-        is_near_bone = bone_gap_mm <= JUXTACORTICAL_GAP_MM
-        layer = DepthClass.JUXTACORTICAL if is_near_bone else DepthClass.SUBFASCIAL
-        reason = "beneath the outer border of the muscles"
-    elif share > CROSS_SHARE[0]:
-        layer, reason = DepthClass.CROSSES_FASCIA, "on both sides of the outer border of the muscles"
-    elif fascia_mm < ABUT_MM:
-        layer, reason = DepthClass.ABUTS_FASCIA, "no fat plane to the muscles is seen"
-    else:
-        layer, reason = DepthClass.SUBCUTANEOUS, "fat all around, outside the muscles"
+    layer, reason = _layer(layers, voxels, distances, is_mass=is_mass)
     return Depth(
         class_=layer,
-        skin_distance_mm=skin_mm,
-        fascia_distance_mm=fascia_mm,
-        reason=reason if not skin_reason else f"{reason}; {skin_reason}",
+        skin_distance_mm=distances.to_skin.length_mm if distances.to_skin else None,
+        fascia_distance_mm=distances.to_fascia.length_mm if distances.to_fascia else None,
+        reason="; ".join(filter(None, (reason, distances.skin_reason))),
     )
+
+
+def _layer(layers: Layers, voxels: NDArray[np.int64], distances: Distances, *, is_mass: bool) -> tuple[DepthClass, str]:
+    """Layer, and why."""
+    blocks = layers.coarse.of_fine(voxels)
+    share = float(layers.envelope.mask[tuple(blocks.T)].mean())
+    is_seen = layers.envelope.is_reliable and distances.to_fascia is not None
+    is_deep = share > CROSS_SHARE[0] or (is_mass and _holds_subfascial(layers, blocks))
+    if distances.to_skin is not None and distances.to_skin.length_mm < SKIN_THICKNESS_MM:
+        is_thin = float(np.linalg.norm(np.ptp(layers.volume.geometry.lps_mm(voxels), axis=0))) <= THIN_MM
+        # A large mass may reach both ways: that it reaches the skin does not say that it ends above the fascia.
+        ends_above = not is_deep and is_seen and not distances.is_at_fascia
+        if (is_thin and not (is_mass and is_deep)) or (ends_above if is_mass else share < CROSS_SHARE[1]):
+            return DepthClass.CUTANEOUS, "reaches the skin"
+    if not is_seen:
+        return DepthClass.CANNOT_DETERMINE, "muscle and fat cannot be told apart"
+    if not is_deep:
+        return _superficial_layer(distances)
+    if is_mass and distances.is_cut and not _lies_among_muscles(layers, blocks):
+        return DepthClass.CANNOT_DETERMINE, "the muscles around it are not in the field of view"
+    if share < CROSS_SHARE[1]:
+        return DepthClass.CROSSES_FASCIA, "on both sides of the outer border of the muscles"
+    is_near_bone = distances.bone_gap_mm <= JUXTACORTICAL_GAP_MM
+    layer = DepthClass.JUXTACORTICAL if is_near_bone else DepthClass.SUBFASCIAL
+    return layer, "beneath the outer border of the muscles"
+
+
+def _superficial_layer(distances: Distances) -> tuple[DepthClass, str]:
+    """Layer of what does not reach beneath the fascia; none where the body is cut, since muscle may lie beyond."""
+    if distances.is_cut:
+        return DepthClass.CANNOT_DETERMINE, "outside the muscles as far as they are seen"
+    if distances.is_at_fascia:
+        return DepthClass.ABUTS_FASCIA, "no fat plane to the muscles is seen"
+    return DepthClass.SUBCUTANEOUS, "fat all around, outside the muscles"
+
+
+def _holds_subfascial(layers: Layers, blocks: NDArray[np.int64]) -> bool:
+    """Whether a lesion reaches further beneath the fascia than its border is uncertain, which is one block."""
+    inner = erode(layers.envelope.mask, "cross", axes=ALL_AXES, beyond=1)
+    return bool(inner[tuple(blocks.T)].any())
+
+
+def _lies_among_muscles(layers: Layers, blocks: NDArray[np.int64]) -> bool:
+    """Whether most of what is imaged around a mass is muscle.
+
+    A mass that the side of the picture cuts may itself have been taken for muscle.
+    """
+    own = np.zeros(layers.envelope.mask.shape, dtype=np.bool_)
+    own[tuple(blocks.T)] = True
+    around = (
+        dilate(own, "cross", axes=ALL_AXES, steps=AROUND_BLOCKS) & ~own & layers.body.mask & layers.coarse.is_imaged
+    )
+    return bool(around.any()) and float(layers.envelope.mask[around].mean()) > 0.5

@@ -12,6 +12,7 @@ from scipy import ndimage
 from calcreport.anatomy.components import paint
 from calcreport.calcification.density import measure_density
 from calcreport.calcification.depth import (
+    Distances,
     Layers,
     fascia_distance,
     read_depth,
@@ -27,10 +28,13 @@ from calcreport.calcification.side import find_side
 from calcreport.calcification.size import (
     Blur,
     as_point,
+    axes_in_slice,
     measure_size,
+    outline_lengths,
     series_blur,
 )
 from calcreport.calcification.skin import skin_distance
+from calcreport.model.drawn import DrawnOutline, outline_of_voxels
 from calcreport.model.image import Acquisition, CtVolume
 from calcreport.model.lesion import LesionContour, MeasuredLesion, Segment, VoxelMask
 from calcreport.model.report import (
@@ -47,6 +51,7 @@ from calcreport.model.report import (
     Thresholds,
     YesNo,
 )
+from calcreport.model.terms import DEEP, DEPTH_ORDER
 from calcreport.settings import DetectionSettings
 
 MARGIN_MM: Final = 14.0
@@ -129,23 +134,30 @@ class Measurer:
             field = np.where(solid, np.float32(1), np.float32(-1))  # a few voxels: nothing would be left
         points, axis = crossings(field)
         points_mm = geometry.lps_mm(points - CONTOUR_PAD + np.array(contour.mask.offset))
-        # A contour is drawn to the edge as seen; nothing is taken off for blur.
-        sharp = Blur(in_plane_mm=0.0, across_mm=0.0)
         surface = Surface(inside=solid, points=points, axis=axis)
-        size, longest, key, axial = measure_size(
-            surface, points_mm, geometry=geometry, blur=sharp, is_minimum=contour.is_cut
-        )
+        key, axial, _ = axes_in_slice(surface, points_mm, geometry, Blur(in_plane_mm=0.0, across_mm=0.0))
+        longest, extents_mm, uncertainty_mm = outline_lengths(contour.outline or self._own_outline(contour), geometry)
+        volume_mm3 = float(contour.mask.voxels.sum()) * geometry.voxel_volume_mm3
         voxels = np.argwhere(contour.mask.voxels) + np.array(contour.mask.offset)
         foci = tuple(f for f in self.detection.foci if self.share_in(f, contour) > 0.5)
-        depth, to_skin, to_fascia = self._depth(points_mm, voxels, bone_gap_mm=float("inf"))
+        depth, to_skin, to_fascia = self._depth(points_mm, voxels)
         key_slice = key - CONTOUR_PAD + contour.mask.offset[0]
         inner = self.group(Group(foci=foci)) if foci else None
+        # A mass on both sides of the fascia is deep already, wherever its mineral lies.
+        if (
+            inner
+            and depth.class_ not in DEEP
+            and DEPTH_ORDER.index(inner.depth.class_) > DEPTH_ORDER.index(depth.class_)
+        ):
+            depth = depth.model_copy(
+                update={"class_": inner.depth.class_, "reason": f"as the mineral in it: {inner.depth.reason}"}
+            )
         mineral_mm3 = inner.size.volume_mm3 if inner else 0.0
         mass = Mass(
-            present=YesNo.YES, max_diameter_mm=size.max_diameter_mm, ap_mm=size.ap_mm, tr_mm=size.tr_mm,
-            cc_mm=size.cc_mm, volume_mm3=size.volume_mm3, depth_class=depth.class_,
-            mineral_fraction=(mineral_mm3 or 0.0) / max(size.volume_mm3 or 0.0, 1e-9), source="contour",
-            uncertainty_mm=size.uncertainty_mm, is_minimum=contour.is_cut,
+            present=YesNo.YES, max_diameter_mm=longest.length_mm, ap_mm=float(extents_mm[1]),
+            tr_mm=float(extents_mm[0]), cc_mm=float(extents_mm[2]), volume_mm3=volume_mm3, depth_class=depth.class_,
+            mineral_fraction=(mineral_mm3 or 0.0) / max(volume_mm3, 1e-9), source="contour",
+            uncertainty_mm=uncertainty_mm, is_minimum=contour.is_cut,
         )  # fmt: skip
         location = self._location(points_mm, voxels, inner.key_slice if inner else key_slice)
         if inner is None:
@@ -162,6 +174,12 @@ class Measurer:
             contour=contour.mask, key_slice=inner.key_slice, longest=inner.longest,
             axial_longest=inner.axial_longest, to_skin=to_skin, to_fascia=to_fascia,
         )  # fmt: skip
+
+    def _own_outline(self, contour: LesionContour) -> DrawnOutline:
+        """Surface of a contour that was drawn on the CT's own grid."""
+        affine = self.volume.geometry.affine.copy()
+        affine[:3, 3] = self.volume.geometry.lps_mm(np.array(contour.mask.offset))
+        return outline_of_voxels(contour.mask.voxels, affine)
 
     def _surface_of(self, foci: tuple[Focus, ...]) -> tuple[Box, Surface]:
         """Box around some foci, and their surface."""
@@ -242,13 +260,15 @@ class Measurer:
         )
 
     def _depth(
-        self, points_mm: NDArray[np.float64], voxels: NDArray[np.int64], *, bone_gap_mm: float
+        self, points_mm: NDArray[np.float64], voxels: NDArray[np.int64], *, bone_gap_mm: float | None = None
     ) -> tuple[Depth, Segment | None, Segment | None]:
+        """Depth and what it was read from, of mineral with its gap to bone, or of a whole lesion."""
         to_skin, reason = skin_distance(self.layers.skin, points_mm)
         to_fascia = fascia_distance(self.layers, points_mm)
-        depth = read_depth(
-            self.layers, voxels, to_skin=to_skin, skin_reason=reason, to_fascia=to_fascia, bone_gap_mm=bone_gap_mm
-        )
+        is_mass = bone_gap_mm is None
+        gap_mm = float("inf") if bone_gap_mm is None else bone_gap_mm
+        distances = Distances(to_skin=to_skin, to_fascia=to_fascia, skin_reason=reason, bone_gap_mm=gap_mm)
+        depth = read_depth(self.layers, voxels, distances, is_mass=is_mass)
         return depth, to_skin, to_fascia
 
     def _location(self, points_mm: NDArray[np.float64], voxels: NDArray[np.int64], key_slice: int) -> Location:

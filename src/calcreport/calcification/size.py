@@ -11,6 +11,7 @@ from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist, squareform
 
 from calcreport.calcification.edges import Surface, deblurred_width_mm
+from calcreport.model.drawn import DrawnOutline
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.lesion import Segment
 from calcreport.model.report import Point, Size
@@ -23,6 +24,18 @@ MIN_IN_PLANE_BLUR_MM: Final = 0.8
 
 MAX_HULL_POINTS: Final = 3_000
 """Diameters are searched among at most this many hull vertices."""
+
+
+MAX_DIRECTIONS: Final = 400
+"""Corners of a drawn outline between which directions are weighed against the longest one."""
+
+END_ERROR: Final = 0.8
+VOXEL_ERROR: Final = 0.85
+"""Half-width of the 95 % interval of a drawn length: in steps from plane to plane, where the course of the sections
+tells part of where it ends, and in steps within the planes; measured, see docs/accuracy.md."""
+
+IMAGED_REACH: Final = 0.51
+"""How far a point of the volume lies outside the outermost voxel centres at most, in voxels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +161,7 @@ def measure_size(
         blur.true_length(float(high - low), axis, geometry.slice_normal)
         for low, high, axis in zip(lows, highs, np.eye(3), strict=True)
     ]
-    key_slice, axial_longest, short = _axes_in_slice(surface, points_mm, geometry, blur)
+    key_slice, axial_longest, short = axes_in_slice(surface, points_mm, geometry, blur)
     return (
         Size(
             max_diameter_mm=longest.length_mm,
@@ -167,6 +180,50 @@ def measure_size(
     )
 
 
+def outline_lengths(outline: DrawnOutline, geometry: VolumeGeometry) -> tuple[Segment, NDArray[np.float64], float]:
+    """Lengths of a drawn lesion, nothing taken off for blur: a contour is drawn to the edge as seen.
+
+    Parameters
+    ----------
+    outline : DrawnOutline
+        Surface as drawn.
+    geometry : VolumeGeometry
+        Of the volume; what was drawn outside it is not measured.
+
+    Returns
+    -------
+    longest : Segment
+        Longest diameter, LPS mm.
+    extents_mm : NDArray[np.float64]
+        Shape ``(3,)``; extents along the patient's axes.
+    uncertainty_mm : float
+        Half-width of the 95 % interval of the longest diameter, from the grid of the drawing; also along any other
+        direction that may be the longest in truth.
+    """
+    points = outline.points_mm
+    index = geometry.index(points)
+    is_imaged = ((index >= -IMAGED_REACH) & (index <= np.array(geometry.shape) - 1 + IMAGED_REACH)).all(axis=1)
+    points = points[is_imaged] if is_imaged.any() else points
+    longest = longest_segment(points, geometry, Blur(in_plane_mm=0.0, across_mm=0.0))
+    corners = points
+    if len(points) > MAX_DIRECTIONS:
+        try:
+            corners = points[ConvexHull(points).vertices]
+        except QhullError:
+            corners = points  # in one plane
+    corners = corners[:: len(corners) // MAX_DIRECTIONS + 1]
+    first, second = np.triu_indices(len(corners), 1)
+    across = np.concatenate(
+        (np.subtract(longest.end_lps_mm, longest.start_lps_mm)[None], corners[second] - corners[first])
+    )
+    lengths = np.linalg.norm(across, axis=1)
+    along = across / np.maximum(lengths, 1e-9)[:, None]
+    ends, steps = np.abs(along @ outline.ends_mm.T).max(axis=1), along @ outline.steps_mm.T
+    errors = np.hypot(END_ERROR * ends, VOXEL_ERROR * np.linalg.norm(steps, axis=1))
+    uncertainty = max(float(errors[0]), float((lengths + errors).max()) - longest.length_mm)
+    return longest, np.ptp(points, axis=0), uncertainty
+
+
 def length_uncertainty_mm(segment: Segment, geometry: VolumeGeometry, blur: Blur) -> float:
     """Half-width of the 95 % interval of a length, mm: half a voxel at each end, and a third of the blur.
 
@@ -180,7 +237,7 @@ def length_uncertainty_mm(segment: Segment, geometry: VolumeGeometry, blur: Blur
     return float(np.hypot(voxel / np.sqrt(2), blur.along(direction, geometry.slice_normal) / 3))
 
 
-def _axes_in_slice(
+def axes_in_slice(
     surface: Surface, points_mm: NDArray[np.float64], geometry: VolumeGeometry, blur: Blur
 ) -> tuple[int, Segment, float]:
     """Slice with the longest in-slice diameter, that diameter, and the extent across it."""

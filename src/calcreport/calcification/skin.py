@@ -35,6 +35,11 @@ FOLD_BLOCKS: Final = 3
 """Coarse blocks beyond the resolved outside in which a thin skin crease is still looked for."""
 
 
+NO_SKIN: Final = "no skin surface in the field of view"
+CUT_SKIN: Final = "the nearest body surface is cut by the field of view"
+"""Reasons why there is no skin distance: what lies between a lesion and the skin was not imaged."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Skin:
     """Where the skin is, prepared once a series.
@@ -105,7 +110,7 @@ def skin_distance(skin: Skin, points_mm: NDArray[np.float64]) -> tuple[Segment |
         Why not; empty otherwise.
     """
     if skin.tree is None:
-        return None, "no skin surface in the field of view"
+        return None, NO_SKIN
     step, spacing = np.array(skin.coarse.step), np.array(skin.coarse.spacing_mm)
     block_mm = float(np.linalg.norm(spacing))
     sample = points_mm[:: max(1, len(points_mm) // SAMPLE_POINTS)]
@@ -114,7 +119,7 @@ def skin_distance(skin: Skin, points_mm: NDArray[np.float64]) -> tuple[Segment |
     near, _ = query(skin.tree, position, eps=0.05)
     nearest_mm = float(near.min())
     if skin.cut is not None and query(skin.cut, position, eps=0.05)[0].min() < nearest_mm - spacing[1]:
-        return None, "the nearest body surface is cut by the field of view"
+        return None, CUT_SKIN
     reach = nearest_mm + 2.0 * block_mm
     blocks = _near_any(skin.tree, position[near <= nearest_mm + block_mm], reach)
     skin_mm = _skin_points(skin, skin.blocks[blocks])

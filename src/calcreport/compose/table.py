@@ -39,7 +39,7 @@ def list_measurements(
     """
     on_films = list_on_films(lesion, statements, limit_mm=limit_mm)
     rows: Rows = [
-        *_mass_rows(lesion.mass, limit_mm),
+        *_mass_rows(lesion.mass, statements, limit_mm),
         *([] if on_films else _size_rows(lesion.size, statements, limit_mm)),
         *_foci_rows(lesion, statements),
         *_density_rows(lesion.density),
@@ -59,13 +59,20 @@ def list_measurements(
     return (*on_films, *((statements.say(f"measure.{name}"), value) for name, value in rows))
 
 
-def _mass_rows(mass: Mass, limit_mm: float) -> Rows:
+def _with_uncertainty(length: str, uncertainty_mm: float | None, statements: Statements) -> str:
+    if uncertainty_mm is None:
+        return length
+    return statements.say("measure.plus_minus", length=length, uncertainty=f"{uncertainty_mm:.1f}")
+
+
+def _mass_rows(mass: Mass, statements: Statements, limit_mm: float) -> Rows:
     rows: Rows = []
     extents = [extent for extent in (mass.ap_mm, mass.tr_mm, mass.cc_mm) if extent is not None]
     if len(extents) == 3:
         rows.append(("mass", spell_extents(extents)))
     if mass.max_diameter_mm is not None:
-        rows.append(("mass_longest", spell_length(mass.max_diameter_mm, limit_mm=limit_mm)))
+        longest = spell_length(mass.max_diameter_mm, limit_mm=limit_mm)
+        rows.append(("mass_longest", _with_uncertainty(longest, mass.uncertainty_mm, statements)))
     if mass.volume_mm3 is not None:
         rows.append(("mass_volume", spell_volume(mass.volume_mm3)))
     return rows
@@ -80,10 +87,7 @@ def _size_rows(size: Size, statements: Statements, limit_mm: float) -> Rows:
         longest = spell_length(size.max_diameter_mm, limit_mm=limit_mm)
         if size.is_minimum:
             longest = statements.say("measure.at_least", length=longest)
-        if size.uncertainty_mm is not None:
-            uncertainty = f"{size.uncertainty_mm:.1f}"
-            longest = statements.say("measure.plus_minus", length=longest, uncertainty=uncertainty)
-        rows.append(("longest", longest))
+        rows.append(("longest", _with_uncertainty(longest, size.uncertainty_mm, statements)))
     if size.axial_long_mm is not None and size.axial_short_mm is not None:
         rows.append(("axial", spell_extents((size.axial_long_mm, size.axial_short_mm))))
     if size.volume_mm3 is not None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from calcreport.dicom.lesion_polygon import MAX_BRIDGED_MM, between
 from calcreport.errors import InputError
+from calcreport.model.drawn import BRIDGED_STEPS, DrawnOutline, drawn_every, outline_of_voxels
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.lesion import VoxelMask
 
@@ -57,6 +60,8 @@ class PlacedMask:
         Voxels whose centre lies inside, cut out without margin; ``None`` when there is none.
     is_beyond : bool
         Whether some of the drawn contour lies outside the CT volume.
+    outline : DrawnOutline | None
+        Surface on the grid of the drawing; ``None`` where nothing was drawn.
     """
 
     key: int
@@ -64,6 +69,13 @@ class PlacedMask:
     mask: VoxelMask | None
     is_beyond: bool
     notes: tuple[str, ...] = ()
+    outline: DrawnOutline | None = None
+
+
+def skip_notes(interpolated_slices: int) -> tuple[str, ...]:
+    """Sentence on slices that were left out of a drawing."""
+    text = f"The lesion contour skips slices: {interpolated_slices} were filled between the contours above and below."
+    return (text,) * bool(interpolated_slices)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -138,13 +150,33 @@ def place_grid(grid: MaskGrid, geometry: VolumeGeometry) -> PlacedMask:
     to_lps_mm = grid.affine.copy()
     to_lps_mm[:3, 3] += to_lps_mm[:3, :3] @ first
     to_ct = np.linalg.inv(geometry.affine) @ to_lps_mm
+    solid, filled = _without_skips(voxels, np.linalg.norm(to_lps_mm[:3, :3], axis=0))
     return PlacedMask(
         key=grid.key,
         name=grid.name,
-        mask=_sample(voxels, to_ct, geometry.shape),
+        mask=_sample(solid, to_ct, geometry.shape),
         is_beyond=_is_beyond(voxels, to_ct, geometry.shape),
-        notes=grid.notes,
+        notes=(*grid.notes, *skip_notes(filled)),
+        outline=outline_of_voxels(voxels, to_lps_mm),
     )
+
+
+def _without_skips(voxels: NDArray[np.bool_], spacing_mm: NDArray[np.float64]) -> tuple[NDArray[np.bool_], int]:
+    """A mask drawn on every second plane or fewer, its planes between filled in shape; and how many were filled."""
+    every = [drawn_every(voxels, axis) for axis in range(3)]
+    across = int(np.argmax(every))
+    if every[across] == 1:
+        return voxels, 0
+    solid = np.moveaxis(voxels, across, 0).copy()
+    pixel_mm = np.delete(spacing_mm, across)
+    widest = max(BRIDGED_STEPS * every[across], MAX_BRIDGED_MM / float(spacing_mm[across]))
+    drawn, filled = np.flatnonzero(solid.any(axis=(1, 2))).tolist(), 0
+    for low, high in pairwise(drawn):
+        for i in range(low + 1, high if high - low <= widest else low + 1):
+            weight = (i - low) / (high - low)
+            solid[i] = between((solid[low], solid[high]), weight, (float(pixel_mm[0]), float(pixel_mm[1])))
+            filled += 1
+    return np.moveaxis(solid, 0, across), filled
 
 
 def cut_out(voxels: NDArray[np.bool_], offset: tuple[int, int, int]) -> VoxelMask | None:

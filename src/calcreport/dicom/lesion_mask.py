@@ -166,7 +166,7 @@ def _contour(mask: VoxelMask, lesion: PlacedMask, volume: CtVolume, notes: tuple
     )
     is_cut = lesion.is_beyond or touches_edge or bool((hu == NOT_IMAGED_HU).any())
     name = lesion.name.strip()[:_NAME_LENGTH] or f"lesion {lesion.key}"
-    return LesionContour(name=name, mask=mask, is_cut=is_cut, notes=(*lesion.notes, *notes))
+    return LesionContour(name=name, mask=mask, is_cut=is_cut, notes=(*lesion.notes, *notes), outline=lesion.outline)
 
 
 def _refuse_overlap(masks: Sequence[VoxelMask]) -> None:

@@ -10,6 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from calcreport.model.drawn import BRIDGED_STEPS, tapered, tip_height
+
 ON_SLICE: Final = 0.05
 """A contour plane this close to a slice, in slices, was drawn on it."""
 
@@ -142,27 +144,34 @@ def fill_stack(
     -------
     FilledStack
         A slice takes the nearest plane within half a slice. Where planes are further apart than slices, a slice
-        between two of them is filled by shape interpolation (linear between signed distances), and the outermost
-        planes reach half a plane distance outwards.
+        between two of them is filled by shape interpolation (linear between signed distances), and beyond the
+        outermost planes the contour tapers to its end.
     """
     offset, window = _window(planes, shape)
     positions = np.array([plane.position for plane in planes])
     typical = float(np.median(np.diff(positions))) if len(planes) > 1 else 1.0
     reach = max(0.5, typical / 2)
-    bridged = max(1.5 * typical, MAX_BRIDGED_MM / pixel_mm[0])
-    first = max(0, int(np.ceil(positions[0] - reach)))
-    last = min(shape[0] - 1, int(np.floor(positions[-1] + reach)))
+    bridged = max(BRIDGED_STEPS * typical, MAX_BRIDGED_MM / pixel_mm[0])
+    # Planes on every slice leave no slice for a tapering end.
+    tips = _tip_heights(planes, typical) if typical > CONTIGUOUS else (0.0, 0.0)
+    first = max(0, int(np.ceil(positions[0] - max(0.5, tips[0]))))
+    last = min(shape[0] - 1, int(np.floor(positions[-1] + max(0.5, tips[1]))))
     voxels = np.zeros((max(0, last - first + 1), *window), dtype=np.bool_)
     moved = [_move(plane, offset) for plane in planes]
     interpolated = 0
     for i in range(voxels.shape[0]):
+        beyond = (float(positions[0] - (first + i)), float(first + i - positions[-1]))
+        end = int(beyond[1] > beyond[0])
+        if 0.5 < beyond[end] < tips[end]:
+            voxels[i] = fill_plane(_tapered(moved[-end], beyond[end] / tips[end]), window)
+            continue
         source = _source(positions, first + i, reach, bridged)
         if isinstance(source, int):
             voxels[i] = fill_plane(moved[source], window)
         elif source is not None:
             left, right, weight = source
             pair = (fill_plane(moved[left], window), fill_plane(moved[right], window))
-            voxels[i] = _between(pair, weight, pixel_mm[1:])
+            voxels[i] = between(pair, weight, pixel_mm[1:])
             interpolated += 1
     breaks = int(np.count_nonzero(np.diff(positions) > max(bridged, CONTIGUOUS)))
     return FilledStack(voxels=voxels, offset=(first, *offset), interpolated_slices=interpolated, open_breaks=breaks)
@@ -185,9 +194,10 @@ def _source(
     return nearest if -limit < distance[nearest] <= limit else None
 
 
-def _between(
+def between(
     pair: tuple[NDArray[np.bool_], NDArray[np.bool_]], weight: float, pixel_mm: tuple[float, float]
 ) -> NDArray[np.bool_]:
+    """Shape between two planes, linear between signed distances; `weight` is that of the second."""
     from scipy import ndimage  # noqa: PLC0415 - 0.2 s, needed only where slices were skipped
 
     blended = np.zeros(pair[0].shape)
@@ -197,6 +207,26 @@ def _between(
         signed = ndimage.distance_transform_edt(padded, sampling=pixel_mm) - outside
         blended += share * signed[1:-1, 1:-1]
     return np.asarray(blended > 0)
+
+
+def _tip_heights(planes: Sequence[Plane], typical: float) -> tuple[float, float]:
+    """How far the drawn lesion reaches beyond its first and its last plane, in slices."""
+    ends = []
+    for ordered in (planes[:3], planes[::-1][:3]):
+        positions = [abs(plane.position - ordered[0].position) for plane in ordered]
+        ends.append(tip_height(positions, [plane_area(plane) for plane in ordered], typical))
+    return ends[0], ends[1]
+
+
+def _tapered(plane: Plane, share: float) -> Plane:
+    return Plane(
+        position=plane.position, polygons=tuple(tapered(p, share) for p in plane.polygons), is_xor=plane.is_xor
+    )
+
+
+def plane_area(plane: Plane) -> float:
+    """Area of what was drawn in a plane, in pixels; holes are not taken off."""
+    return sum(_area(points) for points in plane.polygons)
 
 
 def _ordered_edges(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

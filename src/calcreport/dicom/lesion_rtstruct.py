@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from calcreport.dicom.lesion_choice import Candidate, choose, kind_of
-from calcreport.dicom.lesion_grid import PlacedMask, cut_out
-from calcreport.dicom.lesion_polygon import ON_SLICE, Plane, fill_stack
+from calcreport.dicom.lesion_grid import PlacedMask, cut_out, skip_notes
+from calcreport.dicom.lesion_polygon import ON_SLICE, Plane, fill_stack, plane_area
 from calcreport.errors import InputError
+from calcreport.model.drawn import DrawnOutline, Section, outline_of_sections
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import CtVolume
 
@@ -92,15 +93,47 @@ def _place(
         name=name,
         mask=cut_out(stack.voxels, stack.offset),
         is_beyond=_is_beyond(polygons, geometry.shape),
-        notes=(*notes, *_stack_notes(stack.interpolated_slices, stack.open_breaks)),
+        notes=(*notes, *skip_notes(stack.interpolated_slices), *_break_notes(stack.open_breaks)),
+        outline=_outline(planes, geometry),
     )
 
 
-def _stack_notes(interpolated_slices: int, open_breaks: int) -> Iterable[str]:
-    if interpolated_slices:
-        yield (
-            f"The lesion contour skips slices: {interpolated_slices} were filled between the contours above and below."
+def _outline(planes: list[Plane], geometry: VolumeGeometry) -> DrawnOutline:
+    """Surface through the points that were drawn."""
+    step_mm, pixel_mm2 = geometry.spacing_mm[0], geometry.spacing_mm[1] * geometry.spacing_mm[2]
+    sections = [
+        Section(
+            position_mm=plane.position * step_mm,
+            outlines_mm=tuple(
+                geometry.lps_mm(np.column_stack((np.full(len(p), plane.position), p))) for p in plane.polygons
+            ),
+            area_mm2=plane_area(plane) * pixel_mm2,
         )
+        for plane in planes
+    ]
+    steps_mm = geometry.affine[:3, :3].T.copy()
+    if len(planes) > 1:
+        steps_mm[0] *= float(np.median(np.diff([plane.position for plane in planes])))
+    # Between few points a curve bulges beyond its chord: what was drawn is known that much less within the plane.
+    bulge_mm = max(_bulge_mm(outline) for outline in max(sections, key=lambda s: s.area_mm2).outlines_mm)
+    lengths_mm = np.linalg.norm(steps_mm[1:], axis=1, keepdims=True)
+    steps_mm[1:] *= (lengths_mm + 2 * bulge_mm) / lengths_mm
+    return outline_of_sections(sections, steps_mm)
+
+
+def _bulge_mm(outline_mm: NDArray[np.float64]) -> float:
+    """How far the arc a polygon stands for usually bulges beyond its edges (length by turning angle, over 8), mm."""
+    edges = np.diff(outline_mm, axis=0, append=outline_mm[:1])
+    lengths = np.linalg.norm(edges, axis=1)
+    edges, lengths = edges[lengths > 0], lengths[lengths > 0]
+    if not lengths.size:
+        return 0.0
+    along = edges / lengths[:, None]
+    turning = np.arccos(np.clip((along * np.roll(along, -1, axis=0)).sum(axis=1), -1, 1))
+    return float(np.median(lengths * (turning + np.roll(turning, 1)) / 2)) / 8
+
+
+def _break_notes(open_breaks: int) -> Iterable[str]:
     if open_breaks:
         yield f"The lesion contour has {open_breaks} wide break(s) between slices, taken as parts of one lesion."
 

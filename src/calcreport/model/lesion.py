@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from calcreport.model.drawn import DrawnOutline
 from calcreport.model.report import (
     BoneRelation,
     Density,
@@ -65,12 +66,16 @@ class LesionContour:
     notes : tuple[str, ...]
         What a reader must know about how the contour was laid into the grid (slices filled between drawn contours,
         contradictory references …); sentences without patient data.
+    outline : DrawnOutline | None
+        Surface on the grid of the drawing, which lengths are measured on; ``None`` where `mask` was drawn on the CT's
+        own grid.
     """
 
     name: str
     mask: VoxelMask
     is_cut: bool
     notes: tuple[str, ...] = ()
+    outline: DrawnOutline | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,6 +62,21 @@ class DepthClass(StrEnum):
     CANNOT_DETERMINE = "cannot_determine"
 
 
+DEPTH_ORDER: Final = (
+    DepthClass.CUTANEOUS,
+    DepthClass.SUBCUTANEOUS,
+    DepthClass.CANNOT_DETERMINE,
+    DepthClass.ABUTS_FASCIA,
+    DepthClass.CROSSES_FASCIA,
+    DepthClass.SUBFASCIAL,
+    DepthClass.JUXTACORTICAL,
+)
+"""Least worrying first."""
+
+DEEP: Final = frozenset({DepthClass.CROSSES_FASCIA, DepthClass.SUBFASCIAL, DepthClass.JUXTACORTICAL})
+"""Classes with a part beneath the investing fascia."""
+
+
 @unique
 class BoneRelation(StrEnum):
     """Relation of the mineral to the skeleton."""

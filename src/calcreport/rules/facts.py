@@ -89,6 +89,7 @@ _OWN: Final[Mapping[str, Fact]] = {
     "size.basis": _word("what the longest dimension was measured on", "whole lesion", "mineralised component"),
     "size.possible_from_mm": _number("longest dimension from which the size criterion is possible", "mm"),
     "size.error_mm": _number("measurement error: one voxel diagonal", "mm"),
+    "size.uncertainty_mm": _number("half-width of the 95 % interval of a dimension measured on a contour", "mm"),
     "size.over_mm": _number("how far the longest dimension lies above the size limit", "mm"),
     "size.is_minimum": _answer("cut by the edge of the images, so that sizes are lower bounds"),
     "size.is_projected": _answer("the longest dimension is a projected one"),

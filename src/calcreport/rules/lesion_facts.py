@@ -7,6 +7,7 @@ from typing import Final
 from calcreport.model.clinical import Clinical
 from calcreport.model.findings import Findings, LesionFinding
 from calcreport.model.report import BoneRelation, Confidence, DepthClass, Laterality, YesNo
+from calcreport.model.terms import DEPTH_ORDER
 from calcreport.rules.conditions import Value
 from calcreport.rules.facts import PRIOR_FACTS, answer, plain_answers, plain_value
 from calcreport.rules.growth import weigh_growth
@@ -15,17 +16,6 @@ from calcreport.settings import PolicySettings
 
 _FLOAT_NOISE: Final = 6
 """Decimals kept in a difference of lengths, so that 50.9 - 50.0 equals 0.9."""
-
-_DEPTH_ORDER: Final = (
-    DepthClass.CUTANEOUS,
-    DepthClass.SUBCUTANEOUS,
-    DepthClass.CANNOT_DETERMINE,
-    DepthClass.ABUTS_FASCIA,
-    DepthClass.CROSSES_FASCIA,
-    DepthClass.SUBFASCIAL,
-    DepthClass.JUXTACORTICAL,
-)
-"""Least worrying first."""
 
 _DEEP_TISSUES: Final = frozenset({"muscle", "tendon", "joint", "bursa"})
 """Tissues that lie beneath the investing fascia."""
@@ -142,7 +132,7 @@ def image_facts(lesion: LesionFinding, findings: Findings, policy: PolicySetting
 def _depth(lesion: LesionFinding, *, is_projection: bool) -> dict[str, Value]:
     """Layer of the lesion: the worse of mineral and mass; from tissue or body cavity when it was not given."""
     given = [depth for depth in (lesion.depth.class_, lesion.mass.depth_class) if depth is not None]
-    layer = max(given, key=_DEPTH_ORDER.index, default=None)
+    layer = max(given, key=DEPTH_ORDER.index, default=None)
     is_open = layer in {None, DepthClass.CANNOT_DETERMINE}
     areas = name_areas(lesion.location.region) or ()
     is_in_deep_tissue = lesion.location.tissue in _DEEP_TISSUES and not is_projection
@@ -210,6 +200,8 @@ def size_facts(
     has_no_mass = lesion.mass.present is YesNo.NO and mineral_mm is not None and facts["projection"] != "yes"
     is_settled = (measured is not None or (felt_mm is not None and is_only) or has_no_mass) and not is_minimum
     error_mm = lesion.voxel_diagonal_mm
+    # A contour's voxels say nothing of how finely it was drawn; its own uncertainty does.
+    uncertainty_mm = lesion.mass.uncertainty_mm if longest_mm is not None and longest_mm == measured else None
     reference_mm = _longest(None if is_extent else mineral_mm, measured)  # no lump is the length of a vessel
     present = "yes" if lesion.mass.present is YesNo.UNKNOWN and measured is not None else lesion.mass.present
     return {
@@ -221,8 +213,11 @@ def size_facts(
         "size.focus_mm": _largest_focus(lesion),
         "size.focus_at_most_mm": _longest(lesion.foci.largest_max_diameter_mm) or mineral_mm,
         "size.basis": None if longest_mm is None else ("mineralised component" if is_mineral else "whole lesion"),
-        "size.possible_from_mm": min(policy.size_possible_mm, policy.size_limit_mm - (error_mm or 0.0)),
+        "size.possible_from_mm": min(
+            policy.size_possible_mm, policy.size_limit_mm - max(error_mm or 0.0, uncertainty_mm or 0.0)
+        ),
         "size.error_mm": error_mm,
+        "size.uncertainty_mm": uncertainty_mm,
         "size.over_mm": None if longest_mm is None else round(longest_mm - policy.size_limit_mm, _FLOAT_NOISE),
         "size.is_minimum": answer(is_yes=is_minimum),
         "size.is_projected": answer(is_yes=is_projected),

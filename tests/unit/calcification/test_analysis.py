@@ -206,3 +206,67 @@ def test_spacing_scales_lengths(make_volume):
     (one,), (other,) = analyse(volume).lesions, analyse(larger).lesions
     assert other.size.max_diameter_mm == pytest.approx(1.5 * one.size.max_diameter_mm, rel=0.06)
     assert other.size.volume_mm3 == pytest.approx(1.5**3 * one.size.volume_mm3, rel=0.06)
+
+
+@pytest.mark.parametrize(
+    ("centre_mm", "diameter_mm", "expected"),
+    [
+        # Skin 40 mm out, fascia 30 mm out.
+        (20.0, 16.0, DepthClass.SUBFASCIAL),
+        (24.0, 30.0, DepthClass.CROSSES_FASCIA),  # 20 mm deep at its far side, and it reaches the skin
+        (35.0, 28.0, DepthClass.CROSSES_FASCIA),  # most of it outside the fascia, and it reaches the skin
+        (33.5, 12.0, DepthClass.CROSSES_FASCIA),
+        (34.9, 9.8, DepthClass.ABUTS_FASCIA),  # from the fascia to the skin
+        (36.0, 7.0, DepthClass.CUTANEOUS),
+        (35.0, 5.0, DepthClass.SUBCUTANEOUS),
+    ],
+)
+def test_any_part_beneath_the_fascia_makes_a_mass_deep(make_volume, limb, centre_mm, diameter_mm, expected):
+    volume = make_volume(limb, size_mm=100.0)
+    contour = contour_of(volume, (centre_mm * 0.8, centre_mm * 0.6, 0.0), diameter_mm / 2)
+    (lesion,) = analyse(volume, contours=(contour,)).lesions
+    assert (lesion.mass.depth_class, lesion.depth.class_) == (expected, expected)
+
+
+@pytest.mark.parametrize(
+    ("centre_mm", "diameter_mm", "expected"),
+    [
+        (20.0, 16.0, DepthClass.SUBFASCIAL),
+        (28.0, 16.0, DepthClass.CROSSES_FASCIA),
+        (34.0, 4.0, DepthClass.CANNOT_DETERMINE),
+        (32.5, 6.0, DepthClass.CANNOT_DETERMINE),
+    ],
+)
+def test_no_superficial_layer_is_claimed_where_the_picture_cuts_the_body(
+    make_volume, limb, centre_mm, diameter_mm, expected
+):
+    volume = make_volume(limb, size_mm=74.0)
+    contour = contour_of(volume, (centre_mm, 0.0, 0.0), diameter_mm / 2)
+    (lesion,) = analyse(volume, contours=(contour,)).lesions
+    assert lesion.mass.depth_class is expected
+    assert "cut by the field of view" in lesion.depth.reason
+
+
+def test_a_mass_that_the_picture_cuts_is_not_muscle_for_being_as_dense(make_volume, limb):
+    def paint(x, y, z):
+        field = np.where(limb(x, y, z) > -900, -100.0, -1000.0)
+        field[np.hypot(x + 20, y) < 14] = 55.0
+        field[np.hypot(x + 20, y) < 6] = 1300.0
+        field[(x - 24) ** 2 + y**2 + z**2 < 14**2] = 50.0
+        return field
+
+    volume = make_volume(paint, size_mm=72.0)
+    contour = contour_of(volume, (24.0, 0.0, 0.0), 14.0)
+    (lesion,) = analyse(volume, contours=(contour,)).lesions
+    assert lesion.mass.depth_class is DepthClass.CANNOT_DETERMINE
+
+
+def test_a_mass_is_no_more_superficial_than_the_mineral_in_it(make_volume, limb):
+    volume = make_volume(with_ball(limb, (28.2, 0.0, 0.0), 3.0), size_mm=100.0)
+    # The contour takes in most of the mineral, and too little beneath the fascia to be told from its uncertain border.
+    contour = contour_of(volume, (35.0, 0.0, 0.0), 7.2)
+    bare = analyse(make_volume(limb, size_mm=100.0), contours=(contour,)).lesions[0]
+    (lesion,) = analyse(volume, contours=(contour,)).lesions
+    assert bare.mass.depth_class is DepthClass.ABUTS_FASCIA
+    assert lesion.foci.count == 1
+    assert lesion.mass.depth_class in {DepthClass.SUBFASCIAL, DepthClass.CROSSES_FASCIA}

@@ -149,6 +149,8 @@ LIMITS = [
           says("R09-small"), (True, True, False), lesion("P09")),
     Limit("size.mineral_mm", 15.0, "lesion.size.max_diameter_mm", (14.9, 15, 15.1), says("R02"), (True, True, False),
           lesion("P15")),
+    Limit("size.over_mm", "size.uncertainty_mm", "lesion.mass.max_diameter_mm", (52.4, 52.5, 52.6), state("size"),
+          ("possible", "possible", "present"), lesion(mass={"present": "yes", "uncertainty_mm": 2.5})),
     Limit("size.over_mm", "size.error_mm", "lesion.mass.max_diameter_mm", (50.8, 50.9, 51.0),
           rows("measurement error"), (True, False, False), lesion(voxel_diagonal_mm=0.9)),
 ]  # fmt: skip

@@ -37,6 +37,20 @@ def test_a_label_map_is_read_voxel_for_voxel(
     assert not contour.is_cut
 
 
+@pytest.mark.parametrize("every", [2, 3])
+def test_slices_left_out_of_a_mask_are_filled_in_shape_and_said_so(
+    every: int, make_volume: MakeVolume, write_image: Write, truth: Truth, full: Truth
+) -> None:
+    volume = make_volume("isotropic")
+    drawn = truth(volume).astype(np.uint8)
+    drawn[np.arange(len(drawn)) % every != 0] = 0
+    (contour,) = read_lesion_masks(write_image(drawn, volume.geometry.affine, ".nii"), volume)
+    mask, expected = full(contour, volume), truth(volume)
+    assert 2 * (mask & expected).sum() / (mask.sum() + expected.sum()) > 0.97
+    assert "filled between" in contour.notes[0]
+    assert np.linalg.norm(contour.outline.ends_mm, axis=1).min() >= every
+
+
 @pytest.mark.parametrize("file_format", FORMATS)
 def test_a_label_map_on_turned_axes_is_the_same_lesion(
     file_format: tuple[str, bool], make_volume: MakeVolume, write_image: Write, truth: Truth, full: Truth
