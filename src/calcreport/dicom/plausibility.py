@@ -51,8 +51,9 @@ _MOSTLY: Final = 0.8
 """Of values far below air so many are equal when they are padding; means at its edge are not."""
 _NOISE_OF_AIR: Final = 0.15
 """Noise puts no larger part of air below -1060."""
-_SHARP: Final = 0.85
-"""Purity of air, around which there is nothing but noise; that of lung is 0.76 at most."""
+_SHARP: Final = 0.9
+"""Purity of air, around which there is nothing but noise; that of lung is 0.83 at most."""
+_EDGE_HU: Final = 25.0
 _DISTINCT: Final = 0.42
 """Purity of a tissue; a third where all values are equally frequent."""
 _NEAR_ZERO_HU: Final = 30.0
@@ -68,6 +69,11 @@ _LUNG_ALONE: Final = 0.6
 """Lung is 0.54 at most of what is no air, unless the field of view lies within it."""
 _LEAST_TISSUE_OF_LUNG: Final = 0.065
 """There its vessels are 0.08 at least."""
+_AROUND_TISSUE_HU: Final = 60.0
+_CLEAR: Final = 0.12
+_CLEAR_IN_LUNG: Final = 0.35
+"""Part that the peak of tissue takes of what is denser than -450: 0.28 at least; 0.29 at most of bone, which takes the
+place of tissue on a scale too low by 1000."""
 _THOUSAND_HIGH_HU: Final = (600.0, 1200.0)
 """Fat and muscle on a scale too high by 1000 or 1024: bone has no peak here, or one spread wider."""
 _HIGHEST_FLUID_HU: Final = 30.0
@@ -161,7 +167,7 @@ def _check_air(values: _Values) -> bool:
     if air >= _SOME_AIR and air >= _MANY * values.share(*_ROUND_AIR_HU):
         return True
     background = values.peak(*_BACKGROUND_HU)
-    if background.purity >= _SHARP and values.near(background.hu, _PEAK_HU) >= _MANY:
+    if _is_even(values, background) and values.near(background.hu, _PEAK_HU) >= _MANY:
         raise problem("calibration.air", f"background at {background.hu:.0f}")
     lowest, highest = float(values.hu.min()), float(values.hu.max())
     if abs(lowest) <= _NEAR_ZERO_HU and values.share(-np.inf, lowest + _EVEN_HU) >= 2 * _MANY:
@@ -169,6 +175,12 @@ def _check_air(values: _Values) -> bool:
     if lowest >= 0 and _PICTURE_TOP_HU[0] < highest <= _PICTURE_TOP_HU[1]:
         raise problem("calibration.implausible", f"all values lie between {lowest:.0f} and {highest:.0f}")
     return False
+
+
+def _is_even(values: _Values, peak: _Peak) -> bool:
+    """Whether a peak is that of air: nothing lies below it (a twentieth at most; a sixth at least in lung)."""
+    low, high = peak.hu - _ROUND_PEAK_HU, peak.hu + _EDGE_HU
+    return peak.purity >= _SHARP or values.share(low, peak.hu - _EDGE_HU) <= _MANY * values.share(low, high)
 
 
 def _check_tissue(values: _Values) -> int:
@@ -180,8 +192,9 @@ def _check_tissue(values: _Values) -> int:
     share = values.share(*_TISSUE_HU) / body if body >= _LEAST_BODY else 0.0
     if share < (_LEAST_TISSUE_OF_LUNG if is_lung else _LEAST_TISSUE):
         raise problem("calibration.tissue", f"{100 * share:.0f} % of what is no air has the density of soft tissue")
+    of_tissue = values.near(tissue.hu, _AROUND_TISSUE_HU) / max(values.share(_BETWEEN_HU[0], 1500.0), _LEAST_BODY)
     if is_lung and not (above.hu > _THOUSAND_HIGH_HU[0] and above.exceeds(tissue, 5.0)):
-        return 0
+        return int(of_tissue >= _CLEAR_IN_LUNG)
     for peak, is_wrong in (
         (between, between.exceeds(tissue, 0.25) and between.purity >= _DISTINCT),
         (above, above.exceeds(tissue, 5.0)),
@@ -189,7 +202,7 @@ def _check_tissue(values: _Values) -> int:
     ):
         if is_wrong:
             raise problem("calibration.tissue", f"the peak at {peak.hu:.0f} is neither fat nor soft tissue")
-    if not tissue.height or values.near(tissue.hu, 60.0) < 0.12 * values.share(_BETWEEN_HU[0], 1500.0):
+    if of_tissue < _CLEAR:
         raise problem("calibration.tissue", "no peak of fat or soft tissue")
     return 2 if fat.height and soft.height else 1
 

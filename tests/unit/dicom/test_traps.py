@@ -312,7 +312,7 @@ def test_values_that_are_not_hounsfield_units_are_refused(write_ct, reader, tags
 
 @pytest.mark.parametrize("origin", ["ORIGINAL", "DERIVED"])
 @pytest.mark.parametrize("unit", [None, ""])
-def test_without_rescale_type_values_are_in_hounsfield_units(  # noqa: PLR0917
+def test_without_rescale_type_values_are_in_hounsfield_units(
     write_ct, reader, recipe_type, check_true_size, unit, origin
 ):
     recipe = recipe_type()
