@@ -167,7 +167,9 @@ def main() -> int:
     for name, hu in volumes(args.data, args.seeds):
         count += 1
         for view, cut in ((view, cut(hu)) for view, cut in VIEWS.items()):
-            for scale, change in SCALES.items() if cut is not None else ():
+            if cut is None:
+                continue
+            for scale, change in SCALES.items():
                 result = outcome(change(cut))
                 found[scale, view, result.split()[0]] += 1
                 if scale == RIGHT and result.startswith("refused"):
