@@ -111,6 +111,15 @@ def test_what_cannot_be_told_without_air_is_never_said_to_be_checked(scale):
         assert error.code == "calibration.tissue"  # noqa: PT017  (either is right)
 
 
+@pytest.mark.parametrize(
+    ("tissues", "offset", "code"),
+    [((AIR, MUSCLE), -110, "calibration.air"), ((FAT, MUSCLE, BONE), -80, "calibration.tissue")],
+    ids=["air too low, no fat", "fat too low, no air"],
+)
+def test_what_a_single_sign_gives_away(tissues, offset, code):
+    assert refusal(sample(tissues) + offset) == code
+
+
 @pytest.mark.parametrize("intercept", [0, -1024])
 @pytest.mark.parametrize(("low", "width"), [(-160, 400), (-500, 2000), (-1350, 1500), (-1024, 4095)])
 @pytest.mark.parametrize("name", ["thigh", "air clipped", "no air"])
