@@ -211,6 +211,11 @@ _TABLE: Final[dict[str, tuple[type[InputError], str, str]]] = {
         "Air does not lie near -1000: the values are not Hounsfield units",
         "Use images of a calibrated CT scanner.",
     ),
+    "calibration.tissue": (
+        CalibrationError,
+        "Fat and muscle do not lie where they must: the values are not Hounsfield units",
+        "Use the original images: a conversion has shifted, stretched or windowed these.",
+    ),
     "calibration.implausible": (
         CalibrationError,
         "The values cannot be a CT image in Hounsfield units",

@@ -24,6 +24,8 @@ def notes_of(planes: Sequence[Plane], geometry: VolumeGeometry) -> tuple[str, ..
         notes.insert(0, f"Slices are tilted by {geometry.tilt_deg:.1f} degrees; sizes follow the true positions.")
     if first.image_type[:1] != ("ORIGINAL",):
         notes.append("The images are derived (reformatted), not original reconstructions.")
+        if any(plane.rescale_type is None for plane in planes):
+            notes.append("The unit of the values is not stated; by the standard they are Hounsfield units.")
     if any(plane.image.series.is_lossy for plane in planes):
         ratio = f" (ratio {header.lossy_ratio:g}:1)" if header.lossy_ratio else ""
         notes.append(f"The images were compressed lossily{ratio}; small deposits may be lost.")

@@ -31,7 +31,11 @@ _HARD_EDGE_REACH: Final = 9
 """Side of the square, in voxels, in which they must lie, and in which padding is then not imaged."""
 _LOOK: Final = 4
 """Every fourth row and column is looked at for padding beside tissue: a shorter edge is too short to matter."""
-_SAMPLE_STEP: Final = 8  # every eighth row and column is looked at for plausibility
+_WIDEST_STEP: Final = 8
+_FEWEST_STEPS: Final = 32
+"""Every eighth row and column is looked at for plausibility, and more in small images: this many at least."""
+_BLOCK: Final = 3
+"""Side of the squares, in voxels, whose means are looked at: noise of low-dose scans blurs fat and muscle into one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,11 +110,13 @@ def _check_grey(pixels: PixelDescription) -> None:
 
 
 def _check_unit(plane: Plane) -> None:
-    """Hounsfield units when the header says so, or says nothing of an original image (PS3.3 C.8.2.1)."""
-    unit = plane.rescale_type
-    if unit == "HU" or (unit is None and plane.image_type[:1] == ("ORIGINAL",)):
-        return
-    raise problem("calibration.rescale_type", f"found {unit or 'none on a derived image'}")
+    """Hounsfield units when the header says so or says nothing: the type may be left out only where it is HU.
+
+    PS3.3 C.8.2.1 requires it of everything else. Modified HU (``HU_MOD``, C.11.1.1.2) are those of images in which a
+    material is suppressed or stressed, and that can be the calcium searched for.
+    """
+    if plane.rescale_type not in {None, "HU"}:
+        raise problem("calibration.rescale_type", f"found {plane.rescale_type}")
 
 
 def _padding(pixels: PixelDescription, *, is_signed: bool) -> tuple[int, int] | None:
@@ -181,7 +187,8 @@ def to_hu(stored: NDArray[np.int16], scale: Scale) -> NDArray[np.float32]:
     Returns
     -------
     NDArray[np.float32]
-        Shape ``(n,)``; HU of every eighth imaged voxel of every eighth row before clipping, for `plausibility`.
+        Shape ``(n,)``; HU before clipping, for `plausibility`: means of squares of three by three voxels, all of them
+        imaged, at every eighth row and column (closer in small images).
     """
     declared = _padding_mask(stored, scale, is_raw=True)
     _keep_stored_bits(stored, scale)
@@ -190,11 +197,8 @@ def to_hu(stored: NDArray[np.int16], scale: Scale) -> NDArray[np.float32]:
     values = stored if scale.is_signed else stored.view(np.uint16)
     padding = _corner_mask(values, scale) if declared is None else declared
     outside = None if padding is None else _without_air(padding, values, scale)
-    sample = values[::_SAMPLE_STEP, ::_SAMPLE_STEP]
     unsampled = outside if declared is None else declared  # declared padding shows nothing about the air
-    if unsampled is not None:
-        sample = sample[~unsampled[::_SAMPLE_STEP, ::_SAMPLE_STEP]]
-    sample_hu = sample.ravel().astype(np.float32) * np.float32(scale.slope) + np.float32(scale.intercept)
+    sample = _block_means(values, unsampled) * np.float32(scale.slope) + np.float32(scale.intercept)
     if scale.slope == 1 and scale.intercept.is_integer() and abs(scale.intercept) < _INT16.max:
         _add(stored, values, int(scale.intercept))
     else:
@@ -202,7 +206,27 @@ def to_hu(stored: NDArray[np.int16], scale: Scale) -> NDArray[np.float32]:
         stored[...] = np.clip(scaled, LOWEST_HU, _INT16.max)
     if outside is not None:
         stored[outside] = NOT_IMAGED_HU
-    return sample_hu
+    return sample
+
+
+def _block_means(
+    values: NDArray[np.int16] | NDArray[np.uint16], unsampled: NDArray[np.bool_] | None
+) -> NDArray[np.float32]:
+    """Means of squares that lie wholly in the sample, shape ``(n,)``."""
+    height, width = (max(size - _BLOCK + 1, 1) for size in values.shape)
+    step = min(_WIDEST_STEP, max(1, min(values.shape) // _FEWEST_STEPS))
+    places = [
+        (slice(i, i + height, step), slice(j, j + width, step))
+        for i in range(min(_BLOCK, values.shape[0]))
+        for j in range(min(_BLOCK, values.shape[1]))
+    ]
+    total = np.zeros(values[places[0]].shape, dtype=np.int32)
+    for place in places:
+        total += values[place]
+    means = total.astype(np.float32) / np.float32(len(places))
+    if unsampled is None:
+        return means.ravel()
+    return np.asarray(means[~np.logical_or.reduce([unsampled[place] for place in places])])
 
 
 def _keep_stored_bits(stored: NDArray[np.int16], scale: Scale) -> None:

@@ -210,3 +210,23 @@ def drop_rescale(ds: Dataset) -> None:
 )
 def test_a_frame_without_geometry_or_scale_is_refused(write_enhanced, reader, recipe_type, change, code):
     assert refused(reader, write_enhanced(recipe_type(), change=change)) == code
+
+
+@pytest.mark.parametrize(("unit", "code"), [("US", "calibration.rescale_type"), ("HU_MOD", "calibration.rescale_type")])
+def test_frames_in_another_unit_are_refused(write_enhanced, reader, recipe_type, unit, code):
+    def change(ds: Dataset) -> None:
+        ds.SharedFunctionalGroupsSequence[0].PixelValueTransformationSequence[0].RescaleType = unit
+
+    assert refused(reader, write_enhanced(recipe_type(), change=change)) == code
+
+
+def test_derived_frames_without_a_unit_are_in_hounsfield_units(write_enhanced, reader, recipe_type, check_true_size):
+    def change(ds: Dataset) -> None:
+        del ds.SharedFunctionalGroupsSequence[0].PixelValueTransformationSequence[0].RescaleType
+        for group in ds.PerFrameFunctionalGroupsSequence:
+            group.CTImageFrameTypeSequence[0].FrameType = ["DERIVED", "PRIMARY", "VOLUME", "NONE"]
+
+    recipe = recipe_type()
+    ct = reader.read(write_enhanced(recipe, change=change))
+    check_true_size(ct, recipe)
+    assert any("unit of the values is not stated" in note for note in ct.notes)

@@ -293,7 +293,6 @@ def test_every_slice_has_its_own_rescale(write_ct, reader, recipe_type, check_tr
         ({"RescaleType": "Z_EFF"}, "calibration.rescale_type"),
         ({"RescaleType": "ED"}, "calibration.rescale_type"),
         ({"RescaleType": "HU_MOD"}, "calibration.rescale_type"),
-        ({"RescaleType": None, "ImageType": ["DERIVED", "SECONDARY", "AXIAL"]}, "calibration.rescale_type"),
         ({"RescaleSlope": "0"}, "calibration.slope"),
         ({"RescaleSlope": "-1"}, "calibration.slope"),
         ({"RescaleSlope": "1e30"}, "calibration.slope"),
@@ -311,9 +310,22 @@ def test_values_that_are_not_hounsfield_units_are_refused(write_ct, reader, tags
     assert caught.value.code == code
 
 
-def test_an_original_image_without_rescale_type_is_in_hounsfield_units(write_ct, reader, recipe_type, check_true_size):
+@pytest.mark.parametrize("origin", ["ORIGINAL", "DERIVED"])
+@pytest.mark.parametrize("unit", [None, ""])
+def test_without_rescale_type_values_are_in_hounsfield_units(
+    write_ct, reader, recipe_type, check_true_size, unit, origin
+):
     recipe = recipe_type()
-    check_true_size(reader.read(write_ct(recipe, RescaleType=None)), recipe)
+    ct = reader.read(write_ct(recipe, RescaleType=unit, ImageType=[origin, "SECONDARY", "AXIAL"]))
+    check_true_size(ct, recipe)
+    assert sum("unit of the values is not stated" in note for note in ct.notes) == (origin == "DERIVED")
+
+
+@pytest.mark.parametrize("intercept", ["0", "-24", "86", "-914", "-2048"])
+@pytest.mark.parametrize("unit", [None, "HU"])
+def test_a_wrong_intercept_is_refused_whatever_the_header_says(write_ct, reader, unit, intercept):
+    tags = {"RescaleType": unit, "ImageType": ["DERIVED", "PRIMARY", "AXIAL"], "RescaleIntercept": intercept}
+    assert refused(reader, write_ct(**tags)).startswith("calibration.")
 
 
 # 17 padding
@@ -595,7 +607,7 @@ def test_a_crop_without_air_is_read(write_ct, reader):
 
     ct = reader.read(write_ct(edit=edit))
     assert ct.volume.hu.min() == 40
-    assert "No air" in ct.notes[0]
+    assert ct.notes == ("Too little of air, fat and muscle is imaged to check the HU scale.",)
 
 
 # 27 patient mix
