@@ -78,6 +78,8 @@ def _analyse(
     folder = folder_name(study.study.study_instance_uid)
     entries: tuple[SeriesEntry, ...] = ()
     try:
+        if request.study_clinical.refusal is not None:
+            raise request.study_clinical.refusal
         _refuse_wrong_prior(study, request)
         on_step("reading")
         reading = _read(study, request)
@@ -194,6 +196,9 @@ def _report(
     taken = measured.taken
     if request.earlier is not None:
         taken = compare_with_earlier(taken, request.earlier)
+    limitations = measured.limitations
+    if request.study_clinical.is_not_in_table:
+        limitations = (*limitations, request.templates.statements.say("limitation.no_clinical_row"))
     decision = decide_and_ask(taken, request.clinical, request.settings.policy, request.ruleset)
     report = compose_report(
         measured.basis.findings,
@@ -207,7 +212,7 @@ def _report(
             created=request.created,
             rules=request.ruleset.used,
             taken=taken,
-            limitations=measured.limitations,
+            limitations=limitations,
         ),
         imaging=measured.imaging,
         statements=request.templates.statements,

@@ -17,6 +17,9 @@ MAX_CHARACTERS: Final = 200_000
 _MISSING_BLANK: Final = re.compile(r"^([ \t]*[A-Za-z_]+):(?=[{\[])", re.MULTILINE)
 """``labs:{...}`` for ``labs: {...}``: easily typed, and its meaning is plain."""
 
+_IDENTIFIERS: Final = frozenset({"patient_id", "accession_number", "study_instance_uid"})
+"""Stay text as typed: as a number 00123 would be the id of somebody else."""
+
 _REASONS: Final = frozenset({"references", "repeated key"})
 
 _REMEDY: Final = "Write sections such as '{section}:' with one 'name: answer' a line, each name once, without & and *."
@@ -38,6 +41,9 @@ class _PlainLoader(yaml.SafeLoader):
         if len(keys) != len({str(key) for key in keys}):
             msg = "repeated key"
             raise yaml.YAMLError(msg)
+        for key, value in node.value:
+            if key.value in _IDENTIFIERS and value.tag.endswith((":int", ":float", ":timestamp")):
+                value.tag = "tag:yaml.org,2002:str"
         return super().construct_mapping(node, deep=deep)
 
 

@@ -1,0 +1,432 @@
+"""Clinical data of one patient or a table for many, and which study gets what: one patient's never reach another."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, Final
+
+from calcreport.errors import ClinicalError
+from calcreport.model.clinical import KEYS, Clinical, ClinicalRow, parse_row
+from calcreport.model.near_keys import field_paths, name_unknown_key
+from calcreport.model.report import Study
+from calcreport.model.typed_mistakes import Mistake, refuse
+
+if TYPE_CHECKING:
+    from calcreport.dicom import StudyFiles
+
+MAX_TABLE_BYTES: Final = 32_000_000
+"""Ten thousand patients with every field filled in."""
+
+_DELIMITERS: Final = ",;\t"
+"""Of CSV as programs, European spreadsheets and Excel's "Unicode text" write it."""
+
+_SPREADSHEET_ERRORS: Final = ("#N/A", "#NV", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NUM!", "#NULL!")
+
+_TRUTHS: Final = {"TRUE": True, "FALSE": False}
+"""What a spreadsheet makes of a yes/no it takes for a logical value."""
+
+_LISTS: Final = frozenset({"symptoms.functional_limitation"})
+"""Columns whose cells may hold several words, with ``|`` between them."""
+
+_DECIMAL_COMMA: Final = re.compile(r"([+-]?\d+),(\d+)")
+_DECIMAL_POINT: Final = re.compile(r"[+-]?\d+\.\d+")
+_AS_TYPED: Final = (*KEYS, "request.")
+"""Beginnings of columns whose cells are text whatever they look like."""
+
+_SHOWN_MISTAKES: Final = 20
+
+_AGE_TOLERANCE_YEARS: Final = 1
+"""A birthday may lie between the day the age was asked and the study; a header may hold whole years."""
+_ROUNDING_YEARS: Final = 1e-6
+
+_OTHER: Final = (
+    "the clinical data disagree with the image header ({what}); are they of another patient? Give those of this "
+    "patient, correct the field, or leave it out"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyedClinical:
+    """Clinical data of one patient, and the study or patient they say they are about.
+
+    Parameters
+    ----------
+    keys : Mapping[str, str]
+        Those of `KEYS` that are given.
+    clinical : Clinical
+        Checked.
+    """
+
+    keys: Mapping[str, str] = field(repr=False)
+    clinical: Clinical = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyClinical:
+    """What of the clinical data is about one study.
+
+    Parameters
+    ----------
+    clinical : Clinical
+        Everything unknown when nothing is.
+    is_not_in_table : bool
+        Whether there is a table and it has no row of this study.
+    refusal : ClinicalError | None
+        Why the study must not be reported with what was given.
+    """
+
+    clinical: Clinical = field(default=Clinical(), repr=False)
+    is_not_in_table: bool = False
+    refusal: ClinicalError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClinicalData:
+    """What was given with ``--clinical``.
+
+    Parameters
+    ----------
+    rows : tuple[KeyedClinical, ...]
+        One, or those of a table.
+    is_table : bool
+        Whether each row is about the studies with its keys only.
+    """
+
+    rows: tuple[KeyedClinical, ...] = ()
+    is_table: bool = False
+
+    def assign(self, studies: Sequence[StudyFiles]) -> tuple[StudyClinical, ...]:
+        """Give each study what is about it.
+
+        Parameters
+        ----------
+        studies : Sequence[StudyFiles]
+            Everything that is going to be analysed.
+
+        Returns
+        -------
+        tuple[StudyClinical, ...]
+            In the order of the studies.
+
+        Raises
+        ------
+        ClinicalError
+            ``clinical.which_study`` when data of one patient were given and there are several studies, unless the data
+            name their patient and all studies are of this patient.
+        """
+        if not self.rows:
+            return tuple(StudyClinical(is_not_in_table=self.is_table) for _ in studies)
+        if self.is_table:
+            chosen = [self._row_of(study.study) for study in studies]
+            return tuple(_checked(study, row, chosen, studies) for study, row in zip(studies, chosen, strict=True))
+        (row,) = self.rows
+        if len(studies) > 1 and not (set(row.keys) == {"patient_id"} and _is_one_patient(studies)):
+            msg = (
+                f"clinical data of one patient were given, but {len(studies)} studies were found; name the folder of "
+                f"one study, or give a table (CSV, or a YAML list) with a column {_names(KEYS)}"
+            )
+            raise ClinicalError(msg, code="clinical.which_study")
+        return tuple(_of_patient(study.study, row) for study in studies)
+
+    def count_unmatched(self, studies: Sequence[StudyFiles]) -> int:
+        """Count rows of a table that are about none of the studies."""
+        if not self.is_table:
+            return 0
+        return sum(not any(_matches(row, study.study) for study in studies) for row in self.rows)
+
+    def _row_of(self, study: Study) -> KeyedClinical | ClinicalError | None:
+        """Find the row of a study; an error when it cannot be told which one, or when its keys are of two patients."""
+        found = [row for row in self.rows if _matches(row, study)]
+        agreeing = [row for row in found if not _contradicted_keys(row, study)]
+        if len(agreeing) > 1:
+            msg = "two rows of the clinical table are about this study; leave one, or give both a more specific key"
+            return ClinicalError(msg, code="clinical.which_study")
+        if found and not agreeing:
+            return _other_patient(_contradicted_keys(found[0], study))
+        return agreeing[0] if agreeing else None
+
+
+def _checked(
+    study: StudyFiles,
+    row: KeyedClinical | ClinicalError | None,
+    chosen: Sequence[KeyedClinical | ClinicalError | None],
+    studies: Sequence[StudyFiles],
+) -> StudyClinical:
+    """Check a row against the header of its study, and against the other studies that have the same row."""
+    if row is None:
+        return StudyClinical(is_not_in_table=True)
+    if isinstance(row, ClinicalError):
+        return StudyClinical(refusal=row)
+    sharing = [other for other, its in zip(studies, chosen, strict=True) if its is row]
+    if len(sharing) > 1 and not _is_one_patient(sharing):
+        msg = "a row of the clinical table fits studies of several patients; key it by study_instance_uid"
+        return StudyClinical(refusal=ClinicalError(msg, code="clinical.which_study"))
+    return _of_patient(study.study, row)
+
+
+def _of_patient(study: Study, row: KeyedClinical) -> StudyClinical:
+    """Refuse data whose keys, age or sex are not those of the header; what the header leaves open contradicts nothing.
+
+    A header's sex "O" stands for "other" and for "not recorded" alike: a difference is printed, not refused.
+    """
+    wrong = _contradicted_keys(row, study)
+    typed, header = row.clinical.patient, study.patient
+    if typed.age_years is not None and header.age_years is not None and is_other_age(typed.age_years, header.age_years):
+        wrong.append("patient.age_years")
+    if {typed.sex, header.sex} == {"F", "M"}:
+        wrong.append("patient.sex")
+    return StudyClinical(refusal=_other_patient(wrong)) if wrong else StudyClinical(clinical=row.clinical)
+
+
+def is_other_age(typed_years: float, header_years: float) -> bool:
+    """Whether two ages, in completed years, are further apart than a birthday explains."""
+    typed, header = (int(years + _ROUNDING_YEARS) for years in (typed_years, header_years))
+    return abs(typed - header) > _AGE_TOLERANCE_YEARS
+
+
+def _other_patient(names: Sequence[str]) -> ClinicalError:
+    return ClinicalError(_OTHER.format(what=", ".join(names)), code="clinical.other_patient")
+
+
+def _key_of(study: Study, name: str) -> str | None:
+    return study.patient.id if name == "patient_id" else getattr(study, name)
+
+
+def _matches(row: KeyedClinical, study: Study) -> bool:
+    """Whether the most specific key of a row is that of a study."""
+    name = next(name for name in KEYS if name in row.keys)
+    return row.keys[name] == _key_of(study, name)
+
+
+def _contradicted_keys(row: KeyedClinical, study: Study) -> list[str]:
+    """Name the keys of a row that are not those of a study; one that the header leaves out contradicts nothing."""
+    return [name for name, key in row.keys.items() if _key_of(study, name) not in (None, key)]
+
+
+def _is_one_patient(studies: Sequence[StudyFiles]) -> bool:
+    """Whether all studies have the same patient id, and nothing else in their headers tells two people apart."""
+    if any(not study.study.patient.id for study in studies):
+        return False
+    return not any(_are_two_people(one, other) for one, other in combinations(studies, 2))
+
+
+def _are_two_people(one: StudyFiles, other: StudyFiles) -> bool:
+    mine, theirs = one.study.patient, other.study.patient
+    pairs = (
+        (mine.id, theirs.id),
+        (mine.birth_date, theirs.birth_date),
+        (one.patient_id_issuer, other.patient_id_issuer),
+    )
+    return {mine.sex, theirs.sex} == {"F", "M"} or any(a and b and a != b for a, b in pairs)
+
+
+def _names(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+# --- reading ---
+
+
+def data_from_text(text: str) -> ClinicalData:
+    """Read a YAML or JSON file: a mapping for one patient, a list for many.
+
+    Parameters
+    ----------
+    text : str
+        Empty text means that nothing is known of one patient.
+
+    Returns
+    -------
+    ClinicalData
+        Checked.
+
+    Raises
+    ------
+    ClinicalError
+        As `calcreport.clinical_file.clinical_from_text`, and for a list ``clinical.no_key``, ``clinical.repeated_key``.
+    """
+    from calcreport.typed_text import values_from_text  # noqa: PLC0415 - brings a YAML parser
+
+    return data_from_values(values_from_text(text, area="clinical"))
+
+
+def data_from_values(values: Any) -> ClinicalData:  # noqa: ANN401 - plain values of any kind
+    """Check plain values, as `data_from_text`."""
+    if isinstance(values, list) and all(isinstance(entry, Mapping) for entry in values):
+        return _table((f"entry {number}", entry) for number, entry in enumerate(values, start=1))
+    if values is not None and not isinstance(values, Mapping):
+        msg = "The clinical file must be a mapping of sections (patient, symptoms, history, labs, ...), or a list of them"
+        raise ClinicalError(msg, code="clinical.not_mapping")
+    if not values:
+        return ClinicalData()
+    keys, clinical = parse_row(values)
+    return ClinicalData(rows=(KeyedClinical(keys=keys, clinical=clinical),))
+
+
+def is_csv(content: bytes, name: str) -> bool:
+    """Whether a file is a CSV table: by the end of its name, or by a first line that has a key column."""
+    if name.lower().endswith((".csv", ".tsv")):
+        return True
+    start = _decoded(content[:4096])
+    return any(set(KEYS) & set(_header(line, _delimiter(line))) for line in _without_hint(start).splitlines()[:1])
+
+
+def data_from_csv(content: bytes) -> ClinicalData:
+    """Read a CSV table: key columns and columns named by the fields of a clinical file, such as ``labs.calcium.value``.
+
+    Parameters
+    ----------
+    content : bytes
+        UTF-8, UTF-16 with a byte order mark, or Windows-1252; commas, semicolons or tabs. An empty cell is unknown.
+
+    Returns
+    -------
+    ClinicalData
+        Checked.
+
+    Raises
+    ------
+    ClinicalError
+        ``clinical.not_csv``, ``clinical.no_key``, ``clinical.repeated_key``, or as for each row of `data_from_text`.
+    """
+    text = _without_hint(_decoded(content))
+    delimiter = _delimiter(text.partition("\n")[0])
+    try:
+        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+    except csv.Error:
+        lines = []
+    if not lines or "\0" in text:
+        msg = "The clinical table cannot be read as CSV; save it as CSV in UTF-8, cells with commas in quotes."
+        raise ClinicalError(msg, code="clinical.not_csv")
+    columns = [column.strip().lower() for column in lines[0]]
+    _refuse_columns(columns)
+    if delimiter == ";":
+        _mend_decimals(columns, lines[1:])
+    width = len(columns)
+    mistakes: list[Mistake] = []
+    rows: list[tuple[str, Mapping[str, Any]]] = []
+    for number, cells in enumerate(lines[1:], start=2):
+        if not any(map(str.strip, cells)):
+            continue
+        if len(cells) != width:
+            problem = f"row {number}: has {len(cells)} cells, but there are {width} columns; is a comma not in quotes?"
+            mistakes.append(("not_csv", problem))
+            continue
+        rows.append((f"row {number}", _nested(columns, cells, f"row {number}", mistakes)))
+    if mistakes:
+        raise _refuse(mistakes)
+    return _table(iter(rows))
+
+
+def _decoded(content: bytes) -> str:
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16", "replace")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", "replace")
+
+
+def _without_hint(text: str) -> str:
+    """Leave out the line by which Excel is told the delimiter."""
+    first, _, rest = text.partition("\n")
+    return rest if first.strip().strip('"').lower() in {f"sep={mark}".strip() for mark in _DELIMITERS} else text
+
+
+def _delimiter(line: str) -> str:
+    """Find the delimiter by which a first line falls into most columns."""
+    return max(_DELIMITERS, key=lambda mark: len(_header(line, mark)))
+
+
+def _header(line: str, delimiter: str) -> list[str]:
+    return [cell.strip().lower() for cells in csv.reader([line], delimiter=delimiter) for cell in cells]
+
+
+def _refuse_columns(columns: Sequence[str]) -> None:
+    """Refuse a table without a key, and columns that are unknown, empty or repeated."""
+    known = {*field_paths(ClinicalRow)}
+    counts = Counter(columns)
+    mistakes: list[Mistake] = []
+    for number, name in enumerate(columns, start=1):
+        if not name:
+            mistakes.append(("not_csv", f"column {number}: has no name"))
+        elif counts[name] > 1:
+            mistakes.append(("not_csv", f"column {number}: its name is repeated"))
+        elif any(path.startswith(f"{name}.") for path in known):
+            some = sorted(path for path in known if path.startswith(f"{name}."))[:3]
+            mistakes.append(("unknown_key", f"column {number}: is a section; use {', '.join(some)}, …"))
+        elif name not in known:
+            mistakes.append(("unknown_key", f"column {name_unknown_key(tuple(name.split('.')), ClinicalRow)}"))
+    if mistakes:
+        raise _refuse(mistakes)
+    if not set(KEYS) & set(columns):
+        msg = f"The clinical table needs a column {_names(KEYS)}, by which its rows find their studies."
+        raise ClinicalError(msg, code="clinical.no_key")
+
+
+def _mend_decimals(columns: Sequence[str], lines: Sequence[list[str]]) -> None:
+    """Write the decimal commas of a European spreadsheet as points, unless points are used as well."""
+    typed = [number for number, name in enumerate(columns) if not name.startswith(_AS_TYPED)]
+    cells = [(line, number) for line in lines for number in typed if number < len(line)]
+    if any(_DECIMAL_POINT.fullmatch(line[number].strip()) for line, number in cells):
+        return
+    for line, number in cells:
+        match = _DECIMAL_COMMA.fullmatch(line[number].strip())
+        if match:
+            line[number] = f"{match[1]}.{match[2]}"
+
+
+def _nested(columns: Sequence[str], cells: Sequence[str], place: str, mistakes: list[Mistake]) -> dict[str, Any]:
+    """Give a row the form of a clinical file."""
+    row: dict[str, Any] = {}
+    for path, cell in zip(columns, map(str.strip, cells), strict=True):
+        if cell.upper() in _SPREADSHEET_ERRORS:
+            mistakes.append(("value", f"{place}: {path}: is an error of the spreadsheet; leave unknown cells empty"))
+        elif cell:
+            *sections, name = path.split(".")
+            inner = row
+            for section in sections:
+                inner = inner.setdefault(section, {})
+            several = [word.strip() for word in cell.split("|")] if path in _LISTS and "|" in cell else None
+            inner[name] = several or _TRUTHS.get(cell.upper(), cell)
+    # A unit or a range filled in down a whole column is no result.
+    labs = {name: lab for name, lab in row.get("labs", {}).items() if "value" in lab}
+    return {**row, "labs": labs}
+
+
+def _table(entries: Iterator[tuple[str, Mapping[str, Any]]]) -> ClinicalData:
+    """Check the rows of a table; `entries` are their places and values."""
+    rows: dict[tuple[tuple[str, str], ...], KeyedClinical] = {}
+    mistakes: list[Mistake] = []
+    for place, values in entries:
+        try:
+            keys, clinical = parse_row(values)
+        except ClinicalError as error:
+            kind = error.code.rpartition(".")[2]
+            mistakes += [(kind, f"{place}: {line.strip()}") for line in error.message.splitlines()[1:]]
+            continue
+        mark = tuple(sorted(keys.items()))
+        if not keys:
+            mistakes.append(("no_key", f"{place}: has no {_names(KEYS)}"))
+        elif mark in rows:
+            mistakes.append(("repeated_key", f"{place}: has the same key as a row before"))
+        rows[mark] = KeyedClinical(keys=keys, clinical=clinical)
+    if mistakes:
+        raise _refuse(mistakes)
+    return ClinicalData(rows=tuple(rows.values()), is_table=True)
+
+
+def _refuse(mistakes: Sequence[Mistake]) -> ClinicalError:
+    """List the first mistakes of a table; a wrong column may make one in every row."""
+    error = refuse(mistakes, area="clinical")
+    shown = error.message.splitlines()
+    left_out = len(shown) - 1 - _SHOWN_MISTAKES
+    if left_out <= 0:
+        return error
+    return ClinicalError("\n".join([*shown[: _SHOWN_MISTAKES + 1], f"  … and {left_out} more"]), code=error.code)
