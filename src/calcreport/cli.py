@@ -278,7 +278,7 @@ def _phantom(options: argparse.Namespace, _progress: Progress) -> int:
 def _schema(options: argparse.Namespace, _progress: Progress) -> int:
     import json
 
-    from calcreport.model.clinical import Clinical
+    from calcreport.model.clinical import ClinicalRow
     from calcreport.model.findings import Findings
     from calcreport.model.report import Report
     from calcreport.model.typed_review import Review
@@ -287,7 +287,7 @@ def _schema(options: argparse.Namespace, _progress: Progress) -> int:
     models: dict[str, type[BaseModel]] = {
         "report": Report,
         "findings": Findings,
-        "clinical": Clinical,
+        "clinical": ClinicalRow,
         "review": Review,
         "settings": Settings,
     }

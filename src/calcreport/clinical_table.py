@@ -39,6 +39,8 @@ _DECIMAL_POINT: Final = re.compile(r"[+-]?\d+\.\d+")
 _AS_TYPED: Final = (*KEYS, "request.")
 """Beginnings of columns whose cells are text whatever they look like."""
 
+_HEADER_BYTES: Final = 65_536
+"""The names of all columns take a tenth of it."""
 _SHOWN_MISTAKES: Final = 20
 
 _AGE_TOLERANCE_YEARS: Final = 1
@@ -120,11 +122,10 @@ class ClinicalData:
             ``clinical.which_study`` when data of one patient were given and there are several studies, unless the data
             name their patient and all studies are of this patient.
         """
-        if not self.rows:
-            return tuple(StudyClinical(is_not_in_table=self.is_table) for _ in studies)
         if self.is_table:
-            chosen = [self._row_of(study.study) for study in studies]
-            return tuple(_checked(study, row, chosen, studies) for study, row in zip(studies, chosen, strict=True))
+            return _by_key(self.rows, studies)
+        if not self.rows:
+            return tuple(StudyClinical() for _ in studies)
         (row,) = self.rows
         if len(studies) > 1 and not (set(row.keys) == {"patient_id"} and _is_one_patient(studies)):
             msg = (
@@ -136,38 +137,48 @@ class ClinicalData:
 
     def count_unmatched(self, studies: Sequence[StudyFiles]) -> int:
         """Count rows of a table that are about none of the studies."""
-        if not self.is_table:
-            return 0
-        return sum(not any(_matches(row, study.study) for study in studies) for row in self.rows)
-
-    def _row_of(self, study: Study) -> KeyedClinical | ClinicalError | None:
-        """Find the row of a study; an error when it cannot be told which one, or when its keys are of two patients."""
-        found = [row for row in self.rows if _matches(row, study)]
-        agreeing = [row for row in found if not _contradicted_keys(row, study)]
-        if len(agreeing) > 1:
-            msg = "two rows of the clinical table are about this study; leave one, or give both a more specific key"
-            return ClinicalError(msg, code="clinical.which_study")
-        if found and not agreeing:
-            return _other_patient(_contradicted_keys(found[0], study))
-        return agreeing[0] if agreeing else None
+        present = {(name, _key_of(study.study, name)) for study in studies for name in KEYS}
+        return sum(_main_key(row) not in present for row in self.rows) if self.is_table else 0
 
 
-def _checked(
-    study: StudyFiles,
-    row: KeyedClinical | ClinicalError | None,
-    chosen: Sequence[KeyedClinical | ClinicalError | None],
-    studies: Sequence[StudyFiles],
-) -> StudyClinical:
-    """Check a row against the header of its study, and against the other studies that have the same row."""
+def _by_key(rows: Sequence[KeyedClinical], studies: Sequence[StudyFiles]) -> tuple[StudyClinical, ...]:
+    """Give each study the row of a table that is about it."""
+    index: dict[tuple[str, str], list[KeyedClinical]] = {}
+    for row in rows:
+        index.setdefault(_main_key(row), []).append(row)
+    chosen = [_row_of(study.study, index) for study in studies]
+    sharing: dict[int, list[StudyFiles]] = {}
+    for study, its in zip(studies, chosen, strict=True):
+        if isinstance(its, KeyedClinical):
+            sharing.setdefault(id(its), []).append(study)
+    mixed = {number for number, shared in sharing.items() if len(shared) > 1 and not _is_one_patient(shared)}
+    return tuple(
+        _checked(study.study, its, is_of_several=id(its) in mixed) for study, its in zip(studies, chosen, strict=True)
+    )
+
+
+def _row_of(study: Study, index: Mapping[tuple[str, str], list[KeyedClinical]]) -> KeyedClinical | ClinicalError | None:
+    """Find the row of a study; an error when it cannot be told which one, or when its keys are of two patients."""
+    found = [row for name in KEYS for row in index.get((name, _key_of(study, name) or ""), ())]
+    agreeing = [row for row in found if not _contradicted_keys(row, study)]
+    if len(agreeing) > 1:
+        msg = "several rows of the clinical table are about this study; leave one, or give each a more specific key"
+        return ClinicalError(msg, code="clinical.which_study")
+    if found and not agreeing:
+        return _other_patient(_contradicted_keys(found[0], study))
+    return agreeing[0] if agreeing else None
+
+
+def _checked(study: Study, row: KeyedClinical | ClinicalError | None, *, is_of_several: bool) -> StudyClinical:
+    """Check the row that was found for a study."""
     if row is None:
         return StudyClinical(is_not_in_table=True)
     if isinstance(row, ClinicalError):
         return StudyClinical(refusal=row)
-    sharing = [other for other, its in zip(studies, chosen, strict=True) if its is row]
-    if len(sharing) > 1 and not _is_one_patient(sharing):
+    if is_of_several:
         msg = "a row of the clinical table fits studies of several patients; key it by study_instance_uid"
         return StudyClinical(refusal=ClinicalError(msg, code="clinical.which_study"))
-    return _of_patient(study.study, row)
+    return _of_patient(study, row)
 
 
 def _of_patient(study: Study, row: KeyedClinical) -> StudyClinical:
@@ -198,10 +209,10 @@ def _key_of(study: Study, name: str) -> str | None:
     return study.patient.id if name == "patient_id" else getattr(study, name)
 
 
-def _matches(row: KeyedClinical, study: Study) -> bool:
-    """Whether the most specific key of a row is that of a study."""
+def _main_key(row: KeyedClinical) -> tuple[str, str]:
+    """Name and value of the most specific key of a row."""
     name = next(name for name in KEYS if name in row.keys)
-    return row.keys[name] == _key_of(study, name)
+    return name, row.keys[name]
 
 
 def _contradicted_keys(row: KeyedClinical, study: Study) -> list[str]:
@@ -213,17 +224,17 @@ def _is_one_patient(studies: Sequence[StudyFiles]) -> bool:
     """Whether all studies have the same patient id, and nothing else in their headers tells two people apart."""
     if any(not study.study.patient.id for study in studies):
         return False
-    return not any(_are_two_people(one, other) for one, other in combinations(studies, 2))
+    people = {_person(study) for study in studies}
+    return all(not _differ(one, other) for one, other in combinations(people, 2))
 
 
-def _are_two_people(one: StudyFiles, other: StudyFiles) -> bool:
-    mine, theirs = one.study.patient, other.study.patient
-    pairs = (
-        (mine.id, theirs.id),
-        (mine.birth_date, theirs.birth_date),
-        (one.patient_id_issuer, other.patient_id_issuer),
-    )
-    return {mine.sex, theirs.sex} == {"F", "M"} or any(a and b and a != b for a, b in pairs)
+def _person(study: StudyFiles) -> tuple[str | None, ...]:
+    patient = study.study.patient
+    return patient.id, patient.birth_date, study.patient_id_issuer, patient.sex if patient.sex in {"F", "M"} else None
+
+
+def _differ(one: tuple[str | None, ...], other: tuple[str | None, ...]) -> bool:
+    return any(mine and its and mine != its for mine, its in zip(one, other, strict=True))
 
 
 def _names(names: Sequence[str]) -> str:
@@ -261,7 +272,9 @@ def data_from_values(values: Any) -> ClinicalData:  # noqa: ANN401 - plain value
     if isinstance(values, list) and all(isinstance(entry, Mapping) for entry in values):
         return _table((f"entry {number}", entry) for number, entry in enumerate(values, start=1))
     if values is not None and not isinstance(values, Mapping):
-        msg = "The clinical file must be a mapping of sections (patient, symptoms, history, labs, ...), or a list of them"
+        msg = (
+            "The clinical file must be a mapping of sections (patient, symptoms, history, labs, ...) or a list of them."
+        )
         raise ClinicalError(msg, code="clinical.not_mapping")
     if not values:
         return ClinicalData()
@@ -273,7 +286,7 @@ def is_csv(content: bytes, name: str) -> bool:
     """Whether a file is a CSV table: by the end of its name, or by a first line that has a key column."""
     if name.lower().endswith((".csv", ".tsv")):
         return True
-    start = _decoded(content[:4096])
+    start = _decoded(content[:_HEADER_BYTES])
     return any(set(KEYS) & set(_header(line, _delimiter(line))) for line in _without_hint(start).splitlines()[:1])
 
 

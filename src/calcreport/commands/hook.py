@@ -24,6 +24,8 @@ from calcreport.progress import Progress
 from calcreport.study_folder import ResultsFolder
 
 _RESULT = "result.json"
+_CLINICAL = ("clinical.yaml", "clinical.yml", "clinical.json")
+"""Clinical data that lie beside the images of a study."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +104,9 @@ def _analysis(options: argparse.Namespace, settings: HookSettings, source: Path,
         name: getattr(options, name) or getattr(settings, name)
         for name in ("config", "clinical", "format", "templates", "rules")
     }
+    own = next((path for name in _CLINICAL if (path := source / name).is_file() and not path.is_symlink()), None)
+    if own is not None:
+        chosen["clinical"] = str(own)  # what came with the study is about it; a table is for all
     return argparse.Namespace(
         paths=[str(source)],
         out=str(target),
