@@ -55,7 +55,7 @@ def _from_json(text: str) -> Any:  # noqa: ANN401 - plain values of any kind
     YAMLError
         When a key is repeated.
     """
-    if not text.lstrip().startswith("{"):
+    if not text.lstrip().startswith(("{", "[")):
         return None
     try:
         return json.loads(text, object_pairs_hook=_once_each, parse_constant=_refuse_constant)
