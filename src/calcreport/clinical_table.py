@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 MAX_TABLE_BYTES: Final = 32_000_000
 """Ten thousand patients with every field filled in."""
 
+STUDY_FILES: Final = ("clinical.yaml", "clinical.yml", "clinical.json")
+"""Names, or ends of names, of files with clinical data that come with the images of a study."""
+
 _DELIMITERS: Final = ",;\t"
 """Of CSV as programs, European spreadsheets and Excel's "Unicode text" write it."""
 

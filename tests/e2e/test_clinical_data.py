@@ -163,6 +163,38 @@ def test_the_hook_takes_clinical_data_that_lie_beside_the_images(run, studies, t
     assert (done.returncode, "clinical.other_patient" in done.stderr) == (2, True)
 
 
+@pytest.mark.parametrize("text", [ONE, "- {patient_id: A1, history: {trauma: yes, trauma_weeks_ago: 8}}\n"])
+def test_a_batch_of_folders_takes_a_table_only(run, studies, tmp_path, text) -> None:
+    for uid in (A, A_LATER):
+        folder = tmp_path / "batch" / uid / "in"
+        folder.mkdir(parents=True)
+        for path in studies[uid].iterdir():
+            (folder / path.name).hardlink_to(path)
+    (tmp_path / "c.yaml").write_text(text)
+    where = {"WORKFLOW_DIR": str(tmp_path), "BATCH_NAME": "batch", "OPERATOR_IN_DIR": "in", "OPERATOR_OUT_DIR": "out"}
+    done = run("hook", "--clinical", tmp_path / "c.yaml", "--format", "json", env=where)
+    found = [report_in(tmp_path / "batch" / uid / "out" / uid) for uid in (A, A_LATER)]
+    if text == ONE:
+        assert (done.returncode, "[clinical.which_study]" in done.stderr, found) == (2, True, [None, None])
+    else:
+        assert (done.returncode, [trauma(report) for report in found]) == (0, [("yes", 8)] * 2)
+
+
+@pytest.mark.parametrize(("name", "text", "code"), [("c.yaml", ONE, 2), ("t.csv", TABLE + ROW_A, 0)])
+def test_a_rule_of_a_dispatcher_names_a_table_only(run, studies, tmp_path, name, text, code) -> None:
+    source, out, given = tmp_path / "in", tmp_path / "out", tmp_path / name
+    source.mkdir()
+    out.mkdir()
+    for path in studies[A].iterdir():
+        (source / f"{path.name}.dcm").hardlink_to(path)
+    given.write_text(text)
+    settings = {"calcreport": {"clinical": str(given), "format": "sr"}}
+    task = {"id": "1", "info": {}, "process": {"module_name": "calcreport", "settings": settings}, "dispatch": {}}
+    (source / "task.json").write_text(json.dumps(task))
+    done = run("hook", env={"MERCURE_IN_DIR": str(source), "MERCURE_OUT_DIR": str(out)})
+    assert (done.returncode, "[clinical.which_study]" in done.stderr) == (code, bool(code)), done.stderr
+
+
 # --- service ---
 
 QUICK = '[service.study]\nquiet_seconds = 1\n[service.analysis]\nformats = "json"\nretry_seconds = 0.2\n'

@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Event
 from typing import Final
 
+from calcreport.clinical_table import STUDY_FILES
 from calcreport.errors import ClinicalError, DeliveryError, InputError
 from calcreport.service.adapter_settings import FolderSourceSettings
 from calcreport.service.adapters import Inbox
@@ -21,8 +22,6 @@ from calcreport.service.journal import Journal
 
 _MOST_FILES: Final = 500_000
 """Files that are looked at; more is a mistyped path."""
-_CLINICAL: Final = ("clinical.yaml", "clinical.yml", "clinical.json")
-"""Ends of the names of files with clinical data of one study."""
 _BLOCK: Final = 1 << 20
 _REMEMBERED: Final = 200
 """Files taken between two times the cursor is written."""
@@ -96,7 +95,7 @@ class FolderSource:
                 path.unlink()
 
     def _take(self, inbox: Inbox, path: Path) -> None:
-        if path.name.lower().endswith(_CLINICAL):
+        if path.name.lower().endswith(STUDY_FILES):
             self._take_clinical(inbox, path)
             return
         target = inbox.temporary()
