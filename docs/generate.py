@@ -53,8 +53,8 @@ OTHERS: Final = {
     "findings.invalid": "The findings file holds mistakes of several kinds; the message lists all of them.",
     "findings.not_yaml": "The findings file is neither YAML nor JSON, too long, repeats a key or uses references.",
     "clinical.not_yaml": "The clinical file is neither YAML nor JSON, too long, repeats a key or uses references.",
-    "clinical.which_study": "Data of one patient were given where there are several studies, or it cannot be told "
-    "which row of a table is about a study. Give a table keyed by `patient_id`, `accession_number` or `study_instance_uid`.",
+    "clinical.which_study": "Data of one patient were given where there are several studies, or it is unclear which "
+    "row of a table is about a study. Give a table keyed by `patient_id`, `accession_number` or `study_instance_uid`.",
     "clinical.other_patient": "Id, age or sex in the clinical data contradict the image header. Give the data of this "
     "patient, correct the field, or leave it out.",
     "clinical.repeated_key": "Two rows of a clinical table have the same key; leave one.",

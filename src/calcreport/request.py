@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from calcreport.clinical_table import ClinicalData, StudyClinical
@@ -46,8 +46,8 @@ class Request:
         Date and time of the draft, ISO 8601.
     earlier : EarlierReport | None
         Report of an earlier study of the same patient, to compare with.
-    study_clinical : StudyClinical
-        What of `clinical_data` is about the study at hand.
+    study_clinical : StudyClinical | None
+        What of `clinical_data` is about the study at hand; ``None`` before that is known.
     """
 
     paths: tuple[Path, ...]
@@ -63,9 +63,9 @@ class Request:
     software: Software
     created: str
     earlier: EarlierReport | None = None
-    study_clinical: StudyClinical = field(default_factory=StudyClinical)
+    study_clinical: StudyClinical | None = None
 
     @property
     def clinical(self) -> Clinical:
         """What the clinician told of the study at hand."""
-        return self.study_clinical.clinical
+        return (self.study_clinical or StudyClinical()).clinical
