@@ -22,7 +22,7 @@ AREAS: Final = (
     "zip", "study", "series", "geometry", "pixel", "hu", "mask", "output", "phantom", "run",
     "store", "association", "message", "analysis", "source", "delivery", "web", "dimse", "service", "internal",
 )  # fmt: skip
-CODE: Final = re.compile(rf"({'|'.join(AREAS)})\.(?!(?:json|txt|html|css|pdf|yaml|concern|status)$)[a-z][a-z0-9_]*")
+CODE: Final = re.compile(rf"({'|'.join(AREAS)})\.(?!(?:json|txt|html|css|pdf|ya?ml|concern|status)$)[a-z][a-z0-9_]*")
 """A code; ``report.json`` is a file, ``report.concern`` and ``review.status`` are names of items told to the RIS."""
 
 HEAD: Final = """# Error codes
@@ -53,6 +53,13 @@ OTHERS: Final = {
     "findings.invalid": "The findings file holds mistakes of several kinds; the message lists all of them.",
     "findings.not_yaml": "The findings file is neither YAML nor JSON, too long, repeats a key or uses references.",
     "clinical.not_yaml": "The clinical file is neither YAML nor JSON, too long, repeats a key or uses references.",
+    "clinical.which_study": "Data of one patient were given where there are several studies, or it is unclear which "
+    "row of a table is about a study. Give a table keyed by `patient_id`, `accession_number` or `study_instance_uid`.",
+    "clinical.other_patient": "Id, age or sex in the clinical data contradict the image header. Give the data of this "
+    "patient, correct the field, or leave it out.",
+    "clinical.repeated_key": "Two rows of a clinical table have the same key; leave one.",
+    "clinical.no_key": "A clinical table has no key column, or a row of it no key.",
+    "clinical.not_csv": "A clinical table is no CSV, or has a column without a name or a row of another length.",
     "clinical.invalid": "The clinical file holds mistakes of several kinds; the message lists all of them.",
     "review.value": "A value in the review file is not one of those allowed, or contradicts another one.",
     "review.unknown_key": "A key in the review file is not known; the message names near matches.",

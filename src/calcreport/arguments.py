@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from calcreport import __version__
+from calcreport.clinical_table import MAX_TABLE_BYTES, ClinicalData, data_from_csv, data_from_text, is_csv
 from calcreport.errors import UsageError
 from calcreport.model.clinical import Clinical
 from calcreport.model.report import Report, Software
@@ -55,14 +56,14 @@ def request_from(options: argparse.Namespace) -> Request:
         if not os.path.lexists(path):
             msg = f"PATH {number} does not exist; name a folder, file, zip archive or DICOMDIR"
             raise UsageError(msg, code="usage.no_such_path")
-    clinical = clinical_of(options)
+    clinical_data = clinical_data_of(options.clinical, "--clinical")
     settings = settings_of(options)
     ruleset = ruleset_of(options, settings)
     return Request(
         paths=tuple(Path(path) for path in options.paths),
         out=Path(options.out),
         settings=_with_thresholds(settings, options.threshold_hu),
-        clinical=clinical,
+        clinical_data=clinical_data,
         lesion_mask=_existing(options.lesion_mask, "--lesion-mask") if options.lesion_mask else None,
         lesion_roi=options.lesion_roi,
         formats=formats_of(options.format),
@@ -86,12 +87,38 @@ def now() -> str:
 
 
 def clinical_of(options: argparse.Namespace) -> Clinical:
-    """Clinical input from ``--clinical``; everything unknown without it."""
+    """Clinical input of one patient from ``--clinical``; everything unknown without it."""
     if not options.clinical:
         return Clinical()
     from calcreport.clinical_file import clinical_from_text  # noqa: PLC0415 - brings a YAML parser
 
     return clinical_from_text(read_text(options.clinical, "--clinical"))
+
+
+def clinical_data_of(path: str | None, option: str) -> ClinicalData:
+    """Read clinical data of one patient, or a table; nothing without a path.
+
+    Parameters
+    ----------
+    path : str | None
+        Of a YAML, JSON or CSV file.
+    option : str
+        Where it was named, for messages.
+
+    Raises
+    ------
+    UsageError
+        As `read_text`.
+    ClinicalError
+        ``clinical.…``.
+    """
+    if not path:
+        return ClinicalData()
+    content = _read(path, option, max_bytes=MAX_TABLE_BYTES)
+    if is_csv(content, path):
+        _refuse_larger(content, option, max_bytes=MAX_TABLE_BYTES)
+        return data_from_csv(content)
+    return data_from_text(_as_text(content, option, max_bytes=_MAX_TEXT_BYTES))
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
@@ -161,22 +188,34 @@ def read_text(path: str, option: str, *, max_bytes: int = _MAX_TEXT_BYTES, may_b
     UsageError
         ``usage.no_such_file`` or ``usage.unreadable_file``.
     """
+    return _as_text(_read(path, option, max_bytes=max_bytes, may_be_input=may_be_input), option, max_bytes=max_bytes)
+
+
+def _read(path: str, option: str, *, max_bytes: int, may_be_input: bool = False) -> bytes:
+    """Read a file a person named, and one byte more than it may have."""
     try:
         if may_be_input and path == _STANDARD_INPUT:
-            content = sys.stdin.buffer.read(max_bytes + 1)
-        else:
-            with _existing(path, option).open("rb") as stream:
-                content = stream.read(max_bytes + 1)
-        if len(content) > max_bytes:
-            msg = f"the file given with {option} is larger than {max_bytes} bytes; is it the right file?"
-            raise UsageError(msg, code="usage.unreadable_file")
-        return content.decode("utf-8-sig")
+            return sys.stdin.buffer.read(max_bytes + 1)
+        with _existing(path, option).open("rb") as stream:
+            return stream.read(max_bytes + 1)
     except OSError as error:
         msg = f"the file given with {option} cannot be read ({error.strerror})"
         raise UsageError(msg, code="usage.unreadable_file") from error
+
+
+def _as_text(content: bytes, option: str, *, max_bytes: int) -> str:
+    _refuse_larger(content, option, max_bytes=max_bytes)
+    try:
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         msg = f"the file given with {option} is not UTF-8 text; save it as UTF-8"
         raise UsageError(msg, code="usage.unreadable_file") from error
+
+
+def _refuse_larger(content: bytes, option: str, *, max_bytes: int) -> None:
+    if len(content) > max_bytes:
+        msg = f"the file given with {option} is larger than {max_bytes} bytes; is it the right file?"
+        raise UsageError(msg, code="usage.unreadable_file")
 
 
 def _with_thresholds(settings: Settings, text: str | None) -> Settings:

@@ -226,12 +226,14 @@ def _analyze(options: argparse.Namespace, progress: Progress) -> int:
 
 def _code_of(outcomes: Sequence[RunOutcome]) -> int:
     """Exit code of one run or several."""
-    if any(outcome.has("configuration") for outcome in outcomes):
+    studies = [study for outcome in outcomes for study in outcome.studies]
+    refused = sum(study.status == "refused" for study in studies)
+    wrong = [study.code for study in studies if study.kind == "configuration"]
+    # A row of a clinical table that is of another patient says nothing against the studies that were reported.
+    if wrong and (refused == len(studies) or not all(code.startswith("clinical.") for code in wrong)):
         return EXIT_USAGE
     if any(outcome.has("output") or not outcome.is_summary_written for outcome in outcomes):
         return EXIT_UNDELIVERED
-    studies = [study for outcome in outcomes for study in outcome.studies]
-    refused = sum(study.status == "refused" for study in studies)
     if refused < len(studies):
         return EXIT_SOME if refused else EXIT_DONE
     return EXIT_INTERNAL if any(outcome.has("internal") for outcome in outcomes) else EXIT_NOTHING
@@ -276,7 +278,7 @@ def _phantom(options: argparse.Namespace, _progress: Progress) -> int:
 def _schema(options: argparse.Namespace, _progress: Progress) -> int:
     import json
 
-    from calcreport.model.clinical import Clinical
+    from calcreport.model.clinical import ClinicalRow
     from calcreport.model.findings import Findings
     from calcreport.model.report import Report
     from calcreport.model.typed_review import Review
@@ -285,7 +287,7 @@ def _schema(options: argparse.Namespace, _progress: Progress) -> int:
     models: dict[str, type[BaseModel]] = {
         "report": Report,
         "findings": Findings,
-        "clinical": Clinical,
+        "clinical": ClinicalRow,
         "review": Review,
         "settings": Settings,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from calcreport.errors import ClinicalError
-from calcreport.model.clinical import Clinical, parse_clinical
+from calcreport.model.clinical import Clinical, parse_row
 from calcreport.typed_text import MAX_CHARACTERS, values_from_text
 
 __all__ = ["MAX_CHARACTERS", "clinical_from_text"]
@@ -26,12 +26,12 @@ def clinical_from_text(text: str) -> Clinical:
     ------
     ClinicalError
         ``clinical.not_yaml`` when the text is neither YAML nor JSON, too long, repeats a key or uses references;
-        ``clinical.not_mapping`` when it is not a mapping of sections; else as `parse_clinical`.
+        ``clinical.not_mapping`` when it is not a mapping of sections; else as `parse_row`.
     """
     data = values_from_text(text, area="clinical")
     if data is None:
         return Clinical()
     if isinstance(data, dict):
-        return parse_clinical(data)
+        return parse_row(data)[1]  # whom typed findings are about is not known
     msg = "The clinical file must be a mapping of sections (patient, symptoms, history, labs, ...)."
     raise ClinicalError(msg, code="clinical.not_mapping")

@@ -9,7 +9,7 @@ import gc
 import logging
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -75,7 +75,7 @@ def analyse(request: Request, *, progress: Progress) -> RunOutcome:
     Raises
     ------
     ConfigurationError
-        ``usage.mask_for_many``, ``usage.prior_for_many``.
+        ``usage.mask_for_many``, ``usage.prior_for_many``, ``clinical.which_study``.
     InputError
         ``path.too_many_files``.
     OutputError
@@ -94,7 +94,8 @@ def analyse(request: Request, *, progress: Progress) -> RunOutcome:
             _refuse_many(request, len(found.studies))
             if not found.studies:
                 _tell_nothing_found(aside, progress)
-            outcomes = _analyse_all(found.studies, request, results, progress)
+            requests = _requests_of(found.studies, request, progress)
+            outcomes = _analyse_all(found.studies, requests, results, progress)
             identities = tuple(study.study for study in found.studies)
     finally:
         results.recover()
@@ -103,18 +104,19 @@ def analyse(request: Request, *, progress: Progress) -> RunOutcome:
 
 
 def _analyse_all(
-    studies: Sequence[StudyFiles], request: Request, results: ResultsFolder, progress: Progress
+    studies: Sequence[StudyFiles], requests: Sequence[Request], results: ResultsFolder, progress: Progress
 ) -> tuple[StudyOutcome, ...]:
     """Analyse the studies side by side; whatever happens to one, the others go on."""
     count = len(studies)
-    if studies:
-        _load_analysis()
+    if not studies:
+        return ()
+    _load_analysis()
     outcomes: dict[int, StudyOutcome] = {}
     run = run_tasks(
-        partial(_analyse_one, studies=studies, request=request, results=results),
+        partial(_analyse_one, studies=studies, requests=requests, results=results),
         range(count),
-        jobs=request.jobs,
-        max_seconds=request.settings.run.max_study_seconds,
+        jobs=requests[0].jobs,
+        max_seconds=requests[0].settings.run.max_study_seconds,
         on_step=lambda number, step: progress.step(f"study {number + 1} of {count}: {step}"),
     )
     for number, result in run:
@@ -137,14 +139,23 @@ def _load_analysis() -> None:
 
 
 def _analyse_one(
-    number: int, on_step: Report, *, studies: Sequence[StudyFiles], request: Request, results: ResultsFolder
+    number: int, on_step: Report, *, studies: Sequence[StudyFiles], requests: Sequence[Request], results: ResultsFolder
 ) -> StudyOutcome:
     """Work of one task, in a worker process."""
     gc.collect()  # what an earlier study left; within one there is hardly any garbage, and looking for it takes time
     gc.disable()
     from calcreport.study_analysis import analyse_study  # noqa: PLC0415 - see _load_analysis
 
-    return analyse_study(studies[number], request, results, on_step)
+    return analyse_study(studies[number], requests[number], results, on_step)
+
+
+def _requests_of(studies: Sequence[StudyFiles], request: Request, progress: Progress) -> list[Request]:
+    """Make the request of each study, with the clinical data that are about it."""
+    data = request.clinical_data
+    unmatched = data.count_unmatched(studies)
+    if unmatched:
+        progress.line(f"{unmatched} of {len(data.rows)} rows of the clinical table match no study")
+    return [replace(request, study_clinical=clinical) for clinical in data.assign(studies)]
 
 
 def _refuse_many(request: Request, study_count: int) -> None:
@@ -179,7 +190,7 @@ def _write_overview(
     summary = summarise(outcomes, set_aside, software=request.software, created=request.created)
     try:
         for outcome in outcomes:
-            if outcome.kind in {"input", "internal"}:
+            if outcome.kind in {"input", "internal"} or outcome.code.startswith("clinical."):
                 results.remove(outcome.folder, keep=KEPT_FILES)
         if len(outcomes) > 1 and "html" in request.formats:
             results.write_file("index.html", _index_page(outcomes, identities, request))

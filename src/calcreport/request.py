@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from calcreport.clinical_table import ClinicalData, StudyClinical
 from calcreport.model.clinical import Clinical
 from calcreport.model.report import Software
 from calcreport.output import Templates
@@ -25,8 +26,8 @@ class Request:
         Where results go.
     settings : Settings
         Effective settings.
-    clinical : Clinical
-        What the clinician told; holds for every study.
+    clinical_data : ClinicalData
+        What the clinician told, of one patient or of many.
     lesion_mask : Path | None
         Contours of whole lesions; only for a single study.
     lesion_roi : str | None
@@ -45,12 +46,14 @@ class Request:
         Date and time of the draft, ISO 8601.
     earlier : EarlierReport | None
         Report of an earlier study of the same patient, to compare with.
+    study_clinical : StudyClinical | None
+        What of `clinical_data` is about the study at hand; ``None`` before that is known.
     """
 
     paths: tuple[Path, ...]
     out: Path
     settings: Settings
-    clinical: Clinical
+    clinical_data: ClinicalData
     lesion_mask: Path | None
     lesion_roi: str | None
     formats: tuple[str, ...]
@@ -60,3 +63,9 @@ class Request:
     software: Software
     created: str
     earlier: EarlierReport | None = None
+    study_clinical: StudyClinical | None = None
+
+    @property
+    def clinical(self) -> Clinical:
+        """What the clinician told of the study at hand."""
+        return (self.study_clinical or StudyClinical()).clinical

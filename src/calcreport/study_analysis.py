@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from time import monotonic
 from typing import Final
@@ -78,6 +79,7 @@ def _analyse(
     folder = folder_name(study.study.study_instance_uid)
     entries: tuple[SeriesEntry, ...] = ()
     try:
+        request = _with_clinical(study, request)
         _refuse_wrong_prior(study, request)
         on_step("reading")
         reading = _read(study, request)
@@ -108,6 +110,14 @@ def _analyse(
         index_row=index_entry(report, folder),
         has_review=bool(review),
     )
+
+
+def _with_clinical(study: StudyFiles, request: Request) -> Request:
+    """Settle what of the clinical data is about the study; refuse those of another patient before it is measured."""
+    its = request.study_clinical or request.clinical_data.assign((study,))[0]
+    if its.refusal is not None:
+        raise its.refusal
+    return replace(request, study_clinical=its)
 
 
 def _refuse_wrong_prior(study: StudyFiles, request: Request) -> None:
@@ -194,6 +204,9 @@ def _report(
     taken = measured.taken
     if request.earlier is not None:
         taken = compare_with_earlier(taken, request.earlier)
+    limitations = measured.limitations
+    if request.study_clinical is not None and request.study_clinical.is_not_in_table:
+        limitations = (*limitations, request.templates.statements.say("limitation.no_clinical_row"))
     decision = decide_and_ask(taken, request.clinical, request.settings.policy, request.ruleset)
     report = compose_report(
         measured.basis.findings,
@@ -207,7 +220,7 @@ def _report(
             created=request.created,
             rules=request.ruleset.used,
             taken=taken,
-            limitations=measured.limitations,
+            limitations=limitations,
         ),
         imaging=measured.imaging,
         statements=request.templates.statements,

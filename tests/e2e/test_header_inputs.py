@@ -34,15 +34,14 @@ def test_the_header_speaks_where_nobody_typed(run, leg, tmp_path) -> None:
 
 
 def test_what_was_typed_wins_and_every_contradiction_is_printed(run, leg, tmp_path) -> None:
-    clinical = "patient: {age_years: 64, sex: M}\nsite: {region: forearm, laterality: left}"
+    clinical = "patient: {age_years: 47.1, sex: F}\nsite: {region: forearm, laterality: left}"
     report, text = _analyse(run, leg, tmp_path / "a", clinical)
     assert {used["name"] for used in report["inputs"] if used["is_contradicted"]} == {
         "patient.age_years",
-        "patient.sex",
         "site.laterality",
         "site.region",
     }
-    for words in ("the age was entered as 64, the image header says 46", "the side was entered as left"):
+    for words in ("the age was entered as 47.1, the image header says 46", "the side was entered as left"):
         assert words in text
     location = report["lesions"][0]["location"]
     assert (location["laterality"], location["laterality_source"], location["region"]) == (
@@ -50,7 +49,7 @@ def test_what_was_typed_wins_and_every_contradiction_is_printed(run, leg, tmp_pa
         "clinician",
         "forearm",
     )
-    assert "64 M." in text
+    assert "47 F." in text
     assert "Taken from the image header" not in text
 
 

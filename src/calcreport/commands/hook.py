@@ -15,12 +15,14 @@ from pathlib import Path
 from pydicom import dcmread
 
 from calcreport.arguments import request_from
+from calcreport.clinical_table import STUDY_FILES
 from calcreport.commands.hook_places import Place, Places, find_places
 from calcreport.commands.hook_result import for_mercure, result_of
 from calcreport.commands.hook_settings import HookSettings, settings_of_task
-from calcreport.errors import OutputError
+from calcreport.errors import ClinicalError, OutputError
 from calcreport.pipeline import RunOutcome, analyse
 from calcreport.progress import Progress
+from calcreport.request import Request
 from calcreport.study_folder import ResultsFolder
 
 _RESULT = "result.json"
@@ -85,15 +87,39 @@ def _serve(
     place: Place, found: Places, settings: HookSettings, options: argparse.Namespace, progress: Progress
 ) -> RunOutcome:
     if found.host != "mercure":
-        return analyse(request_from(_analysis(options, settings, place.source, place.target)), progress=progress)
+        return analyse(_request(options, settings, place, place.target, found), progress=progress)
     # Mercure sends what lies in the folder itself and ends in .dcm; the rest of the results would be left behind.
     inner = place.target / f".calcreport-{secrets.token_hex(6)}"
     try:
-        outcome = analyse(request_from(_analysis(options, settings, place.source, inner)), progress=progress)
+        outcome = analyse(_request(options, settings, place, inner, found), progress=progress)
         _flatten(inner, place.target)
     finally:
         shutil.rmtree(inner, ignore_errors=True)
     return outcome
+
+
+def _request(options: argparse.Namespace, settings: HookSettings, place: Place, target: Path, found: Places) -> Request:
+    """What to analyse in one folder, and with which clinical data.
+
+    Raises
+    ------
+    ClinicalError
+        ``clinical.which_study`` for data of one patient where folders of many are to be analysed with them.
+    """
+    words = _analysis(options, settings, place.source, target)
+    own = next(
+        (path for name in STUDY_FILES if (path := place.source / name).is_file() and not path.is_symlink()), None
+    )
+    words.clinical = str(own) if own is not None else words.clinical  # it is about the study; a table is for all
+    request = request_from(words)
+    is_for_many = own is None and (len(found.places) > 1 or not options.clinical)
+    if words.clinical and is_for_many and not request.clinical_data.is_table:
+        msg = (
+            "data of one patient were given where studies of many come; give a table (CSV, or a YAML list) keyed by "
+            "patient_id, accession_number or study_instance_uid, or lay clinical.yaml beside the images of each study"
+        )
+        raise ClinicalError(msg, code="clinical.which_study")
+    return request
 
 
 def _analysis(options: argparse.Namespace, settings: HookSettings, source: Path, target: Path) -> argparse.Namespace:

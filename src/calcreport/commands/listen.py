@@ -13,8 +13,9 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
-from calcreport.arguments import clinical_of, formats_of, read_text, ruleset_of, settings_of, templates_of
+from calcreport.arguments import formats_of, read_text, ruleset_of, settings_of, templates_of
 from calcreport.errors import SettingsError, UsageError
+from calcreport.service.clinical_watch import read_table
 from calcreport.service.journal import LineFormatter
 from calcreport.service.service import Service, tls_context
 from calcreport.service.service_settings import ServiceSettings, service_settings_from_text
@@ -101,11 +102,10 @@ def _loader(options: argparse.Namespace) -> Callable[[], ServiceSettings]:
 def _require_analysis(options: argparse.Namespace, settings: ServiceSettings) -> None:
     """Read once what every analysis is going to read, so that a mistake shows now and not at the first study."""
     analysis = settings.analysis
-    seen = argparse.Namespace(
-        config=options.config, rules=None, clinical=analysis.clinical, templates=analysis.templates
-    )
+    seen = argparse.Namespace(config=options.config, rules=None, templates=analysis.templates)
     ruleset_of(seen, settings_of(seen))
-    clinical_of(seen)
+    if analysis.clinical:
+        read_table(analysis.clinical)
     templates_of(seen)
     formats_of(analysis.formats)
 

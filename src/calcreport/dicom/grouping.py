@@ -136,4 +136,4 @@ def _study(uid: str, series: list[SeriesFiles]) -> StudyFiles:
         accession_number=patient.accession_number,
         body_part=first.series.body_part,
     )
-    return StudyFiles(study=study, series=tuple(series))
+    return StudyFiles(study=study, series=tuple(series), patient_id_issuer=patient.patient_id_issuer)

@@ -213,13 +213,14 @@ _PATIENT_TAGS: Final = (
     tags.STUDY_DATE,
     tags.STUDY_DESCRIPTION,
     tags.ACCESSION,
+    tags.ISSUER_OF_PATIENT_ID,
     tags.CHARSET,
 )
 
 
 @lru_cache(maxsize=256)
 def _patient(raw: tuple[bytes | None, ...]) -> PatientHeader:
-    identity, name, birth, sex, age, study_day, description, accession, charset = raw
+    identity, name, birth, sex, age, study_day, description, accession, issuer, charset = raw
     birth_date, study_date = values.day(birth), values.day(study_day)
     return PatientHeader(
         patient_id=values.identifier(identity, charset),
@@ -230,6 +231,7 @@ def _patient(raw: tuple[bytes | None, ...]) -> PatientHeader:
         study_date=study_date,
         study_description=values.text(description, charset),
         accession_number=values.identifier(accession, charset),
+        patient_id_issuer=values.identifier(issuer, charset),
     )
 
 

@@ -81,6 +81,7 @@ class StudyFiles:
 
     study: Study = field(repr=False)
     series: tuple[SeriesFiles, ...]
+    patient_id_issuer: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

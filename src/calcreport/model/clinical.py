@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
@@ -246,6 +246,9 @@ class Request(Record):
     __str__ = __repr__
 
 
+_Input = TypeVar("_Input", bound="Clinical")
+
+
 class Clinical(Record):
     """Everything a clinician may tell; all of it may be missing."""
 
@@ -259,6 +262,58 @@ class Clinical(Record):
     labs: Labs = Labs()
     imaging: Imaging = Imaging()
     request: Request = Request()
+
+
+def _as_key(value: Any) -> Any:  # noqa: ANN401
+    """Read a whole number as its digits; `typed_text` keeps the zeros in front of it."""
+    if isinstance(value, bool | float):
+        msg = "must be text; put it in quotes"
+        raise ValueError(msg)  # noqa: TRY004 - pydantic collects ValueError only
+    return str(value).strip() or None if isinstance(value, int | str) else value
+
+
+Key = Annotated[Annotated[str, Field(max_length=200)] | None, BeforeValidator(_as_key)]
+
+
+class ClinicalRow(Clinical):
+    """Clinical input that names the study or the patient it is about: a row of a table, or a whole file."""
+
+    study_instance_uid: Key = None
+    accession_number: Key = None
+    patient_id: Key = None
+
+    def __repr__(self) -> str:
+        """Hide the identity from logs and tracebacks."""
+        return "ClinicalRow(…)"
+
+    __str__ = __repr__
+
+
+KEYS: Final = tuple(name for name in ClinicalRow.model_fields if name not in Clinical.model_fields)
+"""What a row may be keyed by, the most specific first."""
+
+
+def parse_row(data: Mapping[str, Any]) -> tuple[dict[str, str], Clinical]:
+    """Check clinical input that may name its study or patient.
+
+    Parameters
+    ----------
+    data : Mapping[str, Any]
+        As for `parse_clinical`, and any of `KEYS`.
+
+    Returns
+    -------
+    tuple[dict[str, str], Clinical]
+        The keys that were given, and the input without them.
+
+    Raises
+    ------
+    ClinicalError
+        As `parse_clinical`.
+    """
+    row = _validated(data, ClinicalRow)
+    keys = {name: key for name in KEYS if (key := getattr(row, name)) is not None}
+    return keys, Clinical(**{name: getattr(row, name) for name in Clinical.model_fields})
 
 
 def parse_clinical(data: Mapping[str, Any]) -> Clinical:
@@ -281,10 +336,14 @@ def parse_clinical(data: Mapping[str, Any]) -> Clinical:
         ``clinical.unknown_key``, ``clinical.lab_unit``, ``clinical.lab_impossible``, ``clinical.value``;
         ``clinical.invalid`` when there are several kinds.
     """
+    return _validated(data, Clinical)
+
+
+def _validated(data: Mapping[str, Any], root: type[_Input]) -> _Input:
     try:
-        return Clinical.model_validate(without_unknown(data, Clinical))
+        return root.model_validate(without_unknown(data, root))
     except ValidationError as error:
-        mistakes = mistakes_of(error, Clinical)
+        mistakes = mistakes_of(error, root)
     # Raised outside the handler: the cause would carry the values typed into a traceback.
     raise refuse(mistakes, area="clinical", data=data)
 

@@ -100,9 +100,9 @@ def _drift(ordered: Sequence[Section], positions: Sequence[float], normal: NDArr
     A slanted lesion reaches beyond the section before on the side it shifts to; an end that only narrows does not.
     """
     if len(ordered) < 2:
-        return np.zeros(3)
+        return np.zeros(3, dtype=np.float64)
     last, before = (_joined(section) for section in ordered[:2])
-    shift = (last.min(axis=0) + last.max(axis=0) - before.min(axis=0) - before.max(axis=0)) / 2
+    shift: NDArray[np.float64] = (last.min(axis=0) + last.max(axis=0) - before.min(axis=0) - before.max(axis=0)) / 2
     shift -= normal * (shift @ normal)
     length = float(np.linalg.norm(shift))
     if length == 0:

@@ -113,6 +113,12 @@ def _record_of(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401
     return None
 
 
+def field_paths(model: type[BaseModel]) -> list[str]:
+    """Dotted names of the fields below a record that hold a value and no further fields."""
+    paths = list(_paths(model))
+    return [path for path in paths if not any(other.startswith(f"{path}.") for other in paths)]
+
+
 def _paths(model: type[BaseModel], prefix: str = "") -> Iterable[str]:
     """Dotted names of every field below a record."""
     for key, field in model.model_fields.items():

@@ -62,6 +62,18 @@ class Inbox(Protocol):
         """
         ...
 
+    def keep_clinical(self, content: bytes) -> None:
+        """Keep clinical data of one study, YAML or JSON that names its ``study_instance_uid``, durably.
+
+        Raises
+        ------
+        ClinicalError
+            ``clinical.…``: a mistake in it, or ``clinical.which_study``.
+        StoreError
+            ``store.full`` or ``store.failed``: try again later.
+        """
+        ...
+
     def expect(self, study_instance_uid: str, count: int) -> None:
         """Tell how many instances a study has: it is complete when they are here, without waiting for quiet."""
         ...

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from calcreport.service.adapters import Kept
 from calcreport.service.arrivals import Arrivals
+from calcreport.service.clinical_watch import study_of_clinical
 from calcreport.service.health import Counters
 from calcreport.service.identity import Identity
 from calcreport.service.journal import Journal
@@ -61,6 +62,13 @@ class StoreInbox:
         if not arrival.is_aside:
             self._arrivals.note(arrival.study)
         return kept
+
+    def keep_clinical(self, content: bytes) -> None:
+        """Keep clinical data of one study; see `calcreport.service.adapters.Inbox.keep_clinical`."""
+        study = study_name(study_of_clinical(content))
+        if self._store.keep_clinical(study, content):
+            self._counters.add("clinical_files_kept")
+            self._arrivals.note(study)
 
     def expect(self, study_instance_uid: str, count: int) -> None:
         """Tell how many instances a study has."""

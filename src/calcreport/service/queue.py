@@ -22,19 +22,24 @@ _MOST_INTERRUPTIONS: Final = 20
 """Attempts that a dying service did not end: it may well have been the study."""
 
 
-def is_due(record: Record, images: Sequence[str]) -> bool:
-    """Whether a study has to be analysed: its images are not those of the last answer, nor of a dead letter."""
+def is_due(record: Record, images: Sequence[str], clinical: tuple[str, ...] = ()) -> bool:
+    """Whether a study has to be analysed: its images, and its clinical file, are not those of the last answer.
+
+    Nor those of a dead letter.
+    """
     if not images:
         return False
-    content = content_of(images)
+    content = content_of([*images, *clinical])
     if record.state in {"waiting", "analysing"} and record.content == content:
         return True
     return content != (record.content if record.state == "failed" else record.reported)
 
 
-def queued(record: Record, images: Sequence[str], *, study_uid: str, is_short: bool) -> Record:
+def queued(
+    record: Record, images: Sequence[str], *, study_uid: str, is_short: bool, clinical: tuple[str, ...] = ()
+) -> Record:
     """Record of a complete study that waits for its analysis; attempts at the same images are remembered."""
-    content = content_of(images)
+    content = content_of([*images, *clinical])
     changes: dict[str, object] = {
         "study_instance_uid": study_uid,
         "state": "waiting",

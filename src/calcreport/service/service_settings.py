@@ -92,7 +92,7 @@ class AnalysisSettings(SettingsBlock):
     formats: str | None = None
     """As ``analyze --format``; default: everything that needs no extra installation."""
     clinical: str | None = None
-    """Clinical data that holds for every study, as ``analyze --clinical``."""
+    """Table of clinical data, as ``analyze --clinical``; looked at for changes. A study's own file comes before it."""
     templates: str | None = None
     """The site's own templates, as ``analyze --templates``."""
     memory_bytes: int = Field(default=8 * _GIBI, ge=_GIBI // 2)

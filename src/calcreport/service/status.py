@@ -98,7 +98,7 @@ def require_healthy(root: Path) -> None:
         raise DeliveryError(msg, code="service.not_running", is_retryable=True)
     problems = service.get("problems")
     if problems:
-        msg = "the service runs, but refuses images until this is mended"
+        msg = "the service runs, but not as it should until this is mended"
         raise DeliveryError(msg, code=str(problems[0]), is_retryable=True)
 
 

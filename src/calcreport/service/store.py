@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import secrets
 import shutil
@@ -27,6 +28,8 @@ IMAGES: Final = "images"
 ASIDE: Final = "aside"
 RESULTS: Final = "results"
 RETRIES: Final = "retries"
+_CLINICAL: Final = "clinical.yaml"
+"""A study's own clinical data, YAML or JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,6 +249,35 @@ class Store:
         except OSError as error:
             raise store_error(error) from error
 
+    def keep_clinical(self, study: str, content: bytes) -> bool:
+        """Put a study's clinical file in place, durably; tell whether it says something new.
+
+        Raises
+        ------
+        StoreError
+            ``store.full`` or ``store.failed``.
+        """
+        self.require_space()
+        folder = self._studies / study
+        try:
+            if self.clinical(study) and (folder / _CLINICAL).read_bytes() == content:
+                return False
+            make_folder(folder)
+            write_file(folder / _CLINICAL, content)
+        except OSError as error:
+            raise store_error(error) from error
+        return True
+
+    def clinical(self, study: str) -> Path | None:
+        """Clinical file of a study."""
+        path = self._studies / study / _CLINICAL
+        return path if path.is_file() else None
+
+    def clinical_mark(self, study: str) -> tuple[str, ...]:
+        """Stand for the content of a study's clinical file; empty without one."""
+        path = self.clinical(study)
+        return (hashlib.sha256(path.read_bytes()).hexdigest(),) if path else ()
+
     def take_retries(self) -> list[str]:
         """Take the studies an operator wants to be tried again."""
         taken = []
@@ -267,8 +299,11 @@ class Store:
             folder.rmdir()  # not when something arrived
 
     def remove_results(self, study: str) -> None:
-        """Remove a study's results."""
+        """Remove a study's results, and its clinical data where no image is left to be reported anew."""
         shutil.rmtree(self._studies / study / RESULTS, ignore_errors=True)
+        if not self.images(study):
+            with suppress(OSError):
+                (self._studies / study / _CLINICAL).unlink()
 
     def recall(self, source: str) -> str | None:
         """Cursor of a source."""

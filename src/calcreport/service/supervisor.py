@@ -16,6 +16,7 @@ from calcreport.errors import CalcReportError, StoreError
 from calcreport.service import queue
 from calcreport.service.adapters import Delivery
 from calcreport.service.arrivals import Arrivals
+from calcreport.service.clinical_watch import ClinicalWatch
 from calcreport.service.delivery import Deliveries, Ended, delivery_of, handed_over, open_sinks, refused_by
 from calcreport.service.health import Counters, write_status
 from calcreport.service.identity import study_uid_of
@@ -82,6 +83,9 @@ class Supervisor:
         self._begun = time()
         self._status_s = float("-inf")
         self._retention = Retention(store, lambda: settings().retention, journal)
+        self._clinical = ClinicalWatch(
+            store.root, lambda: settings().analysis.clinical, counters=counters, journal=journal
+        )
         self._is_disk_full = False
 
     def recover(self) -> None:
@@ -91,7 +95,7 @@ class Supervisor:
             if record.state == "analysing":
                 record = queue.interrupted(record)
                 self._write(study, record)
-            if queue.is_due(record, self._store.images(study)):
+            if queue.is_due(record, self._store.images(study), self._store.clinical_mark(study)):
                 self._arrivals.note(study)
             elif record.state == "delivering":
                 self._hand_on(study, record)
@@ -103,6 +107,7 @@ class Supervisor:
         for study in self._store.take_retries():
             self._guarded(study, self._retry)
         self._watch()
+        self._clinical.look()
         for study in list(self._waiting.due(monotonic())):
             if len(self._running) >= self._settings().analysis.workers:
                 break
@@ -167,6 +172,7 @@ class Supervisor:
             self._late.add(study)  # first what is under way comes to its end
             return
         images, record = self._store.images(study), self._store.record(study)
+        clinical = self._store.clinical_mark(study)
         self._store.release(study)
         if not images:
             return
@@ -174,11 +180,12 @@ class Supervisor:
             msg = "images of this study were removed after its report; send the whole study again"
             self._write(study, queue.given_up(record, _REMOVED, msg))
             return
-        if not queue.is_due(record, images):
+        if not queue.is_due(record, images, clinical):
             if record.state == "delivering" or record.code == _REMOVED:
                 self._hand_on(study, record)
             return
-        record = queue.queued(record, images, study_uid=self._uid(study, record, images), is_short=is_short)
+        uid = self._uid(study, record, images)
+        record = queue.queued(record, images, study_uid=uid, is_short=is_short, clinical=clinical)
         self._write(study, record)
         self._deliveries.drop(study)  # what was not delivered yet is superseded
         self._tell("study_complete", study, images=len(images))
@@ -197,11 +204,13 @@ class Supervisor:
         if study in self._running or study in self._arrivals:
             return  # its turn comes when it is complete again
         images, record = self._store.images(study), self._store.record(study)
-        if content_of(images) != record.content or record.state != "waiting":
+        if content_of([*images, *self._store.clinical_mark(study)]) != record.content or record.state != "waiting":
             self._arrivals.note(study)
             return
+        clinical = self._store.clinical(study) or self._clinical.table()
+        settings = self._settings().analysis.model_copy(update={"clinical": clinical and str(clinical)})
         self._write(study, record.model_copy(update={"state": "analysing", "changed": time()}))
-        self._running[study] = Analysis(self._store.folder(study), self._settings().analysis, config=self._config)
+        self._running[study] = Analysis(self._store.folder(study), settings, config=self._config)
         self._tell("analysis_begun", study)
 
     def _end(self, study: str, result: Analysed | Failure) -> None:
@@ -233,8 +242,9 @@ class Supervisor:
         images = self._store.images(study)
         if not images or queue.images_missing(record, images):
             return
+        uid, clinical = self._uid(study, record, images), self._store.clinical_mark(study)
         record = queue.queued(
-            queue.retried(record), images, study_uid=self._uid(study, record, images), is_short=record.is_incomplete
+            queue.retried(record), images, study_uid=uid, is_short=record.is_incomplete, clinical=clinical
         )
         self._write(study, record)
         self._put(study, record)
@@ -298,6 +308,7 @@ class Supervisor:
         except OSError:
             free = -1
         problems = ["store.full"] if free <= 0 or self._is_disk_full else []
+        problems += [self._clinical.problem] if self._clinical.problem else []
         return {
             "software": f"calcreport {__version__}",
             "state": state,

@@ -97,3 +97,15 @@ def test_a_busy_study_is_left_alone_and_the_others_are_looked_at_now_and_then(st
     now[0] = 600.0
     retention.tick(lambda _study: False)
     assert _kinds(store, study) == {"results"}
+
+
+@pytest.mark.parametrize(("received_days", "is_kept"), [(None, True), (1.0, False)])
+def test_a_clinical_file_goes_with_the_results_when_no_image_is_left_to_be_reported(
+    store, study, received_days, is_kept
+):
+    store.keep_clinical(study, b"study_instance_uid: 1.2.3")
+    remove_expired(
+        store, study, _record(store, study), RetentionSettings(received_days=received_days, results_days=1.0)
+    )
+    assert bool(store.clinical(study)) is is_kept
+    assert bool(store.clinical_mark(study)) is is_kept

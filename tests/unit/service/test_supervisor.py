@@ -46,13 +46,15 @@ class Scene:
         self.now = 0.0
         self.verdict: Callable[[str], object] = lambda _study: ANSWER
         self.analysed: list[tuple[str, int]] = []
+        self.clinical: list[str | None] = []
         self.stopped: list[str] = []
         self.sink = Sink()
         self.values = {"study": {"quiet_seconds": 10.0}, "analysis": {"retry_seconds": 5.0}}
         scene = self
 
         class FakeAnalysis:
-            def __init__(self, folder, _settings, *, config) -> None:
+            def __init__(self, folder, settings, *, config) -> None:
+                scene.clinical.append(settings.clinical)
                 self.study = folder.name
                 scene.analysed.append((self.study, len(scene.store.images(self.study))))
                 assert config is None
@@ -440,3 +442,42 @@ def test_a_study_that_was_removed_and_came_back_as_it_was_is_done(scene):
     scene.run(20)
     assert len(scene.analysed) == 1
     assert (scene.record().state, scene.record().code) == ("done", "")
+
+
+def test_a_file_of_a_study_is_used_for_it_and_one_that_comes_late_makes_a_revision(scene):
+    scene.receive(ONE)
+    scene.receive(TWO)
+    content = f"study_instance_uid: {ONE}\nhistory: {{trauma: yes}}\n".encode()
+    scene.run(20)
+    assert scene.clinical == [None, None]
+    scene.inbox.keep_clinical(content)
+    scene.run(20)
+    file = str(scene.store.folder(scene.name(ONE)) / "clinical.yaml")
+    assert scene.clinical == [None, None, file]
+    assert (scene.record(ONE).revision, scene.record(TWO).revision) == (2, 1)
+    scene.inbox.keep_clinical(content)  # once more: nothing happens
+    scene.start()
+    scene.run(20)
+    assert scene.record(ONE).revision == 2
+
+
+def test_a_file_that_comes_before_its_study_waits_for_it(scene):
+    scene.inbox.keep_clinical(f"study_instance_uid: {ONE}\n".encode())
+    scene.run(20)
+    assert scene.analysed == []
+    scene.receive(ONE)
+    scene.run(20)
+    assert scene.clinical == [str(scene.store.folder(scene.name(ONE)) / "clinical.yaml")]
+
+
+def test_a_table_that_was_never_good_holds_the_studies_up(scene, tmp_path):
+    table = tmp_path / "t.csv"
+    scene.values["analysis"]["clinical"] = str(table)
+    scene.receive(ONE)
+    scene.run(20)
+    assert scene.analysed == []
+    assert scene.supervisor.status()["problems"] == ["usage.no_such_file"]
+    table.write_text("patient_id,history.trauma\nMARKER,yes\n")
+    scene.run(60)
+    assert scene.clinical == [str(scene.store.root / "clinical_table")]
+    assert scene.supervisor.status()["problems"] == []

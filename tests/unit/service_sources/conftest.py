@@ -14,7 +14,7 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from calcreport.errors import NotDicomError
+from calcreport.errors import ClinicalError, NotDicomError
 from calcreport.service.adapters import Delivery, Kept
 
 
@@ -98,6 +98,7 @@ class FakeInbox:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.kept: list[bytes] = []
+        self.clinical: list[bytes] = []
         self.expected: list[tuple[str, int]] = []
         self.cursors: dict[str, str] = {}
         self._number = 0
@@ -117,6 +118,11 @@ class FakeInbox:
         is_new = content not in self.kept
         self.kept.append(content)
         return Kept(reference="0" * 12, is_new=is_new, is_conflict=False, is_aside=False)
+
+    def keep_clinical(self, content: bytes) -> None:
+        if not content:
+            raise ClinicalError("of no study", code="clinical.which_study")
+        self.clinical.append(content)
 
     def expect(self, study_instance_uid: str, count: int) -> None:
         self.expected.append((study_instance_uid, count))

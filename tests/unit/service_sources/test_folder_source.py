@@ -114,3 +114,15 @@ def test_a_folder_that_is_not_mounted_is_a_failure_and_forgets_nothing(drop, loo
     drop.with_name("away").rename(drop)
     look()
     assert inbox.kept == [b"DICM1"]
+
+
+@pytest.mark.parametrize("is_emptied", [False, True])
+def test_a_clinical_file_is_taken_as_such_by_its_name(drop, look, inbox, is_emptied) -> None:
+    for name in ("clinical.yaml", "1.2.3.Clinical.JSON", "x-clinical.yml", "clinical.txt"):
+        (drop / name).write_bytes(name.encode())
+    (drop / "empty.clinical.yaml").write_bytes(b"")
+    look(3, is_emptied=is_emptied)
+    assert sorted(inbox.clinical) == [b"1.2.3.Clinical.JSON", b"clinical.yaml", b"x-clinical.yml"]
+    left = {path.name for path in drop.iterdir()}
+    assert left >= {"clinical.txt", "empty.clinical.yaml"}
+    assert ("clinical.yaml" in left) is not is_emptied

@@ -13,9 +13,11 @@ from pathlib import Path
 from threading import Event
 from typing import Final
 
-from calcreport.errors import DeliveryError, InputError
+from calcreport.clinical_table import STUDY_FILES
+from calcreport.errors import ClinicalError, DeliveryError, InputError
 from calcreport.service.adapter_settings import FolderSourceSettings
 from calcreport.service.adapters import Inbox
+from calcreport.service.clinical_watch import MAX_CLINICAL_BYTES
 from calcreport.service.journal import Journal
 
 _MOST_FILES: Final = 500_000
@@ -75,7 +77,27 @@ class FolderSource:
             inbox.remember(self.name, json.dumps(sorted(now)))
         return frozenset(now)
 
+    def _take_clinical(self, inbox: Inbox, path: Path) -> None:
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            with os.fdopen(descriptor, "rb") as source:
+                inbox.keep_clinical(source.read(MAX_CLINICAL_BYTES + 1))
+        except ClinicalError as error:
+            self._journal.tell("file_refused", step=self.name, code=error.code)
+            return
+        except FileNotFoundError:
+            return
+        self._empty(path)
+
+    def _empty(self, path: Path) -> None:
+        if self._settings.is_emptied:
+            with suppress(OSError):
+                path.unlink()
+
     def _take(self, inbox: Inbox, path: Path) -> None:
+        if path.name.lower().endswith(STUDY_FILES):
+            self._take_clinical(inbox, path)
+            return
         target = inbox.temporary()
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -90,9 +112,7 @@ class FolderSource:
         finally:
             with suppress(OSError):
                 target.unlink(missing_ok=True)
-        if self._settings.is_emptied:
-            with suppress(OSError):
-                path.unlink()
+        self._empty(path)
 
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
         """Regular files, hidden ones excepted: they are what other programs have not finished."""
