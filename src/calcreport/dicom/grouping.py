@@ -136,4 +136,5 @@ def _study(uid: str, series: list[SeriesFiles]) -> StudyFiles:
         accession_number=patient.accession_number,
         body_part=first.series.body_part,
     )
-    return StudyFiles(study=study, series=tuple(series))
+    notes = (patient.age_note,) if patient.age_note else ()
+    return StudyFiles(study=study, series=tuple(series), notes=notes)

@@ -56,6 +56,7 @@ class PatientHeader:
     study_date: str | None
     study_description: str | None
     accession_number: str | None
+    age_note: str = ""
 
     def __repr__(self) -> str:
         """Hide the identity from logs and tracebacks."""

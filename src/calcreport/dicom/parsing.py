@@ -220,13 +220,15 @@ _PATIENT_TAGS: Final = (
 @lru_cache(maxsize=256)
 def _patient(raw: tuple[bytes | None, ...]) -> PatientHeader:
     identity, name, birth, sex, age, study_day, description, accession, charset = raw
-    birth_date, study_date = values.day(birth), values.day(study_day)
+    study_date = values.day(study_day)
+    at_study = values.age_at_study(age, values.day(birth), study_date)
     return PatientHeader(
         patient_id=values.identifier(identity, charset),
         name=values.person_name(name, charset),
-        birth_date=birth_date,
-        sex=values.keyword(sex),
-        age_years=values.age_years(age, birth_date, study_date),
+        birth_date=at_study.birth_date,
+        sex=values.sex(sex),
+        age_years=at_study.years,
+        age_note=at_study.note,
         study_date=study_date,
         study_description=values.text(description, charset),
         accession_number=values.identifier(accession, charset),

@@ -77,10 +77,11 @@ class SeriesFiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StudyFiles:
-    """One study and its series."""
+    """One study and its series; `notes` are sentences on its identity that a reader must see."""
 
     study: Study = field(repr=False)
     series: tuple[SeriesFiles, ...]
+    notes: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
