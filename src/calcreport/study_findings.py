@@ -59,7 +59,7 @@ def findings_for_rules(
     region = (clinical.site.region if is_only else None) or study.body_part
     taken = Findings(
         modality="CT",
-        contrast=contrast.value,
+        contrast="unknown" if contrast is Contrast.GIVEN else contrast.value,
         slice_thickness_mm=max(volume.geometry.spacing_mm[0], thickness_mm if thickness_mm <= _THICKEST_MM else 0.0),
         lesions=tuple(
             _in_region(

@@ -80,7 +80,7 @@ class SeriesHeader:
     patient_position: str | None
     contrast_agent: str | None
     contrast_route: str | None
-    has_contrast_item: bool
+    has_contrast_amount: bool
     is_multi_energy: bool
     acquisition_type: str | None
     volume_technique: str | None

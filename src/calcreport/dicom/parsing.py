@@ -197,9 +197,7 @@ def _image(source: ByteSource, item: Item, place: PixelPlace | None, syntax: str
         frame_of_reference_uid=values.uid(raw.get(tags.FRAME_OF_REFERENCE)),
         instance_number=values.integer(raw.get(tags.INSTANCE_NUMBER)),
         patient=_patient(tuple(raw.get(tag) for tag in _PATIENT_TAGS)),
-        series=_series(
-            tuple(raw.get(tag) for tag in _SERIES_TAGS), bool(item.sequences.get(tags.CONTRAST_AGENTS)), syntax
-        ),
+        series=_series(tuple(raw.get(tag) for tag in _SERIES_TAGS), _agents(item), syntax),
         pixels=_pixels(raw, place, syntax, is_big=encoding.is_big_endian),
     )
 
@@ -250,6 +248,10 @@ _SERIES_TAGS: Final = (
     tags.PATIENT_POSITION,
     tags.CONTRAST_AGENT,
     tags.CONTRAST_ROUTE,
+    tags.CONTRAST_INGREDIENT,
+    tags.CONTRAST_VOLUME,
+    tags.CONTRAST_START,
+    tags.CONTRAST_DOSE,
     tags.MULTI_ENERGY,
     tags.ACQUISITION_TYPE,
     tags.VOLUME_TECHNIQUE,
@@ -261,8 +263,33 @@ _SERIES_TAGS: Final = (
 )
 
 
+_AMOUNTS: Final = (tags.CONTRAST_VOLUME, tags.CONTRAST_START, tags.CONTRAST_DOSE)
+
+
+def _agents(item: Item) -> tuple[tuple[bytes, bytes], ...]:
+    """Meaning of agent and route of each item of the Contrast/Bolus Agent Sequence; empty where none is coded."""
+    return tuple(
+        (
+            agent.values.get(tags.CODE_MEANING, b""),
+            b" ".join(
+                route.values.get(tags.CODE_MEANING, b"") for route in agent.sequences.get(tags.CONTRAST_ROUTES, [])
+            ),
+        )
+        for agent in item.sequences.get(tags.CONTRAST_AGENTS, [])
+    )
+
+
+def _joined(attribute: bytes | None, coded: list[bytes], charset: bytes | None) -> str | None:
+    return values.text(b" ".join(filter(None, (attribute, *coded))), charset)
+
+
+def _is_amount(raw: bytes | None) -> bool:
+    """Whether a volume, dose or time is more than the zeros some scanners write without contrast."""
+    return bool(raw and raw.strip(b" \0").isascii() and any(c in raw for c in b"123456789"))
+
+
 @lru_cache(maxsize=1024)
-def _series(raw: tuple[bytes | None, ...], has_contrast_item: bool, syntax: str) -> SeriesHeader:  # noqa: FBT001 - a cache key
+def _series(raw: tuple[bytes | None, ...], agents: tuple[tuple[bytes, bytes], ...], syntax: str) -> SeriesHeader:
     of = dict(zip(_SERIES_TAGS, raw, strict=True))
     charset = of[tags.CHARSET]
     ratios = [values.decimal(part) for part in (of[tags.LOSSY_RATIO] or b"").split(b"\\")]
@@ -278,9 +305,11 @@ def _series(raw: tuple[bytes | None, ...], has_contrast_item: bool, syntax: str)
         laterality=values.keyword(of[tags.IMAGE_LATERALITY]) or values.keyword(of[tags.LATERALITY]),
         kvp=values.decimal(of[tags.KVP]),
         patient_position=values.keyword(of[tags.PATIENT_POSITION]),
-        contrast_agent=values.text(of[tags.CONTRAST_AGENT], charset),
-        contrast_route=values.text(of[tags.CONTRAST_ROUTE], charset),
-        has_contrast_item=has_contrast_item,
+        contrast_agent=_joined(
+            of[tags.CONTRAST_AGENT] or of[tags.CONTRAST_INGREDIENT], [a for a, _ in agents], charset
+        ),
+        contrast_route=_joined(of[tags.CONTRAST_ROUTE], [route for _, route in agents], charset),
+        has_contrast_amount=any(_is_amount(of[tag]) for tag in _AMOUNTS) or any(not any(agent) for agent in agents),
         is_multi_energy=values.keyword(of[tags.MULTI_ENERGY]) == "YES",
         acquisition_type=values.keyword(of[tags.ACQUISITION_TYPE]),
         volume_technique=values.keyword(of[tags.VOLUME_TECHNIQUE]),

@@ -227,7 +227,8 @@ def age_at_study(age: bytes | None, birth: str | None, study: str | None) -> Age
     study unless the age is given in days, weeks or months.
     """
     stated = _stated_years(age)
-    is_infant = bool(match := _AGE.match(strip(age or b"").upper())) and match[2] != b"Y"
+    match = _AGE.match(strip(age or b"").upper())
+    is_infant = match is not None and match[2] != b"Y"
     if birth == _NO_BIRTH or (birth is not None and birth == study and not is_infant):
         birth = None
     if birth is None or study is None:
