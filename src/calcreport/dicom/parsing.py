@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
 from calcreport.dicom import tags, values
 from calcreport.dicom.codes import problem
 from calcreport.dicom.elements import Encoding, Item, MoreNeeded, PixelPlace, Walker, looks_explicit
-from calcreport.dicom.header import ImageHeader, PatientHeader, PixelDescription, Plane, SeriesHeader
+from calcreport.dicom.header import NO_UID, ImageHeader, PatientHeader, PixelDescription, Plane, SeriesHeader
 from calcreport.dicom.source import ByteSource, DeflatedSource
 
 HEAD_BYTES: Final = 16_384
@@ -49,7 +50,9 @@ class Wish:
 _CT_WISH: Final = Wish()
 
 
-def read_header(source: ByteSource, head: bytes, *, inflate_limit: int) -> tuple[ImageHeader, Item]:
+def read_header(
+    source: ByteSource, head: bytes, *, inflate_limit: int, may_lack_uids: bool = False
+) -> tuple[ImageHeader, Item]:
     """Parse the header of a DICOM file.
 
     Parameters
@@ -60,6 +63,8 @@ def read_header(source: ByteSource, head: bytes, *, inflate_limit: int) -> tuple
         Its first bytes, at least the preamble and the file meta information when it has them.
     inflate_limit : int
         Most bytes a deflated data set may grow to.
+    may_lack_uids : bool
+        Whether Study, Series and SOP Instance UID may be blank, as some software that hides identities leaves them.
 
     Returns
     -------
@@ -80,7 +85,14 @@ def read_header(source: ByteSource, head: bytes, *, inflate_limit: int) -> tuple
         item, place, encoding = _inflated(source, _CT_WISH)
     else:
         item, place, encoding = _data_set(source, head, offset, syntax, _CT_WISH)
+    if storage_class and not values.strip(item.values.get(tags.SOP_CLASS, b"")) and item.values:
+        item.values[tags.SOP_CLASS] = storage_class.encode()  # blanked with the UIDs; the file meta header still has it
     image = _image(source, item, place, syntax or _guessed(encoding), encoding)
+    if not may_lack_uids and not (image.study_uid and image.series_uid and image.instance_uid):
+        raise problem("file.no_uid")
+    if not image.instance_uid:
+        content = hashlib.sha256(head + repr(sorted(item.values.items())).encode()).hexdigest()
+        image = replace(image, instance_uid=f"{NO_UID}{content[:24]}")
     return image, item
 
 
@@ -184,11 +196,11 @@ def _inflated(source: DeflatedSource, wish: Wish) -> tuple[Item, PixelPlace | No
 
 def _image(source: ByteSource, item: Item, place: PixelPlace | None, syntax: str, encoding: Encoding) -> ImageHeader:
     raw = item.values
-    study, series, instance = (values.uid(raw.get(t)) for t in (tags.STUDY_UID, tags.SERIES_UID, tags.SOP_INSTANCE))
-    if not (study and series and instance):
-        if values.uid(raw.get(tags.SOP_CLASS)) == tags.DICOMDIR:
-            raise problem("file.dicomdir")
-        raise problem("file.no_uid" if raw else "file.not_dicom")
+    if values.uid(raw.get(tags.SOP_CLASS)) == tags.DICOMDIR:
+        raise problem("file.dicomdir")
+    if not raw:
+        raise problem("file.not_dicom")
+    study, series, instance = (_uid(raw.get(tag)) for tag in (tags.STUDY_UID, tags.SERIES_UID, tags.SOP_INSTANCE))
     return ImageHeader(
         source=source,
         study_uid=study,
@@ -200,6 +212,14 @@ def _image(source: ByteSource, item: Item, place: PixelPlace | None, syntax: str
         series=_series(tuple(raw.get(tag) for tag in _SERIES_TAGS), _agents(item), syntax),
         pixels=_pixels(raw, place, syntax, is_big=encoding.is_big_endian),
     )
+
+
+def _uid(raw: bytes | None) -> str:
+    """UID, or empty text where there is none; one that is malformed is refused, it may be damage."""
+    told = values.uid(raw)
+    if told is None and values.strip(raw or b""):
+        raise problem("file.no_uid")
+    return told or ""
 
 
 _PATIENT_TAGS: Final = (
