@@ -51,24 +51,26 @@ def test_slices_without_uids_are_measured_by_folder(write_ct, reader, recipe_typ
         assert NAME.fullmatch(uid)
 
 
-def test_the_name_of_a_study_is_that_of_its_content(write_ct, reader, tmp_path):
+def test_the_name_of_a_study_is_that_of_its_content(write_ct, reader, tmp_path_factory):
     folder = write_ct(**ALL_BLANK)
-    copy = shutil.copytree(folder, tmp_path / "elsewhere")
+    copy = shutil.copytree(folder, tmp_path_factory.mktemp("elsewhere") / "ct")
     names = [found_in(reader, path)[0][0].study.study_instance_uid for path in (folder, copy, folder)]
     assert len(set(names)) == 1
     (copy / "00001").unlink()
     assert found_in(reader, copy)[0][0].study.study_instance_uid != names[0]
 
 
-def test_each_folder_is_a_study_also_within_an_archive(write_ct, reader, recipe_type, tmp_path):
+def test_each_folder_is_a_study_also_within_an_archive(write_ct, reader, recipe_type, tmp_path_factory):
     write_ct(recipe_type(), folder="a", **BLANK)
     write_ct(recipe_type(radius=7.0), folder="b", **BLANK)
     studies, _ = found_in(reader, write_ct.root)
     assert len(studies) == 2
-    with zipfile.ZipFile(tmp_path / "both.zip", "w") as archive:
-        for path in sorted(write_ct.root.rglob("*")):
+    both = tmp_path_factory.mktemp("archive") / "both.zip"
+    slices = sorted(write_ct.root.rglob("*"))
+    with zipfile.ZipFile(both, "w") as archive:
+        for path in slices:
             archive.write(path, path.relative_to(write_ct.root))
-    with reader.discover(tmp_path / "both.zip") as found:
+    with reader.discover(both) as found:
         assert {s.study.study_instance_uid for s in found.studies} == {s.study.study_instance_uid for s in studies}
 
 
@@ -90,7 +92,7 @@ def test_two_series_of_one_folder_are_kept_apart(write_ct, reader, recipe_type, 
 def test_what_cannot_be_told_apart_is_refused(write_ct, reader, recipe_type):
     recipe = recipe_type()
     write_ct(recipe, **ALL_BLANK)
-    brighter = recipe_type(radius=7.0)
+    brighter = recipe_type(radius=7.0, uids=recipe.uids)
     write_ct(brighter, **ALL_BLANK, InstanceNumber=500, edit=lambda n, ds: setattr(ds, "AcquisitionNumber", n % 2))
     assert refused(reader, write_ct.root) in {"geometry.duplicate_positions", "geometry.conflicting_instances"}
 
