@@ -182,8 +182,10 @@ def _measure(
     study: StudyFiles, reading: CtReading | FilmsReading, request: Request, on_step: Callable[[str], None]
 ) -> MeasuredStudy:
     if isinstance(reading, CtReading):
-        return measure_ct(study, reading, request, on_step)
-    return measure_films(study, reading, request, on_step)
+        measured = measure_ct(study, reading, request, on_step)
+    else:
+        measured = measure_films(study, reading, request, on_step)
+    return replace(measured, limitations=(*study.notes, *measured.limitations))
 
 
 def _nothing_to_measure(entries: Sequence[SeriesEntry]) -> InputError:

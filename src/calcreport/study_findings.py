@@ -17,7 +17,6 @@ from calcreport.rules.placing import place_by_complaint
 _THICKEST_MM: Final = 50.0
 """No CT slice is thicker; a larger header value is a mistake."""
 
-_OLDEST_YEARS: Final = 130.0
 _LONGEST_UID: Final = 64
 _LONGEST_PART: Final = 64
 _SIDES: Final[dict[str, Literal["left", "right"]]] = {"left": "left", "right": "right"}
@@ -60,7 +59,7 @@ def findings_for_rules(
     region = (clinical.site.region if is_only else None) or study.body_part
     taken = Findings(
         modality="CT",
-        contrast=contrast.value,
+        contrast="unknown" if contrast is Contrast.GIVEN else contrast.value,
         slice_thickness_mm=max(volume.geometry.spacing_mm[0], thickness_mm if thickness_mm <= _THICKEST_MM else 0.0),
         lesions=tuple(
             _in_region(
@@ -140,10 +139,10 @@ def _in_region(finding: LesionFinding, lesion: MeasuredLesion | ProjectedLesion,
 
 def _header_facts(study: Study, contrast: Contrast, laterality: str | None) -> HeaderFacts:
     """Take over what the header says and the clinician can say too; hostile text is cut to a line."""
-    sex, age_years = (study.patient.sex or "").strip().upper(), study.patient.age_years
+    sex = study.patient.sex
     part = " ".join((study.body_part or "").split()).lower()
     return HeaderFacts(
-        age_years=age_years if age_years is not None and 0 <= age_years <= _OLDEST_YEARS else None,
+        age_years=study.patient.age_years,
         sex="F" if sex == "F" else "M" if sex == "M" else "O" if sex == "O" else None,
         contrast=None if contrast is Contrast.UNKNOWN else contrast.value,
         laterality=_SIDES.get(laterality or ""),

@@ -20,8 +20,8 @@ from typing import Final
 
 from calcreport.errors import OutputError
 
-_UID: Final = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
-"""PS3.5 section 9.1: digits and dots, no component with a leading zero."""
+_UID: Final = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+|no-uid-[0-9a-f]{24}")
+"""PS3.5 section 9.1: digits and dots, no component with a leading zero; or the name we give a study without UID."""
 
 _LONGEST_UID: Final = 64
 _FILE_NAME: Final = re.compile(r"([A-Za-z0-9_-]+/)?[A-Za-z0-9_-][A-Za-z0-9._-]*")
@@ -43,7 +43,8 @@ def folder_name(study_instance_uid: str) -> str:
     Returns
     -------
     str
-        The UID itself when it is valid (PS3.5 section 9.1, at most 64 characters), otherwise ``study-`` and a hash.
+        The UID itself when it is valid (PS3.5 section 9.1, at most 64 characters), or the name that stands for a
+        missing one; otherwise ``study-`` and a hash.
     """
     if len(study_instance_uid) <= _LONGEST_UID and _UID.fullmatch(study_instance_uid):
         return study_instance_uid

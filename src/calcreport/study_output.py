@@ -32,6 +32,8 @@ _WITH_PICTURES: Final = frozenset({"png", "html", "pdf", "sc"})
 _WITHOUT_PICTURES: Final = frozenset({"sr", "seg", "sr-volumetric"})
 """Objects that show none."""
 
+_MASKS: Final = frozenset({"seg", "sr-volumetric"})
+
 
 def needs_pictures(formats: Collection[str]) -> bool:
     """Whether one of the formats shows pictures."""
@@ -98,8 +100,10 @@ def write_outputs(
     """
     on_step("drawing and writing")
     report = draft.report
+    formats = _possible(formats, draft.basis)
     section = write_section(report, templates)
-    subject = None if OBJECTS.isdisjoint(formats) else _subject(draft, section, templates.statements)
+    is_nameless = any(image.lacks_identity for image in draft.basis.images)
+    subject = None if is_nameless or OBJECTS.isdisjoint(formats) else _subject(draft, section, templates.statements)
     pictures = draft.basis.draw(report, draft.order, templates.statements) if report.images else {}
     with ThreadPoolExecutor(1) as beside:  # what needs no picture is written while pictures are drawn
         plain = beside.submit(_write_objects, subject, _WITHOUT_PICTURES.intersection(formats), {})
@@ -113,6 +117,12 @@ def write_outputs(
     places = list(dict.fromkeys(image.source.place for image in draft.basis.images))
     files[SOURCES_FILE] = f"{json.dumps({'places': places[:_MOST_PLACES]}, indent=2)}\n".encode()
     return section, files
+
+
+def _possible(formats: tuple[str, ...], basis: Basis) -> tuple[str, ...]:
+    """Formats without segmentations where the slices share no frame of reference a mask could lie in."""
+    frames = {image.frame_of_reference_uid for image in basis.images}
+    return formats if basis.volume is None or len(frames) < 2 else tuple(f for f in formats if f not in _MASKS)
 
 
 def _write_objects(

@@ -65,7 +65,8 @@ def analyse_ct(
         coarse = coarsen(volume)
         body = find_body(coarse)
         skin = beside.submit(find_skin, volume, coarse, body)
-        is_unknown = contrast in (None, Contrast.UNKNOWN) and acquisition.contrast is Contrast.UNKNOWN
+        phase = acquisition.contrast if contrast in (None, Contrast.UNKNOWN) else contrast
+        is_unknown = phase in {Contrast.UNKNOWN, Contrast.GIVEN}
         noise_hu = noise.result()
         is_enhanced = is_unknown and shows_enhanced_vessels(volume, coarse, body.mask, noise_hu)
         chosen = choose_thresholds(

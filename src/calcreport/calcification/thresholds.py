@@ -125,7 +125,7 @@ def choose_thresholds(
     contrast : Contrast | None
         The clinician's word, which overrides the header; ``None`` or unknown leaves the header's.
     is_enhanced : bool
-        Whether enhanced vessels are seen; decides only where contrast is not known.
+        Whether enhanced vessels are seen; decides only where contrast or its phase is not known.
     noise_hu : float
         Noise, HU; growth stays `NOISE_DEVIATIONS` of it above muscle, or noise would join into lesions.
     settings : DetectionSettings
@@ -168,11 +168,10 @@ def _by_phase(
         return settings.venous_hu, settings.venous_hu, f"venous contrast phase ({source})", raised
     if phase is Contrast.ARTERIAL:
         return settings.arterial_hu, settings.arterial_hu, f"arterial contrast phase ({source})", raised
+    told = "contrast given, phase not recorded" if phase is Contrast.GIVEN else "contrast status unknown"
+    seen = f"enhanced vessels {'' if is_enhanced else 'not '}seen"
     if is_enhanced:
-        missed = ("Contrast status/phase not recorded; faint calcification may be missed.",)
-        return settings.unknown_hu, settings.unknown_hu, "contrast not recorded, enhanced vessels seen", missed
-    assumed = (
-        "Contrast status/phase not recorded; thresholds for non-contrast CT were used because no enhanced vessels "
-        "were seen.",
-    )
-    return settings.grow_none_hu, settings.seed_none_hu, "contrast not recorded, no enhanced vessels seen", assumed
+        missed = (f"{told.capitalize()}; faint calcification may be missed.",)
+        return settings.unknown_hu, settings.unknown_hu, f"{told}, {seen}", missed
+    assumed = (f"{told.capitalize()}; thresholds for non-contrast CT were used because no enhanced vessels were seen.",)
+    return settings.grow_none_hu, settings.seed_none_hu, f"{told}, {seen}", assumed

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from calcreport.compose.statements import Statements
-from calcreport.compose.wording import as_sentence, capitalise, join_words, spell_number
+from calcreport.compose.wording import as_sentence, capitalise, join_words, spell_number, spell_person
 from calcreport.model.report import Patient
 
 _FAMILIES: Final = ("symptoms", "mass", "history", "conditions")
@@ -102,9 +102,8 @@ def _text(clinical: Mapping[str, Any], group: str, name: str) -> str | None:
 def _describe_person(clinical: Mapping[str, Any], patient: Patient) -> str:
     age = _value(clinical, "patient", "age_years")
     age = patient.age_years if age is None else age
-    sex = _text(clinical, "patient", "sex") or patient.sex or ""
-    years = f"{int(age)}" if isinstance(age, int | float) else ""
-    return f"{years} {sex}".strip() if years else ""
+    sex = _text(clinical, "patient", "sex") or patient.sex
+    return spell_person(age if isinstance(age, int | float) else None, sex)
 
 
 def _describe_complaint(clinical: Mapping[str, Any], statements: Statements) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -64,6 +65,26 @@ def spell_number(number: float) -> str:
     if number == round(number, 1):
         return f"{number:.1f}"
     return f"{number:.2f}".rstrip("0")
+
+
+def spell_person(age_years: float | None, sex: str | None) -> str:
+    """Age and sex as they open a report, such as ``"46 F"`` or ``"3 months M"``; the age alone has its unit.
+
+    Parameters
+    ----------
+    age_years : float | None
+        In completed years from one year on, before that in months or days; empty text without an age.
+    sex : str | None
+        As it is printed.
+    """
+    if age_years is None:
+        return ""
+    for unit, count in (("year", age_years), ("month", age_years * 12), ("day", age_years * 365.25)):
+        whole = math.floor(count + 1e-6)
+        if whole >= 1:
+            age = f"{whole} {unit}{'' if whole == 1 else 's'}"
+            return f"{age.removesuffix(' years').removesuffix(' year')} {sex}" if sex else age
+    return f"under 1 year {sex or ''}".strip()
 
 
 def join_words(words: Sequence[str], last: str = "and") -> str:

@@ -3,20 +3,59 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Final
 
 from calcreport.dicom.series import SeriesFiles
 from calcreport.model.image import Acquisition, Contrast
 
-_NO_AGENT: Final = re.compile(r"^(no|none|non|n/?a|nil|0|-+|without.*|w/?o.*|unenhanced|nativ.*|ohne.*|sans.*|no .*)$")
-_WITHOUT: Final = re.compile(
-    r"\b(without|w/o|wo|non[- ]?contrast|non[- ]?enhanced|unenhanced|pre[- ]?contrast|native|nativ|plain|nect|ncct"
-    r"|c-|ohne km|sans (iv|injection|contraste|pdc)|sin contraste|senza mdc|no contrast|-c)(?![a-z])"
+
+def _words(*patterns: str) -> re.Pattern[str]:
+    """Pattern of whole words; a digit, a letter, ``+`` or ``-`` beside them makes another word."""
+    return re.compile(rf"(?<![a-z0-9+])(?:{'|'.join(patterns)})(?![a-z0-9+])")
+
+
+_MEDIUM: Final = r"(?:(?:iv|i\.v\.|oral|any) )?(?:contrast\w*|kontrast\w*|km|mdc|pdc|civ|cte|iv|i\.v\.?|c|inje\w*)"
+_AND: Final = r"(?= ?(?:[/&+,)]|(?:and|or|und|oder|et|ou|y|o|e|en|i|och) ))"
+_WITHOUT: Final = _words(
+    r"w ?/? ?o(?: ?/? ?(?:contrast|iv|c))?", rf"no {_MEDIUM}", r"non?[- ]?(?:iv )?con(?:trast\w*)?",
+    r"non?[- ]?enhanced", r"un-?enhanced", r"pre[- ]?contrast\w*", r"nativ\w*", r"plain", r"nect", r"ncct", r"blanco",
+    r"non injecte\w*", r"smdc", r"s/c", r"c-", r"-c", r"\(-\) ?c",
+    rf"(?:without|ohne|sans|sin|senza|sem|bez|utan|zonder)(?: {_MEDIUM}|{_AND}|$)",
+    rf"(?:pre|vor|before|avant|antes de|prima)(?: {_MEDIUM}|{_AND})",
+)  # fmt: skip
+"""Series without contrast: English, German, French, Spanish, Italian, Portuguese, Polish, Swedish, Dutch."""
+_WITH: Final = _words(
+    r"w", r"with(?: iv)? contrast", r"with iv", r"post[- ]?(?:contrast\w*|iv|inj\w*|km)", r"(?:contrast[- ]?)?enhanced",
+    r"cect", r"ce(?=[- ]?ct)", r"c ?\+", r"\+ ?c", r"c/c", r"iv", r"i\.v\.?", r"km", r"kontrast\w*", r"kmct", r"mdc",
+    r"cmdc", rf"(?:avec|apres|con|com|met|med|z|despues de|dopo) {_MEDIUM}", r"injecte\w*", r"contrastad[ao]",
+    r"(?:r/?o|rule out|v\.?a\.?|\?) ?pe", r"pe (?:protocol\w*|study|chest|thorax)", r"ct-?pa", r"pulm\w* embol\w*",
+    r"lungenembolie", r"embol\w* pulm\w*",
+)  # fmt: skip
+"""Series with contrast whose phase is not told; pulmonary embolism is not looked for without."""
+_JOINED: Final = _words("w", "with", "mit", "nach", "avec", "con", "com", "met", "med", "z", "post", "apres")
+"""Beside a word for without: both."""
+_BOTH: Final = _words(
+    r"wwo", r"\+ ?/ ?-(?: ?c)?", r"c ?\+ ?/ ?-", r"(?:mit|avec|con|com|with) ?/ ?(?:ohne|sans|sin|sem)"
 )
-_ARTERIAL: Final = re.compile(r"\b(arterial\w*|arteriell\w*|art|angio\w*|cta|early|aorta\w*)\b")
-_VENOUS: Final = re.compile(r"\b(venous|ven|venös|venoes|portal\w*|pv|delayed|late|nephro\w*|equilibrium|spät)\b")
-_WITH: Final = re.compile(r"\b(with contrast|w/ ?contrast|post[- ]?contrast|contrast|enhanced|cect|ce|iv|mit km|km)\b")
-_NOT_VENOUS_ROUTE: Final = re.compile(r"\b(oral|rectal|po|per os|intra-?articular|intrathecal)\b")
+_ARTERIAL: Final = _words(r"arteri\w*", r"art", r"angio\w*", r"cta", r"early")
+_AORTA: Final = _words(r"aorta\w*")
+"""Imaged in the arterial phase, unless without contrast."""
+_VENOUS: Final = _words(
+    r"veno\w*", r"ven", r"veineu\w*", r"porta[l-]\w*", r"portal", r"pv", r"delay\w*", r"late", r"nephro\w*",
+    r"equilibrium", r"spat\w*", r"tardi\w*", r"urograph\w*", r"excretory",
+)  # fmt: skip
+_BY_VEIN: Final = _words(r"i\.? ?v\.?", r"intra[- ]?ven\w*", r"ven\w*", r"vein\w*", r"intra[- ]?arteri\w*", r"bolus")
+_ELSEWHERE: Final = _words(
+    r"oral\w*", r"rectal\w*", r"p\.?o\.?", r"per os", r"enter(?:al|ic)\w*", r"intra[- ]?artic\w*", r"intra[- ]?thec\w*",
+    r"gastro\w*", r"barium", r"enema", r"water", r"intra[- ]?vesic\w*", r"intra[- ]?cavit\w*",
+)  # fmt: skip
+_NOTHING_SAID: Final = re.compile(r"[?.x*-]*|n ?/ ?a|n\.a\.?|unk\w*|not (?:applicable|available|known)|undefined|null")
+_NO_AGENT: Final = re.compile(
+    r"(?:no|none|non|nil|kein\w*|ninguno|aucun|nessuno|without|sans|ohne|senza|sin|sem)"
+    rf"(?: (?:{_MEDIUM}|agent|given).*)?"
+    r"|[0.,]+ ?(?:ml|cc|g|mg)?|w ?/? ?o(?: .*)?|un-?enhanced|nativ\w*|not (?:given|applied|used|administered)"
+)
 
 _SIDES: Final = {"L": "left", "R": "right", "LEFT": "left", "RIGHT": "right"}
 _KVP_RANGE: Final = (40.0, 200.0)
@@ -29,33 +68,58 @@ def contrast_of(series: SeriesFiles) -> tuple[Contrast, str]:
     -----
     Contrast/Bolus Agent may be empty although contrast was given (it is type 2, PS3.3 C.7.6.4), and many scanners
     leave it out; its absence therefore settles nothing. Only words that say so make a series non-contrast, and only
-    words that name a phase choose between venous and arterial.
+    words that name a phase choose between venous and arterial. The description of the series counts before protocol
+    and study, which hold for its sisters too.
     """
-    header = series.planes[0].image.series
-    words = " ".join(filter(None, (header.description, header.protocol, series.stack))).casefold().replace("_", " ")
-    agent = (header.contrast_agent or "").casefold()
-    says_without = bool(_WITHOUT.search(words)) or bool(agent and _NO_AGENT.match(agent))
-    has_agent = bool(agent and not _NO_AGENT.match(agent)) or header.has_contrast_item
-    if has_agent and _NOT_VENOUS_ROUTE.search((header.contrast_route or "").casefold()):
-        return Contrast.UNKNOWN, "the agent's route is not intravenous; intravenous contrast is not recorded"
-    if says_without and has_agent:
-        return Contrast.UNKNOWN, "Contrast/Bolus Agent is filled but the description says without contrast"
-    if says_without:
+    image = series.planes[0].image
+    header = image.series
+    agents, routes = _plain(header.contrast_agent), _plain(header.contrast_route)
+    is_elsewhere = bool(_ELSEWHERE.search(routes or agents)) and not _BY_VEIN.search(f"{agents} {routes}")
+    is_given = not is_elsewhere and (_is_filled(agents) or _is_filled(routes) or header.has_contrast_amount)
+    own = _read(_plain(" ".join(filter(None, (header.description, series.stack)))))
+    protocol = _read(_plain(header.protocol))
+    without, given, phase = own if any(own) else protocol
+    if without or any(map(_NO_AGENT.fullmatch, filter(None, (agents, routes)))):
+        if given or phase or is_given:
+            return Contrast.UNKNOWN, "the header says both with and without contrast"
         return Contrast.NONE, "the description or Contrast/Bolus Agent says without contrast"
-    return _phase(words, has_agent=has_agent)
-
-
-def _phase(words: str, *, has_agent: bool) -> tuple[Contrast, str]:
-    is_arterial, is_venous = bool(_ARTERIAL.search(words)), bool(_VENOUS.search(words))
-    if is_arterial and not is_venous:
-        return Contrast.ARTERIAL, "the description names an arterial phase"
-    if is_venous and not is_arterial:
-        return Contrast.VENOUS, "the description names a venous or later phase"
-    if has_agent:
-        return Contrast.UNKNOWN, "Contrast/Bolus Agent is filled; the phase is not stated"
-    if _WITH.search(words):
-        return Contrast.UNKNOWN, "the description speaks of contrast; the phase is not stated"
+    if is_elsewhere:
+        return Contrast.UNKNOWN, "contrast went in by another route than a vein; intravenous contrast is not stated"
+    phase = phase or (None if protocol[0] else protocol[2])
+    if phase is not None:
+        name = "an arterial" if phase is Contrast.ARTERIAL else "a venous or later"
+        return phase, f"the description names {name} phase"
+    study = _read(_plain(image.patient.study_description))
+    if is_given or given or (any(study[1:]) and not study[0]):
+        where = "the contrast attributes are filled" if is_given else "the description says with contrast"
+        return Contrast.GIVEN, f"{where}; the phase is not stated"
     return Contrast.UNKNOWN, "no attribute states contrast; Contrast/Bolus Agent may be empty after contrast too"
+
+
+def _plain(text: str | None) -> str:
+    """Text in small letters without accents, underscores and doubled spaces."""
+    letters = unicodedata.normalize("NFKD", (text or "").casefold().replace("_", " "))
+    return " ".join("".join(c for c in letters if not unicodedata.combining(c)).split())
+
+
+def _is_filled(text: str) -> bool:
+    """Whether an attribute of contrast names something that was given."""
+    return not _NOTHING_SAID.fullmatch(text) and not _NO_AGENT.fullmatch(text)
+
+
+def _read(words: str) -> tuple[bool, bool, Contrast | None]:
+    """Whether a description says without contrast, whether it says with, and the one phase it names."""
+    rest = _WITHOUT.sub(" ", words)
+    is_both = bool(_BOTH.search(words)) or (rest != words and bool(_JOINED.search(rest)))
+    is_without = is_both or rest != words
+    is_arterial = bool(_ARTERIAL.search(rest)) or (not is_without and bool(_AORTA.search(rest)))
+    is_venous = bool(_VENOUS.search(rest))
+    phase = None
+    if is_arterial is not is_venous:
+        phase = Contrast.ARTERIAL if is_arterial else Contrast.VENOUS
+    is_enteric = bool(_ELSEWHERE.search(rest)) and not _BY_VEIN.search(rest)
+    is_with = bool(_WITH.search(rest)) and not is_enteric
+    return is_without, is_with or is_both or (is_arterial and is_venous), phase
 
 
 def acquisition_of(series: SeriesFiles, notes: tuple[str, ...]) -> Acquisition:

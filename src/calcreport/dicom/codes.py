@@ -60,7 +60,7 @@ _TABLE: Final[dict[str, tuple[type[InputError], str, str]]] = {
     "file.nested_too_deep": (NotDicomError, "Sequences are nested too deeply", _SEND_AGAIN),
     "file.no_uid": (
         NotDicomError,
-        "Study, series or instance UID is missing or malformed",
+        "Study, series or instance UID is malformed, or missing in what is no CT slice",
         "Repair the header or export the study again.",
     ),
     "file.dicomdir": (NotDicomError, "A DICOMDIR index is not needed: the folder itself is searched", "Nothing to do."),
@@ -130,6 +130,11 @@ _TABLE: Final[dict[str, tuple[type[InputError], str, str]]] = {
         InputError,
         "One series UID is used in more than one study",
         "Correct the UIDs in the archive, then export again.",
+    ),
+    "series.one_image_each": (
+        InputError,
+        "Each image has a Series Instance UID of its own: one scan was split into series of one image",
+        "Give the images of one scan one Series Instance UID, or export the study again from the archive.",
     ),
     "study.mixed_patients": (
         InputError,

@@ -19,7 +19,7 @@ from calcreport.dicom.notes import notes_of
 from calcreport.dicom.pixels import Scale, check_length, fill_raw, scale_of, to_hu
 from calcreport.dicom.rank import refusal_code
 from calcreport.dicom.series import SeriesFiles
-from calcreport.dicom.stack_geometry import order_and_place
+from calcreport.dicom.stack_geometry import has_frame_per_image, order_and_place
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import Acquisition, CtVolume, SliceReference
 from calcreport.model.report import SeriesGeometry
@@ -96,7 +96,7 @@ def read_ct(series: SeriesFiles, *, settings: ReadingSettings) -> CtSeries:
         slices=tuple(map(_reference, planes)),
         ceiling_hu=_ceiling(scales, hu),
         series_instance_uid=series.uid,
-        frame_of_reference_uid=planes[0].image.frame_of_reference_uid,
+        frame_of_reference_uid=None if has_frame_per_image(planes) else planes[0].image.frame_of_reference_uid,
     )
     return CtSeries(
         volume=volume,

@@ -10,7 +10,7 @@ import io
 import os
 import stat
 import zipfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from calcreport.dicom.film import Film, film_of
 from calcreport.dicom.grouping import group_studies
 from calcreport.dicom.header import ImageHeader, Plane
 from calcreport.dicom.multiframe import planes_of
+from calcreport.dicom.nameless import name_by_folder
 from calcreport.dicom.parsing import HEAD_BYTES, read_header
 from calcreport.dicom.series import Discovery, SeriesFiles, SetAside, StudyFiles
 from calcreport.dicom.source import ByteSource, FileSource, UnsharedFile, ZipMemberSource, open_regular
@@ -107,8 +108,29 @@ def discover(
                 _look_at_file(found, opened, name, root)
         if on_progress is not None:
             on_progress(found.files)
-        studies = _with_damage_noted(group_studies(found.planes, found.films, found.others), found)
+        planes = name_by_folder(_without_damaged_names(found), found.folder_of)
+        studies = _with_damage_noted(group_studies(planes, found.films, found.others), found)
         return Discovery(studies=studies, set_aside=tuple(found.aside.values()), _open=opened.pop_all())
+
+
+def _without_damaged_names(found: _Found) -> list[Plane]:
+    """Slices but for those that lack a UID where others of their folder do not: nobody hides the identity of a few."""
+    lacking: dict[str, set[tuple[bool, ...]]] = defaultdict(set)
+    for plane in found.planes:
+        lacking[found.folder_of[id(plane.image.source)]].add(_lacks(plane.image))
+    kept = []
+    for plane in found.planes:
+        folder = found.folder_of[id(plane.image.source)]
+        if len(lacking[folder]) > 1 and any(_lacks(plane.image)):
+            found.damaged[folder] += 1
+            found.set_aside(os.path.basename(folder), problem("file.no_uid"))  # noqa: PTH119 - a string
+        else:
+            kept.append(plane)
+    return kept
+
+
+def _lacks(image: ImageHeader) -> tuple[bool, ...]:
+    return not image.study_uid, not image.series_uid, image.lacks_identity
 
 
 def _with_damage_noted(studies: tuple[StudyFiles, ...], found: _Found) -> tuple[StudyFiles, ...]:
@@ -199,9 +221,11 @@ def _take(found: _Found, source: ByteSource, head: bytes, folder: str) -> None:
     if len(head) < _SHORTEST_DICOM:
         raise problem("file.not_dicom")
     try:
-        image, item = read_header(source, head, inflate_limit=found.settings.max_file_bytes)
+        image, item = read_header(source, head, inflate_limit=found.settings.max_file_bytes, may_lack_uids=True)
         storage_class, has_pixels = image.series.sop_class_uid, image.pixels.place is not None
         planes = planes_of(image, item) if has_pixels and storage_class in tags.CT_CLASSES else ()
+        if not planes and not (image.study_uid and image.series_uid and not image.lacks_identity):
+            raise problem("file.no_uid")  # only the geometry of CT slices shows that they belong together
         films = (film_of(image),) if has_pixels and storage_class in film_tags.FILM_CLASSES else ()
     except InputError as error:
         if error.code not in _NOT_DAMAGE:
@@ -248,4 +272,4 @@ def _look_at_member(found: _Found, archive: zipfile.ZipFile, member: zipfile.Zip
     head = source.read(0, min(member.file_size, HEAD_BYTES))
     if head[:4] == _ZIP_MAGIC:
         raise problem("zip.nested")
-    _take(found, source, head, folder)
+    _take(found, source, head, os.path.join(folder, os.path.dirname(member.filename)))  # noqa: PTH118, PTH120 - a key

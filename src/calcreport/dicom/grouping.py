@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from calcreport.dicom import tags
 from calcreport.dicom.film import Film
 from calcreport.dicom.film_pairs import copied
 from calcreport.dicom.header import ImageHeader, PatientHeader, Plane
 from calcreport.dicom.series import SeriesFiles, StudyFiles
-from calcreport.dicom.stacks import split
+from calcreport.dicom.stacks import MIN_SLICES, split
 from calcreport.model.report import Patient, Study
+
+_NAMELESS: Final = (
+    "Identity missing: the images lack a Study, Series or SOP Instance UID of their own; images of one folder were "
+    "taken for one study, and no DICOM objects were written."
+)
 
 
 def group_studies(
@@ -43,7 +49,7 @@ def group_studies(
     for (study_uid, series_uid), members in grouped.items():
         is_shared = len(studies_of[series_uid]) > 1
         series_of[study_uid] += _series(members, problem="series.mixed_studies" if is_shared else None)
-    studies = [_study(uid, series) for uid, series in series_of.items()]
+    studies = [_study(uid, _without_split(series)) for uid, series in series_of.items()]
     return tuple(sorted(studies, key=lambda s: (s.study.study_date or "", s.study.study_instance_uid)))
 
 
@@ -106,6 +112,26 @@ def _files(first: ImageHeader, slices: list[Plane], *, problem: str | None) -> S
     )
 
 
+def _without_split(series: list[SeriesFiles]) -> list[SeriesFiles]:
+    """Series, those of one image each that make one scan as one: a scan that was split is named once."""
+    alike: dict[Hashable, list[SeriesFiles]] = defaultdict(list)
+    for one in series:
+        if len(one.planes) == 1 and one.planes[0].frame is None and "LOCALIZER" not in one.planes[0].image_type:
+            plane = one.planes[0]
+            alike[plane.image.pixels.rows, plane.image.pixels.columns, plane.spacing_mm, plane.orientation].append(one)
+    for parts in alike.values():
+        if len(parts) >= MIN_SLICES:
+            whole = replace(
+                parts[0],
+                planes=tuple(plane for part in parts for plane in part.planes),
+                instances=tuple(image for part in parts for image in part.instances),
+                stack=f"{len(parts)} series of one image",
+                problem=parts[0].problem or "series.one_image_each",
+            )
+            series = [whole if one is parts[0] else one for one in series if one not in parts[1:]]
+    return series
+
+
 def _identity(patient: PatientHeader) -> tuple[str | None, str | None, str]:
     """Give what must agree between images of one patient; carets and blanks in the name do not matter."""
     name = "".join(c for c in (patient.name or "").casefold() if c.isalnum())
@@ -136,4 +162,7 @@ def _study(uid: str, series: list[SeriesFiles]) -> StudyFiles:
         accession_number=patient.accession_number,
         body_part=first.series.body_part,
     )
-    return StudyFiles(study=study, series=tuple(series), patient_id_issuer=patient.patient_id_issuer)
+    notes = (patient.age_note,) if patient.age_note else ()
+    if any(image.lacks_identity for stack in series for image in stack.instances):
+        notes = (_NAMELESS, *notes)
+    return StudyFiles(study=study, series=tuple(series), notes=notes, patient_id_issuer=patient.patient_id_issuer)

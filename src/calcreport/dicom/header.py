@@ -11,6 +11,9 @@ from calcreport.dicom.source import ByteSource
 MAKER: Final = "calcreport"
 """Manufacturer and model of every object we write: what we, and routers, recognise our own results by."""
 
+NO_UID: Final = "no-uid-"
+"""Begins the name that stands for a missing Study, Series or SOP Instance UID; a digest of the content follows."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PixelDescription:
@@ -57,6 +60,7 @@ class PatientHeader:
     study_description: str | None
     accession_number: str | None
     patient_id_issuer: str | None = None
+    age_note: str = ""
 
     def __repr__(self) -> str:
         """Hide the identity from logs and tracebacks."""
@@ -80,7 +84,7 @@ class SeriesHeader:
     patient_position: str | None
     contrast_agent: str | None
     contrast_route: str | None
-    has_contrast_item: bool
+    has_contrast_amount: bool
     is_multi_energy: bool
     acquisition_type: str | None
     volume_technique: str | None
@@ -97,7 +101,7 @@ class SeriesHeader:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ImageHeader:
-    """One file: identity, pixel description, and where its bytes are."""
+    """One file: identity, pixel description, and where its bytes are; a UID is empty where the file has none."""
 
     source: ByteSource
     study_uid: str
@@ -108,6 +112,11 @@ class ImageHeader:
     patient: PatientHeader = field(repr=False)
     series: SeriesHeader = field(repr=False)
     pixels: PixelDescription
+
+    @property
+    def lacks_identity(self) -> bool:
+        """Whether a name of ours stands for one of its UIDs: no DICOM object can refer to it."""
+        return any(uid.startswith(NO_UID) for uid in (self.study_uid, self.series_uid, self.instance_uid))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

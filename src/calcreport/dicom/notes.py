@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from calcreport.dicom.header import Plane
+from calcreport.dicom.stack_geometry import has_frame_per_image
 from calcreport.model.geometry import VolumeGeometry
 
 _DIFFERS: Final = 0.01
@@ -29,6 +30,11 @@ def notes_of(planes: Sequence[Plane], geometry: VolumeGeometry) -> tuple[str, ..
     if any(plane.image.series.is_lossy for plane in planes):
         ratio = f" (ratio {header.lossy_ratio:g}:1)" if header.lossy_ratio else ""
         notes.append(f"The images were compressed lossily{ratio}; small deposits may be lost.")
+    if has_frame_per_image(planes):
+        notes.append(
+            "Each image has a Frame of Reference UID of its own; orientation and positions agree, so the images were "
+            "taken for one scan. Positions cannot be compared with other series; no segmentation object was written."
+        )
     if any(plane.image.series.is_burned_in for plane in planes):
         notes.append("The images may contain burned-in text, which looks dense.")
     return tuple(notes)

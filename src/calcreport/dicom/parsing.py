@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
 from calcreport.dicom import tags, values
 from calcreport.dicom.codes import problem
 from calcreport.dicom.elements import Encoding, Item, MoreNeeded, PixelPlace, Walker, looks_explicit
-from calcreport.dicom.header import ImageHeader, PatientHeader, PixelDescription, Plane, SeriesHeader
+from calcreport.dicom.header import NO_UID, ImageHeader, PatientHeader, PixelDescription, Plane, SeriesHeader
 from calcreport.dicom.source import ByteSource, DeflatedSource
 
 HEAD_BYTES: Final = 16_384
@@ -49,7 +50,9 @@ class Wish:
 _CT_WISH: Final = Wish()
 
 
-def read_header(source: ByteSource, head: bytes, *, inflate_limit: int) -> tuple[ImageHeader, Item]:
+def read_header(
+    source: ByteSource, head: bytes, *, inflate_limit: int, may_lack_uids: bool = False
+) -> tuple[ImageHeader, Item]:
     """Parse the header of a DICOM file.
 
     Parameters
@@ -60,6 +63,8 @@ def read_header(source: ByteSource, head: bytes, *, inflate_limit: int) -> tuple
         Its first bytes, at least the preamble and the file meta information when it has them.
     inflate_limit : int
         Most bytes a deflated data set may grow to.
+    may_lack_uids : bool
+        Whether Study, Series and SOP Instance UID may be blank, as some software that hides identities leaves them.
 
     Returns
     -------
@@ -80,7 +85,14 @@ def read_header(source: ByteSource, head: bytes, *, inflate_limit: int) -> tuple
         item, place, encoding = _inflated(source, _CT_WISH)
     else:
         item, place, encoding = _data_set(source, head, offset, syntax, _CT_WISH)
+    if storage_class and not values.strip(item.values.get(tags.SOP_CLASS, b"")) and item.values:
+        item.values[tags.SOP_CLASS] = storage_class.encode()  # blanked with the UIDs; the file meta header still has it
     image = _image(source, item, place, syntax or _guessed(encoding), encoding)
+    if not may_lack_uids and not (image.study_uid and image.series_uid and image.instance_uid):
+        raise problem("file.no_uid")
+    if not image.instance_uid:
+        content = hashlib.sha256(head + repr(sorted(item.values.items())).encode()).hexdigest()
+        image = replace(image, instance_uid=f"{NO_UID}{content[:24]}")
     return image, item
 
 
@@ -184,11 +196,11 @@ def _inflated(source: DeflatedSource, wish: Wish) -> tuple[Item, PixelPlace | No
 
 def _image(source: ByteSource, item: Item, place: PixelPlace | None, syntax: str, encoding: Encoding) -> ImageHeader:
     raw = item.values
-    study, series, instance = (values.uid(raw.get(t)) for t in (tags.STUDY_UID, tags.SERIES_UID, tags.SOP_INSTANCE))
-    if not (study and series and instance):
-        if values.uid(raw.get(tags.SOP_CLASS)) == tags.DICOMDIR:
-            raise problem("file.dicomdir")
-        raise problem("file.no_uid" if raw else "file.not_dicom")
+    if values.uid(raw.get(tags.SOP_CLASS)) == tags.DICOMDIR:
+        raise problem("file.dicomdir")
+    if not raw:
+        raise problem("file.not_dicom")
+    study, series, instance = (_uid(raw.get(tag)) for tag in (tags.STUDY_UID, tags.SERIES_UID, tags.SOP_INSTANCE))
     return ImageHeader(
         source=source,
         study_uid=study,
@@ -197,11 +209,17 @@ def _image(source: ByteSource, item: Item, place: PixelPlace | None, syntax: str
         frame_of_reference_uid=values.uid(raw.get(tags.FRAME_OF_REFERENCE)),
         instance_number=values.integer(raw.get(tags.INSTANCE_NUMBER)),
         patient=_patient(tuple(raw.get(tag) for tag in _PATIENT_TAGS)),
-        series=_series(
-            tuple(raw.get(tag) for tag in _SERIES_TAGS), bool(item.sequences.get(tags.CONTRAST_AGENTS)), syntax
-        ),
+        series=_series(tuple(raw.get(tag) for tag in _SERIES_TAGS), _agents(item), syntax),
         pixels=_pixels(raw, place, syntax, is_big=encoding.is_big_endian),
     )
+
+
+def _uid(raw: bytes | None) -> str:
+    """UID, or empty text where there is none; one that is malformed is refused, it may be damage."""
+    told = values.uid(raw)
+    if told is None and values.strip(raw or b""):
+        raise problem("file.no_uid")
+    return told or ""
 
 
 _PATIENT_TAGS: Final = (
@@ -221,13 +239,15 @@ _PATIENT_TAGS: Final = (
 @lru_cache(maxsize=256)
 def _patient(raw: tuple[bytes | None, ...]) -> PatientHeader:
     identity, name, birth, sex, age, study_day, description, accession, issuer, charset = raw
-    birth_date, study_date = values.day(birth), values.day(study_day)
+    study_date = values.day(study_day)
+    at_study = values.age_at_study(age, values.day(birth), study_date)
     return PatientHeader(
         patient_id=values.identifier(identity, charset),
         name=values.person_name(name, charset),
-        birth_date=birth_date,
-        sex=values.keyword(sex),
-        age_years=values.age_years(age, birth_date, study_date),
+        birth_date=at_study.birth_date,
+        sex=values.sex(sex),
+        age_years=at_study.years,
+        age_note=at_study.note,
         study_date=study_date,
         study_description=values.text(description, charset),
         accession_number=values.identifier(accession, charset),
@@ -250,6 +270,10 @@ _SERIES_TAGS: Final = (
     tags.PATIENT_POSITION,
     tags.CONTRAST_AGENT,
     tags.CONTRAST_ROUTE,
+    tags.CONTRAST_INGREDIENT,
+    tags.CONTRAST_VOLUME,
+    tags.CONTRAST_START,
+    tags.CONTRAST_DOSE,
     tags.MULTI_ENERGY,
     tags.ACQUISITION_TYPE,
     tags.VOLUME_TECHNIQUE,
@@ -261,8 +285,33 @@ _SERIES_TAGS: Final = (
 )
 
 
+_AMOUNTS: Final = (tags.CONTRAST_VOLUME, tags.CONTRAST_START, tags.CONTRAST_DOSE)
+
+
+def _agents(item: Item) -> tuple[tuple[bytes, bytes], ...]:
+    """Meaning of agent and route of each item of the Contrast/Bolus Agent Sequence; empty where none is coded."""
+    return tuple(
+        (
+            agent.values.get(tags.CODE_MEANING, b""),
+            b" ".join(
+                route.values.get(tags.CODE_MEANING, b"") for route in agent.sequences.get(tags.CONTRAST_ROUTES, [])
+            ),
+        )
+        for agent in item.sequences.get(tags.CONTRAST_AGENTS, [])
+    )
+
+
+def _joined(attribute: bytes | None, coded: list[bytes], charset: bytes | None) -> str | None:
+    return values.text(b" ".join(filter(None, (attribute, *coded))), charset)
+
+
+def _is_amount(raw: bytes | None) -> bool:
+    """Whether a volume, dose or time is more than the zeros some scanners write without contrast."""
+    return bool(raw and raw.strip(b" \0").isascii() and any(c in raw for c in b"123456789"))
+
+
 @lru_cache(maxsize=1024)
-def _series(raw: tuple[bytes | None, ...], has_contrast_item: bool, syntax: str) -> SeriesHeader:  # noqa: FBT001 - a cache key
+def _series(raw: tuple[bytes | None, ...], agents: tuple[tuple[bytes, bytes], ...], syntax: str) -> SeriesHeader:
     of = dict(zip(_SERIES_TAGS, raw, strict=True))
     charset = of[tags.CHARSET]
     ratios = [values.decimal(part) for part in (of[tags.LOSSY_RATIO] or b"").split(b"\\")]
@@ -278,9 +327,11 @@ def _series(raw: tuple[bytes | None, ...], has_contrast_item: bool, syntax: str)
         laterality=values.keyword(of[tags.IMAGE_LATERALITY]) or values.keyword(of[tags.LATERALITY]),
         kvp=values.decimal(of[tags.KVP]),
         patient_position=values.keyword(of[tags.PATIENT_POSITION]),
-        contrast_agent=values.text(of[tags.CONTRAST_AGENT], charset),
-        contrast_route=values.text(of[tags.CONTRAST_ROUTE], charset),
-        has_contrast_item=has_contrast_item,
+        contrast_agent=_joined(
+            of[tags.CONTRAST_AGENT] or of[tags.CONTRAST_INGREDIENT], [a for a, _ in agents], charset
+        ),
+        contrast_route=_joined(of[tags.CONTRAST_ROUTE], [route for _, route in agents], charset),
+        has_contrast_amount=any(_is_amount(of[tag]) for tag in _AMOUNTS) or any(not any(agent) for agent in agents),
         is_multi_energy=values.keyword(of[tags.MULTI_ENERGY]) == "YES",
         acquisition_type=values.keyword(of[tags.ACQUISITION_TYPE]),
         volume_technique=values.keyword(of[tags.VOLUME_TECHNIQUE]),

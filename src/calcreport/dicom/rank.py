@@ -93,6 +93,15 @@ _THICKNESS_CLASSES_MM: Final = (1.6, 3.1, 5.1)
 threshold up, which costs more faint calcification than slices of 1.25 instead of 1 mm."""
 
 
+_BY_CONTRAST: Final = {
+    Contrast.NONE: 0.0,
+    Contrast.UNKNOWN: 1.0,
+    Contrast.GIVEN: 2.0,
+    Contrast.VENOUS: 2.0,
+    Contrast.ARTERIAL: 3.0,
+}
+
+
 def rank_ct_series(study: StudyFiles) -> SeriesRanking:
     """Order the CT stacks of a study for measuring; give every other series its reason.
 
@@ -235,7 +244,7 @@ def _merit(series: SeriesFiles, longest_mm: float) -> tuple[float, ...]:
         0.0 if _extent_mm(series) >= _MOSTLY_COVERED * longest_mm else 1.0,
         float(kernel_sharpness(first.kernel)),
         float(sum(thickness > limit for limit in _THICKNESS_CLASSES_MM)),
-        {Contrast.NONE: 0.0, Contrast.UNKNOWN: 1.0, Contrast.VENOUS: 2.0, Contrast.ARTERIAL: 3.0}[contrast],
+        _BY_CONTRAST[contrast],
         thickness,
         -float(len(series.planes)),
         float(series.number or 0),

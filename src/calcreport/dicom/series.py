@@ -77,11 +77,12 @@ class SeriesFiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StudyFiles:
-    """One study and its series."""
+    """One study and its series; `notes` are sentences on its identity that a reader must see."""
 
     study: Study = field(repr=False)
     series: tuple[SeriesFiles, ...]
     patient_id_issuer: str | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calcreport.dicom.codes import problem
-from calcreport.dicom.header import Plane
+from calcreport.dicom.header import NO_UID, Plane
 from calcreport.dicom.stacks import MIN_SLICES, SAME_DIRECTION, SAME_POSITION_MM
 from calcreport.model.geometry import VolumeGeometry
 
@@ -75,9 +75,20 @@ def order_and_place(planes: Sequence[Plane]) -> tuple[list[Plane], VolumeGeometr
     return ordered, geometry
 
 
+def has_frame_per_image(planes: Sequence[Plane]) -> bool:
+    """Whether every image has a frame of reference of its own, under one Series Instance UID.
+
+    Some archives write them so when they hide identities. A series UID then says that the images belong together, and
+    everything else that is asked of a stack has to agree.
+    """
+    references = {plane.image.frame_of_reference_uid for plane in planes}
+    is_named = not any(plane.image.series_uid.startswith(NO_UID) for plane in planes)
+    return is_named and None not in references and 1 < len(references) == len(planes)
+
+
 def _check_reference(planes: Sequence[Plane]) -> None:
     references = {plane.image.frame_of_reference_uid for plane in planes}
-    if len(references) > 1:
+    if len(references) > 1 and not has_frame_per_image(planes):
         raise problem("geometry.frames_of_reference", f"{len(references)} found")
     if any(plane.volumetric not in {None, "VOLUME"} for plane in planes):
         raise problem("geometry.not_a_volume")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from types import MappingProxyType
@@ -17,14 +18,25 @@ from typing import Final
 _DECIMAL: Final = re.compile(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?\Z")
 _INTEGER: Final = re.compile(rb"[+-]?[0-9]{1,12}\Z")
 _UID: Final = re.compile(rb"[0-9]+(?:\.[0-9]+)*\Z")
-_AGE: Final = re.compile(rb"([0-9]{3})([DWMY])\Z")
+_AGE: Final = re.compile(rb"([0-9]{1,3})([DWMY])\Z")
 _DATE: Final = re.compile(rb"[0-9]{8}\Z")
 _LONGEST_NUMBER: Final = 64
 _LONGEST_UID: Final = 64
 _LONGEST_IDENTITY: Final = 1024
 """Characters of a name or an identifier; what is longer is none."""
 _DAYS: Final = MappingProxyType({b"D": 1.0, b"W": 7.0, b"M": 365.25 / 12, b"Y": 365.25})
-_OLDEST_YEARS: Final = 130
+_OLDEST_YEARS: Final = 122
+"""Nobody is known to have lived longer; what says so is a placeholder."""
+_NO_BIRTH: Final = "1900-01-01"
+"""Written where a birth date is not known or was removed."""
+_SEXES: Final = MappingProxyType(
+    {
+        word: letter
+        for letter, words in (("F", "F FEMALE W WEIBLICH"), ("M", "M MALE"), ("O", "O OTHER"))
+        for word in words.split()
+    }
+)
+"""Defined terms of Patient's Sex (PS3.3 C.7.1.1), and what people and systems write for them."""
 
 _CODECS: Final = MappingProxyType(
     {
@@ -180,8 +192,27 @@ def day(raw: bytes | None) -> str | None:
         return None
 
 
-def age_years(age: bytes | None, birth: str | None, study: str | None) -> float | None:
-    """Age in years at the study: from the two dates, else from Patient's Age; ``None`` when implausible or unknown.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgeAtStudy:
+    """What birth date and Patient's Age say together.
+
+    Parameters
+    ----------
+    years : float | None
+        Age at the study; ``None`` when nothing states it.
+    birth_date : str | None
+        ``YYYY-MM-DD``; ``None`` for a placeholder.
+    note : str
+        Sentence on a contradiction; empty without one.
+    """
+
+    years: float | None
+    birth_date: str | None
+    note: str = ""
+
+
+def age_at_study(age: bytes | None, birth: str | None, study: str | None) -> AgeAtStudy:
+    """Age at the study, from the birth date where there is a real one, else from Patient's Age.
 
     Parameters
     ----------
@@ -189,10 +220,52 @@ def age_years(age: bytes | None, birth: str | None, study: str | None) -> float 
         Raw Patient's Age, such as ``b"046Y"``.
     birth, study : str | None
         Dates as `day` gives them.
+
+    Notes
+    -----
+    What software that hides identities fills in is no age: ``000Y``, a birth on 1900-01-01, a birth on the day of the
+    study unless the age is given in days, weeks or months.
     """
-    years = None
-    if birth and study:
-        years = (date.fromisoformat(study) - date.fromisoformat(birth)).days / 365.25
-    elif match := _AGE.match(strip(age or b"")):
-        years = int(match[1]) * _DAYS[match[2]] / 365.25
-    return years if years is not None and 0 <= years <= _OLDEST_YEARS else None
+    stated = _stated_years(age)
+    match = _AGE.match(strip(age or b"").upper())
+    is_infant = match is not None and match[2] != b"Y"
+    if birth == _NO_BIRTH or (birth is not None and birth == study and not is_infant):
+        birth = None
+    if birth is None or study is None:
+        return AgeAtStudy(years=stated, birth_date=birth)
+    born = _years_between(date.fromisoformat(birth), date.fromisoformat(study))
+    if born < 0:
+        note = "The birth date in the image header lies after the study date and was not used."
+        return AgeAtStudy(years=stated, birth_date=birth, note=note)
+    if born > _OLDEST_YEARS:
+        return AgeAtStudy(years=stated, birth_date=birth)
+    note = ""
+    if stated is not None and abs(math.floor(born) - math.floor(stated)) > 1:
+        note = (
+            f"The image header contradicts itself on age: {math.floor(stated)} years stated, {math.floor(born)} years "
+            "by the birth date, which was used."
+        )
+    return AgeAtStudy(years=born, birth_date=birth, note=note)
+
+
+def _years_between(birth: date, study: date) -> float:
+    """Completed years by the calendar, and the part of a year since; negative when the birth comes after."""
+    completed = study.year - birth.year - ((study.month, study.day) < (birth.month, birth.day))
+    days = (study - birth).days
+    if completed < 1:
+        return days / 365.25
+    return completed + min(max(days - round(completed * 365.25), 0), 365) / 365.25
+
+
+def _stated_years(age: bytes | None) -> float | None:
+    """Patient's Age in years; ``None`` without a unit, for ``000Y`` and beyond any human age."""
+    match = _AGE.match(strip(age or b"").upper())
+    if match is None or (int(match[1]) == 0 and match[2] == b"Y"):
+        return None
+    years = int(match[1]) * _DAYS[match[2]] / 365.25
+    return years if years <= _OLDEST_YEARS else None
+
+
+def sex(raw: bytes | None) -> str | None:
+    """Patient's Sex as ``"F"``, ``"M"`` or ``"O"``; ``None`` for anything that does not say so plainly."""
+    return _SEXES.get(keyword(raw) or "")

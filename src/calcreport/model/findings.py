@@ -208,7 +208,7 @@ class HeaderFacts(Record):
 
     age_years: Annotated[Number, Field(ge=0, le=130)] | None = None
     sex: Literal["F", "M", "O"] | None = None
-    contrast: Literal["none", "venous", "arterial"] | None = None
+    contrast: Literal["none", "venous", "arterial", "given_phase_unknown"] | None = None
     laterality: Literal["left", "right"] | None = None
     body_part: Word | None = None
 

@@ -25,6 +25,7 @@ class Contrast(StrEnum):
     NONE = "none"
     VENOUS = "venous"
     ARTERIAL = "arterial"
+    GIVEN = "given_phase_unknown"
     UNKNOWN = "unknown"
 
 

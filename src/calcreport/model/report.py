@@ -181,7 +181,7 @@ class Technique(Record):
     spacing_mm: tuple[float, float, float] | None
     """Row, column, slice; ``None`` for radiographs, whose scale stands with each film."""
     kernel: str | None
-    contrast: Literal["none", "venous", "arterial", "unknown"]
+    contrast: Literal["none", "venous", "arterial", "given_phase_unknown", "unknown"]
     threshold_hu: Thresholds | None
     """``None`` for radiographs: they have no Hounsfield units."""
     contrast_source: Literal["header", "clinician", "unknown"] = "unknown"

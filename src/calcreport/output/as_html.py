@@ -13,7 +13,7 @@ from calcreport.compose.flags_text import size_limit_mm, size_operator
 from calcreport.compose.impression import FLAG_NAMES, name_flag
 from calcreport.compose.narrative import refer
 from calcreport.compose.table import list_measurements
-from calcreport.compose.wording import capitalise, name_place, spell_length
+from calcreport.compose.wording import capitalise, name_place, spell_length, spell_person
 from calcreport.model.report import Excluded, Lesion, Report
 from calcreport.output.markup import preformat
 from calcreport.output.plain_text import write_section
@@ -86,12 +86,11 @@ def show_name(name: str | None) -> str:
 
 def _identify(report: Report, statements: Statements) -> list[tuple[str, str]]:
     study, patient = report.study, report.study.patient
-    age = "" if patient.age_years is None else f"{int(patient.age_years)}"
     rows = (
         ("patient", show_name(patient.name)),
         ("patient_id", patient.id),
         ("born", show_date(patient.birth_date)),
-        ("person", " ".join(filter(None, (patient.sex, age)))),
+        ("person", spell_person(patient.age_years, patient.sex) or patient.sex),
         ("study_date", show_date(study.study_date)),
         ("study", study.description),
         ("accession", study.accession_number),

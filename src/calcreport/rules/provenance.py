@@ -76,7 +76,8 @@ def used_inputs(findings: Findings, clinical: Clinical) -> Iterator[UsedInput]:
     sex = clinical.patient.sex
     yield from _used("patient.sex", sex, header.sex, differs=_both(sex, header.sex) and sex != header.sex)
     contrast = None if clinical.imaging.contrast == "unknown" else clinical.imaging.contrast
-    differs = _both(contrast, header.contrast) and contrast != header.contrast
+    is_given = header.contrast == "given_phase_unknown"
+    differs = _both(contrast, header.contrast) and (contrast == "none" if is_given else contrast != header.contrast)
     yield from _used("imaging.contrast", contrast, header.contrast, differs=differs)
     side = None if site.laterality is Laterality.UNKNOWN else site.laterality.value
     differs = _both(side, header.laterality) and side not in {header.laterality, "midline"}
@@ -103,7 +104,10 @@ def _is_contradicted(used: UsedInput) -> bool:
 
 
 def _contradiction(used: UsedInput) -> str:
-    typed, header = (f"{value:g}" if isinstance(value, float) else value for value in (used.value, used.header_value))
+    typed, header = (
+        f"{value:g}" if isinstance(value, float) else str(value).removesuffix("_phase_unknown")
+        for value in (used.value, used.header_value)
+    )
     return (
         f"Contradiction: the {_NAMES[used.name]} was entered as {typed}, the image header says {header}; what was "
         "entered was used."

@@ -117,17 +117,18 @@ def test_the_clinician_overrides_the_header_on_contrast(make_volume, limb, phase
     assert found.thresholds.grow == limit
 
 
-def test_enhanced_vessels_raise_the_limit_when_contrast_is_not_recorded(make_volume, limb):
+@pytest.mark.parametrize("header", [Contrast.UNKNOWN, Contrast.GIVEN])
+def test_enhanced_vessels_raise_the_limit_when_no_phase_is_recorded(make_volume, limb, header):
     def paint(x, y, z):
         field = limb(x, y, z)
         field[np.hypot(x - 18, y - 5) < 5] = 240.0
         return field
 
-    unknown = dataclasses.replace(PLAIN, contrast=Contrast.UNKNOWN)
+    unknown = dataclasses.replace(PLAIN, contrast=header)
     assert analyse(make_volume(paint, size_mm=90.0, noise_hu=8.0), acquisition=unknown).thresholds.grow == 300.0
     plain = analyse(make_volume(limb, size_mm=90.0, noise_hu=8.0), acquisition=unknown)
     assert plain.thresholds.grow == 130.0
-    assert any("Contrast status" in note for note in plain.notes)
+    assert any(note.startswith("Contrast") for note in plain.notes)
 
 
 def contour_of(volume, centre, radius):

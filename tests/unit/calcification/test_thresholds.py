@@ -31,10 +31,21 @@ def test_limits_by_phase(header, limits):
     assert bool(chosen.notes) is (header is not Contrast.NONE)
 
 
-def test_unknown_contrast_with_enhanced_vessels_is_cautious_and_says_so():
-    chosen = choose(Contrast.UNKNOWN, enhanced=True)
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [(Contrast.UNKNOWN, "Contrast status unknown"), (Contrast.GIVEN, "Contrast given, phase not recorded")],
+)
+def test_without_a_phase_the_lumen_in_the_image_decides_and_the_reader_learns_it(header, told):
+    chosen = choose(header, enhanced=True)
     assert chosen.limits.grow == 300
-    assert "faint calcification may be missed" in chosen.notes[0]
+    assert chosen.notes == (f"{told}; faint calcification may be missed.",)
+    plain = choose(header, enhanced=False)
+    assert plain.limits.grow == 130
+    assert plain.notes[0].startswith(f"{told}; thresholds for non-contrast CT")
+
+
+def test_the_clinicians_word_on_the_phase_beats_given():
+    assert choose(Contrast.GIVEN, clinician=Contrast.ARTERIAL).limits.grow == 800
 
 
 @pytest.mark.parametrize("clinician", [None, Contrast.UNKNOWN])

@@ -97,7 +97,7 @@ def slice_dataset(recipe: Recipe, number: int, hu: NDArray[np.int16]) -> Dataset
 def save(ds: Dataset, path: Path, syntax: str = ExplicitVRLittleEndian) -> None:
     """Write with file meta information."""
     ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID
-    ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+    ds.file_meta.MediaStorageSOPInstanceUID = str(ds.SOPInstanceUID).strip() or generate_uid()
     ds.file_meta.TransferSyntaxUID = syntax
     ds.save_as(path, enforce_file_format=True)
 

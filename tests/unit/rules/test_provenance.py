@@ -108,3 +108,10 @@ def test_a_single_lesion_lies_where_the_complaint_is_when_nothing_else_tells() -
     assert (kept.region, kept.laterality) == ("thigh", "left")
     two = Findings.model_validate({"lesions": [{}, {}]})
     assert place_by_complaint(two, clinical) == two
+
+
+@pytest.mark.parametrize(("typed", "is_contradicted"), [("none", True), ("venous", False), ("arterial", False)])
+def test_contrast_given_contradicts_none_alone(*, typed: str, is_contradicted: bool, ruleset: Ruleset) -> None:
+    inputs, told = _inputs(ruleset, {"contrast": "given_phase_unknown"}, {"imaging": {"contrast": typed}})
+    assert (inputs["imaging.contrast"].value, inputs["imaging.contrast"].is_contradicted) == (typed, is_contradicted)
+    assert ["says given;" in sentence for sentence in told] == [True] * is_contradicted
