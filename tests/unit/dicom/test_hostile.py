@@ -215,7 +215,7 @@ def test_hostile_character_sets_are_harmless(write_ct, reader, charset):
         ("Müller".encode(), b"ISO_IR 192", "Müller"),
         ("Yamada^Tarou=山田^太郎".encode("iso2022_jp"), b"\\ISO 2022 IR 87", "Yamada^Tarou=山田^太郎"),
         (b"Hong=\x1b$)C\xb1\xe8", b"\\ISO 2022 IR 149", "Hong=김"),
-        ("Müller".encode("latin-1"), b"rot_13", "M?ller"),
+        ("Müller".encode("latin-1"), b"rot_13", "Müller"),
         (b"a\x1b[2Jb\r\nc\x00", None, "a [2Jb c"),
         ("a\u202eb\u2066c\u200bd".encode(), b"ISO_IR 192", "a b c d"),
     ],
