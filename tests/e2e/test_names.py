@@ -47,7 +47,7 @@ def write_film(path: Path, charset: bytes | None, name: bytes) -> None:
         (b"\\ISO 2022 IR 87", b"=\x1b$B\xff\xff\xff\x1b(B", None, None, "^^^^^^U"),
     ],
 )
-def test_every_output_has_the_same_name(run, tmp_path, charset, raw, name, shown, hl7) -> None:
+def test_every_output_has_the_same_name(run, tmp_path, *, charset, raw, name, shown, hl7) -> None:
     (tmp_path / "in").mkdir()
     write_film(tmp_path / "in" / "film.dcm", charset, raw)
     done = run("analyze", tmp_path / "in", "--out", tmp_path / "out", "--format", "text,json,html,hl7,fhir,sr")
