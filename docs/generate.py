@@ -67,7 +67,7 @@ OTHERS: Final = {
     "review.not_yaml": "The review file is neither YAML nor JSON, too long, repeats a key or uses references.",
     "run.interrupted": "Stopped by Ctrl-C or SIGTERM. What was finished is in place, nothing is half-written.",
     "output.stdout": "Standard output cannot be written; the files are in place.",
-    "study.none_found": "No study lies under the paths; the message counts what was set aside. Name another folder.",
+    "study.none_found": "No study lies under the paths; the message says why most files were set aside; do as it says.",
     "settings.unknown_key": "A key in the settings file is not known; the message names near matches.",
     "settings.invalid_value": "A setting is out of range, of the wrong type, or contradicts another one.",
     "study.images_removed": "Retention removed images of this study, and a late one came. Send the whole study.",

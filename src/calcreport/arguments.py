@@ -248,7 +248,8 @@ def formats_of(text: str | None) -> tuple[str, ...]:
     Raises
     ------
     UsageError
-        ``usage.unknown_format``, with near matches.
+        ``usage.unknown_format``, with near matches; ``output.no_pdf`` where what makes PDF is not installed: before the
+        first study, not after hours.
     """
     if text is None:
         return DEFAULT_FORMATS
@@ -259,6 +260,10 @@ def formats_of(text: str | None) -> tuple[str, ...]:
         hint = f"did you mean {', '.join(near)}?" if near else f"known formats: {', '.join(FORMATS)}"
         msg = f"--format names a format that does not exist; {hint}"
         raise UsageError(msg, code="usage.unknown_format")
+    if "pdf" in chosen:
+        from calcreport.output.as_pdf import load_weasyprint  # noqa: PLC0415 - few ask for it
+
+        load_weasyprint()
     return chosen
 
 

@@ -172,10 +172,15 @@ def _tell_search(progress: Progress, count: int) -> None:
 
 
 def _tell_nothing_found(set_aside: Sequence[SummarySetAside], progress: Progress) -> None:
-    reasons = ", ".join(f"{row.count} {row.code}" for row in set_aside) or "no file at all"
-    progress.error(
-        f"error [study.none_found]: no study under the paths ({reasons}); name the folder that holds the images"
-    )
+    """Say why no file was taken: the reason of most files with its remedy, and the others by their code."""
+    if not set_aside:
+        why = "no file at all; name the folder that holds the images"
+    else:
+        first, *others = sorted(set_aside, key=lambda row: -row.count)
+        beside = ", ".join(f"{row.count} {row.code}" for row in others)
+        counted = f"{first.count} files, beside {beside}" if others else f"all of {first.count} files"
+        why = f"{counted} [{first.code}]: {first.message}"
+    progress.error(f"error [study.none_found]: no study under the paths: {why}")
 
 
 def _write_overview(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Final
 
 from calcreport.compose import Occasion, compose_report, number_lesions
 from calcreport.dicom import StudyFiles, rank_ct_series, rank_radiographs
+from calcreport.dicom.codes import NOTHING_TO_DO
 from calcreport.errors import (
     CalcReportError,
     ConfigurationError,
@@ -193,8 +195,16 @@ def _nothing_to_measure(entries: Sequence[SeriesEntry]) -> InputError:
     refused = next((entry for entry in entries if entry.status == "refused"), None)
     if refused is not None:
         return InputError(refused.message, code=refused.code)
-    codes = ", ".join(sorted({entry.code for entry in entries}))
-    msg = f"the study holds no CT series and no radiograph that can be measured ({codes}); export its original images"
+    images: Counter[tuple[str, str]] = Counter()
+    for entry in entries:
+        images[entry.code, entry.message] += entry.image_count or 1
+    ((code, reason), count), *others = images.most_common()
+    beside = f", beside {', '.join(sorted({other for (other, _), _ in others}))}" if others else ""
+    remedy = reason.replace(NOTHING_TO_DO, "Add the study's CT images or radiographs.")
+    msg = (
+        "the study holds no CT series and no radiograph that can be measured: "
+        f"{count} images [{code}]{beside}. {remedy}"
+    )
     return UnsupportedImageError(msg, code="study.no_ct")
 
 

@@ -68,14 +68,18 @@ def read_films(films: Sequence[Film], entries: tuple[SeriesEntry, ...], settings
 
 
 def _load_search() -> None:
-    import calcreport.projection.analysis  # noqa: F401 - 0.2 s, with scipy
+    import calcreport.projection.analysis
+    import calcreport.projection.polarity  # noqa: F401 - 0.2 s, with scipy
 
 
 def _read(film: Film, settings: ReadingSettings) -> Radiograph | InputError:
     try:
-        return read_radiograph(film, settings=settings)
+        read = read_radiograph(film, settings=settings)
     except InputError as error:
         return error
+    from calcreport.projection.polarity import settle_polarity  # see _load_search
+
+    return settle_polarity(read) or problem("calibration.film_polarity")
 
 
 def _list_films(films: Sequence[Film], outcomes: Sequence[Radiograph | InputError]) -> tuple[SeriesEntry, ...]:

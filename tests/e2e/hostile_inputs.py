@@ -510,6 +510,10 @@ _NEEDED: Final = {
     "ImageOrientationPatient", "PixelSpacing", "SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns",
     "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "RescaleIntercept", "RescaleSlope", "PixelData",
 }  # fmt: skip
+_DERIVED: Final = {"SamplesPerPixel", "BitsStored", "HighBit"}
+"""Needed, but certain from the others where they are missing or empty; rubbish in them is refused."""
+_SHARED: Final = {"PatientName", "PatientBirthDate", "ImageType", "ConvolutionKernel"}
+"""Taken over from the other images where one image leaves them out."""
 
 
 _MAY_BE_BLANK: Final = {"SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"}
@@ -528,14 +532,15 @@ def attributes() -> Iterator[Case]:
             dataset[tag] = DataElement(tag, dataset[tag].VR, b"" if dataset[tag].VR == "OW" else None)
 
         needed = name in _NEEDED
+        gap = DONE if name in _DERIVED else NOTHING if needed else MEASURED_OR_REFUSED
         for word, change in (("removed", remove), ("empty", clear)):
             yield Case(
                 kind="attributes", name=f"{name} {word}", build=tagged(change), is_measured=True,
-                ends=NOTHING if needed and name not in _MAY_BE_BLANK else MEASURED_OR_REFUSED,
+                ends=MEASURED_OR_REFUSED if name in _MAY_BE_BLANK else gap,
             )  # fmt: skip
         yield Case(
             kind="attributes", name=f"{name} removed in one", build=tagged(remove, only=9), is_measured=True,
-            ends=NOTHING if needed and name != "SOPClassUID" else MEASURED_OR_REFUSED,
+            ends=DONE if name in _SHARED else MEASURED_OR_REFUSED if name == "SOPClassUID" else gap,
         )  # fmt: skip
         if name in {"PixelData", "SpecificCharacterSet"}:
             continue
@@ -588,8 +593,11 @@ def shapes() -> Iterator[Case]:
         def shorten(dataset: Dataset, _number: int, cut: Callable[[bytes], bytes] = cut) -> None:
             dataset.PixelData = cut(dataset.PixelData)
 
-        yield Case(kind="shapes", name=f"pixels: {name}", build=tagged(shorten), ends=NOTHING)
-        yield Case(kind="shapes", name=f"pixels of one: {name}", build=tagged(shorten, only=9), ends=NOTHING)
+        ends = DONE if name == "two more" else NOTHING  # zeros behind the pixels are padding
+        yield Case(kind="shapes", name=f"pixels: {name}", build=tagged(shorten), is_measured=True, ends=ends)
+        yield Case(
+            kind="shapes", name=f"pixels of one: {name}", build=tagged(shorten, only=9), is_measured=True, ends=ends
+        )
     for name, length in (("4 GB", 0xFFFFFFFE), ("undefined", 0xFFFFFFFF), ("2 GB", 0x7FFFFFFF)):
         key = struct.pack("<HH2sH", 0x7FE0, 0x0010, b"OW", 0)
         yield Case(

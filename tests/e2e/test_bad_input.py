@@ -6,7 +6,9 @@ import re
 import zipfile
 from pathlib import Path
 
+import pydicom
 import pytest
+from pydicom.uid import MRImageStorage, PositronEmissionTomographyImageStorage
 
 
 def _codes(stderr: str) -> list[str]:
@@ -44,6 +46,79 @@ def test_a_folder_of_other_files(run, tmp_path: Path) -> None:
     result = run("analyze", folder, "--out", tmp_path / "out", "--quiet")
     _check_clear(result, "study.none_found", 3)
     assert {row["code"] for row in _summary(tmp_path / "out")["set_aside"]} == {"file.not_dicom", "file.empty"}
+
+
+def _unlike_studies(folder: Path, kind: str, images: Path) -> None:
+    """A folder of which every file is set aside, or every series skipped, for one reason."""
+    folder.mkdir()
+    names = sorted(images.iterdir())[:5]
+    if kind == "zip":
+        with zipfile.ZipFile(folder / "a.zip", "w") as archive:
+            for path in names:
+                archive.write(path, path.name)
+        data = bytearray((folder / "a.zip").read_bytes())
+        for found in re.finditer(b"PK\x01\x02", bytes(data)):
+            data[found.start() + 8] |= 1  # encrypted
+        (folder / "a.zip").write_bytes(data)
+        return
+    for path in names:
+        dataset = pydicom.dcmread(path)
+        if kind == "jpeg":
+            (folder / path.name).write_bytes(b"\xff\xd8\xff\xe0" + bytes(500))
+        elif kind == "cut":
+            (folder / path.name).write_bytes(path.read_bytes()[:601])
+        else:
+            if kind in {"MR", "PT"}:
+                dataset.SOPClassUID = {"MR": MRImageStorage, "PT": PositronEmissionTomographyImageStorage}[kind]
+                dataset.Modality = kind
+            else:
+                del dataset.PixelData
+            dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+            dataset.save_as(folder / path.name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "reason", "words"),
+    [
+        ("jpeg", "study.none_found", "all of 5 files [file.not_dicom]", "export images as DICOM, not as pictures"),
+        ("cut", "study.none_found", "all of 5 files [file.truncated]", "Send or copy the file again"),
+        ("zip", "study.none_found", "all of 5 files [zip.encrypted]", "Unpack it first"),
+        ("MR", "study.no_ct", "5 images [series.mr]", "Add the study's CT images or radiographs"),
+        ("PT", "study.no_ct", "5 images [series.pet]", "Add the study's CT images or radiographs"),
+        ("header", "study.no_ct", "5 images [series.no_image]", "Export the images, not only the headers"),
+    ],
+)
+def test_one_reason_for_all_is_told_once_with_its_remedy(
+    run, limb, tmp_path: Path, *, kind: str, code: str, reason: str, words: str
+) -> None:
+    _unlike_studies(tmp_path / "in", kind, limb)
+    result = run("analyze", tmp_path / "in", "--out", tmp_path / "out")
+    assert result.returncode == 3
+    assert f"[{code}]" in result.stderr
+    assert result.stderr.count(reason) == 1
+    assert words in result.stderr
+    assert "name the folder" not in result.stderr
+
+
+def test_pdf_without_what_makes_it_fails_before_the_first_study(run, limb, tmp_path: Path) -> None:
+    """WeasyPrint is an extra: a package of its name that cannot be imported stands for its absence."""
+    (tmp_path / "gone" / "weasyprint").mkdir(parents=True)
+    (tmp_path / "gone" / "weasyprint" / "__init__.py").write_text("raise ImportError", encoding="utf-8")
+    env = {**os.environ, "PYTHONPATH": str(tmp_path / "gone")}
+    settings = tmp_path / "s.toml"
+    settings.write_text('[service.analysis]\nformats = "text,pdf"\n', encoding="utf-8")
+    out = tmp_path / "out"
+    for words in (
+        ("analyze", limb, "--out", out, "--format", "text,pdf"),
+        ("hook", limb, out, "--format", "text,pdf"),
+        ("listen", "--check", "--store", tmp_path / "store", "--config", settings),
+    ):
+        result = run(*words, env=env)
+        assert result.returncode == 2, result.stderr
+        assert result.stderr.count("[output.no_pdf]") == 1
+        assert "calcreport[pdf]" in result.stderr
+        assert "study 1" not in result.stderr
+    assert not list(out.glob("*/report.txt"))
 
 
 def test_a_text_file(run, tmp_path: Path) -> None:

@@ -208,6 +208,35 @@ def test_a_study_of_refused_films_is_refused_for_the_first_reason(run, tmp_path:
     assert result.stdout == ""
 
 
+@pytest.mark.parametrize("tags", [{}, {"PresentationLUTShape": "INVERSE", "PixelIntensityRelationshipSign": 1}])
+def test_a_film_of_the_wrong_polarity_is_read_by_its_background(analyse, tmp_path: Path, tags: dict[str, Any]) -> None:
+    right, _ = analyse(write_film(tmp_path / "right", limb_film()))
+    wrong, folder = analyse(
+        write_film(tmp_path / "wrong", limb_film(), tags={"PhotometricInterpretation": "MONOCHROME1"} | tags)
+    )
+    (is_long,), (was_long,) = ([lesion.size.max_diameter_mm for lesion in one.lesions] for one in (wrong, right))
+    assert is_long == pytest.approx(was_long, rel=1e-4)
+    assert any("Photometric Interpretation contradicts the picture" in limit for limit in wrong.limitations)
+    assert not any("Photometric" in limit for limit in right.limitations)
+    with Image.open(folder / "images" / "film_1.png") as picture:  # bone is white, air is black
+        grey = np.asarray(picture.convert("L"))
+        assert grey[300, 280] > grey[300, 20] + 100
+
+
+@pytest.mark.parametrize(
+    ("tags", "status"),
+    [
+        ({}, 0),
+        ({"PresentationLUTShape": "INVERSE"}, 3),
+        ({"PhotometricInterpretation": "MONOCHROME1"}, 3),
+    ],
+)
+def test_a_contradictory_film_without_background_is_refused(run, tmp_path: Path, tags: dict[str, Any], status) -> None:
+    result = run("analyze", write_film(tmp_path / "in", limb_film()[:, 120:360], tags=tags), "--out", tmp_path / "out")
+    assert result.returncode == status, result.stderr
+    assert ("[calibration.film_polarity]" in result.stderr) == bool(status)
+
+
 def test_a_lesion_mask_fits_no_radiograph(run, tmp_path: Path) -> None:
     study = write_film(tmp_path / "in", limb_film())
     mask = tmp_path / "mask.nrrd"

@@ -23,6 +23,7 @@ _STANDALONE: Final = frozenset((0x01, *range(0xD0, 0xD9)))
 _J2K_START: Final = b"\xff\x4f\xff\x51"
 _MOST_JP2_BOXES: Final = 4096
 _RLE_HEADER: Final = 64
+_RLE_SIZE: Final = "an RLE segment does not unpack to one byte a pixel"
 _BYTES_A_PIXEL: Final = 2
 _SMALLEST_RATIO: Final = 1 / 4096
 """No codec here packs 4096 pixels of a scan into one byte; a shorter stream is damaged."""
@@ -155,13 +156,13 @@ def _decode_rle(data: bytes, rows: int, columns: int, planes: int) -> NDArray[np
     for start, end in pairwise(limits):
         segment = data[start:end]
         if len(segment) * 64 < rows * columns:
-            raise problem("pixel.damaged")
+            raise problem("pixel.damaged", _RLE_SIZE)
         try:
             unpacked = imagecodecs.packbits_decode(segment, out=rows * columns)
-        except (RuntimeError, ValueError, TypeError) as error:
-            raise problem("pixel.damaged") from error
+        except (RuntimeError, ValueError, TypeError) as error:  # among others where it would unpack to more
+            raise problem("pixel.damaged", _RLE_SIZE) from error
         if len(unpacked) < rows * columns:
-            raise problem("pixel.damaged")
+            raise problem("pixel.damaged", _RLE_SIZE)
         words <<= np.uint16(8)
         words |= np.frombuffer(unpacked, dtype=np.uint8, count=rows * columns)
     return words.reshape(rows, columns)

@@ -30,6 +30,7 @@ class Code:
     remedy: str
 
 
+NOTHING_TO_DO: Final = "Nothing to do."
 _SEND_AGAIN: Final = "Send or copy the file again from the archive."
 _EXPORT_ORIGINAL: Final = "Export the original axial images instead."
 _RECONSTRUCT: Final = "Export the complete, original reconstruction from the scanner or archive."
@@ -44,10 +45,14 @@ _TABLE: Final[dict[str, tuple[type[InputError], str, str]]] = {
         "More files lie under the path than may be looked at",
         "Name the study's own folder, or raise reading.max_files.",
     ),
-    "file.not_dicom": (NotDicomError, "Not a DICOM file", "Nothing to do if it is no image."),
+    "file.not_dicom": (
+        NotDicomError,
+        "Not a DICOM file",
+        "Nothing to do if it is no image; export images as DICOM, not as pictures.",
+    ),
     "file.empty": (NotDicomError, "The file is empty", _SEND_AGAIN),
     "file.symlink": (NotDicomError, "Symbolic links are not followed", "Name the folder it points to."),
-    "file.special": (NotDicomError, "Not a regular file", "Nothing to do."),
+    "file.special": (NotDicomError, "Not a regular file", NOTHING_TO_DO),
     "file.unreadable": (NotDicomError, "The file cannot be opened or read", "Check its permissions."),
     "file.too_large": (
         NotDicomError,
@@ -63,8 +68,8 @@ _TABLE: Final[dict[str, tuple[type[InputError], str, str]]] = {
         "Study, series or instance UID is malformed, or missing in what is no CT slice",
         "Repair the header or export the study again.",
     ),
-    "file.dicomdir": (NotDicomError, "A DICOMDIR index is not needed: the folder itself is searched", "Nothing to do."),
-    "file.own_result": (NotDicomError, "A result of calcreport, not an image", "Nothing to do."),
+    "file.dicomdir": (NotDicomError, "A DICOMDIR index is not needed: the folder itself is searched", NOTHING_TO_DO),
+    "file.own_result": (NotDicomError, "A result of calcreport, not an image", NOTHING_TO_DO),
     "file.deflate": (NotDicomError, "The deflated data set is damaged or grows beyond its limit", _SEND_AGAIN),
     "zip.damaged": (NotDicomError, "The zip archive is damaged", "Create the archive again."),
     "zip.encrypted": (NotDicomError, "The zip archive is encrypted", "Unpack it first."),
@@ -80,7 +85,7 @@ _TABLE: Final[dict[str, tuple[type[InputError], str, str]]] = {
     ),
     "zip.bomb": (NotDicomError, "The zip archive would unpack to more than is allowed", "Unpack it first."),
     # kinds of series
-    "series.localizer": (UnsupportedImageError, "Localizer (scout) images", "Nothing to do."),
+    "series.localizer": (UnsupportedImageError, "Localizer (scout) images", NOTHING_TO_DO),
     "series.projection": (
         UnsupportedImageError,
         "Projections or renderings (MIP, MinIP, VRT) keep no densities to measure",
@@ -91,21 +96,21 @@ _TABLE: Final[dict[str, tuple[type[InputError], str, str]]] = {
         "Secondary captures (screenshots) have no trustworthy scale or densities",
         _EXPORT_ORIGINAL,
     ),
-    "series.dose_report": (UnsupportedImageError, "Dose report", "Nothing to do."),
-    "series.structured_report": (UnsupportedImageError, "Structured report, no image", "Nothing to do."),
-    "series.presentation": (UnsupportedImageError, "Presentation state or key object, no image", "Nothing to do."),
+    "series.dose_report": (UnsupportedImageError, "Dose report", NOTHING_TO_DO),
+    "series.structured_report": (UnsupportedImageError, "Structured report, no image", NOTHING_TO_DO),
+    "series.presentation": (UnsupportedImageError, "Presentation state or key object, no image", NOTHING_TO_DO),
     "series.rtstruct": (UnsupportedImageError, "Contours (RTSTRUCT), no image", "Give it as --lesion-mask to use it."),
     "series.segmentation": (UnsupportedImageError, "Segmentation, no image", "Give it as --lesion-mask to use it."),
-    "series.radiotherapy": (UnsupportedImageError, "Radiotherapy object, no CT image", "Nothing to do."),
-    "series.pet": (UnsupportedImageError, "PET images hold no Hounsfield units", "Nothing to do."),
-    "series.mr": (UnsupportedImageError, "MR images hold no Hounsfield units", "Nothing to do."),
-    "series.document": (UnsupportedImageError, "Encapsulated document, no image", "Nothing to do."),
+    "series.radiotherapy": (UnsupportedImageError, "Radiotherapy object, no CT image", NOTHING_TO_DO),
+    "series.pet": (UnsupportedImageError, "PET images hold no Hounsfield units", NOTHING_TO_DO),
+    "series.mr": (UnsupportedImageError, "MR images hold no Hounsfield units", NOTHING_TO_DO),
+    "series.document": (UnsupportedImageError, "Encapsulated document, no image", NOTHING_TO_DO),
     "series.no_image": (
         UnsupportedImageError,
         "No pixel data in the files",
         "Export the images, not only the headers.",
     ),
-    "series.other": (UnsupportedImageError, "Neither CT images nor radiographs", "Nothing to do."),
+    "series.other": (UnsupportedImageError, "Neither CT images nor radiographs", NOTHING_TO_DO),
     "series.perfusion": (
         UnsupportedImageError,
         "Computed maps (subtraction, perfusion, bone removal) are not Hounsfield units of tissue",

@@ -64,6 +64,11 @@ _CODES: Final[dict[str, tuple[type[InputError], str, str]]] = {
         "Whether dense tissue has high or low values is contradictory in an unprocessed radiograph",
         "Export the radiograph as it was made for presentation.",
     ),
+    "calibration.film_polarity": (
+        CalibrationError,
+        "The header contradicts itself about which end of the grey scale is dense, and the background does not show it",
+        "Correct Photometric Interpretation and Presentation LUT Shape, or export the radiograph again.",
+    ),
     "pixel.film_too_large": (
         UnsupportedImageError,
         "The radiograph has more pixels than allowed",

@@ -20,7 +20,6 @@ from calcreport.settings import ReadingSettings
 
 Words = NDArray[np.uint8] | NDArray[np.uint16]
 
-_GREY: Final = frozenset(("MONOCHROME1", "MONOCHROME2"))
 _ALLOCATED: Final = (8, 16)
 _FEWEST_BITS: Final = 8
 _SHORTEST_SIDE: Final = 64
@@ -64,7 +63,7 @@ def check_description(pixels: PixelDescription, settings: ReadingSettings) -> tu
 def _check_grey(pixels: PixelDescription) -> None:
     if pixels.samples is None or pixels.photometric is None:
         raise problem("pixel.description", "Samples per Pixel or Photometric Interpretation")
-    if pixels.samples != 1 or pixels.photometric not in _GREY:
+    if pixels.samples != 1 or pixels.photometric not in tags.GREY:
         raise problem("pixel.colour", f"{pixels.samples} samples a pixel, {pixels.photometric}")
     if pixels.bits_allocated not in _ALLOCATED:
         raise problem("pixel.bits_allocated", f"{pixels.bits_allocated} found")

@@ -4,8 +4,9 @@ A word has at most 16 bits, so everything that concerns single pixels is worked 
 looked up afterwards. Order of PS3.3 C.11: stored value, Modality LUT or rescale, then for the picture alone VOI LUT or
 window. Polarity is settled by Photometric Interpretation (C.7.6.3.1.2): what a viewer shows white is dense. Pixel
 Intensity Relationship Sign (C.8.11.3.1.2) says the same in terms of the beam. Where the two contradict each other, the
-processed image was still made to be looked at, and Photometric Interpretation stands with a note; for an unprocessed
-image it is often a mere default, nothing tells which is right, and the film is refused.
+processed image was still made to be looked at, and Photometric Interpretation stands with a note, unless the picture
+shows otherwise (`calcreport.projection.polarity`); for an unprocessed image it is often a mere default, nothing tells
+which is right, and the film is refused.
 
 Linear data (Pixel Intensity Relationship LIN) are not turned into logarithms: the offset of the detector is unknown,
 and near zero exposure the logarithm is mostly noise. Turned, they still rise with attenuation; only contrast is
@@ -35,6 +36,7 @@ _LARGEST_SHIFT: Final = 4_194_304
 """An intercept of more steps than this would round neighbouring values to one in 32-bit floats."""
 _SIGNS: Final = MappingProxyType({1: 1, 0xFFFF: -1})
 """Pixel Intensity Relationship Sign: 1 where low values mean little of the beam, -1 where high ones do."""
+_CONTRADICTS: Final = "contradicts Photometric Interpretation; the latter holds unless the picture shows otherwise."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -53,7 +55,7 @@ class WordValues:
         Whether small outputs are dense (MONOCHROME1).
     is_output_signed : bool
         Whether outputs may be negative.
-    is_logarithmic : bool | None
+    is_logarithmic, has_polarity_conflict : bool | None, bool
         See `calcreport.model.radiograph.Radiograph`.
     notes : tuple[str, ...]
         For the reader.
@@ -65,6 +67,7 @@ class WordValues:
     is_inverted: bool
     is_output_signed: bool
     is_logarithmic: bool | None
+    has_polarity_conflict: bool
     notes: tuple[str, ...]
 
 
@@ -93,13 +96,15 @@ def values_of(film: Film, tables: Item) -> WordValues:
     intensity = (low + high) - output if is_inverted else output
     has_table = bool(film.item.sequences.get(film_tags.MODALITY_LUT))
     relationship = film.word(film_tags.INTENSITY_RELATIONSHIP)
-    notes += [*_polarity_notes(film, does_rise=does_rise != is_inverted), *_relationship_notes(relationship)]
+    conflicts = _polarity_notes(film, does_rise=does_rise != is_inverted)
+    notes += [*conflicts, *_relationship_notes(relationship)]
     return WordValues(
         output=output,
         intensity=intensity.astype(np.float32),
         is_padding=_padding(pixels, stored),
         is_inverted=is_inverted,
         is_output_signed=low < 0,
+        has_polarity_conflict=bool(conflicts),
         is_logarithmic=None if has_table else {"LOG": True, "LIN": False}.get(relationship or ""),
         notes=tuple(notes),
     )
@@ -157,17 +162,13 @@ def _polarity_notes(film: Film, *, does_rise: bool) -> list[str]:
     shape = film.word(film_tags.PRESENTATION_SHAPE)
     usual = {"MONOCHROME1": "INVERSE", "MONOCHROME2": "IDENTITY"}[pixels.photometric or "MONOCHROME2"]
     if shape in {"INVERSE", "IDENTITY"} and shape != usual:
-        notes.append(
-            "Presentation LUT Shape contradicts Photometric Interpretation; the latter says which end is dense."
-        )
+        notes.append(f"Presentation LUT Shape {_CONTRADICTS}")
     sign = values.unsigned_16(film.raw(film_tags.INTENSITY_SIGN), is_big_endian=pixels.is_big_endian)
     if sign is None or sign not in _SIGNS or (_SIGNS[sign] < 0) == does_rise:
         return notes
     if film.is_for_processing:
         raise problem("calibration.polarity")
-    notes.append(
-        "Pixel Intensity Relationship Sign contradicts Photometric Interpretation; the latter says which end is dense."
-    )
+    notes.append(f"Pixel Intensity Relationship Sign {_CONTRADICTS}")
     return notes
 
 

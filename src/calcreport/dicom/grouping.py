@@ -10,7 +10,8 @@ from typing import Final
 from calcreport.dicom import tags
 from calcreport.dicom.film import Film
 from calcreport.dicom.film_pairs import copied
-from calcreport.dicom.header import ImageHeader, PatientHeader, Plane
+from calcreport.dicom.gaps import are_one_person, filled, has_mixed_bits, pixel_notes
+from calcreport.dicom.header import ImageHeader, Plane
 from calcreport.dicom.series import SeriesFiles, StudyFiles
 from calcreport.dicom.stacks import MIN_SLICES, split
 from calcreport.model.report import Patient, Study
@@ -66,18 +67,23 @@ def _series(members: _Members, *, problem: str | None) -> list[SeriesFiles]:
     """Stacks and films of one series; other objects come as an entry of their own, one a storage class."""
     found: list[SeriesFiles] = []
     slices, images = members.planes, members.others
-    people = [image.patient for image in (*(p.image for p in slices), *(f.image for f in members.films))]
-    mixed = len(set(map(_identity, people))) > 1
+    measurable = [*(plane.image for plane in slices), *(film.image for film in members.films)]
+    mixed = not are_one_person([image.patient for image in measurable])
+    notes = pixel_notes(measurable)
     if slices:
         first = min((plane.image for plane in slices), key=lambda image: image.instance_number or 0)
         is_cut = any(image.series.sop_class_uid in tags.CT_CLASSES for image in images)
         doubt = "series.mixed_patients" if mixed else "pixel.missing" if is_cut else problem
-        whole = _files(first, slices, problem=doubt)
+        if has_mixed_bits(measurable):
+            doubt = doubt or "pixel.description"
+        slices, gaps = filled(slices)
         if images:
-            whole = replace(whole, notes=(f"{len(images)} objects of this series are no CT slices and were left out.",))
+            notes = (f"{len(images)} objects of this series are no CT slices and were left out.", *notes)
+        whole = replace(_files(first, slices, problem=doubt), notes=(*notes, *gaps))
         found += split(whole)
     if members.films:
-        found.append(_film_series(members.films, problem="series.mixed_patients" if mixed else problem))
+        films = _film_series(members.films, problem="series.mixed_patients" if mixed else problem)
+        found.append(replace(films, notes=(*films.notes, *notes)))
     kinds: dict[str, list[ImageHeader]] = defaultdict(list)
     for image in images:
         kinds[image.series.sop_class_uid].append(image)
@@ -132,21 +138,17 @@ def _without_split(series: list[SeriesFiles]) -> list[SeriesFiles]:
     return series
 
 
-def _identity(patient: PatientHeader) -> tuple[str | None, str | None, str]:
-    """Give what must agree between images of one patient; carets and blanks in the name do not matter."""
-    name = "".join(c for c in (patient.name or "").casefold() if c.isalnum())
-    return (patient.patient_id, patient.birth_date, name)
-
-
 def _study(uid: str, series: list[SeriesFiles]) -> StudyFiles:
     stacks = [s for s in series if s.planes]
     measurable = [s for s in series if s.planes or s.films]
     first = (stacks or measurable or series)[0].instances[0]
-    people = {_identity(image.patient)[:2] for s in measurable for image in s.instances}
-    identities = {part for part, _birth in people if part}, {birth for _part, birth in people if birth}
-    if any(len(values) > 1 for values in identities):
+    people = {image.patient for s in measurable for image in s.instances}
+    identities = {one.patient_id for one in people if one.patient_id}, {one.birth_date for one in people}
+    if any(len(values - {None}) > 1 for values in identities):
         series = [replace(s, problem=s.problem or "study.mixed_patients") for s in series]
     patient = first.patient
+    if patient.name_note:
+        series = [replace(s, notes=(*s.notes, patient.name_note)) for s in series]
     study = Study(
         study_instance_uid=uid,
         study_date=patient.study_date,

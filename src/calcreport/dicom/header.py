@@ -29,6 +29,8 @@ class PixelDescription:
         Where the pixel data lie; ``None`` without any.
     is_big_endian : bool
         Byte order of native pixels.
+    derived : tuple[str, ...]
+        Attributes the header leaves out and that follow from others; they are filled in here.
     """
 
     transfer_syntax: str
@@ -45,6 +47,7 @@ class PixelDescription:
     padding_limit: int | None
     place: PixelPlace | None
     is_big_endian: bool = False
+    derived: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +64,8 @@ class PatientHeader:
     accession_number: str | None
     patient_id_issuer: str | None = None
     age_note: str = ""
+    name_note: str | None = None
+    """Sentence on a name that is not written in the declared character set; no patient data."""
 
     def __repr__(self) -> str:
         """Hide the identity from logs and tracebacks."""

@@ -252,6 +252,7 @@ def _patient(raw: tuple[bytes | None, ...]) -> PatientHeader:
         study_description=values.text(description, charset),
         accession_number=values.identifier(accession, charset),
         patient_id_issuer=values.identifier(issuer, charset),
+        name_note=values.name_note(name, charset),
     )
 
 
@@ -346,21 +347,33 @@ def _pixels(raw: dict[int, bytes], place: PixelPlace | None, syntax: str, *, is_
     def number(tag: int) -> int | None:
         return values.unsigned_16(raw.get(tag), is_big_endian=is_big)
 
+    stored, high, samples = number(tags.BITS_STORED), number(tags.HIGH_BIT), number(tags.SAMPLES)
+    photometric, derived = values.keyword(raw.get(tags.PHOTOMETRIC)), []
+    if stored and not raw.get(tags.HIGH_BIT):
+        high = stored - 1  # PS3.5 8.1.1
+        derived.append("High Bit")
+    elif high and not raw.get(tags.BITS_STORED):
+        stored = high + 1
+        derived.append("Bits Stored")
+    if photometric in tags.GREY and not raw.get(tags.SAMPLES):
+        samples = 1  # PS3.3 C.7.6.3.1.2
+        derived.append("Samples per Pixel")
     return PixelDescription(
         transfer_syntax=syntax,
         rows=number(tags.ROWS),
         columns=number(tags.COLUMNS),
         frames=values.integer(raw[tags.FRAMES]) if tags.FRAMES in raw else 1,
-        samples=number(tags.SAMPLES),
-        photometric=values.keyword(raw.get(tags.PHOTOMETRIC)),
+        samples=samples,
+        photometric=photometric,
         bits_allocated=number(tags.BITS_ALLOCATED),
-        bits_stored=number(tags.BITS_STORED),
-        high_bit=number(tags.HIGH_BIT),
+        bits_stored=stored,
+        high_bit=high,
         representation=number(tags.REPRESENTATION),
         padding=number(tags.PADDING),
         padding_limit=number(tags.PADDING_LIMIT),
         place=place,
         is_big_endian=is_big,
+        derived=tuple(derived),
     )
 
 

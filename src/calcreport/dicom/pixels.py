@@ -18,7 +18,6 @@ from calcreport.model.image import LOWEST_HU, NOT_IMAGED_HU
 
 BITS: Final = 16
 _FEWEST_BITS: Final = 8
-_GREY: Final = frozenset(("MONOCHROME1", "MONOCHROME2"))
 _SLOPE_RANGE: Final = (1e-4, 1e4)
 _INT16: Final = np.iinfo(np.int16)
 _AIR_LIKE_HU: Final = (LOWEST_HU, -900)
@@ -101,7 +100,7 @@ def scale_of(plane: Plane) -> Scale:
 
 
 def _check_grey(pixels: PixelDescription) -> None:
-    if pixels.samples != 1 or pixels.photometric not in _GREY:
+    if pixels.samples != 1 or pixels.photometric not in tags.GREY:
         if pixels.samples is None or pixels.photometric is None:
             raise problem("pixel.description", "Samples per Pixel or Photometric Interpretation")
         raise problem("pixel.colour", f"{pixels.samples} samples a pixel, {pixels.photometric}")
@@ -167,10 +166,20 @@ def check_length(image: ImageHeader, *, rows: int, columns: int) -> None:
     if syntax not in tags.NATIVE:
         return
     expected = rows * columns * (image.pixels.frames or 0) * ((image.pixels.bits_allocated or BITS) // 8)
-    if place.length == UNDEFINED or place.length != expected + expected % 2:
+    surplus = place.length - expected
+    if place.length == UNDEFINED or not (surplus in {0, expected % 2} or _is_padded(image, expected, surplus)):
         raise problem("pixel.length", f"image {image.instance_number}")
     if place.offset + expected > image.source.size:
         raise problem("pixel.length", f"image {image.instance_number} ends too early")
+
+
+def _is_padded(image: ImageHeader, expected: int, surplus: int) -> bool:
+    """Whether what follows the pixels is padding: zeros, and too few to be a row or column that the header denies."""
+    pixels, place = image.pixels, image.pixels.place
+    row = min(pixels.rows or 0, pixels.columns or 0) * ((pixels.bits_allocated or BITS) // 8)
+    if place is None or not 0 < surplus < row or place.offset + place.length > image.source.size:
+        return False
+    return not any(image.source.read(place.offset + expected, surplus))
 
 
 def to_hu(stored: NDArray[np.int16], scale: Scale) -> NDArray[np.float32]:

@@ -84,6 +84,7 @@ def read_radiograph(film: Film, *, settings: ReadingSettings) -> Radiograph:
         series_instance_uid=film.image.series_uid,
         frame_of_reference_uid=film.image.frame_of_reference_uid,
         is_logarithmic=meaning.is_logarithmic,
+        has_polarity_conflict=meaning.has_polarity_conflict,
         kvp=header.kvp if header.kvp is not None and _KVP_RANGE[0] <= header.kvp <= _KVP_RANGE[1] else None,
         notes=notes,
     )

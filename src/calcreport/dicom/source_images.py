@@ -13,12 +13,14 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 import pydicom
-from pydicom import config, valuerep
-from pydicom.dataelem import DataElement
+from pydicom import config, datadict, valuerep
+from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian
 
+from calcreport.dicom import values
+from calcreport.dicom.charsets import decode
 from calcreport.dicom.codes import problem
 from calcreport.dicom.header import ImageHeader
 from calcreport.dicom.source import ByteSource
@@ -80,7 +82,9 @@ _COPIED: Final = (
     "DimensionIndexSequence",
     "DimensionOrganizationType",
 )
-_KEPT: Final = frozenset(("PN", "LO", "SH", "LT", "ST", "UC", "UT", "UI"))
+_TEXT: Final = frozenset(("PN", "LO", "SH", "LT", "ST", "UC", "UT"))
+"""Types whose characters Specific Character Set declares."""
+_KEPT: Final = _TEXT | {"UI"}
 """Kept even where it breaks a rule: an identity that was cut, or mended, is another identity.
 
 That holds for several values where one may stand too: an archive has to read our objects as it read the images.
@@ -186,10 +190,11 @@ def _clean(raw: Dataset) -> Dataset:
     clean.file_meta = FileMetaDataset()
     clean.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     clean.SpecificCharacterSet = _UTF_8
+    charset = _charset(raw)
     with warnings.catch_warnings(), config.disable_value_validation():
         warnings.simplefilter("ignore")
         for keyword in _COPIED:
-            element = _valid(raw, keyword)
+            element = _valid(raw, keyword, charset)
             if element is not None:
                 clean[keyword] = element
             elif keyword in _TYPE_2:
@@ -197,16 +202,34 @@ def _clean(raw: Dataset) -> Dataset:
     return clean
 
 
-def _valid(raw: Dataset, keyword: str) -> DataElement | None:
+def _charset(raw: Dataset) -> bytes:
+    """Specific Character Set as it stands in the file, as far as it is ASCII: others are no defined terms."""
+    told = raw.get("SpecificCharacterSet") or ""
+    return "\\".join([told] if isinstance(told, str) else told).encode("ascii", "replace")
+
+
+def _decoded(raw: Dataset, keyword: str, charset: bytes) -> DataElement:
+    """Element whose text is read as everywhere else in calcreport, not by the decoders of pydicom."""
+    element = raw.get_item(keyword)
+    if not isinstance(element, RawDataElement) or datadict.dictionary_VR(element.tag) not in _TEXT:
+        return raw[keyword]
+    value = element.value or b""
+    if value.isascii() and b"\x1b" not in value:
+        return raw[keyword]
+    is_name = datadict.dictionary_VR(element.tag) == "PN"
+    text = (values.person_name(value, charset) or "") if is_name else decode(value, charset).text
+    return convert_raw_data_element(element._replace(value=text.encode()), encoding="utf_8")
+
+
+def _valid(raw: Dataset, keyword: str, charset: bytes) -> DataElement | None:
     """Element with its text decoded, or ``None`` when it is missing, empty or breaks the rules of its type."""
     try:
-        element = raw[keyword]
+        element = _decoded(raw, keyword, charset)
         if element.is_empty:
             return None
         if isinstance(element.value, Sequence):
             return element
-        values = element.value if element.VM > 1 else [element.value]
-        for value in values:
+        for value in element.value if element.VM > 1 else [element.value]:
             if element.VR not in _KEPT:
                 valuerep.validate_value(element.VR, str(value), config.RAISE)
     except Exception:  # noqa: BLE001 - a hostile value fails in many ways, and all mean the same

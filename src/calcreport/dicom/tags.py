@@ -172,5 +172,7 @@ JPEG_LOSSLESS: Final = frozenset(("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4
 JPEG_LS: Final = frozenset(("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"))
 JPEG_2000: Final = frozenset(("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"))
 HTJ2K: Final = frozenset(("1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.202", "1.2.840.10008.1.2.4.203"))
+GREY: Final = frozenset(("MONOCHROME1", "MONOCHROME2"))
+"""Photometric interpretations of one sample a pixel that are densities."""
 LOSSY_SYNTAXES: Final = frozenset((JPEG_BASELINE, JPEG_EXTENDED))
 """Transfer syntaxes that are lossy whatever the data; the others may be, and say so in an attribute."""

@@ -15,6 +15,8 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
+from calcreport.dicom.charsets import decode
+
 _DECIMAL: Final = re.compile(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?\Z")
 _INTEGER: Final = re.compile(rb"[+-]?[0-9]{1,12}\Z")
 _UID: Final = re.compile(rb"[0-9]+(?:\.[0-9]+)*\Z")
@@ -37,34 +39,6 @@ _SEXES: Final = MappingProxyType(
     }
 )
 """Defined terms of Patient's Sex (PS3.3 C.7.1.1), and what people and systems write for them."""
-
-_CODECS: Final = MappingProxyType(
-    {
-        b"": "ascii",
-        b"ISO_IR 6": "ascii",
-        b"ISO_IR 100": "latin_1",
-        b"ISO_IR 101": "iso8859_2",
-        b"ISO_IR 109": "iso8859_3",
-        b"ISO_IR 110": "iso8859_4",
-        b"ISO_IR 144": "iso8859_5",
-        b"ISO_IR 127": "iso8859_6",
-        b"ISO_IR 126": "iso8859_7",
-        b"ISO_IR 138": "iso8859_8",
-        b"ISO_IR 148": "iso8859_9",
-        b"ISO_IR 203": "iso8859_15",
-        b"ISO_IR 13": "shift_jis",
-        b"ISO_IR 166": "iso8859_11",
-        b"ISO_IR 192": "utf_8",
-        b"GB18030": "gb18030",
-        b"GBK": "gbk",
-        b"ISO IR 87": "iso2022_jp_2",
-        b"ISO IR 159": "iso2022_jp_2",
-        b"ISO IR 149": "euc_kr",
-        b"ISO IR 58": "gb2312",
-    }
-)
-"""Defined terms of Specific Character Set (PS3.3 C.12.1.1.2) and the codec for each; anything else is read as ASCII."""
-_MULTI_BYTE: Final = ("iso2022_jp_2", "euc_kr", "gb2312")
 
 
 def strip(raw: bytes) -> bytes:
@@ -142,42 +116,44 @@ def _is_hidden(character: str) -> bool:
     return unicodedata.category(character)[0] == "C" or character in "\u2028\u2029"
 
 
-def _codec(charset: bytes) -> str:
-    terms = [strip(term).replace(b"ISO 2022 IR", b"ISO IR") for term in charset.split(b"\\")]
-    codecs = [_CODECS.get(t) or _CODECS.get(t.replace(b"ISO IR", b"ISO_IR")) for t in terms]
-    known = [c for c in codecs if c]
-    return next((c for c in known if c in _MULTI_BYTE), known[0] if known else "ascii")
-
-
 @lru_cache(maxsize=1024)
 def text(raw: bytes | None, charset: bytes | None = None, *, longest: int = 64) -> str | None:
-    """Display text, decoded by an allowed character set with replacement and cleaned, or ``None`` when empty."""
-    return clean(_decode(raw, charset), longest=longest) or None if raw else None
-
-
-def _decode(raw: bytes, charset: bytes | None) -> str:
-    codec = _codec(charset or b"")
-    if codec in {"euc_kr", "gb2312"}:
-        raw = re.sub(rb"\x1b\$\)[AC]", b"", raw)
-    return raw.decode(codec, "replace")
+    """Display text, decoded and cleaned, or ``None`` when empty."""
+    return clean(decode(raw, charset).text, longest=longest) or None if raw else None
 
 
 @lru_cache(maxsize=1024)
 def identifier(raw: bytes | None, charset: bytes | None = None) -> str | None:
     """Identifier, whole and as it stands but for the padding, or ``None``.
 
-    One that was cut or mended would be another one: ``None`` too when it is longer than any identifier, or holds
-    characters that cannot be read or shown.
+    One that was cut or mended would be another one: ``None`` too when it is longer than any identifier, holds
+    characters that cannot be shown, or is not in the declared character set.
     """
-    told = _decode(raw, charset).strip(" \0") if raw else ""
-    is_whole = len(told) <= _LONGEST_IDENTITY and not any(_is_hidden(c) or c == "\ufffd" for c in told)
+    decoded = decode(raw or b"", charset)
+    told = decoded.text.strip(" \0")
+    is_whole = decoded.is_as_declared and len(told) <= _LONGEST_IDENTITY and not any(map(_is_hidden, told))
     return told if told and is_whole else None
 
 
 def person_name(raw: bytes | None, charset: bytes | None = None) -> str | None:
-    """Person name for display, never cut; component carets are kept, trailing ones dropped."""
-    name = text(raw, charset, longest=_LONGEST_IDENTITY + 1)
-    return (name.rstrip("^= ") or None) if name and len(name) <= _LONGEST_IDENTITY else None
+    """Person name for display, never cut; component carets are kept, trailing ones dropped.
+
+    A group (alphabetic, ideographic, phonetic) that cannot be read is left empty: half a name is somebody else's.
+    """
+    told = decode(raw, charset).text if raw else ""
+    groups = ("" if "\ufffd" in group else clean(group, longest=len(group) + 1) for group in told.split("="))
+    name = "=".join(group.rstrip("^ ") for group in groups).rstrip("= ")
+    return name if name and len(name) <= _LONGEST_IDENTITY else None
+
+
+def name_note(raw: bytes | None, charset: bytes | None) -> str | None:
+    """Sentence on a name that is not written as Specific Character Set declares, or ``None``."""
+    told = decode(raw, charset) if raw else None
+    if told is None or told.is_as_declared:
+        return None
+    if "\ufffd" in told.text:
+        return "Patient's Name cannot be read in full: its bytes do not fit its character set."
+    return "Patient's Name is not in the declared character set; it was read as UTF-8 or Latin 1 and may be misspelt."
 
 
 @lru_cache(maxsize=256)

@@ -121,6 +121,8 @@ class Radiograph:
         the header does not tell.
     kvp : float | None
         Tube voltage in kV.
+    has_polarity_conflict : bool
+        Whether the header contradicts itself about which end is dense.
     notes : tuple[str, ...]
         Sentences a reader must see (FOR PROCESSING, lossy, burned-in annotation, stitched …); no patient data.
     """
@@ -135,6 +137,7 @@ class Radiograph:
     frame_of_reference_uid: str | None = None
     is_logarithmic: bool | None = None
     kvp: float | None = None
+    has_polarity_conflict: bool = False
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

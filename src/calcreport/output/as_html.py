@@ -80,8 +80,9 @@ def show_date(date: str | None) -> str:
 
 
 def show_name(name: str | None) -> str:
-    """Write a DICOM person name for reading: the alphabetic group, family name first."""
-    return ", ".join(part for part in (name or "").split("=")[0].split("^")[:2] if part)
+    """Write a DICOM person name for reading: its first group that says something, family name first."""
+    groups = (", ".join(filter(None, group.split("^")[:2])) for group in (name or "").split("="))
+    return next(filter(None, groups), "")
 
 
 def _identify(report: Report, statements: Statements) -> list[tuple[str, str]]:

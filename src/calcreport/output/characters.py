@@ -53,14 +53,17 @@ def _show(character: str) -> str:
 
 
 def to_ascii(text: str) -> str:
-    """Transliterate to printable 7-bit ASCII; what has no counterpart becomes ``?``, and one line stays one line."""
+    """Transliterate to printable 7-bit ASCII; one line stays one line.
+
+    What has no counterpart is written as its code, such as ``[U+5C71]``: a question mark would be another name.
+    """
     if _PLAIN.match(text):
         return text
     visible = make_visible(text.translate(_ASCII_FOR))
     decomposed = unicodedata.normalize("NFKD", visible)
     bare = "".join(character for character in decomposed if not unicodedata.combining(character))
     # NFKD may bring up a few of the characters translated above
-    return bare.translate(_ASCII_FOR).encode("ascii", "replace").decode("ascii")
+    return "".join(c if c.isascii() else f"[U+{ord(c):04X}]" for c in bare.translate(_ASCII_FOR))
 
 
 _HEADING: Final = re.compile(r"[A-Z][A-Z /-]{0,60}:")

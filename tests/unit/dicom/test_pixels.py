@@ -96,11 +96,10 @@ def test_hu_below_air_is_lifted_to_the_floor(write_ct, reader):
         ({"Rows": None}, "pixel.description"),
         ({"Columns": None}, "pixel.description"),
         ({"BitsAllocated": None}, "pixel.bits_allocated"),
-        ({"BitsStored": None}, "pixel.description"),
-        ({"HighBit": None}, "pixel.description"),
+        ({"BitsStored": None, "HighBit": None}, "pixel.description"),
         ({"PixelRepresentation": None}, "pixel.description"),
-        ({"SamplesPerPixel": None}, "pixel.description"),
         ({"PhotometricInterpretation": None}, "pixel.description"),
+        ({"SamplesPerPixel": None, "PhotometricInterpretation": None}, "pixel.description"),
     ],
 )
 def test_a_doubtful_pixel_description_is_refused(write_ct, reader, tags, code):

@@ -13,7 +13,7 @@ from calcreport.output.characters import COLUMNS, lay_out, make_visible, to_asci
         ("Müller-Lüdenscheidt", "Muller-Ludenscheidt"),
         ("Straße ≥ 5 µm × 3 mm²", "Strasse >= 5 um x 3 mm2"),
         ("Ærøskøbing, Łódź", "Aeroskobing, Lodz"),
-        ("山田", "??"),
+        ("山田", "[U+5C71][U+7530]"),
         ("a\r\nb\tc", "a  b c"),
         ("x\u202ey", "x[U+202E]y"),
         ("ﬁbrous", "fibrous"),

@@ -158,10 +158,10 @@ def test_a_high_bit_above_the_stored_bits(write_film, film_reader, film_scene):
         {"BitsStored": 17, "HighBit": 16},
         {"HighBit": 10},
         {"HighBit": 16},
-        {"BitsStored": None},
+        {"BitsStored": None, "HighBit": None},
         {"PixelRepresentation": 2},
         {"Rows": None},
-        {"SamplesPerPixel": None},
+        {"SamplesPerPixel": None, "PhotometricInterpretation": None},
     ],
 )
 def test_contradictory_bits_are_refused(write_film, film_reader, tags):

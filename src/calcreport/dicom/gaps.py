@@ -1,0 +1,75 @@
+"""What a few images of a series leave out and the rest makes certain; whether all of them name one person.
+
+Nothing is filled in that would be a guess: attributes of which the series knows several values, positions, spacings and
+scales stay missing.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from calcreport.dicom.header import ImageHeader, PatientHeader, Plane
+
+_MOST_MISSING: Final = 0.5
+"""Where more than this part of the images leaves an attribute out, the rest may be of another kind."""
+
+
+def filled(planes: Sequence[Plane]) -> tuple[list[Plane], tuple[str, ...]]:
+    """Slices of one series with Image Type and kernel where only the others state them, and notes for the reader."""
+    types = {plane.image_type for plane in planes if any(plane.image_type)}
+    kernels = {plane.kernel for plane in planes if plane.kernel}
+    typeless = [plane for plane in planes if not any(plane.image_type)]
+    kernelless = [plane for plane in planes if not plane.kernel]
+    changes: dict[int, Plane] = {}
+    notes = []
+    if len(types) == 1 and 0 < len(typeless) < _MOST_MISSING * len(planes):
+        (image_type,) = types
+        changes |= {id(plane): replace(plane, image_type=image_type) for plane in typeless}
+        notes.append(f"Image Type is missing in {len(typeless)} images; it was taken from the others.")
+    if len(kernels) == 1 and 0 < len(kernelless) < _MOST_MISSING * len(planes):
+        (kernel,) = kernels
+        changes |= {id(plane): replace(changes.get(id(plane), plane), kernel=kernel) for plane in kernelless}
+        notes.append(f"The kernel is missing in {len(kernelless)} images; it was taken from the others.")
+    return [changes.get(id(plane), plane) for plane in planes], tuple(notes)
+
+
+def pixel_notes(images: Sequence[ImageHeader]) -> tuple[str, ...]:
+    """Notes on pixel attributes that the reader worked out, each once."""
+    names = sorted({name for image in images for name in image.pixels.derived})
+    return (f"Missing in the header and worked out from the other pixel attributes: {', '.join(names)}.",) * bool(names)
+
+
+def has_mixed_bits(images: Sequence[ImageHeader]) -> bool:
+    """Whether a place of the bits that was worked out is not the one that other images of the series state."""
+    pixels = [image.pixels for image in images]
+    is_derived = any(part.derived for part in pixels)
+    return is_derived and len({(part.bits_stored, part.high_bit) for part in pixels}) > 1
+
+
+def are_one_person(patients: Sequence[PatientHeader]) -> bool:
+    """Whether the images of a series name one patient.
+
+    Patient ID must be the same. Name and day of birth may be missing from an image that still says whose it is by
+    another of these; what two images state must agree.
+    """
+    told = set(map(_identity, set(patients)))
+    fullest = max(told, key=lambda fields: sum(map(bool, fields)), default=())
+    for fields in told:
+        shared = [(one, other) for one, other in zip(fields, fullest, strict=True) if one and other]
+        if fields[0] != fullest[0] or (fields != fullest and not shared):
+            return False
+    return all(len({fields[place] for fields in told} - {""}) <= 1 for place in range(len(fullest)))
+
+
+def _identity(patient: PatientHeader) -> tuple[str, ...]:
+    """Id, day of birth and each group of the name; carets, blanks and case of a name do not matter."""
+    groups = [*(patient.name or "").split("=", 2), "", ""][:3]
+    names = (unicodedata.normalize("NFKC", group).casefold() for group in groups)
+    return (
+        patient.patient_id or "",
+        patient.birth_date or "",
+        *("".join(c for c in name if c.isalnum()) for name in names),
+    )
