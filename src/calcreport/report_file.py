@@ -48,13 +48,12 @@ def report_from_text(text: str) -> Report:
         msg = "the file is not a report.json; name the one that calcreport wrote into a study's folder"
         raise UsageError(msg, code="report.not_json")
     if data["schema_version"] not in READABLE_VERSIONS:
-        known = " and ".join(sorted(READABLE_VERSIONS))
+        known = " and ".join(READABLE_VERSIONS)
         msg = f"the report has another schema version than {known}; use the calcreport version it was made with"
         raise UsageError(msg, code="report.other_version")
-    if data["schema_version"] != SCHEMA_VERSION:
-        data["schema_version"] = SCHEMA_VERSION
-        text = json.dumps(data)
     try:
+        if data["schema_version"] != SCHEMA_VERSION:
+            text = json.dumps(data | {"schema_version": SCHEMA_VERSION})
         report = Report.model_validate_json(text)
         impossible = list(find_impossible(report, data))
         if not impossible:

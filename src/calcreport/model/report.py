@@ -29,7 +29,7 @@ from calcreport.model.terms import (
 SCHEMA_VERSION: Final = "1.1"
 """Version of the report's names; a changed name needs a new one."""
 
-READABLE_VERSIONS: Final = frozenset({"1.0", SCHEMA_VERSION})
+READABLE_VERSIONS: Final = ("1.0", SCHEMA_VERSION)
 """Versions whose reports can be read: 1.1 only added fields, which have defaults."""
 
 __all__ = [
