@@ -139,7 +139,7 @@ def measure_films(
         series=reading.entries,
         basis=film_basis(findings, study),
         taken=film_findings_for_rules(findings, about, request.clinical),
-        imaging=None,
+        imaging=(),
         image_count=len(reading.films),
     )
 

@@ -100,7 +100,7 @@ def narrate(report: Report, statements: Statements) -> Narrative:
         Every section; `other` opens with the sentence for a study without lesions.
     """
     clinical = describe_clinical(report.clinical, report.study.patient, statements)
-    negative = say_nothing_accepted(report, statements) or say_negative(report.technique, statements)
+    negative = say_nothing_accepted(report, statements) or say_negative(report, statements)
     software = report.software
     return Narrative(
         clinical=_tell_clinical(report, clinical, statements),
@@ -244,7 +244,10 @@ def _say_mass_unknown(report: Report, statements: Statements) -> tuple[str, ...]
 
 
 def _describe_faintness(report: Report, lesion: Lesion, statements: Statements) -> list[str]:
-    limits = report.technique.threshold_hu if report.technique else None
+    series = find_series(report, lesion.series_instance_uid)
+    limits = series.threshold_hu if series else None
+    if limits is None and report.technique is not None:
+        limits = report.technique.threshold_hu
     if lesion.density.is_certain or limits is None:
         return []
     return [statements.say("density.faint", seed=f"{limits.seed:.0f}")]

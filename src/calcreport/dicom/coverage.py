@@ -71,6 +71,12 @@ def side_of(series: SeriesFiles) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
+def region_of(series: SeriesFiles) -> str:
+    """Body Part Examined, otherwise the description; may be empty."""
+    header = series.instances[0].series
+    return header.body_part or header.description or ""
+
+
 def extent_of(series: SeriesFiles) -> Extent | None:
     """Where a stack lies; ``None`` without sound positions, directions and spacings."""
     planes = series.planes
@@ -79,7 +85,6 @@ def extent_of(series: SeriesFiles) -> Extent | None:
     rows, columns = (first.image.pixels.rows, first.image.pixels.columns) if first else (None, None)
     if first is None or positions is None or first.orientation is None or not (first.spacing_mm and rows and columns):
         return None
-    header = first.image.series
     normal = normal_of(first.orientation)
     across, down = np.array(first.orientation[:3]), np.array(first.orientation[3:])
     row_mm, column_mm = first.spacing_mm[:2]
@@ -96,7 +101,7 @@ def extent_of(series: SeriesFiles) -> Extent | None:
         box=(points.min(axis=(0, 1)) - half, points.max(axis=(0, 1)) + half),
         frame_of_reference_uid=first.image.frame_of_reference_uid,
         side=side_of(series),
-        region=header.body_part or header.description or "",
+        region=region_of(series),
         slab_mm=float(np.ptp(positions)) + step_mm,
     )
 
@@ -147,21 +152,35 @@ def is_detail(extent: Extent, others: Iterable[Extent], *, share: float) -> bool
     return False
 
 
-def is_worth_naming(extent: Extent | None, code: str, measured: Iterable[Extent]) -> bool:
-    """Whether a stack that was not measured, for the reason `code`, shows body that no measured one shows."""
-    if extent is None or code in _NEVER_NAMED or extent.slab_mm < _THIN_SLAB_MM:
+def is_elsewhere(series: SeriesFiles, code: str, measured: Iterable[Extent]) -> bool:
+    """Whether a series that was not measured, for the reason `code`, shows body that no measured one shows.
+
+    Notes
+    -----
+    Without positions only a different side or region in its header says so; a film has none.
+    """
+    extent, known = extent_of(series), tuple(measured)
+    if code in _NEVER_NAMED:
         return False
-    known = tuple(measured)
-    if code == "series.projection" and any(
+    if extent is None:
+        side, region = side_of(series), region_of(series)
+        return all(_names_differ(side, region, other) for other in known) and bool(series.planes or series.films)
+    if extent.slab_mm < _THIN_SLAB_MM:
+        return False
+    is_view = code == "series.projection" and any(
         are_comparable(extent, other) and _shared_mm3(extent.box, other.box) > 0 for other in known
-    ):
-        return False  # a rendering is a view of the volume that it overlaps
-    return bool(not_covered(extent, known, WIDE_FIELD_MM))
+    )  # a rendering is a view of the volume that it overlaps
+    return not is_view and bool(not_covered(extent, known, WIDE_FIELD_MM))
 
 
 def shrink(box: Box, by_mm: float) -> Box:
     """Box whose sides lie `by_mm` further inside."""
     return box[0] + by_mm, box[1] - by_mm
+
+
+def _names_differ(side: str | None, region: str, other: Extent) -> bool:
+    """Whether the headers name another side, or regions known to be different places."""
+    return (None not in {side, other.side} and side != other.side) or are_apart(region, other.region)
 
 
 def _is_other_side(one: Extent, other: Extent) -> bool:
@@ -170,7 +189,7 @@ def _is_other_side(one: Extent, other: Extent) -> bool:
 
 def _is_same_range(one: Extent, other: Extent) -> bool:
     """Whether stacks in different frames of reference show the same, as far as anybody can tell."""
-    if _is_other_side(one, other) or are_apart(one.region, other.region):
+    if _names_differ(one.side, one.region, other):
         return False
     middles = [np.add(*extent.box) / 2 for extent in (one, other)]
     ends = [abs(one.box[end][2] - other.box[end][2]) for end in (0, 1)]

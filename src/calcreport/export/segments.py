@@ -74,8 +74,8 @@ def mass_tracking_uid(lesion: Lesion, study_instance_uid: str) -> str:
     return derive_uid("mass", tracking_uid(lesion, study_instance_uid))
 
 
-def list_segments(subject: Subject) -> list[Segment[VoxelMask]]:
-    """Mineral of every lesion, in report order, then the masses that a reader drew around it.
+def list_segments(subject: Subject, series_index: int) -> list[Segment[VoxelMask]]:
+    """Mineral of every lesion of one measured series, in report order, then the masses that a reader drew around it.
 
     A contour without mineral is the lesion itself and carries its tracking id. One whose mass a reader denied since is
     left out.
@@ -83,7 +83,7 @@ def list_segments(subject: Subject) -> list[Segment[VoxelMask]]:
     study = subject.report.study.study_instance_uid
     minerals, masses = [], []
     for hue, (lesion, measured) in enumerate(subject.lesions):
-        if not isinstance(measured, MeasuredLesion):
+        if not isinstance(measured, MeasuredLesion) or measured.series_index != series_index:
             continue
         if measured.mineral is not None:
             minerals.append(mineral_segment(lesion, measured.mineral, hue, study))
