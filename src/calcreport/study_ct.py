@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calcreport.compose import Imaging, Statements, key_image_name, overview_name
+from calcreport.compose.wording import capitalise, join_words
 from calcreport.dicom import SeriesFiles, StudyFiles
 from calcreport.dicom.coverage import Box, are_comparable
 from calcreport.model.image import Contrast, CtVolume
@@ -125,7 +126,6 @@ def join_findings(parts: Sequence[CtPart], each: Sequence[CtFindings], statement
         return each[0]
     lesions: list[MeasuredLesion] = []
     excluded: list[Excluded] = []
-    notes: list[str] = []
     for index, (part, findings) in enumerate(zip(parts, each, strict=True)):
         before = [(n, other) for n, other in enumerate(parts[:index]) if _share_positions(part, other)]
         boxes = [other.extent.box for _, other in before if other.extent is not None]
@@ -134,10 +134,23 @@ def join_findings(parts: Sequence[CtPart], each: Sequence[CtFindings], statement
             if lesion.contour is None and _is_inside(lesion.location.bbox_lps_mm, boxes, rim_mm=_RIM_MM):
                 continue
             lesions = _add(replace(lesion, series_index=index), lesions, parts, {n for n, _ in before})
-        told = (*findings.notes, *(part.ct.acquisition.notes if index else ()))
-        notes += [statements.say("searched.of", region=part.region, text=note) for note in told]
     lesions.sort(key=lambda lesion: lesion.mass.max_diameter_mm or lesion.size.max_diameter_mm or 0.0, reverse=True)
-    return replace(each[0], lesions=tuple(lesions), excluded=tuple(excluded), notes=tuple(notes))
+    return replace(
+        each[0], lesions=tuple(lesions), excluded=tuple(excluded), notes=_join_notes(parts, each, statements)
+    )
+
+
+def _join_notes(parts: Sequence[CtPart], each: Sequence[CtFindings], statements: Statements) -> tuple[str, ...]:
+    """Limits of the search; a region is named where not all series share a limit."""
+    of_making = [part.ct.acquisition.notes if index else () for index, part in enumerate(parts)]
+    told = [(*findings.notes, *notes) for findings, notes in zip(each, of_making, strict=True)]
+    sentences = []
+    for note in dict.fromkeys(note for notes in told for note in notes):
+        holders = [part.region for part, notes in zip(parts, told, strict=True) if note in notes]
+        regions = join_words(list(dict.fromkeys(holders)))
+        is_of_all = len(holders) == len(parts)
+        sentences.append(note if is_of_all else statements.say("searched.of", regions=capitalise(regions), text=note))
+    return tuple(sentences)
 
 
 def _share_positions(part: CtPart, other: CtPart) -> bool:
@@ -179,7 +192,7 @@ def _touch(lesion: MeasuredLesion, other: MeasuredLesion, parts: Sequence[CtPart
         return False
     reach_mm = max(volume.geometry.voxel_diagonal_mm for volume in volumes)
     distances, _ = cKDTree(places[1]).query(places[0], distance_upper_bound=reach_mm)
-    return bool((distances <= reach_mm).any())
+    return bool(np.any(distances <= reach_mm))
 
 
 def _places(lesion: MeasuredLesion, volume: CtVolume) -> NDArray[np.float64]:

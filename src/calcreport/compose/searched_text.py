@@ -56,10 +56,16 @@ def merge_searched(searched: Sequence[Searched], missing: Sequence[Searched]) ->
     return tuple(rows.values())
 
 
-def name_searched(searched: Sequence[Searched]) -> str:
+def name_searched(searched: Sequence[Searched], statements: Statements) -> str:
     """Regions that were searched, in words; empty where the study covers one only, or nothing was recorded."""
-    names = [row.region for row in searched if row.status != "not_searched"]
-    return join_words(names, "and") if len(searched) > 1 or any(row.status == "partly" for row in searched) else ""
+    if len(searched) == 1 and searched[0].status == "searched":
+        return ""
+    names = [
+        statements.say("searched.within", region=row.region) if row.status == "partly" else row.region
+        for row in searched
+        if row.status != "not_searched"
+    ]
+    return join_words(names)
 
 
 def say_not_searched(

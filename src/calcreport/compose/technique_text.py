@@ -80,7 +80,7 @@ def say_negative(report: Report, statements: Statements) -> str:
         return statements.say("findings.negative_film" if len(technique.films) == 1 else "findings.negative_films")
     limits = [entry.threshold_hu.grow for entry in report.series if entry.threshold_hu is not None]
     threshold = f"{max([technique.threshold_hu.grow, *limits]):.0f}"
-    regions = name_searched(report.searched)
+    regions = name_searched(report.searched, statements)
     if regions:
         return statements.say("findings.negative_in", threshold=threshold, regions=regions)
     return statements.say("findings.negative", threshold=threshold)
