@@ -74,7 +74,7 @@ def mass_tracking_uid(lesion: Lesion, study_instance_uid: str) -> str:
     return derive_uid("mass", tracking_uid(lesion, study_instance_uid))
 
 
-def list_segments(subject: Subject, series_index: int) -> list[Segment[VoxelMask]]:
+def list_segments(subject: Subject, series_index: int = 0) -> list[Segment[VoxelMask]]:
     """Mineral of every lesion of one measured series, in report order, then the masses that a reader drew around it.
 
     A contour without mineral is the lesion itself and carries its tracking id. One whose mass a reader denied since is
