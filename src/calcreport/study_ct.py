@@ -134,7 +134,7 @@ def join_findings(parts: Sequence[CtPart], each: Sequence[CtFindings], statement
             if lesion.contour is None and _is_inside(lesion.location.bbox_lps_mm, boxes, rim_mm=_RIM_MM):
                 continue
             lesions = _add(replace(lesion, series_index=index), lesions, parts, {n for n, _ in before})
-    lesions.sort(key=lambda lesion: lesion.mass.max_diameter_mm or lesion.size.max_diameter_mm or 0.0, reverse=True)
+    lesions.sort(key=_longest_mm, reverse=True)
     return replace(
         each[0], lesions=tuple(lesions), excluded=tuple(excluded), notes=_join_notes(parts, each, statements)
     )
@@ -168,18 +168,32 @@ def _is_inside(corners: Sequence[Point | None] | None, boxes: Sequence[Box], *, 
 def _add(
     lesion: MeasuredLesion, known: list[MeasuredLesion], parts: Sequence[CtPart], comparable: set[int]
 ) -> list[MeasuredLesion]:
-    """Add a lesion; of those that are the same on another series the one stays that is whole, or else the longer."""
+    """Add a lesion; where earlier series show the same, the one that was measured more completely stays."""
     same = [other for other in known if other.series_index in comparable and _touch(lesion, other, parts)]
-    if any(_rank(other) <= _rank(lesion) for other in same):
+    reach_mm = parts[lesion.series_index].ct.volume.geometry.voxel_diagonal_mm
+    if all(_is_completer(lesion, other, reach_mm) for other in same):
+        return [*(other for other in known if other not in same), lesion]
+    boxes = [extent.box for n in comparable if (extent := parts[n].extent) is not None]
+    if _is_inside(lesion.location.bbox_lps_mm, boxes):
         return known
-    return [*(other for other in known if other not in same), lesion]
+    return [_as_minimum(other) if other in same else other for other in known]  # it goes on beyond its series
 
 
-def _rank(lesion: MeasuredLesion) -> tuple[bool, bool, float]:
-    """Sort key, smaller is better: drawn by a reader, not cut by the end of the series, longer."""
-    is_cut = lesion.mass.is_minimum if lesion.mass.max_diameter_mm else lesion.size.is_minimum
-    longest_mm = lesion.mass.max_diameter_mm or lesion.size.max_diameter_mm or 0.0
-    return (lesion.contour is None, is_cut, -longest_mm if is_cut else 0.0)
+def _is_completer(lesion: MeasuredLesion, other: MeasuredLesion, reach_mm: float) -> bool:
+    """Whether a lesion shows more of what another series shows too: drawn by a reader, not cut, or longer."""
+    if (lesion.contour is None) is not (other.contour is None):
+        return lesion.contour is not None
+    if lesion.size.is_minimum is not other.size.is_minimum:
+        return other.size.is_minimum
+    return _longest_mm(lesion) > _longest_mm(other) + reach_mm
+
+
+def _longest_mm(lesion: MeasuredLesion) -> float:
+    return lesion.mass.max_diameter_mm or lesion.size.max_diameter_mm or 0.0
+
+
+def _as_minimum(lesion: MeasuredLesion) -> MeasuredLesion:
+    return replace(lesion, size=lesion.size.model_copy(update={"is_minimum": True}))
 
 
 def _touch(lesion: MeasuredLesion, other: MeasuredLesion, parts: Sequence[CtPart]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -147,14 +148,30 @@ ARTERIAL = THIGH | {"SeriesDescription": "arterial phase", "ContrastBolusAgent":
         ),
         pytest.param(
             (
-                Series(number=3, deposits=(15, 36, 41), count=42, tags=THIGH),
-                Series(number=4, deposits=(36, 41, 60), first=30, count=40, tags=LEG),
-            ), [3, 4], [3, 4, 4],
-            id="ranges that overlap: lesions within the overlap once, one cut by the end of a range whole",
+                Series(number=3, deposits=(15, 90), count=110, tags=THIGH),
+                Series(number=4, deposits=(90, 150), first=70, count=100, tags=LEG),
+            ), [3, 4], [3, 3, 4],
+            id="ranges that overlap: a lesion within the overlap once",
         ),
         pytest.param(
-            (Series(number=3, deposits=(15,), tags=THIGH), Series(number=4, deposits=(15,), count=6, every=5, tags=THIGH)),
-            [3], [3],
+            (
+                Series(number=3, deposits=(15, 110), count=110, tags=THIGH),
+                Series(number=4, deposits=(110,), first=70, count=100, tags=LEG),
+            ), [3, 4], [3, 4],
+            id="ranges that overlap: a lesion cut by the end of one as the other shows it",
+        ),
+        pytest.param(
+            (
+                Series(number=3, deposits=(15, 120, 141), count=142, tags=THIGH),
+                Series(number=4, deposits=(120, 141, 160), first=100, count=100, tags=LEG),
+            ), [3, 4], [3, 4],
+            id="one lesion of three foci, of which one is cut and one missing on the better series",
+        ),
+        pytest.param(
+            (
+                Series(number=3, deposits=(15,), tags=THIGH),
+                Series(number=4, deposits=(15,), count=6, every=5, tags=THIGH),
+            ), [3], [3],
             id="thin and thick reconstruction",
         ),
         pytest.param(
@@ -247,7 +264,7 @@ def test_a_series_of_which_only_a_part_is_read_says_so(analyse) -> None:
     def two_stacks(index: int) -> Mapping[str, Any]:
         return {"ConvolutionKernel": "B31f"} if index < 11 else {"ConvolutionKernel": "B30f"}
 
-    report = analyse(Series(number=3, count=101, leave_out=(), tags=THIGH, tags_of=two_stacks))
+    report = analyse(Series(number=3, count=101, tags=THIGH, tags_of=two_stacks))
     assert _searched(report) == [("thigh", "searched", None)], "both stacks are measured"
 
 
@@ -288,8 +305,6 @@ def test_objects_of_several_series_are_one_segmentation_a_series(run, analyse, t
 
 
 def test_objects_of_several_series_are_valid(analyse, need_tool, tmp_path: Path) -> None:
-    import subprocess
-
     dciodvfy = need_tool("dciodvfy")
     analyse(
         Series(number=3, deposits=(15,), x_mm=-100.0, tags=RIGHT),
