@@ -34,6 +34,7 @@ from calcreport.model.report import (
     Lesion,
     Report,
     SeriesEntry,
+    Thresholds,
     YesNo,
 )
 
@@ -154,6 +155,14 @@ def find_series(report: Report, series_instance_uid: str) -> SeriesEntry | None:
     return next((entry for entry in report.series if entry.series_instance_uid == series_instance_uid), None)
 
 
+def find_limits(report: Report, lesion: Lesion | None) -> Thresholds | None:
+    """Limits a lesion was found with: those of its series, otherwise of the study; ``None`` for radiographs."""
+    series = find_series(report, lesion.series_instance_uid) if lesion else None
+    if series is not None and series.threshold_hu is not None:
+        return series.threshold_hu
+    return report.technique.threshold_hu if report.technique else None
+
+
 def _describe_lesion(report: Report, number: int, statements: Statements) -> LesionText:
     lesion = report.lesions[number - 1]
     brief = _is_one_of_many(report, number)
@@ -244,10 +253,7 @@ def _say_mass_unknown(report: Report, statements: Statements) -> tuple[str, ...]
 
 
 def _describe_faintness(report: Report, lesion: Lesion, statements: Statements) -> list[str]:
-    series = find_series(report, lesion.series_instance_uid)
-    limits = series.threshold_hu if series else None
-    if limits is None and report.technique is not None:
-        limits = report.technique.threshold_hu
+    limits = find_limits(report, lesion)
     if lesion.density.is_certain or limits is None:
         return []
     return [statements.say("density.faint", seed=f"{limits.seed:.0f}")]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from pydicom.sr.coding import Code
 
+from calcreport.compose.narrative import find_limits
 from calcreport.dicom.header import MAKER
 from calcreport.export.codes import ABNORMAL_STRUCTURE, MASS, PATHOLOGIC_CALCIFICATION
 from calcreport.export.subject import Subject
@@ -127,7 +128,7 @@ def describe_segments(segments: Sequence[Segment[Any]], subject: Subject) -> lis
         family=_FAMILY,
         version=subject.report.software.version,
         source=MAKER,
-        parameters=_parameters(subject),
+        parameters=_parameters(subject, segments),
     )
     return [
         SegmentDescription(
@@ -151,9 +152,10 @@ def colour_of(segment: Segment[Any]) -> tuple[float, float, float]:
     return (_DARK if segment.is_mass else _LIGHT, _CHROMA * math.cos(angle), _CHROMA * math.sin(angle))
 
 
-def _parameters(subject: Subject) -> dict[str, str]:
-    technique = subject.report.technique
-    limits = technique.threshold_hu if technique else None
+def _parameters(subject: Subject, segments: Sequence[Segment[Any]]) -> dict[str, str]:
+    """Limits of the search; all segments of an object lie on one series."""
+    lesions = {lesion.id: lesion for lesion in subject.report.lesions}
+    limits = find_limits(subject.report, lesions.get(segments[0].lesion_id))
     if limits is None:
         return {"method": "local contrast"}
     return {"grow_hu": f"{limits.grow:g}", "seed_hu": f"{limits.seed:g}"}
