@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from calcreport.errors import UsageError
 from calcreport.model.findings import Findings
 from calcreport.model.near_keys import spell_path
-from calcreport.model.report import SCHEMA_VERSION, Report
+from calcreport.model.report import READABLE_VERSIONS, SCHEMA_VERSION, Report
 from calcreport.model.report_checks import find_impossible
 from calcreport.rules.prior_match import EarlierReport
 
@@ -33,7 +33,7 @@ def report_from_text(text: str) -> Report:
     Returns
     -------
     Report
-        As written.
+        As written; one of an older readable version with the fields that came later at their defaults.
 
     Raises
     ------
@@ -49,12 +49,13 @@ def report_from_text(text: str) -> Report:
     if not isinstance(data, dict) or "schema_version" not in data:
         msg = f"the file is not a report.json{where}; name the one that calcreport wrote into a study's folder"
         raise UsageError(msg, code="report.not_json")
-    if data["schema_version"] != SCHEMA_VERSION:
-        msg = (
-            f"the report has another schema version than {SCHEMA_VERSION}; use the calcreport version it was made with"
-        )
+    if data["schema_version"] not in READABLE_VERSIONS:
+        known = " and ".join(READABLE_VERSIONS)
+        msg = f"the report has another schema version than {known}; use the calcreport version it was made with"
         raise UsageError(msg, code="report.other_version")
     try:
+        if data["schema_version"] != SCHEMA_VERSION:
+            text = json.dumps(data | {"schema_version": SCHEMA_VERSION})
         report = Report.model_validate_json(text)
         impossible = list(find_impossible(report, data))
         if not impossible:

@@ -28,7 +28,7 @@ from calcreport.output.as_index import index_entry
 from calcreport.request import Request
 from calcreport.rules import decide_and_ask
 from calcreport.rules.prior_match import compare_with_earlier, refuse_wrong_report
-from calcreport.study_ct import CtReading, measure_ct, read_best_ct
+from calcreport.study_ct import measure_ct
 from calcreport.study_findings import day_of
 from calcreport.study_folder import ResultsFolder, folder_name
 from calcreport.study_measured import MeasuredStudy, RefusedStudyError
@@ -36,6 +36,7 @@ from calcreport.study_output import Draft, load_output, needs_pictures, write_ou
 from calcreport.study_radiographs import FilmsReading, measure_films, read_films
 from calcreport.study_result import Kind, StudyOutcome, status_of
 from calcreport.study_review import carry_review
+from calcreport.study_series import CtReading, read_ct_series
 
 _SR: Final = FILE_NAMES["sr"]
 """Of an earlier draft, which the new one supersedes."""
@@ -153,7 +154,7 @@ def _refusal(error: CalcReportError, entries: tuple[SeriesEntry, ...], folder: s
 
 
 def _read(study: StudyFiles, request: Request) -> CtReading | FilmsReading:
-    """Read the best CT series of a study; without one that can be measured, its radiographs.
+    """Read the best CT series of each part of the body; without one that can be measured, its radiographs.
 
     Raises
     ------
@@ -167,7 +168,7 @@ def _read(study: StudyFiles, request: Request) -> CtReading | FilmsReading:
     reason: CalcReportError | None = None
     if ranking.candidates:
         try:
-            return read_best_ct(ranking, request)
+            return read_ct_series(study, ranking, request)
         except RefusedStudyError as refusal:
             refused, reason = refusal.entries, refusal.reason
     radiographs = rank_radiographs(study)
@@ -233,8 +234,10 @@ def _report(
             rules=request.ruleset.used,
             taken=taken,
             limitations=limitations,
+            searched=measured.searched,
+            further_imaging=measured.imaging[1:],
         ),
-        imaging=measured.imaging,
+        imaging=next(iter(measured.imaging), None),
         statements=request.templates.statements,
         has_pictures=needs_pictures(request.formats),
     )

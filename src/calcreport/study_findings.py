@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from math import hypot
 from typing import Final, Literal
 
+from calcreport.dicom import CtSeries
 from calcreport.model.clinical import Clinical
 from calcreport.model.findings import Findings, HeaderFacts, LesionFinding, finding_of
-from calcreport.model.image import Acquisition, Contrast, CtVolume
+from calcreport.model.image import Contrast
 from calcreport.model.lesion import CtFindings, MeasuredLesion
 from calcreport.model.radiograph import ProjectedLesion, RadiographFindings
 from calcreport.model.report import Laterality, Study
@@ -25,11 +27,11 @@ _SIDES: Final[dict[str, Literal["left", "right"]]] = {"left": "left", "right": "
 def findings_for_rules(
     findings: CtFindings,
     study: Study,
-    acquisition: Acquisition,
     clinical: Clinical,
     *,
     contrast: Contrast,
-    volume: CtVolume,
+    threshold_hu: float | None,
+    series: Sequence[CtSeries],
 ) -> Findings:
     """Take a measured study over for the decision logic.
 
@@ -39,44 +41,61 @@ def findings_for_rules(
         As measured.
     study : Study
         Date, body part and patient, as the header says.
-    acquisition : Acquisition
-        Slice thickness; side, contrast and body part as the header says.
     clinical : Clinical
         For the region, when there is one lesion only: what was typed counts more than the header.
     contrast : Contrast
         Phase the thresholds were chosen for.
-    volume : CtVolume
-        The measured series: its geometry and frame of reference.
+    threshold_hu : float | None
+        Limit the mineral was grown down to; ``None`` where series differ in it.
+    series : Sequence[CtSeries]
+        The measured series: geometry and frame of reference; side, contrast and body part as their headers say.
 
     Returns
     -------
     Findings
         Lesions in the order measured. A fine detail is blurred by thick slices and missed by distant ones: the slice
-        thickness is the larger of the two.
+        thickness is the larger of the two, and of several series the largest. What is of the study is known where all
+        series say the same.
     """
-    thickness_mm = acquisition.slice_thickness_mm or 0.0
     is_only = len(findings.lesions) == 1
-    region = (clinical.site.region if is_only else None) or study.body_part
+    typed_region = clinical.site.region if is_only else None
+    parts = [one.acquisition.body_part or study.body_part for one in series]
+    diagonals = [one.volume.geometry.voxel_diagonal_mm for one in series]
+    contrasts = {one.acquisition.contrast for one in series}
     taken = Findings(
         modality="CT",
         contrast="unknown" if contrast is Contrast.GIVEN else contrast.value,
-        slice_thickness_mm=max(volume.geometry.spacing_mm[0], thickness_mm if thickness_mm <= _THICKEST_MM else 0.0),
+        slice_thickness_mm=max(map(_thickness_mm, series)),
         lesions=tuple(
             _in_region(
-                finding_of(lesion, lesion_id=f"L{number}", voxel_diagonal_mm=volume.geometry.voxel_diagonal_mm),
+                finding_of(lesion, lesion_id=f"L{number}", voxel_diagonal_mm=diagonals[lesion.series_index]),
                 lesion,
-                region,
+                typed_region or parts[lesion.series_index],
             )
             for number, lesion in enumerate(findings.lesions, start=1)
         ),
         study_date=day_of(study.study_date),
-        header=_header_facts(study, acquisition.contrast, acquisition.laterality),
-        frame_of_reference_uid=_uid(volume.frame_of_reference_uid),
-        threshold_hu=findings.thresholds.grow,
+        header=_header_facts(
+            study,
+            contrasts.pop() if len(contrasts) == 1 else Contrast.UNKNOWN,
+            _common([one.acquisition.laterality for one in series]),
+        ),
+        frame_of_reference_uid=_uid(_common([one.volume.frame_of_reference_uid for one in series])),
+        threshold_hu=threshold_hu,
     )
     if is_only and _is_side_of_header(findings.lesions[0], clinical):
         taken = _without_side(taken)
     return place_by_complaint(taken, clinical)
+
+
+def _thickness_mm(series: CtSeries) -> float:
+    thickness_mm = series.acquisition.slice_thickness_mm or 0.0
+    return max(series.volume.geometry.spacing_mm[0], thickness_mm if thickness_mm <= _THICKEST_MM else 0.0)
+
+
+def _common(values: Sequence[str | None]) -> str | None:
+    """The value that all share; ``None`` where they differ."""
+    return values[0] if len(set(values)) == 1 else None
 
 
 def film_findings_for_rules(findings: RadiographFindings, study: Study, clinical: Clinical) -> Findings:

@@ -13,7 +13,7 @@ from calcreport.model.findings import Findings
 from calcreport.model.image import CtVolume
 from calcreport.model.lesion import CtFindings
 from calcreport.model.radiograph import RadiographFindings
-from calcreport.model.report import Report, SeriesEntry, Study
+from calcreport.model.report import Report, Searched, SeriesEntry, Study
 from calcreport.output import Rendered
 
 if TYPE_CHECKING:
@@ -38,14 +38,14 @@ class Basis:
         Prepares the pictures.
     images : tuple[ImageHeader, ...]
         Files that were measured, each once.
-    volume : CtVolume | None
-        The measured CT series; ``None`` for radiographs.
+    volumes : tuple[CtVolume, ...]
+        The measured CT series, best first; empty for radiographs.
     """
 
     findings: CtFindings | RadiographFindings
     draw: Draw
     images: tuple[ImageHeader, ...] = field(repr=False)
-    volume: CtVolume | None = None
+    volumes: tuple[CtVolume, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -62,21 +62,24 @@ class MeasuredStudy:
         Masks and images.
     taken : Findings
         The same for the decision logic.
-    imaging : Imaging | None
-        How a CT series was made; ``None`` for radiographs.
+    imaging : tuple[Imaging, ...]
+        How each measured CT series was made, best first; empty for radiographs.
     image_count : int
         Slices or radiographs measured.
     limitations : tuple[str, ...]
         Sentences on what of the study was not looked at.
+    searched : tuple[Searched, ...]
+        Parts of the body that the study covers, and whether each was searched.
     """
 
     study: Study
     series: tuple[SeriesEntry, ...]
     basis: Basis
     taken: Findings
-    imaging: Imaging | None
+    imaging: tuple[Imaging, ...]
     image_count: int
     limitations: tuple[str, ...] = ()
+    searched: tuple[Searched, ...] = ()
 
 
 class RefusedStudyError(Exception):

@@ -121,8 +121,10 @@ def write_outputs(
 
 def _possible(formats: tuple[str, ...], basis: Basis) -> tuple[str, ...]:
     """Formats without segmentations where the slices share no frame of reference a mask could lie in."""
-    frames = {image.frame_of_reference_uid for image in basis.images}
-    return formats if basis.volume is None or len(frames) < 2 else tuple(f for f in formats if f not in _MASKS)
+    has_frame_an_image = any(volume.frame_of_reference_uid is None for volume in basis.volumes) and (
+        len({image.frame_of_reference_uid for image in basis.images}) > 1
+    )
+    return tuple(f for f in formats if f not in _MASKS) if has_frame_an_image else formats
 
 
 def _write_objects(
@@ -163,7 +165,8 @@ def _subject(draft: Draft, section: str, statements: Statements) -> Subject:
         report=draft.report,
         findings=basis.findings,
         order=draft.order,
-        volume=basis.volume,
+        volume=next(iter(basis.volumes), None),
+        further_volumes=basis.volumes[1:],
         source=SourceImages(basis.images),
         section=section,
         statements=statements,

@@ -10,11 +10,13 @@ from itertools import groupby
 from typing import Final
 
 from calcreport.compose import Statements, film_image_name, key_image_name
+from calcreport.compose.searched_text import merge_searched, name_region
 from calcreport.dicom import Film, StudyFiles, read_radiograph
 from calcreport.dicom.codes import problem
+from calcreport.dicom.coverage import side_of
 from calcreport.errors import InputError
 from calcreport.model.radiograph import Radiograph, RadiographFindings
-from calcreport.model.report import Report, SeriesEntry
+from calcreport.model.report import Report, Searched, SeriesEntry
 from calcreport.output import Rendered
 from calcreport.output.as_html import PREVIEW
 from calcreport.request import Request
@@ -143,9 +145,36 @@ def measure_films(
         series=reading.entries,
         basis=film_basis(findings, study),
         taken=film_findings_for_rules(findings, about, request.clinical),
-        imaging=None,
+        imaging=(),
         image_count=len(reading.films),
+        searched=_list_searched(study, reading, request.templates.statements),
     )
+
+
+def _list_searched(study: StudyFiles, reading: FilmsReading, statements: Statements) -> tuple[Searched, ...]:
+    """Parts of the body that the films show, and those that only refused images of the study show."""
+    entries = {entry.series_instance_uid: entry for entry in reading.entries}
+
+    def name(side: str | None, part: str | None, uid: str) -> str:
+        entry = entries.get(uid)
+        words = (part, entry.description if entry else None, study.study.body_part)
+        return name_region(side, words, entry.series_number if entry else None, statements)
+
+    views = [(film.view, film.series_instance_uid) for film in reading.films]
+    searched = [Searched(region=name(view.laterality, view.body_part, uid), status="searched") for view, uid in views]
+    missing = [
+        Searched(
+            region=name(side_of(series), series.instances[0].series.body_part, series.uid),
+            status="not_searched",
+            reason=entry.code,
+            series_number=series.number,
+        )
+        for series in study.series
+        for entry in reading.entries
+        if entry.status == "refused" and entry.series_instance_uid == series.uid
+    ]
+    known = {row.region for row in searched}  # another view, or the CT, of what a film shows adds no part of the body
+    return merge_searched(searched, [row for row in missing if row.region not in known])
 
 
 def film_basis(findings: RadiographFindings, study: StudyFiles) -> Basis:

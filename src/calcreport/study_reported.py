@@ -60,8 +60,10 @@ def basis_of_report(report: Report, study: StudyFiles, settings: ReadingSettings
     order = tuple(range(len(report.lesions)))
     if report.technique is not None and report.technique.films:
         return _films(report, report.technique.films, study, settings), order
-    ct, series = _read_series(report, study, settings)
-    lesions = tuple(_measured(lesion, ct.volume) for lesion in report.lesions)
+    read = _read_series(report, study, settings)
+    volumes = tuple(ct.volume for ct, _ in read)
+    lesions = tuple(_measured(lesion, volumes) for lesion in report.lesions)
+    projections = [volume.hu.max(axis=1) for volume in volumes]
     limits = report.technique.threshold_hu if report.technique else None
     findings = CtFindings(
         lesions=lesions,
@@ -70,26 +72,34 @@ def basis_of_report(report: Report, study: StudyFiles, settings: ReadingSettings
         threshold_reason="",
         noise_hu=0.0,
         notes=(),
-        maximum_intensity_hu=ct.volume.hu.max(axis=1),
+        maximum_intensity_hu=projections[0],
     )
-    return ct_basis(findings, ct.volume, series), order
+    return ct_basis(findings, volumes, projections, [series for _, series in read]), order
 
 
-def _read_series(report: Report, study: StudyFiles, settings: ReadingSettings) -> tuple[CtSeries, SeriesFiles]:
-    """Read the measured stack of the measured series: the one with the geometry that the report tells."""
-    entry = next((entry for entry in report.series if entry.status == "analysed" and entry.geometry), None)
+def _read_series(report: Report, study: StudyFiles, settings: ReadingSettings) -> list[tuple[CtSeries, SeriesFiles]]:
+    """Read the measured stack of each measured series: the one with the geometry that the report tells."""
+    entries = [entry for entry in report.series if entry.status == "analysed" and entry.geometry]
+    if not entries:
+        raise other_images()
+    candidates = rank_ct_series(study).candidates
+    return [_read_stack(entry, candidates, settings) for entry in entries]
+
+
+def _read_stack(
+    entry: SeriesEntry, candidates: tuple[SeriesFiles, ...], settings: ReadingSettings
+) -> tuple[CtSeries, SeriesFiles]:
     failure: InputError | None = None
-    if entry is not None:
-        for series in rank_ct_series(study).candidates:
-            if series.uid != entry.series_instance_uid:
-                continue
-            try:
-                ct = read_ct(series, settings=settings)
-            except InputError as error:
-                failure = error
-                continue
-            if _is_same(ct, entry):
-                return ct, series
+    for series in candidates:
+        if series.uid != entry.series_instance_uid:
+            continue
+        try:
+            ct = read_ct(series, settings=settings)
+        except InputError as error:
+            failure = error
+            continue
+        if _is_same(ct, entry):
+            return ct, series
     raise failure or other_images()
 
 
@@ -102,14 +112,16 @@ def _is_same(ct: CtSeries, entry: SeriesEntry) -> bool:
     )
 
 
-def _measured(lesion: Lesion, volume: CtVolume) -> MeasuredLesion:
+def _measured(lesion: Lesion, volumes: tuple[CtVolume, ...]) -> MeasuredLesion:
     shape = _shape_of(lesion)
-    key_slice = shape.key_slice
-    if key_slice is None or not 0 <= key_slice < volume.hu.shape[0]:
+    key_slice, key = shape.key_slice, lesion.location.key_image
+    if key_slice is None or not 0 <= key_slice < max(len(volume.slices) for volume in volumes):
         raise damaged_shape()
-    key = lesion.location.key_image
-    if key is None or volume.slices[key_slice].sop_instance_uid != key.sop_instance_uid:
+    shown = [volume.slices[key_slice].sop_instance_uid if key_slice < len(volume.slices) else "" for volume in volumes]
+    if key is None or key.sop_instance_uid not in shown:
         raise other_images()
+    index = shown.index(key.sop_instance_uid)
+    volume = volumes[index]
     if shape.mineral is None and shape.contour is None:
         raise damaged_shape()
     return MeasuredLesion(
@@ -121,6 +133,7 @@ def _measured(lesion: Lesion, volume: CtVolume) -> MeasuredLesion:
         axial_longest=_segment(shape.axial_longest),
         to_skin=_segment(shape.to_skin),
         to_fascia=_segment(shape.to_fascia),
+        series_index=index,
     )
 
 

@@ -147,3 +147,15 @@ def _drop_root_powers() -> None:
 def as_plain_user() -> dict[str, Any]:
     """Arguments for ``run`` that make permissions count, also for root."""
     return {"preexec_fn": _drop_root_powers}
+
+
+@pytest.fixture(scope="session")
+def write_volume() -> WriteStudy:
+    """Write voxels as a series: ``write_volume(folder, hu, leave_out=…)``."""
+    return write_slices
+
+
+@pytest.fixture(scope="session")
+def bare_limb() -> NDArray[np.int16]:
+    """HU of a limb without a deposit, shape (slices, rows, columns), 1 mm."""
+    return limb_hu(deposit_mm=0)

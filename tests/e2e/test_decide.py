@@ -45,7 +45,7 @@ def test_the_report_is_printed_and_nothing_else(run, typed) -> None:
 def test_json_is_a_report_of_the_same_schema(run, typed) -> None:
     result = run("decide", typed / "findings.yaml", "--clinical", typed / "clinical.yaml", "--format", "json")
     report = Report.model_validate_json(result.stdout)
-    assert report.schema_version == "1.0"
+    assert report.schema_version == "1.1"
     assert report.lesions[0].size.max_diameter_mm == 44
     assert report.clinical["history"]["trauma_weeks_ago"] == 8
     assert report.settings["policy"]["size_limit_mm"] == 50

@@ -44,6 +44,12 @@ def test_a_report_is_read() -> None:
     assert earlier_report(report).study_instance_uid == "1.2"
 
 
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_a_report_of_any_readable_version_is_read_as_the_present_one(version: str) -> None:
+    report = report_from_text(json.dumps(MINIMAL | {"schema_version": version}))
+    assert (report.schema_version, report.searched) == ("1.1", ())
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [
@@ -56,6 +62,7 @@ def test_a_report_is_read() -> None:
         ('{"schema_version": "1.0", "lesions": [], "lesions": []}', "report.invalid"),
         ('{"schema_version": "2.0"}', "report.other_version"),
         ('{"schema_version": null}', "report.other_version"),
+        ('{"schema_version": ["1.0"]}', "report.other_version"),
         ('{"schema_version": "1.0"}', "report.invalid"),
         (json.dumps(MINIMAL | {"lesions": 5}), "report.invalid"),
         (json.dumps(MINIMAL | {"secret\u001b": "secret"}), "report.invalid"),

@@ -8,6 +8,7 @@ from calcreport.compose.lesions import (
     name_key_images,
     name_overviews,
     number_lesions,
+    overview_name,
 )
 from calcreport.compose.narrative import Narrative, narrate
 from calcreport.compose.occasion import Occasion
@@ -29,5 +30,6 @@ __all__ = [
     "name_overviews",
     "narrate",
     "number_lesions",
+    "overview_name",
     "parse_statements",
 ]

@@ -8,6 +8,7 @@ from calcreport.compose.changes import describe_changes
 from calcreport.compose.impression import name_flag, write_impression
 from calcreport.compose.limitations import collect_limitations
 from calcreport.compose.review_text import say_nothing_accepted
+from calcreport.compose.searched_text import say_not_searched
 from calcreport.compose.statements import Statements
 from calcreport.compose.technique_text import say_negative
 from calcreport.model.decision import Decision
@@ -45,20 +46,23 @@ def conclude(
     lesions = tuple(_with_answer(lesion, decision, index) for lesion, index in zip(facts.lesions, order, strict=True))
     numbered = tuple((lesion.id, index) for lesion, index in zip(lesions, order, strict=True))
     size_name = name_flag("size", statements, size_limit_mm=policy.size_limit_mm, size_operator=policy.size_operator)
-    negative = say_nothing_accepted(facts, statements) or say_negative(facts.technique, statements)
+    negative = say_nothing_accepted(facts, statements) or say_negative(facts, statements)
     return facts.model_copy(
         update={
             "lesions": lesions,
             "patient": decision.patient,
             "concern": decision.concern,
             "flags_summary": decision.flags_summary,
-            "impression": write_impression(
-                lesions,
-                decision.patient,
-                statements,
-                policy=policy,
-                negative=negative,
-                advice={name: decision.lesions[index].notes for name, index in numbered},
+            "impression": (
+                *write_impression(
+                    lesions,
+                    decision.patient,
+                    statements,
+                    policy=policy,
+                    negative=negative,
+                    advice={name: decision.lesions[index].notes for name, index in numbered},
+                ),
+                *say_not_searched(facts.searched, statements),
             ),
             "recommendations": decision.recommendations,
             "limitations": collect_limitations(facts, decision, lesions, statements),

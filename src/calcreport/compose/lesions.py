@@ -27,7 +27,7 @@ from calcreport.model.report import (
 )
 
 OVERVIEW_IMAGE = "images/overview.png"
-"""File name of the overview, relative to the study's folder."""
+"""File name of the overview of the first CT series, relative to the study's folder."""
 
 _EXTENT_ROW = "F1-extent"
 """Rows of the size flag about a length along a vessel or fascia: such a length does not put a lesion before others."""
@@ -46,15 +46,22 @@ def film_image_name(number: int) -> str:
     return f"images/film_{number}.png"
 
 
+def overview_name(number: int) -> str:
+    """File name of the overview of a measured CT series, counted from 1, relative to the study's folder."""
+    return OVERVIEW_IMAGE if number == 1 else f"images/overview_{number}.png"
+
+
 def name_key_images(lesion: Lesion) -> tuple[str, ...]:
     """File names of a lesion's key images: one, or one a radiograph that shows it."""
     return tuple(key_image_name(lesion.id, view=view) for view in range(1, max(len(lesion.location.films), 1) + 1))
 
 
 def name_overviews(report: Report) -> tuple[str, ...]:
-    """File names of the pictures of the whole: the overview of a CT series, or every radiograph."""
+    """File names of the pictures of the whole: the overview of each measured CT series, or every radiograph."""
     films = report.technique.films if report.technique else ()
-    return tuple(film_image_name(number) for number in range(1, len(films) + 1)) or (OVERVIEW_IMAGE,)
+    count = max(sum(entry.geometry is not None for entry in report.series), 1)
+    overviews = tuple(overview_name(number) for number in range(1, count + 1))
+    return tuple(film_image_name(number) for number in range(1, len(films) + 1)) or overviews
 
 
 def number_lesions(

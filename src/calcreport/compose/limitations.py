@@ -9,6 +9,7 @@ from calcreport.compose.comparison_text import is_stability_told
 from calcreport.compose.film_text import name_films, name_limit
 from calcreport.compose.impression import join_ids
 from calcreport.compose.occasion import Occasion
+from calcreport.compose.searched_text import say_not_searched
 from calcreport.compose.statements import Statements
 from calcreport.compose.wording import as_sentence, join_words, spell_number
 from calcreport.model.decision import Decision
@@ -67,7 +68,8 @@ def collect_limitations(
     technique = report.technique
     sentences = [*_limit_lesions(lesions, report.study.modality, technique, statements)]
     if technique is not None:
-        sentences += _limit_technique(technique, statements)
+        sentences += _limit_technique(report, statements)
+    sentences += say_not_searched(report.searched, statements, "limitation.not_searched")
     sentences += report.measured_limitations
     sentences += decision.limitations
     if lesions:
@@ -126,12 +128,15 @@ def _seen_apart(lesions: tuple[Lesion, ...], films: tuple[FilmTechnique, ...]) -
     ]
 
 
-def _limit_technique(technique: Technique, statements: Statements) -> list[str]:
-    sentences = []
-    if technique.spacing_mm is not None and technique.spacing_mm[2] > THICK_SLICE_MM:
-        spacing = spell_number(technique.spacing_mm[2])
-        sentences.append(statements.say("limitation.thick_slices", spacing=spacing))
-    return sentences
+def _limit_technique(report: Report, statements: Statements) -> list[str]:
+    """Slices too far apart, the farthest of all measured series."""
+    spacings = [entry.geometry.spacing_mm for entry in report.series if entry.geometry is not None]
+    if report.technique is not None and report.technique.spacing_mm is not None:
+        spacings.append(report.technique.spacing_mm)
+    spacing_mm = max((spacing[2] for spacing in spacings), default=0.0)
+    if spacing_mm <= THICK_SLICE_MM:
+        return []
+    return [statements.say("limitation.thick_slices", spacing=spell_number(spacing_mm))]
 
 
 def _limit_films(findings: RadiographFindings, films: tuple[FilmTechnique, ...], statements: Statements) -> list[str]:

@@ -34,6 +34,7 @@ from calcreport.model.report import (
     Lesion,
     Report,
     SeriesEntry,
+    Thresholds,
     YesNo,
 )
 
@@ -100,7 +101,7 @@ def narrate(report: Report, statements: Statements) -> Narrative:
         Every section; `other` opens with the sentence for a study without lesions.
     """
     clinical = describe_clinical(report.clinical, report.study.patient, statements)
-    negative = say_nothing_accepted(report, statements) or say_negative(report.technique, statements)
+    negative = say_nothing_accepted(report, statements) or say_negative(report, statements)
     software = report.software
     return Narrative(
         clinical=_tell_clinical(report, clinical, statements),
@@ -152,6 +153,14 @@ def _leave_blanks(report: Report, statements: Statements) -> str:
 def find_series(report: Report, series_instance_uid: str) -> SeriesEntry | None:
     """Look up the entry of a series, or ``None`` when the report lists none with this UID."""
     return next((entry for entry in report.series if entry.series_instance_uid == series_instance_uid), None)
+
+
+def find_limits(report: Report, lesion: Lesion | None) -> Thresholds | None:
+    """Limits a lesion was found with: those of its series, otherwise of the study; ``None`` for radiographs."""
+    series = find_series(report, lesion.series_instance_uid) if lesion else None
+    if series is not None and series.threshold_hu is not None:
+        return series.threshold_hu
+    return report.technique.threshold_hu if report.technique else None
 
 
 def _describe_lesion(report: Report, number: int, statements: Statements) -> LesionText:
@@ -244,7 +253,7 @@ def _say_mass_unknown(report: Report, statements: Statements) -> tuple[str, ...]
 
 
 def _describe_faintness(report: Report, lesion: Lesion, statements: Statements) -> list[str]:
-    limits = report.technique.threshold_hu if report.technique else None
+    limits = find_limits(report, lesion)
     if lesion.density.is_certain or limits is None:
         return []
     return [statements.say("density.faint", seed=f"{limits.seed:.0f}")]

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from calcreport.compose.technique import Imaging
 from calcreport.model.findings import Findings
-from calcreport.model.report import RulesUsed, SeriesEntry, Software, Study
+from calcreport.model.report import RulesUsed, Searched, SeriesEntry, Software, Study
 from calcreport.settings import Settings
 
 
@@ -35,6 +36,10 @@ class Occasion:
         Findings as the rules took them, where the report is made from measured ones: same lesions, same order.
     limitations : tuple[str, ...]
         Sentences on what of the study was not looked at.
+    searched : tuple[Searched, ...]
+        Parts of the body that the study covers, and whether each was searched.
+    further_imaging : tuple[Imaging, ...]
+        How the CT series after the first were made.
     """
 
     study: Study
@@ -46,3 +51,5 @@ class Occasion:
     rules: RulesUsed | None = None
     taken: Findings | None = None
     limitations: tuple[str, ...] = ()
+    searched: tuple[Searched, ...] = ()
+    further_imaging: tuple[Imaging, ...] = ()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from calcreport.compose.conclusion import conclude
-from calcreport.compose.lesions import OVERVIEW_IMAGE, film_image_name, join_lesion, name_key_images, number_lesions
+from calcreport.compose.lesions import film_image_name, join_lesion, name_key_images, number_lesions, overview_name
 from calcreport.compose.limitations import collect_measured_limitations
 from calcreport.compose.occasion import Occasion
 from calcreport.compose.shapes import shape_of, track
@@ -72,7 +72,8 @@ def compose_report(
         measured_limitations=collect_measured_limitations(findings, technique, occasion, statements),
         clinical=dict(occasion.clinical),
         settings=occasion.settings.model_dump(mode="json"),
-        images=_name_pictures(findings) if has_pictures else (),
+        images=_name_pictures(findings, occasion) if has_pictures else (),
+        searched=occasion.searched,
         created=occasion.created,
         rules=occasion.rules,
     )
@@ -80,11 +81,12 @@ def compose_report(
     return conclude(facts, decision, order=order, taken=taken, policy=occasion.settings.policy, statements=statements)
 
 
-def _name_pictures(findings: CtFindings | RadiographFindings | Findings) -> tuple[str, ...]:
-    """Pictures of the whole: the overview of a CT series, or every radiograph."""
+def _name_pictures(findings: CtFindings | RadiographFindings | Findings, occasion: Occasion) -> tuple[str, ...]:
+    """Pictures of the whole: the overview of each CT series, or every radiograph."""
     if isinstance(findings, RadiographFindings):
         return tuple(film_image_name(number) for number in range(1, len(findings.films) + 1))
-    return (OVERVIEW_IMAGE,) if isinstance(findings, CtFindings) else ()
+    count = 1 + len(occasion.further_imaging) if isinstance(findings, CtFindings) else 0
+    return tuple(overview_name(number) for number in range(1, count + 1))
 
 
 def _name_regions(
@@ -100,6 +102,9 @@ def _name_regions(
     if len(findings.lesions) == 1 and given not in {None, "", "unknown"}:
         return (str(given),)
     parts: list[str | None] = [occasion.study.body_part] * len(findings.lesions)
+    if isinstance(findings, CtFindings) and occasion.further_imaging:
+        further = {n: imaging.acquisition.body_part for n, imaging in enumerate(occasion.further_imaging, start=1)}
+        parts = [further.get(lesion.series_index) or part for lesion, part in zip(findings.lesions, parts, strict=True)]
     if isinstance(findings, RadiographFindings):
         parts = [findings.films[lesion.shadows[0].film].view.body_part for lesion in findings.lesions]
     header = name_body_part(occasion.study.body_part, statements)
@@ -122,7 +127,7 @@ def _join_lesions(
             findings.lesions[index],
             decision.lesions[index],
             lesion_id=lesion_id,
-            series_instance_uid=_name_series(findings, index, imaging),
+            series_instance_uid=_name_series(findings, index, imaging, occasion.further_imaging),
         )
         pictures = name_key_images(lesion) if has_pictures else ()
         location = (
@@ -148,11 +153,18 @@ def _keep_shape(
     return {"shape": shape, "tracking_uid": track(shape, images, name=lesion.id), "measured_notes": measured.notes}
 
 
-def _name_series(findings: CtFindings | RadiographFindings | Findings, index: int, imaging: Imaging | None) -> str:
+def _name_series(
+    findings: CtFindings | RadiographFindings | Findings,
+    index: int,
+    imaging: Imaging | None,
+    further: tuple[Imaging, ...],
+) -> str:
     """Series a lesion was measured on; of radiographs that of the film that shows it best."""
     if isinstance(findings, RadiographFindings):
         return findings.films[findings.lesions[index].shadows[0].film].series_instance_uid
-    return imaging.series_instance_uid if imaging else ""
+    if imaging is None:
+        return ""
+    return (imaging, *further)[getattr(findings.lesions[index], "series_index", 0)].series_instance_uid
 
 
 def _with_side(location: Location, side: Laterality) -> Location:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from calcreport.compose.film_text import say_films
+from calcreport.compose.searched_text import name_searched, name_series
 from calcreport.compose.statements import Statements
-from calcreport.compose.wording import as_sentence, name_body_part, spell_number
-from calcreport.model.report import Report, Technique
+from calcreport.compose.wording import as_sentence, join_words, name_body_part, spell_number
+from calcreport.model.report import Report
 
 
 def say_technique(report: Report, statements: Statements) -> tuple[str, ...]:
@@ -43,7 +44,22 @@ def say_technique(report: Report, statements: Statements) -> tuple[str, ...]:
     limits = technique.threshold_hu
     if limits is not None:
         sentences.append(statements.say("technique.threshold", grow=f"{limits.grow:.0f}", seed=f"{limits.seed:.0f}"))
-    return (*sentences, *map(as_sentence, technique.notes))
+    return (*sentences, *_say_further(report, statements), *map(as_sentence, technique.notes))
+
+
+def _say_further(report: Report, statements: Statements) -> tuple[str, ...]:
+    """Name the CT series measured beside the first."""
+    told = [
+        statements.say(
+            "technique.further_series",
+            series=name_series(entry.series_number, statements),
+            spacing=spell_number(entry.geometry.spacing_mm[2]),
+            grow=f"{entry.threshold_hu.grow:.0f}",
+        )
+        for entry in report.series
+        if entry.geometry is not None and entry.threshold_hu is not None
+    ][1:]
+    return (as_sentence(statements.say("technique.further", list=join_words(told))),) if told else ()
 
 
 def _say_slices(spacing_mm: float, thickness_mm: float | None, statements: Statements) -> str:
@@ -55,10 +71,16 @@ def _say_slices(spacing_mm: float, thickness_mm: float | None, statements: State
     return statements.say(identifier, thickness=thickness, spacing=spacing)
 
 
-def say_negative(technique: Technique | None, statements: Statements) -> str:
-    """Say that nothing was found: with what the search rests on, and never as a normal study."""
+def say_negative(report: Report, statements: Statements) -> str:
+    """Say that nothing was found: where it was searched, with what the search rests on, and never as a normal study."""
+    technique = report.technique
     if technique is None:
         return statements.say("findings.no_lesion_given")
     if technique.threshold_hu is None:
         return statements.say("findings.negative_film" if len(technique.films) == 1 else "findings.negative_films")
-    return statements.say("findings.negative", threshold=f"{technique.threshold_hu.grow:.0f}")
+    limits = [entry.threshold_hu.grow for entry in report.series if entry.threshold_hu is not None]
+    threshold = f"{max([technique.threshold_hu.grow, *limits]):.0f}"
+    regions = name_searched(report.searched, statements)
+    if regions:
+        return statements.say("findings.negative_in", threshold=threshold, regions=regions)
+    return statements.say("findings.negative", threshold=threshold)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -11,6 +12,7 @@ import numpy as np
 from calcreport.dicom import film_tags, tags
 from calcreport.dicom.acquisition import contrast_of
 from calcreport.dicom.codes import message
+from calcreport.dicom.coverage import Extent, extent_of, is_detail
 from calcreport.dicom.film import Film
 from calcreport.dicom.film_pairs import CONFLICT, without_doubles
 from calcreport.dicom.header import SeriesHeader
@@ -87,7 +89,7 @@ _DOSE: Final = re.compile(r"\b(dose|dosis|dosimetry)\b", re.IGNORECASE)
 _NEAR_AXIAL: Final = 0.8
 """Cosine between slice normal and body axis; leaning less than 37 degrees counts as axial (gantry tilts reach 30)."""
 _MOSTLY_COVERED: Final = 0.5
-"""A series covering less than this part of the longest one is a detail of it and comes later."""
+"""A series covering less than this part of another that shows the same is a detail of it and comes later."""
 _THICKNESS_CLASSES_MM: Final = (1.6, 3.1, 5.1)
 """Within a class the contrast phase counts more than the last tenths of a millimetre: enhanced vessels force the
 threshold up, which costs more faint calcification than slices of 1.25 instead of 1 mm."""
@@ -113,8 +115,9 @@ def rank_ct_series(study: StudyFiles) -> SeriesRanking:
     Returns
     -------
     SeriesRanking
-        Candidates ordered by: original before derived, axial before reformatted, covering the region, soft before
+        Candidates ordered by: covering the region, original before derived, axial before reformatted, soft before
         unknown before sharp kernel, thin slices (in classes), non-contrast before contrast, thinnest, most images.
+        Coverage comes first: a few original control slices are no substitute for a derived volume of the whole region.
     """
     candidates, refused = [], []
     for series in study.series:
@@ -125,8 +128,8 @@ def rank_ct_series(study: StudyFiles) -> SeriesRanking:
             refused.append((series, code))
     beside = {"series.radiograph": "series.radiograph_beside_ct"} if candidates else {}
     entries = [entry_of(series, beside.get(code, code)) for series, code in refused]
-    longest = max((_extent_mm(series) for series in candidates), default=0.0)
-    ranked = sorted(candidates, key=lambda series: _merit(series, longest))
+    extents = [extent for series in candidates if series.problem is None and (extent := extent_of(series))]
+    ranked = sorted(candidates, key=lambda series: _merit(series, extents))
     return SeriesRanking(candidates=tuple(ranked), entries=tuple(entries))
 
 
@@ -231,17 +234,18 @@ def _place(film: Film) -> tuple[float, float, str]:
     return (last if number is None else number, last if instance is None else instance, film.image.instance_uid)
 
 
-def _merit(series: SeriesFiles, longest_mm: float) -> tuple[float, ...]:
-    """Sort key, smaller is better."""
+def _merit(series: SeriesFiles, extents: Sequence[Extent]) -> tuple[float, ...]:
+    """Sort key, smaller is better; `extents` are those of all stacks without a problem."""
+    extent = extent_of(series)
     first = series.planes[0]
     step = _step_mm(series)
     thickness = max(step, first.thickness_mm or 0.0)
     contrast = contrast_of(series)[0]
     return (
         0.0 if series.problem is None else 1.0,
+        1.0 if extent is None or is_detail(extent, extents, share=_MOSTLY_COVERED) else 0.0,
         0.0 if first.image_type[:2] == ("ORIGINAL", "PRIMARY") else 1.0,
         0.0 if _is_axial(first.orientation) else 1.0,
-        0.0 if _extent_mm(series) >= _MOSTLY_COVERED * longest_mm else 1.0,
         float(kernel_sharpness(first.kernel)),
         float(sum(thickness > limit for limit in _THICKNESS_CLASSES_MM)),
         _BY_CONTRAST[contrast],
@@ -260,11 +264,6 @@ def _step_mm(series: SeriesFiles) -> float:
     if positions is None or len(positions) < 2:
         return float("inf")
     return float(np.median(np.diff(np.sort(positions))))
-
-
-def _extent_mm(series: SeriesFiles) -> float:
-    positions = positions_along_normal(series.planes)
-    return 0.0 if positions is None else float(np.ptp(positions))
 
 
 _SIEMENS: Final = re.compile(r"^[A-Z][A-Z]?\s?([0-9]{2})[A-Z0-9\\_ -]*")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from pydicom.sr.coding import Code
 
+from calcreport.compose.narrative import find_limits
 from calcreport.compose.review_text import is_by_reader, longest_film
 from calcreport.export import codes
 from calcreport.model.radiograph import FilmScale, ScaleKind, Shadow
@@ -195,16 +196,15 @@ def sites(lesion: Lesion) -> list[FindingSite]:
     ]
 
 
-def algorithm(report: Report) -> AlgorithmIdentification:
+def algorithm(report: Report, lesion: Lesion) -> AlgorithmIdentification:
     """Name the software with what its results depend on."""
     from highdicom.sr import AlgorithmIdentification  # noqa: PLC0415
 
-    software, technique = report.software, report.technique
+    software, limits = report.software, find_limits(report, lesion)
     parameters = [f"rules version: {software.rules_version}"]
     if report.rules is not None:
         parameters.append(f"rules: {report.rules.name} {report.rules.version}, SHA-256 {report.rules.sha256}")
-    if technique is not None and technique.threshold_hu is not None:
-        limits = technique.threshold_hu
+    if limits is not None:
         parameters += [f"threshold grow: {limits.grow!r} HU", f"threshold seed: {limits.seed!r} HU"]
     else:
         parameters.append("no threshold in HU: mineral denser than the soft tissue around it")

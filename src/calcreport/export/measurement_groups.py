@@ -48,30 +48,35 @@ def planar_groups(subject: Subject) -> list[PlanarROIMeasurementsAndQualitativeE
     return [group for lesion, measured in subject.lesions for group in _outlined(subject, lesion, measured)]
 
 
-def volumetric_groups(subject: Subject, stored: Dataset) -> list[VolumetricROIMeasurementsAndQualitativeEvaluations]:
+def volumetric_groups(
+    subject: Subject, stored: Sequence[Dataset]
+) -> list[VolumetricROIMeasurementsAndQualitativeEvaluations]:
     """Tie every lesion, and every mass drawn around one, to its segment (TID 1411).
 
     Parameters
     ----------
     subject : Subject
         The reported study; of CT.
-    stored : Dataset
-        Header of its segmentation.
+    stored : Sequence[Dataset]
+        Headers of its segmentations.
 
     Raises
     ------
     ValueError
-        When the segmentation is not one of this report.
+        When the segmentations are not those of this report.
     """
-    numbers = {str(item.TrackingUID): int(item.SegmentNumber) for item in stored.get("SegmentSequence") or ()}
-    segments = list_segments(subject)
+    places = {
+        str(item.TrackingUID): (header, int(item.SegmentNumber))
+        for header in stored
+        for item in header.get("SegmentSequence") or ()
+    }
+    segments = [segment for index in range(len(subject.volumes)) for segment in list_segments(subject, index)]
     lesions = {lesion.id: lesion for lesion in subject.report.lesions}
-    if {segment.tracking_uid for segment in segments} != set(numbers):
+    if {segment.tracking_uid for segment in segments} != set(places):
         msg = "the segmentation is not one of this report"
         raise ValueError(msg)
     return [
-        _volumetric(subject, lesions[segment.lesion_id], segment, stored, numbers[segment.tracking_uid])
-        for segment in segments
+        _volumetric(subject, lesions[segment.lesion_id], segment, *places[segment.tracking_uid]) for segment in segments
     ]
 
 
@@ -81,11 +86,11 @@ def _outlined(
     if isinstance(measured, MeasuredLesion):
         mask = _drawn(measured)
         index = _best_slice(mask, measured.key_slice)
-        if subject.volume is None:
+        if not subject.volumes:
             msg = "a CT report without its series cannot be written"
             raise ValueError(msg)
         plane = mask.voxels[index - mask.offset[0]]
-        region = _region(subject, subject.volume.slices[index], plane, mask.offset[1:])
+        region = _region(subject, subject.volumes[measured.series_index].slices[index], plane, mask.offset[1:])
         return [_planar(subject, lesion, region, measure(lesion), evaluate(lesion))]
     if not isinstance(subject.findings, RadiographFindings):
         msg = "a lesion on radiographs without its radiographs cannot be written"
@@ -146,7 +151,7 @@ def _planar(
         tracking_identifier=TrackingIdentifier(uid=tracking_uid(lesion, study), identifier=lesion.id),
         referenced_region=region,
         finding_type=_finding(lesion),
-        algorithm_id=algorithm(subject.report),
+        algorithm_id=algorithm(subject.report, lesion),
         finding_sites=sites(lesion),
         measurements=measurements,
         qualitative_evaluations=evaluations,
@@ -178,7 +183,7 @@ def _volumetric(
             source_series=SourceSeriesForSegmentation(lesion.series_instance_uid),
         ),
         finding_type=codes.MASS if segment.is_mass else codes.CALCIFICATION,
-        algorithm_id=algorithm(subject.report),
+        algorithm_id=algorithm(subject.report, lesion),
         finding_sites=sites(lesion),
         measurements=measure(lesion) if is_lesion else measure_mass(lesion),
         qualitative_evaluations=evaluate(lesion) if is_lesion else [],

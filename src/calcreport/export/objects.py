@@ -41,8 +41,8 @@ def write_objects(
     Returns
     -------
     dict[str, bytes]
-        Content by file name: ``sr.dcm``, ``seg.dcm`` (not without a lesion; radiographs one a film), ``sc_1.dcm`` and
-        so on, ``sr_seg.dcm`` (CT with a lesion only), ``report_pdf.dcm``.
+        Content by file name: ``sr.dcm``, ``seg.dcm`` (not without a lesion; one a measured series or film),
+        ``sc_1.dcm`` and so on, ``sr_seg.dcm`` (CT with a lesion only), ``report_pdf.dcm``.
     """
     files: dict[str, bytes] = {}
     if "sr" in formats:
@@ -60,8 +60,12 @@ def _write_segmentations(subject: Subject, *, is_told: bool) -> dict[str, bytes]
     """Write masks; with `is_told` also the structured report about them, which is nothing without them."""
     if subject.volume is None:
         return write_film_segmentations(subject)
-    segmentation = write_segmentation(subject)
-    if segmentation is None:
+    segmentations: list[bytes] = []
+    for index in range(len(subject.volumes)):
+        written = write_segmentation(subject, series_index=index, number=len(segmentations) + 1)
+        segmentations += [] if written is None else [written]
+    if not segmentations:
         return {}
-    told = {"sr_seg.dcm": write_volumetric_report(subject, segmentation)} if is_told else {}
-    return {"seg.dcm": segmentation} | told
+    files = {f"seg_{n}.dcm" if n > 1 else "seg.dcm": content for n, content in enumerate(segmentations, start=1)}
+    told = {"sr_seg.dcm": write_volumetric_report(subject, *segmentations)} if is_told else {}
+    return files | told

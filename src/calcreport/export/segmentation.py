@@ -29,27 +29,32 @@ _LABEL: Final = "CALCIFICATION"
 _DESCRIPTION: Final = "Soft-tissue calcification, draft, not verified"
 
 
-def write_segmentation(subject: Subject) -> bytes | None:
-    """Write the segmentation of a CT study.
+def write_segmentation(subject: Subject, *, series_index: int = 0, number: int = 1) -> bytes | None:
+    """Write the segmentation of one measured series of a CT study.
 
     Parameters
     ----------
     subject : Subject
         The reported study.
+    series_index : int
+        Which of the measured series: a segmentation lies in one frame of reference.
+    number : int
+        Instance Number, counted from 1 among the segmentations of the study.
 
     Returns
     -------
     bytes | None
-        DICOM file; ``None`` for radiographs and when no lesion is left.
+        DICOM file; ``None`` for radiographs and when no lesion of the series is left.
 
     Raises
     ------
     NotDicomError
         ``file.damaged`` when the header of an image cannot be read again.
     """
-    volume, segments = subject.volume, list_segments(subject)
-    if volume is None or not segments:
+    segments = list_segments(subject, series_index)
+    if not segments or not subject.volumes:
         return None
+    volume = subject.volumes[series_index]
     slices = [set(_slices_of(segment.mask)) for segment in segments]
     used = sorted(set().union(*slices))
     presence = np.array([[index in held for held in slices] for index in used])
@@ -62,7 +67,7 @@ def write_segmentation(subject: Subject) -> bytes | None:
             slice_of(segments[number].mask, of_stand_in[uid], shape) for number, uid in _frames(made)
         )
         _refer_to_stored(made, [_stored(subject, volume, index) for index in used])
-    return finish(made, subject, kind="seg")
+    return finish(made, subject, kind="seg", number=number, name="" if number == 1 else str(number))
 
 
 def write_film_segmentations(subject: Subject) -> dict[str, bytes]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from pydicom.sr.coding import Code
 
+from calcreport.compose.narrative import find_limits
 from calcreport.dicom.header import MAKER
 from calcreport.export.codes import ABNORMAL_STRUCTURE, MASS, PATHOLOGIC_CALCIFICATION
 from calcreport.export.subject import Subject
@@ -74,8 +75,8 @@ def mass_tracking_uid(lesion: Lesion, study_instance_uid: str) -> str:
     return derive_uid("mass", tracking_uid(lesion, study_instance_uid))
 
 
-def list_segments(subject: Subject) -> list[Segment[VoxelMask]]:
-    """Mineral of every lesion, in report order, then the masses that a reader drew around it.
+def list_segments(subject: Subject, series_index: int = 0) -> list[Segment[VoxelMask]]:
+    """Mineral of every lesion of one measured series, in report order, then the masses that a reader drew around it.
 
     A contour without mineral is the lesion itself and carries its tracking id. One whose mass a reader denied since is
     left out.
@@ -83,7 +84,7 @@ def list_segments(subject: Subject) -> list[Segment[VoxelMask]]:
     study = subject.report.study.study_instance_uid
     minerals, masses = [], []
     for hue, (lesion, measured) in enumerate(subject.lesions):
-        if not isinstance(measured, MeasuredLesion):
+        if not isinstance(measured, MeasuredLesion) or measured.series_index != series_index:
             continue
         if measured.mineral is not None:
             minerals.append(mineral_segment(lesion, measured.mineral, hue, study))
@@ -127,7 +128,7 @@ def describe_segments(segments: Sequence[Segment[Any]], subject: Subject) -> lis
         family=_FAMILY,
         version=subject.report.software.version,
         source=MAKER,
-        parameters=_parameters(subject),
+        parameters=_parameters(subject, segments),
     )
     return [
         SegmentDescription(
@@ -151,9 +152,10 @@ def colour_of(segment: Segment[Any]) -> tuple[float, float, float]:
     return (_DARK if segment.is_mass else _LIGHT, _CHROMA * math.cos(angle), _CHROMA * math.sin(angle))
 
 
-def _parameters(subject: Subject) -> dict[str, str]:
-    technique = subject.report.technique
-    limits = technique.threshold_hu if technique else None
+def _parameters(subject: Subject, segments: Sequence[Segment[Any]]) -> dict[str, str]:
+    """Limits of the search; all segments of an object lie on one series."""
+    lesions = {lesion.id: lesion for lesion in subject.report.lesions}
+    limits = find_limits(subject.report, lesions.get(segments[0].lesion_id))
     if limits is None:
         return {"method": "local contrast"}
     return {"grow_hu": f"{limits.grow:g}", "seed_hu": f"{limits.seed:g}"}

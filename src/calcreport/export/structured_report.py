@@ -59,15 +59,15 @@ def write_structured_report(subject: Subject) -> bytes:
     return finish(made, subject, kind="sr")
 
 
-def write_volumetric_report(subject: Subject, segmentation: bytes) -> bytes:
+def write_volumetric_report(subject: Subject, *segmentations: bytes) -> bytes:
     """Write the report of a CT study a second time, each lesion tied to its segment (TID 1411).
 
     Parameters
     ----------
     subject : Subject
         The reported study; of CT.
-    segmentation : bytes
-        Its ``seg.dcm``.
+    *segmentations : bytes
+        Its ``seg.dcm`` and, where several series were measured, the further ones.
 
     Returns
     -------
@@ -82,19 +82,19 @@ def write_volumetric_report(subject: Subject, segmentation: bytes) -> bytes:
         ``file.damaged`` when the header of an image cannot be read again.
     """
     with untroubled():
-        stored = pydicom.dcmread(io.BytesIO(segmentation), stop_before_pixels=True)
+        stored = [pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True) for content in segmentations]
         groups = volumetric_groups(subject, stored)
-        made = _document(subject, groups, [*_evidence(subject), stand_in(stored)], name="volumetric")
+        made = _document(subject, groups, [*_evidence(subject), *map(stand_in, stored)], name="volumetric")
     return finish(made, subject, kind="sr", number=2, name="volumetric")
 
 
 def _evidence(subject: Subject) -> list[Dataset]:
     """Name every image that was measured, whether or not it shows a lesion."""
-    findings, volume = subject.findings, subject.volume
+    findings = subject.findings
     if isinstance(findings, RadiographFindings):
         references = [film.reference for film in findings.films]
     else:
-        references = list(volume.slices) if volume is not None else []
+        references = [reference for volume in subject.volumes for reference in volume.slices]
     first = stand_in(study_header(subject))
     uids = dict.fromkeys(reference.sop_instance_uid for reference in references)
     uids.pop(str(first.SOPInstanceUID), None)

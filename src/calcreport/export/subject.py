@@ -26,7 +26,7 @@ class Subject:
     order : tuple[int, ...]
         For each lesion of the report its index in `findings`.
     volume : CtVolume | None
-        The measured series; ``None`` for radiographs.
+        The best measured series; ``None`` for radiographs.
     source : SourceImages
         Headers of every image of the study that was measured.
     section : str
@@ -35,6 +35,8 @@ class Subject:
         Wording.
     revision : Revision
         UIDs, time, and what this draft supersedes.
+    further_volumes : tuple[CtVolume, ...]
+        Series measured beside it, each of another part of the body.
     """
 
     report: Report = field(repr=False)
@@ -45,6 +47,12 @@ class Subject:
     section: str = field(repr=False)
     statements: Statements
     revision: Revision
+    further_volumes: tuple[CtVolume, ...] = ()
+
+    @property
+    def volumes(self) -> tuple[CtVolume, ...]:
+        """Measured series, by `MeasuredLesion.series_index`; empty for radiographs."""
+        return () if self.volume is None else (self.volume, *self.further_volumes)
 
     @property
     def lesions(self) -> tuple[tuple[Lesion, MeasuredLesion | ProjectedLesion], ...]:

@@ -105,6 +105,8 @@ class MeasuredLesion:
         Longest diameter within `key_slice`, for the calliper of the key image.
     to_skin, to_fascia : Segment | None
         Shortest lines from the outer edge to skin and to the investing fascia; ``None`` when not measurable.
+    series_index : int
+        Which of the measured series of the study it was measured on, best first.
     """
 
     size: Size
@@ -123,11 +125,12 @@ class MeasuredLesion:
     axial_longest: Segment | None = None
     to_skin: Segment | None = None
     to_fascia: Segment | None = None
+    series_index: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CtFindings:
-    """Everything the analysis of one CT series found.
+    """Everything the analysis of one CT series found; of several, what holds of one of them is that of the first.
 
     Parameters
     ----------

@@ -26,10 +26,14 @@ from calcreport.model.terms import (
     YesNo,
 )
 
-SCHEMA_VERSION: Final = "1.0"
+SCHEMA_VERSION: Final = "1.1"
 """Version of the report's names; a changed name needs a new one."""
 
+READABLE_VERSIONS: Final = ("1.0", SCHEMA_VERSION)
+"""Versions whose reports can be read: 1.1 only added fields, which have defaults."""
+
 __all__ = [
+    "READABLE_VERSIONS",
     "SCHEMA_VERSION",
     "BoneRelation",
     "Concern",
@@ -68,6 +72,7 @@ __all__ = [
     "RejectedLesion",
     "Report",
     "RulesUsed",
+    "Searched",
     "SeriesEntry",
     "SeriesGeometry",
     "Size",
@@ -127,6 +132,13 @@ class SeriesGeometry(Record):
     """Four rows; maps (slice, row, column, 1) to LPS mm."""
 
 
+class Thresholds(Record):
+    """Hysteresis limits used, HU: a deposit holds one voxel at `seed` or more and grows down to `grow`."""
+
+    grow: float
+    seed: float
+
+
 class SeriesEntry(Record):
     """One series and what became of it."""
 
@@ -139,13 +151,23 @@ class SeriesEntry(Record):
     description: str | None = None
     image_count: int | None = None
     geometry: SeriesGeometry | None = None
+    threshold_hu: Thresholds | None = None
+    """Limits used on this CT series; ``None`` for what was not measured, and for radiographs."""
 
 
-class Thresholds(Record):
-    """Hysteresis limits used, HU: a deposit holds one voxel at `seed` or more and grows down to `grow`."""
+class Searched(Record):
+    """A part of the body that a series of the study covers, and whether calcification was looked for there."""
 
-    grow: float
-    seed: float
+    region: str
+    """Side and region as the header names them, such as ``"right thigh"``; otherwise the series."""
+    status: Literal["searched", "partly", "not_searched"]
+    reason: str | None = None
+    """Code of why it was not, or only partly, searched."""
+    series_number: int | None = None
+    image_count: int | None = None
+    """Images of the series ..."""
+    searched_count: int | None = None
+    """... and how many of them were searched, where only a part of it was."""
 
 
 class FilmTechnique(Record):
@@ -475,7 +497,7 @@ class PatientLevel(Record):
 class Report(Record):
     """`report.json`."""
 
-    schema_version: Literal["1.0"] = SCHEMA_VERSION
+    schema_version: Literal["1.1"] = SCHEMA_VERSION
     software: Software
     study: Study
     series: tuple[SeriesEntry, ...]
@@ -484,6 +506,8 @@ class Report(Record):
     rejected: tuple[RejectedLesion, ...] = ()
     """Lesions of the draft that a reader rejected."""
     excluded: tuple[Excluded, ...]
+    searched: tuple[Searched, ...] = ()
+    """Parts of the body that the study covers; empty where nothing was recorded (typed findings, schema 1.0)."""
     patient: PatientLevel
     concern: Concern
     flags_summary: dict[str, FlagState]

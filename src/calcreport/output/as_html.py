@@ -23,6 +23,8 @@ from calcreport.output.templates import Templates, render_template
 PAGE_TEMPLATE: Final = "report.html.j2"
 PREVIEW: Final = "preview of "
 """Stands before the name of a picture that is embedded instead of the file: a radiograph is large."""
+_FURTHER_OVERVIEW: Final = f"{OVERVIEW_IMAGE.removesuffix('.png')}_"
+"""Start of the names of overviews of series after the first."""
 _MOST_EXCLUDED: Final = 200
 """Rows of the excluded list; the JSON report has them all."""
 
@@ -66,6 +68,7 @@ def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) 
         excluded=[_show_excluded(entry, report, statements) for entry in report.excluded[:_MOST_EXCLUDED]],
         centre=statements.say("page.centre_film" if _film_names(report, statements) else "page.centre"),
         overview=_embed(pictures.get(OVERVIEW_IMAGE)),
+        further_overviews=[_embed(pictures[name]) for name in pictures if name.startswith(_FURTHER_OVERVIEW)],
         films=_show_films(report, statements, pictures),
         copy_text=preformat(write_section(report, templates, narrative)),
     )
