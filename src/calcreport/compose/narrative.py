@@ -277,8 +277,8 @@ def _describe_bone(lesion: Lesion, statements: Statements) -> str:
 
 
 def _recommend(report: Report, position: int) -> str:
-    """Repeat a recommendation, with the lesions it is for where it is not for all of them."""
+    """Repeat a recommendation, with the lesions that have it in these words where not all of them have."""
     entry = report.recommendations[position]
-    ids = [lesion.id for lesion in report.lesions if any(item.id == entry.id for item in lesion.recommendations)]
+    ids = [lesion.id for lesion in report.lesions if entry in lesion.recommendations]
     whole = not ids or len(ids) == len(report.lesions)
     return as_sentence(entry.text if whole else f"{entry.text.rstrip('. ')} ({join_ids(ids)})")
