@@ -8,6 +8,7 @@ from functools import partial
 from typing import Final, Literal
 
 from calcreport.compose import OVERVIEW_IMAGE, Imaging, Statements, key_image_name
+from calcreport.compose.wording import lengths_of
 from calcreport.dicom import CtSeries, SeriesFiles, SeriesRanking, StudyFiles, read_ct
 from calcreport.errors import InputError
 from calcreport.model.image import Contrast, CtVolume
@@ -155,6 +156,12 @@ def _draw(
     }
     for lesion_id, index in numbered:
         pictures[key_image_name(lesion_id)] = partial(
-            render_key_image, volume, findings.lesions[index], lesions[lesion_id], statements, series=series
+            render_key_image,
+            volume,
+            findings.lesions[index],
+            lesions[lesion_id],
+            statements,
+            lengths=lengths_of(report),
+            series=series,
         )
     return pictures

@@ -11,7 +11,7 @@ from calcreport.compose.excluded_text import describe_excluded
 from calcreport.compose.extent_text import describe_extent, describe_mass
 from calcreport.compose.film_lesion import describe_on_films, say_projection
 from calcreport.compose.film_text import refer_to_films, spell_projected
-from calcreport.compose.flags_text import FlagText, describe_flags, size_limit_mm
+from calcreport.compose.flags_text import FlagText, describe_flags
 from calcreport.compose.impression import join_ids
 from calcreport.compose.inputs_text import describe_laboratory, describe_sources
 from calcreport.compose.review_text import RejectedText, say_nothing_accepted, say_rejected, say_review
@@ -21,12 +21,13 @@ from calcreport.compose.wording import (
     as_sentence,
     capitalise,
     describe_density,
+    lengths_of,
     name_depth,
     name_finding,
     name_place,
     refer_to_images,
-    spell_length,
 )
+from calcreport.model.lengths import Lengths
 from calcreport.model.report import (
     BoneRelation,
     Concern,
@@ -107,7 +108,7 @@ def narrate(report: Report, statements: Statements) -> Narrative:
         technique=say_technique(report, statements),
         comparison=(describe_comparison(report.comparison, report.lesions, statements),),
         lesions=tuple(_describe_lesion(report, number, statements) for number in range(1, len(report.lesions) + 1)),
-        rejected=tuple(say_rejected(entry, statements) for entry in report.rejected),
+        rejected=tuple(say_rejected(entry, statements, lengths_of(report)) for entry in report.rejected),
         other=(
             *(() if report.lesions else (as_sentence(negative),)),
             *_say_mass_unknown(report, statements),
@@ -166,7 +167,9 @@ def _describe_lesion(report: Report, number: int, statements: Statements) -> Les
     if films:
         parts.append(say_projection(films, statements))
     if brief:
-        parts += filter(None, [_say_longest(lesion, statements), name_finding(lesion.pattern, statements)])
+        parts += filter(
+            None, [_say_longest(lesion, statements, lengths_of(report)), name_finding(lesion.pattern, statements)]
+        )
         sentences: tuple[str, ...] = ()
     else:
         parts += [] if films else [name_depth(lesion, statements)]
@@ -181,10 +184,10 @@ def _describe_lesion(report: Report, number: int, statements: Statements) -> Les
     )
 
 
-def _say_longest(lesion: Lesion, statements: Statements) -> str:
+def _say_longest(lesion: Lesion, statements: Statements, lengths: Lengths) -> str:
     if lesion.location.films:
-        return spell_projected(lesion.size, statements)
-    return "" if lesion.size.max_diameter_mm is None else spell_length(lesion.size.max_diameter_mm)
+        return spell_projected(lesion.size, statements, lengths)
+    return "" if lesion.size.max_diameter_mm is None else lengths.spell(lesion.size.max_diameter_mm)
 
 
 def refer(report: Report, lesion: Lesion, statements: Statements, *, whole_extent: bool = True) -> str:
@@ -206,16 +209,16 @@ def _is_one_of_many(report: Report, number: int) -> bool:
 
 
 def _describe_in_full(report: Report, lesion: Lesion, statements: Statements) -> list[str]:
-    limit_mm = size_limit_mm(report)
+    lengths = lengths_of(report)
     if lesion.location.films:
         told = [
-            describe_mass(lesion, statements, limit_mm=limit_mm),  # a reader's: no radiograph shows one
-            *describe_on_films(report, lesion, statements, limit_mm=limit_mm),
+            describe_mass(lesion, statements, lengths),  # a reader's: no radiograph shows one
+            *describe_on_films(report, lesion, statements, lengths),
             *_new_caveats(report, lesion),
         ]
     else:
         told = [
-            *describe_extent(lesion, statements, limit_mm=limit_mm),
+            *describe_extent(lesion, statements, lengths),
             describe_density(lesion.density, statements),
             *_describe_faintness(report, lesion, statements),
             _describe_pattern(lesion, statements),
@@ -224,9 +227,9 @@ def _describe_in_full(report: Report, lesion: Lesion, statements: Statements) ->
         ]
     return [
         *told,
-        describe_growth(lesion.growth, statements),
+        describe_growth(lesion.growth, statements, lengths),
         *_notes_not_concluded(report, lesion),
-        say_review(lesion, statements),
+        say_review(lesion, statements, lengths),
     ]
 
 

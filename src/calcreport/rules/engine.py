@@ -125,9 +125,7 @@ def _merge(weighings: list[Weighing], allowed: list[list[Rule]], ruleset: Rulese
     others.
     """
     by_concern = sorted(range(len(weighings)), key=lambda index: _urgency(weighings[index]))
-    said = dict.fromkeys(
-        _recommendation(rule, weighings[index]) for index in by_concern for rule in allowed[index]
-    )
+    said = dict.fromkeys(_recommendation(rule, weighings[index]) for index in by_concern for rule in allowed[index])
     order = list(dict.fromkeys(rule.concludes for rule in ruleset.tables["recommendation"]))
     return tuple(sorted(said, key=lambda entry: order.index(entry.id)))
 

@@ -86,7 +86,7 @@ _OWN: Final[Mapping[str, Fact]] = {
     "size.extent_mm": _number("extent along a vessel, tendon or fascia, which is no mass dimension", "mm"),
     "size.focus_mm": _number("longest dimension of the largest single focus", "mm"),
     "size.focus_at_most_mm": _number("upper bound of the longest dimension of any single focus", "mm"),
-    "size.short_axis_mm": _number("short axis in the axial plane, or the longest dimension where no short axis is given", "mm"),
+    "size.short_axis_mm": _number("short axis in the axial plane, or the longest dimension without one", "mm"),
     "size.across_mm": _number("least extent of the one focus", "mm"),
     "size.basis": _word("what the longest dimension was measured on", "whole lesion", "mineralised component"),
     "size.possible_from_mm": _number("longest dimension from which the size criterion is possible", "mm"),

@@ -7,7 +7,7 @@ kind of image, both by the program or both by a reader, and neither of them cut 
 from __future__ import annotations
 
 from datetime import date
-from math import pi
+from math import cbrt, pi
 from typing import Final, Literal
 
 from calcreport.model.findings import FindingMass, FindingPrior, Findings, FindingSize, LesionFinding
@@ -129,7 +129,7 @@ def _course(growth: LesionGrowth, from_mm: float, policy: PolicySettings) -> Cou
 
 def _volume_error(volume_mm3: float, error_mm: float) -> float:
     """Error in mm3 of the volume of a sphere whose diameter has the error `error_mm`."""
-    diameter_mm = (6 * volume_mm3 / pi) ** (1 / 3)
+    diameter_mm = cbrt(6 * volume_mm3 / pi)
     return 3 * volume_mm3 * error_mm / diameter_mm
 
 
