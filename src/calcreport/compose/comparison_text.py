@@ -76,7 +76,8 @@ def describe_growth(growth: LesionGrowth | None, statements: Statements, lengths
         text = statements.say(f"growth.{kind}", change=change, percent=f"{abs(growth.change_percent):.0f}", **fields)
     if growth.course == "larger_in_volume" and growth.volume_change_percent is not None:
         text += statements.say("growth.volume", percent=f"{growth.volume_change_percent:.0f}")
-    if growth.change_mm_per_month is not None and growth.change_mm > 0 and growth.course != "stable":
+    is_stable = growth.stable_since is not None or growth.course == "stable"
+    if growth.change_mm_per_month is not None and growth.change_mm > 0 and not is_stable:
         text += statements.say("growth.rate", rate=f"{growth.change_mm_per_month:.1f}", days=str(growth.interval_days))
     if growth.comparable is not YesNo.YES:
         text += statements.say("growth.doubtful", reason=growth.reason or statements.say("growth.not_established"))

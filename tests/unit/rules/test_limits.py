@@ -157,7 +157,8 @@ LIMITS = [
             ("explained", "explained", "present"), lesion(pattern), history)
       for pattern, policy, limit_mm, fact, path, history in PATTERN_REACHES),
     Limit("prior.volume_percent", 0.0, "lesion.size.volume_mm3", (999, 1000, 1001), grown("volume"),
-          (False, False, True), lesion(size={"max_diameter_mm": 26}, prior={"max_diameter_mm": 18, "volume_mm3": 1000})),
+          (False, False, True),
+          lesion(size={"max_diameter_mm": 26}, prior={"max_diameter_mm": 18, "volume_mm3": 1000})),
     Limit("size.focus_at_most_mm", "policy.phlebolith_limit_mm", MINERAL, (14.9, 15, 15.1), weight("C15"),
           ("++", "++", "+"), lesion("P01")),
     Limit(FOCUS, "policy.phlebolith_limit_mm", "lesion.foci.largest_max_diameter_mm", (14.9, 15, 15.1),
