@@ -98,11 +98,18 @@ def write_impression(
         notes = dict.fromkeys(note for lesion in group for note in advice.get(lesion.id, ()) if note not in said)
         said |= notes.keys()
         text = _describe_group(group, statements, policy)
-        items.append((group[0].concern, " ".join([text, *map(as_sentence, notes)])))
+        told = [as_sentence(_name_concerned(note, group, advice)) for note in notes]
+        items.append((group[0].concern, " ".join([text, *told])))
     if any(entry.id == _FOP and entry.certainty in _LADDER for entry in patient.differential):
         return (*overall, *(text for _, text in items))
     urgent = [text for concern, text in items if concern is Concern.HIGH]
     return (*urgent, *overall, *(text for concern, text in items if concern is not Concern.HIGH))
+
+
+def _name_concerned(note: str, group: list[Lesion], advice: Mapping[str, tuple[str, ...]]) -> str:
+    """Name the lesions a note is for where it is not for all of the group."""
+    ids = [lesion.id for lesion in group if note in advice.get(lesion.id, ())]
+    return note if len(ids) == len(group) else f"{note.rstrip('. ')} ({join_ids(ids)})"
 
 
 def _describe_patient(patient: PatientLevel, statements: Statements) -> tuple[str, ...]:

@@ -262,7 +262,9 @@ def _describe_pattern(lesion: Lesion, statements: Statements) -> str:
 
 def _notes_not_concluded(report: Report, lesion: Lesion) -> list[str]:
     """List the notes of a lesion that the impression does not repeat."""
-    return [note for note in lesion.notes if not any(as_sentence(note) in item for item in report.impression)]
+    return [
+        note for note in lesion.notes if not any(capitalise(note.strip(". ")) in item for item in report.impression)
+    ]
 
 
 def _new_caveats(report: Report, lesion: Lesion) -> list[str]:

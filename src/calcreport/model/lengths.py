@@ -13,6 +13,9 @@ LENGTH_LIMITS: Final = (
 )  # fmt: skip
 """Policy settings a lesion's length is compared with."""
 
+_NAMED_LIMITS_MM: Final = (30.0, 40.0)
+"""Limits that sentences of the rule tables name: soft-tissue chondroma, second cut-off of head and neck staging."""
+
 _DEFAULT_LIMIT_MM: Final = 50.0
 """Limit of the size flag where a report does not hold its settings."""
 
@@ -68,8 +71,8 @@ def _side(length_mm: float, limit_mm: float) -> int:
 def bind_lengths(policy: Mapping[str, object]) -> Lengths:
     """Bind the presenter to the limits of a policy, named as its settings are; missing ones are left out."""
     given = (policy.get(name) for name in LENGTH_LIMITS)
-    limits_mm = tuple(dict.fromkeys(float(limit) for limit in given if isinstance(limit, int | float)))
-    return Lengths(limits_mm=limits_mm or (_DEFAULT_LIMIT_MM,))
+    limits_mm = [float(limit) for limit in given if isinstance(limit, int | float)]
+    return Lengths(limits_mm=tuple(dict.fromkeys((*(limits_mm or [_DEFAULT_LIMIT_MM]), *_NAMED_LIMITS_MM))))
 
 
 def spell_change(change_mm: float) -> str:

@@ -30,6 +30,7 @@ LENGTHS = bind_lengths(PolicySettings().model_dump())
         (50.6, "5.1 cm"),
         (45.2, "4.52 cm"),
         (20.1, "2.01 cm"),
+        (40.2, "4.02 cm"),
         (15.04, "1.504 cm"),
     ],
 )
@@ -43,7 +44,7 @@ def test_the_limits_are_those_of_the_report() -> None:
     assert bind_lengths({"size_limit_mm": 8.0}).spell(8.3) == "8.3 mm"
     assert bind_lengths({}).spell(50.2) == "5.02 cm"
     policy = PolicySettings()
-    assert LENGTHS.limits_mm == tuple(dict.fromkeys(getattr(policy, name) for name in LENGTH_LIMITS))
+    assert set(LENGTHS.limits_mm) == {getattr(policy, name) for name in LENGTH_LIMITS} | {30.0, 40.0}
 
 
 @given(st.floats(0.5, 400.0), st.lists(st.floats(1.0, 100.0), min_size=1, max_size=4))
