@@ -144,14 +144,15 @@ def test_each_length_of_a_report_has_one_form(typed: list[dict[str, Any]]) -> No
 def test_advice_is_printed_for_exactly_the_lesions_that_have_it(typed: list[dict[str, Any]]) -> None:
     report = report_on(*typed)
     everyone = {lesion.id for lesion in report.lesions}
-    printed: dict[str, set[tuple[str, str]]] = {name: set() for name in everyone}
+    rows: dict[str, set[str]] = {name: set() for name in everyone}
+    own = {lesion.id: {entry.rule: entry.text for entry in lesion.recommendations} for lesion in report.lesions}
     told = narrate(report, templates().statements).recommendations
     for entry, line in zip(report.recommendations, told, strict=True):
         text, _, ids = line.rstrip(".)").partition(entry.text.rstrip(". "))[0:3]
         assert not text
-        named = set(re.findall(r"L\d+", ids)) or everyone
-        for name in named:
-            printed[name].add((entry.rule, entry.text))
-    assert printed == {
-        lesion.id: {(entry.rule, entry.text) for entry in lesion.recommendations} for lesion in report.lesions
-    }
+        for name in set(re.findall(r"L\d+", ids)) or everyone:
+            rows[name].add(entry.rule)
+            if entry.text != own[name].get(entry.rule):  # the words in brackets are given for each lesion
+                (words,) = re.findall(rf"[(;] ?(?:L\d+, )*{name}(?:, L\d+)*: ([^;)]*)", entry.text)
+                assert f"({words})" in own[name][entry.rule]
+    assert rows == {name: set(texts) for name, texts in own.items()}

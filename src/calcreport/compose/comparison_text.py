@@ -59,21 +59,7 @@ def describe_growth(growth: LesionGrowth | None, statements: Statements, lengths
     if growth.change_mm is None or growth.before_mm is None or growth.change_percent is None:
         reason = growth.reason or statements.say("growth.no_length")
         return statements.say("growth.not_told", reason=reason)
-    fields = {
-        "before": lengths.spell(growth.before_mm),
-        "date": growth.prior_date or statements.say("comparison.earlier"),
-        "basis": statements.say(f"growth.{growth.basis or 'mineral'}"),
-    }
-    if growth.stable_since is not None and growth.prior_date is not None:
-        # Less than the limits is stable; "unchanged" is only what reads the same.
-        is_same = fields["before"] == lengths.spell(growth.now_mm or 0.0) and growth.stable_since == growth.prior_date
-        text = statements.say("growth.equal" if is_same else "growth.stable", since=growth.stable_since, **fields)
-    elif growth.course == "stable":
-        text = statements.say("growth.within_error", error=spell_change(growth.error_mm or 0.0), **fields)
-    else:
-        kind = "larger" if growth.change_mm > 0 else "smaller" if growth.change_mm < 0 else "equal"
-        change = spell_change(abs(growth.change_mm))
-        text = statements.say(f"growth.{kind}", change=change, percent=f"{abs(growth.change_percent):.0f}", **fields)
+    text = _say_course(growth, growth.before_mm, growth.change_mm, statements, lengths)
     if growth.course == "larger_in_volume" and growth.volume_change_percent is not None:
         text += statements.say("growth.volume", percent=f"{growth.volume_change_percent:.0f}")
     is_stable = growth.stable_since is not None or growth.course == "stable"
@@ -82,6 +68,29 @@ def describe_growth(growth: LesionGrowth | None, statements: Statements, lengths
     if growth.comparable is not YesNo.YES:
         text += statements.say("growth.doubtful", reason=growth.reason or statements.say("growth.not_established"))
     return capitalise(text)
+
+
+def _say_course(
+    growth: LesionGrowth, before_mm: float, change_mm: float, statements: Statements, lengths: Lengths
+) -> str:
+    """Say what became of the length: stable since a day, unchanged, no change beyond the error, larger or smaller."""
+    fields = {
+        "before": lengths.spell(before_mm),
+        "date": growth.prior_date or statements.say("comparison.earlier"),
+        "basis": statements.say(f"growth.{growth.basis or 'mineral'}"),
+    }
+    # What changed less than the error is stable; "unchanged" is only what reads the same.
+    is_same = fields["before"] == lengths.spell(growth.now_mm or 0.0)
+    if growth.stable_since is not None and growth.prior_date is not None:
+        is_same = is_same and growth.stable_since == growth.prior_date
+        return statements.say("growth.equal" if is_same else "growth.stable", since=growth.stable_since, **fields)
+    if growth.course == "stable" and is_same:
+        return statements.say("growth.equal", **fields)
+    if growth.course == "stable":
+        return statements.say("growth.within_error", error=spell_change(growth.error_mm or 0.0), **fields)
+    kind = "larger" if change_mm > 0 else "smaller" if change_mm < 0 else "equal"
+    change = spell_change(abs(change_mm))
+    return statements.say(f"growth.{kind}", change=change, percent=f"{abs(growth.change_percent or 0.0):.0f}", **fields)
 
 
 def describe_stability(lesions: list[Lesion], statements: Statements) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from calcreport.compose.advice import name_concerned
 from calcreport.compose.clinical_text import ClinicalText, describe_clinical
 from calcreport.compose.comparison_text import describe_comparison, describe_growth
 from calcreport.compose.excluded_text import describe_excluded
@@ -282,8 +283,8 @@ def _describe_bone(lesion: Lesion, statements: Statements) -> str:
 
 
 def _recommend(report: Report, position: int) -> str:
-    """Repeat a recommendation, with the lesions that have it in these words where not all of them have."""
+    """Repeat a recommendation, with the lesions that have its rule row where not all of them have."""
     entry = report.recommendations[position]
-    ids = [lesion.id for lesion in report.lesions if entry in lesion.recommendations]
+    ids = name_concerned(entry, report.lesions)
     whole = not ids or len(ids) == len(report.lesions)
     return as_sentence(entry.text if whole else f"{entry.text.rstrip('. ')} ({join_ids(ids)})")

@@ -53,7 +53,7 @@ def test_stable_names_the_beginning_and_the_length_compared(statements: Statemen
 
 
 def test_unchanged_is_only_what_reads_the_same(statements: Statements) -> None:
-    same = _growth(now_mm=40.04, change_mm=0.04, change_percent=0.1, stable_since="2026-01-10")
+    same = _growth(before_mm=41.0, now_mm=41.04, change_mm=0.04, change_percent=0.1, stable_since="2026-01-10")
     larger = _growth(now_mm=44.0, change_mm=4.0, change_percent=10.0, stable_since="2026-01-10")
     assert describe_growth(same, statements, LENGTHS).startswith("Unchanged since 2026-01-10")
     assert describe_growth(larger, statements, LENGTHS).startswith("Stable since 2026-01-10")
