@@ -71,9 +71,31 @@ class PolicySettings(SettingsBlock):
     head_neck_note_mm: float = Field(default=20.0, gt=0)
     """Length from which the head and neck note is printed, in mm: staging starts its second class there above 2 cm."""
     growth_percent: float = Field(default=20.0, gt=0)
-    """Growth needs at least this, in % of the earlier length (RECIST 1.1) ..."""
+    """Growth is present from this, in % of the earlier length (RECIST 1.1) ..."""
     growth_mm: float = Field(default=5.0, gt=0)
-    """... and at least this, in mm (RECIST 1.1): below it lies the error of measuring."""
+    """... together with this, in mm (RECIST 1.1). Either one alone, or any change beyond the error of both
+    measurements, makes growth possible."""
+    typed_length_error_mm: float = Field(default=1.0, ge=0)
+    """Error of a length that comes without one, in mm: readers set callipers to whole millimetres (proposal)."""
+    volume_error_percent: float = Field(default=20.0, ge=0)
+    """Least error of a change of volume, in % of the earlier volume: the volume above a limit in HU depends on how the
+    grid falls on the deposit, also where its length does not (proposal)."""
+    phlebolith_limit_mm: float = Field(default=15.0, gt=0)
+    """Largest single phlebolith in mm; with a larger focus the pattern is contradictory. Proposal: half of them are
+    below 5 mm, and no series gives a limit for limbs."""
+    tendon_deposit_limit_mm: float = Field(default=30.0, gt=0)
+    """Largest calcium deposit of a tendon in mm: more than 15 mm is called large (proposal: twice that)."""
+    injection_granuloma_limit_mm: float = Field(default=30.0, gt=0)
+    """Largest injection granuloma in mm where injections are documented (proposal)."""
+    small_nodule_limit_mm: float = Field(default=20.0, gt=0)
+    """Largest of the "small nodules" of the buttock in mm where no injections are documented (proposal: the limit of
+    small lesions)."""
+    rice_grain_limit_mm: float = Field(default=23.0, gt=0)
+    """Largest rice-grain calcification of cysticercosis in mm, as published."""
+    node_limit_mm: float = Field(default=30.0, gt=0)
+    """Largest short axis of a lymph node in mm that explains size and depth (proposal: three times the usual limit)."""
+    plaque_across_mm: float = Field(default=10.0, gt=0)
+    """Largest extent of arterial wall mineral across the vessel in mm (proposal: calibre of the femoral artery)."""
     max_laboratory_age_days: int = Field(default=183, gt=0)
     """Laboratory values further than this many days from the study are named and not used: six months. The tests then
     count as not given, and are asked for."""

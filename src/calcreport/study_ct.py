@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calcreport.compose import Imaging, Statements, key_image_name, overview_name
-from calcreport.compose.wording import capitalise, join_words
+from calcreport.compose.wording import capitalise, join_words, lengths_of
 from calcreport.dicom import SeriesFiles, StudyFiles
 from calcreport.dicom.coverage import Box, are_comparable
 from calcreport.model.image import Contrast, CtVolume
@@ -269,6 +269,12 @@ def _draw(
         measured = findings.lesions[index]
         number = measured.series_index
         pictures[key_image_name(lesion_id)] = partial(
-            render_key_image, volumes[number], measured, lesions[lesion_id], statements, series=analysed[number]
+            render_key_image,
+            volumes[number],
+            measured,
+            lesions[lesion_id],
+            statements,
+            lengths=lengths_of(report),
+            series=analysed[number],
         )
     return pictures

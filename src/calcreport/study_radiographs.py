@@ -11,6 +11,7 @@ from typing import Final
 
 from calcreport.compose import Statements, film_image_name, key_image_name
 from calcreport.compose.searched_text import merge_searched, name_region
+from calcreport.compose.wording import lengths_of
 from calcreport.dicom import Film, StudyFiles, read_radiograph
 from calcreport.dicom.codes import problem
 from calcreport.dicom.coverage import side_of
@@ -190,6 +191,7 @@ def _draw(findings: RadiographFindings, report: Report, order: tuple[int, ...], 
     from calcreport.output.as_film import FilmMark, render_film, render_film_preview
     from calcreport.output.as_film_lesion import render_film_lesion
 
+    lengths = lengths_of(report)
     numbered = tuple((lesion.id, index) for lesion, index in zip(report.lesions, order, strict=True))
     lesions = {lesion.id: lesion for lesion in report.lesions}
     marks: list[list[FilmMark]] = [[] for _ in findings.films]
@@ -199,7 +201,7 @@ def _draw(findings: RadiographFindings, report: Report, order: tuple[int, ...], 
             marks[shadow.film].append(FilmMark(lesion_id=lesion_id, shadow=shadow))
             film = findings.films[shadow.film]
             pictures[key_image_name(lesion_id, view=view)] = partial(
-                render_film_lesion, film, shadow, lesions[lesion_id], statements
+                render_film_lesion, film, shadow, lesions[lesion_id], statements, lengths=lengths
             )
     wholes: dict[str, Callable[[], Rendered]] = {}
     for number, film in enumerate(findings.films, start=1):

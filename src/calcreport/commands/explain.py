@@ -10,6 +10,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from calcreport.arguments import read_text
+from calcreport.compose.advice import join_advice
 from calcreport.errors import ClinicalError, UsageError
 from calcreport.model.clinical import Clinical, parse_clinical
 from calcreport.model.findings import Findings
@@ -115,7 +116,9 @@ def _differences(
         for name in ("flags", "concern", "differential", "recommendations")
         if getattr(lesion, name) != getattr(decided, name)
     ]
-    of_study = [name for name in ("concern", "recommendations") if getattr(report, name) != getattr(decision, name)]
+    of_study = [] if report.concern is decision.concern else ["concern"]
+    if report.recommendations != join_advice(decision.recommendations, report.lesions):
+        of_study.append("recommendations")
     return of_lesions + of_study
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from calcreport.compose.impression import join_ids
 from calcreport.compose.statements import Statements
 from calcreport.compose.wording import as_sentence, join_words
 from calcreport.model.decision import ChangedLesion, Decision, WouldChange
@@ -146,9 +147,10 @@ def _tell(change: WouldChange, ids: dict[int, str], statements: Statements, size
     )
     identifier = "compared" if change.input == "lesion.prior" else "read" if _is_read(change) else "told"
     text = statements.say(f"change.{identifier}", ask=ask, answers=answer)
-    concerned = [ids[lesion.index] for lesion in change.lesions if lesion.index in ids]
+    indices = {lesion.index for lesion in change.lesions}
+    concerned = [name for index, name in ids.items() if index in indices]  # in the order of the report
     if 0 < len(concerned) < len(ids):
-        text = statements.say("change.for_lesions", text=text, ids=", ".join(sorted(concerned)))
+        text = statements.say("change.for_lesions", text=text, ids=join_ids(concerned))
     return as_sentence(text)
 
 

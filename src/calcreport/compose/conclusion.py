@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from calcreport.compose.advice import join_advice
 from calcreport.compose.changes import describe_changes
 from calcreport.compose.impression import name_flag, write_impression
 from calcreport.compose.limitations import collect_limitations
@@ -64,7 +65,7 @@ def conclude(
                 ),
                 *say_not_searched(facts.searched, statements),
             ),
-            "recommendations": decision.recommendations,
+            "recommendations": join_advice(decision.recommendations, lesions),
             "limitations": collect_limitations(facts, decision, lesions, statements),
             "would_change": describe_changes(decision, numbered, statements, size_name=size_name),
             "comparison": _name_comparison(taken),

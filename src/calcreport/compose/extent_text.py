@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from calcreport.compose.review_text import is_by_reader
 from calcreport.compose.statements import Statements
-from calcreport.compose.wording import capitalise, describe_size, spell_extents, spell_length
+from calcreport.compose.wording import capitalise, describe_size
+from calcreport.model.lengths import Lengths
 from calcreport.model.report import Lesion, YesNo
 
 
-def describe_extent(lesion: Lesion, statements: Statements, *, limit_mm: float) -> list[str]:
+def describe_extent(lesion: Lesion, statements: Statements, lengths: Lengths) -> list[str]:
     """Describe the size of a lesion on CT.
 
     Parameters
@@ -17,8 +18,8 @@ def describe_extent(lesion: Lesion, statements: Statements, *, limit_mm: float) 
         Lengths in mm.
     statements : Statements
         Wording.
-    limit_mm : float
-        A limit in mm that is never printed in place of a length just above it.
+    lengths : Lengths
+        Of the report.
 
     Returns
     -------
@@ -26,8 +27,8 @@ def describe_extent(lesion: Lesion, statements: Statements, *, limit_mm: float) 
         Sentences without full stop, empty where nothing is to say: the mass first where there is one, then the mineral
         and its foci.
     """
-    mass = describe_mass(lesion, statements, limit_mm=limit_mm)
-    mineral = describe_size(lesion.size, statements, limit_mm=limit_mm)
+    mass = describe_mass(lesion, statements, lengths)
+    mineral = describe_size(lesion.size, statements, lengths)
     has_mass = lesion.mass.present is YesNo.YES
     if has_mass and mineral:
         mineral = statements.say("size.mineral_of_mass", size=mineral)
@@ -43,7 +44,7 @@ def describe_extent(lesion: Lesion, statements: Statements, *, limit_mm: float) 
         identifier = "size.foci_cluster_unsized" if largest is None else "size.foci_cluster"
         told.append(
             statements.say(
-                identifier, count=lesion.foci.count, largest="" if largest is None else spell_length(largest)
+                identifier, count=lesion.foci.count, largest="" if largest is None else lengths.spell(largest)
             )
         )
     return told if has_mass else [*told, mass]
@@ -55,8 +56,8 @@ def _is_without_mineral(lesion: Lesion) -> bool:
     return is_searched or lesion.mass.source == "contour"
 
 
-def describe_mass(lesion: Lesion, statements: Statements, *, limit_mm: float) -> str:
-    """Describe the mass and say who saw it, lengths from mm and `limit_mm` as above; empty when none is known of."""
+def describe_mass(lesion: Lesion, statements: Statements, lengths: Lengths) -> str:
+    """Describe the mass and say who saw it; empty when none is known of."""
     mass = lesion.mass
     if mass.present is YesNo.UNKNOWN:
         return ""  # said once for all lesions
@@ -66,7 +67,8 @@ def describe_mass(lesion: Lesion, statements: Statements, *, limit_mm: float) ->
     if mass.max_diameter_mm is None:
         return statements.say("size.mass_without_size", source=source)
     extents = [extent for extent in (mass.ap_mm, mass.tr_mm, mass.cc_mm) if extent is not None]
-    longest = spell_length(mass.max_diameter_mm, limit_mm=limit_mm)
+    longest = lengths.spell(mass.max_diameter_mm)
     identifier = "size.mass" if len(extents) == 3 else "size.mass_longest"
-    text = statements.say(identifier, extents=spell_extents(extents) if extents else "", longest=longest, source=source)
+    spelled = lengths.spell_extents(extents) if extents else ""
+    text = statements.say(identifier, extents=spelled, longest=longest, source=source)
     return statements.say("size.mass_minimum", mass=text) if mass.is_minimum else text

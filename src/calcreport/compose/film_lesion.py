@@ -5,7 +5,8 @@ from __future__ import annotations
 from calcreport.compose.film_text import name_view, say_projected, say_skin_line, spell_on_films
 from calcreport.compose.film_views import say_other_views
 from calcreport.compose.statements import Statements
-from calcreport.compose.wording import capitalise, join_words, name_finding, spell_distance, spell_length
+from calcreport.compose.wording import capitalise, join_words, name_finding, spell_distance
+from calcreport.model.lengths import Lengths
 from calcreport.model.report import FilmPlace, Lesion, Report
 
 _PATTERNLESS = "P30"
@@ -22,9 +23,7 @@ def say_projection(places: tuple[FilmPlace, ...], statements: Statements) -> str
     return statements.say("film.over_both", clear=join_words(clear), bone=join_words(over_bone))
 
 
-def describe_on_films(
-    report: Report, lesion: Lesion, statements: Statements, *, limit_mm: float | None = None
-) -> list[str]:
+def describe_on_films(report: Report, lesion: Lesion, statements: Statements, lengths: Lengths) -> list[str]:
     """Describe a lesion on radiographs.
 
     Parameters
@@ -35,8 +34,8 @@ def describe_on_films(
         With the films that show it; lengths in mm where there is a scale, else in pixels.
     statements : Statements
         Wording.
-    limit_mm : float | None
-        A limit in mm that is never printed in place of a length just above it.
+    lengths : Lengths
+        Of the report.
 
     Returns
     -------
@@ -45,8 +44,8 @@ def describe_on_films(
         line in the image plane, relation to bone, other views.
     """
     return [
-        say_projected(lesion, statements, limit_mm=limit_mm),
-        _say_foci(lesion, statements),
+        say_projected(lesion, statements, lengths),
+        _say_foci(lesion, statements, lengths),
         _say_pattern(lesion, statements),
         capitalise(say_skin_line(lesion.location.films, statements)),
         statements.say(f"film.bone_{lesion.bone_relation}"),  # "clear of bone" stands with the place
@@ -54,13 +53,13 @@ def describe_on_films(
     ]
 
 
-def _say_foci(lesion: Lesion, statements: Statements) -> str:
+def _say_foci(lesion: Lesion, statements: Statements, lengths: Lengths) -> str:
     count, largest_mm = lesion.foci.count, lesion.foci.largest_max_diameter_mm
     if count is None or count < 2:
         return ""
     if largest_mm is None:
         return statements.say("size.foci_cluster_unsized", count=count)
-    return statements.say("film.foci", count=count, largest=spell_length(largest_mm))
+    return statements.say("film.foci", count=count, largest=lengths.spell(largest_mm))
 
 
 def _say_pattern(lesion: Lesion, statements: Statements) -> str:
@@ -72,10 +71,10 @@ def _say_pattern(lesion: Lesion, statements: Statements) -> str:
     return capitalise(statements.say(f"film.pattern_{pattern.confidence}", finding=finding))
 
 
-def list_on_films(lesion: Lesion, statements: Statements, *, limit_mm: float) -> list[tuple[str, str]]:
-    """List what was measured on each film: name and value with its unit; `limit_mm` as in `describe_on_films`."""
+def list_on_films(lesion: Lesion, statements: Statements, lengths: Lengths) -> list[tuple[str, str]]:
+    """List what was measured on each film: name and value with its unit."""
     rows = []
-    told = spell_on_films(lesion, statements, limit_mm=limit_mm)
+    told = spell_on_films(lesion, statements, lengths)
     extents = {place.sop_instance_uid: extent for place, extent in told}
     for place in lesion.location.films:
         view = name_view(place.view, statements)

@@ -13,10 +13,9 @@ from calcreport.compose.wording import (
     join_words,
     name_body_part,
     spell_distance,
-    spell_extents,
-    spell_length,
     spell_number,
 )
+from calcreport.model.lengths import Lengths
 from calcreport.model.report import FilmPlace, FilmTechnique, Lesion, SeriesEntry, Size, Technique
 
 _MIDLINE: Final = frozenset(
@@ -193,11 +192,8 @@ def refer_to_films(
     return f"({'; '.join(references)})" if any(references) else ""
 
 
-def say_projected(lesion: Lesion, statements: Statements, *, limit_mm: float | None = None) -> str:
-    """Say the projected size on each view in one sentence; empty when nothing was measured.
-
-    `limit_mm`, a limit in mm, is never printed in place of a length just above it.
-    """
+def say_projected(lesion: Lesion, statements: Statements, lengths: Lengths) -> str:
+    """Say the projected size on each view in one sentence; empty when nothing was measured."""
     places = lesion.location.films
     if not places:
         return ""
@@ -205,15 +201,13 @@ def say_projected(lesion: Lesion, statements: Statements, *, limit_mm: float | N
         extent
         if len(places) == 1
         else statements.say("film.in_view", extent=extent, view=name_view(place.view, statements))
-        for place, extent in spell_on_films(lesion, statements, limit_mm=limit_mm)
+        for place, extent in spell_on_films(lesion, statements, lengths)
     ]
     identifier = "film.projected_minimum" if lesion.size.is_minimum else "film.projected"
     return statements.say(identifier, extents=join_words(told))
 
 
-def spell_on_films(
-    lesion: Lesion, statements: Statements, *, limit_mm: float | None = None
-) -> list[tuple[FilmPlace, str]]:
+def spell_on_films(lesion: Lesion, statements: Statements, lengths: Lengths) -> list[tuple[FilmPlace, str]]:
     """Spell the projected size on each film.
 
     Parameters
@@ -223,8 +217,8 @@ def spell_on_films(
         the longest, marked as the reader's; what the program measured on others is left out where it is longer.
     statements : Statements
         Wording.
-    limit_mm : float | None
-        A limit in mm that is never printed in place of a length just above it.
+    lengths : Lengths
+        Of the report.
 
     Returns
     -------
@@ -234,27 +228,26 @@ def spell_on_films(
     places = lesion.location.films
     longest_mm = lesion.size.max_diameter_mm
     if not places or longest_mm is None or not is_by_reader(lesion, "size.max_diameter_mm"):
-        return [(place, spell_projected(place, statements, limit_mm=limit_mm)) for place in places]
+        return [(place, spell_projected(place, statements, lengths)) for place in places]
     replaced = longest_film(lesion)
-    length = statements.say("film.projected_reader", extent=spell_length(longest_mm, limit_mm=limit_mm))
+    length = statements.say("film.projected_reader", extent=lengths.spell(longest_mm))
     return [
-        (place, length if place is replaced else spell_projected(place, statements, limit_mm=limit_mm))
+        (place, length if place is replaced else spell_projected(place, statements, lengths))
         for place in places
         if place is replaced or (place.max_diameter_mm or 0.0) <= longest_mm
     ]
 
 
-def spell_projected(place: FilmPlace | Size, statements: Statements, *, limit_mm: float | None = None) -> str:
+def spell_projected(place: FilmPlace | Size, statements: Statements, lengths: Lengths) -> str:
     """Longest projected diameter by the widest extent across it: in mm or cm, in pixels without a scale."""
     if place.max_diameter_mm is not None:
-        longest = spell_length(place.max_diameter_mm, limit_mm=limit_mm)
-        if place.perpendicular_mm is None or longest != spell_length(place.max_diameter_mm):
-            return longest
-        return spell_extents((place.max_diameter_mm, place.perpendicular_mm))
+        if place.perpendicular_mm is None:
+            return lengths.spell(place.max_diameter_mm)
+        return lengths.spell_extents((place.max_diameter_mm, place.perpendicular_mm))
     if place.max_diameter_px is None:
         return ""
-    lengths = [f"{length:.0f}" for length in (place.max_diameter_px, place.perpendicular_px) if length is not None]
-    return statements.say("film.pixels", extents=" x ".join(lengths))
+    pixels = [f"{length:.0f}" for length in (place.max_diameter_px, place.perpendicular_px) if length is not None]
+    return statements.say("film.pixels", extents=" x ".join(pixels))
 
 
 def say_skin_line(places: tuple[FilmPlace, ...], statements: Statements) -> str:

@@ -8,7 +8,8 @@ from typing import Final
 
 from calcreport.compose.impression import FLAG_NAMES, join_ids, name_flag
 from calcreport.compose.statements import Statements
-from calcreport.compose.wording import as_sentence, join_words, spell_length
+from calcreport.compose.wording import as_sentence, join_words, lengths_of
+from calcreport.model.lengths import Lengths
 from calcreport.model.report import Flag, FlagState, Lesion, Report
 
 _DEFAULT_LIMIT_MM: Final = 50.0
@@ -103,7 +104,7 @@ def _first_with(told: list[tuple[str, tuple[str, ...]]], sentences: tuple[str, .
 
 def _tell_flags(report: Report, lesion: Lesion, statements: Statements) -> tuple[str, ...]:
     """Say what is met first, then what cannot be told, then what is absent, then what nobody said."""
-    limit_mm = size_limit_mm(report)
+    limit_mm, lengths = size_limit_mm(report), lengths_of(report)
     operator = size_operator(report)
     flags = [
         (name_flag(name, statements, size_limit_mm=limit_mm, size_operator=operator), getattr(lesion.flags, name))
@@ -112,7 +113,7 @@ def _tell_flags(report: Report, lesion: Lesion, statements: Statements) -> tuple
     sentences = []
     for state in (FlagState.PRESENT, FlagState.EXPLAINED, FlagState.POSSIBLE, FlagState.CANNOT_DETERMINE):
         sentences += [_tell_flag(name, flag, statements) for name, flag in flags if flag.state is state]
-    absent = [_with_value(name, flag) for name, flag in flags if flag.state is FlagState.ABSENT]
+    absent = [_with_value(name, flag, lengths) for name, flag in flags if flag.state is FlagState.ABSENT]
     if absent:
         sentences.append(statements.say("flags.absent_list", list=", ".join(absent)))
     unknown = [name for name, flag in flags if flag.state is FlagState.NOT_PROVIDED]
@@ -130,7 +131,7 @@ def _tell_flag(name: str, flag: Flag, statements: Statements) -> str:
     return statements.say(identifier if evidence else "flags.plain", flag=name, state=state, evidence=evidence)
 
 
-def _with_value(name: str, flag: Flag) -> str:
+def _with_value(name: str, flag: Flag, lengths: Lengths) -> str:
     if flag.value is None or flag.unit != "mm":
         return name
-    return f"{name} ({spell_length(flag.value, limit_mm=flag.limit)})"
+    return f"{name} ({lengths.spell(flag.value)})"

@@ -8,7 +8,8 @@ from itertools import groupby
 from calcreport.compose.comparison_text import describe_stability
 from calcreport.compose.film_text import is_known_view, name_view
 from calcreport.compose.statements import Statements
-from calcreport.compose.wording import as_sentence, join_words, name_place, spell_length
+from calcreport.compose.wording import as_sentence, join_words, name_place
+from calcreport.model.lengths import Lengths, bind_lengths
 from calcreport.model.report import (
     Concern,
     Differential,
@@ -97,11 +98,18 @@ def write_impression(
         notes = dict.fromkeys(note for lesion in group for note in advice.get(lesion.id, ()) if note not in said)
         said |= notes.keys()
         text = _describe_group(group, statements, policy)
-        items.append((group[0].concern, " ".join([text, *map(as_sentence, notes)])))
+        told = [as_sentence(_name_concerned(note, group, advice)) for note in notes]
+        items.append((group[0].concern, " ".join([text, *told])))
     if any(entry.id == _FOP and entry.certainty in _LADDER for entry in patient.differential):
         return (*overall, *(text for _, text in items))
     urgent = [text for concern, text in items if concern is Concern.HIGH]
     return (*urgent, *overall, *(text for concern, text in items if concern is not Concern.HIGH))
+
+
+def _name_concerned(note: str, group: list[Lesion], advice: Mapping[str, tuple[str, ...]]) -> str:
+    """Name the lesions a note is for where it is not for all of the group."""
+    ids = [lesion.id for lesion in group if note in advice.get(lesion.id, ())]
+    return note if len(ids) == len(group) else f"{note.rstrip('. ')} ({join_ids(ids)})"
 
 
 def _describe_patient(patient: PatientLevel, statements: Statements) -> tuple[str, ...]:
@@ -147,15 +155,15 @@ def _is_small_and_only_deep(lesion: Lesion, small_limit_mm: float) -> bool:
 
 def _describe_group(group: list[Lesion], statements: Statements, policy: PolicySettings) -> str:
     lead = group[0]
-    sentences = [_name_and_judge(group, statements)]
+    sentences = [_name_and_judge(group, statements, bind_lengths(policy.model_dump()))]
     sentences += _weigh_flags(lead, statements, policy)
     sentences += _differ(lead, statements)
     sentences += filter(None, [describe_stability(group, statements)])
     return " ".join(as_sentence(sentence) for sentence in sentences)
 
 
-def _name_and_judge(group: list[Lesion], statements: Statements) -> str:
-    subject = _name_group(group, statements)
+def _name_and_judge(group: list[Lesion], statements: Statements, lengths: Lengths) -> str:
+    subject = _name_group(group, statements, lengths)
     differential = group[0].differential
     for certainty, identifier in (
         ("consistent with", "consistent"),
@@ -207,7 +215,7 @@ def _with_reason(entry: Differential) -> str:
     return f"{entry.label} ({', '.join(entry.because)})" if entry.because else entry.label
 
 
-def _name_group(group: list[Lesion], statements: Statements) -> str:
+def _name_group(group: list[Lesion], statements: Statements, lengths: Lengths) -> str:
     lead = max(group, key=_longest_mm)
     longest_mm = _longest_mm(lead)
     what = f"{statements.choose('layer', lead.depth.class_)} {_name_nature(lead, statements, many=len(group) > 1)}"
@@ -220,7 +228,7 @@ def _name_group(group: list[Lesion], statements: Statements) -> str:
         "place": join_words(places) if len(places) <= _MOST_NAMED else statements.say("impression.several_sites"),
         "ids": join_ids(ids),
         "count": spell_count(len(group), statements),
-        "size": _say_size(lead, longest_mm, statements),
+        "size": _say_size(lead, longest_mm, statements, lengths),
     }
     identifier = "lesion" if len(group) == 1 else "lesions"
     return statements.say(f"impression.{identifier}{'' if longest_mm else '_unsized'}", **fields)
@@ -235,11 +243,11 @@ def _name_site(lesion: Lesion, statements: Statements) -> str:
     return statements.say("impression.in_view", place=place, view=name_view(views[0], statements))
 
 
-def _say_size(lesion: Lesion, longest_mm: float, statements: Statements) -> str:
+def _say_size(lesion: Lesion, longest_mm: float, statements: Statements, lengths: Lengths) -> str:
     """Say the longest dimension; on a projection it is marked as projected, cut by the edge it is a minimum."""
     if not longest_mm:
         return ""
-    size = spell_length(longest_mm)
+    size = lengths.spell(longest_mm)
     is_cut = lesion.mass.is_minimum if lesion.mass.max_diameter_mm else lesion.size.is_minimum
     told = statements.say("measure.at_least", length=size) if is_cut else size
     is_projected = lesion.size.projected and lesion.mass.max_diameter_mm is None

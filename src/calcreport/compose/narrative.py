@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from calcreport.compose.advice import name_concerned
 from calcreport.compose.clinical_text import ClinicalText, describe_clinical
 from calcreport.compose.comparison_text import describe_comparison, describe_growth
 from calcreport.compose.excluded_text import describe_excluded
 from calcreport.compose.extent_text import describe_extent, describe_mass
 from calcreport.compose.film_lesion import describe_on_films, say_projection
 from calcreport.compose.film_text import refer_to_films, spell_projected
-from calcreport.compose.flags_text import FlagText, describe_flags, size_limit_mm
+from calcreport.compose.flags_text import FlagText, describe_flags
 from calcreport.compose.impression import join_ids
 from calcreport.compose.inputs_text import describe_laboratory, describe_sources
 from calcreport.compose.review_text import RejectedText, say_nothing_accepted, say_rejected, say_review
@@ -21,12 +22,13 @@ from calcreport.compose.wording import (
     as_sentence,
     capitalise,
     describe_density,
+    lengths_of,
     name_depth,
     name_finding,
     name_place,
     refer_to_images,
-    spell_length,
 )
+from calcreport.model.lengths import Lengths
 from calcreport.model.report import (
     BoneRelation,
     Concern,
@@ -108,7 +110,7 @@ def narrate(report: Report, statements: Statements) -> Narrative:
         technique=say_technique(report, statements),
         comparison=(describe_comparison(report.comparison, report.lesions, statements),),
         lesions=tuple(_describe_lesion(report, number, statements) for number in range(1, len(report.lesions) + 1)),
-        rejected=tuple(say_rejected(entry, statements) for entry in report.rejected),
+        rejected=tuple(say_rejected(entry, statements, lengths_of(report)) for entry in report.rejected),
         other=(
             *(() if report.lesions else (as_sentence(negative),)),
             *_say_mass_unknown(report, statements),
@@ -175,7 +177,9 @@ def _describe_lesion(report: Report, number: int, statements: Statements) -> Les
     if films:
         parts.append(say_projection(films, statements))
     if brief:
-        parts += filter(None, [_say_longest(lesion, statements), name_finding(lesion.pattern, statements)])
+        parts += filter(
+            None, [_say_longest(lesion, statements, lengths_of(report)), name_finding(lesion.pattern, statements)]
+        )
         sentences: tuple[str, ...] = ()
     else:
         parts += [] if films else [name_depth(lesion, statements)]
@@ -190,10 +194,10 @@ def _describe_lesion(report: Report, number: int, statements: Statements) -> Les
     )
 
 
-def _say_longest(lesion: Lesion, statements: Statements) -> str:
+def _say_longest(lesion: Lesion, statements: Statements, lengths: Lengths) -> str:
     if lesion.location.films:
-        return spell_projected(lesion.size, statements)
-    return "" if lesion.size.max_diameter_mm is None else spell_length(lesion.size.max_diameter_mm)
+        return spell_projected(lesion.size, statements, lengths)
+    return "" if lesion.size.max_diameter_mm is None else lengths.spell(lesion.size.max_diameter_mm)
 
 
 def refer(report: Report, lesion: Lesion, statements: Statements, *, whole_extent: bool = True) -> str:
@@ -215,16 +219,16 @@ def _is_one_of_many(report: Report, number: int) -> bool:
 
 
 def _describe_in_full(report: Report, lesion: Lesion, statements: Statements) -> list[str]:
-    limit_mm = size_limit_mm(report)
+    lengths = lengths_of(report)
     if lesion.location.films:
         told = [
-            describe_mass(lesion, statements, limit_mm=limit_mm),  # a reader's: no radiograph shows one
-            *describe_on_films(report, lesion, statements, limit_mm=limit_mm),
+            describe_mass(lesion, statements, lengths),  # a reader's: no radiograph shows one
+            *describe_on_films(report, lesion, statements, lengths),
             *_new_caveats(report, lesion),
         ]
     else:
         told = [
-            *describe_extent(lesion, statements, limit_mm=limit_mm),
+            *describe_extent(lesion, statements, lengths),
             describe_density(lesion.density, statements),
             *_describe_faintness(report, lesion, statements),
             _describe_pattern(lesion, statements),
@@ -233,9 +237,9 @@ def _describe_in_full(report: Report, lesion: Lesion, statements: Statements) ->
         ]
     return [
         *told,
-        describe_growth(lesion.growth, statements),
+        describe_growth(lesion.growth, statements, lengths),
         *_notes_not_concluded(report, lesion),
-        say_review(lesion, statements),
+        say_review(lesion, statements, lengths),
     ]
 
 
@@ -268,7 +272,9 @@ def _describe_pattern(lesion: Lesion, statements: Statements) -> str:
 
 def _notes_not_concluded(report: Report, lesion: Lesion) -> list[str]:
     """List the notes of a lesion that the impression does not repeat."""
-    return [note for note in lesion.notes if not any(as_sentence(note) in item for item in report.impression)]
+    return [
+        note for note in lesion.notes if not any(capitalise(note.strip(". ")) in item for item in report.impression)
+    ]
 
 
 def _new_caveats(report: Report, lesion: Lesion) -> list[str]:
@@ -286,8 +292,8 @@ def _describe_bone(lesion: Lesion, statements: Statements) -> str:
 
 
 def _recommend(report: Report, position: int) -> str:
-    """Repeat a recommendation, with the lesions it is for where it is not for all of them."""
+    """Repeat a recommendation, with the lesions that have its rule row where not all of them have."""
     entry = report.recommendations[position]
-    ids = [lesion.id for lesion in report.lesions if any(item.id == entry.id for item in lesion.recommendations)]
+    ids = name_concerned(entry, report.lesions)
     whole = not ids or len(ids) == len(report.lesions)
     return as_sentence(entry.text if whole else f"{entry.text.rstrip('. ')} ({join_ids(ids)})")

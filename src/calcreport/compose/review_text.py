@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from calcreport.compose.statements import Statements
-from calcreport.compose.wording import as_sentence, join_words, name_place, spell_length
+from calcreport.compose.wording import as_sentence, join_words, name_place
+from calcreport.model.lengths import Lengths
 from calcreport.model.report import FilmPlace, Lesion, LesionReview, RejectedLesion, Report
 from calcreport.model.review import ReviewChange
 from calcreport.model.terms import PATTERN_LABELS
@@ -27,13 +28,13 @@ _WITH: Final = {"pattern.confidence": "pattern.id", "mass.max_diameter_mm": "mas
 """Values that need no word of their own where the other one was replaced too, and nothing came in their place."""
 
 
-def say_review(lesion: Lesion, statements: Statements) -> str:
+def say_review(lesion: Lesion, statements: Statements, lengths: Lengths) -> str:
     """Say what a reader decided about a lesion that stays; empty when nobody has looked."""
     review = lesion.review
     if review is None:
         return ""
     reader = _name_reader(review, statements)
-    changes = [_say_change(change, statements) for change in _list_told(review)]
+    changes = [_say_change(change, statements, lengths) for change in _list_told(review)]
     if review.status == "accepted" or not changes:
         return statements.say("review.accepted", reader=reader)
     corrected = statements.say("review.corrected", reader=reader, changes=join_words(changes))
@@ -49,7 +50,7 @@ class RejectedText:
     sentence: str
 
 
-def say_rejected(rejected: RejectedLesion, statements: Statements) -> RejectedText:
+def say_rejected(rejected: RejectedLesion, statements: Statements, lengths: Lengths) -> RejectedText:
     """Say which lesion of the draft a reader rejected, and why."""
     lesion = rejected.lesion
     review = lesion.review or LesionReview(status="rejected")
@@ -57,7 +58,7 @@ def say_rejected(rejected: RejectedLesion, statements: Statements) -> RejectedTe
     parts = (
         lesion.id,
         name_place(lesion.location, statements),
-        "" if longest_mm is None else spell_length(longest_mm),
+        "" if longest_mm is None else lengths.spell(longest_mm),
         lesion.pattern.label,
     )
     finding = ", ".join(filter(None, parts))
@@ -102,17 +103,20 @@ def _list_told(review: LesionReview) -> list[ReviewChange]:
     ]
 
 
-def _say_change(change: ReviewChange, statements: Statements) -> str:
+def _say_change(change: ReviewChange, statements: Statements, lengths: Lengths) -> str:
     field = change.field
-    words = {"before": _spell(field, change.measured, statements), "after": _spell(field, change.reader, statements)}
+    words = {
+        "before": _spell(field, change.measured, statements, lengths),
+        "after": _spell(field, change.reader, statements, lengths),
+    }
     return statements.say(f"review.{field.replace('.', '_')}", **words)
 
 
-def _spell(field: str, value: Any, statements: Statements) -> str:  # noqa: ANN401
+def _spell(field: str, value: Any, statements: Statements, lengths: Lengths) -> str:  # noqa: ANN401
     if value is None:
         return statements.say("review.not_measured")
     if field.endswith("_mm"):
-        return spell_length(float(value))
+        return lengths.spell(float(value))
     names: Mapping[str, str] = {
         "depth.class": "review.layer",
         "location.laterality": "review.side",

@@ -7,17 +7,16 @@ from calcreport.compose.statements import Statements
 from calcreport.compose.wording import (
     name_depth_class,
     spell_distance,
-    spell_extents,
-    spell_length,
     spell_volume,
 )
+from calcreport.model.lengths import Lengths
 from calcreport.model.report import BoneRelation, Density, Lesion, Mass, Size
 
 Rows = list[tuple[str, str]]
 
 
 def list_measurements(
-    lesion: Lesion, reference: str, statements: Statements, *, limit_mm: float
+    lesion: Lesion, reference: str, statements: Statements, lengths: Lengths
 ) -> tuple[tuple[str, str], ...]:
     """List what was measured on a lesion.
 
@@ -29,19 +28,19 @@ def list_measurements(
         Its images, as `refer` names them.
     statements : Statements
         Wording.
-    limit_mm : float
-        Limit of the size flag in mm; a length just above it is not rounded down to it.
+    lengths : Lengths
+        Of the report.
 
     Returns
     -------
     tuple[tuple[str, str], ...]
         Name and value with its unit.
     """
-    on_films = list_on_films(lesion, statements, limit_mm=limit_mm)
+    on_films = list_on_films(lesion, statements, lengths)
     rows: Rows = [
-        *_mass_rows(lesion.mass, statements, limit_mm),
-        *([] if on_films else _size_rows(lesion.size, statements, limit_mm)),
-        *_foci_rows(lesion, statements),
+        *_mass_rows(lesion.mass, statements, lengths),
+        *([] if on_films else _size_rows(lesion.size, statements, lengths)),
+        *_foci_rows(lesion, statements, lengths),
         *_density_rows(lesion.density),
         ("depth", name_depth_class(lesion.depth.class_, statements)),
     ]
@@ -65,41 +64,41 @@ def _with_uncertainty(length: str, uncertainty_mm: float | None, statements: Sta
     return statements.say("measure.plus_minus", length=length, uncertainty=f"{uncertainty_mm:.1f}")
 
 
-def _mass_rows(mass: Mass, statements: Statements, limit_mm: float) -> Rows:
+def _mass_rows(mass: Mass, statements: Statements, lengths: Lengths) -> Rows:
     rows: Rows = []
     extents = [extent for extent in (mass.ap_mm, mass.tr_mm, mass.cc_mm) if extent is not None]
     if len(extents) == 3:
-        rows.append(("mass", spell_extents(extents)))
+        rows.append(("mass", lengths.spell_extents(extents)))
     if mass.max_diameter_mm is not None:
-        longest = spell_length(mass.max_diameter_mm, limit_mm=limit_mm)
+        longest = lengths.spell(mass.max_diameter_mm)
         rows.append(("mass_longest", _with_uncertainty(longest, mass.uncertainty_mm, statements)))
     if mass.volume_mm3 is not None:
         rows.append(("mass_volume", spell_volume(mass.volume_mm3)))
     return rows
 
 
-def _size_rows(size: Size, statements: Statements, limit_mm: float) -> Rows:
+def _size_rows(size: Size, statements: Statements, lengths: Lengths) -> Rows:
     rows: Rows = []
     extents = [extent for extent in (size.ap_mm, size.tr_mm, size.cc_mm) if extent is not None]
     if len(extents) == 3:
-        rows.append(("extents", spell_extents(extents)))
+        rows.append(("extents", lengths.spell_extents(extents)))
     if size.max_diameter_mm is not None:
-        longest = spell_length(size.max_diameter_mm, limit_mm=limit_mm)
+        longest = lengths.spell(size.max_diameter_mm)
         if size.is_minimum:
             longest = statements.say("measure.at_least", length=longest)
         rows.append(("longest", _with_uncertainty(longest, size.uncertainty_mm, statements)))
     if size.axial_long_mm is not None and size.axial_short_mm is not None:
-        rows.append(("axial", spell_extents((size.axial_long_mm, size.axial_short_mm))))
+        rows.append(("axial", lengths.spell_extents((size.axial_long_mm, size.axial_short_mm))))
     if size.volume_mm3 is not None:
         rows.append(("volume", spell_volume(size.volume_mm3)))
     return rows
 
 
-def _foci_rows(lesion: Lesion, statements: Statements) -> Rows:
+def _foci_rows(lesion: Lesion, statements: Statements, lengths: Lengths) -> Rows:
     count, largest_mm = lesion.foci.count, lesion.foci.largest_max_diameter_mm
     if count is None or count < 2 or largest_mm is None:
         return []
-    return [("foci", statements.say("measure.foci_value", count=count, largest=spell_length(largest_mm)))]
+    return [("foci", statements.say("measure.foci_value", count=count, largest=lengths.spell(largest_mm)))]
 
 
 def _density_rows(density: Density) -> Rows:

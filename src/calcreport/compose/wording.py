@@ -3,49 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from calcreport.compose.statements import Statements
-from calcreport.model.report import Density, DepthClass, Laterality, Lesion, Location, Pattern, SeriesEntry, Size
+from calcreport.model.lengths import Lengths, bind_lengths
+from calcreport.model.report import (
+    Density,
+    DepthClass,
+    Laterality,
+    Lesion,
+    Location,
+    Pattern,
+    Report,
+    SeriesEntry,
+    Size,
+)
 
 _TELLING: Final = ("rim_incomplete", "rim_complete", "fluid_calcium_level")
 """Features that stand in the name of a finding; statements.toml holds one for the patterns they belong to."""
 
 
-def spell_length(length_mm: float, *, limit_mm: float | None = None) -> str:
-    """Length in words: whole millimetres below 10 mm, otherwise centimetres with one decimal.
-
-    Parameters
-    ----------
-    length_mm : float
-        Length in mm.
-    limit_mm : float | None
-        A limit in mm the length was compared with. Where one decimal would print a length above the limit as the
-        limit itself (50.1 mm as "5.0 cm"), two decimals are given, or three.
-
-    Returns
-    -------
-    str
-        Such as ``"7 mm"`` or ``"4.4 cm"``; ``"under 1 mm"`` below half a millimetre.
-    """
-    if length_mm < 0.5:
-        return "under 1 mm"
-    if round(length_mm) < 10:
-        return f"{length_mm:.0f} mm"
-    for decimals in (1, 2):
-        text = f"{length_mm / 10:.{decimals}f}"
-        hides_excess = limit_mm is not None and length_mm > limit_mm and float(text) * 10 <= limit_mm
-        if not hides_excess:
-            return f"{text} cm"
-    return f"{length_mm / 10:.3f} cm"
-
-
-def spell_extents(extents_mm: Sequence[float]) -> str:
-    """Several lengths in one unit, such as ``"5 x 4 x 5 mm"`` or ``"2.4 x 2.1 x 4.3 cm"``, from mm."""
-    if max(round(extent) for extent in extents_mm) < 10:
-        return " x ".join(f"{max(extent, 1):.0f}" for extent in extents_mm) + " mm"
-    return " x ".join(f"{max(extent / 10, 0.1):.1f}" for extent in extents_mm) + " cm"
+def lengths_of(report: Report) -> Lengths:
+    """Presenter of lengths bound to the limits in the settings the report was made with."""
+    policy = report.settings.get("policy")
+    return bind_lengths(policy if isinstance(policy, Mapping) else {})
 
 
 def spell_volume(volume_mm3: float) -> str:
@@ -62,9 +44,8 @@ def spell_distance(distance_mm: float) -> str:
 
 def spell_number(number: float) -> str:
     """Technical number without needless decimals: ``"120"``, ``"0.8"``, ``"0.49"``; one decimal is kept as 1.0."""
-    if number == round(number, 1):
-        return f"{number:.1f}"
-    return f"{number:.2f}".rstrip("0")
+    tenths, hundredths = f"{number:.1f}", f"{number:.2f}"
+    return tenths if float(tenths) == float(hundredths) else hundredths
 
 
 def spell_person(age_years: float | None, sex: str | None) -> str:
@@ -159,19 +140,16 @@ def refer_to_images(location: Location, series: SeriesEntry | None, *, whole_ext
     return f"({images})" if number is None else f"(S {number}, {images})"
 
 
-def describe_size(size: Size, statements: Statements, *, limit_mm: float | None = None) -> str:
-    """Extents and longest dimension of the mineral as one sentence; empty when nothing was measured.
-
-    `limit_mm`, a limit in mm, is never printed in place of a length just above it (`spell_length`).
-    """
+def describe_size(size: Size, statements: Statements, lengths: Lengths) -> str:
+    """Extents and longest dimension of the mineral as one sentence; empty when nothing was measured."""
     extents = [extent for extent in (size.ap_mm, size.tr_mm, size.cc_mm) if extent is not None]
     if size.max_diameter_mm is None:
         return ""
-    longest = spell_length(size.max_diameter_mm, limit_mm=limit_mm)
+    longest = lengths.spell(size.max_diameter_mm)
     if size.projected:
         return statements.say("size.projected", longest=longest)
     identifier = "size.longest_only" if len(extents) < 3 else "size.full"
-    text = statements.say(identifier, extents=spell_extents(extents) if extents else "", longest=longest)
+    text = statements.say(identifier, extents=lengths.spell_extents(extents) if extents else "", longest=longest)
     if size.is_minimum:
         text = statements.say("size.minimum", size=text)
     if size.volume_mm3 is not None:

@@ -12,8 +12,9 @@ from PIL import Image, ImageDraw, ImageFont
 from calcreport.compose import OVERVIEW_IMAGE, Statements
 from calcreport.compose.flags_text import is_assessed, name_summary_flags, size_limit_mm, size_operator
 from calcreport.compose.impression import FLAG_NAMES, name_flag
-from calcreport.compose.wording import join_words, name_depth, name_place, spell_length
+from calcreport.compose.wording import join_words, lengths_of, name_depth, name_place
 from calcreport.export.subject import Subject
+from calcreport.model.lengths import Lengths
 from calcreport.model.report import Concern, FlagState, Lesion, Report
 from calcreport.output.characters import to_ascii
 from calcreport.output.picture import BACKGROUND, FAINT_TEXT, TEXT, Colour, load_font, write_text
@@ -142,23 +143,23 @@ class _Lines:
 
 def _describe(lesion: Lesion, report: Report, say: Statements) -> str:
     """One line: place, longest dimension, depth, concern and flags."""
-    limit_mm = size_limit_mm(report)
+    lengths = lengths_of(report)
     parts = [name_place(lesion.location, say)]
     if lesion.mass.max_diameter_mm is not None:
-        parts.append(say.say("capture.mass", length=spell_length(lesion.mass.max_diameter_mm, limit_mm=limit_mm)))
-    parts += _spell_mineral(lesion, limit_mm, say)
+        parts.append(say.say("capture.mass", length=lengths.spell(lesion.mass.max_diameter_mm)))
+    parts += _spell_mineral(lesion, lengths, say)
     parts.append(name_depth(lesion, say))
     flags = _name_flags(lesion, report, say)
     concern = say.say(f"concern.{lesion.concern}")
     return "; ".join([*filter(None, parts), concern + (say.say("capture.flags", flags=flags) if flags else "")])
 
 
-def _spell_mineral(lesion: Lesion, limit_mm: float, say: Statements) -> list[str]:
+def _spell_mineral(lesion: Lesion, lengths: Lengths, say: Statements) -> list[str]:
     size = lesion.size
     if size.max_diameter_mm is None:
         pixels = size.max_diameter_px
         return [] if pixels is None else [say.say("film.pixels", extents=f"{pixels:.0f}")]
-    length = spell_length(size.max_diameter_mm, limit_mm=limit_mm)
+    length = lengths.spell(size.max_diameter_mm)
     told = say.say("measure.at_least", length=length) if size.is_minimum else length
     return [say.say("capture.longest_projected" if size.projected else "capture.longest", length=told)]
 

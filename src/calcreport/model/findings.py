@@ -172,6 +172,8 @@ class FindingPrior(Record):
     is_minimum: bool = False
     """The lesion was cut by the edge of the earlier images."""
     uncertainty_mm: Length | None = None
+    volume_mm3: Volume | None = None
+    """Volume of what `basis` names."""
     is_by_reader: bool | None = None
     """Whether a reader put the length in place of a measured one; ``None`` when nobody said how it was measured."""
     status: Literal["matched", "ambiguous", "not_found"] = "matched"

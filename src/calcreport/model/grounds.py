@@ -27,6 +27,14 @@ class LesionGrowth(Record):
     change_percent: float | None = None
     change_mm_per_month: float | None = None
     """Month of 30.4375 days; ``None`` when the interval is not known."""
+    error_mm: float | None = None
+    """Error of both lengths together: a change within it is none."""
+    volume_before_mm3: float | None = None
+    volume_now_mm3: float | None = None
+    volume_change_percent: float | None = None
+    course: Literal["stable", "smaller", "larger", "larger_in_volume"] | None = None
+    """What the numbers show: stable is no change beyond the error and below every growth limit; ``None`` where the
+    lengths may not be compared."""
     stable_since: str | None = None
     """Day of the earliest study in an unbroken chain of comparable ones without growth, ISO 8601."""
     stable_from_mm: float | None = None

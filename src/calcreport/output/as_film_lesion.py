@@ -11,7 +11,8 @@ from PIL import Image, ImageDraw
 from calcreport.compose import Statements
 from calcreport.compose.film_text import is_known_view, name_view
 from calcreport.compose.review_text import is_by_reader
-from calcreport.compose.wording import spell_distance, spell_length
+from calcreport.compose.wording import spell_distance
+from calcreport.model.lengths import Lengths
 from calcreport.model.radiograph import FilmSegment, Radiograph, Shadow
 from calcreport.model.report import Lesion
 from calcreport.output.film_marks import choose_bar, mark_film_directions
@@ -52,7 +53,9 @@ _LEAST_RANGE: Final = 80.0
 """Contrast is stretched to no fewer greys of the film: noise would look like a finding, and bone be lost."""
 
 
-def render_film_lesion(film: Radiograph, shadow: Shadow, lesion: Lesion, statements: Statements) -> Rendered:
+def render_film_lesion(
+    film: Radiograph, shadow: Shadow, lesion: Lesion, statements: Statements, *, lengths: Lengths
+) -> Rendered:
     """Draw a lesion on the film that shows it best.
 
     Parameters
@@ -65,6 +68,8 @@ def render_film_lesion(film: Radiograph, shadow: Shadow, lesion: Lesion, stateme
         The same lesion in the report.
     statements : Statements
         Wording.
+    lengths : Lengths
+        Of the report.
 
     Returns
     -------
@@ -76,7 +81,7 @@ def render_film_lesion(film: Radiograph, shadow: Shadow, lesion: Lesion, stateme
     black, white = choose_greys(film, shadow)
     plain = view.show_grey(film.picture, black=black, white=white).convert("RGB")
     marked = plain.copy()
-    _draw_marks(marked, view, film, shadow, shows_skin=shows_skin)
+    _draw_marks(marked, view, film, shadow, lengths=lengths, shows_skin=shows_skin)
     per_pixel = view.column_px
     bar = choose_bar(film.scale, at_most_px=PANEL_PX / 3 / per_pixel, statements=statements)
     for panel, name in ((plain, "film_plain"), (marked, "film_marked")):
@@ -90,7 +95,10 @@ def render_film_lesion(film: Radiograph, shadow: Shadow, lesion: Lesion, stateme
     side = 3 * _GAP_PX + 2 * PANEL_PX
     canvas.paste(context, (side, _HEAD_PX))
     write_text(canvas, (_GAP_PX + 4, _HEAD_PX / 2), _write_header(film, lesion, statements), size=22)
-    rows = [*_explain(shadow, statements, shows_skin=shows_skin), *_explain_longest(lesion, statements)]
+    rows = [
+        *_explain(shadow, statements, lengths, shows_skin=shows_skin),
+        *_explain_longest(lesion, statements, lengths),
+    ]
     write_legend(canvas, (side, _HEAD_PX + context.height + 22), rows)
     return encode_png(canvas)
 
@@ -167,7 +175,9 @@ def _view_of(corner: NDArray[np.float64], per_unit: float, aspect: NDArray[np.fl
     )
 
 
-def _draw_marks(panel: Image.Image, view: View, film: Radiograph, shadow: Shadow, *, shows_skin: bool) -> None:
+def _draw_marks(
+    panel: Image.Image, view: View, film: Radiograph, shadow: Shadow, *, lengths: Lengths, shows_skin: bool
+) -> None:
     whole = np.zeros(film.picture.shape, dtype=np.bool_)
     whole[shadow.mineral.box] = shadow.mineral.pixels
     draw_outline(panel, view.cover(whole), MINERAL)
@@ -178,16 +188,16 @@ def _draw_marks(panel: Image.Image, view: View, film: Radiograph, shadow: Shadow
     labels = Labels(panel)
     for (segment, _), (start, end, colour) in zip(lines, placed, strict=True):
         if segment is skin:
-            labels.distance(start, end, _spell(segment, is_distance=True), colour, beyond=True)
+            labels.distance(start, end, _spell(segment, lengths, is_distance=True), colour, beyond=True)
         else:
-            labels.calliper(start, end, _spell(segment), colour)
+            labels.calliper(start, end, _spell(segment, lengths), colour)
 
 
-def _spell(segment: FilmSegment, *, is_distance: bool = False) -> str:
+def _spell(segment: FilmSegment, lengths: Lengths, *, is_distance: bool = False) -> str:
     """Length in mm or cm where there is a scale, else in pixels."""
     if segment.length_mm is None:
         return f"{segment.length_px:.0f} px"
-    return spell_distance(segment.length_mm) if is_distance else spell_length(segment.length_mm)
+    return spell_distance(segment.length_mm) if is_distance else lengths.spell(segment.length_mm)
 
 
 def _draw_whole(film: Radiograph, view: View) -> Image.Image:
@@ -205,23 +215,23 @@ def _draw_whole(film: Radiograph, view: View) -> Image.Image:
     return picture
 
 
-def _explain(shadow: Shadow, statements: Statements, *, shows_skin: bool) -> list[LegendRow]:
+def _explain(shadow: Shadow, statements: Statements, lengths: Lengths, *, shows_skin: bool) -> list[LegendRow]:
     """Legend: colour and words for all that is drawn, and for what lies beyond the view."""
     rows: list[LegendRow] = [
         (MINERAL, statements.say("picture.mineral")),
-        (CALLIPER, statements.say("picture.film_longest", length=_spell(shadow.longest))),
-        (None, statements.say("picture.film_across", length=_spell(shadow.across))),
+        (CALLIPER, statements.say("picture.film_longest", length=_spell(shadow.longest, lengths))),
+        (None, statements.say("picture.film_across", length=_spell(shadow.across, lengths))),
     ]
     if shadow.to_skin_line is not None:
         identifier = "picture.film_skin" if shows_skin else "picture.film_skin_outside"
-        text = statements.say(identifier, length=_spell(shadow.to_skin_line, is_distance=True))
+        text = statements.say(identifier, length=_spell(shadow.to_skin_line, lengths, is_distance=True))
         rows.append((SKIN if shows_skin else None, text))
     return rows
 
 
-def _explain_longest(lesion: Lesion, statements: Statements) -> list[LegendRow]:
+def _explain_longest(lesion: Lesion, statements: Statements, lengths: Lengths) -> list[LegendRow]:
     """Say that a reader gave the longest diameter: then it is not the one that is drawn."""
     longest_mm = lesion.size.max_diameter_mm
     if longest_mm is None or not is_by_reader(lesion, "size.max_diameter_mm"):
         return []
-    return [(None, statements.say("picture.film_longest_reader", length=spell_length(longest_mm)))]
+    return [(None, statements.say("picture.film_longest_reader", length=lengths.spell(longest_mm)))]

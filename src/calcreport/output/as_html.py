@@ -13,7 +13,8 @@ from calcreport.compose.flags_text import size_limit_mm, size_operator
 from calcreport.compose.impression import FLAG_NAMES, name_flag
 from calcreport.compose.narrative import refer
 from calcreport.compose.table import list_measurements
-from calcreport.compose.wording import capitalise, name_place, spell_length, spell_person
+from calcreport.compose.wording import capitalise, lengths_of, name_place, spell_person
+from calcreport.model.lengths import Lengths
 from calcreport.model.report import Excluded, Lesion, Report
 from calcreport.output.markup import preformat
 from calcreport.output.plain_text import write_section
@@ -114,8 +115,8 @@ def _show_lesion(
         "lesion": lesion,
         "text": narrative.lesions[position],
         "where": capitalise(name_place(lesion.location, statements)),
-        "longest": _longest(lesion, statements, limit_mm),
-        "measurements": list_measurements(lesion, refer(report, lesion, statements), statements, limit_mm=limit_mm),
+        "longest": _longest(lesion, statements, lengths_of(report)),
+        "measurements": list_measurements(lesion, refer(report, lesion, statements), statements, lengths_of(report)),
         "flags": [
             (name_flag(name, statements, size_limit_mm=limit_mm, size_operator=operator), getattr(lesion.flags, name))
             for name in FLAG_NAMES
@@ -132,11 +133,11 @@ def _show_lesion(
     }
 
 
-def _longest(lesion: Lesion, statements: Statements, limit_mm: float) -> str:
+def _longest(lesion: Lesion, statements: Statements, lengths: Lengths) -> str:
     if lesion.location.films and lesion.mass.max_diameter_mm is None:
-        return spell_projected(lesion.size, statements, limit_mm=limit_mm)
+        return spell_projected(lesion.size, statements, lengths)
     longest_mm = lesion.mass.max_diameter_mm or lesion.size.max_diameter_mm
-    return "" if longest_mm is None else spell_length(longest_mm, limit_mm=limit_mm)
+    return "" if longest_mm is None else lengths.spell(longest_mm)
 
 
 def _film_names(report: Report, statements: Statements) -> dict[str, str]:
@@ -171,14 +172,14 @@ def _show_excluded(entry: Excluded, report: Report, statements: Statements) -> d
     return {
         "reason": f"{reason}: {entry.detail}" if entry.detail else reason,
         "count": entry.count,
-        "longest": _longest_excluded(entry, statements),
+        "longest": _longest_excluded(entry, statements, lengths_of(report)),
         "centre": _place_excluded(entry, report, statements),
     }
 
 
-def _longest_excluded(entry: Excluded, statements: Statements) -> str:
+def _longest_excluded(entry: Excluded, statements: Statements, lengths: Lengths) -> str:
     if entry.max_diameter_mm is not None:
-        return spell_length(entry.max_diameter_mm)
+        return lengths.spell(entry.max_diameter_mm)
     return (
         "" if entry.max_diameter_px is None else statements.say("film.pixels", extents=f"{entry.max_diameter_px:.0f}")
     )

@@ -11,8 +11,9 @@ from PIL import Image, ImageDraw
 
 from calcreport.compose import Statements
 from calcreport.compose.review_text import is_by_reader
-from calcreport.compose.wording import refer_to_images, spell_distance, spell_length
+from calcreport.compose.wording import refer_to_images, spell_distance
 from calcreport.model.image import CtVolume
+from calcreport.model.lengths import Lengths
 from calcreport.model.lesion import MeasuredLesion, Segment, VoxelMask
 from calcreport.model.report import Lesion, SeriesEntry
 from calcreport.output.labels import Labels
@@ -67,6 +68,7 @@ def render_key_image(
     lesion: Lesion,
     statements: Statements,
     *,
+    lengths: Lengths,
     series: SeriesEntry | None = None,
 ) -> Rendered:
     """Draw the key image of a lesion.
@@ -81,6 +83,8 @@ def render_key_image(
         The same lesion in the report: id, image number, sizes.
     statements : Statements
         Wording.
+    lengths : Lengths
+        Of the report.
     series : SeriesEntry | None
         For the series number.
 
@@ -93,7 +97,7 @@ def render_key_image(
     marks = find_marks(volume, measured)
     view = choose_view(volume, measured, marks)
     soft = view.show(hu, SOFT_TISSUE).convert("RGB")
-    _draw_marks(soft, view, marks, measured)
+    _draw_marks(soft, view, marks, measured, lengths)
     bone = view.show(hu, BONE).convert("RGB")
     for panel, name in ((soft, "soft_tissue"), (bone, "bone")):
         mark_directions(panel, volume.geometry.affine[:3, 2], volume.geometry.affine[:3, 1])
@@ -110,7 +114,8 @@ def render_key_image(
         "picture.key_header", id=lesion.id, reference=reference or statements.say("picture.unnumbered")
     )
     write_text(canvas, (_GAP_PX + 4, _HEAD_PX / 2), header, size=22)
-    write_legend(canvas, (side, _HEAD_PX + context.height + 22), _explain(marks, measured, lesion, statements))
+    rows = _explain(marks, measured, lesion, statements, lengths)
+    write_legend(canvas, (side, _HEAD_PX + context.height + 22), rows)
     return encode_png(canvas)
 
 
@@ -190,7 +195,7 @@ def _box_on_slice(
     return first, first + np.array(mask.voxels.shape[1:])
 
 
-def _draw_marks(panel: Image.Image, view: View, marks: Marks, measured: MeasuredLesion) -> None:
+def _draw_marks(panel: Image.Image, view: View, marks: Marks, measured: MeasuredLesion, lengths: Lengths) -> None:
     for plane, colour in ((marks.contour, CONTOUR), (marks.mineral, MINERAL)):
         if plane is not None:
             draw_outline(panel, view.cover(plane), colour)
@@ -208,7 +213,7 @@ def _draw_marks(panel: Image.Image, view: View, marks: Marks, measured: Measured
     labels = Labels(panel)
     for (start, end), colour, segment in placed:
         if segment is measured.axial_longest:
-            labels.calliper(start, end, spell_length(segment.length_mm), colour)
+            labels.calliper(start, end, lengths.spell(segment.length_mm), colour)
         else:
             is_outer = segment is measured.to_skin
             labels.distance(start, end, spell_distance(segment.length_mm), colour, beyond=is_outer)
@@ -235,7 +240,9 @@ def _draw_context(volume: CtVolume, hu: NDArray[np.int16], view: View) -> Image.
     return picture
 
 
-def _explain(marks: Marks, measured: MeasuredLesion, lesion: Lesion, statements: Statements) -> list[LegendRow]:
+def _explain(
+    marks: Marks, measured: MeasuredLesion, lesion: Lesion, statements: Statements, lengths: Lengths
+) -> list[LegendRow]:
     """Legend: colour and words for all that is drawn, and for what could not be drawn on this slice."""
     rows: list[LegendRow] = []
     if marks.mineral is not None:
@@ -243,7 +250,7 @@ def _explain(marks: Marks, measured: MeasuredLesion, lesion: Lesion, statements:
     if marks.contour is not None:
         rows.append((CONTOUR, statements.say("picture.contour")))
     if marks.calliper is not None and measured.axial_longest is not None:
-        length = spell_length(measured.axial_longest.length_mm)
+        length = lengths.spell(measured.axial_longest.length_mm)
         rows.append((CALLIPER, statements.say("picture.calliper", length=length)))
     for name, colour, segment, ends in (
         ("skin", SKIN, measured.to_skin, marks.skin),
@@ -253,16 +260,18 @@ def _explain(marks: Marks, measured: MeasuredLesion, lesion: Lesion, statements:
             identifier = f"picture.{name}" if ends is not None else f"picture.{name}_elsewhere"
             text = statements.say(identifier, length=spell_distance(segment.length_mm))
             rows.append((colour if ends is not None else None, text))
-    rows += _explain_longest(measured, lesion, statements)
+    rows += _explain_longest(measured, lesion, statements, lengths)
     return rows
 
 
-def _explain_longest(measured: MeasuredLesion, lesion: Lesion, statements: Statements) -> list[LegendRow]:
+def _explain_longest(
+    measured: MeasuredLesion, lesion: Lesion, statements: Statements, lengths: Lengths
+) -> list[LegendRow]:
     longest_mm = lesion.size.max_diameter_mm if measured.mineral is not None else lesion.mass.max_diameter_mm
     if longest_mm is None:
         return []
     if is_by_reader(lesion, f"{'size' if measured.mineral is not None else 'mass'}.max_diameter_mm"):
-        return [(None, statements.say("picture.longest_reader", length=spell_length(longest_mm)))]
+        return [(None, statements.say("picture.longest_reader", length=lengths.spell(longest_mm)))]
     in_slice = measured.axial_longest.length_mm if measured.axial_longest else 0.0
     identifier = "longest" if longest_mm - in_slice < 0.5 else "longest_elsewhere"
-    return [(None, statements.say(f"picture.{identifier}", length=spell_length(longest_mm)))]
+    return [(None, statements.say(f"picture.{identifier}", length=lengths.spell(longest_mm)))]

@@ -119,14 +119,15 @@ def _notes(weighings: list[Weighing], ruleset: Ruleset, *, level: str) -> tuple[
 
 
 def _merge(weighings: list[Weighing], allowed: list[list[Rule]], ruleset: Ruleset) -> tuple[Recommendation, ...]:
-    """Each recommendation once, in table order, in the words it has for the most worrying lesion."""
+    """Every recommendation of a lesion once: by table order, then by the most worrying lesion it is for.
+
+    What one row says of different lesions in different words stays apart: the words of the worst hold for none of the
+    others.
+    """
     by_concern = sorted(range(len(weighings)), key=lambda index: _urgency(weighings[index]))
-    words: dict[str, Recommendation] = {}
-    for index in by_concern:
-        for rule in allowed[index]:
-            words.setdefault(rule.concludes, _recommendation(rule, weighings[index]))
-    order = dict.fromkeys(rule.concludes for rule in ruleset.tables["recommendation"])
-    return tuple(words[name] for name in order if name in words)
+    said = dict.fromkeys(_recommendation(rule, weighings[index]) for index in by_concern for rule in allowed[index])
+    order = list(dict.fromkeys(rule.concludes for rule in ruleset.tables["recommendation"]))
+    return tuple(sorted(said, key=lambda entry: order.index(entry.id)))
 
 
 def _urgency(weighing: Weighing) -> tuple[int, bool, float]:

@@ -7,9 +7,10 @@ kind of image, both by the program or both by a reader, and neither of them cut 
 from __future__ import annotations
 
 from datetime import date
+from math import cbrt, pi
 from typing import Final, Literal
 
-from calcreport.model.findings import FindingPrior, Findings, LesionFinding
+from calcreport.model.findings import FindingMass, FindingPrior, Findings, FindingSize, LesionFinding
 from calcreport.model.report import LesionGrowth, YesNo
 from calcreport.settings import PolicySettings
 
@@ -20,6 +21,7 @@ _FLOAT_NOISE: Final = 6
 """Decimals kept in a difference of lengths, so that 50.9 - 50.0 equals 0.9."""
 
 Basis = Literal["mass", "mineral"] | None
+Course = Literal["stable", "smaller", "larger", "larger_in_volume"]
 
 _PROJECTED: Final = frozenset({"CR", "DX"})
 """Kinds of image that enlarge by an unknown factor."""
@@ -35,7 +37,7 @@ def weigh_growth(lesion: LesionFinding, findings: Findings, policy: PolicySettin
     findings : Findings
         Of this study: its date and the kind of image.
     policy : PolicySettings
-        Growth limits in % and mm, for "stable".
+        Growth limits in % and mm, and the error of a length that comes without one.
 
     Returns
     -------
@@ -67,11 +69,11 @@ def weigh_growth(lesion: LesionFinding, findings: Findings, policy: PolicySettin
     )
     if now_mm is None or not before_mm:
         return growth
-    changed = _with_change(growth, now_mm, before_mm)
+    changed = _with_course(_with_change(growth, now_mm, before_mm), lesion, policy)
     if changed.comparable is YesNo.YES:
-        changed = changed.model_copy(update=_stability(changed, lesion, findings, policy))
+        changed = _stability(changed, lesion, findings, policy)
     # A length cut short that exceeds the earlier one all the same is larger by at least that much.
-    is_at_least = reason and reason == _cut_now(lesion, prior, basis) and _exceeds(changed, policy)
+    is_at_least = reason and reason == _cut_now(lesion, prior, basis) and changed.course == "larger"
     return changed if not reason or is_at_least else growth
 
 
@@ -88,33 +90,64 @@ def _with_change(growth: LesionGrowth, now_mm: float, before_mm: float) -> Lesio
     )
 
 
-def _stability(
-    growth: LesionGrowth, lesion: LesionFinding, findings: Findings, policy: PolicySettings
-) -> dict[str, object]:
-    """Beginning, length and duration of stability; empty when the lesion is not stable since the earlier study."""
+def _with_course(growth: LesionGrowth, lesion: LesionFinding, policy: PolicySettings) -> LesionGrowth:
+    """Add the error of both measurements, the volumes and what they show together."""
     prior = lesion.prior or FindingPrior()
-    now_mm, before_mm = growth.now_mm or 0.0, growth.before_mm or 0.0
-    part = lesion.mass if growth.basis == "mass" else lesion.size
-    error_mm = (part.uncertainty_mm or lesion.voxel_diagonal_mm or 0.0) + (prior.uncertainty_mm or 0.0)
+    part = _part(lesion, growth.basis)
+    errors_mm = (
+        part.uncertainty_mm or lesion.voxel_diagonal_mm or policy.typed_length_error_mm,
+        prior.uncertainty_mm or policy.typed_length_error_mm,
+    )
+    growth = growth.model_copy(
+        update={
+            "error_mm": round(sum(errors_mm), _FLOAT_NOISE),
+            "volume_before_mm3": prior.volume_mm3,
+            "volume_now_mm3": part.volume_mm3,
+        }
+    )
+    course = _course(growth, growth.before_mm or 0.0, policy)
+    if prior.volume_mm3 and part.volume_mm3 and not part.is_minimum:
+        change_mm3 = part.volume_mm3 - prior.volume_mm3
+        least_mm3 = policy.volume_error_percent / 100 * prior.volume_mm3
+        error_mm3 = sum(map(_volume_error, (part.volume_mm3, prior.volume_mm3), errors_mm))
+        is_larger = round(change_mm3 - max(error_mm3, least_mm3), _FLOAT_NOISE) > 0
+        course = "larger_in_volume" if is_larger and course != "larger" else course
+        percent = round(100 * change_mm3 / prior.volume_mm3, _FLOAT_NOISE)
+        growth = growth.model_copy(update={"volume_change_percent": percent})
+    return growth.model_copy(update={"course": course})
 
-    def is_unchanged(reference_mm: float) -> bool:
-        change_mm = round(abs(now_mm - reference_mm), _FLOAT_NOISE)
-        return change_mm <= error_mm or 100 * change_mm < policy.growth_percent * reference_mm
 
-    if not is_unchanged(before_mm):
-        return {}
-    since, from_mm = growth.prior_date, before_mm
-    if prior.stable_since is not None and prior.stable_from_mm and is_unchanged(prior.stable_from_mm):
+def _course(growth: LesionGrowth, from_mm: float, policy: PolicySettings) -> Course:
+    """Course of the length since it was `from_mm`: a change beyond the error, or one that reaches a growth limit."""
+    change_mm = round((growth.now_mm or 0.0) - from_mm, _FLOAT_NOISE)
+    is_within_error = abs(change_mm) <= (growth.error_mm or 0.0)
+    reaches_limit = abs(change_mm) >= policy.growth_mm or 100 * abs(change_mm) >= policy.growth_percent * from_mm
+    if is_within_error and not reaches_limit:
+        return "stable"
+    return "larger" if change_mm > 0 else "smaller"
+
+
+def _volume_error(volume_mm3: float, error_mm: float) -> float:
+    """Error in mm3 of the volume of a sphere whose diameter has the error `error_mm`."""
+    diameter_mm = cbrt(6 * volume_mm3 / pi)
+    return 3 * volume_mm3 * error_mm / diameter_mm
+
+
+def _stability(growth: LesionGrowth, lesion: LesionFinding, findings: Findings, policy: PolicySettings) -> LesionGrowth:
+    """Add beginning, length and duration of stability where the lesion is stable since the earlier study."""
+    prior = lesion.prior or FindingPrior()
+    if growth.course != "stable":
+        return growth
+    since, from_mm = growth.prior_date, growth.before_mm
+    if prior.stable_since and prior.stable_from_mm and _course(growth, prior.stable_from_mm, policy) == "stable":
         since, from_mm = prior.stable_since.isoformat(), prior.stable_from_mm
     day = date.fromisoformat(since) if since else None
     days = (findings.study_date - day).days if findings.study_date and day else growth.interval_days
-    return {"stable_since": since, "stable_from_mm": from_mm, "stable_days": days}
+    return growth.model_copy(update={"stable_since": since, "stable_from_mm": from_mm, "stable_days": days})
 
 
-def _exceeds(growth: LesionGrowth, policy: PolicySettings) -> bool:
-    """Whether the change reaches both limits."""
-    change_mm, percent = growth.change_mm or 0.0, growth.change_percent or 0.0
-    return change_mm >= policy.growth_mm and percent >= policy.growth_percent
+def _part(lesion: LesionFinding, basis: Basis) -> FindingMass | FindingSize:
+    return lesion.mass if basis == "mass" else lesion.size
 
 
 def _basis(lesion: LesionFinding, prior: FindingPrior) -> tuple[Basis, float | None]:
@@ -143,7 +176,7 @@ def _why_not_comparable(lesion: LesionFinding, findings: Findings, prior: Findin
         return f"measured on {before} before and on {now} now"
     if prior.is_minimum:
         return "cut by the edge of the images before, so that the length was a minimum"
-    part = lesion.mass if basis == "mass" else lesion.size
+    part = _part(lesion, basis)
     if basis == prior.basis == "mass" and part.max_diameter_mm is None:
         return "the mass was measured before and not now"
     if prior.basis == "mineral" and lesion.size.max_diameter_mm is None:
@@ -163,7 +196,7 @@ def _other_hand(lesion: LesionFinding, prior: FindingPrior, basis: Basis) -> str
 
 
 def _cut_now(lesion: LesionFinding, prior: FindingPrior, basis: Basis) -> str:
-    part = lesion.mass if basis == "mass" else lesion.size
+    part = _part(lesion, basis)
     if part.is_minimum and not prior.is_minimum:
         return "cut by the edge of the images now, so that the length is a minimum"
     return ""

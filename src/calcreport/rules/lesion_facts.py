@@ -123,6 +123,10 @@ def image_facts(lesion: LesionFinding, findings: Findings, policy: PolicySetting
         "density.is_certain": plain_value(lesion.density.is_certain),
         "place.areas": name_areas(lesion.location.region),
         "place.tissue": lesion.location.tissue,
+        "size.focus_mm": _largest_focus(lesion),
+        "size.focus_at_most_mm": _longest(lesion.foci.largest_max_diameter_mm) or lesion.size.max_diameter_mm,
+        "size.short_axis_mm": lesion.size.axial_short_mm or lesion.size.max_diameter_mm,
+        "size.across_mm": _across(lesion),
     }
     facts |= {f"features.{name}": plain_value(value) for name, value in lesion.features}
     facts |= _depth(lesion, is_projection=is_projection)
@@ -154,6 +158,10 @@ def _growth(lesion: LesionFinding, findings: Findings, policy: PolicySettings) -
         "prior.growth_mm": growth.change_mm,
         "prior.growth_percent": growth.change_percent,
         "prior.mm_per_month": growth.change_mm_per_month,
+        "prior.error_mm": growth.error_mm,
+        "prior.before_mm": growth.before_mm,
+        "prior.volume_percent": growth.volume_change_percent,
+        "prior.course": growth.course,
         "prior.interval_days": plain_value(growth.interval_days),
         "prior.comparable": plain_value(growth.comparable),
         "prior.stable_days": plain_value(growth.stable_days),
@@ -210,8 +218,6 @@ def size_facts(
         "size.felt_mm": felt_mm,
         "size.longest_mm": longest_mm,
         "size.extent_mm": mineral_mm if is_extent else None,
-        "size.focus_mm": _largest_focus(lesion),
-        "size.focus_at_most_mm": _longest(lesion.foci.largest_max_diameter_mm) or mineral_mm,
         "size.basis": None if longest_mm is None else ("mineralised component" if is_mineral else "whole lesion"),
         "size.possible_from_mm": min(
             policy.size_possible_mm, policy.size_limit_mm - max(error_mm or 0.0, uncertainty_mm or 0.0)
@@ -249,3 +255,11 @@ def _largest_focus(lesion: LesionFinding) -> float | None:
     if lesion.foci.largest_max_diameter_mm is not None:
         return lesion.foci.largest_max_diameter_mm
     return lesion.size.max_diameter_mm if lesion.foci.count in {None, 1} else None
+
+
+def _across(lesion: LesionFinding) -> float | None:
+    """Least extent of one focus in mm, which a vessel cannot exceed across; unknown for several foci together."""
+    size = lesion.size
+    extents = (size.axial_short_mm, size.ap_mm, size.tr_mm, size.cc_mm)
+    known = [extent for extent in extents if extent is not None]
+    return min(known, default=None) if lesion.foci.count in {None, 1} else None

@@ -6,15 +6,15 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from calcreport.model.lengths import LENGTH_LIMITS, Lengths, bind_lengths, spell_change
 from calcreport.rules.conditions import Facts, Value
 from calcreport.rules.facts import DECLARED, Fact
 
 _PLACEHOLDER: Final = re.compile(r"\{([A-Za-z0-9_.]+)\}")
-_SMALL_MM: Final = 10.0
-"""Lengths below are said in mm, from here on in cm."""
-_NEAR_LIMIT_MM: Final = 0.5
-"""So near to a limit, rounding to 0.1 cm could hide on which side a length lies."""
-_LIMITS: Final = ("policy.size_limit_mm", "policy.size_possible_mm")
+_CHANGES: Final = frozenset(
+    {"prior.growth_mm", "prior.error_mm", "mass.felt_beyond_mm", "size.error_mm", "size.over_mm"}
+)
+"""Facts that are differences or errors of lengths."""
 
 
 def placeholders(text: str) -> tuple[str, ...]:
@@ -48,21 +48,8 @@ def fill(text: str, facts: Facts, declared: Mapping[str, Fact] = DECLARED) -> st
     return _PLACEHOLDER.sub(say, text)
 
 
-def spell_length(length_mm: float, limits_mm: tuple[float, ...] = ()) -> str:
-    """Say a length as a radiologist does: mm below 10 mm, otherwise cm with one decimal.
-
-    Parameters
-    ----------
-    length_mm : float
-        In mm.
-    limits_mm : tuple[float, ...]
-        Near one of these the length stays in mm with as many decimals as it takes to show the side it lies on.
-    """
-    near = [limit for limit in limits_mm if 0 < abs(length_mm - limit) <= _NEAR_LIMIT_MM]
-    if near:
-        decimals = next((n for n in range(1, 6) if round(length_mm, n) != near[0]), 6)
-        return f"{length_mm:.{decimals}f} mm"
-    return f"{length_mm:.0f} mm" if round(length_mm) < _SMALL_MM else f"{length_mm / 10:.1f} cm"
+def _lengths(facts: Facts) -> Lengths:
+    return bind_lengths({name: facts.get(f"policy.{name}") for name in LENGTH_LIMITS})
 
 
 def _say(value: Value, unit: str, facts: Facts, name: str) -> str:
@@ -72,7 +59,7 @@ def _say(value: Value, unit: str, facts: Facts, name: str) -> str:
     if name.startswith("policy.") and name.endswith("_mm"):
         return f"{value / 10:g} cm"
     if unit == "mm":
-        return spell_length(value, tuple(limit for key in _LIMITS if isinstance(limit := facts.get(key), float)))
+        return spell_change(value) if name in _CHANGES else _lengths(facts).spell(value)
     if unit == "%":
         return f"{value:.0f}%"
     number = f"{value:.1f}" if unit in {"mg2/dL2", "mm/month"} else f"{value:g}"

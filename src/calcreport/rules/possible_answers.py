@@ -28,7 +28,7 @@ _YEAR_DAYS: Final = 366
 _MONTHS_DAYS: Final = 90
 _SHRUNK: Final = 0.5
 """Of the present length, for a prior that shows growth beyond any limit a site may set."""
-_TIMES: Final = ("patient.age_years", "growth.weeks", "growth.stable_months", "history.trauma_weeks_ago")
+_TIMES: Final = ("patient.age_years", "growth.weeks", "history.trauma_weeks_ago")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

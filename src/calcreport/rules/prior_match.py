@@ -222,6 +222,7 @@ def _matched(now: LesionFinding, then: LesionFinding, findings: Findings, earlie
         modality=earlier.findings.modality,
         is_minimum=part.is_minimum,
         uncertainty_mm=part.uncertainty_mm,
+        volume_mm3=part.volume_mm3,
         is_by_reader=is_by_reader,
         lesion_id=then.id,
         reason=reason,

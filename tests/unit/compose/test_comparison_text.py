@@ -9,6 +9,7 @@ import pytest
 from calcreport.compose.comparison_text import describe_comparison, describe_growth
 from calcreport.compose.inputs_text import describe_laboratory, describe_sources
 from calcreport.compose.statements import Statements
+from calcreport.model.lengths import bind_lengths
 from calcreport.model.report import Laboratory, LabResult, LesionGrowth, PriorStudy, UsedInput
 from calcreport.output.templates import load_templates
 from calcreport.resources import template_texts
@@ -17,6 +18,9 @@ from calcreport.resources import template_texts
 @pytest.fixture(scope="module")
 def statements() -> Statements:
     return load_templates(template_texts()).statements
+
+
+LENGTHS = bind_lengths({})
 
 
 def _growth(**given: Any) -> LesionGrowth:
@@ -28,14 +32,14 @@ def _growth(**given: Any) -> LesionGrowth:
 
 
 def test_growth_is_told_with_its_numbers(statements: Statements) -> None:
-    text = describe_growth(_growth(), statements)
+    text = describe_growth(_growth(), statements, LENGTHS)
     for part in ("Larger by 1.0 cm (25 %)", "since 2026-01-10", "mineral then 4.0 cm", "3.3 mm a month over 91 days"):
         assert part in text
 
 
 def test_a_lesion_that_shrank_has_no_rate_of_growth(statements: Statements) -> None:
     text = describe_growth(
-        _growth(now_mm=30.0, change_mm=-10.0, change_percent=-25.0, change_mm_per_month=-3.3), statements
+        _growth(now_mm=30.0, change_mm=-10.0, change_percent=-25.0, change_mm_per_month=-3.3), statements, LENGTHS
     )
     assert text.startswith("Smaller by 1.0 cm (25 %)")
     assert "a month" not in text
@@ -43,24 +47,47 @@ def test_a_lesion_that_shrank_has_no_rate_of_growth(statements: Statements) -> N
 
 def test_stable_names_the_beginning_and_the_length_compared(statements: Statements) -> None:
     text = describe_growth(
-        _growth(now_mm=44.0, change_mm=4.0, change_percent=10.0, stable_since="2025-01-10"), statements
+        _growth(now_mm=44.0, change_mm=4.0, change_percent=10.0, stable_since="2025-01-10"), statements, LENGTHS
     )
     assert text == "Stable since 2025-01-10 (mineral 4.0 cm on 2026-01-10)"
 
 
 def test_unchanged_is_only_what_reads_the_same(statements: Statements) -> None:
-    same = _growth(now_mm=40.04, change_mm=0.04, change_percent=0.1, stable_since="2026-01-10")
+    same = _growth(before_mm=41.0, now_mm=41.04, change_mm=0.04, change_percent=0.1, stable_since="2026-01-10")
     larger = _growth(now_mm=44.0, change_mm=4.0, change_percent=10.0, stable_since="2026-01-10")
-    assert describe_growth(same, statements).startswith("Unchanged since 2026-01-10")
-    assert describe_growth(larger, statements).startswith("Stable since 2026-01-10")
+    assert describe_growth(same, statements, LENGTHS).startswith("Unchanged since 2026-01-10")
+    assert describe_growth(larger, statements, LENGTHS).startswith("Stable since 2026-01-10")
+
+
+def test_a_change_within_the_error_without_a_day_is_no_change(statements: Statements) -> None:
+    """Typed with an interval alone: nothing to be "stable since", and no growth either."""
+    text = describe_growth(
+        _growth(now_mm=41.0, change_mm=1.0, change_percent=2.5, course="stable", error_mm=2.0, prior_date=None),
+        statements,
+        LENGTHS,
+    )
+    assert text.startswith("No change since the earlier study beyond the measuring error of 2.0 mm")
+    assert "a month" not in text
+
+
+def test_a_volume_that_grew_is_told_beside_the_length(statements: Statements) -> None:
+    text = describe_growth(
+        _growth(now_mm=40.2, change_mm=0.2, change_percent=0.5, course="larger_in_volume", volume_change_percent=41.2),
+        statements,
+        LENGTHS,
+    )
+    assert text.startswith("Larger by 0.2 mm (0 %)")
+    assert "volume 41 % larger" in text
 
 
 def test_what_is_not_comparable_is_said_to_be_so(statements: Statements) -> None:
-    doubtful = describe_growth(_growth(comparable="unknown"), statements)
+    doubtful = describe_growth(_growth(comparable="unknown"), statements, LENGTHS)
     assert "not established as comparable" in doubtful
-    untold = describe_growth(_growth(comparable="no", reason="measured on DX before", change_mm=None), statements)
+    untold = describe_growth(
+        _growth(comparable="no", reason="measured on DX before", change_mm=None), statements, LENGTHS
+    )
     assert untold == "No change since the earlier study can be told: measured on DX before"
-    assert describe_growth(None, statements) == ""
+    assert describe_growth(None, statements, LENGTHS) == ""
 
 
 def test_the_earlier_study_is_named(statements: Statements) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from calcreport.compose.film_text import name_films, refer_to_films, spell_projected
 from calcreport.compose.impression import write_impression
+from calcreport.model.lengths import bind_lengths
 from calcreport.model.radiograph import RadiographFindings
 from calcreport.model.report import FilmTechnique, FlagState, PatientLevel, Report, Size, YesNo
 from calcreport.output import Templates, as_text, load_templates
@@ -20,6 +21,8 @@ from calcreport.settings import PolicySettings
 sys.path.append(str(Path(__file__).parents[2] / "films"))
 
 import made_films
+
+LENGTHS = bind_lengths({})
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +122,7 @@ def test_a_lesion_tied_on_two_views_is_told_once_with_both_sizes(templates: Temp
     words = words_of(report, templates)
     first, second = report.lesions[0].location.films
     for place, view in ((first, "AP"), (second, "lateral")):
-        assert f"{spell_projected(place, templates.statements)} ({view})" in words
+        assert f"{spell_projected(place, templates.statements, LENGTHS)} ({view})" in words
     assert "(S 1, Im 1, AP; S 1, Im 2, lateral)" in words
 
 
@@ -233,8 +236,8 @@ def test_references_leave_out_what_the_header_does_not_say(templates: Templates)
 
 def test_a_length_just_above_the_limit_is_not_printed_as_the_limit(templates: Templates) -> None:
     size = Size(max_diameter_mm=50.1, perpendicular_mm=20.0, projected=True, plane="detector")
-    assert spell_projected(size, templates.statements, limit_mm=50.0) == "5.01 cm"
-    assert spell_projected(size, templates.statements) == "5.0 x 2.0 cm"
+    assert spell_projected(size, templates.statements, LENGTHS) == "5.01 x 2.0 cm"
+    assert spell_projected(size, templates.statements, bind_lengths({"size_limit_mm": 60})) == "5.0 x 2.0 cm"
 
 
 def test_lesions_without_a_scale_are_numbered_by_their_length_in_pixels(templates: Templates) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from calcreport.compose.wording import lengths_of
 from calcreport.output import Templates, as_html
 from calcreport.output.as_film import PREVIEW_PX, FilmMark, render_film, render_film_preview
 from calcreport.output.as_film_lesion import PANEL_PX, choose_film_view, choose_greys, render_film_lesion
@@ -157,7 +158,9 @@ def test_pixels_that_are_not_square_are_drawn_true() -> None:
 def test_the_unmarked_half_has_no_mark_and_the_other_has(case: made_films.FilmCase, templates: Templates) -> None:
     report = case.report(templates)
     film, shadow = case.findings.films[0], case.findings.lesions[0].shadows[0]
-    drawn = pixels(render_film_lesion(film, shadow, report.lesions[0], templates.statements).content)
+    drawn = pixels(
+        render_film_lesion(film, shadow, report.lesions[0], templates.statements, lengths=lengths_of(report)).content
+    )
     coloured = np.ptp(drawn, axis=-1) > 100
     assert not coloured[44 : 44 + PANEL_PX, 10 : 10 + PANEL_PX].any()
     assert coloured[44 : 44 + PANEL_PX, 20 + PANEL_PX : 20 + 2 * PANEL_PX].any()

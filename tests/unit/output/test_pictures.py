@@ -10,6 +10,7 @@ from PIL import Image
 
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import CtVolume, SliceReference
+from calcreport.model.lengths import bind_lengths
 from calcreport.model.lesion import CtFindings, MeasuredLesion, Segment, VoxelMask
 from calcreport.model.report import Density, Depth, Foci, Location, Mass, Pattern, Report, Size, Thresholds
 from calcreport.output import Templates
@@ -26,6 +27,8 @@ from calcreport.output.picture import (
     trace_outline,
     write_text,
 )
+
+LENGTHS = bind_lengths({})
 
 LPS_AXES = {"L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0), "H": (0, 0, 1), "F": (0, 0, -1)}
 
@@ -187,7 +190,9 @@ def test_a_key_image_shows_what_was_measured(reports: dict[str, Report], templat
     volume = make_volume((9, 200, 240), (3.0, 0.8, 0.8))
     lesion = make_lesion(volume, (slice(3, 6), slice(90, 110), slice(100, 140)))
     named = reports["myositis_ossificans"]
-    rendered = render_key_image(volume, lesion, named.lesions[0], templates.statements, series=named.series[0])
+    rendered = render_key_image(
+        volume, lesion, named.lesions[0], templates.statements, lengths=LENGTHS, series=named.series[0]
+    )
     picture = pixels(rendered.content)
     assert rendered.suffix == ".png"
     assert 1000 <= picture.shape[1] <= 1400
@@ -204,7 +209,9 @@ def test_a_lesion_in_the_corner_of_the_slice_is_drawn(
     rows, columns = (slice(0, 3), slice(0, 2)) if corner == 0 else (slice(98, 100), slice(118, 120))
     lesion = make_lesion(volume, (slice(0, 1), rows, columns))
     assert pixels(
-        render_key_image(volume, lesion, reports["phlebolith"].lesions[0], templates.statements).content
+        render_key_image(
+            volume, lesion, reports["phlebolith"].lesions[0], templates.statements, lengths=LENGTHS
+        ).content
     ).any()
 
 
@@ -213,7 +220,9 @@ def test_a_lesion_without_masks_or_lines_is_drawn(reports: dict[str, Report], te
     lesion = make_lesion(volume, (slice(0, 1), slice(2, 4), slice(2, 4)), calliper=None)
     object.__setattr__(lesion, "mineral", None)
     assert pixels(
-        render_key_image(volume, lesion, reports["phlebolith"].lesions[0], templates.statements).content
+        render_key_image(
+            volume, lesion, reports["phlebolith"].lesions[0], templates.statements, lengths=LENGTHS
+        ).content
     ).any()
 
 

@@ -104,11 +104,106 @@ def test_a_phlebolith_above_15_mm_is_a_contradiction(ruleset: Ruleset, focus_mm:
     assert (decided.flags.depth.state == "explained") is (leading == "C15")
 
 
-@pytest.mark.parametrize(("stable_months", "state"), [(11.9, "present"), (12, "explained")])
-def test_a_year_of_documented_stability_explains(ruleset: Ruleset, stable_months: float, state: str) -> None:
-    lesion = {"size": {"max_diameter_mm": 30}, "depth": {"class": "subfascial"}, "mass": {"present": "no"}}
-    clinical = {"symptoms": {"symptomatic": "no"}, "growth": {"rate": "none", "stable_months": stable_months}}
-    assert _decide(ruleset, [lesion], clinical).lesions[0].flags.depth.state == state
+MEASURED_STABLE = {
+    "size": {"max_diameter_mm": 30},
+    "depth": {"class": "subfascial"},
+    "mass": {"present": "no"},
+    "bone_relation": "separate",
+    "prior": {"max_diameter_mm": 30, "interval_days": 365, "comparable": "yes"},
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "state"),
+    [
+        ({}, "explained"),
+        ({"prior": MEASURED_STABLE["prior"] | {"max_diameter_mm": 28}}, "explained"),  # within the error of both
+        ({"prior": MEASURED_STABLE["prior"] | {"max_diameter_mm": 27.9}}, "present"),
+        ({"prior": MEASURED_STABLE["prior"] | {"max_diameter_mm": 40}}, "explained"),  # smaller
+        ({"prior": MEASURED_STABLE["prior"] | {"interval_days": 364}}, "present"),
+        ({"prior": MEASURED_STABLE["prior"] | {"comparable": "unknown"}}, "present"),
+        ({"prior": None}, "present"),
+        ({"mass": {}}, "present"),
+        ({"mass": {"present": "yes"}}, "present"),
+        ({"bone_relation": "abuts"}, "present"),
+        ({"bone_relation": None}, "present"),
+    ],
+)
+def test_only_a_measured_year_without_mass_and_bone_explains(
+    ruleset: Ruleset, change: dict[str, Any], state: str
+) -> None:
+    """A lump nobody feels is no mass excluded, and a clinician's word on stability clears nothing."""
+    clinical = {
+        "symptoms": {"symptomatic": "no"},
+        "mass": {"palpable": "no"},
+        "growth": {"rate": "none", "stable_months": 60},
+    }
+    assert _decide(ruleset, [MEASURED_STABLE | change], clinical).lesions[0].flags.depth.state == state
+
+
+@pytest.mark.parametrize(
+    ("pattern", "limit_mm", "size", "history"),
+    [
+        ("P01", 15, "max_diameter_mm", {}),
+        ("P15", 30, "max_diameter_mm", {}),
+        ("P19", 20, "max_diameter_mm", {}),
+        ("P19", 30, "max_diameter_mm", {"injections_at_site": "yes"}),
+        ("P20", 23, "max_diameter_mm", {}),
+        ("P21", 30, "axial_short_mm", {}),
+        ("P21", 30, "max_diameter_mm", {}),  # no short axis given
+        ("P02", 10, "axial_short_mm", {}),
+        ("P03", 10, "axial_short_mm", {}),
+    ],
+)
+def test_a_pattern_explains_no_more_than_its_published_size(
+    ruleset: Ruleset, pattern: str, limit_mm: float, size: str, history: dict[str, str]
+) -> None:
+    lesion = {"depth": {"class": "subfascial"}, "pattern": {"id": pattern, "confidence": "high"}}
+    for length_mm, is_beyond in ((limit_mm - 0.1, False), (limit_mm, False), (limit_mm + 0.1, True), (60, True)):
+        sized = lesion | {"size": {"max_diameter_mm": max(60, length_mm) if size != "max_diameter_mm" else length_mm}}
+        sized["size"] = {"max_diameter_mm": 60} | sized["size"] | {size: length_mm}
+        decided = _decide(ruleset, [sized], {"history": history}).lesions[0]
+        assert (decided.differential[0].id == "C25") is is_beyond
+        assert decided.flags.depth.state == ("present" if is_beyond else "explained")
+        if length_mm == 60:
+            assert decided.flags.size.state == "present"
+            assert not {"R01", "R02", "R06"} & {entry.id for entry in decided.recommendations}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "foci", "state"),
+    [
+        ("P20", {"count": 9}, "present"),  # 60 mm together, and nobody measured one grain
+        ("P20", {"count": 9, "largest_max_diameter_mm": 12}, "explained"),
+        ("P01", {"count": 9, "largest_max_diameter_mm": 12}, "explained"),
+        ("P02", {"count": 9}, "explained"),
+    ],
+)
+def test_each_focus_is_held_against_the_size_of_its_pattern(
+    ruleset: Ruleset, pattern: str, foci: dict[str, float], state: str
+) -> None:
+    size = {"max_diameter_mm": 60, "axial_short_mm": 30}
+    lesion = {"depth": {"class": "subfascial"}, "pattern": {"id": pattern}, "size": size, "foci": foci}
+    assert _decide(ruleset, [lesion]).lesions[0].flags.depth.state == state
+
+
+def test_a_rim_that_shrinks_is_credited(ruleset: Ruleset) -> None:
+    """Myositis ossificans from 44 to 34 mm, trauma not recalled: class, advice and concern say so."""
+    lesion = {
+        "size": {"max_diameter_mm": 34}, "depth": {"class": "subfascial"}, "mass": {"present": "no"},
+        "pattern": {"id": "P05", "confidence": "high"}, "bone_relation": "separate",
+        "features": {"rim_complete": "yes", "cleft_to_cortex": "yes"},
+        "prior": {"max_diameter_mm": 44, "interval_days": 120, "comparable": "yes"},
+    }  # fmt: skip
+    clinical = {"history": {"trauma": "yes", "trauma_weeks_ago": 26}}
+    smaller = _decide(ruleset, [lesion], clinical).lesions[0]
+    assert smaller.flags.growth.state == "absent"
+    assert "R01-smaller" in {entry.rule for entry in smaller.recommendations}
+    assert any("smaller than on the earlier study (4.4 cm)" in text for text in smaller.differential[0].because)
+    untold = _decide(ruleset, [lesion]).lesions[0].differential[0]
+    assert (untold.id, untold.weight) == ("C02", "++")
+    lesion["prior"] = {"max_diameter_mm": 34, "interval_days": 120, "comparable": "yes"}
+    assert _decide(ruleset, [lesion]).lesions[0].differential[0].weight == "+"
 
 
 @pytest.mark.parametrize(

@@ -60,9 +60,11 @@ def test_depth_follows_from_muscle_and_body_cavity(ruleset: Ruleset, location: d
     ("prior", "now_mm", "state"),
     [
         ({"max_diameter_mm": 30, "interval_days": 60, "comparable": True}, 36.0, "present"),
-        ({"max_diameter_mm": 30, "interval_days": 60, "comparable": True}, 35.9, "absent"),
-        ({"max_diameter_mm": 20, "interval_days": 60, "comparable": True}, 24.9, "absent"),
+        ({"max_diameter_mm": 30, "interval_days": 60, "comparable": True}, 35.9, "possible"),
+        ({"max_diameter_mm": 20, "interval_days": 60, "comparable": True}, 24.9, "possible"),
         ({"max_diameter_mm": 20, "interval_days": 60, "comparable": True}, 25.0, "present"),
+        ({"max_diameter_mm": 20, "interval_days": 60, "comparable": True}, 22.0, "absent"),
+        ({"max_diameter_mm": 10, "interval_days": 90, "comparable": True}, 14.0, "possible"),
         ({"max_diameter_mm": 30, "interval_days": 60, "comparable": "unknown"}, 40.0, "possible"),
         ({"max_diameter_mm": 30, "interval_days": 60, "comparable": "no"}, 40.0, "possible"),
         ({"max_diameter_mm": 30, "interval_days": 60, "comparable": "no"}, 30.0, "not_provided"),
@@ -71,7 +73,7 @@ def test_depth_follows_from_muscle_and_body_cavity(ruleset: Ruleset, location: d
         (None, 30.0, "not_provided"),
     ],
 )
-def test_growth_on_a_prior_needs_20_percent_and_5_mm(
+def test_growth_on_a_prior_is_present_from_20_percent_with_5_mm(
     ruleset: Ruleset, prior: dict[str, Any] | None, now_mm: float, state: str
 ) -> None:
     assert _flags(ruleset, {"size": {"max_diameter_mm": now_mm}, "prior": prior}).growth.state == state

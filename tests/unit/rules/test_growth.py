@@ -57,17 +57,24 @@ def test_a_typed_interval_stands_for_the_dates() -> None:
 @pytest.mark.parametrize(
     ("now_mm", "before_mm", "state"),
     [
-        (47.9, 40.0, "absent"),  # 19.75 %
+        (42.0, 40.0, "absent"),  # the error of two lengths that come without one: 1 mm each
+        (42.1, 40.0, "possible"),
+        (47.9, 40.0, "possible"),  # 19.75 %
         (48.0, 40.0, "present"),  # 20 % and 8 mm
-        (24.9, 20.0, "absent"),  # 24.5 % but 4.9 mm
+        (24.9, 20.0, "possible"),  # 24.5 % but 4.9 mm
         (25.0, 20.0, "present"),  # 25 % and 5 mm
-        (119.0, 100.0, "absent"),  # 19 mm but 19 %
+        (119.0, 100.0, "possible"),  # 19 mm but 19 %
+        (61.0, 53.0, "possible"),
         (30.0, 40.0, "absent"),
     ],
 )
-def test_the_flag_needs_both_limits(now_mm: float, before_mm: float, state: str, ruleset: Ruleset) -> None:
-    decision = decide(_findings(_lesion(now_mm, before_mm)), Clinical(), POLICY, ruleset)
-    assert decision.lesions[0].flags.growth.state == state
+def test_both_limits_are_growth_and_anything_beyond_the_error_may_be(
+    now_mm: float, before_mm: float, state: str, ruleset: Ruleset
+) -> None:
+    for rate in ("unknown", "none", "slow"):  # what was reported outweighs no measured change
+        clinical = parse_clinical({"growth": {"rate": rate}})
+        decision = decide(_findings(_lesion(now_mm, before_mm)), clinical, POLICY, ruleset)
+        assert decision.lesions[0].flags.growth.state == state
 
 
 def test_the_flag_holds_its_numbers(ruleset: Ruleset) -> None:
@@ -79,35 +86,79 @@ def test_the_flag_holds_its_numbers(ruleset: Ruleset) -> None:
 
 
 @pytest.mark.parametrize(
-    ("now_mm", "before_mm", "is_stable"),
-    [(40, 40, True), (47.9, 40, True), (32.1, 40, True), (48, 40, False), (31.9, 40, False), (9, 5, False)],
+    ("now_mm", "before_mm", "errors_mm", "course"),
+    [
+        (40.0, 40.0, (0.7, 0.8), "stable"),
+        (41.5, 40.0, (0.7, 0.8), "stable"),  # at the error of both
+        (38.5, 40.0, (0.7, 0.8), "stable"),
+        (41.6, 40.0, (0.7, 0.8), "larger"),
+        (38.4, 40.0, (0.7, 0.8), "smaller"),
+        # Within the error, yet at one limit: 20 % alone, or 5 mm alone.
+        (6.0, 5.0, (0.7, 0.8), "larger"),
+        (5.9, 5.0, (0.7, 0.8), "stable"),
+        (105.0, 100.0, (4.0, 4.0), "larger"),
+        (104.9, 100.0, (4.0, 4.0), "stable"),
+        (95.0, 100.0, (4.0, 4.0), "smaller"),
+    ],
 )
-def test_stable_is_neither_grown_nor_shrunk(now_mm: float, before_mm: float, is_stable: bool) -> None:
-    assert (_growth(_lesion(now_mm, before_mm)).stable_since == "2026-04-01") is is_stable
+def test_stable_is_no_change_beyond_the_error_and_below_every_limit(
+    now_mm: float, before_mm: float, errors_mm: tuple[float, float], course: str
+) -> None:
+    lesion = _lesion(now_mm, before_mm, uncertainty_mm=errors_mm[1])
+    lesion["size"]["uncertainty_mm"] = errors_mm[0]
+    growth = _growth(lesion)
+    assert (growth.course, growth.error_mm) == (course, pytest.approx(sum(errors_mm)))
+    assert (growth.stable_since == "2026-04-01") is (course == "stable")
 
 
-def test_a_change_within_the_error_of_both_measurements_is_stable() -> None:
-    lesion = _lesion(6.4, 5.0, uncertainty_mm=0.8) | {"size": {"max_diameter_mm": 6.4, "uncertainty_mm": 0.7}}
-    assert _growth(lesion).stable_since == "2026-04-01"
+def test_the_error_of_a_length_without_one_is_a_voxel_or_the_calliper() -> None:
+    assert _growth(_lesion(40, 40)).error_mm == 2 * POLICY.typed_length_error_mm
+    assert _growth(_lesion(40, 40) | {"voxel_diagonal_mm": 3.4}).error_mm == 4.4
+
+
+@pytest.mark.parametrize(
+    ("volume_mm3", "before_mm3", "course"),
+    [
+        (12_400, 10_000, "stable"),  # error of both: 1 mm of diameters of 29 and 27 mm
+        (12_450, 10_000, "larger_in_volume"),
+        (7_000, 10_000, "stable"),
+        (1_150_000, 1_000_000, "stable"),  # the least error of a change of volume: 20 %
+        (1_200_000, 1_000_000, "stable"),
+        (1_210_000, 1_000_000, "larger_in_volume"),
+        (12_600, None, "stable"),
+    ],
+)
+def test_a_larger_volume_is_possible_growth(
+    volume_mm3: float, before_mm3: float | None, course: str, ruleset: Ruleset
+) -> None:
+    lesion = _lesion(40, 40, volume_mm3=before_mm3)
+    lesion["size"]["volume_mm3"] = volume_mm3
+    assert _growth(lesion).course == course
+    flag = decide(_findings(lesion), Clinical(), POLICY, ruleset).lesions[0].flags.growth
+    assert flag.state == ("possible" if course == "larger_in_volume" else "absent")
+    if course == "larger_in_volume":
+        assert flag.value == pytest.approx(100 * (volume_mm3 / (before_mm3 or 1) - 1))
+        assert _growth(lesion).stable_since is None
 
 
 def test_stability_goes_on_from_what_the_earlier_report_said() -> None:
-    chain = {"stable_since": "2025-01-01", "stable_from_mm": 38}
+    chain = {"stable_since": "2025-01-01", "stable_from_mm": 39}
     growth = _growth(_lesion(41, 40, **chain))
-    assert (growth.stable_since, growth.stable_from_mm, growth.stable_days) == ("2025-01-01", 38, 546)
+    assert (growth.stable_since, growth.stable_from_mm, growth.stable_days) == ("2025-01-01", 39, 546)
     assert _growth(_lesion(50, 40, **chain)).stable_since is None
 
 
 def test_slow_growth_does_not_add_up_to_stability() -> None:
-    growth = _growth(_lesion(46, 40, stable_since="2020-01-01", stable_from_mm=34))
-    assert growth.change_percent == 15
-    assert (growth.stable_since, growth.stable_from_mm) == ("2026-04-01", 40), "36 % larger than in 2020"
+    growth = _growth(_lesion(42, 40, stable_since="2020-01-01", stable_from_mm=39.9))
+    assert growth.change_percent == 5
+    assert (growth.stable_since, growth.stable_from_mm) == ("2026-04-01", 40), "2.1 mm larger than in 2020"
 
 
 def test_a_year_of_stability_may_be_shown_by_several_studies(ruleset: Ruleset) -> None:
     """Each interval is short; together they make the year that an asymptomatic lesion without a mass needs."""
     clinical = parse_clinical({"symptoms": {"symptomatic": "no", "pain": "no"}, "mass": {"palpable": "no"}})
     lesion = _lesion(15, 15) | {"depth": {"class": "subfascial"}, "mass": {"present": "no"}}
+    lesion["bone_relation"] = "separate"
     days = {"2025-06-30": "explained", "2025-07-01": "explained", "2025-07-02": "present", None: "present"}
     for since, state in days.items():
         chain = {"stable_from_mm": 15, "stable_since": since}

@@ -54,6 +54,10 @@ def rows(words: str) -> Callable[[Decision], bool]:
     return lambda decision: any(words in note for note in decision.lesions[0].flags.size.notes)
 
 
+def grown(words: str) -> Callable[[Decision], bool]:
+    return lambda decision: any(words in note for note in decision.lesions[0].flags.growth.notes)
+
+
 class Limit(NamedTuple):
     """A number of the tables, and what stands below it, at it and above it."""
 
@@ -69,6 +73,21 @@ class Limit(NamedTuple):
 
 CKD = {"conditions": {"ckd_stage": 5}}
 WATCHED = lesion("P05", features={"rim_complete": True}, size={"max_diameter_mm": 60.0})
+INJECTED = {"history": {"injections_at_site": "yes"}}
+MINERAL, FOCUS = "lesion.size.max_diameter_mm", "size.focus_mm"
+PATTERN_SIZES: list[tuple[str, str, float, str, str, Told]] = [
+    ("P15", "tendon_deposit_limit_mm", 30, FOCUS, MINERAL, {}),
+    ("P19", "small_nodule_limit_mm", 20, FOCUS, MINERAL, {}),
+    ("P19", "injection_granuloma_limit_mm", 30, FOCUS, MINERAL, INJECTED),
+    ("P20", "rice_grain_limit_mm", 23, FOCUS, MINERAL, {}),
+    ("P21", "node_limit_mm", 30, "size.short_axis_mm", "lesion.size.axial_short_mm", {}),
+    ("P02", "plaque_across_mm", 10, "size.across_mm", "lesion.size.axial_short_mm", {}),
+]
+PATTERN_REACHES: list[tuple[str, str, float, str, str, Told]] = [
+    (pattern, policy, limit_mm, fact.replace("focus_mm", "focus_at_most_mm"), path, history)
+    for pattern, policy, limit_mm, fact, path, history in PATTERN_SIZES
+    if pattern != "P02"
+]
 LIMITS = [
     Limit("age_years", 10.0, "patient.age_years", (9.9, 10, 10.1), weight("C03"), (None, "+", "+"), lesion("P06")),
     Limit("age_years", 40.0, "patient.age_years", (39.9, 40, 40.1), weight("C03"), ("+", "+", None), lesion("P06")),
@@ -91,8 +110,6 @@ LIMITS = [
           {"conditions": {"dermatomyositis": "yes"}}),
     Limit("growth.stable_months", 0.0, "growth.stable_months", (None, 0, 0.1), notes("stability"), (False, False, True),
           lesion(), {"growth": {"rate": "slow"}}),
-    Limit("growth.stable_months", 12.0, "growth.stable_months", (11.9, 12, 12.1), state("depth"),
-          ("present", "explained", "explained"), lesion(mass={"present": "no"}), {"symptoms": {"symptomatic": "no"}}),
     Limit("growth.weeks", 13.0, "growth.weeks", (12.9, 13, 13.1), state("growth"), ("possible", "possible", "absent"),
           lesion(), {"growth": {"rate": "slow"}}),
     Limit("history.trauma_weeks_ago", 6.0, "history.trauma_weeks_ago", (5.9, 6, 6.1), weight("C03"), ("+", None, None),
@@ -115,16 +132,16 @@ LIMITS = [
     Limit("mass.felt_beyond_mm", 10.0, "mass.size_cm", (2.7, 2.8, 2.9), state("mass"), ("absent", "absent", "present"),
           lesion(mass={"present": "no"}), {"mass": {"palpable": "yes"}}),
     Limit("prior.growth_mm", "policy.growth_mm", "lesion.size.max_diameter_mm", (24.9, 25, 25.1), state("growth"),
-          ("absent", "present", "present"),
+          ("possible", "present", "present"),
           lesion(prior={"max_diameter_mm": 20, "interval_days": 90, "comparable": "yes"})),
     Limit("prior.growth_percent", "policy.growth_percent", "lesion.size.max_diameter_mm", (35.9, 36, 36.1),
-          state("growth"), ("absent", "present", "present"),
+          state("growth"), ("possible", "present", "present"),
           lesion(prior={"max_diameter_mm": 30, "interval_days": 90, "comparable": "yes"})),
     Limit("prior.interval_days", 28.0, "lesion.prior.interval_days", (27, 28, 29), says("R01-rim"), (False, True, True),
           WATCHED | {"prior": {"max_diameter_mm": 60, "comparable": "yes"}}, {"history": {"trauma": "yes"}}),
     Limit("prior.interval_days", 365.0, "lesion.prior.interval_days", (364, 365, 366), state("depth"),
           ("present", "explained", "explained"),
-          lesion(mass={"present": "no"}, prior={"max_diameter_mm": 18, "comparable": "yes"}),
+          lesion(mass={"present": "no"}, bone_relation="separate", prior={"max_diameter_mm": 18, "comparable": "yes"}),
           {"symptoms": {"symptomatic": "no"}}),
     Limit("size.extent_mm", "policy.size_limit_mm", "lesion.size.max_diameter_mm", (49.9, 50, 50.1), state("size"),
           ("cannot_determine", "cannot_determine", "explained"), lesion("P02")),
@@ -133,10 +150,19 @@ LIMITS = [
     Limit("size.felt_mm", "policy.size_limit_mm", "mass.size_cm", (4.99, 5.0, 5.01), state("depth"),
           ("explained", "explained", "present"), lesion("P02")
           | {"mass": {"present": "no"}, "size": {"max_diameter_mm": 45}}),
-    Limit("size.focus_at_most_mm", 15.0, "lesion.size.max_diameter_mm", (14.9, 15, 15.1), weight("C15"),
+    *(Limit(fact, f"policy.{policy}", path, (limit_mm - 0.1, limit_mm, limit_mm + 0.1), weight("C25"),
+            (None, None, "+"), lesion(pattern), history)
+      for pattern, policy, limit_mm, fact, path, history in PATTERN_SIZES),
+    *(Limit(fact, f"policy.{policy}", path, (limit_mm - 0.1, limit_mm, limit_mm + 0.1), state("depth"),
+            ("explained", "explained", "present"), lesion(pattern), history)
+      for pattern, policy, limit_mm, fact, path, history in PATTERN_REACHES),
+    Limit("prior.volume_percent", 0.0, "lesion.size.volume_mm3", (999, 1000, 1001), grown("volume"),
+          (False, False, True),
+          lesion(size={"max_diameter_mm": 26}, prior={"max_diameter_mm": 18, "volume_mm3": 1000})),
+    Limit("size.focus_at_most_mm", "policy.phlebolith_limit_mm", MINERAL, (14.9, 15, 15.1), weight("C15"),
           ("++", "++", "+"), lesion("P01")),
-    Limit("size.focus_mm", 15.0, "lesion.foci.largest_max_diameter_mm", (14.9, 15, 15.1), weight("C25"),
-          (None, None, "+"), lesion("P01")),
+    Limit(FOCUS, "policy.phlebolith_limit_mm", "lesion.foci.largest_max_diameter_mm", (14.9, 15, 15.1),
+          weight("C25"), (None, None, "+"), lesion("P01")),
     Limit("size.longest_mm", "policy.head_neck_note_mm", "lesion.size.max_diameter_mm", (19.9, 20, 20.1),
           notes("Head and neck"), (False, False, True), lesion(location={"region": "neck"})),
     Limit("size.longest_mm", "policy.size_limit_mm", "lesion.mass.max_diameter_mm", (49.9, 50.0, 50.1), state("size"),

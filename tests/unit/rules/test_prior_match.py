@@ -89,6 +89,26 @@ def test_positions_of_different_frames_mean_nothing() -> None:
     assert {prior.status for prior in _priors(now, earlier)} == {"ambiguous"}
 
 
+@pytest.mark.parametrize(
+    ("longest_mm", "apart_mm", "status"),
+    [
+        (30, 15.0, "matched"),  # half the longer of the two lengths
+        (30, 15.1, "not_found"),
+        (12, 10.0, "matched"),  # at least 10 mm
+        (12, 10.1, "not_found"),
+    ],
+)
+def test_centres_reach_half_the_longest_length_and_at_least_10_mm(
+    longest_mm: float, apart_mm: float, status: str
+) -> None:
+    frame = {"frame_of_reference_uid": "1.2"}
+    now = _lesion(at=(0, 0, 0)) | {"size": {"max_diameter_mm": longest_mm}}
+    then = _lesion(at=(0, apart_mm, 0)) | {"size": {"max_diameter_mm": longest_mm / 2}}
+    for one, other in ((now, then), (then, now)):
+        (prior,) = _priors(_findings(one, **frame), _earlier(other, **frame))
+        assert prior.status == status
+
+
 def test_two_near_one_position_are_ambiguous() -> None:
     frame = {"frame_of_reference_uid": "1.2.3"}
     now = _findings(_lesion(at=(0, 0, 0)), **frame)

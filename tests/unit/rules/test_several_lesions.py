@@ -122,3 +122,34 @@ def test_three_vessels_one_with_the_complaint(ruleset: Ruleset) -> None:
         ruleset, vessels, {"site": {"region": "calf", "laterality": "right"}, "symptoms": {"pain": "no"}}
     )
     assert [lesion.flags.pain.state for lesion in decision.lesions] == ["not_provided", "not_provided", "absent"]
+
+
+def test_the_advice_of_one_lesion_is_never_given_for_another(ruleset: Ruleset) -> None:
+    """A 4 mm dot beside a 7 cm mass: each keeps the row it has alone, and the study names both."""
+    deep = {"depth": {"class": "subfascial"}}
+    dot = _at("thigh", "P09") | deep | {"size": {"max_diameter_mm": 4}}
+    mass = _at("calf", "P30") | deep | {"mass": {"present": "yes", "max_diameter_mm": 70}}
+    decision = _decide(ruleset, [dot, mass])
+    rows = [{entry.rule for entry in lesion.recommendations if entry.id == "R09"} for lesion in decision.lesions]
+    assert rows == [{"R09-small"}, {"R09"}]
+    assert [entry.rule for entry in decision.recommendations if entry.id == "R09"] == ["R09", "R09-small"]
+    assert set(decision.recommendations) == {entry for lesion in decision.lesions for entry in lesion.recommendations}
+
+
+EXTENT = {"size": {"max_diameter_mm": 300}} | {"pattern": {"id": "P02", "confidence": "high"}}
+SIZES = {
+    "present": {"mass": {"max_diameter_mm": 60}},
+    "possible": {"mass": {"max_diameter_mm": 48}},
+    "explained": EXTENT,
+    "cannot_determine": {"size": {"max_diameter_mm": 12}},
+    "absent": {"mass": {"max_diameter_mm": 12}},
+}
+
+
+@pytest.mark.parametrize("worse", range(len(SIZES)))
+def test_the_summary_holds_the_worst_state_of_each_flag(ruleset: Ruleset, worse: int) -> None:
+    """A criterion that is met stays in sight, explained or not; what is unknown of one lesion is absent of none."""
+    states = list(SIZES)
+    for state in states[worse:]:
+        for pair in ([SIZES[states[worse]], SIZES[state]], [SIZES[state], SIZES[states[worse]]]):
+            assert _decide(ruleset, pair).flags_summary["size"] == states[worse]

@@ -73,7 +73,7 @@ def test_mineral_longer_than_the_given_mass_counts(ruleset: Ruleset) -> None:
     assert _size_flag(ruleset, lesion).state == "present"
 
 
-@pytest.mark.parametrize("pattern", ["P02", "P03", "P04", "P11", "P15", "P16", "P18"])
+@pytest.mark.parametrize("pattern", ["P02", "P03", "P04", "P11", "P16", "P18"])
 def test_extent_of_a_linear_pattern_is_no_size(ruleset: Ruleset, pattern: str) -> None:
     lesion = {"size": {"max_diameter_mm": 300.0}, "pattern": {"id": pattern, "confidence": "high"}}
     flag = _size_flag(ruleset, lesion)
