@@ -200,8 +200,11 @@ def test_a_rim_that_shrinks_is_credited(ruleset: Ruleset) -> None:
     assert smaller.flags.growth.state == "absent"
     assert "R01-smaller" in {entry.rule for entry in smaller.recommendations}
     assert any("smaller than on the earlier study (4.4 cm)" in text for text in smaller.differential[0].because)
-    untold = _decide(ruleset, [lesion]).lesions[0].differential[0]
-    assert (untold.id, untold.weight) == ("C02", "++")
+    untold = _decide(ruleset, [lesion]).lesions[0]
+    assert (untold.differential[0].id, untold.differential[0].weight, untold.concern) == ("C02", "++", "modified")
+    assert "R01-smaller" in {entry.rule for entry in untold.recommendations}
+    denied = _decide(ruleset, [lesion], {"history": {"trauma": "no", "fracture": "no"}}).lesions[0]
+    assert (denied.differential[0].id, denied.concern) == ("C04", "flagged")
     lesion["prior"] = {"max_diameter_mm": 34, "interval_days": 120, "comparable": "yes"}
     assert _decide(ruleset, [lesion]).lesions[0].differential[0].weight == "+"
 
