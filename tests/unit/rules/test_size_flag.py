@@ -48,7 +48,7 @@ def test_a_coarse_voxel_widens_the_possible_band(ruleset: Ruleset) -> None:
 
 def test_length_just_above_the_limit_is_never_printed_as_the_limit(ruleset: Ruleset) -> None:
     assert "5.01 cm" in _size_flag(ruleset, {"mass": {"max_diameter_mm": 50.1}}).evidence
-    assert "50.02 mm" in _size_flag(ruleset, {"mass": {"max_diameter_mm": 50.02}}).evidence
+    assert "5.002 cm" in _size_flag(ruleset, {"mass": {"max_diameter_mm": 50.02}}).evidence
 
 
 @pytest.mark.parametrize("mineral_mm", [3.0, 30.0, 44.9])
