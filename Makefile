@@ -25,14 +25,14 @@ help: ## list the targets
 $(BIN)/python:
 	@sh .ci/venv $(VENV)
 
-$(VENV)/.run-ready: pyproject.toml | $(BIN)/python
+$(VENV)/.run-ready: pyproject.toml phantom/pyproject.toml | $(BIN)/python
 	@echo "installing calcreport into $(VENV)"
-	$(PIP) install --editable .
+	$(PIP) install --editable . --editable ./phantom
 	touch $@
 
-$(VENV)/.dev-ready: pyproject.toml | $(BIN)/python
+$(VENV)/.dev-ready: pyproject.toml phantom/pyproject.toml | $(BIN)/python
 	@echo "installing calcreport and its development tools into $(VENV)"
-	$(PIP) install --editable '.[dev]'
+	$(PIP) install --editable '.[dev]' --editable ./phantom
 	touch $@ $(VENV)/.run-ready
 
 demo: $(VENV)/.run-ready ## analyse a bundled sample study, print its report section and where the page is
@@ -71,7 +71,7 @@ bench: $(VENV)/.dev-ready ## time and memory of CT and radiographs, against Simp
 
 accuracy: $(VENV)/.dev-ready ## measurements on phantoms of known truth, CT and radiographs
 	$(BIN)/python tests/accuracy/run_phantoms.py --jobs $(TEST_JOBS)
-	$(BIN)/python tests/accuracy/run_radiographs.py --jobs $(TEST_JOBS)
+	$(BIN)/python tests/accuracy/run_films.py --jobs $(TEST_JOBS)
 	$(BIN)/python tests/accuracy/run_contours.py
 
 coverage: $(VENV)/.dev-ready ## which lines and branches the tests reach

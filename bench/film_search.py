@@ -14,8 +14,8 @@ from calcreport.cli import prepare_process
 
 prepare_process()
 
-from calcreport.dicom import discover, rank_radiographs, read_radiograph  # noqa: E402 - threads are set before numpy
-from calcreport.projection.analysis import analyse_radiographs  # noqa: E402
+from calcreport.dicom import discover, rank_films, read_film  # noqa: E402 - threads are set before numpy
+from calcreport.film.analysis import analyse_films  # noqa: E402
 from calcreport.settings import ReadingSettings  # noqa: E402
 
 
@@ -23,10 +23,10 @@ def main() -> None:
     """Read the films, and search them with the clock on."""
     settings = ReadingSettings()
     with discover([Path(sys.argv[1])], settings=settings) as found:
-        ranked = rank_radiographs(found.studies[0]).candidates
-        films = tuple(read_radiograph(film, settings=settings) for film in ranked)
+        ranked = rank_films(found.studies[0]).candidates
+        films = tuple(read_film(film, settings=settings) for film in ranked)
     began, used = perf_counter(), process_time()
-    analyse_radiographs(films)
+    analyse_films(films)
     sys.stdout.write(json.dumps([perf_counter() - began, process_time() - used]))
 
 

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from calcphantom.film.dicom import film_dataset
+from calcphantom.film.kinds import exposure_of
+from calcphantom.film.recipe import FilmRecipe, View
+from calcphantom.film.study import expose
+from calcphantom.recipe import Layer, LesionRecipe, PhantomRecipe, Region
 from numpy.typing import NDArray
 from pydicom.filewriter import dcmwrite
-
-from calcreport.phantom.film_dicom import film_dataset
-from calcreport.phantom.film_kinds import exposure_of
-from calcreport.phantom.film_recipe import RadiographRecipe, View
-from calcreport.phantom.radiograph import expose
-from calcreport.phantom.recipe import Layer, LesionRecipe, PhantomRecipe, Region
 
 SIDE: Final = 3000
 """Rows and columns."""
@@ -52,13 +51,13 @@ def write_film(folder: Path) -> float:
     return max(shadow.longest_mm for _, truth in exposed for shadow in truth.films[0].shadows)
 
 
-def _recipe(side: str, lesions: tuple[LesionRecipe, ...], seed: int) -> RadiographRecipe:
+def _recipe(side: str, lesions: tuple[LesionRecipe, ...], seed: int) -> FilmRecipe:
     phantom = PhantomRecipe(
         kind="bench", region=Region.CALF, seed=seed, lesions=lesions, length_mm=_LENGTH_MM, laterality=side,
         description="XR both lower legs",
     )  # fmt: skip
     exposure = replace(exposure_of(Region.CALF), pixel_mm=PIXEL_MM)
-    return RadiographRecipe(phantom=phantom, views=(View.AP,), exposure=exposure)
+    return FilmRecipe(phantom=phantom, views=(View.AP,), exposure=exposure)
 
 
 def _middle(pixels: NDArray[np.uint16], rows: int, columns: int) -> NDArray[np.uint16]:

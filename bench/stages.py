@@ -20,10 +20,10 @@ from calcreport.cli import prepare_process  # noqa: E402
 
 prepare_process()
 
-import calcreport.study_analysis  # noqa: E402
+import calcreport.study.analyse  # noqa: E402
 from calcreport.arguments import request_from  # noqa: E402
 from calcreport.dicom import discover  # noqa: E402
-from calcreport.study_folder import ResultsFolder  # noqa: E402
+from calcreport.study.folder import ResultsFolder  # noqa: E402
 
 
 class _Options(argparse.Namespace):
@@ -46,7 +46,7 @@ def main() -> None:
     results = ResultsFolder(Path(sys.argv[2]), run_id=f"{os.getpid():012x}")
     results.prepare()
     with discover(request.paths, settings=request.settings.reading) as found:
-        calcreport.study_analysis.analyse_study(found.studies[0], request, results, mark)
+        calcreport.study.analyse.analyse_study(found.studies[0], request, results, mark)
     mark("end")
     seconds: dict[str, float] = {}
     for (step, start), (_, stop) in pairwise(marks):

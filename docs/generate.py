@@ -17,6 +17,7 @@ from typing import Any, Final
 from calcreport.dicom import CODES
 
 ROOT: Final = Path(__file__).parents[1]
+SOURCES: Final = ("src/calcreport", "phantom/src/calcphantom")
 AREAS: Final = (
     "usage", "settings", "clinical", "findings", "review", "report", "render", "rules", "template", "path", "file",
     "zip", "study", "series", "geometry", "pixel", "hu", "mask", "output", "phantom", "run",
@@ -106,7 +107,7 @@ OTHERS: Final = {
 def written() -> dict[str, str]:
     """Meaning and remedy by code, from the code tables and from every place that raises an error."""
     texts = {code: f"{entry.meaning}. {entry.remedy}" for code, entry in CODES.items()}
-    for path in sorted((ROOT / "src/calcreport").rglob("*.py")):
+    for path in sorted(path for folder in SOURCES for path in (ROOT / folder).rglob("*.py")):
         for code, text in _raised(ast.parse(path.read_text(encoding="utf-8"))):
             if code not in CODES:
                 texts.setdefault(code, text)
@@ -116,7 +117,7 @@ def written() -> dict[str, str]:
 def mentioned() -> set[str]:
     """Every code that stands anywhere in the source as a whole string; ids of the report's wording look the same."""
     codes = set()
-    for path in sorted((ROOT / "src/calcreport").rglob("*.py")):
+    for path in sorted(path for folder in SOURCES for path in (ROOT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and CODE.fullmatch(node.value):
                 codes.add(node.value)

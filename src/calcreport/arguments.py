@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Final
 
 from calcreport import __version__
-from calcreport.clinical_table import MAX_TABLE_BYTES, ClinicalData, data_from_csv, data_from_text, is_csv
 from calcreport.errors import UsageError
+from calcreport.files.clinical_table import MAX_TABLE_BYTES, ClinicalData, data_from_csv, data_from_text, is_csv
+from calcreport.files.report import MAX_REPORT_BYTES, earlier_report, report_from_text
+from calcreport.files.settings import refuse_contradictions, settings_from_text
+from calcreport.formats import DEFAULT_FORMATS, FORMATS, Templates, load_templates
 from calcreport.model.clinical import Clinical
 from calcreport.model.report import Report, Software
-from calcreport.output import DEFAULT_FORMATS, FORMATS, Templates, load_templates
-from calcreport.report_file import MAX_REPORT_BYTES, earlier_report, report_from_text
-from calcreport.request import Request
 from calcreport.resources import rule_texts, site_rule_texts, site_template_texts, template_texts
 from calcreport.rules import Ruleset, load_rules
 from calcreport.rules.prior_match import EarlierReport
 from calcreport.settings import Settings
-from calcreport.settings_file import refuse_contradictions, settings_from_text
+from calcreport.study.request import Request
 
 _MAX_TEXT_BYTES: Final = 1_000_000
 """A clinical or settings file is a page of text."""
@@ -90,7 +90,7 @@ def clinical_of(options: argparse.Namespace) -> Clinical:
     """Clinical input of one patient from ``--clinical``; everything unknown without it."""
     if not options.clinical:
         return Clinical()
-    from calcreport.clinical_file import clinical_from_text  # noqa: PLC0415 - brings a YAML parser
+    from calcreport.files.clinical import clinical_from_text  # noqa: PLC0415 - brings a YAML parser
 
     return clinical_from_text(read_text(options.clinical, "--clinical"))
 
@@ -261,7 +261,7 @@ def formats_of(text: str | None) -> tuple[str, ...]:
         msg = f"--format names a format that does not exist; {hint}"
         raise UsageError(msg, code="usage.unknown_format")
     if "pdf" in chosen:
-        from calcreport.output.as_pdf import load_weasyprint  # noqa: PLC0415 - few ask for it
+        from calcreport.formats.page.as_pdf import load_weasyprint  # noqa: PLC0415 - few ask for it
 
         load_weasyprint()
     return chosen

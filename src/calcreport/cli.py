@@ -18,8 +18,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
 from calcreport import __version__
-from calcreport.commands.service_words import add_listen, add_retry, add_status
-from calcreport.commands.words import FORMAT_HELP, PRIOR_HELP, RULES_HELP, add_decide, add_hook, add_render, add_rules
+from calcreport.commands.options import FORMAT_HELP, PRIOR_HELP, RULES_HELP, add_decide, add_hook, add_render, add_rules
+from calcreport.commands.service_options import add_listen, add_retry, add_status
 from calcreport.errors import CalcReportError, ConfigurationError, DeliveryError, InputError, OutputError
 from calcreport.progress import Progress
 
@@ -189,9 +189,9 @@ def _describe_analyze(parser: argparse.ArgumentParser) -> None:
 
 
 def _describe_phantom(parser: argparse.ArgumentParser) -> None:
-    from calcreport.phantom import add_arguments
+    from calcreport.commands.phantom import add_phantom
 
-    add_arguments(parser)
+    add_phantom(parser)
     parser.set_defaults(command=_phantom)
 
 
@@ -269,10 +269,9 @@ def _hook(options: argparse.Namespace, progress: Progress) -> int:
 
 
 def _phantom(options: argparse.Namespace, _progress: Progress) -> int:
-    from calcreport.phantom import run
+    from calcreport.commands.phantom import run
 
-    code: int = run(options)
-    return code
+    return run(options)
 
 
 def _schema(options: argparse.Namespace, _progress: Progress) -> int:

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Final
 
 from calcreport.dicom import discover
 from calcreport.errors import OutputError, UsageError
+from calcreport.formats.page.as_html import show_date, show_name
+from calcreport.formats.page.as_index import IndexEntry, render_index
 from calcreport.log import event, study_ref
-from calcreport.output.as_html import show_date, show_name
-from calcreport.output.as_index import IndexEntry, render_index
+from calcreport.processes.pool import Crash, Report, run_tasks
 from calcreport.progress import Progress
-from calcreport.request import Request
-from calcreport.study_folder import ResultsFolder, folder_name
-from calcreport.study_result import Kind, StudyOutcome, SummarySetAside, summarise, tabulate
-from calcreport.study_review import KEPT_FILES
-from calcreport.workers import Crash, Report, run_tasks
+from calcreport.study.folder import ResultsFolder, folder_name
+from calcreport.study.request import Request
+from calcreport.study.result import Kind, StudyOutcome, SummarySetAside, summarise, tabulate
+from calcreport.study.review import KEPT_FILES
 
 if TYPE_CHECKING:
     from calcreport.dicom import StudyFiles
@@ -133,7 +133,7 @@ def _analyse_all(
 
 def _load_analysis() -> None:
     """Import what every worker needs, once and only where there is a study: workers that are forked share it."""
-    import calcreport.study_analysis  # noqa: F401, PLC0415 - 0.2 s
+    import calcreport.study.analyse  # noqa: F401, PLC0415 - 0.2 s
 
     gc.freeze()  # nothing of what was loaded and found is garbage
 
@@ -144,7 +144,7 @@ def _analyse_one(
     """Work of one task, in a worker process."""
     gc.collect()  # what an earlier study left; within one there is hardly any garbage, and looking for it takes time
     gc.disable()
-    from calcreport.study_analysis import analyse_study  # noqa: PLC0415 - see _load_analysis
+    from calcreport.study.analyse import analyse_study  # noqa: PLC0415 - see _load_analysis
 
     return analyse_study(studies[number], requests[number], results, on_step)
 

@@ -19,8 +19,8 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from calcreport.calcification.size import outline_lengths
-from calcreport.dicom.lesion_grid import MaskGrid, PlacedMask, place_grid
-from calcreport.dicom.lesion_rtstruct import place_structures
+from calcreport.contour.grid import MaskGrid, PlacedMask, place_grid
+from calcreport.contour.rtstruct import place_structures
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import CtVolume, SliceReference
 

@@ -18,11 +18,12 @@ from pathlib import Path
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
+from calcphantom import NoRoomError, PhantomRecipe, make_phantom, random_recipe  # noqa: E402
+from calcphantom.scoring import LesionScore, StudyScore, score_study  # noqa: E402
+from calcphantom.summary import Figures, figures, tables  # noqa: E402
+
 from calcreport.calcification.analysis import analyse_ct  # noqa: E402  (threads are set before numpy is imported)
 from calcreport.model.image import Acquisition  # noqa: E402
-from calcreport.phantom import NoRoomError, PhantomRecipe, make_phantom, random_recipe  # noqa: E402
-from calcreport.phantom.scoring import LesionScore, StudyScore, score_study  # noqa: E402
-from calcreport.phantom.summary import Figures, figures, tables  # noqa: E402
 from calcreport.settings import DetectionSettings  # noqa: E402
 
 HERE = Path(__file__).parent

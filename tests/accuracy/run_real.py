@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from calcreport.calcification.analysis import analyse_ct
+from calcreport.contour.read import read_lesion_masks
 from calcreport.dicom import discover, rank_ct_series, read_ct
-from calcreport.dicom.lesion_mask import read_lesion_masks
 from calcreport.model.lesion import CtFindings, MeasuredLesion
 from calcreport.model.report import DepthClass
 from calcreport.settings import DetectionSettings, ReadingSettings

@@ -16,12 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from calcphantom import NoRoomError, make_phantom, random_recipe
 from numpy.typing import NDArray
 
-from calcreport.dicom import discover, plausibility, rank_ct_series, read_ct
-from calcreport.dicom.pixels import Scale, to_hu
+from calcreport.dicom import discover, rank_ct_series, read_ct
+from calcreport.dicom.ct import plausibility
+from calcreport.dicom.ct.pixels import Scale, to_hu
 from calcreport.errors import InputError
-from calcreport.phantom import NoRoomError, make_phantom, random_recipe
 from calcreport.settings import ReadingSettings
 
 MARK = "<!-- figures: written by tests/accuracy/run_scales.py -->"

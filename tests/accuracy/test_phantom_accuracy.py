@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from calcphantom import PhantomRecipe, Truth, make_phantom, random_recipe
+from calcphantom.scoring import LesionScore, score_study
+from calcphantom.summary import Figures, figures
 from scipy import stats
 
 from calcreport.calcification.analysis import analyse_ct
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import Acquisition, CtVolume
-from calcreport.phantom import PhantomRecipe, Truth, make_phantom, random_recipe
-from calcreport.phantom.scoring import LesionScore, score_study
-from calcreport.phantom.summary import Figures, figures
 from calcreport.settings import DetectionSettings
 
 pytestmark = [pytest.mark.accuracy, pytest.mark.slow]

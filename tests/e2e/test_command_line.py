@@ -40,7 +40,7 @@ def test_help_imports_nothing_heavy(words: list[str]) -> None:
 
 def test_the_plain_path_imports_no_library_it_does_not_need() -> None:
     code = (
-        "import sys, calcreport.arguments, calcreport.study_analysis\n"
+        "import sys, calcreport.arguments, calcreport.study.analyse\n"
         "heavy = {'SimpleITK', 'skimage', 'highdicom', 'matplotlib', 'pandas'} & set(sys.modules)\n"
         "sys.exit(','.join(sorted(heavy)) or None)"
     )

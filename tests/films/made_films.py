@@ -8,21 +8,22 @@ from math import hypot
 import numpy as np
 from numpy.typing import NDArray
 
-from calcreport.compose import Occasion, compose_report
+from calcreport.compose import DraftContext, compose_report
+from calcreport.formats import Templates
 from calcreport.model.clinical import as_given, parse_clinical
-from calcreport.model.image import SliceReference
-from calcreport.model.radiograph import (
+from calcreport.model.film import (
+    FilmFindings,
+    FilmImage,
     FilmReading,
     FilmScale,
     FilmSegment,
     FilmView,
     PixelMask,
     ProjectedLesion,
-    Radiograph,
-    RadiographFindings,
     ScaleKind,
     Shadow,
 )
+from calcreport.model.image import SliceReference
 from calcreport.model.report import (
     Depth,
     Excluded,
@@ -36,11 +37,10 @@ from calcreport.model.report import (
     Software,
     Study,
 )
-from calcreport.output import Templates
 from calcreport.resources import rule_texts
 from calcreport.rules import decide_and_ask, load_rules
 from calcreport.settings import Settings
-from calcreport.study_findings import film_findings_for_rules
+from calcreport.study.findings import film_findings_for_rules
 
 SERIES = "1.2.826.0.1.3680043.10.2"
 DETECTOR = FilmScale(kind=ScaleKind.DETECTOR, spacing_mm=(0.15, 0.15))
@@ -59,7 +59,7 @@ def make_film(
     shape: tuple[int, int] = (900, 500),
     foci: tuple[tuple[float, float, float], ...] = (),
     notes: tuple[str, ...] = (),
-) -> Radiograph:
+) -> FilmImage:
     """A limb with one bone; each focus is (row, column, diameter) in pixels."""
     columns = np.arange(shape[1])[None, :]
     across = np.abs(columns - shape[1] / 2) / shape[1]
@@ -68,7 +68,7 @@ def make_film(
     grey[np.broadcast_to(across < 0.1, shape)] += 70.0
     grey[discs(shape, foci)] += 60.0
     grey += np.random.default_rng(number).normal(0.0, 4.0, shape)
-    return Radiograph(
+    return FilmImage(
         intensity=(grey * 10).astype(np.float32),
         picture=np.clip(grey, 0, 255).astype(np.uint8),
         is_imaged=np.ones(shape, dtype=bool),
@@ -94,7 +94,7 @@ def discs(shape: tuple[int, ...], foci: tuple[tuple[float, float, float], ...]) 
 
 
 def make_shadow(
-    films: tuple[Radiograph, ...], film: int, foci: tuple[tuple[float, float, float], ...], *, skin: bool = True
+    films: tuple[FilmImage, ...], film: int, foci: tuple[tuple[float, float, float], ...], *, skin: bool = True
 ) -> Shadow:
     """Shadow of discs: longest diameter along the rows of the box, as wide as the box across."""
     mask = discs(films[film].intensity.shape, foci)
@@ -112,7 +112,7 @@ def make_shadow(
     )
 
 
-def segment(film: Radiograph, start: tuple[float, float], end: tuple[float, float]) -> FilmSegment:
+def segment(film: FilmImage, start: tuple[float, float], end: tuple[float, float]) -> FilmSegment:
     spacing = film.scale.spacing_mm
     apart = (end[0] - start[0], end[1] - start[1])
     return FilmSegment(
@@ -123,7 +123,7 @@ def segment(film: Radiograph, start: tuple[float, float], end: tuple[float, floa
     )
 
 
-def place_of(film: Radiograph, shadow: Shadow) -> FilmPlace:
+def place_of(film: FilmImage, shadow: Shadow) -> FilmPlace:
     low = np.array(shadow.mineral.offset) - 0.5
     high = low + shadow.mineral.pixels.shape
     return FilmPlace(
@@ -143,7 +143,7 @@ def place_of(film: Radiograph, shadow: Shadow) -> FilmPlace:
 
 
 def make_lesion(
-    films: tuple[Radiograph, ...],
+    films: tuple[FilmImage, ...],
     shadows: tuple[Shadow, ...],
     *,
     pattern: tuple[str, str, str] = ("P30", "indeterminate", "low"),
@@ -183,7 +183,7 @@ def make_lesion(
 class FilmCase:
     """Findings of one study, and what the clinician told."""
 
-    findings: RadiographFindings
+    findings: FilmFindings
     clinical: dict[str, object] = field(default_factory=dict)
     part: str = "LOWERLEG"
 
@@ -203,7 +203,7 @@ class FilmCase:
         return compose_report(
             self.findings,
             decision,
-            occasion=Occasion(
+            context=DraftContext(
                 study=study,
                 series=(series,),
                 clinical=as_given(clinical),
@@ -230,7 +230,7 @@ def cluster(scale: FilmScale = DETECTOR, lateral_scale: FilmScale | None = None)
     )
     shadows = (make_shadow(films, 0, CLUSTER), make_shadow(films, 1, CLUSTER_LATERAL))
     lesion = make_lesion(films, shadows, pattern=("P09", "amorphous focal deposit", "low"), count=6)
-    return FilmCase(RadiographFindings(films=films, readings=(SEARCHED, SEARCHED), lesions=(lesion,), excluded=()))
+    return FilmCase(FilmFindings(films=films, readings=(SEARCHED, SEARCHED), lesions=(lesion,), excluded=()))
 
 
 def rim_mass() -> FilmCase:
@@ -242,7 +242,7 @@ def rim_mass() -> FilmCase:
         features={"rim_complete": "yes"},
     )  # fmt: skip
     reading = FilmReading(noise=9.0, searched_share=0.4, has_skin_line=False, notes=("No skin line on the film.",))
-    findings = RadiographFindings(films=films, readings=(reading,), lesions=(lesion,), excluded=())
+    findings = FilmFindings(films=films, readings=(reading,), lesions=(lesion,), excluded=())
     return FilmCase(findings, clinical={"mass": {"palpable": "yes"}, "history": {"trauma": "no"}}, part="THIGH")
 
 
@@ -255,7 +255,7 @@ def unscaled() -> FilmCase:
         reason="metal", centroid_lps_mm=None, max_diameter_mm=None, volume_mm3=None, detail="staple",
         sop_instance_uid=films[0].reference.sop_instance_uid, centroid_px=(40.0, 60.4), max_diameter_px=12.0,
     )  # fmt: skip
-    findings = RadiographFindings(films=films, readings=(SEARCHED,), lesions=(lesion,), excluded=(dot,))
+    findings = FilmFindings(films=films, readings=(SEARCHED,), lesions=(lesion,), excluded=(dot,))
     return FilmCase(findings, part="")
 
 
@@ -265,7 +265,7 @@ def negative() -> FilmCase:
         make_film(1, part="KNEE", scale=CALIBRATED),
         make_film(2, part="KNEE", view="LL", notes=("Stored for processing: grey values are not those of a viewer.",)),
     )
-    findings = RadiographFindings(films=films, readings=(SEARCHED, SEARCHED), lesions=(), excluded=())
+    findings = FilmFindings(films=films, readings=(SEARCHED, SEARCHED), lesions=(), excluded=())
     return FilmCase(findings, part="KNEE")
 
 
@@ -274,7 +274,7 @@ def vessel_track() -> FilmCase:
     foci = tuple((60.0 + 4 * n, 130.0, 8.0) for n in range(334))
     films = (make_film(1, shape=(1500, 500), foci=foci),)
     lesion = make_lesion(films, (make_shadow(films, 0, foci),), pattern=("P02", "tram-track", "moderate"), count=3)
-    return FilmCase(RadiographFindings(films=films, readings=(SEARCHED,), lesions=(lesion,), excluded=()))
+    return FilmCase(FilmFindings(films=films, readings=(SEARCHED,), lesions=(lesion,), excluded=()))
 
 
 def phlebolith() -> FilmCase:
@@ -284,7 +284,7 @@ def phlebolith() -> FilmCase:
     lesion = make_lesion(
         films, (make_shadow(films, 0, foci),), pattern=("P01", "phlebolith", "low"), features={"lucent_centre": "yes"}
     )
-    findings = RadiographFindings(
+    findings = FilmFindings(
         films=films, readings=(SEARCHED, SEARCHED), lesions=(lesion,), excluded=(),
         notes=("Findings on the two views could not be tied to each other.",),
     )  # fmt: skip
@@ -301,7 +301,7 @@ CASES = {
 }
 
 
-def masked(film: Radiograph, shadow: Shadow) -> NDArray[np.bool_]:
+def masked(film: FilmImage, shadow: Shadow) -> NDArray[np.bool_]:
     """Mask of a shadow on its whole film."""
     whole = np.zeros(film.intensity.shape, dtype=bool)
     whole[shadow.mineral.box] = shadow.mineral.pixels

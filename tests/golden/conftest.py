@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calcreport.compose import Imaging, Occasion, compose_report
+from calcreport.compose import DraftContext, Imaging, compose_report
+from calcreport.formats.templates import Templates, load_templates
 from calcreport.model.decision import Decision, LesionDecision
 from calcreport.model.image import Acquisition, Contrast
 from calcreport.model.lesion import CtFindings, MeasuredLesion
@@ -35,7 +36,6 @@ from calcreport.model.report import (
     Study,
     Thresholds,
 )
-from calcreport.output.templates import Templates, load_templates
 from calcreport.resources import template_texts
 from calcreport.settings import Settings
 
@@ -73,7 +73,7 @@ class Case:
 
     findings: CtFindings
     decision: Decision
-    occasion: Occasion
+    context: DraftContext
     imaging: Imaging
 
 
@@ -190,7 +190,7 @@ def case(
         study_instance_uid="1.2.826.0.1.3680043.10.1.1", study_date="20261002", modality="CT", description="CT",
         patient={"name": "Doe^Jane", "id": "4711", "sex": "F", "age_years": 46.0}, body_part=part,
     )  # fmt: skip
-    occasion = Occasion(
+    context = DraftContext(
         study=study,
         series=series,
         clinical=clinical or {},
@@ -205,7 +205,7 @@ def case(
         contrast=Contrast(contrast),
         contrast_source="header" if contrast != "unknown" else "unknown",
     )
-    return Case(findings=findings, decision=decision, occasion=occasion, imaging=imaging)
+    return Case(findings=findings, decision=decision, context=context, imaging=imaging)
 
 
 def decide(
@@ -455,7 +455,7 @@ CASES = {
 def named_report(request: pytest.FixtureRequest, templates: Templates) -> tuple[str, Report]:
     made = CASES[request.param]()
     report = compose_report(
-        made.findings, made.decision, occasion=made.occasion, imaging=made.imaging, statements=templates.statements,
+        made.findings, made.decision, context=made.context, imaging=made.imaging, statements=templates.statements,
         has_pictures=True,
     )  # fmt: skip
     return request.param, report

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from calcreport.formats import as_json
+from calcreport.formats.templates import Templates
+from calcreport.formats.text import as_text
 from calcreport.model.report import Report
-from calcreport.output import as_json, as_text
-from calcreport.output.templates import Templates
 
 sys.path.append(str(Path(__file__).parents[1] / "films"))
 

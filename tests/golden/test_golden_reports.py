@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from calcreport.formats import as_json
+from calcreport.formats.templates import Templates
+from calcreport.formats.text import as_text
 from calcreport.model.report import Report
-from calcreport.output import as_json, as_text
-from calcreport.output.templates import Templates
 
 
 def test_the_text_section_is_as_reviewed(

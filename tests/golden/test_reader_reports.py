@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from calcreport.compose import Occasion, compose_report
+from calcreport.compose import DraftContext, compose_report
+from calcreport.formats.templates import Templates
+from calcreport.formats.text import as_text
 from calcreport.model.clinical import as_given, parse_clinical
 from calcreport.model.findings import Findings
 from calcreport.model.report import Patient, Software, Study
-from calcreport.output import as_text
-from calcreport.output.templates import Templates
 from calcreport.resources import rule_texts
 from calcreport.rules import Ruleset, decide_and_ask, load_rules
 from calcreport.settings import Settings
@@ -47,7 +47,7 @@ def test_the_text_section_is_as_reviewed(
     report = compose_report(
         findings,
         decide_and_ask(findings, clinical, settings.policy, ruleset),
-        occasion=Occasion(
+        context=DraftContext(
             study=study,
             series=(),
             clinical=as_given(clinical),

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from calcreport.formats.ris import as_fhir, as_hl7
+from calcreport.formats.templates import Templates
 from calcreport.model.report import Report
-from calcreport.output import as_fhir, as_hl7
-from calcreport.output.templates import Templates
 
 sys.path.append(str(Path(__file__).parents[1] / "films"))
 

@@ -16,12 +16,12 @@ import pytest
 from highdicom.legacy import LegacyConvertedEnhancedCTImage
 from scipy.ndimage import binary_dilation
 
-import calcreport.export.objects
+import calcreport.formats.dicom.objects
 from calcreport.arguments import request_from
 from calcreport.dicom import discover
-from calcreport.export.subject import Subject
-from calcreport.study_analysis import analyse_study
-from calcreport.study_folder import ResultsFolder
+from calcreport.formats.dicom.subject import Subject
+from calcreport.study.analyse import analyse_study
+from calcreport.study.folder import ResultsFolder
 
 SAMPLES = Path(__file__).parents[2] / "sample_dicoms"
 CREATED = "2026-11-20T09:30:15+01:00"
@@ -65,7 +65,7 @@ def analyse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Analyse]:
             results = ResultsFolder(out, run_id="test")
             results.prepare()
             with patch.context() as here:
-                here.setattr(calcreport.export.objects, "write_objects", catch)
+                here.setattr(calcreport.formats.dicom.objects, "write_objects", catch)
                 try:
                     outcome = analyse_study(found.studies[0], request, results, lambda _: None)
                 except _Caught as caught:

@@ -8,7 +8,7 @@ import pytest
 
 from calcreport.cli import main
 from calcreport.errors import ConfigurationError
-from calcreport.output import as_pdf
+from calcreport.formats.page import as_pdf
 
 pytestmark = pytest.mark.interop
 

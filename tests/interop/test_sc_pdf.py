@@ -11,12 +11,12 @@ import pydicom
 import pytest
 from PIL import Image
 
-from calcreport.export.captures import write_captures
-from calcreport.export.encapsulated_pdf import write_pdf_object
-from calcreport.export.segmentation import write_film_segmentations, write_segmentation
-from calcreport.export.structured_report import write_structured_report
-from calcreport.export.subject import Subject
-from calcreport.model.radiograph import RadiographFindings
+from calcreport.formats.dicom.captures import write_captures
+from calcreport.formats.dicom.encapsulated_pdf import write_pdf_object
+from calcreport.formats.dicom.segmentation import write_film_segmentations, write_segmentation
+from calcreport.formats.dicom.structured_report import write_structured_report
+from calcreport.formats.dicom.subject import Subject
+from calcreport.model.film import FilmFindings
 
 pytestmark = pytest.mark.interop
 
@@ -35,7 +35,7 @@ def with_pictures(subject: Subject) -> tuple[Subject, dict[str, bytes]]:
         for lesion in subject.report.lesions
     )
     names = ["images/overview.png", *(name for lesion in lesions for name in lesion.images)]
-    if isinstance(subject.findings, RadiographFindings):
+    if isinstance(subject.findings, FilmFindings):
         names += [f"images/film_{number}.png" for number in range(1, len(subject.findings.films) + 1)]
     report = subject.report.model_copy(update={"lesions": lesions})
     return replace(subject, report=report), dict.fromkeys(names, buffer.getvalue())

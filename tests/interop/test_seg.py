@@ -12,9 +12,9 @@ import pydicom
 import pytest
 from numpy.typing import NDArray
 
-from calcreport.export.segmentation import write_film_segmentations, write_segmentation
-from calcreport.export.subject import Subject
-from calcreport.model.radiograph import RadiographFindings
+from calcreport.formats.dicom.segmentation import write_film_segmentations, write_segmentation
+from calcreport.formats.dicom.subject import Subject
+from calcreport.model.film import FilmFindings
 
 pytestmark = pytest.mark.interop
 
@@ -79,7 +79,7 @@ def test_dciodvfy_finds_no_error(sample: Callable[[str], Subject], dciodvfy, tmp
 @pytest.mark.parametrize("name", NAMES)
 def test_every_voxel_comes_back_where_it_was_measured(sample: Callable[[str], Subject], name: str) -> None:
     subject = sample(name)
-    if isinstance(subject.findings, RadiographFindings):
+    if isinstance(subject.findings, FilmFindings):
         _check_films(subject)
         return
     content = write_segmentation(subject)

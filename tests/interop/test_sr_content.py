@@ -14,8 +14,8 @@ import pydicom
 import pytest
 from skimage.measure import points_in_poly
 
-from calcreport.export.structured_report import write_structured_report
-from calcreport.export.subject import Subject
+from calcreport.formats.dicom.structured_report import write_structured_report
+from calcreport.formats.dicom.subject import Subject
 from calcreport.model.lesion import MeasuredLesion
 
 Sample = Callable[[str], Subject]

@@ -9,9 +9,9 @@ import pydicom
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian
 
-from calcreport.export.segmentation import write_segmentation
-from calcreport.export.structured_report import write_structured_report, write_volumetric_report
-from calcreport.export.subject import Subject
+from calcreport.formats.dicom.segmentation import write_segmentation
+from calcreport.formats.dicom.structured_report import write_structured_report, write_volumetric_report
+from calcreport.formats.dicom.subject import Subject
 
 pytestmark = pytest.mark.interop
 

@@ -11,18 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calcreport.compose import Narrative, narrate
-from calcreport.compose.occasion import Occasion
+from calcreport.compose.context import DraftContext
 from calcreport.compose.report import compose_report
-from calcreport.compose.wording import lengths_of
+from calcreport.formats import Templates, load_templates
+from calcreport.formats.page import as_html
 from calcreport.model.clinical import Clinical
 from calcreport.model.findings import Findings
 from calcreport.model.lengths import Lengths, spell_change
 from calcreport.model.report import Patient, Report, Software, Study
-from calcreport.output import Templates, as_html, load_templates
 from calcreport.resources import rule_texts, template_texts
 from calcreport.rules import Ruleset, load_rules
 from calcreport.rules.what_if import decide_and_ask
 from calcreport.settings import Settings
+from calcreport.text.wording import lengths_of
 
 STUDY = Study(study_instance_uid="", study_date=None, modality="CT", description=None, patient=Patient())
 PRINTED = re.compile(r"(?<![\d.])((?:\d+(?:\.\d+)? x )*\d+(?:\.\d+)?) (mm|cm)\b(?! a month|/month)")
@@ -68,7 +69,7 @@ def report_on(*typed: dict[str, Any]) -> Report:
     return compose_report(
         findings,
         decide_and_ask(findings, clinical, chosen.policy, ruleset()),
-        occasion=Occasion(
+        context=DraftContext(
             study=STUDY,
             series=(),
             clinical={},

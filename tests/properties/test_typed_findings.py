@@ -9,18 +9,18 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from calcreport.compose import Occasion, compose_report
+from calcreport.compose import DraftContext, compose_report
 from calcreport.errors import ClinicalError
-from calcreport.findings_file import findings_from_text
+from calcreport.files.findings import findings_from_text
+from calcreport.files.report import findings_of_report, report_from_text
+from calcreport.formats import RENDERERS, load_templates
+from calcreport.formats.templates import Templates
 from calcreport.model.clinical import as_given, parse_clinical
 from calcreport.model.findings import Findings
 from calcreport.model.report import Patient, Report, Software, Study
-from calcreport.output import RENDERERS, load_templates
-from calcreport.output.templates import Templates
-from calcreport.report_file import findings_of_report, report_from_text
 from calcreport.resources import rule_texts, template_texts
 from calcreport.rules import Ruleset, decide, load_rules
-from calcreport.rules.placing import place_by_complaint
+from calcreport.rules.single_lesion import place_by_complaint
 from calcreport.settings import PolicySettings, Settings
 
 TEXT = st.text(max_size=20) | st.sampled_from(["calf", "thigh", "\u202e", "<b>", "{{1}}", "unknown", "x" * 300])
@@ -73,12 +73,12 @@ def _report(findings: Findings, clinical: dict[str, Any]) -> Report:
     told = parse_clinical(clinical)
     placed = place_by_complaint(findings, told)
     study = Study(study_instance_uid="", study_date=None, modality="CT", description=None, patient=Patient())
-    occasion = Occasion(
+    context = DraftContext(
         study=study, series=(), clinical=as_given(told), settings=Settings(), rules=ruleset.used,
         software=Software(name="calcreport", version="0", rules_version=ruleset.version),
     )  # fmt: skip
     decision = decide(placed, told, PolicySettings(), ruleset)
-    return compose_report(placed, decision, occasion=occasion, imaging=None, statements=templates.statements)
+    return compose_report(placed, decision, context=context, imaging=None, statements=templates.statements)
 
 
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])

@@ -105,7 +105,7 @@ def _parts_of_body(coarse: CoarseVolume, opened: NDArray[np.bool_], labels: NDAr
     soft = opened & (coarse.hu > SOFT_HU[0]) & (coarse.hu < SOFT_HU[1])
     soft_share = np.bincount(labels[soft], minlength=sizes.size) / np.maximum(sizes, 1)
     keep &= (soft_share >= MIN_SOFT_SHARE) & ~_is_shell(opened, labels, sizes)
-    keep &= ~_is_plate(labels, sizes, coarse.spacing_mm)
+    keep &= ~_is_reduced(labels, sizes, coarse.spacing_mm)
     keep[largest] = True
     if not keep.any():
         keep[largest] = True
@@ -119,7 +119,7 @@ def _is_shell(opened: NDArray[np.bool_], labels: NDArray[np.integer], sizes: NDA
     return lost > TABLE_FLATNESS
 
 
-def _is_plate(
+def _is_reduced(
     labels: NDArray[np.integer], sizes: NDArray[np.int64], spacing_mm: tuple[float, float, float]
 ) -> NDArray[np.bool_]:
     """Which parts are broad, low and mostly surface, per label: the top of a table where it is thick enough to pass."""

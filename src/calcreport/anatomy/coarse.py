@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calcreport.model.image import NOT_IMAGED_HU, CtVolume
-from calcreport.threads import map_in_threads
+from calcreport.processes.threads import map_in_threads
 
 COARSE_VOXEL_MM: Final = 3.0
 """Edge aimed at: finer than every layer the coarse maps must tell apart (fat, muscle), coarse enough to be quick."""

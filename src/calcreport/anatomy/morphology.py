@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from calcreport.threads import MOST_THREADS, map_in_threads
+from calcreport.processes.threads import MOST_THREADS, map_in_threads
 
 Mask = NDArray[np.bool_]
 

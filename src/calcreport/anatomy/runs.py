@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from calcreport.threads import map_in_threads
+from calcreport.processes.threads import map_in_threads
 
 _SLICES_AT_ONCE: Final = 4
 """As many as the cache of a processor holds."""

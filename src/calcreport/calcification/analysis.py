@@ -17,13 +17,13 @@ from calcreport.calcification.detect import Detection, detect
 from calcreport.calcification.excluded import list_excluded
 from calcreport.calcification.group import Ground, group_foci
 from calcreport.calcification.lesion import Measurer
-from calcreport.calcification.lump import without_lumps
 from calcreport.calcification.skin import find_skin
+from calcreport.calcification.subcutaneous_mass import without_lumps
 from calcreport.calcification.thresholds import choose_thresholds, shows_enhanced_vessels
 from calcreport.model.image import Acquisition, Contrast, CtVolume
 from calcreport.model.lesion import CtFindings, LesionContour, MeasuredLesion
+from calcreport.processes.threads import map_in_threads
 from calcreport.settings import DetectionSettings
-from calcreport.threads import map_in_threads
 
 
 def analyse_ct(

@@ -20,10 +20,10 @@ from calcreport.calcification.depth import (
 )
 from calcreport.calcification.detect import Detection
 from calcreport.calcification.edges import Surface, crossings, find_surface
-from calcreport.calcification.features import Surroundings, describe
 from calcreport.calcification.foci import Focus
 from calcreport.calcification.group import Group
-from calcreport.calcification.pattern import read_pattern
+from calcreport.calcification.patterns.features import Surroundings, describe
+from calcreport.calcification.patterns.pattern import read_pattern
 from calcreport.calcification.side import find_side
 from calcreport.calcification.size import (
     Blur,

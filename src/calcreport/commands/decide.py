@@ -14,15 +14,15 @@ from calcreport.arguments import (
     software_with,
     templates_of,
 )
-from calcreport.compose import Occasion, compose_report
-from calcreport.findings_file import findings_from_text
+from calcreport.compose import DraftContext, compose_report
+from calcreport.files.findings import findings_from_text
+from calcreport.formats import RENDERERS
 from calcreport.model.clinical import as_given
 from calcreport.model.findings import Findings
 from calcreport.model.report import Patient, Study
-from calcreport.output import RENDERERS
 from calcreport.rules import decide_and_ask
-from calcreport.rules.placing import place_by_complaint
 from calcreport.rules.prior_match import compare_with_earlier
+from calcreport.rules.single_lesion import place_by_complaint
 
 
 def run(options: argparse.Namespace) -> str:
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> str:
     report = compose_report(
         findings,
         decide_and_ask(findings, clinical, settings.policy, ruleset),
-        occasion=Occasion(
+        context=DraftContext(
             study=_study_of(findings),
             series=(),
             clinical=as_given(clinical),

@@ -10,17 +10,17 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from calcreport.arguments import read_text
-from calcreport.compose.advice import join_advice
 from calcreport.errors import ClinicalError, UsageError
+from calcreport.files.report import MAX_REPORT_BYTES, findings_of_report, report_from_text
+from calcreport.formats.characters import lay_out, to_ascii
 from calcreport.model.clinical import Clinical, parse_clinical
 from calcreport.model.findings import Findings
 from calcreport.model.report import Report
-from calcreport.output.characters import lay_out, to_ascii
-from calcreport.report_file import MAX_REPORT_BYTES, findings_of_report, report_from_text
 from calcreport.rules import Outcome, Ruleset, RuleVerdict, decide, evaluate
 from calcreport.rules.condition_words import describe_evidence
 from calcreport.rules.conditions import Evidence
 from calcreport.settings import PolicySettings
+from calcreport.text.advice import join_advice
 
 _COLUMNS: Final = 100
 

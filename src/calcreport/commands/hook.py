@@ -15,15 +15,15 @@ from pathlib import Path
 from pydicom import dcmread
 
 from calcreport.arguments import request_from
-from calcreport.clinical_table import STUDY_FILES
 from calcreport.commands.hook_places import Place, Places, find_places
 from calcreport.commands.hook_result import for_mercure, result_of
 from calcreport.commands.hook_settings import HookSettings, settings_of_task
 from calcreport.errors import ClinicalError, OutputError
+from calcreport.files.clinical_table import STUDY_FILES
 from calcreport.pipeline import RunOutcome, analyse
 from calcreport.progress import Progress
-from calcreport.request import Request
-from calcreport.study_folder import ResultsFolder
+from calcreport.study.folder import ResultsFolder
+from calcreport.study.request import Request
 
 _RESULT = "result.json"
 

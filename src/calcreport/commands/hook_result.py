@@ -9,7 +9,7 @@ from typing import Any, Final
 from calcreport import __version__
 from calcreport.commands.hook_settings import GRADES, Grade, HookSettings
 from calcreport.model.report import SCHEMA_VERSION
-from calcreport.study_result import StudyOutcome
+from calcreport.study.result import StudyOutcome
 
 _WORDS: Final[dict[Grade, str]] = {
     "high": "high concern",

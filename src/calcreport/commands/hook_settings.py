@@ -10,8 +10,8 @@ from pydantic import Field
 
 from calcreport.arguments import read_text
 from calcreport.errors import UsageError
+from calcreport.files.settings import checked_tables
 from calcreport.settings import SettingsBlock
-from calcreport.settings_file import checked_tables
 
 Grade = Literal["high", "flagged", "modified", "indeterminate", "refused", "none", "no_calcification"]
 """What became of a study, most worrying first."""

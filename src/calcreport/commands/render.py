@@ -13,18 +13,18 @@ from typing import Any
 from calcreport.arguments import formats_of, now, read_text, ruleset_of_report, software_with, templates_of
 from calcreport.dicom import StudyFiles, discover
 from calcreport.errors import InputError, UsageError
+from calcreport.files.report import MAX_REPORT_BYTES, report_from_text
+from calcreport.files.review import review_from_text
+from calcreport.formats import FILE_NAMES, Templates
 from calcreport.model.report import Report
-from calcreport.output import FILE_NAMES, Templates
 from calcreport.progress import Progress
-from calcreport.report_file import MAX_REPORT_BYTES, report_from_text
-from calcreport.review_file import review_from_text
 from calcreport.rules import Ruleset
-from calcreport.study_folder import ResultsFolder, folder_name
-from calcreport.study_output import SOURCES_FILE, Draft, formats_present, load_output, write_outputs
-from calcreport.study_overview import update_overview
-from calcreport.study_reported import basis_of_report
-from calcreport.study_review import NOTE_FILE, REVIEW_FILE, WrittenReview, note_lesions
-from calcreport.study_revised import bring_up_to_date, list_pictures, settings_of_report
+from calcreport.study.folder import ResultsFolder, folder_name
+from calcreport.study.overview import update_overview
+from calcreport.study.reread import basis_of_report
+from calcreport.study.review import NOTE_FILE, REVIEW_FILE, WrittenReview, note_lesions
+from calcreport.study.revise import bring_up_to_date, list_pictures, settings_of_report
+from calcreport.study.write import SOURCES_FILE, Draft, formats_present, load_output, write_outputs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from typing import Any, Final
 from calcreport.arguments import ruleset_of, settings_of
 from calcreport.commands.explain import explain
 from calcreport.errors import UsageError
-from calcreport.output.characters import lay_out, to_ascii
+from calcreport.formats.characters import lay_out, to_ascii
 from calcreport.resources import rule_texts, site_rule_texts
 from calcreport.rules import Ruleset, load_rules
 from calcreport.rules.condition_words import ConditionWords

@@ -1,6 +1,7 @@
 """Findings and decision become one report, and the report becomes prose."""
 
 from calcreport.compose.conclusion import conclude
+from calcreport.compose.context import DraftContext
 from calcreport.compose.lesions import (
     OVERVIEW_IMAGE,
     film_image_name,
@@ -10,17 +11,16 @@ from calcreport.compose.lesions import (
     number_lesions,
     overview_name,
 )
-from calcreport.compose.narrative import Narrative, narrate
-from calcreport.compose.occasion import Occasion
 from calcreport.compose.report import compose_report
-from calcreport.compose.statements import Statements, parse_statements
 from calcreport.compose.technique import Imaging
+from calcreport.text.narrative import Narrative, narrate
+from calcreport.text.statements import Statements, parse_statements
 
 __all__ = [
     "OVERVIEW_IMAGE",
+    "DraftContext",
     "Imaging",
     "Narrative",
-    "Occasion",
     "Statements",
     "compose_report",
     "conclude",

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from calcreport.compose.advice import join_advice
-from calcreport.compose.changes import describe_changes
-from calcreport.compose.impression import name_flag, write_impression
 from calcreport.compose.limitations import collect_limitations
-from calcreport.compose.review_text import say_nothing_accepted
-from calcreport.compose.searched_text import say_not_searched
-from calcreport.compose.statements import Statements
-from calcreport.compose.technique_text import say_negative
 from calcreport.model.decision import Decision
 from calcreport.model.findings import Findings
 from calcreport.model.report import Lesion, PriorStudy, Report
 from calcreport.settings import PolicySettings
+from calcreport.text.advice import join_advice
+from calcreport.text.changes import describe_changes
+from calcreport.text.impression import name_flag, write_impression
+from calcreport.text.review import say_nothing_accepted
+from calcreport.text.searched import say_not_searched
+from calcreport.text.statements import Statements
+from calcreport.text.technique import say_negative
 
 
 def conclude(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from calcreport.model.decision import Decision, LesionDecision
+from calcreport.model.film import ProjectedLesion
 from calcreport.model.findings import LesionFinding
 from calcreport.model.lesion import MeasuredLesion
-from calcreport.model.radiograph import ProjectedLesion
 from calcreport.model.report import (
     BoneRelation,
     Concern,

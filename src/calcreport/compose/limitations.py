@@ -4,49 +4,49 @@ from __future__ import annotations
 
 from typing import Final
 
-from calcreport.compose.clinical_text import describe_clinical
-from calcreport.compose.comparison_text import is_stability_told
-from calcreport.compose.film_text import name_films, name_limit
-from calcreport.compose.impression import join_ids
-from calcreport.compose.occasion import Occasion
-from calcreport.compose.searched_text import say_not_searched
-from calcreport.compose.statements import Statements
-from calcreport.compose.wording import as_sentence, join_words, spell_number
+from calcreport.compose.context import DraftContext
 from calcreport.model.decision import Decision
+from calcreport.model.film import FilmFindings
 from calcreport.model.findings import Findings
 from calcreport.model.lesion import CtFindings
-from calcreport.model.radiograph import RadiographFindings
 from calcreport.model.report import DepthClass, FilmTechnique, Lesion, Report, Technique
+from calcreport.text.clinical import describe_clinical
+from calcreport.text.comparison import is_stability_told
+from calcreport.text.film import name_films, name_limit
+from calcreport.text.impression import join_ids
+from calcreport.text.searched import say_not_searched
+from calcreport.text.statements import Statements
+from calcreport.text.wording import as_sentence, join_words, spell_number
 
 THICK_SLICE_MM: Final = 3.0
 """Slices further apart than this, in mm, show neither a thin rim nor a lucent centre."""
 
 
 def collect_measured_limitations(
-    findings: CtFindings | RadiographFindings | Findings,
+    findings: CtFindings | FilmFindings | Findings,
     technique: Technique | None,
-    occasion: Occasion,
+    context: DraftContext,
     statements: Statements,
 ) -> tuple[str, ...]:
     """Collect the limits that the images gave: of the search, of single films, of what was not looked at.
 
     Parameters
     ----------
-    findings : CtFindings | RadiographFindings | Findings
+    findings : CtFindings | FilmFindings | Findings
         Limits of the analysis.
     technique : Technique | None
         As reported.
-    occasion : Occasion
+    occasion : DraftContext
         What of the study was not looked at.
     statements : Statements
         Wording.
     """
     sentences: list[str] = []
-    if isinstance(findings, RadiographFindings) and technique is not None:
+    if isinstance(findings, FilmFindings) and technique is not None:
         sentences += _limit_films(findings, technique.films, statements)
     if not isinstance(findings, Findings):
         sentences += findings.notes
-    return (*sentences, *occasion.limitations)
+    return (*sentences, *context.limitations)
 
 
 def collect_limitations(
@@ -139,7 +139,7 @@ def _limit_technique(report: Report, statements: Statements) -> list[str]:
     return [statements.say("limitation.thick_slices", spacing=spell_number(spacing_mm))]
 
 
-def _limit_films(findings: RadiographFindings, films: tuple[FilmTechnique, ...], statements: Statements) -> list[str]:
+def _limit_films(findings: FilmFindings, films: tuple[FilmTechnique, ...], statements: Statements) -> list[str]:
     """What was left out of the search, and what limits it on each film; a film is named where not all share a limit."""
     told = [(*film.notes, *reading.notes) for film, reading in zip(findings.films, findings.readings, strict=True)]
     names = name_films(films, statements)

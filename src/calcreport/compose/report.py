@@ -6,25 +6,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from calcreport.compose.conclusion import conclude
+from calcreport.compose.context import DraftContext
 from calcreport.compose.lesions import film_image_name, join_lesion, name_key_images, number_lesions, overview_name
 from calcreport.compose.limitations import collect_measured_limitations
-from calcreport.compose.occasion import Occasion
 from calcreport.compose.shapes import shape_of, track
-from calcreport.compose.statements import Statements
 from calcreport.compose.technique import Imaging, describe_technique
-from calcreport.compose.wording import name_body_part
 from calcreport.model.decision import Decision
+from calcreport.model.film import FilmFindings
 from calcreport.model.findings import Findings
 from calcreport.model.lesion import CtFindings
-from calcreport.model.radiograph import RadiographFindings
 from calcreport.model.report import Laterality, Lesion, Location, Report, Study
+from calcreport.text.statements import Statements
+from calcreport.text.wording import name_body_part
 
 
 def compose_report(
-    findings: CtFindings | RadiographFindings | Findings,
+    findings: CtFindings | FilmFindings | Findings,
     decision: Decision,
     *,
-    occasion: Occasion,
+    context: DraftContext,
     imaging: Imaging | None,
     statements: Statements,
     has_pictures: bool = False,
@@ -33,11 +33,11 @@ def compose_report(
 
     Parameters
     ----------
-    findings : CtFindings | RadiographFindings | Findings
+    findings : CtFindings | FilmFindings | Findings
         What the analysis measured, or what a reader typed.
     decision : Decision
         The rules' answer for the same lesions, in the same order.
-    occasion : Occasion
+    occasion : DraftContext
         Study, series, clinical inputs, settings, versions, time.
     imaging : Imaging | None
         How the analysed CT series was made; ``None`` for radiographs, and when no image was measured.
@@ -51,15 +51,15 @@ def compose_report(
     Report
         Lesions in the order of `number_lesions`, all numbers at full precision.
     """
-    regions = _name_regions(findings, occasion, statements)
-    taken = findings if isinstance(findings, Findings) else occasion.taken
-    lesions = _join_lesions(findings, decision, imaging, regions=regions, occasion=occasion, has_pictures=has_pictures)
+    regions = _name_regions(findings, context, statements)
+    taken = findings if isinstance(findings, Findings) else context.taken
+    lesions = _join_lesions(findings, decision, imaging, regions=regions, context=context, has_pictures=has_pictures)
     technique = describe_technique(findings, imaging)
     numbered = number_lesions(findings.lesions, decision)
     facts = Report(
-        software=occasion.software,
-        study=occasion.study,
-        series=occasion.series,
+        software=context.software,
+        study=context.study,
+        series=context.series,
         technique=technique,
         lesions=lesions,
         excluded=() if isinstance(findings, Findings) else findings.excluded,
@@ -69,65 +69,65 @@ def compose_report(
         impression=(),
         recommendations=(),
         limitations=(),
-        measured_limitations=collect_measured_limitations(findings, technique, occasion, statements),
-        clinical=dict(occasion.clinical),
-        settings=occasion.settings.model_dump(mode="json"),
-        images=_name_pictures(findings, occasion) if has_pictures else (),
-        searched=occasion.searched,
-        created=occasion.created,
-        rules=occasion.rules,
+        measured_limitations=collect_measured_limitations(findings, technique, context, statements),
+        clinical=dict(context.clinical),
+        settings=context.settings.model_dump(mode="json"),
+        images=_name_pictures(findings, context) if has_pictures else (),
+        searched=context.searched,
+        created=context.created,
+        rules=context.rules,
     )
     order = tuple(index for _, index in numbered)
-    return conclude(facts, decision, order=order, taken=taken, policy=occasion.settings.policy, statements=statements)
+    return conclude(facts, decision, order=order, taken=taken, policy=context.settings.policy, statements=statements)
 
 
-def _name_pictures(findings: CtFindings | RadiographFindings | Findings, occasion: Occasion) -> tuple[str, ...]:
+def _name_pictures(findings: CtFindings | FilmFindings | Findings, context: DraftContext) -> tuple[str, ...]:
     """Pictures of the whole: the overview of each CT series, or every radiograph."""
-    if isinstance(findings, RadiographFindings):
+    if isinstance(findings, FilmFindings):
         return tuple(film_image_name(number) for number in range(1, len(findings.films) + 1))
-    count = 1 + len(occasion.further_imaging) if isinstance(findings, CtFindings) else 0
+    count = 1 + len(context.further_imaging) if isinstance(findings, CtFindings) else 0
     return tuple(overview_name(number) for number in range(1, count + 1))
 
 
 def _name_regions(
-    findings: CtFindings | RadiographFindings | Findings, occasion: Occasion, statements: Statements
+    findings: CtFindings | FilmFindings | Findings, context: DraftContext, statements: Statements
 ) -> tuple[str | None, ...]:
     """Region of each lesion where the images do not tell: the clinician's if there is just one, else the header's.
 
     The clinician speaks of the lump that was felt; another deposit in the same scan may lie elsewhere. Radiographs of
     one study may show several parts of the body, each named by its own film.
     """
-    site = occasion.clinical.get("site")
+    site = context.clinical.get("site")
     given = site.get("region") if isinstance(site, Mapping) else None
     if len(findings.lesions) == 1 and given not in {None, "", "unknown"}:
         return (str(given),)
-    parts: list[str | None] = [occasion.study.body_part] * len(findings.lesions)
-    if isinstance(findings, CtFindings) and occasion.further_imaging:
-        further = {n: imaging.acquisition.body_part for n, imaging in enumerate(occasion.further_imaging, start=1)}
+    parts: list[str | None] = [context.study.body_part] * len(findings.lesions)
+    if isinstance(findings, CtFindings) and context.further_imaging:
+        further = {n: imaging.acquisition.body_part for n, imaging in enumerate(context.further_imaging, start=1)}
         parts = [further.get(lesion.series_index) or part for lesion, part in zip(findings.lesions, parts, strict=True)]
-    if isinstance(findings, RadiographFindings):
+    if isinstance(findings, FilmFindings):
         parts = [findings.films[lesion.shadows[0].film].view.body_part for lesion in findings.lesions]
-    header = name_body_part(occasion.study.body_part, statements)
+    header = name_body_part(context.study.body_part, statements)
     return tuple(name_body_part(part, statements) or header or None for part in parts)
 
 
 def _join_lesions(
-    findings: CtFindings | RadiographFindings | Findings,
+    findings: CtFindings | FilmFindings | Findings,
     decision: Decision,
     imaging: Imaging | None,
     *,
     regions: tuple[str | None, ...],
-    occasion: Occasion,
+    context: DraftContext,
     has_pictures: bool,
 ) -> tuple[Lesion, ...]:
-    taken = findings if isinstance(findings, Findings) else occasion.taken
+    taken = findings if isinstance(findings, Findings) else context.taken
     lesions = []
     for lesion_id, index in number_lesions(findings.lesions, decision):
         lesion = join_lesion(
             findings.lesions[index],
             decision.lesions[index],
             lesion_id=lesion_id,
-            series_instance_uid=_name_series(findings, index, imaging, occasion.further_imaging),
+            series_instance_uid=_name_series(findings, index, imaging, context.further_imaging),
         )
         pictures = name_key_images(lesion) if has_pictures else ()
         location = (
@@ -136,12 +136,12 @@ def _join_lesions(
         if taken is not None:
             location = _with_side(location, taken.lesions[index].location.laterality)
         update = {"images": pictures, "location": location}
-        lesions.append(lesion.model_copy(update=update | _keep_shape(findings, index, lesion, occasion.study)))
+        lesions.append(lesion.model_copy(update=update | _keep_shape(findings, index, lesion, context.study)))
     return tuple(lesions)
 
 
 def _keep_shape(
-    findings: CtFindings | RadiographFindings | Findings, index: int, lesion: Lesion, study: Study
+    findings: CtFindings | FilmFindings | Findings, index: int, lesion: Lesion, study: Study
 ) -> dict[str, Any]:
     """Fields that tell where a measured lesion is, voxel by voxel, and what measuring said of it."""
     if isinstance(findings, Findings):
@@ -154,13 +154,13 @@ def _keep_shape(
 
 
 def _name_series(
-    findings: CtFindings | RadiographFindings | Findings,
+    findings: CtFindings | FilmFindings | Findings,
     index: int,
     imaging: Imaging | None,
     further: tuple[Imaging, ...],
 ) -> str:
     """Series a lesion was measured on; of radiographs that of the film that shows it best."""
-    if isinstance(findings, RadiographFindings):
+    if isinstance(findings, FilmFindings):
         return findings.films[findings.lesions[index].shadows[0].film].series_instance_uid
     if imaging is None:
         return ""

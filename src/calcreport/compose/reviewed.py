@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from calcreport.compose.corrections import correct, list_changes, undo
 from calcreport.compose.edits import edits_of, take_edits
-from calcreport.compose.statements import Statements
-from calcreport.compose.wording import name_body_part
 from calcreport.errors import ClinicalError, UsageError
 from calcreport.model.findings import Findings, LesionFinding, finding_facts
 from calcreport.model.report import Lesion, LesionReview, RejectedLesion, Report
 from calcreport.model.review import ReviewChange
 from calcreport.model.terms import YesNo
 from calcreport.model.typed_review import LesionVerdict, Review
+from calcreport.text.statements import Statements
+from calcreport.text.wording import name_body_part
 
 
 def restore(report: Report, taken: Findings) -> tuple[Report, Findings]:

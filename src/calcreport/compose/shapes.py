@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
+from calcreport.model.film import FilmSegment, ProjectedLesion, Shadow
 from calcreport.model.lesion import MeasuredLesion, Segment, VoxelMask
-from calcreport.model.radiograph import FilmSegment, ProjectedLesion, Shadow
 from calcreport.model.shape import FilmShape, LesionShape, Line, PackedMask, pack_mask, unpack_mask
 from calcreport.model.uids import derive_uid
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from calcreport.model.film import FilmFindings, FilmImage, FilmReading
 from calcreport.model.findings import Findings
 from calcreport.model.image import Acquisition, Contrast
 from calcreport.model.lesion import CtFindings
-from calcreport.model.radiograph import FilmReading, Radiograph, RadiographFindings
 from calcreport.model.report import FilmTechnique, Technique
 
 _SIDES: dict[str, Literal["left", "right", "both"]] = {"left": "left", "right": "right", "both": "both"}
@@ -39,14 +39,12 @@ class Imaging:
     contrast_source: Literal["header", "clinician", "unknown"] = "unknown"
 
 
-def describe_technique(
-    findings: CtFindings | RadiographFindings | Findings, imaging: Imaging | None
-) -> Technique | None:
+def describe_technique(findings: CtFindings | FilmFindings | Findings, imaging: Imaging | None) -> Technique | None:
     """Describe how the images were made.
 
     Parameters
     ----------
-    findings : CtFindings | RadiographFindings | Findings
+    findings : CtFindings | FilmFindings | Findings
         As measured, or as typed by a reader.
     imaging : Imaging | None
         How the analysed CT series was made; radiographs tell it themselves.
@@ -56,7 +54,7 @@ def describe_technique(
     Technique | None
         ``None`` when no image was measured.
     """
-    if isinstance(findings, RadiographFindings):
+    if isinstance(findings, FilmFindings):
         return _of_films(findings)
     if imaging is None or not isinstance(findings, CtFindings):
         return None
@@ -76,7 +74,7 @@ def describe_technique(
     )
 
 
-def _of_films(findings: RadiographFindings) -> Technique:
+def _of_films(findings: FilmFindings) -> Technique:
     voltages = {film.kvp for film in findings.films}
     return Technique(
         kvp=voltages.pop() if len(voltages) == 1 else None,
@@ -89,7 +87,7 @@ def _of_films(findings: RadiographFindings) -> Technique:
     )
 
 
-def _of_film(film: Radiograph, reading: FilmReading) -> FilmTechnique:
+def _of_film(film: FilmImage, reading: FilmReading) -> FilmTechnique:
     rows, columns = film.intensity.shape
     return FilmTechnique(
         series_instance_uid=film.series_instance_uid,

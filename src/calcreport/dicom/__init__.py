@@ -1,32 +1,32 @@
 """Bytes to images: find DICOM files, sort them into series, read CT in Hounsfield units and radiographs.
 
-Nothing is measured on doubtful geometry or densities: `read_ct` and `read_radiograph` refuse with a code of `CODES`.
+Nothing is measured on doubtful geometry or densities: `read_ct` and `read_film` refuse with a code of `CODES`.
 """
 
 from __future__ import annotations
 
 from calcreport.dicom.codes import CODES, Code
-from calcreport.dicom.ct import CtSeries, read_ct
+from calcreport.dicom.ct.read import CtSeries, read_ct
 from calcreport.dicom.discover import discover
-from calcreport.dicom.film import Film
-from calcreport.dicom.radiograph import read_radiograph
-from calcreport.dicom.rank import rank_ct_series, rank_radiographs
-from calcreport.dicom.series import Discovery, RadiographRanking, SeriesFiles, SeriesRanking, SetAside, StudyFiles
+from calcreport.dicom.film.read import read_film
+from calcreport.dicom.header.film_header import FilmHeader
+from calcreport.dicom.rank import rank_ct_series, rank_films
+from calcreport.dicom.series import Discovery, FilmRanking, SeriesFiles, SeriesRanking, SetAside, StudyFiles
 
 __all__ = [
     "CODES",
     "Code",
     "CtSeries",
     "Discovery",
-    "Film",
-    "RadiographRanking",
+    "FilmHeader",
+    "FilmRanking",
     "SeriesFiles",
     "SeriesRanking",
     "SetAside",
     "StudyFiles",
     "discover",
     "rank_ct_series",
-    "rank_radiographs",
+    "rank_films",
     "read_ct",
-    "read_radiograph",
+    "read_film",
 ]

@@ -14,9 +14,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from calcreport.dicom import tags
 from calcreport.dicom.codes import problem
-from calcreport.dicom.header import PixelDescription
+from calcreport.dicom.header import tags
+from calcreport.dicom.header.image_header import PixelDescription
 
 _SOF_MARKERS: Final = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7))
 _STANDALONE: Final = frozenset((0x01, *range(0xD0, 0xD9)))

@@ -15,8 +15,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from calcreport.dicom.ct.stacks import normal_of, positions_along_normal
 from calcreport.dicom.series import SeriesFiles
-from calcreport.dicom.stacks import normal_of, positions_along_normal
 from calcreport.rules.regions import are_apart
 
 Box = tuple[NDArray[np.float64], NDArray[np.float64]]

@@ -16,14 +16,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from calcreport.dicom import film_tags, tags, values
 from calcreport.dicom.codes import message, problem
-from calcreport.dicom.film import Film, film_of
+from calcreport.dicom.ct.multiframe import planes_of
 from calcreport.dicom.grouping import group_studies
-from calcreport.dicom.header import ImageHeader, Plane
-from calcreport.dicom.multiframe import planes_of
+from calcreport.dicom.header import film_tags, tags, values
+from calcreport.dicom.header.film_header import FilmHeader, film_of
+from calcreport.dicom.header.image_header import ImageHeader, Plane
+from calcreport.dicom.header.parsing import HEAD_BYTES, read_header
 from calcreport.dicom.nameless import name_by_folder
-from calcreport.dicom.parsing import HEAD_BYTES, read_header
 from calcreport.dicom.series import Discovery, SeriesFiles, SetAside, StudyFiles
 from calcreport.dicom.source import ByteSource, FileSource, UnsharedFile, ZipMemberSource, open_regular
 from calcreport.errors import InputError
@@ -49,7 +49,7 @@ class _Found:
     settings: ReadingSettings
     on_progress: Callable[[int], None] | None
     planes: list[Plane] = field(default_factory=list)
-    films: list[Film] = field(default_factory=list)
+    films: list[FilmHeader] = field(default_factory=list)
     others: list[ImageHeader] = field(default_factory=list)
     aside: dict[str, SetAside] = field(default_factory=dict)
     seen: set[tuple[int, int]] = field(default_factory=set)

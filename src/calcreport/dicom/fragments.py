@@ -7,8 +7,8 @@ from itertools import pairwise
 from typing import Final
 
 from calcreport.dicom.codes import problem
-from calcreport.dicom.elements import UNDEFINED
-from calcreport.dicom.header import ImageHeader
+from calcreport.dicom.header.elements import UNDEFINED
+from calcreport.dicom.header.image_header import ImageHeader
 from calcreport.dicom.source import ByteSource
 
 _ITEM: Final = b"\xfe\xff\x00\xe0"

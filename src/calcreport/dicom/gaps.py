@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from calcreport.dicom.header import ImageHeader, PatientHeader, Plane
+from calcreport.dicom.header.image_header import ImageHeader, PatientHeader, Plane
 
 _MOST_MISSING: Final = 0.5
 """Where more than this part of the images leaves an attribute out, the rest may be of another kind."""

@@ -7,13 +7,13 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from calcreport.dicom import tags
-from calcreport.dicom.film import Film
-from calcreport.dicom.film_pairs import copied
+from calcreport.dicom.ct.stacks import MIN_SLICES, split
+from calcreport.dicom.film.duplicates import copied
 from calcreport.dicom.gaps import are_one_person, filled, has_mixed_bits, pixel_notes
-from calcreport.dicom.header import ImageHeader, Plane
+from calcreport.dicom.header import tags
+from calcreport.dicom.header.film_header import FilmHeader
+from calcreport.dicom.header.image_header import ImageHeader, Plane
 from calcreport.dicom.series import SeriesFiles, StudyFiles
-from calcreport.dicom.stacks import MIN_SLICES, split
 from calcreport.model.report import Patient, Study
 
 _NAMELESS: Final = (
@@ -23,7 +23,7 @@ _NAMELESS: Final = (
 
 
 def group_studies(
-    planes: Sequence[Plane], films: Sequence[Film], others: Sequence[ImageHeader]
+    planes: Sequence[Plane], films: Sequence[FilmHeader], others: Sequence[ImageHeader]
 ) -> tuple[StudyFiles, ...]:
     """Studies by Study Instance UID, oldest first, each with its series cut into stacks.
 
@@ -31,7 +31,7 @@ def group_studies(
     ----------
     planes : Sequence[Plane]
         CT slices.
-    films : Sequence[Film]
+    films : Sequence[FilmHeader]
         Radiographs.
     others : Sequence[ImageHeader]
         All other DICOM objects.
@@ -59,7 +59,7 @@ class _Members:
     """What one series holds."""
 
     planes: list[Plane] = field(default_factory=list)
-    films: list[Film] = field(default_factory=list)
+    films: list[FilmHeader] = field(default_factory=list)
     others: list[ImageHeader] = field(default_factory=list)
 
 
@@ -92,7 +92,7 @@ def _series(members: _Members, *, problem: str | None) -> list[SeriesFiles]:
     return found
 
 
-def _film_series(films: list[Film], *, problem: str | None) -> SeriesFiles:
+def _film_series(films: list[FilmHeader], *, problem: str | None) -> SeriesFiles:
     """Radiographs of one series, each once."""
     first = min((film.image for film in films), key=lambda image: image.instance_number or 0)
     copies = copied(films)

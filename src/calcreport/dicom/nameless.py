@@ -11,8 +11,8 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from calcreport.dicom.header import NO_UID, ImageHeader, Plane
-from calcreport.dicom.stacks import MIN_SLICES
+from calcreport.dicom.ct.stacks import MIN_SLICES
+from calcreport.dicom.header.image_header import NO_UID, ImageHeader, Plane
 
 
 def name_by_folder(planes: Sequence[Plane], folder_of: Mapping[int, str]) -> list[Plane]:

@@ -9,82 +9,16 @@ from typing import Final
 
 import numpy as np
 
-from calcreport.dicom import film_tags, tags
-from calcreport.dicom.acquisition import contrast_of
 from calcreport.dicom.codes import message
 from calcreport.dicom.coverage import Extent, extent_of, is_detail
-from calcreport.dicom.film import Film
-from calcreport.dicom.film_pairs import CONFLICT, without_doubles
-from calcreport.dicom.header import SeriesHeader
-from calcreport.dicom.series import RadiographRanking, SeriesFiles, SeriesRanking, StudyFiles
-from calcreport.dicom.stacks import normal_of, positions_along_normal
+from calcreport.dicom.ct.acquisition import contrast_of
+from calcreport.dicom.ct.stacks import normal_of, positions_along_normal
+from calcreport.dicom.film.duplicates import CONFLICT, without_doubles
+from calcreport.dicom.header.film_header import FilmHeader
+from calcreport.dicom.measurable import refusal_code
+from calcreport.dicom.series import FilmRanking, SeriesFiles, SeriesRanking, StudyFiles
 from calcreport.model.image import Contrast
 from calcreport.model.report import SeriesEntry
-
-_LOCALIZER: Final = frozenset(("LOCALIZER", "LOCALISER", "SCOUT", "TOPOGRAM", "TOPO", "SURVIEW", "SCANOGRAM"))
-_PROJECTION: Final = frozenset(
-    (
-        "MIP",
-        "MINIP",
-        "MAX_IP",
-        "MIN_IP",
-        "AVERAGE_IP",
-        "VRT",
-        "VR",
-        "SSD",
-        "PROJECTION IMAGE",
-        "PROJECTION",
-        "3D",
-        "VOLUME_RENDER",
-        "VOLUME RENDERING",
-        "VOLUME_RENDERING",
-        "VOLREN",
-        "SURFACE_RENDER",
-        "RENDERED",
-        "MIP_MPR",
-        "SURFACE",
-        "CSA MIP",
-        "CSA 3D EDITOR",
-        "CSA MINIP",
-        "VRT_SHADED",
-        "CURVED",
-        "CPR",
-    )
-)
-_CAPTURE: Final = frozenset(("SCREEN SAVE", "SCREENSHOT", "SCREEN_CAPTURE", "CAPTURE", "PASTED", "SCREEN CAPTURE"))
-_COMPUTED: Final = frozenset(
-    (
-        "SUBTRACTION",
-        "SUBTRACTED",
-        "SUB",
-        "PERFUSION",
-        "CBF",
-        "CBV",
-        "MTT",
-        "TTP",
-        "TMAX",
-        "BONE_REMOVAL",
-        "FUSION",
-        "BONEREMOVED",
-        "BONE_REMOVED",
-        "COLOR",
-        "OVERLAY",
-        "ATTENUATION_MAP",
-        "LUNG_VOLUME",
-        "SEGMENTED",
-    )
-)
-_SPECTRAL: Final = re.compile(
-    r"(^|[_ ])(VMI|MONO|MONOE|MONOENERGETIC|VNC|VNCA|VNI|VUE|IODINE|WATER|CALCIUM|URIC_ACID|URICACID|URATE|FAT|ZEFF"
-    r"|Z_EFF|EFF_ATOMIC_NUM|EFFECTIVE_Z|ELECTRON_DENSITY|ELECTRON_DENS|RHO|MATERIAL[A-Z_]*|VIRTUAL_NON[A-Z_]*"
-    r"|VIRTUAL_MONO[A-Z_]*|BASIS_MATERIAL|MAT_[A-Z_]*|CALCIUM_SUPP[A-Z_]*|IODINE_[A-Z_]*|PHOTOELECTRIC|COMPTON)($|[_ ])"
-)
-_CONE_BEAM: Final = re.compile(
-    r"\b(cbct|cone.?beam|i-?cat|newtom|promax|planmeca|accuitomo|orthophos|galileos|kodak 9\d00|cs ?9\d00|artis|allura"
-    r"|innova|o-?arm|arcadis|cios|ziehm|dyna-?ct|xoran|morita|carestream|vatech|pax-?i|scanora|obi|varian|elekta|xvi)\b",
-    re.IGNORECASE,
-)
-_DOSE: Final = re.compile(r"\b(dose|dosis|dosimetry)\b", re.IGNORECASE)
 
 _NEAR_AXIAL: Final = 0.8
 """Cosine between slice normal and body axis; leaning less than 37 degrees counts as axial (gantry tilts reach 30)."""
@@ -149,51 +83,7 @@ def entry_of(series: SeriesFiles, code: str, count: int | None = None) -> Series
     )
 
 
-def refusal_code(series: SeriesFiles) -> str | None:
-    """Why a series cannot be measured, as far as its headers tell; ``None`` for a candidate."""
-    header = series.instances[0].series
-    if series.films:
-        return film_tags.OUT_OF_SCOPE.get(header.modality, "series.radiograph")
-    if not series.planes:
-        return _other_code(header)
-    image_type = series.planes[0].image_type
-    words = frozenset(image_type)
-    checks = (
-        (words & _LOCALIZER, "series.localizer"),
-        (words & _CAPTURE, "series.secondary_capture"),
-        (words & _PROJECTION or header.volume_technique in _PROJECTION, "series.projection"),
-        (words & _COMPUTED, "series.perfusion"),
-        (header.is_multi_energy or any(map(_SPECTRAL.search, image_type[2:])), "series.spectral"),
-        (_is_cone_beam(header), "series.not_ct_scanner"),
-        (_is_dose_sheet(series), "series.dose_report"),
-    )
-    return next((code for is_met, code in checks if is_met), None)
-
-
-def _is_dose_sheet(series: SeriesFiles) -> bool:
-    return bool(_DOSE.search(series.description or "")) and "DERIVED" in series.planes[0].image_type
-
-
-def _is_cone_beam(header: SeriesHeader) -> bool:
-    words = " ".join(filter(None, (header.manufacturer, header.model)))
-    return header.acquisition_type == "CONSTANT_ANGLE" or bool(_CONE_BEAM.search(words))
-
-
-def _other_code(header: SeriesHeader) -> str:
-    uid = header.sop_class_uid
-    if uid in tags.CT_CLASSES | film_tags.FILM_CLASSES:
-        return "series.no_image"
-    while uid:
-        if uid in tags.OTHER_CLASSES:
-            code = tags.OTHER_CLASSES[uid]
-            is_dose = code == "series.secondary_capture" and bool(_DOSE.search(header.description or ""))
-            return "series.dose_report" if is_dose else code
-        uid = uid.rpartition(".")[0]
-    by_modality = {"PT": "series.pet", "MR": "series.mr", "XA": "series.fluoroscopy", "RF": "series.fluoroscopy"}
-    return {**by_modality, **film_tags.OUT_OF_SCOPE}.get(header.modality, "series.other")
-
-
-def rank_radiographs(study: StudyFiles) -> RadiographRanking:
+def rank_films(study: StudyFiles) -> FilmRanking:
     """Order the radiographs of a study for reading; give everything else its reason.
 
     All of them are measured, unlike CT stacks: each shows another view or part. Only of one exposure that is stored
@@ -208,7 +98,7 @@ def rank_radiographs(study: StudyFiles) -> RadiographRanking:
     -----
     Where `rank_ct_series` has candidates the CT is measured, and its own entries name the radiographs.
     """
-    films: list[Film] = []
+    films: list[FilmHeader] = []
     entries: list[SeriesEntry] = []
     for series in study.series:
         code = refusal_code(series)
@@ -224,10 +114,10 @@ def rank_radiographs(study: StudyFiles) -> RadiographRanking:
             count = sum(film.image.series_uid == series.uid for film in films_of_code) if series.films else 0
             if count:
                 entries.append(entry_of(replace(series, problem=code if code == CONFLICT else None), code, count))
-    return RadiographRanking(candidates=tuple(kept), entries=tuple(entries))
+    return FilmRanking(candidates=tuple(kept), entries=tuple(entries))
 
 
-def _place(film: Film) -> tuple[float, float, str]:
+def _place(film: FilmHeader) -> tuple[float, float, str]:
     """Sort key: series number, instance number; films without come last."""
     number, instance = film.image.series.number, film.image.instance_number
     last = float("inf")

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from calcreport.dicom.film import Film
-from calcreport.dicom.header import ImageHeader, Plane
+from calcreport.dicom.header.film_header import FilmHeader
+from calcreport.dicom.header.image_header import ImageHeader, Plane
 from calcreport.model.report import SeriesEntry, Study
 
 
@@ -50,7 +50,7 @@ class SeriesFiles:
         Series Description, cleaned for display.
     planes : tuple[Plane, ...]
         Slices in file order; empty for objects that are no CT image.
-    films : tuple[Film, ...]
+    films : tuple[FilmHeader, ...]
         Radiographs in file order; empty for objects that are no radiograph.
     instances : tuple[ImageHeader, ...]
         Files.
@@ -69,7 +69,7 @@ class SeriesFiles:
     description: str | None = field(repr=False)
     planes: tuple[Plane, ...] = field(repr=False)
     instances: tuple[ImageHeader, ...] = field(repr=False)
-    films: tuple[Film, ...] = field(default=(), repr=False)
+    films: tuple[FilmHeader, ...] = field(default=(), repr=False)
     stack: str = ""
     notes: tuple[str, ...] = ()
     problem: str | None = None
@@ -102,19 +102,19 @@ class SeriesRanking:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class RadiographRanking:
+class FilmRanking:
     """Radiographs to read, and what became of everything else.
 
     Parameters
     ----------
-    candidates : tuple[Film, ...]
-        By series number, then instance number; `read_radiograph` may still refuse one.
+    candidates : tuple[FilmHeader, ...]
+        By series number, then instance number; `read_film` may still refuse one.
     entries : tuple[SeriesEntry, ...]
         Rows for every series, or part of one, that holds no candidate: status skipped or refused, with code and
         message. CT stacks that `rank_ct_series` calls candidates have no row here.
     """
 
-    candidates: tuple[Film, ...]
+    candidates: tuple[FilmHeader, ...]
     entries: tuple[SeriesEntry, ...] = field(repr=False)
 
 

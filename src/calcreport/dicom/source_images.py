@@ -19,10 +19,10 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian
 
-from calcreport.dicom import values
-from calcreport.dicom.charsets import decode
 from calcreport.dicom.codes import problem
-from calcreport.dicom.header import ImageHeader
+from calcreport.dicom.header import values
+from calcreport.dicom.header.charsets import decode
+from calcreport.dicom.header.image_header import ImageHeader
 from calcreport.dicom.source import ByteSource
 
 _TYPE_2: Final = (

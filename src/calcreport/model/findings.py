@@ -14,8 +14,8 @@ from calcreport.model.answers import Answer, ContrastPhase, Count, Day, Length, 
 from calcreport.model.report import BoneRelation, Confidence, DepthClass, Laterality, Record, YesNo
 
 if TYPE_CHECKING:
+    from calcreport.model.film import ProjectedLesion
     from calcreport.model.lesion import MeasuredLesion
-    from calcreport.model.radiograph import ProjectedLesion
     from calcreport.model.report import Lesion
 
 Tissue = Annotated[

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from pydantic import ConfigDict, Field
 
-from calcreport.model.grounds import Laboratory, LabResult, LesionGrowth, PriorStudy, RulesUsed, UsedInput
+from calcreport.model.evidence import Laboratory, LabResult, LesionGrowth, PriorStudy, RulesUsed, UsedInput
 from calcreport.model.review import LesionReview
 from calcreport.model.shape import LesionShape
 from calcreport.model.terms import (

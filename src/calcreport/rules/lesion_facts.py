@@ -198,13 +198,13 @@ def size_facts(
     mass_mm = _longest(measured, felt_mm)
     mineral_mm = lesion.size.max_diameter_mm
     longest_mm = _longest(mass_mm, None if is_extent else mineral_mm)
-    is_radiograph = facts["projection"] == "yes" or lesion.size.projected
-    if is_radiograph and felt_mm is not None and _is_above_limit(felt_mm, policy):
+    is_film = facts["projection"] == "yes" or lesion.size.projected
+    if is_film and felt_mm is not None and _is_above_limit(felt_mm, policy):
         longest_mm = felt_mm  # a palpated lump above the limit needs no projection to be there
     is_mineral = longest_mm is not None and (mass_mm is None or longest_mm > mass_mm)
     is_felt = longest_mm is not None and longest_mm == felt_mm
     is_minimum = lesion.mass.is_minimum if measured is not None and not is_mineral else lesion.size.is_minimum
-    is_projected = is_radiograph and not is_felt
+    is_projected = is_film and not is_felt
     has_no_mass = lesion.mass.present is YesNo.NO and mineral_mm is not None and facts["projection"] != "yes"
     is_settled = (measured is not None or (felt_mm is not None and is_only) or has_no_mass) and not is_minimum
     error_mm = lesion.voxel_diagonal_mm

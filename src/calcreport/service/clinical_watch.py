@@ -10,8 +10,8 @@ from time import monotonic
 from typing import Final
 
 from calcreport.arguments import clinical_data_of
-from calcreport.clinical_table import MAX_TABLE_BYTES, ClinicalData, data_from_text
 from calcreport.errors import ClinicalError, UsageError
+from calcreport.files.clinical_table import MAX_TABLE_BYTES, ClinicalData, data_from_text
 from calcreport.service.durable import store_error, write_file
 from calcreport.service.health import Counters
 from calcreport.service.journal import Journal

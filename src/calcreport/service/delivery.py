@@ -17,7 +17,7 @@ from calcreport.service.names import References
 from calcreport.service.queue import wait_s
 from calcreport.service.record import Handover, Record
 from calcreport.service.store import RESULTS
-from calcreport.study_folder import folder_name
+from calcreport.study.folder import folder_name
 
 FIRST_WAIT_S: Final = 15.0
 

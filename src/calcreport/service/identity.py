@@ -13,11 +13,11 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
-from calcreport.dicom import film_tags, tags
 from calcreport.dicom.codes import problem
-from calcreport.dicom.elements import UNDEFINED, PixelPlace
-from calcreport.dicom.header import ImageHeader
-from calcreport.dicom.parsing import HEAD_BYTES, meta_end, read_header
+from calcreport.dicom.header import film_tags, tags
+from calcreport.dicom.header.elements import UNDEFINED, PixelPlace
+from calcreport.dicom.header.image_header import ImageHeader
+from calcreport.dicom.header.parsing import HEAD_BYTES, meta_end, read_header
 from calcreport.dicom.source import FileSource, open_regular
 
 ANALYSED_CLASSES: Final = tags.CT_CLASSES | film_tags.FILM_CLASSES

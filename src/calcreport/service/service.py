@@ -18,7 +18,7 @@ from calcreport.service.delivery import Deliveries
 from calcreport.service.health import Counters
 from calcreport.service.inbox import StoreInbox
 from calcreport.service.journal import Journal
-from calcreport.service.scp import StorageScp
+from calcreport.service.receiving.scp import StorageScp
 from calcreport.service.service_settings import NEEDS_RESTART, ServiceSettings, TlsSettings
 from calcreport.service.sources import Sources
 from calcreport.service.store import Store

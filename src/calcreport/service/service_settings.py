@@ -10,10 +10,10 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, Field
 
 from calcreport.errors import SettingsError
+from calcreport.files.settings import checked_tables
 from calcreport.model.typed_mistakes import explain_toml
 from calcreport.service.adapter_settings import AdapterName, AeTitle, SinkSettings, SourceSettings
 from calcreport.settings import SettingsBlock
-from calcreport.settings_file import checked_tables
 
 _MEBI: Final = 1 << 20
 _GIBI: Final = 1 << 30

@@ -17,7 +17,7 @@ from typing import IO, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from calcreport.service import child
+from calcreport.processes import child
 from calcreport.service.adapters import Outcome
 from calcreport.service.service_settings import AnalysisSettings
 from calcreport.service.store import IMAGES, RESULTS

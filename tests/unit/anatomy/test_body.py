@@ -51,8 +51,8 @@ def test_a_table_thick_in_places_is_no_body(make_coarse, limb):
 
     def on_table(x, y, z):
         rib = (y > 66) & (y < 84) & (np.abs(x) < 21)
-        plate = (y > 66) & (y < 75) & (np.abs(x) < 75)
-        return np.where(rib | plate, 40, limb(x, y, z))
+        reduced = (y > 66) & (y < 75) & (np.abs(x) < 75)
+        return np.where(rib | reduced, 40, limb(x, y, z))
 
     coarse = make_coarse(on_table)
     assert coarse.hu[at(coarse, 0, 72)] == 40

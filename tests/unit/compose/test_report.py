@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from calcreport.compose import Occasion, compose_report, narrate, number_lesions, parse_statements
-from calcreport.compose.clinical_text import describe_clinical
+from calcreport.compose import DraftContext, compose_report, narrate, number_lesions, parse_statements
 from calcreport.model.decision import Decision, LesionDecision
 from calcreport.model.findings import Findings, LesionFinding
 from calcreport.model.report import (
@@ -22,6 +21,7 @@ from calcreport.model.report import (
 )
 from calcreport.resources import template_texts
 from calcreport.settings import Settings
+from calcreport.text.clinical import describe_clinical
 
 STATEMENTS = parse_statements(template_texts()["statements.toml"])
 EXPECTED = Path(__file__).parents[2] / "golden" / "expected"
@@ -47,7 +47,7 @@ def finding(longest_mm: float | None = None, **fields: object) -> LesionFinding:
 
 
 def compose(lesions: tuple[LesionFinding, ...], answer: Decision, **clinical: object) -> Report:
-    occasion = Occasion(
+    context = DraftContext(
         study=Study(study_instance_uid="1.2", study_date=None, modality="CT", description=None, patient=Patient()),
         series=(),
         clinical=clinical,
@@ -55,7 +55,7 @@ def compose(lesions: tuple[LesionFinding, ...], answer: Decision, **clinical: ob
         software=Software(name="calcreport", version="0", rules_version="0"),
     )
     return compose_report(
-        Findings(modality="CT", lesions=lesions), answer, occasion=occasion, imaging=None, statements=STATEMENTS
+        Findings(modality="CT", lesions=lesions), answer, context=context, imaging=None, statements=STATEMENTS
     )
 
 

@@ -17,7 +17,8 @@ import pydicom
 import pytest
 from pydicom.encaps import encapsulate
 
-from calcreport.dicom import discover, rank_ct_series, read_ct, values
+from calcreport.dicom import discover, rank_ct_series, read_ct
+from calcreport.dicom.header import values
 from calcreport.errors import InputError
 from calcreport.settings import ReadingSettings
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from calcreport.dicom import discover, values
+from calcreport.dicom import discover
+from calcreport.dicom.header import values
 from calcreport.settings import Settings
 
 FILM = next((Path(__file__).parents[3] / "sample_dicoms" / "phleboliths_leg_films").rglob("*.dcm"))

@@ -9,7 +9,7 @@ import pytest
 
 from calcreport.dicom import rank_ct_series, read_ct
 from calcreport.errors import InputError
-from calcreport.study_folder import folder_name
+from calcreport.study.folder import folder_name
 
 BLANK = {"StudyInstanceUID": "", "SeriesInstanceUID": ""}
 ALL_BLANK = {**BLANK, "SOPInstanceUID": "", "PatientID": "", "PatientName": "", "PatientBirthDate": ""}

@@ -1,9 +1,9 @@
 import pytest
 
 from calcreport.errors import SettingsError
+from calcreport.files.settings import settings_from_text
 from calcreport.service.service import tls_context
 from calcreport.service.service_settings import ServiceSettings, TlsSettings, service_settings_from_text
-from calcreport.settings_file import settings_from_text
 
 
 def test_defaults_let_in_this_machine_only():

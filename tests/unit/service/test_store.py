@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from calcreport.dicom.header import MAKER
+from calcreport.dicom.header.image_header import MAKER
 from calcreport.errors import NotDicomError, StoreError
 from calcreport.service.names import content_of
 from calcreport.service.store import Store
@@ -115,7 +115,7 @@ def test_what_is_not_analysed_is_set_aside(store, put, tags):
 
 
 def test_our_manufacturer_is_the_one_we_write():
-    from calcreport.export.instance import MAKER as WRITTEN  # noqa: PLC0415 - slow to load
+    from calcreport.formats.dicom.instance import MAKER as WRITTEN  # noqa: PLC0415 - slow to load
 
     assert MAKER == WRITTEN
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from calcreport.service.adapter_settings import FolderSinkSettings
 from calcreport.service.adapters import Delivery
-from calcreport.study_folder import ResultsFolder, folder_name
+from calcreport.study.folder import ResultsFolder, folder_name
 
 
 class FolderSink:

@@ -56,7 +56,7 @@ def objects_of(delivery: Delivery, kinds: Sequence[ObjectKind]) -> list[Path]:
 
 
 def _kind(name: str) -> ObjectKind:
-    """Kind of an object by its file name, as `calcreport.export.objects.write_objects` gives them."""
+    """Kind of an object by its file name, as `calcreport.formats.dicom.objects.write_objects` gives them."""
     if name.startswith("seg"):
         return "seg"
     if name.startswith("sc_"):

@@ -13,8 +13,8 @@ from pathlib import Path
 from threading import Event
 from typing import Final
 
-from calcreport.clinical_table import STUDY_FILES
 from calcreport.errors import ClinicalError, DeliveryError, InputError
+from calcreport.files.clinical_table import STUDY_FILES
 from calcreport.service.adapter_settings import FolderSourceSettings
 from calcreport.service.adapters import Inbox
 from calcreport.service.clinical_watch import MAX_CLINICAL_BYTES

@@ -15,9 +15,9 @@ from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence as Items
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from calcreport.dicom import Film, RadiographRanking, discover, rank_radiographs, read_radiograph
+from calcreport.dicom import FilmHeader, FilmRanking, discover, rank_films, read_film
 from calcreport.errors import InputError
-from calcreport.model.radiograph import Radiograph
+from calcreport.model.film import FilmImage
 from calcreport.settings import ReadingSettings
 
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
@@ -106,18 +106,18 @@ class FilmReader:
 
     settings: ReadingSettings = field(default_factory=ReadingSettings)
 
-    def rank(self, *paths: Path) -> RadiographRanking:
+    def rank(self, *paths: Path) -> FilmRanking:
         with discover(paths, settings=self.settings) as found:
             assert len(found.studies) == 1, [row.code for row in found.set_aside]
-            return rank_radiographs(found.studies[0])
+            return rank_films(found.studies[0])
 
-    def film(self, *paths: Path) -> Film:
+    def film(self, *paths: Path) -> FilmHeader:
         ranking = self.rank(*paths)
         assert len(ranking.candidates) == 1, [entry.code for entry in ranking.entries]
         return ranking.candidates[0]
 
-    def read(self, *paths: Path) -> Radiograph:
-        return read_radiograph(self.film(*paths), settings=self.settings)
+    def read(self, *paths: Path) -> FilmImage:
+        return read_film(self.film(*paths), settings=self.settings)
 
     def refusal(self, *paths: Path) -> str:
         with pytest.raises(InputError) as caught:

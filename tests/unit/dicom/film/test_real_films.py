@@ -8,8 +8,8 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from calcreport.dicom import discover, rank_radiographs, read_radiograph
-from calcreport.model.radiograph import ScaleKind
+from calcreport.dicom import discover, rank_films, read_film
+from calcreport.model.film import ScaleKind
 
 ROOT = os.environ.get("CALCREPORT_REAL_FILMS", "")
 pytestmark = pytest.mark.skipif(not ROOT, reason="CALCREPORT_REAL_FILMS names no folder")
@@ -40,8 +40,8 @@ def test_every_film_is_read_as_pydicom_reads_it_or_refused_by_name(film_reader):
     compared = 0
     with discover([Path(ROOT)], settings=film_reader.settings) as found:
         for study in found.studies:
-            for film in rank_radiographs(study).candidates:
-                radiograph = read_radiograph(film, settings=film_reader.settings)
+            for film in rank_films(study).candidates:
+                radiograph = read_film(film, settings=film_reader.settings)
                 ds = next(
                     data
                     for path in sorted(Path(ROOT).iterdir())

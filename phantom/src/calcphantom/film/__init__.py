@@ -1,0 +1,1 @@
+"""Synthetic radiographs: rays through the same patients, exposed, written, and their truth."""

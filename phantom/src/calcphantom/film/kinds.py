@@ -1,0 +1,173 @@
+"""Named studies of radiographs, and studies drawn at random."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+
+from calcphantom.film.recipe import (
+    Collimation,
+    ExposureRecipe,
+    FilmRecipe,
+    Photometric,
+    Spacing,
+    View,
+)
+from calcphantom.kinds import Kind
+from calcphantom.lesions_bound import POSTERIOR_VESSELS
+from calcphantom.recipe import Extra, Layer, LesionRecipe, PhantomRecipe, Region
+
+FILM_KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
+    {
+        "leg-phleboliths": Kind(
+            summary="cluster of phleboliths and a calcified artery in the lower leg",
+            region=Region.CALF,
+            lesions=(
+                LesionRecipe(pattern="P01", diameter_mm=30, hu=1100, layer=Layer.SUBCUTANEOUS),
+                LesionRecipe(pattern="P02", diameter_mm=100, hu=1300, site=POSTERIOR_VESSELS),
+            ),
+            description="XR right lower leg phantom",
+            length_mm=190.0,
+            age_years=47,
+            sex="F",
+        ),
+        "thigh-rim-mass": Kind(
+            summary="rim-calcified mass in the thigh",
+            region=Region.THIGH,
+            lesions=(LesionRecipe(pattern="P05", diameter_mm=42, hu=800),),
+            description="XR right thigh phantom",
+            length_mm=170.0,
+            age_years=24,
+            sex="M",
+        ),
+        "knee-negative": Kind(
+            summary="knee with patella and fabella and without calcification",
+            region=Region.CALF,
+            extras=(Extra.KNEE_END,),
+            description="XR right knee phantom",
+            length_mm=190.0,
+        ),
+    }
+)
+"""Kinds made for films; every other kind of a calf or thigh can be filmed too."""
+
+_LESIONS: Final[tuple[tuple[str, float, float, tuple[Layer, ...]], ...]] = (
+    ("P01", 3.0, 9.0, (Layer.SUBFASCIAL, Layer.SUBCUTANEOUS)),
+    ("P01", 14.0, 40.0, (Layer.SUBFASCIAL, Layer.SUBCUTANEOUS)),
+    ("P02", 30.0, 60.0, (Layer.SUBFASCIAL,)),
+    ("P05", 14.0, 50.0, (Layer.SUBFASCIAL,)),
+    ("P08", 16.0, 50.0, (Layer.SUBFASCIAL,)),
+    ("P09", 3.5, 30.0, (Layer.SUBFASCIAL, Layer.SUBCUTANEOUS)),
+    ("P11", 25.0, 55.0, (Layer.ABUTTING,)),
+    ("P12", 14.0, 28.0, (Layer.SUBCUTANEOUS,)),
+    ("P14", 18.0, 45.0, (Layer.SUBFASCIAL,)),
+    ("P15", 6.0, 24.0, (Layer.SUBFASCIAL,)),
+    ("P19", 3.5, 11.0, (Layer.SUBCUTANEOUS,)),
+    ("P20", 30.0, 60.0, (Layer.SUBFASCIAL,)),
+    ("P26", 16.0, 34.0, (Layer.SUBCUTANEOUS,)),
+    ("P27", 14.0, 45.0, (Layer.SUBFASCIAL,)),
+)
+"""Pattern, smallest and largest diameter in mm, layers."""
+
+
+def exposure_of(region: Region) -> ExposureRecipe:
+    """Return a usual exposure of a limb: a thigh with more tube voltage and scatter than a calf."""
+    if region is Region.CALF:
+        return ExposureRecipe(energy_kev=41.0, kvp=57.0, scatter_ratio=0.3)
+    return ExposureRecipe(energy_kev=47.0, kvp=72.0, scatter_ratio=0.6)
+
+
+def random_films(seed: int, *, has_lesions: bool = True) -> FilmRecipe:
+    """Draw a study: region, lesions, dose, pixel, views, polarity, processing, collimation, distractors.
+
+    Parameters
+    ----------
+    seed : int
+        The same seed gives the same recipe.
+    has_lesions : bool
+        ``False`` draws a study without lesions and with more things that may deceive a search.
+
+    Returns
+    -------
+    FilmRecipe
+        One to four lesions of 3 to 60 mm, most of them of one kind; none when `has_lesions` is false.
+    """
+    rng = np.random.default_rng([seed, 11])
+    region = (Region.CALF, Region.THIGH)[int(rng.integers(2))]
+    lesions = _lesions(rng, seed) if has_lesions else ()
+    longest = max((x.diameter_mm for x in lesions), default=0.0)
+    extras = _extras(region, rng, dense=0.6 if has_lesions else 1.0)
+    knee = 60.0 if Extra.KNEE_END in extras else 0.0
+    phantom = PhantomRecipe(
+        kind="random-film" if has_lesions else "random-negative-film",
+        region=region,
+        seed=seed,
+        lesions=lesions,
+        extras=extras,
+        length_mm=max(float(rng.uniform(120, 190)), longest * 1.1 + 44.0) + knee,
+        laterality="left" if rng.uniform() < 0.5 else "right",
+        description=f"XR {region.value} phantom",
+    )
+    views = ((View.AP, View.LATERAL), (View.AP,), (View.LATERAL,))[int(rng.choice(3, p=[0.7, 0.15, 0.15]))]
+    return FilmRecipe(phantom=phantom, views=views, exposure=_exposure(region, rng))
+
+
+def _lesions(rng: np.random.Generator, seed: int) -> tuple[LesionRecipe, ...]:
+    drawn = []
+    for n in range(int(rng.choice(4, p=[0.45, 0.3, 0.15, 0.1])) + 1):
+        number = seed % len(_LESIONS) if n == 0 else int(rng.integers(len(_LESIONS)))
+        pattern, low, high, layers = _LESIONS[number]
+        drawn.append(
+            LesionRecipe(
+                pattern=pattern,
+                diameter_mm=float(np.exp(rng.uniform(np.log(low), np.log(high)))),
+                layer=layers[int(rng.integers(len(layers)))],
+                hu=float(np.exp(rng.uniform(np.log(450.0), np.log(1700.0)))),
+                site=POSTERIOR_VESSELS if pattern == "P02" else None,
+            )
+        )
+    return tuple(drawn)
+
+
+def _extras(region: Region, rng: np.random.Generator, *, dense: float) -> tuple[Extra, ...]:
+    chances = {
+        Region.CALF: ((Extra.KNEE_END, 0.35), (Extra.CAST, 0.12), (Extra.CLOTHES, 0.06)),
+        Region.THIGH: ((Extra.NAIL, 0.15), (Extra.CLOTHES, 0.06), (Extra.LEAD, 0.08)),
+    }[region]
+    return tuple(extra for extra, chance in chances if rng.uniform() < chance * dense)
+
+
+def _exposure(region: Region, rng: np.random.Generator) -> ExposureRecipe:
+    is_thigh = region is Region.THIGH
+    is_linear = bool(rng.uniform() < 0.1)
+
+    def pick(choices: tuple[str, ...], chances: tuple[float, ...]) -> str:
+        return choices[int(rng.choice(len(choices), p=chances))]
+
+    spacing = Spacing(pick(("detector", "calibrated", "none"), (0.6, 0.25, 0.15)))
+    if is_linear and spacing is Spacing.NONE:
+        spacing = Spacing.DETECTOR
+    modality = "CR" if spacing is Spacing.NONE else "DX" if is_linear else pick(("DX", "CR"), (0.6, 0.4))
+    return ExposureRecipe(
+        pixel_mm=float(np.round(rng.uniform(0.12, 0.2), 3)),
+        sid_mm=float(rng.choice([1000.0, 1100.0, 1150.0, 1300.0, 1500.0])),
+        gap_mm=float(rng.uniform(2.0, 70.0)),
+        energy_kev=float(rng.uniform(43, 52) if is_thigh else rng.uniform(38, 46)),
+        kvp=float(np.round(rng.uniform(66, 77) if is_thigh else rng.uniform(52, 64))),
+        quanta_per_mm2=float(np.exp(rng.uniform(np.log(8e4), np.log(8e5)))),
+        scatter_ratio=float(rng.uniform(0.3, 1.0) if is_thigh else rng.uniform(0.2, 0.5)),
+        blur_mm=float(rng.uniform(0.08, 0.2)),
+        noise_grain_pixels=float(rng.uniform(0.3, 0.7)),
+        bits=int(rng.choice([10, 12, 12, 14, 15, 16])),
+        photometric=Photometric(pick(("MONOCHROME1", "MONOCHROME2"), (0.4, 0.6))),
+        is_linear=is_linear,
+        is_processed=not is_linear and bool(rng.uniform() < 0.5),
+        spacing=spacing,
+        collimation=Collimation(pick(("none", "header", "visible", "masked"), (0.4, 0.25, 0.2, 0.15))),
+        has_marker=bool(rng.uniform() < 0.8),
+        has_text=bool(rng.uniform() < 0.25),
+        modality=modality,
+    )

@@ -1,0 +1,255 @@
+"""Make a phantom: recipe in, volume and truth out. Pure: everything random follows from the seed."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from calcphantom import surroundings as around
+from calcphantom.limb import blood_hu, build_limb
+from calcphantom.place import BOUND_PATTERNS, Placed, place_lesion
+from calcphantom.recipe import Extra, Layer, LesionRecipe, PhantomRecipe, Region
+from calcphantom.render import Rendering, noise_field, render, scan_geometry
+from calcphantom.scene import Body, Paint
+from calcphantom.surroundings import Metal, streaks
+from calcphantom.trunk import build_neck, build_pelvis
+from calcphantom.truth import Truth, lesion_truth
+from calcreport.model.geometry import VolumeGeometry
+from calcreport.model.image import LOWEST_HU, CtVolume, SliceReference
+
+UID_ROOT: Final = "2.25."
+"""Root of identifiers derived from a number (PS3.5 B.2)."""
+
+STUDY_NUMBER: Final = 99999
+"""Number of the study's identifier; slices count from 1."""
+SERIES_NUMBER: Final = 99998
+"""Number of the series' identifier."""
+FRAME_NUMBER: Final = 99997
+"""Number of the frame of reference's identifier."""
+
+JOINT_BELOW_END_MM: Final = 48.0
+"""The knee at the end of a calf lies this far below the upper end of the scan, mm."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Setting:
+    """Bodies and the things around them.
+
+    Parameters
+    ----------
+    bodies : tuple[Body, ...]
+        Limbs or a trunk; lesions are dealt out to them in turn.
+    paints : tuple[Paint, ...]
+        Everything but the lesions, in the order of painting, LPS mm.
+    metals : tuple[Metal, ...]
+        What throws streaks.
+    centre_mm, half_size_mm : tuple[float, float]
+        Centre, and half width and half height, of the field of view, LPS mm.
+    """
+
+    bodies: tuple[Body, ...]
+    paints: tuple[Paint, ...]
+    metals: tuple[Metal, ...]
+    centre_mm: tuple[float, float]
+    half_size_mm: tuple[float, float]
+
+
+def make_phantom(recipe: PhantomRecipe) -> tuple[CtVolume, Truth]:
+    """Make a synthetic CT with known truth.
+
+    Parameters
+    ----------
+    recipe : PhantomRecipe
+        What to build; the same recipe gives the same voxels.
+
+    Returns
+    -------
+    tuple[CtVolume, Truth]
+        HU with shape ``(slices, rows, columns)``, lowest slice first; and what is true of it, LPS mm.
+
+    Raises
+    ------
+    NoRoomError
+        A lesion does not fit into the region.
+    """
+    rng = np.random.default_rng(recipe.seed)
+    length = scan_length_mm(recipe)
+    setting = build_setting(recipe, rng, half_length_mm=length / 2)
+    placed = place_all(recipe, setting, rng, half_length_mm=length / 2)
+    if Extra.FRAGMENT in recipe.extras:
+        setting = with_fragment(setting, placed, rng, half_length_mm=length / 2)
+    paints = (*setting.paints, *(replace(p, owner=n) for n, lesion in enumerate(placed) for p in lesion.piece.paints))
+    width, height = setting.half_size_mm
+    geometry = scan_geometry(
+        recipe.scan, half_width_mm=width, half_height_mm=height, length_mm=length, centre_mm=setting.centre_mm
+    )
+    rendering = render(paints, geometry, recipe.scan, lesions=len(placed))
+    truth = Truth(
+        recipe=recipe,
+        lesions=tuple(lesion_truth(lesion, n, rendering, recipe.scan) for n, lesion in enumerate(placed)),
+        distractors=tuple(name for body in setting.bodies for name in body.names)
+        + tuple(e.value for e in recipe.extras),
+        spacing_mm=geometry.spacing_mm,
+        tilt_deg=geometry.tilt_deg,
+        noise_hu=recipe.scan.noise_hu,
+    )
+    hu = _scanned(rendering, geometry, recipe, setting)
+    uid = uid_stem(recipe)
+    slices = tuple(
+        SliceReference(sop_instance_uid=identifier(uid, n + 1), instance_number=n + 1) for n in range(hu.shape[0])
+    )
+    volume = CtVolume(
+        hu=hu,
+        geometry=geometry,
+        slices=slices,
+        ceiling_hu=recipe.scan.ceiling_hu,
+        series_instance_uid=identifier(uid, SERIES_NUMBER),
+        frame_of_reference_uid=identifier(uid, FRAME_NUMBER),
+    )
+    return volume, truth
+
+
+def uid_stem(recipe: PhantomRecipe) -> str:
+    """Stem of the identifiers of a study, the same for the same recipe."""
+    digest = hashlib.sha256(repr(recipe).encode()).digest()
+    return f"{UID_ROOT}{1 + int.from_bytes(digest[:11], 'big')}"
+
+
+def identifier(stem: str, number: int) -> str:
+    """Return identifier `number` (1 … 99999) of a study."""
+    return f"{stem}{number:05d}"
+
+
+def scan_length_mm(recipe: PhantomRecipe) -> float:
+    """Length of the scan in mm: as asked for, or long enough for the longest lesion."""
+    if recipe.length_mm is not None:
+        return recipe.length_mm
+    longest = max((max(x.diameter_mm, x.mass_mm or 0.0) for x in recipe.lesions), default=20.0)
+    knee = 60.0 if Extra.KNEE_END in recipe.extras else 0.0
+    return float(max(56.0, longest * 1.1 + 34.0) + knee)
+
+
+def fat_thickness_mm(recipe: PhantomRecipe, rng: np.random.Generator) -> float:
+    """Mean thickness of the subcutaneous fat in mm, enough for the lesions meant to lie in it."""
+    if recipe.fat_mm is not None:
+        return recipe.fat_mm
+    base = float(rng.uniform(3.5, 8) if recipe.region is Region.NECK else rng.uniform(6, 18))
+    fatty = {Layer.SUBCUTANEOUS, Layer.ABUTTING}
+    wanted = [x.diameter_mm for x in recipe.lesions if x.layer in fatty and x.pattern not in BOUND_PATTERNS]
+    return float(min(34.0, max([base, *(0.55 * d + 6.0 for d in wanted)])))
+
+
+def build_setting(recipe: PhantomRecipe, rng: np.random.Generator, *, half_length_mm: float) -> Setting:
+    """Build the bodies, the table and what else lies around."""
+    fat = fat_thickness_mm(recipe, rng)
+    bodies = build_bodies(recipe, rng, fat_mm=fat, half_length_mm=half_length_mm)
+    inner: list[Paint] = [p for body in bodies for p in body.paints]
+    outer: list[Paint] = []
+    metals: list[Metal] = []
+    if Extra.NAIL in recipe.extras and bodies[0].shafts:
+        rod, metal = around.nail(bodies[0].shafts[0], half_length_mm=half_length_mm)
+        inner += rod
+        metals.append(metal)
+    if Extra.CAST in recipe.extras:
+        outer += around.cast(bodies[0])
+    elif Extra.CLOTHES in recipe.extras:
+        outer += around.clothes(bodies[0])
+    if Extra.LEAD in recipe.extras:
+        outer += around.lead(bodies[0], half_length_mm=half_length_mm)
+    centre, half, lowest = _field_of_view(bodies, half_length_mm)
+    lowest += 10.0 if Extra.CAST in recipe.extras else 0.0
+    return Setting(
+        bodies=bodies,
+        paints=(*around.table(lowest), *outer, *inner),
+        metals=tuple(metals),
+        centre_mm=centre,
+        half_size_mm=half,
+    )
+
+
+def build_bodies(
+    recipe: PhantomRecipe, rng: np.random.Generator, *, fat_mm: float, half_length_mm: float
+) -> tuple[Body, ...]:
+    """One limb, both limbs, or a trunk; the patient's left limb lies at positive x."""
+    if recipe.region is Region.PELVIS:
+        return (build_pelvis(recipe, rng, fat_mm=fat_mm),)
+    if recipe.region is Region.NECK:
+        return (build_neck(recipe, rng, fat_mm=fat_mm),)
+    sign = 1.0 if recipe.laterality == "left" else -1.0
+    apart = (68.0 if recipe.region is Region.CALF else 88.0) + fat_mm
+    signs = (sign, -sign) if Extra.SECOND_LEG in recipe.extras else (sign,)
+    bodies = tuple(build_limb(recipe, rng, fat_mm=fat_mm, x_mm=s * apart, sign=s) for s in signs)
+    if Extra.KNEE_END not in recipe.extras:
+        return bodies
+    bones, paints = around.knee(bodies[0], joint_z_mm=half_length_mm - JOINT_BELOW_END_MM, sign=sign)
+    first = replace(bodies[0], bones=bones, paints=(*bodies[0].paints, *paints), names=("patella", "fabella"))
+    return (first, *bodies[1:])
+
+
+def _field_of_view(
+    bodies: tuple[Body, ...], half_length_mm: float
+) -> tuple[tuple[float, float], tuple[float, float], float]:
+    """Centre and half size (x, y) of the field, and the lowest point of the skin (LPS y), mm."""
+    points = np.concatenate([b.skin.points(-half_length_mm, half_length_mm, 8.0) for b in bodies])
+    low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
+    middle, half = (low + high) / 2, (high - low) / 2 + np.array([14.0, 16.0])
+    return (float(middle[0]), float(middle[1]) + 4.0), (float(half[0]), float(half[1])), float(high[1])
+
+
+def place_all(
+    recipe: PhantomRecipe, setting: Setting, rng: np.random.Generator, *, half_length_mm: float
+) -> tuple[Placed, ...]:
+    """Place every lesion of the recipe, one after the other."""
+    blood = blood_hu(recipe.scan.contrast, is_artery=True, rng=rng)
+    placed: list[Placed] = []
+    for n, lesion in enumerate(recipe.lesions):
+        body = setting.bodies[n % len(setting.bodies)]
+        placed.append(
+            place_lesion(lesion, body, rng, others=tuple(placed), half_length_mm=half_length_mm, blood_hu=blood)
+        )
+    return tuple(placed)
+
+
+def with_fragment(
+    setting: Setting, placed: tuple[Placed, ...], rng: np.random.Generator, *, half_length_mm: float
+) -> Setting:
+    """Add a small piece of metal to the muscle of the first body."""
+    recipe = LesionRecipe(pattern="P28", diameter_mm=float(rng.uniform(3, 7)), hu=around.METAL_HU)
+    found = place_lesion(
+        recipe, setting.bodies[0], rng, others=placed, half_length_mm=half_length_mm, blood_hu=0.0
+    ).piece.paints
+    low, high = found[0].shape.box
+    x, y, z = (low + high) / 2
+    half = recipe.diameter_mm / 2
+    metal = Metal(x_mm=float(x), y_mm=float(y), low_mm=float(z) - half, high_mm=float(z) + half, radius_mm=half * 0.6)
+    return replace(setting, paints=(*setting.paints, *found), metals=(*setting.metals, metal))
+
+
+def _scanned(
+    rendering: Rendering, geometry: VolumeGeometry, recipe: PhantomRecipe, setting: Setting
+) -> NDArray[np.int16]:
+    """Add texture, streaks and noise, clip and round: shape ``(slices, rows, columns)``, HU."""
+    rng = np.random.default_rng([recipe.seed, 1])
+    hu = rendering.hu
+    muscle = np.clip(1 - np.abs(hu - 56) / 40, 0, 1)
+    bone_mm = None
+    if recipe.region is Region.PELVIS:
+        bone_mm = (hu > 400).sum(axis=2).astype(np.float32) * np.float32(recipe.scan.pixel_mm)
+    hu += muscle * _texture(geometry.shape, rng)
+    if setting.metals:
+        hu += streaks(geometry, setting.metals, rng)
+    hu += noise_field(geometry.shape, recipe.scan, rng, dense=bone_mm)
+    return np.clip(np.rint(hu), LOWEST_HU, recipe.scan.ceiling_hu).astype(np.int16)
+
+
+def _texture(shape: tuple[int, int, int], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Slow variation of muscle, standard deviation about 3 HU."""
+    coarse = rng.standard_normal(tuple(max(4, n // 12) for n in shape)).astype(np.float32)
+    zoom = [n / m for n, m in zip(shape, coarse.shape, strict=True)]
+    smooth: NDArray[np.float32] = ndimage.zoom(coarse, zoom, order=1)
+    return smooth * np.float32(5.0)

@@ -1,0 +1,246 @@
+"""Named features of a lesion's shape, texture and surroundings, from which its pattern is read."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calcreport.anatomy.morphology import erode
+from calcreport.calcification.parts import (
+    find_parts,
+    hull_volume,
+    principal_extents,
+    projected_fill,
+    row_ends,
+)
+from calcreport.calcification.patterns.sections import level_and_ring_share, read_sections, wall_mm
+from calcreport.calcification.patterns.vicinity import read_vicinity
+from calcreport.calcification.vessel import vessel_contrast
+from calcreport.model.geometry import VolumeGeometry
+from calcreport.model.report import DepthClass
+
+PLAQUE_MM: Final = 40.0
+OUTSIDE_FASCIA: Final = frozenset({DepthClass.CUTANEOUS, DepthClass.SUBCUTANEOUS})
+"""Longer deposits, and those outside the fascia, are no plaques: no vessel is looked for."""
+
+CORE_VOXELS: Final = 8
+"""Densities are read one voxel inside the surface when at least this many voxels lie there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Features:
+    """What a pattern is read from. Lengths mm, densities HU; ``None`` where a feature cannot be seen.
+
+    Parameters
+    ----------
+    longest_mm, width_mm, thickness_mm : float
+        Extents along the principal axes of the whole lesion.
+    foci_count : int
+        Separate deposits of three voxels or more.
+    largest_focus_mm : float
+        Longest diameter of the largest one.
+    focus_size_mm : float
+        Median longest diameter of the foci.
+    focus_elongation : float
+        Median ratio of longest to middle extent of the foci.
+    focus_alignment : float
+        Share of elongated foci whose long axis lies within 30 degrees of the scan axis.
+    sphericity : float
+        Volume of the largest focus over that of the ball on its longest diameter.
+    smoothness : float
+        Volume of the largest focus over that of its convex hull.
+    wall_mm : float
+        Typical thickness of the mineral: twice its greatest depth, 90th percentile over the parts.
+    fill : float
+        Mineral volume over the volume of the lesion's convex hull.
+    shell_share, core_share : float | None
+        Share of shell and core of the cross-sections that is mineral.
+    coverage, worst_coverage : float | None
+        Share of directions from the middle of a cross-section in which the shell is mineral: on average, and in the
+        broad section that shows the largest gap.
+    core_hu : float | None
+        Median of the core.
+    core_tail_hu : float | None
+        90th percentile of the core over its median, less what noise alone would give: trabeculae stand out here.
+    core_spread_hu : float | None
+        Half its 16th-84th percentile range, noise taken off.
+    centre_gain : float | None
+        Density of the mineral in the core over that in the shell.
+    mean_hu, peak_hu, variation : float
+        Mean, maximum and coefficient of variation (noise taken off) of the mineral one voxel inside the surface.
+    projected_fill : float
+        Share of its outline that the lesion fills when looked at along its smallest extent: a net leaves gaps, a
+        sheet does not.
+    near_hu, near_fat, wide_fat : float
+        Median of the tissue right around; share of fat right around and farther off.
+    fat_sides : float
+        Share of the directions within the slice in which mostly fat lies right around.
+    coat_hu : float | None
+        Median of the layer next to the mineral.
+    swelling_hu : float | None
+        Muscle and other watery tissue farther off, less that right around: positive in oedema or a soft mass,
+        negative in tendon.
+    vessel_hu : float | None
+        Contrast to its fat of the vessel that runs on beyond both ends of a small deep deposit.
+    level_share : float
+        Share of the broader deposits with a flat horizontal top or bottom.
+    is_vessel_chain : bool
+        Foci string along the scan axis like a vessel.
+    tube_share : float | None
+        Share of cross-sections that show a ring or paired walls of vessel size.
+    layer : DepthClass
+        Depth class.
+    bone_gap_mm : float
+        Distance to bone, infinity when none is near.
+    to_fascia_mm : float | None
+        Median distance of the mineral to the investing fascia.
+    ring_share : float
+        Share of the small cross-sections of foci that close around a gap.
+    """
+
+    longest_mm: float
+    width_mm: float
+    thickness_mm: float
+    foci_count: int
+    largest_focus_mm: float
+    focus_size_mm: float
+    focus_elongation: float
+    focus_alignment: float
+    sphericity: float
+    smoothness: float
+    wall_mm: float
+    fill: float
+    shell_share: float | None
+    core_share: float | None
+    coverage: float | None
+    worst_coverage: float | None
+    core_hu: float | None
+    core_spread_hu: float | None
+    core_tail_hu: float | None
+    centre_gain: float | None
+    mean_hu: float
+    peak_hu: float
+    variation: float
+    projected_fill: float
+    near_hu: float
+    near_fat: float
+    wide_fat: float
+    fat_sides: float
+    coat_hu: float | None
+    swelling_hu: float | None
+    vessel_hu: float | None
+    level_share: float
+    is_vessel_chain: bool
+    tube_share: float | None
+    layer: DepthClass
+    bone_gap_mm: float
+    to_fascia_mm: float | None
+    ring_share: float
+
+    def as_row(self) -> dict[str, float | int | bool | str | None]:
+        """Plain values for the report; an infinite gap becomes ``None``."""
+        row: dict[str, float | int | bool | str | None] = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, DepthClass):
+                value = value.value
+            elif isinstance(value, float) and not np.isfinite(value):
+                value = None
+            row[field.name] = value
+        return row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What is known of a lesion before its shape is described.
+
+    Parameters
+    ----------
+    longest_mm : float
+        Longest diameter as measured.
+    layer : DepthClass
+        Depth class.
+    bone_gap_mm : float
+        Distance to bone, mm; infinity when none is near.
+    to_fascia_mm : float | None
+        Median distance to the fascia, mm.
+    is_vessel_chain : bool
+        Whether its foci string along a vessel.
+    noise_hu : float
+        Noise, HU.
+    """
+
+    longest_mm: float
+    layer: DepthClass
+    bone_gap_mm: float
+    to_fascia_mm: float | None
+    is_vessel_chain: bool
+    noise_hu: float
+
+
+def describe(
+    hu: NDArray[np.int16], inside: NDArray[np.bool_], geometry: VolumeGeometry, known: Surroundings
+) -> Features:
+    """Features of a lesion.
+
+    Parameters
+    ----------
+    hu : NDArray[np.int16]
+        Shape ``(slices, rows, columns)`` of a box around the lesion, HU.
+    inside : NDArray[np.bool_]
+        Same shape; voxels inside the lesion's surface, at least one.
+    geometry : VolumeGeometry
+        Of the volume the box was cut from.
+    known : Surroundings
+        What was measured before.
+    """
+    spacing, voxel_mm3 = geometry.spacing_mm, geometry.voxel_volume_mm3
+    levels, rows, columns = (
+        np.flatnonzero(inside.any(axis=other)) for other in ((1, 2), (0, 2), (0, 1))
+    )  # fmt: skip
+    tight = tuple(slice(int(at[0]), int(at[-1]) + 1) for at in (levels, rows, columns))
+    solid, dense = inside[tight], hu[tight]
+    voxels_mm = np.argwhere(solid) * np.array(spacing)
+    parts = find_parts(solid, spacing)
+    substantial = parts.substantial
+    # The measured diameter knows where in the voxels the edge runs; extents count whole voxels.
+    largest_mm = float(parts.extents_mm[parts.largest, 0]) if len(parts.counts) > 1 else known.longest_mm
+    core = erode(solid, "cross")
+    values = dense[core if core.sum() >= CORE_VOXELS else solid].astype(np.float64)
+    extents = principal_extents(voxels_mm, spacing)
+    outline_mm3 = hull_volume(row_ends(solid) * np.array(spacing))
+    level_share, ring_share = level_and_ring_share(solid, spacing)
+    section = read_sections(dense, solid, spacing, known.noise_hu)
+    around = read_vicinity(hu, inside, spacing)
+    may_be_plaque = known.longest_mm <= PLAQUE_MM and known.layer not in OUTSIDE_FASCIA
+    return Features(
+        longest_mm=known.longest_mm,
+        width_mm=float(extents[1]),
+        thickness_mm=float(extents[2]),
+        foci_count=int(substantial.sum()),
+        largest_focus_mm=largest_mm,
+        focus_size_mm=float(np.median(parts.extents_mm[substantial, 0])),
+        focus_elongation=float(np.median(parts.elongations[substantial])),
+        focus_alignment=parts.alignment,
+        sphericity=parts.sphericity(voxel_mm3, largest_mm),
+        smoothness=parts.smoothness(voxel_mm3),
+        wall_mm=wall_mm(solid, spacing),
+        fill=float(min(1.0, len(voxels_mm) * voxel_mm3 / max(outline_mm3, voxel_mm3))),
+        mean_hu=float(values.mean()),
+        peak_hu=float(dense[solid].max()),
+        variation=float(np.sqrt(max(0.0, values.var() - known.noise_hu**2)) / max(values.mean(), 1.0)),
+        projected_fill=projected_fill(voxels_mm, spacing),
+        level_share=level_share,
+        ring_share=ring_share,
+        is_vessel_chain=known.is_vessel_chain,
+        vessel_hu=vessel_contrast(hu, inside, spacing, known.noise_hu) if may_be_plaque else None,
+        layer=known.layer,
+        bone_gap_mm=known.bone_gap_mm,
+        to_fascia_mm=known.to_fascia_mm,
+        **dataclasses.asdict(section),
+        **dataclasses.asdict(around),
+    )

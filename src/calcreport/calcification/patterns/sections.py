@@ -1,0 +1,224 @@
+"""Cross-sections of a lesion: shell and core, rings and tubes, fluid levels, thickness of the mineral."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial import ConvexHull, QhullError
+
+SHELL_DEPTH: Final = 0.35
+"""Outer part of a cross-section, as a share of its greatest depth, that counts as shell."""
+
+CORE_DEPTH: Final = 0.6
+"""Inner part that counts as core."""
+
+MIN_SECTION_MM: Final = 6.0
+"""A cross-section narrower than this has no core to speak of."""
+
+NORMAL_P90: Final = 1.282
+"""90th percentile of a normal distribution, in deviations."""
+
+BROAD_SHARE: Final = 0.5
+"""Sections smaller than this share of the broadest graze the caps, where shell and core cannot be told apart."""
+
+MIDDLE_SHARE: Final = 0.75
+"""The content of a shell is read in sections at least this broad: nearer the caps, thick slices mix the rim in."""
+
+SECTIONS: Final = 14
+"""Cross-sections whose shell and core are looked at."""
+
+LEVEL_SECTIONS: Final = 30
+WALL_SECTIONS: Final = 40
+"""Cross-sections in which levels are looked for, and the thickness of the mineral is taken."""
+
+LEVEL_WIDTH_MM: Final = 7.0
+LEVEL_HEIGHT_MM: Final = 2.0
+"""Narrower or flatter deposits show no level."""
+
+MIN_FLAT: Final = 0.6
+MIN_RUN_SHARE: Final = 0.3
+"""A level is a straight stretch over this share of the width; levels of several loculi may stand side by side."""
+
+TUBE_DEPTH_MM: Final = (1.0, 6.0)
+TUBE_HOLLOW: Final = 0.15
+TUBE_PARTS: Final = 4
+"""A cut vessel: radius, share of it that is free of mineral, pieces of its wall."""
+
+RING_PIXELS: Final = (8, 400)
+"""Cross-sections of foci among which rings are looked for."""
+
+DIRECTIONS: Final = 36
+
+Spacing = tuple[float, float, float]
+_SQUARE: Final = np.ones((3, 3), dtype=bool)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sections:
+    """What the cross-sections of a lesion show; fields as in `calcreport.calcification.patterns.features.Features`."""
+
+    shell_share: float | None = None
+    core_share: float | None = None
+    coverage: float | None = None
+    worst_coverage: float | None = None
+    core_hu: float | None = None
+    core_spread_hu: float | None = None
+    core_tail_hu: float | None = None
+    centre_gain: float | None = None
+    tube_share: float | None = None
+
+
+def read_sections(hu: NDArray[np.int16], inside: NDArray[np.bool_], spacing: Spacing, noise_hu: float) -> Sections:
+    """Shell and core of the cross-sections, weighted by area.
+
+    Parameters
+    ----------
+    hu : NDArray[np.int16]
+        Shape ``(slices, rows, columns)``, HU.
+    inside : NDArray[np.bool_]
+        Same shape; true in the mineral.
+    spacing : tuple[float, float, float]
+        Voxel spacing along slice, row, column, mm.
+    noise_hu : float
+        Noise, HU.
+    """
+    chosen = np.flatnonzero(inside.any(axis=(1, 2)))
+    chosen = chosen[np.unique(np.linspace(0, chosen.size - 1, min(SECTIONS, chosen.size)).round().astype(int))]
+    hulls = {int(i): hull for i in chosen if (hull := section_hull(inside[i])) is not None}
+    broadest = max((int(hull.sum()) for hull in hulls.values()), default=0)
+    shell_in = shell_all = core_in = core_all = tubes = 0
+    covered: list[tuple[float, int]] = []
+    cores: list[tuple[int, NDArray[np.int16]]] = []
+    core_mineral, shell_mineral = [], []
+    for i, hull in hulls.items():
+        plane = inside[i]
+        depth = ndimage.distance_transform_edt(np.pad(hull, 1), sampling=spacing[1:])[1:-1, 1:-1]
+        deepest = float(depth.max())
+        tubes += _is_tube(plane, hull, deepest)
+        if 2 * deepest < MIN_SECTION_MM or int(hull.sum()) < BROAD_SHARE * broadest:
+            continue
+        shell, core = hull & (depth <= max(SHELL_DEPTH * deepest, 1.5)), hull & (depth >= CORE_DEPTH * deepest)
+        shell_in += int((plane & shell).sum())
+        shell_all += int(shell.sum())
+        core_in += int((plane & core).sum())
+        core_all += int(core.sum())
+        covered.append((_coverage(plane, shell, hull), int(hull.sum())))
+        cores.append((int(hull.sum()), hu[i][core]))
+        core_mineral.append(hu[i][core & plane])
+        # The outermost pixels are half background: they would make every deposit look centre-dense.
+        shell_mineral.append(hu[i][shell & plane & (depth > 1.6 * max(spacing[1:]))])
+    tube_share = tubes / len(hulls) if hulls else None
+    if not core_all:
+        return Sections(tube_share=tube_share)
+    least = MIDDLE_SHARE * max(area for area, _ in cores)
+    low, middle, high, top = np.percentile(np.concatenate([c for area, c in cores if area >= least]), (16, 50, 84, 90))
+    inner, outer = np.concatenate(core_mineral), np.concatenate(shell_mineral)
+    return Sections(
+        shell_share=shell_in / max(shell_all, 1),
+        core_share=core_in / core_all,
+        coverage=float(np.average([c for c, _ in covered], weights=[w for _, w in covered])),
+        worst_coverage=min(c for c, _ in covered),
+        core_hu=float(middle),
+        core_spread_hu=float(np.sqrt(max(0.0, ((high - low) / 2) ** 2 - noise_hu**2))),
+        core_tail_hu=float(top - middle - NORMAL_P90 * noise_hu),
+        centre_gain=float(inner.mean() / outer.mean()) if inner.size and outer.size else None,
+        tube_share=tube_share,
+    )
+
+
+def section_hull(plane: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+    """Convex hull of a cross-section of shape ``(rows, columns)``, as a mask; ``None`` for a point or a line."""
+    points = np.argwhere(plane)
+    try:
+        hull = ConvexHull(points)
+    except (QhullError, ValueError):
+        return None
+    low, high = points.min(0), points.max(0) + 1
+    grid = np.stack(np.meshgrid(*(np.arange(a, b) for a, b in zip(low, high, strict=True)), indexing="ij"), -1)
+    within = (grid @ hull.equations[:, :2].T + hull.equations[:, 2] <= 1e-9).all(-1)
+    mask = np.zeros_like(plane)
+    mask[low[0] : high[0], low[1] : high[1]] = within
+    return mask
+
+
+def _coverage(plane: NDArray[np.bool_], shell: NDArray[np.bool_], hull: NDArray[np.bool_]) -> float:
+    """Share of the directions from the hull's middle in which the shell holds mineral.
+
+    Small sections have fewer pixels on their rim than there are directions: those without a pixel do not count.
+    """
+    middle = np.argwhere(hull).mean(0)
+
+    def directions(mask: NDArray[np.bool_]) -> int:
+        offset = np.argwhere(mask) - middle
+        turn = (np.arctan2(offset[:, 0], offset[:, 1]) + np.pi) / (2 * np.pi)
+        return int(np.unique((turn * DIRECTIONS).astype(int) % DIRECTIONS).size)
+
+    return directions(plane & shell) / max(directions(shell), 1)
+
+
+def _is_tube(plane: NDArray[np.bool_], hull: NDArray[np.bool_], deepest_mm: float) -> bool:
+    """Whether a cross-section shows a wall around a lumen, or two walls facing each other, of vessel size."""
+    if not TUBE_DEPTH_MM[0] <= deepest_mm <= TUBE_DEPTH_MM[1] or plane.sum() >= (1 - TUBE_HOLLOW) * hull.sum():
+        return False
+    return bool(ndimage.label(plane, structure=_SQUARE)[1] <= TUBE_PARTS)
+
+
+def wall_mm(inside: NDArray[np.bool_], spacing: Spacing) -> float:
+    """Typical thickness of the mineral within slices, mm.
+
+    `inside` has the shape ``(slices, rows, columns)``; `spacing` is along slice, row, column, mm.
+    """
+    depths = []
+    for plane in inside[:: max(1, inside.shape[0] // WALL_SECTIONS)]:
+        if plane.any():
+            depth = ndimage.distance_transform_edt(np.pad(plane, 1), sampling=spacing[1:])
+            depths.append(depth[(depth == ndimage.maximum_filter(depth, size=3)) & (depth > 0)])
+    pixel = float(np.mean(spacing[1:]))
+    return float(2 * np.percentile(np.concatenate(depths), 75) - pixel) if depths else pixel
+
+
+def level_and_ring_share(inside: NDArray[np.bool_], spacing: Spacing) -> tuple[float, float]:
+    """Shares of the cross-sections of deposits that show a fluid level, and that close around a gap.
+
+    Calcium settles: the upper edge of a fluid-calcium level is horizontal, the lower one follows the wall. Levels are
+    looked for in the broader deposits, rings in the smaller ones.
+
+    Parameters
+    ----------
+    inside : NDArray[np.bool_]
+        Shape ``(slices, rows, columns)``; rows run from front to back.
+    spacing : tuple[float, float, float]
+        Voxel spacing along slice, row, column, mm.
+    """
+    flat = broad = rings = small = 0
+    stride = max(1, inside.shape[0] // LEVEL_SECTIONS)
+    for number, plane in enumerate(inside):
+        labels, _ = ndimage.label(plane, structure=_SQUARE)
+        for i, box in enumerate(ndimage.find_objects(labels), start=1):
+            part = labels[box] == i
+            height, width = part.shape
+            if number % stride == 0 and width * spacing[2] >= LEVEL_WIDTH_MM and height * spacing[1] >= LEVEL_HEIGHT_MM:
+                broad += 1
+                flat += _has_level(part)
+            if RING_PIXELS[0] <= int(part.sum()) <= RING_PIXELS[1]:
+                small += 1
+                rings += int(ndimage.binary_fill_holes(part).sum() > part.sum())
+    return flat / broad if broad else 0.0, rings / small if small else 0.0
+
+
+def _has_level(part: NDArray[np.bool_]) -> bool:
+    """Whether the upper or lower edge of a part is made of horizontal stretches and the other is not."""
+    top = part.argmax(0)
+    bottom = part.shape[0] - 1 - part[::-1].argmax(0)
+    flat = [_level_length(edge) / edge.size for edge in (top, bottom)]
+    return bool(max(flat) >= MIN_FLAT and max(flat) - min(flat) >= MIN_FLAT / 2)
+
+
+def _level_length(edge: NDArray[np.int64]) -> int:
+    """Columns of an edge that belong to long stretches at one height."""
+    runs = np.diff(np.flatnonzero(np.diff(edge, prepend=-1, append=-1)))
+    return int(runs[runs >= max(4, MIN_RUN_SHARE * edge.size)].sum())

@@ -1,0 +1,282 @@
+"""A mask on a grid of its own, laid into the voxel grid of a CT volume."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calcreport.contour.polygons import MAX_BRIDGED_MM, between
+from calcreport.errors import InputError
+from calcreport.model.drawn import BRIDGED_STEPS, DrawnOutline, drawn_every, outline_of_voxels
+from calcreport.model.geometry import VolumeGeometry
+from calcreport.model.lesion import VoxelMask
+
+_TIE = 1e-6
+"""Voxels own their lower border; this much rounding error must not move a centre that lies exactly on one."""
+
+_BEYOND = 0.51
+"""A mask voxel whose centre lies further than this outside the outermost CT centre, in voxels, is not imaged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MaskGrid:
+    """One lesion on the grid it was drawn on.
+
+    Parameters
+    ----------
+    key : int
+        Number of the label, segment or structure in its file.
+    name : str
+        Name as received; hostile text until escaped.
+    voxels : NDArray[np.bool_]
+        Shape ``(n0, n1, n2)``; true inside.
+    affine : NDArray[np.float64]
+        Shape ``(4, 4)``; from voxel-centre index of `voxels` to LPS mm.
+    notes : tuple[str, ...]
+        Sentences for the reader.
+    """
+
+    key: int
+    name: str
+    voxels: NDArray[np.bool_]
+    affine: NDArray[np.float64]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PlacedMask:
+    """One lesion on the grid of the CT.
+
+    Parameters
+    ----------
+    key, name, notes
+        As in `MaskGrid`.
+    mask : VoxelMask | None
+        Voxels whose centre lies inside, cut out without margin; ``None`` when there is none.
+    is_beyond : bool
+        Whether some of the drawn contour lies outside the CT volume.
+    outline : DrawnOutline | None
+        Surface on the grid of the drawing; ``None`` where nothing was drawn.
+    """
+
+    key: int
+    name: str
+    mask: VoxelMask | None
+    is_beyond: bool
+    notes: tuple[str, ...] = ()
+    outline: DrawnOutline | None = None
+
+
+def skip_notes(interpolated_slices: int) -> tuple[str, ...]:
+    """Sentence on slices that were left out of a drawing."""
+    text = f"The lesion contour skips slices: {interpolated_slices} were filled between the contours above and below."
+    return (text,) * bool(interpolated_slices)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LabelVolume:
+    """Several lesions in one array of labels.
+
+    Parameters
+    ----------
+    codes : NDArray[np.uint16]
+        Shape ``(n0, n1, n2)``; 0 for background.
+    affine : NDArray[np.float64]
+        Shape ``(4, 4)``; from voxel-centre index of `codes` to LPS mm.
+    """
+
+    codes: NDArray[np.uint16]
+    affine: NDArray[np.float64]
+
+
+def place_labels(
+    labels: LabelVolume, geometry: VolumeGeometry, choose: Callable[[Iterable[int]], dict[int, str]]
+) -> tuple[PlacedMask, ...]:
+    """Lay every chosen label into the grid of a CT volume.
+
+    Parameters
+    ----------
+    labels : LabelVolume
+        Labels on their own grid; parts of one label stay one lesion.
+    geometry : VolumeGeometry
+        Geometry of the CT volume.
+    choose : Callable[[Iterable[int]], dict[int, str]]
+        From the labels in use to those that are lesions, with their names.
+
+    Returns
+    -------
+    tuple[PlacedMask, ...]
+        One entry a chosen label.
+    """
+    from scipy import ndimage  # noqa: PLC0415 - 0.2 s, not needed without a mask
+
+    # The stubs of SciPy leave out that a label in a gap has no box.
+    found = cast("list[tuple[slice, slice, slice] | None]", ndimage.find_objects(labels.codes))
+    boxes = {code: box for code, box in enumerate(found, start=1) if box is not None}
+    placed = []
+    for code, name in choose(boxes).items():
+        affine = labels.affine.copy()
+        affine[:3, 3] += affine[:3, :3] @ np.array([piece.start for piece in boxes[code]], dtype=np.float64)
+        grid = MaskGrid(key=code, name=name, voxels=labels.codes[boxes[code]] == code, affine=affine)
+        placed.append(place_grid(grid, geometry))
+    return tuple(placed)
+
+
+def place_grid(grid: MaskGrid, geometry: VolumeGeometry) -> PlacedMask:
+    """Lay a mask into the grid of a CT volume.
+
+    Parameters
+    ----------
+    grid : MaskGrid
+        The mask on its own grid, of any orientation and spacing.
+    geometry : VolumeGeometry
+        Geometry of the CT volume.
+
+    Returns
+    -------
+    PlacedMask
+        A CT voxel is inside when the mask voxel that holds its centre is: exact on equal, flipped and permuted grids,
+        nearest neighbour on others.
+    """
+    box = _bounding_box(grid.voxels)
+    if box is None:
+        return PlacedMask(key=grid.key, name=grid.name, mask=None, is_beyond=False, notes=grid.notes)
+    voxels, first = grid.voxels[box], np.array([piece.start for piece in box], dtype=np.float64)
+    to_lps_mm = grid.affine.copy()
+    to_lps_mm[:3, 3] += to_lps_mm[:3, :3] @ first
+    to_ct = np.linalg.inv(geometry.affine) @ to_lps_mm
+    solid, filled = _without_skips(voxels, np.linalg.norm(to_lps_mm[:3, :3], axis=0))
+    return PlacedMask(
+        key=grid.key,
+        name=grid.name,
+        mask=_sample(solid, to_ct, geometry.shape),
+        is_beyond=_is_beyond(voxels, to_ct, geometry.shape),
+        notes=(*grid.notes, *skip_notes(filled)),
+        outline=outline_of_voxels(voxels, to_lps_mm),
+    )
+
+
+def _without_skips(voxels: NDArray[np.bool_], spacing_mm: NDArray[np.float64]) -> tuple[NDArray[np.bool_], int]:
+    """A mask drawn on every second plane or fewer, its planes between filled in shape; and how many were filled."""
+    every = [drawn_every(voxels, axis) for axis in range(3)]
+    across = int(np.argmax(every))
+    if every[across] == 1:
+        return voxels, 0
+    solid = np.moveaxis(voxels, across, 0).copy()
+    pixel_mm = np.delete(spacing_mm, across)
+    widest = max(BRIDGED_STEPS * every[across], MAX_BRIDGED_MM / float(spacing_mm[across]))
+    drawn, filled = np.flatnonzero(solid.any(axis=(1, 2))).tolist(), 0
+    for low, high in pairwise(drawn):
+        for i in range(low + 1, high if high - low <= widest else low + 1):
+            weight = (i - low) / (high - low)
+            solid[i] = between((solid[low], solid[high]), weight, (float(pixel_mm[0]), float(pixel_mm[1])))
+            filled += 1
+    return np.moveaxis(solid, 0, across), filled
+
+
+def cut_out(voxels: NDArray[np.bool_], offset: tuple[int, int, int]) -> VoxelMask | None:
+    """Mask without empty margin.
+
+    Parameters
+    ----------
+    voxels : NDArray[np.bool_]
+        Shape ``(slices, rows, columns)`` of a part of the volume.
+    offset : tuple[int, int, int]
+        Index of its first voxel in the volume.
+
+    Returns
+    -------
+    VoxelMask | None
+        ``None`` when no voxel is set.
+    """
+    box = _bounding_box(voxels)
+    if box is None:
+        return None
+    i, j, k = (o + piece.start for o, piece in zip(offset, box, strict=True))
+    return VoxelMask(offset=(i, j, k), voxels=np.ascontiguousarray(voxels[box]))
+
+
+def checked_affine(affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the affine of a mask, once it is known to describe a possible grid.
+
+    Raises
+    ------
+    InputError
+        ``mask.geometry`` when a value is not finite, a spacing is outside 0.01-100 mm or the axes are not independent.
+    """
+    steps_mm = np.linalg.norm(affine[:3, :3], axis=0) if np.isfinite(affine).all() else np.zeros(3)
+    is_possible = bool(np.all((steps_mm > 0.01) & (steps_mm < 100.0))) and float(np.abs(affine).max()) < 1e6
+    if not is_possible or abs(float(np.linalg.det(affine[:3, :3] / steps_mm))) < 0.1:
+        msg = "the lesion mask has impossible voxel spacing or axes; export it again with its geometry"
+        raise InputError(msg, code="mask.geometry")
+    return affine
+
+
+def _bounding_box(voxels: NDArray[np.bool_]) -> tuple[slice, slice, slice] | None:
+    pieces: list[slice] = []
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != axis)
+        hits = np.flatnonzero(voxels.any(axis=others))
+        if hits.size == 0:
+            return None
+        pieces.append(slice(int(hits[0]), int(hits[-1]) + 1))
+    return (pieces[0], pieces[1], pieces[2])
+
+
+def _corners(shape: tuple[int, ...], margin: float) -> NDArray[np.float64]:
+    """Index of the eight corners of a box, its outer voxel centres moved out by ``margin`` voxels; shape ``(8, 3)``."""
+    ends = [(-margin, n - 1 + margin) for n in shape]
+    return np.array(np.meshgrid(*ends), dtype=np.float64).reshape(3, -1).T
+
+
+def _sample(voxels: NDArray[np.bool_], to_ct: NDArray[np.float64], ct_shape: tuple[int, int, int]) -> VoxelMask | None:
+    reach = _corners(voxels.shape, 0.5) @ to_ct[:3, :3].T + to_ct[:3, 3]
+    lowest = np.clip(np.floor(reach.min(axis=0)), 0, ct_shape).astype(np.int64)
+    highest = np.clip(np.ceil(reach.max(axis=0)) + 1, 0, ct_shape).astype(np.int64)
+    if (highest <= lowest).any():
+        return None
+    to_mask = np.linalg.inv(to_ct)
+    rows = np.arange(lowest[1], highest[1], dtype=np.float64)[:, None]
+    columns = np.arange(lowest[2], highest[2], dtype=np.float64)[None, :]
+    placed = np.zeros(tuple(highest - lowest), dtype=np.bool_)
+    for i in range(placed.shape[0]):
+        origin = to_mask[:3, 0] * (lowest[0] + i) + to_mask[:3, 3]
+        placed[i] = _look_up(voxels, origin, [(to_mask[:3, 1], rows), (to_mask[:3, 2], columns)])
+    return cut_out(placed, (int(lowest[0]), int(lowest[1]), int(lowest[2])))
+
+
+def _look_up(
+    voxels: NDArray[np.bool_],
+    origin: NDArray[np.float64],
+    steps: list[tuple[NDArray[np.floating], NDArray[np.float64]]],
+) -> NDArray[np.bool_]:
+    """Values of ``voxels`` at origin + sum of step times count; an axis a step does not move along stays broadcast."""
+    index: list[NDArray[np.int64]] = []
+    inside: NDArray[np.bool_] = np.ones((1, 1), dtype=np.bool_)
+    for axis, length in enumerate(voxels.shape):
+        position: NDArray[np.float64] = np.full((1, 1), origin[axis])
+        for step, counts in steps:
+            if abs(step[axis]) * max(1.0, float(np.abs(counts).max())) > _TIE / 10:
+                position = position + step[axis] * counts
+        nearest = np.floor(position + (0.5 + _TIE)).astype(np.int64)
+        inside = inside & (nearest >= 0) & (nearest < length)
+        index.append(np.clip(nearest, 0, length - 1))
+    return voxels[index[0], index[1], index[2]] & inside
+
+
+def _is_beyond(voxels: NDArray[np.bool_], to_ct: NDArray[np.float64], ct_shape: tuple[int, int, int]) -> bool:
+    limits = np.array(ct_shape, dtype=np.float64) - 1 + _BEYOND
+    corners = _corners(voxels.shape, 0.0) @ to_ct[:3, :3].T + to_ct[:3, 3]
+    if bool((corners >= -_BEYOND).all() and (corners <= limits).all()):
+        return False
+    for i in range(voxels.shape[0]):
+        j, k = np.nonzero(voxels[i])
+        index = np.column_stack((np.full(j.size, i), j, k)) @ to_ct[:3, :3].T + to_ct[:3, 3]
+        if bool((index < -_BEYOND).any() or (index > limits).any()):
+            return True
+    return False

@@ -1,0 +1,192 @@
+"""A reader's contour of the whole lesion, from whatever file it was drawn into.
+
+Understands DICOM RT Structure Sets, DICOM Segmentations, NIfTI and NRRD label maps, told apart by content. Nothing is
+taken for granted: a mask without geometry, of another frame of reference, outside the volume or in air is refused.
+"""
+
+from __future__ import annotations
+
+import gzip
+import stat
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import combinations
+from pathlib import Path
+from typing import IO, Final
+
+import numpy as np
+
+from calcreport.contour.choice import Candidate, choose, kind_of
+from calcreport.contour.grid import LabelVolume, PlacedMask, place_labels
+from calcreport.contour.nifti import is_nifti, read_nifti
+from calcreport.contour.nrrd import is_nrrd, read_nrrd
+from calcreport.contour.stream import GZIP_MAGIC, unpacked
+from calcreport.errors import InputError
+from calcreport.model.image import NOT_IMAGED_HU, CtVolume
+from calcreport.model.lesion import LesionContour, VoxelMask
+from calcreport.settings import ReadingSettings
+
+_AIR_HU: Final = -500
+"""Less dense than lung or fat ever average: a soft-tissue lesion does not lie in it."""
+
+_NAME_LENGTH: Final = 64
+"""Length of a DICOM long string; longer names are cut."""
+
+
+def read_lesion_masks(
+    path: Path, volume: CtVolume, *, roi: str | None = None, limits: ReadingSettings | None = None
+) -> tuple[LesionContour, ...]:
+    """Read the contours of whole lesions and lay them into a CT volume.
+
+    Parameters
+    ----------
+    path : Path
+        DICOM RTSTRUCT, DICOM SEG, NIfTI (``.nii``, ``.nii.gz``) or NRRD file; the suffix does not matter.
+    volume : CtVolume
+        The CT series the lesion was drawn on, or one of the same frame of reference.
+    roi : str | None
+        Name or number of the structure, segment or label that is the lesion; needed when the file does not tell.
+    limits : ReadingSettings | None
+        Limits on file size and voxels; the defaults when ``None``.
+
+    Returns
+    -------
+    tuple[LesionContour, ...]
+        At least one; each label, segment or structure is one lesion, however many parts it has.
+
+    Raises
+    ------
+    InputError
+        ``mask.not_readable``, ``mask.unknown_format``, ``mask.unsupported``, ``mask.damaged``, ``mask.too_large``,
+        ``mask.compressed``, ``mask.geometry``, ``mask.not_axial``, ``mask.not_labels``, ``mask.other_frame``,
+        ``mask.outside_volume``, ``mask.not_in_body``, ``mask.empty``, ``mask.too_many``, ``mask.overlapping``,
+        ``mask.unknown_structure``, ``mask.which_structure``.
+
+    Notes
+    -----
+    A voxel belongs to the lesion when its centre lies inside the contour.
+    """
+    limits = limits or ReadingSettings()
+    with _opened(path, limits.max_file_bytes) as stream:
+        placed = _place(stream, volume, roi, limits.max_volume_voxels)
+    return _contours(placed, volume)
+
+
+@contextmanager
+def _opened(path: Path, max_bytes: int) -> Iterator[IO[bytes]]:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            msg = "the lesion mask is not a file; give one RTSTRUCT, SEG, NIfTI or NRRD file"
+            raise InputError(msg, code="mask.not_readable")
+        if status.st_size > max_bytes:
+            msg = "the lesion mask is larger than reading.max_file_bytes; check it, or raise the limit"
+            raise InputError(msg, code="mask.too_large")
+        with path.open("rb") as stream:
+            yield stream
+    except (MemoryError, OverflowError) as error:
+        msg = "the lesion mask needs more memory than there is; export only the lesion"
+        raise InputError(msg, code="mask.too_large") from error
+    except OSError as error:
+        msg = "the lesion mask cannot be opened or read; check the path and its permissions"
+        raise InputError(msg, code="mask.not_readable") from error
+
+
+def _place(stream: IO[bytes], volume: CtVolume, roi: str | None, max_voxels: int) -> tuple[PlacedMask, ...]:
+    start = stream.read(400)
+    stream.seek(0)
+    if start[:2] == GZIP_MAGIC:
+        stream = unpacked(stream)
+        start = _beginning(stream)
+    if is_nifti(start):
+        return _place_labels(read_nifti(stream, max_voxels), {}, volume, roi)
+    if is_nrrd(start):
+        labels, names = read_nrrd(stream, max_voxels)
+        return _place_labels(labels, names, volume, roi)
+    # Files without preamble begin with a group 0002 or 0008 element.
+    if (
+        start[128:132] == b"DICM"
+        or start[:4] in {b"\2\0\0\0", b"\2\0\1\0", b"\2\0\2\0", b"\2\0\3\0", b"\2\0\x10\0"}
+        or (start[:2] == b"\x08\0" and start[3:4] == b"\0")
+    ):
+        from calcreport.contour.dicom_file import place_dicom  # noqa: PLC0415 - pydicom takes 0.2 s to import
+
+        return place_dicom(stream, volume, roi, max_voxels)
+    msg = "the lesion mask is not DICOM RTSTRUCT, DICOM SEG, NIfTI or NRRD; export it as one of these"
+    raise InputError(msg, code="mask.unknown_format")
+
+
+def _beginning(packed: IO[bytes]) -> bytes:
+    try:
+        start = packed.read(400)
+        packed.seek(0)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        msg = "the lesion mask cannot be decompressed; export it again"
+        raise InputError(msg, code="mask.damaged") from error
+    return start
+
+
+def _place_labels(
+    labels: LabelVolume, names: dict[int, str], volume: CtVolume, roi: str | None
+) -> tuple[PlacedMask, ...]:
+    def choose_labels(keys: Iterable[int]) -> dict[int, str]:
+        named = {key: names.get(key, "") for key in keys}
+        candidates = [Candidate(key=key, name=name, kind=kind_of(name)) for key, name in named.items()]
+        chosen = choose(candidates, wanted=roi, is_drawn_for_lesions=True)
+        return {key: named[key] or f"label {key}" for key in chosen}
+
+    return place_labels(labels, volume.geometry, choose_labels)
+
+
+def _contours(placed: Sequence[PlacedMask], volume: CtVolume) -> tuple[LesionContour, ...]:
+    inside = [(mask, lesion) for lesion in placed if (mask := lesion.mask) is not None]
+    lost = sum(lesion.is_beyond for lesion in placed if lesion.mask is None)
+    if not inside and lost:
+        msg = (
+            "the lesion mask lies outside this CT series: another patient, another series or another frame of "
+            "reference? export the contour drawn on this series"
+        )
+        raise InputError(msg, code="mask.outside_volume")
+    if not inside:
+        msg = "the lesion mask is empty on the voxel grid of this CT series; draw the lesion and export it again"
+        raise InputError(msg, code="mask.empty")
+    _refuse_overlap([mask for mask, _ in inside])
+    notes = (f"{lost} lesion contour(s) lie outside this series and were not measured.",) if lost else ()
+    return tuple(_contour(mask, lesion, volume, notes) for mask, lesion in inside)
+
+
+def _contour(mask: VoxelMask, lesion: PlacedMask, volume: CtVolume, notes: tuple[str, ...]) -> LesionContour:
+    hu = volume.hu[mask.box][mask.voxels]
+    if float(np.mean(hu < _AIR_HU)) > 0.5:
+        msg = "the lesion mask lies mostly in air on this CT series; export the contour drawn on this series"
+        raise InputError(msg, code="mask.not_in_body")
+    touches_edge = any(
+        piece.start == 0 or piece.stop == length for piece, length in zip(mask.box, volume.hu.shape, strict=True)
+    )
+    is_cut = lesion.is_beyond or touches_edge or bool((hu == NOT_IMAGED_HU).any())
+    name = lesion.name.strip()[:_NAME_LENGTH] or f"lesion {lesion.key}"
+    return LesionContour(name=name, mask=mask, is_cut=is_cut, notes=(*lesion.notes, *notes), outline=lesion.outline)
+
+
+def _refuse_overlap(masks: Sequence[VoxelMask]) -> None:
+    """Two contours of one lesion (a boost inside a GTV) would be reported as two lesions."""
+    for one, other in combinations(masks, 2):
+        shared = _shared_voxels(one, other)
+        if shared > 0.5 * min(int(one.voxels.sum()), int(other.voxels.sum())):
+            msg = (
+                f"the lesion mask holds {len(masks)} lesions, and some overlap: outlines of the same lesion? name the "
+                "one to measure with --lesion-roi"
+            )
+            raise InputError(msg, code="mask.overlapping")
+
+
+def _shared_voxels(one: VoxelMask, other: VoxelMask) -> int:
+    views = []
+    for mask, second in ((one, other), (other, one)):
+        cut = [
+            slice(max(a.start, b.start) - a.start, max(0, min(a.stop, b.stop) - a.start))
+            for a, b in zip(mask.box, second.box, strict=True)
+        ]
+        views.append(mask.voxels[tuple(cut)])
+    return int(np.count_nonzero(views[0] & views[1])) if views[0].size and views[1].size else 0

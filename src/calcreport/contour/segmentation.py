@@ -1,0 +1,237 @@
+"""Lesion masks from a DICOM Segmentation (PS3.3 A.51, C.8.20): binary, fractional and label map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.pixels.utils import iter_pixels
+
+from calcreport.contour.choice import Candidate, Kind, choose, kind_of
+from calcreport.contour.grid import (
+    LabelVolume,
+    MaskGrid,
+    PlacedMask,
+    checked_affine,
+    place_grid,
+    place_labels,
+)
+from calcreport.errors import InputError
+from calcreport.model.geometry import VolumeGeometry
+from calcreport.model.image import CtVolume
+
+_ABNORMAL: Final = frozenset({"49755003", "M-01000"})
+_ANATOMY: Final = frozenset({"123037004", "T-D000A", "260787004", "A-00004"})
+"""Segmented Property Category codes: morphologically abnormal structure; anatomical structure, physical object."""
+
+_OFF_PLANE: Final = 0.1
+"""A frame is on a plane of the grid when it lies within this part of the plane distance."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Frames:
+    """Where every frame lies: upper-left voxel centres ``(n, 3)`` and the steps of one row and one column, LPS mm."""
+
+    origins_mm: NDArray[np.float64]
+    row_step_mm: NDArray[np.float64]
+    column_step_mm: NDArray[np.float64]
+    declared_step_mm: float | None
+
+
+def place_segments(dataset: Dataset, volume: CtVolume, wanted: str | None, max_voxels: int) -> tuple[PlacedMask, ...]:
+    """Lay the lesions of a segmentation into the CT grid.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Segmentation object with pixel data.
+    volume : CtVolume
+        The CT it belongs to; same frame of reference.
+    wanted : str | None
+        Segment label or number chosen by the user.
+    max_voxels : int
+        Largest number of voxels decoded.
+
+    Returns
+    -------
+    tuple[PlacedMask, ...]
+        One entry a lesion. Fractional segments are cut at half their maximum.
+
+    Raises
+    ------
+    InputError
+        ``mask.other_frame``, ``mask.geometry``, ``mask.damaged``, ``mask.too_large`` and those of `choose`.
+    """
+    frame_uid = str(dataset.get("FrameOfReferenceUID") or "")
+    if volume.frame_of_reference_uid and frame_uid and frame_uid != volume.frame_of_reference_uid:
+        msg = (
+            "the lesion mask was drawn in another frame of reference than this CT series; export the segmentation of "
+            "this series, or register the two first"
+        )
+        raise InputError(msg, code="mask.other_frame")
+    _check_size(dataset, max_voxels)
+    planes, affine = _grid(_frames(dataset), volume.geometry)
+    if (int(planes.max()) + 1) * int(dataset.Rows) * int(dataset.Columns) > max_voxels:
+        _refuse_geometry()
+    segments = {int(item.SegmentNumber): item for item in dataset.get("SegmentSequence") or []}
+    if str(dataset.get("SegmentationType") or "").strip() == "LABELMAP":
+        labels = LabelVolume(codes=_label_map(dataset, planes), affine=affine)
+        return place_labels(labels, volume.geometry, lambda keys: choose_segments(keys, segments, wanted))
+    of_frame = _segment_of_frames(dataset)
+    chosen = choose_segments(sorted(set(of_frame.tolist())), segments, wanted)
+    grids = (
+        MaskGrid(key=key, name=name, voxels=_stack(dataset, np.flatnonzero(of_frame == key), planes), affine=affine)
+        for key, name in chosen.items()
+    )
+    return tuple(place_grid(grid, volume.geometry) for grid in grids)
+
+
+def choose_segments(keys: Iterable[int], segments: Mapping[int, Dataset], wanted: str | None) -> dict[int, str]:
+    """Numbers and labels of the segments that are lesions, among those that have voxels or frames."""
+    names = {key: str(segments[key].get("SegmentLabel") or "") if key in segments else "" for key in keys}
+    candidates = [Candidate(key=key, name=name, kind=_kind(segments.get(key), name)) for key, name in names.items()]
+    return {key: names[key] for key in choose(candidates, wanted=wanted, is_drawn_for_lesions=True)}
+
+
+def _kind(segment: Dataset | None, name: str) -> Kind:
+    category = (segment.get("SegmentedPropertyCategoryCodeSequence") or []) if segment is not None else []
+    code = str(category[0].get("CodeValue") or "").strip() if len(category) else ""
+    by_name = kind_of(name)
+    if by_name is not Kind.UNKNOWN:
+        return by_name
+    if code in _ABNORMAL:
+        return Kind.LESION
+    return Kind.OTHER if code in _ANATOMY else Kind.UNKNOWN
+
+
+def _check_size(dataset: Dataset, max_voxels: int) -> None:
+    frames, rows, columns = int(dataset.get("NumberOfFrames") or 1), int(dataset.Rows), int(dataset.Columns)
+    if min(frames, rows, columns) < 1 or frames * rows * columns > max_voxels:
+        msg = "the lesion mask declares more voxels than can be read; check it, or raise reading.max_volume_voxels"
+        raise InputError(msg, code="mask.too_large")
+    per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or []
+    if len(per_frame) != frames:
+        msg = "the lesion mask does not describe every frame it declares; export it again"
+        raise InputError(msg, code="mask.damaged")
+
+
+def _group(dataset: Dataset, frame: Dataset, name: str) -> Dataset | None:
+    """Item of a functional group: of the frame, else shared by all."""
+    shared = dataset.get("SharedFunctionalGroupsSequence") or []
+    for holder in (frame, *shared[:1]):
+        items = holder.get(name) or []
+        if len(items):
+            item: Dataset = items[0]
+            return item
+    return None
+
+
+def _segment_of_frames(dataset: Dataset) -> NDArray[np.int64]:
+    numbers: list[int] = []
+    for frame in dataset.PerFrameFunctionalGroupsSequence:
+        group = _group(dataset, frame, "SegmentIdentificationSequence")
+        if group is None:
+            msg = "the lesion mask does not say which segment a frame belongs to; export it again"
+            raise InputError(msg, code="mask.damaged")
+        numbers.append(int(group.ReferencedSegmentNumber))
+    return np.array(numbers, dtype=np.int64)
+
+
+def _frames(dataset: Dataset) -> _Frames:
+    origins, steps, declared = [], [], None
+    for frame in dataset.PerFrameFunctionalGroupsSequence:
+        position = _group(dataset, frame, "PlanePositionSequence")
+        orientation = _group(dataset, frame, "PlaneOrientationSequence")
+        measures = _group(dataset, frame, "PixelMeasuresSequence")
+        if position is None or orientation is None or measures is None:
+            _refuse_geometry()
+        origins.append([float(value) for value in position.ImagePositionPatient])
+        cosines = np.array([float(value) for value in orientation.ImageOrientationPatient])
+        spacing_mm = [float(value) for value in measures.PixelSpacing]
+        # The first three cosines point along a row, that is from column to column; spacing names rows first.
+        steps.append(np.concatenate((cosines[3:] * spacing_mm[0], cosines[:3] * spacing_mm[1])))
+        declared = measures.get("SpacingBetweenSlices") or measures.get("SliceThickness")
+    origins_mm, all_steps_mm = np.array(origins), np.array(steps)
+    if origins_mm.shape[1:] != (3,) or all_steps_mm.shape[1:] != (6,) or np.ptp(all_steps_mm, axis=0).max() > 1e-3:
+        _refuse_geometry()
+    return _Frames(
+        origins_mm=origins_mm,
+        row_step_mm=all_steps_mm[0, :3],
+        column_step_mm=all_steps_mm[0, 3:],
+        declared_step_mm=None if declared is None else float(declared),
+    )
+
+
+def _grid(frames: _Frames, geometry: VolumeGeometry) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Plane number of every frame, counted from 0, and the affine of the grid they make, to LPS mm."""
+    normal = np.cross(frames.row_step_mm, frames.column_step_mm)
+    area = float(np.linalg.norm(normal))
+    is_possible = bool(np.isfinite(frames.origins_mm).all()) and area > 0
+    for step_mm in _possible_steps(frames, normal / area, geometry) if is_possible else ():
+        height = normal @ step_mm
+        planes = np.rint((frames.origins_mm - frames.origins_mm[0]) @ normal / height)
+        if float(np.abs(planes).max()) > 100_000:
+            continue
+        expected_mm = frames.origins_mm[0] + planes[:, None] * step_mm
+        tolerance_mm = _OFF_PLANE * max(float(np.linalg.norm(step_mm)), float(np.linalg.norm(frames.row_step_mm)))
+        if float(np.linalg.norm(frames.origins_mm - expected_mm, axis=1).max()) <= tolerance_mm:
+            affine = np.eye(4)
+            affine[:3, 0], affine[:3, 1], affine[:3, 2] = step_mm, frames.row_step_mm, frames.column_step_mm
+            affine[:3, 3] = frames.origins_mm[0] + planes.min() * step_mm
+            return (planes - planes.min()).astype(np.int64), checked_affine(affine)
+    return _refuse_geometry()
+
+
+def _possible_steps(
+    frames: _Frames, normal: NDArray[np.float64], geometry: VolumeGeometry
+) -> Iterator[NDArray[np.float64]]:
+    """Possible steps from plane to plane, most trustworthy first: of the CT, between frames, as declared."""
+    index = geometry.index(frames.origins_mm)
+    is_parallel = abs(float(normal @ geometry.slice_normal)) > 0.99999
+    if is_parallel and float(np.abs(index[:, 0] - np.rint(index[:, 0])).max()) <= _OFF_PLANE:
+        yield geometry.affine[:3, 0]
+    heights = np.unique(np.round((frames.origins_mm - frames.origins_mm[0]) @ normal, 3))
+    if heights.size > 1:
+        order = np.argsort((frames.origins_mm - frames.origins_mm[0]) @ normal)
+        ends_mm = frames.origins_mm[order[-1]] - frames.origins_mm[order[0]]
+        yield ends_mm * float(np.diff(heights).min()) / float(np.ptp(heights))
+    declared = frames.declared_step_mm
+    if declared is not None and 0.01 < declared < 100.0:
+        yield normal * declared
+
+
+def _refuse_geometry() -> NoReturn:
+    msg = "the frames of the lesion mask do not form parallel, evenly spaced planes; export it again with its geometry"
+    raise InputError(msg, code="mask.geometry")
+
+
+def _decoded(dataset: Dataset, indices: NDArray[np.int64]) -> Iterator[NDArray[np.integer]]:
+    try:
+        yield from iter_pixels(dataset, indices=indices.tolist(), raw=True)
+    except (NotImplementedError, RuntimeError) as error:
+        msg = "the pixels of the lesion mask cannot be decoded; export it uncompressed"
+        raise InputError(msg, code="mask.compressed") from error
+
+
+def _stack(dataset: Dataset, indices: NDArray[np.int64], planes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Voxels of one segment, shape ``(planes, rows, columns)``; true at half the maximum or more."""
+    is_fractional = str(dataset.get("SegmentationType") or "").strip() == "FRACTIONAL"
+    half = float(dataset.MaximumFractionalValue) / 2 if is_fractional else 0.5
+    voxels = np.zeros((int(planes.max()) + 1, int(dataset.Rows), int(dataset.Columns)), dtype=np.bool_)
+    for i, pixels in zip(indices, _decoded(dataset, indices), strict=True):
+        voxels[planes[i]] |= pixels >= half
+    return voxels
+
+
+def _label_map(dataset: Dataset, planes: NDArray[np.int64]) -> NDArray[np.uint16]:
+    """Segment number of every voxel, 0 for background, shape ``(planes, rows, columns)``."""
+    background = int(dataset.get("PixelPaddingValue") or 0)
+    codes = np.zeros((int(planes.max()) + 1, int(dataset.Rows), int(dataset.Columns)), dtype=np.uint16)
+    indices = np.arange(planes.size)
+    for i, pixels in zip(indices, _decoded(dataset, indices), strict=True):
+        codes[planes[i]] = np.where(pixels == background, 0, pixels)
+    return codes

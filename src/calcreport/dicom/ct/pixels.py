@@ -1,0 +1,334 @@
+"""Stored pixels to Hounsfield units: padding, sign and scale of each slice on its own (PS3.3 C.7.6.3, C.11.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calcreport.dicom.codecs import decode
+from calcreport.dicom.codes import problem
+from calcreport.dicom.fragments import Frame
+from calcreport.dicom.header import tags
+from calcreport.dicom.header.elements import UNDEFINED
+from calcreport.dicom.header.image_header import ImageHeader, PixelDescription, Plane
+from calcreport.model.image import LOWEST_HU, NOT_IMAGED_HU
+
+BITS: Final = 16
+_FEWEST_BITS: Final = 8
+_SLOPE_RANGE: Final = (1e-4, 1e4)
+_INT16: Final = np.iinfo(np.int16)
+_AIR_LIKE_HU: Final = (LOWEST_HU, -900)
+"""Padding in this range may be air as well: scanners clip air to the value they pad with."""
+_TISSUE_HU: Final = -300.0
+"""No voxel beside imaged air is as dense as this: the blur of every scanner lies between."""
+_HARD_EDGE_VOXELS: Final = 6
+"""So many voxels of tissue side by side against padding are an edge of the field of view, not noise."""
+_HARD_EDGE_REACH: Final = 9
+"""Side of the square, in voxels, in which they must lie, and in which padding is then not imaged."""
+_LOOK: Final = 4
+"""Every fourth row and column is looked at for padding beside tissue: a shorter edge is too short to matter."""
+_WIDEST_STEP: Final = 8
+_FEWEST_STEPS: Final = 32
+"""Every eighth row and column is looked at for plausibility, and more in small images: this many at least."""
+_BLOCK: Final = 3
+"""Side of the squares, in voxels, whose means are looked at: noise of low-dose scans blurs fat and muscle into one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """How stored bits of one slice become HU.
+
+    Parameters
+    ----------
+    slope, intercept : float
+        HU = slope x stored + intercept.
+    bits_stored, high_bit : int
+        Where the value lies within 16 bits.
+    is_signed : bool
+        Two's complement.
+    padding : tuple[int, int] | None
+        Lowest and highest stored value (sign applied) that marks voxels not imaged.
+    """
+
+    slope: float
+    intercept: float
+    bits_stored: int
+    high_bit: int
+    is_signed: bool
+    padding: tuple[int, int] | None
+
+    @property
+    def ceiling_hu(self) -> float:
+        """HU of the largest value that can be stored."""
+        top = (1 << (self.bits_stored - int(self.is_signed))) - 1
+        return self.slope * top + self.intercept
+
+
+def scale_of(plane: Plane) -> Scale:
+    """Check a slice's pixel description and calibration.
+
+    Raises
+    ------
+    UnsupportedImageError
+        ``pixel.*`` when it is not 16-bit grey.
+    CalibrationError
+        ``calibration.no_rescale``, ``calibration.slope``, ``calibration.rescale_type``.
+    """
+    pixels = plane.image.pixels
+    _check_grey(pixels)
+    stored, high, sign = pixels.bits_stored, pixels.high_bit, pixels.representation
+    if stored is None or high is None or sign not in {0, 1}:
+        raise problem("pixel.description", "Bits Stored, High Bit or Pixel Representation")
+    if not _FEWEST_BITS <= stored <= BITS or not stored - 1 <= high < BITS:
+        raise problem("pixel.description", f"Bits Stored {stored}, High Bit {high}")
+    if plane.slope is None or plane.intercept is None:
+        raise problem("calibration.no_rescale")
+    if not _SLOPE_RANGE[0] <= plane.slope <= _SLOPE_RANGE[1]:
+        raise problem("calibration.slope", f"{plane.slope:g}")
+    _check_unit(plane)
+    return Scale(
+        slope=plane.slope,
+        intercept=plane.intercept,
+        bits_stored=stored,
+        high_bit=high,
+        is_signed=sign == 1,
+        padding=_padding(pixels, is_signed=sign == 1),
+    )
+
+
+def _check_grey(pixels: PixelDescription) -> None:
+    if pixels.samples != 1 or pixels.photometric not in tags.GREY:
+        if pixels.samples is None or pixels.photometric is None:
+            raise problem("pixel.description", "Samples per Pixel or Photometric Interpretation")
+        raise problem("pixel.colour", f"{pixels.samples} samples a pixel, {pixels.photometric}")
+    if pixels.bits_allocated != BITS:
+        raise problem("pixel.bits_allocated", f"{pixels.bits_allocated} found")
+
+
+def _check_unit(plane: Plane) -> None:
+    """Hounsfield units when the header says so or says nothing: the type may be left out only where it is HU.
+
+    PS3.3 C.8.2.1 requires it of everything else. Modified HU (``HU_MOD``, C.11.1.1.2) are those of images in which a
+    material is suppressed or stressed, and that can be the calcium searched for.
+    """
+    if plane.rescale_type not in {None, "HU"}:
+        raise problem("calibration.rescale_type", f"found {plane.rescale_type}")
+
+
+def _padding(pixels: PixelDescription, *, is_signed: bool) -> tuple[int, int] | None:
+    if pixels.padding is None:
+        return None
+    ends = [pixels.padding, pixels.padding if pixels.padding_limit is None else pixels.padding_limit]
+    if is_signed:
+        ends = [value - (1 << BITS) if value >> (BITS - 1) else value for value in ends]
+    return min(ends), max(ends)
+
+
+def fill_raw(plane: Plane, frame: Frame | None, out: NDArray[np.int16]) -> None:
+    """Read one slice's stored 16-bit words into `out`, machine byte order.
+
+    Parameters
+    ----------
+    plane : Plane
+        Slice to read.
+    frame : Frame | None
+        Its fragments when encapsulated.
+    out : NDArray[np.int16]
+        Shape ``(rows, columns)``, contiguous; filled with stored bits.
+    """
+    pixels, source = plane.image.pixels, plane.image.source
+    if frame is not None:
+        data = b"".join(source.read(offset, length) for offset, length in frame)
+        out[...] = decode(data, pixels).view(np.int16)
+        return
+    if pixels.place is None:
+        raise problem("pixel.missing")
+    offset = pixels.place.offset + ((plane.frame or 1) - 1) * out.nbytes
+    source.read_into(offset, out.reshape(-1).view(np.uint8).data)
+    if pixels.is_big_endian == np.little_endian:
+        out.byteswap(inplace=True)
+
+
+def check_length(image: ImageHeader, *, rows: int, columns: int) -> None:
+    """Refuse a file whose pixel data cannot be what its header says, before any memory is taken.
+
+    Raises
+    ------
+    UnsupportedImageError
+        ``pixel.missing``, ``pixel.transfer_syntax`` or ``pixel.length``.
+    """
+    place, syntax = image.pixels.place, image.pixels.transfer_syntax
+    if place is None:
+        raise problem("pixel.missing")
+    if syntax not in tags.NATIVE:
+        return
+    expected = rows * columns * (image.pixels.frames or 0) * ((image.pixels.bits_allocated or BITS) // 8)
+    surplus = place.length - expected
+    if place.length == UNDEFINED or not (surplus in {0, expected % 2} or _is_padded(image, expected, surplus)):
+        raise problem("pixel.length", f"image {image.instance_number}")
+    if place.offset + expected > image.source.size:
+        raise problem("pixel.length", f"image {image.instance_number} ends too early")
+
+
+def _is_padded(image: ImageHeader, expected: int, surplus: int) -> bool:
+    """Whether what follows the pixels is padding: zeros, and too few to be a row or column that the header denies."""
+    pixels, place = image.pixels, image.pixels.place
+    row = min(pixels.rows or 0, pixels.columns or 0) * ((pixels.bits_allocated or BITS) // 8)
+    if place is None or not 0 < surplus < row or place.offset + place.length > image.source.size:
+        return False
+    return not any(image.source.read(place.offset + expected, surplus))
+
+
+def to_hu(stored: NDArray[np.int16], scale: Scale) -> NDArray[np.float32]:
+    """Turn one slice of stored words into HU, in place.
+
+    Parameters
+    ----------
+    stored : NDArray[np.int16]
+        Shape ``(rows, columns)``; stored words in, HU out. Voxels not imaged become `NOT_IMAGED_HU`, all others lie
+        between `LOWEST_HU` and 32767.
+    scale : Scale
+        How.
+
+    Returns
+    -------
+    NDArray[np.float32]
+        Shape ``(n,)``; HU before clipping, for `plausibility`: means of squares of three by three voxels, all of them
+        imaged, at every eighth row and column (closer in small images).
+    """
+    declared = _padding_mask(stored, scale, is_raw=True)
+    _keep_stored_bits(stored, scale)
+    if declared is None:
+        declared = _padding_mask(stored, scale, is_raw=False)
+    values = stored if scale.is_signed else stored.view(np.uint16)
+    padding = _corner_mask(values, scale) if declared is None else declared
+    outside = None if padding is None else _without_air(padding, values, scale)
+    unsampled = outside if declared is None else declared  # declared padding shows nothing about the air
+    sample = _block_means(values, unsampled) * np.float32(scale.slope) + np.float32(scale.intercept)
+    if scale.slope == 1 and scale.intercept.is_integer() and abs(scale.intercept) < _INT16.max:
+        _add(stored, values, int(scale.intercept))
+    else:
+        scaled = np.rint(values.astype(np.float32) * np.float32(scale.slope) + np.float32(scale.intercept))
+        stored[...] = np.clip(scaled, LOWEST_HU, _INT16.max)
+    if outside is not None:
+        stored[outside] = NOT_IMAGED_HU
+    return sample
+
+
+def _block_means(
+    values: NDArray[np.int16] | NDArray[np.uint16], unsampled: NDArray[np.bool_] | None
+) -> NDArray[np.float32]:
+    """Means of squares that lie wholly in the sample, shape ``(n,)``."""
+    height, width = (max(size - _BLOCK + 1, 1) for size in values.shape)
+    step = min(_WIDEST_STEP, max(1, min(values.shape) // _FEWEST_STEPS))
+    places = [
+        (slice(i, i + height, step), slice(j, j + width, step))
+        for i in range(min(_BLOCK, values.shape[0]))
+        for j in range(min(_BLOCK, values.shape[1]))
+    ]
+    total = np.zeros(values[places[0]].shape, dtype=np.int32)
+    for place in places:
+        total += values[place]
+    means = total.astype(np.float32) / np.float32(len(places))
+    if unsampled is None:
+        return means.ravel()
+    return np.asarray(means[~np.logical_or.reduce([unsampled[place] for place in places])])
+
+
+def _keep_stored_bits(stored: NDArray[np.int16], scale: Scale) -> None:
+    """Remove what lies outside the stored bits, and extend the sign, in place."""
+    if scale.bits_stored == BITS:
+        return
+    up = BITS - 1 - scale.high_bit
+    down = BITS - scale.bits_stored
+    words = stored if scale.is_signed else stored.view(np.uint16)
+    np.left_shift(words, up, out=words)
+    np.right_shift(words, down, out=words)
+
+
+def _padding_mask(stored: NDArray[np.int16], scale: Scale, *, is_raw: bool) -> NDArray[np.bool_] | None:
+    """Voxels in the padding range, or ``None``.
+
+    A padding value too wide for the stored bits is compared with the raw words, any other with the cleaned value.
+    """
+    if scale.padding is None:
+        return None
+    low, high = scale.padding
+    half = 1 << (scale.bits_stored - 1)
+    fits = (-half <= low and high < half) if scale.is_signed else high < 2 * half
+    if fits == is_raw:
+        return None
+    values = stored if scale.is_signed else stored.view(np.uint16)
+    return (values == low) if low == high else (values >= low) & (values <= high)
+
+
+def _without_air(
+    padding: NDArray[np.bool_], values: NDArray[np.int16] | NDArray[np.uint16], scale: Scale
+) -> NDArray[np.bool_]:
+    """Voxels not imaged: those with the padding value, less the ones that are air of the same value.
+
+    By the standard padding lies outside the range of the image (PS3.3 C.7.5.1.1.2); scanners still pad with the value
+    to which they clip air. Whether such a voxel was imaged matters only where the body reaches it: skin is blurred
+    against air, while the edge of the field of view cuts tissue off sharply. Only there it counts as not imaged.
+    """
+    low, high = ((limit - scale.intercept) / scale.slope for limit in _AIR_LIKE_HU)
+    tissue = (_TISSUE_HU - scale.intercept) / scale.slope
+    lowest, highest = scale.padding or (int(values[0, 0]),) * 2
+    if highest < low or lowest > high:
+        return padding
+    air_like = padding if low <= lowest and highest <= high else padding & (values >= low) & (values <= high)
+    outside = padding ^ air_like
+    if not _meet(air_like, values, tissue):
+        return outside
+    # Rarely reached: scipy would cost every discovery a quarter of a second.
+    from scipy import ndimage  # noqa: PLC0415  (see above)
+
+    hard = _beside(air_like) & (values > tissue) & ~outside
+    crowd = ndimage.uniform_filter(hard.astype(np.float32), _HARD_EDGE_REACH, mode="constant") * _HARD_EDGE_REACH**2
+    square = np.ones((_HARD_EDGE_REACH, _HARD_EDGE_REACH), bool)
+    edge = ndimage.binary_dilation(hard & (crowd > _HARD_EDGE_VOXELS - 0.5), structure=square)
+    labels, _count = ndimage.label(air_like)
+    border = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    return np.asarray(outside | (edge & air_like & np.isin(labels, border[border > 0])))
+
+
+def _meet(air_like: NDArray[np.bool_], values: NDArray[np.int16] | NDArray[np.uint16], tissue: float) -> bool:
+    """Whether padding and tissue are neighbours in any fourth row or column: a quick look, for every slice."""
+    for mask, sample in ((air_like[::_LOOK], values[::_LOOK]), (air_like[:, ::_LOOK].T, values[:, ::_LOOK].T)):
+        dense = sample > tissue
+        if (mask[:, 1:] & dense[:, :-1]).any() or (mask[:, :-1] & dense[:, 1:]).any():
+            return True
+    return False
+
+
+def _beside(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pixels with a neighbour in the mask, above, below, left or right."""
+    found = np.zeros_like(mask)
+    found[1:] |= mask[:-1]
+    found[:-1] |= mask[1:]
+    found[:, 1:] |= mask[:, :-1]
+    found[:, :-1] |= mask[:, 1:]
+    return found
+
+
+def _corner_mask(values: NDArray[np.int16] | NDArray[np.uint16], scale: Scale) -> NDArray[np.bool_] | None:
+    """Voxels that hold the one value of all four corners where that is no denser than air: padding nobody declared."""
+    corner = int(values[0, 0])
+    if corner * scale.slope + scale.intercept > LOWEST_HU:
+        return None
+    if not int(values[0, -1]) == int(values[-1, 0]) == int(values[-1, -1]) == corner:
+        return None
+    return np.asarray(values == corner)
+
+
+def _add(stored: NDArray[np.int16], values: NDArray[np.int16] | NDArray[np.uint16], intercept: int) -> None:
+    """Clip to what HU may be and add the intercept, in place and without a wider copy."""
+    limits = np.iinfo(values.dtype)
+    low = min(max(LOWEST_HU - intercept, limits.min), limits.max)
+    high = max(min(_INT16.max - intercept, limits.max), limits.min)
+    np.clip(values, low, high, out=values)
+    words = stored.view(np.uint16)
+    np.add(words, np.uint16(intercept % (1 << BITS)), out=words)

@@ -1,0 +1,172 @@
+"""A CT stack to a volume in Hounsfield units with its geometry, or a refusal that says why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calcreport.dicom.codes import problem
+from calcreport.dicom.ct import plausibility
+from calcreport.dicom.ct.acquisition import acquisition_of
+from calcreport.dicom.ct.notes import notes_of
+from calcreport.dicom.ct.pixels import Scale, check_length, fill_raw, scale_of, to_hu
+from calcreport.dicom.ct.stack_geometry import has_frame_per_image, order_and_place
+from calcreport.dicom.fragments import Frame, frames_of
+from calcreport.dicom.header import tags
+from calcreport.dicom.header.image_header import ImageHeader, Plane
+from calcreport.dicom.measurable import refusal_code
+from calcreport.dicom.series import SeriesFiles
+from calcreport.model.geometry import VolumeGeometry
+from calcreport.model.image import Acquisition, CtVolume, SliceReference
+from calcreport.model.report import SeriesGeometry
+from calcreport.settings import ReadingSettings
+
+_THREADS: Final = 2
+"""Reading, decoding and scaling release the interpreter lock; more threads than this gain little."""
+_CHUNK: Final = 8
+_WORST_LOSSY_RATIO: Final = 15.0
+_WIDE_SCALE_HU: Final = 8192
+"""A scale reaching this far does not clip mineral, only metal."""
+_USUAL_CEILING_HU: Final = 3071
+"""Top of the 12-bit scale; scanners clip there even when they store 16 bits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CtSeries:
+    """A series ready to measure.
+
+    Parameters
+    ----------
+    volume : CtVolume
+        Voxels in HU and where they are.
+    acquisition : Acquisition
+        How it was made.
+    geometry : SeriesGeometry
+        The same geometry for the report.
+    notes : tuple[str, ...]
+        Sentences a reader must see; also in `acquisition`.
+    """
+
+    volume: CtVolume
+    acquisition: Acquisition
+    geometry: SeriesGeometry
+    notes: tuple[str, ...]
+
+
+def read_ct(series: SeriesFiles, *, settings: ReadingSettings) -> CtSeries:
+    """Read a stack of CT slices.
+
+    Parameters
+    ----------
+    series : SeriesFiles
+        Candidate from `rank_ct_series`.
+    settings : ReadingSettings
+        Limits.
+
+    Returns
+    -------
+    CtSeries
+        Slices ordered along row direction x column direction.
+
+    Raises
+    ------
+    InputError
+        With a code of `calcreport.dicom.codes.CODES`: nothing is measured on doubtful geometry or densities.
+    """
+    code = series.problem or refusal_code(series)
+    if code:
+        raise problem(code, series.stack)
+    _check_lossy(series)
+    planes, geometry = order_and_place(series.planes)
+    if np.prod(geometry.shape, dtype=np.float64) > settings.max_volume_voxels:
+        raise problem("pixel.too_large", " x ".join(map(str, geometry.shape)))
+    scales = [scale_of(plane) for plane in planes]
+    _count, rows, columns = geometry.shape
+    for plane in planes:
+        check_length(plane.image, rows=rows, columns=columns)
+    hu, sample = _read_all(planes, scales, geometry.shape)
+    notes = (*series.notes, *notes_of(planes, geometry), *plausibility.check(sample))
+    volume = CtVolume(
+        hu=hu,
+        geometry=geometry,
+        slices=tuple(map(_reference, planes)),
+        ceiling_hu=_ceiling(scales, hu),
+        series_instance_uid=series.uid,
+        frame_of_reference_uid=None if has_frame_per_image(planes) else planes[0].image.frame_of_reference_uid,
+    )
+    return CtSeries(
+        volume=volume,
+        acquisition=acquisition_of(series, notes),
+        geometry=report_geometry(geometry),
+        notes=notes,
+    )
+
+
+def report_geometry(geometry: VolumeGeometry) -> SeriesGeometry:
+    """Geometry as the report states it: spacing in the order row, column, slice (mm)."""
+    between, row, column = geometry.spacing_mm
+    rows = [tuple(float(value) for value in line) for line in geometry.affine]
+    return SeriesGeometry(
+        shape=geometry.shape,
+        spacing_mm=(row, column, between),
+        tilt_deg=geometry.tilt_deg,
+        affine_lps_mm=tuple((a, b, c, d) for a, b, c, d in rows),
+    )
+
+
+def _check_lossy(series: SeriesFiles) -> None:
+    ratios = [image.series.lossy_ratio for image in series.instances if image.series.is_lossy]
+    worst = max((ratio for ratio in ratios if ratio is not None), default=0.0)
+    if worst > _WORST_LOSSY_RATIO:
+        raise problem("pixel.lossy_ratio", f"{worst:.0f}:1")
+
+
+def _reference(plane: Plane) -> SliceReference:
+    image = plane.image
+    return SliceReference(sop_instance_uid=image.instance_uid, instance_number=image.instance_number, frame=plane.frame)
+
+
+def _read_all(
+    planes: Sequence[Plane], scales: Sequence[Scale], shape: tuple[int, int, int]
+) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
+    """All slices in HU, shape ``(slices, rows, columns)``, and a sample of unclipped HU, shape ``(n,)``."""
+    frames = list(_frames(planes))
+    hu = np.empty(shape, dtype=np.int16)
+
+    def read_some(start: int) -> NDArray[np.float32]:
+        samples = []
+        for i in range(start, min(start + _CHUNK, len(planes))):
+            fill_raw(planes[i], frames[i], hu[i])
+            samples.append(to_hu(hu[i], scales[i]))
+        return np.concatenate(samples)
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        parts = list(pool.map(read_some, range(0, len(planes), _CHUNK)))
+    return hu, np.concatenate(parts)
+
+
+def _frames(planes: Sequence[Plane]) -> Iterator[Frame | None]:
+    """Fragments of each slice; ``None`` where pixels are native."""
+    known: dict[int, tuple[Frame, ...]] = {}
+    for plane in planes:
+        image: ImageHeader = plane.image
+        if image.pixels.transfer_syntax in tags.NATIVE:
+            yield None
+            continue
+        if id(image) not in known:
+            known[id(image)] = frames_of(image)
+        yield known[id(image)][(plane.frame or 1) - 1]
+
+
+def _ceiling(scales: Sequence[Scale], hu: NDArray[np.int16]) -> int | None:
+    """HU from which a voxel is a lower bound, or ``None`` on a wide scale that reaches its top nowhere."""
+    lowest = min(scale.ceiling_hu for scale in set(scales))
+    if lowest < _WIDE_SCALE_HU:
+        return int(np.floor(lowest))
+    top = max(int(part.max()) for part in hu)
+    return _USUAL_CEILING_HU if top == _USUAL_CEILING_HU else None

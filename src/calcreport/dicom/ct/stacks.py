@@ -1,0 +1,300 @@
+"""One Series Instance UID to stacks: parallel slices of one kind, each position once.
+
+A slice's place in a stack is its Image Position projected on the slice normal (PS3.3 C.7.6.2); Slice Location, Slice
+Thickness and Instance Number are not relied on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calcreport.dicom.header.image_header import ImageHeader, Plane
+from calcreport.dicom.series import SeriesFiles
+
+SAME_POSITION_MM: Final = 0.01
+"""Slices closer than this along the normal lie at one position: real increments start at 0.1 mm."""
+SAME_DIRECTION: Final = 1e-3
+"""Direction cosines within this of each other are parallel (0.06 degrees)."""
+MIN_SLICES: Final = 3
+"""Fewer slices are no volume: one step cannot show that slices are evenly spaced."""
+_UNIT_TOLERANCE: Final = 0.01
+_MOST_PHASES: Final = 128
+"""More phases at one position are no plausible dynamic series."""
+_REGULAR: Final = 0.05
+_PIECE_BYTES: Final = 1_048_576
+_LARGEST_PACKING: Final = 4096
+"""No codec packs a scan tighter than this."""
+
+Part = tuple[str, list[Plane]]
+
+
+def split(series: SeriesFiles) -> tuple[SeriesFiles, ...]:
+    """Cut a series into stacks.
+
+    Parameters
+    ----------
+    series : SeriesFiles
+        All slices of one Series Instance UID.
+
+    Returns
+    -------
+    tuple[SeriesFiles, ...]
+        At least one. A stack whose repeated positions cannot be told apart with certainty carries a `problem`.
+    """
+    parts = _by_kind(series.planes)
+    found: list[SeriesFiles] = []
+    for name, planes in parts:
+        found += _by_position(series, name, planes)
+    if len(found) == 1:
+        return (replace(found[0], stack=""),)
+    return tuple(
+        replace(
+            stack, notes=(*stack.notes, f"The series holds {len(found)} stacks; this is one of them: {stack.stack}.")
+        )
+        for stack in _without_interleaving(found)
+    )
+
+
+def _kinds(plane: Plane) -> tuple[tuple[str, Hashable], ...]:
+    """Give what all slices of one stack share, as name and value."""
+    pixels = plane.image.pixels
+    spacing = plane.spacing_mm
+    return (
+        ("storage class", plane.image.series.sop_class_uid),
+        ("image type", "\\".join(plane.image_type[:4])),
+        ("matrix", f"{pixels.columns} x {pixels.rows}"),
+        ("pixel spacing", " x ".join(f"{value:.3f}" for value in spacing) if spacing else "none"),
+        ("kernel", plane.kernel or "not stated"),
+    )
+
+
+def _by_kind(planes: Sequence[Plane]) -> list[Part]:
+    groups: dict[tuple[tuple[str, Hashable], ...], list[Plane]] = defaultdict(list)
+    directions: list[tuple[float, ...]] = []
+    for plane in planes:
+        kinds = _kinds(plane)
+        direction = _direction_index(plane.orientation, directions)
+        groups[*kinds, ("orientation", f"orientation {direction + 1}")].append(plane)
+    labels = list(groups)
+    return list(zip(_distinguishing(labels), groups.values(), strict=True))
+
+
+def _direction_index(orientation: tuple[float, ...] | None, known: list[tuple[float, ...]]) -> int:
+    """Give the number of the orientation among those seen, -1 without one."""
+    if orientation is None:
+        return -1
+    for number, other in enumerate(known):
+        if max(abs(a - b) for a, b in zip(orientation, other, strict=True)) <= SAME_DIRECTION:
+            return number
+    known.append(orientation)
+    return len(known) - 1
+
+
+def _distinguishing(labels: Sequence[Sequence[tuple[str, Hashable]]]) -> list[str]:
+    """Words for what differs between groups, for each group."""
+    varying = [i for i in range(len(labels[0])) if len({label[i] for label in labels}) > 1]
+    return [
+        ", ".join(str(label[i][1]) if label[i][0] == "orientation" else f"{label[i][0]} {label[i][1]}" for i in varying)
+        for label in labels
+    ]
+
+
+def normal_of(orientation: tuple[float, ...]) -> NDArray[np.float64]:
+    """Row direction x column direction, shape ``(3,)``, LPS; not normalised."""
+    return np.cross(orientation[:3], orientation[3:])
+
+
+def positions_along_normal(planes: Sequence[Plane]) -> NDArray[np.float64] | None:
+    """Position of each slice along the normal of the first, mm, shape ``(n,)``; ``None`` without sound attributes."""
+    first = planes[0].orientation
+    points = [plane.position_mm for plane in planes if plane.position_mm is not None]
+    if first is None or len(points) != len(planes):
+        return None
+    normal = normal_of(first)
+    if abs(float(np.linalg.norm(normal)) - 1) > _UNIT_TOLERANCE:
+        return None
+    return np.asarray(np.array(points) @ normal)
+
+
+def _by_position(series: SeriesFiles, name: str, planes: list[Plane]) -> list[SeriesFiles]:
+    """Stacks of one kind of slices, with each position once."""
+
+    def stack(part: Sequence[Plane], label: str = "", *notes: str, problem: str | None = None) -> SeriesFiles:
+        return replace(
+            series,
+            planes=tuple(part),
+            instances=tuple({id(p.image): p.image for p in part}.values()),
+            stack=", ".join(filter(None, (name, label))),
+            notes=(*series.notes, *notes),
+            problem=series.problem or problem,
+        )
+
+    notes: tuple[str, ...] = ()
+    copies = _copies(planes)
+    if copies is None:
+        return [stack(planes, problem="geometry.conflicting_instances")]
+    if copies:
+        planes = [plane for plane in planes if id(plane) not in copies]
+        notes = (f"{len(copies)} identical copies of images were dropped.",)
+    if not _has_repeats(planes):
+        return [stack(planes, "", *notes)]
+    parts = _by_phase(planes)
+    if parts:
+        return [stack(part, label, *notes) for label, part in parts]
+    kept = _without_equal_pixels(planes)
+    if kept is None:
+        return [stack(planes, "", *notes, problem="geometry.duplicate_positions")]
+    dropped = len(planes) - len(kept)
+    return [stack(kept, "", *notes, f"{dropped} images with the pixels of another at the same position were dropped.")]
+
+
+def _has_repeats(planes: Sequence[Plane]) -> bool:
+    positions = positions_along_normal(planes)
+    if positions is None or len(positions) < 2:
+        return False
+    return bool(np.diff(np.sort(positions)).min() < SAME_POSITION_MM)
+
+
+def _copies(planes: Sequence[Plane]) -> set[int] | None:
+    """Ids of slices that copy an earlier one with the same instance UID; ``None`` when the pixels differ."""
+    seen: dict[tuple[str, int | None], Plane] = {}
+    copies: set[int] = set()
+    for plane in planes:
+        key = (plane.image.instance_uid, plane.frame)
+        first = seen.setdefault(key, plane)
+        if first is plane:
+            continue
+        if not _are_equal(first, plane):
+            return None
+        copies.add(id(plane))
+    return copies
+
+
+def pixel_hash(image: ImageHeader, meaning: Hashable) -> bytes | None:
+    """Hash of a file's stored pixel bytes with what gives them meaning; ``None`` when the length is implausible."""
+    pixels, source = image.pixels, image.source
+    expected = 2 * (pixels.rows or 0) * (pixels.columns or 0) * (pixels.frames or 0)
+    if pixels.place is None or expected > source.size * _LARGEST_PACKING:
+        return None
+    start = pixels.place.offset
+    end = min(source.size, start + pixels.place.length)
+    if end - start > 2 * expected + _PIECE_BYTES:
+        return None
+    stored = (pixels.bits_stored, pixels.high_bit, pixels.representation)
+    digest = hashlib.sha256(repr((meaning, stored)).encode())
+    for offset in range(start, end, _PIECE_BYTES):
+        digest.update(source.read(offset, min(_PIECE_BYTES, end - offset)))
+    return digest.digest()
+
+
+def _are_equal(first: Plane, second: Plane) -> bool:
+    """Whether two slices lie at one place and hold the same pixels."""
+    if first.position_mm != second.position_mm:
+        return False
+    one, other = (pixel_hash(plane.image, (plane.frame, plane.slope, plane.intercept)) for plane in (first, second))
+    return one is not None and one == other
+
+
+def _phase_keys() -> Iterable[tuple[str, Callable[[Plane], Hashable]]]:
+    names = dict.fromkeys(
+        (
+            "temporal position",
+            "cardiac phase",
+            "trigger time",
+            "stack",
+            "acquisition number",
+            "contrast agent",
+            "tube voltage",
+            "slice thickness",
+            "acquisition time",
+            "content time",
+        )
+    )
+    for name in names:
+        yield name, lambda plane, name=name: dict(plane.phase).get(name)  # type: ignore[misc]
+    yield "field of view", _in_plane_origin
+
+
+def _in_plane_origin(plane: Plane) -> Hashable:
+    """Corner of the slice within its plane, to 0.1 mm: tells two fields of view at one position apart."""
+    if plane.position_mm is None or plane.orientation is None:
+        return None
+    axes = np.array(plane.orientation).reshape(2, 3)
+    return tuple(float(value) for value in np.round(axes @ np.array(plane.position_mm), 1))
+
+
+def _by_phase(planes: list[Plane]) -> list[Part] | None:
+    """Parts told apart by one attribute, each an evenly spaced stack of its own; ``None`` when no attribute does."""
+    for name, key in _phase_keys():
+        groups: dict[Hashable, list[Plane]] = defaultdict(list)
+        for plane in planes:
+            groups[key(plane)].append(plane)
+        if 1 < len(groups) <= _MOST_PHASES and all(map(_is_stack, groups.values())):
+            return [(f"{name} {number}", part) for number, part in enumerate(groups.values(), start=1)]
+    return None
+
+
+def _is_stack(planes: Sequence[Plane]) -> bool:
+    return len(planes) >= MIN_SLICES and not _has_repeats(planes) and _is_regular(planes)
+
+
+def _is_regular(planes: Sequence[Plane]) -> bool:
+    positions = positions_along_normal(planes)
+    if positions is None or len(positions) < MIN_SLICES:
+        return False
+    steps = np.diff(np.sort(positions))
+    return bool(np.ptp(steps) <= max(_REGULAR * float(np.median(steps)), SAME_POSITION_MM))
+
+
+def _without_equal_pixels(planes: Sequence[Plane]) -> list[Plane] | None:
+    """Slices with each position once when the others there hold the same pixels; ``None`` when some differ."""
+    positions = positions_along_normal(planes)
+    if positions is None:
+        return None
+    order = np.argsort(positions, kind="stable")
+    dropped: set[int] = set()
+    for i, j in pairwise(order):
+        if positions[j] - positions[i] >= SAME_POSITION_MM:
+            continue
+        if not _are_equal(planes[i], planes[j]):
+            return None
+        dropped.add(int(j))
+    return [plane for number, plane in enumerate(planes) if number not in dropped]
+
+
+def _without_interleaving(stacks: list[SeriesFiles]) -> list[SeriesFiles]:
+    """Mark stacks that are evenly spaced only together: then what told them apart did not tell stacks apart."""
+    suspects: set[int] = set()
+    for i, first in enumerate(stacks):
+        for j, second in enumerate(stacks[:i]):
+            if _interleave(first, second):
+                suspects |= {i, j}
+    return [
+        replace(stack, problem=stack.problem or "series.interleaved") if number in suspects else stack
+        for number, stack in enumerate(stacks)
+    ]
+
+
+def _interleave(first: SeriesFiles, second: SeriesFiles) -> bool:
+    orientations = [s.planes[0].orientation for s in (first, second) if s.planes]
+    known: list[tuple[float, ...]] = []
+    if len(orientations) < 2 or None in orientations:
+        return False
+    if [_direction_index(o, known) for o in orientations] != [0, 0]:
+        return False
+    if not (_is_regular(first.planes) or _is_regular(second.planes)):
+        return False
+    a, b = (positions_along_normal(s.planes) for s in (first, second))
+    if a is None or b is None:
+        return False
+    overlap = min(a.max(), b.max()) - max(a.min(), b.min())
+    both = (*first.planes, *second.planes)
+    return bool(overlap > 0) and not _has_repeats(both) and _is_regular(both)

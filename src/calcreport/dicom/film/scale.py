@@ -1,0 +1,252 @@
+"""What the millimetres of a radiograph mean (PS3.3 10.7.1): traps of reading Pixel Spacing as true size.
+
+A projection enlarges everything by the distance source-detector over source-object. Imager Pixel Spacing holds at the
+detector. Pixel Spacing holds at the detector too unless the film was calibrated, and Pixel Spacing Calibration Type
+says whether it was: by geometry (assumed distances) or by a fiducial (an object of known size). Where the header leaves
+it open the detector plane is taken, since what is measured there is an upper limit of the true size:
+
+=====================  =====================  ====================================================================
+Pixel Spacing          Imager Pixel Spacing   scale
+=====================  =====================  ====================================================================
+calibration type       differs or none        calibrated, unless something contradicts it: then detector
+calibration type       equal                  detector: equal values mean that nothing was corrected (10.7.1.3)
+no type, equal         equal                  detector
+no type, differs       differs                detector, by the larger of the two. Differing values mean that the film
+                                              was calibrated (10.7.1.3), but also occur where a resampled copy kept
+                                              one of them; what the calibrated plane would be is not said, and the
+                                              larger spacing never makes a lesion smaller than it is
+none                   present                detector
+no type                none                   detector, with the note that the plane is not stated: on CR this is
+                                              customarily the sampling of the plate
+none                   none                   none: pixels only
+=====================  =====================  ====================================================================
+
+A spacing that is present but impossible is not used, and a note says what is wrong with it.
+Nominal Scanned Pixel Spacing is the sampling of digitised paper or film at the sheet, which for a contact film is the
+detector's plane; it is only mentioned, never used. Magnification is shown and never applied.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from calcreport.dicom.header import film_tags, tags, values
+from calcreport.dicom.header.film_header import FilmHeader
+from calcreport.model.film import FilmScale, ScaleKind
+
+Spacing = tuple[float, float]
+
+_SPACING_MM: Final = (0.01, 2.0)
+"""Detectors sample at 0.05 to 0.4 mm; a reduced copy may reach 1 or 2 mm."""
+_CALIBRATIONS: Final = frozenset(("GEOMETRY", "FIDUCIAL"))
+_SAME: Final = 0.001
+"""Spacings within 0.1 % are equal: they differ by the rounding of decimal strings."""
+_CONTRADICTS: Final = 0.02
+"""Magnifications differing by more contradict each other: rounding of distances stays below 1 %."""
+_MAGNIFICATIONS: Final = (1.0, 2.5)
+"""Nothing is projected smaller than it is; beyond 2.5 the distances are not those of a radiograph."""
+_LONG_MM: Final = 600.0
+"""No detector is longer than 0.45 m or so: an image beyond 0.6 m was stitched from several exposures."""
+_STITCHED: Final = frozenset(("STITCHED", "COMPOSED", "COMPOSITE", "MOSAIC", "STITCH", "COMPOSING"))
+
+
+def scale_of(film: FilmHeader) -> FilmScale:
+    """Scale of a film; contradictions become notes, and never a calibrated scale.
+
+    What the kind of scale itself means is for the report to say; the notes add to it.
+
+    Parameters
+    ----------
+    film : FilmHeader
+        The film.
+
+    Returns
+    -------
+    FilmScale
+        Spacing in mm between rows, between columns.
+    """
+    notes: list[str] = []
+    pixel = _spacing(film, tags.PIXEL_SPACING, "Pixel Spacing", notes)
+    imager = _spacing(film, film_tags.IMAGER_SPACING, "Imager Pixel Spacing", notes)
+    magnification = magnification_of(film, notes)
+    calibration = _calibration(film, notes)
+    stitched = _stitched(film, _larger(pixel, imager))
+    if stitched:
+        notes.append(f"{stitched} Magnification is not constant over such an image.")
+        magnification = None
+    if not calibration or not pixel:
+        return _uncalibrated(film, pixel, imager, magnification, notes)
+    if imager and _are_equal(pixel, imager):
+        notes.append("A calibration is stated, but Pixel Spacing is that of the detector: nothing was corrected.")
+        return _at_detector(imager, magnification, notes)
+    doubt = _doubt(calibration, pixel, imager, magnification)
+    if not doubt and not stitched:
+        return _calibrated(calibration, pixel, imager, magnification, notes)
+    if doubt:
+        notes.append(doubt)
+        magnification = None
+    if imager is None:
+        notes.append("The calibration is not used, and the spacing at the detector is not stated.")
+        return _none(film, notes)
+    notes.append("The calibration is not used: lengths are at the detector.")
+    return _at_detector(_larger(pixel, imager), magnification, notes)
+
+
+def _calibrated(
+    calibration: str, pixel: Spacing, imager: Spacing | None, magnification: float | None, notes: list[str]
+) -> FilmScale:
+    """Scale of a film whose calibration nothing contradicts."""
+    if _contradict(pixel, imager, magnification):
+        notes.append("The stated magnification is not that of the calibrated plane and is not shown.")
+        magnification = None
+    return FilmScale(
+        kind=ScaleKind.CALIBRATED,
+        spacing_mm=pixel,
+        calibration=calibration,
+        magnification=magnification,
+        notes=(*notes, *_shape_notes(pixel)),
+    )
+
+
+def _uncalibrated(
+    film: FilmHeader, pixel: Spacing | None, imager: Spacing | None, magnification: float | None, notes: list[str]
+) -> FilmScale:
+    """Scale of a film without a stated calibration."""
+    spacing = _larger(pixel, imager)
+    if spacing is None:
+        return _none(film, notes)
+    if imager is None:
+        notes.append("The plane in which Pixel Spacing holds is not stated; it is taken as the detector's.")
+    elif pixel and not _are_equal(pixel, imager):
+        notes.append(
+            "Pixel Spacing and Imager Pixel Spacing differ and the way of calibration is not stated: the larger is "
+            "used, as at the detector."
+        )
+    return _at_detector(spacing, magnification, notes)
+
+
+def _at_detector(spacing: Spacing | None, magnification: float | None, notes: list[str]) -> FilmScale:
+    shape_notes = _shape_notes(spacing) if spacing else []
+    return FilmScale(
+        kind=ScaleKind.DETECTOR,
+        spacing_mm=spacing,
+        magnification=magnification,
+        notes=(*notes, *shape_notes),
+    )
+
+
+def _none(film: FilmHeader, notes: list[str]) -> FilmScale:
+    """No scale: pixels only."""
+    shown = list(notes)
+    if values.decimals(film.raw(film_tags.SCANNED_SPACING), 2):
+        shown.append("Nominal Scanned Pixel Spacing is that of a digitised sheet and is not used.")
+    ratio = values.decimals(film.raw(film_tags.ASPECT_RATIO), 2)
+    if ratio and ratio[0] != ratio[1]:
+        shown.append("Pixels are not square (Pixel Aspect Ratio): even lengths in pixels depend on direction.")
+    return FilmScale(kind=ScaleKind.NONE, notes=tuple(shown))
+
+
+def _spacing(film: FilmHeader, tag: int, name: str, notes: list[str]) -> Spacing | None:
+    """Spacing between rows, between columns, in mm, or ``None`` with a note on what is wrong with it."""
+    raw = film.raw(tag) or b""
+    if not values.strip(raw):
+        return None
+    numbers = values.decimals(raw, 2)
+    if numbers is None:
+        wrong = "is not made of plain decimal numbers" if raw.count(b"\\") == 1 else "does not hold two numbers"
+    elif min(numbers) < 0:
+        wrong = "is negative"
+    elif min(numbers) == 0:
+        wrong = "is zero"
+    elif min(numbers) < _SPACING_MM[0] or max(numbers) > _SPACING_MM[1]:
+        wrong = f"lies outside {_SPACING_MM[0]:g} to {_SPACING_MM[1]:g} mm"
+    else:
+        return numbers[0], numbers[1]
+    notes.append(f"{name} {wrong} and is not used.")
+    return None
+
+
+def _calibration(film: FilmHeader, notes: list[str]) -> str | None:
+    kind = film.word(film_tags.CALIBRATION_TYPE)
+    if kind is None or kind in _CALIBRATIONS:
+        return kind
+    notes.append("Pixel Spacing Calibration Type is not one of the defined terms and is not used.")
+    return None
+
+
+def magnification_of(film: FilmHeader, notes: list[str]) -> float | None:
+    """Enlargement at the patient, as stated or from the distances; ``None``, with notes, when it cannot be true."""
+    stated = _positive(film, film_tags.MAGNIFICATION, "Estimated Radiographic Magnification Factor", notes)
+    detector = _positive(film, film_tags.DISTANCE_TO_DETECTOR, "Distance Source to Detector", notes)
+    patient = _positive(film, film_tags.DISTANCE_TO_PATIENT, "Distance Source to Patient", notes)
+    derived = detector / patient if detector and patient else None
+    if stated is not None and not _MAGNIFICATIONS[0] <= stated <= _MAGNIFICATIONS[1]:
+        notes.append(f"Estimated Radiographic Magnification Factor {stated:.3g} cannot be true and is not used.")
+        stated = None
+    if derived is not None and not _MAGNIFICATIONS[0] <= derived <= _MAGNIFICATIONS[1]:
+        notes.append("The distances from the source to detector and patient cannot be true and are not used.")
+        derived = None
+    if stated and derived and abs(stated / derived - 1) > _CONTRADICTS:
+        notes.append(
+            "Estimated Radiographic Magnification Factor contradicts the distances of the source; neither is used."
+        )
+        return None
+    return stated or derived
+
+
+def _positive(film: FilmHeader, tag: int, name: str, notes: list[str]) -> float | None:
+    raw = values.strip(film.raw(tag) or b"")
+    number = values.decimal(raw) if raw else None
+    if raw and (number is None or number <= 0):
+        notes.append(f"{name} is {'zero' if number == 0 else 'malformed or negative'} and is not used.")
+        return None
+    return number
+
+
+def _doubt(calibration: str, pixel: Spacing, imager: Spacing | None, magnification: float | None) -> str | None:
+    """Why a stated calibration cannot hold."""
+    if imager is None:
+        return None
+    ratios = [at_detector / calibrated for at_detector, calibrated in zip(imager, pixel, strict=True)]
+    if abs(ratios[0] / ratios[1] - 1) > _CONTRADICTS:
+        return "The calibration enlarges rows and columns differently."
+    if min(ratios) < _MAGNIFICATIONS[0] - _CONTRADICTS or max(ratios) > _MAGNIFICATIONS[1]:
+        return f"The calibration means a magnification of {ratios[0]:.3g}, which cannot be true."
+    if calibration == "GEOMETRY" and _contradict(pixel, imager, magnification):
+        return "The calibration contradicts the stated magnification."
+    return None
+
+
+def _contradict(pixel: Spacing, imager: Spacing | None, magnification: float | None) -> bool:
+    if imager is None or magnification is None:
+        return False
+    return any(abs(a / b / magnification - 1) > _CONTRADICTS for a, b in zip(imager, pixel, strict=True))
+
+
+def _stitched(film: FilmHeader, spacing: Spacing | None) -> str | None:
+    """Sentence saying why the image must be one of several exposures put together, or ``None``."""
+    pixels = film.image.pixels
+    derivation = (film.image.series.derivation or "").upper()
+    if _STITCHED & set(film.image_type) or "STITCH" in derivation:
+        return "The image was put together from several exposures."
+    if spacing is None:
+        return None
+    extent_mm = max((pixels.rows or 0) * spacing[0], (pixels.columns or 0) * spacing[1])
+    return "The image is longer than any detector." if extent_mm > _LONG_MM else None
+
+
+def _larger(pixel: Spacing | None, imager: Spacing | None) -> Spacing | None:
+    """Whichever makes lengths longer."""
+    if pixel is None or imager is None:
+        return pixel or imager
+    return imager if imager[0] * imager[1] >= pixel[0] * pixel[1] * (1 - _SAME) else pixel
+
+
+def _are_equal(one: Spacing, other: Spacing) -> bool:
+    return all(abs(a / b - 1) <= _SAME for a, b in zip(one, other, strict=True))
+
+
+def _shape_notes(spacing: Spacing) -> list[str]:
+    if abs(spacing[0] / spacing[1] - 1) <= _SAME:
+        return []
+    return [f"Pixels are not square ({spacing[0]:g} x {spacing[1]:g} mm); lengths follow both spacings."]

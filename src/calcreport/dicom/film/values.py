@@ -1,0 +1,198 @@
+"""What every stored word of a radiograph means: attenuation in the film's own unit, padding, and its grey in a picture.
+
+A word has at most 16 bits, so everything that concerns single pixels is worked out once for each word there can be and
+looked up afterwards. Order of PS3.3 C.11: stored value, Modality LUT or rescale, then for the picture alone VOI LUT or
+window. Polarity is settled by Photometric Interpretation (C.7.6.3.1.2): what a viewer shows white is dense. Pixel
+Intensity Relationship Sign (C.8.11.3.1.2) says the same in terms of the beam. Where the two contradict each other, the
+processed image was still made to be looked at, and Photometric Interpretation stands with a note, unless the picture
+shows otherwise (`calcreport.film.polarity`); for an unprocessed image it is often a mere default, nothing tells
+which is right, and the film is refused.
+
+Linear data (Pixel Intensity Relationship LIN) are not turned into logarithms: the offset of the detector is unknown,
+and near zero exposure the logarithm is mostly noise. Turned, they still rise with attenuation; only contrast is
+squeezed where the patient is thick, which the note says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calcreport.dicom.codes import problem
+from calcreport.dicom.film.lookup_tables import table_of
+from calcreport.dicom.header import film_tags, tags, values
+from calcreport.dicom.header.elements import Item
+from calcreport.dicom.header.film_header import FilmHeader
+from calcreport.dicom.header.image_header import PixelDescription
+
+_WORD_BITS: Final = 16
+_SLOPES: Final = (1e-6, 1e6)
+_LARGEST_SHIFT: Final = 4_194_304
+"""An intercept of more steps than this would round neighbouring values to one in 32-bit floats."""
+_SIGNS: Final = MappingProxyType({1: 1, 0xFFFF: -1})
+"""Pixel Intensity Relationship Sign: 1 where low values mean little of the beam, -1 where high ones do."""
+_CONTRADICTS: Final = "contradicts Photometric Interpretation; the latter holds unless the picture shows otherwise."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class WordValues:
+    """Meaning of each of the 65 536 words.
+
+    Parameters
+    ----------
+    output : NDArray[np.float64]
+        Shape ``(65536,)``; output of the Modality LUT or rescale.
+    intensity : NDArray[np.float32]
+        Same shape; `output` turned so that more attenuation is more.
+    is_padding : NDArray[np.bool_] | None
+        Same shape; ``None`` without Pixel Padding Value.
+    is_inverted : bool
+        Whether small outputs are dense (MONOCHROME1).
+    is_output_signed : bool
+        Whether outputs may be negative.
+    is_logarithmic, has_polarity_conflict : bool | None, bool
+        See `calcreport.model.film.Radiograph`.
+    notes : tuple[str, ...]
+        For the reader.
+    """
+
+    output: NDArray[np.float64]
+    intensity: NDArray[np.float32]
+    is_padding: NDArray[np.bool_] | None
+    is_inverted: bool
+    is_output_signed: bool
+    is_logarithmic: bool | None
+    has_polarity_conflict: bool
+    notes: tuple[str, ...]
+
+
+def values_of(film: FilmHeader, tables: Item) -> WordValues:
+    """Meaning of the words of a film whose pixel description was checked.
+
+    Parameters
+    ----------
+    film : FilmHeader
+        The film.
+    tables : Item
+        Its lookup tables with their data.
+
+    Raises
+    ------
+    CalibrationError
+        ``calibration.modality_lut``, ``calibration.film_rescale``, ``calibration.polarity``.
+    """
+    pixels = film.image.pixels
+    apply, notes = _modality(film, tables)
+    stored = _stored_values(pixels)
+    output, possible = apply(stored), apply(_possible_values(pixels))
+    low, high = float(possible.min()), float(possible.max())
+    is_inverted = pixels.photometric == "MONOCHROME1"
+    does_rise = bool(possible[-1] > possible[0])
+    intensity = (low + high) - output if is_inverted else output
+    has_table = bool(film.item.sequences.get(film_tags.MODALITY_LUT))
+    relationship = film.word(film_tags.INTENSITY_RELATIONSHIP)
+    conflicts = _polarity_notes(film, does_rise=does_rise != is_inverted)
+    notes += [*conflicts, *_relationship_notes(relationship)]
+    return WordValues(
+        output=output,
+        intensity=intensity.astype(np.float32),
+        is_padding=_padding(pixels, stored),
+        is_inverted=is_inverted,
+        is_output_signed=low < 0,
+        has_polarity_conflict=bool(conflicts),
+        is_logarithmic=None if has_table else {"LOG": True, "LIN": False}.get(relationship or ""),
+        notes=tuple(notes),
+    )
+
+
+def _stored_values(pixels: PixelDescription) -> NDArray[np.float64]:
+    """Stored value of every word: bits beyond High Bit (old overlays lie there) dropped, sign extended."""
+    stored, high = pixels.bits_stored or _WORD_BITS, pixels.high_bit or 0
+    words = np.arange(1 << _WORD_BITS, dtype=np.uint16)
+    shifted = words << np.uint16(_WORD_BITS - 1 - high)
+    cut = _WORD_BITS - stored
+    if pixels.representation == 1:
+        return (shifted.view(np.int16) >> np.int16(cut)).astype(np.float64)
+    return (shifted >> np.uint16(cut)).astype(np.float64)
+
+
+def _possible_values(pixels: PixelDescription) -> NDArray[np.float64]:
+    """All values that Bits Stored can hold, rising."""
+    count = 1 << (pixels.bits_stored or _WORD_BITS)
+    return np.arange(count, dtype=np.float64) - (count // 2 if pixels.representation == 1 else 0)
+
+
+def _modality(film: FilmHeader, tables: Item) -> tuple[Callable[[NDArray[np.float64]], NDArray[np.float64]], list[str]]:
+    """Give Modality LUT or rescale as a function, and notes."""
+    pixels = film.image.pixels
+    slope_raw, intercept_raw = (values.strip(film.raw(tag) or b"") for tag in (tags.SLOPE, tags.INTERCEPT))
+    if film.item.sequences.get(film_tags.MODALITY_LUT):
+        table = table_of(
+            tables.sequences.get(film_tags.MODALITY_LUT, []),
+            is_signed=pixels.representation == 1,
+            is_big_endian=pixels.is_big_endian,
+        )
+        if table is None or not _is_monotonic(table.apply(_possible_values(pixels))):
+            raise problem("calibration.modality_lut")
+        notes = ["Modality LUT and rescale are both present; the LUT is used."] if slope_raw or intercept_raw else []
+        return table.apply, notes
+    slope = values.decimal(slope_raw) if slope_raw else 1.0
+    intercept = values.decimal(intercept_raw) if intercept_raw else 0.0
+    if slope is None or intercept is None or not _SLOPES[0] <= abs(slope) <= _SLOPES[1]:
+        raise problem("calibration.film_rescale")
+    if abs(intercept) > abs(slope) * _LARGEST_SHIFT:
+        raise problem("calibration.film_rescale")
+    return (lambda stored: stored * slope + intercept), []
+
+
+def _is_monotonic(outputs: NDArray[np.float64]) -> bool:
+    """Whether outputs never turn back, and are not all the same: else two attenuations would share a value."""
+    steps = np.diff(outputs)
+    return bool((steps >= 0).all() or (steps <= 0).all()) and bool(steps.any())
+
+
+def _polarity_notes(film: FilmHeader, *, does_rise: bool) -> list[str]:
+    """Notes on contradictions about which end is dense; `does_rise`: stored values rise with attenuation."""
+    pixels, notes = film.image.pixels, []
+    shape = film.word(film_tags.PRESENTATION_SHAPE)
+    usual = {"MONOCHROME1": "INVERSE", "MONOCHROME2": "IDENTITY"}[pixels.photometric or "MONOCHROME2"]
+    if shape in {"INVERSE", "IDENTITY"} and shape != usual:
+        notes.append(f"Presentation LUT Shape {_CONTRADICTS}")
+    sign = values.unsigned_16(film.raw(film_tags.INTENSITY_SIGN), is_big_endian=pixels.is_big_endian)
+    if sign is None or sign not in _SIGNS or (_SIGNS[sign] < 0) == does_rise:
+        return notes
+    if film.is_for_processing:
+        raise problem("calibration.polarity")
+    notes.append(f"Pixel Intensity Relationship Sign {_CONTRADICTS}")
+    return notes
+
+
+def _relationship_notes(relationship: str | None) -> list[str]:
+    if relationship != "LIN":
+        return []
+    return [
+        "Pixel values are linear in exposure, not logarithmic: contrast is lower where the patient is thick, and faint "
+        "deposits there may be missed."
+    ]
+
+
+def _padding(pixels: PixelDescription, stored: NDArray[np.float64]) -> NDArray[np.bool_] | None:
+    """Words that are padding; a padding value too wide for Bits Stored is compared with the whole word."""
+    if pixels.padding is None:
+        return None
+    is_signed, bits = pixels.representation == 1, pixels.bits_stored or _WORD_BITS
+    limits = [pixels.padding, pixels.padding if pixels.padding_limit is None else pixels.padding_limit]
+    words = np.arange(1 << _WORD_BITS, dtype=np.uint16)
+    whole = words.view(np.int16) if is_signed else words
+    if is_signed:
+        limits = [limit - (1 << _WORD_BITS) if limit >> (_WORD_BITS - 1) else limit for limit in limits]
+    low, high = min(limits), max(limits)
+    half = 1 << (bits - 1)
+    does_fit = (-half <= low and high < half) if is_signed else high < 2 * half
+    compared = stored if does_fit else whole
+    return np.asarray((compared >= low) & (compared <= high))

@@ -1,0 +1,131 @@
+"""How a radiograph was taken: view, side, body part, directions. Never inferred from the picture."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Final
+
+from calcreport.dicom.header import film_tags, tags, values
+from calcreport.dicom.header.film_header import FilmHeader
+from calcreport.model.film import FilmView
+
+_VIEW_CODES: Final = MappingProxyType(
+    {
+        "399348003": "AP",
+        "R-10206": "AP",
+        "272479007": "PA",
+        "R-10214": "PA",
+        "R-40888": "PA",
+        "399033003": "FRONTAL",
+        "R-10202": "FRONTAL",
+        "399067008": "LAT",
+        "R-102CD": "LAT",
+        "399173006": "LL",
+        "R-10236": "LL",
+        "399198007": "RL",
+        "R-10232": "RL",
+        "399260004": "ML",
+        "R-10224": "ML",
+        "399352003": "LM",
+        "R-10228": "LM",
+        "399182000": "OBL",
+        "R-102C1": "OBL",
+        "399312000": "OBL",
+        "R-10208": "OBL",
+        "399059000": "OBL",
+        "R-10216": "OBL",
+        "399184004": "LO",
+        "R-10238": "LO",
+        "399236003": "RO",
+        "R-10234": "RO",
+        "399135007": "LAO",
+        "R-10220": "LAO",
+        "399006002": "LPO",
+        "R-10212": "LPO",
+        "399356000": "RAO",
+        "R-40985": "RAO",
+        "399038007": "RPO",
+        "R-10210": "RPO",
+        "399061009": "AXIAL",
+        "R-10241": "AXIAL",
+        "399110001": "TAN",
+        "R-102C2": "TAN",
+        "399335002": "DP",
+        "R-102C4": "DP",
+        "399071006": "PD",
+        "R-102C3": "PD",
+    }
+)
+"""View codes of PS3.16 CID 4010, SNOMED CT and the older SNOMED-RT codes, as short as View Position writes them."""
+_SCHEMES: Final = frozenset(("SCT", "SRT", "SNM3", "99SDM"))
+_SPELLINGS: Final = MappingProxyType({"LATERAL": "LAT", "OBLIQUE": "OBL", "A.P.": "AP", "P.A.": "PA"})
+_FAMILIES: Final = (
+    frozenset(("LAT", "LL", "RL", "ML", "LM")),
+    frozenset(("OBL", "LO", "RO", "LAO", "LPO", "RAO", "RPO", "RLO", "LLO")),
+    frozenset(("FRONTAL", "AP", "PA", "DP", "PD", "LLD", "RLD")),
+)
+"""Names that one view may go by at different precision. AP and PA are told apart by `_OPPOSITE`."""
+_OPPOSITE: Final = (
+    frozenset(("AP", "PA")),
+    frozenset(("LL", "RL")),
+    frozenset(("ML", "LM")),
+    frozenset(("DP", "PD")),
+)
+_SIDES: Final = MappingProxyType({"L": "left", "R": "right", "B": "both"})
+_DIRECTIONS: Final = frozenset("LRAPHF")
+_NO_FLIP: Final = frozenset(("NO", ""))
+
+
+def view_of(film: FilmHeader) -> tuple[FilmView, tuple[str, ...]]:
+    """View of a film, and notes on contradictions and on turned fields of view."""
+    position, notes = _position(film)
+    side, side_notes = _side(film)
+    view = FilmView(
+        position=position,
+        laterality=side,
+        body_part=film.image.series.body_part,
+        patient_orientation=_orientation(film),
+    )
+    return view, (*notes, *side_notes, *_turned(film))
+
+
+def _position(film: FilmHeader) -> tuple[str | None, tuple[str, ...]]:
+    stated = film.word(film_tags.VIEW_POSITION)
+    stated = _SPELLINGS.get(stated or "", stated)
+    items = film.item.sequences.get(film_tags.VIEW_CODES, [])
+    raw = items[0].values if items else {}
+    is_known = values.keyword(raw.get(film_tags.CODE_SCHEME)) in _SCHEMES
+    coded = _VIEW_CODES.get(values.keyword(raw.get(film_tags.CODE_VALUE)) or "") if is_known else None
+    if stated is None or coded is None or stated == coded:
+        return stated or coded, ()
+    pair = {stated, coded}
+    if pair not in _OPPOSITE and any(pair <= family for family in _FAMILIES):
+        return stated, ()
+    return None, ("View Position and View Code contradict each other; the view is not known.",)
+
+
+def _side(film: FilmHeader) -> tuple[str | None, tuple[str, ...]]:
+    """Image Laterality before Laterality: the latter is of the series and may be of another image."""
+    of_image, of_series = (_SIDES.get(film.word(tag) or "") for tag in (tags.IMAGE_LATERALITY, tags.LATERALITY))
+    if of_image and of_series and of_image != of_series:
+        return None, ("Image Laterality and Laterality contradict each other; the side is not known.",)
+    return of_image or of_series, ()
+
+
+def _orientation(film: FilmHeader) -> tuple[str, str] | None:
+    """Patient Orientation where both directions are made of the letters L, R, A, P, H and F (PS3.3 C.7.6.1.1.1)."""
+    words = values.keywords(film.raw(film_tags.PATIENT_ORIENTATION))
+    if len(words) != 2 or not all(word and set(word) <= _DIRECTIONS for word in words):
+        return None
+    return words[0], words[1]
+
+
+def _turned(film: FilmHeader) -> tuple[str, ...]:
+    rotation = values.decimal(film.raw(film_tags.FIELD_ROTATION))
+    is_flipped = (film.word(film_tags.FIELD_FLIP) or "") not in _NO_FLIP
+    notes = []
+    if rotation:
+        notes.append(f"The field of view was rotated by {rotation:g} degrees after exposure.")
+    if is_flipped:
+        notes.append("The field of view was flipped left to right after exposure.")
+    return tuple(notes)

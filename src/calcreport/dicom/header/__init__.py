@@ -1,0 +1,1 @@
+"""Headers of DICOM files, in every encoding; pixels stay in the file."""

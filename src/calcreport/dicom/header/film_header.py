@@ -1,0 +1,84 @@
+"""One radiograph as discovery finds it: its header, nothing decoded yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from calcreport.dicom.header import film_tags, tags, values
+from calcreport.dicom.header.elements import Item
+from calcreport.dicom.header.image_header import ImageHeader
+from calcreport.dicom.header.parsing import Wish, walk_again
+
+_LONGEST_VALUE: Final = 16_384
+"""Bytes kept of one value: a polygon of a thousand vertices; tables are read when the film is."""
+_LONGEST_TABLE: Final = 131_072
+"""Bytes of the largest lookup table there can be: 65 536 entries of 16 bits (PS3.3 C.11.1.1.1)."""
+_WISH: Final = Wish(wanted=film_tags.WANTED, nested=film_tags.NESTED, longest=_LONGEST_VALUE)
+_TABLES: Final = Wish(
+    wanted=frozenset((film_tags.LUT_DESCRIPTOR, film_tags.LUT_DATA)),
+    nested=frozenset((film_tags.MODALITY_LUT, film_tags.VOI_LUT)),
+    longest=_LONGEST_TABLE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FilmHeader:
+    """One radiograph that may be read.
+
+    Parameters
+    ----------
+    image : ImageHeader
+        File it lies in: identity, series, pixel description.
+    item : Item
+        Raw attributes of `film_tags.WANTED`.
+    notes : tuple[str, ...]
+        What was found while sorting; no patient data.
+    problem : str | None
+        Code of what forbids reading it, found while sorting.
+    """
+
+    image: ImageHeader = field(repr=False)
+    item: Item = field(repr=False)
+    notes: tuple[str, ...] = ()
+    problem: str | None = None
+
+    def raw(self, tag: int) -> bytes | None:
+        """Value of an attribute of the data set as it stands in the file, or ``None``."""
+        return self.item.values.get(tag)
+
+    def word(self, tag: int) -> str | None:
+        """Coded string of an attribute, in capitals and cleaned, or ``None`` when it is empty."""
+        return values.keyword(self.raw(tag))
+
+    @property
+    def image_type(self) -> tuple[str, ...]:
+        """Image Type."""
+        return values.keywords(self.raw(tags.IMAGE_TYPE))
+
+    @property
+    def is_for_processing(self) -> bool:
+        """Whether it is the detector's unprocessed image, by its storage class or by its Presentation Intent Type."""
+        is_class = self.image.series.sop_class_uid == film_tags.DX_FOR_PROCESSING
+        return is_class or self.word(film_tags.PRESENTATION_INTENT) == "FOR PROCESSING"
+
+
+def film_of(image: ImageHeader) -> FilmHeader:
+    """Radiograph of a file whose storage class says that it is one.
+
+    Raises
+    ------
+    NotDicomError
+        As for `calcreport.dicom.header.parsing.read_header`.
+    """
+    return FilmHeader(image=image, item=walk_again(image, _WISH))
+
+
+def tables_of(film: FilmHeader) -> Item:
+    """Modality and VOI lookup tables with their data; read from the file, for discovery leaves them there."""
+    return walk_again(film.image, _TABLES)
+
+
+def film_refusal(film: FilmHeader) -> str | None:
+    """Code of what forbids reading a film: found while sorting, or its kind is out of scope."""
+    return film.problem or film_tags.OUT_OF_SCOPE.get(film.image.series.modality)

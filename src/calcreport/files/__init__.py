@@ -1,0 +1,1 @@
+"""Text a person typed, or an earlier run wrote, becomes checked types."""

@@ -1,0 +1,36 @@
+"""Text of a findings file, YAML or JSON, to checked findings."""
+
+from __future__ import annotations
+
+from calcreport.errors import ClinicalError
+from calcreport.files.typed_text import values_from_text
+from calcreport.model.findings import Findings
+from calcreport.model.typed_findings import parse_findings
+
+
+def findings_from_text(text: str) -> Findings:
+    """Read a findings file.
+
+    Parameters
+    ----------
+    text : str
+        YAML or JSON (which is YAML).
+
+    Returns
+    -------
+    Findings
+        Checked findings.
+
+    Raises
+    ------
+    ClinicalError
+        ``findings.not_yaml`` when the text is neither YAML nor JSON, too long, repeats a key or uses references;
+        ``findings.not_mapping`` when it is not a mapping with ``lesions``; else as `parse_findings`.
+    """
+    data = values_from_text(text, area="findings")
+    if isinstance(data, dict):
+        findings = parse_findings(data)  # a misspelt "lesions" is named with its near match
+        if isinstance(data.get("lesions"), list):
+            return findings
+    msg = "The findings file must be a mapping that holds 'lesions:', a list; write 'lesions: []' when there is none."
+    raise ClinicalError(msg, code="findings.not_mapping")

@@ -1,0 +1,151 @@
+"""What a finding looks like in projection, as numbers with names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from calcreport.film.outline import Outline, diameters
+from calcreport.film.reduced import Floats, Mask
+from calcreport.model.film import PixelMask
+
+_SECTORS: Final = 24
+_RIM_EXCESS: Final = 1.15
+"""A rim is denser than what it encloses by at least this factor."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilmShape:
+    """Shape of a finding on one film; lengths in mm, or in the guessed millimetres of a film without a scale.
+
+    Parameters
+    ----------
+    count : int
+        Separate foci.
+    longest_mm, across_mm : float
+        Of the whole finding.
+    largest_focus_mm : float
+        Longest diameter of the largest focus.
+    median_focus_mm : float
+        Median longest diameter of the foci.
+    roundness : float
+        Median over the foci of area over that of the disc on the longest diameter, 0 to 1.
+    elongation : float
+        Median over the foci of longest over perpendicular extent.
+    linear_share : float
+        Share of the mineral's length in foci at least four times as long as wide.
+    rim_share : float
+        Share of the circle around the largest focus' middle on which the edge is denser than the middle, 0 to 1.
+    lucent_share : float
+        Share of the round foci with a less dense centre.
+    parallel_mm : float
+        Length over which two linear foci run side by side, 2 to 12 mm apart.
+    """
+
+    count: int
+    longest_mm: float
+    across_mm: float
+    largest_focus_mm: float
+    median_focus_mm: float
+    roundness: float
+    elongation: float
+    linear_share: float
+    rim_share: float
+    lucent_share: float
+    parallel_mm: float
+
+
+def describe_shape(outlines: Sequence[Outline], intensity: Floats, spacing_mm: tuple[float, float]) -> FilmShape:
+    """Describe the foci of one finding.
+
+    Parameters
+    ----------
+    outlines : Sequence[Outline]
+        Its foci.
+    intensity : NDArray[np.float32]
+        Shape ``(rows, columns)`` of the film.
+    spacing_mm : tuple[float, float]
+        Distance between rows, between columns, mm.
+    """
+    lengths, widths, rounds, rims = [], [], [], []
+    pixel_mm2 = spacing_mm[0] * spacing_mm[1]
+    for outline in outlines:
+        long, wide, _i, _j = diameters(outline.points * spacing_mm)
+        filled = ndimage.binary_fill_holes(outline.mask.pixels)
+        lengths.append(long)
+        widths.append(max(wide, 1e-6))
+        rounds.append(min(1.0, float(filled.sum()) * pixel_mm2 / (np.pi / 4 * max(long, 1e-6) ** 2)))
+        rims.append(_rim_share(outline.mask, filled, intensity))
+    length, width = np.array(lengths), np.array(widths)
+    whole = diameters(np.concatenate([outline.points for outline in outlines]) * spacing_mm)
+    linear = length >= 4 * width
+    largest = int(length.argmax())
+    round_foci = [rim for rim, roundness in zip(rims, rounds, strict=True) if roundness > 0.6]
+    return FilmShape(
+        count=len(outlines),
+        longest_mm=whole[0],
+        across_mm=whole[1],
+        largest_focus_mm=float(length.max()),
+        median_focus_mm=float(np.median(length)),
+        roundness=float(np.median(rounds)),
+        elongation=float(np.median(length / width)),
+        linear_share=float(length[linear].sum() / length.sum()),
+        rim_share=rims[largest],
+        lucent_share=float(np.mean([rim > 0.8 for rim in round_foci])) if round_foci else 0.0,
+        parallel_mm=_parallel_mm(
+            [outline for outline, long in zip(outlines, length >= 3 * width, strict=True) if long], spacing_mm
+        ),
+    )
+
+
+def _rim_share(mask: PixelMask, filled: Mask, intensity: Floats) -> float:
+    """Share of the sectors around the middle in which the outer third is denser than the middle of the focus."""
+    box = mask.box
+    grey = np.asarray(intensity[box], dtype=np.float64)
+    depth = np.asarray(ndimage.distance_transform_edt(np.pad(filled, 1)))[1:-1, 1:-1]
+    deepest = float(depth.max())
+    if deepest < 4:
+        return 0.0
+    grey -= _slope(grey, filled & (depth <= 2))
+    base = float(np.percentile(grey[filled], 2))
+    middle = filled & (depth > 0.6 * deepest)
+    edge = filled & (depth < 0.45 * deepest) & (depth > 1)
+    centre = np.argwhere(middle).mean(axis=0)
+    rows, columns = np.nonzero(edge)
+    sector = ((np.arctan2(rows - centre[0], columns - centre[1]) / (2 * np.pi) % 1) * _SECTORS).astype(int)
+    limit = base + _RIM_EXCESS * (float(np.median(grey[middle])) - base)
+    smooth = ndimage.gaussian_filter(grey, 1.0)[rows, columns]
+    return float(
+        np.mean([bool((sector == n).any() and np.percentile(smooth[sector == n], 80) > limit) for n in range(_SECTORS)])
+    )
+
+
+def _slope(grey: NDArray[np.float64], outline: Mask) -> NDArray[np.float64]:
+    """Plane through the grey along the outline, shape of `grey`: a limb's thickness falls off across a mass in it."""
+    rows, columns = np.nonzero(outline)
+    design = np.stack((np.ones(len(rows)), rows, columns), axis=1)
+    level, down, right = (float(value) for value in np.linalg.lstsq(design, grey[outline], rcond=None)[0])
+    return np.asarray(level + down * np.arange(grey.shape[0])[:, None] + right * np.arange(grey.shape[1])[None, :])
+
+
+def _parallel_mm(outlines: Sequence[Outline], spacing_mm: tuple[float, float]) -> float:
+    """Length over which linear foci run side by side as the two walls of a vessel do, mm."""
+    if len(outlines) < 2:
+        return 0.0
+    points = [outline.points * spacing_mm for outline in outlines]
+    everything = np.concatenate(points)
+    centre = everything.mean(axis=0)
+    direction = np.linalg.eigh(np.cov((everything - centre).T))[1][:, 1]
+    normal = np.array([-direction[1], direction[0]])
+    bins: dict[int, list[float]] = {}
+    for part in points:
+        along, aside = (part - centre) @ direction, (part - centre) @ normal
+        for slot in np.unique((along // 2).astype(int)):
+            bins.setdefault(int(slot), []).append(float(aside[(along // 2).astype(int) == slot].mean()))
+    paired = [slot for slot, aside in bins.items() if len(aside) > 1 and 1.5 <= max(aside) - min(aside) <= 12]
+    return 2.0 * len(paired)

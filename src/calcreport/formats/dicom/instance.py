@@ -1,0 +1,133 @@
+"""What every DICOM object of a report has in common: whose it is, what made it, when, and how it is written.
+
+The patient and the study are copied here and nowhere else, from a cleaned header: highdicom, which builds the rest, is
+given a stand-in without them, because it checks, logs and refuses values that a hospital sends nevertheless.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Final
+
+import pydicom
+from pydicom import config
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian
+
+from calcreport.dicom.header.image_header import MAKER
+from calcreport.dicom.source_images import PATIENT_AND_STUDY
+from calcreport.formats.dicom.subject import Subject
+from calcreport.formats.dicom.wording import series_description
+from calcreport.model.lesion import CtFindings
+
+SERIAL_NUMBER: Final = "0"
+"""The standard wants one of every device; software has none."""
+
+SERIES_NUMBERS: Final = MappingProxyType({"sr": 9901, "seg": 9902, "sc": 9903, "pdf": 9904})
+"""Series Number of each kind of object, behind those a scanner gives."""
+
+_IMPLEMENTATION: Final = "2.25.206166347519431184296011713240911215905"
+"""A fixed random UUID."""
+_SEXES: Final = frozenset(("M", "F", "O"))
+
+
+def study_header(subject: Subject) -> Dataset:
+    """Header of one measured image: what patient and study are called; there is one without any lesion too."""
+    findings, volume = subject.findings, subject.volume
+    if not isinstance(findings, CtFindings):
+        return subject.source.header(findings.films[0].reference.sop_instance_uid)
+    if volume is None:
+        msg = "a CT report without its series cannot be written"
+        raise ValueError(msg)
+    return subject.source.header(volume.slices[len(volume.slices) // 2].sop_instance_uid)
+
+
+def stand_in(header: Dataset) -> Dataset:
+    """Header for highdicom to build upon: which image of which study, and nothing about the patient."""
+    bare = Dataset()
+    bare.SpecificCharacterSet = "ISO_IR 192"
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID"):
+        setattr(bare, keyword, header.get(keyword))
+    for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID"):
+        setattr(bare, keyword, "")
+    bare.StudyDate = bare.StudyTime = bare.ReferringPhysicianName = None
+    bare.Modality = header.get("Modality") or "OT"
+    return bare
+
+
+@contextmanager
+def untroubled() -> Iterator[None]:
+    """Take values as they are, and keep quiet about them: a warning of pydicom quotes what it warns of."""
+    with warnings.catch_warnings(), config.disable_value_validation():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def finish(made: Dataset, subject: Subject, *, kind: str, number: int = 1, name: str = "") -> bytes:
+    """Give an object its patient, study, series, maker and time, and write it.
+
+    Parameters
+    ----------
+    made : Dataset
+        The object, SOP Class UID set; it is changed.
+    subject : Subject
+        The reported study.
+    kind : str
+        A key of `SERIES_NUMBERS`: objects of one kind are one series.
+    number : int
+        Instance Number.
+    name : str
+        Tells several objects of one kind apart.
+
+    Returns
+    -------
+    bytes
+        DICOM file, explicit VR little endian; the same for the same subject.
+    """
+    report, revision = subject.report, subject.revision
+    with untroubled():
+        _identify(made, study_header(subject))
+        made.SpecificCharacterSet = "ISO_IR 192"
+        made.SeriesInstanceUID = revision.series_uid(kind)
+        made.SeriesNumber = SERIES_NUMBERS[kind]
+        made.SeriesDescription = series_description(report)
+        made.SOPInstanceUID = revision.instance_uid(kind, name)
+        made.InstanceNumber = number
+        made.Manufacturer = made.ManufacturerModelName = MAKER
+        made.SoftwareVersions = report.software.version[:64]
+        made.DeviceSerialNumber = SERIAL_NUMBER
+        day, time = revision.created.strftime("%Y%m%d"), revision.created.strftime("%H%M%S")
+        for event in ("Series", "Content", "InstanceCreation"):
+            setattr(made, f"{event}Date", day)
+            setattr(made, f"{event}Time", time)
+        for equipment in made.get("ContributingEquipmentSequence") or ():
+            equipment.ContributionDateTime = day + time
+        return _encode(made)
+
+
+def _identify(made: Dataset, header: Dataset) -> None:
+    for keyword in PATIENT_AND_STUDY:
+        if keyword in header:
+            made[keyword] = copy.copy(header[keyword])
+        elif keyword in made:
+            del made[keyword]
+    if made.get("PatientSex") not in _SEXES:
+        made.PatientSex = ""
+
+
+def _encode(made: Dataset) -> bytes:
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = made.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = UID(_IMPLEMENTATION)
+    meta.ImplementationVersionName = MAKER.upper()
+    plain = pydicom.FileDataset("", dict(made.items()), preamble=b"\0" * 128, file_meta=meta)
+    buffer = io.BytesIO()
+    pydicom.dcmwrite(buffer, plain, enforce_file_format=True)
+    return buffer.getvalue()

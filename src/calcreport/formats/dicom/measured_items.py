@@ -1,0 +1,232 @@
+"""What was measured of a lesion and judged of it, as coded items: names, units and order never change.
+
+A value that is ``None`` was not measured and is left out. Numbers are those of `report.json`, to the last bit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final
+
+from pydicom.sr.coding import Code
+
+from calcreport.formats.dicom import codes
+from calcreport.formats.ris.items import has_mineral
+from calcreport.model.film import FilmScale, ScaleKind, Shadow
+from calcreport.model.report import FilmPlace, Laterality, Lesion, Report
+from calcreport.text.narrative import find_limits
+from calcreport.text.review import is_by_reader, longest_film
+
+if TYPE_CHECKING:
+    from highdicom.sr import AlgorithmIdentification, FindingSite, Measurement, QualitativeEvaluation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantity:
+    """A number of the report and what it is called.
+
+    Parameters
+    ----------
+    field : str
+        Path in `Lesion`.
+    name, unit : Code
+        Concept and unit.
+    method : Code | None
+        How it came about, where that is worth a word.
+    """
+
+    field: str
+    name: Code
+    unit: Code
+    method: Code | None = None
+
+
+def _mm(field: str, name: Code) -> Quantity:
+    return Quantity(field=field, name=name, unit=codes.MILLIMETRE)
+
+
+OF_MINERAL: Final = (
+    _mm("size.max_diameter_mm", codes.MAXIMUM_3D_DIAMETER),
+    _mm("size.axial_long_mm", codes.LONG_AXIS),
+    _mm("size.axial_short_mm", codes.SHORT_AXIS),
+    _mm("size.ap_mm", codes.EXTENT_AP),
+    _mm("size.tr_mm", codes.EXTENT_TR),
+    _mm("size.cc_mm", codes.EXTENT_CC),
+    Quantity(field="size.volume_mm3", name=codes.VOLUME, unit=codes.CUBIC_MILLIMETRE, method=codes.SUM_OF_VOXELS),
+    Quantity(field="density.mean_hu", name=codes.MEAN_ATTENUATION, unit=codes.HOUNSFIELD),
+    Quantity(field="density.max_hu", name=codes.MAXIMUM_ATTENUATION, unit=codes.HOUNSFIELD),
+    Quantity(field="density.sd_hu", name=codes.ATTENUATION_DEVIATION, unit=codes.HOUNSFIELD),
+    _mm("depth.skin_distance_mm", codes.DISTANCE_FROM_SKIN),
+    _mm("depth.fascia_distance_mm", codes.FASCIA_DISTANCE),
+    Quantity(field="foci.count", name=codes.CALCIFICATION_COUNT, unit=codes.COUNT),
+)
+"""Numbers of the mineral on CT, in the order they are written."""
+
+OF_MASS: Final = (
+    _mm("mass.max_diameter_mm", codes.MASS_DIAMETER),
+    _mm("mass.ap_mm", codes.MASS_EXTENT_AP),
+    _mm("mass.tr_mm", codes.MASS_EXTENT_TR),
+    _mm("mass.cc_mm", codes.MASS_EXTENT_CC),
+    Quantity(field="mass.volume_mm3", name=codes.MASS_VOLUME, unit=codes.CUBIC_MILLIMETRE),
+)
+"""Numbers of the whole mass, which no name shares with the mineral."""
+
+_OF_FILM_LESION: Final = (Quantity(field="foci.count", name=codes.CALCIFICATION_COUNT, unit=codes.COUNT),)
+_MASS_METHODS: Final = {"contour": codes.ON_CONTOUR, "clinician": codes.BY_READER}
+_PLANES: Final = {
+    ScaleKind.CALIBRATED: codes.IN_CALIBRATED_PLANE,
+    ScaleKind.DETECTOR: codes.IN_DETECTOR_PLANE,
+    ScaleKind.NONE: codes.IN_PIXELS,
+}
+
+
+def measure(lesion: Lesion) -> list[Measurement]:
+    """Numbers of a lesion on CT."""
+    return [*_measured(lesion, OF_MINERAL), *measure_mass(lesion), *_held_against_limit(lesion)]
+
+
+def measure_mass(lesion: Lesion) -> list[Measurement]:
+    """Numbers of the mass around or instead of the mineral."""
+    return list(_measured(lesion, OF_MASS, method=_MASS_METHODS.get(lesion.mass.source)))
+
+
+def measure_on_film(lesion: Lesion, place: FilmPlace, shadow: Shadow, scale: FilmScale) -> list[Measurement]:
+    """Numbers of a lesion on one radiograph; those of the lesion as a whole stand with its first film.
+
+    A length by a reader stands with the film on which the lesion is longest, for it is the longest one that he or she
+    replaced; lengths that were measured are then left out, as they are on CT.
+
+    Parameters
+    ----------
+    lesion : Lesion
+        In the report.
+    place, shadow : FilmPlace, Shadow
+        The lesion on this film.
+    scale : FilmScale
+        Of the film: without one lengths are pixels.
+    """
+    plane = _PLANES[scale.kind]
+    is_first = place is lesion.location.films[0]
+    unit = codes.PIXELS if scale.kind is ScaleKind.NONE else codes.MILLIMETRE
+    length, width, to_skin = (
+        (place.max_diameter_px, place.perpendicular_px, shadow.to_skin_line.length_px if shadow.to_skin_line else None)
+        if scale.kind is ScaleKind.NONE
+        else (place.max_diameter_mm, place.perpendicular_mm, place.projected_skin_line_mm)
+    )
+    if is_by_reader(lesion, "size.max_diameter_mm"):
+        by_reader = lesion.size.max_diameter_mm if place is longest_film(lesion) else None
+        told = [_number(codes.PROJECTED_LENGTH, by_reader, codes.MILLIMETRE, codes.BY_READER)]
+    else:
+        told = [
+            _number(codes.PROJECTED_LENGTH, length, unit, plane),
+            _number(codes.PROJECTED_WIDTH, width, unit, plane),
+        ]
+    told.append(_number(codes.PROJECTED_SKIN_LINE, to_skin, unit, plane))
+    whole: list[Measurement] = []
+    if is_first:
+        whole = [*_measured(lesion, _OF_FILM_LESION), *measure_mass(lesion), *_held_against_limit(lesion)]
+    return [item for item in told if item is not None] + whole
+
+
+def _held_against_limit(lesion: Lesion) -> list[Measurement]:
+    """Length by which the size criterion was judged, of whatever it is, and the limit."""
+    flag = lesion.flags.size
+    if flag.unit != "mm":
+        return []
+    told = ((codes.JUDGED_LENGTH, flag.value), (codes.SIZE_LIMIT, flag.limit))
+    items = [_number(name, value, codes.MILLIMETRE, None) for name, value in told]
+    return [item for item in items if item is not None]
+
+
+def evaluate(lesion: Lesion) -> list[QualitativeEvaluation]:
+    """Pattern, depth, flags, concern and what limits them."""
+    from highdicom.sr import QualitativeEvaluation  # noqa: PLC0415 - slow to import
+
+    return [QualitativeEvaluation(name=name, value=value) for name, value in judgements(lesion)]
+
+
+def judgements(lesion: Lesion) -> Iterator[tuple[Code, Code]]:
+    """Concept and answer of every qualitative evaluation of a lesion."""
+    if has_mineral(lesion):
+        yield from _judge_pattern(lesion)
+    yield codes.DEPTH_CLASS, codes.DEPTHS[lesion.depth.class_]
+    if lesion.mass.depth_class is not None:
+        yield codes.MASS_DEPTH_CLASS, codes.DEPTHS[lesion.mass.depth_class]
+    if has_mineral(lesion) and not lesion.size.projected:  # beside bone in a projection is not apart from bone
+        yield codes.BONE_RELATION, codes.BONE_RELATIONS[lesion.bone_relation]
+    for name, concept in codes.FLAGS.items():
+        yield concept, codes.FLAG_STATES[getattr(lesion.flags, name).state]
+    yield codes.CONCERN, codes.CONCERNS[lesion.concern]
+    limits = {
+        codes.IS_MINIMUM: lesion.size.is_minimum,
+        codes.MASS_IS_MINIMUM: lesion.mass.is_minimum,
+        codes.IS_CLIPPED: lesion.density.is_clipped,
+        codes.IS_FAINT: not lesion.density.is_certain,
+    }
+    yield from ((concept, codes.YES) for concept, holds in limits.items() if holds)
+    if lesion.review is not None and lesion.review.status in codes.REVIEWS:
+        yield codes.REVIEW, codes.REVIEWS[lesion.review.status]
+
+
+def _judge_pattern(lesion: Lesion) -> Iterator[tuple[Code, Code]]:
+    pattern = lesion.pattern.id
+    if pattern in codes.PATTERNS:
+        yield codes.PATTERN, codes.PATTERNS[pattern]
+        yield codes.PATTERN_CONFIDENCE, codes.CONFIDENCES[lesion.pattern.confidence]
+    if pattern in codes.TYPES:
+        yield codes.CALCIFICATION_TYPE, codes.TYPES[pattern]
+    if pattern in codes.DISTRIBUTIONS:
+        yield codes.CALCIFICATION_DISTRIBUTION, codes.DISTRIBUTIONS[pattern]
+
+
+def sites(lesion: Lesion) -> list[FindingSite]:
+    """Where a lesion is; the side is left out where it is not known."""
+    from highdicom.sr import FindingSite  # noqa: PLC0415
+
+    side = lesion.location.laterality
+    return [
+        FindingSite(
+            anatomic_location=codes.code_site(lesion.location.region),
+            laterality=codes.LATERALITIES.get(side),
+            topographical_modifier=codes.MIDLINE if side is Laterality.MIDLINE else None,
+        )
+    ]
+
+
+def algorithm(report: Report, lesion: Lesion) -> AlgorithmIdentification:
+    """Name the software with what its results depend on."""
+    from highdicom.sr import AlgorithmIdentification  # noqa: PLC0415
+
+    software, limits = report.software, find_limits(report, lesion)
+    parameters = [f"rules version: {software.rules_version}"]
+    if report.rules is not None:
+        parameters.append(f"rules: {report.rules.name} {report.rules.version}, SHA-256 {report.rules.sha256}")
+    if limits is not None:
+        parameters += [f"threshold grow: {limits.grow!r} HU", f"threshold seed: {limits.seed!r} HU"]
+    else:
+        parameters.append("no threshold in HU: mineral denser than the soft tissue around it")
+    return AlgorithmIdentification(name=software.name, version=software.version, parameters=parameters)
+
+
+def _measured(lesion: Lesion, quantities: tuple[Quantity, ...], *, method: Code | None = None) -> Iterator[Measurement]:
+    for quantity in quantities:
+        if quantity.name is codes.CALCIFICATION_COUNT and lesion.foci.count == 0:
+            continue  # none above the threshold is not none
+        how = codes.BY_READER if is_by_reader(lesion, quantity.field) else method or quantity.method
+        item = _number(quantity.name, attrgetter(quantity.field)(lesion), quantity.unit, how)
+        if item is not None:
+            yield item
+
+
+def _number(name: Code, value: float | None, unit: Code, method: Code | None) -> Measurement | None:
+    from highdicom.sr import Measurement  # noqa: PLC0415
+
+    if value is None or not math.isfinite(value):
+        return None
+    made = Measurement(name=name, value=value, unit=unit, method=method)
+    if isinstance(value, int):  # a count of "2.0" reads badly
+        made[0].MeasuredValueSequence[0].NumericValue = str(value)
+    return made

@@ -1,0 +1,220 @@
+"""``sr.dcm``: the report as a Comprehensive 3D SR by template TID 1500.
+
+One planar group (TID 1410) for each lesion that no reader rejected, on CT; on radiographs one for each film that shows
+it, all with the tracking UID of the lesion. Sections of text and what holds for the study stand in the template's own
+container for qualitative evaluations. Groups that refer to a segmentation are a document of their own (TID 1411),
+because viewers exist that fail on a document that holds one.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import pydicom
+from pydicom.dataset import Dataset
+
+from calcreport.dicom.header.image_header import MAKER
+from calcreport.formats.characters import to_ascii
+from calcreport.formats.dicom import codes
+from calcreport.formats.dicom.instance import SERIES_NUMBERS, finish, stand_in, study_header, untroubled
+from calcreport.formats.dicom.measurement_groups import planar_groups, volumetric_groups
+from calcreport.formats.dicom.report_text import sections
+from calcreport.formats.dicom.revision import Reference
+from calcreport.formats.dicom.subject import Subject
+from calcreport.model.film import FilmFindings
+from calcreport.model.uids import derive_uid
+from calcreport.text.flags import is_assessed
+
+if TYPE_CHECKING:
+    from highdicom.sr import ContainerContentItem, ContentSequence
+
+_NOTHING: Final = "Nothing was measured."
+_STATUS: Final = "Draft for review and signature, not verified"
+
+
+def write_structured_report(subject: Subject) -> bytes:
+    """Write the report of a study with the outline of each lesion.
+
+    Parameters
+    ----------
+    subject : Subject
+        The reported study.
+
+    Returns
+    -------
+    bytes
+        DICOM file; without a lesion it holds no measurement group.
+
+    Raises
+    ------
+    UsageError
+        ``render.damaged_shape`` when a lesion has no voxel or pixel.
+    NotDicomError
+        ``file.damaged`` when the header of an image cannot be read again.
+    """
+    with untroubled():
+        made = _document(subject, planar_groups(subject), _evidence(subject), name="")
+    return finish(made, subject, kind="sr")
+
+
+def write_volumetric_report(subject: Subject, *segmentations: bytes) -> bytes:
+    """Write the report of a CT study a second time, each lesion tied to its segment (TID 1411).
+
+    Parameters
+    ----------
+    subject : Subject
+        The reported study; of CT.
+    *segmentations : bytes
+        Its ``seg.dcm`` and, where several series were measured, the further ones.
+
+    Returns
+    -------
+    bytes
+        DICOM file.
+
+    Raises
+    ------
+    ValueError
+        When the segmentation is not one of this report.
+    NotDicomError
+        ``file.damaged`` when the header of an image cannot be read again.
+    """
+    with untroubled():
+        stored = [pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True) for content in segmentations]
+        groups = volumetric_groups(subject, stored)
+        made = _document(subject, groups, [*_evidence(subject), *map(stand_in, stored)], name="volumetric")
+    return finish(made, subject, kind="sr", number=2, name="volumetric")
+
+
+def _evidence(subject: Subject) -> list[Dataset]:
+    """Name every image that was measured, whether or not it shows a lesion."""
+    findings = subject.findings
+    if isinstance(findings, FilmFindings):
+        references = [film.reference for film in findings.films]
+    else:
+        references = [reference for volume in subject.volumes for reference in volume.slices]
+    first = stand_in(study_header(subject))
+    uids = dict.fromkeys(reference.sop_instance_uid for reference in references)
+    uids.pop(str(first.SOPInstanceUID), None)
+    images = [first]
+    for uid in uids:
+        image = Dataset()
+        image.StudyInstanceUID = first.StudyInstanceUID
+        image.SeriesInstanceUID = subject.source.series_uid(uid)
+        image.SOPClassUID = subject.source.sop_class_uid(uid)
+        image.SOPInstanceUID = uid
+        images.append(image)
+    return images
+
+
+def _document(
+    subject: Subject, groups: Sequence[ContentSequence], evidence: Sequence[Dataset], *, name: str
+) -> Dataset:
+    from highdicom.coding_schemes import CodingSchemeIdentificationItem  # noqa: PLC0415
+    from highdicom.sr import Comprehensive3DSR  # noqa: PLC0415
+
+    revision = subject.revision
+    made: Dataset = Comprehensive3DSR(
+        evidence=evidence,
+        content=_content(subject, groups),
+        series_instance_uid=revision.series_uid("sr"),
+        series_number=SERIES_NUMBERS["sr"],
+        sop_instance_uid=revision.instance_uid("sr", name),
+        instance_number=1,
+        manufacturer=MAKER,
+        is_complete=True,
+        is_final=False,
+        is_verified=False,
+        previous_versions=[] if name else [_as_dataset(reference) for reference in revision.superseded],
+        coding_schemes=[
+            CodingSchemeIdentificationItem(
+                codes.PRIVATE_SCHEME, name="calcreport private codes", responsible_organization=MAKER
+            )
+        ],
+    )
+    if not made.PredecessorDocumentsSequence:
+        del made.PredecessorDocumentsSequence
+    made.pop("ContributingEquipmentSequence", None)  # highdicom and the time of day: neither is a result
+    made.CompletionFlagDescription = _STATUS
+    return made
+
+
+def _as_dataset(reference: Reference) -> Dataset:
+    document = Dataset()
+    document.StudyInstanceUID = reference.study_instance_uid
+    document.SeriesInstanceUID = reference.series_instance_uid
+    document.SOPClassUID = reference.sop_class_uid
+    document.SOPInstanceUID = reference.sop_instance_uid
+    return document
+
+
+def _content(subject: Subject, groups: Sequence[ContentSequence]) -> Dataset:
+    """Root of the document by TID 1500; highdicom's own class cannot do without a measurement group."""
+    from highdicom.sr import (  # noqa: PLC0415
+        CodeContentItem,
+        CodedConcept,
+        ContainerContentItem,
+        ContentSequence,
+        DeviceObserverIdentifyingAttributes,
+        LanguageOfContentItemAndDescendants,
+        ObservationContext,
+        ObserverContext,
+    )
+    from pydicom.sr.codedict import codes as standard  # noqa: PLC0415
+
+    software = subject.report.software
+    observer = ObserverContext(
+        observer_type=standard.DCM.Device,
+        observer_identifying_attributes=DeviceObserverIdentifyingAttributes(
+            uid=derive_uid("device", software.name),
+            name=software.name,
+            manufacturer_name=MAKER,
+            model_name=f"{software.name} {software.version}",
+        ),
+    )
+    root = ContainerContentItem(standard.DCM.ImagingMeasurementReport, template_id="1500")
+    root.ContentSequence = ContentSequence()
+    root.ContentSequence.extend(
+        LanguageOfContentItemAndDescendants(CodedConcept("en-US", "RFC5646", "English (United States)"))
+    )
+    root.ContentSequence.extend(ObservationContext(observer_device_context=observer))
+    procedure = codes.CT_PROCEDURE if subject.volume is not None else codes.RADIOGRAPH_PROCEDURE
+    root.ContentSequence.append(CodeContentItem(standard.DCM.ProcedureReported, procedure, "HAS CONCEPT MOD"))
+    root.ContentSequence.append(_measurements(subject, groups))
+    root.ContentSequence.append(_study_level(subject))
+    return root
+
+
+def _measurements(subject: Subject, groups: Sequence[ContentSequence]) -> ContainerContentItem:
+    """Container of the measurement groups; without any it says why, because readers fail on an empty one."""
+    from highdicom.sr import ContainerContentItem, ContentSequence, TextContentItem  # noqa: PLC0415
+    from pydicom.sr.codedict import codes as standard  # noqa: PLC0415
+
+    container = ContainerContentItem(standard.DCM.ImagingMeasurements, relationship_type="CONTAINS")
+    container.ContentSequence = ContentSequence()
+    for group in groups:
+        container.ContentSequence.extend(group)
+    if not groups:
+        why = to_ascii(" ".join(subject.report.impression)) or _NOTHING
+        container.ContentSequence.append(TextContentItem(codes.NOT_MEASURED, why, "CONTAINS"))
+    return container
+
+
+def _study_level(subject: Subject) -> ContainerContentItem:
+    """What holds for the study as a whole, and the sections of text."""
+    from highdicom.sr import CodeContentItem, ContainerContentItem, ContentSequence, TextContentItem  # noqa: PLC0415
+
+    container = ContainerContentItem(codes.QUALITATIVE_EVALUATIONS, relationship_type="CONTAINS")
+    container.ContentSequence = ContentSequence()
+    report = subject.report
+    if is_assessed(report):
+        container.ContentSequence.append(CodeContentItem(codes.CONCERN, codes.CONCERNS[report.concern], "CONTAINS"))
+        for name, concept in codes.FLAGS.items():
+            if name in report.flags_summary:
+                state = codes.FLAG_STATES[report.flags_summary[name]]
+                container.ContentSequence.append(CodeContentItem(concept, state, "CONTAINS"))
+    for section, text in sections(report, subject.statements, subject.section):
+        container.ContentSequence.append(TextContentItem(section, text, "CONTAINS"))
+    return container

@@ -1,0 +1,61 @@
+"""What the DICOM objects of one study are made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from calcreport.compose import Statements
+from calcreport.dicom.source_images import SourceImages
+from calcreport.formats.dicom.revision import Revision
+from calcreport.model.film import FilmFindings, ProjectedLesion
+from calcreport.model.image import CtVolume
+from calcreport.model.lesion import CtFindings, MeasuredLesion
+from calcreport.model.report import Lesion, Report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Subject:
+    """One reported study.
+
+    Parameters
+    ----------
+    report : Report
+        What is told.
+    findings : CtFindings | FilmFindings
+        Masks, lines and films behind it.
+    order : tuple[int, ...]
+        For each lesion of the report its index in `findings`.
+    volume : CtVolume | None
+        The best measured series; ``None`` for radiographs.
+    source : SourceImages
+        Headers of every image of the study that was measured.
+    section : str
+        The report section as text: ASCII, lines of at most 80 columns.
+    statements : Statements
+        Wording.
+    revision : Revision
+        UIDs, time, and what this draft supersedes.
+    further_volumes : tuple[CtVolume, ...]
+        Series measured beside it, each of another part of the body.
+    """
+
+    report: Report = field(repr=False)
+    findings: CtFindings | FilmFindings
+    order: tuple[int, ...]
+    volume: CtVolume | None
+    source: SourceImages
+    section: str = field(repr=False)
+    statements: Statements
+    revision: Revision
+    further_volumes: tuple[CtVolume, ...] = ()
+
+    @property
+    def volumes(self) -> tuple[CtVolume, ...]:
+        """Measured series, by `MeasuredLesion.series_index`; empty for radiographs."""
+        return () if self.volume is None else (self.volume, *self.further_volumes)
+
+    @property
+    def lesions(self) -> tuple[tuple[Lesion, MeasuredLesion | ProjectedLesion], ...]:
+        """Lesions in the order of the report, which holds rejected ones apart, each with what was measured of it."""
+        pairs = zip(self.report.lesions, self.order, strict=True)
+        return tuple((lesion, self.findings.lesions[index]) for lesion, index in pairs)

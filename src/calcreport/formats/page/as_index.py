@@ -1,0 +1,106 @@
+"""``index.html``: one row a study, when there are several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+from urllib.parse import quote
+
+from calcreport.formats.page.as_html import show_date, show_name
+from calcreport.formats.rendered import Rendered
+from calcreport.formats.templates import Templates, render_template
+from calcreport.model.report import Concern, Report
+
+INDEX_TEMPLATE: Final = "index.html.j2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexEntry:
+    """A study in the index.
+
+    Parameters
+    ----------
+    folder : str
+        Name of its folder beside the index; empty when it has no page.
+    status : str
+        What became of it.
+    title, patient, date : str
+        Description, patient and study date as received.
+    lesion_count : int | None
+        Lesions reported; ``None`` when nothing was measured.
+    concern : Concern | None
+        Highest concern; ``None`` when nothing was measured.
+    message : str
+        Why it was refused, and what to do.
+    """
+
+    folder: str
+    status: Literal["reported", "no_calcification", "refused"]
+    title: str = ""
+    patient: str = ""
+    date: str = ""
+    lesion_count: int | None = None
+    concern: Concern | None = None
+    message: str = ""
+
+
+def index_entry(report: Report, folder: str) -> IndexEntry:
+    """Make the row of a reported study."""
+    study = report.study
+    identity = " ".join(filter(None, (show_name(study.patient.name), study.patient.id)))
+    return IndexEntry(
+        folder=folder,
+        status="reported" if report.lesions or report.rejected else "no_calcification",
+        title=study.description or study.body_part or study.modality,
+        patient=identity,
+        date=show_date(study.study_date),
+        lesion_count=len(report.lesions),
+        concern=report.concern if report.lesions or report.concern is not Concern.NONE else None,
+    )
+
+
+def render_index(entries: Sequence[IndexEntry], templates: Templates, *, software: str) -> Rendered:
+    """Render the index page.
+
+    Parameters
+    ----------
+    entries : Sequence[IndexEntry]
+        Any order; shown most worrying first, refused studies right behind those of high concern.
+    templates : Templates
+        Layout and wording.
+    software : str
+        Name and version, for the foot of the page.
+
+    Returns
+    -------
+    Rendered
+        HTML in UTF-8.
+
+    Raises
+    ------
+    TemplateError
+        When a template cannot be rendered.
+    """
+    rows = [
+        {
+            "link": f"{quote(entry.folder, safe='')}/report.html" if entry.folder and entry.status != "refused" else "",
+            "title": entry.title or entry.folder,
+            "patient": entry.patient,
+            "date": entry.date,
+            "status": entry.status,
+            "message": entry.message,
+            "lesions": "" if entry.lesion_count is None else entry.lesion_count,
+            "concern": entry.concern or "",
+        }
+        for entry in sorted(entries, key=_urgency)
+    ]
+    page = render_template(templates, INDEX_TEMPLATE, is_html=True, rows=rows, software=software)
+    return Rendered(content=page.encode(), media_type="text/html; charset=utf-8", suffix=".html")
+
+
+def _urgency(entry: IndexEntry) -> tuple[float, str, str]:
+    if entry.status == "refused":
+        return (0.5, entry.date, entry.folder)
+    rank = len(Concern) if entry.concern is None else list(Concern).index(entry.concern)
+    return (float(rank), entry.date, entry.folder)

@@ -1,0 +1,125 @@
+"""``report.pdf``: the page on paper, with the patient's name and the page number on every sheet."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from datetime import UTC, datetime
+from types import ModuleType
+from typing import Final
+
+from calcreport.errors import TemplateError, UsageError
+from calcreport.formats.page import as_html
+from calcreport.formats.rendered import Rendered
+from calcreport.formats.templates import Templates
+from calcreport.model.report import Report
+
+STYLE: Final = "report_pdf.css"
+"""Template with the rules for paper that a browser does not know."""
+
+_EPOCH: Final = "SOURCE_DATE_EPOCH"
+_CHATTY: Final = ("weasyprint", "weasyprint.progress", "fontTools")
+"""Loggers that quote what they stumble over."""
+
+
+def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) -> Rendered:
+    """Render the document.
+
+    Parameters
+    ----------
+    report : Report
+        The report.
+    templates : Templates
+        Layout and wording.
+    pictures : Mapping[str, bytes]
+        As `calcreport.formats.page.as_html.render` takes them.
+
+    Returns
+    -------
+    Rendered
+        PDF that is made from the page; nothing is loaded from network or disk. The same report gives the same bytes on
+        one machine.
+
+    Raises
+    ------
+    UsageError
+        ``output.no_pdf`` when WeasyPrint or the Pango library it needs is missing.
+    TemplateError
+        When the page cannot be rendered, or a site's templates lack `STYLE`.
+    """
+    weasyprint = load_weasyprint()
+    page = as_html.render(report, templates, pictures).content.decode()
+    style = templates.texts.get(STYLE)
+    if style is None:
+        msg = f"The template {STYLE} does not exist; restore it in the templates folder."
+        raise TemplateError(msg, code="template.missing")
+    with _in_silence(), _dated(report.created):
+        fetcher = weasyprint.urls.URLFetcher(allowed_protocols=("data",), allow_redirects=False)
+        paper = weasyprint.CSS(string=style, url_fetcher=fetcher)
+        document = weasyprint.HTML(string=page, url_fetcher=fetcher).render(stylesheets=[paper])
+        document.metadata.created = document.metadata.modified = report.created
+        document.metadata.generator = f"{report.software.name} {report.software.version}"
+        identifier = hashlib.sha256(page.encode()).digest()[:16]
+        content: bytes = document.write_pdf(pdf_identifier=identifier)
+    return Rendered(content=content, media_type="application/pdf", suffix=".pdf")
+
+
+def load_weasyprint() -> ModuleType:
+    """Load what makes PDF; to be asked before a long analysis whose document nobody could make.
+
+    Raises
+    ------
+    UsageError
+        ``output.no_pdf``.
+    """
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):  # it prints advice where libraries are missing
+            warnings.simplefilter("ignore")
+            import weasyprint  # noqa: PLC0415 - an extra, and slow to import
+            import weasyprint.urls  # noqa: PLC0415
+    except (ImportError, OSError) as error:  # the second one where Pango is missing
+        msg = (
+            "a PDF report needs WeasyPrint and the Pango library; install calcreport[pdf] and Pango "
+            "(Debian and Ubuntu: apt install libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0), "
+            "or leave pdf out of --format"
+        )
+        raise UsageError(msg, code="output.no_pdf") from error
+    loaded: ModuleType = weasyprint
+    return loaded
+
+
+@contextmanager
+def _in_silence() -> Iterator[None]:
+    """Keep the loggers quiet that would quote parts of the report."""
+    loggers = [logging.getLogger(name) for name in _CHATTY]
+    before = [logger.disabled for logger in loggers]
+    for logger in loggers:
+        logger.disabled = True
+    try:
+        yield
+    finally:
+        for logger, was in zip(loggers, before, strict=True):
+            logger.disabled = was
+
+
+@contextmanager
+def _dated(created: str | None) -> Iterator[None]:
+    """Have embedded fonts carry the time of the report: fontTools, which cuts them, would write the present one."""
+    try:
+        moment = datetime.fromisoformat(created or "1980-01-01")
+    except ValueError:
+        moment = datetime(1980, 1, 1, tzinfo=UTC)
+    before = os.environ.get(_EPOCH)
+    os.environ[_EPOCH] = str(int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_EPOCH]
+        else:
+            os.environ[_EPOCH] = before

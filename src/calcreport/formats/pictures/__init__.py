@@ -1,0 +1,1 @@
+"""Key images and overviews, with everything that was measured drawn on them."""

@@ -1,0 +1,135 @@
+"""``images/overview.png``: a maximum-intensity projection with every lesion marked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from calcreport.compose import Statements
+from calcreport.formats.pictures.picture import (
+    BACKGROUND,
+    CONTOUR,
+    MINERAL,
+    View,
+    Window,
+    draw_scale_bar,
+    encode_png,
+    mark_directions,
+    write_text,
+)
+from calcreport.formats.rendered import Rendered
+from calcreport.model.image import CtVolume
+from calcreport.model.lesion import CtFindings, MeasuredLesion
+
+_WINDOW: Final = Window(width_hu=1400.0, level_hu=600.0)
+"""Soft tissue nearly black, calcification and bone in grey."""
+_LARGEST_PX: Final = (1000, 900)
+"""Largest width and height of the projection."""
+_HEAD_PX: Final = 44
+_GAP_PX: Final = 10
+
+
+def render_overview(
+    volume: CtVolume, findings: CtFindings, numbered: Sequence[tuple[str, int]], statements: Statements
+) -> Rendered:
+    """Draw the overview.
+
+    Parameters
+    ----------
+    volume : CtVolume
+        For its geometry; no voxel is touched.
+    findings : CtFindings
+        Projection and lesions.
+    numbered : Sequence[tuple[str, int]]
+        Lesion ids with the index of the lesion in `findings`, from `number_lesions`.
+    statements : Statements
+        Wording.
+
+    Returns
+    -------
+    Rendered
+        PNG, head up and the patient's right on the left where the slices are axial; true proportions.
+    """
+    affine = volume.geometry.affine
+    is_upside_down = _points_down(affine[:3, 0])
+    is_mirrored = _points_left_first(affine[:3, 2])
+    projection = findings.maximum_intensity_hu[:: 1 if is_upside_down else -1, :: -1 if is_mirrored else 1]
+    view = _fit(projection.shape, volume)
+    panel = view.show(np.ascontiguousarray(projection), _WINDOW).convert("RGB")
+    for lesion_id, index in numbered:
+        lesion = findings.lesions[index]
+        low, high = _box(lesion)
+        rows = (low[0], high[0]) if is_upside_down else (projection.shape[0] - high[0], projection.shape[0] - low[0])
+        columns = (projection.shape[1] - high[1], projection.shape[1] - low[1]) if is_mirrored else (low[1], high[1])
+        _mark(panel, view, rows, columns, lesion_id, has_contour=lesion.contour is not None)
+    down = affine[:3, 0] if is_upside_down else -affine[:3, 0]
+    right = -affine[:3, 2] if is_mirrored else affine[:3, 2]
+    if panel.height >= 120:
+        mark_directions(panel, right, down)
+        draw_scale_bar(panel, view.px_per_mm)
+    size = (max(panel.width, 420) + 2 * _GAP_PX, panel.height + _HEAD_PX + _GAP_PX)
+    canvas = Image.new("RGB", size, BACKGROUND)
+    canvas.paste(panel, (_GAP_PX, _HEAD_PX))
+    write_text(canvas, (_GAP_PX + 4, _HEAD_PX / 2), statements.say("picture.overview_header"), size=20)
+    return encode_png(canvas)
+
+
+def _points_down(step_lps: NDArray[np.float64]) -> bool:
+    """Whether the first slice belongs at the top: slices run towards the feet, or towards the back."""
+    axis = int(np.argmax(np.abs(step_lps)))
+    return bool(step_lps[2] < 0) if axis == 2 else bool(step_lps[axis] > 0)
+
+
+def _points_left_first(step_lps: NDArray[np.float64]) -> bool:
+    """Whether columns must be mirrored to show the patient's right (or front) on the left of the picture."""
+    axis = int(np.argmax(np.abs(step_lps)))
+    return bool(step_lps[axis] < 0)
+
+
+def _fit(shape: tuple[int, ...], volume: CtVolume) -> View:
+    slice_mm, _, column_mm = volume.geometry.spacing_mm
+    height_mm, width_mm = shape[0] * slice_mm, shape[1] * column_mm
+    px_per_mm = min(_LARGEST_PX[0] / width_mm, _LARGEST_PX[1] / height_mm)
+    return View(
+        left=0.0,
+        top=0.0,
+        column_px=px_per_mm * column_mm,
+        row_px=px_per_mm * slice_mm,
+        width=max(round(width_mm * px_per_mm), 1),
+        height=max(round(height_mm * px_per_mm), 1),
+        px_per_mm=px_per_mm,
+    )
+
+
+def _box(lesion: MeasuredLesion) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Lowest and highest (slice, column) edge of mineral and contour together; a mask may be cut out with room."""
+    edges = []
+    for mask in (lesion.mineral, lesion.contour):
+        if mask is not None and mask.voxels.any():
+            index = np.argwhere(mask.voxels.any(axis=1)) + np.array((mask.offset[0], mask.offset[2]))
+            edges += [index.min(axis=0), index.max(axis=0) + 1]
+    if not edges:
+        place = np.array((lesion.key_slice, 0), dtype=np.int64)
+        return place, place + 1
+    return np.min(edges, axis=0), np.max(edges, axis=0)
+
+
+def _mark(
+    panel: Image.Image,
+    view: View,
+    rows: tuple[int, int],
+    columns: tuple[int, int],
+    lesion_id: str,
+    *,
+    has_contour: bool,
+) -> None:
+    colour = CONTOUR if has_contour else MINERAL
+    left, top = view.place(rows[0] - 0.5, columns[0] - 0.5)
+    right, bottom = view.place(rows[1] - 0.5, columns[1] - 0.5)
+    ImageDraw.Draw(panel).rectangle((left - 4, top - 4, right + 4, bottom + 4), outline=colour, width=2)
+    beside = right + 8 if right + 48 < panel.width else left - 44
+    write_text(panel, (beside, min(max((top + bottom) / 2, 12), panel.height - 12)), lesion_id, colour=colour, size=18)

@@ -1,0 +1,277 @@
+"""``images/*.png``: the slice that shows a lesion best, with everything that was measured drawn on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from calcreport.compose import Statements
+from calcreport.formats.pictures.labels import Labels
+from calcreport.formats.pictures.legend import LegendRow, write_legend
+from calcreport.formats.pictures.picture import (
+    BACKGROUND,
+    BONE,
+    CALLIPER,
+    CONTOUR,
+    CROP,
+    FASCIA,
+    MINERAL,
+    SKIN,
+    SOFT_TISSUE,
+    View,
+    draw_lines,
+    draw_outline,
+    draw_scale_bar,
+    encode_png,
+    mark_directions,
+    write_text,
+)
+from calcreport.formats.rendered import Rendered
+from calcreport.model.image import CtVolume
+from calcreport.model.lengths import Lengths
+from calcreport.model.lesion import MeasuredLesion, Segment, VoxelMask
+from calcreport.model.report import Lesion, SeriesEntry
+from calcreport.text.review import is_by_reader
+from calcreport.text.wording import refer_to_images, spell_distance
+
+PANEL_PX: Final = 540
+"""Edge of the two large panels."""
+_CONTEXT_PX: Final = 268
+_GAP_PX: Final = 10
+_HEAD_PX: Final = 44
+_SMALLEST_VIEW_MM: Final = 70.0
+"""A small deposit is shown with at least this much of the patient around it."""
+_ROOM: Final = 2.2
+"""The view is this many times as wide as the lesion."""
+_SKIN_REACH_MM: Final = 60.0
+"""A skin line up to this long is taken into the view."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marks:
+    """What is drawn on a slice: masks of shape ``(rows, columns)``; lines of shape ``(2, 2)``, (row, column) index."""
+
+    mineral: NDArray[np.bool_] | None
+    contour: NDArray[np.bool_] | None
+    calliper: NDArray[np.float64] | None
+    skin: NDArray[np.float64] | None
+    fascia: NDArray[np.float64] | None
+
+
+def render_key_image(
+    volume: CtVolume,
+    measured: MeasuredLesion,
+    lesion: Lesion,
+    statements: Statements,
+    *,
+    lengths: Lengths,
+    series: SeriesEntry | None = None,
+) -> Rendered:
+    """Draw the key image of a lesion.
+
+    Parameters
+    ----------
+    volume : CtVolume
+        The series; only the key slice is touched.
+    measured : MeasuredLesion
+        Masks and lines.
+    lesion : Lesion
+        The same lesion in the report: id, image number, sizes.
+    statements : Statements
+        Wording.
+    lengths : Lengths
+        Of the report.
+    series : SeriesEntry | None
+        For the series number.
+
+    Returns
+    -------
+    Rendered
+        PNG: soft-tissue window with the drawing, bone window without it, the whole slice. No patient name.
+    """
+    hu = volume.hu[measured.key_slice]
+    marks = find_marks(volume, measured)
+    view = choose_view(volume, measured, marks)
+    soft = view.show(hu, SOFT_TISSUE).convert("RGB")
+    _draw_marks(soft, view, marks, measured, lengths)
+    bone = view.show(hu, BONE).convert("RGB")
+    for panel, name in ((soft, "soft_tissue"), (bone, "bone")):
+        mark_directions(panel, volume.geometry.affine[:3, 2], volume.geometry.affine[:3, 1])
+        draw_scale_bar(panel, view.px_per_mm)
+        write_text(panel, (10, 18), statements.say(f"picture.{name}"))
+    context = _draw_context(volume, hu, view)
+    canvas = Image.new("RGB", (2 * PANEL_PX + _CONTEXT_PX + 4 * _GAP_PX, _HEAD_PX + PANEL_PX + _GAP_PX), BACKGROUND)
+    canvas.paste(soft, (_GAP_PX, _HEAD_PX))
+    canvas.paste(bone, (2 * _GAP_PX + PANEL_PX, _HEAD_PX))
+    side = 3 * _GAP_PX + 2 * PANEL_PX
+    canvas.paste(context, (side, _HEAD_PX))
+    reference = refer_to_images(lesion.location, series, whole_extent=False).strip("()")
+    header = statements.say(
+        "picture.key_header", id=lesion.id, reference=reference or statements.say("picture.unnumbered")
+    )
+    write_text(canvas, (_GAP_PX + 4, _HEAD_PX / 2), header, size=22)
+    rows = _explain(marks, measured, lesion, statements, lengths)
+    write_legend(canvas, (side, _HEAD_PX + context.height + 22), rows)
+    return encode_png(canvas)
+
+
+def find_marks(volume: CtVolume, measured: MeasuredLesion) -> Marks:
+    """Bring masks and lines into the key slice; a line that leaves the slice is left out."""
+    return Marks(
+        mineral=_lay_on_slice(measured.mineral, volume, measured.key_slice),
+        contour=_lay_on_slice(measured.contour, volume, measured.key_slice),
+        calliper=_lay_line(measured.axial_longest, volume, measured.key_slice),
+        skin=_lay_line(measured.to_skin, volume, measured.key_slice),
+        fascia=_lay_line(measured.to_fascia, volume, measured.key_slice),
+    )
+
+
+def _lay_on_slice(mask: VoxelMask | None, volume: CtVolume, key_slice: int) -> NDArray[np.bool_] | None:
+    if mask is None or not 0 <= key_slice - mask.offset[0] < mask.voxels.shape[0]:
+        return None
+    plane = np.zeros(volume.hu.shape[1:], dtype=bool)
+    _, rows, columns = mask.box
+    plane[rows, columns] = mask.voxels[key_slice - mask.offset[0]]
+    return plane if plane.any() else None
+
+
+def _lay_line(segment: Segment | None, volume: CtVolume, key_slice: int) -> NDArray[np.float64] | None:
+    """Find the ends ``(row, column)`` of a line, shape ``(2, 2)``, if both lie within one and a half slices."""
+    if segment is None:
+        return None
+    ends = volume.geometry.index(np.array((segment.start_lps_mm, segment.end_lps_mm)))
+    return ends[:, 1:] if (np.abs(ends[:, 0] - key_slice) <= 1.5).all() else None
+
+
+def choose_view(volume: CtVolume, measured: MeasuredLesion, marks: Marks) -> View:
+    """Choose a square around the lesion, with the skin when it is near, inside the slice as far as possible."""
+    _, row_mm, column_mm = volume.geometry.spacing_mm
+    scale = np.array((row_mm, column_mm))
+    extent_mm = np.array(volume.hu.shape[1:]) * scale
+    low, high = (edge * scale for edge in _box_on_slice(measured, marks, volume))
+    side_mm = max(_SMALLEST_VIEW_MM, _ROOM * float((high - low).max()))
+    centre = (low + high) / 2
+    if marks.skin is not None and measured.to_skin is not None and measured.to_skin.length_mm <= _SKIN_REACH_MM:
+        ends = (marks.skin + 0.5) * scale
+        low, high = np.minimum(low, ends.min(axis=0)) - 10, np.maximum(high, ends.max(axis=0)) + 10
+        side_mm = max(side_mm, float((high - low).max()))
+        centre = np.clip(centre, high - side_mm / 2, low + side_mm / 2)
+    side_mm = min(side_mm, float(extent_mm.max()))
+    half = np.minimum(side_mm, extent_mm) / 2
+    centre = np.clip(centre, half, extent_mm - half)
+    first = (centre - side_mm / 2) / scale
+    px_per_mm = PANEL_PX / side_mm
+    return View(
+        left=float(first[1]),
+        top=float(first[0]),
+        column_px=px_per_mm * column_mm,
+        row_px=px_per_mm * row_mm,
+        width=PANEL_PX,
+        height=PANEL_PX,
+        px_per_mm=px_per_mm,
+    )
+
+
+def _box_on_slice(
+    measured: MeasuredLesion, marks: Marks, volume: CtVolume
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lowest and highest (row, column) edge of what is on the slice; of the whole lesion where the slice misses it."""
+    planes = [plane for plane in (marks.mineral, marks.contour) if plane is not None]
+    if planes:
+        rows, columns = np.nonzero(np.logical_or.reduce(planes))
+        return (
+            np.array((rows.min(), columns.min()), dtype=np.float64),
+            np.array((rows.max() + 1, columns.max() + 1), dtype=np.float64),
+        )
+    mask = measured.mineral or measured.contour
+    if mask is None:
+        middle = np.array(volume.hu.shape[1:]) / 2
+        return middle, middle
+    first = np.array(mask.offset[1:], dtype=np.float64)
+    return first, first + np.array(mask.voxels.shape[1:])
+
+
+def _draw_marks(panel: Image.Image, view: View, marks: Marks, measured: MeasuredLesion, lengths: Lengths) -> None:
+    for plane, colour in ((marks.contour, CONTOUR), (marks.mineral, MINERAL)):
+        if plane is not None:
+            draw_outline(panel, view.cover(plane), colour)
+    drawn = [
+        (ends, colour, segment)
+        for ends, colour, segment in (
+            (marks.skin, SKIN, measured.to_skin),
+            (marks.fascia, FASCIA, measured.to_fascia),
+            (marks.calliper, CALLIPER, measured.axial_longest),
+        )
+        if ends is not None and segment is not None
+    ]
+    placed = [((view.place(*ends[0]), view.place(*ends[1])), colour, segment) for ends, colour, segment in drawn]
+    draw_lines(panel, [(*ends, colour) for ends, colour, _ in placed])
+    labels = Labels(panel)
+    for (start, end), colour, segment in placed:
+        if segment is measured.axial_longest:
+            labels.calliper(start, end, lengths.spell(segment.length_mm), colour)
+        else:
+            is_outer = segment is measured.to_skin
+            labels.distance(start, end, spell_distance(segment.length_mm), colour, beyond=is_outer)
+
+
+def _draw_context(volume: CtVolume, hu: NDArray[np.int16], view: View) -> Image.Image:
+    """Draw the whole slice, small, with the part that is shown large."""
+    _, row_mm, column_mm = volume.geometry.spacing_mm
+    rows, columns = hu.shape
+    px_per_mm = _CONTEXT_PX / max(columns * column_mm, rows * row_mm)
+    whole = View(
+        left=0.0,
+        top=0.0,
+        column_px=px_per_mm * column_mm,
+        row_px=px_per_mm * row_mm,
+        width=max(round(columns * column_mm * px_per_mm), 1),
+        height=max(round(rows * row_mm * px_per_mm), 1),
+        px_per_mm=px_per_mm,
+    )
+    picture = whole.show(hu, SOFT_TISSUE).convert("RGB")
+    left, top, right, bottom = view.box
+    corners = (*whole.place(top - 0.5, left - 0.5), *whole.place(bottom - 0.5, right - 0.5))
+    ImageDraw.Draw(picture).rectangle(corners, outline=CROP, width=2)
+    return picture
+
+
+def _explain(
+    marks: Marks, measured: MeasuredLesion, lesion: Lesion, statements: Statements, lengths: Lengths
+) -> list[LegendRow]:
+    """Legend: colour and words for all that is drawn, and for what could not be drawn on this slice."""
+    rows: list[LegendRow] = []
+    if marks.mineral is not None:
+        rows.append((MINERAL, statements.say("picture.mineral")))
+    if marks.contour is not None:
+        rows.append((CONTOUR, statements.say("picture.contour")))
+    if marks.calliper is not None and measured.axial_longest is not None:
+        length = lengths.spell(measured.axial_longest.length_mm)
+        rows.append((CALLIPER, statements.say("picture.calliper", length=length)))
+    for name, colour, segment, ends in (
+        ("skin", SKIN, measured.to_skin, marks.skin),
+        ("fascia", FASCIA, measured.to_fascia, marks.fascia),
+    ):
+        if segment is not None:
+            identifier = f"picture.{name}" if ends is not None else f"picture.{name}_elsewhere"
+            text = statements.say(identifier, length=spell_distance(segment.length_mm))
+            rows.append((colour if ends is not None else None, text))
+    rows += _explain_longest(measured, lesion, statements, lengths)
+    return rows
+
+
+def _explain_longest(
+    measured: MeasuredLesion, lesion: Lesion, statements: Statements, lengths: Lengths
+) -> list[LegendRow]:
+    longest_mm = lesion.size.max_diameter_mm if measured.mineral is not None else lesion.mass.max_diameter_mm
+    if longest_mm is None:
+        return []
+    if is_by_reader(lesion, f"{'size' if measured.mineral is not None else 'mass'}.max_diameter_mm"):
+        return [(None, statements.say("picture.longest_reader", length=lengths.spell(longest_mm)))]
+    in_slice = measured.axial_longest.length_mm if measured.axial_longest else 0.0
+    identifier = "longest" if longest_mm - in_slice < 0.5 else "longest_elsewhere"
+    return [(None, statements.say(f"picture.{identifier}", length=lengths.spell(longest_mm)))]

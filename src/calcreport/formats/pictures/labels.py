@@ -1,0 +1,70 @@
+"""Lengths written beside the lines they belong to, none over another."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from PIL import Image
+
+from calcreport.formats.pictures.picture import Colour, write_text
+
+Point = tuple[float, float]
+"""Position (x, y) in picture pixels."""
+
+_SIZE: Final = 18
+_HALF_LETTER_PX: Final = 5.0
+_HALF_LINE_PX: Final = 11.0
+_MARGIN_PX: Final = 40
+"""Kept free at the edge, where window, directions and scale bar stand."""
+_SHIFTS: Final = tuple((dx, dy) for dx in (0, 70, -70) for dy in (0, 22, -22, 44, -44, 66, -66))
+"""Tried in order, in pixels, until a label covers no other."""
+
+
+class Labels:
+    """Writes the labels of one picture and remembers where they stand.
+
+    Parameters
+    ----------
+    panel : Image.Image
+        Picture to write on.
+    """
+
+    def __init__(self, panel: Image.Image) -> None:
+        self._panel = panel
+        self._taken: list[tuple[float, float, float]] = []
+
+    def calliper(self, start: Point, end: Point, text: str, colour: Colour) -> None:
+        """Label a calliper beyond its lower or right end, so that the mineral stays free."""
+        upper, lower = sorted((start, end), key=lambda point: point[1])
+        x, y = lower[0], lower[1] + 18
+        if abs(lower[0] - upper[0]) > 2 * (lower[1] - upper[1]):
+            right = max(start, end)
+            x, y = right[0] + 34, right[1] + 12
+        self._write(x, y, text, colour)
+
+    def distance(self, start: Point, end: Point, text: str, colour: Colour, *, beyond: bool) -> None:
+        """Label a distance beyond its outer end, or to the right of its middle."""
+        if beyond:
+            length = math.hypot(end[0] - start[0], end[1] - start[1]) or 1.0
+            x, y = (tip + (tip - root) / length * 30 for root, tip in zip(start, end, strict=True))
+        else:
+            x, y = (start[0] + end[0]) / 2 + 34, (start[1] + end[1]) / 2 + 12
+        self._write(x, y, text, colour)
+
+    def _write(self, x: float, y: float, text: str, colour: Colour) -> None:
+        half = _HALF_LETTER_PX * len(text)
+        tried = [self._inside(x + dx, y + dy) for dx, dy in _SHIFTS]
+        x, y = next((place for place in tried if self._is_free(*place, half)), tried[0])
+        self._taken.append((x, y, half))
+        write_text(self._panel, (x, y), text, colour=colour, size=_SIZE, anchor="mm")
+
+    def _inside(self, x: float, y: float) -> Point:
+        width, height = self._panel.size
+        return min(max(x, _MARGIN_PX), width - _MARGIN_PX), min(max(y, _MARGIN_PX), height - _MARGIN_PX)
+
+    def _is_free(self, x: float, y: float, half: float) -> bool:
+        return all(
+            abs(x - other_x) >= half + other_half or abs(y - other_y) >= 2 * _HALF_LINE_PX
+            for other_x, other_y, other_half in self._taken
+        )

@@ -1,0 +1,308 @@
+"""Canvas of the pictures: windows, true proportions, scale bars, orientation letters, text with an outline."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from threading import Lock
+from typing import Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from calcreport.formats.rendered import Rendered
+
+Colour = tuple[int, int, int]
+Grey = TypeVar("Grey", np.int16, np.uint8, np.bool_)
+
+BACKGROUND: Final[Colour] = (14, 17, 22)
+TEXT: Final[Colour] = (236, 239, 244)
+FAINT_TEXT: Final[Colour] = (165, 174, 187)
+MINERAL: Final[Colour] = (0, 214, 255)
+CONTOUR: Final[Colour] = (255, 176, 0)
+CALLIPER: Final[Colour] = (255, 255, 255)
+SKIN: Final[Colour] = (255, 122, 217)
+FASCIA: Final[Colour] = (124, 240, 120)
+CROP: Final[Colour] = (255, 221, 87)
+
+SCALE_BARS_MM: Final = (10.0, 20.0, 50.0, 100.0, 200.0)
+"""Lengths a scale bar may have, mm."""
+
+_AIR_HU: Final = -1024
+
+_PEN: Final = Lock()
+"""Pictures are drawn in several threads, and a font serves one at a time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Grey-scale window: `width_hu` Hounsfield units around `level_hu` spread from black to white."""
+
+    width_hu: float
+    level_hu: float
+
+
+SOFT_TISSUE: Final = Window(width_hu=400.0, level_hu=40.0)
+BONE: Final = Window(width_hu=2000.0, level_hu=500.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """A rectangle of a pixel grid shown at a given size, true to scale.
+
+    Parameters
+    ----------
+    left, top : float
+        First column and row shown, in grid coordinates where pixel ``(r, c)`` covers ``[r, r + 1) x [c, c + 1)``.
+    column_px, row_px : float
+        Picture pixels per grid column and per grid row.
+    width, height : int
+        Size in picture pixels.
+    px_per_mm : float
+        Picture pixels per millimetre, the same in both directions.
+    """
+
+    left: float
+    top: float
+    column_px: float
+    row_px: float
+    width: int
+    height: int
+    px_per_mm: float
+
+    def place(self, row: float, column: float) -> tuple[float, float]:
+        """Picture position ``(x, y)`` of a grid index whose whole numbers are pixel centres."""
+        return ((column + 0.5 - self.left) * self.column_px, (row + 0.5 - self.top) * self.row_px)
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom edge in grid coordinates."""
+        right = self.left + self.width / self.column_px
+        return (self.left, self.top, right, self.top + self.height / self.row_px)
+
+    def show(self, grid: NDArray[np.int16], window: Window) -> Image.Image:
+        """Draw part of a slice in grey.
+
+        Parameters
+        ----------
+        grid : NDArray[np.int16]
+            Shape ``(rows, columns)``, HU; outside it is air.
+        window : Window
+            Grey scale.
+        """
+        patch, box = self._cut(grid, _AIR_HU)
+        return apply_window(patch, window).resize((self.width, self.height), Image.Resampling.BICUBIC, box=box)
+
+    def show_grey(self, picture: NDArray[np.uint8], *, black: float = 0.0, white: float = 255.0) -> Image.Image:
+        """Draw part of a picture that is grey already.
+
+        Parameters
+        ----------
+        picture : NDArray[np.uint8]
+            Shape ``(rows, columns)``, 0 to 255; outside it is black.
+        black, white : float
+            Greys of the picture that are drawn black and white.
+        """
+        patch, box = self._cut(picture, 0)
+        size = (self.width, self.height)
+        drawn = np.asarray(Image.fromarray(patch.astype(np.float32)).resize(size, Image.Resampling.BICUBIC, box=box))
+        stretched = (drawn - black) * (255.0 / (white - black))
+        return Image.fromarray(np.clip(stretched, 0, 255).astype(np.uint8))
+
+    def cover(self, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Interpolate a mask to picture pixels.
+
+        Parameters
+        ----------
+        mask : NDArray[np.bool_]
+            Shape ``(rows, columns)`` of the whole grid.
+
+        Returns
+        -------
+        NDArray[np.float32]
+            Shape ``(height, width)``; 1 inside, 0 outside, linear between pixel centres.
+        """
+        patch, box = self._cut(mask, 0)
+        picture = Image.fromarray(patch.astype(np.float32)).resize(
+            (self.width, self.height), Image.Resampling.BILINEAR, box=box
+        )
+        return np.asarray(picture, dtype=np.float32)
+
+    def _cut(self, grid: NDArray[Grey], outside: int) -> tuple[NDArray[Grey], tuple[float, float, float, float]]:
+        """Pixels around the box with one pixel to spare, filled up outside the grid; and the box within them."""
+        left, top, right, bottom = self.box
+        wanted = np.array((np.floor(top), np.floor(left))), np.array((np.ceil(bottom), np.ceil(right)))
+        # where the box ends with the grid, so does the patch: a fill would bleed in as a dark border
+        first = np.where(wanted[0] >= 0, np.maximum(wanted[0] - 2, 0), wanted[0] - 2).astype(int)
+        last = np.where(wanted[1] <= grid.shape, np.minimum(wanted[1] + 2, grid.shape), wanted[1] + 2).astype(int)
+        low, high = np.maximum(first, 0), np.minimum(last, grid.shape)
+        patch = np.full(tuple(last - first), outside, dtype=grid.dtype)
+        if (high > low).all():
+            (i, j), (m, n) = low - first, high - first
+            patch[i:m, j:n] = grid[low[0] : high[0], low[1] : high[1]]
+        return patch, (left - first[1], top - first[0], right - first[1], bottom - first[0])
+
+
+def apply_window(hu: NDArray[np.int16] | NDArray[np.bool_], window: Window) -> Image.Image:
+    """Map HU, shape ``(rows, columns)``, to an 8-bit grey picture of the same shape."""
+    scaled = hu.astype(np.float32)
+    scaled -= window.level_hu - window.width_hu / 2
+    scaled *= 255.0 / window.width_hu
+    np.clip(scaled, 0, 255, out=scaled)
+    return Image.fromarray(scaled.astype(np.uint8))
+
+
+@lru_cache(maxsize=8)
+def load_font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Load the font that comes with Pillow, `size` in picture pixels."""
+    return ImageFont.load_default(size)
+
+
+def write_text(
+    picture: Image.Image,
+    position: tuple[float, float],
+    text: str,
+    *,
+    colour: Colour = TEXT,
+    size: int = 17,
+    anchor: str = "lm",
+) -> None:
+    """Write text that stays readable on any grey; `position` in picture pixels, `anchor` as Pillow names it."""
+    font = load_font(size)
+    known = anchor if isinstance(font, ImageFont.FreeTypeFont) else None
+    with _PEN:
+        ImageDraw.Draw(picture).text(
+            position, text, fill=colour, font=font, anchor=known, stroke_width=2, stroke_fill=BACKGROUND
+        )
+
+
+def name_direction(direction_lps: NDArray[np.float64]) -> str:
+    """Letters of a direction in the patient, such as ``"L"`` or ``"PL"``; shape ``(3,)``, LPS."""
+    unit = direction_lps / max(float(np.linalg.norm(direction_lps)), 1e-12)
+    letters = (("L", "R"), ("P", "A"), ("H", "F"))
+    order = sorted(range(3), key=lambda axis: -abs(float(unit[axis])))
+    return "".join(letters[axis][int(unit[axis] < 0)] for axis in order[:2] if abs(float(unit[axis])) > 0.35)
+
+
+def mark_directions(picture: Image.Image, right_lps: NDArray[np.float64], down_lps: NDArray[np.float64]) -> None:
+    """Write the orientation letters at the four edges; both directions of shape ``(3,)``, LPS."""
+    width, height = picture.size
+    write_text(picture, (8, height / 2), name_direction(-right_lps), size=19)
+    write_text(picture, (width - 8, height / 2), name_direction(right_lps), size=19, anchor="rm")
+    write_text(picture, (width / 2, 16), name_direction(-down_lps), size=19, anchor="mm")
+    write_text(picture, (width / 2, height - 16), name_direction(down_lps), size=19, anchor="mm")
+
+
+def choose_bar_mm(px_per_mm: float, width_px: int) -> float:
+    """Longest scale bar, mm, that takes up at most a third of the picture (the shortest one if none does)."""
+    fitting = [length for length in SCALE_BARS_MM if length * px_per_mm <= width_px / 3]
+    return fitting[-1] if fitting else SCALE_BARS_MM[0]
+
+
+def draw_scale_bar(picture: Image.Image, px_per_mm: float) -> float:
+    """Draw a scale bar at the lower left and return its length in mm.
+
+    The bar runs from x = 14 and is exactly its length times `px_per_mm` long, rounded to whole pixels.
+    """
+    length_mm = choose_bar_mm(px_per_mm, picture.width)
+    draw_bar(picture, length_mm * px_per_mm, f"{length_mm:.0f} mm")
+    return length_mm
+
+
+def draw_bar(picture: Image.Image, length_px: float, label: str) -> None:
+    """Draw a bar of a length in picture pixels at the lower left, from x = 14, with a label above it."""
+    first, last, base = 14, 14 + round(length_px) - 1, picture.height - 16
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle((first - 1, base - 2, last + 1, base + 3), fill=BACKGROUND)
+    draw.rectangle((first, base - 1, last, base + 2), fill=TEXT)
+    draw.rectangle((first, base - 7, first + 1, base + 2), fill=TEXT)
+    draw.rectangle((last - 1, base - 7, last, base + 2), fill=TEXT)
+    write_text(picture, (first + 4, base - 14), label, size=16)
+
+
+def draw_lines(picture: Image.Image, lines: Sequence[tuple[tuple[float, float], tuple[float, float], Colour]]) -> None:
+    """Draw smooth calliper lines with end ticks; each is ``(start, end, colour)`` in picture pixels."""
+    if not lines:
+        return
+    layer = Image.new("RGBA", (picture.width * 2, picture.height * 2), (0, 0, 0, 0))
+    draw = ImageDraw.Draw(layer)
+    for dark in (True, False):
+        for start, end, colour in lines:
+            shade, width = ((*BACKGROUND, 200), 7) if dark else ((*colour, 255), 3)
+            _draw_calliper(draw, start, end, shade, width)
+    layer = layer.reduce(2)
+    picture.paste(layer, (0, 0), layer)
+
+
+def _draw_calliper(
+    draw: ImageDraw.ImageDraw,
+    start: tuple[float, float],
+    end: tuple[float, float],
+    shade: tuple[int, int, int, int],
+    width: int,
+) -> None:
+    ends = np.array((start, end)) * 2 - 0.5
+    along = ends[1] - ends[0]
+    length = float(np.hypot(*along))
+    across = np.array((-along[1], along[0])) / length * 10 if length > 0 else np.array((0.0, 10.0))
+    draw.line([tuple(ends[0]), tuple(ends[1])], fill=shade, width=width)
+    for end_point in ends:
+        draw.line([tuple(end_point - across), tuple(end_point + across)], fill=shade, width=width)
+
+
+def draw_outline(picture: Image.Image, cover: NDArray[np.float32], colour: Colour) -> None:
+    """Draw a thin smooth line just outside a mask.
+
+    Parameters
+    ----------
+    picture : Image.Image
+        Drawn upon.
+    cover : NDArray[np.float32]
+        Shape ``(height, width)`` of the picture, from `View.cover`. The line follows the level 0.2: the corner of a
+        single pixel has 0.25, so that every pixel of the mask lies inside the line.
+    colour : Colour
+        Of the line.
+    """
+    alpha = trace_outline(cover)
+    if alpha is not None:
+        picture.paste(colour, (0, 0), Image.fromarray(alpha))
+
+
+def trace_outline(cover: NDArray[np.float32]) -> NDArray[np.uint8] | None:
+    """Opacity of the outline, shape as `cover`, 0-255; ``None`` when there is nothing to outline."""
+    rows, columns = np.flatnonzero(cover.any(axis=1)), np.flatnonzero(cover.any(axis=0))
+    if rows.size == 0:
+        return None
+    box = (slice(max(rows[0] - 2, 0), rows[-1] + 3), slice(max(columns[0] - 2, 0), columns[-1] + 3))
+    part = cover[box]
+    if min(part.shape) < 2:
+        return None
+    down, right = np.gradient(part)
+    slope = np.hypot(down, right)
+    distance_px = (0.2 - part) / np.maximum(slope, 1e-4)  # positive outside
+    line = np.clip(1.6 - np.abs(distance_px - 0.8), 0.0, 1.0)
+    alpha = np.zeros(cover.shape, np.uint8)
+    alpha[box] = (line * 255 * (slope > 1e-4)).astype(np.uint8)
+    return alpha
+
+
+def encode_png(picture: Image.Image) -> Rendered:
+    """Encode quickly and small: 192 greys and shades of the drawing colours are all that a picture holds."""
+    buffer = io.BytesIO()
+    small = picture.quantize(palette=_palette(), dither=Image.Dither.NONE)
+    small.save(buffer, "PNG", compress_level=1)
+    return Rendered(content=buffer.getvalue(), media_type="image/png", suffix=".png")
+
+
+@lru_cache(maxsize=1)
+def _palette() -> Image.Image:
+    shades = [(grey, grey, grey) for grey in (round(255 * i / 191) for i in range(192))]
+    for colour in (MINERAL, CONTOUR, SKIN, FASCIA, CROP):
+        shades += [tuple(round(channel * i / 12) for channel in colour) for i in range(1, 13)]  # type: ignore[misc]
+    shades += [BACKGROUND, TEXT, FAINT_TEXT]
+    picture = Image.new("P", (1, 1))
+    picture.putpalette([channel for shade in shades for channel in shade])
+    return picture

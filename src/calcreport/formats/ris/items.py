@@ -1,0 +1,316 @@
+"""What a RIS can keep of a lesion apart from the text: every number with its unit, every answer as a word.
+
+What was not measured is left out, never zero. An answer nobody could give is marked as unknown, never as "no": only
+the flag state ``absent`` is a no.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Final
+
+from calcreport.formats.ris.codes import HU, MM, MM3, ONE, PIXELS, SIDES, Code, Unit
+from calcreport.model.report import Flag, FlagState, Lesion, Report
+from calcreport.text.film import refer_to_films
+from calcreport.text.flags import size_limit_mm, size_operator
+from calcreport.text.impression import FLAG_NAMES, name_flag
+from calcreport.text.statements import Statements
+from calcreport.text.wording import capitalise, name_finding, refer_to_images
+
+_LARGEST: Final = 1e9
+"""No length, volume or density of a patient comes near it; what does is damage."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amount:
+    """A number: three decimals, which is finer than any image; `is_minimum` when the true one is at least that."""
+
+    number: float
+    unit: Unit
+    is_minimum: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A word of the report.
+
+    Parameters
+    ----------
+    word : str
+        As in ``report.json``.
+    text : str
+        What it says, for readers.
+    code : Code | None
+        Standard code, where there is one.
+    is_unknown : bool
+        Nobody could tell, or nobody was told.
+    """
+
+    word: str
+    text: str
+    code: Code | None = None
+    is_unknown: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One thing known of a lesion.
+
+    Parameters
+    ----------
+    name : str
+        Our own code: the path in ``report.json``, with ``projected.`` before lengths in the plane of a radiograph.
+    text : str
+        What it is, for readers.
+    code : Code | None
+        Standard code, where there is one.
+    value : Amount | Answer | str
+        Text is only for places and identifiers.
+    """
+
+    name: str
+    text: str
+    value: Amount | Answer | str
+    code: Code | None = None
+
+
+_Row = tuple[str, str, Unit, Code | None]
+
+_SIZE: Final[tuple[_Row, ...]] = (
+    ("size.max_diameter_mm", "Mineral, longest dimension", MM, None),
+    ("size.ap_mm", "Mineral, anteroposterior extent", MM, None),
+    ("size.tr_mm", "Mineral, transverse extent", MM, None),
+    ("size.cc_mm", "Mineral, craniocaudal extent", MM, None),
+    ("size.axial_long_mm", "Mineral, long axis in the axial plane", MM, Code("SCT", "103339001", "Long axis")),
+    ("size.axial_short_mm", "Mineral, short axis in the axial plane", MM, Code("SCT", "103340004", "Short axis")),
+    ("size.volume_mm3", "Mineral volume", MM3, Code("SCT", "118565006", "Volume")),
+    ("foci.largest_max_diameter_mm", "Largest focus, longest dimension", MM, None),
+)
+_PROJECTED: Final[tuple[_Row, ...]] = (
+    ("size.max_diameter_mm", "Projected longest diameter", MM, None),
+    ("size.perpendicular_mm", "Projected extent across it", MM, None),
+    ("foci.largest_max_diameter_mm", "Largest focus, projected longest diameter", MM, None),
+)
+_PIXELS: Final[tuple[_Row, ...]] = (
+    ("size.max_diameter_px", "Projected longest diameter, no scale", PIXELS, None),
+    ("size.perpendicular_px", "Projected extent across it, no scale", PIXELS, None),
+)
+_MASS: Final[tuple[_Row, ...]] = (
+    ("mass.max_diameter_mm", "Mass, longest dimension", MM, None),
+    ("mass.ap_mm", "Mass, anteroposterior extent", MM, None),
+    ("mass.tr_mm", "Mass, transverse extent", MM, None),
+    ("mass.cc_mm", "Mass, craniocaudal extent", MM, None),
+    ("mass.volume_mm3", "Mass volume", MM3, None),
+)
+_LEVELS: Final[tuple[_Row, ...]] = (
+    ("density.mean_hu", "Attenuation, mean", HU, Code("DCM", "112181", "Mean Attenuation Coefficient")),
+    ("density.max_hu", "Attenuation, maximum", HU, Code("DCM", "112180", "Maximum Attenuation Coefficient")),
+    ("density.p95_hu", "Attenuation, 95th percentile", HU, None),
+)
+_PLAIN: Final[tuple[_Row, ...]] = (
+    ("size.uncertainty_mm", "Uncertainty of the mineral's lengths, plus or minus", MM, None),
+    ("foci.count", "Number of foci", ONE, Code("DCM", "111038", "Number of calcifications")),
+    ("mass.mineral_fraction", "Mineral share of the mass", ONE, None),
+    ("mass.uncertainty_mm", "Uncertainty of the mass's lengths, plus or minus", MM, None),
+    ("density.sd_hu", "Attenuation, standard deviation", HU, None),
+    ("depth.skin_distance_mm", "Distance from the skin", MM, Code("DCM", "121243", "Distance from skin")),
+    ("depth.fascia_distance_mm", "Distance from the deep fascia", MM, None),
+)
+_PLANES: Final = {"detector": ", at the detector", "calibrated": ", in the calibrated plane", None: ""}
+
+
+_OF_MINERAL: Final = frozenset(
+    ("foci.count", "mass.mineral_fraction", "pattern.id", "pattern.confidence", "bone_relation")
+)
+"""Items that say something false of a contour in which no mineral was found: none above the threshold is not none."""
+_FROM_FOCI: Final = frozenset(("foci.count", "mass.mineral_fraction"))
+
+
+def has_mineral(lesion: Lesion) -> bool:
+    """Whether a lesion has mineral, found or stated: a reader's contour may hold none."""
+    size = lesion.size
+    return lesion.foci.count != 0 or size.max_diameter_mm is not None or size.max_diameter_px is not None
+
+
+def items_of(lesion: Lesion, report: Report, statements: Statements) -> tuple[Item, ...]:
+    """Everything a RIS can keep of a lesion.
+
+    Parameters
+    ----------
+    lesion : Lesion
+        One of the report.
+    report : Report
+        Its series and the policy its flags were judged by.
+    statements : Statements
+        Wording.
+
+    Returns
+    -------
+    tuple[Item, ...]
+        Identity, lengths, volumes, densities, depth, pattern, place, flags, concern; no name twice.
+    """
+    items = (
+        *_identity(lesion),
+        *_amounts(lesion),
+        *_answers(lesion, statements),
+        *_place(lesion, report, statements),
+        *_flags(lesion, report, statements),
+        Item(
+            name="concern",
+            text="Concern",
+            value=Answer(word=lesion.concern, text=statements.choose("concern", lesion.concern, lesion.concern)),
+        ),
+    )
+    untold = _untold(lesion)
+    return tuple(item for item in items if item.name not in untold)
+
+
+def _untold(lesion: Lesion) -> frozenset[str]:
+    """Items that would claim what nobody saw."""
+    if not has_mineral(lesion):
+        return _OF_MINERAL
+    untold = _FROM_FOCI if lesion.foci.count == 0 else frozenset()
+    # beside bone in a projection is not apart from bone
+    return untold | {"bone_relation"} if lesion.size.projected else untold
+
+
+def _identity(lesion: Lesion) -> list[Item]:
+    told = [
+        Item(name="id", text="Name in the report", code=Code("DCM", "112039", "Tracking Identifier"), value=lesion.id)
+    ]
+    if lesion.tracking_uid:
+        code = Code("DCM", "112040", "Tracking Unique Identifier")
+        told.append(Item(name="tracking_uid", text="Unique identifier", code=code, value=lesion.tracking_uid))
+    if lesion.review is not None:
+        status = lesion.review.status
+        told.append(Item(name="review.status", text="Review by a reader", value=Answer(word=status, text=status)))
+    return told
+
+
+def _amounts(lesion: Lesion) -> list[Item]:
+    size = lesion.size
+    plain = _measured(lesion, _PLAIN)
+    if not size.projected:
+        sizes = _measured(lesion, _SIZE, is_minimum=size.is_minimum)
+    else:
+        rows = _PIXELS if size.max_diameter_mm is None else _PROJECTED
+        plane = _PLANES[size.plane] if rows is _PROJECTED else ""
+        sizes = [
+            Item(name=f"projected.{item.name}", text=f"{item.text}{plane} (not the true size)", value=item.value)
+            for item in _measured(lesion, rows, is_minimum=size.is_minimum)
+        ]
+        line = (
+            "depth.projected_skin_line_mm",
+            f"Distance from the skin line in the image plane{plane} (not the depth)",
+        )
+        sizes += [
+            Item(name="projected.skin_line_mm", text=item.text, value=item.value)
+            for item in _measured(lesion, ((*line, MM, None),))
+        ]
+    masses = _measured(lesion, _MASS, is_minimum=lesion.mass.is_minimum)
+    return [*sizes, *masses, *_measured(lesion, _LEVELS, is_minimum=lesion.density.is_clipped), *plain]
+
+
+def _measured(lesion: Lesion, rows: tuple[_Row, ...], *, is_minimum: bool = False) -> list[Item]:
+    told = []
+    for path, text, unit, code in rows:
+        number = attrgetter(path)(lesion)
+        if number is None or not math.isfinite(number) or abs(number) >= _LARGEST:
+            continue
+        # -0.0 is written as 0
+        amount = Amount(number=round(number, 3) + 0.0, unit=unit, is_minimum=is_minimum)
+        told.append(Item(name=path, text=text, code=code, value=amount))
+    return told
+
+
+def _answers(lesion: Lesion, statements: Statements) -> list[Item]:
+    mass, pattern = lesion.mass, lesion.pattern
+    told = [
+        _word("depth.class", "Layer", lesion.depth.class_, statements.choose("depth", lesion.depth.class_)),
+        Item(name="pattern.id", text="Pattern", value=Answer(word=pattern.id, text=_name_pattern(lesion, statements))),
+        Item(
+            name="pattern.confidence",
+            text="Confidence of the pattern",
+            value=Answer(word=pattern.confidence, text=pattern.confidence),
+        ),
+        _word(
+            "bone_relation", "Relation to bone", lesion.bone_relation, statements.choose("bone", lesion.bone_relation)
+        ),
+        _word("mass.present", "Soft-tissue mass", mass.present),
+    ]
+    if mass.source != "none":
+        told.append(_word("mass.source", "Source of what is told of the mass", mass.source))
+    if mass.depth_class is not None:
+        told.append(
+            _word(
+                "mass.depth_class", "Layer of the mass", mass.depth_class, statements.choose("depth", mass.depth_class)
+            )
+        )
+    return told
+
+
+def _name_pattern(lesion: Lesion, statements: Statements) -> str:
+    """What is seen, as the text has it: a radiograph does not show which tissue the mineral lies in."""
+    on_ct = name_finding(lesion.pattern, statements)
+    return statements.choose("pattern.film", lesion.pattern.id, on_ct) if lesion.size.projected else on_ct
+
+
+def _word(name: str, text: str, word: str, spelled: str = "", code: Code | None = None) -> Item:
+    is_unknown = word in {"unknown", "cannot_determine"}
+    answer = Answer(word=word, text=spelled or word.replace("_", " "), code=code, is_unknown=is_unknown)
+    return Item(name=name, text=text, value=answer)
+
+
+def _place(lesion: Lesion, report: Report, statements: Statements) -> list[Item]:
+    place = lesion.location
+    side = place.laterality
+    told = [_word("location.laterality", "Side", side, statements.choose("side", side), SIDES.get(side))]
+    told += [
+        Item(name=f"location.{name}", text=text, value=value)
+        for name, text, value in (
+            ("region", "Region", place.region),
+            ("compartment", "Tissue around it", place.compartment),
+            ("images", "Images", name_images(lesion, report, statements)),
+        )
+        if value
+    ]
+    return told
+
+
+def name_images(lesion: Lesion, report: Report, statements: Statements) -> str:
+    """Image reference without brackets, such as ``"S 4, Im 140-166"``; empty when no image number was recorded."""
+    entries = {entry.series_instance_uid: entry for entry in report.series}
+    if lesion.location.films:
+        films = report.technique.films if report.technique else ()
+        series = {film.sop_instance_uid: entries.get(film.series_instance_uid) for film in films}
+        return refer_to_films(lesion.location.films, series, statements).strip("()")
+    return refer_to_images(lesion.location, entries.get(lesion.series_instance_uid)).strip("()")
+
+
+def _flags(lesion: Lesion, report: Report, statements: Statements) -> list[Item]:
+    limit_mm, operator = size_limit_mm(report), size_operator(report)
+    return [
+        Item(
+            name=f"flags.{name}",
+            text=capitalise(name_flag(name, statements, size_limit_mm=limit_mm, size_operator=operator)),
+            value=_state(getattr(lesion.flags, name), statements),
+        )
+        for name in FLAG_NAMES
+    ]
+
+
+def _state(flag: Flag, statements: Statements) -> Answer:
+    details = [detail.strip(" .") for detail in (flag.evidence, *flag.notes)]
+    return answer_flag(flag.state, statements, evidence="; ".join(filter(None, details)))
+
+
+def answer_flag(state: FlagState, statements: Statements, *, evidence: str = "") -> Answer:
+    """State of a flag as an answer, with the evidence behind it."""
+    told = statements.choose("state", state, state)
+    return Answer(
+        word=state,
+        text=f"{told}: {evidence}" if evidence else told,
+        is_unknown=state in {FlagState.CANNOT_DETERMINE, FlagState.NOT_PROVIDED},
+    )

@@ -1,0 +1,177 @@
+"""Templates as text, and the safe environments they are rendered in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from calcreport.compose import Statements, parse_statements
+from calcreport.errors import TemplateError
+from calcreport.formats.characters import make_visible, to_ascii
+
+if TYPE_CHECKING:
+    from jinja2.sandbox import SandboxedEnvironment
+
+STATEMENTS_FILE: Final = "statements.toml"
+_GROWING_FILTERS: Final = ("center", "format", "indent")
+_GROWING_METHODS: Final = frozenset(("center", "expandtabs", "format", "format_map", "ljust", "rjust", "zfill"))
+"""Their result can be far longer than what they are given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Templates:
+    """Layouts and wording of the report.
+
+    Parameters
+    ----------
+    texts : Mapping[str, str]
+        Template text by file name.
+    statements : Statements
+        Wording by id.
+    """
+
+    texts: Mapping[str, str]
+    statements: Statements
+
+
+def load_templates(built_in: Mapping[str, str], site: Mapping[str, str] | None = None) -> Templates:
+    """Take over template texts.
+
+    Parameters
+    ----------
+    built_in : Mapping[str, str]
+        Text by file name, as shipped.
+    site : Mapping[str, str] | None
+        A site's texts: each replaces the built-in file of its name, except that ``statements.toml`` need only hold the
+        sentences to change.
+
+    Returns
+    -------
+    Templates
+        Ready to render with.
+
+    Raises
+    ------
+    TemplateError
+        ``template.statements`` when the wording cannot be read.
+    """
+    own = dict(site or {})
+    return Templates(
+        texts=MappingProxyType({**built_in, **own}),
+        statements=parse_statements(built_in.get(STATEMENTS_FILE, ""), own.get(STATEMENTS_FILE)),
+    )
+
+
+def render_template(templates: Templates, name: str, *, is_html: bool, **fields: Any) -> str:  # noqa: ANN401
+    """Render one template.
+
+    Parameters
+    ----------
+    templates : Templates
+        Where it and what it includes are found.
+    name : str
+        File name of the template.
+    is_html : bool
+        Escape every value for HTML; otherwise transliterate every value to one line of ASCII.
+    **fields : Any
+        What the template may use.
+
+    Raises
+    ------
+    TemplateError
+        ``template.missing``, ``template.syntax`` or ``template.failed``, with the line where known.
+    """
+    import jinja2  # noqa: PLC0415 - start-up must not wait for it
+
+    environment = _environment(tuple(templates.texts.items()), is_html)
+    try:
+        return environment.get_template(name).render(statements=templates.statements, **fields)
+    except jinja2.TemplateSyntaxError as error:
+        msg = f"{error.name or name}, line {error.lineno}: {error.message}; correct the template."
+        raise TemplateError(msg, code="template.syntax") from error
+    except jinja2.TemplateNotFound as error:
+        msg = f"The template {error.name} does not exist; restore it in the templates folder."
+        raise TemplateError(msg, code="template.missing") from error
+    except RecursionError as error:
+        msg = f"{name} includes itself or is nested too deeply; correct the template."
+        raise TemplateError(msg, code="template.failed") from error
+    except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+        # the text of such an error may quote a value, so only its kind and an unknown name are repeated
+        reason = error.message if isinstance(error, jinja2.UndefinedError) else type(error).__name__
+        msg = f"{name} cannot be rendered ({reason}); correct the template."
+        raise TemplateError(msg, code="template.failed") from error
+
+
+def compile_template(templates: Templates, name: str, *, is_html: bool) -> None:
+    """Compile a template ahead of its use; what is wrong with it is told when it is rendered.
+
+    Parameters
+    ----------
+    templates : Templates
+        Where it is found.
+    name : str
+        File name of the template.
+    is_html : bool
+        As it will be rendered.
+    """
+    import jinja2  # noqa: PLC0415 - start-up must not wait for it
+
+    with suppress(jinja2.TemplateError, RecursionError):
+        _environment(tuple(templates.texts.items()), is_html).get_template(name)
+
+
+@lru_cache(maxsize=4)
+def _environment(texts: tuple[tuple[str, str], ...], is_html: bool) -> SandboxedEnvironment:  # noqa: FBT001 - cached
+    """Build an environment that reads no file, knows no undefined name and keeps a site's template in its box."""
+    from jinja2 import DictLoader, StrictUndefined  # noqa: PLC0415
+
+    environment = _sandbox()(
+        loader=DictLoader(dict(texts)),
+        undefined=StrictUndefined,
+        autoescape=is_html,
+        finalize=_show_in_html if is_html else _show_in_text,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.globals.clear()  # no range() to exhaust memory, no lipsum()
+    for name in _GROWING_FILTERS:
+        del environment.filters[name]
+    return environment
+
+
+@lru_cache(maxsize=1)
+def _sandbox() -> type[SandboxedEnvironment]:
+    """Environment class in which no expression makes much of little: a mistyped width must not exhaust memory."""
+    from jinja2.exceptions import SecurityError  # noqa: PLC0415 - start-up must not wait for it
+    from jinja2.runtime import Context  # noqa: PLC0415
+    from jinja2.sandbox import SandboxedEnvironment  # noqa: PLC0415
+
+    class Sandbox(SandboxedEnvironment):
+        intercepted_binops = frozenset(("*", "**", "%"))
+
+        def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:  # noqa: ANN401
+            numbers = isinstance(left, int | float) and isinstance(right, int | float)
+            if operator == "**" or not numbers:
+                msg = f"the operator {operator} is not available here"
+                raise SecurityError(msg)
+            return super().call_binop(context, operator, left, right)
+
+        def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:  # noqa: ANN401
+            return attr not in _GROWING_METHODS and super().is_safe_attribute(obj, attr, value)
+
+    return Sandbox
+
+
+def _show_in_html(value: Any) -> Any:  # noqa: ANN401 - whatever a template prints
+    if hasattr(value, "__html__"):
+        return value
+    return make_visible("" if value is None else str(value))
+
+
+def _show_in_text(value: Any) -> str:  # noqa: ANN401
+    return to_ascii("" if value is None else str(value))

@@ -1,0 +1,1 @@
+"""The text section that is pasted into the dictation system."""

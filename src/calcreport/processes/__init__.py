@@ -1,0 +1,1 @@
+"""One way to run work in processes and threads of its own, and to end it."""

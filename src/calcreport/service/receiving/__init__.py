@@ -1,0 +1,1 @@
+"""The DICOM storage service class provider: associations, limits, and files streamed to disk."""

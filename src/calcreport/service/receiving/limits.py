@@ -1,0 +1,168 @@
+"""Who is let in, and who has to make room when all places are taken.
+
+A connection costs threads, so it is counted before it gets any. When a limit is reached, one that has not yet sent
+an image and is silent gives way to the newcomer: idle connections cannot lock out a sender.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum, unique
+from ipaddress import ip_address, ip_network
+from threading import Lock
+from time import monotonic
+from typing import Final
+
+from calcreport.service.receiving.incoming import IncomingFile
+from calcreport.service.service_settings import ServiceSettings
+
+_CONNECTIONS_PER_ASSOCIATION: Final = 2
+"""Connections that have not yet asked for an association may be as many again as there are associations."""
+_SILENT_S: Final = 1.0
+"""An association without an image that was silent for so long may have to give way."""
+
+
+@unique
+class Answer(StrEnum):
+    """What a request for an association gets."""
+
+    ACCEPT = "accept"
+    TOO_MANY = "too_many"
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class Connection:
+    """One connection, from accept to close.
+
+    Parameters
+    ----------
+    address : str
+        Of the peer.
+    close : Callable[[], None]
+        Shuts the socket down; what waits on it wakes up.
+    opened_s, heard_s : float
+        When it began, and when it was last heard of; monotonic.
+    is_associated : bool
+        Whether it has an association.
+    images : int
+        Stored so far.
+    pending : int
+        Requests received and not answered yet.
+    command_bytes, data_bytes : int
+        Of the message that is arriving.
+    file : IncomingFile | None
+        That the message goes to.
+    """
+
+    address: str
+    close: Callable[[], None]
+    opened_s: float
+    heard_s: float
+    is_associated: bool = False
+    images: int = 0
+    pending: int = 0
+    command_bytes: int = 0
+    data_bytes: int = 0
+    file: IncomingFile | None = None
+    files: set[IncomingFile] = field(default_factory=set)
+
+    @property
+    def is_in_message(self) -> bool:
+        """Whether a request is arriving or not answered yet."""
+        return bool(self.pending or self.command_bytes or self.data_bytes)
+
+
+class Gate:
+    """All connections of the service.
+
+    Parameters
+    ----------
+    settings : Callable[[], ServiceSettings]
+        Asked every time, so that they can be changed.
+    clock : Callable[[], float]
+        Monotonic seconds.
+    """
+
+    def __init__(self, settings: Callable[[], ServiceSettings], *, clock: Callable[[], float] = monotonic) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._guard = Lock()
+        self._connections: set[Connection] = set()
+
+    def is_welcome(self, address: str) -> bool:
+        """Whether an address is on the list."""
+        try:
+            peer = ip_address(address.partition("%")[0])
+        except ValueError:
+            return False
+        peer = getattr(peer, "ipv4_mapped", None) or peer
+        return any(peer in ip_network(network) for network in self._settings().peers.addresses)
+
+    def admit(self, address: str, close: Callable[[], None]) -> Connection | None:
+        """Count a new connection.
+
+        Returns
+        -------
+        Connection | None
+            ``None`` when there is no place for it and nobody can give way.
+        """
+        limits = self._settings().limits
+        now = self._clock()
+        with self._guard:
+            of_peer = [connection for connection in self._connections if connection.address == address]
+            is_full = len(of_peer) >= _CONNECTIONS_PER_ASSOCIATION * limits.max_associations_per_peer
+            rivals = of_peer if is_full else list(self._connections)
+            if is_full or len(rivals) >= _CONNECTIONS_PER_ASSOCIATION * limits.max_associations:
+                victim = _silent(rivals, now)
+                if victim is None:
+                    return None
+                self._dismiss(victim)
+            connection = Connection(address=address, close=close, opened_s=now, heard_s=now)
+            self._connections.add(connection)
+            return connection
+
+    def associate(self, connection: Connection) -> Answer:
+        """Decide on a request for an association."""
+        limits = self._settings().limits
+        now = self._clock()
+        with self._guard:
+            others = [other for other in self._connections if other.is_associated and other is not connection]
+            of_peer = [other for other in others if other.address == connection.address]
+            is_full = len(of_peer) >= limits.max_associations_per_peer
+            if is_full or len(others) >= limits.max_associations:
+                victim = _silent(of_peer if is_full else others, now)
+                if victim is None:
+                    return Answer.TOO_MANY
+                self._dismiss(victim)
+            connection.is_associated = True
+            connection.heard_s = now
+            return Answer.ACCEPT
+
+    def leave(self, connection: Connection) -> None:
+        """Forget a connection that has ended."""
+        with self._guard:
+            self._connections.discard(connection)
+
+    def connections(self) -> tuple[Connection, ...]:
+        """Every connection there is now."""
+        with self._guard:
+            return tuple(self._connections)
+
+    def _dismiss(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        connection.close()
+
+
+def _silent(connections: list[Connection], now: float) -> Connection | None:
+    """Connection that may give way: without an association first, then the one longest silent."""
+    waiting = [connection for connection in connections if not connection.is_associated]
+    idle = [
+        connection
+        for connection in connections
+        if connection.is_associated
+        and not connection.images
+        and not connection.is_in_message
+        and now - connection.heard_s >= _SILENT_S
+    ]
+    return min(waiting or idle, key=lambda connection: connection.heard_s, default=None)

@@ -1,0 +1,287 @@
+"""The DICOM storage SCP: C-ECHO and C-STORE on pynetdicom; Success means the image survives a power cut.
+
+What is not in pynetdicom is added from outside: connections are counted before they get a thread (`limits`), reads are
+bounded (`guarded_socket`), and a data set goes to a file of ours as it arrives (`incoming`).
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from time import monotonic, sleep
+from typing import Any, Final, cast
+
+from pynetdicom import AE, _config, dimse_messages, evt
+from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.dul import DULServiceProvider
+from pynetdicom.pdu import P_DATA_TF
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made when the module is loaded
+
+from calcreport.errors import InputError, NotDicomError, StoreError
+from calcreport.service.health import Counters
+from calcreport.service.identity import Identity
+from calcreport.service.inbox import StoreInbox
+from calcreport.service.journal import Journal
+from calcreport.service.receiving.contexts import choose_syntaxes
+from calcreport.service.receiving.guarded_socket import GuardedSocket
+from calcreport.service.receiving.incoming import IncomingFile
+from calcreport.service.receiving.limits import Answer, Connection, Gate
+from calcreport.service.receiving.scp_server import Listener
+from calcreport.service.service_settings import ServiceSettings
+from calcreport.service.store import Store
+
+SUCCESS: Final = 0x0000
+PROCESSING_FAILURE: Final = 0x0110
+OUT_OF_RESOURCES: Final = 0xA700
+NOT_AS_ANNOUNCED: Final = 0xA900
+CANNOT_UNDERSTAND: Final = 0xC000
+_OFFERED_PDU_BYTES: Final = 131_072
+"""Largest protocol data unit offered to senders: what dcmtk fills."""
+_LARGEST_COMMAND: Final = 65_536
+_LARGEST_UNSTREAMED: Final = 1 << 20
+"""Most bytes of a data set that go to no file: only C-STORE has one, and that is streamed."""
+_MOST_PENDING: Final = 8
+"""Most requests a peer may send without waiting for the answer; one is what was negotiated."""
+_STOP_S: Final = 9.0
+"""Patience with messages in flight when the service stops."""
+_FAREWELL_S: Final = 1.0
+"""Patience with peers that have been told that the association is over."""
+
+
+class StorageScp:
+    """Receives images into a store.
+
+    Parameters
+    ----------
+    store : Store
+        Where a message goes while it arrives.
+    inbox : StoreInbox
+        Where it is kept.
+    settings : Callable[[], ServiceSettings]
+        Asked every time, so that they can be changed.
+    counters, journal : Counters, Journal
+        Told what happens.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        inbox: StoreInbox,
+        settings: Callable[[], ServiceSettings],
+        *,
+        counters: Counters,
+        journal: Journal,
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._inbox = inbox
+        self._counters = counters
+        self._journal = journal
+        self._stopping = threading.Event()
+        self.gate = Gate(settings)
+        self._ae = AE(ae_title=settings().aet)
+        self._listener: Listener | None = None
+
+    def start(self, tls: ssl.SSLContext | None = None) -> None:
+        """Listen, in a thread of its own.
+
+        Raises
+        ------
+        OSError
+            When the address is in use or not this machine's.
+        """
+        _silence()
+        self.apply()
+        self._ae.add_supported_context(Verification)
+        # Data sets go to our file; pynetdicom asks this name of its module for one.
+        dimse_messages.NamedTemporaryFile = self._open_incoming  # type: ignore[attr-defined,assignment]
+        settings = self._settings()
+        self._listener = Listener(
+            self._ae,
+            (settings.host, settings.port),
+            settings.aet,
+            self._ae.supported_contexts,
+            tls,
+            evt_handlers=[
+                (evt.EVT_REQUESTED, self._on_request),
+                (evt.EVT_REJECTED, self._on_rejected),
+                (evt.EVT_PDU_RECV, self._on_unit),
+                (evt.EVT_C_ECHO, self._on_echo),
+                (evt.EVT_C_STORE, self._on_store),
+                (evt.EVT_DIMSE_SENT, self._on_answer),
+            ],
+        )
+        self._listener.prepare(self.gate, limits=lambda: self._settings().limits, on_cut=self._on_cut)
+        threading.Thread(target=partial(self._listener.serve_forever, 0.2), name="listener", daemon=True).start()
+
+    def apply(self) -> None:
+        """Let changed settings hold for connections from now on."""
+        settings = self._settings()
+        self._ae.require_called_aet = True
+        self._ae.require_calling_aet = list(settings.peers.calling)
+        self._ae.maximum_associations = 1_000_000  # the gate counts them, before they have a thread
+        self._ae.maximum_pdu_size = min(_OFFERED_PDU_BYTES, settings.limits.max_pdu_bytes - 64)
+        self._ae.acse_timeout = settings.limits.request_seconds
+        self._ae.dimse_timeout = settings.limits.idle_seconds
+        self._ae.network_timeout = settings.limits.idle_seconds
+
+    def stop(self) -> bool:
+        """Take no more connections, finish the messages in flight, end the rest.
+
+        Returns
+        -------
+        bool
+            Whether every message in flight was finished within nine seconds.
+        """
+        self._stopping.set()
+        if self._listener is None:
+            return True
+        self._listener.shutdown()
+        deadline_s = monotonic() + _STOP_S
+        while (is_busy := self._abort_idle()) and monotonic() < deadline_s:
+            sleep(0.05)
+        deadline_s = min(deadline_s, monotonic() + _FAREWELL_S)
+        while any(item.is_established for item in self._listener.active_associations) and monotonic() < deadline_s:
+            sleep(0.02)
+        for connection in self.gate.connections():
+            connection.close()
+        return not is_busy
+
+    def _abort_idle(self) -> bool:
+        """Abort what is between two messages; whether anything is in the middle of one."""
+        is_busy = False
+        for association in self._listener.active_associations if self._listener is not None else ():
+            connection = _connection(association)
+            if connection is not None and connection.is_in_message:
+                is_busy = True
+            elif association.is_established:
+                with suppress(Exception):
+                    association.abort(block=False)
+        return is_busy
+
+    def _open_incoming(self, **_how: Any) -> IncomingFile:  # noqa: ANN401 - what pynetdicom asks for does not count
+        """Make the file a message goes to; called by pynetdicom in the thread that reads the connection."""
+        guarded = cast("GuardedSocket", cast("DULServiceProvider", threading.current_thread()).socket)
+        file = IncomingFile(self._store, self._settings().limits, guarded.cut)
+        guarded.connection.file = file
+        guarded.connection.files.add(file)
+        return file
+
+    def _on_request(self, event: evt.Event) -> None:
+        connection, primitive = _connection(event.assoc), event.assoc.requestor.primitive
+        if connection is None or primitive is None:
+            return
+        if self._stopping.is_set() or self.gate.associate(connection) is Answer.TOO_MANY:
+            event.assoc.acse.send_reject(0x02, 0x03, 0x02)  # transient: local limit exceeded
+            event.assoc.kill()
+            self._refused("association.too_many")
+            return
+        choose_syntaxes(primitive.presentation_context_definition_list)
+        self._counters.add("associations")
+
+    def _on_rejected(self, _event: evt.Event) -> None:
+        self._refused("association.not_welcome")
+
+    def _on_unit(self, event: evt.Event) -> None:
+        """Count the bytes of the message that is arriving; called before pynetdicom looks at them."""
+        guarded = event.assoc.dul.socket
+        if not isinstance(guarded, GuardedSocket) or not isinstance(event.pdu, P_DATA_TF):
+            return
+        for item in event.pdu.presentation_data_value_items:
+            excess = _count(guarded.connection, item.presentation_data_value or b"")
+            if excess:
+                guarded.cut(excess)
+                return
+
+    def _on_answer(self, event: evt.Event) -> None:
+        connection = _connection(event.assoc)
+        if connection is not None:
+            connection.pending = max(0, connection.pending - 1)
+
+    def _on_echo(self, _event: evt.Event) -> int:
+        self._counters.add("echoes")
+        return SUCCESS
+
+    def _on_store(self, event: evt.Event) -> int:
+        """Keep an image and say so; whatever goes wrong becomes a status."""
+        request = cast("C_STORE", event.request)
+        file = cast("IncomingFile | None", request._dataset_file)  # where pynetdicom puts it
+        connection = _connection(event.assoc)
+        if file is None:
+            return self._refused("message.no_data", CANNOT_UNDERSTAND)
+        try:
+            file.close()
+            if file.refusal:
+                return self._refused(file.refusal, OUT_OF_RESOURCES)
+            self._inbox.keep(file.path, accept=partial(_require_as_announced, request))
+        except StoreError as error:
+            return self._refused(error.code, OUT_OF_RESOURCES)
+        except InputError as error:
+            is_other = error.code == "file.not_as_announced"
+            return self._refused(error.code, NOT_AS_ANNOUNCED if is_other else CANNOT_UNDERSTAND)
+        except Exception:  # noqa: BLE001  # a bug must not end the association, and its traceback may hold patient data
+            return self._refused("internal.error", PROCESSING_FAILURE)
+        finally:
+            file.discard()
+            if connection is not None:
+                connection.files.discard(file)
+        if connection is not None:
+            connection.images += 1
+        self._counters.add("images_received")
+        return SUCCESS
+
+    def _refused(self, code: str, status: int = OUT_OF_RESOURCES) -> int:
+        self._counters.add(f"refused_{code}")
+        self._journal.tell("refused", code=code)
+        return status
+
+    def _on_cut(self, code: str) -> None:
+        self._counters.add(f"cut_{code}")
+        self._journal.tell("connection_cut", code=code)
+
+
+def _count(connection: Connection, fragment: bytes) -> str:
+    """Count a fragment of a message; return the code of the limit it exceeds."""
+    if not fragment:
+        return "message.empty_fragment"
+    is_last = bool(fragment[0] & 2)
+    if fragment[0] & 1:
+        connection.command_bytes += len(fragment)
+        if is_last:
+            connection.command_bytes, connection.data_bytes, connection.file = 0, 0, None
+            connection.pending += 1
+        is_too_large = connection.command_bytes > _LARGEST_COMMAND or connection.pending > _MOST_PENDING
+        return "message.command_too_large" if is_too_large else ""
+    connection.data_bytes += len(fragment)
+    if connection.data_bytes > _LARGEST_UNSTREAMED and connection.file is None:
+        return "message.unexpected_data"
+    if is_last:
+        connection.data_bytes, connection.file = 0, None
+    return ""
+
+
+def _connection(association: Association) -> Connection | None:
+    guarded = association.dul.socket
+    return guarded.connection if isinstance(guarded, GuardedSocket) else None
+
+
+def _require_as_announced(request: C_STORE, identity: Identity) -> None:
+    announced = [str(uid).strip(" \0") for uid in (request.AffectedSOPInstanceUID, request.AffectedSOPClassUID)]
+    if announced != [identity.instance_uid, identity.class_uid]:
+        msg = "the data set is not the instance that the message announced"
+        raise NotDicomError(msg, code="file.not_as_announced")
+
+
+def _silence() -> None:
+    """Keep pynetdicom from logging: it quotes what was received, and every line costs time."""
+    _config.LOG_HANDLER_LEVEL = "none"
+    _config.LOG_REQUEST_IDENTIFIERS = False
+    _config.LOG_RESPONSE_IDENTIFIERS = False
+    _config.UNRESTRICTED_STORAGE_SERVICE = True
+    _config.STORE_RECV_CHUNKED_DATASET = True
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)

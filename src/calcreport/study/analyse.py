@@ -1,0 +1,244 @@
+"""One study, from its files to its folder of results: the work of a worker process."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from time import monotonic
+from typing import Final
+
+from calcreport.compose import DraftContext, compose_report, number_lesions
+from calcreport.dicom import StudyFiles, rank_ct_series, rank_films
+from calcreport.dicom.codes import NOTHING_TO_DO
+from calcreport.errors import (
+    CalcReportError,
+    ConfigurationError,
+    InputError,
+    OutputError,
+    UnsupportedImageError,
+    UsageError,
+)
+from calcreport.formats import FILE_NAMES
+from calcreport.formats.page.as_index import index_entry
+from calcreport.model.clinical import as_given
+from calcreport.model.report import Report, SeriesEntry
+from calcreport.rules import decide_and_ask
+from calcreport.rules.prior_match import compare_with_earlier, refuse_wrong_report
+from calcreport.study.ct import measure_ct
+from calcreport.study.films import FilmsReading, measure_films, read_films
+from calcreport.study.findings import day_of
+from calcreport.study.folder import ResultsFolder, folder_name
+from calcreport.study.measured import MeasuredStudy, RefusedStudyError
+from calcreport.study.request import Request
+from calcreport.study.result import Kind, StudyOutcome, status_of
+from calcreport.study.review import carry_review
+from calcreport.study.series import CtReading, read_ct_series
+from calcreport.study.write import Draft, load_output, needs_pictures, write_outputs
+
+_SR: Final = FILE_NAMES["sr"]
+"""Of an earlier draft, which the new one supersedes."""
+
+
+def analyse_study(
+    study: StudyFiles, request: Request, results: ResultsFolder, on_step: Callable[[str], None]
+) -> StudyOutcome:
+    """Measure one study and write its folder.
+
+    Parameters
+    ----------
+    study : StudyFiles
+        As found.
+    request : Request
+        What to analyse and how.
+    results : ResultsFolder
+        Where the study's folder goes.
+    on_step : Callable[[str], None]
+        Told the name of each step.
+
+    Returns
+    -------
+    StudyOutcome
+        Also when the study is refused; only bugs are raised.
+    """
+    # What draws and prints is loaded while voxels are measured.
+    with ThreadPoolExecutor(1) as ahead:
+        return _analyse(
+            study, request, results, on_step, partial(ahead.submit, load_output, request.templates, request.formats)
+        )
+
+
+def _analyse(
+    study: StudyFiles,
+    request: Request,
+    results: ResultsFolder,
+    on_step: Callable[[str], None],
+    begin_loading: Callable[[], Future[None]],
+) -> StudyOutcome:
+    """As `analyse_study`; `begin_loading` starts to load what draws and prints."""
+    began = monotonic()
+    folder = folder_name(study.study.study_instance_uid)
+    entries: tuple[SeriesEntry, ...] = ()
+    try:
+        request = _with_clinical(study, request)
+        _refuse_wrong_prior(study, request)
+        on_step("reading")
+        reading = _read(study, request)
+        entries = reading.entries
+        output = begin_loading()
+        measured = _measure(study, reading, request, on_step)
+        report, order = _report(measured, request, on_step)
+        output.result()
+        last = results.read_study(folder, _SR)
+        draft = Draft(report=report, basis=measured.basis, order=order, previous_sr=last)
+        text, files = write_outputs(draft, request.formats, request.templates, on_step=on_step)
+        review = carry_review(results, folder)
+        results.write_study(folder, files | review)
+    except RefusedStudyError as refused:
+        return _refusal(refused.reason, refused.entries, folder, monotonic() - began)
+    except CalcReportError as error:
+        return _refusal(error, entries, folder, monotonic() - began)
+    return StudyOutcome(
+        folder=folder,
+        status=status_of(report),
+        concern=report.concern,
+        lesion_count=len(report.lesions),
+        excluded_count=len(report.excluded),
+        image_count=measured.image_count,
+        seconds=monotonic() - began,
+        text=text,
+        series=report.series,
+        index_row=index_entry(report, folder),
+        has_review=bool(review),
+    )
+
+
+def _with_clinical(study: StudyFiles, request: Request) -> Request:
+    """Settle what of the clinical data is about the study; refuse those of another patient before it is measured."""
+    its = request.study_clinical or request.clinical_data.assign((study,))[0]
+    if its.refusal is not None:
+        raise its.refusal
+    return replace(request, study_clinical=its)
+
+
+def _refuse_wrong_prior(study: StudyFiles, request: Request) -> None:
+    """Refuse an earlier report of someone else before anything is measured."""
+    if request.earlier is not None:
+        this = study.study
+        refuse_wrong_report(
+            request.earlier,
+            study_date=day_of(this.study_date),
+            study_instance_uid=this.study_instance_uid,
+            patient=this.patient,
+        )
+
+
+def _refusal(error: CalcReportError, entries: tuple[SeriesEntry, ...], folder: str, seconds: float) -> StudyOutcome:
+    kinds: tuple[tuple[type[CalcReportError], Kind], ...] = (
+        (InputError, "input"),
+        (OutputError, "output"),
+        (ConfigurationError, "configuration"),
+    )
+    kind: Kind = next((kind for family, kind in kinds if isinstance(error, family)), "internal")
+    return StudyOutcome(
+        folder=folder,
+        status="refused",
+        kind=kind,
+        code=error.code,
+        message=error.message,
+        series=entries,
+        seconds=seconds,
+    )
+
+
+def _read(study: StudyFiles, request: Request) -> CtReading | FilmsReading:
+    """Read the best CT series of each part of the body; without one that can be measured, its radiographs.
+
+    Raises
+    ------
+    RefusedStudyError
+        When there is neither.
+    UsageError
+        ``usage.mask_for_radiographs``.
+    """
+    ranking = rank_ct_series(study)
+    refused: tuple[SeriesEntry, ...] = ()
+    reason: CalcReportError | None = None
+    if ranking.candidates:
+        try:
+            return read_ct_series(study, ranking, request)
+        except RefusedStudyError as refusal:
+            refused, reason = refusal.entries, refusal.reason
+    radiographs = rank_films(study)
+    entries = (*radiographs.entries, *refused)
+    if not radiographs.candidates:
+        raise RefusedStudyError(reason or _nothing_to_measure(entries), entries)
+    if request.lesion_mask is not None:
+        msg = "--lesion-mask is laid into CT, but this study holds radiographs only; leave it out"
+        raise UsageError(msg, code="usage.mask_for_radiographs")
+    return read_films(radiographs.candidates, entries, request.settings.reading)
+
+
+def _measure(
+    study: StudyFiles, reading: CtReading | FilmsReading, request: Request, on_step: Callable[[str], None]
+) -> MeasuredStudy:
+    if isinstance(reading, CtReading):
+        measured = measure_ct(study, reading, request, on_step)
+    else:
+        measured = measure_films(study, reading, request, on_step)
+    return replace(measured, limitations=(*study.notes, *measured.limitations))
+
+
+def _nothing_to_measure(entries: Sequence[SeriesEntry]) -> InputError:
+    """Name the reason of the series that came nearest to being measured."""
+    refused = next((entry for entry in entries if entry.status == "refused"), None)
+    if refused is not None:
+        return InputError(refused.message, code=refused.code)
+    images: Counter[tuple[str, str]] = Counter()
+    for entry in entries:
+        images[entry.code, entry.message] += entry.image_count or 1
+    ((code, reason), count), *others = images.most_common()
+    beside = f", beside {', '.join(sorted({other for (other, _), _ in others}))}" if others else ""
+    remedy = reason.replace(NOTHING_TO_DO, "Add the study's CT images or radiographs.")
+    msg = (
+        "the study holds no CT series and no radiograph that can be measured: "
+        f"{count} images [{code}]{beside}. {remedy}"
+    )
+    return UnsupportedImageError(msg, code="study.no_ct")
+
+
+def _report(
+    measured: MeasuredStudy, request: Request, on_step: Callable[[str], None]
+) -> tuple[Report, tuple[int, ...]]:
+    """Decide and compose; with each lesion of the report goes its index among those measured."""
+    on_step("composing")
+    taken = measured.taken
+    if request.earlier is not None:
+        taken = compare_with_earlier(taken, request.earlier)
+    limitations = measured.limitations
+    if request.study_clinical is not None and request.study_clinical.is_not_in_table:
+        limitations = (*limitations, request.templates.statements.say("limitation.no_clinical_row"))
+    decision = decide_and_ask(taken, request.clinical, request.settings.policy, request.ruleset)
+    report = compose_report(
+        measured.basis.findings,
+        decision,
+        context=DraftContext(
+            study=measured.study,
+            series=measured.series,
+            clinical=as_given(request.clinical),
+            settings=request.settings,
+            software=request.software,
+            created=request.created,
+            rules=request.ruleset.used,
+            taken=taken,
+            limitations=limitations,
+            searched=measured.searched,
+            further_imaging=measured.imaging[1:],
+        ),
+        imaging=next(iter(measured.imaging), None),
+        statements=request.templates.statements,
+        has_pictures=needs_pictures(request.formats),
+    )
+    return report, tuple(index for _, index in number_lesions(measured.basis.findings.lesions, decision))

@@ -1,0 +1,280 @@
+"""A study whose CT series are measured: with which contrast, what lesions they have together, what is drawn of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calcreport.compose import Imaging, Statements, key_image_name, overview_name
+from calcreport.dicom import SeriesFiles, StudyFiles
+from calcreport.dicom.coverage import Box, are_comparable
+from calcreport.formats import Rendered
+from calcreport.model.image import Contrast, CtVolume
+from calcreport.model.lesion import CtFindings, MeasuredLesion
+from calcreport.model.report import Excluded, Point, Report, SeriesEntry
+from calcreport.study.findings import findings_for_rules
+from calcreport.study.measured import Basis, MeasuredStudy, Pictures
+from calcreport.study.request import Request
+from calcreport.study.series import CtPart, CtReading
+from calcreport.text.wording import capitalise, join_words, lengths_of
+
+_FILM: Final = "series.radiograph_beside_ct"
+_RIM_MM: Final = 5.0
+"""A lesion this near to the end of a series may be cut there, and the next series may show the rest of it."""
+
+
+def measure_ct(
+    study: StudyFiles, reading: CtReading, request: Request, on_step: Callable[[str], None]
+) -> MeasuredStudy:
+    """Measure the CT series of a study.
+
+    Parameters
+    ----------
+    study : StudyFiles
+        As found.
+    reading : CtReading
+        The series.
+    request : Request
+        What to analyse and how.
+    on_step : Callable[[str], None]
+        Told the name of each step.
+    """
+    parts = reading.parts
+    phases = [_contrast(request, part.ct.acquisition.contrast) for part in parts]
+    each = [_analyse(part, phase, request, on_step) for part, phase in zip(parts, phases, strict=True)]
+    findings = join_findings(parts, each, request.templates.statements)
+    about = study.study.model_copy(update={"body_part": parts[0].ct.acquisition.body_part or study.study.body_part})
+    contrasts = {phase for phase, _ in phases}
+    limits = {one.thresholds.grow for one in each}
+    taken = findings_for_rules(
+        findings,
+        about,
+        request.clinical,
+        contrast=contrasts.pop() if len(contrasts) == 1 else Contrast.UNKNOWN,
+        threshold_hu=limits.pop() if len(limits) == 1 else None,
+        series=[part.ct for part in parts],
+    )
+    volumes = tuple(part.ct.volume for part in parts)
+    entries = _with_thresholds(reading.entries, each)
+    return MeasuredStudy(
+        study=about,
+        series=entries,
+        basis=ct_basis(findings, volumes, [one.maximum_intensity_hu for one in each], [part.source for part in parts]),
+        taken=taken,
+        imaging=tuple(
+            Imaging(
+                series_instance_uid=part.source.uid,
+                acquisition=part.ct.acquisition,
+                spacing_mm=part.ct.geometry.spacing_mm,
+                contrast=phase,
+                contrast_source=source,
+            )
+            for part, (phase, source) in zip(parts, phases, strict=True)
+        ),
+        image_count=sum(len(volume.slices) for volume in volumes),
+        limitations=_name_films(entries, request.templates.statements),
+        searched=reading.searched,
+    )
+
+
+def _analyse(part: CtPart, phase: tuple[Contrast, str], request: Request, on_step: Callable[[str], None]) -> CtFindings:
+    from calcreport.calcification.analysis import analyse_ct  # 0.1 s, which a study of radiographs does without
+
+    contrast, source = phase
+    return analyse_ct(
+        part.ct.volume,
+        part.ct.acquisition,
+        settings=request.settings.detection,
+        contrast=contrast if source == "clinician" else None,
+        contours=part.contours,
+        on_progress=on_step,
+    )
+
+
+def _with_thresholds(entries: tuple[SeriesEntry, ...], each: Sequence[CtFindings]) -> tuple[SeriesEntry, ...]:
+    limits = iter([one.thresholds for one in each])
+    return tuple(
+        entry.model_copy(update={"threshold_hu": next(limits)}) if entry.status == "analysed" else entry
+        for entry in entries
+    )
+
+
+def join_findings(parts: Sequence[CtPart], each: Sequence[CtFindings], statements: Statements) -> CtFindings:
+    """Findings of several series as those of one study, each lesion once.
+
+    Parameters
+    ----------
+    parts : Sequence[CtPart]
+        The series, best first.
+    each : Sequence[CtFindings]
+        What was found on each.
+    statements : Statements
+        Wording.
+
+    Returns
+    -------
+    CtFindings
+        What a later series shows well inside an earlier one was searched there, on better images, and is left out. A
+        lesion that two series share is kept where it is not cut by their end.
+    """
+    if len(parts) == 1:
+        return each[0]
+    lesions: list[MeasuredLesion] = []
+    excluded: list[Excluded] = []
+    for index, (part, findings) in enumerate(zip(parts, each, strict=True)):
+        before = [(n, other) for n, other in enumerate(parts[:index]) if _share_positions(part, other)]
+        boxes = [other.extent.box for _, other in before if other.extent is not None]
+        excluded += [row for row in findings.excluded if not _is_inside((row.centroid_lps_mm,) * 2, boxes)]
+        for lesion in findings.lesions:
+            if lesion.contour is None and _is_inside(lesion.location.bbox_lps_mm, boxes, rim_mm=_RIM_MM):
+                continue
+            lesions = _add(replace(lesion, series_index=index), lesions, parts, {n for n, _ in before})
+    lesions.sort(key=_longest_mm, reverse=True)
+    return replace(
+        each[0], lesions=tuple(lesions), excluded=tuple(excluded), notes=_join_notes(parts, each, statements)
+    )
+
+
+def _join_notes(parts: Sequence[CtPart], each: Sequence[CtFindings], statements: Statements) -> tuple[str, ...]:
+    """Limits of the search; a region is named where not all series share a limit."""
+    of_making = [part.ct.acquisition.notes if index else () for index, part in enumerate(parts)]
+    told = [(*findings.notes, *notes) for findings, notes in zip(each, of_making, strict=True)]
+    sentences = []
+    for note in dict.fromkeys(note for notes in told for note in notes):
+        holders = [part.region for part, notes in zip(parts, told, strict=True) if note in notes]
+        regions = join_words(list(dict.fromkeys(holders)))
+        is_of_all = len(holders) == len(parts)
+        sentences.append(note if is_of_all else statements.say("searched.of", regions=capitalise(regions), text=note))
+    return tuple(sentences)
+
+
+def _share_positions(part: CtPart, other: CtPart) -> bool:
+    return part.extent is not None and other.extent is not None and are_comparable(part.extent, other.extent)
+
+
+def _is_inside(corners: Sequence[Point | None] | None, boxes: Sequence[Box], *, rim_mm: float = 0.0) -> bool:
+    """Whether what lies between two corners lies inside one of `boxes`, `rim_mm` from its sides."""
+    if corners is None or None in corners:
+        return False
+    low, high = np.array(corners, dtype=np.float64)
+    return any(bool(np.all(low >= box[0] + rim_mm) and np.all(high <= box[1] - rim_mm)) for box in boxes)
+
+
+def _add(
+    lesion: MeasuredLesion, known: list[MeasuredLesion], parts: Sequence[CtPart], comparable: set[int]
+) -> list[MeasuredLesion]:
+    """Add a lesion; where earlier series show the same, the one that was measured more completely stays."""
+    same = [other for other in known if other.series_index in comparable and _touch(lesion, other, parts)]
+    reach_mm = parts[lesion.series_index].ct.volume.geometry.voxel_diagonal_mm
+    if all(_is_completer(lesion, other, reach_mm) for other in same):
+        return [*(other for other in known if other not in same), lesion]
+    boxes = [extent.box for n in comparable if (extent := parts[n].extent) is not None]
+    if _is_inside(lesion.location.bbox_lps_mm, boxes):
+        return known
+    return [_as_minimum(other) if other in same else other for other in known]  # it goes on beyond its series
+
+
+def _is_completer(lesion: MeasuredLesion, other: MeasuredLesion, reach_mm: float) -> bool:
+    """Whether a lesion shows more of what another series shows too: drawn by a reader, not cut, or longer."""
+    if (lesion.contour is None) is not (other.contour is None):
+        return lesion.contour is not None
+    if lesion.size.is_minimum is not other.size.is_minimum:
+        return other.size.is_minimum
+    return _longest_mm(lesion) > _longest_mm(other) + reach_mm
+
+
+def _longest_mm(lesion: MeasuredLesion) -> float:
+    return lesion.mass.max_diameter_mm or lesion.size.max_diameter_mm or 0.0
+
+
+def _as_minimum(lesion: MeasuredLesion) -> MeasuredLesion:
+    return replace(lesion, size=lesion.size.model_copy(update={"is_minimum": True}))
+
+
+def _touch(lesion: MeasuredLesion, other: MeasuredLesion, parts: Sequence[CtPart]) -> bool:
+    """Whether the voxels of two lesions lie within a voxel of each other."""
+    from scipy.spatial import cKDTree
+
+    volumes = [parts[one.series_index].ct.volume for one in (lesion, other)]
+    places = [_places(*pair) for pair in zip((lesion, other), volumes, strict=True)]
+    if not all(map(len, places)):
+        return False
+    reach_mm = max(volume.geometry.voxel_diagonal_mm for volume in volumes)
+    distances, _ = cKDTree(places[1]).query(places[0], distance_upper_bound=reach_mm)
+    return bool(np.any(distances <= reach_mm))
+
+
+def _places(lesion: MeasuredLesion, volume: CtVolume) -> NDArray[np.float64]:
+    """Voxel centres of a lesion, LPS mm, shape ``(n, 3)``."""
+    mask = lesion.mineral or lesion.contour
+    if mask is None:
+        return np.empty((0, 3))
+    return volume.geometry.lps_mm(np.argwhere(mask.voxels) + mask.offset)
+
+
+def ct_basis(
+    findings: CtFindings,
+    volumes: tuple[CtVolume, ...],
+    projections: Sequence[NDArray[np.int16]],
+    series: Sequence[SeriesFiles],
+) -> Basis:
+    """Masks and images behind the report of CT series; `projections` are their maximum intensities."""
+    images = tuple(dict.fromkeys(plane.image for one in series for plane in one.planes))  # slices of one file share it
+    return Basis(findings=findings, draw=partial(_draw, findings, volumes, projections), images=images, volumes=volumes)
+
+
+def _contrast(request: Request, header: Contrast) -> tuple[Contrast, Literal["header", "clinician", "unknown"]]:
+    """Contrast phase and who told it: the clinician's word counts more than the header's."""
+    told = Contrast(request.clinical.imaging.contrast or Contrast.UNKNOWN)
+    if told is not Contrast.UNKNOWN:
+        return told, "clinician"
+    return header, "unknown" if header is Contrast.UNKNOWN else "header"
+
+
+def _name_films(entries: tuple[SeriesEntry, ...], statements: Statements) -> tuple[str, ...]:
+    """Say how many radiographs of the study were not analysed, because its CT was."""
+    count = sum(entry.image_count or 0 for entry in entries if entry.code == _FILM)
+    if not count:
+        return ()
+    identifier = "limitation.other_radiograph" if count == 1 else "limitation.other_radiographs"
+    return (statements.say(identifier, count=count),)
+
+
+def _draw(
+    findings: CtFindings,
+    volumes: tuple[CtVolume, ...],
+    projections: Sequence[NDArray[np.int16]],
+    report: Report,
+    order: tuple[int, ...],
+    statements: Statements,
+) -> Pictures:
+    """Prepare the overview of each series and a key image of each lesion."""
+    from calcreport.formats.pictures.as_overview import render_overview
+    from calcreport.formats.pictures.as_png import render_key_image
+
+    numbered = tuple((lesion.id, index) for lesion, index in zip(report.lesions, order, strict=True))
+    analysed = [entry for entry in report.series if entry.status == "analysed"]
+    lesions = {lesion.id: lesion for lesion in report.lesions}
+    pictures: dict[str, Callable[[], Rendered]] = {}
+    for number, (volume, projection) in enumerate(zip(volumes, projections, strict=True)):
+        shown = replace(findings, maximum_intensity_hu=projection)
+        on_it = tuple(pair for pair in numbered if findings.lesions[pair[1]].series_index == number)
+        pictures[overview_name(number + 1)] = partial(render_overview, volume, shown, on_it, statements)
+    for lesion_id, index in numbered:
+        measured = findings.lesions[index]
+        number = measured.series_index
+        pictures[key_image_name(lesion_id)] = partial(
+            render_key_image,
+            volumes[number],
+            measured,
+            lesions[lesion_id],
+            statements,
+            lengths=lengths_of(report),
+            series=analysed[number],
+        )
+    return pictures

@@ -1,0 +1,216 @@
+"""A study without measurable CT whose radiographs are measured: every view and both sides in one report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from typing import Final
+
+from calcreport.compose import Statements, film_image_name, key_image_name
+from calcreport.dicom import FilmHeader, StudyFiles, read_film
+from calcreport.dicom.codes import problem
+from calcreport.dicom.coverage import side_of
+from calcreport.errors import InputError
+from calcreport.formats import Rendered
+from calcreport.formats.page.as_html import PREVIEW
+from calcreport.model.film import FilmFindings, FilmImage
+from calcreport.model.report import Report, Searched, SeriesEntry
+from calcreport.processes.threads import map_in_threads
+from calcreport.settings import ReadingSettings
+from calcreport.study.findings import film_findings_for_rules
+from calcreport.study.measured import Basis, MeasuredStudy, Pictures, RefusedStudyError
+from calcreport.study.request import Request
+from calcreport.text.searched import merge_searched, name_region
+from calcreport.text.wording import lengths_of
+
+_MEASURED: Final = "series.analysed"
+_NEXT_TO_NOTHING: Final = 0.03
+"""A film of which less than this share was searched says nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FilmsReading:
+    """The radiographs of a study, read, and what became of every series."""
+
+    films: tuple[FilmImage, ...]
+    modality: str
+    entries: tuple[SeriesEntry, ...]
+
+
+def read_films(
+    films: Sequence[FilmHeader], entries: tuple[SeriesEntry, ...], settings: ReadingSettings
+) -> FilmsReading:
+    """Read the radiographs of a study; one that is refused is listed, and the others go on.
+
+    Parameters
+    ----------
+    films : Sequence[FilmHeader]
+        In the order of the report; at least one.
+    entries : tuple[SeriesEntry, ...]
+        Rows of everything else in the study.
+    settings : ReadingSettings
+        Limits of reading.
+
+    Raises
+    ------
+    RefusedStudyError
+        When no film can be read: the reason of the first.
+    """
+    # What searches is loaded while pixels are read.
+    with ThreadPoolExecutor(1) as ahead:
+        ahead.submit(_load_search)
+        outcomes = map_in_threads(lambda film: _read(film, settings), list(films))
+    rows = (*entries, *_list_films(films, outcomes))
+    refusals = [outcome for outcome in outcomes if isinstance(outcome, InputError)]
+    read = tuple(outcome for outcome in outcomes if isinstance(outcome, FilmImage))
+    if not read:
+        raise RefusedStudyError(refusals[0], rows)
+    first = next(film for film, outcome in zip(films, outcomes, strict=True) if isinstance(outcome, FilmImage))
+    return FilmsReading(films=read, modality="DX" if first.image.series.modality == "DX" else "CR", entries=rows)
+
+
+def _load_search() -> None:
+    import calcreport.film.analysis
+    import calcreport.film.polarity  # noqa: F401 - 0.2 s, with scipy
+
+
+def _read(film: FilmHeader, settings: ReadingSettings) -> FilmImage | InputError:
+    try:
+        read = read_film(film, settings=settings)
+    except InputError as error:
+        return error
+    from calcreport.film.polarity import settle_polarity  # see _load_search
+
+    return settle_polarity(read) or problem("calibration.film_polarity")
+
+
+def _list_films(films: Sequence[FilmHeader], outcomes: Sequence[FilmImage | InputError]) -> tuple[SeriesEntry, ...]:
+    """Rows for the films of each series: one for those measured, one for each reason of a refusal."""
+
+    def key(pair: tuple[FilmHeader, FilmImage | InputError]) -> tuple[str, str, str]:
+        film, outcome = pair
+        if isinstance(outcome, FilmImage):
+            return (film.image.series_uid, "", "Measured.")
+        return (film.image.series_uid, outcome.code, outcome.message)
+
+    pairs = sorted(zip(films, outcomes, strict=True), key=key)
+    rows = []
+    for (uid, code, message), group in groupby(pairs, key=key):
+        held = [film for film, _ in group]
+        series = held[0].image.series
+        rows.append(
+            SeriesEntry(
+                series_instance_uid=uid,
+                modality=series.modality or "OT",
+                status="refused" if code else "analysed",
+                code=code or _MEASURED,
+                message=message,
+                series_number=series.number,
+                description=series.description,
+                image_count=len(held),
+            )
+        )
+    return tuple(rows)
+
+
+def measure_films(
+    study: StudyFiles, reading: FilmsReading, request: Request, on_step: Callable[[str], None]
+) -> MeasuredStudy:
+    """Search the radiographs of a study.
+
+    Parameters
+    ----------
+    study : StudyFiles
+        As found.
+    reading : FilmsReading
+        Its radiographs.
+    request : Request
+        What to analyse and how.
+    on_step : Callable[[str], None]
+        Told the name of each step.
+
+    Raises
+    ------
+    RefusedStudyError
+        ``series.not_searchable`` when no film shows soft tissue off bone: nothing was looked at, so nothing is absent.
+    """
+    from calcreport.film.analysis import analyse_films  # see _load_search
+
+    findings = analyse_films(reading.films, on_progress=on_step)
+    if not findings.lesions and all(film.searched_share < _NEXT_TO_NOTHING for film in findings.readings):
+        raise RefusedStudyError(problem("series.not_searchable"), reading.entries)
+    about = study.study.model_copy(update={"modality": reading.modality})
+    return MeasuredStudy(
+        study=about,
+        series=reading.entries,
+        basis=film_basis(findings, study),
+        taken=film_findings_for_rules(findings, about, request.clinical),
+        imaging=(),
+        image_count=len(reading.films),
+        searched=_list_searched(study, reading, request.templates.statements),
+    )
+
+
+def _list_searched(study: StudyFiles, reading: FilmsReading, statements: Statements) -> tuple[Searched, ...]:
+    """Parts of the body that the films show, and those that only refused images of the study show."""
+    entries = {entry.series_instance_uid: entry for entry in reading.entries}
+
+    def name(side: str | None, part: str | None, uid: str) -> str:
+        entry = entries.get(uid)
+        words = (part, entry.description if entry else None, study.study.body_part)
+        return name_region(side, words, entry.series_number if entry else None, statements)
+
+    views = [(film.view, film.series_instance_uid) for film in reading.films]
+    searched = [Searched(region=name(view.laterality, view.body_part, uid), status="searched") for view, uid in views]
+    missing = [
+        Searched(
+            region=name(side_of(series), series.instances[0].series.body_part, series.uid),
+            status="not_searched",
+            reason=entry.code,
+            series_number=series.number,
+        )
+        for series in study.series
+        for entry in reading.entries
+        if entry.status == "refused" and entry.series_instance_uid == series.uid
+    ]
+    known = {row.region for row in searched}  # another view, or the CT, of what a film shows adds no part of the body
+    return merge_searched(searched, [row for row in missing if row.region not in known])
+
+
+def film_basis(findings: FilmFindings, study: StudyFiles) -> Basis:
+    """Masks and images behind the report of radiographs."""
+    measured = {film.reference.sop_instance_uid for film in findings.films}
+    films = (film.image for series in study.series for film in series.films)
+    images = tuple(image for image in films if image.instance_uid in measured)
+    return Basis(findings=findings, draw=partial(_draw, findings), images=images)
+
+
+def _draw(findings: FilmFindings, report: Report, order: tuple[int, ...], statements: Statements) -> Pictures:
+    """Prepare every film, whole and for the page, and each lesion on every film that shows it."""
+    from calcreport.formats.pictures.as_film import FilmMark, render_film, render_film_preview
+    from calcreport.formats.pictures.as_film_lesion import render_film_lesion
+
+    lengths = lengths_of(report)
+    numbered = tuple((lesion.id, index) for lesion, index in zip(report.lesions, order, strict=True))
+    lesions = {lesion.id: lesion for lesion in report.lesions}
+    marks: list[list[FilmMark]] = [[] for _ in findings.films]
+    pictures: dict[str, Callable[[], Rendered]] = {}
+    for lesion_id, index in numbered:
+        for view, shadow in enumerate(findings.lesions[index].shadows, start=1):
+            marks[shadow.film].append(FilmMark(lesion_id=lesion_id, shadow=shadow))
+            film = findings.films[shadow.film]
+            pictures[key_image_name(lesion_id, view=view)] = partial(
+                render_film_lesion, film, shadow, lesions[lesion_id], statements, lengths=lengths
+            )
+    wholes: dict[str, Callable[[], Rendered]] = {}
+    for number, film in enumerate(findings.films, start=1):
+        for name, render in ((film_image_name(number), render_film), (_preview(number), render_film_preview)):
+            wholes[name] = partial(render, film, marks[number - 1], statements, body_part=report.study.body_part)
+    return wholes | pictures  # whole films first: one takes as long as several parts, which then fill the other thread
+
+
+def _preview(number: int) -> str:
+    return f"{PREVIEW}{film_image_name(number)}"

@@ -1,0 +1,182 @@
+"""What was measured on one study, as the decision logic takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from math import hypot
+from typing import Final, Literal
+
+from calcreport.dicom import CtSeries
+from calcreport.model.clinical import Clinical
+from calcreport.model.film import FilmFindings, ProjectedLesion
+from calcreport.model.findings import Findings, HeaderFacts, LesionFinding, finding_of
+from calcreport.model.image import Contrast
+from calcreport.model.lesion import CtFindings, MeasuredLesion
+from calcreport.model.report import Laterality, Study
+from calcreport.rules.single_lesion import place_by_complaint
+
+_THICKEST_MM: Final = 50.0
+"""No CT slice is thicker; a larger header value is a mistake."""
+
+_LONGEST_UID: Final = 64
+_LONGEST_PART: Final = 64
+_SIDES: Final[dict[str, Literal["left", "right"]]] = {"left": "left", "right": "right"}
+
+
+def findings_for_rules(
+    findings: CtFindings,
+    study: Study,
+    clinical: Clinical,
+    *,
+    contrast: Contrast,
+    threshold_hu: float | None,
+    series: Sequence[CtSeries],
+) -> Findings:
+    """Take a measured study over for the decision logic.
+
+    Parameters
+    ----------
+    findings : CtFindings
+        As measured.
+    study : Study
+        Date, body part and patient, as the header says.
+    clinical : Clinical
+        For the region, when there is one lesion only: what was typed counts more than the header.
+    contrast : Contrast
+        Phase the thresholds were chosen for.
+    threshold_hu : float | None
+        Limit the mineral was grown down to; ``None`` where series differ in it.
+    series : Sequence[CtSeries]
+        The measured series: geometry and frame of reference; side, contrast and body part as their headers say.
+
+    Returns
+    -------
+    Findings
+        Lesions in the order measured. A fine detail is blurred by thick slices and missed by distant ones: the slice
+        thickness is the larger of the two, and of several series the largest. What is of the study is known where all
+        series say the same.
+    """
+    is_only = len(findings.lesions) == 1
+    typed_region = clinical.site.region if is_only else None
+    parts = [one.acquisition.body_part or study.body_part for one in series]
+    diagonals = [one.volume.geometry.voxel_diagonal_mm for one in series]
+    contrasts = {one.acquisition.contrast for one in series}
+    taken = Findings(
+        modality="CT",
+        contrast="unknown" if contrast is Contrast.GIVEN else contrast.value,
+        slice_thickness_mm=max(map(_thickness_mm, series)),
+        lesions=tuple(
+            _in_region(
+                finding_of(lesion, lesion_id=f"L{number}", voxel_diagonal_mm=diagonals[lesion.series_index]),
+                lesion,
+                typed_region or parts[lesion.series_index],
+            )
+            for number, lesion in enumerate(findings.lesions, start=1)
+        ),
+        study_date=day_of(study.study_date),
+        header=_header_facts(
+            study,
+            contrasts.pop() if len(contrasts) == 1 else Contrast.UNKNOWN,
+            _common([one.acquisition.laterality for one in series]),
+        ),
+        frame_of_reference_uid=_uid(_common([one.volume.frame_of_reference_uid for one in series])),
+        threshold_hu=threshold_hu,
+    )
+    if is_only and _is_side_of_header(findings.lesions[0], clinical):
+        taken = _without_side(taken)
+    return place_by_complaint(taken, clinical)
+
+
+def _thickness_mm(series: CtSeries) -> float:
+    thickness_mm = series.acquisition.slice_thickness_mm or 0.0
+    return max(series.volume.geometry.spacing_mm[0], thickness_mm if thickness_mm <= _THICKEST_MM else 0.0)
+
+
+def _common(values: Sequence[str | None]) -> str | None:
+    """The value that all share; ``None`` where they differ."""
+    return values[0] if len(set(values)) == 1 else None
+
+
+def film_findings_for_rules(findings: FilmFindings, study: Study, clinical: Clinical) -> Findings:
+    """Take the radiographs of a study over for the decision logic.
+
+    Parameters
+    ----------
+    findings : FilmFindings
+        As measured.
+    study : Study
+        Date, modality, body part and patient, as the header says.
+    clinical : Clinical
+        For the region, when there is one lesion only: what was typed counts more than the header.
+
+    Returns
+    -------
+    Findings
+        Lesions in the order measured; lengths are projected ones, their least error is the diagonal of one pixel of the
+        film that shows the lesion best. The side is known for the study only where all films say the same.
+    """
+    is_only = len(findings.lesions) == 1
+    typed_region = clinical.site.region if is_only else None
+    sides = {film.view.laterality for film in findings.films}
+    lesions = []
+    for number, lesion in enumerate(findings.lesions, start=1):
+        film = findings.films[lesion.shadows[0].film]
+        diagonal_mm = None if film.scale.spacing_mm is None else hypot(*film.scale.spacing_mm)
+        finding = finding_of(lesion, lesion_id=f"L{number}", voxel_diagonal_mm=diagonal_mm)
+        lesions.append(_in_region(finding, lesion, typed_region or film.view.body_part or study.body_part))
+    taken = Findings(
+        modality="DX" if study.modality == "DX" else "CR",
+        lesions=tuple(lesions),
+        study_date=day_of(study.study_date),
+        header=_header_facts(study, Contrast.UNKNOWN, sides.pop() if len(sides) == 1 else None),
+    )
+    if is_only and _is_side_of_header(findings.lesions[0], clinical):
+        taken = _without_side(taken)
+    return place_by_complaint(taken, clinical)
+
+
+def _is_side_of_header(lesion: MeasuredLesion | ProjectedLesion, clinical: Clinical) -> bool:
+    """Whether the side is only what the header says although another one was typed: what was typed counts."""
+    place, typed = lesion.location, clinical.site.laterality
+    return place.laterality_source == "header" and typed not in {Laterality.UNKNOWN, place.laterality}
+
+
+def _without_side(taken: Findings) -> Findings:
+    lesion = taken.lesions[0]
+    place = lesion.location.model_copy(update={"laterality": Laterality.UNKNOWN})
+    return taken.model_copy(update={"lesions": (lesion.model_copy(update={"location": place}),)})
+
+
+def _in_region(finding: LesionFinding, lesion: MeasuredLesion | ProjectedLesion, region: str | None) -> LesionFinding:
+    """Name the region of a lesion from the header where the image does not tell."""
+    if lesion.location.region or not region:
+        return finding
+    location = finding.location.model_copy(update={"region": region.strip().lower()})
+    return finding.model_copy(update={"location": location})
+
+
+def _header_facts(study: Study, contrast: Contrast, laterality: str | None) -> HeaderFacts:
+    """Take over what the header says and the clinician can say too; hostile text is cut to a line."""
+    sex = study.patient.sex
+    part = " ".join((study.body_part or "").split()).lower()
+    return HeaderFacts(
+        age_years=study.patient.age_years,
+        sex="F" if sex == "F" else "M" if sex == "M" else "O" if sex == "O" else None,
+        contrast=None if contrast is Contrast.UNKNOWN else contrast.value,
+        laterality=_SIDES.get(laterality or ""),
+        body_part=part[:_LONGEST_PART] or None,
+    )
+
+
+def _uid(text: str | None) -> str | None:
+    """Identifier of the frame of reference; one that is too long to be a UID identifies nothing."""
+    return text if text and len(text) <= _LONGEST_UID else None
+
+
+def day_of(text: str | None) -> date | None:
+    """Day of a date as it stands in a report; ``None`` for what is none."""
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        return None

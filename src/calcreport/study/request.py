@@ -1,0 +1,71 @@
+"""What a run is asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from calcreport.files.clinical_table import ClinicalData, StudyClinical
+from calcreport.formats import Templates
+from calcreport.model.clinical import Clinical
+from calcreport.model.report import Software
+from calcreport.rules import Ruleset
+from calcreport.rules.prior_match import EarlierReport
+from calcreport.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What to analyse and how.
+
+    Parameters
+    ----------
+    paths : tuple[Path, ...]
+        Folders, files or zip archives.
+    out : Path
+        Where results go.
+    settings : Settings
+        Effective settings.
+    clinical_data : ClinicalData
+        What the clinician told, of one patient or of many.
+    lesion_mask : Path | None
+        Contours of whole lesions; only for a single study.
+    lesion_roi : str | None
+        Name or number of the structure in the mask that is the lesion.
+    formats : tuple[str, ...]
+        Names of renderers, and ``png`` for key images beside the report.
+    templates : Templates
+        Layouts and wording.
+    ruleset : Ruleset
+        Rules of the decision logic.
+    jobs : int
+        Studies analysed side by side, ≥ 1.
+    software : Software
+        Printed in every report.
+    created : str
+        Date and time of the draft, ISO 8601.
+    earlier : EarlierReport | None
+        Report of an earlier study of the same patient, to compare with.
+    study_clinical : StudyClinical | None
+        What of `clinical_data` is about the study at hand; ``None`` before that is known.
+    """
+
+    paths: tuple[Path, ...]
+    out: Path
+    settings: Settings
+    clinical_data: ClinicalData
+    lesion_mask: Path | None
+    lesion_roi: str | None
+    formats: tuple[str, ...]
+    templates: Templates
+    ruleset: Ruleset
+    jobs: int
+    software: Software
+    created: str
+    earlier: EarlierReport | None = None
+    study_clinical: StudyClinical | None = None
+
+    @property
+    def clinical(self) -> Clinical:
+        """What the clinician told of the study at hand."""
+        return (self.study_clinical or StudyClinical()).clinical

@@ -1,0 +1,248 @@
+"""Masks and images behind a report that was written earlier: read again, measured no more."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from calcreport.compose.lesions import measured_facts
+from calcreport.dicom import StudyFiles, rank_ct_series, rank_films, read_ct
+from calcreport.dicom.ct.read import CtSeries
+from calcreport.dicom.series import SeriesFiles
+from calcreport.errors import InputError
+from calcreport.formats.dicom.damage import damaged_shape, other_images
+from calcreport.model.film import (
+    FilmFindings,
+    FilmImage,
+    FilmReading,
+    FilmSegment,
+    PixelMask,
+    ProjectedLesion,
+    Shadow,
+)
+from calcreport.model.image import CtVolume
+from calcreport.model.lesion import CtFindings, MeasuredLesion, Segment, VoxelMask
+from calcreport.model.report import FilmTechnique, Lesion, Report, SeriesEntry, Thresholds
+from calcreport.model.shape import FilmShape, LesionShape, Line, PackedMask, unpack_mask
+from calcreport.settings import ReadingSettings
+from calcreport.study.ct import ct_basis
+from calcreport.study.films import film_basis, read_films
+from calcreport.study.measured import Basis, RefusedStudyError
+
+_PLACE_TOLERANCE = 1e-6
+"""Of the affine of a series, mm: the report holds it at full precision."""
+
+
+def basis_of_report(report: Report, study: StudyFiles, settings: ReadingSettings) -> tuple[Basis, tuple[int, ...]]:
+    """Read the images of a report again.
+
+    Parameters
+    ----------
+    report : Report
+        With the shapes of its lesions.
+    study : StudyFiles
+        The same study, found again.
+    settings : ReadingSettings
+        Limits of reading.
+
+    Returns
+    -------
+    tuple[Basis, tuple[int, ...]]
+        Masks and images, and for each lesion of the report its index among those of the basis.
+
+    Raises
+    ------
+    InputError
+        When images of the report cannot be read any more.
+    UsageError
+        ``render.other_images`` when they are not those the report was made from, ``render.damaged_shape`` when the
+        report does not hold where its lesions are.
+    """
+    order = tuple(range(len(report.lesions)))
+    if report.technique is not None and report.technique.films:
+        return _films(report, report.technique.films, study, settings), order
+    read = _read_series(report, study, settings)
+    volumes = tuple(ct.volume for ct, _ in read)
+    lesions = tuple(_measured(lesion, volumes) for lesion in report.lesions)
+    projections = [volume.hu.max(axis=1) for volume in volumes]
+    limits = report.technique.threshold_hu if report.technique else None
+    findings = CtFindings(
+        lesions=lesions,
+        excluded=report.excluded,
+        thresholds=limits or Thresholds(grow=0.0, seed=0.0),
+        threshold_reason="",
+        noise_hu=0.0,
+        notes=(),
+        maximum_intensity_hu=projections[0],
+    )
+    return ct_basis(findings, volumes, projections, [series for _, series in read]), order
+
+
+def _read_series(report: Report, study: StudyFiles, settings: ReadingSettings) -> list[tuple[CtSeries, SeriesFiles]]:
+    """Read the measured stack of each measured series: the one with the geometry that the report tells."""
+    entries = [entry for entry in report.series if entry.status == "analysed" and entry.geometry]
+    if not entries:
+        raise other_images()
+    candidates = rank_ct_series(study).candidates
+    return [_read_stack(entry, candidates, settings) for entry in entries]
+
+
+def _read_stack(
+    entry: SeriesEntry, candidates: tuple[SeriesFiles, ...], settings: ReadingSettings
+) -> tuple[CtSeries, SeriesFiles]:
+    failure: InputError | None = None
+    for series in candidates:
+        if series.uid != entry.series_instance_uid:
+            continue
+        try:
+            ct = read_ct(series, settings=settings)
+        except InputError as error:
+            failure = error
+            continue
+        if _is_same(ct, entry):
+            return ct, series
+    raise failure or other_images()
+
+
+def _is_same(ct: CtSeries, entry: SeriesEntry) -> bool:
+    told = entry.geometry
+    return (
+        told is not None
+        and told.shape == ct.geometry.shape
+        and bool(np.allclose(told.affine_lps_mm, ct.geometry.affine_lps_mm, rtol=0, atol=_PLACE_TOLERANCE))
+    )
+
+
+def _measured(lesion: Lesion, volumes: tuple[CtVolume, ...]) -> MeasuredLesion:
+    shape = _shape_of(lesion)
+    key_slice, key = shape.key_slice, lesion.location.key_image
+    if key_slice is None or not 0 <= key_slice < max(len(volume.slices) for volume in volumes):
+        raise damaged_shape()
+    shown = [volume.slices[key_slice].sop_instance_uid if key_slice < len(volume.slices) else "" for volume in volumes]
+    if key is None or key.sop_instance_uid not in shown:
+        raise other_images()
+    index = shown.index(key.sop_instance_uid)
+    volume = volumes[index]
+    if shape.mineral is None and shape.contour is None:
+        raise damaged_shape()
+    return MeasuredLesion(
+        **measured_facts(lesion),
+        mineral=_voxels(shape.mineral, volume.hu.shape),
+        contour=_voxels(shape.contour, volume.hu.shape),
+        key_slice=key_slice,
+        longest=_segment(shape.longest),
+        axial_longest=_segment(shape.axial_longest),
+        to_skin=_segment(shape.to_skin),
+        to_fascia=_segment(shape.to_fascia),
+        series_index=index,
+    )
+
+
+def _films(report: Report, told: tuple[FilmTechnique, ...], study: StudyFiles, settings: ReadingSettings) -> Basis:
+    uids = [film.sop_instance_uid for film in told]
+    wanted = [film for film in rank_films(study).candidates if film.image.instance_uid in uids]
+    if not wanted:
+        raise other_images()
+    try:
+        read = read_films(wanted, (), settings).films
+    except RefusedStudyError as refused:
+        raise refused.reason from None
+    by_uid = {film.reference.sop_instance_uid: film for film in read}
+    if any(uid not in by_uid for uid in uids):
+        raise other_images()
+    films = tuple(by_uid[uid] for uid in uids)
+    if any(film.intensity.shape != (row.rows, row.columns) for film, row in zip(films, told, strict=True)):
+        raise other_images()
+    findings = FilmFindings(
+        films=films,
+        readings=tuple(FilmReading(noise=0.0, searched_share=1.0, has_skin_line=row.has_skin_line) for row in told),
+        lesions=tuple(_projected(lesion, films, uids) for lesion in report.lesions),
+        excluded=report.excluded,
+    )
+    return film_basis(findings, study)
+
+
+def _projected(lesion: Lesion, films: tuple[FilmImage, ...], uids: list[str]) -> ProjectedLesion:
+    shapes, places = _shape_of(lesion).films, lesion.location.films
+    if not shapes or len(shapes) != len(places) or any(place.sop_instance_uid not in uids for place in places):
+        raise damaged_shape()
+    shadows = []
+    for shape, place in zip(shapes, places, strict=True):
+        number = uids.index(place.sop_instance_uid)
+        shadows.append(
+            Shadow(
+                film=number,
+                mineral=PixelMask(offset=_pair(shape), pixels=_cells(shape.mineral, films[number].intensity.shape)),
+                longest=_film_segment(shape.longest),
+                across=_film_segment(shape.across),
+                to_skin_line=None if shape.to_skin_line is None else _film_segment(shape.to_skin_line),
+                contrast_to_noise=place.contrast_to_noise or 0.0,
+                is_over_bone=place.is_over_bone,
+                is_cut=lesion.size.is_minimum,
+            )
+        )
+    return ProjectedLesion(
+        **measured_facts(lesion),
+        shadows=tuple(shadows),
+    )
+
+
+def _shape_of(lesion: Lesion) -> LesionShape:
+    if lesion.shape is None:
+        raise damaged_shape()
+    return lesion.shape
+
+
+def _cells(packed: PackedMask, within: tuple[int, ...]) -> np.typing.NDArray[np.bool_]:
+    """Unpack a mask that lies within an image of this shape."""
+    ends = [first + count for first, count in zip(packed.offset, packed.shape, strict=False)]
+    if len(packed.offset) != len(within) or any(end > size for end, size in zip(ends, within, strict=False)):
+        raise damaged_shape()
+    try:
+        cells = unpack_mask(packed)
+    except ValueError:
+        raise damaged_shape() from None
+    if not cells.any():
+        raise damaged_shape()
+    return cells
+
+
+def _voxels(packed: PackedMask | None, within: tuple[int, ...]) -> VoxelMask | None:
+    if packed is None:
+        return None
+    cells = _cells(packed, within)
+    i, j, k = packed.offset
+    return VoxelMask(offset=(i, j, k), voxels=cells)
+
+
+def _pair(shape: FilmShape) -> tuple[int, int]:
+    if len(shape.mineral.offset) != 2:
+        raise damaged_shape()
+    i, j = shape.mineral.offset
+    return (i, j)
+
+
+def _segment(line: Line | None) -> Segment | None:
+    if line is None:
+        return None
+    start, end = _ends(line, 3)
+    return Segment(
+        start_lps_mm=(start[0], start[1], start[2]),
+        end_lps_mm=(end[0], end[1], end[2]),
+        length_mm=line.length_mm or 0.0,
+    )
+
+
+def _film_segment(line: Line) -> FilmSegment:
+    start, end = _ends(line, 2)
+    return FilmSegment(
+        start=(start[0], start[1]),
+        end=(end[0], end[1]),
+        length_px=line.length_px or 0.0,
+        length_mm=line.length_mm,
+    )
+
+
+def _ends(line: Line, axes: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    if len(line.start) != axes or len(line.end) != axes:
+        raise damaged_shape()
+    return line.start, line.end

@@ -1,0 +1,127 @@
+"""A report brought up to date: a review laid over it, and concluded anew where a fact or an answer was changed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from pydantic import ValidationError
+
+from calcreport.compose import Statements, conclude, name_key_images, name_overviews
+from calcreport.compose.reviewed import apply_review, refresh, restore, set_rejected_apart
+from calcreport.errors import UsageError
+from calcreport.files.report import findings_of_report
+from calcreport.model.clinical import parse_clinical
+from calcreport.model.findings import Findings
+from calcreport.model.report import Report, Software
+from calcreport.rules import Ruleset, decide, decide_and_ask
+from calcreport.settings import Settings
+from calcreport.study.review import WrittenReview, refuse_other_lesions
+from calcreport.study.write import needs_pictures
+
+
+def bring_up_to_date(
+    report: Report,
+    review: WrittenReview | None,
+    *,
+    ruleset: Ruleset,
+    statements: Statements,
+    software: Software,
+    created: str,
+) -> tuple[Report, bool]:
+    """Lay a review over a report, and conclude anew where a fact or an answer was changed, by review or by hand.
+
+    Parameters
+    ----------
+    report : Report
+        As written, reviewed or edited.
+    review : WrittenReview | None
+        A reader's decisions; they replace those of an earlier review.
+    ruleset : Ruleset
+        Rules to conclude with.
+    statements : Statements
+        Wording.
+    software, created
+        Of a report that differs from the one given.
+
+    Returns
+    -------
+    tuple[Report, bool]
+        The report, and whether it was concluded anew. Words edited by hand stay where nothing else was changed.
+
+    Raises
+    ------
+    ConfigurationError
+        ``report.no_findings``, ``review.…``, ``render.unknown_lesion``, ``render.damaged_settings``.
+    """
+    taken = findings_of_report(report)
+    if review is None:
+        facts, before = set_rejected_apart(report, taken)
+    else:
+        drafted, before = restore(report, taken)
+        refuse_other_lesions(drafted, review)
+        facts, before = apply_review(drafted, before, review.review)
+    _refuse_unknown_lesions(facts, before)
+    refreshed = refresh(facts, before, statements)
+    is_changed = facts.rejected != report.rejected or refreshed != taken
+    if is_changed or _is_concluded_otherwise(facts, refreshed, ruleset):
+        facts = facts.model_copy(update={"created": created, "software": software, "rules": ruleset.used})
+        return _conclude(facts, refreshed, ruleset, statements), True
+    if facts != report:  # lesions were accepted: what is concluded stays as it is
+        facts = facts.model_copy(update={"created": created})
+    return facts, False
+
+
+def list_pictures(report: Report, formats: Collection[str]) -> Report:
+    """List the pictures where the formats want them, as an analysis does."""
+    if not needs_pictures(formats):
+        bare = tuple(lesion.model_copy(update={"images": ()}) for lesion in report.lesions)
+        return report.model_copy(update={"lesions": bare, "images": ()})
+    lesions = tuple(lesion.model_copy(update={"images": name_key_images(lesion)}) for lesion in report.lesions)
+    return report.model_copy(update={"lesions": lesions, "images": name_overviews(report)})
+
+
+def settings_of_report(report: Report) -> Settings:
+    """Settings a report was made with.
+
+    Raises
+    ------
+    UsageError
+        ``render.damaged_settings``.
+    """
+    try:
+        return Settings.model_validate(report.settings)
+    except ValidationError:
+        pass
+    # Raised outside the handler: the cause would carry the values into a traceback.
+    msg = "the settings in the report were damaged; take the original report"
+    raise UsageError(msg, code="render.damaged_settings")
+
+
+def _refuse_unknown_lesions(facts: Report, taken: Findings) -> None:
+    known = {lesion.id for lesion in taken.lesions}
+    if any(lesion.id not in known for lesion in facts.lesions):
+        msg = "the report names a lesion that was never measured; take the original report"
+        raise UsageError(msg, code="render.unknown_lesion")
+
+
+def _is_concluded_otherwise(facts: Report, taken: Findings, ruleset: Ruleset) -> bool:
+    """Whether the same rules conclude otherwise: an answer was edited, or a flag, which follows from the facts."""
+    if facts.rules is None or facts.rules.sha256 != ruleset.sha256:
+        return False  # rules of another version are no edit
+    decision = decide(taken, parse_clinical(facts.clinical), settings_of_report(facts).policy, ruleset)
+    told = [(lesion.flags, lesion.concern) for lesion in facts.lesions]
+    concluded = [(lesion.flags, lesion.concern) for lesion in decision.lesions]
+    return told != concluded or facts.concern is not decision.concern
+
+
+def _conclude(facts: Report, taken: Findings, ruleset: Ruleset, statements: Statements) -> Report:
+    """Ask the rules again, with the clinical input and the choices of the site that the report was made with."""
+    policy = settings_of_report(facts).policy
+    return conclude(
+        facts,
+        decide_and_ask(taken, parse_clinical(facts.clinical), policy, ruleset),
+        order=tuple(range(len(facts.lesions))),
+        taken=taken,
+        policy=policy,
+        statements=statements,
+    )

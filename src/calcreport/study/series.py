@@ -1,0 +1,214 @@
+"""Which CT series of a study are measured: the best one of each part of the body that the study covers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+
+from calcreport.compose import Statements
+from calcreport.dicom import CtSeries, SeriesFiles, SeriesRanking, StudyFiles, read_ct
+from calcreport.dicom.coverage import Extent, extent_of, is_elsewhere, not_covered, side_of
+from calcreport.dicom.measurable import refusal_code
+from calcreport.errors import InputError
+from calcreport.model.lesion import LesionContour
+from calcreport.model.report import Searched, SeriesEntry
+from calcreport.study.measured import RefusedStudyError, entry_of_series
+from calcreport.study.request import Request
+from calcreport.text.searched import merge_searched, name_region
+
+_LEAST_BODY_MM3: Final = 5_000.0
+"""Less body than this in what a further series adds is skin at the rim of a field of view; a finger has more."""
+_NOT_BEST: Final = "Another series of the study is better for measuring."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CtPart:
+    """A CT series to measure, with the contours that fit it.
+
+    Parameters
+    ----------
+    ct : CtSeries
+        As read.
+    source : SeriesFiles
+        Its files.
+    extent : Extent | None
+        Where it lies, as its headers say.
+    region : str
+        What its headers call it.
+    contours : tuple[LesionContour, ...]
+        Contours of whole lesions, in its grid.
+    """
+
+    ct: CtSeries
+    source: SeriesFiles
+    extent: Extent | None
+    region: str
+    contours: tuple[LesionContour, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CtReading:
+    """The CT series to measure, best first, and what became of every series and part of the body of the study."""
+
+    parts: tuple[CtPart, ...]
+    entries: tuple[SeriesEntry, ...]
+    searched: tuple[Searched, ...]
+
+
+def read_ct_series(study: StudyFiles, ranking: SeriesRanking, request: Request) -> CtReading:
+    """Read the best CT series that can be read, then each that shows body which none before it shows.
+
+    Contours have to fit the first series; on further ones those are measured that fit.
+
+    Raises
+    ------
+    RefusedStudyError
+        When no series can be read: the reason of the best one, and the rows of the refused ones alone.
+    """
+    chosen = _Choice()
+    for candidate in ranking.candidates:
+        _consider(candidate, chosen, request)
+    parts, refused = chosen.parts, chosen.refused
+    if not parts:
+        raise RefusedStudyError(refused[0][1], tuple(_refuse(*pair) for pair in refused))
+    for part in chosen.without_contours:  # no contour fits them, and still they may show another part of the body
+        if _adds_body(part, parts):
+            parts.append(part)
+            refused = [pair for pair in refused if pair[0] is not part.source]
+    rows = [_refuse(*pair) for pair in refused]
+    rows += [_row_of(part) for part in parts]
+    rows += [entry_of_series(series, "skipped", "series.not_best", _NOT_BEST) for series in chosen.skipped]
+    missing = [(series, error.code) for series, error in refused]
+    missing += [(series, "series.not_best") for series in chosen.skipped if extent_of(series) is None]
+    return CtReading(
+        parts=tuple(parts),
+        entries=(*ranking.entries, *rows),
+        searched=_list_searched(study, parts, missing, request.templates.statements),
+    )
+
+
+@dataclass(slots=True)
+class _Choice:
+    """What became of the candidates so far."""
+
+    parts: list[CtPart] = field(default_factory=list)
+    skipped: list[SeriesFiles] = field(default_factory=list)
+    refused: list[tuple[SeriesFiles, InputError]] = field(default_factory=list)
+    without_contours: list[CtPart] = field(default_factory=list)
+    """Of the refused ones those that can be read, only that no contour fits them."""
+
+
+def _consider(candidate: SeriesFiles, chosen: _Choice, request: Request) -> None:
+    """Read a candidate where it may show body that no series before it shows."""
+    extent, parts = extent_of(candidate), chosen.parts
+    if parts and (extent is None or not not_covered(extent, _extents(parts))):
+        chosen.skipped.append(candidate)
+        return
+    part: CtPart | None = None
+    try:
+        part = _read(candidate, extent, request)
+        if _adds_body(part, parts):
+            parts.append(_with_contours(part, request))
+        else:
+            chosen.skipped.append(candidate)
+    except InputError as error:
+        chosen.refused.append((candidate, error))
+        chosen.without_contours += [] if part is None else [part]
+
+
+def _read(candidate: SeriesFiles, extent: Extent | None, request: Request) -> CtPart:
+    ct = read_ct(candidate, settings=request.settings.reading)
+    return CtPart(ct=ct, source=candidate, extent=extent, region=_name(candidate, request.templates.statements))
+
+
+def _with_contours(part: CtPart, request: Request) -> CtPart:
+    if request.lesion_mask is None:
+        return part
+    from calcreport.contour.read import read_lesion_masks
+
+    reading = request.settings.reading
+    contours = read_lesion_masks(request.lesion_mask, part.ct.volume, roi=request.lesion_roi, limits=reading)
+    return replace(part, contours=contours)
+
+
+def _extents(parts: Sequence[CtPart]) -> list[Extent]:
+    return [part.extent for part in parts if part.extent is not None]
+
+
+def _adds_body(part: CtPart, parts: Sequence[CtPart]) -> bool:
+    """Whether a series shows body that no series before it shows: a wider field of view may show air alone."""
+    if part.extent is None:
+        return not parts
+    rest = not_covered(part.extent, _extents(parts))
+    if not parts or any(box is part.extent.box for box in rest):
+        return True
+    if not rest:
+        return False
+    from calcreport.anatomy.body import find_body
+    from calcreport.anatomy.coarse import coarsen
+
+    volume = part.ct.volume
+    coarse = coarsen(volume)
+    places = volume.geometry.lps_mm(np.argwhere(find_body(coarse).mask) * coarse.step)
+    inside = np.zeros(len(places), dtype=bool)
+    for low, high in rest:
+        inside |= ((places >= low) & (places <= high)).all(axis=1)
+    return float(inside.sum()) * float(np.prod(coarse.spacing_mm)) >= _LEAST_BODY_MM3
+
+
+def _row_of(part: CtPart) -> SeriesEntry:
+    message = f"Measured. {' '.join(part.ct.notes)}".strip()
+    row = entry_of_series(part.source, "analysed", "series.analysed", message)
+    return row.model_copy(update={"geometry": part.ct.geometry})
+
+
+def _refuse(series: SeriesFiles, error: InputError) -> SeriesEntry:
+    return entry_of_series(series, "refused", error.code, error.message)
+
+
+def _name(series: SeriesFiles, statements: Statements) -> str:
+    header = series.instances[0].series
+    words = (header.body_part, series.description, header.protocol)
+    return name_region(side_of(series), words, series.number, statements)
+
+
+def _list_searched(
+    study: StudyFiles, parts: Sequence[CtPart], missing: Sequence[tuple[SeriesFiles, str]], statements: Statements
+) -> tuple[Searched, ...]:
+    """Every part of the body that a series of the study shows, and whether it is measured."""
+    extents = _extents(parts)
+    searched = [Searched(region=part.region, status="searched", series_number=part.source.number) for part in parts]
+    others = [*missing, *_never_candidates(study)]
+    return merge_searched(
+        searched,
+        [
+            _missing(series, code, study, parts, statements)
+            for series, code in others
+            if is_elsewhere(series, code, extents)
+        ],
+    )
+
+
+def _never_candidates(study: StudyFiles) -> Iterator[tuple[SeriesFiles, str]]:
+    for series in study.series:
+        code = refusal_code(series)
+        if code is not None:
+            yield series, "series.radiograph_beside_ct" if code == "series.radiograph" else code
+
+
+def _missing(
+    series: SeriesFiles, code: str, study: StudyFiles, parts: Sequence[CtPart], statements: Statements
+) -> Searched:
+    read = sum(len(part.source.planes) for part in parts if part.source.uid == series.uid)
+    total = sum(len(stack.planes) for stack in study.series if stack.uid == series.uid)
+    return Searched(
+        region=_name(series, statements),
+        status="not_searched",
+        reason=code,
+        series_number=series.number,
+        image_count=total if read else None,
+        searched_count=read or None,
+    )

@@ -1,0 +1,174 @@
+"""From a report and what stands behind it to every file that was asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+from calcreport.compose import Statements
+from calcreport.formats import FILE_NAMES, OBJECTS, RENDERERS, Templates
+from calcreport.formats.page.as_html import PAGE_TEMPLATE, PREVIEW
+from calcreport.formats.templates import compile_template
+from calcreport.formats.text.plain_text import TEXT_TEMPLATE, write_section
+from calcreport.model.report import Report
+from calcreport.processes.threads import map_in_threads
+from calcreport.study.measured import Basis
+
+if TYPE_CHECKING:
+    from calcreport.formats.dicom.subject import Subject
+
+SOURCES_FILE: Final = "sources.json"
+"""Where the images lay that a report was made from, so that it can be rendered again; for this machine only."""
+
+_MOST_PLACES: Final = 10_000
+
+_WITH_PICTURES: Final = frozenset({"png", "html", "pdf", "sc"})
+"""Formats that need the key images drawn; they show them, and the pictures lie beside."""
+
+_WITHOUT_PICTURES: Final = frozenset({"sr", "seg", "sr-volumetric"})
+"""Objects that show none."""
+
+_MASKS: Final = frozenset({"seg", "sr-volumetric"})
+
+
+def needs_pictures(formats: Collection[str]) -> bool:
+    """Whether one of the formats shows pictures."""
+    return not _WITH_PICTURES.isdisjoint(formats)
+
+
+def load_output(templates: Templates, formats: Collection[str]) -> None:
+    """Import what draws and writes, and compile the layouts; for a thread of its own while voxels are measured."""
+    if needs_pictures(formats):
+        for module in ("as_overview", "as_png"):
+            import_module(f"calcreport.formats.pictures.{module}")
+    if not OBJECTS.isdisjoint(formats):
+        from calcreport.formats.dicom import objects
+
+        objects.load()
+
+    compile_template(templates, TEXT_TEMPLATE, is_html=False)
+    if not {"html", "pdf"}.isdisjoint(formats):
+        compile_template(templates, PAGE_TEMPLATE, is_html=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Draft:
+    """A report and what stands behind it.
+
+    Parameters
+    ----------
+    report : Report
+        What is told.
+    basis : Basis
+        Masks and images behind it.
+    order : tuple[int, ...]
+        For each lesion of the report its index among those measured.
+    previous_sr : bytes | None
+        Structured report of the last draft of the same study, where there is one.
+    """
+
+    report: Report = field(repr=False)
+    basis: Basis
+    order: tuple[int, ...]
+    previous_sr: bytes | None = field(default=None, repr=False)
+
+
+def write_outputs(
+    draft: Draft, formats: tuple[str, ...], templates: Templates, *, on_step: Callable[[str], None]
+) -> tuple[str, dict[str, bytes]]:
+    """Draw, render and write.
+
+    Parameters
+    ----------
+    draft : Draft
+        What is told, and from what.
+    formats : tuple[str, ...]
+        As asked for.
+    templates : Templates
+        Layouts and wording.
+    on_step : Callable[[str], None]
+        Told the name of each step.
+
+    Returns
+    -------
+    tuple[str, dict[str, bytes]]
+        The report section as text, and content by file name within the study's folder.
+    """
+    on_step("drawing and writing")
+    report = draft.report
+    formats = _possible(formats, draft.basis)
+    section = write_section(report, templates)
+    is_nameless = any(image.lacks_identity for image in draft.basis.images)
+    subject = None if is_nameless or OBJECTS.isdisjoint(formats) else _subject(draft, section, templates.statements)
+    pictures = draft.basis.draw(report, draft.order, templates.statements) if report.images else {}
+    with ThreadPoolExecutor(1) as beside:  # what needs no picture is written while pictures are drawn
+        plain = beside.submit(_write_objects, subject, _WITHOUT_PICTURES.intersection(formats), {})
+        drawn = dict(zip(pictures, map_in_threads(lambda draw: draw().content, pictures.values()), strict=True))
+    files = {name: content for name, content in drawn.items() if not name.startswith(PREVIEW)} | plain.result()
+    for name in formats:
+        if name in RENDERERS:
+            told = report if name != "pdf" or subject is None else _as_first_drafted(report, subject)
+            files[FILE_NAMES[name]] = RENDERERS[name](told, templates, drawn).content
+    files |= _write_objects(subject, {"sc"}.intersection(formats), drawn, pdf=files.get(FILE_NAMES["pdf"]))
+    places = list(dict.fromkeys(image.source.place for image in draft.basis.images))
+    files[SOURCES_FILE] = f"{json.dumps({'places': places[:_MOST_PLACES]}, indent=2)}\n".encode()
+    return section, files
+
+
+def _possible(formats: tuple[str, ...], basis: Basis) -> tuple[str, ...]:
+    """Formats without segmentations where the slices share no frame of reference a mask could lie in."""
+    has_frame_an_image = any(volume.frame_of_reference_uid is None for volume in basis.volumes) and (
+        len({image.frame_of_reference_uid for image in basis.images}) > 1
+    )
+    return tuple(f for f in formats if f not in _MASKS) if has_frame_an_image else formats
+
+
+def _write_objects(
+    subject: Subject | None, formats: Collection[str], pictures: Mapping[str, bytes], *, pdf: bytes | None = None
+) -> dict[str, bytes]:
+    if subject is None or (not formats and pdf is None):
+        return {}
+    from calcreport.formats.dicom.objects import write_objects
+
+    return write_objects(subject, formats, pictures=pictures, pdf=pdf)
+
+
+def _as_first_drafted(report: Report, subject: Subject) -> Report:
+    """The report with the time its objects have: a document about an unchanged draft does not change."""
+    return report.model_copy(update={"created": subject.revision.created.isoformat()})
+
+
+def formats_present(names: Collection[str]) -> tuple[str, ...]:
+    """Formats that were written into a study's folder, by the names of its files."""
+    kinds = {FILE_NAMES[name]: name for name in FILE_NAMES} | {
+        "seg.dcm": "seg",
+        "sc_1.dcm": "sc",
+        "images": "png",
+        "sr_seg.dcm": "sr-volumetric",
+    }
+    return tuple(kinds[name] for name in sorted(names) if name in kinds)
+
+
+def _subject(draft: Draft, section: str, statements: Statements) -> Subject:
+    from calcreport.dicom.source_images import SourceImages
+    from calcreport.formats.dicom.report_text import sections
+    from calcreport.formats.dicom.revision import revise
+    from calcreport.formats.dicom.subject import Subject
+
+    basis = draft.basis
+    told = sections(draft.report, statements, section)
+    return Subject(
+        report=draft.report,
+        findings=basis.findings,
+        order=draft.order,
+        volume=next(iter(basis.volumes), None),
+        further_volumes=basis.volumes[1:],
+        source=SourceImages(basis.images),
+        section=section,
+        statements=statements,
+        revision=revise(draft.report, text=[text for _, text in told], previous=draft.previous_sr),
+    )

@@ -1,0 +1,1 @@
+"""The report in words: one module a section, every length through one presenter."""

@@ -1,0 +1,240 @@
+"""What would change the answer, in words: the unknown input, the answer it could have, and what that would do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from calcreport.model.decision import ChangedLesion, Decision, WouldChange
+from calcreport.model.report import Concern, FlagState, OtherAnswer, OtherAnswerLesion
+from calcreport.text.impression import join_ids
+from calcreport.text.statements import Statements
+from calcreport.text.wording import as_sentence, join_words
+
+MOST_TOLD: Final = 4
+"""Inputs named in the text; all of them are in ``report.json``."""
+
+_MOST_ALARMS: Final = 2
+"""Of these, inputs that could only add a red flag: they are the same for nearly every lesion."""
+
+_SAME_QUESTION: Final = {
+    "lesion.mass.present": "mass",
+    "mass.palpable": "mass",
+    "lesion.mass.max_diameter_mm": "mass",
+    "mass.size_cm": "mass",
+    "growth.rate": "growth",
+    "lesion.features.growing_soft_tissue": "growth",
+    "symptoms.pain": "pain",
+    "symptoms.pain_explained_by": "pain",
+    "conditions.dialysis": "kidney",
+    "conditions.ckd_stage": "kidney",
+    "labs.creatinine": "kidney",
+    "labs.egfr": "kidney",
+    "labs.calcium": "labs",
+    "labs.ionised_calcium": "labs",
+    "labs.phosphate": "labs",
+    "labs.pth": "labs",
+    "labs.alp": "labs",
+    "labs.vitamin_d": "labs",
+    "labs.core": "core",
+    "conditions.fop": "fop",
+    "conditions.acvr1_variant": "fop",
+    "conditions.great_toe_malformation": "fop",
+    "conditions.dermatomyositis": "dermatomyositis",
+    "conditions.juvenile_dermatomyositis": "dermatomyositis",
+    "symptoms.rash_or_weakness": "dermatomyositis",
+    "conditions.systemic_sclerosis": "connective tissue",
+    "conditions.sle": "connective tissue",
+    "conditions.mctd": "connective tissue",
+    "history.arthroplasty": "insult",
+    "history.burns": "insult",
+    "history.cns_injury": "insult",
+    "history.immobility": "insult",
+    "history.surgery_at_site": "cause",
+    "history.infection_at_site": "cause",
+    "history.haematoma": "cause",
+    "history.fracture": "history.trauma",
+}
+"""Inputs of which one named in the text is enough."""
+
+_BONE: Final = "G5"
+"""Leading class of mineral that is continuous with bone."""
+
+_WORRY: Final = (Concern.HIGH, Concern.FLAGGED, Concern.MODIFIED, Concern.INDETERMINATE, Concern.NONE)
+
+
+def describe_changes(
+    decision: Decision, numbered: Iterable[tuple[str, int]], statements: Statements, *, size_name: str
+) -> tuple[OtherAnswer, ...]:
+    """Put into words what each possible answer would change.
+
+    Parameters
+    ----------
+    decision : Decision
+        With `would_change`, what matters most first.
+    numbered : Iterable[tuple[str, int]]
+        Lesion ids and their places among the lesions given.
+    statements : Statements
+        Wording.
+    size_name : str
+        Spoken name of the size flag, with its limit.
+
+    Returns
+    -------
+    tuple[OtherAnswer, ...]
+        In the same order, lesions by their ids.
+    """
+    ids = {index: name for name, index in numbered}
+    return tuple(
+        OtherAnswer(
+            input=change.input,
+            answer=change.answer,
+            text=_tell(change, ids, statements, size_name),
+            is_told=change in told,
+            concern=change.concern,
+            lesions=tuple(_with_id(lesion, ids) for lesion in change.lesions),
+        )
+        for told in (_choose(decision.would_change),)
+        for change in decision.would_change
+    )
+
+
+def _with_id(lesion: ChangedLesion, ids: dict[int, str]) -> OtherAnswerLesion:
+    return OtherAnswerLesion(lesion=ids.get(lesion.index, ""), **lesion.model_dump(exclude={"index"}))
+
+
+def _choose(changes: tuple[WouldChange, ...]) -> list[WouldChange]:
+    """Pick the few that are told: one of each question, and not only what could raise an alarm."""
+    told: list[WouldChange] = []
+    asked: set[str] = set()
+    alarms = 0
+    for change in changes:
+        question = _question(change)
+        is_alarm = _rises(change)
+        is_too_much = len(told) == MOST_TOLD or (is_alarm and alarms == _MOST_ALARMS)
+        if question in asked or is_too_much or change.is_remote or not _matters(change):
+            continue
+        asked.add(question)
+        alarms += is_alarm
+        told.append(change)
+    return told
+
+
+def _question(change: WouldChange) -> str:
+    if change.input == "lesion.prior":
+        return "growth" if change.answer == "grown" else "stability"
+    return _SAME_QUESTION.get(change.input, change.input)
+
+
+def _matters(change: WouldChange) -> bool:
+    """Whether more than the state of one flag would change."""
+    return change.concern is not change.concern_now or any(
+        (lesion.leading is not None and not lesion.is_weaker) or lesion.recommended or lesion.withdrawn
+        for lesion in change.lesions
+    )
+
+
+def _rises(change: WouldChange) -> bool:
+    """Whether the answer would worry more: a higher concern, or a referral that was not there."""
+    is_referred = any("R09" in lesion.recommended for lesion in change.lesions)
+    return is_referred or _WORRY.index(change.concern) < _WORRY.index(change.concern_now)
+
+
+def _tell(change: WouldChange, ids: dict[int, str], statements: Statements, size_name: str) -> str:
+    ask = statements.choose("ask", change.input, change.input)
+    answer = statements.say(
+        "change.answer", answer=_say_answer(change, statements), effect=_say_effect(change, statements, size_name)
+    )
+    identifier = "compared" if change.input == "lesion.prior" else "read" if _is_read(change) else "told"
+    text = statements.say(f"change.{identifier}", ask=ask, answers=answer)
+    indices = {lesion.index for lesion in change.lesions}
+    concerned = [name for index, name in ids.items() if index in indices]  # in the order of the report
+    if 0 < len(concerned) < len(ids):
+        text = statements.say("change.for_lesions", text=text, ids=join_ids(concerned))
+    return as_sentence(text)
+
+
+def _is_read(change: WouldChange) -> bool:
+    return change.input.startswith("lesion.")
+
+
+def _say_answer(change: WouldChange, statements: Statements) -> str:
+    """Answer as a phrase; a number by the interval between the limits of the rules."""
+    name, answer = change.input, change.answer
+    if answer.startswith("<"):
+        return statements.say(f"possible.{name}.below", high=_in_words(name, answer[1:]))
+    if answer.startswith(">"):
+        return statements.say(f"possible.{name}.above", low=_in_words(name, answer[1:]))
+    low, dash, high = answer.partition("-")
+    if dash and low.replace(".", "").isdigit():
+        return statements.say(f"possible.{name}.between", low=low, high=high)
+    own = statements.choose("possible", f"{name}.{answer}")
+    if own or name.startswith("labs."):
+        return own or statements.say(f"possible.labs.{answer}")
+    affirmed = statements.choose("clinical.yes", name, name)
+    if answer == "yes":
+        is_name = affirmed.lower() == statements.choose("ask", name).lower()
+        return statements.say("possible.present") if is_name else affirmed
+    return statements.choose("clinical.no", name) or f"no {affirmed}"
+
+
+def _in_words(name: str, number: str) -> str:
+    return f"{float(number) / 10:g} cm" if name.endswith(("_cm", "_mm")) else number
+
+
+def _say_effect(change: WouldChange, statements: Statements, size_name: str) -> str:
+    """Say what the answer would do to the lesion it does most to."""
+    lesion = max(
+        change.lesions, key=lambda entry: (len(entry.recommended), entry.leading is not None, len(entry.flags))
+    )
+    parts = [*_say_urgent(lesion, statements)]
+    is_referral_changed = "R09" in (*lesion.recommended, *lesion.withdrawn)
+    is_mere_doubt = lesion.is_weaker or (lesion.certainty == "possible" and is_referral_changed)
+    if not parts and lesion.leading == _BONE:
+        parts.append(statements.say("change.bone"))
+    elif not parts and lesion.leading is not None and not is_mere_doubt:
+        identifier = {"consistent with": "consistent", "favoured": "favoured", "possible": "possible"}.get(
+            lesion.certainty
+        )
+        parts.append(
+            statements.say(f"change.{identifier or 'open'}", **({"label": lesion.label} if identifier else {}))
+        )
+    parts += [] if "R11" in lesion.recommended else _say_flags(lesion, statements, size_name)
+    if not parts:
+        parts.append(statements.say("change.higher" if _rises(change) else "change.lower"))
+    if len(parts) > 1 and "," in parts[0]:
+        parts[0] += ","  # its own commas would run into the second part
+    return join_words(parts[:2], statements.say("change.and"))
+
+
+def _say_urgent(lesion: ChangedLesion, statements: Statements) -> list[str]:
+    if "R13" in lesion.recommended:
+        return [statements.say("change.urgent")]
+    return [statements.say("change.fop")] if "R11" in lesion.recommended else []
+
+
+def _say_flags(lesion: ChangedLesion, statements: Statements, size_name: str) -> list[str]:
+    """Say which flags come and go, or what that means for the referral."""
+    named = {state: _names(lesion, state, statements, size_name) for state in FlagState}
+    if "R09" in lesion.recommended:
+        met = {name for name, state in lesion.flags.items() if state is FlagState.PRESENT}
+        is_unexplained = bool(met) and met <= {"size", "depth"} and lesion.leading is not None
+        unexplained = statements.say("change.unexplained", flags=named[FlagState.PRESENT])
+        return [unexplained if is_unexplained else statements.say("change.refer")]
+    if named[FlagState.EXPLAINED]:
+        return [statements.say("change.explain", flags=named[FlagState.EXPLAINED])]
+    if "R09" in lesion.withdrawn:
+        return [statements.say("change.release")]
+    for state, identifier in (
+        (FlagState.PRESENT, "flag"),
+        (FlagState.POSSIBLE, "flag_possible"),
+        (FlagState.ABSENT, "settle"),
+    ):
+        if named[state]:
+            return [statements.say(f"change.{identifier}", flags=named[state])]
+    return []
+
+
+def _names(lesion: ChangedLesion, state: FlagState, statements: Statements, size_name: str) -> str:
+    names = [name for name, then in lesion.flags.items() if then is state]
+    return join_words([size_name if name == "size" else statements.say(f"flag.{name}") for name in names])

@@ -1,0 +1,193 @@
+"""What the clinician said, in the words of a report, and what was not said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from calcreport.model.report import Patient
+from calcreport.text.statements import Statements
+from calcreport.text.wording import as_sentence, capitalise, join_words, spell_number, spell_person
+
+_FAMILIES: Final = ("symptoms", "mass", "history", "conditions")
+_FLAG_INPUTS: Final = (
+    "growth.rate",
+    "symptoms.pain",
+    "mass.palpable",
+    "history.malignancy",
+    "history.radiotherapy_at_site",
+    "history.excision_at_site",
+)
+"""Answers a red flag waits for."""
+_LONGEST_QUESTION: Final = 400
+"""Characters of the referrer's question that are repeated; the request itself has the rest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClinicalText:
+    """Clinical information in words.
+
+    Parameters
+    ----------
+    given : tuple[str, ...]
+        Sentences on what was given.
+    missing : tuple[str, ...]
+        Names of what matters and was not given.
+    missing_for_flags : tuple[str, ...]
+        The part of `missing` a red flag waits for.
+    """
+
+    given: tuple[str, ...]
+    missing: tuple[str, ...]
+    missing_for_flags: tuple[str, ...]
+
+
+def describe_clinical(clinical: Mapping[str, Any], patient: Patient, statements: Statements) -> ClinicalText:
+    """Put the clinical inputs into words.
+
+    Parameters
+    ----------
+    clinical : Mapping[str, Any]
+        Nested plain values; anything absent, null or ``"unknown"`` is unknown.
+    patient : Patient
+        Age and sex from the header, where the clinician gave none.
+    statements : Statements
+        Wording.
+
+    Returns
+    -------
+    ClinicalText
+        Sentences and the names of what is missing.
+    """
+    sentences = [
+        _describe_person(clinical, patient),
+        _describe_complaint(clinical, statements),
+        _describe_answers(clinical, statements),
+        _describe_laboratory(clinical, statements),
+    ]
+    question = _text(clinical, "request", "question")
+    if question:
+        shortened = question[:_LONGEST_QUESTION] + (" [...]" if len(question) > _LONGEST_QUESTION else "")
+        sentences.append(statements.say("clinical.question", question=shortened))
+    inputs = {
+        key.removeprefix("clinical.absent_input."): text
+        for key, text in statements.texts.items()
+        if key.startswith("clinical.absent_input.")
+    }
+    unknown = [key for key in inputs if _text(clinical, *key.split(".", 1)) is None]
+    missing = [inputs[key] for key in unknown]
+    if not _labs(clinical):
+        missing.append(statements.say("clinical.labs.missing"))
+    return ClinicalText(
+        given=tuple(as_sentence(sentence) for sentence in sentences if sentence),
+        missing=tuple(missing),
+        missing_for_flags=tuple(inputs[key] for key in unknown if key in _FLAG_INPUTS),
+    )
+
+
+def _value(clinical: Mapping[str, Any], group: str, name: str) -> Any:  # noqa: ANN401 - plain values of any kind
+    block = clinical.get(group)
+    value = block.get(name) if isinstance(block, Mapping) else None
+    return None if value in (None, "unknown", "", [], ()) else value
+
+
+def _text(clinical: Mapping[str, Any], group: str, name: str) -> str | None:
+    value = _value(clinical, group, name)
+    if value is None:
+        return None
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def _describe_person(clinical: Mapping[str, Any], patient: Patient) -> str:
+    age = _value(clinical, "patient", "age_years")
+    age = patient.age_years if age is None else age
+    sex = _text(clinical, "patient", "sex") or patient.sex
+    return spell_person(age if isinstance(age, int | float) else None, sex)
+
+
+def _describe_complaint(clinical: Mapping[str, Any], statements: Statements) -> str:
+    """Site, growth and the palpable mass, which open the story."""
+    parts = []
+    place = " ".join(filter(None, (_text(clinical, "site", "laterality"), _text(clinical, "site", "region"))))
+    if place:
+        parts.append(statements.say("clinical.site", place=place))
+    if _text(clinical, "mass", "palpable") == "yes":
+        size = _value(clinical, "mass", "size_cm")
+        details = [statements.say("clinical.yes.mass.palpable")]
+        if isinstance(size, int | float):
+            details.append(statements.say("clinical.palpable_size", size=spell_number(float(size))))
+        details.append(_text(clinical, "mass", "mobility") or "")
+        parts.append(", ".join(filter(None, details)))
+    growth = _describe_growth(clinical, statements)
+    return capitalise("; ".join(filter(None, [*parts, growth])))
+
+
+def _describe_growth(clinical: Mapping[str, Any], statements: Statements) -> str:
+    rate = _text(clinical, "growth", "rate")
+    weeks = _value(clinical, "growth", "weeks")
+    months = _value(clinical, "growth", "stable_months")
+    stable = "" if months is None else statements.say("clinical.growth_stable", months=f"{months:g}")
+    if rate is None:
+        return stable
+    timed = f"clinical.growth_{rate}_weeks"
+    if weeks is not None and timed in statements:
+        return statements.say(timed, weeks=f"{weeks:g}")
+    return ", ".join(filter(None, (statements.choose("clinical", f"growth_{rate}"), stable)))
+
+
+def _describe_answers(clinical: Mapping[str, Any], statements: Statements) -> str:
+    affirmed, denied = [], []
+    for family in _FAMILIES:
+        block = clinical.get(family)
+        for name in block if isinstance(block, Mapping) else ():
+            answer = _text(clinical, family, name)
+            if (family, name) == ("mass", "palpable") and answer == "yes":
+                continue  # already told with its size
+            if answer == "yes":
+                affirmed.append(_affirm(clinical, family, name, statements))
+            elif answer == "no":
+                denied.append(statements.choose(f"clinical.no.{family}", name))
+    stage = _value(clinical, "conditions", "ckd_stage")
+    if stage is not None:
+        told = statements.say("clinical.ckd", stage=str(stage)) if stage else statements.say("clinical.ckd_none")
+        (affirmed if stage else denied).append(told)
+    affirmed.append(_describe_limits(clinical, statements))
+    said = [", ".join(filter(None, affirmed)), ", ".join(filter(None, denied))]
+    return "; ".join(filter(None, said))
+
+
+def _describe_limits(clinical: Mapping[str, Any], statements: Statements) -> str:
+    limits = _value(clinical, "symptoms", "functional_limitation")
+    if not isinstance(limits, list | tuple):
+        return ""
+    return statements.say("clinical.limitation", list=", ".join(str(limit).replace("_", " ") for limit in limits))
+
+
+def _affirm(clinical: Mapping[str, Any], family: str, name: str, statements: Statements) -> str:
+    if (family, name) == ("symptoms", "pain"):
+        cause = _text(clinical, "symptoms", "pain_explained_by")
+        if cause and cause != "none":
+            return statements.say("clinical.pain_explained", cause=cause.replace("_", " "))
+    if (family, name) == ("history", "trauma"):
+        weeks = _value(clinical, "history", "trauma_weeks_ago")
+        if isinstance(weeks, int | float):
+            return statements.say("clinical.trauma_weeks", weeks=f"{weeks:g}")
+    return statements.choose(f"clinical.yes.{family}", name)
+
+
+def _labs(clinical: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    block = clinical.get("labs")
+    entries = block.items() if isinstance(block, Mapping) else ()
+    return {name: entry for name, entry in entries if isinstance(entry, Mapping) and entry.get("value") is not None}
+
+
+def _describe_laboratory(clinical: Mapping[str, Any], statements: Statements) -> str:
+    values = []
+    for name, entry in _labs(clinical).items():
+        label = statements.choose("clinical.labs", name, name)
+        unit = f" {entry['unit']}" if entry.get("unit") else ""
+        date = f" ({entry['date']})" if entry.get("date") not in {None, "", "unknown"} else ""
+        value = entry["value"]
+        values.append(f"{label} {value:g}{unit}{date}" if isinstance(value, float) else f"{label} {value}{unit}{date}")
+    return join_words(values) if len(values) < 3 else ", ".join(values)

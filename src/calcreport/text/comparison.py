@@ -1,0 +1,109 @@
+"""The earlier study in words: what was compared, and what became of each lesion since."""
+
+from __future__ import annotations
+
+from calcreport.model.lengths import Lengths, spell_change
+from calcreport.model.report import Lesion, LesionGrowth, PriorStudy, YesNo
+from calcreport.text.statements import Statements
+from calcreport.text.wording import as_sentence, capitalise
+
+
+def describe_comparison(comparison: PriorStudy | None, lesions: tuple[Lesion, ...], statements: Statements) -> str:
+    """Name the earlier study, or say that there is none.
+
+    Parameters
+    ----------
+    comparison : PriorStudy | None
+        As in the report.
+    lesions : tuple[Lesion, ...]
+        To say which of them were not found there.
+    statements : Statements
+        Wording.
+
+    Returns
+    -------
+    str
+        One or two sentences.
+    """
+    if comparison is None:
+        return statements.say("comparison_none")
+    modality = comparison.modality or statements.say("comparison.study")
+    days = {lesion.growth.prior_date for lesion in lesions if lesion.growth is not None and lesion.growth.prior_date}
+    date = comparison.date or ", ".join(sorted(days)) or statements.say("comparison.undated")
+    told = statements.say("comparison.named", modality=modality, date=date)
+    source = statements.say(f"comparison.{comparison.source}")
+    unmatched = [lesion.id for lesion in lesions if lesion.growth is not None and lesion.growth.status != "matched"]
+    missing = statements.say("comparison.unmatched", ids=", ".join(unmatched)) if unmatched else ""
+    return " ".join(as_sentence(text) for text in (f"{told}{source}", missing) if text)
+
+
+def describe_growth(growth: LesionGrowth | None, statements: Statements, lengths: Lengths) -> str:
+    """Say how a lesion changed; empty when there is no earlier study.
+
+    Parameters
+    ----------
+    growth : LesionGrowth | None
+        As in the report.
+    statements : Statements
+        Wording.
+    lengths : Lengths
+        Of the report.
+
+    Returns
+    -------
+    str
+        A sentence without full stop: stable since a day, the change in mm, in % and by the month, or why none is told.
+    """
+    if growth is None:
+        return ""
+    if growth.change_mm is None or growth.before_mm is None or growth.change_percent is None:
+        reason = growth.reason or statements.say("growth.no_length")
+        return statements.say("growth.not_told", reason=reason)
+    text = _say_course(growth, growth.before_mm, growth.change_mm, statements, lengths)
+    if growth.course == "larger_in_volume" and growth.volume_change_percent is not None:
+        text += statements.say("growth.volume", percent=f"{growth.volume_change_percent:.0f}")
+    is_stable = growth.stable_since is not None or growth.course == "stable"
+    if growth.change_mm_per_month is not None and growth.change_mm > 0 and not is_stable:
+        text += statements.say("growth.rate", rate=f"{growth.change_mm_per_month:.1f}", days=str(growth.interval_days))
+    if growth.comparable is not YesNo.YES:
+        text += statements.say("growth.doubtful", reason=growth.reason or statements.say("growth.not_established"))
+    return capitalise(text)
+
+
+def _say_course(
+    growth: LesionGrowth, before_mm: float, change_mm: float, statements: Statements, lengths: Lengths
+) -> str:
+    """Say what became of the length: stable since a day, unchanged, no change beyond the error, larger or smaller."""
+    fields = {
+        "before": lengths.spell(before_mm),
+        "date": growth.prior_date or statements.say("comparison.earlier"),
+        "basis": statements.say(f"growth.{growth.basis or 'mineral'}"),
+    }
+    # What changed less than the error is stable; "unchanged" is only what reads the same.
+    is_same = fields["before"] == lengths.spell(growth.now_mm or 0.0)
+    if growth.stable_since is not None and growth.prior_date is not None:
+        is_same = is_same and growth.stable_since == growth.prior_date
+        return statements.say("growth.equal" if is_same else "growth.stable", since=growth.stable_since, **fields)
+    if growth.course == "stable" and is_same:
+        return statements.say("growth.equal", **fields)
+    if growth.course == "stable":
+        return statements.say("growth.within_error", error=spell_change(growth.error_mm or 0.0), **fields)
+    kind = "larger" if change_mm > 0 else "smaller" if change_mm < 0 else "equal"
+    change = spell_change(abs(change_mm))
+    return statements.say(f"growth.{kind}", change=change, percent=f"{abs(growth.change_percent or 0.0):.0f}", **fields)
+
+
+def describe_stability(lesions: list[Lesion], statements: Statements) -> str:
+    """Say since when lesions are stable or smaller, all of them; empty when one of them is not known to be."""
+    compared = [lesion.growth for lesion in lesions if lesion.growth and lesion.growth.comparable is YesNo.YES]
+    for course, field in (("stable", "stable_since"), ("smaller", "prior_date")):
+        days = [getattr(growth, field) for growth in compared if growth.course == course]
+        if days and len(days) == len(lesions) and None not in days:
+            return statements.say(f"growth.{course}_since", since=max(days))
+    return ""
+
+
+def is_stability_told(lesion: Lesion) -> bool:
+    """Whether a comparable earlier length of the lesion is known, so that its course is told."""
+    growth = lesion.growth
+    return growth is not None and growth.comparable is YesNo.YES and growth.change_mm is not None

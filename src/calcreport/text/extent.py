@@ -1,0 +1,74 @@
+"""Size of a lesion on CT in words: the mass where there is one, the mineral, and its foci."""
+
+from __future__ import annotations
+
+from calcreport.model.lengths import Lengths
+from calcreport.model.report import Lesion, YesNo
+from calcreport.text.review import is_by_reader
+from calcreport.text.statements import Statements
+from calcreport.text.wording import capitalise, describe_size
+
+
+def describe_extent(lesion: Lesion, statements: Statements, lengths: Lengths) -> list[str]:
+    """Describe the size of a lesion on CT.
+
+    Parameters
+    ----------
+    lesion : Lesion
+        Lengths in mm.
+    statements : Statements
+        Wording.
+    lengths : Lengths
+        Of the report.
+
+    Returns
+    -------
+    list[str]
+        Sentences without full stop, empty where nothing is to say: the mass first where there is one, then the mineral
+        and its foci.
+    """
+    mass = describe_mass(lesion, statements, lengths)
+    mineral = describe_size(lesion.size, statements, lengths)
+    has_mass = lesion.mass.present is YesNo.YES
+    if has_mass and mineral:
+        mineral = statements.say("size.mineral_of_mass", size=mineral)
+    elif mineral:
+        has_extents = None not in {lesion.size.ap_mm, lesion.size.tr_mm, lesion.size.cc_mm}
+        is_named = has_extents and not lesion.size.projected
+        mineral = capitalise(statements.say("size.mineral", size=mineral) if is_named else mineral)
+    elif has_mass and _is_without_mineral(lesion):
+        mineral = statements.say("size.no_mineral")
+    told = [mass, mineral] if has_mass else [mineral]
+    if lesion.foci.count is not None and lesion.foci.count > 1:
+        largest = lesion.foci.largest_max_diameter_mm
+        identifier = "size.foci_cluster_unsized" if largest is None else "size.foci_cluster"
+        told.append(
+            statements.say(
+                identifier, count=lesion.foci.count, largest="" if largest is None else lengths.spell(largest)
+            )
+        )
+    return told if has_mass else [*told, mass]
+
+
+def _is_without_mineral(lesion: Lesion) -> bool:
+    """Whether a contour was searched for mineral and none was found, whoever told the size of the mass since."""
+    is_searched = lesion.shape is not None and lesion.shape.contour is not None and lesion.shape.mineral is None
+    return is_searched or lesion.mass.source == "contour"
+
+
+def describe_mass(lesion: Lesion, statements: Statements, lengths: Lengths) -> str:
+    """Describe the mass and say who saw it; empty when none is known of."""
+    mass = lesion.mass
+    if mass.present is YesNo.UNKNOWN:
+        return ""  # said once for all lesions
+    source = statements.say(f"size.mass_{'reader' if is_by_reader(lesion, 'mass.source') else mass.source}")
+    if mass.present is YesNo.NO:
+        return statements.say("size.mass_absent", source=source)
+    if mass.max_diameter_mm is None:
+        return statements.say("size.mass_without_size", source=source)
+    extents = [extent for extent in (mass.ap_mm, mass.tr_mm, mass.cc_mm) if extent is not None]
+    longest = lengths.spell(mass.max_diameter_mm)
+    identifier = "size.mass" if len(extents) == 3 else "size.mass_longest"
+    spelled = lengths.spell_extents(extents) if extents else ""
+    text = statements.say(identifier, extents=spelled, longest=longest, source=source)
+    return statements.say("size.mass_minimum", mass=text) if mass.is_minimum else text

@@ -1,0 +1,270 @@
+"""Radiographs in words: views, scales, where a lesion is seen, projected sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import groupby
+from typing import Final
+
+from calcreport.model.lengths import Lengths
+from calcreport.model.report import FilmPlace, FilmTechnique, Lesion, SeriesEntry, Size, Technique
+from calcreport.text.review import is_by_reader, longest_film
+from calcreport.text.statements import Statements
+from calcreport.text.wording import (
+    as_sentence,
+    join_words,
+    name_body_part,
+    spell_distance,
+    spell_number,
+)
+
+_MIDLINE: Final = frozenset(
+    {"abdomen", "chest", "cspine", "face", "head", "headneck", "lspine", "neck", "pelvis", "sspine", "thorax", "tspine"}
+)
+"""Body parts, as the header names them, that have no side."""
+
+
+def name_view(view: str | None, statements: Statements) -> str:
+    """Name a view, such as ``"AP"`` or ``"lateral"``; a blank for the reader where the header holds no known term."""
+    return statements.choose("view", _plain(view)) or statements.say("film.view_unknown")
+
+
+def is_known_view(view: str | None, statements: Statements) -> bool:
+    """Whether the header names a view that has a name here."""
+    return bool(statements.choose("view", _plain(view)))
+
+
+def _plain(word: str | None) -> str:
+    """Letters and digits of a header's word, small: ``"LOWER LEG"`` and ``"LOWERLEG"`` are one."""
+    return "".join(letter for letter in word or "" if letter.isalnum()).lower()
+
+
+def name_films(films: tuple[FilmTechnique, ...], statements: Statements) -> tuple[str, ...]:
+    """Name each film so that no two have the same name: by view, then side, then image number, then position."""
+    views = [name_view(film.view, statements) for film in films]
+    sided = [
+        f"{statements.say(f'side.{film.laterality}')} {view}" if film.laterality in {"left", "right"} else view
+        for film, view in zip(films, views, strict=True)
+    ]
+    numbered = [
+        view if film.instance_number is None else f"{view} (Im {film.instance_number})"
+        for film, view in zip(films, sided, strict=True)
+    ]
+    placed = [statements.say("film.numbered", view=view, number=number) for number, view in enumerate(sided, start=1)]
+    return tuple(
+        next(names for names in (views, sided, numbered, placed) if len(set(names)) == len(films) or names is placed)
+    )
+
+
+def say_films(technique: Technique, body_part: str | None, statements: Statements) -> tuple[str, ...]:
+    """Say which views there are and what their lengths mean.
+
+    Parameters
+    ----------
+    technique : Technique
+        With its films.
+    body_part : str | None
+        Of the study, for films that do not name theirs.
+    statements : Statements
+        Wording.
+
+    Returns
+    -------
+    tuple[str, ...]
+        Sentences: the views by side and region, the tube voltage where it is one, and the scale; films that differ in
+        scale are named.
+    """
+    films = technique.films
+    groups = [
+        _say_views(tuple(group), statements, place=place)
+        for place, group in groupby(films, key=lambda film: _name_place(film, body_part, statements))
+    ]
+    views = "; ".join(groups)
+    if technique.kvp is not None:
+        views += ", " + statements.say("technique.kvp", kvp=f"{technique.kvp:.0f}")
+    return (as_sentence(views), *_say_scales(films, statements))
+
+
+def _name_place(film: FilmTechnique, body_part: str | None, statements: Statements) -> str:
+    header = film.body_part if name_body_part(film.body_part, statements) else body_part
+    part = name_body_part(header, statements)
+    has_side = _plain(header) not in _MIDLINE
+    if not part and film.laterality not in {"left", "right"}:
+        return statements.say("place.unknown")
+    if film.laterality == "both":
+        return statements.say("film.both_sides", region=part)
+    if film.laterality is None:
+        return f"{statements.say('place.side_unknown')} {part}" if has_side else part
+    side = statements.say(f"side.{film.laterality}")
+    return f"{side} {part}" if part else statements.say("place.region_unknown", side=side)
+
+
+def _say_views(films: tuple[FilmTechnique, ...], statements: Statements, *, place: str) -> str:
+    names = [name_view(film.view, statements) for film in films]
+    counts = {name: names.count(name) for name in names}
+    listed = [
+        name if max(counts.values()) == 1 else f"{statements.choose('number', str(count), str(count))} {name}"
+        for name, count in counts.items()
+    ]
+    identifier = "film.view" if len(films) == 1 else "film.views"
+    return statements.say(identifier, views=join_words(listed), place=place)
+
+
+def _say_scales(films: tuple[FilmTechnique, ...], statements: Statements) -> tuple[str, ...]:
+    """Say each thing about the scale once, and of which films it holds where not of all."""
+    magnifications = _say_magnifications(films, statements)
+    told = [_say_scale(film, statements, with_magnification=not magnifications) for film in films]
+    of = {sentence: tuple(sentence in sentences for sentences in told) for each in told for sentence in each}
+    names = name_films(films, statements)
+    sentences = []
+    for holds, group in groupby(of, key=of.__getitem__):
+        text = " ".join(group)
+        listed = join_words([name for name, is_of in zip(names, holds, strict=True) if is_of])
+        sentences.append(text if all(holds) else statements.say("film.of", film=listed, text=text))
+    return tuple(as_sentence(sentence) for sentence in (*sentences, *magnifications))
+
+
+def _say_scale(film: FilmTechnique, statements: Statements, *, with_magnification: bool) -> tuple[str, ...]:
+    if film.scale == "calibrated":
+        kind = (film.calibration or "").lower()
+        fallback = statements.say("scale.calibrated_other")
+        sentences = [statements.choose("scale", f"calibrated_{kind}", fallback)]
+    else:
+        sentences = [statements.say(f"scale.{film.scale}")]
+    if with_magnification and film.magnification is not None:
+        sentences.append(statements.say("scale.magnification", factor=spell_number(film.magnification)))
+    return tuple(as_sentence(sentence) for sentence in (*sentences, *film.notes))
+
+
+def _say_magnifications(films: tuple[FilmTechnique, ...], statements: Statements) -> tuple[str, ...]:
+    """Say in one sentence what magnifications the headers state where they differ; empty where they do not."""
+    names = name_films(films, statements)
+    stated = [
+        (spell_number(film.magnification), name)
+        for film, name in zip(films, names, strict=True)
+        if film.magnification is not None
+    ]
+    if len({factor for factor, _ in stated}) < 2:
+        return ()
+    listed = [statements.say("film.in_view", extent=factor, view=name) for factor, name in stated]
+    return (statements.say("scale.magnifications", list=join_words(listed)),)
+
+
+def name_limit(films: tuple[FilmTechnique, ...], statements: Statements) -> tuple[str, ...]:
+    """Say what no radiograph shows, once, and what each further kind of scale among the films leaves open."""
+    kinds = {film.scale for film in films}
+    suffixes = [
+        suffix
+        for kind, suffix in (("detector", ""), ("calibrated", "_calibrated"), ("none", "_unscaled"))
+        if kind in kinds
+    ]
+    return tuple(
+        statements.say(f"limitation.radiograph{suffix if position == 0 else '_and' + suffix}")
+        for position, suffix in enumerate(suffixes)
+    )
+
+
+def refer_to_films(
+    places: tuple[FilmPlace, ...], series: Mapping[str, SeriesEntry | None], statements: Statements
+) -> str:
+    """Image reference in brackets, such as ``"(S 1, Im 1, AP; S 1, Im 2, lateral)"``.
+
+    Parameters
+    ----------
+    places : tuple[FilmPlace, ...]
+        Radiographs that show the lesion.
+    series : Mapping[str, SeriesEntry | None]
+        Series of each film by its SOP Instance UID.
+    statements : Statements
+        Wording.
+    """
+    references = []
+    for place in places:
+        entry = series.get(place.sop_instance_uid)
+        parts = []
+        if entry is not None and entry.series_number is not None:
+            parts.append(f"S {entry.series_number}")
+        if place.instance_number is not None:
+            parts.append(f"Im {place.instance_number}")
+        if is_known_view(place.view, statements):
+            parts.append(name_view(place.view, statements))
+        references.append(", ".join(parts))
+    return f"({'; '.join(references)})" if any(references) else ""
+
+
+def say_projected(lesion: Lesion, statements: Statements, lengths: Lengths) -> str:
+    """Say the projected size on each view in one sentence; empty when nothing was measured."""
+    places = lesion.location.films
+    if not places:
+        return ""
+    told = [
+        extent
+        if len(places) == 1
+        else statements.say("film.in_view", extent=extent, view=name_view(place.view, statements))
+        for place, extent in spell_on_films(lesion, statements, lengths)
+    ]
+    identifier = "film.projected_minimum" if lesion.size.is_minimum else "film.projected"
+    return statements.say(identifier, extents=join_words(told))
+
+
+def spell_on_films(lesion: Lesion, statements: Statements, lengths: Lengths) -> list[tuple[FilmPlace, str]]:
+    """Spell the projected size on each film.
+
+    Parameters
+    ----------
+    lesion : Lesion
+        On radiographs. Where a reader gave its longest dimension, that stands for the film on which the program found
+        the longest, marked as the reader's; what the program measured on others is left out where it is longer.
+    statements : Statements
+        Wording.
+    lengths : Lengths
+        Of the report.
+
+    Returns
+    -------
+    list[tuple[FilmPlace, str]]
+        Films in their order.
+    """
+    places = lesion.location.films
+    longest_mm = lesion.size.max_diameter_mm
+    if not places or longest_mm is None or not is_by_reader(lesion, "size.max_diameter_mm"):
+        return [(place, spell_projected(place, statements, lengths)) for place in places]
+    replaced = longest_film(lesion)
+    length = statements.say("film.projected_reader", extent=lengths.spell(longest_mm))
+    return [
+        (place, length if place is replaced else spell_projected(place, statements, lengths))
+        for place in places
+        if place is replaced or (place.max_diameter_mm or 0.0) <= longest_mm
+    ]
+
+
+def spell_projected(place: FilmPlace | Size, statements: Statements, lengths: Lengths) -> str:
+    """Longest projected diameter by the widest extent across it: in mm or cm, in pixels without a scale."""
+    if place.max_diameter_mm is not None:
+        if place.perpendicular_mm is None:
+            return lengths.spell(place.max_diameter_mm)
+        return lengths.spell_extents((place.max_diameter_mm, place.perpendicular_mm))
+    if place.max_diameter_px is None:
+        return ""
+    pixels = [f"{length:.0f}" for length in (place.max_diameter_px, place.perpendicular_px) if length is not None]
+    return statements.say("film.pixels", extents=" x ".join(pixels))
+
+
+def say_skin_line(places: tuple[FilmPlace, ...], statements: Statements) -> str:
+    """Distance to the skin line in each image plane, named as such; empty without one."""
+    told = [
+        (spell_distance(place.projected_skin_line_mm), place.view)
+        for place in places
+        if place.projected_skin_line_mm is not None
+    ]
+    if len(told) > 1:
+        listed = [
+            statements.say("film.in_view", extent=distance, view=name_view(view, statements)) for distance, view in told
+        ]
+        return statements.say("film.skin_lines", list=join_words(listed))
+    if not told:
+        return ""
+    distance, view = told[0]
+    if not is_known_view(view, statements):
+        return statements.say("film.skin_line_unnamed", distance=distance)
+    return statements.say("film.skin_line", distance=distance, view=name_view(view, statements))

@@ -1,0 +1,137 @@
+"""Red flags in words: what is met first, then what cannot be told, then what is absent, then what nobody said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final
+
+from calcreport.model.lengths import Lengths
+from calcreport.model.report import Flag, FlagState, Lesion, Report
+from calcreport.text.impression import FLAG_NAMES, join_ids, name_flag
+from calcreport.text.statements import Statements
+from calcreport.text.wording import as_sentence, join_words, lengths_of
+
+_DEFAULT_LIMIT_MM: Final = 50.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlagText:
+    """Red flags of one lesion, or of several with the same answers: `who` is theirs, `sentences` say them."""
+
+    who: str
+    sentences: tuple[str, ...]
+
+
+def size_limit_mm(report: Report) -> float:
+    """Limit of the size flag in mm, from the settings the report was made with."""
+    policy = report.settings.get("policy")
+    value = policy.get("size_limit_mm") if isinstance(policy, dict) else None
+    return float(value) if isinstance(value, int | float) else _DEFAULT_LIMIT_MM
+
+
+def size_operator(report: Report) -> str:
+    """Operator of the size flag, from the settings the report was made with."""
+    policy = report.settings.get("policy")
+    value = policy.get("size_operator") if isinstance(policy, dict) else None
+    return value if value in {">", ">="} else ">"
+
+
+def is_assessed(report: Report) -> bool:
+    """Whether any red flag of the study was assessed: without a lesion only what was reported of the patient can be."""
+    return bool(report.flags_summary)
+
+
+def name_summary_flags(report: Report, statements: Statements, state: FlagState) -> list[str]:
+    """Spoken names of the flags that the study as a whole has in this state, in their order."""
+    limit_mm, operator = size_limit_mm(report), size_operator(report)
+    return [
+        name_flag(name, statements, size_limit_mm=limit_mm, size_operator=operator)
+        for name in FLAG_NAMES
+        if report.flags_summary.get(name) is state
+    ]
+
+
+def describe_flags(report: Report, statements: Statements) -> tuple[FlagText, ...]:
+    """Say the red flags of every lesion, those of lesions with the same answers once.
+
+    Parameters
+    ----------
+    report : Report
+        Flags of each lesion, and the policy they were judged by.
+    statements : Statements
+        Wording.
+
+    Returns
+    -------
+    tuple[FlagText, ...]
+        One entry without a lesion's name for a study without lesion.
+    """
+    if not report.lesions:
+        return (FlagText(who="", sentences=_tell_without_lesion(report, statements)),)
+    told = [(lesion.id, _tell_flags(report, lesion, statements)) for lesion in report.lesions]
+    shared = _shared_on_films(report, told)
+    told = [(lesion_id, tuple(text for text in sentences if text not in shared)) for lesion_id, sentences in told]
+    alike = groupby(sorted(told, key=lambda entry: _first_with(told, entry[1])), key=lambda entry: entry[1])
+    groups = [([lesion_id for lesion_id, _ in group], sentences) for sentences, group in alike]
+    own = [FlagText(who=join_ids(ids), sentences=sentences) for ids, sentences in groups if sentences]
+    everyone = join_ids([lesion_id for lesion_id, _ in told])
+    return (*own, FlagText(who=everyone, sentences=shared)) if shared else tuple(own)
+
+
+def _tell_without_lesion(report: Report, statements: Statements) -> tuple[str, ...]:
+    """Say what was reported of the patient, which counts without a calcification too, and that no more was assessed."""
+    reported = name_summary_flags(report, statements, FlagState.PRESENT)
+    nothing = "flags.all_rejected" if report.rejected else "flags.no_lesion"
+    if not reported:
+        return (as_sentence(statements.say(nothing)),)
+    told = statements.say("flags.reported", list=join_words(reported))
+    rest = statements.say("flags.others", reason=statements.say(f"{nothing}_reason"))
+    return as_sentence(told), as_sentence(rest)
+
+
+def _shared_on_films(report: Report, told: list[tuple[str, tuple[str, ...]]]) -> tuple[str, ...]:
+    """Sentences that hold for every lesion of radiographs, which leave the same open for all: told once, at the end."""
+    on_films = all(lesion.location.films for lesion in report.lesions)
+    if len(told) == 1 or not on_films:
+        return ()
+    return tuple(text for text in told[0][1] if all(text in sentences for _, sentences in told))
+
+
+def _first_with(told: list[tuple[str, tuple[str, ...]]], sentences: tuple[str, ...]) -> int:
+    return next(position for position, entry in enumerate(told) if entry[1] == sentences)
+
+
+def _tell_flags(report: Report, lesion: Lesion, statements: Statements) -> tuple[str, ...]:
+    """Say what is met first, then what cannot be told, then what is absent, then what nobody said."""
+    limit_mm, lengths = size_limit_mm(report), lengths_of(report)
+    operator = size_operator(report)
+    flags = [
+        (name_flag(name, statements, size_limit_mm=limit_mm, size_operator=operator), getattr(lesion.flags, name))
+        for name in FLAG_NAMES
+    ]
+    sentences = []
+    for state in (FlagState.PRESENT, FlagState.EXPLAINED, FlagState.POSSIBLE, FlagState.CANNOT_DETERMINE):
+        sentences += [_tell_flag(name, flag, statements) for name, flag in flags if flag.state is state]
+    absent = [_with_value(name, flag, lengths) for name, flag in flags if flag.state is FlagState.ABSENT]
+    if absent:
+        sentences.append(statements.say("flags.absent_list", list=", ".join(absent)))
+    unknown = [name for name, flag in flags if flag.state is FlagState.NOT_PROVIDED]
+    if unknown:
+        sentences.append(statements.say("flags.unknown_list", list=", ".join(unknown)))
+    return tuple(as_sentence(sentence) for sentence in sentences)
+
+
+def _tell_flag(name: str, flag: Flag, statements: Statements) -> str:
+    """Name, state and the evidence with its notes; evidence that only repeats the name is left out."""
+    details = [detail.strip(" .") for detail in (flag.evidence, *flag.notes)]
+    evidence = "; ".join(detail for detail in details if detail.lower() not in {"", name.lower()})
+    identifier = "flags.explained" if flag.state is FlagState.EXPLAINED else "flags.with_evidence"
+    state = statements.say(f"state.{flag.state}")
+    return statements.say(identifier if evidence else "flags.plain", flag=name, state=state, evidence=evidence)
+
+
+def _with_value(name: str, flag: Flag, lengths: Lengths) -> str:
+    if flag.value is None or flag.unit != "mm":
+        return name
+    return f"{name} ({lengths.spell(flag.value)})"

@@ -1,0 +1,299 @@
+"""The report in prose: every sentence the text section and the page show, derived from the report alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from calcreport.model.lengths import Lengths
+from calcreport.model.report import (
+    BoneRelation,
+    Concern,
+    FlagState,
+    Lesion,
+    Report,
+    SeriesEntry,
+    Thresholds,
+    YesNo,
+)
+from calcreport.text.advice import name_concerned
+from calcreport.text.clinical import ClinicalText, describe_clinical
+from calcreport.text.comparison import describe_comparison, describe_growth
+from calcreport.text.excluded import describe_excluded
+from calcreport.text.extent import describe_extent, describe_mass
+from calcreport.text.film import refer_to_films, spell_projected
+from calcreport.text.film_lesion import describe_on_films, say_projection
+from calcreport.text.flags import FlagText, describe_flags
+from calcreport.text.impression import join_ids
+from calcreport.text.inputs import describe_laboratory, describe_sources
+from calcreport.text.review import RejectedText, say_nothing_accepted, say_rejected, say_review
+from calcreport.text.statements import Statements
+from calcreport.text.technique import say_negative, say_technique
+from calcreport.text.wording import (
+    as_sentence,
+    capitalise,
+    describe_density,
+    lengths_of,
+    name_depth,
+    name_finding,
+    name_place,
+    refer_to_images,
+)
+
+MOST_IN_FULL: Final = 3
+"""Lesions described in full whatever they are; further ones of a kind already described get one line each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LesionText:
+    """One lesion in words.
+
+    Parameters
+    ----------
+    id, number : str, int
+        Name in the report and its position.
+    title : str
+        ``"Lesion 1 (L1)"``.
+    place : str
+        Side, region, compartment, depth, with the image reference.
+    sentences : tuple[str, ...]
+        Size, density, pattern, relation to bone, the mass; empty for a lesion told in one line.
+    """
+
+    id: str
+    number: int
+    title: str
+    place: str
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Narrative:
+    """The report's sections in words; each entry is one sentence or one line."""
+
+    clinical: tuple[str, ...]
+    technique: tuple[str, ...]
+    comparison: tuple[str, ...]
+    lesions: tuple[LesionText, ...]
+    rejected: tuple[RejectedText, ...]
+    """Lesions of the draft that a reader rejected."""
+    other: tuple[str, ...]
+    flags: tuple[FlagText, ...]
+    impression: tuple[str, ...]
+    recommendations: tuple[str, ...]
+    communication: str
+    would_change: tuple[str, ...]
+    limitations: tuple[str, ...]
+    draft: str
+
+
+def narrate(report: Report, statements: Statements) -> Narrative:
+    """Put a report into words.
+
+    Parameters
+    ----------
+    report : Report
+        Numbers and answers.
+    statements : Statements
+        Wording.
+
+    Returns
+    -------
+    Narrative
+        Every section; `other` opens with the sentence for a study without lesions.
+    """
+    clinical = describe_clinical(report.clinical, report.study.patient, statements)
+    negative = say_nothing_accepted(report, statements) or say_negative(report, statements)
+    software = report.software
+    return Narrative(
+        clinical=_tell_clinical(report, clinical, statements),
+        technique=say_technique(report, statements),
+        comparison=(describe_comparison(report.comparison, report.lesions, statements),),
+        lesions=tuple(_describe_lesion(report, number, statements) for number in range(1, len(report.lesions) + 1)),
+        rejected=tuple(say_rejected(entry, statements, lengths_of(report)) for entry in report.rejected),
+        other=(
+            *(() if report.lesions else (as_sentence(negative),)),
+            *_say_mass_unknown(report, statements),
+            *describe_excluded(report.excluded, statements),
+        ),
+        flags=describe_flags(report, statements),
+        impression=report.impression,
+        recommendations=tuple(_recommend(report, position) for position in range(len(report.recommendations))),
+        communication=_leave_blanks(report, statements),
+        would_change=tuple(entry.text for entry in report.would_change if entry.is_told),
+        limitations=tuple(as_sentence(sentence) for sentence in report.limitations),
+        draft=statements.say("draft", software=software.name, version=software.version, rules=software.rules_version),
+    )
+
+
+def _tell_clinical(report: Report, clinical: ClinicalText, statements: Statements) -> tuple[str, ...]:
+    """Say what was given, what follows from it, and what was not given."""
+    sources = describe_sources(report.inputs, statements)
+    if not clinical.given:
+        return (statements.say("clinical.nothing"), *sources)
+    missing = (statements.say("clinical.missing", list=", ".join(clinical.missing)),) if clinical.missing else ()
+    return (*clinical.given, *describe_laboratory(report.laboratory, statements), *sources, *missing)
+
+
+def _leave_blanks(report: Report, statements: Statements) -> str:
+    """Leave room for who was told and when, where somebody has to be told; empty otherwise."""
+    asked = {entry.id for entry in report.recommendations}
+    category = (
+        "same_day"
+        if "R13" in asked
+        else "no_biopsy"
+        if "R11" in asked
+        else "cancer"
+        if report.concern is Concern.HIGH and "R09" in asked
+        else ""
+    )
+    if not category:
+        return ""
+    return statements.say("communication.line", category=statements.say(f"communication.{category}"))
+
+
+def find_series(report: Report, series_instance_uid: str) -> SeriesEntry | None:
+    """Look up the entry of a series, or ``None`` when the report lists none with this UID."""
+    return next((entry for entry in report.series if entry.series_instance_uid == series_instance_uid), None)
+
+
+def find_limits(report: Report, lesion: Lesion | None) -> Thresholds | None:
+    """Limits a lesion was found with: those of its series, otherwise of the study; ``None`` for radiographs."""
+    series = find_series(report, lesion.series_instance_uid) if lesion else None
+    if series is not None and series.threshold_hu is not None:
+        return series.threshold_hu
+    return report.technique.threshold_hu if report.technique else None
+
+
+def _describe_lesion(report: Report, number: int, statements: Statements) -> LesionText:
+    lesion = report.lesions[number - 1]
+    brief = _is_one_of_many(report, number)
+    films = lesion.location.films
+    reference = refer(report, lesion, statements)
+    parts = [name_place(lesion.location, statements)]
+    compartment = statements.choose("tissue", lesion.location.compartment or "", lesion.location.compartment or "")
+    if compartment and compartment.lower() not in name_depth(lesion, statements).lower():
+        parts.append(compartment)
+    if films:
+        parts.append(say_projection(films, statements))
+    if brief:
+        parts += filter(
+            None, [_say_longest(lesion, statements, lengths_of(report)), name_finding(lesion.pattern, statements)]
+        )
+        sentences: tuple[str, ...] = ()
+    else:
+        parts += [] if films else [name_depth(lesion, statements)]
+        sentences = tuple(as_sentence(text) for text in _describe_in_full(report, lesion, statements) if text)
+    place = as_sentence(", ".join(parts))
+    return LesionText(
+        id=lesion.id,
+        number=number,
+        title=statements.say("findings.lesion", number=number, id=lesion.id),
+        place=f"{place} {reference}".strip(),
+        sentences=sentences,
+    )
+
+
+def _say_longest(lesion: Lesion, statements: Statements, lengths: Lengths) -> str:
+    if lesion.location.films:
+        return spell_projected(lesion.size, statements, lengths)
+    return "" if lesion.size.max_diameter_mm is None else lengths.spell(lesion.size.max_diameter_mm)
+
+
+def refer(report: Report, lesion: Lesion, statements: Statements, *, whole_extent: bool = True) -> str:
+    """Reference of a lesion to its images in brackets; with `whole_extent` to every CT slice that shows it."""
+    if not lesion.location.films:
+        series = find_series(report, lesion.series_instance_uid)
+        return refer_to_images(lesion.location, series, whole_extent=whole_extent)
+    films = report.technique.films if report.technique else ()
+    entries = {film.sop_instance_uid: find_series(report, film.series_instance_uid) for film in films}
+    return refer_to_films(lesion.location.films, entries, statements)
+
+
+def _is_one_of_many(report: Report, number: int) -> bool:
+    """Whether a lesion without a flag of its own repeats a pattern already described."""
+    lesion = report.lesions[number - 1]
+    known = {earlier.pattern.id for earlier in report.lesions[: number - 1]}
+    is_plain = lesion.concern not in {Concern.HIGH, Concern.FLAGGED} and lesion.mass.present is not YesNo.YES
+    return number > MOST_IN_FULL and is_plain and lesion.pattern.id in known
+
+
+def _describe_in_full(report: Report, lesion: Lesion, statements: Statements) -> list[str]:
+    lengths = lengths_of(report)
+    if lesion.location.films:
+        told = [
+            describe_mass(lesion, statements, lengths),  # a reader's: no radiograph shows one
+            *describe_on_films(report, lesion, statements, lengths),
+            *_new_caveats(report, lesion),
+        ]
+    else:
+        told = [
+            *describe_extent(lesion, statements, lengths),
+            describe_density(lesion.density, statements),
+            *_describe_faintness(report, lesion, statements),
+            _describe_pattern(lesion, statements),
+            *_new_caveats(report, lesion),
+            _describe_bone(lesion, statements),
+        ]
+    return [
+        *told,
+        describe_growth(lesion.growth, statements, lengths),
+        *_notes_not_concluded(report, lesion),
+        say_review(lesion, statements, lengths),
+    ]
+
+
+def _say_mass_unknown(report: Report, statements: Statements) -> tuple[str, ...]:
+    """Say once that only mineral was seen, for the lesions whose size flag does not say so itself."""
+    unknown = [
+        lesion.id
+        for lesion in report.lesions
+        if lesion.mass.present is YesNo.UNKNOWN and lesion.flags.size.state is not FlagState.CANNOT_DETERMINE
+    ]
+    if not unknown:
+        return ()
+    text = statements.say("size.mass_unknown")
+    return (as_sentence(text if len(unknown) == len(report.lesions) else f"{text} ({join_ids(unknown)})"),)
+
+
+def _describe_faintness(report: Report, lesion: Lesion, statements: Statements) -> list[str]:
+    limits = find_limits(report, lesion)
+    if lesion.density.is_certain or limits is None:
+        return []
+    return [statements.say("density.faint", seed=f"{limits.seed:.0f}")]
+
+
+def _describe_pattern(lesion: Lesion, statements: Statements) -> str:
+    finding = name_finding(lesion.pattern, statements)
+    if lesion.pattern.id == "P30":
+        return capitalise(finding)
+    return capitalise(statements.say(f"pattern.confidence.{lesion.pattern.confidence}", finding=finding))
+
+
+def _notes_not_concluded(report: Report, lesion: Lesion) -> list[str]:
+    """List the notes of a lesion that the impression does not repeat."""
+    return [
+        note for note in lesion.notes if not any(capitalise(note.strip(". ")) in item for item in report.impression)
+    ]
+
+
+def _new_caveats(report: Report, lesion: Lesion) -> list[str]:
+    """Caveats of the pattern that no earlier lesion has: one sentence need not be dictated twice."""
+    earlier = report.lesions[: report.lesions.index(lesion)]
+    said = {caveat for other in earlier for caveat in (*other.pattern.caveats, *other.notes)}
+    return [caveat for caveat in lesion.pattern.caveats if caveat not in said]
+
+
+def _describe_bone(lesion: Lesion, statements: Statements) -> str:
+    """Relation to bone; plain separation is only worth a word for a deep lesion."""
+    if lesion.bone_relation is BoneRelation.SEPARATE and lesion.depth.class_ in {"cutaneous", "subcutaneous"}:
+        return ""
+    return statements.say(f"bone.{lesion.bone_relation}")
+
+
+def _recommend(report: Report, position: int) -> str:
+    """Repeat a recommendation, with the lesions that have its rule row where not all of them have."""
+    entry = report.recommendations[position]
+    ids = name_concerned(entry, report.lesions)
+    whole = not ids or len(ids) == len(report.lesions)
+    return as_sentence(entry.text if whole else f"{entry.text.rstrip('. ')} ({join_ids(ids)})")

@@ -1,0 +1,127 @@
+"""What a reader decided, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from calcreport.model.lengths import Lengths
+from calcreport.model.report import FilmPlace, Lesion, LesionReview, RejectedLesion, Report
+from calcreport.model.review import ReviewChange
+from calcreport.model.terms import PATTERN_LABELS
+from calcreport.text.statements import Statements
+from calcreport.text.wording import as_sentence, join_words, name_place
+
+_TOLD: Final = (
+    "pattern.id",
+    "pattern.confidence",
+    "depth.class",
+    "location.laterality",
+    "size.max_diameter_mm",
+    "mass.present",
+    "mass.max_diameter_mm",
+)
+"""Replaced values that are read out, in this order; what follows from them is not."""
+
+_WITH: Final = {"pattern.confidence": "pattern.id", "mass.max_diameter_mm": "mass.present"}
+"""Values that need no word of their own where the other one was replaced too, and nothing came in their place."""
+
+
+def say_review(lesion: Lesion, statements: Statements, lengths: Lengths) -> str:
+    """Say what a reader decided about a lesion that stays; empty when nobody has looked."""
+    review = lesion.review
+    if review is None:
+        return ""
+    reader = _name_reader(review, statements)
+    changes = [_say_change(change, statements, lengths) for change in _list_told(review)]
+    if review.status == "accepted" or not changes:
+        return statements.say("review.accepted", reader=reader)
+    corrected = statements.say("review.corrected", reader=reader, changes=join_words(changes))
+    return f"{corrected} ({review.reason})" if review.reason else corrected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RejectedText:
+    """A rejected lesion in words: the finding, which a page strikes out, and the whole as a sentence."""
+
+    finding: str
+    verdict: str
+    sentence: str
+
+
+def say_rejected(rejected: RejectedLesion, statements: Statements, lengths: Lengths) -> RejectedText:
+    """Say which lesion of the draft a reader rejected, and why."""
+    lesion = rejected.lesion
+    review = lesion.review or LesionReview(status="rejected")
+    longest_mm = lesion.mass.max_diameter_mm or lesion.size.max_diameter_mm
+    parts = (
+        lesion.id,
+        name_place(lesion.location, statements),
+        "" if longest_mm is None else lengths.spell(longest_mm),
+        lesion.pattern.label,
+    )
+    finding = ", ".join(filter(None, parts))
+    reason = review.reason or statements.say("review.no_reason")
+    reader = _name_reader(review, statements)
+    return RejectedText(
+        finding=finding,
+        verdict=as_sentence(statements.say("review.verdict", reader=reader, reason=reason)),
+        sentence=as_sentence(statements.say("review.rejected", reader=reader, finding=finding, reason=reason)),
+    )
+
+
+def say_nothing_accepted(report: Report, statements: Statements) -> str:
+    """Say that every finding of the draft was rejected; empty when none was, or some stay."""
+    if report.lesions or not report.rejected:
+        return ""
+    return statements.say("review.nothing_accepted", ids=join_words([entry.lesion.id for entry in report.rejected]))
+
+
+def _name_reader(review: LesionReview, statements: Statements) -> str:
+    name = review.reader or statements.say("review.reader")
+    return f"{name} ({review.date})" if review.date else name
+
+
+def is_by_reader(lesion: Lesion, field: str) -> bool:
+    """Whether a reader replaced the value of a field, such as ``"size.max_diameter_mm"``."""
+    return lesion.review is not None and any(change.field == field for change in lesion.review.changes)
+
+
+def longest_film(lesion: Lesion) -> FilmPlace:
+    """Radiograph on which a lesion was measured longest: the one whose length a reader's length stands for."""
+    return max(lesion.location.films, key=lambda place: (place.max_diameter_mm or 0.0, place.max_diameter_px))
+
+
+def _list_told(review: LesionReview) -> list[ReviewChange]:
+    changes = {change.field: change for change in review.changes}
+    told = [changes[field] for field in _TOLD if field in changes]
+    return [
+        change
+        for change in told
+        if _WITH.get(change.field) not in changes or (change.field.endswith("_mm") and change.reader is not None)
+    ]
+
+
+def _say_change(change: ReviewChange, statements: Statements, lengths: Lengths) -> str:
+    field = change.field
+    words = {
+        "before": _spell(field, change.measured, statements, lengths),
+        "after": _spell(field, change.reader, statements, lengths),
+    }
+    return statements.say(f"review.{field.replace('.', '_')}", **words)
+
+
+def _spell(field: str, value: Any, statements: Statements, lengths: Lengths) -> str:  # noqa: ANN401
+    if value is None:
+        return statements.say("review.not_measured")
+    if field.endswith("_mm"):
+        return lengths.spell(float(value))
+    names: Mapping[str, str] = {
+        "depth.class": "review.layer",
+        "location.laterality": "review.side",
+        "mass.present": "review.mass",
+    }
+    if field == "pattern.id":
+        return f"{value} ({PATTERN_LABELS[value]})" if value in PATTERN_LABELS else str(value)
+    return statements.choose(names[field], str(value), str(value)) if field in names else str(value)

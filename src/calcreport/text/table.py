@@ -1,0 +1,109 @@
+"""Measurements of a lesion as rows of a table: name and rounded value, nothing that was not measured."""
+
+from __future__ import annotations
+
+from calcreport.model.lengths import Lengths
+from calcreport.model.report import BoneRelation, Density, Lesion, Mass, Size
+from calcreport.text.film_lesion import list_on_films
+from calcreport.text.statements import Statements
+from calcreport.text.wording import (
+    name_depth_class,
+    spell_distance,
+    spell_volume,
+)
+
+Rows = list[tuple[str, str]]
+
+
+def list_measurements(
+    lesion: Lesion, reference: str, statements: Statements, lengths: Lengths
+) -> tuple[tuple[str, str], ...]:
+    """List what was measured on a lesion.
+
+    Parameters
+    ----------
+    lesion : Lesion
+        The lesion.
+    reference : str
+        Its images, as `refer` names them.
+    statements : Statements
+        Wording.
+    lengths : Lengths
+        Of the report.
+
+    Returns
+    -------
+    tuple[tuple[str, str], ...]
+        Name and value with its unit.
+    """
+    on_films = list_on_films(lesion, statements, lengths)
+    rows: Rows = [
+        *_mass_rows(lesion.mass, statements, lengths),
+        *([] if on_films else _size_rows(lesion.size, statements, lengths)),
+        *_foci_rows(lesion, statements, lengths),
+        *_density_rows(lesion.density),
+        ("depth", name_depth_class(lesion.depth.class_, statements)),
+    ]
+    if lesion.depth.skin_distance_mm is not None:
+        rows.append(("skin", spell_distance(lesion.depth.skin_distance_mm)))
+    if lesion.depth.fascia_distance_mm is not None:
+        rows.append(("fascia", spell_distance(lesion.depth.fascia_distance_mm)))
+    family = "film.bone_" if on_films and lesion.bone_relation is not BoneRelation.SEPARATE else "bone."
+    rows.append(("bone", statements.say(f"{family}{lesion.bone_relation}")))
+    if reference:
+        rows.append(("images", reference.strip("()")))
+    if lesion.mass.mineral_fraction is not None:
+        share = f"{lesion.mass.mineral_fraction * 100:.0f}"
+        rows.insert(0, ("mineral_fraction", statements.say("measure.percent", share=share)))
+    return (*on_films, *((statements.say(f"measure.{name}"), value) for name, value in rows))
+
+
+def _with_uncertainty(length: str, uncertainty_mm: float | None, statements: Statements) -> str:
+    if uncertainty_mm is None:
+        return length
+    return statements.say("measure.plus_minus", length=length, uncertainty=f"{uncertainty_mm:.1f}")
+
+
+def _mass_rows(mass: Mass, statements: Statements, lengths: Lengths) -> Rows:
+    rows: Rows = []
+    extents = [extent for extent in (mass.ap_mm, mass.tr_mm, mass.cc_mm) if extent is not None]
+    if len(extents) == 3:
+        rows.append(("mass", lengths.spell_extents(extents)))
+    if mass.max_diameter_mm is not None:
+        longest = lengths.spell(mass.max_diameter_mm)
+        rows.append(("mass_longest", _with_uncertainty(longest, mass.uncertainty_mm, statements)))
+    if mass.volume_mm3 is not None:
+        rows.append(("mass_volume", spell_volume(mass.volume_mm3)))
+    return rows
+
+
+def _size_rows(size: Size, statements: Statements, lengths: Lengths) -> Rows:
+    rows: Rows = []
+    extents = [extent for extent in (size.ap_mm, size.tr_mm, size.cc_mm) if extent is not None]
+    if len(extents) == 3:
+        rows.append(("extents", lengths.spell_extents(extents)))
+    if size.max_diameter_mm is not None:
+        longest = lengths.spell(size.max_diameter_mm)
+        if size.is_minimum:
+            longest = statements.say("measure.at_least", length=longest)
+        rows.append(("longest", _with_uncertainty(longest, size.uncertainty_mm, statements)))
+    if size.axial_long_mm is not None and size.axial_short_mm is not None:
+        rows.append(("axial", lengths.spell_extents((size.axial_long_mm, size.axial_short_mm))))
+    if size.volume_mm3 is not None:
+        rows.append(("volume", spell_volume(size.volume_mm3)))
+    return rows
+
+
+def _foci_rows(lesion: Lesion, statements: Statements, lengths: Lengths) -> Rows:
+    count, largest_mm = lesion.foci.count, lesion.foci.largest_max_diameter_mm
+    if count is None or count < 2 or largest_mm is None:
+        return []
+    return [("foci", statements.say("measure.foci_value", count=count, largest=lengths.spell(largest_mm)))]
+
+
+def _density_rows(density: Density) -> Rows:
+    if density.mean_hu is None or density.max_hu is None:
+        return []
+    more = [f"{density.max_hu:.0f}"]
+    more += [f"{value:.0f}" for value in (density.p95_hu, density.sd_hu) if value is not None]
+    return [("density", f"{density.mean_hu:.0f} HU ({'; '.join(more)})")]

@@ -1,0 +1,165 @@
+"""Numbers and places as a radiologist dictates them. Rounding happens here, after every decision."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from calcreport.model.lengths import Lengths, bind_lengths
+from calcreport.model.report import (
+    Density,
+    DepthClass,
+    Laterality,
+    Lesion,
+    Location,
+    Pattern,
+    Report,
+    SeriesEntry,
+    Size,
+)
+from calcreport.text.statements import Statements
+
+_TELLING: Final = ("rim_incomplete", "rim_complete", "fluid_calcium_level")
+"""Features that stand in the name of a finding; statements.toml holds one for the patterns they belong to."""
+
+
+def lengths_of(report: Report) -> Lengths:
+    """Presenter of lengths bound to the limits in the settings the report was made with."""
+    policy = report.settings.get("policy")
+    return bind_lengths(policy if isinstance(policy, Mapping) else {})
+
+
+def spell_volume(volume_mm3: float) -> str:
+    """Volume: cm3 with one decimal, mm3 below 1 cm3; from mm3."""
+    if volume_mm3 < 999.5:
+        return f"{max(volume_mm3, 1):.0f} mm3"
+    return f"{volume_mm3 / 1000:.1f} cm3"
+
+
+def spell_distance(distance_mm: float) -> str:
+    """Distance to skin or fascia in whole millimetres, which is how it is dictated; from mm."""
+    return "under 1 mm" if distance_mm < 0.5 else f"{distance_mm:.0f} mm"
+
+
+def spell_number(number: float) -> str:
+    """Technical number without needless decimals: ``"120"``, ``"0.8"``, ``"0.49"``; one decimal is kept as 1.0."""
+    tenths, hundredths = f"{number:.1f}", f"{number:.2f}"
+    return tenths if float(tenths) == float(hundredths) else hundredths
+
+
+def spell_person(age_years: float | None, sex: str | None) -> str:
+    """Age and sex as they open a report, such as ``"46 F"`` or ``"3 months M"``; the age alone has its unit.
+
+    Parameters
+    ----------
+    age_years : float | None
+        In completed years from one year on, before that in months or days; empty text without an age.
+    sex : str | None
+        As it is printed.
+    """
+    if age_years is None:
+        return ""
+    for unit, count in (("year", age_years), ("month", age_years * 12), ("day", age_years * 365.25)):
+        whole = math.floor(count + 1e-6)
+        if whole >= 1:
+            age = f"{whole} {unit}{'' if whole == 1 else 's'}"
+            return f"{age.removesuffix(' years').removesuffix(' year')} {sex}" if sex else age
+    return f"under 1 year {sex or ''}".strip()
+
+
+def join_words(words: Sequence[str], last: str = "and") -> str:
+    """Enumerate in prose: ``"a, b and c"``."""
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} {last} {words[-1]}"
+
+
+def capitalise(text: str) -> str:
+    """First letter as a capital, the rest untouched."""
+    return text[:1].upper() + text[1:]
+
+
+def as_sentence(text: str) -> str:
+    """Text with a capital and a full stop."""
+    text = text.strip()
+    return capitalise(text if text.endswith((".", "!", "?")) else f"{text}.") if text else ""
+
+
+def name_body_part(header_word: str | None, statements: Statements) -> str:
+    """Body part in words where the header holds one of the known terms; empty otherwise."""
+    word = "".join(letter for letter in (header_word or "") if letter.isalnum()).lower()
+    return statements.choose("body_part", word)
+
+
+def name_place(location: Location, statements: Statements) -> str:
+    """Side first, then region: ``"right calf"``; what is not known stands in brackets for the reader to fill in."""
+    region = location.region or ""
+    if location.laterality is Laterality.UNKNOWN:
+        blank = statements.say("place.side_unknown")
+        return f"{blank} {region}" if region else statements.say("place.unknown")
+    side = statements.say(f"side.{location.laterality}")
+    return f"{side} {region}" if region else statements.say("place.region_unknown", side=side)
+
+
+def name_finding(pattern: Pattern, statements: Statements) -> str:
+    """Name what is seen, such as ``"peripheral rim of mineral"``, with the feature that makes it telling if it was."""
+    known = [name for name in _TELLING if pattern.features.get(name) == "yes"]
+    named = (statements.choose("pattern.finding", f"{pattern.id}_{name}") for name in known)
+    plain = statements.choose("pattern.finding", pattern.id, pattern.label)
+    return next(filter(None, named), plain)
+
+
+def name_depth_class(depth_class: DepthClass, statements: Statements) -> str:
+    """Name a layer, such as ``"deep to the deep fascia"``."""
+    return statements.say(f"depth.{depth_class}")
+
+
+def name_depth(lesion: Lesion, statements: Statements) -> str:
+    """Layer and distances in words, such as ``"deep to the deep fascia, 21 mm from the skin"``."""
+    depth = lesion.depth
+    text = name_depth_class(depth.class_, statements)
+    distances = []
+    if depth.skin_distance_mm is not None:
+        distances.append(statements.say("depth.skin", distance=spell_distance(depth.skin_distance_mm)))
+    if depth.fascia_distance_mm is not None and depth.class_ == "subcutaneous":
+        distances.append(statements.say("depth.fascia", distance=spell_distance(depth.fascia_distance_mm)))
+    return f"{text}, {join_words(distances)}" if distances else text
+
+
+def refer_to_images(location: Location, series: SeriesEntry | None, *, whole_extent: bool = True) -> str:
+    """Image reference in brackets, such as ``"(S 4, Im 140-166)"``; empty when no image number was recorded."""
+    first, last = location.first_image, location.last_image
+    if first is None or last is None or not whole_extent:
+        first = last = location.key_image.instance_number if location.key_image else None
+    if first is None or last is None:
+        return ""
+    low, high = sorted((first, last))
+    images = f"Im {low}" if low == high else f"Im {low}-{high}"
+    number = series.series_number if series else None
+    return f"({images})" if number is None else f"(S {number}, {images})"
+
+
+def describe_size(size: Size, statements: Statements, lengths: Lengths) -> str:
+    """Extents and longest dimension of the mineral as one sentence; empty when nothing was measured."""
+    extents = [extent for extent in (size.ap_mm, size.tr_mm, size.cc_mm) if extent is not None]
+    if size.max_diameter_mm is None:
+        return ""
+    longest = lengths.spell(size.max_diameter_mm)
+    if size.projected:
+        return statements.say("size.projected", longest=longest)
+    identifier = "size.longest_only" if len(extents) < 3 else "size.full"
+    text = statements.say(identifier, extents=lengths.spell_extents(extents) if extents else "", longest=longest)
+    if size.is_minimum:
+        text = statements.say("size.minimum", size=text)
+    if size.volume_mm3 is not None:
+        text += statements.say("size.volume", volume=spell_volume(size.volume_mm3))
+    return text
+
+
+def describe_density(density: Density, statements: Statements) -> str:
+    """Attenuation as one sentence, whole HU; empty when not measured."""
+    if density.mean_hu is None or density.max_hu is None:
+        return ""
+    identifier = "density.clipped" if density.is_clipped else "density.full"
+    return statements.say(identifier, mean=f"{density.mean_hu:.0f}", maximum=f"{density.max_hu:.0f}")

@@ -1,0 +1,194 @@
+"""Features on solids of known shape: parts, sections, the tissue around, the vessel a deposit sits on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from calcreport.calcification.parts import find_parts
+from calcreport.calcification.patterns.features import Surroundings, describe
+from calcreport.calcification.patterns.sections import level_and_ring_share, read_sections, wall_mm
+from calcreport.calcification.patterns.vicinity import read_vicinity
+from calcreport.calcification.vessel import vessel_contrast
+from calcreport.model.geometry import VolumeGeometry
+from calcreport.model.report import DepthClass
+
+SPACING = (1.0, 0.7, 0.7)
+SHAPE = (40, 60, 60)
+MUSCLE, FAT, MINERAL = 55, -95, 500
+
+
+def grid(spacing=SPACING, shape=SHAPE):
+    """z, y, x in mm about the middle of the box."""
+    axes = [(np.arange(n) - (n - 1) / 2) * s for n, s in zip(shape, spacing, strict=True)]
+    return np.meshgrid(*axes, indexing="ij")
+
+
+def ball(radius, centre=(0.0, 0.0, 0.0), spacing=SPACING, shape=SHAPE):
+    z, y, x = grid(spacing, shape)
+    return np.sqrt((z - centre[0]) ** 2 + (y - centre[1]) ** 2 + (x - centre[2]) ** 2) <= radius
+
+
+def tissue(*layers, base=MUSCLE):
+    hu = np.full(SHAPE, base, dtype=np.int16)
+    for mask, value in layers:
+        hu[mask] = value
+    return hu
+
+
+def geometry(spacing=SPACING, shape=SHAPE):
+    affine = np.zeros((4, 4))
+    affine[2, 0], affine[1, 1], affine[0, 2], affine[3, 3] = (*spacing, 1.0)
+    return VolumeGeometry(affine=affine, shape=shape)
+
+
+def on_artery(*, blood=45, runs=(-1, 1), fat=FAT):
+    """A deposit of 6 mm on the wall of an artery of 6 mm in a fat sheath, cut off at the ends not in `runs`."""
+    z, y, x = grid()
+    inside = ball(3.0, (0.0, 0.0, 2.0))
+    radius = np.hypot(y, x)
+    reach = np.zeros(SHAPE, dtype=bool)
+    for side in runs:
+        reach |= z * side > -4.0
+    return tissue((reach & (radius <= 4.6), fat), (reach & (radius <= 3.0), blood), (inside, MINERAL)), inside
+
+
+def test_parts_are_counted_and_measured():
+    parts = find_parts(ball(4.0) | ball(2.0, (0.0, 0.0, 12.0)), SPACING)
+    assert sorted(parts.extents_mm[:, 0]) == pytest.approx([4.0, 8.0], abs=0.8)
+    assert parts.smoothness(np.prod(SPACING)) > 0.7
+
+
+def test_a_grain_of_three_thick_slices_still_runs_along_the_scan():
+    spacing = (3.0, 0.65, 0.65)
+    z, y, x = grid(spacing)
+    grain = (np.hypot(y, x) <= 1.9) & (np.abs(z) <= 4.5)
+    assert find_parts(grain, spacing).alignment == 1.0
+
+
+def test_a_shell_has_no_core_and_a_gap_shows_in_the_worst_section():
+    _, y, x = grid()
+    shell = ball(10.0) & ~ball(7.5)
+    whole = read_sections(tissue((shell, MINERAL)), shell, SPACING, 5.0)
+    assert whole.core_share == 0.0
+    assert whole.coverage == pytest.approx(1.0)
+    assert whole.core_hu == MUSCLE
+    opened = shell & ~((x > 0) & (np.abs(y) < 4.0))
+    assert read_sections(tissue((opened, MINERAL)), opened, SPACING, 5.0).worst_coverage < 0.9
+    assert wall_mm(shell, SPACING) == pytest.approx(2.5, abs=0.8)
+
+
+def test_a_thin_rim_of_few_pixels_is_complete_all_the_same():
+    spacing = (1.0, 1.1, 1.1)
+    _, y, x = grid(spacing)
+    rim = (np.hypot(y, x) <= 4.6) & (np.hypot(y, x) > 3.3)
+    assert read_sections(tissue((rim, MINERAL)), rim, spacing, 5.0).coverage == 1.0
+
+
+def test_the_content_of_a_shell_is_read_away_from_its_caps():
+    shell = ball(9.0) & ~ball(5.5)
+    assert read_sections(tissue((shell, MINERAL)), shell, SPACING, 0.0).core_tail_hu == 0.0
+
+
+def test_what_settles_has_a_level_and_what_is_round_has_none():
+    _, y, _ = grid()
+    assert level_and_ring_share(ball(9.0) & (y > 0.0), SPACING)[0] > 0.8
+    assert level_and_ring_share(ball(9.0), SPACING)[0] == 0.0
+
+
+def test_a_small_ring_closes_around_a_gap():
+    _, y, x = grid()
+    ring = (np.hypot(y, x) <= 3.0) & (np.hypot(y, x) > 1.5)
+    assert level_and_ring_share(ring, SPACING)[1] == 1.0
+    assert level_and_ring_share(ring & (x < 0), SPACING)[1] == 0.0
+
+
+def test_the_tissue_around_is_read_apart_from_the_coat():
+    inside, gland, bed = ball(4.0), ball(6.5), ball(14.0)
+    around = read_vicinity(tissue((bed, FAT), (gland, MUSCLE), (inside, MINERAL)), inside, SPACING)
+    assert around.coat_hu == MUSCLE
+    assert 0.5 < around.near_fat < 1.0
+    bare = read_vicinity(tissue((bed, FAT), (inside, MINERAL)), inside, SPACING)
+    assert (bare.coat_hu, bare.near_fat) == (FAT, 1.0)
+
+
+def test_fat_on_one_side_is_not_fat_all_round():
+    _, y, _ = grid()
+    inside = ball(4.0)
+    assert read_vicinity(tissue((y > 0, FAT), (inside, MINERAL)), inside, SPACING).fat_sides == pytest.approx(0.5)
+    assert read_vicinity(tissue((inside, MINERAL), base=FAT), inside, SPACING).fat_sides == 1.0
+
+
+@pytest.mark.parametrize(("sleeve", "sign"), [(40, 1), (55, 0), (85, -1)])
+def test_swollen_muscle_is_darker_and_tendon_denser_than_muscle(sleeve, sign):
+    inside = ball(5.0)
+    around = read_vicinity(tissue((ball(10.0), sleeve), (inside, MINERAL)), inside, SPACING)
+    assert np.sign(around.swelling_hu) == sign
+
+
+def test_swelling_is_unknown_where_there_is_no_muscle():
+    inside = ball(4.0)
+    assert read_vicinity(tissue((inside, MINERAL), base=FAT), inside, SPACING).swelling_hu is None
+
+
+def test_the_artery_beyond_a_plaque_is_seen():
+    assert vessel_contrast(*on_artery(), SPACING, 10.0) > 50.0
+    assert vessel_contrast(*on_artery(blood=300), SPACING, 10.0) > 150.0
+
+
+@pytest.mark.parametrize(
+    "case",
+    [{"runs": (1,)}, {"fat": MUSCLE}, {"blood": 1200}, {"blood": -60}],
+    ids=["ends at the deposit", "no fat around", "bone", "fatty marrow"],
+)
+def test_what_is_no_vessel_beyond_both_ends_counts_for_nothing(case):
+    assert vessel_contrast(*on_artery(**case), SPACING, 10.0) < 0.0
+
+
+def test_noise_alone_makes_no_vessel():
+    spacing = (5.0, 0.7, 0.7)  # one slice beyond each end: nothing averages the noise away
+    inside = ball(8.0, spacing=spacing)
+    for seed in range(5):
+        stranded_fat = np.random.default_rng(seed).normal(15, 40, SHAPE)
+        hu = np.where(inside, MINERAL, stranded_fat).astype(np.int16)
+        assert vessel_contrast(hu, inside, spacing, 40.0) < 5.0
+
+
+def test_nothing_is_said_of_a_vessel_beyond_the_end_of_the_scan():
+    hu, inside = on_artery()
+    first = int(np.flatnonzero(inside.any(axis=(1, 2)))[0])
+    assert vessel_contrast(hu[first:], inside[first:], SPACING, 10.0) is None
+
+
+def surroundings(layer=DepthClass.SUBFASCIAL, longest_mm=10.0):
+    return Surroundings(
+        longest_mm=longest_mm,
+        layer=layer,
+        bone_gap_mm=float("inf"),
+        to_fascia_mm=None,
+        is_vessel_chain=False,
+        noise_hu=5.0,
+    )
+
+
+def test_features_do_not_depend_on_where_in_the_box_the_lesion_lies():
+    first, second = (
+        describe(tissue((mask, MINERAL)), mask, geometry(), surroundings())
+        for mask in (ball(5.0), ball(5.0, (2.0, -4.2, 7.0)))
+    )
+    assert first.as_row() == pytest.approx(second.as_row(), nan_ok=True)
+    assert first.bone_gap_mm == float("inf")
+    assert first.as_row()["bone_gap_mm"] is None
+
+
+@pytest.mark.parametrize(("longest_mm", "sphericity"), [(10.0, 1.0), (12.0, (10 / 12) ** 3)])
+def test_sphericity_is_held_against_the_measured_diameter(longest_mm, sphericity):
+    solid = ball(5.0)
+    found = describe(tissue((solid, MINERAL)), solid, geometry(), surroundings(longest_mm=longest_mm))
+    assert found.sphericity == pytest.approx(sphericity, abs=0.05)
+
+
+def test_a_vessel_is_looked_for_beneath_the_fascia_only():
+    hu, inside = on_artery()
+    assert describe(hu, inside, geometry(), surroundings()).vessel_hu > 50.0
+    assert describe(hu, inside, geometry(), surroundings(DepthClass.SUBCUTANEOUS)).vessel_hu is None

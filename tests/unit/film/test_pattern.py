@@ -1,0 +1,136 @@
+"""What a finding looks like, and the pattern that is read from it with a film's low confidence."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from calcreport.film.one_film import search_film
+from calcreport.film.pattern import LABELS, read_film_pattern
+from calcreport.film.shape import FilmShape
+from calcreport.model.report import Confidence
+
+sys.path.append(str(Path(__file__).parent))
+
+from painted_films import Thing, ball, bar, ellipse, leg, ring
+
+TALL = (160.0, 120.0)
+LUMP = (
+    ellipse((50, 78), (14, 7), 180, turn_deg=20),
+    ellipse((54, 81), (9, 6), 150, turn_deg=70),
+    ellipse((46, 76), (4, 8), 200, turn_deg=-30),
+)
+SPECKS = tuple(
+    ball((30 + 9 * row + 2 * (column % 2), 66 + 7 * column), 2.4, 130) for row in range(5) for column in range(3)
+)
+TRACKS = (bar((80, 73), 60, 1.5, 200), bar((80, 79), 60, 1.5, 200))
+
+
+def shape_of(*things: Thing, **how):
+    (finding,) = search_film(leg(*things, **how), 0).findings
+    return finding.shape
+
+
+def read(*things: Thing, **how):
+    return read_film_pattern(shape_of(*things, **how))
+
+
+@pytest.mark.parametrize(
+    ("things", "patterns"),
+    [
+        ((ring((50, 78), 22, 2, 250),), {"P05"}),
+        (TRACKS, {"P02"}),
+        ((ball((50, 78), 6, 250),), {"P01"}),
+        ((ball((45, 78), 5, 250), ball((54, 78), 6, 250), ball((50, 87), 5, 250)), {"P01"}),
+        (SPECKS, {"P14"}),
+        (LUMP, {"P09", "P30"}),
+    ],
+    ids=["ring", "tracks", "ball", "balls", "specks", "lump"],
+)
+def test_patterns_of_made_shadows(things, patterns):
+    pattern = read(*things, size_mm=TALL)
+    assert pattern.id in patterns
+    assert pattern.label == LABELS[pattern.id]
+
+
+def test_a_gap_that_is_seen_is_a_gap_but_no_view_shows_a_closed_shell():
+    whole = read(ring((50, 78), 22, 2, 250))
+    broken = read(ring((50, 78), 22, 2, 250, gap_deg=70))
+    assert whole.id == broken.id == "P05"
+    assert (whole.features["rim_complete"], broken.features["rim_complete"]) == ("unknown", "unknown")
+    assert (whole.features["rim_incomplete"], broken.features["rim_incomplete"]) == ("unknown", "yes")
+
+
+def test_a_ring_of_phleboliths_has_a_lucent_centre():
+    rings = [ring(middle, 7, 1, 250) for middle in ((40, 70), (40, 84), (52, 77))]
+    pattern = read(*rings)
+    assert pattern.id == "P01"
+    assert pattern.features["lucent_centre"] == "yes"
+    assert read(ball((50, 78), 7, 250)).features["lucent_centre"] == "unknown"
+
+
+def test_a_shape_is_told_in_millimetres_whatever_the_pixels():
+    shapes = [shape_of(*TRACKS, size_mm=TALL, spacing=spacing) for spacing in ((0.2, 0.2), (0.15, 0.15), (0.1, 0.2))]
+    for shape in shapes:
+        assert shape.count == 2
+        assert shape.largest_focus_mm == pytest.approx(60, abs=0.6)
+        assert shape.parallel_mm == pytest.approx(60, abs=6)
+        assert shape.linear_share == 1
+        # the longest line runs from the end of one wall to the other end of the other
+        assert shape.across_mm == pytest.approx(2 * 60 * 7.5 / np.hypot(60, 7.5), abs=1.2)
+        assert shape.elongation > 15
+
+
+def test_roundness_and_elongation():
+    disc, long = shape_of(ball((50, 78), 8, 250)), shape_of(ellipse((50, 78), (16, 6), 200))
+    assert disc.roundness > 0.9
+    assert disc.elongation == pytest.approx(1.0, abs=0.1)
+    assert long.roundness == pytest.approx(6 / 16, abs=0.06)
+    assert long.elongation == pytest.approx(16 / 6, abs=0.3)
+    assert disc.rim_share < 0.3
+    assert disc.parallel_mm == long.parallel_mm == 0
+
+
+def any_shape(rng):
+    lengths = sorted(rng.choice([0.5, 2, 4, 8, 12, 25, 50, 120], 4))
+    return FilmShape(
+        count=int(rng.choice([1, 2, 5, 9, 15, 40])),
+        longest_mm=lengths[3],
+        across_mm=lengths[1],
+        largest_focus_mm=lengths[2],
+        median_focus_mm=lengths[0],
+        roundness=rng.uniform(),
+        elongation=1 + 10 * rng.uniform() ** 2,
+        linear_share=rng.uniform(),
+        rim_share=rng.uniform(),
+        lucent_share=rng.uniform(),
+        parallel_mm=rng.choice([0.0, 10.0, 30.0, 100.0]),
+    )
+
+
+def test_no_shadow_is_read_with_more_than_moderate_confidence_or_told_in_millimetres():
+    rng = np.random.default_rng(6)
+    seen = set()
+    for _ in range(3000):
+        pattern = read_film_pattern(any_shape(rng))
+        seen.add((pattern.id, pattern.confidence))
+        assert pattern.confidence in {Confidence.LOW, Confidence.MODERATE}
+        assert pattern.features["rim_complete"] == "unknown"
+        assert pattern.features["rim_incomplete"] in {"unknown", "yes"}
+        assert pattern.features["lucent_centre"] in {"unknown", "yes"}
+        assert not any("mm" in name for name in pattern.features)
+        assert 0 <= pattern.features["parallel_share"] <= 1
+    assert {name for name, _ in seen} == set(LABELS)
+    assert {name for name, confidence in seen if confidence is Confidence.MODERATE} == {"P01", "P02"}
+
+
+def test_what_fits_nothing_is_indeterminate():
+    plain = FilmShape(
+        count=2, longest_mm=12.0, across_mm=8.0, largest_focus_mm=6.0, median_focus_mm=5.0, roundness=0.2,
+        elongation=1.2, linear_share=0.0, rim_share=0.0, lucent_share=0.0, parallel_mm=0.0,
+    )  # fmt: skip
+    pattern = read_film_pattern(plain)
+    assert (pattern.id, pattern.confidence) == ("P30", Confidence.LOW)

@@ -1,0 +1,42 @@
+"""The red flag line of a study without a lesion: what was reported counts, and nothing else was assessed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from calcreport.formats import load_templates
+from calcreport.model.report import FlagState, RejectedLesion, Report
+from calcreport.resources import template_texts
+from calcreport.text.flags import describe_flags
+
+STATEMENTS = load_templates(template_texts()).statements
+EXPECTED = Path(__file__).parents[2] / "golden" / "expected"
+
+
+def line(*, reported: tuple[str, ...] = (), is_rejected: bool = False) -> str:
+    negative, positive = (
+        Report.model_validate_json((EXPECTED / f"{name}.json").read_bytes()) for name in ("negative", "phlebolith")
+    )
+    rejected = (RejectedLesion(lesion=positive.lesions[0], finding={}),) if is_rejected else ()
+    flags = dict.fromkeys(reported, FlagState.PRESENT)
+    (told,) = describe_flags(negative.model_copy(update={"flags_summary": flags, "rejected": rejected}), STATEMENTS)
+    assert told.who == ""
+    return " ".join(told.sentences)
+
+
+def test_without_anything_to_assess_it_says_so() -> None:
+    assert line() == "Not applicable; no calcification to assess."
+
+
+def test_what_was_rejected_is_not_called_absent() -> None:
+    assert line(is_rejected=True) == "Not assessed; every finding of the draft was rejected."
+
+
+@pytest.mark.parametrize("is_rejected", [False, True])
+def test_a_reported_lump_is_told(*, is_rejected: bool) -> None:
+    said = line(reported=("size", "growth"), is_rejected=is_rejected)
+    assert said.startswith("Present by the clinical information: size >5 cm and rapid growth. ")
+    assert said.endswith("rejected." if is_rejected else "there is no calcification to assess.")
+    assert "Not applicable" not in said
