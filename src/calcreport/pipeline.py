@@ -22,7 +22,7 @@ from calcreport.processes.pool import Crash, Report, run_tasks
 from calcreport.progress import Progress
 from calcreport.study.folder import ResultsFolder, folder_name
 from calcreport.study.request import Request
-from calcreport.study.result import Kind, StudyOutcome, SummarySetAside, summarise, tabulate
+from calcreport.study.result import StudyOutcome, SummarySetAside, summarise, tabulate
 from calcreport.study.review import KEPT_FILES
 
 if TYPE_CHECKING:
@@ -46,10 +46,6 @@ class RunOutcome:
 
     studies: tuple[StudyOutcome, ...]
     is_summary_written: bool
-
-    def has(self, kind: Kind) -> bool:
-        """Whether a study was refused for a reason of this kind."""
-        return any(study.kind == kind for study in self.studies)
 
     @property
     def text(self) -> str:
