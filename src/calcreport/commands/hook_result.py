@@ -42,9 +42,9 @@ def result_of(outcomes: Sequence[StudyOutcome]) -> dict[str, Any]:
                 "code": outcome.code,
                 "message": outcome.message,
                 "concern": outcome.concern,
-                "lesions": outcome.lesion_count,
-                "images": outcome.image_count,
-                "seconds": round(outcome.seconds, 3),
+                "lesions": outcome.counts.lesions,
+                "images": outcome.counts.images,
+                "seconds": outcome.seconds,
             }
             for outcome in outcomes
         ],
