@@ -18,7 +18,8 @@ from calcreport.errors import OutputError, UsageError
 from calcreport.formats.page.as_html import show_date, show_name
 from calcreport.formats.page.as_index import IndexEntry, render_index
 from calcreport.log import event, study_ref
-from calcreport.processes.pool import Crash, Report, run_tasks
+from calcreport.processes.crash import Crash
+from calcreport.processes.pool import Report, run_tasks
 from calcreport.progress import Progress
 from calcreport.study.folder import ResultsFolder, folder_name
 from calcreport.study.request import Request

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import Literal, Protocol
+from typing import Protocol
 
-Outcome = Literal["reported", "refused", "no_calcification"]
+from calcreport.study.result import Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +124,7 @@ class Delivery:
         need not take them again.
     revision : int
         1 for the first report of a study, one more for every later one that supersedes it.
-    outcome : Outcome
+    outcome : Status
         Whether there is a report, and whether it names a lesion.
     code : str
         Of the refusal; empty otherwise.
@@ -138,7 +138,7 @@ class Delivery:
     study_instance_uid: str = field(repr=False)
     key: str
     revision: int
-    outcome: Outcome
+    outcome: Status
     code: str
     concern: str | None
     folder: Path | None = field(repr=False)

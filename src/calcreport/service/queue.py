@@ -12,7 +12,8 @@ from typing import Final
 from calcreport.service.names import conflicts_in, content_of
 from calcreport.service.record import Record
 from calcreport.service.service_settings import AnalysisSettings
-from calcreport.service.worker import Analysed, Failure
+from calcreport.service.worker import Failure
+from calcreport.study.result import StudyOutcome
 
 LONGEST_WAIT_S: Final = 600.0
 """Back-off doubles up to this."""
@@ -81,7 +82,7 @@ def interrupted(record: Record) -> Record:
     return after
 
 
-def answered(record: Record, result: Analysed) -> Record:
+def answered(record: Record, result: StudyOutcome) -> Record:
     """Record after an analysis that ended with an answer; results are to be handed on."""
     changes = {
         "state": "delivering",
@@ -90,10 +91,10 @@ def answered(record: Record, result: Analysed) -> Record:
         "attempts": 0,
         "setbacks": 0,
         "interruptions": 0,
-        "outcome": result.outcome,
+        "outcome": result.status,
         "code": result.code,
         "message": result.message,
-        "concern": result.concern,
+        "concern": result.concern and result.concern.value,
         "seconds": round(result.seconds, 3),
         "changed": time(),
     }

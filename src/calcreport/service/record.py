@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from calcreport.service.adapters import Outcome
+from calcreport.study.result import Status
 
 State = Literal["waiting", "analysing", "delivering", "done", "failed"]
 
@@ -49,7 +49,7 @@ class Record(BaseModel):
     """Analyses of `content` that failed through no fault of the study: a settings file that is wrong, a full disk."""
     interruptions: int = 0
     """Analyses of `content` that did not end because the service did not live; nobody knows whose fault it was."""
-    outcome: Outcome | None = None
+    outcome: Status | None = None
     code: str = ""
     """Why the study was refused, or why the last attempt failed."""
     message: str = ""

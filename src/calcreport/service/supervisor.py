@@ -26,7 +26,8 @@ from calcreport.service.record import Handover, Record
 from calcreport.service.retention import Retention
 from calcreport.service.service_settings import ServiceSettings
 from calcreport.service.store import IMAGES, Store
-from calcreport.service.worker import Analysed, Analysis, Failure
+from calcreport.service.worker import Analysis, Failure
+from calcreport.study.result import StudyOutcome
 
 _STATUS_S: Final = 2.0
 _STOP_S: Final = 1.0
@@ -121,7 +122,7 @@ class Supervisor:
     def _watch(self) -> None:
         """Take up analyses that ended."""
         for study, analysis in list(self._running.items()):
-            result = analysis.poll()
+            result = analysis.result()
             if result is not None:
                 del self._running[study]
                 self._guarded(study, self._end, result)
@@ -213,14 +214,14 @@ class Supervisor:
         self._running[study] = Analysis(self._store.folder(study), settings, config=self._config)
         self._tell("analysis_begun", study)
 
-    def _end(self, study: str, result: Analysed | Failure) -> None:
+    def _end(self, study: str, result: StudyOutcome | Failure) -> None:
         record = self._store.record(study)
-        if isinstance(result, Analysed):
+        if isinstance(result, StudyOutcome):
             record = queue.answered(record, result)
             self._write(study, record)
-            self._counters.add(f"studies_{result.outcome}")
+            self._counters.add(f"studies_{result.status}")
             code = {"code": result.code} if result.code else {}
-            self._tell("analysis_done", study, status=result.outcome, seconds=result.seconds, **code)
+            self._tell("analysis_done", study, status=result.status, seconds=result.seconds, **code)
             self._hand_on(study, record)
             return
         record = queue.failed(record, result, self._settings().analysis)

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, ValidationError
 
 from calcreport.formats.page.as_index import IndexEntry
 from calcreport.model.report import SCHEMA_VERSION, Concern, Record, Report, SeriesEntry, Software
-from calcreport.processes.pool import Crash
+from calcreport.processes.crash import Crash
 
 Status = Literal["reported", "refused", "no_calcification"]
 Kind = Literal["", "input", "output", "configuration", "internal"]

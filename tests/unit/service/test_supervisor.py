@@ -15,9 +15,10 @@ from calcreport.service.journal import Journal
 from calcreport.service.record import Record
 from calcreport.service.service_settings import ServiceSettings
 from calcreport.service.supervisor import Supervisor
-from calcreport.service.worker import Analysed, Failure
+from calcreport.service.worker import Failure
+from calcreport.study.result import StudyOutcome
 
-ANSWER = Analysed(outcome="reported", concern="flagged", seconds=1.0)
+ANSWER = StudyOutcome(folder="", status="reported", concern="flagged", seconds=1.0)
 CRASH = Failure(code="analysis.crashed", message="it crashed", is_environment=False, seconds=1.0)
 ONE, TWO, POISON = "1.2.1", "1.2.2", "1.2.666"
 
@@ -60,7 +61,7 @@ class Scene:
                 assert config is None
                 assert scene.store.record(self.study).state == "analysing", "not on disk before it begins"
 
-            def poll(self):
+            def result(self):
                 return scene.verdict(self.study)
 
             def ask_to_stop(self):
@@ -349,7 +350,7 @@ def test_an_object_set_aside_is_not_waited_for(scene):
 
 
 def test_a_refusal_is_delivered_as_one(scene):
-    scene.verdict = lambda _study: Analysed(outcome="refused", code="geometry.gap", seconds=1.0)
+    scene.verdict = lambda _study: StudyOutcome(folder="", status="refused", code="geometry.gap", seconds=1.0)
     scene.receive()
     scene.run(30)
     (item,) = scene.sink.taken
