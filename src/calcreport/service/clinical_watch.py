@@ -13,7 +13,6 @@ from calcreport.arguments import clinical_data_of
 from calcreport.errors import ClinicalError, UsageError
 from calcreport.files.clinical_table import MAX_TABLE_BYTES, ClinicalData, data_from_text
 from calcreport.service.durable import store_error, write_file
-from calcreport.service.health import Counters
 from calcreport.service.journal import Journal
 
 MAX_CLINICAL_BYTES: Final = 1_000_000
@@ -82,14 +81,13 @@ class ClinicalWatch:
         Of the store.
     named : Callable[[], str | None]
         Path in the settings; asked every time, so that it can be changed.
-    counters, journal : Counters, Journal
+    journal : Journal
         Told what happens.
     """
 
-    def __init__(self, root: Path, named: Callable[[], str | None], *, counters: Counters, journal: Journal) -> None:
+    def __init__(self, root: Path, named: Callable[[], str | None], *, journal: Journal) -> None:
         self._copy = root / _TABLE
         self._named = named
-        self._counters = counters
         self._journal = journal
         self._looked_s = float("-inf")
         self._seen: tuple[object, ...] | None = None
@@ -134,12 +132,12 @@ class ClinicalWatch:
             count = self._take(path)
         except Exception as error:  # noqa: BLE001 - whatever a table does, the service goes on
             self.problem = getattr(error, "code", "internal.error")
-            self._counters.add("clinical_tables_refused")
+            self._journal.count("clinical_tables_refused")
             self._journal.tell("clinical_table_refused", code=self.problem)
             return
         self._has_copy = True
         self.problem = ""
-        self._counters.add("clinical_tables_read")
+        self._journal.count("clinical_tables_read")
         self._journal.tell("clinical_table_read", count=count)
 
     def _take(self, path: str) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import time
@@ -11,16 +12,31 @@ from typing import Any, Final
 
 from calcreport.errors import DeliveryError, UsageError
 from calcreport.service.durable import make_folder, store_error, write_file
-from calcreport.service.health import read_status
 from calcreport.service.names import References, is_study_name
 from calcreport.service.record import Record
 from calcreport.service.store import ASIDE, IMAGES, RETRIES, read_record
 
+_STATUS_FILE: Final = "status.json"
 _FRESH_S: Final = 15.0
 """A service that wrote its status so long ago is not running; it writes every two seconds."""
 _MINUTE_S: Final = 60.0
 _HOUR_S: Final = 3600.0
 _DAY_S: Final = 86_400.0
+
+
+def write_status(root: Path, status: Mapping[str, Any]) -> None:
+    """Replace ``status.json``; when the disk is full the old one stays."""
+    with suppress(OSError):
+        write_file(root / _STATUS_FILE, (json.dumps(status, indent=1) + "\n").encode(), is_flushed=False)
+
+
+def read_status(root: Path) -> dict[str, Any]:
+    """Read what the service said last; empty when it said nothing readable."""
+    try:
+        status = json.loads((root / _STATUS_FILE).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return status if isinstance(status, dict) else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

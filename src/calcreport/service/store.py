@@ -34,10 +34,9 @@ _CLINICAL: Final = "clinical.yaml"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """A file that was kept; what `calcreport.service.adapters.Kept` says, and the study's folder name."""
+    """A file that was kept: whether its content was not there before, and whether it is beside another of its UID."""
 
     study: str
-    study_uid: str
     is_new: bool
     is_conflict: bool
     is_aside: bool
@@ -113,7 +112,7 @@ class Store:
             raise StoreError(msg, code="store.full")
 
     def temporary(self) -> Path:
-        """Path of a new empty file; see `calcreport.service.adapters.Inbox.temporary`."""
+        """Path of a new empty file; one that is never kept is removed at restart."""
         self.require_space()
         path = self._incoming / f"{secrets.token_hex(16)}.part"
         try:
@@ -171,7 +170,6 @@ class Store:
             is_conflict = len(of_instance) > 1
         return Arrival(
             study=study,
-            study_uid=identity.study_uid,
             is_new=is_new,
             is_conflict=is_conflict,
             is_aside=not identity.is_analysed,

@@ -18,13 +18,13 @@ from calcreport.service.adapters import Delivery
 from calcreport.service.arrivals import Arrivals
 from calcreport.service.clinical_watch import ClinicalWatch
 from calcreport.service.delivery import Deliveries, Ended, delivery_of, handed_over, open_sinks, refused_by
-from calcreport.service.health import Counters, write_status
 from calcreport.service.identity import study_uid_of
 from calcreport.service.journal import Journal
 from calcreport.service.names import References, content_of
 from calcreport.service.record import Handover, Record
 from calcreport.service.retention import Retention
 from calcreport.service.service_settings import ServiceSettings
+from calcreport.service.status import write_status
 from calcreport.service.store import IMAGES, Store
 from calcreport.service.worker import Analysis, Failure
 from calcreport.study.result import StudyOutcome
@@ -54,7 +54,7 @@ class Supervisor:
         What is arriving.
     deliveries : Deliveries
         The sinks.
-    counters, journal : Counters, Journal
+    journal : Journal
         Told what happens.
     """
 
@@ -67,7 +67,6 @@ class Supervisor:
         config: Path | None,
         arrivals: Arrivals,
         deliveries: Deliveries,
-        counters: Counters,
         journal: Journal,
     ) -> None:
         self._store = store
@@ -76,7 +75,6 @@ class Supervisor:
         self._config = config
         self._arrivals = arrivals
         self._deliveries = deliveries
-        self._counters = counters
         self._journal = journal
         self._waiting = queue.Waiting()
         self._running: dict[str, Analysis] = {}
@@ -84,9 +82,7 @@ class Supervisor:
         self._begun = time()
         self._status_s = float("-inf")
         self._retention = Retention(store, lambda: settings().retention, journal)
-        self._clinical = ClinicalWatch(
-            store.root, lambda: settings().analysis.clinical, counters=counters, journal=journal
-        )
+        self._clinical = ClinicalWatch(store.root, lambda: settings().analysis.clinical, journal=journal)
         self._is_disk_full = False
 
     def recover(self) -> None:
@@ -160,7 +156,7 @@ class Supervisor:
         except (CalcReportError, OSError) as error:
             self._later(study, getattr(error, "code", "store.failed"))
         except Exception:  # noqa: BLE001  # a bug that one study meets must not end the service for all
-            self._counters.add("internal_errors")
+            self._journal.count("internal_errors")
             self._later(study, "internal.error")
 
     def _later(self, study: str, code: str) -> None:
@@ -219,14 +215,14 @@ class Supervisor:
         if isinstance(result, StudyOutcome):
             record = queue.answered(record, result)
             self._write(study, record)
-            self._counters.add(f"studies_{result.status}")
+            self._journal.count(f"studies_{result.status}")
             code = {"code": result.code} if result.code else {}
             self._tell("analysis_done", study, status=result.status, seconds=result.seconds, **code)
             self._hand_on(study, record)
             return
         record = queue.failed(record, result, self._settings().analysis)
         self._write(study, record)
-        self._counters.add("studies_failed" if record.state == "failed" else "analyses_failed")
+        self._journal.count("studies_failed" if record.state == "failed" else "analyses_failed")
         self._tell("analysis_failed", study, code=result.code, status=record.state, count=record.attempts)
         if record.state == "waiting":
             self._put(study, record)
@@ -269,7 +265,7 @@ class Supervisor:
     def _handed(self, study: str, ended: Ended) -> None:
         before = self._store.record(study)
         record = handed_over(before, ended)
-        self._counters.add("delivered" if not ended.code else "deliveries_failed")
+        self._journal.count("delivered" if not ended.code else "deliveries_failed")
         code = {"code": ended.code} if ended.code else {}
         self._tell("delivery_failed" if ended.code else "delivered", study, step=ended.sink, **code)
         if record is before or record.state != "delivering":
@@ -322,5 +318,5 @@ class Supervisor:
             "waiting": len(self._waiting),
             "analysing": [self._references.of(study) for study in self._running],
             "delivering": len(self._deliveries),
-            "counters": self._counters.snapshot(),
+            "counters": self._journal.counts(),
         }

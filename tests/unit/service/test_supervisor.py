@@ -9,11 +9,11 @@ from calcreport.errors import DeliveryError, StoreError
 from calcreport.service import delivery, supervisor
 from calcreport.service.arrivals import Arrivals
 from calcreport.service.delivery import Deliveries
-from calcreport.service.health import Counters, read_status
-from calcreport.service.inbox import StoreInbox
+from calcreport.service.inbox import Inbox
 from calcreport.service.journal import Journal
 from calcreport.service.record import Record
 from calcreport.service.service_settings import ServiceSettings
+from calcreport.service.status import read_status
 from calcreport.service.supervisor import Supervisor
 from calcreport.service.worker import Failure
 from calcreport.study.result import StudyOutcome
@@ -78,11 +78,10 @@ class Scene:
 
     def start(self):
         """Start the service, again perhaps: nothing is remembered but what is on disk."""
-        self.counters = Counters()
         self.arrivals = Arrivals(lambda: self.settings.study, count=self.store.count, clock=lambda: self.now)
         self.deliveries = Deliveries([self.sink], clock=lambda: self.now)
         journal = Journal()
-        self.inbox = StoreInbox(self.store, self.references, self.arrivals, counters=self.counters, journal=journal)
+        self.inbox = Inbox(self.store, self.references, self.arrivals, journal=journal)
         self.supervisor = Supervisor(
             self.store,
             self.references,
@@ -90,7 +89,6 @@ class Scene:
             config=None,
             arrivals=self.arrivals,
             deliveries=self.deliveries,
-            counters=self.counters,
             journal=journal,
         )
         self.supervisor._retention._clock = lambda: self.now

@@ -14,11 +14,11 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from calcreport.service.adapter_settings import OrthancSourceSettings
-from calcreport.service.adapters import Inbox
 from calcreport.service.identity import ANALYSED_CLASSES
+from calcreport.service.inbox import Inbox
 from calcreport.service.journal import Journal
-from calcreport.service.sources.fetched import Fetcher
-from calcreport.service.web import WebClient, WebError
+from calcreport.service.sources.fetched import WebSource
+from calcreport.service.web import WebError
 
 _PAGE: Final = 1000
 """Changes asked for at a time."""
@@ -37,24 +37,12 @@ class _Cursor(BaseModel):
     """Studies with new images that were not stable yet, by Orthanc's name."""
 
 
-class OrthancSource:
-    """A source; see the module.
-
-    Parameters
-    ----------
-    name : str
-        Under which it is known.
-    settings : OrthancSourceSettings
-        Where Orthanc is.
-    journal : Journal
-        Told of files that cannot be kept.
-    """
+class OrthancSource(WebSource):
+    """A source; see the module."""
 
     def __init__(self, name: str, settings: OrthancSourceSettings, journal: Journal) -> None:
-        self.name = name
+        super().__init__(name, settings, journal)
         self._settings = settings
-        self._client = WebClient(settings)
-        self._fetcher = Fetcher(name, self._client, journal)
         self._study_of_series: dict[str, str] = {}
 
     def run(self, inbox: Inbox, stop: Event) -> None:
@@ -154,15 +142,7 @@ class OrthancSource:
         uid, images = found
         if not images:
             return True
-        inbox.expect(uid, len(images))
-        kept = 0
-        for image in images:
-            if stop.is_set():
-                return False
-            kept += self._fetcher.fetch(inbox, f"/instances/{image}/file", accept="*/*")
-        if 0 < kept < len(images):
-            inbox.expect(uid, kept)  # the others will not come
-        return True
+        return self._fetch_all(inbox, uid, [f"/instances/{image}/file" for image in images], stop)
 
     def _stable_study(self, study: str) -> tuple[str, list[str]] | None:
         """Study Instance UID and images by Orthanc's name, none when it is gone; ``None`` while it is not stable."""

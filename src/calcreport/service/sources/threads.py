@@ -8,8 +8,8 @@ from time import monotonic
 from typing import Final
 
 from calcreport.errors import CalcReportError
-from calcreport.service.adapters import Inbox, Source
-from calcreport.service.health import Counters
+from calcreport.service.adapters import Source
+from calcreport.service.inbox import Inbox
 from calcreport.service.journal import Journal
 from calcreport.service.queue import wait_s
 
@@ -27,14 +27,13 @@ class Sources:
         With a name each.
     inbox : Inbox
         Where they put what they fetch.
-    counters, journal : Counters, Journal
+    journal : Journal
         Told what happens.
     """
 
-    def __init__(self, sources: Sequence[Source], inbox: Inbox, *, counters: Counters, journal: Journal) -> None:
+    def __init__(self, sources: Sequence[Source], inbox: Inbox, *, journal: Journal) -> None:
         self._stop = Event()
         self._inbox = inbox
-        self._counters = counters
         self._journal = journal
         self._threads = [
             Thread(target=self._run, args=(source,), name=f"source-{source.name}", daemon=True) for source in sources
@@ -71,6 +70,6 @@ class Sources:
                 code = "internal.error"
             failures = 1 if not code or monotonic() - begun_s > _STEADY_S else failures + 1
             if code:
-                self._counters.add(f"source_{source.name}_failed")
+                self._journal.count(f"source_{source.name}_failed")
                 self._journal.tell("source_failed", step=source.name, code=code)
             self._stop.wait(wait_s(failures, _FIRST_WAIT_S))
