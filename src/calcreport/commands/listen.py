@@ -83,6 +83,21 @@ def store_root(options: argparse.Namespace, settings: ServiceSettings) -> Path:
     return Path(named).absolute()
 
 
+def existing_store(options: argparse.Namespace) -> Path:
+    """Folder of a store that is there.
+
+    Raises
+    ------
+    ConfigurationError
+        ``usage.no_store``, ``settings.…``.
+    """
+    root = store_root(options, service_settings_of(options))
+    if not (root / "studies").is_dir():
+        msg = "there is no store at this place; name the folder that calcreport listen keeps images in"
+        raise UsageError(msg, code="usage.no_store")
+    return root
+
+
 def service_settings_of(options: argparse.Namespace, **overrides: object) -> ServiceSettings:
     """Read the service's settings from ``--config``; defaults without it."""
     text = read_text(options.config, "--config") if options.config else ""

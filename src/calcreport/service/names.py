@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-import secrets
+from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
@@ -51,11 +51,7 @@ def content_of(names: Iterable[str]) -> str:
 
 def conflicts_in(names: Iterable[str]) -> int:
     """How many SOP Instance UIDs occur with more than one content."""
-    counts: dict[str, int] = {}
-    for name in names:
-        instance = name.partition(".")[0]
-        counts[instance] = counts.get(instance, 0) + 1
-    return sum(count > 1 for count in counts.values())
+    return sum(count > 1 for count in Counter(name.partition(".")[0] for name in names).values())
 
 
 class References:
@@ -69,11 +65,6 @@ class References:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
-
-    @staticmethod
-    def new_key() -> bytes:
-        """Key for a new store."""
-        return secrets.token_bytes(KEY_BYTES)
 
     def of(self, name: str) -> str:
         """Reference to the study with this folder name: 12 hexadecimal digits."""

@@ -15,6 +15,7 @@ from calcreport.service.durable import make_folder, store_error, write_file
 from calcreport.service.names import References, is_study_name
 from calcreport.service.record import Record
 from calcreport.service.store import ASIDE, IMAGES, RETRIES, read_record
+from calcreport.study.result import align
 
 _STATUS_FILE: Final = "status.json"
 _FRESH_S: Final = 15.0
@@ -92,12 +93,8 @@ def as_text(root: Path, lines: Sequence[StudyLine], *, most: int) -> str:
         (line.reference, line.state, str(line.revision), str(line.images), _age(line.changed), _what(line))
         for line in shown
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    table = [
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[5]]) for row in rows
-    ]
     left_out = len(lines) - len(shown)
-    return "\n".join([*_head(root), "", *table, *([f"… {left_out} older"] if left_out else []), ""])
+    return "\n".join([*_head(root), "", align(rows) + (f"… {left_out} older\n" if left_out else "")])
 
 
 def require_healthy(root: Path) -> None:
@@ -163,9 +160,6 @@ def ask_retry(root: Path, references: References, wanted: Sequence[str], *, is_a
 def _folders(root: Path) -> Iterator[Path]:
     try:
         yield from (path for path in (root / "studies").iterdir() if is_study_name(path.name))
-    except FileNotFoundError:
-        msg = "there is no store at this place; name the folder that calcreport listen keeps images in"
-        raise UsageError(msg, code="usage.no_store") from None
     except OSError as error:
         raise store_error(error) from error
 

@@ -17,7 +17,7 @@ from typing import Final
 from calcreport.errors import StoreError
 from calcreport.service.durable import flush_folder, make_folder, store_error, write_file
 from calcreport.service.identity import Identity, clear_preamble, identify
-from calcreport.service.names import References, instance_name, instance_of, is_study_name, study_name
+from calcreport.service.names import KEY_BYTES, References, instance_name, instance_of, is_study_name, study_name
 from calcreport.service.record import Record, record_from
 
 _RESERVE_SHARE: Final = 0.05
@@ -333,10 +333,11 @@ def references(root: Path) -> References:
     """References of a store; its key is made when it has none."""
     path = root / "reference.key"
     try:
+        if not path.exists():
+            write_file(path, secrets.token_bytes(KEY_BYTES))
         key = path.read_bytes()
-    except FileNotFoundError:
-        key = References.new_key()
-        write_file(path, key)
+    except OSError as error:
+        raise store_error(error) from error
     return References(key)
 
 

@@ -39,6 +39,10 @@ class WebError(DeliveryError):
         self.status = status
 
 
+class MissingError(WebError):
+    """The server does not know what was asked for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
     """What is sent with a request.
@@ -261,7 +265,7 @@ def _refused(status: int) -> WebError:
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         return WebError("the server does not let us in; check the credentials", code="web.not_permitted", status=status)
     if status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
-        return WebError("the server does not know what was asked for", code="web.not_found", status=status)
+        return MissingError("the server does not know what was asked for", code="web.not_found", status=status)
     if status >= 500 or status in {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}:
         return WebError("the server cannot answer now", code="web.busy", status=status)
     if status < 400:

@@ -21,7 +21,7 @@ from calcreport.service.inbox import Inbox
 from calcreport.service.journal import Journal
 from calcreport.service.names import study_name
 from calcreport.service.sources.fetched import WebSource
-from calcreport.service.web import WebError
+from calcreport.service.web import MissingError
 
 _ROWS: Final = "application/dicom+json"
 _FILE: Final = 'multipart/related; type="application/dicom"; transfer-syntax=*'
@@ -125,10 +125,8 @@ class DicomwebSource(WebSource):
         for _page in range(_MOST_PAGES):
             try:
                 rows = self._client.json(f"{query}&limit={_PAGE}&offset={len(known)}", accept=_ROWS)
-            except WebError as error:
-                if error.code == "web.not_found":  # how some archives say that there is none
-                    return
-                raise
+            except MissingError:  # how some archives say that there is none
+                return
             fresh = [row for row in rows or () if isinstance(row, dict) and _uid(row, key) not in known]
             known.update(_uid(row, key) for row in fresh)
             yield from fresh

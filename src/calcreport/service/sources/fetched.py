@@ -12,7 +12,7 @@ from calcreport.service.adapter_settings import WebSettings
 from calcreport.service.inbox import Inbox
 from calcreport.service.journal import Journal
 from calcreport.service.multipart import write_first_part
-from calcreport.service.web import WebClient, WebError
+from calcreport.service.web import MissingError, WebClient
 
 
 class WebSource:
@@ -58,10 +58,8 @@ class WebSource:
         except InputError as error:
             self._journal.tell("file_refused", step=self.name, code=error.code)
             return False
-        except WebError as error:
-            if error.code == "web.not_found":
-                return False
-            raise
+        except MissingError:
+            return False
         finally:
             with suppress(OSError):
                 target.unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from calcreport.service.identity import ANALYSED_CLASSES
 from calcreport.service.inbox import Inbox
 from calcreport.service.journal import Journal
 from calcreport.service.sources.fetched import WebSource
-from calcreport.service.web import WebError
+from calcreport.service.web import MissingError, WebError
 
 _PAGE: Final = 1000
 """Changes asked for at a time."""
@@ -94,10 +94,8 @@ class OrthancSource(WebSource):
             return
         try:
             study = self._study_of(instance)
-        except WebError as error:
-            if error.code == "web.not_found":
-                return
-            raise
+        except MissingError:
+            return
         if study not in studies and self._is_analysed(instance):
             studies[study] = None
 
@@ -116,19 +114,15 @@ class OrthancSource(WebSource):
         found = bytearray()
         try:
             self._client.fetch(path, accept="*/*", take=lambda blocks, _kind: found.extend(b"".join(blocks)))
-        except WebError as error:
-            if error.code == "web.not_found":
-                return self._is_there(instance)
-            raise
+        except MissingError:
+            return self._is_there(instance)
         return found.decode("ascii", "replace").strip("\0 \r\n") in ANALYSED_CLASSES
 
     def _is_there(self, instance: str) -> bool:
         try:
             self._client.json(f"/instances/{instance}")
-        except WebError as error:
-            if error.code == "web.not_found":
-                return False
-            raise
+        except MissingError:
+            return False
         return True
 
     def _fetch_if_stable(self, inbox: Inbox, study: str, stop: Event) -> bool:
@@ -155,10 +149,8 @@ class OrthancSource(WebSource):
                 return None
             uid = str(_mapping(about.get("MainDicomTags")).get("StudyInstanceUID"))
             rows = self._client.json(f"/studies/{study}/instances")
-        except WebError as error:
-            if error.code == "web.not_found":
-                return nothing
-            raise
+        except MissingError:
+            return nothing
         names = [str(_mapping(row).get("ID")) for row in rows or ()]
         return uid, [name for name in names if _IDENTIFIER.fullmatch(name) and self._is_analysed(name)]
 
