@@ -28,16 +28,6 @@ from calcreport.rules.single_lesion import place_by_complaint
 def run(options: argparse.Namespace) -> str:
     """Decide on typed findings.
 
-    Parameters
-    ----------
-    options : argparse.Namespace
-        The words after ``decide``, parsed.
-
-    Returns
-    -------
-    str
-        The report in the format asked for; holds what was typed.
-
     Raises
     ------
     ConfigurationError

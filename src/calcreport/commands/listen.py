@@ -28,17 +28,7 @@ _MEBI: Final = 1 << 20
 
 
 def run(options: argparse.Namespace) -> str:
-    """Serve until told to stop, or check.
-
-    Parameters
-    ----------
-    options : argparse.Namespace
-        The words after ``listen``, parsed.
-
-    Returns
-    -------
-    str
-        For standard output: what a check found.
+    """Serve until told to stop, or check; what a check found is printed.
 
     Raises
     ------

@@ -45,18 +45,6 @@ class _Job:
 def run(options: argparse.Namespace, progress: Progress) -> str:
     """Render a report again.
 
-    Parameters
-    ----------
-    options : argparse.Namespace
-        The words after ``render``, parsed.
-    progress : Progress
-        Told each step.
-
-    Returns
-    -------
-    str
-        The report section; holds patient data.
-
     Raises
     ------
     ConfigurationError

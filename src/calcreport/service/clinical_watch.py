@@ -43,17 +43,7 @@ def read_table(path: str) -> ClinicalData:
 
 
 def study_of_clinical(content: bytes) -> str:
-    """Read which study a clinical file is about.
-
-    Parameters
-    ----------
-    content : bytes
-        YAML or JSON of one patient.
-
-    Returns
-    -------
-    str
-        Its ``study_instance_uid``.
+    """Read from YAML or JSON of one patient which study it is about: its ``study_instance_uid``.
 
     Raises
     ------
@@ -75,14 +65,7 @@ def study_of_clinical(content: bytes) -> str:
 class ClinicalWatch:
     """The table of a site. A copy of its last good version is what analyses read.
 
-    Parameters
-    ----------
-    root : Path
-        Of the store.
-    named : Callable[[], str | None]
-        Path in the settings; asked every time, so that it can be changed.
-    journal : Journal
-        Told what happens.
+    `named` gives the path in the settings; it is asked every time, so that the path can be changed.
     """
 
     def __init__(self, root: Path, named: Callable[[], str | None], *, journal: Journal) -> None:

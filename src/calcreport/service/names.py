@@ -26,15 +26,7 @@ def is_study_name(name: str) -> bool:
 
 
 def instance_name(sop_instance_uid: str, content: str) -> str:
-    """Name of an instance's file.
-
-    Parameters
-    ----------
-    sop_instance_uid : str
-        As received.
-    content : str
-        SHA-256 of transfer syntax and data set, hexadecimal.
-    """
+    """Name of an instance's file; `content` is the SHA-256 of transfer syntax and data set, hexadecimal."""
     return f"{_digest(sop_instance_uid)}.{content[:_DIGITS]}.dcm"
 
 
@@ -57,10 +49,7 @@ def conflicts_in(names: Iterable[str]) -> int:
 class References:
     """Short references to studies for logs and operators.
 
-    Parameters
-    ----------
-    key : bytes
-        The store's own; without it a reference cannot be found by hashing UIDs.
+    Without `key`, the store's own, a reference cannot be found by hashing UIDs.
     """
 
     def __init__(self, key: bytes) -> None:

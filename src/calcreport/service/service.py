@@ -30,18 +30,7 @@ _SOURCES_S: Final = 2.0
 class Service:
     """Everything that runs.
 
-    Parameters
-    ----------
-    load : Callable[[], ServiceSettings]
-        Reads the settings; called again on SIGHUP.
-    root : Path
-        Folder of the store.
-    config : Path | None
-        Settings file that is given to every analysis.
-    sinks : Sequence[Sink]
-        Where results go.
-    sources : Sequence[Source]
-        Where images come from, beside the SCP.
+    `load` reads the settings, again on SIGHUP; `config` is the settings file that is given to every analysis.
     """
 
     def __init__(
@@ -66,10 +55,7 @@ class Service:
     def run(self) -> bool:
         """Serve until SIGTERM or SIGINT; the analysis, the SCP and the sources work side by side.
 
-        Returns
-        -------
-        bool
-            Whether every connection ended in time.
+        Tells whether every connection ended in time.
 
         Raises
         ------

@@ -57,15 +57,7 @@ class StudyLine:
 
 
 def studies_of(root: Path, references: References) -> list[StudyLine]:
-    """Every study of a store, the last changed first.
-
-    Parameters
-    ----------
-    root : Path
-        Of the store; the service may be running.
-    references : References
-        Of the store.
-    """
+    """Every study of a store, the last changed first; the service may be running."""
     lines = [_line(folder, references) for folder in _folders(root)]
     return sorted(lines, key=lambda line: line.changed, reverse=True)
 
@@ -76,17 +68,7 @@ def as_json(root: Path, lines: Sequence[StudyLine]) -> str:
 
 
 def as_text(root: Path, lines: Sequence[StudyLine], *, most: int) -> str:
-    """Service, the last studies and every dead letter for a person.
-
-    Parameters
-    ----------
-    root : Path
-        Of the store.
-    lines : Sequence[StudyLine]
-        From `studies_of`.
-    most : int
-        Studies shown; dead letters are shown whatever their age.
-    """
+    """Service, the last `most` studies and every dead letter, whatever its age, for a person."""
     shown = [line for number, line in enumerate(lines) if number < most or line.state == "failed"]
     rows = [("study", "state", "rev", "images", "age", "what")]
     rows += [
@@ -118,21 +100,8 @@ def require_healthy(root: Path) -> None:
 def ask_retry(root: Path, references: References, wanted: Sequence[str], *, is_all: bool) -> list[str]:
     """Ask the service to try studies again; it does within a second, or when it is started next.
 
-    Parameters
-    ----------
-    root : Path
-        Of the store.
-    references : References
-        Of the store.
-    wanted : Sequence[str]
-        References as `studies_of` has them.
-    is_all : bool
-        Every dead letter, besides.
-
-    Returns
-    -------
-    list[str]
-        References of the studies that are tried again.
+    `wanted` are references as `studies_of` has them; `is_all` adds every dead letter. Gives the references of the
+    studies that are tried again.
 
     Raises
     ------

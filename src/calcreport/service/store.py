@@ -43,14 +43,9 @@ class Arrival:
 
 
 class Store:
-    """Received files, records and results below one folder.
+    """Received files, records and results below one folder, which is made when it does not exist.
 
-    Parameters
-    ----------
-    root : Path
-        Made when it does not exist.
-    reserve_bytes : Callable[[], int]
-        Free space that is left untouched; asked every time, so that it can be changed.
+    `reserve_bytes` gives the free space that is left untouched; it is asked every time, so that it can be changed.
     """
 
     def __init__(self, root: Path, *, reserve_bytes: Callable[[], int]) -> None:
@@ -122,14 +117,9 @@ class Store:
         return path
 
     def keep(self, path: Path, *, accept: Callable[[Identity], None] | None = None) -> Arrival:
-        """Keep a file of `incoming`; when this returns, it survives a power cut.
+        """Keep a `temporary` file; when this returns, it survives a power cut. The path is gone, whatever happens.
 
-        Parameters
-        ----------
-        path : Path
-            From `temporary`; gone afterwards, whatever happens.
-        accept : Callable[[Identity], None] | None
-            Called before the file is kept; raises what it has against it.
+        `accept` is called before the file is kept, and raises what it has against it.
 
         Raises
         ------

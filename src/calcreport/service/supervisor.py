@@ -38,25 +38,7 @@ _DISK_WAIT_S: Final = 30.0
 
 
 class Supervisor:
-    """All studies of a store.
-
-    Parameters
-    ----------
-    store : Store
-        Open.
-    references : References
-        How studies are named to an operator.
-    settings : Callable[[], ServiceSettings]
-        Asked every time, so that they can be changed.
-    config : Path | None
-        Settings file that is given to every analysis.
-    arrivals : Arrivals
-        What is arriving.
-    deliveries : Deliveries
-        The sinks.
-    journal : Journal
-        Told what happens.
-    """
+    """All studies of a store. Settings are asked for every time, so that they can be changed."""
 
     def __init__(  # noqa: PLR0913 - it is where everything meets
         self,

@@ -19,18 +19,7 @@ INDEX_FILE: Final = "index.html"
 def update_overview(results: ResultsFolder, root: Path, folder: str, report: Report, templates: Templates) -> None:
     """Write the row of one study anew; without a summary of this program there is nothing to write.
 
-    Parameters
-    ----------
-    results : ResultsFolder
-        The results folder.
-    root : Path
-        The same as a path.
-    folder : str
-        Name of the study's folder.
-    report : Report
-        What it holds now.
-    templates : Templates
-        Layout of the index.
+    `root` is the results folder as a path, `report` what the study's folder holds now.
 
     Raises
     ------

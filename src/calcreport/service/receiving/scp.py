@@ -53,19 +53,7 @@ _FAREWELL_S: Final = 1.0
 
 
 class StorageScp:
-    """Receives images into a store.
-
-    Parameters
-    ----------
-    store : Store
-        Where a message goes while it arrives.
-    inbox : Inbox
-        Where it is kept.
-    settings : Callable[[], ServiceSettings]
-        Asked every time, so that they can be changed.
-    journal : Journal
-        Told what happens.
-    """
+    """Receives images into a store: a message goes there while it arrives, and is kept by the inbox."""
 
     def __init__(
         self,
@@ -130,10 +118,7 @@ class StorageScp:
     def stop(self) -> bool:
         """Take no more connections, finish the messages in flight, end the rest.
 
-        Returns
-        -------
-        bool
-            Whether every message in flight was finished within nine seconds.
+        Tells whether every message in flight was finished within nine seconds.
         """
         self._stopping.set()
         if self._listener is None:

@@ -19,17 +19,7 @@ _STEADY_S: Final = 300.0
 
 
 class Sources:
-    """All sources but the SCP.
-
-    Parameters
-    ----------
-    sources : Sequence[Source]
-        With a name each.
-    inbox : Inbox
-        Where they put what they fetch.
-    journal : Journal
-        Told what happens.
-    """
+    """All sources but the SCP; the journal is told what happens."""
 
     def __init__(self, sources: Sequence[Source], inbox: Inbox, *, journal: Journal) -> None:
         self._stop = Event()
