@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import time
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -67,6 +68,10 @@ class Record(BaseModel):
     deliveries: dict[str, Handover] = {}
     removed: tuple[str, ...] = ()
     """Names of images removed by retention; the study can only be analysed anew when they are back."""
+
+    def changed_to(self, **changes: object) -> Record:
+        """The record with other values, changed just now."""
+        return self.model_copy(update={"changed": time(), **changes})
 
     def to_bytes(self) -> bytes:
         """Text of the file."""

@@ -125,7 +125,7 @@ class Supervisor:
 
     def _interrupt(self, study: str) -> None:
         record = self._store.record(study)
-        self._write(study, record.model_copy(update={"state": "waiting", "changed": time()}))
+        self._write(study, record.changed_to(state="waiting"))
 
     def _guarded(self, study: str, act: Callable[..., None], *how: object) -> None:
         """Do something about one study; whatever fails, the others go on and this one is looked at again."""
@@ -188,7 +188,7 @@ class Supervisor:
             return
         clinical = self._store.clinical(study) or self._clinical.table()
         settings = self._settings().analysis.model_copy(update={"clinical": clinical and str(clinical)})
-        self._write(study, record.model_copy(update={"state": "analysing", "changed": time()}))
+        self._write(study, record.changed_to(state="analysing"))
         self._running[study] = Analysis(self._store.folder(study), settings, config=self._config)
         self._tell("analysis_begun", study)
 
@@ -242,7 +242,7 @@ class Supervisor:
             self._write(study, queue.given_up(record, code, msg))
         else:
             cleared = {"code": "", "message": ""} if record.code == _REMOVED else {}
-            self._write(study, record.model_copy(update={**cleared, "state": "done", "changed": time()}))
+            self._write(study, record.changed_to(**cleared, state="done"))
 
     def _handed(self, study: str, ended: Ended) -> None:
         before = self._store.record(study)

@@ -51,6 +51,12 @@ def test_a_report(analyse):
     assert (result.status, result.concern) == ("reported", "flagged")
 
 
+def test_entries_of_a_newer_version_are_understood(analyse):
+    result = analyse("", summary=[{**REPORTED, "folder": "1.2.3", "series": [{"novelty": 1}], "novelty": 1}])
+    assert isinstance(result, StudyOutcome)
+    assert (result.status, result.concern) == ("reported", "flagged")
+
+
 def test_a_refusal_is_an_answer(analyse):
     result = analyse("sys.exit(3)", summary=[REFUSED])
     assert isinstance(result, StudyOutcome)
