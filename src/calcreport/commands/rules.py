@@ -25,16 +25,6 @@ _COLUMNS: Final = 100
 def run(options: argparse.Namespace) -> str:
     """List, explain or check.
 
-    Parameters
-    ----------
-    options : argparse.Namespace
-        The words after ``rules``, parsed.
-
-    Returns
-    -------
-    str
-        For standard output.
-
     Raises
     ------
     ConfigurationError
