@@ -26,62 +26,25 @@ from calcreport.dicom.header.image_header import ImageHeader
 from calcreport.dicom.source import ByteSource
 
 _TYPE_2: Final = (
-    "PatientName",
-    "PatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyDate",
-    "StudyTime",
-    "ReferringPhysicianName",
-    "StudyID",
-    "AccessionNumber",
-)
+    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime",
+    "ReferringPhysicianName", "StudyID", "AccessionNumber",
+)  # fmt: skip
 PATIENT_AND_STUDY: Final = (
     *_TYPE_2,
-    "IssuerOfPatientID",
-    "OtherPatientIDs",
-    "PatientBirthTime",
-    "PatientAge",
-    "PatientSize",
-    "PatientWeight",
-    "PatientIdentityRemoved",
-    "DeidentificationMethod",
-    "DeidentificationMethodCodeSequence",
-    "StudyDescription",
+    "IssuerOfPatientID", "OtherPatientIDs", "PatientBirthTime", "PatientAge", "PatientSize", "PatientWeight",
+    "PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence", "StudyDescription",
     "StudyInstanceUID",
-)
+)  # fmt: skip
 """What every new object repeats of its source."""
 _COPIED: Final = (
     *PATIENT_AND_STUDY,
-    "SeriesInstanceUID",
-    "SeriesNumber",
-    "Modality",
-    "Laterality",
-    "ImageLaterality",
-    "BodyPartExamined",
-    "PatientPosition",
-    "FrameOfReferenceUID",
-    "PositionReferenceIndicator",
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "InstanceNumber",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "PatientOrientation",
-    "PixelSpacing",
-    "ImagerPixelSpacing",
-    "SliceThickness",
-    "SpacingBetweenSlices",
-    "NumberOfFrames",
-    "Rows",
-    "Columns",
-    "LossyImageCompression",
-    "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence",
-    "DimensionOrganizationSequence",
-    "DimensionIndexSequence",
-    "DimensionOrganizationType",
-)
+    "SeriesInstanceUID", "SeriesNumber", "Modality", "Laterality", "ImageLaterality", "BodyPartExamined",
+    "PatientPosition", "FrameOfReferenceUID", "PositionReferenceIndicator", "SOPClassUID", "SOPInstanceUID",
+    "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "PatientOrientation", "PixelSpacing",
+    "ImagerPixelSpacing", "SliceThickness", "SpacingBetweenSlices", "NumberOfFrames", "Rows", "Columns",
+    "LossyImageCompression", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    "DimensionOrganizationSequence", "DimensionIndexSequence", "DimensionOrganizationType",
+)  # fmt: skip
 _TEXT: Final = frozenset(("PN", "LO", "SH", "LT", "ST", "UC", "UT"))
 """Types whose characters Specific Character Set declares."""
 _KEPT: Final = _TEXT | {"UI"}

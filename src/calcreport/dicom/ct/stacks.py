@@ -33,6 +33,12 @@ _PIECE_BYTES: Final = 1_048_576
 _LARGEST_PACKING: Final = 4096
 """No codec packs a scan tighter than this."""
 
+_PHASES: Final = (
+    "temporal position", "cardiac phase", "trigger time", "stack", "acquisition number", "contrast agent",
+    "tube voltage", "slice thickness", "acquisition time", "content time",
+)  # fmt: skip
+"""Attributes that may tell phases at one position apart, the surest first."""
+
 Part = tuple[str, list[Plane]]
 
 
@@ -204,21 +210,7 @@ def _are_equal(first: Plane, second: Plane) -> bool:
 
 
 def _phase_keys() -> Iterable[tuple[str, Callable[[Plane], Hashable]]]:
-    names = dict.fromkeys(
-        (
-            "temporal position",
-            "cardiac phase",
-            "trigger time",
-            "stack",
-            "acquisition number",
-            "contrast agent",
-            "tube voltage",
-            "slice thickness",
-            "acquisition time",
-            "content time",
-        )
-    )
-    for name in names:
+    for name in _PHASES:
         yield name, lambda plane, name=name: dict(plane.phase).get(name)  # type: ignore[misc]
     yield "field of view", _in_plane_origin
 
