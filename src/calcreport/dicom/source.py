@@ -31,10 +31,10 @@ _ZIP_ERRORS: Final = (zipfile.BadZipFile, zlib.error, OSError, EOFError, Runtime
 class ByteSource(Protocol):
     """Bytes of one DICOM file."""
 
-    @property
-    def size(self) -> int:
-        """Bytes in the file."""
-        ...
+    __slots__ = ()
+
+    size: int
+    """Bytes in the file."""
 
     @property
     def place(self) -> str:
@@ -53,7 +53,7 @@ class ByteSource(Protocol):
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill `buffer` (bytes, writable) from `offset`; errors as for `read`."""
-        ...
+        buffer[:] = self.read(offset, len(buffer))
 
 
 def open_regular(path: str) -> tuple[int, os.stat_result]:
@@ -174,7 +174,7 @@ class UnsharedFile(io.RawIOBase):
         super().close()
 
 
-class ZipMemberSource:
+class ZipMemberSource(ByteSource):
     """A member of an open zip archive, inflated on demand and never written to disk.
 
     Parameters
@@ -212,12 +212,8 @@ class ZipMemberSource:
             raise problem("zip.damaged")
         return data
 
-    def read_into(self, offset: int, buffer: memoryview) -> None:
-        """Fill `buffer` from `offset`."""
-        buffer[:] = self.read(offset, len(buffer))
 
-
-class DeflatedSource:
+class DeflatedSource(ByteSource):
     """The data set of a deflated file (PS3.5 annex A.5), inflated as far as asked for and no further.
 
     Parameters
@@ -257,16 +253,3 @@ class DeflatedSource:
         if len(data) != length:
             raise problem("file.truncated")
         return data
-
-    def read_into(self, offset: int, buffer: memoryview) -> None:
-        """Fill `buffer` from `offset` of the inflated data set."""
-        buffer[:] = self.read(offset, len(buffer))
-
-
-def display_name(path: Path, root: Path) -> str:
-    """Path relative to the root that was given, for display; never used to open anything."""
-    try:
-        shown = path.relative_to(root)
-    except ValueError:
-        shown = Path(path.name)
-    return str(shown) if shown.parts else path.name

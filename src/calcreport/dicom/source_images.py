@@ -23,7 +23,6 @@ from calcreport.dicom.codes import problem
 from calcreport.dicom.header import values
 from calcreport.dicom.header.charsets import decode
 from calcreport.dicom.header.image_header import ImageHeader
-from calcreport.dicom.source import ByteSource
 
 _TYPE_2: Final = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime",
@@ -101,49 +100,18 @@ class SourceImages:
             When there is no such image.
         """
         if sop_instance_uid not in self._read:
-            self._read[sop_instance_uid] = _clean(_read(self._images[sop_instance_uid].source))
+            self._read[sop_instance_uid] = _clean(_read(self._images[sop_instance_uid]))
         return self._read[sop_instance_uid]
 
 
-class _Stream(io.RawIOBase):
-    """A byte source as a file."""
-
-    name = ""
-    """pydicom asks a buffered reader for it; the real one may tell of the patient."""
-
-    def __init__(self, source: ByteSource) -> None:
-        self._source, self._place = source, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._source.size}[whence]
-        self._place = max(0, start + offset)
-        return self._place
-
-    def tell(self) -> int:
-        return self._place
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # any writable buffer
-        count = max(0, min(len(buffer), self._source.size - self._place))
-        if count:
-            self._source.read_into(self._place, memoryview(buffer)[:count])
-        self._place += count
-        return count
-
-
-def _read(source: ByteSource) -> Dataset:
-    tags = [*_COPIED, "SpecificCharacterSet"]
+def _read(image: ImageHeader) -> Dataset:
+    """Data set up to the pixels: what the reader walked, parsed again by pydicom."""
+    place, tags = image.pixels.place, [*_COPIED, "SpecificCharacterSet"]
     try:
+        head = image.source.read(0, image.source.size if place is None else place.offset)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return pydicom.dcmread(
-                io.BufferedReader(_Stream(source)), stop_before_pixels=True, force=True, specific_tags=tags
-            )
+            return pydicom.dcmread(io.BytesIO(head), stop_before_pixels=True, force=True, specific_tags=tags)
     except Exception as error:  # whatever a parser raises on a damaged header
         raise problem("file.damaged") from error
 

@@ -78,12 +78,7 @@ def scale_of(plane: Plane) -> Scale:
         ``calibration.no_rescale``, ``calibration.slope``, ``calibration.rescale_type``.
     """
     pixels = plane.image.pixels
-    _check_grey(pixels)
-    stored, high, sign = pixels.bits_stored, pixels.high_bit, pixels.representation
-    if stored is None or high is None or sign not in {0, 1}:
-        raise problem("pixel.description", "Bits Stored, High Bit or Pixel Representation")
-    if not _FEWEST_BITS <= stored <= BITS or not stored - 1 <= high < BITS:
-        raise problem("pixel.description", f"Bits Stored {stored}, High Bit {high}")
+    stored, high, is_signed = check_grey(pixels, (BITS,))
     if plane.slope is None or plane.intercept is None:
         raise problem("calibration.no_rescale")
     if not _SLOPE_RANGE[0] <= plane.slope <= _SLOPE_RANGE[1]:
@@ -94,18 +89,31 @@ def scale_of(plane: Plane) -> Scale:
         intercept=plane.intercept,
         bits_stored=stored,
         high_bit=high,
-        is_signed=sign == 1,
-        padding=_padding(pixels, is_signed=sign == 1),
+        is_signed=is_signed,
+        padding=padding_range(pixels),
     )
 
 
-def _check_grey(pixels: PixelDescription) -> None:
+def check_grey(pixels: PixelDescription, allocated: tuple[int, ...]) -> tuple[int, int, bool]:
+    """Bits Stored, High Bit, and whether values are signed, of a grey image with one of the `allocated` bit depths.
+
+    Raises
+    ------
+    UnsupportedImageError
+        ``pixel.description``, ``pixel.colour``, ``pixel.bits_allocated``.
+    """
+    if pixels.samples is None or pixels.photometric is None:
+        raise problem("pixel.description", "Samples per Pixel or Photometric Interpretation")
     if pixels.samples != 1 or pixels.photometric not in tags.GREY:
-        if pixels.samples is None or pixels.photometric is None:
-            raise problem("pixel.description", "Samples per Pixel or Photometric Interpretation")
         raise problem("pixel.colour", f"{pixels.samples} samples a pixel, {pixels.photometric}")
-    if pixels.bits_allocated != BITS:
+    if pixels.bits_allocated not in allocated:
         raise problem("pixel.bits_allocated", f"{pixels.bits_allocated} found")
+    stored, high = pixels.bits_stored, pixels.high_bit
+    if stored is None or high is None or pixels.representation not in {0, 1}:
+        raise problem("pixel.description", "Bits Stored, High Bit or Pixel Representation")
+    if not _FEWEST_BITS <= stored <= pixels.bits_allocated or not stored - 1 <= high < pixels.bits_allocated:
+        raise problem("pixel.description", f"Bits Stored {stored}, High Bit {high}")
+    return stored, high, pixels.representation == 1
 
 
 def _check_unit(plane: Plane) -> None:
@@ -118,13 +126,20 @@ def _check_unit(plane: Plane) -> None:
         raise problem("calibration.rescale_type", f"found {plane.rescale_type}")
 
 
-def _padding(pixels: PixelDescription, *, is_signed: bool) -> tuple[int, int] | None:
+def padding_range(pixels: PixelDescription) -> tuple[int, int] | None:
+    """Lowest and highest value, sign applied, that marks pixels as not imaged; ``None`` where nothing does."""
     if pixels.padding is None:
         return None
     ends = [pixels.padding, pixels.padding if pixels.padding_limit is None else pixels.padding_limit]
-    if is_signed:
+    if pixels.representation == 1:
         ends = [value - (1 << BITS) if value >> (BITS - 1) else value for value in ends]
     return min(ends), max(ends)
+
+
+def is_stored_range(padding: tuple[int, int], bits_stored: int, *, is_signed: bool) -> bool:
+    """Whether the stored bits can hold padding; a wider one is compared with the raw words."""
+    half = 1 << (bits_stored - 1)
+    return (-half <= padding[0] and padding[1] < half) if is_signed else padding[1] < 2 * half
 
 
 def fill_raw(plane: Plane, frame: Frame | None, out: NDArray[np.int16]) -> None:
@@ -257,9 +272,7 @@ def _padding_mask(stored: NDArray[np.int16], scale: Scale, *, is_raw: bool) -> N
     if scale.padding is None:
         return None
     low, high = scale.padding
-    half = 1 << (scale.bits_stored - 1)
-    fits = (-half <= low and high < half) if scale.is_signed else high < 2 * half
-    if fits == is_raw:
+    if is_stored_range(scale.padding, scale.bits_stored, is_signed=scale.is_signed) == is_raw:
         return None
     values = stored if scale.is_signed else stored.view(np.uint16)
     return (values == low) if low == high else (values >= low) & (values <= high)

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,7 @@ _PHASES: Final = (
 """Attributes that may tell phases at one position apart, the surest first."""
 
 Part = tuple[str, list[Plane]]
+Item = TypeVar("Item")
 
 
 def split(series: SeriesFiles) -> tuple[SeriesFiles, ...]:
@@ -144,7 +145,7 @@ def _by_position(series: SeriesFiles, name: str, planes: list[Plane]) -> list[Se
         )
 
     notes: tuple[str, ...] = ()
-    copies = _copies(planes)
+    copies = copies_of(planes, lambda plane: (plane.image.instance_uid, plane.frame), _are_equal)
     if copies is None:
         return [stack(planes, problem="geometry.conflicting_instances")]
     if copies:
@@ -169,18 +170,18 @@ def _has_repeats(planes: Sequence[Plane]) -> bool:
     return bool(np.diff(np.sort(positions)).min() < SAME_POSITION_MM)
 
 
-def _copies(planes: Sequence[Plane]) -> set[int] | None:
-    """Ids of slices that copy an earlier one with the same instance UID; ``None`` when the pixels differ."""
-    seen: dict[tuple[str, int | None], Plane] = {}
+def copies_of(
+    items: Sequence[Item], key: Callable[[Item], Hashable], are_equal: Callable[[Item, Item], bool]
+) -> set[int] | None:
+    """Ids of slices or films that copy an earlier one of the same instance UID; ``None`` when two of one UID differ."""
+    seen: dict[Hashable, Item] = {}
     copies: set[int] = set()
-    for plane in planes:
-        key = (plane.image.instance_uid, plane.frame)
-        first = seen.setdefault(key, plane)
-        if first is plane:
-            continue
-        if not _are_equal(first, plane):
-            return None
-        copies.add(id(plane))
+    for item in items:
+        first = seen.setdefault(key(item), item)
+        if first is not item:
+            if not are_equal(first, item):
+                return None
+            copies.add(id(item))
     return copies
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from calcreport.dicom.ct.stacks import pixel_hash
+from calcreport.dicom.ct.stacks import copies_of, pixel_hash
 from calcreport.dicom.header import film_tags, tags, values
 from calcreport.dicom.header.film_header import FilmHeader
 from calcreport.dicom.header.image_header import ImageHeader
@@ -22,16 +22,7 @@ _LOOK_BYTES: Final = 65_536
 
 def copied(films: Sequence[FilmHeader]) -> set[int] | None:
     """Ids of films that copy an earlier one of the same instance UID; ``None`` when two of one UID differ."""
-    seen: dict[str, FilmHeader] = {}
-    copies: set[int] = set()
-    for film in films:
-        first = seen.setdefault(film.image.instance_uid, film)
-        if first is film:
-            continue
-        if not _are_equal(first, film):
-            return None
-        copies.add(id(film))
-    return copies
+    return copies_of(films, lambda film: film.image.instance_uid, _are_equal)
 
 
 def _are_equal(first: FilmHeader, second: FilmHeader) -> bool:
