@@ -18,17 +18,7 @@ _KINDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """One thing that can be wrong with what was read.
-
-    Parameters
-    ----------
-    kind : type[InputError]
-        Error raised for it.
-    meaning : str
-        What is wrong, without a full stop; no patient data.
-    remedy : str
-        What to do about it, a sentence.
-    """
+    """One thing that can be wrong with what was read: the error raised, what is wrong, and what to do about it."""
 
     kind: type[InputError]
     meaning: str

@@ -116,22 +116,7 @@ def are_comparable(one: Extent, other: Extent) -> bool:
 def not_covered(
     extent: Extent, measured: Iterable[Extent], margin_mm: tuple[float, float, float] = SMALL_GAP_MM
 ) -> list[Box]:
-    """Parts of a stack that no measured one shows.
-
-    Parameters
-    ----------
-    extent : Extent
-        The stack.
-    measured : Iterable[Extent]
-        Measured stacks.
-    margin_mm : tuple[float, float, float]
-        What may be missing along each axis (LPS) and still counts as shown.
-
-    Returns
-    -------
-    list[Box]
-        Boxes that do not overlap; empty when everything is shown.
-    """
+    """Boxes of a stack, not overlapping, that no `measured` one shows; `margin_mm` a side (LPS) may be missing."""
     rest = [extent.box]
     for other in measured:
         if not are_comparable(extent, other):

@@ -41,17 +41,9 @@ _BY_CONTRAST: Final = {
 def rank_ct_series(study: StudyFiles) -> SeriesRanking:
     """Order the CT stacks of a study for measuring; give every other series its reason.
 
-    Parameters
-    ----------
-    study : StudyFiles
-        Study as discovered.
-
-    Returns
-    -------
-    SeriesRanking
-        Candidates ordered by: covering the region, original before derived, axial before reformatted, soft before
-        unknown before sharp kernel, thin slices (in classes), non-contrast before contrast, thinnest, most images.
-        Coverage comes first: a few original control slices are no substitute for a derived volume of the whole region.
+    Candidates are ordered by: covering the region, original before derived, axial before reformatted, soft before
+    unknown before sharp kernel, thin slices (in classes), non-contrast before contrast, thinnest, most images. Coverage
+    comes first: a few original control slices are no substitute for a derived volume of the whole region.
     """
     candidates, refused = [], []
     for series in study.series:
@@ -88,11 +80,6 @@ def rank_films(study: StudyFiles) -> FilmRanking:
 
     All of them are measured, unlike CT stacks: each shows another view or part. Only of one exposure that is stored
     unprocessed as well as for presentation the unprocessed form is skipped, and of equal pixels all but the first.
-
-    Parameters
-    ----------
-    study : StudyFiles
-        Study as discovered.
 
     Notes
     -----

@@ -78,12 +78,7 @@ def open_regular(path: str) -> tuple[int, os.stat_result]:
 class FileSource:
     """A regular file, opened anew for every read so that no descriptor stays open.
 
-    Parameters
-    ----------
-    path : str
-        Where it is.
-    status : os.stat_result
-        What `open_regular` saw; a file that differs later is refused.
+    A file that differs from the `status` that `open_regular` saw is refused.
     """
 
     __slots__ = ("_identity", "_path", "size")
@@ -132,11 +127,6 @@ class UnsharedFile(io.RawIOBase):
     """An open file whose position belongs to this process alone.
 
     Worker processes that inherit a plain descriptor share its position, and would read each other's bytes.
-
-    Parameters
-    ----------
-    descriptor : int
-        Open for reading; closed with this object.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -175,16 +165,9 @@ class UnsharedFile(io.RawIOBase):
 
 
 class ZipMemberSource(ByteSource):
-    """A member of an open zip archive, inflated on demand and never written to disk.
+    """A member of an open zip archive, inflated on demand and never written to disk; its name is never used as a path.
 
-    Parameters
-    ----------
-    archive : zipfile.ZipFile
-        Open archive.
-    member : zipfile.ZipInfo
-        Entry in it; its name is never used as a path.
-    path : str
-        Of the archive.
+    `path` is that of the archive.
     """
 
     __slots__ = ("_archive", "_member", "_path", "size")

@@ -55,13 +55,7 @@ _UTF_8: Final = "ISO_IR 192"
 
 
 class SourceImages:
-    """Images of one study by SOP Instance UID; a header is read when it is asked for, and once.
-
-    Parameters
-    ----------
-    images : Iterable[ImageHeader]
-        Files found; of several with one UID the first counts.
-    """
+    """Images of one study by SOP Instance UID, of several the first; a header is read when asked for, and once."""
 
     def __init__(self, images: Iterable[ImageHeader]) -> None:
         self._images: Mapping[str, ImageHeader] = {image.instance_uid: image for image in reversed(tuple(images))}
@@ -80,17 +74,7 @@ class SourceImages:
         return self._images[sop_instance_uid].series_uid
 
     def header(self, sop_instance_uid: str) -> Dataset:
-        """Header of one image, cleaned; see the module.
-
-        Parameters
-        ----------
-        sop_instance_uid : str
-            Of an image of the study.
-
-        Returns
-        -------
-        Dataset
-            With file meta information (explicit VR little endian), so that it passes for a file that was read.
+        """Header of one image, cleaned (see the module), with file meta information as if it had been read from a file.
 
         Raises
         ------

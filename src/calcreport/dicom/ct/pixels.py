@@ -143,17 +143,7 @@ def is_stored_range(padding: tuple[int, int], bits_stored: int, *, is_signed: bo
 
 
 def fill_raw(plane: Plane, frame: Frame | None, out: NDArray[np.int16]) -> None:
-    """Read one slice's stored 16-bit words into `out`, machine byte order.
-
-    Parameters
-    ----------
-    plane : Plane
-        Slice to read.
-    frame : Frame | None
-        Its fragments when encapsulated.
-    out : NDArray[np.int16]
-        Shape ``(rows, columns)``, contiguous; filled with stored bits.
-    """
+    """Read one slice's stored 16-bit words, machine byte order, into `out` of shape ``(rows, columns)``, contiguous."""
     pixels, source = plane.image.pixels, plane.image.source
     if frame is not None:
         data = b"".join(source.read(offset, length) for offset, length in frame)
@@ -198,21 +188,11 @@ def _is_padded(image: ImageHeader, expected: int, surplus: int) -> bool:
 
 
 def to_hu(stored: NDArray[np.int16], scale: Scale) -> NDArray[np.float32]:
-    """Turn one slice of stored words into HU, in place.
+    """Turn one slice of stored words, shape ``(rows, columns)``, into HU, in place.
 
-    Parameters
-    ----------
-    stored : NDArray[np.int16]
-        Shape ``(rows, columns)``; stored words in, HU out. Voxels not imaged become `NOT_IMAGED_HU`, all others lie
-        between `LOWEST_HU` and 32767.
-    scale : Scale
-        How.
-
-    Returns
-    -------
-    NDArray[np.float32]
-        Shape ``(n,)``; HU before clipping, for `plausibility`: means of squares of three by three voxels, all of them
-        imaged, at every eighth row and column (closer in small images).
+    Voxels not imaged become `NOT_IMAGED_HU`, all others lie between `LOWEST_HU` and 32767. Returned is the sample for
+    `plausibility`, HU before clipping, shape ``(n,)``: means of squares of three by three voxels, all of them imaged,
+    at every eighth row and column (closer in small images).
     """
     declared = _padding_mask(stored, scale, is_raw=True)
     _keep_stored_bits(stored, scale)

@@ -44,17 +44,9 @@ Item = TypeVar("Item")
 
 
 def split(series: SeriesFiles) -> tuple[SeriesFiles, ...]:
-    """Cut a series into stacks.
+    """Cut a series into stacks, at least one.
 
-    Parameters
-    ----------
-    series : SeriesFiles
-        All slices of one Series Instance UID.
-
-    Returns
-    -------
-    tuple[SeriesFiles, ...]
-        At least one. A stack whose repeated positions cannot be told apart with certainty carries a `problem`.
+    A stack whose repeated positions cannot be told apart with certainty carries a `problem`.
     """
     parts = _by_kind(series.planes)
     found: list[SeriesFiles] = []

@@ -34,13 +34,9 @@ def _are_equal(first: FilmHeader, second: FilmHeader) -> bool:
 
 
 def without_doubles(films: Sequence[FilmHeader]) -> tuple[list[FilmHeader], dict[str, list[FilmHeader]]]:
-    """Films to read, and by code those that must not be measured beside them.
+    """Films of one study to read, and by code those that must not be measured beside them.
 
-    Parameters
-    ----------
-    films : Sequence[FilmHeader]
-        Of one study, in the order in which they are to be read. Of equal ones the first is kept, a processed one before
-        an unprocessed one.
+    Of equal films the first in the order given is kept, a processed one before an unprocessed one.
 
     Notes
     -----

@@ -32,13 +32,6 @@ _MOST_PIXELS: Final = 120_000_000
 def check_description(pixels: PixelDescription, settings: ReadingSettings) -> tuple[int, int]:
     """Rows and columns of a film whose pixel description can be read.
 
-    Parameters
-    ----------
-    pixels : PixelDescription
-        As the header says.
-    settings : ReadingSettings
-        Limits.
-
     Raises
     ------
     UnsupportedImageError
@@ -60,12 +53,9 @@ def check_description(pixels: PixelDescription, settings: ReadingSettings) -> tu
 
 
 def stored_words(image: ImageHeader) -> Words:
-    """Stored words of a film that passed `check_description`.
+    """Stored words of a film that passed `check_description`, shape ``(rows, columns)``, machine byte order.
 
-    Returns
-    -------
-    Words
-        Shape ``(rows, columns)``, machine byte order; 8-bit words for native pixels with 8 bits allocated.
+    They have 8 bits in native pixels with 8 bits allocated.
 
     Raises
     ------

@@ -32,19 +32,7 @@ Value = TypeVar("Value", bound=np.generic)
 
 
 def read_film(film: FilmHeader, *, settings: ReadingSettings) -> FilmImage:
-    """Read one radiograph.
-
-    Parameters
-    ----------
-    film : FilmHeader
-        Candidate from `calcreport.dicom.rank.rank_radiographs`.
-    settings : ReadingSettings
-        Limits.
-
-    Returns
-    -------
-    FilmImage
-        Intensity in the film's own unit, turned so that more attenuation is more.
+    """Read one candidate of `rank_films`; intensity is in its own unit, turned so that more attenuation is more.
 
     Raises
     ------

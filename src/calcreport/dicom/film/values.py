@@ -75,13 +75,6 @@ class WordValues:
 def values_of(film: FilmHeader, tables: Item) -> WordValues:
     """Meaning of the words of a film whose pixel description was checked.
 
-    Parameters
-    ----------
-    film : FilmHeader
-        The film.
-    tables : Item
-        Its lookup tables with their data.
-
     Raises
     ------
     CalibrationError
