@@ -12,7 +12,7 @@ import numpy as np
 from calcreport.dicom.codes import message
 from calcreport.dicom.coverage import Extent, extent_of, is_detail
 from calcreport.dicom.ct.acquisition import contrast_of
-from calcreport.dicom.ct.stacks import normal_of, positions_along_normal
+from calcreport.dicom.ct.stacks import normal_of, steps_of
 from calcreport.dicom.film.duplicates import CONFLICT, without_doubles
 from calcreport.dicom.header.film_header import FilmHeader
 from calcreport.dicom.measurable import refusal_code
@@ -115,14 +115,16 @@ def _merit(series: SeriesFiles, extents: Sequence[Extent]) -> tuple[float, ...]:
     """Sort key, smaller is better; `extents` are those of all stacks without a problem."""
     extent = extent_of(series)
     first = series.planes[0]
-    step = _step_mm(series)
+    steps = steps_of(series.planes)
+    step = float("inf") if steps is None else float(np.median(steps))
+    is_axial = first.orientation is not None and abs(float(normal_of(first.orientation)[2])) > _NEAR_AXIAL
     thickness = max(step, first.thickness_mm or 0.0)
     contrast = contrast_of(series)[0]
     return (
         0.0 if series.problem is None else 1.0,
         1.0 if extent is None or is_detail(extent, extents, share=_MOSTLY_COVERED) else 0.0,
         0.0 if first.image_type[:2] == ("ORIGINAL", "PRIMARY") else 1.0,
-        0.0 if _is_axial(first.orientation) else 1.0,
+        0.0 if is_axial else 1.0,
         float(kernel_sharpness(first.kernel)),
         float(sum(thickness > limit for limit in _THICKNESS_CLASSES_MM)),
         _BY_CONTRAST[contrast],
@@ -130,17 +132,6 @@ def _merit(series: SeriesFiles, extents: Sequence[Extent]) -> tuple[float, ...]:
         -float(len(series.planes)),
         float(series.number or 0),
     )
-
-
-def _is_axial(orientation: tuple[float, ...] | None) -> bool:
-    return orientation is not None and abs(float(normal_of(orientation)[2])) > _NEAR_AXIAL
-
-
-def _step_mm(series: SeriesFiles) -> float:
-    positions = positions_along_normal(series.planes)
-    if positions is None or len(positions) < 2:
-        return float("inf")
-    return float(np.median(np.diff(np.sort(positions))))
 
 
 _SIEMENS: Final = re.compile(r"^[A-Z][A-Z]?\s?([0-9]{2})[A-Z0-9\\_ -]*")

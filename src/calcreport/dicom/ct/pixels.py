@@ -276,16 +276,25 @@ def _without_air(
     outside = padding ^ air_like
     if not _meet(air_like, values, tissue):
         return outside
-    # Rarely reached: scipy would cost every discovery a quarter of a second.
-    from scipy import ndimage  # noqa: PLC0415  (see above)
+    from scipy import ndimage  # noqa: PLC0415 - as in `reaching_border`
 
-    hard = _beside(air_like) & (values > tissue) & ~outside
+    hard = ndimage.binary_dilation(air_like) & (values > tissue) & ~outside
     crowd = ndimage.uniform_filter(hard.astype(np.float32), _HARD_EDGE_REACH, mode="constant") * _HARD_EDGE_REACH**2
     square = np.ones((_HARD_EDGE_REACH, _HARD_EDGE_REACH), bool)
     edge = ndimage.binary_dilation(hard & (crowd > _HARD_EDGE_VOXELS - 0.5), structure=square)
-    labels, _count = ndimage.label(air_like)
-    border = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
-    return np.asarray(outside | (edge & air_like & np.isin(labels, border[border > 0])))
+    return outside | (edge & reaching_border(air_like))
+
+
+def reaching_border(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Connected parts of a mask that reach the border of the image."""
+    # Rarely reached: scipy would cost every discovery a quarter of a second.
+    from scipy import ndimage  # noqa: PLC0415  (see above)
+
+    labels, count = ndimage.label(mask)
+    is_kept = np.zeros(count + 1, dtype=np.bool_)
+    is_kept[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = True
+    is_kept[0] = False
+    return np.asarray(is_kept[labels])
 
 
 def _meet(air_like: NDArray[np.bool_], values: NDArray[np.int16] | NDArray[np.uint16], tissue: float) -> bool:
@@ -295,16 +304,6 @@ def _meet(air_like: NDArray[np.bool_], values: NDArray[np.int16] | NDArray[np.ui
         if (mask[:, 1:] & dense[:, :-1]).any() or (mask[:, :-1] & dense[:, 1:]).any():
             return True
     return False
-
-
-def _beside(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Pixels with a neighbour in the mask, above, below, left or right."""
-    found = np.zeros_like(mask)
-    found[1:] |= mask[:-1]
-    found[:-1] |= mask[1:]
-    found[:, 1:] |= mask[:, :-1]
-    found[:, :-1] |= mask[:, 1:]
-    return found
 
 
 def _corner_mask(values: NDArray[np.int16] | NDArray[np.uint16], scale: Scale) -> NDArray[np.bool_] | None:

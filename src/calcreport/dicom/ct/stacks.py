@@ -155,11 +155,15 @@ def _by_position(series: SeriesFiles, name: str, planes: list[Plane]) -> list[Se
     return [stack(kept, "", *notes, f"{dropped} images with the pixels of another at the same position were dropped.")]
 
 
-def _has_repeats(planes: Sequence[Plane]) -> bool:
+def steps_of(planes: Sequence[Plane]) -> NDArray[np.float64] | None:
+    """Distances between neighbouring slices, mm, in order; ``None`` without two sound positions."""
     positions = positions_along_normal(planes)
-    if positions is None or len(positions) < 2:
-        return False
-    return bool(np.diff(np.sort(positions)).min() < SAME_POSITION_MM)
+    return None if positions is None or len(positions) < 2 else np.diff(np.sort(positions))
+
+
+def _has_repeats(planes: Sequence[Plane]) -> bool:
+    steps = steps_of(planes)
+    return steps is not None and bool(steps.min() < SAME_POSITION_MM)
 
 
 def copies_of(
@@ -232,10 +236,9 @@ def _is_stack(planes: Sequence[Plane]) -> bool:
 
 
 def _is_regular(planes: Sequence[Plane]) -> bool:
-    positions = positions_along_normal(planes)
-    if positions is None or len(positions) < MIN_SLICES:
+    steps = steps_of(planes)
+    if steps is None or len(planes) < MIN_SLICES:
         return False
-    steps = np.diff(np.sort(positions))
     return bool(np.ptp(steps) <= max(_REGULAR * float(np.median(steps)), SAME_POSITION_MM))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calcreport.dicom.codes import problem
+from calcreport.dicom.ct.pixels import reaching_border
 from calcreport.dicom.film.aperture import aperture_of
 from calcreport.dicom.film.picture import picture_of_words
 from calcreport.dicom.film.pixels import Words, check_description, stored_words
@@ -96,16 +97,7 @@ def _is_imaged(
     padding = np.take(is_padding, words, mode="clip")
     if not padding.any():
         return imaged
-    # Rarely reached: scipy would cost every discovery a quarter of a second.
-    from scipy import ndimage  # noqa: PLC0415  (see above)
-
-    labels, _count = ndimage.label(padding | ~imaged)
-    border = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
-    outside = np.zeros(int(labels.max()) + 1, dtype=np.bool_)
-    outside[border] = True
-    outside[0] = False
-    imaged &= ~(padding & outside[labels])
-    return imaged
+    return imaged & ~(padding & reaching_border(padding | ~imaged))
 
 
 def _look_up(table: NDArray[Value], words: Words) -> NDArray[Value]:
