@@ -24,18 +24,12 @@ _GROWING_METHODS: Final = frozenset(("center", "expandtabs", "format", "format_m
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Templates:
-    """Layouts and wording of the report.
-
-    Parameters
-    ----------
-    texts : Mapping[str, str]
-        Template text by file name.
-    statements : Statements
-        Wording by id.
-    """
+    """Layouts and wording of the report."""
 
     texts: Mapping[str, str]
+    """Template text by file name."""
     statements: Statements
+    """Wording by id."""
 
 
 def load_templates(built_in: Mapping[str, str], site: Mapping[str, str] | None = None) -> Templates:

@@ -30,41 +30,27 @@ are the ones whose centre lies inside. Measured on balls, ellipsoids and rods; s
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Section:
-    """What was drawn in one plane.
-
-    Parameters
-    ----------
-    position_mm : float
-        Of the plane, along the normal of the planes.
-    outlines_mm : tuple[NDArray[np.float64], ...]
-        Each of shape ``(n, 3)``, LPS mm; at least one.
-    area_mm2 : float
-        Of all of them.
-    """
+    """What was drawn in one plane."""
 
     position_mm: float
+    """Of the plane, along the normal of the planes."""
     outlines_mm: tuple[NDArray[np.float64], ...]
+    """Each of shape ``(n, 3)``, LPS mm; at least one."""
     area_mm2: float
+    """Of all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DrawnOutline:
-    """Surface of a lesion as drawn.
-
-    Parameters
-    ----------
-    points_mm : NDArray[np.float64]
-        Shape ``(n, 3)``, LPS mm; holds every corner of the convex hull of the surface.
-    ends_mm : NDArray[np.float64]
-        Shape ``(2, 3)``; for either end, from the middle of its last section to where that of the next plane is to be
-        expected, LPS mm: a slanted lesion that ends between planes loses more than their distance.
-    steps_mm : NDArray[np.float64]
-        Shape ``(2, 3)``; a row for each axis of the grid within the planes, LPS mm.
-    """
+    """Surface of a lesion as drawn."""
 
     points_mm: NDArray[np.float64]
+    """Shape ``(n, 3)``, LPS mm; holds every corner of the convex hull of the surface."""
     ends_mm: NDArray[np.float64]
+    """Shape ``(2, 3)``; for either end, from the middle of its last section to where that of the next plane is to be
+    expected, LPS mm: a slanted lesion that ends between planes loses more than their distance."""
     steps_mm: NDArray[np.float64]
+    """Shape ``(2, 3)``; a row for each axis of the grid within the planes, LPS mm."""
 
 
 def outline_of_sections(sections: Sequence[Section], steps_mm: NDArray[np.float64]) -> DrawnOutline:

@@ -14,20 +14,14 @@ ORTHOGONALITY_TOLERANCE_DEG: Final = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class VolumeGeometry:
-    """Geometry of a stack of parallel, equally spaced slices.
-
-    Parameters
-    ----------
-    affine : NDArray[np.float64]
-        Shape ``(4, 4)``; maps homogeneous voxel-centre index ``(slice, row, column, 1)`` to LPS mm.
-        Columns 0-2 are the steps for one slice, one row, one column; the step between slices need not be
-        perpendicular to the slice (gantry tilt).
-    shape : tuple[int, int, int]
-        Number of slices, rows, columns; each at least 1.
-    """
+    """Geometry of a stack of parallel, equally spaced slices."""
 
     affine: NDArray[np.float64]
+    """Shape ``(4, 4)``; maps homogeneous voxel-centre index ``(slice, row, column, 1)`` to LPS mm. Columns 0-2 are the
+    steps for one slice, one row, one column; the step between slices need not be perpendicular to the slice (gantry
+    tilt)."""
     shape: tuple[int, int, int]
+    """Number of slices, rows, columns; each at least 1."""
 
     def __post_init__(self) -> None:
         if self.affine.shape != (4, 4):

@@ -23,36 +23,24 @@ MG_DL_PER_MMOL_L_PHOSPHATE: Final = 3.097
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Analyte:
-    """One laboratory test.
-
-    Parameters
-    ----------
-    name : str
-        As a reader says it.
-    unit : str
-        Unit of calculation.
-    factors : Mapping[str, float]
-        Value in `unit` for one of the key's unit; keys as `plain_unit` writes them.
-    possible : tuple[float, float]
-        Lowest and highest value a living patient can have, in `unit`, inclusive.
-    reference : tuple[float | None, float | None]
-        Adult range used when the laboratory gave none, in `unit`; ``None`` where there is no limit.
-    conventional : tuple[str, float]
-        Conventional unit and the factor to it from `unit`; the unit itself and 1 where there is only one.
-    reference_of : Mapping[str, tuple[float | None, float | None]] | None
-        Adult range by sex (``F``, ``M``) where they differ.
-    is_adult_only : bool
-        Children differ so much that the adult range says nothing about them.
-    """
+    """One laboratory test."""
 
     name: str
+    """As a reader says it."""
     unit: str
+    """Unit of calculation."""
     factors: Mapping[str, float]
+    """Value in `unit` for one of the key's unit; keys as `plain_unit` writes them."""
     possible: tuple[float, float]
+    """Lowest and highest value a living patient can have, in `unit`, inclusive."""
     reference: tuple[float | None, float | None]
+    """Adult range used when the laboratory gave none, in `unit`; ``None`` where there is no limit."""
     conventional: tuple[str, float]
+    """Conventional unit and the factor to it from `unit`; the unit itself and 1 where there is only one."""
     reference_of: Mapping[str, tuple[float | None, float | None]] | None = None
+    """Adult range by sex (``F``, ``M``) where they differ."""
     is_adult_only: bool = False
+    """Children differ so much that the adult range says nothing about them."""
 
 
 def plain_unit(unit: str) -> str:

@@ -26,22 +26,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantity:
-    """A number of the report and what it is called.
-
-    Parameters
-    ----------
-    field : str
-        Path in `Lesion`.
-    name, unit : Code
-        Concept and unit.
-    method : Code | None
-        How it came about, where that is worth a word.
-    """
+    """A number of the report and what it is called."""
 
     field: str
+    """Path in `Lesion`."""
     name: Code
     unit: Code
+    """Concept and unit."""
     method: Code | None = None
+    """How it came about, where that is worth a word."""
 
 
 def _mm(field: str, name: Code) -> Quantity:

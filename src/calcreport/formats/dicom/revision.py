@@ -41,25 +41,17 @@ class Reference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
-    """One draft of a report.
-
-    Parameters
-    ----------
-    study_instance_uid : str
-        Of the study, as received.
-    digest : str
-        Of all that the report says, in fields, masks and text.
-    created : datetime
-        When it was drafted, as the clock on the wall showed it, in whole seconds; of a draft that is written again the
-        first time.
-    superseded : tuple[Reference, ...]
-        Structured reports that it replaces.
-    """
+    """One draft of a report."""
 
     study_instance_uid: str
+    """Of the study, as received."""
     digest: str
+    """Of all that the report says, in fields, masks and text."""
     created: datetime
+    """When it was drafted, as the clock on the wall showed it, in whole seconds; of a draft that is written again the
+    first time."""
     superseded: tuple[Reference, ...] = ()
+    """Structured reports that it replaces."""
 
     def series_uid(self, kind: str) -> str:
         """Series Instance UID of objects of a kind, such as ``"sr"``."""

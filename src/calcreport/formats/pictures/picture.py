@@ -51,27 +51,19 @@ BONE: Final = Window(width_hu=2000.0, level_hu=500.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """A rectangle of a pixel grid shown at a given size, true to scale.
-
-    Parameters
-    ----------
-    left, top : float
-        First column and row shown, in grid coordinates where pixel ``(r, c)`` covers ``[r, r + 1) x [c, c + 1)``.
-    column_px, row_px : float
-        Picture pixels per grid column and per grid row.
-    width, height : int
-        Size in picture pixels.
-    px_per_mm : float
-        Picture pixels per millimetre, the same in both directions.
-    """
+    """A rectangle of a pixel grid shown at a given size, true to scale."""
 
     left: float
     top: float
+    """First column and row shown, in grid coordinates where pixel ``(r, c)`` covers ``[r, r + 1) x [c, c + 1)``."""
     column_px: float
     row_px: float
+    """Picture pixels per grid column and per grid row."""
     width: int
     height: int
+    """Size in picture pixels."""
     px_per_mm: float
+    """Picture pixels per millimetre, the same in both directions."""
 
     def place(self, row: float, column: float) -> tuple[float, float]:
         """Picture position ``(x, y)`` of a grid index whose whole numbers are pixel centres."""

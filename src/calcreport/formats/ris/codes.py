@@ -12,19 +12,10 @@ from typing import Final, Literal
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A coded concept.
-
-    Parameters
-    ----------
-    system : Literal["LN", "SCT", "DCM"]
-        LOINC, SNOMED CT or the DICOM controlled terminology, as HL7 version 2 calls them.
-    value : str
-        The code.
-    meaning : str
-        Its text.
-    """
+    """A coded concept."""
 
     system: Literal["LN", "SCT", "DCM"]
+    """LOINC, SNOMED CT or the DICOM controlled terminology, as HL7 version 2 calls them."""
     value: str
     meaning: str
 

@@ -34,46 +34,30 @@ class Amount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A word of the report.
-
-    Parameters
-    ----------
-    word : str
-        As in ``report.json``.
-    text : str
-        What it says, for readers.
-    code : Code | None
-        Standard code, where there is one.
-    is_unknown : bool
-        Nobody could tell, or nobody was told.
-    """
+    """A word of the report."""
 
     word: str
+    """As in ``report.json``."""
     text: str
+    """What it says, for readers."""
     code: Code | None = None
+    """Standard code, where there is one."""
     is_unknown: bool = False
+    """Nobody could tell, or nobody was told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One thing known of a lesion.
-
-    Parameters
-    ----------
-    name : str
-        Our own code: the path in ``report.json``, with ``projected.`` before lengths in the plane of a radiograph.
-    text : str
-        What it is, for readers.
-    code : Code | None
-        Standard code, where there is one.
-    value : Amount | Answer | str
-        Text is only for places and identifiers.
-    """
+    """One thing known of a lesion."""
 
     name: str
+    """Our own code: the path in ``report.json``, with ``projected.`` before lengths in the plane of a radiograph."""
     text: str
+    """What it is, for readers."""
     value: Amount | Answer | str
+    """Text is only for places and identifiers."""
     code: Code | None = None
+    """Standard code, where there is one."""
 
 
 _Row = tuple[str, str, Unit, Code | None]

@@ -22,21 +22,14 @@ WHOLE: Final = "report"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """One section of the report.
-
-    Parameters
-    ----------
-    name : str
-        Id of its heading, such as ``"impression"``; `DRAFT` for the sentence that says what the text is, `WHOLE`.
-    heading : str
-        As it stands in the text; empty for `DRAFT` and `WHOLE`.
-    text : str
-        Lines of printable ASCII of at most 80 columns, without the heading and without a line break at the end.
-    """
+    """One section of the report."""
 
     name: str
+    """Id of its heading, such as ``"impression"``; `DRAFT` for the sentence that says what the text is, `WHOLE`."""
     heading: str
+    """As it stands in the text; empty for `DRAFT` and `WHOLE`."""
     text: str
+    """Lines of printable ASCII of at most 80 columns, without the heading and without a line break at the end."""
 
 
 def cut_sections(report: Report, templates: Templates) -> tuple[Section, ...]:
