@@ -69,18 +69,7 @@ class VolumeGeometry:
         return float(np.linalg.norm(self.spacing_mm))
 
     def lps_mm(self, index: NDArray[np.floating] | NDArray[np.integer]) -> NDArray[np.float64]:
-        """Positions of voxel-centre indices.
-
-        Parameters
-        ----------
-        index : NDArray
-            Shape ``(..., 3)``; (slice, row, column), fractions allowed.
-
-        Returns
-        -------
-        NDArray[np.float64]
-            Shape ``(..., 3)``; LPS mm.
-        """
+        """Positions, LPS mm, of fractional indices (slice, row, column) of voxel centres; both ``(..., 3)``."""
         return np.asarray(index, dtype=np.float64) @ self.affine[:3, :3].T + self.affine[:3, 3]
 
     def index(self, lps_mm: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -37,27 +37,12 @@ _WHAT: Final = {
 
 
 def write_captures(subject: Subject, pictures: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Write the secondary captures of a report.
+    """Write the secondary captures, colour, patient-free but for the header; Instance Number as in the name.
 
-    Parameters
-    ----------
-    subject : Subject
-        The reported study.
-    pictures : Mapping[str, bytes]
-        PNG by file name relative to the study's folder; one that is not there is left out.
-
-    Returns
-    -------
-    dict[str, bytes]
-        DICOM file by name: ``sc_1.dcm`` the summary, then each key image of each lesion, then whole
-        radiographs. Colour, patient-free but for the header; Instance Number as in the name.
-
-    Raises
-    ------
-    NotDicomError
-        ``file.damaged`` when the header of an image cannot be read again.
-    UsageError
-        ``render.other_images`` when the report names an image that the study does not have.
+    ``sc_1.dcm`` is the summary, then each key image of each lesion, then whole radiographs. A picture that `pictures`
+    (PNG by file name relative to the study's folder) lacks is left out. Raises `NotDicomError` ``file.damaged`` when
+    the header of an image cannot be read again, `UsageError` ``render.other_images`` when the study lacks an image of
+    the report.
     """
     side = _side(subject)
     return {

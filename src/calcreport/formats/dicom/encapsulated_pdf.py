@@ -18,26 +18,10 @@ _CONCEPT: Final = Code("18748-4", "LN", "Diagnostic imaging report")
 
 
 def write_pdf_object(subject: Subject, pdf: bytes) -> bytes:
-    """Wrap the PDF report into an Encapsulated PDF object.
+    """Wrap the PDF report into an Encapsulated PDF object, marked as unverified; its source are the images reported.
 
-    Parameters
-    ----------
-    subject : Subject
-        The reported study.
-    pdf : bytes
-        The document.
-
-    Returns
-    -------
-    bytes
-        DICOM file, marked as unverified; the images that were reported are named as its source.
-
-    Raises
-    ------
-    ValueError
-        When `pdf` is no PDF.
-    NotDicomError
-        ``file.damaged`` when the header of an image cannot be read again.
+    Raises `ValueError` when `pdf` is no PDF, `NotDicomError` ``file.damaged`` when the header of an image cannot be
+    read again.
     """
     if not pdf.startswith(b"%PDF-"):
         msg = "not a PDF document"

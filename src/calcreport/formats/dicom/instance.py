@@ -69,25 +69,10 @@ def untroubled() -> Iterator[None]:
 
 
 def finish(made: Dataset, subject: Subject, *, kind: str, number: int = 1, name: str = "") -> bytes:
-    """Give an object its patient, study, series, maker and time, and write it.
+    """Give an object its patient, study, series, maker and time, and write it: explicit VR little endian.
 
-    Parameters
-    ----------
-    made : Dataset
-        The object, SOP Class UID set; it is changed.
-    subject : Subject
-        The reported study.
-    kind : str
-        A key of `SERIES_NUMBERS`: objects of one kind are one series.
-    number : int
-        Instance Number.
-    name : str
-        Tells several objects of one kind apart.
-
-    Returns
-    -------
-    bytes
-        DICOM file, explicit VR little endian; the same for the same subject.
+    The object has its SOP Class UID already, and is changed. `kind` is a key of `SERIES_NUMBERS`: objects of one kind
+    are one series, and `name` tells them apart. The same subject gives the same bytes.
     """
     report, revision = subject.report, subject.revision
     with untroubled():

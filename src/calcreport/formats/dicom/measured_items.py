@@ -90,16 +90,7 @@ def measure_on_film(lesion: Lesion, place: FilmPlace, shadow: Shadow, scale: Fil
     """Numbers of a lesion on one radiograph; those of the lesion as a whole stand with its first film.
 
     A length by a reader stands with the film on which the lesion is longest, for it is the longest one that he or she
-    replaced; lengths that were measured are then left out, as they are on CT.
-
-    Parameters
-    ----------
-    lesion : Lesion
-        In the report.
-    place, shadow : FilmPlace, Shadow
-        The lesion on this film.
-    scale : FilmScale
-        Of the film: without one lengths are pixels.
+    replaced; lengths that were measured are then left out, as they are on CT. Without a scale lengths are pixels.
     """
     plane = _PLANES[scale.kind]
     is_first = place is lesion.location.films[0]

@@ -27,18 +27,9 @@ def film_of(mask: PixelMask, shape: tuple[int, ...]) -> NDArray[np.bool_]:
 
 
 def pack_frames(planes: Iterable[NDArray[np.bool_]]) -> bytes:
-    """Pack frames, one bit a pixel, one frame after the other without a gap (PS3.5 section 8.1.1).
+    """Pack frames of one shape ``(rows, columns)``, one bit a pixel, without a gap, to even length (PS3.5 8.1.1).
 
-    Parameters
-    ----------
-    planes : Iterable[NDArray[np.bool_]]
-        Pixels of each frame, all of one shape ``(rows, columns)``; taken eight at a time, for eight frames end with a
-        whole byte whatever their size.
-
-    Returns
-    -------
-    bytes
-        Of even length.
+    They are taken eight at a time, for eight frames end with a whole byte whatever their size.
     """
     packed = []
     rest = iter(planes)

@@ -51,26 +51,9 @@ def index_entry(report: Report, folder: str) -> IndexEntry:
 
 
 def render_index(entries: Sequence[IndexEntry], templates: Templates, *, software: str) -> Rendered:
-    """Render the index page.
+    """Render the index page, most worrying study first, refused ones right behind those of high concern.
 
-    Parameters
-    ----------
-    entries : Sequence[IndexEntry]
-        Any order; shown most worrying first, refused studies right behind those of high concern.
-    templates : Templates
-        Layout and wording.
-    software : str
-        Name and version, for the foot of the page.
-
-    Returns
-    -------
-    Rendered
-        HTML in UTF-8.
-
-    Raises
-    ------
-    TemplateError
-        When a template cannot be rendered.
+    `software` is name and version, for the foot of the page. Raises `TemplateError` when a template cannot be rendered.
     """
     rows = [
         {

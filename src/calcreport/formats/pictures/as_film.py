@@ -42,24 +42,10 @@ class FilmMark:
 def render_film(
     film: FilmImage, marks: Sequence[FilmMark], statements: Statements, *, body_part: str | None = None
 ) -> Rendered:
-    """Draw a radiograph with its lesions, one picture pixel a film pixel.
+    """Draw a radiograph with its lesions, one picture pixel a film pixel; no patient name.
 
-    Parameters
-    ----------
-    film : FilmImage
-        Its `picture` is shown as it is.
-    marks : Sequence[FilmMark]
-        Lesions on this film.
-    statements : Statements
-        Wording.
-    body_part : str | None
-        Of the study, for a film that does not name its own.
-
-    Returns
-    -------
-    Rendered
-        PNG with a strip above (what the header says of the film) and below (a bar, in mm only where there is a scale).
-        No patient name.
+    A strip above says what the header says of the film; one below has a bar, in mm only where there is a scale.
+    `body_part` is that of the study, for a film that does not name its own.
     """
     rows, columns = film.picture.shape
     size = _text_px(film.picture.shape)

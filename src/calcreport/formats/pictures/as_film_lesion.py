@@ -56,26 +56,10 @@ _LEAST_RANGE: Final = 80.0
 def render_film_lesion(
     film: FilmImage, shadow: Shadow, lesion: Lesion, statements: Statements, *, lengths: Lengths
 ) -> Rendered:
-    """Draw a lesion on the film that shows it best.
+    """Draw a lesion on the film that shows it best; no patient name.
 
-    Parameters
-    ----------
-    film : FilmImage
-        The film.
-    shadow : Shadow
-        The lesion on it.
-    lesion : Lesion
-        The same lesion in the report.
-    statements : Statements
-        Wording.
-    lengths : Lengths
-        Of the report.
-
-    Returns
-    -------
-    Rendered
-        PNG: the plain part with its contrast stretched, the same with outline, calliper and distance to the skin line,
-        and the whole film, small. A bar is in mm only where the film has a scale. No patient name.
+    The plain part with its contrast stretched, the same with outline, calliper and distance to the skin line, and the
+    whole film, small. A bar is in mm only where the film has a scale.
     """
     view, shows_skin = choose_film_view(film, shadow)
     black, white = choose_greys(film, shadow)
@@ -113,10 +97,8 @@ def _write_header(film: FilmImage, lesion: Lesion, statements: Statements) -> st
 def choose_greys(film: FilmImage, shadow: Shadow) -> tuple[float, float]:
     """Choose the greys drawn black and white, so that a faint lesion can be told from what lies around it.
 
-    Returns
-    -------
-    tuple[float, float]
-        Of the lesion and a border of less than half its width, with room on either side; at least `_LEAST_RANGE` apart.
+    Those of the lesion and a border of less than half its width, with room on either side; at least `_LEAST_RANGE`
+    apart.
     """
     room = max(round(0.4 * min(shadow.mineral.pixels.shape)), 12)
     box = tuple(
@@ -131,10 +113,7 @@ def choose_greys(film: FilmImage, shadow: Shadow) -> tuple[float, float]:
 def choose_film_view(film: FilmImage, shadow: Shadow) -> tuple[View, bool]:
     """Choose a square around a lesion, and whether the line to the skin fits into it.
 
-    Returns
-    -------
-    tuple[View, bool]
-        True to the proportions of the pixels; within the film as far as possible.
+    True to the proportions of the pixels; within the film as far as possible.
     """
     aspect = _aspect(film)
     low = np.array(shadow.mineral.offset, dtype=np.float64) * aspect

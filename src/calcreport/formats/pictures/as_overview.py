@@ -36,23 +36,9 @@ _GAP_PX: Final = 10
 def render_overview(
     volume: CtVolume, findings: CtFindings, numbered: Sequence[tuple[str, int]], statements: Statements
 ) -> Rendered:
-    """Draw the overview.
+    """Draw the projection, head up and the patient's right on the left where the slices are axial, in true proportions.
 
-    Parameters
-    ----------
-    volume : CtVolume
-        For its geometry; no voxel is touched.
-    findings : CtFindings
-        Projection and lesions.
-    numbered : Sequence[tuple[str, int]]
-        Lesion ids with the index of the lesion in `findings`, from `number_lesions`.
-    statements : Statements
-        Wording.
-
-    Returns
-    -------
-    Rendered
-        PNG, head up and the patient's right on the left where the slices are axial; true proportions.
+    Of the volume only the geometry is used. `numbered` are lesion ids with the index of the lesion in `findings`.
     """
     affine = volume.geometry.affine
     is_upside_down = _points_down(affine[:3, 0])

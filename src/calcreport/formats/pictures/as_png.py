@@ -71,27 +71,9 @@ def render_key_image(
     lengths: Lengths,
     series: SeriesEntry | None = None,
 ) -> Rendered:
-    """Draw the key image of a lesion.
+    """Draw the key image of a lesion: soft-tissue window with the drawing, bone window without it, the whole slice.
 
-    Parameters
-    ----------
-    volume : CtVolume
-        The series; only the key slice is touched.
-    measured : MeasuredLesion
-        Masks and lines.
-    lesion : Lesion
-        The same lesion in the report: id, image number, sizes.
-    statements : Statements
-        Wording.
-    lengths : Lengths
-        Of the report.
-    series : SeriesEntry | None
-        For the series number.
-
-    Returns
-    -------
-    Rendered
-        PNG: soft-tissue window with the drawing, bone window without it, the whole slice. No patient name.
+    Only the key slice of the volume is touched; `series` gives the series number. No patient name.
     """
     hu = volume.hu[measured.key_slice]
     marks = find_marks(volume, measured)

@@ -22,13 +22,7 @@ _SHIFTS: Final = tuple((dx, dy) for dx in (0, 70, -70) for dy in (0, 22, -22, 44
 
 
 class Labels:
-    """Writes the labels of one picture and remembers where they stand.
-
-    Parameters
-    ----------
-    panel : Image.Image
-        Picture to write on.
-    """
+    """Writes the labels of one picture and remembers where they stand."""
 
     def __init__(self, panel: Image.Image) -> None:
         self._panel = panel

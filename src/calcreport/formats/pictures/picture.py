@@ -76,27 +76,14 @@ class View:
         return (self.left, self.top, right, self.top + self.height / self.row_px)
 
     def show(self, grid: NDArray[np.int16], window: Window) -> Image.Image:
-        """Draw part of a slice in grey.
-
-        Parameters
-        ----------
-        grid : NDArray[np.int16]
-            Shape ``(rows, columns)``, HU; outside it is air.
-        window : Window
-            Grey scale.
-        """
+        """Draw part of a slice, shape ``(rows, columns)`` in HU, in grey; outside it is air."""
         patch, box = self._cut(grid, _AIR_HU)
         return apply_window(patch, window).resize((self.width, self.height), Image.Resampling.BICUBIC, box=box)
 
     def show_grey(self, picture: NDArray[np.uint8], *, black: float = 0.0, white: float = 255.0) -> Image.Image:
-        """Draw part of a picture that is grey already.
+        """Draw part of a picture that is grey already, shape ``(rows, columns)``, 0 to 255; outside it is black.
 
-        Parameters
-        ----------
-        picture : NDArray[np.uint8]
-            Shape ``(rows, columns)``, 0 to 255; outside it is black.
-        black, white : float
-            Greys of the picture that are drawn black and white.
+        `black` and `white` are the greys of the picture that are drawn black and white.
         """
         patch, box = self._cut(picture, 0)
         size = (self.width, self.height)
@@ -105,17 +92,9 @@ class View:
         return Image.fromarray(np.clip(stretched, 0, 255).astype(np.uint8))
 
     def cover(self, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Interpolate a mask to picture pixels.
+        """Interpolate a mask of the whole grid, shape ``(rows, columns)``, to picture pixels, ``(height, width)``.
 
-        Parameters
-        ----------
-        mask : NDArray[np.bool_]
-            Shape ``(rows, columns)`` of the whole grid.
-
-        Returns
-        -------
-        NDArray[np.float32]
-            Shape ``(height, width)``; 1 inside, 0 outside, linear between pixel centres.
+        1 inside, 0 outside, linear between pixel centres.
         """
         patch, box = self._cut(mask, 0)
         picture = Image.fromarray(patch.astype(np.float32)).resize(
@@ -246,17 +225,9 @@ def _draw_calliper(
 
 
 def draw_outline(picture: Image.Image, cover: NDArray[np.float32], colour: Colour) -> None:
-    """Draw a thin smooth line just outside a mask.
+    """Draw a thin smooth line just outside a mask, given by its `View.cover` of the picture's shape.
 
-    Parameters
-    ----------
-    picture : Image.Image
-        Drawn upon.
-    cover : NDArray[np.float32]
-        Shape ``(height, width)`` of the picture, from `View.cover`. The line follows the level 0.2: the corner of a
-        single pixel has 0.25, so that every pixel of the mask lies inside the line.
-    colour : Colour
-        Of the line.
+    The line follows the level 0.2: the corner of a single pixel has 0.25, so that every pixel lies inside the line.
     """
     alpha = trace_outline(cover)
     if alpha is not None:

@@ -119,22 +119,7 @@ def has_mineral(lesion: Lesion) -> bool:
 
 
 def items_of(lesion: Lesion, report: Report, statements: Statements) -> tuple[Item, ...]:
-    """Everything a RIS can keep of a lesion.
-
-    Parameters
-    ----------
-    lesion : Lesion
-        One of the report.
-    report : Report
-        Its series and the policy its flags were judged by.
-    statements : Statements
-        Wording.
-
-    Returns
-    -------
-    tuple[Item, ...]
-        Identity, lengths, volumes, densities, depth, pattern, place, flags, concern; no name twice.
-    """
+    """Everything a RIS can keep of a lesion: identity, amounts, answers, place, flags, concern; no name twice."""
     items = (
         *_identity(lesion),
         *_amounts(lesion),
