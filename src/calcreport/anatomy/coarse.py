@@ -46,13 +46,6 @@ class CoarseVolume:
         clipped: NDArray[np.int64] = np.minimum(coarse, np.asarray(self.hu.shape) - 1)
         return clipped
 
-    def fine_box(self, shape: tuple[int, int, int], box: NDArray[np.int64]) -> tuple[slice, slice, slice]:
-        """Fine slices that a coarse box (shape ``(3, 2)``, half open) covers, clipped to `shape`."""
-        i, j, k = (
-            slice(int(low * s), int(min(n, high * s))) for (low, high), s, n in zip(box, self.step, shape, strict=True)
-        )
-        return (i, j, k)
-
 
 def coarse_steps(spacing_mm: tuple[float, float, float]) -> tuple[int, int, int]:
     """Fine voxels per coarse voxel along slice, row, column for the given fine spacing in mm."""

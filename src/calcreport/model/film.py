@@ -6,24 +6,15 @@ threshold to a film. Positions are pixel-centre indices ``(row, column)``; a fil
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum, unique
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calcreport.model.image import SliceReference
-from calcreport.model.report import (
-    BoneRelation,
-    Density,
-    Depth,
-    Excluded,
-    Foci,
-    Location,
-    Mass,
-    Pattern,
-    Size,
-)
+from calcreport.model.lesion import LesionFacts
+from calcreport.model.report import Excluded
 
 PixelPoint = tuple[float, float]
 """Row and column of a point; whole numbers are pixel centres."""
@@ -176,22 +167,13 @@ class Shadow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ProjectedLesion:
+class ProjectedLesion(LesionFacts):
     """A lesion as seen on one film, or on two orthogonal ones that were tied.
 
-    The first fields are those of `MeasuredLesion`, filled as far as a projection allows: `size.projected` is true,
-    there is no volume, no density, and the depth class is ``cannot_determine``.
+    Facts as far as a projection allows: `size.projected` is true, there is no volume, no density, and the depth class
+    is ``cannot_determine``.
     """
 
-    size: Size
-    foci: Foci
-    pattern: Pattern
-    depth: Depth
-    bone_relation: BoneRelation
-    location: Location
-    mass: Mass = field(default_factory=Mass)
-    density: Density = field(default_factory=Density)
-    notes: tuple[str, ...] = ()
     shadows: tuple[Shadow, ...]
     """One a view, the one that shows it best first; never empty."""
 

@@ -7,7 +7,7 @@ what a living patient can have after conversion is a typing mistake and is refus
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,9 +37,9 @@ class Analyte:
     """Conventional unit and the factor to it from `unit`; the unit itself and 1 where there is only one."""
     factors: Mapping[str, float]
     """Value in `unit` for one of the key's unit; keys as `plain_unit` writes them."""
-    reference_of: Mapping[str, tuple[float | None, float | None]] | None = None
+    reference_of: Mapping[str, tuple[float | None, float | None]] | None = field(default=None, kw_only=True)
     """Adult range by sex (``F``, ``M``) where they differ."""
-    is_adult_only: bool = False
+    is_adult_only: bool = field(default=False, kw_only=True)
     """Children differ so much that the adult range says nothing about them."""
 
 

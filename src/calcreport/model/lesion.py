@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,18 +73,24 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class MeasuredLesion:
-    """A lesion as measured on one CT series, before any rule has spoken."""
+class LesionFacts:
+    """What measuring says of a lesion on CT and on radiographs alike, before any rule has spoken."""
 
     size: Size
     foci: Foci
-    mass: Mass
-    density: Density
+    mass: Mass = field(default_factory=Mass)
+    density: Density = field(default_factory=Density)
     depth: Depth
     pattern: Pattern
     bone_relation: BoneRelation
     location: Location
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MeasuredLesion(LesionFacts):
+    """A lesion as measured on one CT series."""
+
     mineral: VoxelMask | None
     """Mineralised voxels; ``None`` for a contour without mineral."""
     contour: VoxelMask | None = None
