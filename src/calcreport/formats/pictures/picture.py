@@ -28,6 +28,9 @@ SKIN: Final[Colour] = (255, 122, 217)
 FASCIA: Final[Colour] = (124, 240, 120)
 CROP: Final[Colour] = (255, 221, 87)
 
+PANEL_PX: Final = 540
+"""Edge of the two large panels of a key image."""
+
 SCALE_BARS_MM: Final = (10.0, 20.0, 50.0, 100.0, 200.0)
 """Lengths a scale bar may have, mm."""
 
@@ -115,6 +118,33 @@ class View:
             (i, j), (m, n) = low - first, high - first
             patch[i:m, j:n] = grid[low[0] : high[0], low[1] : high[1]]
         return patch, (left - first[1], top - first[0], right - first[1], bottom - first[0])
+
+
+def square_view(centre: NDArray[np.float64], side: float, shape: tuple[int, ...], scale: NDArray[np.float64]) -> View:
+    """Show a square of a grid in a panel, as far as possible within the grid and no wider than it.
+
+    `scale`, shape ``(2,)``, is height and width of a pixel in any unit, that of `centre`, ``(2,)``, and `side` too.
+    """
+    extent = np.array(shape) * scale
+    side = min(side, float(extent.max()))
+    half = np.minimum(side, extent) / 2
+    top, left = (np.clip(centre, half, extent - half) - side / 2) / scale
+    row_px, column_px = (PANEL_PX / side * float(unit) for unit in scale)
+    return View(
+        left=float(left), top=float(top), column_px=column_px, row_px=row_px,
+        width=PANEL_PX, height=PANEL_PX, px_per_mm=PANEL_PX / side,
+    )  # fmt: skip
+
+
+def whole_view(shape: tuple[int, ...], row_mm: float, column_mm: float, largest_px: tuple[int, int]) -> View:
+    """Show a whole grid as large as its width and height, `largest_px`, allow."""
+    height_mm, width_mm = shape[0] * row_mm, shape[1] * column_mm
+    px_per_mm = min(largest_px[0] / width_mm, largest_px[1] / height_mm)
+    width, height = max(round(width_mm * px_per_mm), 1), max(round(height_mm * px_per_mm), 1)
+    return View(
+        left=0.0, top=0.0, column_px=px_per_mm * column_mm, row_px=px_per_mm * row_mm,
+        width=width, height=height, px_per_mm=px_per_mm,
+    )  # fmt: skip
 
 
 def apply_window(hu: NDArray[np.int16] | NDArray[np.bool_], window: Window) -> Image.Image:

@@ -63,5 +63,6 @@ SECTIONS: Final = _table("sections")
 
 SIDES: Final = {"left": Code("SCT", "7771000", "Left"), "right": Code("SCT", "24028007", "Right")}
 
-REGIONS: Final = {name: _table("sites")[name.replace(" ", "_")] for name in region_names()}
+_SITES: Final = _table("sites") | _table("further_sites")
+REGIONS: Final = {name: _SITES[name.replace(" ", "_")] for name in region_names()}
 """Region by its name in the report; any other stays text."""
