@@ -132,6 +132,17 @@ class PixelMask:
         i, j = (slice(o, o + n) for o, n in zip(self.offset, self.pixels.shape, strict=True))
         return (i, j)
 
+    def padded_box(self, room: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
+        """Slices of the same box with `room` pixels around it, within a film of `shape`."""
+        i, j = (slice(max(p.start - room, 0), min(p.stop + room, n)) for p, n in zip(self.box, shape, strict=True))
+        return (i, j)
+
+    def on_film(self, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+        """Mask on its whole film of `shape` ``(rows, columns)``."""
+        film = np.zeros(shape, dtype=np.bool_)
+        film[self.box] = self.pixels
+        return film
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilmSegment:

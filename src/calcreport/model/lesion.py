@@ -44,6 +44,13 @@ class VoxelMask:
         i, j, k = (slice(o, o + n) for o, n in zip(self.offset, self.voxels.shape, strict=True))
         return (i, j, k)
 
+    def on_slice(self, index: int, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+        """Slice of the mask, by its index in the volume, on a whole slice of `shape` ``(rows, columns)``."""
+        plane = np.zeros(shape, dtype=np.bool_)
+        if 0 <= index - self.offset[0] < self.voxels.shape[0]:
+            plane[self.box[1:]] = self.voxels[index - self.offset[0]]
+        return plane
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LesionContour:

@@ -14,7 +14,7 @@ from calcreport.compose import film_image_name
 from calcreport.dicom.header.image_header import MAKER
 from calcreport.formats.dicom.capture_pictures import draw_film_capture, draw_lesion_capture, draw_summary
 from calcreport.formats.dicom.damage import other_images
-from calcreport.formats.dicom.instance import SERIES_NUMBERS, finish, study_header, untroubled
+from calcreport.formats.dicom.instance import SERIES_NUMBERS, finish, refer_to, study_header, untroubled
 from calcreport.formats.dicom.subject import Subject
 from calcreport.model.film import FilmFindings
 from calcreport.model.report import Laterality, Lesion
@@ -124,11 +124,7 @@ def _write(subject: Subject, picture: Image.Image, kind: str, sources: list[str]
 def _reference(subject: Subject, uid: str) -> Dataset:
     if uid not in subject.source:
         raise other_images()
-    header = subject.source.header(uid)
-    item = Dataset()
-    item.ReferencedSOPClassUID = header.SOPClassUID
-    item.ReferencedSOPInstanceUID = header.SOPInstanceUID
-    return item
+    return refer_to(subject.source.header(uid))
 
 
 def _side(subject: Subject) -> str:

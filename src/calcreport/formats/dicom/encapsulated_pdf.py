@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import EncapsulatedPDFStorage
 
-from calcreport.formats.dicom.instance import finish, study_header, untroubled
+from calcreport.formats.dicom.instance import finish, refer_to, study_header, untroubled
 from calcreport.formats.dicom.subject import Subject
 from calcreport.model.lesion import CtFindings
 
@@ -55,14 +55,7 @@ def _sources(subject: Subject) -> list[Dataset]:
     if not isinstance(subject.findings, CtFindings):
         uids += [film.reference.sop_instance_uid for film in subject.findings.films]
     known = dict.fromkeys(uid for uid in uids if uid in subject.source)
-    return [_reference(header) for header in [subject.source.header(uid) for uid in known] or [study_header(subject)]]
-
-
-def _reference(header: Dataset) -> Dataset:
-    item = Dataset()
-    item.ReferencedSOPClassUID = header.SOPClassUID
-    item.ReferencedSOPInstanceUID = header.SOPInstanceUID
-    return item
+    return [refer_to(header) for header in [subject.source.header(uid) for uid in known] or [study_header(subject)]]
 
 
 def _item(code: Code) -> Dataset:

@@ -60,6 +60,14 @@ def stand_in(header: Dataset) -> Dataset:
     return bare
 
 
+def refer_to(header: Dataset) -> Dataset:
+    """Item that refers to an image."""
+    item = Dataset()
+    item.ReferencedSOPClassUID = header.SOPClassUID
+    item.ReferencedSOPInstanceUID = header.SOPInstanceUID
+    return item
+
+
 @contextmanager
 def untroubled() -> Iterator[None]:
     """Take values as they are, and keep quiet about them: a warning of pydicom quotes what it warns of."""

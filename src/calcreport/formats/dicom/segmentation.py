@@ -16,8 +16,8 @@ from pydicom.uid import ComputedRadiographyImageStorage, CTImageStorage
 from pydicom.valuerep import format_number_as_ds
 
 from calcreport.dicom.header.image_header import MAKER
-from calcreport.formats.dicom.instance import SERIAL_NUMBER, SERIES_NUMBERS, finish, stand_in, untroubled
-from calcreport.formats.dicom.segment_pixels import film_of, overlap, pack_frames, slice_of
+from calcreport.formats.dicom.instance import SERIAL_NUMBER, SERIES_NUMBERS, finish, refer_to, stand_in, untroubled
+from calcreport.formats.dicom.segment_pixels import overlap, pack_frames
 from calcreport.formats.dicom.segments import Segment, describe_segments, list_segments, mineral_segment
 from calcreport.formats.dicom.subject import Subject
 from calcreport.model.film import FilmFindings, PixelMask, ProjectedLesion
@@ -49,7 +49,7 @@ def write_segmentation(subject: Subject, *, series_index: int = 0, number: int =
         of_stand_in = {str(source.SOPInstanceUID): index for source, index in zip(sources, used, strict=True)}
         made.Rows, made.Columns = shape = volume.hu.shape[1:]
         made.PixelData = pack_frames(
-            slice_of(segments[number].mask, of_stand_in[uid], shape) for number, uid in _frames(made)
+            segments[number].mask.on_slice(of_stand_in[uid], shape) for number, uid in _frames(made)
         )
         _refer_to_stored(made, [_stored(subject, volume, index) for index in used])
     return finish(made, subject, kind="seg", number=number, name="" if number == 1 else str(number))
@@ -78,7 +78,7 @@ def write_film_segmentations(subject: Subject) -> dict[str, bytes]:
             source.Rows = source.Columns = 1
             made = _segmentation([source], np.ones((1, len(segments)), dtype=bool), segments, subject)
             made.Rows, made.Columns = shape = radiograph.picture.shape
-            made.PixelData = pack_frames(film_of(segments[place].mask, shape) for place, _ in _frames(made))
+            made.PixelData = pack_frames(segments[place].mask.on_film(shape) for place, _ in _frames(made))
             _refer_to_stored(made, [(header, radiograph.reference.frame)])
             made.PatientOrientation = header.get("PatientOrientation", "")
         name = "seg.dcm" if number == 1 else f"seg_{number}.dcm"
@@ -228,17 +228,9 @@ def _refer_to_stored(made: Dataset, stored: Sequence[tuple[Dataset, int | None]]
             for item in derivation.SourceImageSequence:
                 source = of_stand_in.get(str(item.ReferencedSOPInstanceUID))
                 if source is not None:  # segments share an item: it is renamed once
-                    _name(item, source[0])
+                    item.update(refer_to(source[0]))
                     if source[1] is not None:
                         item.ReferencedFrameNumber = source[1]
-    items = []
-    for header in {str(header.SOPInstanceUID): header for header, _ in stored}.values():
-        items.append(Dataset())
-        _name(items[-1], header)
+    items = [refer_to(header) for header in {str(header.SOPInstanceUID): header for header, _ in stored}.values()]
     made.SourceImageSequence = items
     made.ReferencedSeriesSequence[0].ReferencedInstanceSequence = items
-
-
-def _name(item: Dataset, header: Dataset) -> None:
-    item.ReferencedSOPClassUID = header.SOPClassUID
-    item.ReferencedSOPInstanceUID = header.SOPInstanceUID

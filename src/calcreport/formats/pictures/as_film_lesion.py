@@ -90,10 +90,7 @@ def choose_greys(film: FilmImage, shadow: Shadow) -> tuple[float, float]:
     apart.
     """
     room = max(round(0.4 * min(shadow.mineral.pixels.shape)), 12)
-    box = tuple(
-        slice(max(part.start - room, 0), min(part.stop + room, edge))
-        for part, edge in zip(shadow.mineral.box, film.picture.shape, strict=True)
-    )
+    box = shadow.mineral.padded_box(room, film.picture.shape)
     low, high = (float(grey) for grey in np.percentile(film.picture[box], (2.0, 99.5)))
     spare = max((_LEAST_RANGE - (high - low)) / 2, 0.15 * (high - low))
     return max(low - spare, 0.0), min(high + spare, 255.0)
@@ -130,9 +127,7 @@ def _aspect(film: FilmImage) -> NDArray[np.float64]:
 def _draw_marks(
     panel: Image.Image, view: View, film: FilmImage, shadow: Shadow, *, lengths: Lengths, shows_skin: bool
 ) -> None:
-    whole = np.zeros(film.picture.shape, dtype=np.bool_)
-    whole[shadow.mineral.box] = shadow.mineral.pixels
-    draw_outline(panel, view.cover(whole), MINERAL)
+    draw_outline(panel, view.cover(shadow.mineral.on_film(film.picture.shape)), MINERAL)
     lines: list[LabelledLine] = []
     if shadow.to_skin_line is not None and shows_skin:
         distance = _spell(shadow.to_skin_line, lengths, is_distance=True)

@@ -106,12 +106,8 @@ def find_marks(volume: CtVolume, measured: MeasuredLesion) -> Marks:
 
 
 def _lay_on_slice(mask: VoxelMask | None, volume: CtVolume, key_slice: int) -> NDArray[np.bool_] | None:
-    if mask is None or not 0 <= key_slice - mask.offset[0] < mask.voxels.shape[0]:
-        return None
-    plane = np.zeros(volume.hu.shape[1:], dtype=bool)
-    _, rows, columns = mask.box
-    plane[rows, columns] = mask.voxels[key_slice - mask.offset[0]]
-    return plane if plane.any() else None
+    plane = None if mask is None else mask.on_slice(key_slice, volume.hu.shape[1:])
+    return plane if plane is not None and plane.any() else None
 
 
 def _lay_line(segment: Segment | None, volume: CtVolume, key_slice: int) -> NDArray[np.float64] | None:
