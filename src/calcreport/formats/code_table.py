@@ -1,4 +1,4 @@
-"""Codes that ``codes.toml`` holds by name, for DICOM objects, HL7 and FHIR alike; read once."""
+"""Codes and measured numbers by name, from ``codes.toml``, for DICOM objects, HL7 and FHIR alike; read once."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ def _tables() -> dict[str, Any]:
 def rows_of(table: str) -> Mapping[str, tuple[str, str, str]]:
     """Coding scheme, value and meaning by name."""
     return {name: (scheme, value, meaning) for name, (scheme, value, meaning) in _tables()[table].items()}
+
+
+def measured_of(group: str) -> list[tuple[str, str, str, tuple[str, ...]]]:
+    """Numbers of a lesion: path in ``report.json``, words, UCUM unit, and the three parts of a code or none."""
+    return [(path, words, unit, tuple(code)) for path, (words, unit, *code) in _tables()[f"measured_{group}"].items()]
 
 
 def region_names() -> list[str]:

@@ -33,11 +33,9 @@ class Unit:
 OUR_SYSTEM: Final = "99CALCREPORT"
 """Coding system of our own names in HL7 version 2 and in DICOM objects."""
 
-MM: Final = Unit("mm", "mm")
-MM3: Final = Unit("mm3", "mm3")
-HU: Final = Unit("[hnsf'U]", "HU")
-ONE: Final = Unit("1", "1")
-PIXELS: Final = Unit("{pixels}", "pixels")
+_UNITS: Final = {"mm": "mm", "mm3": "mm3", "[hnsf'U]": "HU", "1": "1", "{pixels}": "pixels"}
+UNITS: Final = {code: Unit(code, text) for code, text in _UNITS.items()}
+"""Units by their UCUM code."""
 
 STUDY_UID: Final = Code("DCM", "113014", "DICOM Study")
 FINDING: Final = Code("DCM", "121071", "Finding")

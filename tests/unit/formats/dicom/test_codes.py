@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import pytest
 from pydicom.sr._concepts_dict import concepts
 from pydicom.sr.coding import Code
 
+from calcreport.formats.code_table import measured_of
 from calcreport.formats.dicom import codes
-from calcreport.model.report import BoneRelation, Concern, Confidence, DepthClass, FlagState
+from calcreport.model.report import BoneRelation, Concern, Confidence, DepthClass, FlagState, Lesion
 from calcreport.model.terms import PATTERN_LABELS
 
 NOTE = Path(__file__).parents[4] / "docs" / "dicom_conformance.md"
@@ -121,3 +123,18 @@ def test_a_region_gives_its_site_and_an_unknown_one_soft_tissue(region: str | No
 
 def test_no_code_calls_a_finding_a_sarcoma() -> None:
     assert "424952003" not in {code.value for code in ALL.values()}
+
+
+def test_a_name_in_the_table_that_the_report_does_not_know_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codes, "rows_of", lambda _: {"certain": ("SCT", "1", "Certain")})
+    with pytest.raises(ValueError, match="certain"):
+        codes._table("flag_states", FlagState)
+
+
+def test_every_number_told_to_a_ris_is_a_field_of_a_lesion() -> None:
+    groups = ("size", "projected", "pixels", "mass", "levels", "plain")
+    for path, *_ in itertools.chain.from_iterable(map(measured_of, groups)):
+        section, field = path.split(".")
+        section_type = Lesion.model_fields[section].annotation
+        assert section_type is not None
+        assert field in section_type.model_fields
