@@ -43,24 +43,6 @@ ABNORMAL_STRUCTURE: Final = _sct("49755003", "Morphologically Abnormal Structure
 MASS: Final = _sct("4147007", "Mass")
 
 # Measurements
-MAXIMUM_3D_DIAMETER: Final = Code("L0JK", "IBSI", "Maximum 3D Diameter of a Mesh")
-LONG_AXIS: Final = _sct("103339001", "Long axis")
-SHORT_AXIS: Final = _sct("103340004", "Short axis")
-VOLUME: Final = _sct("118565006", "Volume")
-MEAN_ATTENUATION: Final = _dcm("112181", "Mean Attenuation Coefficient")
-MAXIMUM_ATTENUATION: Final = _dcm("112180", "Maximum Attenuation Coefficient")
-ATTENUATION_DEVIATION: Final = _dcm("112183", "Standard Deviation of Attenuation Coefficient")
-DISTANCE_FROM_SKIN: Final = _dcm("121243", "Distance from skin")
-CALCIFICATION_COUNT: Final = _dcm("111038", "Number of calcifications")
-EXTENT_AP: Final = _ours("EXTENTAP", "Anteroposterior extent of mineral")
-EXTENT_TR: Final = _ours("EXTENTTR", "Transverse extent of mineral")
-EXTENT_CC: Final = _ours("EXTENTCC", "Craniocaudal extent of mineral")
-FASCIA_DISTANCE: Final = _ours("FASCIADIST", "Distance from deep fascia")
-MASS_DIAMETER: Final = _ours("MASSDIAM", "Maximum diameter of whole mass incl. non-mineralised part")
-MASS_VOLUME: Final = _ours("MASSVOLUME", "Volume of whole mass incl. non-mineralised part")
-MASS_EXTENT_AP: Final = _ours("MASSAP", "Anteroposterior extent of whole mass")
-MASS_EXTENT_TR: Final = _ours("MASSTR", "Transverse extent of whole mass")
-MASS_EXTENT_CC: Final = _ours("MASSCC", "Craniocaudal extent of whole mass")
 JUDGED_LENGTH: Final = _ours("JUDGEDLENGTH", "Length held against limit of size criterion")
 SIZE_LIMIT: Final = _ours("SIZELIMIT", "Limit of size criterion")
 PROJECTED_LENGTH: Final = _ours("PROJLENGTH", "Projected longest diameter")
@@ -123,6 +105,12 @@ def _table(name: str, key: Callable[[str], KeyT]) -> Mapping[KeyT, Code]:
     rows = rows_of(name).items()
     return MappingProxyType({key(word): Code(value, scheme, meaning) for word, (scheme, value, meaning) in rows})
 
+
+OF_MINERAL: Final = _table("of_mineral", str)
+"""Numbers of the mineral on CT by their path in `Lesion`, in the order they are written."""
+
+OF_MASS: Final = _table("of_mass", str)
+"""Numbers of the whole mass, which no name shares with the mineral."""
 
 FLAGS: Final = _table("flags", str)
 """Red flag by its name in the report."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -96,9 +95,7 @@ def test_every_pattern_has_a_code() -> None:
 
 
 def test_no_name_is_shared_by_mineral_and_mass() -> None:
-    from calcreport.formats.dicom.measured_items import OF_MASS, OF_MINERAL  # noqa: PLC0415
-
-    names = [quantity.name for quantity in (*OF_MINERAL, *OF_MASS)]
+    names = [*codes.OF_MINERAL.values(), *codes.OF_MASS.values()]
     assert len(set(names)) == len(names)
 
 
@@ -131,9 +128,10 @@ def test_a_name_in_the_table_that_the_report_does_not_know_is_refused(monkeypatc
         codes._table("flag_states", FlagState)
 
 
-def test_every_number_told_to_a_ris_is_a_field_of_a_lesion() -> None:
+def test_every_number_told_is_a_field_of_a_lesion() -> None:
     groups = ("size", "projected", "pixels", "mass", "levels", "plain")
-    for path, *_ in itertools.chain.from_iterable(map(measured_of, groups)):
+    told = [path for group in groups for path, *_ in measured_of(group)]
+    for path in (*told, *codes.OF_MINERAL, *codes.OF_MASS):
         section, field = path.split(".")
         section_type = Lesion.model_fields[section].annotation
         assert section_type is not None
