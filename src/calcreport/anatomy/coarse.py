@@ -20,25 +20,17 @@ _SLICES_AT_ONCE: Final = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CoarseVolume:
-    """Block means of a volume.
-
-    Parameters
-    ----------
-    hu : NDArray[np.int16]
-        Shape ``(slices, rows, columns)`` of the coarse grid; mean HU of a block within one slice (slices between
-        are left out, not averaged). Blocks with a voxel that was not imaged hold the floor of the scale.
-    is_imaged : NDArray[np.bool_]
-        Same shape; false where a block holds a voxel outside the field of view.
-    step : tuple[int, int, int]
-        Fine voxels a coarse voxel spans along slice, row, column.
-    spacing_mm : tuple[float, float, float]
-        Distances between coarse voxels along slice, row, column, mm.
-    """
+    """Block means of a volume."""
 
     hu: NDArray[np.int16]
+    """Shape ``(slices, rows, columns)`` of the coarse grid; mean HU of a block within one slice (slices between are
+    left out, not averaged). Blocks with a voxel that was not imaged hold the floor of the scale."""
     is_imaged: NDArray[np.bool_]
+    """Same shape; false where a block holds a voxel outside the field of view."""
     step: tuple[int, int, int]
+    """Fine voxels a coarse voxel spans along slice, row, column."""
     spacing_mm: tuple[float, float, float]
+    """Distances between coarse voxels along slice, row, column, mm."""
 
     def of_fine(self, index: NDArray[np.integer]) -> NDArray[np.int64]:
         """Coarse index that holds each fine voxel index; shape ``(..., 3)`` in and out, clipped to the grid."""

@@ -23,22 +23,15 @@ _SLICES_AT_ONCE: Final = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Runs:
-    """Runs of set voxels, sorted by slice, row, start.
-
-    Parameters
-    ----------
-    row : NDArray[np.int64]
-        Shape ``(n,)``; ``slice * rows + row``.
-    start, stop : NDArray[np.int64]
-        Shape ``(n,)``; first column and one past the last.
-    shape : tuple[int, int, int]
-        Slices, rows, columns of the volume.
-    """
+    """Runs of set voxels, sorted by slice, row, start."""
 
     row: NDArray[np.int64]
+    """Shape ``(n,)``; ``slice * rows + row``."""
     start: NDArray[np.int64]
     stop: NDArray[np.int64]
+    """Shape ``(n,)``; first column and one past the last."""
     shape: tuple[int, int, int]
+    """Slices, rows, columns of the volume."""
 
     @property
     def count(self) -> int:
