@@ -73,36 +73,24 @@ Box = tuple[slice, slice, slice]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Measurer:
-    """Measures the lesions of one series.
-
-    Parameters
-    ----------
-    volume : CtVolume
-        HU.
-    acquisition : Acquisition
-        Slice thickness and body part.
-    layers : Layers
-        Skin, fascia and cuts.
-    detection : Detection
-        Sorted components.
-    noise_hu : float
-        Noise, HU.
-    limits : Thresholds
-        HU.
-    settings : DetectionSettings
-        Limits.
-    contours : tuple[LesionContour, ...]
-        Readers' contours; foci inside them belong to them.
-    """
+    """Measures the lesions of one series."""
 
     volume: CtVolume
+    """HU."""
     acquisition: Acquisition
+    """Slice thickness and body part."""
     layers: Layers
+    """Skin, fascia and cuts."""
     detection: Detection
+    """Sorted components."""
     noise_hu: float
+    """Noise, HU."""
     limits: Thresholds
+    """HU."""
     settings: DetectionSettings
+    """Limits."""
     contours: tuple[LesionContour, ...] = ()
+    """Readers' contours; foci inside them belong to them."""
 
     @property
     def blur(self) -> Blur:
