@@ -298,6 +298,6 @@ def _bone_relation(gap_mm: float) -> BoneRelation:
 
 def _no_mineral() -> Pattern:
     return Pattern(
-        id="P30", label="no mineral above the threshold inside the contour", confidence=Confidence.LOW, scores={},
+        id=INDETERMINATE_PATTERN, label="no mineral above the threshold inside the contour", confidence=Confidence.LOW, scores={},
         features={},
     )  # fmt: skip
