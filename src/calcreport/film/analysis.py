@@ -24,9 +24,9 @@ from calcreport.model.report import (
     Pattern,
     Size,
 )
+from calcreport.model.terms import INDETERMINATE_PATTERN
 from calcreport.processes.threads import map_in_threads
 
-_PATTERNLESS: Final = "P30"
 _ALL_AXES: Final = 3
 
 

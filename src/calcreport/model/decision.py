@@ -20,10 +20,9 @@ from calcreport.model.report import (
     UsedInput,
 )
 
-
 Capability = Literal[
-    "is_commonest", "is_systemic", "is_tumour", "is_open", "is_of_bone", "contests_benign", "forbids_biopsy", "is_referral",
-    "leads_to_procedure", "stands_without_lesion", "is_extent", "is_silenced",
+    "is_commonest", "is_systemic", "is_tumour", "is_open", "is_of_bone", "contests_benign", "forbids_biopsy",
+    "is_referral", "leads_to_procedure", "stands_without_lesion", "is_extent", "is_silenced",
 ]  # fmt: skip
 """A column of the rule tables that says what a class, a recommendation or a row of a flag is; docs/usage.md."""
 

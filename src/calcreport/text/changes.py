@@ -151,9 +151,7 @@ def _rises(change: WouldChange, capabilities: Capabilities) -> bool:
 def _tell(change: WouldChange, ids: dict[int, str], words: _Words) -> str:
     statements = words.statements
     ask = statements.choose("ask", change.input, change.input)
-    answer = statements.say(
-        "change.answer", answer=_say_answer(change, statements), effect=_say_effect(change, words)
-    )
+    answer = statements.say("change.answer", answer=_say_answer(change, statements), effect=_say_effect(change, words))
     identifier = "compared" if change.input == "lesion.prior" else "read" if _is_read(change) else "told"
     text = statements.say(f"change.{identifier}", ask=ask, answers=answer)
     indices = {lesion.index for lesion in change.lesions}

@@ -157,9 +157,7 @@ def _describe_group(
     return " ".join(as_sentence(sentence) for sentence in sentences)
 
 
-def _name_and_judge(
-    group: list[Lesion], statements: Statements, lengths: Lengths, capabilities: Capabilities
-) -> str:
+def _name_and_judge(group: list[Lesion], statements: Statements, lengths: Lengths, capabilities: Capabilities) -> str:
     subject = _name_group(group, statements, lengths)
     differential = group[0].differential
     for certainty, identifier in (
@@ -169,9 +167,8 @@ def _name_and_judge(
     ):
         named = [entry for entry in differential if entry.certainty == certainty][:_MOST_NAMED]
         if named:
-            likely, tumours = named, []
-            if certainty == "possible" and not capabilities.is_class(differential[0].id, "is_tumour"):
-                likely, tumours = _set_apart_tumours(named, capabilities)
+            is_open = certainty == "possible" and not capabilities.is_class(differential[0].id, "is_tumour")
+            likely, tumours = _set_apart_tumours(named, capabilities) if is_open else (named, [])
             judged = identifier if likely else "indeterminate"
             text = statements.say(f"impression.{judged}", lesion=subject, labels=_join_labels(likely, statements))
             if not tumours:

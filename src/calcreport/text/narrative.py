@@ -16,6 +16,7 @@ from calcreport.model.report import (
     Thresholds,
     YesNo,
 )
+from calcreport.model.terms import INDETERMINATE_PATTERN
 from calcreport.text.advice import name_concerned
 from calcreport.text.clinical import ClinicalText, describe_clinical
 from calcreport.text.comparison import describe_comparison, describe_growth

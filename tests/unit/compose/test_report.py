@@ -19,7 +19,8 @@ from calcreport.model.report import (
     Software,
     Study,
 )
-from calcreport.resources import template_texts
+from calcreport.resources import rule_texts, template_texts
+from calcreport.rules import load_rules
 from calcreport.settings import Settings
 from calcreport.text.clinical import describe_clinical
 
@@ -38,7 +39,12 @@ def decided(concern: str, *asks: str, state: str = "not_provided") -> LesionDeci
 
 def decision(*lesions: LesionDecision, patient: PatientLevel | None = None) -> Decision:
     return Decision(
-        lesions=lesions, patient=patient or PatientLevel(), concern="none", flags_summary={}, recommendations=()
+        lesions=lesions,
+        patient=patient or PatientLevel(),
+        concern="none",
+        flags_summary={},
+        recommendations=(),
+        capabilities=load_rules(rule_texts()).capabilities,
     )
 
 
