@@ -33,7 +33,9 @@ def flags(state: str = "not_provided") -> Flags:
 
 
 def decided(concern: str, *asks: str, state: str = "not_provided") -> LesionDecision:
-    recommendations = tuple(Recommendation(id=ask, text=f"Do {ask}", sources=("s",)) for ask in asks)
+    recommendations = tuple(
+        Recommendation(id=ask, text=f"Do {ask}", sources=("s",), is_referral=ask == "R09") for ask in asks
+    )
     return LesionDecision(flags=flags(state), concern=concern, differential=(), recommendations=recommendations)
 
 

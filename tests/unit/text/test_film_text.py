@@ -11,9 +11,9 @@ import pytest
 
 from calcreport.formats import Templates, load_templates
 from calcreport.formats.text import as_text
+from calcreport.model.decision import Decision
 from calcreport.model.film import FilmFindings
 from calcreport.model.lengths import bind_lengths
-from calcreport.model.decision import Decision
 from calcreport.model.report import FilmTechnique, FlagState, PatientLevel, Report, Size, YesNo
 from calcreport.resources import template_texts
 from calcreport.settings import PolicySettings
