@@ -52,7 +52,12 @@ def test_a_report_of_any_readable_version_is_read_as_the_present_one(version: st
 
 @pytest.mark.parametrize(
     ("name", "told"),
-    [("R09", (True, False, False)), ("R11", (False, True, False)), ("R13", (False, False, True)), ("R21", (False,) * 3)],
+    [
+        ("R09", (True, False, False)),
+        ("R11", (False, True, False)),
+        ("R13", (False, False, True)),
+        ("R21", (False,) * 3),
+    ],
 )
 def test_an_earlier_report_is_read_with_what_its_recommendations_are(name: str, told: tuple[bool, ...]) -> None:
     row = {"id": name, "text": "x", "sources": ["s"]}
