@@ -51,7 +51,7 @@ from calcreport.model.report import (
     Thresholds,
     YesNo,
 )
-from calcreport.model.terms import DEEP, DEPTH_ORDER
+from calcreport.model.terms import DEEP, DEPTH_ORDER, INDETERMINATE_PATTERN
 from calcreport.settings import DetectionSettings
 
 MARGIN_MM: Final = 14.0
@@ -286,6 +286,6 @@ def _bone_relation(gap_mm: float) -> BoneRelation:
 
 def _no_mineral() -> Pattern:
     return Pattern(
-        id="P30", label="no mineral above the threshold inside the contour", confidence=Confidence.LOW, scores={},
-        features={},
+        id=INDETERMINATE_PATTERN, label="no mineral above the threshold inside the contour", confidence=Confidence.LOW,
+        scores={}, features={},
     )  # fmt: skip

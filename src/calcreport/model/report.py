@@ -350,6 +350,11 @@ class Recommendation(Record):
     sources: tuple[str, ...]
     rule: str = ""
     """Row of the rule table that spoke: the id of this statement."""
+    is_referral: bool = False
+    """It calls for sarcoma-centre opinion."""
+    forbids_biopsy: bool = False
+    is_same_day: bool = False
+    """It calls for contact on the same day."""
 
 
 class OtherAnswerLesion(Record):
