@@ -20,7 +20,7 @@ Truth = Callable[..., NDArray[np.bool_]]
 CodeOf = Callable[..., str]
 
 ORTHOGONAL = ["isotropic", "anisotropic", "flipped", "oblique"]
-FORMATS = [(".nii", False), (".nii.gz", True), (".nrrd", False), (".nrrd", True)]
+FORMATS = [(".nii", False), (".nii.gz", True), (".nrrd", False), (".nrrd", True), (".mha", False), (".mha", True)]
 
 
 @pytest.mark.parametrize("kind", ORTHOGONAL)
