@@ -63,7 +63,7 @@ def check_metaimage(stream: IO[bytes], beside: Callable[[str], IO[bytes]]) -> Ch
     lines += [f"{name} = {fields.get(name.lower(), '')[:100]}" for name in ("DimSize", "ElementType")]
     name = fields.get("elementdatafile", "")
     if name.lower() != "local":
-        # A header may name any file of the computer, a list or a pattern of files: only a file of its own folder counts.
+        # A header may name any file, a list or a pattern of files: only one file of its own folder counts.
         if not re.fullmatch(r"[^/\\%\0]{1,255}", name) or name.lower().startswith((".", "list")):
             refuse("mask.unsupported", "the lesion mask is a MetaImage header without voxels; save it as one .mha file")
         stream = beside(name)

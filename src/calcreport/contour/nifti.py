@@ -82,7 +82,7 @@ def check_nifti(stream: IO[bytes]) -> Checked:
     if header["magic"].startswith(b"ni"):
         refuse("mask.unsupported", "the lesion mask is a NIfTI header without voxels; save it as one .nii file")
     dim = header["dim"].tolist()
-    if not 3 <= dim[0] <= 7 or any(n != 1 for n in dim[4 : dim[0] + 1]) or not 1 <= min(dim[1:4]):
+    if not 3 <= dim[0] <= 7 or any(n != 1 for n in dim[4 : dim[0] + 1]) or min(dim[1:4]) < 1:
         refuse(
             "mask.unsupported", "the lesion mask is not one volume of whole numbers; save a three-dimensional label map"
         )
@@ -106,12 +106,12 @@ def check_nifti(stream: IO[bytes]) -> Checked:
 
 def _layout(start: bytes) -> np.dtype[Any] | None:
     """Layout of the header in its byte order; ``None`` for something else."""
-    for layout, endings in zip(_HEADERS, ((b"n+1", b"ni1"), (b"n+2", b"ni2")), strict=True):
-        for order in "<>":
-            head = layout.fields["magic"][1] if layout.fields else 0
-            size = np.frombuffer(start[:4].ljust(4, b"\0"), order + "i4")[0]
-            if len(start) >= 348 and size == layout.itemsize and start[head : head + 3] in endings:
-                return layout.newbyteorder(order)
+    for layout, place, endings in zip(_HEADERS, (344, 4), ((b"n+1", b"ni1"), (b"n+2", b"ni2")), strict=True):
+        if len(start) < 348 or start[place : place + 3] not in endings:
+            continue
+        for ordered in (layout.newbyteorder("<"), layout.newbyteorder(">")):
+            if np.frombuffer(start[:4], ordered["size"])[0] == layout.itemsize:
+                return ordered
     return None
 
 

@@ -1,7 +1,8 @@
 """A reader's contour of the whole lesion, from whatever file it was drawn into.
 
 Understands DICOM RT Structure Sets, DICOM Segmentations, NIfTI, NRRD and MetaImage label maps, told apart by content.
-Nothing is taken for granted: a mask without geometry, of another frame of reference, outside the volume or in air is refused.
+Nothing is taken for granted: a mask without geometry, of another frame of reference, outside the volume or in air is
+refused.
 """
 
 from __future__ import annotations
