@@ -21,7 +21,7 @@ from calcreport.progress import Progress
 from calcreport.rules import Ruleset
 from calcreport.study.folder import ResultsFolder, folder_name
 from calcreport.study.overview import update_overview
-from calcreport.study.reread import basis_of_report
+from calcreport.study.reread import evidence_of_report
 from calcreport.study.review import NOTE_FILE, REVIEW_FILE, WrittenReview, note_lesions
 from calcreport.study.revise import bring_up_to_date, list_pictures, settings_of_report
 from calcreport.study.write import SOURCES_FILE, Draft, formats_present, load_output, write_outputs
@@ -87,12 +87,12 @@ def run(options: argparse.Namespace, progress: Progress) -> str:
             study = _find(found.studies, report)
             _refuse_other_patient(study, report)
             progress.step("reading")
-            basis, order = basis_of_report(report, study, settings)
+            evidence, order = evidence_of_report(report, study, settings)
             load_output(job.templates, job.formats)
             previous = results.read_study(job.folder.name, FILE_NAMES["sr"]) or _read(
                 job.path.with_name(FILE_NAMES["sr"])
             )
-            draft = Draft(report=report, basis=basis, order=order, previous_sr=previous)
+            draft = Draft(report=report, evidence=evidence, order=order, previous_sr=previous)
             text, files = write_outputs(draft, job.formats, job.templates, on_step=progress.step)
         if job.review is not None:
             files |= {REVIEW_FILE: job.review.text, NOTE_FILE: note_lesions(report, job.review.text)}

@@ -47,7 +47,7 @@ def describe_technique(findings: CtFindings | FilmFindings | Findings, imaging: 
     findings : CtFindings | FilmFindings | Findings
         As measured, or as typed by a reader.
     imaging : Imaging | None
-        How the analysed CT series was made; radiographs tell it themselves.
+        How the analysed CT series was made; radiographs state it themselves.
 
     Returns
     -------

@@ -15,8 +15,8 @@ from calcreport.model.report import Report
 from calcreport.study.folder import ResultsFolder
 from calcreport.study.result import Counts, Summary, SummaryStudy, status_of
 
-SUMMARY_FILE: Final = "summary.json"
-INDEX_FILE: Final = "index.html"
+SUMMARY_FILE: Final = "summary.json"  # in the results folder
+INDEX_FILE: Final = "index.html"  # beside it
 
 
 def update_overview(results: ResultsFolder, root: Path, folder: str, report: Report, templates: Templates) -> None:

@@ -10,8 +10,8 @@ from calcreport.formats.page.as_index import IndexEntry
 from calcreport.model.report import SCHEMA_VERSION, Concern, Record, Report, SeriesEntry, Software
 from calcreport.processes.pool import Crash
 
-Status = Literal["reported", "refused", "no_calcification"]
-Kind = Literal["", "input", "output", "configuration", "internal"]
+Status = Literal["reported", "refused", "no_calcification"]  # whether a report was written, and whether it has a lesion
+Kind = Literal["", "input", "output", "configuration", "internal"]  # origin of a refusal; "" for none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +76,8 @@ class StudyOutcome:
             return f"refused [{self.code}]: {self.message}"
         lesions = f"{self.lesion_count} lesion{'' if self.lesion_count == 1 else 's'}"
         what = lesions if self.status == "reported" else "no calcification"
-        told = f"reported, {what}, {self.image_count} images, {self.seconds:.1f} s"
-        return f"{told}; apply the review in its folder again with calcreport render" if self.has_review else told
+        text = f"reported, {what}, {self.image_count} images, {self.seconds:.1f} s"
+        return f"{text}; apply the review in its folder again with calcreport render" if self.has_review else text
 
 
 def status_of(report: Report) -> Literal["reported", "no_calcification"]:

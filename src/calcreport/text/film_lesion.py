@@ -1,6 +1,8 @@
-"""A lesion on radiographs in words: how it projects, what can be told of its shape, and of skin and bone beside it."""
+"""A lesion on radiographs in words: projection, shape, and relation to skin and bone."""
 
 from __future__ import annotations
+
+from typing import Final
 
 from calcreport.model.lengths import Lengths
 from calcreport.model.report import FilmPlace, Lesion, Report
@@ -9,7 +11,7 @@ from calcreport.text.film_views import say_other_views
 from calcreport.text.statements import Statements
 from calcreport.text.wording import capitalise, join_words, name_finding, spell_distance
 
-_PATTERNLESS = "P30"
+_PATTERNLESS: Final = "P30"  # id of the entry for mineral without a recognised pattern
 
 
 def say_projection(places: tuple[FilmPlace, ...], statements: Statements) -> str:
@@ -63,7 +65,7 @@ def _say_foci(lesion: Lesion, statements: Statements, lengths: Lengths) -> str:
 
 
 def _say_pattern(lesion: Lesion, statements: Statements) -> str:
-    """Say what the mineral looks like; what a projection cannot show is not in the words."""
+    """Describe the mineral in terms that hold for a projection."""
     pattern = lesion.pattern
     finding = statements.choose("pattern.film", pattern.id, name_finding(pattern, statements))
     if pattern.id == _PATTERNLESS:
@@ -74,8 +76,8 @@ def _say_pattern(lesion: Lesion, statements: Statements) -> str:
 def list_on_films(lesion: Lesion, statements: Statements, lengths: Lengths) -> list[tuple[str, str]]:
     """List what was measured on each film: name and value with its unit."""
     rows = []
-    told = spell_on_films(lesion, statements, lengths)
-    extents = {place.sop_instance_uid: extent for place, extent in told}
+    by_film = spell_on_films(lesion, statements, lengths)
+    extents = {place.sop_instance_uid: extent for place, extent in by_film}
     for place in lesion.location.films:
         view = name_view(place.view, statements)
         extent = extents.get(place.sop_instance_uid, "")  # without one where a reader's length took its place

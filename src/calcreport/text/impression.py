@@ -21,29 +21,29 @@ from calcreport.text.statements import Statements
 from calcreport.text.wording import as_sentence, join_words, name_place
 
 FLAG_NAMES = ("size", "depth", "growth", "pain", "mass", "history", "aggressive")
-"""Red flags in the order they are read out."""
+"""Red flags in the order they are printed."""
 
 _SARCOMA_CENTRE = "R09"
 """The recommendation that calls for sarcoma-centre opinion; only with it are flags called criteria for that."""
 
 _TUMOUR = "C22"
-"""Class of soft-tissue tumours. Behind something likelier it is not put forward but named as not excluded."""
+"""Class of soft-tissue tumours. Below a likelier class it is named as not excluded."""
 
 _FOP = "C05"
-"""Class that stands first whatever else is said, because it forbids what the rest may lead to."""
+"""Class that always comes first, because it forbids biopsy and surgery, which other classes may lead to."""
 
 _PROJECTED_EXTENT = "F1-extent-projected"
-"""Row of the size flag about the length of a vessel or fascia on a radiograph: nothing to conclude a report with."""
+"""Size-flag rule for the length of a vessel or fascia on a radiograph; the impression does not repeat it."""
 
 _LADDER = ("consistent with", "favoured", "possible")
-"""Steps of certainty that speak for a diagnosis."""
+"""Degrees of certainty in favour of a diagnosis."""
 
 _MOST_NAMED = 3
-"""A differential longer than this is no help at the end of a report; the whole one is in the findings."""
+"""Most diagnoses named in the impression; the findings list all of them."""
 
 
 def name_flag(name: str, statements: Statements, *, size_limit_mm: float, size_operator: str = ">") -> str:
-    """Spoken name of a red flag, such as ``"size >5 cm"``; `size_limit_mm` in mm, `size_operator` from the policy."""
+    """Printed name of a red flag, such as ``"size >5 cm"``; `size_limit_mm` in mm, `size_operator` from the policy."""
     if name != "size":
         return statements.say(f"flag.{name}")
     return statements.say("flag.size", operator=size_operator, limit=f"{size_limit_mm / 10:g} cm")
@@ -98,8 +98,8 @@ def write_impression(
         notes = dict.fromkeys(note for lesion in group for note in advice.get(lesion.id, ()) if note not in said)
         said |= notes.keys()
         text = _describe_group(group, statements, policy)
-        told = [as_sentence(_name_concerned(note, group, advice)) for note in notes]
-        items.append((group[0].concern, " ".join([text, *told])))
+        remarks = [as_sentence(_name_concerned(note, group, advice)) for note in notes]
+        items.append((group[0].concern, " ".join([text, *remarks])))
     if any(entry.id == _FOP and entry.certainty in _LADDER for entry in patient.differential):
         return (*overall, *(text for _, text in items))
     urgent = [text for concern, text in items if concern is Concern.HIGH]
@@ -127,7 +127,7 @@ def _describe_patient(patient: PatientLevel, statements: Statements) -> tuple[st
 
 
 def _group_alike(lesions: tuple[Lesion, ...], small_limit_mm: float) -> list[list[Lesion]]:
-    """Lesions a radiologist would name in one breath: same concern, nature, layer and flags; worrying ones alone."""
+    """Group lesions that one sentence can describe: same concern, nature, layer and flags; worrying ones alone."""
 
     def likeness(lesion: Lesion) -> tuple[str, ...]:
         is_minor = _is_small_and_only_deep(lesion, small_limit_mm)
@@ -184,7 +184,7 @@ def _name_and_judge(group: list[Lesion], statements: Statements, lengths: Length
 def _set_apart_tumours(
     named: list[Differential], differential: tuple[Differential, ...]
 ) -> tuple[list[Differential], list[Differential]]:
-    """Part a tumour from what the rules put before it; one that leads is named like any other possibility."""
+    """Separate a tumour class from likelier ones; a leading tumour class is named like any other."""
     if differential[0].id == _TUMOUR:
         return named, []
     return [entry for entry in named if entry.id != _TUMOUR], [entry for entry in named if entry.id == _TUMOUR]
@@ -195,7 +195,7 @@ def _join_labels(entries: list[Differential], statements: Statements) -> str:
 
 
 def _differ(lesion: Lesion, statements: Statements) -> list[str]:
-    """Say what else it could be, where something surer was named first, and what is less likely."""
+    """Name the alternatives to a surer diagnosis, then the less likely ones."""
     surer = any(entry.certainty in {"consistent with", "favoured"} for entry in lesion.differential)
     possible = [entry for entry in lesion.differential if entry.certainty == "possible"][:_MOST_NAMED]
     unlikely = [entry for entry in lesion.differential if entry.certainty == "less likely"][:_MOST_NAMED]
@@ -244,14 +244,14 @@ def _name_site(lesion: Lesion, statements: Statements) -> str:
 
 
 def _say_size(lesion: Lesion, longest_mm: float, statements: Statements, lengths: Lengths) -> str:
-    """Say the longest dimension; on a projection it is marked as projected, cut by the edge it is a minimum."""
+    """State the longest dimension: marked as projected on a film, as a minimum where the image edge cuts it."""
     if not longest_mm:
         return ""
     size = lengths.spell(longest_mm)
     is_cut = lesion.mass.is_minimum if lesion.mass.max_diameter_mm else lesion.size.is_minimum
-    told = statements.say("measure.at_least", length=size) if is_cut else size
+    text = statements.say("measure.at_least", length=size) if is_cut else size
     is_projected = lesion.size.projected and lesion.mass.max_diameter_mm is None
-    return statements.say("impression.projected", size=told) if is_projected else told
+    return statements.say("impression.projected", size=text) if is_projected else text
 
 
 def join_ids(ids: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Measurements of a lesion as rows of a table: name and rounded value, nothing that was not measured."""
+"""Measurements of a lesion as table rows: name and rounded value; unmeasured quantities have no row."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from calcreport.text.wording import (
     spell_volume,
 )
 
-Rows = list[tuple[str, str]]
+Rows = list[tuple[str, str]]  # key of the name in ``measure.*``, and value with unit
 
 
 def list_measurements(
@@ -37,7 +37,7 @@ def list_measurements(
         Name and value with its unit.
     """
     on_films = list_on_films(lesion, statements, lengths)
-    rows: Rows = [
+    rows: Rows = [  # key of the name in ``measure.*``, and value with unit
         *_mass_rows(lesion.mass, statements, lengths),
         *([] if on_films else _size_rows(lesion.size, statements, lengths)),
         *_foci_rows(lesion, statements, lengths),
@@ -65,7 +65,7 @@ def _with_uncertainty(length: str, uncertainty_mm: float | None, statements: Sta
 
 
 def _mass_rows(mass: Mass, statements: Statements, lengths: Lengths) -> Rows:
-    rows: Rows = []
+    rows: Rows = []  # key of the name in ``measure.*``, and value with unit
     extents = [extent for extent in (mass.ap_mm, mass.tr_mm, mass.cc_mm) if extent is not None]
     if len(extents) == 3:
         rows.append(("mass", lengths.spell_extents(extents)))
@@ -78,7 +78,7 @@ def _mass_rows(mass: Mass, statements: Statements, lengths: Lengths) -> Rows:
 
 
 def _size_rows(size: Size, statements: Statements, lengths: Lengths) -> Rows:
-    rows: Rows = []
+    rows: Rows = []  # key of the name in ``measure.*``, and value with unit
     extents = [extent for extent in (size.ap_mm, size.tr_mm, size.cc_mm) if extent is not None]
     if len(extents) == 3:
         rows.append(("extents", lengths.spell_extents(extents)))
