@@ -12,6 +12,7 @@ from calcreport.model.lesion import CtFindings
 from calcreport.model.report import FilmTechnique, Technique
 
 _SIDES: dict[str, Literal["left", "right", "both"]] = {"left": "left", "right": "right", "both": "both"}
+"""Side in the report by the side of a film."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,7 +52,7 @@ _ROUNDING_YEARS: Final = 1e-6  # tolerance for ages converted from days or month
 _OTHER: Final = (
     "the clinical data disagree with the image header ({what}); are they of another patient? Give those of this "
     "patient, correct the field, or leave it out"
-)
+)  # message of clinical.other_patient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,7 +56,7 @@ def analyse_study(
     results : ResultsFolder
         Where the study's folder goes.
     on_step : Callable[[str], None]
-        Told the name of each step.
+        Receives the name of each step.
 
     Returns
     -------

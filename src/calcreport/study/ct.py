@@ -170,7 +170,7 @@ def _is_inside(corners: Sequence[Point | None] | None, boxes: Sequence[Box], *, 
 def _add(
     lesion: MeasuredLesion, known: list[MeasuredLesion], parts: Sequence[CtPart], comparable: set[int]
 ) -> list[MeasuredLesion]:
-    """Add a lesion; where earlier series show the same, the one that was measured more completely stays."""
+    """Add a lesion; of the same lesion on earlier series the most completely measured one stays."""
     same = [other for other in known if other.series_index in comparable and _touch(lesion, other, parts)]
     reach_mm = parts[lesion.series_index].ct.volume.geometry.voxel_diagonal_mm
     if all(_is_completer(lesion, other, reach_mm) for other in same):

@@ -33,7 +33,7 @@ _NEXT_TO_NOTHING: Final = 0.03
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FilmsReading:
-    """The radiographs of a study, read, and what became of every series."""
+    """The radiographs of a study, read, and the outcome of every series."""
 
     films: tuple[FilmImage, ...]
     modality: str
@@ -130,7 +130,7 @@ def measure_films(
     request : Request
         What to analyse and how.
     on_step : Callable[[str], None]
-        Told the name of each step.
+        Receives the name of each step.
 
     Raises
     ------

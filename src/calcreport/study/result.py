@@ -1,4 +1,4 @@
-"""What became of each study of a run, for the summary, the terminal and the exit code."""
+"""Outcome of each study of a run, for the summary, the terminal and the exit code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Kind = Literal["", "input", "output", "configuration", "internal"]  # origin of 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyOutcome:
-    """What became of one study.
+    """Outcome of one study.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class StudyOutcome:
     status : Status
         Whether there is a report, and whether it names a lesion.
     kind : Kind
-        Whose fault a refusal is; empty when there is none.
+        Origin of a refusal; empty when there is none.
     code, message : str
         Of the refusal, with its remedy; no patient data.
     concern : Concern | None
@@ -37,7 +37,7 @@ class StudyOutcome:
     text : str
         The report section; holds patient data.
     series : tuple[SeriesEntry, ...]
-        Every series of the study and what became of it.
+        Every series of the study and its outcome.
     index_row : IndexEntry | None
         Row of the index page; holds patient data. ``None`` when there is no report.
     has_review : bool
@@ -71,7 +71,7 @@ class StudyOutcome:
         )
 
     def sentence(self) -> str:
-        """Say what became of the study, without patient data."""
+        """Describe the outcome of the study, without patient data."""
         if self.status == "refused":
             return f"refused [{self.code}]: {self.message}"
         lesions = f"{self.lesion_count} lesion{'' if self.lesion_count == 1 else 's'}"

@@ -46,7 +46,7 @@ def bring_up_to_date(
     Returns
     -------
     tuple[Report, bool]
-        The report, and whether it was concluded anew. Words edited by hand stay where nothing else was changed.
+        The report, and whether its conclusions were renewed. Words edited by hand stay where nothing else was changed.
 
     Raises
     ------

@@ -91,7 +91,7 @@ def write_outputs(
     templates : Templates
         Layouts and wording.
     on_step : Callable[[str], None]
-        Told the name of each step.
+        Receives the name of each step.
 
     Returns
     -------

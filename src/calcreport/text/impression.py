@@ -127,7 +127,7 @@ def _describe_patient(patient: PatientLevel, statements: Statements) -> tuple[st
 
 
 def _group_alike(lesions: tuple[Lesion, ...], small_limit_mm: float) -> list[list[Lesion]]:
-    """Group lesions that one sentence can describe: same concern, nature, layer and flags; worrying ones alone."""
+    """Group lesions that one sentence can describe: same concern, nature, layer and flags; severe ones alone."""
 
     def likeness(lesion: Lesion) -> tuple[str, ...]:
         is_minor = _is_small_and_only_deep(lesion, small_limit_mm)
