@@ -12,7 +12,6 @@ from time import perf_counter
 
 BEGAN = perf_counter()
 
-import argparse  # noqa: E402 - imports are one of the steps
 from itertools import pairwise  # noqa: E402
 from pathlib import Path  # noqa: E402
 
@@ -21,16 +20,9 @@ from calcreport.cli import prepare_process  # noqa: E402
 prepare_process()
 
 import calcreport.study.analyse  # noqa: E402
-from calcreport.arguments import request_from  # noqa: E402
+from calcreport.arguments import AnalyzeOptions, request_from  # noqa: E402
 from calcreport.dicom import discover  # noqa: E402
 from calcreport.study.folder import ResultsFolder  # noqa: E402
-
-
-class _Options(argparse.Namespace):
-    """Options of `calcreport analyze`, those not given as ``None``."""
-
-    def __getattr__(self, name: str) -> None:
-        """Answer for an option that was not given."""
 
 
 def main() -> None:
@@ -41,7 +33,7 @@ def main() -> None:
         marks.append((step, perf_counter()))
 
     mark("templates and rules")
-    request = request_from(_Options(paths=[sys.argv[1]], out=sys.argv[2], jobs=1))
+    request = request_from(AnalyzeOptions(paths=(sys.argv[1],), out=sys.argv[2]))
     mark("finding and sorting files")
     results = ResultsFolder(Path(sys.argv[2]), run_id=f"{os.getpid():012x}")
     results.prepare()

@@ -9,6 +9,7 @@ import re
 import textwrap
 import tomllib
 from collections.abc import Iterator
+from dataclasses import is_dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -22,7 +23,7 @@ NAMES: Final = 15  # characters of its column of module names
 HEAD: Final = """# Python interface
 
 Made from the docstrings by `make docs`; do not edit. These are the names that `calcreport` exports; everything else is
-internal and may change with any version. Fields of a report: `calcreport schema report` and [usage.md](usage.md).
+internal and may change with any version. How to use them: [python.md](python.md).
 """
 SECTION: Final = re.compile(r"^(\w[\w ]*)\n-{3,}$", re.MULTILINE)  # heading of a numpydoc section
 
@@ -94,7 +95,7 @@ def _entry(name: str, item: Any) -> str:  # noqa: ANN401 - whatever a package ex
 
 
 def _signature(name: str, item: Any) -> str:  # noqa: ANN401
-    if inspect.isclass(item):
+    if inspect.isclass(item):  # of an exception how it is called; of a record its fields follow
         bases = ", ".join(base.__name__ for base in item.__bases__ if base is not object)
         return f"class {name}({bases})" if bases else f"class {name}"
     arguments = str(inspect.signature(item)).replace("'", "")
@@ -112,13 +113,15 @@ def _prose(doc: str) -> str:
         rows = re.findall(r"^(\S.*)\n((?:[ \t]+.*\n?|\n(?=[ \t]))*)", body.strip() + "\n", re.MULTILINE)
         entries = [f"- `{head}`: {' '.join(lines.split())}".rstrip(": ") for head, lines in rows]
         is_list = any(lines.strip() for _, lines in rows)
-        text.append(f"**{title}:**\n\n" + ("\n".join(entries) if is_list else body.strip()).replace("``", "`"))
+        content = "\n".join(entries) if is_list else body.strip()
+        code = f"```python\n{body.strip()}\n```" if ">>>" in body else ""
+        text.append(f"**{title}:**\n\n{code or content.replace('``', '`')}")
     return "\n\n".join(text)
 
 
 def _fields(item: type) -> Iterator[tuple[str, str]]:
-    """Fields of a record with their types, and the docstrings that stand below them."""
-    if not hasattr(item, "model_fields"):
+    """Fields of a record with their types, and the docstrings below them; none where the class docstring lists them."""
+    if not (hasattr(item, "model_fields") or is_dataclass(item)) or "Parameters\n---" in (inspect.getdoc(item) or ""):
         return
     body = ast.parse(textwrap.dedent(inspect.getsource(item))).body[0].body  # type: ignore[attr-defined]
     for node, after in zip(body, [*body[1:], None], strict=True):

@@ -1,21 +1,30 @@
-"""What the user typed after a command, checked and turned into what the program needs."""
+"""What a caller gives, by path or as plain values, checked and turned into what the program needs."""
 
 from __future__ import annotations
 
-import argparse
+import json
 import os
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from calcreport import __version__
-from calcreport.errors import UsageError
-from calcreport.files.clinical_table import MAX_TABLE_BYTES, ClinicalData, data_from_csv, data_from_text, is_csv
+from calcreport.errors import ClinicalError, UsageError
+from calcreport.files.clinical_table import (
+    MAX_TABLE_BYTES,
+    ClinicalData,
+    data_from_csv,
+    data_from_text,
+    data_from_values,
+    is_csv,
+)
 from calcreport.files.report import MAX_REPORT_BYTES, earlier_report, report_from_text
-from calcreport.files.settings import refuse_contradictions, settings_from_text
-from calcreport.formats import DEFAULT_FORMATS, FORMATS, Templates, load_templates
+from calcreport.files.settings import refuse_contradictions, settings_from_tables, settings_from_text
+from calcreport.formats import DEFAULT_FORMATS, FILE_NAMES, FORMATS, Templates, load_templates
 from calcreport.model.clinical import Clinical
 from calcreport.model.report import Report, Software
 from calcreport.resources import rule_texts, site_rule_texts, site_template_texts, template_texts
@@ -32,14 +41,74 @@ _HIGHEST_HU: Final = 32_767.0
 
 _STANDARD_INPUT: Final = "-"
 
+REPORT_FILE: Final = FILE_NAMES["json"]
+"""Name of the report in the folder of a study."""
 
-def request_from(options: argparse.Namespace) -> Request:
-    """Check everything the user typed, before any image is read.
+
+FilePath = str | os.PathLike[str]
+"""Where a file or a folder is."""
+
+ClinicalInput = FilePath | Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
+"""Clinical data: a file, the mapping it would hold, or a list of them as a table; ``None`` where nothing is known."""
+
+SettingsInput = FilePath | Mapping[str, Any] | Settings | None
+"""Settings: a TOML file, the tables it would hold, or checked settings; ``None`` for the defaults."""
+
+PriorInput = FilePath | Mapping[str, Any] | Report | None
+"""An earlier study: ``report.json``, the folder of its results, or the report itself."""
+
+ReviewInput = FilePath | Mapping[str, Any] | None
+"""A reader's review: a file or what such a file holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalyzeOptions:
+    """What ``calcreport analyze`` can be asked, and with the same names `calcreport.analyze` and the hook.
 
     Parameters
     ----------
-    options : argparse.Namespace
-        The words after ``analyze``, parsed.
+    paths : Sequence[FilePath]
+        Folders, files, zip archives or DICOMDIR.
+    out : FilePath | None
+        Folder of the results; ``None`` writes nothing.
+    clinical, config, prior : ClinicalInput, SettingsInput, PriorInput
+        Clinical data, settings and earlier study.
+    lesion_mask, lesion_roi : FilePath | None, str | None
+        Contour of the whole lesion, and which structure in it is the lesion.
+    threshold_hu : str | None
+        ``GROW[,SEED]``, HU.
+    format : str | None
+        Comma list; ``None`` for the default formats.
+    templates, rules : FilePath | None
+        A site's own.
+    jobs : int
+        Studies analysed side by side, ≥ 1.
+    keeps_reports : bool
+        Whether the reports themselves are handed back, beside the files.
+    """
+
+    paths: Sequence[FilePath]
+    out: FilePath | None = None
+    clinical: ClinicalInput = None
+    config: SettingsInput = None
+    prior: PriorInput = None
+    lesion_mask: FilePath | None = None
+    lesion_roi: str | None = None
+    threshold_hu: str | None = None
+    format: str | None = None
+    templates: FilePath | None = None
+    rules: FilePath | None = None
+    jobs: int = 1
+    keeps_reports: bool = False
+
+
+def request_from(options: AnalyzeOptions) -> Request:
+    """Check everything that was given, before any image is read.
+
+    Parameters
+    ----------
+    options : AnalyzeOptions
+        As given.
 
     Returns
     -------
@@ -57,22 +126,23 @@ def request_from(options: argparse.Namespace) -> Request:
             msg = f"PATH {number} does not exist; name a folder, file, zip archive or DICOMDIR"
             raise UsageError(msg, code="usage.no_such_path")
     clinical_data = clinical_data_of(options.clinical, "--clinical")
-    settings = settings_of(options)
-    ruleset = ruleset_of(options, settings)
+    settings = settings_of(options.config)
+    ruleset = ruleset_of(options.rules, settings, options.config)
     return Request(
         paths=tuple(Path(path) for path in options.paths),
-        out=Path(options.out),
+        out=None if options.out is None else Path(options.out),
         settings=_with_thresholds(settings, options.threshold_hu),
         clinical_data=clinical_data,
         lesion_mask=_existing(options.lesion_mask, "--lesion-mask") if options.lesion_mask else None,
         lesion_roi=options.lesion_roi,
-        formats=formats_of(options.format),
-        templates=templates_of(options),
+        formats=() if options.out is None else formats_of(options.format),
+        templates=templates_of(options.templates),
         ruleset=ruleset,
         jobs=options.jobs,
         software=software_with(ruleset),
         created=now(),
-        earlier=earlier_of(options),
+        earlier=earlier_of(options.prior),
+        keeps_reports=options.keeps_reports,
     )
 
 
@@ -86,22 +156,28 @@ def now() -> str:
     return datetime.now().astimezone().isoformat(timespec="seconds")
 
 
-def clinical_of(options: argparse.Namespace) -> Clinical:
-    """Clinical input of one patient from ``--clinical``; everything unknown without it."""
-    if not options.clinical:
-        return Clinical()
-    from calcreport.files.clinical import clinical_from_text  # noqa: PLC0415 - brings a YAML parser
+def clinical_of(given: ClinicalInput) -> Clinical:
+    """Clinical input of one patient; everything unknown without it.
 
-    return clinical_from_text(read_text(options.clinical, "--clinical"))
+    Raises
+    ------
+    ClinicalError
+        ``clinical.…``; ``clinical.which_study`` for a table, where it cannot be told which row is meant.
+    """
+    data = clinical_data_of(given, "--clinical")
+    if data.is_table:
+        msg = "one patient's clinical data are needed here, but a table was given; give the row of this patient"
+        raise ClinicalError(msg, code="clinical.which_study")
+    return data.rows[0].clinical if data.rows else Clinical()
 
 
-def clinical_data_of(path: str | None, option: str) -> ClinicalData:
-    """Read clinical data of one patient, or a table; nothing without a path.
+def clinical_data_of(given: ClinicalInput, option: str) -> ClinicalData:
+    """Read clinical data of one patient, or a table; nothing without them.
 
     Parameters
     ----------
-    path : str | None
-        Of a YAML, JSON or CSV file.
+    given : ClinicalInput
+        Path of a YAML, JSON or CSV file, or what such a file holds.
     option : str
         Where it was named, for messages.
 
@@ -112,64 +188,92 @@ def clinical_data_of(path: str | None, option: str) -> ClinicalData:
     ClinicalError
         ``clinical.…``.
     """
-    if not path:
+    if not given:
         return ClinicalData()
-    content = _read(path, option, max_bytes=MAX_TABLE_BYTES)
-    if is_csv(content, path):
+    if not isinstance(given, str | os.PathLike):
+        return data_from_values(given if isinstance(given, Mapping) else list(given))
+    content = _read(given, option, max_bytes=MAX_TABLE_BYTES)
+    if is_csv(content, os.fspath(given)):
         _refuse_larger(content, option, max_bytes=MAX_TABLE_BYTES)
         return data_from_csv(content)
     return data_from_text(_as_text(content, option, max_bytes=_MAX_TEXT_BYTES))
 
 
-def settings_of(options: argparse.Namespace) -> Settings:
-    """Defaults, overlaid with the file given with ``--config``."""
-    return settings_from_text(read_text(options.config, "--config")) if options.config else Settings()
+def settings_of(given: SettingsInput) -> Settings:
+    """Defaults, overlaid with what was given."""
+    if given is None or given == "":
+        return Settings()
+    if isinstance(given, Settings):
+        return given
+    if isinstance(given, Mapping):
+        return settings_from_tables(given)
+    return settings_from_text(read_text(given, "--config"))
 
 
-def ruleset_of(options: argparse.Namespace, settings: Settings) -> Ruleset:
-    """Built-in rules, overlaid with the site's own: from ``--rules``, else from where the settings say.
+def ruleset_of(path: FilePath | None, settings: Settings, settings_file: SettingsInput = None) -> Ruleset:
+    """Built-in rules, overlaid with the site's own: of `path`, else from where the settings say.
 
     A path in the settings counts from the settings file's own folder.
     """
-    path = options.rules
     if not path and settings.rules.path:
-        path = str(Path(options.config or "").parent / settings.rules.path)
+        folder = Path(settings_file).parent if isinstance(settings_file, str | os.PathLike) else Path()
+        path = folder / settings.rules.path
     return load_rules(rule_texts(), site_rule_texts(Path(path)) if path else None)
 
 
-def ruleset_of_report(options: argparse.Namespace, report: Report) -> Ruleset:
-    """Rules to conclude anew with: those of ``--rules``, else the built-in ones.
+def ruleset_of_report(path: FilePath | None, report: Report) -> Ruleset:
+    """Rules to conclude anew with: those of `path`, else the built-in ones.
 
     Raises
     ------
     UsageError
         ``render.site_rules`` when the report was made with a site's own rules and they were not named.
     """
-    ruleset = load_rules(rule_texts(), site_rule_texts(Path(options.rules)) if options.rules else None)
-    if not options.rules and report.rules is not None and report.rules.name != ruleset.used.name:
+    ruleset = load_rules(rule_texts(), site_rule_texts(Path(path)) if path else None)
+    if not path and report.rules is not None and report.rules.name != ruleset.used.name:
         msg = "the report was made with a site's own rules; name them with --rules"
         raise UsageError(msg, code="render.site_rules")
     return ruleset
 
 
-def templates_of(options: argparse.Namespace) -> Templates:
-    """Built-in templates, overlaid with those of ``--templates``."""
-    return load_templates(template_texts(), site_template_texts(Path(options.templates)) if options.templates else None)
+def templates_of(folder: FilePath | None) -> Templates:
+    """Built-in templates, overlaid with a site's own."""
+    return load_templates(template_texts(), site_template_texts(Path(folder)) if folder else None)
 
 
-def earlier_of(options: argparse.Namespace) -> EarlierReport | None:
-    """Read the earlier report of ``--prior``; ``None`` without it."""
-    if not options.prior:
-        return None
-    return earlier_report(report_from_text(read_text(options.prior, "--prior", max_bytes=MAX_REPORT_BYTES)))
+def report_of(given: FilePath | Mapping[str, Any] | Report, option: str) -> Report:
+    """Read a report: ``report.json``, the folder of one study or of a run of one study, its content, or itself.
+
+    Raises
+    ------
+    UsageError
+        As `read_text` and `report_from_text`; ``report.which_study`` for a folder with the results of several studies.
+    """
+    if isinstance(given, Report):
+        return given
+    if isinstance(given, Mapping):
+        return report_from_text(json.dumps(given))
+    path = Path(given)
+    if path.is_dir():
+        found = [path / REPORT_FILE] if (path / REPORT_FILE).is_file() else sorted(path.glob(f"*/{REPORT_FILE}"))
+        if len(found) != 1:
+            msg = f"the folder given with {option} holds {len(found)} reports; name the {REPORT_FILE} of one study"
+            raise UsageError(msg, code="report.which_study")
+        (path,) = found
+    return report_from_text(read_text(path, option, max_bytes=MAX_REPORT_BYTES))
 
 
-def read_text(path: str, option: str, *, max_bytes: int = _MAX_TEXT_BYTES, may_be_input: bool = False) -> str:
+def earlier_of(given: PriorInput) -> EarlierReport | None:
+    """Read the earlier report; ``None`` without it."""
+    return earlier_report(report_of(given, "--prior")) if given else None
+
+
+def read_text(path: FilePath, option: str, *, max_bytes: int = _MAX_TEXT_BYTES, may_be_input: bool = False) -> str:
     """Read a text file a person named.
 
     Parameters
     ----------
-    path : str
+    path : FilePath
         Of the file.
     option : str
         Where it was named, for messages; the path itself stays out of them, it can hold a patient's name.
@@ -191,7 +295,7 @@ def read_text(path: str, option: str, *, max_bytes: int = _MAX_TEXT_BYTES, may_b
     return _as_text(_read(path, option, max_bytes=max_bytes, may_be_input=may_be_input), option, max_bytes=max_bytes)
 
 
-def _read(path: str, option: str, *, max_bytes: int, may_be_input: bool = False) -> bytes:
+def _read(path: FilePath, option: str, *, max_bytes: int, may_be_input: bool = False) -> bytes:
     """Read a file a person named, and one byte more than it may have."""
     try:
         if may_be_input and path == _STANDARD_INPUT:
@@ -267,7 +371,7 @@ def formats_of(text: str | None) -> tuple[str, ...]:
     return chosen
 
 
-def _existing(path: str, option: str) -> Path:
+def _existing(path: FilePath, option: str) -> Path:
     if not Path(path).is_file():
         msg = f"the file given with {option} does not exist or is not a file"
         raise UsageError(msg, code="usage.no_such_file")

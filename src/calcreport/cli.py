@@ -211,11 +211,13 @@ def prepare_process() -> None:
 
 def _analyze(options: argparse.Namespace, progress: Progress) -> int:
     prepare_process()
-    from calcreport.arguments import request_from
+    from calcreport.arguments import AnalyzeOptions, request_from
     from calcreport.pipeline import analyse
 
     os.umask(os.umask(0o077) | 0o077)  # results name a patient: readable by their owner only
-    outcome = analyse(request_from(options), progress=progress)
+    names = AnalyzeOptions.__dataclass_fields__.keys() & vars(options)
+    given = AnalyzeOptions(**{name: getattr(options, name) for name in names})
+    outcome = analyse(request_from(given), progress=progress)
     if options.debug:
         sys.stderr.write("".join(study.detail for study in outcome.studies))
     code = _code_of([outcome])

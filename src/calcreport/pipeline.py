@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from calcreport.dicom import discover
-from calcreport.errors import OutputError, UsageError
+from calcreport.errors import InputError, OutputError, UsageError
 from calcreport.formats.page.as_html import show_date, show_name
 from calcreport.formats.page.as_index import IndexEntry, render_index
 from calcreport.log import event, study_ref
@@ -41,11 +41,14 @@ class RunOutcome:
     studies : tuple[StudyOutcome, ...]
         In the order found.
     is_summary_written : bool
-        Whether ``summary.json`` and the index are in place.
+        Whether ``summary.json`` and the index are in place, where they are asked for.
+    nothing_found : InputError | None
+        Why there is no study, with the remedy.
     """
 
     studies: tuple[StudyOutcome, ...]
     is_summary_written: bool
+    nothing_found: InputError | None = None
 
     def has(self, kind: Kind) -> bool:
         """Whether a study was refused for a reason of this kind."""
@@ -81,8 +84,11 @@ def analyse(request: Request, *, progress: Progress) -> RunOutcome:
     OutputError
         When the results folder cannot be written to at all.
     """
-    results = ResultsFolder(request.out, run_id=secrets.token_hex(6))
-    results.prepare()
+    results = None
+    if request.out is not None:
+        results = ResultsFolder(request.out, run_id=secrets.token_hex(6))
+        results.prepare()
+    nothing_found = None
     try:
         with discover(
             request.paths, settings=request.settings.reading, on_progress=partial(_tell_search, progress)
@@ -93,18 +99,20 @@ def analyse(request: Request, *, progress: Progress) -> RunOutcome:
             )
             _refuse_many(request, len(found.studies))
             if not found.studies:
-                _tell_nothing_found(aside, progress)
+                nothing_found = _nothing_found(aside)
+                progress.error(f"error [{nothing_found.code}]: {nothing_found.message}")
             requests = _requests_of(found.studies, request, progress)
             outcomes = _analyse_all(found.studies, requests, results, progress)
             identities = tuple(study.study for study in found.studies)
     finally:
-        results.recover()
-    is_written = _write_overview(outcomes, identities, aside, request, results, progress)
-    return RunOutcome(studies=outcomes, is_summary_written=is_written)
+        if results is not None:
+            results.recover()
+    is_written = results is None or _write_overview(outcomes, identities, aside, request, results, progress)
+    return RunOutcome(studies=outcomes, is_summary_written=is_written, nothing_found=nothing_found)
 
 
 def _analyse_all(
-    studies: Sequence[StudyFiles], requests: Sequence[Request], results: ResultsFolder, progress: Progress
+    studies: Sequence[StudyFiles], requests: Sequence[Request], results: ResultsFolder | None, progress: Progress
 ) -> tuple[StudyOutcome, ...]:
     """Analyse the studies side by side; whatever happens to one, the others go on."""
     count = len(studies)
@@ -139,7 +147,12 @@ def _load_analysis() -> None:
 
 
 def _analyse_one(
-    number: int, on_step: Report, *, studies: Sequence[StudyFiles], requests: Sequence[Request], results: ResultsFolder
+    number: int,
+    on_step: Report,
+    *,
+    studies: Sequence[StudyFiles],
+    requests: Sequence[Request],
+    results: ResultsFolder | None,
 ) -> StudyOutcome:
     """Work of one task, in a worker process."""
     gc.collect()  # what an earlier study left; within one there is hardly any garbage, and looking for it takes time
@@ -171,7 +184,7 @@ def _tell_search(progress: Progress, count: int) -> None:
     progress.step(f"looking for studies: {count} files")
 
 
-def _tell_nothing_found(set_aside: Sequence[SummarySetAside], progress: Progress) -> None:
+def _nothing_found(set_aside: Sequence[SummarySetAside]) -> InputError:
     """Say why no file was taken: the reason of most files with its remedy, and the others by their code."""
     if not set_aside:
         why = "no file at all; name the folder that holds the images"
@@ -180,7 +193,7 @@ def _tell_nothing_found(set_aside: Sequence[SummarySetAside], progress: Progress
         beside = ", ".join(f"{row.count} {row.code}" for row in others)
         counted = f"{first.count} files, beside {beside}" if others else f"all of {first.count} files"
         why = f"{counted} [{first.code}]: {first.message}"
-    progress.error(f"error [study.none_found]: no study under the paths: {why}")
+    return InputError(f"no study under the paths: {why}", code="study.none_found")
 
 
 def _write_overview(

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pydicom
@@ -17,7 +16,7 @@ from highdicom.legacy import LegacyConvertedEnhancedCTImage
 from scipy.ndimage import binary_dilation
 
 import calcreport.formats.dicom.objects
-from calcreport.arguments import request_from
+from calcreport.arguments import AnalyzeOptions, request_from
 from calcreport.dicom import discover
 from calcreport.formats.dicom.subject import Subject
 from calcreport.study.analyse import analyse_study
@@ -55,11 +54,7 @@ def analyse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Analyse]:
 
         def run(folder: Path, *, clinical: Path | None = None, lesion_mask: Path | None = None) -> Subject:
             out = tmp_path_factory.mktemp("out")
-            options = SimpleNamespace(
-                paths=[str(folder)], out=str(out), clinical=clinical and str(clinical), config=None,
-                lesion_mask=lesion_mask and str(lesion_mask), lesion_roi=None, threshold_hu=None, format="sr",
-                templates=None, rules=None, prior=None, jobs=1,
-            )  # fmt: skip
+            options = AnalyzeOptions(paths=(folder,), out=out, clinical=clinical, lesion_mask=lesion_mask, format="sr")
             request = replace(request_from(options), created=CREATED)
             found = opened.enter_context(discover(request.paths, settings=request.settings.reading))
             results = ResultsFolder(out, run_id="test")

@@ -14,15 +14,9 @@ from calcreport.arguments import (
     software_with,
     templates_of,
 )
-from calcreport.compose import DraftContext, compose_report
 from calcreport.files.findings import findings_from_text
 from calcreport.formats import RENDERERS
-from calcreport.model.clinical import as_given
-from calcreport.model.findings import Findings
-from calcreport.model.report import Patient, Study
-from calcreport.rules import decide_and_ask
-from calcreport.rules.prior_match import compare_with_earlier
-from calcreport.rules.single_lesion import place_by_complaint
+from calcreport.study.typed import report_on_findings
 
 
 def run(options: argparse.Namespace) -> str:
@@ -43,41 +37,18 @@ def run(options: argparse.Namespace) -> str:
     ConfigurationError
         The first file that is wrong, with every mistake in it.
     """
-    settings = settings_of(options)
-    ruleset = ruleset_of(options, settings)
-    templates = templates_of(options)
-    clinical = clinical_of(options)
-    typed = findings_from_text(read_text(options.findings, "FINDINGS", may_be_input=True))
-    findings = place_by_complaint(typed, clinical)
-    earlier = earlier_of(options)
-    if earlier is not None:
-        findings = compare_with_earlier(findings, earlier)
-    report = compose_report(
-        findings,
-        decide_and_ask(findings, clinical, settings.policy, ruleset),
-        context=DraftContext(
-            study=_study_of(findings),
-            series=(),
-            clinical=as_given(clinical),
-            settings=settings,
-            software=software_with(ruleset),
-            created=now(),
-            rules=ruleset.used,
-        ),
-        imaging=None,
+    settings = settings_of(options.config)
+    ruleset = ruleset_of(options.rules, settings, options.config)
+    templates = templates_of(options.templates)
+    clinical = clinical_of(options.clinical)
+    report = report_on_findings(
+        findings_from_text(read_text(options.findings, "FINDINGS", may_be_input=True)),
+        clinical,
+        settings=settings,
+        ruleset=ruleset,
         statements=templates.statements,
+        software=software_with(ruleset),
+        created=now(),
+        earlier=earlier_of(options.prior),
     )
     return RENDERERS[options.format](report, templates, {}).content.decode("utf-8")
-
-
-def _study_of(findings: Findings) -> Study:
-    """Name the study a reader speaks of: nothing identifies it, and the patient is in the clinical file."""
-    header = findings.header
-    return Study(
-        study_instance_uid="",
-        study_date=findings.study_date.isoformat() if findings.study_date else None,
-        modality=findings.modality or "",
-        description=None,
-        patient=Patient(sex=header.sex, age_years=header.age_years),
-        body_part=header.body_part,
-    )

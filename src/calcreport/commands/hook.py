@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydicom import dcmread
 
-from calcreport.arguments import request_from
+from calcreport.arguments import AnalyzeOptions, request_from
 from calcreport.commands.hook_places import Place, Places, find_places
 from calcreport.commands.hook_result import for_mercure, result_of
 from calcreport.commands.hook_settings import HookSettings, settings_of_task
@@ -106,38 +106,24 @@ def _request(options: argparse.Namespace, settings: HookSettings, place: Place, 
     ClinicalError
         ``clinical.which_study`` for data of one patient where folders of many are to be analysed with them.
     """
-    words = _analysis(options, settings, place.source, target)
     own = next(
         (path for name in STUDY_FILES if (path := place.source / name).is_file() and not path.is_symlink()), None
     )
-    words.clinical = str(own) if own is not None else words.clinical  # it is about the study; a table is for all
-    request = request_from(words)
+    chosen = {  # what was typed comes before what the dispatcher's rule says
+        name: getattr(options, name) or getattr(settings, name)
+        for name in ("config", "clinical", "format", "templates", "rules")
+    }
+    if own is not None:  # it is about the study; a table is for all
+        chosen["clinical"] = str(own)
+    request = request_from(AnalyzeOptions(paths=(place.source,), out=target, jobs=options.jobs, **chosen))
     is_for_many = own is None and (len(found.places) > 1 or not options.clinical)
-    if words.clinical and is_for_many and not request.clinical_data.is_table:
+    if chosen["clinical"] and is_for_many and not request.clinical_data.is_table:
         msg = (
             "data of one patient were given where studies of many come; give a table (CSV, or a YAML list) keyed by "
             "patient_id, accession_number or study_instance_uid, or lay clinical.yaml beside the images of each study"
         )
         raise ClinicalError(msg, code="clinical.which_study")
     return request
-
-
-def _analysis(options: argparse.Namespace, settings: HookSettings, source: Path, target: Path) -> argparse.Namespace:
-    """Words of ``analyze``; what was typed comes before what the dispatcher's rule says."""
-    chosen = {
-        name: getattr(options, name) or getattr(settings, name)
-        for name in ("config", "clinical", "format", "templates", "rules")
-    }
-    return argparse.Namespace(
-        paths=[str(source)],
-        out=str(target),
-        lesion_mask=None,
-        lesion_roi=None,
-        threshold_hu=None,
-        prior=None,
-        jobs=options.jobs,
-        **chosen,
-    )
 
 
 def _flatten(source: Path, target: Path) -> None:

@@ -102,11 +102,10 @@ def _loader(options: argparse.Namespace) -> Callable[[], ServiceSettings]:
 def _require_analysis(options: argparse.Namespace, settings: ServiceSettings) -> None:
     """Read once what every analysis is going to read, so that a mistake shows now and not at the first study."""
     analysis = settings.analysis
-    seen = argparse.Namespace(config=options.config, rules=None, templates=analysis.templates)
-    ruleset_of(seen, settings_of(seen))
+    ruleset_of(None, settings_of(options.config), options.config)
     if analysis.clinical:
         read_table(analysis.clinical)
-    templates_of(seen)
+    templates_of(analysis.templates)
     formats_of(analysis.formats)
 
 

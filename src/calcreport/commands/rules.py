@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> str:
     """
     if options.action == "check":
         return _check(options)
-    ruleset = ruleset_of(options, settings_of(options))
+    ruleset = ruleset_of(options.rules, settings_of(options.config), options.config)
     rows = _chosen(ruleset, options)
     if options.action == "explain":
         return explain(options, ruleset, frozenset(rule.id for rule in rows))

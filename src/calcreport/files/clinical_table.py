@@ -262,7 +262,7 @@ def data_from_text(text: str) -> ClinicalData:
     Raises
     ------
     ClinicalError
-        As `clinical_from_text`, and for a list ``clinical.no_key``, ``clinical.repeated_key``.
+        ``clinical.…``, for a list too ``clinical.no_key``, ``clinical.repeated_key``.
     """
     from calcreport.files.typed_text import values_from_text  # noqa: PLC0415 - brings a YAML parser
 

@@ -43,8 +43,13 @@ def settings_from_text(text: str) -> Settings:
     except (ValueError, RecursionError) as error:  # not only TOMLDecodeError: a number of thousands of digits
         msg = f"the settings file is not valid TOML: {explain_toml(error, text)}"
         raise SettingsError(msg, code="settings.syntax") from error
-    values.pop("service", None)  # the receiving service reads it; one file is enough for both
-    settings = checked_tables(values, Settings, text=text)
+    return settings_from_tables(values, text=text)
+
+
+def settings_from_tables(values: Mapping[str, Any], *, text: str = "") -> Settings:
+    """Check settings that are plain tables, as `settings_from_text` does; `text` is where they stand, for messages."""
+    # The receiving service reads its own table; one file is enough for both.
+    settings = checked_tables({name: table for name, table in values.items() if name != "service"}, Settings, text=text)
     refuse_contradictions(settings)
     return settings
 

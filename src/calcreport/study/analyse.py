@@ -43,7 +43,7 @@ _SR: Final = FILE_NAMES["sr"]
 
 
 def analyse_study(
-    study: StudyFiles, request: Request, results: ResultsFolder, on_step: Callable[[str], None]
+    study: StudyFiles, request: Request, results: ResultsFolder | None, on_step: Callable[[str], None]
 ) -> StudyOutcome:
     """Measure one study and write its folder.
 
@@ -53,8 +53,8 @@ def analyse_study(
         As found.
     request : Request
         What to analyse and how.
-    results : ResultsFolder
-        Where the study's folder goes.
+    results : ResultsFolder | None
+        Where the study's folder goes; ``None`` writes nothing.
     on_step : Callable[[str], None]
         Receives the name of each step.
 
@@ -73,7 +73,7 @@ def analyse_study(
 def _analyse(
     study: StudyFiles,
     request: Request,
-    results: ResultsFolder,
+    results: ResultsFolder | None,
     on_step: Callable[[str], None],
     begin_loading: Callable[[], Future[None]],
 ) -> StudyOutcome:
@@ -91,11 +91,12 @@ def _analyse(
         measured = _measure(study, reading, request, on_step)
         report, order = _report(measured, request, on_step)
         output.result()
-        last = results.read_study(folder, _SR)
+        last = results.read_study(folder, _SR) if results is not None else None
         draft = Draft(report=report, evidence=measured.evidence, order=order, previous_sr=last)
         text, files = write_outputs(draft, request.formats, request.templates, on_step=on_step)
-        review = carry_review(results, folder)
-        results.write_study(folder, files | review)
+        review = carry_review(results, folder) if results is not None else {}
+        if results is not None:
+            results.write_study(folder, files | review)
     except RefusedStudyError as refused:
         return _refusal(refused.reason, refused.entries, folder, monotonic() - began)
     except CalcReportError as error:
@@ -112,6 +113,7 @@ def _analyse(
         series=report.series,
         index_row=index_entry(report, folder),
         has_review=bool(review),
+        report=report if request.keeps_reports else None,
     )
 
 

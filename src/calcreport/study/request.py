@@ -22,8 +22,8 @@ class Request:
     ----------
     paths : tuple[Path, ...]
         Folders, files or zip archives.
-    out : Path
-        Where results go.
+    out : Path | None
+        Where results go; ``None`` writes nothing.
     settings : Settings
         Effective settings.
     clinical_data : ClinicalData
@@ -46,12 +46,14 @@ class Request:
         Date and time of the draft, ISO 8601.
     earlier : EarlierReport | None
         Report of an earlier study of the same patient, to compare with.
+    keeps_reports : bool
+        Whether the outcome of a study holds its report.
     study_clinical : StudyClinical | None
         What of `clinical_data` is about the study at hand; ``None`` before that is known.
     """
 
     paths: tuple[Path, ...]
-    out: Path
+    out: Path | None
     settings: Settings
     clinical_data: ClinicalData
     lesion_mask: Path | None
@@ -63,6 +65,7 @@ class Request:
     software: Software
     created: str
     earlier: EarlierReport | None = None
+    keeps_reports: bool = False
     study_clinical: StudyClinical | None = None
 
     @property

@@ -42,6 +42,8 @@ class StudyOutcome:
         Row of the index page; holds patient data. ``None`` when there is no report.
     has_review : bool
         A reader's review lies in the study's folder; it is not applied by an analysis.
+    report : Report | None
+        The report itself, where the request asks for it; holds patient data.
     detail : str
         Traceback of a bug; shown only when asked for.
     """
@@ -60,6 +62,7 @@ class StudyOutcome:
     series: tuple[SeriesEntry, ...] = field(default=(), repr=False)
     index_row: IndexEntry | None = field(default=None, repr=False)
     has_review: bool = False
+    report: Report | None = field(default=None, repr=False)
     detail: str = field(default="", repr=False)
 
     @classmethod

@@ -5,8 +5,16 @@ from __future__ import annotations
 import pytest
 
 from calcreport.errors import ClinicalError
-from calcreport.files.clinical import MAX_CHARACTERS, clinical_from_text
+from calcreport.files.clinical_table import data_from_text
+from calcreport.files.typed_text import MAX_CHARACTERS
 from calcreport.model.clinical import Clinical
+
+
+def one_patient(text):
+    """Clinical data of a file about one patient."""
+    rows = data_from_text(text).rows
+    return rows[0].clinical if rows else Clinical()
+
 
 EXAMPLE = """
 patient:   {age_years: 46, sex: F}
@@ -20,7 +28,7 @@ labs:      {calcium: {value: 2.35, unit: mmol/L, date: 2026-10-01, low: 2.2, hig
 
 
 def test_yaml_answers_are_read_as_meant() -> None:
-    clinical = clinical_from_text(EXAMPLE)
+    clinical = one_patient(EXAMPLE)
     assert clinical.symptoms.pain == "yes"
     assert clinical.conditions.dialysis == "no"
     assert clinical.conditions.hyperparathyroidism == "unknown"
@@ -28,16 +36,16 @@ def test_yaml_answers_are_read_as_meant() -> None:
 
 
 def test_json_is_read_too() -> None:
-    assert clinical_from_text('{"growth": {"rate": "rapid"}, "symptoms": {"pain": true}}').symptoms.pain == "yes"
+    assert one_patient('{"growth": {"rate": "rapid"}, "symptoms": {"pain": true}}').symptoms.pain == "yes"
 
 
 def test_a_bare_no_is_no_growth() -> None:
-    assert clinical_from_text("growth: {rate: no}").growth.rate == "none"
+    assert one_patient("growth: {rate: no}").growth.rate == "none"
 
 
 def test_empty_text_means_nothing_is_known() -> None:
-    assert clinical_from_text("") == Clinical()
-    assert clinical_from_text("# nothing\n") == Clinical()
+    assert one_patient("") == Clinical()
+    assert one_patient("# nothing\n") == Clinical()
 
 
 @pytest.mark.parametrize(
@@ -59,14 +67,14 @@ def test_empty_text_means_nothing_is_known() -> None:
 )
 def test_what_is_no_clinical_file_is_refused_by_code(text: str, code: str) -> None:
     with pytest.raises(ClinicalError) as caught:
-        clinical_from_text(text)
+        one_patient(text)
     assert caught.value.code == code
     assert caught.value.__context__ is None
 
 
 def test_the_message_does_not_quote_the_file() -> None:
     with pytest.raises(ClinicalError) as caught:
-        clinical_from_text("patient: {name: Jane Doe\n  [")
+        one_patient("patient: {name: Jane Doe\n  [")
     assert "Jane" not in str(caught.value)
 
 
@@ -75,20 +83,20 @@ def test_the_message_does_not_quote_the_file() -> None:
     [(r"\ud83d\ude00", "\U0001f600"), (r"\ud83d", "\ufffd"), (r"\ude00\ud83d", "\ufffd\ufffd"), (r"\u00e4", "\u00e4")],
 )
 def test_json_escapes_are_read_as_json_means_them(escaped: str, read: str) -> None:
-    assert clinical_from_text(f'{{"request": {{"question": "{escaped}"}}}}').request.question == read
+    assert one_patient(f'{{"request": {{"question": "{escaped}"}}}}').request.question == read
 
 
 def test_json_may_be_indented_with_tabs() -> None:
-    assert clinical_from_text('{\n\t"symptoms": {\n\t\t"pain": "yes"\n\t}\n}').symptoms.pain == "yes"
+    assert one_patient('{\n\t"symptoms": {\n\t\t"pain": "yes"\n\t}\n}').symptoms.pain == "yes"
 
 
 @pytest.mark.parametrize("text", ['{"symptoms": {"pain": "no", "pain": "yes"}}', "{symptoms: {pain: no, pain: yes}}"])
 def test_a_repeated_key_is_refused_in_json_too(text: str) -> None:
     with pytest.raises(ClinicalError) as caught:
-        clinical_from_text(text)
+        one_patient(text)
     assert caught.value.code == "clinical.not_yaml"
     assert "repeated key" in caught.value.message
 
 
 def test_braces_of_yaml_are_not_taken_for_json() -> None:
-    assert clinical_from_text("{symptoms: {pain: yes}}").symptoms.pain == "yes"
+    assert one_patient("{symptoms: {pain: yes}}").symptoms.pain == "yes"

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from calcreport.errors import CalcReportError, ClinicalError
-from calcreport.files.clinical import clinical_from_text
+from calcreport.files.clinical_table import data_from_text
 from calcreport.files.findings import findings_from_text
 from calcreport.files.review import review_from_text
 from calcreport.files.settings import settings_from_text
@@ -20,8 +20,15 @@ from calcreport.model.typed_findings import parse_findings
 from calcreport.model.typed_review import LesionVerdict, parse_review
 from calcreport.rules import load_rules
 
+
+def one_patient(text):
+    """Clinical data of a file about one patient."""
+    rows = data_from_text(text).rows
+    return rows[0].clinical if rows else Clinical()
+
+
 READERS: dict[str, Callable[[str], Any]] = {
-    "clinical": clinical_from_text,
+    "clinical": one_patient,
     "findings": findings_from_text,
     "review": review_from_text,
     "settings": settings_from_text,
@@ -289,7 +296,7 @@ def test_a_typed_number_in_a_line_of_its_own(typed: str, number: float | None) -
 
 @pytest.mark.parametrize(("typed", "answer"), ANSWERS)
 def test_an_answer_is_read_as_meant_or_refused_by_name(typed: str, answer: str | None) -> None:
-    read, message = _outcome(lambda: clinical_from_text(f"history:\n  sarcoma: {typed}\n"))
+    read, message = _outcome(lambda: one_patient(f"history:\n  sarcoma: {typed}\n"))
     if answer is None:
         assert "line 2: history.sarcoma: must be" in message
     else:
@@ -327,19 +334,17 @@ def test_a_mistake_names_place_line_and_remedy(area: str, text: str, code: str, 
 
 @pytest.mark.parametrize(("text", "section", "field", "value"), READ_AS_MEANT)
 def test_what_is_plain_is_read_as_meant(text: str, section: str, field: str, value: object) -> None:
-    assert getattr(getattr(clinical_from_text(text), section), field) == value
+    assert getattr(getattr(one_patient(text), section), field) == value
 
 
 def test_all_mistakes_come_at_once_with_their_lines() -> None:
-    _, message = _outcome(
-        lambda: clinical_from_text("patient:\n  age_years: 1:30\nhistory:\n  sarkoma:\nlabs:\n  pth: 4\n")
-    )
+    _, message = _outcome(lambda: one_patient("patient:\n  age_years: 1:30\nhistory:\n  sarkoma:\nlabs:\n  pth: 4\n"))
     for start in ("line 2: patient.age_years: ", "line 4: history.sarkoma: ", "line 6: labs.pth: "):
         assert f"\n  {start}" in message
 
 
 def test_a_file_full_of_mistakes_names_some_and_says_so() -> None:
-    _, message = _outcome(lambda: clinical_from_text("\n".join(f"k{number}: 1" for number in range(20_000))))
+    _, message = _outcome(lambda: one_patient("\n".join(f"k{number}: 1" for number in range(20_000))))
     assert len(message.splitlines()) == 52
     assert message.endswith("and more")
 

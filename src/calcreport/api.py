@@ -1,0 +1,376 @@
+"""What can be called from Python; the command line, the hook and the benchmark take the same steps.
+
+`calcreport` offers `analyze`, `decide`, `render` and `read_report` of this module. Inputs may be paths or plain
+mappings. Errors of the input as a whole are raised as `CalcReportError`; a study that is refused is a `StudyResult`
+with its code, and the others go on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from calcreport.arguments import (
+    REPORT_FILE,
+    AnalyzeOptions,
+    ClinicalInput,
+    FilePath,
+    PriorInput,
+    ReviewInput,
+    SettingsInput,
+    clinical_of,
+    formats_of,
+    now,
+    read_text,
+    report_of,
+    request_from,
+    ruleset_of,
+    ruleset_of_report,
+    software_with,
+    templates_of,
+)
+from calcreport.errors import UsageError
+from calcreport.files.findings import checked_findings, findings_from_text
+from calcreport.files.report import MAX_REPORT_BYTES, report_from_text
+from calcreport.files.review import review_from_text
+from calcreport.formats.text.plain_text import write_section
+from calcreport.model.report import Report
+from calcreport.pipeline import analyse
+from calcreport.progress import Progress
+from calcreport.settings import Settings
+from calcreport.study.folder import folder_name
+from calcreport.study.render import RenderJob, read_bytes, remembered_places, render_files, revise_report
+from calcreport.study.result import StudyOutcome, status_of
+from calcreport.study.review import NOTE_FILE, REVIEW_FILE, WrittenReview
+from calcreport.study.typed import report_on_findings
+from calcreport.study.write import formats_present
+
+FindingsInput = FilePath | Mapping[str, Any]
+"""Findings a reader typed: a YAML or JSON file, or what it holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyResult:
+    """What became of one study.
+
+    Parameters
+    ----------
+    status : {"reported", "no_calcification", "refused"}
+        Whether there is a report, and whether it names a lesion. "No calcification" holds for what was searched only.
+    code, message : str | None
+        Why a study was refused, with the remedy; a stable code, no patient data.
+    report : Report | None
+        The report; ``None`` for a refused study. Holds patient data.
+    text : str
+        The report section that is pasted; empty for a refused study. Holds patient data.
+    folder : Path | None
+        Folder of the study's results; ``None`` where nothing was written.
+    """
+
+    status: Literal["reported", "no_calcification", "refused"]
+    code: str | None = None
+    message: str | None = None
+    report: Report | None = field(default=None, repr=False)
+    text: str = field(default="", repr=False)
+    folder: Path | None = field(default=None, repr=False)
+
+
+def analyze(  # noqa: PLR0913 - the published interface
+    paths: FilePath | Sequence[FilePath],
+    *,
+    out: FilePath | None = None,
+    clinical: ClinicalInput = None,
+    anatomy: FilePath | None = None,
+    prior: PriorInput = None,
+    lesion_mask: FilePath | None = None,
+    settings: SettingsInput = None,
+) -> list[StudyResult]:
+    """Find every study under the paths, measure each, and draft its report.
+
+    Parameters
+    ----------
+    paths : FilePath | Sequence[FilePath]
+        Folders, files, zip archives or DICOMDIR.
+    out : FilePath | None
+        Folder of the results, laid out as by ``calcreport analyze``. Without it nothing is written.
+    clinical : ClinicalInput
+        Clinical data of one patient (file or mapping), or a table (file, or a list of mappings) keyed by
+        ``patient_id``, ``accession_number`` or ``study_instance_uid``.
+    anatomy : FilePath | None
+        Organ and bone masks of another program.
+    prior : PriorInput
+        Report of an earlier study of the same patient: ``report.json``, the folder of its results, or the report.
+    lesion_mask : FilePath | None
+        A reader's contour of the whole lesion: RTSTRUCT, DICOM SEG, NIfTI, NRRD or MetaImage.
+    settings : SettingsInput
+        TOML file or its tables; see ``calcreport schema settings``.
+
+    Returns
+    -------
+    list[StudyResult]
+        One a study, in the order found; refused ones among them.
+
+    Raises
+    ------
+    CalcReportError
+        When the input as a whole is wrong: a path, the clinical data, settings, or no study at all
+        (``study.none_found``).
+
+    Examples
+    --------
+    >>> import calcreport
+    >>> (study,) = calcreport.analyze("sample_dicoms/negative_calf")
+    >>> study.status
+    'no_calcification'
+    """
+    if anatomy is not None:
+        msg = "masks of another program are not read by this version; leave out anatomy"
+        raise UsageError(msg, code="usage.no_anatomy")
+    options = AnalyzeOptions(
+        paths=(paths,) if isinstance(paths, str | os.PathLike) else tuple(paths),
+        out=out,
+        clinical=clinical,
+        prior=prior,
+        lesion_mask=lesion_mask,
+        config=settings,
+        keeps_reports=True,
+    )
+    outcome = analyse(request_from(options), progress=_silent())
+    if outcome.nothing_found is not None:
+        raise outcome.nothing_found
+    return [_result_of(study, out) for study in outcome.studies]
+
+
+def _silent() -> Progress:
+    return Progress(sys.stderr, is_silent=True)
+
+
+def _result_of(study: StudyOutcome, out: FilePath | None) -> StudyResult:
+    is_refused = study.status == "refused"
+    return StudyResult(
+        status=study.status,
+        code=study.code or None,
+        message=study.message or None,
+        report=study.report,
+        text=study.text,
+        folder=None if out is None or is_refused else Path(out) / study.folder,
+    )
+
+
+def decide(findings: FindingsInput, clinical: ClinicalInput = None) -> Report:
+    """Draft the report on findings that a reader typed, without images.
+
+    Parameters
+    ----------
+    findings : FindingsInput
+        As ``calcreport schema findings`` describes them. Everything may be missing; missing means unknown.
+    clinical : ClinicalInput
+        Clinical data of the patient.
+
+    Returns
+    -------
+    Report
+        The same as from images, without what only images tell.
+
+    Raises
+    ------
+    CalcReportError
+        ``findings.…`` and ``clinical.…``, every mistake named.
+
+    Examples
+    --------
+    >>> import calcreport
+    >>> report = calcreport.decide({"modality": "CT", "lesions": [{"mass": {"present": "yes", "max_diameter_mm": 62}}]})
+    >>> report.lesions[0].flags.size.state.value
+    'present'
+    """
+    settings = Settings()
+    ruleset = ruleset_of(None, settings)
+    if isinstance(findings, str | os.PathLike):
+        checked = findings_from_text(read_text(findings, "findings"))
+    else:
+        checked = checked_findings(findings)
+    return report_on_findings(
+        checked,
+        clinical_of(clinical),
+        settings=settings,
+        ruleset=ruleset,
+        statements=templates_of(None).statements,
+        software=software_with(ruleset),
+        created=now(),
+    )
+
+
+def read_report(path: FilePath) -> Report:
+    """Read a report that was written earlier.
+
+    Parameters
+    ----------
+    path : FilePath
+        ``report.json``, or a folder of results with one study.
+
+    Returns
+    -------
+    Report
+        As written.
+
+    Raises
+    ------
+    CalcReportError
+        ``usage.no_such_file``, ``report.…``.
+
+    Examples
+    --------
+    >>> import calcreport
+    >>> calcreport.read_report("out/calf").study.modality  # doctest: +SKIP
+    'CT'
+    """
+    return report_of(path, "path")
+
+
+def render(
+    report: FilePath | Mapping[str, Any] | Report, *, review: ReviewInput = None, out: FilePath | None = None
+) -> StudyResult:
+    """Bring a report up to date: a reader's review laid over it, facts edited in it concluded anew.
+
+    Parameters
+    ----------
+    report : FilePath | Mapping[str, Any] | Report
+        ``report.json``, the folder of its study, its content, or the report.
+    review : ReviewInput
+        A reader's decisions (``calcreport schema review``), a file or a mapping; for a report on disk without them
+        the ``review.yaml`` beside it.
+    out : FilePath | None
+        Folder of the results: every output is written again to ``out/<StudyInstanceUID>/``, from the images the
+        analysis read. Needs the path of the report. Without it nothing is written.
+
+    Returns
+    -------
+    StudyResult
+        With the report and its text.
+
+    Raises
+    ------
+    CalcReportError
+        ``report.…``, ``review.…``, ``render.…``.
+
+    Examples
+    --------
+    >>> import calcreport
+    >>> report = calcreport.decide({"modality": "CT", "lesions": []})
+    >>> calcreport.render(report).status
+    'no_calcification'
+    """
+    path = None
+    if isinstance(report, str | os.PathLike):
+        path = Path(report) / REPORT_FILE if Path(report).is_dir() else Path(report)
+    if out is not None:
+        if path is None:
+            msg = "give the path of report.json: the images are looked for where the analysis noted them beside it"
+            raise UsageError(msg, code="render.no_study")
+        job = render_job(path, review=review, out=out)
+        written, text = render_files(job, _silent())
+        return StudyResult(status=status_of(written), report=written, text=text, folder=job.folder)
+    read = report_of(report, "report")
+    ruleset = ruleset_of_report(None, read)
+    templates = templates_of(None)
+    revised = revise_report(
+        RenderJob(
+            report=read,
+            review=review_of(review, path.parent if path is not None else None),
+            templates=templates,
+            ruleset=ruleset,
+            software=software_with(ruleset),
+            created=now(),
+        ),
+        _silent(),
+    )
+    return StudyResult(status=status_of(revised), report=revised, text=write_section(revised, templates))
+
+
+def review_of(given: ReviewInput, folder: Path | None) -> WrittenReview | None:
+    """Read a reader's review; without one the review that lies in `folder`, where there is one.
+
+    Raises
+    ------
+    UsageError, ClinicalError
+        As `read_text`; ``review.…``.
+    """
+    note = read_bytes(folder / NOTE_FILE) if folder is not None else None
+    if isinstance(given, Mapping):
+        text = json.dumps(given)
+    else:
+        beside = folder / REVIEW_FILE if folder is not None else None
+        path = given or (beside if beside is not None and beside.is_file() else None)
+        if path is None:
+            return None
+        text = read_text(path, "--review")
+    return WrittenReview(review=review_from_text(text), text=text.encode(), note=note)
+
+
+def render_job(  # noqa: PLR0913 - what may be typed after ``render``
+    path: Path,
+    *,
+    review: ReviewInput = None,
+    out: FilePath | None = None,
+    places: Sequence[str] | None = None,
+    format: str | None = None,  # noqa: A002 - the name users know
+    templates: FilePath | None = None,
+    rules: FilePath | None = None,
+) -> RenderJob:
+    """Check everything that is needed to write the outputs of a report again.
+
+    Parameters
+    ----------
+    path : Path
+        ``report.json`` of a study.
+    review : ReviewInput
+        A reader's decisions; without them the review beside the report, where there is one.
+    out : FilePath | None
+        Results go to ``out/<StudyInstanceUID>/``; without it to where the report lies.
+    places : Sequence[str] | None
+        Where the images are; without it where the analysis found them.
+    format, templates, rules : str | None, FilePath | None, FilePath | None
+        As for an analysis.
+
+    Raises
+    ------
+    ConfigurationError
+        ``usage.…``, ``report.…``, ``review.…``, ``render.…``, ``rules.…``, ``template.…``.
+    """
+    text = read_text(path, "REPORT", max_bytes=MAX_REPORT_BYTES)
+    report = report_from_text(text)
+    if not report.study.study_instance_uid or any(lesion.shape is None for lesion in report.lesions):
+        msg = "the report was not made from images; change the findings file and run calcreport decide again"
+        raise UsageError(msg, code="render.typed_findings")
+    beside = path.parent
+    name = folder_name(report.study.study_instance_uid)
+    if out:
+        folder = Path(out) / name
+    elif beside.resolve().name == name:
+        folder = beside.resolve()
+    else:
+        msg = "the report does not lie in the folder of its study; say with --out where the results go"
+        raise UsageError(msg, code="render.no_folder")
+    formats = formats_of(format)
+    # What lies in the folder is replaced as a whole: every format in it is written anew, and the report always.
+    present = formats_present([path.name for path in folder.iterdir()]) if folder.is_dir() else ()
+    ruleset = ruleset_of_report(rules, report)
+    return RenderJob(
+        path=path,
+        text=text,
+        report=report,
+        review=review_of(review, beside),
+        folder=folder,
+        places=tuple(places) if places else remembered_places(beside),
+        formats=tuple(dict.fromkeys((*formats, *present, "json"))),
+        templates=templates_of(templates),
+        ruleset=ruleset,
+        software=software_with(ruleset),
+        created=now(),
+    )

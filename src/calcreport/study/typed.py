@@ -1,0 +1,74 @@
+"""A report on findings that a reader typed: the same decision and text as from images."""
+
+from __future__ import annotations
+
+from calcreport.compose import DraftContext, Statements, compose_report
+from calcreport.model.clinical import Clinical, as_given
+from calcreport.model.findings import Findings
+from calcreport.model.report import Patient, Report, Software, Study
+from calcreport.rules import Ruleset, decide_and_ask
+from calcreport.rules.prior_match import EarlierReport, compare_with_earlier
+from calcreport.rules.single_lesion import place_by_complaint
+from calcreport.settings import Settings
+
+
+def report_on_findings(  # noqa: PLR0913 - everything a report rests on, by name
+    findings: Findings,
+    clinical: Clinical,
+    *,
+    settings: Settings,
+    ruleset: Ruleset,
+    statements: Statements,
+    software: Software,
+    created: str,
+    earlier: EarlierReport | None = None,
+) -> Report:
+    """Decide on typed findings and compose the report.
+
+    Parameters
+    ----------
+    findings, clinical : Findings, Clinical
+        As typed, checked.
+    settings, ruleset, statements : Settings, Ruleset, Statements
+        Limits, rules and wording.
+    software, created : Software, str
+        What makes the report, and when (ISO 8601).
+    earlier : EarlierReport | None
+        Report of an earlier study of the same patient, to compare with.
+
+    Returns
+    -------
+    Report
+        Without images, masks or identity.
+    """
+    placed = place_by_complaint(findings, clinical)
+    if earlier is not None:
+        placed = compare_with_earlier(placed, earlier)
+    return compose_report(
+        placed,
+        decide_and_ask(placed, clinical, settings.policy, ruleset),
+        context=DraftContext(
+            study=_study_of(placed),
+            series=(),
+            clinical=as_given(clinical),
+            settings=settings,
+            software=software,
+            created=created,
+            rules=ruleset.used,
+        ),
+        imaging=None,
+        statements=statements,
+    )
+
+
+def _study_of(findings: Findings) -> Study:
+    """Name the study a reader speaks of: nothing identifies it, and the patient is in the clinical file."""
+    header = findings.header
+    return Study(
+        study_instance_uid="",
+        study_date=findings.study_date.isoformat() if findings.study_date else None,
+        modality=findings.modality or "",
+        description=None,
+        patient=Patient(sex=header.sex, age_years=header.age_years),
+        body_part=header.body_part,
+    )
