@@ -10,8 +10,12 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[2] / "src/calcreport"
-SWEPT = ("text", "compose", "study", "files")
-"""Add a package when it was gone through."""
+SWEPT = (
+    "text", "compose", "study", "files", "film", "rules/condition_words.py", "rules/laboratory.py",
+    "rules/laboratory_values.py", "rules/phrasing.py", "rules/possible_answers.py", "rules/prior_match.py",
+    "rules/provenance.py",
+)  # fmt: skip
+"""Packages and modules that are held to this; add one when it was gone through."""
 
 RIDDLES = {
     r"\btold\b": "stated, recorded, described",
@@ -36,7 +40,11 @@ NAMES = {
 }
 """Names of variables, functions and classes that say nothing, and better ones."""
 
-MODULES = [path for package in SWEPT for path in sorted((SOURCE / package).rglob("*.py"))]
+MODULES = [
+    path
+    for place in SWEPT
+    for path in ([SOURCE / place] if place.endswith(".py") else sorted((SOURCE / place).rglob("*.py")))
+]
 
 
 def _undocumented(text: str) -> list[str]:
