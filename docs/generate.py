@@ -1,4 +1,4 @@
-"""Write the documentation that is made from the code: ``docs/error-codes.md``.
+"""Write the documentation that is made from the code: error codes, Python interface, drawing of the layers.
 
 usage: generate.py [--check]     (--check writes nothing and fails when a file is not current)
 """
@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
+
+import from_docstrings
 
 from calcreport.dicom import CODES
 from calcreport.exit_codes import EXIT_CODES
@@ -36,7 +38,7 @@ square brackets on standard error, in `summary.json`, and in `report.json` with 
 |---|---|
 {codes}
 
-`…` stands for what was seen.
+`…` stands for what was seen. The module, under `src/calcreport`, holds the text or raises the error.
 """
 
 OTHERS: Final = {
@@ -111,12 +113,25 @@ def written() -> dict[str, str]:
 
 def mentioned() -> set[str]:
     """Every code that stands anywhere in the source as a whole string; ids of the report's wording look the same."""
-    codes = set()
+    return {code for code in _places() if CODE.fullmatch(code) and not _is_wording(code)}
+
+
+@cache
+def _places() -> dict[str, list[str]]:
+    """Modules that name each code, or its ``.reason`` behind a variable area; first those that hold its text."""
+    named: dict[str, list[str]] = {}
+    stated: dict[str, list[str]] = {}
     for path in sorted(path for folder in SOURCES for path in (ROOT / folder).rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        place = path.relative_to(ROOT).as_posix().removeprefix("src/calcreport/")
+        for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and CODE.fullmatch(node.value):
-                codes.add(node.value)
-    return {code for code in codes if not _is_wording(code)}
+                named.setdefault(node.value, []).append(place)
+            elif isinstance(node, ast.keyword) and node.arg == "code" and isinstance(node.value, ast.JoinedStr):
+                named.setdefault(_spoken(node.value).removeprefix("…"), []).append(place)
+        for code, _ in _raised(tree):
+            stated.setdefault(code, []).append(place)
+    return {code: list(dict.fromkeys([*stated.get(code, []), *places])) for code, places in named.items()}
 
 
 def _is_wording(code: str) -> bool:
@@ -134,10 +149,21 @@ def page() -> str:
     texts = written()
     parts = [HEAD.format(codes="\n".join(f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items()))]
     for area in (*AREAS, *sorted({code.split(".")[0] for code in texts} - set(AREAS))):
-        rows = [f"| `{code}` | {_cell(text)} |" for code, text in sorted(texts.items()) if code.split(".")[0] == area]
+        rows = [
+            f"| `{code}` | {_cell(text)} | {_module(code)} |"
+            for code, text in sorted(texts.items())
+            if code.split(".")[0] == area
+        ]
         if rows:
-            parts.append("\n".join([f"## {area}", "", "| code | meaning and remedy |", "|---|---|", *rows, ""]))
+            head = ["| code | meaning and remedy | module |", "|---|---|---|"]
+            parts.append("\n".join([f"## {area}", "", *head, *rows, ""]))
     return "\n".join(parts)
+
+
+def _module(code: str) -> str:
+    area, reason = code.split(".", 1)
+    found = next((_places()[name] for name in (code, f".{reason}", f"{area}.…", ".…") if name in _places()), [])
+    return f"`{found[0]}`" if found else "–"
 
 
 def _raised(tree: ast.Module) -> Iterator[tuple[str, str]]:
@@ -192,15 +218,21 @@ def _cell(text: str) -> str:
 
 
 def main() -> int:
-    """Write the page, or check that it is current."""
-    target, text = ROOT / "docs/error-codes.md", page()
-    if "--check" not in sys.argv[1:]:
-        target.write_text(text, encoding="utf-8")
-        return 0
-    is_current = target.is_file() and target.read_text(encoding="utf-8") == text
-    if not is_current:
-        sys.stderr.write("docs/error-codes.md is not current; run: make docs\n")
-    return 0 if is_current else 1
+    """Write the pages, or check that they are current."""
+    drawn = ROOT / "docs/architecture.md"
+    pages = {
+        ROOT / "docs/error-codes.md": page(),
+        ROOT / "docs/api.md": from_docstrings.interface(),
+        drawn: from_docstrings.with_drawing(drawn.read_text(encoding="utf-8")),
+    }
+    stale = [path for path, text in pages.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
+    if "--check" in sys.argv[1:]:
+        names = ", ".join(path.relative_to(ROOT).as_posix() for path in stale)
+        sys.stderr.write(f"not current: {names}; run: make docs\n" if stale else "")
+        return 1 if stale else 0
+    for path in stale:
+        path.write_text(pages[path], encoding="utf-8")
+    return 0
 
 
 if __name__ == "__main__":

@@ -194,8 +194,8 @@ class FilmCase:
             patient={"name": "Doe^Jane", "id": "4711", "sex": "F", "age_years": 46.0}, body_part=self.part,
         )  # fmt: skip
         settings, clinical, rules = Settings(), parse_clinical(self.clinical), load_rules(rule_texts())
-        taken = film_findings_for_rules(self.findings, study, clinical)
-        decision = decide_and_ask(taken, clinical, settings.policy, rules)
+        rule_findings = film_findings_for_rules(self.findings, study, clinical)
+        decision = decide_and_ask(rule_findings, clinical, settings.policy, rules)
         series = SeriesEntry(
             series_instance_uid=SERIES, modality="DX", status="analysed", code="series.analysed", series_number=1,
             message="Measured.", description="AP lateral", image_count=len(self.findings.films),
@@ -210,7 +210,7 @@ class FilmCase:
                 settings=settings,
                 software=Software(name="calcreport", version="0.1.0", rules_version="1.0"),
                 created="2026-10-02T10:00:00+00:00",
-                taken=taken,
+                rule_findings=rule_findings,
             ),
             imaging=None,
             statements=templates.statements,

@@ -1,4 +1,4 @@
-"""Findings and decision become one report, and the report becomes prose."""
+"""Composition of findings and decision into one report, and its prose."""
 
 from calcreport.compose.conclusion import conclude
 from calcreport.compose.context import DraftContext

@@ -1,4 +1,4 @@
-"""What follows from the rules: the part of a report that is written again when a reader changes its facts."""
+"""Conclusions of a report: the part that is rewritten when a reader changes its facts."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ def conclude(
     decision: Decision,
     *,
     order: tuple[int, ...],
-    taken: Findings | None,
+    rule_findings: Findings | None,
     policy: PolicySettings,
     statements: Statements,
 ) -> Report:
-    """Write everything that follows from a decision into a report.
+    """Write the conclusions of a decision into a report.
 
     Parameters
     ----------
     facts : Report
-        Study, technique, measured or corrected lesions and what was excluded; what it concludes is replaced.
+        Study, technique, measured or corrected lesions and what was excluded; present conclusions are replaced.
     decision : Decision
         The rules' answer.
     order : tuple[int, ...]
         For each lesion of the report its index among those the decision is about.
-    taken : Findings | None
-        Findings as the rules took them, in the order of the decision.
+    rule_findings : Findings | None
+        Input of the rules, in the order of the decision.
     policy : PolicySettings
         Choices of the site.
     statements : Statements
@@ -68,10 +68,10 @@ def conclude(
             "recommendations": join_advice(decision.recommendations, lesions),
             "limitations": collect_limitations(facts, decision, lesions, statements),
             "would_change": describe_changes(decision, numbered, statements, size_name=size_name),
-            "comparison": _name_comparison(taken),
+            "comparison": _name_comparison(rule_findings),
             "laboratory": decision.laboratory,
             "inputs": decision.inputs,
-            "findings": _keep(taken, numbered),
+            "findings": _keep(rule_findings, numbered),
         }
     )
 
@@ -90,22 +90,22 @@ def _with_answer(lesion: Lesion, decision: Decision, index: int) -> Lesion:
     )
 
 
-def _keep(taken: Findings | None, numbered: tuple[tuple[str, int], ...]) -> dict[str, Any] | None:
-    """Findings as the rules took them, in the order and under the names of the report; what is not known left out."""
-    if taken is None:
+def _keep(rule_findings: Findings | None, numbered: tuple[tuple[str, int], ...]) -> dict[str, Any] | None:
+    """Findings given to the rules, in the order and with the ids of the report; unknown values are left out."""
+    if rule_findings is None:
         return None
-    lesions = tuple(taken.lesions[index].model_copy(update={"id": name}) for name, index in numbered)
-    return taken.model_copy(update={"lesions": lesions}).model_dump(mode="json", exclude_defaults=True) | (
+    lesions = tuple(rule_findings.lesions[index].model_copy(update={"id": name}) for name, index in numbered)
+    return rule_findings.model_copy(update={"lesions": lesions}).model_dump(mode="json", exclude_defaults=True) | (
         {} if lesions else {"lesions": []}
     )
 
 
-def _name_comparison(taken: Findings | None) -> PriorStudy | None:
-    """Earlier study compared with: the one named for all lesions, else the one a reader named for a lesion."""
-    if taken is None:
+def _name_comparison(rule_findings: Findings | None) -> PriorStudy | None:
+    """Earlier study compared with: that of the whole study, else that a reader typed for a lesion."""
+    if rule_findings is None:
         return None
-    study = taken.prior_study
-    typed = [lesion.prior for lesion in taken.lesions if lesion.prior is not None]
+    study = rule_findings.prior_study
+    typed = [lesion.prior for lesion in rule_findings.lesions if lesion.prior is not None]
     if study is None and not typed:
         return None
     days = {prior.study_date for prior in typed} if study is None else {study.study_date}

@@ -1,4 +1,4 @@
-"""What a report is about and by whom it is made."""
+"""Subject and origin of a report."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from calcreport.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DraftContext:
-    """What a report is about and by whom it is made.
+    """Subject and origin of a report.
 
     Parameters
     ----------
     study : Study
         As the header says.
     series : tuple[SeriesEntry, ...]
-        Every series of the study and what became of it.
+        Every series of the study and its outcome.
     clinical : Mapping[str, Any]
         Clinical inputs as plain values, every unknown named.
     settings : Settings
@@ -32,10 +32,10 @@ class DraftContext:
         Date and time of the draft, ISO 8601.
     rules : RulesUsed | None
         Rules the decision was made with.
-    taken : Findings | None
-        Findings as the rules took them, where the report is made from measured ones: same lesions, same order.
+    rule_findings : Findings | None
+        Input of the rules, where the report is made from measured findings: same lesions, same order.
     limitations : tuple[str, ...]
-        Sentences on what of the study was not looked at.
+        Sentences on the parts of the study that were not analysed.
     searched : tuple[Searched, ...]
         Parts of the body that the study covers, and whether each was searched.
     further_imaging : tuple[Imaging, ...]
@@ -49,7 +49,7 @@ class DraftContext:
     software: Software
     created: str | None = None
     rules: RulesUsed | None = None
-    taken: Findings | None = None
+    rule_findings: Findings | None = None
     limitations: tuple[str, ...] = ()
     searched: tuple[Searched, ...] = ()
     further_imaging: tuple[Imaging, ...] = ()

@@ -1,4 +1,4 @@
-"""Values of a lesion that a reader replaces: what goes with them, what each was before, and how it is taken back."""
+"""Replacement of lesion values by a reader: dependent values, the record of changes, and undoing them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _REPLACED: Final = ("size", "mass", "depth", "pattern", "location", "shape")
 """Parts of a lesion a reader can change; every change of a field in them is written down."""
 
 _OF_SHAPE: Final = frozenset({"contour", "to_skin", "to_fascia"})
-"""What a correction takes out of a shape; the rest is where the lesion is, which no reader types."""
+"""Fields of a shape that a correction removes; the others locate the lesion and cannot be typed."""
 
 
 def correct(lesion: Lesion, verdict: LesionVerdict) -> Lesion:
-    """Put a reader's values in place of the drafted ones, and leave out what the draft drew from those.
+    """Replace drafted values by a reader's, and remove values derived from the drafted ones.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def _pattern_of(drafted: Pattern, verdict: LesionVerdict) -> Pattern:
         return drafted
     if typed.id in {None, drafted.id}:
         return drafted.model_copy(update={"confidence": typed.confidence or drafted.confidence})
-    # Scores and features were read off as signs of a pattern that the reader did not see.
+    # Scores and features belong to the pattern that the reader replaced.
     return Pattern(
         id=typed.id or "",
         label=PATTERN_LABELS.get(typed.id or "", typed.id or ""),
@@ -64,7 +64,7 @@ def _pattern_of(drafted: Pattern, verdict: LesionVerdict) -> Pattern:
 
 
 def _size_of(drafted: Size, verdict: LesionVerdict) -> Size:
-    """Size with the reader's length: extents and error of the program's own say nothing about it."""
+    """Size with the reader's length; measured extents and error do not apply to it."""
     return Size(
         max_diameter_mm=verdict.max_diameter_mm,
         volume_mm3=drafted.volume_mm3,
@@ -88,7 +88,7 @@ def _mass_of(drafted: Mass, verdict: LesionVerdict) -> Mass:
 
 
 def _with_depth(lesion: Lesion, verdict: LesionVerdict) -> Lesion:
-    """Lesion in the reader's layer, and its mass with it; the distance to the fascia went with the drafted layer."""
+    """Lesion in the reader's layer, and its mass with it; the distance to the fascia belongs to the drafted layer."""
     depth = {"class_": verdict.depth_class, "reason": "", "fascia_distance_mm": None}
     update: dict[str, Record | None] = {"depth": lesion.depth.model_copy(update=depth)}
     if lesion.mass.depth_class is not None:
@@ -111,7 +111,7 @@ def _without_contour(lesion: Lesion) -> Lesion:
 
 
 def list_changes(drafted: Lesion, corrected: Lesion) -> tuple[ReviewChange, ...]:
-    """List every value that differs, as it was drafted and as it is now."""
+    """List every value that differs, with its drafted and its present state."""
     changes = []
     for part in _REPLACED:
         old, new = _plain(getattr(drafted, part)), _plain(getattr(corrected, part))
@@ -124,7 +124,7 @@ def list_changes(drafted: Lesion, corrected: Lesion) -> tuple[ReviewChange, ...]
 
 
 def undo(lesion: Lesion, *, keep: tuple[ReviewChange, ...] = ()) -> Lesion:
-    """Take a review back.
+    """Undo a review.
 
     Parameters
     ----------

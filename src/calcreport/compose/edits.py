@@ -1,4 +1,4 @@
-"""Facts of a lesion edited by hand in the report itself: taken as a reader's values, and marked like them."""
+"""Facts of a lesion edited by hand in ``report.json``: treated and marked as a reader's values."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from calcreport.model.terms import PATTERN_LABELS, Confidence, DepthClass, Recor
 from calcreport.model.typed_review import LesionVerdict, TypedMass
 
 _EXTENTS: Final = tuple(name for name in FindingSize.model_fields if name not in {"max_diameter_mm", "is_by_reader"})
+"""Fields of a size beside its longest dimension."""
 
 
-def take_edits(lesion: Lesion, finding: LesionFinding) -> Lesion:
-    """Mark what was edited by hand in a lesion.
+def mark_edits(lesion: Lesion, finding: LesionFinding) -> Lesion:
+    """Mark the values of a lesion that were edited by hand.
 
     Parameters
     ----------
@@ -60,7 +61,7 @@ def take_edits(lesion: Lesion, finding: LesionFinding) -> Lesion:
 
 
 def edits_of(lesion: Lesion) -> tuple[ReviewChange, ...]:
-    """List the changes of a lesion that were made in the report itself: no review takes them back."""
+    """List the changes of a lesion made in ``report.json``; no review undoes them."""
     return tuple(change for change in lesion.review.changes if change.is_edit) if lesion.review else ()
 
 
@@ -68,13 +69,13 @@ def _record(earlier: LesionReview | None, changes: tuple[ReviewChange, ...]) -> 
     if earlier is None:
         return LesionReview(status="corrected", changes=changes) if changes else None
     if not changes and all(change.is_edit for change in earlier.changes) and earlier.status == "corrected":
-        return None  # what was edited was edited back
+        return None  # the edits were undone by hand
     status = "rejected" if earlier.status == "rejected" else "corrected" if changes else "accepted"
     return earlier.model_copy(update={"status": status, "changes": changes})
 
 
 def _before_edits(lesion: Lesion, finding: LesionFinding) -> Lesion:
-    """Lesion with the values the rules last took."""
+    """Lesion with the values last given to the rules."""
     update: dict[str, Record] = {
         "size": lesion.size.model_copy(update={"max_diameter_mm": finding.size.max_diameter_mm}),
         "mass": lesion.mass.model_copy(
@@ -91,7 +92,7 @@ def _before_edits(lesion: Lesion, finding: LesionFinding) -> Lesion:
 
 
 def _compare(drafted: Lesion, lesion: Lesion) -> LesionVerdict:
-    """Verdict that makes the values of a draft those that stand in the report."""
+    """Verdict that turns the values of a draft into those of the report."""
     pattern, mass = lesion.pattern, lesion.mass
     is_other = pattern.id != drafted.pattern.id
     is_as_sure = pattern.confidence is drafted.pattern.confidence
@@ -110,9 +111,9 @@ def _compare(drafted: Lesion, lesion: Lesion) -> LesionVerdict:
 
 
 def _size_of(after: Lesion, lesion: Lesion, finding: LesionFinding) -> Record:
-    """Size with the extents that were edited along with the length, or as it stands where the length was deleted."""
+    """Size with the extents that were edited along with the length, or unchanged where the length was deleted."""
     if lesion.size.max_diameter_mm is None:
         return lesion.size
-    told = {name: getattr(lesion.size, name) for name in _EXTENTS}
-    edited = {name: value for name, value in told.items() if value != getattr(finding.size, name)}
+    extents = {name: getattr(lesion.size, name) for name in _EXTENTS}
+    edited = {name: value for name, value in extents.items() if value != getattr(finding.size, name)}
     return after.size.model_copy(update=edited)

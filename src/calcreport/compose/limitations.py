@@ -1,4 +1,4 @@
-"""Limits of the study in sentences: what could not be seen, measured or known."""
+"""Limits of the study in sentences: facts that could not be seen, measured or known."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from calcreport.model.findings import Findings
 from calcreport.model.lesion import CtFindings
 from calcreport.model.report import DepthClass, FilmTechnique, Lesion, Report, Technique
 from calcreport.text.clinical import describe_clinical
-from calcreport.text.comparison import is_stability_told
+from calcreport.text.comparison import has_known_course
 from calcreport.text.film import name_films, name_limit
 from calcreport.text.impression import join_ids
 from calcreport.text.searched import say_not_searched
@@ -28,7 +28,7 @@ def collect_measured_limitations(
     context: DraftContext,
     statements: Statements,
 ) -> tuple[str, ...]:
-    """Collect the limits that the images gave: of the search, of single films, of what was not looked at.
+    """Collect the limits set by the images: of the search, of single films, of unanalysed parts.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def _limit_lesions(
     cut = [lesion.id for lesion in lesions if lesion.size.is_minimum or lesion.mass.is_minimum]
     if cut:
         sentences.append(statements.say("limitation.truncated", ids=join_ids(cut)))
-    open_ids = [lesion.id for lesion in lesions if not is_stability_told(lesion)]
+    open_ids = [lesion.id for lesion in lesions if not has_known_course(lesion)]
     if len(open_ids) == len(lesions) and all(lesion.growth is None for lesion in lesions):
         sentences.append(statements.say("limitation.stability"))
     elif open_ids:
@@ -99,11 +99,11 @@ def _limit_lesions(
 def _limit_measuring(
     lesions: tuple[Lesion, ...], modality: str, technique: Technique | None, statements: Statements
 ) -> list[str]:
-    """What this kind of image does not show of the lesions."""
+    """Limits of this kind of image in showing the lesions."""
     if technique is not None and technique.films:
-        told = [*name_limit(technique.films, statements), statements.say("limitation.pattern_film")]
+        sentences = [*name_limit(technique.films, statements), statements.say("limitation.pattern_film")]
         apart = _seen_apart(lesions, technique.films)
-        return [*told, statements.say("limitation.views_apart", ids=join_ids(apart))] if apart else told
+        return [*sentences, statements.say("limitation.views_apart", ids=join_ids(apart))] if apart else sentences
     if modality in {"CR", "DX"} and technique is None:
         return [statements.say("limitation.radiograph")]
     sentences = []
@@ -140,12 +140,12 @@ def _limit_technique(report: Report, statements: Statements) -> list[str]:
 
 
 def _limit_films(findings: FilmFindings, films: tuple[FilmTechnique, ...], statements: Statements) -> list[str]:
-    """What was left out of the search, and what limits it on each film; a film is named where not all share a limit."""
-    told = [(*film.notes, *reading.notes) for film, reading in zip(findings.films, findings.readings, strict=True)]
+    """Limits of the search on each film; a film is named where not all share a limit."""
+    notes_of = [(*film.notes, *reading.notes) for film, reading in zip(findings.films, findings.readings, strict=True)]
     names = name_films(films, statements)
     sentences = [statements.say("limitation.searched")]
-    for note in dict.fromkeys(note for notes in told for note in notes):
-        holders = [name for name, notes in zip(names, told, strict=True) if note in notes]
+    for note in dict.fromkeys(note for notes in notes_of for note in notes):
+        holders = [name for name, notes in zip(names, notes_of, strict=True) if note in notes]
         is_of_all = len(holders) == len(films)
         of = note if is_of_all else statements.say("film.of", film=join_words(holders), text=note)
         sentences.append(as_sentence(of))

@@ -1,4 +1,4 @@
-"""Findings and decision become one report. Pure: the clock, versions and wording are handed in."""
+"""Composition of findings and decision into one report; clock, versions and wording are arguments."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def compose_report(
         Lesions in the order of `number_lesions`, all numbers at full precision.
     """
     regions = _name_regions(findings, context, statements)
-    taken = findings if isinstance(findings, Findings) else context.taken
+    rule_findings = findings if isinstance(findings, Findings) else context.rule_findings
     lesions = _join_lesions(findings, decision, imaging, regions=regions, context=context, has_pictures=has_pictures)
     technique = describe_technique(findings, imaging)
     numbered = number_lesions(findings.lesions, decision)
@@ -78,7 +78,9 @@ def compose_report(
         rules=context.rules,
     )
     order = tuple(index for _, index in numbered)
-    return conclude(facts, decision, order=order, taken=taken, policy=context.settings.policy, statements=statements)
+    return conclude(
+        facts, decision, order=order, rule_findings=rule_findings, policy=context.settings.policy, statements=statements
+    )
 
 
 def _name_pictures(findings: CtFindings | FilmFindings | Findings, context: DraftContext) -> tuple[str, ...]:
@@ -92,9 +94,9 @@ def _name_pictures(findings: CtFindings | FilmFindings | Findings, context: Draf
 def _name_regions(
     findings: CtFindings | FilmFindings | Findings, context: DraftContext, statements: Statements
 ) -> tuple[str | None, ...]:
-    """Region of each lesion where the images do not tell: the clinician's if there is just one, else the header's.
+    """Region of each lesion where the images leave it open: the clinician's if there is just one, else the header's.
 
-    The clinician speaks of the lump that was felt; another deposit in the same scan may lie elsewhere. Radiographs of
+    The clinician describes the palpable mass; another deposit in the same scan may lie elsewhere. Radiographs of
     one study may show several parts of the body, each named by its own film.
     """
     site = context.clinical.get("site")
@@ -120,7 +122,7 @@ def _join_lesions(
     context: DraftContext,
     has_pictures: bool,
 ) -> tuple[Lesion, ...]:
-    taken = findings if isinstance(findings, Findings) else context.taken
+    rule_findings = findings if isinstance(findings, Findings) else context.rule_findings
     lesions = []
     for lesion_id, index in number_lesions(findings.lesions, decision):
         lesion = join_lesion(
@@ -133,8 +135,8 @@ def _join_lesions(
         location = (
             lesion.location if lesion.location.region else lesion.location.model_copy(update={"region": regions[index]})
         )
-        if taken is not None:
-            location = _with_side(location, taken.lesions[index].location.laterality)
+        if rule_findings is not None:
+            location = _with_side(location, rule_findings.lesions[index].location.laterality)
         update = {"images": pictures, "location": location}
         lesions.append(lesion.model_copy(update=update | _keep_shape(findings, index, lesion, context.study)))
     return tuple(lesions)
@@ -143,7 +145,7 @@ def _join_lesions(
 def _keep_shape(
     findings: CtFindings | FilmFindings | Findings, index: int, lesion: Lesion, study: Study
 ) -> dict[str, Any]:
-    """Fields that tell where a measured lesion is, voxel by voxel, and what measuring said of it."""
+    """Fields with the voxels of a measured lesion and the notes of its measurement."""
     if isinstance(findings, Findings):
         return {}
     measured = findings.lesions[index]
@@ -168,7 +170,7 @@ def _name_series(
 
 
 def _with_side(location: Location, side: Laterality) -> Location:
-    """Side as the rules took it, where only the clinician could tell."""
+    """Side given to the rules, where only the clinician knew it."""
     if side is location.laterality:
         return location
     return location.model_copy(update={"laterality": side, "laterality_source": "clinician"})

@@ -1,9 +1,9 @@
-"""A reader's review laid over the facts of a report; what follows from them is concluded anew afterwards."""
+"""Application of a reader's review to the facts of a report; conclusions are renewed afterwards."""
 
 from __future__ import annotations
 
 from calcreport.compose.corrections import correct, list_changes, undo
-from calcreport.compose.edits import edits_of, take_edits
+from calcreport.compose.edits import edits_of, mark_edits
 from calcreport.errors import ClinicalError, UsageError
 from calcreport.model.findings import Findings, LesionFinding, finding_facts
 from calcreport.model.report import Lesion, LesionReview, RejectedLesion, Report
@@ -14,7 +14,7 @@ from calcreport.text.statements import Statements
 from calcreport.text.wording import name_body_part
 
 
-def restore(report: Report, taken: Findings) -> tuple[Report, Findings]:
+def restore(report: Report, rule_findings: Findings) -> tuple[Report, Findings]:
     """Undo an earlier review: every lesion as it was drafted, rejected ones back in their places.
 
     What was edited by hand in the report itself stays, marked as such.
@@ -23,7 +23,7 @@ def restore(report: Report, taken: Findings) -> tuple[Report, Findings]:
     ----------
     report : Report
         Reviewed or not.
-    taken : Findings
+    rule_findings : Findings
         Findings it holds, without the rejected lesions.
 
     Returns
@@ -36,26 +36,26 @@ def restore(report: Report, taken: Findings) -> tuple[Report, Findings]:
     UsageError
         ``render.unknown_lesion`` when a lesion has no finding, ``report.edited_value``.
     """
-    findings = {lesion.id: lesion for lesion in taken.lesions} | {
+    findings = {lesion.id: lesion for lesion in rule_findings.lesions} | {
         entry.lesion.id: LesionFinding.model_validate(entry.finding) for entry in report.rejected
     }
     if any(lesion.id not in findings for lesion in report.lesions):
         msg = "the report names a lesion that was never measured; take the original report"
         raise UsageError(msg, code="render.unknown_lesion")
     lesions = sorted((*report.lesions, *(entry.lesion for entry in report.rejected)), key=_place)
-    drafted = tuple(_without_review(take_edits(lesion, findings[lesion.id])) for lesion in lesions)
+    drafted = tuple(_without_review(mark_edits(lesion, findings[lesion.id])) for lesion in lesions)
     return (
         report.model_copy(update={"lesions": drafted, "rejected": ()}),
-        taken.model_copy(update={"lesions": tuple(findings[lesion.id] for lesion in drafted)}),
+        rule_findings.model_copy(update={"lesions": tuple(findings[lesion.id] for lesion in drafted)}),
     )
 
 
-def apply_review(report: Report, taken: Findings, review: Review) -> tuple[Report, Findings]:
-    """Lay a review over a draft.
+def apply_review(report: Report, rule_findings: Findings, review: Review) -> tuple[Report, Findings]:
+    """Apply a review to a draft.
 
     Parameters
     ----------
-    report, taken
+    report, rule_findings
         From `restore`.
     review : Review
         As typed.
@@ -75,58 +75,58 @@ def apply_review(report: Report, taken: Findings, review: Review) -> tuple[Repor
     lesions: list[Lesion] = []
     kept: list[LesionFinding] = []
     rejected: list[RejectedLesion] = []
-    for lesion, finding in zip(report.lesions, taken.lesions, strict=True):
+    for lesion, finding in zip(report.lesions, rule_findings.lesions, strict=True):
         verdict = verdicts.get(lesion.id)
         judged = lesion if verdict is None else _judge(lesion, verdict, review)
         if verdict is not None and verdict.decision == "reject":
-            told = finding.model_dump(mode="json", exclude_defaults=True)
-            rejected.append(RejectedLesion(lesion=judged, finding=told))
+            dumped = finding.model_dump(mode="json", exclude_defaults=True)
+            rejected.append(RejectedLesion(lesion=judged, finding=dumped))
         else:
             lesions.append(judged)
             kept.append(finding)
     facts = report.model_copy(update={"lesions": tuple(lesions), "rejected": tuple(rejected)})
-    return facts, taken.model_copy(update={"lesions": tuple(kept)})
+    return facts, rule_findings.model_copy(update={"lesions": tuple(kept)})
 
 
-def set_rejected_apart(report: Report, taken: Findings) -> tuple[Report, Findings]:
-    """Take over what was edited in a report that has no review file: facts, and lesions set to rejected.
+def set_rejected_apart(report: Report, rule_findings: Findings) -> tuple[Report, Findings]:
+    """Apply the edits of a report without a review file: changed facts, and lesions set to rejected.
 
-    Facts are marked as a reader's (`take_edits`); lesions whose `review` says rejected go where rejected ones are kept.
+    Facts are marked as a reader's (`mark_edits`); lesions whose `review` says rejected go where rejected ones are kept.
 
     Parameters
     ----------
     report : Report
         As written or edited.
-    taken : Findings
+    rule_findings : Findings
         Findings of its lesions.
     """
-    findings = {finding.id: finding for finding in taken.lesions}
+    findings = {finding.id: finding for finding in rule_findings.lesions}
     edited = tuple(
-        take_edits(lesion, findings[lesion.id]) if lesion.id in findings else lesion for lesion in report.lesions
+        mark_edits(lesion, findings[lesion.id]) if lesion.id in findings else lesion for lesion in report.lesions
     )
     report = report.model_copy(update={"lesions": edited})
     rejected = {lesion.id: lesion for lesion in edited if lesion.review and lesion.review.status == "rejected"}
     if not rejected:
-        return report, taken
+        return report, rule_findings
     apart = tuple(
         RejectedLesion(lesion=rejected[finding.id], finding=finding.model_dump(mode="json", exclude_defaults=True))
-        for finding in taken.lesions
+        for finding in rule_findings.lesions
         if finding.id in rejected
     )
     lesions = tuple(lesion for lesion in report.lesions if lesion.id not in rejected)
-    kept = tuple(finding for finding in taken.lesions if finding.id not in rejected)
+    kept = tuple(finding for finding in rule_findings.lesions if finding.id not in rejected)
     facts = report.model_copy(update={"lesions": lesions, "rejected": (*report.rejected, *apart)})
-    return facts, taken.model_copy(update={"lesions": kept})
+    return facts, rule_findings.model_copy(update={"lesions": kept})
 
 
-def refresh(report: Report, taken: Findings, statements: Statements) -> Findings:
-    """Findings of the lesions as they stand in a report now: the same as `taken` unless a fact was changed.
+def refresh(report: Report, rule_findings: Findings, statements: Statements) -> Findings:
+    """Findings of the lesions as they stand in a report now: the same as `rule_findings` unless a fact was changed.
 
     Parameters
     ----------
     report : Report
         Measured lesions, possibly corrected or edited.
-    taken : Findings
+    rule_findings : Findings
         Findings of these lesions before; the order is that of the report.
     statements : Statements
         Wording: a region stands in the report in words.
@@ -136,7 +136,7 @@ def refresh(report: Report, taken: Findings, statements: Statements) -> Findings
     ClinicalError
         ``review.nothing_left`` when a lesion is neither mineral nor mass any more.
     """
-    before = {lesion.id: lesion for lesion in taken.lesions}
+    before = {lesion.id: lesion for lesion in rule_findings.lesions}
     part = name_body_part(report.study.body_part, statements)
     lesions = []
     for lesion in report.lesions:
@@ -144,7 +144,7 @@ def refresh(report: Report, taken: Findings, statements: Statements) -> Findings
             _refuse_nothing_left(lesion)
             earlier = before[lesion.id]
             lesions.append(_refresh(lesion, earlier, _region_of(lesion, earlier, part, statements)))
-    return taken.model_copy(update={"lesions": tuple(lesions)})
+    return rule_findings.model_copy(update={"lesions": tuple(lesions)})
 
 
 def _refresh(lesion: Lesion, before: LesionFinding, region: str | None) -> LesionFinding:
@@ -159,15 +159,15 @@ def _refresh(lesion: Lesion, before: LesionFinding, region: str | None) -> Lesio
 
 
 def _region_of(lesion: Lesion, before: LesionFinding, part: str, statements: Statements) -> str | None:
-    """Region for the rules: that of the finding, unless another one than its name stands in the report.
+    """Region for the rules: that of the finding, unless the report names another one.
 
     `part` is the body part of the study in words, which names a region that has no name of its own.
     """
-    told, kept = lesion.location.region, before.location.region
+    region, kept = lesion.location.region, before.location.region
     named = name_body_part(kept, statements) or part
-    if told is None or told.strip().lower() in {kept, named.lower()}:
-        return kept if told is not None or not named else None
-    return told.strip().lower()
+    if region is None or region.strip().lower() in {kept, named.lower()}:
+        return kept if region is not None or not named else None
+    return region.strip().lower()
 
 
 def _place(lesion: Lesion) -> tuple[int, str]:
@@ -224,7 +224,7 @@ def _without_review(lesion: Lesion) -> Lesion:
 
 
 def _refuse_nothing_left(lesion: Lesion) -> None:
-    """Refuse a contour without mineral whose mass a reader denies: it would read as a calcification nobody saw."""
+    """Refuse a contour without mineral whose mass a reader denies: it would read as an unseen calcification."""
     is_measured = lesion.shape is not None and not lesion.location.films
     is_empty = is_measured and lesion.shape is not None and lesion.shape.mineral is None
     if is_empty and lesion.mass.present is not YesNo.YES and lesion.size.max_diameter_mm is None:

@@ -1,4 +1,4 @@
-"""Voxels and lines of a measured lesion, packed for the report, and the UID that follows from them."""
+"""Voxels and lines of a measured lesion, packed for the report, and the UID derived from them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from calcreport.model.uids import derive_uid
 
 
 def shape_of(lesion: MeasuredLesion | ProjectedLesion) -> LesionShape:
-    """Pack what was measured of a lesion; see `calcreport.model.shape`."""
+    """Pack the masks and lines of a lesion; see `calcreport.model.shape`."""
     if isinstance(lesion, ProjectedLesion):
         return LesionShape(films=tuple(map(_film_shape, lesion.shadows)))
     return LesionShape(
@@ -26,7 +26,7 @@ def shape_of(lesion: MeasuredLesion | ProjectedLesion) -> LesionShape:
 
 
 def track(shape: LesionShape, images: tuple[str, ...], *, name: str) -> str:
-    """Tracking UID of a lesion: the same as long as the same voxels of the same images are meant.
+    """Tracking UID of a lesion: the same for the same voxels of the same images.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def track(shape: LesionShape, images: tuple[str, ...], *, name: str) -> str:
     images : tuple[str, ...]
         UIDs of the study and of the series or films.
     name : str
-        Id of the lesion in the report; tells apart what has no voxel of its own.
+        Id of the lesion in the report; distinguishes lesions without a voxel of their own.
     """
     masks = [mask for mask in (shape.mineral, shape.contour, *(film.mineral for film in shape.films)) if mask]
     return derive_uid("lesion", *images, *([_identify(mask) for mask in masks] or [name]))

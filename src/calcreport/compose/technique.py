@@ -12,6 +12,7 @@ from calcreport.model.lesion import CtFindings
 from calcreport.model.report import FilmTechnique, Technique
 
 _SIDES: dict[str, Literal["left", "right", "both"]] = {"left": "left", "right": "right", "both": "both"}
+"""Side in the report by the side of a film."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +48,7 @@ def describe_technique(findings: CtFindings | FilmFindings | Findings, imaging: 
     findings : CtFindings | FilmFindings | Findings
         As measured, or as typed by a reader.
     imaging : Imaging | None
-        How the analysed CT series was made; radiographs tell it themselves.
+        How the analysed CT series was made; radiographs state it themselves.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Clinical data of one patient or a table for many, and which study gets what: one patient's never reach another."""
+"""Clinical data of one patient or a table for many, each assigned to its own study and to no other patient."""
 
 from __future__ import annotations
 
@@ -29,11 +29,12 @@ STUDY_FILES: Final = ("clinical.yaml", "clinical.yml", "clinical.json")
 _DELIMITERS: Final = ",;\t"
 """Of CSV as programs, European spreadsheets and Excel's "Unicode text" write it."""
 
-_DECIMAL_COMMA: Final = re.compile(r"[+-]?[0-9]+,[0-9]+")
+_DECIMAL_COMMA: Final = re.compile(r"[+-]?[0-9]+,[0-9]+")  # a number with a decimal comma
 _DECIMAL_POINT: Final = re.compile(r"[+-]?[0-9]+\.[0-9]{3}")
 """Only three digits behind a point may stand for a thousand."""
 
 _SPREADSHEET_ERRORS: Final = ("#N/A", "#NV", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NUM!", "#NULL!")
+"""Cells with a failed formula."""
 
 _TRUTHS: Final = {"TRUE": True, "FALSE": False}
 """What a spreadsheet makes of a yes/no it takes for a logical value."""
@@ -46,12 +47,12 @@ _HEADER_BYTES: Final = 65_536
 
 _AGE_TOLERANCE_YEARS: Final = 1
 """A birthday may lie between the day the age was asked and the study; a header may hold whole years."""
-_ROUNDING_YEARS: Final = 1e-6
+_ROUNDING_YEARS: Final = 1e-6  # tolerance for ages converted from days or months
 
 _OTHER: Final = (
     "the clinical data disagree with the image header ({what}); are they of another patient? Give those of this "
     "patient, correct the field, or leave it out"
-)
+)  # message of clinical.other_patient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +73,7 @@ class KeyedClinical:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyClinical:
-    """What of the clinical data is about one study.
+    """Clinical data of one study.
 
     Parameters
     ----------
@@ -91,7 +92,7 @@ class StudyClinical:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClinicalData:
-    """What was given with ``--clinical``.
+    """Content of ``--clinical``.
 
     Parameters
     ----------
@@ -105,7 +106,7 @@ class ClinicalData:
     is_table: bool = False
 
     def assign(self, studies: Sequence[StudyFiles]) -> tuple[StudyClinical, ...]:
-        """Give each study what is about it.
+        """Assign clinical data to each study.
 
         Parameters
         ----------
@@ -159,7 +160,7 @@ def _by_key(rows: Sequence[KeyedClinical], studies: Sequence[StudyFiles]) -> tup
 
 
 def _row_of(study: Study, index: Mapping[tuple[str, str], list[KeyedClinical]]) -> KeyedClinical | ClinicalError | None:
-    """Find the row of a study; an error when it cannot be told which one, or when its keys are of two patients."""
+    """Find the row of a study; an error when several fit, or when its keys are of two patients."""
     found = [row for name in KEYS for row in index.get((name, _key_of(study, name) or ""), ())]
     agreeing = [row for row in found if not _contradicted_keys(row, study)]
     if len(agreeing) > 1:
@@ -222,7 +223,7 @@ def _contradicted_keys(row: KeyedClinical, study: Study) -> list[str]:
 
 
 def _is_one_patient(studies: Sequence[StudyFiles]) -> bool:
-    """Whether all studies have the same patient id, and nothing else in their headers tells two people apart."""
+    """Whether all studies have the same patient id, and nothing else in their headers distinguishes two people."""
     if any(not study.study.patient.id for study in studies):
         return False
     people = {_person(study) for study in studies}
@@ -346,7 +347,7 @@ def _decoded(content: bytes) -> str:
 
 
 def _without_hint(text: str) -> str:
-    """Leave out the line by which Excel is told the delimiter."""
+    """Skip the ``sep=`` line that names the delimiter for Excel."""
     first, _, rest = text.partition("\n")
     return rest if first.strip().strip('"').lower() in {f"sep={mark}".strip() for mark in _DELIMITERS} else text
 

@@ -22,7 +22,7 @@ from calcreport.rules.prior_match import EarlierReport
 MAX_REPORT_BYTES: Final = 50_000_000
 """A report of a thousand lesions is 10 MB."""
 
-_MOST_NAMED: Final = 5
+_MOST_NAMED: Final = 5  # mistakes listed in one message
 
 
 def report_from_text(text: str) -> Report:

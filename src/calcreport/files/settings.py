@@ -16,7 +16,7 @@ from calcreport.errors import SettingsError
 from calcreport.model.typed_mistakes import explain_toml, in_plain_words
 from calcreport.settings import Settings
 
-Block = TypeVar("Block", bound=BaseModel)
+Block = TypeVar("Block", bound=BaseModel)  # a settings model
 
 
 def settings_from_text(text: str) -> Settings:

@@ -34,20 +34,16 @@ _JSON_ONLY: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufffe\uffff]")
 _WORDS: Final = {"yes": True, "true": True, "no": False, "false": False, "": None, "~": None, "null": None}
 """Answers in any case; quoted they are text."""
 
-_NUMBER: Final = re.compile(r"[-+]?[0-9]+")
-
-_COLON_AHEAD: Final = re.compile(r"\s*:")
-
-_ANSWERED: Final = re.compile(r"([A-Za-z_]+)[ ]+(yes|no|unknown)", re.IGNORECASE)
-
+_NUMBER: Final = re.compile(r"[-+]?[0-9]+")  # digits of a number, with its sign
+_COLON_AHEAD: Final = re.compile(r"\s*:")  # a colon, after blanks at most
+_ANSWERED: Final = re.compile(
+    r"([A-Za-z_]+)[ ]+(yes|no|unknown)", re.IGNORECASE
+)  # an entry with an answer and no colon
+# Messages: what is wrong and what to write instead.
 _REMEDY: Final = "Write sections such as '{section}:' with one 'name: answer' a line, each name once, without & and *."
-
 _GENERAL: Final = "not YAML or JSON"
-
 _COLON: Final = "two colons on one line, or a colon and space are missing above; put text that holds a colon in quotes"
-
 _CUT: Final = "a comma cuts the number in two; within brackets write a decimal point, as in 2.5"
-
 _BLOCK: Final = "text that begins with > or | must stand in quotes (a number cannot have such a sign)"
 
 _PLAIN_WORDS: Final = (

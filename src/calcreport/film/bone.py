@@ -31,7 +31,7 @@ _CAST_MM: Final = 14.0
 """A cast lies within this of where the body seems to end; it must not pass for the densest bone."""
 _DENSE_SHARE: Final = 0.4
 """Bone stands out by at least this share of what the strongest bone of the film stands out by ..."""
-_CORE_SHARE: Final = 0.5
+_CORE_SHARE: Final = 0.5  # of the contrast of the strongest bone; see `_CORE_PART`
 _CORE_PART: Final = 0.2
 """... and on `_CORE_PART` of its area by `_CORE_SHARE`: a band of muscle with a deposit in it is no bone."""
 _BRIGHT_SHARE: Final = 0.05
@@ -43,7 +43,7 @@ _RISE_SHARE: Final = 0.25
 film on which fat is thicker on one side has bands along the skin that do not."""
 _LEAST_CONTRAST: Final = 0.04
 """Bone stands out by at least this share of the film's range."""
-_EDGE_SIGMA_MM: Final = 0.8
+_EDGE_SIGMA_MM: Final = 0.8  # Gaussian before edges are sought
 _SKIN_MM: Final = 3.0
 """So near to the skin line every edge is the skin's."""
 _STRONG_SHARE: Final = 0.5
@@ -52,13 +52,13 @@ _EMBRACE: Final = 0.14
 """... of a part that bone embraces on this share of its outline: a mass beside a bone is no part of it."""
 _TELLING_MM: Final = 30.0
 """An edge tells nothing about what lies farther away."""
-_FILL_MM: Final = 3.0
+_FILL_MM: Final = 3.0  # gaps in a bone that are closed
 _LEAST_MM2: Final = 400.0
 """Smaller dense parts that do not reach the end of the body are no bone by themselves ..."""
-_SMALL_BONE_MM2: Final = 40.0
+_SMALL_BONE_MM2: Final = 40.0  # a phalanx; see `_MANY_BONES`
 _MANY_BONES: Final = 8
 """... except on a film of so many dense parts of at least `_SMALL_BONE_MM2`: a hand or a foot."""
-_BUMP_MM: Final = 9.0
+_BUMP_MM: Final = 9.0  # width of structures on a shaft that are not bone
 _SHORT_MM: Final = 18.0
 """What is narrower than `_BUMP_MM` and shorter than this is no long bone."""
 _JOINT_MM: Final = 6.0

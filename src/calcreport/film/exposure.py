@@ -30,7 +30,7 @@ _LEAST_AIR: Final = 0.005
 """Less air than this share of the field shows no skin line."""
 _STEEP: Final = 1.5
 """At a skin line grey rises this many times as steeply as within the body (medians)."""
-_GAP_MM: Final = 1.0
+_GAP_MM: Final = 1.0  # specks and gaps in air that are ignored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

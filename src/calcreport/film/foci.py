@@ -22,23 +22,23 @@ _AROUND_MM: Final = 40.0
 """Structure that a focus has to stand out of is judged in squares of this side, mm."""
 NOISE_SHARE: Final = 0.2
 """Structure counts as at least this share of the noise of a film pixel: a seed then stands 1.2 deviations out of it."""
-_SLOPE_MM: Final = 6.0
+_SLOPE_MM: Final = 6.0  # side of the square over which the fall of grey is averaged
 _SLOPE_SHARE_MM: Final = 0.1
 """Where grey falls away steadily, as towards the skin, a bump has to be higher than the fall over 0.6 mm."""
 _SEED: Final = 6.0
 """A focus stands out somewhere by this many times the structure around (robust standard deviation) ..."""
 _GROW: Final = 2.5
 """... and is followed down to this, or to `_PEAK_SHARE` of its peak, whichever is more."""
-_PEAK_SHARE: Final = 0.15
-_BONE_MARGIN_MM: Final = 1.6
-_SKIN_MARGIN_MM: Final = 1.5
-_END_MARGIN_MM: Final = 2.5
+_PEAK_SHARE: Final = 0.15  # of the peak; a focus ends no lower
+_BONE_MARGIN_MM: Final = 1.6  # not searched: blur of the edge of bone
+_SKIN_MARGIN_MM: Final = 1.5  # not searched: the skin itself
+_END_MARGIN_MM: Final = 2.5  # not searched: blur of the collimators
 _LEAST_MM2: Final = 1.2
-"""Area of a deposit 1.2 mm across; smaller specks cannot be told from noise or dust."""
-_LONG_MM: Final = 25.0
-_CORE_EXCESS: Final = 2.5
-_CORE_SHARE: Final = 0.5
-_CORE_EDGE: Final = 0.3
+"""Area of a deposit 1.2 mm across; smaller specks cannot be distinguished from noise or dust."""
+_LONG_MM: Final = 25.0  # parts longer than this may hold compact cores
+_CORE_EXCESS: Final = 2.5  # peak of a core over the median of its part
+_CORE_SHARE: Final = 0.5  # of the peak; cores are the parts above it
+_CORE_EDGE: Final = 0.3  # of its peak; a core ends there
 _ROUND_CORE_MM: Final = 2.0
 """A part longer than `_LONG_MM` whose half height is reached by compact cores only is those cores, each followed down
 to `_CORE_EDGE` of its peak: a deposit on a band of muscle or beside a bone."""

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from calcreport.film.outline import Outline, Points
 
 GROUP_MM: Final = 10.0
-"""Foci no farther apart than this are one finding, as on CT: two deposits of one process cannot be told from one."""
+"""Foci no farther apart than this are one finding, as on CT: two deposits of one process look like one."""
 _STRETCH_RATIO: Final = 3.0
 """A stretch of a vessel's wall is this many times as long as wide."""
-_STRETCH_MM: Final = 8.0
+_STRETCH_MM: Final = 8.0  # least length of a stretch
 _VESSEL_GAP_MM: Final = 30.0
 """Stretches of one vessel follow each other within this, mm ..."""
 _VESSEL_WIDTH_MM: Final = 12.0
 """... and lie no farther aside than a calcified artery is wide."""
-_MOST_POINTS: Final = 200
+_MOST_POINTS: Final = 200  # of an outline for distances; more change them by less than a pixel
 
 
 def group_outlines(outlines: Sequence[Outline], spacing_mm: tuple[float, float]) -> list[list[int]]:
@@ -54,7 +54,7 @@ def group_outlines(outlines: Sequence[Outline], spacing_mm: tuple[float, float])
 
 
 def thinned(points: Points, most: int) -> Points:
-    """At most about `most` of the points, evenly taken."""
+    """At most about `most` of the points, evenly spaced."""
     return points[:: max(1, -(-len(points) // most))]
 
 
@@ -66,7 +66,7 @@ def _gap_mm(first: Points, second: Points, *, reach: float) -> float:
     return float(np.sqrt(((first[:, None, :] - second[None, :, :]) ** 2).sum(axis=2).min()))
 
 
-_Axis = tuple[NDArray[np.float64], NDArray[np.float64], float]
+_Axis = tuple[NDArray[np.float64], NDArray[np.float64], float]  # centre and direction, mm; length, mm
 
 
 def _axis(points: Points) -> _Axis | None:

@@ -1,4 +1,4 @@
-"""What a dense focus is: mineral, metal, part of the skeleton, or nothing certain."""
+"""Classification of dense foci: mineral, metal, skeleton, or uncertain."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _OF_A_BALL: Final = 0.55
 """The outline is at least this share as sharp as that of a ball as wide; tissue fades more."""
 _CUT_OF_A_BALL: Final = 0.75
 """At the end of the field, where the blur of collimators looks like a band, it is sharper than that."""
-_SHARPEST: Final = 0.6
-_LEAST_MM: Final = 1.6
+_SHARPEST: Final = 0.6  # highest sharpness required, however narrow a focus is
+_LEAST_MM: Final = 1.6  # length; shorter foci are not reported
 _CLEAR: Final = 7.0
 """A focus has to stand out of the structure around by this many of its deviations."""
 _AT_SKIN_MM: Final = 1.8
 """What reaches the skin line may lie on the skin: buttons, dressings, dirt."""
-_METAL: Final = 2.0
+_METAL: Final = 2.0  # times the contrast of bone
 _METAL_SHARPNESS: Final = 0.8
 """Metal stands out by this many times as much as bone, and as much at its edge as in its middle: a deposit as dense as
 that is thick, and swells towards its middle."""
@@ -36,17 +36,17 @@ _CONTACT: Final = 0.15
 """With more of its outline at bone than this, a focus is part of the bone."""
 _JOINT_CONTACT: Final = 0.03
 """At a knee, where edges of bones overlap, even this much."""
-_THROUGH_MM: Final = 80.0
+_THROUGH_MM: Final = 80.0  # longer bands run through the field
 _TRACK_MM: Final = 4.0
 """A band longer than `_THROUGH_MM` that leaves the field is a fold, a dressing or bone, unless as thin as a wall."""
-_BAND_RATIO: Final = 2.2
-_BAND_MM: Final = 5.0
-_NEAR_BONE_MM: Final = 5.0
-_BAND_CONTACT: Final = 0.6
-_LINE_RATIO: Final = 4.0
+_BAND_RATIO: Final = 2.2  # least length over width of a band
+_BAND_MM: Final = 5.0  # least length of a band
+_NEAR_BONE_MM: Final = 5.0  # beside a bone
+_BAND_CONTACT: Final = 0.6  # share of a band near bone from which it is its margin
+_LINE_RATIO: Final = 4.0  # length over width from which a band is a line
 _LINE_SHARE: Final = 0.2
 """A line of this share of the contrast of bone that starts from bone is a cortex."""
-_LINE_AT_BONE: Final = 0.06
+_LINE_AT_BONE: Final = 0.06  # share of the outline of a line at bone from which it starts there
 _LINE_CONTACT: Final = 0.35
 """A band of which so much lies within `_NEAR_BONE_MM` of bone, all along it, is the bone's own margin."""
 _SESAMOID_REACH_MM: Final = 15.0
@@ -58,8 +58,8 @@ _PATELLA_CONTRAST: Final = 0.45
 other bone, or more."""
 _FABELLA_CONTRAST: Final = (0.15, 0.7)
 """Shares of the contrast of bone; a deposit may be denser than any fabella."""
-_FABELLA_MM: Final = (4.0, 15.0)
-_PATELLA_MM: Final = (30.0, 65.0)
+_FABELLA_MM: Final = (4.0, 15.0)  # least and greatest length
+_PATELLA_MM: Final = (30.0, 65.0)  # least and greatest length
 _PATELLA_ACROSS_MM: Final = 30.0
 """Length of a patella, enlarged as it is, from that of a school child on; none is thicker than `_PATELLA_ACROSS_MM`."""
 _KNEE_PARTS: Final = frozenset(("KNEE", "KNEES", "PATELLA"))
@@ -68,7 +68,7 @@ _KNEE_PARTS: Final = frozenset(("KNEE", "KNEES", "PATELLA"))
 
 @unique
 class FocusKind(StrEnum):
-    """What a dense focus is taken for."""
+    """Kind of a dense focus."""
 
     MINERAL = "mineral"
     METAL = "metal"
@@ -80,7 +80,7 @@ class FocusKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
-    """What the film tells beside its pixels.
+    """Facts about a film beside its pixels.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def may_be_mineral(focus: FilmFocus) -> bool:
 def judge_focus(
     reduced: ReducedFilm, bones: Bones, focus: FilmFocus, outline: Outline, film: Circumstances, skin_mm: float | None
 ) -> FocusKind:
-    """Tell what a focus is taken for; a patella or fabella only where a knee may be on the film.
+    """Classify a focus; a patella or fabella only where a knee may be on the film.
 
     `skin_mm` is its distance from the skin line in the image plane, mm; ``None`` when that is not on the film.
     """

@@ -12,8 +12,8 @@ _TO_SIGMA: Final = 1.4826
 """Median absolute deviation of a normal distribution to its standard deviation."""
 _STEP: Final = 3
 """Pixels apart that are compared: detectors and their processing tie direct neighbours together."""
-_BLOCK: Final = 64
-_FEWEST: Final = 12
+_BLOCK: Final = 64  # side of a block, plate pixels
+_FEWEST: Final = 12  # blocks; with fewer, smaller blocks are used
 _LEAST_SIDE: Final = 24
 """Film pixels a side that tell a deviation."""
 

@@ -1,4 +1,4 @@
-"""One film: parted, searched, its foci outlined and grouped."""
+"""Analysis of one film: regions, search, outlines and groups of foci."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _TRUNK: Final = frozenset(
 """Words of Body Part Examined that name the trunk."""
 _FEWEST_PIXELS: Final = 16
 """A plate with fewer pixels a side (6 mm) has no room for a deposit and what lies around it."""
-_BONE_CONTACT: Final = 0.05
-_NEAR_SKIN_MM: Final = 4.0
-_AROUND_MM: Final = 6.0
+_BONE_CONTACT: Final = 0.05  # share of the outline from which a focus projects over bone
+_NEAR_SKIN_MM: Final = 4.0  # greatest distance to air that is measured
+_AROUND_MM: Final = 6.0  # margin around a focus in which noise is measured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -133,11 +133,11 @@ def _not_searched() -> SearchedFilm:
 
 
 _Kinds = dict[FocusKind, list[tuple[FilmFocus, Outline]]]
-"""Foci with their outlines, by what they are taken for."""
+"""Foci with their outlines, by kind."""
 
 
 def _judged(parted: _Parted, foci: list[FilmFocus]) -> _Kinds:
-    """Outline every focus and tell what it is taken for."""
+    """Outline and classify every focus."""
     film, reduced = parted.film, parted.reduced
     obstacles = _obstacles(parted.exposure, parted.bones, foci)
     around = Circumstances(
@@ -315,7 +315,7 @@ _EXCLUDED: Final = {
     FocusKind.METAL: (ExclusionReason.METAL, "denser than bone by far: metal or a marker"),
     FocusKind.PATELLA: (ExclusionReason.SKELETON, "taken as patella; check the source image"),
     FocusKind.FABELLA: (ExclusionReason.SKELETON, "taken as fabella; check the source image"),
-}
+}  # reason and detail of foci that are no findings
 
 
 def _excluded(film: FilmImage, reduced: ReducedFilm, bones: Bones, kinds: _Kinds) -> tuple[Excluded, ...]:

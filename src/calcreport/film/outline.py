@@ -18,17 +18,17 @@ Points = NDArray[np.float64]
 
 _LARGE_MM: Final = 90.0
 """Anything longer is outlined on the reduced film: half a millimetre does not matter any more."""
-_SMOOTH_MM: Final = 0.15
+_SMOOTH_MM: Final = 0.15  # Gaussian before the edge is sought; at least 0.7 pixels
 _LEVELS: Final = np.arange(0.15, 0.66, 0.05)
 """Shares of the contrast at which an edge may lie: a ball's shadow ends low, that of a plate half way."""
-_ROOM_MM: Final = 6.0
+_ROOM_MM: Final = 6.0  # margin of film around a focus
 _RING_MM: Final = (2.0, 5.0)
 """The surroundings are judged between these distances from the focus, mm."""
 _LEAST_NOISE: Final = 0.5
 """No outline is drawn lower than this share of a film pixel's noise, unless the whole focus is as faint."""
-_TOP: Final = 80
+_TOP: Final = 80  # percent; full contrast of a focus, see `_MIDDLE`
 _MIDDLE: Final = 50
-"""Percentile of the contrast within a focus that counts as its full contrast; the middle one for a focus told by its
+"""Percentile of the contrast within a focus that counts as its full contrast; the middle one for a focus found by its
 edges, which may hold denser things."""
 
 

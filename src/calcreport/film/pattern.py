@@ -16,14 +16,14 @@ from calcreport.model.terms import PATTERN_LABELS
 LABELS: Final = {name: PATTERN_LABELS[name] for name in ("P01", "P02", "P05", "P09", "P10", "P11", "P14", "P30")}
 """Patterns that a film may show."""
 
-_PHLEBOLITH_MM: Final = 10.0
-_FEWEST_SPECKS: Final = 10
-_SPECK_MM: Final = 3.0
-_TRACK_MM: Final = 20.0
-_RIM_SHARE: Final = 0.95
-_RIM_PART: Final = 0.45
-_RIM_LEAST_MM: Final = 10.0
-_MIN_SCORE: Final = 0.5
+_PHLEBOLITH_MM: Final = 10.0  # greatest diameter of a certain phlebolith
+_FEWEST_SPECKS: Final = 10  # foci of a certain speckled deposit
+_SPECK_MM: Final = 3.0  # greatest diameter of a speck
+_TRACK_MM: Final = 20.0  # length of parallel walls of a certain vessel
+_RIM_SHARE: Final = 0.95  # of the circumference; below it a gap in the rim is seen
+_RIM_PART: Final = 0.45  # least share of the circumference of a rim
+_RIM_LEAST_MM: Final = 10.0  # diameter of a certain rim
+_MIN_SCORE: Final = 0.5  # lowest score of a pattern that is named
 
 
 def _rising(value: float, low: float, high: float) -> float:
@@ -77,7 +77,7 @@ def _phlebolith(shape: FilmShape) -> float:
 
 
 def _broken_track(shape: FilmShape) -> float:
-    """Elongated plaques one behind the other, as along an artery whose walls are not told apart."""
+    """Elongated plaques one behind the other, as along an artery whose walls are not separable."""
     return (
         _rising(shape.count, 1, 3)
         * _rising(shape.longest_mm, 25, 45)

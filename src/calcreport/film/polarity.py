@@ -21,7 +21,7 @@ from calcreport.model.film import FilmImage
 TURNED: Final = (
     "Photometric Interpretation contradicts the picture: the background beside the patient shows which end is dense, "
     "and the film was read by that."
-)
+)  # note on a film that was turned
 _PIXEL_MM: Final = 1.2
 """Coarse enough to be quick, fine enough for the rounding of a finger."""
 _RINGS_MM: Final = ((1.0, 2.5), (2.5, 5.0), (5.0, 10.0), (10.0, 20.0))

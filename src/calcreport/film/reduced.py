@@ -12,9 +12,9 @@ from scipy import ndimage
 
 from calcreport.model.film import FilmImage
 
-Floats = NDArray[np.float32]
-Mask = NDArray[np.bool_]
-Value = TypeVar("Value", bound=np.generic)
+Floats = NDArray[np.float32]  # grey or lengths of an image
+Mask = NDArray[np.bool_]  # shape of its image
+Value = TypeVar("Value", bound=np.generic)  # element of an array
 
 EIGHT: Final = np.ones((3, 3), dtype=bool)
 """Structuring element of the eight neighbours."""
@@ -26,8 +26,8 @@ _LEAST_EXPOSURE: Final = 0.005
 """Share of the beam that passes the densest part of a film."""
 _NOMINAL_SIDE_MM: Final = 400.0
 """A film without a scale is taken to be a large cassette (35 x 43 cm). That guess chooses how wide the filters are; no
-length is ever told in its millimetres."""
-_NOMINAL_RANGE_MM: Final = (0.08, 0.2)
+length is ever stated in its millimetres."""
+_NOMINAL_RANGE_MM: Final = (0.08, 0.2)  # pixel sizes of detectors and of scanned films
 _FULL_MATRIX: Final = 1000
 """A film with fewer pixels a side was reduced; no detector is as coarse."""
 
@@ -45,7 +45,7 @@ class ReducedFilm:
     pixel_mm : float
         Side of a plate pixel, mm (geometric mean of the two directions); a guess where `is_guess`.
     is_imaged : NDArray[np.bool_]
-        Shape of `grey`; exposed as far as the header tells.
+        Shape of `grey`; exposed as far as the header states.
     is_guess : bool
         The film has no scale.
     """
@@ -171,7 +171,7 @@ def grown(mask: Mask, pixels: int) -> Mask:
 
 
 def shrunk(mask: Mask, pixels: int, *, is_set_beyond: bool = False) -> Mask:
-    """Mask narrowed by a square of `pixels` on every side; `is_set_beyond` tells what lies beyond the film."""
+    """Mask narrowed by a square of `pixels` on every side; beyond the film it is set if `is_set_beyond`."""
     return _over_squares(np.pad(mask, pixels, constant_values=is_set_beyond), 2 * pixels + 1, np.logical_and)
 
 

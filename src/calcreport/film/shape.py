@@ -14,7 +14,7 @@ from calcreport.film.outline import Outline, diameters
 from calcreport.film.reduced import Floats, Mask
 from calcreport.model.film import PixelMask
 
-_SECTORS: Final = 24
+_SECTORS: Final = 24  # around the middle, 15 degrees each
 _RIM_EXCESS: Final = 1.15
 """A rim is denser than what it encloses by at least this factor."""
 

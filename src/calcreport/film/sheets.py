@@ -30,21 +30,21 @@ from calcreport.film.reduced import (
 
 _PIXEL_MM: Final = 0.8
 """Wide things are sought at pixels of about this size."""
-_SMOOTH_MM: Final = 0.6
+_SMOOTH_MM: Final = 0.6  # Gaussian before contours are drawn
 _HALF_WIDTH_MM: Final = 32.0
 """Half the width of what is sought."""
 _LEVEL_STEP: Final = 1.3
 """Contours are drawn at heights that differ by this factor ..."""
 _LEAST_NOISE: Final = 0.4
 """... down to this share of the noise of a film pixel."""
-_LEAST_MM2: Final = 150.0
-_LEAST_MM: Final = 12.0
-_NARROW_MM: Final = 8.0
+_LEAST_MM2: Final = 150.0  # area of a wide focus
+_LEAST_MM: Final = 12.0  # width of a wide focus
+_NARROW_MM: Final = 8.0  # width of a narrower one; see `_MOST_MM`
 _MOST_MM: Final = 120.0
-"""Width and length of what is taken for a focus here; the narrow search sees what is smaller. Narrower ones, down to
+"""Least width and greatest length of a focus here; the narrow search sees what is smaller. Narrower ones, down to
 `_NARROW_MM`, count where `_NARROW_SIDES` are sharp and nothing wider is: less is tissue between two edges."""
-_NARROW_SIDES: Final = 0.9
-_ROOM_MM: Final = 6.0
+_NARROW_SIDES: Final = 0.9  # share of sharp sides a narrower one needs
+_ROOM_MM: Final = 6.0  # margin around a contour for its surroundings
 _RING_MM: Final = (1.6, 5.0)
 """Surroundings, as distances from the contour."""
 _FALL: Final = 0.25
@@ -97,12 +97,12 @@ def find_sheets(reduced: ReducedFilm, exposure: Exposure, bones: Bones, field: M
     smooth = coarse.smoothed(_SMOOTH_MM)
     lifted = np.where(inside, smooth - open_square(smooth, coarse.pixels(_HALF_WIDTH_MM)), np.float32(0))
     ends = ~exposure.is_exposed
-    taken = np.zeros(inside.shape, dtype=bool)
+    covered = np.zeros(inside.shape, dtype=bool)
     found = []
     for part in sorted(_parts(coarse, lifted, inside, bone, noise), key=lambda p: (not p.is_wide, -p.sides * p.height)):
-        if (taken[part.box] & part.mask).any():
+        if (covered[part.box] & part.mask).any():
             continue
-        taken[part.box] |= part.mask
+        covered[part.box] |= part.mask
         rows, columns = part.box
         box = (slice(rows.start * factor, rows.stop * factor), slice(columns.start * factor, columns.stop * factor))
         mask = enlarge_mask(part.mask, factor, tuple(s.stop - s.start for s in box))

@@ -11,10 +11,10 @@ from scipy import ndimage
 from calcreport.film.exposure import Exposure
 from calcreport.film.reduced import Floats, Mask, ReducedFilm
 
-_LAYER_MM: Final = 2.0
-_LAYERS: Final = 80
-_STRETCH_MM: Final = 50.0
-_LOW_PERCENT: Final = 25
+_LAYER_MM: Final = 2.0  # thickness of a layer beneath the skin
+_LAYERS: Final = 80  # to 160 mm
+_STRETCH_MM: Final = 50.0  # length of limb that shares a curve
+_LOW_PERCENT: Final = 25  # percentile: deposits and bone are brighter
 _FAT_MM: Final = 14.0
 """So near to the skin line fat gives way to muscle, and grey may rise ever faster."""
 

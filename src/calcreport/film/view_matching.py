@@ -23,13 +23,13 @@ _LIKE_AMOUNT: Final = (0.4, 2.5)
 """One lesion stands out by about the same share of all matter on both films, whatever the direction of the beam."""
 _PERHAPS: Final = (0.5, 2.0)
 """A finding of this ratio of lengths at the same height may be the same, and so leaves a match uncertain."""
-_PERHAPS_MM: Final = 3.0
+_PERHAPS_MM: Final = 3.0  # difference in length; see `_PERHAPS`
 _LEAST_OVERLAP: Final = 0.5
 """Extents along the limb overlap by at least this share of the shorter one."""
 _PARALLAX: Final = 0.04
 """What lies at another distance from the tube than most of the limb is displaced by this share of its distance from the
 middle of the film: 45 mm of a metre."""
-_LEAST_TOLERANCE_MM: Final = 2.0
+_LEAST_TOLERANCE_MM: Final = 2.0  # error of outlines, whatever the parallax
 _WIDESPREAD: Final = frozenset(("P02", "P14"))
 """Patterns whose ends are not the same on two films; they are matched by what they have in common."""
 _KINDS: Final = {"P01": "compact", "P05": "compact", "P14": "compact", "P02": "vessel", "P10": "plate", "P11": "plate"}
@@ -40,7 +40,7 @@ ONLY_MATCH: Final = (
     "images that it is the same"
 )
 """Note of a lesion that no structure of the limb helped to match."""
-_UNCERTAIN: Final = "Findings of the frontal and lateral view could not be matched with certainty"
+_UNCERTAIN: Final = "Findings of the frontal and lateral view could not be matched with certainty"  # opens a note
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -80,7 +80,7 @@ class _Matches:
 
 
 def tie_views(films: Sequence[FilmImage], searched: Sequence[SearchedFilm]) -> tuple[tuple[Tied, ...], tuple[str, ...]]:
-    """Tie the findings of orthogonal views.
+    """Match the findings of orthogonal views.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Views of one study, as the headers tell them: which are lateral, and which two are orthogonal views of one part."""
+"""Views of one study, as the headers state them: which are lateral, and which two are orthogonal views of one part."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Final
 
 from calcreport.model.film import FilmImage, ScaleKind
 
-_LATERAL: Final = frozenset(("LAT", "LL", "RL", "ML", "LM", "LLAT", "RLAT"))
-_FRONTAL: Final = frozenset(("AP", "PA", "FRONTAL", "DP", "PD"))
-_UP: Final = {"F": 1, "H": -1}
+_LATERAL: Final = frozenset(("LAT", "LL", "RL", "ML", "LM", "LLAT", "RLAT"))  # values of View Position
+_FRONTAL: Final = frozenset(("AP", "PA", "FRONTAL", "DP", "PD"))  # values of View Position
+_UP: Final = {"F": 1, "H": -1}  # direction of rows by Patient Orientation: foot, head
 
 
 def is_lateral(position: str | None) -> bool | None:
@@ -39,7 +39,7 @@ class ViewPair:
 
 
 def pair_views(films: Sequence[FilmImage]) -> tuple[ViewPair, ...]:
-    """Pairs of a frontal and a lateral film of the same side and part, as far as the headers tell."""
+    """Pairs of a frontal and a lateral film of the same side and part, as far as the headers state."""
     frontal = [number for number, film in enumerate(films) if is_lateral(film.view.position) is False]
     lateral = [number for number, film in enumerate(films) if is_lateral(film.view.position) is True]
     pairs = [(i, j) for i, j in product(frontal, lateral) if _show_one_part(films, i, j)]
@@ -79,13 +79,13 @@ def _obstacle(first: FilmImage, second: FilmImage) -> str:
 
 
 def rows_direction(film: FilmImage) -> int | None:
-    """1 where rising rows lead towards the feet, -1 towards the head, ``None`` where the header does not tell."""
+    """1 where rising rows lead towards the feet, -1 towards the head, ``None`` where the header does not state it."""
     orientation = film.view.patient_orientation
     return None if orientation is None else _UP.get(orientation[1][:1])
 
 
 def columns_axis(film: FilmImage) -> str | None:
-    """Axis of the patient that the columns follow: ``"tr"``, ``"ap"``, or ``None`` where the header does not tell."""
+    """Axis of the patient that the columns follow: ``"tr"``, ``"ap"``, or ``None`` if the header is silent."""
     orientation = film.view.patient_orientation
     if orientation is None:
         return None

@@ -1,4 +1,4 @@
-"""Conditions in words a radiologist can read, and what was compared, in words too."""
+"""Conditions and comparisons in words a radiologist can read."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _RELATIONS: Final = {
     Relation.ABOVE: "is above",
     Relation.BELOW: "is below",
     Relation.INCLUDES: "includes",
-}
+}  # words between a fact and its limit
 
 _SECTIONS: Final = {
     "symptoms": "",
@@ -39,7 +39,7 @@ _SECTIONS: Final = {
     "policy": "policy: ",
     "place": "",
 }
-"""What a fact's meaning needs before it, by its section, to be understood alone."""
+"""Prefix of a fact's meaning, by its section."""
 
 
 def name_fact(name: str) -> str:
@@ -60,7 +60,7 @@ def name_fact(name: str) -> str:
 
 
 class ConditionWords:
-    """Puts conditions into words; a named condition is told by its name where it is a part of another one.
+    """Puts conditions into words; a named condition inside another one is printed by its name.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class ConditionWords:
         return f"<{name}>" if name is not None else self.spell_out(condition)
 
     def spell_out(self, condition: Condition) -> str:
-        """Say what a condition asks for, also when it has a name; its parts are told by theirs."""
+        """Describe a condition in full; named conditions inside it are printed by name."""
         match condition:
             case Comparison():
                 return _describe_comparison(condition)
@@ -114,7 +114,7 @@ class ConditionWords:
 
 
 def describe_evidence(row: Evidence) -> str:
-    """Say what was compared with what, and the answer.
+    """Describe a comparison and its answer.
 
     Parameters
     ----------

@@ -235,10 +235,10 @@ def decisive(condition: Condition, facts: Facts, *, is_wanted: bool = True) -> t
         case All() | AnyOf():
             verdict = condition.judge(facts)
             parts = [part for part in condition.parts if part.judge(facts) is verdict]
-            told = [decisive(part, facts, is_wanted=is_wanted) for part in parts]
+            by_part = [decisive(part, facts, is_wanted=is_wanted) for part in parts]
             # Where something known settles the answer, what is merely not known to be adds nothing.
-            known = [rows for rows in told if all(row.verdict is not Verdict.UNKNOWN for row in rows)]
-            return tuple(row for rows in (told if verdict is Verdict.UNKNOWN else known or told) for row in rows)
+            known = [rows for rows in by_part if all(row.verdict is not Verdict.UNKNOWN for row in rows)]
+            return tuple(row for rows in (by_part if verdict is Verdict.UNKNOWN else known or by_part) for row in rows)
         case Not():
             return decisive(condition.part, facts, is_wanted=not is_wanted)
         case Certainly():

@@ -20,8 +20,8 @@ DAYS_A_MONTH: Final = 30.4375
 _FLOAT_NOISE: Final = 6
 """Decimals kept in a difference of lengths, so that 50.9 - 50.0 equals 0.9."""
 
-Basis = Literal["mass", "mineral"] | None
-Course = Literal["stable", "smaller", "larger", "larger_in_volume"]
+Basis = Literal["mass", "mineral"] | None  # what was compared; None for nothing
+Course = Literal["stable", "smaller", "larger", "larger_in_volume"]  # change of length against both errors
 
 _PROJECTED: Final = frozenset({"CR", "DX"})
 """Kinds of image that enlarge by an unknown factor."""
@@ -151,7 +151,7 @@ def _part(lesion: LesionFinding, basis: Basis) -> FindingMass | FindingSize:
 
 
 def _basis(lesion: LesionFinding, prior: FindingPrior) -> tuple[Basis, float | None]:
-    """What was compared, and its length now in mm: the mineral unless the mass was named or is all that is known."""
+    """Compared part and its length now in mm: the mineral unless the mass was named or is all that is known."""
     mass_mm, mineral_mm = lesion.mass.max_diameter_mm, lesion.size.max_diameter_mm
     if prior.basis == "mass":
         return "mass", mass_mm

@@ -21,9 +21,9 @@ from calcreport.rules.laboratory_values import Band, State, band_of_product, pro
 _RENAL_STAGE: Final = 3.0
 """Chronic kidney disease from this stage on reduces phosphate excretion (KDIGO)."""
 
-_CORE: Final = ("calcium", "phosphate", "pth", "alp")
+_CORE: Final = ("calcium", "phosphate", "pth", "alp")  # tests that are normal together or not at all
 
-_OTHERS: Final = ("phosphate", "pth", "alp", "vitamin_d", "ck", "urate")
+_OTHERS: Final = ("phosphate", "pth", "alp", "vitamin_d", "ck", "urate")  # tests beside calcium, creatinine and eGFR
 
 _PTH_BAND: Final = (2.0, 9.0)
 """Times the upper limit: what KDIGO accepts on dialysis."""
@@ -180,7 +180,7 @@ def _unused(results: tuple[LabResult, ...], max_age_days: int) -> list[str]:
 
 
 def _remarks(clinical: Clinical, usable: dict[str, LabResult], calcium: float | None) -> list[str]:
-    """What a reader must know of the values and of what was calculated."""
+    """Remarks on the values and on calculated ones."""
     remarks = []
     if "calcium" in usable and not _is_adjusted(clinical, usable):
         remarks.append("calcium is not adjusted: albumin is not known")

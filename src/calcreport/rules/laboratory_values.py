@@ -16,7 +16,7 @@ _PRODUCT_LIMIT: Final = 55.0
 """mg2/dL2; KDOQI guideline 6."""
 _PRODUCT_LIMIT_CHILD: Final = 65.0
 """mg2/dL2 up to 12 years; KDOQI paediatric guideline 7."""
-_CHILD_YEARS: Final = 12.0
+_CHILD_YEARS: Final = 12.0  # upper age of `_PRODUCT_LIMIT_CHILD`
 _PRODUCT_MARKED: Final = 70.0
 """mg2/dL2; the figure usually taught as the point where ectopic calcification is expected."""
 
@@ -26,7 +26,7 @@ Band = Literal["normal", "raised", "markedly raised"]
 State = Literal["low", "normal", "high"]
 """A value against its range."""
 
-_Range = tuple[float | None, float | None]
+_Range = tuple[float | None, float | None]  # lower and upper limit; None where there is none
 
 
 def product_limit(age_years: float | None) -> float:
@@ -78,7 +78,7 @@ def _read(
     name: str, lab: Lab, age_years: float | None, sex: str | None, age_days: int | None, *, max_age_days: int
 ) -> LabResult:
     analyte = ANALYTES[name]
-    value = convert(analyte, lab.value, lab.unit) or 0.0  # a unit nobody uses was refused when the value was typed
+    value = convert(analyte, lab.value, lab.unit) or 0.0  # unknown units are refused when the value is typed
     (low, high), source = _range(analyte, lab, age_years, sex)
     is_used = age_days is None or abs(age_days) <= max_age_days
     unit, factor = analyte.conventional

@@ -10,7 +10,7 @@ from calcreport.model.lengths import LENGTH_LIMITS, Lengths, bind_lengths, spell
 from calcreport.rules.conditions import Facts, Value
 from calcreport.rules.facts import DECLARED, Fact
 
-_PLACEHOLDER: Final = re.compile(r"\{([A-Za-z0-9_.]+)\}")
+_PLACEHOLDER: Final = re.compile(r"\{([A-Za-z0-9_.]+)\}")  # name of a fact in braces
 _CHANGES: Final = frozenset(
     {"prior.growth_mm", "prior.error_mm", "mass.felt_beyond_mm", "size.error_mm", "size.over_mm"}
 )

@@ -17,18 +17,18 @@ from calcreport.rules.questions import ASKED_WHEN, UNASKED, UNKNOWN
 from calcreport.rules.ruleset import Ruleset
 from calcreport.settings import PolicySettings
 
-_CORE_LABS: Final = ("calcium", "phosphate", "pth", "alp")
+_CORE_LABS: Final = ("calcium", "phosphate", "pth", "alp")  # tests that are asked for together
 _WORDS: Final = {
     "growth.rate": ("none", "slow", "rapid"),
     "mass.mobility": ("mobile", "fixed"),
     "symptoms.pain_explained_by": ("none", "another cause"),
-}
-_STAGES: Final = {"none": 0, "end stage": 5}
-_YEAR_DAYS: Final = 366
-_MONTHS_DAYS: Final = 90
+}  # answers of facts that are words
+_STAGES: Final = {"none": 0, "end stage": 5}  # stage of chronic kidney disease by answer
+_YEAR_DAYS: Final = 366  # an earlier study a year ago
+_MONTHS_DAYS: Final = 90  # an earlier study three months ago
 _SHRUNK: Final = 0.5
 """Of the present length, for a prior that shows growth beyond any limit a site may set."""
-_TIMES: Final = ("patient.age_years", "growth.weeks", "history.trauma_weeks_ago")
+_TIMES: Final = ("patient.age_years", "growth.weeks", "history.trauma_weeks_ago")  # facts that are durations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

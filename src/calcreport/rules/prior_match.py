@@ -1,4 +1,4 @@
-"""Which lesion of an earlier report is which lesion of this study: by place and side, or not at all.
+"""Matching of lesions with an earlier report, by place and side.
 
 A match is claimed only when it is the one possible. Positions are compared only within one frame of reference.
 """
@@ -20,14 +20,14 @@ from calcreport.rules.regions import are_apart, name_areas
 _LEAST_REACH_MM: Final = 10.0
 """Centres this near are one place whatever the size: breathing, and the choice of what belongs to a deposit."""
 
-_SUPERFICIAL: Final = frozenset({DepthClass.CUTANEOUS, DepthClass.SUBCUTANEOUS})
+_SUPERFICIAL: Final = frozenset({DepthClass.CUTANEOUS, DepthClass.SUBCUTANEOUS})  # as `_DEEP`
 _DEEP: Final = frozenset({DepthClass.SUBFASCIAL, DepthClass.JUXTACORTICAL})
 """Compartments; what abuts or crosses the fascia may be called either on another day."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EarlierReport:
-    """What an earlier report says of its lesions.
+    """Lesions of an earlier report.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def compare_with_earlier(
     study_instance_uid: str = "",
     patient: Patient | None = None,
 ) -> Findings:
-    """Add to each lesion what an earlier report says of it.
+    """Add the earlier finding to each lesion.
 
     Parameters
     ----------
@@ -210,7 +210,7 @@ def _matched(now: LesionFinding, then: LesionFinding, findings: Findings, earlie
     is_by_reader = then.mass.source == "reader" if is_mass else then.size.is_by_reader
     limits = (findings.threshold_hu, earlier.findings.threshold_hu)
     reason = "" if is_mass else _why_mineral_differs(now, then, limits)
-    # By hand on one study and by threshold on the other: nobody knows whether these are the same length. Nor whether
+    # By hand on one study and by threshold on the other: these may be different lengths. Nor whether
     # two readers took the same mineral for the lesion.
     is_same_mineral = limits[0] == limits[1] and not is_by_reader
     is_alike = findings.modality == earlier.findings.modality == "CT" and (is_mass or is_same_mineral)

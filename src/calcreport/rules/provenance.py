@@ -1,4 +1,4 @@
-"""Where what was decided on comes from: typed or read from the image header, compared, converted; decides nothing."""
+"""Provenance of the inputs of a decision: typed or read from the header, compared, converted."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _NAMES: Final = {
     "imaging.contrast": "contrast",
     "site.laterality": "side",
     "site.region": "region",
-}
+}  # printed names of the inputs
 
-Given = float | str | None
+Given = float | str | None  # value as given; None for none
 
 
 def add_provenance(
     decision: Decision, findings: Findings, clinical: Clinical, policy: PolicySettings, labs: LabFacts
 ) -> Decision:
-    """Add to a decision what it rests on.
+    """Add the provenance of its inputs to a decision.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def add_provenance(
 
 
 def used_inputs(findings: Findings, clinical: Clinical) -> Iterator[UsedInput]:
-    """Inputs the clinician and the image header both can give: what was typed wins, and what differs is marked."""
+    """Inputs from clinician and image header: typed input takes precedence, differences are marked."""
     header, site = findings.header, clinical.site
     age_years = clinical.patient.age_years
     is_other_age = (

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-UNKNOWN: Final = "unknown"
+UNKNOWN: Final = "unknown"  # answer of an input that nobody gave
 
 MORE_WORRYING_YES: Final = frozenset(
     {

@@ -56,7 +56,7 @@ def analyse_study(
     results : ResultsFolder | None
         Where the study's folder goes; ``None`` writes nothing.
     on_step : Callable[[str], None]
-        Told the name of each step.
+        Receives the name of each step.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def _analyse(
         report, order = _report(measured, request, on_step)
         output.result()
         last = results.read_study(folder, _SR) if results is not None else None
-        draft = Draft(report=report, basis=measured.basis, order=order, previous_sr=last)
+        draft = Draft(report=report, evidence=measured.evidence, order=order, previous_sr=last)
         text, files = write_outputs(draft, request.formats, request.templates, on_step=on_step)
         review = carry_review(results, folder) if results is not None else {}
         if results is not None:
@@ -214,15 +214,15 @@ def _report(
 ) -> tuple[Report, tuple[int, ...]]:
     """Decide and compose; with each lesion of the report goes its index among those measured."""
     on_step("composing")
-    taken = measured.taken
+    rule_findings = measured.rule_findings
     if request.earlier is not None:
-        taken = compare_with_earlier(taken, request.earlier)
+        rule_findings = compare_with_earlier(rule_findings, request.earlier)
     limitations = measured.limitations
     if request.study_clinical is not None and request.study_clinical.is_not_in_table:
         limitations = (*limitations, request.templates.statements.say("limitation.no_clinical_row"))
-    decision = decide_and_ask(taken, request.clinical, request.settings.policy, request.ruleset)
+    decision = decide_and_ask(rule_findings, request.clinical, request.settings.policy, request.ruleset)
     report = compose_report(
-        measured.basis.findings,
+        measured.evidence.findings,
         decision,
         context=DraftContext(
             study=measured.study,
@@ -232,7 +232,7 @@ def _report(
             software=request.software,
             created=request.created,
             rules=request.ruleset.used,
-            taken=taken,
+            rule_findings=rule_findings,
             limitations=limitations,
             searched=measured.searched,
             further_imaging=measured.imaging[1:],
@@ -241,4 +241,4 @@ def _report(
         statements=request.templates.statements,
         has_pictures=needs_pictures(request.formats),
     )
-    return report, tuple(index for _, index in number_lesions(measured.basis.findings.lesions, decision))
+    return report, tuple(index for _, index in number_lesions(measured.evidence.findings.lesions, decision))

@@ -1,4 +1,4 @@
-"""A study whose CT series are measured: with which contrast, what lesions they have together, what is drawn of them."""
+"""Measurement of the CT series of a study: contrast, the lesions of all series together, and their pictures."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from calcreport.model.image import Contrast, CtVolume
 from calcreport.model.lesion import CtFindings, MeasuredLesion
 from calcreport.model.report import Excluded, Point, Report, SeriesEntry
 from calcreport.study.findings import findings_for_rules
-from calcreport.study.measured import Basis, MeasuredStudy, Pictures
+from calcreport.study.measured import MeasuredStudy, Pictures, ReportEvidence
 from calcreport.study.request import Request
 from calcreport.study.series import CtPart, CtReading
 from calcreport.text.wording import capitalise, join_words, lengths_of
 
-_FILM: Final = "series.radiograph_beside_ct"
+_FILM: Final = "series.radiograph_beside_ct"  # code of films left unanalysed beside CT
 _RIM_MM: Final = 5.0
-"""A lesion this near to the end of a series may be cut there, and the next series may show the rest of it."""
+"""Nearer than this to the end of a series a lesion may be cut; the next series may show the rest of it."""
 
 
 def measure_ct(
@@ -42,7 +42,7 @@ def measure_ct(
     request : Request
         What to analyse and how.
     on_step : Callable[[str], None]
-        Told the name of each step.
+        Receives the name of each step.
     """
     parts = reading.parts
     phases = [_contrast(request, part.ct.acquisition.contrast) for part in parts]
@@ -51,7 +51,7 @@ def measure_ct(
     about = study.study.model_copy(update={"body_part": parts[0].ct.acquisition.body_part or study.study.body_part})
     contrasts = {phase for phase, _ in phases}
     limits = {one.thresholds.grow for one in each}
-    taken = findings_for_rules(
+    rule_findings = findings_for_rules(
         findings,
         about,
         request.clinical,
@@ -64,8 +64,10 @@ def measure_ct(
     return MeasuredStudy(
         study=about,
         series=entries,
-        basis=ct_basis(findings, volumes, [one.maximum_intensity_hu for one in each], [part.source for part in parts]),
-        taken=taken,
+        evidence=ct_evidence(
+            findings, volumes, [one.maximum_intensity_hu for one in each], [part.source for part in parts]
+        ),
+        rule_findings=rule_findings,
         imaging=tuple(
             Imaging(
                 series_instance_uid=part.source.uid,
@@ -143,10 +145,10 @@ def join_findings(parts: Sequence[CtPart], each: Sequence[CtFindings], statement
 def _join_notes(parts: Sequence[CtPart], each: Sequence[CtFindings], statements: Statements) -> tuple[str, ...]:
     """Limits of the search; a region is named where not all series share a limit."""
     of_making = [part.ct.acquisition.notes if index else () for index, part in enumerate(parts)]
-    told = [(*findings.notes, *notes) for findings, notes in zip(each, of_making, strict=True)]
+    by_series = [(*findings.notes, *notes) for findings, notes in zip(each, of_making, strict=True)]
     sentences = []
-    for note in dict.fromkeys(note for notes in told for note in notes):
-        holders = [part.region for part, notes in zip(parts, told, strict=True) if note in notes]
+    for note in dict.fromkeys(note for notes in by_series for note in notes):
+        holders = [part.region for part, notes in zip(parts, by_series, strict=True) if note in notes]
         regions = join_words(list(dict.fromkeys(holders)))
         is_of_all = len(holders) == len(parts)
         sentences.append(note if is_of_all else statements.say("searched.of", regions=capitalise(regions), text=note))
@@ -158,7 +160,7 @@ def _share_positions(part: CtPart, other: CtPart) -> bool:
 
 
 def _is_inside(corners: Sequence[Point | None] | None, boxes: Sequence[Box], *, rim_mm: float = 0.0) -> bool:
-    """Whether what lies between two corners lies inside one of `boxes`, `rim_mm` from its sides."""
+    """Whether the box between two corners lies inside one of `boxes`, `rim_mm` from its sides."""
     if corners is None or None in corners:
         return False
     low, high = np.array(corners, dtype=np.float64)
@@ -168,7 +170,7 @@ def _is_inside(corners: Sequence[Point | None] | None, boxes: Sequence[Box], *, 
 def _add(
     lesion: MeasuredLesion, known: list[MeasuredLesion], parts: Sequence[CtPart], comparable: set[int]
 ) -> list[MeasuredLesion]:
-    """Add a lesion; where earlier series show the same, the one that was measured more completely stays."""
+    """Add a lesion; of the same lesion on earlier series the most completely measured one stays."""
     same = [other for other in known if other.series_index in comparable and _touch(lesion, other, parts)]
     reach_mm = parts[lesion.series_index].ct.volume.geometry.voxel_diagonal_mm
     if all(_is_completer(lesion, other, reach_mm) for other in same):
@@ -217,27 +219,29 @@ def _places(lesion: MeasuredLesion, volume: CtVolume) -> NDArray[np.float64]:
     return volume.geometry.lps_mm(np.argwhere(mask.voxels) + mask.offset)
 
 
-def ct_basis(
+def ct_evidence(
     findings: CtFindings,
     volumes: tuple[CtVolume, ...],
     projections: Sequence[NDArray[np.int16]],
     series: Sequence[SeriesFiles],
-) -> Basis:
+) -> ReportEvidence:
     """Masks and images behind the report of CT series; `projections` are their maximum intensities."""
     images = tuple(dict.fromkeys(plane.image for one in series for plane in one.planes))  # slices of one file share it
-    return Basis(findings=findings, draw=partial(_draw, findings, volumes, projections), images=images, volumes=volumes)
+    return ReportEvidence(
+        findings=findings, draw=partial(_draw, findings, volumes, projections), images=images, volumes=volumes
+    )
 
 
 def _contrast(request: Request, header: Contrast) -> tuple[Contrast, Literal["header", "clinician", "unknown"]]:
-    """Contrast phase and who told it: the clinician's word counts more than the header's."""
-    told = Contrast(request.clinical.imaging.contrast or Contrast.UNKNOWN)
-    if told is not Contrast.UNKNOWN:
-        return told, "clinician"
+    """Contrast phase and its source; the clinician's answer takes precedence over the header."""
+    typed = Contrast(request.clinical.imaging.contrast or Contrast.UNKNOWN)
+    if typed is not Contrast.UNKNOWN:
+        return typed, "clinician"
     return header, "unknown" if header is Contrast.UNKNOWN else "header"
 
 
 def _name_films(entries: tuple[SeriesEntry, ...], statements: Statements) -> tuple[str, ...]:
-    """Say how many radiographs of the study were not analysed, because its CT was."""
+    """State how many radiographs were not analysed because CT was."""
     count = sum(entry.image_count or 0 for entry in entries if entry.code == _FILM)
     if not count:
         return ()

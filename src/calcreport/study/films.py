@@ -1,4 +1,4 @@
-"""A study without measurable CT whose radiographs are measured: every view and both sides in one report."""
+"""Measurement of the radiographs of a study without measurable CT: every view and both sides in one report."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from calcreport.model.report import Report, Searched, SeriesEntry
 from calcreport.processes.threads import map_in_threads
 from calcreport.settings import ReadingSettings
 from calcreport.study.findings import film_findings_for_rules
-from calcreport.study.measured import Basis, MeasuredStudy, Pictures, RefusedStudyError
+from calcreport.study.measured import MeasuredStudy, Pictures, RefusedStudyError, ReportEvidence
 from calcreport.study.request import Request
 from calcreport.text.searched import merge_searched, name_region
 from calcreport.text.wording import lengths_of
 
-_MEASURED: Final = "series.analysed"
+_MEASURED: Final = "series.analysed"  # code of a film that was searched
 _NEXT_TO_NOTHING: Final = 0.03
 """A film of which less than this share was searched says nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FilmsReading:
-    """The radiographs of a study, read, and what became of every series."""
+    """The radiographs of a study, read, and the outcome of every series."""
 
     films: tuple[FilmImage, ...]
     modality: str
@@ -130,7 +130,7 @@ def measure_films(
     request : Request
         What to analyse and how.
     on_step : Callable[[str], None]
-        Told the name of each step.
+        Receives the name of each step.
 
     Raises
     ------
@@ -146,8 +146,8 @@ def measure_films(
     return MeasuredStudy(
         study=about,
         series=reading.entries,
-        basis=film_basis(findings, study),
-        taken=film_findings_for_rules(findings, about, request.clinical),
+        evidence=film_evidence(findings, study),
+        rule_findings=film_findings_for_rules(findings, about, request.clinical),
         imaging=(),
         image_count=len(reading.films),
         searched=_list_searched(study, reading, request.templates.statements),
@@ -180,12 +180,12 @@ def _list_searched(study: StudyFiles, reading: FilmsReading, statements: Stateme
     return merge_searched(searched, [row for row in missing if row.region not in known])
 
 
-def film_basis(findings: FilmFindings, study: StudyFiles) -> Basis:
+def film_evidence(findings: FilmFindings, study: StudyFiles) -> ReportEvidence:
     """Masks and images behind the report of radiographs."""
     measured = {film.reference.sop_instance_uid for film in findings.films}
     films = (film.image for series in study.series for film in series.films)
     images = tuple(image for image in films if image.instance_uid in measured)
-    return Basis(findings=findings, draw=partial(_draw, findings), images=images)
+    return ReportEvidence(findings=findings, draw=partial(_draw, findings), images=images)
 
 
 def _draw(findings: FilmFindings, report: Report, order: tuple[int, ...], statements: Statements) -> Pictures:

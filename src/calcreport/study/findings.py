@@ -1,4 +1,4 @@
-"""What was measured on one study, as the decision logic takes it."""
+"""Measured findings converted to the input of the decision logic."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from calcreport.rules.single_lesion import place_by_complaint
 _THICKEST_MM: Final = 50.0
 """No CT slice is thicker; a larger header value is a mistake."""
 
-_LONGEST_UID: Final = 64
-_LONGEST_PART: Final = 64
-_SIDES: Final[dict[str, Literal["left", "right"]]] = {"left": "left", "right": "right"}
+_LONGEST_UID: Final = 64  # characters of a UID, PS3.5 section 9.1
+_LONGEST_PART: Final = 64  # characters kept of Body Part Examined; a hostile value may be longer
+_SIDES: Final[dict[str, Literal["left", "right"]]] = {"left": "left", "right": "right"}  # values the rules know
 
 
 def findings_for_rules(
@@ -33,7 +33,7 @@ def findings_for_rules(
     threshold_hu: float | None,
     series: Sequence[CtSeries],
 ) -> Findings:
-    """Take a measured study over for the decision logic.
+    """Convert the findings of a CT study to the input of the decision logic.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def findings_for_rules(
     study : Study
         Date, body part and patient, as the header says.
     clinical : Clinical
-        For the region, when there is one lesion only: what was typed counts more than the header.
+        For the region, when there is one lesion only: typed input takes precedence over the header.
     contrast : Contrast
         Phase the thresholds were chosen for.
     threshold_hu : float | None
@@ -62,7 +62,7 @@ def findings_for_rules(
     parts = [one.acquisition.body_part or study.body_part for one in series]
     diagonals = [one.volume.geometry.voxel_diagonal_mm for one in series]
     contrasts = {one.acquisition.contrast for one in series}
-    taken = Findings(
+    rule_findings = Findings(
         modality="CT",
         contrast="unknown" if contrast is Contrast.GIVEN else contrast.value,
         slice_thickness_mm=max(map(_thickness_mm, series)),
@@ -84,8 +84,8 @@ def findings_for_rules(
         threshold_hu=threshold_hu,
     )
     if is_only and _is_side_of_header(findings.lesions[0], clinical):
-        taken = _without_side(taken)
-    return place_by_complaint(taken, clinical)
+        rule_findings = _without_side(rule_findings)
+    return place_by_complaint(rule_findings, clinical)
 
 
 def _thickness_mm(series: CtSeries) -> float:
@@ -99,7 +99,7 @@ def _common(values: Sequence[str | None]) -> str | None:
 
 
 def film_findings_for_rules(findings: FilmFindings, study: Study, clinical: Clinical) -> Findings:
-    """Take the radiographs of a study over for the decision logic.
+    """Convert the findings of radiographs to the input of the decision logic.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def film_findings_for_rules(findings: FilmFindings, study: Study, clinical: Clin
     study : Study
         Date, modality, body part and patient, as the header says.
     clinical : Clinical
-        For the region, when there is one lesion only: what was typed counts more than the header.
+        For the region, when there is one lesion only: typed input takes precedence over the header.
 
     Returns
     -------
@@ -125,31 +125,31 @@ def film_findings_for_rules(findings: FilmFindings, study: Study, clinical: Clin
         diagonal_mm = None if film.scale.spacing_mm is None else hypot(*film.scale.spacing_mm)
         finding = finding_of(lesion, lesion_id=f"L{number}", voxel_diagonal_mm=diagonal_mm)
         lesions.append(_in_region(finding, lesion, typed_region or film.view.body_part or study.body_part))
-    taken = Findings(
+    rule_findings = Findings(
         modality="DX" if study.modality == "DX" else "CR",
         lesions=tuple(lesions),
         study_date=day_of(study.study_date),
         header=_header_facts(study, Contrast.UNKNOWN, sides.pop() if len(sides) == 1 else None),
     )
     if is_only and _is_side_of_header(findings.lesions[0], clinical):
-        taken = _without_side(taken)
-    return place_by_complaint(taken, clinical)
+        rule_findings = _without_side(rule_findings)
+    return place_by_complaint(rule_findings, clinical)
 
 
 def _is_side_of_header(lesion: MeasuredLesion | ProjectedLesion, clinical: Clinical) -> bool:
-    """Whether the side is only what the header says although another one was typed: what was typed counts."""
+    """Whether the side is only what the header says although another one was typed."""
     place, typed = lesion.location, clinical.site.laterality
     return place.laterality_source == "header" and typed not in {Laterality.UNKNOWN, place.laterality}
 
 
-def _without_side(taken: Findings) -> Findings:
-    lesion = taken.lesions[0]
+def _without_side(rule_findings: Findings) -> Findings:
+    lesion = rule_findings.lesions[0]
     place = lesion.location.model_copy(update={"laterality": Laterality.UNKNOWN})
-    return taken.model_copy(update={"lesions": (lesion.model_copy(update={"location": place}),)})
+    return rule_findings.model_copy(update={"lesions": (lesion.model_copy(update={"location": place}),)})
 
 
 def _in_region(finding: LesionFinding, lesion: MeasuredLesion | ProjectedLesion, region: str | None) -> LesionFinding:
-    """Name the region of a lesion from the header where the image does not tell."""
+    """Name the region of a lesion from the header where the image leaves it open."""
     if lesion.location.region or not region:
         return finding
     location = finding.location.model_copy(update={"region": region.strip().lower()})

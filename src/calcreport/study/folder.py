@@ -23,13 +23,13 @@ from calcreport.errors import OutputError
 _UID: Final = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+|no-uid-[0-9a-f]{24}")
 """PS3.5 section 9.1: digits and dots, no component with a leading zero; or the name we give a study without UID."""
 
-_LONGEST_UID: Final = 64
-_FILE_NAME: Final = re.compile(r"([A-Za-z0-9_-]+/)?[A-Za-z0-9_-][A-Za-z0-9._-]*")
-_PREFIX: Final = ".calcreport-"
+_LONGEST_UID: Final = 64  # characters, PS3.5 section 9.1
+_FILE_NAME: Final = re.compile(r"([A-Za-z0-9_-]+/)?[A-Za-z0-9_-][A-Za-z0-9._-]*")  # at most one folder deep
+_PREFIX: Final = ".calcreport-"  # of folders that are being written or replaced
 _ABANDONED_SECONDS: Final = 60.0
 """Between moving a folder aside and putting the new one in its place lies less than a second."""
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # the disk takes no more
+_FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})  # it may not be written to
 
 
 def folder_name(study_instance_uid: str) -> str:

@@ -1,4 +1,4 @@
-"""What was measured on one study, whatever kind of image it is: the part of the work that CT and radiographs share."""
+"""Measurements of one study, common to CT and radiographs."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from calcreport.dicom.header.image_header import ImageHeader
 
 Pictures = Mapping[str, Callable[[], Rendered]]
-"""What draws each picture, by its file name; one that is only for the page is named as `as_html.PREVIEW` says."""
+"""Renderer of each picture by file name; `as_html.PREVIEW` names those used by the page alone."""
 
 Draw = Callable[[Report, tuple[int, ...], Statements], Pictures]
-"""Prepares the pictures of a report; with each of its lesions goes the index among those measured."""
+"""Prepares the pictures of a report; the tuple holds the measured index of each of its lesions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Basis:
-    """What stands behind a report: masks and images.
+class ReportEvidence:
+    """Masks and images that a report rests on.
 
     Parameters
     ----------
@@ -57,25 +57,25 @@ class MeasuredStudy:
     study : Study
         As the header says, with the modality of what was measured.
     series : tuple[SeriesEntry, ...]
-        Every series of the study and what became of it.
-    basis : Basis
+        Every series of the study and its outcome.
+    evidence : ReportEvidence
         Masks and images.
-    taken : Findings
-        The same for the decision logic.
+    rule_findings : Findings
+        The findings as input of the decision logic.
     imaging : tuple[Imaging, ...]
         How each measured CT series was made, best first; empty for radiographs.
     image_count : int
         Slices or radiographs measured.
     limitations : tuple[str, ...]
-        Sentences on what of the study was not looked at.
+        Sentences on the parts of the study that were not analysed.
     searched : tuple[Searched, ...]
         Parts of the body that the study covers, and whether each was searched.
     """
 
     study: Study
     series: tuple[SeriesEntry, ...]
-    basis: Basis
-    taken: Findings
+    evidence: ReportEvidence
+    rule_findings: Findings
     imaging: tuple[Imaging, ...]
     image_count: int
     limitations: tuple[str, ...] = ()
@@ -83,7 +83,7 @@ class MeasuredStudy:
 
 
 class RefusedStudyError(Exception):
-    """Nothing of a study can be measured: the reason, and what became of each series."""
+    """Nothing of a study can be measured: the reason and the outcome of each series."""
 
     def __init__(self, reason: CalcReportError, entries: tuple[SeriesEntry, ...]) -> None:
         super().__init__(reason.code)

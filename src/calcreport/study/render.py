@@ -17,7 +17,7 @@ from calcreport.progress import Progress
 from calcreport.rules import Ruleset
 from calcreport.study.folder import ResultsFolder
 from calcreport.study.overview import update_overview
-from calcreport.study.reread import basis_of_report
+from calcreport.study.reread import evidence_of_report
 from calcreport.study.review import NOTE_FILE, REVIEW_FILE, WrittenReview, note_lesions
 from calcreport.study.revise import bring_up_to_date, list_pictures, settings_of_report
 from calcreport.study.write import SOURCES_FILE, Draft, load_output, write_outputs
@@ -61,7 +61,7 @@ class RenderJob:
 
 
 def revise_report(job: RenderJob, progress: Progress) -> Report:
-    """Lay the review over the report and conclude anew where facts or answers were changed."""
+    """Apply the review to the report and renew its conclusions where facts or answers were changed."""
     report, is_concluded_anew = bring_up_to_date(
         job.report,
         job.review,
@@ -83,7 +83,7 @@ def render_files(job: RenderJob, progress: Progress) -> tuple[Report, str]:
     job : RenderJob
         With `folder`, `places` and `formats`.
     progress : Progress
-        Told each step.
+        Receives each step.
 
     Returns
     -------
@@ -112,9 +112,9 @@ def render_files(job: RenderJob, progress: Progress) -> tuple[Report, str]:
             study = _find(found.studies, report)
             _refuse_other_patient(study, report)
             progress.step("reading")
-            basis, order = basis_of_report(report, study, settings)
+            evidence, order = evidence_of_report(report, study, settings)
             load_output(job.templates, job.formats)
-            draft = Draft(report=report, basis=basis, order=order, previous_sr=_previous_sr(job, results))
+            draft = Draft(report=report, evidence=evidence, order=order, previous_sr=_previous_sr(job, results))
             text, files = write_outputs(draft, job.formats, job.templates, on_step=progress.step)
         if job.review is not None:
             files |= {REVIEW_FILE: job.review.text, NOTE_FILE: note_lesions(report, job.review.text)}
@@ -175,8 +175,8 @@ def _find(studies: Sequence[StudyFiles], report: Report) -> StudyFiles:
 
 def _refuse_other_patient(study: StudyFiles, report: Report) -> None:
     """One set of results never speaks of two people, whatever the UIDs say."""
-    found, told = study.study.patient, report.study.patient
-    if (found.id, found.name, found.birth_date) != (told.id, told.name, told.birth_date):
+    found, named = study.study.patient, report.study.patient
+    if (found.id, found.name, found.birth_date) != (named.id, named.name, named.birth_date):
         msg = (
             "name, id or birth date in the report are not those of the images, which decide whom it is about; take the "
             "original report, or analyse the images anew"

@@ -1,4 +1,4 @@
-"""What a run is asked to do."""
+"""The request of a run: inputs, formats and settings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Request:
     settings : Settings
         Effective settings.
     clinical_data : ClinicalData
-        What the clinician told, of one patient or of many.
+        Clinical input, of one patient or of many.
     lesion_mask : Path | None
         Contours of whole lesions; only for a single study.
     lesion_roi : str | None
@@ -70,5 +70,5 @@ class Request:
 
     @property
     def clinical(self) -> Clinical:
-        """What the clinician told of the study at hand."""
+        """Clinical input of the present study."""
         return (self.study_clinical or StudyClinical()).clinical

@@ -1,4 +1,4 @@
-"""Masks and images behind a report that was written earlier: read again, measured no more."""
+"""Masks and images of an earlier report, read again without a new measurement."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ from calcreport.model.lesion import CtFindings, MeasuredLesion, Segment, VoxelMa
 from calcreport.model.report import FilmTechnique, Lesion, Report, SeriesEntry, Thresholds
 from calcreport.model.shape import FilmShape, LesionShape, Line, PackedMask, unpack_mask
 from calcreport.settings import ReadingSettings
-from calcreport.study.ct import ct_basis
-from calcreport.study.films import film_basis, read_films
-from calcreport.study.measured import Basis, RefusedStudyError
+from calcreport.study.ct import ct_evidence
+from calcreport.study.films import film_evidence, read_films
+from calcreport.study.measured import RefusedStudyError, ReportEvidence
 
 _PLACE_TOLERANCE = 1e-6
 """Of the affine of a series, mm: the report holds it at full precision."""
 
 
-def basis_of_report(report: Report, study: StudyFiles, settings: ReadingSettings) -> tuple[Basis, tuple[int, ...]]:
+def evidence_of_report(
+    report: Report, study: StudyFiles, settings: ReadingSettings
+) -> tuple[ReportEvidence, tuple[int, ...]]:
     """Read the images of a report again.
 
     Parameters
@@ -46,8 +48,8 @@ def basis_of_report(report: Report, study: StudyFiles, settings: ReadingSettings
 
     Returns
     -------
-    tuple[Basis, tuple[int, ...]]
-        Masks and images, and for each lesion of the report its index among those of the basis.
+    tuple[ReportEvidence, tuple[int, ...]]
+        Masks and images, and for each lesion of the report its index among those of the evidence.
 
     Raises
     ------
@@ -74,11 +76,11 @@ def basis_of_report(report: Report, study: StudyFiles, settings: ReadingSettings
         notes=(),
         maximum_intensity_hu=projections[0],
     )
-    return ct_basis(findings, volumes, projections, [series for _, series in read]), order
+    return ct_evidence(findings, volumes, projections, [series for _, series in read]), order
 
 
 def _read_series(report: Report, study: StudyFiles, settings: ReadingSettings) -> list[tuple[CtSeries, SeriesFiles]]:
-    """Read the measured stack of each measured series: the one with the geometry that the report tells."""
+    """Read the measured stack of each measured series: the stack with the geometry in the report."""
     entries = [entry for entry in report.series if entry.status == "analysed" and entry.geometry]
     if not entries:
         raise other_images()
@@ -104,11 +106,11 @@ def _read_stack(
 
 
 def _is_same(ct: CtSeries, entry: SeriesEntry) -> bool:
-    told = entry.geometry
+    recorded = entry.geometry
     return (
-        told is not None
-        and told.shape == ct.geometry.shape
-        and bool(np.allclose(told.affine_lps_mm, ct.geometry.affine_lps_mm, rtol=0, atol=_PLACE_TOLERANCE))
+        recorded is not None
+        and recorded.shape == ct.geometry.shape
+        and bool(np.allclose(recorded.affine_lps_mm, ct.geometry.affine_lps_mm, rtol=0, atol=_PLACE_TOLERANCE))
     )
 
 
@@ -137,8 +139,10 @@ def _measured(lesion: Lesion, volumes: tuple[CtVolume, ...]) -> MeasuredLesion:
     )
 
 
-def _films(report: Report, told: tuple[FilmTechnique, ...], study: StudyFiles, settings: ReadingSettings) -> Basis:
-    uids = [film.sop_instance_uid for film in told]
+def _films(
+    report: Report, techniques: tuple[FilmTechnique, ...], study: StudyFiles, settings: ReadingSettings
+) -> ReportEvidence:
+    uids = [film.sop_instance_uid for film in techniques]
     wanted = [film for film in rank_films(study).candidates if film.image.instance_uid in uids]
     if not wanted:
         raise other_images()
@@ -150,15 +154,17 @@ def _films(report: Report, told: tuple[FilmTechnique, ...], study: StudyFiles, s
     if any(uid not in by_uid for uid in uids):
         raise other_images()
     films = tuple(by_uid[uid] for uid in uids)
-    if any(film.intensity.shape != (row.rows, row.columns) for film, row in zip(films, told, strict=True)):
+    if any(film.intensity.shape != (row.rows, row.columns) for film, row in zip(films, techniques, strict=True)):
         raise other_images()
     findings = FilmFindings(
         films=films,
-        readings=tuple(FilmReading(noise=0.0, searched_share=1.0, has_skin_line=row.has_skin_line) for row in told),
+        readings=tuple(
+            FilmReading(noise=0.0, searched_share=1.0, has_skin_line=row.has_skin_line) for row in techniques
+        ),
         lesions=tuple(_projected(lesion, films, uids) for lesion in report.lesions),
         excluded=report.excluded,
     )
-    return film_basis(findings, study)
+    return film_evidence(findings, study)
 
 
 def _projected(lesion: Lesion, films: tuple[FilmImage, ...], uids: list[str]) -> ProjectedLesion:

@@ -1,4 +1,4 @@
-"""A report brought up to date: a review laid over it, and concluded anew where a fact or an answer was changed."""
+"""Update of a report: a review applied, and conclusions renewed where a fact or an answer changed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def bring_up_to_date(
     software: Software,
     created: str,
 ) -> tuple[Report, bool]:
-    """Lay a review over a report, and conclude anew where a fact or an answer was changed, by review or by hand.
+    """Apply a review to a report, and renew its conclusions where a fact or an answer changed, by review or by hand.
 
     Parameters
     ----------
@@ -46,23 +46,23 @@ def bring_up_to_date(
     Returns
     -------
     tuple[Report, bool]
-        The report, and whether it was concluded anew. Words edited by hand stay where nothing else was changed.
+        The report, and whether its conclusions were renewed. Words edited by hand stay where nothing else was changed.
 
     Raises
     ------
     ConfigurationError
         ``report.no_findings``, ``review.…``, ``render.unknown_lesion``, ``render.damaged_settings``.
     """
-    taken = findings_of_report(report)
+    rule_findings = findings_of_report(report)
     if review is None:
-        facts, before = set_rejected_apart(report, taken)
+        facts, before = set_rejected_apart(report, rule_findings)
     else:
-        drafted, before = restore(report, taken)
+        drafted, before = restore(report, rule_findings)
         refuse_other_lesions(drafted, review)
         facts, before = apply_review(drafted, before, review.review)
     _refuse_unknown_lesions(facts, before)
     refreshed = refresh(facts, before, statements)
-    is_changed = facts.rejected != report.rejected or refreshed != taken
+    is_changed = facts.rejected != report.rejected or refreshed != rule_findings
     if is_changed or _is_concluded_otherwise(facts, refreshed, ruleset):
         facts = facts.model_copy(update={"created": created, "software": software, "rules": ruleset.used})
         return _conclude(facts, refreshed, ruleset, statements), True
@@ -97,31 +97,31 @@ def settings_of_report(report: Report) -> Settings:
     raise UsageError(msg, code="render.damaged_settings")
 
 
-def _refuse_unknown_lesions(facts: Report, taken: Findings) -> None:
-    known = {lesion.id for lesion in taken.lesions}
+def _refuse_unknown_lesions(facts: Report, rule_findings: Findings) -> None:
+    known = {lesion.id for lesion in rule_findings.lesions}
     if any(lesion.id not in known for lesion in facts.lesions):
         msg = "the report names a lesion that was never measured; take the original report"
         raise UsageError(msg, code="render.unknown_lesion")
 
 
-def _is_concluded_otherwise(facts: Report, taken: Findings, ruleset: Ruleset) -> bool:
+def _is_concluded_otherwise(facts: Report, rule_findings: Findings, ruleset: Ruleset) -> bool:
     """Whether the same rules conclude otherwise: an answer was edited, or a flag, which follows from the facts."""
     if facts.rules is None or facts.rules.sha256 != ruleset.sha256:
         return False  # rules of another version are no edit
-    decision = decide(taken, parse_clinical(facts.clinical), settings_of_report(facts).policy, ruleset)
-    told = [(lesion.flags, lesion.concern) for lesion in facts.lesions]
+    decision = decide(rule_findings, parse_clinical(facts.clinical), settings_of_report(facts).policy, ruleset)
+    recorded = [(lesion.flags, lesion.concern) for lesion in facts.lesions]
     concluded = [(lesion.flags, lesion.concern) for lesion in decision.lesions]
-    return told != concluded or facts.concern is not decision.concern
+    return recorded != concluded or facts.concern is not decision.concern
 
 
-def _conclude(facts: Report, taken: Findings, ruleset: Ruleset, statements: Statements) -> Report:
+def _conclude(facts: Report, rule_findings: Findings, ruleset: Ruleset, statements: Statements) -> Report:
     """Ask the rules again, with the clinical input and the choices of the site that the report was made with."""
     policy = settings_of_report(facts).policy
     return conclude(
         facts,
-        decide_and_ask(taken, parse_clinical(facts.clinical), policy, ruleset),
+        decide_and_ask(rule_findings, parse_clinical(facts.clinical), policy, ruleset),
         order=tuple(range(len(facts.lesions))),
-        taken=taken,
+        rule_findings=rule_findings,
         policy=policy,
         statements=statements,
     )

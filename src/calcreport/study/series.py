@@ -1,4 +1,4 @@
-"""Which CT series of a study are measured: the best one of each part of the body that the study covers."""
+"""Choice of the CT series to measure: the best one of each part of the body that the study covers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from calcreport.text.searched import merge_searched, name_region
 
 _LEAST_BODY_MM3: Final = 5_000.0
 """Less body than this in what a further series adds is skin at the rim of a field of view; a finger has more."""
-_NOT_BEST: Final = "Another series of the study is better for measuring."
+_NOT_BEST: Final = "Another series of the study is better for measuring."  # message of series.not_best
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -51,7 +51,7 @@ class CtPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CtReading:
-    """The CT series to measure, best first, and what became of every series and part of the body of the study."""
+    """The CT series to measure, best first, and the outcome of every series and part of the body."""
 
     parts: tuple[CtPart, ...]
     entries: tuple[SeriesEntry, ...]
@@ -92,13 +92,13 @@ def read_ct_series(study: StudyFiles, ranking: SeriesRanking, request: Request) 
 
 @dataclass(slots=True)
 class _Choice:
-    """What became of the candidates so far."""
+    """Outcome of the candidates so far."""
 
     parts: list[CtPart] = field(default_factory=list)
     skipped: list[SeriesFiles] = field(default_factory=list)
     refused: list[tuple[SeriesFiles, InputError]] = field(default_factory=list)
     without_contours: list[CtPart] = field(default_factory=list)
-    """Of the refused ones those that can be read, only that no contour fits them."""
+    """Readable candidates that were refused only because no contour fits them."""
 
 
 def _consider(candidate: SeriesFiles, chosen: _Choice, request: Request) -> None:

@@ -1,4 +1,4 @@
-"""From a report and what stands behind it to every file that was asked for."""
+"""Rendering of a report and its evidence to every requested file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from calcreport.formats.templates import compile_template
 from calcreport.formats.text.plain_text import TEXT_TEMPLATE, write_section
 from calcreport.model.report import Report
 from calcreport.processes.threads import map_in_threads
-from calcreport.study.measured import Basis
+from calcreport.study.measured import ReportEvidence
 
 if TYPE_CHECKING:
     from calcreport.formats.dicom.subject import Subject
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SOURCES_FILE: Final = "sources.json"
 """Where the images lay that a report was made from, so that it can be rendered again; for this machine only."""
 
-_MOST_PLACES: Final = 10_000
+_MOST_PLACES: Final = 10_000  # image files noted in sources.json; 1 MB of paths
 
 _WITH_PICTURES: Final = frozenset({"png", "html", "pdf", "sc"})
 """Formats that need the key images drawn; they show them, and the pictures lie beside."""
@@ -32,7 +32,7 @@ _WITH_PICTURES: Final = frozenset({"png", "html", "pdf", "sc"})
 _WITHOUT_PICTURES: Final = frozenset({"sr", "seg", "sr-volumetric"})
 """Objects that show none."""
 
-_MASKS: Final = frozenset({"seg", "sr-volumetric"})
+_MASKS: Final = frozenset({"seg", "sr-volumetric"})  # formats that hold voxel masks
 
 
 def needs_pictures(formats: Collection[str]) -> bool:
@@ -57,13 +57,13 @@ def load_output(templates: Templates, formats: Collection[str]) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Draft:
-    """A report and what stands behind it.
+    """A report and its evidence.
 
     Parameters
     ----------
     report : Report
-        What is told.
-    basis : Basis
+        As composed.
+    evidence : ReportEvidence
         Masks and images behind it.
     order : tuple[int, ...]
         For each lesion of the report its index among those measured.
@@ -72,7 +72,7 @@ class Draft:
     """
 
     report: Report = field(repr=False)
-    basis: Basis
+    evidence: ReportEvidence
     order: tuple[int, ...]
     previous_sr: bytes | None = field(default=None, repr=False)
 
@@ -85,13 +85,13 @@ def write_outputs(
     Parameters
     ----------
     draft : Draft
-        What is told, and from what.
+        Report and evidence.
     formats : tuple[str, ...]
         As asked for.
     templates : Templates
         Layouts and wording.
     on_step : Callable[[str], None]
-        Told the name of each step.
+        Receives the name of each step.
 
     Returns
     -------
@@ -100,29 +100,29 @@ def write_outputs(
     """
     on_step("drawing and writing")
     report = draft.report
-    formats = _possible(formats, draft.basis)
+    formats = _possible(formats, draft.evidence)
     section = write_section(report, templates)
-    is_nameless = any(image.lacks_identity for image in draft.basis.images)
+    is_nameless = any(image.lacks_identity for image in draft.evidence.images)
     subject = None if is_nameless or OBJECTS.isdisjoint(formats) else _subject(draft, section, templates.statements)
-    pictures = draft.basis.draw(report, draft.order, templates.statements) if report.images else {}
+    pictures = draft.evidence.draw(report, draft.order, templates.statements) if report.images else {}
     with ThreadPoolExecutor(1) as beside:  # what needs no picture is written while pictures are drawn
         plain = beside.submit(_write_objects, subject, _WITHOUT_PICTURES.intersection(formats), {})
         drawn = dict(zip(pictures, map_in_threads(lambda draw: draw().content, pictures.values()), strict=True))
     files = {name: content for name, content in drawn.items() if not name.startswith(PREVIEW)} | plain.result()
     for name in formats:
         if name in RENDERERS:
-            told = report if name != "pdf" or subject is None else _as_first_drafted(report, subject)
-            files[FILE_NAMES[name]] = RENDERERS[name](told, templates, drawn).content
+            content = report if name != "pdf" or subject is None else _as_first_drafted(report, subject)
+            files[FILE_NAMES[name]] = RENDERERS[name](content, templates, drawn).content
     files |= _write_objects(subject, {"sc"}.intersection(formats), drawn, pdf=files.get(FILE_NAMES["pdf"]))
-    places = list(dict.fromkeys(image.source.place for image in draft.basis.images))
+    places = list(dict.fromkeys(image.source.place for image in draft.evidence.images))
     files[SOURCES_FILE] = f"{json.dumps({'places': places[:_MOST_PLACES]}, indent=2)}\n".encode()
     return section, files
 
 
-def _possible(formats: tuple[str, ...], basis: Basis) -> tuple[str, ...]:
+def _possible(formats: tuple[str, ...], evidence: ReportEvidence) -> tuple[str, ...]:
     """Formats without segmentations where the slices share no frame of reference a mask could lie in."""
-    has_frame_an_image = any(volume.frame_of_reference_uid is None for volume in basis.volumes) and (
-        len({image.frame_of_reference_uid for image in basis.images}) > 1
+    has_frame_an_image = any(volume.frame_of_reference_uid is None for volume in evidence.volumes) and (
+        len({image.frame_of_reference_uid for image in evidence.images}) > 1
     )
     return tuple(f for f in formats if f not in _MASKS) if has_frame_an_image else formats
 
@@ -159,16 +159,16 @@ def _subject(draft: Draft, section: str, statements: Statements) -> Subject:
     from calcreport.formats.dicom.revision import revise
     from calcreport.formats.dicom.subject import Subject
 
-    basis = draft.basis
-    told = sections(draft.report, statements, section)
+    evidence = draft.evidence
+    texts = sections(draft.report, statements, section)
     return Subject(
         report=draft.report,
-        findings=basis.findings,
+        findings=evidence.findings,
         order=draft.order,
-        volume=next(iter(basis.volumes), None),
-        further_volumes=basis.volumes[1:],
-        source=SourceImages(basis.images),
+        volume=next(iter(evidence.volumes), None),
+        further_volumes=evidence.volumes[1:],
+        source=SourceImages(evidence.images),
         section=section,
         statements=statements,
-        revision=revise(draft.report, text=[text for _, text in told], previous=draft.previous_sr),
+        revision=revise(draft.report, text=[text for _, text in texts], previous=draft.previous_sr),
     )

@@ -1,4 +1,4 @@
-"""Advice of a study: one entry a rule row, naming what the row says of each lesion where that differs."""
+"""Recommendations of a study: one entry per rule, with the wording of each lesion where it differs."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Final
 from calcreport.model.report import Lesion, Recommendation
 from calcreport.text.impression import join_ids
 
-_BRACKETS: Final = re.compile(r"\(([^()]*)\)")
+_BRACKETS: Final = re.compile(r"\(([^()]*)\)")  # one pair of brackets and its content
 
 
 def join_advice(advice: tuple[Recommendation, ...], lesions: tuple[Lesion, ...]) -> tuple[Recommendation, ...]:
-    """Join what one rule row says of several lesions in different words.
+    """Merge the recommendations of one rule that differ in wording between lesions.
 
     Parameters
     ----------
@@ -38,18 +38,18 @@ def _join_row(entries: list[Recommendation], lesions: tuple[Lesion, ...]) -> lis
     differing = [place for place, words in enumerate(zip(*parts, strict=False)) if len(set(words)) > 1]
     if len({len(part) for part in parts}) > 1 or len(differing) != 1 or differing[0] % 2 == 0:
         return entries
-    told = [
+    by_lesion = [
         f"{join_ids(name_concerned(entry, lesions))}: {part[differing[0]]}"
         for entry, part in zip(entries, parts, strict=True)
     ]
     words = [*parts[0]]
-    words[differing[0]] = "; ".join(told)
+    words[differing[0]] = "; ".join(by_lesion)
     text = "".join(f"({word})" if place % 2 else word for place, word in enumerate(words))
     return [entries[0].model_copy(update={"text": text})]
 
 
 def name_concerned(entry: Recommendation, lesions: tuple[Lesion, ...]) -> list[str]:
-    """Name the lesions that have an entry in these words, or its rule row where the entry joins several wordings."""
+    """Ids of the lesions with this recommendation, or with its rule where the entry merges several wordings."""
     own = [lesion.id for lesion in lesions if entry in lesion.recommendations]
     if own or not entry.rule:
         return own

@@ -1,4 +1,4 @@
-"""What the clinician said, in the words of a report, and what was not said."""
+"""Clinical information in the words of a report, and the missing information."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from calcreport.model.report import Patient
 from calcreport.text.statements import Statements
 from calcreport.text.wording import as_sentence, capitalise, join_words, spell_number, spell_person
 
-_FAMILIES: Final = ("symptoms", "mass", "history", "conditions")
+_FAMILIES: Final = ("symptoms", "mass", "history", "conditions")  # blocks of yes/no answers in `Clinical`
 _FLAG_INPUTS: Final = (
     "growth.rate",
     "symptoms.pain",
@@ -107,7 +107,7 @@ def _describe_person(clinical: Mapping[str, Any], patient: Patient) -> str:
 
 
 def _describe_complaint(clinical: Mapping[str, Any], statements: Statements) -> str:
-    """Site, growth and the palpable mass, which open the story."""
+    """Site, growth and the palpable mass, which come first."""
     parts = []
     place = " ".join(filter(None, (_text(clinical, "site", "laterality"), _text(clinical, "site", "region"))))
     if place:
@@ -143,15 +143,15 @@ def _describe_answers(clinical: Mapping[str, Any], statements: Statements) -> st
         for name in block if isinstance(block, Mapping) else ():
             answer = _text(clinical, family, name)
             if (family, name) == ("mass", "palpable") and answer == "yes":
-                continue  # already told with its size
+                continue  # already stated with its size
             if answer == "yes":
                 affirmed.append(_affirm(clinical, family, name, statements))
             elif answer == "no":
                 denied.append(statements.choose(f"clinical.no.{family}", name))
     stage = _value(clinical, "conditions", "ckd_stage")
     if stage is not None:
-        told = statements.say("clinical.ckd", stage=str(stage)) if stage else statements.say("clinical.ckd_none")
-        (affirmed if stage else denied).append(told)
+        text = statements.say("clinical.ckd", stage=str(stage)) if stage else statements.say("clinical.ckd_none")
+        (affirmed if stage else denied).append(text)
     affirmed.append(_describe_limits(clinical, statements))
     said = [", ".join(filter(None, affirmed)), ", ".join(filter(None, denied))]
     return "; ".join(filter(None, said))

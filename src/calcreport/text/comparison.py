@@ -1,4 +1,4 @@
-"""The earlier study in words: what was compared, and what became of each lesion since."""
+"""The comparison with an earlier study in words: the study, and the change of each lesion."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def describe_comparison(comparison: PriorStudy | None, lesions: tuple[Lesion, ..
     modality = comparison.modality or statements.say("comparison.study")
     days = {lesion.growth.prior_date for lesion in lesions if lesion.growth is not None and lesion.growth.prior_date}
     date = comparison.date or ", ".join(sorted(days)) or statements.say("comparison.undated")
-    told = statements.say("comparison.named", modality=modality, date=date)
+    named = statements.say("comparison.named", modality=modality, date=date)
     source = statements.say(f"comparison.{comparison.source}")
     unmatched = [lesion.id for lesion in lesions if lesion.growth is not None and lesion.growth.status != "matched"]
     missing = statements.say("comparison.unmatched", ids=", ".join(unmatched)) if unmatched else ""
-    return " ".join(as_sentence(text) for text in (f"{told}{source}", missing) if text)
+    return " ".join(as_sentence(text) for text in (f"{named}{source}", missing) if text)
 
 
 def describe_growth(growth: LesionGrowth | None, statements: Statements, lengths: Lengths) -> str:
@@ -52,7 +52,7 @@ def describe_growth(growth: LesionGrowth | None, statements: Statements, lengths
     Returns
     -------
     str
-        A sentence without full stop: stable since a day, the change in mm, in % and by the month, or why none is told.
+        A sentence without full stop: stable since a day, the change in mm, in % and by the month, or why it is unknown.
     """
     if growth is None:
         return ""
@@ -73,13 +73,13 @@ def describe_growth(growth: LesionGrowth | None, statements: Statements, lengths
 def _say_course(
     growth: LesionGrowth, before_mm: float, change_mm: float, statements: Statements, lengths: Lengths
 ) -> str:
-    """Say what became of the length: stable since a day, unchanged, no change beyond the error, larger or smaller."""
+    """Describe the change of length: stable since a day, unchanged, no change beyond the error, larger or smaller."""
     fields = {
         "before": lengths.spell(before_mm),
         "date": growth.prior_date or statements.say("comparison.earlier"),
         "basis": statements.say(f"growth.{growth.basis or 'mineral'}"),
     }
-    # What changed less than the error is stable; "unchanged" is only what reads the same.
+    # A change below the error is "stable"; "unchanged" requires equal printed lengths.
     is_same = fields["before"] == lengths.spell(growth.now_mm or 0.0)
     if growth.stable_since is not None and growth.prior_date is not None:
         is_same = is_same and growth.stable_since == growth.prior_date
@@ -94,7 +94,7 @@ def _say_course(
 
 
 def describe_stability(lesions: list[Lesion], statements: Statements) -> str:
-    """Say since when lesions are stable or smaller, all of them; empty when one of them is not known to be."""
+    """State since when all lesions are stable or smaller; empty when this is unknown for one of them."""
     compared = [lesion.growth for lesion in lesions if lesion.growth and lesion.growth.comparable is YesNo.YES]
     for course, field in (("stable", "stable_since"), ("smaller", "prior_date")):
         days = [getattr(growth, field) for growth in compared if growth.course == course]
@@ -103,7 +103,7 @@ def describe_stability(lesions: list[Lesion], statements: Statements) -> str:
     return ""
 
 
-def is_stability_told(lesion: Lesion) -> bool:
-    """Whether a comparable earlier length of the lesion is known, so that its course is told."""
+def has_known_course(lesion: Lesion) -> bool:
+    """Whether a comparable earlier length of the lesion is known, so that its course can be stated."""
     growth = lesion.growth
     return growth is not None and growth.comparable is YesNo.YES and growth.change_mm is not None

@@ -1,4 +1,4 @@
-"""What was excluded from measurement, in words."""
+"""Structures excluded from measurement, in words."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from calcreport.text.wording import as_sentence
 
 
 def name_reason(entry: Excluded, statements: Statements) -> str:
-    """Name why something dense is not a lesion; beside a radiograph lie other things than beside a CT table."""
+    """Name the reason for an exclusion; external objects have other names on radiographs than on CT."""
     on_film = statements.choose("excluded.film", entry.reason) if entry.sop_instance_uid is not None else ""
     return on_film or statements.say(f"excluded.{entry.reason}")
 
@@ -39,6 +39,6 @@ def describe_excluded(excluded: tuple[Excluded, ...], statements: Statements) ->
         for reason in ExclusionReason
         if reason in counts
     ]
-    told = [statements.say("excluded.sentence", list=", ".join(listed))]
-    told += [statements.say("excluded.organ_scope", organ=organ) for organ in organs]
-    return tuple(as_sentence(text) for text in told)
+    sentences = [statements.say("excluded.sentence", list=", ".join(listed))]
+    sentences += [statements.say("excluded.organ_scope", organ=organ) for organ in organs]
+    return tuple(as_sentence(text) for text in sentences)

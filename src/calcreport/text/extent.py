@@ -38,26 +38,26 @@ def describe_extent(lesion: Lesion, statements: Statements, lengths: Lengths) ->
         mineral = capitalise(statements.say("size.mineral", size=mineral) if is_named else mineral)
     elif has_mass and _is_without_mineral(lesion):
         mineral = statements.say("size.no_mineral")
-    told = [mass, mineral] if has_mass else [mineral]
+    sentences = [mass, mineral] if has_mass else [mineral]
     if lesion.foci.count is not None and lesion.foci.count > 1:
         largest = lesion.foci.largest_max_diameter_mm
         identifier = "size.foci_cluster_unsized" if largest is None else "size.foci_cluster"
-        told.append(
+        sentences.append(
             statements.say(
                 identifier, count=lesion.foci.count, largest="" if largest is None else lengths.spell(largest)
             )
         )
-    return told if has_mass else [*told, mass]
+    return sentences if has_mass else [*sentences, mass]
 
 
 def _is_without_mineral(lesion: Lesion) -> bool:
-    """Whether a contour was searched for mineral and none was found, whoever told the size of the mass since."""
+    """Whether a contour was searched for mineral and none was found, whatever the present source of the mass size."""
     is_searched = lesion.shape is not None and lesion.shape.contour is not None and lesion.shape.mineral is None
     return is_searched or lesion.mass.source == "contour"
 
 
 def describe_mass(lesion: Lesion, statements: Statements, lengths: Lengths) -> str:
-    """Describe the mass and say who saw it; empty when none is known of."""
+    """Describe the mass and its source; empty when no mass is known."""
     mass = lesion.mass
     if mass.present is YesNo.UNKNOWN:
         return ""  # said once for all lesions

@@ -57,7 +57,7 @@ def name_films(films: tuple[FilmTechnique, ...], statements: Statements) -> tupl
 
 
 def say_films(technique: Technique, body_part: str | None, statements: Statements) -> tuple[str, ...]:
-    """Say which views there are and what their lengths mean.
+    """Name the views and state what their lengths mean.
 
     Parameters
     ----------
@@ -111,10 +111,10 @@ def _say_views(films: tuple[FilmTechnique, ...], statements: Statements, *, plac
 
 
 def _say_scales(films: tuple[FilmTechnique, ...], statements: Statements) -> tuple[str, ...]:
-    """Say each thing about the scale once, and of which films it holds where not of all."""
+    """State each fact about the scale once, with the films it applies to unless it applies to all."""
     magnifications = _say_magnifications(films, statements)
-    told = [_say_scale(film, statements, with_magnification=not magnifications) for film in films]
-    of = {sentence: tuple(sentence in sentences for sentences in told) for each in told for sentence in each}
+    by_film = [_say_scale(film, statements, with_magnification=not magnifications) for film in films]
+    of = {sentence: tuple(sentence in sentences for sentences in by_film) for each in by_film for sentence in each}
     names = name_films(films, statements)
     sentences = []
     for holds, group in groupby(of, key=of.__getitem__):
@@ -151,7 +151,7 @@ def _say_magnifications(films: tuple[FilmTechnique, ...], statements: Statements
 
 
 def name_limit(films: tuple[FilmTechnique, ...], statements: Statements) -> tuple[str, ...]:
-    """Say what no radiograph shows, once, and what each further kind of scale among the films leaves open."""
+    """State once what no radiograph shows, then what each further kind of scale leaves undetermined."""
     kinds = {film.scale for film in films}
     suffixes = [
         suffix
@@ -197,14 +197,14 @@ def say_projected(lesion: Lesion, statements: Statements, lengths: Lengths) -> s
     places = lesion.location.films
     if not places:
         return ""
-    told = [
+    extents = [
         extent
         if len(places) == 1
         else statements.say("film.in_view", extent=extent, view=name_view(place.view, statements))
         for place, extent in spell_on_films(lesion, statements, lengths)
     ]
     identifier = "film.projected_minimum" if lesion.size.is_minimum else "film.projected"
-    return statements.say(identifier, extents=join_words(told))
+    return statements.say(identifier, extents=join_words(extents))
 
 
 def spell_on_films(lesion: Lesion, statements: Statements, lengths: Lengths) -> list[tuple[FilmPlace, str]]:
@@ -252,19 +252,20 @@ def spell_projected(place: FilmPlace | Size, statements: Statements, lengths: Le
 
 def say_skin_line(places: tuple[FilmPlace, ...], statements: Statements) -> str:
     """Distance to the skin line in each image plane, named as such; empty without one."""
-    told = [
+    distances = [
         (spell_distance(place.projected_skin_line_mm), place.view)
         for place in places
         if place.projected_skin_line_mm is not None
     ]
-    if len(told) > 1:
+    if len(distances) > 1:
         listed = [
-            statements.say("film.in_view", extent=distance, view=name_view(view, statements)) for distance, view in told
+            statements.say("film.in_view", extent=distance, view=name_view(view, statements))
+            for distance, view in distances
         ]
         return statements.say("film.skin_lines", list=join_words(listed))
-    if not told:
+    if not distances:
         return ""
-    distance, view = told[0]
+    distance, view = distances[0]
     if not is_known_view(view, statements):
         return statements.say("film.skin_line_unnamed", distance=distance)
     return statements.say("film.skin_line", distance=distance, view=name_view(view, statements))

@@ -25,7 +25,7 @@ def say_other_views(report: Report, lesion: Lesion, statements: Statements) -> s
     str
         Sentences without the last full stop: that it was not identified on another view, that it may be what another
         view shows apart, or, for the first lesion of a film, that there is no second view. Empty for a lesion seen on
-        two views, and where headers do not tell whether another film shows the same part.
+        two views, and where headers leave it open whether another film shows the same part.
     """
     films = report.technique.films if report.technique else ()
     own = next((film for film in films if film.sop_instance_uid in _seen_on(lesion)), None)
@@ -34,22 +34,22 @@ def say_other_views(report: Report, lesion: Lesion, statements: Statements) -> s
     rest = [film for film in films if film is not own and not _is_apart(film, own, statements)]
     others = [film for film in rest if _shows_another_view(film, own, films, statements)]
     if not others:
-        is_told = any(_seen_on(earlier) == _seen_on(lesion) for earlier in _before(report, lesion))
+        is_already_stated = any(_seen_on(earlier) == _seen_on(lesion) for earlier in _before(report, lesion))
         return (
             ""
-            if is_told or any(_may_be_another_view(film, own, statements) for film in rest)
+            if is_already_stated or any(_may_be_another_view(film, own, statements) for film in rest)
             else statements.say("film.no_second_view")
         )
     apart = {uid for other in report.lesions if len(other.location.films) == 1 for uid in _seen_on(other)}
     names = dict(zip((film.sop_instance_uid for film in others), name_films(tuple(others), statements), strict=True))
-    told = []
+    sentences = []
     for identifier, is_among in (("film.not_identified", False), ("film.may_be_the_same", True)):
         listed = [names[film.sop_instance_uid] for film in others if (film.sop_instance_uid in apart) is is_among]
         if listed:
-            told.append(
+            sentences.append(
                 statements.say(identifier if len(listed) == 1 else f"{identifier}_many", views=join_words(listed))
             )
-    return ". ".join(told)
+    return ". ".join(sentences)
 
 
 def _seen_on(lesion: Lesion) -> set[str]:
@@ -61,7 +61,7 @@ def _before(report: Report, lesion: Lesion) -> tuple[Lesion, ...]:
 
 
 def _is_apart(film: FilmTechnique, own: FilmTechnique, statements: Statements) -> bool:
-    """Whether two films show different sides or parts, as far as both headers tell."""
+    """Whether two films show different sides or parts, as far as both headers state."""
     sides = {film.laterality, own.laterality}
     parts = {_part(film, statements), _part(own, statements)}
     return sides == {"left", "right"} or (len(parts) > 1 and None not in parts)

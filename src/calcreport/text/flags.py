@@ -1,4 +1,4 @@
-"""Red flags in words: what is met first, then what cannot be told, then what is absent, then what nobody said."""
+"""Red flags in words: those met first, then undetermined, absent and unreported ones."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from calcreport.text.impression import FLAG_NAMES, join_ids, name_flag
 from calcreport.text.statements import Statements
 from calcreport.text.wording import as_sentence, join_words, lengths_of
 
-_DEFAULT_LIMIT_MM: Final = 50.0
+_DEFAULT_LIMIT_MM: Final = 50.0  # size limit of reports whose settings name none; as in `PolicySettings`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlagText:
-    """Red flags of one lesion, or of several with the same answers: `who` is theirs, `sentences` say them."""
+    """Red flags of one lesion, or of several with the same answers: `who` names the lesions, `sentences` the flags."""
 
     who: str
     sentences: tuple[str, ...]
@@ -38,12 +38,12 @@ def size_operator(report: Report) -> str:
 
 
 def is_assessed(report: Report) -> bool:
-    """Whether any red flag of the study was assessed: without a lesion only what was reported of the patient can be."""
+    """Whether any red flag of the study was assessed: without a lesion only flags reported for the patient can be."""
     return bool(report.flags_summary)
 
 
 def name_summary_flags(report: Report, statements: Statements, state: FlagState) -> list[str]:
-    """Spoken names of the flags that the study as a whole has in this state, in their order."""
+    """Printed names of the flags that the study as a whole has in this state, in their order."""
     limit_mm, operator = size_limit_mm(report), size_operator(report)
     return [
         name_flag(name, statements, size_limit_mm=limit_mm, size_operator=operator)
@@ -53,7 +53,7 @@ def name_summary_flags(report: Report, statements: Statements, state: FlagState)
 
 
 def describe_flags(report: Report, statements: Statements) -> tuple[FlagText, ...]:
-    """Say the red flags of every lesion, those of lesions with the same answers once.
+    """Describe the red flags of every lesion; lesions with the same flags share one entry.
 
     Parameters
     ----------
@@ -68,42 +68,42 @@ def describe_flags(report: Report, statements: Statements) -> tuple[FlagText, ..
         One entry without a lesion's name for a study without lesion.
     """
     if not report.lesions:
-        return (FlagText(who="", sentences=_tell_without_lesion(report, statements)),)
-    told = [(lesion.id, _tell_flags(report, lesion, statements)) for lesion in report.lesions]
-    shared = _shared_on_films(report, told)
-    told = [(lesion_id, tuple(text for text in sentences if text not in shared)) for lesion_id, sentences in told]
-    alike = groupby(sorted(told, key=lambda entry: _first_with(told, entry[1])), key=lambda entry: entry[1])
+        return (FlagText(who="", sentences=_describe_without_lesion(report, statements)),)
+    by_lesion = [(lesion.id, _describe_flags(report, lesion, statements)) for lesion in report.lesions]
+    shared = _shared_on_films(report, by_lesion)
+    by_lesion = [(name, tuple(text for text in sentences if text not in shared)) for name, sentences in by_lesion]
+    alike = groupby(sorted(by_lesion, key=lambda entry: _first_with(by_lesion, entry[1])), key=lambda entry: entry[1])
     groups = [([lesion_id for lesion_id, _ in group], sentences) for sentences, group in alike]
     own = [FlagText(who=join_ids(ids), sentences=sentences) for ids, sentences in groups if sentences]
-    everyone = join_ids([lesion_id for lesion_id, _ in told])
+    everyone = join_ids([lesion_id for lesion_id, _ in by_lesion])
     return (*own, FlagText(who=everyone, sentences=shared)) if shared else tuple(own)
 
 
-def _tell_without_lesion(report: Report, statements: Statements) -> tuple[str, ...]:
-    """Say what was reported of the patient, which counts without a calcification too, and that no more was assessed."""
+def _describe_without_lesion(report: Report, statements: Statements) -> tuple[str, ...]:
+    """State the flags reported for the patient, which count without a lesion, and that no others were assessed."""
     reported = name_summary_flags(report, statements, FlagState.PRESENT)
     nothing = "flags.all_rejected" if report.rejected else "flags.no_lesion"
     if not reported:
         return (as_sentence(statements.say(nothing)),)
-    told = statements.say("flags.reported", list=join_words(reported))
+    first = statements.say("flags.reported", list=join_words(reported))
     rest = statements.say("flags.others", reason=statements.say(f"{nothing}_reason"))
-    return as_sentence(told), as_sentence(rest)
+    return as_sentence(first), as_sentence(rest)
 
 
-def _shared_on_films(report: Report, told: list[tuple[str, tuple[str, ...]]]) -> tuple[str, ...]:
-    """Sentences that hold for every lesion of radiographs, which leave the same open for all: told once, at the end."""
+def _shared_on_films(report: Report, by_lesion: list[tuple[str, tuple[str, ...]]]) -> tuple[str, ...]:
+    """Sentences that apply to every lesion on radiographs; they are stated once, at the end."""
     on_films = all(lesion.location.films for lesion in report.lesions)
-    if len(told) == 1 or not on_films:
+    if len(by_lesion) == 1 or not on_films:
         return ()
-    return tuple(text for text in told[0][1] if all(text in sentences for _, sentences in told))
+    return tuple(text for text in by_lesion[0][1] if all(text in sentences for _, sentences in by_lesion))
 
 
-def _first_with(told: list[tuple[str, tuple[str, ...]]], sentences: tuple[str, ...]) -> int:
-    return next(position for position, entry in enumerate(told) if entry[1] == sentences)
+def _first_with(by_lesion: list[tuple[str, tuple[str, ...]]], sentences: tuple[str, ...]) -> int:
+    return next(position for position, entry in enumerate(by_lesion) if entry[1] == sentences)
 
 
-def _tell_flags(report: Report, lesion: Lesion, statements: Statements) -> tuple[str, ...]:
-    """Say what is met first, then what cannot be told, then what is absent, then what nobody said."""
+def _describe_flags(report: Report, lesion: Lesion, statements: Statements) -> tuple[str, ...]:
+    """List flags met first, then undetermined, absent and unreported ones."""
     limit_mm, lengths = size_limit_mm(report), lengths_of(report)
     operator = size_operator(report)
     flags = [
@@ -112,7 +112,7 @@ def _tell_flags(report: Report, lesion: Lesion, statements: Statements) -> tuple
     ]
     sentences = []
     for state in (FlagState.PRESENT, FlagState.EXPLAINED, FlagState.POSSIBLE, FlagState.CANNOT_DETERMINE):
-        sentences += [_tell_flag(name, flag, statements) for name, flag in flags if flag.state is state]
+        sentences += [_describe_flag(name, flag, statements) for name, flag in flags if flag.state is state]
     absent = [_with_value(name, flag, lengths) for name, flag in flags if flag.state is FlagState.ABSENT]
     if absent:
         sentences.append(statements.say("flags.absent_list", list=", ".join(absent)))
@@ -122,7 +122,7 @@ def _tell_flags(report: Report, lesion: Lesion, statements: Statements) -> tuple
     return tuple(as_sentence(sentence) for sentence in sentences)
 
 
-def _tell_flag(name: str, flag: Flag, statements: Statements) -> str:
+def _describe_flag(name: str, flag: Flag, statements: Statements) -> str:
     """Name, state and the evidence with its notes; evidence that only repeats the name is left out."""
     details = [detail.strip(" .") for detail in (flag.evidence, *flag.notes)]
     evidence = "; ".join(detail for detail in details if detail.lower() not in {"", name.lower()})

@@ -1,4 +1,4 @@
-"""What a reader decided, in words."""
+"""The reader's review in words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from calcreport.model.terms import PATTERN_LABELS
 from calcreport.text.statements import Statements
 from calcreport.text.wording import as_sentence, join_words, name_place
 
-_TOLD: Final = (
+_STATED: Final = (
     "pattern.id",
     "pattern.confidence",
     "depth.class",
@@ -22,10 +22,10 @@ _TOLD: Final = (
     "mass.present",
     "mass.max_diameter_mm",
 )
-"""Replaced values that are read out, in this order; what follows from them is not."""
+"""Replaced values that are printed, in this order; values derived from them are not."""
 
 _WITH: Final = {"pattern.confidence": "pattern.id", "mass.max_diameter_mm": "mass.present"}
-"""Values that need no word of their own where the other one was replaced too, and nothing came in their place."""
+"""Values left out where the value they depend on was replaced as well and they were emptied."""
 
 
 def say_review(lesion: Lesion, statements: Statements, lengths: Lengths) -> str:
@@ -34,7 +34,7 @@ def say_review(lesion: Lesion, statements: Statements, lengths: Lengths) -> str:
     if review is None:
         return ""
     reader = _name_reader(review, statements)
-    changes = [_say_change(change, statements, lengths) for change in _list_told(review)]
+    changes = [_say_change(change, statements, lengths) for change in _list_stated(review)]
     if review.status == "accepted" or not changes:
         return statements.say("review.accepted", reader=reader)
     corrected = statements.say("review.corrected", reader=reader, changes=join_words(changes))
@@ -89,16 +89,16 @@ def is_by_reader(lesion: Lesion, field: str) -> bool:
 
 
 def longest_film(lesion: Lesion) -> FilmPlace:
-    """Radiograph on which a lesion was measured longest: the one whose length a reader's length stands for."""
+    """Radiograph on which a lesion was measured longest: a reader's length replaces the length on it."""
     return max(lesion.location.films, key=lambda place: (place.max_diameter_mm or 0.0, place.max_diameter_px))
 
 
-def _list_told(review: LesionReview) -> list[ReviewChange]:
+def _list_stated(review: LesionReview) -> list[ReviewChange]:
     changes = {change.field: change for change in review.changes}
-    told = [changes[field] for field in _TOLD if field in changes]
+    stated = [changes[field] for field in _STATED if field in changes]
     return [
         change
-        for change in told
+        for change in stated
         if _WITH.get(change.field) not in changes or (change.field.endswith("_mm") and change.reader is not None)
     ]
 

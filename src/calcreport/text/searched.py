@@ -45,7 +45,7 @@ def _known_term(text: str, statements: Statements) -> str:
 
 
 def merge_searched(searched: Sequence[Searched], missing: Sequence[Searched]) -> tuple[Searched, ...]:
-    """One row a region: one that was searched and of which something is missing was searched in part."""
+    """Merge to one row per region; a region with searched and unsearched series counts as searched in part."""
     rows: dict[str, Searched] = {}
     for row in searched:
         rows.setdefault(row.region, row)
@@ -71,7 +71,7 @@ def name_searched(searched: Sequence[Searched], statements: Statements) -> str:
 def say_not_searched(
     searched: Sequence[Searched], statements: Statements, identifier: str = "searched.not"
 ) -> tuple[str, ...]:
-    """One sentence on what was not searched, or only in part, with series and reason; none where nothing is missing."""
+    """State the unsearched and partly searched regions, with series and reason; empty when all were searched."""
     missing = [_say_missing(row, statements) for row in searched if row.status != "searched"]
     return (as_sentence(statements.say(identifier, list="; ".join(missing))),) if missing else ()
 

@@ -1,4 +1,4 @@
-"""Technique in words, and the sentence of a study without a lesion, which rests on it."""
+"""Technique in words, and the negative statement of a study without a lesion."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def say_technique(report: Report, statements: Statements) -> tuple[str, ...]:
 
 def _say_further(report: Report, statements: Statements) -> tuple[str, ...]:
     """Name the CT series measured beside the first."""
-    told = [
+    further = [
         statements.say(
             "technique.further_series",
             series=name_series(entry.series_number, statements),
@@ -59,7 +59,7 @@ def _say_further(report: Report, statements: Statements) -> tuple[str, ...]:
         for entry in report.series
         if entry.geometry is not None and entry.threshold_hu is not None
     ][1:]
-    return (as_sentence(statements.say("technique.further", list=join_words(told))),) if told else ()
+    return (as_sentence(statements.say("technique.further", list=join_words(further))),) if further else ()
 
 
 def _say_slices(spacing_mm: float, thickness_mm: float | None, statements: Statements) -> str:
@@ -72,7 +72,7 @@ def _say_slices(spacing_mm: float, thickness_mm: float | None, statements: State
 
 
 def say_negative(report: Report, statements: Statements) -> str:
-    """Say that nothing was found: where it was searched, with what the search rests on, and never as a normal study."""
+    """State that nothing was found, with the searched regions and the threshold; never that the study is normal."""
     technique = report.technique
     if technique is None:
         return statements.say("findings.no_lesion_given")

@@ -1,4 +1,4 @@
-"""Numbers and places as a radiologist dictates them. Rounding happens here, after every decision."""
+"""Numbers and places in the words of a report. Rounding happens here, after every decision."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from calcreport.model.report import (
 )
 from calcreport.text.statements import Statements
 
-_TELLING: Final = ("rim_incomplete", "rim_complete", "fluid_calcium_level")
-"""Features that stand in the name of a finding; statements.toml holds one for the patterns they belong to."""
+_NAMING_FEATURES: Final = ("rim_incomplete", "rim_complete", "fluid_calcium_level")
+"""Features that change the name of a finding; ``pattern.finding`` in statements.toml names ``<pattern>_<feature>``."""
 
 
 def lengths_of(report: Report) -> Lengths:
@@ -38,7 +38,7 @@ def spell_volume(volume_mm3: float) -> str:
 
 
 def spell_distance(distance_mm: float) -> str:
-    """Distance to skin or fascia in whole millimetres, which is how it is dictated; from mm."""
+    """Distance to skin or fascia in whole millimetres."""
     return "under 1 mm" if distance_mm < 0.5 else f"{distance_mm:.0f} mm"
 
 
@@ -93,7 +93,7 @@ def name_body_part(header_word: str | None, statements: Statements) -> str:
 
 
 def name_place(location: Location, statements: Statements) -> str:
-    """Side first, then region: ``"right calf"``; what is not known stands in brackets for the reader to fill in."""
+    """Side first, then region: ``"right calf"``; unknown parts are blanks in brackets for the reader to fill in."""
     region = location.region or ""
     if location.laterality is Laterality.UNKNOWN:
         blank = statements.say("place.side_unknown")
@@ -103,8 +103,8 @@ def name_place(location: Location, statements: Statements) -> str:
 
 
 def name_finding(pattern: Pattern, statements: Statements) -> str:
-    """Name what is seen, such as ``"peripheral rim of mineral"``, with the feature that makes it telling if it was."""
-    known = [name for name in _TELLING if pattern.features.get(name) == "yes"]
+    """Name the finding, such as ``"peripheral rim of mineral"``, with a defining feature where present."""
+    known = [name for name in _NAMING_FEATURES if pattern.features.get(name) == "yes"]
     named = (statements.choose("pattern.finding", f"{pattern.id}_{name}") for name in known)
     plain = statements.choose("pattern.finding", pattern.id, pattern.label)
     return next(filter(None, named), plain)

@@ -17,7 +17,7 @@ from calcreport.rules import Ruleset, decide_and_ask, load_rules
 from calcreport.rules.possible_answers import possible_answers
 from calcreport.rules.questions import UNASKED, inputs_of_the_rules
 from calcreport.settings import PolicySettings
-from calcreport.text.changes import MOST_TOLD, describe_changes
+from calcreport.text.changes import MOST_STATED, describe_changes
 
 STATEMENTS = parse_statements(template_texts()["statements.toml"])
 CASES = Path(__file__).parents[1] / "rules" / "cases"
@@ -71,7 +71,7 @@ def test_few_are_told_and_not_only_alarms(ruleset: Ruleset) -> None:
     for lesion in (CLOUD, RIM, VEIN, {"size": {"max_diameter_mm": 30}}):
         described = _described(ruleset, [lesion], {})
         told = [entry for entry in described if entry.is_told]
-        assert 0 < len(told) <= MOST_TOLD < len(described)
+        assert 0 < len(told) <= MOST_STATED < len(described)
         assert len({entry.input for entry in told}) == len(told)
         alarms = [entry for entry in told if any("R09" in lesion.recommended for lesion in entry.lesions)]
         assert len(alarms) <= 2
