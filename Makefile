@@ -11,6 +11,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TEST_JOBS ?= 2
+# Files or folders that make test is limited to; all when empty.
+TEST_PATHS ?=
 DEMO_STUDY := sample_dicoms/myositis_calf
 export PYTHON
 # One thread of linear algebra a process: the arrays are small, and the studies run side by side.
@@ -44,7 +46,7 @@ show-demo-study:
 
 test: $(VENV)/.dev-ready ## run all tests
 	@sh .ci/system-packages
-	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal $(TEST_PATHS)
 
 check: lint types imports test ## everything a change has to pass
 
