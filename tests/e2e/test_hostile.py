@@ -49,7 +49,8 @@ def _start(command: list[str], *words: object) -> "subprocess.Popen[str]":
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
         text=True,
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # also where our parent ignores Ctrl-C
+        # A parent that ignores Ctrl-C, such as nohup, hands that on.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no thread at work
     )
 
 
