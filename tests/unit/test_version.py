@@ -12,7 +12,10 @@ from calcreport.version import commit_of
 
 COMMIT = "25413b9" + "0" * 33
 OTHER = "f" * 40
-PACKED = f"# pack-refs with: peeled fully-peeled sorted\n{OTHER} refs/heads/main-2\n{COMMIT} refs/heads/main\n^{OTHER}\n"
+PACKED = (
+    f"# pack-refs with: peeled fully-peeled sorted\n{OTHER} refs/heads/main-2\n{COMMIT} refs/heads/main\n^{OTHER}\n"
+)
+LINK = "ref: refs/heads/main"
 
 
 def write(root: Path, files: dict[str, str]) -> Path:
@@ -51,7 +54,7 @@ def write(root: Path, files: dict[str, str]) -> Path:
             },
             COMMIT,
         ),
-        ({".git/HEAD": "ref: refs/heads/a", ".git/refs/heads/a": "ref: refs/heads/b", ".git/refs/heads/b": COMMIT}, COMMIT),
+        ({".git/HEAD": "ref: refs/heads/a", ".git/refs/heads/a": LINK, ".git/refs/heads/main": COMMIT}, COMMIT),
         ({".git/HEAD": "ref: refs/heads/a", ".git/refs/heads/a": "ref: refs/heads/a"}, ""),  # a circle
         ({".git/HEAD": "ref: refs/heads/main\n"}, ""),  # before the first commit
         ({".git/HEAD": "ref: refs/heads/main\n", ".git/packed-refs": "\n\n"}, ""),
@@ -105,12 +108,15 @@ def test_an_installed_package_carries_its_commit(
 ) -> None:
     """Also inside a checkout of something else, such as an environment in a project's folder."""
     package = tmp_path / "lib" / folder / "calcreport"
-    shutil.copytree(Path(version.__file__).parent, package, ignore=lambda _folder, _names: {"_commit"}, symlinks=True)
+    package.mkdir(parents=True)
+    for name in ("__init__.py", "version.py"):
+        shutil.copy(Path(version.__file__).parent / name, package)
     write(tmp_path, {".git/HEAD": OTHER})
     if folder != "src":
         write(package.parents[1], {".git/HEAD": OTHER})
     if carried:
         write(package, {"_commit": carried})
-    code = f"import sys; sys.path.insert(0, {str(package.parent)!r}); from calcreport.version import software_version as v"
-    done = subprocess.run([sys.executable, "-I", "-c", f"{code}; print(v())"], capture_output=True, text=True, check=True)
+    code = f"import sys; sys.path.insert(0, {str(package.parent)!r}); from calcreport import version as v"
+    words = [sys.executable, "-I", "-c", f"{code}; print(v.software_version())"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == expected
