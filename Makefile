@@ -10,18 +10,23 @@ SHELL := /bin/sh
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Exact versions with hashes, of which everything for tests is; empty, as in make LOCK= test, for the newest that fit.
+LOCK ?= requirements/ci.txt
 TEST_JOBS ?= 2
 FOLDER ?= src/calcreport/rules
 MUTANTS ?= 150
 SEED ?= 13
 AT_LEAST ?= 80
+# Files or folders that make test is limited to; all when empty.
+TEST_PATHS ?=
 DEMO_STUDY := sample_dicoms/myositis_calf
 export PYTHON
 # One thread of linear algebra a process: the arrays are small, and the studies run side by side.
 export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: help demo show-demo-study test check lint types imports fmt docs bench accuracy accuracy-sample mutate coverage wheel clean
+.PHONY: help demo show-demo-study test check lint types imports fmt docs bench accuracy accuracy-sample mutate coverage wheel lock \
+	sbom clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -34,9 +39,14 @@ $(VENV)/.run-ready: pyproject.toml phantom/pyproject.toml | $(BIN)/python
 	$(PIP) install --editable . --editable ./phantom
 	touch $@
 
-$(VENV)/.dev-ready: pyproject.toml phantom/pyproject.toml | $(BIN)/python
+$(VENV)/.dev-ready: pyproject.toml phantom/pyproject.toml $(LOCK) | $(BIN)/python
 	@echo "installing calcreport and its development tools into $(VENV)"
-	$(PIP) install --editable '.[dev]' --editable ./phantom
+	if [ -n "$(LOCK)" ]; then
+		$(PIP) install --require-hashes --requirement $(LOCK)
+		$(PIP) install --no-deps --no-build-isolation --editable . --editable ./phantom
+	else
+		$(PIP) install --editable '.[dev]' --editable ./phantom
+	fi
 	touch $@ $(VENV)/.run-ready
 
 demo: $(VENV)/.run-ready ## analyse a bundled sample study, print its report section and where the page is
@@ -48,7 +58,7 @@ show-demo-study:
 
 test: $(VENV)/.dev-ready ## run all tests but the accuracy on phantoms
 	@sh .ci/system-packages
-	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal -m 'not (accuracy and slow)'
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal -m 'not (accuracy and slow)' $(TEST_PATHS)
 
 accuracy-sample: $(VENV)/.dev-ready ## accuracy on a dozen phantoms of each kind; make accuracy is the long run
 	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m 'accuracy and slow' tests/accuracy
@@ -92,7 +102,22 @@ coverage: $(VENV)/.dev-ready ## which lines and branches the tests reach
 
 wheel: $(VENV)/.dev-ready ## build dist/*.whl
 	rm -rf dist
-	$(PIP) wheel --no-deps --wheel-dir dist .
+	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
+
+lock: $(VENV)/.dev-ready ## raise the exact versions that tests run with, requirements/ci.txt
+	$(BIN)/uv pip compile --quiet --no-config --upgrade --universal --python-version 3.11 --all-extras --generate-hashes \
+		--no-header --no-annotate --output-file requirements/ci.txt pyproject.toml
+
+sbom: wheel ## what a locked installation of the wheel holds, dist/sbom.cdx.json (CycloneDX)
+	rm -rf build/sbom
+	sh .ci/venv build/sbom
+	sed 's/ *\\$$//; /^ *--hash/d' requirements/ci.txt >build/sbom/versions.txt
+	build/sbom/bin/python -m pip --disable-pip-version-check --quiet install --constraint build/sbom/versions.txt dist/*.whl
+	made=$$(build/sbom/bin/calcreport --version)
+	build/sbom/bin/python -m pip --quiet uninstall --yes pip setuptools    # of the environment, not of the product
+	sed "s/^dynamic = .*/version = \"$${made#calcreport }\"/" pyproject.toml >build/sbom/pyproject.toml    # with the commit
+	$(BIN)/cyclonedx-py environment --output-reproducible --pyproject build/sbom/pyproject.toml --mc-type application \
+		--output-file dist/sbom.cdx.json build/sbom
 
 clean: ## remove everything that was made
 	rm -rf $(VENV) out dist build .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache .coverage*

@@ -12,7 +12,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
-from calcreport import __version__
 from calcreport.errors import ClinicalError, UsageError
 from calcreport.files.clinical_table import (
     MAX_TABLE_BYTES,
@@ -32,6 +31,7 @@ from calcreport.rules import Ruleset, load_rules
 from calcreport.rules.prior_match import EarlierReport
 from calcreport.settings import Settings
 from calcreport.study.request import Request
+from calcreport.version import software_version
 
 _MAX_TEXT_BYTES: Final = 1_000_000
 """A clinical or settings file is a page of text."""
@@ -148,7 +148,7 @@ def request_from(options: AnalyzeOptions) -> Request:
 
 def software_with(ruleset: Ruleset) -> Software:
     """Name and versions of what makes the report."""
-    return Software(name="calcreport", version=__version__, rules_version=ruleset.version)
+    return Software(name="calcreport", version=software_version(), rules_version=ruleset.version)
 
 
 def now() -> str:

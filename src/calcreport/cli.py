@@ -17,7 +17,6 @@ from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
-from calcreport import __version__
 from calcreport.commands.options import FORMAT_HELP, PRIOR_HELP, RULES_HELP, add_decide, add_hook, add_render, add_rules
 from calcreport.commands.service_options import add_listen, add_retry, add_status
 from calcreport.errors import CalcReportError
@@ -32,6 +31,7 @@ from calcreport.exit_codes import (
     exit_code_of_studies,
 )
 from calcreport.progress import Progress
+from calcreport.version import software_version
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -99,7 +99,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         epilog="A draft for a radiologist to check; not a medical device.",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"calcreport {__version__}")
+    parser.add_argument("--version", action="version", version=f"calcreport {software_version()}")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show events and tracebacks (may show patient data)")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -123,7 +123,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         (
             "listen",
             "receive studies over the network, analyse each when complete, hand the results on",
-            _with(add_listen, _printing("listen")),
+            _with(add_listen, _listen),
         ),
         ("hook", "one folder in, results out: for dispatchers and export rules of a PACS", _with(add_hook, _hook)),
         ("status", "show the receiving service, its queue and its studies", _with(add_status, _printing("status"))),
@@ -215,6 +215,13 @@ def _printing(module: str) -> Command:
         return EXIT_DONE if _print(import_module(f"calcreport.commands.{module}").run(options)) else EXIT_UNDELIVERED
 
     return command
+
+
+def _listen(options: argparse.Namespace, progress: Progress) -> int:
+    from calcreport.service.private_names import require_private_names
+
+    require_private_names()  # first: the service's modules import some of them
+    return _printing("listen")(options, progress)
 
 
 def _render(options: argparse.Namespace, progress: Progress) -> int:

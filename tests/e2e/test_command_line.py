@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from calcreport import __version__
+from calcreport.version import software_version
 
 COMMANDS = ("analyze", "render", "decide", "rules", "phantom", "schema")
 
@@ -49,7 +49,7 @@ def test_the_plain_path_imports_no_library_it_does_not_need() -> None:
 
 
 def test_the_version_is_told(run) -> None:
-    assert run("--version").stdout == f"calcreport {__version__}\n"
+    assert run("--version").stdout == f"calcreport {software_version()}\n"
 
 
 def test_the_commands_are_those_that_work(run) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import time
 import warnings
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -230,6 +231,8 @@ def test_an_interrupt_leaves_nothing_half_written(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A parent that ignores Ctrl-C, such as nohup, hands that on.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no thread at work
     )
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not list(out.glob("1.2.*")):

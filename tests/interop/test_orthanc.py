@@ -78,9 +78,7 @@ def check(orthanc, objects) -> None:
 
 def clear(orthanc) -> None:
     for patient in orthanc.json("/patients"):
-        subprocess.run(
-            ["curl", "-sf", "-X", "DELETE", f"{orthanc.url}/patients/{patient}"], check=True, capture_output=True
-        )
+        orthanc.delete(f"/patients/{patient}")
 
 
 def test_c_store(orthanc, objects, need_tool) -> None:

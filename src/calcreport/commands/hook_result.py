@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
-from calcreport import __version__
 from calcreport.commands.hook_settings import GRADES, Grade, HookSettings
 from calcreport.model.report import SCHEMA_VERSION
 from calcreport.study.result import StudyOutcome
+from calcreport.version import software_version
 
 _WORDS: Final[dict[Grade, str]] = {
     "high": "high concern",
@@ -27,7 +27,7 @@ def result_of(outcomes: Sequence[StudyOutcome]) -> dict[str, Any]:
     """Tell what became of the studies of one folder, in the order found."""
     return {
         "schema_version": SCHEMA_VERSION,
-        "software": f"calcreport {__version__}",
+        "software": f"calcreport {software_version()}",
         "grade": _worst(outcomes),
         "studies": [
             {

@@ -11,7 +11,6 @@ from pathlib import Path
 from time import monotonic, time
 from typing import Any, Final
 
-from calcreport import __version__
 from calcreport.errors import CalcReportError, StoreError
 from calcreport.service import queue
 from calcreport.service.adapters import Delivery
@@ -28,6 +27,7 @@ from calcreport.service.status import write_status
 from calcreport.service.store import IMAGES, Store
 from calcreport.service.worker import Analysis, Failure
 from calcreport.study.result import StudyOutcome
+from calcreport.version import software_version
 
 _STATUS_S: Final = 2.0
 _STOP_S: Final = 1.0
@@ -289,7 +289,7 @@ class Supervisor:
         problems = ["store.full"] if free <= 0 or self._is_disk_full else []
         problems += [self._clinical.problem] if self._clinical.problem else []
         return {
-            "software": f"calcreport {__version__}",
+            "software": f"calcreport {software_version()}",
             "state": state,
             "process": os.getpid(),
             "written": time(),
