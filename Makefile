@@ -11,16 +11,20 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TEST_JOBS ?= 2
+FOLDER ?= src/calcreport/rules
+MUTANTS ?= 150
+SEED ?= 13
+AT_LEAST ?= 80
 DEMO_STUDY := sample_dicoms/myositis_calf
 export PYTHON
 # One thread of linear algebra a process: the arrays are small, and the studies run side by side.
 export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: help demo show-demo-study test check lint types imports fmt docs bench accuracy coverage wheel clean
+.PHONY: help demo show-demo-study test check lint types imports fmt docs bench accuracy accuracy-sample mutate coverage wheel clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 $(BIN)/python:
 	@sh .ci/venv $(VENV)
@@ -42,11 +46,17 @@ demo: $(VENV)/.run-ready ## analyse a bundled sample study, print its report sec
 show-demo-study:
 	@echo $(DEMO_STUDY)
 
-test: $(VENV)/.dev-ready ## run all tests
+test: $(VENV)/.dev-ready ## run all tests but the accuracy on phantoms
 	@sh .ci/system-packages
-	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal -m 'not (accuracy and slow)'
 
-check: lint types imports test ## everything a change has to pass
+accuracy-sample: $(VENV)/.dev-ready ## accuracy on a dozen phantoms of each kind; make accuracy is the long run
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m 'accuracy and slow' tests/accuracy
+
+mutate: $(VENV)/.dev-ready ## change the code of a folder and see whether its tests notice: FOLDER= MUTANTS= SEED= AT_LEAST=
+	$(BIN)/python tests/mutation/run.py $(FOLDER) --mutants $(MUTANTS) --seed $(SEED) --jobs $(TEST_JOBS) --at-least $(AT_LEAST)
+
+check: lint types imports test accuracy-sample ## everything a change has to pass
 
 lint: $(VENV)/.dev-ready ## style and likely mistakes
 	$(BIN)/ruff check .

@@ -17,6 +17,7 @@ from typing import Any, Final
 import from_docstrings
 
 from calcreport.dicom import CODES
+from calcreport.exit_codes import EXIT_CODES
 
 ROOT: Final = Path(__file__).parents[1]
 SOURCES: Final = ("src/calcreport", "phantom/src/calcphantom")
@@ -35,13 +36,7 @@ square brackets on standard error, in `summary.json`, and in `report.json` with 
 
 | exit code | meaning |
 |---|---|
-| 0 | every study found was reported |
-| 1 | internal error (a bug) |
-| 2 | wrong usage, configuration, clinical file or rule file |
-| 3 | nothing could be measured: no study, or every study refused |
-| 4 | some studies reported, some refused |
-| 5 | results could not be delivered, also when they could not be written |
-| 130 | interrupted by Ctrl-C or SIGTERM; finished studies stay, nothing is half-written |
+{codes}
 
 `…` stands for what was seen. The module, under `src/calcreport`, holds the text or raises the error.
 """
@@ -152,7 +147,7 @@ def _wording() -> frozenset[str]:
 def page() -> str:
     """Text of ``docs/error-codes.md``."""
     texts = written()
-    parts = [HEAD]
+    parts = [HEAD.format(codes="\n".join(f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items()))]
     for area in (*AREAS, *sorted({code.split(".")[0] for code in texts} - set(AREAS))):
         rows = [
             f"| `{code}` | {_cell(text)} | {_module(code)} |"
@@ -166,6 +161,8 @@ def page() -> str:
 
 
 def _module(code: str) -> str:
+    if code in CODES:
+        return "`dicom/codes.toml`"
     area, reason = code.split(".", 1)
     found = next((_places()[name] for name in (code, f".{reason}", f"{area}.…", ".…") if name in _places()), [])
     return f"`{found[0]}`" if found else "–"

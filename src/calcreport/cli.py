@@ -20,7 +20,17 @@ from typing import TYPE_CHECKING, Final, Literal, NoReturn
 from calcreport import __version__
 from calcreport.commands.options import FORMAT_HELP, PRIOR_HELP, RULES_HELP, add_decide, add_hook, add_render, add_rules
 from calcreport.commands.service_options import add_listen, add_retry, add_status
-from calcreport.errors import CalcReportError, ConfigurationError, DeliveryError, InputError, OutputError
+from calcreport.errors import CalcReportError
+from calcreport.exit_codes import (
+    EXIT_DONE,
+    EXIT_INTERNAL,
+    EXIT_INTERRUPTED,
+    EXIT_NOTHING,
+    EXIT_UNDELIVERED,
+    EXIT_USAGE,
+    exit_code_of,
+    exit_code_of_studies,
+)
 from calcreport.progress import Progress
 
 if TYPE_CHECKING:
@@ -28,27 +38,10 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from calcreport.pipeline import RunOutcome
-
 Describe = Callable[[argparse.ArgumentParser], None]
 """Adds what may be typed after a command."""
 Command = Callable[[argparse.Namespace, Progress], int]
 """Runs a command and gives its exit code."""
-
-EXIT_DONE: Final = 0
-"""Every study found was reported."""
-EXIT_INTERNAL: Final = 1
-"""A bug."""
-EXIT_USAGE: Final = 2
-"""Wrong usage, configuration, clinical file or rule file."""
-EXIT_NOTHING: Final = 3
-"""Nothing could be measured: no study, or every study refused."""
-EXIT_SOME: Final = 4
-"""Some studies reported, some refused."""
-EXIT_UNDELIVERED: Final = 5
-"""Results could not be written or handed on."""
-EXIT_INTERRUPTED: Final = 130
-"""Stopped with Ctrl-C or SIGTERM: 128 + SIGINT, as shells have it."""
 
 _MOST_JOBS: Final = 256
 """More is a mistyped number."""
@@ -97,17 +90,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         _end(code)
     return code
-
-
-def exit_code_of(error: CalcReportError) -> int:
-    """Exit code of a run that an error ended."""
-    kinds: tuple[tuple[type[CalcReportError], int], ...] = (
-        (ConfigurationError, EXIT_USAGE),
-        (InputError, EXIT_NOTHING),
-        (OutputError, EXIT_UNDELIVERED),
-        (DeliveryError, EXIT_UNDELIVERED),
-    )
-    return next((code for kind, code in kinds if isinstance(error, kind)), EXIT_INTERNAL)
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
@@ -220,25 +202,10 @@ def _analyze(options: argparse.Namespace, progress: Progress) -> int:
     outcome = analyse(request_from(given), progress=progress)
     if options.debug:
         sys.stderr.write("".join(study.detail for study in outcome.studies))
-    code = _code_of([outcome])
+    code = exit_code_of_studies(outcome.studies, is_written=outcome.is_summary_written)
     if code in {EXIT_USAGE, EXIT_UNDELIVERED}:
         return code
     return code if _print(outcome.text) else EXIT_UNDELIVERED
-
-
-def _code_of(outcomes: Sequence[RunOutcome]) -> int:
-    """Exit code of one run or several."""
-    studies = [study for outcome in outcomes for study in outcome.studies]
-    refused = sum(study.status == "refused" for study in studies)
-    wrong = [study.code for study in studies if study.kind == "configuration"]
-    # A row of a clinical table that is of another patient says nothing against the studies that were reported.
-    if wrong and (refused == len(studies) or not all(code.startswith("clinical.") for code in wrong)):
-        return EXIT_USAGE
-    if any(outcome.has("output") or not outcome.is_summary_written for outcome in outcomes):
-        return EXIT_UNDELIVERED
-    if refused < len(studies):
-        return EXIT_SOME if refused else EXIT_DONE
-    return EXIT_INTERNAL if any(outcome.has("internal") for outcome in outcomes) else EXIT_NOTHING
 
 
 def _printing(module: str) -> Command:
@@ -264,7 +231,8 @@ def _hook(options: argparse.Namespace, progress: Progress) -> int:
 
     # The mask of the process stays: a dispatcher's next step often runs as another user, and has to read the results.
     outcome = run(options, progress)
-    code = _code_of(outcome.runs)
+    studies = [study for part in outcome.runs for study in part.studies]
+    code = exit_code_of_studies(studies, is_written=all(part.is_summary_written for part in outcome.runs))
     if code == EXIT_NOTHING and outcome.accepts_refused:
         code = EXIT_DONE
     return code if _print(outcome.text) else EXIT_UNDELIVERED

@@ -18,11 +18,12 @@ from calcreport.errors import InputError, OutputError, UsageError
 from calcreport.formats.page.as_html import show_date, show_name
 from calcreport.formats.page.as_index import IndexEntry, render_index
 from calcreport.log import event, study_ref
-from calcreport.processes.pool import Crash, Report, run_tasks
+from calcreport.processes.crash import Crash
+from calcreport.processes.pool import Report, run_tasks
 from calcreport.progress import Progress
 from calcreport.study.folder import ResultsFolder, folder_name
 from calcreport.study.request import Request
-from calcreport.study.result import Kind, StudyOutcome, SummarySetAside, summarise, tabulate
+from calcreport.study.result import SUMMARY_FILE, StudyOutcome, Summary, SummarySetAside, tabulate
 from calcreport.study.review import KEPT_FILES
 
 if TYPE_CHECKING:
@@ -49,10 +50,6 @@ class RunOutcome:
     studies: tuple[StudyOutcome, ...]
     is_summary_written: bool
     nothing_found: InputError | None = None
-
-    def has(self, kind: Kind) -> bool:
-        """Whether a study was refused for a reason of this kind."""
-        return any(study.kind == kind for study in self.studies)
 
     @property
     def text(self) -> str:
@@ -134,7 +131,7 @@ def _analyse_all(
         tell = progress.error if outcome.status == "refused" else progress.line
         tell(f"study {number + 1} of {count}: {outcome.sentence()}")
         fields: dict[str, float | str] = {"code": outcome.code} if outcome.code else {}
-        fields |= {"status": outcome.status, "seconds": outcome.seconds, "lesions": outcome.lesion_count}
+        fields |= {"status": outcome.status, "seconds": outcome.seconds, "lesions": outcome.counts.lesions}
         event(LOGGER, "study_done", study_ref=study_ref(name), **fields)
     return tuple(outcomes[number] for number in range(count))
 
@@ -205,7 +202,9 @@ def _write_overview(
     progress: Progress,
 ) -> bool:
     """Write summary and index, and remove what an earlier run left and holds no longer."""
-    summary = summarise(outcomes, set_aside, software=request.software, created=request.created)
+    summary = Summary(
+        software=request.software, created=request.created, studies=tuple(outcomes), set_aside=tuple(set_aside)
+    )
     try:
         for outcome in outcomes:
             if outcome.kind in {"input", "internal"} or outcome.code.startswith("clinical."):
@@ -214,7 +213,7 @@ def _write_overview(
             results.write_file("index.html", _index_page(outcomes, identities, request))
         else:
             results.remove("index.html")
-        results.write_file("summary.json", f"{summary.model_dump_json(by_alias=True, indent=2)}\n".encode())
+        results.write_file(SUMMARY_FILE, summary.to_bytes())
     except OutputError as error:
         progress.error(f"error [{error.code}]: {error.message}")
         return False

@@ -66,6 +66,11 @@ def site_template_texts(folder: Path) -> dict[str, str]:
     return texts
 
 
+def code_text() -> str:
+    """Read the built-in table of codes, TOML."""
+    return (files("calcreport") / "formats" / "codes.toml").read_text(encoding="utf-8")
+
+
 def rule_texts() -> dict[str, str]:
     """Read every built-in rule table.
 

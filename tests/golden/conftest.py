@@ -36,7 +36,8 @@ from calcreport.model.report import (
     Study,
     Thresholds,
 )
-from calcreport.resources import template_texts
+from calcreport.resources import rule_texts, template_texts
+from calcreport.rules import load_rules
 from calcreport.settings import Settings
 
 PACKED = re.compile(rb'"bits": "[A-Za-z0-9+/=]*"')
@@ -77,8 +78,16 @@ class Case:
     imaging: Imaging
 
 
+CAPABILITIES = load_rules(rule_texts()).capabilities
+
+
 def ask(identifier: str, text: str, *sources: str) -> Recommendation:
-    return Recommendation(id=identifier, text=text, sources=sources or ("practice",))
+    return Recommendation(
+        id=identifier,
+        text=text,
+        sources=sources or ("practice",),
+        is_referral=CAPABILITIES.has_any((identifier,), "is_referral"),
+    )
 
 
 R01 = ask("R01", "Follow-up imaging in 3-6 months to confirm stability, earlier if the lump enlarges")
@@ -213,7 +222,12 @@ def decide(
 ) -> Decision:
     summary = {name: flag.state for name, flag in lesions[0].flags} if lesions else {}
     return Decision(
-        lesions=lesions, patient=patient or PatientLevel(), concern=concern, flags_summary=summary, recommendations=asks
+        lesions=lesions,
+        patient=patient or PatientLevel(),
+        concern=concern,
+        flags_summary=summary,
+        recommendations=asks,
+        capabilities=CAPABILITIES,
     )
 
 

@@ -47,21 +47,14 @@ TABLE_FLATNESS: Final = 0.72
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Body:
-    """Body mask on the coarse grid.
-
-    Parameters
-    ----------
-    mask : NDArray[np.bool_]
-        Coarse shape; true inside the body, gas in bowel and airways included.
-    outside : NDArray[np.bool_]
-        Coarse shape; true in the air (and table) around the patient: what is neither body nor enclosed by it.
-    firm : NDArray[np.bool_]
-        Coarse shape; the body without bumps narrower than about 15 mm: leads and folds are left out.
-    """
+    """Body mask on the coarse grid."""
 
     mask: NDArray[np.bool_]
+    """Coarse shape; true inside the body, gas in bowel and airways included."""
     outside: NDArray[np.bool_]
+    """Coarse shape; true in the air (and table) around the patient: what is neither body nor enclosed by it."""
     firm: NDArray[np.bool_]
+    """Coarse shape; the body without bumps narrower than about 15 mm: leads and folds are left out."""
 
 
 def find_body(coarse: CoarseVolume) -> Body:

@@ -20,38 +20,23 @@ _SLICES_AT_ONCE: Final = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CoarseVolume:
-    """Block means of a volume.
-
-    Parameters
-    ----------
-    hu : NDArray[np.int16]
-        Shape ``(slices, rows, columns)`` of the coarse grid; mean HU of a block within one slice (slices between
-        are left out, not averaged). Blocks with a voxel that was not imaged hold the floor of the scale.
-    is_imaged : NDArray[np.bool_]
-        Same shape; false where a block holds a voxel outside the field of view.
-    step : tuple[int, int, int]
-        Fine voxels a coarse voxel spans along slice, row, column.
-    spacing_mm : tuple[float, float, float]
-        Distances between coarse voxels along slice, row, column, mm.
-    """
+    """Block means of a volume."""
 
     hu: NDArray[np.int16]
+    """Shape ``(slices, rows, columns)`` of the coarse grid; mean HU of a block within one slice (slices between are
+    left out, not averaged). Blocks with a voxel that was not imaged hold the floor of the scale."""
     is_imaged: NDArray[np.bool_]
+    """Same shape; false where a block holds a voxel outside the field of view."""
     step: tuple[int, int, int]
+    """Fine voxels a coarse voxel spans along slice, row, column."""
     spacing_mm: tuple[float, float, float]
+    """Distances between coarse voxels along slice, row, column, mm."""
 
     def of_fine(self, index: NDArray[np.integer]) -> NDArray[np.int64]:
         """Coarse index that holds each fine voxel index; shape ``(..., 3)`` in and out, clipped to the grid."""
         coarse = np.asarray(index, dtype=np.int64) // np.asarray(self.step)
         clipped: NDArray[np.int64] = np.minimum(coarse, np.asarray(self.hu.shape) - 1)
         return clipped
-
-    def fine_box(self, shape: tuple[int, int, int], box: NDArray[np.int64]) -> tuple[slice, slice, slice]:
-        """Fine slices that a coarse box (shape ``(3, 2)``, half open) covers, clipped to `shape`."""
-        i, j, k = (
-            slice(int(low * s), int(min(n, high * s))) for (low, high), s, n in zip(box, self.step, shape, strict=True)
-        )
-        return (i, j, k)
 
 
 def coarse_steps(spacing_mm: tuple[float, float, float]) -> tuple[int, int, int]:

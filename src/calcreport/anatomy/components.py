@@ -12,27 +12,18 @@ from calcreport.anatomy.runs import Runs, count_up, label_runs
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Components:
-    """Connected components with what is needed to sort them, one entry a component.
-
-    Parameters
-    ----------
-    runs : Runs
-        Runs sorted by component, then by slice, row and column.
-    first : NDArray[np.int64]
-        Shape ``(count + 1,)``; runs ``first[i]:first[i + 1]`` belong to component ``i``.
-    voxels : NDArray[np.int64]
-        Shape ``(count,)``; number of voxels.
-    box : NDArray[np.int64]
-        Shape ``(count, 3, 2)``; first and one past the last slice, row, column.
-    peak_hu : NDArray[np.int16]
-        Shape ``(count,)``; greatest value inside, HU.
-    """
+    """Connected components with what is needed to sort them, one entry a component."""
 
     runs: Runs
+    """Runs sorted by component, then by slice, row and column."""
     first: NDArray[np.int64]
+    """Shape ``(count + 1,)``; runs ``first[i]:first[i + 1]`` belong to component ``i``."""
     voxels: NDArray[np.int64]
+    """Shape ``(count,)``; number of voxels."""
     box: NDArray[np.int64]
+    """Shape ``(count, 3, 2)``; first and one past the last slice, row, column."""
     peak_hu: NDArray[np.int16]
+    """Shape ``(count,)``; greatest value inside, HU."""
 
     @property
     def count(self) -> int:

@@ -38,18 +38,12 @@ MIN_SHARE: Final = 0.15
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Envelope:
-    """The closed muscle envelope on the coarse grid.
-
-    Parameters
-    ----------
-    mask : NDArray[np.bool_]
-        Coarse shape; true beneath the investing fascia.
-    is_reliable : bool
-        False where too little muscle or fat is seen to tell the layers apart.
-    """
+    """The closed muscle envelope on the coarse grid."""
 
     mask: NDArray[np.bool_]
+    """Coarse shape; true beneath the investing fascia."""
     is_reliable: bool
+    """False where too little muscle or fat is seen to tell the layers apart."""
 
 
 def find_envelope(coarse: CoarseVolume, body: Body, bone: NDArray[np.bool_]) -> Envelope:

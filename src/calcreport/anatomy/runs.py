@@ -7,7 +7,6 @@ with the dense part only.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,22 +23,15 @@ _SLICES_AT_ONCE: Final = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Runs:
-    """Runs of set voxels, sorted by slice, row, start.
-
-    Parameters
-    ----------
-    row : NDArray[np.int64]
-        Shape ``(n,)``; ``slice * rows + row``.
-    start, stop : NDArray[np.int64]
-        Shape ``(n,)``; first column and one past the last.
-    shape : tuple[int, int, int]
-        Slices, rows, columns of the volume.
-    """
+    """Runs of set voxels, sorted by slice, row, start."""
 
     row: NDArray[np.int64]
+    """Shape ``(n,)``; ``slice * rows + row``."""
     start: NDArray[np.int64]
     stop: NDArray[np.int64]
+    """Shape ``(n,)``; first column and one past the last."""
     shape: tuple[int, int, int]
+    """Slices, rows, columns of the volume."""
 
     @property
     def count(self) -> int:
@@ -48,28 +40,11 @@ class Runs:
 
 
 def find_runs(hu: NDArray[np.int16], limit: int) -> Runs:
-    """Runs of voxels at or above a limit.
-
-    Parameters
-    ----------
-    hu : NDArray[np.int16]
-        Shape ``(slices, rows, columns)``, HU.
-    limit : int
-        HU.
-    """
-    return _collect(lambda some: hu[some] >= limit, hu.shape)
-
-
-def runs_of(mask: NDArray[np.bool_]) -> Runs:
-    """Runs of a mask, shape ``(slices, rows, columns)``; none for an empty mask."""
-    return _collect(lambda some: mask[some], mask.shape)
-
-
-def _collect(mask_of: Callable[[slice], NDArray[np.bool_]], shape: tuple[int, int, int]) -> Runs:
-    """Runs of a mask that is made for some slices at a time."""
+    """Runs of voxels at or above a limit in HU; `hu` of shape ``(slices, rows, columns)``."""
+    shape = hu.shape
 
     def collect(first: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        mask = mask_of(slice(first, first + _SLICES_AT_ONCE))
+        mask = hu[first : first + _SLICES_AT_ONCE] >= limit
         row, start, stop = _runs_of_rows(mask.reshape(-1, shape[2]))
         return row + first * shape[1], start, stop
 

@@ -58,30 +58,20 @@ PATELLA_GAP_MM: Final = 12.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
-    """Shell and core of a component in cross-section.
-
-    Parameters
-    ----------
-    shell_hu : float
-        90th percentile of the outermost layer, HU.
-    core_hu : float | None
-        Median of what lies deeper, enclosed gaps included, HU; ``None`` when nothing does.
-    core_spread_hu : float
-        Half the 16th-84th percentile range of the core, HU.
-    dense_core_fraction : float
-        Share of the core at or above the growth limit: trabeculae.
-    dense_fraction : float
-        Share of the component's voxels at or above `CORTEX_HU`.
-    filled_fraction : float
-        Component area over the area with enclosed gaps filled: well below 1 for tubes and closed shells.
-    """
+    """Shell and core of a component in cross-section."""
 
     shell_hu: float
+    """90th percentile of the outermost layer, HU."""
     core_hu: float | None
+    """Median of what lies deeper, enclosed gaps included, HU; ``None`` when nothing does."""
     core_spread_hu: float
+    """Half the 16th-84th percentile range of the core, HU."""
     dense_core_fraction: float
+    """Share of the core at or above the growth limit: trabeculae."""
     dense_fraction: float
+    """Share of the component's voxels at or above `CORTEX_HU`."""
     filled_fraction: float
+    """Component area over the area with enclosed gaps filled: well below 1 for tubes and closed shells."""
 
     @property
     def has_marrow(self) -> bool:

@@ -45,26 +45,18 @@ FILTER_REACH: Final = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Layers:
-    """Anatomy a depth is read from, prepared once a series.
-
-    Parameters
-    ----------
-    volume : CtVolume
-        HU.
-    coarse, body, envelope : CoarseVolume, Body, Envelope
-        Coarse grid, body and muscle envelope on it.
-    skin : Skin
-        The skin.
-    fascia : KDTree | None
-        Points on the surface of the envelope, LPS mm.
-    """
+    """Anatomy a depth is read from, prepared once a series."""
 
     volume: CtVolume
+    """HU."""
     coarse: CoarseVolume
     body: Body
     envelope: Envelope
+    """Coarse grid, body and muscle envelope on it."""
     skin: Skin
+    """The skin."""
     fascia: KDTree | None
+    """Points on the surface of the envelope, LPS mm."""
 
 
 def prepare_layers(body: Body, envelope: Envelope, skin: Skin) -> Layers:
@@ -140,22 +132,15 @@ def typical_fascia_distance(layers: Layers, voxels: NDArray[np.int64]) -> float 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Distances:
-    """What was measured from a lesion's surface.
-
-    Parameters
-    ----------
-    to_skin, to_fascia : Segment | None
-        Shortest lines; ``None`` where they cannot be measured.
-    skin_reason : str
-        Why there is no skin distance; empty otherwise.
-    bone_gap_mm : float
-        Distance to bone, mm; infinity when none is near.
-    """
+    """What was measured from a lesion's surface."""
 
     to_skin: Segment | None
     to_fascia: Segment | None
+    """Shortest lines; ``None`` where they cannot be measured."""
     skin_reason: str = ""
+    """Why there is no skin distance; empty otherwise."""
     bone_gap_mm: float = float("inf")
+    """Distance to bone, mm; infinity when none is near."""
 
     @property
     def is_cut(self) -> bool:

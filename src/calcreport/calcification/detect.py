@@ -49,36 +49,24 @@ DOUBTFUL_BONE_MM3: Final = 10_000.0
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Detection:
-    """Dense components of a volume, sorted.
-
-    Parameters
-    ----------
-    components : Components
-        All of them.
-    skeleton : NDArray[np.bool_]
-        Shape ``(components.count,)``; true for bones.
-    foci : tuple[Focus, ...]
-        What remains: soft-tissue mineral.
-    weak : tuple[Focus, ...]
-        Too near the noise to stand alone; taken when they line up along a vessel with others.
-    rejected : tuple[Rejected, ...]
-        The rest with reasons; noise is counted, not listed.
-    noise_count : int
-        Components not told from noise.
-    has_metal : bool
-        Whether metal throws streaks in or on the body.
-    territory : NDArray[np.bool_]
-        Coarse shape; true in bones with their marrow.
-    """
+    """Dense components of a volume, sorted."""
 
     components: Components
+    """All of them."""
     skeleton: NDArray[np.bool_]
+    """Shape ``(components.count,)``; true for bones."""
     foci: tuple[Focus, ...]
+    """What remains: soft-tissue mineral."""
     weak: tuple[Focus, ...]
+    """Too near the noise to stand alone; taken when they line up along a vessel with others."""
     rejected: tuple[Rejected, ...]
+    """The rest with reasons; noise is counted, not listed."""
     noise_count: int
+    """Components not told from noise."""
     has_metal: bool
+    """Whether metal throws streaks in or on the body."""
     territory: NDArray[np.bool_]
+    """Coarse shape; true in bones with their marrow."""
 
 
 def detect(

@@ -37,21 +37,14 @@ NOISE_FLOOR: Final = 3.5
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Surface:
-    """A deposit with its surface.
-
-    Parameters
-    ----------
-    inside : NDArray[np.bool_]
-        Shape of the box; voxels whose centre lies inside the surface.
-    points : NDArray[np.float64]
-        Shape ``(n, 3)``; index (slice, row, column) in the box, fractional, of points on the surface.
-    axis : NDArray[np.int8]
-        Shape ``(n,)``; axis along which each point was interpolated: 0 slice, 1 row, 2 column.
-    """
+    """A deposit with its surface."""
 
     inside: NDArray[np.bool_]
+    """Shape of the box; voxels whose centre lies inside the surface."""
     points: NDArray[np.float64]
+    """Shape ``(n, 3)``; index (slice, row, column) in the box, fractional, of points on the surface."""
     axis: NDArray[np.int8]
+    """Shape ``(n,)``; axis along which each point was interpolated: 0 slice, 1 row, 2 column."""
 
 
 def crossings(

@@ -50,53 +50,37 @@ MAX_BOX_VOXELS: Final = 1_500_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Focus:
-    """A dense component and its surroundings.
-
-    Parameters
-    ----------
-    component : int
-        Index in the components.
-    volume_mm3 : float
-        Voxel volume at the growth limit.
-    peak_hu, mean_hu : float
-        Greatest and mean density, HU.
-    core_hu, spread_hu : float
-        Median and robust standard deviation of the voxels deep inside, away from partial volume, HU; of all when
-        there are none.
-    background_hu : float
-        Median of the tissue around, HU.
-    reference_hu, background_sd_hu : float
-        Median and robust standard deviation of its denser kind where fat and muscle meet, HU: the step between
-        them is not noise.
-    bone_gap_mm : float
-        Distance between the nearest voxel centres of focus and skeleton, mm; infinity when none is near.
-    gas_fraction : float
-        Share of the surroundings that is enclosed gas.
-    air_fraction : float
-        Share of the surroundings that is air outside the body.
-    touches_border : bool
-        Whether it runs out of the scan.
-    evidence : float
-        How far all its voxels together stand out of the series' noise (`evidence_of`).
-    thickness_mm : float
-        Twice the greatest depth within its slices: diameter of the largest disc that fits, mm.
-    """
+    """A dense component and its surroundings."""
 
     component: int
+    """Index in the components."""
     volume_mm3: float
+    """Voxel volume at the growth limit."""
     peak_hu: float
     mean_hu: float
+    """Greatest and mean density, HU."""
     spread_hu: float
+    """Median and robust standard deviation of the voxels deep inside, away from partial volume, HU; of all when there
+    are none."""
     core_hu: float
     background_hu: float
+    """Median of the tissue around, HU."""
     reference_hu: float
     background_sd_hu: float
+    """Median and robust standard deviation of its denser kind where fat and muscle meet, HU: the step between them is
+    not noise."""
     bone_gap_mm: float
+    """Distance between the nearest voxel centres of focus and skeleton, mm; infinity when none is near."""
     gas_fraction: float
+    """Share of the surroundings that is enclosed gas."""
     air_fraction: float
+    """Share of the surroundings that is air outside the body."""
     touches_border: bool
+    """Whether it runs out of the scan."""
     evidence: float
+    """How far all its voxels together stand out of the series' noise (`evidence_of`)."""
     thickness_mm: float
+    """Twice the greatest depth within its slices: diameter of the largest disc that fits, mm."""
 
     @property
     def contrast_to_noise(self) -> float:
@@ -106,24 +90,16 @@ class Focus:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Neighbours:
-    """What a component may lie beside.
-
-    Parameters
-    ----------
-    skeleton : NDArray[np.bool_]
-        Shape ``(components.count,)``; true for bones.
-    coarse : CoarseVolume
-        Coarse grid.
-    outside : NDArray[np.bool_]
-        Coarse shape; true outside the body.
-    noise_hu : float
-        Noise of the series, HU.
-    """
+    """What a component may lie beside."""
 
     skeleton: NDArray[np.bool_]
+    """Shape ``(components.count,)``; true for bones."""
     coarse: CoarseVolume
+    """Coarse grid."""
     outside: NDArray[np.bool_]
+    """Coarse shape; true outside the body."""
     noise_hu: float
+    """Noise of the series, HU."""
 
 
 def examine(

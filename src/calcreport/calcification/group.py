@@ -43,40 +43,26 @@ VESSEL_FOCI: Final = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Foci of one lesion.
-
-    Parameters
-    ----------
-    foci : tuple[Focus, ...]
-        Largest first.
-    is_vessel_chain : bool
-        Whether they string along a vessel.
-    """
+    """Foci of one lesion."""
 
     foci: tuple[Focus, ...]
+    """Largest first."""
     is_vessel_chain: bool = False
+    """Whether they string along a vessel."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Ground:
-    """Where foci lie.
-
-    Parameters
-    ----------
-    components : Components
-        Of the volume.
-    coarse : CoarseVolume
-        Coarse grid.
-    geometry : VolumeGeometry
-        Of the volume.
-    deep : NDArray[np.bool_]
-        Coarse shape; true beneath the investing fascia. Foci on different sides of it are never joined.
-    """
+    """Where foci lie."""
 
     components: Components
+    """Of the volume."""
     coarse: CoarseVolume
+    """Coarse grid."""
     geometry: VolumeGeometry
+    """Of the volume."""
     deep: NDArray[np.bool_]
+    """Coarse shape; true beneath the investing fascia. Foci on different sides of it are never joined."""
 
 
 def group_foci(

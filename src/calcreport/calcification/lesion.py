@@ -51,7 +51,7 @@ from calcreport.model.report import (
     Thresholds,
     YesNo,
 )
-from calcreport.model.terms import DEEP, DEPTH_ORDER
+from calcreport.model.terms import DEEP, DEPTH_ORDER, INDETERMINATE_PATTERN
 from calcreport.settings import DetectionSettings
 
 MARGIN_MM: Final = 14.0
@@ -73,36 +73,24 @@ Box = tuple[slice, slice, slice]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Measurer:
-    """Measures the lesions of one series.
-
-    Parameters
-    ----------
-    volume : CtVolume
-        HU.
-    acquisition : Acquisition
-        Slice thickness and body part.
-    layers : Layers
-        Skin, fascia and cuts.
-    detection : Detection
-        Sorted components.
-    noise_hu : float
-        Noise, HU.
-    limits : Thresholds
-        HU.
-    settings : DetectionSettings
-        Limits.
-    contours : tuple[LesionContour, ...]
-        Readers' contours; foci inside them belong to them.
-    """
+    """Measures the lesions of one series."""
 
     volume: CtVolume
+    """HU."""
     acquisition: Acquisition
+    """Slice thickness and body part."""
     layers: Layers
+    """Skin, fascia and cuts."""
     detection: Detection
+    """Sorted components."""
     noise_hu: float
+    """Noise, HU."""
     limits: Thresholds
+    """HU."""
     settings: DetectionSettings
+    """Limits."""
     contours: tuple[LesionContour, ...] = ()
+    """Readers' contours; foci inside them belong to them."""
 
     @property
     def blur(self) -> Blur:
@@ -298,6 +286,6 @@ def _bone_relation(gap_mm: float) -> BoneRelation:
 
 def _no_mineral() -> Pattern:
     return Pattern(
-        id="P30", label="no mineral above the threshold inside the contour", confidence=Confidence.LOW, scores={},
-        features={},
+        id=INDETERMINATE_PATTERN, label="no mineral above the threshold inside the contour", confidence=Confidence.LOW,
+        scores={}, features={},
     )  # fmt: skip

@@ -27,24 +27,16 @@ Spacing = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """Separate deposits.
-
-    Parameters
-    ----------
-    extents_mm : NDArray[np.float64]
-        Shape ``(n, 3)``; longest, middle and smallest extent of each.
-    counts : NDArray[np.int64]
-        Shape ``(n,)``; voxels of each.
-    along_axis : NDArray[np.float64]
-        Shape ``(n,)``; cosine between the long axis of each and the scan axis.
-    bulkiest_hull_mm3 : float
-        Volume of the convex hull of the part with most voxels, mm3; 0 where it has none.
-    """
+    """Separate deposits."""
 
     extents_mm: NDArray[np.float64]
+    """Shape ``(n, 3)``; longest, middle and smallest extent of each."""
     counts: NDArray[np.int64]
+    """Shape ``(n,)``; voxels of each."""
     along_axis: NDArray[np.float64]
+    """Shape ``(n,)``; cosine between the long axis of each and the scan axis."""
     bulkiest_hull_mm3: float
+    """Volume of the convex hull of the part with most voxels, mm3; 0 where it has none."""
 
     @property
     def largest(self) -> int:

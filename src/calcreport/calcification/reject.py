@@ -109,19 +109,13 @@ def metal_blocks(scene: Scene, candidates: list[int]) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Landmarks:
-    """What a component is judged against, found before any focus is judged.
-
-    Parameters
-    ----------
-    skeleton : NDArray[np.bool_]
-        Shape ``(components,)``; true for bones.
-    territory, metal : NDArray[np.bool_]
-        Coarse shape; bones with their marrow, and metal.
-    """
+    """What a component is judged against, found before any focus is judged."""
 
     skeleton: NDArray[np.bool_]
+    """Shape ``(components,)``; true for bones."""
     territory: NDArray[np.bool_]
     metal: NDArray[np.bool_]
+    """Coarse shape; bones with their marrow, and metal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,28 +20,19 @@ from calcreport.model.report import Thresholds
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scene:
-    """What every judgement looks at.
-
-    Parameters
-    ----------
-    volume : CtVolume
-        HU.
-    coarse, body : CoarseVolume, Body
-        Coarse grid and body on it.
-    components : Components
-        Dense components.
-    limits : Thresholds
-        HU.
-    noise_hu : float
-        Noise of soft tissue, HU.
-    """
+    """What every judgement looks at."""
 
     volume: CtVolume
+    """HU."""
     coarse: CoarseVolume
     body: Body
+    """Coarse grid and body on it."""
     components: Components
+    """Dense components."""
     limits: Thresholds
+    """HU."""
     noise_hu: float
+    """Noise of soft tissue, HU."""
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:

@@ -42,27 +42,18 @@ CUT_SKIN: Final = "the nearest body surface is cut by the field of view"
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Skin:
-    """Where the skin is, prepared once a series.
-
-    Parameters
-    ----------
-    volume : CtVolume
-        HU.
-    coarse : CoarseVolume
-        Coarse grid.
-    tree : KDTree | None
-        Coarse indices, in mm along slice, row and column, of blocks outside the body that touch it.
-    blocks : NDArray[np.int64]
-        Shape ``(n, 3)``; coarse indices of the blocks of `tree`.
-    cut : KDTree | None
-        As `tree`, for blocks of the body that the side of the picture cuts.
-    """
+    """Where the skin is, prepared once a series."""
 
     volume: CtVolume
+    """HU."""
     coarse: CoarseVolume
+    """Coarse grid."""
     tree: KDTree | None
+    """Coarse indices, in mm along slice, row and column, of blocks outside the body that touch it."""
     blocks: NDArray[np.int64]
+    """Shape ``(n, 3)``; coarse indices of the blocks of `tree`."""
     cut: KDTree | None
+    """As `tree`, for blocks of the body that the side of the picture cuts."""
 
 
 def find_skin(volume: CtVolume, coarse: CoarseVolume, body: Body) -> Skin:

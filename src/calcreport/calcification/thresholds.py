@@ -50,21 +50,14 @@ unenhanced low-dose scans of limb and pelvis at most 0.04)."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChosenThresholds:
-    """Limits and the words for the technique paragraph.
-
-    Parameters
-    ----------
-    limits : Thresholds
-        HU.
-    reason : str
-        Why these.
-    notes : tuple[str, ...]
-        What a reader must know about them.
-    """
+    """Limits and the words for the technique paragraph."""
 
     limits: Thresholds
+    """HU."""
     reason: str
+    """Why these."""
     notes: tuple[str, ...] = ()
+    """What a reader must know about them."""
 
 
 def shows_enhanced_vessels(volume: CtVolume, coarse: CoarseVolume, body: NDArray[np.bool_], noise_hu: float) -> bool:

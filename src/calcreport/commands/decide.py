@@ -22,16 +22,6 @@ from calcreport.study.typed import report_on_findings
 def run(options: argparse.Namespace) -> str:
     """Decide on typed findings.
 
-    Parameters
-    ----------
-    options : argparse.Namespace
-        The words after ``decide``, parsed.
-
-    Returns
-    -------
-    str
-        The report in the format asked for; holds what was typed.
-
     Raises
     ------
     ConfigurationError

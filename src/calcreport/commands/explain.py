@@ -35,21 +35,9 @@ _WHY: Final = {
 
 
 def explain(options: argparse.Namespace, ruleset: Ruleset, ids: frozenset[str]) -> str:
-    """Explain one report from what it holds.
+    """Explain one report from what it holds, as text or JSON: the rows with these `ids`.
 
-    Parameters
-    ----------
-    options : argparse.Namespace
-        ``report``, ``lesion``, ``format``.
-    ruleset : Ruleset
-        Must be the one the report was made with.
-    ids : frozenset[str]
-        Rows to tell of.
-
-    Returns
-    -------
-    str
-        Text or JSON.
+    `ruleset` must be the one the report was made with.
 
     Raises
     ------

@@ -45,19 +45,9 @@ class Places:
 
 
 def find_places(typed: tuple[str | None, str | None], environment: Mapping[str, str]) -> Places:
-    """Find folders: those typed, else Mercure's, else those of Holoscan or MONAI, else those of Kaapana.
+    """Find folders: those typed, else Mercure's, else those of Holoscan or MONAI, else those of Kaapana; at least one.
 
-    Parameters
-    ----------
-    typed : tuple[str | None, str | None]
-        Folder in and folder out; both or none.
-    environment : Mapping[str, str]
-        Variables of the process; an empty one, and ``none`` as Kaapana writes it, counts as not set.
-
-    Returns
-    -------
-    Places
-        At least one.
+    A variable that is empty, or ``none`` as Kaapana writes it, counts as not set.
 
     Raises
     ------

@@ -24,13 +24,7 @@ _CAUTION: Final = "Draft for a radiologist to check."
 
 
 def result_of(outcomes: Sequence[StudyOutcome]) -> dict[str, Any]:
-    """Tell what became of the studies of one folder.
-
-    Parameters
-    ----------
-    outcomes : Sequence[StudyOutcome]
-        In the order found.
-    """
+    """Tell what became of the studies of one folder, in the order found."""
     return {
         "schema_version": SCHEMA_VERSION,
         "software": f"calcreport {__version__}",
@@ -42,9 +36,9 @@ def result_of(outcomes: Sequence[StudyOutcome]) -> dict[str, Any]:
                 "code": outcome.code,
                 "message": outcome.message,
                 "concern": outcome.concern,
-                "lesions": outcome.lesion_count,
-                "images": outcome.image_count,
-                "seconds": round(outcome.seconds, 3),
+                "lesions": outcome.counts.lesions,
+                "images": outcome.counts.images,
+                "seconds": outcome.seconds,
             }
             for outcome in outcomes
         ],
@@ -52,15 +46,7 @@ def result_of(outcomes: Sequence[StudyOutcome]) -> dict[str, Any]:
 
 
 def for_mercure(outcomes: Sequence[StudyOutcome], settings: HookSettings) -> dict[str, Any]:
-    """Fields that Mercure reads: whether somebody is told, and where the results go.
-
-    Parameters
-    ----------
-    outcomes : Sequence[StudyOutcome]
-        In the order found; the most worrying one decides.
-    settings : HookSettings
-        Of module or rule.
-    """
+    """Fields that Mercure reads: whether somebody is told, and where results go; the most worrying study decides."""
     worst = _worst(outcomes)
     fields: dict[str, Any] = {
         "__mercure_notification": {"text": _sentence(outcomes), "requested": worst in settings.notify}

@@ -55,12 +55,7 @@ class HookSettings(SettingsBlock):
 
 
 def settings_of_task(folder: Path) -> HookSettings:
-    """Read what the rule asks for; defaults when there is no task, or none of our settings in it.
-
-    Parameters
-    ----------
-    folder : Path
-        Folder the study is read from.
+    """Read what the rule asks for beside the study; defaults when there is no task, or none of our settings in it.
 
     Raises
     ------

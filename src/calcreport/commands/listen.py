@@ -28,17 +28,7 @@ _MEBI: Final = 1 << 20
 
 
 def run(options: argparse.Namespace) -> str:
-    """Serve until told to stop, or check.
-
-    Parameters
-    ----------
-    options : argparse.Namespace
-        The words after ``listen``, parsed.
-
-    Returns
-    -------
-    str
-        For standard output: what a check found.
+    """Serve until told to stop, or check; what a check found is printed.
 
     Raises
     ------
@@ -81,6 +71,21 @@ def store_root(options: argparse.Namespace, settings: ServiceSettings) -> Path:
         msg = "name the folder everything is kept in: --store, or service.store in the settings file"
         raise UsageError(msg, code="usage.no_store")
     return Path(named).absolute()
+
+
+def existing_store(options: argparse.Namespace) -> Path:
+    """Folder of a store that is there.
+
+    Raises
+    ------
+    ConfigurationError
+        ``usage.no_store``, ``settings.…``.
+    """
+    root = store_root(options, service_settings_of(options))
+    if not (root / "studies").is_dir():
+        msg = "there is no store at this place; name the folder that calcreport listen keeps images in"
+        raise UsageError(msg, code="usage.no_store")
+    return root
 
 
 def service_settings_of(options: argparse.Namespace, **overrides: object) -> ServiceSettings:

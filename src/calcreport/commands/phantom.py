@@ -24,16 +24,6 @@ def add_phantom(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write a synthetic study.
 
-    Parameters
-    ----------
-    options : argparse.Namespace
-        The words after ``phantom``, parsed.
-
-    Returns
-    -------
-    int
-        Exit code.
-
     Raises
     ------
     UsageError

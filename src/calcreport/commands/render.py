@@ -13,18 +13,6 @@ from calcreport.study.render import render_files
 def run(options: argparse.Namespace, progress: Progress) -> str:
     """Render a report again.
 
-    Parameters
-    ----------
-    options : argparse.Namespace
-        The words after ``render``, parsed.
-    progress : Progress
-        Told each step.
-
-    Returns
-    -------
-    str
-        The report section; holds patient data.
-
     Raises
     ------
     ConfigurationError

@@ -25,16 +25,6 @@ _COLUMNS: Final = 100
 def run(options: argparse.Namespace) -> str:
     """List, explain or check.
 
-    Parameters
-    ----------
-    options : argparse.Namespace
-        The words after ``rules``, parsed.
-
-    Returns
-    -------
-    str
-        For standard output.
-
     Raises
     ------
     ConfigurationError
@@ -124,6 +114,9 @@ def _describe(rule: Rule, words: ConditionWords) -> Iterator[str]:
         yield f"  ++ when also {words.describe(rule.strong)}"
     if rule.text:
         yield f'  says "{rule.text}"'
+    if rule.capabilities or rule.contact:
+        contact = [f'same_day_contact "{rule.contact}"'] if rule.contact else []
+        yield f"  marked {', '.join((*sorted(rule.capabilities), *contact))}"
     if rule.excludes or rule.excludes_here:
         yield f"  never beside {', '.join((*rule.excludes, *rule.excludes_here))}"
     yield f"  sources: {'; '.join(rule.sources)}"
@@ -141,6 +134,8 @@ def _as_json(ruleset: Ruleset, rows: Sequence[Rule]) -> str:
             "weight": weight_of(rule) or None,
             "strong_when": None if rule.strong is None else words.describe(rule.strong),
             "text": rule.text,
+            "capabilities": sorted(rule.capabilities),
+            "same_day_contact": rule.contact or None,
             "sources": list(rule.sources),
             "since": rule.since.isoformat(),
         }

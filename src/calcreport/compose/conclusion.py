@@ -57,10 +57,10 @@ def conclude(
             "impression": (
                 *write_impression(
                     lesions,
-                    decision.patient,
                     statements,
                     policy=policy,
                     negative=negative,
+                    decision=decision,
                     advice={name: decision.lesions[index].notes for name, index in numbered},
                 ),
                 *say_not_searched(facts.searched, statements),

@@ -25,12 +25,10 @@ from calcreport.model.report import (
     Size,
     YesNo,
 )
+from calcreport.model.terms import INDETERMINATE_PATTERN
 
 OVERVIEW_IMAGE = "images/overview.png"
 """File name of the overview of the first CT series, relative to the study's folder."""
-
-_EXTENT_ROW = "F1-extent"
-"""Size-flag rules for a length along a vessel or fascia; such a length does not raise a lesion in the order."""
 
 _URGENCY = tuple(Concern)
 """Concerns, most severe first: the order of the enumeration."""
@@ -93,7 +91,8 @@ def number_lesions(
 
     def urgency(index: int) -> tuple[int, float, float]:
         lesion, decided = lesions[index], decision.lesions[index]
-        is_extent = decided.flags.size.rule.startswith(_EXTENT_ROW)
+        # A length along a vessel or fascia does not put a lesion before others.
+        is_extent = decision.capabilities.is_flag_row(decided.flags.size.rule, "is_extent")
         mineral_mm = 0.0 if is_extent else lesion.size.max_diameter_mm
         longest_mm = lesion.mass.max_diameter_mm or mineral_mm or 0.0
         return (_URGENCY.index(decided.concern), -longest_mm, -(lesion.size.max_diameter_px or 0.0))
@@ -194,7 +193,7 @@ def _typed_pattern(finding: LesionFinding) -> Pattern:
     given = finding.pattern.id
     known = {name: str(answer) for name, answer in finding.features if answer is not YesNo.UNKNOWN}
     return Pattern(
-        id=given or "P30",
+        id=given or INDETERMINATE_PATTERN,
         label=given or "not given",
         confidence=(finding.pattern.confidence or Confidence.HIGH) if given else Confidence.LOW,
         scores={},

@@ -235,38 +235,25 @@ def _corners(shape: tuple[int, ...], margin: float) -> NDArray[np.float64]:
 
 
 def _sample(voxels: NDArray[np.bool_], to_ct: NDArray[np.float64], ct_shape: tuple[int, int, int]) -> VoxelMask | None:
+    import SimpleITK as sitk  # noqa: N813, PLC0415 - 0.2 s, not needed without a mask
+
     reach = _corners(voxels.shape, 0.5) @ to_ct[:3, :3].T + to_ct[:3, 3]
     lowest = np.clip(np.floor(reach.min(axis=0)), 0, ct_shape).astype(np.int64)
     highest = np.clip(np.ceil(reach.max(axis=0)) + 1, 0, ct_shape).astype(np.int64)
     if (highest <= lowest).any():
         return None
-    to_mask = np.linalg.inv(to_ct)
-    rows = np.arange(lowest[1], highest[1], dtype=np.float64)[:, None]
-    columns = np.arange(lowest[2], highest[2], dtype=np.float64)[None, :]
-    placed = np.zeros(tuple(highest - lowest), dtype=np.bool_)
-    for i in range(placed.shape[0]):
-        origin = to_mask[:3, 0] * (lowest[0] + i) + to_mask[:3, 3]
-        placed[i] = _look_up(voxels, origin, [(to_mask[:3, 1], rows), (to_mask[:3, 2], columns)])
-    return cut_out(placed, (int(lowest[0]), int(lowest[1]), int(lowest[2])))
-
-
-def _look_up(
-    voxels: NDArray[np.bool_],
-    origin: NDArray[np.float64],
-    steps: list[tuple[NDArray[np.floating], NDArray[np.float64]]],
-) -> NDArray[np.bool_]:
-    """Values of ``voxels`` at origin + sum of step times count; an axis a step does not move along stays broadcast."""
-    index: list[NDArray[np.int64]] = []
-    inside: NDArray[np.bool_] = np.ones((1, 1), dtype=np.bool_)
-    for axis, length in enumerate(voxels.shape):
-        position: NDArray[np.float64] = np.full((1, 1), origin[axis])
-        for step, counts in steps:
-            if abs(step[axis]) * max(1.0, float(np.abs(counts).max())) > _TIE / 10:
-                position = position + step[axis] * counts
-        nearest = np.floor(position + (0.5 + _TIE)).astype(np.int64)
-        inside = inside & (nearest >= 0) & (nearest < length)
-        index.append(np.clip(nearest, 0, length - 1))
-    return voxels[index[0], index[1], index[2]] & inside
+    # The world of these images is the voxel grid of the CT, the fastest axis first.
+    steps = to_ct[2::-1, 2::-1]
+    lengths = np.linalg.norm(steps, axis=0)
+    image = sitk.GetImageFromArray(voxels.view(np.uint8))
+    image.SetSpacing(lengths.tolist())
+    image.SetDirection((steps / lengths).ravel().tolist())
+    image.SetOrigin((to_ct[2::-1, 3] - steps.sum(axis=1) * _TIE).tolist())
+    placed = sitk.Resample(
+        image, (highest - lowest)[::-1].tolist(), sitk.Transform(), sitk.sitkNearestNeighbor,
+        lowest[::-1].astype(float).tolist(), (1.0, 1.0, 1.0), np.eye(3).ravel().tolist(),
+    )  # fmt: skip
+    return cut_out(sitk.GetArrayViewFromImage(placed).view(np.bool_), (int(lowest[0]), int(lowest[1]), int(lowest[2])))
 
 
 def _is_beyond(voxels: NDArray[np.bool_], to_ct: NDArray[np.float64], ct_shape: tuple[int, int, int]) -> bool:

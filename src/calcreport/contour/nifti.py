@@ -1,7 +1,8 @@
-"""Header of a NIfTI-1 or NIfTI-2 label map.
+"""Header of a NIfTI-1 or NIfTI-2 label map, checked before SimpleITK decodes the voxels.
 
 Unlike general readers, this one takes no position for granted: a file that does not say where its voxels are in the
-scanner is refused, and so is one whose two statements differ.
+scanner is refused, and so is one whose two statements differ. SimpleITK reads neither NIfTI-2 nor sheared grids: it is
+given a plain NIfTI-1 header, and the affine is that of the file.
 
 References
 ----------
@@ -10,22 +11,39 @@ nifti1.h and nifti2.h, https://nifti.nimh.nih.gov: world axes are right, anterio
 
 from __future__ import annotations
 
-import struct
-from dataclasses import dataclass
-from typing import IO, Any, Final, NoReturn
+from typing import IO, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calcreport.contour.grid import LabelVolume, checked_affine
-from calcreport.contour.stream import read_exactly, read_labels
+from calcreport.contour.grid import checked_affine
+from calcreport.contour.stream import Checked, read_exactly, refuse
 from calcreport.errors import InputError
 
-_TYPES: Final = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
 _UNIT_MM: Final = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 """xyzt_units: unknown is taken as mm, as every program that leaves it out means it; metre, millimetre, micrometre."""
 
-_SIZES: Final = {1: 348, 2: 540}
+_NAMES: Final = (
+    "size", "magic", "dim", "datatype", "pixdim", "vox_offset", "scale", "codes", "quaternion", "rows", "units",
+)  # fmt: skip
+_HEADERS: Final = (
+    np.dtype(
+        {
+            "names": _NAMES,
+            "formats": ["i4", "S4", "8i2", "i2", "8f4", "f4", "2f4", "2i2", "6f4", "(3,4)f4", "u1"],
+            "offsets": [0, 344, 40, 70, 76, 108, 112, 252, 256, 280, 123],
+            "itemsize": 348,
+        }
+    ),
+    np.dtype(
+        {
+            "names": _NAMES,
+            "formats": ["i4", "S4", "8i8", "i2", "8f8", "i8", "2f8", "2i4", "6f8", "(3,4)f8", "i4"],
+            "offsets": [0, 4, 16, 12, 104, 168, 176, 344, 352, 400, 500],
+            "itemsize": 540,
+        }
+    ),
+)
 _MAX_HEADER: Final = 16_777_216
 """Header extensions are texts; more than this before the voxels is not one."""
 
@@ -33,178 +51,114 @@ _AGREEMENT_MM: Final = 0.1
 """qform is stored as a rotation in single precision; a larger difference to sform is a contradiction."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Header:
-    dim: tuple[int, ...]
-    datatype: int
-    pixdim: tuple[float, ...]
-    vox_offset: int
-    scale: tuple[float, float]
-    codes: tuple[int, int]
-    quaternion: tuple[float, ...]
-    rows: tuple[float, ...]
-    units: int
-
-
 def is_nifti(start: bytes) -> bool:
-    """Whether a file beginning with these (decompressed) bytes, 352 or more, is NIfTI."""
-    return _version(start) is not None
+    """Whether a file beginning with these (decompressed) bytes, 348 or more, is NIfTI."""
+    return _layout(start) is not None
 
 
-def read_nifti(stream: IO[bytes], max_voxels: int) -> LabelVolume:
-    """Read a NIfTI label map.
+def check_nifti(stream: IO[bytes]) -> Checked:
+    """Check the header of a NIfTI label map.
 
     Parameters
     ----------
     stream : IO[bytes]
         Decompressed, at the beginning of the file.
-    max_voxels : int
-        Largest number of voxels read.
 
     Returns
     -------
-    LabelVolume
-        Positions turned from RAS to LPS mm.
+    Checked
+        Its affine turned from RAS to LPS mm.
 
     Raises
     ------
     InputError
-        ``mask.unsupported``, ``mask.too_large``, ``mask.geometry``, ``mask.damaged``, ``mask.not_labels``.
+        ``mask.unsupported``, ``mask.geometry``, ``mask.damaged``.
     """
     start = read_exactly(stream, 348)
-    version = _version(start)
-    if version is None:
-        _refuse("mask.damaged", "the lesion mask has a damaged NIfTI header; export it again")
-    number, order, is_single_file = version
-    if not is_single_file:
-        _refuse(
-            "mask.unsupported", "the lesion mask is a NIfTI header without voxels; save it as one .nii or .nii.gz file"
+    layout = _layout(start)
+    if layout is None:
+        refuse("mask.damaged", "the lesion mask has a damaged NIfTI header; export it again")
+    header = np.frombuffer(start + read_exactly(stream, layout.itemsize - len(start)), layout)[0]
+    if header["magic"].startswith(b"ni"):
+        refuse("mask.unsupported", "the lesion mask is a NIfTI header without voxels; save it as one .nii file")
+    dim = header["dim"].tolist()
+    if not 3 <= dim[0] <= 7 or any(n != 1 for n in dim[4 : dim[0] + 1]) or min(dim[1:4]) < 1:
+        refuse(
+            "mask.unsupported", "the lesion mask is not one volume of whole numbers; save a three-dimensional label map"
         )
-    content = start + read_exactly(stream, _SIZES[number] - len(start))
-    header = _parse_1(content, order) if number == 1 else _parse_2(content, order)
-    shape = _shape(header, max_voxels)
-    affine = _affine(header, shape)
-    if not _SIZES[number] <= header.vox_offset <= _MAX_HEADER:
-        _refuse("mask.damaged", "the lesion mask has a damaged NIfTI header; export it again")
-    read_exactly(stream, header.vox_offset - _SIZES[number])
-    dtype = np.dtype(order + _TYPES[header.datatype])
-    return LabelVolume(codes=read_labels(stream, dtype, shape, header.scale), affine=affine)
+    if max(dim[1:4]) > np.iinfo(np.int16).max:
+        refuse("mask.too_large", "the lesion mask declares more voxels than can be read; check it")
+    affine = _affine(header)
+    offset = header["vox_offset"]
+    if not layout.itemsize <= offset <= _MAX_HEADER:
+        refuse("mask.damaged", "the lesion mask has a damaged NIfTI header; export it again")
+    read_exactly(stream, int(offset) - layout.itemsize)
+    slope, intercept = header["scale"].tolist()
+    is_scaled = np.isfinite((slope, intercept)).all() and slope != 0.0
+    return Checked(
+        suffix=".nii",
+        header=_plain(dim[1:4], header["datatype"], layout),
+        voxels=stream,
+        affine=affine,
+        scale=(slope, intercept) if is_scaled else (1.0, 0.0),
+    )
 
 
-def _refuse(code: str, message: str) -> NoReturn:
-    raise InputError(message, code=code)
-
-
-def _version(start: bytes) -> tuple[int, str, bool] | None:
-    """NIfTI version, byte order and whether header and voxels share the file; ``None`` for something else."""
-    for order in "<>":
-        (size,) = struct.unpack_from(order + "i", start) if len(start) >= 348 else (0,)
-        if size == _SIZES[1] and start[344:348] in {b"n+1\0", b"ni1\0"}:
-            return 1, order, start[344:346] == b"n+"
-        if size == _SIZES[2] and start[4:8] in {b"n+2\0", b"ni2\0"}:
-            return 2, order, start[4:6] == b"n+"
+def _layout(start: bytes) -> np.dtype[Any] | None:
+    """Layout of the header in its byte order; ``None`` for something else."""
+    for layout, place, endings in zip(_HEADERS, (344, 4), ((b"n+1", b"ni1"), (b"n+2", b"ni2")), strict=True):
+        if len(start) < 348 or start[place : place + 3] not in endings:
+            continue
+        for ordered in (layout.newbyteorder("<"), layout.newbyteorder(">")):
+            if np.frombuffer(start[:4], ordered["size"])[0] == layout.itemsize:
+                return ordered
     return None
 
 
-def _parse_1(content: bytes, order: str) -> _Header:
-    def field(form: str, offset: int) -> tuple[Any, ...]:
-        return struct.unpack_from(order + form, content, offset)
-
-    vox_offset, slope, intercept = field("3f", 108)
-    return _Header(
-        dim=field("8h", 40),
-        datatype=field("h", 70)[0],
-        pixdim=field("8f", 76),
-        vox_offset=int(vox_offset) if np.isfinite(vox_offset) else 0,
-        scale=_scale(slope, intercept),
-        codes=field("2h", 252),
-        quaternion=field("6f", 256),
-        rows=field("12f", 280),
-        units=field("B", 123)[0],
-    )
+def _plain(shape: list[int], datatype: int, layout: np.dtype[Any]) -> bytes:
+    """NIfTI-1 header of the same voxels, in the same byte order, at the identity."""
+    plain = np.zeros((), _HEADERS[0].newbyteorder(layout["size"].byteorder))
+    plain["size"], plain["magic"], plain["vox_offset"] = 348, b"n+1", 352
+    plain["dim"], plain["datatype"], plain["pixdim"] = [3, *shape, 1, 1, 1, 1], datatype, 1
+    plain["codes"], plain["rows"], plain["units"] = (0, 1), np.eye(3, 4), 2
+    return plain.tobytes() + bytes(4)
 
 
-def _parse_2(content: bytes, order: str) -> _Header:
-    def field(form: str, offset: int) -> tuple[Any, ...]:
-        return struct.unpack_from(order + form, content, offset)
-
-    return _Header(
-        dim=field("8q", 16),
-        datatype=field("h", 12)[0],
-        pixdim=field("8d", 104),
-        vox_offset=field("q", 168)[0],
-        scale=_scale(*field("2d", 176)),
-        codes=field("2i", 344),
-        quaternion=field("6d", 352),
-        rows=field("12d", 400),
-        units=field("i", 500)[0],
-    )
-
-
-def _scale(slope: float, intercept: float) -> tuple[float, float]:
-    """Slope and intercept; a slope of zero means that values are not scaled."""
-    if not (np.isfinite(slope) and np.isfinite(intercept)) or slope == 0.0:
-        return (1.0, 0.0)
-    return (slope, intercept)
-
-
-def _shape(header: _Header, max_voxels: int) -> tuple[int, int, int]:
-    """Voxels along the slowest, middle and fastest axis."""
-    count, (nx, ny, nz), extra = header.dim[0], header.dim[1:4], header.dim[4:]
-    is_volume = 3 <= count <= 7 and all(n == 1 for n in extra[: count - 3]) and min(nx, ny, nz) >= 1
-    if not is_volume or header.datatype not in _TYPES:
-        _refuse(
-            "mask.unsupported", "the lesion mask is not one volume of whole numbers; save a three-dimensional label map"
-        )
-    if nx * ny * nz > max_voxels:
-        _refuse("mask.too_large", "the lesion mask declares more voxels than can be read; check it")
-    return nz, ny, nx
-
-
-def _affine(header: _Header, shape: tuple[int, int, int]) -> NDArray[np.float64]:
+def _affine(header: Any) -> NDArray[np.float64]:  # noqa: ANN401 - a record of numpy
     """From index (slowest, middle, fastest) to LPS mm."""
-    unit_mm = _UNIT_MM.get(header.units & 7)
-    qform_code, sform_code = header.codes
-    stated = []
-    if sform_code > 0:
-        stated.append(np.vstack((np.array(header.rows, dtype=np.float64).reshape(3, 4), [0, 0, 0, 1])))
+    unit_mm = _UNIT_MM.get(int(header["units"]) & 7)
+    qform_code, sform_code = header["codes"]
+    stated = [np.vstack((header["rows"].astype(np.float64), [0, 0, 0, 1]))] if sform_code > 0 else []
     if qform_code > 0:
         stated.append(_from_quaternion(header))
     if not stated or unit_mm is None:
-        _refuse(
-            "mask.geometry",
+        msg = (
             "the lesion mask does not say where its voxels are (NIfTI without sform and qform); "
-            "export it with its geometry",
+            "export it with its geometry"
         )
-    to_ras = stated[0]
-    if len(stated) == 2:
-        ends = np.array([(i, j, k, 1) for i in (0, shape[2]) for j in (0, shape[1]) for k in (0, shape[0])])
-        apart = np.abs(ends @ (stated[0] - stated[1]).T).max() * unit_mm
-        if not apart <= _AGREEMENT_MM:
-            _refuse(
-                "mask.geometry",
-                "the lesion mask states two different positions (NIfTI sform and qform differ); export it again",
-            )
-    to_lps = np.diag([-unit_mm, -unit_mm, unit_mm, 1.0]) @ to_ras
+        raise InputError(msg, code="mask.geometry")
+    ends = np.array([(*corner, 1) for corner in np.ndindex(2, 2, 2)]) * (*header["dim"][1:4], 1)
+    apart = np.abs(ends @ (stated[0] - stated[-1]).T).max() * unit_mm
+    if len(stated) == 2 and not apart <= _AGREEMENT_MM:
+        refuse(
+            "mask.geometry",
+            "the lesion mask states two different positions (NIfTI sform and qform differ); export it again",
+        )
+    to_lps = np.diag([-unit_mm, -unit_mm, unit_mm, 1.0]) @ stated[0]
     return checked_affine(np.ascontiguousarray(to_lps[:, [2, 1, 0, 3]]))
 
 
-def _from_quaternion(header: _Header) -> NDArray[np.float64]:
+def _from_quaternion(header: Any) -> NDArray[np.float64]:  # noqa: ANN401 - a record of numpy
     """Affine of the qform (nifti1.h, method 2)."""
-    b, c, d, *offset = (float(value) for value in header.quaternion)
+    from scipy.spatial.transform import Rotation  # noqa: PLC0415 - not needed without a mask
+
+    b, c, d, *offset = header["quaternion"].astype(np.float64)
     a_squared = 1.0 - (b * b + c * c + d * d)
     if not a_squared > -1e-4:
-        _refuse("mask.geometry", "the lesion mask has an impossible orientation (NIfTI quaternion); export it again")
-    a = np.sqrt(max(a_squared, 0.0))
-    rotation = np.array(
-        [
-            [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
-            [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
-            [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
-        ]
-    )
-    handedness = -1.0 if header.pixdim[0] < 0 else 1.0
+        refuse("mask.geometry", "the lesion mask has an impossible orientation (NIfTI quaternion); export it again")
+    rotation = Rotation.from_quat([b, c, d, np.sqrt(max(a_squared, 0.0))]).as_matrix()
+    pixdim = header["pixdim"].astype(np.float64)
     affine = np.eye(4)
-    affine[:3, :3] = rotation * (np.array(header.pixdim[1:4], dtype=np.float64) * (1.0, 1.0, handedness))
+    affine[:3, :3] = rotation * (pixdim[1:4] * (1.0, 1.0, -1.0 if pixdim[0] < 0 else 1.0))
     affine[:3, 3] = offset
     return affine

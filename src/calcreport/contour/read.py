@@ -1,16 +1,15 @@
 """A reader's contour of the whole lesion, from whatever file it was drawn into.
 
-Understands DICOM RT Structure Sets, DICOM Segmentations, NIfTI and NRRD label maps, told apart by content. Nothing is
-taken for granted: a mask without geometry, of another frame of reference, outside the volume or in air is refused.
+Understands DICOM RT Structure Sets, DICOM Segmentations, NIfTI, NRRD and MetaImage label maps, told apart by content.
+Nothing is taken for granted: a mask without geometry, of another frame of reference, outside the volume or in air is
+refused.
 """
 
 from __future__ import annotations
 
-import gzip
 import stat
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import combinations
 from pathlib import Path
 from typing import IO, Final
@@ -19,9 +18,10 @@ import numpy as np
 
 from calcreport.contour.choice import Candidate, choose, kind_of
 from calcreport.contour.grid import LabelVolume, PlacedMask, place_labels
-from calcreport.contour.nifti import is_nifti, read_nifti
-from calcreport.contour.nrrd import is_nrrd, read_nrrd
-from calcreport.contour.stream import GZIP_MAGIC, unpacked
+from calcreport.contour.metaimage import check_metaimage, is_metaimage
+from calcreport.contour.nifti import check_nifti, is_nifti
+from calcreport.contour.nrrd import check_nrrd, is_nrrd
+from calcreport.contour.stream import GZIP_MAGIC, Checked, Limits, decode, read_up_to, unpacked
 from calcreport.errors import InputError
 from calcreport.model.image import NOT_IMAGED_HU, CtVolume
 from calcreport.model.lesion import LesionContour, VoxelMask
@@ -42,7 +42,8 @@ def read_lesion_masks(
     Parameters
     ----------
     path : Path
-        DICOM RTSTRUCT, DICOM SEG, NIfTI (``.nii``, ``.nii.gz``) or NRRD file; the suffix does not matter.
+        DICOM RTSTRUCT, DICOM SEG, NIfTI (``.nii``, ``.nii.gz``), NRRD or MetaImage (``.mha``, ``.mhd``) file; the
+        suffix does not matter.
     volume : CtVolume
         The CT series the lesion was drawn on, or one of the same frame of reference.
     roi : str | None
@@ -68,8 +69,24 @@ def read_lesion_masks(
     A voxel belongs to the lesion when its centre lies inside the contour.
     """
     limits = limits or ReadingSettings()
-    with _opened(path, limits.max_file_bytes) as stream:
-        placed = _place(stream, volume, roi, limits.max_volume_voxels)
+    with ExitStack() as stack:
+
+        def beside(name: str) -> IO[bytes]:
+            return stack.enter_context(_opened(path.parent / name, limits.max_file_bytes))
+
+        stream = beside(path.name)
+        start = read_up_to(stream, 400)
+        stream.seek(0)
+        if start[:2] == GZIP_MAGIC:
+            stream = unpacked(stream)
+            start = read_up_to(stream, 400)
+            stream.seek(0)
+        checked, names = _label_map(stream, start, beside)
+        if checked is not None:
+            labels = decode(checked, Limits(voxels=limits.max_volume_voxels, size_bytes=limits.max_file_bytes))
+            placed = _place_labels(labels, names, volume, roi)
+        else:
+            placed = _place_dicom(stream, start, volume, (roi, limits.max_volume_voxels))
     return _contours(placed, volume)
 
 
@@ -78,7 +95,7 @@ def _opened(path: Path, max_bytes: int) -> Iterator[IO[bytes]]:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            msg = "the lesion mask is not a file; give one RTSTRUCT, SEG, NIfTI or NRRD file"
+            msg = "the lesion mask is not a file; give one RTSTRUCT, SEG, NIfTI, NRRD or MetaImage file"
             raise InputError(msg, code="mask.not_readable")
         if status.st_size > max_bytes:
             msg = "the lesion mask is larger than reading.max_file_bytes; check it, or raise the limit"
@@ -93,17 +110,20 @@ def _opened(path: Path, max_bytes: int) -> Iterator[IO[bytes]]:
         raise InputError(msg, code="mask.not_readable") from error
 
 
-def _place(stream: IO[bytes], volume: CtVolume, roi: str | None, max_voxels: int) -> tuple[PlacedMask, ...]:
-    start = stream.read(400)
-    stream.seek(0)
-    if start[:2] == GZIP_MAGIC:
-        stream = unpacked(stream)
-        start = _beginning(stream)
+def _label_map(
+    stream: IO[bytes], start: bytes, beside: Callable[[str], IO[bytes]]
+) -> tuple[Checked | None, dict[int, str]]:
+    """Checked header of a label map and the names of its labels; nothing for another kind of file."""
     if is_nifti(start):
-        return _place_labels(read_nifti(stream, max_voxels), {}, volume, roi)
+        return check_nifti(stream), {}
     if is_nrrd(start):
-        labels, names = read_nrrd(stream, max_voxels)
-        return _place_labels(labels, names, volume, roi)
+        return check_nrrd(stream)
+    return (check_metaimage(stream, beside) if is_metaimage(start) else None), {}
+
+
+def _place_dicom(
+    stream: IO[bytes], start: bytes, volume: CtVolume, wanted: tuple[str | None, int]
+) -> tuple[PlacedMask, ...]:
     # Files without preamble begin with a group 0002 or 0008 element.
     if (
         start[128:132] == b"DICM"
@@ -112,19 +132,9 @@ def _place(stream: IO[bytes], volume: CtVolume, roi: str | None, max_voxels: int
     ):
         from calcreport.contour.dicom_file import place_dicom  # noqa: PLC0415 - pydicom takes 0.2 s to import
 
-        return place_dicom(stream, volume, roi, max_voxels)
-    msg = "the lesion mask is not DICOM RTSTRUCT, DICOM SEG, NIfTI or NRRD; export it as one of these"
+        return place_dicom(stream, volume, *wanted)
+    msg = "the lesion mask is not DICOM RTSTRUCT, DICOM SEG, NIfTI, NRRD or MetaImage; export it as one of these"
     raise InputError(msg, code="mask.unknown_format")
-
-
-def _beginning(packed: IO[bytes]) -> bytes:
-    try:
-        start = packed.read(400)
-        packed.seek(0)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        msg = "the lesion mask cannot be decompressed; export it again"
-        raise InputError(msg, code="mask.damaged") from error
-    return start
 
 
 def _place_labels(

@@ -154,7 +154,7 @@ def _indexed(contours: Iterable[Dataset], geometry: VolumeGeometry) -> list[NDAr
     if any(float(np.ptp(index[:, 0])) * between_mm > 2 * _FLATNESS_MM for index in polygons):
         msg = (
             "the lesion contours do not lie in the slices of this CT series (drawn on another plane?); draw them on "
-            "these slices, or export the lesion as DICOM SEG, NIfTI or NRRD"
+            "these slices, or export the lesion as DICOM SEG, NIfTI, NRRD or MetaImage"
         )
         raise InputError(msg, code="mask.not_axial")
     if not polygons:

@@ -38,19 +38,9 @@ class _StreamSize(NamedTuple):
 
 
 def decode(data: bytes, pixels: PixelDescription) -> NDArray[np.uint16]:
-    """Decode one frame of one sample of at most 16 bits a pixel.
+    """Decode one frame, of one sample of at most 16 bits a pixel, to stored bits of shape ``(rows, columns)``.
 
-    Parameters
-    ----------
-    data : bytes
-        Code stream of the frame.
-    pixels : PixelDescription
-        What the header states; a stream that differs in size or sign is refused.
-
-    Returns
-    -------
-    NDArray[np.uint16]
-        Shape ``(rows, columns)``; stored bits, sign not yet interpreted.
+    A stream that differs from the header in size or sign is refused; the sign is not yet interpreted.
 
     Raises
     ------

@@ -108,7 +108,7 @@ def extent_of(series: SeriesFiles) -> Extent | None:
 
 def are_comparable(one: Extent, other: Extent) -> bool:
     """Whether positions of two stacks may be compared: one frame of reference, and no contradiction in the names."""
-    if one.frame_of_reference_uid != other.frame_of_reference_uid or _is_other_side(one, other):
+    if one.frame_of_reference_uid != other.frame_of_reference_uid or _are_sides(one.side, other.side):
         return False
     return one.frame_of_reference_uid is not None or not are_apart(one.region, other.region)
 
@@ -116,22 +116,7 @@ def are_comparable(one: Extent, other: Extent) -> bool:
 def not_covered(
     extent: Extent, measured: Iterable[Extent], margin_mm: tuple[float, float, float] = SMALL_GAP_MM
 ) -> list[Box]:
-    """Parts of a stack that no measured one shows.
-
-    Parameters
-    ----------
-    extent : Extent
-        The stack.
-    measured : Iterable[Extent]
-        Measured stacks.
-    margin_mm : tuple[float, float, float]
-        What may be missing along each axis (LPS) and still counts as shown.
-
-    Returns
-    -------
-    list[Box]
-        Boxes that do not overlap; empty when everything is shown.
-    """
+    """Boxes of a stack, not overlapping, that no `measured` one shows; `margin_mm` a side (LPS) may be missing."""
     rest = [extent.box]
     for other in measured:
         if not are_comparable(extent, other):
@@ -173,18 +158,14 @@ def is_elsewhere(series: SeriesFiles, code: str, measured: Iterable[Extent]) -> 
     return not is_view and bool(not_covered(extent, known, WIDE_FIELD_MM))
 
 
-def shrink(box: Box, by_mm: float) -> Box:
-    """Box whose sides lie `by_mm` further inside."""
-    return box[0] + by_mm, box[1] - by_mm
-
-
 def _names_differ(side: str | None, region: str, other: Extent) -> bool:
     """Whether the headers name another side, or regions known to be different places."""
-    return (None not in {side, other.side} and side != other.side) or are_apart(region, other.region)
+    return _are_sides(side, other.side) or are_apart(region, other.region)
 
 
-def _is_other_side(one: Extent, other: Extent) -> bool:
-    return None not in {one.side, other.side} and one.side != other.side
+def _are_sides(one: str | None, other: str | None) -> bool:
+    """Whether these are left and right."""
+    return None not in {one, other} and one != other
 
 
 def _is_same_range(one: Extent, other: Extent) -> bool:

@@ -80,19 +80,8 @@ def discover(
 ) -> Discovery:
     """Find and sort everything under the paths; no pixel is decoded.
 
-    Parameters
-    ----------
-    paths : Sequence[Path]
-        Folders, files or zip archives. A path given here may be a link; links found below are not followed.
-    settings : ReadingSettings
-        Limits.
-    on_progress : Callable[[int], None] | None
-        Told the number of files looked at, now and then and at the end.
-
-    Returns
-    -------
-    Discovery
-        A context manager: zip archives stay open until it is closed.
+    A path given may be a link; links found below are not followed. `on_progress` is told the number of files looked at,
+    now and then and at the end. Zip archives stay open until the discovery, a context manager, is closed.
 
     Raises
     ------

@@ -9,7 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from calcreport.dicom.header.image_header import ImageHeader, PatientHeader, Plane
 
@@ -19,21 +19,15 @@ _MOST_MISSING: Final = 0.5
 
 def filled(planes: Sequence[Plane]) -> tuple[list[Plane], tuple[str, ...]]:
     """Slices of one series with Image Type and kernel where only the others state them, and notes for the reader."""
-    types = {plane.image_type for plane in planes if any(plane.image_type)}
-    kernels = {plane.kernel for plane in planes if plane.kernel}
-    typeless = [plane for plane in planes if not any(plane.image_type)]
-    kernelless = [plane for plane in planes if not plane.kernel]
-    changes: dict[int, Plane] = {}
-    notes = []
-    if len(types) == 1 and 0 < len(typeless) < _MOST_MISSING * len(planes):
-        (image_type,) = types
-        changes |= {id(plane): replace(plane, image_type=image_type) for plane in typeless}
-        notes.append(f"Image Type is missing in {len(typeless)} images; it was taken from the others.")
-    if len(kernels) == 1 and 0 < len(kernelless) < _MOST_MISSING * len(planes):
-        (kernel,) = kernels
-        changes |= {id(plane): replace(changes.get(id(plane), plane), kernel=kernel) for plane in kernelless}
-        notes.append(f"The kernel is missing in {len(kernelless)} images; it was taken from the others.")
-    return [changes.get(id(plane), plane) for plane in planes], tuple(notes)
+    kept, notes = list(planes), []
+    for field, name in (("image_type", "Image Type"), ("kernel", "The kernel")):
+        stated = [getattr(plane, field) or () for plane in kept]
+        known, missing = set(filter(any, stated)), sum(not any(value) for value in stated)
+        if len(known) == 1 and 0 < missing < _MOST_MISSING * len(kept):
+            change: dict[str, Any] = {field: known.pop()}
+            kept = [p if any(value) else replace(p, **change) for p, value in zip(kept, stated, strict=True)]
+            notes.append(f"{name} is missing in {missing} images; it was taken from the others.")
+    return kept, tuple(notes)
 
 
 def pixel_notes(images: Sequence[ImageHeader]) -> tuple[str, ...]:

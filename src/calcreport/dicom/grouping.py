@@ -25,17 +25,7 @@ _NAMELESS: Final = (
 def group_studies(
     planes: Sequence[Plane], films: Sequence[FilmHeader], others: Sequence[ImageHeader]
 ) -> tuple[StudyFiles, ...]:
-    """Studies by Study Instance UID, oldest first, each with its series cut into stacks.
-
-    Parameters
-    ----------
-    planes : Sequence[Plane]
-        CT slices.
-    films : Sequence[FilmHeader]
-        Radiographs.
-    others : Sequence[ImageHeader]
-        All other DICOM objects.
-    """
+    """Studies by Study Instance UID, oldest first, its series cut into stacks; `others` are all other objects."""
     grouped: dict[tuple[str, str], _Members] = defaultdict(_Members)
     for plane in planes:
         grouped[plane.image.study_uid, plane.image.series_uid].planes.append(plane)

@@ -10,58 +10,16 @@ from calcreport.dicom.header.image_header import SeriesHeader
 from calcreport.dicom.series import SeriesFiles
 
 _LOCALIZER: Final = frozenset(("LOCALIZER", "LOCALISER", "SCOUT", "TOPOGRAM", "TOPO", "SURVIEW", "SCANOGRAM"))
-_PROJECTION: Final = frozenset(
-    (
-        "MIP",
-        "MINIP",
-        "MAX_IP",
-        "MIN_IP",
-        "AVERAGE_IP",
-        "VRT",
-        "VR",
-        "SSD",
-        "PROJECTION IMAGE",
-        "PROJECTION",
-        "3D",
-        "VOLUME_RENDER",
-        "VOLUME RENDERING",
-        "VOLUME_RENDERING",
-        "VOLREN",
-        "SURFACE_RENDER",
-        "RENDERED",
-        "MIP_MPR",
-        "SURFACE",
-        "CSA MIP",
-        "CSA 3D EDITOR",
-        "CSA MINIP",
-        "VRT_SHADED",
-        "CURVED",
-        "CPR",
-    )
-)
+_PROJECTION: Final = frozenset((
+    "MIP", "MINIP", "MAX_IP", "MIN_IP", "AVERAGE_IP", "VRT", "VR", "SSD", "PROJECTION IMAGE", "PROJECTION", "3D",
+    "VOLUME_RENDER", "VOLUME RENDERING", "VOLUME_RENDERING", "VOLREN", "SURFACE_RENDER", "RENDERED", "MIP_MPR",
+    "SURFACE", "CSA MIP", "CSA 3D EDITOR", "CSA MINIP", "VRT_SHADED", "CURVED", "CPR",
+))  # fmt: skip
 _CAPTURE: Final = frozenset(("SCREEN SAVE", "SCREENSHOT", "SCREEN_CAPTURE", "CAPTURE", "PASTED", "SCREEN CAPTURE"))
-_COMPUTED: Final = frozenset(
-    (
-        "SUBTRACTION",
-        "SUBTRACTED",
-        "SUB",
-        "PERFUSION",
-        "CBF",
-        "CBV",
-        "MTT",
-        "TTP",
-        "TMAX",
-        "BONE_REMOVAL",
-        "FUSION",
-        "BONEREMOVED",
-        "BONE_REMOVED",
-        "COLOR",
-        "OVERLAY",
-        "ATTENUATION_MAP",
-        "LUNG_VOLUME",
-        "SEGMENTED",
-    )
-)
+_COMPUTED: Final = frozenset((
+    "SUBTRACTION", "SUBTRACTED", "SUB", "PERFUSION", "CBF", "CBV", "MTT", "TTP", "TMAX", "BONE_REMOVAL", "FUSION",
+    "BONEREMOVED", "BONE_REMOVED", "COLOR", "OVERLAY", "ATTENUATION_MAP", "LUNG_VOLUME", "SEGMENTED",
+))  # fmt: skip
 _SPECTRAL: Final = re.compile(
     r"(^|[_ ])(VMI|MONO|MONOE|MONOENERGETIC|VNC|VNCA|VNI|VUE|IODINE|WATER|CALCIUM|URIC_ACID|URICACID|URATE|FAT|ZEFF"
     r"|Z_EFF|EFF_ATOMIC_NUM|EFFECTIVE_Z|ELECTRON_DENSITY|ELECTRON_DENS|RHO|MATERIAL[A-Z_]*|VIRTUAL_NON[A-Z_]*"

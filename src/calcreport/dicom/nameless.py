@@ -16,19 +16,9 @@ from calcreport.dicom.header.image_header import NO_UID, ImageHeader, Plane
 
 
 def name_by_folder(planes: Sequence[Plane], folder_of: Mapping[int, str]) -> list[Plane]:
-    """Give slices without Study, Series or own SOP Instance UID names that group them.
+    """Give slices without Study, Series or own SOP Instance UID names that group them; the others stay unchanged.
 
-    Parameters
-    ----------
-    planes : Sequence[Plane]
-        All slices found.
-    folder_of : Mapping[int, str]
-        Folder of each file, by the identity of its source.
-
-    Returns
-    -------
-    list[Plane]
-        In the same order; those with an identity unchanged.
+    `folder_of` is the folder of each file, by the identity of its source.
     """
     named = {id(plane.image): plane.image for plane in planes} | _with_own_instance(planes)
     studies, series = defaultdict[Hashable, list[int]](list), defaultdict[Hashable, list[int]](list)

@@ -12,7 +12,7 @@ import numpy as np
 from calcreport.dicom.codes import message
 from calcreport.dicom.coverage import Extent, extent_of, is_detail
 from calcreport.dicom.ct.acquisition import contrast_of
-from calcreport.dicom.ct.stacks import normal_of, positions_along_normal
+from calcreport.dicom.ct.stacks import normal_of, steps_of
 from calcreport.dicom.film.duplicates import CONFLICT, without_doubles
 from calcreport.dicom.header.film_header import FilmHeader
 from calcreport.dicom.measurable import refusal_code
@@ -41,17 +41,9 @@ _BY_CONTRAST: Final = {
 def rank_ct_series(study: StudyFiles) -> SeriesRanking:
     """Order the CT stacks of a study for measuring; give every other series its reason.
 
-    Parameters
-    ----------
-    study : StudyFiles
-        Study as discovered.
-
-    Returns
-    -------
-    SeriesRanking
-        Candidates ordered by: covering the region, original before derived, axial before reformatted, soft before
-        unknown before sharp kernel, thin slices (in classes), non-contrast before contrast, thinnest, most images.
-        Coverage comes first: a few original control slices are no substitute for a derived volume of the whole region.
+    Candidates are ordered by: covering the region, original before derived, axial before reformatted, soft before
+    unknown before sharp kernel, thin slices (in classes), non-contrast before contrast, thinnest, most images. Coverage
+    comes first: a few original control slices are no substitute for a derived volume of the whole region.
     """
     candidates, refused = [], []
     for series in study.series:
@@ -89,11 +81,6 @@ def rank_films(study: StudyFiles) -> FilmRanking:
     All of them are measured, unlike CT stacks: each shows another view or part. Only of one exposure that is stored
     unprocessed as well as for presentation the unprocessed form is skipped, and of equal pixels all but the first.
 
-    Parameters
-    ----------
-    study : StudyFiles
-        Study as discovered.
-
     Notes
     -----
     Where `rank_ct_series` has candidates the CT is measured, and its own entries name the radiographs.
@@ -128,14 +115,16 @@ def _merit(series: SeriesFiles, extents: Sequence[Extent]) -> tuple[float, ...]:
     """Sort key, smaller is better; `extents` are those of all stacks without a problem."""
     extent = extent_of(series)
     first = series.planes[0]
-    step = _step_mm(series)
+    steps = steps_of(series.planes)
+    step = float("inf") if steps is None else float(np.median(steps))
+    is_axial = first.orientation is not None and abs(float(normal_of(first.orientation)[2])) > _NEAR_AXIAL
     thickness = max(step, first.thickness_mm or 0.0)
     contrast = contrast_of(series)[0]
     return (
         0.0 if series.problem is None else 1.0,
         1.0 if extent is None or is_detail(extent, extents, share=_MOSTLY_COVERED) else 0.0,
         0.0 if first.image_type[:2] == ("ORIGINAL", "PRIMARY") else 1.0,
-        0.0 if _is_axial(first.orientation) else 1.0,
+        0.0 if is_axial else 1.0,
         float(kernel_sharpness(first.kernel)),
         float(sum(thickness > limit for limit in _THICKNESS_CLASSES_MM)),
         _BY_CONTRAST[contrast],
@@ -143,17 +132,6 @@ def _merit(series: SeriesFiles, extents: Sequence[Extent]) -> tuple[float, ...]:
         -float(len(series.planes)),
         float(series.number or 0),
     )
-
-
-def _is_axial(orientation: tuple[float, ...] | None) -> bool:
-    return orientation is not None and abs(float(normal_of(orientation)[2])) > _NEAR_AXIAL
-
-
-def _step_mm(series: SeriesFiles) -> float:
-    positions = positions_along_normal(series.planes)
-    if positions is None or len(positions) < 2:
-        return float("inf")
-    return float(np.median(np.diff(np.sort(positions))))
 
 
 _SIEMENS: Final = re.compile(r"^[A-Z][A-Z]?\s?([0-9]{2})[A-Z0-9\\_ -]*")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Self
 
 from calcreport.dicom.header.film_header import FilmHeader
@@ -87,15 +86,7 @@ class StudyFiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SeriesRanking:
-    """Series worth measuring, best first, and what became of the others.
-
-    Parameters
-    ----------
-    candidates : tuple[SeriesFiles, ...]
-        CT stacks that may be measured; `read_ct` may still refuse one.
-    entries : tuple[SeriesEntry, ...]
-        Rows for every series that is no candidate: status skipped or refused, with code and message.
-    """
+    """CT stacks worth measuring, best first (`read_ct` may still refuse one), and a row for every other series."""
 
     candidates: tuple[SeriesFiles, ...]
     entries: tuple[SeriesEntry, ...] = field(repr=False)
@@ -103,15 +94,10 @@ class SeriesRanking:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FilmRanking:
-    """Radiographs to read, and what became of everything else.
+    """Radiographs to read, by series and instance number (`read_film` may still refuse one), and a row for all else.
 
-    Parameters
-    ----------
-    candidates : tuple[FilmHeader, ...]
-        By series number, then instance number; `read_film` may still refuse one.
-    entries : tuple[SeriesEntry, ...]
-        Rows for every series, or part of one, that holds no candidate: status skipped or refused, with code and
-        message. CT stacks that `rank_ct_series` calls candidates have no row here.
+    A series has a row where it, or part of it, is no candidate; CT stacks that `rank_ct_series` calls candidates have
+    none.
     """
 
     candidates: tuple[FilmHeader, ...]
@@ -134,8 +120,6 @@ class Discovery:
         """Use as a context manager."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close."""
         self.close()

@@ -31,10 +31,10 @@ _ZIP_ERRORS: Final = (zipfile.BadZipFile, zlib.error, OSError, EOFError, Runtime
 class ByteSource(Protocol):
     """Bytes of one DICOM file."""
 
-    @property
-    def size(self) -> int:
-        """Bytes in the file."""
-        ...
+    __slots__ = ()
+
+    size: int
+    """Bytes in the file."""
 
     @property
     def place(self) -> str:
@@ -53,7 +53,7 @@ class ByteSource(Protocol):
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill `buffer` (bytes, writable) from `offset`; errors as for `read`."""
-        ...
+        buffer[:] = self.read(offset, len(buffer))
 
 
 def open_regular(path: str) -> tuple[int, os.stat_result]:
@@ -78,12 +78,7 @@ def open_regular(path: str) -> tuple[int, os.stat_result]:
 class FileSource:
     """A regular file, opened anew for every read so that no descriptor stays open.
 
-    Parameters
-    ----------
-    path : str
-        Where it is.
-    status : os.stat_result
-        What `open_regular` saw; a file that differs later is refused.
+    A file that differs from the `status` that `open_regular` saw is refused.
     """
 
     __slots__ = ("_identity", "_path", "size")
@@ -132,11 +127,6 @@ class UnsharedFile(io.RawIOBase):
     """An open file whose position belongs to this process alone.
 
     Worker processes that inherit a plain descriptor share its position, and would read each other's bytes.
-
-    Parameters
-    ----------
-    descriptor : int
-        Open for reading; closed with this object.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -174,17 +164,10 @@ class UnsharedFile(io.RawIOBase):
         super().close()
 
 
-class ZipMemberSource:
-    """A member of an open zip archive, inflated on demand and never written to disk.
+class ZipMemberSource(ByteSource):
+    """A member of an open zip archive, inflated on demand and never written to disk; its name is never used as a path.
 
-    Parameters
-    ----------
-    archive : zipfile.ZipFile
-        Open archive.
-    member : zipfile.ZipInfo
-        Entry in it; its name is never used as a path.
-    path : str
-        Of the archive.
+    `path` is that of the archive.
     """
 
     __slots__ = ("_archive", "_member", "_path", "size")
@@ -212,12 +195,8 @@ class ZipMemberSource:
             raise problem("zip.damaged")
         return data
 
-    def read_into(self, offset: int, buffer: memoryview) -> None:
-        """Fill `buffer` from `offset`."""
-        buffer[:] = self.read(offset, len(buffer))
 
-
-class DeflatedSource:
+class DeflatedSource(ByteSource):
     """The data set of a deflated file (PS3.5 annex A.5), inflated as far as asked for and no further.
 
     Parameters
@@ -257,16 +236,3 @@ class DeflatedSource:
         if len(data) != length:
             raise problem("file.truncated")
         return data
-
-    def read_into(self, offset: int, buffer: memoryview) -> None:
-        """Fill `buffer` from `offset` of the inflated data set."""
-        buffer[:] = self.read(offset, len(buffer))
-
-
-def display_name(path: Path, root: Path) -> str:
-    """Path relative to the root that was given, for display; never used to open anything."""
-    try:
-        shown = path.relative_to(root)
-    except ValueError:
-        shown = Path(path.name)
-    return str(shown) if shown.parts else path.name

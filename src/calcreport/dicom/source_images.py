@@ -23,65 +23,27 @@ from calcreport.dicom.codes import problem
 from calcreport.dicom.header import values
 from calcreport.dicom.header.charsets import decode
 from calcreport.dicom.header.image_header import ImageHeader
-from calcreport.dicom.source import ByteSource
 
 _TYPE_2: Final = (
-    "PatientName",
-    "PatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyDate",
-    "StudyTime",
-    "ReferringPhysicianName",
-    "StudyID",
-    "AccessionNumber",
-)
+    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime",
+    "ReferringPhysicianName", "StudyID", "AccessionNumber",
+)  # fmt: skip
 PATIENT_AND_STUDY: Final = (
     *_TYPE_2,
-    "IssuerOfPatientID",
-    "OtherPatientIDs",
-    "PatientBirthTime",
-    "PatientAge",
-    "PatientSize",
-    "PatientWeight",
-    "PatientIdentityRemoved",
-    "DeidentificationMethod",
-    "DeidentificationMethodCodeSequence",
-    "StudyDescription",
+    "IssuerOfPatientID", "OtherPatientIDs", "PatientBirthTime", "PatientAge", "PatientSize", "PatientWeight",
+    "PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence", "StudyDescription",
     "StudyInstanceUID",
-)
+)  # fmt: skip
 """What every new object repeats of its source."""
 _COPIED: Final = (
     *PATIENT_AND_STUDY,
-    "SeriesInstanceUID",
-    "SeriesNumber",
-    "Modality",
-    "Laterality",
-    "ImageLaterality",
-    "BodyPartExamined",
-    "PatientPosition",
-    "FrameOfReferenceUID",
-    "PositionReferenceIndicator",
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "InstanceNumber",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "PatientOrientation",
-    "PixelSpacing",
-    "ImagerPixelSpacing",
-    "SliceThickness",
-    "SpacingBetweenSlices",
-    "NumberOfFrames",
-    "Rows",
-    "Columns",
-    "LossyImageCompression",
-    "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence",
-    "DimensionOrganizationSequence",
-    "DimensionIndexSequence",
-    "DimensionOrganizationType",
-)
+    "SeriesInstanceUID", "SeriesNumber", "Modality", "Laterality", "ImageLaterality", "BodyPartExamined",
+    "PatientPosition", "FrameOfReferenceUID", "PositionReferenceIndicator", "SOPClassUID", "SOPInstanceUID",
+    "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "PatientOrientation", "PixelSpacing",
+    "ImagerPixelSpacing", "SliceThickness", "SpacingBetweenSlices", "NumberOfFrames", "Rows", "Columns",
+    "LossyImageCompression", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    "DimensionOrganizationSequence", "DimensionIndexSequence", "DimensionOrganizationType",
+)  # fmt: skip
 _TEXT: Final = frozenset(("PN", "LO", "SH", "LT", "ST", "UC", "UT"))
 """Types whose characters Specific Character Set declares."""
 _KEPT: Final = _TEXT | {"UI"}
@@ -93,13 +55,7 @@ _UTF_8: Final = "ISO_IR 192"
 
 
 class SourceImages:
-    """Images of one study by SOP Instance UID; a header is read when it is asked for, and once.
-
-    Parameters
-    ----------
-    images : Iterable[ImageHeader]
-        Files found; of several with one UID the first counts.
-    """
+    """Images of one study by SOP Instance UID, of several the first; a header is read when asked for, and once."""
 
     def __init__(self, images: Iterable[ImageHeader]) -> None:
         self._images: Mapping[str, ImageHeader] = {image.instance_uid: image for image in reversed(tuple(images))}
@@ -118,17 +74,7 @@ class SourceImages:
         return self._images[sop_instance_uid].series_uid
 
     def header(self, sop_instance_uid: str) -> Dataset:
-        """Header of one image, cleaned; see the module.
-
-        Parameters
-        ----------
-        sop_instance_uid : str
-            Of an image of the study.
-
-        Returns
-        -------
-        Dataset
-            With file meta information (explicit VR little endian), so that it passes for a file that was read.
+        """Header of one image, cleaned (see the module), with file meta information as if it had been read from a file.
 
         Raises
         ------
@@ -138,49 +84,18 @@ class SourceImages:
             When there is no such image.
         """
         if sop_instance_uid not in self._read:
-            self._read[sop_instance_uid] = _clean(_read(self._images[sop_instance_uid].source))
+            self._read[sop_instance_uid] = _clean(_read(self._images[sop_instance_uid]))
         return self._read[sop_instance_uid]
 
 
-class _Stream(io.RawIOBase):
-    """A byte source as a file."""
-
-    name = ""
-    """pydicom asks a buffered reader for it; the real one may tell of the patient."""
-
-    def __init__(self, source: ByteSource) -> None:
-        self._source, self._place = source, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._source.size}[whence]
-        self._place = max(0, start + offset)
-        return self._place
-
-    def tell(self) -> int:
-        return self._place
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # any writable buffer
-        count = max(0, min(len(buffer), self._source.size - self._place))
-        if count:
-            self._source.read_into(self._place, memoryview(buffer)[:count])
-        self._place += count
-        return count
-
-
-def _read(source: ByteSource) -> Dataset:
-    tags = [*_COPIED, "SpecificCharacterSet"]
+def _read(image: ImageHeader) -> Dataset:
+    """Data set up to the pixels: what the reader walked, parsed again by pydicom."""
+    place, tags = image.pixels.place, [*_COPIED, "SpecificCharacterSet"]
     try:
+        head = image.source.read(0, image.source.size if place is None else place.offset)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return pydicom.dcmread(
-                io.BufferedReader(_Stream(source)), stop_before_pixels=True, force=True, specific_tags=tags
-            )
+            return pydicom.dcmread(io.BytesIO(head), stop_before_pixels=True, force=True, specific_tags=tags)
     except Exception as error:  # whatever a parser raises on a damaged header
         raise problem("file.damaged") from error
 

@@ -10,10 +10,13 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from calcreport.errors import UsageError
+from calcreport.model.decision import Capabilities
 from calcreport.model.findings import Findings
 from calcreport.model.near_keys import spell_path
 from calcreport.model.report import READABLE_VERSIONS, SCHEMA_VERSION, Report
 from calcreport.model.report_checks import find_impossible
+from calcreport.resources import rule_texts
+from calcreport.rules import load_rules
 from calcreport.rules.prior_match import EarlierReport
 
 MAX_REPORT_BYTES: Final = 50_000_000
@@ -54,7 +57,7 @@ def report_from_text(text: str) -> Report:
         msg = f"the report has another schema version than {known}; use the calcreport version it was made with"
         raise UsageError(msg, code="report.other_version")
     try:
-        if data["schema_version"] != SCHEMA_VERSION:
+        if _complete(data) or data["schema_version"] != SCHEMA_VERSION:
             text = json.dumps(data | {"schema_version": SCHEMA_VERSION})
         report = Report.model_validate_json(text)
         impossible = list(find_impossible(report, data))
@@ -68,6 +71,21 @@ def report_from_text(text: str) -> Report:
     # Raised outside the handler: the cause would carry the values into a traceback.
     msg = f"the report is damaged or was edited wrongly at: {shown}; take the original one"
     raise UsageError(msg, code="report.invalid")
+
+
+def _complete(data: dict[str, Any]) -> bool:
+    """Add to the recommendations of an earlier report what they are by the tables; whether anything was missing."""
+    lesions = data.get("lesions")
+    holders = [data, *(lesions if isinstance(lesions, list) else ())]
+    lists = [holder.get("recommendations") for holder in holders if isinstance(holder, dict)]
+    entries = [entry for entries in lists if isinstance(entries, list) for entry in entries]
+    earlier = [entry for entry in entries if isinstance(entry, dict) and "is_referral" not in entry]
+    known = load_rules(rule_texts()).capabilities if earlier else Capabilities()
+    for entry in earlier:
+        name = str(entry.get("id"))
+        entry |= {key: known.has_any((name,), key) for key in ("is_referral", "forbids_biopsy")}
+        entry["is_same_day"] = name in known.contacts
+    return bool(earlier)
 
 
 def _finite(number: str) -> float:

@@ -24,9 +24,9 @@ from calcreport.model.report import (
     Pattern,
     Size,
 )
+from calcreport.model.terms import INDETERMINATE_PATTERN
 from calcreport.processes.threads import map_in_threads
 
-_PATTERNLESS: Final = "P30"  # no recognised pattern
 _ALL_AXES: Final = 3  # extents are stated for all axes or none
 
 
@@ -94,7 +94,7 @@ def _lesion(films: tuple[FilmImage, ...], findings: tuple[FilmFinding, ...], not
 def _pattern(findings: tuple[FilmFinding, ...]) -> Pattern:
     """Pattern of the first view that shows one."""
     read = [read_film_pattern(finding.shape) for finding in findings]
-    return next((pattern for pattern in read if pattern.id != _PATTERNLESS), read[0])
+    return next((pattern for pattern in read if pattern.id != INDETERMINATE_PATTERN), read[0])
 
 
 def _size(films: tuple[FilmImage, ...], findings: tuple[FilmFinding, ...]) -> Size:

@@ -73,17 +73,8 @@ _HEADING: Final = re.compile(r"[A-Z][A-Z /-]{0,60}:")
 def lay_out(text: str, columns: int = COLUMNS) -> str:
     """Fold long lines, each continuing under its own text; blank lines are kept, never doubled.
 
-    Parameters
-    ----------
-    text : str
-        Lines of printable ASCII; a line's leading blanks and its "1. " or "- " set how its continuation is indented.
-    columns : int
-        Longest line allowed.
-
-    Returns
-    -------
-    str
-        Lines without trailing blanks, ending in one line break.
+    Lines of printable ASCII; a line's leading blanks and its "1. " or "- " set how its continuation is indented. The
+    result has no trailing blanks and ends in one line break.
     """
     lines: list[str] = []
     for line in text.split("\n"):

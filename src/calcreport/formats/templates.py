@@ -24,40 +24,19 @@ _GROWING_METHODS: Final = frozenset(("center", "expandtabs", "format", "format_m
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Templates:
-    """Layouts and wording of the report.
-
-    Parameters
-    ----------
-    texts : Mapping[str, str]
-        Template text by file name.
-    statements : Statements
-        Wording by id.
-    """
+    """Layouts and wording of the report."""
 
     texts: Mapping[str, str]
+    """Template text by file name."""
     statements: Statements
+    """Wording by id."""
 
 
 def load_templates(built_in: Mapping[str, str], site: Mapping[str, str] | None = None) -> Templates:
-    """Take over template texts.
+    """Take over template texts by file name; each of a site's replaces the built-in file of its name.
 
-    Parameters
-    ----------
-    built_in : Mapping[str, str]
-        Text by file name, as shipped.
-    site : Mapping[str, str] | None
-        A site's texts: each replaces the built-in file of its name, except that ``statements.toml`` need only hold the
-        sentences to change.
-
-    Returns
-    -------
-    Templates
-        Ready to render with.
-
-    Raises
-    ------
-    TemplateError
-        ``template.statements`` when the wording cannot be read.
+    A site's ``statements.toml`` need only hold the sentences to change. Raises `TemplateError` ``template.statements``
+    when the wording cannot be read.
     """
     own = dict(site or {})
     return Templates(
@@ -67,23 +46,10 @@ def load_templates(built_in: Mapping[str, str], site: Mapping[str, str] | None =
 
 
 def render_template(templates: Templates, name: str, *, is_html: bool, **fields: Any) -> str:  # noqa: ANN401
-    """Render one template.
+    """Render the template of a file name with the fields it may use.
 
-    Parameters
-    ----------
-    templates : Templates
-        Where it and what it includes are found.
-    name : str
-        File name of the template.
-    is_html : bool
-        Escape every value for HTML; otherwise transliterate every value to one line of ASCII.
-    **fields : Any
-        What the template may use.
-
-    Raises
-    ------
-    TemplateError
-        ``template.missing``, ``template.syntax`` or ``template.failed``, with the line where known.
+    With `is_html` every value is escaped for HTML; otherwise every value is transliterated to one line of ASCII. Raises
+    `TemplateError` ``template.missing``, ``template.syntax`` or ``template.failed``, with the line where known.
     """
     import jinja2  # noqa: PLC0415 - start-up must not wait for it
 
@@ -107,17 +73,7 @@ def render_template(templates: Templates, name: str, *, is_html: bool, **fields:
 
 
 def compile_template(templates: Templates, name: str, *, is_html: bool) -> None:
-    """Compile a template ahead of its use; what is wrong with it is told when it is rendered.
-
-    Parameters
-    ----------
-    templates : Templates
-        Where it is found.
-    name : str
-        File name of the template.
-    is_html : bool
-        As it will be rendered.
-    """
+    """Compile a template ahead of its use; what is wrong with it is told when it is rendered."""
     import jinja2  # noqa: PLC0415 - start-up must not wait for it
 
     with suppress(jinja2.TemplateError, RecursionError):

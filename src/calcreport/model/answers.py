@@ -37,17 +37,10 @@ def _as_answer(value: Any) -> Any:  # noqa: ANN401 - a validator sees whatever w
 def read_number(value: Any) -> Any:  # noqa: ANN401
     """Read a number as typed in a file or in a cell of a table: decimal digits, and nothing that means two things.
 
-    Parameters
-    ----------
-    value : Any
-        Text is read here: leading zeros are decimal, a comma with one, two or more than three digits behind it is a
-        decimal comma. Numbers pass.
-
-    Raises
-    ------
-    ValueError
-        For true and false, which Python would take for 1 and 0, and for text that is not one plain number: base 60,
-        other bases, units, ranges, signs such as ~ and >, separators of thousands. The text is not repeated.
+    Leading zeros are decimal, a comma with one, two or more than three digits behind it is a decimal comma; numbers
+    pass. Raises `ValueError` for true and false, which Python would take for 1 and 0, and for text that is not one
+    plain number: base 60, other bases, units, ranges, signs such as ~ and >, separators of thousands. The text is not
+    repeated.
     """
     if isinstance(value, bool):
         msg = "must be a number, not yes or no"

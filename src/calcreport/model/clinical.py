@@ -294,22 +294,9 @@ KEYS: Final = tuple(name for name in ClinicalRow.model_fields if name not in Cli
 
 
 def parse_row(data: Mapping[str, Any]) -> tuple[dict[str, str], Clinical]:
-    """Check clinical input that may name its study or patient.
+    """Check clinical input that may name its study or patient; its `KEYS` that were given, and the input without them.
 
-    Parameters
-    ----------
-    data : Mapping[str, Any]
-        As for `parse_clinical`, and any of `KEYS`.
-
-    Returns
-    -------
-    tuple[dict[str, str], Clinical]
-        The keys that were given, and the input without them.
-
-    Raises
-    ------
-    ClinicalError
-        As `parse_clinical`.
+    Raises `ClinicalError` as `parse_clinical`.
     """
     row = _validated(data, ClinicalRow)
     keys = {name: key for name in KEYS if (key := getattr(row, name)) is not None}
@@ -317,24 +304,11 @@ def parse_row(data: Mapping[str, Any]) -> tuple[dict[str, str], Clinical]:
 
 
 def parse_clinical(data: Mapping[str, Any]) -> Clinical:
-    """Check clinical input and take it over.
+    """Check clinical input, as read from YAML or JSON, and take it over; everything not given is unknown.
 
-    Parameters
-    ----------
-    data : Mapping[str, Any]
-        As read from YAML or JSON; a bare yes/no may have become true/false.
-
-    Returns
-    -------
-    Clinical
-        Everything not given is unknown.
-
-    Raises
-    ------
-    ClinicalError
-        With every mistake at once, one a line, by the name of its field and without its value:
-        ``clinical.unknown_key``, ``clinical.lab_unit``, ``clinical.lab_impossible``, ``clinical.value``;
-        ``clinical.invalid`` when there are several kinds.
+    Raises `ClinicalError` with every mistake at once, one a line, by the name of its field and without its value:
+    ``clinical.unknown_key``, ``clinical.lab_unit``, ``clinical.lab_impossible``, ``clinical.value``;
+    ``clinical.invalid`` when there are several kinds.
     """
     return _validated(data, Clinical)
 
@@ -349,18 +323,7 @@ def _validated(data: Mapping[str, Any], root: type[_Input]) -> _Input:
 
 
 def as_given(clinical: Clinical) -> dict[str, Any]:
-    """Clinical input for the report: as given, with every unknown named ``"unknown"``.
-
-    Parameters
-    ----------
-    clinical : Clinical
-        Checked input.
-
-    Returns
-    -------
-    dict[str, Any]
-        Sections and fields as in the input; plain values.
-    """
+    """Clinical input for the report: sections and fields as given, plain values, every unknown named ``"unknown"``."""
     return _named(clinical.model_dump(mode="json"))
 
 

@@ -30,52 +30,34 @@ are the ones whose centre lies inside. Measured on balls, ellipsoids and rods; s
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Section:
-    """What was drawn in one plane.
-
-    Parameters
-    ----------
-    position_mm : float
-        Of the plane, along the normal of the planes.
-    outlines_mm : tuple[NDArray[np.float64], ...]
-        Each of shape ``(n, 3)``, LPS mm; at least one.
-    area_mm2 : float
-        Of all of them.
-    """
+    """What was drawn in one plane."""
 
     position_mm: float
+    """Of the plane, along the normal of the planes."""
     outlines_mm: tuple[NDArray[np.float64], ...]
+    """Each of shape ``(n, 3)``, LPS mm; at least one."""
     area_mm2: float
+    """Of all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DrawnOutline:
-    """Surface of a lesion as drawn.
-
-    Parameters
-    ----------
-    points_mm : NDArray[np.float64]
-        Shape ``(n, 3)``, LPS mm; holds every corner of the convex hull of the surface.
-    ends_mm : NDArray[np.float64]
-        Shape ``(2, 3)``; for either end, from the middle of its last section to where that of the next plane is to be
-        expected, LPS mm: a slanted lesion that ends between planes loses more than their distance.
-    steps_mm : NDArray[np.float64]
-        Shape ``(2, 3)``; a row for each axis of the grid within the planes, LPS mm.
-    """
+    """Surface of a lesion as drawn."""
 
     points_mm: NDArray[np.float64]
+    """Shape ``(n, 3)``, LPS mm; holds every corner of the convex hull of the surface."""
     ends_mm: NDArray[np.float64]
+    """Shape ``(2, 3)``; for either end, from the middle of its last section to where that of the next plane is to be
+    expected, LPS mm: a slanted lesion that ends between planes loses more than their distance."""
     steps_mm: NDArray[np.float64]
+    """Shape ``(2, 3)``; a row for each axis of the grid within the planes, LPS mm."""
 
 
 def outline_of_sections(sections: Sequence[Section], steps_mm: NDArray[np.float64]) -> DrawnOutline:
-    """Join sections to a surface with tapered ends.
+    """Join sections, at least one, by rising position, to a surface with tapered ends.
 
-    Parameters
-    ----------
-    sections : Sequence[Section]
-        At least one, by rising position.
-    steps_mm : NDArray[np.float64]
-        Shape ``(3, 3)``; a row for each axis of the grid of the drawing (first from plane to plane), LPS mm.
+    `steps_mm`, shape ``(3, 3)``, has a row for each axis of the grid of the drawing (first from plane to plane), LPS
+    mm.
     """
     normal = np.cross(steps_mm[1], steps_mm[2])
     normal *= np.sign(normal @ steps_mm[0]) / np.linalg.norm(normal)
@@ -117,14 +99,9 @@ def _joined(section: Section) -> NDArray[np.float64]:
 
 
 def outline_of_voxels(voxels: NDArray[np.bool_], affine: NDArray[np.float64]) -> DrawnOutline:
-    """Surface of a mask on the grid it was drawn on.
+    """Surface of a mask, shape ``(n0, n1, n2)`` with at least one true, on the grid it was drawn on.
 
-    Parameters
-    ----------
-    voxels : NDArray[np.bool_]
-        Shape ``(n0, n1, n2)``, at least one true.
-    affine : NDArray[np.float64]
-        Shape ``(4, 4)``; from voxel-centre index of `voxels` to LPS mm.
+    `affine`, shape ``(4, 4)``, leads from the voxel-centre index of `voxels` to LPS mm.
     """
     # Ends are hardest to see along the coarsest axis; of equal ones the first is that across the slices.
     every = [drawn_every(voxels, axis) for axis in range(3)]
@@ -159,20 +136,10 @@ def drawn_every(voxels: NDArray[np.bool_], axis: int) -> int:
 def tip_height(positions: Sequence[float], areas: Sequence[float], step: float) -> float:
     """How far beyond its last section a lesion ends, in the unit of the positions.
 
-    Parameters
-    ----------
-    positions : Sequence[float]
-        Distances of the last section and up to two before it from the last one; the first is 0, and they rise.
-    areas : Sequence[float]
-        Their areas, in any unit.
-    step : float
-        Usual distance between planes.
-
-    Returns
-    -------
-    float
-        Where the area reaches zero when it goes on as between the sections: exact for ellipsoids. Half a step where
-        that lies beyond the next plane, on which nothing was drawn: a blunt end may lie anywhere in between.
+    `positions` are distances from the last section to itself and up to two before it, rising from 0; `areas` theirs, in
+    any unit; `step` is the usual distance between planes. The end is where the area reaches zero when it goes on as
+    between the sections: exact for ellipsoids. Half a step where that lies beyond the next plane, on which nothing was
+    drawn: a blunt end may lie anywhere in between.
     """
     gaps = np.diff(positions)
     joined = int(np.argmax(np.append(gaps > BRIDGED_STEPS * step, True)))

@@ -6,24 +6,15 @@ threshold to a film. Positions are pixel-centre indices ``(row, column)``; a fil
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum, unique
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calcreport.model.image import SliceReference
-from calcreport.model.report import (
-    BoneRelation,
-    Density,
-    Depth,
-    Excluded,
-    Foci,
-    Location,
-    Mass,
-    Pattern,
-    Size,
-)
+from calcreport.model.lesion import LesionFacts
+from calcreport.model.report import Excluded
 
 PixelPoint = tuple[float, float]
 """Row and column of a point; whole numbers are pixel centres."""
@@ -43,28 +34,18 @@ class ScaleKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilmScale:
-    """Distance between pixels of a film, and in which plane it holds.
-
-    Parameters
-    ----------
-    kind : ScaleKind
-        Plane.
-    spacing_mm : tuple[float, float] | None
-        Distance between rows, between columns, in mm; ``None`` exactly when `kind` is `ScaleKind.NONE`.
-    calibration : str | None
-        ``"GEOMETRY"`` or ``"FIDUCIAL"`` for a calibrated film; ``None`` otherwise.
-    magnification : float | None
-        Estimated Radiographic Magnification Factor, or source-detector over source-patient distance, when plausible and
-        not contradicted: shown, never applied.
-    notes : tuple[str, ...]
-        Sentences on where the spacing comes from and on contradictions; no patient data.
-    """
+    """Distance between pixels of a film, and in which plane it holds."""
 
     kind: ScaleKind
     spacing_mm: tuple[float, float] | None = None
+    """Distance between rows, between columns, in mm; ``None`` exactly when `kind` is `ScaleKind.NONE`."""
     calibration: str | None = None
+    """``"GEOMETRY"`` or ``"FIDUCIAL"`` for a calibrated film; ``None`` otherwise."""
     magnification: float | None = None
+    """Estimated Radiographic Magnification Factor, or source-detector over source-patient distance, when plausible and
+    not contradicted: shown, never applied."""
     notes: tuple[str, ...] = ()
+    """Sentences on where the spacing comes from and on contradictions; no patient data."""
 
     def __post_init__(self) -> None:
         if (self.spacing_mm is None) != (self.kind is ScaleKind.NONE):
@@ -74,71 +55,47 @@ class FilmScale:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilmView:
-    """How a film was taken, as its header says; ``None`` where it is silent or contradicts itself.
-
-    Parameters
-    ----------
-    position : str | None
-        View Position in capitals: ``"AP"``, ``"PA"``, ``"LL"``, ``"LAT"`` …, also taken from View Code Sequence.
-    laterality : str | None
-        ``"left"``, ``"right"`` or ``"both"``; never inferred from the picture.
-    body_part : str | None
-        Body Part Examined in capitals.
-    patient_orientation : tuple[str, str] | None
-        Patient Orientation: direction of rising columns, then of rising rows (``("L", "F")``).
-    """
+    """How a film was taken, as its header says; ``None`` where it is silent or contradicts itself."""
 
     position: str | None = None
+    """View Position in capitals: ``"AP"``, ``"PA"``, ``"LL"``, ``"LAT"`` …, also taken from View Code Sequence."""
     laterality: str | None = None
+    """``"left"``, ``"right"`` or ``"both"``; never inferred from the picture."""
     body_part: str | None = None
+    """Body Part Examined in capitals."""
     patient_orientation: tuple[str, str] | None = None
+    """Patient Orientation: direction of rising columns, then of rising rows (``("L", "F")``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FilmImage:
-    """One film, ready to search.
-
-    Parameters
-    ----------
-    intensity : NDArray[np.float32]
-        Shape ``(rows, columns)``; output of the Modality LUT in the film's own unit, turned so that more attenuation is
-        always more, whatever the Photometric Interpretation; read-only. Not Hounsfield units, and no fixed grey level
-        means anything.
-    picture : NDArray[np.uint8]
-        Same shape; as a viewer shows it (VOI and presentation applied, dense is white); for drawing only; read-only.
-    is_imaged : NDArray[np.bool_]
-        Same shape; false outside collimator and shutter as the header draws them, and for padding; read-only.
-    scale, view : FilmScale, FilmView
-        Lengths; how it was taken.
-    reference : SliceReference
-        The stored image.
-    series_instance_uid : str
-        Its series.
-    frame_of_reference_uid : str | None
-        As the header says; films rarely have one.
-    is_logarithmic : bool | None
-        Whether the intensity is proportional to the logarithm of exposure (Pixel Intensity Relationship); ``None`` when
-        the header does not tell.
-    kvp : float | None
-        Tube voltage in kV.
-    has_polarity_conflict : bool
-        Whether the header contradicts itself about which end is dense.
-    notes : tuple[str, ...]
-        Sentences a reader must see (FOR PROCESSING, lossy, burned-in annotation, stitched …); no patient data.
-    """
+    """One film, ready to search."""
 
     intensity: NDArray[np.float32]
+    """Shape ``(rows, columns)``; output of the Modality LUT in the film's own unit, turned so that more attenuation is
+    always more, whatever the Photometric Interpretation; read-only. Not Hounsfield units, and no fixed grey level means
+    anything."""
     picture: NDArray[np.uint8]
+    """Same shape; as a viewer shows it (VOI and presentation applied, dense is white); for drawing only; read-only."""
     is_imaged: NDArray[np.bool_]
+    """Same shape; false outside collimator and shutter as the header draws them, and for padding; read-only."""
     scale: FilmScale
     view: FilmView
+    """Lengths; how it was taken."""
     reference: SliceReference
+    """The stored image."""
     series_instance_uid: str = ""
     frame_of_reference_uid: str | None = None
+    """As the header says; films rarely have one."""
     is_logarithmic: bool | None = None
+    """Whether the intensity is proportional to the logarithm of exposure (Pixel Intensity Relationship); ``None`` when
+    the header does not tell."""
     kvp: float | None = None
+    """Tube voltage in kV."""
     has_polarity_conflict: bool = False
+    """Whether the header contradicts itself about which end is dense."""
     notes: tuple[str, ...] = ()
+    """Sentences a reader must see (FOR PROCESSING, lossy, burned-in annotation, stitched …); no patient data."""
 
     def __post_init__(self) -> None:
         if self.intensity.ndim != 2 or self.intensity.dtype != np.float32:
@@ -156,18 +113,12 @@ class FilmImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PixelMask:
-    """A mask cut out of a film.
-
-    Parameters
-    ----------
-    offset : tuple[int, int]
-        Row and column of the first pixel of `pixels` on the film.
-    pixels : NDArray[np.bool_]
-        Shape ``(rows, columns)`` of the cut-out; true inside; read-only.
-    """
+    """A mask cut out of a film."""
 
     offset: tuple[int, int]
+    """Row and column of the first pixel of `pixels` on the film."""
     pixels: NDArray[np.bool_]
+    """Shape ``(rows, columns)`` of the cut-out; true inside; read-only."""
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 2 or self.pixels.dtype != np.bool_:
@@ -180,6 +131,17 @@ class PixelMask:
         """Slices that cut the same box out of the film."""
         i, j = (slice(o, o + n) for o, n in zip(self.offset, self.pixels.shape, strict=True))
         return (i, j)
+
+    def padded_box(self, room: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
+        """Slices of the same box with `room` pixels around it, within a film of `shape`."""
+        i, j = (slice(max(p.start - room, 0), min(p.stop + room, n)) for p, n in zip(self.box, shape, strict=True))
+        return (i, j)
+
+    def on_film(self, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+        """Mask on its whole film of `shape` ``(rows, columns)``."""
+        film = np.zeros(shape, dtype=np.bool_)
+        film[self.box] = self.pixels
+        return film
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,105 +156,64 @@ class FilmSegment:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Shadow:
-    """A lesion's shadow on one film.
-
-    Parameters
-    ----------
-    film : int
-        Index into `RadiographFindings.films`.
-    mineral : PixelMask
-        Mineralised pixels.
-    longest : FilmSegment
-        Longest projected diameter between outer edges.
-    across : FilmSegment
-        Widest extent perpendicular to `longest`.
-    to_skin_line : FilmSegment | None
-        Shortest line from the outer edge to the skin line in the image plane; ``None`` without a skin line on the film.
-    contrast_to_noise : float
-        Mean contrast against the surroundings over the standard deviation of the noise there.
-    is_over_bone : bool
-        Whether any of it is projected over bone.
-    is_cut : bool
-        Whether it reaches the edge of the film or of the exposed field.
-    """
+    """A lesion's shadow on one film."""
 
     film: int
+    """Index into `RadiographFindings.films`."""
     mineral: PixelMask
+    """Mineralised pixels."""
     longest: FilmSegment
+    """Longest projected diameter between outer edges."""
     across: FilmSegment
+    """Widest extent perpendicular to `longest`."""
     to_skin_line: FilmSegment | None
+    """Shortest line from the outer edge to the skin line in the image plane; ``None`` without a skin line on the
+    film."""
     contrast_to_noise: float
+    """Mean contrast against the surroundings over the standard deviation of the noise there."""
     is_over_bone: bool
+    """Whether any of it is projected over bone."""
     is_cut: bool
+    """Whether it reaches the edge of the film or of the exposed field."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ProjectedLesion:
+class ProjectedLesion(LesionFacts):
     """A lesion as seen on one film, or on two orthogonal ones that were tied.
 
-    The first fields are those of `MeasuredLesion`, filled as far as a projection allows: `size.projected` is true,
-    there is no volume, no density, and the depth class is ``cannot_determine``.
-
-    Parameters
-    ----------
-    shadows : tuple[Shadow, ...]
-        One a view, the one that shows it best first; never empty.
+    Facts as far as a projection allows: `size.projected` is true, there is no volume, no density, and the depth class
+    is ``cannot_determine``.
     """
 
-    size: Size
-    foci: Foci
-    pattern: Pattern
-    depth: Depth
-    bone_relation: BoneRelation
-    location: Location
-    mass: Mass = field(default_factory=Mass)
-    density: Density = field(default_factory=Density)
-    notes: tuple[str, ...] = ()
     shadows: tuple[Shadow, ...]
+    """One a view, the one that shows it best first; never empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FilmReading:
-    """What the search says about one film.
-
-    Parameters
-    ----------
-    noise : float
-        Standard deviation of the noise in soft tissue, in units of `Radiograph.intensity`.
-    searched_share : float
-        Part of the exposed field that is soft tissue and was searched, 0 to 1.
-    has_skin_line : bool
-        Whether air lies beside the patient on the film.
-    notes : tuple[str, ...]
-        Limits of the search a reader must see (bone over most of the field, no soft tissue off bone …).
-    """
+    """What the search says about one film."""
 
     noise: float
+    """Standard deviation of the noise in soft tissue, in units of `Radiograph.intensity`."""
     searched_share: float
+    """Part of the exposed field that is soft tissue and was searched, 0 to 1."""
     has_skin_line: bool
+    """Whether air lies beside the patient on the film."""
     notes: tuple[str, ...] = ()
+    """Limits of the search a reader must see (bone over most of the field, no soft tissue off bone …)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FilmFindings:
-    """Everything the search of the films of one study found.
-
-    Parameters
-    ----------
-    films : tuple[FilmImage, ...]
-        As read, in the order of the report.
-    readings : tuple[FilmReading, ...]
-        One a film.
-    lesions : tuple[ProjectedLesion, ...]
-        Largest first.
-    excluded : tuple[Excluded, ...]
-        Dense things that are not lesions, with reasons.
-    notes : tuple[str, ...]
-        Limits that concern more than one film (views that could not be tied …).
-    """
+    """Everything the search of the films of one study found."""
 
     films: tuple[FilmImage, ...]
+    """As read, in the order of the report."""
     readings: tuple[FilmReading, ...]
+    """One a film."""
     lesions: tuple[ProjectedLesion, ...]
+    """Largest first."""
     excluded: tuple[Excluded, ...]
+    """Dense things that are not lesions, with reasons."""
     notes: tuple[str, ...] = ()
+    """Limits that concern more than one film (views that could not be tied …)."""

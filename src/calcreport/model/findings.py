@@ -243,21 +243,9 @@ class Findings(Record):
 def finding_of(
     lesion: MeasuredLesion | ProjectedLesion, *, lesion_id: str, voxel_diagonal_mm: float | None = None
 ) -> LesionFinding:
-    """Take over a measured lesion for the decision logic.
+    """Take over a measured lesion for the decision logic: the same numbers, and those features that the rules know.
 
-    Parameters
-    ----------
-    lesion : MeasuredLesion | ProjectedLesion
-        As measured on one CT series, or on the radiographs of a study.
-    lesion_id : str
-        Name of the lesion in the report.
-    voxel_diagonal_mm : float | None
-        Space diagonal of one voxel in mm; ``None`` when a length has no such error.
-
-    Returns
-    -------
-    LesionFinding
-        The same numbers; of the pattern's features those the rules know, the others are left out.
+    `voxel_diagonal_mm` is the space diagonal of one voxel; ``None`` when a length has no such error.
     """
     place = FindingLocation(
         region=lesion.location.region,
@@ -271,13 +259,7 @@ def finding_of(
 
 
 def finding_facts(lesion: MeasuredLesion | ProjectedLesion | Lesion) -> dict[str, Any]:
-    """Facts of a lesion as the decision logic takes them, by field of `LesionFinding`; where it lies is not among them.
-
-    Parameters
-    ----------
-    lesion : MeasuredLesion | ProjectedLesion | Lesion
-        As measured, or as it stands in a report.
-    """
+    """Facts of a lesion as the decision logic takes them, by field of `LesionFinding`; its place is not among them."""
     return {
         "size": FindingSize(**_shared(lesion.size, FindingSize)),
         "mass": FindingMass(**_shared(lesion.mass, FindingMass)),

@@ -14,20 +14,14 @@ ORTHOGONALITY_TOLERANCE_DEG: Final = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class VolumeGeometry:
-    """Geometry of a stack of parallel, equally spaced slices.
-
-    Parameters
-    ----------
-    affine : NDArray[np.float64]
-        Shape ``(4, 4)``; maps homogeneous voxel-centre index ``(slice, row, column, 1)`` to LPS mm.
-        Columns 0-2 are the steps for one slice, one row, one column; the step between slices need not be
-        perpendicular to the slice (gantry tilt).
-    shape : tuple[int, int, int]
-        Number of slices, rows, columns; each at least 1.
-    """
+    """Geometry of a stack of parallel, equally spaced slices."""
 
     affine: NDArray[np.float64]
+    """Shape ``(4, 4)``; maps homogeneous voxel-centre index ``(slice, row, column, 1)`` to LPS mm. Columns 0-2 are the
+    steps for one slice, one row, one column; the step between slices need not be perpendicular to the slice (gantry
+    tilt)."""
     shape: tuple[int, int, int]
+    """Number of slices, rows, columns; each at least 1."""
 
     def __post_init__(self) -> None:
         if self.affine.shape != (4, 4):
@@ -75,18 +69,7 @@ class VolumeGeometry:
         return float(np.linalg.norm(self.spacing_mm))
 
     def lps_mm(self, index: NDArray[np.floating] | NDArray[np.integer]) -> NDArray[np.float64]:
-        """Positions of voxel-centre indices.
-
-        Parameters
-        ----------
-        index : NDArray
-            Shape ``(..., 3)``; (slice, row, column), fractions allowed.
-
-        Returns
-        -------
-        NDArray[np.float64]
-            Shape ``(..., 3)``; LPS mm.
-        """
+        """Positions, LPS mm, of fractional indices (slice, row, column) of voxel centres; both ``(..., 3)``."""
         return np.asarray(index, dtype=np.float64) @ self.affine[:3, :3].T + self.affine[:3, 3]
 
     def index(self, lps_mm: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -31,49 +31,33 @@ class Contrast(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SliceReference:
-    """The stored image a slice came from.
-
-    Parameters
-    ----------
-    sop_instance_uid : str
-        SOP Instance UID of the file.
-    instance_number : int | None
-        Instance Number as the viewer shows it; ``None`` when absent.
-    frame : int | None
-        1-based frame number in a multi-frame object; ``None`` for a single-frame file.
-    """
+    """The stored image a slice came from."""
 
     sop_instance_uid: str
+    """SOP Instance UID of the file."""
     instance_number: int | None
+    """Instance Number as the viewer shows it; ``None`` when absent."""
     frame: int | None = None
+    """1-based frame number in a multi-frame object; ``None`` for a single-frame file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CtVolume:
-    """A CT series in Hounsfield units.
-
-    Parameters
-    ----------
-    hu : NDArray[np.int16]
-        Shape ``(slices, rows, columns)``; Hounsfield units, read-only. Voxels not imaged hold `NOT_IMAGED_HU`,
-        every other voxel is at least `LOWEST_HU`.
-    geometry : VolumeGeometry
-        Position of every voxel centre, LPS mm.
-    slices : tuple[SliceReference, ...]
-        One entry a slice, in slice order.
-    ceiling_hu : int | None
-        HU of the largest storable value where the scale may be clipped (3071 on 12-bit data); a voxel at or above
-        it is a lower bound. ``None`` when the scale is wide enough not to clip.
-    series_instance_uid, frame_of_reference_uid : str | None
-        From the header; a contour drawn in another frame of reference does not fit.
-    """
+    """A CT series in Hounsfield units."""
 
     hu: NDArray[np.int16]
+    """Shape ``(slices, rows, columns)``; Hounsfield units, read-only. Voxels not imaged hold `NOT_IMAGED_HU`, every
+    other voxel is at least `LOWEST_HU`."""
     geometry: VolumeGeometry
+    """Position of every voxel centre, LPS mm."""
     slices: tuple[SliceReference, ...]
+    """One entry a slice, in slice order."""
     ceiling_hu: int | None = None
+    """HU of the largest storable value where the scale may be clipped (3071 on 12-bit data); a voxel at or above it is
+    a lower bound. ``None`` when the scale is wide enough not to clip."""
     series_instance_uid: str = ""
     frame_of_reference_uid: str | None = None
+    """From the header; a contour drawn in another frame of reference does not fit."""
 
     def __post_init__(self) -> None:
         if self.hu.ndim != 3 or self.hu.dtype != np.int16:
@@ -87,42 +71,27 @@ class CtVolume:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acquisition:
-    """How a CT series was made, as its header says; ``None`` where the header is silent.
-
-    Parameters
-    ----------
-    kvp : float | None
-        Tube voltage in kV.
-    slice_thickness_mm : float | None
-        Slice Thickness attribute in mm: shown, never used for volume.
-    kernel : str | None
-        Convolution kernel.
-    contrast : Contrast
-        From the header; `Contrast.UNKNOWN` when it does not settle the matter.
-    contrast_evidence : str
-        Which attribute settled the contrast, or why none did; no patient data.
-    patient_position : str | None
-        HFS, FFS …; shown only, never used for sides.
-    body_part : str | None
-        Body Part Examined.
-    laterality : str | None
-        ``"left"``, ``"right"`` or ``None``.
-    manufacturer : str | None
-        Scanner maker.
-    is_lossy : bool
-        Whether the pixels were ever lossily compressed.
-    notes : tuple[str, ...]
-        Sentences a reader must see (gantry tilt, overlap, gaps, lossy, burned-in annotation …).
-    """
+    """How a CT series was made, as its header says; ``None`` where the header is silent."""
 
     kvp: float | None = None
+    """Tube voltage in kV."""
     slice_thickness_mm: float | None = None
+    """Slice Thickness attribute in mm: shown, never used for volume."""
     kernel: str | None = None
+    """Convolution kernel."""
     contrast: Contrast = Contrast.UNKNOWN
+    """From the header; `Contrast.UNKNOWN` when it does not settle the matter."""
     contrast_evidence: str = "no attribute"
+    """Which attribute settled the contrast, or why none did; no patient data."""
     patient_position: str | None = None
+    """HFS, FFS …; shown only, never used for sides."""
     body_part: str | None = None
+    """Body Part Examined."""
     laterality: str | None = None
+    """``"left"``, ``"right"`` or ``None``."""
     manufacturer: str | None = None
+    """Scanner maker."""
     is_lossy: bool = False
+    """Whether the pixels were ever lossily compressed."""
     notes: tuple[str, ...] = ()
+    """Sentences a reader must see (gantry tilt, overlap, gaps, lossy, burned-in annotation …)."""

@@ -7,9 +7,9 @@ what a living patient can have after conversion is a typing mistake and is refus
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,38 +21,26 @@ MG_DL_PER_MMOL_L_PHOSPHATE: Final = 3.097
 """Phosphate is given as phosphorus, 30.97 g/mol."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Analyte:
-    """One laboratory test.
-
-    Parameters
-    ----------
-    name : str
-        As a reader says it.
-    unit : str
-        Unit of calculation.
-    factors : Mapping[str, float]
-        Value in `unit` for one of the key's unit; keys as `plain_unit` writes them.
-    possible : tuple[float, float]
-        Lowest and highest value a living patient can have, in `unit`, inclusive.
-    reference : tuple[float | None, float | None]
-        Adult range used when the laboratory gave none, in `unit`; ``None`` where there is no limit.
-    conventional : tuple[str, float]
-        Conventional unit and the factor to it from `unit`; the unit itself and 1 where there is only one.
-    reference_of : Mapping[str, tuple[float | None, float | None]] | None
-        Adult range by sex (``F``, ``M``) where they differ.
-    is_adult_only : bool
-        Children differ so much that the adult range says nothing about them.
-    """
+    """One laboratory test."""
 
     name: str
+    """As a reader says it."""
     unit: str
-    factors: Mapping[str, float]
+    """Unit of calculation."""
     possible: tuple[float, float]
+    """Lowest and highest value a living patient can have, in `unit`, inclusive."""
     reference: tuple[float | None, float | None]
+    """Adult range used when the laboratory gave none, in `unit`; ``None`` where there is no limit."""
     conventional: tuple[str, float]
-    reference_of: Mapping[str, tuple[float | None, float | None]] | None = None
-    is_adult_only: bool = False
+    """Conventional unit and the factor to it from `unit`; the unit itself and 1 where there is only one."""
+    factors: Mapping[str, float]
+    """Value in `unit` for one of the key's unit; keys as `plain_unit` writes them."""
+    reference_of: Mapping[str, tuple[float | None, float | None]] | None = field(default=None, kw_only=True)
+    """Adult range by sex (``F``, ``M``) where they differ."""
+    is_adult_only: bool = field(default=False, kw_only=True)
+    """Children differ so much that the adult range says nothing about them."""
 
 
 def plain_unit(unit: str) -> str:
@@ -61,103 +49,36 @@ def plain_unit(unit: str) -> str:
     return re.sub(r"[\s^*]", "", text).replace("iu/", "u/").replace("mcmol", "umol").replace("mcg", "ug")
 
 
-_ENZYME_FACTORS: Final = MappingProxyType({"u/l": 1.0, "ukat/l": 60.0})
+_CALCIUM: Final = {"mmol/l": 1.0, "mg/dl": 1 / MG_DL_PER_MMOL_L_CALCIUM, "meq/l": 0.5}
+_PHOSPHATE: Final = {"mmol/l": 1.0, "mg/dl": 1 / MG_DL_PER_MMOL_L_PHOSPHATE}
+_ENZYME: Final = {"u/l": 1.0, "ukat/l": 60.0}
+
+_ROWS: Final[tuple[tuple[Any, ...], ...]] = (
+    # test, name, unit, possible, reference, conventional unit and factor to it, factors of the spellings of units
+    ("calcium", "serum calcium", "mmol/L", (1.0, 5.0), (2.20, 2.60), ("mg/dL", MG_DL_PER_MMOL_L_CALCIUM), _CALCIUM),
+    ("ionised_calcium", "ionised calcium", "mmol/L", (0.4, 3.0), (1.10, 1.30), ("mg/dL", MG_DL_PER_MMOL_L_CALCIUM),
+     _CALCIUM),
+    ("albumin", "serum albumin", "g/L", (5.0, 70.0), (35.0, 50.0), ("g/dL", 0.1), {"g/l": 1.0, "g/dl": 10.0}),
+    ("phosphate", "serum phosphate", "mmol/L", (0.1, 6.0), (0.80, 1.45), ("mg/dL", MG_DL_PER_MMOL_L_PHOSPHATE),
+     _PHOSPHATE),
+    ("pth", "parathyroid hormone", "pmol/L", (0.05, 700.0), (1.6, 6.9), ("pg/mL", 1 / 0.106),
+     {"pmol/l": 1.0, "pg/ml": 0.106, "ng/l": 0.106}),
+    ("alp", "alkaline phosphatase", "U/L", (3.0, 10_000.0), (40.0, 133.0), ("U/L", 1.0), _ENZYME),
+    ("creatinine", "serum creatinine", "umol/L", (10.0, 2500.0), (45.0, 110.0), ("mg/dL", 1 / 88.42),
+     {"umol/l": 1.0, "mmol/l": 1000.0, "mg/dl": 88.42}),
+    ("egfr", "estimated glomerular filtration rate", "mL/min/1.73m2", (1.0, 200.0), (60.0, None),
+     ("mL/min/1.73m2", 1.0), {"ml/min/1.73m2": 1.0, "ml/min": 1.0, "ml/min/1.73": 1.0}),
+    ("vitamin_d", "25-hydroxyvitamin D", "nmol/L", (2.0, 1500.0), (50.0, 200.0), ("ng/mL", 1 / 2.496),
+     {"nmol/l": 1.0, "ng/ml": 2.496, "ug/l": 2.496}),
+    ("ck", "creatine kinase", "U/L", (5.0, 500_000.0), (None, 200.0), ("U/L", 1.0), _ENZYME),
+    ("urate", "serum urate", "umol/L", (20.0, 2000.0), (140.0, 430.0), ("mg/dL", 1 / 59.48),
+     {"umol/l": 1.0, "mmol/l": 1000.0, "mg/dl": 59.48}),
+)  # fmt: skip
+_ADULT_ONLY: Final = frozenset(("phosphate", "alp", "creatinine"))
+_BY_SEX: Final = {"creatinine": {"F": (45.0, 90.0), "M": (60.0, 110.0)}}
 
 ANALYTES: Final[Mapping[str, Analyte]] = MappingProxyType(
-    {
-        "calcium": Analyte(
-            name="serum calcium",
-            unit="mmol/L",
-            factors=MappingProxyType({"mmol/l": 1.0, "mg/dl": 1 / MG_DL_PER_MMOL_L_CALCIUM, "meq/l": 0.5}),
-            possible=(1.0, 5.0),
-            reference=(2.20, 2.60),
-            conventional=("mg/dL", MG_DL_PER_MMOL_L_CALCIUM),
-        ),
-        "ionised_calcium": Analyte(
-            name="ionised calcium",
-            unit="mmol/L",
-            factors=MappingProxyType({"mmol/l": 1.0, "mg/dl": 1 / MG_DL_PER_MMOL_L_CALCIUM, "meq/l": 0.5}),
-            possible=(0.4, 3.0),
-            reference=(1.10, 1.30),
-            conventional=("mg/dL", MG_DL_PER_MMOL_L_CALCIUM),
-        ),
-        "albumin": Analyte(
-            name="serum albumin",
-            unit="g/L",
-            factors=MappingProxyType({"g/l": 1.0, "g/dl": 10.0}),
-            possible=(5.0, 70.0),
-            reference=(35.0, 50.0),
-            conventional=("g/dL", 0.1),
-        ),
-        "phosphate": Analyte(
-            name="serum phosphate",
-            unit="mmol/L",
-            factors=MappingProxyType({"mmol/l": 1.0, "mg/dl": 1 / MG_DL_PER_MMOL_L_PHOSPHATE}),
-            possible=(0.1, 6.0),
-            reference=(0.80, 1.45),
-            conventional=("mg/dL", MG_DL_PER_MMOL_L_PHOSPHATE),
-            is_adult_only=True,
-        ),
-        "pth": Analyte(
-            name="parathyroid hormone",
-            unit="pmol/L",
-            factors=MappingProxyType({"pmol/l": 1.0, "pg/ml": 0.106, "ng/l": 0.106}),
-            possible=(0.05, 700.0),
-            reference=(1.6, 6.9),
-            conventional=("pg/mL", 1 / 0.106),
-        ),
-        "alp": Analyte(
-            name="alkaline phosphatase",
-            unit="U/L",
-            factors=_ENZYME_FACTORS,
-            possible=(3.0, 10_000.0),
-            reference=(40.0, 133.0),
-            conventional=("U/L", 1.0),
-            is_adult_only=True,
-        ),
-        "creatinine": Analyte(
-            name="serum creatinine",
-            unit="umol/L",
-            factors=MappingProxyType({"umol/l": 1.0, "mmol/l": 1000.0, "mg/dl": 88.42}),
-            possible=(10.0, 2500.0),
-            reference=(45.0, 110.0),
-            reference_of=MappingProxyType({"F": (45.0, 90.0), "M": (60.0, 110.0)}),
-            conventional=("mg/dL", 1 / 88.42),
-            is_adult_only=True,
-        ),
-        "egfr": Analyte(
-            name="estimated glomerular filtration rate",
-            unit="mL/min/1.73m2",
-            factors=MappingProxyType({"ml/min/1.73m2": 1.0, "ml/min": 1.0, "ml/min/1.73": 1.0}),
-            possible=(1.0, 200.0),
-            reference=(60.0, None),
-            conventional=("mL/min/1.73m2", 1.0),
-        ),
-        "vitamin_d": Analyte(
-            name="25-hydroxyvitamin D",
-            unit="nmol/L",
-            factors=MappingProxyType({"nmol/l": 1.0, "ng/ml": 2.496, "ug/l": 2.496}),
-            possible=(2.0, 1500.0),
-            reference=(50.0, 200.0),
-            conventional=("ng/mL", 1 / 2.496),
-        ),
-        "ck": Analyte(
-            name="creatine kinase",
-            unit="U/L",
-            factors=_ENZYME_FACTORS,
-            possible=(5.0, 500_000.0),
-            reference=(None, 200.0),
-            conventional=("U/L", 1.0),
-        ),
-        "urate": Analyte(
-            name="serum urate",
-            unit="umol/L",
-            factors=MappingProxyType({"umol/l": 1.0, "mmol/l": 1000.0, "mg/dl": 59.48}),
-            possible=(20.0, 2000.0),
-            reference=(140.0, 430.0),
-            conventional=("mg/dL", 1 / 59.48),
-        ),
-    }
+    {test: Analyte(*row, reference_of=_BY_SEX.get(test), is_adult_only=test in _ADULT_ONLY) for test, *row in _ROWS}
 )
 """Conversions from molar masses; adult ranges from the tables of PMC7276095 and PMC4975217 (rounded outwards where
 they differ), kidney limit from KDIGO. A range supplied with the result always wins."""

@@ -28,15 +28,10 @@ _MOST_DECIMALS: Final = 7
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lengths:
-    """Spells lengths as a radiologist dictates them, and never hides on which side of a limit one lies.
-
-    Parameters
-    ----------
-    limits_mm : tuple[float, ...]
-        Limits in mm.
-    """
+    """Spells lengths as a radiologist dictates them, and never hides on which side of a limit one lies."""
 
     limits_mm: tuple[float, ...]
+    """Limits in mm."""
 
     def spell(self, length_mm: float) -> str:
         """Spell a length in mm: ``"7 mm"``, ``"4.4 cm"``; with 50 mm as a limit 50.2 mm is ``"5.02 cm"``."""

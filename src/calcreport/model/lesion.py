@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,18 +25,12 @@ from calcreport.model.report import (
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class VoxelMask:
-    """A mask cut out of a volume.
-
-    Parameters
-    ----------
-    offset : tuple[int, int, int]
-        Index (slice, row, column) of the first voxel of `voxels` in the volume.
-    voxels : NDArray[np.bool_]
-        Shape ``(slices, rows, columns)`` of the cut-out; true inside; read-only.
-    """
+    """A mask cut out of a volume."""
 
     offset: tuple[int, int, int]
+    """Index (slice, row, column) of the first voxel of `voxels` in the volume."""
     voxels: NDArray[np.bool_]
+    """Shape ``(slices, rows, columns)`` of the cut-out; true inside; read-only."""
 
     def __post_init__(self) -> None:
         if self.voxels.ndim != 3 or self.voxels.dtype != np.bool_:
@@ -50,32 +44,30 @@ class VoxelMask:
         i, j, k = (slice(o, o + n) for o, n in zip(self.offset, self.voxels.shape, strict=True))
         return (i, j, k)
 
+    def on_slice(self, index: int, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+        """Slice of the mask, by its index in the volume, on a whole slice of `shape` ``(rows, columns)``."""
+        plane = np.zeros(shape, dtype=np.bool_)
+        if 0 <= index - self.offset[0] < self.voxels.shape[0]:
+            plane[self.box[1:]] = self.voxels[index - self.offset[0]]
+        return plane
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LesionContour:
-    """A reader's contour of a whole lesion, laid into the voxel grid of a CT volume.
-
-    Parameters
-    ----------
-    name : str
-        ROI or segment name as received; hostile text until escaped.
-    mask : VoxelMask
-        Voxels whose centre lies inside the contour.
-    is_cut : bool
-        Whether the contour reaches, or goes beyond, the edge of the volume: sizes are then minimum values.
-    notes : tuple[str, ...]
-        What a reader must know about how the contour was laid into the grid (slices filled between drawn contours,
-        contradictory references …); sentences without patient data.
-    outline : DrawnOutline | None
-        Surface on the grid of the drawing, which lengths are measured on; ``None`` where `mask` was drawn on the CT's
-        own grid.
-    """
+    """A reader's contour of a whole lesion, laid into the voxel grid of a CT volume."""
 
     name: str
+    """ROI or segment name as received; hostile text until escaped."""
     mask: VoxelMask
+    """Voxels whose centre lies inside the contour."""
     is_cut: bool
+    """Whether the contour reaches, or goes beyond, the edge of the volume: sizes are then minimum values."""
     notes: tuple[str, ...] = ()
+    """What a reader must know about how the contour was laid into the grid (slices filled between drawn contours,
+    contradictory references …); sentences without patient data."""
     outline: DrawnOutline | None = None
+    """Surface on the grid of the drawing, which lengths are measured on; ``None`` where `mask` was drawn on the CT's
+    own grid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,72 +80,56 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class MeasuredLesion:
-    """A lesion as measured on one CT series, before any rule has spoken.
-
-    Parameters
-    ----------
-    mineral : VoxelMask | None
-        Mineralised voxels; ``None`` for a contour without mineral.
-    contour : VoxelMask | None
-        The reader's contour of the whole lesion; ``None`` without one.
-    key_slice : int
-        Index of the axial slice that shows it best.
-    longest : Segment | None
-        Longest diameter of the mineral (of the contour when there is no mineral).
-    axial_longest : Segment | None
-        Longest diameter within `key_slice`, for the calliper of the key image.
-    to_skin, to_fascia : Segment | None
-        Shortest lines from the outer edge to skin and to the investing fascia; ``None`` when not measurable.
-    series_index : int
-        Which of the measured series of the study it was measured on, best first.
-    """
+class LesionFacts:
+    """What measuring says of a lesion on CT and on radiographs alike, before any rule has spoken."""
 
     size: Size
     foci: Foci
-    mass: Mass
-    density: Density
+    mass: Mass = field(default_factory=Mass)
+    density: Density = field(default_factory=Density)
     depth: Depth
     pattern: Pattern
     bone_relation: BoneRelation
     location: Location
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MeasuredLesion(LesionFacts):
+    """A lesion as measured on one CT series."""
+
     mineral: VoxelMask | None
+    """Mineralised voxels; ``None`` for a contour without mineral."""
     contour: VoxelMask | None = None
+    """The reader's contour of the whole lesion; ``None`` without one."""
     key_slice: int
+    """Index of the axial slice that shows it best."""
     longest: Segment | None = None
+    """Longest diameter of the mineral (of the contour when there is no mineral)."""
     axial_longest: Segment | None = None
+    """Longest diameter within `key_slice`, for the calliper of the key image."""
     to_skin: Segment | None = None
     to_fascia: Segment | None = None
+    """Shortest lines from the outer edge to skin and to the investing fascia; ``None`` when not measurable."""
     series_index: int = 0
+    """Which of the measured series of the study it was measured on, best first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CtFindings:
-    """Everything the analysis of one CT series found; of several, what holds of one of them is that of the first.
-
-    Parameters
-    ----------
-    lesions : tuple[MeasuredLesion, ...]
-        Largest first.
-    excluded : tuple[Excluded, ...]
-        Dense things that are not lesions, with reasons.
-    thresholds : Thresholds
-        Limits in HU that were used.
-    threshold_reason : str
-        Why these limits, in words.
-    noise_hu : float
-        Standard deviation of the noise in soft tissue, HU.
-    notes : tuple[str, ...]
-        Limits of this analysis that a reader must see (metal streaks, skin cut by the field of view …).
-    maximum_intensity_hu : NDArray[np.int16]
-        Shape ``(slices, columns)``; maximum along rows (antero-posterior projection for axial slices), HU.
-    """
+    """Everything the analysis of one CT series found; of several, what holds of one of them is that of the first."""
 
     lesions: tuple[MeasuredLesion, ...]
+    """Largest first."""
     excluded: tuple[Excluded, ...]
+    """Dense things that are not lesions, with reasons."""
     thresholds: Thresholds
+    """Limits in HU that were used."""
     threshold_reason: str
+    """Why these limits, in words."""
     noise_hu: float
+    """Standard deviation of the noise in soft tissue, HU."""
     notes: tuple[str, ...]
+    """Limits of this analysis that a reader must see (metal streaks, skin cut by the field of view …)."""
     maximum_intensity_hu: NDArray[np.int16]
+    """Shape ``(slices, columns)``; maximum along rows (antero-posterior projection for axial slices), HU."""

@@ -18,19 +18,10 @@ _PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_. -]{1,40}|[0-9.]{1,64}")
 
 
 def name_unknown_key(where: tuple[str, ...], root: type[BaseModel]) -> str:
-    """Name an unknown key and the known ones nearest to it.
+    """Name an unknown key, the last part of a hostile path from `root`, and the known ones nearest to it.
 
-    Parameters
-    ----------
-    where : tuple[str, ...]
-        Path to the key, the key last; hostile text. A number is the place in a list, from 0.
-    root : type[BaseModel]
-        Record the path starts in.
-
-    Returns
-    -------
-    str
-        Near matches of the key's own section, else of any section, else what the section knows.
+    Near matches of the key's own section, else of any section, else what the section knows. A number in the path is a
+    place in a list, from 0.
     """
     *parents, key = where
     if "." in key and ".".join(part for part in where if not part.isdigit()) in _paths(root):
@@ -52,15 +43,7 @@ def name_unknown_key(where: tuple[str, ...], root: type[BaseModel]) -> str:
 def spell_path(where: Iterable[str]) -> str:
     """Path of a field in a reader's words: ``lesion 2: size.ap_mm`` for the second entry of a list of lesions.
 
-    Parameters
-    ----------
-    where : Iterable[str]
-        Names and places in lists, from 0; hostile text.
-
-    Returns
-    -------
-    str
-        What does not look like a name is not repeated.
+    Parts are hostile text and places in lists, from 0; what does not look like a name is not repeated.
     """
     spelt = ""
     for part in where:

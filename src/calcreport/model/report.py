@@ -33,56 +33,13 @@ READABLE_VERSIONS: Final = ("1.0", SCHEMA_VERSION)
 """Versions whose reports can be read: 1.1 only added fields, which have defaults."""
 
 __all__ = [
-    "READABLE_VERSIONS",
-    "SCHEMA_VERSION",
-    "BoneRelation",
-    "Concern",
-    "Confidence",
-    "Density",
-    "Depth",
-    "DepthClass",
-    "Differential",
-    "Excluded",
-    "ExclusionReason",
-    "FilmPlace",
-    "FilmTechnique",
-    "Flag",
-    "FlagState",
-    "Flags",
-    "Foci",
-    "KeyImage",
-    "LabResult",
-    "Laboratory",
-    "Laterality",
-    "Lesion",
-    "LesionGrowth",
-    "LesionReview",
-    "LesionShape",
-    "Location",
-    "Mass",
-    "OtherAnswer",
-    "OtherAnswerLesion",
-    "Patient",
-    "PatientLevel",
-    "Pattern",
-    "Point",
-    "PriorStudy",
-    "Recommendation",
-    "Record",
-    "RejectedLesion",
-    "Report",
-    "RulesUsed",
-    "Searched",
-    "SeriesEntry",
-    "SeriesGeometry",
-    "Size",
-    "Software",
-    "Study",
-    "Technique",
-    "Thresholds",
-    "UsedInput",
-    "YesNo",
-]
+    "READABLE_VERSIONS", "SCHEMA_VERSION", "BoneRelation", "Concern", "Confidence", "Density", "Depth", "DepthClass",
+    "Differential", "Excluded", "ExclusionReason", "FilmPlace", "FilmTechnique", "Flag", "FlagState", "Flags", "Foci",
+    "KeyImage", "LabResult", "Laboratory", "Laterality", "Lesion", "LesionGrowth", "LesionReview", "LesionShape",
+    "Location", "Mass", "OtherAnswer", "OtherAnswerLesion", "Patient", "PatientLevel", "Pattern", "Point", "PriorStudy",
+    "Recommendation", "Record", "RejectedLesion", "Report", "RulesUsed", "Searched", "SeriesEntry", "SeriesGeometry",
+    "Size", "Software", "Study", "Technique", "Thresholds", "UsedInput", "YesNo",
+]  # fmt: skip
 
 
 class Software(Record):
@@ -393,6 +350,11 @@ class Recommendation(Record):
     sources: tuple[str, ...]
     rule: str = ""
     """Row of the rule table that spoke: the id of this statement."""
+    is_referral: bool = False
+    """It calls for sarcoma-centre opinion."""
+    forbids_biopsy: bool = False
+    is_same_day: bool = False
+    """It calls for contact on the same day."""
 
 
 class OtherAnswerLesion(Record):

@@ -28,20 +28,7 @@ _CHECKED: Final = ("size", "foci", "mass", "density", "depth")
 
 
 def find_impossible(report: Report, data: dict[str, Any]) -> Iterator[tuple[str, ...]]:
-    """Find values that cannot be.
-
-    Parameters
-    ----------
-    report : Report
-        As checked by its types.
-    data : dict[str, Any]
-        The same as plain values.
-
-    Yields
-    ------
-    tuple[str, ...]
-        Path of each.
-    """
+    """Find values that cannot be, and yield the path of each; `data` is the checked report as plain values."""
     if report.created is not None and not _is_time(report.created):
         yield ("created",)
     if any(len(text) > _LONGEST_VERSION for text in (report.software.name, report.software.version)):

@@ -70,27 +70,13 @@ class LesionShape(Record):
 
 
 def pack_mask(offset: tuple[int, ...], cells: NDArray[np.bool_]) -> PackedMask:
-    """Pack a mask.
-
-    Parameters
-    ----------
-    offset : tuple[int, ...]
-        Index of its first cell in the series or film.
-    cells : NDArray[np.bool_]
-        Box of any shape, true inside.
-    """
+    """Pack a mask: a box of any shape, true inside, and the index of its first cell in the series or film."""
     bits = base64.b64encode(zlib.compress(np.packbits(cells).tobytes(), 6)).decode("ascii")
     return PackedMask(offset=offset, shape=cells.shape, bits=bits)
 
 
 def unpack_mask(packed: PackedMask) -> NDArray[np.bool_]:
-    """Unpack a mask; its shape is ``packed.shape``.
-
-    Raises
-    ------
-    ValueError
-        When the bits are damaged or do not fill the box.
-    """
+    """Unpack a mask to ``packed.shape``; raises `ValueError` when its bits are damaged or do not fill the box."""
     count = math.prod(packed.shape)
     if count > _MOST_CELLS or len(packed.offset) != len(packed.shape):
         msg = "the box of a mask is impossible"

@@ -118,6 +118,9 @@ class ExclusionReason(StrEnum):
     ORGAN = "organ"
 
 
+INDETERMINATE_PATTERN: Final = "P30"
+"""Pattern of mineral that looks like none of the others."""
+
 PATTERN_LABELS: Final = {
     "P01": "phlebolith",
     "P02": "tram-track arterial calcification",
@@ -144,6 +147,6 @@ PATTERN_LABELS: Final = {
     "P25": "mineral inside a fatty mass",
     "P26": "incomplete peripheral shell, subcutaneous",
     "P27": "thin rim around fluid or fat",
-    "P30": "indeterminate",
+    INDETERMINATE_PATTERN: "indeterminate",
 }
 """Names of the morphological patterns, for CT and radiographs alike."""

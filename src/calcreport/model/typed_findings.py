@@ -21,23 +21,11 @@ _FEWEST_PARTS: Final = 2
 
 
 def parse_findings(data: Mapping[str, Any]) -> Findings:
-    """Check typed findings and take them over.
+    """Check typed findings and take them over; a lesion's field may also be written as a path, such as ``depth.class``.
 
-    Parameters
-    ----------
-    data : Mapping[str, Any]
-        As read from YAML or JSON. A lesion's field may also be written as a path, such as ``depth.class``.
-
-    Returns
-    -------
-    Findings
-        Everything not given is unknown. Where only extents were given, the longest of them is the longest dimension.
-
-    Raises
-    ------
-    ClinicalError
-        With every mistake at once, one a line, by lesion and field and without the value: ``findings.unknown_key``,
-        ``findings.value``; ``findings.invalid`` when there are both kinds.
+    Everything not given is unknown. Where only extents were given, the longest of them is the longest dimension. Raises
+    `ClinicalError` with every mistake at once, one a line, by lesion and field and without the value:
+    ``findings.unknown_key``, ``findings.value``; ``findings.invalid`` when there are both kinds.
     """
     mistakes: list[Mistake] = []
     findings = Findings()

@@ -55,18 +55,8 @@ class TypedMapping(dict[str, Any]):
 def without_unknown(data: Any, root: type[BaseModel] | None) -> Any:  # noqa: ANN401 - as read from YAML or JSON
     """Leave out known keys that are empty or ``unknown``, at any depth: missing and unknown mean the same.
 
-    Parameters
-    ----------
-    data : Any
-        Mappings, sequences and plain values.
-    root : type[BaseModel] | None
-        Record `data` is to become; ``None`` for a plain value.
-
-    Returns
-    -------
-    Any
-        The same without such keys. A key nobody knows stays, empty or not, for validation to name; entries of
-        sequences stay.
+    `root` is the record that `data` is to become; ``None`` for a plain value. A key nobody knows stays, empty or not,
+    for validation to name; entries of sequences stay.
     """
     if isinstance(data, list):
         return [without_unknown(value, root) for value in data]
@@ -81,21 +71,10 @@ def without_unknown(data: Any, root: type[BaseModel] | None) -> Any:  # noqa: AN
 
 
 def refuse(mistakes: Iterable[Mistake], *, area: str, data: Any = None) -> ClinicalError:  # noqa: ANN401 - as typed
-    """Make the error that lists every mistake.
+    """Make the error that lists every mistake, with the code of the one kind there is, ``….invalid`` for several kinds.
 
-    Parameters
-    ----------
-    mistakes : Iterable[Mistake]
-        At least one.
-    area : str
-        ``"clinical"``, ``"findings"`` or ``"review"``.
-    data : Any
-        What was typed; where it was read from a file, the line of each mistake is named.
-
-    Returns
-    -------
-    ClinicalError
-        Code of the one kind there is, ``….invalid`` for several kinds.
+    `area` is ``"clinical"``, ``"findings"`` or ``"review"``. Where `data`, what was typed, was read from a file, the
+    line of each mistake is named.
     """
     listed = list(dict.fromkeys(mistakes))
     lines: dict[str, int] = {}
@@ -112,20 +91,7 @@ def refuse(mistakes: Iterable[Mistake], *, area: str, data: Any = None) -> Clini
 
 
 def mistakes_of(error: ValidationError, root: type[BaseModel]) -> list[Mistake]:
-    """Translate what validation found.
-
-    Parameters
-    ----------
-    error : ValidationError
-        Of `root`.
-    root : type[BaseModel]
-        Record that was validated.
-
-    Returns
-    -------
-    list[Mistake]
-        Never the value typed; not many more than are named.
-    """
+    """Translate what validation of `root` found: never the value typed, and not many more than are named."""
     found = error.errors(include_url=False, include_input=False, include_context=False)
     return [
         _translate(item["type"], tuple(str(part) for part in item["loc"]), item["msg"], root)
@@ -159,15 +125,7 @@ def in_plain_words(kind: str, message: str) -> str:
 
 
 def explain_toml(error: ValueError | RecursionError, text: str) -> str:
-    """Say what is wrong in a text that is not TOML, and what to do about it.
-
-    Parameters
-    ----------
-    error : ValueError | RecursionError
-        What the parser raised.
-    text : str
-        What was parsed.
-    """
+    """Say what is wrong in a text that is not TOML, from the parser's error, and what to do about it."""
     found = re.search(r"at line ([0-9]+)", str(error))
     line = text.splitlines()[int(found.group(1)) - 1 :][:1] if found else text.splitlines()[-1:]
     if not line:

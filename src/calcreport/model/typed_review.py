@@ -68,18 +68,10 @@ class Review(Record):
 
 
 def parse_review(data: Mapping[str, Any]) -> Review:
-    """Check a typed review and take it over.
+    """Check a typed review, as read from YAML or JSON, and take it over.
 
-    Parameters
-    ----------
-    data : Mapping[str, Any]
-        As read from YAML or JSON.
-
-    Raises
-    ------
-    ClinicalError
-        With every mistake at once, one a line, without the values typed: ``review.unknown_key``, ``review.value``;
-        ``review.invalid`` when there are both kinds.
+    Raises `ClinicalError` with every mistake at once, one a line, without the values typed: ``review.unknown_key``,
+    ``review.value``; ``review.invalid`` when there are both kinds.
     """
     mistakes: list[Mistake] = []
     review = Review()

@@ -12,35 +12,18 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from time import monotonic
 from typing import Any, Generic, TypeVar
+
+from calcreport.processes.crash import Crash, name_task_crash
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 Report = Callable[[str], None]
 """What a task calls to tell the name of its present step."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Crash:
-    """A task that gave no result.
-
-    Parameters
-    ----------
-    code : str
-        ``internal.error`` (a bug), ``study.crashed``, ``study.out_of_memory`` or ``study.time_limit``.
-    message : str
-        What happened and what to do, without patient data.
-    detail : str
-        Traceback for the developer; may hold patient data and is shown only when asked for.
-    """
-
-    code: str
-    message: str
-    detail: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,13 +157,7 @@ class _Crew(Generic[Task, Result]):
         self._workers.remove(worker)
         worker.process.join()
         worker.connection.close()
-        code = worker.process.exitcode
-        reason = f"signal {-code}" if code is not None and code < 0 else f"exit {code}"
-        if code == -signal.SIGKILL:
-            msg = "the analysis of the study was killed, most likely for want of memory; use fewer --jobs"
-            return Crash(code="study.out_of_memory", message=msg)
-        msg = f"reading the study crashed native code ({reason}); a file in it is damaged, export it again"
-        return Crash(code="study.crashed", message=msg)
+        return name_task_crash(worker.process.exitcode)
 
 
 def _serve(connection: Connection, foreign: list[Connection], work: Callable[[Any, Report], Any]) -> None:

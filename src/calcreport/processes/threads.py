@@ -15,19 +15,9 @@ MOST_THREADS: Final = 2
 
 
 def map_in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """Call a function with each item, some at a time.
+    """Call a function with each item, some at a time; results are in the order of the items.
 
-    Parameters
-    ----------
-    work : Callable[[Item], Result]
-        Must not change what another call reads.
-    items : Iterable[Item]
-        One call each.
-
-    Returns
-    -------
-    list[Result]
-        In the order of the items. What a call raises is raised here, that of the earliest item first.
+    A call must not change what another one reads. What a call raises is raised here, that of the earliest item first.
     """
     given = list(items)
     threads = min(MOST_THREADS, _cores(), len(given))

@@ -3,7 +3,7 @@
 Written as inline tables::
 
     { fact = "size.longest_mm", above = "policy.size_limit_mm" }
-    { fact = "pattern.id", one_of = ["P02", "P03"] }
+    { fact = "place.tissue", one_of = ["tendon", "bursa"] }
     { fact = "history.trauma", known = true }
     { all = [ ... ] }   { any = [ ... ] }   { not = { ... } }   { certainly = { ... } }
     { condition = "name" }

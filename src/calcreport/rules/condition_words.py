@@ -48,11 +48,13 @@ def name_fact(name: str) -> str:
     Parameters
     ----------
     name : str
-        As declared; ``class.C02`` and so on are named by their id.
+        As declared; ``class.C02``, ``suspected.C05`` and so on are named by their id.
     """
     section, _, rest = name.partition(".")
     if section == "class" and name not in DECLARED:
         return f"weight of {rest}"
+    if section == "suspected":
+        return f"{rest} is suspected from any lesion"
     fact = DECLARED.get(name)
     return f"{_SECTIONS.get(section, '')}{fact.meaning}" if fact is not None else name
 

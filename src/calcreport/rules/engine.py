@@ -37,12 +37,7 @@ _WORST_STATE: Final = (
 _CONCERNS: Final = (Concern.HIGH, Concern.FLAGGED, Concern.MODIFIED, Concern.INDETERMINATE, Concern.NONE)
 """Most worrying first."""
 
-_PATIENT_CLASSES: Final = ("C05", "C07", "C10", "C11")
-"""Classes that are about the patient rather than about one deposit."""
-
 _SEVERAL: Final = 2
-_WITHOUT_LESION: Final = frozenset({"R08", "R09", "R11"})
-"""Recommendations that make sense where a lump was reported and no calcification found."""
 
 
 def decide(findings: Findings, clinical: Clinical, policy: PolicySettings, ruleset: Ruleset) -> Decision:
@@ -81,17 +76,26 @@ def _conclude(weighings: list[Weighing], gathered: Gathered, ruleset: Ruleset) -
     in_scope = [weighing for weighing in weighings if weighing.stop is None] or weighings
     return Decision(
         lesions=lesions,
-        patient=PatientLevel(differential=_patient_differential(weighings), notes=gathered.labs.notes),
+        patient=PatientLevel(differential=_patient_differential(weighings, ruleset), notes=gathered.labs.notes),
         concern=min((weighing.concern for weighing in in_scope), key=_CONCERNS.index),
         flags_summary={name: _worst(weighing.flags[name].state for weighing in in_scope) for name in FLAG_NAMES},
         recommendations=_merge(weighings, allowed, ruleset),
         limitations=(*gathered.labs.limitations, *_notes(weighings, ruleset, level="limitation")),
+        capabilities=ruleset.capabilities,
     )
 
 
 def _recommendation(rule: Rule, weighing: Weighing) -> Recommendation:
     text = fill(rule.text, weighing.facts)
-    return Recommendation(id=rule.concludes, text=text, sources=rule.sources, rule=rule.id)
+    return Recommendation(
+        id=rule.concludes,
+        text=text,
+        sources=rule.sources,
+        rule=rule.id,
+        is_referral="is_referral" in rule.capabilities,
+        forbids_biopsy="forbids_biopsy" in rule.capabilities,
+        is_same_day=bool(rule.contact),
+    )
 
 
 def _describe(weighing: Weighing, rules: list[Rule], ruleset: Ruleset) -> LesionDecision:
@@ -141,11 +145,11 @@ def _worst(states: Iterable[FlagState]) -> FlagState:
     return min(states, key=_WORST_STATE.index)
 
 
-def _patient_differential(weighings: list[Weighing]) -> tuple[Differential, ...]:
+def _patient_differential(weighings: list[Weighing], ruleset: Ruleset) -> tuple[Differential, ...]:
     """Classes about the patient that more than one lesion speaks for."""
     entries = [entry for weighing in weighings for entry in differential(weighing)]
     listed: dict[str, Differential] = {}
-    for name in _PATIENT_CLASSES:
+    for name in (name for name, held in ruleset.capabilities.classes.items() if "is_systemic" in held):
         same = [entry for entry in entries if entry.id == name and entry.weight != "-"]
         if len(same) >= _SEVERAL:
             listed[name] = min(same, key=lambda entry: entry.weight != "++")
@@ -158,7 +162,7 @@ def _decide_without_lesion(weighing: Weighing, gathered: Gathered, ruleset: Rule
         name for name in ("size", "growth", "mass", "history") if weighing.flags[name].state is FlagState.PRESENT
     ]
     (allowed,) = allow([weighing], ruleset)
-    rules = [rule for rule in allowed if rule.concludes in _WITHOUT_LESION] if worrying else []
+    rules = [rule for rule in allowed if "stands_without_lesion" in rule.capabilities] if worrying else []
     note = (
         # Holds for a negative study, and for one whose findings a reader rejected, which is not a negative one.
         "The lump, growth or history that was reported is not explained by this report and keeps its own weight",
@@ -170,4 +174,5 @@ def _decide_without_lesion(weighing: Weighing, gathered: Gathered, ruleset: Rule
         flags_summary={name: weighing.flags[name].state for name in worrying},
         recommendations=tuple(_recommendation(rule, weighing) for rule in rules),
         limitations=gathered.labs.limitations,
+        capabilities=ruleset.capabilities,
     )

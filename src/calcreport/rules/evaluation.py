@@ -184,5 +184,7 @@ def _unsaid(rule: Rule, weighing: Weighing, spoken: set[str], ruleset: Ruleset) 
         for other in ruleset.tables["recommendation"]
         if other.id in spoken and rule.concludes in (*other.excludes, *other.excludes_here)
     ]
+    if "leads_to_procedure" in rule.capabilities and not excluding:
+        yield "biopsy is forbidden"
     if excluding:
         yield f"it must not stand beside {', '.join(excluding)}"

@@ -148,7 +148,6 @@ _OWN: Final[Mapping[str, Fact]] = {
     "patient.vessel_lesions": _number("number of lesions in vessel walls"),
     "patient.metabolic_lesions": _number("number of lesions with a pattern of metabolic calcification"),
     "patient.phleboliths_here": _number("number of phlebolith-like foci in the region of the lesion"),
-    "patient.fop_suspected": _answer("fibrodysplasia ossificans progressiva is suspected from any lesion"),
     "patient.both_sides": _answer("the same pattern on both sides"),
     "flags.present": _words("red flags that are present", Flags.model_fields),
     "flags.explained": _words("red flags that are explained", Flags.model_fields),

@@ -9,7 +9,8 @@ from typing import Final
 from calcreport.model.clinical import Clinical
 from calcreport.model.findings import Findings, LesionFinding
 from calcreport.model.report import Laterality
-from calcreport.rules.conditions import Value, Verdict
+from calcreport.rules.capabilities import SUSPECTED
+from calcreport.rules.conditions import Facts, Value, Verdict
 from calcreport.rules.facts import DECLARED, answer
 from calcreport.rules.laboratory import LabFacts, weigh_labs
 from calcreport.rules.lesion_facts import (
@@ -25,10 +26,6 @@ from calcreport.rules.regions import are_apart
 from calcreport.rules.ruleset import Ruleset
 from calcreport.settings import PolicySettings
 
-_OSSIFIED: Final = frozenset({"P05", "P06", "P07", "P08"})
-_IN_VESSEL_WALLS: Final = frozenset({"P02", "P03"})
-_METABOLIC: Final = frozenset({"P13", "P14"})
-_NO_LESION: Final = frozenset({"P28", "P29"})
 _MANY_PHLEBOLITHS: Final = 3.0
 """From here on phleboliths in one place are many; an unknown count is not settled below it."""
 
@@ -80,6 +77,7 @@ def gather_facts(
     lesions = findings.lesions or (LesionFinding(),)
     labs = _weigh_labs(findings, clinical, policy)
     shared: dict[str, Value] = dict.fromkeys(DECLARED)
+    shared |= dict.fromkeys(f"{SUSPECTED}{name}" for name in ruleset.biopsy_forbidding)
     shared |= policy_facts(policy) | study_facts(findings, clinical) | labs.facts
     apart = [is_elsewhere(lesion, clinical) for lesion in lesions]
     # Where every lesion seems to be elsewhere, side or region was mistyped: then the complaint counts for all.
@@ -90,13 +88,13 @@ def gather_facts(
         case = shared | told[is_apart] | images | {"place.is_apart": answer(is_yes=is_apart)}
         infer_pattern(case, ruleset)
         cases.append(case)
-    together = _patient_facts(lesions, cases)
-    phleboliths = _phleboliths_by_place(lesions, cases)
+    together = _patient_facts(lesions, cases, ruleset)
+    phleboliths = _phleboliths_by_place(lesions, cases, ruleset)
     is_only = len(apart) == 1 or apart.count(False) == 1
     complete = []
     for lesion, case in zip(lesions, cases, strict=True):
         facts = case | together | {"patient.phleboliths_here": phleboliths.get(_place(lesion))}
-        is_extent = ruleset.conditions["extent_pattern"].judge(facts) is Verdict.MET
+        is_extent = _is("extent_pattern", facts, ruleset)
         complete.append(facts | size_facts(lesion, facts, policy, is_extent=is_extent, is_only=is_only))
     return Gathered(cases=tuple(complete), labs=labs)
 
@@ -112,12 +110,19 @@ def _weigh_labs(findings: Findings, clinical: Clinical, policy: PolicySettings) 
     )
 
 
-def _patient_facts(lesions: tuple[LesionFinding, ...], cases: list[dict[str, Value]]) -> dict[str, Value]:
+def _is(kind: str, facts: Facts, ruleset: Ruleset) -> bool:
+    """Whether the named condition on the kind of pattern is met."""
+    return ruleset.conditions[kind].judge(facts) is Verdict.MET
+
+
+def _patient_facts(
+    lesions: tuple[LesionFinding, ...], cases: list[dict[str, Value]], ruleset: Ruleset
+) -> dict[str, Value]:
     """Facts that need all lesions at once; what lies in an organ or is no lesion does not count."""
     counted = [
         (lesion, case)
         for lesion, case in zip(lesions, cases, strict=True)
-        if case["place.tissue"] != "organ" and case["pattern.id"] not in _NO_LESION
+        if case["place.tissue"] != "organ" and not _is("no_lesion_pattern", case, ruleset)
     ]
     ossified, calcified = set(), set()
     sides: dict[Value, set[Laterality]] = {}
@@ -127,15 +132,14 @@ def _patient_facts(lesions: tuple[LesionFinding, ...], cases: list[dict[str, Val
         if not isinstance(areas, tuple):
             continue
         calcified.add(areas[0])
-        if case["pattern.id"] in _OSSIFIED or case["features.trabeculated"] == "yes":
+        if _is("ossified_pattern", case, ruleset) or case["features.trabeculated"] == "yes":
             ossified.add(areas[0])
     both = any({Laterality.LEFT, Laterality.RIGHT} <= seen for pattern, seen in sides.items() if pattern is not None)
-    patterns = [case["pattern.id"] for _, case in counted]
     return {
         "patient.ossified_areas": float(len(ossified)),
         "patient.calcified_areas": float(len(calcified)),
-        "patient.vessel_lesions": float(sum(pattern in _IN_VESSEL_WALLS for pattern in patterns)),
-        "patient.metabolic_lesions": float(sum(pattern in _METABOLIC for pattern in patterns)),
+        "patient.vessel_lesions": float(sum(_is("vessel_wall_pattern", case, ruleset) for _, case in counted)),
+        "patient.metabolic_lesions": float(sum(_is("metabolic_pattern", case, ruleset) for _, case in counted)),
         "patient.both_sides": "yes" if both else None,
     }
 
@@ -146,12 +150,12 @@ def see_lesions(findings: Findings, policy: PolicySettings) -> dict[int, dict[st
 
 
 def _phleboliths_by_place(
-    lesions: tuple[LesionFinding, ...], cases: list[dict[str, Value]]
+    lesions: tuple[LesionFinding, ...], cases: list[dict[str, Value]], ruleset: Ruleset
 ) -> dict[tuple[str | None, Laterality], float | None]:
     """Phlebolith-like foci at each place of such a lesion; ``None`` when they may be more than were counted."""
     found: dict[tuple[str | None, Laterality], list[Value]] = {}
     for lesion, case in zip(lesions, cases, strict=True):
-        if case["pattern.id"] == "P01":
+        if _is("phlebolith_pattern", case, ruleset):
             found.setdefault(_place(lesion), []).append(case["foci.count"])
     totals: dict[tuple[str | None, Laterality], float | None] = {}
     for place in found:

@@ -7,7 +7,7 @@ from typing import Final
 from calcreport.model.clinical import Clinical
 from calcreport.model.findings import Findings, LesionFinding
 from calcreport.model.report import BoneRelation, Confidence, DepthClass, Laterality, YesNo
-from calcreport.model.terms import DEPTH_ORDER
+from calcreport.model.terms import DEPTH_ORDER, INDETERMINATE_PATTERN
 from calcreport.rules.conditions import Value
 from calcreport.rules.facts import PRIOR_FACTS, answer, plain_answers, plain_value
 from calcreport.rules.growth import weigh_growth
@@ -115,7 +115,7 @@ def image_facts(lesion: LesionFinding, findings: Findings, policy: PolicySetting
     relation = lesion.bone_relation
     facts: dict[str, Value] = {
         "pattern.id": pattern,
-        "pattern.is_sure": None if pattern is None else answer(is_yes=is_sure and pattern != "P30"),
+        "pattern.is_sure": None if pattern is None else answer(is_yes=is_sure and pattern != INDETERMINATE_PATTERN),
         "bone.relation": None if relation in {None, BoneRelation.CANNOT_DETERMINE} else plain_value(relation),
         "foci.count": plain_value(lesion.foci.count),
         "density.max_hu": plain_value(lesion.density.max_hu),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Literal
 
 from calcreport.model.report import Concern, Differential, Flag, Flags, FlagState
 from calcreport.rules.conditions import ALWAYS, Condition, Facts, Value, Verdict
@@ -35,15 +35,8 @@ BLOCKING_FLAGS = ("growth", "mass", "aggressive")
 Weight = Literal["++", "+", "-"]
 """Characteristic, supports, argues against."""
 
-_COMMONEST: Final = frozenset({"C01", "C01b"})
-"""Classes of dystrophic calcification, which 95 to 98 % of all calcification on radiographs is: favoured there even
-where the pattern is read with low confidence, as no other class is."""
-
 Certainty = Literal["consistent with", "favoured", "possible", "less likely", "cannot be determined"]
 """Steps of the certainty ladder this tool may use."""
-
-_OPEN_CLASSES = ("C24", "C25", "G5")
-"""Classes that say the nature cannot be told."""
 
 _WEIGHTS = {"++": 0, "+": 1, "-": 2}
 
@@ -253,16 +246,17 @@ def differential(weighing: Weighing) -> tuple[Differential, ...]:
     entries, facts = weighing.entries, weighing.facts
     strong = [rule for rule, weight in entries if weight == "++"]
     is_contested = any(not rule.is_benign for rule in strong) or any(
-        rule.concludes in {"C25", "G5"} for rule, _ in entries
+        "contests_benign" in rule.capabilities for rule, _ in entries
     )
-    plain = [rule for rule, weight in entries if weight == "+" and rule.concludes not in _OPEN_CLASSES]
-    is_doubtful = any(rule.concludes in _OPEN_CLASSES and weight == "+" for rule, weight in entries) and any(
+    plain = [rule for rule, weight in entries if weight == "+" and "is_open" not in rule.capabilities]
+    is_doubtful = any("is_open" in rule.capabilities and weight == "+" for rule, weight in entries) and any(
         flag.state in {FlagState.PRESENT, FlagState.POSSIBLE} for flag in weighing.flags.values()
     )
     if is_doubtful:
         plain = []  # nothing is favoured while the nature is open and a red flag is met or in doubt
     elif facts["projection"] == "yes" and facts["pattern.is_sure"] != "yes":
-        plain = [rule for rule in plain if rule.concludes in _COMMONEST] if len(plain) == 1 else []
+        # 95 to 98 % of all calcification on radiographs is dystrophic: favoured there even at low confidence.
+        plain = [rule for rule in plain if "is_commonest" in rule.capabilities] if len(plain) == 1 else []
     listed = []
     for rule, weight in entries:
         listed.append(
@@ -282,7 +276,7 @@ def _certainty(rule: Rule, weight: str, strong: list[Rule], plain: list[Rule], *
     """Step of the certainty ladder; "diagnostic of" is never this tool's to say."""
     if weight == "-":
         return "less likely"
-    if rule.concludes in _OPEN_CLASSES:
+    if "is_open" in rule.capabilities:
         return "cannot be determined"
     if weight == "++":
         if is_contested and rule.is_benign:

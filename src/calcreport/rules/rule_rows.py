@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
+from calcreport.model.decision import Capability
 from calcreport.model.report import Concern, Flags, FlagState
 from calcreport.rules.condition_parser import ConditionParser, near
 from calcreport.rules.conditions import ALWAYS, Condition
@@ -23,26 +24,40 @@ REQUIRED: Final = {
     "recommendation": ("text", "when"),
     "note": ("text", "when"),
 }
+CAPABILITIES: Final[Mapping[str, tuple[Capability, ...]]] = {
+    "flag": ("is_extent", "is_silenced"),
+    "class": (
+        "forbids_biopsy", "is_systemic", "is_tumour", "is_open", "contests_benign", "is_commonest", "is_of_bone",
+    ),
+    "recommendation": ("is_referral", "forbids_biopsy", "leads_to_procedure", "stands_without_lesion"),
+}  # fmt: skip
+"""Columns by which a row says what it is, so that no program has to know its id."""
+
+CONTACT: Final = "same_day_contact"
+"""Column of a recommendation: who is called the same day."""
+
 _OPTIONAL: Final = {
     "pattern": ("is_sure",),
     "gate": ("stops", "is_silenced"),
-    "flag": ("when", "value", "limit", "unit", "notes"),
+    "flag": ("when", "value", "limit", "unit", "notes", *CAPABILITIES["flag"]),
     "explanation": (),
-    "class": ("class", "strong", "weight", "is_benign", "rank", "because"),
+    "class": ("class", "strong", "weight", "is_benign", "rank", "because", "explains_flags", *CAPABILITIES["class"]),
     "concern": ("when",),
-    "recommendation": ("recommendation", "excludes", "excludes_here", "is_silenced"),
+    "recommendation": (
+        "recommendation", "excludes", "excludes_here", "is_silenced", CONTACT, *CAPABILITIES["recommendation"],
+    ),
     "note": ("level",),
-}
+}  # fmt: skip
 _COMMON: Final = ("id", "sources", "since")
 
 _KINDS: Final[Mapping[str, tuple[type, str]]] = {
     **dict.fromkeys(
         ("id", "text", "label", "flag", "state", "value", "limit", "unit", "weight", "class", "concern", "pattern",
-         "recommendation", "level"),
+         "recommendation", "level", CONTACT),
         (str, "text"),
     ),
-    **dict.fromkeys(("is_sure", "stops", "is_benign", "is_silenced"), (bool, "true or false")),
-    **dict.fromkeys(("explains", "notes", "because", "excludes", "excludes_here"), (list, "a list")),
+    **dict.fromkeys(("is_sure", "stops", "is_benign", *get_args(Capability)), (bool, "true or false")),
+    **dict.fromkeys(("explains", "explains_flags", "notes", "because", "excludes", "excludes_here"), (list, "a list")),
     "rank": (int, "a whole number"),
 }  # fmt: skip
 """What is written under a key."""
@@ -103,6 +118,9 @@ class Rule:
     """Recommendations that must not stand beside it for the same lesion."""
     is_silenced: bool = False
     level: str = "lesion"
+    capabilities: frozenset[Capability] = frozenset()
+    contact: str = ""
+    """Who is called the same day."""
 
 
 def read_row(where: str, table: str, row: dict[str, Any], parser: ConditionParser, problems: list[str]) -> Rule | None:
@@ -132,7 +150,16 @@ def read_row(where: str, table: str, row: dict[str, Any], parser: ConditionParse
     problems += _text_problems(where, row, parser)
     if len(problems) > before:
         return None
-    return Rule(id=row["id"], table=table, when=when, sources=tuple(sources), since=row["since"], **fields)
+    return Rule(
+        id=row["id"],
+        table=table,
+        when=when,
+        sources=tuple(sources),
+        since=row["since"],
+        capabilities=frozenset(key for key in CAPABILITIES.get(table, ()) if row.get(key)),
+        contact=row.get(CONTACT, ""),
+        **fields,
+    )
 
 
 def _read_pattern(where: str, row: dict[str, Any], parser: ConditionParser, problems: list[str]) -> dict[str, Any]:

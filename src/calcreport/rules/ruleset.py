@@ -9,11 +9,21 @@ import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 from calcreport.errors import RuleFileError
+from calcreport.model.decision import Capabilities
 from calcreport.model.report import Flags, RulesUsed
 from calcreport.model.typed_mistakes import explain_toml
+from calcreport.rules.capabilities import (
+    bar_procedures,
+    capabilities_of,
+    explanations_by_class,
+    share_capabilities,
+    suspicions,
+    unspoken_bans,
+)
 from calcreport.rules.condition_parser import ConditionParser, near
 from calcreport.rules.conditions import ALWAYS, Condition, Facts, comparisons
 from calcreport.rules.facts import DECLARED, Fact, Kind
@@ -23,7 +33,10 @@ from calcreport.rules.site_rules import Row, Tables, lay_over
 SCHEMA: Final = 1
 """Version of the tables' layout."""
 
-REQUIRED_CONDITIONS: Final = ("extent_pattern", "no_benign_class")
+REQUIRED_CONDITIONS: Final = (
+    "extent_pattern", "no_benign_class", "ossified_pattern", "vessel_wall_pattern", "metabolic_pattern",
+    "phlebolith_pattern", "no_lesion_pattern",
+)  # fmt: skip
 """Named conditions the engine itself asks for."""
 
 BUILT_IN: Final = "calcreport"
@@ -35,7 +48,7 @@ _HEADER: Final = re.compile(r"^[ \t]*\[\[[ \t]*([A-Za-z]+)[ \t]*\]\]", re.MULTIL
 _LONGEST_NAME: Final = 60
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Ruleset:
     """Checked rules by table, in the order written.
 
@@ -66,6 +79,16 @@ class Ruleset:
         """Name, version and digest, as printed in the report."""
         return RulesUsed(name=self.name, version=self.version, sha256=self.sha256)
 
+    @cached_property
+    def capabilities(self) -> Capabilities:
+        """What classes, recommendations and rows of flags are, by id."""
+        return capabilities_of(self.tables)
+
+    @cached_property
+    def biopsy_forbidding(self) -> tuple[str, ...]:
+        """Classes that forbid biopsy."""
+        return tuple(name for name in self.capabilities.classes if self.capabilities.is_class(name, "forbids_biopsy"))
+
     @property
     def rules(self) -> tuple[Rule, ...]:
         """Every rule of every table."""
@@ -94,14 +117,19 @@ def load_rules(texts: Mapping[str, str], site_texts: Mapping[str, str] | None = 
     """
     problems: list[str] = []
     reading = _read_files(texts, _TOP, problems)
+    written = list(reading.rows)
     if site_texts is not None:
         site = _read_files(site_texts, _TOP_OF_SITE, problems)
+        written += site.rows
         lay_over(reading, site, problems)
+    reading.rows = share_capabilities(reading.rows, written, problems)
+    reading.rows += explanations_by_class(reading.rows)
     classes = {str(row.content.get("class", row.content.get("id"))) for row in reading.rows if row.table == "class"}
     facts = dict(DECLARED) | {
         f"class.{name}": Fact(kind=Kind.WORD, meaning=f"weight of {name}", words=frozenset({"++", "+", "-", "none"}))
         for name in classes
     }
+    facts |= suspicions(reading.rows)
     parser = ConditionParser(facts, reading.conditions)
     conditions = parser.parse_named(problems)
     rules = [read_row(row.where, row.table, row.content, parser, problems) for row in reading.rows]
@@ -111,7 +139,7 @@ def load_rules(texts: Mapping[str, str], site_texts: Mapping[str, str] | None = 
         count = len(problems)
         msg = f"The rule tables have {count} mistake{'s' if count > 1 else ''}:\n" + "\n".join(problems)
         raise RuleFileError(msg, code="rules.invalid", problems=tuple(problems))
-    whole = [rule for rule in rules if rule is not None]
+    whole = bar_procedures(rule for rule in rules if rule is not None)
     return Ruleset(
         version=reading.version,
         name="+".join((BUILT_IN, *reading.names)),
@@ -231,7 +259,7 @@ def _check_whole(reading: Tables, rules: list[Rule], problems: list[str]) -> Non
     problems += [f"{name}: this id is given twice" for name, count in counts.items() if count > 1]
     missing = [name for name in REQUIRED_CONDITIONS if name not in reading.conditions]
     problems += [f"the condition '{name}' is missing" for name in missing]
-    problems += [*_gaps(reading.rows), *_unknown_exclusions(reading.rows)]
+    problems += [*_gaps(reading.rows), *_unknown_exclusions(reading.rows), *unspoken_bans(rules)]
 
 
 def _gaps(rows: Iterable[Row]) -> Iterable[str]:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from calcreport.model.clinical import Clinical
-from calcreport.model.decision import ChangedLesion, Decision, WouldChange
+from calcreport.model.decision import Capabilities, ChangedLesion, Decision, WouldChange
 from calcreport.model.findings import Findings
 from calcreport.model.report import Concern, FlagState
+from calcreport.rules.capabilities import SUSPECTED
 from calcreport.rules.conditions import Condition, Facts, Value, Verdict
 from calcreport.rules.engine import decide
 from calcreport.rules.gathering import Gathered, gather_facts, see_lesions
@@ -16,14 +17,13 @@ from calcreport.rules.lesion_rules import Weighing, differential, weigh
 from calcreport.rules.possible_answers import PossibleAnswer, possible_answers
 from calcreport.rules.questions import rank
 from calcreport.rules.ruleset import Rule, Ruleset
-from calcreport.rules.study_rules import allow, weigh_all
+from calcreport.rules.study_rules import allow, forbidding, weigh_all
 from calcreport.settings import PolicySettings
 
 _DECIDING_TABLES: Final = frozenset({"gate", "flag", "explanation", "class", "concern"})
-_TELLING: Final = frozenset({"R09", "R11", "R13"})
-"""Recommendations whose coming or going matters by itself: referral, no biopsy, same-day contact."""
+_TELLING: Final = frozenset({"is_referral", "forbids_biopsy"})
+"""Recommendations whose coming or going matters by itself; same-day contact is another."""
 
-_OSSIFIED: Final = frozenset({"P05", "P06", "P07", "P08"})
 _FOP_TESTS: Final = ("conditions.fop", "conditions.acvr1_variant")
 """Nobody waits for these before something ossified at several sites; looking at the toes comes first."""
 
@@ -111,14 +111,17 @@ def what_would_change(
             continue
         key = (possible.name, possible.answer)
         changes[key] = _join(changes[key], change) if key in changes else change
-    marked = (change.model_copy(update={"is_remote": _is_remote(change, weighings)}) for change in changes.values())
-    return tuple(sorted(marked, key=_urgency))
+    marked = (
+        change.model_copy(update={"is_remote": _is_remote(change, weighings, ruleset)}) for change in changes.values()
+    )
+    return tuple(sorted(marked, key=lambda change: _urgency(change, ruleset.capabilities)))
 
 
-def _is_remote(change: WouldChange, weighings: list[Weighing]) -> bool:
+def _is_remote(change: WouldChange, weighings: list[Weighing], ruleset: Ruleset) -> bool:
     """Whether nobody waits for this answer here."""
     if change.input == "conditions.great_toe_malformation":
-        return not any(weighing.facts["pattern.id"] in _OSSIFIED for weighing in weighings)
+        ossified = ruleset.conditions["ossified_pattern"]
+        return not any(ossified.judge(weighing.facts) is Verdict.MET for weighing in weighings)
     named = (weighings[lesion.index].facts["pattern.is_sure"] == "yes" for lesion in change.lesions)
     return change.input in _FOP_TESTS or (change.input in _TEXTURE and all(named))
 
@@ -180,19 +183,16 @@ def _asked_again(study: _Study, gathered: Gathered) -> list[Weighing] | None:
             is_changed = True
     if not is_changed:
         return None
-    if any(_suspects_fop(weighing) for weighing in (*weighings, *study.weighings)):
+    if any(forbidding(weighing, study.ruleset) for weighing in (*weighings, *study.weighings)):
         return weigh_all(gathered, study.ruleset, study.memory.judge)
     return weighings
-
-
-def _suspects_fop(weighing: Weighing) -> bool:
-    return weighing.facts.get("class.C05") in {"++", "+"}
 
 
 def _some_rule_answers_otherwise(study: _Study, index: int, changed: dict[str, Value]) -> bool:
     """Whether a rule that reads a changed fact answers otherwise, before or after flags were explained."""
     weighing, judge = study.weighings[index], study.memory.judge
-    if weighing.stop is not None or weighing.facts["patient.fop_suspected"] == "yes":
+    suspected = (weighing.facts[f"{SUSPECTED}{name}"] for name in study.ruleset.biopsy_forbidding)
+    if weighing.stop is not None or "yes" in suspected:
         return True
     rules = {rule.id: rule for fact in changed for rule in study.ruleset.readers.get(fact, ()) if _decides(rule)}
     conditions = [condition for rule in rules.values() for condition in (rule.when, rule.strong) if condition]
@@ -205,7 +205,11 @@ def _some_rule_answers_otherwise(study: _Study, index: int, changed: dict[str, V
 
 
 def _decides(rule: Rule) -> bool:
-    return rule.table in _DECIDING_TABLES or (rule.table == "recommendation" and rule.concludes in _TELLING)
+    return rule.table in _DECIDING_TABLES or _is_telling(rule)
+
+
+def _is_telling(rule: Rule) -> bool:
+    return rule.table == "recommendation" and bool(rule.capabilities & _TELLING or rule.contact)
 
 
 def _answer(weighings: list[Weighing], ruleset: Ruleset) -> _Answer:
@@ -226,7 +230,7 @@ def _answer_of(weighing: Weighing, rules: list[Rule]) -> _LesionAnswer:
         leading=leading.id if leading else "",
         label=leading.label if leading else "",
         certainty=leading.certainty if leading else "",
-        telling=frozenset(rule.concludes for rule in rules) & _TELLING,
+        telling=frozenset(rule.concludes for rule in rules if _is_telling(rule)),
     )
 
 
@@ -276,16 +280,18 @@ def _join(one: WouldChange, other: WouldChange) -> WouldChange:
     return one.model_copy(update={"concern": concern, "lesions": (*one.lesions, *other.lesions)})
 
 
-def _urgency(change: WouldChange) -> tuple[int, int, bool, int]:
+def _urgency(change: WouldChange, capabilities: Capabilities) -> tuple[int, int, bool, int]:
     """Order: first what forbids or hurries, then what the class or the referral turns on, then flags alone."""
     recommended = {name for lesion in change.lesions for name in lesion.recommended}
-    is_referral_changed = any("R09" in (*lesion.recommended, *lesion.withdrawn) for lesion in change.lesions)
+    is_referral_changed = any(
+        capabilities.has_any((*lesion.recommended, *lesion.withdrawn), "is_referral") for lesion in change.lesions
+    )
     is_led_otherwise = any(lesion.leading is not None and not lesion.is_weaker for lesion in change.lesions)
     tier = next(
         place
         for place, holds in enumerate(
             (
-                "R13" in recommended,
+                not recommended.isdisjoint(capabilities.contacts),
                 is_led_otherwise or is_referral_changed,
                 change.concern != change.concern_now,
                 True,

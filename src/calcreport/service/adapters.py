@@ -8,89 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import Literal, Protocol
+from typing import Protocol
 
-Outcome = Literal["reported", "refused", "no_calcification"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
-    """What became of a file handed to the inbox: it is durably on disk.
-
-    Parameters
-    ----------
-    reference : str
-        Of the study, for logs: 12 hexadecimal digits.
-    is_new : bool
-        Whether its content was not there before.
-    is_conflict : bool
-        Whether another content of the same SOP Instance UID is there too; both are kept.
-    is_aside : bool
-        Whether it is of a kind that is never analysed.
-    """
-
-    reference: str
-    is_new: bool
-    is_conflict: bool
-    is_aside: bool
-
-
-class Inbox(Protocol):
-    """Where a source puts what it fetches. Every method may be called from any thread."""
-
-    def temporary(self) -> Path:
-        """Path of a new empty file on the store's own file system; one that is never kept is removed at restart.
-
-        Raises
-        ------
-        StoreError
-            ``store.full``: less space than the reserve is left, or ``store.failed``.
-        """
-        ...
-
-    def keep(self, path: Path) -> Kept:
-        """Keep a DICOM file written to a `temporary` path; when this returns, it survives a power cut.
-
-        The file is moved, with its bytes as they are except for the preamble, which is zeroed.
-
-        Raises
-        ------
-        InputError
-            The file is not DICOM, damaged, truncated, or names no study, series or instance; it is removed.
-        StoreError
-            ``store.full`` or ``store.failed``: try again later.
-        """
-        ...
-
-    def keep_clinical(self, content: bytes) -> None:
-        """Keep clinical data of one study, YAML or JSON that names its ``study_instance_uid``, durably.
-
-        Raises
-        ------
-        ClinicalError
-            ``clinical.…``: a mistake in it, or ``clinical.which_study``.
-        StoreError
-            ``store.full`` or ``store.failed``: try again later.
-        """
-        ...
-
-    def expect(self, study_instance_uid: str, count: int) -> None:
-        """Tell how many instances a study has: it is complete when they are here, without waiting for quiet."""
-        ...
-
-    def recall(self, source: str) -> str | None:
-        """Cursor a source left with `remember`; ``None`` when there is none."""
-        ...
-
-    def remember(self, source: str, cursor: str) -> None:
-        """Keep a cursor durably: to be called only after everything before it was kept.
-
-        Raises
-        ------
-        StoreError
-            As `temporary`.
-        """
-        ...
+from calcreport.service.inbox import Inbox
+from calcreport.study.result import Status
 
 
 class Source(Protocol):
@@ -124,7 +45,7 @@ class Delivery:
         need not take them again.
     revision : int
         1 for the first report of a study, one more for every later one that supersedes it.
-    outcome : Outcome
+    outcome : Status
         Whether there is a report, and whether it names a lesion.
     code : str
         Of the refusal; empty otherwise.
@@ -138,7 +59,7 @@ class Delivery:
     study_instance_uid: str = field(repr=False)
     key: str
     revision: int
-    outcome: Outcome
+    outcome: Status
     code: str
     concern: str | None
     folder: Path | None = field(repr=False)

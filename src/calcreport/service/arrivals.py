@@ -21,15 +21,7 @@ class _Arriving:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Complete:
-    """A study that is complete.
-
-    Parameters
-    ----------
-    study : str
-        Folder name.
-    is_short : bool
-        Whether fewer instances came than the source told of.
-    """
+    """A study that is complete: its folder name, and whether fewer instances came than the source told of."""
 
     study: str
     is_short: bool
@@ -38,14 +30,8 @@ class Complete:
 class Arrivals:
     """Studies that images arrive for. Every method may be called from any thread.
 
-    Parameters
-    ----------
-    settings : Callable[[], StudySettings]
-        Asked every time, so that they can be changed.
-    count : Callable[[str], int]
-        Instances of a study that are there, objects set aside included.
-    clock : Callable[[], float]
-        Monotonic seconds.
+    Settings are asked for every time, so that they can be changed; `count` gives the instances of a study that are
+    there, objects set aside included; `clock` gives monotonic seconds.
     """
 
     def __init__(

@@ -13,7 +13,6 @@ from calcreport.arguments import clinical_data_of
 from calcreport.errors import ClinicalError, UsageError
 from calcreport.files.clinical_table import MAX_TABLE_BYTES, ClinicalData, data_from_text
 from calcreport.service.durable import store_error, write_file
-from calcreport.service.health import Counters
 from calcreport.service.journal import Journal
 
 MAX_CLINICAL_BYTES: Final = 1_000_000
@@ -44,17 +43,7 @@ def read_table(path: str) -> ClinicalData:
 
 
 def study_of_clinical(content: bytes) -> str:
-    """Read which study a clinical file is about.
-
-    Parameters
-    ----------
-    content : bytes
-        YAML or JSON of one patient.
-
-    Returns
-    -------
-    str
-        Its ``study_instance_uid``.
+    """Read from YAML or JSON of one patient which study it is about: its ``study_instance_uid``.
 
     Raises
     ------
@@ -76,20 +65,12 @@ def study_of_clinical(content: bytes) -> str:
 class ClinicalWatch:
     """The table of a site. A copy of its last good version is what analyses read.
 
-    Parameters
-    ----------
-    root : Path
-        Of the store.
-    named : Callable[[], str | None]
-        Path in the settings; asked every time, so that it can be changed.
-    counters, journal : Counters, Journal
-        Told what happens.
+    `named` gives the path in the settings; it is asked every time, so that the path can be changed.
     """
 
-    def __init__(self, root: Path, named: Callable[[], str | None], *, counters: Counters, journal: Journal) -> None:
+    def __init__(self, root: Path, named: Callable[[], str | None], *, journal: Journal) -> None:
         self._copy = root / _TABLE
         self._named = named
-        self._counters = counters
         self._journal = journal
         self._looked_s = float("-inf")
         self._seen: tuple[object, ...] | None = None
@@ -134,12 +115,12 @@ class ClinicalWatch:
             count = self._take(path)
         except Exception as error:  # noqa: BLE001 - whatever a table does, the service goes on
             self.problem = getattr(error, "code", "internal.error")
-            self._counters.add("clinical_tables_refused")
+            self._journal.count("clinical_tables_refused")
             self._journal.tell("clinical_table_refused", code=self.problem)
             return
         self._has_copy = True
         self.problem = ""
-        self._counters.add("clinical_tables_read")
+        self._journal.count("clinical_tables_read")
         self._journal.tell("clinical_table_read", count=count)
 
     def _take(self, path: str) -> int:

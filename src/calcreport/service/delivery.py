@@ -24,17 +24,7 @@ FIRST_WAIT_S: Final = 15.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """One attempt at a sink.
-
-    Parameters
-    ----------
-    study, sink, key : str
-        Folder name of the study, name of the sink, key of the results.
-    code : str
-        Why it failed; empty when the sink took them.
-    is_retryable : bool
-        Whether another attempt makes sense.
-    """
+    """One attempt to hand the results with a key to a sink; `study` is a folder name, `code` why it failed."""
 
     study: str
     sink: str
@@ -92,15 +82,7 @@ def refused_by(record: Record, sinks: Sequence[str]) -> str:
 
 
 class Deliveries:
-    """Threads of the sinks, and when each study is due at each.
-
-    Parameters
-    ----------
-    sinks : Sequence[Sink]
-        With a name each.
-    clock : Callable[[], float]
-        Monotonic seconds.
-    """
+    """Threads of the sinks, and when each study is due at each."""
 
     def __init__(self, sinks: Sequence[Sink], *, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock

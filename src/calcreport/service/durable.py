@@ -33,16 +33,9 @@ def make_folder(folder: Path) -> None:
 
 
 def write_file(path: Path, content: bytes, *, is_flushed: bool = True) -> None:
-    """Put a file in place, whole or not at all.
+    """Put a file in place, whole or not at all; `is_flushed` when it has to survive a power cut.
 
-    Parameters
-    ----------
-    path : Path
-        Where; a file that is there is replaced. Only one thread writes to a path.
-    content : bytes
-        All of it.
-    is_flushed : bool
-        Whether it has to survive a power cut.
+    A file that is there is replaced. Only one thread writes to a path.
     """
     partial = path.with_name(f".{path.name}.partial")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)

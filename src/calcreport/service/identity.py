@@ -37,16 +37,10 @@ _LARGE_HEADERS: Final = Lock()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """A whole DICOM file.
+    """A whole DICOM file, with UIDs of digits and dots; `class_uid` may be empty.
 
-    Parameters
-    ----------
-    study_uid, series_uid, instance_uid, class_uid : str
-        Made of digits and dots; `class_uid` may be empty.
-    is_analysed : bool
-        Whether it is of a kind that is analysed, and not made by us.
-    content : str
-        SHA-256 of transfer syntax and data set, hexadecimal.
+    `is_analysed` is whether it is of a kind that is analysed, and not made by us; `content` the SHA-256 of transfer
+    syntax and data set, hexadecimal.
     """
 
     study_uid: str = field(repr=False)
@@ -58,17 +52,7 @@ class Identity:
 
 
 def identify(path: Path) -> Identity:
-    """Read what a file is.
-
-    Parameters
-    ----------
-    path : Path
-        A regular file with a file meta header.
-
-    Returns
-    -------
-    Identity
-        What it is.
+    """Read what a regular file with a file meta header is.
 
     Raises
     ------

@@ -17,16 +17,7 @@ _MARK: Final = b"calcreport-6a1f7b3c4d219b1d5a6e2f0c"
 
 
 def write_first_part(blocks: Iterable[bytes], kind: str, target: IO[bytes]) -> None:
-    """Write what the first part of a message holds.
-
-    Parameters
-    ----------
-    blocks : Iterable[bytes]
-        The message; read to its end, parts behind the first one are skipped.
-    kind : str
-        Its media type, with the boundary.
-    target : IO[bytes]
-        Written to.
+    """Write what the first part of a message of media type `kind` holds; the others are read to the end and skipped.
 
     Raises
     ------

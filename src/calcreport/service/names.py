@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-import secrets
+from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
@@ -26,15 +26,7 @@ def is_study_name(name: str) -> bool:
 
 
 def instance_name(sop_instance_uid: str, content: str) -> str:
-    """Name of an instance's file.
-
-    Parameters
-    ----------
-    sop_instance_uid : str
-        As received.
-    content : str
-        SHA-256 of transfer syntax and data set, hexadecimal.
-    """
+    """Name of an instance's file; `content` is the SHA-256 of transfer syntax and data set, hexadecimal."""
     return f"{_digest(sop_instance_uid)}.{content[:_DIGITS]}.dcm"
 
 
@@ -51,29 +43,17 @@ def content_of(names: Iterable[str]) -> str:
 
 def conflicts_in(names: Iterable[str]) -> int:
     """How many SOP Instance UIDs occur with more than one content."""
-    counts: dict[str, int] = {}
-    for name in names:
-        instance = name.partition(".")[0]
-        counts[instance] = counts.get(instance, 0) + 1
-    return sum(count > 1 for count in counts.values())
+    return sum(count > 1 for count in Counter(name.partition(".")[0] for name in names).values())
 
 
 class References:
     """Short references to studies for logs and operators.
 
-    Parameters
-    ----------
-    key : bytes
-        The store's own; without it a reference cannot be found by hashing UIDs.
+    Without `key`, the store's own, a reference cannot be found by hashing UIDs.
     """
 
     def __init__(self, key: bytes) -> None:
         self._key = key
-
-    @staticmethod
-    def new_key() -> bytes:
-        """Key for a new store."""
-        return secrets.token_bytes(KEY_BYTES)
 
     def of(self, name: str) -> str:
         """Reference to the study with this folder name: 12 hexadecimal digits."""

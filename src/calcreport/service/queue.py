@@ -6,13 +6,13 @@ Nothing here is kept anywhere: the queue is read from the file tree, and what is
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from time import time
 from typing import Final
 
 from calcreport.service.names import conflicts_in, content_of
 from calcreport.service.record import Record
 from calcreport.service.service_settings import AnalysisSettings
-from calcreport.service.worker import Analysed, Failure
+from calcreport.service.worker import Failure
+from calcreport.study.result import StudyOutcome
 
 LONGEST_WAIT_S: Final = 600.0
 """Back-off doubles up to this."""
@@ -20,6 +20,7 @@ _MOST_SETBACKS: Final = 100
 """Attempts that failed through no fault of the study, before it is given up: most of a day."""
 _MOST_INTERRUPTIONS: Final = 20
 """Attempts that a dying service did not end: it may well have been the study."""
+_NO_FAILURES: Final[dict[str, int]] = {"attempts": 0, "setbacks": 0, "interruptions": 0}
 
 
 def is_due(record: Record, images: Sequence[str], clinical: tuple[str, ...] = ()) -> bool:
@@ -48,11 +49,10 @@ def queued(
         "conflicts": conflicts_in(images),
         "is_incomplete": is_short,
         "removed": (),
-        "changed": time(),
     }
     if content != record.content:
-        changes |= {"attempts": 0, "setbacks": 0, "interruptions": 0, "code": "", "message": ""}
-    return record.model_copy(update=changes)
+        changes |= {**_NO_FAILURES, "code": "", "message": ""}
+    return record.changed_to(**changes)
 
 
 def images_missing(record: Record, images: Sequence[str]) -> bool:
@@ -62,51 +62,44 @@ def images_missing(record: Record, images: Sequence[str]) -> bool:
 
 def given_up(record: Record, code: str, message: str) -> Record:
     """Dead letter."""
-    return record.model_copy(update={"state": "failed", "code": code, "message": message, "changed": time()})
+    return record.changed_to(state="failed", code=code, message=message)
 
 
 def retried(record: Record) -> Record:
     """Record of a study an operator wants to be tried again, as if it had just come."""
-    changes = {"state": "waiting", "attempts": 0, "setbacks": 0, "interruptions": 0, "changed": time()}
     deliveries = {name: item.model_copy(update={"has_given_up": False}) for name, item in record.deliveries.items()}
-    return record.model_copy(update={**changes, "deliveries": deliveries})
+    return record.changed_to(state="waiting", deliveries=deliveries, **_NO_FAILURES)
 
 
 def interrupted(record: Record) -> Record:
     """Record of a study whose analysis was under way when the service died."""
-    after = record.model_copy(update={"state": "waiting", "interruptions": record.interruptions + 1, "changed": time()})
+    after = record.changed_to(state="waiting", interruptions=record.interruptions + 1)
     if after.interruptions >= _MOST_INTERRUPTIONS:
         msg = "the service died again and again while it analysed this study"
         return given_up(after, "analysis.interrupted", msg)
     return after
 
 
-def answered(record: Record, result: Analysed) -> Record:
+def answered(record: Record, result: StudyOutcome) -> Record:
     """Record after an analysis that ended with an answer; results are to be handed on."""
-    changes = {
-        "state": "delivering",
-        "reported": record.content,
-        "revision": record.revision + 1,
-        "attempts": 0,
-        "setbacks": 0,
-        "interruptions": 0,
-        "outcome": result.outcome,
-        "code": result.code,
-        "message": result.message,
-        "concern": result.concern,
-        "seconds": round(result.seconds, 3),
-        "changed": time(),
-    }
-    return record.model_copy(update=changes)
+    return record.changed_to(
+        state="delivering",
+        reported=record.content,
+        revision=record.revision + 1,
+        outcome=result.status,
+        code=result.code,
+        message=result.message,
+        concern=result.concern and result.concern.value,
+        seconds=round(result.seconds, 3),
+        **_NO_FAILURES,
+    )
 
 
 def failed(record: Record, failure: Failure, settings: AnalysisSettings) -> Record:
     """Record after an analysis that ended without an answer: another attempt later, or a dead letter."""
     name = "setbacks" if failure.is_environment else "attempts"
     changes = {name: getattr(record, name) + 1, "seconds": round(failure.seconds, 3)}
-    after = record.model_copy(
-        update={**changes, "state": "waiting", "code": failure.code, "message": failure.message, "changed": time()}
-    )
+    after = record.changed_to(**changes, state="waiting", code=failure.code, message=failure.message)
     is_over = after.attempts >= settings.attempts or after.setbacks >= _MOST_SETBACKS
     return given_up(after, failure.code, failure.message) if is_over else after
 

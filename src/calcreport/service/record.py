@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from time import time
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from calcreport.service.adapters import Outcome
+from calcreport.study.result import Status
 
 State = Literal["waiting", "analysing", "delivering", "done", "failed"]
 
@@ -49,7 +50,7 @@ class Record(BaseModel):
     """Analyses of `content` that failed through no fault of the study: a settings file that is wrong, a full disk."""
     interruptions: int = 0
     """Analyses of `content` that did not end because the service did not live; nobody knows whose fault it was."""
-    outcome: Outcome | None = None
+    outcome: Status | None = None
     code: str = ""
     """Why the study was refused, or why the last attempt failed."""
     message: str = ""
@@ -67,6 +68,10 @@ class Record(BaseModel):
     deliveries: dict[str, Handover] = {}
     removed: tuple[str, ...] = ()
     """Names of images removed by retention; the study can only be analysed anew when they are back."""
+
+    def changed_to(self, **changes: object) -> Record:
+        """The record with other values, changed just now."""
+        return self.model_copy(update={"changed": time(), **changes})
 
     def to_bytes(self) -> bytes:
         """Text of the file."""

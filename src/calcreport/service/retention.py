@@ -17,19 +17,7 @@ _EVERY_S: Final = 600.0
 
 
 class Retention:
-    """Looks for what may go, every ten minutes.
-
-    Parameters
-    ----------
-    store : Store
-        Where it lies.
-    settings : Callable[[], RetentionSettings]
-        Asked every time, so that they can be changed.
-    journal : Journal
-        Told when something cannot be removed.
-    clock : Callable[[], float]
-        Monotonic seconds.
-    """
+    """Looks for what may go, every ten minutes; the journal is told when something cannot be removed."""
 
     def __init__(
         self,
@@ -63,25 +51,9 @@ class Retention:
 
 
 def remove_expired(store: Store, study: str, record: Record, settings: RetentionSettings) -> Record:
-    """Remove what a study no longer needs.
+    """Remove what a study no longer needs, while nothing is arriving for it; give its record as it is now, on disk too.
 
     The names of removed images are remembered first: a late image alone must not be reported as the whole study.
-
-    Parameters
-    ----------
-    store : Store
-        Where it lies.
-    study : str
-        Folder name; nothing is arriving for it.
-    record : Record
-        Its record.
-    settings : RetentionSettings
-        When; ``None`` is never.
-
-    Returns
-    -------
-    Record
-        As it is now, on disk too.
 
     Raises
     ------

@@ -15,12 +15,11 @@ from calcreport.errors import ConfigurationError, SettingsError
 from calcreport.service.adapters import Sink, Source
 from calcreport.service.arrivals import Arrivals
 from calcreport.service.delivery import Deliveries
-from calcreport.service.health import Counters
-from calcreport.service.inbox import StoreInbox
+from calcreport.service.inbox import Inbox
 from calcreport.service.journal import Journal
 from calcreport.service.receiving.scp import StorageScp
 from calcreport.service.service_settings import NEEDS_RESTART, ServiceSettings, TlsSettings
-from calcreport.service.sources import Sources
+from calcreport.service.sources.threads import Sources
 from calcreport.service.store import Store
 from calcreport.service.supervisor import Supervisor
 
@@ -31,18 +30,7 @@ _SOURCES_S: Final = 2.0
 class Service:
     """Everything that runs.
 
-    Parameters
-    ----------
-    load : Callable[[], ServiceSettings]
-        Reads the settings; called again on SIGHUP.
-    root : Path
-        Folder of the store.
-    config : Path | None
-        Settings file that is given to every analysis.
-    sinks : Sequence[Sink]
-        Where results go.
-    sources : Sequence[Source]
-        Where images come from, beside the SCP.
+    `load` reads the settings, again on SIGHUP; `config` is the settings file that is given to every analysis.
     """
 
     def __init__(
@@ -60,7 +48,6 @@ class Service:
         self._config = config
         self._sinks = sinks
         self._sources = sources
-        self._counters = Counters()
         self._journal = Journal()
         self._is_stopping = False
         self._wants_reload = False
@@ -68,10 +55,7 @@ class Service:
     def run(self) -> bool:
         """Serve until SIGTERM or SIGINT; the analysis, the SCP and the sources work side by side.
 
-        Returns
-        -------
-        bool
-            Whether every connection ended in time.
+        Tells whether every connection ended in time.
 
         Raises
         ------
@@ -88,7 +72,7 @@ class Service:
         store = Store(self._root, reserve_bytes=lambda: self._settings.limits.reserve_bytes)
         references = store.open()
         arrivals = Arrivals(lambda: self._settings.study, count=store.count)
-        inbox = StoreInbox(store, references, arrivals, counters=self._counters, journal=self._journal)
+        inbox = Inbox(store, references, arrivals, journal=self._journal)
         supervisor = Supervisor(
             store,
             references,
@@ -96,11 +80,10 @@ class Service:
             config=self._config,
             arrivals=arrivals,
             deliveries=Deliveries(self._sinks),
-            counters=self._counters,
             journal=self._journal,
         )
-        scp = StorageScp(store, inbox, lambda: self._settings, counters=self._counters, journal=self._journal)
-        sources = Sources(self._sources, inbox, counters=self._counters, journal=self._journal)
+        scp = StorageScp(store, inbox, lambda: self._settings, journal=self._journal)
+        sources = Sources(self._sources, inbox, journal=self._journal)
         supervisor.recover()
         _listen(scp, tls)
         sources.start()
@@ -129,7 +112,7 @@ class Service:
         try:
             settings = self._load()
         except ConfigurationError as error:
-            self._counters.add("reloads_failed")
+            self._journal.count("reloads_failed")
             self._journal.tell("reload_failed", code=error.code)
             return
         fixed = {name: getattr(self._settings, name) for name in NEEDS_RESTART}
@@ -137,7 +120,7 @@ class Service:
             self._journal.tell("reload_needs_restart")
         self._settings = settings.model_copy(update=fixed)
         scp.apply()
-        self._counters.add("reloads")
+        self._journal.count("reloads")
         self._journal.tell("reloaded")
 
     def _on_stop(self, _number: int, _frame: FrameType | None) -> None:
@@ -148,7 +131,7 @@ class Service:
 
     def _on_broken_thread(self, _hook: threading.ExceptHookArgs) -> None:
         """A connection that broke the protocol ended its thread; a traceback could quote what was received."""
-        self._counters.add("threads_broken")
+        self._journal.count("threads_broken")
 
 
 def tls_context(settings: TlsSettings) -> ssl.SSLContext | None:

@@ -144,19 +144,10 @@ NEEDS_RESTART: Final = ("aet", "host", "port", "store", "tls", "sources", "sinks
 
 
 def service_settings_from_text(text: str, overrides: Mapping[str, Any] | None = None) -> ServiceSettings:
-    """Read the service's part of a settings file.
+    """Read the service's part of a settings file: defaults, overlaid with the file, overlaid with the command line.
 
-    Parameters
-    ----------
-    text : str
-        TOML; tables other than ``[service]`` belong to the analysis.
-    overrides : Mapping[str, Any] | None
-        From the command line, tables as mappings. ``None`` leaves a setting as it is.
-
-    Returns
-    -------
-    ServiceSettings
-        Defaults, overlaid with the file, overlaid with the command line.
+    Tables of the TOML text other than ``[service]`` belong to the analysis. In `overrides`, ``None`` leaves a setting
+    as it is.
 
     Raises
     ------

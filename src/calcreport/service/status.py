@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import time
@@ -11,16 +12,32 @@ from typing import Any, Final
 
 from calcreport.errors import DeliveryError, UsageError
 from calcreport.service.durable import make_folder, store_error, write_file
-from calcreport.service.health import read_status
 from calcreport.service.names import References, is_study_name
 from calcreport.service.record import Record
 from calcreport.service.store import ASIDE, IMAGES, RETRIES, read_record
+from calcreport.study.result import align
 
+_STATUS_FILE: Final = "status.json"
 _FRESH_S: Final = 15.0
 """A service that wrote its status so long ago is not running; it writes every two seconds."""
 _MINUTE_S: Final = 60.0
 _HOUR_S: Final = 3600.0
 _DAY_S: Final = 86_400.0
+
+
+def write_status(root: Path, status: Mapping[str, Any]) -> None:
+    """Replace ``status.json``; when the disk is full the old one stays."""
+    with suppress(OSError):
+        write_file(root / _STATUS_FILE, (json.dumps(status, indent=1) + "\n").encode(), is_flushed=False)
+
+
+def read_status(root: Path) -> dict[str, Any]:
+    """Read what the service said last; empty when it said nothing readable."""
+    try:
+        status = json.loads((root / _STATUS_FILE).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return status if isinstance(status, dict) else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,15 +57,7 @@ class StudyLine:
 
 
 def studies_of(root: Path, references: References) -> list[StudyLine]:
-    """Every study of a store, the last changed first.
-
-    Parameters
-    ----------
-    root : Path
-        Of the store; the service may be running.
-    references : References
-        Of the store.
-    """
+    """Every study of a store, the last changed first; the service may be running."""
     lines = [_line(folder, references) for folder in _folders(root)]
     return sorted(lines, key=lambda line: line.changed, reverse=True)
 
@@ -59,29 +68,15 @@ def as_json(root: Path, lines: Sequence[StudyLine]) -> str:
 
 
 def as_text(root: Path, lines: Sequence[StudyLine], *, most: int) -> str:
-    """Service, the last studies and every dead letter for a person.
-
-    Parameters
-    ----------
-    root : Path
-        Of the store.
-    lines : Sequence[StudyLine]
-        From `studies_of`.
-    most : int
-        Studies shown; dead letters are shown whatever their age.
-    """
+    """Service, the last `most` studies and every dead letter, whatever its age, for a person."""
     shown = [line for number, line in enumerate(lines) if number < most or line.state == "failed"]
     rows = [("study", "state", "rev", "images", "age", "what")]
     rows += [
         (line.reference, line.state, str(line.revision), str(line.images), _age(line.changed), _what(line))
         for line in shown
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    table = [
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[5]]) for row in rows
-    ]
     left_out = len(lines) - len(shown)
-    return "\n".join([*_head(root), "", *table, *([f"… {left_out} older"] if left_out else []), ""])
+    return "\n".join([*_head(root), "", align(rows) + (f"… {left_out} older\n" if left_out else "")])
 
 
 def require_healthy(root: Path) -> None:
@@ -105,21 +100,8 @@ def require_healthy(root: Path) -> None:
 def ask_retry(root: Path, references: References, wanted: Sequence[str], *, is_all: bool) -> list[str]:
     """Ask the service to try studies again; it does within a second, or when it is started next.
 
-    Parameters
-    ----------
-    root : Path
-        Of the store.
-    references : References
-        Of the store.
-    wanted : Sequence[str]
-        References as `studies_of` has them.
-    is_all : bool
-        Every dead letter, besides.
-
-    Returns
-    -------
-    list[str]
-        References of the studies that are tried again.
+    `wanted` are references as `studies_of` has them; `is_all` adds every dead letter. Gives the references of the
+    studies that are tried again.
 
     Raises
     ------
@@ -147,9 +129,6 @@ def ask_retry(root: Path, references: References, wanted: Sequence[str], *, is_a
 def _folders(root: Path) -> Iterator[Path]:
     try:
         yield from (path for path in (root / "studies").iterdir() if is_study_name(path.name))
-    except FileNotFoundError:
-        msg = "there is no store at this place; name the folder that calcreport listen keeps images in"
-        raise UsageError(msg, code="usage.no_store") from None
     except OSError as error:
         raise store_error(error) from error
 

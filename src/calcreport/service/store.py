@@ -17,7 +17,7 @@ from typing import Final
 from calcreport.errors import StoreError
 from calcreport.service.durable import flush_folder, make_folder, store_error, write_file
 from calcreport.service.identity import Identity, clear_preamble, identify
-from calcreport.service.names import References, instance_name, instance_of, is_study_name, study_name
+from calcreport.service.names import KEY_BYTES, References, instance_name, instance_of, is_study_name, study_name
 from calcreport.service.record import Record, record_from
 
 _RESERVE_SHARE: Final = 0.05
@@ -34,24 +34,18 @@ _CLINICAL: Final = "clinical.yaml"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """A file that was kept; what `calcreport.service.adapters.Kept` says, and the study's folder name."""
+    """A file that was kept: whether its content was not there before, and whether it is beside another of its UID."""
 
     study: str
-    study_uid: str
     is_new: bool
     is_conflict: bool
     is_aside: bool
 
 
 class Store:
-    """Received files, records and results below one folder.
+    """Received files, records and results below one folder, which is made when it does not exist.
 
-    Parameters
-    ----------
-    root : Path
-        Made when it does not exist.
-    reserve_bytes : Callable[[], int]
-        Free space that is left untouched; asked every time, so that it can be changed.
+    `reserve_bytes` gives the free space that is left untouched; it is asked every time, so that it can be changed.
     """
 
     def __init__(self, root: Path, *, reserve_bytes: Callable[[], int]) -> None:
@@ -113,7 +107,7 @@ class Store:
             raise StoreError(msg, code="store.full")
 
     def temporary(self) -> Path:
-        """Path of a new empty file; see `calcreport.service.adapters.Inbox.temporary`."""
+        """Path of a new empty file; one that is never kept is removed at restart."""
         self.require_space()
         path = self._incoming / f"{secrets.token_hex(16)}.part"
         try:
@@ -123,14 +117,9 @@ class Store:
         return path
 
     def keep(self, path: Path, *, accept: Callable[[Identity], None] | None = None) -> Arrival:
-        """Keep a file of `incoming`; when this returns, it survives a power cut.
+        """Keep a `temporary` file; when this returns, it survives a power cut. The path is gone, whatever happens.
 
-        Parameters
-        ----------
-        path : Path
-            From `temporary`; gone afterwards, whatever happens.
-        accept : Callable[[Identity], None] | None
-            Called before the file is kept; raises what it has against it.
+        `accept` is called before the file is kept, and raises what it has against it.
 
         Raises
         ------
@@ -171,7 +160,6 @@ class Store:
             is_conflict = len(of_instance) > 1
         return Arrival(
             study=study,
-            study_uid=identity.study_uid,
             is_new=is_new,
             is_conflict=is_conflict,
             is_aside=not identity.is_analysed,
@@ -335,10 +323,11 @@ def references(root: Path) -> References:
     """References of a store; its key is made when it has none."""
     path = root / "reference.key"
     try:
+        if not path.exists():
+            write_file(path, secrets.token_bytes(KEY_BYTES))
         key = path.read_bytes()
-    except FileNotFoundError:
-        key = References.new_key()
-        write_file(path, key)
+    except OSError as error:
+        raise store_error(error) from error
     return References(key)
 
 

@@ -18,15 +18,16 @@ from calcreport.service.adapters import Delivery
 from calcreport.service.arrivals import Arrivals
 from calcreport.service.clinical_watch import ClinicalWatch
 from calcreport.service.delivery import Deliveries, Ended, delivery_of, handed_over, open_sinks, refused_by
-from calcreport.service.health import Counters, write_status
 from calcreport.service.identity import study_uid_of
 from calcreport.service.journal import Journal
 from calcreport.service.names import References, content_of
 from calcreport.service.record import Handover, Record
 from calcreport.service.retention import Retention
 from calcreport.service.service_settings import ServiceSettings
+from calcreport.service.status import write_status
 from calcreport.service.store import IMAGES, Store
-from calcreport.service.worker import Analysed, Analysis, Failure
+from calcreport.service.worker import Analysis, Failure
+from calcreport.study.result import StudyOutcome
 
 _STATUS_S: Final = 2.0
 _STOP_S: Final = 1.0
@@ -37,25 +38,7 @@ _DISK_WAIT_S: Final = 30.0
 
 
 class Supervisor:
-    """All studies of a store.
-
-    Parameters
-    ----------
-    store : Store
-        Open.
-    references : References
-        How studies are named to an operator.
-    settings : Callable[[], ServiceSettings]
-        Asked every time, so that they can be changed.
-    config : Path | None
-        Settings file that is given to every analysis.
-    arrivals : Arrivals
-        What is arriving.
-    deliveries : Deliveries
-        The sinks.
-    counters, journal : Counters, Journal
-        Told what happens.
-    """
+    """All studies of a store. Settings are asked for every time, so that they can be changed."""
 
     def __init__(  # noqa: PLR0913 - it is where everything meets
         self,
@@ -66,7 +49,6 @@ class Supervisor:
         config: Path | None,
         arrivals: Arrivals,
         deliveries: Deliveries,
-        counters: Counters,
         journal: Journal,
     ) -> None:
         self._store = store
@@ -75,7 +57,6 @@ class Supervisor:
         self._config = config
         self._arrivals = arrivals
         self._deliveries = deliveries
-        self._counters = counters
         self._journal = journal
         self._waiting = queue.Waiting()
         self._running: dict[str, Analysis] = {}
@@ -83,9 +64,7 @@ class Supervisor:
         self._begun = time()
         self._status_s = float("-inf")
         self._retention = Retention(store, lambda: settings().retention, journal)
-        self._clinical = ClinicalWatch(
-            store.root, lambda: settings().analysis.clinical, counters=counters, journal=journal
-        )
+        self._clinical = ClinicalWatch(store.root, lambda: settings().analysis.clinical, journal=journal)
         self._is_disk_full = False
 
     def recover(self) -> None:
@@ -121,7 +100,7 @@ class Supervisor:
     def _watch(self) -> None:
         """Take up analyses that ended."""
         for study, analysis in list(self._running.items()):
-            result = analysis.poll()
+            result = analysis.result()
             if result is not None:
                 del self._running[study]
                 self._guarded(study, self._end, result)
@@ -146,7 +125,7 @@ class Supervisor:
 
     def _interrupt(self, study: str) -> None:
         record = self._store.record(study)
-        self._write(study, record.model_copy(update={"state": "waiting", "changed": time()}))
+        self._write(study, record.changed_to(state="waiting"))
 
     def _guarded(self, study: str, act: Callable[..., None], *how: object) -> None:
         """Do something about one study; whatever fails, the others go on and this one is looked at again."""
@@ -159,7 +138,7 @@ class Supervisor:
         except (CalcReportError, OSError) as error:
             self._later(study, getattr(error, "code", "store.failed"))
         except Exception:  # noqa: BLE001  # a bug that one study meets must not end the service for all
-            self._counters.add("internal_errors")
+            self._journal.count("internal_errors")
             self._later(study, "internal.error")
 
     def _later(self, study: str, code: str) -> None:
@@ -209,23 +188,23 @@ class Supervisor:
             return
         clinical = self._store.clinical(study) or self._clinical.table()
         settings = self._settings().analysis.model_copy(update={"clinical": clinical and str(clinical)})
-        self._write(study, record.model_copy(update={"state": "analysing", "changed": time()}))
+        self._write(study, record.changed_to(state="analysing"))
         self._running[study] = Analysis(self._store.folder(study), settings, config=self._config)
         self._tell("analysis_begun", study)
 
-    def _end(self, study: str, result: Analysed | Failure) -> None:
+    def _end(self, study: str, result: StudyOutcome | Failure) -> None:
         record = self._store.record(study)
-        if isinstance(result, Analysed):
+        if isinstance(result, StudyOutcome):
             record = queue.answered(record, result)
             self._write(study, record)
-            self._counters.add(f"studies_{result.outcome}")
+            self._journal.count(f"studies_{result.status}")
             code = {"code": result.code} if result.code else {}
-            self._tell("analysis_done", study, status=result.outcome, seconds=result.seconds, **code)
+            self._tell("analysis_done", study, status=result.status, seconds=result.seconds, **code)
             self._hand_on(study, record)
             return
         record = queue.failed(record, result, self._settings().analysis)
         self._write(study, record)
-        self._counters.add("studies_failed" if record.state == "failed" else "analyses_failed")
+        self._journal.count("studies_failed" if record.state == "failed" else "analyses_failed")
         self._tell("analysis_failed", study, code=result.code, status=record.state, count=record.attempts)
         if record.state == "waiting":
             self._put(study, record)
@@ -263,12 +242,12 @@ class Supervisor:
             self._write(study, queue.given_up(record, code, msg))
         else:
             cleared = {"code": "", "message": ""} if record.code == _REMOVED else {}
-            self._write(study, record.model_copy(update={**cleared, "state": "done", "changed": time()}))
+            self._write(study, record.changed_to(**cleared, state="done"))
 
     def _handed(self, study: str, ended: Ended) -> None:
         before = self._store.record(study)
         record = handed_over(before, ended)
-        self._counters.add("delivered" if not ended.code else "deliveries_failed")
+        self._journal.count("delivered" if not ended.code else "deliveries_failed")
         code = {"code": ended.code} if ended.code else {}
         self._tell("delivery_failed" if ended.code else "delivered", study, step=ended.sink, **code)
         if record is before or record.state != "delivering":
@@ -321,5 +300,5 @@ class Supervisor:
             "waiting": len(self._waiting),
             "analysing": [self._references.of(study) for study in self._running],
             "delivering": len(self._deliveries),
-            "counters": self._counters.snapshot(),
+            "counters": self._journal.counts(),
         }

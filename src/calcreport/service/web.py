@@ -39,19 +39,13 @@ class WebError(DeliveryError):
         self.status = status
 
 
+class MissingError(WebError):
+    """The server does not know what was asked for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
-    """What is sent with a request.
-
-    Parameters
-    ----------
-    kind : str
-        Media type.
-    length : int
-        Bytes.
-    blocks : Callable[[], Iterable[bytes]]
-        Gives them, from the start, each time it is called.
-    """
+    """What is sent with a request: media type, bytes, and what gives them, from the start, each time it is called."""
 
     kind: str
     length: int
@@ -60,11 +54,6 @@ class Body:
 
 class WebClient:
     """One server, one connection that is kept; for one thread.
-
-    Parameters
-    ----------
-    settings : WebSettings
-        Where it is and what it wants to see.
 
     Raises
     ------
@@ -81,23 +70,10 @@ class WebClient:
         self._credentials()
 
     def json(self, path: str, *, body: Body | None = None, accept: str = JSON, allowed: tuple[int, ...] = ()) -> Any:  # noqa: ANN401 - any JSON document
-        """Ask, and read the answer.
+        """Ask for a path behind the address of the settings, quoted by the caller, and read the answer.
 
-        Parameters
-        ----------
-        path : str
-            Behind the address of the settings; quoted by the caller.
-        body : Body | None
-            Makes it a POST.
-        accept : str
-            Media type asked for.
-        allowed : tuple[int, ...]
-            Answers that are no success and have a document nevertheless.
-
-        Returns
-        -------
-        Any
-            The document; ``None`` for an empty answer.
+        A `body` makes it a POST. Answers of an `allowed` status are no success and have a document nevertheless.
+        ``None`` is an empty answer.
 
         Raises
         ------
@@ -119,12 +95,7 @@ class WebClient:
     def fetch(self, path: str, *, accept: str, take: Callable[[Iterable[bytes], str], None]) -> None:
         """Ask for a file, and hand its bytes on as they come.
 
-        Parameters
-        ----------
-        path, accept : str
-            As for `json`.
-        take : Callable[[Iterable[bytes], str], None]
-            Given the blocks of the answer and its media type; it reads all of them or raises.
+        `take` is given the blocks of the answer and its media type; it reads all of them or raises.
 
         Raises
         ------
@@ -261,7 +232,7 @@ def _refused(status: int) -> WebError:
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         return WebError("the server does not let us in; check the credentials", code="web.not_permitted", status=status)
     if status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
-        return WebError("the server does not know what was asked for", code="web.not_found", status=status)
+        return MissingError("the server does not know what was asked for", code="web.not_found", status=status)
     if status >= 500 or status in {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}:
         return WebError("the server cannot answer now", code="web.busy", status=status)
     if status < 400:

@@ -33,7 +33,7 @@ from calcreport.study.findings import day_of
 from calcreport.study.folder import ResultsFolder, folder_name
 from calcreport.study.measured import MeasuredStudy, RefusedStudyError
 from calcreport.study.request import Request
-from calcreport.study.result import Kind, StudyOutcome, status_of
+from calcreport.study.result import Counts, Kind, StudyOutcome, status_of
 from calcreport.study.review import carry_review
 from calcreport.study.series import CtReading, read_ct_series
 from calcreport.study.write import Draft, load_output, needs_pictures, write_outputs
@@ -105,9 +105,7 @@ def _analyse(
         folder=folder,
         status=status_of(report),
         concern=report.concern,
-        lesion_count=len(report.lesions),
-        excluded_count=len(report.excluded),
-        image_count=measured.image_count,
+        counts=Counts(lesions=len(report.lesions), excluded=len(report.excluded), images=measured.image_count),
         seconds=monotonic() - began,
         text=text,
         series=report.series,

@@ -53,14 +53,9 @@ def folder_name(study_instance_uid: str) -> str:
 
 
 class ResultsFolder:
-    """The folder given with ``--out``.
+    """The folder given with ``--out``, made with its parents when it does not exist.
 
-    Parameters
-    ----------
-    root : Path
-        Made with its parents when it does not exist.
-    run_id : str
-        Marks what this run writes and has not finished; letters and digits.
+    `run_id` marks what this run writes and has not finished; letters and digits.
     """
 
     def __init__(self, root: Path, *, run_id: str) -> None:

@@ -5,66 +5,45 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from pydantic import ValidationError
-
 from calcreport.errors import UsageError
 from calcreport.files.report import report_from_text
 from calcreport.formats import FILE_NAMES, Templates
 from calcreport.formats.page.as_index import IndexEntry, index_entry, render_index
 from calcreport.model.report import Report
 from calcreport.study.folder import ResultsFolder
-from calcreport.study.result import Counts, Summary, SummaryStudy, status_of
+from calcreport.study.result import SUMMARY_FILE, StudyOutcome, read_summary, status_of
 
-SUMMARY_FILE: Final = "summary.json"  # in the results folder
-INDEX_FILE: Final = "index.html"  # beside it
+INDEX_FILE: Final = "index.html"  # in the results folder
 
 
 def update_overview(results: ResultsFolder, root: Path, folder: str, report: Report, templates: Templates) -> None:
     """Write the row of one study anew; without a summary of this program there is nothing to write.
 
-    Parameters
-    ----------
-    results : ResultsFolder
-        The results folder.
-    root : Path
-        The same as a path.
-    folder : str
-        Name of the study's folder.
-    report : Report
-        What it holds now.
-    templates : Templates
-        Layout of the index.
+    `root` is the results folder as a path, `report` what the study's folder holds now.
 
     Raises
     ------
     OutputError
         When it cannot be written.
     """
-    summary = _read_summary(root)
+    summary = read_summary(root)
     if summary is None or all(study.folder != folder for study in summary.studies):
         return
     studies = tuple(_updated(study, report) if study.folder == folder else study for study in summary.studies)
     updated = summary.model_copy(update={"studies": studies})
-    results.write_file(SUMMARY_FILE, f"{updated.model_dump_json(by_alias=True, indent=2)}\n".encode())
+    results.write_file(SUMMARY_FILE, updated.to_bytes())
     if (root / INDEX_FILE).is_file():
         software = f"{report.software.name} {report.software.version} · {report.created}"
         rows = [_row(study, root) for study in studies]
         results.write_file(INDEX_FILE, render_index(rows, templates, software=software).content)
 
 
-def _read_summary(root: Path) -> Summary | None:
-    try:
-        return Summary.model_validate_json((root / SUMMARY_FILE).read_bytes())
-    except (OSError, ValidationError):
-        return None
-
-
-def _updated(study: SummaryStudy, report: Report) -> SummaryStudy:
-    counts = Counts(lesions=len(report.lesions), excluded=len(report.excluded), images=study.counts.images)
+def _updated(study: StudyOutcome, report: Report) -> StudyOutcome:
+    counts = study.counts.model_copy(update={"lesions": len(report.lesions), "excluded": len(report.excluded)})
     return study.model_copy(update={"status": status_of(report), "concern": report.concern, "counts": counts})
 
 
-def _row(study: SummaryStudy, root: Path) -> IndexEntry:
+def _row(study: StudyOutcome, root: Path) -> IndexEntry:
     """Row of a study; of a refused one only its folder is known here."""
     if study.status != "refused":
         try:

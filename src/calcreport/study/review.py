@@ -48,20 +48,7 @@ class WrittenReview:
 
 
 def carry_review(results: ResultsFolder, folder: str) -> dict[str, bytes]:
-    """Files of a review that a study's folder holds, with the note of what it was written about.
-
-    Parameters
-    ----------
-    results : ResultsFolder
-        Where the folder lies.
-    folder : str
-        Name of the study's folder.
-
-    Returns
-    -------
-    dict[str, bytes]
-        Empty without a review.
-    """
+    """Files of a review in a study's folder, with the note of what it was written about; empty without a review."""
     review = results.read_study(folder, REVIEW_FILE)
     if review is None:
         return {}
@@ -78,12 +65,7 @@ def carry_review(results: ResultsFolder, folder: str) -> dict[str, bytes]:
 def note_lesions(drafted: Report, review: bytes) -> bytes:
     """Note which lesion each id of a draft stands for while a review is written about it.
 
-    Parameters
-    ----------
-    drafted : Report
-        With every lesion of the draft, or with the rejected ones apart.
-    review : bytes
-        Content of the review file.
+    `drafted` has every lesion of the draft, or the rejected ones apart.
     """
     lesions = (*drafted.lesions, *(entry.lesion for entry in drafted.rejected))
     note = {
@@ -96,12 +78,7 @@ def note_lesions(drafted: Report, review: bytes) -> bytes:
 def refuse_other_lesions(drafted: Report, written: WrittenReview) -> None:
     """Refuse a review that was written about other lesions than those which have these ids now.
 
-    Parameters
-    ----------
-    drafted : Report
-        With every lesion of the draft.
-    written : WrittenReview
-        The review.
+    `drafted` has every lesion of the draft.
 
     Raises
     ------

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
-from calcreport.model.decision import ChangedLesion, Decision, WouldChange
+from calcreport.model.decision import Capabilities, ChangedLesion, Decision, WouldChange
 from calcreport.model.report import Concern, FlagState, OtherAnswer, OtherAnswerLesion
 from calcreport.text.impression import join_ids
 from calcreport.text.statements import Statements
@@ -57,9 +58,6 @@ _SAME_QUESTION: Final = {
 }
 """Inputs of which one named in the text is enough."""
 
-_BONE: Final = "G5"
-"""Leading class of mineral that is continuous with bone."""
-
 _SEVERITY: Final = (Concern.HIGH, Concern.FLAGGED, Concern.MODIFIED, Concern.INDETERMINATE, Concern.NONE)
 """Concerns, most severe first."""
 
@@ -86,32 +84,42 @@ def describe_changes(
         In the same order, lesions by their ids.
     """
     ids = {index: name for name, index in numbered}
+    words = _Words(statements=statements, size_name=size_name, capabilities=decision.capabilities)
     return tuple(
         OtherAnswer(
             input=change.input,
             answer=change.answer,
-            text=_describe(change, ids, statements, size_name),
+            text=_describe(change, ids, words),
             is_told=change in stated,
             concern=change.concern,
             lesions=tuple(_with_id(lesion, ids) for lesion in change.lesions),
         )
-        for stated in (_choose(decision.would_change),)
+        for stated in (_choose(decision.would_change, words.capabilities),)
         for change in decision.would_change
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Words:
+    """Wording, name of the size flag with its limit, and what the rules say of their classes and recommendations."""
+
+    statements: Statements
+    size_name: str
+    capabilities: Capabilities
 
 
 def _with_id(lesion: ChangedLesion, ids: dict[int, str]) -> OtherAnswerLesion:
     return OtherAnswerLesion(lesion=ids.get(lesion.index, ""), **lesion.model_dump(exclude={"index"}))
 
 
-def _choose(changes: tuple[WouldChange, ...]) -> list[WouldChange]:
+def _choose(changes: tuple[WouldChange, ...], capabilities: Capabilities) -> list[WouldChange]:
     """Select the inputs named in the text: one per question, not only those that could add a red flag."""
     chosen: list[WouldChange] = []
     asked: set[str] = set()
     alarms = 0
     for change in changes:
         question = _question(change)
-        is_alarm = _rises(change)
+        is_alarm = _rises(change, capabilities)
         is_too_much = len(chosen) == MOST_STATED or (is_alarm and alarms == _MOST_ALARMS)
         if question in asked or is_too_much or change.is_remote or not _matters(change):
             continue
@@ -135,17 +143,16 @@ def _matters(change: WouldChange) -> bool:
     )
 
 
-def _rises(change: WouldChange) -> bool:
+def _rises(change: WouldChange, capabilities: Capabilities) -> bool:
     """Whether the answer would raise the concern or add a referral."""
-    is_referred = any("R09" in lesion.recommended for lesion in change.lesions)
+    is_referred = any(capabilities.has_any(lesion.recommended, "is_referral") for lesion in change.lesions)
     return is_referred or _SEVERITY.index(change.concern) < _SEVERITY.index(change.concern_now)
 
 
-def _describe(change: WouldChange, ids: dict[int, str], statements: Statements, size_name: str) -> str:
+def _describe(change: WouldChange, ids: dict[int, str], words: _Words) -> str:
+    statements = words.statements
     ask = statements.choose("ask", change.input, change.input)
-    answer = statements.say(
-        "change.answer", answer=_say_answer(change, statements), effect=_say_effect(change, statements, size_name)
-    )
+    answer = statements.say("change.answer", answer=_say_answer(change, statements), effect=_say_effect(change, words))
     identifier = "compared" if change.input == "lesion.prior" else "read" if _is_read(change) else "told"
     text = statements.say(f"change.{identifier}", ask=ask, answers=answer)
     indices = {lesion.index for lesion in change.lesions}
@@ -183,15 +190,16 @@ def _in_words(name: str, number: str) -> str:
     return f"{float(number) / 10:g} cm" if name.endswith(("_cm", "_mm")) else number
 
 
-def _say_effect(change: WouldChange, statements: Statements, size_name: str) -> str:
+def _say_effect(change: WouldChange, words: _Words) -> str:
     """Describe the effect on the lesion that changes most."""
+    statements, capabilities = words.statements, words.capabilities
     lesion = max(
         change.lesions, key=lambda entry: (len(entry.recommended), entry.leading is not None, len(entry.flags))
     )
-    parts = [*_say_urgent(lesion, statements)]
-    is_referral_changed = "R09" in (*lesion.recommended, *lesion.withdrawn)
+    parts = _say_urgent(lesion, words)
+    is_referral_changed = capabilities.has_any((*lesion.recommended, *lesion.withdrawn), "is_referral")
     is_mere_doubt = lesion.is_weaker or (lesion.certainty == "possible" and is_referral_changed)
-    if not parts and lesion.leading == _BONE:
+    if not parts and capabilities.is_class(lesion.leading, "is_of_bone"):
         parts.append(statements.say("change.bone"))
     elif not parts and lesion.leading is not None and not is_mere_doubt:
         identifier = {"consistent with": "consistent", "favoured": "favoured", "possible": "possible"}.get(
@@ -200,31 +208,36 @@ def _say_effect(change: WouldChange, statements: Statements, size_name: str) -> 
         parts.append(
             statements.say(f"change.{identifier or 'open'}", **({"label": lesion.label} if identifier else {}))
         )
-    parts += [] if "R11" in lesion.recommended else _say_flags(lesion, statements, size_name)
+    parts += [] if capabilities.has_any(lesion.recommended, "forbids_biopsy") else _say_flags(lesion, words)
     if not parts:
-        parts.append(statements.say("change.higher" if _rises(change) else "change.lower"))
+        parts.append(statements.say("change.higher" if _rises(change, capabilities) else "change.lower"))
     if len(parts) > 1 and "," in parts[0]:
         parts[0] += ","  # its own commas would run into the second part
     return join_words(parts[:2], statements.say("change.and"))
 
 
-def _say_urgent(lesion: ChangedLesion, statements: Statements) -> list[str]:
-    if "R13" in lesion.recommended:
-        return [statements.say("change.urgent")]
-    return [statements.say("change.fop")] if "R11" in lesion.recommended else []
+def _say_urgent(lesion: ChangedLesion, words: _Words) -> list[str]:
+    contacts, bans = words.capabilities.contacts, words.capabilities.bans
+    for name in lesion.recommended:
+        if name in contacts:
+            return [words.statements.say("change.urgent", contact=contacts[name])]
+    labels = dict.fromkeys(label for name in lesion.recommended for label in bans.get(name, ()))
+    label = join_words(list(labels), words.statements.say("words_or"))
+    return [words.statements.say("change.no_biopsy", label=label)] if labels else []
 
 
-def _say_flags(lesion: ChangedLesion, statements: Statements, size_name: str) -> list[str]:
+def _say_flags(lesion: ChangedLesion, words: _Words) -> list[str]:
     """Name the flags that change, or the effect on the referral."""
-    named = {state: _names(lesion, state, statements, size_name) for state in FlagState}
-    if "R09" in lesion.recommended:
+    statements = words.statements
+    named = {state: _names(lesion, state, statements, words.size_name) for state in FlagState}
+    if words.capabilities.has_any(lesion.recommended, "is_referral"):
         met = {name for name, state in lesion.flags.items() if state is FlagState.PRESENT}
         is_unexplained = bool(met) and met <= {"size", "depth"} and lesion.leading is not None
         unexplained = statements.say("change.unexplained", flags=named[FlagState.PRESENT])
         return [unexplained if is_unexplained else statements.say("change.refer")]
     if named[FlagState.EXPLAINED]:
         return [statements.say("change.explain", flags=named[FlagState.EXPLAINED])]
-    if "R09" in lesion.withdrawn:
+    if words.capabilities.has_any(lesion.withdrawn, "is_referral"):
         return [statements.say("change.release")]
     for state, identifier in (
         (FlagState.PRESENT, "flag"),

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from calcreport.model.lengths import Lengths
 from calcreport.model.report import FilmPlace, Lesion, Report
+from calcreport.model.terms import INDETERMINATE_PATTERN
 from calcreport.text.film import name_view, say_projected, say_skin_line, spell_on_films
 from calcreport.text.film_views import say_other_views
 from calcreport.text.statements import Statements
 from calcreport.text.wording import capitalise, join_words, name_finding, spell_distance
-
-_PATTERNLESS: Final = "P30"  # id of the entry for mineral without a recognised pattern
 
 
 def say_projection(places: tuple[FilmPlace, ...], statements: Statements) -> str:
@@ -68,7 +65,7 @@ def _say_pattern(lesion: Lesion, statements: Statements) -> str:
     """Describe the mineral in terms that hold for a projection."""
     pattern = lesion.pattern
     finding = statements.choose("pattern.film", pattern.id, name_finding(pattern, statements))
-    if pattern.id == _PATTERNLESS:
+    if pattern.id == INDETERMINATE_PATTERN:
         return capitalise(finding)
     return capitalise(statements.say(f"film.pattern_{pattern.confidence}", finding=finding))
 

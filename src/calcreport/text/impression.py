@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import groupby
 
+from calcreport.model.decision import Capabilities, Decision
 from calcreport.model.lengths import Lengths, bind_lengths
 from calcreport.model.report import (
     Concern,
@@ -22,18 +23,6 @@ from calcreport.text.wording import as_sentence, join_words, name_place
 
 FLAG_NAMES = ("size", "depth", "growth", "pain", "mass", "history", "aggressive")
 """Red flags in the order they are printed."""
-
-_SARCOMA_CENTRE = "R09"
-"""The recommendation that calls for sarcoma-centre opinion; only with it are flags called criteria for that."""
-
-_TUMOUR = "C22"
-"""Class of soft-tissue tumours. Below a likelier class it is named as not excluded."""
-
-_FOP = "C05"
-"""Class that always comes first, because it forbids biopsy and surgery, which other classes may lead to."""
-
-_PROJECTED_EXTENT = "F1-extent-projected"
-"""Size-flag rule for the length of a vessel or fascia on a radiograph; the impression does not repeat it."""
 
 _LADDER = ("consistent with", "favoured", "possible")
 """Degrees of certainty in favour of a diagnosis."""
@@ -56,11 +45,11 @@ def spell_count(count: int, statements: Statements) -> str:
 
 def write_impression(
     lesions: tuple[Lesion, ...],
-    patient: PatientLevel,
     statements: Statements,
     *,
     policy: PolicySettings,
     negative: str,
+    decision: Decision,
     advice: Mapping[str, tuple[str, ...]],
 ) -> tuple[str, ...]:
     """Write the impression.
@@ -69,8 +58,6 @@ def write_impression(
     ----------
     lesions : tuple[Lesion, ...]
         In report order.
-    patient : PatientLevel
-        What holds for the whole patient; stands behind the lesions that need sarcoma-centre opinion.
     statements : Statements
         Wording.
     policy : PolicySettings
@@ -78,6 +65,9 @@ def write_impression(
         entry, other flagged ones have their own.
     negative : str
         The sentence for a study without any lesion.
+    decision : Decision
+        What holds for the whole patient, which stands behind the lesions that need sarcoma-centre opinion; and what the
+        rules say of their own classes and rows.
     advice : Mapping[str, tuple[str, ...]]
         What the rules add for a lesion, by its id.
 
@@ -86,7 +76,7 @@ def write_impression(
     tuple[str, ...]
         One entry a numbered item, each of one or more sentences; never empty.
     """
-    overall = _describe_patient(patient, statements)
+    overall = _describe_patient(decision.patient, statements)
     if not lesions:
         return (as_sentence(negative), *overall)
     ranked = sorted(
@@ -97,10 +87,13 @@ def write_impression(
     for group in ranked:
         notes = dict.fromkeys(note for lesion in group for note in advice.get(lesion.id, ()) if note not in said)
         said |= notes.keys()
-        text = _describe_group(group, statements, policy)
+        text = _describe_group(group, statements, policy, decision.capabilities)
         remarks = [as_sentence(_name_concerned(note, group, advice)) for note in notes]
         items.append((group[0].concern, " ".join([text, *remarks])))
-    if any(entry.id == _FOP and entry.certainty in _LADDER for entry in patient.differential):
+    if any(
+        decision.capabilities.is_class(entry.id, "forbids_biopsy") and entry.certainty in _LADDER
+        for entry in decision.patient.differential
+    ):  # first whatever else is said, because it forbids what the rest may lead to
         return (*overall, *(text for _, text in items))
     urgent = [text for concern, text in items if concern is Concern.HIGH]
     return (*urgent, *overall, *(text for concern, text in items if concern is not Concern.HIGH))
@@ -153,16 +146,18 @@ def _is_small_and_only_deep(lesion: Lesion, small_limit_mm: float) -> bool:
     return met <= {"depth"} and not lesion.size.is_minimum and 0 < _longest_mm(lesion) <= small_limit_mm
 
 
-def _describe_group(group: list[Lesion], statements: Statements, policy: PolicySettings) -> str:
+def _describe_group(
+    group: list[Lesion], statements: Statements, policy: PolicySettings, capabilities: Capabilities
+) -> str:
     lead = group[0]
-    sentences = [_name_and_judge(group, statements, bind_lengths(policy.model_dump()))]
-    sentences += _weigh_flags(lead, statements, policy)
-    sentences += _differ(lead, statements)
+    sentences = [_name_and_judge(group, statements, bind_lengths(policy.model_dump()), capabilities)]
+    sentences += _weigh_flags(lead, statements, policy, capabilities)
+    sentences += _differ(lead, statements, capabilities)
     sentences += filter(None, [describe_stability(group, statements)])
     return " ".join(as_sentence(sentence) for sentence in sentences)
 
 
-def _name_and_judge(group: list[Lesion], statements: Statements, lengths: Lengths) -> str:
+def _name_and_judge(group: list[Lesion], statements: Statements, lengths: Lengths, capabilities: Capabilities) -> str:
     subject = _name_group(group, statements, lengths)
     differential = group[0].differential
     for certainty, identifier in (
@@ -172,7 +167,8 @@ def _name_and_judge(group: list[Lesion], statements: Statements, lengths: Length
     ):
         named = [entry for entry in differential if entry.certainty == certainty][:_MOST_NAMED]
         if named:
-            likely, tumours = (named, []) if certainty != "possible" else _set_apart_tumours(named, differential)
+            is_open = certainty == "possible" and not capabilities.is_class(differential[0].id, "is_tumour")
+            likely, tumours = _set_apart_tumours(named, capabilities) if is_open else (named, [])
             judged = identifier if likely else "indeterminate"
             text = statements.say(f"impression.{judged}", lesion=subject, labels=_join_labels(likely, statements))
             if not tumours:
@@ -182,27 +178,25 @@ def _name_and_judge(group: list[Lesion], statements: Statements, lengths: Length
 
 
 def _set_apart_tumours(
-    named: list[Differential], differential: tuple[Differential, ...]
+    named: list[Differential], capabilities: Capabilities
 ) -> tuple[list[Differential], list[Differential]]:
-    """Separate a tumour class from likelier ones; a leading tumour class is named like any other."""
-    if differential[0].id == _TUMOUR:
-        return named, []
-    return [entry for entry in named if entry.id != _TUMOUR], [entry for entry in named if entry.id == _TUMOUR]
+    """Part a tumour, which behind something likelier is not put forward but named as not excluded, from the rest."""
+    tumours = [entry for entry in named if capabilities.is_class(entry.id, "is_tumour")]
+    return [entry for entry in named if entry not in tumours], tumours
 
 
 def _join_labels(entries: list[Differential], statements: Statements) -> str:
     return join_words([entry.label for entry in entries], statements.say("words_or"))
 
 
-def _differ(lesion: Lesion, statements: Statements) -> list[str]:
+def _differ(lesion: Lesion, statements: Statements, capabilities: Capabilities) -> list[str]:
     """Name the alternatives to a surer diagnosis, then the less likely ones."""
     surer = any(entry.certainty in {"consistent with", "favoured"} for entry in lesion.differential)
     possible = [entry for entry in lesion.differential if entry.certainty == "possible"][:_MOST_NAMED]
     unlikely = [entry for entry in lesion.differential if entry.certainty == "less likely"][:_MOST_NAMED]
     sentences = []
     if surer:
-        tumours = [entry for entry in possible if entry.id == _TUMOUR]
-        others = [entry for entry in possible if entry.id != _TUMOUR]
+        others, tumours = _set_apart_tumours(possible, capabilities)
         for identifier, entries in (("also_possible", others), ("also_not_excluded", tumours)):
             if entries:
                 sentences.append(statements.say(f"impression.{identifier}", labels=_join_labels(entries, statements)))
@@ -272,22 +266,22 @@ def _name_nature(lesion: Lesion, statements: Statements, *, many: bool) -> str:
     return statements.say("impression.mass", noun=noun) if has_mineral else statements.say("impression.mass_only")
 
 
-def _weigh_flags(lesion: Lesion, statements: Statements, policy: PolicySettings) -> list[str]:
+def _weigh_flags(
+    lesion: Lesion, statements: Statements, policy: PolicySettings, capabilities: Capabilities
+) -> list[str]:
     sentences = []
     size_name = name_flag("size", statements, size_limit_mm=policy.size_limit_mm, size_operator=policy.size_operator)
     met = _flags_in(lesion, FlagState.PRESENT, statements, policy)
     if met:
-        calls = any(entry.id == _SARCOMA_CENTRE for entry in lesion.recommendations)
+        calls = any(entry.is_referral for entry in lesion.recommendations)  # else no criteria for anything
         count = "one" if len(met) == 1 else "many"
         identifier = f"impression.{'met' if calls else 'flag'}_{count}"
         sentences.append(
             statements.say(identifier, count=spell_count(len(met), statements), flags=join_words(met, "and"))
         )
-    possible = [
-        name
-        for name in _flags_in(lesion, FlagState.POSSIBLE, statements, policy)
-        if name != size_name or lesion.flags.size.rule != _PROJECTED_EXTENT
-    ]
+    possible = _flags_in(lesion, FlagState.POSSIBLE, statements, policy)
+    if size_name in possible and capabilities.is_flag_row(lesion.flags.size.rule, "is_silenced"):
+        possible.remove(size_name)
     if possible:
         sentences.append(statements.say("impression.possible_flags", flags=join_words(possible)))
     explained = _flags_in(lesion, FlagState.EXPLAINED, statements, policy)

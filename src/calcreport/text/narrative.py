@@ -16,6 +16,7 @@ from calcreport.model.report import (
     Thresholds,
     YesNo,
 )
+from calcreport.model.terms import INDETERMINATE_PATTERN
 from calcreport.text.advice import name_concerned
 from calcreport.text.clinical import ClinicalText, describe_clinical
 from calcreport.text.comparison import describe_comparison, describe_growth
@@ -137,14 +138,14 @@ def _clinical_sentences(report: Report, clinical: ClinicalText, statements: Stat
 
 def _leave_blanks(report: Report, statements: Statements) -> str:
     """Blanks for who was notified and when, where notification is required; empty otherwise."""
-    asked = {entry.id for entry in report.recommendations}
+    asked = report.recommendations
     category = (
         "same_day"
-        if "R13" in asked
+        if any(entry.is_same_day for entry in asked)
         else "no_biopsy"
-        if "R11" in asked
+        if any(entry.forbids_biopsy for entry in asked)
         else "cancer"
-        if report.concern is Concern.HIGH and "R09" in asked
+        if report.concern is Concern.HIGH and any(entry.is_referral for entry in asked)
         else ""
     )
     if not category:
@@ -265,7 +266,7 @@ def _describe_faintness(report: Report, lesion: Lesion, statements: Statements) 
 
 def _describe_pattern(lesion: Lesion, statements: Statements) -> str:
     finding = name_finding(lesion.pattern, statements)
-    if lesion.pattern.id == "P30":
+    if lesion.pattern.id == INDETERMINATE_PATTERN:
         return capitalise(finding)
     return capitalise(statements.say(f"pattern.confidence.{lesion.pattern.confidence}", finding=finding))
 

@@ -38,8 +38,8 @@ def list_measurements(
     """
     on_films = list_on_films(lesion, statements, lengths)
     rows: Rows = [  # key of the name in ``measure.*``, and value with unit
-        *_mass_rows(lesion.mass, statements, lengths),
-        *([] if on_films else _size_rows(lesion.size, statements, lengths)),
+        *_length_rows(lesion.mass, ("mass", "mass_longest", "mass_volume"), statements, lengths),
+        *([] if on_films else _length_rows(lesion.size, ("extents", "longest", "volume"), statements, lengths)),
         *_foci_rows(lesion, statements, lengths),
         *_density_rows(lesion.density),
         ("depth", name_depth_class(lesion.depth.class_, statements)),
@@ -64,33 +64,21 @@ def _with_uncertainty(length: str, uncertainty_mm: float | None, statements: Sta
     return statements.say("measure.plus_minus", length=length, uncertainty=f"{uncertainty_mm:.1f}")
 
 
-def _mass_rows(mass: Mass, statements: Statements, lengths: Lengths) -> Rows:
+def _length_rows(part: Mass | Size, names: tuple[str, str, str], statements: Statements, lengths: Lengths) -> Rows:
+    """Rows of extents, longest diameter and volume under their names; in the plane of the slices for mineral alone."""
     rows: Rows = []  # key of the name in ``measure.*``, and value with unit
-    extents = [extent for extent in (mass.ap_mm, mass.tr_mm, mass.cc_mm) if extent is not None]
+    extents = [extent for extent in (part.ap_mm, part.tr_mm, part.cc_mm) if extent is not None]
     if len(extents) == 3:
-        rows.append(("mass", lengths.spell_extents(extents)))
-    if mass.max_diameter_mm is not None:
-        longest = lengths.spell(mass.max_diameter_mm)
-        rows.append(("mass_longest", _with_uncertainty(longest, mass.uncertainty_mm, statements)))
-    if mass.volume_mm3 is not None:
-        rows.append(("mass_volume", spell_volume(mass.volume_mm3)))
-    return rows
-
-
-def _size_rows(size: Size, statements: Statements, lengths: Lengths) -> Rows:
-    rows: Rows = []  # key of the name in ``measure.*``, and value with unit
-    extents = [extent for extent in (size.ap_mm, size.tr_mm, size.cc_mm) if extent is not None]
-    if len(extents) == 3:
-        rows.append(("extents", lengths.spell_extents(extents)))
-    if size.max_diameter_mm is not None:
-        longest = lengths.spell(size.max_diameter_mm)
-        if size.is_minimum:
+        rows.append((names[0], lengths.spell_extents(extents)))
+    if part.max_diameter_mm is not None:
+        longest = lengths.spell(part.max_diameter_mm)
+        if isinstance(part, Size) and part.is_minimum:
             longest = statements.say("measure.at_least", length=longest)
-        rows.append(("longest", _with_uncertainty(longest, size.uncertainty_mm, statements)))
-    if size.axial_long_mm is not None and size.axial_short_mm is not None:
-        rows.append(("axial", lengths.spell_extents((size.axial_long_mm, size.axial_short_mm))))
-    if size.volume_mm3 is not None:
-        rows.append(("volume", spell_volume(size.volume_mm3)))
+        rows.append((names[1], _with_uncertainty(longest, part.uncertainty_mm, statements)))
+    if isinstance(part, Size) and part.axial_long_mm is not None and part.axial_short_mm is not None:
+        rows.append(("axial", lengths.spell_extents((part.axial_long_mm, part.axial_short_mm))))
+    if part.volume_mm3 is not None:
+        rows.append((names[2], spell_volume(part.volume_mm3)))
     return rows
 
 

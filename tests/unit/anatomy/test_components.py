@@ -7,11 +7,11 @@ import pytest
 from scipy import ndimage
 
 from calcreport.anatomy.components import find_components, paint, paint_thinned, with_extra
-from calcreport.anatomy.runs import find_runs, runs_of
+from calcreport.anatomy.runs import find_runs
 
 
 def components_of(mask, hu, reach):
-    return find_components(hu, runs_of(mask), reach=reach)
+    return find_components(hu, find_runs(mask.astype(np.int16), 1), reach=reach)
 
 
 @pytest.mark.parametrize("shape", [(5, 9, 7), (3, 1, 4), (1, 12, 12), (4, 16, 1)])

@@ -95,6 +95,17 @@ def test_foci_within_the_group_distance_are_one_lesion(make_volume, limb):
     assert len(analyse(volume, settings={"group_distance_mm": 3.0}).lesions) == 2
 
 
+def test_foci_on_both_sides_of_the_fascia_are_two_lesions(make_volume, limb):
+    def paint(x, y, z):
+        field = limb(x, y, z)
+        for radius in (24.0, 34.5):
+            field[np.sqrt((x - radius) ** 2 + y**2 + z**2) < 2.5] = 600.0
+        return field
+
+    found = analyse(make_volume(paint, size_mm=90.0), settings={"group_distance_mm": 20.0}).lesions
+    assert {lesion.depth.class_ for lesion in found} == {DepthClass.SUBFASCIAL, DepthClass.SUBCUTANEOUS}
+
+
 def test_a_lesion_at_the_end_of_the_scan_is_a_minimum(make_volume, limb):
     volume = make_volume(with_ball(limb, (15.0, 10.0, 45.0), 20.0), size_mm=90.0)
     (lesion,) = analyse(volume).lesions
@@ -129,6 +140,20 @@ def test_enhanced_vessels_raise_the_limit_when_no_phase_is_recorded(make_volume,
     plain = analyse(make_volume(limb, size_mm=90.0, noise_hu=8.0), acquisition=unknown)
     assert plain.thresholds.grow == 130.0
     assert any(note.startswith("Contrast") for note in plain.notes)
+
+
+@pytest.mark.parametrize(("first_mm", "limit"), [(8.0, 300.0), (42.0, 130.0)])
+def test_a_vessel_enhanced_in_a_third_of_the_slices_raises_the_limit_and_a_stump_does_not(
+    make_volume, limb, first_mm, limit
+):
+    def paint(x, y, z):
+        field = limb(x, y, z)
+        field[(np.hypot(x - 18, y - 5) < 5) & (z > first_mm)] = 240.0
+        return field
+
+    unknown = dataclasses.replace(PLAIN, contrast=Contrast.UNKNOWN)
+    volume = make_volume(paint, size_mm=100.0, noise_hu=8.0)
+    assert analyse(volume, acquisition=unknown).thresholds.grow == limit
 
 
 def contour_of(volume, centre, radius):

@@ -7,7 +7,15 @@ import pytest
 from scipy import ndimage
 
 from calcreport.calcification.edges import deblurred_width_mm, find_surface
-from calcreport.calcification.size import Blur, farthest_pair, measure_size, series_blur
+from calcreport.calcification.size import (
+    MAX_HULL_POINTS,
+    Blur,
+    farthest_pair,
+    length_uncertainty_mm,
+    measure_size,
+    series_blur,
+)
+from calcreport.model.lesion import Segment
 
 SHARP = Blur(in_plane_mm=0.0, across_mm=0.0)
 
@@ -123,3 +131,45 @@ def test_farthest_pair_is_exact(seed):
     start, end = farthest_pair(points)
     every = np.linalg.norm(points[:, None] - points[None], axis=2).max()
     assert np.linalg.norm(end - start) == pytest.approx(every)
+
+
+def test_of_many_hull_points_those_all_around_are_kept():
+    """The first ones alone would be one end of a long body whose points come slice by slice."""
+    turn = np.linspace(0.0, 400.0, 2 * MAX_HULL_POINTS + 500)
+    height = np.linspace(-1.0, 1.0, turn.size)
+    radius = np.sqrt(1 - height**2)
+    points = np.column_stack((10 * radius * np.cos(turn), 10 * radius * np.sin(turn), 40 * height))
+    start, end = farthest_pair(points)
+    assert np.linalg.norm(end - start) == pytest.approx(80.0, abs=0.1)
+
+
+@pytest.mark.parametrize(("width_mm", "longest_mm"), [(5.0, 30.0), (2.0, 20.0)])
+def test_the_axial_diameter_is_the_longest_in_slices_that_are_not_grazing(make_volume, width_mm, longest_mm):
+    """A disc of 314 mm2 beside a bar of 30 mm: the bar counts with half of that area, and not with a fifth."""
+
+    def disc_and_bar(x, y, z):
+        disc = (np.hypot(x, y) < 10) & (z < 0) & (z > -8)
+        bar = (np.abs(x) < 15) & (np.abs(y) < width_mm / 2) & (z >= 0) & (z < 8)
+        return np.where(disc | bar, 500.0, 55.0)
+
+    size, _, _, axial = measured(make_volume(disc_and_bar, size_mm=40.0, spacing_mm=(1.0, 0.5, 0.5)))
+    assert size.axial_long_mm == pytest.approx(longest_mm, abs=1.0)
+    assert (axial.start_lps_mm[2] > 0) is (longest_mm == 30.0)
+
+
+@pytest.mark.parametrize(
+    ("direction", "blur", "expected"),
+    [
+        ((0.0, 0.0, 1.0), SHARP, 2.0 / np.sqrt(2)),
+        ((1.0, 0.0, 0.0), SHARP, 0.8 / np.sqrt(2)),
+        ((0.6, 0.0, 0.8), SHARP, np.hypot(0.6 * 0.8, 0.8 * 2.0) / np.sqrt(2)),
+        ((0.0, 0.0, 1.0), Blur(in_plane_mm=1.2, across_mm=3.0), np.hypot(2.0 / np.sqrt(2), 3.0 / 3)),
+        ((1.0, 0.0, 0.0), Blur(in_plane_mm=1.2, across_mm=3.0), np.hypot(0.8 / np.sqrt(2), 1.2 / 3)),
+    ],
+)
+def test_the_uncertainty_of_a_length_is_half_a_voxel_at_each_end_and_a_third_of_the_blur(
+    make_volume, direction, blur, expected
+):
+    geometry = make_volume(ball(4.0), size_mm=12.0, spacing_mm=(2.0, 0.8, 0.8)).geometry
+    segment = Segment(start_lps_mm=(0.0, 0.0, 0.0), end_lps_mm=tuple(30 * np.array(direction)), length_mm=30.0)
+    assert length_uncertainty_mm(segment, geometry, blur) == pytest.approx(expected, rel=1e-6)

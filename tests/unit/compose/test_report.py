@@ -19,7 +19,8 @@ from calcreport.model.report import (
     Software,
     Study,
 )
-from calcreport.resources import template_texts
+from calcreport.resources import rule_texts, template_texts
+from calcreport.rules import load_rules
 from calcreport.settings import Settings
 from calcreport.text.clinical import describe_clinical
 
@@ -32,13 +33,20 @@ def flags(state: str = "not_provided") -> Flags:
 
 
 def decided(concern: str, *asks: str, state: str = "not_provided") -> LesionDecision:
-    recommendations = tuple(Recommendation(id=ask, text=f"Do {ask}", sources=("s",)) for ask in asks)
+    recommendations = tuple(
+        Recommendation(id=ask, text=f"Do {ask}", sources=("s",), is_referral=ask == "R09") for ask in asks
+    )
     return LesionDecision(flags=flags(state), concern=concern, differential=(), recommendations=recommendations)
 
 
 def decision(*lesions: LesionDecision, patient: PatientLevel | None = None) -> Decision:
     return Decision(
-        lesions=lesions, patient=patient or PatientLevel(), concern="none", flags_summary={}, recommendations=()
+        lesions=lesions,
+        patient=patient or PatientLevel(),
+        concern="none",
+        flags_summary={},
+        recommendations=(),
+        capabilities=load_rules(rule_texts()).capabilities,
     )
 
 

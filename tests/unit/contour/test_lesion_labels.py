@@ -1,4 +1,4 @@
-"""NIfTI and NRRD label maps written by SimpleITK are read back voxel for voxel; what they do not say is not guessed."""
+"""Label maps written by SimpleITK are read back voxel for voxel; what they do not say is not guessed."""
 
 import gzip
 import os
@@ -20,7 +20,7 @@ Truth = Callable[..., NDArray[np.bool_]]
 CodeOf = Callable[..., str]
 
 ORTHOGONAL = ["isotropic", "anisotropic", "flipped", "oblique"]
-FORMATS = [(".nii", False), (".nii.gz", True), (".nrrd", False), (".nrrd", True)]
+FORMATS = [(".nii", False), (".nii.gz", True), (".nrrd", False), (".nrrd", True), (".mha", False), (".mha", True)]
 
 
 @pytest.mark.parametrize("kind", ORTHOGONAL)
@@ -288,6 +288,100 @@ def test_segment_names_of_a_nrrd_are_kept(
     path.write_bytes(content.replace(b"encoding", b"Segment0_Name:=Lesion A\nSegment0_LabelValue:=1\nencoding"))
     (contour,) = read_lesion_masks(path, volume)
     assert contour.name == "Lesion A"
+
+
+def _metaimage(**fields: str | None) -> bytes:
+    header = {
+        "ObjectType": "Image",
+        "NDims": "3",
+        "TransformMatrix": "1 0 0 0 1 0 0 0 1",
+        "Offset": "0 0 0",
+        "ElementSpacing": "1 1 1",
+        "DimSize": "4 4 4",
+        "ElementType": "MET_UCHAR",
+    } | fields
+    lines = [f"{name} = {value}" for name, value in header.items() if value is not None]
+    lines += [] if "ElementDataFile" in fields else ["ElementDataFile = LOCAL"]
+    return "\n".join([*lines, ""]).encode() + b"\1" * 64
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"TransformMatrix": None}, "mask.geometry"),
+        ({"Offset": None}, "mask.geometry"),
+        ({"Offset": "1 2"}, "mask.geometry"),
+        ({"Offset": "0 0 nan"}, "mask.geometry"),
+        ({"Position": "1 2 3"}, "mask.geometry"),
+        ({"ElementSpacing": None}, "mask.geometry"),
+        ({"ElementSpacing": "1 1 0"}, "mask.geometry"),
+        ({"ElementSpacing": "1 1 1000"}, "mask.geometry"),
+        ({"TransformMatrix": "1 0 0 1 0 0 0 0 1"}, "mask.geometry"),
+        ({"DistanceUnits": "cm"}, "mask.geometry"),
+        ({"CenterOfRotation": "0 0 5"}, "mask.geometry"),
+        ({"NDims": "4"}, "mask.unsupported"),
+        ({"ElementNumberOfChannels": "3"}, "mask.unsupported"),
+        ({"BinaryData": "False"}, "mask.unsupported"),
+        ({"HeaderSize": "-1"}, "mask.unsupported"),
+        ({"ElementToIntensityFunctionSlope": "2"}, "mask.unsupported"),
+        ({"ElementType": "MET_NONSENSE"}, "mask.unsupported"),
+        ({"DimSize": "4 4 -4"}, "mask.too_large"),
+        ({"DimSize": "40000 40000 40000"}, "mask.too_large"),
+        ({"DimSize": "4 4 0"}, "mask.damaged"),
+        ({"DimSize": "4 4 5"}, "mask.damaged"),
+        ({"ElementType": "MET_SHORT"}, "mask.damaged"),
+        ({"CompressedData": "True"}, "mask.damaged"),
+        ({"Offset": "500 0 0"}, "mask.outside_volume"),
+        ({"ElementDataFile": "/etc/hostname"}, "mask.unsupported"),
+        ({"ElementDataFile": "../mask.raw"}, "mask.unsupported"),
+        ({"ElementDataFile": "LIST"}, "mask.unsupported"),
+        ({"ElementDataFile": "slice%03d.raw 1 4 1"}, "mask.unsupported"),
+        ({"ElementDataFile": "absent.raw"}, "mask.not_readable"),
+    ],
+)
+def test_a_metaimage_that_lies_is_refused_by_name(
+    fields: dict[str, str | None], code: str, make_volume: MakeVolume, tmp_path: Path, code_of: CodeOf
+) -> None:
+    path = tmp_path / "mask.mha"
+    path.write_bytes(_metaimage(**fields))
+    assert code_of(read_lesion_masks, path, make_volume("isotropic")) == code
+
+
+@pytest.mark.parametrize("is_compressed", [False, True])
+def test_a_metaimage_header_beside_its_voxels(
+    *, is_compressed: bool, make_volume: MakeVolume, write_image: Write, truth: Truth, full: Truth, code_of: CodeOf
+) -> None:
+    volume = make_volume("oblique")
+    path = write_image(truth(volume).astype(np.int16), volume.geometry.affine, ".mhd", is_compressed=is_compressed)
+    (contour,) = read_lesion_masks(path, volume)
+    np.testing.assert_array_equal(full(contour, volume), truth(volume))
+    (voxels,) = path.parent.glob("mask.*raw")
+    voxels.write_bytes(voxels.read_bytes()[:-9])
+    assert code_of(read_lesion_masks, path, volume) == "mask.damaged"
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha"])
+def test_compressed_voxels_that_were_altered_are_refused(
+    suffix: str, make_volume: MakeVolume, write_image: Write, truth: Truth, code_of: CodeOf
+) -> None:
+    """SimpleITK alone returns a damaged MetaImage, and what lay in memory for a NIfTI file that is cut short."""
+    volume = make_volume("anisotropic")
+    labels = truth(volume) * np.random.default_rng(0).integers(1, 3, volume.hu.shape)
+    path = write_image(labels.astype(np.uint8), volume.geometry.affine, suffix, is_compressed=True)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 20] = bytes(value ^ 255 for value in content[middle : middle + 20])
+    path.write_bytes(content)
+    assert code_of(read_lesion_masks, path, volume) == "mask.damaged"
+
+
+def test_an_unpacked_size_beyond_the_limit_is_refused_before_it_is_unpacked(
+    make_volume: MakeVolume, write_image: Write, truth: Truth, code_of: CodeOf
+) -> None:
+    volume = make_volume("anisotropic")
+    path = write_image(truth(volume).astype(np.float64), volume.geometry.affine, ".mha", is_compressed=True)
+    limits = ReadingSettings(max_file_bytes=volume.hu.size * 8 - 1)
+    assert code_of(read_lesion_masks, path, volume, limits=limits) == "mask.too_large"
 
 
 def test_images_and_probabilities_are_not_masks(

@@ -51,6 +51,24 @@ def test_a_report_of_any_readable_version_is_read_as_the_present_one(version: st
 
 
 @pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("R09", (True, False, False)),
+        ("R11", (False, True, False)),
+        ("R13", (False, False, True)),
+        ("R21", (False,) * 3),
+    ],
+)
+def test_an_earlier_report_is_read_with_what_its_recommendations_are(name: str, told: tuple[bool, ...]) -> None:
+    row = {"id": name, "text": "x", "sources": ["s"]}
+    (entry,) = report_from_text(json.dumps(MINIMAL | {"recommendations": [row]})).recommendations
+    assert (entry.is_referral, entry.forbids_biopsy, entry.is_same_day) == told
+    own = row | {"is_referral": True, "forbids_biopsy": True, "is_same_day": False}
+    (entry,) = report_from_text(json.dumps(MINIMAL | {"recommendations": [own]})).recommendations
+    assert (entry.is_referral, entry.forbids_biopsy, entry.is_same_day) == (True, True, False), "as written"
+
+
+@pytest.mark.parametrize(
     ("text", "code"),
     [
         ("", "report.not_json"),

@@ -2,7 +2,8 @@ import os
 import signal
 import time
 
-from calcreport.processes.pool import Crash, Report, run_tasks
+from calcreport.processes.crash import Crash
+from calcreport.processes.pool import Report, run_tasks
 
 
 def _work(task: str, report: Report) -> tuple[str, int]:

@@ -7,7 +7,6 @@ import pytest
 from calcreport.errors import ClinicalError
 from calcreport.service import clinical_watch
 from calcreport.service.clinical_watch import ClinicalWatch, study_of_clinical
-from calcreport.service.health import Counters
 from calcreport.service.journal import Journal
 
 GOOD, BETTER = "patient_id,history.trauma\nA,yes\n", "patient_id,history.trauma\nA,yes\nB,no\n"
@@ -24,7 +23,7 @@ class Scene:
         monkeypatch.setattr(clinical_watch, "monotonic", lambda: self.now)
         root = folder / "store"
         root.mkdir()
-        self.watch = ClinicalWatch(root, lambda: self.named, counters=Counters(), journal=Journal())
+        self.watch = ClinicalWatch(root, lambda: self.named, journal=Journal())
 
     def write(self, text):
         self.path.write_text(text)

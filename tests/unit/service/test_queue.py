@@ -6,12 +6,13 @@ from calcreport.service import queue
 from calcreport.service.names import content_of
 from calcreport.service.record import Record, record_from
 from calcreport.service.service_settings import AnalysisSettings
-from calcreport.service.worker import Analysed, Failure
+from calcreport.service.worker import Failure
+from calcreport.study.result import StudyOutcome
 
 IMAGES = tuple(f"{number:032x}.{number:032x}.dcm" for number in range(3))
 LATER = (*IMAGES, f"{9:032x}.{9:032x}.dcm")
 SETTINGS = AnalysisSettings()
-ANSWER = Analysed(outcome="reported", concern="flagged", seconds=2.0)
+ANSWER = StudyOutcome(folder="", status="reported", concern="flagged", seconds=2.0)
 
 
 def _queued(record=None, images=IMAGES):

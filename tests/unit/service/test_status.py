@@ -4,9 +4,8 @@ import time
 import pytest
 
 from calcreport.errors import DeliveryError, UsageError
-from calcreport.service.health import write_status
 from calcreport.service.record import Handover, Record
-from calcreport.service.status import as_json, as_text, ask_retry, require_healthy, studies_of
+from calcreport.service.status import as_json, as_text, ask_retry, require_healthy, studies_of, write_status
 
 
 def _write(store, put, number, **record):

@@ -9,15 +9,16 @@ from calcreport.errors import DeliveryError, StoreError
 from calcreport.service import delivery, supervisor
 from calcreport.service.arrivals import Arrivals
 from calcreport.service.delivery import Deliveries
-from calcreport.service.health import Counters, read_status
-from calcreport.service.inbox import StoreInbox
+from calcreport.service.inbox import Inbox
 from calcreport.service.journal import Journal
 from calcreport.service.record import Record
 from calcreport.service.service_settings import ServiceSettings
+from calcreport.service.status import read_status
 from calcreport.service.supervisor import Supervisor
-from calcreport.service.worker import Analysed, Failure
+from calcreport.service.worker import Failure
+from calcreport.study.result import StudyOutcome
 
-ANSWER = Analysed(outcome="reported", concern="flagged", seconds=1.0)
+ANSWER = StudyOutcome(folder="", status="reported", concern="flagged", seconds=1.0)
 CRASH = Failure(code="analysis.crashed", message="it crashed", is_environment=False, seconds=1.0)
 ONE, TWO, POISON = "1.2.1", "1.2.2", "1.2.666"
 
@@ -60,7 +61,7 @@ class Scene:
                 assert config is None
                 assert scene.store.record(self.study).state == "analysing", "not on disk before it begins"
 
-            def poll(self):
+            def result(self):
                 return scene.verdict(self.study)
 
             def ask_to_stop(self):
@@ -77,11 +78,10 @@ class Scene:
 
     def start(self):
         """Start the service, again perhaps: nothing is remembered but what is on disk."""
-        self.counters = Counters()
         self.arrivals = Arrivals(lambda: self.settings.study, count=self.store.count, clock=lambda: self.now)
         self.deliveries = Deliveries([self.sink], clock=lambda: self.now)
         journal = Journal()
-        self.inbox = StoreInbox(self.store, self.references, self.arrivals, counters=self.counters, journal=journal)
+        self.inbox = Inbox(self.store, self.references, self.arrivals, journal=journal)
         self.supervisor = Supervisor(
             self.store,
             self.references,
@@ -89,7 +89,6 @@ class Scene:
             config=None,
             arrivals=self.arrivals,
             deliveries=self.deliveries,
-            counters=self.counters,
             journal=journal,
         )
         self.supervisor._retention._clock = lambda: self.now
@@ -349,7 +348,7 @@ def test_an_object_set_aside_is_not_waited_for(scene):
 
 
 def test_a_refusal_is_delivered_as_one(scene):
-    scene.verdict = lambda _study: Analysed(outcome="refused", code="geometry.gap", seconds=1.0)
+    scene.verdict = lambda _study: StudyOutcome(folder="", status="refused", code="geometry.gap", seconds=1.0)
     scene.receive()
     scene.run(30)
     (item,) = scene.sink.taken

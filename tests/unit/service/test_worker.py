@@ -2,15 +2,16 @@
 
 import itertools
 import json
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from calcreport.service import worker
 from calcreport.service.service_settings import AnalysisSettings
-from calcreport.service.worker import Analysed, Analysis, Failure
+from calcreport.service.worker import Analysis, Failure
+from calcreport.study.result import StudyOutcome
 
 REPORTED = {"status": "reported", "code": "", "message": "", "concern": "flagged"}
 REFUSED = {"status": "refused", "code": "geometry.gap", "message": "a slice is missing", "concern": None}
@@ -27,17 +28,17 @@ def analyse(tmp_path, monkeypatch):
         path = tmp_path / "results" / "summary.json"
         write = f"open({str(path)!r}, 'w').write({json.dumps({'studies': summary})!r})" if summary is not None else ""
         program = f"import os, sys, time, signal\n{write}\n{program}"
-        popen = worker.subprocess.Popen
+        popen = subprocess.Popen
 
         def start(words, **how):
             position = words.index("analyze")
             return popen([*words[: position - 3], "-c", program], **how)
 
-        monkeypatch.setattr(worker.subprocess, "Popen", start)
+        monkeypatch.setattr(subprocess, "Popen", start)
         settings = AnalysisSettings.model_construct(**{**AnalysisSettings().__dict__, **limits})
         analysis = Analysis(tmp_path, settings, config=None)
         deadline = time.monotonic() + 20
-        while (result := analysis.poll()) is None and time.monotonic() < deadline:
+        while (result := analysis.result()) is None and time.monotonic() < deadline:
             time.sleep(0.01)
         return result
 
@@ -46,20 +47,26 @@ def analyse(tmp_path, monkeypatch):
 
 def test_a_report(analyse):
     result = analyse("", summary=[REPORTED])
-    assert isinstance(result, Analysed)
-    assert (result.outcome, result.concern) == ("reported", "flagged")
+    assert isinstance(result, StudyOutcome)
+    assert (result.status, result.concern) == ("reported", "flagged")
+
+
+def test_entries_of_a_newer_version_are_understood(analyse):
+    result = analyse("", summary=[{**REPORTED, "folder": "1.2.3", "series": [{"novelty": 1}], "novelty": 1}])
+    assert isinstance(result, StudyOutcome)
+    assert (result.status, result.concern) == ("reported", "flagged")
 
 
 def test_a_refusal_is_an_answer(analyse):
     result = analyse("sys.exit(3)", summary=[REFUSED])
-    assert isinstance(result, Analysed)
-    assert (result.outcome, result.code) == ("refused", "geometry.gap")
+    assert isinstance(result, StudyOutcome)
+    assert (result.status, result.code) == ("refused", "geometry.gap")
 
 
 def test_files_that_hold_no_study_are_an_answer(analyse):
     result = analyse("sys.exit(3)", summary=[])
-    assert isinstance(result, Analysed)
-    assert (result.outcome, result.code) == ("refused", "study.none_found")
+    assert isinstance(result, StudyOutcome)
+    assert (result.status, result.code) == ("refused", "study.none_found")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +133,7 @@ def test_last_words_are_bounded(analyse):
 
 def test_the_analysis_sees_the_site_s_choices(monkeypatch, tmp_path):
     seen = []
-    monkeypatch.setattr(worker.subprocess, "Popen", lambda words, **_how: seen.extend(words))
+    monkeypatch.setattr(subprocess, "Popen", lambda words, **_how: seen.extend(words))
     settings = AnalysisSettings(formats="json,sr", clinical="site.yaml", templates="ours")
     Analysis(tmp_path, settings, config=tmp_path / "settings.toml")._last_words.close()
     words = seen[seen.index("analyze") :]

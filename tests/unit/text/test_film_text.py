@@ -11,6 +11,7 @@ import pytest
 
 from calcreport.formats import Templates, load_templates
 from calcreport.formats.text import as_text
+from calcreport.model.decision import Decision
 from calcreport.model.film import FilmFindings
 from calcreport.model.lengths import bind_lengths
 from calcreport.model.report import FilmTechnique, FlagState, PatientLevel, Report, Size, YesNo
@@ -256,10 +257,10 @@ def test_a_mass_beside_mineral_in_pixels_is_not_called_one_without_mineral(templ
     mass = lesion.mass.model_copy(update={"present": YesNo.YES})
     (told, *_) = write_impression(
         (lesion.model_copy(update={"mass": mass}),),
-        PatientLevel(),
         templates.statements,
         policy=PolicySettings(),
         negative="",
+        decision=Decision(lesions=(), patient=PatientLevel(), concern="none", flags_summary={}, recommendations=()),
         advice={},
     )
     assert told.startswith("Mass with calcification")

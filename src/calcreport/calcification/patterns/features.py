@@ -33,113 +33,79 @@ CORE_VOXELS: Final = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Features:
-    """What a pattern is read from. Lengths mm, densities HU; ``None`` where a feature cannot be seen.
-
-    Parameters
-    ----------
-    longest_mm, width_mm, thickness_mm : float
-        Extents along the principal axes of the whole lesion.
-    foci_count : int
-        Separate deposits of three voxels or more.
-    largest_focus_mm : float
-        Longest diameter of the largest one.
-    focus_size_mm : float
-        Median longest diameter of the foci.
-    focus_elongation : float
-        Median ratio of longest to middle extent of the foci.
-    focus_alignment : float
-        Share of elongated foci whose long axis lies within 30 degrees of the scan axis.
-    sphericity : float
-        Volume of the largest focus over that of the ball on its longest diameter.
-    smoothness : float
-        Volume of the largest focus over that of its convex hull.
-    wall_mm : float
-        Typical thickness of the mineral: twice its greatest depth, 90th percentile over the parts.
-    fill : float
-        Mineral volume over the volume of the lesion's convex hull.
-    shell_share, core_share : float | None
-        Share of shell and core of the cross-sections that is mineral.
-    coverage, worst_coverage : float | None
-        Share of directions from the middle of a cross-section in which the shell is mineral: on average, and in the
-        broad section that shows the largest gap.
-    core_hu : float | None
-        Median of the core.
-    core_tail_hu : float | None
-        90th percentile of the core over its median, less what noise alone would give: trabeculae stand out here.
-    core_spread_hu : float | None
-        Half its 16th-84th percentile range, noise taken off.
-    centre_gain : float | None
-        Density of the mineral in the core over that in the shell.
-    mean_hu, peak_hu, variation : float
-        Mean, maximum and coefficient of variation (noise taken off) of the mineral one voxel inside the surface.
-    projected_fill : float
-        Share of its outline that the lesion fills when looked at along its smallest extent: a net leaves gaps, a
-        sheet does not.
-    near_hu, near_fat, wide_fat : float
-        Median of the tissue right around; share of fat right around and farther off.
-    fat_sides : float
-        Share of the directions within the slice in which mostly fat lies right around.
-    coat_hu : float | None
-        Median of the layer next to the mineral.
-    swelling_hu : float | None
-        Muscle and other watery tissue farther off, less that right around: positive in oedema or a soft mass,
-        negative in tendon.
-    vessel_hu : float | None
-        Contrast to its fat of the vessel that runs on beyond both ends of a small deep deposit.
-    level_share : float
-        Share of the broader deposits with a flat horizontal top or bottom.
-    is_vessel_chain : bool
-        Foci string along the scan axis like a vessel.
-    tube_share : float | None
-        Share of cross-sections that show a ring or paired walls of vessel size.
-    layer : DepthClass
-        Depth class.
-    bone_gap_mm : float
-        Distance to bone, infinity when none is near.
-    to_fascia_mm : float | None
-        Median distance of the mineral to the investing fascia.
-    ring_share : float
-        Share of the small cross-sections of foci that close around a gap.
-    """
+    """What a pattern is read from. Lengths mm, densities HU; ``None`` where a feature cannot be seen."""
 
     longest_mm: float
     width_mm: float
     thickness_mm: float
+    """Extents along the principal axes of the whole lesion."""
     foci_count: int
+    """Separate deposits of three voxels or more."""
     largest_focus_mm: float
+    """Longest diameter of the largest one."""
     focus_size_mm: float
+    """Median longest diameter of the foci."""
     focus_elongation: float
+    """Median ratio of longest to middle extent of the foci."""
     focus_alignment: float
+    """Share of elongated foci whose long axis lies within 30 degrees of the scan axis."""
     sphericity: float
+    """Volume of the largest focus over that of the ball on its longest diameter."""
     smoothness: float
+    """Volume of the largest focus over that of its convex hull."""
     wall_mm: float
+    """Typical thickness of the mineral: twice its greatest depth, 90th percentile over the parts."""
     fill: float
+    """Mineral volume over the volume of the lesion's convex hull."""
     shell_share: float | None
     core_share: float | None
+    """Share of shell and core of the cross-sections that is mineral."""
     coverage: float | None
     worst_coverage: float | None
+    """Share of directions from the middle of a cross-section in which the shell is mineral: on average, and in the
+    broad section that shows the largest gap."""
     core_hu: float | None
+    """Median of the core."""
     core_spread_hu: float | None
+    """Half its 16th-84th percentile range, noise taken off."""
     core_tail_hu: float | None
+    """90th percentile of the core over its median, less what noise alone would give: trabeculae stand out here."""
     centre_gain: float | None
+    """Density of the mineral in the core over that in the shell."""
     mean_hu: float
     peak_hu: float
     variation: float
+    """Mean, maximum and coefficient of variation (noise taken off) of the mineral one voxel inside the surface."""
     projected_fill: float
+    """Share of its outline that the lesion fills when looked at along its smallest extent: a net leaves gaps, a sheet
+    does not."""
     near_hu: float
     near_fat: float
     wide_fat: float
+    """Median of the tissue right around; share of fat right around and farther off."""
     fat_sides: float
+    """Share of the directions within the slice in which mostly fat lies right around."""
     coat_hu: float | None
+    """Median of the layer next to the mineral."""
     swelling_hu: float | None
+    """Muscle and other watery tissue farther off, less that right around: positive in oedema or a soft mass, negative
+    in tendon."""
     vessel_hu: float | None
+    """Contrast to its fat of the vessel that runs on beyond both ends of a small deep deposit."""
     level_share: float
+    """Share of the broader deposits with a flat horizontal top or bottom."""
     is_vessel_chain: bool
+    """Foci string along the scan axis like a vessel."""
     tube_share: float | None
+    """Share of cross-sections that show a ring or paired walls of vessel size."""
     layer: DepthClass
+    """Depth class."""
     bone_gap_mm: float
+    """Distance to bone, infinity when none is near."""
     to_fascia_mm: float | None
+    """Median distance of the mineral to the investing fascia."""
     ring_share: float
+    """Share of the small cross-sections of foci that close around a gap."""
 
     def as_row(self) -> dict[str, float | int | bool | str | None]:
         """Plain values for the report; an infinite gap becomes ``None``."""
@@ -156,30 +122,20 @@ class Features:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What is known of a lesion before its shape is described.
-
-    Parameters
-    ----------
-    longest_mm : float
-        Longest diameter as measured.
-    layer : DepthClass
-        Depth class.
-    bone_gap_mm : float
-        Distance to bone, mm; infinity when none is near.
-    to_fascia_mm : float | None
-        Median distance to the fascia, mm.
-    is_vessel_chain : bool
-        Whether its foci string along a vessel.
-    noise_hu : float
-        Noise, HU.
-    """
+    """What is known of a lesion before its shape is described."""
 
     longest_mm: float
+    """Longest diameter as measured."""
     layer: DepthClass
+    """Depth class."""
     bone_gap_mm: float
+    """Distance to bone, mm; infinity when none is near."""
     to_fascia_mm: float | None
+    """Median distance to the fascia, mm."""
     is_vessel_chain: bool
+    """Whether its foci string along a vessel."""
     noise_hu: float
+    """Noise, HU."""
 
 
 def describe(

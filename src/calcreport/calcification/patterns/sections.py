@@ -8,7 +8,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.spatial import ConvexHull, QhullError
 
 SHELL_DEPTH: Final = 0.35
 """Outer part of a cross-section, as a share of its greatest depth, that counts as shell."""
@@ -132,17 +131,12 @@ def read_sections(hu: NDArray[np.int16], inside: NDArray[np.bool_], spacing: Spa
 
 def section_hull(plane: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
     """Convex hull of a cross-section of shape ``(rows, columns)``, as a mask; ``None`` for a point or a line."""
+    from skimage.morphology import convex_hull_image  # noqa: PLC0415 - not needed without a lesion
+
     points = np.argwhere(plane)
-    try:
-        hull = ConvexHull(points)
-    except (QhullError, ValueError):
+    if np.linalg.matrix_rank(points - points[:1]) < 2:
         return None
-    low, high = points.min(0), points.max(0) + 1
-    grid = np.stack(np.meshgrid(*(np.arange(a, b) for a, b in zip(low, high, strict=True)), indexing="ij"), -1)
-    within = (grid @ hull.equations[:, :2].T + hull.equations[:, 2] <= 1e-9).all(-1)
-    mask = np.zeros_like(plane)
-    mask[low[0] : high[0], low[1] : high[1]] = within
-    return mask
+    return np.asarray(convex_hull_image(plane, offset_coordinates=False))
 
 
 def _coverage(plane: NDArray[np.bool_], shell: NDArray[np.bool_], hull: NDArray[np.bool_]) -> float:

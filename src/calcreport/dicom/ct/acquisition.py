@@ -123,15 +123,7 @@ def _read(words: str) -> tuple[bool, bool, Contrast | None]:
 
 
 def acquisition_of(series: SeriesFiles, notes: tuple[str, ...]) -> Acquisition:
-    """Acquisition of a stack.
-
-    Parameters
-    ----------
-    series : SeriesFiles
-        Stack that is measured.
-    notes : tuple[str, ...]
-        Sentences a reader must see.
-    """
+    """Acquisition of the stack that is measured; `notes` are sentences a reader must see."""
     plane = series.planes[0]
     header = plane.image.series
     contrast, evidence = contrast_of(series)

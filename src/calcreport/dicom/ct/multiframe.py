@@ -11,21 +11,6 @@ from calcreport.dicom.header.elements import Item
 from calcreport.dicom.header.image_header import ImageHeader, Plane
 from calcreport.dicom.header.parsing import plane_of
 
-_GROUPS: Final = (
-    tags.UNASSIGNED_SHARED,
-    tags.UNASSIGNED_FRAME,
-    tags.PLANE_POSITION,
-    tags.PLANE_ORIENTATION,
-    tags.PIXEL_MEASURES,
-    tags.VALUE_TRANSFORMATION,
-    tags.FRAME_CONTENT,
-    tags.CT_FRAME_TYPE,
-    tags.CT_ACQUISITION_TYPE,
-    tags.CT_RECONSTRUCTION,
-    tags.CT_EXPOSURE_DETAILS,
-    tags.CARDIAC,
-)
-"""Functional groups read, weakest first: a later one overrides an earlier one."""
 _FROM_DATA_SET: Final = (tags.IMAGE_TYPE, tags.VOLUMETRIC, tags.ACQUISITION_DATE_TIME, tags.KERNEL)
 """Attributes taken from the data set itself where no functional group states them."""
 
@@ -73,7 +58,7 @@ def _with_frame_attributes(image: ImageHeader, raw: dict[int, bytes]) -> ImageHe
 def _flattened(group: Item) -> dict[int, bytes]:
     """Attributes of the first item of every functional group read."""
     merged: dict[int, bytes] = {}
-    for tag in _GROUPS:
+    for tag in tags.FUNCTIONAL_GROUPS:
         for macro in group.sequences.get(tag, [])[:1]:
             merged |= macro.values
     return merged

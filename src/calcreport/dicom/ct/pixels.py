@@ -78,12 +78,7 @@ def scale_of(plane: Plane) -> Scale:
         ``calibration.no_rescale``, ``calibration.slope``, ``calibration.rescale_type``.
     """
     pixels = plane.image.pixels
-    _check_grey(pixels)
-    stored, high, sign = pixels.bits_stored, pixels.high_bit, pixels.representation
-    if stored is None or high is None or sign not in {0, 1}:
-        raise problem("pixel.description", "Bits Stored, High Bit or Pixel Representation")
-    if not _FEWEST_BITS <= stored <= BITS or not stored - 1 <= high < BITS:
-        raise problem("pixel.description", f"Bits Stored {stored}, High Bit {high}")
+    stored, high, is_signed = check_grey(pixels, (BITS,))
     if plane.slope is None or plane.intercept is None:
         raise problem("calibration.no_rescale")
     if not _SLOPE_RANGE[0] <= plane.slope <= _SLOPE_RANGE[1]:
@@ -94,18 +89,31 @@ def scale_of(plane: Plane) -> Scale:
         intercept=plane.intercept,
         bits_stored=stored,
         high_bit=high,
-        is_signed=sign == 1,
-        padding=_padding(pixels, is_signed=sign == 1),
+        is_signed=is_signed,
+        padding=padding_range(pixels),
     )
 
 
-def _check_grey(pixels: PixelDescription) -> None:
+def check_grey(pixels: PixelDescription, allocated: tuple[int, ...]) -> tuple[int, int, bool]:
+    """Bits Stored, High Bit, and whether values are signed, of a grey image with one of the `allocated` bit depths.
+
+    Raises
+    ------
+    UnsupportedImageError
+        ``pixel.description``, ``pixel.colour``, ``pixel.bits_allocated``.
+    """
+    if pixels.samples is None or pixels.photometric is None:
+        raise problem("pixel.description", "Samples per Pixel or Photometric Interpretation")
     if pixels.samples != 1 or pixels.photometric not in tags.GREY:
-        if pixels.samples is None or pixels.photometric is None:
-            raise problem("pixel.description", "Samples per Pixel or Photometric Interpretation")
         raise problem("pixel.colour", f"{pixels.samples} samples a pixel, {pixels.photometric}")
-    if pixels.bits_allocated != BITS:
+    if pixels.bits_allocated not in allocated:
         raise problem("pixel.bits_allocated", f"{pixels.bits_allocated} found")
+    stored, high = pixels.bits_stored, pixels.high_bit
+    if stored is None or high is None or pixels.representation not in {0, 1}:
+        raise problem("pixel.description", "Bits Stored, High Bit or Pixel Representation")
+    if not _FEWEST_BITS <= stored <= pixels.bits_allocated or not stored - 1 <= high < pixels.bits_allocated:
+        raise problem("pixel.description", f"Bits Stored {stored}, High Bit {high}")
+    return stored, high, pixels.representation == 1
 
 
 def _check_unit(plane: Plane) -> None:
@@ -118,27 +126,24 @@ def _check_unit(plane: Plane) -> None:
         raise problem("calibration.rescale_type", f"found {plane.rescale_type}")
 
 
-def _padding(pixels: PixelDescription, *, is_signed: bool) -> tuple[int, int] | None:
+def padding_range(pixels: PixelDescription) -> tuple[int, int] | None:
+    """Lowest and highest value, sign applied, that marks pixels as not imaged; ``None`` where nothing does."""
     if pixels.padding is None:
         return None
     ends = [pixels.padding, pixels.padding if pixels.padding_limit is None else pixels.padding_limit]
-    if is_signed:
+    if pixels.representation == 1:
         ends = [value - (1 << BITS) if value >> (BITS - 1) else value for value in ends]
     return min(ends), max(ends)
 
 
-def fill_raw(plane: Plane, frame: Frame | None, out: NDArray[np.int16]) -> None:
-    """Read one slice's stored 16-bit words into `out`, machine byte order.
+def is_stored_range(padding: tuple[int, int], bits_stored: int, *, is_signed: bool) -> bool:
+    """Whether the stored bits can hold padding; a wider one is compared with the raw words."""
+    half = 1 << (bits_stored - 1)
+    return (-half <= padding[0] and padding[1] < half) if is_signed else padding[1] < 2 * half
 
-    Parameters
-    ----------
-    plane : Plane
-        Slice to read.
-    frame : Frame | None
-        Its fragments when encapsulated.
-    out : NDArray[np.int16]
-        Shape ``(rows, columns)``, contiguous; filled with stored bits.
-    """
+
+def fill_raw(plane: Plane, frame: Frame | None, out: NDArray[np.int16]) -> None:
+    """Read one slice's stored 16-bit words, machine byte order, into `out` of shape ``(rows, columns)``, contiguous."""
     pixels, source = plane.image.pixels, plane.image.source
     if frame is not None:
         data = b"".join(source.read(offset, length) for offset, length in frame)
@@ -183,21 +188,11 @@ def _is_padded(image: ImageHeader, expected: int, surplus: int) -> bool:
 
 
 def to_hu(stored: NDArray[np.int16], scale: Scale) -> NDArray[np.float32]:
-    """Turn one slice of stored words into HU, in place.
+    """Turn one slice of stored words, shape ``(rows, columns)``, into HU, in place.
 
-    Parameters
-    ----------
-    stored : NDArray[np.int16]
-        Shape ``(rows, columns)``; stored words in, HU out. Voxels not imaged become `NOT_IMAGED_HU`, all others lie
-        between `LOWEST_HU` and 32767.
-    scale : Scale
-        How.
-
-    Returns
-    -------
-    NDArray[np.float32]
-        Shape ``(n,)``; HU before clipping, for `plausibility`: means of squares of three by three voxels, all of them
-        imaged, at every eighth row and column (closer in small images).
+    Voxels not imaged become `NOT_IMAGED_HU`, all others lie between `LOWEST_HU` and 32767. Returned is the sample for
+    `plausibility`, HU before clipping, shape ``(n,)``: means of squares of three by three voxels, all of them imaged,
+    at every eighth row and column (closer in small images).
     """
     declared = _padding_mask(stored, scale, is_raw=True)
     _keep_stored_bits(stored, scale)
@@ -257,9 +252,7 @@ def _padding_mask(stored: NDArray[np.int16], scale: Scale, *, is_raw: bool) -> N
     if scale.padding is None:
         return None
     low, high = scale.padding
-    half = 1 << (scale.bits_stored - 1)
-    fits = (-half <= low and high < half) if scale.is_signed else high < 2 * half
-    if fits == is_raw:
+    if is_stored_range(scale.padding, scale.bits_stored, is_signed=scale.is_signed) == is_raw:
         return None
     values = stored if scale.is_signed else stored.view(np.uint16)
     return (values == low) if low == high else (values >= low) & (values <= high)
@@ -283,16 +276,25 @@ def _without_air(
     outside = padding ^ air_like
     if not _meet(air_like, values, tissue):
         return outside
-    # Rarely reached: scipy would cost every discovery a quarter of a second.
-    from scipy import ndimage  # noqa: PLC0415  (see above)
+    from scipy import ndimage  # noqa: PLC0415 - as in `reaching_border`
 
-    hard = _beside(air_like) & (values > tissue) & ~outside
+    hard = ndimage.binary_dilation(air_like) & (values > tissue) & ~outside
     crowd = ndimage.uniform_filter(hard.astype(np.float32), _HARD_EDGE_REACH, mode="constant") * _HARD_EDGE_REACH**2
     square = np.ones((_HARD_EDGE_REACH, _HARD_EDGE_REACH), bool)
     edge = ndimage.binary_dilation(hard & (crowd > _HARD_EDGE_VOXELS - 0.5), structure=square)
-    labels, _count = ndimage.label(air_like)
-    border = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
-    return np.asarray(outside | (edge & air_like & np.isin(labels, border[border > 0])))
+    return outside | (edge & reaching_border(air_like))
+
+
+def reaching_border(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Connected parts of a mask that reach the border of the image."""
+    # Rarely reached: scipy would cost every discovery a quarter of a second.
+    from scipy import ndimage  # noqa: PLC0415  (see above)
+
+    labels, count = ndimage.label(mask)
+    is_kept = np.zeros(count + 1, dtype=np.bool_)
+    is_kept[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = True
+    is_kept[0] = False
+    return np.asarray(is_kept[labels])
 
 
 def _meet(air_like: NDArray[np.bool_], values: NDArray[np.int16] | NDArray[np.uint16], tissue: float) -> bool:
@@ -302,16 +304,6 @@ def _meet(air_like: NDArray[np.bool_], values: NDArray[np.int16] | NDArray[np.ui
         if (mask[:, 1:] & dense[:, :-1]).any() or (mask[:, :-1] & dense[:, 1:]).any():
             return True
     return False
-
-
-def _beside(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Pixels with a neighbour in the mask, above, below, left or right."""
-    found = np.zeros_like(mask)
-    found[1:] |= mask[:-1]
-    found[:-1] |= mask[1:]
-    found[:, 1:] |= mask[:, :-1]
-    found[:, :-1] |= mask[:, 1:]
-    return found
 
 
 def _corner_mask(values: NDArray[np.int16] | NDArray[np.uint16], scale: Scale) -> NDArray[np.bool_] | None:

@@ -124,17 +124,9 @@ class _Values:
 
 
 def check(sample_hu: NDArray[np.float32]) -> tuple[str, ...]:
-    """Refuse values that cannot be HU.
+    """Refuse values that cannot be HU; give notes for the reader.
 
-    Parameters
-    ----------
-    sample_hu : NDArray[np.float32]
-        Shape ``(n,)``; HU of imaged places in all slices, not clipped, each the mean of a few voxels.
-
-    Returns
-    -------
-    tuple[str, ...]
-        Notes for the reader.
+    `sample_hu`, shape ``(n,)``, is of imaged places in all slices, not clipped, each the mean of a few voxels.
 
     Raises
     ------

@@ -38,19 +38,7 @@ _USUAL_CEILING_HU: Final = 3071
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CtSeries:
-    """A series ready to measure.
-
-    Parameters
-    ----------
-    volume : CtVolume
-        Voxels in HU and where they are.
-    acquisition : Acquisition
-        How it was made.
-    geometry : SeriesGeometry
-        The same geometry for the report.
-    notes : tuple[str, ...]
-        Sentences a reader must see; also in `acquisition`.
-    """
+    """A series ready to measure: voxels in HU, how it was made, its geometry for the report; `notes` are in both."""
 
     volume: CtVolume
     acquisition: Acquisition
@@ -59,19 +47,7 @@ class CtSeries:
 
 
 def read_ct(series: SeriesFiles, *, settings: ReadingSettings) -> CtSeries:
-    """Read a stack of CT slices.
-
-    Parameters
-    ----------
-    series : SeriesFiles
-        Candidate from `rank_ct_series`.
-    settings : ReadingSettings
-        Limits.
-
-    Returns
-    -------
-    CtSeries
-        Slices ordered along row direction x column direction.
+    """Read a candidate of `rank_ct_series`; slices are ordered along row direction x column direction.
 
     Raises
     ------

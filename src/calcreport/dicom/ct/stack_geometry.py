@@ -37,18 +37,10 @@ _WHOLE: Final = 1.5
 
 
 def order_and_place(planes: Sequence[Plane]) -> tuple[list[Plane], VolumeGeometry]:
-    """Sort slices along their normal and find the affine.
+    """Sort the slices of one stack along their normal and find the affine.
 
-    Parameters
-    ----------
-    planes : Sequence[Plane]
-        Slices of one stack, any order.
-
-    Returns
-    -------
-    tuple[list[Plane], VolumeGeometry]
-        Slices in the order of the volume's slice index, which increases along row direction x column direction; and
-        the affine from (slice, row, column) to LPS mm, sheared when the gantry was tilted.
+    The slice index increases along row direction x column direction; the affine leads from (slice, row, column) to LPS
+    mm, and is sheared when the gantry was tilted.
 
     Raises
     ------

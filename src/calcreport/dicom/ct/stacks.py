@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,21 +33,20 @@ _PIECE_BYTES: Final = 1_048_576
 _LARGEST_PACKING: Final = 4096
 """No codec packs a scan tighter than this."""
 
+_PHASES: Final = (
+    "temporal position", "cardiac phase", "trigger time", "stack", "acquisition number", "contrast agent",
+    "tube voltage", "slice thickness", "acquisition time", "content time",
+)  # fmt: skip
+"""Attributes that may tell phases at one position apart, the surest first."""
+
 Part = tuple[str, list[Plane]]
+Item = TypeVar("Item")
 
 
 def split(series: SeriesFiles) -> tuple[SeriesFiles, ...]:
-    """Cut a series into stacks.
+    """Cut a series into stacks, at least one.
 
-    Parameters
-    ----------
-    series : SeriesFiles
-        All slices of one Series Instance UID.
-
-    Returns
-    -------
-    tuple[SeriesFiles, ...]
-        At least one. A stack whose repeated positions cannot be told apart with certainty carries a `problem`.
+    A stack whose repeated positions cannot be told apart with certainty carries a `problem`.
     """
     parts = _by_kind(series.planes)
     found: list[SeriesFiles] = []
@@ -138,7 +137,7 @@ def _by_position(series: SeriesFiles, name: str, planes: list[Plane]) -> list[Se
         )
 
     notes: tuple[str, ...] = ()
-    copies = _copies(planes)
+    copies = copies_of(planes, lambda plane: (plane.image.instance_uid, plane.frame), _are_equal)
     if copies is None:
         return [stack(planes, problem="geometry.conflicting_instances")]
     if copies:
@@ -156,25 +155,29 @@ def _by_position(series: SeriesFiles, name: str, planes: list[Plane]) -> list[Se
     return [stack(kept, "", *notes, f"{dropped} images with the pixels of another at the same position were dropped.")]
 
 
-def _has_repeats(planes: Sequence[Plane]) -> bool:
+def steps_of(planes: Sequence[Plane]) -> NDArray[np.float64] | None:
+    """Distances between neighbouring slices, mm, in order; ``None`` without two sound positions."""
     positions = positions_along_normal(planes)
-    if positions is None or len(positions) < 2:
-        return False
-    return bool(np.diff(np.sort(positions)).min() < SAME_POSITION_MM)
+    return None if positions is None or len(positions) < 2 else np.diff(np.sort(positions))
 
 
-def _copies(planes: Sequence[Plane]) -> set[int] | None:
-    """Ids of slices that copy an earlier one with the same instance UID; ``None`` when the pixels differ."""
-    seen: dict[tuple[str, int | None], Plane] = {}
+def _has_repeats(planes: Sequence[Plane]) -> bool:
+    steps = steps_of(planes)
+    return steps is not None and bool(steps.min() < SAME_POSITION_MM)
+
+
+def copies_of(
+    items: Sequence[Item], key: Callable[[Item], Hashable], are_equal: Callable[[Item, Item], bool]
+) -> set[int] | None:
+    """Ids of slices or films that copy an earlier one of the same instance UID; ``None`` when two of one UID differ."""
+    seen: dict[Hashable, Item] = {}
     copies: set[int] = set()
-    for plane in planes:
-        key = (plane.image.instance_uid, plane.frame)
-        first = seen.setdefault(key, plane)
-        if first is plane:
-            continue
-        if not _are_equal(first, plane):
-            return None
-        copies.add(id(plane))
+    for item in items:
+        first = seen.setdefault(key(item), item)
+        if first is not item:
+            if not are_equal(first, item):
+                return None
+            copies.add(id(item))
     return copies
 
 
@@ -204,21 +207,7 @@ def _are_equal(first: Plane, second: Plane) -> bool:
 
 
 def _phase_keys() -> Iterable[tuple[str, Callable[[Plane], Hashable]]]:
-    names = dict.fromkeys(
-        (
-            "temporal position",
-            "cardiac phase",
-            "trigger time",
-            "stack",
-            "acquisition number",
-            "contrast agent",
-            "tube voltage",
-            "slice thickness",
-            "acquisition time",
-            "content time",
-        )
-    )
-    for name in names:
+    for name in _PHASES:
         yield name, lambda plane, name=name: dict(plane.phase).get(name)  # type: ignore[misc]
     yield "field of view", _in_plane_origin
 
@@ -247,10 +236,9 @@ def _is_stack(planes: Sequence[Plane]) -> bool:
 
 
 def _is_regular(planes: Sequence[Plane]) -> bool:
-    positions = positions_along_normal(planes)
-    if positions is None or len(positions) < MIN_SLICES:
+    steps = steps_of(planes)
+    if steps is None or len(planes) < MIN_SLICES:
         return False
-    steps = np.diff(np.sort(positions))
     return bool(np.ptp(steps) <= max(_REGULAR * float(np.median(steps)), SAME_POSITION_MM))
 
 

@@ -28,21 +28,9 @@ _NAMES: Final = ((film_tags.COLLIMATOR, "Collimator"), (film_tags.SHUTTER, "Shut
 def aperture_of(
     film: FilmHeader, shape: tuple[int, int], aspect: float
 ) -> tuple[NDArray[np.bool_] | None, tuple[str, ...]]:
-    """Exposed field.
+    """Exposed field of shape `shape`, true inside every aperture, or ``None`` when the header draws none; notes.
 
-    Parameters
-    ----------
-    film : FilmHeader
-        The film.
-    shape : tuple[int, int]
-        Rows and columns.
-    aspect : float
-        Distance between rows over distance between columns.
-
-    Returns
-    -------
-    tuple[NDArray[np.bool_] | None, tuple[str, ...]]
-        Shape ``shape``, true inside every aperture; ``None`` when the header draws none. Notes.
+    `aspect` is the distance between rows over the distance between columns.
     """
     field: NDArray[np.bool_] | None = None
     notes: list[str] = []

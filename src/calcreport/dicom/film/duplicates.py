@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from calcreport.dicom.ct.stacks import pixel_hash
+from calcreport.dicom.ct.stacks import copies_of, pixel_hash
 from calcreport.dicom.header import film_tags, tags, values
 from calcreport.dicom.header.film_header import FilmHeader
 from calcreport.dicom.header.image_header import ImageHeader
@@ -22,16 +22,7 @@ _LOOK_BYTES: Final = 65_536
 
 def copied(films: Sequence[FilmHeader]) -> set[int] | None:
     """Ids of films that copy an earlier one of the same instance UID; ``None`` when two of one UID differ."""
-    seen: dict[str, FilmHeader] = {}
-    copies: set[int] = set()
-    for film in films:
-        first = seen.setdefault(film.image.instance_uid, film)
-        if first is film:
-            continue
-        if not _are_equal(first, film):
-            return None
-        copies.add(id(film))
-    return copies
+    return copies_of(films, lambda film: film.image.instance_uid, _are_equal)
 
 
 def _are_equal(first: FilmHeader, second: FilmHeader) -> bool:
@@ -43,13 +34,9 @@ def _are_equal(first: FilmHeader, second: FilmHeader) -> bool:
 
 
 def without_doubles(films: Sequence[FilmHeader]) -> tuple[list[FilmHeader], dict[str, list[FilmHeader]]]:
-    """Films to read, and by code those that must not be measured beside them.
+    """Films of one study to read, and by code those that must not be measured beside them.
 
-    Parameters
-    ----------
-    films : Sequence[FilmHeader]
-        Of one study, in the order in which they are to be read. Of equal ones the first is kept, a processed one before
-        an unprocessed one.
+    Of equal films the first in the order given is kept, a processed one before an unprocessed one.
 
     Notes
     -----

@@ -42,16 +42,9 @@ class LookupTable:
 
 
 def table_of(items: list[Item], *, is_signed: bool, is_big_endian: bool) -> LookupTable | None:
-    """First table of a sequence, or ``None`` when it is damaged.
+    """First table of a Modality or VOI LUT Sequence, or ``None`` when it is damaged.
 
-    Parameters
-    ----------
-    items : list[Item]
-        Items of Modality LUT Sequence or VOI LUT Sequence, with descriptor and data.
-    is_signed : bool
-        Whether inputs may be negative: the descriptor's second value is then two's complement.
-    is_big_endian : bool
-        Byte order of descriptor and data.
+    The descriptor's second value is two's complement where inputs may be negative (`is_signed`).
     """
     descriptor = items[0].values.get(film_tags.LUT_DESCRIPTOR, b"") if items else b""
     data = items[0].values.get(film_tags.LUT_DATA, b"") if items else b""

@@ -21,23 +21,9 @@ _TAILS: Final = (0.5, 99.5)
 def picture_of_words(
     film: FilmHeader, tables: Item, meaning: WordValues, sample: NDArray[np.float64]
 ) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
-    """Grey of each word.
+    """Grey of each word, shape ``(65536,)``, 0 black to 255 white; notes.
 
-    Parameters
-    ----------
-    film : FilmHeader
-        The film.
-    tables : Item
-        Its lookup tables with their data.
-    meaning : WordValues
-        Meaning of its words.
-    sample : NDArray[np.float64]
-        Shape ``(n,)``; outputs of the Modality LUT in the exposed field, for films without a usable window.
-
-    Returns
-    -------
-    tuple[NDArray[np.uint8], tuple[str, ...]]
-        Shape ``(65536,)``, 0 black to 255 white; notes.
+    `sample`, shape ``(n,)``: outputs of the Modality LUT in the exposed field, for films without a usable window.
     """
     share, notes = _by_table(film, tables, meaning)
     if share is None:

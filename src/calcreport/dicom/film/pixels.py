@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from calcreport.dicom.codecs import decode
 from calcreport.dicom.codes import problem
-from calcreport.dicom.ct.pixels import check_length
+from calcreport.dicom.ct.pixels import check_grey, check_length
 from calcreport.dicom.fragments import frames_of
 from calcreport.dicom.header import tags
 from calcreport.dicom.header.image_header import ImageHeader, PixelDescription
@@ -21,7 +21,6 @@ from calcreport.settings import ReadingSettings
 Words = NDArray[np.uint8] | NDArray[np.uint16]
 
 _ALLOCATED: Final = (8, 16)
-_FEWEST_BITS: Final = 8
 _SHORTEST_SIDE: Final = 64
 """A film of fewer pixels a side is an icon: a deposit of 5 mm would be a pixel or two."""
 _OVERSHOOT: Final = 16
@@ -33,13 +32,6 @@ _MOST_PIXELS: Final = 120_000_000
 def check_description(pixels: PixelDescription, settings: ReadingSettings) -> tuple[int, int]:
     """Rows and columns of a film whose pixel description can be read.
 
-    Parameters
-    ----------
-    pixels : PixelDescription
-        As the header says.
-    settings : ReadingSettings
-        Limits.
-
     Raises
     ------
     UnsupportedImageError
@@ -50,7 +42,7 @@ def check_description(pixels: PixelDescription, settings: ReadingSettings) -> tu
         raise problem("pixel.missing")
     if pixels.frames != 1:
         raise problem("pixel.frames")
-    _check_grey(pixels)
+    check_grey(pixels, _ALLOCATED)
     if not pixels.rows or not pixels.columns:
         raise problem("pixel.description", "Rows or Columns")
     if min(pixels.rows, pixels.columns) < _SHORTEST_SIDE:
@@ -60,27 +52,10 @@ def check_description(pixels: PixelDescription, settings: ReadingSettings) -> tu
     return pixels.rows, pixels.columns
 
 
-def _check_grey(pixels: PixelDescription) -> None:
-    if pixels.samples is None or pixels.photometric is None:
-        raise problem("pixel.description", "Samples per Pixel or Photometric Interpretation")
-    if pixels.samples != 1 or pixels.photometric not in tags.GREY:
-        raise problem("pixel.colour", f"{pixels.samples} samples a pixel, {pixels.photometric}")
-    if pixels.bits_allocated not in _ALLOCATED:
-        raise problem("pixel.bits_allocated", f"{pixels.bits_allocated} found")
-    stored, high = pixels.bits_stored, pixels.high_bit
-    if stored is None or high is None or pixels.representation not in {0, 1}:
-        raise problem("pixel.description", "Bits Stored, High Bit or Pixel Representation")
-    if not _FEWEST_BITS <= stored <= pixels.bits_allocated or not stored - 1 <= high < pixels.bits_allocated:
-        raise problem("pixel.description", f"Bits Stored {stored}, High Bit {high}")
-
-
 def stored_words(image: ImageHeader) -> Words:
-    """Stored words of a film that passed `check_description`.
+    """Stored words of a film that passed `check_description`, shape ``(rows, columns)``, machine byte order.
 
-    Returns
-    -------
-    Words
-        Shape ``(rows, columns)``, machine byte order; 8-bit words for native pixels with 8 bits allocated.
+    They have 8 bits in native pixels with 8 bits allocated.
 
     Raises
     ------

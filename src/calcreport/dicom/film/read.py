@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calcreport.dicom.codes import problem
+from calcreport.dicom.ct.pixels import reaching_border
 from calcreport.dicom.film.aperture import aperture_of
 from calcreport.dicom.film.picture import picture_of_words
 from calcreport.dicom.film.pixels import Words, check_description, stored_words
@@ -32,19 +33,7 @@ Value = TypeVar("Value", bound=np.generic)
 
 
 def read_film(film: FilmHeader, *, settings: ReadingSettings) -> FilmImage:
-    """Read one radiograph.
-
-    Parameters
-    ----------
-    film : FilmHeader
-        Candidate from `calcreport.dicom.rank.rank_radiographs`.
-    settings : ReadingSettings
-        Limits.
-
-    Returns
-    -------
-    FilmImage
-        Intensity in the film's own unit, turned so that more attenuation is more.
+    """Read one candidate of `rank_films`; intensity is in its own unit, turned so that more attenuation is more.
 
     Raises
     ------
@@ -108,16 +97,7 @@ def _is_imaged(
     padding = np.take(is_padding, words, mode="clip")
     if not padding.any():
         return imaged
-    # Rarely reached: scipy would cost every discovery a quarter of a second.
-    from scipy import ndimage  # noqa: PLC0415  (see above)
-
-    labels, _count = ndimage.label(padding | ~imaged)
-    border = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
-    outside = np.zeros(int(labels.max()) + 1, dtype=np.bool_)
-    outside[border] = True
-    outside[0] = False
-    imaged &= ~(padding & outside[labels])
-    return imaged
+    return imaged & ~(padding & reaching_border(padding | ~imaged))
 
 
 def _look_up(table: NDArray[Value], words: Words) -> NDArray[Value]:

@@ -54,16 +54,6 @@ def scale_of(film: FilmHeader) -> FilmScale:
     """Scale of a film; contradictions become notes, and never a calibrated scale.
 
     What the kind of scale itself means is for the report to say; the notes add to it.
-
-    Parameters
-    ----------
-    film : FilmHeader
-        The film.
-
-    Returns
-    -------
-    FilmScale
-        Spacing in mm between rows, between columns.
     """
     notes: list[str] = []
     pixel = _spacing(film, tags.PIXEL_SPACING, "Pixel Spacing", notes)

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calcreport.dicom.codes import problem
+from calcreport.dicom.ct.pixels import is_stored_range, padding_range
 from calcreport.dicom.film.lookup_tables import table_of
 from calcreport.dicom.header import film_tags, tags, values
 from calcreport.dicom.header.elements import Item
@@ -73,13 +74,6 @@ class WordValues:
 
 def values_of(film: FilmHeader, tables: Item) -> WordValues:
     """Meaning of the words of a film whose pixel description was checked.
-
-    Parameters
-    ----------
-    film : FilmHeader
-        The film.
-    tables : Item
-        Its lookup tables with their data.
 
     Raises
     ------
@@ -183,16 +177,11 @@ def _relationship_notes(relationship: str | None) -> list[str]:
 
 def _padding(pixels: PixelDescription, stored: NDArray[np.float64]) -> NDArray[np.bool_] | None:
     """Words that are padding; a padding value too wide for Bits Stored is compared with the whole word."""
-    if pixels.padding is None:
+    padding = padding_range(pixels)
+    if padding is None:
         return None
-    is_signed, bits = pixels.representation == 1, pixels.bits_stored or _WORD_BITS
-    limits = [pixels.padding, pixels.padding if pixels.padding_limit is None else pixels.padding_limit]
-    words = np.arange(1 << _WORD_BITS, dtype=np.uint16)
+    is_signed, words = pixels.representation == 1, np.arange(1 << _WORD_BITS, dtype=np.uint16)
     whole = words.view(np.int16) if is_signed else words
-    if is_signed:
-        limits = [limit - (1 << _WORD_BITS) if limit >> (_WORD_BITS - 1) else limit for limit in limits]
-    low, high = min(limits), max(limits)
-    half = 1 << (bits - 1)
-    does_fit = (-half <= low and high < half) if is_signed else high < 2 * half
+    does_fit = is_stored_range(padding, pixels.bits_stored or _WORD_BITS, is_signed=is_signed)
     compared = stored if does_fit else whole
-    return np.asarray((compared >= low) & (compared <= high))
+    return np.asarray((compared >= padding[0]) & (compared <= padding[1]))

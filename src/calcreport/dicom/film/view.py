@@ -11,66 +11,40 @@ from calcreport.model.film import FilmView
 
 _VIEW_CODES: Final = MappingProxyType(
     {
-        "399348003": "AP",
-        "R-10206": "AP",
-        "272479007": "PA",
-        "R-10214": "PA",
-        "R-40888": "PA",
-        "399033003": "FRONTAL",
-        "R-10202": "FRONTAL",
-        "399067008": "LAT",
-        "R-102CD": "LAT",
-        "399173006": "LL",
-        "R-10236": "LL",
-        "399198007": "RL",
-        "R-10232": "RL",
-        "399260004": "ML",
-        "R-10224": "ML",
-        "399352003": "LM",
-        "R-10228": "LM",
-        "399182000": "OBL",
-        "R-102C1": "OBL",
-        "399312000": "OBL",
-        "R-10208": "OBL",
-        "399059000": "OBL",
-        "R-10216": "OBL",
-        "399184004": "LO",
-        "R-10238": "LO",
-        "399236003": "RO",
-        "R-10234": "RO",
-        "399135007": "LAO",
-        "R-10220": "LAO",
-        "399006002": "LPO",
-        "R-10212": "LPO",
-        "399356000": "RAO",
-        "R-40985": "RAO",
-        "399038007": "RPO",
-        "R-10210": "RPO",
-        "399061009": "AXIAL",
-        "R-10241": "AXIAL",
-        "399110001": "TAN",
-        "R-102C2": "TAN",
-        "399335002": "DP",
-        "R-102C4": "DP",
-        "399071006": "PD",
-        "R-102C3": "PD",
+        code: view
+        for view, codes in {
+            "AP": "399348003 R-10206",
+            "PA": "272479007 R-10214 R-40888",
+            "FRONTAL": "399033003 R-10202",
+            "LAT": "399067008 R-102CD",
+            "LL": "399173006 R-10236",
+            "RL": "399198007 R-10232",
+            "ML": "399260004 R-10224",
+            "LM": "399352003 R-10228",
+            "OBL": "399182000 R-102C1 399312000 R-10208 399059000 R-10216",
+            "LO": "399184004 R-10238",
+            "RO": "399236003 R-10234",
+            "LAO": "399135007 R-10220",
+            "LPO": "399006002 R-10212",
+            "RAO": "399356000 R-40985",
+            "RPO": "399038007 R-10210",
+            "AXIAL": "399061009 R-10241",
+            "TAN": "399110001 R-102C2",
+            "DP": "399335002 R-102C4",
+            "PD": "399071006 R-102C3",
+        }.items()
+        for code in codes.split()
     }
 )
 """View codes of PS3.16 CID 4010, SNOMED CT and the older SNOMED-RT codes, as short as View Position writes them."""
 _SCHEMES: Final = frozenset(("SCT", "SRT", "SNM3", "99SDM"))
 _SPELLINGS: Final = MappingProxyType({"LATERAL": "LAT", "OBLIQUE": "OBL", "A.P.": "AP", "P.A.": "PA"})
-_FAMILIES: Final = (
-    frozenset(("LAT", "LL", "RL", "ML", "LM")),
-    frozenset(("OBL", "LO", "RO", "LAO", "LPO", "RAO", "RPO", "RLO", "LLO")),
-    frozenset(("FRONTAL", "AP", "PA", "DP", "PD", "LLD", "RLD")),
+_FAMILIES: Final = tuple(
+    frozenset(names.split())
+    for names in ("LAT LL RL ML LM", "OBL LO RO LAO LPO RAO RPO RLO LLO", "FRONTAL AP PA DP PD LLD RLD")
 )
 """Names that one view may go by at different precision. AP and PA are told apart by `_OPPOSITE`."""
-_OPPOSITE: Final = (
-    frozenset(("AP", "PA")),
-    frozenset(("LL", "RL")),
-    frozenset(("ML", "LM")),
-    frozenset(("DP", "PD")),
-)
+_OPPOSITE: Final = tuple(frozenset(names.split()) for names in ("AP PA", "LL RL", "ML LM", "DP PD"))
 _SIDES: Final = MappingProxyType({"L": "left", "R": "right", "B": "both"})
 _DIRECTIONS: Final = frozenset("LRAPHF")
 _NO_FLIP: Final = frozenset(("NO", ""))

@@ -66,15 +66,7 @@ class Decoded(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def decode(raw: bytes, charset: bytes | None) -> Decoded:
-    """Characters of a text value.
-
-    Parameters
-    ----------
-    raw : bytes
-        As it stands in the file.
-    charset : bytes | None
-        Specific Character Set as it stands in the file.
-    """
+    """Characters of a text value; it and Specific Character Set are given as they stand in the file."""
     if raw.isascii() and b"\x1b" not in raw:
         return Decoded(raw.decode(_ASCII), is_as_declared=True)
     declared = _codecs(charset)

@@ -44,46 +44,14 @@ MODALITY_LUT: Final = 0x00283000
 VOI_LUT: Final = 0x00283010
 
 _APERTURE: Final = (0, LEFT, RIGHT, UPPER, LOWER, CENTRE, RADIUS, VERTICES)
-WANTED: Final = frozenset(
-    (
-        tags.IMAGE_TYPE,
-        tags.ACQUISITION_DATE_TIME,
-        tags.ACQUISITION_TIME,
-        tags.CONTENT_TIME,
-        tags.DERIVATION,
-        tags.LATERALITY,
-        tags.IMAGE_LATERALITY,
-        tags.PIXEL_SPACING,
-        tags.INTERCEPT,
-        tags.SLOPE,
-        PRESENTATION_INTENT,
-        ACQUISITION_DATE,
-        CONTENT_DATE,
-        REFERENCED_INSTANCE,
-        CODE_VALUE,
-        CODE_SCHEME,
-        DISTANCE_TO_DETECTOR,
-        DISTANCE_TO_PATIENT,
-        MAGNIFICATION,
-        IMAGER_SPACING,
-        *(base + part for base in (SHUTTER, COLLIMATOR) for part in _APERTURE),
-        SCANNED_SPACING,
-        VIEW_POSITION,
-        FIELD_ROTATION,
-        FIELD_FLIP,
-        PATIENT_ORIENTATION,
-        ASPECT_RATIO,
-        CALIBRATION_TYPE,
-        INTENSITY_RELATIONSHIP,
-        INTENSITY_SIGN,
-        WINDOW_CENTRE,
-        WINDOW_WIDTH,
-        VOI_FUNCTION,
-        LUT_DESCRIPTOR,
-        PRESENTATION_SHAPE,
-    )
-)
 NESTED: Final = frozenset((SOURCE_IMAGES, VIEW_CODES, MODALITY_LUT, VOI_LUT))
+_OWN: Final = frozenset(tag for tag in list(globals().values()) if isinstance(tag, int) and tag > max(_APERTURE))
+WANTED: Final = (_OWN - NESTED - {LUT_DATA}).union(
+    (base + part for base in (SHUTTER, COLLIMATOR) for part in _APERTURE),
+    (tags.IMAGE_TYPE, tags.ACQUISITION_DATE_TIME, tags.ACQUISITION_TIME, tags.CONTENT_TIME, tags.DERIVATION),
+    (tags.LATERALITY, tags.IMAGE_LATERALITY, tags.PIXEL_SPACING, tags.INTERCEPT, tags.SLOPE),
+)
+"""Attributes of a film; tables of lookup values stay in the file until it is read."""
 
 CR: Final = "1.2.840.10008.5.1.4.1.1.1"
 DX: Final = "1.2.840.10008.5.1.4.1.1.1.1"

@@ -29,13 +29,13 @@ _PREAMBLE: Final = 128
 _META_WANTED: Final = frozenset((0x00020002, 0x00020010))
 _TRANSFER_SYNTAX: Final = 0x00020010
 _PHASES: Final = (
-    ("temporal position", tags.TEMPORAL_POSITION),
-    ("temporal position", tags.TEMPORAL_INDEX),
-    ("acquisition number", tags.ACQUISITION_NUMBER),
-    ("acquisition number", tags.FRAME_ACQUISITION_NUMBER),
-    ("cardiac phase", tags.NOMINAL_PERCENTAGE),
-    ("trigger time", tags.TRIGGER_TIME),
-    ("stack", tags.STACK_ID),
+    ("temporal position", 0x00200100),
+    ("temporal position", 0x00209128),
+    ("acquisition number", 0x00200012),
+    ("acquisition number", 0x00209156),
+    ("cardiac phase", 0x00209241),
+    ("trigger time", 0x00181060),
+    ("stack", 0x00209056),
     ("contrast agent", tags.CONTRAST_AGENT),
     ("tube voltage", tags.KVP),
     ("slice thickness", tags.SLICE_THICKNESS),
@@ -43,13 +43,58 @@ _PHASES: Final = (
     ("acquisition time", tags.ACQUISITION_DATE_TIME),
     ("content time", tags.CONTENT_TIME),
 )
+_PATIENT: Final = {
+    "identity": 0x00100020,
+    "name": 0x00100010,
+    "birth": 0x00100030,
+    "sex": 0x00100040,
+    "age": 0x00101010,
+    "study_date": 0x00080020,
+    "study_description": 0x00081030,
+    "accession": 0x00080050,
+    "issuer": 0x00100021,
+    "charset": tags.CHARSET,
+}
+_SERIES_TEXTS: Final = {
+    "description": 0x0008103E,
+    "protocol": 0x00181030,
+    "manufacturer": 0x00080070,
+    "model": 0x00081090,
+    "derivation": tags.DERIVATION,
+}
+_SERIES_WORDS: Final = {
+    "body_part": 0x00180015,
+    "patient_position": 0x00185100,
+    "acquisition_type": tags.ACQUISITION_TYPE,
+    "volume_technique": 0x00089207,
+}
+_AMOUNTS: Final = (0x00181041, 0x00181042, 0x00181044)
+"""Volume, start time and total dose of the contrast medium."""
+_SERIES: Final = (
+    *_SERIES_TEXTS.values(), *_SERIES_WORDS.values(), *_AMOUNTS, tags.MODALITY, tags.SOP_CLASS, tags.SERIES_NUMBER,
+    tags.LATERALITY, tags.IMAGE_LATERALITY, tags.KVP, tags.CONTRAST_AGENT, tags.CONTRAST_ROUTE,
+    tags.CONTRAST_INGREDIENT, tags.MULTI_ENERGY, tags.LOSSY, tags.LOSSY_RATIO, tags.BURNED_IN, tags.CHARSET,
+)  # fmt: skip
+"""Attributes that are the same in all files of most series."""
+_PIXEL_NUMBERS: Final = {
+    "samples": 0x00280002,
+    "rows": 0x00280010,
+    "columns": 0x00280011,
+    "bits_allocated": 0x00280100,
+    "bits_stored": 0x00280101,
+    "high_bit": 0x00280102,
+    "representation": 0x00280103,
+    "padding": 0x00280120,
+    "padding_limit": 0x00280121,
+}
+_WANTED: Final = tags.WANTED.union((tag for _name, tag in _PHASES), _PATIENT.values(), _SERIES, _PIXEL_NUMBERS.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """What is kept of a data set: attributes, sequences, and how many bytes of one value."""
 
-    wanted: frozenset[int] = tags.WANTED
+    wanted: frozenset[int] = _WANTED
     nested: frozenset[int] = tags.NESTED
     longest: int = 1024
 
@@ -215,8 +260,8 @@ def _image(source: ByteSource, item: Item, place: PixelPlace | None, syntax: str
         instance_uid=instance,
         frame_of_reference_uid=values.uid(raw.get(tags.FRAME_OF_REFERENCE)),
         instance_number=values.integer(raw.get(tags.INSTANCE_NUMBER)),
-        patient=_patient(tuple(raw.get(tag) for tag in _PATIENT_TAGS)),
-        series=_series(tuple(raw.get(tag) for tag in _SERIES_TAGS), _agents(item), syntax),
+        patient=_patient(tuple(raw.get(tag) for tag in _PATIENT.values())),
+        series=_series(tuple(raw.get(tag) for tag in _SERIES), _agents(item), syntax),
         pixels=_pixels(raw, place, syntax, is_big=encoding.is_big_endian),
     )
 
@@ -229,71 +274,24 @@ def _uid(raw: bytes | None) -> str:
     return told or ""
 
 
-_PATIENT_TAGS: Final = (
-    tags.PATIENT_ID,
-    tags.PATIENT_NAME,
-    tags.BIRTH_DATE,
-    tags.SEX,
-    tags.AGE,
-    tags.STUDY_DATE,
-    tags.STUDY_DESCRIPTION,
-    tags.ACCESSION,
-    tags.ISSUER_OF_PATIENT_ID,
-    tags.CHARSET,
-)
-
-
 @lru_cache(maxsize=256)
 def _patient(raw: tuple[bytes | None, ...]) -> PatientHeader:
-    identity, name, birth, sex, age, study_day, description, accession, issuer, charset = raw
-    study_date = values.day(study_day)
-    at_study = values.age_at_study(age, values.day(birth), study_date)
+    of = dict(zip(_PATIENT, raw, strict=True))
+    name, charset, study_date = of["name"], of["charset"], values.day(of["study_date"])
+    at_study = values.age_at_study(of["age"], values.day(of["birth"]), study_date)
     return PatientHeader(
-        patient_id=values.identifier(identity, charset),
+        patient_id=values.identifier(of["identity"], charset),
         name=values.person_name(name, charset),
         birth_date=at_study.birth_date,
-        sex=values.sex(sex),
+        sex=values.sex(of["sex"]),
         age_years=at_study.years,
         age_note=at_study.note,
         study_date=study_date,
-        study_description=values.text(description, charset),
-        accession_number=values.identifier(accession, charset),
-        patient_id_issuer=values.identifier(issuer, charset),
+        study_description=values.text(of["study_description"], charset),
+        accession_number=values.identifier(of["accession"], charset),
+        patient_id_issuer=values.identifier(of["issuer"], charset),
         name_note=values.name_note(name, charset),
     )
-
-
-_SERIES_TAGS: Final = (
-    tags.MODALITY,
-    tags.SOP_CLASS,
-    tags.SERIES_NUMBER,
-    tags.SERIES_DESCRIPTION,
-    tags.PROTOCOL,
-    tags.MANUFACTURER,
-    tags.MODEL,
-    tags.BODY_PART,
-    tags.LATERALITY,
-    tags.IMAGE_LATERALITY,
-    tags.KVP,
-    tags.PATIENT_POSITION,
-    tags.CONTRAST_AGENT,
-    tags.CONTRAST_ROUTE,
-    tags.CONTRAST_INGREDIENT,
-    tags.CONTRAST_VOLUME,
-    tags.CONTRAST_START,
-    tags.CONTRAST_DOSE,
-    tags.MULTI_ENERGY,
-    tags.ACQUISITION_TYPE,
-    tags.VOLUME_TECHNIQUE,
-    tags.DERIVATION,
-    tags.LOSSY,
-    tags.LOSSY_RATIO,
-    tags.BURNED_IN,
-    tags.CHARSET,
-)
-
-
-_AMOUNTS: Final = (tags.CONTRAST_VOLUME, tags.CONTRAST_START, tags.CONTRAST_DOSE)
 
 
 def _agents(item: Item) -> tuple[tuple[bytes, bytes], ...]:
@@ -320,30 +318,23 @@ def _is_amount(raw: bytes | None) -> bool:
 
 @lru_cache(maxsize=1024)
 def _series(raw: tuple[bytes | None, ...], agents: tuple[tuple[bytes, bytes], ...], syntax: str) -> SeriesHeader:
-    of = dict(zip(_SERIES_TAGS, raw, strict=True))
+    of = dict(zip(_SERIES, raw, strict=True))
     charset = of[tags.CHARSET]
     ratios = [values.decimal(part) for part in (of[tags.LOSSY_RATIO] or b"").split(b"\\")]
     return SeriesHeader(
+        **{name: values.text(of[tag], charset) for name, tag in _SERIES_TEXTS.items()},
+        **{name: values.keyword(of[tag]) for name, tag in _SERIES_WORDS.items()},
         modality=values.keyword(of[tags.MODALITY]) or "",
         sop_class_uid=values.uid(of[tags.SOP_CLASS]) or "",
         number=values.integer(of[tags.SERIES_NUMBER]),
-        description=values.text(of[tags.SERIES_DESCRIPTION], charset),
-        protocol=values.text(of[tags.PROTOCOL], charset),
-        manufacturer=values.text(of[tags.MANUFACTURER], charset),
-        model=values.text(of[tags.MODEL], charset),
-        body_part=values.keyword(of[tags.BODY_PART]),
         laterality=values.keyword(of[tags.IMAGE_LATERALITY]) or values.keyword(of[tags.LATERALITY]),
         kvp=values.decimal(of[tags.KVP]),
-        patient_position=values.keyword(of[tags.PATIENT_POSITION]),
         contrast_agent=_joined(
             of[tags.CONTRAST_AGENT] or of[tags.CONTRAST_INGREDIENT], [a for a, _ in agents], charset
         ),
         contrast_route=_joined(of[tags.CONTRAST_ROUTE], [route for _, route in agents], charset),
         has_contrast_amount=any(_is_amount(of[tag]) for tag in _AMOUNTS) or any(not any(agent) for agent in agents),
         is_multi_energy=values.keyword(of[tags.MULTI_ENERGY]) == "YES",
-        acquisition_type=values.keyword(of[tags.ACQUISITION_TYPE]),
-        volume_technique=values.keyword(of[tags.VOLUME_TECHNIQUE]),
-        derivation=values.text(of[tags.DERIVATION], charset),
         is_lossy=values.strip(of[tags.LOSSY] or b"") == b"01" or syntax in tags.LOSSY_SYNTAXES,
         lossy_ratio=max((r for r in ratios if r is not None), default=None),
         is_burned_in=values.keyword(of[tags.BURNED_IN]) == "YES",
@@ -351,33 +342,22 @@ def _series(raw: tuple[bytes | None, ...], agents: tuple[tuple[bytes, bytes], ..
 
 
 def _pixels(raw: dict[int, bytes], place: PixelPlace | None, syntax: str, *, is_big: bool) -> PixelDescription:
-    def number(tag: int) -> int | None:
-        return values.unsigned_16(raw.get(tag), is_big_endian=is_big)
-
-    stored, high, samples = number(tags.BITS_STORED), number(tags.HIGH_BIT), number(tags.SAMPLES)
+    of = {name: values.unsigned_16(raw.get(tag), is_big_endian=is_big) for name, tag in _PIXEL_NUMBERS.items()}
     photometric, derived = values.keyword(raw.get(tags.PHOTOMETRIC)), []
-    if stored and not raw.get(tags.HIGH_BIT):
-        high = stored - 1  # PS3.5 8.1.1
+    if of["bits_stored"] and not raw.get(_PIXEL_NUMBERS["high_bit"]):
+        of["high_bit"] = of["bits_stored"] - 1  # PS3.5 8.1.1
         derived.append("High Bit")
-    elif high and not raw.get(tags.BITS_STORED):
-        stored = high + 1
+    elif of["high_bit"] and not raw.get(_PIXEL_NUMBERS["bits_stored"]):
+        of["bits_stored"] = of["high_bit"] + 1
         derived.append("Bits Stored")
-    if photometric in tags.GREY and not raw.get(tags.SAMPLES):
-        samples = 1  # PS3.3 C.7.6.3.1.2
+    if photometric in tags.GREY and not raw.get(_PIXEL_NUMBERS["samples"]):
+        of["samples"] = 1  # PS3.3 C.7.6.3.1.2
         derived.append("Samples per Pixel")
     return PixelDescription(
+        **of,
         transfer_syntax=syntax,
-        rows=number(tags.ROWS),
-        columns=number(tags.COLUMNS),
         frames=values.integer(raw[tags.FRAMES]) if tags.FRAMES in raw else 1,
-        samples=samples,
         photometric=photometric,
-        bits_allocated=number(tags.BITS_ALLOCATED),
-        bits_stored=stored,
-        high_bit=high,
-        representation=number(tags.REPRESENTATION),
-        padding=number(tags.PADDING),
-        padding_limit=number(tags.PADDING_LIMIT),
         place=place,
         is_big_endian=is_big,
         derived=tuple(derived),

@@ -170,17 +170,7 @@ def day(raw: bytes | None) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgeAtStudy:
-    """What birth date and Patient's Age say together.
-
-    Parameters
-    ----------
-    years : float | None
-        Age at the study; ``None`` when nothing states it.
-    birth_date : str | None
-        ``YYYY-MM-DD``; ``None`` for a placeholder.
-    note : str
-        Sentence on a contradiction; empty without one.
-    """
+    """Age and birth date (``YYYY-MM-DD``), ``None`` where nothing states them; a sentence on a contradiction."""
 
     years: float | None
     birth_date: str | None
@@ -189,13 +179,6 @@ class AgeAtStudy:
 
 def age_at_study(age: bytes | None, birth: str | None, study: str | None) -> AgeAtStudy:
     """Age at the study, from the birth date where there is a real one, else from Patient's Age.
-
-    Parameters
-    ----------
-    age : bytes | None
-        Raw Patient's Age, such as ``b"046Y"``.
-    birth, study : str | None
-        Dates as `day` gives them.
 
     Notes
     -----

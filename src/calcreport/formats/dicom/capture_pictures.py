@@ -46,17 +46,8 @@ OF_CONCERN: Final[Mapping[Concern, Colour]] = {
 def draw_summary(subject: Subject, pictures: Mapping[str, bytes]) -> Image.Image:
     """Draw the summary: that it is a draft, impression, one line a lesion with size, depth and flags, the overview.
 
-    Parameters
-    ----------
-    subject : Subject
-        The reported study; nothing of the patient is drawn.
-    pictures : Mapping[str, bytes]
-        PNG by file name; there is an overview of CT alone.
-
-    Returns
-    -------
-    Image.Image
-        RGB, `_WIDTH_PX` wide and as high as it has to be.
+    `pictures` are PNG by file name; there is an overview of CT alone. The result is RGB, `_WIDTH_PX` wide and as high
+    as it has to be; nothing of the patient is drawn.
     """
     report, say = subject.report, subject.statements
     lines = _Lines()
@@ -120,10 +111,7 @@ class _Lines:
     def add(self, text: str, *, size: int, colour: Colour = TEXT, hang: int = 0, at_most: int | None = None) -> bool:
         """Add text, folded to the width; its further lines begin `hang` picture pixels further right.
 
-        Returns
-        -------
-        bool
-            False, and nothing added, where there would be more than `at_most` lines in all.
+        False, and nothing added, where there would be more than `at_most` lines in all.
         """
         folded = fold(to_ascii(text), size, _WIDTH_PX - 2 * _EDGE_PX, hang)
         if at_most is not None and len(self._rows) + len(folded) > at_most:
@@ -210,18 +198,9 @@ def _under_strip(picture: Image.Image, text: str, colour: Colour, say: Statement
 
 
 def fold(text: str, size: int, width_px: int, hang: int) -> Sequence[str]:
-    """Fold text to lines of a width; a number stays with its unit, a word that is longer than a line stands alone.
+    """Fold ASCII text to lines of `width_px`; a number stays with its unit, a word longer than a line stands alone.
 
-    Parameters
-    ----------
-    text : str
-        ASCII.
-    size : int
-        Of the type, in picture pixels.
-    width_px : int
-        Of a line, in picture pixels.
-    hang : int
-        By how much lines after the first are shorter, in picture pixels.
+    `size` of the type and `hang`, by which lines after the first are shorter, are in picture pixels too.
     """
     lines = [""]
     for word in _UNIT.sub(rf"\1{_TIE}\2", text).split():

@@ -14,7 +14,7 @@ from calcreport.compose import film_image_name
 from calcreport.dicom.header.image_header import MAKER
 from calcreport.formats.dicom.capture_pictures import draw_film_capture, draw_lesion_capture, draw_summary
 from calcreport.formats.dicom.damage import other_images
-from calcreport.formats.dicom.instance import SERIES_NUMBERS, finish, study_header, untroubled
+from calcreport.formats.dicom.instance import SERIES_NUMBERS, finish, refer_to, study_header, untroubled
 from calcreport.formats.dicom.subject import Subject
 from calcreport.model.film import FilmFindings
 from calcreport.model.report import Laterality, Lesion
@@ -37,27 +37,12 @@ _WHAT: Final = {
 
 
 def write_captures(subject: Subject, pictures: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Write the secondary captures of a report.
+    """Write the secondary captures, colour, patient-free but for the header; Instance Number as in the name.
 
-    Parameters
-    ----------
-    subject : Subject
-        The reported study.
-    pictures : Mapping[str, bytes]
-        PNG by file name relative to the study's folder; one that is not there is left out.
-
-    Returns
-    -------
-    dict[str, bytes]
-        DICOM file by name: ``sc_1.dcm`` the summary, then each key image of each lesion, then whole
-        radiographs. Colour, patient-free but for the header; Instance Number as in the name.
-
-    Raises
-    ------
-    NotDicomError
-        ``file.damaged`` when the header of an image cannot be read again.
-    UsageError
-        ``render.other_images`` when the report names an image that the study does not have.
+    ``sc_1.dcm`` is the summary, then each key image of each lesion, then whole radiographs. A picture that `pictures`
+    (PNG by file name relative to the study's folder) lacks is left out. Raises `NotDicomError` ``file.damaged`` when
+    the header of an image cannot be read again, `UsageError` ``render.other_images`` when the study lacks an image of
+    the report.
     """
     side = _side(subject)
     return {
@@ -139,11 +124,7 @@ def _write(subject: Subject, picture: Image.Image, kind: str, sources: list[str]
 def _reference(subject: Subject, uid: str) -> Dataset:
     if uid not in subject.source:
         raise other_images()
-    header = subject.source.header(uid)
-    item = Dataset()
-    item.ReferencedSOPClassUID = header.SOPClassUID
-    item.ReferencedSOPInstanceUID = header.SOPInstanceUID
-    return item
+    return refer_to(subject.source.header(uid))
 
 
 def _side(subject: Subject) -> str:

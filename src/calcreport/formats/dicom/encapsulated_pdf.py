@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import EncapsulatedPDFStorage
 
-from calcreport.formats.dicom.instance import finish, study_header, untroubled
+from calcreport.formats.dicom.instance import finish, refer_to, study_header, untroubled
 from calcreport.formats.dicom.subject import Subject
 from calcreport.model.lesion import CtFindings
 
@@ -18,26 +18,10 @@ _CONCEPT: Final = Code("18748-4", "LN", "Diagnostic imaging report")
 
 
 def write_pdf_object(subject: Subject, pdf: bytes) -> bytes:
-    """Wrap the PDF report into an Encapsulated PDF object.
+    """Wrap the PDF report into an Encapsulated PDF object, marked as unverified; its source are the images reported.
 
-    Parameters
-    ----------
-    subject : Subject
-        The reported study.
-    pdf : bytes
-        The document.
-
-    Returns
-    -------
-    bytes
-        DICOM file, marked as unverified; the images that were reported are named as its source.
-
-    Raises
-    ------
-    ValueError
-        When `pdf` is no PDF.
-    NotDicomError
-        ``file.damaged`` when the header of an image cannot be read again.
+    Raises `ValueError` when `pdf` is no PDF, `NotDicomError` ``file.damaged`` when the header of an image cannot be
+    read again.
     """
     if not pdf.startswith(b"%PDF-"):
         msg = "not a PDF document"
@@ -71,14 +55,7 @@ def _sources(subject: Subject) -> list[Dataset]:
     if not isinstance(subject.findings, CtFindings):
         uids += [film.reference.sop_instance_uid for film in subject.findings.films]
     known = dict.fromkeys(uid for uid in uids if uid in subject.source)
-    return [_reference(header) for header in [subject.source.header(uid) for uid in known] or [study_header(subject)]]
-
-
-def _reference(header: Dataset) -> Dataset:
-    item = Dataset()
-    item.ReferencedSOPClassUID = header.SOPClassUID
-    item.ReferencedSOPInstanceUID = header.SOPInstanceUID
-    return item
+    return [refer_to(header) for header in [subject.source.header(uid) for uid in known] or [study_header(subject)]]
 
 
 def _item(code: Code) -> Dataset:

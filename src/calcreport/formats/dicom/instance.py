@@ -60,6 +60,14 @@ def stand_in(header: Dataset) -> Dataset:
     return bare
 
 
+def refer_to(header: Dataset) -> Dataset:
+    """Item that refers to an image."""
+    item = Dataset()
+    item.ReferencedSOPClassUID = header.SOPClassUID
+    item.ReferencedSOPInstanceUID = header.SOPInstanceUID
+    return item
+
+
 @contextmanager
 def untroubled() -> Iterator[None]:
     """Take values as they are, and keep quiet about them: a warning of pydicom quotes what it warns of."""
@@ -69,25 +77,10 @@ def untroubled() -> Iterator[None]:
 
 
 def finish(made: Dataset, subject: Subject, *, kind: str, number: int = 1, name: str = "") -> bytes:
-    """Give an object its patient, study, series, maker and time, and write it.
+    """Give an object its patient, study, series, maker and time, and write it: explicit VR little endian.
 
-    Parameters
-    ----------
-    made : Dataset
-        The object, SOP Class UID set; it is changed.
-    subject : Subject
-        The reported study.
-    kind : str
-        A key of `SERIES_NUMBERS`: objects of one kind are one series.
-    number : int
-        Instance Number.
-    name : str
-        Tells several objects of one kind apart.
-
-    Returns
-    -------
-    bytes
-        DICOM file, explicit VR little endian; the same for the same subject.
+    The object has its SOP Class UID already, and is changed. `kind` is a key of `SERIES_NUMBERS`: objects of one kind
+    are one series, and `name` tells them apart. The same subject gives the same bytes.
     """
     report, revision = subject.report, subject.revision
     with untroubled():

@@ -6,8 +6,8 @@ A value that is ``None`` was not measured and is left out. Numbers are those of 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
@@ -24,57 +24,18 @@ if TYPE_CHECKING:
     from highdicom.sr import AlgorithmIdentification, FindingSite, Measurement, QualitativeEvaluation
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quantity:
-    """A number of the report and what it is called.
+_UNITS: Final = {
+    "mm": codes.MILLIMETRE,
+    "mm3": codes.CUBIC_MILLIMETRE,
+    "hu": codes.HOUNSFIELD,
+    "count": codes.COUNT,
+}
+"""By the end of a field's name."""
 
-    Parameters
-    ----------
-    field : str
-        Path in `Lesion`.
-    name, unit : Code
-        Concept and unit.
-    method : Code | None
-        How it came about, where that is worth a word.
-    """
+_COUNT: Final = "foci.count"
+_METHODS: Final = {"size.volume_mm3": codes.SUM_OF_VOXELS}
+"""How a number came about, where that is worth a word."""
 
-    field: str
-    name: Code
-    unit: Code
-    method: Code | None = None
-
-
-def _mm(field: str, name: Code) -> Quantity:
-    return Quantity(field=field, name=name, unit=codes.MILLIMETRE)
-
-
-OF_MINERAL: Final = (
-    _mm("size.max_diameter_mm", codes.MAXIMUM_3D_DIAMETER),
-    _mm("size.axial_long_mm", codes.LONG_AXIS),
-    _mm("size.axial_short_mm", codes.SHORT_AXIS),
-    _mm("size.ap_mm", codes.EXTENT_AP),
-    _mm("size.tr_mm", codes.EXTENT_TR),
-    _mm("size.cc_mm", codes.EXTENT_CC),
-    Quantity(field="size.volume_mm3", name=codes.VOLUME, unit=codes.CUBIC_MILLIMETRE, method=codes.SUM_OF_VOXELS),
-    Quantity(field="density.mean_hu", name=codes.MEAN_ATTENUATION, unit=codes.HOUNSFIELD),
-    Quantity(field="density.max_hu", name=codes.MAXIMUM_ATTENUATION, unit=codes.HOUNSFIELD),
-    Quantity(field="density.sd_hu", name=codes.ATTENUATION_DEVIATION, unit=codes.HOUNSFIELD),
-    _mm("depth.skin_distance_mm", codes.DISTANCE_FROM_SKIN),
-    _mm("depth.fascia_distance_mm", codes.FASCIA_DISTANCE),
-    Quantity(field="foci.count", name=codes.CALCIFICATION_COUNT, unit=codes.COUNT),
-)
-"""Numbers of the mineral on CT, in the order they are written."""
-
-OF_MASS: Final = (
-    _mm("mass.max_diameter_mm", codes.MASS_DIAMETER),
-    _mm("mass.ap_mm", codes.MASS_EXTENT_AP),
-    _mm("mass.tr_mm", codes.MASS_EXTENT_TR),
-    _mm("mass.cc_mm", codes.MASS_EXTENT_CC),
-    Quantity(field="mass.volume_mm3", name=codes.MASS_VOLUME, unit=codes.CUBIC_MILLIMETRE),
-)
-"""Numbers of the whole mass, which no name shares with the mineral."""
-
-_OF_FILM_LESION: Final = (Quantity(field="foci.count", name=codes.CALCIFICATION_COUNT, unit=codes.COUNT),)
 _MASS_METHODS: Final = {"contour": codes.ON_CONTOUR, "clinician": codes.BY_READER}
 _PLANES: Final = {
     ScaleKind.CALIBRATED: codes.IN_CALIBRATED_PLANE,
@@ -85,28 +46,19 @@ _PLANES: Final = {
 
 def measure(lesion: Lesion) -> list[Measurement]:
     """Numbers of a lesion on CT."""
-    return [*_measured(lesion, OF_MINERAL), *measure_mass(lesion), *_held_against_limit(lesion)]
+    return [*_measured(lesion, codes.OF_MINERAL), *measure_mass(lesion), *_held_against_limit(lesion)]
 
 
 def measure_mass(lesion: Lesion) -> list[Measurement]:
     """Numbers of the mass around or instead of the mineral."""
-    return list(_measured(lesion, OF_MASS, method=_MASS_METHODS.get(lesion.mass.source)))
+    return list(_measured(lesion, codes.OF_MASS, method=_MASS_METHODS.get(lesion.mass.source)))
 
 
 def measure_on_film(lesion: Lesion, place: FilmPlace, shadow: Shadow, scale: FilmScale) -> list[Measurement]:
     """Numbers of a lesion on one radiograph; those of the lesion as a whole stand with its first film.
 
     A length by a reader stands with the film on which the lesion is longest, for it is the longest one that he or she
-    replaced; lengths that were measured are then left out, as they are on CT.
-
-    Parameters
-    ----------
-    lesion : Lesion
-        In the report.
-    place, shadow : FilmPlace, Shadow
-        The lesion on this film.
-    scale : FilmScale
-        Of the film: without one lengths are pixels.
+    replaced; lengths that were measured are then left out, as they are on CT. Without a scale lengths are pixels.
     """
     plane = _PLANES[scale.kind]
     is_first = place is lesion.location.films[0]
@@ -127,7 +79,8 @@ def measure_on_film(lesion: Lesion, place: FilmPlace, shadow: Shadow, scale: Fil
     told.append(_number(codes.PROJECTED_SKIN_LINE, to_skin, unit, plane))
     whole: list[Measurement] = []
     if is_first:
-        whole = [*_measured(lesion, _OF_FILM_LESION), *measure_mass(lesion), *_held_against_limit(lesion)]
+        count = _measured(lesion, {_COUNT: codes.OF_MINERAL[_COUNT]})
+        whole = [*count, *measure_mass(lesion), *_held_against_limit(lesion)]
     return [item for item in told if item is not None] + whole
 
 
@@ -211,12 +164,12 @@ def algorithm(report: Report, lesion: Lesion) -> AlgorithmIdentification:
     return AlgorithmIdentification(name=software.name, version=software.version, parameters=parameters)
 
 
-def _measured(lesion: Lesion, quantities: tuple[Quantity, ...], *, method: Code | None = None) -> Iterator[Measurement]:
-    for quantity in quantities:
-        if quantity.name is codes.CALCIFICATION_COUNT and lesion.foci.count == 0:
+def _measured(lesion: Lesion, names: Mapping[str, Code], *, method: Code | None = None) -> Iterator[Measurement]:
+    for field, name in names.items():
+        if field == _COUNT and lesion.foci.count == 0:
             continue  # none above the threshold is not none
-        how = codes.BY_READER if is_by_reader(lesion, quantity.field) else method or quantity.method
-        item = _number(quantity.name, attrgetter(quantity.field)(lesion), quantity.unit, how)
+        how = codes.BY_READER if is_by_reader(lesion, field) else method or _METHODS.get(field)
+        item = _number(name, attrgetter(field)(lesion), _UNITS[re.split("[._]", field)[-1]], how)
         if item is not None:
             yield item
 

@@ -40,10 +40,7 @@ if TYPE_CHECKING:
 def planar_groups(subject: Subject) -> list[PlanarROIMeasurementsAndQualitativeEvaluations]:
     """Outline (TID 1410) of every lesion on its key image; on radiographs on each film that shows it.
 
-    Raises
-    ------
-    UsageError
-        ``render.damaged_shape`` when a lesion has no voxel or pixel.
+    Raises `UsageError` ``render.damaged_shape`` when a lesion has no voxel or pixel.
     """
     return [group for lesion, measured in subject.lesions for group in _outlined(subject, lesion, measured)]
 
@@ -51,19 +48,9 @@ def planar_groups(subject: Subject) -> list[PlanarROIMeasurementsAndQualitativeE
 def volumetric_groups(
     subject: Subject, stored: Sequence[Dataset]
 ) -> list[VolumetricROIMeasurementsAndQualitativeEvaluations]:
-    """Tie every lesion, and every mass drawn around one, to its segment (TID 1411).
+    """Tie every lesion of a CT study, and every mass drawn around one, to its segment (TID 1411).
 
-    Parameters
-    ----------
-    subject : Subject
-        The reported study; of CT.
-    stored : Sequence[Dataset]
-        Headers of its segmentations.
-
-    Raises
-    ------
-    ValueError
-        When the segmentations are not those of this report.
+    `stored` are headers of its segmentations; raises `ValueError` when they are not those of this report.
     """
     places = {
         str(item.TrackingUID): (header, int(item.SegmentNumber))

@@ -25,24 +25,11 @@ def load() -> None:
 def write_objects(
     subject: Subject, formats: Collection[str], *, pictures: Mapping[str, bytes], pdf: bytes | None = None
 ) -> dict[str, bytes]:
-    """Write the DICOM objects of a study.
+    """Write the DICOM objects of a study, by file name.
 
-    Parameters
-    ----------
-    subject : Subject
-        The reported study.
-    formats : Collection[str]
-        Those of `calcreport.formats.OBJECTS` that are wanted; others are ignored.
-    pictures : Mapping[str, bytes]
-        PNG by file name relative to the study's folder.
-    pdf : bytes | None
-        The report as a PDF document; it is wrapped into an object of its own.
-
-    Returns
-    -------
-    dict[str, bytes]
-        Content by file name: ``sr.dcm``, ``seg.dcm`` (not without a lesion; one a measured series or film),
-        ``sc_1.dcm`` and so on, ``sr_seg.dcm`` (CT with a lesion only), ``report_pdf.dcm``.
+    ``sr.dcm``, ``seg.dcm`` (not without a lesion; one a measured series or film), ``sc_1.dcm`` and so on,
+    ``sr_seg.dcm`` (CT with a lesion only), ``report_pdf.dcm`` around the document `pdf`. Formats other than those of
+    `calcreport.formats.OBJECTS` are ignored; `pictures` are PNG by file name relative to the study's folder.
     """
     files: dict[str, bytes] = {}
     if "sr" in formats:

@@ -41,25 +41,17 @@ class Reference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
-    """One draft of a report.
-
-    Parameters
-    ----------
-    study_instance_uid : str
-        Of the study, as received.
-    digest : str
-        Of all that the report says, in fields, masks and text.
-    created : datetime
-        When it was drafted, as the clock on the wall showed it, in whole seconds; of a draft that is written again the
-        first time.
-    superseded : tuple[Reference, ...]
-        Structured reports that it replaces.
-    """
+    """One draft of a report."""
 
     study_instance_uid: str
+    """Of the study, as received."""
     digest: str
+    """Of all that the report says, in fields, masks and text."""
     created: datetime
+    """When it was drafted, as the clock on the wall showed it, in whole seconds; of a draft that is written again the
+    first time."""
     superseded: tuple[Reference, ...] = ()
+    """Structured reports that it replaces."""
 
     def series_uid(self, kind: str) -> str:
         """Series Instance UID of objects of a kind, such as ``"sr"``."""
@@ -77,22 +69,12 @@ class Revision:
 
 
 def revise(report: Report, *, text: Iterable[str] = (), previous: bytes | None = None) -> Revision:
-    """Identify the objects of a report.
+    """Identify the objects of a report, whose `created` is the time of the draft.
 
-    Parameters
-    ----------
-    report : Report
-        What is told; `created` is the time of the draft.
-    text : Iterable[str]
-        What stands in the documents in the words of a site, which are no part of the report.
-    previous : bytes | None
-        ``sr.dcm`` of the last draft of the same study, where there is one; damaged, it counts as none.
-
-    Returns
-    -------
-    Revision
-        For an unchanged report that of the last draft, its time and what it superseded included: written again, the
-        objects are the same. Otherwise the last draft is superseded.
+    `text` stands in the documents in the words of a site, which are no part of the report. `previous` is ``sr.dcm`` of
+    the last draft of the same study; damaged, it counts as none. An unchanged report has the revision of the last
+    draft, its time and what it superseded included: written again, the objects are the same. Otherwise the last draft
+    is superseded.
     """
     study = report.study.study_instance_uid
     first = Revision(study_instance_uid=study, digest=digest_of(report, text), created=_time_told(report.created))

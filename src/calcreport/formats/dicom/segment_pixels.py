@@ -12,33 +12,10 @@ from calcreport.model.film import PixelMask
 from calcreport.model.lesion import VoxelMask
 
 
-def slice_of(mask: VoxelMask, index: int, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """One slice of a mask, by its index in the volume, on a whole slice of `shape` ``(rows, columns)``."""
-    plane = np.zeros(shape, dtype=bool)
-    plane[mask.box[1:]] = mask.voxels[index - mask.offset[0]]
-    return plane
-
-
-def film_of(mask: PixelMask, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Mask on its whole film of `shape` ``(rows, columns)``."""
-    film = np.zeros(shape, dtype=bool)
-    film[mask.box] = mask.pixels
-    return film
-
-
 def pack_frames(planes: Iterable[NDArray[np.bool_]]) -> bytes:
-    """Pack frames, one bit a pixel, one frame after the other without a gap (PS3.5 section 8.1.1).
+    """Pack frames of one shape ``(rows, columns)``, one bit a pixel, without a gap, to even length (PS3.5 8.1.1).
 
-    Parameters
-    ----------
-    planes : Iterable[NDArray[np.bool_]]
-        Pixels of each frame, all of one shape ``(rows, columns)``; taken eight at a time, for eight frames end with a
-        whole byte whatever their size.
-
-    Returns
-    -------
-    bytes
-        Of even length.
+    They are taken eight at a time, for eight frames end with a whole byte whatever their size.
     """
     packed = []
     rest = iter(planes)

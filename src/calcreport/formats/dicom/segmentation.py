@@ -16,8 +16,8 @@ from pydicom.uid import ComputedRadiographyImageStorage, CTImageStorage
 from pydicom.valuerep import format_number_as_ds
 
 from calcreport.dicom.header.image_header import MAKER
-from calcreport.formats.dicom.instance import SERIAL_NUMBER, SERIES_NUMBERS, finish, stand_in, untroubled
-from calcreport.formats.dicom.segment_pixels import film_of, overlap, pack_frames, slice_of
+from calcreport.formats.dicom.instance import SERIAL_NUMBER, SERIES_NUMBERS, finish, refer_to, stand_in, untroubled
+from calcreport.formats.dicom.segment_pixels import overlap, pack_frames
 from calcreport.formats.dicom.segments import Segment, describe_segments, list_segments, mineral_segment
 from calcreport.formats.dicom.subject import Subject
 from calcreport.model.film import FilmFindings, PixelMask, ProjectedLesion
@@ -30,26 +30,11 @@ _DESCRIPTION: Final = "Soft-tissue calcification, draft, not verified"
 
 
 def write_segmentation(subject: Subject, *, series_index: int = 0, number: int = 1) -> bytes | None:
-    """Write the segmentation of one measured series of a CT study.
+    """Write the segmentation of one measured series of a CT study: a segmentation lies in one frame of reference.
 
-    Parameters
-    ----------
-    subject : Subject
-        The reported study.
-    series_index : int
-        Which of the measured series: a segmentation lies in one frame of reference.
-    number : int
-        Instance Number, counted from 1 among the segmentations of the study.
-
-    Returns
-    -------
-    bytes | None
-        DICOM file; ``None`` for radiographs and when no lesion of the series is left.
-
-    Raises
-    ------
-    NotDicomError
-        ``file.damaged`` when the header of an image cannot be read again.
+    `number` is its Instance Number, from 1 among the segmentations of the study. ``None`` for radiographs and when no
+    lesion of the series is left. Raises `NotDicomError` ``file.damaged`` when the header of an image cannot be read
+    again.
     """
     segments = list_segments(subject, series_index)
     if not segments or not subject.volumes:
@@ -64,32 +49,18 @@ def write_segmentation(subject: Subject, *, series_index: int = 0, number: int =
         of_stand_in = {str(source.SOPInstanceUID): index for source, index in zip(sources, used, strict=True)}
         made.Rows, made.Columns = shape = volume.hu.shape[1:]
         made.PixelData = pack_frames(
-            slice_of(segments[number].mask, of_stand_in[uid], shape) for number, uid in _frames(made)
+            segments[number].mask.on_slice(of_stand_in[uid], shape) for number, uid in _frames(made)
         )
         _refer_to_stored(made, [_stored(subject, volume, index) for index in used])
     return finish(made, subject, kind="seg", number=number, name="" if number == 1 else str(number))
 
 
 def write_film_segmentations(subject: Subject) -> dict[str, bytes]:
-    """Write a segmentation of each radiograph that shows a lesion.
+    """Write ``seg.dcm`` of the first radiograph that shows a lesion, ``seg_2.dcm`` of the next; nothing for CT.
 
     Radiographs have no patient coordinates, and so has their segmentation: its pixels are those of the film that it
-    names, which the standard allows for one image an object (PS3.3 A.51, C.8.20.2).
-
-    Parameters
-    ----------
-    subject : Subject
-        The reported study.
-
-    Returns
-    -------
-    dict[str, bytes]
-        DICOM file by name: ``seg.dcm`` of the first film with a lesion, ``seg_2.dcm`` of the next; empty for CT.
-
-    Raises
-    ------
-    NotDicomError
-        ``file.damaged`` when the header of an image cannot be read again.
+    names, which the standard allows for one image an object (PS3.3 A.51, C.8.20.2). Raises `NotDicomError`
+    ``file.damaged`` when the header of an image cannot be read again.
     """
     findings = subject.findings
     if not isinstance(findings, FilmFindings):
@@ -107,7 +78,7 @@ def write_film_segmentations(subject: Subject) -> dict[str, bytes]:
             source.Rows = source.Columns = 1
             made = _segmentation([source], np.ones((1, len(segments)), dtype=bool), segments, subject)
             made.Rows, made.Columns = shape = radiograph.picture.shape
-            made.PixelData = pack_frames(film_of(segments[place].mask, shape) for place, _ in _frames(made))
+            made.PixelData = pack_frames(segments[place].mask.on_film(shape) for place, _ in _frames(made))
             _refer_to_stored(made, [(header, radiograph.reference.frame)])
             made.PatientOrientation = header.get("PatientOrientation", "")
         name = "seg.dcm" if number == 1 else f"seg_{number}.dcm"
@@ -144,25 +115,11 @@ def _frames(made: Dataset) -> list[tuple[int, str]]:
 def _segmentation(
     sources: Sequence[Dataset], presence: NDArray[np.bool_], segments: Sequence[Segment[Any]], subject: Subject
 ) -> Dataset:
-    """Lay the object out by the standard's rules, with one pixel a frame.
+    """Lay the object out by the standard's rules, with one pixel a frame; without its pixels, patient, study and times.
 
-    The whole stack of every segment, which highdicom would want for the pixels, can take gigabytes.
-
-    Parameters
-    ----------
-    sources : Sequence[Dataset]
-        Stand-in of each slice, of one row and one column.
-    presence : NDArray[np.bool_]
-        Shape ``(slices, segments)``; whether a slice holds a segment.
-    segments : Sequence[Segment[Any]]
-        In order.
-    subject : Subject
-        The reported study.
-
-    Returns
-    -------
-    Dataset
-        Without its pixels, patient, study and times.
+    The whole stack of every segment, which highdicom would want for the pixels, can take gigabytes. `sources` are
+    stand-ins of one row and one column; `presence`, shape ``(slices, segments)``, tells whether a slice holds a
+    segment.
     """
     from highdicom.seg import Segmentation  # noqa: PLC0415 - slow to import
 
@@ -261,12 +218,7 @@ def _decimal(value: float) -> str:
 def _refer_to_stored(made: Dataset, stored: Sequence[tuple[Dataset, int | None]]) -> None:
     """Name the stored images, and of multi-frame ones the frame, instead of their stand-ins.
 
-    Parameters
-    ----------
-    made : Dataset
-        The object; it is changed.
-    stored : Sequence[tuple[Dataset, int | None]]
-        Header and frame of each source, in the order in which the sources were given.
+    `stored` are header and frame of each source, in the order in which the sources were given.
     """
     of_stand_in = dict(
         zip((str(item.ReferencedSOPInstanceUID) for item in made.SourceImageSequence), stored, strict=True)
@@ -276,17 +228,9 @@ def _refer_to_stored(made: Dataset, stored: Sequence[tuple[Dataset, int | None]]
             for item in derivation.SourceImageSequence:
                 source = of_stand_in.get(str(item.ReferencedSOPInstanceUID))
                 if source is not None:  # segments share an item: it is renamed once
-                    _name(item, source[0])
+                    item.update(refer_to(source[0]))
                     if source[1] is not None:
                         item.ReferencedFrameNumber = source[1]
-    items = []
-    for header in {str(header.SOPInstanceUID): header for header, _ in stored}.values():
-        items.append(Dataset())
-        _name(items[-1], header)
+    items = [refer_to(header) for header in {str(header.SOPInstanceUID): header for header, _ in stored}.values()]
     made.SourceImageSequence = items
     made.ReferencedSeriesSequence[0].ReferencedInstanceSequence = items
-
-
-def _name(item: Dataset, header: Dataset) -> None:
-    item.ReferencedSOPClassUID = header.SOPClassUID
-    item.ReferencedSOPInstanceUID = header.SOPInstanceUID

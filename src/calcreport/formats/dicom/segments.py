@@ -38,31 +38,21 @@ _DARK: Final = 50.0
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Segment(Generic[MaskT]):
-    """One segment.
-
-    Parameters
-    ----------
-    lesion_id : str
-        Name of the lesion it belongs to.
-    tracking_id, tracking_uid : str
-        As in the structured report.
-    label : str
-        Name in a viewer's list; ASCII.
-    mask : MaskT
-        Voxels of the measured series, or pixels of a film.
-    is_mass : bool
-        A reader's contour of a whole lesion rather than mineral that was found.
-    hue : int
-        Segments of one lesion share a hue.
-    """
+    """One segment."""
 
     lesion_id: str
+    """Name of the lesion it belongs to."""
     tracking_id: str
     tracking_uid: str
+    """As in the structured report."""
     label: str
+    """Name in a viewer's list; ASCII."""
     mask: MaskT
+    """Voxels of the measured series, or pixels of a film."""
     is_mass: bool
+    """A reader's contour of a whole lesion rather than mineral that was found."""
     hue: int
+    """Segments of one lesion share a hue."""
 
 
 def tracking_uid(lesion: Lesion, study_instance_uid: str) -> str:

@@ -15,39 +15,25 @@ from calcreport.model.report import Lesion, Report
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Subject:
-    """One reported study.
-
-    Parameters
-    ----------
-    report : Report
-        What is told.
-    findings : CtFindings | FilmFindings
-        Masks, lines and films behind it.
-    order : tuple[int, ...]
-        For each lesion of the report its index in `findings`.
-    volume : CtVolume | None
-        The best measured series; ``None`` for radiographs.
-    source : SourceImages
-        Headers of every image of the study that was measured.
-    section : str
-        The report section as text: ASCII, lines of at most 80 columns.
-    statements : Statements
-        Wording.
-    revision : Revision
-        UIDs, time, and what this draft supersedes.
-    further_volumes : tuple[CtVolume, ...]
-        Series measured beside it, each of another part of the body.
-    """
+    """One reported study."""
 
     report: Report = field(repr=False)
+    """What is told."""
     findings: CtFindings | FilmFindings
+    """Masks, lines and films behind it."""
     order: tuple[int, ...]
+    """For each lesion of the report its index in `findings`."""
     volume: CtVolume | None
+    """The best measured series; ``None`` for radiographs."""
     source: SourceImages
+    """Headers of every image of the study that was measured."""
     section: str = field(repr=False)
+    """The report section as text: ASCII, lines of at most 80 columns."""
     statements: Statements
     revision: Revision
+    """UIDs, time, and what this draft supersedes."""
     further_volumes: tuple[CtVolume, ...] = ()
+    """Series measured beside it, each of another part of the body."""
 
     @property
     def volumes(self) -> tuple[CtVolume, ...]:

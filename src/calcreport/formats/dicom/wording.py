@@ -31,19 +31,11 @@ _STEPS: Final = tuple(Concern)
 
 
 def series_description(report: Report) -> str:
-    """Series Description of every object of a report.
+    """Series Description of every object of a report, such as ``"calcreport: 1 finding, >5 cm + deep"``.
 
-    Parameters
-    ----------
-    report : Report
-        Lesions that a reader rejected do not count.
-
-    Returns
-    -------
-    str
-        Such as ``"calcreport: 1 finding, >5 cm + deep"``; ASCII, at most `LONGEST` characters, no patient data. Only
-        flags that are present are named, and possible ones as such; what was not assessed is never called absent.
-        Without a lesion those are named that were reported of the patient.
+    ASCII, at most `LONGEST` characters, no patient data. Only flags that are present are named, and possible ones as
+    such; what was not assessed is never called absent. Without a lesion those are named that were reported of the
+    patient; lesions that a reader rejected do not count.
     """
     lesions = report.lesions
     if not lesions:

@@ -31,27 +31,11 @@ _MOST_EXCLUDED: Final = 200
 
 
 def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) -> Rendered:
-    """Render the page.
+    """Render the page: HTML in UTF-8 that loads nothing and runs no script.
 
-    Parameters
-    ----------
-    report : Report
-        The report.
-    templates : Templates
-        Layout and wording.
-    pictures : Mapping[str, bytes]
-        PNG by file name relative to the study's folder, as `key_image_name`, `OVERVIEW_IMAGE` and `film_image_name`
-        name them, and by `PREVIEW` and that name the smaller one for the page; a picture that is not there is left out.
-
-    Returns
-    -------
-    Rendered
-        HTML in UTF-8 that loads nothing and runs no script.
-
-    Raises
-    ------
-    TemplateError
-        When a template cannot be rendered.
+    `pictures` are PNG by file name relative to the study's folder, as `key_image_name`, `OVERVIEW_IMAGE` and
+    `film_image_name` name them, and by `PREVIEW` and that name the smaller one for the page; a picture that is not
+    there is left out. Raises `TemplateError` when a template cannot be rendered.
     """
     statements = templates.statements
     narrative = narrate(report, statements)

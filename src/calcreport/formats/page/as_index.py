@@ -17,32 +17,22 @@ INDEX_TEMPLATE: Final = "index.html.j2"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexEntry:
-    """A study in the index.
-
-    Parameters
-    ----------
-    folder : str
-        Name of its folder beside the index; empty when it has no page.
-    status : str
-        What became of it.
-    title, patient, date : str
-        Description, patient and study date as received.
-    lesion_count : int | None
-        Lesions reported; ``None`` when nothing was measured.
-    concern : Concern | None
-        Highest concern; ``None`` when nothing was measured.
-    message : str
-        Why it was refused, and what to do.
-    """
+    """A study in the index."""
 
     folder: str
+    """Name of its folder beside the index; empty when it has no page."""
     status: Literal["reported", "no_calcification", "refused"]
+    """What became of it."""
     title: str = ""
     patient: str = ""
     date: str = ""
+    """Description, patient and study date as received."""
     lesion_count: int | None = None
+    """Lesions reported; ``None`` when nothing was measured."""
     concern: Concern | None = None
+    """Highest concern; ``None`` when nothing was measured."""
     message: str = ""
+    """Why it was refused, and what to do."""
 
 
 def index_entry(report: Report, folder: str) -> IndexEntry:
@@ -61,26 +51,9 @@ def index_entry(report: Report, folder: str) -> IndexEntry:
 
 
 def render_index(entries: Sequence[IndexEntry], templates: Templates, *, software: str) -> Rendered:
-    """Render the index page.
+    """Render the index page, most worrying study first, refused ones right behind those of high concern.
 
-    Parameters
-    ----------
-    entries : Sequence[IndexEntry]
-        Any order; shown most worrying first, refused studies right behind those of high concern.
-    templates : Templates
-        Layout and wording.
-    software : str
-        Name and version, for the foot of the page.
-
-    Returns
-    -------
-    Rendered
-        HTML in UTF-8.
-
-    Raises
-    ------
-    TemplateError
-        When a template cannot be rendered.
+    `software` is name and version, for the foot of the page. Raises `TemplateError` when a template cannot be rendered.
     """
     rows = [
         {

@@ -28,29 +28,10 @@ _CHATTY: Final = ("weasyprint", "weasyprint.progress", "fontTools")
 
 
 def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) -> Rendered:
-    """Render the document.
+    """Render the page as PDF, without network or disk; the same report gives the same bytes on one machine.
 
-    Parameters
-    ----------
-    report : Report
-        The report.
-    templates : Templates
-        Layout and wording.
-    pictures : Mapping[str, bytes]
-        As `calcreport.formats.page.as_html.render` takes them.
-
-    Returns
-    -------
-    Rendered
-        PDF that is made from the page; nothing is loaded from network or disk. The same report gives the same bytes on
-        one machine.
-
-    Raises
-    ------
-    UsageError
-        ``output.no_pdf`` when WeasyPrint or the Pango library it needs is missing.
-    TemplateError
-        When the page cannot be rendered, or a site's templates lack `STYLE`.
+    Raises `UsageError` ``output.no_pdf`` when WeasyPrint or the Pango library it needs is missing, `TemplateError` when
+    the page cannot be rendered or a site's templates lack `STYLE`.
     """
     weasyprint = load_weasyprint()
     page = as_html.render(report, templates, pictures).content.decode()
@@ -70,13 +51,7 @@ def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) 
 
 
 def load_weasyprint() -> ModuleType:
-    """Load what makes PDF; to be asked before a long analysis whose document nobody could make.
-
-    Raises
-    ------
-    UsageError
-        ``output.no_pdf``.
-    """
+    """Load what makes PDF, also ahead of a long analysis; raises `UsageError` ``output.no_pdf`` where it is missing."""
     try:
         with warnings.catch_warnings(), redirect_stdout(io.StringIO()):  # it prints advice where libraries are missing
             warnings.simplefilter("ignore")

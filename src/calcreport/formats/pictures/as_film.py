@@ -42,24 +42,10 @@ class FilmMark:
 def render_film(
     film: FilmImage, marks: Sequence[FilmMark], statements: Statements, *, body_part: str | None = None
 ) -> Rendered:
-    """Draw a radiograph with its lesions, one picture pixel a film pixel.
+    """Draw a radiograph with its lesions, one picture pixel a film pixel; no patient name.
 
-    Parameters
-    ----------
-    film : FilmImage
-        Its `picture` is shown as it is.
-    marks : Sequence[FilmMark]
-        Lesions on this film.
-    statements : Statements
-        Wording.
-    body_part : str | None
-        Of the study, for a film that does not name its own.
-
-    Returns
-    -------
-    Rendered
-        PNG with a strip above (what the header says of the film) and below (a bar, in mm only where there is a scale).
-        No patient name.
+    A strip above says what the header says of the film; one below has a bar, in mm only where there is a scale.
+    `body_part` is that of the study, for a film that does not name its own.
     """
     rows, columns = film.picture.shape
     size = _text_px(film.picture.shape)
@@ -123,22 +109,10 @@ def _draw_foot(width: int, film: FilmImage, statements: Statements, size: int, *
     return strip
 
 
-def _box(shadow: Shadow, room: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
-    """Box of a shadow with room around it, within the film."""
-    first, last = zip(
-        *(
-            (max(part.start - room, 0), min(part.stop + room, edge))
-            for part, edge in zip(shadow.mineral.box, shape, strict=True)
-        ),
-        strict=True,
-    )
-    return slice(first[0], last[0]), slice(first[1], last[1])
-
-
 def _outline(shown: NDArray[np.uint8], shadow: Shadow, *, width_px: int) -> None:
     """Draw a line of `width_px` around a shadow, one line's width away from it; only its box is touched."""
     room = 2 * width_px
-    rows, columns = _box(shadow, room, shown.shape)
+    rows, columns = shadow.mineral.padded_box(room, shown.shape)
     mask = np.zeros((rows.stop - rows.start, columns.stop - columns.start), dtype=np.uint8)
     i, j = shadow.mineral.offset[0] - rows.start, shadow.mineral.offset[1] - columns.start
     mask[i : i + shadow.mineral.pixels.shape[0], j : j + shadow.mineral.pixels.shape[1]] = shadow.mineral.pixels
@@ -149,7 +123,7 @@ def _outline(shown: NDArray[np.uint8], shadow: Shadow, *, width_px: int) -> None
 
 def _name(shown: NDArray[np.uint8], mark: FilmMark, size: int) -> None:
     """Write the name of a lesion beside its outline, to the right if there is room."""
-    rows, columns = _box(mark.shadow, size // 2, shown.shape)
+    rows, columns = mark.shadow.mineral.padded_box(size // 2, shown.shape)
     width, height = round(0.75 * size * (len(mark.lesion_id) + 0.5)), round(1.5 * size)
     left = columns.stop if columns.stop + width <= shown.shape[1] else columns.start - width
     top = (rows.start + rows.stop - height) // 2

@@ -10,19 +10,18 @@ from PIL import Image, ImageDraw
 
 from calcreport.compose import Statements
 from calcreport.formats.pictures.film_marks import choose_bar, mark_film_directions
-from calcreport.formats.pictures.labels import Labels
-from calcreport.formats.pictures.legend import LegendRow, write_legend
+from calcreport.formats.pictures.labels import LabelledLine, Point, draw_labelled
+from calcreport.formats.pictures.legend import LegendRow, write_sheet
 from calcreport.formats.pictures.picture import (
-    BACKGROUND,
     CALLIPER,
     CROP,
     MINERAL,
+    PANEL_PX,
     SKIN,
     View,
     draw_bar,
-    draw_lines,
     draw_outline,
-    encode_png,
+    square_view,
     write_text,
 )
 from calcreport.formats.rendered import Rendered
@@ -33,12 +32,8 @@ from calcreport.text.film import is_known_view, name_view
 from calcreport.text.review import is_by_reader
 from calcreport.text.wording import spell_distance
 
-PANEL_PX: Final = 540
-"""Edge of the two large panels."""
 _CONTEXT_PX: Final = (268, 330)
 """Largest width and height of the small whole film."""
-_GAP_PX: Final = 10
-_HEAD_PX: Final = 44
 _SMALLEST_VIEW_PX: Final = 130.0
 """A small focus is shown with at least this many film pixels across, which enlarges it about four times."""
 _ROOM: Final = 2.0
@@ -56,26 +51,10 @@ _LEAST_RANGE: Final = 80.0
 def render_film_lesion(
     film: FilmImage, shadow: Shadow, lesion: Lesion, statements: Statements, *, lengths: Lengths
 ) -> Rendered:
-    """Draw a lesion on the film that shows it best.
+    """Draw a lesion on the film that shows it best; no patient name.
 
-    Parameters
-    ----------
-    film : FilmImage
-        The film.
-    shadow : Shadow
-        The lesion on it.
-    lesion : Lesion
-        The same lesion in the report.
-    statements : Statements
-        Wording.
-    lengths : Lengths
-        Of the report.
-
-    Returns
-    -------
-    Rendered
-        PNG: the plain part with its contrast stretched, the same with outline, calliper and distance to the skin line,
-        and the whole film, small. A bar is in mm only where the film has a scale. No patient name.
+    The plain part with its contrast stretched, the same with outline, calliper and distance to the skin line, and the
+    whole film, small. A bar is in mm only where the film has a scale.
     """
     view, shows_skin = choose_film_view(film, shadow)
     black, white = choose_greys(film, shadow)
@@ -89,18 +68,12 @@ def render_film_lesion(
         draw_bar(panel, bar.length_px * per_pixel, bar.label)
         write_text(panel, (10, 18), statements.say(f"picture.{name}"))
     context = _draw_whole(film, view)
-    canvas = Image.new("RGB", (2 * PANEL_PX + _CONTEXT_PX[0] + 4 * _GAP_PX, _HEAD_PX + PANEL_PX + _GAP_PX), BACKGROUND)
-    canvas.paste(plain, (_GAP_PX, _HEAD_PX))
-    canvas.paste(marked, (2 * _GAP_PX + PANEL_PX, _HEAD_PX))
-    side = 3 * _GAP_PX + 2 * PANEL_PX
-    canvas.paste(context, (side, _HEAD_PX))
-    write_text(canvas, (_GAP_PX + 4, _HEAD_PX / 2), _write_header(film, lesion, statements), size=22)
     rows = [
         *_explain(shadow, statements, lengths, shows_skin=shows_skin),
         *_explain_longest(lesion, statements, lengths),
     ]
-    write_legend(canvas, (side, _HEAD_PX + context.height + 22), rows)
-    return encode_png(canvas)
+    header = _write_header(film, lesion, statements)
+    return write_sheet((plain, marked), context, context_px=_CONTEXT_PX[0], header=header, rows=rows)
 
 
 def _write_header(film: FilmImage, lesion: Lesion, statements: Statements) -> str:
@@ -113,16 +86,11 @@ def _write_header(film: FilmImage, lesion: Lesion, statements: Statements) -> st
 def choose_greys(film: FilmImage, shadow: Shadow) -> tuple[float, float]:
     """Choose the greys drawn black and white, so that a faint lesion can be told from what lies around it.
 
-    Returns
-    -------
-    tuple[float, float]
-        Of the lesion and a border of less than half its width, with room on either side; at least `_LEAST_RANGE` apart.
+    Those of the lesion and a border of less than half its width, with room on either side; at least `_LEAST_RANGE`
+    apart.
     """
     room = max(round(0.4 * min(shadow.mineral.pixels.shape)), 12)
-    box = tuple(
-        slice(max(part.start - room, 0), min(part.stop + room, edge))
-        for part, edge in zip(shadow.mineral.box, film.picture.shape, strict=True)
-    )
+    box = shadow.mineral.padded_box(room, film.picture.shape)
     low, high = (float(grey) for grey in np.percentile(film.picture[box], (2.0, 99.5)))
     spare = max((_LEAST_RANGE - (high - low)) / 2, 0.15 * (high - low))
     return max(low - spare, 0.0), min(high + spare, 255.0)
@@ -131,10 +99,7 @@ def choose_greys(film: FilmImage, shadow: Shadow) -> tuple[float, float]:
 def choose_film_view(film: FilmImage, shadow: Shadow) -> tuple[View, bool]:
     """Choose a square around a lesion, and whether the line to the skin fits into it.
 
-    Returns
-    -------
-    tuple[View, bool]
-        True to the proportions of the pixels; within the film as far as possible.
+    True to the proportions of the pixels; within the film as far as possible.
     """
     aspect = _aspect(film)
     low = np.array(shadow.mineral.offset, dtype=np.float64) * aspect
@@ -151,11 +116,7 @@ def choose_film_view(film: FilmImage, shadow: Shadow) -> tuple[View, bool]:
         if shows_skin:
             side = wide
             centre = np.clip(centre, last - side / 2, first + side / 2)
-    extent = np.array(film.picture.shape) * aspect
-    side = min(side, float(extent.max()))
-    half = np.minimum(side, extent) / 2
-    centre = np.clip(centre, half, extent - half)
-    return _view_of((centre - side / 2) / aspect, PANEL_PX / side, aspect), shows_skin
+    return square_view(centre, side, film.picture.shape, aspect), shows_skin
 
 
 def _aspect(film: FilmImage) -> NDArray[np.float64]:
@@ -163,34 +124,20 @@ def _aspect(film: FilmImage) -> NDArray[np.float64]:
     return np.array(film.scale.spacing_mm or (1.0, 1.0), dtype=np.float64)
 
 
-def _view_of(corner: NDArray[np.float64], per_unit: float, aspect: NDArray[np.float64]) -> View:
-    return View(
-        left=float(corner[1]),
-        top=float(corner[0]),
-        column_px=per_unit * float(aspect[1]),
-        row_px=per_unit * float(aspect[0]),
-        width=PANEL_PX,
-        height=PANEL_PX,
-        px_per_mm=per_unit,
-    )
-
-
 def _draw_marks(
     panel: Image.Image, view: View, film: FilmImage, shadow: Shadow, *, lengths: Lengths, shows_skin: bool
 ) -> None:
-    whole = np.zeros(film.picture.shape, dtype=np.bool_)
-    whole[shadow.mineral.box] = shadow.mineral.pixels
-    draw_outline(panel, view.cover(whole), MINERAL)
-    skin = shadow.to_skin_line if shows_skin else None
-    lines = [(segment, colour) for segment, colour in ((skin, SKIN), (shadow.longest, CALLIPER)) if segment is not None]
-    placed = [(view.place(*segment.start), view.place(*segment.end), colour) for segment, colour in lines]
-    draw_lines(panel, placed)
-    labels = Labels(panel)
-    for (segment, _), (start, end, colour) in zip(lines, placed, strict=True):
-        if segment is skin:
-            labels.distance(start, end, _spell(segment, lengths, is_distance=True), colour, beyond=True)
-        else:
-            labels.calliper(start, end, _spell(segment, lengths), colour)
+    draw_outline(panel, view.cover(shadow.mineral.on_film(film.picture.shape)), MINERAL)
+    lines: list[LabelledLine] = []
+    if shadow.to_skin_line is not None and shows_skin:
+        distance = _spell(shadow.to_skin_line, lengths, is_distance=True)
+        lines.append((*_ends(view, shadow.to_skin_line), SKIN, distance, "beyond"))
+    lines.append((*_ends(view, shadow.longest), CALLIPER, _spell(shadow.longest, lengths), "calliper"))
+    draw_labelled(panel, lines)
+
+
+def _ends(view: View, segment: FilmSegment) -> tuple[Point, Point]:
+    return view.place(*segment.start), view.place(*segment.end)
 
 
 def _spell(segment: FilmSegment, lengths: Lengths, *, is_distance: bool = False) -> str:

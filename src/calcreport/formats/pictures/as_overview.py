@@ -19,6 +19,7 @@ from calcreport.formats.pictures.picture import (
     draw_scale_bar,
     encode_png,
     mark_directions,
+    whole_view,
     write_text,
 )
 from calcreport.formats.rendered import Rendered
@@ -36,29 +37,16 @@ _GAP_PX: Final = 10
 def render_overview(
     volume: CtVolume, findings: CtFindings, numbered: Sequence[tuple[str, int]], statements: Statements
 ) -> Rendered:
-    """Draw the overview.
+    """Draw the projection, head up and the patient's right on the left where the slices are axial, in true proportions.
 
-    Parameters
-    ----------
-    volume : CtVolume
-        For its geometry; no voxel is touched.
-    findings : CtFindings
-        Projection and lesions.
-    numbered : Sequence[tuple[str, int]]
-        Lesion ids with the index of the lesion in `findings`, from `number_lesions`.
-    statements : Statements
-        Wording.
-
-    Returns
-    -------
-    Rendered
-        PNG, head up and the patient's right on the left where the slices are axial; true proportions.
+    Of the volume only the geometry is used. `numbered` are lesion ids with the index of the lesion in `findings`.
     """
     affine = volume.geometry.affine
     is_upside_down = _points_down(affine[:3, 0])
     is_mirrored = _points_left_first(affine[:3, 2])
     projection = findings.maximum_intensity_hu[:: 1 if is_upside_down else -1, :: -1 if is_mirrored else 1]
-    view = _fit(projection.shape, volume)
+    slice_mm, _, column_mm = volume.geometry.spacing_mm
+    view = whole_view(projection.shape, slice_mm, column_mm, _LARGEST_PX)
     panel = view.show(np.ascontiguousarray(projection), _WINDOW).convert("RGB")
     for lesion_id, index in numbered:
         lesion = findings.lesions[index]
@@ -88,21 +76,6 @@ def _points_left_first(step_lps: NDArray[np.float64]) -> bool:
     """Whether columns must be mirrored to show the patient's right (or front) on the left of the picture."""
     axis = int(np.argmax(np.abs(step_lps)))
     return bool(step_lps[axis] < 0)
-
-
-def _fit(shape: tuple[int, ...], volume: CtVolume) -> View:
-    slice_mm, _, column_mm = volume.geometry.spacing_mm
-    height_mm, width_mm = shape[0] * slice_mm, shape[1] * column_mm
-    px_per_mm = min(_LARGEST_PX[0] / width_mm, _LARGEST_PX[1] / height_mm)
-    return View(
-        left=0.0,
-        top=0.0,
-        column_px=px_per_mm * column_mm,
-        row_px=px_per_mm * slice_mm,
-        width=max(round(width_mm * px_per_mm), 1),
-        height=max(round(height_mm * px_per_mm), 1),
-        px_per_mm=px_per_mm,
-    )
 
 
 def _box(lesion: MeasuredLesion) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,10 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from calcreport.compose import Statements
-from calcreport.formats.pictures.labels import Labels
-from calcreport.formats.pictures.legend import LegendRow, write_legend
+from calcreport.formats.pictures.labels import Place, draw_labelled
+from calcreport.formats.pictures.legend import LegendRow, write_sheet
 from calcreport.formats.pictures.picture import (
-    BACKGROUND,
     BONE,
     CALLIPER,
     CONTOUR,
@@ -22,12 +22,13 @@ from calcreport.formats.pictures.picture import (
     MINERAL,
     SKIN,
     SOFT_TISSUE,
+    Colour,
     View,
-    draw_lines,
     draw_outline,
     draw_scale_bar,
-    encode_png,
     mark_directions,
+    square_view,
+    whole_view,
     write_text,
 )
 from calcreport.formats.rendered import Rendered
@@ -38,11 +39,7 @@ from calcreport.model.report import Lesion, SeriesEntry
 from calcreport.text.review import is_by_reader
 from calcreport.text.wording import refer_to_images, spell_distance
 
-PANEL_PX: Final = 540
-"""Edge of the two large panels."""
 _CONTEXT_PX: Final = 268
-_GAP_PX: Final = 10
-_HEAD_PX: Final = 44
 _SMALLEST_VIEW_MM: Final = 70.0
 """A small deposit is shown with at least this much of the patient around it."""
 _ROOM: Final = 2.2
@@ -62,6 +59,9 @@ class Marks:
     fascia: NDArray[np.float64] | None
 
 
+_Drawn = tuple[NDArray[np.float64] | None, Colour, Segment | None, Place, Callable[[float], str]]
+
+
 def render_key_image(
     volume: CtVolume,
     measured: MeasuredLesion,
@@ -71,27 +71,9 @@ def render_key_image(
     lengths: Lengths,
     series: SeriesEntry | None = None,
 ) -> Rendered:
-    """Draw the key image of a lesion.
+    """Draw the key image of a lesion: soft-tissue window with the drawing, bone window without it, the whole slice.
 
-    Parameters
-    ----------
-    volume : CtVolume
-        The series; only the key slice is touched.
-    measured : MeasuredLesion
-        Masks and lines.
-    lesion : Lesion
-        The same lesion in the report: id, image number, sizes.
-    statements : Statements
-        Wording.
-    lengths : Lengths
-        Of the report.
-    series : SeriesEntry | None
-        For the series number.
-
-    Returns
-    -------
-    Rendered
-        PNG: soft-tissue window with the drawing, bone window without it, the whole slice. No patient name.
+    Only the key slice of the volume is touched; `series` gives the series number. No patient name.
     """
     hu = volume.hu[measured.key_slice]
     marks = find_marks(volume, measured)
@@ -104,19 +86,12 @@ def render_key_image(
         draw_scale_bar(panel, view.px_per_mm)
         write_text(panel, (10, 18), statements.say(f"picture.{name}"))
     context = _draw_context(volume, hu, view)
-    canvas = Image.new("RGB", (2 * PANEL_PX + _CONTEXT_PX + 4 * _GAP_PX, _HEAD_PX + PANEL_PX + _GAP_PX), BACKGROUND)
-    canvas.paste(soft, (_GAP_PX, _HEAD_PX))
-    canvas.paste(bone, (2 * _GAP_PX + PANEL_PX, _HEAD_PX))
-    side = 3 * _GAP_PX + 2 * PANEL_PX
-    canvas.paste(context, (side, _HEAD_PX))
     reference = refer_to_images(lesion.location, series, whole_extent=False).strip("()")
     header = statements.say(
         "picture.key_header", id=lesion.id, reference=reference or statements.say("picture.unnumbered")
     )
-    write_text(canvas, (_GAP_PX + 4, _HEAD_PX / 2), header, size=22)
     rows = _explain(marks, measured, lesion, statements, lengths)
-    write_legend(canvas, (side, _HEAD_PX + context.height + 22), rows)
-    return encode_png(canvas)
+    return write_sheet((soft, bone), context, context_px=_CONTEXT_PX, header=header, rows=rows)
 
 
 def find_marks(volume: CtVolume, measured: MeasuredLesion) -> Marks:
@@ -131,12 +106,8 @@ def find_marks(volume: CtVolume, measured: MeasuredLesion) -> Marks:
 
 
 def _lay_on_slice(mask: VoxelMask | None, volume: CtVolume, key_slice: int) -> NDArray[np.bool_] | None:
-    if mask is None or not 0 <= key_slice - mask.offset[0] < mask.voxels.shape[0]:
-        return None
-    plane = np.zeros(volume.hu.shape[1:], dtype=bool)
-    _, rows, columns = mask.box
-    plane[rows, columns] = mask.voxels[key_slice - mask.offset[0]]
-    return plane if plane.any() else None
+    plane = None if mask is None else mask.on_slice(key_slice, volume.hu.shape[1:])
+    return plane if plane is not None and plane.any() else None
 
 
 def _lay_line(segment: Segment | None, volume: CtVolume, key_slice: int) -> NDArray[np.float64] | None:
@@ -151,7 +122,6 @@ def choose_view(volume: CtVolume, measured: MeasuredLesion, marks: Marks) -> Vie
     """Choose a square around the lesion, with the skin when it is near, inside the slice as far as possible."""
     _, row_mm, column_mm = volume.geometry.spacing_mm
     scale = np.array((row_mm, column_mm))
-    extent_mm = np.array(volume.hu.shape[1:]) * scale
     low, high = (edge * scale for edge in _box_on_slice(measured, marks, volume))
     side_mm = max(_SMALLEST_VIEW_MM, _ROOM * float((high - low).max()))
     centre = (low + high) / 2
@@ -160,20 +130,7 @@ def choose_view(volume: CtVolume, measured: MeasuredLesion, marks: Marks) -> Vie
         low, high = np.minimum(low, ends.min(axis=0)) - 10, np.maximum(high, ends.max(axis=0)) + 10
         side_mm = max(side_mm, float((high - low).max()))
         centre = np.clip(centre, high - side_mm / 2, low + side_mm / 2)
-    side_mm = min(side_mm, float(extent_mm.max()))
-    half = np.minimum(side_mm, extent_mm) / 2
-    centre = np.clip(centre, half, extent_mm - half)
-    first = (centre - side_mm / 2) / scale
-    px_per_mm = PANEL_PX / side_mm
-    return View(
-        left=float(first[1]),
-        top=float(first[0]),
-        column_px=px_per_mm * column_mm,
-        row_px=px_per_mm * row_mm,
-        width=PANEL_PX,
-        height=PANEL_PX,
-        px_per_mm=px_per_mm,
-    )
+    return square_view(centre, side_mm, volume.hu.shape[1:], scale)
 
 
 def _box_on_slice(
@@ -199,40 +156,25 @@ def _draw_marks(panel: Image.Image, view: View, marks: Marks, measured: Measured
     for plane, colour in ((marks.contour, CONTOUR), (marks.mineral, MINERAL)):
         if plane is not None:
             draw_outline(panel, view.cover(plane), colour)
-    drawn = [
-        (ends, colour, segment)
-        for ends, colour, segment in (
-            (marks.skin, SKIN, measured.to_skin),
-            (marks.fascia, FASCIA, measured.to_fascia),
-            (marks.calliper, CALLIPER, measured.axial_longest),
-        )
-        if ends is not None and segment is not None
-    ]
-    placed = [((view.place(*ends[0]), view.place(*ends[1])), colour, segment) for ends, colour, segment in drawn]
-    draw_lines(panel, [(*ends, colour) for ends, colour, _ in placed])
-    labels = Labels(panel)
-    for (start, end), colour, segment in placed:
-        if segment is measured.axial_longest:
-            labels.calliper(start, end, lengths.spell(segment.length_mm), colour)
-        else:
-            is_outer = segment is measured.to_skin
-            labels.distance(start, end, spell_distance(segment.length_mm), colour, beyond=is_outer)
+    drawn: tuple[_Drawn, ...] = (
+        (marks.skin, SKIN, measured.to_skin, "beyond", spell_distance),
+        (marks.fascia, FASCIA, measured.to_fascia, "beside", spell_distance),
+        (marks.calliper, CALLIPER, measured.axial_longest, "calliper", lengths.spell),
+    )
+    draw_labelled(
+        panel,
+        [
+            (view.place(*ends[0]), view.place(*ends[1]), colour, spell(segment.length_mm), place)
+            for ends, colour, segment, place, spell in drawn
+            if ends is not None and segment is not None
+        ],
+    )
 
 
 def _draw_context(volume: CtVolume, hu: NDArray[np.int16], view: View) -> Image.Image:
     """Draw the whole slice, small, with the part that is shown large."""
     _, row_mm, column_mm = volume.geometry.spacing_mm
-    rows, columns = hu.shape
-    px_per_mm = _CONTEXT_PX / max(columns * column_mm, rows * row_mm)
-    whole = View(
-        left=0.0,
-        top=0.0,
-        column_px=px_per_mm * column_mm,
-        row_px=px_per_mm * row_mm,
-        width=max(round(columns * column_mm * px_per_mm), 1),
-        height=max(round(rows * row_mm * px_per_mm), 1),
-        px_per_mm=px_per_mm,
-    )
+    whole = whole_view(hu.shape, row_mm, column_mm, (_CONTEXT_PX, _CONTEXT_PX))
     picture = whole.show(hu, SOFT_TISSUE).convert("RGB")
     left, top, right, bottom = view.box
     corners = (*whole.place(top - 0.5, left - 0.5), *whole.place(bottom - 0.5, right - 0.5))

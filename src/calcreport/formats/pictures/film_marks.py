@@ -33,16 +33,9 @@ class Bar:
 
 
 def choose_bar(scale: FilmScale, *, at_most_px: float, statements: Statements) -> Bar:
-    """Choose a bar along the columns.
+    """Choose a bar along the columns, at most `at_most_px` film pixels long; the shortest of all is taken if none fits.
 
-    Parameters
-    ----------
-    scale : FilmScale
-        Of the film; without one the bar is a number of pixels.
-    at_most_px : float
-        Longest bar in pixels of the film; the shortest of all is taken if none fits.
-    statements : Statements
-        Wording: the label names the plane in which the length holds.
+    Without a scale the bar is a number of pixels; the label names the plane in which a length holds.
     """
     px_per_unit = 1.0 if scale.spacing_mm is None else 1.0 / scale.spacing_mm[1]
     lengths = _BARS_PX if scale.spacing_mm is None else _BARS_MM

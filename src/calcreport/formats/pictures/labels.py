@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Literal
 
 from PIL import Image
 
-from calcreport.formats.pictures.picture import Colour, write_text
+from calcreport.formats.pictures.picture import Colour, draw_lines, write_text
 
 Point = tuple[float, float]
 """Position (x, y) in picture pixels."""
@@ -20,15 +21,26 @@ _MARGIN_PX: Final = 40
 _SHIFTS: Final = tuple((dx, dy) for dx in (0, 70, -70) for dy in (0, 22, -22, 44, -44, 66, -66))
 """Tried in order, in pixels, until a label covers no other."""
 
+Place = Literal["calliper", "beyond", "beside"]
+"""Where a length stands: by its calliper, beyond the outer end of a distance, beside the middle of one."""
+
+LabelledLine = tuple[Point, Point, Colour, str, Place]
+"""Ends, colour and length of a line, and the place of the length."""
+
+
+def draw_labelled(panel: Image.Image, lines: Sequence[LabelledLine]) -> None:
+    """Draw measured lines with their lengths."""
+    draw_lines(panel, [(start, end, colour) for start, end, colour, _, _ in lines])
+    labels = Labels(panel)
+    for start, end, colour, text, place in lines:
+        if place == "calliper":
+            labels.calliper(start, end, text, colour)
+        else:
+            labels.distance(start, end, text, colour, beyond=place == "beyond")
+
 
 class Labels:
-    """Writes the labels of one picture and remembers where they stand.
-
-    Parameters
-    ----------
-    panel : Image.Image
-        Picture to write on.
-    """
+    """Writes the labels of one picture and remembers where they stand."""
 
     def __init__(self, panel: Image.Image) -> None:
         self._panel = panel

@@ -1,15 +1,37 @@
-"""Legend of a picture: colour and words for everything that is drawn."""
+"""Sheet of a key image, and its legend: colour and words for everything that is drawn."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
+from typing import Final
 
 from PIL import Image, ImageDraw
 
-from calcreport.formats.pictures.picture import FAINT_TEXT, Colour, write_text
+from calcreport.formats.pictures.picture import BACKGROUND, FAINT_TEXT, PANEL_PX, Colour, encode_png, write_text
+from calcreport.formats.rendered import Rendered
 
 LegendRow = tuple[Colour | None, str]
 """Colour of a line and its words; words alone for what is not drawn."""
+
+_GAP_PX: Final = 10
+_HEAD_PX: Final = 44
+
+
+def write_sheet(
+    panels: Sequence[Image.Image], context: Image.Image, *, context_px: int, header: str, rows: Sequence[LegendRow]
+) -> Rendered:
+    """Lay out a key image: a header, two panels side by side, right of them the whole, small, above the legend.
+
+    `context_px` is the width kept free for the whole image.
+    """
+    side = 3 * _GAP_PX + 2 * PANEL_PX
+    canvas = Image.new("RGB", (side + context_px + _GAP_PX, _HEAD_PX + PANEL_PX + _GAP_PX), BACKGROUND)
+    for picture, left in zip((*panels, context), (_GAP_PX, 2 * _GAP_PX + PANEL_PX, side), strict=True):
+        canvas.paste(picture, (left, _HEAD_PX))
+    write_text(canvas, (_GAP_PX + 4, _HEAD_PX / 2), header, size=22)
+    write_legend(canvas, (side, _HEAD_PX + context.height + 22), rows)
+    return encode_png(canvas)
 
 
 def write_legend(canvas: Image.Image, corner: tuple[int, int], rows: Sequence[LegendRow]) -> None:
@@ -17,18 +39,11 @@ def write_legend(canvas: Image.Image, corner: tuple[int, int], rows: Sequence[Le
     draw = ImageDraw.Draw(canvas)
     x, y = corner
     for colour, text in rows:
-        for number, line in enumerate(_fold(text, 27 if colour else 31)):
+        words = " ".join(text.split())
+        folded = textwrap.wrap(words, 27 if colour else 31, break_long_words=False, break_on_hyphens=False)
+        for number, line in enumerate(folded):
             if colour and number == 0:
                 draw.rectangle((x, y - 2, x + 22, y + 1), fill=colour)
             write_text(canvas, (x + (32 if colour else 0), y), line, size=16, colour=FAINT_TEXT)
             y += 21
         y += 6
-
-
-def _fold(text: str, columns: int) -> list[str]:
-    lines = [""]
-    for word in text.split():
-        if lines[-1] and len(lines[-1]) + 1 + len(word) > columns:
-            lines.append("")
-        lines[-1] = f"{lines[-1]} {word}".strip()
-    return lines

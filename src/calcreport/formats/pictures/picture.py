@@ -28,6 +28,9 @@ SKIN: Final[Colour] = (255, 122, 217)
 FASCIA: Final[Colour] = (124, 240, 120)
 CROP: Final[Colour] = (255, 221, 87)
 
+PANEL_PX: Final = 540
+"""Edge of the two large panels of a key image."""
+
 SCALE_BARS_MM: Final = (10.0, 20.0, 50.0, 100.0, 200.0)
 """Lengths a scale bar may have, mm."""
 
@@ -51,27 +54,19 @@ BONE: Final = Window(width_hu=2000.0, level_hu=500.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """A rectangle of a pixel grid shown at a given size, true to scale.
-
-    Parameters
-    ----------
-    left, top : float
-        First column and row shown, in grid coordinates where pixel ``(r, c)`` covers ``[r, r + 1) x [c, c + 1)``.
-    column_px, row_px : float
-        Picture pixels per grid column and per grid row.
-    width, height : int
-        Size in picture pixels.
-    px_per_mm : float
-        Picture pixels per millimetre, the same in both directions.
-    """
+    """A rectangle of a pixel grid shown at a given size, true to scale."""
 
     left: float
     top: float
+    """First column and row shown, in grid coordinates where pixel ``(r, c)`` covers ``[r, r + 1) x [c, c + 1)``."""
     column_px: float
     row_px: float
+    """Picture pixels per grid column and per grid row."""
     width: int
     height: int
+    """Size in picture pixels."""
     px_per_mm: float
+    """Picture pixels per millimetre, the same in both directions."""
 
     def place(self, row: float, column: float) -> tuple[float, float]:
         """Picture position ``(x, y)`` of a grid index whose whole numbers are pixel centres."""
@@ -84,27 +79,14 @@ class View:
         return (self.left, self.top, right, self.top + self.height / self.row_px)
 
     def show(self, grid: NDArray[np.int16], window: Window) -> Image.Image:
-        """Draw part of a slice in grey.
-
-        Parameters
-        ----------
-        grid : NDArray[np.int16]
-            Shape ``(rows, columns)``, HU; outside it is air.
-        window : Window
-            Grey scale.
-        """
+        """Draw part of a slice, shape ``(rows, columns)`` in HU, in grey; outside it is air."""
         patch, box = self._cut(grid, _AIR_HU)
         return apply_window(patch, window).resize((self.width, self.height), Image.Resampling.BICUBIC, box=box)
 
     def show_grey(self, picture: NDArray[np.uint8], *, black: float = 0.0, white: float = 255.0) -> Image.Image:
-        """Draw part of a picture that is grey already.
+        """Draw part of a picture that is grey already, shape ``(rows, columns)``, 0 to 255; outside it is black.
 
-        Parameters
-        ----------
-        picture : NDArray[np.uint8]
-            Shape ``(rows, columns)``, 0 to 255; outside it is black.
-        black, white : float
-            Greys of the picture that are drawn black and white.
+        `black` and `white` are the greys of the picture that are drawn black and white.
         """
         patch, box = self._cut(picture, 0)
         size = (self.width, self.height)
@@ -113,17 +95,9 @@ class View:
         return Image.fromarray(np.clip(stretched, 0, 255).astype(np.uint8))
 
     def cover(self, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Interpolate a mask to picture pixels.
+        """Interpolate a mask of the whole grid, shape ``(rows, columns)``, to picture pixels, ``(height, width)``.
 
-        Parameters
-        ----------
-        mask : NDArray[np.bool_]
-            Shape ``(rows, columns)`` of the whole grid.
-
-        Returns
-        -------
-        NDArray[np.float32]
-            Shape ``(height, width)``; 1 inside, 0 outside, linear between pixel centres.
+        1 inside, 0 outside, linear between pixel centres.
         """
         patch, box = self._cut(mask, 0)
         picture = Image.fromarray(patch.astype(np.float32)).resize(
@@ -144,6 +118,33 @@ class View:
             (i, j), (m, n) = low - first, high - first
             patch[i:m, j:n] = grid[low[0] : high[0], low[1] : high[1]]
         return patch, (left - first[1], top - first[0], right - first[1], bottom - first[0])
+
+
+def square_view(centre: NDArray[np.float64], side: float, shape: tuple[int, ...], scale: NDArray[np.float64]) -> View:
+    """Show a square of a grid in a panel, as far as possible within the grid and no wider than it.
+
+    `scale`, shape ``(2,)``, is height and width of a pixel in any unit, that of `centre`, ``(2,)``, and `side` too.
+    """
+    extent = np.array(shape) * scale
+    side = min(side, float(extent.max()))
+    half = np.minimum(side, extent) / 2
+    top, left = (np.clip(centre, half, extent - half) - side / 2) / scale
+    row_px, column_px = (PANEL_PX / side * float(unit) for unit in scale)
+    return View(
+        left=float(left), top=float(top), column_px=column_px, row_px=row_px,
+        width=PANEL_PX, height=PANEL_PX, px_per_mm=PANEL_PX / side,
+    )  # fmt: skip
+
+
+def whole_view(shape: tuple[int, ...], row_mm: float, column_mm: float, largest_px: tuple[int, int]) -> View:
+    """Show a whole grid as large as its width and height, `largest_px`, allow."""
+    height_mm, width_mm = shape[0] * row_mm, shape[1] * column_mm
+    px_per_mm = min(largest_px[0] / width_mm, largest_px[1] / height_mm)
+    width, height = max(round(width_mm * px_per_mm), 1), max(round(height_mm * px_per_mm), 1)
+    return View(
+        left=0.0, top=0.0, column_px=px_per_mm * column_mm, row_px=px_per_mm * row_mm,
+        width=width, height=height, px_per_mm=px_per_mm,
+    )  # fmt: skip
 
 
 def apply_window(hu: NDArray[np.int16] | NDArray[np.bool_], window: Window) -> Image.Image:
@@ -254,17 +255,9 @@ def _draw_calliper(
 
 
 def draw_outline(picture: Image.Image, cover: NDArray[np.float32], colour: Colour) -> None:
-    """Draw a thin smooth line just outside a mask.
+    """Draw a thin smooth line just outside a mask, given by its `View.cover` of the picture's shape.
 
-    Parameters
-    ----------
-    picture : Image.Image
-        Drawn upon.
-    cover : NDArray[np.float32]
-        Shape ``(height, width)`` of the picture, from `View.cover`. The line follows the level 0.2: the corner of a
-        single pixel has 0.25, so that every pixel of the mask lies inside the line.
-    colour : Colour
-        Of the line.
+    The line follows the level 0.2: the corner of a single pixel has 0.25, so that every pixel lies inside the line.
     """
     alpha = trace_outline(cover)
     if alpha is not None:

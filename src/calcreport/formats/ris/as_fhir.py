@@ -49,17 +49,9 @@ class _Addresses:
 def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) -> Rendered:  # noqa: ARG001 - one signature
     """Render the report as a FHIR R4 (4.0.1) bundle; parameters as in every renderer, pictures are not used.
 
-    Returns
-    -------
-    Rendered
-        JSON in UTF-8: the diagnostic report, an observation of each lesion and one of the concern, patient, imaging
-        study and device. Observations of rejected lesions are there as entered in error. The same report gives the
-        same bytes.
-
-    Raises
-    ------
-    TemplateError
-        When the template of the text cannot be rendered.
+    It holds the diagnostic report, an observation of each lesion and one of the concern, patient, imaging study and
+    device. Observations of rejected lesions are there as entered in error. The same report gives the same bytes. Raises
+    `TemplateError` when the template of the text cannot be rendered.
     """
     statements = templates.statements
     addresses = _addresses(report)

@@ -49,15 +49,8 @@ _END: Final = "\r"
 def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) -> Rendered:  # noqa: ARG001 - one signature
     """Render the report as an ORU^R01 message in UTF-8; parameters as in every renderer, pictures are not used.
 
-    Returns
-    -------
-    Rendered
-        Segments that each end in a carriage return. The same report gives the same message, control id included.
-
-    Raises
-    ------
-    TemplateError
-        When the template of the text cannot be rendered.
+    Segments each end in a carriage return. The same report gives the same message, control id included. Raises
+    `TemplateError` when the template of the text cannot be rendered.
     """
     rest = [_pid(report.study.patient), _orc(report.study), _obr(report), *_observations(report, templates)]
     control_id = hashlib.sha256(_END.join((_msh(report, ""), *rest)).encode()).hexdigest()[:_CONTROL_ID]

@@ -7,24 +7,17 @@ Standard codes are only those that the concept dictionary of DICOM PS3.16 holds.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
+
+from calcreport.formats.code_table import region_names, rows_of
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A coded concept.
+    """A coded concept."""
 
-    Parameters
-    ----------
-    system : Literal["LN", "SCT", "DCM"]
-        LOINC, SNOMED CT or the DICOM controlled terminology, as HL7 version 2 calls them.
-    value : str
-        The code.
-    meaning : str
-        Its text.
-    """
-
-    system: Literal["LN", "SCT", "DCM"]
+    system: str
+    """LOINC, SNOMED CT or the DICOM controlled terminology, as HL7 version 2 calls them."""
     value: str
     meaning: str
 
@@ -40,20 +33,19 @@ class Unit:
 OUR_SYSTEM: Final = "99CALCREPORT"
 """Coding system of our own names in HL7 version 2 and in DICOM objects."""
 
-MM: Final = Unit("mm", "mm")
-MM3: Final = Unit("mm3", "mm3")
-HU: Final = Unit("[hnsf'U]", "HU")
-ONE: Final = Unit("1", "1")
-PIXELS: Final = Unit("{pixels}", "pixels")
+_UNITS: Final = {"mm": "mm", "mm3": "mm3", "[hnsf'U]": "HU", "1": "1", "{pixels}": "pixels"}
+UNITS: Final = {code: Unit(code, text) for code, text in _UNITS.items()}
+"""Units by their UCUM code."""
 
 STUDY_UID: Final = Code("DCM", "113014", "DICOM Study")
 FINDING: Final = Code("DCM", "121071", "Finding")
 
-SERVICES: Final = {
-    "CT": Code("LN", "25045-6", "CT unspecified body region"),
-    "CR": Code("LN", "43468-8", "X-Ray Report"),
-    "DX": Code("LN", "43468-8", "X-Ray Report"),
-}
+
+def _table(name: str) -> dict[str, Code]:
+    return {word: Code(*row) for word, row in rows_of(name).items()}
+
+
+SERVICES: Final = _table("services")
 """What was reported on, by modality."""
 
 REPORT: Final = Code("LN", "18748-4", "Diagnostic Imaging Report")
@@ -64,32 +56,11 @@ DEPARTMENTS: Final = {"CT": ("CT", "CAT Scan"), "CR": ("RX", "Radiograph"), "DX"
 
 OTHER_DEPARTMENT: Final = ("RAD", "Radiology")
 
-SECTIONS: Final = {
-    "clinical": Code("LN", "55752-0", "Clinical Information"),
-    "technique": Code("LN", "55111-9", "Current Procedure Descriptions"),
-    "comparison": Code("DCM", "111424", "Comparison to previous studies"),
-    "findings": Code("LN", "59776-5", "Findings"),
-    "impression": Code("LN", "19005-8", "Impressions"),
-    "recommendation": Code("LN", "18783-1", "Recommendations"),
-}
+SECTIONS: Final = _table("sections")
 """Sections of the text that have a code; the others go by our own names."""
 
 SIDES: Final = {"left": Code("SCT", "7771000", "Left"), "right": Code("SCT", "24028007", "Right")}
 
-REGIONS: Final = {
-    "lower leg": Code("SCT", "30021000", "Lower leg"),
-    "calf": Code("SCT", "53840002", "Calf of leg"),
-    "thigh": Code("SCT", "68367000", "Thigh"),
-    "knee": Code("SCT", "72696002", "Knee"),
-    "hip": Code("SCT", "29836001", "Hip"),
-    "foot": Code("SCT", "56459004", "Foot"),
-    "forearm": Code("SCT", "14975008", "Forearm"),
-    "upper arm": Code("SCT", "40983000", "Upper arm"),
-    "shoulder": Code("SCT", "16982005", "Shoulder"),
-    "neck": Code("SCT", "45048000", "Neck"),
-    "buttock": Code("SCT", "46862004", "Buttock"),
-    "back": Code("SCT", "77568009", "Back"),
-    "chest wall": Code("SCT", "78904004", "Chest wall"),
-    "retroperitoneum": Code("SCT", "82849001", "Retroperitoneum"),
-}
+_SITES: Final = _table("sites") | _table("further_sites")
+REGIONS: Final = {name: _SITES[name.replace(" ", "_")] for name in region_names()}
 """Region by its name in the report; any other stays text."""

@@ -78,18 +78,9 @@ def number(value: float) -> str:
 
 
 def person_name(name: str | None) -> str:
-    """Write a DICOM person name as repetitions of XPN: alphabetic, ideographic, phonetic.
+    """Write a DICOM person name as repetitions of XPN: alphabetic, ideographic, phonetic, those that say something.
 
-    Parameters
-    ----------
-    name : str | None
-        Groups separated by ``=``, each ``family^given^middle^prefix^suffix``; what stands beyond the fifth component
-        stays with it.
-
-    Returns
-    -------
-    str
-        One repetition for each group that says something; name type U (unspecified) when there is none.
+    What stands beyond the fifth component stays with it; name type U (unspecified) when there is no name.
     """
     written = []
     for group, kind in zip((name or "").split("=", 2), "AIP", strict=False):

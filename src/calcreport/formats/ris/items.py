@@ -7,11 +7,12 @@ the flag state ``absent`` is a no.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Final
 
-from calcreport.formats.ris.codes import HU, MM, MM3, ONE, PIXELS, SIDES, Code, Unit
+from calcreport.formats.code_table import measured_of
+from calcreport.formats.ris.codes import SIDES, UNITS, Code, Unit
 from calcreport.model.report import Flag, FlagState, Lesion, Report
 from calcreport.text.film import refer_to_films
 from calcreport.text.flags import size_limit_mm, size_operator
@@ -34,89 +35,43 @@ class Amount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A word of the report.
-
-    Parameters
-    ----------
-    word : str
-        As in ``report.json``.
-    text : str
-        What it says, for readers.
-    code : Code | None
-        Standard code, where there is one.
-    is_unknown : bool
-        Nobody could tell, or nobody was told.
-    """
+    """A word of the report."""
 
     word: str
+    """As in ``report.json``."""
     text: str
+    """What it says, for readers."""
     code: Code | None = None
+    """Standard code, where there is one."""
     is_unknown: bool = False
+    """Nobody could tell, or nobody was told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One thing known of a lesion.
-
-    Parameters
-    ----------
-    name : str
-        Our own code: the path in ``report.json``, with ``projected.`` before lengths in the plane of a radiograph.
-    text : str
-        What it is, for readers.
-    code : Code | None
-        Standard code, where there is one.
-    value : Amount | Answer | str
-        Text is only for places and identifiers.
-    """
+    """One thing known of a lesion."""
 
     name: str
+    """Our own code: the path in ``report.json``, with ``projected.`` before lengths in the plane of a radiograph."""
     text: str
+    """What it is, for readers."""
     value: Amount | Answer | str
+    """Text is only for places and identifiers."""
     code: Code | None = None
+    """Standard code, where there is one."""
 
 
 _Row = tuple[str, str, Unit, Code | None]
 
-_SIZE: Final[tuple[_Row, ...]] = (
-    ("size.max_diameter_mm", "Mineral, longest dimension", MM, None),
-    ("size.ap_mm", "Mineral, anteroposterior extent", MM, None),
-    ("size.tr_mm", "Mineral, transverse extent", MM, None),
-    ("size.cc_mm", "Mineral, craniocaudal extent", MM, None),
-    ("size.axial_long_mm", "Mineral, long axis in the axial plane", MM, Code("SCT", "103339001", "Long axis")),
-    ("size.axial_short_mm", "Mineral, short axis in the axial plane", MM, Code("SCT", "103340004", "Short axis")),
-    ("size.volume_mm3", "Mineral volume", MM3, Code("SCT", "118565006", "Volume")),
-    ("foci.largest_max_diameter_mm", "Largest focus, longest dimension", MM, None),
-)
-_PROJECTED: Final[tuple[_Row, ...]] = (
-    ("size.max_diameter_mm", "Projected longest diameter", MM, None),
-    ("size.perpendicular_mm", "Projected extent across it", MM, None),
-    ("foci.largest_max_diameter_mm", "Largest focus, projected longest diameter", MM, None),
-)
-_PIXELS: Final[tuple[_Row, ...]] = (
-    ("size.max_diameter_px", "Projected longest diameter, no scale", PIXELS, None),
-    ("size.perpendicular_px", "Projected extent across it, no scale", PIXELS, None),
-)
-_MASS: Final[tuple[_Row, ...]] = (
-    ("mass.max_diameter_mm", "Mass, longest dimension", MM, None),
-    ("mass.ap_mm", "Mass, anteroposterior extent", MM, None),
-    ("mass.tr_mm", "Mass, transverse extent", MM, None),
-    ("mass.cc_mm", "Mass, craniocaudal extent", MM, None),
-    ("mass.volume_mm3", "Mass volume", MM3, None),
-)
-_LEVELS: Final[tuple[_Row, ...]] = (
-    ("density.mean_hu", "Attenuation, mean", HU, Code("DCM", "112181", "Mean Attenuation Coefficient")),
-    ("density.max_hu", "Attenuation, maximum", HU, Code("DCM", "112180", "Maximum Attenuation Coefficient")),
-    ("density.p95_hu", "Attenuation, 95th percentile", HU, None),
-)
-_PLAIN: Final[tuple[_Row, ...]] = (
-    ("size.uncertainty_mm", "Uncertainty of the mineral's lengths, plus or minus", MM, None),
-    ("foci.count", "Number of foci", ONE, Code("DCM", "111038", "Number of calcifications")),
-    ("mass.mineral_fraction", "Mineral share of the mass", ONE, None),
-    ("mass.uncertainty_mm", "Uncertainty of the mass's lengths, plus or minus", MM, None),
-    ("density.sd_hu", "Attenuation, standard deviation", HU, None),
-    ("depth.skin_distance_mm", "Distance from the skin", MM, Code("DCM", "121243", "Distance from skin")),
-    ("depth.fascia_distance_mm", "Distance from the deep fascia", MM, None),
+
+def _rows(group: str) -> tuple[_Row, ...]:
+    return tuple(
+        (path, words, UNITS[unit], Code(*code) if code else None) for path, words, unit, code in measured_of(group)
+    )
+
+
+_SIZE, _PROJECTED, _PIXELS, _MASS, _LEVELS, _PLAIN = map(
+    _rows, ("size", "projected", "pixels", "mass", "levels", "plain")
 )
 _PLANES: Final = {"detector": ", at the detector", "calibrated": ", in the calibrated plane", None: ""}
 
@@ -135,33 +90,14 @@ def has_mineral(lesion: Lesion) -> bool:
 
 
 def items_of(lesion: Lesion, report: Report, statements: Statements) -> tuple[Item, ...]:
-    """Everything a RIS can keep of a lesion.
-
-    Parameters
-    ----------
-    lesion : Lesion
-        One of the report.
-    report : Report
-        Its series and the policy its flags were judged by.
-    statements : Statements
-        Wording.
-
-    Returns
-    -------
-    tuple[Item, ...]
-        Identity, lengths, volumes, densities, depth, pattern, place, flags, concern; no name twice.
-    """
+    """Everything a RIS can keep of a lesion: identity, amounts, answers, place, flags, concern; no name twice."""
     items = (
         *_identity(lesion),
         *_amounts(lesion),
         *_answers(lesion, statements),
         *_place(lesion, report, statements),
         *_flags(lesion, report, statements),
-        Item(
-            name="concern",
-            text="Concern",
-            value=Answer(word=lesion.concern, text=statements.choose("concern", lesion.concern, lesion.concern)),
-        ),
+        _word("concern", "Concern", lesion.concern, statements.choose("concern", lesion.concern, lesion.concern)),
     )
     untold = _untold(lesion)
     return tuple(item for item in items if item.name not in untold)
@@ -177,15 +113,13 @@ def _untold(lesion: Lesion) -> frozenset[str]:
 
 
 def _identity(lesion: Lesion) -> list[Item]:
-    told = [
-        Item(name="id", text="Name in the report", code=Code("DCM", "112039", "Tracking Identifier"), value=lesion.id)
-    ]
+    code = Code("DCM", "112039", "Tracking Identifier")
+    told = [Item(name="id", text="Name in the report", code=code, value=lesion.id)]
     if lesion.tracking_uid:
         code = Code("DCM", "112040", "Tracking Unique Identifier")
         told.append(Item(name="tracking_uid", text="Unique identifier", code=code, value=lesion.tracking_uid))
     if lesion.review is not None:
-        status = lesion.review.status
-        told.append(Item(name="review.status", text="Review by a reader", value=Answer(word=status, text=status)))
+        told.append(_word("review.status", "Review by a reader", lesion.review.status))
     return told
 
 
@@ -201,14 +135,9 @@ def _amounts(lesion: Lesion) -> list[Item]:
             Item(name=f"projected.{item.name}", text=f"{item.text}{plane} (not the true size)", value=item.value)
             for item in _measured(lesion, rows, is_minimum=size.is_minimum)
         ]
-        line = (
-            "depth.projected_skin_line_mm",
-            f"Distance from the skin line in the image plane{plane} (not the depth)",
-        )
-        sizes += [
-            Item(name="projected.skin_line_mm", text=item.text, value=item.value)
-            for item in _measured(lesion, ((*line, MM, None),))
-        ]
+        words = f"Distance from the skin line in the image plane{plane} (not the depth)"
+        line = ("depth.projected_skin_line_mm", words, UNITS["mm"], None)
+        sizes += [replace(item, name="projected.skin_line_mm") for item in _measured(lesion, (line,))]
     masses = _measured(lesion, _MASS, is_minimum=lesion.mass.is_minimum)
     return [*sizes, *masses, *_measured(lesion, _LEVELS, is_minimum=lesion.density.is_clipped), *plain]
 
@@ -226,28 +155,19 @@ def _measured(lesion: Lesion, rows: tuple[_Row, ...], *, is_minimum: bool = Fals
 
 
 def _answers(lesion: Lesion, statements: Statements) -> list[Item]:
-    mass, pattern = lesion.mass, lesion.pattern
+    mass, pattern, relation = lesion.mass, lesion.pattern, lesion.bone_relation
     told = [
         _word("depth.class", "Layer", lesion.depth.class_, statements.choose("depth", lesion.depth.class_)),
-        Item(name="pattern.id", text="Pattern", value=Answer(word=pattern.id, text=_name_pattern(lesion, statements))),
-        Item(
-            name="pattern.confidence",
-            text="Confidence of the pattern",
-            value=Answer(word=pattern.confidence, text=pattern.confidence),
-        ),
-        _word(
-            "bone_relation", "Relation to bone", lesion.bone_relation, statements.choose("bone", lesion.bone_relation)
-        ),
+        _word("pattern.id", "Pattern", pattern.id, _name_pattern(lesion, statements)),
+        _word("pattern.confidence", "Confidence of the pattern", pattern.confidence),
+        _word("bone_relation", "Relation to bone", relation, statements.choose("bone", relation)),
         _word("mass.present", "Soft-tissue mass", mass.present),
     ]
     if mass.source != "none":
         told.append(_word("mass.source", "Source of what is told of the mass", mass.source))
     if mass.depth_class is not None:
-        told.append(
-            _word(
-                "mass.depth_class", "Layer of the mass", mass.depth_class, statements.choose("depth", mass.depth_class)
-            )
-        )
+        layer = statements.choose("depth", mass.depth_class)
+        told.append(_word("mass.depth_class", "Layer of the mass", mass.depth_class, layer))
     return told
 
 

@@ -22,45 +22,21 @@ WHOLE: Final = "report"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """One section of the report.
-
-    Parameters
-    ----------
-    name : str
-        Id of its heading, such as ``"impression"``; `DRAFT` for the sentence that says what the text is, `WHOLE`.
-    heading : str
-        As it stands in the text; empty for `DRAFT` and `WHOLE`.
-    text : str
-        Lines of printable ASCII of at most 80 columns, without the heading and without a line break at the end.
-    """
+    """One section of the report."""
 
     name: str
+    """Id of its heading, such as ``"impression"``; `DRAFT` for the sentence that says what the text is, `WHOLE`."""
     heading: str
+    """As it stands in the text; empty for `DRAFT` and `WHOLE`."""
     text: str
+    """Lines of printable ASCII of at most 80 columns, without the heading and without a line break at the end."""
 
 
 def cut_sections(report: Report, templates: Templates) -> tuple[Section, ...]:
-    """Cut the text section at its headings.
+    """Cut the text section at its headings: words and lines are those of ``report.txt``, empty sections are left out.
 
     The layout is rendered with marks in place of the headings, which nobody who writes a header or a clinical file can
-    foresee: text that reads like a heading never opens a section.
-
-    Parameters
-    ----------
-    report : Report
-        The report.
-    templates : Templates
-        Layout and wording, as for `write_section`.
-
-    Returns
-    -------
-    tuple[Section, ...]
-        In the order of the text, empty ones left out; words and lines are those of ``report.txt``.
-
-    Raises
-    ------
-    TemplateError
-        When the template cannot be rendered.
+    foresee: text that reads like a heading never opens a section. Raises `TemplateError` when it cannot be rendered.
     """
     statements = templates.statements
     mark = f"x{hashlib.sha256(report.model_dump_json().encode('utf-8', 'backslashreplace')).hexdigest()[:24]}"

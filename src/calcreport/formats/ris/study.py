@@ -13,12 +13,9 @@ from calcreport.text.wording import capitalise
 
 
 def study_items(report: Report, statements: Statements) -> tuple[Item, ...]:
-    """Concern of the study and the worst state of each flag; without a lesion the flags reported of the patient.
+    """Concern of the study, then the worst state of each flag; without a lesion the flags reported of the patient.
 
-    Returns
-    -------
-    tuple[Item, ...]
-        The concern first; empty where no flag was assessed.
+    Empty where no flag was assessed.
     """
     if not is_assessed(report):
         return ()
@@ -32,13 +29,7 @@ def study_items(report: Report, statements: Statements) -> tuple[Item, ...]:
 
 
 def withdrawn_study_items(report: Report, statements: Statements) -> Iterator[Item]:
-    """Items that an earlier draft may have sent of the study, and that hold no more: rejected findings carried them.
-
-    Yields
-    ------
-    Item
-        Without a value.
-    """
+    """Items, without value, that an earlier draft may have sent of the study and that left with rejected findings."""
     if not report.rejected:
         return
     if not is_assessed(report):

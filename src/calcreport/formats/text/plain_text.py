@@ -11,26 +11,10 @@ TEXT_TEMPLATE = "report.txt.j2"
 
 
 def write_section(report: Report, templates: Templates, narrative: Narrative | None = None) -> str:
-    """Write the report section as plain text.
+    """Write the report section as printable 7-bit ASCII, no line longer than 80 columns, ending in a line break.
 
-    Parameters
-    ----------
-    report : Report
-        The report.
-    templates : Templates
-        Layout and wording.
-    narrative : Narrative | None
-        The report in words, where the caller has it already.
-
-    Returns
-    -------
-    str
-        Printable 7-bit ASCII, no line longer than 80 columns, ending in a line break.
-
-    Raises
-    ------
-    TemplateError
-        When the template cannot be rendered.
+    `narrative` is the report in words, where the caller has it already. Raises `TemplateError` when the template cannot
+    be rendered.
     """
     words = narrative or narrate(report, templates.statements)
     text = render_template(templates, TEXT_TEMPLATE, is_html=False, report=report, say=words)

@@ -14,15 +14,10 @@ _READABLE: Final = frozenset(str(syntax) for syntax in AllTransferSyntaxes)
 
 
 def choose_syntaxes(contexts: Iterable[PresentationContext]) -> None:
-    """Reduce each proposed context to the one transfer syntax that is accepted, or to one that is refused.
+    """Reduce each proposed context, in place, to the one transfer syntax that is accepted, or to one that is refused.
 
     pynetdicom's unrestricted storage service takes whatever is proposed first. Compressed images are taken as they
     come, so the sender's order is kept; only deflated data sets come last.
-
-    Parameters
-    ----------
-    contexts : Iterable[PresentationContext]
-        As proposed; altered in place.
     """
     for context in contexts:
         if context.abstract_syntax == Verification:

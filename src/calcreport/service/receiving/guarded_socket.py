@@ -17,21 +17,11 @@ _FEW_BYTES: Final = 6
 
 
 class GuardedSocket(AssociationSocket):
-    """Takes over a plain one.
+    """Takes over a plain one, as pynetdicom made it; that is not to be used any more.
 
     pynetdicom reads as many bytes as a peer announces, 4096 at a time, for as long as it takes. Here a unit that is too
-    large ends the connection before a byte of it is read, a unit has a deadline, and it is read in one piece.
-
-    Parameters
-    ----------
-    plain : AssociationSocket
-        As pynetdicom made it; not to be used any more.
-    connection : Connection
-        What is counted about it.
-    limits : Callable[[], LimitSettings]
-        Asked for every unit, so that they can be changed.
-    on_cut : Callable[[str], None]
-        Told the code when the connection is ended by us.
+    large ends the connection before a byte of it is read, a unit has a deadline, and it is read in one piece. `on_cut`
+    is told the code when we end the connection.
     """
 
     def __init__(

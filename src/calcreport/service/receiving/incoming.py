@@ -22,15 +22,7 @@ class IncomingFile:
     """What pynetdicom takes for its temporary file.
 
     When the disk is full it goes on taking bytes and drops them, so that the sender can be answered with a status.
-
-    Parameters
-    ----------
-    store : Store
-        Where it is made.
-    limits : LimitSettings
-        Most bytes and seconds of a message.
-    on_excess : Callable[[str], None]
-        Told the code when a limit is exceeded; ends the connection.
+    `on_excess` is told the code when a limit is exceeded, and ends the connection.
     """
 
     def __init__(self, store: Store, limits: LimitSettings, on_excess: Callable[[str], None]) -> None:

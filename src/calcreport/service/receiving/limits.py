@@ -74,15 +74,7 @@ class Connection:
 
 
 class Gate:
-    """All connections of the service.
-
-    Parameters
-    ----------
-    settings : Callable[[], ServiceSettings]
-        Asked every time, so that they can be changed.
-    clock : Callable[[], float]
-        Monotonic seconds.
-    """
+    """All connections of the service. Settings are asked for every time, so that they can be changed."""
 
     def __init__(self, settings: Callable[[], ServiceSettings], *, clock: Callable[[], float] = monotonic) -> None:
         self._settings = settings
@@ -100,13 +92,7 @@ class Gate:
         return any(peer in ip_network(network) for network in self._settings().peers.addresses)
 
     def admit(self, address: str, close: Callable[[], None]) -> Connection | None:
-        """Count a new connection.
-
-        Returns
-        -------
-        Connection | None
-            ``None`` when there is no place for it and nobody can give way.
-        """
+        """Count a new connection; ``None`` when there is no place for it and nobody can give way."""
         limits = self._settings().limits
         now = self._clock()
         with self._guard:

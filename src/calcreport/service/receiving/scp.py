@@ -23,9 +23,8 @@ from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made when the module is loaded
 
 from calcreport.errors import InputError, NotDicomError, StoreError
-from calcreport.service.health import Counters
 from calcreport.service.identity import Identity
-from calcreport.service.inbox import StoreInbox
+from calcreport.service.inbox import Inbox
 from calcreport.service.journal import Journal
 from calcreport.service.receiving.contexts import choose_syntaxes
 from calcreport.service.receiving.guarded_socket import GuardedSocket
@@ -54,33 +53,19 @@ _FAREWELL_S: Final = 1.0
 
 
 class StorageScp:
-    """Receives images into a store.
-
-    Parameters
-    ----------
-    store : Store
-        Where a message goes while it arrives.
-    inbox : StoreInbox
-        Where it is kept.
-    settings : Callable[[], ServiceSettings]
-        Asked every time, so that they can be changed.
-    counters, journal : Counters, Journal
-        Told what happens.
-    """
+    """Receives images into a store: a message goes there while it arrives, and is kept by the inbox."""
 
     def __init__(
         self,
         store: Store,
-        inbox: StoreInbox,
+        inbox: Inbox,
         settings: Callable[[], ServiceSettings],
         *,
-        counters: Counters,
         journal: Journal,
     ) -> None:
         self._store = store
         self._settings = settings
         self._inbox = inbox
-        self._counters = counters
         self._journal = journal
         self._stopping = threading.Event()
         self.gate = Gate(settings)
@@ -133,10 +118,7 @@ class StorageScp:
     def stop(self) -> bool:
         """Take no more connections, finish the messages in flight, end the rest.
 
-        Returns
-        -------
-        bool
-            Whether every message in flight was finished within nine seconds.
+        Tells whether every message in flight was finished within nine seconds.
         """
         self._stopping.set()
         if self._listener is None:
@@ -182,7 +164,7 @@ class StorageScp:
             self._refused("association.too_many")
             return
         choose_syntaxes(primitive.presentation_context_definition_list)
-        self._counters.add("associations")
+        self._journal.count("associations")
 
     def _on_rejected(self, _event: evt.Event) -> None:
         self._refused("association.not_welcome")
@@ -204,7 +186,7 @@ class StorageScp:
             connection.pending = max(0, connection.pending - 1)
 
     def _on_echo(self, _event: evt.Event) -> int:
-        self._counters.add("echoes")
+        self._journal.count("echoes")
         return SUCCESS
 
     def _on_store(self, event: evt.Event) -> int:
@@ -232,16 +214,16 @@ class StorageScp:
                 connection.files.discard(file)
         if connection is not None:
             connection.images += 1
-        self._counters.add("images_received")
+        self._journal.count("images_received")
         return SUCCESS
 
     def _refused(self, code: str, status: int = OUT_OF_RESOURCES) -> int:
-        self._counters.add(f"refused_{code}")
+        self._journal.count(f"refused_{code}")
         self._journal.tell("refused", code=code)
         return status
 
     def _on_cut(self, code: str) -> None:
-        self._counters.add(f"cut_{code}")
+        self._journal.count(f"cut_{code}")
         self._journal.tell("connection_cut", code=code)
 
 

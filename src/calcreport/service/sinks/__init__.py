@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
-from calcreport.service.adapter_settings import (
-    DicomwebSinkSettings,
-    FolderSinkSettings,
-    OrthancSinkSettings,
-    SinkSettings,
-)
+from calcreport.service.adapter_settings import SinkSettings
 from calcreport.service.adapters import Sink
 from calcreport.service.sinks.dicomweb import DicomwebSink
 from calcreport.service.sinks.dimse import DimseSink
 from calcreport.service.sinks.folder import FolderSink
 from calcreport.service.sinks.orthanc import OrthancSink
 
-__all__ = ["FolderSink", "sinks_from"]
+_KINDS: Final[Mapping[str, Callable[[str, Any], Sink]]] = {
+    "folder": FolderSink, "orthanc": OrthancSink, "dicomweb": DicomwebSink, "dicom": DimseSink,
+}  # fmt: skip
 
 
 def sinks_from(settings: Mapping[str, SinkSettings]) -> list[Sink]:
@@ -27,14 +25,4 @@ def sinks_from(settings: Mapping[str, SinkSettings]) -> list[Sink]:
     SettingsError
         ``settings.secret`` or ``settings.tls``: a file that is named cannot be read.
     """
-    return [_sink(name, item) for name, item in settings.items()]
-
-
-def _sink(name: str, settings: SinkSettings) -> Sink:
-    if isinstance(settings, FolderSinkSettings):
-        return FolderSink(name, settings)
-    if isinstance(settings, OrthancSinkSettings):
-        return OrthancSink(name, settings)
-    if isinstance(settings, DicomwebSinkSettings):
-        return DicomwebSink(name, settings)
-    return DimseSink(name, settings)
+    return [_KINDS[item.kind](name, item) for name, item in settings.items()]

@@ -20,15 +20,7 @@ _UNTOLD: Final = 0x0110
 
 
 class DicomwebSink:
-    """A sink.
-
-    Parameters
-    ----------
-    name : str
-        Under which it is known.
-    settings : DicomwebSinkSettings
-        Where the archive is.
-    """
+    """A sink."""
 
     def __init__(self, name: str, settings: DicomwebSinkSettings) -> None:
         self.name = name

@@ -20,13 +20,6 @@ from calcreport.service.web import tls_context
 class DimseSink:
     """A sink. What an archive takes is sent also when there is something that it does not take.
 
-    Parameters
-    ----------
-    name : str
-        Under which it is known.
-    settings : DimseSinkSettings
-        Where the archive is.
-
     Raises
     ------
     SettingsError

@@ -11,15 +11,7 @@ from calcreport.study.folder import ResultsFolder, folder_name
 
 
 class FolderSink:
-    """Copies results into a folder, a study's folder as a whole; a study that was refused loses its older one there.
-
-    Parameters
-    ----------
-    name : str
-        Under which it is known.
-    settings : FolderSinkSettings
-        Where.
-    """
+    """Copies results into a folder, a study's folder as a whole; a study that was refused loses its older one there."""
 
     def __init__(self, name: str, settings: FolderSinkSettings) -> None:
         self.name = name

@@ -12,15 +12,7 @@ from calcreport.service.web import Body, WebClient, WebError
 
 
 class OrthancSink:
-    """A sink. An object that is there already is left alone: our UIDs follow from the content.
-
-    Parameters
-    ----------
-    name : str
-        Under which it is known.
-    settings : OrthancSinkSettings
-        Where Orthanc is.
-    """
+    """A sink. An object that is there already is left alone: our UIDs follow from the content."""
 
     def __init__(self, name: str, settings: OrthancSinkSettings) -> None:
         self.name = name

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
-from calcreport.service.adapter_settings import FolderSourceSettings, OrthancSourceSettings, SourceSettings
+from calcreport.service.adapter_settings import SourceSettings
 from calcreport.service.adapters import Source
 from calcreport.service.journal import Journal
 from calcreport.service.sources.dicomweb import DicomwebSource
 from calcreport.service.sources.folder import FolderSource
 from calcreport.service.sources.orthanc import OrthancSource
-from calcreport.service.sources.threads import Sources
 
-__all__ = ["Sources", "sources_from"]
+_KINDS: Final[Mapping[str, Callable[[str, Any, Journal], Source]]] = {
+    "folder": FolderSource, "orthanc": OrthancSource, "dicomweb": DicomwebSource,
+}  # fmt: skip
 
 
 def sources_from(settings: Mapping[str, SourceSettings]) -> list[Source]:
@@ -24,12 +26,4 @@ def sources_from(settings: Mapping[str, SourceSettings]) -> list[Source]:
         ``settings.secret`` or ``settings.tls``: a file that is named cannot be read.
     """
     journal = Journal()
-    return [_source(name, item, journal) for name, item in settings.items()]
-
-
-def _source(name: str, settings: SourceSettings, journal: Journal) -> Source:
-    if isinstance(settings, FolderSourceSettings):
-        return FolderSource(name, settings, journal)
-    if isinstance(settings, OrthancSourceSettings):
-        return OrthancSource(name, settings, journal)
-    return DicomwebSource(name, settings, journal)
+    return [_KINDS[item.kind](name, item, journal) for name, item in settings.items()]

@@ -16,12 +16,12 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from calcreport.service.adapter_settings import DicomwebSourceSettings
-from calcreport.service.adapters import Inbox
 from calcreport.service.identity import ANALYSED_CLASSES
+from calcreport.service.inbox import Inbox
 from calcreport.service.journal import Journal
 from calcreport.service.names import study_name
-from calcreport.service.sources.fetched import Fetcher
-from calcreport.service.web import WebClient, WebError
+from calcreport.service.sources.fetched import WebSource
+from calcreport.service.web import MissingError
 
 _ROWS: Final = "application/dicom+json"
 _FILE: Final = 'multipart/related; type="application/dicom"; transfer-syntax=*'
@@ -48,24 +48,12 @@ class _Cursor(BaseModel):
     """By hash of the Study Instance UID."""
 
 
-class DicomwebSource:
-    """A source; see the module.
-
-    Parameters
-    ----------
-    name : str
-        Under which it is known.
-    settings : DicomwebSourceSettings
-        Where the archive is.
-    journal : Journal
-        Told of files that cannot be kept.
-    """
+class DicomwebSource(WebSource):
+    """A source; see the module."""
 
     def __init__(self, name: str, settings: DicomwebSourceSettings, journal: Journal) -> None:
-        self.name = name
+        super().__init__(name, settings, journal)
         self._settings = settings
-        self._client = WebClient(settings)
-        self._fetcher = Fetcher(name, self._client, journal)
         self._last: dict[str, str] = {}
 
     def run(self, inbox: Inbox, stop: Event) -> None:
@@ -99,23 +87,15 @@ class DicomwebSource:
                 now.studies[name] = _Seen(images=digest, count=count)
                 continue
             self._last[name] = digest
-            if last.get(name) == digest and self._fetch(inbox, study, images, stop):
+            if last.get(name) == digest and self._fetch_images(inbox, study, images, stop):
                 now.studies[name] = _Seen(images=digest, count=count)
         if is_first or now != cursor:
             inbox.remember(self.name, now.model_dump_json())
         return now
 
-    def _fetch(self, inbox: Inbox, study: str, images: dict[str, str], stop: Event) -> bool:
-        inbox.expect(study, len(images))
-        kept = 0
-        for instance, series in images.items():
-            if stop.is_set():
-                return False
-            path = f"/studies/{study}/series/{series}/instances/{instance}"
-            kept += self._fetcher.fetch(inbox, path, accept=_FILE)
-        if 0 < kept < len(images):
-            inbox.expect(study, kept)  # the others will not come
-        return True
+    def _fetch_images(self, inbox: Inbox, study: str, images: dict[str, str], stop: Event) -> bool:
+        paths = [f"/studies/{study}/series/{series}/instances/{instance}" for instance, series in images.items()]
+        return self._fetch_all(inbox, study, paths, stop, accept=_FILE)
 
     def _studies(self) -> dict[str, int | None]:
         """Study Instance UIDs of the last days, and how many instances each has, where the archive tells."""
@@ -145,10 +125,8 @@ class DicomwebSource:
         for _page in range(_MOST_PAGES):
             try:
                 rows = self._client.json(f"{query}&limit={_PAGE}&offset={len(known)}", accept=_ROWS)
-            except WebError as error:
-                if error.code == "web.not_found":  # how some archives say that there is none
-                    return
-                raise
+            except MissingError:  # how some archives say that there is none
+                return
             fresh = [row for row in rows or () if isinstance(row, dict) and _uid(row, key) not in known]
             known.update(_uid(row, key) for row in fresh)
             yield from fresh

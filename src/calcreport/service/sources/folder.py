@@ -16,8 +16,8 @@ from typing import Final
 from calcreport.errors import ClinicalError, DeliveryError, InputError
 from calcreport.files.clinical_table import STUDY_FILES
 from calcreport.service.adapter_settings import FolderSourceSettings
-from calcreport.service.adapters import Inbox
 from calcreport.service.clinical_watch import MAX_CLINICAL_BYTES
+from calcreport.service.inbox import Inbox
 from calcreport.service.journal import Journal
 
 _MOST_FILES: Final = 500_000
@@ -28,17 +28,7 @@ _REMEMBERED: Final = 200
 
 
 class FolderSource:
-    """A source; see the module.
-
-    Parameters
-    ----------
-    name : str
-        Under which it is known.
-    settings : FolderSourceSettings
-        Where.
-    journal : Journal
-        Told of files that cannot be kept.
-    """
+    """A source; see the module. The journal is told of files that cannot be kept."""
 
     def __init__(self, name: str, settings: FolderSourceSettings, journal: Journal) -> None:
         self.name = name

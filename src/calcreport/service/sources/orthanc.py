@@ -14,11 +14,11 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from calcreport.service.adapter_settings import OrthancSourceSettings
-from calcreport.service.adapters import Inbox
 from calcreport.service.identity import ANALYSED_CLASSES
+from calcreport.service.inbox import Inbox
 from calcreport.service.journal import Journal
-from calcreport.service.sources.fetched import Fetcher
-from calcreport.service.web import WebClient, WebError
+from calcreport.service.sources.fetched import WebSource
+from calcreport.service.web import MissingError, WebError
 
 _PAGE: Final = 1000
 """Changes asked for at a time."""
@@ -37,24 +37,12 @@ class _Cursor(BaseModel):
     """Studies with new images that were not stable yet, by Orthanc's name."""
 
 
-class OrthancSource:
-    """A source; see the module.
-
-    Parameters
-    ----------
-    name : str
-        Under which it is known.
-    settings : OrthancSourceSettings
-        Where Orthanc is.
-    journal : Journal
-        Told of files that cannot be kept.
-    """
+class OrthancSource(WebSource):
+    """A source; see the module."""
 
     def __init__(self, name: str, settings: OrthancSourceSettings, journal: Journal) -> None:
-        self.name = name
+        super().__init__(name, settings, journal)
         self._settings = settings
-        self._client = WebClient(settings)
-        self._fetcher = Fetcher(name, self._client, journal)
         self._study_of_series: dict[str, str] = {}
 
     def run(self, inbox: Inbox, stop: Event) -> None:
@@ -106,10 +94,8 @@ class OrthancSource:
             return
         try:
             study = self._study_of(instance)
-        except WebError as error:
-            if error.code == "web.not_found":
-                return
-            raise
+        except MissingError:
+            return
         if study not in studies and self._is_analysed(instance):
             studies[study] = None
 
@@ -128,19 +114,15 @@ class OrthancSource:
         found = bytearray()
         try:
             self._client.fetch(path, accept="*/*", take=lambda blocks, _kind: found.extend(b"".join(blocks)))
-        except WebError as error:
-            if error.code == "web.not_found":
-                return self._is_there(instance)
-            raise
+        except MissingError:
+            return self._is_there(instance)
         return found.decode("ascii", "replace").strip("\0 \r\n") in ANALYSED_CLASSES
 
     def _is_there(self, instance: str) -> bool:
         try:
             self._client.json(f"/instances/{instance}")
-        except WebError as error:
-            if error.code == "web.not_found":
-                return False
-            raise
+        except MissingError:
+            return False
         return True
 
     def _fetch_if_stable(self, inbox: Inbox, study: str, stop: Event) -> bool:
@@ -154,15 +136,7 @@ class OrthancSource:
         uid, images = found
         if not images:
             return True
-        inbox.expect(uid, len(images))
-        kept = 0
-        for image in images:
-            if stop.is_set():
-                return False
-            kept += self._fetcher.fetch(inbox, f"/instances/{image}/file", accept="*/*")
-        if 0 < kept < len(images):
-            inbox.expect(uid, kept)  # the others will not come
-        return True
+        return self._fetch_all(inbox, uid, [f"/instances/{image}/file" for image in images], stop)
 
     def _stable_study(self, study: str) -> tuple[str, list[str]] | None:
         """Study Instance UID and images by Orthanc's name, none when it is gone; ``None`` while it is not stable."""
@@ -175,10 +149,8 @@ class OrthancSource:
                 return None
             uid = str(_mapping(about.get("MainDicomTags")).get("StudyInstanceUID"))
             rows = self._client.json(f"/studies/{study}/instances")
-        except WebError as error:
-            if error.code == "web.not_found":
-                return nothing
-            raise
+        except MissingError:
+            return nothing
         names = [str(_mapping(row).get("ID")) for row in rows or ()]
         return uid, [name for name in names if _IDENTIFIER.fullmatch(name) and self._is_analysed(name)]
 

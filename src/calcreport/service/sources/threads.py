@@ -8,8 +8,8 @@ from time import monotonic
 from typing import Final
 
 from calcreport.errors import CalcReportError
-from calcreport.service.adapters import Inbox, Source
-from calcreport.service.health import Counters
+from calcreport.service.adapters import Source
+from calcreport.service.inbox import Inbox
 from calcreport.service.journal import Journal
 from calcreport.service.queue import wait_s
 
@@ -19,22 +19,11 @@ _STEADY_S: Final = 300.0
 
 
 class Sources:
-    """All sources but the SCP.
+    """All sources but the SCP; the journal is told what happens."""
 
-    Parameters
-    ----------
-    sources : Sequence[Source]
-        With a name each.
-    inbox : Inbox
-        Where they put what they fetch.
-    counters, journal : Counters, Journal
-        Told what happens.
-    """
-
-    def __init__(self, sources: Sequence[Source], inbox: Inbox, *, counters: Counters, journal: Journal) -> None:
+    def __init__(self, sources: Sequence[Source], inbox: Inbox, *, journal: Journal) -> None:
         self._stop = Event()
         self._inbox = inbox
-        self._counters = counters
         self._journal = journal
         self._threads = [
             Thread(target=self._run, args=(source,), name=f"source-{source.name}", daemon=True) for source in sources
@@ -71,6 +60,6 @@ class Sources:
                 code = "internal.error"
             failures = 1 if not code or monotonic() - begun_s > _STEADY_S else failures + 1
             if code:
-                self._counters.add(f"source_{source.name}_failed")
+                self._journal.count(f"source_{source.name}_failed")
                 self._journal.tell("source_failed", step=source.name, code=code)
             self._stop.wait(wait_s(failures, _FIRST_WAIT_S))

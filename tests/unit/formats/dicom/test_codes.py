@@ -10,8 +10,9 @@ import pytest
 from pydicom.sr._concepts_dict import concepts
 from pydicom.sr.coding import Code
 
+from calcreport.formats.code_table import measured_of
 from calcreport.formats.dicom import codes
-from calcreport.model.report import BoneRelation, Concern, Confidence, DepthClass, FlagState
+from calcreport.model.report import BoneRelation, Concern, Confidence, DepthClass, FlagState, Lesion
 from calcreport.model.terms import PATTERN_LABELS
 
 NOTE = Path(__file__).parents[4] / "docs" / "dicom_conformance.md"
@@ -94,9 +95,7 @@ def test_every_pattern_has_a_code() -> None:
 
 
 def test_no_name_is_shared_by_mineral_and_mass() -> None:
-    from calcreport.formats.dicom.measured_items import OF_MASS, OF_MINERAL  # noqa: PLC0415
-
-    names = [quantity.name for quantity in (*OF_MINERAL, *OF_MASS)]
+    names = [*codes.OF_MINERAL.values(), *codes.OF_MASS.values()]
     assert len(set(names)) == len(names)
 
 
@@ -121,3 +120,19 @@ def test_a_region_gives_its_site_and_an_unknown_one_soft_tissue(region: str | No
 
 def test_no_code_calls_a_finding_a_sarcoma() -> None:
     assert "424952003" not in {code.value for code in ALL.values()}
+
+
+def test_a_name_in_the_table_that_the_report_does_not_know_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codes, "rows_of", lambda _: {"certain": ("SCT", "1", "Certain")})
+    with pytest.raises(ValueError, match="certain"):
+        codes._table("flag_states", FlagState)
+
+
+def test_every_number_told_is_a_field_of_a_lesion() -> None:
+    groups = ("size", "projected", "pixels", "mass", "levels", "plain")
+    told = [path for group in groups for path, *_ in measured_of(group)]
+    for path in (*told, *codes.OF_MINERAL, *codes.OF_MASS):
+        section, field = path.split(".")
+        section_type = Lesion.model_fields[section].annotation
+        assert section_type is not None
+        assert field in section_type.model_fields

@@ -18,9 +18,9 @@ from scipy import ndimage
 from calcreport.formats import Templates
 from calcreport.formats.page import as_html
 from calcreport.formats.pictures.as_film import PREVIEW_PX, FilmMark, render_film, render_film_preview
-from calcreport.formats.pictures.as_film_lesion import PANEL_PX, choose_film_view, choose_greys, render_film_lesion
+from calcreport.formats.pictures.as_film_lesion import choose_film_view, choose_greys, render_film_lesion
 from calcreport.formats.pictures.film_marks import choose_bar, write_title
-from calcreport.formats.pictures.picture import MINERAL
+from calcreport.formats.pictures.picture import MINERAL, PANEL_PX
 from calcreport.text.wording import lengths_of
 
 sys.path.append(str(Path(__file__).parents[3] / "films"))

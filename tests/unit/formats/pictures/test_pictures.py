@@ -10,10 +10,11 @@ from PIL import Image
 
 from calcreport.formats import Templates
 from calcreport.formats.pictures.as_overview import render_overview
-from calcreport.formats.pictures.as_png import PANEL_PX, choose_view, find_marks, render_key_image
+from calcreport.formats.pictures.as_png import choose_view, find_marks, render_key_image
 from calcreport.formats.pictures.picture import (
     CALLIPER,
     MINERAL,
+    PANEL_PX,
     TEXT,
     View,
     choose_bar_mm,

@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from calcreport.errors import ClinicalError, NotDicomError
-from calcreport.service.adapters import Delivery, Kept
+from calcreport.service.adapters import Delivery
 
 
 @dataclass
@@ -110,14 +110,12 @@ class FakeInbox:
         path.touch()
         return path
 
-    def keep(self, path: Path) -> Kept:
+    def keep(self, path: Path) -> None:
         content = path.read_bytes()
         path.unlink()
         if not content.startswith(b"DICM"):
             raise NotDicomError("damaged", code="file.damaged")
-        is_new = content not in self.kept
         self.kept.append(content)
-        return Kept(reference="0" * 12, is_new=is_new, is_conflict=False, is_aside=False)
 
     def keep_clinical(self, content: bytes) -> None:
         if not content:

@@ -17,7 +17,7 @@ from calcreport.files.settings import checked_tables
 from calcreport.model.terms import Concern
 from calcreport.service.adapter_settings import SinkSettings, SourceSettings
 from calcreport.service.service_settings import service_settings_from_text
-from calcreport.study.result import StudyOutcome
+from calcreport.study.result import Counts, StudyOutcome
 
 DEPLOY = Path(__file__).parents[4] / "deploy"
 
@@ -98,7 +98,7 @@ def test_the_examples_of_the_runbook_are_taken() -> None:
     for text in re.findall(r"```toml\n(.*?)```", page, flags=re.DOTALL):
         service_settings_from_text(text)
     (result,) = (json.loads(text) for text in re.findall(r"```json\n(.*?)```", page, flags=re.DOTALL))
-    outcome = StudyOutcome(folder="", status="reported", concern=Concern.FLAGGED, lesion_count=1, image_count=48)
+    outcome = StudyOutcome(folder="", status="reported", concern=Concern.FLAGGED, counts=Counts(lesions=1, images=48))
     made = result_of([outcome]) | for_mercure([outcome], HookSettings())
     assert result.keys() <= made.keys()
     assert result["studies"][0].keys() == made["studies"][0].keys()

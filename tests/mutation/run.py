@@ -1,0 +1,199 @@
+"""Change the code of a folder in small ways and see whether the tests of that folder notice.
+
+python tests/mutation/run.py src/calcreport/rules --mutants 150 --at-least 80
+
+Mutants are drawn by a seed, evenly over all places that can be changed. Each runs in a process of its own, where the
+changed module is compiled in place of the file: no file is written. See docs/decisions/0023-mutation-testing.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import importlib.machinery
+import io
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np  # noqa: F401  (loaded once here, and not once for each mutant)
+import pydantic  # noqa: F401
+import pytest
+from scipy import stats
+
+ROOT = Path(__file__).resolve().parents[2]
+EXTRA_TESTS = {"src/calcreport/rules": ("tests/properties/test_rules.py",)}
+"""Tests of a folder that stand elsewhere than under its own path in tests/unit."""
+TIMED = "not less_than_ten_milliseconds"
+"""Tests of speed fail on a busy machine without any mutant."""
+
+SWAPPED = {
+    ast.Lt: ("<=", ">="), ast.LtE: ("<", ">"), ast.Gt: (">=", "<="), ast.GtE: (">", "<"), ast.Eq: ("!=",),
+    ast.NotEq: ("==",), ast.Is: ("is not",), ast.IsNot: ("is",), ast.In: ("not in",), ast.NotIn: ("in",),
+    ast.And: ("or",), ast.Or: ("and",), ast.Add: ("-",), ast.Sub: ("+",), ast.Mult: ("/",), ast.Div: ("*",),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One change: the text between two offsets of a file, and what stands there instead."""
+
+    path: Path
+    line: int
+    start: int
+    end: int
+    text: str
+
+    def source(self) -> tuple[str, str]:
+        """The file before and after."""
+        data = (ROOT / self.path).read_bytes()
+        return data.decode(), (data[: self.start] + self.text.encode() + data[self.end :]).decode()
+
+    def diff(self) -> str:
+        """The line as it is and the changed text."""
+        data = (ROOT / self.path).read_bytes()
+        return f"{self.path}:{self.line}\n  - {data[self.start : self.end].decode()}\n  + {self.text}\n"
+
+
+def mutants_of(path: Path) -> list[Mutant]:
+    """Every change of a file, in the order of its lines."""
+    data = (ROOT / path).read_bytes()
+    starts = [0]
+    for line in data.splitlines(keepends=True):
+        starts.append(starts[-1] + len(line))
+    made = []
+    for node in changeable(ast.parse(data)):
+        first = starts[node.lineno - 1] + node.col_offset
+        last = starts[node.end_lineno - 1] + node.end_col_offset
+        made += [Mutant(path, node.lineno, first, last, text) for text in changes(node)]
+    return sorted(made, key=lambda mutant: (mutant.start, mutant.end, mutant.text))
+
+
+def changeable(tree: ast.AST) -> Iterator[Any]:
+    """Nodes that decide or compute: not types, decorators, texts, imports or what is logged."""
+    for name, value in ast.iter_fields(tree):
+        if name in {"annotation", "returns", "decorator_list", "bases", "type_params"}:
+            continue
+        for child in value if isinstance(value, list) else [value]:
+            if isinstance(child, ast.JoinedStr | ast.Import | ast.ImportFrom) or not isinstance(child, ast.AST):
+                continue
+            if isinstance(child, ast.If | ast.Call) and ast.unparse(child).startswith(("if TYPE_CHECKING", "_log.")):
+                continue
+            if isinstance(child, ast.expr | ast.stmt):
+                yield child
+            yield from changeable(child)
+
+
+def changes(node: ast.AST) -> list[str]:
+    """Texts that may stand in place of a node, in brackets where its surroundings could read them otherwise."""
+    match node:
+        case ast.Compare(ops=[op]):
+            left, right = ast.unparse(node.left), ast.unparse(node.comparators[0])
+            return [f"({left} {new} {right})" for new in SWAPPED[type(op)]]
+        case ast.BoolOp():
+            (new,) = SWAPPED[type(node.op)]
+            return ["(" + f" {new} ".join(f"({ast.unparse(value)})" for value in node.values) + ")"]
+        case ast.BinOp() if type(node.op) in SWAPPED and not isinstance(node.left, ast.Constant | ast.JoinedStr):
+            (new,) = SWAPPED[type(node.op)]
+            return [f"(({ast.unparse(node.left)}) {new} ({ast.unparse(node.right)}))"]
+        case ast.UnaryOp(op=ast.Not()):
+            return [f"({ast.unparse(node.operand)})"]
+        case ast.Constant(value=bool()):
+            return [str(not node.value)]
+        case ast.Constant(value=int() | float()):
+            return [str(node.value + 1 if node.value in {0, 1} else node.value * 2)]
+        case ast.IfExp():
+            whole = ast.IfExp(ast.UnaryOp(ast.Not(), node.test), node.body, node.orelse)
+            return [f"({ast.unparse(whole)})"]
+        case ast.Return(value=ast.expr() as value) if not (isinstance(value, ast.Constant) and value.value is None):
+            return ["return None"]
+        case ast.Raise() | ast.AugAssign() | ast.Expr(value=ast.Call()) | ast.Continue() | ast.Break():
+            return ["pass"]
+    return []
+
+
+def run(task: tuple[Mutant | None, list[str], int]) -> bool:
+    """Whether the tests fail with a mutant; without one, whether they fail at all."""
+    mutant, tests, seconds = task
+    if mutant:
+        target, source = str(ROOT / mutant.path), mutant.source()[1]
+        usual = importlib.machinery.SourceFileLoader.get_code
+
+        def get_code(self: importlib.machinery.SourceFileLoader, fullname: str) -> Any:
+            changed = Path(self.path).resolve() == Path(target)
+            return compile(source, target, "exec", dont_inherit=True) if changed else usual(self, fullname)
+
+        importlib.machinery.SourceFileLoader.get_code = get_code  # type: ignore[method-assign]
+        own = ROOT / "tests/unit" / mutant.path.relative_to("src/calcreport").parent / f"test_{mutant.path.name}"
+        tests = [str(own), *tests] if own.exists() else tests
+    signal.signal(signal.SIGALRM, out_of_time)
+    signal.alarm(seconds)
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-seed=0", "-k", TIMED]
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        code = pytest.main([*options, *tests])
+    signal.alarm(0)
+    if not mutant and code:
+        sys.stderr.write(said.getvalue()[-3000:])
+    return code != 0
+
+
+def out_of_time(_signal: int, _frame: object) -> None:
+    """An endless loop is noticed."""
+    raise TimeoutError
+
+
+def tests_of(folder: Path) -> list[str]:
+    """Test folders and files that stand for a folder or file of the source."""
+    area = Path("tests/unit") / folder.relative_to("src/calcreport").with_suffix("")
+    while not (ROOT / area).is_dir():
+        area = area.parent
+    return [str(area), *EXTRA_TESTS.get(str(folder), ())]
+
+
+def main() -> int:
+    """Draw, run, report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="folder or file of src/calcreport")
+    parser.add_argument("--mutants", type=int, default=150, help="number drawn")
+    parser.add_argument("--seed", type=int, default=13)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--at-least", type=float, default=0.0, help="lowest score in percent that passes")
+    parser.add_argument("--tests", nargs="+", help="tests to run instead of those of the folder")
+    args = parser.parse_args()
+    os.chdir(ROOT)
+    sys.dont_write_bytecode = True
+    files = sorted(args.folder.rglob("*.py")) if args.folder.is_dir() else [args.folder]
+    made = [mutant for path in files for mutant in mutants_of(path)]
+    drawn = random.Random(args.seed).sample(made, min(args.mutants, len(made)))
+    tests, survivors, start = args.tests or tests_of(args.folder), [], time.perf_counter()
+    # A pool forks before any module of the project is imported: each process imports the changed one.
+    with multiprocessing.get_context("fork").Pool(args.jobs, maxtasksperchild=1) as pool:
+        if pool.map(run, [(None, tests, 900)])[0]:
+            parser.exit(2, "the tests do not pass on unchanged code\n")
+        seconds = 60 + 10 * int(time.perf_counter() - start)
+        tasks = [(mutant, tests, seconds) for mutant in drawn]
+        for done, (mutant, caught) in enumerate(zip(drawn, pool.imap(run, tasks, chunksize=1), strict=True), 1):
+            if not caught:
+                survivors.append(mutant)
+                sys.stdout.write(f"[{done}/{len(drawn)}] survived: {mutant.diff()}")
+                sys.stdout.flush()
+    noticed = len(drawn) - len(survivors)
+    low, high = stats.binomtest(noticed, len(drawn)).proportion_ci(method="wilson")
+    sys.stdout.write(
+        f"noticed {noticed} of {len(drawn)} mutants, {100 * noticed / len(drawn):.1f} % (95 % interval {100 * low:.0f}-"
+        f"{100 * high:.0f} %); {len(made)} can be made; seed {args.seed}; {time.perf_counter() - start:.0f} s\n"
+    )
+    return 0 if 100 * noticed >= args.at_least * len(drawn) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
