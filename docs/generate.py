@@ -161,6 +161,8 @@ def page() -> str:
 
 
 def _module(code: str) -> str:
+    if code in CODES:
+        return "`dicom/codes.toml`"
     area, reason = code.split(".", 1)
     found = next((_places()[name] for name in (code, f".{reason}", f"{area}.…", ".…") if name in _places()), [])
     return f"`{found[0]}`" if found else "–"

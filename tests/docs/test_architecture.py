@@ -154,7 +154,7 @@ def test_every_error_code_has_its_module() -> None:
     modules = dict(rows)
     assert modules["usage.mask_for_radiographs"] == "`study/analyse.py`"
     assert modules["clinical.not_yaml"] == "`files/typed_text.py`"
-    assert modules["series.projection"] == "`dicom/codes.py`"
+    assert modules["series.projection"] == "`dicom/codes.toml`"
 
 
 def test_superseded_decisions_say_so() -> None:

@@ -1,4 +1,4 @@
-"""Radiographs of one study: every film searched, findings of two views tied where the geometry allows."""
+"""Radiographs of one study: every film searched, findings of two views matched where the geometry allows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from calcreport.model.report import (
 from calcreport.model.terms import INDETERMINATE_PATTERN
 from calcreport.processes.threads import map_in_threads
 
-_ALL_AXES: Final = 3
+_ALL_AXES: Final = 3  # extents are stated for all axes or none
 
 
 def analyse_films(films: tuple[FilmImage, ...], *, on_progress: Callable[[str], None] | None = None) -> FilmFindings:
@@ -38,7 +38,7 @@ def analyse_films(films: tuple[FilmImage, ...], *, on_progress: Callable[[str], 
     films : tuple[FilmImage, ...]
         As read; every view and side.
     on_progress : Callable[[str], None] | None
-        Told the name of each step.
+        Receives the name of each step.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def _length(lesion: ProjectedLesion) -> float:
 
 
 def _lesion(films: tuple[FilmImage, ...], findings: tuple[FilmFinding, ...], notes: tuple[str, ...]) -> ProjectedLesion:
-    """Join the findings of one lesion, one a view; the first, which shows it best, tells the place."""
+    """Join the findings of one lesion, one a view; the first, which shows it best, gives the place."""
     first = findings[0]
     shadow, film = first.shadow, films[first.shadow.film]
     shadows = tuple(finding.shadow for finding in findings)
@@ -116,7 +116,7 @@ def _size(films: tuple[FilmImage, ...], findings: tuple[FilmFinding, ...]) -> Si
 
 
 def _extents(films: tuple[FilmImage, ...], findings: tuple[FilmFinding, ...]) -> dict[str, float]:
-    """Projected extents along the axes of the patient, mm: of two views whose headers tell the axes, else none."""
+    """Projected extents along the axes of the patient, mm: of two views whose headers state the axes, else none."""
     found: dict[str, float] = {}
     for finding in findings:
         film, box = films[finding.shadow.film], finding.shadow.mineral.pixels.shape

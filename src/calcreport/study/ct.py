@@ -59,14 +59,12 @@ def measure_ct(
         threshold_hu=limits.pop() if len(limits) == 1 else None,
         series=[part.ct for part in parts],
     )
-    volumes = tuple(part.ct.volume for part in parts)
+    volumes, projections = tuple(part.ct.volume for part in parts), [one.maximum_intensity_hu for one in each]
     entries = _with_thresholds(reading.entries, each)
     return MeasuredStudy(
         study=about,
         series=entries,
-        evidence=ct_evidence(
-            findings, volumes, [one.maximum_intensity_hu for one in each], [part.source for part in parts]
-        ),
+        evidence=ct_evidence(findings, volumes, projections, [part.source for part in parts]),
         rule_findings=rule_findings,
         imaging=tuple(
             Imaging(
@@ -227,9 +225,8 @@ def ct_evidence(
 ) -> ReportEvidence:
     """Masks and images behind the report of CT series; `projections` are their maximum intensities."""
     images = tuple(dict.fromkeys(plane.image for one in series for plane in one.planes))  # slices of one file share it
-    return ReportEvidence(
-        findings=findings, draw=partial(_draw, findings, volumes, projections), images=images, volumes=volumes
-    )
+    draw = partial(_draw, findings, volumes, projections)
+    return ReportEvidence(findings=findings, draw=draw, images=images, volumes=volumes)
 
 
 def _contrast(request: Request, header: Contrast) -> tuple[Contrast, Literal["header", "clinician", "unknown"]]:

@@ -13,7 +13,7 @@ from calcreport.model.report import Report
 from calcreport.study.folder import ResultsFolder
 from calcreport.study.result import SUMMARY_FILE, StudyOutcome, read_summary, status_of
 
-INDEX_FILE: Final = "index.html"
+INDEX_FILE: Final = "index.html"  # in the results folder
 
 
 def update_overview(results: ResultsFolder, root: Path, folder: str, report: Report, templates: Templates) -> None:

@@ -61,7 +61,7 @@ def evidence_of_report(
     """
     order = tuple(range(len(report.lesions)))
     if report.technique is not None and report.technique.films:
-        return _films(report, report.technique.films, study, settings), order
+        return _films(report, study, settings, report.technique.films), order
     read = _read_series(report, study, settings)
     volumes = tuple(ct.volume for ct, _ in read)
     lesions = tuple(_measured(lesion, volumes) for lesion in report.lesions)
@@ -140,7 +140,7 @@ def _measured(lesion: Lesion, volumes: tuple[CtVolume, ...]) -> MeasuredLesion:
 
 
 def _films(
-    report: Report, techniques: tuple[FilmTechnique, ...], study: StudyFiles, settings: ReadingSettings
+    report: Report, study: StudyFiles, settings: ReadingSettings, techniques: tuple[FilmTechnique, ...]
 ) -> ReportEvidence:
     uids = [film.sop_instance_uid for film in techniques]
     wanted = [film for film in rank_films(study).candidates if film.image.instance_uid in uids]
@@ -158,9 +158,7 @@ def _films(
         raise other_images()
     findings = FilmFindings(
         films=films,
-        readings=tuple(
-            FilmReading(noise=0.0, searched_share=1.0, has_skin_line=row.has_skin_line) for row in techniques
-        ),
+        readings=tuple(FilmReading(noise=0, searched_share=1, has_skin_line=row.has_skin_line) for row in techniques),
         lesions=tuple(_projected(lesion, films, uids) for lesion in report.lesions),
         excluded=report.excluded,
     )

@@ -1,4 +1,4 @@
-"""What became of each study of a run, for the summary, the terminal and the exit code."""
+"""Outcome of each study of a run, for the summary, the terminal and the exit code."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from calcreport.formats.page.as_index import IndexEntry
 from calcreport.model.report import SCHEMA_VERSION, Concern, Record, Report, SeriesEntry, Software
 from calcreport.processes.crash import Crash
 
-Status = Literal["reported", "refused", "no_calcification"]
-Kind = Literal["", "input", "output", "configuration", "internal"]
+Status = Literal["reported", "refused", "no_calcification"]  # whether a report was written, and whether it has a lesion
+Kind = Literal["", "input", "output", "configuration", "internal"]  # origin of a refusal; "" for none
 
-SUMMARY_FILE: Final = "summary.json"
+SUMMARY_FILE: Final = "summary.json"  # in the results folder
 
 
 class Counts(Record):
@@ -27,7 +27,7 @@ class Counts(Record):
 
 
 class StudyOutcome(Record):
-    """What became of one study, as ``summary.json`` has it; fields that are excluded there last as long as the run."""
+    """Outcome of one study, as ``summary.json`` has it; fields that are excluded there last as long as the run."""
 
     folder: str
     """Name of its folder in the results."""
@@ -42,7 +42,7 @@ class StudyOutcome(Record):
     seconds: Annotated[float, AfterValidator(lambda seconds: round(seconds, 3))] = 0.0
     """Time taken."""
     series: tuple[SeriesEntry, ...] = Field(default=(), repr=False)
-    """Every series of the study and what became of it."""
+    """Every series of the study and its outcome."""
     kind: Kind = Field(default="", exclude=True)
     """Whose fault a refusal is; empty when there is none."""
     text: str = Field(default="", exclude=True, repr=False)
@@ -65,13 +65,13 @@ class StudyOutcome(Record):
         )
 
     def sentence(self) -> str:
-        """Say what became of the study, without patient data."""
+        """Describe the outcome of the study, without patient data."""
         if self.status == "refused":
             return f"refused [{self.code}]: {self.message}"
         lesions = f"{self.counts.lesions} lesion{'' if self.counts.lesions == 1 else 's'}"
         what = lesions if self.status == "reported" else "no calcification"
-        told = f"reported, {what}, {self.counts.images} images, {self.seconds:.1f} s"
-        return f"{told}; apply the review in its folder again with calcreport render" if self.has_review else told
+        text = f"reported, {what}, {self.counts.images} images, {self.seconds:.1f} s"
+        return f"{text}; apply the review in its folder again with calcreport render" if self.has_review else text
 
 
 def status_of(report: Report) -> Literal["reported", "no_calcification"]:

@@ -1,4 +1,4 @@
-"""What would change the answer, in words: the unknown input, the answer it could have, and what that would do."""
+"""Unknown inputs that could change the conclusion, in words: input, possible answer and effect."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from calcreport.text.impression import join_ids
 from calcreport.text.statements import Statements
 from calcreport.text.wording import as_sentence, join_words
 
-MOST_TOLD: Final = 4
+MOST_STATED: Final = 4
 """Inputs named in the text; all of them are in ``report.json``."""
 
 _MOST_ALARMS: Final = 2
@@ -58,24 +58,25 @@ _SAME_QUESTION: Final = {
 }
 """Inputs of which one named in the text is enough."""
 
-_WORRY: Final = (Concern.HIGH, Concern.FLAGGED, Concern.MODIFIED, Concern.INDETERMINATE, Concern.NONE)
+_SEVERITY: Final = (Concern.HIGH, Concern.FLAGGED, Concern.MODIFIED, Concern.INDETERMINATE, Concern.NONE)
+"""Concerns, most severe first."""
 
 
 def describe_changes(
     decision: Decision, numbered: Iterable[tuple[str, int]], statements: Statements, *, size_name: str
 ) -> tuple[OtherAnswer, ...]:
-    """Put into words what each possible answer would change.
+    """Describe the effect of each possible answer.
 
     Parameters
     ----------
     decision : Decision
-        With `would_change`, what matters most first.
+        With `would_change`, most important first.
     numbered : Iterable[tuple[str, int]]
         Lesion ids and their places among the lesions given.
     statements : Statements
         Wording.
     size_name : str
-        Spoken name of the size flag, with its limit.
+        Printed name of the size flag, with its limit.
 
     Returns
     -------
@@ -88,12 +89,12 @@ def describe_changes(
         OtherAnswer(
             input=change.input,
             answer=change.answer,
-            text=_tell(change, ids, words),
-            is_told=change in told,
+            text=_describe(change, ids, words),
+            is_told=change in stated,
             concern=change.concern,
             lesions=tuple(_with_id(lesion, ids) for lesion in change.lesions),
         )
-        for told in (_choose(decision.would_change, words.capabilities),)
+        for stated in (_choose(decision.would_change, words.capabilities),)
         for change in decision.would_change
     )
 
@@ -112,20 +113,20 @@ def _with_id(lesion: ChangedLesion, ids: dict[int, str]) -> OtherAnswerLesion:
 
 
 def _choose(changes: tuple[WouldChange, ...], capabilities: Capabilities) -> list[WouldChange]:
-    """Pick the few that are told: one of each question, and not only what could raise an alarm."""
-    told: list[WouldChange] = []
+    """Select the inputs named in the text: one per question, not only those that could add a red flag."""
+    chosen: list[WouldChange] = []
     asked: set[str] = set()
     alarms = 0
     for change in changes:
         question = _question(change)
         is_alarm = _rises(change, capabilities)
-        is_too_much = len(told) == MOST_TOLD or (is_alarm and alarms == _MOST_ALARMS)
+        is_too_much = len(chosen) == MOST_STATED or (is_alarm and alarms == _MOST_ALARMS)
         if question in asked or is_too_much or change.is_remote or not _matters(change):
             continue
         asked.add(question)
         alarms += is_alarm
-        told.append(change)
-    return told
+        chosen.append(change)
+    return chosen
 
 
 def _question(change: WouldChange) -> str:
@@ -143,12 +144,12 @@ def _matters(change: WouldChange) -> bool:
 
 
 def _rises(change: WouldChange, capabilities: Capabilities) -> bool:
-    """Whether the answer would worry more: a higher concern, or a referral that was not there."""
+    """Whether the answer would raise the concern or add a referral."""
     is_referred = any(capabilities.has_any(lesion.recommended, "is_referral") for lesion in change.lesions)
-    return is_referred or _WORRY.index(change.concern) < _WORRY.index(change.concern_now)
+    return is_referred or _SEVERITY.index(change.concern) < _SEVERITY.index(change.concern_now)
 
 
-def _tell(change: WouldChange, ids: dict[int, str], words: _Words) -> str:
+def _describe(change: WouldChange, ids: dict[int, str], words: _Words) -> str:
     statements = words.statements
     ask = statements.choose("ask", change.input, change.input)
     answer = statements.say("change.answer", answer=_say_answer(change, statements), effect=_say_effect(change, words))
@@ -190,7 +191,7 @@ def _in_words(name: str, number: str) -> str:
 
 
 def _say_effect(change: WouldChange, words: _Words) -> str:
-    """Say what the answer would do to the lesion it does most to."""
+    """Describe the effect on the lesion that changes most."""
     statements, capabilities = words.statements, words.capabilities
     lesion = max(
         change.lesions, key=lambda entry: (len(entry.recommended), entry.leading is not None, len(entry.flags))
@@ -226,7 +227,7 @@ def _say_urgent(lesion: ChangedLesion, words: _Words) -> list[str]:
 
 
 def _say_flags(lesion: ChangedLesion, words: _Words) -> list[str]:
-    """Say which flags come and go, or what that means for the referral."""
+    """Name the flags that change, or the effect on the referral."""
     statements = words.statements
     named = {state: _names(lesion, state, statements, words.size_name) for state in FlagState}
     if words.capabilities.has_any(lesion.recommended, "is_referral"):

@@ -22,17 +22,17 @@ from calcreport.text.statements import Statements
 from calcreport.text.wording import as_sentence, join_words, name_place
 
 FLAG_NAMES = ("size", "depth", "growth", "pain", "mass", "history", "aggressive")
-"""Red flags in the order they are read out."""
+"""Red flags in the order they are printed."""
 
 _LADDER = ("consistent with", "favoured", "possible")
-"""Steps of certainty that speak for a diagnosis."""
+"""Degrees of certainty in favour of a diagnosis."""
 
 _MOST_NAMED = 3
-"""A differential longer than this is no help at the end of a report; the whole one is in the findings."""
+"""Most diagnoses named in the impression; the findings list all of them."""
 
 
 def name_flag(name: str, statements: Statements, *, size_limit_mm: float, size_operator: str = ">") -> str:
-    """Spoken name of a red flag, such as ``"size >5 cm"``; `size_limit_mm` in mm, `size_operator` from the policy."""
+    """Printed name of a red flag, such as ``"size >5 cm"``; `size_limit_mm` in mm, `size_operator` from the policy."""
     if name != "size":
         return statements.say(f"flag.{name}")
     return statements.say("flag.size", operator=size_operator, limit=f"{size_limit_mm / 10:g} cm")
@@ -88,8 +88,8 @@ def write_impression(
         notes = dict.fromkeys(note for lesion in group for note in advice.get(lesion.id, ()) if note not in said)
         said |= notes.keys()
         text = _describe_group(group, statements, policy, decision.capabilities)
-        told = [as_sentence(_name_concerned(note, group, advice)) for note in notes]
-        items.append((group[0].concern, " ".join([text, *told])))
+        remarks = [as_sentence(_name_concerned(note, group, advice)) for note in notes]
+        items.append((group[0].concern, " ".join([text, *remarks])))
     if any(
         decision.capabilities.is_class(entry.id, "forbids_biopsy") and entry.certainty in _LADDER
         for entry in decision.patient.differential
@@ -120,7 +120,7 @@ def _describe_patient(patient: PatientLevel, statements: Statements) -> tuple[st
 
 
 def _group_alike(lesions: tuple[Lesion, ...], small_limit_mm: float) -> list[list[Lesion]]:
-    """Lesions a radiologist would name in one breath: same concern, nature, layer and flags; worrying ones alone."""
+    """Group lesions that one sentence can describe: same concern, nature, layer and flags; severe ones alone."""
 
     def likeness(lesion: Lesion) -> tuple[str, ...]:
         is_minor = _is_small_and_only_deep(lesion, small_limit_mm)
@@ -190,7 +190,7 @@ def _join_labels(entries: list[Differential], statements: Statements) -> str:
 
 
 def _differ(lesion: Lesion, statements: Statements, capabilities: Capabilities) -> list[str]:
-    """Say what else it could be, where something surer was named first, and what is less likely."""
+    """Name the alternatives to a surer diagnosis, then the less likely ones."""
     surer = any(entry.certainty in {"consistent with", "favoured"} for entry in lesion.differential)
     possible = [entry for entry in lesion.differential if entry.certainty == "possible"][:_MOST_NAMED]
     unlikely = [entry for entry in lesion.differential if entry.certainty == "less likely"][:_MOST_NAMED]
@@ -238,14 +238,14 @@ def _name_site(lesion: Lesion, statements: Statements) -> str:
 
 
 def _say_size(lesion: Lesion, longest_mm: float, statements: Statements, lengths: Lengths) -> str:
-    """Say the longest dimension; on a projection it is marked as projected, cut by the edge it is a minimum."""
+    """State the longest dimension: marked as projected on a film, as a minimum where the image edge cuts it."""
     if not longest_mm:
         return ""
     size = lengths.spell(longest_mm)
     is_cut = lesion.mass.is_minimum if lesion.mass.max_diameter_mm else lesion.size.is_minimum
-    told = statements.say("measure.at_least", length=size) if is_cut else size
+    text = statements.say("measure.at_least", length=size) if is_cut else size
     is_projected = lesion.size.projected and lesion.mass.max_diameter_mm is None
-    return statements.say("impression.projected", size=told) if is_projected else told
+    return statements.say("impression.projected", size=text) if is_projected else text
 
 
 def join_ids(ids: list[str]) -> str:

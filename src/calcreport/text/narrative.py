@@ -42,7 +42,7 @@ from calcreport.text.wording import (
 )
 
 MOST_IN_FULL: Final = 3
-"""Lesions described in full whatever they are; further ones of a kind already described get one line each."""
+"""Lesions always described in full; further ones with a pattern already described get one line each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class LesionText:
     place : str
         Side, region, compartment, depth, with the image reference.
     sentences : tuple[str, ...]
-        Size, density, pattern, relation to bone, the mass; empty for a lesion told in one line.
+        Size, density, pattern, relation to bone, the mass; empty for a lesion described in one line.
     """
 
     id: str
@@ -107,7 +107,7 @@ def narrate(report: Report, statements: Statements) -> Narrative:
     negative = say_nothing_accepted(report, statements) or say_negative(report, statements)
     software = report.software
     return Narrative(
-        clinical=_tell_clinical(report, clinical, statements),
+        clinical=_clinical_sentences(report, clinical, statements),
         technique=say_technique(report, statements),
         comparison=(describe_comparison(report.comparison, report.lesions, statements),),
         lesions=tuple(_describe_lesion(report, number, statements) for number in range(1, len(report.lesions) + 1)),
@@ -127,7 +127,7 @@ def narrate(report: Report, statements: Statements) -> Narrative:
     )
 
 
-def _tell_clinical(report: Report, clinical: ClinicalText, statements: Statements) -> tuple[str, ...]:
+def _clinical_sentences(report: Report, clinical: ClinicalText, statements: Statements) -> tuple[str, ...]:
     """Say what was given, what follows from it, and what was not given."""
     sources = describe_sources(report.inputs, statements)
     if not clinical.given:
@@ -137,7 +137,7 @@ def _tell_clinical(report: Report, clinical: ClinicalText, statements: Statement
 
 
 def _leave_blanks(report: Report, statements: Statements) -> str:
-    """Leave room for who was told and when, where somebody has to be told; empty otherwise."""
+    """Blanks for who was notified and when, where notification is required; empty otherwise."""
     asked = report.recommendations
     category = (
         "same_day"
@@ -222,13 +222,13 @@ def _is_one_of_many(report: Report, number: int) -> bool:
 def _describe_in_full(report: Report, lesion: Lesion, statements: Statements) -> list[str]:
     lengths = lengths_of(report)
     if lesion.location.films:
-        told = [
+        measured = [
             describe_mass(lesion, statements, lengths),  # a reader's: no radiograph shows one
             *describe_on_films(report, lesion, statements, lengths),
             *_new_caveats(report, lesion),
         ]
     else:
-        told = [
+        measured = [
             *describe_extent(lesion, statements, lengths),
             describe_density(lesion.density, statements),
             *_describe_faintness(report, lesion, statements),
@@ -237,7 +237,7 @@ def _describe_in_full(report: Report, lesion: Lesion, statements: Statements) ->
             _describe_bone(lesion, statements),
         ]
     return [
-        *told,
+        *measured,
         describe_growth(lesion.growth, statements, lengths),
         *_notes_not_concluded(report, lesion),
         say_review(lesion, statements, lengths),
@@ -279,14 +279,14 @@ def _notes_not_concluded(report: Report, lesion: Lesion) -> list[str]:
 
 
 def _new_caveats(report: Report, lesion: Lesion) -> list[str]:
-    """Caveats of the pattern that no earlier lesion has: one sentence need not be dictated twice."""
+    """Caveats of the pattern that no earlier lesion has: a sentence is printed once."""
     earlier = report.lesions[: report.lesions.index(lesion)]
     said = {caveat for other in earlier for caveat in (*other.pattern.caveats, *other.notes)}
     return [caveat for caveat in lesion.pattern.caveats if caveat not in said]
 
 
 def _describe_bone(lesion: Lesion, statements: Statements) -> str:
-    """Relation to bone; plain separation is only worth a word for a deep lesion."""
+    """Relation to bone; plain separation is stated for deep lesions only."""
     if lesion.bone_relation is BoneRelation.SEPARATE and lesion.depth.class_ in {"cutaneous", "subcutaneous"}:
         return ""
     return statements.say(f"bone.{lesion.bone_relation}")

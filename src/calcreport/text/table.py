@@ -1,4 +1,4 @@
-"""Measurements of a lesion as rows of a table: name and rounded value, nothing that was not measured."""
+"""Measurements of a lesion as table rows: name and rounded value; unmeasured quantities have no row."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from calcreport.text.wording import (
     spell_volume,
 )
 
-Rows = list[tuple[str, str]]
+Rows = list[tuple[str, str]]  # key of the name in ``measure.*``, and value with unit
 
 
 def list_measurements(
@@ -37,7 +37,7 @@ def list_measurements(
         Name and value with its unit.
     """
     on_films = list_on_films(lesion, statements, lengths)
-    rows: Rows = [
+    rows: Rows = [  # key of the name in ``measure.*``, and value with unit
         *_length_rows(lesion.mass, ("mass", "mass_longest", "mass_volume"), statements, lengths),
         *([] if on_films else _length_rows(lesion.size, ("extents", "longest", "volume"), statements, lengths)),
         *_foci_rows(lesion, statements, lengths),
@@ -66,7 +66,7 @@ def _with_uncertainty(length: str, uncertainty_mm: float | None, statements: Sta
 
 def _length_rows(part: Mass | Size, names: tuple[str, str, str], statements: Statements, lengths: Lengths) -> Rows:
     """Rows of extents, longest diameter and volume under their names; in the plane of the slices for mineral alone."""
-    rows: Rows = []
+    rows: Rows = []  # key of the name in ``measure.*``, and value with unit
     extents = [extent for extent in (part.ap_mm, part.tr_mm, part.cc_mm) if extent is not None]
     if len(extents) == 3:
         rows.append((names[0], lengths.spell_extents(extents)))
