@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import IO, Final
 
-from calcreport.contour.stream import GZIP_MAGIC, Checked, read_line, refuse, text_header, unpacked
+from calcreport.contour.stream import GZIP_MAGIC, Checked, read_up_to, refuse, text_header, unpacked
 
 _SPACES: Final = frozenset(
     {"left-posterior-superior", "lps", "right-anterior-superior", "ras", "left-anterior-superior", "las"}
@@ -45,7 +45,7 @@ def check_nrrd(stream: IO[bytes]) -> tuple[Checked, dict[int, str]]:
     InputError
         ``mask.unsupported``, ``mask.geometry``, ``mask.damaged``.
     """
-    read_line(stream, 100)
+    read_up_to(stream, 100, is_line=True)
     fields = text_header(stream, ":", "")
     _check_layout(fields)
     _check_position(fields)

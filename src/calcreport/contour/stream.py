@@ -96,10 +96,10 @@ def unpacked(stream: IO[bytes]) -> IO[bytes]:
     return cast(IO[bytes], gzip.GzipFile(fileobj=stream, mode="rb")) if is_packed else stream
 
 
-def read_up_to(stream: IO[bytes], count: int) -> bytes:
-    """Read ``count`` bytes or what there is; ``mask.damaged`` when it cannot be decompressed."""
+def read_up_to(stream: IO[bytes], count: int, *, is_line: bool = False) -> bytes:
+    """Read ``count`` bytes, or what there is, or a line; ``mask.damaged`` when it cannot be decompressed."""
     try:
-        return stream.read(count)
+        return stream.readline(count) if is_line else stream.read(count)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         msg = "the lesion mask cannot be decompressed; export it again"
         raise InputError(msg, code="mask.damaged") from error
@@ -118,7 +118,7 @@ def text_header(stream: IO[bytes], separator: str, last: str) -> dict[str, str]:
     fields: dict[str, str] = {}
     size = 0
     for _ in range(_MAX_LINES):
-        line = read_line(stream, _MAX_HEADER - size)
+        line = read_up_to(stream, _MAX_HEADER - size, is_line=True)
         size += len(line)
         text = line.decode("utf-8", "replace").strip()
         if not text and line[-1:] in {b"\n", b""}:
@@ -133,15 +133,6 @@ def text_header(stream: IO[bytes], separator: str, last: str) -> dict[str, str]:
         if key == last:
             return fields
     return refuse("mask.damaged", "the lesion mask has a damaged header; export it again")
-
-
-def read_line(stream: IO[bytes], most: int) -> bytes:
-    """Read a line of at most so many bytes; ``mask.damaged`` when it cannot be decompressed."""
-    try:
-        return stream.readline(most)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        msg = "the lesion mask cannot be decompressed; export it again"
-        raise InputError(msg, code="mask.damaged") from error
 
 
 def decode(checked: Checked, limits: Limits) -> LabelVolume:
@@ -210,7 +201,9 @@ def _append(path: Path, voxels: IO[bytes], count: int) -> None:
     with path.open("ab") as file:
         for start in range(0, count, _PIECE):
             file.write(read_exactly(voxels, min(_PIECE, count - start)))
-    read_up_to(voxels, 1)  # the checksum of compressed data is looked at when its end is reached
+    # The checksum is looked at where compressed data ends: what goes on beyond was never checked.
+    if read_up_to(voxels, 1) and isinstance(voxels, gzip.GzipFile | Inflated):
+        refuse("mask.damaged", "the lesion mask is longer than its header says; export it again")
 
 
 def _labels(stored: NDArray[np.generic], scale: tuple[float, float]) -> NDArray[np.uint16]:

@@ -73,7 +73,7 @@ def test_the_suffix_does_not_decide(make_volume: MakeVolume, write_image: Write,
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.float32, np.float64])
-@pytest.mark.parametrize("suffix", [".nii", ".nrrd"])
+@pytest.mark.parametrize("suffix", [".nii", ".nrrd", ".mha"])
 def test_every_label_is_a_lesion_whatever_the_stored_type(
     dtype: type[np.generic], suffix: str, make_volume: MakeVolume, write_image: Write, truth: Truth, full: Truth
 ) -> None:
@@ -90,7 +90,7 @@ def test_every_label_is_a_lesion_whatever_the_stored_type(
     assert chosen.name == "label 7"
 
 
-@pytest.mark.parametrize("suffix", [".nii", ".nrrd"])
+@pytest.mark.parametrize("suffix", [".nii", ".nrrd", ".mha"])
 def test_a_mask_on_a_finer_grid_of_its_own_fits_a_tilted_volume(
     suffix: str, make_volume: MakeVolume, write_image: Write, truth: Truth, full: Truth
 ) -> None:
