@@ -75,6 +75,16 @@ def test_the_callbacks_know_our_maker() -> None:
     compile((DEPLOY / "orthanc/calcreport.py").read_text(), "calcreport.py", "exec")
 
 
+def test_the_container_stands_on_an_exact_version_and_gets_what_the_build_needs() -> None:
+    text = (DEPLOY / "Dockerfile").read_text()
+    (base,) = re.findall(r"^ARG BASE=(.*)$", text, re.MULTILINE)
+    assert re.fullmatch(r"python:\d+\.\d+\.\d+-slim-[a-z]+(@sha256:[0-9a-f]{64})?", base)
+    assert {name.split()[0] for name in re.findall(r"^FROM (.*)$", text, re.MULTILINE)} == {"${BASE}"}
+    copied = {word for line in re.findall(r"^COPY (?!--)(.*) \S+$", text, re.MULTILINE) for word in line.split()}
+    assert copied >= {"hatch_build.py", "pyproject.toml", "README.md", "LICENSE", "requirements", "src", "templates"}
+    assert all((DEPLOY.parent / name).exists() for name in copied)
+
+
 def test_the_unit_is_one_that_systemd_understands(tmp_path) -> None:
     tool = shutil.which("systemd-analyze")
     if tool is None:
