@@ -119,7 +119,7 @@ def _at_state(store: type, state: str, *, is_before: bool) -> None:
 
 
 def _arm(moment: str) -> None:
-    from calcreport.service.inbox import StoreInbox  # noqa: PLC0415 - only where this is the service
+    from calcreport.service.inbox import Inbox  # noqa: PLC0415 - only where this is the service
     from calcreport.service.sinks.orthanc import OrthancSink  # noqa: PLC0415
     from calcreport.service.store import Store  # noqa: PLC0415
     from calcreport.service.supervisor import Analysis  # noqa: PLC0415
@@ -134,11 +134,11 @@ def _arm(moment: str) -> None:
         owner.__init__ = begun  # type: ignore[misc]
 
     arms: dict[str, Callable[[], None]] = {
-        MOMENTS[0]: lambda: _count(StoreInbox, "remember", 1, is_before=True),
-        MOMENTS[1]: lambda: _count(StoreInbox, "remember", 1),
-        MOMENTS[2]: lambda: _count(StoreInbox, "keep", 1),
-        MOMENTS[3]: lambda: _count(StoreInbox, "keep", 14),
-        MOMENTS[4]: lambda: _count(StoreInbox, "keep", 28),
+        MOMENTS[0]: lambda: _count(Inbox, "remember", 1, is_before=True),
+        MOMENTS[1]: lambda: _count(Inbox, "remember", 1),
+        MOMENTS[2]: lambda: _count(Inbox, "keep", 1),
+        MOMENTS[3]: lambda: _count(Inbox, "keep", 14),
+        MOMENTS[4]: lambda: _count(Inbox, "keep", 28),
         MOMENTS[5]: lambda: _at_state(Store, "waiting", is_before=True),
         MOMENTS[6]: lambda: _at_state(Store, "analysing", is_before=False),
         MOMENTS[7]: lambda: late(Analysis),
@@ -146,7 +146,7 @@ def _arm(moment: str) -> None:
         MOMENTS[9]: lambda: _count(OrthancSink, "deliver", 1, is_before=True),
         MOMENTS[10]: lambda: _count(OrthancSink, "_send", 1),
         MOMENTS[11]: lambda: _at_state(Store, "done", is_before=True),
-        "never, but slowly": lambda: _slow(StoreInbox),
+        "never, but slowly": lambda: _slow(Inbox),
     }
     arms[moment]()
 

@@ -21,12 +21,18 @@ class Inbox:
         self._references = references
         self._arrivals = arrivals
         self._journal = journal
-        self.temporary = store.temporary
-        """Gives the path of a new empty file on the store's own file system."""
-        self.recall = store.recall
-        """Gives the cursor a source left with `remember`; ``None`` when there is none."""
-        self.remember = store.remember
-        """Keeps a cursor durably: to be called only after everything before it was kept."""
+
+    def temporary(self) -> Path:
+        """Path of a new empty file on the store's own file system."""
+        return self._store.temporary()
+
+    def recall(self, source: str) -> str | None:
+        """Cursor a source left with `remember`; ``None`` when there is none."""
+        return self._store.recall(source)
+
+    def remember(self, source: str, cursor: str) -> None:
+        """Keep a cursor durably: to be called only after everything before it was kept."""
+        self._store.remember(source, cursor)
 
     def keep(self, path: Path, *, accept: Callable[[Identity], None] | None = None) -> None:
         """Keep a DICOM file written to a `temporary` path; when this returns, it survives a power cut.
