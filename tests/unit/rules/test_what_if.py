@@ -162,7 +162,7 @@ def test_a_hundred_deposits_of_one_kind_are_asked_about_once(ruleset: Ruleset) -
 
 
 def test_what_nobody_waits_for_here_is_marked_as_remote(ruleset: Ruleset) -> None:
-    """Tests for FOP always; the great toe only without ossification; texture only of a pattern already read for sure."""
+    """Tests for FOP always; the great toe only without ossification; texture only of a pattern that is sure."""
 
     def remote(name: str) -> dict[str, bool]:
         return {change.input: change.is_remote for change in _ask(ruleset, name)}
