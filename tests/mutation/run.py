@@ -195,7 +195,9 @@ def main() -> int:
             if not caught:
                 survivors.append(mutant)
                 sys.stdout.write(f"[{done}/{len(drawn)}] survived: {mutant.diff()}")
-                sys.stdout.flush()
+            elif done % 10 == 0:
+                sys.stdout.write(f"[{done}/{len(drawn)}]\n")
+            sys.stdout.flush()
     noticed = len(drawn) - len(survivors)
     low, high = stats.binomtest(noticed, len(drawn)).proportion_ci(method="wilson")
     sys.stdout.write(
