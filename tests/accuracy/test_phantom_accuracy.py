@@ -16,6 +16,7 @@ from scipy import stats
 from calcreport.calcification.analysis import analyse_ct
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import Acquisition, CtVolume
+from calcreport.model.lesion import CtFindings
 from calcreport.settings import DetectionSettings
 
 pytestmark = [pytest.mark.accuracy, pytest.mark.slow]
@@ -47,17 +48,53 @@ def _header(recipe: PhantomRecipe) -> Acquisition:
     )
 
 
-def _scores(study: Study, geometry: VolumeGeometry | None = None) -> tuple[LesionScore, ...]:
-    recipe, volume, truth = study
-    seen = volume if geometry is None else replace(volume, geometry=geometry)
-    said = _header(recipe)
-    findings = analyse_ct(seen, said, settings=DetectionSettings())
-    return score_study(findings, truth, voxel_diagonal_mm=volume.geometry.voxel_diagonal_mm).lesions
+Reading = tuple[CtFindings, tuple[LesionScore, ...]]
 
 
 @pytest.fixture(scope="module")
-def total(studies: dict[int, Study]) -> Figures:
-    return figures(score for study in studies.values() for score in _scores(study))
+def readings(studies: dict[int, Study]) -> list[Reading]:
+    read = []
+    for recipe, volume, truth in studies.values():
+        findings = analyse_ct(volume, _header(recipe), settings=DetectionSettings())
+        score = score_study(findings, truth, voxel_diagonal_mm=volume.geometry.voxel_diagonal_mm)
+        read.append((findings, score.lesions))
+    return read
+
+
+@pytest.fixture(scope="module")
+def total(readings: list[Reading]) -> Figures:
+    return figures(score for _, scores in readings for score in scores)
+
+
+def _errors_and_uncertainties(reading: Reading) -> list[tuple[float, float]]:
+    """Error and stated uncertainty of the longest diameter of each compact lesion that was found, mm."""
+    findings, scores = reading
+    pairs = []
+    for score in scores:
+        error = score.diameter_error_mm
+        if not score.is_required or score.is_fused or score.truth.is_scattered or error is None:
+            continue
+        measured_mm = score.truth.max_diameter_mm + error
+        sizes = [lesion.size for lesion in findings.lesions]
+        size = min(sizes, key=lambda size: abs((size.max_diameter_mm or 0.0) - measured_mm))
+        assert size.max_diameter_mm == pytest.approx(measured_mm)
+        assert size.uncertainty_mm is not None
+        pairs.append((abs(error), size.uncertainty_mm))
+    return pairs
+
+
+def test_true_lengths_lie_within_the_stated_uncertainty(readings: list[Reading]) -> None:
+    """A 95 % interval holds 95 % of them: of a dozen, only a significant lack is a fault, as for the shares below."""
+    pairs = [pair for reading in readings for pair in _errors_and_uncertainties(reading)]
+    inside = sum(error <= uncertainty for error, uncertainty in pairs)
+    assert len(pairs) >= 8
+    assert stats.binom.cdf(inside, len(pairs), 0.95) >= CHANCE, pairs
+
+
+def test_a_third_of_the_stated_uncertainty_would_not_hold_them(readings: list[Reading]) -> None:
+    pairs = [pair for reading in readings for pair in _errors_and_uncertainties(reading)]
+    inside = sum(error <= uncertainty / 3 for error, uncertainty in pairs)
+    assert stats.binom.cdf(inside, len(pairs), 0.95) < CHANCE, pairs
 
 
 SHARES = ("depth_right", "pattern_right", "wrong_and_confident")

@@ -71,9 +71,12 @@ def mutants_of(path: Path) -> list[Mutant]:
         starts.append(starts[-1] + len(line))
     made = []
     for node in changeable(ast.parse(data)):
+        texts, test = changes(node), getattr(node, "test", None)
+        if isinstance(node, ast.If | ast.While) and isinstance(test, ast.Name | ast.Attribute | ast.Call):
+            node, texts = test, [f"(not {ast.unparse(test)})"]  # noqa: PLW2901
         first = starts[node.lineno - 1] + node.col_offset
         last = starts[node.end_lineno - 1] + node.end_col_offset
-        made += [Mutant(path, node.lineno, first, last, text) for text in changes(node)]
+        made += [Mutant(path, node.lineno, first, last, text) for text in texts]
     return sorted(made, key=lambda mutant: (mutant.start, mutant.end, mutant.text))
 
 
@@ -95,6 +98,24 @@ def changeable(tree: ast.AST) -> Iterator[Any]:
 def changes(node: ast.AST) -> list[str]:
     """Texts that may stand in place of a node, in brackets where its surroundings could read them otherwise."""
     match node:
+        case ast.Constant(value=bool()):
+            texts = [str(not node.value)]
+        case ast.Constant(value=int() | float()):
+            texts = [str(node.value + 1 if node.value in {0, 1} else node.value * 2)]
+        case ast.IfExp():
+            texts = [f"({ast.unparse(node.body)} if not ({ast.unparse(node.test)}) else {ast.unparse(node.orelse)})"]
+        case ast.Return(value=ast.expr() as value) if ast.unparse(value) != "None":
+            texts = ["return None"]
+        case ast.Raise() | ast.AugAssign() | ast.Expr(value=ast.Call()) | ast.Continue() | ast.Break():
+            texts = ["pass"]
+        case _:
+            texts = swaps(node)
+    return texts
+
+
+def swaps(node: ast.AST) -> list[str]:
+    """Texts with another operator."""
+    match node:
         case ast.Compare(ops=[op]):
             left, right = ast.unparse(node.left), ast.unparse(node.comparators[0])
             return [f"({left} {new} {right})" for new in SWAPPED[type(op)]]
@@ -106,17 +127,6 @@ def changes(node: ast.AST) -> list[str]:
             return [f"(({ast.unparse(node.left)}) {new} ({ast.unparse(node.right)}))"]
         case ast.UnaryOp(op=ast.Not()):
             return [f"({ast.unparse(node.operand)})"]
-        case ast.Constant(value=bool()):
-            return [str(not node.value)]
-        case ast.Constant(value=int() | float()):
-            return [str(node.value + 1 if node.value in {0, 1} else node.value * 2)]
-        case ast.IfExp():
-            whole = ast.IfExp(ast.UnaryOp(ast.Not(), node.test), node.body, node.orelse)
-            return [f"({ast.unparse(whole)})"]
-        case ast.Return(value=ast.expr() as value) if not (isinstance(value, ast.Constant) and value.value is None):
-            return ["return None"]
-        case ast.Raise() | ast.AugAssign() | ast.Expr(value=ast.Call()) | ast.Continue() | ast.Break():
-            return ["pass"]
     return []
 
 
@@ -185,7 +195,9 @@ def main() -> int:
             if not caught:
                 survivors.append(mutant)
                 sys.stdout.write(f"[{done}/{len(drawn)}] survived: {mutant.diff()}")
-                sys.stdout.flush()
+            elif done % 10 == 0:
+                sys.stdout.write(f"[{done}/{len(drawn)}]\n")
+            sys.stdout.flush()
     noticed = len(drawn) - len(survivors)
     low, high = stats.binomtest(noticed, len(drawn)).proportion_ci(method="wilson")
     sys.stdout.write(

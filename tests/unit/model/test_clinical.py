@@ -193,3 +193,19 @@ def test_what_is_given_in_a_report_can_be_read_again() -> None:
     }
     clinical = parse_clinical(typed)
     assert parse_clinical(as_given(clinical)) == clinical
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "taken", "refused"),
+    [
+        ("patient", "age_years", (0, 0.5, 130), (-0.1, -46, 130.5)),
+        ("mass", "size_cm", (0.1, 100), (0, -3, 101)),
+    ],
+)
+def test_a_number_no_patient_has_is_refused(
+    section: str, name: str, taken: tuple[float, ...], refused: tuple[float, ...]
+) -> None:
+    for value in taken:
+        assert getattr(getattr(parse_clinical({section: {name: value}}), section), name) == value
+    for value in refused:
+        assert f"{section}.{name}" in str(_refusal({section: {name: value}}))

@@ -10,6 +10,7 @@ from calcreport.model.clinical import parse_clinical
 from calcreport.model.decision import Decision
 from calcreport.model.findings import Findings
 from calcreport.rules import Ruleset, decide
+from calcreport.rules.gathering import gather_facts
 from calcreport.settings import PolicySettings
 
 
@@ -153,3 +154,15 @@ def test_the_summary_holds_the_worst_state_of_each_flag(ruleset: Ruleset, worse:
     for state in states[worse:]:
         for pair in ([SIZES[states[worse]], SIZES[state]], [SIZES[state], SIZES[states[worse]]]):
             assert _decide(ruleset, pair).flags_summary["size"] == states[worse]
+
+
+@pytest.mark.parametrize(
+    ("counts", "total"), [([1, 1], 2.0), ([None, 1], None), ([None, 2], 3.0), ([None], None), ([5], 5.0)]
+)
+def test_phleboliths_of_one_place_add_up_and_an_unknown_count_is_at_least_one(
+    ruleset: Ruleset, counts: list[int | None], total: float | None
+) -> None:
+    lesions = [_at("forearm", "P01", "left", foci={"count": count}) for count in counts]
+    findings = Findings.model_validate({"modality": "CT", "lesions": lesions})
+    gathered = gather_facts(findings, parse_clinical({}), PolicySettings(), ruleset)
+    assert [case["patient.phleboliths_here"] for case in gathered.cases] == [total] * len(counts)

@@ -96,6 +96,17 @@ def test_a_palpated_lump_counts_on_a_radiograph_too(ruleset: Ruleset) -> None:
     assert _size_flag(ruleset, {"size": {"max_diameter_mm": 80.0}}, clinical, modality="CR").state == "present"
 
 
+@pytest.mark.parametrize(
+    ("size_cm", "state", "value_mm"), [(4.99, "possible", 80.0), (5.0, "possible", 80.0), (5.01, "present", 50.1)]
+)
+def test_on_a_radiograph_a_lump_up_to_the_limit_leaves_the_projected_length(
+    ruleset: Ruleset, size_cm: float, state: str, value_mm: float
+) -> None:
+    clinical = parse_clinical({"mass": {"palpable": "yes", "size_cm": size_cm}})
+    flag = _size_flag(ruleset, {"size": {"max_diameter_mm": 80.0}}, clinical, modality="CR")
+    assert (flag.state, flag.value) == (state, pytest.approx(value_mm))
+
+
 def test_a_cut_lesion_is_a_minimum(ruleset: Ruleset) -> None:
     small = {"mass": {"present": "yes", "max_diameter_mm": 30.0, "is_minimum": True}}
     flag = _size_flag(ruleset, small)

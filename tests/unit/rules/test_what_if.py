@@ -159,3 +159,20 @@ def test_a_hundred_deposits_of_one_kind_are_asked_about_once(ruleset: Ruleset) -
     assert {lesion.index for change in changes for lesion in change.lesions if change.input.startswith("lesion.")} == {
         0
     }
+
+
+def test_what_nobody_waits_for_here_is_marked_as_remote(ruleset: Ruleset) -> None:
+    """Tests for FOP always; the great toe only without ossification; texture only of a pattern that is sure."""
+
+    def remote(name: str) -> dict[str, bool]:
+        return {change.input: change.is_remote for change in _ask(ruleset, name)}
+
+    two, rim, net = remote("two"), remote("rim"), remote("net")
+    asked = {name: value for answers in (two, rim, net) for name, value in answers.items()}
+    fop = {name for name in asked if name in {"conditions.fop", "conditions.acvr1_variant"}}
+    assert fop
+    assert all(asked[name] for name in fop)
+    assert two.get("conditions.great_toe_malformation") is False
+    assert not any(value for name, value in rim.items() if name.startswith(("labs.", "symptoms.", "history.")))
+    blank = remote("blank")
+    assert not any(blank[name] for name in blank if name.startswith("lesion.features."))

@@ -74,6 +74,17 @@ def test_each_pattern_wins_on_its_own_picture(pattern):
     assert read(dataclasses.replace(LUMP, **PICTURES[pattern])).id == pattern
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "confidence"),
+    [(0.9, 0.65, "high"), (0.9, 0.75, "moderate"), (0.74, 0.2, "moderate"), (0.9, 0.9, "low")],
+)
+def test_high_confidence_needs_a_high_grade_and_a_lead(monkeypatch, first, second, confidence):
+    """Two readings that fit equally well are no certainty, however well they fit."""
+    grades = {"P01": first, "P12": second}
+    monkeypatch.setattr("calcreport.calcification.patterns.pattern.score_patterns", lambda *_args, **_kw: grades)
+    assert read(picture("P01")).confidence == confidence
+
+
 def test_grades_lie_between_0_and_1_and_every_pattern_has_a_label():
     scores = score_patterns(LUMP)
     assert set(scores) <= set(LABELS)
