@@ -1,4 +1,4 @@
-"""Lesions of the report: what was measured or typed, joined with what the rules say, most worrying first."""
+"""Lesions of the report: measured or typed findings with the rules' answer, most concerning first."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OVERVIEW_IMAGE = "images/overview.png"
 """File name of the overview of the first CT series, relative to the study's folder."""
 
 _URGENCY = tuple(Concern)
-"""Concerns, most worrying first: the order of the enumeration."""
+"""Concerns, most severe first: the order of the enumeration."""
 
 
 def key_image_name(lesion_id: str, *, view: int = 1) -> str:
@@ -55,7 +55,7 @@ def name_key_images(lesion: Lesion) -> tuple[str, ...]:
 
 
 def name_overviews(report: Report) -> tuple[str, ...]:
-    """File names of the pictures of the whole: the overview of each measured CT series, or every radiograph."""
+    """File names of the survey pictures: the overview of each measured CT series, or every radiograph."""
     films = report.technique.films if report.technique else ()
     count = max(sum(entry.geometry is not None for entry in report.series), 1)
     overviews = tuple(overview_name(number) for number in range(1, count + 1))
@@ -150,7 +150,7 @@ def measured_facts(lesion: MeasuredLesion | ProjectedLesion | Lesion) -> dict[st
 
 
 def _typed(finding: LesionFinding) -> dict[str, Any]:
-    """Fields of a typed finding in the report's types; what was not typed is "cannot be determined"."""
+    """Fields of a typed finding in the report's types; untyped values are "cannot be determined"."""
     size, mass = finding.size, finding.mass
     depth_class = finding.depth.class_ or DepthClass.CANNOT_DETERMINE
     return {

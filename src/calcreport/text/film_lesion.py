@@ -1,4 +1,4 @@
-"""A lesion on radiographs in words: how it projects, what can be told of its shape, and of skin and bone beside it."""
+"""A lesion on radiographs in words: projection, shape, and relation to skin and bone."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _say_foci(lesion: Lesion, statements: Statements, lengths: Lengths) -> str:
 
 
 def _say_pattern(lesion: Lesion, statements: Statements) -> str:
-    """Say what the mineral looks like; what a projection cannot show is not in the words."""
+    """Describe the mineral in terms that hold for a projection."""
     pattern = lesion.pattern
     finding = statements.choose("pattern.film", pattern.id, name_finding(pattern, statements))
     if pattern.id == INDETERMINATE_PATTERN:
@@ -73,8 +73,8 @@ def _say_pattern(lesion: Lesion, statements: Statements) -> str:
 def list_on_films(lesion: Lesion, statements: Statements, lengths: Lengths) -> list[tuple[str, str]]:
     """List what was measured on each film: name and value with its unit."""
     rows = []
-    told = spell_on_films(lesion, statements, lengths)
-    extents = {place.sop_instance_uid: extent for place, extent in told}
+    by_film = spell_on_films(lesion, statements, lengths)
+    extents = {place.sop_instance_uid: extent for place, extent in by_film}
     for place in lesion.location.films:
         view = name_view(place.view, statements)
         extent = extents.get(place.sop_instance_uid, "")  # without one where a reader's length took its place
