@@ -158,9 +158,7 @@ def _describe_analyze(parser: argparse.ArgumentParser) -> None:
     )
     add("--clinical", metavar="FILE", help="clinical data, YAML or JSON (calcreport schema clinical)")
     add("--config", metavar="FILE", help="settings, TOML (calcreport schema settings)")
-    add(
-        "--lesion-mask", metavar="FILE", help="contour of the whole lesion: RTSTRUCT, SEG, NIfTI, NRRD, MetaImage"
-    )
+    add("--lesion-mask", metavar="FILE", help="contour of the whole lesion: RTSTRUCT, SEG, NIfTI, NRRD, MetaImage")
     add("--lesion-roi", metavar="NAME", help="which structure of the lesion mask is the lesion, by name or number")
     add("--threshold-hu", metavar="GROW[,SEED]", help="thresholds in HU; override header, clinical data and settings")
     add("--format", metavar="LIST", help=FORMAT_HELP)
