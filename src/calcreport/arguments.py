@@ -63,43 +63,30 @@ ReviewInput = FilePath | Mapping[str, Any] | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnalyzeOptions:
-    """What ``calcreport analyze`` can be asked, and with the same names `calcreport.analyze` and the hook.
-
-    Parameters
-    ----------
-    paths : Sequence[FilePath]
-        Folders, files, zip archives or DICOMDIR.
-    out : FilePath | None
-        Folder of the results; ``None`` writes nothing.
-    clinical, config, prior : ClinicalInput, SettingsInput, PriorInput
-        Clinical data, settings and earlier study.
-    lesion_mask, lesion_roi : FilePath | None, str | None
-        Contour of the whole lesion, and which structure in it is the lesion.
-    threshold_hu : str | None
-        ``GROW[,SEED]``, HU.
-    format : str | None
-        Comma list; ``None`` for the default formats.
-    templates, rules : FilePath | None
-        A site's own.
-    jobs : int
-        Studies analysed side by side, ≥ 1.
-    keeps_reports : bool
-        Whether the reports themselves are handed back, beside the files.
-    """
+    """What ``calcreport analyze`` can be asked, and with the same names `calcreport.analyze` and the hook."""
 
     paths: Sequence[FilePath]
+    """Folders, files, zip archives or DICOMDIR."""
     out: FilePath | None = None
+    """Folder of the results; ``None`` writes nothing."""
     clinical: ClinicalInput = None
     config: SettingsInput = None
     prior: PriorInput = None
+    """Clinical data, settings and earlier study."""
     lesion_mask: FilePath | None = None
     lesion_roi: str | None = None
+    """Contour of the whole lesion, and which structure in it is the lesion."""
     threshold_hu: str | None = None
+    """``GROW[,SEED]``, HU."""
     format: str | None = None
+    """Comma list; ``None`` for the default formats."""
     templates: FilePath | None = None
     rules: FilePath | None = None
+    """A site's own."""
     jobs: int = 1
+    """Studies analysed side by side, ≥ 1."""
     keeps_reports: bool = False
+    """Whether the reports themselves are handed back, beside the files."""
 
 
 def request_from(options: AnalyzeOptions) -> Request:

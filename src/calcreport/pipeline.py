@@ -35,21 +35,14 @@ LOGGER: Final = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOutcome:
-    """What became of a run.
-
-    Parameters
-    ----------
-    studies : tuple[StudyOutcome, ...]
-        In the order found.
-    is_summary_written : bool
-        Whether ``summary.json`` and the index are in place, where they are asked for.
-    nothing_found : InputError | None
-        Why there is no study, with the remedy.
-    """
+    """What became of a run."""
 
     studies: tuple[StudyOutcome, ...]
+    """In the order found."""
     is_summary_written: bool
+    """Whether ``summary.json`` and the index are in place, where they are asked for."""
     nothing_found: InputError | None = None
+    """Why there is no study, with the remedy."""
 
     @property
     def text(self) -> str:

@@ -30,21 +30,14 @@ _RESULT = "result.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HookOutcome:
-    """What became of everything the hook was called for.
-
-    Parameters
-    ----------
-    runs : tuple[RunOutcome, ...]
-        One a folder.
-    text : str
-        For standard output: the result of each folder as a line of JSON, without patient data.
-    accepts_refused : bool
-        Whether a study that cannot be measured counts as done.
-    """
+    """What became of everything the hook was called for."""
 
     runs: tuple[RunOutcome, ...]
+    """One a folder."""
     text: str
+    """For standard output: the result of each folder as a line of JSON, without patient data."""
     accepts_refused: bool
+    """Whether a study that cannot be measured counts as done."""
 
 
 def run(options: argparse.Namespace, progress: Progress) -> HookOutcome:

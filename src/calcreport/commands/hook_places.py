@@ -30,18 +30,12 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Places:
-    """What is to be done, and for whom.
-
-    Parameters
-    ----------
-    host : Host
-        Whose contract holds.
-    places : tuple[Place, ...]
-        In this order.
-    """
+    """What is to be done, and for whom."""
 
     host: Host
+    """Whose contract holds."""
     places: tuple[Place, ...]
+    """In this order."""
 
 
 def find_places(typed: tuple[str | None, str | None], environment: Mapping[str, str]) -> Places:

@@ -17,27 +17,18 @@ _SIDES: dict[str, Literal["left", "right", "both"]] = {"left": "left", "right": 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imaging:
-    """How the analysed CT series was made.
-
-    Parameters
-    ----------
-    series_instance_uid : str
-        The analysed series.
-    acquisition : Acquisition
-        As its header says.
-    spacing_mm : tuple[float, float, float]
-        Row, column and slice distance in mm.
-    contrast : Contrast
-        The phase the thresholds were chosen for.
-    contrast_source : str
-        Who said so.
-    """
+    """How the analysed CT series was made."""
 
     series_instance_uid: str
+    """The analysed series."""
     acquisition: Acquisition
+    """As its header says."""
     spacing_mm: tuple[float, float, float]
+    """Row, column and slice distance in mm."""
     contrast: Contrast
+    """The phase the thresholds were chosen for."""
     contrast_source: Literal["header", "clinician", "unknown"] = "unknown"
+    """Who said so."""
 
 
 def describe_technique(findings: CtFindings | FilmFindings | Findings, imaging: Imaging | None) -> Technique | None:

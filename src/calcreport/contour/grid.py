@@ -25,51 +25,34 @@ _BEYOND = 0.51
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MaskGrid:
-    """One lesion on the grid it was drawn on.
-
-    Parameters
-    ----------
-    key : int
-        Number of the label, segment or structure in its file.
-    name : str
-        Name as received; hostile text until escaped.
-    voxels : NDArray[np.bool_]
-        Shape ``(n0, n1, n2)``; true inside.
-    affine : NDArray[np.float64]
-        Shape ``(4, 4)``; from voxel-centre index of `voxels` to LPS mm.
-    notes : tuple[str, ...]
-        Sentences for the reader.
-    """
+    """One lesion on the grid it was drawn on."""
 
     key: int
+    """Number of the label, segment or structure in its file."""
     name: str
+    """Name as received; hostile text until escaped."""
     voxels: NDArray[np.bool_]
+    """Shape ``(n0, n1, n2)``; true inside."""
     affine: NDArray[np.float64]
+    """Shape ``(4, 4)``; from voxel-centre index of `voxels` to LPS mm."""
     notes: tuple[str, ...] = ()
+    """Sentences for the reader."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PlacedMask:
-    """One lesion on the grid of the CT.
-
-    Parameters
-    ----------
-    key, name, notes
-        As in `MaskGrid`.
-    mask : VoxelMask | None
-        Voxels whose centre lies inside, cut out without margin; ``None`` when there is none.
-    is_beyond : bool
-        Whether some of the drawn contour lies outside the CT volume.
-    outline : DrawnOutline | None
-        Surface on the grid of the drawing; ``None`` where nothing was drawn.
-    """
+    """One lesion on the grid of the CT."""
 
     key: int
     name: str
     mask: VoxelMask | None
+    """Voxels whose centre lies inside, cut out without margin; ``None`` when there is none."""
     is_beyond: bool
+    """Whether some of the drawn contour lies outside the CT volume."""
     notes: tuple[str, ...] = ()
+    """As in `MaskGrid`."""
     outline: DrawnOutline | None = None
+    """Surface on the grid of the drawing; ``None`` where nothing was drawn."""
 
 
 def skip_notes(interpolated_slices: int) -> tuple[str, ...]:
@@ -80,18 +63,12 @@ def skip_notes(interpolated_slices: int) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LabelVolume:
-    """Several lesions in one array of labels.
-
-    Parameters
-    ----------
-    codes : NDArray[np.uint16]
-        Shape ``(n0, n1, n2)``; 0 for background.
-    affine : NDArray[np.float64]
-        Shape ``(4, 4)``; from voxel-centre index of `codes` to LPS mm.
-    """
+    """Several lesions in one array of labels."""
 
     codes: NDArray[np.uint16]
+    """Shape ``(n0, n1, n2)``; 0 for background."""
     affine: NDArray[np.float64]
+    """Shape ``(4, 4)``; from voxel-centre index of `codes` to LPS mm."""
 
 
 def place_labels(

@@ -27,43 +27,28 @@ _MAX_CROSSINGS: Final = 2_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Plane:
-    """Everything drawn in one plane.
-
-    Parameters
-    ----------
-    position : float
-        Fractional slice index of the plane.
-    polygons : tuple[NDArray[np.float64], ...]
-        Each of shape ``(n, 2)``: fractional (row, column), closed implicitly.
-    is_xor : bool
-        Whether the polygons are combined by exclusive or throughout (``CLOSEDPLANAR_XOR``).
-    """
+    """Everything drawn in one plane."""
 
     position: float
+    """Fractional slice index of the plane."""
     polygons: tuple[NDArray[np.float64], ...]
+    """Each of shape ``(n, 2)``: fractional (row, column), closed implicitly."""
     is_xor: bool = False
+    """Whether the polygons are combined by exclusive or throughout (``CLOSEDPLANAR_XOR``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FilledStack:
-    """Result of `fill_stack`.
-
-    Parameters
-    ----------
-    voxels : NDArray[np.bool_]
-        Shape ``(slices, rows, columns)`` of the cut-out.
-    offset : tuple[int, int, int]
-        Index of its first voxel in the volume.
-    interpolated_slices : int
-        Slices without a contour of their own that were filled between two contours.
-    open_breaks : int
-        Breaks too wide to fill.
-    """
+    """Result of `fill_stack`."""
 
     voxels: NDArray[np.bool_]
+    """Shape ``(slices, rows, columns)`` of the cut-out."""
     offset: tuple[int, int, int]
+    """Index of its first voxel in the volume."""
     interpolated_slices: int
+    """Slices without a contour of their own that were filled between two contours."""
     open_breaks: int
+    """Breaks too wide to fill."""
 
 
 def fill_polygon(points: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.bool_]:

@@ -42,27 +42,18 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """A label map whose header was checked.
-
-    Parameters
-    ----------
-    suffix : str
-        ``.nii``, ``.nrrd`` or ``.mha``.
-    header : bytes
-        In that format; uncompressed voxels follow it.
-    voxels : IO[bytes]
-        Decompressed, at the first voxel.
-    affine : NDArray[np.float64] | None
-        From index (slowest, middle, fastest) to LPS mm; that of the header when ``None``.
-    scale : tuple[float, float]
-        Slope and intercept from stored value to label.
-    """
+    """A label map whose header was checked."""
 
     suffix: str
+    """``.nii``, ``.nrrd`` or ``.mha``."""
     header: bytes
+    """In that format; uncompressed voxels follow it."""
     voxels: IO[bytes]
+    """Decompressed, at the first voxel."""
     affine: NDArray[np.float64] | None = None
+    """From index (slowest, middle, fastest) to LPS mm; that of the header when ``None``."""
     scale: tuple[float, float] = (1.0, 0.0)
+    """Slope and intercept from stored value to label."""
 
 
 class Inflated:

@@ -38,27 +38,18 @@ _NEVER_NAMED: Final = frozenset(("series.localizer", "series.dose_report", "seri
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Extent:
-    """Where a stack lies and what its header calls it.
-
-    Parameters
-    ----------
-    box : Box
-        Around the voxels.
-    frame_of_reference_uid : str | None
-        What the positions refer to.
-    side : str | None
-        ``"left"`` or ``"right"`` where the header says so.
-    region : str
-        Body Part Examined, otherwise the description; may be empty.
-    slab_mm : float
-        Length along the slice normal.
-    """
+    """Where a stack lies and what its header calls it."""
 
     box: Box
+    """Around the voxels."""
     frame_of_reference_uid: str | None
+    """What the positions refer to."""
     side: str | None
+    """``"left"`` or ``"right"`` where the header says so."""
     region: str
+    """Body Part Examined, otherwise the description; may be empty."""
     slab_mm: float
+    """Length along the slice normal."""
 
 
 def side_of(series: SeriesFiles) -> str | None:

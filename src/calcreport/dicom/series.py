@@ -13,65 +13,43 @@ from calcreport.model.report import SeriesEntry, Study
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetAside:
-    """Files that belong to no study, one row a reason.
-
-    Parameters
-    ----------
-    name : str
-        First of them, relative to the path that was given; cleaned for display.
-    code : str
-        Key of `calcreport.dicom.codes.CODES`.
-    message : str
-        What is wrong and what to do.
-    count : int
-        How many files share the reason.
-    """
+    """Files that belong to no study, one row a reason."""
 
     name: str = field(repr=False)
+    """First of them, relative to the path that was given; cleaned for display."""
     code: str
+    """Key of `calcreport.dicom.codes.CODES`."""
     message: str
+    """What is wrong and what to do."""
     count: int
+    """How many files share the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SeriesFiles:
-    """One series, or one stack of it when one Series Instance UID holds several.
-
-    Parameters
-    ----------
-    uid : str
-        Series Instance UID.
-    modality : str
-        Modality attribute.
-    number : int | None
-        Series Number.
-    description : str | None
-        Series Description, cleaned for display.
-    planes : tuple[Plane, ...]
-        Slices in file order; empty for objects that are no CT image.
-    films : tuple[FilmHeader, ...]
-        Radiographs in file order; empty for objects that are no radiograph.
-    instances : tuple[ImageHeader, ...]
-        Files.
-    stack : str
-        What sets this stack apart from the others of its series, such as ``"kernel B70f"``; empty when the series
-        is one stack.
-    notes : tuple[str, ...]
-        What was done to get here (identical copies dropped …).
-    problem : str | None
-        Code of what forbids measuring, found while sorting.
-    """
+    """One series, or one stack of it when one Series Instance UID holds several."""
 
     uid: str
+    """Series Instance UID."""
     modality: str
+    """Modality attribute."""
     number: int | None
+    """Series Number."""
     description: str | None = field(repr=False)
+    """Series Description, cleaned for display."""
     planes: tuple[Plane, ...] = field(repr=False)
+    """Slices in file order; empty for objects that are no CT image."""
     instances: tuple[ImageHeader, ...] = field(repr=False)
+    """Files."""
     films: tuple[FilmHeader, ...] = field(default=(), repr=False)
+    """Radiographs in file order; empty for objects that are no radiograph."""
     stack: str = ""
+    """What sets this stack apart from the others of its series, such as ``"kernel B70f"``; empty when the series is one
+    stack."""
     notes: tuple[str, ...] = ()
+    """What was done to get here (identical copies dropped …)."""
     problem: str | None = None
+    """Code of what forbids measuring, found while sorting."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

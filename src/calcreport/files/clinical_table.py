@@ -57,53 +57,34 @@ _OTHER: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyedClinical:
-    """Clinical data of one patient, and the study or patient they say they are about.
-
-    Parameters
-    ----------
-    keys : Mapping[str, str]
-        Those of `KEYS` that are given.
-    clinical : Clinical
-        Checked.
-    """
+    """Clinical data of one patient, and the study or patient they say they are about."""
 
     keys: Mapping[str, str] = field(repr=False)
+    """Those of `KEYS` that are given."""
     clinical: Clinical = field(repr=False)
+    """Checked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyClinical:
-    """Clinical data of one study.
-
-    Parameters
-    ----------
-    clinical : Clinical
-        Everything unknown when nothing is.
-    is_not_in_table : bool
-        Whether there is a table and it has no row of this study.
-    refusal : ClinicalError | None
-        Why the study must not be reported with what was given.
-    """
+    """Clinical data of one study."""
 
     clinical: Clinical = field(default=Clinical(), repr=False)
+    """Everything unknown when nothing is."""
     is_not_in_table: bool = False
+    """Whether there is a table and it has no row of this study."""
     refusal: ClinicalError | None = None
+    """Why the study must not be reported with what was given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClinicalData:
-    """Content of ``--clinical``.
-
-    Parameters
-    ----------
-    rows : tuple[KeyedClinical, ...]
-        One, or those of a table.
-    is_table : bool
-        Whether each row is about the studies with its keys only.
-    """
+    """Content of ``--clinical``."""
 
     rows: tuple[KeyedClinical, ...] = ()
+    """One, or those of a table."""
     is_table: bool = False
+    """Whether each row is about the studies with its keys only."""
 
     def assign(self, studies: Sequence[StudyFiles]) -> tuple[StudyClinical, ...]:
         """Assign clinical data to each study.

@@ -69,18 +69,12 @@ _FACING: Final = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Bones:
-    """Bone on a plate.
-
-    Parameters
-    ----------
-    is_bone : NDArray[np.bool_]
-        Shape of the plate; bone and what it encloses.
-    contrast : float
-        What bone stands out by, in grey; 0 where the film shows none.
-    """
+    """Bone on a plate."""
 
     is_bone: Mask
+    """Shape of the plate; bone and what it encloses."""
     contrast: float
+    """What bone stands out by, in grey; 0 where the film shows none."""
 
 
 def find_bones(reduced: ReducedFilm, exposure: Exposure) -> Bones:

@@ -35,28 +35,19 @@ _GAP_MM: Final = 1.0  # specks and gaps in air that are ignored
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Exposure:
-    """Parts of a plate.
-
-    Parameters
-    ----------
-    is_exposed : NDArray[np.bool_]
-        Shape of the plate; within collimators.
-    is_air : NDArray[np.bool_]
-        Beside the patient, reached by the beam.
-    is_body : NDArray[np.bool_]
-        The patient; small things in air (markers) left out.
-    darkest, brightest : float
-        Range of grey in the exposed field (0.5 and 99.5 percentile).
-    has_skin_line : bool
-        Whether air was found.
-    """
+    """Parts of a plate."""
 
     is_exposed: Mask
+    """Shape of the plate; within collimators."""
     is_air: Mask
+    """Beside the patient, reached by the beam."""
     is_body: Mask
+    """The patient; small things in air (markers) left out."""
     darkest: float
     brightest: float
+    """Range of grey in the exposed field (0.5 and 99.5 percentile)."""
     has_skin_line: bool
+    """Whether air was found."""
 
     @property
     def span(self) -> float:

@@ -48,33 +48,22 @@ _CONTACT_MM: Final = 2.4
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FilmFocus:
-    """One dense focus on the plate.
-
-    Parameters
-    ----------
-    box : tuple[slice, slice]
-        Rows and columns on the plate.
-    mask : NDArray[np.bool_]
-        Shape of `box`.
-    contrast : float
-        Peak against the surroundings, in grey.
-    significance : float
-        Peak over the structure around.
-    bone_contact : float
-        Share of the outline that lies at bone.
-    is_cut : bool
-        Whether it reaches the end of the field.
-    has_edges : bool
-        Whether it was found by its edges, sharp on nearly all sides.
-    """
+    """One dense focus on the plate."""
 
     box: tuple[slice, slice]
+    """Rows and columns on the plate."""
     mask: Mask
+    """Shape of `box`."""
     contrast: float
+    """Peak against the surroundings, in grey."""
     significance: float
+    """Peak over the structure around."""
     bone_contact: float
+    """Share of the outline that lies at bone."""
     is_cut: bool
+    """Whether it reaches the end of the field."""
     has_edges: bool = False
+    """Whether it was found by its edges, sharp on nearly all sides."""
 
 
 def search_field(reduced: ReducedFilm, exposure: Exposure, bones: Bones) -> Mask:

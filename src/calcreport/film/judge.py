@@ -80,24 +80,16 @@ class FocusKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
-    """Facts about a film beside its pixels.
-
-    Parameters
-    ----------
-    noise : float
-        Standard deviation of the noise of a film pixel.
-    spacing_mm : tuple[float, float]
-        Distance between rows, between columns, mm.
-    body_part : str
-        Body Part Examined in capitals, empty when not stated.
-    is_lateral : bool | None
-        Whether the view is a lateral one; ``None`` when not stated.
-    """
+    """Facts about a film beside its pixels."""
 
     noise: float
+    """Standard deviation of the noise of a film pixel."""
     spacing_mm: tuple[float, float]
+    """Distance between rows, between columns, mm."""
     body_part: str
+    """Body Part Examined in capitals, empty when not stated."""
     is_lateral: bool | None
+    """Whether the view is a lateral one; ``None`` when not stated."""
 
 
 def may_be_mineral(focus: FilmFocus) -> bool:

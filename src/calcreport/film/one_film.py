@@ -40,21 +40,14 @@ _AROUND_MM: Final = 6.0  # margin around a focus in which noise is measured
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FilmFinding:
-    """A finding on one film.
-
-    Parameters
-    ----------
-    shadow : Shadow
-        Mask and lengths.
-    shape : FilmShape
-        For the pattern.
-    focus_lengths : tuple[float, ...]
-        Longest diameter of each focus, mm; the film's guess of a millimetre without a scale.
-    """
+    """A finding on one film."""
 
     shadow: Shadow
+    """Mask and lengths."""
     shape: FilmShape
+    """For the pattern."""
     focus_lengths: tuple[float, ...]
+    """Longest diameter of each focus, mm; the film's guess of a millimetre without a scale."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

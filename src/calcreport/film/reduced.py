@@ -34,27 +34,18 @@ _FULL_MATRIX: Final = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ReducedFilm:
-    """A film as it is searched.
-
-    Parameters
-    ----------
-    grey : NDArray[np.float32]
-        Shape ``(rows, columns)``; mean intensity of `factor` x `factor` film pixels; more attenuation is more.
-    factor : int
-        Film pixels per side of a plate pixel.
-    pixel_mm : float
-        Side of a plate pixel, mm (geometric mean of the two directions); a guess where `is_guess`.
-    is_imaged : NDArray[np.bool_]
-        Shape of `grey`; exposed as far as the header states.
-    is_guess : bool
-        The film has no scale.
-    """
+    """A film as it is searched."""
 
     grey: Floats
+    """Shape ``(rows, columns)``; mean intensity of `factor` x `factor` film pixels; more attenuation is more."""
     factor: int
+    """Film pixels per side of a plate pixel."""
     pixel_mm: float
+    """Side of a plate pixel, mm (geometric mean of the two directions); a guess where `is_guess`."""
     is_imaged: Mask
+    """Shape of `grey`; exposed as far as the header states."""
     is_guess: bool
+    """The film has no scale."""
 
     def pixels(self, length_mm: float, *, least: int = 1) -> int:
         """Plate pixels, a whole number, that make up a length in mm."""

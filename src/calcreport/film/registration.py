@@ -56,26 +56,18 @@ _CLEAR: Final = 0.15
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Profile:
-    """What a film shows along its rows.
-
-    Parameters
-    ----------
-    curve : NDArray[np.float64]
-        Shape ``(n,)``, one value every `STEP_MM` of the film's plane: sum along the row of what is brighter than air,
-        over its mean, less its slow part; NaN where a row does not show the whole width of the limb.
-    length_mm : float
-        Extent of the film along its rows, mm.
-    body_mm : float
-        Median width of the patient on it, mm; infinite where there is none.
-    matter : float
-        Mean over the rows of that sum, grey times mm; NaN where no row shows the whole width of the limb. On two views
-        it differs by what the films make of exposure only, and so tells one film's grey in terms of the other's.
-    """
+    """What a film shows along its rows."""
 
     curve: Curve
+    """Shape ``(n,)``, one value every `STEP_MM` of the film's plane: sum along the row of what is brighter than air,
+    over its mean, less its slow part; NaN where a row does not show the whole width of the limb."""
     length_mm: float
+    """Extent of the film along its rows, mm."""
     body_mm: float
+    """Median width of the patient on it, mm; infinite where there is none."""
     matter: float
+    """Mean over the rows of that sum, grey times mm; NaN where no row shows the whole width of the limb. On two views
+    it differs by what the films make of exposure only, and so tells one film's grey in terms of the other's."""
 
     def turned(self) -> Profile:
         """The same film upside down."""
@@ -84,19 +76,13 @@ class Profile:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Registration:
-    """Places of one film on another that their curves allow.
-
-    Parameters
-    ----------
-    scales, shifts_mm : NDArray[np.float64]
-        Shape ``(n,)``, the best first; height x on the first film lies at ``scale * x + shift`` on the second, mm.
-    fit : float
-        Correlation of the best.
-    """
+    """Places of one film on another that their curves allow."""
 
     scales: Curve
     shifts_mm: Curve
+    """Shape ``(n,)``, the best first; height x on the first film lies at ``scale * x + shift`` on the second, mm."""
     fit: float
+    """Correlation of the best."""
 
     def place(self, height_mm: float) -> tuple[float, float]:
         """Height on the second film of a height on the first one, and how far off it may be; mm."""

@@ -21,43 +21,29 @@ _RIM_EXCESS: Final = 1.15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilmShape:
-    """Shape of a finding on one film; lengths in mm, or in the guessed millimetres of a film without a scale.
-
-    Parameters
-    ----------
-    count : int
-        Separate foci.
-    longest_mm, across_mm : float
-        Of the whole finding.
-    largest_focus_mm : float
-        Longest diameter of the largest focus.
-    median_focus_mm : float
-        Median longest diameter of the foci.
-    roundness : float
-        Median over the foci of area over that of the disc on the longest diameter, 0 to 1.
-    elongation : float
-        Median over the foci of longest over perpendicular extent.
-    linear_share : float
-        Share of the mineral's length in foci at least four times as long as wide.
-    rim_share : float
-        Share of the circle around the largest focus' middle on which the edge is denser than the middle, 0 to 1.
-    lucent_share : float
-        Share of the round foci with a less dense centre.
-    parallel_mm : float
-        Length over which two linear foci run side by side, 2 to 12 mm apart.
-    """
+    """Shape of a finding on one film; lengths in mm, or in the guessed millimetres of a film without a scale."""
 
     count: int
+    """Separate foci."""
     longest_mm: float
     across_mm: float
+    """Of the whole finding."""
     largest_focus_mm: float
+    """Longest diameter of the largest focus."""
     median_focus_mm: float
+    """Median longest diameter of the foci."""
     roundness: float
+    """Median over the foci of area over that of the disc on the longest diameter, 0 to 1."""
     elongation: float
+    """Median over the foci of longest over perpendicular extent."""
     linear_share: float
+    """Share of the mineral's length in foci at least four times as long as wide."""
     rim_share: float
+    """Share of the circle around the largest focus' middle on which the edge is denser than the middle, 0 to 1."""
     lucent_share: float
+    """Share of the round foci with a less dense centre."""
     parallel_mm: float
+    """Length over which two linear foci run side by side, 2 to 12 mm apart."""
 
 
 def describe_shape(outlines: Sequence[Outline], intensity: Floats, spacing_mm: tuple[float, float]) -> FilmShape:

@@ -45,18 +45,12 @@ _UNCERTAIN: Final = "Findings of the frontal and lateral view could not be match
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Tied:
-    """Findings of one lesion.
-
-    Parameters
-    ----------
-    findings : tuple[FilmFinding, ...]
-        One or two; the view that shows the lesion best first: off bone, then by contrast to noise.
-    notes : tuple[str, ...]
-        What a reader must know of the match.
-    """
+    """Findings of one lesion."""
 
     findings: tuple[FilmFinding, ...]
+    """One or two; the view that shows the lesion best first: off bone, then by contrast to noise."""
     notes: tuple[str, ...] = ()
+    """What a reader must know of the match."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

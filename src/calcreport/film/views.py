@@ -23,19 +23,13 @@ def is_lateral(position: str | None) -> bool | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewPair:
-    """A frontal and a lateral film of one part.
-
-    Parameters
-    ----------
-    frontal, lateral : int
-        Index of each film in the study.
-    obstacle : str
-        Why a finding on the one cannot be found again on the other, in words; empty where nothing stands against it.
-    """
+    """A frontal and a lateral film of one part."""
 
     frontal: int
     lateral: int
+    """Index of each film in the study."""
     obstacle: str = ""
+    """Why a finding on the one cannot be found again on the other, in words; empty where nothing stands against it."""
 
 
 def pair_views(films: Sequence[FilmImage]) -> tuple[ViewPair, ...]:

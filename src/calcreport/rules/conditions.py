@@ -44,30 +44,20 @@ class Relation(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """One comparison that was made.
-
-    Parameters
-    ----------
-    fact : str
-        Declared name of the fact.
-    value : Value
-        What is known; ``None`` when nothing is.
-    relation : Relation
-        Comparison.
-    limit : Value
-        What it was compared with, policies resolved.
-    verdict : Verdict
-        Answer of this comparison alone.
-    is_wanted : bool
-        ``False`` where the rule asks that this comparison be *not* met.
-    """
+    """One comparison that was made."""
 
     fact: str
+    """Declared name of the fact."""
     value: Value
+    """What is known; ``None`` when nothing is."""
     relation: Relation
+    """Comparison."""
     limit: Value
+    """What it was compared with, policies resolved."""
     verdict: Verdict
+    """Answer of this comparison alone."""
     is_wanted: bool = True
+    """``False`` where the rule asks that this comparison be *not* met."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

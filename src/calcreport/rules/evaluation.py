@@ -35,33 +35,22 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleVerdict:
-    """What became of one rule for one lesion.
-
-    Parameters
-    ----------
-    rule : Rule
-        The row.
-    lesion : int
-        Index of the lesion in the findings; 0 for a study without lesion, which is judged as one nothing is known of.
-    verdict : Verdict
-        Answer of the row's condition.
-    evidence : tuple[Evidence, ...]
-        Every comparison the condition makes, with what was known.
-    decisive : tuple[Evidence, ...]
-        The comparisons that settle the answer: what met it, what failed, or what is missing.
-    outcome : Outcome
-        Whether the conclusion was used.
-    reason : str
-        Why a rule that is met was not used; empty otherwise.
-    """
+    """What became of one rule for one lesion."""
 
     rule: Rule
+    """The row."""
     lesion: int
+    """Index of the lesion in the findings; 0 for a study without lesion, which is judged as one nothing is known of."""
     verdict: Verdict
+    """Answer of the row's condition."""
     evidence: tuple[Evidence, ...]
+    """Every comparison the condition makes, with what was known."""
     decisive: tuple[Evidence, ...]
+    """The comparisons that settle the answer: what met it, what failed, or what is missing."""
     outcome: Outcome
+    """Whether the conclusion was used."""
     reason: str = ""
+    """Why a rule that is met was not used; empty otherwise."""
 
 
 def evaluate(

@@ -29,24 +29,16 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """Declaration of a fact.
-
-    Parameters
-    ----------
-    kind : Kind
-        Number, one word, or several words.
-    meaning : str
-        In a reader's words.
-    unit : str
-        Of a number; empty for words and counts.
-    words : frozenset[str]
-        The words possible; empty when any word is.
-    """
+    """Declaration of a fact."""
 
     kind: Kind
+    """Number, one word, or several words."""
     meaning: str
+    """In a reader's words."""
     unit: str = ""
+    """Of a number; empty for words and counts."""
     words: frozenset[str] = frozenset()
+    """The words possible; empty when any word is."""
 
 
 YES_NO: Final = frozenset({"yes", "no"})

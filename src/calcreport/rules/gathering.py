@@ -32,18 +32,12 @@ _MANY_PHLEBOLITHS: Final = 3.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gathered:
-    """Facts before any rule.
-
-    Parameters
-    ----------
-    cases : tuple[dict[str, Value], ...]
-        Every declared fact of each lesion; ``None`` for unknown.
-    labs : LabFacts
-        Laboratory facts with their notes.
-    """
+    """Facts before any rule."""
 
     cases: tuple[dict[str, Value], ...]
+    """Every declared fact of each lesion; ``None`` for unknown."""
     labs: LabFacts
+    """Laboratory facts with their notes."""
 
 
 def gather_facts(

@@ -31,24 +31,16 @@ _PTH_BAND: Final = (2.0, 9.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabFacts:
-    """Laboratory facts.
-
-    Parameters
-    ----------
-    facts : dict[str, Value]
-        Every ``labs.`` fact.
-    notes : tuple[str, ...]
-        For the impression: a raised product.
-    limitations : tuple[str, ...]
-        What was not used and why, and which value to trust less.
-    laboratory : Laboratory | None
-        Every value with its range and what was calculated; ``None`` when none was given.
-    """
+    """Laboratory facts."""
 
     facts: dict[str, Value]
+    """Every ``labs.`` fact."""
     notes: tuple[str, ...]
+    """For the impression: a raised product."""
     limitations: tuple[str, ...]
+    """What was not used and why, and which value to trust less."""
     laboratory: Laboratory | None = None
+    """Every value with its range and what was calculated; ``None`` when none was given."""
 
 
 def weigh_labs(

@@ -43,42 +43,28 @@ _WEIGHTS = {"++": 0, "+": 1, "-": 2}
 
 @dataclass(slots=True, kw_only=True)
 class Weighing:
-    """Facts of one lesion as they grow, and what was concluded.
-
-    Parameters
-    ----------
-    facts : dict[str, Value]
-        Every declared fact.
-    gates : list[Rule]
-        Gates that are met.
-    flags : dict[str, Flag]
-        Flag name to its state.
-    flag_rows : list[Rule]
-        The row that spoke for each flag.
-    explanations : list[Rule]
-        Rows that turned a flag into "explained".
-    entries : list[tuple[Rule, Weight]]
-        Differential: row and weight, leading first.
-    concern : Concern
-        Aggregate.
-    concern_row : Rule | None
-        The row that gave it; ``None`` when a gate ended the evaluation.
-    recommendations : list[Rule]
-        Rows that are met, before exclusions, in table order.
-    before_explaining : dict[str, Value]
-        Every fact after flags and classes were first read: what the explanations were judged by.
-    """
+    """Facts of one lesion as they grow, and what was concluded."""
 
     facts: dict[str, Value]
+    """Every declared fact."""
     gates: list[Rule] = field(default_factory=list)
+    """Gates that are met."""
     flags: dict[str, Flag] = field(default_factory=dict)
+    """Flag name to its state."""
     flag_rows: list[Rule] = field(default_factory=list)
+    """The row that spoke for each flag."""
     explanations: list[Rule] = field(default_factory=list)
+    """Rows that turned a flag into "explained"."""
     entries: list[tuple[Rule, Weight]] = field(default_factory=list)
+    """Differential: row and weight, leading first."""
     concern: Concern = Concern.INDETERMINATE
+    """Aggregate."""
     concern_row: Rule | None = None
+    """The row that gave it; ``None`` when a gate ended the evaluation."""
     recommendations: list[Rule] = field(default_factory=list)
+    """Rows that are met, before exclusions, in table order."""
     before_explaining: dict[str, Value] = field(default_factory=dict)
+    """Every fact after flags and classes were first read: what the explanations were judged by."""
 
     @property
     def stop(self) -> Rule | None:

@@ -33,25 +33,17 @@ _TIMES: Final = ("patient.age_years", "growth.weeks", "history.trauma_weeks_ago"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PossibleAnswer:
-    """One answer to one unknown input.
-
-    Parameters
-    ----------
-    name : str
-        The input.
-    answer : str
-        Answer in a word; of a number, the interval between limits of the rules such as ``"6-12"`` or ``">26"``.
-    lesion : int | None
-        Index of the lesion a finding is about; ``None`` for what a clinician tells.
-    findings, clinical
-        The study with this answer.
-    """
+    """One answer to one unknown input."""
 
     name: str
+    """The input."""
     answer: str
+    """Answer in a word; of a number, the interval between limits of the rules such as ``"6-12"`` or ``">26"``."""
     lesion: int | None
+    """Index of the lesion a finding is about; ``None`` for what a clinician tells."""
     findings: Findings
     clinical: Clinical
+    """The study with this answer."""
 
 
 def possible_answers(

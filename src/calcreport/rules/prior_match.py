@@ -27,24 +27,16 @@ _DEEP: Final = frozenset({DepthClass.SUBFASCIAL, DepthClass.JUXTACORTICAL})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EarlierReport:
-    """Lesions of an earlier report.
-
-    Parameters
-    ----------
-    findings : Findings
-        Lesions with the names they have in that report.
-    study_instance_uid : str
-        Of the earlier study; empty when no image was measured.
-    patient : Patient | None
-        As in the header of the earlier study.
-    stable_since : dict[str, tuple[date, float]]
-        Lesion to the day since when that report calls it stable, and its length in mm on that day.
-    """
+    """Lesions of an earlier report."""
 
     findings: Findings
+    """Lesions with the names they have in that report."""
     study_instance_uid: str = ""
+    """Of the earlier study; empty when no image was measured."""
     patient: Patient | None = None
+    """As in the header of the earlier study."""
     stable_since: dict[str, tuple[date, float]] = field(default_factory=dict)
+    """Lesion to the day since when that report calls it stable, and its length in mm on that day."""
 
 
 def compare_with_earlier(

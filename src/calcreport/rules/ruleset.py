@@ -50,25 +50,17 @@ _LONGEST_NAME: Final = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Ruleset:
-    """Checked rules by table, in the order written.
-
-    Parameters
-    ----------
-    name, version : str
-        Printed in every report; with a site's own rules both are joined by ``+``.
-    sha256 : str
-        Of all texts.
-    conditions : Mapping[str, Condition]
-        Named conditions.
-    tables : Mapping[str, tuple[Rule, ...]]
-        ``pattern``, ``gate``, ``flag``, ``explanation``, ``class``, ``concern``, ``recommendation``, ``note``.
-    """
+    """Checked rules by table, in the order written."""
 
     version: str
+    """Printed in every report; with a site's own rules both are joined by ``+``."""
     name: str = BUILT_IN
     sha256: str = ""
+    """Of all texts."""
     conditions: Mapping[str, Condition]
+    """Named conditions."""
     tables: Mapping[str, tuple[Rule, ...]]
+    """``pattern``, ``gate``, ``flag``, ``explanation``, ``class``, ``concern``, ``recommendation``, ``note``."""
     readers: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
     """Rules by the facts their conditions read, remarks left out."""
     readings: Mapping[int, Callable[[Facts], object]] = field(default_factory=dict)

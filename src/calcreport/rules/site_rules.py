@@ -13,21 +13,14 @@ _FIRST_MET_WINS: Final = {"flag": "flag", "concern": None}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One row as written.
-
-    Parameters
-    ----------
-    where : str
-        File, line and id, for messages.
-    table : str
-        Kind of row.
-    content : dict[str, Any]
-        As read from TOML.
-    """
+    """One row as written."""
 
     where: str
+    """File, line and id, for messages."""
     table: str
+    """Kind of row."""
     content: dict[str, Any]
+    """As read from TOML."""
 
     @property
     def id(self) -> object:
@@ -37,27 +30,18 @@ class Row:
 
 @dataclass(slots=True, kw_only=True)
 class Tables:
-    """Everything one layer of rule files says.
-
-    Parameters
-    ----------
-    version : str
-        Of the layer.
-    names : list[str]
-        Names the files give themselves.
-    conditions : dict[str, Any]
-        Named conditions as read from TOML.
-    rows : list[Row]
-        In the order written.
-    removed : list[tuple[str, str]]
-        File, and id of a row it takes out.
-    """
+    """Everything one layer of rule files says."""
 
     version: str = ""
+    """Of the layer."""
     names: list[str] = field(default_factory=list)
+    """Names the files give themselves."""
     conditions: dict[str, Any] = field(default_factory=dict)
+    """Named conditions as read from TOML."""
     rows: list[Row] = field(default_factory=list)
+    """In the order written."""
     removed: list[tuple[str, str]] = field(default_factory=list)
+    """File, and id of a row it takes out."""
 
 
 def lay_over(tables: Tables, site: Tables, problems: list[str]) -> None:

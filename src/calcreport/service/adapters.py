@@ -32,37 +32,25 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """Results of one study, ready to be handed on.
-
-    Parameters
-    ----------
-    reference : str
-        Of the study, for logs and notifications: 12 hexadecimal digits.
-    study_instance_uid : str
-        As received; identifies a patient's study.
-    key : str
-        Hash of the images that were analysed and of the revision: whoever took results under this key has them, and
-        need not take them again.
-    revision : int
-        1 for the first report of a study, one more for every later one that supersedes it.
-    outcome : Status
-        Whether there is a report, and whether it names a lesion.
-    code : str
-        Of the refusal; empty otherwise.
-    concern : str | None
-        Of the report, as in ``summary.json``.
-    folder : Path | None
-        ``results/<StudyInstanceUID>``; ``None`` when the study was refused. To be read, not altered.
-    """
+    """Results of one study, ready to be handed on."""
 
     reference: str
+    """Of the study, for logs and notifications: 12 hexadecimal digits."""
     study_instance_uid: str = field(repr=False)
+    """As received; identifies a patient's study."""
     key: str
+    """Hash of the images that were analysed and of the revision: whoever took results under this key has them, and need
+    not take them again."""
     revision: int
+    """1 for the first report of a study, one more for every later one that supersedes it."""
     outcome: Status
+    """Whether there is a report, and whether it names a lesion."""
     code: str
+    """Of the refusal; empty otherwise."""
     concern: str | None
+    """Of the report, as in ``summary.json``."""
     folder: Path | None = field(repr=False)
+    """``results/<StudyInstanceUID>``; ``None`` when the study was refused. To be read, not altered."""
 
 
 class Sink(Protocol):

@@ -28,58 +28,38 @@ Draw = Callable[[Report, tuple[int, ...], Statements], Pictures]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ReportEvidence:
-    """Masks and images that a report rests on.
-
-    Parameters
-    ----------
-    findings : CtFindings | FilmFindings
-        As measured.
-    draw : Draw
-        Prepares the pictures.
-    images : tuple[ImageHeader, ...]
-        Files that were measured, each once.
-    volumes : tuple[CtVolume, ...]
-        The measured CT series, best first; empty for radiographs.
-    """
+    """Masks and images that a report rests on."""
 
     findings: CtFindings | FilmFindings
+    """As measured."""
     draw: Draw
+    """Prepares the pictures."""
     images: tuple[ImageHeader, ...] = field(repr=False)
+    """Files that were measured, each once."""
     volumes: tuple[CtVolume, ...] = ()
+    """The measured CT series, best first; empty for radiographs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MeasuredStudy:
-    """One study, measured.
-
-    Parameters
-    ----------
-    study : Study
-        As the header says, with the modality of what was measured.
-    series : tuple[SeriesEntry, ...]
-        Every series of the study and its outcome.
-    evidence : ReportEvidence
-        Masks and images.
-    rule_findings : Findings
-        The findings as input of the decision logic.
-    imaging : tuple[Imaging, ...]
-        How each measured CT series was made, best first; empty for radiographs.
-    image_count : int
-        Slices or radiographs measured.
-    limitations : tuple[str, ...]
-        Sentences on the parts of the study that were not analysed.
-    searched : tuple[Searched, ...]
-        Parts of the body that the study covers, and whether each was searched.
-    """
+    """One study, measured."""
 
     study: Study
+    """As the header says, with the modality of what was measured."""
     series: tuple[SeriesEntry, ...]
+    """Every series of the study and its outcome."""
     evidence: ReportEvidence
+    """Masks and images."""
     rule_findings: Findings
+    """The findings as input of the decision logic."""
     imaging: tuple[Imaging, ...]
+    """How each measured CT series was made, best first; empty for radiographs."""
     image_count: int
+    """Slices or radiographs measured."""
     limitations: tuple[str, ...] = ()
+    """Sentences on the parts of the study that were not analysed."""
     searched: tuple[Searched, ...] = ()
+    """Parts of the body that the study covers, and whether each was searched."""
 
 
 class RefusedStudyError(Exception):

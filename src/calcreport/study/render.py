@@ -25,39 +25,27 @@ from calcreport.study.write import SOURCES_FILE, Draft, load_output, write_outpu
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderJob:
-    """What is rendered again, from what and to where.
-
-    Parameters
-    ----------
-    report : Report
-        As written or edited.
-    review : WrittenReview | None
-        A reader's decisions.
-    templates, ruleset : Templates, Ruleset
-        Layouts, wording and rules.
-    software, created : Software, str
-        What makes the report, and when (ISO 8601).
-    path, text : Path | None, str
-        Where the report was read from, and what stood there; it must not have changed when the results are written.
-    folder : Path | None
-        Folder of the study's results; needed by `render_files`.
-    places : tuple[str, ...]
-        Where the images are; needed by `render_files`.
-    formats : tuple[str, ...]
-        Every format that is written.
-    """
+    """What is rendered again, from what and to where."""
 
     report: Report = field(repr=False)
+    """As written or edited."""
     review: WrittenReview | None = field(repr=False)
+    """A reader's decisions."""
     templates: Templates
     ruleset: Ruleset
+    """Layouts, wording and rules."""
     software: Software
     created: str
+    """What makes the report, and when (ISO 8601)."""
     path: Path | None = field(default=None, repr=False)
     text: str = field(default="", repr=False)
+    """Where the report was read from, and what stood there; it must not have changed when the results are written."""
     folder: Path | None = None
+    """Folder of the study's results; needed by `render_files`."""
     places: tuple[str, ...] = field(default=(), repr=False)
+    """Where the images are; needed by `render_files`."""
     formats: tuple[str, ...] = ()
+    """Every format that is written."""
 
 
 def revise_report(job: RenderJob, progress: Progress) -> Report:

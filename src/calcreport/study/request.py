@@ -16,57 +16,38 @@ from calcreport.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What to analyse and how.
-
-    Parameters
-    ----------
-    paths : tuple[Path, ...]
-        Folders, files or zip archives.
-    out : Path | None
-        Where results go; ``None`` writes nothing.
-    settings : Settings
-        Effective settings.
-    clinical_data : ClinicalData
-        Clinical input, of one patient or of many.
-    lesion_mask : Path | None
-        Contours of whole lesions; only for a single study.
-    lesion_roi : str | None
-        Name or number of the structure in the mask that is the lesion.
-    formats : tuple[str, ...]
-        Names of renderers, and ``png`` for key images beside the report.
-    templates : Templates
-        Layouts and wording.
-    ruleset : Ruleset
-        Rules of the decision logic.
-    jobs : int
-        Studies analysed side by side, ≥ 1.
-    software : Software
-        Printed in every report.
-    created : str
-        Date and time of the draft, ISO 8601.
-    earlier : EarlierReport | None
-        Report of an earlier study of the same patient, to compare with.
-    keeps_reports : bool
-        Whether the outcome of a study holds its report.
-    study_clinical : StudyClinical | None
-        What of `clinical_data` is about the study at hand; ``None`` before that is known.
-    """
+    """What to analyse and how."""
 
     paths: tuple[Path, ...]
+    """Folders, files or zip archives."""
     out: Path | None
+    """Where results go; ``None`` writes nothing."""
     settings: Settings
+    """Effective settings."""
     clinical_data: ClinicalData
+    """Clinical input, of one patient or of many."""
     lesion_mask: Path | None
+    """Contours of whole lesions; only for a single study."""
     lesion_roi: str | None
+    """Name or number of the structure in the mask that is the lesion."""
     formats: tuple[str, ...]
+    """Names of renderers, and ``png`` for key images beside the report."""
     templates: Templates
+    """Layouts and wording."""
     ruleset: Ruleset
+    """Rules of the decision logic."""
     jobs: int
+    """Studies analysed side by side, ≥ 1."""
     software: Software
+    """Printed in every report."""
     created: str
+    """Date and time of the draft, ISO 8601."""
     earlier: EarlierReport | None = None
+    """Report of an earlier study of the same patient, to compare with."""
     keeps_reports: bool = False
+    """Whether the outcome of a study holds its report."""
     study_clinical: StudyClinical | None = None
+    """What of `clinical_data` is about the study at hand; ``None`` before that is known."""
 
     @property
     def clinical(self) -> Clinical:

@@ -30,21 +30,14 @@ KEPT_FILES: Final = (REVIEW_FILE, NOTE_FILE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenReview:
-    """A review as a reader wrote it.
-
-    Parameters
-    ----------
-    review : Review
-        As typed.
-    text : bytes
-        Content of its file: one that was changed since the note was taken was written about the present draft.
-    note : bytes | None
-        From `note_lesions`, where there is one.
-    """
+    """A review as a reader wrote it."""
 
     review: Review
+    """As typed."""
     text: bytes
+    """Content of its file: one that was changed since the note was taken was written about the present draft."""
     note: bytes | None
+    """From `note_lesions`, where there is one."""
 
 
 def carry_review(results: ResultsFolder, folder: str) -> dict[str, bytes]:

@@ -26,27 +26,18 @@ _NOT_BEST: Final = "Another series of the study is better for measuring."  # mes
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CtPart:
-    """A CT series to measure, with the contours that fit it.
-
-    Parameters
-    ----------
-    ct : CtSeries
-        As read.
-    source : SeriesFiles
-        Its files.
-    extent : Extent | None
-        Where it lies, as its headers say.
-    region : str
-        What its headers call it.
-    contours : tuple[LesionContour, ...]
-        Contours of whole lesions, in its grid.
-    """
+    """A CT series to measure, with the contours that fit it."""
 
     ct: CtSeries
+    """As read."""
     source: SeriesFiles
+    """Its files."""
     extent: Extent | None
+    """Where it lies, as its headers say."""
     region: str
+    """What its headers call it."""
     contours: tuple[LesionContour, ...] = ()
+    """Contours of whole lesions, in its grid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -57,24 +57,16 @@ def load_output(templates: Templates, formats: Collection[str]) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Draft:
-    """A report and its evidence.
-
-    Parameters
-    ----------
-    report : Report
-        As composed.
-    evidence : ReportEvidence
-        Masks and images behind it.
-    order : tuple[int, ...]
-        For each lesion of the report its index among those measured.
-    previous_sr : bytes | None
-        Structured report of the last draft of the same study, where there is one.
-    """
+    """A report and its evidence."""
 
     report: Report = field(repr=False)
+    """As composed."""
     evidence: ReportEvidence
+    """Masks and images behind it."""
     order: tuple[int, ...]
+    """For each lesion of the report its index among those measured."""
     previous_sr: bytes | None = field(default=None, repr=False)
+    """Structured report of the last draft of the same study, where there is one."""
 
 
 def write_outputs(

@@ -26,21 +26,14 @@ _LONGEST_QUESTION: Final = 400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClinicalText:
-    """Clinical information in words.
-
-    Parameters
-    ----------
-    given : tuple[str, ...]
-        Sentences on what was given.
-    missing : tuple[str, ...]
-        Names of what matters and was not given.
-    missing_for_flags : tuple[str, ...]
-        The part of `missing` a red flag waits for.
-    """
+    """Clinical information in words."""
 
     given: tuple[str, ...]
+    """Sentences on what was given."""
     missing: tuple[str, ...]
+    """Names of what matters and was not given."""
     missing_for_flags: tuple[str, ...]
+    """The part of `missing` a red flag waits for."""
 
 
 def describe_clinical(clinical: Mapping[str, Any], patient: Patient, statements: Statements) -> ClinicalText:

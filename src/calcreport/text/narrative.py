@@ -47,25 +47,17 @@ MOST_IN_FULL: Final = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LesionText:
-    """One lesion in words.
-
-    Parameters
-    ----------
-    id, number : str, int
-        Name in the report and its position.
-    title : str
-        ``"Lesion 1 (L1)"``.
-    place : str
-        Side, region, compartment, depth, with the image reference.
-    sentences : tuple[str, ...]
-        Size, density, pattern, relation to bone, the mass; empty for a lesion described in one line.
-    """
+    """One lesion in words."""
 
     id: str
     number: int
+    """Name in the report and its position."""
     title: str
+    """``"Lesion 1 (L1)"``."""
     place: str
+    """Side, region, compartment, depth, with the image reference."""
     sentences: tuple[str, ...]
+    """Size, density, pattern, relation to bone, the mass; empty for a lesion described in one line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

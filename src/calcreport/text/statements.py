@@ -18,15 +18,10 @@ _FIELD: Final = re.compile(r"\{(\w+)\}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statements:
-    """Wording by dotted id.
-
-    Parameters
-    ----------
-    texts : Mapping[str, str]
-        Text by id, such as ``"limitation.mineral_only"``; fields to fill in stand in braces.
-    """
+    """Wording by dotted id."""
 
     texts: Mapping[str, str]
+    """Text by id, such as ``"limitation.mineral_only"``; fields to fill in stand in braces."""
 
     def __contains__(self, identifier: str) -> bool:
         """Whether there is a text with this id."""

@@ -39,26 +39,18 @@ _BLOCK: Final = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """How stored bits of one slice become HU.
-
-    Parameters
-    ----------
-    slope, intercept : float
-        HU = slope x stored + intercept.
-    bits_stored, high_bit : int
-        Where the value lies within 16 bits.
-    is_signed : bool
-        Two's complement.
-    padding : tuple[int, int] | None
-        Lowest and highest stored value (sign applied) that marks voxels not imaged.
-    """
+    """How stored bits of one slice become HU."""
 
     slope: float
     intercept: float
+    """HU = slope x stored + intercept."""
     bits_stored: int
     high_bit: int
+    """Where the value lies within 16 bits."""
     is_signed: bool
+    """Two's complement."""
     padding: tuple[int, int] | None
+    """Lowest and highest stored value (sign applied) that marks voxels not imaged."""
 
     @property
     def ceiling_hu(self) -> float:

@@ -19,21 +19,14 @@ _BITS: Final = (8, 16)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LookupTable:
-    """A table of outputs for consecutive inputs.
-
-    Parameters
-    ----------
-    first : int
-        Input of the first entry; smaller inputs get its output, larger ones than the last get the last output.
-    outputs : NDArray[np.float64]
-        Shape ``(n,)``.
-    bits : int
-        Bits of an output: the full scale of a VOI LUT.
-    """
+    """A table of outputs for consecutive inputs."""
 
     first: int
+    """Input of the first entry; smaller inputs get its output, larger ones than the last get the last output."""
     outputs: NDArray[np.float64]
+    """Shape ``(n,)``."""
     bits: int
+    """Bits of an output: the full scale of a VOI LUT."""
 
     def apply(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """Outputs for inputs of any shape; inputs are rounded to whole numbers."""

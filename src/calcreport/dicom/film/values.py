@@ -42,34 +42,23 @@ _CONTRADICTS: Final = "contradicts Photometric Interpretation; the latter holds 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class WordValues:
-    """Meaning of each of the 65 536 words.
-
-    Parameters
-    ----------
-    output : NDArray[np.float64]
-        Shape ``(65536,)``; output of the Modality LUT or rescale.
-    intensity : NDArray[np.float32]
-        Same shape; `output` turned so that more attenuation is more.
-    is_padding : NDArray[np.bool_] | None
-        Same shape; ``None`` without Pixel Padding Value.
-    is_inverted : bool
-        Whether small outputs are dense (MONOCHROME1).
-    is_output_signed : bool
-        Whether outputs may be negative.
-    is_logarithmic, has_polarity_conflict : bool | None, bool
-        See `calcreport.model.film.Radiograph`.
-    notes : tuple[str, ...]
-        For the reader.
-    """
+    """Meaning of each of the 65 536 words."""
 
     output: NDArray[np.float64]
+    """Shape ``(65536,)``; output of the Modality LUT or rescale."""
     intensity: NDArray[np.float32]
+    """Same shape; `output` turned so that more attenuation is more."""
     is_padding: NDArray[np.bool_] | None
+    """Same shape; ``None`` without Pixel Padding Value."""
     is_inverted: bool
+    """Whether small outputs are dense (MONOCHROME1)."""
     is_output_signed: bool
+    """Whether outputs may be negative."""
     is_logarithmic: bool | None
     has_polarity_conflict: bool
+    """See `calcreport.model.film.Radiograph`."""
     notes: tuple[str, ...]
+    """For the reader."""
 
 
 def values_of(film: FilmHeader, tables: Item) -> WordValues:

@@ -24,24 +24,16 @@ _TABLES: Final = Wish(
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FilmHeader:
-    """One radiograph that may be read.
-
-    Parameters
-    ----------
-    image : ImageHeader
-        File it lies in: identity, series, pixel description.
-    item : Item
-        Raw attributes of `film_tags.WANTED`.
-    notes : tuple[str, ...]
-        What was found while sorting; no patient data.
-    problem : str | None
-        Code of what forbids reading it, found while sorting.
-    """
+    """One radiograph that may be read."""
 
     image: ImageHeader = field(repr=False)
+    """File it lies in: identity, series, pixel description."""
     item: Item = field(repr=False)
+    """Raw attributes of `film_tags.WANTED`."""
     notes: tuple[str, ...] = ()
+    """What was found while sorting; no patient data."""
     problem: str | None = None
+    """Code of what forbids reading it, found while sorting."""
 
     def raw(self, tag: int) -> bytes | None:
         """Value of an attribute of the data set as it stands in the file, or ``None``."""

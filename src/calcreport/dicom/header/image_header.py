@@ -17,23 +17,10 @@ NO_UID: Final = "no-uid-"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PixelDescription:
-    """How pixels are stored, as the header says; ``None`` where it is silent or malformed.
-
-    Parameters
-    ----------
-    transfer_syntax : str
-        UID.
-    padding, padding_limit : int | None
-        Raw 16 bits, unsigned; their meaning follows `representation`.
-    place : PixelPlace | None
-        Where the pixel data lie; ``None`` without any.
-    is_big_endian : bool
-        Byte order of native pixels.
-    derived : tuple[str, ...]
-        Attributes the header leaves out and that follow from others; they are filled in here.
-    """
+    """How pixels are stored, as the header says; ``None`` where it is silent or malformed."""
 
     transfer_syntax: str
+    """UID."""
     rows: int | None
     columns: int | None
     frames: int | None
@@ -45,9 +32,13 @@ class PixelDescription:
     representation: int | None
     padding: int | None
     padding_limit: int | None
+    """Raw 16 bits, unsigned; their meaning follows `representation`."""
     place: PixelPlace | None
+    """Where the pixel data lie; ``None`` without any."""
     is_big_endian: bool = False
+    """Byte order of native pixels."""
     derived: tuple[str, ...] = ()
+    """Attributes the header leaves out and that follow from others; they are filled in here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,33 +117,21 @@ class ImageHeader:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Plane:
-    """One slice: a single-frame file, or one frame of a multi-frame file; ``None`` where missing or malformed.
-
-    Parameters
-    ----------
-    image : ImageHeader
-        File it lies in.
-    frame : int | None
-        1-based frame number; ``None`` in a single-frame file.
-    position_mm : tuple[float, ...] | None
-        Centre of the first pixel, LPS mm.
-    orientation : tuple[float, ...] | None
-        Direction of increasing column index, then of increasing row index, LPS.
-    spacing_mm : tuple[float, ...] | None
-        Distance between rows, between columns.
-    spacing_between_mm : float | None
-        Spacing Between Slices: only compared, never used.
-    phase : tuple[tuple[str, str], ...]
-        Attributes that may tell phases at one position apart: name and value.
-    """
+    """One slice: a single-frame file, or one frame of a multi-frame file; ``None`` where missing or malformed."""
 
     image: ImageHeader = field(repr=False)
+    """File it lies in."""
     frame: int | None
+    """1-based frame number; ``None`` in a single-frame file."""
     position_mm: tuple[float, ...] | None
+    """Centre of the first pixel, LPS mm."""
     orientation: tuple[float, ...] | None
+    """Direction of increasing column index, then of increasing row index, LPS."""
     spacing_mm: tuple[float, ...] | None
+    """Distance between rows, between columns."""
     thickness_mm: float | None
     spacing_between_mm: float | None
+    """Spacing Between Slices: only compared, never used."""
     slope: float | None
     intercept: float | None
     rescale_type: str | None
@@ -160,3 +139,4 @@ class Plane:
     kernel: str | None
     volumetric: str | None
     phase: tuple[tuple[str, bytes], ...]
+    """Attributes that may tell phases at one position apart: name and value."""

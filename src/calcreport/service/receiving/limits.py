@@ -33,38 +33,26 @@ class Answer(StrEnum):
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class Connection:
-    """One connection, from accept to close.
-
-    Parameters
-    ----------
-    address : str
-        Of the peer.
-    close : Callable[[], None]
-        Shuts the socket down; what waits on it wakes up.
-    opened_s, heard_s : float
-        When it began, and when it was last heard of; monotonic.
-    is_associated : bool
-        Whether it has an association.
-    images : int
-        Stored so far.
-    pending : int
-        Requests received and not answered yet.
-    command_bytes, data_bytes : int
-        Of the message that is arriving.
-    file : IncomingFile | None
-        That the message goes to.
-    """
+    """One connection, from accept to close."""
 
     address: str
+    """Of the peer."""
     close: Callable[[], None]
+    """Shuts the socket down; what waits on it wakes up."""
     opened_s: float
     heard_s: float
+    """When it began, and when it was last heard of; monotonic."""
     is_associated: bool = False
+    """Whether it has an association."""
     images: int = 0
+    """Stored so far."""
     pending: int = 0
+    """Requests received and not answered yet."""
     command_bytes: int = 0
     data_bytes: int = 0
+    """Of the message that is arriving."""
     file: IncomingFile | None = None
+    """That the message goes to."""
     files: set[IncomingFile] = field(default_factory=set)
 
     @property
