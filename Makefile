@@ -61,7 +61,7 @@ test: $(VENV)/.dev-ready ## run all tests but the accuracy on phantoms
 	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal -m 'not (accuracy and slow)' $(TEST_PATHS)
 
 accuracy-sample: $(VENV)/.dev-ready ## accuracy on a dozen phantoms of each kind; make accuracy is the long run
-	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m 'accuracy and slow' tests/accuracy
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m 'accuracy and slow'
 
 mutate: $(VENV)/.dev-ready ## change the code of a folder and see whether its tests notice: FOLDER= MUTANTS= SEED= AT_LEAST=
 	$(BIN)/python tests/mutation/run.py $(FOLDER) --mutants $(MUTANTS) --seed $(SEED) --jobs $(TEST_JOBS) --at-least $(AT_LEAST)

@@ -173,3 +173,26 @@ def test_the_uncertainty_of_a_length_is_half_a_voxel_at_each_end_and_a_third_of_
     geometry = make_volume(ball(4.0), size_mm=12.0, spacing_mm=(2.0, 0.8, 0.8)).geometry
     segment = Segment(start_lps_mm=(0.0, 0.0, 0.0), end_lps_mm=tuple(30 * np.array(direction)), length_mm=30.0)
     assert length_uncertainty_mm(segment, geometry, blur) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.accuracy
+@pytest.mark.slow
+def test_95_percent_of_true_lengths_lie_within_the_stated_uncertainty(make_volume):
+    """Ellipsoids of any size, direction and place on the grid, blurred as the series says."""
+    random = np.random.default_rng(13)
+    inside = []
+    for seed in range(60):
+        spacing = (random.uniform(0.7, 3.0), *([random.uniform(0.5, 0.9)] * 2))
+        half_mm = np.sort(random.uniform(3.0, 11.0, 3))[::-1] * (1.2, 1.0, 0.9)
+        turn, _ = np.linalg.qr(random.normal(size=(3, 3)))
+        shift = random.uniform(-1.0, 1.0, 3)
+
+        def ellipsoid(x, y, z, turn=turn, half_mm=half_mm, shift=shift):
+            along = (np.stack((x, y, z), -1) - shift) @ turn
+            return np.where((along**2 / half_mm**2).sum(-1) < 1, 600.0, 55.0)
+
+        blur_mm = max(0.8, 1.3 * spacing[1])
+        volume = make_volume(ellipsoid, size_mm=34.0, spacing_mm=spacing, blur_mm=blur_mm, noise_hu=8.0, seed=seed)
+        size, *_ = measured(volume, blur=series_blur(volume.geometry, None), noise=8.0)
+        inside.append(abs(size.max_diameter_mm - 2 * half_mm[0]) <= size.uncertainty_mm)
+    assert np.mean(inside) >= 0.95
