@@ -221,7 +221,6 @@ IDS_IN_PYTHON = {
     "calcification/patterns/pattern.py": 27,
     "film/pattern.py": 27,
     "film/view_matching.py": 8,
-    "formats/dicom/codes.py": 17,
     "model/findings.py": 2,  # the range of pattern ids, in a message
     "model/terms.py": 26,
     "formats/ris/as_hl7.py": 1,  # ORU^R01 is an event of HL7
