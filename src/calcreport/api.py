@@ -7,16 +7,15 @@ with its code, and the others go on.
 
 from __future__ import annotations
 
+import io
 import json
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from calcreport.arguments import (
-    REPORT_FILE,
     AnalyzeOptions,
     ClinicalInput,
     FilePath,
@@ -28,6 +27,7 @@ from calcreport.arguments import (
     now,
     read_text,
     report_of,
+    report_path,
     request_from,
     ruleset_of,
     ruleset_of_report,
@@ -147,7 +147,7 @@ def analyze(  # noqa: PLR0913 - the published interface
 
 
 def _silent() -> Progress:
-    return Progress(sys.stderr, is_silent=True)
+    return Progress(io.StringIO(), is_quiet=True)
 
 
 def _result_of(study: StudyOutcome, out: FilePath | None) -> StudyResult:
@@ -266,9 +266,7 @@ def render(
     >>> calcreport.render(report).status
     'no_calcification'
     """
-    path = None
-    if isinstance(report, str | os.PathLike):
-        path = Path(report) / REPORT_FILE if Path(report).is_dir() else Path(report)
+    path = report_path(report, "report") if isinstance(report, str | os.PathLike) else None
     if out is not None:
         if path is None:
             msg = "give the path of report.json: the images are looked for where the analysis noted them beside it"
@@ -276,7 +274,7 @@ def render(
         job = render_job(path, review=review, out=out)
         written, text = render_files(job, _silent())
         return StudyResult(status=status_of(written), report=written, text=text, folder=job.folder)
-    read = report_of(report, "report")
+    read = report_of(report if path is None else path, "report")
     ruleset = ruleset_of_report(None, read)
     templates = templates_of(None)
     revised = revise_report(

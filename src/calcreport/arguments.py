@@ -240,14 +240,25 @@ def report_of(given: FilePath | Mapping[str, Any] | Report, option: str) -> Repo
         return given
     if isinstance(given, Mapping):
         return report_from_text(json.dumps(given))
+    return report_from_text(read_text(report_path(given, option), option, max_bytes=MAX_REPORT_BYTES))
+
+
+def report_path(given: FilePath, option: str) -> Path:
+    """Find ``report.json``: the file itself, or the one in the folder of a study or of a run of one study.
+
+    Raises
+    ------
+    UsageError
+        ``report.which_study`` for a folder with the results of several studies, or of none.
+    """
     path = Path(given)
-    if path.is_dir():
-        found = [path / REPORT_FILE] if (path / REPORT_FILE).is_file() else sorted(path.glob(f"*/{REPORT_FILE}"))
-        if len(found) != 1:
-            msg = f"the folder given with {option} holds {len(found)} reports; name the {REPORT_FILE} of one study"
-            raise UsageError(msg, code="report.which_study")
-        (path,) = found
-    return report_from_text(read_text(path, option, max_bytes=MAX_REPORT_BYTES))
+    if not path.is_dir():
+        return path
+    found = [path / REPORT_FILE] if (path / REPORT_FILE).is_file() else sorted(path.glob(f"*/{REPORT_FILE}"))
+    if len(found) != 1:
+        msg = f"the folder given with {option} holds {len(found)} reports; name the {REPORT_FILE} of one study"
+        raise UsageError(msg, code="report.which_study")
+    return found[0]
 
 
 def earlier_of(given: PriorInput) -> EarlierReport | None:

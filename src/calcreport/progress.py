@@ -17,14 +17,10 @@ class Progress:
         Usually ``sys.stderr``.
     is_quiet : bool
         Show nothing but errors.
-    is_silent : bool
-        Show nothing at all: the caller is a program and gets what there is to say.
     """
 
-    def __init__(self, stream: TextIO, *, is_quiet: bool = False, is_silent: bool = False) -> None:
+    def __init__(self, stream: TextIO, *, is_quiet: bool) -> None:
         self._stream = stream
-        self._is_silent = is_silent
-        is_quiet = is_quiet or is_silent
         self._is_quiet = is_quiet
         self._is_terminal = not is_quiet and stream.isatty()
         self._is_line_open = False
@@ -42,8 +38,7 @@ class Progress:
 
     def error(self, text: str) -> None:
         """Show a line that stays, even when quiet."""
-        if not self._is_silent:
-            self._show(text)
+        self._show(text)
 
     def close(self) -> None:
         """Leave the terminal as it was found."""

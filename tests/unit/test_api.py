@@ -159,7 +159,7 @@ def test_rendering_without_out_lays_the_review_over_and_writes_nothing(folder: P
 
 
 def test_rendering_with_out_writes_every_output_again(folder: Path, tmp_path: Path) -> None:
-    result = calcreport.render(folder, out=tmp_path)
+    result = calcreport.render(folder.parent, out=tmp_path)  # the folder of a run of one study does too
     assert result.folder == tmp_path / folder.name
     assert (result.folder / "report.txt").read_text() == (folder / "report.txt").read_text() == result.text
     with pytest.raises(CalcReportError) as refusal:
