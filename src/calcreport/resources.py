@@ -84,6 +84,11 @@ def rule_texts() -> dict[str, str]:
     return {entry.name: entry.read_text(encoding="utf-8") for entry in tables}
 
 
+def detection_text(name: str) -> str:
+    """Text of a fitted table of the image analysis, by its file name."""
+    return (files("calcreport") / "calcification" / "tables" / name).read_text(encoding="utf-8")
+
+
 def site_rule_texts(path: Path) -> dict[str, str]:
     """Read a site's own rules.
 

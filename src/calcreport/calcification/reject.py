@@ -15,26 +15,12 @@ from calcreport.calcification.airway import is_airway_cartilage
 from calcreport.calcification.bones import METAL_HU, is_broken_off, is_fabella, is_metal, lies_at_joint
 from calcreport.calcification.enteric import is_contrast_pool
 from calcreport.calcification.foci import MIN_EVIDENCE, Focus, evidence_of, reference_tissue
+from calcreport.calcification.mineral_or_noise import is_mineral
 from calcreport.calcification.scene import Scene
-from calcreport.calcification.thresholds import RAISED_HU
 from calcreport.model.report import ExclusionReason
 
 INSIDE_BONE: Final = 0.8
 """A component with this share inside a bone's outline is part of the bone."""
-
-MIN_CONTRAST_TO_NOISE: Final = 6.0
-"""A peak must stand this many noise deviations above its surroundings: pure noise reaches 5 in a million voxels, and
-streaks make its tails heavier …"""
-
-SURE_EVIDENCE: Final = 60.0
-"""… unless its voxels together stand out this far at a raised limit: the mineral below the limit roughens the
-surroundings, and no noise reaches so far."""
-
-BONE_EDGE_GAP_MM: Final = 4.0
-"""Closer to bone than this, partial volume and streaks of the cortex imitate foci …"""
-
-MIN_BONE_EDGE_CNR: Final = 8.0
-"""… so they must stand out more."""
 
 BORDER_GAPS: Final = ((8.0, 300.0), (4.5, 800.0))
 """A focus cut by the scan this close to bone (mm) and this small (mm3) is the next part of that bone."""
@@ -49,14 +35,11 @@ MAX_NOISE_MM3: Final = 150.0
 """Larger components are never noise at first sight."""
 
 PLAIN_NOISE_CNR: Final = 4.5
-"""Below this a small component is noise at first sight; between this and `MIN_CONTRAST_TO_NOISE` it is weak."""
+"""Below this a small component is noise at first sight, and is not looked at twice: a scan may hold thousands."""
 
 STREAK_REACH_MM: Final = 45.0
-
 MIN_STREAK_CNR: Final = 9.0
-
 SURE_CNR: Final = 13.0
-
 MIN_STREAK_THICKNESS_MM: Final = 3.0
 """This near metal a focus must stand out more, and be thicker than a streak unless it stands out very clearly."""
 
@@ -128,12 +111,6 @@ class _Case:
     landmarks: Landmarks
 
 
-def _stands_out(case: _Case) -> bool:
-    """Whether a component is told from noise."""
-    is_cut_down = case.scene.limits.grow >= RAISED_HU and case.focus.evidence >= SURE_EVIDENCE
-    return case.focus.contrast_to_noise >= MIN_CONTRAST_TO_NOISE or is_cut_down
-
-
 _Rule = tuple[Callable[[_Case], bool], ExclusionReason, str]
 
 RULES: Final[tuple[_Rule, ...]] = (
@@ -141,7 +118,7 @@ RULES: Final[tuple[_Rule, ...]] = (
      ExclusionReason.METAL, "high-attenuation material, probably metal"),
     (lambda c: c.scene.share_in(c.landmarks.territory, c.focus.component) > INSIDE_BONE,
      ExclusionReason.SKELETON, "inside a bone"),
-    (lambda c: _stands_out(c) and is_contrast_pool(c.scene, c.focus),
+    (lambda c: is_mineral(c.focus) and is_contrast_pool(c.scene, c.focus),
      ExclusionReason.CONTRAST, "homogeneous fluid density, probably enteric or urinary contrast"),
     (lambda c: c.focus.touches_border
      and any(c.focus.bone_gap_mm < gap and c.focus.volume_mm3 < volume for gap, volume in BORDER_GAPS),
@@ -159,10 +136,8 @@ RULES: Final[tuple[_Rule, ...]] = (
      ExclusionReason.ORGAN, "around the airway, cartilage of larynx or trachea"),
     (lambda c: c.scene.border(c.focus.component)[1],
      ExclusionReason.SKELETON, "cut by the side of the picture, taken as bone; check the source images"),
-    (lambda c: not _stands_out(c),
+    (lambda c: not is_mineral(c.focus),
      ExclusionReason.NOISE, "not told from noise"),
-    (lambda c: c.focus.bone_gap_mm < BONE_EDGE_GAP_MM and c.focus.contrast_to_noise < MIN_BONE_EDGE_CNR,
-     ExclusionReason.NOISE, "edge of bone"),
     (lambda c: _is_streak(c.focus) and c.scene.is_near(c.focus.component, c.landmarks.metal, STREAK_REACH_MM),
      ExclusionReason.NOISE, "metal streak"),
 )  # fmt: skip
