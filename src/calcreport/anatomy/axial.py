@@ -1,0 +1,121 @@
+"""The coarse grid turned so that slices run up the patient, rows to the back and columns to the left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.optimize import linear_sum_assignment
+
+from calcreport.model.geometry import VolumeGeometry
+
+_IN_PLANE = np.stack([np.zeros((3, 3)), ndimage.generate_binary_structure(2, 1), np.zeros((3, 3))]).astype(bool)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """How axes of a grid become foot-head, front-back, right-left."""
+
+    order: tuple[int, int, int]
+    """Axis of the grid that runs along the patient, to the back, to the left."""
+    step: tuple[int, int, int]
+    """1 where that axis runs up, back, left; -1 where it runs the other way."""
+
+    def turned(self, array: NDArray[Any]) -> NDArray[Any]:
+        """View of an array of the grid."""
+        return array.transpose(self.order)[:: self.step[0], :: self.step[1], :: self.step[2]]
+
+    def returned(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Array of the grid from a turned one."""
+        back = array[:: self.step[0], :: self.step[1], :: self.step[2]].transpose(np.argsort(self.order))
+        return np.ascontiguousarray(back)
+
+    def index(self, index: NDArray[np.int64], shape: tuple[int, ...]) -> tuple[int, int, int]:
+        """Turned index of a voxel of the grid, whose shape is `shape`."""
+        return tuple(
+            int(index[axis]) if step > 0 else shape[axis] - 1 - int(index[axis])
+            for axis, step in zip(self.order, self.step, strict=True)
+        )  # type: ignore[return-value]
+
+
+def turn_of(geometry: VolumeGeometry) -> Turn:
+    """The turn for a stack: each patient axis (z, y, x) gets the grid axis nearest to it."""
+    steps = geometry.affine[:3, :3] / np.linalg.norm(geometry.affine[:3, :3], axis=0)
+    patient = steps[[2, 1, 0]]
+    _, axes = linear_sum_assignment(-np.abs(patient))
+    signs = [1 if patient[i, axis] >= 0 else -1 for i, axis in enumerate(axes)]
+    return Turn(order=tuple(map(int, axes)), step=tuple(signs))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Axial:
+    """Turned arrays, each of shape ``(levels, rows, columns)``."""
+
+    hu: NDArray[np.int16]
+    """Block means, HU."""
+    body: NDArray[np.bool_]
+    bone: NDArray[np.bool_]
+    """Body and bones."""
+    envelope: NDArray[np.bool_]
+    """Beneath the outer border of the muscles."""
+    is_imaged: NDArray[np.bool_]
+    """False where nothing was imaged."""
+    spacing_mm: tuple[float, float, float]
+    """Between levels, rows, columns, mm."""
+
+    @property
+    def pixel_mm2(self) -> float:
+        """Area of a block in its level, mm2."""
+        return self.spacing_mm[1] * self.spacing_mm[2]
+
+    def columns(self, length_mm: float) -> int:
+        """Whole columns of a length across the patient."""
+        return max(1, round(length_mm / self.spacing_mm[2]))
+
+    def rows(self, length_mm: float) -> int:
+        """Whole rows of a length from front to back."""
+        return max(1, round(length_mm / self.spacing_mm[1]))
+
+    def levels(self, length_mm: float) -> int:
+        """Whole levels of a length along the patient."""
+        return max(1, round(length_mm / self.spacing_mm[0]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sections:
+    """Connected parts of each level of a mask."""
+
+    labels: NDArray[np.int32]
+    """Shape ``(levels, rows, columns)``; 0 outside, else 1 + index into the arrays."""
+    level: NDArray[np.int64]
+    area_mm2: NDArray[np.float64]
+    row: NDArray[np.float64]
+    column: NDArray[np.float64]
+    """Shape ``(n,)``; level, area and centre of each part."""
+    box: NDArray[np.int64]
+    """Shape ``(n, 2, 2)``; first and last row, first and last column."""
+
+    def of_level(self, level: int) -> NDArray[np.int64]:
+        """Indices of the parts of a level, largest first."""
+        own = np.flatnonzero(self.level == level)
+        return own[np.argsort(-self.area_mm2[own], kind="stable")]
+
+
+def find_sections(mask: NDArray[np.bool_], pixel_mm2: float) -> Sections:
+    """Connected parts of each level of a mask (shape ``(levels, rows, columns)``)."""
+    labels, count = ndimage.label(mask, structure=_IN_PLANE)
+    level, row, column = np.nonzero(labels)
+    own = labels[level, row, column] - 1
+    size = np.maximum(np.bincount(own, minlength=count), 1)
+    boxes = ndimage.find_objects(labels)
+    return Sections(
+        labels=labels,
+        level=np.array([b[0].start for b in boxes], dtype=np.int64),
+        area_mm2=size[:count] * pixel_mm2,
+        row=np.bincount(own, row, count) / size,
+        column=np.bincount(own, column, count) / size,
+        box=np.array([[[b[1].start, b[1].stop - 1], [b[2].start, b[2].stop - 1]] for b in boxes]).reshape(-1, 2, 2),
+    )

@@ -1,0 +1,495 @@
+"""Body cavities on the turned coarse grid: chest by its lungs, abdomen by its wall, pelvis by its ring, skull, airway."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, unique
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial import ConvexHull, QhullError
+
+from calcreport.anatomy.axial import Axial, Sections, find_sections
+from calcreport.anatomy.morphology import ALL_AXES, close_planes, dilate, erode, open_planes, outside_planes
+
+
+@unique
+class Cavity(IntEnum):
+    """What a block of the body lies in."""
+
+    NONE = 0
+    """Limb, body wall, surroundings of the spine, soft tissue of the neck."""
+    THORAX = 1
+    ABDOMEN = 2
+    PELVIS = 3
+    SKULL = 4
+    AIRWAY = 5
+
+
+LUNG_HU: Final = (-970, -450)
+"""Block means of aerated lung: bowel gas and the room are lighter, a block of lung and chest wall is denser."""
+
+MIN_LUNG_MM3: Final = 60_000.0
+"""Smaller pieces of this density are froth in the bowel; the smallest lung base worth a cavity is larger."""
+
+MIN_ENCLOSED: Final = 0.8
+"""Share of a lung's surroundings that is body; foam and blankets lie in air."""
+
+GAS_HU: Final = -400
+"""Below this a block is mostly gas."""
+
+MIN_LUNG_MM2: Final = 1_500.0
+"""A level shows the chest from this area of lung on: a recess of 15 x 100 mm."""
+
+SPINE_WIDTH_MM: Final = 40.0
+"""A vertebral body's width."""
+
+BODY_MM: Final = 15.0
+CANAL_MM: Final = 9.0
+"""Shortest vertebral body and spinal canal, front to back, as they show between blocks."""
+
+TIP_TO_BODY_MM: Final = 55.0
+"""From the tip of a spinous process to the back of its vertebral body, where no canal is seen."""
+
+PARASPINAL_MM: Final = 75.0
+"""Half the breadth of the muscles behind the transverse processes (erector spinae, quadratus lumborum)."""
+
+WALL_MM: Final = 15.0
+"""Muscles of the abdominal wall and ribs with their muscles, where no better border is seen."""
+
+CAGE_MM: Final = 18.0
+"""From the pleura to the outer side of a rib or costal cartilage."""
+
+COSTAL_MARGIN_MM: Final = 130.0
+"""Ribs and cartilages reach this far below the lowest lung."""
+
+MIN_RING_MM2: Final = 500.0
+MIN_RING_EXTENT_MM: Final = 42.0
+RING_WIDTH_MM: Final = (85.0, 330.0)
+MIN_RING_RATIO: Final = 0.4
+"""Hip bones of a level: area and length of each section (ribs are smaller, shafts shorter), distance of their centres,
+and the smaller over the larger."""
+
+ILIACUS_MM: Final = 12.0
+"""Muscle on the inner side of the hip bone."""
+
+MIN_CRANIUM_MM2: Final = 2_500.0
+MAX_CRANIUM_FAT: Final = 0.06
+"""Section of a cranial cavity, and the share of fat in it: brain has none."""
+
+SINUS_MM: Final = 9.0
+"""Bony walls and septa around air of nose and sinuses."""
+
+FACE_MM: Final = 75.0
+"""Nose and sinuses reach this far below the lowest closed section of the cranium."""
+
+AIRWAY_MM2: Final = (40.0, 900.0)
+MIN_AIRWAY_MM: Final = 24.0
+AIRWAY_REACH_MM: Final = 10.0
+AIRWAY_MIDLINE_MM: Final = 30.0
+"""Section, length, cartilage around it, and distance from the midline of the neck."""
+
+MAX_NECK_MM2: Final = 32_000.0
+"""A neck of 20 cm across."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trunk:
+    """What is known of each level."""
+
+    main: NDArray[np.bool_]
+    """Shape ``(levels, rows, columns)``; the largest part of the body in each level."""
+    is_cut: NDArray[np.bool_]
+    """Shape ``(levels,)``; the field of view cuts the body."""
+    middle: NDArray[np.float64]
+    """Column of the midline per level; not a number where it is not told."""
+    spine_back: NDArray[np.float64]
+    """Row of the back of the vertebral body per level; not a number without a spine."""
+    has_lung: NDArray[np.bool_]
+    is_abdomen: NDArray[np.bool_]
+    is_pelvis: NDArray[np.bool_]
+    is_head: NDArray[np.bool_]
+    is_neck: NDArray[np.bool_]
+    """Which part of the trunk or head each level shows; shape ``(levels,)``."""
+
+
+def find_lungs(axial: Axial) -> NDArray[np.bool_]:
+    """Aerated lung with its vessels."""
+    hu = axial.hu
+    light = open_planes((hu > LUNG_HU[0]) & (hu < LUNG_HU[1]), "square")
+    labels, count = ndimage.label(light)
+    if not count:
+        return light
+    size = np.bincount(labels.ravel(), minlength=count + 1)
+    size[0] = 0
+    keep = size * float(np.prod(axial.spacing_mm)) >= MIN_LUNG_MM3
+    for i, box in enumerate(ndimage.find_objects(labels), start=1):
+        if keep[i]:
+            keep[i] = _is_enclosed(axial, labels, i, box)
+    lungs: NDArray[np.bool_] = keep[labels]
+    if not lungs.any():
+        return lungs
+    closed = close_planes(dilate(lungs, "cross") & (hu < GAS_HU), "cross", steps=2)
+    return ~outside_planes(closed)
+
+
+def _is_enclosed(axial: Axial, labels: NDArray[np.int32], own: int, box: tuple[slice, ...]) -> bool:
+    """Whether body surrounds a light part within its levels."""
+    wide = (box[0], *(slice(max(0, b.start - 3), b.stop + 3) for b in box[1:]))
+    part = labels[wide] == own
+    rim = dilate(part, "square", steps=3) & ~dilate(part, "square", steps=2)
+    # The room is empty where foam lies in it; bowel gas and bronchi are enclosed.
+    return bool(rim.any()) and float((axial.hu[wide][rim] > LUNG_HU[1]).mean()) >= MIN_ENCLOSED
+
+
+def find_trunk(axial: Axial, lungs: NDArray[np.bool_], sections: Sections) -> Trunk:
+    """What each level shows."""
+    levels = axial.hu.shape[0]
+    main = _main(sections, levels)
+    at_side = np.zeros_like(main)
+    at_side[:, [0, -1]] = at_side[:, :, [0, -1]] = True
+    is_cut = (axial.body & (at_side | dilate(~axial.is_imaged, "square"))).any(axis=(1, 2))
+    has_lung = lungs.sum(axis=(1, 2)) * axial.pixel_mm2 >= MIN_LUNG_MM2
+    bones = find_sections(axial.bone & main, axial.pixel_mm2)
+    cranium = find_cranium(axial, has_lung)
+    is_head = cranium.any(axis=(1, 2))
+    pairs = find_ring(axial, bones, has_lung | is_head)
+    is_pelvis = np.isfinite(pairs)
+    is_abdomen = _abdominal_levels(axial, main, has_lung, is_pelvis, is_head)
+    spine, back = find_spine(axial, main, has_lung | is_abdomen)
+    middle = np.where(is_pelvis, pairs, spine)
+    if is_head.any():
+        low = int(np.argmax(is_head))
+        is_head[max(0, low - axial.levels(FACE_MM)) : low] = True
+        is_head &= ~has_lung
+        middle = np.where(is_head | ~np.isfinite(middle), _centres(main, is_cut), middle)
+    area = main.sum(axis=(1, 2)) * axial.pixel_mm2
+    is_trunk = has_lung | is_abdomen | is_pelvis | is_head
+    above = np.flatnonzero(has_lung)
+    is_neck = ~is_trunk & (np.arange(levels) > (above[-1] if above.size else levels))
+    if is_head.any():
+        low = int(np.argmax(is_head))
+        is_neck |= ~is_trunk & (np.arange(levels) < low) & (np.arange(levels) >= low - axial.levels(150.0))
+    is_neck &= area > 0
+    return Trunk(
+        main=main, is_cut=is_cut, middle=middle, spine_back=back, has_lung=has_lung, is_abdomen=is_abdomen,
+        is_pelvis=is_pelvis, is_head=is_head, is_neck=is_neck,
+    )  # fmt: skip
+
+
+def _main(sections: Sections, levels: int) -> NDArray[np.bool_]:
+    keep = np.zeros(sections.area_mm2.size + 1, dtype=np.bool_)
+    for level in range(levels):
+        keep[1 + sections.of_level(level)[:1]] = True
+    return keep[sections.labels]
+
+
+def _centres(main: NDArray[np.bool_], is_cut: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Middle column of sections that are seen whole."""
+    across = main.any(axis=1)
+    first, last = across.argmax(axis=1), across.shape[1] - 1 - across[:, ::-1].argmax(axis=1)
+    return np.where(is_cut | ~across.any(axis=1), np.nan, (first + last) / 2)
+
+
+def find_spine(
+    axial: Axial, main: NDArray[np.bool_], is_trunk: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Column of the spine and row of the back of its vertebral bodies per level; not a number outside the trunk."""
+    levels, rows, columns = main.shape
+    nothing = np.full(levels, np.nan)
+    if not is_trunk.any():
+        return nothing, nothing.copy()
+    down = main.any(axis=2)
+    first, last = down.argmax(axis=1), rows - down[:, ::-1].argmax(axis=1)
+    is_back = np.arange(rows) >= ((first + last) / 2)[:, None]
+    mass = (axial.bone & is_back[:, :, None] & main).sum(axis=1).astype(np.float64)
+    mass = ndimage.uniform_filter(mass, (axial.levels(30.0), axial.columns(SPINE_WIDTH_MM)), mode="nearest")
+    column = ndimage.median_filter(mass.argmax(axis=1).astype(np.float64), axial.levels(60.0), mode="nearest")
+    half = axial.columns(6.0)
+    back, tip = nothing.copy(), nothing.copy()
+    for level in np.flatnonzero(is_trunk):
+        at = int(column[level])
+        profile = axial.bone[level, :, max(0, at - half) : at + half + 1].mean(axis=1) >= 0.3
+        back[level], tip[level] = _read_spine(profile, axial)
+    known = np.isfinite(back)
+    estimate = tip - axial.rows(TIP_TO_BODY_MM)
+    at = np.arange(levels)
+    if known.sum() >= max(3, 0.1 * is_trunk.sum()):
+        back = np.interp(at, at[known], back[known])
+    elif np.isfinite(estimate).any():
+        back = np.interp(at, at[np.isfinite(estimate)], estimate[np.isfinite(estimate)])
+    else:
+        back = nothing
+    back = ndimage.median_filter(back, axial.levels(45.0), mode="nearest")
+    return np.where(is_trunk, column, np.nan), np.where(is_trunk, back, np.nan)
+
+
+def _read_spine(profile: NDArray[np.bool_], axial: Axial) -> tuple[float, float]:
+    """Back of the vertebral body and tip of the spinous process along the midline, rows."""
+    hits = np.flatnonzero(profile)
+    if not hits.size:
+        return np.nan, np.nan
+    closed = ndimage.binary_closing(np.pad(profile, 3), iterations=1)[3:-3]
+    edges = np.flatnonzero(np.diff(np.pad(closed.astype(np.int8), 1)))
+    runs = edges.reshape(-1, 2)
+    for before, after in zip(runs[:-1][::-1], runs[1:][::-1], strict=True):
+        gap, body = after[0] - before[1], before[1] - before[0]
+        if gap >= axial.rows(CANAL_MM) and body >= axial.rows(BODY_MM) and gap <= axial.rows(35.0):
+            return float(before[1] - 1), float(hits[-1])
+    return np.nan, float(hits[-1])
+
+
+def find_cranium(axial: Axial, has_lung: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """What closed sections of the cranium enclose."""
+    shell = close_planes(axial.bone, "square", steps=2)
+    inside = ~outside_planes(shell) & ~axial.bone & ~has_lung[:, None, None]
+    inside = open_planes(inside, "disc")
+    parts = find_sections(inside, axial.pixel_mm2)
+    keep = np.zeros(parts.area_mm2.size + 1, dtype=np.bool_)
+    keep[1:] = parts.area_mm2 >= MIN_CRANIUM_MM2
+    size = np.maximum(np.bincount(parts.labels.ravel(), minlength=keep.size), 1)
+    fat = np.bincount(parts.labels.ravel(), ((axial.hu < -30) | (axial.hu > 110)).ravel(), keep.size) / size
+    keep &= fat <= MAX_CRANIUM_FAT
+    kept: NDArray[np.bool_] = keep[parts.labels]
+    is_long = kept.any(axis=(1, 2)).sum() >= axial.levels(20.0)
+    return kept if is_long else np.zeros_like(kept)
+
+
+def find_ring(axial: Axial, bones: Sections, is_elsewhere: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Column midway between the hip bones, for levels of the pelvic ring; not a number elsewhere."""
+    middle = np.full(axial.hu.shape[0], np.nan)
+    height = np.ptp(bones.box[:, 0], axis=1) * axial.spacing_mm[1]
+    width = np.ptp(bones.box[:, 1], axis=1) * axial.spacing_mm[2]
+    is_large = (bones.area_mm2 >= MIN_RING_MM2) & (np.hypot(height, width) >= MIN_RING_EXTENT_MM)
+    for level in np.flatnonzero(~is_elsewhere):
+        own = [i for i in bones.of_level(level) if is_large[i]]
+        best = 0.0
+        for n, i in enumerate(own):
+            for j in own[n + 1 :]:
+                apart = abs(bones.column[i] - bones.column[j]) * axial.spacing_mm[2]
+                lower = abs(bones.row[i] - bones.row[j]) * axial.spacing_mm[1]
+                is_pair = RING_WIDTH_MM[0] <= apart <= RING_WIDTH_MM[1] and lower <= apart / 3
+                is_alike = bones.area_mm2[j] >= MIN_RING_RATIO * bones.area_mm2[i]
+                if is_pair and is_alike and bones.area_mm2[j] > best:
+                    best, middle[level] = bones.area_mm2[j], (bones.column[i] + bones.column[j]) / 2
+    return _one_run(axial, middle)
+
+
+def _one_run(axial: Axial, middle: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The longest run of levels with a ring, gaps filled, down to the lower edge of the symphysis."""
+    known = ndimage.binary_closing(np.pad(np.isfinite(middle), 9), iterations=axial.levels(12.0))[9:-9]
+    labels, count = ndimage.label(known)
+    if not count:
+        return middle
+    longest = int(np.bincount(labels)[1:].argmax()) + 1
+    run = labels == longest
+    if run.sum() < axial.levels(12.0):
+        return np.full(middle.size, np.nan)
+    at = np.arange(middle.size)
+    seen = run & np.isfinite(middle)
+    smooth = ndimage.median_filter(np.interp(at, at[seen], middle[seen]), axial.levels(30.0), mode="nearest")
+    half, bridge = axial.columns(15.0), np.zeros(middle.size, dtype=np.bool_)
+    for level in np.flatnonzero(run):
+        column = int(smooth[level])
+        rows = np.flatnonzero(axial.body[level, :, column])
+        front = int(rows.mean()) if rows.size else 0
+        bridge[level] = axial.bone[level, :front, max(0, column - half) : column + half + 1].any()
+    if bridge.any():
+        run &= at >= int(np.argmax(bridge))
+    return np.where(run, smooth, np.nan)
+
+
+def _abdominal_levels(
+    axial: Axial,
+    main: NDArray[np.bool_],
+    has_lung: NDArray[np.bool_],
+    is_pelvis: NDArray[np.bool_],
+    is_head: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """Levels between chest and pelvis; without either those of a broad section with bowel gas."""
+    at = np.arange(main.shape[0])
+    is_none = has_lung | is_pelvis | is_head
+    if has_lung.any():
+        low = int(np.argmax(has_lung))
+        top, bottom = low, max(0, low - axial.levels(400.0))
+        if is_pelvis.any():
+            bottom = min(top, main.shape[0] - int(np.argmax(is_pelvis[::-1])))
+        return (at < top) & (at >= bottom) & ~is_none
+    if is_pelvis.any():
+        low = main.shape[0] - int(np.argmax(is_pelvis[::-1]))
+        return (at >= low) & (at < low + axial.levels(250.0)) & ~is_none
+    across = main.any(axis=1)
+    wide = across.sum(axis=1) * axial.spacing_mm[2]
+    gas = open_planes((axial.hu < GAS_HU) & axial.body & main, "square")
+    is_broad = wide >= 220.0
+    has_gas = (gas.sum(axis=(1, 2)) * axial.pixel_mm2 >= 300.0) & is_broad
+    has_spine = axial.bone.any(axis=(1, 2))
+    if is_head.any() or has_gas.sum() < axial.levels(12.0):
+        return np.zeros(main.shape[0], dtype=np.bool_)
+    return is_broad & has_spine
+
+
+def fill_cavities(
+    axial: Axial, lungs: NDArray[np.bool_], trunk: Trunk
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Cavities and cage on the turned grid."""
+    cavity = np.zeros(axial.hu.shape, dtype=np.uint8)
+    behind = _behind_spine(axial, trunk)
+    chest = _chest(axial, lungs, trunk) & (~behind | lungs)
+    inner = erode(axial.envelope & trunk.main, "disc", steps=max(1, round(WALL_MM / (2 * axial.spacing_mm[1]))), beyond=1)
+    gas = (axial.hu < GAS_HU) & axial.body & trunk.main
+    inner |= gas & ~trunk.is_head[:, None, None]
+    is_low = _is_low_chest(lungs, chest)
+    belly = inner & ~behind & (trunk.is_abdomen | is_low)[:, None, None]
+    cavity[belly & axial.body] = Cavity.ABDOMEN
+    pelvis = inner & ~behind & _within_ring(axial, trunk)
+    cavity[pelvis & axial.body] = Cavity.PELVIS
+    cavity[chest & ~is_low[:, None, None]] = Cavity.THORAX
+    cavity[chest & is_low[:, None, None]] = Cavity.ABDOMEN
+    cavity[lungs] = Cavity.THORAX
+    cage = _cage(axial, cavity, trunk)
+    cavity[_skull(axial, trunk)] = Cavity.SKULL
+    cavity[find_airway(axial, lungs, trunk)] = Cavity.AIRWAY
+    return cavity, cage & (cavity == Cavity.NONE)
+
+
+def _behind_spine(axial: Axial, trunk: Trunk) -> NDArray[np.bool_]:
+    """Behind the vertebral bodies, as far as the muscles of the back reach to the sides."""
+    rows, columns = np.arange(axial.hu.shape[1]), np.arange(axial.hu.shape[2])
+    near = np.abs(columns - trunk.middle[:, None]) <= axial.columns(PARASPINAL_MM)
+    back = rows > trunk.spine_back[:, None]
+    return back[:, :, None] & near[:, None, :]
+
+
+def _chest(axial: Axial, lungs: NDArray[np.bool_], trunk: Trunk) -> NDArray[np.bool_]:
+    """Lungs and what lies between them, or between one lung and the cut side of the picture."""
+    chest = np.zeros_like(lungs)
+    columns = lungs.shape[2]
+    for level in np.flatnonzero(trunk.has_lung):
+        points = np.argwhere(lungs[level])
+        area = _hull(points, lungs.shape[1:])
+        middle = trunk.middle[level]
+        right, left = (points[:, 1] < middle).mean(), (points[:, 1] > middle).mean()
+        if trunk.is_cut[level] and min(right, left) < 0.1:
+            # A single lung: its mediastinal side is that of the spine; to the picture's edge it is all chest.
+            rows = np.flatnonzero(area.any(axis=1))
+            inner = np.arange(columns) > points[:, 1].mean() if right > left else np.arange(columns) < points[:, 1].mean()
+            area[rows[0] : rows[-1] + 1] |= inner & (axial.body[level, rows[0] : rows[-1] + 1])
+        chest[level] = area
+    return chest
+
+
+def _hull(points: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Blocks of a level whose centres lie in the convex hull of some."""
+    area = np.zeros(shape, dtype=np.bool_)
+    area[tuple(points.T)] = True
+    try:
+        lines = ConvexHull(points).equations
+    except QhullError:
+        return area
+    low, high = points.min(axis=0), points.max(axis=0) + 1
+    row, column = np.mgrid[low[0] : high[0], low[1] : high[1]]
+    inside = np.ones(row.shape, dtype=np.bool_)
+    for a, b, c in lines:
+        inside &= a * row + b * column + c <= 1e-6
+    area[low[0] : high[0], low[1] : high[1]] |= inside
+    return area
+
+
+def _is_low_chest(lungs: NDArray[np.bool_], chest: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Levels below the domes, where most of what the lungs surround is abdomen."""
+    whole = chest.sum(axis=(1, 2))
+    share = lungs.sum(axis=(1, 2)) / np.maximum(whole, 1)
+    is_low: NDArray[np.bool_] = (whole > 0) & (share < 0.4)
+    high = np.flatnonzero((whole > 0) & ~is_low)
+    # Above the first level full of lung nothing is abdomen again: apices are narrow beside a goitre.
+    if high.size:
+        is_low[high[0] :] = False
+    return is_low
+
+
+def _within_ring(axial: Axial, trunk: Trunk) -> NDArray[np.bool_]:
+    """Between the inner sides of both hip bones and in front of the sacrum."""
+    within = np.zeros_like(axial.bone)
+    rows, columns = np.arange(within.shape[1]), np.arange(within.shape[2])
+    margin, half = axial.columns(ILIACUS_MM), axial.columns(15.0)
+    sacrum = np.nan
+    for level in np.flatnonzero(trunk.is_pelvis)[::-1]:
+        bone = axial.bone[level] & trunk.main[level]
+        at = int(trunk.middle[level])
+        limits = []
+        for side in (bone[:, : max(1, at - half)][:, ::-1], bone[:, at + half :]):
+            has = side.any(axis=1)
+            if not has.any():
+                break
+            edge = np.interp(rows, rows[has], side.argmax(axis=1)[has].astype(float))
+            limits.append(edge)
+        if len(limits) < 2:
+            continue
+        middle_bone = np.flatnonzero(bone[:, max(0, at - half // 2) : at + half // 2 + 1].any(axis=1))
+        pair = rows[bone.any(axis=1)].mean()
+        behind = middle_bone[middle_bone > pair]
+        if behind.size:
+            sacrum = float(behind[0])
+        if not np.isfinite(sacrum):
+            sacrum = float(rows[bone.any(axis=1)].max())
+        low, high = at - half - limits[0] + margin, at + half + limits[1] - margin
+        within[level] = (columns > low[:, None]) & (columns < high[:, None]) & (rows < sacrum)[:, None]
+    return within
+
+
+def _cage(axial: Axial, cavity: NDArray[np.uint8], trunk: Trunk) -> NDArray[np.bool_]:
+    """Band of ribs, costal cartilages and sternum around chest and upper abdomen."""
+    inside = (cavity == Cavity.THORAX) | (cavity == Cavity.ABDOMEN)
+    lung = np.flatnonzero(trunk.has_lung)
+    is_ribbed = trunk.has_lung.copy()
+    if lung.size:
+        is_ribbed[max(0, lung[0] - axial.levels(COSTAL_MARGIN_MM)) : lung[0]] = True
+    else:
+        is_ribbed |= trunk.is_abdomen
+    is_ribbed &= ~trunk.is_pelvis
+    steps = max(1, round(CAGE_MM / (2 * axial.spacing_mm[1])))
+    band = dilate(inside & is_ribbed[:, None, None], "disc", steps=steps) & ~inside
+    band &= axial.body & trunk.main
+    if lung.size:
+        return band
+    # Without lungs only bones in the wall tell that ribs are there.
+    ribs = (band & axial.bone & ~dilate(_behind_spine(axial, trunk), "square")).sum(axis=(1, 2)) * axial.pixel_mm2
+    return band & (ribs >= 150.0)[:, None, None]
+
+
+def _skull(axial: Axial, trunk: Trunk) -> NDArray[np.bool_]:
+    """Cranial cavity, orbits, nose and sinuses with their walls."""
+    skull = find_cranium(axial, trunk.has_lung)
+    if not skull.any():
+        return skull
+    low = int(np.argmax(skull.any(axis=(1, 2))))
+    face = np.zeros(skull.shape[0], dtype=np.bool_)
+    face[max(0, low - axial.levels(FACE_MM)) :] = True
+    air = (axial.hu < GAS_HU) & axial.body & face[:, None, None]
+    steps = max(1, round(SINUS_MM / axial.spacing_mm[1]))
+    skull |= dilate(air & dilate(axial.bone, "square", steps=2), "square", axes=ALL_AXES, steps=steps) & axial.body
+    skull |= dilate(skull, "square", steps=3) & axial.bone
+    return skull & face[:, None, None]
+
+
+def find_airway(axial: Axial, lungs: NDArray[np.bool_], trunk: Trunk) -> NDArray[np.bool_]:
+    """Larynx and trachea: a gas-filled tube near the midline above or between the lungs, or in a slim neck."""
+    area_mm2 = trunk.main.sum(axis=(1, 2)) * axial.pixel_mm2
+    is_slim = (area_mm2 <= MAX_NECK_MM2) & ~trunk.is_cut & ~trunk.is_abdomen & ~trunk.is_pelvis
+    may_hold = (trunk.has_lung | trunk.is_neck | is_slim) & ~find_cranium(axial, trunk.has_lung).any(axis=(1, 2))
+    gas = (axial.hu < GAS_HU) & axial.body & trunk.main & ~(lungs & (axial.hu > -900)) & may_hold[:, None, None]
+    parts = find_sections(gas, axial.pixel_mm2)
+    middle = np.where(np.isfinite(trunk.middle), trunk.middle, _centres(trunk.main, np.zeros_like(trunk.is_cut)))
+    keep = np.zeros(parts.area_mm2.size + 1, dtype=np.bool_)
+    near = np.abs(parts.column - middle[parts.level]) <= axial.columns(AIRWAY_MIDLINE_MM)
+    keep[1:] = (parts.area_mm2 >= AIRWAY_MM2[0] / 2) & (parts.area_mm2 <= AIRWAY_MM2[1]) & near
+    tube = keep[parts.labels]
+    labels, count = ndimage.label(tube, structure=np.ones((3, 3, 3)))
+    long = np.zeros(count + 1, dtype=np.bool_)
+    for i, box in enumerate(ndimage.find_objects(labels), start=1):
+        long[i] = (box[0].stop - box[0].start) * axial.spacing_mm[0] >= MIN_AIRWAY_MM
+    steps = max(1, round(AIRWAY_REACH_MM / axial.spacing_mm[1]))
+    return dilate(long[labels], "disc", steps=max(1, steps // 2)) & axial.body & ~lungs
