@@ -46,6 +46,9 @@ MIN_TUBE_MM: Final = 45.0
 MIN_TUBE_SHARE: Final = 0.8
 """Vessels are followed this far, or through most of a shorter scan; loops of bowel turn away sooner."""
 
+MIN_CHAMBER_MM3: Final = 5_000.0
+"""Blood apart from the vessels that run through the scan has at least this volume."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Lumen:
@@ -85,8 +88,9 @@ def find_lumen(grid: Grid, body: Mask, noise_hu: float) -> Lumen:
     low, high = (float(np.percentile(blood, p)) for p in (5, 95))
     # Chambers and branches: as bright as the vessels or brighter, however broad or short.
     reach = FLAT_DEVIATIONS * noise_hu + FLAT_HU
-    core = tubes | (sections.falls_off & (sections.mean_hu >= low - reach))[labels] & flat
-    core &= hu <= 2 * high
+    is_chamber = sections.falls_off & (sections.is_even | (sections.area_mm2 > SECTION_MM2[1]))
+    core = tubes | (is_chamber & (sections.mean_hu >= low - reach))[labels] & flat
+    core = _joined(core & (hu <= 2 * high), tubes, grid)
     top = float(np.percentile(hu[core], 95))
     mask = dilate(core, "disc", steps=grid.steps(RIM_MM / 2), within=(hu > UNENHANCED_HU // 2) & (hu <= top + reach))
     return Lumen(mask=mask, hu=top)
@@ -126,10 +130,10 @@ def _describe(grid: Grid, labels: NDArray[np.integer], count: int, noise_hu: flo
     mean = np.bincount(number, value, count + 1) / size
     spread = np.sqrt(np.maximum(np.bincount(number, value**2, count + 1) / size - mean**2, 0))
     # The nearest blocks around mix lumen and edge: they are skipped.
-    near = ndimage.grey_dilation(labels, footprint=_IN_PLANE)
+    near = _spread(labels)
     far = near
     for _ in range(grid.steps(RIM_MM) - 1):
-        far = ndimage.grey_dilation(far, footprint=_IN_PLANE)
+        far = _spread(far)
     ring = (far > 0) & (near == 0)
     owner, around = far[ring], grid.hu[ring]
     rim = np.maximum(np.bincount(owner, minlength=count + 1), 1)
@@ -141,6 +145,25 @@ def _describe(grid: Grid, labels: NDArray[np.integer], count: int, noise_hu: flo
         is_even=spread <= MAX_SPREAD * noise_hu + MAX_SPREAD_HU,
         falls_off=(denser <= MAX_DENSER) & (fainter >= MIN_FAINTER) & (np.arange(count + 1) > 0),
     )  # fmt: skip
+
+
+def _spread(labels: NDArray[np.integer]) -> NDArray[np.integer]:
+    """Labels grown by one block within their slices; where two meet, the greater."""
+    grown = labels.copy()
+    for to, of in ((slice(1, None), slice(None, -1)), (slice(None, -1), slice(1, None))):
+        np.maximum(grown[:, to], labels[:, of], out=grown[:, to])
+        np.maximum(grown[:, :, to], labels[:, :, of], out=grown[:, :, to])
+    return grown
+
+
+def _joined(core: Mask, tubes: Mask, grid: Grid) -> Mask:
+    """Parts that hold a piece of a vessel, or are too large for the odd even section of a bone."""
+    labels, count = ndimage.label(core)
+    keep = np.bincount(labels[core], minlength=count + 1) * float(np.prod(grid.spacing_mm)) >= MIN_CHAMBER_MM3
+    keep[labels[tubes]] = True
+    keep[0] = False
+    result: Mask = keep[labels]
+    return result
 
 
 def _long_parts(mask: Mask, grid: Grid) -> Mask:
