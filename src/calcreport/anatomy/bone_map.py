@@ -1,0 +1,297 @@
+"""Bones of a scan at a low limit, whatever limit lesions are looked for at: marrow under cortex, judged in millimetres.
+
+On block means of 1.5 mm ribs, spine, sternum, scapulae and pelvis are a few large components once enhanced blood is
+taken out. A component is bone by its architecture (a core fainter than its rim) together with its continuity: it runs
+out of the scan with its section, is as long as no lesion with marrow, or lies in the wall of the thorax that surer
+bones outline. Density and a cut edge alone never make a bone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial import ConvexHull, QhullError
+
+from calcreport.anatomy.body import Body
+from calcreport.anatomy.coarse import CoarseVolume
+from calcreport.anatomy.grid import Grid, make_grid
+from calcreport.anatomy.lumen import find_lumen
+from calcreport.anatomy.morphology import ALL_AXES, dilate, erode, outside_planes
+from calcreport.anatomy.noise import volume_noise_hu
+from calcreport.model.image import CtVolume
+from calcreport.processes.threads import map_in_threads
+
+Mask = NDArray[np.bool_]
+
+BONE_HU: Final = 180
+"""Block means of spongiosa and of blurred cortex are denser; enhanced muscle and liver fainter."""
+
+MUSCLE_HU: Final = 55.0
+NOISE_DEVIATIONS: Final = 3.0
+"""In noisy scans the limit stays this far above muscle."""
+
+MIN_SECTION_DEPTH_MM: Final = 3.0
+"""A section with a half thickness below this shows no core at a resolution of 1 mm."""
+
+CORE_DEPTH: Final = 0.7
+"""The core of a section lies deeper than this share of its half thickness, its rim less deep."""
+
+RIM_RATIO: Final = 1.25
+"""The rim of bone (85th percentile) is denser than its core (median) by this factor; contrast in bowel and lumps of
+mineral have a core as dense as their rim."""
+
+SAMPLED_SLICES: Final = 8
+SAMPLED_SECTIONS: Final = 6
+"""Slices of a component and, in each, its largest sections: bones repeat themselves."""
+
+MIN_MARROW: Final = 0.55
+"""Share of the area of the sections with a core fainter than their rim: 0.7 and more in bones, up to 0.45 in plates
+and shells of mineral."""
+
+MIN_BONE_MM3: Final = 250.0
+"""Smaller pieces do not show their architecture."""
+
+MIN_CUT_SHARE: Final = 0.3
+"""A bone runs out of the scan with this share of its largest section; of a lesion the scan shows a cap."""
+
+MIN_LONG_MM: Final = 70.0
+"""A component with marrow this long is a bone even if it ends inside the scan."""
+
+CAGE_MM2: Final = 15_000.0
+"""Bones outline a trunk where their hull in a slab has at least this area …"""
+
+SLAB_MM: Final = 24.0
+"""… over this length, which holds parts of several ribs at every side …"""
+
+WALL_MM: Final = 12.0
+"""… and ribs and clavicles lie this close to the hull, a costal arch that no surer bone outlines this close to lung …"""
+
+SCAPULA_MM: Final = 45.0
+MIN_BLADE_MM: Final = 35.0
+MIN_BLADE_MARROW: Final = 0.1
+"""… a scapula this far off at most: a plate of this extent in every direction, whose thick borders show marrow …"""
+
+LUNG_HU: Final = -500
+MIN_LUNG_MM3: Final = 100_000.0
+"""Enclosed gas of this volume is lung."""
+
+MAX_WALL_PIECE_MM: Final = 18.0
+MIN_WALL_PIECE_MM: Final = 20.0
+"""… are no thicker than the first, and longer than the second."""
+
+MAX_HOLE_MM2: Final = 3_000.0
+"""Enclosed gaps of a slice up to this area are marrow (the end of a femur has 54 x 54 mm); the cranial cavity and the
+thorax have ten times as much."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BoneMap:
+    """Bones, cartilage and enhanced blood on a grid of about 1.5 mm."""
+
+    grid: Grid
+    bone: Mask
+    """Grid shape; bones with their marrow."""
+    cartilage: Mask
+    """Grid shape; cartilage of the ribs."""
+    lumen: Mask
+    """Grid shape; enhanced vessels and heart."""
+    lumen_hu: float | None
+    """Upper value of the lumen, HU; ``None`` where no enhanced vessel runs through the scan."""
+    noise_hu: float
+    """Noise of the grid, HU."""
+
+
+def find_bone_map(volume: CtVolume, coarse: CoarseVolume, body: Body) -> BoneMap:
+    """Map bones, cartilage and enhanced blood of a volume.
+
+    Parameters
+    ----------
+    volume : CtVolume
+        HU.
+    coarse, body : CoarseVolume, Body
+        Coarse grid and body on it.
+    """
+    grid = make_grid(volume, coarse, body.mask)
+    noise_hu = volume_noise_hu(grid.hu)
+    inside = _on_grid(body.mask, coarse, grid)
+    lumen = find_lumen(grid, inside, noise_hu)
+    limit = max(BONE_HU, round(MUSCLE_HU + NOISE_DEVIATIONS * noise_hu))
+    pieces = _Pieces(volume, grid, (grid.hu >= limit) & inside & ~lumen.mask, lumen.hu)
+    bone = pieces.sure()
+    bone |= pieces.in_wall(bone, _on_grid(_near_lung(coarse, body), coarse, grid))
+    mask = bone[pieces.labels]
+    return BoneMap(
+        grid=grid, bone=_filled(mask, grid) & ~lumen.mask, cartilage=np.zeros_like(mask), lumen=lumen.mask,
+        lumen_hu=lumen.hu, noise_hu=noise_hu,
+    )  # fmt: skip
+
+
+def _on_grid(mask: Mask, coarse: CoarseVolume, grid: Grid) -> Mask:
+    """A coarse mask on the grid."""
+    index = (
+        np.minimum((np.arange(n) * fine + first) // step, size - 1)
+        for n, fine, first, step, size in zip(
+            grid.hu.shape, grid.step, grid.first, coarse.step, mask.shape, strict=True
+        )
+    )
+    result: Mask = mask[np.ix_(*index)]
+    return result
+
+
+def _filled(bone: Mask, grid: Grid) -> Mask:
+    """Bones with the gaps they enclose within a slice, up to `MAX_HOLE_MM2`."""
+    holes, count = ndimage.label(~bone, structure=_IN_PLANE)
+    area = np.bincount(holes.ravel(), minlength=count + 1) * grid.spacing_mm[1] * grid.spacing_mm[2]
+    is_marrow = area <= MAX_HOLE_MM2
+    for side in (holes[:, 0], holes[:, -1], holes[:, :, 0], holes[:, :, -1]):
+        is_marrow[side] = False
+    filled: Mask = bone | is_marrow[holes]
+    return filled
+
+
+_IN_PLANE: Final = np.array([[[0] * 3] * 3, [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[0] * 3] * 3])
+
+
+class _Pieces:
+    """Dense components of the grid; every array has one value a label (0: none)."""
+
+    def __init__(self, volume: CtVolume, grid: Grid, dense: Mask, lumen_hu: float | None) -> None:
+        self.volume, self.grid = volume, grid
+        self.labels, count = ndimage.label(dense, structure=np.ones((3, 3, 3)))
+        self.boxes = ndimage.find_objects(self.labels)
+        number = np.arange(count + 1)
+        self.volume_mm3 = np.bincount(self.labels[dense], minlength=count + 1) * float(np.prod(grid.spacing_mm))
+        self.thickness_mm = np.zeros(count + 1)
+        inner, steps = dense, 0
+        while inner.any() and steps * grid.spacing_mm[1] <= MAX_WALL_PIECE_MM:
+            self.thickness_mm[np.unique(self.labels[inner])] = (2 * steps + 1) * grid.spacing_mm[1]
+            inner, steps = erode(inner, "cross", beyond=1), steps + 1
+        # Fainter than blood tells nothing where blood is enhanced: branches, parenchyma.
+        peak = np.full(count + 1, -1024, dtype=np.int16)
+        np.maximum.at(peak, self.labels[dense], grid.hu[dense])
+        self.large = [
+            int(i) for i in number[1:]
+            if self.volume_mm3[i] >= MIN_BONE_MM3 and (lumen_hu is None or peak[i] > lumen_hu)
+        ]  # fmt: skip
+        marrow = map_in_threads(self._marrow, self.large)
+        self.marrow = np.zeros(count + 1)
+        self.marrow[self.large] = marrow
+
+    def sure(self) -> Mask:
+        """Bones by marrow and continuity."""
+        found = np.zeros(len(self.volume_mm3), dtype=np.bool_)
+        for i in self.large:
+            found[i] = self.marrow[i] >= MIN_MARROW and (self._runs_out(i) or self._extent_mm(i).max() >= MIN_LONG_MM)
+        return found
+
+    def in_wall(self, bone: Mask, near_lung: Mask) -> Mask:
+        """Thin pieces in the wall of the trunk that bones outline; `near_lung` of grid shape."""
+        found = np.zeros(len(bone), dtype=np.bool_)
+        slab = max(1, round(SLAB_MM / self.grid.spacing_mm[0]))
+        wanted = [
+            i for i in self.large
+            if not bone[i] and self.thickness_mm[i] <= MAX_WALL_PIECE_MM
+            and float(np.linalg.norm(self._extent_mm(i))) >= MIN_WALL_PIECE_MM
+        ]  # fmt: skip
+        mask = bone[self.labels]
+        for start in range(0, len(mask), slab):
+            planes = slice(start, start + slab)
+            here = [i for i in wanted if start <= (self.boxes[i - 1][0].start + self.boxes[i - 1][0].stop) // 2 < start + slab]
+            beyond_mm = _beyond_hull_mm(mask[planes].any(axis=0), self.grid) if here else None
+            if beyond_mm is None:
+                continue
+            for i in here:
+                box = self.boxes[i - 1]
+                own = self.labels[box] == i
+                away = beyond_mm[box[1:]][own.any(axis=0)]
+                is_outside = float(np.percentile(away, 20)) >= -WALL_MM
+                is_beside = float(np.percentile(away, 80)) <= WALL_MM or bool(near_lung[box][own].mean() >= 0.5)
+                is_blade = float(np.median(away)) <= SCAPULA_MM and self._extent_mm(i).min() >= MIN_BLADE_MM
+                found[i] = is_outside and (is_beside or (is_blade and self.marrow[i] >= MIN_BLADE_MARROW))
+        return found
+
+    def _extent_mm(self, i: int) -> NDArray[np.float64]:
+        return np.array([(s.stop - s.start) * mm for s, mm in zip(self.boxes[i - 1], self.grid.spacing_mm, strict=True)])
+
+    def _runs_out(self, i: int) -> bool:
+        """Whether a component leaves the scan with its section, at an end or at the side of the picture."""
+        box = self.boxes[i - 1]
+        own = self.labels[box] == i
+        area = own.sum(axis=(1, 2)).astype(np.float64)
+        ends = [0.0]
+        if box[0].start == 0:
+            ends.append(area[0])
+        if box[0].stop == len(self.labels):
+            ends.append(area[-1])
+        at_side = any(s.start == 0 or s.stop == n for s, n in zip(box[1:], self.labels.shape[1:], strict=True))
+        return at_side or max(ends) >= MIN_CUT_SHARE * area.max()
+
+    def _marrow(self, i: int) -> float:
+        """Share of a component's sections, by area, whose core is fainter than their rim, on the fine voxels."""
+        box = self.boxes[i - 1]
+        planes = np.unique(np.linspace(box[0].start, box[0].stop - 1, SAMPLED_SLICES).round().astype(int))
+        found = [s for plane in planes for s in self._sections(i, int(plane))]
+        total = sum(area for area, _ in found)
+        return sum(area for area, is_marrow in found if is_marrow) / total if total else 0.0
+
+    def _sections(self, i: int, plane: int) -> list[tuple[float, bool]]:
+        """Area in mm2 of the largest sections of a component in a slice, and whether each shows marrow."""
+        step, spacing = self.grid.step, self.volume.geometry.spacing_mm
+        box = self.boxes[i - 1]
+        solid = ~outside_planes(np.pad(self.labels[plane, box[1], box[2]] == i, 1)[None])[0, 1:-1, 1:-1]
+        labels, count = ndimage.label(solid)
+        area = np.bincount(labels.ravel())[1:] * self.grid.spacing_mm[1] * self.grid.spacing_mm[2]
+        boxes = ndimage.find_objects(labels)
+        fine = min(plane * step[0] + step[0] // 2, self.volume.hu.shape[0] - 1)
+        found = []
+        for n in np.argsort(-area)[: min(SAMPLED_SECTIONS, count)]:
+            if area[n] < np.pi * MIN_SECTION_DEPTH_MM**2:
+                break
+            rows, columns = boxes[n]
+            own = np.kron(labels[rows, columns] == n + 1, np.ones(step[1:], dtype=np.bool_))
+            top = (box[1].start + rows.start) * step[1] + self.grid.first[1]
+            left = (box[2].start + columns.start) * step[2] + self.grid.first[2]
+            hu = self.volume.hu[fine, top : top + own.shape[0], left : left + own.shape[1]]
+            own = own[: hu.shape[0], : hu.shape[1]]
+            depth = ndimage.distance_transform_edt(np.pad(own, 1), sampling=spacing[1:])[1:-1, 1:-1]
+            deepest = float(depth.max())
+            core = depth >= CORE_DEPTH * deepest
+            if deepest < MIN_SECTION_DEPTH_MM or (core == own).all():
+                continue
+            rim_hu, core_hu = np.percentile(hu[own & ~core], 85), np.median(hu[core])
+            found.append((float(area[n]), bool(rim_hu > RIM_RATIO * core_hu)))
+        return found
+
+
+def _near_lung(coarse: CoarseVolume, body: Body) -> Mask:
+    """Coarse shape; true in lung and `WALL_MM` around it."""
+    labels, count = ndimage.label((coarse.hu < LUNG_HU) & body.mask)
+    is_lung = np.bincount(labels.ravel(), minlength=count + 1) * float(np.prod(coarse.spacing_mm)) >= MIN_LUNG_MM3
+    is_lung[0] = False
+    return dilate(is_lung[labels], "cross", axes=ALL_AXES, steps=round(WALL_MM / coarse.spacing_mm[1]))
+
+
+def _beyond_hull_mm(bone: Mask, grid: Grid) -> NDArray[np.float64] | None:
+    """Distance of every block of a slice outside the hull of the bones, negative inside, mm.
+
+    ``None`` where they do not outline a trunk.
+    """
+    points = np.argwhere(bone) * np.array(grid.spacing_mm[1:])
+    if len(points) < 3:
+        return None
+    try:
+        hull = ConvexHull(points)
+    except QhullError:
+        return None
+    if hull.volume < CAGE_MM2:
+        return None
+    rows, columns = (np.arange(n) * mm for n, mm in zip(bone.shape, grid.spacing_mm[1:], strict=True))
+    # The greatest of the signed distances from the sides.
+    beyond = np.full(bone.shape, -np.inf)
+    for a, b, c in hull.equations:
+        np.maximum(beyond, a * rows[:, None] + b * columns + c, out=beyond)
+    return beyond

@@ -1,0 +1,177 @@
+"""Enhanced blood: homogeneous sections without a dense rim that follow each other through the scan.
+
+The edge of a vessel or a heart falls off to what lies around it; the edge of a bone or of mineral is as dense as its
+inside or denser, and trabeculae vary more than noise does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from calcreport.anatomy.grid import Grid
+from calcreport.anatomy.morphology import dilate
+
+Mask = NDArray[np.bool_]
+
+UNENHANCED_HU: Final = 110
+"""Blood without contrast has at most 70 HU, costal cartilage seldom more than 110; enhanced blood lies above."""
+
+FLAT_DEVIATIONS: Final = 4.0
+FLAT_HU: Final = 20.0
+"""Neighbouring blocks of a lumen differ by noise (nine values span four deviations at most) and by this slow change."""
+
+MAX_SPREAD_HU: Final = 3.0
+MAX_SPREAD: Final = 1.0
+"""Standard deviation over a lumen's section: this many times the noise plus this much mixing of contrast; trabeculae,
+cartilage and contrast in bowel vary by 20 HU and more."""
+
+SECTION_MM2: Final = (20.0, 1_000.0)
+"""Flat part of the section of the vessels looked for: an artery of 8 mm, whose edge is not flat, to an aorta of
+36 mm. A bladder is broader."""
+
+RIM_MM: Final = 4.5
+DENSER_HU: Final = 50.0
+"""Around a section this far, blocks denser than its middle by this and noise are bone …"""
+
+MAX_DENSER: Final = 0.35
+MIN_FAINTER: Final = 0.25
+"""… which lies on one side of a vessel at most (an aorta on the spine), while its other sides fall off."""
+
+MIN_TUBE_MM: Final = 45.0
+MIN_TUBE_SHARE: Final = 0.8
+"""Vessels are followed this far, or through most of a shorter scan; loops of bowel turn away sooner."""
+
+MIN_CHAMBER_MM3: Final = 5_000.0
+"""Blood apart from the vessels that run through the scan has at least this volume."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Lumen:
+    """Enhanced blood on the grid."""
+
+    mask: Mask
+    """Grid shape; vessels and heart, their blurred edge included."""
+    hu: float | None
+    """95th percentile of the inside, HU; ``None`` where no enhanced vessel runs through the scan."""
+
+
+def find_lumen(grid: Grid, body: Mask, noise_hu: float) -> Lumen:
+    """Enhanced vessels and heart.
+
+    Parameters
+    ----------
+    grid : Grid
+        Block means, HU.
+    body : NDArray[np.bool_]
+        Grid shape; true inside the body.
+    noise_hu : float
+        Noise of the grid's soft tissue, HU.
+    """
+    hu = grid.hu
+    none = Lumen(mask=np.zeros(hu.shape, dtype=np.bool_), hu=None)
+    flat = _flat(hu, noise_hu) & body
+    labels, count = ndimage.label(flat, structure=_IN_PLANE)
+    if not count:
+        return none
+    sections = _describe(grid, labels, count, noise_hu)
+    is_tube = sections.falls_off & sections.is_even
+    is_tube &= (sections.area_mm2 >= SECTION_MM2[0]) & (sections.area_mm2 <= SECTION_MM2[1])
+    tubes = _long_parts(is_tube[labels], grid)
+    if not tubes.any():
+        return none
+    blood = hu[tubes]
+    low, high = (float(np.percentile(blood, p)) for p in (5, 95))
+    # Chambers and branches: as bright as the vessels or brighter, however broad or short.
+    reach = FLAT_DEVIATIONS * noise_hu + FLAT_HU
+    is_chamber = sections.falls_off & (sections.is_even | (sections.area_mm2 > SECTION_MM2[1]))
+    core = tubes | (is_chamber & (sections.mean_hu >= low - reach))[labels] & flat
+    core = _joined(core & (hu <= 2 * high), tubes, grid)
+    top = float(np.percentile(hu[core], 95))
+    mask = dilate(core, "disc", steps=grid.steps(RIM_MM / 2), within=(hu > UNENHANCED_HU // 2) & (hu <= top + reach))
+    return Lumen(mask=mask, hu=top)
+
+
+_IN_PLANE: Final = np.array([[[0] * 3] * 3, [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[0] * 3] * 3])
+
+
+def _flat(hu: NDArray[np.int16], noise_hu: float) -> Mask:
+    """Blocks above unenhanced blood that differ from their eight neighbours no more than noise makes them."""
+    flat = np.zeros(hu.shape, dtype=np.bool_)
+    high, low = hu, hu
+    for axis in (1, 2):
+        n = high.shape[axis]
+        views = [(slice(None),) * axis + (slice(i, n - 2 + i),) for i in range(3)]
+        high = np.maximum(np.maximum(high[views[0]], high[views[1]]), high[views[2]])
+        low = np.minimum(np.minimum(low[views[0]], low[views[1]]), low[views[2]])
+    limit = round(FLAT_DEVIATIONS * noise_hu + FLAT_HU)
+    flat[:, 1:-1, 1:-1] = (low > UNENHANCED_HU) & (high - low <= limit)
+    return flat
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Sections:
+    """Flat sections, one value a label (0: none)."""
+
+    area_mm2: NDArray[np.float64]
+    mean_hu: NDArray[np.float64]
+    is_even: Mask
+    falls_off: Mask
+
+
+def _describe(grid: Grid, labels: NDArray[np.integer], count: int, noise_hu: float) -> _Sections:
+    inside = labels > 0
+    number, value = labels[inside], grid.hu[inside].astype(np.float64)
+    size = np.maximum(np.bincount(number, minlength=count + 1), 1).astype(np.float64)
+    mean = np.bincount(number, value, count + 1) / size
+    spread = np.sqrt(np.maximum(np.bincount(number, value**2, count + 1) / size - mean**2, 0))
+    # The nearest blocks around mix lumen and edge: they are skipped.
+    near = _spread(labels)
+    far = near
+    for _ in range(grid.steps(RIM_MM) - 1):
+        far = _spread(far)
+    ring = (far > 0) & (near == 0)
+    owner, around = far[ring], grid.hu[ring]
+    rim = np.maximum(np.bincount(owner, minlength=count + 1), 1)
+    beyond = around - mean[owner]
+    denser = np.bincount(owner[beyond > DENSER_HU + 2 * noise_hu], minlength=count + 1) / rim
+    fainter = np.bincount(owner[beyond < -FLAT_HU - 2 * noise_hu], minlength=count + 1) / rim
+    return _Sections(
+        area_mm2=size * grid.spacing_mm[1] * grid.spacing_mm[2], mean_hu=mean,
+        is_even=spread <= MAX_SPREAD * noise_hu + MAX_SPREAD_HU,
+        falls_off=(denser <= MAX_DENSER) & (fainter >= MIN_FAINTER) & (np.arange(count + 1) > 0),
+    )  # fmt: skip
+
+
+def _spread(labels: NDArray[np.integer]) -> NDArray[np.integer]:
+    """Labels grown by one block within their slices; where two meet, the greater."""
+    grown = labels.copy()
+    for to, of in ((slice(1, None), slice(None, -1)), (slice(None, -1), slice(1, None))):
+        np.maximum(grown[:, to], labels[:, of], out=grown[:, to])
+        np.maximum(grown[:, :, to], labels[:, :, of], out=grown[:, :, to])
+    return grown
+
+
+def _joined(core: Mask, tubes: Mask, grid: Grid) -> Mask:
+    """Parts that hold a piece of a vessel, or are too large for the odd even section of a bone."""
+    labels, count = ndimage.label(core)
+    keep = np.bincount(labels[core], minlength=count + 1) * float(np.prod(grid.spacing_mm)) >= MIN_CHAMBER_MM3
+    keep[labels[tubes]] = True
+    keep[0] = False
+    result: Mask = keep[labels]
+    return result
+
+
+def _long_parts(mask: Mask, grid: Grid) -> Mask:
+    """Parts that run far enough along the scan."""
+    labels, count = ndimage.label(dilate(mask, "cross", axes=(0,)))
+    is_long = np.zeros(count + 1, dtype=np.bool_)
+    needed = min(MIN_TUBE_MM, MIN_TUBE_SHARE * len(mask) * grid.spacing_mm[0])
+    for n, box in enumerate(ndimage.find_objects(labels), start=1):
+        is_long[n] = (box[0].stop - box[0].start) * grid.spacing_mm[0] >= needed
+    result: Mask = is_long[labels] & mask
+    return result
