@@ -9,17 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calcreport.anatomy.body import find_body
+from calcreport.anatomy.body_map import find_body_map
+from calcreport.anatomy.bone_map import find_bone_map
 from calcreport.anatomy.coarse import coarsen
+from calcreport.anatomy.components import find_components
 from calcreport.anatomy.fascia import find_envelope
 from calcreport.anatomy.noise import volume_noise_hu
+from calcreport.anatomy.runs import find_runs
 from calcreport.calcification.depth import prepare_layers
 from calcreport.calcification.detect import Detection, detect
 from calcreport.calcification.excluded import list_excluded
 from calcreport.calcification.group import Ground, group_foci
+from calcreport.calcification.inner import list_incidental
 from calcreport.calcification.lesion import Measurer
+from calcreport.calcification.scene import Scene
 from calcreport.calcification.skin import find_skin
 from calcreport.calcification.subcutaneous_mass import without_lumps
-from calcreport.calcification.thresholds import choose_thresholds, shows_enhanced_vessels
+from calcreport.calcification.thresholds import choose_thresholds
 from calcreport.model.image import Acquisition, Contrast, CtVolume
 from calcreport.model.lesion import CtFindings, LesionContour, MeasuredLesion
 from calcreport.processes.threads import map_in_threads
@@ -65,20 +71,24 @@ def analyse_ct(
         coarse = coarsen(volume)
         body = find_body(coarse)
         skin = beside.submit(find_skin, volume, coarse, body)
-        phase = acquisition.contrast if contrast in (None, Contrast.UNKNOWN) else contrast
-        is_unknown = phase in {Contrast.UNKNOWN, Contrast.GIVEN}
+        bones = find_bone_map(volume, coarse, body)
         noise_hu = noise.result()
-        is_enhanced = is_unknown and shows_enhanced_vessels(volume, coarse, body.mask, noise_hu)
         chosen = choose_thresholds(
-            acquisition, contrast=contrast, is_enhanced=is_enhanced, noise_hu=noise_hu, settings=settings
+            acquisition, contrast=contrast, is_enhanced=bones.lumen_hu is not None, noise_hu=noise_hu, settings=settings
         )
         tell("detection")
-        detection = detect(
-            volume, coarse, body, limits=chosen.limits, noise_hu=noise_hu, min_volume_mm3=settings.min_volume_mm3
-        )
+        territory = bones.on_coarse(coarse)
+        limits = chosen.limits
+        scene = Scene(
+            volume=volume, coarse=coarse, body=body, bones=bones, noise_hu=noise_hu, limits=limits,
+            places=find_body_map(coarse, body, territory, volume.geometry),
+            components=find_components(volume.hu, find_runs(volume.hu, int(np.ceil(limits.grow)))),
+        )  # fmt: skip
+        detection = detect(scene, min_volume_mm3=settings.min_volume_mm3)
         deposits = [detection.components.indices(f.component) for f in detection.foci]
-        envelope = without_lumps(find_envelope(coarse, body, detection.territory), volume, coarse, deposits)
+        envelope = without_lumps(find_envelope(coarse, body, territory), volume, coarse, deposits)
         layers = prepare_layers(body, envelope, skin.result())
+    incidental, doubts = list_incidental(scene, detection)
     tell("measurement")
     measurer = Measurer(
         volume=volume, acquisition=acquisition, layers=layers, detection=detection, noise_hu=noise_hu,
@@ -93,6 +103,8 @@ def analyse_ct(
     return CtFindings(
         lesions=tuple(lesions),
         excluded=list_excluded(detection, volume),
+        incidental=incidental,
+        doubts=doubts,
         thresholds=chosen.limits,
         threshold_reason=chosen.reason,
         noise_hu=noise_hu,

@@ -10,17 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calcreport.anatomy.morphology import ALL_AXES, dilate
-from calcreport.anatomy.skeleton import Architecture
-from calcreport.calcification.airway import is_airway_cartilage
-from calcreport.calcification.bones import METAL_HU, is_broken_off, is_fabella, is_metal, lies_at_joint
+from calcreport.calcification.bones import METAL_HU, is_metal
 from calcreport.calcification.enteric import is_contrast_pool
 from calcreport.calcification.foci import MIN_EVIDENCE, Focus, evidence_of, reference_tissue
 from calcreport.calcification.mineral_or_noise import is_mineral
 from calcreport.calcification.scene import Scene
 from calcreport.model.report import ExclusionReason
 
-INSIDE_BONE: Final = 0.8
-"""A component with this share inside a bone's outline is part of the bone."""
+HALF: Final = 0.5
+"""A component belongs to what holds this share of it."""
+
+BLOOD_DEVIATIONS: Final = 5.0
+"""No voxel of a lumen lies this many noise deviations above it but by chance: one in three million."""
 
 BORDER_GAPS: Final = ((8.0, 300.0), (4.5, 800.0))
 """A focus cut by the scan this close to bone (mm) and this small (mm3) is the next part of that bone."""
@@ -90,25 +91,14 @@ def metal_blocks(scene: Scene, candidates: list[int]) -> NDArray[np.bool_]:
     return metal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Landmarks:
-    """What a component is judged against, found before any focus is judged."""
-
-    skeleton: NDArray[np.bool_]
-    """Shape ``(components,)``; true for bones."""
-    territory: NDArray[np.bool_]
-    metal: NDArray[np.bool_]
-    """Coarse shape; bones with their marrow, and metal."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Case:
     """One component before its judge."""
 
     scene: Scene
     focus: Focus
-    architecture: Architecture | None
-    landmarks: Landmarks
+    metal: NDArray[np.bool_]
+    """Coarse shape; true at metal."""
 
 
 _Rule = tuple[Callable[[_Case], bool], ExclusionReason, str]
@@ -116,36 +106,29 @@ _Rule = tuple[Callable[[_Case], bool], ExclusionReason, str]
 RULES: Final[tuple[_Rule, ...]] = (
     (lambda c: is_metal(c.focus),
      ExclusionReason.METAL, "high-attenuation material, probably metal"),
-    (lambda c: c.scene.share_in(c.landmarks.territory, c.focus.component) > INSIDE_BONE,
-     ExclusionReason.SKELETON, "inside a bone"),
+    (lambda c: _share(c, c.scene.bones.cartilage) >= HALF,
+     ExclusionReason.ORGAN, "cartilage of a rib"),
+    (lambda c: _share(c, c.scene.bones.lumen) >= HALF and c.focus.peak_hu < _blood_limit(c.scene),
+     ExclusionReason.CONTRAST, "enhanced blood"),
     (lambda c: is_mineral(c.focus) and is_contrast_pool(c.scene, c.focus),
      ExclusionReason.CONTRAST, "homogeneous fluid density, probably enteric or urinary contrast"),
     (lambda c: c.focus.touches_border
      and any(c.focus.bone_gap_mm < gap and c.focus.volume_mm3 < volume for gap, volume in BORDER_GAPS),
      ExclusionReason.SKELETON, "part of a bone at the edge of the scan"),
-    (lambda c: c.architecture is not None and c.architecture.has_marrow
-     and lies_at_joint(c.scene, c.focus, c.landmarks.territory),
-     ExclusionReason.SKELETON, "separate bone beside the skeleton (patella, sesamoid or ossicle)"),
-    (lambda c: is_broken_off(c.scene, c.focus, c.landmarks.skeleton),
-     ExclusionReason.SKELETON, "part of a bone that the raised threshold breaks up"),
-    (lambda c: c.focus.air_fraction > MIN_AIR_SHARE and c.scene.share_in(c.scene.body.firm, c.focus.component) < 0.5,
+    (lambda c: c.focus.air_fraction > MIN_AIR_SHARE and c.scene.share_in(c.scene.body.firm, c.focus.component) < HALF,
      ExclusionReason.EXTERNAL, "on the skin"),
-    (lambda c: is_fabella(c.scene, c.focus, c.landmarks.territory),
-     ExclusionReason.SKELETON, "small ossicle behind the end of a bone (fabella)"),
-    (lambda c: is_airway_cartilage(c.scene, c.focus),
-     ExclusionReason.ORGAN, "around the airway, cartilage of larynx or trachea"),
     (lambda c: c.scene.border(c.focus.component)[1],
      ExclusionReason.SKELETON, "cut by the side of the picture, taken as bone; check the source images"),
     (lambda c: not is_mineral(c.focus),
      ExclusionReason.NOISE, "not told from noise"),
-    (lambda c: _is_streak(c.focus) and c.scene.is_near(c.focus.component, c.landmarks.metal, STREAK_REACH_MM),
+    (lambda c: _is_streak(c.focus) and c.scene.is_near(c.focus.component, c.metal, STREAK_REACH_MM),
      ExclusionReason.NOISE, "metal streak"),
 )  # fmt: skip
 """Tried in order; the first that holds says why a component is not soft-tissue calcification."""
 
 
-def judge(scene: Scene, focus: Focus, architecture: Architecture | None, landmarks: Landmarks) -> Rejected | None:
-    """Why a component is not a focus of soft-tissue calcification, or ``None`` when it is one.
+def judge(scene: Scene, focus: Focus, metal: NDArray[np.bool_]) -> Rejected | None:
+    """Why a component is not a focus of mineral, or ``None`` when it is one.
 
     Parameters
     ----------
@@ -153,16 +136,23 @@ def judge(scene: Scene, focus: Focus, architecture: Architecture | None, landmar
         The series.
     focus : Focus
         The component in its surroundings.
-    architecture : Architecture | None
-        Its shell and core, ``None`` when too small to have them.
-    landmarks : Landmarks
-        Bones and metal.
+    metal : NDArray[np.bool_]
+        Coarse shape; true at metal.
     """
-    case = _Case(scene=scene, focus=focus, architecture=architecture, landmarks=landmarks)
+    case = _Case(scene=scene, focus=focus, metal=metal)
     for holds, reason, detail in RULES:
         if holds(case):
             return Rejected(component=focus.component, reason=reason, detail=detail)
     return None
+
+
+def _share(case: _Case, mask: NDArray[np.bool_]) -> float:
+    return case.scene.share_on_grid(mask, case.focus.component)
+
+
+def _blood_limit(scene: Scene) -> float:
+    """Densest that a voxel of enhanced blood becomes by noise, HU."""
+    return float("inf") if scene.bones.lumen_hu is None else scene.bones.lumen_hu + BLOOD_DEVIATIONS * scene.noise_hu
 
 
 def _is_streak(focus: Focus) -> bool:

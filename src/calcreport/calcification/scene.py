@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calcreport.anatomy.body import Body
+from calcreport.anatomy.body_map import BodyMap
+from calcreport.anatomy.bone_map import BoneMap
 from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.components import Components
 from calcreport.anatomy.runs import count_up
 from calcreport.calcification.foci import GAS_HU
 from calcreport.model.image import CtVolume
 from calcreport.model.report import Thresholds
+
+SAMPLED_VOXELS: Final = 4_000
+"""Voxels of a component that a share is taken from."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -27,6 +33,10 @@ class Scene:
     coarse: CoarseVolume
     body: Body
     """Coarse grid and body on it."""
+    bones: BoneMap
+    """Bones, cartilage and enhanced blood, found at a low limit of their own."""
+    places: BodyMap
+    """Cavities of the body."""
     components: Components
     """Dense components."""
     limits: Thresholds
@@ -58,6 +68,12 @@ class Scene:
         """Share of a component's voxels that lie in some coarse blocks (coarse shape, true where they are)."""
         index, voxels = self._blocks(component)
         return float(voxels[blocks[tuple(index.T)]].sum() / voxels.sum())
+
+    def share_on_grid(self, mask: NDArray[np.bool_], component: int) -> float:
+        """Share of a component's voxels that lie in a mask on the grid of the bones."""
+        index = self.components.indices(component)
+        index = index[:: max(1, len(index) // SAMPLED_VOXELS)]
+        return float(mask[tuple(self.bones.grid.of_fine(index).T)].mean())
 
     def is_near(self, component: int, blocks: NDArray[np.bool_], reach_mm: float, *, along_mm: float = 0.0) -> bool:
         """Whether a component's box, grown by mm within its slices and along the scan, meets some coarse blocks."""

@@ -1,0 +1,82 @@
+"""Mineral inside a cavity of the body: what of it is listed as incidental, and when there is too much to judge."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from calcreport.anatomy.body_map import Cavity
+from calcreport.anatomy.morphology import ALL_AXES, dilate
+from calcreport.calcification.detect import Detection
+from calcreport.calcification.foci import Focus
+from calcreport.calcification.scene import Scene
+from calcreport.calcification.size import as_point, farthest_pair
+from calcreport.model.incidental import MANY_IN_CAVITY, Doubt, IncidentalFinding, IncidentalKind
+
+MOST_IN_CAVITY: Final = 24
+"""More separate deposits in one cavity than a reader would list: calcified aortas and livers of granulomas stay below;
+enhanced organs and sharp kernels that the limit does not clear reach hundreds."""
+
+WALL_MM: Final = 3.0
+"""A plaque lies in the wall, this close to the lumen."""
+
+MIN_ON_LUMEN: Final = 0.3
+
+_NAMES: Final = {
+    Cavity.THORAX: "chest",
+    Cavity.ABDOMEN: "abdomen",
+    Cavity.PELVIS: "pelvis",
+    Cavity.SKULL: "head",
+    Cavity.AIRWAY: "larynx or trachea",
+}
+
+
+def list_incidental(scene: Scene, detection: Detection) -> tuple[tuple[IncidentalFinding, ...], tuple[Doubt, ...]]:
+    """Incidental mineral, and a doubt where one cavity holds more than can be judged: that cavity is not listed."""
+    cavities = {focus.component: _cavity(scene, focus) for focus in detection.inner}
+    count = {cavity: sum(other is cavity for other in cavities.values()) for cavity in set(cavities.values())}
+    listed = [f for f in detection.inner if count[cavities[f.component]] <= MOST_IN_CAVITY]
+    doubts = () if len(listed) == len(detection.inner) else (MANY_IN_CAVITY,)
+    return tuple(_finding(scene, focus, cavities[focus.component]) for focus in listed), doubts
+
+
+def _cavity(scene: Scene, focus: Focus) -> Cavity:
+    """Cavity that holds most of a focus."""
+    blocks = scene.coarse.of_fine(scene.components.indices(focus.component))
+    return Cavity(int(np.bincount(scene.places.cavity[tuple(blocks.T)], minlength=len(Cavity))[1:].argmax()) + 1)
+
+
+def _finding(scene: Scene, focus: Focus, cavity: Cavity) -> IncidentalFinding:
+    index = scene.components.indices(focus.component)
+    low, high = scene.components.box[focus.component].T.astype(np.float64)
+    geometry = scene.volume.geometry
+    corners = np.array([[i, j, k] for i in (low[0], high[0]) for j in (low[1], high[1]) for k in (low[2], high[2])])
+    box = geometry.lps_mm(corners - 0.5)
+    start, end = farthest_pair(geometry.lps_mm(index.astype(np.float64)))
+    return IncidentalFinding(
+        kind=_kind(scene, focus, cavity), structure=_NAMES[cavity],
+        bbox_lps_mm=(as_point(box.min(axis=0)), as_point(box.max(axis=0))),
+        largest_mm=float(np.linalg.norm(end - start)) + float(min(geometry.spacing_mm)),
+        first_slice=int(low[0]), last_slice=int(high[0]) - 1,
+    )  # fmt: skip
+
+
+def _kind(scene: Scene, focus: Focus, cavity: Cavity) -> IncidentalKind:
+    """What the image tells of what a deposit belongs to; `OTHER` where it tells nothing."""
+    if cavity is Cavity.AIRWAY:
+        return IncidentalKind.AIRWAY
+    if _lies_on_lumen(scene, focus):
+        return IncidentalKind.VASCULAR
+    return IncidentalKind.OTHER
+
+
+def _lies_on_lumen(scene: Scene, focus: Focus) -> bool:
+    """Whether a deposit lies in or on enhanced blood."""
+    grid = scene.bones.grid
+    block = grid.of_fine(scene.components.indices(focus.component))
+    margin = np.array([1, grid.steps(WALL_MM), grid.steps(WALL_MM)])
+    low = np.maximum(block.min(axis=0) - margin, 0)
+    i, j, k = (slice(int(a), int(b)) for a, b in zip(low, block.max(axis=0) + margin + 1, strict=True))
+    lumen = dilate(scene.bones.lumen[i, j, k], "cross", axes=ALL_AXES, steps=grid.steps(WALL_MM))
+    return float(lumen[tuple((block - low).T)].mean()) >= MIN_ON_LUMEN
