@@ -22,7 +22,7 @@ from calcreport.anatomy.grid import Grid, make_grid
 from calcreport.anatomy.lumen import find_lumen
 from calcreport.anatomy.morphology import ALL_AXES, dilate, erode, outside_planes
 from calcreport.anatomy.noise import volume_noise_hu
-from calcreport.model.image import CtVolume
+from calcreport.model.image import LOWEST_HU, CtVolume
 from calcreport.processes.threads import map_in_threads
 
 Mask = NDArray[np.bool_]
@@ -44,6 +44,17 @@ RIM_RATIO: Final = 1.25
 """The rim of bone (85th percentile) is denser than its core (median) by this factor; contrast in bowel and lumps of
 mineral have a core as dense as their rim."""
 
+FLUID_HU: Final = (-10.0, 100.0)
+FLUID_DEPTH_MM: Final = 7.0
+"""A core this deep within these limits may be fluid or muscle in a shell of mineral as well as red marrow, unless the
+component runs through the scan; in ribs and small bones blur mixes marrow with the cortex."""
+
+METAL_HU: Final = 2_000.0
+"""A core denser than this is a nail in its bone."""
+
+MAX_CORTEX_HU: Final = 1_600
+"""Block means of cortex stay below; clasps and wires on the skin do not."""
+
 SAMPLED_SLICES: Final = 8
 SAMPLED_SECTIONS: Final = 6
 """Slices of a component and, in each, its largest sections: bones repeat themselves."""
@@ -58,6 +69,9 @@ MIN_BONE_MM3: Final = 250.0
 MIN_CUT_SHARE: Final = 0.3
 """A bone runs out of the scan with this share of its largest section; of a lesion the scan shows a cap."""
 
+THROUGH_MM3: Final = 30_000.0
+"""What both ends of the scan cut and is this large runs through it, however small its section is there."""
+
 MIN_LONG_MM: Final = 70.0
 """A component with marrow this long is a bone even if it ends inside the scan."""
 
@@ -67,7 +81,7 @@ CAGE_MM2: Final = 15_000.0
 SLAB_MM: Final = 24.0
 """… over this length, which holds parts of several ribs at every side …"""
 
-WALL_MM: Final = 12.0
+WALL_MM: Final = 16.0
 """… and ribs and clavicles lie this close to the hull, a costal arch that no surer bone outlines this close to lung …"""
 
 SCAPULA_MM: Final = 45.0
@@ -82,6 +96,9 @@ MIN_LUNG_MM3: Final = 100_000.0
 MAX_WALL_PIECE_MM: Final = 18.0
 MIN_WALL_PIECE_MM: Final = 20.0
 """… are no thicker than the first, and longer than the second."""
+
+PLAQUE_MM: Final = 3.0
+"""Plaques of a vessel's wall lie this close to its blood."""
 
 MAX_HOLE_MM2: Final = 3_000.0
 """Enclosed gaps of a slice up to this area are marrow (the end of a femur has 54 x 54 mm); the cranial cavity and the
@@ -120,10 +137,15 @@ def find_bone_map(volume: CtVolume, coarse: CoarseVolume, body: Body) -> BoneMap
     inside = _on_grid(body.mask, coarse, grid)
     lumen = find_lumen(grid, inside, noise_hu)
     limit = max(BONE_HU, round(MUSCLE_HU + NOISE_DEVIATIONS * noise_hu))
-    pieces = _Pieces(volume, grid, (grid.hu >= limit) & inside & ~lumen.mask, lumen.hu)
+    dense = (grid.hu >= limit) & inside & ~lumen.mask
+    # Plaques join an aorta to the spine: what lies against blood is left to bone only where bone goes on beside it.
+    pieces = _Pieces(volume, grid, dense & ~dilate(lumen.mask, "square", steps=grid.steps(PLAQUE_MM)), lumen.hu)
     bone = pieces.sure()
-    bone |= pieces.in_wall(bone, _on_grid(_near_lung(coarse, body), coarse, grid))
-    mask = bone[pieces.labels]
+    near_lung = _on_grid(_near_lung(coarse, body), coarse, grid)
+    for _ in range(2):
+        # What the first pass finds completes the outline for the second.
+        bone |= pieces.in_wall(bone, near_lung)
+    mask = dilate(bone[pieces.labels], "cross", within=dense)
     return BoneMap(
         grid=grid, bone=_filled(mask, grid) & ~lumen.mask, cartilage=np.zeros_like(mask), lumen=lumen.mask,
         lumen_hu=lumen.hu, noise_hu=noise_hu,
@@ -171,21 +193,27 @@ class _Pieces:
             self.thickness_mm[np.unique(self.labels[inner])] = (2 * steps + 1) * grid.spacing_mm[1]
             inner, steps = erode(inner, "cross", beyond=1), steps + 1
         # Fainter than blood tells nothing where blood is enhanced: branches, parenchyma.
-        peak = np.full(count + 1, -1024, dtype=np.int16)
-        np.maximum.at(peak, self.labels[dense], grid.hu[dense])
+        self.peak_hu = np.full(count + 1, LOWEST_HU, dtype=np.int16)
+        np.maximum.at(self.peak_hu, self.labels[dense], grid.hu[dense])
         self.large = [
             int(i) for i in number[1:]
-            if self.volume_mm3[i] >= MIN_BONE_MM3 and (lumen_hu is None or peak[i] > lumen_hu)
+            if self.volume_mm3[i] >= MIN_BONE_MM3 and (lumen_hu is None or self.peak_hu[i] > lumen_hu)
         ]  # fmt: skip
-        marrow = map_in_threads(self._marrow, self.large)
-        self.marrow = np.zeros(count + 1)
-        self.marrow[self.large] = marrow
+        self.marrow = np.zeros((count + 1, 2))
+        if self.large:
+            self.marrow[self.large] = map_in_threads(self._marrow, self.large)
 
     def sure(self) -> Mask:
         """Bones by marrow and continuity."""
         found = np.zeros(len(self.volume_mm3), dtype=np.bool_)
         for i in self.large:
-            found[i] = self.marrow[i] >= MIN_MARROW and (self._runs_out(i) or self._extent_mm(i).max() >= MIN_LONG_MM)
+            ends = self._ends(i)
+            needed, is_long = MIN_MARROW, self._extent_mm(i).max() >= MIN_LONG_MM
+            is_through = min(ends) >= MIN_CUT_SHARE or (min(ends) > 0 and self.volume_mm3[i] >= THROUGH_MM3)
+            if is_through:
+                found[i] = self.marrow[i, 0] >= needed
+            else:
+                found[i] = self.marrow[i, 1] >= needed and (is_long or max(ends) >= MIN_CUT_SHARE or self._at_side(i))
         return found
 
     def in_wall(self, bone: Mask, near_lung: Mask) -> Mask:
@@ -194,7 +222,7 @@ class _Pieces:
         slab = max(1, round(SLAB_MM / self.grid.spacing_mm[0]))
         wanted = [
             i for i in self.large
-            if not bone[i] and self.thickness_mm[i] <= MAX_WALL_PIECE_MM
+            if not bone[i] and self.thickness_mm[i] <= MAX_WALL_PIECE_MM and self.peak_hu[i] <= MAX_CORTEX_HU
             and float(np.linalg.norm(self._extent_mm(i))) >= MIN_WALL_PIECE_MM
         ]  # fmt: skip
         mask = bone[self.labels]
@@ -209,37 +237,36 @@ class _Pieces:
                 own = self.labels[box] == i
                 away = beyond_mm[box[1:]][own.any(axis=0)]
                 is_outside = float(np.percentile(away, 20)) >= -WALL_MM
-                is_beside = float(np.percentile(away, 80)) <= WALL_MM or bool(near_lung[box][own].mean() >= 0.5)
+                is_beside = float(np.median(away)) <= WALL_MM or bool(near_lung[box][own].mean() >= 0.5)
                 is_blade = float(np.median(away)) <= SCAPULA_MM and self._extent_mm(i).min() >= MIN_BLADE_MM
-                found[i] = is_outside and (is_beside or (is_blade and self.marrow[i] >= MIN_BLADE_MARROW))
+                found[i] = is_outside and (is_beside or (is_blade and self.marrow[i, 0] >= MIN_BLADE_MARROW))
         return found
 
     def _extent_mm(self, i: int) -> NDArray[np.float64]:
         return np.array([(s.stop - s.start) * mm for s, mm in zip(self.boxes[i - 1], self.grid.spacing_mm, strict=True)])
 
-    def _runs_out(self, i: int) -> bool:
-        """Whether a component leaves the scan with its section, at an end or at the side of the picture."""
+    def _ends(self, i: int) -> tuple[float, float]:
+        """Section of a component in the first and last slice of the scan, as a share of its largest section."""
         box = self.boxes[i - 1]
-        own = self.labels[box] == i
-        area = own.sum(axis=(1, 2)).astype(np.float64)
-        ends = [0.0]
-        if box[0].start == 0:
-            ends.append(area[0])
-        if box[0].stop == len(self.labels):
-            ends.append(area[-1])
-        at_side = any(s.start == 0 or s.stop == n for s, n in zip(box[1:], self.labels.shape[1:], strict=True))
-        return at_side or max(ends) >= MIN_CUT_SHARE * area.max()
+        area = (self.labels[box] == i).sum(axis=(1, 2)) / 1.0
+        first, last = box[0].start == 0, box[0].stop == len(self.labels)
+        return float(first * area[0] / area.max()), float(last * area[-1] / area.max())
 
-    def _marrow(self, i: int) -> float:
-        """Share of a component's sections, by area, whose core is fainter than their rim, on the fine voxels."""
+    def _at_side(self, i: int) -> bool:
+        """Whether a component leaves the scan through the side of the picture."""
+        sides = zip(self.boxes[i - 1][1:], self.labels.shape[1:], strict=True)
+        return any(s.start == 0 or s.stop == n for s, n in sides)
+
+    def _marrow(self, i: int) -> tuple[float, float]:
+        """Shares of a component's sections, by area, with a core fainter than their rim: at all, and surely marrow."""
         box = self.boxes[i - 1]
         planes = np.unique(np.linspace(box[0].start, box[0].stop - 1, SAMPLED_SLICES).round().astype(int))
-        found = [s for plane in planes for s in self._sections(i, int(plane))]
-        total = sum(area for area, _ in found)
-        return sum(area for area, is_marrow in found if is_marrow) / total if total else 0.0
+        found = np.array([s for plane in planes for s in self._sections(i, int(plane))]).reshape(-1, 3)
+        possible, sure = found[:, 0] @ found[:, 1:] / max(float(found[:, 0].sum()), 1.0)
+        return float(possible), float(sure)
 
-    def _sections(self, i: int, plane: int) -> list[tuple[float, bool]]:
-        """Area in mm2 of the largest sections of a component in a slice, and whether each shows marrow."""
+    def _sections(self, i: int, plane: int) -> list[tuple[float, bool, bool]]:
+        """Area in mm2 of the largest sections of a component in a slice, and whether each has a fainter core, surely marrow."""
         step, spacing = self.grid.step, self.volume.geometry.spacing_mm
         box = self.boxes[i - 1]
         solid = ~outside_planes(np.pad(self.labels[plane, box[1], box[2]] == i, 1)[None])[0, 1:-1, 1:-1]
@@ -262,8 +289,10 @@ class _Pieces:
             core = depth >= CORE_DEPTH * deepest
             if deepest < MIN_SECTION_DEPTH_MM or (core == own).all():
                 continue
-            rim_hu, core_hu = np.percentile(hu[own & ~core], 85), np.median(hu[core])
-            found.append((float(area[n]), bool(rim_hu > RIM_RATIO * core_hu)))
+            rim_hu, core_hu = float(np.percentile(hu[own & ~core], 85)), float(np.median(hu[core]))
+            is_fluid = deepest > FLUID_DEPTH_MM and FLUID_HU[0] < core_hu < FLUID_HU[1]
+            has_marrow = rim_hu > RIM_RATIO * core_hu or core_hu > METAL_HU
+            found.append((float(area[n]), has_marrow, has_marrow and not is_fluid))
         return found
 
 

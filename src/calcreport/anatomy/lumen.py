@@ -84,6 +84,8 @@ def find_lumen(grid: Grid, body: Mask, noise_hu: float) -> Lumen:
     tubes = _long_parts(is_tube[labels], grid)
     if not tubes.any():
         return none
+    # A wall full of plaques hides one section or two between others.
+    tubes |= dilate(tubes, "cross", axes=(0,)) & flat
     blood = hu[tubes]
     low, high = (float(np.percentile(blood, p)) for p in (5, 95))
     # Chambers and branches: as bright as the vessels or brighter, however broad or short.
