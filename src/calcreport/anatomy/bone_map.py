@@ -121,6 +121,13 @@ class BoneMap:
     noise_hu: float
     """Noise of the grid, HU."""
 
+    def on_coarse(self, coarse: CoarseVolume) -> Mask:
+        """Coarse mask of the blocks that hold bone."""
+        index = np.argwhere(self.bone) * np.array(self.grid.step) + np.array(self.grid.first)
+        mask = np.zeros(coarse.hu.shape, dtype=np.bool_)
+        mask[tuple(coarse.of_fine(index).T)] = True
+        return mask
+
 
 def find_bone_map(volume: CtVolume, coarse: CoarseVolume, body: Body) -> BoneMap:
     """Map bones, cartilage and enhanced blood of a volume.
