@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import uuid
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -125,7 +126,8 @@ def read_host(folder: Path) -> Host:
             header = dcmread(path)
         except InvalidDicomError:
             continue
-        if header.get("SOPClassUID") != CTImageStorage or "ImagePositionPatient" not in header:
+        # The class may be blank in anonymised files.
+        if header.get("Modality") != "CT" or not {"ImagePositionPatient", "PixelData"} <= set(header.dir()):
             continue
         turned = tuple(round(float(v), 3) for v in header.ImageOrientationPatient)
         stacks[header.get("SeriesInstanceUID", ""), turned, header.Rows, header.Columns].append(header)
@@ -203,13 +205,10 @@ def write_host(host: Host, folder: Path, *, salt: str) -> None:
             image.pop(keyword, None)
         image.PixelData = host.stored[number].astype("<i2" if is_signed else "<u2").tobytes()
         image["PixelData"].VR = "OW"
-        dcmwrite(
-            folder / f"slice_{number + 1:04d}.dcm",
-            image,
-            implicit_vr=False,
-            little_endian=True,
-            enforce_file_format=True,
-        )
+        path = folder / f"slice_{number + 1:04d}.dcm"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # faults of the host's own header are kept
+            dcmwrite(path, image, implicit_vr=False, little_endian=True, enforce_file_format=True)
 
 
 def renewed_uid(uid: str, salt: str) -> UID:
@@ -230,6 +229,7 @@ def _renew_uids(image: Dataset, salt: str, number: int) -> None:
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID"):
         if not image.get(keyword):
             setattr(image, keyword, renewed_uid(keyword, salt))
+    image.SOPClassUID = CTImageStorage
     # Named by its place in the stack: names in the file are blank or repeated in some archives.
     image.SOPInstanceUID = renewed_uid(f"{image.SeriesInstanceUID}:{number}", salt)
     image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID

@@ -163,7 +163,9 @@ class Inserted:
         }
 
 
-def insert_lesions(host: Host, wishes: tuple[Wish, ...], *, seed: int, avoid: tuple[Box, ...] = ()) -> Inserted:
+def insert_lesions(
+    host: Host, wishes: tuple[Wish, ...], *, seed: int, avoid: tuple[Box, ...] = (), tissues: TissueMap | None = None
+) -> Inserted:
     """Put lesions into a host.
 
     The mineral, supersampled over the voxel and the slice's thickness, replaces the local mean of the tissue; the
@@ -180,6 +182,8 @@ def insert_lesions(host: Host, wishes: tuple[Wish, ...], *, seed: int, avoid: tu
         The same seed gives the same lesions.
     avoid : tuple
         Boxes, lowest and highest corner in LPS mm, to stay away from.
+    tissues : TissueMap | None
+        Of this host, where it was mapped before.
 
     Returns
     -------
@@ -193,7 +197,7 @@ def insert_lesions(host: Host, wishes: tuple[Wish, ...], *, seed: int, avoid: tu
         thickness_mm=host.thickness_mm,
         blur_mm=measure_blur_mm(hu, host.geometry.spacing_mm[1]),
         noise_hu=float(volume_noise_hu(np.clip(hu, -2048, 32767).astype(np.int16))),
-        tissues=map_tissues(hu, host.geometry),
+        tissues=tissues or map_tissues(hu, host.geometry),
     )
     change = np.zeros(hu.shape, dtype=np.float32)
     boxes = list(avoid)

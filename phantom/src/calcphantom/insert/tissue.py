@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage.morphology import convex_hull_image
 
 from calcreport.model.geometry import VolumeGeometry
 
@@ -45,6 +46,8 @@ BELOW_SPINE_MM: Final = 8.0
 """Muscles beside the spine begin so far behind the middle of its section: kidneys lie before."""
 WALL_MM: Final = 12.0
 """The muscles of the body wall lie within this of the fat under the skin; what is deeper may be an organ."""
+HULL_MM: Final = 22.0
+"""And within this of the convex hull of all that lies beneath the fat, outside that of the ribs."""
 PARASPINAL_MM: Final = (12.0, 48.0)
 """Sideways distance from the middle of the spine, lowest and highest."""
 GLUTEAL_MM: Final = (35.0, 130.0)
@@ -127,7 +130,7 @@ def map_tissues(hu: NDArray[np.float32], geometry: VolumeGeometry) -> TissueMap:
     return TissueMap(
         geometry=grid,
         hu=coarse,
-        sites=_sites(outside, deep, _Images(hu=coarse, body=body, dense=dense, fascia_mm=fascia), grid),
+        sites=_sites(outside, deep, _Images(hu=coarse, body=body, inner=inner, dense=dense, fascia_mm=fascia), grid),
         muscle=muscle,
         skin_mm=skin,
         dense_mm=_distance_mm(~dense, step),
@@ -141,6 +144,7 @@ class _Images:
 
     hu: NDArray[np.float32]
     body: Mask
+    inner: Mask
     dense: Mask
     fascia_mm: NDArray[np.float32]
 
@@ -180,7 +184,7 @@ def _between(hu: NDArray[np.float32], limits: tuple[float, float]) -> Mask:
     return (hu > limits[0]) & (hu < limits[1])
 
 
-def _distance_mm(mask: Mask, step: tuple[float, float, float]) -> NDArray[np.float32]:
+def _distance_mm(mask: Mask, step: tuple[float, ...]) -> NDArray[np.float32]:
     """Distance in mm from every voxel of a mask to the nearest voxel outside it; far away where there is none."""
     if mask.all():
         return np.full(mask.shape, 1e3, dtype=np.float32)
@@ -232,23 +236,30 @@ def _sites(fat: Mask, deep: Mask, images: _Images, grid: VolumeGeometry) -> dict
     sites = {tissue: np.zeros_like(deep) for tissue in Tissue}
     sites[Tissue.SUBCUTANEOUS] = fat
     inside = images.body & (images.hu < AIR_HU) & (images.fascia_mm > SKIN_MM)
-    air = inside.sum(axis=(1, 2)) * cell
     upwards = np.sign(grid.affine[2, 0])
-    lungs = np.flatnonzero(air > LUNG_MM2)
+    lungs = np.flatnonzero(inside.sum(axis=(1, 2)) * cell > LUNG_MM2)
     lowest = (lungs * upwards).min() if len(lungs) else np.inf
     for k in range(len(deep)):
         labels, count = ndimage.label(images.body[k])
-        for number in range(1, count + 1):
-            part = labels == number
-            if air[k] < AIR_MM2 and _is_limb(part, images.dense[k], cell):
+        for part in (labels == number for number in range(1, count + 1)):
+            has_air = float((inside[k] & part).sum()) * cell >= AIR_MM2
+            if not has_air and _is_limb(part, images.dense[k], cell):
                 sites[Tissue.LIMB][k] |= deep[k] & part
-            elif air[k] >= AIR_MM2 or float(part.sum()) * cell > LIMB_MM2:
+            elif has_air or float(part.sum()) * cell > LIMB_MM2:
+                hull = _hull(images.inner[k] & part)
+                fat[k] &= ~hull  # what lies within may be fat of the belly or the armpit
                 found = _trunk_sites(part, images.dense[k] & part, images.fascia_mm[k], step)
+                edge = _distance_mm(np.pad(hull, 1), step[1:])[1:-1, 1:-1]
+                found[Tissue.WALL] &= (edge <= HULL_MM) & ~_hull(images.dense[k] & part)
                 if k * upwards >= lowest:
                     found.pop(Tissue.GLUTEAL, None)
                 for tissue, mask in found.items():
                     sites[tissue][k] |= mask & deep[k] & part
     return sites
+
+
+def _hull(mask: Mask) -> Mask:
+    return np.asarray(convex_hull_image(mask), dtype=bool) if mask.any() else mask
 
 
 def _is_limb(part: Mask, dense: Mask, cell_mm2: float) -> bool:
