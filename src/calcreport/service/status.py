@@ -82,10 +82,7 @@ def as_text(root: Path, lines: Sequence[StudyLine], *, most: int) -> str:
 def require_healthy(root: Path) -> None:
     """Do nothing when the service is running and well.
 
-    Raises
-    ------
-    DeliveryError
-        ``service.not_running``, or the first problem the service names.
+    Raises `DeliveryError` ``service.not_running``, or the first problem the service names.
     """
     service = _service(root)
     if not service["is_running"]:
@@ -101,14 +98,8 @@ def ask_retry(root: Path, references: References, wanted: Sequence[str], *, is_a
     """Ask the service to try studies again; it does within a second, or when it is started next.
 
     `wanted` are references as `studies_of` has them; `is_all` adds every dead letter. Gives the references of the
-    studies that are tried again.
-
-    Raises
-    ------
-    UsageError
-        ``usage.no_such_study``.
-    StoreError
-        ``store.full`` or ``store.failed``.
+    studies that are tried again. Raises `UsageError` ``usage.no_such_study``; `StoreError` ``store.full`` or
+    ``store.failed``.
     """
     folders = {references.of(folder.name): folder for folder in _folders(root)}
     unknown = [reference for reference in wanted if reference not in folders]

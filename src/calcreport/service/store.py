@@ -60,12 +60,8 @@ class Store:
     def open(self) -> References:
         """Take the store for this process, make what is missing, remove what was never acknowledged.
 
-        Returns how studies of this store are named to an operator.
-
-        Raises
-        ------
-        StoreError
-            ``store.in_use``, ``store.full`` or ``store.failed``.
+        Returns how studies of this store are named to an operator. Raises `StoreError` ``store.in_use``, ``store.full``
+        or ``store.failed``.
         """
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -93,10 +89,7 @@ class Store:
     def require_space(self) -> None:
         """Refuse when the reserve is reached.
 
-        Raises
-        ------
-        StoreError
-            ``store.full`` or ``store.failed``.
+        Raises `StoreError` ``store.full`` or ``store.failed``.
         """
         try:
             free = self.free_bytes()
@@ -119,14 +112,8 @@ class Store:
     def keep(self, path: Path, *, accept: Callable[[Identity], None] | None = None) -> Arrival:
         """Keep a `temporary` file; when this returns, it survives a power cut. The path is gone, whatever happens.
 
-        `accept` is called before the file is kept, and raises what it has against it.
-
-        Raises
-        ------
-        InputError
-            As `identify`.
-        StoreError
-            ``store.full`` or ``store.failed``.
+        `accept` is called before the file is kept, and raises what it has against it. Raises `InputError` as
+        `identify`; `StoreError` ``store.full`` or ``store.failed``.
         """
         try:
             identity = identify(path)
@@ -227,10 +214,7 @@ class Store:
     def write_record(self, study: str, record: Record) -> None:
         """Put a study's record in place, durably.
 
-        Raises
-        ------
-        StoreError
-            ``store.full`` or ``store.failed``.
+        Raises `StoreError` ``store.full`` or ``store.failed``.
         """
         try:
             write_file(self._studies / study / "record.json", record.to_bytes())
@@ -240,10 +224,7 @@ class Store:
     def keep_clinical(self, study: str, content: bytes) -> bool:
         """Put a study's clinical file in place, durably; tell whether it says something new.
 
-        Raises
-        ------
-        StoreError
-            ``store.full`` or ``store.failed``.
+        Raises `StoreError` ``store.full`` or ``store.failed``.
         """
         self.require_space()
         folder = self._studies / study
