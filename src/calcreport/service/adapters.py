@@ -65,6 +65,6 @@ class Sink(Protocol):
         """Hand results on; when this returns, the other side has them.
 
         Called from a thread of this sink's own, one study at a time, again after a crash: it must not matter. Raises
-        `DeliveryError` with ``is_retryable`` it is tried again after a back-off, otherwise given up.
+        `DeliveryError`: with ``is_retryable`` it is tried again after a back-off, otherwise given up.
         """
         ...

@@ -11,7 +11,7 @@ from time import time
 from typing import Any, Final
 
 from calcreport.errors import DeliveryError, UsageError
-from calcreport.service.durable import make_folder, store_error, write_file
+from calcreport.service.durable import make_folder, store_errors, write_file
 from calcreport.service.names import References, is_study_name
 from calcreport.service.record import Record
 from calcreport.service.store import ASIDE, IMAGES, RETRIES, read_record
@@ -108,20 +108,16 @@ def ask_retry(root: Path, references: References, wanted: Sequence[str], *, is_a
         raise UsageError(msg, code="usage.no_such_study")
     dead = [name for name, folder in folders.items() if is_all and read_record(folder).state == "failed"]
     chosen = list(dict.fromkeys([*wanted, *dead]))
-    try:
+    with store_errors():
         make_folder(root / RETRIES)
         for reference in chosen:
             write_file(root / RETRIES / folders[reference].name, b"")
-    except OSError as error:
-        raise store_error(error) from error
     return chosen
 
 
 def _folders(root: Path) -> Iterator[Path]:
-    try:
+    with store_errors():
         yield from (path for path in (root / "studies").iterdir() if is_study_name(path.name))
-    except OSError as error:
-        raise store_error(error) from error
 
 
 def _line(folder: Path, references: References) -> StudyLine:
