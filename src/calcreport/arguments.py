@@ -92,21 +92,8 @@ class AnalyzeOptions:
 def request_from(options: AnalyzeOptions) -> Request:
     """Check everything that was given, before any image is read.
 
-    Parameters
-    ----------
-    options : AnalyzeOptions
-        As given.
-
-    Returns
-    -------
-    Request
-        What to analyse and how.
-
-    Raises
-    ------
-    ConfigurationError
-        The first thing that is wrong: ``usage.…``, ``settings.…``, ``clinical.…``, ``report.…``, ``rules.…`` or
-        ``template.…``.
+    Raises `ConfigurationError` for the first thing that is wrong: ``usage.…``, ``settings.…``, ``clinical.…``,
+    ``report.…``, ``rules.…`` or ``template.…``.
     """
     for number, path in enumerate(options.paths, start=1):
         if not os.path.lexists(path):
@@ -146,10 +133,8 @@ def now() -> str:
 def clinical_of(given: ClinicalInput) -> Clinical:
     """Clinical input of one patient; everything unknown without it.
 
-    Raises
-    ------
-    ClinicalError
-        ``clinical.…``; ``clinical.which_study`` for a table, where it cannot be told which row is meant.
+    Raises `ClinicalError` ``clinical.…``; ``clinical.which_study`` for a table, where it cannot be told which row is
+    meant.
     """
     data = clinical_data_of(given, "--clinical")
     if data.is_table:
@@ -159,21 +144,9 @@ def clinical_of(given: ClinicalInput) -> Clinical:
 
 
 def clinical_data_of(given: ClinicalInput, option: str) -> ClinicalData:
-    """Read clinical data of one patient, or a table; nothing without them.
+    """Read clinical data of one patient, or a table, from a file or as given; nothing without them.
 
-    Parameters
-    ----------
-    given : ClinicalInput
-        Path of a YAML, JSON or CSV file, or what such a file holds.
-    option : str
-        Where it was named, for messages.
-
-    Raises
-    ------
-    UsageError
-        As `read_text`.
-    ClinicalError
-        ``clinical.…``.
+    `option` names the place in messages. Raises `UsageError` as `read_text`, `ClinicalError` ``clinical.…``.
     """
     if not given:
         return ClinicalData()
@@ -211,10 +184,7 @@ def ruleset_of(path: FilePath | None, settings: Settings, settings_file: Setting
 def ruleset_of_report(path: FilePath | None, report: Report) -> Ruleset:
     """Rules to conclude anew with: those of `path`, else the built-in ones.
 
-    Raises
-    ------
-    UsageError
-        ``render.site_rules`` when the report was made with a site's own rules and they were not named.
+    Raises `UsageError` ``render.site_rules`` when the report was made with a site's own rules and they were not named.
     """
     ruleset = load_rules(rule_texts(), site_rule_texts(Path(path)) if path else None)
     if not path and report.rules is not None and report.rules.name != ruleset.used.name:
@@ -231,10 +201,7 @@ def templates_of(folder: FilePath | None) -> Templates:
 def report_of(given: FilePath | Mapping[str, Any] | Report, option: str) -> Report:
     """Read a report: ``report.json``, the folder of one study or of a run of one study, its content, or itself.
 
-    Raises
-    ------
-    UsageError
-        As `read_text` and `report_from_text`; ``report.which_study`` for a folder with the results of several studies.
+    Raises `UsageError` as `read_text`, `report_from_text` and `report_path`.
     """
     if isinstance(given, Report):
         return given
@@ -246,10 +213,7 @@ def report_of(given: FilePath | Mapping[str, Any] | Report, option: str) -> Repo
 def report_path(given: FilePath, option: str) -> Path:
     """Find ``report.json``: the file itself, or the one in the folder of a study or of a run of one study.
 
-    Raises
-    ------
-    UsageError
-        ``report.which_study`` for a folder with the results of several studies, or of none.
+    Raises `UsageError` ``report.which_study`` for a folder with the results of several studies, or of none.
     """
     path = Path(given)
     if not path.is_dir():
@@ -267,28 +231,11 @@ def earlier_of(given: PriorInput) -> EarlierReport | None:
 
 
 def read_text(path: FilePath, option: str, *, max_bytes: int = _MAX_TEXT_BYTES, may_be_input: bool = False) -> str:
-    """Read a text file a person named.
+    """Read a text file a person named: UTF-8, without a byte order mark.
 
-    Parameters
-    ----------
-    path : FilePath
-        Of the file.
-    option : str
-        Where it was named, for messages; the path itself stays out of them, it can hold a patient's name.
-    max_bytes : int
-        A larger one is the wrong file.
-    may_be_input : bool
-        Whether ``-`` means standard input; only one of the files a command reads may come from there.
-
-    Returns
-    -------
-    str
-        UTF-8, without a byte order mark.
-
-    Raises
-    ------
-    UsageError
-        ``usage.no_such_file`` or ``usage.unreadable_file``.
+    `option` names the place in messages; the path stays out of them, it can hold a patient's name. A file of more than
+    `max_bytes` is the wrong one. With `may_be_input` ``-`` means standard input; only one of the files a command reads
+    may come from there. Raises `UsageError` ``usage.no_such_file`` or ``usage.unreadable_file``.
     """
     return _as_text(_read(path, option, max_bytes=max_bytes, may_be_input=may_be_input), option, max_bytes=max_bytes)
 
@@ -347,11 +294,8 @@ def _thresholds(text: str) -> tuple[float, float | None]:
 def formats_of(text: str | None) -> tuple[str, ...]:
     """Formats of ``--format``; those for everybody without it.
 
-    Raises
-    ------
-    UsageError
-        ``usage.unknown_format``, with near matches; ``output.no_pdf`` where what makes PDF is not installed: before the
-        first study, not after hours.
+    Raises `UsageError` ``usage.unknown_format``, with near matches; ``output.no_pdf`` where what makes PDF is not
+    installed: before the first study, not after hours.
     """
     if text is None:
         return DEFAULT_FORMATS

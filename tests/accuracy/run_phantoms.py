@@ -20,7 +20,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 from calcphantom import NoRoomError, PhantomRecipe, make_phantom, random_recipe  # noqa: E402
 from calcphantom.scoring import LesionScore, StudyScore, score_study  # noqa: E402
-from calcphantom.summary import Figures, figures, tables  # noqa: E402
+from calcphantom.summary import Figures, figures, is_inside, tables  # noqa: E402
 
 from calcreport.calcification.analysis import analyse_ct  # noqa: E402  (threads are set before numpy is imported)
 from calcreport.model.image import Acquisition  # noqa: E402
@@ -100,6 +100,8 @@ def _measuring_faults(score: LesionScore) -> list[str]:
     faults, error, skin = [], score.diameter_error_mm, score.skin_error_mm
     if error is None or (not score.truth.is_scattered and abs(error) > score.voxel_diagonal_mm):
         faults.append(f"DIAMETER off by {error} (diagonal {score.voxel_diagonal_mm:.2f})")
+    if score.uncertainty_mm is not None and not is_inside(score):
+        faults.append(f"OUTSIDE what is stated: off by {error} (stated {score.uncertainty_mm:.2f})")
     if skin is None or abs(skin) > max(2.0, score.voxel_diagonal_mm):
         faults.append(f"SKIN off by {skin}")
     return faults
@@ -126,6 +128,17 @@ def budget_lines(total: Figures, invented_negative: int) -> list[str]:
             holds, limit = abs(value) <= budget["at_most"], f"at most {budget['at_most']:g}"
         lines.append(f"| {name} | {value:.3f} | {limit} | {'yes' if holds else '**no**'} |")
     return lines
+
+
+def _stated(total: Figures) -> str:
+    """How often the stated uncertainty of the longest diameter holds, and how wide it is."""
+    return (
+        f"True diameters within the stated uncertainty: {100 * total.inside_compact:.1f} % of {total.stated_compact} "
+        f"compact lesions (median stated {total.uncertainty_compact_mm:.2f} mm), {100 * total.inside_scattered:.1f} % "
+        f"of {total.stated_scattered} sheets and scattered ones ({total.uncertainty_scattered_mm:.2f} mm). Of "
+        f"{total.found} found, {total.found - total.stated_compact - total.stated_scattered} are stated without: fused "
+        f"with bone, cut by the end of the scan, or hardly above the threshold.\n"
+    )
 
 
 def main() -> int:
@@ -169,6 +182,7 @@ def main() -> int:
             f"Lesions below detectability: {undetectable} (of them found all the same: {undetectable_found}). "
             f"Lesions whose gap to bone the voxels smear shut: {len(joined)} "
             f"(of them found: {sum(s.is_found for s in joined)}).\n",
+            _stated(figures(scores)),
             "\n".join(budget_lines(figures(scores), sum(len(s.false) for s in negatives))) + "\n",
             tables(studies, negatives),
         )

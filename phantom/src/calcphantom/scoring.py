@@ -48,6 +48,9 @@ class LesionScore:
         How many reported lesions lie in its place; 1 is right.
     diameter_error_mm, skin_error_mm : float | None
         Longest diameter, distance to the skin.
+    uncertainty_mm : float | None
+        Half-width of the 95 % interval stated with the longest diameter; ``None`` where none is stated, and where the
+        deposit runs out of the scan.
     is_depth_right : bool | None
         Deep or superficial; touching the fascia passes as deep, and as superficial when true fat is thinner than a
         voxel.
@@ -71,6 +74,7 @@ class LesionScore:
     parts: int = 0
     diameter_error_mm: float | None = None
     skin_error_mm: float | None = None
+    uncertainty_mm: float | None = None
     is_depth_right: bool | None = None
     depth: str = ""
     pattern: str = ""
@@ -194,6 +198,7 @@ def _score(
         is_found=True,
         parts=len(parts),
         diameter_error_mm=_difference(found.size.max_diameter_mm, lesion.max_diameter_mm),
+        uncertainty_mm=None if found.size.is_minimum else found.size.uncertainty_mm,
         skin_error_mm=_difference(found.depth.skin_distance_mm, lesion.skin_distance_mm),
         is_depth_right=depth_is_right(found.depth.class_, lesion, diagonal_mm),
         depth=found.depth.class_.value,

@@ -27,6 +27,12 @@ class Figures:
     diameter_median_mm, diameter_p95_diagonals, diameter_bias_mm : float
         Absolute error of the longest diameter: median in mm, 95th percentile in voxel diagonals; mean error in mm.
         Compact lesions only.
+    stated_compact, stated_scattered : int
+        Lesions with a stated uncertainty of their longest diameter: compact ones, and scattered ones or sheets.
+    inside_compact, inside_scattered : float
+        Share of them whose true diameter lies within it.
+    uncertainty_compact_mm, uncertainty_scattered_mm : float
+        Median of what is stated, mm.
     skin_median_mm : float
         Median absolute error of the distance to the skin, mm.
     depth_right, pattern_right, wrong_and_confident, relation_right : float
@@ -42,6 +48,12 @@ class Figures:
     diameter_median_mm: float
     diameter_p95_diagonals: float
     diameter_bias_mm: float
+    stated_compact: int
+    stated_scattered: int
+    inside_compact: float
+    inside_scattered: float
+    uncertainty_compact_mm: float
+    uncertainty_scattered_mm: float
     skin_median_mm: float
     depth_right: float
     pattern_right: float
@@ -62,6 +74,8 @@ def figures(scores: Iterable[LesionScore]) -> Figures:
     compact = [s for s in free if not s.truth.is_scattered and s.diameter_error_mm is not None]
     errors = np.array([s.diameter_error_mm for s in compact], dtype=float)
     diagonals = np.array([s.voxel_diagonal_mm for s in compact], dtype=float)
+    stated = [s for s in free if s.uncertainty_mm is not None and s.diameter_error_mm is not None]
+    one, many = ([s for s in stated if s.truth.is_scattered is kind] for kind in (False, True))
     skin = np.array([s.skin_error_mm for s in free if s.skin_error_mm is not None], dtype=float)
     return Figures(
         count=len(listed),
@@ -71,6 +85,12 @@ def figures(scores: Iterable[LesionScore]) -> Figures:
         diameter_median_mm=_quantile(np.abs(errors), 50),
         diameter_p95_diagonals=_quantile(np.abs(errors) / diagonals, 95),
         diameter_bias_mm=float(errors.mean()) if len(errors) else float("nan"),
+        stated_compact=len(one),
+        stated_scattered=len(many),
+        inside_compact=_share(one, is_inside),
+        inside_scattered=_share(many, is_inside),
+        uncertainty_compact_mm=_quantile(np.array([s.uncertainty_mm for s in one], dtype=float), 50),
+        uncertainty_scattered_mm=_quantile(np.array([s.uncertainty_mm for s in many], dtype=float), 50),
         skin_median_mm=_quantile(np.abs(skin), 50),
         depth_right=_share(free, lambda s: bool(s.is_depth_right)),
         pattern_right=_share(free, lambda s: bool(s.is_pattern_right)),
@@ -78,6 +98,12 @@ def figures(scores: Iterable[LesionScore]) -> Figures:
         relation_right=_share(found, lambda s: bool(s.is_relation_right)),
         in_parts=_share(free, lambda s: s.parts > 1),
     )
+
+
+def is_inside(score: LesionScore) -> bool:
+    """Whether the true diameter lies within the stated interval; false where none is stated."""
+    error, uncertainty = score.diameter_error_mm, score.uncertainty_mm
+    return error is not None and uncertainty is not None and abs(error) <= uncertainty
 
 
 def _quantile(values: np.ndarray, percent: float) -> float:

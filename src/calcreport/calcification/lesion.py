@@ -65,6 +65,10 @@ CONTOUR_PAD: Final = 3
 CONTOUR_SMOOTHING: Final = 0.7
 """Smoothing of a contour's voxels, in voxels: just enough to take the corners off."""
 
+NEAR_LIMIT: Final = 1.5
+"""A deposit whose denser quarter stays below this multiple of the growth limit hardly exceeds it: on phantoms three of
+five such scattered ones had further parts that stay below."""
+
 ABUT_GAP_MM: Final = 2.5
 """Mineral and bone nearer than this touch as far as CT can tell."""
 
@@ -199,8 +203,9 @@ class Measurer:
         offset = np.array([s.start for s in box])
         points_mm = geometry.lps_mm(surface.points + offset)
         is_minimum = any(f.touches_border for f in foci)
+        is_near_limit = float(np.percentile(self.volume.hu[box][surface.inside], 75)) < NEAR_LIMIT * self.limits.grow
         size, longest, key, axial = measure_size(
-            surface, points_mm, geometry=geometry, blur=self.blur, is_minimum=is_minimum
+            surface, points_mm, geometry=geometry, blur=self.blur, is_minimum=is_minimum, is_near_limit=is_near_limit
         )
         voxels = np.argwhere(surface.inside) + offset
         bone_gap_mm = min(f.bone_gap_mm for f in foci)

@@ -29,6 +29,14 @@ MAX_HULL_POINTS: Final = 3_000
 MAX_DIRECTIONS: Final = 400
 """Corners of a drawn outline between which directions are weighed against the longest one."""
 
+THIN_SHARE: Final = 0.1
+"""A deposit that fills less than this of the ball on its longest diameter (sheet, track, scattered foci) ends in an
+edge, a corner or one small focus …"""
+
+THIN_END: Final = 0.8
+"""… which blur across the diameter draws in by its variance over the radius of the end. That radius is below the
+voxels: 95 % of the shortening, of both ends together, is less than this share of the blur's FWHM (docs/accuracy.md)."""
+
 END_ERROR: Final = 0.8
 VOXEL_ERROR: Final = 0.85
 """Half-width of the 95 % interval of a drawn length: in steps from plane to plane, where the course of the sections
@@ -47,15 +55,19 @@ class Blur:
 
     def true_length(self, length_mm: float, direction: NDArray[np.float64], normal: NDArray[np.float64]) -> float:
         """Length without the effect of blur, for a half-maximum length along a unit vector."""
-        # Of the two directions across, one lies in the slice; the other is as far from it as this one is near.
-        cosine = float(abs(direction @ normal))
-        slanted = float(np.hypot(self.in_plane_mm * cosine, self.across_mm * np.sqrt(max(0.0, 1 - cosine**2))))
-        return deblurred_width_mm(length_mm, self.along(direction, normal), (self.in_plane_mm, slanted))
+        slanted_mm = self.slanted(direction, normal)
+        return deblurred_width_mm(length_mm, self.along(direction, normal), (self.in_plane_mm, slanted_mm))
 
     def along(self, direction: NDArray[np.float64], normal: NDArray[np.float64]) -> float:
         """Blur along a unit vector, given the unit normal of the slices."""
         cosine = float(abs(direction @ normal))
         return float(np.hypot(self.across_mm * cosine, self.in_plane_mm * np.sqrt(max(0.0, 1 - cosine**2))))
+
+    def slanted(self, direction: NDArray[np.float64], normal: NDArray[np.float64]) -> float:
+        """Blur across a unit vector, in the one of the two directions across that does not lie in the slice."""
+        cosine = float(abs(direction @ normal))
+        # It is as far from the slice as the vector itself is near.
+        return float(np.hypot(self.in_plane_mm * cosine, self.across_mm * np.sqrt(max(0.0, 1 - cosine**2))))
 
 
 def series_blur(geometry: VolumeGeometry, slice_thickness_mm: float | None) -> Blur:
@@ -128,6 +140,7 @@ def measure_size(
     geometry: VolumeGeometry,
     blur: Blur,
     is_minimum: bool,
+    is_near_limit: bool = False,
 ) -> tuple[Size, Segment, int, Segment]:
     """Size of a deposit.
 
@@ -143,6 +156,8 @@ def measure_size(
         Point spread.
     is_minimum : bool
         Whether the deposit runs out of the scan.
+    is_near_limit : bool
+        Whether it hardly exceeds the threshold: how far fainter parts reach is then unknown, and no interval is stated.
 
     Returns
     -------
@@ -162,6 +177,8 @@ def measure_size(
         for low, high, axis in zip(lows, highs, np.eye(3), strict=True)
     ]
     key_slice, axial_longest, short = axes_in_slice(surface, points_mm, geometry, blur)
+    volume_mm3 = float(surface.inside.sum()) * geometry.voxel_volume_mm3
+    is_thin = volume_mm3 < THIN_SHARE * np.pi / 6 * longest.length_mm**3
     return (
         Size(
             max_diameter_mm=longest.length_mm,
@@ -170,8 +187,8 @@ def measure_size(
             cc_mm=extents[2],
             axial_long_mm=axial_longest.length_mm,
             axial_short_mm=short,
-            volume_mm3=float(surface.inside.sum()) * geometry.voxel_volume_mm3,
-            uncertainty_mm=length_uncertainty_mm(longest, geometry, blur),
+            volume_mm3=volume_mm3,
+            uncertainty_mm=None if is_near_limit else length_uncertainty_mm(longest, geometry, blur, is_thin=is_thin),
             is_minimum=is_minimum,
         ),
         longest,
@@ -224,17 +241,18 @@ def outline_lengths(outline: DrawnOutline, geometry: VolumeGeometry) -> tuple[Se
     return longest, np.ptp(points, axis=0), uncertainty
 
 
-def length_uncertainty_mm(segment: Segment, geometry: VolumeGeometry, blur: Blur) -> float:
-    """Half-width of the 95 % interval of a length, mm: half a voxel at each end, and a third of the blur.
+def length_uncertainty_mm(segment: Segment, geometry: VolumeGeometry, blur: Blur, *, is_thin: bool = False) -> float:
+    """Half-width of the 95 % interval of a length, mm: half a voxel at each end, and a third of the blur along it.
 
-    Validated on phantoms; see docs/accuracy.md.
+    Of a thin deposit blur across the length counts as well. Validated on phantoms; see docs/accuracy.md.
     """
     direction = np.subtract(segment.end_lps_mm, segment.start_lps_mm)
     norm = float(np.linalg.norm(direction))
     direction = direction / norm if norm > 0 else geometry.slice_normal
     steps = np.abs(direction @ (geometry.affine[:3, :3] / np.array(geometry.spacing_mm)))
     voxel = float(np.linalg.norm(steps * np.array(geometry.spacing_mm)))
-    return float(np.hypot(voxel / np.sqrt(2), blur.along(direction, geometry.slice_normal) / 3))
+    drawn_in = THIN_END * blur.slanted(direction, geometry.slice_normal) if is_thin else 0.0
+    return float(np.hypot(np.hypot(voxel / np.sqrt(2), blur.along(direction, geometry.slice_normal) / 3), drawn_in))
 
 
 def axes_in_slice(

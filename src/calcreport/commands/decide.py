@@ -22,10 +22,7 @@ from calcreport.study.typed import report_on_findings
 def run(options: argparse.Namespace) -> str:
     """Decide on typed findings.
 
-    Raises
-    ------
-    ConfigurationError
-        The first file that is wrong, with every mistake in it.
+    Raises `ConfigurationError`: the first file that is wrong, with every mistake in it.
     """
     settings = settings_of(options.config)
     ruleset = ruleset_of(options.rules, settings, options.config)

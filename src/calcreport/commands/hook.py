@@ -94,10 +94,8 @@ def _serve(
 def _request(options: argparse.Namespace, settings: HookSettings, place: Place, target: Path, found: Places) -> Request:
     """What to analyse in one folder, and with which clinical data.
 
-    Raises
-    ------
-    ClinicalError
-        ``clinical.which_study`` for data of one patient where folders of many are to be analysed with them.
+    Raises `ClinicalError` ``clinical.which_study`` for data of one patient where folders of many are to be analysed
+    with them.
     """
     own = next(
         (path for name in STUDY_FILES if (path := place.source / name).is_file() and not path.is_symlink()), None

@@ -41,14 +41,9 @@ class Places:
 def find_places(typed: tuple[str | None, str | None], environment: Mapping[str, str]) -> Places:
     """Find folders: those typed, else Mercure's, else those of Holoscan or MONAI, else those of Kaapana; at least one.
 
-    A variable that is empty, or ``none`` as Kaapana writes it, counts as not set.
-
-    Raises
-    ------
-    UsageError
-        ``usage.hook_folders`` when only one of a pair is told, or nothing is.
-    InputError
-        ``study.none_found`` when Kaapana's batch is empty.
+    A variable that is empty, or ``none`` as Kaapana writes it, counts as not set. Raises `UsageError`
+    ``usage.hook_folders`` when only one of a pair is told, or nothing is; `InputError` ``study.none_found`` when
+    Kaapana's batch is empty.
     """
     source, target = typed
     if source is not None and target is not None:

@@ -57,12 +57,8 @@ class HookSettings(SettingsBlock):
 def settings_of_task(folder: Path) -> HookSettings:
     """Read what the rule asks for beside the study; defaults when there is no task, or none of our settings in it.
 
-    Raises
-    ------
-    UsageError
-        ``usage.hook_task``: not a task of Mercure, or not readable.
-    SettingsError
-        ``settings.unknown_key`` or ``settings.invalid_value``.
+    Raises `UsageError` ``usage.hook_task``: not a task of Mercure, or not readable; `SettingsError`
+    ``settings.unknown_key`` or ``settings.invalid_value``.
     """
     path = folder / _TASK
     if not path.is_file() or path.is_symlink():

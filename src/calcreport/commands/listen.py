@@ -30,12 +30,7 @@ _MEBI: Final = 1 << 20
 def run(options: argparse.Namespace) -> str:
     """Serve until told to stop, or check; what a check found is printed.
 
-    Raises
-    ------
-    ConfigurationError
-        The first thing that is wrong.
-    StoreError
-        ``store.…``.
+    Raises `ConfigurationError`: the first thing that is wrong; `StoreError` ``store.…``.
     """
     os.umask(0o077)  # everything the service writes is about patients
     load = _loader(options)
@@ -61,10 +56,7 @@ def run(options: argparse.Namespace) -> str:
 def store_root(options: argparse.Namespace, settings: ServiceSettings) -> Path:
     """Folder of the store.
 
-    Raises
-    ------
-    UsageError
-        ``usage.no_store`` when none was named.
+    Raises `UsageError` ``usage.no_store`` when none was named.
     """
     named = options.store or settings.store
     if not named:
@@ -76,10 +68,7 @@ def store_root(options: argparse.Namespace, settings: ServiceSettings) -> Path:
 def existing_store(options: argparse.Namespace) -> Path:
     """Folder of a store that is there.
 
-    Raises
-    ------
-    ConfigurationError
-        ``usage.no_store``, ``settings.…``.
+    Raises `ConfigurationError` ``usage.no_store``, ``settings.…``.
     """
     root = store_root(options, service_settings_of(options))
     if not (root / "studies").is_dir():

@@ -24,10 +24,7 @@ def add_phantom(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write a synthetic study.
 
-    Raises
-    ------
-    UsageError
-        ``phantom.not_installed``.
+    Raises `UsageError` ``phantom.not_installed``.
     """
     if find_spec(_DISTRIBUTION) is None:
         msg = (

@@ -13,14 +13,8 @@ from calcreport.study.render import render_files
 def run(options: argparse.Namespace, progress: Progress) -> str:
     """Render a report again.
 
-    Raises
-    ------
-    ConfigurationError
-        ``usage.…``, ``report.…``, ``review.…``, ``render.…``, ``rules.…``, ``template.…``.
-    InputError
-        When the images cannot be read any more.
-    OutputError
-        When the results cannot be written.
+    Raises `ConfigurationError` ``usage.…``, ``report.…``, ``review.…``, ``render.…``, ``rules.…``, ``template.…``;
+    `InputError` when the images cannot be read any more; `OutputError` when the results cannot be written.
     """
     job = render_job(
         Path(options.report),

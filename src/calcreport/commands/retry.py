@@ -13,10 +13,7 @@ from calcreport.service.store import references
 def run(options: argparse.Namespace) -> str:
     """Ask the service to try studies again; their references are printed.
 
-    Raises
-    ------
-    ConfigurationError
-        ``usage.no_store``, ``usage.no_such_study``, ``usage.nothing_to_retry``.
+    Raises `ConfigurationError` ``usage.no_store``, ``usage.no_such_study``, ``usage.nothing_to_retry``.
     """
     if not options.references and not options.all:
         msg = "name studies by their references (calcreport status lists them), or --all dead letters"

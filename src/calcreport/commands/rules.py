@@ -25,10 +25,7 @@ _COLUMNS: Final = 100
 def run(options: argparse.Namespace) -> str:
     """List, explain or check.
 
-    Raises
-    ------
-    ConfigurationError
-        ``rules.…``, ``report.…``, ``settings.…`` or ``usage.…``.
+    Raises `ConfigurationError` ``rules.…``, ``report.…``, ``settings.…`` or ``usage.…``.
     """
     if options.action == "check":
         return _check(options)

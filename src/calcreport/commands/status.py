@@ -12,12 +12,8 @@ from calcreport.service.store import references
 def run(options: argparse.Namespace) -> str:
     """Show what the service does and did; studies are named by hashed references only.
 
-    Raises
-    ------
-    ConfigurationError
-        ``usage.no_store``, ``settings.…``.
-    DeliveryError
-        With ``--health``: why the service is not well.
+    Raises `ConfigurationError` ``usage.no_store``, ``settings.…``; `DeliveryError` with ``--health``: why the service
+    is not well.
     """
     root = existing_store(options)
     if options.health:

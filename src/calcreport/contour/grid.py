@@ -74,21 +74,9 @@ class LabelVolume:
 def place_labels(
     labels: LabelVolume, geometry: VolumeGeometry, choose: Callable[[Iterable[int]], dict[int, str]]
 ) -> tuple[PlacedMask, ...]:
-    """Lay every chosen label into the grid of a CT volume.
+    """Lay every chosen label into the grid of a CT volume; the parts of one label stay one lesion.
 
-    Parameters
-    ----------
-    labels : LabelVolume
-        Labels on their own grid; parts of one label stay one lesion.
-    geometry : VolumeGeometry
-        Geometry of the CT volume.
-    choose : Callable[[Iterable[int]], dict[int, str]]
-        From the labels in use to those that are lesions, with their names.
-
-    Returns
-    -------
-    tuple[PlacedMask, ...]
-        One entry a chosen label.
+    `choose` leads from the labels in use to those that are lesions, with their names.
     """
     from scipy import ndimage  # noqa: PLC0415 - 0.2 s, not needed without a mask
 
@@ -105,20 +93,10 @@ def place_labels(
 
 
 def place_grid(grid: MaskGrid, geometry: VolumeGeometry) -> PlacedMask:
-    """Lay a mask into the grid of a CT volume.
+    """Lay a mask of any orientation and spacing into the grid of a CT volume.
 
-    Parameters
-    ----------
-    grid : MaskGrid
-        The mask on its own grid, of any orientation and spacing.
-    geometry : VolumeGeometry
-        Geometry of the CT volume.
-
-    Returns
-    -------
-    PlacedMask
-        A CT voxel is inside when the mask voxel that holds its centre is: exact on equal, flipped and permuted grids,
-        nearest neighbour on others.
+    A CT voxel is inside when the mask voxel that holds its centre is: exact on equal, flipped and permuted grids,
+    nearest neighbour on others.
     """
     box = _bounding_box(grid.voxels)
     if box is None:
@@ -157,19 +135,9 @@ def _without_skips(voxels: NDArray[np.bool_], spacing_mm: NDArray[np.float64]) -
 
 
 def cut_out(voxels: NDArray[np.bool_], offset: tuple[int, int, int]) -> VoxelMask | None:
-    """Mask without empty margin.
+    """Mask without empty margin; ``None`` when no voxel is set.
 
-    Parameters
-    ----------
-    voxels : NDArray[np.bool_]
-        Shape ``(slices, rows, columns)`` of a part of the volume.
-    offset : tuple[int, int, int]
-        Index of its first voxel in the volume.
-
-    Returns
-    -------
-    VoxelMask | None
-        ``None`` when no voxel is set.
+    `voxels`, shape ``(slices, rows, columns)``, is a part of the volume, whose first voxel has the index `offset`.
     """
     box = _bounding_box(voxels)
     if box is None:
@@ -181,10 +149,8 @@ def cut_out(voxels: NDArray[np.bool_], offset: tuple[int, int, int]) -> VoxelMas
 def checked_affine(affine: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the affine of a mask, once it is known to describe a possible grid.
 
-    Raises
-    ------
-    InputError
-        ``mask.geometry`` when a value is not finite, a spacing is outside 0.01-100 mm or the axes are not independent.
+    Raises `InputError` ``mask.geometry`` when a value is not finite, a spacing is outside 0.01-100 mm or the axes are
+    not independent.
     """
     steps_mm = np.linalg.norm(affine[:3, :3], axis=0) if np.isfinite(affine).all() else np.zeros(3)
     is_possible = bool(np.all((steps_mm > 0.01) & (steps_mm < 100.0))) and float(np.abs(affine).max()) < 1e6

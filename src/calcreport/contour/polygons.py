@@ -54,18 +54,9 @@ class FilledStack:
 def fill_polygon(points: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Pixels whose centre lies inside a polygon, by the even-odd rule.
 
-    Parameters
-    ----------
-    points : NDArray[np.float64]
-        Shape ``(n, 2)``; finite (row, column) in pixels, pixel centres at integers; may reach outside ``shape``.
-    shape : tuple[int, int]
-        Rows and columns.
-
-    Returns
-    -------
-    NDArray[np.bool_]
-        Shape ``shape``. A centre exactly on an edge belongs to the side of the larger row and column, so that two
-        polygons sharing an edge share no pixel. A keyhole bridge drawn there and back encloses nothing.
+    `points`, shape ``(n, 2)``, are finite (row, column) in pixels, pixel centres at integers, and may reach outside
+    `shape` (rows, columns). A centre exactly on an edge belongs to the side of the larger row and column, so that two
+    polygons sharing an edge share no pixel. A keyhole bridge drawn there and back encloses nothing.
     """
     rows, columns = shape
     low, high = _ordered_edges(points)
@@ -89,8 +80,6 @@ def fill_polygon(points: NDArray[np.float64], shape: tuple[int, int]) -> NDArray
 def fill_plane(plane: Plane, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Pixels inside what was drawn in one plane, shape ``shape``.
 
-    Notes
-    -----
     A polygon inside another is a hole, one inside a hole an island; polygons that merely overlap are joined, since
     drawing a place twice does not take it out. A polygon given twice counts once. With ``is_xor`` every polygon is
     combined by exclusive or (PS3.3 C.8.8.6.3).
@@ -114,23 +103,11 @@ def fill_plane(plane: Plane, shape: tuple[int, int]) -> NDArray[np.bool_]:
 def fill_stack(
     planes: Sequence[Plane], shape: tuple[int, int, int], pixel_mm: tuple[float, float, float]
 ) -> FilledStack:
-    """Voxels inside a stack of planar contours.
+    """Voxels inside a stack of planar contours: at least one plane, sorted by position, all different.
 
-    Parameters
-    ----------
-    planes : Sequence[Plane]
-        At least one; sorted by position, all different.
-    shape : tuple[int, int, int]
-        Slices, rows, columns of the volume.
-    pixel_mm : tuple[float, float, float]
-        Distance between slices, rows and columns in mm.
-
-    Returns
-    -------
-    FilledStack
-        A slice takes the nearest plane within half a slice. Where planes are further apart than slices, a slice
-        between two of them is filled by shape interpolation (linear between signed distances), and beyond the
-        outermost planes the contour tapers to its end.
+    `shape` and `pixel_mm` are along slices, rows, columns. A slice takes the nearest plane within half a slice. Where
+    planes are further apart than slices, a slice between two of them is filled by shape interpolation (linear between
+    signed distances), and beyond the outermost planes the contour tapers to its end.
     """
     offset, window = _window(planes, shape)
     positions = np.array([plane.position for plane in planes])

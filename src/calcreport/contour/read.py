@@ -39,34 +39,13 @@ def read_lesion_masks(
 ) -> tuple[LesionContour, ...]:
     """Read the contours of whole lesions and lay them into a CT volume.
 
-    Parameters
-    ----------
-    path : Path
-        DICOM RTSTRUCT, DICOM SEG, NIfTI (``.nii``, ``.nii.gz``), NRRD or MetaImage (``.mha``, ``.mhd``) file; the
-        suffix does not matter.
-    volume : CtVolume
-        The CT series the lesion was drawn on, or one of the same frame of reference.
-    roi : str | None
-        Name or number of the structure, segment or label that is the lesion; needed when the file does not tell.
-    limits : ReadingSettings | None
-        Limits on file size and voxels; the defaults when ``None``.
+    The file is a DICOM RTSTRUCT, DICOM SEG, NIfTI (``.nii``, ``.nii.gz``), NRRD or MetaImage (``.mha``, ``.mhd``); its
+    suffix does not matter. `volume` is the CT series the lesion was drawn on, or one of the same frame of reference;
+    `roi` the name or number of the structure, segment or label that is the lesion, needed when the file does not tell.
+    Each of them is one lesion, however many parts it has; a voxel belongs to it when its centre lies inside the
+    contour.
 
-    Returns
-    -------
-    tuple[LesionContour, ...]
-        At least one; each label, segment or structure is one lesion, however many parts it has.
-
-    Raises
-    ------
-    InputError
-        ``mask.not_readable``, ``mask.unknown_format``, ``mask.unsupported``, ``mask.damaged``, ``mask.too_large``,
-        ``mask.compressed``, ``mask.geometry``, ``mask.not_axial``, ``mask.not_labels``, ``mask.other_frame``,
-        ``mask.outside_volume``, ``mask.not_in_body``, ``mask.empty``, ``mask.too_many``, ``mask.overlapping``,
-        ``mask.unknown_structure``, ``mask.which_structure``.
-
-    Notes
-    -----
-    A voxel belongs to the lesion when its centre lies inside the contour.
+    Raises `InputError` with one of the codes ``mask.…`` (docs/error-codes.md).
     """
     limits = limits or ReadingSettings()
     with ExitStack() as stack:

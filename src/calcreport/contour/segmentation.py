@@ -43,28 +43,11 @@ class _Frames:
 
 
 def place_segments(dataset: Dataset, volume: CtVolume, wanted: str | None, max_voxels: int) -> tuple[PlacedMask, ...]:
-    """Lay the lesions of a segmentation into the CT grid.
+    """Lay the lesions of a segmentation with pixel data into the CT grid, one entry each.
 
-    Parameters
-    ----------
-    dataset : Dataset
-        Segmentation object with pixel data.
-    volume : CtVolume
-        The CT it belongs to; same frame of reference.
-    wanted : str | None
-        Segment label or number chosen by the user.
-    max_voxels : int
-        Largest number of voxels decoded.
-
-    Returns
-    -------
-    tuple[PlacedMask, ...]
-        One entry a lesion. Fractional segments are cut at half their maximum.
-
-    Raises
-    ------
-    InputError
-        ``mask.other_frame``, ``mask.geometry``, ``mask.damaged``, ``mask.too_large`` and those of `choose`.
+    `wanted` is the segment label or number chosen by the user; `max_voxels` bounds what is decoded. Fractional segments
+    are cut at half their maximum. Raises `InputError` ``mask.other_frame``, ``mask.geometry``, ``mask.damaged``,
+    ``mask.too_large`` and those of `choose`.
     """
     frame_uid = str(dataset.get("FrameOfReferenceUID") or "")
     if volume.frame_of_reference_uid and frame_uid and frame_uid != volume.frame_of_reference_uid:

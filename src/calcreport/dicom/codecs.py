@@ -40,12 +40,8 @@ class _StreamSize(NamedTuple):
 def decode(data: bytes, pixels: PixelDescription) -> NDArray[np.uint16]:
     """Decode one frame, of one sample of at most 16 bits a pixel, to stored bits of shape ``(rows, columns)``.
 
-    A stream that differs from the header in size or sign is refused; the sign is not yet interpreted.
-
-    Raises
-    ------
-    UnsupportedImageError
-        ``pixel.transfer_syntax``, ``pixel.description``, ``pixel.damaged``.
+    A stream that differs from the header in size or sign is refused; the sign is not yet interpreted. Raises
+    `UnsupportedImageError` ``pixel.transfer_syntax``, ``pixel.description``, ``pixel.damaged``.
     """
     syntax, rows, columns = pixels.transfer_syntax, pixels.rows or 0, pixels.columns or 0
     if syntax == tags.RLE:

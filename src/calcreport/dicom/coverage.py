@@ -131,8 +131,6 @@ def is_detail(extent: Extent, others: Iterable[Extent], *, share: float) -> bool
 def is_elsewhere(series: SeriesFiles, code: str, measured: Iterable[Extent]) -> bool:
     """Whether a series that was not measured, for the reason `code`, shows body that no measured one shows.
 
-    Notes
-    -----
     Without positions only a different side or region in its header says so; a film has none.
     """
     extent, known = extent_of(series), tuple(measured)

@@ -23,10 +23,7 @@ Frame = tuple[tuple[int, int], ...]
 def frames_of(image: ImageHeader) -> tuple[Frame, ...]:
     """Fragments of every frame of a file with encapsulated pixel data.
 
-    Raises
-    ------
-    UnsupportedImageError
-        ``pixel.length`` when fragments cannot be given to frames with certainty.
+    Raises `UnsupportedImageError` ``pixel.length`` when fragments cannot be given to frames with certainty.
     """
     place, count = image.pixels.place, image.pixels.frames
     if place is None or place.length != UNDEFINED or not count:

@@ -81,8 +81,6 @@ def rank_films(study: StudyFiles) -> FilmRanking:
     All of them are measured, unlike CT stacks: each shows another view or part. Only of one exposure that is stored
     unprocessed as well as for presentation the unprocessed form is skipped, and of equal pixels all but the first.
 
-    Notes
-    -----
     Where `rank_ct_series` has candidates the CT is measured, and its own entries name the radiographs.
     """
     films: list[FilmHeader] = []
@@ -146,8 +144,6 @@ _SOFT_WORDS: Final = re.compile(r"SOFT|STAND|SMOOTH|BODY|BRAIN|ABDO|^(A|B|C|UA|U
 def kernel_sharpness(kernel: str | None) -> int:
     """0 for a soft kernel, 1 when not known, 2 for a sharp one (sharp kernels overshoot at edges and fake a rim).
 
-    Notes
-    -----
     Siemens letters and number (sharp from 50), Canon FC numbers (30-39 and from 50 sharp), GE and Philips names.
     """
     name = (kernel or "").upper().strip()

@@ -44,10 +44,7 @@ class ByteSource(Protocol):
     def read(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes from `offset`.
 
-        Raises
-        ------
-        NotDicomError
-            ``file.truncated``, ``file.changed``, ``file.unreadable`` or ``zip.damaged``.
+        Raises `NotDicomError` ``file.truncated``, ``file.changed``, ``file.unreadable`` or ``zip.damaged``.
         """
         ...
 
@@ -59,10 +56,7 @@ class ByteSource(Protocol):
 def open_regular(path: str) -> tuple[int, os.stat_result]:
     """Open a regular file for reading without following a link or waiting on a FIFO.
 
-    Raises
-    ------
-    NotDicomError
-        ``file.unreadable`` or ``file.special``.
+    Raises `NotDicomError` ``file.unreadable`` or ``file.special``.
     """
     try:
         descriptor = os.open(path, _FLAGS)

@@ -76,12 +76,8 @@ class SourceImages:
     def header(self, sop_instance_uid: str) -> Dataset:
         """Header of one image, cleaned (see the module), with file meta information as if it had been read from a file.
 
-        Raises
-        ------
-        NotDicomError
-            ``file.damaged`` when the header cannot be read again.
-        KeyError
-            When there is no such image.
+        Raises `NotDicomError` ``file.damaged`` when the header cannot be read again; `KeyError` when there is no such
+        image.
         """
         if sop_instance_uid not in self._read:
             self._read[sop_instance_uid] = _clean(_read(self._images[sop_instance_uid]))

@@ -87,23 +87,10 @@ class ClinicalData:
     """Whether each row is about the studies with its keys only."""
 
     def assign(self, studies: Sequence[StudyFiles]) -> tuple[StudyClinical, ...]:
-        """Assign clinical data to each study.
+        """Assign clinical data to each study that is going to be analysed, in their order.
 
-        Parameters
-        ----------
-        studies : Sequence[StudyFiles]
-            Everything that is going to be analysed.
-
-        Returns
-        -------
-        tuple[StudyClinical, ...]
-            In the order of the studies.
-
-        Raises
-        ------
-        ClinicalError
-            ``clinical.which_study`` when data of one patient were given and there are several studies, unless the data
-            name their patient and all studies are of this patient.
+        Raises `ClinicalError` ``clinical.which_study`` when data of one patient were given and there are several
+        studies, unless the data name their patient and all studies are of this patient.
         """
         if self.is_table:
             return _by_key(self.rows, studies)
@@ -228,22 +215,9 @@ def _names(names: Sequence[str]) -> str:
 
 
 def data_from_text(text: str) -> ClinicalData:
-    """Read a YAML or JSON file: a mapping for one patient, a list for many.
+    """Read a YAML or JSON file: a mapping for one patient, a list for many; empty text: nothing is known.
 
-    Parameters
-    ----------
-    text : str
-        Empty text means that nothing is known of one patient.
-
-    Returns
-    -------
-    ClinicalData
-        Checked.
-
-    Raises
-    ------
-    ClinicalError
-        ``clinical.…``, for a list too ``clinical.no_key``, ``clinical.repeated_key``.
+    Raises `ClinicalError` ``clinical.…``, for a list too ``clinical.no_key``, ``clinical.repeated_key``.
     """
     from calcreport.files.typed_text import values_from_text  # noqa: PLC0415 - brings a YAML parser
 
@@ -274,22 +248,11 @@ def is_csv(content: bytes, name: str) -> bool:
 
 
 def data_from_csv(content: bytes) -> ClinicalData:
-    """Read a CSV table: key columns and columns named by the fields of a clinical file, such as ``labs.calcium.value``.
+    """Read a CSV table: key columns, and columns named by clinical fields such as ``labs.calcium.value``.
 
-    Parameters
-    ----------
-    content : bytes
-        UTF-8, UTF-16 with a byte order mark, or Windows-1252; commas, semicolons or tabs. An empty cell is unknown.
-
-    Returns
-    -------
-    ClinicalData
-        Checked.
-
-    Raises
-    ------
-    ClinicalError
-        ``clinical.not_csv``, ``clinical.no_key``, ``clinical.repeated_key``, or as for each row of `data_from_text`.
+    `content` is UTF-8, UTF-16 with a byte order mark, or Windows-1252; commas, semicolons or tabs. An empty cell is
+    unknown. Raises `ClinicalError` ``clinical.not_csv``, ``clinical.no_key``, ``clinical.repeated_key``, or as for each
+    row of `data_from_text`.
     """
     text = _without_hint(_decoded(content))
     delimiter = _delimiter(text.partition("\n")[0])

@@ -12,23 +12,10 @@ from calcreport.model.typed_findings import parse_findings
 
 
 def findings_from_text(text: str) -> Findings:
-    """Read a findings file.
+    """Read a findings file, YAML or JSON (which is YAML), and check it.
 
-    Parameters
-    ----------
-    text : str
-        YAML or JSON (which is YAML).
-
-    Returns
-    -------
-    Findings
-        Checked findings.
-
-    Raises
-    ------
-    ClinicalError
-        ``findings.not_yaml`` when the text is neither YAML nor JSON, too long, repeats a key or uses references;
-        ``findings.not_mapping`` when it is not a mapping with ``lesions``; else as `parse_findings`.
+    Raises `ClinicalError` ``findings.not_yaml`` when the text is neither YAML nor JSON, too long, repeats a key or uses
+    references; ``findings.not_mapping`` when it is not a mapping with ``lesions``; else as `parse_findings`.
     """
     return checked_findings(values_from_text(text, area="findings"))
 

@@ -26,22 +26,9 @@ _MOST_NAMED: Final = 5  # mistakes listed in one message
 
 
 def report_from_text(text: str) -> Report:
-    """Read a report.
+    """Read ``report.json``, hostile text; fields later than its version are at their defaults.
 
-    Parameters
-    ----------
-    text : str
-        Content of ``report.json``; hostile text.
-
-    Returns
-    -------
-    Report
-        As written; one of an older readable version with the fields that came later at their defaults.
-
-    Raises
-    ------
-    UsageError
-        ``report.not_json``, ``report.other_version``, ``report.invalid``; no value is repeated.
+    Raises `UsageError` ``report.not_json``, ``report.other_version``, ``report.invalid``; no value is repeated.
     """
     try:
         data: Any = json.loads(text, parse_constant=_finite, parse_float=_finite, object_pairs_hook=_once_each)
@@ -89,13 +76,7 @@ def _complete(data: dict[str, Any]) -> bool:
 
 
 def _finite(number: str) -> float:
-    """Read a number; NaN and infinity, which Python's JSON allows, are none.
-
-    Raises
-    ------
-    UsageError
-        ``report.invalid``.
-    """
+    """Read a number; NaN and infinity, which Python's JSON allows, are none (`UsageError` ``report.invalid``)."""
     if math.isfinite(float(number)):
         return float(number)
     msg = "the report was damaged or edited wrongly: it holds a number that is none (NaN, infinity); take the original"
@@ -103,13 +84,7 @@ def _finite(number: str) -> float:
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Take over the entries of an object; of a name given twice one value would be lost.
-
-    Raises
-    ------
-    UsageError
-        ``report.invalid``.
-    """
+    """Take over the entries of an object; a name given twice is ``report.invalid``, as one value would be lost."""
     entries = dict(pairs)
     if len(entries) == len(pairs):
         return entries
@@ -120,10 +95,7 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def findings_of_report(report: Report) -> Findings:
     """Findings a report was made from, lesions under the names of the report.
 
-    Raises
-    ------
-    UsageError
-        ``report.no_findings`` when the report does not hold them, or holds something else.
+    Raises `UsageError` ``report.no_findings`` when the report does not hold them, or holds something else.
     """
     try:
         return Findings.model_validate(report.findings)
@@ -135,13 +107,7 @@ def findings_of_report(report: Report) -> Findings:
 
 
 def earlier_report(report: Report) -> EarlierReport:
-    """Take over an earlier report to compare with.
-
-    Raises
-    ------
-    UsageError
-        As `findings_of_report`.
-    """
+    """Take over an earlier report to compare with; `UsageError` as `findings_of_report`."""
     return EarlierReport(
         findings=findings_of_report(report),
         study_instance_uid=report.study.study_instance_uid,

@@ -8,23 +8,10 @@ from calcreport.model.typed_review import Review, parse_review
 
 
 def review_from_text(text: str) -> Review:
-    """Read a review file.
+    """Read a review file, YAML or JSON (which is YAML), and check it.
 
-    Parameters
-    ----------
-    text : str
-        YAML or JSON (which is YAML).
-
-    Returns
-    -------
-    Review
-        Checked review.
-
-    Raises
-    ------
-    ClinicalError
-        ``review.not_yaml`` when the text is neither YAML nor JSON, too long, repeats a key or uses references;
-        ``review.not_mapping`` when it is not a mapping with ``lesions``; else as `parse_review`.
+    Raises `ClinicalError` ``review.not_yaml`` when the text is neither YAML nor JSON, too long, repeats a key or uses
+    references; ``review.not_mapping`` when it is not a mapping with ``lesions``; else as `parse_review`.
     """
     data = values_from_text(text, area="review")
     if isinstance(data, dict):

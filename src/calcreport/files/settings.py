@@ -20,23 +20,10 @@ Block = TypeVar("Block", bound=BaseModel)  # a settings model
 
 
 def settings_from_text(text: str) -> Settings:
-    """Read settings.
+    """Read settings: the defaults, overlaid with those of a TOML text; ``[service]`` is not looked at.
 
-    Parameters
-    ----------
-    text : str
-        TOML with the tables of `Settings`; everything left out keeps its default. ``[service]`` is not looked at.
-
-    Returns
-    -------
-    Settings
-        Defaults overlaid with the text.
-
-    Raises
-    ------
-    SettingsError
-        ``settings.syntax``, ``settings.unknown_key`` (naming near matches) or ``settings.invalid_value``; the message
-        lists every mistake of that kind.
+    Raises `SettingsError` ``settings.syntax``, ``settings.unknown_key`` (naming near matches) or
+    ``settings.invalid_value``; the message lists every mistake of that kind.
     """
     try:
         values = tomllib.loads(text)
@@ -55,28 +42,10 @@ def settings_from_tables(values: Mapping[str, Any], *, text: str = "") -> Settin
 
 
 def checked_tables(values: Mapping[str, Any], model: type[Block], *, prefix: str = "", text: str = "") -> Block:
-    """Check what was read from TOML.
+    """Check tables and values read from TOML against a model.
 
-    Parameters
-    ----------
-    values : Mapping[str, Any]
-        Tables and values.
-    model : type[Block]
-        What they should be.
-    prefix : str
-        Goes before the names in messages.
-    text : str
-        TOML the values were read from, to name the lines of mistakes.
-
-    Returns
-    -------
-    Block
-        The settings.
-
-    Raises
-    ------
-    SettingsError
-        ``settings.unknown_key`` or ``settings.invalid_value``, as for `settings_from_text`.
+    `prefix` goes before the names in messages; `text` is the TOML, to name the lines of mistakes. Raises
+    `SettingsError` ``settings.unknown_key`` or ``settings.invalid_value``, as for `settings_from_text`.
     """
     lines = dict(_lines(text))
     unknown = [f"{_line_of(name, lines)}{words}" for name, words in _unknown_keys(values, model, prefix)]
@@ -96,13 +65,7 @@ def checked_tables(values: Mapping[str, Any], model: type[Block], *, prefix: str
 
 
 def refuse_contradictions(settings: Settings) -> None:
-    """Refuse values that are each allowed but make no sense together.
-
-    Raises
-    ------
-    SettingsError
-        ``settings.invalid_value``.
-    """
+    """Refuse values that are each allowed but make no sense together: `SettingsError` ``settings.invalid_value``."""
     detection, policy = settings.detection, settings.policy
     pairs = (
         ("detection.seed_hu", detection.seed_hu, "detection.grow_hu", detection.grow_hu),

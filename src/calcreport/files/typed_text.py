@@ -192,27 +192,14 @@ def _explain(error: yaml.YAMLError, text: str) -> _Unreadable:
 
 
 def values_from_text(text: str, *, area: Literal["clinical", "findings", "review"]) -> Any:  # noqa: ANN401 - plain values of any kind
-    """Read plain values.
+    """Read plain values from YAML 1.2 or JSON (which is YAML); `area` names the file in messages and codes.
 
-    Parameters
-    ----------
-    text : str
-        YAML 1.2 or JSON (which is YAML).
-    area : Literal["clinical", "findings", "review"]
-        Which file it is, for messages and codes.
+    Mappings know the lines of their keys. Answers are true and false, ``None`` stands for what is empty, and everything
+    else is text. ``None`` for empty text.
 
-    Returns
-    -------
-    Any
-        Mappings know the lines of their keys. Answers are true and false, ``None`` stands for what is empty, and
-        everything else is text. ``None`` for empty text.
-
-    Raises
-    ------
-    ClinicalError
-        ``….not_yaml`` when the text is neither YAML nor JSON, too long, repeats a key or uses references;
-        ``….value`` or ``….unknown_key`` for an entry without a colon and a number cut by a decimal comma. What was
-        typed is not repeated.
+    Raises `ClinicalError` ``….not_yaml`` when the text is neither YAML nor JSON, too long, repeats a key or uses
+    references; ``….value`` or ``….unknown_key`` for an entry without a colon and a number cut by a decimal comma. What
+    was typed is not repeated.
     """
     if len(text) > MAX_CHARACTERS:
         msg = f"The {area} file is longer than {MAX_CHARACTERS} characters: not a {area} file."

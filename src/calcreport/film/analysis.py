@@ -31,19 +31,10 @@ _ALL_AXES: Final = 3  # extents are stated for all axes or none
 
 
 def analyse_films(films: tuple[FilmImage, ...], *, on_progress: Callable[[str], None] | None = None) -> FilmFindings:
-    """Search the films of one study for soft-tissue calcification.
+    """Search the films of one study, every view and side, for soft-tissue calcification.
 
-    Parameters
-    ----------
-    films : tuple[FilmImage, ...]
-        As read; every view and side.
-    on_progress : Callable[[str], None] | None
-        Receives the name of each step.
-
-    Returns
-    -------
-    FilmFindings
-        Lesions largest first; lengths in each film's own plane, and none in mm without a scale.
+    Lesions come largest first; lengths are in each film's own plane, and none is in mm without a scale. `on_progress`
+    receives the name of each step.
     """
     if on_progress is not None:
         on_progress("searching films")

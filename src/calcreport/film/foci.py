@@ -77,12 +77,7 @@ def search_field(reduced: ReducedFilm, exposure: Exposure, bones: Bones) -> Mask
 def find_foci(reduced: ReducedFilm, exposure: Exposure, bones: Bones, field: Mask, noise: float) -> list[FilmFocus]:
     """Find foci that stand out of soft tissue; what stands out at more than one width is found as often.
 
-    Parameters
-    ----------
-    plate, exposure, bones, field
-        The reduced film, its parts, and where to search (`search_field`).
-    noise : float
-        Standard deviation of the noise of a film pixel, in grey.
+    `field` is where to search (`search_field`); `noise` the standard deviation of one film pixel, in grey.
     """
     smooth = reduced.smoothed(_SMOOTH_MM)
     slope = ndimage.uniform_filter(gradient_size(smooth) / np.float32(reduced.pixel_mm), reduced.pixels(_SLOPE_MM))

@@ -23,15 +23,7 @@ _MOST_POINTS: Final = 200  # of an outline for distances; more change them by le
 
 
 def group_outlines(outlines: Sequence[Outline], spacing_mm: tuple[float, float]) -> list[list[int]]:
-    """Indices of the outlines of each finding.
-
-    Parameters
-    ----------
-    outlines : Sequence[Outline]
-        Of one film.
-    spacing_mm : tuple[float, float]
-        Distance between rows, between columns, mm.
-    """
+    """Indices of the outlines of each finding on one film; `spacing_mm` is between rows and between columns."""
     points = [thinned(outline.points, _MOST_POINTS) * spacing_mm for outline in outlines]
     axes = [_axis(part) for part in points]
     owner = list(range(len(outlines)))

@@ -21,20 +21,9 @@ _LEAST_SIDE: Final = 24
 def film_noise(intensity: Floats, field: Mask, factor: int) -> float:
     """Standard deviation of the noise in soft tissue, in grey.
 
-    Parameters
-    ----------
-    intensity : NDArray[np.float32]
-        Shape ``(rows, columns)`` of the film.
-    field : NDArray[np.bool_]
-        Soft tissue on the plate, whose pixels are `factor` x `factor` film pixels.
-    factor : int
-        Film pixels per side of a plate pixel.
-
-    Returns
-    -------
-    float
-        Median over blocks of the robust deviation of second differences, which slow changes of the tissue do not
-        reach.
+    `intensity` has the shape ``(rows, columns)`` of the film; `field` is soft tissue on the plate, whose pixels are
+    `factor` x `factor` film pixels. It is the median over blocks of the robust deviation of second differences, which
+    slow changes of the tissue do not reach.
     """
     found = _deviations(intensity, field, factor, side=_BLOCK, least=0.9)
     if len(found) < _FEWEST:

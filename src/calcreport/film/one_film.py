@@ -74,15 +74,7 @@ class SearchedFilm:
 
 
 def search_film(film: FilmImage, number: int) -> SearchedFilm:
-    """Search one film.
-
-    Parameters
-    ----------
-    film : FilmImage
-        As read.
-    number : int
-        Its index in the study.
-    """
+    """Search one film, of index `number` in the study."""
     film = replace(film, intensity=additive(film))
     reduced = reduce_film(film)
     if not reduced.is_imaged.any() or min(reduced.grey.shape) < _FEWEST_PIXELS:

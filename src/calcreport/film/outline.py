@@ -58,18 +58,8 @@ class Outline:
 def outline_focus(intensity: Floats, reduced: ReducedFilm, focus: FilmFocus, obstacles: Mask, noise: float) -> Outline:
     """Find the outline of a focus on the film.
 
-    Parameters
-    ----------
-    intensity : NDArray[np.float32]
-        Shape ``(rows, columns)`` of the film.
-    plate : ReducedFilm
-        The reduced film.
-    focus : FilmFocus
-        As found on it.
-    obstacles : NDArray[np.bool_]
-        Shape of the plate; bone, air and other foci: not part of the surroundings.
-    noise : float
-        Standard deviation of the noise of a film pixel, in grey.
+    `intensity` has the shape ``(rows, columns)`` of the film; `obstacles`, of the shape of the reduced film, are bone,
+    air and other foci, which are no surroundings; `noise` is the standard deviation of one film pixel, in grey.
     """
     if reduced.factor > 1 and max(s.stop - s.start for s in focus.box) * reduced.pixel_mm > _LARGE_MM:
         coarse = outline_focus(reduced.grey, replace(reduced, factor=1), focus, obstacles, noise / reduced.factor)
@@ -190,18 +180,10 @@ def _crossings(height: Floats, mask: Mask, level: float) -> Points:
 
 
 def diameters(points_mm: Points) -> tuple[float, float, int, int]:
-    """Longest diameter and the extent perpendicular to it.
+    """Longest diameter and the extent perpendicular to it, and the indices of the longest diameter's ends.
 
-    Parameters
-    ----------
-    points_mm : NDArray[np.float64]
-        Shape ``(n, 2)``; points of the outline in mm (or pixels).
-
-    Returns
-    -------
-    tuple[float, float, int, int]
-        Longest diameter, perpendicular extent, indices of the two ends of the longest diameter; steps of half a degree,
-        which shorten a diameter by less than 1 in 100 000.
+    `points_mm`, shape ``(n, 2)``, are of the outline, in mm or in pixels. Steps of half a degree shorten a diameter by
+    less than 1 in 100 000.
     """
     angles = np.radians(np.arange(0.0, 180.0, 0.5))
     along = points_mm @ np.stack((np.cos(angles), np.sin(angles)))

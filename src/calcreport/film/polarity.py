@@ -44,15 +44,7 @@ _LEAST_RIM: Final = 0.1
 def settle_polarity(film: FilmImage) -> FilmImage | None:
     """Film as it is, or turned where its background proves the header wrong.
 
-    Parameters
-    ----------
-    film : FilmImage
-        As read by its header.
-
-    Returns
-    -------
-    FilmImage | None
-        ``None`` where the header contradicts itself and the background does not decide.
+    ``None`` where the header contradicts itself and the background does not decide.
     """
     reduced = reduce_film(film)
     factor = max(1, round(_PIXEL_MM / reduced.pixel_mm))

@@ -164,13 +164,7 @@ def _parabolas(values: Curve, half: int) -> Curve:
 
 
 def register(first: Profile, second: Profile) -> Registration | None:
-    """Find where the first film lies on the second along the rows.
-
-    Returns
-    -------
-    Registration | None
-        ``None`` where the curves match nowhere, or at more than one place.
-    """
+    """Find where the first film lies on the second along the rows; ``None`` where at no place or at several."""
     tried = np.array([place for scale in _SCALES for place in _fits(first.curve, second.curve, scale)])
     if not len(tried):
         return None

@@ -47,17 +47,7 @@ class FilmShape:
 
 
 def describe_shape(outlines: Sequence[Outline], intensity: Floats, spacing_mm: tuple[float, float]) -> FilmShape:
-    """Describe the foci of one finding.
-
-    Parameters
-    ----------
-    outlines : Sequence[Outline]
-        Its foci.
-    intensity : NDArray[np.float32]
-        Shape ``(rows, columns)`` of the film.
-    spacing_mm : tuple[float, float]
-        Distance between rows, between columns, mm.
-    """
+    """Describe the foci of one finding on a film of shape ``(rows, columns)``; spacing by rows and by columns."""
     lengths, widths, rounds, rims = [], [], [], []
     pixel_mm2 = spacing_mm[0] * spacing_mm[1]
     for outline in outlines:

@@ -71,25 +71,9 @@ class _Part:
 
 
 def find_sheets(reduced: ReducedFilm, exposure: Exposure, bones: Bones, field: Mask, noise: float) -> list[FilmFocus]:
-    """Find wide foci that sharp edges bound.
+    """Find wide foci that sharp edges bound; none of them overlap.
 
-    Parameters
-    ----------
-    plate : ReducedFilm
-        The reduced film.
-    exposure : Exposure
-        Its exposed field.
-    bones : Bones
-        Its bone.
-    field : NDArray[np.bool_]
-        Where foci are sought, shape of the plate.
-    noise : float
-        Standard deviation of the noise of a film pixel.
-
-    Returns
-    -------
-    list[FilmFocus]
-        None of them overlap.
+    `field`, shape of the reduced film, is where they are sought; `noise` is the standard deviation of one film pixel.
     """
     factor = max(1, round(_PIXEL_MM / reduced.pixel_mm))
     coarse = reduced.reduced(factor)

@@ -74,19 +74,9 @@ class _Matches:
 
 
 def tie_views(films: Sequence[FilmImage], searched: Sequence[SearchedFilm]) -> tuple[tuple[Tied, ...], tuple[str, ...]]:
-    """Match the findings of orthogonal views.
+    """Match the findings of orthogonal views of one study.
 
-    Parameters
-    ----------
-    films : Sequence[FilmImage]
-        Of one study, as read.
-    searched : Sequence[SearchedFilm]
-        What was found on each.
-
-    Returns
-    -------
-    tuple[tuple[Tied, ...], tuple[str, ...]]
-        Every finding once, alone or with its counterpart; and sentences on views that could not be matched.
+    Every finding comes once, alone or with its counterpart; sentences name the views that could not be matched.
     """
     alone = {(n, i): finding for n, part in enumerate(searched) for i, finding in enumerate(part.findings)}
     tied, reasons = [], []

@@ -52,25 +52,10 @@ def run_tasks(
     max_seconds: float,
     on_step: Callable[[int, str], None],
 ) -> Iterator[tuple[int, Result | Crash]]:
-    """Run tasks side by side, each in a worker process.
+    """Run tasks side by side, each in a worker process; yield number and result as they finish.
 
-    Parameters
-    ----------
-    work : Callable[[Task, Report], Result]
-        Module-level function; its arguments and result must be picklable.
-    tasks : Sequence[Task]
-        What to work on.
-    jobs : int
-        Most workers at a time, ≥ 1.
-    max_seconds : float
-        A task that takes longer is stopped.
-    on_step : Callable[[int, str], None]
-        Told the task's number (from 0) and the name of its present step.
-
-    Yields
-    ------
-    tuple[int, Result | Crash]
-        Number of a finished task and its result, in order of completion.
+    `work` is a module-level function, its arguments and result picklable. A task that takes longer than `max_seconds`
+    is stopped. `on_step` receives the task's number (from 0) and the name of its present step.
     """
     crew = _Crew(work=work, max_seconds=max_seconds)
     waiting = list(enumerate(tasks))[::-1]

@@ -64,11 +64,7 @@ class Sink(Protocol):
     def deliver(self, delivery: Delivery) -> None:
         """Hand results on; when this returns, the other side has them.
 
-        Called from a thread of this sink's own, one study at a time, again after a crash: it must not matter.
-
-        Raises
-        ------
-        DeliveryError
-            With ``is_retryable`` it is tried again after a back-off, otherwise given up.
+        Called from a thread of this sink's own, one study at a time, again after a crash: it must not matter. Raises
+        `DeliveryError`: with ``is_retryable`` it is tried again after a back-off, otherwise given up.
         """
         ...

@@ -25,12 +25,8 @@ _LOOK_S: Final = 2.0
 def read_table(path: str) -> ClinicalData:
     """Read the table of `service.analysis.clinical`.
 
-    Raises
-    ------
-    UsageError
-        ``usage.no_such_file`` or ``usage.unreadable_file``.
-    ClinicalError
-        ``clinical.…``; ``clinical.which_study`` when it holds data of one patient: the service reports on many.
+    Raises `UsageError` ``usage.no_such_file`` or ``usage.unreadable_file``; `ClinicalError` ``clinical.…``;
+    ``clinical.which_study`` when it holds data of one patient: the service reports on many.
     """
     data = clinical_data_of(path, _OPTION)
     if not data.is_table:
@@ -45,10 +41,7 @@ def read_table(path: str) -> ClinicalData:
 def study_of_clinical(content: bytes) -> str:
     """Read from YAML or JSON of one patient which study it is about: its ``study_instance_uid``.
 
-    Raises
-    ------
-    ClinicalError
-        ``clinical.…``; ``clinical.which_study`` when it does not name one study.
+    Raises `ClinicalError` ``clinical.…``; ``clinical.which_study`` when it does not name one study.
     """
     try:
         text = content.decode("utf-8-sig") if len(content) <= MAX_CLINICAL_BYTES else ""
@@ -82,10 +75,8 @@ class ClinicalWatch:
     def table(self) -> Path | None:
         """Table to analyse with; ``None`` when the settings name none.
 
-        Raises
-        ------
-        ClinicalError
-            With the code of the problem, when no version of the table was ever good: no study may miss its data.
+        Raises `ClinicalError` with the code of the problem, when no version of the table was ever good: no study may
+        miss its data.
         """
         if not self._named():
             return None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -60,3 +61,12 @@ def store_error(error: OSError) -> StoreError:
         return StoreError("the store's disk is full; free space", code="store.full")
     reason = os.strerror(error.errno) if error.errno else "unknown reason"
     return StoreError(f"the store cannot be written to ({reason}); check the folder and its disk", code="store.failed")
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Raise what the operating system refuses within as `StoreError` ``store.full`` or ``store.failed``."""
+    try:
+        yield
+    except OSError as error:
+        raise store_error(error) from error

@@ -54,13 +54,9 @@ class Identity:
 def identify(path: Path) -> Identity:
     """Read what a regular file with a file meta header is.
 
-    Raises
-    ------
-    NotDicomError
-        ``file.not_dicom``, ``file.damaged``, ``file.truncated`` (also when the pixel data end too early),
-        ``file.nested_too_deep``, ``file.no_uid``, ``file.deflate``, ``file.dicomdir``, ``file.too_large``.
-    OSError
-        When the file cannot be read.
+    Raises `NotDicomError` ``file.not_dicom``, ``file.damaged``, ``file.truncated`` (also when the pixel data end too
+    early), ``file.nested_too_deep``, ``file.no_uid``, ``file.deflate``, ``file.dicomdir``, ``file.too_large``;
+    `OSError` when the file cannot be read.
     """
     descriptor, status = open_regular(str(path))
     try:

@@ -38,14 +38,9 @@ class Inbox:
         """Keep a DICOM file written to a `temporary` path; when this returns, it survives a power cut.
 
         The file is moved, with its bytes as they are except for the preamble, which is zeroed. One that is there
-        already changes nothing. `accept` may raise what it has against it.
-
-        Raises
-        ------
-        InputError
-            The file is not DICOM, damaged, truncated, or names no study, series or instance; it is removed.
-        StoreError
-            ``store.full`` or ``store.failed``: try again later.
+        already changes nothing. `accept` may raise what it has against it. Raises `InputError`: the file is not DICOM,
+        damaged, truncated, or names no study, series or instance; it is removed; `StoreError` ``store.full`` or
+        ``store.failed``: try again later.
         """
         arrival = self._store.keep(path, accept=accept)
         if not arrival.is_new:
@@ -61,12 +56,8 @@ class Inbox:
     def keep_clinical(self, content: bytes) -> None:
         """Keep clinical data of one study, YAML or JSON that names its ``study_instance_uid``, durably.
 
-        Raises
-        ------
-        ClinicalError
-            ``clinical.…``: a mistake in it, or ``clinical.which_study``.
-        StoreError
-            ``store.full`` or ``store.failed``: try again later.
+        Raises `ClinicalError` ``clinical.…``: a mistake in it, or ``clinical.which_study``; `StoreError` ``store.full``
+        or ``store.failed``: try again later.
         """
         study = study_name(study_of_clinical(content))
         if self._store.keep_clinical(study, content):

@@ -19,10 +19,7 @@ _MARK: Final = b"calcreport-6a1f7b3c4d219b1d5a6e2f0c"
 def write_first_part(blocks: Iterable[bytes], kind: str, target: IO[bytes]) -> None:
     """Write what the first part of a message of media type `kind` holds; the others are read to the end and skipped.
 
-    Raises
-    ------
-    WebError
-        ``web.unreadable``: no message of this kind, or one without an end.
+    Raises `WebError` ``web.unreadable``: no message of this kind, or one without an end.
     """
     found = _BOUNDARY.search(kind)
     if found is None or not kind.lower().lstrip().startswith("multipart/related"):
@@ -45,10 +42,7 @@ def write_first_part(blocks: Iterable[bytes], kind: str, target: IO[bytes]) -> N
 def files_body(files: Sequence[Path]) -> Body:
     """Message with one part a DICOM file.
 
-    Raises
-    ------
-    OSError
-        When a file cannot be read.
+    Raises `OSError` when a file cannot be read.
     """
     head = b"--" + _MARK + b"\r\nContent-Type: application/dicom\r\n\r\n"
     tail = b"--" + _MARK + b"--\r\n"

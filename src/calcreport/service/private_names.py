@@ -32,10 +32,7 @@ NAMES: Final = (
 def require_private_names(names: tuple[str, ...] = NAMES) -> None:
     """Refuse a pynetdicom that is built otherwise than the one the service was tested with.
 
-    Raises
-    ------
-    ConfigurationError
-        ``service.pynetdicom``.
+    Raises `ConfigurationError` ``service.pynetdicom``.
     """
     missing = [name for name in names if not _is_there(name)]
     if missing:

@@ -53,12 +53,8 @@ class Retention:
 def remove_expired(store: Store, study: str, record: Record, settings: RetentionSettings) -> Record:
     """Remove what a study no longer needs, while nothing is arriving for it; give its record as it is now, on disk too.
 
-    The names of removed images are remembered first: a late image alone must not be reported as the whole study.
-
-    Raises
-    ------
-    StoreError
-        When the record cannot be written; then nothing was removed.
+    The names of removed images are remembered first: a late image alone must not be reported as the whole study. Raises
+    `StoreError` when the record cannot be written; then nothing was removed.
     """
     if record.state != "done":
         return record

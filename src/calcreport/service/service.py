@@ -55,14 +55,8 @@ class Service:
     def run(self) -> bool:
         """Serve until SIGTERM or SIGINT; the analysis, the SCP and the sources work side by side.
 
-        Tells whether every connection ended in time.
-
-        Raises
-        ------
-        StoreError
-            ``store.in_use``, ``store.full`` or ``store.failed`` at the start.
-        SettingsError
-            ``settings.address`` or ``settings.tls``.
+        Tells whether every connection ended in time. Raises `StoreError` ``store.in_use``, ``store.full`` or
+        ``store.failed`` at the start; `SettingsError` ``settings.address`` or ``settings.tls``.
         """
         tls = tls_context(self._settings.tls)
         for kind in (signal.SIGTERM, signal.SIGINT):
@@ -137,10 +131,7 @@ class Service:
 def tls_context(settings: TlsSettings) -> ssl.SSLContext | None:
     """Make what encrypted connections need; ``None`` without a certificate.
 
-    Raises
-    ------
-    SettingsError
-        ``settings.tls``.
+    Raises `SettingsError` ``settings.tls``.
     """
     if settings.certificate is None:
         return None

@@ -147,12 +147,8 @@ def service_settings_from_text(text: str, overrides: Mapping[str, Any] | None = 
     """Read the service's part of a settings file: defaults, overlaid with the file, overlaid with the command line.
 
     Tables of the TOML text other than ``[service]`` belong to the analysis. In `overrides`, ``None`` leaves a setting
-    as it is.
-
-    Raises
-    ------
-    SettingsError
-        ``settings.syntax``, ``settings.unknown_key`` or ``settings.invalid_value``, with every mistake of that kind.
+    as it is. Raises `SettingsError` ``settings.syntax``, ``settings.unknown_key`` or ``settings.invalid_value``, with
+    every mistake of that kind.
     """
     try:
         values = tomllib.loads(text).get("service", {})

@@ -11,7 +11,7 @@ from time import time
 from typing import Any, Final
 
 from calcreport.errors import DeliveryError, UsageError
-from calcreport.service.durable import make_folder, store_error, write_file
+from calcreport.service.durable import make_folder, store_errors, write_file
 from calcreport.service.names import References, is_study_name
 from calcreport.service.record import Record
 from calcreport.service.store import ASIDE, IMAGES, RETRIES, read_record
@@ -82,10 +82,7 @@ def as_text(root: Path, lines: Sequence[StudyLine], *, most: int) -> str:
 def require_healthy(root: Path) -> None:
     """Do nothing when the service is running and well.
 
-    Raises
-    ------
-    DeliveryError
-        ``service.not_running``, or the first problem the service names.
+    Raises `DeliveryError` ``service.not_running``, or the first problem the service names.
     """
     service = _service(root)
     if not service["is_running"]:
@@ -101,14 +98,8 @@ def ask_retry(root: Path, references: References, wanted: Sequence[str], *, is_a
     """Ask the service to try studies again; it does within a second, or when it is started next.
 
     `wanted` are references as `studies_of` has them; `is_all` adds every dead letter. Gives the references of the
-    studies that are tried again.
-
-    Raises
-    ------
-    UsageError
-        ``usage.no_such_study``.
-    StoreError
-        ``store.full`` or ``store.failed``.
+    studies that are tried again. Raises `UsageError` ``usage.no_such_study``; `StoreError` ``store.full`` or
+    ``store.failed``.
     """
     folders = {references.of(folder.name): folder for folder in _folders(root)}
     unknown = [reference for reference in wanted if reference not in folders]
@@ -117,20 +108,16 @@ def ask_retry(root: Path, references: References, wanted: Sequence[str], *, is_a
         raise UsageError(msg, code="usage.no_such_study")
     dead = [name for name, folder in folders.items() if is_all and read_record(folder).state == "failed"]
     chosen = list(dict.fromkeys([*wanted, *dead]))
-    try:
+    with store_errors():
         make_folder(root / RETRIES)
         for reference in chosen:
             write_file(root / RETRIES / folders[reference].name, b"")
-    except OSError as error:
-        raise store_error(error) from error
     return chosen
 
 
 def _folders(root: Path) -> Iterator[Path]:
-    try:
+    with store_errors():
         yield from (path for path in (root / "studies").iterdir() if is_study_name(path.name))
-    except OSError as error:
-        raise store_error(error) from error
 
 
 def _line(folder: Path, references: References) -> StudyLine:

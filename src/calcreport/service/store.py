@@ -15,7 +15,7 @@ from threading import Lock
 from typing import Final
 
 from calcreport.errors import StoreError
-from calcreport.service.durable import flush_folder, make_folder, store_error, write_file
+from calcreport.service.durable import flush_folder, make_folder, store_errors, write_file
 from calcreport.service.identity import Identity, clear_preamble, identify
 from calcreport.service.names import KEY_BYTES, References, instance_name, instance_of, is_study_name, study_name
 from calcreport.service.record import Record, record_from
@@ -60,14 +60,10 @@ class Store:
     def open(self) -> References:
         """Take the store for this process, make what is missing, remove what was never acknowledged.
 
-        Returns how studies of this store are named to an operator.
-
-        Raises
-        ------
-        StoreError
-            ``store.in_use``, ``store.full`` or ``store.failed``.
+        Returns how studies of this store are named to an operator. Raises `StoreError` ``store.in_use``, ``store.full``
+        or ``store.failed``.
         """
-        try:
+        with store_errors():
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._take()
             for folder in (self._incoming, self._studies, self.root / "cursors", self.root / RETRIES):
@@ -75,8 +71,6 @@ class Store:
             for path in self._incoming.iterdir():
                 path.unlink()
             return references(self.root)
-        except OSError as error:
-            raise store_error(error) from error
 
     def close(self) -> None:
         """Give the store to whoever wants it next."""
@@ -93,15 +87,10 @@ class Store:
     def require_space(self) -> None:
         """Refuse when the reserve is reached.
 
-        Raises
-        ------
-        StoreError
-            ``store.full`` or ``store.failed``.
+        Raises `StoreError` ``store.full`` or ``store.failed``.
         """
-        try:
+        with store_errors():
             free = self.free_bytes()
-        except OSError as error:
-            raise store_error(error) from error
         if free <= 0:
             msg = "less space is left on the store's disk than is held in reserve; free space"
             raise StoreError(msg, code="store.full")
@@ -110,32 +99,23 @@ class Store:
         """Path of a new empty file; one that is never kept is removed at restart."""
         self.require_space()
         path = self._incoming / f"{secrets.token_hex(16)}.part"
-        try:
+        with store_errors():
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
-        except OSError as error:
-            raise store_error(error) from error
         return path
 
     def keep(self, path: Path, *, accept: Callable[[Identity], None] | None = None) -> Arrival:
         """Keep a `temporary` file; when this returns, it survives a power cut. The path is gone, whatever happens.
 
-        `accept` is called before the file is kept, and raises what it has against it.
-
-        Raises
-        ------
-        InputError
-            As `identify`.
-        StoreError
-            ``store.full`` or ``store.failed``.
+        `accept` is called before the file is kept, and raises what it has against it. Raises `InputError` as
+        `identify`; `StoreError` ``store.full`` or ``store.failed``.
         """
         try:
-            identity = identify(path)
-            if accept is not None:
-                accept(identity)
-            clear_preamble(path)
-            return self._place(path, identity)
-        except OSError as error:
-            raise store_error(error) from error
+            with store_errors():
+                identity = identify(path)
+                if accept is not None:
+                    accept(identity)
+                clear_preamble(path)
+                return self._place(path, identity)
         finally:
             with suppress(OSError):
                 path.unlink()
@@ -227,33 +207,23 @@ class Store:
     def write_record(self, study: str, record: Record) -> None:
         """Put a study's record in place, durably.
 
-        Raises
-        ------
-        StoreError
-            ``store.full`` or ``store.failed``.
+        Raises `StoreError` ``store.full`` or ``store.failed``.
         """
-        try:
+        with store_errors():
             write_file(self._studies / study / "record.json", record.to_bytes())
-        except OSError as error:
-            raise store_error(error) from error
 
     def keep_clinical(self, study: str, content: bytes) -> bool:
         """Put a study's clinical file in place, durably; tell whether it says something new.
 
-        Raises
-        ------
-        StoreError
-            ``store.full`` or ``store.failed``.
+        Raises `StoreError` ``store.full`` or ``store.failed``.
         """
         self.require_space()
         folder = self._studies / study
-        try:
+        with store_errors():
             if self.clinical(study) and (folder / _CLINICAL).read_bytes() == content:
                 return False
             make_folder(folder)
             write_file(folder / _CLINICAL, content)
-        except OSError as error:
-            raise store_error(error) from error
         return True
 
     def clinical(self, study: str) -> Path | None:
@@ -295,19 +265,14 @@ class Store:
 
     def recall(self, source: str) -> str | None:
         """Cursor of a source."""
-        try:
-            return (self.root / "cursors" / source).read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise store_error(error) from error
+        with store_errors():
+            path = self.root / "cursors" / source
+            return path.read_text(encoding="utf-8") if path.exists() else None
 
     def remember(self, source: str, cursor: str) -> None:
         """Keep the cursor of a source durably."""
-        try:
+        with store_errors():
             write_file(self.root / "cursors" / source, cursor.encode())
-        except OSError as error:
-            raise store_error(error) from error
 
     def _take(self) -> None:
         self._lock_descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
@@ -322,12 +287,10 @@ class Store:
 def references(root: Path) -> References:
     """References of a store; its key is made when it has none."""
     path = root / "reference.key"
-    try:
+    with store_errors():
         if not path.exists():
             write_file(path, secrets.token_bytes(KEY_BYTES))
         key = path.read_bytes()
-    except OSError as error:
-        raise store_error(error) from error
     return References(key)
 
 

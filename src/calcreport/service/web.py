@@ -55,10 +55,7 @@ class Body:
 class WebClient:
     """One server, one connection that is kept; for one thread.
 
-    Raises
-    ------
-    SettingsError
-        ``settings.secret`` or ``settings.tls``: a file that is named cannot be read.
+    Raises `SettingsError` ``settings.secret`` or ``settings.tls``: a file that is named cannot be read.
     """
 
     def __init__(self, settings: WebSettings) -> None:
@@ -73,12 +70,7 @@ class WebClient:
         """Ask for a path behind the address of the settings, quoted by the caller, and read the answer.
 
         A `body` makes it a POST. Answers of an `allowed` status are no success and have a document nevertheless.
-        ``None`` is an empty answer.
-
-        Raises
-        ------
-        WebError
-            ``web.…``.
+        ``None`` is an empty answer. Raises `WebError` ``web.…``.
         """
         with_answer = self._ask(path, accept=accept, body=body, allowed=allowed)
         content = self._read(with_answer, _LARGEST_ANSWER + 1)
@@ -95,12 +87,8 @@ class WebClient:
     def fetch(self, path: str, *, accept: str, take: Callable[[Iterable[bytes], str], None]) -> None:
         """Ask for a file, and hand its bytes on as they come.
 
-        `take` is given the blocks of the answer and its media type; it reads all of them or raises.
-
-        Raises
-        ------
-        WebError
-            ``web.…``, also when fewer bytes come than were announced.
+        `take` is given the blocks of the answer and its media type; it reads all of them or raises. Raises `WebError`
+        ``web.…``, also when fewer bytes come than were announced.
         """
         answer = self._ask(path, accept=accept, body=None, allowed=())
         try:
@@ -181,10 +169,7 @@ class WebClient:
 def client_tls(settings: WebSettings) -> ssl.SSLContext:
     """Make what an encrypted connection to a server needs.
 
-    Raises
-    ------
-    SettingsError
-        ``settings.tls``.
+    Raises `SettingsError` ``settings.tls``.
     """
     return tls_context(settings.authority, settings.certificate, settings.key)
 
@@ -192,10 +177,7 @@ def client_tls(settings: WebSettings) -> ssl.SSLContext:
 def tls_context(authority: str | None, certificate: str | None, key: str | None) -> ssl.SSLContext:
     """Make what an encrypted connection needs; the server is always checked.
 
-    Raises
-    ------
-    SettingsError
-        ``settings.tls``.
+    Raises `SettingsError` ``settings.tls``.
     """
     try:
         context = ssl.create_default_context(cafile=authority)

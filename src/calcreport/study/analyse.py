@@ -45,23 +45,9 @@ _SR: Final = FILE_NAMES["sr"]
 def analyse_study(
     study: StudyFiles, request: Request, results: ResultsFolder | None, on_step: Callable[[str], None]
 ) -> StudyOutcome:
-    """Measure one study and write its folder.
+    """Measure one study and write its folder; without `results` nothing is written.
 
-    Parameters
-    ----------
-    study : StudyFiles
-        As found.
-    request : Request
-        What to analyse and how.
-    results : ResultsFolder | None
-        Where the study's folder goes; ``None`` writes nothing.
-    on_step : Callable[[str], None]
-        Receives the name of each step.
-
-    Returns
-    -------
-    StudyOutcome
-        Also when the study is refused; only bugs are raised.
+    A refused study has an outcome as well; only bugs are raised. `on_step` receives the name of each step.
     """
     # What draws and prints is loaded while voxels are measured.
     with ThreadPoolExecutor(1) as ahead:
@@ -156,12 +142,7 @@ def _refusal(error: CalcReportError, entries: tuple[SeriesEntry, ...], folder: s
 def _read(study: StudyFiles, request: Request) -> CtReading | FilmsReading:
     """Read the best CT series of each part of the body; without one that can be measured, its radiographs.
 
-    Raises
-    ------
-    RefusedStudyError
-        When there is neither.
-    UsageError
-        ``usage.mask_for_radiographs``.
+    Raises `RefusedStudyError` when there is neither, `UsageError` ``usage.mask_for_radiographs``.
     """
     ranking = rank_ct_series(study)
     refused: tuple[SeriesEntry, ...] = ()

@@ -45,19 +45,8 @@ def read_films(
 ) -> FilmsReading:
     """Read the radiographs of a study; one that is refused is listed, and the others go on.
 
-    Parameters
-    ----------
-    films : Sequence[FilmHeader]
-        In the order of the report; at least one.
-    entries : tuple[SeriesEntry, ...]
-        Rows of everything else in the study.
-    settings : ReadingSettings
-        Limits of reading.
-
-    Raises
-    ------
-    RefusedStudyError
-        When no film can be read: the reason of the first.
+    `entries` are the rows of everything else in the study. Raises `RefusedStudyError` when no film can be read: the
+    reason of the first.
     """
     # What searches is loaded while pixels are read.
     with ThreadPoolExecutor(1) as ahead:
@@ -119,23 +108,10 @@ def _list_films(films: Sequence[FilmHeader], outcomes: Sequence[FilmImage | Inpu
 def measure_films(
     study: StudyFiles, reading: FilmsReading, request: Request, on_step: Callable[[str], None]
 ) -> MeasuredStudy:
-    """Search the radiographs of a study.
+    """Search the radiographs of a study; `on_step` receives the name of each step.
 
-    Parameters
-    ----------
-    study : StudyFiles
-        As found.
-    reading : FilmsReading
-        Its radiographs.
-    request : Request
-        What to analyse and how.
-    on_step : Callable[[str], None]
-        Receives the name of each step.
-
-    Raises
-    ------
-    RefusedStudyError
-        ``series.not_searchable`` when no film shows soft tissue off bone: nothing was looked at, so nothing is absent.
+    Raises `RefusedStudyError` ``series.not_searchable`` when no film shows soft tissue off bone: nothing was looked at,
+    so nothing is absent.
     """
     from calcreport.film.analysis import analyse_films  # see _load_search
 

@@ -35,16 +35,8 @@ _FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})  # it ma
 def folder_name(study_instance_uid: str) -> str:
     """Name of a study's folder.
 
-    Parameters
-    ----------
-    study_instance_uid : str
-        As received.
-
-    Returns
-    -------
-    str
-        The UID itself when it is valid (PS3.5 section 9.1, at most 64 characters), or the name that stands for a
-        missing one; otherwise ``study-`` and a hash.
+    The UID itself when it is valid (PS3.5 section 9.1, at most 64 characters), or the name that stands for a missing
+    one; otherwise ``study-`` and a hash.
     """
     if len(study_instance_uid) <= _LONGEST_UID and _UID.fullmatch(study_instance_uid):
         return study_instance_uid
@@ -65,10 +57,8 @@ class ResultsFolder:
     def prepare(self) -> None:
         """Make the folder and show that it can be written to, before any work is done.
 
-        Raises
-        ------
-        OutputError
-            ``output.not_a_folder``, ``output.not_permitted``, ``output.disk_full`` or ``output.failed``.
+        Raises `OutputError` ``output.not_a_folder``, ``output.not_permitted``, ``output.disk_full`` or
+        ``output.failed``.
         """
         with _named_failures():
             self._root.mkdir(parents=True, exist_ok=True)
@@ -78,19 +68,9 @@ class ResultsFolder:
             self._recover_abandoned()
 
     def write_study(self, name: str, files: Mapping[str, bytes]) -> None:
-        """Put a study's folder in place, whole.
+        """Put a study's folder in place, whole; `files` are by name within it, at most one sub-folder deep.
 
-        Parameters
-        ----------
-        name : str
-            From `folder_name`.
-        files : Mapping[str, bytes]
-            Name within the folder (at most one sub-folder) to content.
-
-        Raises
-        ------
-        OutputError
-            As `prepare`; an older folder of the study is then still in place.
+        Raises `OutputError` as `prepare`; an older folder of the study is then still in place.
         """
         partial = self._temporary(f"{name}.partial")
         with _named_failures():
@@ -104,33 +84,15 @@ class ResultsFolder:
                 _remove(partial)
 
     def read_study(self, name: str, file: str) -> bytes | None:
-        """File of a study's folder as an earlier run left it; ``None`` when it is not there or cannot be read.
-
-        Parameters
-        ----------
-        name : str
-            From `folder_name`.
-        file : str
-            Name within the folder.
-        """
+        """File of a study's folder as an earlier run left it; ``None`` when it is not there or cannot be read."""
         with suppress(OSError):
             return _inside(_inside(self._root, name), file).read_bytes()
         return None
 
     def remove(self, name: str, *, keep: Collection[str] = ()) -> None:
-        """Remove what an earlier run left and this run does not confirm, if anything: it no longer holds.
+        """Remove what an earlier run left and this run does not confirm, except the files `keep`.
 
-        Parameters
-        ----------
-        name : str
-            From `folder_name`, or of a file.
-        keep : Collection[str]
-            Files of the folder that stay in it.
-
-        Raises
-        ------
-        OutputError
-            As `prepare`.
+        `name` is from `folder_name`, or of a file. Raises `OutputError` as `prepare`.
         """
         kept = {file: content for file in keep if (content := self.read_study(name, file)) is not None}
         if kept:
@@ -144,13 +106,7 @@ class ResultsFolder:
                 _remove(aside)
 
     def write_file(self, name: str, content: bytes) -> None:
-        """Put one file in place, whole.
-
-        Raises
-        ------
-        OutputError
-            As `prepare`; an older file is then still in place.
-        """
+        """Put one file in place, whole; `OutputError` as for `prepare` leaves an older file in place."""
         partial = self._temporary(f"{name}.partial")
         with _named_failures():
             try:

@@ -19,12 +19,7 @@ INDEX_FILE: Final = "index.html"  # in the results folder
 def update_overview(results: ResultsFolder, root: Path, folder: str, report: Report, templates: Templates) -> None:
     """Write the row of one study anew; without a summary of this program there is nothing to write.
 
-    `root` is the results folder as a path, `report` what the study's folder holds now.
-
-    Raises
-    ------
-    OutputError
-        When it cannot be written.
+    `root` is the results folder as a path, `report` what the study's folder holds now. Raises `OutputError`.
     """
     summary = read_summary(root)
     if summary is None or all(study.folder != folder for study in summary.studies):

@@ -66,26 +66,9 @@ def revise_report(job: RenderJob, progress: Progress) -> Report:
 def render_files(job: RenderJob, progress: Progress) -> tuple[Report, str]:
     """Write every output of the study again.
 
-    Parameters
-    ----------
-    job : RenderJob
-        With `folder`, `places` and `formats`.
-    progress : Progress
-        Receives each step.
+    Returns the report as written, and its section as text; both hold patient data.
 
-    Returns
-    -------
-    tuple[Report, str]
-        The report as written, and its section as text; both hold patient data.
-
-    Raises
-    ------
-    UsageError
-        ``render.…``.
-    InputError
-        When the images cannot be read any more.
-    OutputError
-        When the results cannot be written.
+    Raises `UsageError` ``render.…``, `InputError` when the images cannot be read any more, `OutputError`.
     """
     if job.folder is None:
         msg = "RenderJob.folder"
@@ -132,13 +115,7 @@ def read_bytes(path: Path) -> bytes | None:
 
 
 def remembered_places(folder: Path) -> tuple[str, ...]:
-    """Places the analysis read the images from, as it noted them beside the report.
-
-    Raises
-    ------
-    UsageError
-        ``render.no_study``.
-    """
+    """Places the analysis read the images from, as noted beside the report; else `UsageError` ``render.no_study``."""
     path = folder / SOURCES_FILE
     places: Any = None
     if path.is_file():

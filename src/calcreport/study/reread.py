@@ -35,29 +35,11 @@ _PLACE_TOLERANCE = 1e-6
 def evidence_of_report(
     report: Report, study: StudyFiles, settings: ReadingSettings
 ) -> tuple[ReportEvidence, tuple[int, ...]]:
-    """Read the images of a report again.
+    """Read the images of a report again: the evidence, and for each lesion of the report its index in there.
 
-    Parameters
-    ----------
-    report : Report
-        With the shapes of its lesions.
-    study : StudyFiles
-        The same study, found again.
-    settings : ReadingSettings
-        Limits of reading.
-
-    Returns
-    -------
-    tuple[ReportEvidence, tuple[int, ...]]
-        Masks and images, and for each lesion of the report its index among those of the evidence.
-
-    Raises
-    ------
-    InputError
-        When images of the report cannot be read any more.
-    UsageError
-        ``render.other_images`` when they are not those the report was made from, ``render.damaged_shape`` when the
-        report does not hold where its lesions are.
+    `study` is the same study, found again. Raises `InputError` when images of the report cannot be read any more;
+    `UsageError` ``render.other_images`` when they are not those the report was made from, ``render.damaged_shape`` when
+    the report does not hold where its lesions are.
     """
     order = tuple(range(len(report.lesions)))
     if report.technique is not None and report.technique.films:

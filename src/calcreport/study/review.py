@@ -71,12 +71,7 @@ def note_lesions(drafted: Report, review: bytes) -> bytes:
 def refuse_other_lesions(drafted: Report, written: WrittenReview) -> None:
     """Refuse a review that was written about other lesions than those which have these ids now.
 
-    `drafted` has every lesion of the draft.
-
-    Raises
-    ------
-    UsageError
-        ``review.other_lesion``.
+    `drafted` has every lesion of the draft. Raises `UsageError` ``review.other_lesion``.
     """
     if not _is_about(written.note, written.text):
         return

@@ -30,28 +30,12 @@ def bring_up_to_date(
 ) -> tuple[Report, bool]:
     """Apply a review to a report, and renew its conclusions where a fact or an answer changed, by review or by hand.
 
-    Parameters
-    ----------
-    report : Report
-        As written, reviewed or edited.
-    review : WrittenReview | None
-        A reader's decisions; they replace those of an earlier review.
-    ruleset : Ruleset
-        Rules to conclude with.
-    statements : Statements
-        Wording.
-    software, created
-        Of a report that differs from the one given.
+    The decisions of `review` replace those of an earlier one; `software` and `created` are of a report that differs
+    from the one given. Returns whether conclusions were renewed; words edited by hand stay where nothing else was
+    changed.
 
-    Returns
-    -------
-    tuple[Report, bool]
-        The report, and whether its conclusions were renewed. Words edited by hand stay where nothing else was changed.
-
-    Raises
-    ------
-    ConfigurationError
-        ``report.no_findings``, ``review.…``, ``render.unknown_lesion``, ``render.damaged_settings``.
+    Raises `ConfigurationError` ``report.no_findings``, ``review.…``, ``render.unknown_lesion``,
+    ``render.damaged_settings``.
     """
     rule_findings = findings_of_report(report)
     if review is None:
@@ -81,13 +65,7 @@ def list_pictures(report: Report, formats: Collection[str]) -> Report:
 
 
 def settings_of_report(report: Report) -> Settings:
-    """Settings a report was made with.
-
-    Raises
-    ------
-    UsageError
-        ``render.damaged_settings``.
-    """
+    """Settings a report was made with; `UsageError` ``render.damaged_settings`` where it does not hold them."""
     try:
         return Settings.model_validate(report.settings)
     except ValidationError:

@@ -52,12 +52,8 @@ class CtReading:
 def read_ct_series(study: StudyFiles, ranking: SeriesRanking, request: Request) -> CtReading:
     """Read the best CT series that can be read, then each that shows body which none before it shows.
 
-    Contours have to fit the first series; on further ones those are measured that fit.
-
-    Raises
-    ------
-    RefusedStudyError
-        When no series can be read: the reason of the best one, and the rows of the refused ones alone.
+    Contours have to fit the first series; on further ones those are measured that fit. Raises `RefusedStudyError` when
+    no series can be read: the reason of the best one, and the rows of the refused ones alone.
     """
     chosen = _Choice()
     for candidate in ranking.candidates:

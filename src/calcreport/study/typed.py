@@ -23,23 +23,10 @@ def report_on_findings(  # noqa: PLR0913 - everything a report rests on, by name
     created: str,
     earlier: EarlierReport | None = None,
 ) -> Report:
-    """Decide on typed findings and compose the report.
+    """Decide on typed, checked findings and compose the report, without images, masks or identity.
 
-    Parameters
-    ----------
-    findings, clinical : Findings, Clinical
-        As typed, checked.
-    settings, ruleset, statements : Settings, Ruleset, Statements
-        Limits, rules and wording.
-    software, created : Software, str
-        What makes the report, and when (ISO 8601).
-    earlier : EarlierReport | None
-        Report of an earlier study of the same patient, to compare with.
-
-    Returns
-    -------
-    Report
-        Without images, masks or identity.
+    `created` is the time of the report (ISO 8601); `earlier` one of an earlier study of the same patient to compare
+    with.
     """
     placed = place_by_complaint(findings, clinical)
     if earlier is not None:

@@ -12,20 +12,10 @@ _BRACKETS: Final = re.compile(r"\(([^()]*)\)")  # one pair of brackets and its c
 
 
 def join_advice(advice: tuple[Recommendation, ...], lesions: tuple[Lesion, ...]) -> tuple[Recommendation, ...]:
-    """Merge the recommendations of one rule that differ in wording between lesions.
+    """Merge the recommendations of one rule that differ in wording between lesions, in the order given.
 
-    Parameters
-    ----------
-    advice : tuple[Recommendation, ...]
-        Of the study; a row may be there several times.
-    lesions : tuple[Lesion, ...]
-        With their own advice, in report order.
-
-    Returns
-    -------
-    tuple[Recommendation, ...]
-        In the same order. Words in one pair of brackets that differ are given for each lesion: ``"(L1: size; L2: deep
-        location)"``; a row whose words differ elsewhere stays in as many entries as it has wordings.
+    Words in one pair of brackets that differ are given for each lesion: ``"(L1: size; L2: deep location)"``; a row
+    whose words differ elsewhere stays in as many entries as it has wordings.
     """
     rows: dict[str, list[Recommendation]] = {}
     for entry in advice:

@@ -65,23 +65,10 @@ _SEVERITY: Final = (Concern.HIGH, Concern.FLAGGED, Concern.MODIFIED, Concern.IND
 def describe_changes(
     decision: Decision, numbered: Iterable[tuple[str, int]], statements: Statements, *, size_name: str
 ) -> tuple[OtherAnswer, ...]:
-    """Describe the effect of each possible answer.
+    """Describe the effect of each possible answer, in the order of `would_change`, lesions by their ids.
 
-    Parameters
-    ----------
-    decision : Decision
-        With `would_change`, most important first.
-    numbered : Iterable[tuple[str, int]]
-        Lesion ids and their places among the lesions given.
-    statements : Statements
-        Wording.
-    size_name : str
-        Printed name of the size flag, with its limit.
-
-    Returns
-    -------
-    tuple[OtherAnswer, ...]
-        In the same order, lesions by their ids.
+    `numbered` are lesion ids and their places among the lesions given; `size_name` is the printed name of the size
+    flag.
     """
     ids = {index: name for name, index in numbered}
     words = _Words(statements=statements, size_name=size_name, capabilities=decision.capabilities)

@@ -37,21 +37,10 @@ class ClinicalText:
 
 
 def describe_clinical(clinical: Mapping[str, Any], patient: Patient, statements: Statements) -> ClinicalText:
-    """Put the clinical inputs into words.
+    """Put the clinical inputs into words, and name what is missing.
 
-    Parameters
-    ----------
-    clinical : Mapping[str, Any]
-        Nested plain values; anything absent, null or ``"unknown"`` is unknown.
-    patient : Patient
-        Age and sex from the header, where the clinician gave none.
-    statements : Statements
-        Wording.
-
-    Returns
-    -------
-    ClinicalText
-        Sentences and the names of what is missing.
+    `clinical` holds nested plain values; anything absent, null or ``"unknown"`` is unknown. Age and sex are those of
+    the header where the clinician gave none.
     """
     sentences = [
         _describe_person(clinical, patient),

@@ -9,22 +9,7 @@ from calcreport.text.wording import as_sentence, capitalise
 
 
 def describe_comparison(comparison: PriorStudy | None, lesions: tuple[Lesion, ...], statements: Statements) -> str:
-    """Name the earlier study, or say that there is none.
-
-    Parameters
-    ----------
-    comparison : PriorStudy | None
-        As in the report.
-    lesions : tuple[Lesion, ...]
-        To say which of them were not found there.
-    statements : Statements
-        Wording.
-
-    Returns
-    -------
-    str
-        One or two sentences.
-    """
+    """Name the earlier study and the lesions not found there, or say that there is none."""
     if comparison is None:
         return statements.say("comparison_none")
     modality = comparison.modality or statements.say("comparison.study")
@@ -40,19 +25,7 @@ def describe_comparison(comparison: PriorStudy | None, lesions: tuple[Lesion, ..
 def describe_growth(growth: LesionGrowth | None, statements: Statements, lengths: Lengths) -> str:
     """Say how a lesion changed; empty when there is no earlier study.
 
-    Parameters
-    ----------
-    growth : LesionGrowth | None
-        As in the report.
-    statements : Statements
-        Wording.
-    lengths : Lengths
-        Of the report.
-
-    Returns
-    -------
-    str
-        A sentence without full stop: stable since a day, the change in mm, in % and by the month, or why it is unknown.
+    A sentence without full stop: stable since a day, the change in mm, in % and by the month, or why it is unknown.
     """
     if growth is None:
         return ""

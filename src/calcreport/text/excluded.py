@@ -14,15 +14,7 @@ def name_reason(entry: Excluded, statements: Statements) -> str:
 
 
 def describe_excluded(excluded: tuple[Excluded, ...], statements: Statements) -> tuple[str, ...]:
-    """Say what was excluded from measurement, by reason, with the number of parts where it is worth counting.
-
-    Parameters
-    ----------
-    excluded : tuple[Excluded, ...]
-        As in the report.
-    statements : Statements
-        Wording.
-    """
+    """Say what was excluded from measurement, by reason, with the number of parts where it is worth counting."""
     counts: dict[ExclusionReason, int] = {}
     names: dict[ExclusionReason, str] = {}
     organs: list[str] = []

@@ -10,22 +10,9 @@ from calcreport.text.wording import capitalise, describe_size
 
 
 def describe_extent(lesion: Lesion, statements: Statements, lengths: Lengths) -> list[str]:
-    """Describe the size of a lesion on CT.
+    """Describe the size of a lesion on CT in sentences without full stop, empty where nothing is to say.
 
-    Parameters
-    ----------
-    lesion : Lesion
-        Lengths in mm.
-    statements : Statements
-        Wording.
-    lengths : Lengths
-        Of the report.
-
-    Returns
-    -------
-    list[str]
-        Sentences without full stop, empty where nothing is to say: the mass first where there is one, then the mineral
-        and its foci.
+    The mass comes first where there is one, then the mineral and its foci.
     """
     mass = describe_mass(lesion, statements, lengths)
     mineral = describe_size(lesion.size, statements, lengths)

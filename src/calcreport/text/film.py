@@ -57,22 +57,10 @@ def name_films(films: tuple[FilmTechnique, ...], statements: Statements) -> tupl
 
 
 def say_films(technique: Technique, body_part: str | None, statements: Statements) -> tuple[str, ...]:
-    """Name the views and state what their lengths mean.
+    """Name the views and state what their lengths mean; `body_part` is for films that name none.
 
-    Parameters
-    ----------
-    technique : Technique
-        With its films.
-    body_part : str | None
-        Of the study, for films that do not name theirs.
-    statements : Statements
-        Wording.
-
-    Returns
-    -------
-    tuple[str, ...]
-        Sentences: the views by side and region, the tube voltage where it is one, and the scale; films that differ in
-        scale are named.
+    Sentences: the views by side and region, the tube voltage where it is one, and the scale; films that differ in scale
+    are named.
     """
     films = technique.films
     groups = [
@@ -169,14 +157,7 @@ def refer_to_films(
 ) -> str:
     """Image reference in brackets, such as ``"(S 1, Im 1, AP; S 1, Im 2, lateral)"``.
 
-    Parameters
-    ----------
-    places : tuple[FilmPlace, ...]
-        Radiographs that show the lesion.
-    series : Mapping[str, SeriesEntry | None]
-        Series of each film by its SOP Instance UID.
-    statements : Statements
-        Wording.
+    `series` holds the series of each film by its SOP Instance UID.
     """
     references = []
     for place in places:
@@ -208,22 +189,10 @@ def say_projected(lesion: Lesion, statements: Statements, lengths: Lengths) -> s
 
 
 def spell_on_films(lesion: Lesion, statements: Statements, lengths: Lengths) -> list[tuple[FilmPlace, str]]:
-    """Spell the projected size on each film.
+    """Spell the projected size on each film, in the order of the films.
 
-    Parameters
-    ----------
-    lesion : Lesion
-        On radiographs. Where a reader gave its longest dimension, that stands for the film on which the program found
-        the longest, marked as the reader's; what the program measured on others is left out where it is longer.
-    statements : Statements
-        Wording.
-    lengths : Lengths
-        Of the report.
-
-    Returns
-    -------
-    list[tuple[FilmPlace, str]]
-        Films in their order.
+    Where a reader gave the longest dimension, that stands for the film on which the program found the longest, marked
+    as the reader's; what the program measured on others is left out where it is longer.
     """
     places = lesion.location.films
     longest_mm = lesion.size.max_diameter_mm

@@ -23,24 +23,10 @@ def say_projection(places: tuple[FilmPlace, ...], statements: Statements) -> str
 
 
 def describe_on_films(report: Report, lesion: Lesion, statements: Statements, lengths: Lengths) -> list[str]:
-    """Describe a lesion on radiographs.
+    """Describe a lesion on radiographs in sentences without full stop, empty where nothing is to say.
 
-    Parameters
-    ----------
-    report : Report
-        With all films and lesions.
-    lesion : Lesion
-        With the films that show it; lengths in mm where there is a scale, else in pixels.
-    statements : Statements
-        Wording.
-    lengths : Lengths
-        Of the report.
-
-    Returns
-    -------
-    list[str]
-        Sentences without full stop, empty where nothing is to say: projected size, foci, pattern, distance to the skin
-        line in the image plane, relation to bone, other views.
+    Projected size (mm where there is a scale, else pixels), foci, pattern, distance to the skin line in the image
+    plane, relation to bone, other views.
     """
     return [
         say_projected(lesion, statements, lengths),

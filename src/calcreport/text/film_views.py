@@ -11,21 +11,9 @@ from calcreport.text.wording import join_words, name_body_part
 def say_other_views(report: Report, lesion: Lesion, statements: Statements) -> str:
     """Say what the other views of the same part show of a lesion seen on one view only.
 
-    Parameters
-    ----------
-    report : Report
-        With its films and all of its lesions.
-    lesion : Lesion
-        One of them.
-    statements : Statements
-        Wording.
-
-    Returns
-    -------
-    str
-        Sentences without the last full stop: that it was not identified on another view, that it may be what another
-        view shows apart, or, for the first lesion of a film, that there is no second view. Empty for a lesion seen on
-        two views, and where headers leave it open whether another film shows the same part.
+    Sentences without the last full stop: that it was not identified on another view, that it may be what another view
+    shows apart, or, for the first lesion of a film, that there is no second view. Empty for a lesion seen on two views,
+    and where headers leave it open whether another film shows the same part.
     """
     films = report.technique.films if report.technique else ()
     own = next((film for film in films if film.sop_instance_uid in _seen_on(lesion)), None)

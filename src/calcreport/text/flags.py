@@ -55,17 +55,7 @@ def name_summary_flags(report: Report, statements: Statements, state: FlagState)
 def describe_flags(report: Report, statements: Statements) -> tuple[FlagText, ...]:
     """Describe the red flags of every lesion; lesions with the same flags share one entry.
 
-    Parameters
-    ----------
-    report : Report
-        Flags of each lesion, and the policy they were judged by.
-    statements : Statements
-        Wording.
-
-    Returns
-    -------
-    tuple[FlagText, ...]
-        One entry without a lesion's name for a study without lesion.
+    A study without lesion has one entry without a lesion's name.
     """
     if not report.lesions:
         return (FlagText(who="", sentences=_describe_without_lesion(report, statements)),)

@@ -52,29 +52,12 @@ def write_impression(
     decision: Decision,
     advice: Mapping[str, tuple[str, ...]],
 ) -> tuple[str, ...]:
-    """Write the impression.
+    """Write the impression: numbered items of one or more sentences, never none.
 
-    Parameters
-    ----------
-    lesions : tuple[Lesion, ...]
-        In report order.
-    statements : Statements
-        Wording.
-    policy : PolicySettings
-        Limit of the size flag, to name it, and of what is small: small lesions flagged for their depth alone share one
-        entry, other flagged ones have their own.
-    negative : str
-        The sentence for a study without any lesion.
-    decision : Decision
-        What holds for the whole patient, which stands behind the lesions that need sarcoma-centre opinion; and what the
-        rules say of their own classes and rows.
-    advice : Mapping[str, tuple[str, ...]]
-        What the rules add for a lesion, by its id.
-
-    Returns
-    -------
-    tuple[str, ...]
-        One entry a numbered item, each of one or more sentences; never empty.
+    The policy names the limit of the size flag and what is small: small lesions flagged for their depth alone share one
+    entry, other flagged ones have their own. `negative` is the sentence for a study without any lesion. The decision is
+    what holds for the whole patient, which stands behind the lesions that need sarcoma-centre opinion; `advice` is what
+    the rules add for a lesion, by its id.
     """
     overall = _describe_patient(decision.patient, statements)
     if not lesions:

@@ -13,20 +13,7 @@ _NAMED: Final = ("patient.age_years", "patient.sex", "site.laterality", "site.re
 
 
 def describe_laboratory(laboratory: Laboratory | None, statements: Statements) -> tuple[str, ...]:
-    """State values outside their range, calculated values, and remarks on them.
-
-    Parameters
-    ----------
-    laboratory : Laboratory | None
-        As in the report; ``None`` when no value was given.
-    statements : Statements
-        Wording.
-
-    Returns
-    -------
-    tuple[str, ...]
-        Sentences; empty when there is nothing to say beyond the values themselves.
-    """
+    """State values outside their range, calculated values, and remarks on them; empty when there are none."""
     if laboratory is None:
         return ()
     parts = []

@@ -81,20 +81,7 @@ class Narrative:
 
 
 def narrate(report: Report, statements: Statements) -> Narrative:
-    """Put a report into words.
-
-    Parameters
-    ----------
-    report : Report
-        Numbers and answers.
-    statements : Statements
-        Wording.
-
-    Returns
-    -------
-    Narrative
-        Every section; `other` opens with the sentence for a study without lesions.
-    """
+    """Put a report into words; `other` opens with the sentence for a study without lesions."""
     clinical = describe_clinical(report.clinical, report.study.patient, statements)
     negative = say_nothing_accepted(report, statements) or say_negative(report, statements)
     software = report.software

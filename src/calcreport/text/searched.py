@@ -16,16 +16,8 @@ def name_region(
 ) -> str:
     """Name a part of the body as a header does.
 
-    Parameters
-    ----------
-    side : str | None
-        ``"left"``, ``"right"``, ``"both"`` or ``None``.
-    words : Sequence[str | None]
-        Body Part Examined, description and the like; the first that holds a known term counts.
-    series_number : int | None
-        Names what no word names.
-    statements : Statements
-        Wording.
+    `side` is ``"left"``, ``"right"``, ``"both"`` or ``None``. Of `words` (Body Part Examined, description and the like)
+    the first that holds a known term counts; `series_number` names what no word names.
     """
     part = next(filter(None, (_known_term(text or "", statements) for text in words)), "")
     part = part or name_series(series_number, statements)

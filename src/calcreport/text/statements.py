@@ -28,19 +28,10 @@ class Statements:
         return identifier in self.texts
 
     def say(self, identifier: str, **fields: str | int) -> str:
-        """Text of a statement with its fields filled in.
+        """Text of a statement with its fields filled in; a value is never scanned for fields again.
 
-        Parameters
-        ----------
-        identifier : str
-            Dotted id.
-        **fields : str | int
-            Values by field name; a value is never scanned for fields again.
-
-        Raises
-        ------
-        TemplateError
-            ``template.statement`` when the id is unknown or the text asks for a field that does not exist.
+        Raises `TemplateError` ``template.statement`` when the id is unknown or the text asks for a field that does not
+        exist.
         """
         try:
             return _FIELD.sub(lambda match: str(fields[match[1]]), self.texts[identifier])
@@ -56,25 +47,10 @@ class Statements:
 
 
 def parse_statements(bundled: str, site: str | None = None) -> Statements:
-    """Read the wording.
+    """Read the wording shipped with the program; each id in a site's own TOML text replaces the bundled one.
 
-    Parameters
-    ----------
-    bundled : str
-        The TOML text shipped with the program.
-    site : str | None
-        A site's TOML text; each id in it replaces the bundled one, the others stay.
-
-    Returns
-    -------
-    Statements
-        All texts, by dotted id.
-
-    Raises
-    ------
-    TemplateError
-        ``template.statements`` when a text is not TOML, holds something other than text, or a site's file names an id
-        that does not exist.
+    Raises `TemplateError` ``template.statements`` when a text is not TOML, holds something other than text, or a site's
+    file names an id that does not exist.
     """
     texts = _flatten(_load(bundled))
     if site is not None:

@@ -18,24 +18,7 @@ Rows = list[tuple[str, str]]  # key of the name in ``measure.*``, and value with
 def list_measurements(
     lesion: Lesion, reference: str, statements: Statements, lengths: Lengths
 ) -> tuple[tuple[str, str], ...]:
-    """List what was measured on a lesion.
-
-    Parameters
-    ----------
-    lesion : Lesion
-        The lesion.
-    reference : str
-        Its images, as `refer` names them.
-    statements : Statements
-        Wording.
-    lengths : Lengths
-        Of the report.
-
-    Returns
-    -------
-    tuple[tuple[str, str], ...]
-        Name and value with its unit.
-    """
+    """List what was measured on a lesion: name, and value with its unit; `reference` names its images."""
     on_films = list_on_films(lesion, statements, lengths)
     rows: Rows = [  # key of the name in ``measure.*``, and value with unit
         *_length_rows(lesion.mass, ("mass", "mass_longest", "mass_volume"), statements, lengths),

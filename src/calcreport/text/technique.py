@@ -10,20 +10,7 @@ from calcreport.text.wording import as_sentence, join_words, name_body_part, spe
 
 
 def say_technique(report: Report, statements: Statements) -> tuple[str, ...]:
-    """Say how the images were made.
-
-    Parameters
-    ----------
-    report : Report
-        Its technique and body part.
-    statements : Statements
-        Wording.
-
-    Returns
-    -------
-    tuple[str, ...]
-        Sentences: images and thresholds of CT; views and what their lengths mean of radiographs.
-    """
+    """Say how the images were made: images and thresholds of CT, views and meaning of lengths of radiographs."""
     technique = report.technique
     if technique is None:
         return (statements.say("technique.none"),)

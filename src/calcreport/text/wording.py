@@ -51,12 +51,7 @@ def spell_number(number: float) -> str:
 def spell_person(age_years: float | None, sex: str | None) -> str:
     """Age and sex as they open a report, such as ``"46 F"`` or ``"3 months M"``; the age alone has its unit.
 
-    Parameters
-    ----------
-    age_years : float | None
-        In completed years from one year on, before that in months or days; empty text without an age.
-    sex : str | None
-        As it is printed.
+    The age is in completed years from one year on, before that in months or days; empty text without an age.
     """
     if age_years is None:
         return ""

@@ -49,6 +49,16 @@ def test_layer_and_distance_to_the_skin(make_volume, limb, radius, depth_class):
     assert np.linalg.norm(np.subtract(lesion.location.centroid_lps_mm, (radius * 0.6, radius * 0.8, 2.0))) < 0.6
 
 
+@pytest.mark.parametrize(("hu", "is_stated"), [(185.0, False), (500.0, True)])
+def test_a_length_is_stated_with_its_interval_unless_the_mineral_hardly_exceeds_the_threshold(
+    make_volume, limb, hu, is_stated
+):
+    volume = make_volume(with_ball(limb, (18.0, 12.0, 0.0), 12.0, hu), size_mm=90.0)
+    (lesion,) = analyse(volume, settings={"seed_hu": 150.0}).lesions
+    assert lesion.size.max_diameter_mm == pytest.approx(12.0, abs=1.0)
+    assert (lesion.size.uncertainty_mm is not None) is is_stated
+
+
 def test_a_skin_cut_by_the_picture_gives_no_distance(make_volume, limb):
     volume = make_volume(with_ball(limb, (20.0, 0.0, 0.0), 6.0), size_mm=72.0)
     (lesion,) = analyse(volume).lesions

@@ -175,6 +175,44 @@ def test_the_uncertainty_of_a_length_is_half_a_voxel_at_each_end_and_a_third_of_
     assert length_uncertainty_mm(segment, geometry, blur) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("direction", "across_mm"),
+    [((0.0, 0.0, 1.0), 1.2), ((1.0, 0.0, 0.0), 3.0), ((0.6, 0.0, 0.8), np.hypot(1.2 * 0.8, 3.0 * 0.6))],
+)
+def test_the_end_of_something_thin_is_known_less_well_by_the_blur_across(make_volume, direction, across_mm):
+    geometry = make_volume(ball(4.0), size_mm=12.0, spacing_mm=(2.0, 0.8, 0.8)).geometry
+    segment = Segment(start_lps_mm=(0.0, 0.0, 0.0), end_lps_mm=tuple(30 * np.array(direction)), length_mm=30.0)
+    blur = Blur(in_plane_mm=1.2, across_mm=3.0)
+    expected = np.hypot(length_uncertainty_mm(segment, geometry, blur), 0.8 * across_mm)
+    assert length_uncertainty_mm(segment, geometry, blur, is_thin=True) == pytest.approx(expected, rel=1e-6)
+
+
+def test_only_what_fills_little_of_its_ball_is_thin(make_volume):
+    def rods(width_mm):
+        return lambda x, y, z: np.where((np.abs(x) < 15) & (np.abs(y) < width_mm) & (np.abs(z) < width_mm), 600.0, 55.0)
+
+    blur = Blur(in_plane_mm=1.2, across_mm=3.0)
+    thin, stout = (
+        measured(make_volume(rods(width_mm), size_mm=40.0, spacing_mm=(2.0, 0.8, 0.8)), blur=blur)[0].uncertainty_mm
+        for width_mm in (2.0, 6.0)
+    )
+    # The same length in the slice; the longest diameter of the stout one goes from corner to corner.
+    assert thin > 2.0 > stout
+
+
+def test_no_interval_is_stated_where_fainter_parts_may_lie_beyond(make_volume):
+    volume = make_volume(ball(10.0, 180.0), size_mm=20.0, spacing_mm=(1.0, 0.8, 0.8))
+    surface = find_surface(
+        volume.hu, volume.hu >= 130, background_hu=55.0, noise_hu=0.0, spacing_mm=volume.geometry.spacing_mm
+    )
+    size, *_ = measure_size(
+        surface, volume.geometry.lps_mm(surface.points), geometry=volume.geometry, blur=SHARP, is_minimum=False,
+        is_near_limit=True,
+    )  # fmt: skip
+    assert size.max_diameter_mm == pytest.approx(10.0, abs=0.6)
+    assert size.uncertainty_mm is None
+
+
 @pytest.mark.accuracy
 @pytest.mark.slow
 def test_95_percent_of_true_lengths_lie_within_the_stated_uncertainty(make_volume):

@@ -64,12 +64,10 @@ _KVP_RANGE: Final = (40.0, 200.0)
 def contrast_of(series: SeriesFiles) -> tuple[Contrast, str]:
     """Contrast phase as the headers state it, and the evidence in words without patient data.
 
-    Notes
-    -----
-    Contrast/Bolus Agent may be empty although contrast was given (it is type 2, PS3.3 C.7.6.4), and many scanners
-    leave it out; its absence therefore settles nothing. Only words that say so make a series non-contrast, and only
-    words that name a phase choose between venous and arterial. The description of the series counts before protocol
-    and study, which hold for its sisters too.
+    Contrast/Bolus Agent may be empty although contrast was given (it is type 2, PS3.3 C.7.6.4), and many scanners leave
+    it out; its absence therefore settles nothing. Only words that say so make a series non-contrast, and only words
+    that name a phase choose between venous and arterial. The description of the series counts before protocol and
+    study, which hold for its sisters too.
     """
     image = series.planes[0].image
     header = image.series

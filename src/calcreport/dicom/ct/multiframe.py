@@ -18,12 +18,8 @@ _FROM_DATA_SET: Final = (tags.IMAGE_TYPE, tags.VOLUMETRIC, tags.ACQUISITION_DATE
 def planes_of(image: ImageHeader, item: Item) -> tuple[Plane, ...]:
     """Slices of a file, in frame order.
 
-    Raises
-    ------
-    GeometryError
-        ``geometry.functional_groups`` when a multi-frame header does not describe each frame once.
-    UnsupportedImageError
-        ``pixel.frames`` when a single-frame class claims several frames.
+    Raises `GeometryError` ``geometry.functional_groups`` when a multi-frame header does not describe each frame once;
+    `UnsupportedImageError` ``pixel.frames`` when a single-frame class claims several frames.
     """
     frames = image.pixels.frames
     if image.series.sop_class_uid not in tags.MULTI_FRAME_CT:

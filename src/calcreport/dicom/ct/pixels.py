@@ -62,12 +62,8 @@ class Scale:
 def scale_of(plane: Plane) -> Scale:
     """Check a slice's pixel description and calibration.
 
-    Raises
-    ------
-    UnsupportedImageError
-        ``pixel.*`` when it is not 16-bit grey.
-    CalibrationError
-        ``calibration.no_rescale``, ``calibration.slope``, ``calibration.rescale_type``.
+    Raises `UnsupportedImageError` ``pixel.*`` when it is not 16-bit grey; `CalibrationError`
+    ``calibration.no_rescale``, ``calibration.slope``, ``calibration.rescale_type``.
     """
     pixels = plane.image.pixels
     stored, high, is_signed = check_grey(pixels, (BITS,))
@@ -89,10 +85,7 @@ def scale_of(plane: Plane) -> Scale:
 def check_grey(pixels: PixelDescription, allocated: tuple[int, ...]) -> tuple[int, int, bool]:
     """Bits Stored, High Bit, and whether values are signed, of a grey image with one of the `allocated` bit depths.
 
-    Raises
-    ------
-    UnsupportedImageError
-        ``pixel.description``, ``pixel.colour``, ``pixel.bits_allocated``.
+    Raises `UnsupportedImageError` ``pixel.description``, ``pixel.colour``, ``pixel.bits_allocated``.
     """
     if pixels.samples is None or pixels.photometric is None:
         raise problem("pixel.description", "Samples per Pixel or Photometric Interpretation")
@@ -152,10 +145,7 @@ def fill_raw(plane: Plane, frame: Frame | None, out: NDArray[np.int16]) -> None:
 def check_length(image: ImageHeader, *, rows: int, columns: int) -> None:
     """Refuse a file whose pixel data cannot be what its header says, before any memory is taken.
 
-    Raises
-    ------
-    UnsupportedImageError
-        ``pixel.missing``, ``pixel.transfer_syntax`` or ``pixel.length``.
+    Raises `UnsupportedImageError` ``pixel.missing``, ``pixel.transfer_syntax`` or ``pixel.length``.
     """
     place, syntax = image.pixels.place, image.pixels.transfer_syntax
     if place is None:

@@ -126,14 +126,10 @@ class _Values:
 def check(sample_hu: NDArray[np.float32]) -> tuple[str, ...]:
     """Refuse values that cannot be HU; give notes for the reader.
 
-    `sample_hu`, shape ``(n,)``, is of imaged places in all slices, not clipped, each the mean of a few voxels.
-
-    Raises
-    ------
-    CalibrationError
-        ``calibration.air`` when a background lies where air cannot, or many values lie far below air;
-        ``calibration.tissue`` when fat or soft tissue do not lie where they must; ``calibration.implausible`` when
-        nothing is imaged or the values are those of a picture.
+    `sample_hu`, shape ``(n,)``, is of imaged places in all slices, not clipped, each the mean of a few voxels. Raises
+    `CalibrationError` ``calibration.air`` when a background lies where air cannot, or many values lie far below air;
+    ``calibration.tissue`` when fat or soft tissue do not lie where they must; ``calibration.implausible`` when nothing
+    is imaged or the values are those of a picture.
     """
     if not sample_hu.size:
         raise problem("calibration.implausible", "no imaged voxel")

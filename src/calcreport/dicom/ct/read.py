@@ -49,10 +49,8 @@ class CtSeries:
 def read_ct(series: SeriesFiles, *, settings: ReadingSettings) -> CtSeries:
     """Read a candidate of `rank_ct_series`; slices are ordered along row direction x column direction.
 
-    Raises
-    ------
-    InputError
-        With a code of `calcreport.dicom.codes.CODES`: nothing is measured on doubtful geometry or densities.
+    Raises `InputError` with a code of `calcreport.dicom.codes.CODES`: nothing is measured on doubtful geometry or
+    densities.
     """
     code = series.problem or refusal_code(series)
     if code:

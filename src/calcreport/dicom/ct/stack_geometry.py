@@ -40,12 +40,8 @@ def order_and_place(planes: Sequence[Plane]) -> tuple[list[Plane], VolumeGeometr
     """Sort the slices of one stack along their normal and find the affine.
 
     The slice index increases along row direction x column direction; the affine leads from (slice, row, column) to LPS
-    mm, and is sheared when the gantry was tilted.
-
-    Raises
-    ------
-    GeometryError
-        ``geometry.*``; a gap names the instance numbers beside it.
+    mm, and is sheared when the gantry was tilted. Raises `GeometryError` ``geometry.*``; a gap names the instance
+    numbers beside it.
     """
     if len(planes) < MIN_SLICES:
         raise problem("geometry.too_few_slices", f"{len(planes)} found")

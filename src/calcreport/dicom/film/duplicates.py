@@ -38,8 +38,6 @@ def without_doubles(films: Sequence[FilmHeader]) -> tuple[list[FilmHeader], dict
 
     Of equal films the first in the order given is kept, a processed one before an unprocessed one.
 
-    Notes
-    -----
     Archives store a film again under other UIDs; the same pixels are measured once, or each lesion would count twice.
     An unprocessed film is dropped when a processed one names it as its source image, or is of the same exposure: equal
     time of acquisition, view, side, body part and matrix. Where more unprocessed than processed films agree in these,

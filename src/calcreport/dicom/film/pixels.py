@@ -32,11 +32,8 @@ _MOST_PIXELS: Final = 120_000_000
 def check_description(pixels: PixelDescription, settings: ReadingSettings) -> tuple[int, int]:
     """Rows and columns of a film whose pixel description can be read.
 
-    Raises
-    ------
-    UnsupportedImageError
-        ``pixel.missing``, ``pixel.frames``, ``pixel.colour``, ``pixel.bits_allocated``, ``pixel.description``,
-        ``pixel.film_too_small``, ``pixel.film_too_large``: before any memory is taken.
+    Raises `UnsupportedImageError` ``pixel.missing``, ``pixel.frames``, ``pixel.colour``, ``pixel.bits_allocated``,
+    ``pixel.description``, ``pixel.film_too_small``, ``pixel.film_too_large``: before any memory is taken.
     """
     if pixels.place is None:
         raise problem("pixel.missing")
@@ -55,12 +52,8 @@ def check_description(pixels: PixelDescription, settings: ReadingSettings) -> tu
 def stored_words(image: ImageHeader) -> Words:
     """Stored words of a film that passed `check_description`, shape ``(rows, columns)``, machine byte order.
 
-    They have 8 bits in native pixels with 8 bits allocated.
-
-    Raises
-    ------
-    InputError
-        ``pixel.length``, ``pixel.damaged``, ``pixel.description``, ``pixel.transfer_syntax``, and those of reading.
+    They have 8 bits in native pixels with 8 bits allocated. Raises `InputError` ``pixel.length``, ``pixel.damaged``,
+    ``pixel.description``, ``pixel.transfer_syntax``, and those of reading.
     """
     pixels = image.pixels
     rows, columns = pixels.rows or 0, pixels.columns or 0

@@ -35,10 +35,7 @@ Value = TypeVar("Value", bound=np.generic)
 def read_film(film: FilmHeader, *, settings: ReadingSettings) -> FilmImage:
     """Read one candidate of `rank_films`; intensity is in its own unit, turned so that more attenuation is more.
 
-    Raises
-    ------
-    InputError
-        With a code of `calcreport.dicom.codes.CODES`.
+    Raises `InputError` with a code of `calcreport.dicom.codes.CODES`.
     """
     code = film_refusal(film)
     if code:

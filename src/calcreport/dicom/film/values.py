@@ -64,10 +64,7 @@ class WordValues:
 def values_of(film: FilmHeader, tables: Item) -> WordValues:
     """Meaning of the words of a film whose pixel description was checked.
 
-    Raises
-    ------
-    CalibrationError
-        ``calibration.modality_lut``, ``calibration.film_rescale``, ``calibration.polarity``.
+    Raises `CalibrationError` ``calibration.modality_lut``, ``calibration.film_rescale``, ``calibration.polarity``.
     """
     pixels = film.image.pixels
     apply, notes = _modality(film, tables)

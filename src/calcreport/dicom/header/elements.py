@@ -112,12 +112,8 @@ class Walker:
     def walk(self, offset: int) -> Item:
         """Keep what is asked for, from `offset` up to the pixel data or the end of the file.
 
-        Raises
-        ------
-        MoreNeeded
-            When `head` is too short.
-        NotDicomError
-            ``file.damaged``, ``file.truncated`` or ``file.nested_too_deep``.
+        Raises `MoreNeeded` when `head` is too short; `NotDicomError` ``file.damaged``, ``file.truncated`` or
+        ``file.nested_too_deep``.
         """
         item = Item()
         self._walk(offset, self._size, item, depth=0, is_explicit=self._encoding.is_explicit)

@@ -58,10 +58,7 @@ class FilmHeader:
 def film_of(image: ImageHeader) -> FilmHeader:
     """Radiograph of a file whose storage class says that it is one.
 
-    Raises
-    ------
-    NotDicomError
-        As for `calcreport.dicom.header.parsing.read_header`.
+    Raises `NotDicomError` as for `calcreport.dicom.header.parsing.read_header`.
     """
     return FilmHeader(image=image, item=walk_again(image, _WISH))
 

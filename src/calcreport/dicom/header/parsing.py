@@ -165,10 +165,7 @@ def _guessed(encoding: Encoding) -> str:
 def meta_end(head: bytes) -> int:
     """Offset of the data set: where the file meta information ends.
 
-    Raises
-    ------
-    NotDicomError
-        ``file.not_dicom`` or ``file.damaged``.
+    Raises `NotDicomError` ``file.not_dicom`` or ``file.damaged``.
     """
     if head[_PREAMBLE : _PREAMBLE + 4] == b"DICM":
         offset = _PREAMBLE + 4

@@ -180,8 +180,6 @@ class AgeAtStudy:
 def age_at_study(age: bytes | None, birth: str | None, study: str | None) -> AgeAtStudy:
     """Age at the study, from the birth date where there is a real one, else from Patient's Age.
 
-    Notes
-    -----
     What software that hides identities fills in is no age: ``000Y``, a birth on 1900-01-01, a birth on the day of the
     study unless the age is given in days, weeks or months.
     """

@@ -47,10 +47,7 @@ class GuardedSocket(AssociationSocket):
     def recv(self, nr_bytes: int) -> bytearray:
         """Read exactly `nr_bytes`, or fewer when the peer closes the connection.
 
-        Raises
-        ------
-        OSError
-            When a limit is exceeded; pynetdicom then closes the connection.
+        Raises `OSError` when a limit is exceeded; pynetdicom then closes the connection.
         """
         limits = self._limits()
         now = monotonic()

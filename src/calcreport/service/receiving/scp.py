@@ -75,10 +75,7 @@ class StorageScp:
     def start(self, tls: ssl.SSLContext | None = None) -> None:
         """Listen, in a thread of its own.
 
-        Raises
-        ------
-        OSError
-            When the address is in use or not this machine's.
+        Raises `OSError` when the address is in use or not this machine's.
         """
         _silence()
         self.apply()

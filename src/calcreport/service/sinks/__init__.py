@@ -20,9 +20,6 @@ _KINDS: Final[Mapping[str, Callable[[str, Any], Sink]]] = {
 def sinks_from(settings: Mapping[str, SinkSettings]) -> list[Sink]:
     """Make the sinks a site has set up; nothing is opened yet.
 
-    Raises
-    ------
-    SettingsError
-        ``settings.secret`` or ``settings.tls``: a file that is named cannot be read.
+    Raises `SettingsError` ``settings.secret`` or ``settings.tls``: a file that is named cannot be read.
     """
     return [_KINDS[item.kind](name, item) for name, item in settings.items()]

@@ -20,10 +20,7 @@ from calcreport.service.web import tls_context
 class DimseSink:
     """A sink. What an archive takes is sent also when there is something that it does not take.
 
-    Raises
-    ------
-    SettingsError
-        ``settings.tls``.
+    Raises `SettingsError` ``settings.tls``.
     """
 
     def __init__(self, name: str, settings: DimseSinkSettings) -> None:

@@ -30,10 +30,7 @@ class ObjectIdentity:
 def identity_of(path: Path) -> ObjectIdentity:
     """Read what an object of ours is.
 
-    Raises
-    ------
-    DeliveryError
-        ``delivery.damaged``: it is no DICOM file; a new analysis makes it anew.
+    Raises `DeliveryError` ``delivery.damaged``: it is no DICOM file; a new analysis makes it anew.
     """
     try:
         meta = dcmread(path, specific_tags=[], stop_before_pixels=True).file_meta

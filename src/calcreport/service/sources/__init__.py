@@ -20,10 +20,7 @@ _KINDS: Final[Mapping[str, Callable[[str, Any, Journal], Source]]] = {
 def sources_from(settings: Mapping[str, SourceSettings]) -> list[Source]:
     """Make the sources a site has set up; nothing is opened yet.
 
-    Raises
-    ------
-    SettingsError
-        ``settings.secret`` or ``settings.tls``: a file that is named cannot be read.
+    Raises `SettingsError` ``settings.secret`` or ``settings.tls``: a file that is named cannot be read.
     """
     journal = Journal()
     return [_KINDS[item.kind](name, item, journal) for name, item in settings.items()]

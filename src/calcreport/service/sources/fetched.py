@@ -28,12 +28,8 @@ class WebSource:
     ) -> bool:
         """Fetch every image of a study; ``False`` when `stop` was set before its end.
 
-        Raises
-        ------
-        WebError
-            The server does not answer as it should; to be tried again.
-        StoreError
-            The disk is full or broken; to be tried again.
+        Raises `WebError`: the server does not answer as it should; to be tried again; `StoreError`: the disk is full or
+        broken; to be tried again.
         """
         inbox.expect(study_uid, len(paths))
         kept = 0
