@@ -115,6 +115,8 @@ def _read_file(path: Path, volume: CtVolume, limits: ReadingSettings) -> list[An
     with open_mask(path, limits) as mask:
         read, names = _read_labels(mask, volume, limits)
     most = int(read.codes.max(initial=0))
+    if not most:
+        refuse("mask.empty", "the lesion mask is empty; export it again")
     if names:
         known = {code: one for code, one in _known(names) if code <= most}
         if not known:

@@ -58,16 +58,18 @@ def describe_incidental(rows: tuple[Incidental, ...], statements: Statements, le
         if same:
             longest = lengths.spell(max(row.largest_mm for row in same))
             name = statements.say(f"incidental.{kind}")
-            entries.append(statements.say("incidental.entry", kind=name, of=_count(same, statements), length=longest))
+            entries.append(statements.say("incidental.entry", kind=name, count=_count(same, statements), length=longest))
     return (as_sentence(statements.say("incidental.line", list=", ".join(entries))),) if entries else ()
 
 
 def _count(rows: list[Incidental], statements: Statements) -> str:
-    """Structures with how many each, those with most first."""
+    """Structures with how many each, those with most first, and how many others."""
     counts: dict[str, int] = {}
     for row in rows:
         counts[row.structure or ""] = counts.get(row.structure or "", 0) + row.count
+    rest = counts.pop("", 0)
     ordered = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
-    named = [f"{name} {count}".strip() for name, count in ordered[:_MOST_NAMED]]
-    rest = sum(count for _, count in ordered[_MOST_NAMED:])
-    return ", ".join([*named, *([f"{statements.say('incidental.more')} {rest}"] if rest else [])]) + "; "
+    rest += sum(count for _, count in ordered[_MOST_NAMED:])
+    named = [f"{name} {count}" for name, count in ordered[:_MOST_NAMED]]
+    others = f"{statements.say('incidental.more')} {rest}" if named else str(rest)
+    return ", ".join([*named, *([others] if rest else [])])
