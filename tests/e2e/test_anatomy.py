@@ -144,7 +144,7 @@ def test_labels_without_names_are_of_the_version_whose_bones_fit(
         (labels(2, shift=25), NAMES, "anatomy.other_scan"),
         (labels(2), {"a": 1, "b": 2}, "anatomy.no_names"),
         (labels(2, bone=200), None, "anatomy.no_names"),
-        (labels(0, bone=0), NAMES, "mask.empty"),
+        (labels(0, bone=0), NAMES, "anatomy.empty"),
         (labels(3, bone=0, shift=44), NAMES, "anatomy.other_scan"),  # a muscle in air
     ],
 )
@@ -162,7 +162,7 @@ def test_masks_of_another_place_are_refused(run, limb: Path, tmp_path: Path) -> 
     mask = save(tmp_path / "labels.nii", labels(2), NAMES, origin=(-64.0, -64.0, 900.0))
     done = run("analyze", limb, "--out", tmp_path / "out", "--anatomy", mask)
     assert done.returncode == 3
-    assert "[mask.outside_volume]" in done.stderr
+    assert "[anatomy.outside_volume]" in done.stderr
 
 
 @pytest.mark.parametrize("option", ["--anatomy", "--lesion-mask"])

@@ -71,8 +71,7 @@ def read_anatomy(path: Path, volume: CtVolume, *, limits: ReadingSettings | None
     Raises
     ------
     InputError
-        ``anatomy.no_names``, ``anatomy.other_scan``, ``anatomy.too_many``, ``mask.outside_volume`` and the codes of
-        `read_lesion_masks` about files.
+        ``anatomy.…``, and the codes of `read_lesion_masks` about files.
     """
     limits = limits or ReadingSettings()
     try:
@@ -104,7 +103,7 @@ def _read_folder(folder: Path, volume: CtVolume, limits: ReadingSettings) -> lis
         with open_mask(path, limits) as mask:
             read = mask.decode() if mask.checked is not None else None
         if read is None:
-            refuse("mask.unknown_format", "the lesion mask is not NIfTI; give one NIfTI file a structure")
+            refuse("anatomy.not_nifti", "a file in the folder of masks is not NIfTI; give one NIfTI file a structure")
         _lay((read.codes != 0).view(np.uint8) * np.uint8(value), read.affine, volume, labels)
     structures = tuple(replace(one, value=value) for value, (_, one) in enumerate(named, start=1))
     return [AnatomyLabels(labels=labels, structures=structures)]
@@ -116,7 +115,7 @@ def _read_file(path: Path, volume: CtVolume, limits: ReadingSettings) -> list[An
         read, names = _read_labels(mask, volume, limits)
     most = int(read.codes.max(initial=0))
     if not most:
-        refuse("mask.empty", "the lesion mask is empty; export it again")
+        refuse("anatomy.empty", "the anatomy mask holds no label; export it again")
     if names:
         known = {code: one for code, one in _known(names) if code <= most}
         if not known:
@@ -187,7 +186,7 @@ def _fit(labels: AnatomyLabels, volume: CtVolume) -> tuple[float, int]:
 def _refuse_misfit(labels: AnatomyLabels, volume: CtVolume) -> None:
     if not labels.labels.any():
         refuse(
-            "mask.outside_volume",
+            "anatomy.outside_volume",
             "the anatomy mask lies outside this CT series; give the masks that were made of this series",
         )
     share, count = _fit(labels, volume)

@@ -177,7 +177,7 @@ def _read(study: StudyFiles, request: Request) -> CtReading | FilmsReading:
         raise RefusedStudyError(reason or _nothing_to_measure(entries), entries)
     for option, mask in (("--lesion-mask", request.lesion_mask), ("--anatomy", request.anatomy)):
         if mask not in {None, "run"}:
-            msg = f"{option} is laid into CT, but this study holds radiographs only; leave it out"
+            msg = f"what is given with {option} is laid into CT, but this study holds radiographs only; leave it out"
             raise UsageError(msg, code="usage.mask_for_radiographs")
     return read_films(radiographs.candidates, entries, request.settings.reading)
 

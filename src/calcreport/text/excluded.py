@@ -57,8 +57,8 @@ def describe_incidental(rows: tuple[Incidental, ...], statements: Statements, le
         same = [row for row in rows if row.kind is kind]
         if same:
             longest = lengths.spell(max(row.largest_mm for row in same))
-            name = statements.say(f"incidental.{kind}")
-            entries.append(statements.say("incidental.entry", kind=name, count=_count(same, statements), length=longest))
+            words = {"kind": statements.say(f"incidental.{kind}"), "count": _count(same, statements)}
+            entries.append(statements.say("incidental.entry", **words, length=longest))
     return (as_sentence(statements.say("incidental.line", list=", ".join(entries))),) if entries else ()
 
 
