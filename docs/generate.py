@@ -23,7 +23,7 @@ ROOT: Final = Path(__file__).parents[1]
 SOURCES: Final = ("src/calcreport", "phantom/src/calcphantom")
 AREAS: Final = (
     "usage", "settings", "clinical", "findings", "review", "report", "render", "rules", "template", "path", "file",
-    "zip", "study", "series", "geometry", "pixel", "hu", "mask", "output", "phantom", "run",
+    "zip", "study", "series", "geometry", "pixel", "hu", "mask", "anatomy", "check", "output", "phantom", "run",
     "store", "association", "message", "analysis", "source", "delivery", "web", "dimse", "service", "internal",
 )  # fmt: skip
 CODE: Final = re.compile(rf"({'|'.join(AREAS)})\.(?!(?:json|txt|html|css|pdf|ya?ml|concern|status)$)[a-z][a-z0-9_]*")
@@ -94,6 +94,10 @@ OTHERS: Final = {
     "web.not_stored": "Orthanc or the archive did not store an object; its log says why.",
     "store.full": "The disk of the store is full, or its reserve is reached: images are refused (A700). Free space.",
     "store.failed": "The store cannot be written to. Check the folder and its disk.",
+    "check.skeleton_implausible": "Reason under `searched`: the skeleton that was recognised is implausible.",
+    "check.lumen_implausible": "Reason under `searched`: the enhanced vessels that were recognised are implausible.",
+    "check.many_in_cavity": "Reason under `searched`: many deposits lie in one body cavity.",
+    "check.sharp_kernel": "Reason under `searched`: a sharp kernel exaggerates density. Send a soft-tissue kernel.",
     "internal.error": "A bug. Please report it; `--debug` shows where, and may show patient data.",
     "series.analysed": "The series was measured.",
     "series.not_best": "Another series of the study is better for measuring.",

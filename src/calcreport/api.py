@@ -102,7 +102,8 @@ def analyze(  # noqa: PLR0913 - the published interface
         Clinical data of one patient (file or mapping), or a table (file, or a list of mappings) keyed by
         ``patient_id``, ``accession_number`` or ``study_instance_uid``.
     anatomy : FilePath | None
-        Organ and bone masks of another program.
+        Organ and bone masks of another program, hints for one study: a label map (NIfTI), a folder with one NIfTI a
+        structure, or a DICOM SEG; ``"run"`` lets an installed TotalSegmentator make them for every study.
     prior : PriorInput
         Report of an earlier study of the same patient: ``report.json``, the folder of its results, or the report.
     lesion_mask : FilePath | None
@@ -128,14 +129,12 @@ def analyze(  # noqa: PLR0913 - the published interface
     >>> study.status
     'no_calcification'
     """
-    if anatomy is not None:
-        msg = "masks of another program are not read by this version; leave out anatomy"
-        raise UsageError(msg, code="usage.no_anatomy")
     options = AnalyzeOptions(
         paths=(paths,) if isinstance(paths, str | os.PathLike) else tuple(paths),
         out=out,
         clinical=clinical,
         prior=prior,
+        anatomy=anatomy,
         lesion_mask=lesion_mask,
         config=settings,
         keeps_reports=True,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from calcreport.errors import ClinicalError, UsageError
 from calcreport.files.clinical_table import (
@@ -76,6 +76,8 @@ class AnalyzeOptions:
     lesion_mask: FilePath | None = None
     lesion_roi: str | None = None
     """Contour of the whole lesion, and which structure in it is the lesion."""
+    anatomy: FilePath | None = None
+    """Organ and bone masks of another program, a file or a folder; ``"run"`` to let TotalSegmentator make them."""
     threshold_hu: str | None = None
     """``GROW[,SEED]``, HU."""
     format: str | None = None
@@ -109,6 +111,7 @@ def request_from(options: AnalyzeOptions) -> Request:
         clinical_data=clinical_data,
         lesion_mask=_existing(options.lesion_mask, "--lesion-mask") if options.lesion_mask else None,
         lesion_roi=options.lesion_roi,
+        anatomy=_anatomy(options.anatomy),
         formats=() if options.out is None else formats_of(options.format),
         templates=templates_of(options.templates),
         ruleset=ruleset,
@@ -311,6 +314,16 @@ def formats_of(text: str | None) -> tuple[str, ...]:
 
         load_weasyprint()
     return chosen
+
+
+def _anatomy(given: FilePath | None) -> Path | Literal["run"] | None:
+    """Masks of another program: a file, a folder, or the word to let it make them."""
+    if given == "run":
+        from calcreport.contour.totalsegmentator import require_totalsegmentator  # noqa: PLC0415 - few ask for it
+
+        require_totalsegmentator()
+        return "run"
+    return (Path(given) if Path(given).is_dir() else _existing(given, "--anatomy")) if given else None
 
 
 def _existing(path: FilePath, option: str) -> Path:

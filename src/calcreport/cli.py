@@ -160,6 +160,12 @@ def _describe_analyze(parser: argparse.ArgumentParser) -> None:
     add("--config", metavar="FILE", help="settings, TOML (calcreport schema settings)")
     add("--lesion-mask", metavar="FILE", help="contour of the whole lesion: RTSTRUCT, SEG, NIfTI, NRRD, MetaImage")
     add("--lesion-roi", metavar="NAME", help="which structure of the lesion mask is the lesion, by name or number")
+    add(
+        "--anatomy",
+        metavar="PATH",
+        help="masks of bones and organs as hints: TotalSegmentator label map (NIfTI), folder of NIfTI, DICOM SEG; "
+        "'run' lets an installed TotalSegmentator make them",
+    )
     add("--threshold-hu", metavar="GROW[,SEED]", help="thresholds in HU; override header, clinical data and settings")
     add("--format", metavar="LIST", help=FORMAT_HELP)
     add("--templates", metavar="DIR", help="a site's own templates; a file there replaces the built-in one of its name")

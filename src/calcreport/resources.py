@@ -71,6 +71,11 @@ def code_text() -> str:
     return (files("calcreport") / "formats" / "codes.toml").read_text(encoding="utf-8")
 
 
+def structure_text() -> str:
+    """Read the built-in table of anatomical structures, TOML."""
+    return (files("calcreport") / "anatomy" / "structures.toml").read_text(encoding="utf-8")
+
+
 def rule_texts() -> dict[str, str]:
     """Read every built-in rule table.
 

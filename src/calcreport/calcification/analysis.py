@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,25 +21,29 @@ from calcreport.calcification.depth import prepare_layers
 from calcreport.calcification.detect import Detection, detect
 from calcreport.calcification.excluded import list_excluded
 from calcreport.calcification.group import Ground, group_foci
+from calcreport.calcification.hints import sort_by_labels
 from calcreport.calcification.inner import list_incidental
-from calcreport.calcification.lesion import Measurer
+from calcreport.calcification.lesion import Measurer, lies_in_contour
 from calcreport.calcification.scene import Scene
 from calcreport.calcification.skin import find_skin
 from calcreport.calcification.subcutaneous_mass import without_lumps
 from calcreport.calcification.thresholds import choose_thresholds
+from calcreport.model.anatomy_labels import AnatomyLabels
 from calcreport.model.image import Acquisition, Contrast, CtVolume
+from calcreport.model.incidental import IncidentalFinding
 from calcreport.model.lesion import CtFindings, LesionContour, MeasuredLesion
 from calcreport.processes.threads import map_in_threads
 from calcreport.settings import DetectionSettings
 
 
-def analyse_ct(
+def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
     volume: CtVolume,
     acquisition: Acquisition,
     *,
     settings: DetectionSettings,
     contrast: Contrast | None = None,
     contours: tuple[LesionContour, ...] = (),
+    labels: AnatomyLabels | None = None,
     on_progress: Callable[[str], None] | None = None,
 ) -> CtFindings:
     """Find, group and measure soft-tissue calcification on one CT series.
@@ -55,6 +60,8 @@ def analyse_ct(
         The clinician's word on contrast; overrides the header when given.
     contours : tuple[LesionContour, ...]
         Contours of whole lesions; each becomes one lesion.
+    labels : AnatomyLabels | None
+        Masks of another program, hints on what is bone, organ or vessel.
     on_progress : Callable[[str], None] | None
         Told the name of each step.
 
@@ -85,17 +92,21 @@ def analyse_ct(
             components=find_components(volume.hu, find_runs(volume.hu, int(np.ceil(limits.grow)))),
         )  # fmt: skip
         detection = detect(scene, min_volume_mm3=settings.min_volume_mm3)
+        is_claimed = partial(lies_in_contour, detection.components, contours)
+        named: tuple[IncidentalFinding, ...] = ()
+        if labels is not None:
+            detection, named = sort_by_labels(detection, labels, volume.geometry, is_claimed)
         deposits = [detection.components.indices(f.component) for f in detection.foci]
         envelope = without_lumps(find_envelope(coarse, body, territory), volume, coarse, deposits)
         layers = prepare_layers(body, envelope, skin.result())
-    incidental, doubts = list_incidental(scene, detection)
+    unnamed, doubts = list_incidental(scene, detection)
     tell("measurement")
     measurer = Measurer(
         volume=volume, acquisition=acquisition, layers=layers, detection=detection, noise_hu=noise_hu,
-        limits=chosen.limits, settings=settings, contours=contours,
+        limits=chosen.limits, settings=settings,
     )  # fmt: skip
     lesions = [measurer.contour(contour) for contour in contours]
-    foci = tuple(f for f in detection.foci if not measurer.is_claimed(f))
+    foci = tuple(f for f in detection.foci if not is_claimed(f))
     ground = Ground(components=detection.components, coarse=coarse, geometry=volume.geometry, deep=envelope.mask)
     groups = group_foci(foci, detection.weak, ground, distance_mm=settings.group_distance_mm)
     lesions += map_in_threads(measurer.group, groups)
@@ -103,7 +114,7 @@ def analyse_ct(
     return CtFindings(
         lesions=tuple(lesions),
         excluded=list_excluded(detection, volume),
-        incidental=incidental,
+        incidental=(*named, *unnamed),
         doubts=doubts,
         thresholds=chosen.limits,
         threshold_reason=chosen.reason,

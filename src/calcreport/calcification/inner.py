@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calcreport.anatomy.body_map import Cavity
 from calcreport.anatomy.morphology import ALL_AXES, dilate
@@ -12,6 +13,7 @@ from calcreport.calcification.detect import Detection
 from calcreport.calcification.foci import Focus
 from calcreport.calcification.scene import Scene
 from calcreport.calcification.size import as_point, farthest_pair
+from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.incidental import MANY_IN_CAVITY, Doubt, IncidentalFinding, IncidentalKind
 
 MOST_IN_CAVITY: Final = 24
@@ -22,6 +24,9 @@ WALL_MM: Final = 3.0
 """A plaque lies in the wall, this close to the lumen."""
 
 MIN_ON_LUMEN: Final = 0.3
+
+_CORNERS: Final = np.array(list(np.ndindex(2, 2, 2))) - 0.5
+"""From the centre of a voxel to its corners, in voxels."""
 
 _NAMES: Final = {
     Cavity.THORAX: "chest",
@@ -49,16 +54,25 @@ def _cavity(scene: Scene, focus: Focus) -> Cavity:
 
 def _finding(scene: Scene, focus: Focus, cavity: Cavity) -> IncidentalFinding:
     index = scene.components.indices(focus.component)
-    low, high = scene.components.box[focus.component].T.astype(np.float64)
-    geometry = scene.volume.geometry
-    corners = np.array([[i, j, k] for i in (low[0], high[0]) for j in (low[1], high[1]) for k in (low[2], high[2])])
-    box = geometry.lps_mm(corners - 0.5)
-    start, end = farthest_pair(geometry.lps_mm(index.astype(np.float64)))
+    return incidental_of(index, scene.volume.geometry, _kind(scene, focus, cavity), _NAMES[cavity])
+
+
+def incidental_of(
+    voxel_index: NDArray[np.int64], geometry: VolumeGeometry, kind: IncidentalKind, structure: str | None
+) -> IncidentalFinding:
+    """A component, shape ``(n, 3)`` of (slice, row, column), as incidental mineral."""
+    # Between the first and the last voxel of a row there is no corner of the hull.
+    ordered = voxel_index[np.lexsort(voxel_index.T[::-1])]
+    is_end = np.ones((2, len(ordered)), dtype=np.bool_)
+    is_end[0, 1:] = (np.diff(ordered[:, :2], axis=0) != 0).any(axis=1)
+    is_end[1, :-1] = is_end[0, 1:]
+    corners_mm = geometry.lps_mm((ordered[is_end.any(axis=0)][:, None] + _CORNERS).reshape(-1, 3))
+    start, end = farthest_pair(corners_mm)
     return IncidentalFinding(
-        kind=_kind(scene, focus, cavity), structure=_NAMES[cavity],
-        bbox_lps_mm=(as_point(box.min(axis=0)), as_point(box.max(axis=0))),
-        largest_mm=float(np.linalg.norm(end - start)) + float(min(geometry.spacing_mm)),
-        first_slice=int(low[0]), last_slice=int(high[0]) - 1,
+        kind=kind, structure=structure,
+        bbox_lps_mm=(as_point(corners_mm.min(axis=0)), as_point(corners_mm.max(axis=0))),
+        largest_mm=float(np.linalg.norm(end - start)),
+        first_slice=int(ordered[0, 0]), last_slice=int(ordered[-1, 0]),
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from calcreport.anatomy.components import paint
+from calcreport.anatomy.components import Components, paint
 from calcreport.calcification.density import measure_density
 from calcreport.calcification.depth import (
     Distances,
@@ -93,23 +94,11 @@ class Measurer:
     """HU."""
     settings: DetectionSettings
     """Limits."""
-    contours: tuple[LesionContour, ...] = ()
-    """Readers' contours; foci inside them belong to them."""
 
     @property
     def blur(self) -> Blur:
         """Point spread of the series."""
         return series_blur(self.volume.geometry, self.acquisition.slice_thickness_mm)
-
-    def share_in(self, focus: Focus, contour: LesionContour) -> float:
-        """Share of a focus inside a contour."""
-        index = self.detection.components.indices(focus.component) - np.array(contour.mask.offset)
-        within = ((index >= 0) & (index < contour.mask.voxels.shape)).all(axis=1)
-        return float(contour.mask.voxels[tuple(index[within].T)].sum()) / len(index)
-
-    def is_claimed(self, focus: Focus) -> bool:
-        """Whether most of a focus lies inside a contour."""
-        return any(self.share_in(focus, contour) > 0.5 for contour in self.contours)
 
     def group(self, group: Group) -> MeasuredLesion:
         """Measure a lesion made of foci."""
@@ -131,7 +120,7 @@ class Measurer:
         longest, extents_mm, uncertainty_mm = outline_lengths(contour.outline or self._own_outline(contour), geometry)
         volume_mm3 = float(contour.mask.voxels.sum()) * geometry.voxel_volume_mm3
         voxels = np.argwhere(contour.mask.voxels) + np.array(contour.mask.offset)
-        foci = tuple(f for f in self.detection.foci if self.share_in(f, contour) > 0.5)
+        foci = tuple(f for f in self.detection.foci if lies_in_contour(self.detection.components, (contour,), f))
         depth, to_skin, to_fascia = self._depth(points_mm, voxels)
         key_slice = key - CONTOUR_PAD + contour.mask.offset[0]
         inner = self.group(Group(foci=foci)) if foci else None
@@ -281,6 +270,16 @@ class Measurer:
                 sop_instance_uid=key.sop_instance_uid, instance_number=key.instance_number, frame=key.frame
             ),
         )
+
+
+def lies_in_contour(components: Components, contours: Sequence[LesionContour], focus: Focus) -> bool:
+    """Whether most of a focus lies inside one of a reader's contours: it belongs to that lesion."""
+    index = components.indices(focus.component)
+    for mask in (contour.mask for contour in contours):
+        within = ((index >= mask.offset) & (index - mask.offset < mask.voxels.shape)).all(axis=1)
+        if 2 * int(mask.voxels[tuple((index[within] - mask.offset).T)].sum()) > len(index):
+            return True
+    return False
 
 
 def _bone_relation(gap_mm: float) -> BoneRelation:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, Final
 
 import pydicom
+from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
-from calcreport.contour.grid import PlacedMask
+from calcreport.contour.grid import LabelVolume, PlacedMask
 from calcreport.contour.rtstruct import place_structures
-from calcreport.contour.segmentation import place_segments
+from calcreport.contour.segmentation import place_segments, read_labels
 from calcreport.errors import InputError
 from calcreport.model.image import CtVolume
 
@@ -33,18 +36,38 @@ def place_dicom(stream: IO[bytes], volume: CtVolume, wanted: str | None, max_vox
     `wanted` is the name or number of the structure chosen by the user. Raises `InputError` ``mask.unknown_format``,
     ``mask.damaged``, and those of `place_structures` and `place_segments`.
     """
+    with _opened(stream) as (dataset, sop_class):
+        if sop_class == _RTSTRUCT:
+            return place_structures(dataset, volume, wanted)
+        if sop_class in _SEGMENTATIONS:
+            return place_segments(dataset, volume, wanted, max_voxels)
+    msg = "the lesion mask is a DICOM file, but neither an RT Structure Set nor a Segmentation; give the contour"
+    raise InputError(msg, code="mask.unknown_format")
+
+
+def read_segments(
+    stream: IO[bytes], volume: CtVolume, max_voxels: int
+) -> tuple[LabelVolume, dict[int, tuple[str, ...]]]:
+    """Read every segment of a Segmentation as a label, and what each is called.
+
+    Raises `InputError` ``mask.unknown_format``, ``mask.damaged``, and those of `read_labels`.
+    """
+    with _opened(stream) as (dataset, sop_class):
+        if sop_class in _SEGMENTATIONS:
+            return read_labels(dataset, volume, max_voxels)
+    msg = "the lesion mask is a DICOM file, but no Segmentation; give a Segmentation or NIfTI"
+    raise InputError(msg, code="mask.unknown_format")
+
+
+@contextmanager
+def _opened(stream: IO[bytes]) -> Iterator[tuple[Dataset, str]]:
+    """A data set and its SOP class; ``mask.damaged`` for what breaks the rules of DICOM while it is read."""
     try:
         # Warnings of pydicom quote values, and with them the patient.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             dataset = pydicom.dcmread(stream, force=True)
-            sop_class = str(dataset.get("SOPClassUID") or "")
-            if sop_class == _RTSTRUCT:
-                return place_structures(dataset, volume, wanted)
-            if sop_class in _SEGMENTATIONS:
-                return place_segments(dataset, volume, wanted, max_voxels)
+            yield dataset, str(dataset.get("SOPClassUID") or "")
     except _DAMAGE as error:
         msg = "the lesion mask is damaged or incomplete; export it again"
         raise InputError(msg, code="mask.damaged") from error
-    msg = "the lesion mask is a DICOM file, but neither an RT Structure Set nor a Segmentation; give the contour"
-    raise InputError(msg, code="mask.unknown_format")

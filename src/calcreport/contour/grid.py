@@ -160,7 +160,7 @@ def checked_affine(affine: NDArray[np.float64]) -> NDArray[np.float64]:
     return affine
 
 
-def _bounding_box(voxels: NDArray[np.bool_]) -> tuple[slice, slice, slice] | None:
+def _bounding_box(voxels: NDArray[np.bool_] | NDArray[np.uint8]) -> tuple[slice, slice, slice] | None:
     pieces: list[slice] = []
     for axis in range(3):
         others = tuple(other for other in range(3) if other != axis)
@@ -177,10 +177,44 @@ def _corners(shape: tuple[int, ...], margin: float) -> NDArray[np.float64]:
     return np.array(np.meshgrid(*ends), dtype=np.float64).reshape(3, -1).T
 
 
+def lay_labels(
+    codes: NDArray[np.uint8], affine: NDArray[np.float64], geometry: VolumeGeometry
+) -> tuple[NDArray[np.uint8], tuple[int, int, int]] | None:
+    """Lay labels into the grid of a CT volume by nearest neighbour, as `place_grid` lays a mask.
+
+    Parameters
+    ----------
+    codes : NDArray[np.uint8]
+        Shape ``(n0, n1, n2)``; 0 for background.
+    affine : NDArray[np.float64]
+        Shape ``(4, 4)``; from voxel-centre index of `codes` to LPS mm.
+    geometry : VolumeGeometry
+        Geometry of the CT volume.
+
+    Returns
+    -------
+    tuple[NDArray[np.uint8], tuple[int, int, int]] | None
+        Labels of a box of CT voxels and the index of its first one; ``None`` when no label lies in the volume.
+    """
+    box = _bounding_box(codes)
+    if box is None:
+        return None
+    to_ct = np.linalg.inv(geometry.affine) @ affine
+    to_ct[:3, 3] += to_ct[:3, :3] @ np.array([piece.start for piece in box], dtype=np.float64)
+    return _resample(codes[box], to_ct, geometry.shape)
+
+
 def _sample(voxels: NDArray[np.bool_], to_ct: NDArray[np.float64], ct_shape: tuple[int, int, int]) -> VoxelMask | None:
+    placed = _resample(voxels.view(np.uint8), to_ct, ct_shape)
+    return None if placed is None else cut_out(placed[0].view(np.bool_), placed[1])
+
+
+def _resample(
+    codes: NDArray[np.uint8], to_ct: NDArray[np.float64], ct_shape: tuple[int, int, int]
+) -> tuple[NDArray[np.uint8], tuple[int, int, int]] | None:
     import SimpleITK as sitk  # noqa: N813, PLC0415 - 0.2 s, not needed without a mask
 
-    reach = _corners(voxels.shape, 0.5) @ to_ct[:3, :3].T + to_ct[:3, 3]
+    reach = _corners(codes.shape, 0.5) @ to_ct[:3, :3].T + to_ct[:3, 3]
     lowest = np.clip(np.floor(reach.min(axis=0)), 0, ct_shape).astype(np.int64)
     highest = np.clip(np.ceil(reach.max(axis=0)) + 1, 0, ct_shape).astype(np.int64)
     if (highest <= lowest).any():
@@ -188,7 +222,7 @@ def _sample(voxels: NDArray[np.bool_], to_ct: NDArray[np.float64], ct_shape: tup
     # The world of these images is the voxel grid of the CT, the fastest axis first.
     steps = to_ct[2::-1, 2::-1]
     lengths = np.linalg.norm(steps, axis=0)
-    image = sitk.GetImageFromArray(voxels.view(np.uint8))
+    image = sitk.GetImageFromArray(codes)
     image.SetSpacing(lengths.tolist())
     image.SetDirection((steps / lengths).ravel().tolist())
     image.SetOrigin((to_ct[2::-1, 3] - steps.sum(axis=1) * _TIE).tolist())
@@ -196,7 +230,7 @@ def _sample(voxels: NDArray[np.bool_], to_ct: NDArray[np.float64], ct_shape: tup
         image, (highest - lowest)[::-1].tolist(), sitk.Transform(), sitk.sitkNearestNeighbor,
         lowest[::-1].astype(float).tolist(), (1.0, 1.0, 1.0), np.eye(3).ravel().tolist(),
     )  # fmt: skip
-    return cut_out(sitk.GetArrayViewFromImage(placed).view(np.bool_), (int(lowest[0]), int(lowest[1]), int(lowest[2])))
+    return sitk.GetArrayFromImage(placed), (int(lowest[0]), int(lowest[1]), int(lowest[2]))
 
 
 def _is_beyond(voxels: NDArray[np.bool_], to_ct: NDArray[np.float64], ct_shape: tuple[int, int, int]) -> bool:

@@ -79,7 +79,7 @@ def check_nifti(stream: IO[bytes]) -> Checked:
     offset = header["vox_offset"]
     if not layout.itemsize <= offset <= _MAX_HEADER:
         refuse("mask.damaged", "the lesion mask has a damaged NIfTI header; export it again")
-    read_exactly(stream, int(offset) - layout.itemsize)
+    extension = read_exactly(stream, int(offset) - layout.itemsize)
     slope, intercept = header["scale"].tolist()
     is_scaled = np.isfinite((slope, intercept)).all() and slope != 0.0
     return Checked(
@@ -88,6 +88,7 @@ def check_nifti(stream: IO[bytes]) -> Checked:
         voxels=stream,
         affine=affine,
         scale=(slope, intercept) if is_scaled else (1.0, 0.0),
+        extension=extension,
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import IO, Final
@@ -48,6 +49,43 @@ def read_lesion_masks(
     Raises `InputError` with one of the codes ``mask.…`` (docs/error-codes.md).
     """
     limits = limits or ReadingSettings()
+    with open_mask(path, limits) as mask:
+        if mask.checked is not None:
+            placed = _place_labels(mask.decode(), mask.names, volume, roi)
+        else:
+            from calcreport.contour.dicom_file import place_dicom  # noqa: PLC0415 - pydicom takes 0.2 s to import
+
+            placed = place_dicom(mask.stream, volume, roi, limits.max_volume_voxels)
+    return _contours(placed, volume)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenMask:
+    """A mask file of a known format, its header checked."""
+
+    stream: IO[bytes]
+    """Decompressed; of a DICOM file at its beginning."""
+    checked: Checked | None
+    """Header of a label map; ``None`` for DICOM."""
+    names: dict[int, str]
+    """Names of labels, as far as the format keeps them."""
+    limits: ReadingSettings
+
+    def decode(self) -> LabelVolume:
+        """Decode a label map; raises `InputError` as `stream.decode`."""
+        if self.checked is None:
+            msg = "not a label map"
+            raise ValueError(msg)
+        limits = Limits(voxels=self.limits.max_volume_voxels, size_bytes=self.limits.max_file_bytes)
+        return decode(self.checked, limits)
+
+
+@contextmanager
+def open_mask(path: Path, limits: ReadingSettings) -> Iterator[OpenMask]:
+    """Open a mask, DICOM or label map, told apart by content.
+
+    Raises `InputError` ``mask.not_readable``, ``mask.too_large``, ``mask.unknown_format`` and those of the header.
+    """
     with ExitStack() as stack:
 
         def beside(name: str) -> IO[bytes]:
@@ -61,12 +99,12 @@ def read_lesion_masks(
             start = read_up_to(stream, 400)
             stream.seek(0)
         checked, names = _label_map(stream, start, beside)
-        if checked is not None:
-            labels = decode(checked, Limits(voxels=limits.max_volume_voxels, size_bytes=limits.max_file_bytes))
-            placed = _place_labels(labels, names, volume, roi)
-        else:
-            placed = _place_dicom(stream, start, volume, (roi, limits.max_volume_voxels))
-    return _contours(placed, volume)
+        if checked is None and not _is_dicom(start):
+            msg = (
+                "the lesion mask is not DICOM RTSTRUCT, DICOM SEG, NIfTI, NRRD or MetaImage; export it as one of these"
+            )
+            raise InputError(msg, code="mask.unknown_format")
+        yield OpenMask(stream=stream, checked=checked, names=names, limits=limits)
 
 
 @contextmanager
@@ -100,20 +138,13 @@ def _label_map(
     return (check_metaimage(stream, beside) if is_metaimage(start) else None), {}
 
 
-def _place_dicom(
-    stream: IO[bytes], start: bytes, volume: CtVolume, wanted: tuple[str | None, int]
-) -> tuple[PlacedMask, ...]:
-    # Files without preamble begin with a group 0002 or 0008 element.
-    if (
+def _is_dicom(start: bytes) -> bool:
+    """Whether a file begins as DICOM does; files without preamble begin with a group 0002 or 0008 element."""
+    return (
         start[128:132] == b"DICM"
         or start[:4] in {b"\2\0\0\0", b"\2\0\1\0", b"\2\0\2\0", b"\2\0\3\0", b"\2\0\x10\0"}
         or (start[:2] == b"\x08\0" and start[3:4] == b"\0")
-    ):
-        from calcreport.contour.dicom_file import place_dicom  # noqa: PLC0415 - pydicom takes 0.2 s to import
-
-        return place_dicom(stream, volume, *wanted)
-    msg = "the lesion mask is not DICOM RTSTRUCT, DICOM SEG, NIfTI, NRRD or MetaImage; export it as one of these"
-    raise InputError(msg, code="mask.unknown_format")
+    )
 
 
 def _place_labels(

@@ -49,6 +49,49 @@ def place_segments(dataset: Dataset, volume: CtVolume, wanted: str | None, max_v
     are cut at half their maximum. Raises `InputError` ``mask.other_frame``, ``mask.geometry``, ``mask.damaged``,
     ``mask.too_large`` and those of `choose`.
     """
+    planes, affine = _checked_grid(dataset, volume, max_voxels)
+    segments = _segments(dataset)
+    if _is_label_map(dataset):
+        labels = LabelVolume(codes=_label_map(dataset, planes), affine=affine)
+        return place_labels(labels, volume.geometry, lambda keys: choose_segments(keys, segments, wanted))
+    of_frame = _segment_of_frames(dataset)
+    chosen = choose_segments(sorted(set(of_frame.tolist())), segments, wanted)
+    grids = (
+        MaskGrid(key=key, name=name, voxels=_stack(dataset, np.flatnonzero(of_frame == key), planes), affine=affine)
+        for key, name in chosen.items()
+    )
+    return tuple(place_grid(grid, volume.geometry) for grid in grids)
+
+
+def read_labels(dataset: Dataset, volume: CtVolume, max_voxels: int) -> tuple[LabelVolume, dict[int, tuple[str, ...]]]:
+    """Read every segment as a label, and what each is called; where segments overlap, the last one stands.
+
+    Raises `InputError` as `place_segments`, but for the choice.
+    """
+    planes, affine = _checked_grid(dataset, volume, max_voxels)
+    names: dict[int, tuple[str, ...]] = {
+        number: (str(item.get("SegmentLabel") or ""), str(item.get("SegmentDescription") or ""))
+        for number, item in _segments(dataset).items()
+    }
+    if _is_label_map(dataset):
+        return LabelVolume(codes=_label_map(dataset, planes), affine=affine), names
+    codes = np.zeros((int(planes.max()) + 1, int(dataset.Rows), int(dataset.Columns)), dtype=np.uint16)
+    of_frame, least = _segment_of_frames(dataset), _least_value(dataset)
+    for i, pixels in enumerate(_decoded(dataset, np.arange(planes.size))):
+        codes[planes[i]][pixels >= least] = of_frame[i]
+    return LabelVolume(codes=codes, affine=affine), names
+
+
+def _segments(dataset: Dataset) -> dict[int, Dataset]:
+    return {int(item.SegmentNumber): item for item in dataset.get("SegmentSequence") or []}
+
+
+def _is_label_map(dataset: Dataset) -> bool:
+    return str(dataset.get("SegmentationType") or "").strip() == "LABELMAP"
+
+
+def _checked_grid(dataset: Dataset, volume: CtVolume, max_voxels: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """As `_grid`, once frame of reference and size are known to fit."""
     frame_uid = str(dataset.get("FrameOfReferenceUID") or "")
     if volume.frame_of_reference_uid and frame_uid and frame_uid != volume.frame_of_reference_uid:
         msg = (
@@ -60,17 +103,7 @@ def place_segments(dataset: Dataset, volume: CtVolume, wanted: str | None, max_v
     planes, affine = _grid(_frames(dataset), volume.geometry)
     if (int(planes.max()) + 1) * int(dataset.Rows) * int(dataset.Columns) > max_voxels:
         _refuse_geometry()
-    segments = {int(item.SegmentNumber): item for item in dataset.get("SegmentSequence") or []}
-    if str(dataset.get("SegmentationType") or "").strip() == "LABELMAP":
-        labels = LabelVolume(codes=_label_map(dataset, planes), affine=affine)
-        return place_labels(labels, volume.geometry, lambda keys: choose_segments(keys, segments, wanted))
-    of_frame = _segment_of_frames(dataset)
-    chosen = choose_segments(sorted(set(of_frame.tolist())), segments, wanted)
-    grids = (
-        MaskGrid(key=key, name=name, voxels=_stack(dataset, np.flatnonzero(of_frame == key), planes), affine=affine)
-        for key, name in chosen.items()
-    )
-    return tuple(place_grid(grid, volume.geometry) for grid in grids)
+    return planes, affine
 
 
 def choose_segments(keys: Iterable[int], segments: Mapping[int, Dataset], wanted: str | None) -> dict[int, str]:
@@ -201,13 +234,18 @@ def _decoded(dataset: Dataset, indices: NDArray[np.int64]) -> Iterator[NDArray[n
 
 
 def _stack(dataset: Dataset, indices: NDArray[np.int64], planes: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Voxels of one segment, shape ``(planes, rows, columns)``; true at half the maximum or more."""
-    is_fractional = str(dataset.get("SegmentationType") or "").strip() == "FRACTIONAL"
-    half = float(dataset.MaximumFractionalValue) / 2 if is_fractional else 0.5
+    """Voxels of one segment, shape ``(planes, rows, columns)``."""
+    least = _least_value(dataset)
     voxels = np.zeros((int(planes.max()) + 1, int(dataset.Rows), int(dataset.Columns)), dtype=np.bool_)
     for i, pixels in zip(indices, _decoded(dataset, indices), strict=True):
-        voxels[planes[i]] |= pixels >= half
+        voxels[planes[i]] |= pixels >= least
     return voxels
+
+
+def _least_value(dataset: Dataset) -> float:
+    """Pixel value from which on a pixel is inside: half the maximum where segments are fractional."""
+    is_fractional = str(dataset.get("SegmentationType") or "").strip() == "FRACTIONAL"
+    return float(dataset.MaximumFractionalValue) / 2 if is_fractional else 0.5
 
 
 def _label_map(dataset: Dataset, planes: NDArray[np.int64]) -> NDArray[np.uint16]:

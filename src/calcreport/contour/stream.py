@@ -54,6 +54,8 @@ class Checked:
     """From index (slowest, middle, fastest) to LPS mm; that of the header when ``None``."""
     scale: tuple[float, float] = (1.0, 0.0)
     """Slope and intercept from stored value to label."""
+    extension: bytes = b""
+    """What a NIfTI file holds between header and voxels."""
 
 
 class Inflated:

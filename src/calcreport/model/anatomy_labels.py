@@ -57,7 +57,9 @@ class AnatomyLabels:
     labels: NDArray[np.uint8]
     """Shape ``(slices, rows, columns)`` of the CT; 0 where nothing is labelled; read-only."""
     structures: tuple[Structure, ...]
-    """Those that have voxels; each value once."""
+    """Those that may have voxels; each value once."""
+    notes: tuple[str, ...] = ()
+    """Sentences for the reader: how the labels were named, and that they were used."""
 
     def __post_init__(self) -> None:
         if self.labels.ndim != 3 or self.labels.dtype != np.uint8:

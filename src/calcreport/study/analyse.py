@@ -156,9 +156,10 @@ def _read(study: StudyFiles, request: Request) -> CtReading | FilmsReading:
     entries = (*radiographs.entries, *refused)
     if not radiographs.candidates:
         raise RefusedStudyError(reason or _nothing_to_measure(entries), entries)
-    if request.lesion_mask is not None:
-        msg = "--lesion-mask is laid into CT, but this study holds radiographs only; leave it out"
-        raise UsageError(msg, code="usage.mask_for_radiographs")
+    for option, mask in (("--lesion-mask", request.lesion_mask), ("--anatomy", request.anatomy)):
+        if mask not in {None, "run"}:
+            msg = f"what is given with {option} is laid into CT, but this study holds radiographs only; leave it out"
+            raise UsageError(msg, code="usage.mask_for_radiographs")
     return read_films(radiographs.candidates, entries, request.settings.reading)
 
 

@@ -85,9 +85,10 @@ def _analyse(part: CtPart, phase: tuple[Contrast, str], request: Request, on_ste
         settings=request.settings.detection,
         contrast=contrast if source == "clinician" else None,
         contours=part.contours,
+        labels=part.labels,
         on_progress=on_step,
     )
-    return _with_doubts(found)
+    return _with_doubts(replace(found, notes=(*found.notes, *part.notes)))
 
 
 def _with_doubts(found: CtFindings) -> CtFindings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from calcreport.files.clinical_table import ClinicalData, StudyClinical
 from calcreport.formats import Templates
@@ -30,6 +31,8 @@ class Request:
     """Contours of whole lesions; only for a single study."""
     lesion_roi: str | None
     """Name or number of the structure in the mask that is the lesion."""
+    anatomy: Path | Literal["run"] | None
+    """Organ and bone masks of another program, of a single study, or to be made by TotalSegmentator."""
     formats: tuple[str, ...]
     """Names of renderers, and ``png`` for key images beside the report."""
     templates: Templates

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -13,6 +14,8 @@ from calcreport.dicom import CtSeries, SeriesFiles, SeriesRanking, StudyFiles, r
 from calcreport.dicom.coverage import Extent, extent_of, is_elsewhere, not_covered, side_of
 from calcreport.dicom.measurable import refusal_code
 from calcreport.errors import InputError
+from calcreport.model.anatomy_labels import AnatomyLabels
+from calcreport.model.image import CtVolume
 from calcreport.model.lesion import LesionContour
 from calcreport.model.report import Searched, SeriesEntry
 from calcreport.study.measured import RefusedStudyError, entry_of_series
@@ -21,6 +24,7 @@ from calcreport.text.searched import merge_searched, name_region
 
 _LEAST_BODY_MM3: Final = 5_000.0
 """Less body than this in what a further series adds is skin at the rim of a field of view; a finger has more."""
+_SHARE_OF_TIME: Final = 0.8  # of a study's time, for TotalSegmentator
 _NOT_BEST: Final = "Another series of the study is better for measuring."  # message of series.not_best
 
 
@@ -38,6 +42,10 @@ class CtPart:
     """What its headers call it."""
     contours: tuple[LesionContour, ...] = ()
     """Contours of whole lesions, in its grid."""
+    labels: AnatomyLabels | None = None
+    """Anatomy masks of another program, in its grid."""
+    notes: tuple[str, ...] = ()
+    """Sentences on these masks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,6 +73,7 @@ def read_ct_series(study: StudyFiles, ranking: SeriesRanking, request: Request) 
         if _adds_body(part, parts):
             parts.append(part)
             refused = [pair for pair in refused if pair[0] is not part.source]
+    parts = _with_anatomy(parts, request)
     rows = [_refuse(*pair) for pair in refused]
     rows += [_row_of(part) for part in parts]
     rows += [entry_of_series(series, "skipped", "series.not_best", _NOT_BEST) for series in chosen.skipped]
@@ -119,6 +128,36 @@ def _with_contours(part: CtPart, request: Request) -> CtPart:
     reading = request.settings.reading
     contours = read_lesion_masks(request.lesion_mask, part.ct.volume, roi=request.lesion_roi, limits=reading)
     return replace(part, contours=contours)
+
+
+def _with_anatomy(parts: Sequence[CtPart], request: Request) -> list[CtPart]:
+    """Lay the anatomy masks into the series they fit; a study with none of those is refused."""
+    if request.anatomy is None:
+        return list(parts)
+    placed: list[CtPart] = []
+    failed: list[tuple[SeriesFiles, InputError]] = []
+    for part in parts:
+        try:
+            labels = _labels(part.ct.volume, request)
+            placed.append(replace(part, labels=labels, notes=labels.notes))
+        except InputError as error:
+            failed.append((part.source, error))
+            placed.append(replace(part, notes=(f"Anatomy masks were not used: {error.message}.",)))
+    if len(failed) == len(parts):
+        raise RefusedStudyError(failed[0][1], tuple(_refuse(*pair) for pair in failed))
+    return placed
+
+
+def _labels(volume: CtVolume, request: Request) -> AnatomyLabels:
+    if isinstance(request.anatomy, Path):
+        from calcreport.contour.anatomy import read_anatomy
+
+        return read_anatomy(request.anatomy, volume, limits=request.settings.reading)
+    from calcreport.contour.totalsegmentator import label_anatomy
+
+    # Before the study's own time is up, so that its files are removed.
+    seconds = _SHARE_OF_TIME * request.settings.run.max_study_seconds
+    return label_anatomy(volume, seconds=seconds, limits=request.settings.reading)
 
 
 def _extents(parts: Sequence[CtPart]) -> list[Extent]:

@@ -20,7 +20,7 @@ from calcreport.model.terms import INDETERMINATE_PATTERN
 from calcreport.text.advice import name_concerned
 from calcreport.text.clinical import ClinicalText, describe_clinical
 from calcreport.text.comparison import describe_comparison, describe_growth
-from calcreport.text.excluded import describe_excluded
+from calcreport.text.excluded import describe_excluded, describe_incidental
 from calcreport.text.extent import describe_extent, describe_mass
 from calcreport.text.film import refer_to_films, spell_projected
 from calcreport.text.film_lesion import describe_on_films, say_projection
@@ -95,6 +95,7 @@ def narrate(report: Report, statements: Statements) -> Narrative:
             *(() if report.lesions else (as_sentence(negative),)),
             *_say_mass_unknown(report, statements),
             *describe_excluded(report.excluded, statements),
+            *describe_incidental(report.incidental, statements, lengths_of(report)),
         ),
         flags=describe_flags(report, statements),
         impression=report.impression,
