@@ -82,7 +82,7 @@ SLAB_MM: Final = 24.0
 """… over this length, which holds parts of several ribs at every side …"""
 
 WALL_MM: Final = 16.0
-"""… and ribs and clavicles lie this close to the hull, a costal arch that no surer bone outlines this close to lung …"""
+"""… and ribs and clavicles lie this close to the hull, or this close to lung where no surer bone outlines them …"""
 
 SCAPULA_MM: Final = 45.0
 MIN_BLADE_MM: Final = 35.0
@@ -228,8 +228,8 @@ class _Pieces:
         mask = bone[self.labels]
         for start in range(0, len(mask), slab):
             planes = slice(start, start + slab)
-            here = [i for i in wanted if start <= (self.boxes[i - 1][0].start + self.boxes[i - 1][0].stop) // 2 < start + slab]
-            beyond_mm = _beyond_hull_mm(mask[planes].any(axis=0), self.grid) if here else None
+            here = [i for i in wanted if self._middle(i) // slab == start // slab]
+            beyond_mm = _beyond_hull_mm(np.asarray(mask[planes].any(axis=0)), self.grid) if here else None
             if beyond_mm is None:
                 continue
             for i in here:
@@ -242,8 +242,15 @@ class _Pieces:
                 found[i] = is_outside and (is_beside or (is_blade and self.marrow[i, 0] >= MIN_BLADE_MARROW))
         return found
 
+    def _middle(self, i: int) -> int:
+        box = self.boxes[i - 1]
+        return int((box[0].start + box[0].stop) // 2)
+
     def _extent_mm(self, i: int) -> NDArray[np.float64]:
-        return np.array([(s.stop - s.start) * mm for s, mm in zip(self.boxes[i - 1], self.grid.spacing_mm, strict=True)])
+        extent: NDArray[np.float64] = np.array([s.stop - s.start for s in self.boxes[i - 1]]) * np.array(
+            self.grid.spacing_mm
+        )
+        return extent
 
     def _ends(self, i: int) -> tuple[float, float]:
         """Section of a component in the first and last slice of the scan, as a share of its largest section."""
@@ -266,7 +273,7 @@ class _Pieces:
         return float(possible), float(sure)
 
     def _sections(self, i: int, plane: int) -> list[tuple[float, bool, bool]]:
-        """Area in mm2 of the largest sections of a component in a slice, and whether each has a fainter core, surely marrow."""
+        """Of the largest sections of a component in a slice: area, mm2; whether the core is fainter; surely marrow."""
         step, spacing = self.grid.step, self.volume.geometry.spacing_mm
         box = self.boxes[i - 1]
         solid = ~outside_planes(np.pad(self.labels[plane, box[1], box[2]] == i, 1)[None])[0, 1:-1, 1:-1]
