@@ -14,18 +14,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.spatial import ConvexHull, QhullError
 
 from calcreport.anatomy.body import Body
+from calcreport.anatomy.chest_wall import WALL_MM, beyond_hull_mm, costal_cartilage, near_lung, slabs
 from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.grid import Grid, make_grid
 from calcreport.anatomy.lumen import find_lumen
-from calcreport.anatomy.morphology import ALL_AXES, dilate, erode, outside_planes
+from calcreport.anatomy.morphology import Mask, dilate, erode, outside_planes
 from calcreport.anatomy.noise import volume_noise_hu
 from calcreport.model.image import LOWEST_HU, CtVolume
 from calcreport.processes.threads import map_in_threads
-
-Mask = NDArray[np.bool_]
 
 BONE_HU: Final = 180
 """Block means of spongiosa and of blurred cortex are denser; enhanced muscle and liver fainter."""
@@ -75,30 +73,22 @@ THROUGH_MM3: Final = 30_000.0
 MIN_LONG_MM: Final = 70.0
 """A component with marrow this long is a bone even if it ends inside the scan."""
 
-CAGE_MM2: Final = 15_000.0
-"""Bones outline a trunk where their hull in a slab has at least this area …"""
-
-SLAB_MM: Final = 24.0
-"""… over this length, which holds parts of several ribs at every side …"""
-
-WALL_MM: Final = 16.0
-"""… and ribs and clavicles lie this close to the hull, a costal arch that no surer bone outlines this close to lung …"""
+MAX_WALL_PIECE_MM: Final = 18.0
+MIN_WALL_PIECE_MM: Final = 20.0
+"""Ribs, costal arch, clavicles and blades in the wall of the trunk are no thicker than the first, longer than the
+second."""
 
 SCAPULA_MM: Final = 45.0
 MIN_BLADE_MM: Final = 35.0
 MIN_BLADE_MARROW: Final = 0.1
-"""… a scapula this far off at most: a plate of this extent in every direction, whose thick borders show marrow …"""
-
-LUNG_HU: Final = -500
-MIN_LUNG_MM3: Final = 100_000.0
-"""Enclosed gas of this volume is lung."""
-
-MAX_WALL_PIECE_MM: Final = 18.0
-MIN_WALL_PIECE_MM: Final = 20.0
-"""… are no thicker than the first, and longer than the second."""
+"""A scapula lies this far outside the ribs at most: a plate of this extent in every direction, whose thick borders show
+marrow."""
 
 PLAQUE_MM: Final = 3.0
 """Plaques of a vessel's wall lie this close to its blood."""
+
+MIN_UPRIGHT: Final = 0.7
+"""Rows of a picture that lean more than 45 degrees from front to back say nothing of the front."""
 
 MAX_HOLE_MM2: Final = 3_000.0
 """Enclosed gaps of a slice up to this area are marrow (the end of a femur has 54 x 54 mm); the cranial cavity and the
@@ -148,15 +138,21 @@ def find_bone_map(volume: CtVolume, coarse: CoarseVolume, body: Body) -> BoneMap
     # Plaques join an aorta to the spine: what lies against blood is left to bone only where bone goes on beside it.
     pieces = _Pieces(volume, grid, dense & ~dilate(lumen.mask, "square", steps=grid.steps(PLAQUE_MM)), lumen.hu)
     bone = pieces.sure()
-    near_lung = _on_grid(_near_lung(coarse, body), coarse, grid)
+    beside_lung = _on_grid(near_lung(coarse, body), coarse, grid)
     for _ in range(2):
         # What the first pass finds completes the outline for the second.
-        bone |= pieces.in_wall(bone, near_lung)
+        bone |= pieces.in_wall(bone, beside_lung)
     mask = dilate(bone[pieces.labels], "cross", within=dense)
-    return BoneMap(
-        grid=grid, bone=_filled(mask, grid) & ~lumen.mask, cartilage=np.zeros_like(mask), lumen=lumen.mask,
-        lumen_hu=lumen.hu, noise_hu=noise_hu,
-    )  # fmt: skip
+    mask = _filled(mask, grid) & ~lumen.mask
+    solid = inside & ~lumen.mask
+    cartilage = costal_cartilage(grid, solid, mask, beside_lung, noise_hu=noise_hu, front=_front(volume))
+    return BoneMap(grid=grid, bone=mask, cartilage=cartilage, lumen=lumen.mask, lumen_hu=lumen.hu, noise_hu=noise_hu)
+
+
+def _front(volume: CtVolume) -> int:
+    """Where the front of the patient lies along the rows: -1 at the first row, 1 at the last, 0 at neither."""
+    along = -float(volume.geometry.affine[1, 1]) / volume.geometry.spacing_mm[1]
+    return round(along) if abs(along) > MIN_UPRIGHT else 0
 
 
 def _on_grid(mask: Mask, coarse: CoarseVolume, grid: Grid) -> Mask:
@@ -223,20 +219,18 @@ class _Pieces:
                 found[i] = self.marrow[i, 1] >= needed and (is_long or max(ends) >= MIN_CUT_SHARE or self._at_side(i))
         return found
 
-    def in_wall(self, bone: Mask, near_lung: Mask) -> Mask:
-        """Thin pieces in the wall of the trunk that bones outline; `near_lung` of grid shape."""
+    def in_wall(self, bone: Mask, beside_lung: Mask) -> Mask:
+        """Thin pieces in the wall of the trunk that bones outline; `beside_lung` of grid shape."""
         found = np.zeros(len(bone), dtype=np.bool_)
-        slab = max(1, round(SLAB_MM / self.grid.spacing_mm[0]))
         wanted = [
             i for i in self.large
             if not bone[i] and self.thickness_mm[i] <= MAX_WALL_PIECE_MM and self.peak_hu[i] <= MAX_CORTEX_HU
             and float(np.linalg.norm(self._extent_mm(i))) >= MIN_WALL_PIECE_MM
         ]  # fmt: skip
         mask = bone[self.labels]
-        for start in range(0, len(mask), slab):
-            planes = slice(start, start + slab)
-            here = [i for i in wanted if start <= (self.boxes[i - 1][0].start + self.boxes[i - 1][0].stop) // 2 < start + slab]
-            beyond_mm = _beyond_hull_mm(mask[planes].any(axis=0), self.grid) if here else None
+        for planes in slabs(self.grid):
+            here = [i for i in wanted if planes.start <= self._middle(i) < planes.stop]
+            beyond_mm = beyond_hull_mm(mask[planes], self.grid) if here else None
             if beyond_mm is None:
                 continue
             for i in here:
@@ -244,13 +238,20 @@ class _Pieces:
                 own = self.labels[box] == i
                 away = beyond_mm[box[1:]][own.any(axis=0)]
                 is_outside = float(np.percentile(away, 20)) >= -WALL_MM
-                is_beside = float(np.median(away)) <= WALL_MM or bool(near_lung[box][own].mean() >= 0.5)
+                is_beside = float(np.median(away)) <= WALL_MM or bool(beside_lung[box][own].mean() >= 0.5)
                 is_blade = float(np.median(away)) <= SCAPULA_MM and self._extent_mm(i).min() >= MIN_BLADE_MM
                 found[i] = is_outside and (is_beside or (is_blade and self.marrow[i, 0] >= MIN_BLADE_MARROW))
         return found
 
+    def _middle(self, i: int) -> int:
+        box = self.boxes[i - 1]
+        return int((box[0].start + box[0].stop) // 2)
+
     def _extent_mm(self, i: int) -> NDArray[np.float64]:
-        return np.array([(s.stop - s.start) * mm for s, mm in zip(self.boxes[i - 1], self.grid.spacing_mm, strict=True)])
+        extent: NDArray[np.float64] = np.array([s.stop - s.start for s in self.boxes[i - 1]]) * np.array(
+            self.grid.spacing_mm
+        )
+        return extent
 
     def _ends(self, i: int) -> tuple[float, float]:
         """Section of a component in the first and last slice of the scan, as a share of its largest section."""
@@ -273,7 +274,7 @@ class _Pieces:
         return float(possible), float(sure)
 
     def _sections(self, i: int, plane: int) -> list[tuple[float, bool, bool]]:
-        """Area in mm2 of the largest sections of a component in a slice, and whether each has a fainter core, surely marrow."""
+        """Of the largest sections of a component in a slice: area, mm2; whether the core is fainter; surely marrow."""
         step, spacing = self.grid.step, self.volume.geometry.spacing_mm
         box = self.boxes[i - 1]
         solid = ~outside_planes(np.pad(self.labels[plane, box[1], box[2]] == i, 1)[None])[0, 1:-1, 1:-1]
@@ -301,33 +302,3 @@ class _Pieces:
             has_marrow = rim_hu > RIM_RATIO * core_hu or core_hu > METAL_HU
             found.append((float(area[n]), has_marrow, has_marrow and not is_fluid))
         return found
-
-
-def _near_lung(coarse: CoarseVolume, body: Body) -> Mask:
-    """Coarse shape; true in lung and `WALL_MM` around it."""
-    labels, count = ndimage.label((coarse.hu < LUNG_HU) & body.mask)
-    is_lung = np.bincount(labels.ravel(), minlength=count + 1) * float(np.prod(coarse.spacing_mm)) >= MIN_LUNG_MM3
-    is_lung[0] = False
-    return dilate(is_lung[labels], "cross", axes=ALL_AXES, steps=round(WALL_MM / coarse.spacing_mm[1]))
-
-
-def _beyond_hull_mm(bone: Mask, grid: Grid) -> NDArray[np.float64] | None:
-    """Distance of every block of a slice outside the hull of the bones, negative inside, mm.
-
-    ``None`` where they do not outline a trunk.
-    """
-    points = np.argwhere(bone) * np.array(grid.spacing_mm[1:])
-    if len(points) < 3:
-        return None
-    try:
-        hull = ConvexHull(points)
-    except QhullError:
-        return None
-    if hull.volume < CAGE_MM2:
-        return None
-    rows, columns = (np.arange(n) * mm for n, mm in zip(bone.shape, grid.spacing_mm[1:], strict=True))
-    # The greatest of the signed distances from the sides.
-    beyond = np.full(bone.shape, -np.inf)
-    for a, b, c in hull.equations:
-        np.maximum(beyond, a * rows[:, None] + b * columns + c, out=beyond)
-    return beyond

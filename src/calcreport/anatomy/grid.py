@@ -57,8 +57,8 @@ def make_grid(volume: CtVolume, coarse: CoarseVolume, body: NDArray[np.bool_]) -
     """
     spacing = volume.geometry.spacing_mm
     step = (max(1, int(THROUGH_MM / spacing[0] + 1e-6)), *(max(1, round(IN_PLANE_MM / s)) for s in spacing[1:]))
-    top, bottom = _range(body.any(axis=(0, 2)), coarse.step[1], step[1])
-    left, right = _range(body.any(axis=(0, 1)), coarse.step[2], step[2])
+    top, bottom = _range(np.asarray(body.any(axis=(0, 2))), coarse.step[1], step[1])
+    left, right = _range(np.asarray(body.any(axis=(0, 1))), coarse.step[2], step[2])
 
     def reduce(plane: int) -> NDArray[np.int16]:
         planes = block_means(volume.hu[plane : plane + step[0], top:bottom, left:right], (step[1], step[2]))

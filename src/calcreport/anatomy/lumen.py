@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from calcreport.anatomy.grid import Grid
-from calcreport.anatomy.morphology import dilate
-
-Mask = NDArray[np.bool_]
+from calcreport.anatomy.morphology import Mask, dilate
 
 UNENHANCED_HU: Final = 110
 """Blood without contrast has at most 70 HU, costal cartilage seldom more than 110; enhanced blood lies above."""

@@ -105,11 +105,12 @@ def choose_thresholds(
     acquisition: Acquisition,
     *,
     contrast: Contrast | None,
-    is_enhanced: bool,
     noise_hu: float,
     settings: DetectionSettings,
+    lumen_hu: float | None = None,
+    is_enhanced: bool = False,
 ) -> ChosenThresholds:
-    """Limits for a series: typed ones, else by contrast phase and tube voltage.
+    """Limits for a series: typed ones, else above the enhanced blood in it, else by contrast phase and tube voltage.
 
     Parameters
     ----------
@@ -117,8 +118,12 @@ def choose_thresholds(
         Header: contrast and kVp.
     contrast : Contrast | None
         The clinician's word, which overrides the header; ``None`` or unknown leaves the header's.
+    lumen_hu : float | None
+        Upper value of the enhanced blood measured in the images, HU; ``None`` where none was seen. It says more than
+        any word on the phase: the same phase has 150 HU in one patient and 500 HU in another.
     is_enhanced : bool
-        Whether enhanced vessels are seen; decides only where contrast or its phase is not known.
+        Whether `shows_enhanced_vessels` sees them where nothing was measured; decides only where contrast or its phase
+        is not known.
     noise_hu : float
         Noise, HU; growth stays `NOISE_DEVIATIONS` of it above muscle, or noise would join into lesions.
     settings : DetectionSettings
@@ -131,13 +136,18 @@ def choose_thresholds(
     """
     known = contrast is not None and contrast is not Contrast.UNKNOWN
     phase = contrast if contrast is not None and known else acquisition.contrast
-    grow, seed, reason, notes = _by_phase(phase, "clinician" if known else "header", settings, is_enhanced=is_enhanced)
+    grow, seed, reason, notes = _by_phase(
+        phase, "clinician" if known else "header", settings, lumen_hu=lumen_hu, is_enhanced=is_enhanced
+    )
     if acquisition.kvp is None:
         notes = (*notes, "Tube voltage not recorded; thresholds for 120 kVp were used.")
     elif acquisition.kvp != REFERENCE_KVP:
         factor = float(np.interp(acquisition.kvp, KVP_POINTS, KVP_FACTORS))
         grow, seed = grow * factor, seed * factor
         reason += f", adjusted for {acquisition.kvp:g} kVp"
+    if lumen_hu is not None:
+        above = float(np.ceil(lumen_hu + NOISE_DEVIATIONS * noise_hu))
+        grow, seed = max(grow, above), max(seed, above)
     floor = MUSCLE_HU + NOISE_DEVIATIONS * noise_hu
     if floor > grow:
         grow, seed = floor, max(seed, floor)
@@ -151,20 +161,27 @@ def choose_thresholds(
 
 
 def _by_phase(
-    phase: Contrast, source: str, settings: DetectionSettings, *, is_enhanced: bool
+    phase: Contrast, source: str, settings: DetectionSettings, *, lumen_hu: float | None, is_enhanced: bool
 ) -> tuple[float, float, str, tuple[str, ...]]:
-    """Growth limit, seed, reason and notes for a contrast phase at 120 kVp."""
-    raised = ("Contrast study: calcification fainter than the raised threshold may be missed.",)
+    """Growth limit, seed, reason and notes for a contrast phase at 120 kVp, without what blood measured adds."""
+    told = {
+        Contrast.NONE: f"non-contrast ({source})",
+        Contrast.VENOUS: f"venous contrast phase ({source})",
+        Contrast.ARTERIAL: f"arterial contrast phase ({source})",
+        Contrast.GIVEN: "contrast given, phase not recorded",
+        Contrast.UNKNOWN: "contrast status unknown",
+    }[phase]
+    limits = (settings.grow_none_hu, settings.seed_none_hu)
+    if lumen_hu is not None:
+        reason = f"{told}, above enhanced blood measured at {round(lumen_hu)} HU"
+        return *limits, reason, ("Contrast study: calcification fainter than the raised threshold may be missed.",)
     if phase is Contrast.NONE:
-        return settings.grow_none_hu, settings.seed_none_hu, f"non-contrast ({source})", ()
-    if phase is Contrast.VENOUS:
-        return settings.venous_hu, settings.venous_hu, f"venous contrast phase ({source})", raised
-    if phase is Contrast.ARTERIAL:
-        return settings.arterial_hu, settings.arterial_hu, f"arterial contrast phase ({source})", raised
-    told = "contrast given, phase not recorded" if phase is Contrast.GIVEN else "contrast status unknown"
-    seen = f"enhanced vessels {'' if is_enhanced else 'not '}seen"
+        return *limits, told, ()
+    if phase in {Contrast.VENOUS, Contrast.ARTERIAL}:
+        fixed = settings.venous_hu if phase is Contrast.VENOUS else settings.arterial_hu
+        return fixed, fixed, told, ("Contrast study: calcification fainter than the raised threshold may be missed.",)
     if is_enhanced:
         missed = (f"{told.capitalize()}; faint calcification may be missed.",)
-        return settings.unknown_hu, settings.unknown_hu, f"{told}, {seen}", missed
-    assumed = (f"{told.capitalize()}; thresholds for non-contrast CT were used because no enhanced vessels were seen.",)
-    return settings.grow_none_hu, settings.seed_none_hu, f"{told}, {seen}", assumed
+        return settings.unknown_hu, settings.unknown_hu, f"{told}, enhanced vessels seen", missed
+    note = f"{told.capitalize()}; thresholds for non-contrast CT were used because no enhanced vessels were seen."
+    return *limits, f"{told}, enhanced vessels not seen", (note,)

@@ -9,9 +9,9 @@ from calcreport.model.image import Acquisition, Contrast
 from calcreport.settings import DetectionSettings
 
 
-def choose(header=Contrast.NONE, *, clinician=None, kvp=120.0, enhanced=False, noise=10.0, **settings):
+def choose(header=Contrast.NONE, *, clinician=None, kvp=120.0, lumen=None, enhanced=False, noise=10.0, **settings):
     return choose_thresholds(
-        Acquisition(kvp=kvp, contrast=header), contrast=clinician, is_enhanced=enhanced, noise_hu=noise,
+        Acquisition(kvp=kvp, contrast=header), contrast=clinician, lumen_hu=lumen, is_enhanced=enhanced, noise_hu=noise,
         settings=DetectionSettings(**settings),
     )  # fmt: skip
 
@@ -36,12 +36,29 @@ def test_limits_by_phase(header, limits):
     [(Contrast.UNKNOWN, "Contrast status unknown"), (Contrast.GIVEN, "Contrast given, phase not recorded")],
 )
 def test_without_a_phase_the_lumen_in_the_image_decides_and_the_reader_learns_it(header, told):
-    chosen = choose(header, enhanced=True)
-    assert chosen.limits.grow == 300
-    assert chosen.notes == (f"{told}; faint calcification may be missed.",)
-    plain = choose(header, enhanced=False)
+    chosen = choose(header, lumen=300.0)
+    assert (chosen.limits.grow, chosen.limits.seed) == (328, 328)
+    assert chosen.reason == f"{told[0].lower()}{told[1:]}, above enhanced blood measured at 300 HU"
+    assert chosen.notes == ("Contrast study: calcification fainter than the raised threshold may be missed.",)
+    plain = choose(header)
     assert plain.limits.grow == 130
     assert plain.notes[0].startswith(f"{told}; thresholds for non-contrast CT")
+
+
+@pytest.mark.parametrize("header", list(Contrast))
+@pytest.mark.parametrize(
+    ("lumen", "kvp", "noise", "limits"),
+    [
+        (90.0, 120.0, 5.0, (130, 200)),  # below the limits of a plain scan
+        (160.0, 120.0, 12.0, (193, 200)),
+        (430.0, 120.0, 20.0, (485, 485)),
+        (900.0, 120.0, 20.0, (955, 955)),
+        (160.0, 80.0, 12.0, (193, 260)),  # measured HU are those of the voltage already
+    ],
+)
+def test_measured_blood_sets_the_limit_whatever_the_phase(header, lumen, kvp, noise, limits):
+    chosen = choose(header, lumen=lumen, kvp=kvp, noise=noise)
+    assert (chosen.limits.grow, chosen.limits.seed) == limits
 
 
 def test_the_clinicians_word_on_the_phase_beats_given():
