@@ -13,7 +13,7 @@ from scipy.spatial import ConvexHull, QhullError
 
 from calcreport.anatomy.axial import Axial, Sections, find_sections
 from calcreport.anatomy.fascia import CLOSING_BLOCKS, MUSCLE_HU
-from calcreport.anatomy.morphology import ALL_AXES, close_planes, dilate, erode, open_planes, outside_planes
+from calcreport.anatomy.morphology import ALL_AXES, Element, close_planes, dilate, erode, open_planes, outside_planes
 
 
 @unique
@@ -32,7 +32,7 @@ class Cavity(IntEnum):
 LUNG_HU: Final = (-970, -450)
 """Block means of aerated lung: bowel gas and the room are lighter, a block of lung and chest wall is denser."""
 
-MIN_LUNG_MM3: Final = (15_000.0, 60_000.0)
+MIN_LUNG_MM3: Final = (30_000.0, 60_000.0)
 """Smaller pieces of this density are froth in the bowel; the first holds at the upper end, where a base is cut."""
 
 MIN_ENCLOSED: Final = 0.6
@@ -54,8 +54,8 @@ CANAL_MM: Final = (9.0, 27.0)
 TIP_TO_BODY_MM: Final = (32.0, 55.0, 80.0)
 """From the tip of a spinous process to the back of its vertebral body: least, taken where no canal is seen, most."""
 
-PARASPINAL_MM: Final = (20.0, 75.0)
-PARASPINAL_SLOPE: Final = 0.5
+PARASPINAL_MM: Final = (20.0, 65.0)
+PARASPINAL_SLOPE: Final = 0.6
 """Half the breadth of vertebra and of the muscles behind the transverse processes; how fast their front falls back to
 the sides, where kidneys lie before them."""
 
@@ -68,6 +68,9 @@ MIN_MUSCLE_MM2: Final = 150.0
 CAGE_MM: Final = 18.0
 """From the pleura to the outer side of a rib or costal cartilage."""
 
+RECTUS_MM: Final = (75.0, 6.0)
+"""Breadth to each side of the midline and thickness of the straight muscles in front, thinner than those at the sides."""
+
 RIB_HU: Final = 160
 """Block means of ribs in the wall lie above this, muscle does not."""
 
@@ -76,12 +79,13 @@ COSTAL_MARGIN_MM: Final = 130.0
 
 MIN_RING_MM2: Final = 500.0
 MIN_RING_EXTENT_MM: Final = 42.0
-RING_WIDTH_MM: Final = (85.0, 330.0)
+RING_WIDTH_MM: Final = (110.0, 330.0)
+WHOLE_RING_MM: Final = 170.0
 MIN_RING_RATIO: Final = 0.4
 """Hip bones of a level: area and length of each section (ribs are smaller, shafts shorter), distance of their centres,
-and the smaller over the larger."""
+breadth where sacrum and hip bones are one, and the smaller over the larger."""
 
-MIN_MIRRORED: Final = 0.8
+MIN_MIRRORED: Final = 0.7
 """Share of the bones of a level that has bone within 15 mm of its mirror image."""
 
 ILIACUS_MM: Final = 12.0
@@ -94,6 +98,9 @@ MAX_CRANIUM_FAT: Final = 0.06
 
 SINUS_MM: Final = 9.0
 """Bony walls and septa around air of nose and sinuses."""
+
+OPEN_LEVELS_MM: Final = 48.0
+"""Longest stretch along the patient over which a wall may be open: an orbit, a thin wall at the navel."""
 
 FACE_MM: Final = 75.0
 """Nose and sinuses reach this far below the lowest closed section of the cranium."""
@@ -277,9 +284,8 @@ def find_cranium(axial: Axial, has_lung: NDArray[np.bool_]) -> NDArray[np.bool_]
     is_possible = axial.bone.sum(axis=(1, 2)) * axial.pixel_mm2 >= MIN_SHELL_MM2
     if not (is_possible & ~has_lung).any():
         return np.zeros_like(axial.bone)
-    shell = close_planes(axial.bone, "square", steps=2)
     air = dilate(axial.hu < GAS_HU, "square")
-    inside = ~outside_planes(shell) & ~axial.bone & ~air & ~has_lung[:, None, None]
+    inside = _enclosed(axial.bone, "square", 2) & ~axial.bone & ~air & ~has_lung[:, None, None]
     inside = open_planes(inside, "disc")
     parts = find_sections(inside, axial.pixel_mm2)
     keep = np.zeros(parts.area_mm2.size + 1, dtype=np.bool_)
@@ -289,7 +295,18 @@ def find_cranium(axial: Axial, has_lung: NDArray[np.bool_]) -> NDArray[np.bool_]
     keep &= fat <= MAX_CRANIUM_FAT
     kept: NDArray[np.bool_] = keep[parts.labels]
     is_long = kept.any(axis=(1, 2)).sum() >= axial.levels(20.0)
-    return kept if is_long else np.zeros_like(kept)
+    return _closed_along(axial, kept) if is_long else np.zeros_like(kept)
+
+
+def _enclosed(wall: NDArray[np.bool_], element: Element, steps: int) -> NDArray[np.bool_]:
+    """A wall and what it encloses in each level, gaps of twice as many steps closed, slanting ones too."""
+    return ~dilate(outside_planes(dilate(wall, element, steps=steps)), element, steps=steps)
+
+
+def _closed_along(axial: Axial, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Close gaps along the patient, where a wall is open in some levels (orbit, navel)."""
+    steps = axial.levels(OPEN_LEVELS_MM / 2)
+    return mask | erode(dilate(mask, "cross", axes=(0,), steps=steps), "cross", axes=(0,), steps=steps, beyond=1)
 
 
 def find_ring(axial: Axial, bones: Sections, is_elsewhere: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -303,6 +320,10 @@ def find_ring(axial: Axial, bones: Sections, is_elsewhere: NDArray[np.bool_]) ->
         own = [i for i in bones.of_level(level) if is_large[i]]
         best = 0.0
         for n, i in enumerate(own):
+            centre = float(bones.box[i, 1].mean())
+            if width[i] >= WHOLE_RING_MM and _is_mirrored(axial, level, centre):
+                # Hip bones and sacrum in one piece.
+                best, middle[level] = bones.area_mm2[i], centre
             for j in own[n + 1 :]:
                 apart = abs(bones.column[i] - bones.column[j]) * axial.spacing_mm[2]
                 lower = abs(bones.row[i] - bones.row[j]) * axial.spacing_mm[1]
@@ -386,7 +407,12 @@ def fill_cavities(
     cavity = np.zeros(axial.hu.shape, dtype=np.uint8)
     behind = _behind_spine(axial, trunk)
     chest = _chest(axial, lungs, trunk) & (~behind | lungs)
-    inner = erode(_wall(axial, trunk), "disc", steps=max(1, round(WALL_MM / (2 * axial.spacing_mm[1]))), beyond=1)
+    wall = _wall(axial, trunk)
+    inner = erode(wall, "disc", steps=max(1, round(WALL_MM / (2 * axial.spacing_mm[1]))), beyond=1)
+    near = np.abs(np.arange(inner.shape[2]) - trunk.middle[:, None]) <= axial.columns(RECTUS_MM[0])
+    front = np.arange(inner.shape[1]) < (trunk.spine_back - axial.rows(50.0))[:, None]
+    steps = max(1, round(RECTUS_MM[1] / axial.spacing_mm[1]))
+    inner |= erode(wall, "square", steps=steps, beyond=1) & near[:, None, :] & front[:, :, None]
     inner = _main(find_sections(inner, axial.pixel_mm2), len(inner))
     gas = (axial.hu < GAS_HU) & axial.body & trunk.main
     inner |= gas & ~trunk.is_head[:, None, None]
@@ -409,7 +435,7 @@ def _wall(axial: Axial, trunk: Trunk) -> NDArray[np.bool_]:
     firm = (axial.hu > MUSCLE_HU) & erode(trunk.main, "square", steps=2, beyond=1)
     parts = find_sections(firm, axial.pixel_mm2)
     keep = np.append(False, parts.area_mm2 >= MIN_MUSCLE_MM2)
-    return ~outside_planes(close_planes(keep[parts.labels], "cross", steps=CLOSING_BLOCKS)) & trunk.main
+    return _closed_along(axial, _enclosed(keep[parts.labels], "cross", CLOSING_BLOCKS) & trunk.main)
 
 
 def _behind_spine(axial: Axial, trunk: Trunk) -> NDArray[np.bool_]:
