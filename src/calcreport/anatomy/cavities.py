@@ -54,8 +54,8 @@ CANAL_MM: Final = (9.0, 27.0)
 TIP_TO_BODY_MM: Final = (32.0, 55.0, 80.0)
 """From the tip of a spinous process to the back of its vertebral body: least, taken where no canal is seen, most."""
 
-PARASPINAL_MM: Final = (20.0, 65.0)
-PARASPINAL_SLOPE: Final = 0.6
+PARASPINAL_MM: Final = (20.0, 70.0)
+PARASPINAL_SLOPE: Final = 0.5
 """Half the breadth of vertebra and of the muscles behind the transverse processes; how fast their front falls back to
 the sides, where kidneys lie before them."""
 
@@ -87,6 +87,13 @@ breadth where sacrum and hip bones are one, and the smaller over the larger."""
 
 MIN_MIRRORED: Final = 0.7
 """Share of the bones of a level that has bone within 15 mm of its mirror image."""
+
+FLARE_MM: Final = 75.0
+"""Wings flare this far from the midline above the hip joints: what lies before them is belly, not groin."""
+
+MIN_WING_MM2: Final = 60.0
+CREST_MM: Final = 110.0
+"""Section of a wing near its crest, and how far the crests reach above the levels whose wings stand clear."""
 
 ILIACUS_MM: Final = 12.0
 """Muscle on the inner side of the hip bone."""
@@ -367,6 +374,14 @@ def _one_run(axial: Axial, middle: NDArray[np.float64]) -> NDArray[np.float64]:
         bridge[level] = axial.bone[level, :front, max(0, column - half) : column + half + 1].any()
     if bridge.any():
         run &= at >= int(np.argmax(bridge))
+    top = int(np.flatnonzero(run)[-1])
+    for level in range(top + 1, min(middle.size, top + axial.levels(CREST_MM))):
+        at_side = axial.bone[level] & axial.body[level]
+        aside = (np.arange(at_side.shape[1]) - smooth[top]) * axial.spacing_mm[2]
+        wings = [at_side[:, sign * aside > RING_WIDTH_MM[0] / 2].sum() * axial.pixel_mm2 for sign in (-1, 1)]
+        if min(wings) < MIN_WING_MM2:
+            break
+        run[level] = True
     return np.where(run, smooth, np.nan)
 
 
@@ -410,7 +425,9 @@ def fill_cavities(
     wall = _wall(axial, trunk)
     inner = erode(wall, "disc", steps=max(1, round(WALL_MM / (2 * axial.spacing_mm[1]))), beyond=1)
     near = np.abs(np.arange(inner.shape[2]) - trunk.middle[:, None]) <= axial.columns(RECTUS_MM[0])
-    front = np.arange(inner.shape[1]) < (trunk.spine_back - axial.rows(50.0))[:, None]
+    filled = wall.any(axis=2)
+    centre = (filled.argmax(axis=1) + inner.shape[1] - filled[:, ::-1].argmax(axis=1)) / 2
+    front = np.arange(inner.shape[1]) < (centre - axial.rows(20.0))[:, None]
     steps = max(1, round(RECTUS_MM[1] / axial.spacing_mm[1]))
     inner |= erode(wall, "square", steps=steps, beyond=1) & near[:, None, :] & front[:, :, None]
     inner = _main(find_sections(inner, axial.pixel_mm2), len(inner))
@@ -511,6 +528,8 @@ def _within_ring(axial: Axial, trunk: Trunk) -> NDArray[np.bool_]:
             if not has.any():
                 break
             edge = np.interp(rows, rows[has], side.argmax(axis=1)[has].astype(float))
+            if half + edge[0] >= axial.columns(FLARE_MM):
+                edge[: np.argmax(has)] = np.inf
             limits.append(edge)
         if len(limits) < 2:
             continue
