@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from calcreport.calcification.depth import Layers
 from calcreport.model.image import Acquisition
-from calcreport.model.report import Laterality
+from calcreport.model.report import Laterality, PlaceSource
 
 TRUNK_WORDS: Final = ("PELVIS", "HIP", "ABDOMEN", "CHEST", "THORAX", "NECK", "HEAD", "SPINE", "BUTTOCK", "GROIN")
 """Body parts whose cross-section is centred on the midline of the patient."""
@@ -24,7 +24,7 @@ PAIR_RATIO: Final = 0.4
 
 def find_side(
     layers: Layers, centroid_lps_mm: NDArray[np.float64], acquisition: Acquisition
-) -> tuple[Laterality, Literal["clinician", "header", "image", "none"]]:
+) -> tuple[Laterality, PlaceSource]:
     """Side of a lesion.
 
     Parameters
@@ -40,8 +40,8 @@ def find_side(
     -------
     side : Laterality
         Unknown unless both legs are seen side by side, the whole trunk is seen, or the header says.
-    source : str
-        ``"header"``, ``"image"`` or ``"none"``.
+    source : str | None
+        ``"header"``, ``"image"`` or ``None``.
     """
     geometry = layers.volume.geometry
     block = layers.coarse.of_fine(np.rint(geometry.index(centroid_lps_mm)).astype(np.int64))
@@ -68,4 +68,4 @@ def find_side(
             return (Laterality.LEFT if offset > 0 else Laterality.RIGHT), "image"
     if acquisition.laterality in ("left", "right"):
         return Laterality(acquisition.laterality), "header"
-    return Laterality.UNKNOWN, "none"
+    return Laterality.UNKNOWN, None

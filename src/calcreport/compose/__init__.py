@@ -2,6 +2,7 @@
 
 from calcreport.compose.conclusion import conclude
 from calcreport.compose.context import DraftContext
+from calcreport.compose.incidental import list_incidental
 from calcreport.compose.lesions import (
     OVERVIEW_IMAGE,
     film_image_name,
@@ -26,6 +27,7 @@ __all__ = [
     "conclude",
     "film_image_name",
     "key_image_name",
+    "list_incidental",
     "name_key_images",
     "name_overviews",
     "narrate",

@@ -8,7 +8,7 @@ from typing import Any
 
 from calcreport.compose.technique import Imaging
 from calcreport.model.findings import Findings
-from calcreport.model.report import RulesUsed, Searched, SeriesEntry, Software, Study
+from calcreport.model.report import Incidental, RulesUsed, Searched, SeriesEntry, Software, Study
 from calcreport.settings import Settings
 
 
@@ -36,5 +36,7 @@ class DraftContext:
     """Sentences on the parts of the study that were not analysed."""
     searched: tuple[Searched, ...] = ()
     """Parts of the body that the study covers, and whether each was searched."""
+    incidental: tuple[Incidental, ...] = ()
+    """Mineral of organs, vessels, gut and airway."""
     further_imaging: tuple[Imaging, ...] = ()
     """How the CT series after the first were made."""

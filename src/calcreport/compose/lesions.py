@@ -179,8 +179,9 @@ def _typed(finding: LesionFinding) -> dict[str, Any]:
         "bone_relation": finding.bone_relation or BoneRelation.CANNOT_DETERMINE,
         "location": Location(
             laterality=finding.location.laterality,
-            laterality_source="none" if finding.location.laterality is Laterality.UNKNOWN else "clinician",
+            laterality_source=None if finding.location.laterality is Laterality.UNKNOWN else "clinician",
             region=finding.location.region,
+            region_source="clinician" if finding.location.region else None,
             centroid_lps_mm=finding.location.centroid_lps_mm,
             first_image=finding.location.first_image,
             last_image=finding.location.last_image,

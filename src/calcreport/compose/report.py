@@ -15,7 +15,7 @@ from calcreport.model.decision import Decision
 from calcreport.model.film import FilmFindings
 from calcreport.model.findings import Findings
 from calcreport.model.lesion import CtFindings
-from calcreport.model.report import Laterality, Lesion, Location, Report, Study
+from calcreport.model.report import Laterality, Lesion, Location, PlaceSource, Report, Study
 from calcreport.text.statements import Statements
 from calcreport.text.wording import name_body_part
 
@@ -63,6 +63,7 @@ def compose_report(
         technique=technique,
         lesions=lesions,
         excluded=() if isinstance(findings, Findings) else findings.excluded,
+        incidental=context.incidental,
         patient=decision.patient,
         concern=decision.concern,
         flags_summary={},
@@ -93,7 +94,7 @@ def _name_pictures(findings: CtFindings | FilmFindings | Findings, context: Draf
 
 def _name_regions(
     findings: CtFindings | FilmFindings | Findings, context: DraftContext, statements: Statements
-) -> tuple[str | None, ...]:
+) -> tuple[tuple[str | None, PlaceSource], ...]:
     """Region of each lesion where the images leave it open: the clinician's if there is just one, else the header's.
 
     The clinician describes the palpable mass; another deposit in the same scan may lie elsewhere. Radiographs of
@@ -102,7 +103,7 @@ def _name_regions(
     site = context.clinical.get("site")
     given = site.get("region") if isinstance(site, Mapping) else None
     if len(findings.lesions) == 1 and given not in {None, "", "unknown"}:
-        return (str(given),)
+        return ((str(given), "clinician"),)
     parts: list[str | None] = [context.study.body_part] * len(findings.lesions)
     if isinstance(findings, CtFindings) and context.further_imaging:
         further = {n: imaging.acquisition.body_part for n, imaging in enumerate(context.further_imaging, start=1)}
@@ -110,7 +111,8 @@ def _name_regions(
     if isinstance(findings, FilmFindings):
         parts = [findings.films[lesion.shadows[0].film].view.body_part for lesion in findings.lesions]
     header = name_body_part(context.study.body_part, statements)
-    return tuple(name_body_part(part, statements) or header or None for part in parts)
+    named = (name_body_part(part, statements) or header for part in parts)
+    return tuple((name, "header") if name else (None, None) for name in named)
 
 
 def _join_lesions(
@@ -118,7 +120,7 @@ def _join_lesions(
     decision: Decision,
     imaging: Imaging | None,
     *,
-    regions: tuple[str | None, ...],
+    regions: tuple[tuple[str | None, PlaceSource], ...],
     context: DraftContext,
     has_pictures: bool,
 ) -> tuple[Lesion, ...]:
@@ -132,9 +134,10 @@ def _join_lesions(
             series_instance_uid=_name_series(findings, index, imaging, context.further_imaging),
         )
         pictures = name_key_images(lesion) if has_pictures else ()
-        location = (
-            lesion.location if lesion.location.region else lesion.location.model_copy(update={"region": regions[index]})
-        )
+        location = lesion.location
+        if not location.region:
+            region, source = regions[index]
+            location = location.model_copy(update={"region": region, "region_source": source})
         if rule_findings is not None:
             location = _with_side(location, rule_findings.lesions[index].location.laterality)
         update = {"images": pictures, "location": location}

@@ -146,7 +146,7 @@ def _location(films: tuple[FilmImage, ...], shadows: tuple[Shadow, ...]) -> Loca
     reference = film.reference
     return Location(
         laterality=side,
-        laterality_source="none" if side is Laterality.UNKNOWN else "header",
+        laterality_source=None if side is Laterality.UNKNOWN else "header",
         first_image=reference.instance_number,
         last_image=reference.instance_number,
         key_image=KeyImage(sop_instance_uid=reference.sop_instance_uid, instance_number=reference.instance_number),

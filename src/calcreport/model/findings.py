@@ -203,6 +203,8 @@ class LesionFinding(Record):
     prior: FindingPrior | None = None
     voxel_diagonal_mm: Length | None = None
     """Space diagonal of one voxel: the least error of a length."""
+    failed_checks: tuple[Annotated[str, Field(max_length=64)], ...] = ()
+    """Codes of the checks of the run on itself that failed: the lesion raises no alert."""
 
 
 class HeaderFacts(Record):
@@ -255,7 +257,10 @@ def finding_of(
         last_image=lesion.location.last_image,
         centroid_lps_mm=lesion.location.centroid_lps_mm,
     )
-    return LesionFinding(id=lesion_id, location=place, voxel_diagonal_mm=voxel_diagonal_mm, **finding_facts(lesion))
+    return LesionFinding(
+        id=lesion_id, location=place, voxel_diagonal_mm=voxel_diagonal_mm, failed_checks=lesion.failed_checks,
+        **finding_facts(lesion),
+    )  # fmt: skip
 
 
 def finding_facts(lesion: MeasuredLesion | ProjectedLesion | Lesion) -> dict[str, Any]:

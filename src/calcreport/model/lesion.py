@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calcreport.model.drawn import DrawnOutline
+from calcreport.model.incidental import Doubt, IncidentalFinding
 from calcreport.model.report import (
     BoneRelation,
     Density,
@@ -92,6 +93,8 @@ class LesionFacts:
     bone_relation: BoneRelation
     location: Location
     notes: tuple[str, ...] = ()
+    failed_checks: tuple[str, ...] = ()
+    """Codes of the `Doubt` of the series it was measured on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -133,3 +136,7 @@ class CtFindings:
     """Limits of this analysis that a reader must see (metal streaks, skin cut by the field of view …)."""
     maximum_intensity_hu: NDArray[np.int16]
     """Shape ``(slices, columns)``; maximum along rows (antero-posterior projection for axial slices), HU."""
+    incidental: tuple[IncidentalFinding, ...] = ()
+    """Mineral of organs, vessels, gut and airway."""
+    doubts: tuple[Doubt, ...] = ()
+    """Checks of the run on itself that failed; `notes` need not repeat them."""

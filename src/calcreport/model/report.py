@@ -6,11 +6,12 @@ template's. ``None`` means not measurable here, never zero and never "no".
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from calcreport.model.evidence import Laboratory, LabResult, LesionGrowth, PriorStudy, RulesUsed, UsedInput
+from calcreport.model.incidental import Incidental, IncidentalKind
 from calcreport.model.review import LesionReview
 from calcreport.model.shape import LesionShape
 from calcreport.model.terms import (
@@ -35,10 +36,11 @@ READABLE_VERSIONS: Final = ("1.0", SCHEMA_VERSION)
 __all__ = [
     "READABLE_VERSIONS", "SCHEMA_VERSION", "BoneRelation", "Concern", "Confidence", "Density", "Depth", "DepthClass",
     "Differential", "Excluded", "ExclusionReason", "FilmPlace", "FilmTechnique", "Flag", "FlagState", "Flags", "Foci",
-    "KeyImage", "LabResult", "Laboratory", "Laterality", "Lesion", "LesionGrowth", "LesionReview", "LesionShape",
-    "Location", "Mass", "OtherAnswer", "OtherAnswerLesion", "Patient", "PatientLevel", "Pattern", "Point", "PriorStudy",
-    "Recommendation", "Record", "RejectedLesion", "Report", "RulesUsed", "Searched", "SeriesEntry", "SeriesGeometry",
-    "Size", "Software", "Study", "Technique", "Thresholds", "UsedInput", "YesNo",
+    "Incidental", "IncidentalKind", "KeyImage", "LabResult", "Laboratory", "Laterality", "Lesion", "LesionGrowth",
+    "LesionReview", "LesionShape", "Location", "Mass", "OtherAnswer", "OtherAnswerLesion", "Patient", "PatientLevel",
+    "Pattern", "PlaceSource", "Point", "PriorStudy", "Recommendation", "Record", "RejectedLesion", "Report",
+    "RulesUsed", "Searched", "SeriesEntry", "SeriesGeometry", "Size", "Software", "Study", "Technique", "Thresholds",
+    "UsedInput", "YesNo",
 ]  # fmt: skip
 
 
@@ -286,6 +288,13 @@ class FilmPlace(Record):
     contrast_to_noise: float | None = None
 
 
+PlaceSource = Annotated[
+    Literal["image", "header", "clinician", "reader"] | None,
+    BeforeValidator(lambda said: None if said == "none" else said),
+]
+"""Who said where a lesion is, ``"reader"`` after a review; ``None``, in earlier drafts ``"none"``, when nobody did."""
+
+
 class Location(Record):
     """Where a lesion is."""
 
@@ -293,8 +302,9 @@ class Location(Record):
     bbox_lps_mm: tuple[Point, Point] | None = None
     """Lowest and highest corner of the box around the outer edges."""
     laterality: Laterality = Laterality.UNKNOWN
-    laterality_source: Literal["clinician", "header", "image", "reader", "none"] = "none"
+    laterality_source: PlaceSource = None
     region: str | None = None
+    region_source: PlaceSource = None
     compartment: str | None = None
     """Tissue around the lesion in words, such as ``"intramuscular"`` or ``"subcutaneous fat"``."""
     first_image: int | None = None
@@ -468,6 +478,8 @@ class Report(Record):
     rejected: tuple[RejectedLesion, ...] = ()
     """Lesions of the draft that a reader rejected."""
     excluded: tuple[Excluded, ...]
+    incidental: tuple[Incidental, ...] = ()
+    """Mineral of organs, vessels, gut and airway, which is no lesion."""
     searched: tuple[Searched, ...] = ()
     """Parts of the body that the study covers; empty where nothing was recorded (typed findings, schema 1.0)."""
     patient: PatientLevel

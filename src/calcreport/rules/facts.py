@@ -108,6 +108,7 @@ _OWN: Final[Mapping[str, Fact]] = {
     "place.tissue": _word(
         "tissue", "muscle", "tendon", "bursa", "joint", "vessel", "node", "skin", "fat", "nerve", "organ"
     ),
+    "checks.failed": _answer("a check of the run on itself failed: the lesion raises no alert"),
     "place.is_apart": _answer("the clinician's complaint is at another site or side"),
     "prior.growth_mm": _number("increase since the prior study", "mm"),
     "prior.growth_percent": _number("increase since the prior study", "%"),

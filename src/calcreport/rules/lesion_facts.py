@@ -127,6 +127,7 @@ def image_facts(lesion: LesionFinding, findings: Findings, policy: PolicySetting
         "size.focus_at_most_mm": _longest(lesion.foci.largest_max_diameter_mm) or lesion.size.max_diameter_mm,
         "size.short_axis_mm": lesion.size.axial_short_mm or lesion.size.max_diameter_mm,
         "size.across_mm": _across(lesion),
+        "checks.failed": answer(is_yes=bool(lesion.failed_checks)),
     }
     facts |= {f"features.{name}": plain_value(value) for name, value in lesion.features}
     facts |= _depth(lesion, is_projection=is_projection)

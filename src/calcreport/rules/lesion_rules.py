@@ -123,7 +123,10 @@ def weigh(facts: dict[str, Value], ruleset: Ruleset, judge: Judge = plainly) -> 
     # Classes again: which sarcoma mimics stay listed depends on the flags left unexplained.
     _record_flags(weighing)
     weighing.entries = _classify(facts, ruleset, judge)
-    weighing.concern_row = next(rule for rule in ruleset.tables["concern"] if is_met(rule, facts, judge))
+    # Part of the engine, not of the tables: no site's rule raises an alert on a run that failed its own checks.
+    barred = Concern.HIGH if facts["checks.failed"] == "yes" else None
+    rows = (rule for rule in ruleset.tables["concern"] if rule.concludes != barred)
+    weighing.concern_row = next(rule for rule in rows if is_met(rule, facts, judge))
     weighing.concern = Concern(weighing.concern_row.concludes)
     weighing.recommendations = _recommend(facts, ruleset, judge)
     return weighing

@@ -235,6 +235,7 @@ def _report(
             rule_findings=rule_findings,
             limitations=limitations,
             searched=measured.searched,
+            incidental=measured.incidental,
             further_imaging=measured.imaging[1:],
         ),
         imaging=next(iter(measured.imaging), None),

@@ -10,17 +10,19 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from calcreport.compose import Imaging, Statements, key_image_name, overview_name
+from calcreport.compose import Imaging, Statements, key_image_name, list_incidental, overview_name
 from calcreport.dicom import SeriesFiles, StudyFiles
 from calcreport.dicom.coverage import Box, are_comparable
 from calcreport.formats import Rendered
 from calcreport.model.image import Contrast, CtVolume
+from calcreport.model.incidental import IncidentalFinding
 from calcreport.model.lesion import CtFindings, MeasuredLesion
 from calcreport.model.report import Excluded, Point, Report, SeriesEntry
 from calcreport.study.findings import findings_for_rules
 from calcreport.study.measured import MeasuredStudy, Pictures, ReportEvidence
 from calcreport.study.request import Request
 from calcreport.study.series import CtPart, CtReading
+from calcreport.text.searched import limit_searched
 from calcreport.text.wording import capitalise, join_words, lengths_of
 
 _FILM: Final = "series.radiograph_beside_ct"  # code of films left unanalysed beside CT
@@ -48,6 +50,7 @@ def measure_ct(
     phases = [_contrast(request, part.ct.acquisition.contrast) for part in parts]
     each = [_analyse(part, phase, request, on_step) for part, phase in zip(parts, phases, strict=True)]
     findings = join_findings(parts, each, request.templates.statements)
+    volumes, projections = tuple(part.ct.volume for part in parts), [one.maximum_intensity_hu for one in each]
     about = study.study.model_copy(update={"body_part": parts[0].ct.acquisition.body_part or study.study.body_part})
     contrasts = {phase for phase, _ in phases}
     limits = {one.thresholds.grow for one in each}
@@ -59,7 +62,6 @@ def measure_ct(
         threshold_hu=limits.pop() if len(limits) == 1 else None,
         series=[part.ct for part in parts],
     )
-    volumes, projections = tuple(part.ct.volume for part in parts), [one.maximum_intensity_hu for one in each]
     entries = _with_thresholds(reading.entries, each)
     return MeasuredStudy(
         study=about,
@@ -78,7 +80,10 @@ def measure_ct(
         ),
         image_count=sum(len(volume.slices) for volume in volumes),
         limitations=_name_films(entries, request.templates.statements),
-        searched=reading.searched,
+        searched=limit_searched(
+            reading.searched, [(part.region, one.doubts) for part, one in zip(parts, each, strict=True)]
+        ),
+        incidental=list_incidental(findings.incidental, volumes),
     )
 
 
@@ -86,13 +91,26 @@ def _analyse(part: CtPart, phase: tuple[Contrast, str], request: Request, on_ste
     from calcreport.calcification.analysis import analyse_ct  # 0.1 s, which a study of radiographs does without
 
     contrast, source = phase
-    return analyse_ct(
+    found = analyse_ct(
         part.ct.volume,
         part.ct.acquisition,
         settings=request.settings.detection,
         contrast=contrast if source == "clinician" else None,
         contours=part.contours,
         on_progress=on_step,
+    )
+    return _with_doubts(found)
+
+
+def _with_doubts(found: CtFindings) -> CtFindings:
+    """Tell failed checks as limits of the search, and mark the lesions that raise no alert because of them."""
+    if not found.doubts:
+        return found
+    codes = tuple(doubt.code for doubt in found.doubts)
+    return replace(
+        found,
+        lesions=tuple(replace(lesion, failed_checks=codes) for lesion in found.lesions),
+        notes=(*found.notes, *(doubt.text for doubt in found.doubts)),
     )
 
 
@@ -126,18 +144,22 @@ def join_findings(parts: Sequence[CtPart], each: Sequence[CtFindings], statement
         return each[0]
     lesions: list[MeasuredLesion] = []
     excluded: list[Excluded] = []
+    aside: list[IncidentalFinding] = []
     for index, (part, findings) in enumerate(zip(parts, each, strict=True)):
         before = [(n, other) for n, other in enumerate(parts[:index]) if _share_positions(part, other)]
         boxes = [other.extent.box for _, other in before if other.extent is not None]
         excluded += [row for row in findings.excluded if not _is_inside((row.centroid_lps_mm,) * 2, boxes)]
+        apart = (one for one in findings.incidental if not _is_inside(one.bbox_lps_mm, boxes))
+        aside += [replace(one, series_index=index) for one in apart]
         for lesion in findings.lesions:
             if lesion.contour is None and _is_inside(lesion.location.bbox_lps_mm, boxes, rim_mm=_RIM_MM):
                 continue
             lesions = _add(replace(lesion, series_index=index), lesions, parts, {n for n, _ in before})
     lesions.sort(key=_longest_mm, reverse=True)
     return replace(
-        each[0], lesions=tuple(lesions), excluded=tuple(excluded), notes=_join_notes(parts, each, statements)
-    )
+        each[0], lesions=tuple(lesions), excluded=tuple(excluded), incidental=tuple(aside),
+        notes=_join_notes(parts, each, statements),
+    )  # fmt: skip
 
 
 def _join_notes(parts: Sequence[CtPart], each: Sequence[CtFindings], statements: Statements) -> tuple[str, ...]:

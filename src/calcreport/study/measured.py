@@ -14,7 +14,7 @@ from calcreport.model.film import FilmFindings
 from calcreport.model.findings import Findings
 from calcreport.model.image import CtVolume
 from calcreport.model.lesion import CtFindings
-from calcreport.model.report import Report, Searched, SeriesEntry, Study
+from calcreport.model.report import Incidental, Report, Searched, SeriesEntry, Study
 
 if TYPE_CHECKING:
     from calcreport.dicom.header.image_header import ImageHeader
@@ -60,6 +60,8 @@ class MeasuredStudy:
     """Sentences on the parts of the study that were not analysed."""
     searched: tuple[Searched, ...] = ()
     """Parts of the body that the study covers, and whether each was searched."""
+    incidental: tuple[Incidental, ...] = ()
+    """Mineral of organs, vessels, gut and airway."""
 
 
 class RefusedStudyError(Exception):

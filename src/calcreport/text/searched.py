@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from calcreport.model.incidental import Doubt
 from calcreport.model.report import Searched
 from calcreport.text.statements import Statements
 from calcreport.text.wording import as_sentence, join_words, name_body_part
@@ -53,6 +54,16 @@ def merge_searched(searched: Sequence[Searched], missing: Sequence[Searched]) ->
         known = rows.get(row.region)
         if known is None or known.status == "searched":
             rows[row.region] = row if known is None else row.model_copy(update={"status": "partly"})
+    return tuple(rows.values())
+
+
+def limit_searched(searched: Sequence[Searched], doubts: Iterable[tuple[str, Sequence[Doubt]]]) -> tuple[Searched, ...]:
+    """Count regions as searched in part whose search failed a check of its own; the reason is the first such check."""
+    rows = {row.region: row for row in searched}
+    for region, failed in doubts:
+        row = rows.get(region)
+        if failed and row is not None and row.status == "searched":
+            rows[region] = row.model_copy(update={"status": "partly", "reason": failed[0].code})
     return tuple(rows.values())
 
 

@@ -1,0 +1,87 @@
+"""Mineral that belongs to an organ, vessel, gut or airway, and the checks of a run that failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum, unique
+from typing import Final
+
+from calcreport.model.terms import Point, Record
+
+
+@unique
+class IncidentalKind(StrEnum):
+    """What incidental mineral belongs to, in the order of the report."""
+
+    VASCULAR = "vascular"
+    VALVE = "valve"
+    ORGAN = "organ"
+    STONE = "stone"
+    NODE = "node"
+    AIRWAY = "airway"
+    CARTILAGE = "cartilage"
+    ENTERIC = "enteric"
+    FOREIGN = "foreign"
+    OTHER = "other"
+
+
+class Incidental(Record):
+    """Mineral of one kind and structure on one series: no lesion, told in one line."""
+
+    kind: IncidentalKind
+    structure: str | None = None
+    """In words, such as ``"abdominal aorta"``; ``None`` when only the kind is known."""
+    count: int
+    largest_mm: float
+    """Longest dimension of the largest one."""
+    bbox_lps_mm: tuple[Point, Point]
+    """Lowest and highest corner of the box around all of them, outer edges."""
+    first_image: int | None = None
+    last_image: int | None = None
+    series_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentalFinding:
+    """One deposit that belongs to an organ, vessel, gut or airway, as found on one CT series."""
+
+    kind: IncidentalKind
+    structure: str | None = None
+    """As in `Incidental`."""
+    bbox_lps_mm: tuple[Point, Point]
+    """Lowest and highest corner of the box around its outer edges, patient LPS mm."""
+    largest_mm: float
+    """Its longest dimension, mm."""
+    first_slice: int
+    last_slice: int
+    """Index of the first and the last axial slice that show it, both inclusive."""
+    series_index: int = 0
+    """Which of the measured series of the study it was found on, best first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """A check of the run on itself that failed: no lesion of the series raises an alert, and the report says why."""
+
+    code: str
+    """Stable; the reason under ``searched``."""
+    text: str
+    """One sentence: what could not be judged."""
+
+
+SKELETON_IMPLAUSIBLE: Final = Doubt(
+    code="check.skeleton_implausible",
+    text="The skeleton that was recognised is implausible: what is reported may be part of a bone.",
+)
+LUMEN_IMPLAUSIBLE: Final = Doubt(
+    code="check.lumen_implausible",
+    text="The enhanced vessels that were recognised are implausible: what is reported may be contrast.",
+)
+MANY_IN_CAVITY: Final = Doubt(
+    code="check.many_in_cavity",
+    text="Many deposits lie in one body cavity: they may belong to organs, vessels or bowel.",
+)
+SHARP_KERNEL: Final = Doubt(
+    code="check.sharp_kernel",
+    text="A sharp lung or bone kernel exaggerates density: small deposits may be edges or noise.",
+)
