@@ -3,17 +3,46 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calcreport.anatomy.axial import Axial, Turn, find_sections, turn_of
+from calcreport.anatomy.axial import Axial, Sections, Turn, find_sections, turn_of
 from calcreport.anatomy.body import Body
 from calcreport.anatomy.cavities import Cavity, Trunk, fill_cavities, find_lungs, find_trunk
 from calcreport.anatomy.coarse import CoarseVolume
+from calcreport.anatomy.regions import Limbs, find_limbs
 from calcreport.model.geometry import VolumeGeometry
+from calcreport.model.terms import Laterality
 
-__all__ = ["BodyMap", "Cavity", "find_body_map"]
+__all__ = ["BodyMap", "Cavity", "Place", "find_body_map"]
+
+MIDLINE_MM: Final = 12.0
+"""Nearer to the midline of trunk or head than this no side is given."""
+
+SHOULDER_MM: Final = 80.0
+"""Farther from the midline than this a level above the lungs shows a shoulder, nearer the neck."""
+
+BESIDE_LUNG_MM: Final = 35.0
+MAX_LUNG_SHARE: Final = 0.6
+"""A shoulder lies this far outside the lungs, where they fill no more than this share of the breadth."""
+
+_CAVITIES: Final = {
+    Cavity.THORAX: "thorax", Cavity.ABDOMEN: "abdomen", Cavity.PELVIS: "pelvis", Cavity.SKULL: "head",
+    Cavity.AIRWAY: "neck",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where in the patient a place is, as far as the image tells."""
+
+    region: str | None
+    """Such as ``"thigh"``, ``"chest wall"``, ``"abdomen"``; ``None`` where the image does not tell."""
+    laterality: Laterality
+    """Unknown where the image does not tell."""
+    cavity: Cavity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -24,14 +53,114 @@ class BodyMap:
     """Coarse shape; a `Cavity` each."""
     cage: NDArray[np.bool_]
     """Coarse shape; true where ribs, costal cartilages and sternum run."""
+    coarse: CoarseVolume
+    geometry: VolumeGeometry
+    """Grid, and where it is in the patient."""
     turn: Turn
-    trunk: Trunk
     box: tuple[slice, slice, slice]
-    """Part of the coarse grid that was mapped."""
+    """How levels (up the patient) lie in the grid, and the part of the grid that was mapped."""
+    trunk: Trunk
+    limbs: Limbs
+    sections: Sections
+    """Per level: trunk or limb, and the parts of the body in it."""
+    lung_columns: NDArray[np.int64]
+    """Shape ``(levels, 2)``; first and last column of lung, -1 without."""
+
+    @property
+    def is_cut(self) -> NDArray[np.bool_]:
+        """Whether the field of view cuts the body, per level up the patient."""
+        return self.trunk.is_cut
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """Regions the levels show, from the head down, each once."""
+        names = [self._level_name(level) for level in range(len(self.trunk.is_cut))]
+        return tuple(dict.fromkeys(name for name in names[::-1] if name))
+
+    def place(self, lps_mm: NDArray[np.float64]) -> Place:
+        """Region, side and cavity of a position, shape ``(3,)``, LPS mm."""
+        block = self.coarse.of_fine(np.maximum(np.rint(self.geometry.index(lps_mm)), 0).astype(np.int64))
+        cavity = Cavity(int(self.cavity[tuple(block)]))
+        shape = tuple(n if s == slice(None) else s.stop - s.start for s, n in zip(self.box, self.cavity.shape, strict=True))
+        inner = np.clip(block - [s.start or 0 for s in self.box], 0, np.array(shape) - 1)
+        level, row, column = self.turn.index(inner, shape)
+        section = int(self.sections.labels[level, row, column]) - 1
+        if section in self.limbs.arms:
+            side = self._side(level, float(self.sections.column[section]), is_limb=True)
+            return Place(region=self.limbs.arms[section], laterality=side, cavity=cavity)
+        region = _CAVITIES[cavity] if cavity else self._wall(level, row, column)
+        is_limb = self._trunk_name(level) is None
+        return Place(region=region, laterality=self._side(level, float(column), is_limb=is_limb), cavity=cavity)
+
+    def _trunk_name(self, level: int) -> str | None:
+        trunk = self.trunk
+        names = {
+            "thorax": trunk.has_lung, "abdomen": trunk.is_abdomen, "pelvis": trunk.is_pelvis, "head": trunk.is_head,
+            "neck": trunk.is_neck,
+        }  # fmt: skip
+        return next((name for name, levels in names.items() if levels[level]), None)
+
+    def _level_name(self, level: int) -> str | None:
+        name = self._trunk_name(level)
+        if name:
+            return name
+        region = self.limbs.region[level]
+        if region and not np.isfinite(self.limbs.middle[level]) and self.limbs.side:
+            return f"{'left' if self.limbs.side > 0 else 'right'} {region}"
+        return region
+
+    def _wall(self, level: int, row: int, column: int) -> str | None:
+        """Region outside the cavities."""
+        name, trunk = self._trunk_name(level), self.trunk
+        aside_mm = abs(column - trunk.middle[level]) * self.coarse.spacing_mm[self.turn.order[2]]
+        if name is None or name == "head":
+            return name or self.limbs.region[level]
+        if name == "neck":
+            if not np.isfinite(aside_mm):
+                return None
+            return "shoulder" if aside_mm > SHOULDER_MM else "neck"
+        if name == "pelvis":
+            rows = np.flatnonzero(trunk.main[level].any(axis=1))
+            return "buttock" if row > (rows[0] + 2 * rows[-1]) / 3 else "hip"
+        if name == "thorax":
+            low, high = self.lung_columns[level]
+            beside = max(low - column, column - high) * self.coarse.spacing_mm[self.turn.order[2]]
+            breadth = int(trunk.main[level].any(axis=0).sum())
+            if beside > BESIDE_LUNG_MM and high - low <= MAX_LUNG_SHARE * breadth:
+                return "shoulder"
+        if row > trunk.spine_back[level]:
+            return "back"
+        return "chest wall" if name == "thorax" else "abdominal wall"
+
+    def _side(self, level: int, column: float, *, is_limb: bool) -> Laterality:
+        """Side of a column: of the midline of the trunk, of a pair of limbs, or of a limb seen alone."""
+        middle = self.trunk.middle[level] if self._trunk_name(level) else self.limbs.middle[level]
+        across_mm = (column - middle) * self.coarse.spacing_mm[self.turn.order[2]]
+        if np.isfinite(across_mm):
+            if not is_limb and abs(across_mm) <= MIDLINE_MM:
+                return Laterality.MIDLINE
+            return Laterality.LEFT if across_mm > 0 else Laterality.RIGHT
+        if self._trunk_name(level) is None and self.limbs.side:
+            return Laterality.LEFT if self.limbs.side > 0 else Laterality.RIGHT
+        return Laterality.UNKNOWN
 
 
 def find_body_map(coarse: CoarseVolume, body: Body, bone: NDArray[np.bool_], geometry: VolumeGeometry) -> BodyMap:
-    """Map the body."""
+    """Map the body.
+
+    Parameters
+    ----------
+    coarse, body : CoarseVolume, Body
+        Block means, HU, and the body on the same grid.
+    bone : NDArray[np.bool_]
+        Coarse shape; true in bones, with or without their marrow.
+    geometry : VolumeGeometry
+        Of the volume; says which way is up, back and left.
+
+    Returns
+    -------
+    BodyMap
+    """
     turn = turn_of(geometry)
     box = _box(body.mask)
     near = replace(coarse, hu=coarse.hu[box], is_imaged=coarse.is_imaged[box])
@@ -51,7 +180,13 @@ def find_body_map(coarse: CoarseVolume, body: Body, bone: NDArray[np.bool_], geo
     inside, band = fill_cavities(axial, lungs, trunk)
     cavity, cage = np.zeros(coarse.hu.shape, dtype=np.uint8), np.zeros(coarse.hu.shape, dtype=np.bool_)
     cavity[box], cage[box] = turn.returned(inside), turn.returned(band)
-    return BodyMap(cavity=cavity, cage=cage, turn=turn, trunk=trunk, box=box)
+    across = lungs.any(axis=1)
+    last = across.shape[1] - 1 - across[:, ::-1].argmax(axis=1)
+    columns = np.where(across.any(axis=1), [across.argmax(axis=1), last], -1).T
+    return BodyMap(
+        cavity=cavity, cage=cage, coarse=coarse, geometry=geometry, turn=turn, box=box, trunk=trunk,
+        limbs=find_limbs(axial, sections, trunk), sections=sections, lung_columns=columns,
+    )  # fmt: skip
 
 
 def _box(mask: NDArray[np.bool_]) -> tuple[slice, slice, slice]:
