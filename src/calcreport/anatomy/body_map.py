@@ -28,6 +28,9 @@ BESIDE_LUNG_MM: Final = 35.0
 MAX_LUNG_SHARE: Final = 0.6
 """A shoulder lies this far outside the lungs, where they fill no more than this share of the breadth."""
 
+LIMB_MM: Final = 90.0
+"""Farther than this from the shaft of a limb seen alone its side is not claimed."""
+
 _CAVITIES: Final = {
     Cavity.THORAX: "thorax", Cavity.ABDOMEN: "abdomen", Cavity.PELVIS: "pelvis", Cavity.SKULL: "head",
     Cavity.AIRWAY: "neck",
@@ -90,7 +93,19 @@ class BodyMap:
             return Place(region=self.limbs.arms[section], laterality=side, cavity=cavity)
         region = _CAVITIES[cavity] if cavity else self._wall(level, row, column)
         is_limb = self._trunk_name(level) is None
-        return Place(region=region, laterality=self._side(level, float(column), is_limb=is_limb), cavity=cavity)
+        side = self._side(level, float(column), is_limb=is_limb)
+        if is_limb and self._is_beyond(level, column, section):
+            # Inner side of a limb seen alone: the other limb, or the perineum.
+            return Place(region=None, laterality=Laterality.UNKNOWN, cavity=cavity)
+        return Place(region=region, laterality=side, cavity=cavity)
+
+    def _is_beyond(self, level: int, column: int, section: int) -> bool:
+        """Whether a place is in another part of the body than the limb seen alone, or far from its bone."""
+        if np.isfinite(self.limbs.middle[level]):
+            return False
+        away_mm = abs(column - self.limbs.axis[level]) * self.coarse.spacing_mm[self.turn.order[2]]
+        is_far = self.limbs.side and away_mm > LIMB_MM
+        return bool(is_far) or (section >= 0 and not self.trunk.main[level][self.sections.labels[level] == section + 1].any())
 
     def _trunk_name(self, level: int) -> str | None:
         trunk = self.trunk

@@ -42,13 +42,23 @@ PAIR_RATIO: Final = 0.4
 MIN_APART_MM: Final = 80.0
 """Distance of the bones of two legs."""
 
-MIN_RUN_MM: Final = 18.0
-"""A kind of section is believed over this length."""
+MIN_RUN_MM: Final = 30.0
+MIN_JOINT_MM: Final = 9.0
+"""A shaft is believed over the first length, a joint over the second."""
+
+SHIN_MM: Final = (18.0, 60.0)
+"""Distance of tibia and fibula; the hip bone lies farther from the femur."""
+
+MIN_ROUNDNESS: Final = 0.42
+"""Share of the square around it that a shaft fills; a disc fills 0.79, of few blocks less."""
+
+MAX_ARM_MM2: Final = 13_000.0
+"""Section of an upper arm; a thigh that the picture cuts may be as small, and is not named."""
 
 REACH_MM: Final = 110.0
 """A joint reaches this far beyond the end of the shaft that names it."""
 
-MIN_ASIDE: Final = 0.5
+MIN_ASIDE: Final = 0.4
 MIN_VOTES: Final = 0.8
 """Share of the distance of two bones that lies across the patient, and share of levels that agree, to tell a side."""
 
@@ -66,6 +76,8 @@ class Limbs:
     """Shape ``(levels,)``; column midway between a pair of limbs, not a number where there is no pair."""
     side: int
     """1 where a limb seen alone is the left one, -1 the right one, 0 where it is not told."""
+    axis: NDArray[np.float64]
+    """Shape ``(levels,)``; column of the shaft of a limb seen alone, carried on to its joints."""
     arms: dict[int, str]
     """Index of a section beside the trunk to the part of the arm it shows."""
 
@@ -81,7 +93,7 @@ def find_limbs(axial: Axial, sections: Sections, trunk: Trunk) -> Limbs:
         bones_of.setdefault(int(owner[i]), []).append(int(i))
     is_trunk = trunk.has_lung | trunk.is_abdomen | trunk.is_pelvis | trunk.is_head | trunk.is_neck
     kinds: list[str | None] = [None] * levels
-    middle, aside = np.full(levels, np.nan), np.zeros(levels)
+    middle, axis, aside = np.full(levels, np.nan), np.full(levels, np.nan), np.zeros(levels)
     arms: dict[int, str] = {}
     for level in range(levels):
         parts = [i for i in sections.of_level(level) if i in bones_of and sections.area_mm2[i] >= MIN_LIMB_MM2]
@@ -90,14 +102,19 @@ def find_limbs(axial: Axial, sections: Sections, trunk: Trunk) -> Limbs:
                 if not trunk.main[level][sections.labels[level] == i + 1].any():
                     arms[int(i)] = _arm(axial, bones, bones_of[i])
         elif parts:
-            own = sorted(bones_of[parts[0]], key=lambda i: -bones.area_mm2[i])
-            middle[level], own = _pair(axial, sections, bones, parts, own)
+            middle[level], own = _pair(axial, sections, bones, parts, bones_of)
             kinds[level] = _kind(axial, bones, own)
+            if kinds[level] == "upper arm" and (trunk.is_cut[level] or sections.area_mm2[parts[0]] > MAX_ARM_MM2):
+                kinds[level] = None
+            axis[level] = bones.column[own[0]]
             aside[level] = _fibula(axial, bones, own) if kinds[level] == "lower leg" else 0
-    kinds = _runs(kinds, axial.levels(MIN_RUN_MM))
+    kinds = _runs(axial, kinds)
+    middle[~_lasting(np.isfinite(middle), axial.levels(MIN_RUN_MM))] = np.nan
     region = _with_joints(axial, kinds, trunk.is_pelvis)
-    side = 0 if np.isfinite(middle).any() else _side(axial, bone, bones, aside, region, sections)
-    return Limbs(region=region, middle=middle, side=side, arms=arms)
+    side = 0 if np.isfinite(middle).any() else _side(axial, bone, aside, region)
+    shaft = np.flatnonzero([name in _SHAFTS for name in region] & np.isfinite(axis))
+    axis = np.interp(np.arange(levels), shaft, axis[shaft]) if shaft.size else np.full(levels, np.nan)
+    return Limbs(region=region, middle=middle, side=side, axis=axis, arms=arms)
 
 
 def _extent_mm(axial: Axial, bones: Sections, bone: int) -> float:
@@ -106,11 +123,14 @@ def _extent_mm(axial: Axial, bones: Sections, bone: int) -> float:
 
 
 def _pair(
-    axial: Axial, sections: Sections, bones: Sections, parts: list[int], own: list[int]
+    axial: Axial, sections: Sections, bones: Sections, parts: list[int], of: dict[int, list[int]]
 ) -> tuple[float, list[int]]:
-    """Column midway between two legs, apart or touching, and the bones of the larger one."""
+    """Column midway between two legs, apart or touching, and the bones of the larger one, largest first."""
+    own = sorted(of[parts[0]], key=lambda i: -bones.area_mm2[i])
     if len(parts) > 1 and sections.area_mm2[parts[1]] >= PAIR_RATIO * sections.area_mm2[parts[0]]:
-        return float(sections.column[parts[:2]].mean()), own
+        first, second = (bones.area_mm2[of[part]].max() for part in parts[:2])
+        if min(first, second) >= PAIR_RATIO * max(first, second):
+            return float(sections.column[parts[:2]].mean()), own
     if len(own) > 1 and bones.area_mm2[own[1]] >= MIN_TIBIA_MM2:
         apart = abs(bones.column[own[0]] - bones.column[own[1]]) * axial.spacing_mm[2]
         lower = abs(bones.row[own[0]] - bones.row[own[1]]) * axial.spacing_mm[1]
@@ -128,14 +148,25 @@ def _kind(axial: Axial, bones: Sections, own: list[int]) -> str | None:
     if _extent_mm(axial, bones, own[0]) >= JOINT_MM:
         return "joint"
     if len(own) == 1 or area[0] >= SHAFT_RATIO * area[1:].max() and len(own) > 2:
+        is_round = area[0] >= MIN_ROUNDNESS * _extent_mm(axial, bones, own[0]) ** 2
+        if not is_round or _is_at_side(axial, bones, own[0]):
+            return None
         if FEMUR_MM2[0] <= area[0] <= FEMUR_MM2[1]:
             return "thigh"
         return "upper arm" if HUMERUS_MM2[0] <= area[0] <= HUMERUS_MM2[1] else None
     if len(own) == 2:
+        apart = np.hypot(
+            np.diff(bones.column[own])[0] * axial.spacing_mm[2], np.diff(bones.row[own])[0] * axial.spacing_mm[1]
+        )
         if area[0] >= max(MIN_TIBIA_MM2, MIN_LEG_RATIO * area[1]):
-            return "lower leg"
+            return "lower leg" if SHIN_MM[0] <= apart <= SHIN_MM[1] else None
         return "forearm" if area[0] <= MAX_FOREARM[0] and area[0] <= MAX_FOREARM[1] * area[1] else "joint"
     return "many"
+
+
+def _is_at_side(axial: Axial, bones: Sections, bone: int) -> bool:
+    """Whether the side of the picture may cut a bone."""
+    return bool((bones.box[bone, :, 0] <= 1).any() or (bones.box[bone, :, 1] >= np.array(axial.hu.shape[1:]) - 2).any())
 
 
 def _arm(axial: Axial, bones: Sections, own: list[int]) -> str:
@@ -155,51 +186,67 @@ def _fibula(axial: Axial, bones: Sections, own: list[int]) -> float:
     return float(np.sign(across)) if abs(across) >= MIN_ASIDE * float(np.hypot(across, down)) else 0.0
 
 
-def _runs(kinds: list[str | None], least: int) -> list[str | None]:
-    """Kinds that hold over some levels; single levels between two of the same kind follow them."""
+def _lasting(mask: NDArray[np.bool_], least: int) -> NDArray[np.bool_]:
+    """Runs of levels that hold over some length, short gaps filled."""
+    closed = ndimage.binary_closing(np.pad(mask, least), iterations=max(1, least // 3))[least:-least]
+    labels, count = ndimage.label(closed)
+    keep = np.bincount(labels, minlength=count + 1) >= least
+    keep[0] = False
+    return np.asarray(keep[labels])
+
+
+def _runs(axial: Axial, kinds: list[str | None]) -> list[str | None]:
+    """Kinds that hold over some length."""
     result: list[str | None] = [None] * len(kinds)
-    for kind in {k for k in kinds if k}:
-        mask = ndimage.binary_closing(np.pad([k == kind for k in kinds], least), iterations=max(1, least // 3))
-        labels, count = ndimage.label(mask[least : least + len(kinds)])
-        for run in range(1, count + 1):
-            at = np.flatnonzero(labels == run)
-            if at.size >= least:
-                for level in at:
-                    result[level] = kind if kinds[level] in {kind, None} or result[level] is None else result[level]
+    for kind in sorted({k for k in kinds if k}):
+        least = axial.levels(MIN_JOINT_MM if kind in {"joint", "many"} else MIN_RUN_MM)
+        for level in np.flatnonzero(_lasting(np.array([k == kind for k in kinds]), least)):
+            result[level] = kind if kinds[level] == kind else result[level] or kind
     return result
 
 
 def _with_joints(axial: Axial, kinds: list[str | None], is_pelvis: NDArray[np.bool_]) -> tuple[str | None, ...]:
     """Names: joints by the shaft they continue, upwards in the patient; arms may be raised, so theirs stay open."""
     reach = axial.levels(REACH_MM)
-    names: list[str | None] = [k if k in {"thigh", "lower leg", "upper arm", "forearm"} else None for k in kinds]
-    at = {name: np.flatnonzero([k == name for k in kinds]) for name in ("thigh", "lower leg", "forearm", "upper arm")}
+    names: list[str | None] = [k if k in _SHAFTS else None for k in kinds]
+    at = {kind: np.flatnonzero([k == kind for k in kinds]) for kind in _SHAFTS}
     thigh, leg = at["thigh"], at["lower leg"]
-    has_arm = at["forearm"].size or at["upper arm"].size
+    if thigh.size:
+        # Femur and seat bone look like tibia and fibula; no lower leg lies above a thigh.
+        leg = leg[leg < thigh[0]]
+        names[int(thigh[0]) : int(thigh[-1]) + 1] = ["thigh"] * (int(np.ptp(thigh)) + 1)
+        _name_joint(kinds, names, range(int(thigh[-1]) + 1, min(int(thigh[-1]) + reach, len(kinds))), "thigh", "hip")
+        _name_joint(kinds, names, range(int(thigh[0]) - 1, max(int(thigh[0]) - reach, -1), -1), "thigh", "knee")
+    if leg.size:
+        _name_joint(kinds, names, range(int(leg[-1]) + 1, min(int(leg[-1]) + reach, len(kinds))), "lower leg", "knee")
+        below = range(int(leg[0]) - 1, max(int(leg[0]) - reach, -1), -1)
+        _name_joint(kinds, names, below, "lower leg", "ankle")
     pelvis = np.flatnonzero(is_pelvis)
-    for level, name in enumerate(names):
-        if name or has_arm:
-            continue
-        if thigh.size and thigh[-1] < level <= thigh[-1] + reach:
-            names[level] = "hip"
-        elif thigh.size and thigh[0] - reach <= level < thigh[0]:
-            names[level] = "knee"
-        elif leg.size and leg[-1] < level <= leg[-1] + reach:
-            names[level] = "knee"
-        elif leg.size and leg[0] - reach <= level < leg[0]:
-            names[level] = "foot" if kinds[level] == "many" else "ankle"
-        elif pelvis.size and pelvis[0] - reach <= level < pelvis[0]:
-            names[level] = "thigh"
+    if pelvis.size:
+        for level in range(max(0, int(pelvis[0]) - reach), int(pelvis[0])):
+            names[level] = names[level] if names[level] in _SHAFTS else "thigh"
     return tuple(names)
 
 
+_SHAFTS: Final = ("thigh", "lower leg", "upper arm", "forearm")
+
+
+def _name_joint(kinds: list[str | None], names: list[str | None], beyond: range, shaft: str, joint: str) -> None:
+    """Name levels beyond the end of a shaft: the shaft as far as its bone broadens, then the joint."""
+    first = next((n for n, level in enumerate(beyond) if kinds[level] in {"joint", "many"}), None)
+    if first is None:
+        return
+    for n, level in enumerate(beyond):
+        if n < first:
+            names[level] = shaft
+        elif joint != "hip" and names[level] in _SHAFTS and kinds[level] not in {"joint", "many"}:
+            return
+        else:
+            names[level] = joint
+
+
 def _side(
-    axial: Axial,
-    bone: NDArray[np.bool_],
-    bones: Sections,
-    aside: NDArray[np.float64],
-    region: tuple[str | None, ...],
-    sections: Sections,
+    axial: Axial, bone: NDArray[np.bool_], aside: NDArray[np.float64], region: tuple[str | None, ...]
 ) -> int:
     """Side of a limb seen alone: its fibula lies laterally, and its femur laterally of the hip bone."""
     votes = aside[aside != 0]
