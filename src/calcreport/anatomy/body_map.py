@@ -1,4 +1,4 @@
-"""A map of the body from the image alone: region, side and cavity of every place; nothing is claimed that is not seen."""
+"""A map of the body from the image alone: region, side, cavity; nothing is claimed that is not seen."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.terms import Laterality
 
 __all__ = ["BodyMap", "Cavity", "Place", "find_body_map"]
+
+TRUNK_WORDS: Final = ("PELVIS", "HIP", "ABDOMEN", "CHEST", "THORAX", "NECK", "HEAD", "SPINE", "BUTTOCK", "GROIN")
+"""Body parts whose cross-section is centred on the midline of the patient."""
 
 MIDLINE_MM: Final = 12.0
 """Nearer to the midline of trunk or head than this no side is given."""
@@ -80,11 +83,19 @@ class BodyMap:
         names = [self._level_name(level) for level in range(len(self.trunk.is_cut))]
         return tuple(dict.fromkeys(name for name in names[::-1] if name))
 
-    def place(self, lps_mm: NDArray[np.float64]) -> Place:
-        """Region, side and cavity of a position, shape ``(3,)``, LPS mm."""
+    def place(self, lps_mm: NDArray[np.float64], header_part: str | None = None) -> Place:
+        """Region, side and cavity of a position.
+
+        Parameters
+        ----------
+        lps_mm : NDArray[np.float64]
+            Shape ``(3,)``; LPS mm.
+        header_part : str | None
+            Body part of the header: where it names a part of the trunk, a section seen whole has its midline.
+        """
         block = self.coarse.of_fine(np.maximum(np.rint(self.geometry.index(lps_mm)), 0).astype(np.int64))
         cavity = Cavity(int(self.cavity[tuple(block)]))
-        shape = tuple(n if s == slice(None) else s.stop - s.start for s, n in zip(self.box, self.cavity.shape, strict=True))
+        shape = self.cavity[self.box].shape
         inner = np.clip(block - [s.start or 0 for s in self.box], 0, np.array(shape) - 1)
         level, row, column = self.turn.index(inner, shape)
         section = int(self.sections.labels[level, row, column]) - 1
@@ -97,6 +108,9 @@ class BodyMap:
         if is_limb and self._is_beyond(level, column, section):
             # Inner side of a limb seen alone: the other limb, or the perineum.
             return Place(region=None, laterality=Laterality.UNKNOWN, cavity=cavity)
+        is_trunk = any(word in (header_part or "").upper() for word in TRUNK_WORDS)
+        if side is Laterality.UNKNOWN and is_trunk and section >= 0 and not self.trunk.is_cut[level]:
+            side = self._side_of(column - self.trunk.centre[level], is_limb=False)
         return Place(region=region, laterality=side, cavity=cavity)
 
     def _is_beyond(self, level: int, column: int, section: int) -> bool:
@@ -104,8 +118,9 @@ class BodyMap:
         if np.isfinite(self.limbs.middle[level]):
             return False
         away_mm = abs(column - self.limbs.axis[level]) * self.coarse.spacing_mm[self.turn.order[2]]
-        is_far = self.limbs.side and away_mm > LIMB_MM
-        return bool(is_far) or (section >= 0 and not self.trunk.main[level][self.sections.labels[level] == section + 1].any())
+        is_far = self.limbs.side != 0 and away_mm > LIMB_MM
+        own = self.trunk.main[level] & (self.sections.labels[level] == section + 1)
+        return bool(is_far or (section >= 0 and not own.any()))
 
     def _trunk_name(self, level: int) -> str | None:
         trunk = self.trunk
@@ -127,37 +142,40 @@ class BodyMap:
     def _wall(self, level: int, row: int, column: int) -> str | None:
         """Region outside the cavities."""
         name, trunk = self._trunk_name(level), self.trunk
-        aside_mm = abs(column - trunk.middle[level]) * self.coarse.spacing_mm[self.turn.order[2]]
-        if name is None or name == "head":
-            return name or self.limbs.region[level]
-        if name == "neck":
-            if not np.isfinite(aside_mm):
-                return None
-            return "shoulder" if aside_mm > SHOULDER_MM else "neck"
+        column_mm = self.coarse.spacing_mm[self.turn.order[2]]
         if name == "pelvis":
             rows = np.flatnonzero(trunk.main[level].any(axis=1))
             return "buttock" if row > (rows[0] + 2 * rows[-1]) / 3 else "hip"
         if name == "thorax":
             low, high = self.lung_columns[level]
-            beside = max(low - column, column - high) * self.coarse.spacing_mm[self.turn.order[2]]
-            breadth = int(trunk.main[level].any(axis=0).sum())
-            if beside > BESIDE_LUNG_MM and high - low <= MAX_LUNG_SHARE * breadth:
+            is_beside = max(low - column, column - high) * column_mm > BESIDE_LUNG_MM
+            if is_beside and high - low <= MAX_LUNG_SHARE * int(trunk.main[level].any(axis=0).sum()):
                 return "shoulder"
-        if row > trunk.spine_back[level]:
-            return "back"
-        return "chest wall" if name == "thorax" else "abdominal wall"
+        if name in {"thorax", "abdomen"}:
+            front = "chest wall" if name == "thorax" else "abdominal wall"
+            return "back" if row > trunk.spine_back[level] else front
+        if name == "neck":
+            aside_mm = abs(column - trunk.middle[level]) * column_mm
+            name = "shoulder" if aside_mm > SHOULDER_MM else "neck" if aside_mm <= SHOULDER_MM else None
+        return name or self.limbs.region[level]
 
     def _side(self, level: int, column: float, *, is_limb: bool) -> Laterality:
         """Side of a column: of the midline of the trunk, of a pair of limbs, or of a limb seen alone."""
         middle = self.trunk.middle[level] if self._trunk_name(level) else self.limbs.middle[level]
-        across_mm = (column - middle) * self.coarse.spacing_mm[self.turn.order[2]]
-        if np.isfinite(across_mm):
-            if not is_limb and abs(across_mm) <= MIDLINE_MM:
-                return Laterality.MIDLINE
-            return Laterality.LEFT if across_mm > 0 else Laterality.RIGHT
+        if np.isfinite(middle):
+            return self._side_of(column - float(middle), is_limb=is_limb)
         if self._trunk_name(level) is None and self.limbs.side:
             return Laterality.LEFT if self.limbs.side > 0 else Laterality.RIGHT
         return Laterality.UNKNOWN
+
+    def _side_of(self, columns: float, *, is_limb: bool) -> Laterality:
+        """Side of a place so many columns to the left of the midline."""
+        across_mm = columns * self.coarse.spacing_mm[self.turn.order[2]]
+        if not np.isfinite(across_mm):
+            return Laterality.UNKNOWN
+        if not is_limb and abs(across_mm) <= MIDLINE_MM:
+            return Laterality.MIDLINE
+        return Laterality.LEFT if across_mm > 0 else Laterality.RIGHT
 
 
 def find_body_map(coarse: CoarseVolume, body: Body, bone: NDArray[np.bool_], geometry: VolumeGeometry) -> BodyMap:

@@ -1,4 +1,4 @@
-"""Body cavities on the turned coarse grid: chest by its lungs, abdomen by its wall, pelvis by its ring, skull, airway."""
+"""Body cavities on the turned coarse grid: chest by lungs, abdomen by wall, pelvis by ring, skull, airway."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ CAGE_MM: Final = 18.0
 """From the pleura to the outer side of a rib or costal cartilage."""
 
 RECTUS_MM: Final = (75.0, 6.0)
-"""Breadth to each side of the midline and thickness of the straight muscles in front, thinner than those at the sides."""
+"""Breadth to each side of the midline, and thickness, of the straight muscles in front."""
 
 RIB_HU: Final = 160
 """Block means of ribs in the wall lie above this, muscle does not."""
@@ -134,6 +134,8 @@ class Trunk:
     """Shape of `main`; what closed sections of the cranium enclose."""
     middle: NDArray[np.float64]
     """Column of the midline per level; not a number where it is not told."""
+    centre: NDArray[np.float64]
+    """Centre of the largest part of the body per level, column; not a number where it is cut."""
     spine_back: NDArray[np.float64]
     """Row of the back of the vertebral body per level; not a number without a spine."""
     has_lung: NDArray[np.bool_]
@@ -217,8 +219,8 @@ def find_trunk(axial: Axial, lungs: NDArray[np.bool_], sections: Sections) -> Tr
         is_neck |= ~is_trunk & (np.arange(levels) < low) & (np.arange(levels) >= low - axial.levels(150.0))
     is_neck &= area > 0
     return Trunk(
-        main=main, is_cut=is_cut, cranium=cranium, middle=middle, spine_back=back, has_lung=has_lung, is_abdomen=is_abdomen,
-        is_pelvis=is_pelvis, is_head=is_head, is_neck=is_neck,
+        main=main, is_cut=is_cut, cranium=cranium, middle=middle, centre=_centres(main, is_cut), spine_back=back,
+        has_lung=has_lung, is_abdomen=is_abdomen, is_pelvis=is_pelvis, is_head=is_head, is_neck=is_neck,
     )  # fmt: skip
 
 
@@ -240,7 +242,7 @@ def find_spine(
     axial: Axial, main: NDArray[np.bool_], is_trunk: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Column of the spine and row of the back of its vertebral bodies per level; not a number outside the trunk."""
-    levels, rows, columns = main.shape
+    levels, rows, _ = main.shape
     nothing = np.full(levels, np.nan)
     if not is_trunk.any():
         return nothing, nothing.copy()
@@ -322,7 +324,8 @@ def find_ring(axial: Axial, bones: Sections, is_elsewhere: NDArray[np.bool_]) ->
     height = np.ptp(bones.box[:, 0], axis=1) * axial.spacing_mm[1]
     width = np.ptp(bones.box[:, 1], axis=1) * axial.spacing_mm[2]
     is_large = (bones.area_mm2 >= MIN_RING_MM2) & (np.hypot(height, width) >= MIN_RING_EXTENT_MM)
-    is_large &= (bones.box[:, 1, 0] > axial.columns(10.0)) & (bones.box[:, 1, 1] < axial.hu.shape[2] - axial.columns(10.0))
+    rim, last = axial.columns(10.0), axial.hu.shape[2]
+    is_large &= (bones.box[:, 1, 0] > rim) & (bones.box[:, 1, 1] < last - rim)
     for level in np.flatnonzero(~is_elsewhere):
         own = [i for i in bones.of_level(level) if is_large[i]]
         best = 0.0
@@ -415,9 +418,7 @@ def _abdominal_levels(
     return is_broad & has_spine
 
 
-def fill_cavities(
-    axial: Axial, lungs: NDArray[np.bool_], trunk: Trunk
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+def fill_cavities(axial: Axial, lungs: NDArray[np.bool_], trunk: Trunk) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Cavities and cage on the turned grid."""
     cavity = np.zeros(axial.hu.shape, dtype=np.uint8)
     behind = _behind_spine(axial, trunk)
@@ -478,7 +479,7 @@ def _chest(axial: Axial, lungs: NDArray[np.bool_], trunk: Trunk) -> NDArray[np.b
         if trunk.is_cut[level] and min(right, left) < 0.1:
             # A single lung: its mediastinal side is that of the spine; to the picture's edge it is all chest.
             rows = np.flatnonzero(area.any(axis=1))
-            inner = np.arange(columns) > points[:, 1].mean() if right > left else np.arange(columns) < points[:, 1].mean()
+            inner = (np.arange(columns) - points[:, 1].mean()) * (1 if right > left else -1) > 0
             area[rows[0] : rows[-1] + 1] |= inner & (axial.body[level, rows[0] : rows[-1] + 1])
         chest[level] = area
     return chest

@@ -147,21 +147,19 @@ def _kind(axial: Axial, bones: Sections, own: list[int]) -> str | None:
     area = bones.area_mm2[own]
     if _extent_mm(axial, bones, own[0]) >= JOINT_MM:
         return "joint"
-    if len(own) == 1 or area[0] >= SHAFT_RATIO * area[1:].max() and len(own) > 2:
+    if len(own) == 1 or (len(own) > 2 and area[0] >= SHAFT_RATIO * area[1]):
         is_round = area[0] >= MIN_ROUNDNESS * _extent_mm(axial, bones, own[0]) ** 2
-        if not is_round or _is_at_side(axial, bones, own[0]):
-            return None
-        if FEMUR_MM2[0] <= area[0] <= FEMUR_MM2[1]:
-            return "thigh"
-        return "upper arm" if HUMERUS_MM2[0] <= area[0] <= HUMERUS_MM2[1] else None
-    if len(own) == 2:
-        apart = np.hypot(
-            np.diff(bones.column[own])[0] * axial.spacing_mm[2], np.diff(bones.row[own])[0] * axial.spacing_mm[1]
+        is_shaft = is_round and not _is_at_side(axial, bones, own[0])
+        ranges = {"thigh": FEMUR_MM2, "upper arm": HUMERUS_MM2}
+        return next((name for name, (low, high) in ranges.items() if is_shaft and low <= area[0] <= high), None)
+    if len(own) > 2:
+        return "many"
+    if area[0] >= max(MIN_TIBIA_MM2, MIN_LEG_RATIO * area[1]):
+        first, second = (
+            np.array([bones.row[i] * axial.spacing_mm[1], bones.column[i] * axial.spacing_mm[2]]) for i in own
         )
-        if area[0] >= max(MIN_TIBIA_MM2, MIN_LEG_RATIO * area[1]):
-            return "lower leg" if SHIN_MM[0] <= apart <= SHIN_MM[1] else None
-        return "forearm" if area[0] <= MAX_FOREARM[0] and area[0] <= MAX_FOREARM[1] * area[1] else "joint"
-    return "many"
+        return "lower leg" if SHIN_MM[0] <= float(np.linalg.norm(first - second)) <= SHIN_MM[1] else None
+    return "forearm" if area[0] <= MAX_FOREARM[0] and area[0] <= MAX_FOREARM[1] * area[1] else "joint"
 
 
 def _is_at_side(axial: Axial, bones: Sections, bone: int) -> bool:
@@ -245,9 +243,7 @@ def _name_joint(kinds: list[str | None], names: list[str | None], beyond: range,
             names[level] = joint
 
 
-def _side(
-    axial: Axial, bone: NDArray[np.bool_], aside: NDArray[np.float64], region: tuple[str | None, ...]
-) -> int:
+def _side(axial: Axial, bone: NDArray[np.bool_], aside: NDArray[np.float64], region: tuple[str | None, ...]) -> int:
     """Side of a limb seen alone: its fibula lies laterally, and its femur laterally of the hip bone."""
     votes = aside[aside != 0]
     if votes.size >= axial.levels(MIN_RUN_MM) and abs(votes.mean()) >= 2 * MIN_VOTES - 1:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calcreport.anatomy.body import find_body
+from calcreport.anatomy.body_map import find_body_map
 from calcreport.anatomy.coarse import coarsen
 from calcreport.anatomy.fascia import find_envelope
 from calcreport.anatomy.noise import volume_noise_hu
@@ -76,13 +77,14 @@ def analyse_ct(
         detection = detect(
             volume, coarse, body, limits=chosen.limits, noise_hu=noise_hu, min_volume_mm3=settings.min_volume_mm3
         )
+        body_map = find_body_map(coarse, body, detection.territory, volume.geometry)
         deposits = [detection.components.indices(f.component) for f in detection.foci]
         envelope = without_lumps(find_envelope(coarse, body, detection.territory), volume, coarse, deposits)
         layers = prepare_layers(body, envelope, skin.result())
     tell("measurement")
     measurer = Measurer(
-        volume=volume, acquisition=acquisition, layers=layers, detection=detection, noise_hu=noise_hu,
-        limits=chosen.limits, settings=settings, contours=contours,
+        volume=volume, acquisition=acquisition, layers=layers, body_map=body_map, detection=detection,
+        noise_hu=noise_hu, limits=chosen.limits, settings=settings, contours=contours,
     )  # fmt: skip
     lesions = [measurer.contour(contour) for contour in contours]
     foci = tuple(f for f in detection.foci if not measurer.is_claimed(f))
@@ -98,6 +100,7 @@ def analyse_ct(
         noise_hu=noise_hu,
         notes=(*chosen.notes, *_notes(detection)),
         maximum_intensity_hu=projection.result(),
+        regions=body_map.regions,
     )
 
 
