@@ -59,8 +59,6 @@ class Axial:
     body: NDArray[np.bool_]
     bone: NDArray[np.bool_]
     """Body and bones."""
-    envelope: NDArray[np.bool_]
-    """Beneath the outer border of the muscles."""
     is_imaged: NDArray[np.bool_]
     """False where nothing was imaged."""
     spacing_mm: tuple[float, float, float]

@@ -1,4 +1,4 @@
-"""Body cavities on the turned coarse grid: chest by its lungs, abdomen by its wall, pelvis by its ring, skull, airway."""
+"""Body cavities on the turned coarse grid: chest by lungs, abdomen by wall, pelvis by ring, skull, airway."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
 from calcreport.anatomy.axial import Axial, Sections, find_sections
-from calcreport.anatomy.morphology import ALL_AXES, close_planes, dilate, erode, open_planes, outside_planes
+from calcreport.anatomy.fascia import CLOSING_BLOCKS, MUSCLE_HU
+from calcreport.anatomy.morphology import ALL_AXES, Element, close_planes, dilate, erode, open_planes, outside_planes
 
 
 @unique
@@ -31,10 +32,10 @@ class Cavity(IntEnum):
 LUNG_HU: Final = (-970, -450)
 """Block means of aerated lung: bowel gas and the room are lighter, a block of lung and chest wall is denser."""
 
-MIN_LUNG_MM3: Final = 60_000.0
-"""Smaller pieces of this density are froth in the bowel; the smallest lung base worth a cavity is larger."""
+MIN_LUNG_MM3: Final = (30_000.0, 60_000.0)
+"""Smaller pieces of this density are froth in the bowel; the first holds at the upper end, where a base is cut."""
 
-MIN_ENCLOSED: Final = 0.8
+MIN_ENCLOSED: Final = 0.6
 """Share of a lung's surroundings that is body; foam and blankets lie in air."""
 
 GAS_HU: Final = -400
@@ -47,40 +48,66 @@ SPINE_WIDTH_MM: Final = 40.0
 """A vertebral body's width."""
 
 BODY_MM: Final = 15.0
-CANAL_MM: Final = 9.0
-"""Shortest vertebral body and spinal canal, front to back, as they show between blocks."""
+CANAL_MM: Final = (9.0, 27.0)
+"""Shortest vertebral body, and spinal canal, front to back, as they show between blocks."""
 
-TIP_TO_BODY_MM: Final = 55.0
-"""From the tip of a spinous process to the back of its vertebral body, where no canal is seen."""
+TIP_TO_BODY_MM: Final = (32.0, 55.0, 80.0)
+"""From the tip of a spinous process to the back of its vertebral body: least, taken where no canal is seen, most."""
 
-PARASPINAL_MM: Final = 75.0
-"""Half the breadth of the muscles behind the transverse processes (erector spinae, quadratus lumborum)."""
+PARASPINAL_MM: Final = (20.0, 70.0)
+PARASPINAL_SLOPE: Final = 0.5
+"""Half the breadth of vertebra and of the muscles behind the transverse processes; how fast their front falls back to
+the sides, where kidneys lie before them."""
 
 WALL_MM: Final = 15.0
 """Muscles of the abdominal wall and ribs with their muscles, where no better border is seen."""
 
+MIN_MUSCLE_MM2: Final = 150.0
+"""Smaller sections in the fat are vessels and septa, not muscles of the wall."""
+
 CAGE_MM: Final = 18.0
 """From the pleura to the outer side of a rib or costal cartilage."""
+
+RECTUS_MM: Final = (75.0, 6.0)
+"""Breadth to each side of the midline, and thickness, of the straight muscles in front."""
+
+RIB_HU: Final = 160
+"""Block means of ribs in the wall lie above this, muscle does not."""
 
 COSTAL_MARGIN_MM: Final = 130.0
 """Ribs and cartilages reach this far below the lowest lung."""
 
 MIN_RING_MM2: Final = 500.0
 MIN_RING_EXTENT_MM: Final = 42.0
-RING_WIDTH_MM: Final = (85.0, 330.0)
+RING_WIDTH_MM: Final = (110.0, 330.0)
+WHOLE_RING_MM: Final = 170.0
 MIN_RING_RATIO: Final = 0.4
 """Hip bones of a level: area and length of each section (ribs are smaller, shafts shorter), distance of their centres,
-and the smaller over the larger."""
+breadth where sacrum and hip bones are one, and the smaller over the larger."""
+
+MIN_MIRRORED: Final = 0.7
+"""Share of the bones of a level that has bone within 15 mm of its mirror image."""
+
+FLARE_MM: Final = 75.0
+"""Wings flare this far from the midline above the hip joints: what lies before them is belly, not groin."""
+
+MIN_WING_MM2: Final = 60.0
+CREST_MM: Final = 110.0
+"""Section of a wing near its crest, and how far the crests reach above the levels whose wings stand clear."""
 
 ILIACUS_MM: Final = 12.0
 """Muscle on the inner side of the hip bone."""
 
 MIN_CRANIUM_MM2: Final = 2_500.0
+MIN_SHELL_MM2: Final = 900.0
 MAX_CRANIUM_FAT: Final = 0.06
-"""Section of a cranial cavity, and the share of fat in it: brain has none."""
+"""Section of a cranial cavity, of the bone around it (180 mm of 5 mm), and the share of fat in it: brain has none."""
 
 SINUS_MM: Final = 9.0
 """Bony walls and septa around air of nose and sinuses."""
+
+OPEN_LEVELS_MM: Final = 48.0
+"""Longest stretch along the patient over which a wall may be open: an orbit, a thin wall at the navel."""
 
 FACE_MM: Final = 75.0
 """Nose and sinuses reach this far below the lowest closed section of the cranium."""
@@ -103,8 +130,12 @@ class Trunk:
     """Shape ``(levels, rows, columns)``; the largest part of the body in each level."""
     is_cut: NDArray[np.bool_]
     """Shape ``(levels,)``; the field of view cuts the body."""
+    cranium: NDArray[np.bool_]
+    """Shape of `main`; what closed sections of the cranium enclose."""
     middle: NDArray[np.float64]
     """Column of the midline per level; not a number where it is not told."""
+    centre: NDArray[np.float64]
+    """Centre of the largest part of the body per level, column; not a number where it is cut."""
     spine_back: NDArray[np.float64]
     """Row of the back of the vertebral body per level; not a number without a spine."""
     has_lung: NDArray[np.bool_]
@@ -124,10 +155,12 @@ def find_lungs(axial: Axial) -> NDArray[np.bool_]:
         return light
     size = np.bincount(labels.ravel(), minlength=count + 1)
     size[0] = 0
-    keep = size * float(np.prod(axial.spacing_mm)) >= MIN_LUNG_MM3
+    volume_mm3 = size * float(np.prod(axial.spacing_mm))
+    is_at_top = np.bincount(labels[-1].ravel(), minlength=count + 1) > 0
+    keep = (volume_mm3 >= MIN_LUNG_MM3[1]) | (is_at_top & (volume_mm3 >= MIN_LUNG_MM3[0]))
     for i, box in enumerate(ndimage.find_objects(labels), start=1):
         if keep[i]:
-            keep[i] = _is_enclosed(axial, labels, i, box)
+            keep[i] = _is_enclosed(axial, labels[box] == i, box)
     lungs: NDArray[np.bool_] = keep[labels]
     if not lungs.any():
         return lungs
@@ -135,13 +168,22 @@ def find_lungs(axial: Axial) -> NDArray[np.bool_]:
     return ~outside_planes(closed)
 
 
-def _is_enclosed(axial: Axial, labels: NDArray[np.int32], own: int, box: tuple[slice, ...]) -> bool:
-    """Whether body surrounds a light part within its levels."""
-    wide = (box[0], *(slice(max(0, b.start - 3), b.stop + 3) for b in box[1:]))
-    part = labels[wide] == own
-    rim = dilate(part, "square", steps=3) & ~dilate(part, "square", steps=2)
-    # The room is empty where foam lies in it; bowel gas and bronchi are enclosed.
-    return bool(rim.any()) and float((axial.hu[wide][rim] > LUNG_HU[1]).mean()) >= MIN_ENCLOSED
+def _is_enclosed(axial: Axial, part: NDArray[np.bool_], box: tuple[slice, ...]) -> bool:
+    """Whether body lies before and behind a light part, and most of the way around it within its levels."""
+    reach = 3
+    part = np.pad(part, ((0, 0), (reach, reach), (reach, reach)))
+    solid = np.zeros(part.shape, dtype=np.bool_)
+    low = [b.start - reach for b in box[1:]]
+    rows, columns = (slice(max(0, a), b.stop + reach) for a, b in zip(low, box[1:], strict=True))
+    seen = axial.body[box[0], rows, columns] & (axial.hu[box[0], rows, columns] > LUNG_HU[1])
+    to = [max(0, -a) for a in low]
+    solid[:, to[0] : to[0] + seen.shape[1], to[1] : to[1] + seen.shape[2]] = seen
+    inner = dilate(part, "square", steps=reach - 1)
+    around = dilate(part, "square", steps=reach) & ~inner
+    behind = np.zeros_like(part)
+    behind[:, reach:] = part[:, :-reach]
+    behind &= ~inner
+    return all(bool(rim.any()) and float(solid[rim].mean()) >= MIN_ENCLOSED for rim in (around, behind))
 
 
 def find_trunk(axial: Axial, lungs: NDArray[np.bool_], sections: Sections) -> Trunk:
@@ -160,6 +202,9 @@ def find_trunk(axial: Axial, lungs: NDArray[np.bool_], sections: Sections) -> Tr
     is_abdomen = _abdominal_levels(axial, main, has_lung, is_pelvis, is_head)
     spine, back = find_spine(axial, main, has_lung | is_abdomen)
     middle = np.where(is_pelvis, pairs, spine)
+    if np.isfinite(spine).any():
+        high = np.flatnonzero(np.isfinite(spine))[-1]
+        middle[high + 1 :] = spine[high]
     if is_head.any():
         low = int(np.argmax(is_head))
         is_head[max(0, low - axial.levels(FACE_MM)) : low] = True
@@ -174,8 +219,8 @@ def find_trunk(axial: Axial, lungs: NDArray[np.bool_], sections: Sections) -> Tr
         is_neck |= ~is_trunk & (np.arange(levels) < low) & (np.arange(levels) >= low - axial.levels(150.0))
     is_neck &= area > 0
     return Trunk(
-        main=main, is_cut=is_cut, middle=middle, spine_back=back, has_lung=has_lung, is_abdomen=is_abdomen,
-        is_pelvis=is_pelvis, is_head=is_head, is_neck=is_neck,
+        main=main, is_cut=is_cut, cranium=cranium, middle=middle, centre=_centres(main, is_cut), spine_back=back,
+        has_lung=has_lung, is_abdomen=is_abdomen, is_pelvis=is_pelvis, is_head=is_head, is_neck=is_neck,
     )  # fmt: skip
 
 
@@ -197,7 +242,7 @@ def find_spine(
     axial: Axial, main: NDArray[np.bool_], is_trunk: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Column of the spine and row of the back of its vertebral bodies per level; not a number outside the trunk."""
-    levels, rows, columns = main.shape
+    levels, rows, _ = main.shape
     nothing = np.full(levels, np.nan)
     if not is_trunk.any():
         return nothing, nothing.copy()
@@ -214,7 +259,7 @@ def find_spine(
         profile = axial.bone[level, :, max(0, at - half) : at + half + 1].mean(axis=1) >= 0.3
         back[level], tip[level] = _read_spine(profile, axial)
     known = np.isfinite(back)
-    estimate = tip - axial.rows(TIP_TO_BODY_MM)
+    estimate = tip - axial.rows(TIP_TO_BODY_MM[1])
     at = np.arange(levels)
     if known.sum() >= max(3, 0.1 * is_trunk.sum()):
         back = np.interp(at, at[known], back[known])
@@ -222,7 +267,7 @@ def find_spine(
         back = np.interp(at, at[np.isfinite(estimate)], estimate[np.isfinite(estimate)])
     else:
         back = nothing
-    back = ndimage.median_filter(back, axial.levels(45.0), mode="nearest")
+    back = ndimage.median_filter(back, axial.levels(90.0), mode="nearest")
     return np.where(is_trunk, column, np.nan), np.where(is_trunk, back, np.nan)
 
 
@@ -236,25 +281,41 @@ def _read_spine(profile: NDArray[np.bool_], axial: Axial) -> tuple[float, float]
     runs = edges.reshape(-1, 2)
     for before, after in zip(runs[:-1][::-1], runs[1:][::-1], strict=True):
         gap, body = after[0] - before[1], before[1] - before[0]
-        if gap >= axial.rows(CANAL_MM) and body >= axial.rows(BODY_MM) and gap <= axial.rows(35.0):
+        is_canal = axial.rows(CANAL_MM[0]) <= gap <= axial.rows(CANAL_MM[1])
+        depth = (hits[-1] - before[1]) * axial.spacing_mm[1]
+        if is_canal and body >= axial.rows(BODY_MM) and TIP_TO_BODY_MM[0] <= depth <= TIP_TO_BODY_MM[2]:
             return float(before[1] - 1), float(hits[-1])
     return np.nan, float(hits[-1])
 
 
 def find_cranium(axial: Axial, has_lung: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """What closed sections of the cranium enclose."""
-    shell = close_planes(axial.bone, "square", steps=2)
-    inside = ~outside_planes(shell) & ~axial.bone & ~has_lung[:, None, None]
+    is_possible = axial.bone.sum(axis=(1, 2)) * axial.pixel_mm2 >= MIN_SHELL_MM2
+    if not (is_possible & ~has_lung).any():
+        return np.zeros_like(axial.bone)
+    air = dilate(axial.hu < GAS_HU, "square")
+    inside = _enclosed(axial.bone, "square", 2) & ~axial.bone & ~air & ~has_lung[:, None, None]
     inside = open_planes(inside, "disc")
     parts = find_sections(inside, axial.pixel_mm2)
     keep = np.zeros(parts.area_mm2.size + 1, dtype=np.bool_)
     keep[1:] = parts.area_mm2 >= MIN_CRANIUM_MM2
     size = np.maximum(np.bincount(parts.labels.ravel(), minlength=keep.size), 1)
-    fat = np.bincount(parts.labels.ravel(), ((axial.hu < -30) | (axial.hu > 110)).ravel(), keep.size) / size
+    fat = np.bincount(parts.labels.ravel(), (axial.hu < -30).ravel(), keep.size) / size
     keep &= fat <= MAX_CRANIUM_FAT
     kept: NDArray[np.bool_] = keep[parts.labels]
     is_long = kept.any(axis=(1, 2)).sum() >= axial.levels(20.0)
-    return kept if is_long else np.zeros_like(kept)
+    return _closed_along(axial, kept) if is_long else np.zeros_like(kept)
+
+
+def _enclosed(wall: NDArray[np.bool_], element: Element, steps: int) -> NDArray[np.bool_]:
+    """A wall and what it encloses in each level, gaps of twice as many steps closed, slanting ones too."""
+    return ~dilate(outside_planes(dilate(wall, element, steps=steps)), element, steps=steps)
+
+
+def _closed_along(axial: Axial, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Close gaps along the patient, where a wall is open in some levels (orbit, navel)."""
+    steps = axial.levels(OPEN_LEVELS_MM / 2)
+    return mask | erode(dilate(mask, "cross", axes=(0,), steps=steps), "cross", axes=(0,), steps=steps, beyond=1)
 
 
 def find_ring(axial: Axial, bones: Sections, is_elsewhere: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -263,18 +324,36 @@ def find_ring(axial: Axial, bones: Sections, is_elsewhere: NDArray[np.bool_]) ->
     height = np.ptp(bones.box[:, 0], axis=1) * axial.spacing_mm[1]
     width = np.ptp(bones.box[:, 1], axis=1) * axial.spacing_mm[2]
     is_large = (bones.area_mm2 >= MIN_RING_MM2) & (np.hypot(height, width) >= MIN_RING_EXTENT_MM)
+    rim, last = axial.columns(10.0), axial.hu.shape[2]
+    is_large &= (bones.box[:, 1, 0] > rim) & (bones.box[:, 1, 1] < last - rim)
     for level in np.flatnonzero(~is_elsewhere):
         own = [i for i in bones.of_level(level) if is_large[i]]
         best = 0.0
         for n, i in enumerate(own):
+            centre = float(bones.box[i, 1].mean())
+            if width[i] >= WHOLE_RING_MM and _is_mirrored(axial, level, centre):
+                # Hip bones and sacrum in one piece.
+                best, middle[level] = bones.area_mm2[i], centre
             for j in own[n + 1 :]:
                 apart = abs(bones.column[i] - bones.column[j]) * axial.spacing_mm[2]
                 lower = abs(bones.row[i] - bones.row[j]) * axial.spacing_mm[1]
                 is_pair = RING_WIDTH_MM[0] <= apart <= RING_WIDTH_MM[1] and lower <= apart / 3
                 is_alike = bones.area_mm2[j] >= MIN_RING_RATIO * bones.area_mm2[i]
-                if is_pair and is_alike and bones.area_mm2[j] > best:
-                    best, middle[level] = bones.area_mm2[j], (bones.column[i] + bones.column[j]) / 2
+                centre = (bones.column[i] + bones.column[j]) / 2
+                if is_pair and is_alike and bones.area_mm2[j] > best and _is_mirrored(axial, level, centre):
+                    best, middle[level] = bones.area_mm2[j], centre
     return _one_run(axial, middle)
+
+
+def _is_mirrored(axial: Axial, level: int, centre: float) -> bool:
+    """Whether the bones of a level lie on both sides of a column alike."""
+    bone = axial.bone[level]
+    row, column = np.nonzero(bone)
+    image = np.rint(2 * centre - column).astype(np.int64)
+    steps = axial.columns(15.0)
+    near = dilate(bone[None], "square", steps=steps)[0]
+    seen = (image >= 0) & (image < bone.shape[1])
+    return float((seen & near[row, np.clip(image, 0, bone.shape[1] - 1)]).mean()) >= MIN_MIRRORED
 
 
 def _one_run(axial: Axial, middle: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -298,6 +377,14 @@ def _one_run(axial: Axial, middle: NDArray[np.float64]) -> NDArray[np.float64]:
         bridge[level] = axial.bone[level, :front, max(0, column - half) : column + half + 1].any()
     if bridge.any():
         run &= at >= int(np.argmax(bridge))
+    top = int(np.flatnonzero(run)[-1])
+    for level in range(top + 1, min(middle.size, top + axial.levels(CREST_MM))):
+        at_side = axial.bone[level] & axial.body[level]
+        aside = (np.arange(at_side.shape[1]) - smooth[top]) * axial.spacing_mm[2]
+        wings = [at_side[:, sign * aside > RING_WIDTH_MM[0] / 2].sum() * axial.pixel_mm2 for sign in (-1, 1)]
+        if min(wings) < MIN_WING_MM2:
+            break
+        run[level] = True
     return np.where(run, smooth, np.nan)
 
 
@@ -331,14 +418,20 @@ def _abdominal_levels(
     return is_broad & has_spine
 
 
-def fill_cavities(
-    axial: Axial, lungs: NDArray[np.bool_], trunk: Trunk
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+def fill_cavities(axial: Axial, lungs: NDArray[np.bool_], trunk: Trunk) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Cavities and cage on the turned grid."""
     cavity = np.zeros(axial.hu.shape, dtype=np.uint8)
     behind = _behind_spine(axial, trunk)
     chest = _chest(axial, lungs, trunk) & (~behind | lungs)
-    inner = erode(axial.envelope & trunk.main, "disc", steps=max(1, round(WALL_MM / (2 * axial.spacing_mm[1]))), beyond=1)
+    wall = _wall(axial, trunk)
+    inner = erode(wall, "disc", steps=max(1, round(WALL_MM / (2 * axial.spacing_mm[1]))), beyond=1)
+    near = np.abs(np.arange(inner.shape[2]) - trunk.middle[:, None]) <= axial.columns(RECTUS_MM[0])
+    filled = wall.any(axis=2)
+    centre = (filled.argmax(axis=1) + inner.shape[1] - filled[:, ::-1].argmax(axis=1)) / 2
+    front = np.arange(inner.shape[1]) < (centre - axial.rows(20.0))[:, None]
+    steps = max(1, round(RECTUS_MM[1] / axial.spacing_mm[1]))
+    inner |= erode(wall, "square", steps=steps, beyond=1) & near[:, None, :] & front[:, :, None]
+    inner = _main(find_sections(inner, axial.pixel_mm2), len(inner))
     gas = (axial.hu < GAS_HU) & axial.body & trunk.main
     inner |= gas & ~trunk.is_head[:, None, None]
     is_low = _is_low_chest(lungs, chest)
@@ -355,27 +448,38 @@ def fill_cavities(
     return cavity, cage & (cavity == Cavity.NONE)
 
 
+def _wall(axial: Axial, trunk: Trunk) -> NDArray[np.bool_]:
+    """What the outer surface of the muscles of the trunk encloses; skin and vessels of the fat are left out."""
+    firm = (axial.hu > MUSCLE_HU) & erode(trunk.main, "square", steps=2, beyond=1)
+    parts = find_sections(firm, axial.pixel_mm2)
+    keep = np.append(False, parts.area_mm2 >= MIN_MUSCLE_MM2)
+    return _closed_along(axial, _enclosed(keep[parts.labels], "cross", CLOSING_BLOCKS) & trunk.main)
+
+
 def _behind_spine(axial: Axial, trunk: Trunk) -> NDArray[np.bool_]:
     """Behind the vertebral bodies, as far as the muscles of the back reach to the sides."""
     rows, columns = np.arange(axial.hu.shape[1]), np.arange(axial.hu.shape[2])
-    near = np.abs(columns - trunk.middle[:, None]) <= axial.columns(PARASPINAL_MM)
-    back = rows > trunk.spine_back[:, None]
-    return back[:, :, None] & near[:, None, :]
+    aside = np.abs(columns - trunk.middle[:, None]) * axial.spacing_mm[2]
+    lower = np.maximum(0.0, aside - PARASPINAL_MM[0]) * PARASPINAL_SLOPE / axial.spacing_mm[1]
+    near = aside <= PARASPINAL_MM[1]
+    return near[:, None, :] & (rows[:, None] > (trunk.spine_back[:, None] + lower)[:, None, :])
 
 
 def _chest(axial: Axial, lungs: NDArray[np.bool_], trunk: Trunk) -> NDArray[np.bool_]:
     """Lungs and what lies between them, or between one lung and the cut side of the picture."""
     chest = np.zeros_like(lungs)
     columns = lungs.shape[2]
+    # Pieces of lung between effusion and tumour count too, and so does gas of the bowel below the domes.
+    light = lungs | (open_planes(axial.hu < LUNG_HU[1], "square") & axial.body & trunk.main)
     for level in np.flatnonzero(trunk.has_lung):
-        points = np.argwhere(lungs[level])
+        points = np.argwhere(light[level])
         area = _hull(points, lungs.shape[1:])
         middle = trunk.middle[level]
         right, left = (points[:, 1] < middle).mean(), (points[:, 1] > middle).mean()
         if trunk.is_cut[level] and min(right, left) < 0.1:
             # A single lung: its mediastinal side is that of the spine; to the picture's edge it is all chest.
             rows = np.flatnonzero(area.any(axis=1))
-            inner = np.arange(columns) > points[:, 1].mean() if right > left else np.arange(columns) < points[:, 1].mean()
+            inner = (np.arange(columns) - points[:, 1].mean()) * (1 if right > left else -1) > 0
             area[rows[0] : rows[-1] + 1] |= inner & (axial.body[level, rows[0] : rows[-1] + 1])
         chest[level] = area
     return chest
@@ -425,6 +529,8 @@ def _within_ring(axial: Axial, trunk: Trunk) -> NDArray[np.bool_]:
             if not has.any():
                 break
             edge = np.interp(rows, rows[has], side.argmax(axis=1)[has].astype(float))
+            if half + edge[0] >= axial.columns(FLARE_MM):
+                edge[: np.argmax(has)] = np.inf
             limits.append(edge)
         if len(limits) < 2:
             continue
@@ -452,17 +558,17 @@ def _cage(axial: Axial, cavity: NDArray[np.uint8], trunk: Trunk) -> NDArray[np.b
     is_ribbed &= ~trunk.is_pelvis
     steps = max(1, round(CAGE_MM / (2 * axial.spacing_mm[1])))
     band = dilate(inside & is_ribbed[:, None, None], "disc", steps=steps) & ~inside
-    band &= axial.body & trunk.main
+    band &= axial.body & trunk.main & ~(_behind_spine(axial, trunk) & trunk.is_abdomen[:, None, None])
     if lung.size:
         return band
     # Without lungs only bones in the wall tell that ribs are there.
-    ribs = (band & axial.bone & ~dilate(_behind_spine(axial, trunk), "square")).sum(axis=(1, 2)) * axial.pixel_mm2
+    ribs = (band & (axial.hu > RIB_HU)).sum(axis=(1, 2)) * axial.pixel_mm2
     return band & (ribs >= 150.0)[:, None, None]
 
 
 def _skull(axial: Axial, trunk: Trunk) -> NDArray[np.bool_]:
     """Cranial cavity, orbits, nose and sinuses with their walls."""
-    skull = find_cranium(axial, trunk.has_lung)
+    skull = trunk.cranium.copy()
     if not skull.any():
         return skull
     low = int(np.argmax(skull.any(axis=(1, 2))))
@@ -479,8 +585,9 @@ def find_airway(axial: Axial, lungs: NDArray[np.bool_], trunk: Trunk) -> NDArray
     """Larynx and trachea: a gas-filled tube near the midline above or between the lungs, or in a slim neck."""
     area_mm2 = trunk.main.sum(axis=(1, 2)) * axial.pixel_mm2
     is_slim = (area_mm2 <= MAX_NECK_MM2) & ~trunk.is_cut & ~trunk.is_abdomen & ~trunk.is_pelvis
-    may_hold = (trunk.has_lung | trunk.is_neck | is_slim) & ~find_cranium(axial, trunk.has_lung).any(axis=(1, 2))
-    gas = (axial.hu < GAS_HU) & axial.body & trunk.main & ~(lungs & (axial.hu > -900)) & may_hold[:, None, None]
+    may_hold = (trunk.has_lung | trunk.is_neck | is_slim) & ~trunk.cranium.any(axis=(1, 2))
+    gas = (axial.hu < GAS_HU) & axial.body & trunk.main & may_hold[:, None, None]
+    gas &= ~(lungs & trunk.has_lung[:, None, None])
     parts = find_sections(gas, axial.pixel_mm2)
     middle = np.where(np.isfinite(trunk.middle), trunk.middle, _centres(trunk.main, np.zeros_like(trunk.is_cut)))
     keep = np.zeros(parts.area_mm2.size + 1, dtype=np.bool_)
@@ -492,4 +599,4 @@ def find_airway(axial: Axial, lungs: NDArray[np.bool_], trunk: Trunk) -> NDArray
     for i, box in enumerate(ndimage.find_objects(labels), start=1):
         long[i] = (box[0].stop - box[0].start) * axial.spacing_mm[0] >= MIN_AIRWAY_MM
     steps = max(1, round(AIRWAY_REACH_MM / axial.spacing_mm[1]))
-    return dilate(long[labels], "disc", steps=max(1, steps // 2)) & axial.body & ~lungs
+    return dilate(long[labels], "disc", steps=max(1, steps // 2)) & axial.body

@@ -102,8 +102,8 @@ def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
     unnamed, doubts = list_incidental(scene, detection)
     tell("measurement")
     measurer = Measurer(
-        volume=volume, acquisition=acquisition, layers=layers, detection=detection, noise_hu=noise_hu,
-        limits=chosen.limits, settings=settings,
+        volume=volume, acquisition=acquisition, layers=layers, body_map=scene.places, detection=detection,
+        noise_hu=noise_hu, limits=chosen.limits, settings=settings,
     )  # fmt: skip
     lesions = [measurer.contour(contour) for contour in contours]
     foci = tuple(f for f in detection.foci if not is_claimed(f))
@@ -121,6 +121,7 @@ def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
         noise_hu=noise_hu,
         notes=(*chosen.notes, *_notes(detection)),
         maximum_intensity_hu=projection.result(),
+        regions=body_map.regions,
     )
 
 

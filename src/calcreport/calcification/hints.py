@@ -15,6 +15,7 @@ from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.incidental import IncidentalFinding
 from calcreport.model.report import ExclusionReason
 
+
 def sort_by_labels(
     detection: Detection, labels: AnatomyLabels, geometry: VolumeGeometry, is_claimed: Callable[[Focus], bool]
 ) -> tuple[Detection, tuple[IncidentalFinding, ...]]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from calcreport.anatomy.body_map import BodyMap
 from calcreport.anatomy.components import Components, paint
 from calcreport.calcification.density import measure_density
 from calcreport.calcification.depth import (
@@ -25,7 +26,6 @@ from calcreport.calcification.foci import Focus
 from calcreport.calcification.group import Group
 from calcreport.calcification.patterns.features import Surroundings, describe
 from calcreport.calcification.patterns.pattern import read_pattern
-from calcreport.calcification.side import find_side
 from calcreport.calcification.size import (
     Blur,
     as_point,
@@ -52,7 +52,7 @@ from calcreport.model.report import (
     Thresholds,
     YesNo,
 )
-from calcreport.model.terms import DEEP, DEPTH_ORDER, INDETERMINATE_PATTERN
+from calcreport.model.terms import DEEP, DEPTH_ORDER, INDETERMINATE_PATTERN, Laterality
 from calcreport.settings import DetectionSettings
 
 MARGIN_MM: Final = 14.0
@@ -86,6 +86,8 @@ class Measurer:
     """Slice thickness and body part."""
     layers: Layers
     """Skin, fascia and cuts."""
+    body_map: BodyMap
+    """Regions and sides."""
     detection: Detection
     """Sorted components."""
     noise_hu: float
@@ -258,12 +260,17 @@ class Measurer:
         references = self.volume.slices[int(voxels[:, 0].min()) : int(voxels[:, 0].max()) + 1]
         numbers = [r.instance_number for r in references if r.instance_number is not None]
         key = self.volume.slices[key_slice]
-        side, source = find_side(self.layers, centroid, self.acquisition)
+        place = self.body_map.place(centroid, self.acquisition.body_part)
+        side, source = place.laterality, None if place.laterality is Laterality.UNKNOWN else "image"
+        if source is None and self.acquisition.laterality in {"left", "right"}:
+            side, source = Laterality(self.acquisition.laterality), "header"
         return Location(
             centroid_lps_mm=as_point(centroid),
             bbox_lps_mm=(as_point(points_mm.min(0)), as_point(points_mm.max(0))),
             laterality=side,
             laterality_source=source,
+            region=place.region,
+            region_source="image" if place.region else None,
             first_image=min(numbers) if numbers else None,
             last_image=max(numbers) if numbers else None,
             key_image=KeyImage(

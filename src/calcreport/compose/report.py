@@ -16,6 +16,7 @@ from calcreport.model.film import FilmFindings
 from calcreport.model.findings import Findings
 from calcreport.model.lesion import CtFindings
 from calcreport.model.report import Laterality, Lesion, Location, PlaceSource, Report, Study
+from calcreport.rules.regions import are_apart
 from calcreport.text.statements import Statements
 from calcreport.text.wording import name_body_part
 
@@ -135,8 +136,8 @@ def _join_lesions(
         )
         pictures = name_key_images(lesion) if has_pictures else ()
         location = lesion.location
-        if not location.region:
-            region, source = regions[index]
+        region, source = regions[index]
+        if not location.region or (source == "clinician" and not are_apart(location.region, region)):
             location = location.model_copy(update={"region": region, "region_source": source})
         if rule_findings is not None:
             location = _with_side(location, rule_findings.lesions[index].location.laterality)

@@ -136,6 +136,8 @@ class CtFindings:
     """Limits of this analysis that a reader must see (metal streaks, skin cut by the field of view …)."""
     maximum_intensity_hu: NDArray[np.int16]
     """Shape ``(slices, columns)``; maximum along rows (antero-posterior projection for axial slices), HU."""
+    regions: tuple[str, ...] = ()
+    """Parts of the body the image shows, from the head down, with their side where it is told."""
     incidental: tuple[IncidentalFinding, ...] = ()
     """Mineral of organs, vessels, gut and airway."""
     doubts: tuple[Doubt, ...] = ()

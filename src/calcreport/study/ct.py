@@ -17,13 +17,13 @@ from calcreport.formats import Rendered
 from calcreport.model.image import Contrast, CtVolume
 from calcreport.model.incidental import IncidentalFinding
 from calcreport.model.lesion import CtFindings, MeasuredLesion
-from calcreport.model.report import Excluded, Point, Report, SeriesEntry
+from calcreport.model.report import Excluded, Point, Report, Searched, SeriesEntry
 from calcreport.study.findings import findings_for_rules
 from calcreport.study.measured import MeasuredStudy, Pictures, ReportEvidence
 from calcreport.study.request import Request
 from calcreport.study.series import CtPart, CtReading
-from calcreport.text.searched import limit_searched
-from calcreport.text.wording import capitalise, join_words, lengths_of
+from calcreport.text.searched import limit_searched, name_series
+from calcreport.text.wording import capitalise, join_words, lengths_of, name_body_part
 
 _FILM: Final = "series.radiograph_beside_ct"  # code of films left unanalysed beside CT
 _RIM_MM: Final = 5.0
@@ -101,6 +101,19 @@ def _with_doubts(found: CtFindings) -> CtFindings:
         lesions=tuple(replace(lesion, failed_checks=codes) for lesion in found.lesions),
         notes=(*found.notes, *(doubt.text for doubt in found.doubts)),
     )
+
+
+def _with_regions(
+    searched: tuple[Searched, ...], parts: Sequence[CtPart], each: Sequence[CtFindings], statements: Statements
+) -> tuple[Searched, ...]:
+    """Name from the image what the header of a measured series leaves unnamed or calls a limb."""
+    limb = name_body_part("extremity", statements)
+    seen = {
+        part.region: join_words([name_body_part(region, statements) or region for region in findings.regions])
+        for part, findings in zip(parts, each, strict=True)
+        if findings.regions and part.region in {limb, name_series(part.source.number, statements)}
+    }
+    return tuple(row.model_copy(update={"region": seen.get(row.region, row.region)}) for row in searched)
 
 
 def _with_thresholds(entries: tuple[SeriesEntry, ...], each: Sequence[CtFindings]) -> tuple[SeriesEntry, ...]:

@@ -14,6 +14,7 @@ from calcreport.model.findings import Findings, HeaderFacts, LesionFinding, find
 from calcreport.model.image import Contrast
 from calcreport.model.lesion import CtFindings, MeasuredLesion
 from calcreport.model.report import Laterality, Study
+from calcreport.rules.regions import are_apart
 from calcreport.rules.single_lesion import place_by_complaint
 
 _THICKEST_MM: Final = 50.0
@@ -53,7 +54,8 @@ def findings_for_rules(
             _in_region(
                 finding_of(lesion, lesion_id=f"L{number}", voxel_diagonal_mm=diagonals[lesion.series_index]),
                 lesion,
-                typed_region or parts[lesion.series_index],
+                typed_region,
+                parts[lesion.series_index],
             )
             for number, lesion in enumerate(findings.lesions, start=1)
         ),
@@ -96,7 +98,7 @@ def film_findings_for_rules(findings: FilmFindings, study: Study, clinical: Clin
         film = findings.films[lesion.shadows[0].film]
         diagonal_mm = None if film.scale.spacing_mm is None else hypot(*film.scale.spacing_mm)
         finding = finding_of(lesion, lesion_id=f"L{number}", voxel_diagonal_mm=diagonal_mm)
-        lesions.append(_in_region(finding, lesion, typed_region or film.view.body_part or study.body_part))
+        lesions.append(_in_region(finding, lesion, typed_region, film.view.body_part or study.body_part))
     rule_findings = Findings(
         modality="DX" if study.modality == "DX" else "CR",
         lesions=tuple(lesions),
@@ -120,9 +122,13 @@ def _without_side(rule_findings: Findings) -> Findings:
     return rule_findings.model_copy(update={"lesions": (lesion.model_copy(update={"location": place}),)})
 
 
-def _in_region(finding: LesionFinding, lesion: MeasuredLesion | ProjectedLesion, region: str | None) -> LesionFinding:
-    """Name the region of a lesion from the header where the image leaves it open."""
-    if lesion.location.region or not region:
+def _in_region(
+    finding: LesionFinding, lesion: MeasuredLesion | ProjectedLesion, typed: str | None, header: str | None
+) -> LesionFinding:
+    """Name the region of a lesion as the clinician does unless the image shows another; else from image or header."""
+    seen = lesion.location.region
+    region = typed if typed and not are_apart(seen, typed) else seen or header
+    if not region:
         return finding
     location = finding.location.model_copy(update={"region": region.strip().lower()})
     return finding.model_copy(update={"location": location})
