@@ -7,16 +7,16 @@ import numpy as np
 from calcphantom.chest import aorta_line, on_wall, points
 from calcphantom.frame import Blood, Contents, Frame
 from calcphantom.recipe import Extra, PhantomRecipe
-from calcphantom.scene import Incidental, Paint, Tube
+from calcphantom.scene import Incidental, Paint
 from calcphantom.shapes import Floats, Shape, half_space, intersection, shrunk
-from calcphantom.solids import chain, curve, egg, joined, rod
+from calcphantom.solids import chain, curve, egg, joined, kept_in, rod
 
 
 def abdominal_contents(
-    frame: Frame, recipe: PhantomRecipe, rng: np.random.Generator, *, cavity: Tube, blood: Blood
+    frame: Frame, recipe: PhantomRecipe, rng: np.random.Generator, *, cavity: Shape, blood: Blood
 ) -> Contents:
     """Organs in the order of painting; the chest is painted after them."""
-    inside = shrunk(cavity.shape(), 2.5)
+    inside = shrunk(cavity, 2.5)
     kidneys, kidney_mineral = _kidneys(frame, recipe, rng, blood)
     bowel, bowel_mineral = _bowel(frame, recipe, rng, inside)
     vessels, plaques = _vessels(frame, recipe, rng, blood)
@@ -50,7 +50,7 @@ def _solid_organs(frame: Frame, rng: np.random.Generator, inside: Shape, blood: 
     stomach = egg(frame.at(58, -36, -92), (36 * size, 30, 48))
     level = half_space(np.array([0.0, 1.0, 0.0]), float(frame.at(0, -46, 0)[1]))
     parts = (
-        (joined([intersection(p, inside) for p in liver]), blood.enhanced(tissue)),
+        (joined([kept_in(p, inside) for p in liver]), blood.enhanced(tissue)),
         (joined(veins), blood.enhanced(42.0, blood.vein / 60.0 if blood.organ > 40 else 0.0)),
         (gall, 8.0),
         (intersection(egg(frame.at(92, 34, -92), (30 * size, 42 * size, 50 * size)), inside), blood.enhanced(50.0, 1.3)),
@@ -127,7 +127,7 @@ def _bowel(
     paints = []
     up = np.array([0.0, 1.0, 0.0])
     for shape, place, radius in loops:
-        kept = joined([intersection(part, inside) for part in shape.parts])
+        kept = kept_in(shape, inside)
         filling = float(rng.uniform(200, 700)) if opaque and rng.uniform() < 0.6 else float(rng.uniform(5, 45))
         gas = joined([intersection(p, half_space(up, float(place[1]) - radius * float(rng.uniform(-0.6, 0.9)))) for p in shrunk(kept, 2.2).parts])
         paints += [Paint(shape=kept, hu=42.0), Paint(shape=shrunk(kept, 2.2), hu=filling)]

@@ -9,7 +9,7 @@ import numpy as np
 
 from calcphantom.frame import Blood, Contents, Frame
 from calcphantom.recipe import Extra, PhantomRecipe
-from calcphantom.scene import Incidental, Paint, Tube
+from calcphantom.scene import Incidental, Metal, Paint
 from calcphantom.shapes import Floats, Shape, intersection, shrunk
 from calcphantom.solids import chain, curve, egg, flecks, joined, plate, rod, without
 
@@ -58,11 +58,11 @@ def points(frame: Frame, way: tuple[tuple[float, float, float], ...]) -> list[Fl
 
 
 def chest_contents(
-    frame: Frame, recipe: PhantomRecipe, rng: np.random.Generator, *, cavity: Tube, blood: Blood
+    frame: Frame, recipe: PhantomRecipe, rng: np.random.Generator, *, cavity: Shape, blood: Blood
 ) -> Contents:
     """Lungs with vessels and airways, mediastinum, heart, great vessels, in the order of painting."""
     lungs, middle = _lungs(frame, cavity)
-    vessels = [_tree(frame, rng, s, lungs, first_mm=5.2, depth=6) for s in (-1.0, 1.0)]
+    vessels = [_tree(frame, rng, s, lungs, first_mm=5.6, depth=9) for s in (-1.0, 1.0)]
     bronchi = [_tree(frame, rng, s, lungs, first_mm=6.0, depth=3) for s in (-1.0, 1.0)]
     paints = [
         Paint(shape=middle, hu=-92.0),
@@ -74,15 +74,16 @@ def chest_contents(
         *_great_vessels(frame, blood),
         *_airway(frame),
     ]
-    injected, name = _injected(frame, recipe, rng)
+    injected, streaking = _injected(frame, recipe, rng)
     return Contents(
         paints=(*paints, *injected),
         incidentals=(*_plaques(frame, recipe, rng), *_airway_mineral(frame, recipe, rng), *_nodes(frame, recipe, rng)),
-        names=("lungs", "heart and great vessels", *name),
+        names=("lungs", "heart and great vessels"),
+        streaking=streaking,
     )
 
 
-def _lungs(frame: Frame, cavity: Tube) -> tuple[Shape, Shape]:
+def _lungs(frame: Frame, cavity: Shape) -> tuple[Shape, Shape]:
     """Both lungs as one solid, and the mediastinum between them."""
     size = frame.size
     spine = chain([frame.at(0, frame.spine_y(z) - 2, z) for z in range(-120, 190, 30)], 21.0 * size)
@@ -95,7 +96,7 @@ def _lungs(frame: Frame, cavity: Tube) -> tuple[Shape, Shape]:
             egg(frame.at(20, 38, 0), (19, 18, 120)),
         ]
     )
-    pleura = shrunk(cavity.shape(), 2.2)
+    pleura = shrunk(cavity, 2.2)
     top = float(frame.at(0, 0, 152)[2])
 
     def dome(x: Floats, y: Floats, z: Floats) -> Floats:
@@ -122,17 +123,17 @@ def _tree(frame: Frame, rng: np.random.Generator, s: float, lungs: Shape, *, fir
         todo.append((hilum, turn / np.linalg.norm(turn), first_mm * float(rng.uniform(0.6, 1.0)), 0))
     while todo:
         start, way, radius, level = todo.pop()
-        end = start + way * float(rng.uniform(13, 26)) * (1.0 - 0.07 * level) * frame.size
+        end = start + way * float(rng.uniform(13, 24)) * (1.0 - 0.06 * level) * frame.size
         if level > 0 and float(lungs.distance(*end[:, None])[0]) > -1.5:
             continue
-        thin = radius * float(rng.uniform(0.74, 0.86))
+        thin = radius * float(rng.uniform(0.82, 0.92))
         rods.append(rod(start, end, radius, thin))
         walls.append(rod(start, end, radius + 1.0, thin + 0.8))
         if level + 1 >= depth or thin < 0.45:
             continue
         for _ in range(2):
-            turn = way + rng.normal(scale=0.5, size=3)
-            todo.append((end, turn / np.linalg.norm(turn), thin * float(rng.uniform(0.75, 1.0)), level + 1))
+            turn = way + rng.normal(scale=0.42, size=3)
+            todo.append((end, turn / np.linalg.norm(turn), thin * float(rng.uniform(0.7, 1.0)), level + 1))
     return _Tree(rods=rods, walls=walls)
 
 
@@ -282,7 +283,7 @@ def _nodes(frame: Frame, recipe: PhantomRecipe, rng: np.random.Generator) -> tup
     return tuple(found)
 
 
-def _injected(frame: Frame, recipe: PhantomRecipe, rng: np.random.Generator) -> tuple[list[Paint], tuple[str, ...]]:
+def _injected(frame: Frame, recipe: PhantomRecipe, rng: np.random.Generator) -> tuple[list[Paint], tuple[Metal, ...]]:
     """Undiluted contrast in the vein of one arm, down to the superior vena cava."""
     if Extra.INJECTED_VEIN not in recipe.extras:
         return [], ()
@@ -295,4 +296,8 @@ def _injected(frame: Frame, recipe: PhantomRecipe, rng: np.random.Generator) -> 
         if n in names
     ]
     cava = next(chain(curve(points(frame, w), 9), r - 3.5) for n, w, r, _ in _BRANCHES if n == "superior vena cava")
-    return [*paints, Paint(shape=cava, hu=hu * 0.4)], ("injected vein",)
+    knots = [p for n, way, _, _ in _BRANCHES if n in names for p in curve(points(frame, way), 3)]
+    return [*paints, Paint(shape=cava, hu=hu * 0.4)], tuple(
+        Metal(x_mm=float(p[0]), y_mm=float(p[1]), low_mm=float(p[2]) - 7, high_mm=float(p[2]) + 7, radius_mm=hu / 350)
+        for p in knots
+    )

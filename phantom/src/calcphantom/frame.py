@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calcphantom.recipe import Extra, PhantomRecipe
-from calcphantom.scene import Incidental, Paint
+from calcphantom.scene import Incidental, Metal, Paint
 from calcphantom.shapes import Floats, Shape
 from calcreport.model.image import Contrast
 
@@ -104,12 +104,13 @@ def draw_blood(contrast: Contrast, rng: np.random.Generator) -> Blood:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Contents:
-    """Part of the anatomy: paints in order, incidental mineral, names of dense things, and all bone as one solid."""
+    """Part of the anatomy: paints in order, incidental mineral, names of dense things, what streaks, all bone as one."""
 
     paints: tuple[Paint, ...]
     incidentals: tuple[Incidental, ...] = ()
     names: tuple[str, ...] = ()
     bone: Shape | None = None
+    streaking: tuple[Metal, ...] = ()
 
     @property
     def whole(self) -> Shape:

@@ -208,6 +208,8 @@ def _find_place(
         room = max(0.0, half_length_mm - reach - 4.0)
         shift = _draw_centre(lesion, body, rng, z=float(rng.uniform(-room, room)))
         shift = _settle(shift, turned, lesion, body)
+        if abs(float(shift[2])) > room + 1e-6:
+            continue
         if _fits(turned + shift, lesion, body, others):
             return shift_piece(piece, turn, shift)
     return None

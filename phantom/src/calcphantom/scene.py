@@ -142,6 +142,27 @@ class Incidental:
     paint: Paint
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metal:
+    """A piece of metal, or a vein full of contrast, that throws streaks.
+
+    Parameters
+    ----------
+    x_mm, y_mm : float
+        Centre in the axial plane, LPS mm.
+    low_mm, high_mm : float
+        Heights between which it lies, LPS mm.
+    radius_mm : float
+        Size in the axial plane, mm.
+    """
+
+    x_mm: float
+    y_mm: float
+    low_mm: float
+    high_mm: float
+    radius_mm: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Body:
     """One limb, pelvis or neck with its landmarks.
@@ -176,6 +197,8 @@ class Body:
         What else is calcified or foreign.
     region : str
         Part of the body for the truth, where a place says nothing else.
+    streaking : tuple[Metal, ...]
+        What throws streaks.
     beside_mm : float
         How far arms or neighbours reach beyond the skin on either side, mm.
     """
@@ -195,6 +218,7 @@ class Body:
     places: tuple[Place, ...] = ()
     incidentals: tuple[Incidental, ...] = ()
     region: str = ""
+    streaking: tuple[Metal, ...] = ()
     beside_mm: float = 0.0
 
 

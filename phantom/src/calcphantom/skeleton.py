@@ -195,7 +195,7 @@ def _canal(frame: Frame) -> Shape:
 def _girdle(frame: Frame, recipe: PhantomRecipe, cage: Cage) -> Shape:
     """Clavicles and scapulae: a blade thinner than 3 mm with thicker borders, spine, acromion, coracoid, glenoid."""
     parts: list[Shape] = []
-    raised = 12.0 if Extra.ARMS_UP in recipe.extras else 0.0
+    raised = 12.0 if Extra.ARMS_DOWN not in recipe.extras else 0.0
     for s in (-1.0, 1.0):
 
         def at(x: float, y: float, z: float, s: float = s) -> Floats:
@@ -212,8 +212,8 @@ def _girdle(frame: Frame, recipe: PhantomRecipe, cage: Cage) -> Shape:
             plate((corner + glenoid) / 2 + (0, -2, 14), (glenoid - corner) / 2.3, (top - corner) / 3.6, 0.9),
         ]
         borders = [rod(low, lateral, 4.6, 4.4), rod(lateral, glenoid, 4.4, 7.0), chain([low, corner, top], 2.2)]
-        spine = [band([at(70, 98, 66), at(105, 88, 96), at(146, 56, 134)], np.array([0, 0.7, 0.7]), 6.0, 2.3)]
-        acromion = plate(at(158, 34, 140), at(0, 13, 0) - at(0, 0, 0), at(11, 0, 0) - at(0, 0, 0), 3.6)
+        spine = [band([at(70, 98, 66), at(105, 88, 96), at(146, 44, 127)], np.array([0, 0.7, 0.7]), 5.0, 2.3)]
+        acromion = plate(at(156, 26, 134), at(0, 11, 0) - at(0, 0, 0), at(8, 0, 0) - at(0, 0, 0), 3.6)
         coracoid = chain([at(128, 18, 122), at(130, -10, 130), at(140, -22, 120)], 5.0)
         parts += [clavicle, *blade, *borders, *spine, acromion, coracoid, egg(glenoid, (7.5, 14.0, 18.0))]
     return joined(parts)
@@ -229,10 +229,8 @@ def _long_bones(frame: Frame, recipe: PhantomRecipe) -> list[Shape]:
             for dx, dy in ((-9, -6), (9, 8)):
                 end = frame.at(s * (200 + dx), -20 + dy, -330)
                 parts.append(rod(frame.at(s * (216 + dx), 12 + dy, -165), end, 6.6))
-        elif Extra.ARMS_UP in recipe.extras:
-            way = [head, frame.at(s * 174, 8, 128), frame.at(s * 174, 0, 180), frame.at(s * 170, -12, 280)]
         else:
-            continue
+            way = [head, frame.at(s * 174, 8, 128), frame.at(s * 174, 0, 180), frame.at(s * 170, -12, 280)]
         parts.append(chain(way, [21.0, 15.0, 11.5, 10.5]))
     return parts
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
 
 import numpy as np
+from scipy import ndimage
 
 from calcphantom.shapes import Floats, Shape, intersection, no_points, outside
 
@@ -35,9 +35,18 @@ def rod(start_mm: Floats, end_mm: Floats, radius_mm: float, end_radius_mm: float
 def joined(parts: Sequence[Shape]) -> Shape:
     """Union that is painted part by part."""
     flat = tuple(p for part in parts for p in (part.parts or (part,)))
+    boxes = np.array([part.box for part in flat])
 
     def distance(x: Floats, y: Floats, z: Floats) -> Floats:
-        return np.asarray(reduce(np.minimum, [part.distance(x, y, z) for part in flat]))
+        span = np.array([[np.min(q), np.max(q)] for q in (x, y, z)]).T
+        gap = np.linalg.norm(np.maximum(np.maximum(boxes[:, 0] - span[1], span[0] - boxes[:, 1]), 0.0), axis=1)
+        nearest = np.argsort(gap)
+        best = flat[nearest[0]].distance(x, y, z)
+        for n in nearest[1:]:
+            if gap[n] > np.max(best):  # the parts beyond are farther from every point than what was found
+                break
+            best = np.minimum(best, flat[n].distance(x, y, z))
+        return np.asarray(best)
 
     low, high = (f([p.box[n] for p in flat], axis=0) for n, f in ((0, np.min), (1, np.max)))
     return Shape(distance=distance, box=np.array([low, high]), points=no_points(), parts=flat)
@@ -49,6 +58,14 @@ def without(shape: Shape, *holes: Shape) -> Shape:
     if shape.parts:
         return joined([intersection(part, *cut) for part in shape.parts])
     return intersection(shape, *cut)
+
+
+def kept_in(shape: Shape, room: Shape) -> Shape:
+    """Return what of a solid, or of each of its parts, lies in a convex room; parts far from its wall stay as they are."""
+    if shape.parts:
+        return joined([kept_in(part, room) for part in shape.parts])
+    corners = np.stack(np.meshgrid(*shape.box.T, indexing="ij"), axis=-1).reshape(-1, 3)
+    return shape if float(room.distance(*corners.T).max()) < 0 else intersection(shape, room)
 
 
 def chain(points_mm: Sequence[Floats], radii_mm: Sequence[float] | float) -> Shape:
@@ -127,6 +144,23 @@ def drum(centre_mm: Floats, radii_mm: tuple[float, float], half_height_mm: float
 def flecks(points_mm: Floats, radii_mm: Floats) -> Shape:
     """Many small balls; shapes ``(n, 3)`` and ``(n,)``, mm."""
     return joined([egg(p, (r, r, r)) for p, r in zip(points_mm, radii_mm, strict=True)])
+
+
+def sampled(shape: Shape, low_mm: Floats, high_mm: Floats, *, gain: float = 1.0) -> Shape:
+    """Return a smooth solid whose distance, times `gain`, is read from a table: for large surfaces asked for often."""
+    step = np.array([2.5, 2.5, 4.0])
+    count = np.ceil((high_mm - low_mm) / step).astype(int) + 2
+    x, y, z = (low_mm[n] + step[n] * np.arange(count[n]) for n in range(3))
+    table = np.empty((count[2], count[1], count[0]), dtype=np.float32)
+    for k, height in enumerate(z):
+        table[k] = gain * shape.distance(x[None, :], y[:, None], np.full((1, 1), height))
+
+    def distance(x: Floats, y: Floats, z: Floats) -> Floats:
+        i, j, k = ((q - low_mm[n]) / step[n] for n, q in enumerate((x, y, z)))
+        at = np.stack([np.asarray(q, dtype=np.float32) for q in np.broadcast_arrays(k, j, i)])
+        return np.asarray(ndimage.map_coordinates(table, at, order=1, mode="nearest", output=np.float32))
+
+    return _solid(distance, low_mm, high_mm)
 
 
 def curve(points_mm: Sequence[Floats], count: int) -> list[Floats]:

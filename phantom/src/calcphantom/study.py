@@ -16,8 +16,8 @@ from calcphantom.limb import blood_hu, build_limb
 from calcphantom.place import BOUND_PATTERNS, Placed, place_lesion
 from calcphantom.recipe import CLASSIC_REGIONS, Extra, Layer, LesionRecipe, PhantomRecipe, Region
 from calcphantom.render import Rendering, noise_field, render, scan_geometry
-from calcphantom.scene import Body, Paint
-from calcphantom.surroundings import Metal, streaks
+from calcphantom.scene import Body, Metal, Paint
+from calcphantom.surroundings import streaks
 from calcphantom.torso import build_torso
 from calcphantom.trunk import build_neck, build_pelvis
 from calcphantom.truth import Truth, incidental_truths, lesion_truth
@@ -162,7 +162,7 @@ def build_setting(recipe: PhantomRecipe, rng: np.random.Generator, *, half_lengt
     bodies = build_bodies(recipe, rng, fat_mm=fat, half_length_mm=half_length_mm)
     inner: list[Paint] = [p for body in bodies for p in body.paints]
     outer: list[Paint] = []
-    metals: list[Metal] = []
+    metals = [metal for body in bodies for metal in body.streaking]
     if Extra.NAIL in recipe.extras and bodies[0].shafts:
         rod, metal = around.nail(bodies[0].shafts[0], half_length_mm=half_length_mm)
         inner += rod
@@ -258,13 +258,27 @@ def _scanned(
     bone_mm = None
     if recipe.region not in {Region.CALF, Region.THIGH, Region.NECK, Region.HAND, Region.FOOT}:
         bone_mm = (hu > 400).sum(axis=2).astype(np.float32) * np.float32(recipe.scan.pixel_mm)
-    hu += muscle * _texture(geometry.shape, rng)
+    texture = _texture if recipe.region in CLASSIC_REGIONS else _layered_texture
+    hu += muscle * texture(geometry.shape, rng)
     if setting.metals:
         hu += streaks(geometry, setting.metals, rng)
     hu += noise_field(geometry.shape, recipe.scan, rng, dense=bone_mm)
     if Extra.CUT_FIELD in recipe.extras:
         cut_field(hu, recipe.scan.pixel_mm)
     return np.clip(np.rint(hu), LOWEST_HU, recipe.scan.ceiling_hu).astype(np.int16)
+
+
+def _layered_texture(shape: tuple[int, int, int], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return the same for large volumes: between smooth planes 12 slices apart."""
+    planes = []
+    for _ in range(shape[0] // 12 + 2):
+        coarse = rng.standard_normal(tuple(n // 12 + 2 for n in shape[1:])).astype(np.float32)
+        planes.append(ndimage.zoom(coarse, 12.0, order=1)[: shape[1], : shape[2]] * np.float32(5.0))
+    share = np.float32(1 / 12) * np.arange(12, dtype=np.float32)
+    out = np.empty(shape, dtype=np.float32)
+    for k in range(shape[0]):
+        out[k] = planes[k // 12] * (1 - share[k % 12]) + planes[k // 12 + 1] * share[k % 12]
+    return out
 
 
 def cut_field(hu: NDArray[np.float32], pixel_mm: float) -> None:

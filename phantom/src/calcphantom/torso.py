@@ -21,7 +21,7 @@ from calcphantom.limb import FAT_HU, MUSCLE_HU, SEPTUM_HU, SKIN_HU
 from calcphantom.recipe import Extra, PhantomRecipe, Region
 from calcphantom.scene import Body, Paint, Place, Tube, wrapped
 from calcphantom.shapes import Floats, Shape, half_space, intersection, outside, shrunk
-from calcphantom.solids import chain, egg, joined, rod
+from calcphantom.solids import chain, egg, sampled
 
 _Z: Final = (-330.0, -260.0, -200.0, -120.0, -60.0, 0.0, 60.0, 100.0, 130.0, 155.0, 180.0, 220.0)
 _OUTLINES: Final = MappingProxyType(
@@ -78,17 +78,21 @@ class Wall:
     """Layers of the body wall of an individual."""
 
     skin: Tube
-    fat: Tube
     fascia: Tube
-    cavity: Tube
+    fat_shape: Shape
+    fascia_shape: Shape
+    cavity: Shape
 
     def deeper(self, by_mm: float) -> Shape:
         """Return what lies deeper than `by_mm` beneath the fascia."""
-        radius = self.fascia.radius
-        return Tube(centre=self.fascia.centre, radius=lambda a, z: radius(a, z) - by_mm, slack=1.5).shape()
+        return shrunk(self.fascia_shape, by_mm * STEEPNESS)
 
 
-def body_wall(frame: Frame, rng: np.random.Generator, fat_mm: float) -> Wall:
+STEEPNESS: Final = 0.85
+"""Radial distances times this are distances to the surface, or less."""
+
+
+def body_wall(frame: Frame, rng: np.random.Generator, fat_mm: float, *, half_length_mm: float) -> Wall:
     """Draw fascia, fat with breasts in a woman, skin, and the cavity."""
     muscle, cavity = outline(frame, "fascia"), outline(frame, "cavity")
     share, phase = float(rng.uniform(0.1, 0.4)), float(rng.uniform(0.8, 2.3))
@@ -106,7 +110,9 @@ def body_wall(frame: Frame, rng: np.random.Generator, fat_mm: float) -> Wall:
     fat = Tube(centre=muscle.centre, radius=with_fat, slack=1.8)
     skin = Tube(centre=muscle.centre, radius=lambda a, z: with_fat(a, z) + frame.skin_mm, slack=1.8)
     inner = Tube(centre=cavity.centre, radius=cavity.radius, slack=1.5)
-    return Wall(skin=skin, fat=fat, fascia=fascia, cavity=inner)
+    corner = np.array([235.0, 235.0, half_length_mm + 60.0])
+    tables = [sampled(t.shape(), -corner, corner, gain=STEEPNESS * t.slack) for t in (fat, fascia, inner)]
+    return Wall(skin=skin, fascia=fascia, fat_shape=tables[0], fascia_shape=tables[1], cavity=tables[2])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -120,8 +126,6 @@ class Limbs:
 
 def arms(frame: Frame, recipe: PhantomRecipe, fat_mm: float, *, gap_mm: float) -> Limbs:
     """Shoulders, and upper arms that hang beside the trunk or are raised past the head."""
-    if not {Extra.ARMS_UP, Extra.ARMS_DOWN} & set(recipe.extras):
-        return Limbs()
     layers: list[list[Shape]] = [[], [], []]
     for s in (-1.0, 1.0):
         ways = [frame.at(s * 140, 12, 112), frame.at(s * 168, 12, 108)]
@@ -137,6 +141,16 @@ def arms(frame: Frame, recipe: PhantomRecipe, fat_mm: float, *, gap_mm: float) -
     return Limbs(skin=tuple(layers[0]), fat=tuple(layers[1]), muscle=tuple(layers[2]))
 
 
+_HOLLOWS: Final = (
+    ((124, 4, 92), (17, 34, 50)),
+    ((98, -40, 118), (40, 8, 24)),
+    ((104, 66, 70), (26, 5, 44)),
+    ((60, 66, 132), (34, 9, 14)),
+    ((70, -30, 140), (50, 20, 9)),
+)
+"""Fat of the axilla, between the pectoral muscles, beneath the latissimus, above the scapula and the clavicle."""
+
+
 def wall_muscles(frame: Frame, wall: Wall, rng: np.random.Generator) -> tuple[Paint, ...]:
     """Fat planes between the layers of the wall, erector spinae, axillary fat, groove of the back."""
     paints = []
@@ -147,8 +161,9 @@ def wall_muscles(frame: Frame, wall: Wall, rng: np.random.Generator) -> tuple[Pa
             Paint(shape=wall.deeper(depth + float(rng.uniform(0.9, 1.7))), hu=MUSCLE_HU),
         ]
     for s in (-1.0, 1.0):
-        hollow = egg(frame.at(s * 128, 14, 92), (20 * frame.size, 26, 44))
-        paints.append(Paint(shape=intersection(hollow, wall.deeper(6.0)), hu=FAT_HU))
+        for centre, radii in _HOLLOWS:
+            hollow = egg(frame.at(s * centre[0], centre[1], centre[2]), radii)
+            paints.append(Paint(shape=intersection(hollow, wall.deeper(9.0 * frame.bulk)), hu=FAT_HU))
         for thick, hu in ((1.4, SEPTUM_HU), (0.0, MUSCLE_HU + 2)):
             paints.append(Paint(shape=erector(frame, s, thick), hu=hu))
     return tuple(paints)
@@ -163,6 +178,21 @@ def erector(frame: Frame, s: float, more_mm: float = 0.0) -> Shape:
         knots.append(frame.at(s * 33, float(back), z))
         radii.append(float(np.interp(z, (-320, -200, -90, 0, 150), (17, 23, 22, 16, 15))) * frame.bulk + more_mm)
     return chain(knots, radii)
+
+
+_WALL_PLACES: Final = (
+    ("pectoral", "chest wall", "muscle", (-1.25, -0.45), (40.0, 105.0)),
+    ("lateral chest wall", "chest wall", "muscle", (-0.45, 0.55), (-80.0, 60.0)),
+    ("abdominal wall", "abdominal wall", "muscle", (-1.1, 0.45), (-280.0, -110.0)),
+    ("anterior chest fat", "chest wall", "subcutaneous fat", (-1.5, -0.5), (-60.0, 90.0)),
+    ("lateral chest fat", "chest wall", "subcutaneous fat", (-0.5, 0.6), (-80.0, 60.0)),
+    ("back fat", "back", "subcutaneous fat", (0.7, 1.5), (-290.0, 90.0)),
+    ("abdominal wall fat", "abdominal wall", "subcutaneous fat", (-1.5, 0.5), (-290.0, -110.0)),
+)
+"""Name, region, tissue, directions in radians from the side (0) forwards (negative) or backwards, heights in mm."""
+_MUSCLE_HEIGHTS: Final = MappingProxyType(
+    {"paraspinal chest": (-90.0, 110.0), "paraspinal lumbar": (-280.0, -100.0), "gluteal": (-330.0, -245.0)}
+)
 
 
 def _window(frame: Frame, low: float, high: float) -> tuple[Shape, Shape]:
@@ -187,28 +217,20 @@ def _box(shape: Shape, low: Floats, high: Floats) -> Shape:
 def places(frame: Frame, wall: Wall, bones: Shape) -> tuple[Place, ...]:
     """Soft tissue of the wall by name; angles run from the side (0) forwards (negative) and backwards (positive)."""
     found = []
-    fat = intersection(shrunk(wall.skin.shape(), 2.8), outside(wall.fascia.shape()))
-    muscle = intersection(shrunk(wall.fascia.shape(), 1.9), outside(wall.cavity.shape()))
-    table = (
-        ("pectoral", "chest wall", "muscle", muscle, (-1.25, -0.45), (40, 105)),
-        ("lateral chest wall", "chest wall", "muscle", muscle, (-0.45, 0.55), (-80, 60)),
-        ("abdominal wall", "abdominal wall", "muscle", muscle, (-1.1, 0.45), (-280, -110)),
-        ("anterior chest fat", "chest wall", "subcutaneous fat", fat, (-1.5, -0.5), (-60, 90)),
-        ("lateral chest fat", "chest wall", "subcutaneous fat", fat, (-0.5, 0.6), (-80, 60)),
-        ("back fat", "back", "subcutaneous fat", fat, (0.7, 1.5), (-290, 90)),
-        ("abdominal wall fat", "abdominal wall", "subcutaneous fat", fat, (-1.5, 0.5), (-290, -110)),
-    )
+    fat = intersection(shrunk(wall.fat_shape, 1.0), outside(shrunk(wall.fascia_shape, -1.7)))
+    muscle = intersection(wall.deeper(2.2), outside(wall.cavity))
     for s, side in ((-1.0, "right"), (1.0, "left")):
-        for name, region, tissue, layer, (a, b), (low, high) in table:
-            shape = intersection(layer, _sector(a, b, s), *_window(frame, low, high))
+        for name, region, tissue, (a, b), (low, high) in _WALL_PLACES:
+            shape = intersection(muscle if tissue == "muscle" else fat, _sector(a, b, s), *_window(frame, low, high))
             corners = [frame.at(s * q, y, z) for q, y, z in ((0, -175, low), (205, 190, high))]
             found.append(Place(name=f"{side} {name}", region=region, tissue=tissue, shape=_box(shape, *corners)))
-        back = without_bone(intersection(erector(frame, s), shrunk(wall.fascia.shape(), 1.9)), bones)
-        for name, low, high in (("paraspinal chest", -90, 110), ("paraspinal lumbar", -280, -100)):
+        back = without_bone(intersection(erector(frame, s), wall.deeper(2.2)), bones)
+        for name in ("paraspinal chest", "paraspinal lumbar"):
+            low, high = _MUSCLE_HEIGHTS[name]
             shape = intersection(back, *_window(frame, low, high))
             corners = [frame.at(s * q, y, z) for q, y, z in ((4, 30, low), (70, 130, high))]
             found.append(Place(name=f"{side} {name}", region="back", tissue="muscle", shape=_box(shape, *corners)))
-        buttock = intersection(egg(frame.at(s * 84, 66, -290), (44, 26, 60)), shrunk(wall.fascia.shape(), 2.0))
+        buttock = intersection(egg(frame.at(s * 84, 66, -290), (44, 26, 60)), wall.deeper(2.2))
         found.append(Place(name=f"{side} gluteal", region="buttock", tissue="muscle", shape=buttock))
     return tuple(found)
 
@@ -220,32 +242,41 @@ def without_bone(shape: Shape, bones: Shape) -> Shape:
 
 
 def window_height_mm(recipe: PhantomRecipe, rng: np.random.Generator, half_length_mm: float) -> float:
-    """Height in the frame of the middle of the scan: anywhere the region allows."""
+    """Height in the frame of the middle of the scan: anywhere the region allows, and where the lesions are to lie."""
     low, high = WINDOWS[recipe.region]
     room = max(0.0, (high - low) / 2 - half_length_mm)
-    return float((low + high) / 2 + rng.uniform(-room, room))
+    heights = {row[0]: row[4] for row in _WALL_PLACES} | dict(_MUSCLE_HEIGHTS)
+    wanted = [
+        (x.diameter_mm, heights[name]) for x in recipe.lesions for name in heights if (x.site or "").endswith(f" {name}")
+    ]
+
+    def shortage(middle: float) -> float:
+        shared = [min(middle + half_length_mm, b) - max(middle - half_length_mm, a) - d for d, (a, b) in wanted]
+        return sum(max(0.0, 24.0 - s) for s in shared)
+
+    return min((float(m) for m in (low + high) / 2 + rng.uniform(-room, room, 40)), key=shortage)
 
 
 def build_torso(recipe: PhantomRecipe, rng: np.random.Generator, *, fat_mm: float, half_length_mm: float) -> Body:
     """Build the chest or abdomen, LPS mm; the scan's middle is z = 0."""
     frame = Frame.drawn(recipe, rng, level_mm=window_height_mm(recipe, rng, half_length_mm))
     blood = draw_blood(recipe.scan.contrast, rng)
-    wall = body_wall(frame, rng, fat_mm)
+    wall = body_wall(frame, rng, fat_mm, half_length_mm=half_length_mm)
     limbs = arms(frame, recipe, fat_mm, gap_mm=float(rng.uniform(0.0, 14.0)))
     bones = skeleton.torso_bones(frame, recipe, rng, cage=outline(frame, "cavity"))
     chest = chest_contents(frame, recipe, rng, cavity=wall.cavity, blood=blood)
     belly = abdominal_contents(frame, recipe, rng, cavity=wall.cavity, blood=blood)
     layers = (
-        *((s, SKIN_HU) for s in (*limbs.skin, wall.skin.shape())),
-        *((s, FAT_HU) for s in (*limbs.fat, wall.fat.shape())),
-        *((s, MUSCLE_HU) for s in (*limbs.muscle, wall.fascia.shape())),
+        *((s, SKIN_HU) for s in (*limbs.skin, shrunk(wall.fat_shape, -frame.skin_mm * STEEPNESS))),
+        *((s, FAT_HU) for s in (*limbs.fat, wall.fat_shape)),
+        *((s, MUSCLE_HU) for s in (*limbs.muscle, wall.fascia_shape)),
     )
     incidentals = (*bones.incidentals, *chest.incidentals, *belly.incidentals)
     return Body(
         paints=(
             *(Paint(shape=s, hu=hu) for s, hu in layers),
             *wall_muscles(frame, wall, rng),
-            Paint(shape=wall.cavity.shape(), hu=FAT_HU),
+            Paint(shape=wall.cavity, hu=FAT_HU),
             *belly.paints,
             *chest.paints,
             *bones.paints,
@@ -255,11 +286,12 @@ def build_torso(recipe: PhantomRecipe, rng: np.random.Generator, *, fat_mm: floa
         fascia=wall.fascia,
         bones=(bones.whole,),
         vessels=(),
-        keep_out=(wall.cavity.shape(),),
+        keep_out=(wall.cavity,),
         names=("ribs", "spine", *chest.names, *belly.names),
         is_trunk=True,
         region=recipe.region.value,
         places=places(frame, wall, bones.whole),
         incidentals=incidentals,
+        streaking=chest.streaking,
         beside_mm=frame.size * (95.0 if Extra.ARMS_DOWN in recipe.extras else 0.0),
     )
