@@ -90,7 +90,7 @@ def _ribs(frame: Frame, rng: np.random.Generator, cage: Cage) -> tuple[list[Shap
         half, thick = float(rng.uniform(3.2, 4.6)), float(rng.uniform(3.0, 3.8)) * frame.size
         back = frame.spine_y(top)
         for s in (-1.0, 1.0):
-            way = [frame.at(13.0, back + 8, top + 9), frame.at(34.0, back + 27, top + 5)]
+            way = [frame.at(19.5, back + 9, top + 9), frame.at(36.0, back + 27, top + 5)]
             for share in np.linspace(0.0, 1.0, 12):
                 angle = np.radians(66.0) + (end - np.radians(66.0)) * share
                 way.append(_on_cage(cage, frame, float(angle), top - drop * share**1.15, thick + 1.0))
