@@ -108,6 +108,8 @@ def body_recipe(seed: int, region: Region, *, has_lesions: bool) -> PhantomRecip
     extras = [e for e, chance in _EXTRAS[region] if rng.uniform() < chance]
     if scan.contrast is Contrast.NONE:
         extras = [e for e in extras if e not in _NEEDS_CONTRAST]
+    if region is Region.SHOULDER:
+        extras.insert(0, Extra.ARMS_DOWN)
     if region in _TRUNK:
         extras.insert(0, Extra.ARMS_DOWN if rng.uniform() < 0.35 else Extra.ARMS_UP)
     lesions = _lesions(region, rng) if has_lesions else ()

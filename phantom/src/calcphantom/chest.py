@@ -93,6 +93,7 @@ def _lungs(frame: Frame, cavity: Shape) -> tuple[Shape, Shape]:
             egg(frame.at(0, -62, 40), (10 * size, 42, 130)),
             egg(frame.at(22, -24, -16), (60 * size, 54 * size, 62 * size)),
             spine,
+            chain([frame.at(0, frame.spine_y(z) + 20, z) for z in range(-150, 190, 30)], 24.0 * size),
             egg(frame.at(20, 38, 0), (19, 18, 120)),
         ]
     )

@@ -83,6 +83,33 @@ class Tube:
         return np.stack((cx + r * np.cos(aa), cy + r * np.sin(aa), zz), axis=-1).reshape(-1, 3)
 
 
+def _nowhere(z: Floats) -> tuple[Floats, Floats]:
+    return np.zeros_like(z), np.zeros_like(z)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Surface(Tube):
+    """A surface that is no tube along z: a hand, a foot, a shoulder; only its distance is asked for.
+
+    Parameters
+    ----------
+    solid : Shape
+        What it encloses.
+    """
+
+    centre: Callable[[Floats], tuple[Floats, Floats]] = _nowhere
+    radius: Callable[[Floats, Floats], Floats] = lambda angle, _z: np.ones_like(angle)
+    solid: Shape
+
+    def distance(self, x: Floats, y: Floats, z: Floats) -> Floats:
+        """Signed distance to the surface in mm, negative inside."""
+        return self.solid.distance(x, y, z)
+
+    def shape(self) -> Shape:
+        """Return what it encloses."""
+        return self.solid
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Vessel:
     """A vessel running along z.
@@ -199,6 +226,8 @@ class Body:
         Part of the body for the truth, where a place says nothing else.
     streaking : tuple[Metal, ...]
         What throws streaks.
+    field_mm : tuple | None
+        Centre (x, y), and half width and half height, of the field of view; ``None`` for one around the skin.
     beside_mm : float
         How far arms or neighbours reach beyond the skin on either side, mm.
     """
@@ -219,6 +248,7 @@ class Body:
     incidentals: tuple[Incidental, ...] = ()
     region: str = ""
     streaking: tuple[Metal, ...] = ()
+    field_mm: tuple[tuple[float, float], tuple[float, float]] | None = None
     beside_mm: float = 0.0
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from calcphantom.recipe import Layer
 from calcphantom.shapes import Floats
-from calcphantom.truth import THRESHOLD_HU, IncidentalTruth, LesionTruth, Truth
+from calcphantom.truth import IncidentalTruth, LesionTruth, Truth, threshold_hu
 from calcreport.model.lesion import CtFindings, MeasuredLesion
 from calcreport.model.report import BoneRelation, Concern, Confidence, DepthClass, Lesion, Report
 
@@ -195,15 +195,15 @@ def _score_incidentals(
         if item.bbox_lps_mm is not None
     ]
     boxes = [box for box in map(_box, findings.lesions) if box is not None]
-    limit = THRESHOLD_HU[truth.recipe.scan.contrast] + truth.noise_hu
     scores = []
     for item in truth.incidentals:
         place = np.asarray(item.box_lps_mm)
+        limit = threshold_hu(truth.recipe, is_vascular=item.kind in {"vascular", "valve"})
         smallest = max(_LISTED_MM, 1.5 * truth.recipe.scan.slice_thickness_mm)
         scores.append(
             IncidentalScore(
                 truth=item,
-                is_required=item.largest_mm >= smallest and item.hu > 1.2 * limit,
+                is_required=item.largest_mm >= smallest and item.hu > 1.2 * (limit + truth.noise_hu),
                 is_listed=any(kind == item.kind and _touches(box, place, margin_mm) for kind, box in listed),
                 is_lesion=any(
                     (place[0] - margin_mm <= box[0]).all() and (box[1] <= place[1] + margin_mm).all() for box in boxes

@@ -49,7 +49,8 @@ def torso_bones(frame: Frame, recipe: PhantomRecipe, rng: np.random.Generator, *
         (_arches(frame, rng), cortex, dense, marrow + 60),
         (front, cortex, dense * 0.9, marrow),
         (_girdle(frame, recipe, cage), cortex, dense, marrow),
-        *((arm, 3.2, 1350.0, 20.0) for arm in _long_bones(frame, recipe)),
+        (_humeral_heads(frame), 1.1 * cortex, dense, marrow),
+        (_shafts(frame, recipe), 3.2, 1350.0, -40.0),
         (_pelvis(frame), 1.2 * cortex, dense, marrow),
     ]
     mineral = _cartilage_mineral(frame, recipe, rng, cartilages)
@@ -219,20 +220,30 @@ def _girdle(frame: Frame, recipe: PhantomRecipe, cage: Cage) -> Shape:
     return joined(parts)
 
 
-def _long_bones(frame: Frame, recipe: PhantomRecipe) -> list[Shape]:
+def _humeral_heads(frame: Frame) -> Shape:
+    """Heads of the humeri with their tubercles."""
+    parts = []
+    for s in (-1.0, 1.0):
+        head = frame.at(s * 164, 18, 108)
+        parts += [egg(head, (21.5, 22.0, 22.5)), egg(head + (s * 9, -12, -4), (11, 11, 17))]
+        parts.append(rod(head + (s * 2, -2, -14), head + (s * 9, -4, -38), 15.5, 12.0))
+    return joined(parts)
+
+
+def _shafts(frame: Frame, recipe: PhantomRecipe) -> Shape:
     """Humeri in the pose of the arms, and forearms where they hang."""
     parts: list[Shape] = []
     for s in (-1.0, 1.0):
         head = frame.at(s * 164, 18, 108)
         if Extra.ARMS_DOWN in recipe.extras:
-            way = [head, frame.at(s * 178, 14, 84), frame.at(s * 196, 16, 20), frame.at(s * 214, 20, -150)]
+            way = [head + (s * 9, -4, -38), frame.at(s * 196, 16, 10), frame.at(s * 214, 20, -150)]
             for dx, dy in ((-9, -6), (9, 8)):
                 end = frame.at(s * (200 + dx), -20 + dy, -330)
                 parts.append(rod(frame.at(s * (216 + dx), 12 + dy, -165), end, 6.6))
         else:
-            way = [head, frame.at(s * 174, 8, 128), frame.at(s * 174, 0, 180), frame.at(s * 170, -12, 280)]
-        parts.append(chain(way, [21.0, 15.0, 11.5, 10.5]))
-    return parts
+            way = [head + (s * 6, -4, 22), frame.at(s * 174, 0, 180), frame.at(s * 170, -12, 280)]
+        parts.append(chain(way, [12.0, 11.3, 10.5]))
+    return joined(parts)
 
 
 def _pelvis(frame: Frame) -> Shape:

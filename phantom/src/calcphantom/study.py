@@ -102,7 +102,7 @@ def make_phantom(recipe: PhantomRecipe) -> tuple[CtVolume, Truth]:
         rendering = render(paints, geometry, recipe.scan, lesions=len(placed), background=background)
     truth = Truth(
         recipe=recipe,
-        lesions=tuple(lesion_truth(lesion, n, rendering, recipe.scan) for n, lesion in enumerate(placed)),
+        lesions=tuple(lesion_truth(lesion, n, rendering, recipe) for n, lesion in enumerate(placed)),
         distractors=tuple(name for body in setting.bodies for name in body.names)
         + tuple(e.value for e in recipe.extras),
         spacing_mm=geometry.spacing_mm,
@@ -162,7 +162,7 @@ def build_setting(recipe: PhantomRecipe, rng: np.random.Generator, *, half_lengt
     bodies = build_bodies(recipe, rng, fat_mm=fat, half_length_mm=half_length_mm)
     inner: list[Paint] = [p for body in bodies for p in body.paints]
     outer: list[Paint] = []
-    metals = [metal for body in bodies for metal in body.streaking]
+    metals: list[Metal] = [metal for body in bodies for metal in body.streaking]
     if Extra.NAIL in recipe.extras and bodies[0].shafts:
         rod, metal = around.nail(bodies[0].shafts[0], half_length_mm=half_length_mm)
         inner += rod
@@ -190,7 +190,7 @@ def build_bodies(
     recipe: PhantomRecipe, rng: np.random.Generator, *, fat_mm: float, half_length_mm: float
 ) -> tuple[Body, ...]:
     """One limb, both limbs, or a trunk; the patient's left limb lies at positive x."""
-    if recipe.region in {Region.THORAX, Region.ABDOMEN}:
+    if recipe.region in {Region.THORAX, Region.ABDOMEN, Region.SHOULDER}:
         return (build_torso(recipe, rng, fat_mm=fat_mm, half_length_mm=half_length_mm),)
     if recipe.region is Region.PELVIS:
         return (build_pelvis(recipe, rng, fat_mm=fat_mm),)
@@ -211,6 +211,9 @@ def _field_of_view(
     bodies: tuple[Body, ...], half_length_mm: float
 ) -> tuple[tuple[float, float], tuple[float, float], float]:
     """Centre and half size (x, y) of the field, and the lowest point of the skin (LPS y), mm."""
+    if bodies[0].field_mm is not None:
+        centre, half_size = bodies[0].field_mm
+        return centre, half_size, centre[1] + half_size[1] - 12.0
     points = np.concatenate([b.skin.points(-half_length_mm, half_length_mm, 8.0) for b in bodies])
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
     middle, half = (low + high) / 2, (high - low) / 2 + np.array([14.0, 16.0])

@@ -6,7 +6,7 @@ iliac crests near -215 mm. A scan is a window onto it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -19,9 +19,9 @@ from calcphantom.chest import chest_contents
 from calcphantom.frame import Blood, Contents, Frame, draw_blood
 from calcphantom.limb import FAT_HU, MUSCLE_HU, SEPTUM_HU, SKIN_HU
 from calcphantom.recipe import Extra, PhantomRecipe, Region
-from calcphantom.scene import Body, Paint, Place, Tube, wrapped
+from calcphantom.scene import Body, Paint, Place, Surface, Tube, wrapped
 from calcphantom.shapes import Floats, Shape, half_space, intersection, outside, shrunk
-from calcphantom.solids import chain, egg, sampled
+from calcphantom.solids import chain, egg, joined, sampled
 
 _Z: Final = (-330.0, -260.0, -200.0, -120.0, -60.0, 0.0, 60.0, 100.0, 130.0, 155.0, 180.0, 220.0)
 _OUTLINES: Final = MappingProxyType(
@@ -41,7 +41,7 @@ _OUTLINES: Final = MappingProxyType(
 """Half width, half depth and middle (y) at the heights `_Z`, mm."""
 POWER: Final = 2.35
 """Exponent of the superellipse: a trunk is squarer than an ellipse."""
-WINDOWS: Final = MappingProxyType({Region.THORAX: (-95.0, 165.0), Region.ABDOMEN: (-300.0, -40.0)})
+WINDOWS: Final = MappingProxyType({Region.THORAX: (-95.0, 165.0), Region.ABDOMEN: (-300.0, -40.0), Region.SHOULDER: (10.0, 168.0)})
 """Lowest and highest height that a scan of the region may cover, mm in the frame."""
 
 
@@ -122,11 +122,13 @@ class Limbs:
     skin: tuple[Shape, ...] = ()
     fat: tuple[Shape, ...] = ()
     muscle: tuple[Shape, ...] = ()
+    inside: tuple[Paint, ...] = ()
 
 
-def arms(frame: Frame, recipe: PhantomRecipe, fat_mm: float, *, gap_mm: float) -> Limbs:
-    """Shoulders, and upper arms that hang beside the trunk or are raised past the head."""
+def arms(frame: Frame, recipe: PhantomRecipe, fat_mm: float, *, gap_mm: float, blood: Blood) -> Limbs:
+    """Shoulders, and upper arms that hang beside the trunk or are raised past the head; `fat_mm` is their fat."""
     layers: list[list[Shape]] = [[], [], []]
+    inside: list[Paint] = []
     for s in (-1.0, 1.0):
         ways = [frame.at(s * 140, 12, 112), frame.at(s * 168, 12, 108)]
         if Extra.ARMS_DOWN in recipe.extras:
@@ -136,9 +138,15 @@ def arms(frame: Frame, recipe: PhantomRecipe, fat_mm: float, *, gap_mm: float) -
         else:
             ways += [frame.at(s * 176, 2, 160), frame.at(s * 172, -12, 260)]
             radii = [42.0, 44.0, 40.0, 34.0]
-        for n, more in enumerate((fat_mm * 0.6 + frame.skin_mm, fat_mm * 0.6, 0.0)):
+        for n, more in enumerate((fat_mm + frame.skin_mm, fat_mm, 0.0)):
             layers[n].append(chain(ways, [r * frame.size + more for r in radii]))
-    return Limbs(skin=tuple(layers[0]), fat=tuple(layers[1]), muscle=tuple(layers[2]))
+        deep = chain(ways[1:], [r * frame.size * 0.62 for r in radii[1:]])
+        bundle = chain([w + (-s * 17, -4, 0) for w in ways[1:]], 5.5)
+        inside += [Paint(shape=deep, hu=SEPTUM_HU), Paint(shape=shrunk(deep, 1.2), hu=MUSCLE_HU)]
+        inside.append(Paint(shape=bundle, hu=FAT_HU))
+        for dx, radius, hu in ((-16.0, 2.2, blood.artery), (-19.5, 2.6, blood.vein)):
+            inside.append(Paint(shape=chain([w + (s * dx, -4 - dx - 17, 0) for w in ways[1:]], radius), hu=hu))
+    return Limbs(skin=tuple(layers[0]), fat=tuple(layers[1]), muscle=tuple(layers[2]), inside=tuple(inside))
 
 
 _HOLLOWS: Final = (
@@ -235,10 +243,9 @@ def places(frame: Frame, wall: Wall, bones: Shape) -> tuple[Place, ...]:
     return tuple(found)
 
 
-def without_bone(shape: Shape, bones: Shape) -> Shape:
-    """Return the part of a muscle that is clear of bone by 3 mm."""
-    return intersection(shape, Shape(distance=lambda x, y, z: 3.0 - bones.distance(x, y, z), box=shape.box,
-                                     points=shape.points))
+def without_bone(shape: Shape, bones: Shape, clear_mm: float = 3.0) -> Shape:
+    """Return the part of a soft tissue that is clear of bone by some mm."""
+    return intersection(shape, outside(shrunk(bones, -clear_mm)))
 
 
 def window_height_mm(recipe: PhantomRecipe, rng: np.random.Generator, half_length_mm: float) -> float:
@@ -258,11 +265,11 @@ def window_height_mm(recipe: PhantomRecipe, rng: np.random.Generator, half_lengt
 
 
 def build_torso(recipe: PhantomRecipe, rng: np.random.Generator, *, fat_mm: float, half_length_mm: float) -> Body:
-    """Build the chest or abdomen, LPS mm; the scan's middle is z = 0."""
+    """Build the chest or abdomen, or a shoulder with what lies beside it, LPS mm; the scan's middle is z = 0."""
     frame = Frame.drawn(recipe, rng, level_mm=window_height_mm(recipe, rng, half_length_mm))
     blood = draw_blood(recipe.scan.contrast, rng)
     wall = body_wall(frame, rng, fat_mm, half_length_mm=half_length_mm)
-    limbs = arms(frame, recipe, fat_mm, gap_mm=float(rng.uniform(0.0, 14.0)))
+    limbs = arms(frame, recipe, 0.6 * fat_mm, gap_mm=float(rng.uniform(0.0, 14.0)), blood=blood)
     bones = skeleton.torso_bones(frame, recipe, rng, cage=outline(frame, "cavity"))
     chest = chest_contents(frame, recipe, rng, cavity=wall.cavity, blood=blood)
     belly = abdominal_contents(frame, recipe, rng, cavity=wall.cavity, blood=blood)
@@ -272,9 +279,10 @@ def build_torso(recipe: PhantomRecipe, rng: np.random.Generator, *, fat_mm: floa
         *((s, MUSCLE_HU) for s in (*limbs.muscle, wall.fascia_shape)),
     )
     incidentals = (*bones.incidentals, *chest.incidentals, *belly.incidentals)
-    return Body(
+    body = Body(
         paints=(
             *(Paint(shape=s, hu=hu) for s, hu in layers),
+            *limbs.inside,
             *wall_muscles(frame, wall, rng),
             Paint(shape=wall.cavity, hu=FAT_HU),
             *belly.paints,
@@ -294,4 +302,38 @@ def build_torso(recipe: PhantomRecipe, rng: np.random.Generator, *, fat_mm: floa
         incidentals=incidentals,
         streaking=chest.streaking,
         beside_mm=frame.size * (95.0 if Extra.ARMS_DOWN in recipe.extras else 0.0),
+    )
+    return body if recipe.region is not Region.SHOULDER else shoulder_of(body, frame, recipe, (wall, limbs))
+
+
+def shoulder_of(body: Body, frame: Frame, recipe: PhantomRecipe, outside_of: tuple[Wall, Limbs]) -> Body:
+    """Return one shoulder of a trunk: its field of view, its surfaces, and the places for lesions."""
+    wall, limbs = outside_of
+    s = 1.0 if recipe.laterality == "left" else -1.0
+    arm = int(s > 0)
+    skin, fat, muscle = limbs.skin[arm], limbs.fat[arm], limbs.muscle[arm]
+    bones = body.bones[0]
+    lateral = half_space(np.array([-s, 0.0, 0.0]), -float(abs(frame.at(176, 0, 0)[0])))
+    behind = half_space(np.array([0.0, -1.0, 0.0]), -float(frame.at(0, 16, 0)[1]))
+    flesh = without_bone(shrunk(muscle, 2.2), bones)
+    layer = intersection(shrunk(fat, 1.0), outside(shrunk(muscle, -1.7)), lateral)
+    head = frame.at(s * 164, 18, 108)
+    cuff = without_bone(intersection(egg(head + (s * 4, 2, 8), (33, 33, 30)), shrunk(muscle, 6.0)), bones, 2.2)
+    table = (
+        ("deltoid", "muscle", intersection(flesh, lateral, *_window(frame, 50, 130)), (50, 130)),
+        ("upper arm", "muscle", intersection(flesh, behind, *_window(frame, -20, 60)), (-20, 60)),
+        ("upper arm fat", "subcutaneous fat", intersection(layer, *_window(frame, -20, 110)), (-20, 110)),
+        ("rotator cuff", "tendon", cuff, (70, 160)),
+    )
+    found = []
+    for name, tissue, shape, (low, high) in table:
+        corners = [frame.at(s * q, y, z) for q, y, z in ((110, -60, low), (285, 90, high))]
+        found.append(Place(name=name, region="shoulder", tissue=tissue, shape=_box(shape, *corners)))
+    middle = frame.at(s * 152, 12, 0)
+    return replace(
+        body,
+        skin=Surface(solid=joined([skin, shrunk(wall.fat_shape, -frame.skin_mm * STEEPNESS)])),
+        fascia=Surface(solid=joined([muscle, wall.fascia_shape])),
+        places=tuple(found),
+        field_mm=((float(middle[0]), float(middle[1])), (118.0, 112.0)),
     )

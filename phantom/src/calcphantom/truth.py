@@ -11,7 +11,7 @@ import numpy as np
 from calcphantom.distances import near_distance_mm, surface_distance_mm
 from calcphantom.piece import mineral_content, mineral_points
 from calcphantom.place import Placed
-from calcphantom.recipe import SCATTERED, Layer, PhantomRecipe, ScanRecipe
+from calcphantom.recipe import CLASSIC_REGIONS, SCATTERED, Layer, PhantomRecipe, ScanRecipe
 from calcphantom.render import Rendering
 from calcphantom.scene import Body
 from calcphantom.shapes import Floats, Shape, max_diameter_mm
@@ -26,6 +26,14 @@ THRESHOLD_HU: Final = {Contrast.NONE: 200.0, Contrast.VENOUS: 300.0, Contrast.AR
 contrast; 300 HU in the venous and 800 HU in the arterial phase, above enhanced vessels."""
 GROW_HU: Final = {**THRESHOLD_HU, Contrast.NONE: 130.0}
 """Density that voxels of a deposit reach: Agatston's 130 HU without contrast."""
+
+
+def threshold_hu(recipe: PhantomRecipe, *, is_vascular: bool = False) -> float:
+    """Density that mineral must reach: in trunk, hand and foot the enhanced vessels are far from the lesions."""
+    limit = THRESHOLD_HU[recipe.scan.contrast]
+    return limit if is_vascular or recipe.region in CLASSIC_REGIONS else min(limit, THRESHOLD_HU[Contrast.VENOUS])
+
+
 WHOLE_VOXEL: Final = 0.99
 SMALLEST_VOXELS: Final = 3
 """Fewer voxels are noise."""
@@ -180,7 +188,7 @@ def vector(point: Floats) -> Vector:
     return (float(point[0]), float(point[1]), float(point[2]))
 
 
-def lesion_truth(placed: Placed, number: int, rendering: Rendering, scan: ScanRecipe) -> LesionTruth:
+def lesion_truth(placed: Placed, number: int, rendering: Rendering, recipe: PhantomRecipe) -> LesionTruth:
     """Measure one lesion on its analytic shape.
 
     Parameters
@@ -191,7 +199,7 @@ def lesion_truth(placed: Placed, number: int, rendering: Rendering, scan: ScanRe
         Its owner number in the rendering.
     rendering : Rendering
         Noise-free scan, for the peak only.
-    scan : ScanRecipe
+    recipe : PhantomRecipe
         Noise and contrast, for detectability; voxel size, for what can be told apart.
 
     Returns
@@ -199,6 +207,7 @@ def lesion_truth(placed: Placed, number: int, rendering: Rendering, scan: ScanRe
     LesionTruth
         Lengths mm.
     """
+    scan = recipe.scan
     piece, body = placed.piece, placed.body
     points = mineral_points(piece.paints)
     volume, mean_hu, centre = mineral_content(piece.paints)
@@ -235,7 +244,7 @@ def lesion_truth(placed: Placed, number: int, rendering: Rendering, scan: ScanRe
         features=piece.features,
         peak_hu=peak,
         contrast_to_noise=ratio,
-        is_detectable=is_detectable(values, scan=scan, voxel_mm3=rendering.voxel_volume_mm3, contrast_to_noise=ratio),
+        is_detectable=is_detectable(values, recipe, voxel_mm3=rendering.voxel_volume_mm3, contrast_to_noise=ratio),
         region=placed.region,
         tissue=_tissue(placed, fascia),
     )
@@ -349,12 +358,13 @@ def _mineral_hu(rendering: Rendering, number: int, *, is_fused: bool) -> Floats:
     return np.asarray(rendering.hu[i, j, k], dtype=np.float64)
 
 
-def is_detectable(values: Floats, *, scan: ScanRecipe, voxel_mm3: float, contrast_to_noise: float) -> bool:
+def is_detectable(values: Floats, recipe: PhantomRecipe, *, voxel_mm3: float, contrast_to_noise: float) -> bool:
     """Whether any detector could be asked to find a lesion of these voxels (HU; see `LesionTruth`)."""
     # A peak at the threshold itself is a coin toss: noise lifts it over or pulls it under.
-    if not len(values) or values.max() < THRESHOLD_HU[scan.contrast] + scan.noise_hu:
+    limit = threshold_hu(recipe)
+    if not len(values) or values.max() < limit + recipe.scan.noise_hu:
         return False
-    dense = int((values >= GROW_HU[scan.contrast]).sum())
+    dense = int((values >= min(limit, GROW_HU[recipe.scan.contrast])).sum())
     is_large = dense >= SMALLEST_VOXELS and dense * voxel_mm3 >= SMALLEST_MM3
     return is_large and contrast_to_noise >= DETECTABLE_CONTRAST_TO_NOISE
 
