@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
-from calcphantom.scene import Tube, wrapped
+from calcphantom.scene import Surface, Tube, wrapped
 from calcphantom.shapes import Floats, Shape
 
 
@@ -16,6 +16,9 @@ def surface_distance_mm(points: Floats, tube: Tube) -> float:
     of the nearest points until the step is 0.02 mm.
     """
     bound = np.abs(tube.distance(*points.T))
+    if isinstance(tube, Surface):
+        close = points[np.argsort(bound)[:400]]
+        return float((np.abs(tube.distance(*close.T)) / slope_of(tube.solid, close)).min())
     close = points[bound <= bound.min() * tube.slack + 0.5]
     close = close[:: max(1, len(close) // 600)]
     reach = float(bound.min()) * tube.slack + 4.0
@@ -53,10 +56,14 @@ def near_distance_mm(shape: Shape, points: Floats) -> float:
     if bound.min() <= 0:
         return 0.0
     close = points[np.argsort(bound)[:400]]
+    return float((shape.distance(*close.T) / slope_of(shape, close)).min())
+
+
+def slope_of(shape: Shape, points: Floats) -> Floats:
+    """How fast the distance of a solid changes at points (shape ``(n, 3)``, LPS mm), mm per mm, shape ``(n,)``."""
     step = 0.02
     slopes = [
-        (shape.distance(*(close + step * axis).T) - shape.distance(*(close - step * axis).T)) / (2 * step)
+        (shape.distance(*(points + step * axis).T) - shape.distance(*(points - step * axis).T)) / (2 * step)
         for axis in np.eye(3)
     ]
-    slope = np.maximum(np.linalg.norm(slopes, axis=0), 0.2)
-    return float((shape.distance(*close.T) / slope).min())
+    return np.asarray(np.maximum(np.linalg.norm(slopes, axis=0), 0.2))

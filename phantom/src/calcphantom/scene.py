@@ -83,6 +83,33 @@ class Tube:
         return np.stack((cx + r * np.cos(aa), cy + r * np.sin(aa), zz), axis=-1).reshape(-1, 3)
 
 
+def _nowhere(z: Floats) -> tuple[Floats, Floats]:
+    return np.zeros_like(z), np.zeros_like(z)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Surface(Tube):
+    """A surface that is no tube along z: a hand, a foot, a shoulder; only its distance is asked for.
+
+    Parameters
+    ----------
+    solid : Shape
+        What it encloses.
+    """
+
+    centre: Callable[[Floats], tuple[Floats, Floats]] = _nowhere
+    radius: Callable[[Floats, Floats], Floats] = lambda angle, _z: np.ones_like(angle)
+    solid: Shape
+
+    def distance(self, x: Floats, y: Floats, z: Floats) -> Floats:
+        """Signed distance to the surface in mm, negative inside."""
+        return self.solid.distance(x, y, z)
+
+    def shape(self) -> Shape:
+        """Return what it encloses."""
+        return self.solid
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Vessel:
     """A vessel running along z.
@@ -105,6 +132,62 @@ class Vessel:
         """Tube around the path; the vessel's own radius (mm) when none is given."""
         r = self.radius_mm if radius_mm is None else radius_mm
         return Tube(centre=self.path, radius=lambda angle, _z: np.full(np.shape(angle), r), slack=1.05)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Place:
+    """A named piece of soft tissue that lesions are put into.
+
+    Parameters
+    ----------
+    name, region, tissue : str
+        Name for recipes; part of the body and tissue for the truth.
+    shape : Shape
+        Where the whole lesion must lie, LPS mm.
+    """
+
+    name: str
+    region: str
+    tissue: str
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Incidental:
+    """Mineral or a foreign body that belongs to an organ, vessel, airway or cartilage: listed, and no lesion.
+
+    Parameters
+    ----------
+    kind, structure : str
+        As the report lists it: ``"vascular"`` and ``"abdominal aorta"``.
+    paint : Paint
+        The solid, one part for each deposit, LPS mm.
+    """
+
+    kind: str
+    structure: str
+    paint: Paint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metal:
+    """A piece of metal, or a vein full of contrast, that throws streaks.
+
+    Parameters
+    ----------
+    x_mm, y_mm : float
+        Centre in the axial plane, LPS mm.
+    low_mm, high_mm : float
+        Heights between which it lies, LPS mm.
+    radius_mm : float
+        Size in the axial plane, mm.
+    """
+
+    x_mm: float
+    y_mm: float
+    low_mm: float
+    high_mm: float
+    radius_mm: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -134,7 +217,19 @@ class Body:
     side : str
         ``"left"`` or ``"right"`` for a limb.
     is_trunk : bool
-        Pelvis or neck: the side of a lesion follows from its position.
+        Pelvis, neck, chest …: the side of a lesion follows from its position.
+    places : tuple[Place, ...]
+        Where lesions may lie that name none of the layers alone.
+    incidentals : tuple[Incidental, ...]
+        What else is calcified or foreign.
+    region : str
+        Part of the body for the truth, where a place says nothing else.
+    streaking : tuple[Metal, ...]
+        What throws streaks.
+    field_mm : tuple | None
+        Centre (x, y), and half width and half height, of the field of view; ``None`` for one around the skin.
+    beside_mm : float
+        How far arms or neighbours reach beyond the skin on either side, mm.
     """
 
     paints: tuple[Paint, ...]
@@ -149,6 +244,12 @@ class Body:
     sites: tuple[tuple[str, Tube], ...] = ()
     side: str = "right"
     is_trunk: bool = False
+    places: tuple[Place, ...] = ()
+    incidentals: tuple[Incidental, ...] = ()
+    region: str = ""
+    streaking: tuple[Metal, ...] = ()
+    field_mm: tuple[tuple[float, float], tuple[float, float]] | None = None
+    beside_mm: float = 0.0
 
 
 def wrapped(angle: Floats) -> Floats:

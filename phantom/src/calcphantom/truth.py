@@ -11,10 +11,11 @@ import numpy as np
 from calcphantom.distances import near_distance_mm, surface_distance_mm
 from calcphantom.piece import mineral_content, mineral_points
 from calcphantom.place import Placed
-from calcphantom.recipe import SCATTERED, Layer, PhantomRecipe, ScanRecipe
+from calcphantom.recipe import CLASSIC_REGIONS, SCATTERED, Layer, PhantomRecipe, ScanRecipe
 from calcphantom.render import Rendering
 from calcphantom.scene import Body
-from calcphantom.shapes import Floats, max_diameter_mm
+from calcphantom.shapes import Floats, Shape, max_diameter_mm
+from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import Contrast
 from calcreport.model.report import BoneRelation, DepthClass
 
@@ -25,6 +26,14 @@ THRESHOLD_HU: Final = {Contrast.NONE: 200.0, Contrast.VENOUS: 300.0, Contrast.AR
 contrast; 300 HU in the venous and 800 HU in the arterial phase, above enhanced vessels."""
 GROW_HU: Final = {**THRESHOLD_HU, Contrast.NONE: 130.0}
 """Density that voxels of a deposit reach: Agatston's 130 HU without contrast."""
+
+
+def threshold_hu(recipe: PhantomRecipe, *, is_vascular: bool = False) -> float:
+    """Density that mineral must reach: in trunk, hand and foot the enhanced vessels are far from the lesions."""
+    limit = THRESHOLD_HU[recipe.scan.contrast]
+    return limit if is_vascular or recipe.region in CLASSIC_REGIONS else min(limit, THRESHOLD_HU[Contrast.VENOUS])
+
+
 WHOLE_VOXEL: Final = 0.99
 SMALLEST_VOXELS: Final = 3
 """Fewer voxels are noise."""
@@ -82,6 +91,8 @@ class LesionTruth:
     is_detectable : bool
         Whether any detector could be asked to find it: without noise, its peak reaches the threshold of the contrast
         phase, at least 3 voxels and 2 mm3 of it reach the growth limit, and `contrast_to_noise` is at least 5.
+    region, tissue : str
+        Part of the body, and what the lesion lies in: ``"muscle"``, ``"subcutaneous fat"``, ``"vessel"`` …
     """
 
     pattern: str
@@ -108,6 +119,35 @@ class LesionTruth:
     peak_hu: float
     contrast_to_noise: float
     is_detectable: bool
+    region: str
+    tissue: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentalTruth:
+    """Mineral or foreign bodies of one structure that a report lists and does not call a lesion.
+
+    Parameters
+    ----------
+    kind, structure : str
+        As the report names them: ``"vascular"`` and ``"abdominal aorta"``.
+    side : str
+        ``"left"``, ``"right"`` or ``"midline"``.
+    count : int
+        Deposits within the scan.
+    hu, largest_mm : float
+        Density of the mineral, and the longest side of the largest deposit's box.
+    box_lps_mm : tuple
+        Lowest and highest corner around all of it, within the scan.
+    """
+
+    kind: str
+    structure: str
+    side: str
+    count: int
+    hu: float
+    largest_mm: float
+    box_lps_mm: tuple[Vector, Vector]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +166,8 @@ class Truth:
         Perpendicular distance between slices, rows, columns, mm.
     tilt_deg, noise_hu : float
         As rendered.
+    incidentals : tuple[IncidentalTruth, ...]
+        Calcified vessels, organs, cartilage; stones; what a report lists beside the lesions.
     """
 
     recipe: PhantomRecipe
@@ -134,6 +176,7 @@ class Truth:
     spacing_mm: Vector
     tilt_deg: float
     noise_hu: float
+    incidentals: tuple[IncidentalTruth, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Plain mapping for ``truth.json``; lengths mm, densities HU, positions LPS mm."""
@@ -145,7 +188,7 @@ def vector(point: Floats) -> Vector:
     return (float(point[0]), float(point[1]), float(point[2]))
 
 
-def lesion_truth(placed: Placed, number: int, rendering: Rendering, scan: ScanRecipe) -> LesionTruth:
+def lesion_truth(placed: Placed, number: int, rendering: Rendering, recipe: PhantomRecipe) -> LesionTruth:
     """Measure one lesion on its analytic shape.
 
     Parameters
@@ -156,7 +199,7 @@ def lesion_truth(placed: Placed, number: int, rendering: Rendering, scan: ScanRe
         Its owner number in the rendering.
     rendering : Rendering
         Noise-free scan, for the peak only.
-    scan : ScanRecipe
+    recipe : PhantomRecipe
         Noise and contrast, for detectability; voxel size, for what can be told apart.
 
     Returns
@@ -164,6 +207,7 @@ def lesion_truth(placed: Placed, number: int, rendering: Rendering, scan: ScanRe
     LesionTruth
         Lengths mm.
     """
+    scan = recipe.scan
     piece, body = placed.piece, placed.body
     points = mineral_points(piece.paints)
     volume, mean_hu, centre = mineral_content(piece.paints)
@@ -200,8 +244,69 @@ def lesion_truth(placed: Placed, number: int, rendering: Rendering, scan: ScanRe
         features=piece.features,
         peak_hu=peak,
         contrast_to_noise=ratio,
-        is_detectable=is_detectable(values, scan=scan, voxel_mm3=rendering.voxel_volume_mm3, contrast_to_noise=ratio),
+        is_detectable=is_detectable(values, recipe, voxel_mm3=rendering.voxel_volume_mm3, contrast_to_noise=ratio),
+        region=placed.region,
+        tissue=_tissue(placed, fascia),
     )
+
+
+_TISSUES: Final = {"P01": "vessel", "P02": "vessel", "P03": "vessel", "P04": "vessel", "P15": "tendon", "P21": "node"}
+"""What a pattern lies in wherever it lies."""
+
+
+def _tissue(placed: Placed, fascia: Floats) -> str:
+    """What a lesion lies in: by its pattern, by the place it was put into, or by its signed distances to the fascia."""
+    if placed.recipe.pattern in _TISSUES:
+        return _TISSUES[placed.recipe.pattern]
+    if placed.recipe.layer is Layer.FUSED:
+        return "bone surface"
+    found = [p.tissue for p in placed.body.places if p.name == placed.recipe.site]
+    return found[0] if found else "subcutaneous fat" if fascia.min() > 0 else "muscle"
+
+
+def incidental_truths(bodies: tuple[Body, ...], geometry: VolumeGeometry) -> tuple[IncidentalTruth, ...]:
+    """Sum up the incidental things that lie in the scan, one entry for each structure and side."""
+    corners = geometry.lps_mm(np.array([[0, 0, 0], np.array(geometry.shape) - 1]))
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    listed: dict[tuple[str, str, str], list[tuple[Floats, float]]] = {}
+    for body in bodies:
+        for item in body.incidentals:
+            for solid in _deposits(item.paint.shape):
+                box = np.array([np.maximum(solid[0], low), np.minimum(solid[1], high)])
+                if (box[1] > box[0]).all():
+                    side = _side(float(box[:, 0].mean()), body)
+                    listed.setdefault((item.kind, item.structure, side), []).append((box, item.paint.hu))
+    return tuple(
+        IncidentalTruth(
+            kind=kind,
+            structure=structure,
+            side=side,
+            count=len(boxes),
+            hu=boxes[0][1],
+            largest_mm=max(float((box[1] - box[0]).max()) for box, _ in boxes),
+            box_lps_mm=(
+                vector(np.min([box[0] for box, _ in boxes], axis=0)),
+                vector(np.max([box[1] for box, _ in boxes], axis=0)),
+            ),
+        )
+        for (kind, structure, side), boxes in listed.items()
+    )
+
+
+def _deposits(shape: Shape) -> list[Floats]:
+    """Boxes of the separate deposits of a solid: parts whose boxes touch are one."""
+    boxes = [part.box.copy() for part in shape.parts or (shape,)]
+    done: list[Floats] = []
+    while boxes:
+        one = boxes.pop()
+        touching = [b for b in boxes if ((b[0] <= one[1]) & (one[0] <= b[1])).all()]
+        if touching:
+            boxes = [b for b in boxes if not any(b is t for t in touching)]
+            stack = np.array([one, *touching])
+            boxes.append(np.array([stack[:, 0].min(axis=0), stack[:, 1].max(axis=0)]))
+        else:
+            done.append(one)
+    return done
 
 
 def depth_class(fascia: Floats, fascia_mm: float, bone_mm: float) -> DepthClass:
@@ -253,12 +358,13 @@ def _mineral_hu(rendering: Rendering, number: int, *, is_fused: bool) -> Floats:
     return np.asarray(rendering.hu[i, j, k], dtype=np.float64)
 
 
-def is_detectable(values: Floats, *, scan: ScanRecipe, voxel_mm3: float, contrast_to_noise: float) -> bool:
+def is_detectable(values: Floats, recipe: PhantomRecipe, *, voxel_mm3: float, contrast_to_noise: float) -> bool:
     """Whether any detector could be asked to find a lesion of these voxels (HU; see `LesionTruth`)."""
     # A peak at the threshold itself is a coin toss: noise lifts it over or pulls it under.
-    if not len(values) or values.max() < THRESHOLD_HU[scan.contrast] + scan.noise_hu:
+    limit = threshold_hu(recipe)
+    if not len(values) or values.max() < limit + recipe.scan.noise_hu:
         return False
-    dense = int((values >= GROW_HU[scan.contrast]).sum())
+    dense = int((values >= min(limit, GROW_HU[recipe.scan.contrast])).sum())
     is_large = dense >= SMALLEST_VOXELS and dense * voxel_mm3 >= SMALLEST_MM3
     return is_large and contrast_to_noise >= DETECTABLE_CONTRAST_TO_NOISE
 

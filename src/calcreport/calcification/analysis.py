@@ -121,7 +121,7 @@ def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
         noise_hu=noise_hu,
         notes=(*chosen.notes, *_notes(detection)),
         maximum_intensity_hu=projection.result(),
-        regions=body_map.regions,
+        regions=scene.places.regions,
     )
 
 

@@ -42,7 +42,8 @@ def sort_by_labels(
         structure = structure_of(labels, detection.components.indices(focus.component))
         if structure is not None and structure.kind in SKELETON | INSIDES and not is_claimed(focus):
             hinted[focus.component] = structure
-    found = [(focus.component, hinted[focus.component]) for focus in (*detection.foci, *detection.inner) if focus.component in hinted]
+    sure = {focus.component for focus in (*detection.foci, *detection.inner)}
+    found = [(component, structure) for component, structure in hinted.items() if component in sure]
     rejected = tuple(
         Rejected(component=component, reason=ExclusionReason.SKELETON, detail=f"{one.full_name} by the anatomy masks")
         for component, one in found
