@@ -17,6 +17,9 @@ FOLDER ?= src/calcreport/rules
 MUTANTS ?= 150
 SEED ?= 13
 AT_LEAST ?= 80
+# Folders with real studies, and options of tests/accuracy/run_unseen.py, as in UNSEEN='--perturb all --write'
+DATA ?=
+UNSEEN ?=
 # Files or folders that make test is limited to; all when empty.
 TEST_PATHS ?=
 DEMO_STUDY := sample_dicoms/myositis_calf
@@ -25,7 +28,7 @@ export PYTHON
 export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: help demo show-demo-study test check lint types imports fmt docs bench accuracy accuracy-sample mutate coverage wheel lock \
+.PHONY: help demo show-demo-study test check lint types imports fmt docs bench accuracy accuracy-sample accuracy-unseen mutate coverage wheel lock \
 	sbom clean
 
 help: ## list the targets
@@ -93,6 +96,9 @@ accuracy: $(VENV)/.dev-ready ## measurements on phantoms of known truth, CT and 
 	$(BIN)/python tests/accuracy/run_phantoms.py --jobs $(TEST_JOBS)
 	$(BIN)/python tests/accuracy/run_films.py --jobs $(TEST_JOBS)
 	$(BIN)/python tests/accuracy/run_contours.py
+
+accuracy-unseen: $(VENV)/.dev-ready ## the analysis on real studies, with lesions put in and as changed copies: DATA='FOLDER...' UNSEEN=options
+	$(BIN)/python tests/accuracy/run_unseen.py $(DATA) --jobs $(TEST_JOBS) $(UNSEEN)
 
 coverage: $(VENV)/.dev-ready ## which lines and branches the tests reach
 	$(BIN)/coverage erase

@@ -175,16 +175,18 @@ def score(
 ) -> Row:
     """Hold an outcome against what is known of the study and what was put into it.
 
-    `moved` gives the place of a box in a changed copy; places that are cut or gone are neither owed nor wrong.
+    `moved` gives the place of a box in a changed copy; places that are cut or gone are neither owed nor wrong
+    (what is left of them stays where it was: only mirroring moves anything, and cuts nothing).
     """
     row.status, row.seconds, row.alerts = outcome.status, outcome.seconds, outcome.alerts
     row.lesions, row.incidental = len(outcome.lesions), len(outcome.incidental)
     used: set[int] = set()
     for known in study.known:
-        _score_known(known, moved(known.box) or _edge_of(known.box, moved), outcome, row, used)
+        place = moved(known.box)
+        _score_known(known if place else dataclasses.replace(known, owed=""), place or known.box, outcome, row, used)
     for lesion in lesions:
-        box = moved(_box(lesion))
-        _score_inserted(lesion, box or _edge_of(_box(lesion), moved), outcome, row, used, is_whole=box is not None)
+        place = moved(_box(lesion))
+        _score_inserted(lesion, place or _box(lesion), outcome, row, used, is_whole=place is not None)
     label_map = None if study.labels is None else LabelMap(study.labels)
     for i, reported in enumerate(outcome.lesions):
         if i not in used:
@@ -193,11 +195,6 @@ def score(
                 row.false += 1
                 row.false_as.append(f"{what}: {reported.pattern} {reported.depth} {reported.diameter_mm or 0:.0f} mm")
     return row
-
-
-def _edge_of(box: Box, moved: Callable[[Box], Box | None]) -> Box:  # noqa: ARG001
-    """Where a cut place was: what is reported there is not false. Cropping does not move what is left."""
-    return box
 
 
 def _box(lesion: dict[str, Any]) -> Box:

@@ -193,22 +193,25 @@ def write_host(host: Host, folder: Path, *, salt: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     low, high = host.limits()
     is_wider = bool(host.stored.min() < low or host.stored.max() > high)
-    for number, header in enumerate(host.headers):
-        image = copy.deepcopy(header)
-        _renew_uids(image, salt, number)
-        _place(image, host, number)
-        if is_wider:
-            image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 16, 16, 15, 1
-            image.pop("PixelPaddingValue", None)
-        is_signed = int(image.PixelRepresentation) == 1
-        for keyword in _OF_THE_RANGE:
-            image.pop(keyword, None)
-        image.PixelData = host.stored[number].astype("<i2" if is_signed else "<u2").tobytes()
-        image["PixelData"].VR = "OW"
-        path = folder / f"slice_{number + 1:04d}.dcm"
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # faults of the host's own header are kept
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # faults of the host's own header are kept
+        for number, header in enumerate(host.headers):
+            image = copy.deepcopy(header)
+            _renew_uids(image, salt, number)
+            _place(image, host, number)
+            _fill(image, host.stored[number], is_wider=is_wider)
+            path = folder / f"slice_{number + 1:04d}.dcm"
             dcmwrite(path, image, implicit_vr=False, little_endian=True, enforce_file_format=True)
+
+
+def _fill(image: Dataset, stored: NDArray[np.int32], *, is_wider: bool) -> None:
+    if is_wider:
+        image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 16, 16, 15, 1
+        image.pop("PixelPaddingValue", None)
+    for keyword in _OF_THE_RANGE:
+        image.pop(keyword, None)
+    image.PixelData = stored.astype("<i2" if int(image.PixelRepresentation) == 1 else "<u2").tobytes()
+    image["PixelData"].VR = "OW"
 
 
 def renewed_uid(uid: str, salt: str) -> UID:
