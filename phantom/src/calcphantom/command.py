@@ -7,21 +7,29 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from calcphantom.dicom_series import TRANSFER_SYNTAXES, write_study
 from calcphantom.film.command import FILM_OPTIONS, add_film_arguments, run_films
 from calcphantom.kinds import KINDS, random_recipe
 from calcphantom.place import NoRoomError
-from calcphantom.recipe import Kernel, PhantomRecipe, ScanRecipe
+from calcphantom.recipe import WHOLE_BODY_REGIONS, Kernel, PhantomRecipe, ScanRecipe
 from calcphantom.study import make_phantom
 from calcreport.errors import OutputError, UsageError
 from calcreport.model.image import Contrast
 
 
+_BODY_KINDS: Final = {
+    f"{region.value}{end}": (region, not end) for region in WHOLE_BODY_REGIONS for end in ("", "-negative")
+}
+"""Regions whose anatomy, lesions and incidental mineral follow from the seed."""
+_DRAWN: Final = (*_BODY_KINDS, "random", "random-negative")
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command to a parser."""
     names = ", ".join(KINDS)
-    parser.add_argument("kind", metavar="KIND", help=f"{names}, random or random-negative")
+    parser.add_argument("kind", metavar="KIND", help=f"{names}, {', '.join(_DRAWN)}")
     parser.add_argument("--out", required=True, type=Path, help="folder for the DICOM files and truth.json")
     parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same files (default 1)")
     number = partial(parser.add_argument, type=float, metavar="NUMBER")
@@ -76,10 +84,13 @@ def recipe_from(args: argparse.Namespace) -> PhantomRecipe:
     """Build the recipe from parsed options; raises UsageError when a value makes no sense."""
     if args.kind in {"random", "random-negative"}:
         recipe = random_recipe(args.seed, has_lesions=args.kind == "random")
+    elif args.kind in _BODY_KINDS:
+        region, has_lesions = _BODY_KINDS[args.kind]
+        recipe = random_recipe(args.seed, has_lesions=has_lesions, region=region)
     elif args.kind in KINDS:
         recipe = KINDS[args.kind].recipe(args.kind, seed=args.seed, scan=ScanRecipe())
     else:
-        msg = f"there is no phantom of this kind: choose one of {', '.join(KINDS)}, random, random-negative"
+        msg = f"there is no phantom of this kind: choose one of {', '.join((*KINDS, *_DRAWN))}"
         raise UsageError(msg, code="phantom.unknown_kind")
     scan = _scan_from(args, recipe.scan)
     lesions = tuple(

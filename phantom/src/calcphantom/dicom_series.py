@@ -40,8 +40,11 @@ IMPLEMENTATION_UID: Final = "2.25.310582945811920356481002791356"
 """Implementation Class UID of the phantom writer."""
 STUDY_DATE: Final = "20260102"
 """Date of every phantom, so that files are reproducible."""
-_KERNELS: Final = {Kernel.SOFT: "B30f", Kernel.STANDARD: "B45f", Kernel.SHARP: "B70f"}
-_PARTS: Final = {Region.CALF: "LEG", Region.THIGH: "THIGH", Region.PELVIS: "PELVIS", Region.NECK: "NECK"}
+_KERNELS: Final = {Kernel.SOFT: "B30f", Kernel.STANDARD: "B45f", Kernel.SHARP: "B70f", Kernel.LUNG: "B80f"}
+_PARTS: Final = {region: region.value.upper() for region in Region} | {
+    Region.CALF: "LEG",
+    Region.THORAX: "CHEST",
+}
 
 
 def _rle(pixels: Pixels) -> bytes:

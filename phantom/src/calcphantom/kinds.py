@@ -9,7 +9,17 @@ from typing import Final
 
 import numpy as np
 
-from calcphantom.recipe import Extra, Kernel, Layer, LesionRecipe, PhantomRecipe, Region, ScanRecipe
+from calcphantom.body_recipes import body_recipe
+from calcphantom.recipe import (
+    CLASSIC_REGIONS,
+    Extra,
+    Kernel,
+    Layer,
+    LesionRecipe,
+    PhantomRecipe,
+    Region,
+    ScanRecipe,
+)
 from calcreport.model.image import Contrast
 
 
@@ -237,7 +247,7 @@ _LIMBS: Final[tuple[Region, ...]] = (Region.CALF, Region.THIGH)
 _HU_RANGE: Final[Mapping[str, tuple[float, float]]] = MappingProxyType({"P06": (200.0, 300.0), "P07": (850.0, 1200.0)})
 
 
-def random_recipe(seed: int, *, has_lesions: bool = True) -> PhantomRecipe:
+def random_recipe(seed: int, *, has_lesions: bool = True, region: Region | None = None) -> PhantomRecipe:
     """Draw a study: anatomy, lesion, size, depth, density, spacing, overlap, tilt, dose, kernel.
 
     Parameters
@@ -246,12 +256,16 @@ def random_recipe(seed: int, *, has_lesions: bool = True) -> PhantomRecipe:
         The same seed gives the same recipe.
     has_lesions : bool
         ``False`` draws a negative study, with more things that may deceive a detector.
+    region : Region | None
+        One of `WHOLE_BODY_REGIONS`; ``None`` draws a calf, thigh, pelvis or neck.
 
     Returns
     -------
     PhantomRecipe
         One lesion, now and then two of the same pattern; none when `has_lesions` is false.
     """
+    if region is not None:
+        return body_recipe(seed, region, has_lesions=has_lesions)
     rng = np.random.default_rng([seed, 7])
     if not has_lesions:
         return _negative(seed, rng)
@@ -285,7 +299,7 @@ def random_recipe(seed: int, *, has_lesions: bool = True) -> PhantomRecipe:
 
 
 def _negative(seed: int, rng: np.random.Generator) -> PhantomRecipe:
-    region = tuple(Region)[seed % 4]
+    region = CLASSIC_REGIONS[seed % 4]
     return PhantomRecipe(
         kind="random-negative",
         region=region,

@@ -207,6 +207,7 @@ def build_limb(
         vessels=vessels,
         shafts=bones,
         side="left" if sign > 0 else "right",
+        region=recipe.region.value,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -15,9 +16,10 @@ from calcphantom import lesions_solid as solid
 from calcphantom.limb import FAT_HU
 from calcphantom.piece import Piece, Posture, soft
 from calcphantom.recipe import Layer, LesionRecipe
-from calcphantom.scene import Body, Vessel
+from calcphantom.scene import Body, Place, Vessel
 from calcphantom.shapes import (
     Floats,
+    Shape,
     about_z,
     intersection,
     moved,
@@ -80,11 +82,14 @@ class Placed:
         In LPS mm.
     body : Body
         The limb or trunk that holds it.
+    region : str
+        Part of the body.
     """
 
     recipe: LesionRecipe
     piece: Piece
     body: Body
+    region: str = ""
 
 
 def shift_piece(piece: Piece, rotation: Floats, shift_mm: Floats) -> Piece:
@@ -139,10 +144,12 @@ def place_lesion(
     NoRoomError
         Nothing fits.
     """
+    named = _place_of(lesion, body)
+    done = partial(Placed, recipe=lesion, body=body, region=body.region if named is None else named.region)
     if lesion.layer is Layer.FUSED:
-        return Placed(recipe=lesion, piece=bound.fused_with_bone(lesion, body, rng), body=body)
+        return done(piece=bound.fused_with_bone(lesion, body, rng))
     if lesion.pattern in BOUND_PATTERNS:
-        return Placed(recipe=lesion, piece=_bound_piece(lesion, body, rng, blood_hu), body=body)
+        return done(piece=_bound_piece(lesion, body, rng, blood_hu))
     squeeze, size = 1.0, 1.0
     for round_number in range(_ROUNDS):
         if round_number > 0:
@@ -155,7 +162,7 @@ def place_lesion(
         )
         placed = _find_place(piece, lesion, body, rng, others=others, half_length_mm=half_length_mm)
         if placed is not None:
-            return Placed(recipe=lesion, piece=_bedded(placed, body), body=body)
+            return done(piece=_bedded(placed, body))
     msg = f"no room for {lesion.pattern} of {lesion.diameter_mm:.0f} mm ({lesion.layer})"
     raise NoRoomError(msg)
 
@@ -201,6 +208,8 @@ def _find_place(
         room = max(0.0, half_length_mm - reach - 4.0)
         shift = _draw_centre(lesion, body, rng, z=float(rng.uniform(-room, room)))
         shift = _settle(shift, turned, lesion, body)
+        if abs(float(shift[2])) > room + 1e-6:
+            continue
         if _fits(turned + shift, lesion, body, others):
             return shift_piece(piece, turn, shift)
     return None
@@ -208,6 +217,9 @@ def _find_place(
 
 def _draw_centre(lesion: LesionRecipe, body: Body, rng: np.random.Generator, *, z: float) -> Floats:
     layer = lesion.layer
+    named = _place_of(lesion, body)
+    if named is not None:
+        return _draw_in(named.shape, rng, z=z)
     for name, muscle in body.sites:
         if name == lesion.site:
             x, y = (float(v) for v in muscle.centre(np.array(z * 0.3)))
@@ -228,6 +240,20 @@ def _draw_centre(lesion: LesionRecipe, body: Body, rng: np.random.Generator, *, 
         radius = inner * float(np.sqrt(rng.uniform(0.0, 1.0)))
     middle_x, middle_y = (float(v) for v in body.skin.centre(height))
     return np.array([middle_x + radius * np.cos(angle), middle_y + radius * np.sin(angle), z])
+
+
+def _place_of(lesion: LesionRecipe, body: Body) -> Place | None:
+    return next((place for place in body.places if place.name == lesion.site), None)
+
+
+def _draw_in(shape: Shape, rng: np.random.Generator, *, z: float) -> Floats:
+    """Return a point of a solid, at height z (mm) or as near as the solid comes to it."""
+    low, high = shape.box
+    points = rng.uniform(low, high, (600, 3))
+    points[:, 2] = np.clip(z, low[2], high[2])
+    depth = -shape.distance(*points.T)
+    inner = points[depth > min(3.0, 0.4 * float(depth.max()))]
+    return np.asarray(inner[int(rng.integers(len(inner)))] if len(inner) else points[depth.argmax()])
 
 
 def _beside_vessel(vessel: Vessel, rng: np.random.Generator, *, z: float, off_mm: float) -> Floats:
@@ -264,6 +290,11 @@ def _fits(points: Floats, lesion: LesionRecipe, body: Body, others: tuple[Placed
     x, y, z = points.T
     bone = float(np.min([b.distance(x, y, z).min() for b in body.bones]))
     fascia = body.fascia.distance(x, y, z)
+    named = _place_of(lesion, body)
+    if named is not None:
+        if float(named.shape.distance(x, y, z).max()) > 0 or bone < 2.2:
+            return False
+        return all(_box_gap(points, other) > 16.0 for other in others)
     if not _layer_fits(lesion, skin_mm=float(body.skin.distance(x, y, z).max()), fascia_mm=fascia, bone_mm=bone):
         return False
     if any(float(shape.distance(x, y, z).min()) < 1.0 for shape in body.keep_out):

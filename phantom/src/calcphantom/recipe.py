@@ -17,6 +17,11 @@ class Region(StrEnum):
     THIGH = "thigh"
     PELVIS = "pelvis"
     NECK = "neck"
+    THORAX = "thorax"
+    ABDOMEN = "abdomen"
+    SHOULDER = "shoulder"
+    HAND = "hand"
+    FOOT = "foot"
 
 
 @unique
@@ -37,6 +42,7 @@ class Kernel(StrEnum):
     SOFT = "soft"
     STANDARD = "standard"
     SHARP = "sharp"
+    LUNG = "lung"
 
 
 @unique
@@ -52,6 +58,19 @@ class Extra(StrEnum):
     BOWEL_CONTRAST = "bowel contrast"
     BLADDER_CONTRAST = "bladder contrast"
     KNEE_END = "knee end"
+    ARMS_UP = "arms up"
+    ARMS_DOWN = "arms down"
+    CUT_FIELD = "cut field of view"
+    INJECTED_VEIN = "injected vein"
+    OLD_CARTILAGE = "calcified cartilage"
+    PLAQUES = "vascular plaques"
+    AIRWAY_MINERAL = "calcified airway"
+    ORGAN_MINERAL = "organ calcification"
+    STONES = "stones"
+    EXCRETED_CONTRAST = "excreted contrast"
+    PILLS = "pills"
+    CLIPS = "surgical clips"
+    SPREAD_FINGERS = "spread fingers"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +188,11 @@ class PhantomRecipe:
     age_years: int | None = None
     sex: str = ""
 
+
+CLASSIC_REGIONS: Final = (Region.CALF, Region.THIGH, Region.PELVIS, Region.NECK)
+"""What a random recipe is drawn from when no region is named; their anatomy is painted sample by sample."""
+WHOLE_BODY_REGIONS: Final = (Region.THORAX, Region.ABDOMEN, Region.SHOULDER, Region.HAND, Region.FOOT)
+"""Detailed anatomies, painted on a `Canvas`."""
 
 SCATTERED: Final = frozenset({"P02", "P04", "P08", "P10", "P11", "P12", "P14", "P18", "P19", "P20", "P24"})
 """Patterns whose extent is reported but whose longest diameter has no sharp meaning: nets, speckles, sheets, tracks."""

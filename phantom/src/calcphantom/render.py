@@ -15,11 +15,11 @@ from calcphantom.shapes import Floats
 from calcreport.model.geometry import VolumeGeometry
 
 AIR_HU: Final = -1000.0
-PSF_SIGMA_MM: Final = {Kernel.SOFT: 0.50, Kernel.STANDARD: 0.40, Kernel.SHARP: 0.33}
+PSF_SIGMA_MM: Final = {Kernel.SOFT: 0.50, Kernel.STANDARD: 0.40, Kernel.SHARP: 0.33, Kernel.LUNG: 0.33}
 """In-plane blur, standard deviation in mm: full widths at half maximum of 1.2, 0.95 and 0.8 mm."""
-SHARP_OVERSHOOT: Final = 0.2
-"""Share of an unsharp mask (1 mm) that a sharp kernel adds: mild overshoot at edges."""
-NOISE_GRAIN_PIXELS: Final = {Kernel.SOFT: 0.75, Kernel.STANDARD: 0.55, Kernel.SHARP: 0.35}
+OVERSHOOT: Final = {Kernel.SHARP: 0.2, Kernel.LUNG: 0.7}
+"""Share of an unsharp mask (1 mm) that a sharp kernel adds: mild overshoot at edges, strong with a lung kernel."""
+NOISE_GRAIN_PIXELS: Final = {Kernel.SOFT: 0.75, Kernel.STANDARD: 0.55, Kernel.SHARP: 0.35, Kernel.LUNG: 0.3}
 """Correlation length of the noise, standard deviation in pixels."""
 
 
@@ -79,7 +79,14 @@ def sample_offsets(geometry: VolumeGeometry, thickness_mm: float) -> Floats:
     return np.asarray(unit @ np.stack((normal, geometry.affine[:3, 1], geometry.affine[:3, 2])))
 
 
-def render(paints: tuple[Paint, ...], geometry: VolumeGeometry, scan: ScanRecipe, *, lesions: int) -> Rendering:
+def render(
+    paints: tuple[Paint, ...],
+    geometry: VolumeGeometry,
+    scan: ScanRecipe,
+    *,
+    lesions: int,
+    background: NDArray[np.float32] | None = None,
+) -> Rendering:
     """Scan a scene without noise.
 
     Parameters
@@ -92,13 +99,15 @@ def render(paints: tuple[Paint, ...], geometry: VolumeGeometry, scan: ScanRecipe
         Thickness and kernel.
     lesions : int
         Number of lesions; owners run from 0.
+    background : NDArray[np.float32] | None
+        HU that is painted over, of the geometry's shape; ``None`` for air.
 
     Returns
     -------
     Rendering
         HU and mineral shares.
     """
-    hu = np.empty(geometry.shape, dtype=np.float32)
+    hu = np.full(geometry.shape, AIR_HU, dtype=np.float32) if background is None else background
     offsets = sample_offsets(geometry, scan.slice_thickness_mm)
     boxes = [_index_box(paint, geometry, scan.slice_thickness_mm) for paint in paints]
     shares: list[list[NDArray[np.float32]]] = [[] for _ in range(lesions)]
@@ -143,9 +152,9 @@ def _render_slice(
     rows, columns = out.shape
     corner = geometry.affine[:3, 3] + k * geometry.affine[:3, 0]
     row, column = geometry.affine[:3, 1], geometry.affine[:3, 2]
-    out[:] = AIR_HU
     owner = np.full((rows, columns), NOT_A_LESION, dtype=np.int16)
     surface = np.zeros((rows, columns), dtype=bool)
+    beneath = out.copy()
     states: list[_State] = []
     for paint, box in active:
         window = (slice(int(box[0, 1]), int(box[1, 1]) + 1), slice(int(box[0, 2]), int(box[1, 2]) + 1))
@@ -163,7 +172,7 @@ def _render_slice(
         owner[window][full] = paint.owner if paint.is_mineral else NOT_A_LESION
         surface[window] |= near
         states.append((paint, window, full, near))
-    owners = _render_surface(states, np.argwhere(surface), (corner, row, column), offsets, (out, owner))
+    owners = _render_surface(states, np.argwhere(surface), (corner, row, column), offsets, (out, owner, beneath))
     return [(lesion, np.insert(listed, 0, k, axis=1)) for lesion, listed in owners]
 
 
@@ -178,13 +187,13 @@ def _render_surface(
     where: NDArray[np.int64],
     frame: tuple[Floats, Floats, Floats],
     offsets: Floats,
-    planes: tuple[NDArray[np.float32], NDArray[np.int16]],
+    planes: tuple[NDArray[np.float32], NDArray[np.int16], NDArray[np.float32]],
 ) -> list[tuple[int, NDArray[np.float32]]]:
     """Paint the listed voxels (row, column) sample by sample; returns each lesion's row, column and share."""
-    out, owner = planes
+    out, owner, beneath = planes
     number = np.full(out.shape, -1, dtype=np.int64)
     number[where[:, 0], where[:, 1]] = np.arange(len(where))
-    values = np.full((len(where), len(offsets)), AIR_HU, dtype=np.float32)
+    values = np.repeat(beneath[where[:, 0], where[:, 1]][:, None], len(offsets), axis=1)
     owners = np.full((len(where), len(offsets)), NOT_A_LESION, dtype=np.int16)
     corner, row, column = frame
     centres = corner + where[:, :1] * row + where[:, 1:] * column
@@ -218,8 +227,8 @@ def _blur(hu: NDArray[np.float32], scan: ScanRecipe, pixel_mm: float) -> None:
     sigma = PSF_SIGMA_MM[scan.kernel] / pixel_mm
     for plane in hu:
         smooth = ndimage.gaussian_filter(plane, sigma, mode="nearest")
-        if scan.kernel is Kernel.SHARP:
-            smooth += SHARP_OVERSHOOT * (smooth - ndimage.gaussian_filter(smooth, 1.0 / pixel_mm, mode="nearest"))
+        if scan.kernel in OVERSHOOT:
+            smooth += OVERSHOOT[scan.kernel] * (smooth - ndimage.gaussian_filter(smooth, 1.0 / pixel_mm, mode="nearest"))
         plane[:] = smooth
 
 

@@ -108,6 +108,62 @@ class Vessel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Place:
+    """A named piece of soft tissue that lesions are put into.
+
+    Parameters
+    ----------
+    name, region, tissue : str
+        Name for recipes; part of the body and tissue for the truth.
+    shape : Shape
+        Where the whole lesion must lie, LPS mm.
+    """
+
+    name: str
+    region: str
+    tissue: str
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Incidental:
+    """Mineral or a foreign body that belongs to an organ, vessel, airway or cartilage: listed, and no lesion.
+
+    Parameters
+    ----------
+    kind, structure : str
+        As the report lists it: ``"vascular"`` and ``"abdominal aorta"``.
+    paint : Paint
+        The solid, one part for each deposit, LPS mm.
+    """
+
+    kind: str
+    structure: str
+    paint: Paint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metal:
+    """A piece of metal, or a vein full of contrast, that throws streaks.
+
+    Parameters
+    ----------
+    x_mm, y_mm : float
+        Centre in the axial plane, LPS mm.
+    low_mm, high_mm : float
+        Heights between which it lies, LPS mm.
+    radius_mm : float
+        Size in the axial plane, mm.
+    """
+
+    x_mm: float
+    y_mm: float
+    low_mm: float
+    high_mm: float
+    radius_mm: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Body:
     """One limb, pelvis or neck with its landmarks.
 
@@ -134,7 +190,17 @@ class Body:
     side : str
         ``"left"`` or ``"right"`` for a limb.
     is_trunk : bool
-        Pelvis or neck: the side of a lesion follows from its position.
+        Pelvis, neck, chest …: the side of a lesion follows from its position.
+    places : tuple[Place, ...]
+        Where lesions may lie that name none of the layers alone.
+    incidentals : tuple[Incidental, ...]
+        What else is calcified or foreign.
+    region : str
+        Part of the body for the truth, where a place says nothing else.
+    streaking : tuple[Metal, ...]
+        What throws streaks.
+    beside_mm : float
+        How far arms or neighbours reach beyond the skin on either side, mm.
     """
 
     paints: tuple[Paint, ...]
@@ -149,6 +215,11 @@ class Body:
     sites: tuple[tuple[str, Tube], ...] = ()
     side: str = "right"
     is_trunk: bool = False
+    places: tuple[Place, ...] = ()
+    incidentals: tuple[Incidental, ...] = ()
+    region: str = ""
+    streaking: tuple[Metal, ...] = ()
+    beside_mm: float = 0.0
 
 
 def wrapped(angle: Floats) -> Floats:

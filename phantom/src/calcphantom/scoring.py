@@ -9,9 +9,11 @@ import numpy as np
 
 from calcphantom.recipe import Layer
 from calcphantom.shapes import Floats
-from calcphantom.truth import LesionTruth, Truth
+from calcphantom.truth import THRESHOLD_HU, IncidentalTruth, LesionTruth, Truth
 from calcreport.model.lesion import CtFindings, MeasuredLesion
-from calcreport.model.report import BoneRelation, Confidence, DepthClass
+from calcreport.model.report import BoneRelation, Concern, Confidence, DepthClass, Lesion, Report
+
+Found = MeasuredLesion | Lesion
 
 SMALLEST_MM: Final = 4.0
 """Lesions below this need not be found."""
@@ -94,19 +96,47 @@ class StudyScore:
         In the order of the truth.
     false : tuple[str, ...]
         One sentence for each invented lesion: place, size, pattern.
+    incidentals : tuple[IncidentalScore, ...]
+        Of a report: what it made of calcified vessels, organs, cartilage.
+    is_alert : bool
+        Of a report: it names a concern, though nothing suspicious was put in.
     """
 
     seed: int
     lesions: tuple[LesionScore, ...]
     false: tuple[str, ...]
+    incidentals: tuple[IncidentalScore, ...] = ()
+    is_alert: bool = False
 
 
-def score_study(findings: CtFindings, truth: Truth, *, voxel_diagonal_mm: float) -> StudyScore:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentalScore:
+    """One structure with incidental mineral, and what the report made of it.
+
+    Parameters
+    ----------
+    truth : IncidentalTruth
+        What is true.
+    is_required : bool
+        Large and dense enough to be asked for.
+    is_listed : bool
+        Listed among the incidental findings, with the right kind.
+    is_lesion : bool
+        Reported as a lesion.
+    """
+
+    truth: IncidentalTruth
+    is_required: bool
+    is_listed: bool
+    is_lesion: bool
+
+
+def score_study(findings: CtFindings | Report, truth: Truth, *, voxel_diagonal_mm: float) -> StudyScore:
     """Match the reported lesions of one study with the true ones and measure the errors.
 
     Parameters
     ----------
-    findings : CtFindings
+    findings : CtFindings | Report
         What was found, LPS mm.
     truth : Truth
         What is true, LPS mm.
@@ -119,12 +149,12 @@ def score_study(findings: CtFindings, truth: Truth, *, voxel_diagonal_mm: float)
         One score a true lesion.
     """
     margin = voxel_diagonal_mm + _MATCH_MARGIN_MM
-    matched: dict[int, list[MeasuredLesion]] = {n: [] for n in range(len(truth.lesions))}
+    matched: dict[int, list[Found]] = {n: [] for n in range(len(truth.lesions))}
     false = []
     for found in findings.lesions:
         number = _best_match(found, truth.lesions, margin)
         if number is None:
-            false.append(_sentence(found))
+            false.append(_sentence(found) + _struck(found, truth))
         else:
             matched[number].append(found)
     return StudyScore(
@@ -133,15 +163,62 @@ def score_study(findings: CtFindings, truth: Truth, *, voxel_diagonal_mm: float)
             _score(lesion, matched[n], truth, n, voxel_diagonal_mm) for n, lesion in enumerate(truth.lesions)
         ),
         false=tuple(false),
+        incidentals=_score_incidentals(findings, truth, margin),
+        is_alert=isinstance(findings, Report) and findings.concern in _CONCERNS and not truth.lesions,
     )
 
 
-def _box(found: MeasuredLesion) -> Floats | None:
+_CONCERNS: Final = frozenset({Concern.HIGH, Concern.FLAGGED})
+_LISTED_MM: Final = 3.0
+"""Smaller incidental deposits need not be listed."""
+
+
+def _struck(found: Found, truth: Truth) -> str:
+    """Name the incidental structure that an invented lesion is."""
+    box = _box(found)
+    if box is None:
+        return ""
+    names = [f"{t.kind} {t.structure}" for t in truth.incidentals if _touches(box, np.asarray(t.box_lps_mm), 1.0)]
+    return f", on {names[0]}" if names else ""
+
+
+def _touches(box: Floats, other: Floats, margin_mm: float) -> bool:
+    return bool((box[0] <= other[1] + margin_mm).all() and (other[0] - margin_mm <= box[1]).all())
+
+
+def _score_incidentals(
+    findings: CtFindings | Report, truth: Truth, margin_mm: float
+) -> tuple[IncidentalScore, ...]:
+    listed = [
+        (str(item.kind), np.asarray(item.bbox_lps_mm, dtype=np.float64))
+        for item in getattr(findings, "incidental", ()) or ()
+        if item.bbox_lps_mm is not None
+    ]
+    boxes = [box for box in map(_box, findings.lesions) if box is not None]
+    limit = THRESHOLD_HU[truth.recipe.scan.contrast] + truth.noise_hu
+    scores = []
+    for item in truth.incidentals:
+        place = np.asarray(item.box_lps_mm)
+        smallest = max(_LISTED_MM, 1.5 * truth.recipe.scan.slice_thickness_mm)
+        scores.append(
+            IncidentalScore(
+                truth=item,
+                is_required=item.largest_mm >= smallest and item.hu > 1.2 * limit,
+                is_listed=any(kind == item.kind and _touches(box, place, margin_mm) for kind, box in listed),
+                is_lesion=any(
+                    (place[0] - margin_mm <= box[0]).all() and (box[1] <= place[1] + margin_mm).all() for box in boxes
+                ),
+            )
+        )
+    return tuple(scores)
+
+
+def _box(found: Found) -> Floats | None:
     box = found.location.bbox_lps_mm
     return None if box is None else np.asarray(box, dtype=np.float64)
 
 
-def _best_match(found: MeasuredLesion, lesions: tuple[LesionTruth, ...], margin_mm: float) -> int | None:
+def _best_match(found: Found, lesions: tuple[LesionTruth, ...], margin_mm: float) -> int | None:
     """Return the true lesion whose box holds most of the reported one's, unless it is far too large to be it."""
     box = _box(found)
     if box is None:
@@ -159,14 +236,14 @@ def _best_match(found: MeasuredLesion, lesions: tuple[LesionTruth, ...], margin_
     return best if best_share > 0.1 else None
 
 
-def _sentence(found: MeasuredLesion) -> str:
+def _sentence(found: Found) -> str:
     centre = found.location.centroid_lps_mm or (float("nan"),) * 3
     place = ", ".join(f"{v:.0f}" for v in centre)
     return f"({place}) mm, {found.size.max_diameter_mm or 0:.1f} mm, {found.pattern.id}, {found.depth.class_.value}"
 
 
 def _score(
-    lesion: LesionTruth, parts: list[MeasuredLesion], truth: Truth, number: int, diagonal_mm: float
+    lesion: LesionTruth, parts: list[Found], truth: Truth, number: int, diagonal_mm: float
 ) -> LesionScore:
     fused = truth.recipe.lesions[number].layer is Layer.FUSED
     spacing = max(truth.spacing_mm[0], truth.recipe.scan.slice_thickness_mm)

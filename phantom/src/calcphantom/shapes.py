@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from typing import Final
 
 import numpy as np
@@ -38,12 +39,15 @@ class Shape:
         Shape ``(n, 3)``; points on the outer surface, mm; empty for solids whose size is never asked for.
     z_slope : float
         Bound on how fast the distance changes along z, mm per mm; below 1 for tubes along z.
+    parts : tuple[Shape, ...]
+        Solids with small boxes that it is the union of, so that a large thin thing is painted piece by piece.
     """
 
     distance: Distance
     box: Floats
     points: Floats
     z_slope: float = 1.0
+    parts: tuple[Shape, ...] = ()
 
 
 def no_points() -> Floats:
@@ -159,7 +163,8 @@ def lump(
     slack = float(np.hypot(1.0, bumps.steepness)) / float(radii.min())
 
     def distance(x: Floats, y: Floats, z: Floats) -> Floats:
-        p = np.stack(((x - centre[0]) / radii[0], (y - centre[1]) / radii[1], (z - centre[2]) / radii[2]), axis=-1)
+        axes = ((x - centre[0]) / radii[0], (y - centre[1]) / radii[1], (z - centre[2]) / radii[2])
+        p = np.stack(np.broadcast_arrays(*axes), axis=-1)
         r = np.linalg.norm(p, axis=-1)
         unit = p / np.maximum(r, 1e-9)[..., None]
         return np.asarray((r - 1.0 - bumps(unit)) / slack)
@@ -176,6 +181,7 @@ def shrunk(shape: Shape, by_mm: float) -> Shape:
         box=shape.box,
         points=no_points(),
         z_slope=shape.z_slope,
+        parts=tuple(shrunk(part, by_mm) for part in shape.parts),
     )
 
 
@@ -183,7 +189,7 @@ def intersection(*parts: Shape) -> Shape:
     """Points in all solids."""
 
     def distance(x: Floats, y: Floats, z: Floats) -> Floats:
-        return np.asarray(np.maximum.reduce([part.distance(x, y, z) for part in parts]))
+        return np.asarray(reduce(np.maximum, [part.distance(x, y, z) for part in parts]))
 
     kept = [
         part.points[np.all([o.distance(*part.points.T) <= 1e-6 for o in parts if o is not part], axis=0)]
@@ -220,7 +226,7 @@ def union(*parts: Shape) -> Shape:
     """Points in any solid; surface points that lie inside another part are kept (they change no size)."""
 
     def distance(x: Floats, y: Floats, z: Floats) -> Floats:
-        return np.asarray(np.minimum.reduce([part.distance(x, y, z) for part in parts]))
+        return np.asarray(reduce(np.minimum, [part.distance(x, y, z) for part in parts]))
 
     box = np.array([np.min([p.box[0] for p in parts], axis=0), np.max([p.box[1] for p in parts], axis=0)])
     return Shape(distance=distance, box=box, points=np.concatenate([p.points for p in parts]))

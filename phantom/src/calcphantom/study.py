@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from calcphantom import surroundings as around
+from calcphantom.canvas import painted_background
 from calcphantom.limb import blood_hu, build_limb
 from calcphantom.place import BOUND_PATTERNS, Placed, place_lesion
-from calcphantom.recipe import Extra, Layer, LesionRecipe, PhantomRecipe, Region
+from calcphantom.recipe import CLASSIC_REGIONS, Extra, Layer, LesionRecipe, PhantomRecipe, Region
 from calcphantom.render import Rendering, noise_field, render, scan_geometry
-from calcphantom.scene import Body, Paint
-from calcphantom.surroundings import Metal, streaks
+from calcphantom.scene import Body, Metal, Paint
+from calcphantom.surroundings import streaks
+from calcphantom.torso import build_torso
 from calcphantom.trunk import build_neck, build_pelvis
-from calcphantom.truth import Truth, lesion_truth
+from calcphantom.truth import Truth, incidental_truths, lesion_truth
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import LOWEST_HU, CtVolume, SliceReference
 
@@ -31,6 +33,11 @@ SERIES_NUMBER: Final = 99998
 """Number of the series' identifier."""
 FRAME_NUMBER: Final = 99997
 """Number of the frame of reference's identifier."""
+
+LARGEST_FIELD_MM: Final = 500.0
+"""Scanners reconstruct no wider field; arms beside a trunk are cut."""
+CUT_RIM_HU: Final = 260.0
+"""What truncated projections add at the edge of the field, HU."""
 
 JOINT_BELOW_END_MM: Final = 48.0
 """The knee at the end of a calf lies this far below the upper end of the scan, mm."""
@@ -83,12 +90,16 @@ def make_phantom(recipe: PhantomRecipe) -> tuple[CtVolume, Truth]:
     placed = place_all(recipe, setting, rng, half_length_mm=length / 2)
     if Extra.FRAGMENT in recipe.extras:
         setting = with_fragment(setting, placed, rng, half_length_mm=length / 2)
-    paints = (*setting.paints, *(replace(p, owner=n) for n, lesion in enumerate(placed) for p in lesion.piece.paints))
+    paints = tuple(replace(p, owner=n) for n, lesion in enumerate(placed) for p in lesion.piece.paints)
     width, height = setting.half_size_mm
     geometry = scan_geometry(
         recipe.scan, half_width_mm=width, half_height_mm=height, length_mm=length, centre_mm=setting.centre_mm
     )
-    rendering = render(paints, geometry, recipe.scan, lesions=len(placed))
+    if recipe.region in CLASSIC_REGIONS:
+        rendering = render((*setting.paints, *paints), geometry, recipe.scan, lesions=len(placed))
+    else:
+        background = painted_background(setting.paints, geometry, recipe.scan)
+        rendering = render(paints, geometry, recipe.scan, lesions=len(placed), background=background)
     truth = Truth(
         recipe=recipe,
         lesions=tuple(lesion_truth(lesion, n, rendering, recipe.scan) for n, lesion in enumerate(placed)),
@@ -97,6 +108,7 @@ def make_phantom(recipe: PhantomRecipe) -> tuple[CtVolume, Truth]:
         spacing_mm=geometry.spacing_mm,
         tilt_deg=geometry.tilt_deg,
         noise_hu=recipe.scan.noise_hu,
+        incidentals=incidental_truths(setting.bodies, geometry),
     )
     hu = _scanned(rendering, geometry, recipe, setting)
     uid = uid_stem(recipe)
@@ -150,7 +162,7 @@ def build_setting(recipe: PhantomRecipe, rng: np.random.Generator, *, half_lengt
     bodies = build_bodies(recipe, rng, fat_mm=fat, half_length_mm=half_length_mm)
     inner: list[Paint] = [p for body in bodies for p in body.paints]
     outer: list[Paint] = []
-    metals: list[Metal] = []
+    metals = [metal for body in bodies for metal in body.streaking]
     if Extra.NAIL in recipe.extras and bodies[0].shafts:
         rod, metal = around.nail(bodies[0].shafts[0], half_length_mm=half_length_mm)
         inner += rod
@@ -162,6 +174,8 @@ def build_setting(recipe: PhantomRecipe, rng: np.random.Generator, *, half_lengt
     if Extra.LEAD in recipe.extras:
         outer += around.lead(bodies[0], half_length_mm=half_length_mm)
     centre, half, lowest = _field_of_view(bodies, half_length_mm)
+    if Extra.CUT_FIELD in recipe.extras:
+        half = (half[0] * float(rng.uniform(0.72, 0.92)), half[1])
     lowest += 10.0 if Extra.CAST in recipe.extras else 0.0
     return Setting(
         bodies=bodies,
@@ -176,6 +190,8 @@ def build_bodies(
     recipe: PhantomRecipe, rng: np.random.Generator, *, fat_mm: float, half_length_mm: float
 ) -> tuple[Body, ...]:
     """One limb, both limbs, or a trunk; the patient's left limb lies at positive x."""
+    if recipe.region in {Region.THORAX, Region.ABDOMEN}:
+        return (build_torso(recipe, rng, fat_mm=fat_mm, half_length_mm=half_length_mm),)
     if recipe.region is Region.PELVIS:
         return (build_pelvis(recipe, rng, fat_mm=fat_mm),)
     if recipe.region is Region.NECK:
@@ -198,7 +214,9 @@ def _field_of_view(
     points = np.concatenate([b.skin.points(-half_length_mm, half_length_mm, 8.0) for b in bodies])
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
     middle, half = (low + high) / 2, (high - low) / 2 + np.array([14.0, 16.0])
-    return (float(middle[0]), float(middle[1]) + 4.0), (float(half[0]), float(half[1])), float(high[1])
+    beside = max(body.beside_mm for body in bodies)
+    wide = min(float(half[0]) + beside, max(float(half[0]), LARGEST_FIELD_MM / 2))
+    return (float(middle[0]), float(middle[1]) + 4.0), (wide, float(half[1])), float(high[1])
 
 
 def place_all(
@@ -238,13 +256,40 @@ def _scanned(
     hu = rendering.hu
     muscle = np.clip(1 - np.abs(hu - 56) / 40, 0, 1)
     bone_mm = None
-    if recipe.region is Region.PELVIS:
+    if recipe.region not in {Region.CALF, Region.THIGH, Region.NECK, Region.HAND, Region.FOOT}:
         bone_mm = (hu > 400).sum(axis=2).astype(np.float32) * np.float32(recipe.scan.pixel_mm)
-    hu += muscle * _texture(geometry.shape, rng)
+    texture = _texture if recipe.region in CLASSIC_REGIONS else _layered_texture
+    hu += muscle * texture(geometry.shape, rng)
     if setting.metals:
         hu += streaks(geometry, setting.metals, rng)
     hu += noise_field(geometry.shape, recipe.scan, rng, dense=bone_mm)
+    if Extra.CUT_FIELD in recipe.extras:
+        cut_field(hu, recipe.scan.pixel_mm)
     return np.clip(np.rint(hu), LOWEST_HU, recipe.scan.ceiling_hu).astype(np.int16)
+
+
+def _layered_texture(shape: tuple[int, int, int], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return the same for large volumes: between smooth planes 12 slices apart."""
+    planes = []
+    for _ in range(shape[0] // 12 + 2):
+        coarse = rng.standard_normal(tuple(n // 12 + 2 for n in shape[1:])).astype(np.float32)
+        planes.append(ndimage.zoom(coarse, 12.0, order=1)[: shape[1], : shape[2]] * np.float32(5.0))
+    share = np.float32(1 / 12) * np.arange(12, dtype=np.float32)
+    out = np.empty(shape, dtype=np.float32)
+    for k in range(shape[0]):
+        out[k] = planes[k // 12] * (1 - share[k % 12]) + planes[k // 12 + 1] * share[k % 12]
+    return out
+
+
+def cut_field(hu: NDArray[np.float32], pixel_mm: float) -> None:
+    """Cut slices to a circle as wide as they are: what it cuts through is bright at the rim, the outside is padding."""
+    rows, columns = hu.shape[1:]
+    row, column = np.arange(rows)[:, None] - (rows - 1) / 2, np.arange(columns)[None, :] - (columns - 1) / 2
+    inward = (columns / 2 - np.hypot(row, column)) * pixel_mm
+    rim = (CUT_RIM_HU * np.exp(-np.clip(inward, 0, None) / 4.0)).astype(np.float32)
+    for plane in hu:
+        plane += rim * np.clip((ndimage.uniform_filter(plane, 5) + 700) / 600, 0, 1)
+        plane[inward < 0] = LOWEST_HU
 
 
 def _texture(shape: tuple[int, int, int], rng: np.random.Generator) -> NDArray[np.float32]:

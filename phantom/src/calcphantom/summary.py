@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -115,6 +115,43 @@ def tables(studies: list[StudyScore], negatives: list[StudyScore]) -> str:
             f"{invented_negative} in {len(negatives)} negative studies.\n",
         )
     )
+
+
+def region_table(studies: Mapping[str, tuple[list[StudyScore], list[StudyScore]]]) -> str:
+    """Markdown table of the regions.
+
+    Parameters
+    ----------
+    studies : Mapping[str, tuple[list[StudyScore], list[StudyScore]]]
+        Region to its studies with and without lesions.
+
+    Returns
+    -------
+    str
+        One row a region: what was found, invented, listed, and alerts in studies without a lesion.
+    """
+    head = ("region", "studies", "lesions", "asked for", "found", "invented a scan", "on incidental mineral",
+            "incidental asked for", "listed", "alerts without lesion")  # fmt: skip
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for region, (positive, negative) in studies.items():
+        every = [*positive, *negative]
+        total = figures(s for study in every for s in study.lesions)
+        false = [text for study in every for text in study.false]
+        incidental = [i for study in every for i in study.incidentals if i.is_required]
+        cells = (
+            region,
+            f"{len(every)}",
+            f"{total.count}",
+            f"{total.required}",
+            f"{total.found}",
+            _number(len(false) / len(every) if every else float("nan")),
+            f"{sum(', on ' in text for text in false)}",
+            f"{len(incidental)}",
+            f"{sum(i.is_listed for i in incidental)}",
+            f"{sum(study.is_alert for study in negative)} of {len(negative)}",
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
 
 
 _HEAD: Final = (

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calcphantom.scene import Body, Paint, Tube
+from calcphantom.scene import Body, Metal, Paint, Tube
 from calcphantom.shapes import (
     Floats,
     Shape,
@@ -25,27 +25,6 @@ from calcreport.model.geometry import VolumeGeometry
 
 METAL_HU: Final = 7000.0
 """Steel is far above the scale; the scan clips it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metal:
-    """A piece of metal that throws streaks.
-
-    Parameters
-    ----------
-    x_mm, y_mm : float
-        Centre in the axial plane, LPS mm.
-    low_mm, high_mm : float
-        Heights between which it lies, LPS mm.
-    radius_mm : float
-        Size in the axial plane, mm.
-    """
-
-    x_mm: float
-    y_mm: float
-    low_mm: float
-    high_mm: float
-    radius_mm: float
 
 
 def table(lowest_y_mm: float) -> tuple[Paint, ...]:

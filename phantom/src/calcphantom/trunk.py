@@ -111,6 +111,7 @@ def build_pelvis(recipe: PhantomRecipe, rng: np.random.Generator, *, fat_mm: flo
         ),
         names=("pelvic bones", "hip joints", *names),
         is_trunk=True,
+        region="pelvis",
     )
 
 
@@ -184,6 +185,7 @@ def build_neck(recipe: PhantomRecipe, rng: np.random.Generator, *, fat_mm: float
         sites=tuple((f"{name} sternocleidomastoid", _mastoid(s, size)) for name, s in (("right", -1.0), ("left", 1.0))),
         names=("cervical spine", "thyroid cartilage", "hyoid"),
         is_trunk=True,
+        region="neck",
     )
 
 

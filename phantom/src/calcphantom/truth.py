@@ -14,7 +14,8 @@ from calcphantom.place import Placed
 from calcphantom.recipe import SCATTERED, Layer, PhantomRecipe, ScanRecipe
 from calcphantom.render import Rendering
 from calcphantom.scene import Body
-from calcphantom.shapes import Floats, max_diameter_mm
+from calcphantom.shapes import Floats, Shape, max_diameter_mm
+from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import Contrast
 from calcreport.model.report import BoneRelation, DepthClass
 
@@ -82,6 +83,8 @@ class LesionTruth:
     is_detectable : bool
         Whether any detector could be asked to find it: without noise, its peak reaches the threshold of the contrast
         phase, at least 3 voxels and 2 mm3 of it reach the growth limit, and `contrast_to_noise` is at least 5.
+    region, tissue : str
+        Part of the body, and what the lesion lies in: ``"muscle"``, ``"subcutaneous fat"``, ``"vessel"`` …
     """
 
     pattern: str
@@ -108,6 +111,35 @@ class LesionTruth:
     peak_hu: float
     contrast_to_noise: float
     is_detectable: bool
+    region: str
+    tissue: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentalTruth:
+    """Mineral or foreign bodies of one structure that a report lists and does not call a lesion.
+
+    Parameters
+    ----------
+    kind, structure : str
+        As the report names them: ``"vascular"`` and ``"abdominal aorta"``.
+    side : str
+        ``"left"``, ``"right"`` or ``"midline"``.
+    count : int
+        Deposits within the scan.
+    hu, largest_mm : float
+        Density of the mineral, and the longest side of the largest deposit's box.
+    box_lps_mm : tuple
+        Lowest and highest corner around all of it, within the scan.
+    """
+
+    kind: str
+    structure: str
+    side: str
+    count: int
+    hu: float
+    largest_mm: float
+    box_lps_mm: tuple[Vector, Vector]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +158,8 @@ class Truth:
         Perpendicular distance between slices, rows, columns, mm.
     tilt_deg, noise_hu : float
         As rendered.
+    incidentals : tuple[IncidentalTruth, ...]
+        Calcified vessels, organs, cartilage; stones; what a report lists beside the lesions.
     """
 
     recipe: PhantomRecipe
@@ -134,6 +168,7 @@ class Truth:
     spacing_mm: Vector
     tilt_deg: float
     noise_hu: float
+    incidentals: tuple[IncidentalTruth, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Plain mapping for ``truth.json``; lengths mm, densities HU, positions LPS mm."""
@@ -201,7 +236,68 @@ def lesion_truth(placed: Placed, number: int, rendering: Rendering, scan: ScanRe
         peak_hu=peak,
         contrast_to_noise=ratio,
         is_detectable=is_detectable(values, scan=scan, voxel_mm3=rendering.voxel_volume_mm3, contrast_to_noise=ratio),
+        region=placed.region,
+        tissue=_tissue(placed, fascia),
     )
+
+
+_TISSUES: Final = {"P01": "vessel", "P02": "vessel", "P03": "vessel", "P04": "vessel", "P15": "tendon", "P21": "node"}
+"""What a pattern lies in wherever it lies."""
+
+
+def _tissue(placed: Placed, fascia: Floats) -> str:
+    """What a lesion lies in: by its pattern, by the place it was put into, or by its signed distances to the fascia."""
+    if placed.recipe.pattern in _TISSUES:
+        return _TISSUES[placed.recipe.pattern]
+    if placed.recipe.layer is Layer.FUSED:
+        return "bone surface"
+    found = [p.tissue for p in placed.body.places if p.name == placed.recipe.site]
+    return found[0] if found else "subcutaneous fat" if fascia.min() > 0 else "muscle"
+
+
+def incidental_truths(bodies: tuple[Body, ...], geometry: VolumeGeometry) -> tuple[IncidentalTruth, ...]:
+    """Sum up the incidental things that lie in the scan, one entry for each structure and side."""
+    corners = geometry.lps_mm(np.array([[0, 0, 0], np.array(geometry.shape) - 1]))
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    listed: dict[tuple[str, str, str], list[tuple[Floats, float]]] = {}
+    for body in bodies:
+        for item in body.incidentals:
+            for solid in _deposits(item.paint.shape):
+                box = np.array([np.maximum(solid[0], low), np.minimum(solid[1], high)])
+                if (box[1] > box[0]).all():
+                    side = _side(float(box[:, 0].mean()), body)
+                    listed.setdefault((item.kind, item.structure, side), []).append((box, item.paint.hu))
+    return tuple(
+        IncidentalTruth(
+            kind=kind,
+            structure=structure,
+            side=side,
+            count=len(boxes),
+            hu=boxes[0][1],
+            largest_mm=max(float((box[1] - box[0]).max()) for box, _ in boxes),
+            box_lps_mm=(
+                vector(np.min([box[0] for box, _ in boxes], axis=0)),
+                vector(np.max([box[1] for box, _ in boxes], axis=0)),
+            ),
+        )
+        for (kind, structure, side), boxes in listed.items()
+    )
+
+
+def _deposits(shape: Shape) -> list[Floats]:
+    """Boxes of the separate deposits of a solid: parts whose boxes touch are one."""
+    boxes = [part.box.copy() for part in shape.parts or (shape,)]
+    done: list[Floats] = []
+    while boxes:
+        one = boxes.pop()
+        touching = [b for b in boxes if ((b[0] <= one[1]) & (one[0] <= b[1])).all()]
+        if touching:
+            boxes = [b for b in boxes if not any(b is t for t in touching)]
+            stack = np.array([one, *touching])
+            boxes.append(np.array([stack[:, 0].min(axis=0), stack[:, 1].max(axis=0)]))
+        else:
+            done.append(one)
+    return done
 
 
 def depth_class(fascia: Floats, fascia_mm: float, bone_mm: float) -> DepthClass:
