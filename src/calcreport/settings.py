@@ -108,6 +108,14 @@ class RunSettings(SettingsBlock):
     """A study that takes longer is stopped, so that one damaged study cannot hold up the others."""
 
 
+class OutputSettings(SettingsBlock):
+    """What is written."""
+
+    max_key_images: int = Field(default=12, ge=0)
+    """Most key images of lesions drawn in a study, in PNG, page, PDF and secondary captures: as many as a reader looks
+    at. Lesions of most concern come first, then the longest; the page names the image of every other one."""
+
+
 class RuleSettings(SettingsBlock):
     """The site's own rules."""
 
@@ -123,3 +131,4 @@ class Settings(SettingsBlock):
     policy: PolicySettings = PolicySettings()
     rules: RuleSettings = RuleSettings()
     run: RunSettings = RunSettings()
+    output: OutputSettings = OutputSettings()

@@ -454,3 +454,35 @@ def test_a_lesion_cannot_stand_in_a_report_twice(run, folder) -> None:
     data["lesions"].append(data["lesions"][0])
     (study / "report.json").write_text(json.dumps(data))
     assert "[report.invalid]" in run("render", study / "report.json").stderr
+
+
+@pytest.mark.parametrize(("name", "most", "captures"), [(NODULES, 2, 3), (FILMS, 1, 4), (CT, 0, 1)])
+def test_key_images_are_capped_in_every_format_and_nothing_else_changes(
+    run, folder, tmp_path, name, most, captures
+) -> None:
+    whole = folder(name)
+    settings = tmp_path / "settings.toml"
+    settings.write_text(f"[output]\nmax_key_images = {most}\n")
+    clinical = SAMPLES / f"{name}.clinical.yaml"
+    result = run("analyze", SAMPLES / name, "--out", tmp_path / "capped", "--clinical", clinical, "--config", settings)
+    assert result.returncode == 0, result.stderr
+    study = tmp_path / "capped" / whole.name
+
+    report, before = read(study), contents(study)
+    pictured = [lesion.id for lesion in report.lesions if lesion.images]
+    assert pictured == [f"L{number}" for number in range(1, most + 1)]
+    assert {name for lesion in report.lesions for name in lesion.images} == {
+        name for name in before if name.startswith("images/L")
+    }
+    assert sum(name.startswith("sc_") for name in before) == captures
+    assert before["report.txt"] == contents(whole)["report.txt"]
+    uncapped = [lesion.model_copy(update={"images": ()}) for lesion in read(whole).lesions]
+    assert [lesion.model_copy(update={"images": ()}) for lesion in report.lesions] == uncapped
+    page = " ".join(before["report.html"].decode().split())
+    told = f"Key images show {most} of {len(report.lesions)} lesions"
+    assert (told in page) == (most < len(report.lesions))
+    assert told not in " ".join(contents(whole)["report.html"].decode().split())
+    assert page.count("data:image/png") == len([name for name in before if name.startswith("images/")])
+    result = run("render", study / "report.json")
+    assert result.returncode == 0, result.stderr
+    assert contents(study) == before

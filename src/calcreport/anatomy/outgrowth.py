@@ -8,6 +8,7 @@ silently. Ends of bones, pelvis and spine have no such course: there nothing is 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
@@ -114,53 +115,57 @@ def _outlines(
     return ~outside_planes(thin), np.ascontiguousarray(hu[box][::i, ::j, ::k])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Section:
+    """A connected region of an outline, within its own box."""
+
+    box: tuple[slice, slice]
+    own: NDArray[np.bool_]
+    size: int
+
+
 def _residual(outlines: NDArray[np.bool_], density: NDArray[np.int16], grid_mm: tuple[float, ...]) -> NDArray[np.bool_]:
     """What lies outside the bone's own course, on the grid of outlines."""
-    reach = max(1, round(SLACK_MM / grid_mm[1]))
-    disc = np.hypot(*np.mgrid[-reach : reach + 1, -reach : reach + 1]) <= reach + 0.3
-    grown = [ndimage.binary_dilation(plane, structure=disc) for plane in outlines]
-    opening = max(1, round(MIN_THICKNESS_MM / 2 / grid_mm[1]))
-    kernel = np.hypot(*np.mgrid[-opening : opening + 1, -opening : opening + 1]) <= opening + 0.3
-
-    @cache
-    def shafts(plane: int) -> list[NDArray[np.bool_]]:
-        return _shafts(outlines[plane], density[plane], grid_mm)
-
+    grown = [ndimage.binary_dilation(plane, structure=_disc(SLACK_MM, grid_mm)) for plane in outlines]
+    kernel = _disc(MIN_THICKNESS_MM / 2, grid_mm)
+    fewest = int(kernel.sum())
+    sections = cache(lambda plane: _sections(outlines[plane]))
+    shafts = cache(lambda plane: [own for own in sections(plane) if _is_shaft(own, density[plane], grid_mm)])
     residual = np.zeros_like(outlines)
     for k in [max(1, round(distance / grid_mm[0])) for distance in REFERENCE_MM]:
         for i in range(k, len(outlines) - k):
             beyond = outlines[i] & ~grown[i - k] & ~grown[i + k]
-            if int(beyond.sum()) < int(kernel.sum()):
+            if np.count_nonzero(beyond) < fewest:
                 continue
-            beyond = ndimage.binary_opening(beyond, structure=kernel)
-            for own in _regions(outlines[i], beyond):
-                if _continues(own, shafts(i - k)) and _continues(own, shafts(i + k)):
-                    residual[i] |= beyond & own
+            for section in sections(i):
+                part = beyond[section.box] & section.own
+                if np.count_nonzero(part) < fewest or not (part := ndimage.binary_opening(part, kernel)).any():
+                    continue
+                if all(_continues(section, shafts(plane)) for plane in (i - k, i + k)):
+                    residual[i][section.box] |= part
     return residual
 
 
-def _regions(plane: NDArray[np.bool_], chosen: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
-    """Connected regions of a plane that hold any of the chosen pixels."""
-    if not chosen.any():
-        return []
+def _disc(radius_mm: float, grid_mm: tuple[float, ...]) -> NDArray[np.bool_]:
+    """Disc of a radius, a pixel at least, as a structuring element."""
+    reach = max(1, round(radius_mm / grid_mm[1]))
+    return np.asarray(np.hypot(*np.mgrid[-reach : reach + 1, -reach : reach + 1]) <= reach + 0.3)
+
+
+def _sections(plane: NDArray[np.bool_]) -> list[_Section]:
+    """Connected regions of a plane."""
     labels, _ = ndimage.label(plane)
-    return [labels == region for region in np.unique(labels[chosen])]
+    parts = [(box, labels[box] == i) for i, box in enumerate(ndimage.find_objects(labels), start=1)]
+    return [_Section(box=box, own=own, size=int(np.count_nonzero(own))) for box, own in parts]
 
 
-def _shafts(
-    plane: NDArray[np.bool_], density: NDArray[np.int16], grid_mm: tuple[float, ...]
-) -> list[NDArray[np.bool_]]:
-    """Regions of an outline that look like the section of a shaft: compact, of limbs' size, densely rimmed."""
-    labels, count = ndimage.label(plane)
-    shafts = []
-    for region in range(1, count + 1):
-        own = labels == region
-        area_mm2 = float(own.sum()) * grid_mm[1] * grid_mm[2]
-        rim = own & ~ndimage.binary_erosion(own, iterations=2)
-        is_sized = 30.0 < area_mm2 < np.pi / 4 * MAX_SHAFT_MM**2
-        if is_sized and float(np.percentile(density[rim], 60)) >= MIN_CORTEX_HU and _solidity(own) >= MIN_SOLIDITY:
-            shafts.append(own)
-    return shafts
+def _is_shaft(section: _Section, density: NDArray[np.int16], grid_mm: tuple[float, ...]) -> bool:
+    """Whether a region looks like the section of a shaft: compact, of limbs' size, densely rimmed."""
+    if not 30.0 < section.size * grid_mm[1] * grid_mm[2] < np.pi / 4 * MAX_SHAFT_MM**2:
+        return False
+    rim = section.own & ~ndimage.binary_erosion(section.own, iterations=2)
+    is_dense = float(np.percentile(density[section.box][rim], 60)) >= MIN_CORTEX_HU
+    return is_dense and _solidity(section.own) >= MIN_SOLIDITY
 
 
 def _solidity(region: NDArray[np.bool_]) -> float:
@@ -177,13 +182,25 @@ def _solidity(region: NDArray[np.bool_]) -> float:
     return float(len(points) / max(int(hull), 1))
 
 
-def _continues(own: NDArray[np.bool_], shafts: list[NDArray[np.bool_]]) -> bool:
+def _continues(section: _Section, shafts: list[_Section]) -> bool:
     """Whether a section has a shaft of like size under or over it."""
-    for shaft in shafts:
-        shared, size = int((own & shaft).sum()), int(shaft.sum())
-        if shared >= 0.4 * size and int(own.sum()) <= 2.5 * size and size <= MAX_AREA_CHANGE * int(own.sum()):
-            return True
-    return False
+    return any(
+        section.size <= 2.5 * shaft.size
+        and shaft.size <= MAX_AREA_CHANGE * section.size
+        and _shared(section, shaft) >= 0.4 * shaft.size
+        for shaft in shafts
+    )
+
+
+def _shared(one: _Section, other: _Section) -> int:
+    """Pixels that lie in both."""
+    low = [max(a.start, b.start) for a, b in zip(one.box, other.box, strict=True)]
+    high = [max(min(a.stop, b.stop), n) for a, b, n in zip(one.box, other.box, low, strict=True)]
+    cuts = [
+        section.own[tuple(slice(a - s.start, b - s.start) for a, b, s in zip(low, high, section.box, strict=True))]
+        for section in (one, other)
+    ]
+    return int(np.count_nonzero(cuts[0] & cuts[1]))
 
 
 def _fine_voxels(

@@ -81,7 +81,7 @@ def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
         bones = find_bone_map(volume, coarse, body)
         noise_hu = noise.result()
         chosen = choose_thresholds(
-            acquisition, contrast=contrast, is_enhanced=bones.lumen_hu is not None, noise_hu=noise_hu, settings=settings
+            acquisition, contrast=contrast, lumen_hu=bones.lumen_hu, noise_hu=noise_hu, settings=settings
         )
         tell("detection")
         territory = bones.on_coarse(coarse)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from calcreport.model.decision import Decision, LesionDecision
@@ -49,9 +50,19 @@ def overview_name(number: int) -> str:
     return OVERVIEW_IMAGE if number == 1 else f"images/overview_{number}.png"
 
 
-def name_key_images(lesion: Lesion) -> tuple[str, ...]:
-    """File names of a lesion's key images: one, or one a radiograph that shows it."""
-    return tuple(key_image_name(lesion.id, view=view) for view in range(1, max(len(lesion.location.films), 1) + 1))
+def name_key_images(lesions: Sequence[Lesion], most: int) -> tuple[Lesion, ...]:
+    """Lesions with the file names of their key images: one, or one a radiograph that shows it; `most` of them in all.
+
+    Lesions of most concern have theirs first, otherwise in the order of the report, which is by length.
+    """
+    names: dict[str, tuple[str, ...]] = {}
+    for lesion in sorted(lesions, key=lambda lesion: _URGENCY.index(lesion.concern)):
+        own = tuple(key_image_name(lesion.id, view=view) for view in range(1, max(len(lesion.location.films), 1) + 1))
+        most -= len(own)
+        if most < 0:
+            break
+        names[lesion.id] = own
+    return tuple(lesion.model_copy(update={"images": names.get(lesion.id, ())}) for lesion in lesions)
 
 
 def name_overviews(report: Report) -> tuple[str, ...]:

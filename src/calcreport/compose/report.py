@@ -134,16 +134,15 @@ def _join_lesions(
             lesion_id=lesion_id,
             series_instance_uid=_name_series(findings, index, imaging, context.further_imaging),
         )
-        pictures = name_key_images(lesion) if has_pictures else ()
         location = lesion.location
         region, source = regions[index]
         if not location.region or (source == "clinician" and not are_apart(location.region, region)):
             location = location.model_copy(update={"region": region, "region_source": source})
         if rule_findings is not None:
             location = _with_side(location, rule_findings.lesions[index].location.laterality)
-        update = {"images": pictures, "location": location}
-        lesions.append(lesion.model_copy(update=update | _keep_shape(findings, index, lesion, context.study)))
-    return tuple(lesions)
+        update = {"location": location} | _keep_shape(findings, index, lesion, context.study)
+        lesions.append(lesion.model_copy(update=update))
+    return name_key_images(lesions, context.settings.output.max_key_images if has_pictures else 0)
 
 
 def _keep_shape(

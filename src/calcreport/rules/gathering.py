@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,6 +47,7 @@ def gather_facts(
     ruleset: Ruleset,
     *,
     seen: Mapping[int, dict[str, Value]] | None = None,
+    only: Collection[int] | None = None,
 ) -> Gathered:
     """Gather the facts of a study.
 
@@ -62,6 +63,8 @@ def gather_facts(
         For patterns read from features, and for what is an extent.
     seen : Mapping[int, dict[str, Value]] | None
         Facts of lesions already read from the same kind of study, by identity (`see_lesions`).
+    only : Collection[int] | None
+        Lesions whose facts are wanted, by index; those of the others stay without what all lesions give each.
 
     Returns
     -------
@@ -79,18 +82,18 @@ def gather_facts(
     cases = []
     for lesion, is_apart in zip(lesions, apart, strict=True):
         images = (seen or {}).get(id(lesion)) or image_facts(lesion, findings, policy)
-        case = shared | told[is_apart] | images | {"place.is_apart": answer(is_yes=is_apart)}
+        case = {**shared, **told[is_apart], **images, "place.is_apart": answer(is_yes=is_apart)}
         infer_pattern(case, ruleset)
         cases.append(case)
     together = _patient_facts(lesions, cases, ruleset)
     phleboliths = _phleboliths_by_place(lesions, cases, ruleset)
     is_only = len(apart) == 1 or apart.count(False) == 1
-    complete = []
-    for lesion, case in zip(lesions, cases, strict=True):
-        facts = case | together | {"patient.phleboliths_here": phleboliths.get(_place(lesion))}
+    for index in range(len(cases)) if only is None else only:
+        lesion, facts = lesions[index], cases[index]
+        facts |= {**together, "patient.phleboliths_here": phleboliths.get(_place(lesion))}
         is_extent = _is("extent_pattern", facts, ruleset)
-        complete.append(facts | size_facts(lesion, facts, policy, is_extent=is_extent, is_only=is_only))
-    return Gathered(cases=tuple(complete), labs=labs)
+        facts |= size_facts(lesion, facts, policy, is_extent=is_extent, is_only=is_only)
+    return Gathered(cases=tuple(cases), labs=labs)
 
 
 def _weigh_labs(findings: Findings, clinical: Clinical, policy: PolicySettings) -> LabFacts:

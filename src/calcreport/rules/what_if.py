@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from calcreport.model.clinical import Clinical
@@ -100,13 +102,14 @@ def what_would_change(
     gathered = gather_facts(findings, clinical, policy, ruleset, seen=seen)
     weighings = weigh_all(gathered, ruleset, memory.judge)
     study = _Study(gathered=gathered, weighings=weighings, ruleset=ruleset, memory=memory, shown=_kinds(weighings))
-    now = _answer(weighings, ruleset)
+    now = _answer(study, weighings)
     changes: dict[tuple[str, str], WouldChange] = {}
     for possible in possible_answers(findings, clinical, policy, ruleset):
         if possible.lesion is not None and possible.lesion not in study.shown:
             continue
-        then = _asked_again(study, gather_facts(possible.findings, possible.clinical, policy, ruleset, seen=seen))
-        change = None if then is None else _compare(possible, now, _answer(then, ruleset))
+        gather = partial(gather_facts, possible.findings, possible.clinical, policy, ruleset, seen=seen)
+        then = _asked_again(study, gather)
+        change = None if then is None else _compare(possible, now, _answer(study, then))
         if change is None:
             continue
         key = (possible.name, possible.answer)
@@ -132,6 +135,7 @@ class _Memory:
     def __init__(self, ruleset: Ruleset) -> None:
         self._readings = ruleset.readings
         self._answers: dict[tuple[int, object], Verdict] = {}
+        self._lesions: dict[tuple[int, ...], tuple[Weighing, _LesionAnswer]] = {}
 
     def judge(self, condition: Condition, facts: Facts) -> Verdict:
         """Answer a condition of the ruleset."""
@@ -143,6 +147,13 @@ class _Memory:
         if answer is None:
             answer = self._answers[key] = condition.judge(facts)
         return answer
+
+    def sum_up(self, weighing: Weighing, rules: list[Rule]) -> _LesionAnswer:
+        """What is compared of a lesion; kept with the weighing, whose identity is then never another's."""
+        key = (id(weighing), *map(id, rules))
+        if key not in self._lesions:
+            self._lesions[key] = weighing, _answer_of(weighing, rules)
+        return self._lesions[key][1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,12 +179,12 @@ def _kinds(weighings: list[Weighing]) -> frozenset[int]:
     return frozenset(ranked[:_MOST_KINDS])
 
 
-def _asked_again(study: _Study, gathered: Gathered) -> list[Weighing] | None:
+def _asked_again(study: _Study, gather: Callable[..., Gathered]) -> list[Weighing] | None:
     """Apply the rules to changed facts; ``None`` when no rule that decides anything answers otherwise.
 
     Only lesions whose facts changed are weighed again, unless the suspicion of the whole patient changes with one.
     """
-    weighings = list(study.weighings)
+    weighings, gathered = list(study.weighings), gather(only=study.shown)
     is_changed = False
     for index in study.shown:
         before, after = study.gathered.cases[index], gathered.cases[index]
@@ -184,7 +195,7 @@ def _asked_again(study: _Study, gathered: Gathered) -> list[Weighing] | None:
     if not is_changed:
         return None
     if any(forbidding(weighing, study.ruleset) for weighing in (*weighings, *study.weighings)):
-        return weigh_all(gathered, study.ruleset, study.memory.judge)
+        return weigh_all(gather(), study.ruleset, study.memory.judge)
     return weighings
 
 
@@ -212,12 +223,13 @@ def _is_telling(rule: Rule) -> bool:
     return rule.table == "recommendation" and bool(rule.capabilities & _TELLING or rule.contact)
 
 
-def _answer(weighings: list[Weighing], ruleset: Ruleset) -> _Answer:
+def _answer(study: _Study, weighings: list[Weighing]) -> _Answer:
     in_scope = [weighing for weighing in weighings if weighing.stop is None] or weighings
     return _Answer(
         concern=min((weighing.concern for weighing in in_scope), key=_CONCERNS.index),
         lesions=tuple(
-            _answer_of(weighing, rules) for weighing, rules in zip(weighings, allow(weighings, ruleset), strict=True)
+            study.memory.sum_up(weighing, rules)
+            for weighing, rules in zip(weighings, allow(weighings, study.ruleset), strict=True)
         ),
     )
 

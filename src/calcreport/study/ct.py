@@ -279,6 +279,8 @@ def _draw(
         on_it = tuple(pair for pair in numbered if findings.lesions[pair[1]].series_index == number)
         pictures[overview_name(number + 1)] = partial(render_overview, volume, shown, on_it, statements)
     for lesion_id, index in numbered:
+        if not lesions[lesion_id].images:
+            continue
         measured = findings.lesions[index]
         number = measured.series_index
         pictures[key_image_name(lesion_id)] = partial(

@@ -177,10 +177,10 @@ def _draw(findings: FilmFindings, report: Report, order: tuple[int, ...], statem
     for lesion_id, index in numbered:
         for view, shadow in enumerate(findings.lesions[index].shadows, start=1):
             marks[shadow.film].append(FilmMark(lesion_id=lesion_id, shadow=shadow))
-            film = findings.films[shadow.film]
-            pictures[key_image_name(lesion_id, view=view)] = partial(
-                render_film_lesion, film, shadow, lesions[lesion_id], statements, lengths=lengths
-            )
+            film, lesion = findings.films[shadow.film], lesions[lesion_id]
+            if lesion.images:
+                drawing = partial(render_film_lesion, film, shadow, lesion, statements, lengths=lengths)
+                pictures[key_image_name(lesion_id, view=view)] = drawing
     wholes: dict[str, Callable[[], Rendered]] = {}
     for number, film in enumerate(findings.films, start=1):
         for name, render in ((film_image_name(number), render_film), (_preview(number), render_film_preview)):

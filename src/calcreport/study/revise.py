@@ -57,11 +57,10 @@ def bring_up_to_date(
 
 def list_pictures(report: Report, formats: Collection[str]) -> Report:
     """List the pictures where the formats want them, as an analysis does."""
-    if not needs_pictures(formats):
-        bare = tuple(lesion.model_copy(update={"images": ()}) for lesion in report.lesions)
-        return report.model_copy(update={"lesions": bare, "images": ()})
-    lesions = tuple(lesion.model_copy(update={"images": name_key_images(lesion)}) for lesion in report.lesions)
-    return report.model_copy(update={"lesions": lesions, "images": name_overviews(report)})
+    has_pictures = needs_pictures(formats)
+    most = settings_of_report(report).output.max_key_images if has_pictures else 0
+    images = name_overviews(report) if has_pictures else ()
+    return report.model_copy(update={"lesions": name_key_images(report.lesions, most), "images": images})
 
 
 def settings_of_report(report: Report) -> Settings:

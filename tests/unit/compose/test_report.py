@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from calcreport.compose import DraftContext, compose_report, narrate, number_lesions, parse_statements
+from calcreport.compose import DraftContext, compose_report, name_key_images, narrate, number_lesions, parse_statements
 from calcreport.model.decision import Decision, LesionDecision
 from calcreport.model.findings import Findings, LesionFinding
 from calcreport.model.report import (
@@ -218,3 +218,16 @@ def test_unknown_answers_are_named_and_never_said_as_no() -> None:
 )
 def test_what_was_given_is_repeated_in_words(clinical: dict[str, object], words: str) -> None:
     assert describe_clinical(clinical, Patient(), STATEMENTS).given == (words,)
+
+
+@pytest.mark.parametrize(
+    ("most", "pictured"), [(0, []), (1, ["L2"]), (2, ["L2", "L1"]), (3, ["L1", "L2", "L3"]), (9, ["L1", "L2", "L3"])]
+)
+def test_key_images_go_to_the_lesions_of_most_concern_then_to_the_longest(most, pictured):
+    answer = decision(decided("flagged"), decided("flagged"), decided("flagged"))
+    report = compose((finding(80.0), finding(30.0), finding(20.0)), answer)
+    revised = [
+        lesion.model_copy(update={"concern": "high" if lesion.id == "L2" else "flagged"}) for lesion in report.lesions
+    ]
+    assert {lesion.id for lesion in name_key_images(revised, most) if lesion.images} == set(pictured)
+    assert all(lesion.images in {(), (f"images/{lesion.id}.png",)} for lesion in name_key_images(revised, most))

@@ -39,6 +39,7 @@ def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) 
     """
     statements = templates.statements
     narrative = narrate(report, statements)
+    pictured = sum(bool(lesion.images) for lesion in report.lesions)
     page = render_template(
         templates,
         PAGE_TEMPLATE,
@@ -51,6 +52,9 @@ def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) 
             _show_lesion(report, position, narrative, statements, pictures) for position in range(len(report.lesions))
         ],
         excluded=[_show_excluded(entry, report, statements) for entry in report.excluded[:_MOST_EXCLUDED]],
+        unpictured=statements.say("page.unpictured", count=pictured, total=len(report.lesions))
+        if report.images and pictured < len(report.lesions)
+        else "",
         centre=statements.say("page.centre_film" if _film_names(report, statements) else "page.centre"),
         overview=_embed(pictures.get(OVERVIEW_IMAGE)),
         further_overviews=[_embed(pictures[name]) for name in pictures if name.startswith(_FURTHER_OVERVIEW)],
@@ -110,6 +114,7 @@ def _show_lesion(
         ],
         "features": [(name.replace("_", " "), _show_feature(value)) for name, value in lesion.pattern.features.items()],
         "pictures": [_embed(pictures[name]) for name in names if name in pictures],
+        "reference": reference,
         "caption": statements.say(
             f"picture.{kind}_caption", id=lesion.id, reference=reference or statements.say("picture.unnumbered")
         ),

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
+from calcreport.dicom.ct.pixels import Scale, _without_air
 from calcreport.errors import InputError
 
 
@@ -131,3 +133,32 @@ def test_slices_of_two_sizes_become_two_stacks(write_ct, reader, recipe_type):
     write_ct(recipe, folder="a")
     write_ct(recipe_type(rows=30, uids=recipe.uids), folder="b", InstanceNumber=300)
     assert len(reader.rank(write_ct.root).candidates) == 2
+
+
+def not_imaged_by_filters(air, values, tissue):
+    """What `_without_air` stands for, with filters and labels over the whole slice."""
+    hard = ndimage.binary_dilation(air) & (values > tissue)
+    crowd = ndimage.convolve(hard.astype(int), np.ones((9, 9), int), mode="constant")
+    edge = ndimage.binary_dilation(hard & (crowd >= 6), structure=np.ones((9, 9)))
+    labels, _ = ndimage.label(air)
+    rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    return edge & air & np.isin(labels, rim)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("shape", [(64, 64), (45, 83)])
+def test_sharp_edges_are_found_as_by_filters_over_the_whole_slice(seed, shape):
+    rng = np.random.default_rng(seed)
+    field = ndimage.gaussian_filter(rng.standard_normal(shape), 1.0 + seed)
+    values = np.where(field > np.quantile(field, 0.5), 40, -500).astype(np.int16)
+    values[(field > np.quantile(field, 0.7)) | (rng.random(shape) < 0.1)] = -1024  # blocks that meet tissue, and specks
+    values[0, 0] = -1024
+    scale = Scale(slope=1.0, intercept=0.0, bits_stored=16, high_bit=15, is_signed=True, padding=None)
+    air = values == -1024
+
+    found = _without_air(air, values, scale)
+
+    expected = not_imaged_by_filters(air, values, -300)
+    assert expected.any()
+    assert not expected[air].all()
+    assert np.array_equal(found, expected)
