@@ -127,13 +127,15 @@ def test_a_folder_of_masks_is_named_by_its_files(run, limb: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("bone", "around", "version"),
-    [(75, 65, "v2"), (88, 51, "v1")],  # femur_left and iliac_artery_left of either version
+    ("bone", "muscle", "around", "version"),
+    [(75, 80, 65, "v2"), (88, 94, 51, "v1")],  # femur, gluteus maximus and iliac artery, left, of either version
 )
-def test_labels_without_names_are_of_the_version_whose_bones_fit(
-    run, limb: Path, tmp_path: Path, bone: int, around: int, version: str
+def test_labels_without_names_are_of_the_version_whose_bones_fit(  # noqa: PLR0917 - fixtures and a table
+    run, limb: Path, tmp_path: Path, bone: int, muscle: int, around: int, version: str
 ) -> None:
-    report = analyse(run, limb, tmp_path, "--anatomy", save(tmp_path / "l.nii", labels(around, bone=bone), None))
+    made = labels(around, bone=bone)
+    made[places()[2] & (made == 0)] = muscle
+    report = analyse(run, limb, tmp_path, "--anatomy", save(tmp_path / "l.nii", made, None))
     assert [row["structure"] for row in report["incidental"]] == ["left iliac artery"]
     assert f"read as those of TotalSegmentator {version}" in " ".join(report["limitations"])
 
@@ -144,6 +146,7 @@ def test_labels_without_names_are_of_the_version_whose_bones_fit(
         (labels(2, shift=25), NAMES, "anatomy.other_scan"),
         (labels(2), {"a": 1, "b": 2}, "anatomy.no_names"),
         (labels(2, bone=200), None, "anatomy.no_names"),
+        (labels(0, bone=75), None, "anatomy.no_names"),  # a femur or a rib
         (labels(0, bone=0), NAMES, "anatomy.empty"),
         (labels(3, bone=0, shift=44), NAMES, "anatomy.other_scan"),  # a muscle in air
     ],

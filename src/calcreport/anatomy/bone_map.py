@@ -67,6 +67,9 @@ MIN_BONE_MM3: Final = 250.0
 MIN_CUT_SHARE: Final = 0.3
 """A bone runs out of the scan with this share of its largest section; of a lesion the scan shows a cap."""
 
+MIN_THROUGH_MM: Final = 30.0
+"""In a shorter scan lesions run through as well as bones."""
+
 THROUGH_MM3: Final = 30_000.0
 """What both ends of the scan cut and is this large runs through it, however small its section is there."""
 
@@ -212,7 +215,9 @@ class _Pieces:
         for i in self.large:
             ends = self._ends(i)
             needed, is_long = MIN_MARROW, self._extent_mm(i).max() >= MIN_LONG_MM
-            is_through = min(ends) >= MIN_CUT_SHARE or (min(ends) > 0 and self.volume_mm3[i] >= THROUGH_MM3)
+            is_through = len(self.labels) * self.grid.spacing_mm[0] >= MIN_THROUGH_MM and (
+                min(ends) >= MIN_CUT_SHARE or (min(ends) > 0 and self.volume_mm3[i] >= THROUGH_MM3)
+            )
             if is_through:
                 found[i] = self.marrow[i, 0] >= needed
             else:

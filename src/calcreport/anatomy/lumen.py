@@ -21,7 +21,7 @@ UNENHANCED_HU: Final = 110
 
 FLAT_DEVIATIONS: Final = 4.0
 FLAT_HU: Final = 20.0
-"""Neighbouring blocks of a lumen differ by noise (nine values span four deviations at most) and by this slow change."""
+"""Neighbouring blocks of a lumen differ by noise (five values span four deviations at most) and by this slow change."""
 
 MAX_SPREAD_HU: Final = 3.0
 MAX_SPREAD: Final = 1.0
@@ -31,6 +31,10 @@ cartilage and contrast in bowel vary by 20 HU and more."""
 SECTION_MM2: Final = (20.0, 1_000.0)
 """Flat part of the section of the vessels looked for: an artery of 8 mm, whose edge is not flat, to an aorta of
 36 mm. A bladder is broader."""
+
+SMALL_MM2: Final = 6.0
+FREE: Final = 0.85
+"""Vessels of 6-8 mm have this little that is flat; they fall off at all sides."""
 
 RIM_MM: Final = 4.5
 DENSER_HU: Final = 50.0
@@ -77,8 +81,8 @@ def find_lumen(grid: Grid, body: Mask, noise_hu: float) -> Lumen:
     if not count:
         return none
     sections = _describe(grid, labels, count, noise_hu)
-    is_tube = sections.falls_off & sections.is_even
-    is_tube &= (sections.area_mm2 >= SECTION_MM2[0]) & (sections.area_mm2 <= SECTION_MM2[1])
+    is_tube = sections.falls_off & sections.is_even & (sections.area_mm2 <= SECTION_MM2[1])
+    is_tube &= (sections.area_mm2 >= SECTION_MM2[0]) | (sections.is_free & (sections.area_mm2 >= SMALL_MM2))
     tubes = _long_parts(is_tube[labels], grid)
     if not tubes.any():
         return none
@@ -100,17 +104,16 @@ _IN_PLANE: Final = np.array([[[0] * 3] * 3, [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [
 
 
 def _flat(hu: NDArray[np.int16], noise_hu: float) -> Mask:
-    """Blocks above unenhanced blood that differ from their eight neighbours no more than noise makes them."""
-    flat = np.zeros(hu.shape, dtype=np.bool_)
-    high, low = hu, hu
-    for axis in (1, 2):
-        n = high.shape[axis]
-        views = [(slice(None),) * axis + (slice(i, n - 2 + i),) for i in range(3)]
-        high = np.maximum(np.maximum(high[views[0]], high[views[1]]), high[views[2]])
-        low = np.minimum(np.minimum(low[views[0]], low[views[1]]), low[views[2]])
+    """Blocks above unenhanced blood that differ from their four neighbours no more than noise makes them."""
+    high, low = hu.copy(), hu.copy()
+    for join, of in ((np.maximum, high), (np.minimum, low)):
+        for axis in (1, 2):
+            ahead, behind = [slice(None)] * 3, [slice(None)] * 3
+            ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
+            for to, source in ((tuple(ahead), tuple(behind)), (tuple(behind), tuple(ahead))):
+                join(of[to], hu[source], out=of[to])
     limit = round(FLAT_DEVIATIONS * noise_hu + FLAT_HU)
-    flat[:, 1:-1, 1:-1] = (low > UNENHANCED_HU) & (high - low <= limit)
-    return flat
+    return np.asarray((low > UNENHANCED_HU) & (high - low <= limit))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -121,6 +124,7 @@ class _Sections:
     mean_hu: NDArray[np.float64]
     is_even: Mask
     falls_off: Mask
+    is_free: Mask
 
 
 def _describe(grid: Grid, labels: NDArray[np.integer], count: int, noise_hu: float) -> _Sections:
@@ -144,6 +148,7 @@ def _describe(grid: Grid, labels: NDArray[np.integer], count: int, noise_hu: flo
         area_mm2=size * grid.spacing_mm[1] * grid.spacing_mm[2], mean_hu=mean,
         is_even=spread <= MAX_SPREAD * noise_hu + MAX_SPREAD_HU,
         falls_off=(denser <= MAX_DENSER) & (fainter >= MIN_FAINTER) & (np.arange(count + 1) > 0),
+        is_free=fainter >= FREE,
     )  # fmt: skip
 
 

@@ -61,18 +61,16 @@ def incidental_of(
     voxel_index: NDArray[np.int64], geometry: VolumeGeometry, kind: IncidentalKind, structure: str | None
 ) -> IncidentalFinding:
     """A component, shape ``(n, 3)`` of (slice, row, column), as incidental mineral."""
-    # Between the first and the last voxel of a row there is no corner of the hull.
-    ordered = voxel_index[np.lexsort(voxel_index.T[::-1])]
-    is_end = np.ones((2, len(ordered)), dtype=np.bool_)
-    is_end[0, 1:] = (np.diff(ordered[:, :2], axis=0) != 0).any(axis=1)
-    is_end[1, :-1] = is_end[0, 1:]
-    corners_mm = geometry.lps_mm((ordered[is_end.any(axis=0)][:, None] + _CORNERS).reshape(-1, 3))
+    # Between the first and the last voxel of a row there is no corner of the hull; components are in ascending order.
+    is_first = np.append(True, (np.diff(voxel_index[:, :2], axis=0) != 0).any(axis=1))
+    ends = voxel_index[is_first | np.roll(is_first, -1)]
+    corners_mm = geometry.lps_mm((ends[:, None] + _CORNERS).reshape(-1, 3))
     start, end = farthest_pair(corners_mm)
     return IncidentalFinding(
         kind=kind, structure=structure,
         bbox_lps_mm=(as_point(corners_mm.min(axis=0)), as_point(corners_mm.max(axis=0))),
         largest_mm=float(np.linalg.norm(end - start)),
-        first_slice=int(ordered[0, 0]), last_slice=int(ordered[-1, 0]),
+        first_slice=int(voxel_index[:, 0].min()), last_slice=int(voxel_index[:, 0].max()),
     )  # fmt: skip
 
 

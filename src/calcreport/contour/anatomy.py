@@ -7,18 +7,18 @@ Masks that do not fit the images are refused: they are of another scan, or lie e
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calcreport.anatomy.structures import StructureTable, parse_structures
 from calcreport.contour.grid import LabelVolume, lay_labels
-from calcreport.contour.read import OpenMask, open_mask
+from calcreport.contour.read import OpenMask, decode_mask, open_mask
 from calcreport.contour.stream import refuse
 from calcreport.errors import InputError
 from calcreport.model.anatomy_labels import AnatomyLabels, Structure, StructureKind
@@ -29,17 +29,15 @@ from calcreport.settings import ReadingSettings
 BONE_HU: Final = 100
 """Denser than muscle, fat and marrow; cortex and most cancellous bone are denser still."""
 
-LEAST_BONE_SHARE: Final = 0.5
-"""Share of the voxels labelled as bone that has to be denser than `BONE_HU` …"""
-
-LEAST_BODY_SHARE: Final = 0.5
-"""… and, where hardly any bone is labelled, share of the other labels outside lung, gut and airway that is not air."""
+LEAST_FIT: Final = 0.5
+"""Least share of the voxels labelled as bone that is denser than that: 0.75 in an example of TotalSegmentator, 0.45
+with its masks moved by 12 mm or mirrored. Where hardly any bone is labelled, of solid structures that is not air."""
 
 _AIR_HU: Final = -300
 _FEW_VOXELS: Final = 200
 """Fewer voxels of bone than this say nothing about the fit."""
 
-_HOLLOW: Final = frozenset({StructureKind.LUNG, StructureKind.GUT, StructureKind.AIRWAY})
+_SOLID: Final = frozenset(StructureKind) - {StructureKind.LUNG, StructureKind.GUT, StructureKind.AIRWAY}
 _MOST_LABELS: Final = 255
 _SUFFIX: Final = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 _NAMED: Final = re.compile(rb'<Label\s+Key="(\d{1,5})"[^>]{0,200}>\s*<!\[CDATA\[([^\]]{1,64})\]\]>')
@@ -78,8 +76,13 @@ def read_anatomy(path: Path, volume: CtVolume, *, limits: ReadingSettings | None
         candidates = _read_folder(path, volume, limits) if path.is_dir() else _read_file(path, volume, limits)
     except InputError as error:
         raise InputError(error.message.replace("lesion mask", "anatomy mask"), code=error.code) from error
-    best = max(candidates, key=lambda labels: _fit(labels, volume))
-    _refuse_misfit(best, volume)
+    if not any(labels.labels.any() for labels in candidates):
+        msg = "the anatomy mask lies outside this CT series; give the masks that were made of this series"
+        refuse("anatomy.outside_volume", msg)
+    best = _most_plausible(candidates, volume)
+    if _fit(best, volume) < LEAST_FIT:
+        msg = "the anatomy masks do not fit this CT series: what they call bone or body is not dense there; give those "
+        refuse("anatomy.other_scan", msg + "made of this series")
     return replace(best, notes=(*best.notes, _USED))
 
 
@@ -90,59 +93,44 @@ def _table() -> StructureTable:
 
 def _read_folder(folder: Path, volume: CtVolume, limits: ReadingSettings) -> list[AnatomyLabels]:
     """Masks of a folder, named by their files; what is called otherwise, as the CT beside them, is left alone."""
-    found = sorted((path for path in folder.iterdir() if _SUFFIX.search(path.name)), key=lambda path: path.name)
-    named = [(path, one) for path in found if (one := _table().find(_SUFFIX.sub("", path.name))) is not None]
-    if not named:
-        refuse(
-            "anatomy.no_names", "no file in the folder of masks is named as a structure is, such as femur_left.nii.gz"
-        )
-    if len(named) > _MOST_LABELS:
-        refuse("anatomy.too_many", f"the folder holds more than {_MOST_LABELS} masks; give those of one program")
+    paths = {_SUFFIX.sub("", path.name): path for path in sorted(folder.glob("*")) if _SUFFIX.search(path.name)}
+    structures = _numbered(one for name in paths if (one := _table().find(name)) is not None)
     labels = np.zeros(volume.hu.shape, dtype=np.uint8)
-    for value, (path, _) in enumerate(named, start=1):
+    for structure, path in zip(structures, (paths[name] for name in paths if _table().find(name)), strict=True):
         with open_mask(path, limits) as mask:
-            read = mask.decode() if mask.checked is not None else None
-        if read is None:
-            refuse("anatomy.not_nifti", "a file in the folder of masks is not NIfTI; give one NIfTI file a structure")
-        _lay((read.codes != 0).view(np.uint8) * np.uint8(value), read.affine, volume, labels)
-    structures = tuple(replace(one, value=value) for value, (_, one) in enumerate(named, start=1))
+            if mask.checked is None:
+                refuse("anatomy.not_nifti", "a file in the folder of masks is not NIfTI; give one NIfTI a structure")
+            read = decode_mask(mask.checked, limits)
+        _lay((read.codes != 0).view(np.uint8) * np.uint8(structure.value), read.affine, volume, labels)
     return [AnatomyLabels(labels=labels, structures=structures)]
 
 
 def _read_file(path: Path, volume: CtVolume, limits: ReadingSettings) -> list[AnatomyLabels]:
-    """Labels of one file; of a label map without names, as each version it can be of would name them."""
+    """Labels of one file; of a label map without names, as each version that it can be of names them."""
     with open_mask(path, limits) as mask:
         read, names = _read_labels(mask, volume, limits)
     most = int(read.codes.max(initial=0))
     if not most:
         refuse("anatomy.empty", "the anatomy mask holds no label; export it again")
     if names:
-        known = {code: one for code, one in _known(names) if code <= most}
-        if not known:
-            refuse(
-                "anatomy.no_names", "no label of the anatomy mask is named as a structure that is known; see the manual"
-            )
-        if len(known) > _MOST_LABELS:
-            refuse("anatomy.too_many", f"the anatomy mask holds more than {_MOST_LABELS} structures that are known")
-        lut = np.zeros(most + 1, dtype=np.uint8)
-        lut[list(known)] = np.arange(1, len(known) + 1)
-        structures = tuple(replace(one, value=value) for value, one in enumerate(known.values(), start=1))
-        return [AnatomyLabels(labels=_laid(lut[read.codes], read.affine, volume), structures=structures)]
-    possible = {name: classes for name, classes in _table().numbered.items() if len(classes) >= most}
-    if not possible:
-        refuse(
-            "anatomy.no_names",
-            "the anatomy mask does not name its labels, and they are not those of TotalSegmentator 1 or 2",
-        )
-    labels = _laid(read.codes.astype(np.uint8), read.affine, volume)
-    return [_by_number(labels, version, classes) for version, classes in possible.items()]
+        return [_labelled(read, names, volume)]
+    found = []
+    for version, classes in _table().numbered.items():
+        if most <= len(classes):
+            note = f"The anatomy mask does not name its labels; they were read as those of TotalSegmentator {version}."
+            found.append(_labelled(read, {n: (name,) for n, name in enumerate(classes, start=1)}, volume, note))
+    return found or _refuse_names()
 
 
-def _by_number(labels: NDArray[np.uint8], version: str, classes: tuple[str, ...]) -> AnatomyLabels:
-    found = ((number, _table().find(name)) for number, name in enumerate(classes, start=1))
-    note = f"The anatomy mask does not name its labels; they were read as those of TotalSegmentator {version}."
-    structures = tuple(replace(one, value=number) for number, one in found if one is not None)
-    return AnatomyLabels(labels=labels, structures=structures, notes=(note,))
+def _labelled(read: LabelVolume, names: Mapping[int, tuple[str, ...]], volume: CtVolume, *notes: str) -> AnatomyLabels:
+    most = int(read.codes.max())
+    known = {code: one for code in names if code <= most and (one := _find(names[code])) is not None}
+    structures = _numbered(known.values())
+    lut = np.zeros(most + 1, dtype=np.uint8)
+    lut[list(known)] = [one.value for one in structures]
+    labels = np.zeros(volume.hu.shape, dtype=np.uint8)
+    _lay(lut[read.codes], read.affine, volume, labels)
+    return AnatomyLabels(labels=labels, structures=structures, notes=notes)
 
 
 def _read_labels(
@@ -153,20 +141,26 @@ def _read_labels(
 
         return read_segments(mask.stream, volume, limits.max_volume_voxels)
     in_header = {int(key): name.decode("utf-8", "replace") for key, name in _NAMED.findall(mask.checked.extension)}
-    return mask.decode(), {key: (name,) for key, name in (mask.names | in_header).items() if key}
+    return decode_mask(mask.checked, limits), {key: (name,) for key, name in (mask.names | in_header).items() if key}
 
 
-def _known(names: Mapping[int, tuple[str, ...]]) -> Iterator[tuple[int, Structure]]:
-    for code, words in names.items():
-        structure = next(filter(None, map(_table().find, words)), None)
-        if structure is not None:
-            yield code, structure
+def _find(names: tuple[str, ...]) -> Structure | None:
+    return next(filter(None, map(_table().find, names)), None)
 
 
-def _laid(codes: NDArray[np.uint8], affine: NDArray[np.float64], volume: CtVolume) -> NDArray[np.uint8]:
-    labels = np.zeros(volume.hu.shape, dtype=np.uint8)
-    _lay(codes, affine, volume, labels)
-    return labels
+def _numbered(found: Iterable[Structure]) -> tuple[Structure, ...]:
+    """Give structures labels from 1 on."""
+    structures = tuple(replace(one, value=value) for value, one in enumerate(found, start=1))
+    if not structures:
+        _refuse_names()
+    if len(structures) > _MOST_LABELS:
+        refuse("anatomy.too_many", f"there are more than {_MOST_LABELS} anatomy masks; give those of one program")
+    return structures
+
+
+def _refuse_names() -> NoReturn:
+    msg = "the anatomy masks are not named as known structures are, such as femur_left, and not numbered as by "
+    refuse("anatomy.no_names", msg + "TotalSegmentator 1 or 2; export them with their names")
 
 
 def _lay(codes: NDArray[np.uint8], affine: NDArray[np.float64], volume: CtVolume, labels: NDArray[np.uint8]) -> None:
@@ -177,27 +171,23 @@ def _lay(codes: NDArray[np.uint8], affine: NDArray[np.float64], volume: CtVolume
         np.copyto(labels[box], placed[0], where=labels[box] == 0)
 
 
-def _fit(labels: AnatomyLabels, volume: CtVolume) -> tuple[float, int]:
-    """Share of bone voxels that are as dense as bone, and how many there are; ``(0, …)`` where they are too few."""
-    bone = volume.hu[np.isin(labels.labels, labels.values_of({StructureKind.BONE}))]
-    return (float(np.mean(bone >= BONE_HU)) if bone.size >= _FEW_VOXELS else 0.0), int(bone.size)
+def _most_plausible(candidates: Sequence[AnatomyLabels], volume: CtVolume) -> AnatomyLabels:
+    """The reading of the labels by which bone is dense and what is no bone is not, where one does better."""
+    shares = []
+    for labels in candidates if len(candidates) > 1 else ():
+        is_bone, is_solid = (
+            np.isin(labels.labels, labels.values_of(kinds)) for kinds in ({StructureKind.BONE}, _SOLID)
+        )
+        shares.append(float(np.mean(is_bone[is_solid] == (volume.hu[is_solid] >= BONE_HU))) if is_solid.any() else 0.0)
+    if shares and shares.count(max(shares)) > 1:
+        _refuse_names()
+    return candidates[int(np.argmax(shares))] if shares else candidates[0]
 
 
-def _refuse_misfit(labels: AnatomyLabels, volume: CtVolume) -> None:
-    if not labels.labels.any():
-        refuse(
-            "anatomy.outside_volume",
-            "the anatomy mask lies outside this CT series; give the masks that were made of this series",
-        )
-    share, count = _fit(labels, volume)
-    limit = LEAST_BONE_SHARE
-    if count < _FEW_VOXELS:
-        solid = labels.values_of(set(StructureKind) - _HOLLOW)
-        inside = volume.hu[np.isin(labels.labels, solid)]
-        share, limit = (float(np.mean(inside >= _AIR_HU)) if inside.size else 1.0), LEAST_BODY_SHARE
-    if share < limit:
-        refuse(
-            "anatomy.other_scan",
-            "the anatomy masks do not fit this CT series: what they call bone or body is not dense there; give the "
-            "masks that were made of this series",
-        )
+def _fit(labels: AnatomyLabels, volume: CtVolume) -> float:
+    """Share of the bone labels that are as dense as bone; with hardly any, of the solid labels that are not air."""
+    for kinds, least_hu, fewest in (({StructureKind.BONE}, BONE_HU, _FEW_VOXELS), (_SOLID, _AIR_HU, 1)):
+        inside = volume.hu[np.isin(labels.labels, labels.values_of(kinds))]
+        if inside.size >= fewest:
+            return float(np.mean(inside >= least_hu))
+    return 1.0

@@ -106,10 +106,11 @@ def place_grid(grid: MaskGrid, geometry: VolumeGeometry) -> PlacedMask:
     to_lps_mm[:3, 3] += to_lps_mm[:3, :3] @ first
     to_ct = np.linalg.inv(geometry.affine) @ to_lps_mm
     solid, filled = _without_skips(voxels, np.linalg.norm(to_lps_mm[:3, :3], axis=0))
+    placed = _resample(solid.view(np.uint8), to_ct, geometry.shape)
     return PlacedMask(
         key=grid.key,
         name=grid.name,
-        mask=_sample(solid, to_ct, geometry.shape),
+        mask=None if placed is None else cut_out(placed[0].view(np.bool_), placed[1]),
         is_beyond=_is_beyond(voxels, to_ct, geometry.shape),
         notes=(*grid.notes, *skip_notes(filled)),
         outline=outline_of_voxels(voxels, to_lps_mm),
@@ -180,21 +181,10 @@ def _corners(shape: tuple[int, ...], margin: float) -> NDArray[np.float64]:
 def lay_labels(
     codes: NDArray[np.uint8], affine: NDArray[np.float64], geometry: VolumeGeometry
 ) -> tuple[NDArray[np.uint8], tuple[int, int, int]] | None:
-    """Lay labels into the grid of a CT volume by nearest neighbour, as `place_grid` lays a mask.
+    """Lay labels, shape ``(n0, n1, n2)``, into the grid of a CT volume by nearest neighbour, as `place_grid` does.
 
-    Parameters
-    ----------
-    codes : NDArray[np.uint8]
-        Shape ``(n0, n1, n2)``; 0 for background.
-    affine : NDArray[np.float64]
-        Shape ``(4, 4)``; from voxel-centre index of `codes` to LPS mm.
-    geometry : VolumeGeometry
-        Geometry of the CT volume.
-
-    Returns
-    -------
-    tuple[NDArray[np.uint8], tuple[int, int, int]] | None
-        Labels of a box of CT voxels and the index of its first one; ``None`` when no label lies in the volume.
+    `affine`, shape ``(4, 4)``, leads from the voxel-centre index of `codes` to LPS mm. Returns a box of CT voxels and
+    the index of its first one; ``None`` when no label lies in the volume.
     """
     box = _bounding_box(codes)
     if box is None:
@@ -202,11 +192,6 @@ def lay_labels(
     to_ct = np.linalg.inv(geometry.affine) @ affine
     to_ct[:3, 3] += to_ct[:3, :3] @ np.array([piece.start for piece in box], dtype=np.float64)
     return _resample(codes[box], to_ct, geometry.shape)
-
-
-def _sample(voxels: NDArray[np.bool_], to_ct: NDArray[np.float64], ct_shape: tuple[int, int, int]) -> VoxelMask | None:
-    placed = _resample(voxels.view(np.uint8), to_ct, ct_shape)
-    return None if placed is None else cut_out(placed[0].view(np.bool_), placed[1])
 
 
 def _resample(

@@ -51,7 +51,7 @@ def read_lesion_masks(
     limits = limits or ReadingSettings()
     with open_mask(path, limits) as mask:
         if mask.checked is not None:
-            placed = _place_labels(mask.decode(), mask.names, volume, roi)
+            placed = _place_labels(decode_mask(mask.checked, limits), mask.names, volume, roi)
         else:
             from calcreport.contour.dicom_file import place_dicom  # noqa: PLC0415 - pydicom takes 0.2 s to import
 
@@ -61,23 +61,16 @@ def read_lesion_masks(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenMask:
-    """A mask file of a known format, its header checked."""
+    """A mask file of a known format: its stream, at the beginning for DICOM; header and label names of a label map."""
 
     stream: IO[bytes]
-    """Decompressed; of a DICOM file at its beginning."""
     checked: Checked | None
-    """Header of a label map; ``None`` for DICOM."""
     names: dict[int, str]
-    """Names of labels, as far as the format keeps them."""
-    limits: ReadingSettings
 
-    def decode(self) -> LabelVolume:
-        """Decode a label map; raises `InputError` as `stream.decode`."""
-        if self.checked is None:
-            msg = "not a label map"
-            raise ValueError(msg)
-        limits = Limits(voxels=self.limits.max_volume_voxels, size_bytes=self.limits.max_file_bytes)
-        return decode(self.checked, limits)
+
+def decode_mask(checked: Checked, limits: ReadingSettings) -> LabelVolume:
+    """Decode a label map; raises `InputError` as `stream.decode`."""
+    return decode(checked, Limits(voxels=limits.max_volume_voxels, size_bytes=limits.max_file_bytes))
 
 
 @contextmanager
@@ -104,7 +97,7 @@ def open_mask(path: Path, limits: ReadingSettings) -> Iterator[OpenMask]:
                 "the lesion mask is not DICOM RTSTRUCT, DICOM SEG, NIfTI, NRRD or MetaImage; export it as one of these"
             )
             raise InputError(msg, code="mask.unknown_format")
-        yield OpenMask(stream=stream, checked=checked, names=names, limits=limits)
+        yield OpenMask(stream=stream, checked=checked, names=names)
 
 
 @contextmanager

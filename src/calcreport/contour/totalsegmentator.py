@@ -33,13 +33,7 @@ _THREADS: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def require_totalsegmentator(environment: Mapping[str, str] = os.environ) -> str:
-    """Find the command, once it and its weights are known to be there.
-
-    Raises
-    ------
-    UsageError
-        ``usage.no_totalsegmentator``, ``usage.no_weights``.
-    """
+    """Find the command and its weights; raises `UsageError` ``usage.no_totalsegmentator``, ``usage.no_weights``."""
     command = shutil.which(COMMAND, path=environment.get("PATH"))
     if command is None:
         msg = f"--anatomy run needs the command {COMMAND}; install it, or give masks that were made elsewhere"
@@ -53,23 +47,10 @@ def require_totalsegmentator(environment: Mapping[str, str] = os.environ) -> str
 
 
 def label_anatomy(volume: CtVolume, *, seconds: float, limits: ReadingSettings | None = None) -> AnatomyLabels:
-    """Let TotalSegmentator label a CT volume; it sees voxels and their place, no header.
+    """Let TotalSegmentator label a CT volume; it sees voxels and their place, no header, and is ended after `seconds`.
 
-    Parameters
-    ----------
-    volume : CtVolume
-        HU.
-    seconds : float
-        It is ended when it takes longer.
-    limits : ReadingSettings | None
-        As for `read_anatomy`.
-
-    Raises
-    ------
-    UsageError
-        As `require_totalsegmentator`.
-    InputError
-        ``anatomy.tilted``, ``anatomy.run_failed``, and those of `read_anatomy`.
+    Raises `UsageError` as `require_totalsegmentator`, `InputError` ``anatomy.tilted``, ``anatomy.run_failed`` and those
+    of `read_anatomy`.
     """
     command = require_totalsegmentator()
     if volume.geometry.is_sheared:

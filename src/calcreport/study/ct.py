@@ -68,9 +68,7 @@ def measure_ct(
         ),
         image_count=sum(len(volume.slices) for volume in volumes),
         limitations=_name_films(entries, request.templates.statements),
-        searched=limit_searched(
-            reading.searched, [(part.region, one.doubts) for part, one in zip(parts, each, strict=True)]
-        ),
+        searched=_with_regions(reading.searched, parts, each, request.templates.statements),
         incidental=list_incidental(findings.incidental, volumes),
     )
 
@@ -106,14 +104,16 @@ def _with_doubts(found: CtFindings) -> CtFindings:
 def _with_regions(
     searched: tuple[Searched, ...], parts: Sequence[CtPart], each: Sequence[CtFindings], statements: Statements
 ) -> tuple[Searched, ...]:
-    """Name from the image what the header of a measured series leaves unnamed or calls a limb."""
+    """Limit what was searched by the doubts; the image names what a header leaves unnamed or calls a limb."""
+    doubts = [(part.region, findings.doubts) for part, findings in zip(parts, each, strict=True)]
+    limited = limit_searched(searched, doubts)
     limb = name_body_part("extremity", statements)
     seen = {
         part.region: join_words([name_body_part(region, statements) or region for region in findings.regions])
         for part, findings in zip(parts, each, strict=True)
         if findings.regions and part.region in {limb, name_series(part.source.number, statements)}
     }
-    return tuple(row.model_copy(update={"region": seen.get(row.region, row.region)}) for row in searched)
+    return tuple(row.model_copy(update={"region": seen.get(row.region, row.region)}) for row in limited)
 
 
 def _with_thresholds(entries: tuple[SeriesEntry, ...], each: Sequence[CtFindings]) -> tuple[SeriesEntry, ...]:
