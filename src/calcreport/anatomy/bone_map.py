@@ -77,9 +77,9 @@ MIN_LONG_MM: Final = 70.0
 """A component with marrow this long is a bone even if it ends inside the scan."""
 
 MAX_WALL_PIECE_MM: Final = 18.0
-MIN_WALL_PIECE_MM: Final = 20.0
-"""Ribs, costal arch, clavicles and blades in the wall of the trunk are no thicker than the first, longer than the
-second."""
+MIN_WALL_PIECE_MM: Final = 55.0
+"""Ribs, costal arch, clavicles and blades in the wall of the trunk are no thicker than the first and as long as the
+second, from corner to corner of their box; lesions put into the wall with and without marrow reach 45 mm."""
 
 SCAPULA_MM: Final = 45.0
 MIN_BLADE_MM: Final = 35.0

@@ -65,7 +65,7 @@ WALL_MM: Final = 15.0
 MIN_MUSCLE_MM2: Final = 150.0
 """Smaller sections in the fat are vessels and septa, not muscles of the wall."""
 
-CAGE_MM: Final = 18.0
+CAGE_MM: Final = 13.0
 """From the pleura to the outer side of a rib or costal cartilage."""
 
 RECTUS_MM: Final = (75.0, 6.0)

@@ -108,6 +108,8 @@ RULES: Final[tuple[_Rule, ...]] = (
      ExclusionReason.METAL, "high-attenuation material, probably metal"),
     (lambda c: _share(c, c.scene.bones.cartilage) >= HALF,
      ExclusionReason.ORGAN, "cartilage of a rib"),
+    (lambda c: c.scene.share_in(c.scene.places.cage, c.focus.component) >= HALF,
+     ExclusionReason.SKELETON, "rib or costal cartilage"),
     (lambda c: _share(c, c.scene.bones.lumen) >= HALF and c.focus.peak_hu < _blood_limit(c.scene),
      ExclusionReason.CONTRAST, "enhanced blood"),
     (lambda c: is_mineral(c.focus) and is_contrast_pool(c.scene, c.focus),
