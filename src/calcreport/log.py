@@ -44,21 +44,10 @@ logging.getLogger("calcreport").addHandler(logging.NullHandler())
 
 
 def event(logger: logging.Logger, name: str, **fields: float | str) -> None:
-    """Log one event, at level INFO.
+    """Log one event, at level INFO, with the logger of the calling module.
 
-    Parameters
-    ----------
-    logger : logging.Logger
-        Logger of the calling module.
-    name : str
-        What happened: lower-case words joined by ``_``.
-    **fields : float | str
-        Only names in `FIELDS`, only values of the form given there.
-
-    Raises
-    ------
-    ValueError
-        When a name or a value is not on the list; the value is not repeated in the message.
+    The name is lower-case words joined by ``_``; fields are those named in `FIELDS`, their values of the form given
+    there. Raises `ValueError` when a name or a value is not on the list; the value is not repeated in the message.
     """
     if not _WORD.fullmatch(name):
         msg = "an event name is lower-case words joined by '_'"

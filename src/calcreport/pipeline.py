@@ -53,26 +53,9 @@ class RunOutcome:
 def analyse(request: Request, *, progress: Progress) -> RunOutcome:
     """Find every study, analyse each, write the results.
 
-    Parameters
-    ----------
-    request : Request
-        What to analyse and how.
-    progress : Progress
-        Told where the run stands; no patient data reaches it.
-
-    Returns
-    -------
-    RunOutcome
-        One entry a study.
-
-    Raises
-    ------
-    ConfigurationError
-        ``usage.mask_for_many``, ``usage.prior_for_many``, ``clinical.which_study``.
-    InputError
-        ``path.too_many_files``.
-    OutputError
-        When the results folder cannot be written to at all.
+    `progress` is told where the run stands; no patient data reaches it. Raises `ConfigurationError`
+    ``usage.mask_for_many``, ``usage.prior_for_many``, ``clinical.which_study``; `InputError` ``path.too_many_files``;
+    `OutputError` when the results folder cannot be written to at all.
     """
     results = None
     if request.out is not None:

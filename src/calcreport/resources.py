@@ -21,17 +21,9 @@ _TEMPLATE_SUFFIXES: Final = (".j2", ".toml", ".css")
 
 
 def template_texts() -> dict[str, str]:
-    """Read every built-in template.
+    """Read every built-in template: file name to text.
 
-    Returns
-    -------
-    dict[str, str]
-        File name to text.
-
-    Raises
-    ------
-    TemplateError
-        ``template.none_built_in`` or ``template.unreadable``: the installation is damaged.
+    Raises `TemplateError` ``template.none_built_in`` or ``template.unreadable``: the installation is damaged.
     """
     texts = _read_folder(_template_folder())
     if not texts:
@@ -41,22 +33,10 @@ def template_texts() -> dict[str, str]:
 
 
 def site_template_texts(folder: Path) -> dict[str, str]:
-    """Read a site's own templates.
+    """Read a site's own templates: file name to text.
 
-    Parameters
-    ----------
-    folder : Path
-        Each file in it replaces the built-in one of the same name; new names are added.
-
-    Returns
-    -------
-    dict[str, str]
-        File name to text.
-
-    Raises
-    ------
-    TemplateError
-        ``template.folder_missing``, ``template.unreadable``; ``template.unknown_name`` when nothing would be replaced.
+    Each replaces the built-in one of the same name; new names are added. Raises `TemplateError`
+    ``template.folder_missing``, ``template.unreadable``; ``template.unknown_name`` when nothing would be replaced.
     """
     if not folder.is_dir():
         msg = "the folder given with --templates does not exist; name a folder that holds template files"
@@ -77,13 +57,7 @@ def structure_text() -> str:
 
 
 def rule_texts() -> dict[str, str]:
-    """Read every built-in rule table.
-
-    Returns
-    -------
-    dict[str, str]
-        File name to TOML text, in order of file name.
-    """
+    """Read every built-in rule table: file name to TOML text, in order of file name."""
     folder = files("calcreport") / "rules" / "tables"
     tables = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".toml")), key=lambda entry: entry.name)
     return {entry.name: entry.read_text(encoding="utf-8") for entry in tables}
@@ -95,22 +69,9 @@ def detection_text(name: str) -> str:
 
 
 def site_rule_texts(path: Path) -> dict[str, str]:
-    """Read a site's own rules.
+    """Read a site's own rules, from a TOML file or a folder of them: file name to TOML text.
 
-    Parameters
-    ----------
-    path : Path
-        A TOML file, or a folder whose ``.toml`` files are read.
-
-    Returns
-    -------
-    dict[str, str]
-        File name to TOML text.
-
-    Raises
-    ------
-    RuleFileError
-        ``rules.missing``, ``rules.unreadable``.
+    Raises `RuleFileError` ``rules.missing``, ``rules.unreadable``.
     """
     try:
         files_found = sorted(path.glob("*.toml")) if path.is_dir() else [path]

@@ -27,18 +27,11 @@ def software_version() -> str:
 
 
 def commit_of(root: Path) -> str:
-    """Commit of a source folder.
+    """Commit of a source folder, in hexadecimal; empty when it is not known.
 
-    Parameters
-    ----------
-    root : Path
-        Folder that holds ``src``: a checkout, a git worktree or an unpacked source archive.
+    `root` holds ``src``: a checkout, a git worktree or an unpacked source archive.
 
-    Returns
-    -------
-    str
-        Hexadecimal digits; empty when it is not known. Read from git's files without git, which may not be installed
-        and refuses folders of another user.
+    Read from git's files without git, which may not be installed and refuses folders of another user.
     """
     with suppress(OSError, ValueError):  # no git, or files that are no text
         return _commit_checked_out(root)

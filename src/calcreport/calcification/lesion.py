@@ -67,8 +67,8 @@ CONTOUR_SMOOTHING: Final = 0.7
 """Smoothing of a contour's voxels, in voxels: just enough to take the corners off."""
 
 NEAR_LIMIT: Final = 1.5
-"""A deposit whose denser quarter stays below this multiple of the growth limit hardly exceeds it: on phantoms three of
-five such scattered ones had further parts that stay below."""
+"""A deposit of which three quarters lie below this multiple of the growth limit hardly exceeds it: on phantoms three of
+five such had further parts that stay below it."""
 
 ABUT_GAP_MM: Final = 2.5
 """Mineral and bone nearer than this touch as far as CT can tell."""

@@ -43,21 +43,9 @@ class HookOutcome:
 def run(options: argparse.Namespace, progress: Progress) -> HookOutcome:
     """Analyse each folder, write its results as its host wants them, and ``result.json`` last.
 
-    Parameters
-    ----------
-    options : argparse.Namespace
-        The words after ``hook``, parsed.
-    progress : Progress
-        Told where the run stands; no patient data reaches it.
-
-    Raises
-    ------
-    ConfigurationError
-        ``usage.…``, ``settings.…`` and whatever else ``analyze`` refuses.
-    InputError
-        ``study.none_found``, ``path.too_many_files``.
-    OutputError
-        When a folder cannot be written to.
+    `progress` is told where the run stands; no patient data reaches it. Raises `ConfigurationError` ``usage.…``,
+    ``settings.…`` and whatever else ``analyze`` refuses; `InputError` ``study.none_found``, ``path.too_many_files``;
+    `OutputError` when a folder cannot be written to.
     """
     found = find_places((options.source, options.target), os.environ)
     runs: list[RunOutcome] = []

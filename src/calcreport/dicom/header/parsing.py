@@ -105,29 +105,14 @@ _CT_WISH: Final = Wish()
 def read_header(
     source: ByteSource, head: bytes, *, inflate_limit: int, may_lack_uids: bool = False
 ) -> tuple[ImageHeader, Item]:
-    """Parse the header of a DICOM file.
+    """Parse the header of a DICOM file, and give the items it was read from (for `planes_of`).
 
-    Parameters
-    ----------
-    source : ByteSource
-        The file.
-    head : bytes
-        Its first bytes, at least the preamble and the file meta information when it has them.
-    inflate_limit : int
-        Most bytes a deflated data set may grow to.
-    may_lack_uids : bool
-        Whether Study, Series and SOP Instance UID may be blank, as some software that hides identities leaves them.
+    `head` is the first bytes, at least the preamble and the file meta information when it has them; a deflated data set
+    may grow to `inflate_limit` bytes. With `may_lack_uids` Study, Series and SOP Instance UID may be blank, as some
+    software that hides identities leaves them.
 
-    Returns
-    -------
-    tuple[ImageHeader, Item]
-        The header, and the items it was read from (for `planes_of`).
-
-    Raises
-    ------
-    NotDicomError
-        ``file.not_dicom``, ``file.damaged``, ``file.truncated``, ``file.nested_too_deep``, ``file.no_uid``,
-        ``file.deflate``, ``file.dicomdir``.
+    Raises `NotDicomError` ``file.not_dicom``, ``file.damaged``, ``file.truncated``, ``file.nested_too_deep``,
+    ``file.no_uid``, ``file.deflate``, ``file.dicomdir``.
     """
     syntax, offset, storage_class = _meta(head, source.size)
     if storage_class == tags.DICOMDIR:

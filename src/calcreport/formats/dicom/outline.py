@@ -25,22 +25,10 @@ _FEW_LINES: Final = 60
 def outline(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Outline of all that a mask holds.
 
-    Parameters
-    ----------
-    mask : NDArray[np.bool_]
-        Shape ``(rows, columns)``; at least one pixel is true.
+    Shape ``(n, 2)``, n >= 5: (column, row) of the corners, first and last the same.
 
-    Returns
-    -------
-    NDArray[np.float32]
-        Shape ``(n, 2)``, n >= 5; (column, row) of the corners, first and last the same. As in PS3.3 C.18.6.1.2 the
-        corner of the first pixel is (0, 0) and its centre (0.5, 0.5). A ray from a point inside crosses the line an odd
-        number of times.
-
-    Raises
-    ------
-    ValueError
-        When the mask is empty.
+    As in PS3.3 C.18.6.1.2 the corner of the first pixel is (0, 0) and its centre (0.5, 0.5). A ray from a point inside
+    crosses the line an odd number of times. Raises `ValueError` when the mask is empty.
     """
     loops = _trace(np.pad(binary_fill_holes(mask), 1))
     if not loops:
@@ -51,17 +39,10 @@ def outline(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
 
 
 def _trace(padded: NDArray[np.bool_]) -> list[Loop]:
-    """Trace the outer edges of a mask without holes that touches no border; pixels that touch at a corner are one part.
+    """Trace the outer edges of a mask without holes; pixels that touch at a corner are one part.
 
-    Parameters
-    ----------
-    padded : NDArray[np.bool_]
-        Shape ``(rows + 2, columns + 2)``; one empty pixel around the mask.
-
-    Returns
-    -------
-    list[Loop]
-        Clockwise, without corners on straight lines, the longest line first.
+    `padded`, shape ``(rows + 2, columns + 2)``, has one empty pixel around the mask. Lines are clockwise, without
+    corners on straight lines, the longest first.
     """
     leaving = _edges(padded)
     loops = []
