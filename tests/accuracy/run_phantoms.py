@@ -210,7 +210,9 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--write", type=Path, help="document whose figures are replaced")
     parser.add_argument("--failures", type=Path, help="file that gets one line for each thing outside the budget")
-    parser.add_argument("--regions", help="thorax, abdomen, shoulder, hand, foot (a comma list) or all; instead of limbs")
+    parser.add_argument(
+        "--regions", help="thorax, abdomen, shoulder, hand, foot (a comma list) or all; instead of limbs"
+    )
     args = parser.parse_args()
     if args.regions:
         return run_regions(args)

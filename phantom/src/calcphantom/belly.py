@@ -31,7 +31,10 @@ def _psoas(frame: Frame, blood: Blood) -> list[Paint]:
     hu = 54.0 + 0.2 * blood.organ
     shapes = []
     for s in (-1.0, 1.0):
-        way = [frame.at(s * x, frame.spine_y(z) + dy, z) for x, dy, z in ((26, 6, -110), (38, 4, -170), (48, 2, -240), (60, -26, -300))]
+        way = [
+            frame.at(s * x, frame.spine_y(z) + dy, z)
+            for x, dy, z in ((26, 6, -110), (38, 4, -170), (48, 2, -240), (60, -26, -300))
+        ]
         shapes.append(chain(curve(way, 9), list(np.linspace(8, 22, 9) * frame.bulk)))
     return [Paint(shape=joined(shapes), hu=hu)]
 
@@ -44,8 +47,14 @@ def _solid_organs(frame: Frame, rng: np.random.Generator, inside: Shape, blood: 
         egg(frame.at(-14, -44, -74), (66 * size, 34 * size, 34 * size)),
     ]
     tissue = float(rng.uniform(48, 66))
-    veins = [rod(frame.at(-24, 2, -62), frame.at(-24 - dx, dy, -62 + dz), 4.5, 2.0) for dx, dy, dz in ((55, 20, 12), (40, -40, 14), (-6, -46, 4))]
-    veins += [rod(frame.at(-20, -14, -112), frame.at(-20 - dx, -14 + dy, -112 + dz), 6.0, 2.5) for dx, dy, dz in ((60, 20, 10), (40, -26, 24))]
+    veins = [
+        rod(frame.at(-24, 2, -62), frame.at(-24 - dx, dy, -62 + dz), 4.5, 2.0)
+        for dx, dy, dz in ((55, 20, 12), (40, -40, 14), (-6, -46, 4))
+    ]
+    veins += [
+        rod(frame.at(-20, -14, -112), frame.at(-20 - dx, -14 + dy, -112 + dz), 6.0, 2.5)
+        for dx, dy, dz in ((60, 20, 10), (40, -26, 24))
+    ]
     gall = egg(frame.at(-48, -58, -128), (14, 17, 28))
     stomach = egg(frame.at(58, -36, -92), (36 * size, 30, 48))
     level = half_space(np.array([0.0, 1.0, 0.0]), float(frame.at(0, -46, 0)[1]))
@@ -53,8 +62,20 @@ def _solid_organs(frame: Frame, rng: np.random.Generator, inside: Shape, blood: 
         (joined([kept_in(p, inside) for p in liver]), blood.enhanced(tissue)),
         (joined(veins), blood.enhanced(42.0, blood.vein / 60.0 if blood.organ > 40 else 0.0)),
         (gall, 8.0),
-        (intersection(egg(frame.at(92, 34, -92), (30 * size, 42 * size, 50 * size)), inside), blood.enhanced(50.0, 1.3)),
-        (chain(curve([frame.at(-34, -14, -140), frame.at(0, -32, -130), frame.at(40, -10, -118), frame.at(70, 10, -104)], 9), 9.0), blood.enhanced(40.0, 1.1)),
+        (
+            intersection(egg(frame.at(92, 34, -92), (30 * size, 42 * size, 50 * size)), inside),
+            blood.enhanced(50.0, 1.3),
+        ),
+        (
+            chain(
+                curve(
+                    [frame.at(-34, -14, -140), frame.at(0, -32, -130), frame.at(40, -10, -118), frame.at(70, 10, -104)],
+                    9,
+                ),
+                9.0,
+            ),
+            blood.enhanced(40.0, 1.1),
+        ),
         (intersection(stomach, inside), blood.enhanced(42.0, 0.4)),
         (intersection(shrunk(stomach, 4.0), inside), float(rng.uniform(5, 40))),
         (intersection(shrunk(stomach, 4.0), inside, level), -930.0),
@@ -77,11 +98,23 @@ def _kidneys(
         lean = np.array([[np.cos(0.2 * s), 0, np.sin(0.2 * s)], [0, 1, 0], [-np.sin(0.2 * s), 0, np.cos(0.2 * s)]])
         kidney = egg(centre, (27 * frame.size, 25 * frame.size, 52 * frame.size), lean)
         sinus = egg(centre + (-s * 14, -4, 0), (14, 11, 26), lean)
-        calyces = [rod(centre + (-s * 16, -4, 0), centre + (-s * dx, dy, dz), 4.0, 3.0) for dx, dy, dz in ((2, 4, 24), (-4, 0, 2), (2, -2, -24))]
+        calyces = [
+            rod(centre + (-s * 16, -4, 0), centre + (-s * dx, dy, dz), 4.0, 3.0)
+            for dx, dy, dz in ((2, 4, 24), (-4, 0, 2), (2, -2, -24))
+        ]
         pelvis = [rod(centre + (-s * 16, -4, 0), centre + (-s * 26, -8, -8), 6.0, 4.0)]
-        way = [centre + (-s * 26, -8, -8), frame.at(s * 36, 6, -190), frame.at(s * 40, 4, -240), frame.at(s * 44, 4, -310)]
+        way = [
+            centre + (-s * 26, -8, -8),
+            frame.at(s * 36, 6, -190),
+            frame.at(s * 40, 4, -240),
+            frame.at(s * 44, 4, -310),
+        ]
         ureter = chain(curve(way, 9), 1.9)
-        pyramids = [egg(centre + (s * 6 * np.cos(a) * 1.2, 10 * np.sin(a), dz), (8, 8, 8)) for a in (0.3, 2.6, 4.6) for dz in (-28, -10, 10, 28)]
+        pyramids = [
+            egg(centre + (s * 6 * np.cos(a) * 1.2, 10 * np.sin(a), dz), (8, 8, 8))
+            for a in (0.3, 2.6, 4.6)
+            for dz in (-28, -10, 10, 28)
+        ]
         paints += [Paint(shape=kidney, hu=blood.cortex), Paint(shape=joined(pyramids), hu=medulla)]
         paints += [Paint(shape=sinus, hu=-80.0), Paint(shape=joined([*calyces, *pelvis, ureter]), hu=urine)]
         if Extra.STONES in recipe.extras and rng.uniform() < 0.7:
@@ -129,7 +162,12 @@ def _bowel(
     for shape, place, radius in loops:
         kept = kept_in(shape, inside)
         filling = float(rng.uniform(200, 700)) if opaque and rng.uniform() < 0.6 else float(rng.uniform(5, 45))
-        gas = joined([intersection(p, half_space(up, float(place[1]) - radius * float(rng.uniform(-0.6, 0.9)))) for p in shrunk(kept, 2.2).parts])
+        gas = joined(
+            [
+                intersection(p, half_space(up, float(place[1]) - radius * float(rng.uniform(-0.6, 0.9))))
+                for p in shrunk(kept, 2.2).parts
+            ]
+        )
         paints += [Paint(shape=kept, hu=42.0), Paint(shape=shrunk(kept, 2.2), hu=filling)]
         if rng.uniform() < 0.6:
             paints.append(Paint(shape=gas, hu=-940.0))
@@ -182,12 +220,21 @@ def _organ_mineral(frame: Frame, recipe: PhantomRecipe, rng: np.random.Generator
             ("node", "mesenteric node", (14, -40, -190), 10, (4, 11), 1),
         ):
             if rng.uniform() < 0.6:
-                spots = [egg(frame.at(*centre) + rng.normal(scale=spread / 1.7, size=3), tuple(rng.uniform(*sizes) / 2 * rng.uniform(0.7, 1, 3))) for _ in range(count)]
+                spots = [
+                    egg(
+                        frame.at(*centre) + rng.normal(scale=spread / 1.7, size=3),
+                        tuple(rng.uniform(*sizes) / 2 * rng.uniform(0.7, 1, 3)),
+                    )
+                    for _ in range(count)
+                ]
                 found.append(_incidental(kind, name, spots, float(rng.uniform(350, 900))))
     if Extra.STONES in recipe.extras and Extra.CLIPS not in recipe.extras:
         spots = [egg(frame.at(-48, -52, -138) + rng.normal(scale=(5, 3, 9)), (r, r, r)) for r in rng.uniform(2, 6, 4)]
         found.append(_incidental("stone", "gall bladder", spots, float(rng.uniform(150, 600))))
     if Extra.CLIPS in recipe.extras:
-        clips = [rod(p, p + rng.normal(scale=2.5, size=3), 0.8) for p in frame.at(-40, -44, -118) + rng.normal(scale=7, size=(4, 3))]
+        clips = [
+            rod(p, p + rng.normal(scale=2.5, size=3), 0.8)
+            for p in frame.at(-40, -44, -118) + rng.normal(scale=7, size=(4, 3))
+        ]
         found.append(_incidental("foreign", "clips", clips, 3000.0))
     return found

@@ -20,13 +20,20 @@ from calcphantom.recipe import (
 )
 from calcreport.model.image import Contrast
 
-_THIN_MUSCLE: Final = (("P09", 5.0, 16.0), ("P05", 12.0, 18.0), ("P20", 35.0, 60.0), ("P01", 4.0, 8.0), ("P27", 12.0, 18.0))
+_THIN_MUSCLE: Final = (
+    ("P09", 5.0, 16.0),
+    ("P05", 12.0, 18.0),
+    ("P20", 35.0, 60.0),
+    ("P01", 4.0, 8.0),
+    ("P27", 12.0, 18.0),
+)
 _THICK_MUSCLE: Final = (
     ("P09", 5.0, 28.0), ("P05", 14.0, 38.0), ("P06", 15.0, 28.0), ("P07", 22.0, 48.0), ("P20", 40.0, 80.0),
-    ("P22", 16.0, 28.0), ("P23", 22.0, 30.0), ("P24", 14.0, 22.0), ("P25", 10.0, 18.0), ("P27", 14.0, 36.0),
+    ("P22", 16.0, 28.0), ("P23", 20.0, 25.0), ("P24", 14.0, 22.0), ("P25", 10.0, 18.0), ("P27", 14.0, 36.0),
 )  # fmt: skip
 _FAT: Final = (("P09", 5.0, 18.0), ("P12", 14.0, 26.0), ("P19", 5.0, 11.0), ("P26", 14.0, 28.0))
-_SMALL_PART: Final = (("P09", 4.0, 9.0), ("P12", 9.0, 16.0), ("P01", 4.0, 6.0), ("P05", 8.0, 12.0))
+_SMALL_PART: Final = (("P09", 4.0, 8.0), ("P12", 9.0, 13.0), ("P01", 4.0, 6.0), ("P05", 7.0, 10.0))
+_FINGER: Final = (("P09", 4.0, 7.0), ("P01", 4.0, 5.5), ("P19", 4.5, 6.0))
 _TENDON: Final = (("P15", 8.0, 20.0),)
 """Pattern, smallest and largest diameter, mm."""
 
@@ -55,7 +62,7 @@ _SITES: Final[Mapping[Region, tuple[Choice, ...]]] = MappingProxyType(
             ("upper arm", _THICK_MUSCLE, Layer.SUBFASCIAL),
             ("upper arm fat", _FAT, Layer.SUBCUTANEOUS),
         ),
-        Region.HAND: (("finger", _SMALL_PART, Layer.SUBCUTANEOUS), ("palm", _SMALL_PART, Layer.SUBFASCIAL)),
+        Region.HAND: (("finger", _FINGER, Layer.SUBCUTANEOUS), ("palm", _SMALL_PART, Layer.SUBFASCIAL)),
         Region.FOOT: (
             ("sole", _SMALL_PART, Layer.SUBCUTANEOUS),
             ("foot muscle", _SMALL_PART, Layer.SUBFASCIAL),
@@ -77,7 +84,7 @@ _EXTRAS: Final[Mapping[Region, tuple[tuple[Extra, float], ...]]] = MappingProxyT
             (Extra.CUT_FIELD, 0.2),
         ),
         Region.SHOULDER: ((Extra.PLAQUES, 0.3), (Extra.INJECTED_VEIN, 0.3), (Extra.OLD_CARTILAGE, 0.4)),
-        Region.HAND: ((Extra.SPREAD_FINGERS, 0.6), (Extra.CLOTHES, 0.0)),
+        Region.HAND: ((Extra.SPREAD_FINGERS, 0.6),),
         Region.FOOT: (),
     }
 )  # fmt: skip
@@ -155,8 +162,14 @@ def _lesions(region: Region, rng: np.random.Generator) -> tuple[LesionRecipe, ..
 
 def _fat_mm(region: Region, lesions: tuple[LesionRecipe, ...], rng: np.random.Generator) -> float:
     """Thickness of the fat: thin to obese, and room for the lesions meant to lie in it."""
-    thin, thick = {Region.HAND: (2.0, 4.0), Region.FOOT: (3.0, 7.0), Region.SHOULDER: (5.0, 22.0)}.get(region, (6.0, 34.0))
-    wanted = [0.6 * x.diameter_mm + 6.0 for x in lesions if x.layer is Layer.SUBCUTANEOUS and region not in {Region.HAND, Region.FOOT}]
+    thin, thick = {Region.HAND: (2.0, 4.0), Region.FOOT: (7.0, 12.0), Region.SHOULDER: (5.0, 22.0)}.get(
+        region, (6.0, 34.0)
+    )
+    wanted = [
+        0.6 * x.diameter_mm + 6.0
+        for x in lesions
+        if x.layer is Layer.SUBCUTANEOUS and region not in {Region.HAND, Region.FOOT}
+    ]
     return float(max([rng.uniform(thin, thick), *wanted]))
 
 

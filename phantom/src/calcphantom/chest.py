@@ -119,7 +119,14 @@ def _tree(frame: Frame, rng: np.random.Generator, s: float, lungs: Shape, *, fir
     rods: list[Shape] = []
     walls: list[Shape] = []
     todo: list[tuple[Floats, Floats, float, int]] = []
-    for way in ((0.5, -0.5, 0.8), (0.7, 0.5, 0.4), (0.8, -0.4, -0.2), (0.4, 0.2, -1.0), (0.6, 0.7, -0.6), (0.1, -0.1, 1.0)):
+    for way in (
+        (0.5, -0.5, 0.8),
+        (0.7, 0.5, 0.4),
+        (0.8, -0.4, -0.2),
+        (0.4, 0.2, -1.0),
+        (0.6, 0.7, -0.6),
+        (0.1, -0.1, 1.0),
+    ):
         turn = np.array([s * way[0], way[1], way[2]]) + rng.normal(scale=0.12, size=3)
         todo.append((hilum, turn / np.linalg.norm(turn), first_mm * float(rng.uniform(0.6, 1.0)), 0))
     while todo:
@@ -151,7 +158,9 @@ def _heart(frame: Frame, blood: Blood, rng: np.random.Generator) -> list[Paint]:
     walls = (((34, -30, -26), (31, 34, 43)), ((4, -52, -20), (28, 22, 35)), ((4, 10, 10), (32, 19, 26)),
              ((-32, -24, -8), (22, 27, 32)))  # fmt: skip
     turn = _turned(float(rng.uniform(-0.7, -0.4)))
-    paints = [Paint(shape=joined([egg(frame.at(*c), [r * size for r in radii], turn) for c, radii in walls]), hu=muscle)]
+    paints = [
+        Paint(shape=joined([egg(frame.at(*c), [r * size for r in radii], turn) for c, radii in walls]), hu=muscle)
+    ]
     paints += [Paint(shape=egg(frame.at(*c), [r * size for r in radii], turn), hu=hu) for c, radii, hu in chambers]
     for way in _CORONARIES:
         line = curve(points(frame, way), 9)
@@ -243,7 +252,11 @@ def _plaques(frame: Frame, recipe: PhantomRecipe, rng: np.random.Generator) -> t
         return ()
     line, radii = aorta_line(frame)
     found: list[tuple[str, str, list[Shape]]] = [
-        ("vascular", "thoracic aorta", [on_wall(line[2:26], radii[2:26], rng) for _ in range(int(rng.integers(4, 14)))]),
+        (
+            "vascular",
+            "thoracic aorta",
+            [on_wall(line[2:26], radii[2:26], rng) for _ in range(int(rng.integers(4, 14)))],
+        ),
         ("vascular", "coronary arteries", []),
         ("valve", "mitral annulus", []),
     ]
@@ -263,7 +276,9 @@ def _plaques(frame: Frame, recipe: PhantomRecipe, rng: np.random.Generator) -> t
         found.append(("valve", "aortic valve", valve))
     hu = float(rng.uniform(500, 1100))
     return tuple(
-        Incidental(kind=kind, structure=name, paint=Paint(shape=joined(parts), hu=hu)) for kind, name, parts in found if parts
+        Incidental(kind=kind, structure=name, paint=Paint(shape=joined(parts), hu=hu))
+        for kind, name, parts in found
+        if parts
     )
 
 
@@ -292,7 +307,9 @@ def _injected(frame: Frame, recipe: PhantomRecipe, rng: np.random.Generator) -> 
     hu = float(rng.uniform(900, 2800))
     names = (f"{side} subclavian vein", f"{side} brachiocephalic vein")
     paints = [
-        Paint(shape=chain(curve(points(frame, way), 3 * len(way)), radius - 0.6), hu=hu * (1.0 if n == names[0] else 0.8))
+        Paint(
+            shape=chain(curve(points(frame, way), 3 * len(way)), radius - 0.6), hu=hu * (1.0 if n == names[0] else 0.8)
+        )
         for n, way, radius, _ in _BRANCHES
         if n in names
     ]

@@ -16,7 +16,7 @@ from calcphantom import lesions_solid as solid
 from calcphantom.limb import FAT_HU
 from calcphantom.piece import Piece, Posture, soft
 from calcphantom.recipe import Layer, LesionRecipe
-from calcphantom.scene import Body, Place, Vessel
+from calcphantom.scene import Body, Place, Surface, Vessel
 from calcphantom.shapes import (
     Floats,
     Shape,
@@ -201,8 +201,9 @@ def _find_place(
     half_length_mm: float,
 ) -> Piece | None:
     outline = _outline(piece, rng)
+    is_free = isinstance(body.skin, Surface) and piece.posture is Posture.ALONG  # muscles run any way there
     for _ in range(_TRIES):
-        turn = _turn(piece.posture, rng)
+        turn = random_rotation(rng) if is_free else _turn(piece.posture, rng)
         turned = outline @ turn.T
         reach = float(np.abs(turned[:, 2]).max())
         room = max(0.0, half_length_mm - reach - 4.0)

@@ -190,9 +190,7 @@ def _touches(box: Floats, other: Floats, margin_mm: float) -> bool:
     return bool((box[0] <= other[1] + margin_mm).all() and (other[0] - margin_mm <= box[1]).all())
 
 
-def _score_incidentals(
-    findings: CtFindings | Report, truth: Truth, margin_mm: float
-) -> tuple[IncidentalScore, ...]:
+def _score_incidentals(findings: CtFindings | Report, truth: Truth, margin_mm: float) -> tuple[IncidentalScore, ...]:
     listed = [
         (str(item.kind), np.asarray(item.bbox_lps_mm, dtype=np.float64))
         for item in getattr(findings, "incidental", ()) or ()
@@ -246,9 +244,7 @@ def _sentence(found: Found) -> str:
     return f"({place}) mm, {found.size.max_diameter_mm or 0:.1f} mm, {found.pattern.id}, {found.depth.class_.value}"
 
 
-def _score(
-    lesion: LesionTruth, parts: list[Found], truth: Truth, number: int, diagonal_mm: float
-) -> LesionScore:
+def _score(lesion: LesionTruth, parts: list[Found], truth: Truth, number: int, diagonal_mm: float) -> LesionScore:
     fused = truth.recipe.lesions[number].layer is Layer.FUSED
     spacing = max(truth.spacing_mm[0], truth.recipe.scan.slice_thickness_mm)
     joined = not fused and lesion.bone_distance_mm < max(JOINING_SLICES * spacing, JOINING_PIXELS * truth.spacing_mm[1])

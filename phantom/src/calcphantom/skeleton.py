@@ -250,7 +250,9 @@ def _pelvis(frame: Frame) -> Shape:
     """Iliac crests and wings down to the sacroiliac joints."""
     parts: list[Shape] = []
     for s in (-1.0, 1.0):
-        crest = [frame.at(s * x, y, z) for x, y, z in ((46, 84, -252), (78, 72, -224), (112, 24, -218), (122, -34, -252))]
+        crest = [
+            frame.at(s * x, y, z) for x, y, z in ((46, 84, -252), (78, 72, -224), (112, 24, -218), (122, -34, -252))
+        ]
         way = curve(crest, 8)
         parts.append(chain(way, 5.5))
         for a, b in zip(way[:-1], way[1:], strict=True):
@@ -277,7 +279,10 @@ def _cartilage_mineral(
             middle = part.box.mean(axis=0)
             for _ in range(int(rng.integers(0, 3))):
                 spots.append(middle + rng.normal(scale=(2.5, 1.5, 2.5)))
-        solids = [*shells, *(egg(p, (r, r, r * 1.6)) for p, r in zip(spots, rng.uniform(0.7, 2.0, len(spots)), strict=True))]
+        solids = [
+            *shells,
+            *(egg(p, (r, r, r * 1.6)) for p, r in zip(spots, rng.uniform(0.7, 2.0, len(spots)), strict=True)),
+        ]
         if solids:
             paint = Paint(shape=joined(solids), hu=float(rng.uniform(250, 500)))
             found.append(Incidental(kind="cartilage", structure="costal cartilage", paint=paint))

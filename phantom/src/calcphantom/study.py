@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from calcphantom import surroundings as around
 from calcphantom.canvas import painted_background
+from calcphantom.extremity import BUILDERS
 from calcphantom.limb import blood_hu, build_limb
 from calcphantom.place import BOUND_PATTERNS, Placed, place_lesion
 from calcphantom.recipe import CLASSIC_REGIONS, Extra, Layer, LesionRecipe, PhantomRecipe, Region
@@ -192,6 +193,8 @@ def build_bodies(
     """One limb, both limbs, or a trunk; the patient's left limb lies at positive x."""
     if recipe.region in {Region.THORAX, Region.ABDOMEN, Region.SHOULDER}:
         return (build_torso(recipe, rng, fat_mm=fat_mm, half_length_mm=half_length_mm),)
+    if recipe.region in BUILDERS:
+        return (BUILDERS[recipe.region](recipe, rng, fat_mm=fat_mm, half_length_mm=half_length_mm),)
     if recipe.region is Region.PELVIS:
         return (build_pelvis(recipe, rng, fat_mm=fat_mm),)
     if recipe.region is Region.NECK:

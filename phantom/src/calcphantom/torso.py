@@ -41,7 +41,9 @@ _OUTLINES: Final = MappingProxyType(
 """Half width, half depth and middle (y) at the heights `_Z`, mm."""
 POWER: Final = 2.35
 """Exponent of the superellipse: a trunk is squarer than an ellipse."""
-WINDOWS: Final = MappingProxyType({Region.THORAX: (-95.0, 165.0), Region.ABDOMEN: (-300.0, -40.0), Region.SHOULDER: (10.0, 168.0)})
+WINDOWS: Final = MappingProxyType(
+    {Region.THORAX: (-95.0, 165.0), Region.ABDOMEN: (-300.0, -40.0), Region.SHOULDER: (10.0, 168.0)}
+)
 """Lowest and highest height that a scan of the region may cover, mm in the frame."""
 
 
@@ -254,7 +256,10 @@ def window_height_mm(recipe: PhantomRecipe, rng: np.random.Generator, half_lengt
     room = max(0.0, (high - low) / 2 - half_length_mm)
     heights = {row[0]: row[4] for row in _WALL_PLACES} | dict(_MUSCLE_HEIGHTS)
     wanted = [
-        (x.diameter_mm, heights[name]) for x in recipe.lesions for name in heights if (x.site or "").endswith(f" {name}")
+        (x.diameter_mm, heights[name])
+        for x in recipe.lesions
+        for name in heights
+        if (x.site or "").endswith(f" {name}")
     ]
 
     def shortage(middle: float) -> float:
