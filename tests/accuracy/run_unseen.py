@@ -367,7 +367,9 @@ INSERTED_HEAD = "found | in a larger one | listed as incidental only | diameter 
 
 
 def phantom_figures(seeds: int) -> dict[str, str]:
-    """Figures of so many own phantoms with lesions, and a quarter of that without."""
+    """Figures of so many own phantoms with lesions, and a quarter of that without; dashes for none."""
+    if not seeds:
+        return dict.fromkeys(("found", "false", "size", "depth"), "-")
     runs = [run_seed((9000 + n, True)) for n in range(seeds)]
     empty = [run_seed((9000 + n, False)) for n in range(max(1, seeds // 4))]
     lesions = [lesion for score_, _, _ in runs if score_ is not None for lesion in score_.lesions if lesion.is_required]
@@ -490,7 +492,9 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--perturb", default="", help=f"comma list, or all: {', '.join(PERTURBATIONS)}")
     parser.add_argument("--insert", type=int, default=4, help="lesions put into each study (default 4)")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--phantoms", type=int, default=24, help="own phantoms to compare with (default 24)")
+    parser.add_argument(
+        "--phantoms", type=int, default=24, help="own phantoms to compare with (default 24, 0 for none)"
+    )
     parser.add_argument("--jobs", type=int, choices=(1, 2), default=1)
     parser.add_argument("--work", type=Path, help="folder for unpacked archives (default: a temporary one)")
     parser.add_argument("--json", type=Path, help="file for all scores")
@@ -522,10 +526,10 @@ def main() -> int:
             for study, part in zip(studies, pool.map(_rows_of, [(s, chosen) for s in studies]), strict=True):
                 rows += part
                 sys.stderr.write(f"{study.name}: {time.perf_counter() - start:.0f} s\n")
-    text = report(rows, phantom_figures(args.phantoms), time.perf_counter() - start)
-    sys.stdout.write(text + "\n")
     if args.json:
         args.json.write_text(json.dumps([dataclasses.asdict(r) for r in rows], indent=1), encoding="utf-8")
+    text = report(rows, phantom_figures(args.phantoms), time.perf_counter() - start)
+    sys.stdout.write(text + "\n")
     if args.write:
         write_into(args.write, text)
     return 0

@@ -87,6 +87,7 @@ def test_no_machine_is_named() -> None:
         ("tests/accuracy/run_contours.py", "accuracy.md"),
         ("tests/accuracy/run_phantoms.py", "accuracy.md"),
         ("tests/accuracy/run_films.py", "accuracy.md"),
+        ("tests/accuracy/run_unseen.py", "accuracy.md"),
         ("tests/accuracy/run_real.py", "real_cases.md"),
         ("tests/accuracy/run_scales.py", "scales.md"),
         ("bench/run.py", "performance.md"),
