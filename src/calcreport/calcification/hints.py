@@ -26,23 +26,9 @@ _CORNERS: Final = np.array(list(np.ndindex(2, 2, 2))) - 0.5
 def sort_by_labels(
     detection: Detection, labels: AnatomyLabels, geometry: VolumeGeometry, is_claimed: Callable[[Focus], bool]
 ) -> tuple[Detection, tuple[IncidentalFinding, ...]]:
-    """Take out of the foci what the masks place in bone, cartilage, vessel, organ, gut or airway.
+    """Take out of the foci what the masks place in bone, cartilage, vessel, organ, gut, airway or lung.
 
-    Parameters
-    ----------
-    detection : Detection
-        Foci of soft-tissue mineral, as found without the masks.
-    labels : AnatomyLabels
-        On the grid of the CT.
-    geometry : VolumeGeometry
-        For lengths and positions, mm.
-    is_claimed : Callable[[Focus], bool]
-        Whether a focus belongs to a reader's contour: that one stays.
-
-    Returns
-    -------
-    tuple[Detection, tuple[IncidentalFinding, ...]]
-        What the masks place in muscle or nowhere stays a focus; what is in bone or cartilage is rejected as skeleton.
+    What they place in muscle or nowhere stays a focus, and so does what a reader's contour claims.
     """
     hinted: dict[int, Structure] = {}
     for focus in (*detection.foci, *detection.weak):
@@ -65,7 +51,7 @@ def sort_by_labels(
 
 
 def incidental_in(structure: Structure, voxel_index: NDArray[np.int64], geometry: VolumeGeometry) -> IncidentalFinding:
-    """A component, shape ``(n, 3)`` of (slice, row, column) in ascending order, as incidental mineral; lengths in mm."""
+    """A component, shape ``(n, 3)`` of (slice, row, column) in ascending order, as incidental mineral; mm."""
     # Between the first and the last voxel of a row there is no corner of the hull.
     is_first = np.append(True, (np.diff(voxel_index[:, :2], axis=0) != 0).any(axis=1))
     ends = voxel_index[is_first | np.roll(is_first, -1)]

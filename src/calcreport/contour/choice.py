@@ -54,20 +54,10 @@ class Candidate:
 
 
 def kind_of(name: str, interpreted_type: str = "") -> Kind:
-    """Tell from its name and RT ROI Interpreted Type what a structure is.
+    """Tell from its name and RT ROI Interpreted Type (empty when not known) what a structure is.
 
-    Parameters
-    ----------
-    name : str
-        Name as received.
-    interpreted_type : str
-        RT ROI Interpreted Type, empty when not known. ``ORGAN`` and ``CONTROL`` decide nothing: several planning
-        systems write them by default.
-
-    Returns
-    -------
-    Kind
-        A margin or oedema is `Kind.OTHER` even when its name also says tumour.
+    ``ORGAN`` and ``CONTROL`` decide nothing: several planning systems write them by default. A margin or oedema is
+    `Kind.OTHER` even when its name also says tumour.
     """
     lowered, declared = name.casefold(), interpreted_type.strip().upper()
     if _OTHER_NAME.search(lowered) or declared in _OTHER_TYPES:
@@ -76,28 +66,12 @@ def kind_of(name: str, interpreted_type: str = "") -> Kind:
 
 
 def choose(candidates: Sequence[Candidate], *, wanted: str | None, is_drawn_for_lesions: bool) -> tuple[int, ...]:
-    """Keys of the structures that are lesions.
+    """Keys, at least one, of the structures that are lesions, in the order of the file.
 
-    Parameters
-    ----------
-    candidates : Sequence[Candidate]
-        Every structure that has a contour.
-    wanted : str | None
-        Name or number given by the user; decides alone.
-    is_drawn_for_lesions : bool
-        Whether several structures of unknown kind are all taken as lesions (a label map holds what its author wanted
-        to hold; a planning file holds the anatomy too).
-
-    Returns
-    -------
-    tuple[int, ...]
-        At least one key, in the order of the file.
-
-    Raises
-    ------
-    InputError
-        ``mask.empty``, ``mask.unknown_structure``, ``mask.which_structure`` or ``mask.too_many``. Names are not
-        repeated in messages: they may hold patient data.
+    The name or number `wanted` by the user decides alone. With `is_drawn_for_lesions` several structures of unknown
+    kind are all taken as lesions: a label map holds what its author wanted to hold, a planning file the anatomy too.
+    Raises `InputError` ``mask.empty``, ``mask.unknown_structure``, ``mask.which_structure`` or ``mask.too_many``. Names
+    are not repeated in messages: they may hold patient data.
     """
     if not candidates:
         msg = "the lesion mask holds no contour; draw the lesion and export it again"

@@ -33,26 +33,7 @@ _DAMAGE: Final = (
 def place_dicom(stream: IO[bytes], volume: CtVolume, wanted: str | None, max_voxels: int) -> tuple[PlacedMask, ...]:
     """Lay the lesions of an RT Structure Set or Segmentation into the CT grid.
 
-    Parameters
-    ----------
-    stream : IO[bytes]
-        The file.
-    volume : CtVolume
-        The CT it belongs to.
-    wanted : str | None
-        Name or number of the structure chosen by the user.
-    max_voxels : int
-        Largest number of voxels decoded.
-
-    Returns
-    -------
-    tuple[PlacedMask, ...]
-        One entry a lesion.
-
-    Raises
-    ------
-    InputError
-        ``mask.unknown_format``, ``mask.damaged``, and those of `place_structures` and `place_segments`.
+    Raises `InputError` ``mask.unknown_format``, ``mask.damaged``, and those of `place_structures` and `place_segments`.
     """
     with _opened(stream) as (dataset, sop_class):
         if sop_class == _RTSTRUCT:

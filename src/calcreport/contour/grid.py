@@ -74,21 +74,9 @@ class LabelVolume:
 def place_labels(
     labels: LabelVolume, geometry: VolumeGeometry, choose: Callable[[Iterable[int]], dict[int, str]]
 ) -> tuple[PlacedMask, ...]:
-    """Lay every chosen label into the grid of a CT volume.
+    """Lay every chosen label into the grid of a CT volume, one entry a label; its parts stay one lesion.
 
-    Parameters
-    ----------
-    labels : LabelVolume
-        Labels on their own grid; parts of one label stay one lesion.
-    geometry : VolumeGeometry
-        Geometry of the CT volume.
-    choose : Callable[[Iterable[int]], dict[int, str]]
-        From the labels in use to those that are lesions, with their names.
-
-    Returns
-    -------
-    tuple[PlacedMask, ...]
-        One entry a chosen label.
+    `choose` leads from the labels in use to those that are lesions, with their names.
     """
     from scipy import ndimage  # noqa: PLC0415 - 0.2 s, not needed without a mask
 

@@ -33,24 +33,9 @@ def is_metaimage(start: bytes) -> bool:
 
 
 def check_metaimage(stream: IO[bytes], beside: Callable[[str], IO[bytes]]) -> Checked:
-    """Check the header of a MetaImage label map.
+    """Check the header of a MetaImage label map, decompressed; `beside` opens a file of the same folder.
 
-    Parameters
-    ----------
-    stream : IO[bytes]
-        Decompressed, at the beginning of the file.
-    beside : Callable[[str], IO[bytes]]
-        Opens a file of the same folder.
-
-    Returns
-    -------
-    Checked
-        The label map.
-
-    Raises
-    ------
-    InputError
-        ``mask.unsupported``, ``mask.geometry``, ``mask.damaged``, and those of `beside`.
+    Raises `InputError` ``mask.unsupported``, ``mask.geometry``, ``mask.damaged``, and those of `beside`.
     """
     fields = text_header(stream, "=", "elementdatafile")
     if fields.get("ndims") != "3" or any(fields.get(key, usual).lower() != usual for key, usual in _ABSENT.items()):

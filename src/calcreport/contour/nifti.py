@@ -57,22 +57,9 @@ def is_nifti(start: bytes) -> bool:
 
 
 def check_nifti(stream: IO[bytes]) -> Checked:
-    """Check the header of a NIfTI label map.
+    """Check the header of a NIfTI label map, decompressed; its affine is turned from RAS to LPS mm.
 
-    Parameters
-    ----------
-    stream : IO[bytes]
-        Decompressed, at the beginning of the file.
-
-    Returns
-    -------
-    Checked
-        Its affine turned from RAS to LPS mm.
-
-    Raises
-    ------
-    InputError
-        ``mask.unsupported``, ``mask.geometry``, ``mask.damaged``.
+    Raises `InputError` ``mask.unsupported``, ``mask.geometry``, ``mask.damaged``.
     """
     start = read_exactly(stream, 348)
     layout = _layout(start)

@@ -28,22 +28,9 @@ def is_nrrd(start: bytes) -> bool:
 
 
 def check_nrrd(stream: IO[bytes]) -> tuple[Checked, dict[int, str]]:
-    """Check the header of a NRRD label map.
+    """Check the header of a NRRD label map; names of labels where 3D Slicer wrote them.
 
-    Parameters
-    ----------
-    stream : IO[bytes]
-        At the beginning of the file.
-
-    Returns
-    -------
-    tuple[Checked, dict[int, str]]
-        The label map; names of labels where the file gives them (3D Slicer segmentations).
-
-    Raises
-    ------
-    InputError
-        ``mask.unsupported``, ``mask.geometry``, ``mask.damaged``.
+    Raises `InputError` ``mask.unsupported``, ``mask.geometry``, ``mask.damaged``.
     """
     read_up_to(stream, 100, is_line=True)
     fields = text_header(stream, ":", "")

@@ -33,26 +33,10 @@ _DECIMAL_CHARACTERS: Final = b"0123456789+-.eE \\\0"
 
 
 def place_structures(dataset: Dataset, volume: CtVolume, wanted: str | None) -> tuple[PlacedMask, ...]:
-    """Rasterise the lesions of a structure set.
+    """Rasterise the lesions of an RT Structure Set, drawn in the frame of reference of the CT.
 
-    Parameters
-    ----------
-    dataset : Dataset
-        RT Structure Set.
-    volume : CtVolume
-        The CT the contours belong to; same frame of reference.
-    wanted : str | None
-        ROI name or number chosen by the user.
-
-    Returns
-    -------
-    tuple[PlacedMask, ...]
-        One entry a lesion.
-
-    Raises
-    ------
-    InputError
-        ``mask.other_frame``, ``mask.not_axial``, ``mask.damaged``, ``mask.too_large`` and those of `choose`.
+    `wanted` is the ROI name or number chosen by the user. Raises `InputError` ``mask.other_frame``, ``mask.not_axial``,
+    ``mask.damaged``, ``mask.too_large`` and those of `choose`.
     """
     contours = {
         int(item.ReferencedROINumber): closed

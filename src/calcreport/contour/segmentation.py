@@ -43,28 +43,10 @@ class _Frames:
 
 
 def place_segments(dataset: Dataset, volume: CtVolume, wanted: str | None, max_voxels: int) -> tuple[PlacedMask, ...]:
-    """Lay the lesions of a segmentation into the CT grid.
+    """Lay the lesions of a segmentation into the CT grid; fractional segments are cut at half their maximum.
 
-    Parameters
-    ----------
-    dataset : Dataset
-        Segmentation object with pixel data.
-    volume : CtVolume
-        The CT it belongs to; same frame of reference.
-    wanted : str | None
-        Segment label or number chosen by the user.
-    max_voxels : int
-        Largest number of voxels decoded.
-
-    Returns
-    -------
-    tuple[PlacedMask, ...]
-        One entry a lesion. Fractional segments are cut at half their maximum.
-
-    Raises
-    ------
-    InputError
-        ``mask.other_frame``, ``mask.geometry``, ``mask.damaged``, ``mask.too_large`` and those of `choose`.
+    `wanted` is the segment label or number chosen by the user; no more than `max_voxels` are decoded. Raises
+    `InputError` ``mask.other_frame``, ``mask.geometry``, ``mask.damaged``, ``mask.too_large`` and those of `choose`.
     """
     planes, affine = _checked_grid(dataset, volume, max_voxels)
     segments = _segments(dataset)

@@ -129,24 +129,10 @@ def text_header(stream: IO[bytes], separator: str, last: str) -> dict[str, str]:
 
 
 def decode(checked: Checked, limits: Limits) -> LabelVolume:
-    """Decode a label map.
+    """Decode a label map; one beyond the limits is refused before anything is decompressed.
 
-    Parameters
-    ----------
-    checked : Checked
-        What is to be decoded.
-    limits : Limits
-        Refused beyond them, before anything is decompressed.
-
-    Returns
-    -------
-    LabelVolume
-        0 for background.
-
-    Raises
-    ------
-    InputError
-        ``mask.unsupported``, ``mask.too_large``, ``mask.geometry``, ``mask.damaged``, ``mask.not_labels``.
+    Raises `InputError` ``mask.unsupported``, ``mask.too_large``, ``mask.geometry``, ``mask.damaged``,
+    ``mask.not_labels``.
     """
     import SimpleITK as sitk  # noqa: N813, PLC0415 - 0.2 s, not needed without a mask
 
