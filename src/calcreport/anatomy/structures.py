@@ -89,9 +89,8 @@ def structure_of(labels: AnatomyLabels, voxel_index: NDArray[np.int64]) -> Struc
     Returns
     -------
     Structure | None
-        Of the kind that holds most of the component: a deposit in muscle is in muscle whatever lies beside it. Where no
-        kind holds `MOSTLY` of it, the vessel, organ, gut or airway beside it (`BESIDE`). ``None`` where nothing
-        settles it, which says nothing about the component.
+        Of the kind that holds `MOSTLY` of the component: in muscle is in muscle, whatever lies beside it. Otherwise the
+        vessel, organ, gut or airway beside it (`BESIDE`). ``None`` where nothing settles it, which says nothing.
     """
     inside = labels.labels[tuple(voxel_index.T)]
     found = _most(labels, inside, MOSTLY)

@@ -19,23 +19,9 @@ from calcreport.model.report import ExclusionReason
 def sort_by_labels(
     detection: Detection, labels: AnatomyLabels, geometry: VolumeGeometry, is_claimed: Callable[[Focus], bool]
 ) -> tuple[Detection, tuple[IncidentalFinding, ...]]:
-    """Take out of the foci what the masks place in bone, cartilage, vessel, organ, gut or airway.
+    """Take out of the foci what the masks place in bone, cartilage, vessel, organ, gut, airway or lung.
 
-    Parameters
-    ----------
-    detection : Detection
-        Foci of soft-tissue mineral, as found without the masks.
-    labels : AnatomyLabels
-        On the grid of the CT.
-    geometry : VolumeGeometry
-        For lengths and positions, mm.
-    is_claimed : Callable[[Focus], bool]
-        Whether a focus belongs to a reader's contour: that one stays.
-
-    Returns
-    -------
-    tuple[Detection, tuple[IncidentalFinding, ...]]
-        What the masks place in muscle or nowhere stays a focus; what is in bone or cartilage is rejected as skeleton.
+    What they place in muscle or nowhere stays a focus, and so does what a reader's contour claims.
     """
     hinted: dict[int, Structure] = {}
     for focus in (*detection.foci, *detection.weak, *detection.inner):

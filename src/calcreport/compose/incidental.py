@@ -11,19 +11,9 @@ from calcreport.model.incidental import Incidental, IncidentalFinding, Incidenta
 
 
 def list_incidental(findings: Sequence[IncidentalFinding], volumes: Sequence[CtVolume]) -> tuple[Incidental, ...]:
-    """Merge deposits of the same series, kind and structure.
+    """Merge deposits of the same series, kind and structure: how many, the longest, the box around all, their images.
 
-    Parameters
-    ----------
-    findings : Sequence[IncidentalFinding]
-        As found, lengths and boxes in mm.
-    volumes : Sequence[CtVolume]
-        The measured series; a deposit names its own by index.
-
-    Returns
-    -------
-    tuple[Incidental, ...]
-        By kind, then most first: how many, the longest, the box around all, and their images as a viewer numbers them.
+    Rows are sorted by kind, then most first; a deposit names its series by the index in `volumes`.
     """
     groups: dict[tuple[int, IncidentalKind, str | None], list[IncidentalFinding]] = {}
     for one in findings:

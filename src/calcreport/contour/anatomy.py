@@ -50,26 +50,10 @@ _USED: Final = (
 
 
 def read_anatomy(path: Path, volume: CtVolume, *, limits: ReadingSettings | None = None) -> AnatomyLabels:
-    """Read organ and bone masks and lay them into a CT volume.
+    """Read organ and bone masks and lay them into a CT volume by nearest neighbour; known structures alone.
 
-    Parameters
-    ----------
-    path : Path
-        NIfTI, NRRD or MetaImage label map, DICOM SEG, or a folder with one NIfTI mask a structure, named as it is.
-    volume : CtVolume
-        The CT series the masks were made of, or one in the same position.
-    limits : ReadingSettings | None
-        Limits on file size and voxels; the defaults when ``None``.
-
-    Returns
-    -------
-    AnatomyLabels
-        Known structures alone, by nearest neighbour on the grid of the CT.
-
-    Raises
-    ------
-    InputError
-        ``anatomy.…``, and the codes of `read_lesion_masks` about files.
+    `path` is a label map, a DICOM SEG, or a folder with one NIfTI a structure, named as it is. Raises `InputError`
+    ``anatomy.…``, and the codes of `read_lesion_masks` about files.
     """
     limits = limits or ReadingSettings()
     try:

@@ -54,7 +54,7 @@ class Candidate:
 
 
 def kind_of(name: str, interpreted_type: str = "") -> Kind:
-    """Tell from its name and RT ROI Interpreted Type what a structure is.
+    """Tell from its name and RT ROI Interpreted Type (empty when not known) what a structure is.
 
     ``ORGAN`` and ``CONTROL`` decide nothing: several planning systems write them by default. A margin or oedema is
     `Kind.OTHER` even when its name also says tumour.

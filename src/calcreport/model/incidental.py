@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum, unique
-from typing import Final
+from typing import Final, NamedTuple
 
 from calcreport.model.terms import Point, Record
 
@@ -59,8 +59,7 @@ class IncidentalFinding:
     """Which of the measured series of the study it was found on, best first."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Doubt:
+class Doubt(NamedTuple):
     """A check of the run on itself that failed: no lesion of the series raises an alert, and the report says why."""
 
     code: str
@@ -70,18 +69,16 @@ class Doubt:
 
 
 SKELETON_IMPLAUSIBLE: Final = Doubt(
-    code="check.skeleton_implausible",
-    text="The skeleton that was recognised is implausible: what is reported may be part of a bone.",
+    "check.skeleton_implausible",
+    "The skeleton that was recognised is implausible: what is reported may be part of a bone.",
 )
 LUMEN_IMPLAUSIBLE: Final = Doubt(
-    code="check.lumen_implausible",
-    text="The enhanced vessels that were recognised are implausible: what is reported may be contrast.",
+    "check.lumen_implausible",
+    "The enhanced vessels that were recognised are implausible: what is reported may be contrast.",
 )
 MANY_IN_CAVITY: Final = Doubt(
-    code="check.many_in_cavity",
-    text="Many deposits lie in one body cavity: they may belong to organs, vessels or bowel.",
+    "check.many_in_cavity", "Many deposits lie in one body cavity: they may belong to organs, vessels or bowel."
 )
 SHARP_KERNEL: Final = Doubt(
-    code="check.sharp_kernel",
-    text="A sharp lung or bone kernel exaggerates density: small deposits may be edges or noise.",
+    "check.sharp_kernel", "A sharp lung or bone kernel exaggerates density: small deposits may be edges or noise."
 )
