@@ -142,10 +142,12 @@ def find_bone_map(volume: CtVolume, coarse: CoarseVolume, body: Body, fine_noise
         bone |= pieces.in_wall(bone, beside_lung)
     mask = dilate(bone[pieces.labels], "cross", within=dense)
     mask = _filled(mask, grid) & ~lumen.mask
-    if lumen.hu is None:
-        lumen = find_small_vessels(grid, volume.hu, inside, mask, noise_hu=noise_hu, fine_noise_hu=fine_noise_hu)
     solid = inside & ~lumen.mask
     cartilage = costal_cartilage(grid, solid, mask, beside_lung, noise_hu=noise_hu, front=_front(volume))
+    if lumen.hu is None:
+        lumen = find_small_vessels(
+            grid, volume.hu, inside, mask | cartilage, noise_hu=noise_hu, fine_noise_hu=fine_noise_hu
+        )
     return BoneMap(grid=grid, bone=mask, cartilage=cartilage, lumen=lumen.mask, lumen_hu=lumen.hu, noise_hu=noise_hu)
 
 

@@ -19,6 +19,10 @@ from calcreport.anatomy.morphology import Mask, dilate
 UNENHANCED_HU: Final = 110
 """Blood without contrast has at most 70 HU, costal cartilage seldom more than 110; enhanced blood lies above."""
 
+MAX_LUMEN_HU: Final = 1_000
+"""Blood mixed with contrast stays below, at 70 kVp too; what is denser is undiluted contrast of an injection, or
+metal."""
+
 FLAT_DEVIATIONS: Final = 4.0
 FLAT_HU: Final = 20.0
 """Neighbouring blocks of a lumen differ by noise (five values span four deviations at most) and by this slow change."""
@@ -87,7 +91,7 @@ def find_lumen(grid: Grid, body: Mask, noise_hu: float) -> Lumen:
     flat = _flat(hu, noise_hu) & body
     labels, count = ndimage.label(flat, structure=_IN_PLANE)
     sections = _describe(grid, labels, count, noise_hu)
-    is_tube = sections.falls_off & sections.is_even
+    is_tube = sections.falls_off & sections.is_even & (sections.mean_hu <= MAX_LUMEN_HU)
     is_tube &= (sections.area_mm2 >= SECTION_MM2[0]) & (sections.area_mm2 <= SECTION_MM2[1])
     tubes = _long_parts(is_tube[labels], grid)
     if not tubes.any():
@@ -189,7 +193,7 @@ def find_small_vessels(
     peak = np.zeros(count + 1, dtype=np.int16)
     np.maximum.at(peak, labels[inside], grid.hu[inside])
     area = np.bincount(labels[inside], minlength=count + 1) * grid.spacing_mm[1] * grid.spacing_mm[2]
-    apart = (area >= SMALL_MM2[0]) & (area <= SMALL_MM2[1])
+    apart = (area >= SMALL_MM2[0]) & (area <= SMALL_MM2[1]) & (peak <= MAX_LUMEN_HU)
     apart[labels[dilate(bone, "square")]] = False
     chains, _ = ndimage.label(_long_parts(apart[labels], grid))
     for n, box in enumerate(ndimage.find_objects(chains), start=1):

@@ -58,7 +58,7 @@ def test_blood_without_contrast_is_not_enhanced(blood):
 
 
 def test_an_aorta_on_the_spine_is_told_from_it():
-    spine = ((tube(20.0, 0, 26), 800.0), (tube(17.0, 0, 26), lambda x, y, z: 200 + 60 * np.sin(x) * np.sin(y)))
+    spine = ((tube(20.0, 0, 26), 800.0), (tube(17.0, 0, 26), lambda x, y, _z: 200 + 60 * np.sin(x) * np.sin(y)))
     lumen = look(painted(*spine, (tube(10.0, 0, -4), 350.0)))
     assert lumen.hu == pytest.approx(350, abs=30)
     assert lumen.mask[:, 40:48, 47:53].mean() > 0.9
@@ -67,6 +67,11 @@ def test_an_aorta_on_the_spine_is_told_from_it():
 
 def test_spongiosa_under_a_cortex_is_no_blood():
     assert look(painted((tube(16.0), 700.0), (tube(12.0), 200.0))).hu is None
+
+
+@pytest.mark.parametrize("radius", [3.5, 10.0])
+def test_undiluted_contrast_and_metal_are_no_lumen_to_measure(radius):
+    assert look(painted((tube(radius), 2500.0))).hu is None
 
 
 def test_lumpy_mineral_is_no_blood():
@@ -86,7 +91,7 @@ def test_a_bladder_is_too_broad_for_a_vessel_and_belongs_to_blood_only_beside_on
 
 
 def test_a_calcified_artery_changes_along_its_way():
-    plaques = lambda x, y, z: 250 + 250 * np.sin(z / 5)  # noqa: E731
+    plaques = lambda _x, _y, z: 250 + 250 * np.sin(z / 5)  # noqa: E731
     assert look(painted((tube(3.5), plaques))).hu is None
 
 
