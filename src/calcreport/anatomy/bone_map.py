@@ -19,7 +19,7 @@ from calcreport.anatomy.body import Body
 from calcreport.anatomy.chest_wall import WALL_MM, beyond_hull_mm, costal_cartilage, near_lung, slabs
 from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.grid import Grid, make_grid
-from calcreport.anatomy.lumen import find_lumen
+from calcreport.anatomy.lumen import find_lumen, find_small_vessels
 from calcreport.anatomy.morphology import Mask, dilate, erode, outside_planes
 from calcreport.anatomy.noise import volume_noise_hu
 from calcreport.model.image import LOWEST_HU, CtVolume
@@ -122,7 +122,7 @@ class BoneMap:
         return mask
 
 
-def find_bone_map(volume: CtVolume, coarse: CoarseVolume, body: Body) -> BoneMap:
+def find_bone_map(volume: CtVolume, coarse: CoarseVolume, body: Body, fine_noise_hu: float) -> BoneMap:
     """Map bones, cartilage and enhanced blood of a volume.
 
     Parameters
@@ -131,6 +131,8 @@ def find_bone_map(volume: CtVolume, coarse: CoarseVolume, body: Body) -> BoneMap
         HU.
     coarse, body : CoarseVolume, Body
         Coarse grid and body on it.
+    fine_noise_hu : float
+        Noise of soft tissue in the volume, HU.
     """
     grid = make_grid(volume, coarse, body.mask)
     noise_hu = volume_noise_hu(grid.hu)
@@ -149,6 +151,10 @@ def find_bone_map(volume: CtVolume, coarse: CoarseVolume, body: Body) -> BoneMap
     mask = _filled(mask, grid) & ~lumen.mask
     solid = inside & ~lumen.mask
     cartilage = costal_cartilage(grid, solid, mask, beside_lung, noise_hu=noise_hu, front=_front(volume))
+    if lumen.hu is None:
+        lumen = find_small_vessels(
+            grid, volume.hu, inside, mask | cartilage, noise_hu=noise_hu, fine_noise_hu=fine_noise_hu
+        )
     return BoneMap(grid=grid, bone=mask, cartilage=cartilage, lumen=lumen.mask, lumen_hu=lumen.hu, noise_hu=noise_hu)
 
 

@@ -19,6 +19,10 @@ from calcreport.anatomy.morphology import Mask, dilate
 UNENHANCED_HU: Final = 110
 """Blood without contrast has at most 70 HU, costal cartilage seldom more than 110; enhanced blood lies above."""
 
+MAX_LUMEN_HU: Final = 1_000
+"""Blood mixed with contrast stays below, at 70 kVp too; what is denser is undiluted contrast of an injection, or
+metal."""
+
 FLAT_DEVIATIONS: Final = 4.0
 FLAT_HU: Final = 20.0
 """Neighbouring blocks of a lumen differ by noise (five values span four deviations at most) and by this slow change."""
@@ -32,9 +36,17 @@ SECTION_MM2: Final = (20.0, 1_000.0)
 """Flat part of the section of the vessels looked for: an artery of 8 mm, whose edge is not flat, to an aorta of
 36 mm. A bladder is broader."""
 
-SMALL_MM2: Final = 6.0
-FREE: Final = 0.85
-"""Vessels of 6-8 mm have this little that is flat; they fall off at all sides."""
+SMALL_MM2: Final = (9.0, 160.0)
+SMALL_CHANGE: Final = 0.06
+"""A vessel of 4-10 mm has no flat inside; it lies apart in each slice with a section of this area above unenhanced
+blood, and its peak stays the same along the vessel but for noise and this share."""
+
+MAX_BLOCK_MM: Final = 2.0
+"""Broader blocks do not show what is so narrow."""
+
+SHARPNESS: Final = 1.35
+"""Voxels of such a vessel are this much denser than its block means at most: its middle is its densest part. Walls of
+calcified arteries and cortex of slim bones are two to three times as dense."""
 
 RIM_MM: Final = 4.5
 DENSER_HU: Final = 50.0
@@ -63,7 +75,7 @@ class Lumen:
 
 
 def find_lumen(grid: Grid, body: Mask, noise_hu: float) -> Lumen:
-    """Enhanced vessels and heart.
+    """Enhanced heart and vessels broad enough to have an even inside.
 
     Parameters
     ----------
@@ -78,11 +90,9 @@ def find_lumen(grid: Grid, body: Mask, noise_hu: float) -> Lumen:
     none = Lumen(mask=np.zeros(hu.shape, dtype=np.bool_), hu=None)
     flat = _flat(hu, noise_hu) & body
     labels, count = ndimage.label(flat, structure=_IN_PLANE)
-    if not count:
-        return none
     sections = _describe(grid, labels, count, noise_hu)
-    is_tube = sections.falls_off & sections.is_even & (sections.area_mm2 <= SECTION_MM2[1])
-    is_tube &= (sections.area_mm2 >= SECTION_MM2[0]) | (sections.is_free & (sections.area_mm2 >= SMALL_MM2))
+    is_tube = sections.falls_off & sections.is_even & (sections.mean_hu <= MAX_LUMEN_HU)
+    is_tube &= (sections.area_mm2 >= SECTION_MM2[0]) & (sections.area_mm2 <= SECTION_MM2[1])
     tubes = _long_parts(is_tube[labels], grid)
     if not tubes.any():
         return none
@@ -124,7 +134,6 @@ class _Sections:
     mean_hu: NDArray[np.float64]
     is_even: Mask
     falls_off: Mask
-    is_free: Mask
 
 
 def _describe(grid: Grid, labels: NDArray[np.integer], count: int, noise_hu: float) -> _Sections:
@@ -148,7 +157,6 @@ def _describe(grid: Grid, labels: NDArray[np.integer], count: int, noise_hu: flo
         area_mm2=size * grid.spacing_mm[1] * grid.spacing_mm[2], mean_hu=mean,
         is_even=spread <= MAX_SPREAD * noise_hu + MAX_SPREAD_HU,
         falls_off=(denser <= MAX_DENSER) & (fainter >= MIN_FAINTER) & (np.arange(count + 1) > 0),
-        is_free=fainter >= FREE,
     )  # fmt: skip
 
 
@@ -159,6 +167,60 @@ def _spread(labels: NDArray[np.integer]) -> NDArray[np.integer]:
         np.maximum(grown[:, to], labels[:, of], out=grown[:, to])
         np.maximum(grown[:, :, to], labels[:, :, of], out=grown[:, :, to])
     return grown
+
+
+def find_small_vessels(
+    grid: Grid, fine_hu: NDArray[np.int16], body: Mask, bone: Mask, *, noise_hu: float, fine_noise_hu: float
+) -> Lumen:
+    """Enhanced vessels too narrow for an even inside, where no broader ones are found.
+
+    Parameters
+    ----------
+    grid : Grid
+        Block means, HU.
+    fine_hu : NDArray[np.int16]
+        The volume they are the means of, HU.
+    body, bone : NDArray[np.bool_]
+        Grid shape; true inside the body, and in bones: what touches them is none.
+    noise_hu, fine_noise_hu : float
+        Noise of soft tissue in the grid and in the volume, HU.
+    """
+    found = np.zeros(grid.hu.shape, dtype=np.bool_)
+    if max(grid.spacing_mm[1:]) > MAX_BLOCK_MM:
+        return Lumen(mask=found, hu=None)
+    labels, count = ndimage.label((grid.hu > UNENHANCED_HU) & body, structure=_IN_PLANE)
+    inside = labels > 0
+    peak = np.zeros(count + 1, dtype=np.int16)
+    np.maximum.at(peak, labels[inside], grid.hu[inside])
+    area = np.bincount(labels[inside], minlength=count + 1) * grid.spacing_mm[1] * grid.spacing_mm[2]
+    apart = (area >= SMALL_MM2[0]) & (area <= SMALL_MM2[1]) & (peak <= MAX_LUMEN_HU)
+    apart[labels[dilate(bone, "square")]] = False
+    chains, _ = ndimage.label(_long_parts(apart[labels], grid))
+    for n, box in enumerate(ndimage.find_objects(chains), start=1):
+        own = chains[box] == n
+        peaks = np.where(own, grid.hu[box], 0).max(axis=(1, 2))
+        mean = float(peaks.mean())
+        if float(np.std(peaks)) > MAX_SPREAD * noise_hu + SMALL_CHANGE * mean:
+            continue
+        if _sharpest(grid, fine_hu, own, box) <= SHARPNESS * mean + 3 * fine_noise_hu:
+            found[box] |= own & (grid.hu[box] >= 0.9 * peaks[:, None, None])
+    if not found.any():
+        return Lumen(mask=found, hu=None)
+    hu = float(np.percentile(grid.hu[found], 95))
+    return Lumen(mask=dilate(found, "square", within=grid.hu > UNENHANCED_HU), hu=hu)
+
+
+def _sharpest(grid: Grid, fine_hu: NDArray[np.int16], own: Mask, box: tuple[slice, ...]) -> float:
+    """Greatest HU of the voxels of a chain's section, the middle one of all its slices."""
+    greatest = []
+    for plane, mask in enumerate(own, start=box[0].start):
+        rows, columns = np.nonzero(mask)
+        top, left = ((box[axis].start * grid.step[axis] + grid.first[axis]) for axis in (1, 2))
+        high, wide = grid.step[1:]
+        lines = slice(top + int(rows.min()) * high, top + (int(rows.max()) + 1) * high)
+        across = slice(left + int(columns.min()) * wide, left + (int(columns.max()) + 1) * wide)
+        greatest.append(int(fine_hu[plane * grid.step[0], lines, across].max(initial=0)))
+    return float(np.median(greatest))
 
 
 def _joined(core: Mask, tubes: Mask, grid: Grid) -> Mask:

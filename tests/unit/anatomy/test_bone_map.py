@@ -1,0 +1,175 @@
+"""Bones by marrow and continuity in painted scans; mineral that looks like them is left alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from calcreport.anatomy.body import find_body
+from calcreport.anatomy.bone_map import find_bone_map
+from calcreport.anatomy.coarse import coarsen
+from calcreport.model.geometry import VolumeGeometry
+from calcreport.model.image import CtVolume, SliceReference
+
+PIXEL_MM, NOISE_HU = 1.0, 10.0
+CORTEX, SPONGIOSA, FAT_MARROW, FLUID = 1100.0, 220.0, -60.0, 30.0
+
+
+def scan(*things, length_mm=120.0, thick_mm=3.0, half_mm=(70.0, 70.0)):
+    """CT of an oval of muscle; each thing paints HU where its mask of x, y, z (mm from the middle) holds."""
+    rng = np.random.default_rng(1)
+    z = (np.arange(round(length_mm / thick_mm)) + 0.5) * thick_mm - length_mm / 2
+    y, x = ((np.arange(2 * n + 30) - n - 15) * PIXEL_MM for n in (int(half_mm[0]), int(half_mm[1])))
+    z, y, x = np.meshgrid(z, y, x, indexing="ij")
+    hu = np.where((x / half_mm[1]) ** 2 + (y / half_mm[0]) ** 2 < 1, 55.0, -1000.0)
+    for where, value in things:
+        hu[where(x, y, z)] = value
+    for axis in (1, 2):
+        hu = (np.roll(hu, 1, axis) + 2 * hu + np.roll(hu, -1, axis)) / 4
+    hu += rng.normal(0, NOISE_HU, hu.shape)
+    affine = np.array([[0, 0, PIXEL_MM, 0], [0, PIXEL_MM, 0, 0], [thick_mm, 0, 0, 0], [0, 0, 0, 1.0]])
+    slices = tuple(SliceReference(sop_instance_uid=f"1.{i}", instance_number=i) for i in range(len(hu)))
+    geometry = VolumeGeometry(affine=affine, shape=hu.shape)
+    return CtVolume(hu=hu.astype(np.int16), geometry=geometry, slices=slices), (x, y, z)
+
+
+def share(made, where):
+    """Share of what is denser than 250 HU in a place that the map calls bone."""
+    volume, at = made
+    coarse = coarsen(volume)
+    found = find_bone_map(volume, coarse, find_body(coarse), NOISE_HU)
+    index = np.argwhere(where(*at) & (volume.hu > 250))
+    return found.bone[tuple(found.grid.of_fine(index).T)].mean()
+
+
+def tube(radius, x0=0.0, y0=0.0, z=(-999.0, 999.0)):
+    return lambda x, y, w: (np.hypot(x - x0, y - y0) < radius) & (w >= z[0]) & (w < z[1])
+
+
+def ball(radius, x0=0.0, y0=0.0, z0=0.0):
+    return lambda x, y, z: (x - x0) ** 2 + (y - y0) ** 2 + (z - z0) ** 2 < radius**2
+
+
+@pytest.mark.parametrize("thick_mm", [1.0, 3.0, 5.0])
+@pytest.mark.parametrize(("radius", "cortex"), [(5.0, 1.5), (8.0, 2.5), (14.0, 5.0)])
+def test_a_shaft_runs_through_the_scan(radius, cortex, thick_mm):
+    made = scan((tube(radius, 20), CORTEX), (tube(radius - cortex, 20), FAT_MARROW), thick_mm=thick_mm)
+    assert share(made, tube(radius, 20)) > 0.95
+
+
+def test_a_nail_fills_the_shaft():
+    made = scan((tube(14, 20), CORTEX), (tube(9, 20), 2900.0))
+    assert share(made, tube(14, 20)) > 0.95
+
+
+@pytest.mark.parametrize(("marrow", "expected"), [(SPONGIOSA, 1), (FAT_MARROW, 1), (FLUID, 0)])
+def test_a_bone_that_ends_in_the_scan_shows_marrow_and_not_fluid(marrow, expected):
+    where = tube(12, 20, 0, (-45, 45))
+    made = scan((where, CORTEX), (tube(9.5, 20, 0, (-42, 42)), marrow))
+    assert (share(made, where) > 0.9) == expected
+
+
+@pytest.mark.parametrize(("length_mm", "expected"), [(60.0, 0), (84.0, 1)])
+def test_marrow_makes_a_bone_inside_the_scan_only_of_what_is_long(length_mm, expected):
+    ends = (-length_mm / 2, length_mm / 2)
+    made = scan((tube(12, 20, 0, ends), CORTEX), (tube(9.5, 20, 0, ends), SPONGIOSA))
+    assert (share(made, tube(12, 20)) > 0.9) == expected
+
+
+def test_red_marrow_counts_where_the_bone_runs_through():
+    made = scan((tube(12, 20), CORTEX), (tube(9.5, 20), FLUID))
+    assert share(made, tube(12, 20)) > 0.9
+
+
+@pytest.mark.parametrize("z0", [0.0, 60.0, -75.0])
+@pytest.mark.parametrize("hu", [400.0, 900.0])
+def test_a_solid_lump_of_60_mm_is_no_bone_inside_or_at_the_end_of_the_scan(z0, hu):
+    lump = ball(30, 20, 0, z0)
+    assert share(scan((lump, hu)), lump) == 0
+
+
+def test_a_rim_of_40_mm_is_no_bone_even_where_the_scan_cuts_it():
+    for z0 in (0.0, 55.0):
+        rim = ball(20, 20, 0, z0)
+        assert share(scan((rim, 700.0), (ball(17, 20, 0, z0), 45.0)), rim) == 0
+
+
+def test_ossified_muscle_with_marrow_inside_the_scan_is_no_bone():
+    mass = ball(20, 20)
+    assert share(scan((mass, 800.0), (ball(17, 20), 200.0)), mass) == 0
+
+
+@pytest.mark.parametrize(("z0", "expected"), [(37.0, 0), (48.0, 1)])
+def test_of_ossified_muscle_at_the_end_of_the_scan_a_cap_is_told_from_a_section(z0, expected):
+    """What the end of the scan cuts through its middle is not told from a bone, and is taken for one."""
+    mass = ball(25, 20, 0, z0)
+    assert (share(scan((mass, 800.0), (ball(22, 20, 0, z0), 200.0)), mass) > 0.9) == expected
+
+
+def test_a_sheet_of_mineral_through_the_scan_is_no_bone():
+    sheet = lambda x, y, z: (np.abs(x - 30) < 1.6) & (np.abs(y) < 30)  # noqa: E731, ARG005
+    assert share(scan((sheet, 600.0)), sheet) == 0
+
+
+def test_in_a_short_scan_fluid_in_a_rim_is_no_marrow_and_in_a_longer_one_it_may_be():
+    parts = ((tube(16, 20), 700.0), (tube(13, 20), FLUID))
+    assert share(scan(*parts, length_mm=24.0), tube(16, 20)) == 0
+    assert share(scan(*parts, length_mm=36.0), tube(16, 20)) > 0.9
+
+
+def test_marrow_belongs_to_the_bone_and_a_wide_cavity_does_not():
+    for radius, expected in ((25.0, True), (45.0, False)):
+        volume, at = scan((tube(radius), CORTEX), (tube(radius - 4), SPONGIOSA - 110))
+        coarse = coarsen(volume)
+        found = find_bone_map(volume, coarse, find_body(coarse), NOISE_HU)
+        middle = np.argwhere(tube(4)(*at))
+        assert bool(found.bone[tuple(found.grid.of_fine(middle).T)].all()) is expected
+
+
+def test_nothing_but_air_has_no_bone():
+    volume, _ = scan(half_mm=(70, 70))
+    empty = CtVolume(hu=np.full(volume.hu.shape, -1000, np.int16), geometry=volume.geometry, slices=volume.slices)
+    coarse = coarsen(empty)
+    found = find_bone_map(empty, coarse, find_body(coarse), NOISE_HU)
+    assert not found.bone.any()
+    assert found.lumen_hu is None
+
+
+def chest(*more, slices_mm=96.0):
+    """Trunk of 300 x 200 mm: spine, ribs as rings of 10 mm every 24 mm, lungs, a cartilage in front of the ribs."""
+    oval = lambda x, y, a, b: (x / a) ** 2 + (y / b) ** 2  # noqa: E731
+    lungs = lambda x, y, z: (oval(x, y, 125, 75) < 1) & (np.abs(x) > 25)  # noqa: E731, ARG005
+    wall = lambda x, y, a, b: (oval(x, y, a + 10, b + 10) >= 1) & (oval(x, y, a + 18, b + 18) < 1)  # noqa: E731
+    level = lambda z: np.abs((z % 24) - 12) < 5  # noqa: E731
+    ribs = lambda x, y, z: wall(x, y, 118, 68) & level(z) & (y > -60)  # noqa: E731
+    marrow = lambda x, y, z: (  # noqa: E731
+        (oval(x, y, 130.5, 80.5) >= 1) & (oval(x, y, 133.5, 83.5) < 1) & (np.abs((z % 24) - 12) < 3) & (y > -60)
+    )
+    cartilage = lambda x, y, z: wall(x, y, 118, 68) & level(z) & (y <= -60) & (np.abs(x) > 12)  # noqa: E731
+    spine, core = tube(18, 0, 62), tube(15, 0, 62)
+    things = [
+        (lungs, -850.0), (spine, 700.0), (core, 200.0), (ribs, 900.0), (marrow, 150.0), (cartilage, 120.0), *more,
+    ]  # fmt: skip
+    return scan(*things, length_mm=slices_mm, half_mm=(105, 160)), ribs, cartilage
+
+
+def test_ribs_are_bone_and_the_bands_before_them_are_cartilage():
+    (volume, at), ribs, cartilage = chest()
+    coarse = coarsen(volume)
+    found = find_bone_map(volume, coarse, find_body(coarse), NOISE_HU)
+    inside = lambda mask, where: mask[tuple(found.grid.of_fine(np.argwhere(where(*at))).T)].mean()  # noqa: E731
+    assert inside(found.bone, ribs) > 0.8
+    assert inside(found.cartilage, cartilage) > 0.6
+    assert inside(found.cartilage, ribs) < 0.1
+    assert found.lumen_hu is None
+
+
+def test_mineral_inside_the_chest_and_on_its_skin_is_neither_bone_nor_cartilage():
+    node, nodule = ball(8, 0, 10), ball(8, 0, -97)
+    (volume, at), _, _ = chest((node, 600.0), (nodule, 600.0))
+    coarse = coarsen(volume)
+    found = find_bone_map(volume, coarse, find_body(coarse), NOISE_HU)
+    for where in (node, nodule):
+        index = tuple(found.grid.of_fine(np.argwhere(where(*at))).T)
+        assert found.bone[index].mean() == 0
+        assert found.cartilage[index].mean() == 0
