@@ -86,7 +86,7 @@ class Axial:
 class Sections:
     """Connected parts of each level of a mask."""
 
-    labels: NDArray[np.int32]
+    labels: NDArray[np.signedinteger]
     """Shape ``(levels, rows, columns)``; 0 outside, else 1 + index into the arrays."""
     level: NDArray[np.int64]
     area_mm2: NDArray[np.float64]
@@ -96,10 +96,15 @@ class Sections:
     box: NDArray[np.int64]
     """Shape ``(n, 2, 2)``; first and last row, first and last column."""
 
-    def of_level(self, level: int) -> NDArray[np.int64]:
+    def of_level(self, level: int | np.integer) -> NDArray[np.int64]:
         """Indices of the parts of a level, largest first."""
         own = np.flatnonzero(self.level == level)
         return own[np.argsort(-self.area_mm2[own], kind="stable")]
+
+
+def along(mask: NDArray[np.bool_], *axes: int) -> NDArray[np.bool_]:
+    """Where a mask has anything along some axes; levels that hold any of it for ``along(mask, 1, 2)``."""
+    return np.asarray(mask.any(axis=axes), dtype=np.bool_)
 
 
 def find_sections(mask: NDArray[np.bool_], pixel_mm2: float) -> Sections:
