@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,8 @@ from scipy.optimize import linear_sum_assignment
 
 from calcreport.model.geometry import VolumeGeometry
 
-_IN_PLANE = np.stack([np.zeros((3, 3)), ndimage.generate_binary_structure(2, 1), np.zeros((3, 3))]).astype(bool)
+IN_PLANE: Final = np.stack([np.zeros((3, 3)), ndimage.generate_binary_structure(2, 1), np.zeros((3, 3))]).astype(bool)
+"""Blocks that touch within a level."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,9 +110,11 @@ def along(mask: NDArray[np.bool_], *axes: int) -> NDArray[np.bool_]:
 
 def find_sections(mask: NDArray[np.bool_], pixel_mm2: float) -> Sections:
     """Connected parts of each level of a mask (shape ``(levels, rows, columns)``)."""
-    labels, count = ndimage.label(mask, structure=_IN_PLANE)
-    level, row, column = np.nonzero(labels)
-    own = labels[level, row, column] - 1
+    labels, count = ndimage.label(mask, structure=IN_PLANE)
+    at = np.flatnonzero(labels)
+    own = labels.ravel()[at] - 1
+    row, column = np.divmod(at, mask.shape[2])
+    row %= mask.shape[1]
     size = np.maximum(np.bincount(own, minlength=count), 1)
     boxes = ndimage.find_objects(labels)
     return Sections(

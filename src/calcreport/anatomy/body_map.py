@@ -119,8 +119,7 @@ class BodyMap:
             return False
         away_mm = abs(column - self.limbs.axis[level]) * self.coarse.spacing_mm[self.turn.order[2]]
         is_far = self.limbs.side != 0 and away_mm > LIMB_MM
-        own = self.trunk.main[level] & (self.sections.labels[level] == section + 1)
-        return bool(is_far or (section >= 0 and not own.any()))
+        return bool(is_far or (section >= 0 and section != self.sections.of_level(level)[0]))
 
     def _trunk_name(self, level: int) -> str | None:
         trunk = self.trunk

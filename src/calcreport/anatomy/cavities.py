@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
-from calcreport.anatomy.axial import Axial, Sections, along, find_sections
+from calcreport.anatomy.axial import IN_PLANE, Axial, Sections, along, find_sections
 from calcreport.anatomy.fascia import CLOSING_BLOCKS, MUSCLE_HU
 from calcreport.anatomy.morphology import ALL_AXES, Element, close_planes, dilate, erode, open_planes, outside_planes
 
@@ -57,8 +57,8 @@ SMOOTH_MM: Final = (60.0, 90.0)
 TIP_TO_BODY_MM: Final = (32.0, 55.0, 80.0)
 """From the tip of a spinous process to the back of its vertebral body: least, taken where no canal is seen, most."""
 
-PARASPINAL_MM: Final = (20.0, 70.0)
-PARASPINAL_SLOPE: Final = 0.5
+PARASPINAL_MM: Final = (20.0, 75.0)
+PARASPINAL_SLOPE: Final = 1.0
 """Half the breadth of vertebra and of the muscles behind the transverse processes; how fast their front falls back to
 the sides, where kidneys lie before them."""
 
@@ -455,8 +455,9 @@ def fill_cavities(axial: Axial, lungs: NDArray[np.bool_], trunk: Trunk) -> tuple
     steps = max(1, round(RECTUS_MM[1] / axial.spacing_mm[1]))
     inner |= erode(wall, "square", steps=steps, beyond=1) & near[:, None, :] & front[:, :, None]
     inner = _main(find_sections(inner, axial.pixel_mm2), len(inner))
-    gas = (axial.hu < GAS_HU) & axial.body & trunk.main
-    inner |= gas & ~trunk.is_head[:, None, None]
+    gas = (axial.hu < GAS_HU) & axial.body & trunk.main & ~trunk.is_head[:, None, None]
+    # Bowel lies on the wall, with its own wall and contents around the gas.
+    inner |= gas | (dilate(gas, "square", steps=2) & erode(wall, "square", beyond=1))
     is_low = _is_low_chest(lungs, chest)
     belly = inner & ~behind & (trunk.is_abdomen | is_low)[:, None, None]
     cavity[belly & axial.body] = Cavity.ABDOMEN
@@ -474,9 +475,10 @@ def fill_cavities(axial: Axial, lungs: NDArray[np.bool_], trunk: Trunk) -> tuple
 def _wall(axial: Axial, trunk: Trunk) -> NDArray[np.bool_]:
     """What the outer surface of the muscles of the trunk encloses; skin and vessels of the fat are left out."""
     firm = (axial.hu > MUSCLE_HU) & erode(trunk.main, "square", steps=2, beyond=1)
-    parts = find_sections(firm, axial.pixel_mm2)
-    keep = np.append(False, parts.area_mm2 >= MIN_MUSCLE_MM2)
-    return _closed_along(axial, _enclosed(keep[parts.labels], "cross", CLOSING_BLOCKS) & trunk.main)
+    labels, _ = ndimage.label(firm, structure=IN_PLANE)
+    keep = np.bincount(labels.ravel()) * axial.pixel_mm2 >= MIN_MUSCLE_MM2
+    keep[0] = False
+    return _closed_along(axial, _enclosed(keep[labels], "cross", CLOSING_BLOCKS) & trunk.main)
 
 
 def _behind_spine(axial: Axial, trunk: Trunk) -> NDArray[np.bool_]:
@@ -496,7 +498,7 @@ def _chest(axial: Axial, lungs: NDArray[np.bool_], trunk: Trunk) -> NDArray[np.b
     light = lungs | (open_planes(axial.hu < LUNG_HU[1], "square") & axial.body & trunk.main)
     for level in np.flatnonzero(trunk.has_lung):
         points = np.argwhere(light[level])
-        area = _hull(points, lungs.shape[1:])
+        area = _hull(light[level])
         middle = trunk.middle[level]
         right, left = (points[:, 1] < middle).mean(), (points[:, 1] > middle).mean()
         if trunk.is_cut[level] and min(right, left) < ONE_SIDED:
@@ -508,20 +510,20 @@ def _chest(axial: Axial, lungs: NDArray[np.bool_], trunk: Trunk) -> NDArray[np.b
     return chest
 
 
-def _hull(points: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def _hull(plane: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Blocks of a level whose centres lie in the convex hull of some."""
-    area = np.zeros(shape, dtype=np.bool_)
-    area[tuple(points.T)] = True
+    area, rows = plane.copy(), np.flatnonzero(along(plane, 1))
+    first, last = plane[rows].argmax(axis=1), plane.shape[1] - 1 - plane[rows, ::-1].argmax(axis=1)
     try:
-        lines = ConvexHull(points).equations
+        lines = ConvexHull(np.concatenate([np.stack([rows, first], 1), np.stack([rows, last], 1)])).equations
     except QhullError:
         return area
-    low, high = points.min(axis=0), points.max(axis=0) + 1
-    row, column = np.mgrid[low[0] : high[0], low[1] : high[1]]
-    inside = np.ones(row.shape, dtype=np.bool_)
-    for a, b, c in lines:
-        inside &= a * row + b * column + c <= 1e-6
-    area[low[0] : high[0], low[1] : high[1]] |= inside
+    row = np.arange(rows[0], rows[-1] + 1)[:, None]
+    column = np.arange(first.min(), last.max() + 1)[None]
+    inside = np.ones((row.size, column.size), dtype=np.bool_)
+    for a, b, c in lines.astype(np.float32):
+        inside &= b * column <= 1e-3 - c - a * row
+    area[rows[0] : rows[-1] + 1, first.min() : last.max() + 1] |= inside
     return area
 
 
