@@ -147,11 +147,7 @@ def _requests_of(studies: Sequence[StudyFiles], request: Request, progress: Prog
 def _refuse_many(request: Request, study_count: int) -> None:
     for option, mask in (("--lesion-mask", request.lesion_mask), ("--anatomy", request.anatomy)):
         if mask not in {None, "run"} and study_count > 1:
-<<<<<<< .merge_file_CWV82Y
-            msg = f"what {option} gives fits one study, but {study_count} were found; name the folder of one study"
-=======
             msg = f"{option} fits one study, but {study_count} were found; name the folder of one study"
->>>>>>> .merge_file_bHMGXq
             raise UsageError(msg, code="usage.mask_for_many")
     if request.earlier is not None and study_count > 1:
         msg = f"--prior fits one study, but {study_count} were found; name the folder of one study"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,8 @@ from scipy.optimize import linear_sum_assignment
 
 from calcreport.model.geometry import VolumeGeometry
 
-_IN_PLANE = np.stack([np.zeros((3, 3)), ndimage.generate_binary_structure(2, 1), np.zeros((3, 3))]).astype(bool)
+IN_PLANE: Final = np.stack([np.zeros((3, 3)), ndimage.generate_binary_structure(2, 1), np.zeros((3, 3))]).astype(bool)
+"""Blocks that touch within a level."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +87,7 @@ class Axial:
 class Sections:
     """Connected parts of each level of a mask."""
 
-    labels: NDArray[np.int32]
+    labels: NDArray[np.signedinteger]
     """Shape ``(levels, rows, columns)``; 0 outside, else 1 + index into the arrays."""
     level: NDArray[np.int64]
     area_mm2: NDArray[np.float64]
@@ -96,17 +97,24 @@ class Sections:
     box: NDArray[np.int64]
     """Shape ``(n, 2, 2)``; first and last row, first and last column."""
 
-    def of_level(self, level: int) -> NDArray[np.int64]:
+    def of_level(self, level: int | np.integer) -> NDArray[np.int64]:
         """Indices of the parts of a level, largest first."""
         own = np.flatnonzero(self.level == level)
         return own[np.argsort(-self.area_mm2[own], kind="stable")]
 
 
+def along(mask: NDArray[np.bool_], *axes: int) -> NDArray[np.bool_]:
+    """Where a mask has anything along some axes; levels that hold any of it for ``along(mask, 1, 2)``."""
+    return np.asarray(mask.any(axis=axes), dtype=np.bool_)
+
+
 def find_sections(mask: NDArray[np.bool_], pixel_mm2: float) -> Sections:
     """Connected parts of each level of a mask (shape ``(levels, rows, columns)``)."""
-    labels, count = ndimage.label(mask, structure=_IN_PLANE)
-    level, row, column = np.nonzero(labels)
-    own = labels[level, row, column] - 1
+    labels, count = ndimage.label(mask, structure=IN_PLANE)
+    at = np.flatnonzero(labels)
+    own = labels.ravel()[at] - 1
+    row, column = np.divmod(at, mask.shape[2])
+    row %= mask.shape[1]
     size = np.maximum(np.bincount(own, minlength=count), 1)
     boxes = ndimage.find_objects(labels)
     return Sections(

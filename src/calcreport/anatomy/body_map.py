@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from calcreport.anatomy.axial import Axial, Sections, Turn, find_sections, turn_of
+from calcreport.anatomy.axial import Axial, Sections, Turn, along, find_sections, turn_of
 from calcreport.anatomy.body import Body
 from calcreport.anatomy.cavities import Cavity, Trunk, fill_cavities, find_lungs, find_trunk
 from calcreport.anatomy.coarse import CoarseVolume
@@ -119,8 +119,7 @@ class BodyMap:
             return False
         away_mm = abs(column - self.limbs.axis[level]) * self.coarse.spacing_mm[self.turn.order[2]]
         is_far = self.limbs.side != 0 and away_mm > LIMB_MM
-        own = self.trunk.main[level] & (self.sections.labels[level] == section + 1)
-        return bool(is_far or (section >= 0 and not own.any()))
+        return bool(is_far or (section >= 0 and section != self.sections.of_level(level)[0]))
 
     def _trunk_name(self, level: int) -> str | None:
         trunk = self.trunk
@@ -144,12 +143,12 @@ class BodyMap:
         name, trunk = self._trunk_name(level), self.trunk
         column_mm = self.coarse.spacing_mm[self.turn.order[2]]
         if name == "pelvis":
-            rows = np.flatnonzero(trunk.main[level].any(axis=1))
+            rows = np.flatnonzero(along(trunk.main[level], 1))
             return "buttock" if row > (rows[0] + 2 * rows[-1]) / 3 else "hip"
         if name == "thorax":
             low, high = self.lung_columns[level]
             is_beside = max(low - column, column - high) * column_mm > BESIDE_LUNG_MM
-            if is_beside and high - low <= MAX_LUNG_SHARE * int(trunk.main[level].any(axis=0).sum()):
+            if is_beside and high - low <= MAX_LUNG_SHARE * int(along(trunk.main[level], 0).sum()):
                 return "shoulder"
         if name in {"thorax", "abdomen"}:
             front = "chest wall" if name == "thorax" else "abdominal wall"
@@ -213,9 +212,9 @@ def find_body_map(coarse: CoarseVolume, body: Body, bone: NDArray[np.bool_], geo
     inside, band = fill_cavities(axial, lungs, trunk)
     cavity, cage = np.zeros(coarse.hu.shape, dtype=np.uint8), np.zeros(coarse.hu.shape, dtype=np.bool_)
     cavity[box], cage[box] = turn.returned(inside), turn.returned(band)
-    across = lungs.any(axis=1)
+    across = along(lungs, 1)
     last = across.shape[1] - 1 - across[:, ::-1].argmax(axis=1)
-    columns = np.where(across.any(axis=1), [across.argmax(axis=1), last], -1).T
+    columns = np.where(along(across, 1), [across.argmax(axis=1), last], -1).T
     return BodyMap(
         cavity=cavity, cage=cage, coarse=coarse, geometry=geometry, turn=turn, box=box, trunk=trunk,
         limbs=find_limbs(axial, sections, trunk), sections=sections, lung_columns=columns,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
-from calcreport.anatomy.axial import Axial, Sections, find_sections
+from calcreport.anatomy.axial import IN_PLANE, Axial, Sections, along, find_sections
 from calcreport.anatomy.fascia import CLOSING_BLOCKS, MUSCLE_HU
 from calcreport.anatomy.morphology import ALL_AXES, Element, close_planes, dilate, erode, open_planes, outside_planes
 
@@ -51,11 +51,14 @@ BODY_MM: Final = 15.0
 CANAL_MM: Final = (9.0, 27.0)
 """Shortest vertebral body, and spinal canal, front to back, as they show between blocks."""
 
+SMOOTH_MM: Final = (60.0, 90.0)
+"""Column and row of the spine are medians over two and three vertebrae."""
+
 TIP_TO_BODY_MM: Final = (32.0, 55.0, 80.0)
 """From the tip of a spinous process to the back of its vertebral body: least, taken where no canal is seen, most."""
 
-PARASPINAL_MM: Final = (20.0, 70.0)
-PARASPINAL_SLOPE: Final = 0.5
+PARASPINAL_MM: Final = (20.0, 75.0)
+PARASPINAL_SLOPE: Final = 1.0
 """Half the breadth of vertebra and of the muscles behind the transverse processes; how fast their front falls back to
 the sides, where kidneys lie before them."""
 
@@ -65,6 +68,21 @@ WALL_MM: Final = 15.0
 MIN_MUSCLE_MM2: Final = 150.0
 """Smaller sections in the fat are vessels and septa, not muscles of the wall."""
 
+NECK_MM: Final = 150.0
+ABDOMEN_MM: Final = 400.0
+LOW_ABDOMEN_MM: Final = 250.0
+"""Most that lies between head and chest, below the lungs, and above the pelvis."""
+
+BROAD_MM: Final = 220.0
+MIN_BOWEL_GAS_MM2: Final = 300.0
+"""Without lungs or pelvis a belly is told by its breadth and this section of gas (20 mm across)."""
+
+LOW_LUNG_SHARE: Final = 0.4
+"""Below the domes lung fills less than this share of its hull."""
+
+ONE_SIDED: Final = 0.1
+"""Less than this share of lung beyond the spine: one lung alone is in the picture."""
+
 CAGE_MM: Final = 13.0
 """From the pleura to the outer side of a rib or costal cartilage."""
 
@@ -72,7 +90,8 @@ RECTUS_MM: Final = (75.0, 6.0)
 """Breadth to each side of the midline, and thickness, of the straight muscles in front."""
 
 RIB_HU: Final = 160
-"""Block means of ribs in the wall lie above this, muscle does not."""
+MIN_RIB_MM2: Final = 150.0
+"""Block means of ribs in the wall lie above this, muscle does not; a level cuts this much of them at least."""
 
 COSTAL_MARGIN_MM: Final = 130.0
 """Ribs and cartilages reach this far below the lowest lung."""
@@ -99,9 +118,12 @@ ILIACUS_MM: Final = 12.0
 """Muscle on the inner side of the hip bone."""
 
 MIN_CRANIUM_MM2: Final = 2_500.0
+MIN_CRANIUM_MM: Final = 20.0
+MAX_CRANIUM_MM: Final = 190.0
 MIN_SHELL_MM2: Final = 900.0
 MAX_CRANIUM_FAT: Final = 0.06
-"""Section of a cranial cavity, of the bone around it (180 mm of 5 mm), and the share of fat in it: brain has none."""
+"""Section, length and breadth of a cranial cavity (a ring of ribs is broader), section of the bone around it (180 mm of
+5 mm), share of fat in it (brain has none)."""
 
 SINUS_MM: Final = 9.0
 """Bony walls and septa around air of nose and sinuses."""
@@ -192,11 +214,11 @@ def find_trunk(axial: Axial, lungs: NDArray[np.bool_], sections: Sections) -> Tr
     main = _main(sections, levels)
     at_side = np.zeros_like(main)
     at_side[:, [0, -1]] = at_side[:, :, [0, -1]] = True
-    is_cut = (axial.body & (at_side | dilate(~axial.is_imaged, "square"))).any(axis=(1, 2))
+    is_cut = along(axial.body & (at_side | dilate(~axial.is_imaged, "square")), 1, 2)
     has_lung = lungs.sum(axis=(1, 2)) * axial.pixel_mm2 >= MIN_LUNG_MM2
     bones = find_sections(axial.bone & main, axial.pixel_mm2)
     cranium = find_cranium(axial, has_lung)
-    is_head = cranium.any(axis=(1, 2))
+    is_head = along(cranium, 1, 2)
     pairs = find_ring(axial, bones, has_lung | is_head)
     is_pelvis = np.isfinite(pairs)
     is_abdomen = _abdominal_levels(axial, main, has_lung, is_pelvis, is_head)
@@ -216,7 +238,7 @@ def find_trunk(axial: Axial, lungs: NDArray[np.bool_], sections: Sections) -> Tr
     is_neck = ~is_trunk & (np.arange(levels) > (above[-1] if above.size else levels))
     if is_head.any():
         low = int(np.argmax(is_head))
-        is_neck |= ~is_trunk & (np.arange(levels) < low) & (np.arange(levels) >= low - axial.levels(150.0))
+        is_neck |= ~is_trunk & (np.arange(levels) < low) & (np.arange(levels) >= low - axial.levels(NECK_MM))
     is_neck &= area > 0
     return Trunk(
         main=main, is_cut=is_cut, cranium=cranium, middle=middle, centre=_centres(main, is_cut), spine_back=back,
@@ -228,14 +250,14 @@ def _main(sections: Sections, levels: int) -> NDArray[np.bool_]:
     keep = np.zeros(sections.area_mm2.size + 1, dtype=np.bool_)
     for level in range(levels):
         keep[1 + sections.of_level(level)[:1]] = True
-    return keep[sections.labels]
+    return np.asarray(keep[sections.labels])
 
 
 def _centres(main: NDArray[np.bool_], is_cut: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Middle column of sections that are seen whole."""
-    across = main.any(axis=1)
+    across = along(main, 1)
     first, last = across.argmax(axis=1), across.shape[1] - 1 - across[:, ::-1].argmax(axis=1)
-    return np.where(is_cut | ~across.any(axis=1), np.nan, (first + last) / 2)
+    return np.where(is_cut | ~along(across, 1), np.nan, (first + last) / 2)
 
 
 def find_spine(
@@ -246,28 +268,25 @@ def find_spine(
     nothing = np.full(levels, np.nan)
     if not is_trunk.any():
         return nothing, nothing.copy()
-    down = main.any(axis=2)
+    down = along(main, 2)
     first, last = down.argmax(axis=1), rows - down[:, ::-1].argmax(axis=1)
     is_back = np.arange(rows) >= ((first + last) / 2)[:, None]
     mass = (axial.bone & is_back[:, :, None] & main).sum(axis=1).astype(np.float64)
     mass = ndimage.uniform_filter(mass, (axial.levels(30.0), axial.columns(SPINE_WIDTH_MM)), mode="nearest")
-    column = ndimage.median_filter(mass.argmax(axis=1).astype(np.float64), axial.levels(60.0), mode="nearest")
+    column = ndimage.median_filter(mass.argmax(axis=1).astype(np.float64), axial.levels(SMOOTH_MM[0]), mode="nearest")
     half = axial.columns(6.0)
     back, tip = nothing.copy(), nothing.copy()
     for level in np.flatnonzero(is_trunk):
-        at = int(column[level])
-        profile = axial.bone[level, :, max(0, at - half) : at + half + 1].mean(axis=1) >= 0.3
+        middle = int(column[level])
+        profile = axial.bone[level, :, max(0, middle - half) : middle + half + 1].mean(axis=1) >= 0.3
         back[level], tip[level] = _read_spine(profile, axial)
-    known = np.isfinite(back)
-    estimate = tip - axial.rows(TIP_TO_BODY_MM[1])
-    at = np.arange(levels)
-    if known.sum() >= max(3, 0.1 * is_trunk.sum()):
-        back = np.interp(at, at[known], back[known])
-    elif np.isfinite(estimate).any():
-        back = np.interp(at, at[np.isfinite(estimate)], estimate[np.isfinite(estimate)])
-    else:
-        back = nothing
-    back = ndimage.median_filter(back, axial.levels(90.0), mode="nearest")
+    if np.isfinite(back).sum() < max(3, 0.1 * is_trunk.sum()):
+        back = tip - axial.rows(TIP_TO_BODY_MM[1])
+    known = np.flatnonzero(np.isfinite(back))
+    if not known.size:
+        return np.where(is_trunk, column, np.nan), nothing
+    back = np.interp(np.arange(levels), known, back[known])
+    back = ndimage.median_filter(back, axial.levels(SMOOTH_MM[1]), mode="nearest")
     return np.where(is_trunk, column, np.nan), np.where(is_trunk, back, np.nan)
 
 
@@ -298,12 +317,15 @@ def find_cranium(axial: Axial, has_lung: NDArray[np.bool_]) -> NDArray[np.bool_]
     inside = open_planes(inside, "disc")
     parts = find_sections(inside, axial.pixel_mm2)
     keep = np.zeros(parts.area_mm2.size + 1, dtype=np.bool_)
-    keep[1:] = parts.area_mm2 >= MIN_CRANIUM_MM2
+    width = np.ptp(parts.box[:, 1], axis=1) * axial.spacing_mm[2]
+    lung = np.flatnonzero(has_lung)
+    is_above = parts.level > (lung[-1] if lung.size else -1)
+    keep[1:] = (parts.area_mm2 >= MIN_CRANIUM_MM2) & (width <= MAX_CRANIUM_MM) & is_above
     size = np.maximum(np.bincount(parts.labels.ravel(), minlength=keep.size), 1)
     fat = np.bincount(parts.labels.ravel(), (axial.hu < -30).ravel(), keep.size) / size
     keep &= fat <= MAX_CRANIUM_FAT
     kept: NDArray[np.bool_] = keep[parts.labels]
-    is_long = kept.any(axis=(1, 2)).sum() >= axial.levels(20.0)
+    is_long = along(kept, 1, 2).sum() >= axial.levels(MIN_CRANIUM_MM)
     return _closed_along(axial, kept) if is_long else np.zeros_like(kept)
 
 
@@ -331,8 +353,9 @@ def find_ring(axial: Axial, bones: Sections, is_elsewhere: NDArray[np.bool_]) ->
         best = 0.0
         for n, i in enumerate(own):
             centre = float(bones.box[i, 1].mean())
-            if width[i] >= WHOLE_RING_MM and _is_mirrored(axial, level, centre):
-                # Hip bones and sacrum in one piece.
+            front = axial.bone[level, : int(bones.box[i, 0].mean()), int(centre - rim) : int(centre + rim)]
+            if width[i] >= WHOLE_RING_MM and not front.any() and _is_mirrored(axial, level, centre):
+                # Hip bones and sacrum in one piece, open in front; ribs with their cartilage are closed.
                 best, middle[level] = bones.area_mm2[i], centre
             for j in own[n + 1 :]:
                 apart = abs(bones.column[i] - bones.column[j]) * axial.spacing_mm[2]
@@ -345,7 +368,7 @@ def find_ring(axial: Axial, bones: Sections, is_elsewhere: NDArray[np.bool_]) ->
     return _one_run(axial, middle)
 
 
-def _is_mirrored(axial: Axial, level: int, centre: float) -> bool:
+def _is_mirrored(axial: Axial, level: int | np.integer, centre: float) -> bool:
     """Whether the bones of a level lie on both sides of a column alike."""
     bone = axial.bone[level]
     row, column = np.nonzero(bone)
@@ -378,13 +401,13 @@ def _one_run(axial: Axial, middle: NDArray[np.float64]) -> NDArray[np.float64]:
     if bridge.any():
         run &= at >= int(np.argmax(bridge))
     top = int(np.flatnonzero(run)[-1])
-    for level in range(top + 1, min(middle.size, top + axial.levels(CREST_MM))):
-        at_side = axial.bone[level] & axial.body[level]
+    for above in range(top + 1, min(middle.size, top + axial.levels(CREST_MM))):
+        at_side = axial.bone[above] & axial.body[above]
         aside = (np.arange(at_side.shape[1]) - smooth[top]) * axial.spacing_mm[2]
         wings = [at_side[:, sign * aside > RING_WIDTH_MM[0] / 2].sum() * axial.pixel_mm2 for sign in (-1, 1)]
         if min(wings) < MIN_WING_MM2:
             break
-        run[level] = True
+        run[above] = True
     return np.where(run, smooth, np.nan)
 
 
@@ -400,22 +423,22 @@ def _abdominal_levels(
     is_none = has_lung | is_pelvis | is_head
     if has_lung.any():
         low = int(np.argmax(has_lung))
-        top, bottom = low, max(0, low - axial.levels(400.0))
+        top, bottom = low, max(0, low - axial.levels(ABDOMEN_MM))
         if is_pelvis.any():
             bottom = min(top, main.shape[0] - int(np.argmax(is_pelvis[::-1])))
-        return (at < top) & (at >= bottom) & ~is_none
+        return np.asarray((at < top) & (at >= bottom) & ~is_none)
     if is_pelvis.any():
         low = main.shape[0] - int(np.argmax(is_pelvis[::-1]))
-        return (at >= low) & (at < low + axial.levels(250.0)) & ~is_none
-    across = main.any(axis=1)
+        return np.asarray((at >= low) & (at < low + axial.levels(LOW_ABDOMEN_MM)) & ~is_none)
+    across = along(main, 1)
     wide = across.sum(axis=1) * axial.spacing_mm[2]
     gas = open_planes((axial.hu < GAS_HU) & axial.body & main, "square")
-    is_broad = wide >= 220.0
-    has_gas = (gas.sum(axis=(1, 2)) * axial.pixel_mm2 >= 300.0) & is_broad
-    has_spine = axial.bone.any(axis=(1, 2))
+    is_broad = wide >= BROAD_MM
+    has_gas = (gas.sum(axis=(1, 2)) * axial.pixel_mm2 >= MIN_BOWEL_GAS_MM2) & is_broad
+    has_spine = along(axial.bone, 1, 2)
     if is_head.any() or has_gas.sum() < axial.levels(12.0):
         return np.zeros(main.shape[0], dtype=np.bool_)
-    return is_broad & has_spine
+    return np.asarray(is_broad & has_spine)
 
 
 def fill_cavities(axial: Axial, lungs: NDArray[np.bool_], trunk: Trunk) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
@@ -426,14 +449,15 @@ def fill_cavities(axial: Axial, lungs: NDArray[np.bool_], trunk: Trunk) -> tuple
     wall = _wall(axial, trunk)
     inner = erode(wall, "disc", steps=max(1, round(WALL_MM / (2 * axial.spacing_mm[1]))), beyond=1)
     near = np.abs(np.arange(inner.shape[2]) - trunk.middle[:, None]) <= axial.columns(RECTUS_MM[0])
-    filled = wall.any(axis=2)
+    filled = along(wall, 2)
     centre = (filled.argmax(axis=1) + inner.shape[1] - filled[:, ::-1].argmax(axis=1)) / 2
     front = np.arange(inner.shape[1]) < (centre - axial.rows(20.0))[:, None]
     steps = max(1, round(RECTUS_MM[1] / axial.spacing_mm[1]))
     inner |= erode(wall, "square", steps=steps, beyond=1) & near[:, None, :] & front[:, :, None]
     inner = _main(find_sections(inner, axial.pixel_mm2), len(inner))
-    gas = (axial.hu < GAS_HU) & axial.body & trunk.main
-    inner |= gas & ~trunk.is_head[:, None, None]
+    gas = (axial.hu < GAS_HU) & axial.body & trunk.main & ~trunk.is_head[:, None, None]
+    # Bowel lies on the wall, with its own wall and contents around the gas.
+    inner |= gas | (dilate(gas, "square", steps=2) & erode(wall, "square", beyond=1))
     is_low = _is_low_chest(lungs, chest)
     belly = inner & ~behind & (trunk.is_abdomen | is_low)[:, None, None]
     cavity[belly & axial.body] = Cavity.ABDOMEN
@@ -451,9 +475,10 @@ def fill_cavities(axial: Axial, lungs: NDArray[np.bool_], trunk: Trunk) -> tuple
 def _wall(axial: Axial, trunk: Trunk) -> NDArray[np.bool_]:
     """What the outer surface of the muscles of the trunk encloses; skin and vessels of the fat are left out."""
     firm = (axial.hu > MUSCLE_HU) & erode(trunk.main, "square", steps=2, beyond=1)
-    parts = find_sections(firm, axial.pixel_mm2)
-    keep = np.append(False, parts.area_mm2 >= MIN_MUSCLE_MM2)
-    return _closed_along(axial, _enclosed(keep[parts.labels], "cross", CLOSING_BLOCKS) & trunk.main)
+    labels, _ = ndimage.label(firm, structure=IN_PLANE)
+    keep = np.bincount(labels.ravel()) * axial.pixel_mm2 >= MIN_MUSCLE_MM2
+    keep[0] = False
+    return _closed_along(axial, _enclosed(keep[labels], "cross", CLOSING_BLOCKS) & trunk.main)
 
 
 def _behind_spine(axial: Axial, trunk: Trunk) -> NDArray[np.bool_]:
@@ -473,32 +498,32 @@ def _chest(axial: Axial, lungs: NDArray[np.bool_], trunk: Trunk) -> NDArray[np.b
     light = lungs | (open_planes(axial.hu < LUNG_HU[1], "square") & axial.body & trunk.main)
     for level in np.flatnonzero(trunk.has_lung):
         points = np.argwhere(light[level])
-        area = _hull(points, lungs.shape[1:])
+        area = _hull(light[level])
         middle = trunk.middle[level]
         right, left = (points[:, 1] < middle).mean(), (points[:, 1] > middle).mean()
-        if trunk.is_cut[level] and min(right, left) < 0.1:
+        if trunk.is_cut[level] and min(right, left) < ONE_SIDED:
             # A single lung: its mediastinal side is that of the spine; to the picture's edge it is all chest.
-            rows = np.flatnonzero(area.any(axis=1))
+            rows = np.flatnonzero(along(area, 1))
             inner = (np.arange(columns) - points[:, 1].mean()) * (1 if right > left else -1) > 0
             area[rows[0] : rows[-1] + 1] |= inner & (axial.body[level, rows[0] : rows[-1] + 1])
         chest[level] = area
     return chest
 
 
-def _hull(points: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def _hull(plane: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Blocks of a level whose centres lie in the convex hull of some."""
-    area = np.zeros(shape, dtype=np.bool_)
-    area[tuple(points.T)] = True
+    area, rows = plane.copy(), np.flatnonzero(along(plane, 1))
+    first, last = plane[rows].argmax(axis=1), plane.shape[1] - 1 - plane[rows, ::-1].argmax(axis=1)
     try:
-        lines = ConvexHull(points).equations
+        lines = ConvexHull(np.concatenate([np.stack([rows, first], 1), np.stack([rows, last], 1)])).equations
     except QhullError:
         return area
-    low, high = points.min(axis=0), points.max(axis=0) + 1
-    row, column = np.mgrid[low[0] : high[0], low[1] : high[1]]
-    inside = np.ones(row.shape, dtype=np.bool_)
-    for a, b, c in lines:
-        inside &= a * row + b * column + c <= 1e-6
-    area[low[0] : high[0], low[1] : high[1]] |= inside
+    row = np.arange(rows[0], rows[-1] + 1)[:, None]
+    column = np.arange(first.min(), last.max() + 1)[None]
+    inside = np.ones((row.size, column.size), dtype=np.bool_)
+    for a, b, c in lines.astype(np.float32):
+        inside &= b * column <= 1e-3 - c - a * row
+    area[rows[0] : rows[-1] + 1, first.min() : last.max() + 1] |= inside
     return area
 
 
@@ -506,7 +531,7 @@ def _is_low_chest(lungs: NDArray[np.bool_], chest: NDArray[np.bool_]) -> NDArray
     """Levels below the domes, where most of what the lungs surround is abdomen."""
     whole = chest.sum(axis=(1, 2))
     share = lungs.sum(axis=(1, 2)) / np.maximum(whole, 1)
-    is_low: NDArray[np.bool_] = (whole > 0) & (share < 0.4)
+    is_low: NDArray[np.bool_] = (whole > 0) & (share < LOW_LUNG_SHARE)
     high = np.flatnonzero((whole > 0) & ~is_low)
     # Above the first level full of lung nothing is abdomen again: apices are narrow beside a goitre.
     if high.size:
@@ -525,7 +550,7 @@ def _within_ring(axial: Axial, trunk: Trunk) -> NDArray[np.bool_]:
         at = int(trunk.middle[level])
         limits = []
         for side in (bone[:, : max(1, at - half)][:, ::-1], bone[:, at + half :]):
-            has = side.any(axis=1)
+            has = along(side, 1)
             if not has.any():
                 break
             edge = np.interp(rows, rows[has], side.argmax(axis=1)[has].astype(float))
@@ -534,13 +559,13 @@ def _within_ring(axial: Axial, trunk: Trunk) -> NDArray[np.bool_]:
             limits.append(edge)
         if len(limits) < 2:
             continue
-        middle_bone = np.flatnonzero(bone[:, max(0, at - half // 2) : at + half // 2 + 1].any(axis=1))
-        pair = rows[bone.any(axis=1)].mean()
+        middle_bone = np.flatnonzero(along(bone[:, max(0, at - half // 2) : at + half // 2 + 1], 1))
+        pair = rows[along(bone, 1)].mean()
         behind = middle_bone[middle_bone > pair]
         if behind.size:
             sacrum = float(behind[0])
         if not np.isfinite(sacrum):
-            sacrum = float(rows[bone.any(axis=1)].max())
+            sacrum = float(rows[along(bone, 1)].max())
         low, high = at - half - limits[0] + margin, at + half + limits[1] - margin
         within[level] = (columns > low[:, None]) & (columns < high[:, None]) & (rows < sacrum)[:, None]
     return within
@@ -560,10 +585,10 @@ def _cage(axial: Axial, cavity: NDArray[np.uint8], trunk: Trunk) -> NDArray[np.b
     band = dilate(inside & is_ribbed[:, None, None], "disc", steps=steps) & ~inside
     band &= axial.body & trunk.main & ~(_behind_spine(axial, trunk) & trunk.is_abdomen[:, None, None])
     if lung.size:
-        return band
+        return np.asarray(band)
     # Without lungs only bones in the wall tell that ribs are there.
     ribs = (band & (axial.hu > RIB_HU)).sum(axis=(1, 2)) * axial.pixel_mm2
-    return band & (ribs >= 150.0)[:, None, None]
+    return np.asarray(band & (ribs >= MIN_RIB_MM2)[:, None, None])
 
 
 def _skull(axial: Axial, trunk: Trunk) -> NDArray[np.bool_]:
@@ -571,7 +596,7 @@ def _skull(axial: Axial, trunk: Trunk) -> NDArray[np.bool_]:
     skull = trunk.cranium.copy()
     if not skull.any():
         return skull
-    low = int(np.argmax(skull.any(axis=(1, 2))))
+    low = int(np.argmax(along(skull, 1, 2)))
     face = np.zeros(skull.shape[0], dtype=np.bool_)
     face[max(0, low - axial.levels(FACE_MM)) :] = True
     air = (axial.hu < GAS_HU) & axial.body & face[:, None, None]
@@ -585,7 +610,7 @@ def find_airway(axial: Axial, lungs: NDArray[np.bool_], trunk: Trunk) -> NDArray
     """Larynx and trachea: a gas-filled tube near the midline above or between the lungs, or in a slim neck."""
     area_mm2 = trunk.main.sum(axis=(1, 2)) * axial.pixel_mm2
     is_slim = (area_mm2 <= MAX_NECK_MM2) & ~trunk.is_cut & ~trunk.is_abdomen & ~trunk.is_pelvis
-    may_hold = (trunk.has_lung | trunk.is_neck | is_slim) & ~trunk.cranium.any(axis=(1, 2))
+    may_hold = (trunk.has_lung | trunk.is_neck | is_slim) & ~along(trunk.cranium, 1, 2)
     gas = (axial.hu < GAS_HU) & axial.body & trunk.main & may_hold[:, None, None]
     gas &= ~(lungs & trunk.has_lung[:, None, None])
     parts = find_sections(gas, axial.pixel_mm2)

@@ -99,7 +99,7 @@ def find_limbs(axial: Axial, sections: Sections, trunk: Trunk) -> Limbs:
         parts = [i for i in sections.of_level(level) if i in bones_of and sections.area_mm2[i] >= MIN_LIMB_MM2]
         if is_trunk[level]:
             for i in parts:
-                if not trunk.main[level][sections.labels[level] == i + 1].any():
+                if i != sections.of_level(level)[0]:
                     arms[int(i)] = _arm(axial, bones, bones_of[i])
         elif parts:
             middle[level], own = _pair(axial, sections, bones, parts, bones_of)

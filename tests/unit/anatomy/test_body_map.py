@@ -1,0 +1,215 @@
+"""The map of the body on painted bodies: cavities, regions, sides, and what must not be claimed."""
+
+import numpy as np
+import pytest
+
+from calcreport.anatomy.body import find_body
+from calcreport.anatomy.body_map import Cavity, find_body_map
+from calcreport.anatomy.coarse import CoarseVolume
+from calcreport.model.geometry import VolumeGeometry
+from calcreport.model.terms import Laterality
+
+AIR, LUNG, FAT, MUSCLE, BONE = -1000, -820, -105, 55, 700
+STEP = 3.0
+
+
+def disc(x, y, at, radius, high=None):
+    return ((x - at[0]) / radius) ** 2 + ((y - at[1]) / (high or radius)) ** 2 < 1
+
+
+def paint(hu, *parts):
+    for where, value in parts:
+        hu[where] = value
+    return hu
+
+
+def spine(x, y):
+    """Vertebral body, canal and spinous process."""
+    return [
+        (disc(x, y, (0, 45), 20, 16), BONE), ((np.abs(x) < 14) & (y > 58) & (y < 88), BONE),
+        (disc(x, y, (0, 68), 9), MUSCLE), ((np.abs(x) < 5) & (y > 78) & (y < 96), BONE),
+    ]  # fmt: skip
+
+
+def trunk(x, y, z, *, right_lung=True):
+    """Chest above 150 mm, belly below."""
+    ribs = np.abs(np.hypot(x / 145, y / 95) - 1) < 0.04
+    hu = paint(
+        np.full(x.shape, AIR), (disc(x, y, (0, 0), 175, 125), FAT), (disc(x, y, (0, 0), 160, 110), MUSCLE),
+        (ribs & (z % 30 < 12) & (z > 60), BONE), *spine(x, y),
+    )  # fmt: skip
+    chest = z > 150
+    paint(hu, (disc(x, y, (75, 0), 55, 80) & chest, LUNG))
+    return paint(hu, (disc(x, y, (-75, 0), 55, 80) & chest, LUNG)) if right_lung else hu
+
+
+def legs(x, y, _z, middle=90.0):
+    """Two thighs with a femur each, apart."""
+    hu = np.full(x.shape, AIR)
+    for side in (-1, 1):
+        paint(
+            hu, (disc(x, y, (side * middle, 0), 75), FAT), (disc(x, y, (side * middle, 0), 62), MUSCLE),
+            (disc(x, y, (side * middle, 0), 14.5), BONE),
+        )  # fmt: skip
+    return hu
+
+
+def shin(side):
+    """One lower leg; the fibula lies laterally."""
+
+    def painted(x, y, _z):
+        return paint(
+            np.full(x.shape, AIR), (disc(x, y, (0, 0), 58), FAT), (disc(x, y, (0, 0), 50), MUSCLE),
+            (disc(x, y, (0, -12), 13.5), BONE), (disc(x, y, (side * 34, 2), 6.5), BONE),
+        )  # fmt: skip
+
+    return painted
+
+
+def thigh(x, y, _z):
+    return paint(
+        np.full(x.shape, AIR),
+        (disc(x, y, (0, 0), 80), FAT),
+        (disc(x, y, (0, 0), 68), MUSCLE),
+        (disc(x, y, (0, 0), 14.5), BONE),
+    )
+
+
+def head(x, y, z):
+    """Cranium with a closed shell, air in the nose below it."""
+    hu = paint(
+        np.full(x.shape, AIR), (disc(x, y, (0, 0), 80, 95), MUSCLE), (disc(x, y, (0, 0), 73, 88), BONE),
+        (disc(x, y, (0, 0), 66, 81), 35),
+    )  # fmt: skip
+    face = z < 60
+    return paint(
+        hu,
+        (face & disc(x, y, (0, 0), 73, 88), MUSCLE),
+        (face & disc(x, y, (0, -40), 28, 24), BONE),
+        (face & disc(x, y, (0, -40), 22, 18), AIR),
+    )
+
+
+def make(painted, *, levels=60, width_mm=420.0, x_from=None, turn=(1, 1, 1)):
+    """Coarse volume about the middle; `turn` gives the directions of the stored axes up, back, left."""
+    count = round(width_mm / STEP)
+    line = (np.arange(count) - (count - 1) / 2) * STEP
+    across = line if x_from is None else line[line > x_from]
+    z, y, x = np.meshgrid(np.arange(levels) * STEP, line, across, indexing="ij")
+    hu = painted(x, y, z).astype(np.int16)[:: turn[0], :: turn[1], :: turn[2]]
+    steps = np.array(turn) * STEP
+    affine = np.zeros((4, 4))
+    affine[2, 0], affine[1, 1], affine[0, 2], affine[3, 3] = *steps, 1
+    start = [z[0 if turn[0] > 0 else -1, 0, 0], y[0, 0 if turn[1] > 0 else -1, 0], x[0, 0, 0 if turn[2] > 0 else -1]]
+    affine[:3, 3] = start[::-1]
+    coarse = CoarseVolume(hu=hu, is_imaged=np.ones(hu.shape, bool), step=(1, 1, 1), spacing_mm=(STEP,) * 3)
+    geometry = VolumeGeometry(affine=affine, shape=hu.shape)
+    return find_body_map(coarse, find_body(coarse), coarse.hu > 180, geometry)
+
+
+@pytest.fixture(scope="module")
+def chest_and_belly():
+    return make(trunk, levels=90)
+
+
+CHEST_Z, BELLY_Z = 220.0, 90.0
+
+
+@pytest.mark.parametrize(
+    ("at", "cavity", "region", "side"),
+    [
+        ((80, 0, CHEST_Z), Cavity.THORAX, "thorax", Laterality.LEFT),
+        ((0, 0, CHEST_Z), Cavity.THORAX, "thorax", Laterality.MIDLINE),
+        ((-152, 0, CHEST_Z), Cavity.NONE, "chest wall", Laterality.RIGHT),
+        ((40, 95, CHEST_Z), Cavity.NONE, "back", Laterality.LEFT),
+        ((-60, -30, BELLY_Z), Cavity.ABDOMEN, "abdomen", Laterality.RIGHT),
+        ((155, 0, BELLY_Z), Cavity.NONE, "abdominal wall", Laterality.LEFT),
+        ((30, 90, BELLY_Z), Cavity.NONE, "back", Laterality.LEFT),
+        ((-170, 0, BELLY_Z), Cavity.NONE, "abdominal wall", Laterality.RIGHT),
+    ],
+)
+def test_trunk_has_cavities_walls_and_sides(chest_and_belly, at, cavity, region, side):
+    place = chest_and_belly.place(np.array(at, float))
+    assert (place.cavity, place.region, place.laterality) == (cavity, region, side)
+
+
+def test_ribs_run_in_the_cage_and_lungs_do_not(chest_and_belly):
+    index = np.rint(
+        chest_and_belly.geometry.index(np.array([[146.0, 0, CHEST_Z], [75, 0, CHEST_Z], [172, 0, CHEST_Z]]))
+    )
+    assert chest_and_belly.cage[tuple(index.astype(int).T)].tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize("turn", [(1, 1, 1), (-1, 1, 1), (1, -1, -1), (-1, -1, 1), (1, 1, -1)])
+def test_patient_axes_decide_and_not_the_order_of_storage(turn):
+    body = make(trunk, levels=90, turn=turn)
+    inside, wall = body.place(np.array([80.0, 0, CHEST_Z])), body.place(np.array([-152.0, 0, CHEST_Z]))
+    assert (inside.cavity, inside.laterality, wall.laterality) == (Cavity.THORAX, Laterality.LEFT, Laterality.RIGHT)
+
+
+def test_half_a_chest_is_claimed_to_the_cut_side():
+    body = make(trunk, levels=90, x_from=-12.0)
+    assert body.is_cut.all()
+    assert body.place(np.array([5.0, -10, CHEST_Z])).cavity is Cavity.THORAX
+    assert body.place(np.array([152.0, 0, CHEST_Z])).cavity is Cavity.NONE
+
+
+def test_two_legs_give_sides_and_no_cavity():
+    body = make(legs)
+    left, right = body.place(np.array([100.0, 20, 90])), body.place(np.array([-70.0, 0, 90]))
+    assert (left.region, left.laterality, right.laterality) == ("thigh", Laterality.LEFT, Laterality.RIGHT)
+    assert not body.cavity.any()
+    assert body.regions == ("thigh",)
+
+
+@pytest.mark.parametrize(("lateral", "side"), [(1, Laterality.LEFT), (-1, Laterality.RIGHT)])
+def test_fibula_lies_laterally(lateral, side):
+    body = make(shin(lateral), width_mm=180.0)
+    place = body.place(np.array([0.0, 30, 90]))
+    assert (place.region, place.laterality) == ("lower leg", side)
+    assert body.regions == (f"{side} lower leg",)
+
+
+def test_a_thigh_alone_has_no_side():
+    place = make(thigh, width_mm=240.0).place(np.array([20.0, 0, 90]))
+    assert (place.region, place.laterality, place.cavity) == ("thigh", Laterality.UNKNOWN, Cavity.NONE)
+
+
+def test_skull_encloses_brain_and_nose_but_not_the_scalp():
+    body = make(head, levels=60, width_mm=270.0)
+    inside = [body.place(np.array(at, float)).cavity for at in ((0, 0, 150), (0, -40, 45), (0, -62, 45))]
+    outside = [body.place(np.array(at, float)) for at in ((0, -93, 120), (60, 40, 30))]
+    assert inside == [Cavity.SKULL] * 3
+    assert [(place.cavity, place.region) for place in outside] == [(Cavity.NONE, "head")] * 2
+
+
+def pelvis(x, y, z):
+    """Hip bones on both sides, sacrum behind, pubis in front below 60 mm; trunk above."""
+    hu = paint(np.full(x.shape, AIR), (disc(x, y, (0, 0), 185, 115), FAT), (disc(x, y, (0, 0), 165, 98), MUSCLE))
+    for side in (-1, 1):
+        paint(hu, (disc(x - side * 95, y - 10, (0, 0), 22, 48), BONE))
+    return paint(
+        hu,
+        ((np.abs(x) < 30) & (y > 62) & (y < 85), BONE),
+        ((np.abs(x) < 40) & (np.abs(y + 60) < 12) & (z < 60) & (z > 20), BONE),
+    )
+
+
+def test_true_pelvis_lies_between_the_hip_bones_in_front_of_the_sacrum():
+    body = make(pelvis, levels=50)
+    assert body.place(np.array([20.0, 10, 90])).cavity is Cavity.PELVIS
+    assert body.place(np.array([150.0, 10, 90])).cavity is Cavity.NONE
+    assert body.place(np.array([60.0, 92, 90])).region == "buttock"
+    assert body.place(np.array([0.0, 10, 6])).cavity is Cavity.NONE, "between the thighs, below the symphysis"
+
+
+def test_half_a_pelvis_claims_no_cavity():
+    body = make(pelvis, levels=50, x_from=-30.0)
+    assert not body.cavity.any()
+
+
+def test_nothing_in_the_picture_is_nothing():
+    body = make(lambda x, _y, _z: np.full(x.shape, AIR))
+    assert not body.cavity.any()
+    assert body.regions == ()
+    assert body.place(np.zeros(3)).region is None
