@@ -1,16 +1,20 @@
-"""A CT series to time: the size and statistics of a real one, made from a seed.
+"""CT series to time: the size and statistics of real ones, made from a seed.
 
 A lower body in a field of 360 mm: skin, fat, muscle, two thighbones with marrow, a table, quantum noise, specks below
-the smallest deposit that counts, veins with phleboliths and one shell-like lesion. The content is the same for every
-number of slices, so that cost can be held against size.
+the smallest deposit that counts, veins with phleboliths and one shell-like lesion; or the chest of a phantom. Lesions
+may be many, and the field of view may be a circle that cuts the body, padded as scanners pad. The content is the same
+for every number of slices, so that cost can be held against size.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
+from calcphantom.recipe import PhantomRecipe, Region, ScanRecipe
+from calcphantom.study import make_phantom
 from numpy.typing import NDArray
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
@@ -24,25 +28,98 @@ SPECKS_A_SLICE: Final = 0.6
 LESION_RADIUS_MM: Final = 16.0
 
 
-def write_series(folder: Path, slices: int, seed: int = 20261120) -> None:
-    """Write ``slices`` uncompressed CT files of 512 x 512 int16 into a new folder."""
+FIELD_RADIUS_MM: Final = 150.0
+"""Of the circle that is imaged where there is padding: it cuts both thighs and the flanks."""
+PADDING_STORED: Final = {"undeclared": 0, "declared": -2000}
+"""Stored values: -1024 HU, to which air is clipped as well, and one that stands in the header."""
+NODULE_GRID_MM: Final = 24.0
+"""Farther apart than foci of one lesion may be."""
+TRUNK_PLANES: Final = 80
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What a series holds."""
+
+    slices: int
+    anatomy: Literal["thighs", "trunk"] = "thighs"
+    padding: Literal["none", "undeclared", "declared"] = "none"
+    nodules: int = 0
+    """Deposits in the muscle of the thighs, beside the shell and the phleboliths."""
+
+    @property
+    def name(self) -> str:
+        """As in the table."""
+        padding = {"none": "", "undeclared": ", padded with -1024", "declared": ", padded with -2000"}[self.padding]
+        nodules = f", {self.nodules} deposits" if self.nodules else ""
+        return f"{self.anatomy}{padding}{nodules}"
+
+
+def write_series(folder: Path, case: Case, seed: int = 20261120) -> None:
+    """Write uncompressed CT files of 512 x 512 int16 into a new folder."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(seed)
-    anatomy = _anatomy()
+    slices = case.slices
+    planes = _trunk() if case.anatomy == "trunk" else _anatomy()[None]
+    slice_mm = 240.0 / slices if case.anatomy == "trunk" else SLICE_MM
     phleboliths = [(i, *rng.choice([(70.0, 220.0), (118.0, 224.0)])) for i in range(20, slices, SLICES_A_PHLEBOLITH)]
-    template = _template(slices)
+    nodules = _nodules(case, rng)
+    template = _template(case, slice_mm)
     for i in range(slices):
-        hu = anatomy.copy()
-        for at, x_mm, y_mm in phleboliths:
-            if abs(i - at) * SLICE_MM <= 3.0:
-                radius_mm = np.sqrt(3.0**2 - ((i - at) * SLICE_MM) ** 2)
-                hu[_disc(x_mm, y_mm, radius_mm)] = 420.0
-        _add_lesion(hu, (i - slices // 2) * SLICE_MM)
-        for _ in range(rng.poisson(SPECKS_A_SLICE)):
-            row, column = rng.integers(200, 300), rng.integers(60, 215)  # in the other thigh than the lesion
-            hu[row, column : column + rng.integers(1, 3)] += rng.uniform(120.0, 260.0)
+        place = i * (len(planes) - 1) / max(slices - 1, 1)
+        low = min(int(place), max(len(planes) - 2, 0))
+        hu = planes[low] + np.float32(place - low) * (planes[min(low + 1, len(planes) - 1)] - planes[low])
+        if case.anatomy == "thighs":
+            for at, x_mm, y_mm in phleboliths:
+                _add_ball(hu, x_mm, y_mm, 3.0, (i - at) * slice_mm)
+            for z_mm, x_mm, y_mm, radius_mm in nodules:
+                _add_ball(hu, x_mm, y_mm, radius_mm, i * slice_mm - z_mm)
+            _add_lesion(hu, (i - slices // 2) * slice_mm)
+            for _ in range(rng.poisson(SPECKS_A_SLICE)):
+                row, column = rng.integers(200, 300), rng.integers(60, 215)  # in the other thigh than the lesion
+                hu[row, column : column + rng.integers(1, 3)] += rng.uniform(120.0, 260.0)
         hu += rng.standard_normal(hu.shape, dtype=np.float32) * np.float32(NOISE_HU)
-        _write(template, hu, folder, i)
+        _write(template, hu, folder, i, case)
+
+
+def _trunk() -> NDArray[np.float32]:
+    """Planes of a chest without noise, HU, shape ``(TRUNK_PLANES, 512, 512)``."""
+    scan = ScanRecipe(pixel_mm=PIXEL_MM, spacing_mm=240.0 / TRUNK_PLANES, noise_hu=0.0)
+    volume, _ = make_phantom(
+        PhantomRecipe(kind="bench", region=Region.THORAX, lesions=(), seed=7, length_mm=240.0, scan=scan)
+    )
+    planes = np.full((volume.hu.shape[0], ROWS, ROWS), -1000.0, dtype=np.float32)
+    rows, columns = (min(size, ROWS) for size in volume.hu.shape[1:])
+    top, left = (ROWS - rows) // 2, (ROWS - columns) // 2
+    cut_top, cut_left = (volume.hu.shape[1] - rows) // 2, (volume.hu.shape[2] - columns) // 2
+    planes[:, top : top + rows, left : left + columns] = volume.hu[
+        :, cut_top : cut_top + rows, cut_left : cut_left + columns
+    ]
+    return planes
+
+
+def _nodules(case: Case, rng: np.random.Generator) -> list[tuple[float, float, float, float]]:
+    """Height, x, y and radius of deposits, mm: on a grid in both muscles, off the bones, the veins and the shell."""
+    steps = np.arange(-48.0, 49.0, NODULE_GRID_MM)
+    places = [
+        (z_mm, middle_mm + x_mm, 178.0 + y_mm)
+        for z_mm in np.arange(8.0, case.slices * SLICE_MM - 8.0, NODULE_GRID_MM)
+        for middle_mm in (95.0, 265.0)
+        for x_mm in steps
+        for y_mm in steps
+        if 30.0 < np.hypot(x_mm, y_mm) < 56.0 and not (y_mm > 0 and abs(x_mm) < 40.0)
+    ]
+    if len(places) < case.nodules:
+        msg = f"no room for {case.nodules} deposits in {case.slices} slices"
+        raise ValueError(msg)
+    chosen = rng.choice(len(places), case.nodules, replace=False)
+    return [(*places[n], float(rng.uniform(2.5, 5.0))) for n in chosen]
+
+
+def _add_ball(hu: NDArray[np.float32], x_mm: float, y_mm: float, radius_mm: float, off_mm: float) -> None:
+    """Add a dense ball to a slice that lies this far from its middle."""
+    if abs(off_mm) <= radius_mm:
+        hu[_disc(x_mm, y_mm, float(np.sqrt(radius_mm**2 - off_mm**2)))] = 420.0
 
 
 def _disc(x_mm: float, y_mm: float, radius_mm: float, flattening: float = 1.0) -> NDArray[np.bool_]:
@@ -80,35 +157,41 @@ def _add_lesion(hu: NDArray[np.float32], z_mm: float) -> None:
         hu[_disc(*centre_mm, float(np.sqrt(inner_mm**2 - z_mm**2)))] = 70.0
 
 
-def _template(slices: int) -> FileDataset:
+def _template(case: Case, slice_mm: float) -> FileDataset:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = CTImageStorage
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     template = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+    part = "CHEST" if case.anatomy == "trunk" else "THIGH"
+    uid = f"1.2.826.0.1.9.{case.slices}.{1 + case.nodules}.{1 + (case.anatomy == 'trunk')}{len(case.padding)}"
     elements: dict[str, object] = {
         "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"], "SOPClassUID": CTImageStorage, "StudyDate": "20261120",
         "SeriesDate": "20261120", "StudyTime": "120000", "AccessionNumber": "", "Modality": "CT",
-        "Manufacturer": "calcreport bench", "ReferringPhysicianName": "", "StudyDescription": "Thighs",
+        "Manufacturer": "calcreport bench", "ReferringPhysicianName": "", "StudyDescription": case.anatomy.capitalize(),
         "SeriesDescription": "Axial 1.0 soft", "PatientName": "Bench^Made", "PatientID": "BENCH",
-        "PatientBirthDate": "19800101", "PatientSex": "F", "BodyPartExamined": "THIGH", "SliceThickness": SLICE_MM,
+        "PatientBirthDate": "19800101", "PatientSex": "F", "BodyPartExamined": part, "SliceThickness": slice_mm,
         "KVP": 120, "ConvolutionKernel": "B31f", "PatientPosition": "HFS",
-        "StudyInstanceUID": f"1.2.826.0.1.9.{slices}",
-        "SeriesInstanceUID": f"1.2.826.0.1.9.{slices}.1", "FrameOfReferenceUID": f"1.2.826.0.1.9.{slices}.2",
+        "StudyInstanceUID": uid, "SeriesInstanceUID": f"{uid}.1", "FrameOfReferenceUID": f"{uid}.2",
         "StudyID": "1", "SeriesNumber": 3, "AcquisitionNumber": 1, "PositionReferenceIndicator": "",
         "ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2",
         "Rows": ROWS, "Columns": ROWS, "PixelSpacing": [PIXEL_MM, PIXEL_MM], "BitsAllocated": 16, "BitsStored": 16,
         "HighBit": 15, "PixelRepresentation": 1, "RescaleIntercept": -1024, "RescaleSlope": 1, "RescaleType": "HU",
     }  # fmt: skip
+    if case.padding == "declared":
+        elements["PixelPaddingValue"] = PADDING_STORED["declared"]
     for name, value in elements.items():
         setattr(template, name, value)
     return template
 
 
-def _write(template: FileDataset, hu: NDArray[np.float32], folder: Path, i: int) -> None:
+def _write(template: FileDataset, hu: NDArray[np.float32], folder: Path, i: int, case: Case) -> None:
     uid = f"{template.SeriesInstanceUID}.{i + 1}"
     template.file_meta.MediaStorageSOPInstanceUID = uid
     template.SOPInstanceUID = uid
     template.InstanceNumber = i + 1
-    template.ImagePositionPatient = [-ROWS * PIXEL_MM / 2, -ROWS * PIXEL_MM / 2, i * SLICE_MM]
-    template.PixelData = (np.clip(np.rint(hu), -1024, 3071) + 1024).astype("<i2").tobytes()
+    template.ImagePositionPatient = [-ROWS * PIXEL_MM / 2, -ROWS * PIXEL_MM / 2, i * template.SliceThickness]
+    stored = (np.clip(np.rint(hu), -1024, 3071) + 1024).astype("<i2")
+    if case.padding != "none":
+        stored[~_disc(ROWS * PIXEL_MM / 2, ROWS * PIXEL_MM / 2, FIELD_RADIUS_MM)] = PADDING_STORED[case.padding]
+    template.PixelData = stored.tobytes()
     template.save_as(folder / f"IM{i:05d}", enforce_file_format=True)

@@ -45,7 +45,7 @@ def find_runs(hu: NDArray[np.int16], limit: int) -> Runs:
 
     def collect(first: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         mask = hu[first : first + _SLICES_AT_ONCE] >= limit
-        row, start, stop = runs_of_rows(mask.reshape(-1, shape[2]))
+        row, start, stop = _runs_of_rows(mask.reshape(-1, shape[2]))
         return row + first * shape[1], start, stop
 
     parts = map_in_threads(collect, range(0, shape[0], _SLICES_AT_ONCE))
@@ -53,7 +53,7 @@ def find_runs(hu: NDArray[np.int16], limit: int) -> Runs:
     return Runs(row=row, start=start, stop=stop, shape=shape)
 
 
-def runs_of_rows(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def _runs_of_rows(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Row, first column and one past the last column of each run, sorted by row and column."""
     rows, columns = mask.shape
     # A clear column after every row ends its runs there; a clear voxel in front starts the first.
