@@ -78,8 +78,8 @@ def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
         coarse = coarsen(volume)
         body = find_body(coarse)
         skin = beside.submit(find_skin, volume, coarse, body)
-        bones = find_bone_map(volume, coarse, body)
         noise_hu = noise.result()
+        bones = find_bone_map(volume, coarse, body, noise_hu)
         chosen = choose_thresholds(
             acquisition, contrast=contrast, lumen_hu=bones.lumen_hu, noise_hu=noise_hu, settings=settings
         )

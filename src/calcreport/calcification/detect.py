@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from calcreport.anatomy.components import Components, with_extra
 from calcreport.anatomy.outgrowth import find_outgrowths
 from calcreport.calcification.bones import METAL_HU, is_solid, metal_in_bone
+from calcreport.calcification.enteric import beside_pools
 from calcreport.calcification.foci import Focus, Neighbours, examine
 from calcreport.calcification.reject import (
     MAX_NOISE_MM3,
@@ -25,6 +26,9 @@ from calcreport.model.report import ExclusionReason
 
 IN_BONE: Final = 0.5
 """A component with this share in the map of bones is bone; likewise for cartilage, lumen and cavities."""
+
+MIN_AIRWAY_SHARE: Final = 0.05
+"""Plates of thyroid and cricoid and the hyoid lie partly in the wall of the airway."""
 
 DOUBTFUL_BONE_MM3: Final = 10_000.0
 """A bone seen in part that is smaller than this is not told from an ossified lesion."""
@@ -90,11 +94,16 @@ def detect(scene: Scene, *, min_volume_mm3: float) -> Detection:
         focus = _look_at(scene, i, skeleton)
         verdict = judge(scene, focus, metal)
         if verdict is None:
-            (inner if scene.share_in(scene.places.cavity > 0, i) >= IN_BONE else foci).append(focus)
+            (inner if _lies_inside(scene, i) else foci).append(focus)
         elif verdict.reason is ExclusionReason.NOISE:
             weak.append(focus)
         else:
             rejected.append(verdict)
+    pools = [r.component for r in rejected if r.reason is ExclusionReason.CONTRAST]
+    loops = beside_pools(scene, foci, pools)
+    foci = [f for f in foci if f not in loops]
+    beside = "cut by the scan beside enteric contrast, probably the same"
+    rejected += [Rejected(component=f.component, reason=ExclusionReason.CONTRAST, detail=beside) for f in loops]
     # Bone-contiguous mineral is a class of its own, never dropped for being close to bone.
     foci += [
         replace(focus, bone_gap_mm=0.0) for i in fused if (focus := _look_at(scene, i, skeleton)).peak_hu < METAL_HU
@@ -103,6 +112,13 @@ def detect(scene: Scene, *, min_volume_mm3: float) -> Detection:
         components=scene.components, skeleton=skeleton, foci=tuple(foci), weak=tuple(weak), rejected=tuple(rejected),
         inner=tuple(inner), noise_count=noise_count + len(weak), has_metal=bool(metal.any()),
     )  # fmt: skip
+
+
+def _lies_inside(scene: Scene, component: int) -> bool:
+    """Whether a component belongs to a cavity of the body; cartilage of the larynx reaches out of its own."""
+    if scene.share_in(scene.places.cavity > 0, component) >= IN_BONE:
+        return True
+    return scene.share_in(scene.airway_wall, component) >= MIN_AIRWAY_SHARE
 
 
 def _bone_detail(scene: Scene, component: int) -> str:

@@ -49,7 +49,8 @@ def list_incidental(scene: Scene, detection: Detection) -> tuple[tuple[Incidenta
 def _cavity(scene: Scene, focus: Focus) -> Cavity:
     """Cavity that holds most of a focus."""
     blocks = scene.coarse.of_fine(scene.components.indices(focus.component))
-    return Cavity(int(np.bincount(scene.places.cavity[tuple(blocks.T)], minlength=len(Cavity))[1:].argmax()) + 1)
+    counts = np.bincount(scene.places.cavity[tuple(blocks.T)], minlength=len(Cavity))
+    return Cavity(int(counts[1:].argmax()) + 1)
 
 
 def _finding(scene: Scene, focus: Focus, cavity: Cavity) -> IncidentalFinding:

@@ -29,6 +29,14 @@ BORDER_GAPS: Final = ((8.0, 300.0), (4.5, 800.0))
 MIN_AIR_SHARE: Final = 0.2
 """What stands on the skin (leads, staples) has this much air around it and lies outside the body's smooth outline."""
 
+MIN_SKIN_AIR: Final = 0.3
+CLASP_MM: Final = 30.0
+"""Hooks, clasps and wires of clothes and leads come in rows: what is half in the air this near to metal is one of
+them."""
+
+MAX_EDGE_MM3: Final = 30.0
+"""A speck of fewer than four blocks of the map of bones is not told from the bone it lies on."""
+
 PATCH_PIXELS: Final = 9
 """Half side of the patch in which a small component is held against the noise at first sight."""
 
@@ -117,12 +125,17 @@ RULES: Final[tuple[_Rule, ...]] = (
     (lambda c: c.focus.touches_border
      and any(c.focus.bone_gap_mm < gap and c.focus.volume_mm3 < volume for gap, volume in BORDER_GAPS),
      ExclusionReason.SKELETON, "part of a bone at the edge of the scan"),
+    (lambda c: c.focus.air_fraction > MIN_SKIN_AIR
+     and c.scene.is_near(c.focus.component, c.metal, CLASP_MM, along_mm=CLASP_MM),
+     ExclusionReason.EXTERNAL, "beside metal on the skin"),
     (lambda c: c.focus.air_fraction > MIN_AIR_SHARE and c.scene.share_in(c.scene.body.firm, c.focus.component) < HALF,
      ExclusionReason.EXTERNAL, "on the skin"),
     (lambda c: c.scene.border(c.focus.component)[1],
      ExclusionReason.SKELETON, "cut by the side of the picture, taken as bone; check the source images"),
     (lambda c: not is_mineral(c.focus),
      ExclusionReason.NOISE, "not told from noise"),
+    (lambda c: c.focus.volume_mm3 < MAX_EDGE_MM3 and _share(c, c.scene.bone_edge) >= HALF,
+     ExclusionReason.NOISE, "edge of bone"),
     (lambda c: _is_streak(c.focus) and c.scene.is_near(c.focus.component, c.metal, STREAK_REACH_MM),
      ExclusionReason.NOISE, "metal streak"),
 )  # fmt: skip

@@ -11,14 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calcreport.anatomy.body import Body
-from calcreport.anatomy.body_map import BodyMap
+from calcreport.anatomy.body_map import BodyMap, Cavity
 from calcreport.anatomy.bone_map import BoneMap
 from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.components import Components
+from calcreport.anatomy.morphology import dilate
 from calcreport.anatomy.runs import count_up
 from calcreport.calcification.foci import GAS_HU
 from calcreport.model.image import CtVolume
 from calcreport.model.report import Thresholds
+
+EDGE_MM: Final = 3.0
+"""Partial volume and the edges of a sharp kernel imitate specks this close to cortex."""
 
 SAMPLED_VOXELS: Final = 4_000
 """Voxels of a component that a share is taken from."""
@@ -95,6 +99,16 @@ class Scene:
     def gas(self) -> NDArray[np.bool_]:
         """Coarse mask of gas enclosed in the body."""
         return (self.coarse.hu < GAS_HU) & self.body.mask
+
+    @cached_property
+    def airway_wall(self) -> NDArray[np.bool_]:
+        """Coarse mask of larynx and trachea with their cartilage."""
+        return np.asarray(self.places.cavity == Cavity.AIRWAY)
+
+    @cached_property
+    def bone_edge(self) -> NDArray[np.bool_]:
+        """Bones and what lies within `EDGE_MM` of them, on their grid."""
+        return dilate(self.bones.bone, "cross", steps=self.bones.grid.steps(EDGE_MM))
 
     def border(self, component: int) -> tuple[bool, bool]:
         """Whether a component runs out of the scan at all, and through the side of a slice."""
