@@ -104,7 +104,7 @@ def draw_blood(contrast: Contrast, rng: np.random.Generator) -> Blood:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Contents:
-    """Part of the anatomy: paints in order, incidental mineral, names of dense things, what streaks, all bone as one."""
+    """Part of the anatomy: paints in order, incidental mineral, dense things by name, what streaks, all its bone."""
 
     paints: tuple[Paint, ...]
     incidentals: tuple[Incidental, ...] = ()

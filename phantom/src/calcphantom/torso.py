@@ -16,7 +16,7 @@ from scipy.interpolate import PchipInterpolator
 from calcphantom import skeleton
 from calcphantom.belly import abdominal_contents
 from calcphantom.chest import chest_contents
-from calcphantom.frame import Blood, Contents, Frame, draw_blood
+from calcphantom.frame import Blood, Frame, draw_blood
 from calcphantom.limb import FAT_HU, MUSCLE_HU, SEPTUM_HU, SKIN_HU
 from calcphantom.recipe import Extra, PhantomRecipe, Region
 from calcphantom.scene import Body, Paint, Place, Surface, Tube, wrapped
