@@ -132,7 +132,7 @@ def _incidental(kind: str, structure: str, parts: list[Shape], hu: float) -> Inc
     return Incidental(kind=kind, structure=structure, paint=Paint(shape=joined(parts), hu=hu))
 
 
-def _loop(frame: Frame, rng: np.random.Generator, centre: Floats, length: float) -> list[Floats]:
+def _loop(rng: np.random.Generator, centre: Floats, length: float) -> list[Floats]:
     way = rng.normal(size=3) * (1.0, 0.5, 0.8)
     way /= np.linalg.norm(way)
     bend = np.cross(way, rng.normal(size=3))
@@ -148,7 +148,7 @@ def _bowel(
     for _ in range(22):
         place = frame.at(float(rng.uniform(-72, 76)), float(rng.uniform(-72, -30)), float(rng.uniform(-300, -150)))
         radius = float(rng.uniform(8, 12.5))
-        loops.append((chain(_loop(frame, rng, place, 24.0), radius), place, radius))
+        loops.append((chain(_loop(rng, place, 24.0), radius), place, radius))
     colon = (
         ((-88, 8, -262), (-92, 6, -220), (-92, -4, -170), (-84, -20, -140)),
         ((-84, -30, -140), (-40, -76, -168), (20, -80, -176), (74, -52, -128)),
@@ -210,7 +210,7 @@ def _vessels(
 
 
 def _organ_mineral(frame: Frame, recipe: PhantomRecipe, rng: np.random.Generator) -> list[Incidental]:
-    """Granulomas of spleen and liver, pancreatic flecks, mesenteric node, gall stones, clips of a gall bladder removed."""
+    """Granulomas of spleen and liver, pancreatic flecks, a mesenteric node, gall stones, clips instead of them."""
     found = []
     if Extra.ORGAN_MINERAL in recipe.extras:
         for kind, name, centre, spread, sizes, count in (

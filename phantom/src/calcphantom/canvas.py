@@ -7,7 +7,7 @@ the surface says. Lesions are painted over it sample by sample, as in `render`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,42 +38,36 @@ class Canvas:
     hu : NDArray[np.float32]
         Shape ``(planes, rows, columns)``; HU.
     scratch : NDArray[np.float32]
-        Same shape; distance to the nearest part of a solid that has parts, mm.
-    x, y : NDArray[np.float32]
-        Shape ``(columns,)`` and ``(rows,)``; LPS mm.
-    z : NDArray[np.float32]
+        Same shape, infinite between two paints; distance to the nearest part of a solid that has parts, mm.
+    x, y : NDArray[Any]
+        Shape ``(columns,)`` and ``(rows,)``; LPS mm, in single precision: it is enough, and faster.
+    z : NDArray[Any]
         Shape ``(planes, rows)``; LPS mm: rows differ under a tilted gantry.
     width_mm : float
         Width over which an edge is smeared, mm.
     """
 
     hu: NDArray[np.float32]
-    scratch: NDArray[np.float32]
-    x: NDArray[np.float32]
-    y: NDArray[np.float32]
-    z: NDArray[np.float32]
+    scratch: NDArray[Any]
+    x: NDArray[Any]
+    y: NDArray[Any]
+    z: NDArray[Any]
     width_mm: float
 
     def paint(self, paint: Paint) -> None:
         """Paint one solid over what is there."""
         shape = paint.shape
         boxes = [(part, self._box(part)) for part in shape.parts or (shape,)]
-        for part, box in boxes:
-            if _volume(box) <= 0:
-                continue
-            if not shape.parts:
-                self._paint_solid(part, box, paint.hu)
-            else:
-                self.scratch[box] = np.float32(np.inf)
+        touched = [(part, box) for part, box in boxes if _volume(box) > 0]
         if not shape.parts:
+            for part, box in touched:
+                self._paint_solid(part, box, paint.hu)
             return
-        for part, box in boxes:
-            if _volume(box) > 0:
-                np.minimum(self.scratch[box], self._distance(part, box), out=self.scratch[box], casting="unsafe")
-        for _, box in boxes:
-            if _volume(box) > 0:
-                self._mix(box, self.scratch[box], paint.hu)
-                self.scratch[box] = np.float32(np.inf)
+        for part, box in touched:  # the scratch is infinite wherever no solid is being painted
+            np.minimum(self.scratch[box], self._distance(part, box), out=self.scratch[box], casting="unsafe")
+        for _, box in touched:
+            self._mix(box, self.scratch[box], paint.hu)
+            self.scratch[box] = np.float32(np.inf)
 
     def _box(self, shape: Shape) -> Box:
         """Planes, rows and columns that a solid may touch."""

@@ -11,7 +11,7 @@ from calcphantom.frame import Blood, Contents, Frame
 from calcphantom.recipe import Extra, PhantomRecipe
 from calcphantom.scene import Incidental, Metal, Paint
 from calcphantom.shapes import Floats, Shape, intersection, shrunk
-from calcphantom.solids import chain, curve, egg, flecks, joined, plate, rod, without
+from calcphantom.solids import chain, curve, egg, joined, rod, without
 
 AORTA: Final = (
     (4, -22, 22), (-4, -28, 52), (-4, -26, 76), (6, -12, 93), (17, 12, 95), (24, 36, 82), (25, 42, 50), (22, 38, 0),
@@ -113,21 +113,20 @@ def _lungs(frame: Frame, cavity: Shape) -> tuple[Shape, Shape]:
     return without(intersection(pleura, above), middle), intersection(middle, pleura)
 
 
+_HILAR_DIRECTIONS: Final = (
+    (0.5, -0.5, 0.8), (0.7, 0.5, 0.4), (0.8, -0.4, -0.2), (0.4, 0.2, -1.0), (0.6, 0.7, -0.6), (0.1, -0.1, 1.0),
+)  # fmt: skip
+"""Outwards, backwards, upwards: where the first branches go."""
+
+
 def _tree(frame: Frame, rng: np.random.Generator, s: float, lungs: Shape, *, first_mm: float, depth: int) -> _Tree:
     """Branch outwards from the hilum of a side (-1 is right) until the branches are thin or leave the lung."""
     hilum = frame.at(s * 42, 8, 46)
     rods: list[Shape] = []
     walls: list[Shape] = []
     todo: list[tuple[Floats, Floats, float, int]] = []
-    for way in (
-        (0.5, -0.5, 0.8),
-        (0.7, 0.5, 0.4),
-        (0.8, -0.4, -0.2),
-        (0.4, 0.2, -1.0),
-        (0.6, 0.7, -0.6),
-        (0.1, -0.1, 1.0),
-    ):
-        turn = np.array([s * way[0], way[1], way[2]]) + rng.normal(scale=0.12, size=3)
+    for across, back, up in _HILAR_DIRECTIONS:
+        turn = np.array([s * across, back, up]) + rng.normal(scale=0.12, size=3)
         todo.append((hilum, turn / np.linalg.norm(turn), first_mm * float(rng.uniform(0.6, 1.0)), 0))
     while todo:
         start, way, radius, level = todo.pop()
@@ -240,9 +239,8 @@ def on_wall(line: list[Floats], radii: list[float], rng: np.random.Generator) ->
     side = np.cross(along, rng.normal(size=3))
     side /= np.linalg.norm(side)
     other = np.cross(along, side)
-    arc = []
-    for turn in np.arange(int(rng.integers(2, 5))) * 0.35:
-        arc.append(line[n] + (np.cos(turn) * side + np.sin(turn) * other) * (radii[n] - 0.9))
+    turns = np.arange(int(rng.integers(2, 5))) * 0.35
+    arc = [line[n] + (np.cos(t) * side + np.sin(t) * other) * (radii[n] - 0.9) for t in turns]
     return chain(arc, float(rng.uniform(0.7, 1.6)))
 
 
@@ -252,16 +250,12 @@ def _plaques(frame: Frame, recipe: PhantomRecipe, rng: np.random.Generator) -> t
         return ()
     line, radii = aorta_line(frame)
     found: list[tuple[str, str, list[Shape]]] = [
-        (
-            "vascular",
-            "thoracic aorta",
-            [on_wall(line[2:26], radii[2:26], rng) for _ in range(int(rng.integers(4, 14)))],
-        ),
+        ("vascular", "thoracic aorta", [on_wall(line[2:26], radii[2:26], rng) for _ in range(rng.integers(4, 14))]),
         ("vascular", "coronary arteries", []),
         ("valve", "mitral annulus", []),
     ]
-    for way in _CORONARIES:
-        bent = curve(points(frame, way), 24)
+    for course in _CORONARIES:
+        bent = curve(points(frame, course), 24)
         starts = rng.integers(0, 20, int(rng.integers(1, 4)))
         found[1][2].extend(chain(bent[n : n + int(rng.integers(2, 4))], float(rng.uniform(0.9, 1.6))) for n in starts)
     for name, way, radius, is_artery in _BRANCHES:

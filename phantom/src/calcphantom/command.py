@@ -18,7 +18,6 @@ from calcphantom.study import make_phantom
 from calcreport.errors import OutputError, UsageError
 from calcreport.model.image import Contrast
 
-
 _BODY_KINDS: Final = {
     f"{region.value}{end}": (region, not end) for region in WHOLE_BODY_REGIONS for end in ("", "-negative")
 }

@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
+from calcphantom.frame import scan_level_mm
 from calcphantom.limb import FAT_HU, MUSCLE_HU, SKIN_HU
 from calcphantom.recipe import Extra, PhantomRecipe, Region
 from calcphantom.scene import Body, Paint, Place, Surface
 from calcphantom.shapes import Floats, Shape, half_space, intersection, outside, shrunk
-from calcphantom.solids import chain, curve, egg, joined, plate, rod
+from calcphantom.solids import chain, egg, joined, plate, rod
 
 _METACARPALS: Final = (
-    ((-16.0, -62.0), (-27.0, 0.0)), ((-5.0, -63.0), (-8.0, 3.0)), ((6.0, -62.0), (11.0, 0.0)), ((16.0, -59.0), (28.0, -6.0)),
+    ((-16.0, -62.0), (-27.0, 0.0)), ((-5.0, -63.0), (-8.0, 3.0)),
+    ((6.0, -62.0), (11.0, 0.0)), ((17.5, -59.0), (28.0, -6.0)),
 )  # fmt: skip
 """Base and head of metacarpals II to V: across (towards the little finger) and along the hand, mm."""
 _PHALANGES: Final = ((40.0, 24.0, 18.0), (44.0, 28.0, 19.0), (41.0, 26.0, 19.0), (33.0, 19.0, 17.0))
 """Lengths of the phalanges of fingers II to V, mm."""
+_PHALANX_RADII: Final = ((6.4, 4.0, 5.0), (5.4, 3.4, 4.4), (4.6, 2.5, 3.0))
 _THUMB: Final = ((-27.0, 8.0, -64.0), (-50.0, 13.0, -28.0), (-62.0, 12.0, 4.0), (-68.0, 11.0, 28.0))
 _CARPALS: Final = (
-    (-15, 1, -86, 7.0), (-2, 0, -88, 7.5), (10, 0, -86, 6.0), (12, 8, -85, 4.2), (-20, 3, -72, 6.2), (-10, -1, -71, 5.6),
-    (0, 0, -75, 7.6), (11, 1, -71, 7.0),
+    (-15, 1, -86, 7.0), (-2, 0, -87, 7.5), (10, 0, -86, 6.0), (12, 11.5, -85, 4.2), (-22, 3, -72, 6.2),
+    (-11.5, -1, -71, 5.6), (0, 0, -74.5, 7.4), (13, 1, -71, 6.6),
 )  # fmt: skip
 """Middle (across, palmar, along) and radius of the eight carpal bones, mm."""
 
 _TARSALS: Final = (
-    ((0, 4, -16), (17, 21, 12)), ((-6, -24, -22), (11, 10, 10)), ((-14, -40, -26), (14, 6, 10)),
-    ((15, -44, -46), (11, 15, 10)), ((-17, -58, -34), (7, 11, 9)), ((-5, -58, -30), (5.5, 10, 8)), ((6, -57, -33), (5.5, 10, 8)),
+    ((0, 4, -16), (17, 21, 12)), ((-6, -21, -21), (11, 11, 10)), ((-14, -40, -26), (14, 6, 10)),
+    ((15, -44, -46), (11, 15, 10)), ((-17, -58, -34), (7, 11, 9)), ((-5, -58, -30), (5.5, 10, 8)),
+    ((6, -57, -33), (5.5, 10, 8)),
 )  # fmt: skip
 """Middle (lateral, y, z) and half axes of talus with head, navicular, cuboid and cuneiforms, mm."""
 _METATARSALS: Final = (
-    ((-20, -72, -40), (-28, -124, -60), 7.5), ((-8, -73, -34), (-11, -132, -60), 5.2), ((3, -71, -36), (3, -128, -61), 4.9),
-    ((13, -66, -42), (16, -121, -62), 4.7), ((24, -62, -50), (28, -112, -63), 5.0),
+    ((-22, -72, -40), (-28, -124, -60), 7.0), ((-8, -73, -34), (-11, -132, -60), 5.2),
+    ((3, -71, -36), (3, -128, -61), 4.9), ((13, -66, -42), (16, -121, -62), 4.7),
+    ((24, -62, -50), (28, -112, -63), 5.0),
 )  # fmt: skip
 """Base, head and radius of the metatarsals, mm."""
 
@@ -48,13 +54,13 @@ class Part:
 
     def at(self, across: float, y: float, z: float) -> Floats:
         """LPS position of a point, mm."""
-        return np.array([self.sign * across, y, z]) * self.size - np.array([0.0, 0.0, self.level_mm])
+        return np.asarray(np.array([self.sign * across, y, z]) * self.size - np.array([0.0, 0.0, self.level_mm]))
 
 
 def _bone(start: Floats, end: Floats, radii: tuple[float, float, float], gap_mm: float = 0.9) -> Shape:
     """Long bone between two joints: broad base, narrow shaft, head."""
     unit = (end - start) / np.linalg.norm(end - start)
-    a, b = start + unit * (radii[0] * 0.8 + gap_mm), end - unit * (radii[2] * 0.9 + gap_mm)
+    a, b = start + unit * (radii[0] + gap_mm), end - unit * (radii[2] + gap_mm)
     base, head = a + (b - a) * 0.22, a + (b - a) * 0.8
     return chain([a, base, head, b], [radii[0], radii[1], radii[1] * 0.95, radii[2]])
 
@@ -70,7 +76,7 @@ class _Layers:
     places: tuple[Place, ...]
 
 
-def _body(part: Part, recipe: PhantomRecipe, rng: np.random.Generator, layers: _Layers, skin_mm: float) -> Body:
+def _body(recipe: PhantomRecipe, rng: np.random.Generator, layers: _Layers, skin_mm: float) -> Body:
     cortex, marrow = float(rng.uniform(0.7, 1.3)), float(rng.uniform(60, 220))
     low, high = layers.skin.box[:, :2]
     middle, half = (low + high) / 2, (high - low) / 2 + 10.0
@@ -99,9 +105,9 @@ def _free(shape: Shape, bones: Shape, mm: float) -> Shape:
     return intersection(shape, outside(shrunk(bones, -mm)))
 
 
-def _scan_level(rng: np.random.Generator, low: float, high: float, half_length_mm: float) -> float:
-    room = max(0.0, (high - low) / 2 - half_length_mm)
-    return float((low + high) / 2 + rng.uniform(-room, room))
+_HAND_HEIGHTS: Final = {"finger": (6.0, 112.0), "palm": (-66.0, 0.0)}
+_FOOT_HEIGHTS: Final = {"sole": (-82.0, -52.0), "foot muscle": (-72.0, -44.0), "ankle fat": (0.0, 70.0)}
+"""Lowest and highest height of each place, mm."""
 
 
 def build_hand(recipe: PhantomRecipe, rng: np.random.Generator, *, fat_mm: float, half_length_mm: float) -> Body:
@@ -110,18 +116,17 @@ def build_hand(recipe: PhantomRecipe, rng: np.random.Generator, *, fat_mm: float
     part = Part(
         sign=1.0 if recipe.laterality == "left" else -1.0,
         size=size,
-        level_mm=_scan_level(rng, -125.0, 108.0, half_length_mm),
+        level_mm=scan_level_mm(recipe, rng, (-125.0, 108.0), _HAND_HEIGHTS, half_length_mm=half_length_mm),
     )
-    bones: list[Shape] = [egg(part.at(x, y, z), (r * 0.9, r, r * 0.86)) for x, y, z, r in _CARPALS]
+    bones: list[Shape] = [egg(part.at(x, y, z), (r * 0.82, r * 0.85, r * 0.8)) for x, y, z, r in _CARPALS]
     skins: list[Shape] = []
     deeps: list[Shape] = []
     tendons: list[Shape] = []
     spread = Extra.SPREAD_FINGERS in recipe.extras
     for n, ((bx, bz), (hx, hz)) in enumerate(_METACARPALS):
         joints = _finger_joints(part, n, rng, spread=spread)
-        bones.append(_bone(part.at(bx, 0, bz), part.at(hx, 0, hz), (6.2, 4.0, 6.6)))
-        for k in range(3):
-            bones.append(_bone(joints[k], joints[k + 1], ((6.4, 4.0, 5.0), (5.4, 3.4, 4.4), (4.6, 2.5, 3.0))[k]))
+        bones.append(_bone(part.at(bx, 0, bz), part.at(hx, 0, hz), (4.9, 4.0, 6.6)))
+        bones += [_bone(joints[k], joints[k + 1], _PHALANX_RADII[k]) for k in range(3)]
         line = [joints[0] - (0, 0, 16), *joints[:-1], joints[-1] + (0, 0, 0.5)]
         skins.append(chain([p + (0, 2.5, 0) for p in line], [11.5, 11.0, 10.0, 9.0, 7.6]))
         deeps.append(chain([p + (0, 0.3, 0) for p in line[1:]], [7.6, 7.0, 6.2, 4.6]))
@@ -149,7 +154,7 @@ def build_hand(recipe: PhantomRecipe, rng: np.random.Generator, *, fat_mm: float
         _place(part, "palm", "hand", "muscle", flesh, ((-56, 2, -66), (42, 22, 0))),
     )
     layers = _Layers(skin=skin, deep=deep, bones=bone, tendons=joined(tendons), places=places)
-    return _body(part, recipe, rng, layers, 1.2)
+    return _body(recipe, rng, layers, 1.2)
 
 
 def _place(
@@ -189,11 +194,11 @@ def build_foot(recipe: PhantomRecipe, rng: np.random.Generator, *, fat_mm: float
     part = Part(
         sign=1.0 if recipe.laterality == "left" else -1.0,
         size=float(rng.uniform(0.92, 1.1)),
-        level_mm=_scan_level(rng, -84.0, 86.0, half_length_mm),
+        level_mm=scan_level_mm(recipe, rng, (-84.0, 86.0), _FOOT_HEIGHTS, half_length_mm=half_length_mm),
     )
-    bones: list[Shape] = [egg(part.at(*c), np.array(r) * part.size) for c, r in _TARSALS]
+    bones: list[Shape] = [egg(part.at(*c), [0.92 * q * part.size for q in r]) for c, r in _TARSALS]
     bones.append(chain([part.at(2, 45, -41), part.at(6, 14, -39), part.at(12, -16, -42)], [14.0, 11.5, 9.5]))
-    bones.append(chain([part.at(-3, 5, 12), part.at(-3, 6, 40), part.at(-3, 8, 200)], [17.0, 13.0, 12.0]))
+    bones.append(chain([part.at(-3, 5, 14.5), part.at(-3, 6, 40), part.at(-3, 8, 200)], [17.0, 13.0, 12.0]))
     bones += [
         rod(part.at(-19, 2, 4), part.at(-20, 2, -8), 6.0),
         chain([part.at(22, 13, -16), part.at(20, 14, 200)], 6.4),
@@ -220,7 +225,7 @@ def build_foot(recipe: PhantomRecipe, rng: np.random.Generator, *, fat_mm: float
         _place(part, "ankle fat", "ankle", "subcutaneous fat", fat, ((-46, -30, 0), (46, 60, 70))),
     )
     layers = _Layers(skin=skin, deep=without_pad(deep, part), bones=bone, tendons=joined(tendons), places=places)
-    return _body(part, recipe, rng, layers, 1.4)
+    return _body(recipe, rng, layers, 1.4)
 
 
 def without_pad(deep: Shape, part: Part) -> Shape:
@@ -237,7 +242,7 @@ def _toe(part: Part, number: int, start: Floats, groups: tuple[list[Shape], list
     joints = [start]
     for length in lengths:
         joints.append(joints[-1] + np.array([part.sign * (number - 1.5) * 0.6, -length, -1.5]) * part.size)
-    for a, b in zip(joints[:-1], joints[1:], strict=True):
+    for a, b in itertools.pairwise(joints):
         bones.append(_bone(a, b, (thick, thick * 0.6, thick * 0.8), gap_mm=0.7))
         thick *= 0.86
     wide = 12.5 if number == 0 else 8.6

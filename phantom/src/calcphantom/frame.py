@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +72,50 @@ class Frame:
         return float(np.interp(height, *SPINE_Y))
 
 
+def scan_level_mm(
+    recipe: PhantomRecipe,
+    rng: np.random.Generator,
+    window_mm: tuple[float, float],
+    heights_mm: Mapping[str, tuple[float, float]],
+    *,
+    half_length_mm: float,
+) -> float:
+    """Height of the middle of a scan: anywhere in the window, so that it holds the places of the lesions.
+
+    Parameters
+    ----------
+    recipe : PhantomRecipe
+        Lesions with the names of their places.
+    rng : np.random.Generator
+        Draws the height.
+    window_mm : tuple[float, float]
+        Lowest and highest height that a scan of the region covers, mm in the frame.
+    heights_mm : Mapping[str, tuple[float, float]]
+        Lowest and highest height of each place, mm in the frame.
+    half_length_mm : float
+        Half the length of the scan, mm.
+
+    Returns
+    -------
+    float
+        mm in the frame.
+    """
+    low, high = window_mm
+    room = max(0.0, (high - low) / 2 - half_length_mm)
+    wanted = [
+        (x.diameter_mm, heights_mm[name])
+        for x in recipe.lesions
+        for name in heights_mm
+        if x.site == name or (x.site or "").endswith(f" {name}")
+    ]
+
+    def shortage(middle: float) -> float:
+        shared = [min(middle + half_length_mm, b) - max(middle - half_length_mm, a) - d for d, (a, b) in wanted]
+        return sum(max(0.0, 24.0 - s) for s in shared)
+
+    return min((float(m) for m in (low + high) / 2 + rng.uniform(-room, room, 40)), key=shortage)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blood:
     """Density of blood, HU."""
@@ -104,7 +149,7 @@ def draw_blood(contrast: Contrast, rng: np.random.Generator) -> Blood:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Contents:
-    """Part of the anatomy: paints in order, incidental mineral, names of dense things, what streaks, all bone as one."""
+    """Part of the anatomy: paints in order, incidental mineral, dense things by name, what streaks, all its bone."""
 
     paints: tuple[Paint, ...]
     incidentals: tuple[Incidental, ...] = ()

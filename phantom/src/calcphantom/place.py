@@ -207,13 +207,22 @@ def _find_place(
         turned = outline @ turn.T
         reach = float(np.abs(turned[:, 2]).max())
         room = max(0.0, half_length_mm - reach - 4.0)
-        shift = _draw_centre(lesion, body, rng, z=float(rng.uniform(-room, room)))
+        shift = _draw_centre(lesion, body, rng, z=float(rng.uniform(*_heights(lesion, body, room))))
         shift = _settle(shift, turned, lesion, body)
         if abs(float(shift[2])) > room + 1e-6:
             continue
         if _fits(turned + shift, lesion, body, others):
             return shift_piece(piece, turn, shift)
     return None
+
+
+def _heights(lesion: LesionRecipe, body: Body, room_mm: float) -> tuple[float, float]:
+    """Heights that the middle of a lesion may have: in the scan, and within its place."""
+    named = _place_of(lesion, body)
+    if named is None:
+        return -room_mm, room_mm
+    low, high = (float(np.clip(v, -room_mm, room_mm)) for v in named.shape.box[:, 2])
+    return low, high
 
 
 def _draw_centre(lesion: LesionRecipe, body: Body, rng: np.random.Generator, *, z: float) -> Floats:

@@ -228,7 +228,8 @@ def _blur(hu: NDArray[np.float32], scan: ScanRecipe, pixel_mm: float) -> None:
     for plane in hu:
         smooth = ndimage.gaussian_filter(plane, sigma, mode="nearest")
         if scan.kernel in OVERSHOOT:
-            smooth += OVERSHOOT[scan.kernel] * (smooth - ndimage.gaussian_filter(smooth, 1.0 / pixel_mm, mode="nearest"))
+            blunt = ndimage.gaussian_filter(smooth, 1.0 / pixel_mm, mode="nearest")
+            smooth += OVERSHOOT[scan.kernel] * (smooth - blunt)
         plane[:] = smooth
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
@@ -9,8 +10,8 @@ import numpy as np
 from calcphantom.frame import Contents, Frame
 from calcphantom.recipe import Extra, PhantomRecipe
 from calcphantom.scene import Incidental, Paint
-from calcphantom.shapes import Floats, Shape, intersection, shrunk
-from calcphantom.solids import band, chain, curve, drum, egg, flecks, joined, plate, rod
+from calcphantom.shapes import Floats, Shape, shrunk
+from calcphantom.solids import band, chain, curve, drum, egg, joined, plate, rod
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +54,7 @@ def torso_bones(frame: Frame, recipe: PhantomRecipe, rng: np.random.Generator, *
         (_shafts(frame, recipe), 3.2, 1350.0, -40.0),
         (_pelvis(frame), 1.2 * cortex, dense, marrow),
     ]
-    mineral = _cartilage_mineral(frame, recipe, rng, cartilages)
+    mineral = _cartilage_mineral(recipe, rng, cartilages)
     canal = _canal(frame)
     return Contents(
         paints=(
@@ -77,7 +78,7 @@ def _on_cage(cage: Cage, frame: Frame, angle: float, height: float, out_mm: floa
 
 
 def _mirrored(point: Floats, sign: float) -> Floats:
-    return point * np.array([sign, 1.0, 1.0])
+    return np.asarray(point * np.array([sign, 1.0, 1.0]))
 
 
 def _ribs(frame: Frame, rng: np.random.Generator, cage: Cage) -> tuple[list[Shape], list[Shape], Shape]:
@@ -86,7 +87,7 @@ def _ribs(frame: Frame, rng: np.random.Generator, cage: Cage) -> tuple[list[Shap
     cartilages: list[Shape] = []
     up = np.array([0.0, 0.0, 1.0])
     for number in range(12):
-        top, end, drop = _DISC_Z[number + 1], np.radians(_RIB_ENDS_DEG[number]), _RIB_DROPS_MM[number]
+        top, end, drop = _DISC_Z[number + 1], np.radians(_RIB_ENDS_DEG[number]), float(_RIB_DROPS_MM[number])
         drop = drop * float(rng.uniform(0.93, 1.07))
         half, thick = float(rng.uniform(3.2, 4.6)), float(rng.uniform(3.0, 3.8)) * frame.size
         back = frame.spine_y(top)
@@ -151,7 +152,7 @@ def _bodies(frame: Frame) -> Shape:
 
 def _discs(frame: Frame) -> Shape:
     parts = []
-    for above, below in zip(_DISC_Z[:-1], _DISC_Z[1:], strict=True):
+    for above, below in itertools.pairwise(_DISC_Z):
         middle = (above + below) / 2
         wide, deep, half = _sizes(middle)
         gap = (above - below) / 2 - half
@@ -255,7 +256,7 @@ def _pelvis(frame: Frame) -> Shape:
         ]
         way = curve(crest, 8)
         parts.append(chain(way, 5.5))
-        for a, b in zip(way[:-1], way[1:], strict=True):
+        for a, b in itertools.pairwise(way):
             middle = (a + b) / 2
             inward = frame.at(s * 60, 30, -330) - middle
             parts.append(plate(middle + inward * 0.45, (b - a) / 2, inward * 0.45, 3.0))
@@ -263,7 +264,7 @@ def _pelvis(frame: Frame) -> Shape:
 
 
 def _cartilage_mineral(
-    frame: Frame, recipe: PhantomRecipe, rng: np.random.Generator, cartilages: Sequence[Shape]
+    recipe: PhantomRecipe, rng: np.random.Generator, cartilages: Sequence[Shape]
 ) -> tuple[Incidental, ...]:
     """Shell and flecks of calcified costal cartilage."""
     if Extra.OLD_CARTILAGE not in recipe.extras:
@@ -277,8 +278,7 @@ def _cartilage_mineral(
         spots = []
         for part in cartilage.parts:
             middle = part.box.mean(axis=0)
-            for _ in range(int(rng.integers(0, 3))):
-                spots.append(middle + rng.normal(scale=(2.5, 1.5, 2.5)))
+            spots += [middle + rng.normal(scale=(2.5, 1.5, 2.5)) for _ in range(int(rng.integers(0, 3)))]
         solids = [
             *shells,
             *(egg(p, (r, r, r * 1.6)) for p, r in zip(spots, rng.uniform(0.7, 2.0, len(spots)), strict=True)),

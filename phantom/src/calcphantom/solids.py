@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -61,7 +62,7 @@ def without(shape: Shape, *holes: Shape) -> Shape:
 
 
 def kept_in(shape: Shape, room: Shape) -> Shape:
-    """Return what of a solid, or of each of its parts, lies in a convex room; parts far from its wall stay as they are."""
+    """Return what of a solid, or of each of its parts, lies in a convex room; parts wholly inside stay as they are."""
     if shape.parts:
         return joined([kept_in(part, room) for part in shape.parts])
     corners = np.stack(np.meshgrid(*shape.box.T, indexing="ij"), axis=-1).reshape(-1, 3)
@@ -98,7 +99,7 @@ def plate(centre_mm: Floats, half_u_mm: Floats, half_v_mm: Floats, radius_mm: fl
 def band(points_mm: Sequence[Floats], across_mm: Floats, half_mm: float, radius_mm: float) -> Shape:
     """Bent strap through points: a rib. `across_mm` says which way it is broad, `half_mm` how far to each side."""
     parts = []
-    for start, end in zip(points_mm[:-1], points_mm[1:], strict=True):
+    for start, end in itertools.pairwise(points_mm):
         along = (end - start) / 2
         unit = along / np.linalg.norm(along)
         broad = across_mm - (across_mm @ unit) * unit

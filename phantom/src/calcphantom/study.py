@@ -293,9 +293,9 @@ def cut_field(hu: NDArray[np.float32], pixel_mm: float) -> None:
     row, column = np.arange(rows)[:, None] - (rows - 1) / 2, np.arange(columns)[None, :] - (columns - 1) / 2
     inward = (columns / 2 - np.hypot(row, column)) * pixel_mm
     rim = (CUT_RIM_HU * np.exp(-np.clip(inward, 0, None) / 4.0)).astype(np.float32)
-    for plane in hu:
-        plane += rim * np.clip((ndimage.uniform_filter(plane, 5) + 700) / 600, 0, 1)
-        plane[inward < 0] = LOWEST_HU
+    for k in range(len(hu)):
+        hu[k] += rim * np.clip((ndimage.uniform_filter(hu[k], 5) + 700) / 600, 0, 1)
+    hu[:, inward < 0] = LOWEST_HU
 
 
 def _texture(shape: tuple[int, int, int], rng: np.random.Generator) -> NDArray[np.float32]:

@@ -16,7 +16,7 @@ from scipy.interpolate import PchipInterpolator
 from calcphantom import skeleton
 from calcphantom.belly import abdominal_contents
 from calcphantom.chest import chest_contents
-from calcphantom.frame import Blood, Contents, Frame, draw_blood
+from calcphantom.frame import Blood, Frame, draw_blood, scan_level_mm
 from calcphantom.limb import FAT_HU, MUSCLE_HU, SEPTUM_HU, SKIN_HU
 from calcphantom.recipe import Extra, PhantomRecipe, Region
 from calcphantom.scene import Body, Paint, Place, Surface, Tube, wrapped
@@ -205,6 +205,14 @@ _MUSCLE_HEIGHTS: Final = MappingProxyType(
 )
 
 
+_SHOULDER_HEIGHTS: Final = {
+    "deltoid": (50.0, 130.0),
+    "upper arm": (-20.0, 60.0),
+    "upper arm fat": (-20.0, 110.0),
+    "rotator cuff": (70.0, 160.0),
+}
+
+
 def _window(frame: Frame, low: float, high: float) -> tuple[Shape, Shape]:
     up = np.array([0.0, 0.0, 1.0])
     return (
@@ -252,21 +260,8 @@ def without_bone(shape: Shape, bones: Shape, clear_mm: float = 3.0) -> Shape:
 
 def window_height_mm(recipe: PhantomRecipe, rng: np.random.Generator, half_length_mm: float) -> float:
     """Height in the frame of the middle of the scan: anywhere the region allows, and where the lesions are to lie."""
-    low, high = WINDOWS[recipe.region]
-    room = max(0.0, (high - low) / 2 - half_length_mm)
-    heights = {row[0]: row[4] for row in _WALL_PLACES} | dict(_MUSCLE_HEIGHTS)
-    wanted = [
-        (x.diameter_mm, heights[name])
-        for x in recipe.lesions
-        for name in heights
-        if (x.site or "").endswith(f" {name}")
-    ]
-
-    def shortage(middle: float) -> float:
-        shared = [min(middle + half_length_mm, b) - max(middle - half_length_mm, a) - d for d, (a, b) in wanted]
-        return sum(max(0.0, 24.0 - s) for s in shared)
-
-    return min((float(m) for m in (low + high) / 2 + rng.uniform(-room, room, 40)), key=shortage)
+    heights = {row[0]: row[4] for row in _WALL_PLACES} | dict(_MUSCLE_HEIGHTS) | _SHOULDER_HEIGHTS
+    return scan_level_mm(recipe, rng, WINDOWS[recipe.region], heights, half_length_mm=half_length_mm)
 
 
 def build_torso(recipe: PhantomRecipe, rng: np.random.Generator, *, fat_mm: float, half_length_mm: float) -> Body:
@@ -325,13 +320,15 @@ def shoulder_of(body: Body, frame: Frame, recipe: PhantomRecipe, outside_of: tup
     head = frame.at(s * 164, 18, 108)
     cuff = without_bone(intersection(egg(head + (s * 4, 2, 8), (33, 33, 30)), shrunk(muscle, 6.0)), bones, 2.2)
     table = (
-        ("deltoid", "muscle", intersection(flesh, lateral, *_window(frame, 50, 130)), (50, 130)),
-        ("upper arm", "muscle", intersection(flesh, behind, *_window(frame, -20, 60)), (-20, 60)),
-        ("upper arm fat", "subcutaneous fat", intersection(layer, *_window(frame, -20, 110)), (-20, 110)),
-        ("rotator cuff", "tendon", cuff, (70, 160)),
+        ("deltoid", "muscle", intersection(flesh, lateral)),
+        ("upper arm", "muscle", intersection(flesh, behind)),
+        ("upper arm fat", "subcutaneous fat", layer),
+        ("rotator cuff", "tendon", cuff),
     )
     found = []
-    for name, tissue, shape, (low, high) in table:
+    for name, tissue, solid in table:
+        low, high = _SHOULDER_HEIGHTS[name]
+        shape = intersection(solid, *_window(frame, low, high))
         corners = [frame.at(s * q, y, z) for q, y, z in ((110, -60, low), (285, 90, high))]
         found.append(Place(name=name, region="shoulder", tissue=tissue, shape=_box(shape, *corners)))
     middle = frame.at(s * 152, 12, 0)
