@@ -134,10 +134,10 @@ def _join_lesions(
             series_instance_uid=_name_series(findings, index, imaging, context.further_imaging),
         )
         pictures = name_key_images(lesion) if has_pictures else ()
-        location = lesion.location
-        if not location.region:
-            region, source = regions[index]
-            location = location.model_copy(update={"region": region, "region_source": source})
+        location, (region, source) = lesion.location, regions[index]
+        if location.region:  # a measured lesion has its region from the images
+            region, source = location.region, location.region_source or "image"
+        location = location.model_copy(update={"region": region, "region_source": source})
         if rule_findings is not None:
             location = _with_side(location, rule_findings.lesions[index].location.laterality)
         update = {"images": pictures, "location": location}
