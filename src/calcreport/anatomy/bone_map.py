@@ -90,6 +90,10 @@ marrow."""
 PLAQUE_MM: Final = 3.0
 """Plaques of a vessel's wall lie this close to its blood."""
 
+MIN_BODY_MM3: Final = 1_000_000.0
+MIN_BONE_SHARE: Final = 0.01
+"""Of a litre of body or more, bones take at least this share: 3 % in a thigh, a third of that where fat is thickest."""
+
 MIN_UPRIGHT: Final = 0.7
 """Rows of a picture that lean more than 45 degrees from front to back say nothing of the front."""
 
@@ -113,6 +117,8 @@ class BoneMap:
     """Upper value of the lumen, HU; ``None`` where no enhanced vessel runs through the scan."""
     noise_hu: float
     """Noise of the grid, HU."""
+    doubt: str | None
+    """Why the skeleton found cannot be the whole; ``None`` where nothing speaks against it."""
 
     def on_coarse(self, coarse: CoarseVolume) -> Mask:
         """Coarse mask of the blocks that hold bone."""
@@ -155,7 +161,18 @@ def find_bone_map(volume: CtVolume, coarse: CoarseVolume, body: Body, fine_noise
         lumen = find_small_vessels(
             grid, volume.hu, inside, mask | cartilage, noise_hu=noise_hu, fine_noise_hu=fine_noise_hu
         )
-    return BoneMap(grid=grid, bone=mask, cartilage=cartilage, lumen=lumen.mask, lumen_hu=lumen.hu, noise_hu=noise_hu)
+    return BoneMap(
+        grid=grid, bone=mask, cartilage=cartilage, lumen=lumen.mask, lumen_hu=lumen.hu, noise_hu=noise_hu,
+        doubt=_doubt(mask, inside, grid),
+    )  # fmt: skip
+
+
+def _doubt(bone: Mask, inside: Mask, grid: Grid) -> str | None:
+    block_mm3 = float(np.prod(grid.spacing_mm))
+    body_mm3, share = float(inside.sum()) * block_mm3, float(bone.sum()) / max(float(inside.sum()), 1.0)
+    if body_mm3 < MIN_BODY_MM3 or share >= MIN_BONE_SHARE:
+        return None
+    return f"bones take {share:.1%} of the imaged body, less than any part of the body has"
 
 
 def _front(volume: CtVolume) -> int:

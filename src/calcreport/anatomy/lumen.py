@@ -195,7 +195,7 @@ def find_small_vessels(
     area = np.bincount(labels[inside], minlength=count + 1) * grid.spacing_mm[1] * grid.spacing_mm[2]
     apart = (area >= SMALL_MM2[0]) & (area <= SMALL_MM2[1]) & (peak <= MAX_LUMEN_HU)
     apart[labels[dilate(bone, "square")]] = False
-    chains, _ = ndimage.label(_long_parts(apart[labels], grid))
+    chains, _ = ndimage.label(_long_parts(apart[labels], grid, is_bridged=False))
     for n, box in enumerate(ndimage.find_objects(chains), start=1):
         own = chains[box] == n
         peaks = np.where(own, grid.hu[box], 0).max(axis=(1, 2))
@@ -233,9 +233,9 @@ def _joined(core: Mask, tubes: Mask, grid: Grid) -> Mask:
     return result
 
 
-def _long_parts(mask: Mask, grid: Grid) -> Mask:
-    """Parts that run far enough along the scan."""
-    labels, count = ndimage.label(dilate(mask, "cross", axes=(0,)))
+def _long_parts(mask: Mask, grid: Grid, *, is_bridged: bool = True) -> Mask:
+    """Parts that run far enough along the scan, over gaps of two slices where bridged."""
+    labels, count = ndimage.label(dilate(mask, "cross", axes=(0,)) if is_bridged else mask)
     is_long = np.zeros(count + 1, dtype=np.bool_)
     needed = min(MIN_TUBE_MM, MIN_TUBE_SHARE * len(mask) * grid.spacing_mm[0])
     for n, box in enumerate(ndimage.find_objects(labels), start=1):

@@ -135,6 +135,20 @@ def test_nothing_but_air_has_no_bone():
     assert found.lumen_hu is None
 
 
+@pytest.mark.parametrize(("radius", "is_doubtful"), [(0.0, True), (5.0, True), (10.0, False)])
+def test_a_large_part_of_the_body_nearly_without_bone_is_doubted(radius, is_doubtful):
+    volume, _ = scan((tube(radius, 20), CORTEX), (tube(radius / 2, 20), FAT_MARROW))
+    coarse = coarsen(volume)
+    found = find_bone_map(volume, coarse, find_body(coarse), NOISE_HU)
+    assert (found.doubt is not None) is is_doubtful
+
+
+def test_a_finger_is_too_small_to_doubt():
+    volume, _ = scan(half_mm=(40, 40))
+    coarse = coarsen(volume)
+    assert find_bone_map(volume, coarse, find_body(coarse), NOISE_HU).doubt is None
+
+
 def chest(*more, slices_mm=96.0):
     """Trunk of 300 x 200 mm: spine, ribs as rings of 10 mm every 24 mm, lungs, a cartilage in front of the ribs."""
     oval = lambda x, y, a, b: (x / a) ** 2 + (y / b) ** 2  # noqa: E731

@@ -104,6 +104,11 @@ def test_a_wall_of_plaques_that_blurs_to_an_even_tube_is_no_blood():
     assert look(grid, wall.astype(np.int16)).hu is None
 
 
+def test_scraps_in_line_are_no_small_vessel():
+    scraps = lambda x, y, z: tube(3.5)(x, y, z) & (z % 9 > 1)  # noqa: E731
+    assert look(painted((scraps, 160.0))).hu is None
+
+
 def test_what_touches_bone_is_no_small_vessel():
     grid = painted((tube(3.5), 250.0))
     bone = np.zeros(grid.hu.shape, dtype=bool)
