@@ -456,8 +456,7 @@ def fill_cavities(axial: Axial, lungs: NDArray[np.bool_], trunk: Trunk) -> tuple
     inner |= erode(wall, "square", steps=steps, beyond=1) & near[:, None, :] & front[:, :, None]
     inner = _main(find_sections(inner, axial.pixel_mm2), len(inner))
     gas = (axial.hu < GAS_HU) & axial.body & trunk.main & ~trunk.is_head[:, None, None]
-    # Bowel lies on the wall, with its own wall and contents around the gas.
-    inner |= gas | (dilate(gas, "square", steps=2) & erode(wall, "square", beyond=1))
+    inner |= gas
     is_low = _is_low_chest(lungs, chest)
     belly = inner & ~behind & (trunk.is_abdomen | is_low)[:, None, None]
     cavity[belly & axial.body] = Cavity.ABDOMEN
