@@ -32,8 +32,11 @@ FIELD_RADIUS_MM: Final = 150.0
 """Of the circle that is imaged where there is padding: it cuts both thighs and the flanks."""
 PADDING_STORED: Final = {"undeclared": 0, "declared": -2000}
 """Stored values: -1024 HU, to which air is clipped as well, and one that stands in the header."""
-NODULE_GRID_MM: Final = 24.0
-"""Farther apart than foci of one lesion may be."""
+NODULE_RINGS: Final = ((36.0, 180), (72.0, 360))
+"""Around the bone, in muscle and in fat: radius in mm, and degrees that are free of the shell and the veins."""
+NODULE_RADIUS_MM: Final = 3.5
+NODULE_LEVEL_MM: Final = 30.0
+"""Levels are turned against each other, or deposits in a row would be a vessel."""
 TRUNK_PLANES: Final = 80
 
 
@@ -72,8 +75,8 @@ def write_series(folder: Path, case: Case, seed: int = 20261120) -> None:
         if case.anatomy == "thighs":
             for at, x_mm, y_mm in phleboliths:
                 _add_ball(hu, x_mm, y_mm, 3.0, (i - at) * slice_mm)
-            for z_mm, x_mm, y_mm, radius_mm in nodules:
-                _add_ball(hu, x_mm, y_mm, radius_mm, i * slice_mm - z_mm)
+            for z_mm, x_mm, y_mm in nodules:
+                _add_ball(hu, x_mm, y_mm, NODULE_RADIUS_MM, i * slice_mm - z_mm)
             _add_lesion(hu, (i - slices // 2) * slice_mm)
             for _ in range(rng.poisson(SPECKS_A_SLICE)):
                 row, column = rng.integers(200, 300), rng.integers(60, 215)  # in the other thigh than the lesion
@@ -98,22 +101,20 @@ def _trunk() -> NDArray[np.float32]:
     return planes
 
 
-def _nodules(case: Case, rng: np.random.Generator) -> list[tuple[float, float, float, float]]:
-    """Height, x, y and radius of deposits, mm: on a grid in both muscles, off the bones, the veins and the shell."""
-    steps = np.arange(-48.0, 49.0, NODULE_GRID_MM)
+def _nodules(case: Case, rng: np.random.Generator) -> list[tuple[float, float, float]]:
+    """Height, x and y of deposits, mm: on rings around both bones, too far apart to be one lesion."""
     places = [
-        (z_mm, middle_mm + x_mm, 178.0 + y_mm)
-        for z_mm in np.arange(8.0, case.slices * SLICE_MM - 8.0, NODULE_GRID_MM)
+        (z_mm, middle_mm + ring_mm * np.cos(angle), 180.0 - ring_mm * np.sin(angle))
+        for level, z_mm in enumerate(np.arange(8.0, case.slices * SLICE_MM - 8.0, NODULE_LEVEL_MM))
         for middle_mm in (95.0, 265.0)
-        for x_mm in steps
-        for y_mm in steps
-        if 30.0 < np.hypot(x_mm, y_mm) < 56.0 and not (y_mm > 0 and abs(x_mm) < 40.0)
+        for ring_mm, degrees in NODULE_RINGS
+        for angle in np.deg2rad(np.arange(30 * (level % 2), degrees + degrees % 360, 60))
     ]
     if len(places) < case.nodules:
         msg = f"no room for {case.nodules} deposits in {case.slices} slices"
         raise ValueError(msg)
     chosen = rng.choice(len(places), case.nodules, replace=False)
-    return [(*places[n], float(rng.uniform(2.5, 5.0))) for n in chosen]
+    return [places[n] for n in chosen]
 
 
 def _add_ball(hu: NDArray[np.float32], x_mm: float, y_mm: float, radius_mm: float, off_mm: float) -> None:

@@ -147,10 +147,9 @@ def _skin_points(skin: Skin, blocks: NDArray[np.int64]) -> NDArray[np.float64]:
     high = np.minimum((blocks.max(0) + FOLD_BLOCKS + 1) * step, shape)
     box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
     hu = skin.volume.hu[box]
-    wanted = np.zeros(skin.coarse.hu.shape, dtype=bool)
-    wanted[tuple(blocks.T)] = True
-    coarse_box = tuple(slice(int(a // s), int(-(-b // s))) for a, b, s in zip(low, high, step, strict=True))
-    rim = dilate(wanted[coarse_box], "cross", axes=ALL_AXES)
+    wanted = np.zeros(-(-high // step) - low // step, dtype=bool)
+    wanted[tuple((blocks - low // step).T)] = True
+    rim = dilate(wanted, "cross", axes=ALL_AXES)
     folds = dilate(rim, "cross", axes=ALL_AXES, steps=FOLD_BLOCKS - 1)
 
     def fine(blocks_mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
