@@ -67,6 +67,12 @@ MIN_BONE_MM3: Final = 250.0
 MIN_CUT_SHARE: Final = 0.3
 """A bone runs out of the scan with this share of its largest section; of a lesion the scan shows a cap."""
 
+TIP_SHARE: Final = 0.8
+MIN_TIP_MM3: Final = 1_000.0
+MIN_TIP_MARROW: Final = 0.35
+"""What grows towards the end of the scan up to this share is the tip of a bone that goes on; less of it shows marrow
+(a coccyx in a noisy scan 0.47)."""
+
 MIN_THROUGH_MM: Final = 30.0
 """In a shorter scan lesions run through as well as bones."""
 
@@ -244,6 +250,8 @@ class _Pieces:
             if is_through:
                 found[i] = self.marrow[i, 0] >= needed
             else:
+                is_tip = max(ends) >= TIP_SHARE and self.volume_mm3[i] >= MIN_TIP_MM3
+                needed = MIN_TIP_MARROW if is_tip else needed
                 found[i] = self.marrow[i, 1] >= needed and (is_long or max(ends) >= MIN_CUT_SHARE or self._at_side(i))
         return found
 

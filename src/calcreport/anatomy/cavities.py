@@ -219,7 +219,9 @@ def find_trunk(axial: Axial, lungs: NDArray[np.bool_], sections: Sections) -> Tr
     bones = find_sections(axial.bone & main, axial.pixel_mm2)
     cranium = find_cranium(axial, has_lung)
     is_head = along(cranium, 1, 2)
-    pairs = find_ring(axial, bones, has_lung | is_head)
+    # Shoulders lie apart as hip bones do; no pelvis lies above a lung or beside a head.
+    is_above = np.logical_or.accumulate(has_lung | is_head)
+    pairs = find_ring(axial, bones, is_above)
     is_pelvis = np.isfinite(pairs)
     is_abdomen = _abdominal_levels(axial, main, has_lung, is_pelvis, is_head)
     spine, back = find_spine(axial, main, has_lung | is_abdomen)

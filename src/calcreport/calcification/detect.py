@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from calcreport.anatomy.components import Components, with_extra
 from calcreport.anatomy.outgrowth import find_outgrowths
-from calcreport.calcification.bones import METAL_HU, is_solid, metal_in_bone
+from calcreport.calcification.bones import METAL_HU, SMALL_METAL_HU, is_solid, metal_in_bone
 from calcreport.calcification.enteric import beside_pools
 from calcreport.calcification.foci import Focus, Neighbours, examine
 from calcreport.calcification.reject import (
@@ -84,7 +84,8 @@ def detect(scene: Scene, *, min_volume_mm3: float) -> Detection:
         for i in map(int, np.flatnonzero(skeleton))
     ]
     rejected += [Rejected(component=i, reason=ExclusionReason.METAL, detail="metal in or on bone") for i in implants]
-    metal = metal_blocks(scene, candidates)
+    metal = metal_blocks(scene, candidates, METAL_HU)
+    hooks = metal_blocks(scene, candidates, SMALL_METAL_HU)
     foci: list[Focus] = []
     weak: list[Focus] = []
     inner: list[Focus] = []
@@ -92,7 +93,7 @@ def detect(scene: Scene, *, min_volume_mm3: float) -> Detection:
         if skeleton[i]:
             continue
         focus = _look_at(scene, i, skeleton)
-        verdict = judge(scene, focus, metal)
+        verdict = judge(scene, focus, metal, hooks)
         if verdict is None:
             (inner if _lies_inside(scene, i) else foci).append(focus)
         elif verdict.reason is ExclusionReason.NOISE:

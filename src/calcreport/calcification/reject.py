@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calcreport.anatomy.morphology import ALL_AXES, dilate
-from calcreport.calcification.bones import METAL_HU, is_metal
+from calcreport.calcification.bones import is_metal
 from calcreport.calcification.enteric import is_contrast_pool
 from calcreport.calcification.foci import MIN_EVIDENCE, Focus, evidence_of, reference_tissue
 from calcreport.calcification.mineral_or_noise import is_mineral
@@ -33,6 +33,16 @@ MIN_SKIN_AIR: Final = 0.3
 CLASP_MM: Final = 30.0
 """Hooks, clasps and wires of clothes and leads come in rows: what is half in the air this near to metal is one of
 them."""
+
+MIN_PATELLA_MM3: Final = 2_000.0
+MAX_PATELLA_CORE: Final = 0.6
+PATELLA_GAP_MM: Final = 12.0
+"""A patella has this volume, marrow this faint beside its cortex, and cartilage this thick behind it."""
+
+MAX_FABELLA_MM3: Final = 1_500.0
+FABELLA_GAP_MM: Final = 5.5
+MIN_BEHIND_MM: Final = 8.0
+"""A fabella is smaller and lies this close to the condyle, behind the middle of the bones (posterior, patient axes)."""
 
 MAX_EDGE_MM3: Final = 30.0
 """A speck of fewer than four blocks of the map of bones is not told from the bone it lies on."""
@@ -88,13 +98,13 @@ def beside_externals(scene: Scene, externals: list[int]) -> NDArray[np.bool_]:
     return rim & dilate(scene.mark(externals), "square", axes=ALL_AXES, steps=2)
 
 
-def metal_blocks(scene: Scene, candidates: list[int]) -> NDArray[np.bool_]:
-    """Coarse mask of metal in or on the body."""
+def metal_blocks(scene: Scene, candidates: list[int], limit_hu: int) -> NDArray[np.bool_]:
+    """Coarse mask of blocks with a voxel at or above `limit_hu` in some components."""
     metal = np.zeros(scene.coarse.hu.shape, dtype=bool)
     for i in candidates:
-        if scene.components.peak_hu[i] >= METAL_HU:
+        if scene.components.peak_hu[i] >= limit_hu:
             index = scene.components.indices(i)
-            dense = index[scene.volume.hu[tuple(index.T)] >= METAL_HU]
+            dense = index[scene.volume.hu[tuple(index.T)] >= limit_hu]
             metal[tuple(scene.coarse.of_fine(dense).T)] = True
     return metal
 
@@ -106,7 +116,8 @@ class _Case:
     scene: Scene
     focus: Focus
     metal: NDArray[np.bool_]
-    """Coarse shape; true at metal."""
+    hooks: NDArray[np.bool_]
+    """Coarse shape; true at metal, and at what is as dense as small metal."""
 
 
 _Rule = tuple[Callable[[_Case], bool], ExclusionReason, str]
@@ -125,8 +136,10 @@ RULES: Final[tuple[_Rule, ...]] = (
     (lambda c: c.focus.touches_border
      and any(c.focus.bone_gap_mm < gap and c.focus.volume_mm3 < volume for gap, volume in BORDER_GAPS),
      ExclusionReason.SKELETON, "part of a bone at the edge of the scan"),
+    (lambda c: _is_patella(c.scene, c.focus) or _is_fabella(c.scene, c.focus),
+     ExclusionReason.SKELETON, "separate bone of the knee (patella or fabella)"),
     (lambda c: c.focus.air_fraction > MIN_SKIN_AIR
-     and c.scene.is_near(c.focus.component, c.metal, CLASP_MM, along_mm=CLASP_MM),
+     and c.scene.is_near(c.focus.component, c.hooks, CLASP_MM, along_mm=CLASP_MM),
      ExclusionReason.EXTERNAL, "beside metal on the skin"),
     (lambda c: c.focus.air_fraction > MIN_AIR_SHARE and c.scene.share_in(c.scene.body.firm, c.focus.component) < HALF,
      ExclusionReason.EXTERNAL, "on the skin"),
@@ -142,7 +155,7 @@ RULES: Final[tuple[_Rule, ...]] = (
 """Tried in order; the first that holds says why a component is not soft-tissue calcification."""
 
 
-def judge(scene: Scene, focus: Focus, metal: NDArray[np.bool_]) -> Rejected | None:
+def judge(scene: Scene, focus: Focus, metal: NDArray[np.bool_], hooks: NDArray[np.bool_]) -> Rejected | None:
     """Why a component is not a focus of mineral, or ``None`` when it is one.
 
     Parameters
@@ -151,10 +164,10 @@ def judge(scene: Scene, focus: Focus, metal: NDArray[np.bool_]) -> Rejected | No
         The series.
     focus : Focus
         The component in its surroundings.
-    metal : NDArray[np.bool_]
-        Coarse shape; true at metal.
+    metal, hooks : NDArray[np.bool_]
+        Coarse shape; true at metal, and at what is as dense as small metal.
     """
-    case = _Case(scene=scene, focus=focus, metal=metal)
+    case = _Case(scene=scene, focus=focus, metal=metal, hooks=hooks)
     for holds, reason, detail in RULES:
         if holds(case):
             return Rejected(component=focus.component, reason=reason, detail=detail)
@@ -168,6 +181,20 @@ def _share(case: _Case, mask: NDArray[np.bool_]) -> float:
 def _blood_limit(scene: Scene) -> float:
     """Densest that a voxel of enhanced blood becomes by noise, HU."""
     return float("inf") if scene.bones.lumen_hu is None else scene.bones.lumen_hu + BLOOD_DEVIATIONS * scene.noise_hu
+
+
+def _is_patella(scene: Scene, focus: Focus) -> bool:
+    """Whether a large piece with a core fainter than its rim lies before the bones of a knee."""
+    is_shaped = focus.volume_mm3 >= MIN_PATELLA_MM3 and focus.core_hu < MAX_PATELLA_CORE * focus.peak_hu
+    is_near = is_shaped and focus.bone_gap_mm <= PATELLA_GAP_MM and scene.region(focus.component) == "knee"
+    return is_near and scene.behind_bones_mm(focus.component) < -MIN_BEHIND_MM
+
+
+def _is_fabella(scene: Scene, focus: Focus) -> bool:
+    """Whether a small piece lies close behind the bones of a knee."""
+    is_near = focus.volume_mm3 <= MAX_FABELLA_MM3 and focus.bone_gap_mm <= FABELLA_GAP_MM
+    is_knee = is_near and scene.region(focus.component) == "knee"
+    return is_knee and scene.behind_bones_mm(focus.component) > MIN_BEHIND_MM
 
 
 def _is_streak(focus: Focus) -> bool:

@@ -21,7 +21,7 @@ from calcreport.calcification.foci import GAS_HU
 from calcreport.model.image import CtVolume
 from calcreport.model.report import Thresholds
 
-EDGE_MM: Final = 3.0
+EDGE_MM: Final = 4.0
 """Partial volume and the edges of a sharp kernel imitate specks this close to cortex."""
 
 SAMPLED_VOXELS: Final = 4_000
@@ -94,6 +94,24 @@ class Scene:
         for i in components:
             mask[tuple(self._blocks(int(i))[0].T)] = True
         return mask
+
+    def region(self, component: int) -> str | None:
+        """Region of the body that holds the middle of a component's box, ``None`` where the image does not tell."""
+        middle = (self.components.box[component].sum(axis=1) - 1) / 2
+        return self.places.place(self.volume.geometry.lps_mm(middle)).region
+
+    def behind_bones_mm(self, component: int) -> float:
+        """How far behind the middle of the bones of its level a component lies, mm; negative in front, nan without."""
+        middle = (self.components.box[component].sum(axis=1) - 1) / 2
+        level = int(self.bones.grid.of_fine(np.rint(middle)[None].astype(np.int64))[0, 0])
+        found = np.argwhere(self.bones.bone[level])
+        if not len(found):
+            return float("nan")
+        grid = self.bones.grid
+        bones = (np.array([0.0, *found.mean(axis=0)]) + 0.5) * np.array(grid.step) + np.array(grid.first) - 0.5
+        bones[0] = middle[0]
+        own, other = self.volume.geometry.lps_mm(np.stack([middle, bones]))
+        return float(own[1] - other[1])
 
     @cached_property
     def gas(self) -> NDArray[np.bool_]:
