@@ -44,7 +44,7 @@ _UNCERTAIN: Final = "Findings of the frontal and lateral view could not be match
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Tied:
+class LesionViews:
     """Findings of one lesion."""
 
     findings: tuple[FilmFinding, ...]
@@ -73,7 +73,9 @@ class _Matches:
     reason: str = ""
 
 
-def tie_views(films: Sequence[FilmImage], searched: Sequence[SearchedFilm]) -> tuple[tuple[Tied, ...], tuple[str, ...]]:
+def tie_views(
+    films: Sequence[FilmImage], searched: Sequence[SearchedFilm]
+) -> tuple[tuple[LesionViews, ...], tuple[str, ...]]:
     """Match the findings of orthogonal views.
 
     Parameters
@@ -85,7 +87,7 @@ def tie_views(films: Sequence[FilmImage], searched: Sequence[SearchedFilm]) -> t
 
     Returns
     -------
-    tuple[tuple[Tied, ...], tuple[str, ...]]
+    tuple[tuple[LesionViews, ...], tuple[str, ...]]
         Every finding once, alone or with its counterpart; and sentences on views that could not be matched.
     """
     alone = {(n, i): finding for n, part in enumerate(searched) for i, finding in enumerate(part.findings)}
@@ -96,9 +98,9 @@ def tie_views(films: Sequence[FilmImage], searched: Sequence[SearchedFilm]) -> t
         matches = _match(films, searched, pair)
         for i, j in matches.pairs:
             both = (alone.pop((pair.frontal, i)), alone.pop((pair.lateral, j)))
-            tied.append(Tied(findings=tuple(sorted(both, key=_clearness, reverse=True)), notes=matches.notes))
+            tied.append(LesionViews(findings=tuple(sorted(both, key=_clearness, reverse=True)), notes=matches.notes))
         reasons += [matches.reason] if matches.reason else []
-    tied += [Tied(findings=(finding,)) for finding in alone.values()]
+    tied += [LesionViews(findings=(finding,)) for finding in alone.values()]
     return tuple(tied), tuple(f"{_UNCERTAIN}: {reason}" for reason in dict.fromkeys(reasons))
 
 
