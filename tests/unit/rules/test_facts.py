@@ -165,9 +165,35 @@ def test_the_layer_is_given_or_follows_from_tissue_bone_or_region(
         ({}, "felt.palpable", None),
         ({"history": {"trauma_weeks_ago": 3}}, "history.trauma", "yes"),
         ({}, "history.trauma", None),
+        ({"conditions": {"dialysis": "yes"}}, "conditions.ckd_stage", 5.0),
+        ({"conditions": {"dialysis": "no", "ckd_stage": 3}}, "conditions.ckd_stage", 3.0),
+        ({}, "conditions.ckd_stage", None),
     ],
 )
 def test_one_answer_of_the_clinician_implies_another(
     clinical: dict[str, Any], fact: str, value: str | None, ruleset: Ruleset
 ) -> None:
     assert _facts(ruleset, {}, clinical)[fact] == value
+
+
+@pytest.mark.parametrize(
+    ("site", "location", "is_apart"),
+    [
+        ({}, {"region": "calf", "laterality": "left"}, "no"),
+        ({"laterality": "left"}, {"region": "calf", "laterality": "left"}, "no"),
+        ({"laterality": "right"}, {"region": "calf", "laterality": "left"}, "yes"),
+        ({"region": "hand"}, {"region": "calf", "laterality": "left"}, "yes"),
+        ({"region": "calf"}, {"region": "calf", "laterality": "left"}, "no"),
+    ],
+)
+def test_a_complaint_elsewhere_says_nothing_of_a_lesion_unless_every_lesion_is_elsewhere(
+    site: dict[str, str], location: dict[str, str], is_apart: str, ruleset: Ruleset
+) -> None:
+    clinical = {"site": site, "symptoms": {"pain": "yes"}, "history": {"trauma": "yes", "sarcoma": "yes"}}
+    here = {"region": "hand" if site.get("region") == "hand" else "calf", "laterality": site.get("laterality", "left")}
+    findings = Findings.model_validate({"modality": "CT", "lesions": [{"location": location}, {"location": here}]})
+    facts, _ = gather_facts(findings, parse_clinical(clinical), PolicySettings(), ruleset).cases
+    said = None if is_apart == "yes" else "yes"
+    assert (facts["place.is_apart"], facts["symptoms.pain"], facts["history.trauma"]) == (is_apart, said, said)
+    assert facts["history.sarcoma"] == "yes"
+    assert _facts(ruleset, {"location": location}, clinical)["symptoms.pain"] == "yes"
