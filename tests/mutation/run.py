@@ -155,25 +155,33 @@ class Reached:
                     whole.by_line.setdefault(path, {}).setdefault(line, []).extend(found)
         return whole
 
-    def first(self, mutant: Mutant) -> list[str]:
-        """Tests that run the changed lines, short ones first; for lines run on import, those that run the module."""
+    def tests_of(self, mutant: Mutant) -> tuple[list[str], bool]:
+        """Tests that run the changed lines, short ones first, and whether no others need to run.
+
+        A test that does not run a line can notice its change only through a cache or a fixture; without it the score
+        is too low at most. Lines that run on import are anybody's: tests that run the module come first.
+        """
         lines = self.by_line.get(str(ROOT / mutant.path), {})
         tests = {test for line in range(mutant.line, mutant.last_line + 1) for test in lines.get(line, ()) if test}
+        is_complete = bool(tests)
         tests = tests or {test for found in lines.values() for test in found if test}
         own = f"/test_{mutant.path.name}::"
-        return sorted(tests, key=lambda test: (own not in test, self.seconds.get(test, 0.0), test))
+        return sorted(tests, key=lambda test: (own not in test, self.seconds.get(test, 0.0), test)), is_complete
 
 
 class Order:
-    """pytest plugin: named tests first, then all others; a test that takes far longer than usual is stopped."""
+    """pytest plugin: named tests first, then the others or none; a test that takes far longer than usual is stopped."""
 
-    def __init__(self, first: list[str], seconds: dict[str, float]) -> None:
-        self.first = {test: place for place, test in enumerate(first)}
-        self.seconds = seconds
+    def __init__(self, mutant: Mutant, reached: Reached) -> None:
+        named, self.is_complete = reached.tests_of(mutant)
+        self.place = {test: place for place, test in enumerate(named)}
+        self.seconds = reached.seconds
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """The tests that may notice the change come first."""
-        items.sort(key=lambda item: self.first.get(item.nodeid, len(self.first)))
+        items.sort(key=lambda item: self.place.get(item.nodeid, len(self.place)))
+        if self.is_complete:
+            del items[len(self.place) :]
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -231,7 +239,7 @@ def is_noticed(mutant: Mutant, tests: list[str], reached: Reached) -> bool:
     signal.signal(signal.SIGALRM, out_of_time)
     signal.setitimer(signal.ITIMER_REAL, 60)
     try:
-        return run_tests(tests, Order(reached.first(mutant), reached.seconds))[0] != 0
+        return run_tests(tests, Order(mutant, reached))[0] != 0
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
