@@ -11,19 +11,22 @@ from __future__ import annotations
 import argparse
 import ast
 import contextlib
+import hashlib
 import importlib.machinery
 import io
 import multiprocessing
 import os
-import random
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import coverage
+import hypothesis
 import numpy as np  # noqa: F401  (loaded once here, and not once for each mutant)
 import pydantic  # noqa: F401
 import pytest
@@ -48,6 +51,7 @@ class Mutant:
 
     path: Path
     line: int
+    last_line: int
     start: int
     end: int
     text: str
@@ -57,10 +61,13 @@ class Mutant:
         data = (ROOT / self.path).read_bytes()
         return data.decode(), (data[: self.start] + self.text.encode() + data[self.end :]).decode()
 
+    def original(self) -> str:
+        """The text that is changed."""
+        return (ROOT / self.path).read_bytes()[self.start : self.end].decode()
+
     def diff(self) -> str:
-        """The line as it is and the changed text."""
-        data = (ROOT / self.path).read_bytes()
-        return f"{self.path}:{self.line}\n  - {data[self.start : self.end].decode()}\n  + {self.text}\n"
+        """The text as it is and as it is changed."""
+        return f"{self.path}:{self.line}\n  - {self.original()}\n  + {self.text}\n"
 
 
 def mutants_of(path: Path) -> list[Mutant]:
@@ -76,7 +83,7 @@ def mutants_of(path: Path) -> list[Mutant]:
             node, texts = test, [f"(not {ast.unparse(test)})"]  # noqa: PLW2901
         first = starts[node.lineno - 1] + node.col_offset
         last = starts[node.end_lineno - 1] + node.end_col_offset
-        made += [Mutant(path, node.lineno, first, last, text) for text in texts]
+        made += [Mutant(path, node.lineno, node.end_lineno, first, last, text) for text in texts]
     return sorted(made, key=lambda mutant: (mutant.start, mutant.end, mutant.text))
 
 
@@ -130,43 +137,162 @@ def swaps(node: ast.AST) -> list[str]:
     return []
 
 
-def run(task: tuple[Mutant | None, list[str], int]) -> bool:
-    """Whether the tests fail with a mutant; without one, whether they fail at all."""
-    mutant, tests, seconds = task
-    if mutant:
-        target, source = str(ROOT / mutant.path), mutant.source()[1]
-        usual = importlib.machinery.SourceFileLoader.get_code
+@dataclass
+class Reached:
+    """Which tests ran which lines of a folder, and how long each took, seen once on unchanged code."""
 
-        def get_code(self: importlib.machinery.SourceFileLoader, fullname: str) -> Any:
-            changed = Path(self.path).resolve() == Path(target)
-            return compile(source, target, "exec", dont_inherit=True) if changed else usual(self, fullname)
+    by_line: dict[str, dict[int, list[str]]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
 
-        importlib.machinery.SourceFileLoader.get_code = get_code  # type: ignore[method-assign]
-        own = ROOT / "tests/unit" / mutant.path.relative_to("src/calcreport").parent / f"test_{mutant.path.name}"
-        tests = [str(own), *tests] if own.exists() else tests
+    @classmethod
+    def of(cls, parts: list[Reached]) -> Reached:
+        """All that was seen in several processes."""
+        whole = cls()
+        for part in parts:
+            whole.seconds |= part.seconds
+            for path, lines in part.by_line.items():
+                for line, found in lines.items():
+                    whole.by_line.setdefault(path, {}).setdefault(line, []).extend(found)
+        return whole
+
+    def tests_of(self, mutant: Mutant) -> tuple[list[str], bool]:
+        """Tests that run the changed lines, short ones first, and whether no others need to run.
+
+        A test that does not run a line can notice its change only through a cache or a fixture; without it the score
+        is too low at most. Lines that run on import are anybody's: tests that run the module come first.
+        """
+        lines = self.by_line.get(str(ROOT / mutant.path), {})
+        tests = {test for line in range(mutant.line, mutant.last_line + 1) for test in lines.get(line, ()) if test}
+        is_complete = bool(tests)
+        tests = tests or {test for found in lines.values() for test in found if test}
+        own = f"/test_{mutant.path.name}::"
+        return sorted(tests, key=lambda test: (own not in test, self.seconds.get(test, 0.0), test)), is_complete
+
+
+class Order:
+    """pytest plugin: named tests first, then the others or none; a test that takes far longer than usual is stopped."""
+
+    def __init__(self, mutant: Mutant, reached: Reached) -> None:
+        named, self.is_complete = reached.tests_of(mutant)
+        self.place = {test: place for place, test in enumerate(named)}
+        self.seconds = reached.seconds
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """The tests that may notice the change come first."""
+        items.sort(key=lambda item: self.place.get(item.nodeid, len(self.place)))
+        if self.is_complete:
+            del items[len(self.place) :]
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """An endless loop is noticed."""
+        signal.setitimer(signal.ITIMER_REAL, 10 + 10 * self.seconds.get(item.nodeid, 0.0))
+        try:
+            return (yield)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 60)
+
+
+class Watch:
+    """pytest plugin: notes which lines each test runs and how long it takes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.coverage = coverage.Coverage(data_file=None, branch=False, config_file=False, source=[str(folder)])
+        self.reached = Reached()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Lines are counted for the test that runs."""
+        self.coverage.switch_context(item.nodeid)
+        start = time.perf_counter()
+        try:
+            return (yield)
+        finally:
+            self.reached.seconds[item.nodeid] = time.perf_counter() - start
+            self.coverage.switch_context("")
+
+
+def look(tests: list[str], folder: Path) -> Reached | None:
+    """Run the tests on unchanged code; None when they fail."""
+    watch = Watch(folder)
+    watch.coverage.start()
+    code, said = run_tests(tests, watch)
+    watch.coverage.stop()
+    if code:
+        sys.stderr.write(said[-3000:])
+        return None
+    data = watch.coverage.get_data()
+    watch.reached.by_line = {path: data.contexts_by_lineno(path) for path in data.measured_files()}
+    return watch.reached
+
+
+def is_noticed(mutant: Mutant, tests: list[str], reached: Reached) -> bool:
+    """Whether the tests fail with a mutant."""
+    target, source = str(ROOT / mutant.path), mutant.source()[1]
+    usual = importlib.machinery.SourceFileLoader.get_code
+
+    def get_code(self: importlib.machinery.SourceFileLoader, fullname: str) -> Any:
+        changed = Path(self.path).resolve() == Path(target)
+        return compile(source, target, "exec", dont_inherit=True) if changed else usual(self, fullname)
+
+    importlib.machinery.SourceFileLoader.get_code = get_code  # type: ignore[method-assign]
     signal.signal(signal.SIGALRM, out_of_time)
-    signal.alarm(seconds)
-    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-seed=0", "-k", TIMED]
+    signal.setitimer(signal.ITIMER_REAL, 60)
+    try:
+        return run_tests(tests, Order(mutant, reached))[0] != 0
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def run_tests(tests: list[str], plugin: object) -> tuple[int, str]:
+    """Exit code and output of pytest, which stops at the first failure and looks for no simpler example of it."""
+    hypothesis.settings.register_profile(
+        "mutants", database=None, deadline=None, phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate)
+    )
+    hypothesis.settings.load_profile("mutants")
+    options = [
+        "-x",
+        "-q",
+        "--tb=short",
+        "--assert=plain",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        "--hypothesis-seed=0",
+        "-k",
+        TIMED,
+    ]
+    options += ["-W", "ignore:Module already imported"]
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        code = pytest.main([*options, *tests])
-    signal.alarm(0)
-    if not mutant and code:
-        sys.stderr.write(said.getvalue()[-3000:])
-    return code != 0
+        code = pytest.main([*options, *tests], plugins=[plugin])
+    return code, said.getvalue()
 
 
 def out_of_time(_signal: int, _frame: object) -> None:
-    """An endless loop is noticed."""
+    """A test that does not end fails."""
     raise TimeoutError
 
 
+def sample(made: list[Mutant], number: int, seed: int) -> list[Mutant]:
+    """Mutants by a digest of their own text: a change elsewhere in the source leaves the others in the sample."""
+    seen: Counter[str] = Counter()
+    keyed = []
+    for mutant in made:
+        key = f"{seed} {mutant.path} {mutant.original()} {mutant.text}"
+        seen[key] += 1
+        keyed.append((hashlib.sha256(f"{key} {seen[key]}".encode()).digest(), mutant))
+    return [mutant for _digest, mutant in sorted(keyed, key=lambda pair: pair[0])[:number]]
+
+
 def tests_of(folder: Path) -> list[str]:
-    """Test folders and files that stand for a folder or file of the source."""
+    """Test files that stand for a folder or file of the source."""
     area = Path("tests/unit") / folder.relative_to("src/calcreport").with_suffix("")
     while not (ROOT / area).is_dir():
         area = area.parent
-    return [str(area), *EXTRA_TESTS.get(str(folder), ())]
+    own = sorted(path.relative_to(ROOT) for path in (ROOT / area).rglob("test_*.py"))
+    return [*map(str, own), *EXTRA_TESTS.get(str(folder), ())]
 
 
 def main() -> int:
@@ -183,16 +309,19 @@ def main() -> int:
     sys.dont_write_bytecode = True
     files = sorted(args.folder.rglob("*.py")) if args.folder.is_dir() else [args.folder]
     made = [mutant for path in files for mutant in mutants_of(path)]
-    drawn = random.Random(args.seed).sample(made, min(args.mutants, len(made)))
+    drawn = sample(made, args.mutants, args.seed)
     tests, survivors, start = args.tests or tests_of(args.folder), [], time.perf_counter()
     # A pool forks before any module of the project is imported: each process imports the changed one.
     with multiprocessing.get_context("fork").Pool(args.jobs, maxtasksperchild=1) as pool:
-        if pool.map(run, [(None, tests, 900)])[0]:
+        parts = [tests[start :: args.jobs] for start in range(args.jobs)]
+        looked = pool.starmap(look, [(part, args.folder.resolve()) for part in parts if part], chunksize=1)
+        if None in looked:
             parser.exit(2, "the tests do not pass on unchanged code\n")
-        seconds = 60 + 10 * int(time.perf_counter() - start)
-        tasks = [(mutant, tests, seconds) for mutant in drawn]
-        for done, (mutant, caught) in enumerate(zip(drawn, pool.imap(run, tasks, chunksize=1), strict=True), 1):
-            if not caught:
+        reached = Reached.of(looked)
+        sys.stdout.write(f"lines of {len(reached.seconds)} tests seen in {time.perf_counter() - start:.0f} s\n")
+        results = [pool.apply_async(is_noticed, (mutant, tests, reached)) for mutant in drawn]
+        for done, (mutant, result) in enumerate(zip(drawn, results, strict=True), 1):
+            if not result.get():
                 survivors.append(mutant)
                 sys.stdout.write(f"[{done}/{len(drawn)}] survived: {mutant.diff()}")
             elif done % 10 == 0:

@@ -22,11 +22,12 @@ from calcreport.errors import InputError
 MAX_LESIONS: Final = 50
 """More contours than this in one file is an organ atlas, not the lesions of one patient."""
 
+# Names of a contoured lesion, and of what else is contoured.
 _LESION_NAME: Final = re.compile(r"(?:^|[^a-z])(gtv|tumou?r|mass(?!et)|lesion|neoplasm|sarcoma)")
 _OTHER_NAME: Final = re.compile(
     r"(?:^|[^a-z])([cpi]tv|o?edema|body|external|skin|couch|table|margin|ring|dose|bed)(?:[^a-z]|$)"
 )
-_OTHER_TYPES: Final = frozenset(
+_OTHER_TYPES: Final = frozenset(  # RT ROI Interpreted Type of what is no lesion
     {
         "EXTERNAL", "PTV", "CTV", "TREATED_VOLUME", "IRRAD_VOLUME", "BOLUS", "AVOIDANCE", "MARKER", "REGISTRATION",
         "ISOCENTER", "CONTRAST_AGENT", "SUPPORT", "FIXATION", "DOSE_REGION", "DOSE_MEASUREMENT", "BRACHY_CHANNEL",

@@ -19,7 +19,7 @@ from calcreport.contour.segmentation import place_segments, read_labels
 from calcreport.errors import InputError
 from calcreport.model.image import CtVolume
 
-_RTSTRUCT: Final = "1.2.840.10008.5.1.4.1.1.481.3"
+_RTSTRUCT: Final = "1.2.840.10008.5.1.4.1.1.481.3"  # RT Structure Set Storage
 _SEGMENTATIONS: Final = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})
 """Segmentation Storage and Label Map Segmentation Storage."""
 

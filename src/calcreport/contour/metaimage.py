@@ -13,13 +13,13 @@ from typing import IO, Final, cast
 
 from calcreport.contour.stream import Checked, Inflated, refuse, text_header
 
-_NUMBER: Final = r"[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?"
+_NUMBER: Final = r"[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?"  # regular expression
 _PLACES: Final = {
     "TransformMatrix": (9, ("transformmatrix", "rotation", "orientation")),
     "Offset": (3, ("offset", "position", "origin")),
     "ElementSpacing": (3, ("elementspacing",)),
-}
-_BYTE_ORDER: Final = ("binarydatabyteordermsb", "elementbyteordermsb")
+}  # how many numbers, and names they may go by
+_BYTE_ORDER: Final = ("binarydatabyteordermsb", "elementbyteordermsb")  # names, big-endian when true
 _ABSENT: Final = {
     "headersize": "0", "binarydata": "true", "elementnumberofchannels": "1", "elementtointensityfunctionslope": "1",
     "elementtointensityfunctionoffset": "0",

@@ -23,7 +23,7 @@ from calcreport.errors import InputError
 _UNIT_MM: Final = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 """xyzt_units: unknown is taken as mm, as every program that leaves it out means it; metre, millimetre, micrometre."""
 
-_NAMES: Final = (
+_NAMES: Final = (  # fields of both headers
     "size", "magic", "dim", "datatype", "pixdim", "vox_offset", "scale", "codes", "quaternion", "rows", "units",
 )  # fmt: skip
 _HEADERS: Final = (
@@ -43,9 +43,8 @@ _HEADERS: Final = (
             "itemsize": 540,
         }
     ),
-)
-_MAX_HEADER: Final = 16_777_216
-"""Header extensions are texts; more than this before the voxels is not one."""
+)  # NIfTI-1 and NIfTI-2
+_MAX_HEADER: Final = 16_777_216  # header extensions are texts; more than this before the voxels is not one
 
 _AGREEMENT_MM: Final = 0.1
 """qform is stored as a rotation in single precision; a larger difference to sform is a contradiction."""

@@ -15,9 +15,11 @@ from calcreport.contour.stream import GZIP_MAGIC, Checked, read_up_to, refuse, t
 
 _SPACES: Final = frozenset(
     {"left-posterior-superior", "lps", "right-anterior-superior", "ras", "left-anterior-superior", "las"}
-)
+)  # whose axes are the patient's
+# Regular expressions of a number and of three in brackets.
 _NUMBER: Final = r"\s*[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?\s*"
 _VECTOR: Final = rf"\s*\({_NUMBER},{_NUMBER},{_NUMBER}\)\s*"
+# Fields read, and those of a segment of 3D Slicer.
 _KEPT: Final = ("type", "dimension", "space", "sizes", "endian", "space directions", "space origin")
 _SEGMENT: Final = re.compile(r"segment(\d{1,4})_(name|labelvalue|layer)")
 

@@ -21,8 +21,7 @@ CONTIGUOUS: Final = 1.05
 MAX_BRIDGED_MM: Final = 10.0
 """A wider break in otherwise denser contours separates two parts of the lesion and is left open."""
 
-_MAX_CROSSINGS: Final = 2_000_000
-"""Crossings worked on at a time: bounds memory however a polygon zigzags."""
+_MAX_CROSSINGS: Final = 2_000_000  # crossings worked on at a time: bounds memory however a polygon zigzags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

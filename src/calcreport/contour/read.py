@@ -1,6 +1,6 @@
 """A reader's contour of the whole lesion, from whatever file it was drawn into.
 
-Understands DICOM RT Structure Sets, DICOM Segmentations, NIfTI, NRRD and MetaImage label maps, told apart by content.
+Understands DICOM RT Structure Sets, DICOM Segmentations, NIfTI, NRRD and MetaImage label maps, recognised by content.
 Nothing is taken for granted: a mask without geometry, of another frame of reference, outside the volume or in air is
 refused.
 """
@@ -28,11 +28,9 @@ from calcreport.model.image import NOT_IMAGED_HU, CtVolume
 from calcreport.model.lesion import LesionContour, VoxelMask
 from calcreport.settings import ReadingSettings
 
-_AIR_HU: Final = -500
-"""Less dense than lung or fat ever average: a soft-tissue lesion does not lie in it."""
+_AIR_HU: Final = -500  # less dense than lung or fat ever average: a soft-tissue lesion does not lie in it
 
-_NAME_LENGTH: Final = 64
-"""Length of a DICOM long string; longer names are cut."""
+_NAME_LENGTH: Final = 64  # length of a DICOM long string; longer names are cut
 
 
 def read_lesion_masks(

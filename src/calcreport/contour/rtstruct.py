@@ -17,19 +17,18 @@ from calcreport.model.drawn import DrawnOutline, Section, outline_of_sections
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import CtVolume
 
-_CLOSED: Final = frozenset({"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"})
-_MAX_POINTS: Final = 5_000_000
-_MAX_CONTOURS: Final = 50_000
+_CLOSED: Final = frozenset({"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"})  # Contour Geometric Type of an outline
+_MAX_POINTS: Final = 5_000_000  # of one file
+_MAX_CONTOURS: Final = 50_000  # of one file
 _MAX_CONTOURS_A_PLANE: Final = 2_000
 """Far above any drawn lesion; beyond them a file is damaged or meant to exhaust memory."""
 
 _FLATNESS_MM: Final = 0.5
 """A contour may leave its slice plane by this much (rounding, a fraction of a degree) and still be planar."""
 
-_SAME_PLANE_MM: Final = 0.1
-"""Contours this close along the slice normal were drawn in one plane."""
+_SAME_PLANE_MM: Final = 0.1  # contours this close along the slice normal were drawn in one plane
 
-_DECIMAL_CHARACTERS: Final = b"0123456789+-.eE \\\0"
+_DECIMAL_CHARACTERS: Final = b"0123456789+-.eE \\\0"  # of Contour Data
 
 
 def place_structures(dataset: Dataset, volume: CtVolume, wanted: str | None) -> tuple[PlacedMask, ...]:
@@ -194,7 +193,7 @@ def _check_frame(dataset: Dataset, roi: Dataset | None, volume: CtVolume, planes
     """Refuse contours drawn in another frame of reference.
 
     Some files name the right frame for the whole set and another one for the structure (PET and CT share positions);
-    such a contradiction passes only when every contour lies on a slice of this series, and is told to the reader.
+    such a contradiction passes only when every contour lies on a slice of this series, and is named in a note.
     """
     expected = volume.frame_of_reference_uid
     own = str(roi.get("ReferencedFrameOfReferenceUID") or "") if roi is not None else ""

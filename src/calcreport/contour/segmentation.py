@@ -24,9 +24,9 @@ from calcreport.errors import InputError
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import CtVolume
 
+# Segmented Property Category codes: morphologically abnormal structure; anatomical structure, physical object.
 _ABNORMAL: Final = frozenset({"49755003", "M-01000"})
 _ANATOMY: Final = frozenset({"123037004", "T-D000A", "260787004", "A-00004"})
-"""Segmented Property Category codes: morphologically abnormal structure; anatomical structure, physical object."""
 
 _OFF_PLANE: Final = 0.1
 """A frame is on a plane of the grid when it lies within this part of the plane distance."""

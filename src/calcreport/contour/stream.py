@@ -19,17 +19,16 @@ from numpy.typing import NDArray
 from calcreport.contour.grid import LabelVolume, checked_affine
 from calcreport.errors import InputError
 
-GZIP_MAGIC: Final = b"\x1f\x8b"
+GZIP_MAGIC: Final = b"\x1f\x8b"  # beginning of a gzip file
 
-_MAX_LABEL: Final = 65_535
-"""Labels are small whole numbers; larger values belong to an image."""
+_MAX_LABEL: Final = 65_535  # labels are small whole numbers; larger values belong to an image
 
-_PIECE: Final = 1_048_576
-_MAX_LINES: Final = 5_000
+_PIECE: Final = 1_048_576  # bytes read at a time, 1 MiB
+_MAX_LINES: Final = 5_000  # of a header
 _MAX_HEADER: Final = 16_777_216
 """Segment tables of an atlas make long headers; more than this is not a header."""
 
-_READERS: Final = {".nii": "NiftiImageIO", ".nrrd": "NrrdImageIO", ".mha": "MetaImageIO"}
+_READERS: Final = {".nii": "NiftiImageIO", ".nrrd": "NrrdImageIO", ".mha": "MetaImageIO"}  # ITK's reader of each format
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

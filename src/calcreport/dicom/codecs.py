@@ -18,13 +18,14 @@ from calcreport.dicom.codes import problem
 from calcreport.dicom.header import tags
 from calcreport.dicom.header.image_header import PixelDescription
 
+# Start-of-frame markers of JPEG and JPEG-LS.
 _SOF_MARKERS: Final = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7))
-_STANDALONE: Final = frozenset((0x01, *range(0xD0, 0xD9)))
-_J2K_START: Final = b"\xff\x4f\xff\x51"
-_MOST_JP2_BOXES: Final = 4096
-_RLE_HEADER: Final = 64
-_RLE_SIZE: Final = "an RLE segment does not unpack to one byte a pixel"
-_BYTES_A_PIXEL: Final = 2
+_STANDALONE: Final = frozenset((0x01, *range(0xD0, 0xD9)))  # JPEG markers without a length
+_J2K_START: Final = b"\xff\x4f\xff\x51"  # SOC and SIZ markers of a JPEG 2000 codestream
+_MOST_JP2_BOXES: Final = 4096  # more is damage
+_RLE_HEADER: Final = 64  # bytes
+_RLE_SIZE: Final = "an RLE segment does not unpack to one byte a pixel"  # part of a message
+_BYTES_A_PIXEL: Final = 2  # at most: 16 bits
 _SMALLEST_RATIO: Final = 1 / 4096
 """No codec here packs 4096 pixels of a scan into one byte; a shorter stream is damaged."""
 

@@ -31,6 +31,7 @@ _SAME_RANGE_MM: Final = (20.0, 20.0, 10.0)
 """Ends of two ranges in different frames of reference within this are one planned range scanned or rebuilt again."""
 _THIN_SLAB_MM: Final = 15.0
 """A stack no longer than this (bolus tracking, a test slice) does not examine a part of the body by itself."""
+# Side words of a description: English, German, French.
 _SIDE: Final = re.compile(r"(?<![a-z])(?:(left|lt|links|gauche)|(right|rt|rechts|droite?))(?![a-z])", re.IGNORECASE)
 _NEVER_NAMED: Final = frozenset(("series.localizer", "series.dose_report", "series.secondary_capture"))
 """What shows no part of the body that could be measured: overviews and screenshots."""

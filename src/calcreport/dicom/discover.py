@@ -29,15 +29,16 @@ from calcreport.dicom.source import ByteSource, FileSource, UnsharedFile, ZipMem
 from calcreport.errors import InputError
 from calcreport.settings import ReadingSettings
 
+# Beginnings of an archive with and without members.
 _ZIP_MAGIC: Final = b"PK\x03\x04"
 _EMPTY_ZIP_MAGIC: Final = b"PK\x05\x06"
-_SHORTEST_DICOM: Final = 140
-_DEEPEST_FOLDER: Final = 64
-_ZIP_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_SHORTEST_DICOM: Final = 140  # bytes: preamble, prefix and one element
+_DEEPEST_FOLDER: Final = 64  # nesting that is searched
+_ZIP_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # compression that is unpacked
 _LARGEST_UNPACKED: Final = 68_719_476_736
 """Most bytes the members of one archive may claim, 64 GiB; they are inflated one at a time and never written."""
-_SUSPICIOUS_UNPACKED: Final = 2_147_483_648
-_NOT_DAMAGE: Final = frozenset(("file.not_dicom", "file.dicomdir"))
+_SUSPICIOUS_UNPACKED: Final = 2_147_483_648  # bytes, 2 GiB
+_NOT_DAMAGE: Final = frozenset(("file.not_dicom", "file.dicomdir"))  # codes of files that are intact and no image
 _SUSPICIOUS_RATIO: Final = 200
 """CT compresses three- to tenfold; beyond 200-fold and 2 GiB an archive is a bomb."""
 

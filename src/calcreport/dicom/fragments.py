@@ -11,6 +11,7 @@ from calcreport.dicom.header.elements import UNDEFINED
 from calcreport.dicom.header.image_header import ImageHeader
 from calcreport.dicom.source import ByteSource
 
+# Tags of an item and of the end of the sequence, little-endian; most items read; bytes of tag and length.
 _ITEM: Final = b"\xfe\xff\x00\xe0"
 _END: Final = b"\xfe\xff\xdd\xe0"
 _MOST_FRAGMENTS: Final = 1_000_000

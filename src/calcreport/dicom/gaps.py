@@ -37,7 +37,7 @@ def pixel_notes(images: Sequence[ImageHeader]) -> tuple[str, ...]:
 
 
 def has_mixed_bits(images: Sequence[ImageHeader]) -> bool:
-    """Whether a place of the bits that was worked out is not the one that other images of the series state."""
+    """Whether a place of the bits that was worked out differs from that of other images of the series."""
     pixels = [image.pixels for image in images]
     is_derived = any(part.derived for part in pixels)
     return is_derived and len({(part.bits_stored, part.high_bit) for part in pixels}) > 1
@@ -49,13 +49,13 @@ def are_one_person(patients: Sequence[PatientHeader]) -> bool:
     Patient ID must be the same. Name and day of birth may be missing from an image that still says whose it is by
     another of these; what two images state must agree.
     """
-    told = set(map(_identity, set(patients)))
-    fullest = max(told, key=lambda fields: sum(map(bool, fields)), default=())
-    for fields in told:
+    identities = set(map(_identity, set(patients)))
+    fullest = max(identities, key=lambda fields: sum(map(bool, fields)), default=())
+    for fields in identities:
         shared = [(one, other) for one, other in zip(fields, fullest, strict=True) if one and other]
         if fields[0] != fullest[0] or (fields != fullest and not shared):
             return False
-    return all(len({fields[place] for fields in told} - {""}) <= 1 for place in range(len(fullest)))
+    return all(len({fields[place] for fields in identities} - {""}) <= 1 for place in range(len(fullest)))
 
 
 def _identity(patient: PatientHeader) -> tuple[str, ...]:

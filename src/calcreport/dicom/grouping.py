@@ -19,7 +19,7 @@ from calcreport.model.report import Patient, Study
 _NAMELESS: Final = (
     "Identity missing: the images lack a Study, Series or SOP Instance UID of their own; images of one folder were "
     "taken for one study, and no DICOM objects were written."
-)
+)  # note on a study whose UIDs are missing
 
 
 def group_studies(

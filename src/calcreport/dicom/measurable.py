@@ -9,6 +9,7 @@ from calcreport.dicom.header import film_tags, tags
 from calcreport.dicom.header.image_header import SeriesHeader
 from calcreport.dicom.series import SeriesFiles
 
+# Values of Image Type that are no slice of tissue: localisers, projections, screenshots, computed images.
 _LOCALIZER: Final = frozenset(("LOCALIZER", "LOCALISER", "SCOUT", "TOPOGRAM", "TOPO", "SURVIEW", "SCANOGRAM"))
 _PROJECTION: Final = frozenset((
     "MIP", "MINIP", "MAX_IP", "MIN_IP", "AVERAGE_IP", "VRT", "VR", "SSD", "PROJECTION IMAGE", "PROJECTION", "3D",
@@ -24,13 +25,13 @@ _SPECTRAL: Final = re.compile(
     r"(^|[_ ])(VMI|MONO|MONOE|MONOENERGETIC|VNC|VNCA|VNI|VUE|IODINE|WATER|CALCIUM|URIC_ACID|URICACID|URATE|FAT|ZEFF"
     r"|Z_EFF|EFF_ATOMIC_NUM|EFFECTIVE_Z|ELECTRON_DENSITY|ELECTRON_DENS|RHO|MATERIAL[A-Z_]*|VIRTUAL_NON[A-Z_]*"
     r"|VIRTUAL_MONO[A-Z_]*|BASIS_MATERIAL|MAT_[A-Z_]*|CALCIUM_SUPP[A-Z_]*|IODINE_[A-Z_]*|PHOTOELECTRIC|COMPTON)($|[_ ])"
-)
+)  # results of spectral CT other than HU
 _CONE_BEAM: Final = re.compile(
     r"\b(cbct|cone.?beam|i-?cat|newtom|promax|planmeca|accuitomo|orthophos|galileos|kodak 9\d00|cs ?9\d00|artis|allura"
     r"|innova|o-?arm|arcadis|cios|ziehm|dyna-?ct|xoran|morita|carestream|vatech|pax-?i|scanora|obi|varian|elekta|xvi)\b",
     re.IGNORECASE,
-)
-_DOSE: Final = re.compile(r"\b(dose|dosis|dosimetry)\b", re.IGNORECASE)
+)  # devices whose grey values are no HU
+_DOSE: Final = re.compile(r"\b(dose|dosis|dosimetry)\b", re.IGNORECASE)  # dose reports
 
 
 def refusal_code(series: SeriesFiles) -> str | None:

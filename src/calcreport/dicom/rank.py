@@ -35,7 +35,7 @@ _BY_CONTRAST: Final = {
     Contrast.GIVEN: 2.0,
     Contrast.VENOUS: 2.0,
     Contrast.ARTERIAL: 3.0,
-}
+}  # lower is better for thresholds
 
 
 def rank_ct_series(study: StudyFiles) -> SeriesRanking:
@@ -132,6 +132,7 @@ def _merit(series: SeriesFiles, extents: Sequence[Extent]) -> tuple[float, ...]:
     )
 
 
+# Names of kernels of Siemens and Canon, and numbers from which they are sharp; words of other makers.
 _SIEMENS: Final = re.compile(r"^[A-Z][A-Z]?\s?([0-9]{2})[A-Z0-9\\_ -]*")
 _CANON: Final = re.compile(r"^FC([0-9]{2})")
 _SHARP_FROM: Final = 50

@@ -24,7 +24,7 @@ from calcreport.dicom.header import values
 from calcreport.dicom.header.charsets import decode
 from calcreport.dicom.header.image_header import ImageHeader
 
-_TYPE_2: Final = (
+_TYPE_2: Final = (  # attributes that stand in every object, empty where unknown
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime",
     "ReferringPhysicianName", "StudyID", "AccessionNumber",
 )  # fmt: skip
@@ -35,7 +35,7 @@ PATIENT_AND_STUDY: Final = (
     "StudyInstanceUID",
 )  # fmt: skip
 """What every new object repeats of its source."""
-_COPIED: Final = (
+_COPIED: Final = (  # attributes of source images that are kept
     *PATIENT_AND_STUDY,
     "SeriesInstanceUID", "SeriesNumber", "Modality", "Laterality", "ImageLaterality", "BodyPartExamined",
     "PatientPosition", "FrameOfReferenceUID", "PositionReferenceIndicator", "SOPClassUID", "SOPInstanceUID",
@@ -51,7 +51,7 @@ _KEPT: Final = _TEXT | {"UI"}
 
 That holds for several values where one may stand too: an archive has to read our objects as it read the images.
 """
-_UTF_8: Final = "ISO_IR 192"
+_UTF_8: Final = "ISO_IR 192"  # defined term
 
 
 class SourceImages:
@@ -115,8 +115,8 @@ def _clean(raw: Dataset) -> Dataset:
 
 def _charset(raw: Dataset) -> bytes:
     """Specific Character Set as it stands in the file, as far as it is ASCII: others are no defined terms."""
-    told = raw.get("SpecificCharacterSet") or ""
-    return "\\".join([told] if isinstance(told, str) else told).encode("ascii", "replace")
+    declared = raw.get("SpecificCharacterSet") or ""
+    return "\\".join([declared] if isinstance(declared, str) else declared).encode("ascii", "replace")
 
 
 def _decoded(raw: Dataset, keyword: str, charset: bytes) -> DataElement:

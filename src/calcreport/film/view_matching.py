@@ -44,7 +44,7 @@ _UNCERTAIN: Final = "Findings of the frontal and lateral view could not be match
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Tied:
+class LesionViews:
     """Findings of one lesion."""
 
     findings: tuple[FilmFinding, ...]
@@ -86,9 +86,9 @@ def tie_views(films: Sequence[FilmImage], searched: Sequence[SearchedFilm]) -> t
         matches = _match(films, searched, pair)
         for i, j in matches.pairs:
             both = (alone.pop((pair.frontal, i)), alone.pop((pair.lateral, j)))
-            tied.append(Tied(findings=tuple(sorted(both, key=_clearness, reverse=True)), notes=matches.notes))
+            tied.append(LesionViews(findings=tuple(sorted(both, key=_clearness, reverse=True)), notes=matches.notes))
         reasons += [matches.reason] if matches.reason else []
-    tied += [Tied(findings=(finding,)) for finding in alone.values()]
+    tied += [LesionViews(findings=(finding,)) for finding in alone.values()]
     return tuple(tied), tuple(f"{_UNCERTAIN}: {reason}" for reason in dict.fromkeys(reasons))
 
 

@@ -73,7 +73,7 @@ def render_template(templates: Templates, name: str, *, is_html: bool, **fields:
 
 
 def compile_template(templates: Templates, name: str, *, is_html: bool) -> None:
-    """Compile a template ahead of its use; what is wrong with it is told when it is rendered."""
+    """Compile a template ahead of its use; what is wrong with it is reported when it is rendered."""
     import jinja2  # noqa: PLC0415 - start-up must not wait for it
 
     with suppress(jinja2.TemplateError, RecursionError):

@@ -15,6 +15,7 @@ from calcreport.rules.site_rules import Row
 SUSPECTED: Final = "suspected."
 """Before a class that forbids biopsy: the fact that any lesion of the patient speaks for it."""
 
+# Columns of conclusions, and whom to call.
 _OF_CONCLUSION: Final = {table: (*CAPABILITIES[table], CONTACT) for table in ("class", "recommendation")}
 
 
@@ -45,7 +46,7 @@ def share_capabilities(rows: Iterable[Row], all_rows: Iterable[Row], problems: l
 
 
 def explanations_by_class(rows: Iterable[Row]) -> list[Row]:
-    """Explanation rows of the classes that explain flags: where characteristic, and not of a large lump."""
+    """Explanation rows of the classes that explain flags: where characteristic, and not of a large mass."""
     return [
         Row(
             where=row.where,
@@ -95,11 +96,11 @@ def unspoken_bans(rules: Iterable[Rule]) -> Iterable[str]:
     """Name the classes that forbid biopsy of which no recommendation says so, and what both forbids and advises it."""
     held = list(rules)
     bans = [rule for rule in held if rule.table == "recommendation" and "forbids_biopsy" in rule.capabilities]
-    told = {row.fact for rule in bans for row in comparisons(rule.when)}
+    read_by_bans = {row.fact for rule in bans for row in comparisons(rule.when)}
     for name in dict.fromkeys(
         rule.concludes for rule in held if rule.table == "class" and "forbids_biopsy" in rule.capabilities
     ):
-        if f"class.{name}" not in told:
+        if f"class.{name}" not in read_by_bans:
             yield f"class {name} forbids biopsy: a recommendation with forbids_biopsy must ask for class.{name}"
     for rule in bans:
         if "leads_to_procedure" in rule.capabilities:

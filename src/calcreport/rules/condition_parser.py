@@ -18,12 +18,13 @@ from typing import Any, Final
 from calcreport.rules.conditions import ALWAYS, All, AnyOf, Certainly, Comparison, Condition, Not, Relation, Value
 from calcreport.rules.facts import Fact, Kind
 
+# Relations of numbers.
 _NUMERIC: Final = frozenset({Relation.AT_LEAST, Relation.AT_MOST, Relation.ABOVE, Relation.BELOW})
 _FITTING: Final[Mapping[Kind, frozenset[Relation]]] = {
     Kind.NUMBER: _NUMERIC | {Relation.IS, Relation.KNOWN},
     Kind.WORD: frozenset({Relation.IS, Relation.ONE_OF, Relation.KNOWN}),
     Kind.WORDS: frozenset({Relation.INCLUDES, Relation.KNOWN}),
-}
+}  # relations that each kind of fact allows
 
 
 class ConditionParser:

@@ -153,7 +153,7 @@ class Certainly:
         return Verdict.MET if self.part.judge(facts) is Verdict.MET else Verdict.NOT_MET
 
 
-Condition = Comparison | All | AnyOf | Not | Certainly
+Condition = Comparison | All | AnyOf | Not | Certainly  # any condition
 
 ALWAYS = All(parts=())
 """The condition that is always met."""
@@ -252,7 +252,7 @@ _NUMERIC: Final[Mapping[Relation, Callable[[float, float], bool]]] = {
     Relation.AT_MOST: operator.le,
     Relation.ABOVE: operator.gt,
     Relation.BELOW: operator.lt,
-}
+}  # comparison that answers each relation of numbers
 
 
 def _verdict(*, is_met: bool) -> Verdict:

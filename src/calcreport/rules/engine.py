@@ -34,10 +34,10 @@ _WORST_STATE: Final = (
 )
 """Order in which one state of a flag stands for all lesions: absent only when it is absent everywhere."""
 
-_CONCERNS: Final = (Concern.HIGH, Concern.FLAGGED, Concern.MODIFIED, Concern.INDETERMINATE, Concern.NONE)
-"""Most worrying first."""
+_CONCERNS: Final = tuple(Concern)
+"""Most severe first."""
 
-_SEVERAL: Final = 2
+_SEVERAL: Final = 2  # lesions that speak for a disease of the whole patient
 
 
 def decide(findings: Findings, clinical: Clinical, policy: PolicySettings, ruleset: Ruleset) -> Decision:
@@ -48,7 +48,7 @@ def decide(findings: Findings, clinical: Clinical, policy: PolicySettings, rules
     findings : Findings
         Measured on images or typed by a reader.
     clinical : Clinical
-        What the clinician told.
+        What the clinician stated.
     policy : PolicySettings
         Choices of the site.
     ruleset : Ruleset
@@ -123,7 +123,7 @@ def _notes(weighings: list[Weighing], ruleset: Ruleset, *, level: str) -> tuple[
 
 
 def _merge(weighings: list[Weighing], allowed: list[list[Rule]], ruleset: Ruleset) -> tuple[Recommendation, ...]:
-    """Every recommendation of a lesion once: by table order, then by the most worrying lesion it is for.
+    """Every recommendation of a lesion once: by table order, then by the most severe lesion it is for.
 
     What one row says of different lesions in different words stays apart: the words of the worst hold for none of the
     others.
@@ -157,21 +157,21 @@ def _patient_differential(weighings: list[Weighing], ruleset: Ruleset) -> tuple[
 
 
 def _decide_without_lesion(weighing: Weighing, gathered: Gathered, ruleset: Ruleset) -> Decision:
-    """Decide on a study without calcification: a reported lump, growth or history still counts."""
-    worrying = [
+    """Decide on a study without calcification: a reported mass, growth or history still counts."""
+    reported = [
         name for name in ("size", "growth", "mass", "history") if weighing.flags[name].state is FlagState.PRESENT
     ]
     (allowed,) = allow([weighing], ruleset)
-    rules = [rule for rule in allowed if "stands_without_lesion" in rule.capabilities] if worrying else []
+    rules = [rule for rule in allowed if "stands_without_lesion" in rule.capabilities] if reported else []
     note = (
         # Holds for a negative study, and for one whose findings a reader rejected, which is not a negative one.
         "The lump, growth or history that was reported is not explained by this report and keeps its own weight",
     )
     return Decision(
         lesions=(),
-        patient=PatientLevel(notes=(*(note if worrying else ()), *gathered.labs.notes)),
-        concern=weighing.concern if worrying else Concern.NONE,
-        flags_summary={name: weighing.flags[name].state for name in worrying},
+        patient=PatientLevel(notes=(*(note if reported else ()), *gathered.labs.notes)),
+        concern=weighing.concern if reported else Concern.NONE,
+        flags_summary={name: weighing.flags[name].state for name in reported},
         recommendations=tuple(_recommendation(rule, weighing) for rule in rules),
         limitations=gathered.labs.limitations,
         capabilities=ruleset.capabilities,

@@ -1,4 +1,4 @@
-"""What became of every rule, and why: its answer, the comparisons behind it, and whether its conclusion was used."""
+"""Outcome of every rule, and why: its answer, the comparisons behind it, and whether its conclusion was used."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from calcreport.settings import PolicySettings
 
 @unique
 class Outcome(StrEnum):
-    """What became of a rule."""
+    """Outcome of a rule."""
 
     APPLIED = "applied"
     """Its conclusion stands in the report."""
@@ -35,7 +35,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleVerdict:
-    """What became of one rule for one lesion."""
+    """Outcome of one rule for one lesion."""
 
     rule: Rule
     """The row."""
@@ -70,22 +70,22 @@ def evaluate(
     """
     weighings = weigh_all(gather_facts(findings, clinical, policy, ruleset), ruleset)
     allowed = allow(weighings, ruleset)
-    spoken = {rule.id for rules in allowed for rule in rules}
+    printed_ids = {rule.id for rules in allowed for rule in rules}
     return tuple(
-        _verdict(rule, index, weighing, allowed[index], spoken, ruleset)
+        _verdict(rule, index, weighing, allowed[index], printed_ids, ruleset)
         for index, weighing in enumerate(weighings)
         for rule in ruleset.rules
     )
 
 
 def _verdict(
-    rule: Rule, index: int, weighing: Weighing, allowed: list[Rule], spoken: set[str], ruleset: Ruleset
+    rule: Rule, index: int, weighing: Weighing, allowed: list[Rule], printed_ids: set[str], ruleset: Ruleset
 ) -> RuleVerdict:
     facts = weighing.facts
     if rule.table in {"explanation", "flag"} and weighing.before_explaining:
         facts = weighing.before_explaining  # what they were judged by
     verdict = rule.when.judge(facts)
-    outcome, reason = _outcome(rule, verdict, weighing, allowed, spoken, ruleset)
+    outcome, reason = _outcome(rule, verdict, weighing, allowed, printed_ids, ruleset)
     return RuleVerdict(
         rule=rule,
         lesion=index,
@@ -98,7 +98,7 @@ def _verdict(
 
 
 def _outcome(
-    rule: Rule, verdict: Verdict, weighing: Weighing, allowed: list[Rule], spoken: set[str], ruleset: Ruleset
+    rule: Rule, verdict: Verdict, weighing: Weighing, allowed: list[Rule], printed_ids: set[str], ruleset: Ruleset
 ) -> tuple[Outcome, str]:
     if rule.table not in {"gate", "pattern"} and weighing.stop is not None:
         return Outcome.NOT_ASKED, f"gate {weighing.stop.id} ends the evaluation of this lesion"
@@ -108,7 +108,7 @@ def _outcome(
         return Outcome.NOT_MET, ""
     if _is_applied(rule, weighing, allowed):
         return Outcome.APPLIED, ""
-    return Outcome.OUTRANKED, next(_reasons(rule, weighing, spoken, ruleset), "an earlier row of its table speaks")
+    return Outcome.OUTRANKED, next(_reasons(rule, weighing, printed_ids, ruleset), "an earlier row of its table speaks")
 
 
 def _is_applied(rule: Rule, weighing: Weighing, allowed: list[Rule]) -> bool:
@@ -129,7 +129,7 @@ def _speaking(weighing: Weighing, allowed: list[Rule]) -> dict[str, set[Value]]:
     }
 
 
-def _reasons(rule: Rule, weighing: Weighing, spoken: set[str], ruleset: Ruleset) -> Iterator[str]:
+def _reasons(rule: Rule, weighing: Weighing, printed_ids: set[str], ruleset: Ruleset) -> Iterator[str]:
     """Reasons why a rule that is met does not speak, the plainest first."""
     if rule.table == "pattern":
         yield "the pattern was named, or an earlier row reads it"
@@ -140,7 +140,7 @@ def _reasons(rule: Rule, weighing: Weighing, spoken: set[str], ruleset: Ruleset)
     elif rule.table == "class":
         yield from _unlisted(rule, weighing, ruleset)
     elif rule.table == "recommendation":
-        yield from _unsaid(rule, weighing, spoken, ruleset)
+        yield from _unsaid(rule, weighing, printed_ids, ruleset)
 
 
 def _earlier(rule: Rule, speaking: list[Rule]) -> Iterator[str]:
@@ -164,14 +164,14 @@ def _unlisted(rule: Rule, weighing: Weighing, ruleset: Ruleset) -> Iterator[str]
     yield from _earlier(rule, [entry for entry, _ in weighing.entries])
 
 
-def _unsaid(rule: Rule, weighing: Weighing, spoken: set[str], ruleset: Ruleset) -> Iterator[str]:
+def _unsaid(rule: Rule, weighing: Weighing, printed_ids: set[str], ruleset: Ruleset) -> Iterator[str]:
     if rule.is_silenced:
         yield "known, and not printed in a radiology report"
     yield from _earlier(rule, weighing.recommendations)
     excluding = [
         other.id
         for other in ruleset.tables["recommendation"]
-        if other.id in spoken and rule.concludes in (*other.excludes, *other.excludes_here)
+        if other.id in printed_ids and rule.concludes in (*other.excludes, *other.excludes_here)
     ]
     if "leads_to_procedure" in rule.capabilities and not excluding:
         yield "biopsy is forbidden"

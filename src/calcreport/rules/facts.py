@@ -46,8 +46,8 @@ YES_NO: Final = frozenset({"yes", "no"})
 
 _SECTIONS: Final[Mapping[str, type[BaseModel]]] = MappingProxyType(
     {"symptoms": Symptoms, "felt": FeltMass, "growth": Growth, "history": History, "conditions": Conditions}
-)
-_LAB_STATE: Final = frozenset({"low", "normal", "high"})
+)  # sections of the clinical file whose fields are facts
+_LAB_STATE: Final = frozenset({"low", "normal", "high"})  # words of a result
 
 
 def _answer(meaning: str) -> Fact:
@@ -66,7 +66,7 @@ def _words(meaning: str, words: Iterable[str]) -> Fact:
     return Fact(kind=Kind.WORDS, meaning=meaning, words=frozenset(words))
 
 
-_OWN: Final[Mapping[str, Fact]] = {
+_OWN: Final[Mapping[str, Fact]] = {  # facts that are no field of the clinical file
     "modality": _word("modality", "CT", "CR", "DX"),
     "projection": _answer("measured on a projection radiograph"),
     "age_years": _number("age", "years"),

@@ -1,4 +1,4 @@
-"""Facts of every lesion of a study, before any rule: what was measured, told, tested, and what needs all lesions."""
+"""Facts of every lesion of a study, before any rule: what was measured, stated, tested, and what needs all lesions."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def gather_facts(
     findings : Findings
         Measured or typed. A study without lesion is judged as one lesion of which nothing is known.
     clinical : Clinical
-        What the clinician told.
+        What the clinician stated.
     policy : PolicySettings
         Choices of the site.
     ruleset : Ruleset
@@ -78,7 +78,7 @@ def gather_facts(
     shared |= policy_facts(policy) | study_facts(findings, clinical) | labs.facts
     apart = [is_elsewhere(lesion, clinical) for lesion in lesions]
     # Where every lesion seems to be elsewhere, side or region was mistyped: then the complaint counts for all.
-    told = {is_apart: complaint_facts(clinical, applies=not is_apart or all(apart)) for is_apart in set(apart)}
+    complaints = {is_apart: complaint_facts(clinical, applies=not is_apart or all(apart)) for is_apart in set(apart)}
     cases = []
     for lesion, is_apart in zip(lesions, apart, strict=True):
         images = (seen or {}).get(id(lesion)) or image_facts(lesion, findings, policy)

@@ -17,14 +17,12 @@ from calcreport.settings import PolicySettings
 DAYS_A_MONTH: Final = 30.4375
 """365.25 / 12."""
 
-_FLOAT_NOISE: Final = 6
-"""Decimals kept in a difference of lengths, so that 50.9 - 50.0 equals 0.9."""
+_FLOAT_NOISE: Final = 6  # decimals kept in a difference of lengths, so that 50.9 - 50.0 equals 0.9
 
-Basis = Literal["mass", "mineral"] | None  # what was compared; None for nothing
+ComparedPart = Literal["mass", "mineral"] | None  # what was compared; None for nothing
 Course = Literal["stable", "smaller", "larger", "larger_in_volume"]  # change of length against both errors
 
-_PROJECTED: Final = frozenset({"CR", "DX"})
-"""Kinds of image that enlarge by an unknown factor."""
+_PROJECTED: Final = frozenset({"CR", "DX"})  # kinds of image that enlarge by an unknown factor
 
 
 def weigh_growth(lesion: LesionFinding, findings: Findings, policy: PolicySettings) -> LesionGrowth | None:
@@ -50,9 +48,9 @@ def weigh_growth(lesion: LesionFinding, findings: Findings, policy: PolicySettin
     if prior is None:
         return None
     day = prior.study_date or (findings.prior_study.study_date if findings.prior_study else None)
-    told = {"prior_id": prior.lesion_id, "prior_date": day.isoformat() if day else None}
+    shared = {"prior_id": prior.lesion_id, "prior_date": day.isoformat() if day else None}
     if prior.status != "matched":
-        return LesionGrowth(status=prior.status, comparable=YesNo.NO, reason=prior.reason, **told)
+        return LesionGrowth(status=prior.status, comparable=YesNo.NO, reason=prior.reason, **shared)
     basis, now_mm = _basis(lesion, prior)
     before_mm = prior.max_diameter_mm
     reason = prior.reason or _why_not_comparable(lesion, findings, prior, basis)
@@ -65,7 +63,7 @@ def weigh_growth(lesion: LesionFinding, findings: Findings, policy: PolicySettin
         before_mm=before_mm,
         now_mm=now_mm,
         interval_days=_interval(prior, day, findings.study_date),
-        **told,
+        **shared,
     )
     if now_mm is None or not before_mm:
         return growth
@@ -146,11 +144,11 @@ def _stability(growth: LesionGrowth, lesion: LesionFinding, findings: Findings, 
     return growth.model_copy(update={"stable_since": since, "stable_from_mm": from_mm, "stable_days": days})
 
 
-def _part(lesion: LesionFinding, basis: Basis) -> FindingMass | FindingSize:
+def _part(lesion: LesionFinding, basis: ComparedPart) -> FindingMass | FindingSize:
     return lesion.mass if basis == "mass" else lesion.size
 
 
-def _basis(lesion: LesionFinding, prior: FindingPrior) -> tuple[Basis, float | None]:
+def _basis(lesion: LesionFinding, prior: FindingPrior) -> tuple[ComparedPart, float | None]:
     """Compared part and its length now in mm: the mineral unless the mass was named or is all that is known."""
     mass_mm, mineral_mm = lesion.mass.max_diameter_mm, lesion.size.max_diameter_mm
     if prior.basis == "mass":
@@ -167,7 +165,7 @@ def _interval(prior: FindingPrior, day: date | None, study_date: date | None) ->
     return days if days > 0 else None
 
 
-def _why_not_comparable(lesion: LesionFinding, findings: Findings, prior: FindingPrior, basis: Basis) -> str:
+def _why_not_comparable(lesion: LesionFinding, findings: Findings, prior: FindingPrior, basis: ComparedPart) -> str:
     """Say why the lengths may not be compared; empty when nothing speaks against it."""
     now, before = findings.modality, prior.modality
     if before is None and findings.prior_study is not None:
@@ -184,7 +182,7 @@ def _why_not_comparable(lesion: LesionFinding, findings: Findings, prior: Findin
     return _other_hand(lesion, prior, basis) or _cut_now(lesion, prior, basis)
 
 
-def _other_hand(lesion: LesionFinding, prior: FindingPrior, basis: Basis) -> str:
+def _other_hand(lesion: LesionFinding, prior: FindingPrior, basis: ComparedPart) -> str:
     """Say that one of the lengths is a reader's and the other measured on voxels; empty when both are alike."""
     is_mass = basis == "mass"
     is_by_reader = lesion.mass.source == "reader" if is_mass else lesion.size.is_by_reader
@@ -195,7 +193,7 @@ def _other_hand(lesion: LesionFinding, prior: FindingPrior, basis: Basis) -> str
     return f"measured {before} before and {now} now"
 
 
-def _cut_now(lesion: LesionFinding, prior: FindingPrior, basis: Basis) -> str:
+def _cut_now(lesion: LesionFinding, prior: FindingPrior, basis: ComparedPart) -> str:
     part = _part(lesion, basis)
     if part.is_minimum and not prior.is_minimum:
         return "cut by the edge of the images now, so that the length is a minimum"

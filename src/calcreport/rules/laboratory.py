@@ -18,15 +18,13 @@ from calcreport.rules.conditions import Value
 from calcreport.rules.facts import answer
 from calcreport.rules.laboratory_values import Band, State, band_of_product, product_limit, read_results, state_of
 
-_RENAL_STAGE: Final = 3.0
-"""Chronic kidney disease from this stage on reduces phosphate excretion (KDIGO)."""
+_RENAL_STAGE: Final = 3.0  # chronic kidney disease from this stage on reduces phosphate excretion (KDIGO)
 
 _CORE: Final = ("calcium", "phosphate", "pth", "alp")  # tests that are normal together or not at all
 
 _OTHERS: Final = ("phosphate", "pth", "alp", "vitamin_d", "ck", "urate")  # tests beside calcium, creatinine and eGFR
 
-_PTH_BAND: Final = (2.0, 9.0)
-"""Times the upper limit: what KDIGO accepts on dialysis."""
+_PTH_BAND: Final = (2.0, 9.0)  # times the upper limit: what KDIGO accepts on dialysis
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,7 @@ from calcreport.rules.growth import weigh_growth
 from calcreport.rules.regions import are_apart, name_areas
 from calcreport.settings import PolicySettings
 
-_FLOAT_NOISE: Final = 6
-"""Decimals kept in a difference of lengths, so that 50.9 - 50.0 equals 0.9."""
+_FLOAT_NOISE: Final = 6  # decimals kept in a difference of lengths, so that 50.9 - 50.0 equals 0.9
 
 _DEEP_TISSUES: Final = frozenset({"muscle", "tendon", "joint", "bursa"})
 """Tissues that lie beneath the investing fascia."""
@@ -75,7 +74,7 @@ def complaint_facts(clinical: Clinical, *, applies: bool) -> dict[str, Value]:
     Returns
     -------
     dict[str, Value]
-        Symptoms, lump, course and history; what one answer implies for another is filled in.
+        Symptoms, palpated mass, course and history; what one answer implies for another is filled in.
     """
     facts = plain_answers("symptoms", clinical.symptoms)
     facts |= plain_answers("felt", clinical.mass) | plain_answers("growth", clinical.growth)
@@ -186,7 +185,7 @@ def size_facts(
     is_extent : bool
         The mineral follows a vessel, tendon or fascia: its length is an extent and no mass dimension.
     is_only : bool
-        The only lesion the palpated lump can be: a palpated size may then settle the size of the whole lesion.
+        The only lesion the palpated mass can be: a palpated size may then settle the size of the whole lesion.
 
     Returns
     -------
@@ -201,7 +200,7 @@ def size_facts(
     longest_mm = _longest(mass_mm, None if is_extent else mineral_mm)
     is_film = facts["projection"] == "yes" or lesion.size.projected
     if is_film and felt_mm is not None and _is_above_limit(felt_mm, policy):
-        longest_mm = felt_mm  # a palpated lump above the limit needs no projection to be there
+        longest_mm = felt_mm  # a palpated mass above the limit needs no projection to be there
     is_mineral = longest_mm is not None and (mass_mm is None or longest_mm > mass_mm)
     is_felt = longest_mm is not None and longest_mm == felt_mm
     is_minimum = lesion.mass.is_minimum if measured is not None and not is_mineral else lesion.size.is_minimum
@@ -211,7 +210,7 @@ def size_facts(
     error_mm = lesion.voxel_diagonal_mm
     # A contour's voxels say nothing of how finely it was drawn; its own uncertainty does.
     uncertainty_mm = lesion.mass.uncertainty_mm if longest_mm is not None and longest_mm == measured else None
-    reference_mm = _longest(None if is_extent else mineral_mm, measured)  # no lump is the length of a vessel
+    reference_mm = _longest(None if is_extent else mineral_mm, measured)  # no mass is as long as a vessel
     present = "yes" if lesion.mass.present is YesNo.UNKNOWN and measured is not None else lesion.mass.present
     return {
         "size.mineral_mm": mineral_mm,

@@ -16,8 +16,7 @@ from calcreport.rules.ruleset import Rule, Ruleset
 FLAG_NAMES = tuple(Flags.model_fields)
 """Red flags in report order."""
 
-_MAJOR = ("size", "depth", "growth", "aggressive")
-"""Flags of which two together mean high concern."""
+_MAJOR = ("size", "depth", "growth", "aggressive")  # flags of which two together mean high concern
 
 _FLAG_WORDS = {
     "size": "size",
@@ -27,7 +26,7 @@ _FLAG_WORDS = {
     "mass": "soft-tissue mass",
     "history": "history",
     "aggressive": "aggressive imaging feature",
-}
+}  # names of flags as printed
 
 BLOCKING_FLAGS = ("growth", "mass", "aggressive")
 """Flags no pattern explains: while one is present, nothing is explained."""
@@ -38,7 +37,7 @@ Weight = Literal["++", "+", "-"]
 Certainty = Literal["consistent with", "favoured", "possible", "less likely", "cannot be determined"]
 """Steps of the certainty ladder this tool may use."""
 
-_WEIGHTS = {"++": 0, "+": 1, "-": 2}
+_WEIGHTS = {"++": 0, "+": 1, "-": 2}  # order, strongest first
 
 
 @dataclass(slots=True, kw_only=True)
@@ -223,11 +222,11 @@ def _explain(weighing: Weighing, ruleset: Ruleset, judge: Judge) -> None:
 
 def _recommend(facts: Facts, ruleset: Ruleset, judge: Judge) -> list[Rule]:
     """First row met for each recommendation, in table order; exclusions are the caller's."""
-    spoken: dict[str, Rule] = {}
+    met: dict[str, Rule] = {}
     for rule in ruleset.tables["recommendation"]:
-        if not rule.is_silenced and rule.concludes not in spoken and is_met(rule, facts, judge):
-            spoken[rule.concludes] = rule
-    return list(spoken.values())
+        if not rule.is_silenced and rule.concludes not in met and is_met(rule, facts, judge):
+            met[rule.concludes] = rule
+    return list(met.values())
 
 
 def differential(weighing: Weighing) -> tuple[Differential, ...]:

@@ -26,8 +26,7 @@ _WORDS: Final = {
 _STAGES: Final = {"none": 0, "end stage": 5}  # stage of chronic kidney disease by answer
 _YEAR_DAYS: Final = 366  # an earlier study a year ago
 _MONTHS_DAYS: Final = 90  # an earlier study three months ago
-_SHRUNK: Final = 0.5
-"""Of the present length, for a prior that shows growth beyond any limit a site may set."""
+_SHRUNK: Final = 0.5  # of the present length, for a prior that shows growth beyond any limit a site may set
 _TIMES: Final = ("patient.age_years", "growth.weeks", "history.trauma_weeks_ago")  # facts that are durations
 
 
@@ -115,7 +114,7 @@ def _field_answers(name: str, value: object, policy: PolicySettings, ruleset: Ru
         yield from ((answer, length_mm / 10) for answer, length_mm in _lengths_mm(policy))
     elif name in _TIMES:
         fact = "age_years" if name == "patient.age_years" else name
-        yield from _intervals(_limits_of(fact, _Index(ruleset)))
+        yield from _intervals(_limits_of(fact, ruleset))
 
 
 def _lengths_mm(policy: PolicySettings) -> tuple[tuple[str, float], ...]:
@@ -134,26 +133,12 @@ def _intervals(limits: tuple[float, ...]) -> Iterator[tuple[str, float]]:
     yield f">{limits[-1]:g}", limits[-1] * 1.25
 
 
-@dataclass(frozen=True, slots=True)
-class _Index:
-    """A ruleset as key of a cache: two are the same when they are one object."""
-
-    ruleset: Ruleset
-
-    def __hash__(self) -> int:
-        return id(self.ruleset)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Index) and other.ruleset is self.ruleset
-
-
 @lru_cache(maxsize=32)
-def _limits_of(fact: str, index: _Index) -> tuple[float, ...]:
+def _limits_of(fact: str, ruleset: Ruleset) -> tuple[float, ...]:
     """Numbers the rules hold a fact against, ascending."""
-    rules = index.ruleset.rules
     conditions = [
         condition
-        for rule in rules
+        for rule in ruleset.rules
         for condition in (rule.when, rule.strong, *(remark.when for remark in rule.remarks))
         if condition is not None
     ]

@@ -14,8 +14,7 @@ from calcreport.rules.laboratory import LabFacts
 from calcreport.rules.regions import are_apart
 from calcreport.settings import PolicySettings
 
-_AGE_TOLERANCE_YEARS: Final = 1.0
-"""A header holds the age on the day of the study, or in whole years."""
+_AGE_TOLERANCE_YEARS: Final = 1.0  # A header holds the age on the day of the study, or in whole years
 
 _NAMES: Final = {
     "patient.age_years": "age",

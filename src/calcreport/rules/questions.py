@@ -11,7 +11,7 @@ from typing import Final
 
 UNKNOWN: Final = "unknown"  # answer of an input that nobody gave
 
-MORE_WORRYING_YES: Final = frozenset(
+YES_RAISES_CONCERN: Final = frozenset(
     {
         "symptoms.symptomatic", "symptoms.pain", "symptoms.point_tenderness", "symptoms.inflammation",
         "symptoms.fever", "symptoms.functional_limitation", "symptoms.cosmetic_concern", "symptoms.skin_necrosis",
@@ -24,12 +24,12 @@ MORE_WORRYING_YES: Final = frozenset(
         "lesion.features.ill_defined",
     }
 )  # fmt: skip
-"""Questions of which "yes" worries more than "unknown", and that more than "no"."""
+"""Questions of which "yes" weighs more than "unknown", and that more than "no"."""
 
-MORE_WORRYING_NO: Final = frozenset(
+NO_RAISES_CONCERN: Final = frozenset(
     {"history.trauma", "history.fracture", "lesion.features.rim_complete", "lesion.features.cleft_to_cortex"}
 )
-"""Questions of which "no" worries more: a cause, or a sign of benign ossification, is missing."""
+"""Questions of which "no" weighs more: a cause, or a sign of benign ossification, is missing."""
 
 LADDERS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
@@ -40,7 +40,7 @@ LADDERS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "lesion.prior": ("stable for a year", UNKNOWN, "grown"),
     }
 )
-"""Answers of other questions, least worrying first."""
+"""Answers of other questions, least severe first."""
 
 CUTS_BOTH_WAYS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -96,7 +96,7 @@ CUTS_BOTH_WAYS: Final[Mapping[str, str]] = MappingProxyType(
         "lesion.features.multifocal_sites": "speaks for a disease of the whole patient",
     }
 )
-"""Questions without a more worrying answer, and why."""
+"""Questions without a more severe answer, and why."""
 
 UNASKED: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -140,14 +140,14 @@ FIRST_ASKED: Final = (
 
 def inputs_of_the_rules() -> frozenset[str]:
     """Every input this module speaks of."""
-    return MORE_WORRYING_YES | MORE_WORRYING_NO | LADDERS.keys() | CUTS_BOTH_WAYS.keys() | UNASKED.keys()
+    return YES_RAISES_CONCERN | NO_RAISES_CONCERN | LADDERS.keys() | CUTS_BOTH_WAYS.keys() | UNASKED.keys()
 
 
 def worry_ladder(name: str) -> tuple[str, ...] | None:
-    """Answers of an input, least worrying first, "unknown" at its place; ``None`` when it cuts both ways."""
-    if name in MORE_WORRYING_YES:
+    """Answers of an input, least severe first, "unknown" at its place; ``None`` when it cuts both ways."""
+    if name in YES_RAISES_CONCERN:
         return ("no", UNKNOWN, "yes")
-    return ("yes", UNKNOWN, "no") if name in MORE_WORRYING_NO else LADDERS.get(name)
+    return ("yes", UNKNOWN, "no") if name in NO_RAISES_CONCERN else LADDERS.get(name)
 
 
 def rank(name: str) -> int:

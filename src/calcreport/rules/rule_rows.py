@@ -23,7 +23,7 @@ REQUIRED: Final = {
     "concern": ("concern",),
     "recommendation": ("text", "when"),
     "note": ("text", "when"),
-}
+}  # columns each table must have
 CAPABILITIES: Final[Mapping[str, tuple[Capability, ...]]] = {
     "flag": ("is_extent", "is_silenced"),
     "class": (
@@ -36,7 +36,7 @@ CAPABILITIES: Final[Mapping[str, tuple[Capability, ...]]] = {
 CONTACT: Final = "same_day_contact"
 """Column of a recommendation: who is called the same day."""
 
-_OPTIONAL: Final = {
+_OPTIONAL: Final = {  # columns each table may have
     "pattern": ("is_sure",),
     "gate": ("stops", "is_silenced"),
     "flag": ("when", "value", "limit", "unit", "notes", *CAPABILITIES["flag"]),
@@ -48,7 +48,7 @@ _OPTIONAL: Final = {
     ),
     "note": ("level",),
 }  # fmt: skip
-_COMMON: Final = ("id", "sources", "since")
+_COMMON: Final = ("id", "sources", "since")  # columns of every table
 
 _KINDS: Final[Mapping[str, tuple[type, str]]] = {
     **dict.fromkeys(
@@ -241,7 +241,7 @@ _FIELDS: Final[Mapping[str, Callable[[str, dict[str, Any], ConditionParser, list
     "concern": _read_concern,
     "recommendation": _read_recommendation,
     "note": _read_note,
-}
+}  # reader of the rows of each table
 
 
 def _read_remarks(where: str, rows: Any, parser: ConditionParser, problems: list[str]) -> tuple[Remark, ...]:  # noqa: ANN401

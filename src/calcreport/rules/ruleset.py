@@ -42,15 +42,16 @@ REQUIRED_CONDITIONS: Final = (
 BUILT_IN: Final = "calcreport"
 """Name of the rules that travel with the software."""
 
+# Top-level keys of rule files; the header of a row; characters of a site's name.
 _TOP: Final = ("schema", "version", "condition", *REQUIRED)
 _TOP_OF_SITE: Final = (*_TOP, "name", "removed")
 _HEADER: Final = re.compile(r"^[ \t]*\[\[[ \t]*([A-Za-z]+)[ \t]*\]\]", re.MULTILINE)
 _LONGEST_NAME: Final = 60
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Ruleset:
-    """Checked rules by table, in the order written."""
+    """Checked rules by table, in the order written; two are the same when they are one object."""
 
     version: str
     """Printed in every report; with a site's own rules both are joined by ``+``."""
@@ -95,7 +96,7 @@ def load_rules(texts: Mapping[str, str], site_texts: Mapping[str, str] | None = 
     texts : Mapping[str, str]
         File name to TOML text; the order of names decides the order of rows of one kind.
     site_texts : Mapping[str, str] | None
-        A site's own rules, laid over the others: see `lay_over`.
+        A site's own rules, which replace or extend the others: see `lay_over`.
 
     Returns
     -------

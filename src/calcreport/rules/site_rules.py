@@ -1,4 +1,4 @@
-"""A site's own rules, laid over those that travel with the software."""
+"""A site's own rules, which replace or extend those that travel with the software."""
 
 from __future__ import annotations
 

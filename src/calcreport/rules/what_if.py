@@ -22,6 +22,7 @@ from calcreport.rules.ruleset import Rule, Ruleset
 from calcreport.rules.study_rules import allow, forbidding, weigh_all
 from calcreport.settings import PolicySettings
 
+# Tables whose rows decide; others only print.
 _DECIDING_TABLES: Final = frozenset({"gate", "flag", "explanation", "class", "concern"})
 _TELLING: Final = frozenset({"is_referral", "forbids_biopsy"})
 """Recommendations whose coming or going matters by itself; same-day contact is another."""
@@ -41,9 +42,10 @@ _TEXTURE: Final = frozenset(
 _MOST_KINDS: Final = 8
 """Kinds of lesion that are asked about: a study of a hundred deposits has few kinds, and a reader has little time."""
 
-_CONCERNS: Final = (Concern.HIGH, Concern.FLAGGED, Concern.MODIFIED, Concern.INDETERMINATE, Concern.NONE)
+# Concerns, most severe first; certainty, highest first.
+_CONCERNS: Final = tuple(Concern)
 _LADDER: Final = ("consistent with", "favoured", "possible", "less likely")
-_SETTLED: Final = (FlagState.PRESENT, FlagState.POSSIBLE, FlagState.EXPLAINED)
+_SETTLED: Final = (FlagState.PRESENT, FlagState.POSSIBLE, FlagState.EXPLAINED)  # states whose coming or going counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +170,7 @@ class _Study:
 
 
 def _kinds(weighings: list[Weighing]) -> frozenset[int]:
-    """One lesion of each kind, most worrying kinds first: what an answer does to one it does to its like."""
+    """One lesion of each kind, most severe kinds first: what an answer does to one it does to its like."""
     first: dict[tuple[object, ...], int] = {}
     for index, weighing in enumerate(weighings):
         states = tuple(flag.state for flag in weighing.flags.values())

@@ -91,6 +91,16 @@ def test_dense_things_outside_the_body_are_external(make_volume, limb):
     assert ExclusionReason.EXTERNAL in {e.reason for e in found.excluded}
 
 
+@pytest.mark.parametrize(("radius_mm", "is_on_the_skin"), [(35.0, False), (36.5, False), (39.0, True), (41.0, True)])
+def test_a_staple_half_in_the_skin_is_no_lesion_and_a_deposit_beneath_it_is_one(
+    make_volume, limb, radius_mm, is_on_the_skin
+):
+    """The skin lies 40 mm out: about half of what surrounds the staple is air, far more than beneath the skin."""
+    found = analyse(make_volume(with_ball(limb, (0.0, radius_mm, 0.0), 6.0, 700.0), size_mm=110.0))
+    assert len(found.lesions) == (0 if is_on_the_skin else 1)
+    assert (ExclusionReason.EXTERNAL in {e.reason for e in found.excluded}) is is_on_the_skin
+
+
 def test_foci_within_the_group_distance_are_one_lesion(make_volume, limb):
     def paint(x, y, z):
         field = limb(x, y, z)

@@ -50,6 +50,14 @@ def test_without_dates_nothing_is_told_by_the_month() -> None:
     assert (growth.change_mm, growth.interval_days, growth.change_mm_per_month) == (10.0, None, None)
 
 
+@pytest.mark.parametrize(
+    ("before", "days"),
+    [("2026-06-30", 1), ("2025-07-01", 365), ("2026-07-01", None), ("2026-07-02", None), (None, None)],
+)
+def test_an_interval_is_of_at_least_a_day(before: str | None, days: int | None) -> None:
+    assert _growth(_lesion(50, 40, study_date=before)).interval_days == days
+
+
 def test_a_typed_interval_stands_for_the_dates() -> None:
     assert _growth(_lesion(50, 40, study_date=None, interval_days=30)).interval_days == 30
 

@@ -17,9 +17,9 @@ from calcreport.rules.questions import (
     CUTS_BOTH_WAYS,
     FIRST_ASKED,
     LADDERS,
-    MORE_WORRYING_NO,
-    MORE_WORRYING_YES,
+    NO_RAISES_CONCERN,
     UNASKED,
+    YES_RAISES_CONCERN,
     inputs_of_the_rules,
 )
 from calcreport.settings import PolicySettings
@@ -73,7 +73,7 @@ def _decide(ruleset: Ruleset, lesion: dict[str, Any], clinical: dict[str, Any]) 
 
 
 def test_every_input_has_its_place() -> None:
-    groups = [MORE_WORRYING_YES, MORE_WORRYING_NO, set(LADDERS), set(CUTS_BOTH_WAYS), set(UNASKED)]
+    groups = [YES_RAISES_CONCERN, NO_RAISES_CONCERN, set(LADDERS), set(CUTS_BOTH_WAYS), set(UNASKED)]
     assert sum(map(len, groups)) == len(inputs_of_the_rules())
     assert inputs_of_the_rules() - {"labs.core"} == CLINICAL | READER
     assert set(FIRST_ASKED) <= inputs_of_the_rules()

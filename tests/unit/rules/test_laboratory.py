@@ -105,3 +105,16 @@ def test_old_values_are_not_used_and_that_is_said(day: str, is_used: bool) -> No
 )
 def test_renal_function(labs: dict[str, Any], conditions: dict[str, Any], state: str | None) -> None:
     assert _weigh(labs, conditions=conditions).facts["labs.renal"] == state
+
+
+def test_the_report_has_the_product_and_its_limit_only_where_both_values_are_known() -> None:
+    both = _weigh(NORMAL).laboratory
+    assert both is not None
+    assert both.product_limit_mg2_dl2 == 55.0
+    assert both.product_mmol2_l2 == pytest.approx(2.4 * 1.1)
+    assert both.product_mg2_dl2 == pytest.approx(2.4 * 4.008 * 1.1 * 3.097, rel=1e-3)
+    for missing in ("calcium", "phosphate"):
+        one = _weigh({name: lab for name, lab in NORMAL.items() if name != missing}).laboratory
+        assert one is not None
+        assert (one.product_limit_mg2_dl2, one.product_mmol2_l2, one.product_mg2_dl2) == (None, None, None)
+    assert _weigh({}).laboratory is None

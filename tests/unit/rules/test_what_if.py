@@ -172,7 +172,117 @@ def test_what_nobody_waits_for_here_is_marked_as_remote(ruleset: Ruleset) -> Non
     fop = {name for name in asked if name in {"conditions.fop", "conditions.acvr1_variant"}}
     assert fop
     assert all(asked[name] for name in fop)
-    assert two.get("conditions.great_toe_malformation") is False
+    assert two["conditions.great_toe_malformation"] is False
+    assert rim["conditions.great_toe_malformation"] is False
+    assert remote("cloud")["conditions.great_toe_malformation"] is True
+    assert rim["lesion.features.chondroid"] is True
+    assert rim["lesion.features.growing_soft_tissue"] is False
     assert not any(value for name, value in rim.items() if name.startswith(("labs.", "symptoms.", "history.")))
     blank = remote("blank")
     assert not any(blank[name] for name in blank if name.startswith("lesion.features."))
+
+
+def test_what_forbids_or_hurries_is_asked_first_and_flags_alone_last(ruleset: Ruleset) -> None:
+    """Then what the class or the referral turns on, then the concern; within these by the order of the questions."""
+    asked = [(change.input, change.answer) for change in _ask(ruleset, "rim")]
+    order = [
+        ("history.trauma", "yes"),  # takes the referral away
+        ("history.trauma", "no"),  # another class, and no more
+        ("lesion.features.bone_destruction", "yes"),
+        ("lesion.features.centre_dense", "yes"),  # high concern
+        ("conditions.fop", "yes"),  # concern modified
+        ("lesion.bone_relation", "contiguous"),  # another class, and no more
+        ("growth.rate", "rapid"),  # the concern alone
+        ("history.sarcoma", "yes"),
+        ("lesion.mass.present", "yes"),  # a flag alone
+        ("history.malignancy", "yes"),
+    ]
+    assert [change for change in asked if change in order] == order
+
+
+def test_same_day_contact_is_asked_about_before_all_else(ruleset: Ruleset) -> None:
+    findings = Findings.model_validate(
+        {"modality": "CT", "lesions": [{"pattern": {"id": "P04"}, "depth": {"class": "subcutaneous"}}]}
+    )
+    changes = what_would_change(findings, parse_clinical({}), POLICY, ruleset)
+    calls = ["R13" in change.lesions[0].recommended for change in changes]
+    assert calls == sorted(calls, reverse=True)
+    assert sum(calls) >= 4
+    assert (changes[0].input, changes[sum(calls)].input) == ("conditions.dialysis", "growth.rate")
+
+
+def test_a_class_that_is_only_less_certain_is_marked_as_weaker(ruleset: Ruleset) -> None:
+    changes = _named(_ask(ruleset, "two"))
+    grown, sarcoma = changes["growth.rate", "rapid"].lesions[0], changes["history.trauma", "yes"].lesions[0]
+    assert (grown.leading, grown.certainty, grown.is_weaker) == ("C06", "possible", True)
+    assert (sarcoma.leading, sarcoma.certainty, sarcoma.is_weaker) == ("C06", "consistent with", False)
+    assert not changes["lesion.features.bone_destruction", "yes"].lesions[0].is_weaker
+
+
+def test_an_answer_about_several_lesions_has_the_most_severe_concern(ruleset: Ruleset) -> None:
+    change = _named(_ask(ruleset, "two"))["lesion.features.bone_destruction", "yes"]
+    assert [lesion.index for lesion in change.lesions] == [0, 1]
+    assert (change.concern_now, change.concern) == ("indeterminate", "flagged")
+
+
+def test_an_age_is_asked_for_in_every_interval_between_the_limits_of_the_rules(ruleset: Ruleset) -> None:
+    findings = Findings.model_validate({"modality": "CT", "lesions": [{}]})
+    answers = list(possible_answers(findings, parse_clinical({}), POLICY, ruleset))
+    ages = [(answer.answer, answer.clinical.patient.age_years) for answer in answers if "age_years" in answer.name]
+    assert ages == [
+        ("<10", 5), ("10-15", 12.5), ("15-18", 16.5), ("18-20", 19), ("20-40", 30), ("40-50", 45), (">50", 62.5),
+    ]  # fmt: skip
+    stages = {answer.answer: answer.clinical.conditions.ckd_stage for answer in answers if "ckd" in answer.name}
+    assert stages == {"none": 0, "end stage": 5}
+
+
+@pytest.mark.parametrize(
+    ("lesion", "modality", "expected"),
+    [
+        ({}, "CT", set()),
+        ({"size": {"max_diameter_mm": 40}}, "CT", {("stable for a year", 40, 366), ("grown", 20, 90)}),
+        (
+            {"mass": {"max_diameter_mm": 60}},
+            "CT",
+            {("stable for a year", 60, 366), ("stable for three months", 60, 90)},
+        ),
+        ({"size": {"max_diameter_mm": 40}, "mass": {"max_diameter_mm": 60}}, "CT", {("grown", 20, 90)}),
+        ({"size": {"max_diameter_mm": 40}, "prior": {"max_diameter_mm": 9}}, "CT", set()),
+    ],
+)
+def test_a_prior_is_asked_for_where_a_length_is_known_and_none_was_given(
+    lesion: dict[str, Any], modality: str, expected: set[tuple[str, float, int]], ruleset: Ruleset
+) -> None:
+    findings = Findings.model_validate({"modality": modality, "lesions": [lesion]})
+    answers = possible_answers(findings, parse_clinical({}), POLICY, ruleset)
+    priors = {
+        (answer.answer, prior.max_diameter_mm, prior.interval_days)
+        for answer in answers
+        if answer.name == "lesion.prior" and (prior := answer.findings.lesions[0].prior) is not None
+    }
+    assert expected <= priors
+    assert bool(priors) is bool(expected)
+
+
+@pytest.mark.parametrize(
+    ("lesion", "modality", "asked"),
+    [
+        ({}, "CT", {"lesion.mass.present", "lesion.depth.class", "lesion.bone_relation"}),
+        ({}, "DX", {"lesion.bone_relation"}),
+        ({"mass": {"present": "yes"}}, "CT",
+         {"lesion.mass.max_diameter_mm", "lesion.depth.class", "lesion.bone_relation"}),
+        ({"mass": {"present": "yes", "max_diameter_mm": 9}}, "CT", {"lesion.depth.class", "lesion.bone_relation"}),
+        ({"mass": {"max_diameter_mm": 9}}, "CT", {"lesion.depth.class", "lesion.bone_relation"}),
+        ({"mass": {"present": "no"}, "depth": {"class": "subfascial"}, "bone_relation": "separate"}, "CT", set()),
+        ({"mass": {"present": "no"}, "depth": {"class": "cannot_determine"}, "bone_relation": "cannot_determine"},
+         "CT", {"lesion.depth.class", "lesion.bone_relation"}),
+    ],
+)  # fmt: skip
+def test_a_reader_of_the_images_is_asked_for_what_is_unknown(
+    lesion: dict[str, Any], modality: str, asked: set[str], ruleset: Ruleset
+) -> None:
+    findings = Findings.model_validate({"modality": modality, "lesions": [lesion]})
+    names = {answer.name for answer in possible_answers(findings, parse_clinical({}), POLICY, ruleset)}
+    assert {name for name in names if name.startswith("lesion.") and ".features." not in name} - {
+        "lesion.prior"
+    } == asked

@@ -15,6 +15,7 @@ def _words(*patterns: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![a-z0-9+])(?:{'|'.join(patterns)})(?![a-z0-9+])")
 
 
+# Contrast medium in words of several languages, and what joins it to a further word.
 _MEDIUM: Final = r"(?:(?:iv|i\.v\.|oral|any) )?(?:contrast\w*|kontrast\w*|km|mdc|pdc|civ|cte|iv|i\.v\.?|c|inje\w*)"
 _AND: Final = r"(?= ?(?:[/&+,)]|(?:and|or|und|oder|et|ou|y|o|e|en|i|och) ))"
 _WITHOUT: Final = _words(
@@ -32,33 +33,34 @@ _WITH: Final = _words(
     r"(?:r/?o|rule out|v\.?a\.?|\?) ?pe", r"pe (?:protocol\w*|study|chest|thorax)", r"ct-?pa", r"pulm\w* embol\w*",
     r"lungenembolie", r"embol\w* pulm\w*",
 )  # fmt: skip
-"""Series with contrast whose phase is not told; pulmonary embolism is not looked for without."""
+"""Series with contrast without a phase; pulmonary embolism is not looked for without."""
 _JOINED: Final = _words("w", "with", "mit", "nach", "avec", "con", "com", "met", "med", "z", "post", "apres")
 """Beside a word for without: both."""
 _BOTH: Final = _words(
     r"wwo", r"\+ ?/ ?-(?: ?c)?", r"c ?\+ ?/ ?-", r"(?:mit|avec|con|com|with) ?/ ?(?:ohne|sans|sin|sem)"
-)
-_ARTERIAL: Final = _words(r"arteri\w*", r"art", r"angio\w*", r"cta", r"early")
-_AORTA: Final = _words(r"aorta\w*")
-"""Imaged in the arterial phase, unless without contrast."""
-_VENOUS: Final = _words(
+)  # series with and without contrast in one
+_ARTERIAL: Final = _words(r"arteri\w*", r"art", r"angio\w*", r"cta", r"early")  # arterial phase
+_AORTA: Final = _words(r"aorta\w*")  # imaged in the arterial phase, unless without contrast
+_VENOUS: Final = _words(  # venous and later phases
     r"veno\w*", r"ven", r"veineu\w*", r"porta[l-]\w*", r"portal", r"pv", r"delay\w*", r"late", r"nephro\w*",
     r"equilibrium", r"spat\w*", r"tardi\w*", r"urograph\w*", r"excretory",
 )  # fmt: skip
+# Route: into a vessel.
 _BY_VEIN: Final = _words(r"i\.? ?v\.?", r"intra[- ]?ven\w*", r"ven\w*", r"vein\w*", r"intra[- ]?arteri\w*", r"bolus")
-_ELSEWHERE: Final = _words(
+_ELSEWHERE: Final = _words(  # routes that enhance no vessel
     r"oral\w*", r"rectal\w*", r"p\.?o\.?", r"per os", r"enter(?:al|ic)\w*", r"intra[- ]?artic\w*", r"intra[- ]?thec\w*",
     r"gastro\w*", r"barium", r"enema", r"water", r"intra[- ]?vesic\w*", r"intra[- ]?cavit\w*",
 )  # fmt: skip
+# Placeholders of a field that was not filled in.
 _NOTHING_SAID: Final = re.compile(r"[?.x*-]*|n ?/ ?a|n\.a\.?|unk\w*|not (?:applicable|available|known)|undefined|null")
 _NO_AGENT: Final = re.compile(
     r"(?:no|none|non|nil|kein\w*|ninguno|aucun|nessuno|without|sans|ohne|senza|sin|sem)"
     rf"(?: (?:{_MEDIUM}|agent|given).*)?"
     r"|[0.,]+ ?(?:ml|cc|g|mg)?|w ?/? ?o(?: .*)?|un-?enhanced|nativ\w*|not (?:given|applied|used|administered)"
-)
+)  # agent fields that deny contrast
 
-_SIDES: Final = {"L": "left", "R": "right", "LEFT": "left", "RIGHT": "right"}
-_KVP_RANGE: Final = (40.0, 200.0)
+_SIDES: Final = {"L": "left", "R": "right", "LEFT": "left", "RIGHT": "right"}  # DICOM laterality to a side
+_KVP_RANGE: Final = (40.0, 200.0)  # plausible tube voltage, kV
 
 
 def contrast_of(series: SeriesFiles) -> tuple[Contrast, str]:

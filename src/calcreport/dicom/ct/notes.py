@@ -11,9 +11,9 @@ from calcreport.dicom.ct.stack_geometry import has_frame_per_image
 from calcreport.dicom.header.image_header import Plane
 from calcreport.model.geometry import VolumeGeometry
 
-_DIFFERS: Final = 0.01
-_PLANES: Final = ("sagittal", "coronal", "axial")
-_OBLIQUE: Final = 0.8
+_DIFFERS: Final = 0.01  # relative difference of spacings worth a note
+_PLANES: Final = ("sagittal", "coronal", "axial")  # by the axis of the patient that the slice normal follows
+_OBLIQUE: Final = 0.8  # cosine of the slice normal to its nearest axis; below it the plane is oblique
 
 
 def notes_of(planes: Sequence[Plane], geometry: VolumeGeometry) -> tuple[str, ...]:

@@ -17,10 +17,10 @@ from calcreport.dicom.header.elements import UNDEFINED
 from calcreport.dicom.header.image_header import ImageHeader, PixelDescription, Plane
 from calcreport.model.image import LOWEST_HU, NOT_IMAGED_HU
 
-BITS: Final = 16
-_FEWEST_BITS: Final = 8
-_SLOPE_RANGE: Final = (1e-4, 1e4)
-_INT16: Final = np.iinfo(np.int16)
+BITS: Final = 16  # allocated for each pixel of CT
+_FEWEST_BITS: Final = 8  # stored; fewer hold no CT
+_SLOPE_RANGE: Final = (1e-4, 1e4)  # plausible rescale slopes
+_INT16: Final = np.iinfo(np.int16)  # limits of the stored HU
 _AIR_LIKE_HU: Final = (LOWEST_HU, -900)
 """Padding in this range may be air as well: scanners clip air to the value they pad with."""
 _TISSUE_HU: Final = -300.0

@@ -28,12 +28,10 @@ from calcreport.settings import ReadingSettings
 
 _THREADS: Final = 2
 """Reading, decoding and scaling release the interpreter lock; more threads than this gain little."""
-_CHUNK: Final = 8
-_WORST_LOSSY_RATIO: Final = 15.0
-_WIDE_SCALE_HU: Final = 8192
-"""A scale reaching this far does not clip mineral, only metal."""
-_USUAL_CEILING_HU: Final = 3071
-"""Top of the 12-bit scale; scanners clip there even when they store 16 bits."""
+_CHUNK: Final = 8  # slices decoded at a time
+_WORST_LOSSY_RATIO: Final = 15.0  # a lossy series packed tighter is refused
+_WIDE_SCALE_HU: Final = 8192  # A scale reaching this far does not clip mineral, only metal
+_USUAL_CEILING_HU: Final = 3071  # top of the 12-bit scale; scanners clip there even when they store 16 bits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

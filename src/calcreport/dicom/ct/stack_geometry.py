@@ -17,23 +17,20 @@ from calcreport.dicom.ct.stacks import MIN_SLICES, SAME_DIRECTION, SAME_POSITION
 from calcreport.dicom.header.image_header import NO_UID, Plane
 from calcreport.model.geometry import VolumeGeometry
 
-_SPACING_RANGE_MM: Final = (0.01, 20.0)
-_UNIT_TOLERANCE: Final = 1e-3
-_MISSING: Final = 1.05
-"""A step this much longer than the median is a gap."""
+_SPACING_RANGE_MM: Final = (0.01, 20.0)  # plausible distances of pixels and slices
+_UNIT_TOLERANCE: Final = 1e-3  # of the length of direction cosines
+_MISSING: Final = 1.05  # A step this much longer than the median is a gap
 _UNEVEN: Final = 0.05
 """Longest less shortest step, as a part of the median: up to here the header's decimals explain it."""
-_MULTIPLE: Final = 0.1
-"""A gap within this of a whole number of steps is a number of missing slices."""
-_MOSTLY_EVEN: Final = 0.25
-"""More long steps than this part of all are another spacing, not missing slices."""
+_MULTIPLE: Final = 0.1  # A gap within this of a whole number of steps is a number of missing slices
+_MOSTLY_EVEN: Final = 0.25  # more long steps than this part of all are another spacing, not missing slices
 _DRIFT: Final = 0.25
 """A slice further than this part of a step from its even place shows that spacing changes along the stack."""
-_SIDEWAYS_MM: Final = 0.05
+_SIDEWAYS_MM: Final = 0.05  # at least, or a part of a pixel:
 _SIDEWAYS_PIXELS: Final = 0.1
 """Slices may lie this far beside the line through their corners: rounding of positions."""
-_STEEPEST_DEG: Final = 60.0
-_WHOLE: Final = 1.5
+_STEEPEST_DEG: Final = 60.0  # steepest tilt of the gantry or step of slices against their normal
+_WHOLE: Final = 1.5  # steps; from here on a gap misses a slice
 
 
 def order_and_place(planes: Sequence[Plane]) -> tuple[list[Plane], VolumeGeometry]:

@@ -25,13 +25,11 @@ SAME_DIRECTION: Final = 1e-3
 """Direction cosines within this of each other are parallel (0.06 degrees)."""
 MIN_SLICES: Final = 3
 """Fewer slices are no volume: one step cannot show that slices are evenly spaced."""
-_UNIT_TOLERANCE: Final = 0.01
-_MOST_PHASES: Final = 128
-"""More phases at one position are no plausible dynamic series."""
-_REGULAR: Final = 0.05
-_PIECE_BYTES: Final = 1_048_576
-_LARGEST_PACKING: Final = 4096
-"""No codec packs a scan tighter than this."""
+_UNIT_TOLERANCE: Final = 0.01  # of the length of direction cosines
+_MOST_PHASES: Final = 128  # more phases at one position are no plausible dynamic series
+_REGULAR: Final = 0.05  # longest less shortest step, as a part of the median
+_PIECE_BYTES: Final = 1_048_576  # 1 MiB
+_LARGEST_PACKING: Final = 4096  # no codec packs a scan tighter than this
 
 _PHASES: Final = (
     "temporal position", "cardiac phase", "trigger time", "stack", "acquisition number", "contrast agent",
@@ -39,14 +37,14 @@ _PHASES: Final = (
 )  # fmt: skip
 """Attributes that may tell phases at one position apart, the surest first."""
 
-Part = tuple[str, list[Plane]]
-Item = TypeVar("Item")
+Part = tuple[str, list[Plane]]  # value of an attribute and the slices that have it
+Item = TypeVar("Item")  # images or pieces of them
 
 
 def split(series: SeriesFiles) -> tuple[SeriesFiles, ...]:
     """Cut a series into stacks, at least one.
 
-    A stack whose repeated positions cannot be told apart with certainty carries a `problem`.
+    A stack whose repeated positions cannot be assigned with certainty carries a `problem`.
     """
     parts = _by_kind(series.planes)
     found: list[SeriesFiles] = []
@@ -221,7 +219,7 @@ def _in_plane_origin(plane: Plane) -> Hashable:
 
 
 def _by_phase(planes: list[Plane]) -> list[Part] | None:
-    """Parts told apart by one attribute, each an evenly spaced stack of its own; ``None`` when no attribute does."""
+    """Parts separated by one attribute, each an evenly spaced stack of its own; ``None`` when no attribute does."""
     for name, key in _phase_keys():
         groups: dict[Hashable, list[Plane]] = defaultdict(list)
         for plane in planes:
@@ -259,7 +257,7 @@ def _without_equal_pixels(planes: Sequence[Plane]) -> list[Plane] | None:
 
 
 def _without_interleaving(stacks: list[SeriesFiles]) -> list[SeriesFiles]:
-    """Mark stacks that are evenly spaced only together: then what told them apart did not tell stacks apart."""
+    """Mark stacks that are evenly spaced only together: then the attribute that separated them separates no stacks."""
     suspects: set[int] = set()
     for i, first in enumerate(stacks):
         for j, second in enumerate(stacks[:i]):

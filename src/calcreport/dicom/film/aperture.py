@@ -18,10 +18,11 @@ from calcreport.dicom.header.film_header import FilmHeader
 
 _SMALLEST_SHARE: Final = 0.02
 """An aperture that leaves less than this part of the film is not true: nobody stores 50 times the exposed field."""
-_MUCH_HIDDEN: Final = 0.5
-"""A reader is told when less than this part of the film is left."""
+_MUCH_HIDDEN: Final = 0.5  # A note is given when less than this part of the film is left
+# Vertices of a polygon: more are damage, fewer enclose nothing.
 _MOST_VERTICES: Final = 1024
 _FEWEST_VERTICES: Final = 3
+# Tag of a shape and the first word of its keywords.
 _NAMES: Final = ((film_tags.COLLIMATOR, "Collimator"), (film_tags.SHUTTER, "Shutter"))
 
 

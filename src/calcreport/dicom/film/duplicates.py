@@ -13,11 +13,11 @@ from calcreport.dicom.header.film_header import FilmHeader
 from calcreport.dicom.header.image_header import ImageHeader
 from calcreport.errors import InputError
 
+# Codes of films that are set aside.
 SAME_EXPOSURE: Final = "series.same_exposure"
 SAME_PIXELS: Final = "series.same_pixels"
 CONFLICT: Final = "geometry.conflicting_instances"
-_LOOK_BYTES: Final = 65_536
-"""Compared before whole films are: different exposures rarely begin alike."""
+_LOOK_BYTES: Final = 65_536  # compared before whole films are: different exposures rarely begin alike
 
 
 def copied(films: Sequence[FilmHeader]) -> set[int] | None:

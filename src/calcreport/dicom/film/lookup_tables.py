@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from calcreport.dicom.header import film_tags
 from calcreport.dicom.header.elements import Item
 
-_DESCRIPTOR_BYTES: Final = 6
-_MOST_ENTRIES: Final = 65_536
-_BITS: Final = (8, 16)
+_DESCRIPTOR_BYTES: Final = 6  # three values of 16 bits
+_MOST_ENTRIES: Final = 65_536  # of a table, PS3.3 C.11.1.1.1
+_BITS: Final = (8, 16)  # fewest and most bits of an entry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -13,7 +13,7 @@ from calcreport.dicom.header import film_tags, values
 from calcreport.dicom.header.elements import Item
 from calcreport.dicom.header.film_header import FilmHeader
 
-_WHITE: Final = 255
+_WHITE: Final = 255  # of 8 bits
 _TAILS: Final = (0.5, 99.5)
 """Percentiles of the exposed field that become black and white where the header brings no usable window."""
 

@@ -24,12 +24,12 @@ from calcreport.settings import ReadingSettings
 _WORST_LOSSY_RATIO: Final = 30.0
 """Twice that of CT: films are sampled finer than they are sharp, and a projection is measured in outline, not voxel by
 voxel; beyond it fine stippling is gone."""
-_KVP_RANGE: Final = (20.0, 200.0)
-_SAMPLE_STEP: Final = 8
+_KVP_RANGE: Final = (20.0, 200.0)  # plausible tube voltage, kV
+_SAMPLE_STEP: Final = 8  # every eighth row and column is sampled
 _BAND: Final = 64
 """Rows looked up at a time: numpy makes indices of eight bytes of the words, and those of a whole film fit no cache."""
 
-Value = TypeVar("Value", bound=np.generic)
+Value = TypeVar("Value", bound=np.generic)  # stored or looked-up value
 
 
 def read_film(film: FilmHeader, *, settings: ReadingSettings) -> FilmImage:

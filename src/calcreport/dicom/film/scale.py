@@ -34,19 +34,18 @@ from calcreport.dicom.header import film_tags, tags, values
 from calcreport.dicom.header.film_header import FilmHeader
 from calcreport.model.film import FilmScale, ScaleKind
 
-Spacing = tuple[float, float]
+Spacing = tuple[float, float]  # rows, columns, mm
 
-_SPACING_MM: Final = (0.01, 2.0)
-"""Detectors sample at 0.05 to 0.4 mm; a reduced copy may reach 1 or 2 mm."""
-_CALIBRATIONS: Final = frozenset(("GEOMETRY", "FIDUCIAL"))
-_SAME: Final = 0.001
-"""Spacings within 0.1 % are equal: they differ by the rounding of decimal strings."""
+_SPACING_MM: Final = (0.01, 2.0)  # detectors sample at 0.05 to 0.4 mm; a reduced copy may reach 1 or 2 mm
+_CALIBRATIONS: Final = frozenset(("GEOMETRY", "FIDUCIAL"))  # Pixel Spacing Calibration Type, PS3.3 10.7.1.1
+_SAME: Final = 0.001  # spacings within 0.1 % are equal: they differ by the rounding of decimal strings
 _CONTRADICTS: Final = 0.02
 """Magnifications differing by more contradict each other: rounding of distances stays below 1 %."""
 _MAGNIFICATIONS: Final = (1.0, 2.5)
 """Nothing is projected smaller than it is; beyond 2.5 the distances are not those of a radiograph."""
 _LONG_MM: Final = 600.0
 """No detector is longer than 0.45 m or so: an image beyond 0.6 m was stitched from several exposures."""
+# Words of Image Type or the description of a film composed of several exposures.
 _STITCHED: Final = frozenset(("STITCHED", "COMPOSED", "COMPOSITE", "MOSAIC", "STITCH", "COMPOSING"))
 
 

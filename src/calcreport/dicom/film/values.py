@@ -31,12 +31,13 @@ from calcreport.dicom.header.elements import Item
 from calcreport.dicom.header.film_header import FilmHeader
 from calcreport.dicom.header.image_header import PixelDescription
 
-_WORD_BITS: Final = 16
-_SLOPES: Final = (1e-6, 1e6)
+_WORD_BITS: Final = 16  # of a stored value at most
+_SLOPES: Final = (1e-6, 1e6)  # plausible rescale slopes
 _LARGEST_SHIFT: Final = 4_194_304
 """An intercept of more steps than this would round neighbouring values to one in 32-bit floats."""
 _SIGNS: Final = MappingProxyType({1: 1, 0xFFFF: -1})
 """Pixel Intensity Relationship Sign: 1 where low values mean little of the beam, -1 where high ones do."""
+# End of a note.
 _CONTRADICTS: Final = "contradicts Photometric Interpretation; the latter holds unless the picture shows otherwise."
 
 

@@ -37,17 +37,19 @@ _VIEW_CODES: Final = MappingProxyType(
     }
 )
 """View codes of PS3.16 CID 4010, SNOMED CT and the older SNOMED-RT codes, as short as View Position writes them."""
-_SCHEMES: Final = frozenset(("SCT", "SRT", "SNM3", "99SDM"))
+_SCHEMES: Final = frozenset(("SCT", "SRT", "SNM3", "99SDM"))  # coding schemes of SNOMED
+# Other spellings of View Position.
 _SPELLINGS: Final = MappingProxyType({"LATERAL": "LAT", "OBLIQUE": "OBL", "A.P.": "AP", "P.A.": "PA"})
 _FAMILIES: Final = tuple(
     frozenset(names.split())
     for names in ("LAT LL RL ML LM", "OBL LO RO LAO LPO RAO RPO RLO LLO", "FRONTAL AP PA DP PD LLD RLD")
 )
-"""Names that one view may go by at different precision. AP and PA are told apart by `_OPPOSITE`."""
+"""Names that one view may go by at different precision. AP and PA are separated by `_OPPOSITE`."""
+# Views of which one contradicts the other.
 _OPPOSITE: Final = tuple(frozenset(names.split()) for names in ("AP PA", "LL RL", "ML LM", "DP PD"))
-_SIDES: Final = MappingProxyType({"L": "left", "R": "right", "B": "both"})
-_DIRECTIONS: Final = frozenset("LRAPHF")
-_NO_FLIP: Final = frozenset(("NO", ""))
+_SIDES: Final = MappingProxyType({"L": "left", "R": "right", "B": "both"})  # Image Laterality to a side
+_DIRECTIONS: Final = frozenset("LRAPHF")  # letters of Patient Orientation
+_NO_FLIP: Final = frozenset(("NO", ""))  # values of Field of View Horizontal Flip
 
 
 def view_of(film: FilmHeader) -> tuple[FilmView, tuple[str, ...]]:

@@ -3,7 +3,7 @@
 Code extensions (ISO 2022) are followed wherever an escape sequence stands, declared or not. Only the defined terms name
 a codec: a term that Python happens to know as one (``idna``, ``hex``) is no character set. Where the declared sets
 cannot hold the bytes, they are read as UTF-8 if they are that, else as Windows Latin 1, which loses nothing; the caller
-is told. What no set explains is U+FFFD.
+is stated. What no set explains is U+FFFD.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+# Codecs of the default repertoire and of Japanese with escape sequences.
 _ASCII: Final = "ascii"
 _JIS: Final = "iso2022_jp_2"
 _SETS: Final = MappingProxyType(
@@ -50,9 +51,9 @@ _RIGHT_HALF: Final = MappingProxyType(
     }
 )  # fmt: skip
 """Codec of the bytes from 0xA0 on, by the escape sequence that brings it in."""
+# Escape sequences of ISO 2022 that DICOM knows.
 _ESCAPE: Final = re.compile(rb"\x1b(\([BJ]|\$[@B]|\$\(D|\)I|-[ABCDFGHLMTb]|\$\)[AC])")
-_DELIMITER: Final = re.compile(rb"[\\^=\r\n\f\t]")
-"""Ends what an escape sequence began (PS3.5 6.1.2.5.3)."""
+_DELIMITER: Final = re.compile(rb"[\\^=\r\n\f\t]")  # ends what an escape sequence began (PS3.5 6.1.2.5.3)
 _CONTROL: Final = re.compile("[\x80-\x9f]")
 """No character set of DICOM has printable characters here, Windows code pages do."""
 
@@ -86,35 +87,35 @@ def _codecs(charset: bytes | None) -> list[str]:
 def _whole(raw: bytes, declared: list[str]) -> Decoded:
     """Text without escape sequences; some writers leave them out where several sets are declared."""
     for codec in (*declared, "utf_8", "cp1252"):
-        told = _read(raw, codec)
-        if told is not None:
-            return Decoded(told, is_as_declared=codec in declared)
+        text = _read(raw, codec)
+        if text is not None:
+            return Decoded(text, is_as_declared=codec in declared)
     return Decoded(raw.decode("latin_1"), is_as_declared=False)
 
 
 def _read(raw: bytes, codec: str) -> str | None:
     """Decoded bytes, or ``None`` where the set cannot hold them."""
     try:
-        told = raw.decode(codec)
+        text = raw.decode(codec)
     except UnicodeError:
         return None
-    return None if _CONTROL.search(told) else told
+    return None if _CONTROL.search(text) else text
 
 
 def _extended(pieces: list[bytes], declared: list[str]) -> Decoded:
     """Text with escape sequences: pieces of text and, between them, what each sequence designates."""
     double, right = b"", declared[0]
     first = _whole(pieces[0], declared)
-    told, is_as_declared = [first.text], first.is_as_declared
+    parts, is_as_declared = [first.text], first.is_as_declared
     for escape, piece in zip(pieces[1::2], pieces[2::2], strict=True):
         if escape in _RIGHT_HALF:
             right = _RIGHT_HALF[escape]
         else:
             double = b"" if escape in {b"(B", b"(J"} else b"\x1b" + escape
         text = _read(double + piece, _JIS) if double else _right_half(piece, right, declared)
-        told.append("\ufffd" if text is None else text)
+        parts.append("\ufffd" if text is None else text)
         is_as_declared &= text is not None
-    return Decoded("".join(told), is_as_declared)
+    return Decoded("".join(parts), is_as_declared)
 
 
 def _right_half(piece: bytes, codec: str, declared: list[str]) -> str | None:

@@ -13,6 +13,7 @@ from typing import Final
 
 from calcreport.dicom.codes import problem
 
+# Tags of pixel data (also as floats) and of delimiters; the undefined length.
 PIXEL_DATA: Final = 0x7FE00010
 UNDEFINED: Final = 0xFFFFFFFF
 _OTHER_PIXELS: Final = (0x7FE00008, 0x7FE00009)
@@ -20,13 +21,14 @@ _DELIMITERS: Final = 0xFFFE
 _ITEM: Final = 0xFFFEE000
 _ITEM_END: Final = 0xFFFEE00D
 _SEQUENCE_END: Final = 0xFFFEE0DD
-_DEEPEST: Final = 32
-"""Deepest nesting walked: the standard's own objects stay below ten."""
+_DEEPEST: Final = 32  # deepest nesting walked: the standard's own objects stay below ten
 _MOST_ELEMENTS: Final = 4_000_000
 """Most elements walked in one file: an enhanced CT of 4000 frames has some 200 000."""
 _LONGEST_VALUE: Final = 1024
 """Bytes kept of one value unless more is asked for: nearly all that is wanted is short."""
+# Value representations with a length of 32 bits.
 _LONG: Final = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+# Value representations with a length of 16 bits.
 _SHORT: Final = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
 
 

@@ -8,18 +8,19 @@ from typing import Final
 from calcreport.dicom.header import film_tags, tags, values
 from calcreport.dicom.header.elements import Item
 from calcreport.dicom.header.image_header import ImageHeader
-from calcreport.dicom.header.parsing import Wish, walk_again
+from calcreport.dicom.header.parsing import Selection, walk_again
 
 _LONGEST_VALUE: Final = 16_384
 """Bytes kept of one value: a polygon of a thousand vertices; tables are read when the film is."""
 _LONGEST_TABLE: Final = 131_072
 """Bytes of the largest lookup table there can be: 65 536 entries of 16 bits (PS3.3 C.11.1.1.1)."""
-_WISH: Final = Wish(wanted=film_tags.WANTED, nested=film_tags.NESTED, longest=_LONGEST_VALUE)
-_TABLES: Final = Wish(
+# Attributes read with the header.
+_SELECTION: Final = Selection(wanted=film_tags.WANTED, nested=film_tags.NESTED, longest=_LONGEST_VALUE)
+_TABLES: Final = Selection(
     wanted=frozenset((film_tags.LUT_DESCRIPTOR, film_tags.LUT_DATA)),
     nested=frozenset((film_tags.MODALITY_LUT, film_tags.VOI_LUT)),
     longest=_LONGEST_TABLE,
-)
+)  # lookup tables, read with the film
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -60,7 +61,7 @@ def film_of(image: ImageHeader) -> FilmHeader:
 
     Raises `NotDicomError` as for `calcreport.dicom.header.parsing.read_header`.
     """
-    return FilmHeader(image=image, item=walk_again(image, _WISH))
+    return FilmHeader(image=image, item=walk_again(image, _SELECTION))
 
 
 def tables_of(film: FilmHeader) -> Item:

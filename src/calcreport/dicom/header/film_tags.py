@@ -7,6 +7,7 @@ from typing import Final
 
 from calcreport.dicom.header import tags
 
+# Attributes by the words of their keywords.
 PRESENTATION_INTENT: Final = 0x00080068
 ACQUISITION_DATE: Final = 0x00080022
 CONTENT_DATE: Final = 0x00080023
@@ -19,9 +20,10 @@ MAGNIFICATION: Final = 0x00181114
 IMAGER_SPACING: Final = 0x00181164
 SHUTTER: Final = 0x00181600
 """Shutter Shape; its edges, circle and polygon follow at the same distances as those of the collimator."""
-COLLIMATOR: Final = 0x00181700
+COLLIMATOR: Final = 0x00181700  # Collimator Shape
 LEFT, RIGHT, UPPER, LOWER, CENTRE, RADIUS, VERTICES = 0x02, 0x04, 0x06, 0x08, 0x10, 0x12, 0x20
 """Distance of each attribute of an aperture from its shape's tag."""
+# Attributes and sequences by the words of their keywords.
 SCANNED_SPACING: Final = 0x00182010
 VIEW_POSITION: Final = 0x00185101
 FIELD_ROTATION: Final = 0x00187032
@@ -38,13 +40,15 @@ LUT_DESCRIPTOR: Final = 0x00283002
 LUT_DATA: Final = 0x00283006
 PRESENTATION_SHAPE: Final = 0x20500020
 
+# Sequences.
 SOURCE_IMAGES: Final = 0x00082112
 VIEW_CODES: Final = 0x00540220
 MODALITY_LUT: Final = 0x00283000
 VOI_LUT: Final = 0x00283010
 
-_APERTURE: Final = (0, LEFT, RIGHT, UPPER, LOWER, CENTRE, RADIUS, VERTICES)
-NESTED: Final = frozenset((SOURCE_IMAGES, VIEW_CODES, MODALITY_LUT, VOI_LUT))
+_APERTURE: Final = (0, LEFT, RIGHT, UPPER, LOWER, CENTRE, RADIUS, VERTICES)  # all distances
+NESTED: Final = frozenset((SOURCE_IMAGES, VIEW_CODES, MODALITY_LUT, VOI_LUT))  # sequences whose items are kept
+# Every tag of this module.
 _OWN: Final = frozenset(tag for tag in list(globals().values()) if isinstance(tag, int) and tag > max(_APERTURE))
 WANTED: Final = (_OWN - NESTED - {LUT_DATA}).union(
     (base + part for base in (SHUTTER, COLLIMATOR) for part in _APERTURE),
@@ -53,6 +57,7 @@ WANTED: Final = (_OWN - NESTED - {LUT_DATA}).union(
 )
 """Attributes of a film; tables of lookup values stay in the file until it is read."""
 
+# SOP classes and modalities of radiographs.
 CR: Final = "1.2.840.10008.5.1.4.1.1.1"
 DX: Final = "1.2.840.10008.5.1.4.1.1.1.1"
 DX_FOR_PROCESSING: Final = "1.2.840.10008.5.1.4.1.1.1.1.1"

@@ -24,10 +24,10 @@ HEAD_BYTES: Final = 16_384
 """Read first: holds the header of most CT files; more is read when it does not."""
 _LARGEST_HEADER: Final = 268_435_456
 """Largest header walked, bytes: an enhanced CT of 4000 frames has some 10 MB."""
-_META_GROUP: Final = b"\x02\x00"
-_PREAMBLE: Final = 128
-_META_WANTED: Final = frozenset((0x00020002, 0x00020010))
-_TRANSFER_SYNTAX: Final = 0x00020010
+_META_GROUP: Final = b"\x02\x00"  # group 0002, little-endian
+_PREAMBLE: Final = 128  # bytes
+_META_WANTED: Final = frozenset((0x00020002, 0x00020010))  # SOP class, transfer syntax
+_TRANSFER_SYNTAX: Final = 0x00020010  # Transfer Syntax UID
 _PHASES: Final = (
     ("temporal position", 0x00200100),
     ("temporal position", 0x00209128),
@@ -42,7 +42,8 @@ _PHASES: Final = (
     ("acquisition time", tags.ACQUISITION_TIME),
     ("acquisition time", tags.ACQUISITION_DATE_TIME),
     ("content time", tags.CONTENT_TIME),
-)
+)  # attributes that tell phases at one position apart
+# Fields of patient and study.
 _PATIENT: Final = {
     "identity": 0x00100020,
     "name": 0x00100010,
@@ -61,13 +62,13 @@ _SERIES_TEXTS: Final = {
     "manufacturer": 0x00080070,
     "model": 0x00081090,
     "derivation": tags.DERIVATION,
-}
+}  # free texts of a series
 _SERIES_WORDS: Final = {
     "body_part": 0x00180015,
     "patient_position": 0x00185100,
     "acquisition_type": tags.ACQUISITION_TYPE,
     "volume_technique": 0x00089207,
-}
+}  # coded words of a series
 _AMOUNTS: Final = (0x00181041, 0x00181042, 0x00181044)
 """Volume, start time and total dose of the contrast medium."""
 _SERIES: Final = (
@@ -86,12 +87,13 @@ _PIXEL_NUMBERS: Final = {
     "representation": 0x00280103,
     "padding": 0x00280120,
     "padding_limit": 0x00280121,
-}
+}  # fields of the pixel description
+# Every attribute read of a CT image.
 _WANTED: Final = tags.WANTED.union((tag for _name, tag in _PHASES), _PATIENT.values(), _SERIES, _PIXEL_NUMBERS.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class Selection:
     """What is kept of a data set: attributes, sequences, and how many bytes of one value."""
 
     wanted: frozenset[int] = _WANTED
@@ -99,7 +101,7 @@ class Wish:
     longest: int = 1024
 
 
-_CT_WISH: Final = Wish()
+_CT_SELECTION: Final = Selection()  # what is kept of a CT image
 
 
 def read_header(
@@ -119,9 +121,9 @@ def read_header(
         raise problem("file.dicomdir")
     if syntax == tags.DEFLATED:
         source = DeflatedSource(source, offset, inflate_limit)
-        item, place, encoding = _inflated(source, _CT_WISH)
+        item, place, encoding = _inflated(source, _CT_SELECTION)
     else:
-        item, place, encoding = _data_set(source, head, offset, syntax, _CT_WISH)
+        item, place, encoding = _data_set(source, head, offset, syntax, _CT_SELECTION)
     if storage_class and not values.strip(item.values.get(tags.SOP_CLASS, b"")) and item.values:
         item.values[tags.SOP_CLASS] = storage_class.encode()  # blanked with the UIDs; the file meta header still has it
     image = _image(source, item, place, syntax or _guessed(encoding), encoding)
@@ -133,14 +135,14 @@ def read_header(
     return image, item
 
 
-def walk_again(image: ImageHeader, wish: Wish) -> Item:
+def walk_again(image: ImageHeader, kept: Selection) -> Item:
     """Other attributes of a file whose header was read; errors as for `read_header`."""
     source = image.source
     if isinstance(source, DeflatedSource):
-        return _inflated(source, wish)[0]
+        return _inflated(source, kept)[0]
     head = source.read(0, min(source.size, HEAD_BYTES))
     syntax, offset, _storage_class = _meta(head, source.size)
-    return _data_set(source, head, offset, syntax, wish)[0]
+    return _data_set(source, head, offset, syntax, kept)[0]
 
 
 def _guessed(encoding: Encoding) -> str:
@@ -185,12 +187,12 @@ def _meta(head: bytes, size: int) -> tuple[str | None, int, str | None]:
 
 
 def _data_set(
-    source: ByteSource, head: bytes, offset: int, syntax: str | None, wish: Wish
+    source: ByteSource, head: bytes, offset: int, syntax: str | None, kept: Selection
 ) -> tuple[Item, PixelPlace | None, Encoding]:
     is_big = syntax == tags.BIG_ENDIAN
     encoding = Encoding(is_explicit=looks_explicit(head, offset), is_big_endian=is_big)
     while True:
-        walker = _walker(head, source.size, encoding, wish)
+        walker = _walker(head, source.size, encoding, kept)
         try:
             item = walker.walk(offset)
         except MoreNeeded as more:
@@ -207,17 +209,17 @@ def _longer(source: ByteSource, head: bytes, needed: int) -> bytes:
     return head + source.read(len(head), length - len(head))
 
 
-def _walker(head: bytes, size: int, encoding: Encoding, wish: Wish) -> Walker:
-    return Walker(head, size=size, encoding=encoding, wanted=wish.wanted, nested=wish.nested, longest=wish.longest)
+def _walker(head: bytes, size: int, encoding: Encoding, kept: Selection) -> Walker:
+    return Walker(head, size=size, encoding=encoding, wanted=kept.wanted, nested=kept.nested, longest=kept.longest)
 
 
-def _inflated(source: DeflatedSource, wish: Wish) -> tuple[Item, PixelPlace | None, Encoding]:
+def _inflated(source: DeflatedSource, kept: Selection) -> tuple[Item, PixelPlace | None, Encoding]:
     length = HEAD_BYTES
     while True:
         head = source.head(length)
         is_complete = len(head) < length
         size = len(head) if is_complete else source.size
-        walker = _walker(head, size, Encoding(is_explicit=True), wish)
+        walker = _walker(head, size, Encoding(is_explicit=True), kept)
         try:
             item = walker.walk(0)
         except MoreNeeded as more:
@@ -250,10 +252,10 @@ def _image(source: ByteSource, item: Item, place: PixelPlace | None, syntax: str
 
 def _uid(raw: bytes | None) -> str:
     """UID, or empty text where there is none; one that is malformed is refused, it may be damage."""
-    told = values.uid(raw)
-    if told is None and values.strip(raw or b""):
+    uid = values.uid(raw)
+    if uid is None and values.strip(raw or b""):
         raise problem("file.no_uid")
-    return told or ""
+    return uid or ""
 
 
 @lru_cache(maxsize=256)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Final
 
+# Attributes by the words of their keywords.
 CHARSET: Final = 0x00080005
 IMAGE_TYPE: Final = 0x00080008
 SOP_CLASS: Final = 0x00080016
@@ -47,6 +48,7 @@ RESCALE_TYPE: Final = 0x00281054
 LOSSY: Final = 0x00282110
 LOSSY_RATIO: Final = 0x00282112
 
+# Functional groups of an enhanced image: shared, per frame.
 SHARED_GROUPS: Final = 0x52009229
 FRAME_GROUPS: Final = 0x52009230
 
@@ -70,6 +72,7 @@ NESTED: Final = frozenset((CONTRAST_AGENTS, CONTRAST_ROUTES, SHARED_GROUPS, FRAM
 WANTED: Final = frozenset(tag for tag in list(globals().values()) if isinstance(tag, int)) - NESTED
 """Attributes of a CT slice, but for those that the tables of `parsing` name."""
 
+# SOP classes.
 CT: Final = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED_CT: Final = "1.2.840.10008.5.1.4.1.1.2.1"
 LEGACY_CT: Final = "1.2.840.10008.5.1.4.1.1.2.2"
@@ -104,6 +107,7 @@ OTHER_CLASSES: Final = MappingProxyType(
 )
 """Storage classes that are no CT image, by UID or a whole arc of UIDs, and the code each is set aside with."""
 
+# Transfer syntaxes.
 IMPLICIT: Final = "1.2.840.10008.1.2"
 EXPLICIT: Final = "1.2.840.10008.1.2.1"
 DEFLATED: Final = "1.2.840.10008.1.2.1.99"

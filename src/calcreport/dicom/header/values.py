@@ -17,6 +17,7 @@ from typing import Final
 
 from calcreport.dicom.header.charsets import decode
 
+# Texts of DS, IS, UI, AS and DA; longer numbers and UIDs are none.
 _DECIMAL: Final = re.compile(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?\Z")
 _INTEGER: Final = re.compile(rb"[+-]?[0-9]{1,12}\Z")
 _UID: Final = re.compile(rb"[0-9]+(?:\.[0-9]+)*\Z")
@@ -24,13 +25,10 @@ _AGE: Final = re.compile(rb"([0-9]{1,3})([DWMY])\Z")
 _DATE: Final = re.compile(rb"[0-9]{8}\Z")
 _LONGEST_NUMBER: Final = 64
 _LONGEST_UID: Final = 64
-_LONGEST_IDENTITY: Final = 1024
-"""Characters of a name or an identifier; what is longer is none."""
-_DAYS: Final = MappingProxyType({b"D": 1.0, b"W": 7.0, b"M": 365.25 / 12, b"Y": 365.25})
-_OLDEST_YEARS: Final = 122
-"""Nobody is known to have lived longer; what says so is a placeholder."""
-_NO_BIRTH: Final = "1900-01-01"
-"""Written where a birth date is not known or was removed."""
+_LONGEST_IDENTITY: Final = 1024  # characters of a name or an identifier; what is longer is none
+_DAYS: Final = MappingProxyType({b"D": 1.0, b"W": 7.0, b"M": 365.25 / 12, b"Y": 365.25})  # days of the units of an age
+_OLDEST_YEARS: Final = 122  # nobody is known to have lived longer; what says so is a placeholder
+_NO_BIRTH: Final = "1900-01-01"  # written where a birth date is not known or was removed
 _SEXES: Final = MappingProxyType(
     {
         word: letter
@@ -130,9 +128,9 @@ def identifier(raw: bytes | None, charset: bytes | None = None) -> str | None:
     characters that cannot be shown, or is not in the declared character set.
     """
     decoded = decode(raw or b"", charset)
-    told = decoded.text.strip(" \0")
-    is_whole = decoded.is_as_declared and len(told) <= _LONGEST_IDENTITY and not any(map(_is_hidden, told))
-    return told if told and is_whole else None
+    content = decoded.text.strip(" \0")
+    is_whole = decoded.is_as_declared and len(content) <= _LONGEST_IDENTITY and not any(map(_is_hidden, content))
+    return content if content and is_whole else None
 
 
 def person_name(raw: bytes | None, charset: bytes | None = None) -> str | None:
@@ -140,18 +138,18 @@ def person_name(raw: bytes | None, charset: bytes | None = None) -> str | None:
 
     A group (alphabetic, ideographic, phonetic) that cannot be read is left empty: half a name is somebody else's.
     """
-    told = decode(raw, charset).text if raw else ""
-    groups = ("" if "\ufffd" in group else clean(group, longest=len(group) + 1) for group in told.split("="))
+    content = decode(raw, charset).text if raw else ""
+    groups = ("" if "\ufffd" in group else clean(group, longest=len(group) + 1) for group in content.split("="))
     name = "=".join(group.rstrip("^ ") for group in groups).rstrip("= ")
     return name if name and len(name) <= _LONGEST_IDENTITY else None
 
 
 def name_note(raw: bytes | None, charset: bytes | None) -> str | None:
     """Sentence on a name that is not written as Specific Character Set declares, or ``None``."""
-    told = decode(raw, charset) if raw else None
-    if told is None or told.is_as_declared:
+    content = decode(raw, charset) if raw else None
+    if content is None or content.is_as_declared:
         return None
-    if "\ufffd" in told.text:
+    if "\ufffd" in content.text:
         return "Patient's Name cannot be read in full: its bytes do not fit its character set."
     return "Patient's Name is not in the declared character set; it was read as UTF-8 or Latin 1 and may be misspelt."
 

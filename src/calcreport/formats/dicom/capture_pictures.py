@@ -27,7 +27,7 @@ _WIDTH_PX: Final = 1388
 _EDGE_PX: Final = 28
 _STRIP_PX: Final = 46
 _MOST_LINES: Final = 40
-"""An impression is told whole, or it is said how many of its sentences are missing."""
+"""An impression is printed whole, or with the number of sentences that are missing."""
 _MOST_ROWS: Final = 12
 _OVERVIEW_PX: Final = (_WIDTH_PX - 2 * _EDGE_PX, 420)
 _TIE: Final = "\u00b7"

@@ -128,7 +128,7 @@ def _reference(subject: Subject, uid: str) -> Dataset:
 
 
 def _side(subject: Subject) -> str:
-    """Side of the whole series: that of all lesions, else of the header; empty where they differ or none is told."""
+    """Side of the whole series: that of all lesions, else of the header; empty where they differ or none is stated."""
     header = study_header(subject)
     told = {_SIDES.get(lesion.location.laterality, "") for lesion in subject.report.lesions}
     stated = header.get("Laterality") or header.get("ImageLaterality")

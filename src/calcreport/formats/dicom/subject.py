@@ -18,7 +18,7 @@ class Subject:
     """One reported study."""
 
     report: Report = field(repr=False)
-    """What is told."""
+    """Content of the objects."""
     findings: CtFindings | FilmFindings
     """Masks, lines and films behind it."""
     order: tuple[int, ...]

@@ -22,7 +22,7 @@ class IndexEntry:
     folder: str
     """Name of its folder beside the index; empty when it has no page."""
     status: Literal["reported", "no_calcification", "refused"]
-    """What became of it."""
+    """Outcome of the study."""
     title: str = ""
     patient: str = ""
     date: str = ""
@@ -51,7 +51,7 @@ def index_entry(report: Report, folder: str) -> IndexEntry:
 
 
 def render_index(entries: Sequence[IndexEntry], templates: Templates, *, software: str) -> Rendered:
-    """Render the index page, most worrying study first, refused ones right behind those of high concern.
+    """Render the index page, most severe study first, refused ones right behind those of high concern.
 
     `software` is name and version, for the foot of the page. Raises `TemplateError` when a template cannot be rendered.
     """

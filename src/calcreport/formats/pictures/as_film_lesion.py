@@ -84,7 +84,7 @@ def _write_header(film: FilmImage, lesion: Lesion, statements: Statements) -> st
 
 
 def choose_greys(film: FilmImage, shadow: Shadow) -> tuple[float, float]:
-    """Choose the greys drawn black and white, so that a faint lesion can be told from what lies around it.
+    """Choose the greys drawn black and white, so that a faint lesion stands out from what lies around it.
 
     Those of the lesion and a border of less than half its width, with room on either side; at least `_LEAST_RANGE`
     apart.
@@ -177,7 +177,7 @@ def _explain(shadow: Shadow, statements: Statements, lengths: Lengths, *, shows_
 
 
 def _explain_longest(lesion: Lesion, statements: Statements, lengths: Lengths) -> list[LegendRow]:
-    """Say that a reader gave the longest diameter: then it is not the one that is drawn."""
+    """Say that a reader gave the longest diameter: then another one is drawn."""
     longest_mm = lesion.size.max_diameter_mm
     if longest_mm is None or not is_by_reader(lesion, "size.max_diameter_mm"):
         return []

@@ -157,7 +157,7 @@ def day(text: str | None) -> str | None:
 
 
 def instant(text: str | None) -> str | None:
-    """Time with its zone; ``None`` when it is no time or its zone is not told."""
+    """Time with its zone; ``None`` when it is no time or its zone is not stated."""
     try:
         moment = datetime.fromisoformat(text or "")
     except ValueError:

@@ -44,7 +44,7 @@ class Answer:
     code: Code | None = None
     """Standard code, where there is one."""
     is_unknown: bool = False
-    """Nobody could tell, or nobody was told."""
+    """Not determined or not provided."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
