@@ -456,9 +456,10 @@ def _inserted_tables(rows: list[Row]) -> list[str]:
 
 def _perturbed_table(rows: list[Row]) -> str:
     names = [INSERTED, *(name for name in PERTURBATIONS if any(r.variant == name for r in rows))]
+    changed = {r.study for r in rows if r.variant in PERTURBATIONS}
     lines = []
     for name in names:
-        chosen = [r for r in rows if r.variant == name]
+        chosen = [r for r in rows if r.variant == name and r.study in changed]
         reported = [r for r in chosen if r.status == "reported"]
         refused = Counter(r.status for r in chosen if r.status != "reported")
         false = sum(r.false for r in reported) / max(len(reported), 1)
