@@ -21,7 +21,7 @@ from calcphantom.insert import (
     read_host,
     write_host,
 )
-from calcphantom.insert.blur import DEFAULT_PIXELS, measure_blur_mm
+from calcphantom.insert.blur import DEFAULT_PIXELS, measure_blur_mm, measure_noise_hu
 from pydicom import dcmread
 
 from calcreport.model.image import NOT_IMAGED_HU
@@ -223,6 +223,11 @@ def test_blur_is_measured_at_the_skin(kernel: Kernel, sigma_mm: float) -> None:
     volume, _ = make_phantom(recipe(ScanRecipe(pixel_mm=pixel, spacing_mm=3.0, kernel=kernel), length_mm=30.0))
     true = np.hypot(sigma_mm, pixel / np.sqrt(12))
     assert measure_blur_mm(volume.hu.astype(np.float32), pixel) == pytest.approx(true, rel=0.2)
+
+
+def test_noise_is_measured_in_soft_tissue(host: Host) -> None:
+    assert measure_noise_hu(host.hu()) == pytest.approx(SCAN.noise_hu, rel=0.2)
+    assert measure_noise_hu(np.full((4, 30, 30), -1000, dtype=np.float32)) == 0.0
 
 
 def test_blur_falls_back_where_no_air_is_seen() -> None:

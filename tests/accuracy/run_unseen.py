@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ AS_IT_IS, INSERTED = "as it is", "with lesions"
 DEEP = {"subfascial", "juxtacortical", "crosses_fascia"}
 SUPERFICIAL = {"cutaneous", "subcutaneous"}
 MATCH_MM = 2.0
+DENSE_HU = 150
 FAR_TOO_LARGE = 3.0
 """A reported lesion so many times as long as the true one is another thing that happens to include it."""
 TISSUES = {
@@ -255,10 +256,8 @@ def _what_is_there(
     """What a lesion that nothing explains lies on; empty where nobody can say that it is wrong."""
     if study.part is Part.EXAMPLE:
         low, high = np.array(reported.box)
-        axes = [np.linspace(low[i], high[i], 5) for i in range(3)]
-        if labels is None or moved(((low + high) / 2 - 1, (low + high) / 2 + 1)) is None:
-            return ""
-        return labels.structure(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3))
+        place = moved((low, high))  # mirroring twice leads back, and nothing else moves
+        return "" if labels is None or place is None else labels.structure(dense_points(study.folder, place))
     best, volume = "", 0.0
     for box, label, mm3 in study.components:
         place = moved(box)
@@ -268,6 +267,22 @@ def _what_is_there(
         return best or "not in the reading"
     on_bone = any(label == "skeleton_main" and meets(reported, moved(box) or box) for box, label, _ in study.components)
     return "skeleton or near" if on_bone else "unlabelled"
+
+
+@lru_cache(maxsize=1)
+def _original(folder: Path) -> tuple[Host, Any]:
+    host = read_host(folder)
+    return host, host.hu()
+
+
+def dense_points(folder: Path, box: Box) -> Any:
+    """Voxels of a study that are dense within a box, shape ``(n, 3)``, LPS mm; the middle of the box without any."""
+    host, hu = _original(folder)
+    ends = np.sort(host.geometry.index(np.array(box)), axis=0)
+    first = np.clip(np.floor(ends[0]), 0, None).astype(int)
+    window = tuple(slice(a, max(a, int(b)) + 1) for a, b in zip(first, np.ceil(ends[1]), strict=True))
+    index = np.argwhere(hu[window] >= DENSE_HU) + first
+    return host.geometry.lps_mm(index) if len(index) else np.mean(box, axis=0)[None]
 
 
 def wishes_for(name_of_host: str, tissues: Sequence[Tissue], count: int, seed: int) -> tuple[Wish, ...]:
@@ -353,13 +368,14 @@ def inserted_cells(entries: Sequence[dict[str, Any]]) -> list[str]:
     asked = [e for e in entries if e["is_detectable"]]
     found = [e for e in asked if e["found"]]
     errors = [e["error_mm"] for e in found if e.get("error_mm") is not None and not e["is_scattered"]]
+    unsaid = sum(e.get("depth_as") == "cannot_determine" for e in found)
     size = "-" if not errors else f"{np.median(np.abs(errors)):.1f} / {np.quantile(np.abs(errors), 0.95):.1f}"
     return [
         ratio(len(found), len(asked)),
         str(sum(e["in_larger"] for e in asked)),
         str(sum(e["listed"] and not e["found"] for e in asked)),
         size,
-        ratio(sum(e["depth_right"] for e in found), len(found)),
+        ratio(sum(e["depth_right"] for e in found), len(found) - unsaid) + f", {unsaid} not said" * bool(unsaid),
     ]
 
 
@@ -456,9 +472,10 @@ def _inserted_tables(rows: list[Row]) -> list[str]:
 
 def _perturbed_table(rows: list[Row]) -> str:
     names = [INSERTED, *(name for name in PERTURBATIONS if any(r.variant == name for r in rows))]
+    changed = {r.study for r in rows if r.variant in PERTURBATIONS}
     lines = []
     for name in names:
-        chosen = [r for r in rows if r.variant == name]
+        chosen = [r for r in rows if r.variant == name and r.study in changed]
         reported = [r for r in chosen if r.status == "reported"]
         refused = Counter(r.status for r in chosen if r.status != "reported")
         false = sum(r.false for r in reported) / max(len(reported), 1)

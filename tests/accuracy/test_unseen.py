@@ -21,6 +21,7 @@ from run_unseen import (
     Reported,
     Row,
     analyse,
+    dense_points,
     inserted_cells,
     main,
     report,
@@ -231,6 +232,21 @@ def test_undetectable_lesions_are_not_asked_for() -> None:
     entry = {key: INSERTED[key] for key in ("kind", "tissue", "is_scattered")}
     entry |= {"found": False, "in_larger": False, "listed": False, "is_detectable": False}
     assert inserted_cells([entry])[0] == "-"
+
+
+def test_depth_that_is_not_said_is_counted_apart() -> None:
+    entry = {key: INSERTED[key] for key in ("kind", "tissue", "is_scattered", "is_detectable")}
+    entry |= {"found": True, "in_larger": False, "listed": False, "error_mm": 0.5}
+    told, unsaid = entry | {"depth_right": True, "depth_as": "subfascial"}, entry | {"depth_right": False}
+    assert inserted_cells([told, unsaid | {"depth_as": "cannot_determine"}])[-1] == "1 of 1 (100%), 1 not said"
+    assert inserted_cells([told, unsaid | {"depth_as": "cutaneous"}])[-1] == "1 of 2 (50%)"
+
+
+def test_dense_points_are_the_dense_voxels_of_a_box(folder: Path, host: Host) -> None:
+    whole = host.geometry.lps_mm(np.array([[0.0, 0, 0], np.array(host.stored.shape) - 1]))
+    points = dense_points(folder, (whole.min(axis=0), whole.max(axis=0)))
+    assert len(points) == (host.hu() >= 150).sum()
+    assert len(dense_points(folder, (whole.max(axis=0) - 0.1, whole.max(axis=0)))) == 1
 
 
 def test_figures_are_put_between_the_marks(tmp_path: Path) -> None:

@@ -242,9 +242,10 @@ class LabelMap:
 
     def structure(self, points_mm: Floats) -> str:
         """Structure most of the points (shape ``(n, 3)``, LPS mm) lie in or within 3 mm of; empty for none."""
+        points_mm = np.asarray(points_mm)[:: max(1, len(points_mm) // 2000)]
         origin, step = np.array(self._image.GetOrigin()), np.array(self._image.GetSpacing())
         reach = np.array([[dx, dy, dz] for dx in (-3, 0, 3) for dy in (-3, 0, 3) for dz in (-3, 0, 3)], dtype=float)
-        index = np.rint((np.asarray(points_mm)[:, None, :] + reach - origin) / step).astype(int).reshape(-1, 3)
+        index = np.rint((points_mm[:, None, :] + reach - origin) / step).astype(int).reshape(-1, 3)
         inside = ((index >= 0) & (index < np.array(self._labels.shape)[::-1])).all(axis=1)
         x, y, z = index[inside].T
         seen = self._labels[z, y, x].reshape(-1)

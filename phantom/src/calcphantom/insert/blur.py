@@ -1,4 +1,4 @@
-"""How sharp a host's images are in their plane, measured where the skin meets air."""
+"""How sharp a host's images are in their plane, measured where the skin meets air, and how noisy in soft tissue."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ FEWEST_EDGES: Final = 60
 DEFAULT_PIXELS: Final = 0.6
 """Standard deviation in pixels where no edges are seen: a soft kernel at the usual pixel."""
 WIDEST_PIXELS: Final = 1.6
+SOFT_HU: Final = (-150.0, 150.0)
+NOISE_PIXELS: Final = 7
+"""Side of the squares, all of soft tissue, in which noise is measured."""
+QUIET_SHARE: Final = 0.3
+"""Quantile of their standard deviations: structure only adds."""
 _REACH_MM: Final = 5.0
 _STEP_MM: Final = 0.1
 _SLICES: Final = 16
@@ -50,6 +55,24 @@ def measure_blur_mm(hu: NDArray[np.float32], pixel_mm: float) -> float:
         return DEFAULT_PIXELS * pixel_mm
     sigma = float(np.quantile(widths, SHARPEST_SHARE)) / WIDTH_PER_SIGMA
     return float(np.clip(sigma, 0.25 * pixel_mm, WIDEST_PIXELS * pixel_mm))
+
+
+def measure_noise_hu(hu: NDArray[np.float32]) -> float:
+    """Standard deviation of the noise in HU, in squares of soft tissue of a host of shape ``(slices, rows, columns)``.
+
+    Returns 0 where no square is of soft tissue alone.
+    """
+    found = []
+    for i in np.unique(np.linspace(0, len(hu) - 1, _SLICES).astype(int)):
+        plane = hu[i].astype(np.float64)
+        smooth = ndimage.uniform_filter(plane, 3)
+        soft = ndimage.binary_erosion(
+            (smooth > SOFT_HU[0]) & (smooth < SOFT_HU[1]), np.ones((NOISE_PIXELS,) * 2, dtype=bool)
+        )
+        mean, square = (ndimage.uniform_filter(values, NOISE_PIXELS) for values in (plane, plane**2))
+        found.append(np.sqrt(np.maximum(square - mean**2, 0.0))[soft])
+    values = np.concatenate(found)
+    return float(np.quantile(values, QUIET_SHARE)) if len(values) else 0.0
 
 
 def _edge_widths_mm(plane: NDArray[np.float32], pixel_mm: float, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from calcphantom.insert.blur import measure_blur_mm
+from calcphantom.insert.blur import measure_blur_mm, measure_noise_hu
 from calcphantom.insert.host import Host
 from calcphantom.insert.kinds import build_piece
 from calcphantom.insert.tissue import Tissue, TissueMap, map_tissues
@@ -27,7 +27,6 @@ from calcphantom.truth import (
     Vector,
     vector,
 )
-from calcreport.anatomy.noise import volume_noise_hu
 from calcreport.model.geometry import VolumeGeometry
 
 Box = tuple[Vector, Vector]
@@ -196,7 +195,7 @@ def insert_lesions(
         geometry=host.geometry,
         thickness_mm=host.thickness_mm,
         blur_mm=measure_blur_mm(hu, host.geometry.spacing_mm[1]),
-        noise_hu=float(volume_noise_hu(np.clip(hu, -2048, 32767).astype(np.int16))),
+        noise_hu=measure_noise_hu(hu),
         tissues=tissues or map_tissues(hu, host.geometry),
     )
     change = np.zeros(hu.shape, dtype=np.float32)
