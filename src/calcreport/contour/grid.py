@@ -93,20 +93,10 @@ def place_labels(
 
 
 def place_grid(grid: MaskGrid, geometry: VolumeGeometry) -> PlacedMask:
-    """Lay a mask into the grid of a CT volume.
+    """Lay a mask, on a grid of any orientation and spacing, into the grid of a CT volume.
 
-    Parameters
-    ----------
-    grid : MaskGrid
-        The mask on its own grid, of any orientation and spacing.
-    geometry : VolumeGeometry
-        Geometry of the CT volume.
-
-    Returns
-    -------
-    PlacedMask
-        A CT voxel is inside when the mask voxel that holds its centre is: exact on equal, flipped and permuted grids,
-        nearest neighbour on others.
+    A CT voxel is inside when the mask voxel that holds its centre is: exact on equal, flipped and permuted grids,
+    nearest neighbour on others.
     """
     box = _bounding_box(grid.voxels)
     if box is None:

@@ -38,36 +38,12 @@ _NAME_LENGTH: Final = 64
 def read_lesion_masks(
     path: Path, volume: CtVolume, *, roi: str | None = None, limits: ReadingSettings | None = None
 ) -> tuple[LesionContour, ...]:
-    """Read the contours of whole lesions and lay them into a CT volume.
+    """Read the contours of whole lesions, at least one, and lay them into a CT volume of their frame of reference.
 
-    Parameters
-    ----------
-    path : Path
-        DICOM RTSTRUCT, DICOM SEG, NIfTI (``.nii``, ``.nii.gz``), NRRD or MetaImage (``.mha``, ``.mhd``) file; the
-        suffix does not matter.
-    volume : CtVolume
-        The CT series the lesion was drawn on, or one of the same frame of reference.
-    roi : str | None
-        Name or number of the structure, segment or label that is the lesion; needed when the file does not tell.
-    limits : ReadingSettings | None
-        Limits on file size and voxels; the defaults when ``None``.
-
-    Returns
-    -------
-    tuple[LesionContour, ...]
-        At least one; each label, segment or structure is one lesion, however many parts it has.
-
-    Raises
-    ------
-    InputError
-        ``mask.not_readable``, ``mask.unknown_format``, ``mask.unsupported``, ``mask.damaged``, ``mask.too_large``,
-        ``mask.compressed``, ``mask.geometry``, ``mask.not_axial``, ``mask.not_labels``, ``mask.other_frame``,
-        ``mask.outside_volume``, ``mask.not_in_body``, ``mask.empty``, ``mask.too_many``, ``mask.overlapping``,
-        ``mask.unknown_structure``, ``mask.which_structure``.
-
-    Notes
-    -----
-    A voxel belongs to the lesion when its centre lies inside the contour.
+    `path` is a DICOM RTSTRUCT or SEG, NIfTI, NRRD or MetaImage file; the suffix does not matter. `roi` is the name or
+    number of the structure, segment or label that is the lesion, needed when the file does not tell; each one is one
+    lesion, however many parts it has. A voxel belongs to the lesion when its centre lies inside the contour. Raises
+    `InputError` ``mask.…``.
     """
     limits = limits or ReadingSettings()
     with open_mask(path, limits) as mask:

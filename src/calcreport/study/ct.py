@@ -33,19 +33,7 @@ _RIM_MM: Final = 5.0
 def measure_ct(
     study: StudyFiles, reading: CtReading, request: Request, on_step: Callable[[str], None]
 ) -> MeasuredStudy:
-    """Measure the CT series of a study.
-
-    Parameters
-    ----------
-    study : StudyFiles
-        As found.
-    reading : CtReading
-        The series.
-    request : Request
-        What to analyse and how.
-    on_step : Callable[[str], None]
-        Receives the name of each step.
-    """
+    """Measure the CT series of a study; `on_step` receives the name of each step."""
     parts = reading.parts
     phases = [_contrast(request, part.ct.acquisition.contrast) for part in parts]
     each = [_analyse(part, phase, request, on_step) for part, phase in zip(parts, phases, strict=True)]
@@ -124,22 +112,10 @@ def _with_thresholds(entries: tuple[SeriesEntry, ...], each: Sequence[CtFindings
 
 
 def join_findings(parts: Sequence[CtPart], each: Sequence[CtFindings], statements: Statements) -> CtFindings:
-    """Findings of several series as those of one study, each lesion once.
+    """Findings of several series, best first, as those of one study, each lesion once.
 
-    Parameters
-    ----------
-    parts : Sequence[CtPart]
-        The series, best first.
-    each : Sequence[CtFindings]
-        What was found on each.
-    statements : Statements
-        Wording.
-
-    Returns
-    -------
-    CtFindings
-        What a later series shows well inside an earlier one was searched there, on better images, and is left out. A
-        lesion that two series share is kept where it is not cut by their end.
+    What a later series shows well inside an earlier one was searched there, on better images, and is left out. A lesion
+    that two series share is kept where it is not cut by their end.
     """
     if len(parts) == 1:
         return each[0]

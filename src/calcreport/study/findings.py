@@ -33,29 +33,12 @@ def findings_for_rules(
     threshold_hu: float | None,
     series: Sequence[CtSeries],
 ) -> Findings:
-    """Convert the findings of a CT study to the input of the decision logic.
+    """Convert the findings of a CT study to the input of the decision logic, lesions in the order measured.
 
-    Parameters
-    ----------
-    findings : CtFindings
-        As measured.
-    study : Study
-        Date, body part and patient, as the header says.
-    clinical : Clinical
-        For the region, when there is one lesion only: typed input takes precedence over the header.
-    contrast : Contrast
-        Phase the thresholds were chosen for.
-    threshold_hu : float | None
-        Limit the mineral was grown down to; ``None`` where series differ in it.
-    series : Sequence[CtSeries]
-        The measured series: geometry and frame of reference; side, contrast and body part as their headers say.
-
-    Returns
-    -------
-    Findings
-        Lesions in the order measured. A fine detail is blurred by thick slices and missed by distant ones: the slice
-        thickness is the larger of the two, and of several series the largest. What is of the study is known where all
-        series say the same.
+    A region typed by the clinician takes precedence over the header where there is one lesion only. `contrast` is the
+    phase the thresholds were chosen for; `threshold_hu` the limit the mineral was grown down to, ``None`` where series
+    differ in it. A fine detail is blurred by thick slices and missed by distant ones: the slice thickness is the larger
+    of the two, and of several series the largest. What is of the study is known where all series say the same.
     """
     is_only = len(findings.lesions) == 1
     typed_region = clinical.site.region if is_only else None
@@ -99,22 +82,11 @@ def _common(values: Sequence[str | None]) -> str | None:
 
 
 def film_findings_for_rules(findings: FilmFindings, study: Study, clinical: Clinical) -> Findings:
-    """Convert the findings of radiographs to the input of the decision logic.
+    """Convert the findings of radiographs to the input of the decision logic, lesions in the order measured.
 
-    Parameters
-    ----------
-    findings : FilmFindings
-        As measured.
-    study : Study
-        Date, modality, body part and patient, as the header says.
-    clinical : Clinical
-        For the region, when there is one lesion only: typed input takes precedence over the header.
-
-    Returns
-    -------
-    Findings
-        Lesions in the order measured; lengths are projected ones, their least error is the diagonal of one pixel of the
-        film that shows the lesion best. The side is known for the study only where all films say the same.
+    A region typed by the clinician takes precedence over the header where there is one lesion only. Lengths are
+    projected ones, their least error is the diagonal of one pixel of the film that shows the lesion best. The side is
+    known for the study only where all films say the same.
     """
     is_only = len(findings.lesions) == 1
     typed_region = clinical.site.region if is_only else None
