@@ -248,3 +248,25 @@ def test_real_masks_take_ribs_and_plaques_out_of_the_lesions(run, tmp_path: Path
     assert len(counts[True]["lesions"]) < len(counts[False]["lesions"]) / 2
     assert "aorta" in {row["structure"] for row in counts[True]["incidental"]}
     assert any("rib" in row["detail"] for row in counts[True]["excluded"])
+
+
+@pytest.mark.parametrize(
+    ("tags", "clinical", "region", "source"),
+    [
+        ({}, None, None, None),
+        ({"BodyPartExamined": "THIGH"}, None, "thigh", "header"),
+        ({"BodyPartExamined": "THIGH"}, "site: {region: calf}", "calf", "clinician"),
+        ({}, "site: {region: calf}", "calf", "clinician"),
+    ],
+)
+def test_the_report_says_who_named_the_region(  # noqa: PLR0917 - fixtures and a table
+    run, write_study, tmp_path: Path, tags: dict, clinical: str | None, region: str | None, source: str | None
+) -> None:
+    words: tuple[object, ...] = ()
+    if clinical:
+        (tmp_path / "clinical.yaml").write_text(clinical)
+        words = ("--clinical", tmp_path / "clinical.yaml")
+    report = analyse(run, write_study(tmp_path / "in", tags=tags), tmp_path, *words)
+    (lesion,) = report["lesions"]
+    assert (lesion["location"]["region"], lesion["location"]["region_source"]) == (region, source)
+    assert lesion["location"]["laterality_source"] is None

@@ -237,13 +237,14 @@ def test_a_contradictory_film_without_background_is_refused(run, tmp_path: Path,
     assert ("[calibration.film_polarity]" in result.stderr) == bool(status)
 
 
-def test_a_lesion_mask_fits_no_radiograph(run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["--lesion-mask", "--anatomy"])
+def test_a_mask_fits_no_radiograph(run, tmp_path: Path, option: str) -> None:
     study = write_film(tmp_path / "in", limb_film())
     mask = tmp_path / "mask.nrrd"
     mask.write_bytes(b"NRRD0004\n")
-    result = run("analyze", study, "--out", tmp_path / "out", "--lesion-mask", mask)
+    result = run("analyze", study, "--out", tmp_path / "out", option, mask)
     assert result.returncode == 2
-    assert "[usage.mask_for_radiographs]" in result.stderr
+    assert f"[usage.mask_for_radiographs]: what is given with {option} is laid into CT" in result.stderr
 
 
 def test_a_negative_film_is_no_normal_film(analyse, tmp_path: Path) -> None:

@@ -27,22 +27,10 @@ def conclude(
     policy: PolicySettings,
     statements: Statements,
 ) -> Report:
-    """Write the conclusions of a decision into a report.
+    """Write the conclusions of a decision into a report, in place of those it has.
 
-    Parameters
-    ----------
-    facts : Report
-        Study, technique, measured or corrected lesions and what was excluded; present conclusions are replaced.
-    decision : Decision
-        The rules' answer.
-    order : tuple[int, ...]
-        For each lesion of the report its index among those the decision is about.
-    rule_findings : Findings | None
-        Input of the rules, in the order of the decision.
-    policy : PolicySettings
-        Choices of the site.
-    statements : Statements
-        Wording.
+    `order` gives for each lesion of the report its index among those the decision is about; `rule_findings`, the input
+    of the rules, is in the order of the decision.
     """
     lesions = tuple(_with_answer(lesion, decision, index) for lesion, index in zip(facts.lesions, order, strict=True))
     numbered = tuple((lesion.id, index) for lesion, index in zip(lesions, order, strict=True))

@@ -19,17 +19,7 @@ _OF_SHAPE: Final = frozenset({"contour", "to_skin", "to_fascia"})
 def correct(lesion: Lesion, verdict: LesionVerdict) -> Lesion:
     """Replace drafted values by a reader's, and remove values derived from the drafted ones.
 
-    Parameters
-    ----------
-    lesion : Lesion
-        As drafted.
-    verdict : LesionVerdict
-        Values by the reader, lengths in mm; a value that is the drafted one changes nothing.
-
-    Returns
-    -------
-    Lesion
-        With `review` as it was.
+    A value of `verdict` (lengths in mm) that is the drafted one changes nothing; `review` stays as it was.
     """
     update: dict[str, Record | None] = {}
     if verdict.pattern is not None:
@@ -124,20 +114,7 @@ def list_changes(drafted: Lesion, corrected: Lesion) -> tuple[ReviewChange, ...]
 
 
 def undo(lesion: Lesion, *, keep: tuple[ReviewChange, ...] = ()) -> Lesion:
-    """Undo a review.
-
-    Parameters
-    ----------
-    lesion : Lesion
-        Reviewed or not.
-    keep : tuple[ReviewChange, ...]
-        Of its changes those that stay.
-
-    Returns
-    -------
-    Lesion
-        As drafted but for `keep`, without a review.
-    """
+    """Undo a review: the lesion as drafted, but for the changes in `keep`, without a review."""
     if lesion.review is None:
         return lesion
     parts: dict[str, dict[str, Any]] = {}

@@ -19,25 +19,11 @@ _EXTENTS: Final = tuple(name for name in FindingSize.model_fields if name not in
 
 
 def mark_edits(lesion: Lesion, finding: LesionFinding) -> Lesion:
-    """Mark the values of a lesion that were edited by hand.
+    """Mark the values of a lesion that were edited by hand since the rules took it as `finding`.
 
-    Parameters
-    ----------
-    lesion : Lesion
-        As it stands in the report.
-    finding : LesionFinding
-        The same as the rules last took it.
-
-    Returns
-    -------
-    Lesion
-        The same when none of pattern, layer, side, mass or longest dimension (mm) differs from the finding. Otherwise
-        with the edited values in `review`, and without what the draft drew from the values before.
-
-    Raises
-    ------
-    UsageError
-        ``report.edited_value``; the value is not repeated.
+    The same lesion when none of pattern, layer, side, mass or longest dimension (mm) differs from the finding.
+    Otherwise with the edited values in `review`, and without what the draft drew from the values before. Raises
+    `UsageError` ``report.edited_value``; the value is not repeated.
     """
     before = _before_edits(lesion, finding)
     if before == lesion:

@@ -28,19 +28,7 @@ def collect_measured_limitations(
     context: DraftContext,
     statements: Statements,
 ) -> tuple[str, ...]:
-    """Collect the limits set by the images: of the search, of single films, of unanalysed parts.
-
-    Parameters
-    ----------
-    findings : CtFindings | FilmFindings | Findings
-        Limits of the analysis.
-    technique : Technique | None
-        As reported.
-    occasion : DraftContext
-        What of the study was not looked at.
-    statements : Statements
-        Wording.
-    """
+    """Collect the limits set by the images: of the search, of single films, of unanalysed parts."""
     sentences: list[str] = []
     if isinstance(findings, FilmFindings) and technique is not None:
         sentences += _limit_films(findings, technique.films, statements)
@@ -52,19 +40,7 @@ def collect_measured_limitations(
 def collect_limitations(
     report: Report, decision: Decision, lesions: tuple[Lesion, ...], statements: Statements
 ) -> tuple[str, ...]:
-    """Collect the limits of a study, each sentence once.
-
-    Parameters
-    ----------
-    report : Report
-        Modality, technique, clinical inputs, limits that the images gave.
-    decision : Decision
-        Limits the rules name.
-    lesions : tuple[Lesion, ...]
-        As reported.
-    statements : Statements
-        Wording.
-    """
+    """Collect the limits of a study, each sentence once."""
     technique = report.technique
     sentences = [*_limit_lesions(lesions, report.study.modality, technique, statements)]
     if technique is not None:

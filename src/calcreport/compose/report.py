@@ -30,27 +30,11 @@ def compose_report(
     statements: Statements,
     has_pictures: bool = False,
 ) -> Report:
-    """Compose the report of one study.
+    """Compose the report of one study, lesions in the order of `number_lesions`, numbers at full precision.
 
-    Parameters
-    ----------
-    findings : CtFindings | FilmFindings | Findings
-        What the analysis measured, or what a reader typed.
-    decision : Decision
-        The rules' answer for the same lesions, in the same order.
-    occasion : DraftContext
-        Study, series, clinical inputs, settings, versions, time.
-    imaging : Imaging | None
-        How the analysed CT series was made; ``None`` for radiographs, and when no image was measured.
-    statements : Statements
-        Wording.
-    has_pictures : bool
-        Whether picture files are written beside the report; their names are then listed in it.
-
-    Returns
-    -------
-    Report
-        Lesions in the order of `number_lesions`, all numbers at full precision.
+    The decision is about the same lesions in the same order. `imaging` says how the analysed CT series was made, and is
+    ``None`` for radiographs and when no image was measured; with `has_pictures` the names of the picture files written
+    beside the report are listed in it.
     """
     regions = _name_regions(findings, context, statements)
     rule_findings = findings if isinstance(findings, Findings) else context.rule_findings

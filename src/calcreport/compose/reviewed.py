@@ -15,26 +15,10 @@ from calcreport.text.wording import name_body_part
 
 
 def restore(report: Report, rule_findings: Findings) -> tuple[Report, Findings]:
-    """Undo an earlier review: every lesion as it was drafted, rejected ones back in their places.
+    """Undo an earlier review: every lesion and finding as drafted, rejected ones back in their places.
 
-    What was edited by hand in the report itself stays, marked as such.
-
-    Parameters
-    ----------
-    report : Report
-        Reviewed or not.
-    rule_findings : Findings
-        Findings it holds, without the rejected lesions.
-
-    Returns
-    -------
-    tuple[Report, Findings]
-        Facts and findings in the order of the draft.
-
-    Raises
-    ------
-    UsageError
-        ``render.unknown_lesion`` when a lesion has no finding, ``report.edited_value``.
+    What was edited by hand in the report itself stays, marked as such. `rule_findings` are those of the lesions not
+    rejected. Raises `UsageError` ``render.unknown_lesion`` when a lesion has no finding, ``report.edited_value``.
     """
     findings = {lesion.id: lesion for lesion in rule_findings.lesions} | {
         entry.lesion.id: LesionFinding.model_validate(entry.finding) for entry in report.rejected
@@ -51,25 +35,10 @@ def restore(report: Report, rule_findings: Findings) -> tuple[Report, Findings]:
 
 
 def apply_review(report: Report, rule_findings: Findings, review: Review) -> tuple[Report, Findings]:
-    """Apply a review to a draft.
+    """Apply a review to a draft from `restore`: facts, with the rejected lesions apart, and findings of the others.
 
-    Parameters
-    ----------
-    report, rule_findings
-        From `restore`.
-    review : Review
-        As typed.
-
-    Returns
-    -------
-    tuple[Report, Findings]
-        Facts, with the rejected lesions apart, and the findings of the others.
-
-    Raises
-    ------
-    ClinicalError
-        ``review.unknown_lesion`` when it names a lesion the report does not have, ``review.twice`` when one lesion is
-        named by its id and by its tracking UID.
+    Raises `ClinicalError` ``review.unknown_lesion`` when it names a lesion the report does not have, ``review.twice``
+    when one lesion is named by its id and by its tracking UID.
     """
     verdicts = _match(report, review)
     lesions: list[Lesion] = []
@@ -92,13 +61,6 @@ def set_rejected_apart(report: Report, rule_findings: Findings) -> tuple[Report,
     """Apply the edits of a report without a review file: changed facts, and lesions set to rejected.
 
     Facts are marked as a reader's (`mark_edits`); lesions whose `review` says rejected go where rejected ones are kept.
-
-    Parameters
-    ----------
-    report : Report
-        As written or edited.
-    rule_findings : Findings
-        Findings of its lesions.
     """
     findings = {finding.id: finding for finding in rule_findings.lesions}
     edited = tuple(
@@ -122,19 +84,8 @@ def set_rejected_apart(report: Report, rule_findings: Findings) -> tuple[Report,
 def refresh(report: Report, rule_findings: Findings, statements: Statements) -> Findings:
     """Findings of the lesions as they stand in a report now: the same as `rule_findings` unless a fact was changed.
 
-    Parameters
-    ----------
-    report : Report
-        Measured lesions, possibly corrected or edited.
-    rule_findings : Findings
-        Findings of these lesions before; the order is that of the report.
-    statements : Statements
-        Wording: a region stands in the report in words.
-
-    Raises
-    ------
-    ClinicalError
-        ``review.nothing_left`` when a lesion is neither mineral nor mass any more.
+    Both are in the order of the report. Raises `ClinicalError` ``review.nothing_left`` when a lesion is neither mineral
+    nor mass any more.
     """
     before = {lesion.id: lesion for lesion in rule_findings.lesions}
     part = name_body_part(report.study.body_part, statements)

@@ -26,16 +26,9 @@ def shape_of(lesion: MeasuredLesion | ProjectedLesion) -> LesionShape:
 
 
 def track(shape: LesionShape, images: tuple[str, ...], *, name: str) -> str:
-    """Tracking UID of a lesion: the same for the same voxels of the same images.
+    """Tracking UID of a lesion: the same for the same voxels of the same images (UIDs of study, series or films).
 
-    Parameters
-    ----------
-    shape : LesionShape
-        Its voxels.
-    images : tuple[str, ...]
-        UIDs of the study and of the series or films.
-    name : str
-        Id of the lesion in the report; distinguishes lesions without a voxel of their own.
+    Its id in the report, `name`, distinguishes lesions without a voxel of their own.
     """
     masks = [mask for mask in (shape.mineral, shape.contour, *(film.mineral for film in shape.films)) if mask]
     return derive_uid("lesion", *images, *([_identify(mask) for mask in masks] or [name]))

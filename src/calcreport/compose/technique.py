@@ -32,20 +32,7 @@ class Imaging:
 
 
 def describe_technique(findings: CtFindings | FilmFindings | Findings, imaging: Imaging | None) -> Technique | None:
-    """Describe how the images were made.
-
-    Parameters
-    ----------
-    findings : CtFindings | FilmFindings | Findings
-        As measured, or as typed by a reader.
-    imaging : Imaging | None
-        How the analysed CT series was made; radiographs state it themselves.
-
-    Returns
-    -------
-    Technique | None
-        ``None`` when no image was measured.
-    """
+    """Describe how the images were made; ``None`` when no image was measured."""
     if isinstance(findings, FilmFindings):
         return _of_films(findings)
     if imaging is None or not isinstance(findings, CtFindings):

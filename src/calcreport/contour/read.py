@@ -36,7 +36,7 @@ _NAME_LENGTH: Final = 64  # length of a DICOM long string; longer names are cut
 def read_lesion_masks(
     path: Path, volume: CtVolume, *, roi: str | None = None, limits: ReadingSettings | None = None
 ) -> tuple[LesionContour, ...]:
-    """Read the contours of whole lesions and lay them into a CT volume.
+    """Read the contours of whole lesions, at least one, and lay them into a CT volume of their frame of reference.
 
     The file is a DICOM RTSTRUCT, DICOM SEG, NIfTI (``.nii``, ``.nii.gz``), NRRD or MetaImage (``.mha``, ``.mhd``); its
     suffix does not matter. `volume` is the CT series the lesion was drawn on, or one of the same frame of reference;
