@@ -28,7 +28,7 @@ FLAT_HU: Final = 20.0
 """Neighbouring blocks of a lumen differ by noise (five values span four deviations at most) and by this slow change."""
 
 MAX_SPREAD_HU: Final = 3.0
-MAX_SPREAD: Final = 1.0
+MAX_SPREAD: Final = 0.85
 """Standard deviation over a lumen's section: this many times the noise plus this much mixing of contrast; trabeculae,
 cartilage and contrast in bowel vary by 20 HU and more."""
 
@@ -56,7 +56,7 @@ MAX_DENSER: Final = 0.35
 MIN_FAINTER: Final = 0.25
 """… which lies on one side of a vessel at most (an aorta on the spine), while its other sides fall off."""
 
-MIN_TUBE_MM: Final = 45.0
+MIN_TUBE_MM: Final = 50.0
 MIN_TUBE_SHARE: Final = 0.8
 """Vessels are followed this far, or through most of a shorter scan; loops of bowel turn away sooner."""
 

@@ -144,7 +144,8 @@ def choose_thresholds(
     elif acquisition.kvp != REFERENCE_KVP:
         factor = float(np.interp(acquisition.kvp, KVP_POINTS, KVP_FACTORS))
         grow, seed = grow * factor, seed * factor
-        reason += f", adjusted for {acquisition.kvp:g} kVp"
+        # What is measured in the images needs no adjustment.
+        reason += f", adjusted for {acquisition.kvp:g} kVp" if lumen_hu is None else ""
     if lumen_hu is not None:
         above = float(np.ceil(lumen_hu + NOISE_DEVIATIONS * noise_hu))
         grow, seed = max(grow, above), max(seed, above)

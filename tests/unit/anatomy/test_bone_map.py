@@ -187,3 +187,13 @@ def test_mineral_inside_the_chest_and_on_its_skin_is_neither_bone_nor_cartilage(
         index = tuple(found.grid.of_fine(np.argwhere(where(*at))).T)
         assert found.bone[index].mean() == 0
         assert found.cartilage[index].mean() == 0
+
+
+def test_what_goes_on_into_the_chest_is_no_cartilage_of_its_wall():
+    """A septum as dense as cartilage that meets the ribs and runs inwards between the lungs."""
+    septum = lambda x, y, z: (np.abs(x - 60) < 6) & (y > -75) & (y < -15) & (np.abs(z) < 40)  # noqa: E731
+    (volume, at), _, _ = chest((septum, 120.0))
+    coarse = coarsen(volume)
+    found = find_bone_map(volume, coarse, find_body(coarse), NOISE_HU)
+    deep = lambda x, y, z: septum(x, y, z) & (y > -38)  # noqa: E731
+    assert found.cartilage[tuple(found.grid.of_fine(np.argwhere(deep(*at))).T)].mean() == 0

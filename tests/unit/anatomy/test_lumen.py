@@ -69,6 +69,12 @@ def test_spongiosa_under_a_cortex_is_no_blood():
     assert look(painted((tube(16.0), 700.0), (tube(12.0), 200.0))).hu is None
 
 
+@pytest.mark.parametrize(("share", "is_blood"), [(0.2, True), (0.6, False)])
+def test_bone_on_one_side_is_a_neighbour_and_around_most_of_it_a_rim(share, is_blood):
+    rim = lambda x, y, z: tube(15.0)(x, y, z) & (np.arctan2(y, x) < np.pi * (2 * share - 1))  # noqa: E731
+    assert (look(painted((rim, 700.0), (tube(10.0), 200.0))).hu is not None) is is_blood
+
+
 @pytest.mark.parametrize("radius", [3.5, 10.0])
 def test_undiluted_contrast_and_metal_are_no_lumen_to_measure(radius):
     assert look(painted((tube(radius), 2500.0))).hu is None

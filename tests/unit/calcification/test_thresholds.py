@@ -59,6 +59,8 @@ def test_without_a_phase_the_lumen_in_the_image_decides_and_the_reader_learns_it
 def test_measured_blood_sets_the_limit_whatever_the_phase(header, lumen, kvp, noise, limits):
     chosen = choose(header, lumen=lumen, kvp=kvp, noise=noise)
     assert (chosen.limits.grow, chosen.limits.seed) == limits
+    assert f"above enhanced blood measured at {round(lumen)} HU" in chosen.reason
+    assert "adjusted" not in chosen.reason
 
 
 def test_the_clinicians_word_on_the_phase_beats_given():
