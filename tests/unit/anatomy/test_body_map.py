@@ -190,7 +190,7 @@ def pelvis(x, y, z):
         paint(hu, (disc(x - side * 95, y - 10, (0, 0), 22, 48), BONE))
     return paint(
         hu,
-        ((np.abs(x) < 30) & (y > 62) & (y < 85), BONE),
+        ((np.abs(x) < 30) & (y > 62) & (y < 85) & (z > 45), BONE),
         ((np.abs(x) < 40) & (np.abs(y + 60) < 12) & (z < 60) & (z > 20), BONE),
     )
 
@@ -199,6 +199,7 @@ def test_true_pelvis_lies_between_the_hip_bones_in_front_of_the_sacrum():
     body = make(pelvis, levels=50)
     assert body.place(np.array([20.0, 10, 90])).cavity is Cavity.PELVIS
     assert body.place(np.array([150.0, 10, 90])).cavity is Cavity.NONE
+    assert body.place(np.array([40.0, 72, 36])).cavity is Cavity.NONE, "behind the line of the sacrum, below it"
     assert body.place(np.array([60.0, 92, 90])).region == "buttock"
     assert body.place(np.array([0.0, 10, 6])).cavity is Cavity.NONE, "between the thighs, below the symphysis"
 
@@ -206,6 +207,19 @@ def test_true_pelvis_lies_between_the_hip_bones_in_front_of_the_sacrum():
 def test_half_a_pelvis_claims_no_cavity():
     body = make(pelvis, levels=50, x_from=-30.0)
     assert not body.cavity.any()
+
+
+def test_bones_that_do_not_mirror_each_other_are_no_pelvis():
+    def painted(x, y, z):
+        hu = paint(pelvis(x, y, z), (np.abs(x) < 60, MUSCLE))
+        return paint(hu, *((disc(x, y, (42, at), 24), BONE) for at in (-52, 0, 52)))
+
+    assert not make(painted, levels=50).cavity.any()
+
+
+def test_closed_ribs_without_lungs_are_no_skull():
+    body = make(trunk, levels=45)
+    assert not (body.cavity == Cavity.SKULL).any()
 
 
 def test_nothing_in_the_picture_is_nothing():
