@@ -76,25 +76,11 @@ def name_overviews(report: Report) -> tuple[str, ...]:
 def number_lesions(
     lesions: tuple[MeasuredLesion, ...] | tuple[ProjectedLesion, ...] | tuple[LesionFinding, ...], decision: Decision
 ) -> tuple[tuple[str, int], ...]:
-    """Put lesions in the order of the report and number them.
+    """Put lesions in the order of the report and number them: ``("L1", index into lesions)`` and so on.
 
-    Parameters
-    ----------
-    lesions : tuple[MeasuredLesion, ...] | tuple[ProjectedLesion, ...] | tuple[LesionFinding, ...]
-        As found or typed.
-    decision : Decision
-        The rules' answer for the same lesions, in the same order.
-
-    Returns
-    -------
-    tuple[tuple[str, int], ...]
-        ``("L1", index into lesions)`` and so on: highest concern first, then the longest dimension of the mass where
-        it is known, otherwise of the mineral, otherwise its length in pixels; equal ones keep their order.
-
-    Raises
-    ------
-    ValueError
-        When the decision is about another number of lesions.
+    Highest concern first, then the longest dimension of the mass where it is known, otherwise of the mineral,
+    otherwise its length in pixels; equal ones keep their order. Raises `ValueError` when the decision is about another
+    number of lesions.
     """
     if len(lesions) != len(decision.lesions):
         msg = f"{len(lesions)} lesions but {len(decision.lesions)} decisions"
@@ -119,23 +105,9 @@ def join_lesion(
     lesion_id: str,
     series_instance_uid: str,
 ) -> Lesion:
-    """Join the measurement of a lesion with the rules' answer.
+    """Join the measurement of a lesion, measured or typed, with the rules' answer; without names of pictures.
 
-    Parameters
-    ----------
-    lesion : MeasuredLesion | ProjectedLesion | LesionFinding
-        As measured on images, or as typed by a reader.
-    decided : LesionDecision
-        Flags, concern, differential and recommendations.
-    lesion_id : str
-        Name in the report.
-    series_instance_uid : str
-        Series it was measured on; empty for a typed finding.
-
-    Returns
-    -------
-    Lesion
-        Without picture names; those are added when pictures are drawn.
+    `series_instance_uid` is that of the series it was measured on; empty for a typed finding.
     """
     if isinstance(lesion, LesionFinding):
         facts, notes = _typed(lesion), decided.notes

@@ -49,27 +49,12 @@ def gather_facts(
     seen: Mapping[int, dict[str, Value]] | None = None,
     only: Collection[int] | None = None,
 ) -> Gathered:
-    """Gather the facts of a study.
+    """Gather the facts of a study: one case for each lesion, in the order given.
 
-    Parameters
-    ----------
-    findings : Findings
-        Measured or typed. A study without lesion is judged as one lesion of which nothing is known.
-    clinical : Clinical
-        What the clinician told.
-    policy : PolicySettings
-        Choices of the site.
-    ruleset : Ruleset
-        For patterns read from features, and for what is an extent.
-    seen : Mapping[int, dict[str, Value]] | None
-        Facts of lesions already read from the same kind of study, by identity (`see_lesions`).
-    only : Collection[int] | None
-        Lesions whose facts are wanted, by index; those of the others stay without what all lesions give each.
-
-    Returns
-    -------
-    Gathered
-        One case for each lesion, in the order given.
+    A study without lesion is judged as one lesion of which nothing is known. The rules are needed for patterns read
+    from features, and for what is an extent. `seen` are facts of lesions already read from the same kind of study, by
+    identity (`see_lesions`); `only` the lesions whose facts are wanted, by index: those of the others stay without
+    what all lesions give each.
     """
     lesions = findings.lesions or (LesionFinding(),)
     labs = _weigh_labs(findings, clinical, policy)

@@ -72,23 +72,9 @@ class Draft:
 def write_outputs(
     draft: Draft, formats: tuple[str, ...], templates: Templates, *, on_step: Callable[[str], None]
 ) -> tuple[str, dict[str, bytes]]:
-    """Draw, render and write.
+    """Draw, render and write: the report section as text, and content by file name within the study's folder.
 
-    Parameters
-    ----------
-    draft : Draft
-        Report and evidence.
-    formats : tuple[str, ...]
-        As asked for.
-    templates : Templates
-        Layouts and wording.
-    on_step : Callable[[str], None]
-        Receives the name of each step.
-
-    Returns
-    -------
-    tuple[str, dict[str, bytes]]
-        The report section as text, and content by file name within the study's folder.
+    `on_step` receives the name of each step.
     """
     on_step("drawing and writing")
     report = draft.report
