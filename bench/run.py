@@ -231,7 +231,7 @@ def _failures(rows: Sequence[Measured], help_s: float) -> list[str]:
         if row.slices >= min(RATIO_AT, max(row.slices for row in rows)) and row.ratio > MAX_RATIO
     ]
     failures += [
-        f"{row.slices} slices ({row.case.name}): {row.ours_bytes / 1e6:.0f} MB, more than {row.limit_bytes / 1e6:.0f} MB"
+        f"{row.slices} slices ({row.case.name}): {row.ours_bytes / 1e6:.0f} MB, more than {row.limit_bytes / 1e6:.0f}"
         for row in rows
         if row.ours_bytes > row.limit_bytes
     ]

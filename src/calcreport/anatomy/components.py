@@ -125,19 +125,15 @@ def paint(components: Components, chosen: NDArray[np.bool_], box: tuple[slice, s
     shape = tuple(s.stop - s.start for s in box)
     mask = np.zeros(shape, dtype=bool)
     bounds = np.array([[s.start, s.stop] for s in box])
-    touching = (
-        chosen & (components.box[:, :, 0] < bounds[:, 1]).all(1) & (components.box[:, :, 1] > bounds[:, 0]).all(1)
-    )
+    members = np.flatnonzero(chosen)  # few of very many
+    low, high = components.box[members, :, 0], components.box[members, :, 1]
     rows = components.runs.shape[1]
-    for component in np.flatnonzero(touching):
-        low, high = int(components.first[component]), int(components.first[component + 1])
-        span = components.runs.row[low:high]
-        low, high = (
-            low + int(np.searchsorted(span, box[0].start * rows)),
-            low + int(np.searchsorted(span, box[0].stop * rows)),
-        )
-        plane, line = np.divmod(components.runs.row[low:high], rows)
-        start, stop = components.runs.start[low:high], components.runs.stop[low:high]
+    for component in members[((low < bounds[:, 1]) & (high > bounds[:, 0])).all(axis=1)]:
+        begin, end = int(components.first[component]), int(components.first[component + 1])
+        within = np.searchsorted(components.runs.row[begin:end], (box[0].start * rows, box[0].stop * rows))
+        part = slice(begin + int(within[0]), begin + int(within[1]))
+        plane, line = np.divmod(components.runs.row[part], rows)
+        start, stop = components.runs.start[part], components.runs.stop[part]
         inside = (line >= box[1].start) & (line < box[1].stop) & (start < box[2].stop) & (stop > box[2].start)
         first = np.maximum(start[inside], box[2].start) - box[2].start
         past = np.minimum(stop[inside], box[2].stop) - box[2].start
@@ -145,8 +141,7 @@ def paint(components: Components, chosen: NDArray[np.bool_], box: tuple[slice, s
         line_index = np.repeat(
             ((plane[inside] - box[0].start) * shape[1] + line[inside] - box[1].start) * shape[2] + first, length
         )
-        within = count_up(length)
-        mask.reshape(-1)[line_index + within] = True
+        mask.reshape(-1)[line_index + count_up(length)] = True
     return mask
 
 

@@ -58,23 +58,10 @@ def find_outgrowths(
     skeleton: NDArray[np.bool_],
     spacing_mm: tuple[float, float, float],
 ) -> list[NDArray[np.int64]]:
-    """Voxels of outgrowths of long-bone shafts.
+    """Voxels of outgrowths of long-bone shafts: an array of shape ``(n, 3)`` each, indices of slice, row, column.
 
-    Parameters
-    ----------
-    hu : NDArray[np.int16]
-        Shape ``(slices, rows, columns)``, HU.
-    components : Components
-        Dense components.
-    skeleton : NDArray[np.bool_]
-        Shape ``(components.count,)``; true for bones.
-    spacing_mm : tuple[float, float, float]
-        Spacing along slice, row, column, mm.
-
-    Returns
-    -------
-    list of NDArray[np.int64]
-        One array of shape ``(n, 3)`` per outgrowth: voxel indices (slice, row, column).
+    `hu` has the shape ``(slices, rows, columns)``, spacing that order; `skeleton`, ``(components.count,)``, is true for
+    bones.
     """
     if not skeleton.any():
         return []
@@ -156,7 +143,7 @@ def _sections(plane: NDArray[np.bool_]) -> list[_Section]:
     """Connected regions of a plane."""
     labels, _ = ndimage.label(plane)
     parts = [(box, labels[box] == i) for i, box in enumerate(ndimage.find_objects(labels), start=1)]
-    return [_Section(box=box, own=own, size=int(np.count_nonzero(own))) for box, own in parts]
+    return [_Section(box=(box[0], box[1]), own=own, size=int(np.count_nonzero(own))) for box, own in parts]
 
 
 def _is_shaft(section: _Section, density: NDArray[np.int16], grid_mm: tuple[float, ...]) -> bool:

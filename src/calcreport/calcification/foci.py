@@ -146,8 +146,9 @@ def examine(
     # and a robust deviation bears them.
     dense = dilate(bone, "cross", steps=2)
     near = (distance > 0) & (distance <= MARGIN_MM) & (local > NOT_IMAGED_HU)
-    index = np.stack(np.meshgrid(*(np.arange(a, b, stride) for a, b in zip(low, high, strict=True)), indexing="ij"), -1)
-    is_outside = outside[tuple(np.moveaxis(coarse.of_fine(index), -1, 0))]
+    fine = (np.arange(a, b, stride) for a, b in zip(low, high, strict=True))
+    blocks = (np.minimum(n // k, m - 1) for n, k, m in zip(fine, coarse.step, coarse.hu.shape, strict=True))
+    is_outside = outside[np.ix_(*blocks)]
     air = near & (local < GAS_HU)
     # Partial volume blurs the focus by about a voxel; the ring starts beyond it on coarse grids too.
     inner = max(RING_MM[0], 1.1 * max(spacing_mm[1:]) * stride)

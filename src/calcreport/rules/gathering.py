@@ -49,7 +49,7 @@ def gather_facts(
     seen: Mapping[int, dict[str, Value]] | None = None,
     only: Collection[int] | None = None,
 ) -> Gathered:
-    """Gather the facts of a study.
+    """Gather the facts of a study: one case for each lesion, in the order given.
 
     Parameters
     ----------

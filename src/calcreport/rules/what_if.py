@@ -67,18 +67,7 @@ class _LesionAnswer:
 
 
 def decide_and_ask(findings: Findings, clinical: Clinical, policy: PolicySettings, ruleset: Ruleset) -> Decision:
-    """Decide, and say of every unknown input what an answer would change: all that a report needs of the rules.
-
-    Parameters
-    ----------
-    findings, clinical, policy, ruleset
-        As for `decide`.
-
-    Returns
-    -------
-    Decision
-        With `would_change`.
-    """
+    """Decide, and say of every unknown input what an answer would change: all that a report needs of the rules."""
     decision = decide(findings, clinical, policy, ruleset)
     return decision.model_copy(update={"would_change": what_would_change(findings, clinical, policy, ruleset)})
 
@@ -88,16 +77,8 @@ def what_would_change(
 ) -> tuple[WouldChange, ...]:
     """Find the unknown inputs of which some answer would change the concern, a flag or the leading class.
 
-    Parameters
-    ----------
-    findings, clinical, policy, ruleset
-        As for `decide`.
-
-    Returns
-    -------
-    tuple[WouldChange, ...]
-        One entry for each input and answer, what matters most first. A flag that was not provided and would become
-        absent is no change worth telling, unless the concern changes with it.
+    One entry for each input and answer, what matters most first. A flag that was not provided and would become absent
+    is no change worth telling, unless the concern changes with it.
     """
     memory = _Memory(ruleset)
     seen = see_lesions(findings, policy)
