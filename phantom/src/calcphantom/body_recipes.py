@@ -33,7 +33,7 @@ _THICK_MUSCLE: Final = (
 )  # fmt: skip
 _FAT: Final = (("P09", 5.0, 18.0), ("P12", 14.0, 26.0), ("P19", 5.0, 11.0), ("P26", 14.0, 28.0))
 _SMALL_PART: Final = (("P09", 4.0, 8.0), ("P12", 9.0, 13.0), ("P01", 4.0, 6.0), ("P05", 7.0, 10.0))
-_FINGER: Final = (("P09", 4.0, 7.0), ("P01", 4.0, 5.5), ("P19", 4.5, 6.0))
+_FINGER: Final = (("P09", 4.0, 7.0), ("P01", 4.0, 5.5))
 _TENDON: Final = (("P15", 8.0, 20.0),)
 """Pattern, smallest and largest diameter, mm."""
 
