@@ -140,6 +140,10 @@ AIRWAY_REACH_MM: Final = 10.0
 AIRWAY_MIDLINE_MM: Final = 30.0
 """Section, length, cartilage around it, and distance from the midline of the neck."""
 
+LARYNX_MM: Final = (60.0, 30.0, 8.0, 28.0)
+"""From the last gas of the airway up to the hyoid; and from the middle of the airway to the front of the thyroid
+cartilage, to the back of the cricoid (what lies behind is the prevertebral space), and to the side of the thyroid."""
+
 MAX_NECK_MM2: Final = 32_000.0
 """A neck of 20 cm across."""
 
@@ -624,5 +628,27 @@ def find_airway(axial: Axial, lungs: NDArray[np.bool_], trunk: Trunk) -> NDArray
     long = np.zeros(count + 1, dtype=np.bool_)
     for i, box in enumerate(ndimage.find_objects(labels), start=1):
         long[i] = (box[0].stop - box[0].start) * axial.spacing_mm[0] >= MIN_AIRWAY_MM
+    tube: NDArray[np.bool_] = long[labels]
     steps = max(1, round(AIRWAY_REACH_MM / axial.spacing_mm[1]))
-    return dilate(long[labels], "disc", steps=max(1, steps // 2)) & axial.body
+    wall = dilate(tube, "disc", steps=max(1, steps // 2)) & axial.body
+    # Skin and the fat beneath it are not larynx.
+    return wall | (_larynx(axial, tube, ~trunk.has_lung & may_hold) & erode(trunk.main, "disc", beyond=1))
+
+
+def _larynx(axial: Axial, tube: NDArray[np.bool_], is_neck: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Box around the airway of the neck that holds plates of the larynx, hyoid and thyroid gland."""
+    box = np.zeros_like(tube)
+    has_tube = np.flatnonzero(along(tube, 1, 2) & is_neck)
+    if not has_tube.size:
+        has_tube = np.flatnonzero(along(tube, 1, 2))[-1:]
+    if not has_tube.size:
+        return box
+    centres = np.array([np.argwhere(tube[level]).mean(axis=0) for level in has_tube])
+    rows, columns = np.arange(tube.shape[1])[:, None], np.arange(tube.shape[2])
+    top = has_tube[-1] + axial.levels(LARYNX_MM[0])
+    for level in np.flatnonzero(is_neck[: top + 1]):
+        # The glottis closes the airway: above it the larynx goes on over the last gas seen.
+        row, column = centres[np.abs(has_tube - level).argmin()]
+        ahead, behind, aside = (axial.rows(LARYNX_MM[1]), axial.rows(LARYNX_MM[2]), axial.columns(LARYNX_MM[3]))
+        box[level] = (rows >= row - ahead) & (rows <= row + behind) & (np.abs(columns - column) <= aside)
+    return box

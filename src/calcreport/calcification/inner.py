@@ -33,7 +33,7 @@ _NAMES: Final = {
     Cavity.ABDOMEN: "abdomen",
     Cavity.PELVIS: "pelvis",
     Cavity.SKULL: "head",
-    Cavity.AIRWAY: "larynx or trachea",
+    Cavity.AIRWAY: "larynx, trachea or thyroid",
 }
 
 

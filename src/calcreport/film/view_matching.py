@@ -73,7 +73,9 @@ class _Matches:
     reason: str = ""
 
 
-def tie_views(films: Sequence[FilmImage], searched: Sequence[SearchedFilm]) -> tuple[tuple[Tied, ...], tuple[str, ...]]:
+def tie_views(
+    films: Sequence[FilmImage], searched: Sequence[SearchedFilm]
+) -> tuple[tuple[LesionViews, ...], tuple[str, ...]]:
     """Match the findings of orthogonal views of one study.
 
     Every finding comes once, alone or with its counterpart; sentences name the views that could not be matched.

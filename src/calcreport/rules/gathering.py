@@ -51,25 +51,10 @@ def gather_facts(
 ) -> Gathered:
     """Gather the facts of a study: one case for each lesion, in the order given.
 
-    Parameters
-    ----------
-    findings : Findings
-        Measured or typed. A study without lesion is judged as one lesion of which nothing is known.
-    clinical : Clinical
-        What the clinician stated.
-    policy : PolicySettings
-        Choices of the site.
-    ruleset : Ruleset
-        For patterns read from features, and for what is an extent.
-    seen : Mapping[int, dict[str, Value]] | None
-        Facts of lesions already read from the same kind of study, by identity (`see_lesions`).
-    only : Collection[int] | None
-        Lesions whose facts are wanted, by index; those of the others stay without what all lesions give each.
-
-    Returns
-    -------
-    Gathered
-        One case for each lesion, in the order given.
+    A study without lesion is judged as one lesion of which nothing is known. The rules are needed for patterns read
+    from features, and for what is an extent. `seen` are facts of lesions already read from the same kind of study, by
+    identity (`see_lesions`); `only` the lesions whose facts are wanted, by index: those of the others stay without
+    what all lesions give each.
     """
     lesions = findings.lesions or (LesionFinding(),)
     labs = _weigh_labs(findings, clinical, policy)
@@ -82,7 +67,7 @@ def gather_facts(
     cases = []
     for lesion, is_apart in zip(lesions, apart, strict=True):
         images = (seen or {}).get(id(lesion)) or image_facts(lesion, findings, policy)
-        case = {**shared, **told[is_apart], **images, "place.is_apart": answer(is_yes=is_apart)}
+        case = {**shared, **complaints[is_apart], **images, "place.is_apart": answer(is_yes=is_apart)}
         infer_pattern(case, ruleset)
         cases.append(case)
     together = _patient_facts(lesions, cases, ruleset)
