@@ -38,7 +38,7 @@ class DetectionSettings(SettingsBlock):
     arterial_hu: float = 800.0
     """Arterial phase: the lumen itself reaches 500 HU."""
     unknown_hu: float = 300.0
-    """Contrast unknown: safe against enhanced vessels, at the price of faint calcification."""
+    """Contrast given, phase not recorded and no enhanced blood measured: safe against vessels too narrow to measure."""
     grow_hu: float | None = None
     """Typed growth limit; overrides all of the above."""
     seed_hu: float | None = None

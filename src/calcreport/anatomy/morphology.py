@@ -118,22 +118,6 @@ def open_planes(mask: Mask, element: Element, *, steps: int = 1) -> Mask:
     return _by_slabs(partial(_open, element=element, steps=steps), mask)
 
 
-def open_pairs(mask: Mask) -> Mask:
-    """What is two voxels wide in both directions of a slice: squares of four voxels that all belong to the mask.
-
-    Parameters
-    ----------
-    mask : NDArray[np.bool_]
-        Shape ``(slices, rows, columns)``.
-    """
-    squares = mask[:, 1:, 1:] & mask[:, :-1, 1:] & mask[:, 1:, :-1] & mask[:, :-1, :-1]
-    opened = np.zeros_like(mask)
-    for rows in (slice(1, None), slice(None, -1)):
-        for columns in (slice(1, None), slice(None, -1)):
-            opened[:, rows, columns] |= squares
-    return opened
-
-
 def close_planes(mask: Mask, element: Element, *, steps: int = 1) -> Mask:
     """Dilate and erode slice by slice; what lies at the side of the picture is taken to go on just beyond it.
 

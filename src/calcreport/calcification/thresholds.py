@@ -6,12 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
 
-from calcreport.anatomy.coarse import CoarseVolume
-from calcreport.anatomy.morphology import ALL_AXES, dilate, open_pairs
-from calcreport.model.image import Acquisition, Contrast, CtVolume
+from calcreport.model.image import Acquisition, Contrast
 from calcreport.model.report import Thresholds
 from calcreport.settings import DetectionSettings
 
@@ -29,23 +25,8 @@ MUSCLE_HU: Final = 55.0
 NOISE_DEVIATIONS: Final = 2.75
 """One voxel in 300 of pure noise exceeds this: too few to touch each other and join."""
 
-ENHANCED_HU: Final = (110, 450)
-"""Range of enhanced lumen in block means: above muscle (at most 80), below bone."""
-
-BONE_BLOCK_HU: Final = 200
-BONE_CORE_HU: Final = 500
-"""Blocks above the first that join one above the second are bone; 9 mm around it partial volume and streaks disturb."""
-
 RAISED_HU: Final = 250.0
 """Growth limits from here on are raised above enhanced blood: what is fainter is seen in part or not at all."""
-
-MIN_VESSEL_MM: Final = 30.0
-MAX_VESSEL_MM2: Final = 700.0
-"""Enhanced lumen is followed at least this far, and is no wider than an aorta of 30 mm."""
-
-MIN_ENHANCED_SHARE: Final = 0.15
-"""Vessels run through the scan: enhanced lumen 6 mm wide, away from bone, in at least this share of its slices (on
-unenhanced low-dose scans of limb and pelvis at most 0.04)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,47 +41,6 @@ class ChosenThresholds:
     """What a reader must know about them."""
 
 
-def shows_enhanced_vessels(volume: CtVolume, coarse: CoarseVolume, body: NDArray[np.bool_], noise_hu: float) -> bool:
-    """Whether homogeneous lumen of enhanced density runs through the scan.
-
-    Parameters
-    ----------
-    volume : CtVolume
-        The series, HU.
-    coarse : CoarseVolume
-        Its coarse grid.
-    body : NDArray[np.bool_]
-        Coarse shape; true inside the body.
-    noise_hu : float
-        Noise, HU: lumen is as homogeneous as that, mineral is not.
-    """
-    low, high = ENHANCED_HU
-    labels, count = ndimage.label(coarse.hu > BONE_BLOCK_HU)
-    has_core = np.zeros(count + 1, dtype=np.bool_)
-    has_core[labels[coarse.hu > BONE_CORE_HU]] = True
-    bone = dilate(has_core[labels], "cross", axes=ALL_AXES, steps=3)
-    enhanced = open_pairs(body & ~bone & (coarse.hu > low) & (coarse.hu < high))
-    labels, _ = ndimage.label(enhanced)
-    covered = np.zeros(coarse.hu.shape[0], dtype=bool)
-    for n, box in enumerate(ndimage.find_objects(labels), start=1):
-        part = labels[box] == n
-        length_mm = part.shape[0] * coarse.spacing_mm[0]
-        area_mm2 = float(part.sum()) / part.shape[0] * coarse.spacing_mm[1] * coarse.spacing_mm[2]
-        # Bowel and bladder are wider than any limb or pelvic vessel, and end sooner.
-        if length_mm >= min(MIN_VESSEL_MM, 0.8 * len(covered) * coarse.spacing_mm[0]) and area_mm2 <= MAX_VESSEL_MM2:
-            origin = [s.start for s in box]
-            if any(_is_homogeneous(volume, coarse, block + origin, noise_hu) for block in np.argwhere(part)):
-                covered[box[0]] = True
-    return float(covered.mean()) >= MIN_ENHANCED_SHARE
-
-
-def _is_homogeneous(volume: CtVolume, coarse: CoarseVolume, block: NDArray[np.int64], noise_hu: float) -> bool:
-    """Whether the fine voxels of a block vary no more than noise makes them."""
-    first = block * np.array(coarse.step)
-    cell = volume.hu[first[0], first[1] : first[1] + coarse.step[1], first[2] : first[2] + coarse.step[2]]
-    return float(cell.std()) <= 1.5 * noise_hu + 5.0
-
-
 def choose_thresholds(
     acquisition: Acquisition,
     *,
@@ -108,7 +48,6 @@ def choose_thresholds(
     noise_hu: float,
     settings: DetectionSettings,
     lumen_hu: float | None = None,
-    is_enhanced: bool = False,
 ) -> ChosenThresholds:
     """Limits for a series: typed ones, else above the enhanced blood in it, else by contrast phase and tube voltage.
 
@@ -121,9 +60,6 @@ def choose_thresholds(
     lumen_hu : float | None
         Upper value of the enhanced blood measured in the images, HU; ``None`` where none was seen. It says more than
         any word on the phase: the same phase has 150 HU in one patient and 500 HU in another.
-    is_enhanced : bool
-        Whether `shows_enhanced_vessels` sees them where nothing was measured; decides only where contrast or its phase
-        is not known.
     noise_hu : float
         Noise, HU; growth stays `NOISE_DEVIATIONS` of it above muscle, or noise would join into lesions.
     settings : DetectionSettings
@@ -136,9 +72,7 @@ def choose_thresholds(
     """
     known = contrast is not None and contrast is not Contrast.UNKNOWN
     phase = contrast if contrast is not None and known else acquisition.contrast
-    grow, seed, reason, notes = _by_phase(
-        phase, "clinician" if known else "header", settings, lumen_hu=lumen_hu, is_enhanced=is_enhanced
-    )
+    grow, seed, reason, notes = _by_phase(phase, "clinician" if known else "header", settings, lumen_hu=lumen_hu)
     if acquisition.kvp is None:
         notes = (*notes, "Tube voltage not recorded; thresholds for 120 kVp were used.")
     elif acquisition.kvp != REFERENCE_KVP:
@@ -162,7 +96,7 @@ def choose_thresholds(
 
 
 def _by_phase(
-    phase: Contrast, source: str, settings: DetectionSettings, *, lumen_hu: float | None, is_enhanced: bool
+    phase: Contrast, source: str, settings: DetectionSettings, *, lumen_hu: float | None
 ) -> tuple[float, float, str, tuple[str, ...]]:
     """Growth limit, seed, reason and notes for a contrast phase at 120 kVp, without what blood measured adds."""
     told = {
@@ -181,8 +115,8 @@ def _by_phase(
     if phase in {Contrast.VENOUS, Contrast.ARTERIAL}:
         fixed = settings.venous_hu if phase is Contrast.VENOUS else settings.arterial_hu
         return fixed, fixed, told, ("Contrast study: calcification fainter than the raised threshold may be missed.",)
-    if is_enhanced:
-        missed = (f"{told.capitalize()}; faint calcification may be missed.",)
-        return settings.unknown_hu, settings.unknown_hu, f"{told}, enhanced vessels seen", missed
+    if phase is Contrast.GIVEN:
+        missed = f"{told.capitalize()}; faint calcification may be missed."
+        return settings.unknown_hu, settings.unknown_hu, told, (missed,)
     note = f"{told.capitalize()}; thresholds for non-contrast CT were used because no enhanced vessels were seen."
     return *limits, f"{told}, enhanced vessels not seen", (note,)

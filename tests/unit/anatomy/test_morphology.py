@@ -16,7 +16,6 @@ from calcreport.anatomy.morphology import (
     close_planes,
     dilate,
     erode,
-    open_pairs,
     open_planes,
     outside_planes,
 )
@@ -89,13 +88,6 @@ def test_opening_and_closing_are_scipys_with_the_border_repeated(mask, element, 
 
     assert (open_planes(mask, element, steps=steps) == steps_of(ndimage.binary_erosion, ndimage.binary_dilation)).all()
     assert (close_planes(mask, element, steps=steps) == steps_of(ndimage.binary_dilation, ndimage.binary_erosion)).all()
-
-
-@given(mask=MASKS)
-@settings(deadline=None)
-def test_opening_by_squares_of_four_is_scipys(mask):
-    square = np.ones((1, 2, 2), dtype=bool)
-    assert (open_pairs(mask) == ndimage.binary_opening(mask, structure=square)).all()
 
 
 @given(mask=MASKS)
