@@ -13,8 +13,10 @@ from calcreport.calcification.size import (
     farthest_pair,
     length_uncertainty_mm,
     measure_size,
+    outline_lengths,
     series_blur,
 )
+from calcreport.model.drawn import Section, outline_of_sections
 from calcreport.model.lesion import Segment
 
 SHARP = Blur(in_plane_mm=0.0, across_mm=0.0)
@@ -185,6 +187,18 @@ def test_the_end_of_something_thin_is_known_less_well_by_the_blur_across(make_vo
     blur = Blur(in_plane_mm=1.2, across_mm=3.0)
     expected = np.hypot(length_uncertainty_mm(segment, geometry, blur), 0.8 * across_mm)
     assert length_uncertainty_mm(segment, geometry, blur, is_thin=True) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("step_mm", [1.0, 5.0, 15.0])
+def test_the_widest_section_of_a_drawing_may_lie_between_its_planes(make_volume, step_mm):
+    geometry = make_volume(ball(4.0), size_mm=60.0).geometry
+    angles = np.linspace(0, 2 * np.pi, 60, endpoint=False)
+    circle = np.column_stack((18 * np.cos(angles), 9 * np.sin(angles), np.zeros(60)))
+    section = Section(position_mm=0.0, outlines_mm=(circle,), area_mm2=float(np.pi * 18 * 9))
+    outline = outline_of_sections([section], np.array(((0, 0, step_mm), (0, 0.1, 0), (0.1, 0, 0))))
+    longest, _, uncertainty_mm = outline_lengths(outline, geometry)
+    assert longest.length_mm == pytest.approx(36.0, abs=0.1)
+    assert uncertainty_mm == pytest.approx(0.45 * step_mm, abs=0.1)  # one plane: it is as high as a step
 
 
 def test_only_what_fills_little_of_its_ball_is_thin(make_volume):
