@@ -470,7 +470,9 @@ def fill_cavities(axial: Axial, lungs: NDArray[np.bool_], trunk: Trunk) -> tuple
     cavity[pelvis & axial.body] = Cavity.PELVIS
     cavity[chest & ~is_low[:, None, None]] = Cavity.THORAX
     cavity[chest & is_low[:, None, None]] = Cavity.ABDOMEN
-    cavity[lungs] = Cavity.THORAX
+    # A lobe without air leaves a dent in the hull; the levels above and below it show the chest whole.
+    dent = _closed_along(axial, cavity > 0) & (cavity == 0) & ~behind & trunk.has_lung[:, None, None]
+    cavity[lungs | (dent & trunk.main)] = Cavity.THORAX
     cage = _cage(axial, cavity, trunk)
     cavity[_skull(axial, trunk)] = Cavity.SKULL
     cavity[find_airway(axial, lungs, trunk)] = Cavity.AIRWAY
