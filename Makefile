@@ -98,7 +98,7 @@ accuracy: $(VENV)/.dev-ready ## measurements on phantoms of known truth, CT and 
 	$(BIN)/python tests/accuracy/run_contours.py
 
 accuracy-unseen: $(VENV)/.dev-ready ## the analysis on real studies, with lesions put in and as changed copies: DATA='FOLDER...' UNSEEN=options
-	$(BIN)/python tests/accuracy/run_unseen.py $(DATA) --jobs $(TEST_JOBS) $(UNSEEN)
+	$(BIN)/python tests/accuracy/run_unseen.py $(DATA) --jobs 2 $(UNSEEN)
 
 coverage: $(VENV)/.dev-ready ## which lines and branches the tests reach
 	$(BIN)/coverage erase

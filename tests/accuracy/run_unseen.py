@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -405,7 +406,7 @@ def report(rows: list[Row], phantoms: dict[str, str], seconds: float) -> str:
     plain = [r for r in rows if r.variant == AS_IT_IS]
     with_lesions = [r for r in rows if r.variant == INSERTED]
     parts = [
-        f"Run over {len(plain)} real studies, {sum(len(r.inserted) for r in with_lesions)} lesions put into them, "
+        f"Run of {datetime.now(UTC):%Y-%m-%d} over {len(plain)} real studies, {sum(len(r.inserted) for r in with_lesions)} lesions put into them, "
         f"{len(rows) - len(plain) - len(with_lesions)} changed copies; {seconds / 60:.0f} minutes.",
         _distance_table(plain, with_lesions, phantoms),
         "### Real studies as they are",
