@@ -25,6 +25,7 @@ from calcreport.calcification.hints import sort_by_labels
 from calcreport.calcification.inner import list_incidental
 from calcreport.calcification.lesion import Measurer, lies_in_contour
 from calcreport.calcification.scene import Scene
+from calcreport.calcification.self_checks import failed_checks
 from calcreport.calcification.skin import find_skin
 from calcreport.calcification.subcutaneous_mass import without_lumps
 from calcreport.calcification.thresholds import choose_thresholds
@@ -99,7 +100,7 @@ def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
         deposits = [detection.components.indices(f.component) for f in detection.foci]
         envelope = without_lumps(find_envelope(coarse, body, territory), volume, coarse, deposits)
         layers = prepare_layers(body, envelope, skin.result())
-    unnamed, doubts = list_incidental(scene, detection)
+    unnamed, crowded = list_incidental(scene, detection, is_claimed)
     tell("measurement")
     measurer = Measurer(
         volume=volume, acquisition=acquisition, layers=layers, body_map=scene.places, detection=detection,
@@ -115,7 +116,7 @@ def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
         lesions=tuple(lesions),
         excluded=list_excluded(detection, volume),
         incidental=(*named, *unnamed),
-        doubts=doubts,
+        doubts=(*failed_checks(scene, acquisition), *crowded),
         thresholds=chosen.limits,
         threshold_reason=chosen.reason,
         noise_hu=noise_hu,

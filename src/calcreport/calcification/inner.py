@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -37,12 +38,18 @@ _NAMES: Final = {
 }
 
 
-def list_incidental(scene: Scene, detection: Detection) -> tuple[tuple[IncidentalFinding, ...], tuple[Doubt, ...]]:
-    """Incidental mineral, and a doubt where one cavity holds more than can be judged: that cavity is not listed."""
-    cavities = {focus.component: _cavity(scene, focus) for focus in detection.inner}
+def list_incidental(
+    scene: Scene, detection: Detection, is_claimed: Callable[[Focus], bool]
+) -> tuple[tuple[IncidentalFinding, ...], tuple[Doubt, ...]]:
+    """Incidental mineral, and a doubt where one cavity holds more than can be judged: that cavity is not listed.
+
+    What a reader's contour claims belongs to the contour.
+    """
+    inner = [focus for focus in detection.inner if not is_claimed(focus)]
+    cavities = {focus.component: _cavity(scene, focus) for focus in inner}
     count = {cavity: sum(other is cavity for other in cavities.values()) for cavity in set(cavities.values())}
-    listed = [f for f in detection.inner if count[cavities[f.component]] <= MOST_IN_CAVITY]
-    doubts = () if len(listed) == len(detection.inner) else (MANY_IN_CAVITY,)
+    listed = [f for f in inner if count[cavities[f.component]] <= MOST_IN_CAVITY]
+    doubts = () if len(listed) == len(inner) else (MANY_IN_CAVITY,)
     return tuple(_finding(scene, focus, cavities[focus.component]) for focus in listed), doubts
 
 

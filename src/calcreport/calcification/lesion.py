@@ -122,7 +122,8 @@ class Measurer:
         longest, extents_mm, uncertainty_mm = outline_lengths(contour.outline or self._own_outline(contour), geometry)
         volume_mm3 = float(contour.mask.voxels.sum()) * geometry.voxel_volume_mm3
         voxels = np.argwhere(contour.mask.voxels) + np.array(contour.mask.offset)
-        foci = tuple(f for f in self.detection.foci if lies_in_contour(self.detection.components, (contour,), f))
+        mineral = (*self.detection.foci, *self.detection.inner)
+        foci = tuple(f for f in mineral if lies_in_contour(self.detection.components, (contour,), f))
         depth, to_skin, to_fascia = self._depth(points_mm, voxels)
         key_slice = key - CONTOUR_PAD + contour.mask.offset[0]
         inner = self.group(Group(foci=foci)) if foci else None

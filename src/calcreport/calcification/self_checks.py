@@ -1,0 +1,24 @@
+"""What a run doubts of its own reading of a series; a lesion of such a series raises no alert."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from calcreport.calcification.scene import Scene
+from calcreport.model.image import Acquisition, Contrast
+from calcreport.model.incidental import LUMEN_IMPLAUSIBLE, SHARP_KERNEL, SKELETON_IMPLAUSIBLE, Doubt
+
+LUNG_KERNEL: Final = re.compile(r"LUNG|^BL\d\d|^B[789]\d|^FC8\d", re.IGNORECASE)
+"""Names of kernels for lung: GE; Siemens from the second and the first generation of names; Canon. Their edges
+overshoot by hundreds of HU."""
+
+
+def failed_checks(scene: Scene, acquisition: Acquisition) -> tuple[Doubt, ...]:
+    """Doubts about bones, enhanced blood and the kernel of a series."""
+    failed = {
+        SKELETON_IMPLAUSIBLE: scene.bones.doubt is not None,
+        LUMEN_IMPLAUSIBLE: acquisition.contrast is Contrast.NONE and scene.bones.lumen_hu is not None,
+        SHARP_KERNEL: LUNG_KERNEL.search(acquisition.kernel or "") is not None,
+    }
+    return tuple(doubt for doubt, has_failed in failed.items() if has_failed)
