@@ -246,3 +246,11 @@ def test_no_module_knows_a_row_by_its_id(ruleset: Ruleset) -> None:
     source = Path(calcreport.__file__).parent
     found = Counter({str(path.relative_to(source)): _literals(path, word) for path in source.rglob("*.py")})
     assert dict(+found) == IDS_IN_PYTHON
+
+
+def test_only_what_forbids_biopsy_excludes_every_procedure() -> None:
+    rules = {rule.id: rule for rule in _load(FIBROMATOSIS + REFERRAL).rules}
+    procedures = {rule.concludes for rule in rules.values() if "leads_to_procedure" in rule.capabilities}
+    assert {"X3", "R05", "R09"} & procedures
+    assert set(rules["X2"].excludes) == procedures
+    assert (rules["X1"].excludes, rules["X3"].excludes, rules["X4"].excludes) == ((), (), ("R09",))

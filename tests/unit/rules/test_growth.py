@@ -219,6 +219,22 @@ def test_a_lesion_cut_now_and_not_larger_tells_nothing() -> None:
     assert (growth.change_mm, growth.stable_since) == (None, None)
 
 
+@pytest.mark.parametrize(
+    ("basis", "size", "mass", "compared"),
+    [
+        (None, {}, {"max_diameter_mm": 50}, ("mass", 50)),
+        (None, {"max_diameter_mm": 30}, {"max_diameter_mm": 50}, ("mineral", 30)),
+        ("mineral", {"max_diameter_mm": 30}, {"max_diameter_mm": 50}, ("mineral", 30)),
+        ("mass", {"max_diameter_mm": 30}, {"max_diameter_mm": 50}, ("mass", 50)),
+    ],
+)
+def test_the_mineral_is_compared_unless_the_mass_was_named_or_is_all_that_is_known(
+    basis: str | None, size: dict[str, Any], mass: dict[str, Any], compared: tuple[str, float]
+) -> None:
+    growth = _growth(_lesion(0, 20, basis=basis) | {"size": size, "mass": mass})
+    assert (growth.basis, growth.now_mm) == compared
+
+
 def test_the_mass_is_compared_with_the_mass() -> None:
     lesion = _lesion(20, 40, basis="mass") | {"mass": {"max_diameter_mm": 60}}
     growth = _growth(lesion)

@@ -147,6 +147,24 @@ def test_masses_of_one_kind_are_compared_and_the_faster_part_counts() -> None:
     assert prior.basis == "mineral", "a contour and a reader's word are two ways of measuring"
 
 
+@pytest.mark.parametrize(
+    ("now_mm", "before_mm", "basis"),
+    [((45, 90), (30, 60), "mass"), ((46, 90), (30, 60), "mineral"), ((44, 90), (30, 60), "mass"),
+     ((None, 90), (30, 60), "mass"), ((45, 90), (None, 60), "mass")],
+)  # fmt: skip
+def test_of_mineral_and_mass_the_faster_growing_is_compared(
+    now_mm: tuple[float | None, float], before_mm: tuple[float | None, float], basis: str
+) -> None:
+    now, then = (
+        _lesion(
+            size={"max_diameter_mm": mineral}, mass={"present": "yes", "max_diameter_mm": mass, "source": "contour"}
+        )
+        for mineral, mass in (now_mm, before_mm)
+    )
+    (prior,) = _priors(_findings(now), _earlier(then))
+    assert prior.basis == basis
+
+
 def test_how_the_earlier_length_was_measured_is_kept_with_it() -> None:
     by_reader = {"size": {"max_diameter_mm": 20, "is_by_reader": True}}
     for now, then, kept, comparable in (
