@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from calcphantom.canvas import painted_background
 from calcphantom.recipe import WHOLE_BODY_REGIONS
 from calcphantom.render import render, scan_geometry
 from calcphantom.scene import Paint
+from calcphantom.scoring import score_study
 from calcphantom.shapes import Floats, ball, capsule, intersection, outside
 from calcphantom.solids import band, chain, curve, drum, egg, joined, kept_in, plate, rod, sampled
 from calcphantom.study import build_setting, place_all
@@ -174,6 +176,41 @@ def test_the_mineral_of_an_incidental_lies_where_the_truth_says() -> None:
         first, last = (np.rint(v).astype(int) for v in (low - 1, high + 2))
         part = volume.hu[tuple(slice(max(0, int(a)), int(b)) for a, b in zip(first, last, strict=True))]
         assert part.max() > 0.6 * stone.hu
+
+
+def thing(box: tuple[tuple[float, ...], ...], **more: object) -> SimpleNamespace:
+    centre = tuple(np.mean(box, axis=0))
+    return SimpleNamespace(
+        location=SimpleNamespace(bbox_lps_mm=box, centroid_lps_mm=centre),
+        size=SimpleNamespace(max_diameter_mm=10.0),
+        pattern=SimpleNamespace(id="P09"),
+        depth=SimpleNamespace(class_=DepthClass.SUBFASCIAL),
+        bbox_lps_mm=box,
+        **more,
+    )
+
+
+def test_incidental_mineral_counts_as_listed_under_its_kind_only(chest: tuple[CtVolume, Truth]) -> None:
+    truth = chest[1]
+    boxes = [i.box_lps_mm for i in truth.incidentals]
+    assert all(i.kind == "cartilage" for i in truth.incidentals)
+    for kind, is_listed in (("cartilage", True), ("vascular", False)):
+        report = SimpleNamespace(lesions=(), incidental=tuple(thing(box, kind=kind) for box in boxes))
+        score = score_study(report, truth, voxel_diagonal_mm=2.0)  # type: ignore[arg-type]
+        assert {i.is_listed for i in score.incidentals} == {is_listed}
+        assert any(i.is_required for i in score.incidentals)
+
+
+def test_cartilage_reported_as_a_lesion_is_invented_and_named(chest: tuple[CtVolume, Truth]) -> None:
+    truth = chest[1]
+    low, high = (np.array(corner) for corner in truth.incidentals[0].box_lps_mm)
+    inside = (tuple(low + (high - low) * 0.4), tuple(low + (high - low) * 0.5))
+    away = ((900.0, 0.0, 0.0), (910.0, 9.0, 9.0))
+    report = SimpleNamespace(lesions=(thing(inside), thing(away)))
+    score = score_study(report, truth, voxel_diagonal_mm=2.0)  # type: ignore[arg-type]
+    assert [text.endswith("on cartilage costal cartilage") for text in score.false] == [True, False]
+    assert next(i.is_lesion for i in score.incidentals)
+    assert not score.is_alert
 
 
 def test_a_cut_field_is_bright_at_its_rim_and_padded_outside() -> None:

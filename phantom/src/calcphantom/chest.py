@@ -32,6 +32,8 @@ _BRANCHES: Final = (
     ("inferior vena cava", ((-22, 4, -20), (-24, 4, -60), (-24, 2, -120), (-22, 6, -212)), 10.5, False),
 )
 """Name, middle line in the frame, radius mm, whether it is an artery."""
+_INLET: Final = frozenset({"brachiocephalic", "subclavian", "carotid"})
+"""Vessels that the tissue of the thoracic inlet surrounds, so that none runs through a lung."""
 _PULMONARY: Final = (
     (((14, -34, 26), (22, -30, 52), (14, -14, 62)), 13.0),
     (((14, -14, 62), (-12, -6, 56), (-40, 4, 50)), 10.5),
@@ -87,8 +89,10 @@ def _lungs(frame: Frame, cavity: Shape) -> tuple[Shape, Shape]:
     """Both lungs as one solid, and the mediastinum between them."""
     size = frame.size
     spine = chain([frame.at(0, frame.spine_y(z) - 2, z) for z in range(-120, 190, 30)], 21.0 * size)
+    inlet = [chain(points(frame, way), r + 5.0) for name, way, r, _ in _BRANCHES if name.split()[1] in _INLET]
     middle = joined(
         [
+            *inlet,
             egg(frame.at(1, 0, 66), (32 * size, 62 * size, 88)),
             egg(frame.at(0, -62, 40), (10 * size, 42, 130)),
             egg(frame.at(22, -24, -16), (60 * size, 54 * size, 62 * size)),

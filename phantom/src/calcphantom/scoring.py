@@ -178,12 +178,17 @@ _LISTED_MM: Final = 3.0
 
 
 def _struck(found: Found, truth: Truth) -> str:
-    """Name the incidental structure that an invented lesion is."""
+    """Name the incidental structure that an invented lesion is: the one that most of its box lies in."""
     box = _box(found)
-    if box is None:
-        return ""
-    names = [f"{t.kind} {t.structure}" for t in truth.incidentals if _touches(box, np.asarray(t.box_lps_mm), 1.0)]
-    return f", on {names[0]}" if names else ""
+    shares = [] if box is None else [(_share_in(box, np.asarray(t.box_lps_mm)), t) for t in truth.incidentals]
+    share, item = max(shares, key=lambda pair: pair[0], default=(0.0, None))
+    return f", on {item.kind} {item.structure}" if item is not None and share > 0.5 else ""
+
+
+def _share_in(box: Floats, other: Floats) -> float:
+    """Share of a box that lies in another that is larger by 1 mm all around."""
+    overlap = np.minimum(box[1], other[1] + 1.0) - np.maximum(box[0], other[0] - 1.0)
+    return float(np.prod(np.clip(overlap / np.maximum(box[1] - box[0], 1e-3), 0.0, 1.0)))
 
 
 def _touches(box: Floats, other: Floats, margin_mm: float) -> bool:
