@@ -289,14 +289,14 @@ def _reached(mask: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> NDArray[np.b
     """Wanted voxels of a mask whose connected part reaches the border of the image."""
     clear, column = ~mask, np.arange(mask.shape[1])
     first, last = clear.argmax(axis=1)[:, None], column[-1] - clear[:, ::-1].argmax(axis=1)[:, None]
-    reached = mask & ((column < first) | (column > last) | mask.all(axis=1)[:, None])
+    reached = mask & ((column < first) | (column > last) | mask.all(axis=1, keepdims=True))
     reached[[0, -1]] = mask[[0, -1]]
     for _ in range(_SPECK_STEPS):
         grown = reached | (_beside(reached) & mask)
         if np.array_equal(grown, reached) or not (wanted & ~grown).any():
-            return wanted & grown
+            return np.asarray(wanted & grown)
         reached = grown
-    return wanted & reaching_border(mask)
+    return np.asarray(wanted & reaching_border(mask))
 
 
 def reaching_border(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
