@@ -25,7 +25,7 @@ from calcreport.calcification.hints import sort_by_labels
 from calcreport.calcification.inner import list_incidental
 from calcreport.calcification.lesion import Measurer, lies_in_contour
 from calcreport.calcification.scene import Scene
-from calcreport.calcification.self_checks import failed_checks
+from calcreport.calcification.self_checks import failed_checks, has_lung_kernel
 from calcreport.calcification.skin import find_skin
 from calcreport.calcification.subcutaneous_mass import without_lumps
 from calcreport.calcification.thresholds import choose_thresholds
@@ -100,7 +100,7 @@ def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
         deposits = [detection.components.indices(f.component) for f in detection.foci]
         envelope = without_lumps(find_envelope(coarse, body, territory), volume, coarse, deposits)
         layers = prepare_layers(body, envelope, skin.result())
-    unnamed, crowded = list_incidental(scene, detection, is_claimed)
+    unnamed, crowded = list_incidental(scene, detection, is_claimed, is_sharp=has_lung_kernel(acquisition))
     tell("measurement")
     measurer = Measurer(
         volume=volume, acquisition=acquisition, layers=layers, body_map=scene.places, detection=detection,

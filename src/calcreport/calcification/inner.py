@@ -12,6 +12,7 @@ from calcreport.anatomy.body_map import Cavity
 from calcreport.anatomy.morphology import ALL_AXES, dilate
 from calcreport.calcification.detect import Detection
 from calcreport.calcification.foci import Focus
+from calcreport.calcification.reject import HALF
 from calcreport.calcification.scene import Scene
 from calcreport.calcification.size import as_point, farthest_pair
 from calcreport.model.geometry import VolumeGeometry
@@ -20,6 +21,13 @@ from calcreport.model.incidental import MANY_IN_CAVITY, Doubt, IncidentalFinding
 MOST_IN_CAVITY: Final = 24
 """More separate deposits in one cavity than a reader would list: calcified aortas and livers of granulomas stay below;
 enhanced organs and sharp kernels that the limit does not clear reach hundreds."""
+
+MAX_GAS_SHARE: Final = 0.1
+"""More enclosed gas than this around mineral is lung."""
+
+MIN_BOWEL_GAS: Final = 0.02
+MAX_STONE_MM3: Final = 10_000.0
+"""In the belly what has gas around it, or is larger than a stone of 27 mm, is content of the bowel."""
 
 WALL_MM: Final = 3.0
 """A plaque lies in the wall, this close to the lumen."""
@@ -39,18 +47,26 @@ _NAMES: Final = {
 
 
 def list_incidental(
-    scene: Scene, detection: Detection, is_claimed: Callable[[Focus], bool]
+    scene: Scene, detection: Detection, is_claimed: Callable[[Focus], bool], *, is_sharp: bool
 ) -> tuple[tuple[IncidentalFinding, ...], tuple[Doubt, ...]]:
     """Incidental mineral, and a doubt where one cavity holds more than can be judged: that cavity is not listed.
 
-    What a reader's contour claims belongs to the contour.
+    What a reader's contour claims belongs to the contour. With a sharp kernel for lung (`is_sharp`) vessels among air
+    look as dense as mineral: nothing is listed there.
     """
-    inner = [focus for focus in detection.inner if not is_claimed(focus)]
+    inner = [f for f in detection.inner if not is_claimed(f) and _is_listed(scene, f, is_sharp=is_sharp)]
     cavities = {focus.component: _cavity(scene, focus) for focus in inner}
     count = {cavity: sum(other is cavity for other in cavities.values()) for cavity in set(cavities.values())}
     listed = [f for f in inner if count[cavities[f.component]] <= MOST_IN_CAVITY]
     doubts = () if len(listed) == len(inner) else (MANY_IN_CAVITY,)
     return tuple(_finding(scene, focus, cavities[focus.component]) for focus in listed), doubts
+
+
+def _is_listed(scene: Scene, focus: Focus, *, is_sharp: bool) -> bool:
+    """Whether mineral of a cavity is told from ribs that bulge into it and from vessels of the lung."""
+    if is_sharp and focus.gas_fraction > MAX_GAS_SHARE:
+        return False
+    return scene.share_in(scene.inner_wall, focus.component) < HALF
 
 
 def _cavity(scene: Scene, focus: Focus) -> Cavity:
@@ -88,6 +104,9 @@ def _kind(scene: Scene, focus: Focus, cavity: Cavity) -> IncidentalKind:
         return IncidentalKind.AIRWAY
     if _lies_on_lumen(scene, focus):
         return IncidentalKind.VASCULAR
+    is_belly = cavity in {Cavity.ABDOMEN, Cavity.PELVIS}
+    if is_belly and (focus.gas_fraction > MIN_BOWEL_GAS or focus.volume_mm3 > MAX_STONE_MM3):
+        return IncidentalKind.ENTERIC
     return IncidentalKind.OTHER
 
 

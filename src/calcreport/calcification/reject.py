@@ -20,6 +20,9 @@ from calcreport.model.report import ExclusionReason
 HALF: Final = 0.5
 """A component belongs to what holds this share of it."""
 
+MIN_BLOOD_HU: Final = 110.0
+"""Surroundings this dense are enhanced blood or an enhanced organ."""
+
 BLOOD_DEVIATIONS: Final = 5.0
 """No voxel of a lumen lies this many noise deviations above it but by chance: one in three million."""
 
@@ -129,7 +132,7 @@ RULES: Final[tuple[_Rule, ...]] = (
      ExclusionReason.ORGAN, "cartilage of a rib"),
     (lambda c: c.scene.share_in(c.scene.places.cage, c.focus.component) >= HALF,
      ExclusionReason.SKELETON, "rib or costal cartilage"),
-    (lambda c: _share(c, c.scene.bones.lumen) >= HALF and c.focus.peak_hu < _blood_limit(c.scene),
+    (lambda c: _is_blood(c.scene, c.focus),
      ExclusionReason.CONTRAST, "enhanced blood"),
     (lambda c: is_mineral(c.focus) and is_contrast_pool(c.scene, c.focus),
      ExclusionReason.CONTRAST, "homogeneous fluid density, probably enteric or urinary contrast"),
@@ -178,9 +181,15 @@ def _share(case: _Case, mask: NDArray[np.bool_]) -> float:
     return case.scene.share_on_grid(mask, case.focus.component)
 
 
-def _blood_limit(scene: Scene) -> float:
-    """Densest that a voxel of enhanced blood becomes by noise, HU."""
-    return float("inf") if scene.bones.lumen_hu is None else scene.bones.lumen_hu + BLOOD_DEVIATIONS * scene.noise_hu
+def _is_blood(scene: Scene, focus: Focus) -> bool:
+    """Whether a component is no denser than noise makes the enhanced blood it lies in, here or in the whole scan."""
+    if scene.bones.lumen_hu is None:
+        return False
+    above = BLOOD_DEVIATIONS * scene.noise_hu
+    if focus.reference_hu >= MIN_BLOOD_HU and focus.mean_hu < focus.reference_hu + above:
+        return True
+    is_inside = scene.share_on_grid(scene.bones.lumen, focus.component) >= HALF
+    return is_inside and focus.peak_hu < scene.bones.lumen_hu + above
 
 
 def _is_patella(scene: Scene, focus: Focus) -> bool:

@@ -21,6 +21,9 @@ from calcreport.calcification.foci import GAS_HU
 from calcreport.model.image import CtVolume
 from calcreport.model.report import Thresholds
 
+BULGE_MM: Final = 9.0
+"""Ribs reach this far inside the hull of the lungs, pleural calcification with them."""
+
 EDGE_MM: Final = 4.0
 """Partial volume and the edges of a sharp kernel imitate specks this close to cortex."""
 
@@ -122,6 +125,12 @@ class Scene:
     def airway_wall(self) -> NDArray[np.bool_]:
         """Coarse mask of larynx and trachea with their cartilage."""
         return np.asarray(self.places.cavity == Cavity.AIRWAY)
+
+    @cached_property
+    def inner_wall(self) -> NDArray[np.bool_]:
+        """Coarse mask of the cage and of the rim of the cavities against it, where ribs bulge inwards."""
+        steps = max(1, round(BULGE_MM / self.coarse.spacing_mm[1]))
+        return dilate(self.places.cage, "cross", steps=steps)
 
     @cached_property
     def bone_edge(self) -> NDArray[np.bool_]:

@@ -14,11 +14,16 @@ LUNG_KERNEL: Final = re.compile(r"LUNG|^BL\d\d|^B[789]\d|^FC8\d", re.IGNORECASE)
 overshoot by hundreds of HU."""
 
 
+def has_lung_kernel(acquisition: Acquisition) -> bool:
+    """Whether the header names a kernel for lung."""
+    return LUNG_KERNEL.search(acquisition.kernel or "") is not None
+
+
 def failed_checks(scene: Scene, acquisition: Acquisition) -> tuple[Doubt, ...]:
     """Doubts about bones, enhanced blood and the kernel of a series."""
     failed = {
         SKELETON_IMPLAUSIBLE: scene.bones.doubt is not None,
         LUMEN_IMPLAUSIBLE: acquisition.contrast is Contrast.NONE and scene.bones.lumen_hu is not None,
-        SHARP_KERNEL: LUNG_KERNEL.search(acquisition.kernel or "") is not None,
+        SHARP_KERNEL: has_lung_kernel(acquisition),
     }
     return tuple(doubt for doubt, has_failed in failed.items() if has_failed)
