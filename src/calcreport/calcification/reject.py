@@ -20,6 +20,14 @@ from calcreport.model.report import ExclusionReason
 HALF: Final = 0.5
 """A component belongs to what holds this share of it."""
 
+INJECTED_HU: Final = 800.0
+MAX_VEIN_MM: Final = 8.0
+MIN_COLUMN_MM: Final = 15.0
+COLUMN_RATIO: Final = 3.0
+ARMS: Final = frozenset({"upper arm", "elbow", "forearm", "arm"})
+"""Undiluted contrast or a catheter in a vein of the arm: density, breadth, length and length over breadth of the
+column; a calcified artery of an arm beside an enhanced trunk is listed with them."""
+
 MIN_BLOOD_HU: Final = 110.0
 """Surroundings this dense are enhanced blood or an enhanced organ."""
 
@@ -134,6 +142,8 @@ RULES: Final[tuple[_Rule, ...]] = (
      ExclusionReason.SKELETON, "rib or costal cartilage"),
     (lambda c: _is_blood(c.scene, c.focus),
      ExclusionReason.CONTRAST, "enhanced blood"),
+    (lambda c: _is_injected_vein(c.scene, c.focus),
+     ExclusionReason.CONTRAST, "dense column along an arm, probably an injected vein or its catheter"),
     (lambda c: is_mineral(c.focus) and is_contrast_pool(c.scene, c.focus),
      ExclusionReason.CONTRAST, "homogeneous fluid density, probably enteric or urinary contrast"),
     (lambda c: c.focus.touches_border
@@ -190,6 +200,15 @@ def _is_blood(scene: Scene, focus: Focus) -> bool:
         return True
     is_inside = scene.share_on_grid(scene.bones.lumen, focus.component) >= HALF
     return is_inside and focus.peak_hu < scene.bones.lumen_hu + above
+
+
+def _is_injected_vein(scene: Scene, focus: Focus) -> bool:
+    """Whether a slim dense column runs along an arm while blood is enhanced."""
+    if scene.bones.lumen_hu is None or focus.peak_hu < INJECTED_HU or focus.thickness_mm > MAX_VEIN_MM:
+        return False
+    sides_mm = (scene.components.box[focus.component] @ [-1, 1]) * np.array(scene.spacing_mm)
+    is_column = float(sides_mm.max()) >= max(MIN_COLUMN_MM, COLUMN_RATIO * focus.thickness_mm)
+    return is_column and scene.region(focus.component) in ARMS
 
 
 def _is_patella(scene: Scene, focus: Focus) -> bool:
