@@ -158,8 +158,8 @@ def outlined(sample: Callable[[str], Subject], analyse: Analyse, tmp_path_factor
 
 @pytest.fixture(scope="session")
 def multiframe(analyse: Analyse, tmp_path_factory: pytest.TempPathFactory) -> Subject:
-    """``phlebolith_pelvis`` as one multi-frame object."""
-    headers = [pydicom.dcmread(path) for path in sorted((SAMPLES / "phlebolith_pelvis").rglob("*.dcm"))]
+    """``phleboliths_thigh`` as one multi-frame object."""
+    headers = [pydicom.dcmread(path) for path in sorted((SAMPLES / "phleboliths_thigh").rglob("*.dcm"))]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         whole = LegacyConvertedEnhancedCTImage(

@@ -25,7 +25,7 @@ from pydicom.uid import (
 HERE = Path(__file__).parent
 SAMPLES = HERE.parents[1] / "sample_dicoms"
 DEPLOY = HERE.parents[1] / "deploy"
-STUDY = SAMPLES / "phlebolith_pelvis"
+STUDY = SAMPLES / "phleboliths_thigh"
 IMAGES = 28
 
 

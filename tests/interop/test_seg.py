@@ -149,7 +149,7 @@ def test_of_a_multiframe_source_frames_are_named(multiframe: Subject) -> None:
     ],
 )
 def test_headers_of_every_kind_give_valid_objects(analyse, edited, dciodvfy, tmp_path: Path, values: dict) -> None:
-    subject = analyse(edited("phlebolith_pelvis", **values))
+    subject = analyse(edited("phleboliths_thigh", **values))
     content = write_segmentation(subject)
     assert check_voxels(subject, content) > 0
     file = tmp_path / "written.dcm"

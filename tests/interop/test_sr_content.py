@@ -169,7 +169,7 @@ def test_the_site_is_the_region_of_the_report(sample: Sample) -> None:
         "dermatomyositis_thighs": "Thigh",
         "myonecrosis_calf": "Lower leg",
         "myositis_calf": "Lower leg",
-        "phlebolith_pelvis": "Pelvis",
+        "phleboliths_thigh": "Thigh",
         "phleboliths_leg_films": "Lower leg",
         "rim_mass_thigh_films": "Thigh",
         "sternocleidomastoid_neck": "Neck",
@@ -298,7 +298,7 @@ def test_a_mass_is_told_apart_from_its_mineral(outlined: Subject) -> None:
 
 
 def test_a_frame_of_a_multi_frame_object_is_named(multiframe: Subject, sample: Sample) -> None:
-    plain = sample("phlebolith_pelvis")
+    plain = sample("phleboliths_thigh")
     assert len(groups(multiframe)) == len(groups(plain))
     for group, same in zip(groups(multiframe), groups(plain), strict=True):
         item = group.roi.ContentSequence[0].ReferencedSOPSequence[0]

@@ -263,7 +263,7 @@ def test_an_unknown_region_and_side_claim_nothing(sample: Sample) -> None:
 
 
 def test_a_rejected_lesion_is_told_in_text_only(sample: Sample) -> None:
-    subject = sample("phlebolith_pelvis")
+    subject = sample("phleboliths_thigh")
     first = subject.report.lesions[0].id
 
     made = write_structured_report(rejecting(subject, first))

@@ -42,7 +42,7 @@ def special(
     elif request.param == "multiframe":
         file.write_bytes(write_structured_report(multiframe))
     else:
-        subject = outlined if request.param == "volumetric mass" else sample("phlebolith_pelvis")
+        subject = outlined if request.param == "volumetric mass" else sample("phleboliths_thigh")
         file.write_bytes(write_volumetric_report(subject, write_segmentation(subject)))
     return file
 

@@ -14,7 +14,7 @@ from calcreport.formats.dicom.segmentation import write_segmentation
 from calcreport.formats.dicom.structured_report import write_structured_report, write_volumetric_report
 from calcreport.formats.dicom.subject import Subject
 
-NAMES = ["phlebolith_pelvis", "dermatomyositis_thighs", "myositis_calf"]
+NAMES = ["phleboliths_thigh", "dermatomyositis_thighs", "myositis_calf"]
 
 
 def groups(content: bytes) -> list[hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations]:
@@ -67,7 +67,7 @@ def test_a_mass_has_its_own_segment_and_numbers(outlined: Subject) -> None:
 
 
 def test_a_segmentation_of_another_study_is_refused(sample: Callable[[str], Subject]) -> None:
-    other = write_segmentation(sample("phlebolith_pelvis"))
+    other = write_segmentation(sample("phleboliths_thigh"))
     with pytest.raises(ValueError, match="not one of this report"):
         write_volumetric_report(sample("myositis_calf"), other)
 

@@ -100,7 +100,7 @@ def test_findings_and_clinical_data_from_files(tmp_path: Path) -> None:
 def test_a_refused_study_is_a_result_and_the_others_go_on(tmp_path: Path) -> None:
     first = sorted((SAMPLES / "negative_calf").rglob("*.dcm"))[0]
     (tmp_path / "one.dcm").write_bytes(first.read_bytes())
-    other = SAMPLES / "phlebolith_pelvis"
+    other = SAMPLES / "phleboliths_thigh"
     refused, reported = sorted(calcreport.analyze([tmp_path, other]), key=lambda study: study.status != "refused")
     assert refused.status == "refused"
     assert refused.code
@@ -113,7 +113,7 @@ def test_settings_are_taken_as_tables() -> None:
     with pytest.raises(CalcReportError) as refusal:
         calcreport.analyze(SAMPLES / "negative_calf", settings={"policy": {"size_limit": 40}})
     assert refusal.value.code == "settings.unknown_key"
-    (study,) = calcreport.analyze(SAMPLES / "phlebolith_pelvis", settings={"policy": {"size_limit_mm": 60.0}})
+    (study,) = calcreport.analyze(SAMPLES / "phleboliths_thigh", settings={"policy": {"size_limit_mm": 60.0}})
     assert study.report is not None
     assert study.report.settings["policy"]["size_limit_mm"] == 60.0
 
@@ -168,5 +168,5 @@ def test_rendering_with_out_writes_every_output_again(folder: Path, tmp_path: Pa
 
 
 def test_an_earlier_report_of_somebody_else_is_refused(folder: Path) -> None:
-    (study,) = calcreport.analyze(SAMPLES / "phlebolith_pelvis", prior=folder)
+    (study,) = calcreport.analyze(SAMPLES / "phleboliths_thigh", prior=folder)
     assert study.code == "report.other_patient"

@@ -76,6 +76,14 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             age_years=25,
             sex="F",
         ),
+        "venous-malformation": Kind(
+            summary="round stones in a venous malformation of the thigh",
+            region=Region.THIGH,
+            lesions=(_lesion("P01", 6, 420), _lesion("P01", 5, 380), _lesion("P01", 4.5, 450)),
+            description="CT right thigh phantom",
+            age_years=25,
+            sex="F",
+        ),
         "myositis-ossificans": Kind(
             summary="rim-calcified focus in the calf",
             region=Region.CALF,

@@ -67,6 +67,19 @@ conditions: {ckd_stage: 0, dialysis: no}
 """,
     ),
     Sample(
+        name="phleboliths_thigh",
+        kind="venous-malformation",
+        seed=11,
+        transfer_syntax="jpeg-ls",
+        scan=ScanRecipe(pixel_mm=1.0, spacing_mm=2.0, noise_hu=14),
+        clinical="""\
+patient: {age_years: 25, sex: F}
+site: {region: thigh, laterality: right}
+symptoms: {symptomatic: no, pain: no}
+conditions: {ckd_stage: 0, dialysis: no}
+""",
+    ),
+    Sample(
         name="myositis_calf",
         kind="myositis-ossificans",
         seed=31,
