@@ -93,6 +93,12 @@ MIN_BLADE_MARROW: Final = 0.1
 """A scapula lies this far outside the ribs at most: a plate of this extent in every direction, whose thick borders show
 marrow."""
 
+JOINT_MM: Final = 7.0
+CROWD_MM: Final = 30.0
+MIN_CROWD: Final = 4
+"""Across a joint the dense parts of two small bones are this far apart; a slice of hand or foot shows this many bones
+this near to each of them, which no limb does (a knee three)."""
+
 PLAQUE_MM: Final = 3.0
 """Plaques of a vessel's wall lie this close to its blood."""
 
@@ -115,6 +121,8 @@ class BoneMap:
     grid: Grid
     bone: Mask
     """Grid shape; bones with their marrow."""
+    free: Mask
+    """Grid shape; apart from the bones, with marrow like theirs: a patella, or an ossified lesion."""
     cartilage: Mask
     """Grid shape; cartilage of the ribs."""
     lumen: Mask
@@ -158,7 +166,7 @@ def find_bone_map(volume: CtVolume, coarse: CoarseVolume, body: Body, fine_noise
     beside_lung = _on_grid(near_lung(coarse, body), coarse, grid)
     for _ in range(2):
         # What the first pass finds completes the outline for the second.
-        bone |= pieces.in_wall(bone, beside_lung)
+        bone |= pieces.in_wall(bone, beside_lung) | pieces.at_joints(bone)
     mask = dilate(bone[pieces.labels], "cross", within=dense)
     mask = _filled(mask, grid) & ~lumen.mask
     solid = inside & ~lumen.mask
@@ -168,7 +176,7 @@ def find_bone_map(volume: CtVolume, coarse: CoarseVolume, body: Body, fine_noise
             grid, volume.hu, inside, mask | cartilage, noise_hu=noise_hu, fine_noise_hu=fine_noise_hu
         )
     return BoneMap(
-        grid=grid, bone=mask, cartilage=cartilage, lumen=lumen.mask, lumen_hu=lumen.hu, noise_hu=noise_hu,
+        grid=grid, bone=mask, free=((pieces.marrow[:, 1] >= MIN_MARROW) & ~bone)[pieces.labels], cartilage=cartilage, lumen=lumen.mask, lumen_hu=lumen.hu, noise_hu=noise_hu,
         doubt=_doubt(mask, inside, grid),
     )  # fmt: skip
 
@@ -277,6 +285,20 @@ class _Pieces:
                 is_beside = float(np.median(away)) <= WALL_MM or bool(beside_lung[box][own].mean() >= 0.5)
                 is_blade = float(np.median(away)) <= SCAPULA_MM and self._extent_mm(i).min() >= MIN_BLADE_MM
                 found[i] = is_outside and (is_beside or (is_blade and self.marrow[i, 0] >= MIN_BLADE_MARROW))
+        return found
+
+    def at_joints(self, bone: Mask) -> Mask:
+        """Pieces with marrow a joint apart from one of the many bones of a hand or foot."""
+        found = np.zeros(len(bone), dtype=np.bool_)
+        margin = np.ceil(CROWD_MM / np.array(self.grid.spacing_mm)).astype(int)
+        for i in self.large:
+            if bone[i] or self.marrow[i, 0] < MIN_MARROW:
+                continue
+            box = tuple(slice(max(0, s.start - m), s.stop + m) for s, m in zip(self.boxes[i - 1], margin, strict=True))
+            own, other = self.labels[box] == i, bone[self.labels[box]]
+            apart_mm = ndimage.distance_transform_edt(~own, sampling=self.grid.spacing_mm)
+            if (other & (apart_mm <= JOINT_MM)).any() and beyond_hull_mm(other, self.grid) is None:
+                found[i] = max(ndimage.label(plane)[1] for plane in other | own) >= MIN_CROWD
         return found
 
     def _middle(self, i: int) -> int:

@@ -185,8 +185,11 @@ def _blood_limit(scene: Scene) -> float:
 
 def _is_patella(scene: Scene, focus: Focus) -> bool:
     """Whether a large piece with a core fainter than its rim lies before the bones of a knee."""
-    is_shaped = focus.volume_mm3 >= MIN_PATELLA_MM3 and focus.core_hu < MAX_PATELLA_CORE * focus.peak_hu
-    is_near = is_shaped and focus.bone_gap_mm <= PATELLA_GAP_MM and scene.region(focus.component) == "knee"
+    # A limit raised above enhanced blood leaves the cortex alone; the map of bones sees the marrow.
+    has_marrow = focus.core_hu < MAX_PATELLA_CORE * focus.peak_hu or (
+        scene.share_on_grid(scene.bones.free, focus.component) >= HALF
+    )
+    is_near = has_marrow and focus.volume_mm3 >= MIN_PATELLA_MM3 and focus.bone_gap_mm <= PATELLA_GAP_MM and scene.region(focus.component) == "knee"
     return is_near and scene.behind_bones_mm(focus.component) < -MIN_BEHIND_MM
 
 
