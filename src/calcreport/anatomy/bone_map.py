@@ -96,8 +96,9 @@ marrow."""
 JOINT_MM: Final = 7.0
 CROWD_MM: Final = 30.0
 MIN_CROWD: Final = 4
+MIN_SMALL_BONE_MM3: Final = 500.0
 """Across a joint the dense parts of two small bones are this far apart; a slice of hand or foot shows this many bones
-this near to each of them, which no limb does (a knee three)."""
+this near to each of them, which no limb does (a knee three). The last phalanx of a finger has this volume."""
 
 PLAQUE_MM: Final = 3.0
 """Plaques of a vessel's wall lie this close to its blood."""
@@ -133,6 +134,14 @@ class BoneMap:
     """Noise of the grid, HU."""
     doubt: str | None
     """Why the skeleton found cannot be the whole; ``None`` where nothing speaks against it."""
+
+    def is_crowded(self, low: NDArray[np.int64], high: NDArray[np.int64]) -> bool:
+        """Whether a box of the volume (first voxel, and the one after its last) lies among the bones of a hand or foot.
+
+        Bones of ribs and spine, which outline a trunk, are none.
+        """
+        ends = self.grid.of_fine(np.stack([low, high - 1]))
+        return _is_crowd(self.bone[_grown(tuple(slice(a, b + 1) for a, b in ends.T.tolist()), self.grid)], self.grid)
 
     def on_coarse(self, coarse: CoarseVolume) -> Mask:
         """Coarse mask of the blocks that hold bone."""
@@ -221,6 +230,16 @@ def _filled(bone: Mask, grid: Grid) -> Mask:
 _IN_PLANE: Final = np.array([[[0] * 3] * 3, [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[0] * 3] * 3])
 
 
+def _grown(box: tuple[slice, ...], grid: Grid) -> tuple[slice, ...]:
+    steps = np.ceil(CROWD_MM / np.array(grid.spacing_mm)).astype(int)
+    return tuple(slice(max(0, s.start - n), s.stop + n) for s, n in zip(box, steps, strict=True))
+
+
+def _is_crowd(bone: Mask, grid: Grid) -> bool:
+    """Whether a slice shows as many bones as hand or foot has, and they outline no trunk."""
+    return max(ndimage.label(plane)[1] for plane in bone) >= MIN_CROWD and beyond_hull_mm(bone, grid) is None
+
+
 class _Pieces:
     """Dense components of the grid; every array has one value a label (0: none)."""
 
@@ -290,15 +309,13 @@ class _Pieces:
     def at_joints(self, bone: Mask) -> Mask:
         """Pieces with marrow a joint apart from one of the many bones of a hand or foot."""
         found = np.zeros(len(bone), dtype=np.bool_)
-        margin = np.ceil(CROWD_MM / np.array(self.grid.spacing_mm)).astype(int)
         for i in self.large:
-            if bone[i] or self.marrow[i, 0] < MIN_MARROW:
+            if bone[i] or self.marrow[i, 0] < MIN_MARROW or self.volume_mm3[i] < MIN_SMALL_BONE_MM3:
                 continue
-            box = tuple(slice(max(0, s.start - m), s.stop + m) for s, m in zip(self.boxes[i - 1], margin, strict=True))
+            box = _grown(self.boxes[i - 1], self.grid)
             own, other = self.labels[box] == i, bone[self.labels[box]]
             apart_mm = ndimage.distance_transform_edt(~own, sampling=self.grid.spacing_mm)
-            if (other & (apart_mm <= JOINT_MM)).any() and beyond_hull_mm(other, self.grid) is None:
-                found[i] = max(ndimage.label(plane)[1] for plane in other | own) >= MIN_CROWD
+            found[i] = (other & (apart_mm <= JOINT_MM)).any() and _is_crowd(other | own, self.grid)
         return found
 
     def _middle(self, i: int) -> int:
