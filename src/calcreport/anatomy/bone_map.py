@@ -93,6 +93,13 @@ MIN_BLADE_MARROW: Final = 0.1
 """A scapula lies this far outside the ribs at most: a plate of this extent in every direction, whose thick borders show
 marrow."""
 
+JOINT_MM: Final = 7.0
+CROWD_MM: Final = 30.0
+MIN_CROWD: Final = 4
+MIN_SMALL_BONE_MM3: Final = 500.0
+"""Across a joint the dense parts of two small bones are this far apart; a slice of hand or foot shows this many bones
+this near to each of them, which no limb does (a knee three). The last phalanx of a finger has this volume."""
+
 PLAQUE_MM: Final = 3.0
 """Plaques of a vessel's wall lie this close to its blood."""
 
@@ -115,6 +122,8 @@ class BoneMap:
     grid: Grid
     bone: Mask
     """Grid shape; bones with their marrow."""
+    free: Mask
+    """Grid shape; apart from the bones, with marrow like theirs: a patella, or an ossified lesion."""
     cartilage: Mask
     """Grid shape; cartilage of the ribs."""
     lumen: Mask
@@ -125,6 +134,14 @@ class BoneMap:
     """Noise of the grid, HU."""
     doubt: str | None
     """Why the skeleton found cannot be the whole; ``None`` where nothing speaks against it."""
+
+    def is_crowded(self, low: NDArray[np.int64], high: NDArray[np.int64]) -> bool:
+        """Whether a box of the volume (first voxel, and the one after its last) lies among the bones of a hand or foot.
+
+        Bones of ribs and spine, which outline a trunk, are none.
+        """
+        ends = self.grid.of_fine(np.stack([low, high - 1]))
+        return _is_crowd(self.bone[_grown(tuple(slice(a, b + 1) for a, b in ends.T.tolist()), self.grid)], self.grid)
 
     def on_coarse(self, coarse: CoarseVolume) -> Mask:
         """Coarse mask of the blocks that hold bone."""
@@ -158,7 +175,7 @@ def find_bone_map(volume: CtVolume, coarse: CoarseVolume, body: Body, fine_noise
     beside_lung = _on_grid(near_lung(coarse, body), coarse, grid)
     for _ in range(2):
         # What the first pass finds completes the outline for the second.
-        bone |= pieces.in_wall(bone, beside_lung)
+        bone |= pieces.in_wall(bone, beside_lung) | pieces.at_joints(bone)
     mask = dilate(bone[pieces.labels], "cross", within=dense)
     mask = _filled(mask, grid) & ~lumen.mask
     solid = inside & ~lumen.mask
@@ -168,7 +185,7 @@ def find_bone_map(volume: CtVolume, coarse: CoarseVolume, body: Body, fine_noise
             grid, volume.hu, inside, mask | cartilage, noise_hu=noise_hu, fine_noise_hu=fine_noise_hu
         )
     return BoneMap(
-        grid=grid, bone=mask, cartilage=cartilage, lumen=lumen.mask, lumen_hu=lumen.hu, noise_hu=noise_hu,
+        grid=grid, bone=mask, free=((pieces.marrow[:, 1] >= MIN_MARROW) & ~bone)[pieces.labels], cartilage=cartilage, lumen=lumen.mask, lumen_hu=lumen.hu, noise_hu=noise_hu,
         doubt=_doubt(mask, inside, grid),
     )  # fmt: skip
 
@@ -211,6 +228,16 @@ def _filled(bone: Mask, grid: Grid) -> Mask:
 
 
 _IN_PLANE: Final = np.array([[[0] * 3] * 3, [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[0] * 3] * 3])
+
+
+def _grown(box: tuple[slice, ...], grid: Grid) -> tuple[slice, ...]:
+    steps = np.ceil(CROWD_MM / np.array(grid.spacing_mm)).astype(int)
+    return tuple(slice(max(0, s.start - n), s.stop + n) for s, n in zip(box, steps, strict=True))
+
+
+def _is_crowd(bone: Mask, grid: Grid) -> bool:
+    """Whether a slice shows as many bones as hand or foot has, and they outline no trunk."""
+    return max(ndimage.label(plane)[1] for plane in bone) >= MIN_CROWD and beyond_hull_mm(bone, grid) is None
 
 
 class _Pieces:
@@ -277,6 +304,18 @@ class _Pieces:
                 is_beside = float(np.median(away)) <= WALL_MM or bool(beside_lung[box][own].mean() >= 0.5)
                 is_blade = float(np.median(away)) <= SCAPULA_MM and self._extent_mm(i).min() >= MIN_BLADE_MM
                 found[i] = is_outside and (is_beside or (is_blade and self.marrow[i, 0] >= MIN_BLADE_MARROW))
+        return found
+
+    def at_joints(self, bone: Mask) -> Mask:
+        """Pieces with marrow a joint apart from one of the many bones of a hand or foot."""
+        found = np.zeros(len(bone), dtype=np.bool_)
+        for i in self.large:
+            if bone[i] or self.marrow[i, 0] < MIN_MARROW or self.volume_mm3[i] < MIN_SMALL_BONE_MM3:
+                continue
+            box = _grown(self.boxes[i - 1], self.grid)
+            own, other = self.labels[box] == i, bone[self.labels[box]]
+            apart_mm = ndimage.distance_transform_edt(~own, sampling=self.grid.spacing_mm)
+            found[i] = (other & (apart_mm <= JOINT_MM)).any() and _is_crowd(other | own, self.grid)
         return found
 
     def _middle(self, i: int) -> int:

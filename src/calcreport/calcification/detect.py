@@ -27,7 +27,7 @@ from calcreport.model.report import ExclusionReason
 IN_BONE: Final = 0.5
 """A component with this share in the map of bones is bone; likewise for cartilage, lumen and cavities."""
 
-MIN_AIRWAY_SHARE: Final = 0.05
+MIN_AIRWAY_SHARE: Final = 0.5
 """Plates of thyroid and cricoid and the hyoid lie partly in the wall of the airway."""
 
 DOUBTFUL_BONE_MM3: Final = 10_000.0

@@ -55,6 +55,11 @@ FABELLA_GAP_MM: Final = 5.5
 MIN_BEHIND_MM: Final = 8.0
 """A fabella is smaller and lies this close to the condyle, behind the middle of the bones (posterior, patient axes)."""
 
+SESAMOID_MM3: Final = (60.0, 400.0)
+SESAMOID_GAP_MM: Final = 3.2
+"""A sesamoid of thumb or great toe has this volume and rides this close on one of the many bones of hand or foot;
+smaller specks are not claimed for it."""
+
 MAX_EDGE_MM3: Final = 30.0
 """A speck of fewer than four blocks of the map of bones is not told from the bone it lies on."""
 
@@ -151,6 +156,10 @@ RULES: Final[tuple[_Rule, ...]] = (
      ExclusionReason.SKELETON, "part of a bone at the edge of the scan"),
     (lambda c: _is_patella(c.scene, c.focus) or _is_fabella(c.scene, c.focus),
      ExclusionReason.SKELETON, "separate bone of the knee (patella or fabella)"),
+    (lambda c: SESAMOID_MM3[0] <= c.focus.volume_mm3 <= SESAMOID_MM3[1]
+     and c.focus.bone_gap_mm <= SESAMOID_GAP_MM and c.scene.region(c.focus.component) not in {"head", "neck"}
+     and c.scene.bones.is_crowded(*c.scene.components.box[c.focus.component].T),
+     ExclusionReason.SKELETON, "small bone beside those of hand or foot (sesamoid); check the source images"),
     (lambda c: c.focus.air_fraction > MIN_SKIN_AIR
      and c.scene.is_near(c.focus.component, c.hooks, CLASP_MM, along_mm=CLASP_MM),
      ExclusionReason.EXTERNAL, "beside metal on the skin"),
@@ -213,8 +222,11 @@ def _is_injected_vein(scene: Scene, focus: Focus) -> bool:
 
 def _is_patella(scene: Scene, focus: Focus) -> bool:
     """Whether a large piece with a core fainter than its rim lies before the bones of a knee."""
-    is_shaped = focus.volume_mm3 >= MIN_PATELLA_MM3 and focus.core_hu < MAX_PATELLA_CORE * focus.peak_hu
-    is_near = is_shaped and focus.bone_gap_mm <= PATELLA_GAP_MM and scene.region(focus.component) == "knee"
+    # A limit raised above enhanced blood leaves the cortex alone; the map of bones sees the marrow.
+    has_marrow = focus.core_hu < MAX_PATELLA_CORE * focus.peak_hu or (
+        scene.share_on_grid(scene.bones.free, focus.component) >= HALF
+    )
+    is_near = has_marrow and focus.volume_mm3 >= MIN_PATELLA_MM3 and focus.bone_gap_mm <= PATELLA_GAP_MM and scene.region(focus.component) == "knee"
     return is_near and scene.behind_bones_mm(focus.component) < -MIN_BEHIND_MM
 
 
