@@ -258,12 +258,23 @@ class Fit:
         return np.asarray((values - self.mean) / self.scale @ self.weight + self.intercept)
 
 
-def fit(names: tuple[str, ...], values: NDArray[np.float64], is_lesion: NDArray[np.bool_], ridge: float = RIDGE) -> Fit:
-    """Fit by penalised likelihood, both classes weighing the same (values of shape ``(n, features)``)."""
+def fit(
+    names: tuple[str, ...],
+    values: NDArray[np.float64],
+    is_lesion: NDArray[np.bool_],
+    ridge: float = RIDGE,
+    weight: NDArray[np.float64] | None = None,
+) -> Fit:
+    """Fit by penalised likelihood, both classes weighing the same (values of shape ``(n, features)``).
+
+    `weight`, shape ``(n,)``, says how much a row counts within its class.
+    """
     mean, scale = values.mean(axis=0), np.maximum(values.std(axis=0), 1e-9)
     x = np.column_stack(((values - mean) / scale, np.ones(len(values))))
     sign = np.where(is_lesion, 1.0, -1.0)
-    share = np.where(is_lesion, 0.5 / max(is_lesion.sum(), 1), 0.5 / max((~is_lesion).sum(), 1)) * len(values)
+    weight = np.ones(len(values)) if weight is None else weight
+    of_class = np.where(is_lesion, weight[is_lesion].sum(), weight[~is_lesion].sum())
+    share = 0.5 * len(values) * weight / np.maximum(of_class, 1e-9)
     penalty = np.full(x.shape[1], ridge)
     penalty[-1] = 0.0
 
@@ -285,12 +296,14 @@ def left_out(
     is_lesion: NDArray[np.bool_],
     host: NDArray[np.str_],
     ridge: float = RIDGE,
+    weight: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """Log odds of every row from a fit that has not seen its host, shape ``(n,)``."""
     logit = np.zeros(len(values))
     for name in np.unique(host):
         out = host == name
-        logit[out] = fit(names, values[~out], is_lesion[~out], ridge).logit(values[out])
+        kept = None if weight is None else weight[~out]
+        logit[out] = fit(names, values[~out], is_lesion[~out], ridge, kept).logit(values[out])
     return logit
 
 

@@ -92,7 +92,11 @@ def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
             places=find_body_map(coarse, body, territory, volume.geometry),
             components=find_components(volume.hu, find_runs(volume.hu, int(np.ceil(limits.grow)))),
         )  # fmt: skip
-        detection = detect(scene, min_volume_mm3=settings.min_volume_mm3)
+        # Typed limits hold as they are.
+        is_typed = settings.grow_hu is not None or settings.seed_hu is not None
+        detection = detect(
+            scene, min_volume_mm3=settings.min_volume_mm3, thin_seed_hu=None if is_typed else limits.grow
+        )
         is_claimed = partial(lies_in_contour, detection.components, contours)
         named: tuple[IncidentalFinding, ...] = ()
         if labels is not None:

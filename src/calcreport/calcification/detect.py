@@ -30,6 +30,9 @@ IN_BONE: Final = 0.5
 MIN_AIRWAY_SHARE: Final = 0.5
 """Plates of thyroid and cricoid and the hyoid lie partly in the wall of the airway."""
 
+THIN_SLICES: Final = 2
+"""A component in no more slices is averaged with what lies above and below it: its peak says little of its density."""
+
 DOUBTFUL_BONE_MM3: Final = 10_000.0
 """A bone seen in part that is smaller than this is not told from an ossified lesion."""
 
@@ -56,7 +59,7 @@ class Detection:
     """Whether metal throws streaks in or on the body."""
 
 
-def detect(scene: Scene, *, min_volume_mm3: float) -> Detection:
+def detect(scene: Scene, *, min_volume_mm3: float, thin_seed_hu: float | None = None) -> Detection:
     """Sort the dense components of a volume.
 
     Parameters
@@ -65,6 +68,8 @@ def detect(scene: Scene, *, min_volume_mm3: float) -> Detection:
         The series and what is known of its anatomy.
     min_volume_mm3 : float
         Smallest focus, voxel volume at the growth limit; three voxels at least.
+    thin_seed_hu : float | None
+        Peak from which components of `THIN_SLICES` count, HU; ``None`` for the seed of all others.
 
     Returns
     -------
@@ -72,7 +77,9 @@ def detect(scene: Scene, *, min_volume_mm3: float) -> Detection:
     """
     volume, limits = scene.volume, scene.limits
     volume_mm3 = scene.components.voxels.astype(np.float64) * volume.geometry.voxel_volume_mm3
-    seeded = (scene.components.peak_hu >= limits.seed) & (scene.components.voxels >= 3) & (volume_mm3 >= min_volume_mm3)
+    is_thin = np.ptp(scene.components.box[:, 0], axis=1) <= THIN_SLICES
+    seed = np.where(is_thin, limits.seed if thin_seed_hu is None else thin_seed_hu, limits.seed)
+    seeded = (scene.components.peak_hu >= seed) & (scene.components.voxels >= 3) & (volume_mm3 >= min_volume_mm3)
     candidates, externals, noise_count = _part_by_place(scene, np.flatnonzero(seeded), volume_mm3)
     rejected = [Rejected(component=i, reason=ExclusionReason.EXTERNAL, detail="outside the body") for i in externals]
     skeleton = np.zeros(scene.components.count, dtype=np.bool_)
