@@ -9,9 +9,9 @@ from calcreport.model.image import Acquisition, Contrast
 from calcreport.settings import DetectionSettings
 
 
-def choose(header=Contrast.NONE, *, clinician=None, kvp=120.0, lumen=None, enhanced=False, noise=10.0, **settings):
+def choose(header=Contrast.NONE, *, clinician=None, kvp=120.0, lumen=None, noise=10.0, **settings):
     return choose_thresholds(
-        Acquisition(kvp=kvp, contrast=header), contrast=clinician, lumen_hu=lumen, is_enhanced=enhanced, noise_hu=noise,
+        Acquisition(kvp=kvp, contrast=header), contrast=clinician, lumen_hu=lumen, noise_hu=noise,
         settings=DetectionSettings(**settings),
     )  # fmt: skip
 
