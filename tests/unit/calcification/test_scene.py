@@ -27,7 +27,8 @@ def scene(make_volume):
     bones = find_bone_map(volume, coarse, body, 10.0)
     return Scene(
         volume=volume, coarse=coarse, body=body, bones=bones,
-        places=find_body_map(coarse, body, bones.on_coarse(coarse), volume.geometry), components=find_components(volume.hu, runs),
+        places=find_body_map(coarse, body, bones.on_coarse(coarse), volume.geometry),
+        components=find_components(volume.hu, runs),
         limits=Thresholds(grow=130, seed=200), noise_hu=10.0,
     )  # fmt: skip
 
