@@ -33,7 +33,7 @@ _LOOK: Final = 4
 """Every fourth row and column is looked at for padding beside tissue: a shorter edge is too short to matter."""
 _SPECK_STEPS: Final = 12
 """Padding lies in rows that end at the border; specks of air beside it are found by so many steps, or by all parts."""
-_WIDEST_STEP: Final = 8
+_WIDEST_STEP: Final = 8  # rows and columns
 _FEWEST_STEPS: Final = 32
 """Every eighth row and column is looked at for plausibility, and more in small images: this many at least."""
 _BLOCK: Final = 3
