@@ -158,6 +158,7 @@ def at(side: str, region: str | None, first: int, last: int, compartment: str | 
         laterality=side,
         laterality_source="image" if side != "unknown" else "none",
         region=region,
+        region_source="image" if region else None,
         compartment=compartment,
         first_image=first,
         last_image=last,

@@ -33,17 +33,18 @@ LEAST_FIT: Final = 0.5
 """Least share of the voxels labelled as bone that is denser than that: 0.75 in an example of TotalSegmentator, 0.45
 with its masks moved by 12 mm or mirrored. Where hardly any bone is labelled, of solid structures that is not air."""
 
-_AIR_HU: Final = -300
+_AIR_HU: Final = -300  # below any tissue
 _FEW_VOXELS: Final = 200
 """Fewer voxels of bone than this say nothing about the fit."""
 
+# Solid kinds hold no air; masks have 8 bits; a file is named as its structure.
 _SOLID: Final = frozenset(StructureKind) - {StructureKind.LUNG, StructureKind.GUT, StructureKind.AIRWAY}
 _MOST_LABELS: Final = 255
 _SUFFIX: Final = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 _NAMED: Final = re.compile(rb'<Label\s+Key="(\d{1,5})"[^>]{0,200}>\s*<!\[CDATA\[([^\]]{1,64})\]\]>')
 """Label table in the header extension that TotalSegmentator writes."""
 
-_USED: Final = (
+_USED: Final = (  # note in the report
     "Anatomy masks of another program were used to tell bones, vessels and organs apart; the masks themselves were not "
     "checked beyond their fit to the images."
 )

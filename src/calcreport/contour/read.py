@@ -73,7 +73,7 @@ def decode_mask(checked: Checked, limits: ReadingSettings) -> LabelVolume:
 
 @contextmanager
 def open_mask(path: Path, limits: ReadingSettings) -> Iterator[OpenMask]:
-    """Open a mask, DICOM or label map, told apart by content.
+    """Open a mask, DICOM or label map, recognised by content.
 
     Raises `InputError` ``mask.not_readable``, ``mask.too_large``, ``mask.unknown_format`` and those of the header.
     """

@@ -21,7 +21,7 @@ from calcreport.model.image import LOWEST_HU, CtVolume
 from calcreport.processes import child
 from calcreport.settings import ReadingSettings
 
-COMMAND: Final = "TotalSegmentator"
+COMMAND: Final = "TotalSegmentator"  # as installed, on the path
 
 _NO_NETWORK: Final = {
     name: "http://127.0.0.1:9" for word in ("http_proxy", "https_proxy", "all_proxy") for name in (word, word.upper())

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
+from calcreport.anatomy.body import Body
+from calcreport.anatomy.bone_map import BoneMap
+from calcreport.anatomy.coarse import coarsen
+from calcreport.anatomy.components import find_components
+from calcreport.anatomy.grid import Grid
+from calcreport.anatomy.runs import find_runs
+from calcreport.calcification.foci import Focus
+from calcreport.calcification.scene import Scene
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import CtVolume, SliceReference
+from calcreport.model.report import Thresholds
 
 
 def _geometry(shape, spacing_mm, tilt_deg):
@@ -67,3 +77,68 @@ def limb() -> Callable[..., np.ndarray]:
         return hu
 
     return paint
+
+
+@pytest.fixture
+def make_focus() -> Callable[..., Focus]:
+    """``make_focus(**changes)``: a deposit that is surely mineral, apart from everything, but for the changes."""
+
+    def make(**changes):
+        plain = {
+            "component": 0, "volume_mm3": 500.0, "peak_hu": 700.0, "mean_hu": 500.0, "spread_hu": 120.0,
+            "core_hu": 600.0, "background_hu": 55.0, "reference_hu": 55.0, "background_sd_hu": 10.0,
+            "bone_gap_mm": float("inf"), "gas_fraction": 0.0, "air_fraction": 0.0, "touches_border": False,
+            "evidence": 600.0, "slice_count": 6, "thickness_mm": 7.0,
+        }  # fmt: skip
+        return Focus(**plain | changes)
+
+    return make
+
+
+@pytest.fixture
+def make_scene() -> Callable[..., Scene]:
+    """``make_scene(*boxes, hu, shape, region, first_row_is_back, noise_hu, lumen_hu, grow)``: boxes in empty maps.
+
+    Voxels of 1 mm, blocks of 3 mm in every map. Each box is three (start, stop) pairs in voxels; the components are the
+    boxes, 500 HU in muscle. All maps are empty but for the body, which is everywhere; tests set blocks in them.
+    """
+
+    def make(
+        *boxes,
+        hu=500,
+        shape=(60, 60, 120),
+        region=None,
+        first_row_is_back=False,
+        noise_hu=10.0,
+        lumen_hu=None,
+        grow=130,
+    ):
+        values = np.full(shape, 55, dtype=np.int16)
+        for box in boxes:
+            values[tuple(slice(*pair) for pair in box)] = hu
+        affine = np.zeros((4, 4))
+        affine[2, 0], affine[1, 1], affine[0, 2], affine[3, 3] = 1, -1 if first_row_is_back else 1, 1, 1
+        geometry = VolumeGeometry(affine=affine, shape=shape)
+        slices = tuple(SliceReference(sop_instance_uid=f"1.2.{i}", instance_number=i + 1) for i in range(shape[0]))
+        volume = CtVolume(hu=values, geometry=geometry, slices=slices)
+        volume.hu.setflags(write=True)
+        coarse = coarsen(volume)
+        blocks = coarse.hu.shape
+        empty = {name: np.zeros(blocks, dtype=bool) for name in ("bone", "cartilage", "lumen", "outside", "cage")}
+        grid = Grid(hu=coarse.hu, step=(3, 3, 3), spacing_mm=(3.0, 3.0, 3.0))
+        bones = BoneMap(
+            grid=grid, bone=empty["bone"], cartilage=empty["cartilage"], lumen=empty["lumen"], lumen_hu=lumen_hu,
+            noise_hu=noise_hu, doubt=None,
+        )  # fmt: skip
+        whole = np.ones(blocks, dtype=bool)
+        return Scene(
+            volume=volume, coarse=coarse, bones=bones, noise_hu=noise_hu, limits=Thresholds(grow=grow, seed=200),
+            body=Body(mask=whole, outside=empty["outside"], firm=whole.copy()),
+            places=SimpleNamespace(
+                cavity=np.zeros(blocks, dtype=np.uint8), cage=empty["cage"],
+                place=lambda _: SimpleNamespace(region=region),
+            ),
+            components=find_components(values, find_runs(values, grow)),
+        )  # fmt: skip
+
+    return make

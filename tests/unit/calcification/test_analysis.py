@@ -148,24 +148,34 @@ def test_the_clinician_overrides_the_header_on_contrast(make_volume, limb, phase
     assert found.thresholds.grow == limit
 
 
-@pytest.mark.parametrize("header", [Contrast.UNKNOWN, Contrast.GIVEN])
-def test_enhanced_vessels_raise_the_limit_when_no_phase_is_recorded(make_volume, limb, header):
+@pytest.mark.parametrize("header", list(Contrast))
+def test_the_limit_lies_above_the_blood_whatever_the_phase_recorded(make_volume, limb, header):
     def paint(x, y, z):
         field = limb(x, y, z)
         field[np.hypot(x - 18, y - 5) < 5] = 240.0
         return field
 
-    unknown = dataclasses.replace(PLAIN, contrast=header)
-    assert analyse(make_volume(paint, size_mm=90.0, noise_hu=8.0), acquisition=unknown).thresholds.grow == 300.0
-    plain = analyse(make_volume(limb, size_mm=90.0, noise_hu=8.0), acquisition=unknown)
-    assert plain.thresholds.grow == 130.0
-    assert any(note.startswith("Contrast") for note in plain.notes)
+    found = analyse(
+        make_volume(paint, size_mm=90.0, noise_hu=8.0), acquisition=dataclasses.replace(PLAIN, contrast=header)
+    )
+    # 2.75 noise deviations above the upper value of the blood.
+    assert found.thresholds.grow == pytest.approx(240 + 2.75 * 8, abs=6)
+    assert found.thresholds.seed == found.thresholds.grow
+    assert found.lesions == ()
+    assert any("fainter than the raised threshold" in note for note in found.notes)
 
 
-@pytest.mark.parametrize(("first_mm", "limit"), [(8.0, 300.0), (42.0, 130.0)])
-def test_a_vessel_enhanced_in_a_third_of_the_slices_raises_the_limit_and_a_stump_does_not(
-    make_volume, limb, first_mm, limit
-):
+@pytest.mark.parametrize(("header", "limit"), [(Contrast.UNKNOWN, 130.0), (Contrast.GIVEN, 300.0)])
+def test_where_no_blood_is_seen_contrast_given_raises_the_limit_and_silence_does_not(make_volume, limb, header, limit):
+    found = analyse(
+        make_volume(limb, size_mm=90.0, noise_hu=8.0), acquisition=dataclasses.replace(PLAIN, contrast=header)
+    )
+    assert found.thresholds.grow == limit
+    assert any(note.startswith("Contrast") for note in found.notes)
+
+
+@pytest.mark.parametrize(("first_mm", "limit"), [(-8.0, 262.0), (42.0, 130.0)])
+def test_a_vessel_enhanced_over_50_mm_raises_the_limit_and_a_stump_does_not(make_volume, limb, first_mm, limit):
     def paint(x, y, z):
         field = limb(x, y, z)
         field[(np.hypot(x - 18, y - 5) < 5) & (z > first_mm)] = 240.0
@@ -173,7 +183,7 @@ def test_a_vessel_enhanced_in_a_third_of_the_slices_raises_the_limit_and_a_stump
 
     unknown = dataclasses.replace(PLAIN, contrast=Contrast.UNKNOWN)
     volume = make_volume(paint, size_mm=100.0, noise_hu=8.0)
-    assert analyse(volume, acquisition=unknown).thresholds.grow == limit
+    assert analyse(volume, acquisition=unknown).thresholds.grow == pytest.approx(limit, abs=6)
 
 
 def contour_of(volume, centre, radius):
@@ -297,7 +307,8 @@ def test_a_mass_that_the_picture_cuts_is_not_muscle_for_being_as_dense(make_volu
     def paint(x, y, z):
         field = np.where(limb(x, y, z) > -900, -100.0, -1000.0)
         field[np.hypot(x + 20, y) < 14] = 55.0
-        field[np.hypot(x + 20, y) < 6] = 1300.0
+        field[np.hypot(x + 20, y) < 8] = 1300.0
+        field[np.hypot(x + 20, y) < 5] = -60.0
         field[(x - 24) ** 2 + y**2 + z**2 < 14**2] = 50.0
         return field
 

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from calcreport.anatomy.body import find_body
+from calcreport.anatomy.body_map import find_body_map
+from calcreport.anatomy.bone_map import find_bone_map
 from calcreport.anatomy.coarse import coarsen
 from calcreport.anatomy.components import find_components
 from calcreport.anatomy.runs import find_runs
@@ -21,8 +23,12 @@ def scene(make_volume):
     volume = make_volume(paint, size_mm=62.0, spacing_mm=(1.3, 0.7, 0.9))
     runs = find_runs(volume.hu, 130)
     coarse = coarsen(volume)
+    body = find_body(coarse)
+    bones = find_bone_map(volume, coarse, body, 10.0)
     return Scene(
-        volume=volume, coarse=coarse, body=find_body(coarse), components=find_components(volume.hu, runs),
+        volume=volume, coarse=coarse, body=body, bones=bones,
+        places=find_body_map(coarse, body, bones.on_coarse(coarse), volume.geometry),
+        components=find_components(volume.hu, runs),
         limits=Thresholds(grow=130, seed=200), noise_hu=10.0,
     )  # fmt: skip
 

@@ -9,9 +9,9 @@ from calcreport.model.image import Acquisition, Contrast
 from calcreport.settings import DetectionSettings
 
 
-def choose(header=Contrast.NONE, *, clinician=None, kvp=120.0, lumen=None, enhanced=False, noise=10.0, **settings):
+def choose(header=Contrast.NONE, *, clinician=None, kvp=120.0, lumen=None, noise=10.0, **settings):
     return choose_thresholds(
-        Acquisition(kvp=kvp, contrast=header), contrast=clinician, lumen_hu=lumen, is_enhanced=enhanced, noise_hu=noise,
+        Acquisition(kvp=kvp, contrast=header), contrast=clinician, lumen_hu=lumen, noise_hu=noise,
         settings=DetectionSettings(**settings),
     )  # fmt: skip
 
@@ -32,17 +32,26 @@ def test_limits_by_phase(header, limits):
 
 
 @pytest.mark.parametrize(
-    ("header", "told"),
-    [(Contrast.UNKNOWN, "Contrast status unknown"), (Contrast.GIVEN, "Contrast given, phase not recorded")],
+    ("header", "told", "plain_grow", "plain_note"),
+    [
+        (
+            Contrast.UNKNOWN,
+            "Contrast status unknown",
+            130,
+            "; thresholds for non-contrast CT were used because no enhanced vessels were seen.",
+        ),
+        # Unlike silence, contrast that was given is there though no vessel shows it.
+        (Contrast.GIVEN, "Contrast given, phase not recorded", 300, "; faint calcification may be missed."),
+    ],
 )
-def test_without_a_phase_the_lumen_in_the_image_decides_and_the_reader_learns_it(header, told):
+def test_without_a_phase_the_lumen_in_the_image_decides_and_the_reader_learns_it(header, told, plain_grow, plain_note):
     chosen = choose(header, lumen=300.0)
     assert (chosen.limits.grow, chosen.limits.seed) == (328, 328)
     assert chosen.reason == f"{told[0].lower()}{told[1:]}, above enhanced blood measured at 300 HU"
     assert chosen.notes == ("Contrast study: calcification fainter than the raised threshold may be missed.",)
     plain = choose(header)
-    assert plain.limits.grow == 130
-    assert plain.notes[0].startswith(f"{told}; thresholds for non-contrast CT")
+    assert (plain.limits.grow, plain.limits.seed) == (plain_grow, 200 if plain_grow == 130 else plain_grow)
+    assert plain.notes == (f"{told}{plain_note}",)
 
 
 @pytest.mark.parametrize("header", list(Contrast))

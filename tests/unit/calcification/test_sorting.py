@@ -1,0 +1,336 @@
+"""How components are sorted before and after the rules, what lies inside the body, and what masks say of it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import calcreport.calcification.detect as detection_module
+from calcreport.anatomy.body_map import Cavity
+from calcreport.calcification.bones import is_solid
+from calcreport.calcification.detect import detect
+from calcreport.calcification.excluded import list_excluded
+from calcreport.calcification.hints import sort_by_labels
+from calcreport.calcification.inner import list_incidental
+from calcreport.model.anatomy_labels import AnatomyLabels, Structure, StructureKind
+from calcreport.model.incidental import MANY_IN_CAVITY, IncidentalKind
+from calcreport.model.report import ExclusionReason
+
+BOX = ((18, 24), (18, 24), (18, 24))
+OTHER = ((18, 24), (18, 24), (60, 66))
+
+
+def kinds(detection):
+    return len(detection.foci), len(detection.inner), len(detection.rejected), detection.noise_count
+
+
+def details(detection):
+    return [r.detail for r in detection.rejected]
+
+
+@pytest.mark.parametrize(
+    ("box", "hu", "least_mm3", "is_seen"),
+    [
+        (BOX, 500, 216.0, True),
+        (BOX, 500, 216.1, False),
+        (BOX, 200, 10.0, True),
+        (BOX, 199, 10.0, False),
+        (((18, 19), (18, 19), (18, 21)), 900, 1.0, True),  # three voxels
+        (((18, 19), (18, 19), (18, 20)), 900, 1.0, False),
+    ],
+)
+def test_a_focus_has_a_seed_three_voxels_and_the_least_volume(make_scene, box, hu, least_mm3, is_seen):
+    found = detect(make_scene(box, hu=hu), min_volume_mm3=least_mm3)
+    assert kinds(found) == ((1, 0, 0, 0) if is_seen else (0, 0, 0, 0))
+
+
+@pytest.mark.parametrize(("eighths", "reasons"), [(4, []), (3, [ExclusionReason.EXTERNAL])])
+def test_half_of_a_component_lies_in_the_body(make_scene, eighths, reasons):
+    scene = make_scene(BOX)
+    scene.body.mask[:] = False
+    set_blocks(scene.body.mask, eighths)
+    found = detect(scene, min_volume_mm3=10.0)
+    assert [r.reason for r in found.rejected] == reasons
+    assert len(found.foci) == (not reasons)
+
+
+def set_blocks(mask, eighths, value=True):
+    """Set so many of the eight blocks of `BOX`."""
+    for n in range(eighths):
+        mask[6 + n // 4, 6 + n // 2 % 2, 6 + n % 2] = value
+
+
+@pytest.mark.parametrize("eighths", [3, 4])
+def test_half_of_a_bone_lies_in_the_map_of_bones(make_scene, eighths):
+    scene = make_scene(BOX, OTHER)
+    set_blocks(scene.bones.bone, eighths)
+    found = detect(scene, min_volume_mm3=10.0)
+    is_bone = eighths == 4
+    assert kinds(found) == ((1, 0, 1, 0) if is_bone else (2, 0, 0, 0))
+    assert details(found) == ["bone"] * is_bone
+    assert [bool(found.skeleton[i]) for i in np.argsort(found.components.box[:, 2, 0])] == [is_bone, False]
+
+
+@pytest.mark.parametrize(
+    ("box", "is_doubtful"),
+    [
+        (((0, 30), (12, 30), (12, 30)), True),  # 9,720 mm3, cut by one end
+        (((30, 60), (12, 30), (12, 30)), True),
+        (((1, 31), (12, 30), (12, 30)), False),
+        (((0, 60), (18, 30), (18, 30)), False),  # cut by both ends
+        (((0, 25), (10, 30), (10, 30)), False),  # 10,000 mm3
+        (((0, 25), (10, 30), (11, 30)), True),
+    ],
+)
+def test_a_small_bone_cut_by_one_end_of_the_scan_is_doubtful(make_scene, box, is_doubtful):
+    scene = make_scene(box)
+    scene.bones.bone[:] = True
+    (detail,) = details(detect(scene, min_volume_mm3=10.0))
+    assert detail == ("cut by the end of the scan, taken as bone; check the source images" if is_doubtful else "bone")
+
+
+@pytest.mark.parametrize(
+    ("voxels", "peak_hu", "looked_at"), [(149, 210, 0), (150, 210, 1), (149, 2_399, 0), (149, 2_400, 1)]
+)
+def test_small_noise_is_counted_at_first_sight_and_larger_or_metal_looked_at(
+    make_scene, monkeypatch, voxels, peak_hu, looked_at
+):
+    seen = []
+    monkeypatch.setattr(detection_module, "is_plain_noise", lambda *_: True)
+    monkeypatch.setattr(detection_module, "judge", lambda _, focus, *__: seen.append(focus.component))
+    scene = make_scene(BOX)
+    few = dataclasses.replace(scene.components, voxels=np.array([voxels]), peak_hu=np.array([peak_hu], dtype=np.int16))
+    found = detect(dataclasses.replace(scene, components=few), min_volume_mm3=10.0)
+    assert len(seen) == looked_at
+    assert found.noise_count == 1 - looked_at
+
+
+def test_what_is_not_told_from_noise_is_counted_and_kept_as_weak(make_scene):
+    scene = make_scene(BOX, hu=210)
+    rough = np.random.default_rng(2).normal(0, 60, scene.volume.hu.shape)
+    is_tissue = scene.volume.hu < 130
+    scene.volume.hu[is_tissue] = np.minimum(55 + rough, 129)[is_tissue]
+    scene.volume.hu[18:24, 18:24, 18:24] = 131
+    found = detect(dataclasses.replace(scene, noise_hu=60.0), min_volume_mm3=10.0)
+    assert [f.component for f in found.weak] == [0]
+    assert kinds(found) == (0, 0, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("cavity", "eighths", "is_inside"),
+    [
+        (Cavity.ABDOMEN, 4, True),
+        (Cavity.ABDOMEN, 3, False),
+        (Cavity.THORAX, 8, True),
+        (Cavity.AIRWAY, 1, True),  # cartilage of the larynx reaches out of its wall
+        (Cavity.AIRWAY, 0, False),
+    ],
+)
+def test_mineral_in_a_cavity_is_incidental_and_no_focus(make_scene, cavity, eighths, is_inside):
+    scene = make_scene(BOX)
+    set_blocks(scene.places.cavity, eighths, int(cavity))
+    found = detect(scene, min_volume_mm3=10.0)
+    assert kinds(found) == ((0, 1, 0, 0) if is_inside else (1, 0, 0, 0))
+
+
+def test_a_twentieth_of_a_component_in_the_airway_is_enough(make_scene):
+    for length, is_inside in ((60, True), (63, False)):
+        scene = make_scene(((18, 24), (18, 24), (18, 18 + length)))
+        scene.places.cavity[6:8, 6:8, 6] = Cavity.AIRWAY
+        assert len(detect(scene, min_volume_mm3=10.0).inner) == is_inside
+
+
+@pytest.mark.parametrize(("hu", "has_metal"), [(2_400, True), (2_399, False)])
+def test_metal_is_noted_for_its_streaks(make_scene, hu, has_metal):
+    found = detect(make_scene(BOX, hu=hu), min_volume_mm3=10.0)
+    assert found.has_metal is has_metal
+    assert len(found.foci) == (not has_metal)
+
+
+def test_an_implant_in_bone_is_metal_and_the_bone_stays_bone(make_scene):
+    scene = make_scene(((0, 60), (18, 36), (18, 36)), hu=900)
+    scene.volume.hu[20:30, 26:28, 26] = 2_600
+    scene.components.peak_hu[:] = 2_600
+    scene.bones.bone[:] = True
+    found = detect(scene, min_volume_mm3=10.0)
+    assert details(found) == ["bone", "metal in or on bone"]
+    assert int(found.components.voxels[found.rejected[1].component]) == 20
+    scene.volume.hu[20, 26, 26] = 2_399
+    assert details(detect(scene, min_volume_mm3=10.0)) == ["bone"]
+
+
+def test_what_the_scan_cuts_beside_enteric_contrast_is_the_next_loop(make_scene):
+    def loops(gap, first=0):
+        scene = make_scene(((24, 40), (12, 30), (12, 30)), ((first, 6), (12, 18), (30 + gap, 36 + gap)), hu=250)
+        scene.volume.hu[scene.volume.hu < 130] = -100
+        scene.coarse.hu[10, 6, 20] = -900
+        return detect(scene, min_volume_mm3=10.0)
+
+    beside = "cut by the scan beside enteric contrast, probably the same"
+    assert details(loops(6)) == ["homogeneous fluid density, probably enteric or urinary contrast", beside]
+    assert loops(6).foci == ()
+    assert len(loops(60).foci) == 1
+    assert len(loops(6, first=1).foci) == 1
+
+
+def grid_of_boxes(count):
+    """So many boxes of 4 voxels apart from each other in the abdomen."""
+    return [((9 * (n // 12), 9 * (n // 12) + 4), (30, 34), (9 * (n % 12) + 3, 9 * (n % 12) + 7)) for n in range(count)]
+
+
+@pytest.mark.parametrize("count", [24, 25])
+def test_a_cavity_with_more_deposits_than_a_reader_lists_is_a_doubt(make_scene, count):
+    scene = make_scene(*grid_of_boxes(count), ((54, 58), (6, 10), (6, 10)))
+    scene.places.cavity[:15] = Cavity.ABDOMEN
+    scene.places.cavity[15:] = Cavity.PELVIS
+    detection = detect(scene, min_volume_mm3=10.0)
+    assert len(detection.inner) == count + 1
+    found, doubts = list_incidental(scene, detection)
+    # The other cavity is listed whatever there is in the first.
+    assert [f.structure for f in found].count("pelvis") == 1
+    assert [f.structure for f in found].count("abdomen") == (count if count == 24 else 0)
+    assert doubts == (() if count == 24 else (MANY_IN_CAVITY,))
+
+
+@pytest.mark.parametrize(
+    ("cavity", "structure"),
+    [
+        (Cavity.THORAX, "chest"),
+        (Cavity.ABDOMEN, "abdomen"),
+        (Cavity.PELVIS, "pelvis"),
+        (Cavity.SKULL, "head"),
+        (Cavity.AIRWAY, "larynx, trachea or thyroid"),
+    ],
+)
+def test_incidental_mineral_has_its_cavity_its_box_and_its_length(make_scene, cavity, structure):
+    scene = make_scene(((18, 24), (18, 26), (18, 42)))
+    scene.places.cavity[:] = cavity
+    detection = detect(scene, min_volume_mm3=10.0)
+    ((found,), doubts) = list_incidental(scene, detection)
+    assert found.structure == structure
+    assert found.kind is (IncidentalKind.AIRWAY if cavity is Cavity.AIRWAY else IncidentalKind.OTHER)
+    assert np.array(found.bbox_lps_mm) == pytest.approx(np.array([[17.5, 17.5, 17.5], [41.5, 25.5, 23.5]]))
+    assert found.largest_mm == pytest.approx(np.sqrt(6**2 + 8**2 + 24**2))
+    assert (found.first_slice, found.last_slice) == (18, 23)
+    assert doubts == ()
+
+
+def test_the_cavity_of_a_deposit_holds_most_of_it(make_scene):
+    scene = make_scene(((18, 24), (18, 24), (18, 33)))
+    scene.places.cavity[:, :, 6:8] = Cavity.ABDOMEN
+    scene.places.cavity[:, :, 8:] = Cavity.PELVIS
+    ((found,), _) = list_incidental(scene, detect(scene, min_volume_mm3=10.0))
+    assert found.structure == "pelvis"
+
+
+@pytest.mark.parametrize(
+    ("lumen", "kind"),
+    [
+        ((slice(None), slice(None), 8), IncidentalKind.VASCULAR),  # a block of 3 mm beside it
+        ((slice(None), slice(None), 9), IncidentalKind.OTHER),
+        ((slice(None), slice(None), 5), IncidentalKind.VASCULAR),
+        ((slice(None), 8, slice(None)), IncidentalKind.VASCULAR),
+        ((8, slice(None), slice(None)), IncidentalKind.VASCULAR),  # in the next slice
+        ((9, slice(None), slice(None)), IncidentalKind.OTHER),
+        ((6, 7, 8), IncidentalKind.OTHER),  # one block of eight lies on it
+        ((6, slice(6, 8), 8), IncidentalKind.OTHER),
+        ((slice(6, 8), slice(6, 8), 8), IncidentalKind.VASCULAR),
+    ],
+)
+def test_mineral_on_enhanced_blood_is_vascular(make_scene, lumen, kind):
+    scene = make_scene(BOX)
+    scene.places.cavity[:] = Cavity.ABDOMEN
+    scene.bones.lumen[lumen] = True
+    ((found,), _) = list_incidental(scene, detect(scene, min_volume_mm3=10.0))
+    assert found.kind is kind
+
+
+def labels_of(scene, kind, box=BOX, incidental=IncidentalKind.OTHER):
+    painted = np.zeros(scene.volume.hu.shape, dtype=np.uint8)
+    painted[tuple(slice(*pair) for pair in box)] = 7
+    one = Structure(value=7, name="thing", kind=kind, side="left", incidental=incidental)
+    return AnatomyLabels(labels=painted, structures=(one,))
+
+
+@pytest.mark.parametrize(
+    ("kind", "goes_to"),
+    [
+        (StructureKind.BONE, "rejected"),
+        (StructureKind.CARTILAGE, "rejected"),
+        (StructureKind.VESSEL, "incidental"),
+        (StructureKind.HEART, "incidental"),
+        (StructureKind.ORGAN, "incidental"),
+        (StructureKind.GUT, "incidental"),
+        (StructureKind.AIRWAY, "incidental"),
+        (StructureKind.LUNG, "incidental"),
+        (StructureKind.MUSCLE, "foci"),
+        (StructureKind.SKIN, "foci"),
+        (StructureKind.NERVE, "foci"),
+        (StructureKind.OTHER, "foci"),
+    ],
+)
+@pytest.mark.parametrize("is_inner", [False, True])
+def test_masks_take_out_bone_and_the_insides_of_the_body(make_scene, kind, goes_to, is_inner):
+    scene = make_scene(BOX, OTHER)
+    if is_inner:
+        scene.places.cavity[:, :, :12] = Cavity.ABDOMEN
+    labels = labels_of(scene, kind, incidental=IncidentalKind.STONE)
+    detection = detect(scene, min_volume_mm3=10.0)
+    sorted_, incidental = sort_by_labels(detection, labels, scene.volume.geometry, lambda _: False)
+    stays = goes_to == "foci"
+    assert len(sorted_.foci) + len(sorted_.inner) == 1 + stays
+    assert len(sorted_.inner) == (is_inner and stays)
+    assert [(r.reason, r.detail) for r in sorted_.rejected] == (
+        [(ExclusionReason.SKELETON, "left thing by the anatomy masks")] if goes_to == "rejected" else []
+    )
+    assert [(f.kind, f.structure, f.first_slice) for f in incidental] == (
+        [(IncidentalKind.STONE, "left thing", 18)] if goes_to == "incidental" else []
+    )
+
+
+@pytest.mark.parametrize("kind", [StructureKind.BONE, StructureKind.ORGAN])
+def test_a_readers_contour_stands_above_masks(make_scene, kind):
+    scene = make_scene(BOX)
+    detection = detect(scene, min_volume_mm3=10.0)
+    kept, incidental = sort_by_labels(detection, labels_of(scene, kind), scene.volume.geometry, lambda _: True)
+    assert kept.foci == detection.foci
+    assert (kept.rejected, incidental) == ((), ())
+
+
+@pytest.mark.parametrize("kind", [StructureKind.BONE, StructureKind.VESSEL])
+def test_what_is_not_told_from_noise_is_dropped_in_masks_and_not_listed(make_scene, make_focus, kind):
+    scene = make_scene(BOX)
+    weak = dataclasses.replace(detect(scene, min_volume_mm3=10.0), foci=(), weak=(make_focus(),))
+    kept, incidental = sort_by_labels(weak, labels_of(scene, kind), scene.volume.geometry, lambda _: False)
+    assert (kept.weak, kept.rejected, incidental) == ((), (), ())
+
+
+def test_twelve_of_a_kind_are_listed_and_the_rest_counted_in_one_row(make_scene):
+    boxes = [((0, 60), (5 * n, 5 * n + 3), (5 * n, 5 * n + 3 + n)) for n in range(10)]
+    boxes += [((0, 60), (5 * n, 5 * n + 3), (70 + 3 * n, 73 + 3 * n)) for n in range(4)]
+    scene = make_scene(*boxes)
+    scene.bones.bone[:] = True
+    detection = detect(scene, min_volume_mm3=10.0)
+    assert len(detection.rejected) == 14
+    rows = list_excluded(detection, scene.volume)
+    assert [row.count for row in rows] == [1] * 12 + [2]
+    sizes = [row.volume_mm3 for row in rows[:12]]
+    assert sizes == sorted(sizes, reverse=True)
+    assert rows[0].volume_mm3 == 60 * 3 * 12
+    assert rows[0].max_diameter_mm == pytest.approx(np.sqrt(60**2 + 3**2 + 12**2))
+    assert rows[0].centroid_lps_mm == pytest.approx((45 + 5.5, 46.0, 29.5))
+    assert rows[-1].volume_mm3 == 2 * 60 * 3 * 3
+
+
+@pytest.mark.parametrize(("inner_hu", "expected"), [(850, True), (840, False), (1_200, True)])
+def test_an_outgrowth_with_a_fainter_inside_is_a_bony_process(inner_hu, expected):
+    hu = np.full((3, 21, 21), 1_000, dtype=np.int16)
+    hu[:, 5:16, 5:16] = inner_hu
+    assert is_solid(hu, np.argwhere(hu > 0)) is expected
+
+
+def test_an_outgrowth_one_voxel_thick_is_solid():
+    hu = np.full((1, 1, 5), 900, dtype=np.int16)
+    assert is_solid(hu, np.argwhere(hu > 0))
