@@ -7,9 +7,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from calcreport.anatomy.axial import Axial, Sections, find_sections
+from calcreport.anatomy.axial import Axial, Sections, find_sections, lasting
 from calcreport.anatomy.cavities import Trunk
 from calcreport.anatomy.morphology import outside_planes
 
@@ -91,13 +90,12 @@ def find_limbs(axial: Axial, sections: Sections, trunk: Trunk) -> Limbs:
     bones_of: dict[int, list[int]] = {}
     for i in np.flatnonzero((bones.area_mm2 >= MIN_BONE_MM2) & (owner >= 0)):
         bones_of.setdefault(int(owner[i]), []).append(int(i))
-    is_trunk = trunk.has_lung | trunk.is_abdomen | trunk.is_pelvis | trunk.is_head | trunk.is_neck
     kinds: list[str | None] = [None] * levels
     middle, axis, aside = np.full(levels, np.nan), np.full(levels, np.nan), np.zeros(levels)
     arms: dict[int, str] = {}
     for level in range(levels):
         parts = [i for i in sections.of_level(level) if i in bones_of and sections.area_mm2[i] >= MIN_LIMB_MM2]
-        if is_trunk[level]:
+        if trunk.part[level]:
             for i in parts:
                 if i != sections.of_level(level)[0]:
                     arms[int(i)] = _arm(axial, bones, bones_of[i])
@@ -109,8 +107,9 @@ def find_limbs(axial: Axial, sections: Sections, trunk: Trunk) -> Limbs:
             axis[level] = bones.column[own[0]]
             aside[level] = _fibula(axial, bones, own) if kinds[level] == "lower leg" else 0
     kinds = _runs(axial, kinds)
-    middle[~_lasting(np.isfinite(middle), axial.levels(MIN_RUN_MM))] = np.nan
-    region = _with_joints(axial, kinds, trunk.is_pelvis)
+    least = axial.levels(MIN_RUN_MM)
+    middle[~lasting(np.isfinite(middle), least, gap=max(1, least // 3))] = np.nan
+    region = _with_joints(axial, kinds, trunk.part == "pelvis")
     side = 0 if np.isfinite(middle).any() else _side(axial, bone, aside, region)
     shaft = np.flatnonzero([name in _SHAFTS for name in region] & np.isfinite(axis))
     axis = np.interp(np.arange(levels), shaft, axis[shaft]) if shaft.size else np.full(levels, np.nan)
@@ -184,21 +183,12 @@ def _fibula(axial: Axial, bones: Sections, own: list[int]) -> float:
     return float(np.sign(across)) if abs(across) >= MIN_ASIDE * float(np.hypot(across, down)) else 0.0
 
 
-def _lasting(mask: NDArray[np.bool_], least: int) -> NDArray[np.bool_]:
-    """Runs of levels that hold over some length, short gaps filled."""
-    closed = ndimage.binary_closing(np.pad(mask, least), iterations=max(1, least // 3))[least:-least]
-    labels, count = ndimage.label(closed)
-    keep = np.bincount(labels, minlength=count + 1) >= least
-    keep[0] = False
-    return np.asarray(keep[labels])
-
-
 def _runs(axial: Axial, kinds: list[str | None]) -> list[str | None]:
     """Kinds that hold over some length."""
     result: list[str | None] = [None] * len(kinds)
     for kind in sorted({k for k in kinds if k}):
         least = axial.levels(MIN_JOINT_MM if kind in {"joint", "many"} else MIN_RUN_MM)
-        for level in np.flatnonzero(_lasting(np.array([k == kind for k in kinds]), least)):
+        for level in np.flatnonzero(lasting(np.array([k == kind for k in kinds]), least, gap=max(1, least // 3))):
             result[level] = kind if kinds[level] == kind else result[level] or kind
     return result
 

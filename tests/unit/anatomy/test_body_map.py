@@ -135,7 +135,7 @@ def test_trunk_has_cavities_walls_and_sides(chest_and_belly, at, cavity, region,
 
 def test_ribs_run_in_the_cage_and_lungs_do_not(chest_and_belly):
     index = np.rint(
-        chest_and_belly.geometry.index(np.array([[146.0, 0, CHEST_Z], [75, 0, CHEST_Z], [172, 0, CHEST_Z]]))
+        chest_and_belly.geometry.index(np.array([[140.0, 0, CHEST_Z], [75, 0, CHEST_Z], [172, 0, CHEST_Z]]))
     )
     assert chest_and_belly.cage[tuple(index.astype(int).T)].tolist() == [True, False, False]
 
