@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from calcreport.anatomy.axial import find_sections
 from calcreport.anatomy.body import Body
-from calcreport.anatomy.chest_wall import WALL_MM, beyond_hull_mm, costal_cartilage, near_lung, slabs
+from calcreport.anatomy.chest_wall import WALL_MM, beyond_hull_mm, costal_cartilage, slabs
 from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.grid import Grid, make_grid
 from calcreport.anatomy.lumen import find_lumen, find_small_vessels
@@ -155,14 +156,15 @@ def find_bone_map(volume: CtVolume, coarse: CoarseVolume, body: Body, fine_noise
     # Plaques join an aorta to the spine: what lies against blood is left to bone only where bone goes on beside it.
     pieces = _Pieces(volume, grid, dense & ~dilate(lumen.mask, "square", steps=grid.steps(PLAQUE_MM)), lumen.hu)
     bone = pieces.sure()
-    beside_lung = _on_grid(near_lung(coarse, body), coarse, grid)
+    # Arms beside the trunk are no part of its outline.
+    main = _on_grid(find_sections(body.firm, 1.0).largest(), coarse, grid)
     for _ in range(2):
         # What the first pass finds completes the outline for the second.
-        bone |= pieces.in_wall(bone, beside_lung)
+        bone |= pieces.in_wall(bone, main)
     mask = dilate(bone[pieces.labels], "cross", within=dense)
     mask = _filled(mask, grid) & ~lumen.mask
     solid = inside & ~lumen.mask
-    cartilage = costal_cartilage(grid, solid, mask, beside_lung, noise_hu=noise_hu, front=_front(volume))
+    cartilage = costal_cartilage(grid, solid, mask, main, noise_hu=noise_hu, front=_front(volume))
     if lumen.hu is None:
         lumen = find_small_vessels(
             grid, volume.hu, inside, mask | cartilage, noise_hu=noise_hu, fine_noise_hu=fine_noise_hu
@@ -255,15 +257,15 @@ class _Pieces:
                 found[i] = self.marrow[i, 1] >= needed and (is_long or max(ends) >= MIN_CUT_SHARE or self._at_side(i))
         return found
 
-    def in_wall(self, bone: Mask, beside_lung: Mask) -> Mask:
-        """Thin pieces in the wall of the trunk that bones outline; `beside_lung` of grid shape."""
+    def in_wall(self, bone: Mask, main: Mask) -> Mask:
+        """Thin pieces in the wall of the trunk that bones outline; `main` of grid shape, the trunk without arms."""
         found = np.zeros(len(bone), dtype=np.bool_)
         wanted = [
             i for i in self.large
             if not bone[i] and self.thickness_mm[i] <= MAX_WALL_PIECE_MM and self.peak_hu[i] <= MAX_CORTEX_HU
             and float(np.linalg.norm(self._extent_mm(i))) >= MIN_WALL_PIECE_MM
         ]  # fmt: skip
-        mask = bone[self.labels]
+        mask = bone[self.labels] & main
         for planes in slabs(self.grid):
             here = [i for i in wanted if planes.start <= self._middle(i) < planes.stop]
             beyond_mm = beyond_hull_mm(mask[planes], self.grid) if here else None
@@ -274,7 +276,7 @@ class _Pieces:
                 own = self.labels[box] == i
                 away = beyond_mm[box[1:]][own.any(axis=0)]
                 is_outside = float(np.percentile(away, 20)) >= -WALL_MM
-                is_beside = float(np.median(away)) <= WALL_MM or bool(beside_lung[box][own].mean() >= 0.5)
+                is_beside = float(np.median(away)) <= WALL_MM
                 is_blade = float(np.median(away)) <= SCAPULA_MM and self._extent_mm(i).min() >= MIN_BLADE_MM
                 found[i] = is_outside and (is_beside or (is_blade and self.marrow[i, 0] >= MIN_BLADE_MARROW))
         return found
