@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
 
+from calcreport.anatomy.morphology import TOUCHING_IN_PLANE
 from calcreport.model.geometry import VolumeGeometry
-
-IN_PLANE: Final = np.stack([np.zeros((3, 3)), ndimage.generate_binary_structure(2, 1), np.zeros((3, 3))]).astype(bool)
-"""Blocks that touch within a level."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +115,7 @@ def along(mask: NDArray[np.bool_], *axes: int) -> NDArray[np.bool_]:
 
 def find_sections(mask: NDArray[np.bool_], pixel_mm2: float) -> Sections:
     """Connected parts of each level of a mask (shape ``(levels, rows, columns)``)."""
-    labels, count = ndimage.label(mask, structure=IN_PLANE)
+    labels, count = ndimage.label(mask, structure=TOUCHING_IN_PLANE)
     at = np.flatnonzero(labels)
     own = labels.ravel()[at] - 1
     row, column = np.divmod(at, mask.shape[2])

@@ -58,18 +58,7 @@ class Body:
 
 
 def find_body(coarse: CoarseVolume) -> Body:
-    """Body mask by threshold, opening, choice of thick parts, and filling from outside.
-
-    Parameters
-    ----------
-    coarse : CoarseVolume
-        Block means, HU.
-
-    Returns
-    -------
-    Body
-        Empty mask when nothing in the volume is tissue.
-    """
+    """Body mask by threshold, opening, choice of thick parts, and filling from outside; empty without tissue."""
     tissue = coarse.hu > TISSUE_HU
     # Shells of tables, sheets and clothes are thinner than two blocks; opening within slices removes them.
     opened = open_planes(tissue, "square")

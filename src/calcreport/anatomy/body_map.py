@@ -170,21 +170,7 @@ class BodyMap:
 
 
 def find_body_map(coarse: CoarseVolume, body: Body, bone: NDArray[np.bool_], geometry: VolumeGeometry) -> BodyMap:
-    """Map the body.
-
-    Parameters
-    ----------
-    coarse, body : CoarseVolume, Body
-        Block means, HU, and the body on the same grid.
-    bone : NDArray[np.bool_]
-        Coarse shape; true in bones, with or without their marrow.
-    geometry : VolumeGeometry
-        Of the volume; says which way is up, back and left.
-
-    Returns
-    -------
-    BodyMap
-    """
+    """Map the body; `bone`, of coarse shape, is true in bones, with or without their marrow."""
     turn = turn_of(geometry)
     box = _box(body.mask)
     near = replace(coarse, hu=coarse.hu[box], is_imaged=coarse.is_imaged[box])

@@ -21,7 +21,7 @@ from calcreport.anatomy.chest_wall import WALL_MM, beyond_hull_mm, costal_cartil
 from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.grid import Grid, make_grid
 from calcreport.anatomy.lumen import find_lumen, find_small_vessels
-from calcreport.anatomy.morphology import Mask, dilate, erode, outside_planes
+from calcreport.anatomy.morphology import TOUCHING_IN_PLANE, Mask, dilate, erode, outside_planes
 from calcreport.anatomy.noise import volume_noise_hu
 from calcreport.model.image import LOWEST_HU, CtVolume
 from calcreport.processes.threads import map_in_threads
@@ -136,17 +136,7 @@ class BoneMap:
 
 
 def find_bone_map(volume: CtVolume, coarse: CoarseVolume, body: Body, fine_noise_hu: float) -> BoneMap:
-    """Map bones, cartilage and enhanced blood of a volume.
-
-    Parameters
-    ----------
-    volume : CtVolume
-        HU.
-    coarse, body : CoarseVolume, Body
-        Coarse grid and body on it.
-    fine_noise_hu : float
-        Noise of soft tissue in the volume, HU.
-    """
+    """Map bones, cartilage and enhanced blood of a volume; `fine_noise_hu` is the noise of its soft tissue."""
     grid = make_grid(volume, coarse, body.mask)
     noise_hu = volume_noise_hu(grid.hu)
     inside = _on_grid(body.mask, coarse, grid)
@@ -203,16 +193,13 @@ def _on_grid(mask: Mask, coarse: CoarseVolume, grid: Grid) -> Mask:
 
 def _filled(bone: Mask, grid: Grid) -> Mask:
     """Bones with the gaps they enclose within a slice, up to `MAX_HOLE_MM2`."""
-    holes, count = ndimage.label(~bone, structure=_IN_PLANE)
+    holes, count = ndimage.label(~bone, structure=TOUCHING_IN_PLANE)
     area = np.bincount(holes.ravel(), minlength=count + 1) * grid.spacing_mm[1] * grid.spacing_mm[2]
     is_marrow = area <= MAX_HOLE_MM2
     for side in (holes[:, 0], holes[:, -1], holes[:, :, 0], holes[:, :, -1]):
         is_marrow[side] = False
     filled: Mask = bone | is_marrow[holes]
     return filled
-
-
-_IN_PLANE: Final = np.array([[[0] * 3] * 3, [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[0] * 3] * 3])
 
 
 class _Pieces:

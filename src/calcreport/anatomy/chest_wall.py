@@ -65,17 +65,8 @@ def beyond_hull_mm(bone: Mask, grid: Grid) -> NDArray[np.float64] | None:
 def costal_cartilage(grid: Grid, solid: Mask, bone: Mask, main: Mask, *, noise_hu: float, front: int) -> Mask:
     """Cartilage of the ribs with what is calcified in it: bands in the front wall of the trunk that meet bone.
 
-    Parameters
-    ----------
-    grid : Grid
-        Block means, HU.
-    solid, bone, main : NDArray[np.bool_]
-        Grid shape; tissue of the body without enhanced blood, bones, and the body without arms beside it.
-    noise_hu : float
-        Noise of the grid, HU.
-    front : int
-        Where the front of the patient lies along the rows of a picture: -1 at the first row, 1 at the last, 0 at
-        neither.
+    Of grid shape are `solid`, tissue without enhanced blood, `bone`, and `main`, the body without arms beside it;
+    `front` is where the patient's front lies along the rows: -1 at the first row, 1 at the last, 0 at neither.
     """
     hulls = [beyond_hull_mm(bone[planes] & main[planes], grid) for planes in slabs(grid)]
     found = np.zeros_like(bone)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from calcreport.anatomy.grid import Grid
-from calcreport.anatomy.morphology import Mask, dilate
+from calcreport.anatomy.morphology import TOUCHING_IN_PLANE, Mask, dilate
 
 UNENHANCED_HU: Final = 110
 """Blood without contrast has at most 70 HU, costal cartilage seldom more than 110; enhanced blood lies above."""
@@ -75,21 +75,11 @@ class Lumen:
 
 
 def find_lumen(grid: Grid, body: Mask, noise_hu: float) -> Lumen:
-    """Enhanced heart and vessels broad enough to have an even inside.
-
-    Parameters
-    ----------
-    grid : Grid
-        Block means, HU.
-    body : NDArray[np.bool_]
-        Grid shape; true inside the body.
-    noise_hu : float
-        Noise of the grid's soft tissue, HU.
-    """
+    """Enhanced heart and vessels broad enough to have an even inside; `body` of grid shape, noise in HU."""
     hu = grid.hu
     none = Lumen(mask=np.zeros(hu.shape, dtype=np.bool_), hu=None)
     flat = _flat(hu, noise_hu) & body
-    labels, count = ndimage.label(flat, structure=_IN_PLANE)
+    labels, count = ndimage.label(flat, structure=TOUCHING_IN_PLANE)
     sections = _describe(grid, labels, count, noise_hu)
     is_tube = sections.falls_off & sections.is_even & (sections.mean_hu <= MAX_LUMEN_HU)
     is_tube &= (sections.area_mm2 >= SECTION_MM2[0]) & (sections.area_mm2 <= SECTION_MM2[1])
@@ -108,9 +98,6 @@ def find_lumen(grid: Grid, body: Mask, noise_hu: float) -> Lumen:
     top = float(np.percentile(hu[core], 95))
     mask = dilate(core, "disc", steps=grid.steps(RIM_MM / 2), within=(hu > UNENHANCED_HU // 2) & (hu <= top + reach))
     return Lumen(mask=mask, hu=top)
-
-
-_IN_PLANE: Final = np.array([[[0] * 3] * 3, [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[0] * 3] * 3])
 
 
 def _flat(hu: NDArray[np.int16], noise_hu: float) -> Mask:
@@ -174,21 +161,13 @@ def find_small_vessels(
 ) -> Lumen:
     """Enhanced vessels too narrow for an even inside, where no broader ones are found.
 
-    Parameters
-    ----------
-    grid : Grid
-        Block means, HU.
-    fine_hu : NDArray[np.int16]
-        The volume they are the means of, HU.
-    body, bone : NDArray[np.bool_]
-        Grid shape; true inside the body, and in bones: what touches them is none.
-    noise_hu, fine_noise_hu : float
-        Noise of soft tissue in the grid and in the volume, HU.
+    `fine_hu` is the volume of the grid, HU; `body` and `bone` have the grid's shape: what touches bone is no vessel;
+    the noise is that of soft tissue in the grid and in the volume, HU.
     """
     found = np.zeros(grid.hu.shape, dtype=np.bool_)
     if max(grid.spacing_mm[1:]) > MAX_BLOCK_MM:
         return Lumen(mask=found, hu=None)
-    labels, count = ndimage.label((grid.hu > UNENHANCED_HU) & body, structure=_IN_PLANE)
+    labels, count = ndimage.label((grid.hu > UNENHANCED_HU) & body, structure=TOUCHING_IN_PLANE)
     inside = labels > 0
     peak = np.zeros(count + 1, dtype=np.int16)
     np.maximum.at(peak, labels[inside], grid.hu[inside])

@@ -152,7 +152,7 @@ def _kind(axial: Axial, bones: Sections, own: list[int]) -> str | None:
         ranges = {"thigh": FEMUR_MM2, "upper arm": HUMERUS_MM2}
         return next((name for name, (low, high) in ranges.items() if is_shaft and low <= area[0] <= high), None)
     if len(own) > 2:
-        return "many"
+        return "joint"
     if area[0] >= max(MIN_TIBIA_MM2, MIN_LEG_RATIO * area[1]):
         first, second = (
             np.array([bones.row[i] * axial.spacing_mm[1], bones.column[i] * axial.spacing_mm[2]]) for i in own
@@ -187,7 +187,7 @@ def _runs(axial: Axial, kinds: list[str | None]) -> list[str | None]:
     """Kinds that hold over some length."""
     result: list[str | None] = [None] * len(kinds)
     for kind in sorted({k for k in kinds if k}):
-        least = axial.levels(MIN_JOINT_MM if kind in {"joint", "many"} else MIN_RUN_MM)
+        least = axial.levels(MIN_JOINT_MM if kind == "joint" else MIN_RUN_MM)
         for level in np.flatnonzero(lasting(np.array([k == kind for k in kinds]), least, gap=max(1, least // 3))):
             result[level] = kind if kinds[level] == kind else result[level] or kind
     return result
@@ -197,18 +197,18 @@ def _with_joints(axial: Axial, kinds: list[str | None], is_pelvis: NDArray[np.bo
     """Names: joints by the shaft they continue, upwards in the patient; arms may be raised, so theirs stay open."""
     reach = axial.levels(REACH_MM)
     names: list[str | None] = [k if k in _SHAFTS else None for k in kinds]
-    at = {kind: np.flatnonzero([k == kind for k in kinds]) for kind in _SHAFTS}
-    thigh, leg = at["thigh"], at["lower leg"]
+    thigh, leg = (np.flatnonzero([k == kind for k in kinds]) for kind in ("thigh", "lower leg"))
+    ends: list[tuple[int, int, str, str]] = []
     if thigh.size:
         # Femur and seat bone look like tibia and fibula; no lower leg lies above a thigh.
         leg = leg[leg < thigh[0]]
         names[int(thigh[0]) : int(thigh[-1]) + 1] = ["thigh"] * (int(np.ptp(thigh)) + 1)
-        _name_joint(kinds, names, range(int(thigh[-1]) + 1, min(int(thigh[-1]) + reach, len(kinds))), "thigh", "hip")
-        _name_joint(kinds, names, range(int(thigh[0]) - 1, max(int(thigh[0]) - reach, -1), -1), "thigh", "knee")
+        ends += [(int(thigh[-1]), 1, "thigh", "hip"), (int(thigh[0]), -1, "thigh", "knee")]
     if leg.size:
-        _name_joint(kinds, names, range(int(leg[-1]) + 1, min(int(leg[-1]) + reach, len(kinds))), "lower leg", "knee")
-        below = range(int(leg[0]) - 1, max(int(leg[0]) - reach, -1), -1)
-        _name_joint(kinds, names, below, "lower leg", "ankle")
+        ends += [(int(leg[-1]), 1, "lower leg", "knee"), (int(leg[0]), -1, "lower leg", "ankle")]
+    for end, step, shaft, joint in ends:
+        beyond = [level for level in range(end + step, end + step * reach, step) if 0 <= level < len(kinds)]
+        _name_joint(kinds, names, beyond, shaft, joint)
     pelvis = np.flatnonzero(is_pelvis)
     if pelvis.size:
         for level in range(max(0, int(pelvis[0]) - reach), int(pelvis[0])):
@@ -219,15 +219,15 @@ def _with_joints(axial: Axial, kinds: list[str | None], is_pelvis: NDArray[np.bo
 _SHAFTS: Final = ("thigh", "lower leg", "upper arm", "forearm")
 
 
-def _name_joint(kinds: list[str | None], names: list[str | None], beyond: range, shaft: str, joint: str) -> None:
+def _name_joint(kinds: list[str | None], names: list[str | None], beyond: list[int], shaft: str, joint: str) -> None:
     """Name levels beyond the end of a shaft: the shaft as far as its bone broadens, then the joint."""
-    first = next((n for n, level in enumerate(beyond) if kinds[level] in {"joint", "many"}), None)
+    first = next((n for n, level in enumerate(beyond) if kinds[level] == "joint"), None)
     if first is None:
         return
     for n, level in enumerate(beyond):
         if n < first:
             names[level] = shaft
-        elif joint != "hip" and names[level] in _SHAFTS and kinds[level] not in {"joint", "many"}:
+        elif joint != "hip" and names[level] in _SHAFTS and kinds[level] != "joint":
             return
         else:
             names[level] = joint
@@ -235,16 +235,12 @@ def _name_joint(kinds: list[str | None], names: list[str | None], beyond: range,
 
 def _side(axial: Axial, bone: NDArray[np.bool_], aside: NDArray[np.float64], region: tuple[str | None, ...]) -> int:
     """Side of a limb seen alone: its fibula lies laterally, and its femur laterally of the hip bone."""
-    votes = aside[aside != 0]
-    if votes.size >= axial.levels(MIN_RUN_MM) and abs(votes.mean()) >= 2 * MIN_VOTES - 1:
+    votes, least = aside[aside != 0], axial.levels(MIN_RUN_MM)
+    if votes.size >= least and abs(votes.mean()) >= 2 * MIN_VOTES - 1:
         return int(np.sign(votes.mean()))
-    thigh = np.flatnonzero([r == "thigh" for r in region])
-    hip = np.flatnonzero([r == "hip" for r in region])
-    if not (thigh.size and hip.size):
-        return 0
-    shaft = np.nonzero(bone[thigh[-axial.levels(MIN_RUN_MM) :]])[2]
-    above = np.nonzero(bone[hip])[2]
+    thigh, hip = (np.flatnonzero([r == name for r in region]) for name in ("thigh", "hip"))
+    shaft, above = np.nonzero(bone[thigh[-least:]])[2], np.nonzero(bone[hip])[2]
     if not (shaft.size and above.size):
         return 0
-    offset = (float(np.median(shaft)) - float(above.mean())) * axial.spacing_mm[2]
-    return int(np.sign(offset)) if abs(offset) >= MIN_HIP_MM else 0
+    offset_mm = (float(np.median(shaft)) - float(above.mean())) * axial.spacing_mm[2]
+    return int(np.sign(offset_mm)) if abs(offset_mm) >= MIN_HIP_MM else 0
