@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage.measure import label, regionprops
 
 from calcreport.anatomy.axial import find_sections
 from calcreport.anatomy.body import Body
@@ -254,7 +255,8 @@ class _Pieces:
         ]  # fmt: skip
         mask = bone[self.labels] & main
         for planes in slabs(self.grid):
-            here = [i for i in wanted if planes.start <= self._middle(i) < planes.stop]
+            middle = {i: (self.boxes[i - 1][0].start + self.boxes[i - 1][0].stop) // 2 for i in wanted}
+            here = [i for i in wanted if planes.start <= middle[i] < planes.stop]
             beyond_mm = beyond_hull_mm(mask[planes], self.grid) if here else None
             if beyond_mm is None:
                 continue
@@ -268,15 +270,8 @@ class _Pieces:
                 found[i] = is_outside and (is_beside or (is_blade and self.marrow[i, 0] >= MIN_BLADE_MARROW))
         return found
 
-    def _middle(self, i: int) -> int:
-        box = self.boxes[i - 1]
-        return int((box[0].start + box[0].stop) // 2)
-
     def _extent_mm(self, i: int) -> NDArray[np.float64]:
-        extent: NDArray[np.float64] = np.array([s.stop - s.start for s in self.boxes[i - 1]]) * np.array(
-            self.grid.spacing_mm
-        )
-        return extent
+        return np.asarray([s.stop - s.start for s in self.boxes[i - 1]] * np.array(self.grid.spacing_mm))
 
     def _ends(self, i: int) -> tuple[float, float]:
         """Section of a component in the first and last slice of the scan, as a share of its largest section."""
@@ -303,18 +298,15 @@ class _Pieces:
         step, spacing = self.grid.step, self.volume.geometry.spacing_mm
         box = self.boxes[i - 1]
         solid = ~outside_planes(np.pad(self.labels[plane, box[1], box[2]] == i, 1)[None])[0, 1:-1, 1:-1]
-        labels, count = ndimage.label(solid)
-        area = np.bincount(labels.ravel())[1:] * self.grid.spacing_mm[1] * self.grid.spacing_mm[2]
-        boxes = ndimage.find_objects(labels)
         fine = min(plane * step[0] + step[0] // 2, self.volume.hu.shape[0] - 1)
         found = []
-        for n in np.argsort(-area)[: min(SAMPLED_SECTIONS, count)]:
-            if area[n] < np.pi * MIN_SECTION_DEPTH_MM**2:
+        for section in sorted(regionprops(label(solid, connectivity=1)), key=lambda s: -s.area)[:SAMPLED_SECTIONS]:
+            area_mm2 = float(section.area) * self.grid.spacing_mm[1] * self.grid.spacing_mm[2]
+            if area_mm2 < np.pi * MIN_SECTION_DEPTH_MM**2:
                 break
-            rows, columns = boxes[n]
-            own = np.kron(labels[rows, columns] == n + 1, np.ones(step[1:], dtype=np.bool_))
-            top = (box[1].start + rows.start) * step[1] + self.grid.first[1]
-            left = (box[2].start + columns.start) * step[2] + self.grid.first[2]
+            own = np.kron(section.image, np.ones(step[1:], dtype=np.bool_))
+            top = (box[1].start + section.bbox[0]) * step[1] + self.grid.first[1]
+            left = (box[2].start + section.bbox[1]) * step[2] + self.grid.first[2]
             hu = self.volume.hu[fine, top : top + own.shape[0], left : left + own.shape[1]]
             own = own[: hu.shape[0], : hu.shape[1]]
             depth = ndimage.distance_transform_edt(np.pad(own, 1), sampling=spacing[1:])[1:-1, 1:-1]
@@ -325,5 +317,5 @@ class _Pieces:
             rim_hu, core_hu = float(np.percentile(hu[own & ~core], 85)), float(np.median(hu[core]))
             is_fluid = deepest > FLUID_DEPTH_MM and FLUID_HU[0] < core_hu < FLUID_HU[1]
             has_marrow = rim_hu > RIM_RATIO * core_hu or core_hu > METAL_HU
-            found.append((float(area[n]), has_marrow, has_marrow and not is_fluid))
+            found.append((area_mm2, has_marrow, has_marrow and not is_fluid))
         return found

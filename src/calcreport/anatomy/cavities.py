@@ -490,12 +490,12 @@ def _within_ring(axial: Axial, trunk: Trunk) -> Mask:
                 edge = np.interp(rows, rows[has], side.argmax(axis=1)[has].astype(float)) - axial.columns(ILIACUS_MM[0])
                 edge[: int(np.argmax(has)) * int(is_flared[level, 0, 0])] = np.inf
                 edges.append(edge[:, None])
+        if len(edges) < 2:
+            continue
         held = rows[along(bone, 1)]
         midline = rows[along(bone[:, max(0, at - half // 2) : at + half // 2 + 1], 1)]
         sacrum = [*midline[midline > held.mean()][:1], held.max() if np.isinf(sacrum) else sacrum][0]
-        if len(edges) == 2:
-            within[level] = (columns > at - half - edges[0]) & (columns < at + half + edges[1])
-            within[level] &= (rows < sacrum)[:, None]
+        within[level] = (columns > at - half - edges[0]) & (columns < at + half + edges[1]) & (rows < sacrum)[:, None]
     return within
 
 

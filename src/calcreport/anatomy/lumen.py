@@ -102,13 +102,8 @@ def find_lumen(grid: Grid, body: Mask, noise_hu: float) -> Lumen:
 
 def _flat(hu: NDArray[np.int16], noise_hu: float) -> Mask:
     """Blocks above unenhanced blood that differ from their four neighbours no more than noise makes them."""
-    high, low = hu.copy(), hu.copy()
-    for join, of in ((np.maximum, high), (np.minimum, low)):
-        for axis in (1, 2):
-            ahead, behind = [slice(None)] * 3, [slice(None)] * 3
-            ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
-            for to, source in ((tuple(ahead), tuple(behind)), (tuple(behind), tuple(ahead))):
-                join(of[to], hu[source], out=of[to])
+    high = np.maximum(*(ndimage.maximum_filter1d(hu, 3, axis=axis) for axis in (1, 2)))
+    low = np.minimum(*(ndimage.minimum_filter1d(hu, 3, axis=axis) for axis in (1, 2)))
     limit = round(FLAT_DEVIATIONS * noise_hu + FLAT_HU)
     return np.asarray((low > UNENHANCED_HU) & (high - low <= limit))
 
@@ -149,11 +144,7 @@ def _describe(grid: Grid, labels: NDArray[np.integer], count: int, noise_hu: flo
 
 def _spread(labels: NDArray[np.integer]) -> NDArray[np.integer]:
     """Labels grown by one block within their slices; where two meet, the greater."""
-    grown = labels.copy()
-    for to, of in ((slice(1, None), slice(None, -1)), (slice(None, -1), slice(1, None))):
-        np.maximum(grown[:, to], labels[:, of], out=grown[:, to])
-        np.maximum(grown[:, :, to], labels[:, :, of], out=grown[:, :, to])
-    return grown
+    return np.maximum(*(ndimage.maximum_filter1d(labels, 3, axis=axis) for axis in (1, 2)))
 
 
 def find_small_vessels(
