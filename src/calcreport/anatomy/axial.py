@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
 
+from calcreport.anatomy.morphology import TOUCHING_IN_PLANE
 from calcreport.model.geometry import VolumeGeometry
-
-IN_PLANE: Final = np.stack([np.zeros((3, 3)), ndimage.generate_binary_structure(2, 1), np.zeros((3, 3))]).astype(bool)
-"""Blocks that touch within a level."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +100,13 @@ class Sections:
         own = np.flatnonzero(self.level == level)
         return own[np.argsort(-self.area_mm2[own], kind="stable")]
 
+    def largest(self) -> NDArray[np.bool_]:
+        """The largest part of each level."""
+        order = np.argsort(self.area_mm2, kind="stable")
+        number = np.full(len(self.labels), -1)
+        number[self.level[order]] = 1 + order
+        return np.asarray((self.labels > 0) & (self.labels == number[:, None, None]))
+
 
 def along(mask: NDArray[np.bool_], *axes: int) -> NDArray[np.bool_]:
     """Where a mask has anything along some axes; levels that hold any of it for ``along(mask, 1, 2)``."""
@@ -110,7 +115,7 @@ def along(mask: NDArray[np.bool_], *axes: int) -> NDArray[np.bool_]:
 
 def find_sections(mask: NDArray[np.bool_], pixel_mm2: float) -> Sections:
     """Connected parts of each level of a mask (shape ``(levels, rows, columns)``)."""
-    labels, count = ndimage.label(mask, structure=IN_PLANE)
+    labels, count = ndimage.label(mask, structure=TOUCHING_IN_PLANE)
     at = np.flatnonzero(labels)
     own = labels.ravel()[at] - 1
     row, column = np.divmod(at, mask.shape[2])
@@ -125,3 +130,12 @@ def find_sections(mask: NDArray[np.bool_], pixel_mm2: float) -> Sections:
         column=np.bincount(own, column, count) / size,
         box=np.array([[[b[1].start, b[1].stop - 1], [b[2].start, b[2].stop - 1]] for b in boxes]).reshape(-1, 2, 2),
     )
+
+
+def lasting(mask: NDArray[np.bool_], least: int, *, gap: int) -> NDArray[np.bool_]:
+    """Runs of levels (shape ``(levels,)``) that hold over at least so many, gaps of twice `gap` filled."""
+    closed = ndimage.binary_closing(np.pad(mask, gap), iterations=gap)[gap:-gap]
+    labels, count = ndimage.label(closed)
+    keep = np.bincount(labels, minlength=count + 1) >= least
+    keep[0] = False
+    return np.asarray(keep[labels])

@@ -58,18 +58,7 @@ class Body:
 
 
 def find_body(coarse: CoarseVolume) -> Body:
-    """Body mask by threshold, opening, choice of thick parts, and filling from outside.
-
-    Parameters
-    ----------
-    coarse : CoarseVolume
-        Block means, HU.
-
-    Returns
-    -------
-    Body
-        Empty mask when nothing in the volume is tissue.
-    """
+    """Body mask by threshold, opening, choice of thick parts, and filling from outside; empty without tissue."""
     tissue = coarse.hu > TISSUE_HU
     # Shells of tables, sheets and clothes are thinner than two blocks; opening within slices removes them.
     opened = open_planes(tissue, "square")
@@ -89,19 +78,12 @@ def _parts_of_body(coarse: CoarseVolume, opened: NDArray[np.bool_], labels: NDAr
     """Which parts belong to the body, per label: large enough, mostly soft, and thick somewhere."""
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    voxel_mm3 = float(np.prod(coarse.spacing_mm))
-    largest = int(sizes.argmax())
-    keep: NDArray[np.bool_] = sizes * voxel_mm3 >= max(
-        MIN_PART_MM3, MIN_PART_FRACTION * float(sizes[largest]) * voxel_mm3
-    )
-    keep[largest] = True
+    least = max(MIN_PART_MM3 / float(np.prod(coarse.spacing_mm)), MIN_PART_FRACTION * float(sizes.max()))
     soft = opened & (coarse.hu > SOFT_HU[0]) & (coarse.hu < SOFT_HU[1])
     soft_share = np.bincount(labels[soft], minlength=sizes.size) / np.maximum(sizes, 1)
-    keep &= (soft_share >= MIN_SOFT_SHARE) & ~_is_shell(opened, labels, sizes)
+    keep: NDArray[np.bool_] = (sizes >= least) & (soft_share >= MIN_SOFT_SHARE) & ~_is_shell(opened, labels, sizes)
     keep &= ~_is_reduced(labels, sizes, coarse.spacing_mm)
-    keep[largest] = True
-    if not keep.any():
-        keep[largest] = True
+    keep[int(sizes.argmax())] = True
     return keep
 
 

@@ -103,7 +103,7 @@ class BodyMap:
             side = self._side(level, float(self.sections.column[section]), is_limb=True)
             return Place(region=self.limbs.arms[section], laterality=side, cavity=cavity)
         region = _CAVITIES[cavity] if cavity else self._wall(level, row, column)
-        is_limb = self._trunk_name(level) is None
+        is_limb = self.trunk.part[level] == ""
         side = self._side(level, float(column), is_limb=is_limb)
         if is_limb and self._is_beyond(level, column, section):
             # Inner side of a limb seen alone: the other limb, or the perineum.
@@ -121,18 +121,9 @@ class BodyMap:
         is_far = self.limbs.side != 0 and away_mm > LIMB_MM
         return bool(is_far or (section >= 0 and section != self.sections.of_level(level)[0]))
 
-    def _trunk_name(self, level: int) -> str | None:
-        trunk = self.trunk
-        names = {
-            "thorax": trunk.has_lung, "abdomen": trunk.is_abdomen, "pelvis": trunk.is_pelvis, "head": trunk.is_head,
-            "neck": trunk.is_neck,
-        }  # fmt: skip
-        return next((name for name, levels in names.items() if levels[level]), None)
-
     def _level_name(self, level: int) -> str | None:
-        name = self._trunk_name(level)
-        if name:
-            return name
+        if self.trunk.part[level]:
+            return str(self.trunk.part[level])
         region = self.limbs.region[level]
         if region and not np.isfinite(self.limbs.middle[level]) and self.limbs.side:
             return f"{'left' if self.limbs.side > 0 else 'right'} {region}"
@@ -140,7 +131,8 @@ class BodyMap:
 
     def _wall(self, level: int, row: int, column: int) -> str | None:
         """Region outside the cavities."""
-        name, trunk = self._trunk_name(level), self.trunk
+        trunk = self.trunk
+        name: str | None = str(trunk.part[level]) or None
         column_mm = self.coarse.spacing_mm[self.turn.order[2]]
         if name == "pelvis":
             rows = np.flatnonzero(along(trunk.main[level], 1))
@@ -160,10 +152,10 @@ class BodyMap:
 
     def _side(self, level: int, column: float, *, is_limb: bool) -> Laterality:
         """Side of a column: of the midline of the trunk, of a pair of limbs, or of a limb seen alone."""
-        middle = self.trunk.middle[level] if self._trunk_name(level) else self.limbs.middle[level]
+        middle = self.trunk.middle[level] if self.trunk.part[level] else self.limbs.middle[level]
         if np.isfinite(middle):
             return self._side_of(column - float(middle), is_limb=is_limb)
-        if self._trunk_name(level) is None and self.limbs.side:
+        if self.trunk.part[level] == "" and self.limbs.side:
             return Laterality.LEFT if self.limbs.side > 0 else Laterality.RIGHT
         return Laterality.UNKNOWN
 
@@ -178,21 +170,7 @@ class BodyMap:
 
 
 def find_body_map(coarse: CoarseVolume, body: Body, bone: NDArray[np.bool_], geometry: VolumeGeometry) -> BodyMap:
-    """Map the body.
-
-    Parameters
-    ----------
-    coarse, body : CoarseVolume, Body
-        Block means, HU, and the body on the same grid.
-    bone : NDArray[np.bool_]
-        Coarse shape; true in bones, with or without their marrow.
-    geometry : VolumeGeometry
-        Of the volume; says which way is up, back and left.
-
-    Returns
-    -------
-    BodyMap
-    """
+    """Map the body; `bone`, of coarse shape, is true in bones, with or without their marrow."""
     turn = turn_of(geometry)
     box = _box(body.mask)
     near = replace(coarse, hu=coarse.hu[box], is_imaged=coarse.is_imaged[box])

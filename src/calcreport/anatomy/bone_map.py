@@ -14,13 +14,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage.measure import label, regionprops
 
+from calcreport.anatomy.axial import find_sections
 from calcreport.anatomy.body import Body
-from calcreport.anatomy.chest_wall import WALL_MM, beyond_hull_mm, costal_cartilage, near_lung, slabs
+from calcreport.anatomy.chest_wall import WALL_MM, beyond_hull_mm, costal_cartilage, slabs
 from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.grid import Grid, make_grid
 from calcreport.anatomy.lumen import find_lumen, find_small_vessels
-from calcreport.anatomy.morphology import Mask, dilate, erode, outside_planes
+from calcreport.anatomy.morphology import TOUCHING_IN_PLANE, Mask, dilate, erode, outside_planes
 from calcreport.anatomy.noise import volume_noise_hu
 from calcreport.model.image import LOWEST_HU, CtVolume
 from calcreport.processes.threads import map_in_threads
@@ -152,17 +154,7 @@ class BoneMap:
 
 
 def find_bone_map(volume: CtVolume, coarse: CoarseVolume, body: Body, fine_noise_hu: float) -> BoneMap:
-    """Map bones, cartilage and enhanced blood of a volume.
-
-    Parameters
-    ----------
-    volume : CtVolume
-        HU.
-    coarse, body : CoarseVolume, Body
-        Coarse grid and body on it.
-    fine_noise_hu : float
-        Noise of soft tissue in the volume, HU.
-    """
+    """Map bones, cartilage and enhanced blood of a volume; `fine_noise_hu` is the noise of its soft tissue."""
     grid = make_grid(volume, coarse, body.mask)
     noise_hu = volume_noise_hu(grid.hu)
     inside = _on_grid(body.mask, coarse, grid)
@@ -172,14 +164,15 @@ def find_bone_map(volume: CtVolume, coarse: CoarseVolume, body: Body, fine_noise
     # Plaques join an aorta to the spine: what lies against blood is left to bone only where bone goes on beside it.
     pieces = _Pieces(volume, grid, dense & ~dilate(lumen.mask, "square", steps=grid.steps(PLAQUE_MM)), lumen.hu)
     bone = pieces.sure()
-    beside_lung = _on_grid(near_lung(coarse, body), coarse, grid)
+    # Arms beside the trunk are no part of its outline.
+    main = _on_grid(find_sections(body.firm, 1.0).largest(), coarse, grid)
     for _ in range(2):
         # What the first pass finds completes the outline for the second.
-        bone |= pieces.in_wall(bone, beside_lung) | pieces.at_joints(bone)
+        bone |= pieces.in_wall(bone, main) | pieces.at_joints(bone)
     mask = dilate(bone[pieces.labels], "cross", within=dense)
     mask = _filled(mask, grid) & ~lumen.mask
     solid = inside & ~lumen.mask
-    cartilage = costal_cartilage(grid, solid, mask, beside_lung, noise_hu=noise_hu, front=_front(volume))
+    cartilage = costal_cartilage(grid, solid, mask, main, noise_hu=noise_hu, front=_front(volume))
     if lumen.hu is None:
         lumen = find_small_vessels(
             grid, volume.hu, inside, mask | cartilage, noise_hu=noise_hu, fine_noise_hu=fine_noise_hu
@@ -219,16 +212,13 @@ def _on_grid(mask: Mask, coarse: CoarseVolume, grid: Grid) -> Mask:
 
 def _filled(bone: Mask, grid: Grid) -> Mask:
     """Bones with the gaps they enclose within a slice, up to `MAX_HOLE_MM2`."""
-    holes, count = ndimage.label(~bone, structure=_IN_PLANE)
+    holes, count = ndimage.label(~bone, structure=TOUCHING_IN_PLANE)
     area = np.bincount(holes.ravel(), minlength=count + 1) * grid.spacing_mm[1] * grid.spacing_mm[2]
     is_marrow = area <= MAX_HOLE_MM2
     for side in (holes[:, 0], holes[:, -1], holes[:, :, 0], holes[:, :, -1]):
         is_marrow[side] = False
     filled: Mask = bone | is_marrow[holes]
     return filled
-
-
-_IN_PLANE: Final = np.array([[[0] * 3] * 3, [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[0] * 3] * 3])
 
 
 def _grown(box: tuple[slice, ...], grid: Grid) -> tuple[slice, ...]:
@@ -283,17 +273,18 @@ class _Pieces:
                 found[i] = self.marrow[i, 1] >= needed and (is_long or max(ends) >= MIN_CUT_SHARE or self._at_side(i))
         return found
 
-    def in_wall(self, bone: Mask, beside_lung: Mask) -> Mask:
-        """Thin pieces in the wall of the trunk that bones outline; `beside_lung` of grid shape."""
+    def in_wall(self, bone: Mask, main: Mask) -> Mask:
+        """Thin pieces in the wall of the trunk that bones outline; `main` of grid shape, the trunk without arms."""
         found = np.zeros(len(bone), dtype=np.bool_)
         wanted = [
             i for i in self.large
             if not bone[i] and self.thickness_mm[i] <= MAX_WALL_PIECE_MM and self.peak_hu[i] <= MAX_CORTEX_HU
             and float(np.linalg.norm(self._extent_mm(i))) >= MIN_WALL_PIECE_MM
         ]  # fmt: skip
-        mask = bone[self.labels]
+        mask = bone[self.labels] & main
         for planes in slabs(self.grid):
-            here = [i for i in wanted if planes.start <= self._middle(i) < planes.stop]
+            middle = {i: (self.boxes[i - 1][0].start + self.boxes[i - 1][0].stop) // 2 for i in wanted}
+            here = [i for i in wanted if planes.start <= middle[i] < planes.stop]
             beyond_mm = beyond_hull_mm(mask[planes], self.grid) if here else None
             if beyond_mm is None:
                 continue
@@ -302,7 +293,7 @@ class _Pieces:
                 own = self.labels[box] == i
                 away = beyond_mm[box[1:]][own.any(axis=0)]
                 is_outside = float(np.percentile(away, 20)) >= -WALL_MM
-                is_beside = float(np.median(away)) <= WALL_MM or bool(beside_lung[box][own].mean() >= 0.5)
+                is_beside = float(np.median(away)) <= WALL_MM
                 is_blade = float(np.median(away)) <= SCAPULA_MM and self._extent_mm(i).min() >= MIN_BLADE_MM
                 found[i] = is_outside and (is_beside or (is_blade and self.marrow[i, 0] >= MIN_BLADE_MARROW))
         return found
@@ -319,15 +310,8 @@ class _Pieces:
             found[i] = (other & (apart_mm <= JOINT_MM)).any() and _is_crowd(other | own, self.grid)
         return found
 
-    def _middle(self, i: int) -> int:
-        box = self.boxes[i - 1]
-        return int((box[0].start + box[0].stop) // 2)
-
     def _extent_mm(self, i: int) -> NDArray[np.float64]:
-        extent: NDArray[np.float64] = np.array([s.stop - s.start for s in self.boxes[i - 1]]) * np.array(
-            self.grid.spacing_mm
-        )
-        return extent
+        return np.asarray([s.stop - s.start for s in self.boxes[i - 1]] * np.array(self.grid.spacing_mm))
 
     def _ends(self, i: int) -> tuple[float, float]:
         """Section of a component in the first and last slice of the scan, as a share of its largest section."""
@@ -354,18 +338,15 @@ class _Pieces:
         step, spacing = self.grid.step, self.volume.geometry.spacing_mm
         box = self.boxes[i - 1]
         solid = ~outside_planes(np.pad(self.labels[plane, box[1], box[2]] == i, 1)[None])[0, 1:-1, 1:-1]
-        labels, count = ndimage.label(solid)
-        area = np.bincount(labels.ravel())[1:] * self.grid.spacing_mm[1] * self.grid.spacing_mm[2]
-        boxes = ndimage.find_objects(labels)
         fine = min(plane * step[0] + step[0] // 2, self.volume.hu.shape[0] - 1)
         found = []
-        for n in np.argsort(-area)[: min(SAMPLED_SECTIONS, count)]:
-            if area[n] < np.pi * MIN_SECTION_DEPTH_MM**2:
+        for section in sorted(regionprops(label(solid, connectivity=1)), key=lambda s: -s.area)[:SAMPLED_SECTIONS]:
+            area_mm2 = float(section.area) * self.grid.spacing_mm[1] * self.grid.spacing_mm[2]
+            if area_mm2 < np.pi * MIN_SECTION_DEPTH_MM**2:
                 break
-            rows, columns = boxes[n]
-            own = np.kron(labels[rows, columns] == n + 1, np.ones(step[1:], dtype=np.bool_))
-            top = (box[1].start + rows.start) * step[1] + self.grid.first[1]
-            left = (box[2].start + columns.start) * step[2] + self.grid.first[2]
+            own = np.kron(section.image, np.ones(step[1:], dtype=np.bool_))
+            top = (box[1].start + section.bbox[0]) * step[1] + self.grid.first[1]
+            left = (box[2].start + section.bbox[1]) * step[2] + self.grid.first[2]
             hu = self.volume.hu[fine, top : top + own.shape[0], left : left + own.shape[1]]
             own = own[: hu.shape[0], : hu.shape[1]]
             depth = ndimage.distance_transform_edt(np.pad(own, 1), sampling=spacing[1:])[1:-1, 1:-1]
@@ -376,5 +357,5 @@ class _Pieces:
             rim_hu, core_hu = float(np.percentile(hu[own & ~core], 85)), float(np.median(hu[core]))
             is_fluid = deepest > FLUID_DEPTH_MM and FLUID_HU[0] < core_hu < FLUID_HU[1]
             has_marrow = rim_hu > RIM_RATIO * core_hu or core_hu > METAL_HU
-            found.append((float(area[n]), has_marrow, has_marrow and not is_fluid))
+            found.append((area_mm2, has_marrow, has_marrow and not is_fluid))
         return found

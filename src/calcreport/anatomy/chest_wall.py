@@ -9,10 +9,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
-from calcreport.anatomy.body import Body
-from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.grid import Grid
-from calcreport.anatomy.morphology import ALL_AXES, Mask, dilate, open_planes
+from calcreport.anatomy.morphology import Mask, dilate, open_planes
 
 CAGE_MM2: Final = 15_000.0
 """Bones outline a trunk where their hull in a slab has at least this area …"""
@@ -21,12 +19,7 @@ SLAB_MM: Final = 24.0
 """… over this length, which holds parts of several ribs at every side."""
 
 WALL_MM: Final = 16.0
-"""Ribs, their cartilage and clavicles lie this close to the hull, or this close to lung where no surer bone outlines
-them."""
-
-LUNG_HU: Final = -500
-MIN_LUNG_MM3: Final = 100_000.0
-"""Enclosed gas of this volume is lung."""
+"""Ribs, their cartilage and clavicles lie this close to the hull."""
 
 CARTILAGE_HU: Final = 85
 NOISE_DEVIATIONS: Final = 2.5
@@ -39,14 +32,6 @@ MAX_CARTILAGE_MM: Final = 24.0
 MIN_CARTILAGE_MM3: Final = 400.0
 MIN_TOUCH: Final = 0.02
 """Cartilage has this volume and meets bone with this share of it; muscle that noise lifts is in smaller bits."""
-
-
-def near_lung(coarse: CoarseVolume, body: Body) -> Mask:
-    """Coarse shape; true in lung and `WALL_MM` around it."""
-    labels, count = ndimage.label((coarse.hu < LUNG_HU) & body.mask)
-    is_lung = np.bincount(labels.ravel(), minlength=count + 1) * float(np.prod(coarse.spacing_mm)) >= MIN_LUNG_MM3
-    is_lung[0] = False
-    return dilate(is_lung[labels], "cross", axes=ALL_AXES, steps=round(WALL_MM / coarse.spacing_mm[1]))
 
 
 def slabs(grid: Grid) -> list[slice]:
@@ -77,22 +62,13 @@ def beyond_hull_mm(bone: Mask, grid: Grid) -> NDArray[np.float64] | None:
     return beyond
 
 
-def costal_cartilage(grid: Grid, solid: Mask, bone: Mask, beside_lung: Mask, *, noise_hu: float, front: int) -> Mask:
+def costal_cartilage(grid: Grid, solid: Mask, bone: Mask, main: Mask, *, noise_hu: float, front: int) -> Mask:
     """Cartilage of the ribs with what is calcified in it: bands in the front wall of the trunk that meet bone.
 
-    Parameters
-    ----------
-    grid : Grid
-        Block means, HU.
-    solid, bone, beside_lung : NDArray[np.bool_]
-        Grid shape; tissue of the body without enhanced blood, bones, and what lies beside lung.
-    noise_hu : float
-        Noise of the grid, HU.
-    front : int
-        Where the front of the patient lies along the rows of a picture: -1 at the first row, 1 at the last, 0 at
-        neither.
+    Of grid shape are `solid`, tissue without enhanced blood, `bone`, and `main`, the body without arms beside it;
+    `front` is where the patient's front lies along the rows: -1 at the first row, 1 at the last, 0 at neither.
     """
-    hulls = [beyond_hull_mm(bone[planes], grid) for planes in slabs(grid)]
+    hulls = [beyond_hull_mm(bone[planes] & main[planes], grid) for planes in slabs(grid)]
     found = np.zeros_like(bone)
     if not front or all(hull is None for hull in hulls):
         return found
@@ -103,11 +79,9 @@ def costal_cartilage(grid: Grid, solid: Mask, bone: Mask, beside_lung: Mask, *, 
     for planes, hull in zip(slabs(grid), hulls, strict=True):
         if hull is None:
             continue
-        middle = np.flatnonzero(bone[planes].any(axis=(0, 2)))[[0, -1]].mean()
+        middle = np.flatnonzero((bone[planes] & main[planes]).any(axis=(0, 2)))[[0, -1]].mean()
         is_in_front = (np.arange(bone.shape[1]) - middle) * front > 0
-        # Lung may part a costal arch from the bones that are found; nothing inside them is cartilage of a rib.
-        in_wall = (hull >= -WALL_MM) & ((hull <= WALL_MM) | beside_lung[planes])
-        found[planes] = band[planes] & in_wall & is_in_front[:, None]
+        found[planes] = band[planes] & (np.abs(hull) <= WALL_MM) & is_in_front[:, None]
     labels, count = ndimage.label(found)
     size = np.bincount(labels.ravel(), minlength=count + 1)
     touching = np.bincount(labels[dilate(bone, "square", steps=2)], minlength=count + 1)

@@ -46,19 +46,9 @@ def coarse_steps(spacing_mm: tuple[float, float, float]) -> tuple[int, int, int]
 
 
 def block_means(planes: NDArray[np.int16], steps: tuple[int, int]) -> NDArray[np.int16]:
-    """Means over blocks of some slices, HU; the last block of a row or column may be smaller.
+    """Means over blocks of so many rows and columns of some slices, HU; the last of an axis may be smaller.
 
-    Parameters
-    ----------
-    planes : NDArray[np.int16]
-        Shape ``(slices, rows, columns)``, HU.
-    steps : tuple[int, int]
-        Block size in rows and columns.
-
-    Returns
-    -------
-    NDArray[np.int16]
-        Shape ``(slices, blocks down, blocks across)``; a block that is whole is rounded down.
+    A block that is whole is rounded down.
     """
     down, across = steps
     count, rows, columns = planes.shape

@@ -42,34 +42,15 @@ class Components:
 
 
 def find_components(hu: NDArray[np.int16], runs: Runs, *, reach: int = 1) -> Components:
-    """Components of the set voxels given as runs.
-
-    Parameters
-    ----------
-    hu : NDArray[np.int16]
-        Shape ``(slices, rows, columns)``, HU; only voxels inside runs are read.
-    runs : Runs
-        Set voxels.
-    reach : int
-        As in `label_runs`.
-
-    Returns
-    -------
-    Components
-        Empty when there are no runs.
-    """
+    """Components of the set voxels given as runs, `reach` as in `label_runs`; only their voxels of `hu` are read."""
     labels, count = label_runs(runs, reach=reach)
     order = np.argsort(labels, kind="stable")
     runs = Runs(row=runs.row[order], start=runs.start[order], stop=runs.stop[order], shape=runs.shape)
     first = np.searchsorted(labels[order], np.arange(count + 1))
     if count == 0:
-        empty = np.zeros(0, dtype=np.int64)
+        empty = np.zeros((0, 3, 2), dtype=np.int64)
         return Components(
-            runs=runs,
-            first=first,
-            voxels=empty,
-            box=np.zeros((0, 3, 2), dtype=np.int64),
-            peak_hu=empty.astype(np.int16),
+            runs=runs, first=first, voxels=empty[:, 0, 0], box=empty, peak_hu=empty[:, 0, 0].astype(np.int16)
         )
     rows = runs.shape[1]
     begin = first[:-1]
@@ -106,22 +87,7 @@ def _peak_of_runs(hu: NDArray[np.int16], runs: Runs) -> NDArray[np.int16]:
 
 
 def paint(components: Components, chosen: NDArray[np.bool_], box: tuple[slice, slice, slice]) -> NDArray[np.bool_]:
-    """Voxels of some components inside a box of the volume.
-
-    Parameters
-    ----------
-    components : Components
-        All components.
-    chosen : NDArray[np.bool_]
-        Shape ``(components.count,)``; true for those to paint.
-    box : tuple of slice
-        Slices along slice, row, column with explicit bounds.
-
-    Returns
-    -------
-    NDArray[np.bool_]
-        Shape of the box.
-    """
+    """Voxels of the chosen components (shape ``(count,)``) inside a box of the volume with explicit bounds."""
     shape = tuple(s.stop - s.start for s in box)
     mask = np.zeros(shape, dtype=bool)
     bounds = np.array([[s.start, s.stop] for s in box])
@@ -148,20 +114,7 @@ def paint(components: Components, chosen: NDArray[np.bool_], box: tuple[slice, s
 def paint_thinned(
     components: Components, chosen: NDArray[np.bool_], box: tuple[slice, slice, slice], step: tuple[int, int, int]
 ) -> NDArray[np.bool_]:
-    """Every so many-th voxel of what `paint` gives, without the others.
-
-    Parameters
-    ----------
-    components, chosen, box
-        As in `paint`.
-    step : tuple[int, int, int]
-        Voxels taken along slice, row, column: the first of the box and every ``step``-th after it.
-
-    Returns
-    -------
-    NDArray[np.bool_]
-        Shape of the box over `step`, rounded up.
-    """
+    """What `paint` gives, thinned out: along each axis the first voxel of the box and every ``step``-th after it."""
     runs, members = components.runs, np.repeat(chosen, np.diff(components.first))
     plane, line = np.divmod(runs.row, runs.shape[1])
     plane, line = plane - box[0].start, line - box[1].start
@@ -180,17 +133,7 @@ def paint_thinned(
 
 
 def with_extra(components: Components, hu: NDArray[np.int16], voxels: list[NDArray[np.int64]]) -> Components:
-    """Components with further ones appended, made of given voxels (which others may hold too).
-
-    Parameters
-    ----------
-    components : Components
-        As found.
-    hu : NDArray[np.int16]
-        The volume, HU.
-    voxels : list of NDArray[np.int64]
-        One array of shape ``(n, 3)`` per new component: indices (slice, row, column).
-    """
+    """Components with further ones appended: one of each array of indices, shape ``(n, 3)``, which others may hold."""
     rows = components.runs.shape[1]
     parts = [components.runs]
     counts, boxes, peaks, firsts = [], [], [], [components.first]

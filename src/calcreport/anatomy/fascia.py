@@ -47,19 +47,7 @@ class Envelope:
 
 
 def find_envelope(coarse: CoarseVolume, body: Body, bone: NDArray[np.bool_]) -> Envelope:
-    """Muscle around bone, closed and filled slice by slice.
-
-    Parameters
-    ----------
-    coarse, body : CoarseVolume, Body
-        Block means, HU, and the body on the same grid.
-    bone : NDArray[np.bool_]
-        Coarse shape; true in bones with their marrow.
-
-    Returns
-    -------
-    Envelope
-    """
+    """Muscle around bone (coarse shape, with marrow), closed and filled slice by slice."""
     # Skin is one block thick at most; what the picture's side cuts is not skin.
     inner = erode(body.mask, "cross", beyond=1)
     soft = inner & (coarse.hu > MUSCLE_HU) & ~bone

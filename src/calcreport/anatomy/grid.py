@@ -44,17 +44,7 @@ class Grid:
 
 
 def make_grid(volume: CtVolume, coarse: CoarseVolume, body: NDArray[np.bool_]) -> Grid:
-    """Reduce the part of a volume that holds the body to a grid; the last blocks of an axis may be smaller.
-
-    Parameters
-    ----------
-    volume : CtVolume
-        HU.
-    coarse : CoarseVolume
-        Its coarse grid.
-    body : NDArray[np.bool_]
-        Coarse shape; true inside the body.
-    """
+    """Reduce the part of a volume that holds the body (coarse shape); the last blocks of an axis may be smaller."""
     spacing = volume.geometry.spacing_mm
     step = (max(1, int(THROUGH_MM / spacing[0] + 1e-6)), *(max(1, round(IN_PLANE_MM / s)) for s in spacing[1:]))
     top, bottom = _range(np.asarray(body.any(axis=(0, 2))), coarse.step[1], step[1])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from calcreport.anatomy.grid import Grid
-from calcreport.anatomy.morphology import Mask, dilate
+from calcreport.anatomy.morphology import TOUCHING_IN_PLANE, Mask, dilate
 
 UNENHANCED_HU: Final = 110
 """Blood without contrast has at most 70 HU, costal cartilage seldom more than 110; enhanced blood lies above."""
@@ -75,21 +75,11 @@ class Lumen:
 
 
 def find_lumen(grid: Grid, body: Mask, noise_hu: float) -> Lumen:
-    """Enhanced heart and vessels broad enough to have an even inside.
-
-    Parameters
-    ----------
-    grid : Grid
-        Block means, HU.
-    body : NDArray[np.bool_]
-        Grid shape; true inside the body.
-    noise_hu : float
-        Noise of the grid's soft tissue, HU.
-    """
+    """Enhanced heart and vessels broad enough to have an even inside; `body` of grid shape, noise in HU."""
     hu = grid.hu
     none = Lumen(mask=np.zeros(hu.shape, dtype=np.bool_), hu=None)
     flat = _flat(hu, noise_hu) & body
-    labels, count = ndimage.label(flat, structure=_IN_PLANE)
+    labels, count = ndimage.label(flat, structure=TOUCHING_IN_PLANE)
     sections = _describe(grid, labels, count, noise_hu)
     is_tube = sections.falls_off & sections.is_even & (sections.mean_hu <= MAX_LUMEN_HU)
     is_tube &= (sections.area_mm2 >= SECTION_MM2[0]) & (sections.area_mm2 <= SECTION_MM2[1])
@@ -110,18 +100,10 @@ def find_lumen(grid: Grid, body: Mask, noise_hu: float) -> Lumen:
     return Lumen(mask=mask, hu=top)
 
 
-_IN_PLANE: Final = np.array([[[0] * 3] * 3, [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[0] * 3] * 3])
-
-
 def _flat(hu: NDArray[np.int16], noise_hu: float) -> Mask:
     """Blocks above unenhanced blood that differ from their four neighbours no more than noise makes them."""
-    high, low = hu.copy(), hu.copy()
-    for join, of in ((np.maximum, high), (np.minimum, low)):
-        for axis in (1, 2):
-            ahead, behind = [slice(None)] * 3, [slice(None)] * 3
-            ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
-            for to, source in ((tuple(ahead), tuple(behind)), (tuple(behind), tuple(ahead))):
-                join(of[to], hu[source], out=of[to])
+    high = np.maximum(*(ndimage.maximum_filter1d(hu, 3, axis=axis) for axis in (1, 2)))
+    low = np.minimum(*(ndimage.minimum_filter1d(hu, 3, axis=axis) for axis in (1, 2)))
     limit = round(FLAT_DEVIATIONS * noise_hu + FLAT_HU)
     return np.asarray((low > UNENHANCED_HU) & (high - low <= limit))
 
@@ -162,11 +144,7 @@ def _describe(grid: Grid, labels: NDArray[np.integer], count: int, noise_hu: flo
 
 def _spread(labels: NDArray[np.integer]) -> NDArray[np.integer]:
     """Labels grown by one block within their slices; where two meet, the greater."""
-    grown = labels.copy()
-    for to, of in ((slice(1, None), slice(None, -1)), (slice(None, -1), slice(1, None))):
-        np.maximum(grown[:, to], labels[:, of], out=grown[:, to])
-        np.maximum(grown[:, :, to], labels[:, :, of], out=grown[:, :, to])
-    return grown
+    return np.maximum(*(ndimage.maximum_filter1d(labels, 3, axis=axis) for axis in (1, 2)))
 
 
 def find_small_vessels(
@@ -174,21 +152,13 @@ def find_small_vessels(
 ) -> Lumen:
     """Enhanced vessels too narrow for an even inside, where no broader ones are found.
 
-    Parameters
-    ----------
-    grid : Grid
-        Block means, HU.
-    fine_hu : NDArray[np.int16]
-        The volume they are the means of, HU.
-    body, bone : NDArray[np.bool_]
-        Grid shape; true inside the body, and in bones: what touches them is none.
-    noise_hu, fine_noise_hu : float
-        Noise of soft tissue in the grid and in the volume, HU.
+    `fine_hu` is the volume of the grid, HU; `body` and `bone` have the grid's shape: what touches bone is no vessel;
+    the noise is that of soft tissue in the grid and in the volume, HU.
     """
     found = np.zeros(grid.hu.shape, dtype=np.bool_)
     if max(grid.spacing_mm[1:]) > MAX_BLOCK_MM:
         return Lumen(mask=found, hu=None)
-    labels, count = ndimage.label((grid.hu > UNENHANCED_HU) & body, structure=_IN_PLANE)
+    labels, count = ndimage.label((grid.hu > UNENHANCED_HU) & body, structure=TOUCHING_IN_PLANE)
     inside = labels > 0
     peak = np.zeros(count + 1, dtype=np.int16)
     np.maximum.at(peak, labels[inside], grid.hu[inside])

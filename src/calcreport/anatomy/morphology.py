@@ -26,6 +26,9 @@ IN_PLANE: Final = (1, 2)
 
 ALL_AXES: Final = (0, 1, 2)
 
+TOUCHING_IN_PLANE: Final = ndimage.generate_binary_structure(3, 1) & np.array([[[False]], [[True]], [[False]]])
+"""Structure of `ndimage.label` for what touches within a slice."""
+
 SHARED_VOXELS: Final = 500_000
 """Voxels from which a mask is shared between threads."""
 
@@ -33,32 +36,11 @@ _PASSES: Final[dict[Element, tuple[Element, ...]]] = {"disc": ("cross", "square"
 
 
 def dilate(
-    mask: Mask,
-    element: Element,
-    *,
-    axes: tuple[int, ...] = IN_PLANE,
-    steps: int = 1,
-    within: Mask | None = None,
+    mask: Mask, element: Element, *, axes: tuple[int, ...] = IN_PLANE, steps: int = 1, within: Mask | None = None
 ) -> Mask:
-    """Grow a mask; nothing comes in from beyond its border.
+    """Grow a mask, shape ``(slices, rows, columns)``, so many times; nothing comes in from beyond its border.
 
-    Parameters
-    ----------
-    mask : NDArray[np.bool_]
-        Shape ``(slices, rows, columns)``.
-    element : Element
-        What a voxel touches.
-    axes : tuple[int, ...]
-        Along which it touches anything.
-    steps : int
-        How many times to grow.
-    within : NDArray[np.bool_] | None
-        Same shape; only its voxels are added.
-
-    Returns
-    -------
-    NDArray[np.bool_]
-        Same shape, a new array.
+    `axes` are those along which a voxel touches anything; of `within`, same shape, only the voxels are added.
     """
     grown = mask.copy()
     for _ in range(steps):
@@ -74,26 +56,7 @@ def dilate(
 def erode(
     mask: Mask, element: Element, *, axes: tuple[int, ...] = IN_PLANE, steps: int = 1, beyond: Literal[0, 1] = 0
 ) -> Mask:
-    """Shrink a mask.
-
-    Parameters
-    ----------
-    mask : NDArray[np.bool_]
-        Shape ``(slices, rows, columns)``.
-    element : Element
-        What a voxel touches.
-    axes : tuple[int, ...]
-        Along which it touches anything.
-    steps : int
-        How many times to shrink.
-    beyond : {0, 1}
-        What is taken to lie beyond the border: 1 leaves what touches it.
-
-    Returns
-    -------
-    NDArray[np.bool_]
-        Same shape, a new array.
-    """
+    """Shrink a mask; `beyond` is what is taken to lie beyond its border: 1 leaves what touches it."""
     shrunk = mask.copy()
     for _ in range(steps):
         for shape in _PASSES.get(element, (element,)):
@@ -104,43 +67,17 @@ def erode(
 
 
 def open_planes(mask: Mask, element: Element, *, steps: int = 1) -> Mask:
-    """Erode and dilate slice by slice; eroding, the mask is taken to go on beyond the side of the picture.
-
-    Parameters
-    ----------
-    mask : NDArray[np.bool_]
-        Shape ``(slices, rows, columns)``.
-    element : Element
-        What a voxel touches within its slice.
-    steps : int
-        How many times to shrink, and then to grow.
-    """
+    """Erode and dilate slice by slice; eroding, the mask is taken to go on beyond the side of the picture."""
     return _by_slabs(partial(_open, element=element, steps=steps), mask)
 
 
 def close_planes(mask: Mask, element: Element, *, steps: int = 1) -> Mask:
-    """Dilate and erode slice by slice; what lies at the side of the picture is taken to go on just beyond it.
-
-    Parameters
-    ----------
-    mask : NDArray[np.bool_]
-        Shape ``(slices, rows, columns)``.
-    element : Element
-        What a voxel touches within its slice.
-    steps : int
-        How many times to grow, and then to shrink.
-    """
+    """Dilate and erode slice by slice; what lies at the side of the picture is taken to go on just beyond it."""
     return _by_slabs(partial(_close, element=element, steps=steps), mask)
 
 
 def outside_planes(mask: Mask) -> Mask:
-    """What is connected, within each slice, to the side of the picture without crossing the mask.
-
-    Parameters
-    ----------
-    mask : NDArray[np.bool_]
-        Shape ``(slices, rows, columns)``.
-    """
+    """What is connected, within each slice, to the side of the picture without crossing the mask."""
     return _by_slabs(_outside, mask)
 
 
@@ -162,9 +99,7 @@ def _close(mask: Mask, element: Element, steps: int) -> Mask:
 
 
 def _outside(mask: Mask) -> Mask:
-    in_plane = np.zeros((3, 3, 3), dtype=np.bool_)
-    in_plane[1] = ndimage.generate_binary_structure(2, 1)
-    labels, count = ndimage.label(~mask, structure=in_plane)
+    labels, count = ndimage.label(~mask, structure=TOUCHING_IN_PLANE)
     is_open = np.zeros(count + 1, dtype=np.bool_)
     for side in (labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1]):
         is_open[side] = True

@@ -40,15 +40,7 @@ def slice_noise_hu(plane: NDArray[np.int16]) -> float | None:
 
 
 def volume_noise_hu(hu: NDArray[np.int16], *, samples: int = 16) -> float:
-    """Upper-quartile noise over some evenly spaced slices, HU: the noisy part of a scan sets the pace.
-
-    Parameters
-    ----------
-    hu : NDArray[np.int16]
-        Shape ``(slices, rows, columns)``, HU.
-    samples : int
-        How many slices to look at.
-    """
+    """Upper-quartile noise over some evenly spaced slices, HU: the noisy part of a scan sets the pace."""
     chosen = np.unique(np.linspace(0, hu.shape[0] - 1, min(samples, hu.shape[0])).round().astype(int))
     values = [noise for i in chosen if (noise := slice_noise_hu(hu[i])) is not None]
     return float(np.percentile(values, 75)) if values else DEFAULT_NOISE_HU

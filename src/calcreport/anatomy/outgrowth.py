@@ -8,16 +8,19 @@ silently. Ends of bones, pelvis and spine have no such course: there nothing is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage.measure import label, regionprops
 
 from calcreport.anatomy.components import Components, paint, paint_thinned
 from calcreport.anatomy.morphology import outside_planes
+
+if TYPE_CHECKING:
+    from skimage.measure._regionprops import RegionProperties
 
 GRID_MM: Final = 1.5
 """In-plane pixel of the outlines compared, mm."""
@@ -102,21 +105,13 @@ def _outlines(
     return ~outside_planes(thin), np.ascontiguousarray(hu[box][::i, ::j, ::k])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Section:
-    """A connected region of an outline, within its own box."""
-
-    box: tuple[slice, slice]
-    own: NDArray[np.bool_]
-    size: int
-
-
 def _residual(outlines: NDArray[np.bool_], density: NDArray[np.int16], grid_mm: tuple[float, ...]) -> NDArray[np.bool_]:
     """What lies outside the bone's own course, on the grid of outlines."""
     grown = [ndimage.binary_dilation(plane, structure=_disc(SLACK_MM, grid_mm)) for plane in outlines]
     kernel = _disc(MIN_THICKNESS_MM / 2, grid_mm)
     fewest = int(kernel.sum())
-    sections = cache(lambda plane: _sections(outlines[plane]))
+    labels = cache(lambda plane: label(outlines[plane], connectivity=1))
+    sections = cache(lambda plane: regionprops(labels(plane)))
     shafts = cache(lambda plane: [own for own in sections(plane) if _is_shaft(own, density[plane], grid_mm)])
     residual = np.zeros_like(outlines)
     for k in [max(1, round(distance / grid_mm[0])) for distance in REFERENCE_MM]:
@@ -125,11 +120,11 @@ def _residual(outlines: NDArray[np.bool_], density: NDArray[np.int16], grid_mm: 
             if np.count_nonzero(beyond) < fewest:
                 continue
             for section in sections(i):
-                part = beyond[section.box] & section.own
+                part = beyond[section.slice] & section.image
                 if np.count_nonzero(part) < fewest or not (part := ndimage.binary_opening(part, kernel)).any():
                     continue
-                if all(_continues(section, shafts(plane)) for plane in (i - k, i + k)):
-                    residual[i][section.box] |= part
+                if all(_continues(section, shafts(plane), labels(plane)) for plane in (i - k, i + k)):
+                    residual[i][section.slice] |= part
     return residual
 
 
@@ -139,55 +134,24 @@ def _disc(radius_mm: float, grid_mm: tuple[float, ...]) -> NDArray[np.bool_]:
     return np.asarray(np.hypot(*np.mgrid[-reach : reach + 1, -reach : reach + 1]) <= reach + 0.3)
 
 
-def _sections(plane: NDArray[np.bool_]) -> list[_Section]:
-    """Connected regions of a plane."""
-    labels, _ = ndimage.label(plane)
-    parts = [(box, labels[box] == i) for i, box in enumerate(ndimage.find_objects(labels), start=1)]
-    return [_Section(box=(box[0], box[1]), own=own, size=int(np.count_nonzero(own))) for box, own in parts]
-
-
-def _is_shaft(section: _Section, density: NDArray[np.int16], grid_mm: tuple[float, ...]) -> bool:
+def _is_shaft(section: RegionProperties, density: NDArray[np.int16], grid_mm: tuple[float, ...]) -> bool:
     """Whether a region looks like the section of a shaft: compact, of limbs' size, densely rimmed."""
-    if not 30.0 < section.size * grid_mm[1] * grid_mm[2] < np.pi / 4 * MAX_SHAFT_MM**2:
+    if not 30.0 < section.area * grid_mm[1] * grid_mm[2] < np.pi / 4 * MAX_SHAFT_MM**2:
         return False
-    rim = section.own & ~ndimage.binary_erosion(section.own, iterations=2)
-    is_dense = float(np.percentile(density[section.box][rim], 60)) >= MIN_CORTEX_HU
-    return is_dense and _solidity(section.own) >= MIN_SOLIDITY
+    rim = section.image & ~ndimage.binary_erosion(section.image, iterations=2)
+    is_dense = float(np.percentile(density[section.slice][rim], 60)) >= MIN_CORTEX_HU
+    return is_dense and float(section.solidity) >= MIN_SOLIDITY
 
 
-def _solidity(region: NDArray[np.bool_]) -> float:
-    """Area over that of the convex hull, estimated from the widths in 12 directions."""
-    points = np.argwhere(region).astype(np.float64)
-    turns = np.linspace(0, np.pi, 12, endpoint=False)
-    directions = np.stack([np.cos(turns), np.sin(turns)], axis=1)
-    offsets = points @ directions.T
-    supports = np.concatenate([offsets.max(0) + 0.5, -offsets.min(0) + 0.5])
-    every = np.concatenate([directions, -directions])
-    low, high = points.min(0).astype(int), points.max(0).astype(int) + 1
-    grid = np.stack(np.meshgrid(*(np.arange(a, b) for a, b in zip(low, high, strict=True)), indexing="ij"), -1)
-    hull = (grid @ every.T <= supports + 1e-9).all(-1).sum()
-    return float(len(points) / max(int(hull), 1))
-
-
-def _continues(section: _Section, shafts: list[_Section]) -> bool:
-    """Whether a section has a shaft of like size under or over it."""
+def _continues(section: RegionProperties, shafts: list[RegionProperties], labels: NDArray[np.integer]) -> bool:
+    """Whether a section has a shaft of like size under or over it, in a plane whose regions have these labels."""
+    shared = np.bincount(labels[tuple(section.coords.T)], minlength=int(labels.max()) + 1)
     return any(
-        section.size <= 2.5 * shaft.size
-        and shaft.size <= MAX_AREA_CHANGE * section.size
-        and _shared(section, shaft) >= 0.4 * shaft.size
+        section.area <= 2.5 * shaft.area
+        and shaft.area <= MAX_AREA_CHANGE * section.area
+        and shared[shaft.label] >= 0.4 * shaft.area
         for shaft in shafts
     )
-
-
-def _shared(one: _Section, other: _Section) -> int:
-    """Pixels that lie in both."""
-    low = [max(a.start, b.start) for a, b in zip(one.box, other.box, strict=True)]
-    high = [max(min(a.stop, b.stop), n) for a, b, n in zip(one.box, other.box, low, strict=True)]
-    cuts = [
-        section.own[tuple(slice(a - s.start, b - s.start) for a, b, s in zip(low, high, section.box, strict=True))]
-        for section in (one, other)
-    ]
-    return int(np.count_nonzero(cuts[0] & cuts[1]))
 
 
 def _fine_voxels(

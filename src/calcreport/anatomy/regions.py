@@ -7,9 +7,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from calcreport.anatomy.axial import Axial, Sections, find_sections
+from calcreport.anatomy.axial import Axial, Sections, find_sections, lasting
 from calcreport.anatomy.cavities import Trunk
 from calcreport.anatomy.morphology import outside_planes
 
@@ -91,13 +90,12 @@ def find_limbs(axial: Axial, sections: Sections, trunk: Trunk) -> Limbs:
     bones_of: dict[int, list[int]] = {}
     for i in np.flatnonzero((bones.area_mm2 >= MIN_BONE_MM2) & (owner >= 0)):
         bones_of.setdefault(int(owner[i]), []).append(int(i))
-    is_trunk = trunk.has_lung | trunk.is_abdomen | trunk.is_pelvis | trunk.is_head | trunk.is_neck
     kinds: list[str | None] = [None] * levels
     middle, axis, aside = np.full(levels, np.nan), np.full(levels, np.nan), np.zeros(levels)
     arms: dict[int, str] = {}
     for level in range(levels):
         parts = [i for i in sections.of_level(level) if i in bones_of and sections.area_mm2[i] >= MIN_LIMB_MM2]
-        if is_trunk[level]:
+        if trunk.part[level]:
             for i in parts:
                 if i != sections.of_level(level)[0]:
                     arms[int(i)] = _arm(axial, bones, bones_of[i])
@@ -109,8 +107,9 @@ def find_limbs(axial: Axial, sections: Sections, trunk: Trunk) -> Limbs:
             axis[level] = bones.column[own[0]]
             aside[level] = _fibula(axial, bones, own) if kinds[level] == "lower leg" else 0
     kinds = _runs(axial, kinds)
-    middle[~_lasting(np.isfinite(middle), axial.levels(MIN_RUN_MM))] = np.nan
-    region = _with_joints(axial, kinds, trunk.is_pelvis)
+    least = axial.levels(MIN_RUN_MM)
+    middle[~lasting(np.isfinite(middle), least, gap=max(1, least // 3))] = np.nan
+    region = _with_joints(axial, kinds, trunk.part == "pelvis")
     side = 0 if np.isfinite(middle).any() else _side(axial, bone, aside, region)
     shaft = np.flatnonzero([name in _SHAFTS for name in region] & np.isfinite(axis))
     axis = np.interp(np.arange(levels), shaft, axis[shaft]) if shaft.size else np.full(levels, np.nan)
@@ -153,7 +152,7 @@ def _kind(axial: Axial, bones: Sections, own: list[int]) -> str | None:
         ranges = {"thigh": FEMUR_MM2, "upper arm": HUMERUS_MM2}
         return next((name for name, (low, high) in ranges.items() if is_shaft and low <= area[0] <= high), None)
     if len(own) > 2:
-        return "many"
+        return "joint"
     if area[0] >= max(MIN_TIBIA_MM2, MIN_LEG_RATIO * area[1]):
         first, second = (
             np.array([bones.row[i] * axial.spacing_mm[1], bones.column[i] * axial.spacing_mm[2]]) for i in own
@@ -184,21 +183,12 @@ def _fibula(axial: Axial, bones: Sections, own: list[int]) -> float:
     return float(np.sign(across)) if abs(across) >= MIN_ASIDE * float(np.hypot(across, down)) else 0.0
 
 
-def _lasting(mask: NDArray[np.bool_], least: int) -> NDArray[np.bool_]:
-    """Runs of levels that hold over some length, short gaps filled."""
-    closed = ndimage.binary_closing(np.pad(mask, least), iterations=max(1, least // 3))[least:-least]
-    labels, count = ndimage.label(closed)
-    keep = np.bincount(labels, minlength=count + 1) >= least
-    keep[0] = False
-    return np.asarray(keep[labels])
-
-
 def _runs(axial: Axial, kinds: list[str | None]) -> list[str | None]:
     """Kinds that hold over some length."""
     result: list[str | None] = [None] * len(kinds)
     for kind in sorted({k for k in kinds if k}):
-        least = axial.levels(MIN_JOINT_MM if kind in {"joint", "many"} else MIN_RUN_MM)
-        for level in np.flatnonzero(_lasting(np.array([k == kind for k in kinds]), least)):
+        least = axial.levels(MIN_JOINT_MM if kind == "joint" else MIN_RUN_MM)
+        for level in np.flatnonzero(lasting(np.array([k == kind for k in kinds]), least, gap=max(1, least // 3))):
             result[level] = kind if kinds[level] == kind else result[level] or kind
     return result
 
@@ -207,18 +197,18 @@ def _with_joints(axial: Axial, kinds: list[str | None], is_pelvis: NDArray[np.bo
     """Names: joints by the shaft they continue, upwards in the patient; arms may be raised, so theirs stay open."""
     reach = axial.levels(REACH_MM)
     names: list[str | None] = [k if k in _SHAFTS else None for k in kinds]
-    at = {kind: np.flatnonzero([k == kind for k in kinds]) for kind in _SHAFTS}
-    thigh, leg = at["thigh"], at["lower leg"]
+    thigh, leg = (np.flatnonzero([k == kind for k in kinds]) for kind in ("thigh", "lower leg"))
+    ends: list[tuple[int, int, str, str]] = []
     if thigh.size:
         # Femur and seat bone look like tibia and fibula; no lower leg lies above a thigh.
         leg = leg[leg < thigh[0]]
         names[int(thigh[0]) : int(thigh[-1]) + 1] = ["thigh"] * (int(np.ptp(thigh)) + 1)
-        _name_joint(kinds, names, range(int(thigh[-1]) + 1, min(int(thigh[-1]) + reach, len(kinds))), "thigh", "hip")
-        _name_joint(kinds, names, range(int(thigh[0]) - 1, max(int(thigh[0]) - reach, -1), -1), "thigh", "knee")
+        ends += [(int(thigh[-1]), 1, "thigh", "hip"), (int(thigh[0]), -1, "thigh", "knee")]
     if leg.size:
-        _name_joint(kinds, names, range(int(leg[-1]) + 1, min(int(leg[-1]) + reach, len(kinds))), "lower leg", "knee")
-        below = range(int(leg[0]) - 1, max(int(leg[0]) - reach, -1), -1)
-        _name_joint(kinds, names, below, "lower leg", "ankle")
+        ends += [(int(leg[-1]), 1, "lower leg", "knee"), (int(leg[0]), -1, "lower leg", "ankle")]
+    for end, step, shaft, joint in ends:
+        beyond = [level for level in range(end + step, end + step * reach, step) if 0 <= level < len(kinds)]
+        _name_joint(kinds, names, beyond, shaft, joint)
     pelvis = np.flatnonzero(is_pelvis)
     if pelvis.size:
         for level in range(max(0, int(pelvis[0]) - reach), int(pelvis[0])):
@@ -229,15 +219,15 @@ def _with_joints(axial: Axial, kinds: list[str | None], is_pelvis: NDArray[np.bo
 _SHAFTS: Final = ("thigh", "lower leg", "upper arm", "forearm")
 
 
-def _name_joint(kinds: list[str | None], names: list[str | None], beyond: range, shaft: str, joint: str) -> None:
+def _name_joint(kinds: list[str | None], names: list[str | None], beyond: list[int], shaft: str, joint: str) -> None:
     """Name levels beyond the end of a shaft: the shaft as far as its bone broadens, then the joint."""
-    first = next((n for n, level in enumerate(beyond) if kinds[level] in {"joint", "many"}), None)
+    first = next((n for n, level in enumerate(beyond) if kinds[level] == "joint"), None)
     if first is None:
         return
     for n, level in enumerate(beyond):
         if n < first:
             names[level] = shaft
-        elif joint != "hip" and names[level] in _SHAFTS and kinds[level] not in {"joint", "many"}:
+        elif joint != "hip" and names[level] in _SHAFTS and kinds[level] != "joint":
             return
         else:
             names[level] = joint
@@ -245,16 +235,12 @@ def _name_joint(kinds: list[str | None], names: list[str | None], beyond: range,
 
 def _side(axial: Axial, bone: NDArray[np.bool_], aside: NDArray[np.float64], region: tuple[str | None, ...]) -> int:
     """Side of a limb seen alone: its fibula lies laterally, and its femur laterally of the hip bone."""
-    votes = aside[aside != 0]
-    if votes.size >= axial.levels(MIN_RUN_MM) and abs(votes.mean()) >= 2 * MIN_VOTES - 1:
+    votes, least = aside[aside != 0], axial.levels(MIN_RUN_MM)
+    if votes.size >= least and abs(votes.mean()) >= 2 * MIN_VOTES - 1:
         return int(np.sign(votes.mean()))
-    thigh = np.flatnonzero([r == "thigh" for r in region])
-    hip = np.flatnonzero([r == "hip" for r in region])
-    if not (thigh.size and hip.size):
-        return 0
-    shaft = np.nonzero(bone[thigh[-axial.levels(MIN_RUN_MM) :]])[2]
-    above = np.nonzero(bone[hip])[2]
+    thigh, hip = (np.flatnonzero([r == name for r in region]) for name in ("thigh", "hip"))
+    shaft, above = np.nonzero(bone[thigh[-least:]])[2], np.nonzero(bone[hip])[2]
     if not (shaft.size and above.size):
         return 0
-    offset = (float(np.median(shaft)) - float(above.mean())) * axial.spacing_mm[2]
-    return int(np.sign(offset)) if abs(offset) >= MIN_HIP_MM else 0
+    offset_mm = (float(np.median(shaft)) - float(above.mean())) * axial.spacing_mm[2]
+    return int(np.sign(offset_mm)) if abs(offset_mm) >= MIN_HIP_MM else 0

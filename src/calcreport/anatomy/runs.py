@@ -71,22 +71,9 @@ def count_up(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def label_runs(runs: Runs, *, reach: int = 1) -> tuple[NDArray[np.int64], int]:
-    """Label runs that belong together.
+    """Component of each run, from 0, and how many there are.
 
-    Parameters
-    ----------
-    runs : Runs
-        Sorted runs.
-    reach : int
-        1 joins voxels that share a face, an edge or a corner (26-connected); 0 only those that share a face
-        (6-connected).
-
-    Returns
-    -------
-    labels : NDArray[np.int64]
-        Shape ``(runs.count,)``; component of each run, from 0.
-    count : int
-        Number of components.
+    A `reach` of 1 joins voxels that share a face, an edge or a corner (26-connected); 0 only those that share a face.
     """
     if runs.count == 0:
         return np.zeros(0, dtype=np.int64), 0

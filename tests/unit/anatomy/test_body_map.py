@@ -135,7 +135,7 @@ def test_trunk_has_cavities_walls_and_sides(chest_and_belly, at, cavity, region,
 
 def test_ribs_run_in_the_cage_and_lungs_do_not(chest_and_belly):
     index = np.rint(
-        chest_and_belly.geometry.index(np.array([[146.0, 0, CHEST_Z], [75, 0, CHEST_Z], [172, 0, CHEST_Z]]))
+        chest_and_belly.geometry.index(np.array([[140.0, 0, CHEST_Z], [75, 0, CHEST_Z], [172, 0, CHEST_Z]]))
     )
     assert chest_and_belly.cage[tuple(index.astype(int).T)].tolist() == [True, False, False]
 
@@ -227,3 +227,70 @@ def test_nothing_in_the_picture_is_nothing():
     assert not body.cavity.any()
     assert body.regions == ()
     assert body.place(np.zeros(3)).region is None
+
+
+def belly(x, y, z):
+    """Trunk whose belly is fat with psoas muscles, a kidney, a stone before the psoas and mineral in it."""
+    inside = (z < 150) & disc(x, y, (0, 0), 140, 92) & (y < 62)
+    return paint(
+        trunk(x, y, z), (inside, FAT), *[(inside & where, hu) for where, hu in spine(x, y)[:1]],
+        *[(inside & disc(x, y, (side * 40, 48), 17), MUSCLE) for side in (-1, 1)],
+        (inside & disc(x, y, (-98, 40), 24), 35), (disc(x, y, (40, 26), 5) & (np.abs(z - 90) < 5), BONE),
+        (disc(x, y, (40, 48), 6) & (np.abs(z - 90) < 7), 400),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("at", "cavity"),
+    [
+        ((40, 48), Cavity.NONE), ((40, 58), Cavity.NONE), ((-40, 48), Cavity.NONE), ((40, 26), Cavity.ABDOMEN),
+        ((-98, 40), Cavity.ABDOMEN), ((0, 10), Cavity.ABDOMEN), ((75, 48), Cavity.ABDOMEN),
+    ],
+)  # fmt: skip
+def test_psoas_and_what_lies_in_it_is_no_belly_but_a_stone_before_it_and_a_kidney_are(belly_map, at, cavity):
+    assert belly_map.place(np.array([*at, BELLY_Z], float)).cavity is cavity
+
+
+@pytest.fixture(scope="module")
+def belly_map():
+    return make(belly, levels=90)
+
+
+def test_mineral_in_psoas_is_not_taken_for_a_rib(belly_map):
+    index = np.rint(belly_map.geometry.index(np.array([[40.0, 48, z] for z in range(30, 148, 12)]))).astype(int)
+    assert not belly_map.cage[tuple(index.T)].any()
+
+
+def test_a_bronchus_of_the_hilum_is_chest_and_the_trachea_goes_on_to_the_top_of_the_lungs():
+    def painted(x, y, z):
+        return paint(
+            trunk(x, y, z),
+            (disc(x, y, (0, -5), 9) & (z > 225), AIR),
+            (disc(x, y, (8, -5), 7) & (z > 165) & (z < 195), AIR),
+        )
+
+    body = make(painted, levels=90)
+    assert [body.place(np.array([at, -5.0, z])).cavity for at, z in ((0, 250), (12, 250), (8, 180))] == [
+        Cavity.AIRWAY, Cavity.AIRWAY, Cavity.THORAX,
+    ]  # fmt: skip
+
+
+def neck(x, y, z):
+    """Neck with an airway up to the glottis at 90 mm, vertebrae, and mineral in the fat under its skin."""
+    return paint(
+        np.full(x.shape, AIR), (disc(x, y, (0, 0), 66), FAT), (disc(x, y, (0, 0), 54), MUSCLE),
+        (disc(x, y, (0, 30), 16, 18), BONE), (disc(x, y, (0, -26), 9) & (z < 90), AIR),
+        (disc(x, y, (0, -60), 4) & (np.abs(z - 60) < 6), 400),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("at", "cavity"),
+    [
+        ((0, -26, 60), Cavity.AIRWAY), ((18, -28, 60), Cavity.AIRWAY), ((0, -46, 60), Cavity.AIRWAY),
+        ((0, -40, 120), Cavity.AIRWAY), ((0, -26, 170), Cavity.NONE), ((0, -60, 60), Cavity.NONE),
+        ((38, -20, 60), Cavity.NONE), ((8, 8, 60), Cavity.NONE), ((24, -46, 60), Cavity.NONE),
+    ],
+)  # fmt: skip
+def test_larynx_holds_cartilage_and_hyoid_and_no_skin_no_muscle_beside_it_and_none_before_the_spine(at, cavity):
+    assert make(neck, levels=70, width_mm=180.0).place(np.array(at, float)).cavity is cavity

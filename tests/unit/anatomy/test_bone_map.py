@@ -149,7 +149,7 @@ def test_a_finger_is_too_small_to_doubt():
     assert find_bone_map(volume, coarse, find_body(coarse), NOISE_HU).doubt is None
 
 
-def chest(*more, slices_mm=96.0):
+def chest(*more, slices_mm=96.0, half_mm=(105, 160)):
     """Trunk of 300 x 200 mm: spine, ribs as rings of 10 mm every 24 mm, lungs, a cartilage in front of the ribs."""
     oval = lambda x, y, a, b: (x / a) ** 2 + (y / b) ** 2  # noqa: E731
     lungs = lambda x, y, z: (oval(x, y, 125, 75) < 1) & (np.abs(x) > 25)  # noqa: E731, ARG005
@@ -164,7 +164,7 @@ def chest(*more, slices_mm=96.0):
     things = [
         (lungs, -850.0), (spine, 700.0), (core, 200.0), (ribs, 900.0), (marrow, 150.0), (cartilage, 120.0), *more,
     ]  # fmt: skip
-    return scan(*things, length_mm=slices_mm, half_mm=(105, 160)), ribs, cartilage
+    return scan(*things, length_mm=slices_mm, half_mm=half_mm), ribs, cartilage
 
 
 def test_ribs_are_bone_and_the_bands_before_them_are_cartilage():
@@ -197,3 +197,20 @@ def test_what_goes_on_into_the_chest_is_no_cartilage_of_its_wall():
     found = find_bone_map(volume, coarse, find_body(coarse), NOISE_HU)
     deep = lambda x, y, z: septum(x, y, z) & (y > -38)  # noqa: E731
     assert found.cartilage[tuple(found.grid.of_fine(np.argwhere(deep(*at))).T)].mean() == 0
+
+
+def test_arms_beside_the_trunk_are_no_part_of_its_outline():
+    """Their bones lie far before and beside the ribs; the cartilage stays in the wall that the ribs outline."""
+    oval = lambda x, y, a, b: (x / a) ** 2 + (y / b) ** 2  # noqa: E731
+    arms = lambda x, y: np.hypot(np.abs(x) - 205, y + 60) < 36  # noqa: E731
+    bones, core = (lambda x, y, z, r=r: np.hypot(np.abs(x) - 205, y + 60) < r for r in (12, 9))  # noqa: ARG005
+    room = lambda x, y, z: (oval(x, y, 160, 105) >= 1) & ~arms(x, y)  # noqa: E731, ARG005
+    flesh = lambda x, y, z: arms(x, y)  # noqa: E731, ARG005
+    (volume, at), ribs, cartilage = chest(
+        (room, -1000.0), (flesh, 55.0), (bones, CORTEX), (core, SPONGIOSA), half_mm=(105, 250)
+    )
+    coarse = coarsen(volume)
+    found = find_bone_map(volume, coarse, find_body(coarse), NOISE_HU)
+    inside = lambda mask, where: mask[tuple(found.grid.of_fine(np.argwhere(where(*at))).T)].mean()  # noqa: E731
+    assert inside(found.bone, ribs) > 0.8
+    assert inside(found.cartilage, cartilage) > 0.6
