@@ -52,6 +52,9 @@ SHIN_MM: Final = (18.0, 60.0)
 MIN_ROUNDNESS: Final = 0.42
 """Share of the square around it that a shaft fills; a disc fills 0.79, of few blocks less."""
 
+MIN_THIGH_MM2: Final = 6_000.0
+"""Section of a thigh of 9 cm across; an ankle whose bones the blocks join has less."""
+
 MAX_ARM_MM2: Final = 13_000.0
 """Section of an upper arm; a thigh that the picture cuts may be as small, and is not named."""
 
@@ -105,6 +108,8 @@ def find_limbs(axial: Axial, sections: Sections, trunk: Trunk) -> Limbs:
             middle[level], own = _pair(axial, sections, bones, parts, bones_of)
             kinds[level] = _kind(axial, bones, own)
             if kinds[level] == "upper arm" and (trunk.is_cut[level] or sections.area_mm2[parts[0]] > MAX_ARM_MM2):
+                kinds[level] = None
+            if kinds[level] == "thigh" and sections.area_mm2[parts[0]] < MIN_THIGH_MM2:
                 kinds[level] = None
             axis[level] = bones.column[own[0]]
             aside[level] = _fibula(axial, bones, own) if kinds[level] == "lower leg" else 0

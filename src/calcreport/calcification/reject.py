@@ -150,7 +150,7 @@ RULES: Final[tuple[_Rule, ...]] = (
     (lambda c: c.focus.air_fraction > MIN_SKIN_AIR
      and c.scene.is_near(c.focus.component, c.hooks, CLASP_MM, along_mm=CLASP_MM),
      ExclusionReason.EXTERNAL, "beside metal on the skin"),
-    (lambda c: c.focus.air_fraction > MIN_AIR_SHARE and c.scene.share_in(c.scene.body.firm, c.focus.component) < HALF,
+    (lambda c: c.focus.air_fraction > MIN_AIR_SHARE and c.scene.share_in(c.scene.body.firm, c.focus.component) <= HALF,
      ExclusionReason.EXTERNAL, "on the skin"),
     (lambda c: c.scene.border(c.focus.component)[1],
      ExclusionReason.SKELETON, "cut by the side of the picture, taken as bone; check the source images"),
