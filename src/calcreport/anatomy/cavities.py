@@ -557,13 +557,17 @@ def _within_ring(axial: Axial, trunk: Trunk) -> NDArray[np.bool_]:
     for level in np.flatnonzero(trunk.is_pelvis)[::-1]:
         bone = axial.bone[level] & trunk.main[level]
         at = int(trunk.middle[level])
+        aside_mm = np.abs(columns - at) * axial.spacing_mm[2]
+        # Between the crests lie a vertebra and its processes, which bound nothing.
+        gap = (aside_mm >= RING_WIDTH_MM[0] / 2) & (aside_mm < FLARE_MM)
+        start = half if bone[:, gap].any() else axial.columns(RING_WIDTH_MM[0] / 2)
         limits = []
-        for side in (bone[:, : max(1, at - half)][:, ::-1], bone[:, at + half :]):
+        for side in (bone[:, : max(1, at - start)][:, ::-1], bone[:, at + start :]):
             has = along(side, 1)
             if not has.any():
                 break
             edge = np.interp(rows, rows[has], side.argmax(axis=1)[has].astype(float))
-            if half + edge[0] >= axial.columns(FLARE_MM):
+            if start + edge[0] >= axial.columns(FLARE_MM):
                 edge[: np.argmax(has)] = np.inf
             limits.append(edge)
         if len(limits) < 2:
@@ -575,7 +579,7 @@ def _within_ring(axial: Axial, trunk: Trunk) -> NDArray[np.bool_]:
             sacrum = float(behind[0])
         if not np.isfinite(sacrum):
             sacrum = float(rows[along(bone, 1)].max())
-        low, high = at - half - limits[0] + margin, at + half + limits[1] - margin
+        low, high = at - start - limits[0] + margin, at + start + limits[1] - margin
         within[level] = (columns > low[:, None]) & (columns < high[:, None]) & (rows < sacrum)[:, None]
     return within
 

@@ -23,6 +23,10 @@ HALF: Final = 0.5
 BLOOD_DEVIATIONS: Final = 5.0
 """No voxel of a lumen lies this many noise deviations above it but by chance: one in three million."""
 
+MIN_JOINED_BONE: Final = 0.2
+MIN_JOINED: Final = 0.8
+"""A vessel that the limit joins to a bone beside it: this much of the component is bone, this much bone or blood."""
+
 BORDER_GAPS: Final = ((8.0, 300.0), (4.5, 800.0))
 """A focus cut by the scan this close to bone (mm) and this small (mm3) is the next part of that bone."""
 
@@ -136,6 +140,9 @@ RULES: Final[tuple[_Rule, ...]] = (
      ExclusionReason.SKELETON, "rib or costal cartilage"),
     (lambda c: _share(c, c.scene.bones.lumen) >= HALF and c.focus.peak_hu < _blood_limit(c.scene),
      ExclusionReason.CONTRAST, "enhanced blood"),
+    (lambda c: _share(c, c.scene.bones.bone) >= MIN_JOINED_BONE
+     and _share(c, c.scene.bones.bone | c.scene.bones.lumen) >= MIN_JOINED,
+     ExclusionReason.SKELETON, "bone joined with enhanced blood"),
     (lambda c: is_mineral(c.focus) and is_contrast_pool(c.scene, c.focus),
      ExclusionReason.CONTRAST, "homogeneous fluid density, probably enteric or urinary contrast"),
     (lambda c: c.focus.touches_border
