@@ -636,7 +636,7 @@ def find_airway(axial: Axial, lungs: NDArray[np.bool_], trunk: Trunk) -> NDArray
     long = np.zeros(count + 1, dtype=np.bool_)
     for i, box in enumerate(ndimage.find_objects(labels), start=1):
         long[i] = (box[0].stop - box[0].start) * axial.spacing_mm[0] >= MIN_AIRWAY_MM
-    tube: NDArray[np.bool_] = long[labels]
+    tube = np.asarray(long[labels])
     steps = max(1, round(AIRWAY_REACH_MM / axial.spacing_mm[1]))
     wall = dilate(tube, "disc", steps=max(1, steps // 2)) & axial.body
     # Skin and the fat beneath it are not larynx.

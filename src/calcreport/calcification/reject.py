@@ -205,7 +205,12 @@ def _is_patella(scene: Scene, focus: Focus) -> bool:
     has_marrow = focus.core_hu < MAX_PATELLA_CORE * focus.peak_hu or (
         scene.share_on_grid(scene.bones.free, focus.component) >= HALF
     )
-    is_near = has_marrow and focus.volume_mm3 >= MIN_PATELLA_MM3 and focus.bone_gap_mm <= PATELLA_GAP_MM and scene.region(focus.component) == "knee"
+    is_near = (
+        has_marrow
+        and focus.volume_mm3 >= MIN_PATELLA_MM3
+        and focus.bone_gap_mm <= PATELLA_GAP_MM
+        and scene.region(focus.component) == "knee"
+    )
     return is_near and scene.behind_bones_mm(focus.component) < -MIN_BEHIND_MM
 
 
