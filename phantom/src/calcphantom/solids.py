@@ -79,8 +79,12 @@ def chain(points_mm: Sequence[Floats], radii_mm: Sequence[float] | float) -> Sha
 
 
 def plate(centre_mm: Floats, half_u_mm: Floats, half_v_mm: Floats, radius_mm: float) -> Shape:
-    """Flat plate with round edges: all points within a radius of a rectangle given by its centre and two half sides."""
+    """Flat plate with round edges: all points within a radius of a rectangle given by its centre and two half sides.
+
+    Of the second side only what is square to the first counts.
+    """
     centre, hu, hv = (np.asarray(value, dtype=float) for value in (centre_mm, half_u_mm, half_v_mm))
+    hv = hv - (hv @ hu) / (hu @ hu) * hu
     lu, lv = float(np.linalg.norm(hu)), float(np.linalg.norm(hv))
     u, v = [float(q) for q in hu / lu], [float(q) for q in hv / lv]
     cx, cy, cz = (float(q) for q in centre)

@@ -178,9 +178,8 @@ def find_bone_map(volume: CtVolume, coarse: CoarseVolume, body: Body, fine_noise
             grid, volume.hu, inside, mask | cartilage, noise_hu=noise_hu, fine_noise_hu=fine_noise_hu
         )
     return BoneMap(
-        grid=grid, bone=mask, free=((pieces.marrow[:, 1] >= MIN_MARROW) & ~bone)[pieces.labels],
-        cartilage=cartilage, lumen=lumen.mask, lumen_hu=lumen.hu, noise_hu=noise_hu,
-        doubt=_doubt(mask, inside, grid),
+        grid=grid, bone=mask, cartilage=cartilage, lumen=lumen.mask, lumen_hu=lumen.hu, noise_hu=noise_hu,
+        free=((pieces.marrow[:, 1] >= MIN_MARROW) & ~bone)[pieces.labels], doubt=_doubt(mask, inside, grid),
     )  # fmt: skip
 
 

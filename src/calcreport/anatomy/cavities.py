@@ -215,7 +215,7 @@ def find_trunk(axial: Axial, lungs: Mask, sections: Sections) -> Trunk:
     pairs = find_ring(axial, find_sections(axial.bone & main, axial.pixel_mm2), main, has_lung | is_head)
     part = np.where(has_lung, "thorax", np.where(np.isfinite(pairs), "pelvis", "")).astype("<U7")
     part[_abdominal_levels(axial, main, part, has_head=bool(is_head.any()))] = "abdomen"
-    spine, back = find_spine(axial, main, (part == "thorax") | (part == "abdomen"))
+    spine, back = find_spine(axial, main, (part == "thorax") | (part == "abdomen"), is_cut)
     middle = np.where(np.isfinite(pairs), pairs, spine)
     known, lung = np.flatnonzero(np.isfinite(spine)), np.flatnonzero(has_lung)
     if known.size:
@@ -245,7 +245,9 @@ def _behind_middle(main: Mask) -> Mask:
     return (np.arange(main.shape[1]) >= middle[:, None])[:, :, None]
 
 
-def find_spine(axial: Axial, main: Mask, is_trunk: Mask) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def find_spine(
+    axial: Axial, main: Mask, is_trunk: Mask, is_cut: Mask
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Column of the spine and row of the back of its vertebral bodies per level; not a number outside the trunk."""
     back, tip = np.full((2, len(main)), np.nan)
     mass = (axial.bone & _behind_middle(main) & main).sum(axis=1).astype(np.float64)
@@ -257,6 +259,8 @@ def find_spine(axial: Axial, main: Mask, is_trunk: Mask) -> tuple[NDArray[np.flo
         profile = axial.bone[level, :, max(0, middle - half) : middle + half + 1].mean(axis=1) >= 0.3
         back[level], tip[level] = _read_spine(profile, axial)
     if np.isfinite(back).sum() < max(3, 0.1 * is_trunk.sum()):
+        if is_trunk.any() and is_cut[is_trunk].mean() > 0.5:  # most of a trunk whose spine may lie outside the picture
+            return np.full_like(back, np.nan), np.full_like(back, np.nan)
         back = tip - axial.rows(TIP_TO_BODY_MM[1])
     known = np.flatnonzero(np.isfinite(back))
     if known.size:
@@ -460,7 +464,7 @@ def _chest(axial: Axial, lungs: Mask, trunk: Trunk) -> Mask:
         own = np.nonzero(chest[level])[1]
         area = convex_hull_image(chest[level], offset_coordinates=False)
         right = float((own < trunk.middle[level]).mean())
-        if trunk.is_cut[level] and min(right, 1 - right) < ONE_SIDED:
+        if np.isfinite(trunk.middle[level]) and trunk.is_cut[level] and min(right, 1 - right) < ONE_SIDED:
             # A single lung: its mediastinal side is that of the spine; to the picture's edge it is all chest.
             inner = (np.arange(area.shape[1]) - own.mean()) * (right - 0.5) > 0
             area |= along(area, 1)[:, None] & inner & axial.body[level]
@@ -483,8 +487,12 @@ def _within_ring(axial: Axial, trunk: Trunk) -> Mask:
     half, sacrum, is_flared = axial.columns(15.0), np.inf, _is_flared(axial, trunk)
     for level in np.flatnonzero(trunk.part == "pelvis")[::-1]:
         bone, at = axial.bone[level] & trunk.main[level], int(trunk.middle[level])
+        aside_mm = np.abs(columns - at) * axial.spacing_mm[2]
+        # Between the crests lie a vertebra and its processes, which bound nothing.
+        gap = (aside_mm >= RING_WIDTH_MM[0] / 2) & (aside_mm < FLARE_MM[1])
+        start = half if bone[:, gap].any() else axial.columns(RING_WIDTH_MM[0] / 2)
         edges = []
-        for side in (bone[:, : max(1, at - half)][:, ::-1], bone[:, at + half :]):
+        for side in (bone[:, : max(1, at - start)][:, ::-1], bone[:, at + start :]):
             has = along(side, 1)
             if has.any():
                 edge = np.interp(rows, rows[has], side.argmax(axis=1)[has].astype(float)) - axial.columns(ILIACUS_MM[0])
@@ -495,7 +503,7 @@ def _within_ring(axial: Axial, trunk: Trunk) -> Mask:
         held = rows[along(bone, 1)]
         midline = rows[along(bone[:, max(0, at - half // 2) : at + half // 2 + 1], 1)]
         sacrum = [*midline[midline > held.mean()][:1], held.max() if np.isinf(sacrum) else sacrum][0]
-        within[level] = (columns > at - half - edges[0]) & (columns < at + half + edges[1]) & (rows < sacrum)[:, None]
+        within[level] = (columns > at - start - edges[0]) & (columns < at + start + edges[1]) & (rows < sacrum)[:, None]
     return within
 
 

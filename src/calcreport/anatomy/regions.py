@@ -51,6 +51,9 @@ SHIN_MM: Final = (18.0, 60.0)
 MIN_ROUNDNESS: Final = 0.42
 """Share of the square around it that a shaft fills; a disc fills 0.79, of few blocks less."""
 
+MIN_THIGH_MM2: Final = 6_000.0
+"""Section of a thigh of 9 cm across; an ankle whose bones the blocks join has less."""
+
 MAX_ARM_MM2: Final = 13_000.0
 """Section of an upper arm; a thigh that the picture cuts may be as small, and is not named."""
 
@@ -101,9 +104,7 @@ def find_limbs(axial: Axial, sections: Sections, trunk: Trunk) -> Limbs:
                     arms[int(i)] = _arm(axial, bones, bones_of[i])
         elif parts:
             middle[level], own = _pair(axial, sections, bones, parts, bones_of)
-            kinds[level] = _kind(axial, bones, own)
-            if kinds[level] == "upper arm" and (trunk.is_cut[level] or sections.area_mm2[parts[0]] > MAX_ARM_MM2):
-                kinds[level] = None
+            kinds[level] = _fitting(_kind(axial, bones, own), sections.area_mm2[parts[0]], is_cut=trunk.is_cut[level])
             axis[level] = bones.column[own[0]]
             aside[level] = _fibula(axial, bones, own) if kinds[level] == "lower leg" else 0
     kinds = _runs(axial, kinds)
@@ -159,6 +160,12 @@ def _kind(axial: Axial, bones: Sections, own: list[int]) -> str | None:
         )
         return "lower leg" if SHIN_MM[0] <= float(np.linalg.norm(first - second)) <= SHIN_MM[1] else None
     return "forearm" if area[0] <= MAX_FOREARM[0] and area[0] <= MAX_FOREARM[1] * area[1] else "joint"
+
+
+def _fitting(kind: str | None, area_mm2: float, *, is_cut: bool) -> str | None:
+    """What the bones of a section say of it, unless its own size speaks against it."""
+    is_no_arm = kind == "upper arm" and (is_cut or area_mm2 > MAX_ARM_MM2)
+    return None if is_no_arm or (kind == "thigh" and area_mm2 < MIN_THIGH_MM2) else kind
 
 
 def _is_at_side(axial: Axial, bones: Sections, bone: int) -> bool:

@@ -34,6 +34,10 @@ MIN_BLOOD_HU: Final = 110.0
 BLOOD_DEVIATIONS: Final = 5.0
 """No voxel of a lumen lies this many noise deviations above it but by chance: one in three million."""
 
+MIN_JOINED_BONE: Final = 0.2
+MIN_JOINED: Final = 0.8
+"""A vessel that the limit joins to a bone beside it: this much of the component is bone, this much bone or blood."""
+
 BORDER_GAPS: Final = ((8.0, 300.0), (4.5, 800.0))
 """A focus cut by the scan this close to bone (mm) and this small (mm3) is the next part of that bone."""
 
@@ -149,6 +153,9 @@ RULES: Final[tuple[_Rule, ...]] = (
      ExclusionReason.CONTRAST, "enhanced blood"),
     (lambda c: _is_injected_vein(c.scene, c.focus),
      ExclusionReason.CONTRAST, "dense column along an arm, probably an injected vein or its catheter"),
+    (lambda c: _share(c, c.scene.bones.bone) >= MIN_JOINED_BONE
+     and _share(c, c.scene.bones.bone | c.scene.bones.lumen) >= MIN_JOINED,
+     ExclusionReason.SKELETON, "bone joined with enhanced blood"),
     (lambda c: is_mineral(c.focus) and is_contrast_pool(c.scene, c.focus),
      ExclusionReason.CONTRAST, "homogeneous fluid density, probably enteric or urinary contrast"),
     (lambda c: c.focus.touches_border
@@ -163,7 +170,7 @@ RULES: Final[tuple[_Rule, ...]] = (
     (lambda c: c.focus.air_fraction > MIN_SKIN_AIR
      and c.scene.is_near(c.focus.component, c.hooks, CLASP_MM, along_mm=CLASP_MM),
      ExclusionReason.EXTERNAL, "beside metal on the skin"),
-    (lambda c: c.focus.air_fraction > MIN_AIR_SHARE and c.scene.share_in(c.scene.body.firm, c.focus.component) < HALF,
+    (lambda c: c.focus.air_fraction > MIN_AIR_SHARE and c.scene.share_in(c.scene.body.firm, c.focus.component) <= HALF,
      ExclusionReason.EXTERNAL, "on the skin"),
     (lambda c: c.scene.border(c.focus.component)[1],
      ExclusionReason.SKELETON, "cut by the side of the picture, taken as bone; check the source images"),
@@ -226,8 +233,12 @@ def _is_patella(scene: Scene, focus: Focus) -> bool:
     has_marrow = focus.core_hu < MAX_PATELLA_CORE * focus.peak_hu or (
         scene.share_on_grid(scene.bones.free, focus.component) >= HALF
     )
-    is_near = has_marrow and focus.volume_mm3 >= MIN_PATELLA_MM3 and focus.bone_gap_mm <= PATELLA_GAP_MM
-    is_near = is_near and scene.region(focus.component) == "knee"
+    is_near = (
+        has_marrow
+        and focus.volume_mm3 >= MIN_PATELLA_MM3
+        and focus.bone_gap_mm <= PATELLA_GAP_MM
+        and scene.region(focus.component) == "knee"
+    )
     return is_near and scene.behind_bones_mm(focus.component) < -MIN_BEHIND_MM
 
 
