@@ -63,14 +63,55 @@ def set_blocks(mask, eighths, value=True):
 
 
 @pytest.mark.parametrize("eighths", [3, 4])
-def test_half_of_a_bone_lies_in_the_map_of_bones(make_scene, eighths):
+def test_half_of_a_bone_lies_in_the_map_of_bones(make_scene, monkeypatch, eighths):
     scene = make_scene(BOX, OTHER)
+    monkeypatch.setattr(detection_module, "_is_parted", lambda *_: False)
     set_blocks(scene.bones.bone, eighths)
     found = detect(scene, min_volume_mm3=10.0)
     is_bone = eighths == 4
     assert kinds(found) == ((1, 0, 1, 0) if is_bone else (2, 0, 0, 0))
     assert details(found) == ["bone"] * is_bone
     assert [bool(found.skeleton[i]) for i in np.argsort(found.components.box[:, 2, 0])] == [is_bone, False]
+
+
+def shell(scene, box, inner_hu=400):
+    """Make a box of 1000 HU fainter inside, as a bone with its marrow."""
+    outer = tuple(slice(*pair) for pair in box)
+    scene.volume.hu[outer] = 1_000
+    scene.volume.hu[tuple(slice(a + 3, b - 3) for a, b in box)] = inner_hu
+    scene.bones.bone[:] = True
+    return scene
+
+
+SMALL, LARGE = ((20, 39), (20, 42), (20, 43)), ((20, 40), (20, 40), (20, 45))
+"""9,614 mm3 and 10,000 mm3."""
+
+
+@pytest.mark.parametrize(
+    ("box", "inner_hu", "region", "grow", "is_bone"),
+    [
+        (SMALL, 400, None, 130, True),
+        (SMALL, 400, "knee", 130, True),
+        (SMALL, 400, "thigh", 130, False),
+        (SMALL, 400, "lower leg", 130, False),
+        (SMALL, 400, "upper arm", 130, False),
+        (SMALL, 400, "forearm", 130, False),
+        (SMALL, 1_000, None, 130, False),  # mineral through and through
+        (SMALL, 1_000, None, 180, False),
+        (SMALL, 1_000, "thigh", 181, True),  # bones fall into pieces at such a limit
+        (LARGE, 1_000, "thigh", 130, True),
+        (((0, 19), *SMALL[1:]), 1_000, "thigh", 130, True),  # cut by the end of the scan
+        (((41, 60), *SMALL[1:]), 1_000, "thigh", 130, True),
+        ((SMALL[0], SMALL[1], (97, 120)), 1_000, "thigh", 130, True),
+        (((1, 20), (1, 23), (1, 24)), 1_000, "thigh", 130, False),
+    ],
+)
+def test_what_only_blocks_join_to_a_bone_is_mineral_beside_it(make_scene, box, inner_hu, region, grow, is_bone):
+    scene = shell(make_scene(box, region=region, grow=grow), box, inner_hu)
+    scene.components.peak_hu[:] = 1_000
+    found = detect(scene, min_volume_mm3=10.0)
+    assert bool(found.skeleton[0]) is is_bone
+    assert len(found.foci) == (not is_bone)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +126,7 @@ def test_half_of_a_bone_lies_in_the_map_of_bones(make_scene, eighths):
     ],
 )
 def test_a_small_bone_cut_by_one_end_of_the_scan_is_doubtful(make_scene, box, is_doubtful):
-    scene = make_scene(box)
+    scene = make_scene(box, grow=181)
     scene.bones.bone[:] = True
     (detail,) = details(detect(scene, min_volume_mm3=10.0))
     assert detail == ("cut by the end of the scan, taken as bone; check the source images" if is_doubtful else "bone")
