@@ -202,6 +202,50 @@ def test_an_implant_in_bone_is_metal_and_the_bone_stays_bone(make_scene):
     assert details(detect(scene, min_volume_mm3=10.0)) == ["bone"]
 
 
+def voxels_of(*box):
+    return np.stack(np.meshgrid(*(np.arange(*pair) for pair in box), indexing="ij"), -1).reshape(-1, 3)
+
+
+@pytest.mark.parametrize("has_implant", [False, True])
+@pytest.mark.parametrize(
+    ("outgrowth", "hu", "is_focus"),
+    [
+        (voxels_of((20, 26), (30, 36), (30, 36)), 700, True),
+        (voxels_of((20, 22), (30, 36), (30, 36)), 700, True),
+        (voxels_of((20, 21), (30, 36), (30, 36)), 700, False),  # one slice: the cap of the next bone
+        (voxels_of((20, 26), (30, 36), (30, 36)), 2_399, True),
+        (voxels_of((20, 26), (30, 36), (30, 36)), 2_400, False),  # part of the implant
+    ],
+)
+def test_mineral_fused_with_bone_is_a_focus_at_no_distance_from_it(
+    make_scene, monkeypatch, outgrowth, hu, is_focus, has_implant
+):
+    scene = make_scene(((0, 60), (18, 36), (18, 36)), hu=900)
+    scene.volume.hu[tuple(outgrowth.T)] = hu
+    scene.bones.bone[:] = True
+    implant = [voxels_of((40, 50), (26, 28), (26, 28))] if has_implant else []
+    monkeypatch.setattr(detection_module, "find_outgrowths", lambda *_: [outgrowth])
+    monkeypatch.setattr(detection_module, "metal_in_bone", lambda *_: implant)
+    found = detect(scene, min_volume_mm3=10.0)
+    assert details(found) == ["bone"] + ["metal in or on bone"] * has_implant
+    assert len(found.skeleton) == found.components.count
+    assert found.skeleton.tolist() == [True] + [False] * (found.components.count - 1)
+    assert len(found.foci) == is_focus
+    if is_focus:
+        assert (found.foci[0].bone_gap_mm, found.foci[0].volume_mm3) == (0.0, len(outgrowth))
+    if has_implant:
+        assert int(found.components.voxels[found.rejected[1].component]) == 40
+
+
+def test_a_bony_process_is_no_fused_mineral(make_scene, monkeypatch):
+    scene = make_scene(((0, 60), (18, 40), (18, 40)), hu=900)
+    scene.volume.hu[20:35, 23:35, 23:35] = 400
+    scene.bones.bone[:] = True
+    monkeypatch.setattr(detection_module, "find_outgrowths", lambda *_: [voxels_of((20, 35), (20, 38), (20, 38))])
+    found = detect(scene, min_volume_mm3=10.0)
+    assert (found.foci, found.components.count) == ((), 1)
+
+
 def test_what_the_scan_cuts_beside_enteric_contrast_is_the_next_loop(make_scene):
     def loops(gap, first=0):
         scene = make_scene(((24, 40), (12, 30), (12, 30)), ((first, 6), (12, 18), (30 + gap, 36 + gap)), hu=250)
@@ -286,6 +330,19 @@ def test_mineral_on_enhanced_blood_is_vascular(make_scene, lumen, kind):
     scene.bones.lumen[lumen] = True
     ((found,), _) = list_incidental(scene, detect(scene, min_volume_mm3=10.0))
     assert found.kind is kind
+
+
+def test_blood_in_the_first_slice_alone_counts(make_scene):
+    scene = make_scene(((0, 6), (0, 6), (18, 24)))
+    scene.places.cavity[:] = Cavity.ABDOMEN
+    scene.bones.lumen[0, :2, 6:8] = True
+    inside = dataclasses.replace(detect(scene, min_volume_mm3=10.0), inner=(look_at_first(scene),))
+    ((found,), _) = list_incidental(scene, inside)
+    assert found.kind is IncidentalKind.VASCULAR
+
+
+def look_at_first(scene):
+    return detection_module._look_at(scene, 0, np.zeros(scene.components.count, dtype=bool))
 
 
 def labels_of(scene, kind, box=BOX, incidental=IncidentalKind.OTHER):
