@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from calcreport.anatomy.bone_map import BONE_HU
 from calcreport.anatomy.components import Components, with_extra
 from calcreport.anatomy.outgrowth import find_outgrowths
 from calcreport.calcification.bones import METAL_HU, SMALL_METAL_HU, is_solid, metal_in_bone
@@ -35,6 +36,10 @@ THIN_SLICES: Final = 2
 
 DOUBTFUL_BONE_MM3: Final = 10_000.0
 """A bone seen in part that is smaller than this is not told from an ossified lesion."""
+
+
+SHAFTS: Final = frozenset({"thigh", "lower leg", "upper arm", "forearm"})
+"""Regions without small bones of their own. Above `BONE_HU` bones themselves fall into pieces."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -84,7 +89,7 @@ def detect(scene: Scene, *, min_volume_mm3: float, thin_seed_hu: float | None = 
     rejected = [Rejected(component=i, reason=ExclusionReason.EXTERNAL, detail="outside the body") for i in externals]
     skeleton = np.zeros(scene.components.count, dtype=np.bool_)
     for i in candidates:
-        skeleton[i] = scene.share_on_grid(scene.bones.bone, i) >= IN_BONE
+        skeleton[i] = scene.share_on_grid(scene.bones.bone, i) >= IN_BONE and not _is_parted(scene, i)
     scene, skeleton, fused, implants = _with_parts_of_bones(scene, skeleton)
     rejected += [
         Rejected(component=i, reason=ExclusionReason.SKELETON, detail=_bone_detail(scene, i))
@@ -127,6 +132,14 @@ def _lies_inside(scene: Scene, component: int) -> bool:
     if scene.share_in(scene.places.cavity > 0, component) >= IN_BONE:
         return True
     return scene.share_in(scene.airway_wall, component) >= MIN_AIRWAY_SHARE
+
+
+def _is_parted(scene: Scene, component: int) -> bool:
+    """Whether a piece that only the blocks of the map join to a bone is mineral beside it: solid, or along a shaft."""
+    volume_mm3 = float(scene.components.voxels[component]) * scene.volume.geometry.voxel_volume_mm3
+    if scene.limits.grow > BONE_HU or volume_mm3 >= DOUBTFUL_BONE_MM3 or scene.border(component)[0]:
+        return False
+    return scene.region(component) in SHAFTS or is_solid(scene.volume.hu, scene.components.indices(component))
 
 
 def _bone_detail(scene: Scene, component: int) -> str:

@@ -63,14 +63,55 @@ def set_blocks(mask, eighths, value=True):
 
 
 @pytest.mark.parametrize("eighths", [3, 4])
-def test_half_of_a_bone_lies_in_the_map_of_bones(make_scene, eighths):
+def test_half_of_a_bone_lies_in_the_map_of_bones(make_scene, monkeypatch, eighths):
     scene = make_scene(BOX, OTHER)
+    monkeypatch.setattr(detection_module, "_is_parted", lambda *_: False)
     set_blocks(scene.bones.bone, eighths)
     found = detect(scene, min_volume_mm3=10.0)
     is_bone = eighths == 4
     assert kinds(found) == ((1, 0, 1, 0) if is_bone else (2, 0, 0, 0))
     assert details(found) == ["bone"] * is_bone
     assert [bool(found.skeleton[i]) for i in np.argsort(found.components.box[:, 2, 0])] == [is_bone, False]
+
+
+def shell(scene, box, inner_hu=400):
+    """Make a box of 1000 HU fainter inside, as a bone with its marrow."""
+    outer = tuple(slice(*pair) for pair in box)
+    scene.volume.hu[outer] = 1_000
+    scene.volume.hu[tuple(slice(a + 3, b - 3) for a, b in box)] = inner_hu
+    scene.bones.bone[:] = True
+    return scene
+
+
+SMALL, LARGE = ((20, 39), (20, 42), (20, 43)), ((20, 40), (20, 40), (20, 45))
+"""9,614 mm3 and 10,000 mm3."""
+
+
+@pytest.mark.parametrize(
+    ("box", "inner_hu", "region", "grow", "is_bone"),
+    [
+        (SMALL, 400, None, 130, True),
+        (SMALL, 400, "knee", 130, True),
+        (SMALL, 400, "thigh", 130, False),
+        (SMALL, 400, "lower leg", 130, False),
+        (SMALL, 400, "upper arm", 130, False),
+        (SMALL, 400, "forearm", 130, False),
+        (SMALL, 1_000, None, 130, False),  # mineral through and through
+        (SMALL, 1_000, None, 180, False),
+        (SMALL, 1_000, "thigh", 181, True),  # bones fall into pieces at such a limit
+        (LARGE, 1_000, "thigh", 130, True),
+        (((0, 19), *SMALL[1:]), 1_000, "thigh", 130, True),  # cut by the end of the scan
+        (((41, 60), *SMALL[1:]), 1_000, "thigh", 130, True),
+        ((SMALL[0], SMALL[1], (97, 120)), 1_000, "thigh", 130, True),
+        (((1, 20), (1, 23), (1, 24)), 1_000, "thigh", 130, False),
+    ],
+)
+def test_what_only_blocks_join_to_a_bone_is_mineral_beside_it(make_scene, box, inner_hu, region, grow, is_bone):
+    scene = shell(make_scene(box, region=region, grow=grow), box, inner_hu)
+    scene.components.peak_hu[:] = 1_000
+    found = detect(scene, min_volume_mm3=10.0)
+    assert bool(found.skeleton[0]) is is_bone
+    assert len(found.foci) == (not is_bone)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +126,7 @@ def test_half_of_a_bone_lies_in_the_map_of_bones(make_scene, eighths):
     ],
 )
 def test_a_small_bone_cut_by_one_end_of_the_scan_is_doubtful(make_scene, box, is_doubtful):
-    scene = make_scene(box)
+    scene = make_scene(box, grow=181)
     scene.bones.bone[:] = True
     (detail,) = details(detect(scene, min_volume_mm3=10.0))
     assert detail == ("cut by the end of the scan, taken as bone; check the source images" if is_doubtful else "bone")
@@ -159,6 +200,50 @@ def test_an_implant_in_bone_is_metal_and_the_bone_stays_bone(make_scene):
     assert int(found.components.voxels[found.rejected[1].component]) == 20
     scene.volume.hu[20, 26, 26] = 2_399
     assert details(detect(scene, min_volume_mm3=10.0)) == ["bone"]
+
+
+def voxels_of(*box):
+    return np.stack(np.meshgrid(*(np.arange(*pair) for pair in box), indexing="ij"), -1).reshape(-1, 3)
+
+
+@pytest.mark.parametrize("has_implant", [False, True])
+@pytest.mark.parametrize(
+    ("outgrowth", "hu", "is_focus"),
+    [
+        (voxels_of((20, 26), (30, 36), (30, 36)), 700, True),
+        (voxels_of((20, 22), (30, 36), (30, 36)), 700, True),
+        (voxels_of((20, 21), (30, 36), (30, 36)), 700, False),  # one slice: the cap of the next bone
+        (voxels_of((20, 26), (30, 36), (30, 36)), 2_399, True),
+        (voxels_of((20, 26), (30, 36), (30, 36)), 2_400, False),  # part of the implant
+    ],
+)
+def test_mineral_fused_with_bone_is_a_focus_at_no_distance_from_it(
+    make_scene, monkeypatch, outgrowth, hu, is_focus, has_implant
+):
+    scene = make_scene(((0, 60), (18, 36), (18, 36)), hu=900)
+    scene.volume.hu[tuple(outgrowth.T)] = hu
+    scene.bones.bone[:] = True
+    implant = [voxels_of((40, 50), (26, 28), (26, 28))] if has_implant else []
+    monkeypatch.setattr(detection_module, "find_outgrowths", lambda *_: [outgrowth])
+    monkeypatch.setattr(detection_module, "metal_in_bone", lambda *_: implant)
+    found = detect(scene, min_volume_mm3=10.0)
+    assert details(found) == ["bone"] + ["metal in or on bone"] * has_implant
+    assert len(found.skeleton) == found.components.count
+    assert found.skeleton.tolist() == [True] + [False] * (found.components.count - 1)
+    assert len(found.foci) == is_focus
+    if is_focus:
+        assert (found.foci[0].bone_gap_mm, found.foci[0].volume_mm3) == (0.0, len(outgrowth))
+    if has_implant:
+        assert int(found.components.voxels[found.rejected[1].component]) == 40
+
+
+def test_a_bony_process_is_no_fused_mineral(make_scene, monkeypatch):
+    scene = make_scene(((0, 60), (18, 40), (18, 40)), hu=900)
+    scene.volume.hu[20:35, 23:35, 23:35] = 400
+    scene.bones.bone[:] = True
+    monkeypatch.setattr(detection_module, "find_outgrowths", lambda *_: [voxels_of((20, 35), (20, 38), (20, 38))])
+    found = detect(scene, min_volume_mm3=10.0)
+    assert (found.foci, found.components.count) == ((), 1)
 
 
 def test_what_the_scan_cuts_beside_enteric_contrast_is_the_next_loop(make_scene):
@@ -245,6 +330,19 @@ def test_mineral_on_enhanced_blood_is_vascular(make_scene, lumen, kind):
     scene.bones.lumen[lumen] = True
     ((found,), _) = list_incidental(scene, detect(scene, min_volume_mm3=10.0))
     assert found.kind is kind
+
+
+def test_blood_in_the_first_slice_alone_counts(make_scene):
+    scene = make_scene(((0, 6), (0, 6), (18, 24)))
+    scene.places.cavity[:] = Cavity.ABDOMEN
+    scene.bones.lumen[0, :2, 6:8] = True
+    inside = dataclasses.replace(detect(scene, min_volume_mm3=10.0), inner=(look_at_first(scene),))
+    ((found,), _) = list_incidental(scene, inside)
+    assert found.kind is IncidentalKind.VASCULAR
+
+
+def look_at_first(scene):
+    return detection_module._look_at(scene, 0, np.zeros(scene.components.count, dtype=bool))
 
 
 def labels_of(scene, kind, box=BOX, incidental=IncidentalKind.OTHER):

@@ -107,3 +107,57 @@ def test_typed_limits_beat_noise_voltage_and_phase():
     assert chosen.limits.grow == 110
     assert chosen.limits.seed >= 110
     assert choose(grow_hu=110.0, seed_hu=150.0).limits.seed == 150
+
+
+@pytest.mark.parametrize(
+    ("noise", "limits", "is_raised"),
+    [
+        (27.0, (130, 200), False),  # 55 HU and 2.75 times 27 are 129.25 HU
+        (28.0, (132, 200), True),
+        (60.0, (220, 220), True),
+    ],
+)
+def test_growth_stays_above_the_noise_of_muscle(noise, limits, is_raised):
+    chosen = choose(noise=noise)
+    assert (chosen.limits.grow, chosen.limits.seed) == limits
+    assert chosen.reason == "non-contrast (header)" + ", raised for image noise" * is_raised
+    raised = "Noisy images: the growth threshold was raised; faint calcification may be missed."
+    assert chosen.notes == (raised,) * is_raised
+
+
+@pytest.mark.parametrize(
+    ("header", "clinician", "kvp", "reason"),
+    [
+        (Contrast.NONE, None, 120.0, "non-contrast (header)"),
+        (Contrast.VENOUS, Contrast.NONE, 120.0, "non-contrast (clinician)"),
+        (Contrast.VENOUS, None, 120.0, "venous contrast phase (header)"),
+        (Contrast.NONE, Contrast.ARTERIAL, 120.0, "arterial contrast phase (clinician)"),
+        (Contrast.GIVEN, None, 120.0, "contrast given, phase not recorded"),
+        (Contrast.UNKNOWN, None, 120.0, "contrast status unknown, enhanced vessels not seen"),
+        (Contrast.NONE, None, 100.0, "non-contrast (header), adjusted for 100 kVp"),
+        (Contrast.VENOUS, None, 82.5, "venous contrast phase (header), adjusted for 82.5 kVp"),
+    ],
+)
+def test_the_reason_names_phase_source_and_voltage(header, clinician, kvp, reason):
+    assert choose(header, clinician=clinician, kvp=kvp).reason == reason
+
+
+def test_blood_measured_at_a_low_voltage_still_lies_below_the_adjusted_limits():
+    chosen = choose(kvp=80.0, lumen=100.0, noise=10.0)
+    assert (chosen.limits.grow, chosen.limits.seed) == (pytest.approx(169), pytest.approx(260))
+
+
+@pytest.mark.parametrize(
+    ("typed", "limits"),
+    [
+        ({"grow_hu": 110.0}, (110, 200)),
+        ({"grow_hu": 250.0}, (250, 250)),
+        ({"seed_hu": 180.0}, (130, 180)),
+        ({"seed_hu": 100.0}, (130, 130)),
+        ({"grow_hu": 110.0, "seed_hu": 90.0}, (110, 110)),
+    ],
+)
+def test_typed_limits_stand_and_a_seed_is_never_below_growth(typed, limits):
+    chosen = choose(**typed)
+    assert (chosen.limits.grow, chosen.limits.seed) == limits
+    assert chosen.reason == "typed by the user"
