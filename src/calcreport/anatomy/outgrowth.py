@@ -8,8 +8,9 @@ silently. Ends of bones, pelvis and spine have no such course: there nothing is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Final
 
 import numpy as np
@@ -117,7 +118,7 @@ def _residual(outlines: NDArray[np.bool_], density: NDArray[np.int16], grid_mm: 
     kernel = _disc(MIN_THICKNESS_MM / 2, grid_mm)
     fewest = int(kernel.sum())
     sections = cache(lambda plane: _sections(outlines[plane]))
-    shafts = cache(lambda plane: [own for own in sections(plane) if _is_shaft(own, density[plane], grid_mm)])
+    is_shaft = cache(lambda plane, number: _is_shaft(sections(plane)[number], density[plane], grid_mm))
     residual = np.zeros_like(outlines)
     for k in [max(1, round(distance / grid_mm[0])) for distance in REFERENCE_MM]:
         for i in range(k, len(outlines) - k):
@@ -128,7 +129,7 @@ def _residual(outlines: NDArray[np.bool_], density: NDArray[np.int16], grid_mm: 
                 part = beyond[section.box] & section.own
                 if np.count_nonzero(part) < fewest or not (part := ndimage.binary_opening(part, kernel)).any():
                     continue
-                if all(_continues(section, shafts(plane)) for plane in (i - k, i + k)):
+                if all(_continues(section, sections(plane), partial(is_shaft, plane)) for plane in (i - k, i + k)):
                     residual[i][section.box] |= part
     return residual
 
@@ -169,13 +170,14 @@ def _solidity(region: NDArray[np.bool_]) -> float:
     return float(len(points) / max(int(hull), 1))
 
 
-def _continues(section: _Section, shafts: list[_Section]) -> bool:
-    """Whether a section has a shaft of like size under or over it."""
+def _continues(section: _Section, others: list[_Section], is_shaft: Callable[[int], bool]) -> bool:
+    """Whether a section has a shaft of like size under or over it; `is_shaft` tells by number, and costs most."""
     return any(
-        section.size <= 2.5 * shaft.size
-        and shaft.size <= MAX_AREA_CHANGE * section.size
-        and _shared(section, shaft) >= 0.4 * shaft.size
-        for shaft in shafts
+        section.size <= 2.5 * other.size
+        and other.size <= MAX_AREA_CHANGE * section.size
+        and _shared(section, other) >= 0.4 * other.size
+        and is_shaft(number)
+        for number, other in enumerate(others)
     )
 
 
