@@ -21,7 +21,10 @@ SKIN_EDGE_HU: Final = -500.0
 """Halfway between air and the first tissue: the outer surface of the skin."""
 
 SAMPLE_POINTS: Final = 600
-"""Surface points of a lesion that distances are taken from at first …"""
+SAMPLE_STRIDE: Final = 8
+FEWEST_POINTS: Final = 60
+"""Surface points of a lesion that distances are taken from at first, of small ones every eighth, which lie closer
+together than blocks …"""
 
 CLOSE_POINTS: Final = 3_000
 """… and at most, of those nearest to the skin, for the distance itself."""
@@ -103,7 +106,8 @@ def skin_distance(skin: Skin, points_mm: NDArray[np.float64]) -> tuple[Segment |
         return None, NO_SKIN
     step, spacing = np.array(skin.coarse.step), np.array(skin.coarse.spacing_mm)
     block_mm = float(np.linalg.norm(spacing))
-    sample = points_mm[:: max(1, len(points_mm) // SAMPLE_POINTS)]
+    count = len(points_mm)
+    sample = points_mm[:: max(1, count // SAMPLE_POINTS, min(SAMPLE_STRIDE, count // FEWEST_POINTS))]
     position = skin.volume.geometry.index(sample) / step * spacing
     # A few percent of error here only widens the search below.
     near, _ = query(skin.tree, position, eps=0.05)
