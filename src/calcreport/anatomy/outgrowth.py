@@ -127,9 +127,8 @@ def _residual(outlines: NDArray[np.bool_], density: NDArray[np.int16], grid_mm: 
                 continue
             for section in sections(i):
                 part = beyond[section.box] & section.own
-                if np.count_nonzero(part) < fewest or not _fits(kernel, part):
+                if np.count_nonzero(part) < fewest or not (part := ndimage.binary_opening(part, kernel)).any():
                     continue
-                part = ndimage.binary_opening(part, kernel)
                 if all(_continues(section, sections(plane), partial(is_shaft, plane)) for plane in (i - k, i + k)):
                     residual[i][section.box] |= part
     return residual
@@ -139,13 +138,6 @@ def _disc(radius_mm: float, grid_mm: tuple[float, ...]) -> NDArray[np.bool_]:
     """Disc of a radius, a pixel at least, as a structuring element."""
     reach = max(1, round(radius_mm / grid_mm[1]))
     return np.asarray(np.hypot(*np.mgrid[-reach : reach + 1, -reach : reach + 1]) <= reach + 0.3)
-
-
-def _fits(kernel: NDArray[np.bool_], part: NDArray[np.bool_]) -> bool:
-    """Whether a structuring element has room anywhere in a mask."""
-    high, wide = (max(0, n - k + 1) for n, k in zip(part.shape, kernel.shape, strict=True))
-    places = [part[i : i + high, j : j + wide] for i, j in np.argwhere(kernel)]
-    return bool(np.logical_and.reduce(places).any())
 
 
 def _sections(plane: NDArray[np.bool_]) -> list[_Section]:
