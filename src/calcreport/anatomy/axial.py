@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.optimize import linear_sum_assignment
 
 from calcreport.anatomy.morphology import TOUCHING_IN_PLANE
 from calcreport.model.geometry import VolumeGeometry
@@ -44,9 +44,9 @@ def turn_of(geometry: VolumeGeometry) -> Turn:
     """The turn for a stack: each patient axis (z, y, x) gets the grid axis nearest to it."""
     steps = geometry.affine[:3, :3] / np.linalg.norm(geometry.affine[:3, :3], axis=0)
     patient = steps[[2, 1, 0]]
-    _, axes = linear_sum_assignment(-np.abs(patient))
+    axes = max(permutations(range(3)), key=lambda order: float(np.abs(patient[range(3), order]).sum()))
     signs = [1 if patient[i, axis] >= 0 else -1 for i, axis in enumerate(axes)]
-    return Turn(order=tuple(map(int, axes)), step=tuple(signs))  # type: ignore[arg-type]
+    return Turn(order=axes, step=tuple(signs))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -83,7 +83,7 @@ def find_lumen(grid: Grid, body: Mask, noise_hu: float) -> Lumen:
     sections = _describe(grid, labels, count, noise_hu)
     is_tube = sections.falls_off & sections.is_even & (sections.mean_hu <= MAX_LUMEN_HU)
     is_tube &= (sections.area_mm2 >= SECTION_MM2[0]) & (sections.area_mm2 <= SECTION_MM2[1])
-    tubes = _long_parts(is_tube[labels], grid)
+    tubes = _long_parts(is_tube[labels], grid) if is_tube.any() else none.mask
     if not tubes.any():
         return none
     # A wall full of plaques hides one section or two between others.
@@ -165,6 +165,8 @@ def find_small_vessels(
     area = np.bincount(labels[inside], minlength=count + 1) * grid.spacing_mm[1] * grid.spacing_mm[2]
     apart = (area >= SMALL_MM2[0]) & (area <= SMALL_MM2[1]) & (peak <= MAX_LUMEN_HU)
     apart[labels[dilate(bone, "square")]] = False
+    if not apart.any():
+        return Lumen(mask=found, hu=None)
     chains, _ = ndimage.label(_long_parts(apart[labels], grid, is_bridged=False))
     for n, box in enumerate(ndimage.find_objects(chains), start=1):
         own = chains[box] == n

@@ -7,7 +7,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 from scipy.spatial import KDTree
 
 from calcreport.anatomy.body import Body
@@ -22,7 +21,10 @@ SKIN_EDGE_HU: Final = -500.0
 """Halfway between air and the first tissue: the outer surface of the skin."""
 
 SAMPLE_POINTS: Final = 600
-"""Surface points of a lesion that distances are taken from at first …"""
+SAMPLE_STRIDE: Final = 8
+FEWEST_POINTS: Final = 60
+"""Surface points of a lesion that distances are taken from at first, of small ones every eighth, which lie closer
+together than blocks …"""
 
 CLOSE_POINTS: Final = 3_000
 """… and at most, of those nearest to the skin, for the distance itself."""
@@ -104,7 +106,8 @@ def skin_distance(skin: Skin, points_mm: NDArray[np.float64]) -> tuple[Segment |
         return None, NO_SKIN
     step, spacing = np.array(skin.coarse.step), np.array(skin.coarse.spacing_mm)
     block_mm = float(np.linalg.norm(spacing))
-    sample = points_mm[:: max(1, len(points_mm) // SAMPLE_POINTS)]
+    count = len(points_mm)
+    sample = points_mm[:: max(1, count // SAMPLE_POINTS, min(SAMPLE_STRIDE, count // FEWEST_POINTS))]
     position = skin.volume.geometry.index(sample) / step * spacing
     # A few percent of error here only widens the search below.
     near, _ = query(skin.tree, position, eps=0.05)
@@ -162,9 +165,18 @@ def _skin_points(skin: Skin, blocks: NDArray[np.int64]) -> NDArray[np.float64]:
     field = np.where(at_rim, density - np.float32(SKIN_EDGE_HU), np.float32(1.0))
     creases = in_folds & ~at_rim
     if bool((density[creases] < CREASE_HU).any()):
-        for axis in (1, 2):
-            density = ndimage.convolve1d(density, np.array([0.25, 0.5, 0.25], dtype=np.float32), axis=axis)
-        field = np.where(creases, density - np.float32(CREASE_HU), field)
+        field = np.where(creases, _smooth(density) - np.float32(CREASE_HU), field)
     # Outside the chosen blocks, and where nothing was imaged, no surface is claimed.
     points, _ = crossings(field)
     return skin.volume.geometry.lps_mm(points + low)
+
+
+def _smooth(density: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Weights 1, 2, 1 along rows and columns, by shifted sums: several times as fast as a general filter."""
+    for axis in (1, 2):
+        along = density.swapaxes(0, axis)
+        quarter, total = along * np.float32(0.25), along * np.float32(0.5)
+        for to, of in ((slice(1, None), slice(None, -1)), (slice(None, -1), slice(1, None)), (0, 0), (-1, -1)):
+            total[to] += quarter[of]
+        density = total.swapaxes(0, axis)
+    return density

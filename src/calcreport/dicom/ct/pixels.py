@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
+from math import floor
 from typing import Final
 
 import numpy as np
@@ -31,8 +31,6 @@ _HARD_EDGE_REACH: Final = 9
 """Side of the square, in voxels, in which they must lie, and in which padding is then not imaged."""
 _LOOK: Final = 4
 """Every fourth row and column is looked at for padding beside tissue: a shorter edge is too short to matter."""
-_SPECK_STEPS: Final = 12
-"""Padding lies in rows that end at the border; specks of air beside it are found by so many steps, or by all parts."""
 _WIDEST_STEP: Final = 8  # of the rows and columns looked at for plausibility
 _FEWEST_STEPS: Final = 32
 """Every eighth row and column is looked at for plausibility, and more in small images: this many at least."""
@@ -253,7 +251,7 @@ def _without_air(
     against air, while the edge of the field of view cuts tissue off sharply. Only there it counts as not imaged.
     """
     low, high = ((limit - scale.intercept) / scale.slope for limit in _AIR_LIKE_HU)
-    tissue = (_TISSUE_HU - scale.intercept) / scale.slope
+    tissue = floor((_TISSUE_HU - scale.intercept) / scale.slope)  # whole numbers compare three times as fast
     lowest, highest = scale.padding or (int(values[0, 0]),) * 2
     if highest < low or lowest > high:
         return padding
@@ -278,25 +276,33 @@ def _beside(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _count_around(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Voxels of a mask in the square of `_HARD_EDGE_REACH` around each: shifted sums, faster than any filter."""
-    rows, columns = mask.shape
+    """Voxels of a mask in the square of `_HARD_EDGE_REACH` around each: sums of sums, faster than any filter."""
     count = np.pad(mask.view(np.uint8), _HARD_EDGE_REACH // 2)
-    count = reduce(np.add, (count[i : i + rows] for i in range(_HARD_EDGE_REACH)))
-    return reduce(np.add, (count[:, i : i + columns] for i in range(_HARD_EDGE_REACH)))
+    for _ in mask.shape:
+        pairs = count[:-1] + count[1:]
+        fours = pairs[:-2] + pairs[2:]
+        count = (fours[:-5] + fours[4:-1] + count[8:]).T
+    return count
 
 
 def _reached(mask: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Wanted voxels of a mask whose connected part reaches the border of the image."""
-    clear, column = ~mask, np.arange(mask.shape[1])
-    first, last = clear.argmax(axis=1)[:, None], column[-1] - clear[:, ::-1].argmax(axis=1)[:, None]
+    clear, column = ~mask, np.arange(mask.shape[1], dtype=np.uint16)
+    ends = (clear.argmax(axis=1), mask.shape[1] - 1 - clear[:, ::-1].argmax(axis=1))
+    first, last = (end.astype(np.uint16)[:, None] for end in ends)
     reached = mask & ((column < first) | (column > last) | mask.all(axis=1, keepdims=True))
     reached[[0, -1]] = mask[[0, -1]]
-    for _ in range(_SPECK_STEPS):
-        grown = reached | (_beside(reached) & mask)
-        if np.array_equal(grown, reached) or not (wanted & ~grown).any():
-            return np.asarray(wanted & grown)
-        reached = grown
-    return np.asarray(wanted & reaching_border(mask))
+    # A rim of false spares every look at a neighbour the question whether there is one.
+    wide, rest = np.pad(reached, 1), np.pad(mask & ~reached, 1)
+    grown, closed = wide.reshape(-1), rest.reshape(-1)
+    steps = np.array([[-1], [1], [-wide.shape[1]], [wide.shape[1]]])
+    new = np.flatnonzero(closed)
+    new = new[grown[new + steps].any(axis=0)]
+    while new.size:
+        grown[new], closed[new] = True, False
+        near = (new + steps).ravel()
+        new = np.unique(near[closed[near]])
+    return np.asarray(wanted & wide[1:-1, 1:-1])
 
 
 def reaching_border(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -311,7 +317,7 @@ def reaching_border(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(is_kept[labels])
 
 
-def _meet(air_like: NDArray[np.bool_], values: NDArray[np.int16] | NDArray[np.uint16], tissue: float) -> bool:
+def _meet(air_like: NDArray[np.bool_], values: NDArray[np.int16] | NDArray[np.uint16], tissue: int) -> bool:
     """Whether padding and tissue are neighbours in any fourth row or column: a quick look, for every slice."""
     for mask, sample in ((air_like[::_LOOK], values[::_LOOK]), (air_like[:, ::_LOOK].T, values[:, ::_LOOK].T)):
         dense = sample > tissue
