@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import csv
 import dataclasses
-import fnmatch
 import os
 import sys
 import tempfile
@@ -37,7 +36,7 @@ from candidates import FIXED, LESION, Candidate, Fit, fit, label_of, left_out, t
 from numpy.typing import NDArray  # noqa: E402
 from perturb import PERTURBATIONS  # noqa: E402
 from run_phantoms import acquisition as phantom_acquisition  # noqa: E402
-from run_unseen import LEAST_BLOCKS, TISSUES  # noqa: E402
+from run_unseen import LEAST_BLOCKS, TISSUES, is_chosen  # noqa: E402
 from unseen_studies import Box, Study, find_studies  # noqa: E402
 
 from calcreport.calcification import analysis, reject  # noqa: E402
@@ -191,10 +190,7 @@ def dump(args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as scratch, args.out.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, fields)
         writer.writeheader()
-        patterns = args.studies.split(",")
-        studies = [
-            s for s in find_studies(args.data, Path(scratch)) if any(fnmatch.fnmatch(s.name, p) for p in patterns)
-        ]
+        studies = [s for s in find_studies(args.data, Path(scratch)) if is_chosen(s, args.studies)]
         for number, study in enumerate(studies):
             changes = [CHANGES[(number + n) % len(CHANGES)] for n in range(args.changes)]
             writer.writerows(rows_of_study(study, args.seeds, changes))
