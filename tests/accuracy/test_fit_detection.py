@@ -29,7 +29,7 @@ def cloud() -> list[dict[str, str]]:
     for n in range(20):
         for value, label in ((2.0, "lesion"), (-2.0, "noise")):
             rows.append(row(f"s{n}", "as it is", label, value + 0.5 * rng.standard_normal()))
-        rows.append(row(f"s{n}", "sharpened", "noise", 3.0))
+        rows.append(row(f"s{n}", "sharpened", "noise", -9.0))
     return rows
 
 
@@ -40,17 +40,32 @@ def test_the_limit_lets_the_allowed_share_of_false_foci_of_unchanged_studies_pas
     false = np.sort(logit[rows.is_real & ~rows.is_mineral])
     assert (false >= limit).sum() <= 2
     assert (false >= limit - 0.1).sum() >= 2
+    worse = known_rows([*cloud(), *(row(f"s{n}", "sharpened", "noise", 3.0) for n in range(3))], ("a",), studies=20)
+    assert limit_for(worse.left_out(), worse) > limit
 
 
-def test_bone_and_what_nobody_knows_are_not_fitted_on() -> None:
-    rows = [*cloud(), *(row("s0", "as it is", label, 9.0) for label in ("bone", "unknown", "incidental", "vessel"))]
-    assert len(known_rows(rows, ("a",), studies=20).values) == 60
+@pytest.mark.parametrize(
+    ("label", "variant", "is_kept"),
+    [
+        ("unknown", "as it is", False),
+        ("incidental", "as it is", False),
+        ("contrast", "as it is", True),
+        ("contrast", "sharpened", False),
+        ("other", "sharpened", False),
+        ("noise", "sharpened", True),
+        ("lesion", "sharpened", True),
+    ],
+)
+def test_what_is_not_noise_counts_as_false_only_in_unchanged_studies(label: str, variant: str, is_kept: bool) -> None:
+    rows = known_rows([*cloud(), row("s0", variant, label, 9.0)], ("a",), studies=20)
+    assert len(rows.values) == 60 + is_kept
 
 
-def test_a_real_focus_counts_more_than_one_put_in() -> None:
+def test_a_real_focus_counts_more_than_one_put_in_and_contrast_not_at_all() -> None:
     rows = known_rows([row("s0", "as it is", "lesion", 1), row("s0", "with lesions 1", "lesion", 1),
-                       row("s0", "as it is", "noise", 0)], ("a",), studies=1)  # fmt: skip
-    assert rows.weight.tolist() == [6, 1, 1]
+                       row("s0", "as it is", "noise", 0), row("s0", "as it is", "contrast", 0)],
+                      ("a",), studies=1)  # fmt: skip
+    assert rows.weight.tolist() == [6, 1, 1, 0]
 
 
 def test_the_table_says_what_it_found_and_reads_back() -> None:
@@ -60,7 +75,7 @@ def test_the_table_says_what_it_found_and_reads_back() -> None:
     assert table["accept"] == -9.0
     assert list(table["features"]["a"]) == ["mean", "deviation", "weight"]
     assert "#   real: 20 of 20" in text
-    assert "False foci then: 20 in 20 studies, 20 in 20 changed copies." in text
+    assert "False foci then: 20 in 20 studies, 0 in 20 changed copies." in text
 
 
 def test_the_table_in_use_names_its_script_and_holds_features_that_exist() -> None:
