@@ -405,9 +405,12 @@ def report(rows: list[Row], phantoms: dict[str, str], seconds: float) -> str:
     """All tables as Markdown."""
     plain = [r for r in rows if r.variant == AS_IT_IS]
     with_lesions = [r for r in rows if r.variant == INSERTED]
+    changed = {r.study for r in rows if r.variant in PERTURBATIONS}
     parts = [
-        f"Run of {datetime.now(UTC):%Y-%m-%d} over {len(plain)} real studies, {sum(len(r.inserted) for r in with_lesions)} lesions put into them, "
-        f"{len(rows) - len(plain) - len(with_lesions)} changed copies; {seconds / 60:.0f} minutes.",
+        f"Run of {datetime.now(UTC):%Y-%m-%d} over {len(plain)} real studies, "
+        f"{sum(len(r.inserted) for r in with_lesions)} lesions put into them, "
+        f"{len(rows) - len(plain) - len(with_lesions)} changed copies (of {len(changed)} studies); "
+        f"{seconds / 60:.0f} minutes.",
         _distance_table(plain, with_lesions, phantoms),
         "### Real studies as they are",
         table(
@@ -508,6 +511,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("data", type=Path, nargs="*", help="folders with studies and their readings")
     parser.add_argument("--studies", default="*", help="comma list of names or patterns")
     parser.add_argument("--perturb", default="", help=f"comma list, or all: {', '.join(PERTURBATIONS)}")
+    parser.add_argument("--perturb-studies", default="*", help="comma list of names or patterns that are changed")
     parser.add_argument("--insert", type=int, default=4, help="lesions put into each study (default 4)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
@@ -526,6 +530,11 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
+def is_chosen(study: Study, patterns: str) -> bool:
+    """Whether a study is named in a comma list of names or patterns."""
+    return any(fnmatch.fnmatch(study.name, pattern) for pattern in patterns.split(","))
+
+
 def main() -> int:
     """Run the studies chosen and print the tables."""
     args = options()
@@ -533,15 +542,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         work = args.work or Path(scratch)
         work.mkdir(parents=True, exist_ok=True)
-        patterns = args.studies.split(",")
-        studies = [s for s in find_studies(args.data, work) if any(fnmatch.fnmatch(s.name, p) for p in patterns)]
+        studies = [s for s in find_studies(args.data, work) if is_chosen(s, args.studies)]
         if not studies:
             sys.stderr.write("no real studies in the folders given: nothing is measured\n")
             return 0
-        chosen = {"perturb": args.perturb, "insert": args.insert, "seed": args.seed, "work": work}
+        common = {"insert": args.insert, "seed": args.seed, "work": work}
+        tasks = [(s, common | {"perturb": args.perturb if is_chosen(s, args.perturb_studies) else ()}) for s in studies]
         rows: list[Row] = []
         with ProcessPoolExecutor(args.jobs) as pool:
-            for study, part in zip(studies, pool.map(_rows_of, [(s, chosen) for s in studies]), strict=True):
+            for study, part in zip(studies, pool.map(_rows_of, tasks), strict=True):
                 rows += part
                 sys.stderr.write(f"{study.name}: {time.perf_counter() - start:.0f} s\n")
     if args.json:

@@ -79,8 +79,6 @@ class Focus:
     """Whether it runs out of the scan."""
     evidence: float
     """How far all its voxels together stand out of the series' noise (`evidence_of`)."""
-    slice_count: int
-    """Slices it is seen in."""
     thickness_mm: float
     """Twice the greatest depth within its slices: diameter of the largest disc that fits, mm."""
 
@@ -176,7 +174,6 @@ def examine(
         air_fraction=float((air & is_outside).sum()) / total,
         evidence=evidence_of(values, reference, max(neighbours.noise_hu, MIN_NOISE_HU)),
         thickness_mm=thickness,
-        slice_count=int(components.box[component, 0, 1] - components.box[component, 0, 0]),
         touches_border=bool(
             (components.box[component, :, 0] == 0).any() or (components.box[component, :, 1] == shape).any()
         ),

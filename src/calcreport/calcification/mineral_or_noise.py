@@ -18,13 +18,11 @@ from calcreport.resources import detection_text
 FEATURES: Final[dict[str, Callable[[Focus], float]]] = {
     "log_contrast_to_noise": lambda f: log(max(f.contrast_to_noise, 0.1)),
     "log_evidence": lambda f: log(max(f.evidence, 1.0)),
-    "log_slices": lambda f: log(f.slice_count),
     "nearness_to_bone": lambda f: 1.0 / max(f.bone_gap_mm, 1.0),
     "has_gas": lambda f: float(f.gas_fraction > 0.01),
-    "has_air": lambda f: float(f.air_fraction > 0.02),
 }
-"""What the table weighs. Natural logarithms; nearness to bone is 1/mm, 0 where no bone is near; gas and air are 1 where
-more than a trace of them lies around the component, else 0."""
+"""What the table weighs. Natural logarithms; nearness to bone is 1/mm, 0 where no bone is near; gas is 1 where
+more than a trace of it is enclosed around the component, else 0."""
 
 
 @cache

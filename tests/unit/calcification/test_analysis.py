@@ -59,6 +59,29 @@ def test_a_length_is_stated_with_its_interval_unless_the_mineral_hardly_exceeds_
     assert (lesion.size.uncertainty_mm is not None) is is_stated
 
 
+@pytest.mark.parametrize(
+    ("slices", "settings", "lesions"), [(1, {}, 1), (2, {}, 1), (4, {}, 0), (1, {"seed_hu": 200.0}, 0)]
+)
+def test_only_a_focus_in_one_or_two_slices_may_stay_below_the_seed(make_volume, limb, slices, settings, lesions):
+    def paint(x, y, z):
+        field = limb(x, y, z)
+        field[(np.hypot(x - 18.0, y - 12.0) < 2.5) & (z > -2.0) & (z < 4.0 * slices - 2.0)] = 165.0
+        return field
+
+    volume = make_volume(paint, size_mm=90.0, spacing_mm=(4.0, 0.8, 0.8), noise_hu=8.0)
+    assert len(analyse(volume, settings=settings).lesions) == lesions
+
+
+def test_a_speck_in_one_thick_slice_is_as_long_as_in_that_slice(make_volume, limb):
+    def paint(x, y, z):
+        field = limb(x, y, z)
+        field[(np.hypot(x - 28.0, y - 21.0) < 2.0) & (np.abs(z) < 3.0)] = 900.0
+        return field
+
+    (lesion,) = analyse(make_volume(paint, size_mm=90.0, spacing_mm=(10.0, 0.8, 0.8), blur_mm=1.0)).lesions
+    assert lesion.size.max_diameter_mm >= lesion.size.axial_long_mm
+
+
 def test_a_skin_cut_by_the_picture_gives_no_distance(make_volume, limb):
     volume = make_volume(with_ball(limb, (20.0, 0.0, 0.0), 6.0), size_mm=72.0)
     (lesion,) = analyse(volume).lesions
