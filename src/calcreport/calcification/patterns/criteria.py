@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
-from functools import cache
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -83,10 +84,17 @@ FEATURES: Final = DERIVED | {field.name for field in dataclasses.fields(Features
 """Values a row may name."""
 
 
-@cache
-def built_in_table() -> PatternTable:
-    """The table that travels with the software."""
-    return read_table(pattern_text("ct.toml"), FEATURES)
+def pattern_table(site: Mapping[str, Any] | None = None) -> PatternTable:
+    """The table that travels with the software, with a site's own ``sign`` and ``pattern`` tables laid over it.
+
+    Raises `RuleFileError` ``patterns.invalid``.
+    """
+    return _table(json.dumps(site or {}, default=str))
+
+
+@lru_cache(maxsize=4)
+def _table(site: str) -> PatternTable:
+    return read_table(pattern_text("ct.toml"), FEATURES, json.loads(site))
 
 
 def _rise(value: Grade, low: float, high: float) -> Grade:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 
-from calcreport.calcification.patterns.criteria import built_in_table, pattern_values, score_patterns
+from calcreport.calcification.patterns.criteria import pattern_table, pattern_values, score_patterns
 from calcreport.calcification.patterns.features import Features
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.report import Confidence, Pattern, YesNo
@@ -44,7 +45,12 @@ COMPLETE: Final = 0.97
 
 
 def read_pattern(
-    features: Features, *, geometry: VolumeGeometry, slice_thickness_mm: float | None, region: str | None
+    features: Features,
+    *,
+    geometry: VolumeGeometry,
+    slice_thickness_mm: float | None,
+    region: str | None,
+    site: Mapping[str, Any] | None = None,
 ) -> Pattern:
     """Pattern of a lesion with its confidence.
 
@@ -58,6 +64,8 @@ def read_pattern(
         From the header; the larger of it and the spacing counts.
     region : str | None
         Body part, for the few patterns bound to a place.
+    site : Mapping[str, Any] | None
+        A site's own tables; see `pattern_table`.
 
     Returns
     -------
@@ -66,13 +74,15 @@ def read_pattern(
     """
     thickest = max(geometry.spacing_mm[0], slice_thickness_mm or 0.0)
     values = pattern_values(features, (thickest, *geometry.spacing_mm[1:]), region)
-    graded = score_patterns(values, built_in_table())
+    table = pattern_table(site)
+    graded = score_patterns(values, table)
     ranked = sorted(((name, float(grade)) for name, (grade, _) in graded.items()), key=lambda item: -item[1])
     best, score = ranked[0]
-    confidence = _confidence(best, score, score - ranked[1][1], float(graded[best][1]))
+    confidence = _confidence(score, score - ranked[1][1], float(graded[best][1]))
     diagonals = features.largest_focus_mm / geometry.voxel_diagonal_mm
     is_along = features.to_fascia_mm is not None and features.to_fascia_mm <= ALONG_FASCIA_MM
     is_limited = diagonals < FEW_VOXELS or thickest > RIM_SLICE_MM or (best == "P11" and not is_along)
+    is_limited |= table.patterns[best].never_sure
     if confidence is Confidence.HIGH and is_limited:
         confidence = Confidence.MODERATE
     caveats = []
@@ -93,10 +103,10 @@ def read_pattern(
     )
 
 
-def _confidence(best: str, score: float, lead: float, seen: float) -> Confidence:
+def _confidence(score: float, lead: float, seen: float) -> Confidence:
     """How sure a reading is, from its grade, its lead over the next and how well it is resolved."""
     if score >= HIGH_SCORE and lead >= HIGH_LEAD and seen >= HIGH_SEEN:
-        return Confidence.MODERATE if built_in_table().patterns[best].never_sure else Confidence.HIGH
+        return Confidence.HIGH
     is_moderate = score >= MODERATE_SCORE and lead >= MODERATE_LEAD and seen >= MODERATE_SEEN
     return Confidence.MODERATE if is_moderate else Confidence.LOW
 
