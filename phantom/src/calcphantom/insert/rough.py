@@ -206,9 +206,7 @@ def rings(lesion: LesionRecipe, rng: np.random.Generator) -> Piece:
     for centre, size in zip(centres, sizes, strict=True):
         noise = field(rng, 3.0)
 
-        def crust(
-            x: Floats, y: Floats, z: Floats, c: Floats = centre, r: float = size, n: Distance = noise
-        ) -> Floats:
+        def crust(x: Floats, y: Floats, z: Floats, c: Floats = centre, r: float = size, n: Distance = noise) -> Floats:
             away = np.sqrt((x - c[0]) ** 2 + (y - c[1]) ** 2 + (z - c[2]) ** 2) + 0.35 * n(x, y, z)
             return np.asarray(np.maximum(np.abs(away - r) - 0.55, gaps(x, y, z) - 0.9))
 
@@ -250,7 +248,7 @@ def linear(lesion: LesionRecipe, rng: np.random.Generator) -> Piece:
         )  # fmt: skip
 
     side = radius + bend + 0.5
-    lumen = _both(lambda x, y, z: away(x, y, z) - radius + wall, lambda x, y, z: np.abs(z) - half)
+    lumen = _both(lambda x, y, z: away(x, y, z) - radius + wall, lambda _x, _y, z: np.abs(z) - half)
     paints = (
         soft(solid(lumen, (side, side, half), has_points=False), 50.0),
         mineral(solid(pipe, (side, side, half)), lesion.hu),

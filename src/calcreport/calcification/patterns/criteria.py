@@ -63,6 +63,7 @@ def pattern_values(f: Features, spacing: tuple[float, float, float], region: str
         "bulk": f.thickness_mm / longest,
         "plate": f.thickness_mm / max(f.width_mm, 1e-6),
         "fat_gain": f.near_fat - f.wide_fat,
+        "deep_fat": f.near_fat * beneath,
         "beneath_fascia": beneath,
         "over_fascia": over,
         "by_fascia": float(f.layer in {DepthClass.CROSSES_FASCIA, DepthClass.ABUTS_FASCIA}),
@@ -75,8 +76,10 @@ def pattern_values(f: Features, spacing: tuple[float, float, float], region: str
     }
 
 
-DERIVED: Final = frozenset({"slenderness", "bulk", "plate", "fat_gain", "beneath_fascia", "over_fascia", "by_fascia",
-                            "superficial_foci", "trunk", "buttock"})  # fmt: skip
+DERIVED: Final = frozenset({
+    "slenderness", "bulk", "plate", "fat_gain", "deep_fat", "beneath_fascia", "over_fascia", "by_fascia",
+    "superficial_foci", "trunk", "buttock",
+})  # fmt: skip
 """Values beside those of `Features` that a row may name."""
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-
 from calcreport.calcification.patterns.criteria import pattern_table, pattern_values, score_patterns
 from calcreport.calcification.patterns.features import Features
 from calcreport.model.geometry import VolumeGeometry
@@ -30,6 +29,9 @@ RIM_SLICE_MM: Final = 3.0
 
 ALONG_FASCIA_MM: Final = 4.0
 """Sheets this close to the investing fascia lie along it."""
+
+FAR_FROM_FASCIA_MM: Final = 15.0
+"""Farther from it than this a sheet is a shape without the place that would make it characteristic (proposal)."""
 
 CLEFT_MM: Final = 2.5
 """Mineral farther from the cortex than this has soft tissue in between."""
@@ -85,6 +87,8 @@ def read_pattern(
     is_limited |= table.patterns[best].never_sure
     if confidence is Confidence.HIGH and is_limited:
         confidence = Confidence.MODERATE
+    if best == "P11" and (features.to_fascia_mm or 0.0) > FAR_FROM_FASCIA_MM:
+        confidence = Confidence.LOW
     caveats = []
     if diagonals < FEW_VOXELS / 2:
         confidence = Confidence.LOW
@@ -117,7 +121,7 @@ def _named_features(
     """Features by the names a reader uses, each yes, no or unknown; unknown where the voxels cannot show them."""
     unknown, yes, no = YesNo.UNKNOWN.value, YesNo.YES.value, YesNo.NO.value
     is_sure = confidence is not Confidence.LOW
-    names = dict.fromkeys(
+    names: dict[str, float | int | bool | str | None] = dict.fromkeys(
         ("rim_complete", "rim_incomplete", "trabeculated", "fluid_calcium_level", "centre_dense", "chondroid",
          "fatty_mass"), unknown,
     )  # fmt: skip
@@ -148,7 +152,7 @@ which either is called so (proposals)."""
 
 
 def _morphology(f: Features, values: dict[str, float], *, is_rim: bool) -> str:
-    """Plain shape, in the words of films: holds whatever the pattern, and is what is said when none is characteristic."""
+    """Plain shape, in the words of films: what is said when no pattern is characteristic."""
     if f.peak_count >= 3 or f.foci_count >= 3:
         return "clustered"
     if is_rim:

@@ -94,7 +94,7 @@ def read_table(text: str, features: frozenset[str], site: Mapping[str, Any] | No
     return PatternTable(signs=read["sign"], patterns=read["pattern"])
 
 
-def _cases(where: str, entry: Any, known: set[str], problems: list[str]) -> Cases:
+def _cases(where: str, entry: object, known: set[str], problems: list[str]) -> Cases:
     if not isinstance(entry, Mapping) or not (entry.keys() - _HEAD):
         problems.append(f"{where}: needs rows")
         return Cases(source="", cases=())
@@ -129,8 +129,8 @@ def _faults(row: Row, known: set[str]) -> Iterator[str]:
     """What is wrong with a row, each a sentence."""
     if row.feature not in known:
         yield "feature is not known; calcreport rules list prints those in use"
-    numbers = (row.low, row.high, row.weight, row.unknown)
-    if any(isinstance(v, bool) or not isinstance(v, int | float) for v in numbers):
+    given: dict[str, object] = dataclasses.asdict(row)
+    if any(type(given[name]) not in (int, float) for name in ("low", "high", "weight", "unknown")):
         yield "low, high, weight and unknown are numbers"
     elif not -1e6 < row.low < row.high < 1e6:
         yield "low lies below high; write falls = true where a high value speaks against the pattern"
@@ -138,5 +138,5 @@ def _faults(row: Row, known: set[str]) -> Iterator[str]:
         yield "weight and unknown lie between 0 and 1"
     if row.needs not in ("", *NEEDS):
         yield f"needs is one of {', '.join(NEEDS)}"
-    if not isinstance(row.falls, bool) or not isinstance(row.unit, str) or not isinstance(row.source, str):
+    if type(given["falls"]) is not bool or {type(given[name]) for name in ("unit", "source")} != {str}:
         yield "falls is true or false, unit and source are texts"

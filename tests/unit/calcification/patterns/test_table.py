@@ -65,7 +65,9 @@ def test_a_mistake_is_named_with_its_place(before, after, problem):
     assert problem in str(error.value)
 
 
-@pytest.mark.parametrize("own", [{"patern": {}}, {"pattern": {"P11": []}}, {"pattern": {"P11": {"source": "x", "rows": 3}}}])
+@pytest.mark.parametrize(
+    "own", [{"patern": {}}, {"pattern": {"P11": []}}, {"pattern": {"P11": {"source": "x", "rows": 3}}}]
+)
 def test_a_mistake_of_a_site_is_named(own):
     with pytest.raises(RuleFileError):
         pattern_table(own)
