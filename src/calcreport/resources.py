@@ -68,6 +68,11 @@ def detection_text(name: str) -> str:
     return (files("calcreport") / "calcification" / "tables" / name).read_text(encoding="utf-8")
 
 
+def pattern_text(name: str) -> str:
+    """Text of a table of patterns, by its file name."""
+    return (files("calcreport") / "calcification" / "patterns" / name).read_text(encoding="utf-8")
+
+
 def site_rule_texts(path: Path) -> dict[str, str]:
     """Read a site's own rules, from a TOML file or a folder of them: file name to TOML text.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -48,6 +48,9 @@ class DetectionSettings(SettingsBlock):
     group_distance_mm: float = Field(default=10.0, gt=0)
     """Foci closer than this in mm, in one compartment, are one lesion: about the distance at which two deposits of one
     process cannot be told from one."""
+    patterns: dict[str, Any] = Field(default_factory=dict)
+    """Tables ``sign`` and ``pattern`` of a site, laid over those that patterns are read from: see
+    ``calcreport rules list --table feature``."""
 
 
 class PolicySettings(SettingsBlock):

@@ -223,7 +223,7 @@ class Measurer:
         )
         pattern = read_pattern(
             features, geometry=geometry, slice_thickness_mm=self.acquisition.slice_thickness_mm,
-            region=self.acquisition.body_part,
+            region=self.acquisition.body_part, site=self.settings.patterns,
         )  # fmt: skip
         key_slice = key + int(offset[0])
         return MeasuredLesion(

@@ -8,7 +8,7 @@ from typing import Final
 DECIDE_FORMATS: Final = ("text", "json", "html")
 """Formats that need no pictures."""
 
-TABLES: Final = ("pattern", "gate", "flag", "explanation", "class", "concern", "recommendation", "note")
+TABLES: Final = ("feature", "pattern", "gate", "flag", "explanation", "class", "concern", "recommendation", "note")
 """Kinds of rule, in the order they are applied."""
 
 RULES_HELP: Final = "a site's own rules, a TOML file or a folder of them, laid over the built-in ones"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
@@ -10,9 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from calcreport.arguments import ruleset_of, settings_of
+from calcreport.calcification.patterns.criteria import pattern_table
+from calcreport.calcification.patterns.table import PatternTable, Row
 from calcreport.commands.explain import explain
 from calcreport.errors import UsageError
 from calcreport.formats.characters import lay_out, to_ascii
+from calcreport.model.terms import PATTERN_LABELS
 from calcreport.resources import rule_texts, site_rule_texts
 from calcreport.rules import Ruleset, load_rules
 from calcreport.rules.condition_words import ConditionWords
@@ -29,13 +33,16 @@ def run(options: argparse.Namespace) -> str:
     """
     if options.action == "check":
         return _check(options)
-    ruleset = ruleset_of(options.rules, settings_of(options.config), options.config)
+    settings = settings_of(options.config)
+    ruleset = ruleset_of(options.rules, settings, options.config)
     rows = _chosen(ruleset, options)
     if options.action == "explain":
         return explain(options, ruleset, frozenset(rule.id for rule in rows))
+    is_listed = options.table in {None, "feature"} and not options.rule
+    patterns = pattern_table(settings.detection.patterns) if is_listed else None
     if options.format == "json":
-        return _as_json(ruleset, rows)
-    return _as_text(ruleset, rows)
+        return _as_json(ruleset, rows, patterns)
+    return _as_text(ruleset, rows, patterns)
 
 
 def _chosen(ruleset: Ruleset, options: argparse.Namespace) -> list[Rule]:
@@ -75,7 +82,7 @@ def weight_of(rule: Rule) -> str:
     )
 
 
-def _as_text(ruleset: Ruleset, rows: Sequence[Rule]) -> str:
+def _as_text(ruleset: Ruleset, rows: Sequence[Rule], patterns: PatternTable | None) -> str:
     lines = [f"Rules {ruleset.name} {ruleset.version}, {len(rows)} rows, sha256 {ruleset.sha256}", ""]
     words = ConditionWords(ruleset.conditions)
     table = ""
@@ -85,6 +92,7 @@ def _as_text(ruleset: Ruleset, rows: Sequence[Rule]) -> str:
             lines += [table.upper(), ""]
         lines += [*_describe(rule, words), ""]
     lines += _name_conditions(ruleset, words, " ".join(lines))
+    lines += [] if patterns is None else _name_features(patterns)
     return lay_out(to_ascii_lines(lines), _COLUMNS)
 
 
@@ -103,6 +111,26 @@ def _name_conditions(ruleset: Ruleset, words: ConditionWords, text: str) -> list
     return ["NAMED CONDITIONS", "", *lines] if lines else []
 
 
+def _name_features(table: PatternTable) -> list[str]:
+    """What each pattern is read from on CT: rows of one case hold together, and the best case counts."""
+    lines = ["FEATURES OF PATTERNS ON CT", ""]
+    for name, cases in (*table.signs.items(), *table.patterns.items()):
+        label = PATTERN_LABELS.get(name, "sign")
+        lines.append(f"{name}: {label}{', never with high confidence' if cases.never_sure else ''}")
+        for rows in cases.cases:
+            lines += [f"  {' or ' if rows is not cases.cases[0] else ''}{len(rows)} rows", *map(_describe_row, rows)]
+        lines += [f"  source: {cases.source}", ""]
+    return lines
+
+
+def _describe_row(row: Row) -> str:
+    ends = (row.high, row.low) if row.falls else (row.low, row.high)
+    needs = f", needs the {row.needs} resolved" if row.needs else ""
+    source = f" ({row.source})" if row.source else ""
+    unit = f" {row.unit}" if row.unit else ""
+    return f"    {row.feature} from {ends[0]:g} to {ends[1]:g}{unit}, weight {row.weight:g}{needs}{source}"
+
+
 def _describe(rule: Rule, words: ConditionWords) -> Iterator[str]:
     weight = weight_of(rule)
     yield f"{rule.id}: {conclusion_of(rule)}{f' (weight {weight})' if weight else ''}, since {rule.since}"
@@ -119,7 +147,7 @@ def _describe(rule: Rule, words: ConditionWords) -> Iterator[str]:
     yield f"  sources: {'; '.join(rule.sources)}"
 
 
-def _as_json(ruleset: Ruleset, rows: Sequence[Rule]) -> str:
+def _as_json(ruleset: Ruleset, rows: Sequence[Rule], patterns: PatternTable | None) -> str:
     words = ConditionWords(ruleset.conditions)
     entries: list[dict[str, Any]] = [
         {
@@ -140,6 +168,8 @@ def _as_json(ruleset: Ruleset, rows: Sequence[Rule]) -> str:
     ]
     conditions = {name: words.spell_out(condition) for name, condition in ruleset.conditions.items()}
     told = {"rules": ruleset.used.model_dump(), "rows": entries, "conditions": conditions}
+    if patterns is not None:
+        told["features"] = dataclasses.asdict(patterns)
     return json.dumps(told, indent=2, ensure_ascii=True) + "\n"
 
 

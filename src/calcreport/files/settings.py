@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from calcreport.calcification.patterns.criteria import pattern_table
 from calcreport.errors import SettingsError
 from calcreport.model.typed_mistakes import explain_toml, in_plain_words
 from calcreport.settings import Settings
@@ -65,8 +66,12 @@ def checked_tables(values: Mapping[str, Any], model: type[Block], *, prefix: str
 
 
 def refuse_contradictions(settings: Settings) -> None:
-    """Refuse values that are each allowed but make no sense together: `SettingsError` ``settings.invalid_value``."""
+    """Refuse values that are each allowed but make no sense together, and mistaken tables of patterns.
+
+    Raises `SettingsError` ``settings.invalid_value``, `RuleFileError` ``patterns.invalid``.
+    """
     detection, policy = settings.detection, settings.policy
+    pattern_table(detection.patterns)
     pairs = (
         ("detection.seed_hu", detection.seed_hu, "detection.grow_hu", detection.grow_hu),
         ("detection.seed_none_hu", detection.seed_none_hu, "detection.grow_none_hu", detection.grow_none_hu),

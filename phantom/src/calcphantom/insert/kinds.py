@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
 import numpy as np
 
+from calcphantom.insert.rough import ROUGH
 from calcphantom.piece import Piece, Posture, mineral, soft
 from calcphantom.place import PATTERNS
 from calcphantom.recipe import LesionRecipe
@@ -90,9 +91,15 @@ KINDS: Final = MappingProxyType[str, Kind](
 """Densities and sizes are those of the random phantoms (`calcphantom.kinds`), the sizes such as a muscle can hold."""
 
 
+ROUGH_KINDS: Final = MappingProxyType[str, Kind](
+    {f"rough {name}": replace(kind, build=ROUGH[name]) for name, kind in KINDS.items()}
+)
+"""The same kinds in their second definition."""
+
+
 def build_piece(name: str, diameter_mm: float, hu: float, rng: np.random.Generator) -> tuple[LesionRecipe, Piece]:
-    """Build a lesion of a kind in its own frame; `diameter_mm` in mm, density in HU."""
-    kind = KINDS[name]
+    """Build a lesion of a kind, of either definition, in its own frame; `diameter_mm` in mm, density in HU."""
+    kind = (KINDS | ROUGH_KINDS)[name]
     mass = None if kind.mass_ratio is None else kind.mass_ratio * diameter_mm
     recipe = LesionRecipe(pattern=kind.pattern, diameter_mm=diameter_mm, hu=hu, mass_mm=mass)
     return recipe, kind.build(recipe, rng)

@@ -268,7 +268,7 @@ def _candidates(wish: Wish, scan: _Scan, rng: np.random.Generator, size: float) 
 
 
 def _turn(piece: Piece, wish: Wish, rng: np.random.Generator, scan: _Scan, place: Floats | None) -> Floats:
-    if wish.kind == "sheet" and place is not None:
+    if wish.kind.endswith("sheet") and place is not None:
         return about_z(_outward_rad(scan.tissues, place), float(rng.normal(scale=0.1)))
     match piece.posture:
         case Posture.UPRIGHT:

@@ -17,7 +17,7 @@ from calcreport.calcification.parts import (
     projected_fill,
     row_ends,
 )
-from calcreport.calcification.patterns.sections import level_and_ring_share, read_sections, wall_mm
+from calcreport.calcification.patterns.sections import count_peaks, level_and_ring_share, read_sections, wall_mm
 from calcreport.calcification.patterns.vicinity import read_vicinity
 from calcreport.calcification.vessel import vessel_contrast
 from calcreport.model.geometry import VolumeGeometry
@@ -98,6 +98,16 @@ class Features:
     """Foci string along the scan axis like a vessel."""
     tube_share: float | None
     """Share of cross-sections that show a ring or paired walls of vessel size."""
+    section_fill: float | None
+    """Share of the outlines of the cross-sections, without bays, that is mineral."""
+    centre_level: float | None
+    middle_level: float | None
+    """Density above the tissue around, in the innermost and in the second of four bands of depth, over that of the
+    densest band: a rim or ring has a low centre, also where it is too blurred to be free of mineral."""
+    contrast_ratio: float
+    """Contrast of the densest mineral (98th percentile) over that of its median."""
+    peak_count: int
+    """Places that stand out of the mineral around them."""
     layer: DepthClass
     """Depth class."""
     bone_gap_mm: float
@@ -170,8 +180,8 @@ def describe(
     extents = principal_extents(voxels_mm, spacing)
     outline_mm3 = hull_volume(row_ends(solid) * np.array(spacing))
     level_share, ring_share = level_and_ring_share(solid, spacing)
-    section = read_sections(dense, solid, spacing, known.noise_hu)
     around = read_vicinity(hu, inside, spacing)
+    section = read_sections(dense, solid, spacing, known.noise_hu, around.near_hu)
     may_be_plaque = known.longest_mm <= PLAQUE_MM and known.layer not in OUTSIDE_FASCIA
     return Features(
         longest_mm=known.longest_mm,
@@ -191,6 +201,8 @@ def describe(
         variation=float(np.sqrt(max(0.0, values.var() - known.noise_hu**2)) / max(values.mean(), 1.0)),
         projected_fill=projected_fill(voxels_mm, spacing),
         level_share=level_share,
+        contrast_ratio=_contrast_ratio(dense[solid], around.near_hu),
+        peak_count=count_peaks(dense, solid, known.noise_hu, around.near_hu),
         ring_share=ring_share,
         is_vessel_chain=known.is_vessel_chain,
         vessel_hu=vessel_contrast(hu, inside, spacing, known.noise_hu) if may_be_plaque else None,
@@ -200,3 +212,8 @@ def describe(
         **dataclasses.asdict(section),
         **dataclasses.asdict(around),
     )
+
+
+def _contrast_ratio(hu: NDArray[np.int16], near_hu: float) -> float:
+    middle, top = np.percentile(hu, (50, 98)) - near_hu
+    return float(top / max(middle, 1.0))

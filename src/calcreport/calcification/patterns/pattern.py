@@ -1,41 +1,37 @@
-"""The pattern a lesion shows, read from named features with graded criteria.
-
-Every pattern is a product of graded criteria between 0 and 1; nothing is learned, and every criterion can be read.
-Criteria follow the radiological literature: phlebolith (Traubici, AJR 1999), myositis ossificans (Ital J Pediatr
-2020, s13052-020-00874-9), calcific myonecrosis (Eur Radiol 2004), tumoral calcinosis (RadioGraphics 2006),
-dermatomyositis calcinosis (Eurorad 8744), cysticercosis, chondroid matrix. "Indeterminate" is an answer.
-"""
+"""The pattern a lesion shows, and how sure that is; "indeterminate" is an answer, and still says what is seen."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
-from calcreport.calcification.patterns.criteria import is_along_fascia, score_patterns
+from calcreport.calcification.patterns.criteria import pattern_table, pattern_values, score_patterns
 from calcreport.calcification.patterns.features import Features
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.report import Confidence, Pattern, YesNo
-from calcreport.model.terms import PATTERN_LABELS
+from calcreport.model.terms import INDETERMINATE_PATTERN, PATTERN_LABELS
 
-LABELS: Final = PATTERN_LABELS
-
-MIN_SCORE: Final = 0.35
+MIN_SCORE: Final = 0.25
 """Below this no pattern is claimed."""
 
 HIGH_SCORE: Final = 0.75
-HIGH_LEAD: Final = 0.2
-MODERATE_SCORE: Final = 0.5
-MODERATE_LEAD: Final = 0.08
+HIGH_LEAD: Final = 0.4
+MODERATE_SCORE: Final = 0.45
+MODERATE_LEAD: Final = 0.12
 """Grade a pattern needs, and how far it must lead the next, to be read with high or moderate confidence."""
 
+HIGH_SEEN: Final = 0.85
+MODERATE_SEEN: Final = 0.5
+"""Share of what a pattern rests on that must be resolved to be read with high or moderate confidence."""
+
 RIM_SLICE_MM: Final = 3.0
-"""Slices thicker than this blur a rim and a lucent centre away (Traubici 1999: lost in 119 of 120 at 5 mm)."""
+"""From this spacing of slices on the ends of a rim are blurred: no high confidence (proposal)."""
 
-NEVER_SURE: Final = frozenset({"P03", "P06", "P09", "P21", "P25"})
-"""Patterns never read with more than moderate confidence: what is left when nothing specific is seen (P09), and what
-rests on the tissue around (a vein's stone looks like plaque, a small tumour like a node, some sarcomas like P06)."""
+ALONG_FASCIA_MM: Final = 4.0
+"""Sheets this close to the investing fascia lie along it."""
 
-FINE_SLICE_MM: Final = 2.0
-"""Slices thicker than this show a rim or a ring too coarsely for high confidence."""
+FAR_FROM_FASCIA_MM: Final = 15.0
+"""Farther from it than this a sheet is a shape without the place that would make it characteristic (proposal)."""
 
 CLEFT_MM: Final = 2.5
 """Mineral farther from the cortex than this has soft tissue in between."""
@@ -43,12 +39,20 @@ CLEFT_MM: Final = 2.5
 FEW_VOXELS: Final = 4.0
 """Below this many voxel diagonals across, shape is read with moderate confidence at most."""
 
-FINE_PATTERNS: Final = frozenset({"P05", "P06", "P07", "P14", "P20", "P22", "P24", "P26", "P27"})
-"""Patterns that rest on a rim, a ring, a margin, or on foci of a few millimetres."""
+RIM_LEVEL: Final = 0.6
+"""A rim's centre stands out of the tissue around by less than this share of the rim (proposal)."""
+
+COMPLETE: Final = 0.97
+"""A rim is complete when every broad section shows it in this share of directions: gaps of 10 degrees at most."""
 
 
 def read_pattern(
-    features: Features, *, geometry: VolumeGeometry, slice_thickness_mm: float | None, region: str | None
+    features: Features,
+    *,
+    geometry: VolumeGeometry,
+    slice_thickness_mm: float | None,
+    region: str | None,
+    site: Mapping[str, Any] | None = None,
 ) -> Pattern:
     """Pattern of a lesion with its confidence.
 
@@ -57,103 +61,104 @@ def read_pattern(
     features : Features
         Of the lesion.
     geometry : VolumeGeometry
-        For what the slices can resolve.
+        For what the voxels can resolve.
     slice_thickness_mm : float | None
         From the header; the larger of it and the spacing counts.
     region : str | None
         Body part, for the few patterns bound to a place.
+    site : Mapping[str, Any] | None
+        A site's own tables; see `pattern_table`.
 
     Returns
     -------
     Pattern
         P30 when nothing fits; scores of the runners-up beside it.
     """
-    scores = score_patterns(features, region)
-    ranked = [(k, v) for k, v in scores.items() if v > 0]
-    best, confidence = _first_reading(ranked)
-    if best == "P11" and confidence is Confidence.HIGH and not is_along_fascia(features):
-        confidence = Confidence.MODERATE
     thickest = max(geometry.spacing_mm[0], slice_thickness_mm or 0.0)
-    best, confidence, caveats = _within_resolution(
-        best, confidence, features.largest_focus_mm / geometry.voxel_diagonal_mm, thickest
-    )
-    thick = thickest > RIM_SLICE_MM
-    return Pattern(
-        id=best,
-        label=LABELS[best],
-        confidence=confidence,
-        scores=dict(ranked[:5]),
-        features=features.as_row() | _named_features(features, best, confidence, thick=thick),
-        caveats=caveats,
-    )
-
-
-def _first_reading(ranked: list[tuple[str, float]]) -> tuple[str, Confidence]:
-    """Best pattern and how clearly it leads, from the grades alone."""
-    best, score = ranked[0] if ranked else ("P30", 0.0)
-    lead = score - (ranked[1][1] if len(ranked) > 1 else 0.0)
-    if score < MIN_SCORE:
-        return "P30", Confidence.LOW
-    if score >= HIGH_SCORE and lead >= HIGH_LEAD:
-        return best, Confidence.MODERATE if best in NEVER_SURE else Confidence.HIGH
-    return best, Confidence.MODERATE if score >= MODERATE_SCORE and lead >= MODERATE_LEAD else Confidence.LOW
-
-
-def _within_resolution(
-    best: str, confidence: Confidence, diagonals: float, thickest_mm: float
-) -> tuple[str, Confidence, tuple[str, ...]]:
-    """What of a reading the voxels can bear: pattern, confidence, caveats.
-
-    `diagonals` is the size of the largest focus in voxel diagonals, `thickest_mm` the slice.
-    """
-    caveats: list[str] = []
-    is_coarse = diagonals < FEW_VOXELS or (best in FINE_PATTERNS and thickest_mm > FINE_SLICE_MM)
-    if is_coarse and confidence is Confidence.HIGH:
+    values = pattern_values(features, (thickest, *geometry.spacing_mm[1:]), region)
+    table = pattern_table(site)
+    graded = score_patterns(values, table)
+    ranked = sorted(((name, float(grade)) for name, (grade, _) in graded.items()), key=lambda item: -item[1])
+    best, score = ranked[0]
+    confidence = _confidence(score, score - ranked[1][1], float(graded[best][1]))
+    diagonals = features.largest_focus_mm / geometry.voxel_diagonal_mm
+    is_along = features.to_fascia_mm is not None and features.to_fascia_mm <= ALONG_FASCIA_MM
+    is_limited = diagonals < FEW_VOXELS or thickest > RIM_SLICE_MM or (best == "P11" and not is_along)
+    is_limited |= table.patterns[best].never_sure
+    if confidence is Confidence.HIGH and is_limited:
         confidence = Confidence.MODERATE
+    if best == "P11" and (features.to_fascia_mm or 0.0) > FAR_FROM_FASCIA_MM:
+        confidence = Confidence.LOW
+    caveats = []
     if diagonals < FEW_VOXELS / 2:
         confidence = Confidence.LOW
         caveats.append("Only a few voxels wide: the shape is not resolved.")
-    if thickest_mm > RIM_SLICE_MM:
-        caveats.insert(0, "Slices thicker than 3 mm: a rim or a lucent centre cannot be judged.")
-        if best in FINE_PATTERNS:
-            # What these patterns rest on is finer than the slices: naming one would be a guess.
-            best, confidence = "P30", Confidence.LOW
-        elif best not in ("P02", "P10", "P11") and confidence is Confidence.HIGH:
-            confidence = Confidence.MODERATE
-    if thickest_mm >= RIM_SLICE_MM and confidence is Confidence.LOW:
-        best = "P30"
-    return best, confidence, tuple(caveats)
+    elif graded[best][1] < HIGH_SEEN:
+        caveats.append("The voxels do not resolve all that the pattern rests on.")
+    if score < MIN_SCORE:
+        best, confidence = INDETERMINATE_PATTERN, Confidence.LOW
+    return Pattern(
+        id=best,
+        label=PATTERN_LABELS[best],
+        confidence=confidence,
+        scores={name: round(grade, 3) for name, grade in ranked[:5] if grade > 0},
+        features=features.as_row() | _named_features(features, values, best, confidence),
+        caveats=tuple(caveats),
+    )
 
 
-COMPLETE: Final = 0.97
-"""A rim is complete when every broad section shows it in this share of directions: gaps of 10 degrees at most."""
+def _confidence(score: float, lead: float, seen: float) -> Confidence:
+    """How sure a reading is, from its grade, its lead over the next and how well it is resolved."""
+    if score >= HIGH_SCORE and lead >= HIGH_LEAD and seen >= HIGH_SEEN:
+        return Confidence.HIGH
+    is_moderate = score >= MODERATE_SCORE and lead >= MODERATE_LEAD and seen >= MODERATE_SEEN
+    return Confidence.MODERATE if is_moderate else Confidence.LOW
 
 
 def _named_features(
-    f: Features, best: str, confidence: Confidence, *, thick: bool
+    f: Features, values: dict[str, float], best: str, confidence: Confidence
 ) -> dict[str, float | int | bool | str | None]:
-    """Features by the names a reader uses, each yes, no or unknown; unknown where the slices cannot show them."""
+    """Features by the names a reader uses, each yes, no or unknown; unknown where the voxels cannot show them."""
     unknown, yes, no = YesNo.UNKNOWN.value, YesNo.YES.value, YesNo.NO.value
     is_sure = confidence is not Confidence.LOW
-    names = dict.fromkeys(
-        ("rim_complete", "rim_incomplete", "cleft_to_cortex", "trabeculated", "fluid_calcium_level", "centre_dense",
-         "chondroid", "fatty_mass"), unknown,
+    names: dict[str, float | int | bool | str | None] = dict.fromkeys(
+        ("rim_complete", "rim_incomplete", "trabeculated", "fluid_calcium_level", "centre_dense", "chondroid",
+         "fatty_mass"), unknown,
     )  # fmt: skip
-    if f.core_share is not None and f.coverage is not None and f.shell_share is not None and not thick:
-        is_rim = f.core_share < 0.3 and f.shell_share > 0.3
-        names["rim_complete"] = yes if is_rim and (f.worst_coverage or 0.0) >= COMPLETE else no
-        names["rim_incomplete"] = yes if is_rim and (f.worst_coverage or 0.0) < COMPLETE else no
+    if f.centre_level is not None and f.shell_share is not None and values["resolved_centre"] == 1.0:
+        is_rim = f.centre_level < RIM_LEVEL and f.shell_share > 0.3
+        is_complete = (f.worst_coverage or 0.0) >= COMPLETE
+        names["rim_complete"] = yes if is_rim and is_complete else no
+        names["rim_incomplete"] = yes if is_rim and not is_complete else no
         if is_rim:
             names["centre_dense"] = no
-    if best == "P23" and is_sure:
-        names["centre_dense"] = yes
-    if f.bone_gap_mm > CLEFT_MM:
-        names["cleft_to_cortex"] = yes
-    else:
-        names["cleft_to_cortex"] = no
     for name, pattern in (
-        ("trabeculated", "P07"), ("fluid_calcium_level", "P13"), ("chondroid", "P22"), ("fatty_mass", "P25")
+        ("trabeculated", "P07"), ("fluid_calcium_level", "P13"), ("chondroid", "P22"), ("fatty_mass", "P25"),
+        ("centre_dense", "P23"),
     ):  # fmt: skip
         if best == pattern and is_sure:
             names[name] = yes
-    return dict(names)
+    is_rim = yes in (names["rim_complete"], names["rim_incomplete"])
+    cleft = yes if f.bone_gap_mm > CLEFT_MM else no
+    return names | {"cleft_to_cortex": cleft, "morphology": _morphology(f, values, is_rim=is_rim)}
+
+
+SMALL_MM: Final = 10.0
+SLENDER: Final = 0.35
+FLAT: Final = 0.4
+LINE_MM: Final = 12.0
+"""Longest diameter of a small focus; width over length of a line, thickness over width of a sheet, and the length from
+which either is called so (proposals)."""
+
+
+def _morphology(f: Features, values: dict[str, float], *, is_rim: bool) -> str:
+    """Plain shape, in the words of films: what is said when no pattern is characteristic."""
+    if f.peak_count >= 3 or f.foci_count >= 3:
+        return "clustered"
+    if is_rim:
+        return "rim"
+    if f.longest_mm >= LINE_MM and values["slenderness"] <= SLENDER:
+        return "linear"
+    if f.longest_mm >= LINE_MM and values["plate"] <= FLAT:
+        return "sheet-like"
+    return "punctate" if f.longest_mm <= SMALL_MM else "amorphous"

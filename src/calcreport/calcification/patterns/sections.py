@@ -52,6 +52,16 @@ RING_PIXELS: Final = (8, 400)
 
 DIRECTIONS: Final = 36
 
+BANDS: Final = 4
+"""Bands of equal depth, from the outline of a section to its middle, whose mean densities are compared."""
+
+PEAK_SHARE: Final = 0.25
+PEAK_NOISES: Final = 4.0
+"""A focus stands out by this share of the contrast of the mineral, and by as many deviations of the noise."""
+
+MAX_PEAK_VOXELS: Final = 500_000
+"""Larger boxes are thinned out in the plane before peaks are looked for."""
+
 Spacing = tuple[float, float, float]
 _SQUARE: Final = np.ones((3, 3), dtype=bool)
 
@@ -69,9 +79,14 @@ class Sections:
     core_tail_hu: float | None = None
     centre_gain: float | None = None
     tube_share: float | None = None
+    section_fill: float | None = None
+    centre_level: float | None = None
+    middle_level: float | None = None
 
 
-def read_sections(hu: NDArray[np.int16], inside: NDArray[np.bool_], spacing: Spacing, noise_hu: float) -> Sections:
+def read_sections(
+    hu: NDArray[np.int16], inside: NDArray[np.bool_], spacing: Spacing, noise_hu: float, near_hu: float
+) -> Sections:
     """Shell and core of the cross-sections, weighted by area.
 
     Parameters
@@ -82,8 +97,8 @@ def read_sections(hu: NDArray[np.int16], inside: NDArray[np.bool_], spacing: Spa
         Same shape; true in the mineral.
     spacing : tuple[float, float, float]
         Voxel spacing along slice, row, column, mm.
-    noise_hu : float
-        Noise, HU.
+    noise_hu, near_hu : float
+        Noise, and median of the tissue around, HU.
     """
     chosen = np.flatnonzero(inside.any(axis=(1, 2)))
     chosen = chosen[np.unique(np.linspace(0, chosen.size - 1, min(SECTIONS, chosen.size)).round().astype(int))]
@@ -92,7 +107,8 @@ def read_sections(hu: NDArray[np.int16], inside: NDArray[np.bool_], spacing: Spa
     shell_in = shell_all = core_in = core_all = tubes = 0
     covered: list[tuple[float, int]] = []
     cores: list[tuple[int, NDArray[np.int16]]] = []
-    core_mineral, shell_mineral = [], []
+    core_mineral, shell_mineral, bands = [], [], []
+    filled = sum(int(inside[i].sum()) for i in hulls) / max(sum(int(h.sum()) for h in hulls.values()), 1)
     for i, hull in hulls.items():
         plane = inside[i]
         depth = ndimage.distance_transform_edt(np.pad(hull, 1), sampling=spacing[1:])[1:-1, 1:-1]
@@ -108,11 +124,15 @@ def read_sections(hu: NDArray[np.int16], inside: NDArray[np.bool_], spacing: Spa
         covered.append((_coverage(plane, shell, hull), int(hull.sum())))
         cores.append((int(hull.sum()), hu[i][core]))
         core_mineral.append(hu[i][core & plane])
+        band = np.minimum(depth[hull] / deepest * BANDS, BANDS - 1).astype(int)
+        bands.append((np.bincount(band, hu[i][hull], BANDS), np.bincount(band, minlength=BANDS)))
         # The outermost pixels are half background: they would make every deposit look centre-dense.
         shell_mineral.append(hu[i][shell & plane & (depth > 1.6 * max(spacing[1:]))])
-    tube_share = tubes / len(hulls) if hulls else None
+    tube_share, section_fill = (tubes / len(hulls), filled) if hulls else (None, None)
     if not core_all:
-        return Sections(tube_share=tube_share)
+        return Sections(tube_share=tube_share, section_fill=section_fill)
+    sums, counts = np.sum(bands, axis=0)
+    levels = sums / np.maximum(counts, 1) - near_hu
     least = MIDDLE_SHARE * max(area for area, _ in cores)
     low, middle, high, top = np.percentile(np.concatenate([c for area, c in cores if area >= least]), (16, 50, 84, 90))
     inner, outer = np.concatenate(core_mineral), np.concatenate(shell_mineral)
@@ -126,7 +146,23 @@ def read_sections(hu: NDArray[np.int16], inside: NDArray[np.bool_], spacing: Spa
         core_tail_hu=float(top - middle - NORMAL_P90 * noise_hu),
         centre_gain=float(inner.mean() / outer.mean()) if inner.size and outer.size else None,
         tube_share=tube_share,
+        section_fill=section_fill,
+        centre_level=float(levels[-1] / max(levels.max(), 1.0)),
+        middle_level=float(levels[1] / max(levels.max(), 1.0)),
     )
+
+
+def count_peaks(hu: NDArray[np.int16], inside: NDArray[np.bool_], noise_hu: float, near_hu: float) -> int:
+    """Number of places that stand out of the mineral around them: foci that touch are still told apart.
+
+    Arrays have the shape ``(slices, rows, columns)``; HU.
+    """
+    from skimage.morphology import h_maxima  # noqa: PLC0415 - not needed without a lesion
+
+    stride = max(1, int(np.ceil((inside.size / MAX_PEAK_VOXELS) ** (1 / 3))))
+    values = np.where(inside, hu, -1024)[:, ::stride, ::stride].astype(np.int32)
+    height = max(PEAK_NOISES * noise_hu, PEAK_SHARE * (float(np.percentile(hu[inside], 95)) - near_hu), 1.0)
+    return max(1, int(ndimage.label(h_maxima(values, int(height)), structure=np.ones((3, 3, 3)))[1]))
 
 
 def section_hull(plane: NDArray[np.bool_]) -> NDArray[np.bool_] | None:

@@ -69,12 +69,12 @@ def test_a_grain_of_three_thick_slices_still_runs_along_the_scan():
 def test_a_shell_has_no_core_and_a_gap_shows_in_the_worst_section():
     _, y, x = grid()
     shell = ball(10.0) & ~ball(7.5)
-    whole = read_sections(tissue((shell, MINERAL)), shell, SPACING, 5.0)
+    whole = read_sections(tissue((shell, MINERAL)), shell, SPACING, 5.0, 50.0)
     assert whole.core_share == 0.0
     assert whole.coverage == pytest.approx(1.0)
     assert whole.core_hu == MUSCLE
     opened = shell & ~((x > 0) & (np.abs(y) < 4.0))
-    assert read_sections(tissue((opened, MINERAL)), opened, SPACING, 5.0).worst_coverage < 0.9
+    assert read_sections(tissue((opened, MINERAL)), opened, SPACING, 5.0, 50.0).worst_coverage < 0.9
     assert wall_mm(shell, SPACING) == pytest.approx(2.5, abs=0.8)
 
 
@@ -82,12 +82,12 @@ def test_a_thin_rim_of_few_pixels_is_complete_all_the_same():
     spacing = (1.0, 1.1, 1.1)
     _, y, x = grid(spacing)
     rim = (np.hypot(y, x) <= 4.6) & (np.hypot(y, x) > 3.3)
-    assert read_sections(tissue((rim, MINERAL)), rim, spacing, 5.0).coverage == 1.0
+    assert read_sections(tissue((rim, MINERAL)), rim, spacing, 5.0, 50.0).coverage == 1.0
 
 
 def test_the_content_of_a_shell_is_read_away_from_its_caps():
     shell = ball(9.0) & ~ball(5.5)
-    assert read_sections(tissue((shell, MINERAL)), shell, SPACING, 0.0).core_tail_hu == 0.0
+    assert read_sections(tissue((shell, MINERAL)), shell, SPACING, 0.0, 50.0).core_tail_hu == 0.0
 
 
 def test_what_settles_has_a_level_and_what_is_round_has_none():
