@@ -86,6 +86,7 @@ def weigh_labs(
     product = None if calcium is None or phosphate is None else calcium_phosphate_product(calcium, phosphate.si_value)
     facts: dict[str, Value] = {f"labs.{name}": state for name, state in states.items()}
     facts |= {
+        "labs.calcium_mmol_l": calcium,
         "labs.renal": renal,
         "labs.core_normal": answer(is_yes=False if abnormal else (True if complete else None)),
         "labs.core_complete": answer(is_yes=complete),

@@ -35,7 +35,7 @@ SCHEMA: Final = 1
 
 REQUIRED_CONDITIONS: Final = (
     "extent_pattern", "no_benign_class", "ossified_pattern", "vessel_wall_pattern", "metabolic_pattern",
-    "phlebolith_pattern", "no_lesion_pattern",
+    "phlebolith_pattern", "no_lesion_pattern", "bare_small_mineral",
 )  # fmt: skip
 """Named conditions the engine itself asks for."""
 
