@@ -19,7 +19,8 @@ def test_every_class_and_recommendation_of_the_specification_has_a_rule(ruleset:
     classes = {rule.concludes for rule in ruleset.tables["class"]}
     assert {f"C{number:02d}" for number in range(1, 26)} | {"C01b", "C08b"} <= classes
     recommendations = {rule.concludes for rule in ruleset.tables["recommendation"]}
-    assert recommendations == {f"R{number:02d}" for number in range(1, 22)}
+    beyond = {"R22", "R23", "R24"}  # severe hypercalcaemia, known malignancy, parasites: asked for by later corrections
+    assert recommendations == {f"R{number:02d}" for number in range(1, 22)} | beyond
 
 
 def test_every_row_names_its_source_and_date(ruleset: Ruleset) -> None:
