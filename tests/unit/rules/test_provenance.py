@@ -92,8 +92,8 @@ def test_the_age_typed_decides(ruleset: Ruleset) -> None:
         {"modality": "CT", "header": {"age_years": 10}, "lesions": [{"mass": {"present": "yes"}}]}
     )
     notes = [
-        decide(findings, parse_clinical(typed | {"growth": {"rate": "rapid"}}), PolicySettings(), ruleset).lesions[0].notes
-        for typed in ({}, {"patient": {"age_years": 40}})
+        decide(findings, parse_clinical(typed), PolicySettings(), ruleset).lesions[0].notes
+        for typed in ({"growth": {"rate": "rapid"}}, {"growth": {"rate": "rapid"}, "patient": {"age_years": 40}})
     ]
     assert any("48" in note for note in notes[0])
     assert not any("48" in note for note in notes[1])
