@@ -43,7 +43,7 @@ def _lesion(rng: random.Random) -> dict[str, Any]:
     return {
         "size": {"max_diameter_mm": rng.choice((None, 3, 9, 15, 19.9, 20, 30, 48, 51, 90))},
         "mass": {"present": mass, "max_diameter_mm": rng.choice((None, 25, 60)) if mass == "yes" else None},
-        "depth": {"class": rng.choice((None, "subcutaneous", "subfascial", "subfascial", "juxtacortical", "abuts_fascia"))},
+        "depth": {"class": rng.choice((None, "subcutaneous", "subfascial", "subfascial", "juxtacortical"))},
         "pattern": {
             "id": rng.choice((None, *(f"P{number:02d}" for number in range(1, 31)))),
             "confidence": rng.choice(("low", "moderate", "high", "high")),

@@ -216,7 +216,8 @@ def test_a_mistaken_capability_is_named(text: str, expected: str) -> None:
     [
         'removed = ["R11", "R11-with-flags"]\n',
         'removed = ["C05"]\n',
-        '[[class]]\nid = "C05"\nlabel = "x"\nwhen = { fact = "age_years", above = 200 }\nsources = ["s"]\nsince = 2026-01-01\n',
+        '[[class]]\nid = "C05"\nlabel = "x"\nwhen = { fact = "age_years", above = 200 }\n'
+        'sources = ["s"]\nsince = 2026-01-01\n',
         '[[recommendation]]\nid = "R11"\ntext = "biopsy it"\nwhen = { fact = "age_years", above = 200 }\n'
         'sources = ["s"]\nsince = 2026-01-01\n',
     ],

@@ -103,7 +103,7 @@ LIMITS = [
           weight("C19"), (None, None, "+"), lesion("P30", depth={"class": "subcutaneous"}, mass={"present": "no"}),
           {"history": {"parasite_exposure": "yes"}}),
     Limit("age_years", 25.0, "patient.age_years", (24.9, 25, 25.1), notes("Under 25"), (True, False, False),
-          lesion(mass={"present": "yes"})),
+          lesion(mass={"present": "yes"}), {"growth": {"rate": "rapid"}}),
     Limit("age_years", 20.0, "patient.age_years", (19.9, 20, 20.1), weight("C05"), ("++", None, None), lesion("P08")),
     Limit("age_years", 20.0, "patient.age_years", (19.9, 20, 20.1), notes("great toes"), (True, False, False),
           lesion("P05", location={"region": "neck"})),

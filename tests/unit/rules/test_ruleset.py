@@ -39,7 +39,7 @@ def test_a_source_is_a_primary_one_or_marked(ruleset: Ruleset) -> None:
     """Blogs, teaching pages and manufacturers of knowledge are marked as background, the five articles as articles."""
     sources = {source for rule in ruleset.rules for source in rule.sources}
     assert [source for source in sorted(sources) if not KINDS_OF_SOURCE.match(source)] == []
-    teaching = ("blog", "Radiopaedia", "Medscape", "Radiology Key", "boraymedical", "radlines", "kiraspecialist", ".com")
+    teaching = ("blog", "Radiopaedia", "Medscape", "Radiology Key", "boraymedical", "radlines", ".com")
     unmarked = [s for s in sources if any(word in s for word in teaching) and not s.startswith("background: ")]
     assert unmarked == []
 
