@@ -125,7 +125,7 @@ def request_from(options: AnalyzeOptions) -> Request:
 
 def software_with(ruleset: Ruleset) -> Software:
     """Name and versions of what makes the report."""
-    return Software(name="calcreport", version=software_version(), rules_version=ruleset.version)
+    return Software(name="calcreport", version=software_version(), rules_version=ruleset.printed_version)
 
 
 def now() -> str:

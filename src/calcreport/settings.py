@@ -99,6 +99,9 @@ class PolicySettings(SettingsBlock):
     """Largest short axis of a lymph node in mm that explains size and depth (proposal: three times the usual limit)."""
     plaque_across_mm: float = Field(default=10.0, gt=0)
     """Largest extent of arterial wall mineral across the vessel in mm (proposal: calibre of the femoral artery)."""
+    urgent_calcium_mmol_l: float = Field(default=3.0, gt=0)
+    """Serum calcium in mmol/L, adjusted for albumin where known, from which the report is urgent: guidance on acute
+    hypercalcaemia asks for prompt treatment above 3.0 to 3.5."""
     max_laboratory_age_days: int = Field(default=183, gt=0)
     """Laboratory values further than this many days from the study are named and not used: six months. The tests then
     count as not given, and are asked for."""

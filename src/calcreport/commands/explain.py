@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -23,6 +23,10 @@ from calcreport.settings import PolicySettings
 from calcreport.text.advice import join_advice
 
 _COLUMNS: Final = 100
+
+_MOST_LESIONS: Final = 3
+_MOST_MISSING: Final = 5
+"""Lesions, and entries of one line, on the one screen that is shown by default."""
 
 _WHY: Final = {
     Outcome.APPLIED: "because",
@@ -60,7 +64,8 @@ def explain(options: argparse.Namespace, ruleset: Ruleset, ids: frozenset[str]) 
     differing = _differences(report, findings, clinical, policy, ruleset)
     if options.format == "json":
         return _as_json(report, names, verdicts, differing)
-    return _as_text(report, names, verdicts, differing)
+    tell = _tell_all if options.all or options.rule or options.table else _tell_screen
+    return _as_text(report, names, verdicts, differing, tell)
 
 
 def _inputs(report: Report) -> tuple[Clinical, PolicySettings]:
@@ -105,21 +110,56 @@ def _differences(
     return of_lesions + of_study
 
 
-def _as_text(report: Report, names: dict[int, str], verdicts: Sequence[RuleVerdict], differing: list[str]) -> str:
+_Telling = Callable[[Sequence[RuleVerdict]], Iterator[str]]
+
+
+def _as_text(
+    report: Report, names: dict[int, str], verdicts: Sequence[RuleVerdict], differing: list[str], tell: _Telling
+) -> str:
     rules = report.rules
     lines = [f"Rules {rules.name} {rules.version}, sha256 {rules.sha256}" if rules else ""]
     if differing:
         lines.append(f"Edited: of these the report says something else than its rules do: {', '.join(differing)}.")
-    for index, name in names.items():
+    told = list(names.items()) if tell is _tell_all else list(names.items())[:_MOST_LESIONS]
+    for index, name in told:
         own = [verdict for verdict in verdicts if verdict.lesion == index]
-        lines += ["", _head(report, index, name), ""]
-        table = ""
-        for verdict in own:
-            if verdict.rule.table != table:
-                table = verdict.rule.table
-                lines += ["", table.upper()]
-            lines += _tell(verdict)
+        lines += ["", _head(report, index, name), *tell(own)]
+    if len(told) < len(names):
+        lines.append(f"{len(names) - len(told)} further lesions: name one with --lesion, or see all with --all.")
     return lay_out("\n".join(to_ascii(line) for line in lines), _COLUMNS)
+
+
+def _tell_all(verdicts: Sequence[RuleVerdict]) -> Iterator[str]:
+    table = ""
+    for verdict in verdicts:
+        if verdict.rule.table != table:
+            table = verdict.rule.table
+            yield from ("", table.upper())
+        yield from _tell(verdict)
+
+
+def _tell_screen(verdicts: Sequence[RuleVerdict]) -> Iterator[str]:
+    """What applied, what one answer more would have made apply, and why there is no referral."""
+    applied = [verdict for verdict in verdicts if verdict.outcome is Outcome.APPLIED]
+    for table in dict.fromkeys(verdict.rule.table for verdict in applied):
+        rows = [verdict.rule for verdict in applied if verdict.rule.table == table]
+        said = (f"{rule.id}{f' ({rule.concludes} {rule.state.value})' if rule.state else ''}" for rule in rows)
+        yield f"{table}: {', '.join(said)}"
+    near = [
+        verdict
+        for verdict in verdicts
+        if verdict.outcome is Outcome.UNKNOWN and len({row.fact for row in verdict.decisive}) == 1
+    ]
+    missing: dict[str, list[str]] = {}
+    for verdict in near:
+        missing.setdefault(verdict.decisive[0].fact, []).append(verdict.rule.id)
+    for fact, rules in sorted(missing.items(), key=lambda entry: -len(entry[1]))[:_MOST_MISSING]:
+        yield f"missing {fact}: nearly applied {', '.join(rules[:_MOST_MISSING])}"
+    referring = [verdict for verdict in verdicts if "is_referral" in verdict.rule.capabilities]
+    for verdict in [row for row in referring if row.outcome is Outcome.APPLIED] or referring[-2:-1]:
+        why = "; ".join(list(dict.fromkeys(map(describe_evidence, verdict.decisive)))[:_MOST_MISSING])
+        words = "" if verdict.outcome is Outcome.APPLIED else "not "
+        yield f"{words}{verdict.rule.concludes}: {verdict.reason or f'{_WHY[verdict.outcome]} {why}'}"
 
 
 def _head(report: Report, index: int, name: str) -> str:

@@ -74,6 +74,11 @@ def add_rules(parser: argparse.ArgumentParser) -> None:
     explaining = _action(actions, "explain", "say of every rule why it did or did not fire in a report")
     explaining.add_argument("report", metavar="REPORT.json", help="a report.json of analyze or decide")
     explaining.add_argument("--lesion", metavar="L1", help="only this lesion")
+    explaining.add_argument("--all", action="store_true", help="every rule with its evidence, not one screen")
+    facts = _action(
+        actions, "facts", "list what a rule may ask: facts, columns of a row, the words and units they take"
+    )
+    facts.set_defaults(action="facts")
     for action in (listing, explaining):
         action.add_argument("--rule", action="append", metavar="ID", help="only this row, or rows that conclude this")
         action.add_argument("--table", choices=TABLES, help="only this table")

@@ -21,7 +21,8 @@ from calcreport.resources import rule_texts, site_rule_texts
 from calcreport.rules import Ruleset, load_rules
 from calcreport.rules.condition_words import ConditionWords
 from calcreport.rules.conditions import ALWAYS
-from calcreport.rules.rule_rows import Rule
+from calcreport.rules.facts import DECLARED
+from calcreport.rules.rule_rows import OPTIONAL, REQUIRED, Rule
 
 _COLUMNS: Final = 100
 
@@ -33,6 +34,8 @@ def run(options: argparse.Namespace) -> str:
     """
     if options.action == "check":
         return _check(options)
+    if options.action == "facts":
+        return _list_facts()
     settings = settings_of(options.config)
     ruleset = ruleset_of(options.rules, settings, options.config)
     rows = _chosen(ruleset, options)
@@ -173,6 +176,23 @@ def _as_json(ruleset: Ruleset, rows: Sequence[Rule], patterns: PatternTable | No
     return json.dumps(told, indent=2, ensure_ascii=True) + "\n"
 
 
+def _list_facts() -> str:
+    """List what conditions may ask, what a row of each table is made of, and the ids rows conclude."""
+    lines = ["FACTS", ""]
+    for name, fact in DECLARED.items():
+        words = f": {', '.join(sorted(fact.words))}" if fact.words else ""
+        lines.append(f"{name} ({fact.unit or fact.kind.value}) {fact.meaning}{words}")
+    lines += ["", "COLUMNS OF ROWS (id, sources and since are in every row)", ""]
+    lines += [
+        f"[[{table}]] must: {', '.join(must)}; may: {', '.join(OPTIONAL[table])}" for table, must in REQUIRED.items()
+    ]
+    concluded: dict[str, dict[str, None]] = {}
+    for rule in load_rules(rule_texts()).rules:
+        concluded.setdefault(rule.table, {}).setdefault(rule.concludes)
+    lines += ["", "CONCLUSIONS", "", *(f"{table}: {', '.join(names)}" for table, names in concluded.items())]
+    return lay_out(to_ascii_lines(lines), _COLUMNS)
+
+
 def _check(options: argparse.Namespace) -> str:
     """Check a site's rules laid over the built-in ones, and say what they change."""
     built_in = load_rules(rule_texts())
@@ -187,5 +207,6 @@ def _check(options: argparse.Namespace) -> str:
     lines = [
         f"No mistake. Rules {ruleset.name} {ruleset.version}, {len(after)} rows, sha256 {ruleset.sha256}",
         f"Against the built-in rules, {told or 'no row is different'}.",
+        *(f"WARNING: {warning}; every report says so." for warning in ruleset.warnings),
     ]
     return lay_out(to_ascii_lines(lines), _COLUMNS)

@@ -112,3 +112,5 @@ class RulesUsed(Record):
     version: str
     sha256: str
     """Of the tables' text, the site's own included."""
+    warnings: tuple[str, ...] = ()
+    """What the site's rules take out of, or change in, the safety rows: red flags, referral, the ban on biopsy."""

@@ -155,6 +155,8 @@ class FindingFeatures(Record):
     """The margin of the mineral fades out."""
     venous_tail: Answer = YesNo.UNKNOWN
     """A vein runs into the deposit."""
+    coiled_string: Answer = YesNo.UNKNOWN
+    """Long coiled string, as a calcified worm."""
 
 
 class FindingPrior(Record):

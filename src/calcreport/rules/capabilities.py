@@ -19,11 +19,6 @@ SUSPECTED: Final = "suspected."
 _OF_CONCLUSION: Final = {table: (*CAPABILITIES[table], CONTACT) for table in ("class", "recommendation")}
 
 
-def conclusion_of_row(row: Row) -> str:
-    """Class or recommendation a row speaks of."""
-    return str(row.content.get(row.table, row.content.get("id")))
-
-
 def share_capabilities(rows: Iterable[Row], all_rows: Iterable[Row], problems: list[str]) -> list[Row]:
     """Give every row of a class or recommendation what any of them says; rows that were replaced or removed count too.
 
@@ -33,13 +28,13 @@ def share_capabilities(rows: Iterable[Row], all_rows: Iterable[Row], problems: l
     for row in all_rows:
         for key in _OF_CONCLUSION.get(row.table, ()):
             said = row.content.get(key)
-            name = conclusion_of_row(row)
+            name = row.conclusion
             if key in row.content and held.setdefault((row.table, name, key), said) != said:
                 problems.append(f"{row.where}: {key} contradicts another row of {name}")
     return [
         replace(row, content=row.content | shared)
         if (shared := {key: value for (table, name, key), value in held.items()
-                       if table == row.table and name == conclusion_of_row(row)})
+                       if table == row.table and name == row.conclusion})
         else row
         for row in rows
     ]  # fmt: skip
@@ -57,7 +52,7 @@ def explanations_by_class(rows: Iterable[Row]) -> list[Row]:
                 "text": row.content.get("label", ""),
                 "when": {
                     "all": [
-                        {"fact": f"class.{conclusion_of_row(row)}", "is": "++"},
+                        {"fact": f"class.{row.conclusion}", "is": "++"},
                         {"not": {"certainly": {"condition": "large_lump"}}},
                     ]
                 },
@@ -72,7 +67,7 @@ def explanations_by_class(rows: Iterable[Row]) -> list[Row]:
 def suspicions(rows: Iterable[Row]) -> dict[str, Fact]:
     """A fact for each class that forbids biopsy: that it is suspected from any lesion."""
     return {
-        f"{SUSPECTED}{conclusion_of_row(row)}": Fact(
+        f"{SUSPECTED}{row.conclusion}": Fact(
             kind=Kind.WORD, meaning=f"{row.content.get('label')} is suspected from any lesion", words=YES_NO
         )
         for row in rows

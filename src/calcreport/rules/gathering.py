@@ -88,6 +88,7 @@ def _weigh_labs(findings: Findings, clinical: Clinical, policy: PolicySettings) 
         age_years=findings.header.age_years if age is None else age,
         study_date=findings.study_date,
         max_age_days=policy.max_laboratory_age_days,
+        urgent_calcium_mmol_l=policy.urgent_calcium_mmol_l,
         sex=clinical.patient.sex or findings.header.sex,
     )
 

@@ -48,6 +48,7 @@ def weigh_labs(
     study_date: date | None,
     max_age_days: int,
     sex: str | None = None,
+    urgent_calcium_mmol_l: float = 3.0,
 ) -> LabFacts:
     """Compare laboratory values with their ranges.
 
@@ -61,6 +62,8 @@ def weigh_labs(
         Values further from it than `max_age_days` are not used; without it none is refused.
     max_age_days : int
         Oldest usable value.
+    urgent_calcium_mmol_l : float
+        From here on calcium is the first thing said.
     sex : str | None
         ``F`` or ``M`` chooses between ranges that differ; the wider one without it.
 
@@ -86,6 +89,7 @@ def weigh_labs(
     product = None if calcium is None or phosphate is None else calcium_phosphate_product(calcium, phosphate.si_value)
     facts: dict[str, Value] = {f"labs.{name}": state for name, state in states.items()}
     facts |= {
+        "labs.calcium_mmol_l": calcium,
         "labs.renal": renal,
         "labs.core_normal": answer(is_yes=False if abnormal else (True if complete else None)),
         "labs.core_complete": answer(is_yes=complete),
@@ -99,7 +103,7 @@ def weigh_labs(
     band = None if product is None else band_of_product(product, limit)
     return LabFacts(
         facts=facts,
-        notes=_product_note(product, band),
+        notes=(*_calcium_note(calcium, urgent_calcium_mmol_l), *_product_note(product, band)),
         limitations=tuple(limitations),
         laboratory=Laboratory(
             results=results,
@@ -188,6 +192,12 @@ def _remarks(clinical: Clinical, usable: dict[str, LabResult], calcium: float | 
         within = "within" if _PTH_BAND[0] <= times <= _PTH_BAND[1] else "outside"
         remarks.append(f"PTH is {times:.1f} times the upper limit, {within} the band of 2-9 accepted on dialysis")
     return remarks
+
+
+def _calcium_note(calcium: float | None, urgent_mmol_l: float) -> tuple[str, ...]:
+    if calcium is None or calcium < urgent_mmol_l:
+        return ()
+    return (f"URGENT: severe hypercalcaemia, calcium {calcium:.2f} mmol/L",)
 
 
 def _product_note(product: float | None, band: Band | None) -> tuple[str, ...]:

@@ -115,6 +115,7 @@ def image_facts(lesion: LesionFinding, findings: Findings, policy: PolicySetting
     facts: dict[str, Value] = {
         "pattern.id": pattern,
         "pattern.is_sure": None if pattern is None else answer(is_yes=is_sure and pattern != INDETERMINATE_PATTERN),
+        "pattern.confidence": plain_value(confidence),
         "bone.relation": None if relation in {None, BoneRelation.CANNOT_DETERMINE} else plain_value(relation),
         "foci.count": plain_value(lesion.foci.count),
         "density.max_hu": plain_value(lesion.density.max_hu),

@@ -16,7 +16,7 @@ from calcreport.rules.ruleset import Rule, Ruleset
 FLAG_NAMES = tuple(Flags.model_fields)
 """Red flags in report order."""
 
-_MAJOR = ("size", "depth", "growth", "aggressive")  # flags of which two together mean high concern
+_MAJOR = ("size", "growth", "mass", "aggressive")  # flags of which two together mean high concern
 
 _FLAG_WORDS = {
     "size": "size",
@@ -122,8 +122,10 @@ def weigh(facts: dict[str, Value], ruleset: Ruleset, judge: Judge = plainly) -> 
     # Classes again: which sarcoma mimics stay listed depends on the flags left unexplained.
     _record_flags(weighing)
     weighing.entries = _classify(facts, ruleset, judge)
-    # Part of the engine, not of the tables: no site's rule raises an alert on a run that failed its own checks.
-    barred = Concern.HIGH if facts["checks.failed"] == "yes" else None
+    # Part of the engine, not of the tables: no site's rule raises an alert on a run that failed its own checks, nor on
+    # small mineral without a mass.
+    is_bare = judge(ruleset.conditions["bare_small_mineral"], facts) is Verdict.MET
+    barred = Concern.HIGH if is_bare or facts["checks.failed"] == "yes" else None
     rows = (rule for rule in ruleset.tables["concern"] if rule.concludes != barred)
     weighing.concern_row = next(rule for rule in rows if is_met(rule, facts, judge))
     weighing.concern = Concern(weighing.concern_row.concludes)

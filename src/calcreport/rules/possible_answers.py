@@ -174,7 +174,7 @@ def _lab_values() -> dict[str, dict[str, Lab]]:
         chosen = {
             "low": None if low is None else max(analyte.possible[0], low * 0.8),
             "normal": middle if middle is not None else (high or 0.0) / 2,
-            "high": None if high is None else min(analyte.possible[1], high * 1.5),
+            "high": None if high is None else min(analyte.possible[1], high * 1.1),
         }
         values[test] = {
             state: Lab(value=value, unit=analyte.unit, low=low, high=high)

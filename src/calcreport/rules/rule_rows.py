@@ -36,7 +36,7 @@ CAPABILITIES: Final[Mapping[str, tuple[Capability, ...]]] = {
 CONTACT: Final = "same_day_contact"
 """Column of a recommendation: who is called the same day."""
 
-_OPTIONAL: Final = {  # columns each table may have
+OPTIONAL: Final = {  # columns each table may have
     "pattern": ("is_sure",),
     "gate": ("stops", "is_silenced"),
     "flag": ("when", "value", "limit", "unit", "notes", *CAPABILITIES["flag"]),
@@ -115,7 +115,7 @@ class Rule:
 def read_row(where: str, table: str, row: dict[str, Any], parser: ConditionParser, problems: list[str]) -> Rule | None:
     """Read one row; ``None`` when it has a mistake, which is then in `problems`."""
     before = len(problems)
-    known = (*_COMMON, *REQUIRED[table], *_OPTIONAL[table])
+    known = (*_COMMON, *REQUIRED[table], *OPTIONAL[table])
     problems += [f"{where}: unknown key '{key}'{near(key, known)}" for key in row if key not in known]
     problems += [
         f"{where}: '{key}' is missing" for key in ("id", "sources", "since", *REQUIRED[table]) if key not in row

@@ -35,7 +35,7 @@ SCHEMA: Final = 1
 
 REQUIRED_CONDITIONS: Final = (
     "extent_pattern", "no_benign_class", "ossified_pattern", "vessel_wall_pattern", "metabolic_pattern",
-    "phlebolith_pattern", "no_lesion_pattern",
+    "phlebolith_pattern", "no_lesion_pattern", "bare_small_mineral",
 )  # fmt: skip
 """Named conditions the engine itself asks for."""
 
@@ -58,6 +58,8 @@ class Ruleset:
     name: str = BUILT_IN
     sha256: str = ""
     """Of all texts."""
+    warnings: tuple[str, ...] = ()
+    """What a site's own rules do to safety rows: red flags, referral, the ban on biopsy."""
     conditions: Mapping[str, Condition]
     """Named conditions."""
     tables: Mapping[str, tuple[Rule, ...]]
@@ -70,7 +72,12 @@ class Ruleset:
     @property
     def used(self) -> RulesUsed:
         """Name, version and digest, as printed in the report."""
-        return RulesUsed(name=self.name, version=self.version, sha256=self.sha256)
+        return RulesUsed(name=self.name, version=self.version, sha256=self.sha256, warnings=self.warnings)
+
+    @property
+    def printed_version(self) -> str:
+        """Version as it stands at the foot of every report."""
+        return f"{self.version} (safety rows changed by the site)" if self.warnings else self.version
 
     @cached_property
     def capabilities(self) -> Capabilities:
@@ -111,6 +118,7 @@ def load_rules(texts: Mapping[str, str], site_texts: Mapping[str, str] | None = 
     problems: list[str] = []
     reading = _read_files(texts, _TOP, problems)
     written = list(reading.rows)
+    built_in = {(row.table, row.conclusion) for row in written}
     if site_texts is not None:
         site = _read_files(site_texts, _TOP_OF_SITE, problems)
         written += site.rows
@@ -126,7 +134,7 @@ def load_rules(texts: Mapping[str, str], site_texts: Mapping[str, str] | None = 
     parser = ConditionParser(facts, reading.conditions)
     conditions = parser.parse_named(problems)
     rules = [read_row(row.where, row.table, row.content, parser, problems) for row in reading.rows]
-    _check_whole(reading, [rule for rule in rules if rule is not None], problems)
+    _check_whole(reading, [rule for rule in rules if rule is not None], built_in, problems)
     if problems:
         problems = ["".join(sign if sign.isprintable() else "?" for sign in text) for text in problems]
         count = len(problems)
@@ -137,6 +145,7 @@ def load_rules(texts: Mapping[str, str], site_texts: Mapping[str, str] | None = 
         version=reading.version,
         name="+".join((BUILT_IN, *reading.names)),
         sha256=_digest(texts, site_texts or {}),
+        warnings=tuple(reading.warnings),
         conditions=conditions,
         tables={table: tuple(rule for rule in whole if rule.table == table) for table in REQUIRED},
         readers=_readers(whole),
@@ -246,13 +255,13 @@ def _read_rows(name: str, data: dict[str, Any], text: str, reading: Tables, prob
             reading.rows.append(Row(where=f"{name}{line} {title}", table=table, content=row))
 
 
-def _check_whole(reading: Tables, rules: list[Rule], problems: list[str]) -> None:
-    """Check what no single row shows: ids, one version, tables without a gap."""
+def _check_whole(reading: Tables, rules: list[Rule], built_in: set[tuple[str, str]], problems: list[str]) -> None:
+    """Check what no single row shows: ids, conclusions, tables without a gap."""
     counts = Counter(rule.id for rule in rules)
     problems += [f"{name}: this id is given twice" for name, count in counts.items() if count > 1]
     missing = [name for name in REQUIRED_CONDITIONS if name not in reading.conditions]
     problems += [f"the condition '{name}' is missing" for name in missing]
-    problems += [*_gaps(reading.rows), *_unknown_exclusions(reading.rows), *unspoken_bans(rules)]
+    problems += [*_gaps(reading.rows), *_unknown_conclusions(reading.rows, built_in), *unspoken_bans(rules)]
 
 
 def _gaps(rows: Iterable[Row]) -> Iterable[str]:
@@ -272,14 +281,19 @@ def _gaps(rows: Iterable[Row]) -> Iterable[str]:
         yield "one class must have 'when = {}', so that every lesion has a conclusion"
 
 
-def _unknown_exclusions(rows: Iterable[Row]) -> Iterable[str]:
-    recommendations = [row for row in rows if row.table == "recommendation"]
-    known = {str(row.content.get("recommendation", row.content.get("id"))) for row in recommendations}
-    for row in recommendations:
+def _unknown_conclusions(rows: Iterable[Row], built_in: set[tuple[str, str]]) -> Iterable[str]:
+    """Name what a row speaks of, or excludes, that is neither built in nor the id of a row of that table."""
+    held = [row for row in rows if row.table in {"class", "recommendation"}]
+    known = built_in | {(row.table, str(row.id)) for row in held}
+    for row in held:
         listed = [row.content.get(key, []) for key in ("excludes", "excludes_here")]
-        for name in (name for names in listed if isinstance(names, list) for name in names):
-            if str(name) not in known:
-                yield f"{row.where}: excludes the unknown {name}"
+        excluded = [str(name) for names in listed if isinstance(names, list) for name in names]
+        if (row.table, row.conclusion) not in known:
+            names = [name for table, name in known if table == row.table]
+            yield f"{row.where}: speaks of the unknown {row.table} '{row.conclusion}'{near(row.conclusion, names)}"
+        yield from (
+            f"{row.where}: excludes the unknown {name}" for name in excluded if ("recommendation", name) not in known
+        )
 
 
 __all__ = ["REQUIRED_CONDITIONS", "SCHEMA", "Remark", "Rule", "Ruleset", "load_rules"]

@@ -10,6 +10,9 @@ from calcreport.rules.condition_parser import near
 _FIRST_MET_WINS: Final = {"flag": "flag", "concern": None}
 """Tables that end with a row without a condition, and the key whose every value has such an end."""
 
+_WORDS: Final = ("text", "label", "because", "notes", "sources", "since")
+"""Keys a site may change without changing what is decided."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
@@ -27,6 +30,16 @@ class Row:
         """As written; anything that is no text is named a mistake later."""
         return self.content.get("id")
 
+    @property
+    def conclusion(self) -> str:
+        """Flag, class, concern or recommendation it speaks of."""
+        return str(self.content.get(self.table, self.content.get("id")))
+
+    @property
+    def judgement(self) -> dict[str, Any]:
+        """All of it but its words and where they come from."""
+        return {key: value for key, value in self.content.items() if key not in _WORDS}
+
 
 @dataclass(slots=True, kw_only=True)
 class Tables:
@@ -42,6 +55,8 @@ class Tables:
     """In the order written."""
     removed: list[tuple[str, str]] = field(default_factory=list)
     """File, and id of a row it takes out."""
+    warnings: list[str] = field(default_factory=list)
+    """Safety rows (red flags, referral, ban on biopsy) that the site's layer takes out or changes."""
 
 
 def lay_over(tables: Tables, site: Tables, problems: list[str]) -> None:
@@ -52,12 +67,29 @@ def lay_over(tables: Tables, site: Tables, problems: list[str]) -> None:
     tables : Tables
         The built-in rules; changed in place. A row with a known id replaces that row where it stands; a new row goes
         before the row it names with ``before``, else to the end of its table (where the first row met decides: before
-        the row without a condition). A named condition replaces the one of its name. ``removed`` takes rows out.
+        the row without a condition). A named condition replaces the one of its name. ``removed`` takes rows out. The
+        ban on biopsy is none of the site's: its rows stay, behind those of the site that speak of the same.
     site : Tables
         The site's rules.
     problems : list[str]
         Mistakes are added: an unknown id in ``removed`` or ``before``, an id of another table.
     """
+    bans = _marked(tables.rows, "forbids_biopsy")
+    safety = {
+        row.id: row
+        for row in tables.rows
+        if isinstance(row.id, str)
+        if row.table == "flag" or (row.table, row.conclusion) in bans | _marked(tables.rows, "is_referral")
+    }
+    kept = {name for name, row in safety.items() if (row.table, row.conclusion) in bans}
+    deciding = _named_in(
+        [row.content.get("when") for row in safety.values() if row.id in kept and row.table == "class"]
+    )
+    problems += [
+        f"condition '{name}' decides on the ban on biopsy and cannot be replaced"
+        for name in site.conditions
+        if name in deciding
+    ]
     tables.conditions |= site.conditions
     tables.version = f"{tables.version}+{site.version}" if site.version else tables.version
     tables.names += site.names or ["site"]
@@ -66,9 +98,34 @@ def lay_over(tables: Tables, site: Tables, problems: list[str]) -> None:
         if removed not in ids:
             problems.append(f"{name}: removed names the unknown row '{removed}'{near(removed, ids)}")
     taken_out = {removed for _, removed in site.removed}
-    tables.rows = [row for row in tables.rows if row.id not in taken_out]
+    tables.rows = [row for row in tables.rows if row.id not in taken_out or row.id in kept]
     for row in site.rows:
         _put(tables.rows, row, problems)
+    present = {row.id: row for row in tables.rows if isinstance(row.id, str)}
+    changed = [name for name, row in safety.items() if name in present and present[name].judgement != row.judgement]
+    for name in (name for name in changed if name in kept):
+        row = safety[name]
+        content = row.content | {"id": f"{name}-built-in", row.table: row.conclusion}
+        tables.rows.insert(tables.rows.index(present[name]) + 1, Row(where=row.where, table=row.table, content=content))
+    for what, names in (
+        ("taken out", taken_out & safety.keys() - kept),
+        ("changed", set(changed)),
+        ("kept although the site takes them out", taken_out & kept),
+    ):
+        if names:
+            tables.warnings.append(f"safety rows {what}: {', '.join(sorted(map(str, names)))}")
+
+
+def _marked(rows: list[Row], column: str) -> set[tuple[str, str]]:
+    """Tables and conclusions of which some row has the column."""
+    return {(row.table, row.conclusion) for row in rows if row.content.get(column) is True}
+
+
+def _named_in(content: Any) -> set[str]:  # noqa: ANN401 - as read from TOML
+    """Named conditions that a condition asks for by itself."""
+    parts = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
+    own = content.get("condition") if isinstance(content, dict) else None
+    return ({own} if isinstance(own, str) else set()).union(*map(_named_in, parts))
 
 
 def _put(rows: list[Row], row: Row, problems: list[str]) -> None:

@@ -13,7 +13,7 @@ import pytest
 import calcreport
 from calcreport.compose.report import DraftContext, compose_report
 from calcreport.errors import RuleFileError
-from calcreport.model.clinical import Clinical
+from calcreport.model.clinical import Clinical, parse_clinical
 from calcreport.model.decision import Decision
 from calcreport.model.findings import Findings
 from calcreport.model.report import Report, Software, Study
@@ -211,8 +211,53 @@ def test_a_mistaken_capability_is_named(text: str, expected: str) -> None:
     assert expected in _problems(text)
 
 
-def test_the_ban_on_biopsy_cannot_be_taken_out() -> None:
-    assert "class C05 forbids biopsy" in _problems("", HEAD.replace("\n", '\nremoved = ["R11", "R11-with-flags"]\n', 1))
+@pytest.mark.parametrize(
+    "site",
+    [
+        'removed = ["R11", "R11-with-flags"]\n',
+        'removed = ["C05"]\n',
+        '[[class]]\nid = "C05"\nlabel = "x"\nwhen = { fact = "age_years", above = 200 }\n'
+        'sources = ["s"]\nsince = 2026-01-01\n',
+        '[[recommendation]]\nid = "R11"\ntext = "biopsy it"\nwhen = { fact = "age_years", above = 200 }\n'
+        'sources = ["s"]\nsince = 2026-01-01\n',
+    ],
+)
+def test_the_ban_on_biopsy_cannot_be_taken_out(site: str) -> None:
+    """It is part of the engine: a site that takes its rows out, or makes them empty, is told, and the ban stays."""
+    ruleset = load_rules(rule_texts(), {"site.toml": f'schema = 1\nversion = "9"\n{site}'})
+    lesion = {"pattern": {"id": "P08", "confidence": "high"}, "depth": {"class": "subfascial"}}
+    findings = Findings.model_validate({"modality": "CT", "lesions": [lesion]})
+    decision = decide(findings, parse_clinical({"patient": {"age_years": 6}}), PolicySettings(), ruleset)
+    ids = {entry.id for entry in decision.recommendations}
+    assert "R11" in ids
+    assert not ids & {"R05", "R06", "R07", "R09"}
+    assert "do not biopsy" in " ".join(entry.text for entry in decision.recommendations)
+    assert ruleset.used.warnings
+
+
+def test_a_condition_the_ban_rests_on_cannot_be_replaced() -> None:
+    text = '[condition]\nfop_known = { fact = "age_years", above = 200 }\n'
+    assert "'fop_known' decides on the ban" in _problems(text)
+
+
+@pytest.mark.parametrize("row", ["F1", "F2", "F7", "R09", "R11"])
+def test_safety_rows_taken_out_are_told(row: str) -> None:
+    ruleset = load_rules(rule_texts(), {"site.toml": f'schema = 1\nversion = "9"\nremoved = ["{row}"]\n'})
+    assert any(row in warning for warning in ruleset.used.warnings)
+    assert ruleset.printed_version.endswith("(safety rows changed by the site)")
+
+
+def test_what_is_no_safety_row_or_only_reworded_is_not_warned_of(ruleset: Ruleset) -> None:
+    row = next(rule for rule in ruleset.rules if rule.id == "R19")
+    site = 'schema = 1\nversion = "9"\nremoved = ["R19"]\n'
+    assert row
+    assert load_rules(rule_texts(), {"site.toml": site}).used.warnings == ()
+    assert ruleset.printed_version == ruleset.version
+
+
+def test_a_conclusion_nobody_knows_is_a_mistake() -> None:
+    text = '[[class]]\nid = "X9"\nclass = "C2"\nlabel = "x"\nwhen = {}\nsources = ["s"]\nsince = 2026-01-01\n'
+    assert "speaks of the unknown class 'C2'" in _problems(text)
 
 
 IDS_IN_PYTHON = {

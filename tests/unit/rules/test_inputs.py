@@ -55,6 +55,7 @@ BASES: dict[str, dict[str, Any]] = {
     "faint nodules": {"pattern": {"id": "P17"}},
     "vein": {"pattern": {"id": "P01", "confidence": "high"}},
     "nothing": {},
+    "string": {"pattern": {"id": "P30"}},
 }
 _ENOUGH = 4
 """Kinds of lesion an answer is tried on, once one of them was moved by it."""
@@ -63,6 +64,7 @@ CONTEXT: dict[str, dict[str, dict[str, str]]] = {
     "rim": {"history": {"trauma": "yes"}},
     "net": {"conditions": {"dialysis": "yes"}},
     "tendon": {"symptoms": {"pain": "yes"}},
+    "string": {"history": {"parasite_exposure": "yes"}},
 }
 
 

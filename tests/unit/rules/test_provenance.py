@@ -93,7 +93,7 @@ def test_the_age_typed_decides(ruleset: Ruleset) -> None:
     )
     notes = [
         decide(findings, parse_clinical(typed), PolicySettings(), ruleset).lesions[0].notes
-        for typed in ({}, {"patient": {"age_years": 40}})
+        for typed in ({"growth": {"rate": "rapid"}}, {"growth": {"rate": "rapid"}, "patient": {"age_years": 40}})
     ]
     assert any("48" in note for note in notes[0])
     assert not any("48" in note for note in notes[1])

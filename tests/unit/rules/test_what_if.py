@@ -36,7 +36,7 @@ CASES: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
                 "pattern": {"id": "P09", "confidence": "high"},
                 "depth": {"class": "subfascial"},
                 "mass": {"present": "no"},
-                "size": {"max_diameter_mm": 18},
+                "size": {"max_diameter_mm": 28},
             }
         ],
         {"history": {"trauma": "yes"}},
@@ -189,12 +189,12 @@ def test_what_forbids_or_hurries_is_asked_first_and_flags_alone_last(ruleset: Ru
         ("history.trauma", "yes"),  # takes the referral away
         ("history.trauma", "no"),  # another class, and no more
         ("lesion.features.bone_destruction", "yes"),
-        ("lesion.features.centre_dense", "yes"),  # high concern
-        ("conditions.fop", "yes"),  # concern modified
-        ("lesion.bone_relation", "contiguous"),  # another class, and no more
-        ("growth.rate", "rapid"),  # the concern alone
-        ("history.sarcoma", "yes"),
-        ("lesion.mass.present", "yes"),  # a flag alone
+        ("conditions.fop", "yes"),  # forbids biopsy, and is remote
+        ("lesion.features.centre_dense", "yes"),  # another class, and no more
+        ("lesion.bone_relation", "contiguous"),
+        ("history.sarcoma", "yes"),  # high concern
+        ("growth.rate", "rapid"),  # a flag alone
+        ("lesion.mass.present", "yes"),
         ("history.malignancy", "yes"),
     ]
     assert [change for change in asked if change in order] == order
@@ -230,7 +230,8 @@ def test_an_age_is_asked_for_in_every_interval_between_the_limits_of_the_rules(r
     answers = list(possible_answers(findings, parse_clinical({}), POLICY, ruleset))
     ages = [(answer.answer, answer.clinical.patient.age_years) for answer in answers if "age_years" in answer.name]
     assert ages == [
-        ("<10", 5), ("10-15", 12.5), ("15-18", 16.5), ("18-20", 19), ("20-40", 30), ("40-50", 45), (">50", 62.5),
+        ("<10", 5), ("10-15", 12.5), ("15-20", 17.5), ("20-25", 22.5), ("25-30", 27.5), ("30-40", 35), ("40-50", 45),
+        (">50", 62.5),
     ]  # fmt: skip
     stages = {answer.answer: answer.clinical.conditions.ckd_stage for answer in answers if "ckd" in answer.name}
     assert stages == {"none": 0, "end stage": 5}
