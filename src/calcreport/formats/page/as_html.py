@@ -14,10 +14,9 @@ from calcreport.formats.text.plain_text import write_section
 from calcreport.model.lengths import Lengths
 from calcreport.model.report import Excluded, Lesion, Report
 from calcreport.text.excluded import name_reason
-from calcreport.text.film import name_films, spell_projected
+from calcreport.text.film import name_films, refer, spell_projected
 from calcreport.text.flags import size_limit_mm, size_operator
 from calcreport.text.impression import FLAG_NAMES, name_flag
-from calcreport.text.narrative import refer
 from calcreport.text.table import list_measurements
 from calcreport.text.wording import capitalise, lengths_of, name_place, spell_person
 
