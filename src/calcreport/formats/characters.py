@@ -71,9 +71,9 @@ _HEADING: Final = re.compile(r"[A-Z][A-Z /-]{0,60}:")
 
 
 def lay_out(text: str, columns: int | None = COLUMNS) -> str:
-    """Fold lines longer than `columns`, none without a number, each continuing under its own text; blank lines are kept, never doubled.
+    """Fold lines longer than `columns`, where that is a number, each continuing under its own text.
 
-    Lines of printable ASCII; a line's leading blanks and its "1. " or "- " set how its continuation is indented. The
+    Blank lines are kept, never doubled. Lines of printable ASCII; a line's leading blanks and its "1. " or "- " set how its continuation is indented. The
     result has no trailing blanks and ends in one line break.
     """
     lines: list[str] = []

@@ -40,6 +40,11 @@ def _plain(word: str | None) -> str:
     return "".join(letter for letter in word or "" if letter.isalnum()).lower()
 
 
+def is_on_film(report: Report) -> bool:
+    """Whether lengths are those of a projection: measured on radiographs, or typed by a reader of them."""
+    return report.study.modality in {"CR", "DX"} or bool(report.technique and report.technique.films)
+
+
 def name_films(films: tuple[FilmTechnique, ...], statements: Statements) -> tuple[str, ...]:
     """Name each film so that no two have the same name: by view, then side, then image number, then position."""
     views = [name_view(film.view, statements) for film in films]

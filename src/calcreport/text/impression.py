@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from calcreport.model.lengths import Lengths
 from calcreport.model.report import Concern, Differential, Lesion, Report, YesNo
 from calcreport.text.comparison import describe_stability
-from calcreport.text.film import is_known_view, name_view
+from calcreport.text.film import is_known_view, is_on_film, name_view
 from calcreport.text.groups import Part, group_alike, join_next, longest_mm
 from calcreport.text.searched import say_not_searched
 from calcreport.text.statements import Statements
@@ -63,7 +62,7 @@ def write_impression(report: Report, statements: Statements, *, negative: str) -
     for group in group_alike(report.lesions):
         notes = dict.fromkeys(note for lesion in group for note in decided_notes(lesion) if note not in said)
         said |= notes.keys()
-        line = _describe_group(group, len(report.lesions), statements, lengths_of(report))
+        line = _describe_group(group, report, statements)
         line += [Part(join_next(_name_concerned(note, group)), 1) for note in notes]
         items.append(Item(lesions=tuple(group), line=tuple(line)))
     is_first = report.concern is not Concern.HIGH or any(entry.forbids_biopsy for entry in report.recommendations)
@@ -102,9 +101,9 @@ def _describe_patient(report: Report, statements: Statements) -> tuple[Item, ...
     return (_item(" ".join(notes)),) if notes else ()
 
 
-def _describe_group(group: list[Lesion], total: int, statements: Statements, lengths: Lengths) -> list[Part]:
+def _describe_group(group: list[Lesion], report: Report, statements: Statements) -> list[Part]:
     common = _in_common(group)
-    line = [Part(capitalise(_name_and_judge(group, total, common, statements, lengths)))]
+    line = [Part(capitalise(_name_and_judge(_name_group(group, report, statements), common, statements)))]
     line += [Part(join_next(text), rank) for text, rank in _differ(common, statements)]
     stable = describe_stability(group, statements)
     return [*line, Part(join_next(stable), 3)] if stable else line
@@ -116,10 +115,7 @@ def _in_common(group: list[Lesion]) -> list[Differential]:
     return [e for e in group[0].differential if all((e.id, e.certainty, e.label) in others for others in named)]
 
 
-def _name_and_judge(
-    group: list[Lesion], total: int, differential: list[Differential], statements: Statements, lengths: Lengths
-) -> str:
-    subject = _name_group(group, total, statements, lengths)
+def _name_and_judge(subject: str, differential: list[Differential], statements: Statements) -> str:
     for certainty, identifier in _LADDER.items():
         named = [entry for entry in differential if entry.certainty == certainty][:_MOST_NAMED]
         if named:
@@ -163,20 +159,21 @@ def _with_reason(entry: Differential) -> str:
     return f"{entry.label} ({', '.join(entry.because)})" if entry.because else entry.label
 
 
-def _name_group(group: list[Lesion], total: int, statements: Statements, lengths: Lengths) -> str:
+def _name_group(group: list[Lesion], report: Report, statements: Statements) -> str:
     lead = max(group, key=longest_mm)
     longest = longest_mm(lead)
-    what = f"{statements.choose('layer', lead.depth.class_)} {_name_nature(lead, statements, many=len(group) > 1)}"
-    if len({lesion.depth.class_ for lesion in group}) > 1:
-        what = _name_nature(lead, statements, many=True)
+    many = len(group) > 1
+    layers = {statements.choose("layer", lesion.mass.depth_class or lesion.depth.class_) for lesion in group}
+    layer = layers.pop() if len(layers) == 1 and not is_on_film(report) else ""  # a radiograph shows no layer
+    what = f"{layer} {_name_nature(lead, statements, many=many)}"
     places = list(dict.fromkeys(_name_site(lesion, statements) for lesion in group))
-    ids = [lesion.id for lesion in group] if len(group) < total else []
+    ids = [lesion.id for lesion in group] if len(group) < len(report.lesions) else []
     fields = {
         "what": what.strip(),
         "place": join_words(places) if len(places) <= _MOST_NAMED else statements.say("impression.several_sites"),
         "ids": f" ({join_ids(ids)})" if ids else "",
         "count": spell_count(len(group), statements),
-        "size": _say_size(lead, longest, statements, lengths),
+        "size": _say_size(lead, longest, report, statements),
     }
     identifier = "lesion" if len(group) == 1 else "lesions"
     return statements.say(f"impression.{identifier}{'' if longest else '_unsized'}", **fields)
@@ -191,14 +188,14 @@ def _name_site(lesion: Lesion, statements: Statements) -> str:
     return statements.say("impression.in_view", place=place, view=name_view(views[0], statements))
 
 
-def _say_size(lesion: Lesion, longest: float, statements: Statements, lengths: Lengths) -> str:
+def _say_size(lesion: Lesion, longest: float, report: Report, statements: Statements) -> str:
     """State the longest dimension: marked as projected on a film, as a minimum where the image edge cuts it."""
     if not longest:
         return ""
-    size = lengths.spell(longest)
+    size = lengths_of(report).spell(longest)
     is_cut = lesion.mass.is_minimum if lesion.mass.max_diameter_mm else lesion.size.is_minimum
     text = statements.say("measure.at_least", length=size) if is_cut else size
-    is_projected = lesion.size.projected and lesion.mass.max_diameter_mm is None
+    is_projected = is_on_film(report) and lesion.mass.max_diameter_mm is None
     return statements.say("impression.projected", size=text) if is_projected else text
 
 

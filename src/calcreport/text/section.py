@@ -14,7 +14,7 @@ from calcreport.model.report import DepthClass, Flag, FlagState, Lesion, Recomme
 from calcreport.model.terms import INDETERMINATE_PATTERN
 from calcreport.text.comparison import describe_comparison, describe_growth
 from calcreport.text.excluded import describe_incidental
-from calcreport.text.film import refer, say_views, spell_projected
+from calcreport.text.film import is_on_film, refer, say_views, spell_projected
 from calcreport.text.film_lesion import say_projection
 from calcreport.text.flags import name_flags, name_summary_flags
 from calcreport.text.groups import (
@@ -67,40 +67,74 @@ class Section:
 def write_lines(report: Report, statements: Statements, *, frame: str) -> Section:
     """Write the section within its limits; `frame` is what the layout adds besides headings and numbers."""
     most = _MOST_WORDS_OF_FEW if len(report.lesions) <= _FEW else _MOST_WORDS
-    room = _HEADING_WORDS + len(frame.split())
+    room = most - _HEADING_WORDS - len(frame.split())
     items = write_impression(report, statements, negative=_say_negative(report, statements))
-    for caps in _CAPS:
-        findings, impression = _findings(report, caps, statements), _impression(report, items, caps[2], statements)
-        rest = [_technique(report, statements), _comparison(report, statements)]
-        flags, limitation = _flags(report, statements), _limitation(report, statements)
-        lines = [*rest, *findings, flags, limitation, *impression]
-        shorten(lines, least_rank=_NEVER, is_short=lambda: False)
-        for least_rank, words in ((_DISPENSABLE, _PLEASANT_WORDS), (1, most)):
-            shorten(lines, least_rank=least_rank, is_short=lambda: count_words(lines) + room <= words)  # noqa: B023
-        if count_words(lines) + room <= most:
-            break
-    return Section(
-        technique=_join(rest[0]),
-        comparison="".join(part.text for part in rest[1]).rstrip(".") + ".",
-        findings=tuple(filter(None, map(_join, findings))),
-        flags=_join(flags),
-        impression=tuple(filter(None, map(_join, impression))),
-        limitation=_join(limitation),
+    drafts = (_shorten(_draft(report, items, caps, statements), room, room - most + _PLEASANT_WORDS) for caps in _CAPS)
+    lines = next((draft for draft in drafts if draft.words <= room), None)
+    return (lines or _draft(report, items, _CAPS[-1], statements)).joined()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Draft:
+    """The lines in their parts."""
+
+    technique: Line
+    comparison: Line
+    findings: list[Line]
+    flags: Line
+    impression: list[Line]
+    limitation: Line
+
+    @property
+    def words(self) -> int:
+        return count_words(self.lines)
+
+    @property
+    def lines(self) -> list[Line]:
+        """All lines, those with the least important parts last."""
+        return [self.technique, self.comparison, *self.findings, self.flags, self.limitation, *self.impression]
+
+    def joined(self) -> Section:
+        return Section(
+            technique=_join(self.technique),
+            comparison="".join(part.text for part in self.comparison).rstrip(".") + ".",
+            findings=tuple(filter(None, map(_join, self.findings))),
+            flags=_join(self.flags),
+            impression=tuple(filter(None, map(_join, self.impression))),
+            limitation=_join(self.limitation),
+        )
+
+
+def _draft(report: Report, items: tuple[Item, ...], caps: tuple[int, int, int], statements: Statements) -> _Draft:
+    return _Draft(
+        technique=_technique(report, statements),
+        comparison=_comparison(report, statements),
+        findings=_findings(report, caps, statements),
+        flags=_flags(report, statements),
+        impression=_impression(report, items, caps[2], statements),
+        limitation=_limitation(report, statements),
     )
+
+
+def _shorten(draft: _Draft, most: int, pleasant: int) -> _Draft:
+    shorten(draft.lines, least_rank=_NEVER, is_short=lambda: False)
+    shorten(draft.lines, least_rank=_DISPENSABLE, is_short=lambda: draft.words <= pleasant)
+    shorten(draft.lines, least_rank=1, is_short=lambda: draft.words <= most)
+    return draft
 
 
 def _join(line: Line) -> str:
     return as_sentence("".join(part.text for part in line))
 
 
-# --- technique and comparison --------------------------------------------------------------------------------------------
+# --- technique and comparison ----------------------------------------------------------------------------
 
 
 def _technique(report: Report, statements: Statements) -> Line:
     """What was examined and what of it limits the reading."""
     technique = report.technique
     if technique is None:
-        kind = "film" if report.study.modality in _FILMS else "ct"
+        kind = "film" if is_on_film(report) else "ct"
         return [Part(statements.say(f"section.typed_{kind}"))]
     if technique.films:
         scales = dict.fromkeys(film.scale for film in technique.films)
@@ -113,9 +147,6 @@ def _technique(report: Report, statements: Statements) -> Line:
     return line
 
 
-_FILMS: Final = frozenset({"CR", "DX"})
-
-
 def _comparison(report: Report, statements: Statements) -> Line:
     if report.comparison is None:
         return [Part(statements.say("section.none"))]
@@ -123,7 +154,7 @@ def _comparison(report: Report, statements: Statements) -> Line:
     return [Part(first), *(Part(f". {other}", 5) for other in others)]
 
 
-# --- findings ------------------------------------------------------------------------------------------------------------
+# --- findings --------------------------------------------------------------------------------------------
 
 
 def _findings(report: Report, caps: tuple[int, int, int], statements: Statements) -> list[Line]:
@@ -169,7 +200,7 @@ def _describe_one(report: Report, lesion: Lesion, statements: Statements) -> Lin
     line += [Part(f", {statements.say('size.foci_cluster_unsized', count=count)}", 3)] if count > 1 else []
     if lesion.density.mean_hu is not None:
         line.append(Part(f", {statements.say('section.density', mean=f'{lesion.density.mean_hu:.0f}')}", 5))
-    bone = statements.choose("section.bone", lesion.bone_relation) if not _is_film(report) else ""
+    bone = statements.choose("section.bone", lesion.bone_relation) if not is_on_film(report) else ""
     line += [Part(f", {bone}", 1 if lesion.bone_relation == "contiguous" else 4)] if bone else []
     if lesion.mass.present is YesNo.NO:
         line.append(Part(f", {statements.say('section.no_mass')}", 4))
@@ -181,13 +212,9 @@ def _place(lesion: Lesion, statements: Statements) -> str:
     return capitalise(name_place(lesion.location, statements))
 
 
-def _is_film(report: Report) -> bool:
-    return report.study.modality in _FILMS or bool(report.technique and report.technique.films)
-
-
 def _layer(report: Report, lesion: Lesion, statements: Statements) -> str:
     layer = lesion.mass.depth_class or lesion.depth.class_
-    unknown = layer is DepthClass.CANNOT_DETERMINE or _is_film(report)
+    unknown = layer is DepthClass.CANNOT_DETERMINE or is_on_film(report)
     return "" if unknown else statements.say(f"review.layer.{layer}")
 
 
@@ -200,7 +227,7 @@ def _surroundings(report: Report, lesion: Lesion, statements: Statements) -> lis
     if lesion.location.films:
         return [*told, (say_projection(lesion.location.films, statements), 2)]
     distance = lesion.depth.skin_distance_mm
-    if distance is None or _is_film(report):
+    if distance is None or is_on_film(report):
         return told
     return [*told, (statements.say("depth.skin", distance=lengths_of(report).spell(distance)), 4)]
 
@@ -231,7 +258,7 @@ def _finding(report: Report, lesion: Lesion, statements: Statements) -> str:
     if lesion.pattern.id == INDETERMINATE_PATTERN:
         return statements.say("section.indeterminate")
     finding = name_finding(lesion.pattern, statements)
-    if _is_film(report):
+    if is_on_film(report):
         finding = statements.choose("pattern.film", lesion.pattern.id, finding)
     return statements.say(f"section.confidence.{lesion.pattern.confidence}", finding=finding)
 
@@ -244,7 +271,7 @@ def _length(report: Report, lesion: Lesion, statements: Statements) -> str:
         text = "" if size.max_diameter_mm is None else lengths.spell(size.max_diameter_mm)
     if text and size.is_minimum:
         text = statements.say("measure.at_least", length=text)
-    return statements.say("section.projected", size=text) if text and _is_film(report) else text
+    return statements.say("section.projected", size=text) if text and is_on_film(report) else text
 
 
 def _describe_many(report: Report, group: list[Lesion], statements: Statements) -> Line:
@@ -265,28 +292,34 @@ def _describe_many(report: Report, group: list[Lesion], statements: Statements) 
     return line
 
 
-# --- flags ---------------------------------------------------------------------------------------------------------------
+# --- flags -----------------------------------------------------------------------------------------------
 
 
 def _flags(report: Report, statements: Statements) -> Line:
     """Every flag once: what is present or possible with its lesions, what is explained, absent, and not assessed."""
     names = dict(zip(FLAG_NAMES, name_flags(report, statements), strict=True))
-    if not report.lesions:
-        reported = name_summary_flags(report, statements, FlagState.PRESENT)
-        rest = [name for name in names.values() if name not in reported]
-        told = [statements.say("section.flag.reported", flag=capitalise(name)) for name in reported]
-        why = "flags.all_rejected_reason" if report.rejected else "flags.no_lesion_reason"
-        unknown = statements.say("section.flag.not_assessed_because", list=", ".join(rest), reason=statements.say(why))
-        return [Part(" ".join(map(as_sentence, (*told, unknown))).rstrip("."))]
-    told: list[str] = []
-    settled: dict[str, set[str]] = {}
+    told = _settled(report, names, statements) if report.lesions else _reported(report, names, statements)
+    return [Part(" ".join(map(as_sentence, told)).rstrip("."))]
+
+
+def _reported(report: Report, names: dict[str, str], statements: Statements) -> list[str]:
+    """Flags without a lesion: those reported for the patient, and why the others were not assessed."""
+    reported = name_summary_flags(report, statements, FlagState.PRESENT)
+    rest = ", ".join(name for name in names.values() if name not in reported)
+    why = statements.say("flags.all_rejected_reason" if report.rejected else "flags.no_lesion_reason")
+    return [
+        *(statements.say("section.flag.reported", flag=capitalise(name)) for name in reported),
+        statements.say("section.flag.not_assessed_because", list=rest, reason=why),
+    ]
+
+
+def _settled(report: Report, names: dict[str, str], statements: Statements) -> list[str]:
+    told, absent, unknown = [], [], []
     for state in (FlagState.PRESENT, FlagState.POSSIBLE, FlagState.EXPLAINED):
         for key, name in names.items():
             holders = [lesion for lesion in report.lesions if _flag(lesion, key).state is state]
             if holders:
-                settled.setdefault(key, set()).update(lesion.id for lesion in holders)
                 told.append(_say_flag(report, key, name, holders, statements))
-    absent, unknown = [], []
     for key, name in names.items():
         states = {lesion.id: _flag(lesion, key).state for lesion in report.lesions}
         if set(states.values()) == {FlagState.ABSENT}:
@@ -295,11 +328,8 @@ def _flags(report: Report, statements: Statements) -> Line:
         if missing:
             whole = len(missing) == len(states)
             unknown.append(name if whole else f"{name} ({_name_ids(missing, statements)})")
-    if absent:
-        told.append(statements.say("section.flag.absent", list=", ".join(absent)))
-    if unknown:
-        told.append(statements.say("section.flag.not_assessed", list=", ".join(unknown)))
-    return [Part(" ".join(map(as_sentence, told)).rstrip("."))]
+    told += [statements.say("section.flag.absent", list=", ".join(absent))] if absent else []
+    return told + ([statements.say("section.flag.not_assessed", list=", ".join(unknown))] if unknown else [])
 
 
 def _flag(lesion: Lesion, key: str) -> Flag:
@@ -315,7 +345,7 @@ def _say_flag(report: Report, key: str, name: str, holders: list[Lesion], statem
     if key == "size" and flag.value is not None and flag.unit == "mm":
         length = lengths_of(report).spell(flag.value)
         is_mass = longest.mass.max_diameter_mm == flag.value
-        is_film = _is_film(report) and not is_mass
+        is_film = is_on_film(report) and not is_mass
         kind = "capture.mass" if is_mass else "section.projected" if is_film else "section.largest"
         details.append(
             statements.say(kind, length=length, size=length) if is_mass or is_film or len(holders) > 1 else length
@@ -332,11 +362,11 @@ def _name_ids(ids: list[str], statements: Statements) -> str:
     return statements.say("section.ids", ids=", ".join(ids[:_MOST_NAMED]), count=len(ids) - _MOST_NAMED)
 
 
-# --- impression and advice -----------------------------------------------------------------------------------------------
+# --- impression and advice -------------------------------------------------------------------------------
 
 
 def _impression(report: Report, items: tuple[Item, ...], most: int, statements: Statements) -> list[Line]:
-    """At most `most` items, each with its advice; what they do not name, and what is asked for it, in one of its own."""
+    """At most `most` items, each with its advice; the last one counts the lesions that have none of their own."""
     kept = items if len(items) <= most else items[: max(most - 1, 1)]
     hidden = items[len(kept) :]
     said: dict[str, int] = {}
@@ -371,13 +401,14 @@ def _with_advice(
     line: Line, advice: list[Recommendation], said: dict[str, int], number: int, statements: Statements
 ) -> Line:
     """Add what is recommended for an item: the binding first, each sentence once in the whole impression."""
-    entries = {entry.id: entry for entry in reversed(advice)}
-    ordered = sorted(reversed(entries.values()), key=lambda entry: not _is_binding(entry))
-    repeated = sorted({said[entry.text] for entry in ordered if entry.text in said})
+    entries: dict[str, Recommendation] = {}
+    for entry in sorted(advice, key=lambda entry: not _is_binding(entry)):
+        entries.setdefault(entry.id, entry)
+    repeated = sorted({said[entry.text] for entry in entries.values() if entry.text in said})
     if repeated:
         line[0] = Part(statements.say("section.advice_as", text=line[0].text, number=repeated[0]))
     room = _MOST_SENTENCES
-    for position, entry in enumerate(ordered):
+    for position, entry in enumerate(entries.values()):
         if entry.text in said:
             continue
         said[entry.text] = number
@@ -396,25 +427,23 @@ def _sentences(entry: Recommendation) -> list[str]:
     return [text.rstrip(".") for text in re.split(r"(?<=\.)\s+(?=[A-Z])", entry.text.strip())]
 
 
-# --- limitation ----------------------------------------------------------------------------------------------------------
+# --- limitation ------------------------------------------------------------------------------------------
 
 
 def _limitation(report: Report, statements: Statements) -> Line:
     """What limits the study most: what of it failed or could not be judged, before what holds for every study."""
     first = report.measured_limitations
-    kind = "negative" if not report.lesions else "film" if _is_film(report) else "mineral"
-    general = () if kind == "mineral" and _is_whole(report) else (statements.say(f"section.limit.{kind}"),)
+    is_seen_whole = all(lesion.mass.present is not YesNo.UNKNOWN for lesion in report.lesions)
+    kind = "negative" if not report.lesions else "film" if is_on_film(report) else "mineral"
+    general = () if kind == "mineral" and is_seen_whole else (statements.say(f"section.limit.{kind}"),)
     cut = any(lesion.size.is_minimum or lesion.mass.is_minimum for lesion in report.lesions)
+    dispensable = 4 if kind == "mineral" else 3
     sentences = dict.fromkeys(
-        (*first, *((statements.say("section.limit.cut"),) if cut and not _is_film(report) else ()), *general)
+        (*first, *((statements.say("section.limit.cut"),) if cut and not is_on_film(report) else ()), *general)
     )
     return [
         Part(text.strip(". ") if n == 0 else join_next(text), 0 if n == 0 else 3) for n, text in enumerate(sentences)
     ]
-
-
-def _is_whole(report: Report) -> bool:
-    return all(lesion.mass.source == "contour" for lesion in report.lesions)
 
 
 def _say_negative(report: Report, statements: Statements, *, with_threshold: bool = False) -> str:

@@ -33,7 +33,7 @@ class Section:
 
 
 def cut_sections(report: Report, templates: Templates) -> tuple[Section, ...]:
-    """Cut the text section at its headings: words are those of ``report.txt``, a paragraph is one line, empty sections are left out.
+    """Cut the text section at its headings: the words of ``report.txt``, a paragraph a line, no empty section.
 
     The layout is rendered with marks in place of the headings, which nobody who writes a header or a clinical file can
     foresee: text that reads like a heading never opens a section. Raises `TemplateError` when it cannot be rendered.
