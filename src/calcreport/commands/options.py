@@ -16,7 +16,8 @@ PRIOR_HELP: Final = "report.json of an earlier study of the patient: growth, or 
 
 
 FORMAT_HELP: Final = (
-    "comma list of text,json,html,png,sr,seg,sc and, on demand, text-full,pdf,hl7,fhir,sr-volumetric; default: the first seven"
+    "comma list of text,json,html,png,sr,seg,sc and, on demand, text-full,pdf,hl7,fhir,sr-volumetric; "
+    "default: the first seven"
 )
 
 

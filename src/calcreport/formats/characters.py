@@ -73,8 +73,8 @@ _HEADING: Final = re.compile(r"[A-Z][A-Z /-]{0,60}:")
 def lay_out(text: str, columns: int | None = COLUMNS) -> str:
     """Fold lines longer than `columns`, where that is a number, each continuing under its own text.
 
-    Blank lines are kept, never doubled. Lines of printable ASCII; a line's leading blanks and its "1. " or "- " set how its continuation is indented. The
-    result has no trailing blanks and ends in one line break.
+    Blank lines are kept, never doubled. Lines of printable ASCII; a line's leading blanks and its "1. " or "- " set how
+    its continuation is indented. The result has no trailing blanks and ends in one line break.
     """
     lines: list[str] = []
     for line in text.split("\n"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from calcreport.model.report import Concern, Lesion, YesNo
+from calcreport.model.report import Concern, Lesion, Recommendation, YesNo
 
 _SURE = ("consistent with", "favoured")
 
@@ -35,9 +35,22 @@ def longest_mm(lesion: Lesion) -> float:
 
 def changes_management(lesion: Lesion) -> bool:
     """Whether a lesion asks for more than a note: an alert, a flag, a referral, a call, or no biopsy."""
-    asked = lesion.recommendations
-    is_urgent = any(entry.is_referral or entry.is_same_day or entry.forbids_biopsy for entry in asked)
-    return is_urgent or lesion.concern in {Concern.HIGH, Concern.FLAGGED} or lesion.mass.present is YesNo.YES
+    is_flagged = lesion.concern in {Concern.HIGH, Concern.FLAGGED}
+    return is_flagged or asks_for_action(lesion) or lesion.mass.present is YesNo.YES
+
+
+def is_binding(entry: Recommendation) -> bool:
+    """Whether a recommendation is never left out: a referral, a call on the same day, or no biopsy."""
+    return entry.is_same_day or entry.forbids_biopsy or entry.is_referral
+
+
+def asks_for_action(lesion: Lesion) -> bool:
+    """Whether a lesion has a recommendation that is never left out."""
+    return any(map(is_binding, lesion.recommendations))
+
+
+def _urgency(lesion: Lesion) -> tuple[int, bool]:
+    return list(Concern).index(lesion.concern), not asks_for_action(lesion)
 
 
 def group_alike(lesions: Sequence[Lesion]) -> list[list[Lesion]]:
@@ -47,14 +60,13 @@ def group_alike(lesions: Sequence[Lesion]) -> list[list[Lesion]]:
     counted as two.
     """
     groups: dict[tuple[object, ...], list[Lesion]] = {}
-    for lesion in sorted(lesions, key=lambda lesion: list(Concern).index(lesion.concern)):
+    for lesion in sorted(lesions, key=_urgency):
         lead = next(iter(lesion.differential), None)
         is_sure = lead is not None and lead.certainty in _SURE
         films = tuple(place.sop_instance_uid for place in lesion.location.films)
         own = lesion.id if lesion.mass.present is YesNo.YES else ""
-        asked = any(entry.is_referral for entry in lesion.recommendations)
         diagnosis = (lead.id, lead.certainty) if lead is not None else ()
-        key = (lesion.concern, diagnosis, "" if is_sure else lesion.pattern.id, own, films, asked)
+        key = (lesion.concern, diagnosis, "" if is_sure else lesion.pattern.id, own, films, asks_for_action(lesion))
         groups.setdefault(key, []).append(lesion)
     return list(groups.values())
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from calcreport.model.report import Concern, Differential, Lesion, Report, YesNo
+from calcreport.model.report import Concern, Differential, Lesion, Report, Searched, YesNo
 from calcreport.text.comparison import describe_stability
 from calcreport.text.film import is_known_view, is_on_film, name_view
 from calcreport.text.groups import Part, group_alike, join_next, longest_mm
@@ -54,7 +55,7 @@ def write_impression(report: Report, statements: Statements, *, negative: str) -
     lesions of most concern, and first where it forbids a biopsy.
     """
     overall = _describe_patient(report, statements)
-    missing = tuple(_item(text) for text in say_not_searched(report.searched, statements))
+    missing = tuple(_item(text) for text in say_not_searched(_unsearched(report), statements))
     if not report.lesions:
         return (_item(capitalise(negative)), *overall, *missing)
     said: set[str] = set()
@@ -68,6 +69,11 @@ def write_impression(report: Report, statements: Statements, *, negative: str) -
     is_first = report.concern is not Concern.HIGH or any(entry.forbids_biopsy for entry in report.recommendations)
     urgent = [item for item in items if item.lesions[0].concern is Concern.HIGH and not is_first]
     return (*urgent, *overall, *items[len(urgent) :], *missing)
+
+
+def _unsearched(report: Report) -> list[Searched]:
+    """Parts that were not searched; where a check of the run failed the limitations say what could not be judged."""
+    return [row for row in report.searched if not (row.reason or "").startswith("check.")]
 
 
 def _item(text: str) -> Item:
@@ -161,11 +167,12 @@ def _with_reason(entry: Differential) -> str:
 
 def _name_group(group: list[Lesion], report: Report, statements: Statements) -> str:
     lead = max(group, key=longest_mm)
-    longest = longest_mm(lead)
+    felt_mm = felt_mass_mm(report, lead)
+    longest = felt_mm or longest_mm(lead)
     many = len(group) > 1
     layers = {statements.choose("layer", lesion.mass.depth_class or lesion.depth.class_) for lesion in group}
     layer = layers.pop() if len(layers) == 1 and not is_on_film(report) else ""  # a radiograph shows no layer
-    what = f"{layer} {_name_nature(lead, statements, many=many)}"
+    what = f"{layer} {_name_nature(lead, statements, many=many, has_mass=felt_mm is not None)}"
     places = list(dict.fromkeys(_name_site(lesion, statements) for lesion in group))
     ids = [lesion.id for lesion in group] if len(group) < len(report.lesions) else []
     fields = {
@@ -177,6 +184,16 @@ def _name_group(group: list[Lesion], report: Report, statements: Statements) -> 
     }
     identifier = "lesion" if len(group) == 1 else "lesions"
     return statements.say(f"impression.{identifier}{'' if longest else '_unsized'}", **fields)
+
+
+def felt_mass_mm(report: Report, lesion: Lesion) -> float | None:
+    """Size of the lump that a clinician felt, where the size flag of the lesion rests on it; ``None`` otherwise."""
+    mass = report.clinical.get("mass")
+    felt = mass.get("size_cm") if isinstance(mass, dict) else None
+    value = lesion.flags.size.value
+    if lesion.mass.max_diameter_mm is not None or not isinstance(felt, int | float) or value is None:
+        return None
+    return value if math.isclose(value, felt * 10) and value != lesion.size.max_diameter_mm else None
 
 
 def _name_site(lesion: Lesion, statements: Statements) -> str:
@@ -195,7 +212,7 @@ def _say_size(lesion: Lesion, longest: float, report: Report, statements: Statem
     size = lengths_of(report).spell(longest)
     is_cut = lesion.mass.is_minimum if lesion.mass.max_diameter_mm else lesion.size.is_minimum
     text = statements.say("measure.at_least", length=size) if is_cut else size
-    is_projected = is_on_film(report) and lesion.mass.max_diameter_mm is None
+    is_projected = is_on_film(report) and longest == lesion.size.max_diameter_mm
     return statements.say("impression.projected", size=text) if is_projected else text
 
 
@@ -204,10 +221,10 @@ def join_ids(ids: list[str]) -> str:
     return ", ".join(ids)
 
 
-def _name_nature(lesion: Lesion, statements: Statements, *, many: bool) -> str:
+def _name_nature(lesion: Lesion, statements: Statements, *, many: bool, has_mass: bool) -> str:
     family = "pattern.nouns" if many else "pattern.noun"
     noun = statements.choose(family, lesion.pattern.id, statements.say(f"{family}.other"))
-    if lesion.mass.present is not YesNo.YES:
+    if lesion.mass.present is not YesNo.YES and not has_mass:
         return noun
     has_mineral = lesion.size.max_diameter_mm is not None or lesion.size.max_diameter_px is not None
     return statements.say("impression.mass", noun=noun) if has_mineral else statements.say("impression.mass_only")

@@ -23,11 +23,12 @@ from calcreport.text.groups import (
     changes_management,
     count_words,
     group_alike,
+    is_binding,
     join_next,
     longest_mm,
     shorten,
 )
-from calcreport.text.impression import FLAG_NAMES, Item, write_impression
+from calcreport.text.impression import FLAG_NAMES, Item, felt_mass_mm, write_impression
 from calcreport.text.review import is_by_reader, say_nothing_accepted
 from calcreport.text.statements import Statements
 from calcreport.text.technique import describe_slices, say_contrast, say_negative
@@ -124,7 +125,7 @@ def _shorten(draft: _Draft, most: int, pleasant: int) -> _Draft:
 
 
 def _join(line: Line) -> str:
-    return as_sentence("".join(part.text for part in line))
+    return as_sentence("".join(part.text for part in line).removeprefix(". "))
 
 
 # --- technique and comparison ----------------------------------------------------------------------------
@@ -234,6 +235,10 @@ def _surroundings(report: Report, lesion: Lesion, statements: Statements) -> lis
 
 def _mass(report: Report, lesion: Lesion, statements: Statements) -> str:
     mass = lesion.mass
+    felt_mm = felt_mass_mm(report, lesion)
+    if felt_mm is not None:
+        fields = {"length": f" {lengths_of(report).spell(felt_mm)}", "source": statements.say("section.felt")}
+        return statements.say("section.mass", **fields)
     if mass.present is not YesNo.YES:
         return ""
     source = "reader" if is_by_reader(lesion, "mass.source") else mass.source
@@ -305,11 +310,11 @@ def _flags(report: Report, statements: Statements) -> Line:
 def _reported(report: Report, names: dict[str, str], statements: Statements) -> list[str]:
     """Flags without a lesion: those reported for the patient, and why the others were not assessed."""
     reported = name_summary_flags(report, statements, FlagState.PRESENT)
-    rest = ", ".join(name for name in names.values() if name not in reported)
+    first = ", ".join(names[key] for key in ("size", "depth") if names[key] not in reported)
     why = statements.say("flags.all_rejected_reason" if report.rejected else "flags.no_lesion_reason")
     return [
         *(statements.say("section.flag.reported", flag=capitalise(name)) for name in reported),
-        statements.say("section.flag.not_assessed_because", list=rest, reason=why),
+        statements.say("section.flag.no_lesion", list=first, reason=why),
     ]
 
 
@@ -344,7 +349,7 @@ def _say_flag(report: Report, key: str, name: str, holders: list[Lesion], statem
     details = [] if len(report.lesions) == 1 else [_name_ids([lesion.id for lesion in holders], statements)]
     if key == "size" and flag.value is not None and flag.unit == "mm":
         length = lengths_of(report).spell(flag.value)
-        is_mass = longest.mass.max_diameter_mm == flag.value
+        is_mass = flag.value in {longest.mass.max_diameter_mm, felt_mass_mm(report, longest)}
         is_film = is_on_film(report) and not is_mass
         kind = "capture.mass" if is_mass else "section.projected" if is_film else "section.largest"
         details.append(
@@ -368,58 +373,68 @@ def _name_ids(ids: list[str], statements: Statements) -> str:
 def _impression(report: Report, items: tuple[Item, ...], most: int, statements: Statements) -> list[Line]:
     """At most `most` items, each with its advice; the last one counts the lesions that have none of their own."""
     kept = items if len(items) <= most else items[: max(most - 1, 1)]
-    hidden = items[len(kept) :]
-    said: dict[str, int] = {}
+    hidden = [lesion for item in items[len(kept) :] for lesion in item.lesions]
     own = {entry.rule or entry.text for lesion in report.lesions for entry in lesion.recommendations}
     loose = [entry for entry in report.recommendations if (entry.rule or entry.text) not in own]
-    lines = []
-    for number, item in enumerate(kept, start=1):
-        advice = [entry for lesion in item.lesions for entry in lesion.recommendations]
-        if number == 1:
-            advice += loose
-        lines.append(_with_advice(list(item.line), advice, said, number, statements))
-    if hidden:
-        lesions = [lesion for item in hidden for lesion in item.lesions]
-        text = (
-            statements.say("section.others" if len(lesions) > 1 else "section.others_one", count=len(lesions))
-            if lesions
-            else ""
-        )
-        text = " ".join(filter(None, (as_sentence(text), *(item.text for item in hidden if not item.lesions)))).rstrip(
-            ". "
-        )
-        pressing = [entry for lesion in lesions for entry in lesion.recommendations if _is_binding(entry)]
-        lines.append(_with_advice([Part(text)], pressing, said, len(kept) + 1, statements))
-    return lines
-
-
-def _is_binding(entry: Recommendation) -> bool:
-    return entry.is_same_day or entry.forbids_biopsy or entry.is_referral
+    asked = [[entry for lesion in item.lesions for entry in lesion.recommendations] for item in kept]
+    asked[0] += loose
+    told = [([lesion.id for lesion in item.lesions], list(item.line)) for item in kept]
+    if len(kept) < len(items):
+        count = statements.say("section.others" if len(hidden) > 1 else "section.others_one", count=len(hidden))
+        general = [item.text.rstrip(".") for item in items[len(kept) :] if not item.lesions]
+        first, *others = [*([count] if hidden else []), *general]
+        told.append(([lesion.id for lesion in hidden], [Part(first), *(Part(join_next(text)) for text in others)]))
+        asked.append([entry for lesion in hidden for entry in lesion.recommendations if is_binding(entry)])
+    return _with_advice(told, asked, statements)
 
 
 def _with_advice(
-    line: Line, advice: list[Recommendation], said: dict[str, int], number: int, statements: Statements
-) -> Line:
-    """Add what is recommended for an item: the binding first, each sentence once in the whole impression."""
-    entries: dict[str, Recommendation] = {}
-    for entry in sorted(advice, key=lambda entry: not _is_binding(entry)):
-        entries.setdefault(entry.id, entry)
-    repeated = sorted({said[entry.text] for entry in entries.values() if entry.text in said})
-    if repeated:
-        line[0] = Part(statements.say("section.advice_as", text=line[0].text, number=repeated[0]))
+    told: list[tuple[list[str], Line]], asked: list[list[Recommendation]], statements: Statements
+) -> list[Line]:
+    """Add what is recommended for each item, a sentence once: an item that asks for the same refers to the earlier one.
+
+    An item never refers to advice that its lesions do not have; where an earlier item asks for more, the sentence they
+    share names the further lesions.
+    """
+    chosen: list[list[Recommendation]] = []
+    also: dict[str, list[str]] = {}
+    for (ids, line), advice in zip(told, asked, strict=True):
+        own = {entry.text for entry in advice}
+        known = {entry.text for entries in chosen for entry in entries}
+        same = [k for k, entries in enumerate(chosen) if entries and {entry.text for entry in entries} <= own]
+        if same:
+            line[0] = Part(statements.say("section.advice_as", text=line[0].text, number=same[0] + 1))
+        covered = {entry.text for k in same[:1] for entry in chosen[k]}
+        for text in dict.fromkeys(entry.text for entry in advice if entry.text in known - covered):
+            also.setdefault(text, []).extend(ids)
+        chosen.append(_choose([entry for entry in advice if entry.text not in known]))
+    return [
+        line + [part for place, entry in enumerate(entries) for part in _say(entry, place, also, statements)]
+        for (_, line), entries in zip(told, chosen, strict=True)
+    ]
+
+
+def _choose(advice: list[Recommendation]) -> list[Recommendation]:
+    """One entry of each recommendation, the binding ones and then others while there is room for their sentences."""
+    chosen: dict[str, Recommendation] = {}
     room = _MOST_SENTENCES
-    for position, entry in enumerate(entries.values()):
-        if entry.text in said:
-            continue
-        said[entry.text] = number
-        for place, sentence in enumerate(_sentences(entry)):
-            if room <= 0 and not _is_binding(entry):
-                break
-            room -= 1
-            first, *others = sentence.split("; ")
-            rank = 0 if _is_binding(entry) or (position == 0 and place == 0) else min(2 + position, 6)
-            clause_rank = rank if entry.forbids_biopsy or entry.is_same_day else max(rank, 5)
-            line += [Part(join_next(first), rank), *(Part(f"; {clause}", clause_rank) for clause in others)]
+    for entry in sorted(advice, key=lambda entry: not is_binding(entry)):
+        if entry.id not in chosen and (room > 0 or is_binding(entry)):
+            chosen[entry.id] = entry
+            room -= len(_sentences(entry))
+    return list(chosen.values())
+
+
+def _say(entry: Recommendation, place: int, also: dict[str, list[str]], statements: Statements) -> Line:
+    """Sentences of a recommendation: what binds, and the first of an item, stays whatever the length."""
+    line: Line = []
+    for number, sentence in enumerate(_sentences(entry)):
+        first, *others = sentence.split("; ")
+        rank = 0 if is_binding(entry) or place == number == 0 else min(2 + place, 6)
+        clause_rank = rank if entry.forbids_biopsy or entry.is_same_day else max(rank, 5)
+        if entry.text in also and number == 0:
+            first = statements.say("section.also", text=first, ids=_name_ids(also[entry.text], statements))
+        line += [Part(join_next(first), rank), *(Part(f"; {clause}", clause_rank) for clause in others)]
     return line
 
 
@@ -431,19 +446,22 @@ def _sentences(entry: Recommendation) -> list[str]:
 
 
 def _limitation(report: Report, statements: Statements) -> Line:
-    """What limits the study most: what of it failed or could not be judged, before what holds for every study."""
-    first = report.measured_limitations
-    is_seen_whole = all(lesion.mass.present is not YesNo.UNKNOWN for lesion in report.lesions)
-    kind = "negative" if not report.lesions else "film" if is_on_film(report) else "mineral"
-    general = () if kind == "mineral" and is_seen_whole else (statements.say(f"section.limit.{kind}"),)
+    """What limits the study most: what could not be judged, before what holds for every study."""
+    checks = {row.reason for row in report.searched if row.reason is not None}
+    failed = [text for text in (statements.choose("check", reason.removeprefix("check.")) for reason in checks) if text]
     cut = any(lesion.size.is_minimum or lesion.mass.is_minimum for lesion in report.lesions)
-    dispensable = 4 if kind == "mineral" else 3
-    sentences = dict.fromkeys(
-        (*first, *((statements.say("section.limit.cut"),) if cut and not is_on_film(report) else ()), *general)
-    )
-    return [
-        Part(text.strip(". ") if n == 0 else join_next(text), 0 if n == 0 else 3) for n, text in enumerate(sentences)
+    kind = "negative" if not report.lesions else "film" if is_on_film(report) else "mineral"
+    is_seen_whole = all(lesion.mass.present is not YesNo.UNKNOWN for lesion in report.lesions)
+    general = statements.say(f"section.limit.{kind}")
+    ranked = [
+        *((text, 0) for text in sorted(failed)),
+        *([(statements.say("section.limit.cut"), 1)] if cut and kind == "mineral" else []),
+        *([] if kind == "mineral" else [(general, 0)]),
+        *((text, 3 if number == 0 else 6) for number, text in enumerate(report.measured_limitations)),
+        *([(general, 4)] if kind == "mineral" and not is_seen_whole else []),
     ]
+    sentences = dict(reversed([(text.strip(" ."), rank) for text, rank in ranked]))
+    return [Part(join_next(text), rank) for text, rank in reversed(sentences.items())]
 
 
 def _say_negative(report: Report, statements: Statements, *, with_threshold: bool = False) -> str:
