@@ -66,8 +66,8 @@ def write_impression(report: Report, statements: Statements, *, negative: str) -
         line = _describe_group(group, report, statements)
         line += [Part(join_next(_name_concerned(note, group)), 1) for note in notes]
         items.append(Item(lesions=tuple(group), line=tuple(line)))
-    is_first = report.concern is not Concern.HIGH or any(entry.forbids_biopsy for entry in report.recommendations)
-    urgent = [item for item in items if item.lesions[0].concern is Concern.HIGH and not is_first]
+    is_forbidden = any(entry.forbids_biopsy for entry in report.recommendations)
+    urgent = [item for item in items if item.lesions[0].concern is Concern.HIGH and not is_forbidden]
     return (*urgent, *overall, *items[len(urgent) :], *missing)
 
 
