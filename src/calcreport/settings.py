@@ -122,6 +122,14 @@ class OutputSettings(SettingsBlock):
     at. Lesions of most concern come first, then the longest; the page names the image of every other one."""
 
 
+class TextSettings(SettingsBlock):
+    """How ``report.txt`` is laid out."""
+
+    wrap_columns: int | None = Field(default=None, ge=40, le=1000)
+    """Longest line of ``report.txt`` in characters, such as 80. Off: a paragraph is one line, which the dictation
+    system wraps; HL7 always has paragraphs, and the full text 80 columns."""
+
+
 class RuleSettings(SettingsBlock):
     """The site's own rules."""
 
@@ -138,3 +146,4 @@ class Settings(SettingsBlock):
     rules: RuleSettings = RuleSettings()
     run: RunSettings = RunSettings()
     output: OutputSettings = OutputSettings()
+    text: TextSettings = TextSettings()

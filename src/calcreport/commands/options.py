@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Final
 
-DECIDE_FORMATS: Final = ("text", "json", "html")
+DECIDE_FORMATS: Final = ("text", "text-full", "json", "html")
 """Formats that need no pictures."""
 
 TABLES: Final = ("feature", "pattern", "gate", "flag", "explanation", "class", "concern", "recommendation", "note")
@@ -16,7 +16,8 @@ PRIOR_HELP: Final = "report.json of an earlier study of the patient: growth, or 
 
 
 FORMAT_HELP: Final = (
-    "comma list of text,json,html,png,sr,seg,sc and, on demand, pdf,hl7,fhir,sr-volumetric; default: the first seven"
+    "comma list of text,json,html,png,sr,seg,sc and, on demand, text-full,pdf,hl7,fhir,sr-volumetric; "
+    "default: the first seven"
 )
 
 

@@ -13,7 +13,6 @@ from calcreport.text.advice import join_advice
 from calcreport.text.changes import describe_changes
 from calcreport.text.impression import name_flag, write_impression
 from calcreport.text.review import say_nothing_accepted
-from calcreport.text.searched import say_not_searched
 from calcreport.text.statements import Statements
 from calcreport.text.technique import say_negative
 
@@ -36,23 +35,12 @@ def conclude(
     numbered = tuple((lesion.id, index) for lesion, index in zip(lesions, order, strict=True))
     size_name = name_flag("size", statements, size_limit_mm=policy.size_limit_mm, size_operator=policy.size_operator)
     negative = say_nothing_accepted(facts, statements) or say_negative(facts, statements)
-    return facts.model_copy(
+    concluded = facts.model_copy(
         update={
             "lesions": lesions,
             "patient": decision.patient,
             "concern": decision.concern,
             "flags_summary": decision.flags_summary,
-            "impression": (
-                *write_impression(
-                    lesions,
-                    statements,
-                    policy=policy,
-                    negative=negative,
-                    decision=decision,
-                    advice={name: decision.lesions[index].notes for name, index in numbered},
-                ),
-                *say_not_searched(facts.searched, statements),
-            ),
             "recommendations": join_advice(decision.recommendations, lesions),
             "limitations": collect_limitations(facts, decision, lesions, statements),
             "would_change": describe_changes(decision, numbered, statements, size_name=size_name),
@@ -62,6 +50,8 @@ def conclude(
             "findings": _keep(rule_findings, numbered),
         }
     )
+    items = write_impression(concluded, statements, negative=negative)
+    return concluded.model_copy(update={"impression": tuple(item.text for item in items)})
 
 
 def _with_answer(lesion: Lesion, decision: Decision, index: int) -> Lesion:
@@ -70,7 +60,10 @@ def _with_answer(lesion: Lesion, decision: Decision, index: int) -> Lesion:
         update={
             "flags": decided.flags,
             "concern": decided.concern,
-            "differential": decided.differential,
+            "differential": tuple(
+                entry.model_copy(update={"is_tumour": decision.capabilities.is_class(entry.id, "is_tumour")})
+                for entry in decided.differential
+            ),
             "recommendations": decided.recommendations,
             "growth": decided.growth,
             "notes": tuple(dict.fromkeys((*lesion.measured_notes, *decided.notes))),

@@ -36,6 +36,7 @@ def _late(module: str) -> Renderer:
 RENDERERS: Final[Mapping[str, Renderer]] = MappingProxyType(
     {
         "text": as_text.render,
+        "text-full": as_text.render_full,
         "json": as_json.render,
         "html": as_html.render,
         "pdf": _late("page.as_pdf"),
@@ -48,6 +49,7 @@ RENDERERS: Final[Mapping[str, Renderer]] = MappingProxyType(
 FILE_NAMES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "text": "report.txt",
+        "text-full": "report_full.txt",
         "json": "report.json",
         "html": "report.html",
         "pdf": "report.pdf",

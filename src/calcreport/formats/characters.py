@@ -8,7 +8,7 @@ import unicodedata
 from typing import Final
 
 COLUMNS: Final = 80
-"""Longest line of the text section; dictation systems fold longer ones at random."""
+"""Longest line of the full text."""
 
 _ASCII_FOR: Final = str.maketrans(
     {
@@ -70,11 +70,11 @@ _HEADING: Final = re.compile(r"[A-Z][A-Z /-]{0,60}:")
 """What a line that opens a section looks like; text that was pasted in must not open one where it is folded."""
 
 
-def lay_out(text: str, columns: int = COLUMNS) -> str:
-    """Fold long lines, each continuing under its own text; blank lines are kept, never doubled.
+def lay_out(text: str, columns: int | None = COLUMNS) -> str:
+    """Fold lines longer than `columns`, where that is a number, each continuing under its own text.
 
-    Lines of printable ASCII; a line's leading blanks and its "1. " or "- " set how its continuation is indented. The
-    result has no trailing blanks and ends in one line break.
+    Blank lines are kept, never doubled. Lines of printable ASCII; a line's leading blanks and its "1. " or "- " set how
+    its continuation is indented. The result has no trailing blanks and ends in one line break.
     """
     lines: list[str] = []
     for line in text.split("\n"):
@@ -82,6 +82,9 @@ def lay_out(text: str, columns: int = COLUMNS) -> str:
         if not body:
             if lines and lines[-1]:
                 lines.append("")
+            continue
+        if columns is None:
+            lines.append(body)
             continue
         indent = min(len(line) - len(line.lstrip(" ")), columns // 2)
         marker = re.match(r"(\d{1,3}\. |- )", body)

@@ -350,6 +350,8 @@ class Differential(Record):
     """Step of the certainty ladder; an indeterminate entry reads "cannot be determined"."""
     rule: str = ""
     """Row of the rule table that spoke: the id of this statement."""
+    is_tumour: bool = False
+    """The class is a tumour: behind something likelier the text names it as not excluded."""
 
 
 class Recommendation(Record):

@@ -7,13 +7,14 @@ from itertools import groupby
 from typing import Final
 
 from calcreport.model.lengths import Lengths
-from calcreport.model.report import FilmPlace, FilmTechnique, Lesion, SeriesEntry, Size, Technique
+from calcreport.model.report import FilmPlace, FilmTechnique, Lesion, Report, SeriesEntry, Size, Technique
 from calcreport.text.review import is_by_reader, longest_film
 from calcreport.text.statements import Statements
 from calcreport.text.wording import (
     as_sentence,
     join_words,
     name_body_part,
+    refer_to_images,
     spell_distance,
     spell_number,
 )
@@ -37,6 +38,11 @@ def is_known_view(view: str | None, statements: Statements) -> bool:
 def _plain(word: str | None) -> str:
     """Letters and digits of a header's word, small: ``"LOWER LEG"`` and ``"LOWERLEG"`` are one."""
     return "".join(letter for letter in word or "" if letter.isalnum()).lower()
+
+
+def is_on_film(report: Report) -> bool:
+    """Whether lengths are those of a projection: measured on radiographs, or typed by a reader of them."""
+    return report.study.modality in {"CR", "DX"} or bool(report.technique and report.technique.films)
 
 
 def name_films(films: tuple[FilmTechnique, ...], statements: Statements) -> tuple[str, ...]:
@@ -63,14 +69,18 @@ def say_films(technique: Technique, body_part: str | None, statements: Statement
     are named.
     """
     films = technique.films
-    groups = [
-        _say_views(tuple(group), statements, place=place)
-        for place, group in groupby(films, key=lambda film: _name_place(film, body_part, statements))
-    ]
-    views = "; ".join(groups)
+    views = say_views(films, body_part, statements)
     if technique.kvp is not None:
         views += ", " + statements.say("technique.kvp", kvp=f"{technique.kvp:.0f}")
     return (as_sentence(views), *_say_scales(films, statements))
+
+
+def say_views(films: tuple[FilmTechnique, ...], body_part: str | None, statements: Statements) -> str:
+    """Name the views by side and region; `body_part` is for films that name none."""
+    return "; ".join(
+        _say_views(tuple(group), statements, place=place)
+        for place, group in groupby(films, key=lambda film: _name_place(film, body_part, statements))
+    )
 
 
 def _name_place(film: FilmTechnique, body_part: str | None, statements: Statements) -> str:
@@ -150,6 +160,21 @@ def name_limit(films: tuple[FilmTechnique, ...], statements: Statements) -> tupl
         statements.say(f"limitation.radiograph{suffix if position == 0 else '_and' + suffix}")
         for position, suffix in enumerate(suffixes)
     )
+
+
+def find_series(report: Report, series_instance_uid: str) -> SeriesEntry | None:
+    """Look up the entry of a series, or ``None`` when the report lists none with this UID."""
+    return next((entry for entry in report.series if entry.series_instance_uid == series_instance_uid), None)
+
+
+def refer(report: Report, lesion: Lesion, statements: Statements, *, whole_extent: bool = True) -> str:
+    """Reference of a lesion to its images in brackets; with `whole_extent` to every CT slice that shows it."""
+    if not lesion.location.films:
+        series = find_series(report, lesion.series_instance_uid)
+        return refer_to_images(lesion.location, series, whole_extent=whole_extent)
+    films = report.technique.films if report.technique else ()
+    entries = {film.sop_instance_uid: find_series(report, film.series_instance_uid) for film in films}
+    return refer_to_films(lesion.location.films, entries, statements)
 
 
 def refer_to_films(

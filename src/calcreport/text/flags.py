@@ -42,14 +42,16 @@ def is_assessed(report: Report) -> bool:
     return bool(report.flags_summary)
 
 
+def name_flags(report: Report, statements: Statements) -> list[str]:
+    """Printed names of the flags, in their order."""
+    limit_mm, operator = size_limit_mm(report), size_operator(report)
+    return [name_flag(name, statements, size_limit_mm=limit_mm, size_operator=operator) for name in FLAG_NAMES]
+
+
 def name_summary_flags(report: Report, statements: Statements, state: FlagState) -> list[str]:
     """Printed names of the flags that the study as a whole has in this state, in their order."""
-    limit_mm, operator = size_limit_mm(report), size_operator(report)
-    return [
-        name_flag(name, statements, size_limit_mm=limit_mm, size_operator=operator)
-        for name in FLAG_NAMES
-        if report.flags_summary.get(name) is state
-    ]
+    named = zip(FLAG_NAMES, name_flags(report, statements), strict=True)
+    return [name for key, name in named if report.flags_summary.get(key) is state]
 
 
 def describe_flags(report: Report, statements: Statements) -> tuple[FlagText, ...]:
@@ -94,11 +96,9 @@ def _first_with(by_lesion: list[tuple[str, tuple[str, ...]]], sentences: tuple[s
 
 def _describe_flags(report: Report, lesion: Lesion, statements: Statements) -> tuple[str, ...]:
     """List flags met first, then undetermined, absent and unreported ones."""
-    limit_mm, lengths = size_limit_mm(report), lengths_of(report)
-    operator = size_operator(report)
+    lengths = lengths_of(report)
     flags = [
-        (name_flag(name, statements, size_limit_mm=limit_mm, size_operator=operator), getattr(lesion.flags, name))
-        for name in FLAG_NAMES
+        (name, getattr(lesion.flags, key)) for key, name in zip(FLAG_NAMES, name_flags(report, statements), strict=True)
     ]
     sentences = []
     for state in (FlagState.PRESENT, FlagState.EXPLAINED, FlagState.POSSIBLE, FlagState.CANNOT_DETERMINE):

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import groupby
+import math
+from dataclasses import dataclass
 
-from calcreport.model.decision import Capabilities, Decision
-from calcreport.model.lengths import Lengths, bind_lengths
-from calcreport.model.report import (
-    Concern,
-    Differential,
-    FlagState,
-    Lesion,
-    PatientLevel,
-    YesNo,
-)
-from calcreport.settings import PolicySettings
+from calcreport.model.report import Concern, Differential, Lesion, Report, Searched, YesNo
 from calcreport.text.comparison import describe_stability
-from calcreport.text.film import is_known_view, name_view
+from calcreport.text.film import is_known_view, is_on_film, name_view
+from calcreport.text.groups import Part, group_alike, join_next, longest_mm
+from calcreport.text.searched import say_not_searched
 from calcreport.text.statements import Statements
-from calcreport.text.wording import as_sentence, join_words, name_place
+from calcreport.text.wording import as_sentence, capitalise, join_words, lengths_of, name_place
 
 FLAG_NAMES = ("size", "depth", "growth", "pain", "mass", "history", "aggressive")
 """Red flags in the order they are printed."""
 
-_LADDER = ("consistent with", "favoured", "possible")
-"""Degrees of certainty in favour of a diagnosis."""
+_LADDER = {"consistent with": "consistent", "favoured": "favoured", "possible": "possible"}
+"""Degrees of certainty in favour of a diagnosis, and the end of the name of their statement."""
 
 _MOST_NAMED = 3
 """Most diagnoses named in the impression; the findings list all of them."""
@@ -43,115 +35,98 @@ def spell_count(count: int, statements: Statements) -> str:
     return statements.choose("number", str(count), str(count))
 
 
-def write_impression(
-    lesions: tuple[Lesion, ...],
-    statements: Statements,
-    *,
-    policy: PolicySettings,
-    negative: str,
-    decision: Decision,
-    advice: Mapping[str, tuple[str, ...]],
-) -> tuple[str, ...]:
-    """Write the impression: numbered items of one or more sentences, never none.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """An item of the impression: the lesions it is about, none for what holds for the patient, and its sentences."""
 
-    The policy names the limit of the size flag and what is small: small lesions flagged for their depth alone share one
-    entry, other flagged ones have their own. `negative` is the sentence for a study without any lesion. The decision is
-    what holds for the whole patient, which stands behind the lesions that need sarcoma-centre opinion; `advice` is what
-    the rules add for a lesion, by its id.
+    lesions: tuple[Lesion, ...]
+    line: tuple[Part, ...]
+
+    @property
+    def text(self) -> str:
+        """Every sentence, as ``report.json`` has them."""
+        return as_sentence("".join(part.text for part in self.line))
+
+
+def write_impression(report: Report, statements: Statements, *, negative: str) -> tuple[Item, ...]:
+    """Write the impression: items of one or more sentences, worst first, never none; lesions alike in one item.
+
+    `negative` is the sentence for a study without any lesion. What holds for the whole patient stands behind the
+    lesions of most concern, and first where it forbids a biopsy.
     """
-    overall = _describe_patient(decision.patient, statements)
-    if not lesions:
-        return (as_sentence(negative), *overall)
-    ranked = sorted(
-        _group_alike(lesions, policy.small_lesion_limit_mm), key=lambda group: list(Concern).index(group[0].concern)
-    )
-    items = []
+    overall = _describe_patient(report, statements)
+    missing = tuple(_item(text) for text in say_not_searched(_unsearched(report), statements))
+    if not report.lesions:
+        return (_item(capitalise(negative)), *overall, *missing)
     said: set[str] = set()
-    for group in ranked:
-        notes = dict.fromkeys(note for lesion in group for note in advice.get(lesion.id, ()) if note not in said)
+    items = []
+    for group in group_alike(report.lesions):
+        notes = dict.fromkeys(note for lesion in group for note in decided_notes(lesion) if note not in said)
         said |= notes.keys()
-        text = _describe_group(group, statements, policy, decision.capabilities)
-        remarks = [as_sentence(_name_concerned(note, group, advice)) for note in notes]
-        items.append((group[0].concern, " ".join([text, *remarks])))
-    if any(
-        decision.capabilities.is_class(entry.id, "forbids_biopsy") and entry.certainty in _LADDER
-        for entry in decision.patient.differential
-    ):  # first whatever else is said, because it forbids what the rest may lead to
-        return (*overall, *(text for _, text in items))
-    urgent = [text for concern, text in items if concern is Concern.HIGH]
-    return (*urgent, *overall, *(text for concern, text in items if concern is not Concern.HIGH))
+        line = _describe_group(group, report, statements)
+        line += [Part(join_next(_name_concerned(note, group)), 1) for note in notes]
+        items.append(Item(lesions=tuple(group), line=tuple(line)))
+    is_forbidden = any(entry.forbids_biopsy for entry in report.recommendations)
+    urgent = [item for item in items if item.lesions[0].concern is Concern.HIGH and not is_forbidden]
+    return (*urgent, *overall, *items[len(urgent) :], *missing)
 
 
-def _name_concerned(note: str, group: list[Lesion], advice: Mapping[str, tuple[str, ...]]) -> str:
+def _unsearched(report: Report) -> list[Searched]:
+    """Parts that were not searched; where a check of the run failed the limitations say what could not be judged."""
+    return [row for row in report.searched if not (row.reason or "").startswith("check.")]
+
+
+def _item(text: str) -> Item:
+    return Item(lesions=(), line=(Part(text.rstrip(". ")),))
+
+
+def decided_notes(lesion: Lesion) -> list[str]:
+    """Notes of a lesion that follow from the rules; the others were measured."""
+    return [note for note in lesion.notes if note not in lesion.measured_notes]
+
+
+def _name_concerned(note: str, group: list[Lesion]) -> str:
     """Name the lesions a note is for where it is not for all of the group."""
-    ids = [lesion.id for lesion in group if note in advice.get(lesion.id, ())]
+    ids = [lesion.id for lesion in group if note in lesion.notes]
     return note if len(ids) == len(group) else f"{note.rstrip('. ')} ({join_ids(ids)})"
 
 
-def _describe_patient(patient: PatientLevel, statements: Statements) -> tuple[str, ...]:
-    notes = [as_sentence(note) for note in patient.notes]
-    likely = [entry for entry in patient.differential if entry.certainty in _LADDER]
+def _describe_patient(report: Report, statements: Statements) -> tuple[Item, ...]:
+    """What holds for the whole patient; a diagnosis that leads for a lesion is said there."""
+    notes = [as_sentence(note) for note in report.patient.notes]
+    leading = {(entry.id, entry.certainty) for lesion in report.lesions for entry in lesion.differential[:1]}
+    likely = [entry for entry in report.patient.differential if entry.certainty in _LADDER]
+    if likely and (likely[0].id, likely[0].certainty) in leading:
+        likely = []
     if likely:
         best = [entry for entry in likely if entry.certainty == likely[0].certainty][:_MOST_NAMED]
-        labels = join_words([entry.label for entry in best], statements.say("words_or"))
-        wording = {
-            "consistent with": f"consistent with {labels}",
-            "favoured": f"{labels} favoured",
-        }.get(best[0].certainty, f"possible {labels}")
-        notes.insert(0, as_sentence(statements.say("impression.patient", certainty=wording)))
-    return (" ".join(notes),) if notes else ()
+        certainty = statements.say(
+            f"impression.overall_{_LADDER[likely[0].certainty]}", labels=_join_labels(best, statements)
+        )
+        notes.insert(0, as_sentence(statements.say("impression.patient", certainty=certainty)))
+    return (_item(" ".join(notes)),) if notes else ()
 
 
-def _group_alike(lesions: tuple[Lesion, ...], small_limit_mm: float) -> list[list[Lesion]]:
-    """Group lesions that one sentence can describe: same concern, nature, layer and flags; severe ones alone."""
-
-    def likeness(lesion: Lesion) -> tuple[str, ...]:
-        is_minor = _is_small_and_only_deep(lesion, small_limit_mm)
-        is_worrying = lesion.concern is Concern.HIGH or (lesion.concern is Concern.FLAGGED and not is_minor)
-        alone = is_worrying or lesion.mass.present is YesNo.YES
-        named = tuple(f"{entry.certainty}{entry.label}" for entry in lesion.differential)
-        states = tuple(getattr(lesion.flags, name).state for name in FLAG_NAMES)
-        own = lesion.id if alone else ""
-        # What was seen on different films may be one lesion: it is not counted as two.
-        films = [place.sop_instance_uid for place in lesion.location.films]
-        return (own, *films, lesion.concern, lesion.pattern.id, lesion.bone_relation, *named, *states)
-
-    order: dict[tuple[str, ...], int] = {}
-    for position, lesion in enumerate(lesions):
-        order.setdefault(likeness(lesion), position)
-    arranged = sorted(lesions, key=lambda lesion: order[likeness(lesion)])
-    return [list(group) for _, group in groupby(arranged, key=likeness)]
+def _describe_group(group: list[Lesion], report: Report, statements: Statements) -> list[Part]:
+    common = _in_common(group)
+    line = [Part(capitalise(_name_and_judge(_name_group(group, report, statements), common, statements)))]
+    line += [Part(join_next(text), rank) for text, rank in _differ(common, statements)]
+    stable = describe_stability(group, statements)
+    return [*line, Part(join_next(stable), 3)] if stable else line
 
 
-def _is_small_and_only_deep(lesion: Lesion, small_limit_mm: float) -> bool:
-    """Whether depth is the one flag met, and the lesion was measured whole and is small."""
-    met = {name for name in FLAG_NAMES if getattr(lesion.flags, name).state is FlagState.PRESENT}
-    return met <= {"depth"} and not lesion.size.is_minimum and 0 < _longest_mm(lesion) <= small_limit_mm
+def _in_common(group: list[Lesion]) -> list[Differential]:
+    """Diagnoses that every lesion of a group has with the same certainty: none is said of one that lacks it."""
+    named = [{(entry.id, entry.certainty, entry.label) for entry in lesion.differential} for lesion in group]
+    return [e for e in group[0].differential if all((e.id, e.certainty, e.label) in others for others in named)]
 
 
-def _describe_group(
-    group: list[Lesion], statements: Statements, policy: PolicySettings, capabilities: Capabilities
-) -> str:
-    lead = group[0]
-    sentences = [_name_and_judge(group, statements, bind_lengths(policy.model_dump()), capabilities)]
-    sentences += _weigh_flags(lead, statements, policy, capabilities)
-    sentences += _differ(lead, statements, capabilities)
-    sentences += filter(None, [describe_stability(group, statements)])
-    return " ".join(as_sentence(sentence) for sentence in sentences)
-
-
-def _name_and_judge(group: list[Lesion], statements: Statements, lengths: Lengths, capabilities: Capabilities) -> str:
-    subject = _name_group(group, statements, lengths)
-    differential = group[0].differential
-    for certainty, identifier in (
-        ("consistent with", "consistent"),
-        ("favoured", "favoured"),
-        ("possible", "possible"),
-    ):
+def _name_and_judge(subject: str, differential: list[Differential], statements: Statements) -> str:
+    for certainty, identifier in _LADDER.items():
         named = [entry for entry in differential if entry.certainty == certainty][:_MOST_NAMED]
         if named:
-            is_open = certainty == "possible" and not capabilities.is_class(differential[0].id, "is_tumour")
-            likely, tumours = _set_apart_tumours(named, capabilities) if is_open else (named, [])
+            is_open = certainty == "possible" and not differential[0].is_tumour
+            likely, tumours = _set_apart_tumours(named) if is_open else (named, [])
             judged = identifier if likely else "indeterminate"
             text = statements.say(f"impression.{judged}", lesion=subject, labels=_join_labels(likely, statements))
             if not tumours:
@@ -160,31 +135,29 @@ def _name_and_judge(group: list[Lesion], statements: Statements, lengths: Length
     return statements.say("impression.indeterminate", lesion=subject)
 
 
-def _set_apart_tumours(
-    named: list[Differential], capabilities: Capabilities
-) -> tuple[list[Differential], list[Differential]]:
+def _set_apart_tumours(named: list[Differential]) -> tuple[list[Differential], list[Differential]]:
     """Part a tumour, which behind something likelier is not put forward but named as not excluded, from the rest."""
-    tumours = [entry for entry in named if capabilities.is_class(entry.id, "is_tumour")]
-    return [entry for entry in named if entry not in tumours], tumours
+    return [entry for entry in named if not entry.is_tumour], [entry for entry in named if entry.is_tumour]
 
 
 def _join_labels(entries: list[Differential], statements: Statements) -> str:
     return join_words([entry.label for entry in entries], statements.say("words_or"))
 
 
-def _differ(lesion: Lesion, statements: Statements, capabilities: Capabilities) -> list[str]:
-    """Name the alternatives to a surer diagnosis, then the less likely ones."""
-    surer = any(entry.certainty in {"consistent with", "favoured"} for entry in lesion.differential)
-    possible = [entry for entry in lesion.differential if entry.certainty == "possible"][:_MOST_NAMED]
-    unlikely = [entry for entry in lesion.differential if entry.certainty == "less likely"][:_MOST_NAMED]
+def _differ(differential: list[Differential], statements: Statements) -> list[tuple[str, int]]:
+    """Name the alternatives to a surer diagnosis, then the less likely ones; each with its rank."""
+    surer = any(entry.certainty in {"consistent with", "favoured"} for entry in differential)
+    possible = [entry for entry in differential if entry.certainty == "possible"][:_MOST_NAMED]
+    unlikely = [entry for entry in differential if entry.certainty == "less likely"][:_MOST_NAMED]
     sentences = []
     if surer:
-        others, tumours = _set_apart_tumours(possible, capabilities)
-        for identifier, entries in (("also_possible", others), ("also_not_excluded", tumours)):
+        others, tumours = _set_apart_tumours(possible)
+        for identifier, entries, rank in (("also_possible", others, 4), ("also_not_excluded", tumours, 2)):
             if entries:
-                sentences.append(statements.say(f"impression.{identifier}", labels=_join_labels(entries, statements)))
+                labels = _join_labels(entries, statements)
+                sentences.append((statements.say(f"impression.{identifier}", labels=labels), rank))
     if unlikely:
-        sentences.append(statements.say("impression.less_likely", labels="; ".join(map(_with_reason, unlikely))))
+        sentences.append((statements.say("impression.less_likely", labels="; ".join(map(_with_reason, unlikely))), 9))
     return sentences
 
 
@@ -192,23 +165,35 @@ def _with_reason(entry: Differential) -> str:
     return f"{entry.label} ({', '.join(entry.because)})" if entry.because else entry.label
 
 
-def _name_group(group: list[Lesion], statements: Statements, lengths: Lengths) -> str:
-    lead = max(group, key=_longest_mm)
-    longest_mm = _longest_mm(lead)
-    what = f"{statements.choose('layer', lead.depth.class_)} {_name_nature(lead, statements, many=len(group) > 1)}"
-    if len({lesion.depth.class_ for lesion in group}) > 1:
-        what = _name_nature(lead, statements, many=True)
+def _name_group(group: list[Lesion], report: Report, statements: Statements) -> str:
+    lead = max(group, key=longest_mm)
+    felt_mm = felt_mass_mm(report, lead)
+    longest = felt_mm or longest_mm(lead)
+    many = len(group) > 1
+    layers = {statements.choose("layer", lesion.mass.depth_class or lesion.depth.class_) for lesion in group}
+    layer = layers.pop() if len(layers) == 1 and not is_on_film(report) else ""  # a radiograph shows no layer
+    what = f"{layer} {_name_nature(lead, statements, many=many, has_mass=felt_mm is not None)}"
     places = list(dict.fromkeys(_name_site(lesion, statements) for lesion in group))
-    ids = [lesion.id for lesion in group]
+    ids = [lesion.id for lesion in group] if len(group) < len(report.lesions) else []
     fields = {
         "what": what.strip(),
         "place": join_words(places) if len(places) <= _MOST_NAMED else statements.say("impression.several_sites"),
-        "ids": join_ids(ids),
+        "ids": f" ({join_ids(ids)})" if ids else "",
         "count": spell_count(len(group), statements),
-        "size": _say_size(lead, longest_mm, statements, lengths),
+        "size": _say_size(lead, longest, report, statements),
     }
     identifier = "lesion" if len(group) == 1 else "lesions"
-    return statements.say(f"impression.{identifier}{'' if longest_mm else '_unsized'}", **fields)
+    return statements.say(f"impression.{identifier}{'' if longest else '_unsized'}", **fields)
+
+
+def felt_mass_mm(report: Report, lesion: Lesion) -> float | None:
+    """Size of the lump that a clinician felt, where the size flag of the lesion rests on it; ``None`` otherwise."""
+    mass = report.clinical.get("mass")
+    felt = mass.get("size_cm") if isinstance(mass, dict) else None
+    value = lesion.flags.size.value
+    if lesion.mass.max_diameter_mm is not None or not isinstance(felt, int | float) or value is None:
+        return None
+    return value if math.isclose(value, felt * 10) and value != lesion.size.max_diameter_mm else None
 
 
 def _name_site(lesion: Lesion, statements: Statements) -> str:
@@ -220,14 +205,14 @@ def _name_site(lesion: Lesion, statements: Statements) -> str:
     return statements.say("impression.in_view", place=place, view=name_view(views[0], statements))
 
 
-def _say_size(lesion: Lesion, longest_mm: float, statements: Statements, lengths: Lengths) -> str:
+def _say_size(lesion: Lesion, longest: float, report: Report, statements: Statements) -> str:
     """State the longest dimension: marked as projected on a film, as a minimum where the image edge cuts it."""
-    if not longest_mm:
+    if not longest:
         return ""
-    size = lengths.spell(longest_mm)
+    size = lengths_of(report).spell(longest)
     is_cut = lesion.mass.is_minimum if lesion.mass.max_diameter_mm else lesion.size.is_minimum
     text = statements.say("measure.at_least", length=size) if is_cut else size
-    is_projected = lesion.size.projected and lesion.mass.max_diameter_mm is None
+    is_projected = is_on_film(report) and longest == lesion.size.max_diameter_mm
     return statements.say("impression.projected", size=text) if is_projected else text
 
 
@@ -236,46 +221,10 @@ def join_ids(ids: list[str]) -> str:
     return ", ".join(ids)
 
 
-def _longest_mm(lesion: Lesion) -> float:
-    return lesion.mass.max_diameter_mm or lesion.size.max_diameter_mm or 0.0
-
-
-def _name_nature(lesion: Lesion, statements: Statements, *, many: bool) -> str:
+def _name_nature(lesion: Lesion, statements: Statements, *, many: bool, has_mass: bool) -> str:
     family = "pattern.nouns" if many else "pattern.noun"
     noun = statements.choose(family, lesion.pattern.id, statements.say(f"{family}.other"))
-    if lesion.mass.present is not YesNo.YES:
+    if lesion.mass.present is not YesNo.YES and not has_mass:
         return noun
     has_mineral = lesion.size.max_diameter_mm is not None or lesion.size.max_diameter_px is not None
     return statements.say("impression.mass", noun=noun) if has_mineral else statements.say("impression.mass_only")
-
-
-def _weigh_flags(
-    lesion: Lesion, statements: Statements, policy: PolicySettings, capabilities: Capabilities
-) -> list[str]:
-    sentences = []
-    size_name = name_flag("size", statements, size_limit_mm=policy.size_limit_mm, size_operator=policy.size_operator)
-    met = _flags_in(lesion, FlagState.PRESENT, statements, policy)
-    if met:
-        calls = any(entry.is_referral for entry in lesion.recommendations)  # else no criteria for anything
-        count = "one" if len(met) == 1 else "many"
-        identifier = f"impression.{'met' if calls else 'flag'}_{count}"
-        sentences.append(
-            statements.say(identifier, count=spell_count(len(met), statements), flags=join_words(met, "and"))
-        )
-    possible = _flags_in(lesion, FlagState.POSSIBLE, statements, policy)
-    if size_name in possible and capabilities.is_flag_row(lesion.flags.size.rule, "is_silenced"):
-        possible.remove(size_name)
-    if possible:
-        sentences.append(statements.say("impression.possible_flags", flags=join_words(possible)))
-    explained = _flags_in(lesion, FlagState.EXPLAINED, statements, policy)
-    if explained:
-        sentences.append(statements.say("impression.explained_flags", flags=join_words(explained)))
-    return sentences
-
-
-def _flags_in(lesion: Lesion, state: FlagState, statements: Statements, policy: PolicySettings) -> list[str]:
-    return [
-        name_flag(name, statements, size_limit_mm=policy.size_limit_mm, size_operator=policy.size_operator)
-        for name in FLAG_NAMES
-        if getattr(lesion.flags, name).state is state
-    ]

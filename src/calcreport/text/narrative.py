@@ -12,7 +12,6 @@ from calcreport.model.report import (
     FlagState,
     Lesion,
     Report,
-    SeriesEntry,
     Thresholds,
     YesNo,
 )
@@ -22,12 +21,13 @@ from calcreport.text.clinical import ClinicalText, describe_clinical
 from calcreport.text.comparison import describe_comparison, describe_growth
 from calcreport.text.excluded import describe_excluded, describe_incidental
 from calcreport.text.extent import describe_extent, describe_mass
-from calcreport.text.film import refer_to_films, spell_projected
+from calcreport.text.film import find_series, refer, spell_projected
 from calcreport.text.film_lesion import describe_on_films, say_projection
 from calcreport.text.flags import FlagText, describe_flags
 from calcreport.text.impression import join_ids
 from calcreport.text.inputs import describe_laboratory, describe_sources
 from calcreport.text.review import RejectedText, say_nothing_accepted, say_rejected, say_review
+from calcreport.text.section import Section, write_lines
 from calcreport.text.statements import Statements
 from calcreport.text.technique import say_negative, say_technique
 from calcreport.text.wording import (
@@ -38,7 +38,6 @@ from calcreport.text.wording import (
     name_depth,
     name_finding,
     name_place,
-    refer_to_images,
 )
 
 MOST_IN_FULL: Final = 3
@@ -64,6 +63,8 @@ class LesionText:
 class Narrative:
     """The report's sections in words; each entry is one sentence or one line."""
 
+    section: Section
+    """What a radiologist pastes; all else is the full text."""
     clinical: tuple[str, ...]
     technique: tuple[str, ...]
     comparison: tuple[str, ...]
@@ -85,7 +86,10 @@ def narrate(report: Report, statements: Statements) -> Narrative:
     clinical = describe_clinical(report.clinical, report.study.patient, statements)
     negative = say_nothing_accepted(report, statements) or say_negative(report, statements)
     software = report.software
+    communication = _leave_blanks(report, statements)
+    draft = statements.say("draft", software=software.name, version=software.version, rules=software.rules_version)
     return Narrative(
+        section=write_lines(report, statements, frame=f"{communication} {draft}"),
         clinical=_clinical_sentences(report, clinical, statements),
         technique=say_technique(report, statements),
         comparison=(describe_comparison(report.comparison, report.lesions, statements),),
@@ -100,10 +104,10 @@ def narrate(report: Report, statements: Statements) -> Narrative:
         flags=describe_flags(report, statements),
         impression=report.impression,
         recommendations=tuple(_recommend(report, position) for position in range(len(report.recommendations))),
-        communication=_leave_blanks(report, statements),
+        communication=communication,
         would_change=tuple(entry.text for entry in report.would_change if entry.is_told),
         limitations=tuple(as_sentence(sentence) for sentence in report.limitations),
-        draft=statements.say("draft", software=software.name, version=software.version, rules=software.rules_version),
+        draft=draft,
     )
 
 
@@ -131,11 +135,6 @@ def _leave_blanks(report: Report, statements: Statements) -> str:
     if not category:
         return ""
     return statements.say("communication.line", category=statements.say(f"communication.{category}"))
-
-
-def find_series(report: Report, series_instance_uid: str) -> SeriesEntry | None:
-    """Look up the entry of a series, or ``None`` when the report lists none with this UID."""
-    return next((entry for entry in report.series if entry.series_instance_uid == series_instance_uid), None)
 
 
 def find_limits(report: Report, lesion: Lesion | None) -> Thresholds | None:
@@ -179,16 +178,6 @@ def _say_longest(lesion: Lesion, statements: Statements, lengths: Lengths) -> st
     if lesion.location.films:
         return spell_projected(lesion.size, statements, lengths)
     return "" if lesion.size.max_diameter_mm is None else lengths.spell(lesion.size.max_diameter_mm)
-
-
-def refer(report: Report, lesion: Lesion, statements: Statements, *, whole_extent: bool = True) -> str:
-    """Reference of a lesion to its images in brackets; with `whole_extent` to every CT slice that shows it."""
-    if not lesion.location.films:
-        series = find_series(report, lesion.series_instance_uid)
-        return refer_to_images(lesion.location, series, whole_extent=whole_extent)
-    films = report.technique.films if report.technique else ()
-    entries = {film.sop_instance_uid: find_series(report, film.series_instance_uid) for film in films}
-    return refer_to_films(lesion.location.films, entries, statements)
 
 
 def _is_one_of_many(report: Report, number: int) -> bool:

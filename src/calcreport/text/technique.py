@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from calcreport.model.report import Report
+from calcreport.model.report import Report, Technique
 from calcreport.text.film import say_films
 from calcreport.text.searched import name_searched, name_series
 from calcreport.text.statements import Statements
@@ -16,15 +16,11 @@ def say_technique(report: Report, statements: Statements) -> tuple[str, ...]:
         return (statements.say("technique.none"),)
     if technique.films:
         return say_films(technique, report.study.body_part, statements)
-    part = name_body_part(report.study.body_part, statements)
-    how = statements.say(f"contrast.{technique.contrast}", part=f" {part}" if part else "")
-    if technique.contrast_source == "clinician":
-        how += statements.say("technique.contrast_clinician")
-    parts = [how]
+    parts = [say_contrast(report, technique, statements)]
     if technique.kvp is not None:
         parts.append(statements.say("technique.kvp", kvp=f"{technique.kvp:.0f}"))
     if technique.spacing_mm is not None:
-        parts.append(_say_slices(technique.spacing_mm[2], technique.slice_thickness_mm, statements))
+        parts.append(describe_slices(technique.spacing_mm[2], technique.slice_thickness_mm, statements))
     if technique.kernel:
         parts.append(statements.say("technique.kernel", kernel=technique.kernel))
     sentences = [as_sentence(", ".join(parts))]
@@ -32,6 +28,13 @@ def say_technique(report: Report, statements: Statements) -> tuple[str, ...]:
     if limits is not None:
         sentences.append(statements.say("technique.threshold", grow=f"{limits.grow:.0f}", seed=f"{limits.seed:.0f}"))
     return (*sentences, *_say_further(report, statements), *map(as_sentence, technique.notes))
+
+
+def say_contrast(report: Report, technique: Technique, statements: Statements) -> str:
+    """Name the kind of CT, its body part and its contrast."""
+    part = name_body_part(report.study.body_part, statements)
+    how = statements.say(f"contrast.{technique.contrast}", part=f" {part}" if part else "")
+    return how + (statements.say("technique.contrast_clinician") if technique.contrast_source == "clinician" else "")
 
 
 def _say_further(report: Report, statements: Statements) -> tuple[str, ...]:
@@ -49,7 +52,8 @@ def _say_further(report: Report, statements: Statements) -> tuple[str, ...]:
     return (as_sentence(statements.say("technique.further", list=join_words(further))),) if further else ()
 
 
-def _say_slices(spacing_mm: float, thickness_mm: float | None, statements: Statements) -> str:
+def describe_slices(spacing_mm: float, thickness_mm: float | None, statements: Statements) -> str:
+    """Name thickness and distance of the slices."""
     spacing = spell_number(spacing_mm)
     if thickness_mm is None:
         return statements.say("technique.spaced", spacing=spacing)

@@ -11,7 +11,6 @@ from calcreport.model.report import (
     Differential,
     Flag,
     Flags,
-    FlagState,
     Patient,
     PatientLevel,
     Recommendation,
@@ -110,34 +109,21 @@ def test_typed_findings_are_put_into_words() -> None:
         "Mass, longest dimension 11.9 cm.",
         "Mineralised component longest dimension 5.01 cm.",
     )
-    assert report.impression[0].startswith("11.9 cm deep mass with calcification, left thigh (L1), indeterminate.")
-    assert "Seven criteria for sarcoma-centre opinion are met: size >5 cm, deep location" in report.impression[0]
+    assert report.impression[0].startswith("11.9 cm deep mass with calcification, left thigh, indeterminate.")
+    assert words.section.flags.startswith("Size >5 cm: PRESENT. Deep location: PRESENT.")
 
 
-def test_flags_are_called_sarcoma_criteria_only_with_that_recommendation() -> None:
-    with_centre = compose((finding(5.0),), decision(decided("flagged", "R09", state="present"))).impression[0]
-    without = compose((finding(5.0),), decision(decided("flagged", "R08", state="present"))).impression[0]
-    assert "sarcoma-centre" in with_centre
-    assert "sarcoma-centre" not in without
-    assert "Red flags present" in without
-
-
-def test_lesions_alike_share_a_sentence_and_worrying_ones_stand_alone() -> None:
+def test_lesions_alike_share_a_sentence_and_a_mass_stands_alone() -> None:
     alike = compose(tuple(finding(float(n)) for n in range(3, 8)), decision(*[decided("none")] * 5)).impression
     assert len(alike) == 1
     assert alike[0].startswith("Five calcifications")
-    assert all(f"L{number}" in alike[0] for number in range(1, 6))
-    alone = compose((finding(3.0), finding(4.0)), decision(*[decided("flagged", state="present")] * 2)).impression
+    worse = decision(*[decided("none")] * 4, decided("flagged"))
+    (first, others) = compose(tuple(finding(float(n)) for n in range(3, 8)), worse).impression
+    assert "(L1)" in first
+    assert "(L2, L3, L4, L5)" in others
+    mass = {"present": "yes", "max_diameter_mm": 30.0}
+    alone = compose((finding(3.0, mass=mass), finding(4.0, mass=mass)), decision(*[decided("flagged")] * 2)).impression
     assert len(alone) == 2
-
-
-@pytest.mark.parametrize(("longest_mm", "entries"), [(19.0, 1), (21.0, 2)])
-def test_small_deposits_flagged_for_depth_alone_share_a_sentence(longest_mm: float, entries: int) -> None:
-    only_deep = decided("flagged")
-    depth = only_deep.flags.depth.model_copy(update={"state": FlagState.PRESENT})
-    only_deep = only_deep.model_copy(update={"flags": only_deep.flags.model_copy(update={"depth": depth})})
-    impression = compose((finding(longest_mm), finding(longest_mm)), decision(only_deep, only_deep)).impression
-    assert len(impression) == entries
 
 
 def test_a_tumour_behind_something_likelier_is_named_as_not_excluded() -> None:

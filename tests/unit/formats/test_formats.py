@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -54,9 +55,13 @@ def text_of(report: Report, templates: Templates) -> str:
     return as_text.render(report, templates, {}).content.decode("ascii")
 
 
+def full_text_of(report: Report, templates: Templates) -> str:
+    return as_text.render_full(report, templates, {}).content.decode("ascii")
+
+
 def test_every_format_of_a_report_is_in_the_table() -> None:
     assert set(RENDERERS) <= set(FORMATS)
-    assert set(RENDERERS) == {"text", "json", "html", "pdf", "hl7", "fhir"}
+    assert set(RENDERERS) == {"text", "text-full", "json", "html", "pdf", "hl7", "fhir"}
     assert set(RENDERERS) <= set(FILE_NAMES)
     assert set(DEFAULT_FORMATS) == {"text", "json", "html", "png", "sr", "seg", "sc"}
     with pytest.raises(TypeError):
@@ -65,8 +70,8 @@ def test_every_format_of_a_report_is_in_the_table() -> None:
 
 def test_text_and_page_name_every_lesion_of_the_json(reports: dict[str, Report], templates: Templates) -> None:
     for report in reports.values():
-        text, page = text_of(report, templates), Page(page_of(report, templates))
-        findings = text.split("FINDINGS:")[1].split("RED FLAGS:")[0]
+        text, page = full_text_of(report, templates), Page(page_of(report, templates))
+        findings = text.split("FINDINGS:")[1].split("SARCOMA FLAGS:")[0]
         for lesion in report.lesions:
             assert f"({lesion.id})" in findings
             assert re.search(rf"\b{lesion.id}\b", text.split("IMPRESSION:")[1])
@@ -75,7 +80,7 @@ def test_text_and_page_name_every_lesion_of_the_json(reports: dict[str, Report],
 
 def test_the_text_is_short_lines_of_printable_ascii(reports: dict[str, Report], templates: Templates) -> None:
     for report in reports.values():
-        content = as_text.render(report, templates, {}).content
+        content = as_text.render_full(report, templates, {}).content
         assert all(byte == 10 or 32 <= byte < 127 for byte in content)
         assert max(map(len, content.split(b"\n"))) <= 80
         assert b"\n\n\n" not in content
@@ -83,11 +88,14 @@ def test_the_text_is_short_lines_of_printable_ascii(reports: dict[str, Report], 
 
 
 def test_the_sections_come_in_the_order_of_a_dictated_report(reports: dict[str, Report], templates: Templates) -> None:
-    order = ["CLINICAL INFORMATION", "TECHNIQUE", "COMPARISON", "FINDINGS", "RED FLAGS", "IMPRESSION"]
+    order = ["CLINICAL INFORMATION", "TECHNIQUE", "COMPARISON", "FINDINGS", "SARCOMA FLAGS", "IMPRESSION"]
     for report in reports.values():
-        headings = re.findall(r"^([A-Z ]+):$", text_of(report, templates), flags=re.MULTILINE)
+        headings = re.findall(r"^([A-Z ]+):$", full_text_of(report, templates), flags=re.MULTILINE)
         assert headings[:6] == order
         assert headings[6:] in (["RECOMMENDATION", "LIMITATIONS"], ["LIMITATIONS"])
+        of_section = re.findall(r"(?:^|  )([A-Z]{4}[A-Z ]+):", text_of(report, templates), flags=re.MULTILINE)
+        assert of_section == [*order[1:], "LIMITATION"][: len(of_section)]
+        assert len(of_section) >= len(order) - 1
 
 
 def test_no_report_says_normal_or_suspicious(reports: dict[str, Report], templates: Templates) -> None:
@@ -104,7 +112,7 @@ def test_only_an_absent_flag_is_worded_as_a_negative(reports: dict[str, Report],
         changed = lesion.model_copy(update={"flags": lesion.flags.model_copy(update={"growth": flag})})
         flags = " ".join(
             text_of(report.model_copy(update={"lesions": (changed,)}), templates)
-            .split("RED FLAGS:")[1]
+            .split("SARCOMA FLAGS:")[1]
             .split("IMPRESSION:")[0]
             .split()
         )
@@ -119,7 +127,12 @@ def test_the_page_loads_nothing_and_runs_nothing(reports: dict[str, Report], tem
         policy = next(attrs["content"] for tag, attrs in page.seen if attrs.get("http-equiv"))
         assert policy is not None
         assert policy.startswith("default-src 'none'; img-src data:; style-src 'unsafe-inline'")
-        assert not {"script", "link", "iframe", "object", "form"} & {tag for tag, _ in page.seen}
+        assert not {"link", "iframe", "object", "form"} & {tag for tag, _ in page.seen}
+        script = re.findall(r"<script>(.*?)</script>", page_of(report, templates))
+        digest = base64.b64encode(hashlib.sha256(script[0].encode()).digest()).decode()
+        assert policy.count("script-src") == 1
+        assert f"script-src 'sha256-{digest}'" in policy  # that one and no other may run
+        assert len(script) == [tag for tag, _ in page.seen].count("script") == 1
         for tag, attrs in page.seen:
             assert not any(name.startswith("on") for name in attrs)
             if tag == "img":
@@ -185,11 +198,10 @@ def test_any_text_survives_escaped_and_folded(
             "series": tuple(entry.model_copy(update={"description": words[2]}) for entry in base.series),
         }
     )
-    content = as_text.render(report, templates, {}).content
-    assert all(byte == 10 or 32 <= byte < 127 for byte in content)
-    lines = content.decode("ascii").split("\n")
-    assert max(map(len, lines)) <= 80
-    assert sum(line == "IMPRESSION:" for line in lines) == 1
+    for content, width in ((full_text_of(report, templates), 80), (text_of(report, templates), 10_000)):
+        assert all(character == "\n" or " " <= character <= "~" for character in content)
+        assert max(map(len, content.split("\n"))) <= width
+        assert sum(line == "IMPRESSION:" for line in content.split("\n")) == 1
     page = Page(page_of(report, templates))
     assert page.open == []
     assert {tag for tag, _ in page.seen} == {tag for tag, _ in Page(page_of(base, templates)).seen}
@@ -238,6 +250,6 @@ def test_a_faulty_site_template_is_named(
 def test_a_site_changes_one_sentence_and_keeps_the_others(reports: dict[str, Report]) -> None:
     texts = template_texts()
     site = load_templates(texts, {"statements.toml": 'comparison_none = "None known."'})
-    text = text_of(reports["phlebolith"], site)
+    text = full_text_of(reports["phlebolith"], site)
     assert "COMPARISON:\nNone known.\n" in text
     assert "Smooth rounded calcification." in text

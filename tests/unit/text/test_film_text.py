@@ -11,12 +11,10 @@ import pytest
 
 from calcreport.formats import Templates, load_templates
 from calcreport.formats.text import as_text
-from calcreport.model.decision import Decision
 from calcreport.model.film import FilmFindings
 from calcreport.model.lengths import bind_lengths
-from calcreport.model.report import FilmTechnique, FlagState, PatientLevel, Report, Size, YesNo
+from calcreport.model.report import FilmTechnique, FlagState, Report, Size, YesNo
 from calcreport.resources import template_texts
-from calcreport.settings import PolicySettings
 from calcreport.text.film import name_films, refer_to_films, spell_projected
 from calcreport.text.impression import write_impression
 
@@ -38,7 +36,7 @@ def report(request: pytest.FixtureRequest, templates: Templates) -> Report:
 
 
 def text_of(report: Report, templates: Templates) -> str:
-    return as_text.render(report, templates, {}).content.decode("ascii")
+    return as_text.render_full(report, templates, {}).content.decode("ascii")
 
 
 def words_of(report: Report, templates: Templates) -> str:
@@ -145,7 +143,7 @@ def test_a_cut_shadow_is_a_minimum(templates: Templates) -> None:
     words = words_of(made_films.FilmCase(findings).report(templates), templates)
     assert "Projected at least 3.5 x 1.0 cm, cut by the edge" in words
     assert "projected longest dimension at least 3.5 cm" in words
-    assert "At least 3.5 cm (projected) calcification" in words
+    assert "Projected at least 3.5 cm calcification" in words
 
 
 def test_what_two_views_show_apart_is_not_counted_as_two(templates: Templates) -> None:
@@ -252,16 +250,11 @@ def test_lesions_without_a_scale_are_numbered_by_their_length_in_pixels(template
 
 
 def test_a_mass_beside_mineral_in_pixels_is_not_called_one_without_mineral(templates: Templates) -> None:
-    (lesion,) = made_films.unscaled().report(templates).lesions[:1]
+    report = made_films.unscaled().report(templates)
+    lesion = report.lesions[0]
     assert lesion.size.max_diameter_mm is None
     mass = lesion.mass.model_copy(update={"present": YesNo.YES})
-    (told, *_) = write_impression(
-        (lesion.model_copy(update={"mass": mass}),),
-        templates.statements,
-        policy=PolicySettings(),
-        negative="",
-        decision=Decision(lesions=(), patient=PatientLevel(), concern="none", flags_summary={}, recommendations=()),
-        advice={},
-    )
+    changed = report.model_copy(update={"lesions": (lesion.model_copy(update={"mass": mass}),)})
+    told = write_impression(changed, templates.statements, negative="")[0].text
     assert told.startswith("Mass with calcification")
     assert "without mineral" not in told

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from calcreport.formats import Templates, load_templates
-from calcreport.formats.text.as_text import render
+from calcreport.formats.text.as_text import render_full as render
 from calcreport.model.film import FilmFindings, FilmImage
 from calcreport.model.report import Report
 from calcreport.resources import template_texts

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
 from calcreport.compose import OVERVIEW_IMAGE, Narrative, Statements, film_image_name, key_image_name, narrate
-from calcreport.formats.page.markup import preformat
+from calcreport.formats.page.markup import preformat, trusted
 from calcreport.formats.rendered import Rendered
 from calcreport.formats.templates import Templates, render_template
 from calcreport.formats.text.plain_text import write_section
 from calcreport.model.lengths import Lengths
 from calcreport.model.report import Excluded, Lesion, Report
 from calcreport.text.excluded import name_reason
-from calcreport.text.film import name_films, spell_projected
+from calcreport.text.film import name_films, refer, spell_projected
 from calcreport.text.flags import size_limit_mm, size_operator
 from calcreport.text.impression import FLAG_NAMES, name_flag
-from calcreport.text.narrative import refer
 from calcreport.text.table import list_measurements
 from calcreport.text.wording import capitalise, lengths_of, name_place, spell_person
 
@@ -26,12 +26,20 @@ PREVIEW: Final = "preview of "
 """Stands before the name of a picture that is embedded instead of the file: a radiograph is large."""
 _FURTHER_OVERVIEW: Final = f"{OVERVIEW_IMAGE.removesuffix('.png')}_"
 """Start of the names of overviews of series after the first."""
+_COPY_SCRIPT: Final = (
+    'const b=document.getElementById("copy-button"),t=document.getElementById("copy-text");'
+    'b.addEventListener("click",()=>{getSelection().selectAllChildren(t);'
+    "(navigator.clipboard?navigator.clipboard.writeText(t.textContent):Promise.reject())"
+    '.catch(()=>{document.execCommand("copy")}).then(()=>{b.textContent=b.dataset.done})});'
+)
+"""The one script of the page: copies the text, also from a file opened on disk, where browsers give no clipboard."""
+_COPY_HASH: Final = f"sha256-{base64.b64encode(hashlib.sha256(_COPY_SCRIPT.encode()).digest()).decode()}"
 _MOST_EXCLUDED: Final = 200
 """Rows of the excluded list; the JSON report has them all."""
 
 
 def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) -> Rendered:
-    """Render the page: HTML in UTF-8 that loads nothing and runs no script.
+    """Render the page: HTML in UTF-8 that loads nothing and runs no script but `_COPY_SCRIPT`.
 
     `pictures` are PNG by file name relative to the study's folder, as `key_image_name`, `OVERVIEW_IMAGE` and
     `film_image_name` name them, and by `PREVIEW` and that name the smaller one for the page; a picture that is not
@@ -59,6 +67,8 @@ def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) 
         overview=_embed(pictures.get(OVERVIEW_IMAGE)),
         further_overviews=[_embed(pictures[name]) for name in pictures if name.startswith(_FURTHER_OVERVIEW)],
         films=_show_films(report, statements, pictures),
+        script=trusted(_COPY_SCRIPT),
+        script_hash=_COPY_HASH,
         copy_text=preformat(write_section(report, templates, narrative)),
     )
     return Rendered(content=page.encode(), media_type="text/html; charset=utf-8", suffix=".html")

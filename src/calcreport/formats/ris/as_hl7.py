@@ -8,6 +8,7 @@ would be one more thing that every installation carries.
 from __future__ import annotations
 
 import hashlib
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -124,7 +125,9 @@ def _text(section: Section) -> Iterator[tuple[str, ...]]:
     code = SECTIONS.get(section.name, REPORT if section.name == WHOLE else None)
     identifier = _identifier(f"text.{section.name}", section.heading.capitalize() or section.name.capitalize(), code)
     parts = [""]
-    for line in map(hl7.escape_line, section.text.split("\n")):
+    # of a longer paragraph each part is its own observation: escaped, a character takes up to three
+    pieces = (piece for line in section.text.split("\n") for piece in textwrap.wrap(line, _MOST_TEXT // 3))
+    for line in map(hl7.escape_line, pieces):
         if len(parts[-1]) + len(line) > _MOST_TEXT:
             parts.append("")
         parts[-1] += f"{hl7.LINE_BREAK}{line}" if parts[-1] else line

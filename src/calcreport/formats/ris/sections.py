@@ -29,11 +29,11 @@ class Section:
     heading: str
     """As it stands in the text; empty for `DRAFT` and `WHOLE`."""
     text: str
-    """Lines of printable ASCII of at most 80 columns, without the heading and without a line break at the end."""
+    """Paragraphs of printable ASCII, one a line, without the heading and without a line break at the end."""
 
 
 def cut_sections(report: Report, templates: Templates) -> tuple[Section, ...]:
-    """Cut the text section at its headings: words and lines are those of ``report.txt``, empty sections are left out.
+    """Cut the text section at its headings: the words of ``report.txt``, a paragraph a line, no empty section.
 
     The layout is rendered with marks in place of the headings, which nobody who writes a header or a clinical file can
     foresee: text that reads like a heading never opens a section. Raises `TemplateError` when it cannot be rendered.
@@ -44,9 +44,10 @@ def cut_sections(report: Report, templates: Templates) -> tuple[Section, ...]:
     marked = {name: f"{mark}-{name.removeprefix(_HEADINGS)}" for name in headings}
     wording = Statements(texts=MappingProxyType({**statements.texts, **marked}))
     narrative = narrate(report, statements)
-    text = write_section(report, replace(templates, statements=wording), replace(narrative, draft=f"{mark}-{DRAFT}"))
-    before, *parts = re.split(rf"^{mark}-(\w+):?[ ]*", text, flags=re.MULTILINE)
-    draft = lay_out(to_ascii(narrative.draft))
+    marked_draft = replace(narrative, draft=f"{mark}-{DRAFT}")
+    text = write_section(report, replace(templates, statements=wording), marked_draft, is_wrapped=False)
+    before, *parts = re.split(rf"(?:^|  ){mark}-(\w+):?[ ]*", text, flags=re.MULTILINE)
+    draft = lay_out(to_ascii(narrative.draft), None)
     sections = [(WHOLE, before)] + [
         (name, f"{draft}{body}" if name == DRAFT else body) for name, body in zip(parts[::2], parts[1::2], strict=True)
     ]

@@ -1,22 +1,37 @@
-"""The text section: what a radiologist pastes into the dictation system."""
+"""The text section: what a radiologist pastes into the dictation system; and the full text."""
 
 from __future__ import annotations
+
+from typing import Final
 
 from calcreport.compose import Narrative, narrate
 from calcreport.formats.characters import lay_out, to_ascii
 from calcreport.formats.templates import Templates, render_template
 from calcreport.model.report import Report
 
-TEXT_TEMPLATE = "report.txt.j2"
+TEXT_TEMPLATE: Final = "report.txt.j2"
+_FULL_TEMPLATE: Final = "report_full.txt.j2"
 
 
-def write_section(report: Report, templates: Templates, narrative: Narrative | None = None) -> str:
-    """Write the report section as printable 7-bit ASCII, no line longer than 80 columns, ending in a line break.
+def write_section(
+    report: Report, templates: Templates, narrative: Narrative | None = None, *, is_wrapped: bool = True
+) -> str:
+    """Write the report section as printable 7-bit ASCII, a paragraph a line, ending in a line break.
 
-    `narrative` is the report in words, where the caller has it already. Raises `TemplateError` when the template cannot
-    be rendered.
+    With `is_wrapped` lines are folded where the settings of the report name a width. `narrative` is the report in
+    words, where the caller has it already. Raises `TemplateError` when the template cannot be rendered.
     """
-    words = narrative or narrate(report, templates.statements)
-    text = render_template(templates, TEXT_TEMPLATE, is_html=False, report=report, say=words)
+    layout = report.settings.get("text")
+    columns = layout.get("wrap_columns") if isinstance(layout, dict) and is_wrapped else None
+    return _write(report, templates, TEXT_TEMPLATE, narrative or narrate(report, templates.statements), columns)
+
+
+def write_full_text(report: Report, templates: Templates) -> str:
+    """Write every lesion, flag, recommendation and limitation, in lines of at most 80 columns; else as the section."""
+    return _write(report, templates, _FULL_TEMPLATE, narrate(report, templates.statements), 80)
+
+
+def _write(report: Report, templates: Templates, template: str, words: Narrative, columns: int | None) -> str:
+    text = render_template(templates, template, is_html=False, report=report, say=words)
     # a site's layout may itself hold other characters
-    return lay_out("\n".join(map(to_ascii, text.split("\n"))))
+    return lay_out("\n".join(map(to_ascii, text.split("\n"))), columns)

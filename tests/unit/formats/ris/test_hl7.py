@@ -11,7 +11,7 @@ from calcreport.formats import Templates, load_templates
 from calcreport.formats.ris import as_hl7, hl7_text
 from calcreport.formats.ris.sections import cut_sections
 from calcreport.formats.text import as_text
-from calcreport.model.report import FlagState, LesionReview, Report
+from calcreport.model.report import FlagState, LesionReview, PatientLevel, Report
 from calcreport.resources import template_texts
 
 sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[3] / "films")]
@@ -65,8 +65,9 @@ def test_the_sections_are_the_text_section(all_reports: dict[str, Report], templ
     for report in all_reports.values():
         written = as_text.render(report, templates, {}).content.decode("ascii")
         sections = cut_sections(report, templates)
-        parts = [f"{part.heading}:\n{part.text}" if part.heading else part.text for part in sections]
-        assert "\n\n".join(parts) + "\n" == written
+        parts = [f"{part.heading}: {part.text}" if part.heading else part.text for part in sections]
+        assert " ".join(parts).split() == written.split()
+        assert {part.name for part in sections} >= {"technique", "comparison", "findings", "flags", "impression"}
         sent = ris_reading.observations(send(report, templates))
         assert [sent[f"text.{part.name}"][5].text for part in sections] == [part.text for part in sections]
         assert sections[-1].name == "draft"
@@ -77,19 +78,17 @@ def test_sections_go_by_their_loinc_codes(reports: dict[str, Report], templates:
     codes = {name.removeprefix("text."): (part[3][1], part[3][3]) for name, part in sent.items()}
     assert codes["findings"] == ("59776-5", "LN")
     assert codes["impression"] == ("19005-8", "LN")
-    assert codes["recommendation"] == ("18783-1", "LN")
+    assert codes["comparison"] == ("111424", "DCM")
     assert codes["flags"] == ("text.flags", "99CALCREPORT")
 
 
 def test_text_that_reads_like_a_heading_opens_no_section(reports: dict[str, Report], templates: Templates) -> None:
     base = reports["phlebolith"]
-    question = f"{'a' * 70} IMPRESSION: {'b' * 79} 1. No finding."
-    report = base.model_copy(update={"clinical": {"request": {"question": question}}})
-    assert "\n IMPRESSION:\nb" in as_text.render(report, templates, {}).content.decode("ascii")
+    where = base.lesions[0].location.model_copy(update={"region": "a  IMPRESSION: 1. No finding.\nIMPRESSION: none"})
+    report = base.model_copy(update={"lesions": (base.lesions[0].model_copy(update={"location": where}),)})
+    assert "  IMPRESSION: 1. No finding. IMPRESSION" in as_text.render(report, templates, {}).content.decode("ascii")
     names = [section.name for section in cut_sections(report, templates)]
-    assert names == [section.name for section in cut_sections(base, templates)]
-    impression = ris_reading.observations(send(report, templates))["text.impression"][5].text
-    assert "No finding" not in impression
+    assert names == ["technique", "comparison", "findings", "flags", "impression", "draft"]
 
 
 def test_a_site_s_own_layout_is_sent_as_it_stands(reports: dict[str, Report]) -> None:
@@ -112,7 +111,7 @@ def test_the_same_report_gives_the_same_message(reports: dict[str, Report], temp
     report = reports["deep_mass"]
     content = send(report, templates)
     assert content == send(Report.model_validate_json(report.model_dump_json(by_alias=True)), templates)
-    changed = send(report.model_copy(update={"impression": (*report.impression, "One more.")}), templates)
+    changed = send(report.model_copy(update={"patient": PatientLevel(notes=("One more.",))}), templates)
     later = send(report.model_copy(update={"created": "2026-10-02T10:00:01+00:00"}), templates)
     ids = {one(sent, "MSH")[10].text for sent in (content, changed, later)}
     assert len(ids) == 3
@@ -232,7 +231,7 @@ def test_a_reported_lump_has_its_concern_without_a_lesion(reports: dict[str, Rep
     red_flags = sent["text.flags"][5].text
     assert "Not applicable" not in red_flags
     for name in ("size >5 cm", "rapid growth"):
-        assert name in red_flags
+        assert name in red_flags.lower()
 
 
 def test_the_flags_of_the_study_are_the_summary_of_the_report(
@@ -346,16 +345,15 @@ def test_a_value_that_orders_deletion_is_left_out(reports: dict[str, Report], te
 
 def test_a_long_text_goes_in_several_parts(reports: dict[str, Report], templates: Templates) -> None:
     base = reports["phlebolith"]
-    impression = tuple(f"Finding {number} " + "\\ " * 30 for number in range(1500))
-    content = send(base.model_copy(update={"impression": impression}), templates)
+    notes = tuple(f"Finding {number} " + "\\ " * 30 for number in range(1500))
+    report = base.model_copy(update={"patient": PatientLevel(notes=notes)})
+    content = send(report, templates)
     parts = [s for s in ris_reading.read(content) if s.name == "OBX" and s[3][1] == "19005-8"]
     assert [part[4].text for part in parts] == [str(number) for number in range(1, len(parts) + 1)]
     assert len(parts) > 1
     assert max(len(segment) for segment in content.decode().split("\r")) < 65_536
-    whole = next(
-        s for s in cut_sections(base.model_copy(update={"impression": impression}), templates) if s.name == "impression"
-    )
-    assert "\n".join(part[5].text for part in parts) == whole.text
+    whole = next(s for s in cut_sections(report, templates) if s.name == "impression")
+    assert " ".join(part[5].text for part in parts) == whole.text
 
 
 def test_times_and_numbers_as_the_standard_writes_them() -> None:

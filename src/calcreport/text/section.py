@@ -1,0 +1,472 @@
+"""The section a radiologist pastes: one screen whatever the number of lesions, every fact in one place.
+
+Lines are made of parts with ranks (`calcreport.text.groups`). Where they grow too long the least important parts are
+left out first, then whole lines; what is left out stands on the page and in ``report.json``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from calcreport.model.report import DepthClass, Flag, FlagState, Lesion, Recommendation, Report, YesNo
+from calcreport.model.terms import INDETERMINATE_PATTERN
+from calcreport.text.comparison import describe_comparison, describe_growth
+from calcreport.text.excluded import describe_incidental
+from calcreport.text.film import is_on_film, refer, say_views, spell_projected
+from calcreport.text.film_lesion import say_projection
+from calcreport.text.flags import name_flags, name_summary_flags
+from calcreport.text.groups import (
+    Line,
+    Part,
+    changes_management,
+    count_words,
+    group_alike,
+    is_binding,
+    join_next,
+    longest_mm,
+    shorten,
+)
+from calcreport.text.impression import FLAG_NAMES, Item, felt_mass_mm, write_impression
+from calcreport.text.review import is_by_reader, say_nothing_accepted
+from calcreport.text.statements import Statements
+from calcreport.text.technique import describe_slices, say_contrast, say_negative
+from calcreport.text.wording import as_sentence, capitalise, join_words, lengths_of, name_finding, name_place
+
+_MOST_WORDS: Final = 260
+_MOST_WORDS_OF_FEW: Final = 160
+_FEW: Final = 3
+"""Lesions up to which the shorter limit holds."""
+_PLEASANT_WORDS: Final = 120
+"""Length to which what is least important (rank `_DISPENSABLE` and higher) is left out."""
+_DISPENSABLE: Final = 4
+_NEVER: Final = 9
+"""Rank of what ``report.json`` has and the section never."""
+_HEADING_WORDS: Final = 12
+"""Words of headings and item numbers."""
+_MOST_NAMED: Final = 3
+"""Lesion ids or places named in one list."""
+_MOST_SENTENCES: Final = 3
+"""Sentences of advice in one item."""
+_CAPS: Final = ((3, 4, 4), (3, 2, 3), (2, 2, 3), (1, 2, 2), (1, 1, 2), (1, 0, 1))
+"""Most lesions in full, groups and items of the impression; the next row where the text is too long with one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """The lines of the section, without headings; an empty text has no line."""
+
+    technique: str
+    comparison: str
+    findings: tuple[str, ...]
+    flags: str
+    impression: tuple[str, ...]
+    limitation: str
+
+
+def write_lines(report: Report, statements: Statements, *, frame: str) -> Section:
+    """Write the section within its limits; `frame` is what the layout adds besides headings and numbers."""
+    most = _MOST_WORDS_OF_FEW if len(report.lesions) <= _FEW else _MOST_WORDS
+    room = most - _HEADING_WORDS - len(frame.split())
+    items = write_impression(report, statements, negative=_say_negative(report, statements))
+    drafts = (_shorten(_draft(report, items, caps, statements), room, room - most + _PLEASANT_WORDS) for caps in _CAPS)
+    lines = next((draft for draft in drafts if draft.words <= room), None)
+    return (lines or _draft(report, items, _CAPS[-1], statements)).joined()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Draft:
+    """The lines in their parts."""
+
+    technique: Line
+    comparison: Line
+    findings: list[Line]
+    flags: Line
+    impression: list[Line]
+    limitation: Line
+
+    @property
+    def words(self) -> int:
+        return count_words(self.lines)
+
+    @property
+    def lines(self) -> list[Line]:
+        """All lines, those with the least important parts last."""
+        return [self.technique, self.comparison, *self.findings, self.flags, self.limitation, *self.impression]
+
+    def joined(self) -> Section:
+        return Section(
+            technique=_join(self.technique),
+            comparison="".join(part.text for part in self.comparison).rstrip(".") + ".",
+            findings=tuple(filter(None, map(_join, self.findings))),
+            flags=_join(self.flags),
+            impression=tuple(filter(None, map(_join, self.impression))),
+            limitation=_join(self.limitation),
+        )
+
+
+def _draft(report: Report, items: tuple[Item, ...], caps: tuple[int, int, int], statements: Statements) -> _Draft:
+    return _Draft(
+        technique=_technique(report, statements),
+        comparison=_comparison(report, statements),
+        findings=_findings(report, caps, statements),
+        flags=_flags(report, statements),
+        impression=_impression(report, items, caps[2], statements),
+        limitation=_limitation(report, statements),
+    )
+
+
+def _shorten(draft: _Draft, most: int, pleasant: int) -> _Draft:
+    shorten(draft.lines, least_rank=_NEVER, is_short=lambda: False)
+    shorten(draft.lines, least_rank=_DISPENSABLE, is_short=lambda: draft.words <= pleasant)
+    shorten(draft.lines, least_rank=1, is_short=lambda: draft.words <= most)
+    return draft
+
+
+def _join(line: Line) -> str:
+    return as_sentence("".join(part.text for part in line).removeprefix(". "))
+
+
+# --- technique and comparison ----------------------------------------------------------------------------
+
+
+def _technique(report: Report, statements: Statements) -> Line:
+    """What was examined and what of it limits the reading."""
+    technique = report.technique
+    if technique is None:
+        kind = "film" if is_on_film(report) else "ct"
+        return [Part(statements.say(f"section.typed_{kind}"))]
+    if technique.films:
+        scales = dict.fromkeys(film.scale for film in technique.films)
+        limits = join_words([statements.say(f"section.scale.{scale}") for scale in scales])
+        return [Part(say_views(technique.films, report.study.body_part, statements)), Part(f", {limits}")]
+    line = [Part(say_contrast(report, technique, statements))]
+    if technique.spacing_mm is not None:
+        slices = describe_slices(technique.spacing_mm[2], technique.slice_thickness_mm, statements)
+        line.append(Part(f", {slices}"))
+    return line
+
+
+def _comparison(report: Report, statements: Statements) -> Line:
+    if report.comparison is None:
+        return [Part(statements.say("section.none"))]
+    first, *others = describe_comparison(report.comparison, report.lesions, statements).split(". ", 1)
+    return [Part(first), *(Part(f". {other}", 5) for other in others)]
+
+
+# --- findings --------------------------------------------------------------------------------------------
+
+
+def _findings(report: Report, caps: tuple[int, int, int], statements: Statements) -> list[Line]:
+    """Lesions that change management in full, the others by diagnosis, how many there are besides, the incidental."""
+    if not report.lesions:
+        lines = [[Part(_say_negative(report, statements, with_threshold=True))]]
+        return lines + _incidental(report, statements)
+    pressing = [lesion for lesion in report.lesions if changes_management(lesion)][: caps[0]]
+    rest = [lesion for lesion in report.lesions if lesion not in pressing]
+    groups = group_alike(rest)
+    lines = [_describe_one(report, lesion, statements) for lesion in pressing]
+    lines += [
+        _describe_one(report, group[0], statements) if len(group) == 1 else _describe_many(report, group, statements)
+        for group in groups[: caps[1]]
+    ]
+    further = sum(map(len, groups[caps[1] :]))
+    if further:
+        lines.append([Part(statements.say("section.further" if further > 1 else "section.further_one", count=further))])
+    return lines + _incidental(report, statements)
+
+
+def _incidental(report: Report, statements: Statements) -> list[Line]:
+    return [[Part(text)] for text in describe_incidental(report.incidental, statements, lengths_of(report))]
+
+
+def _describe_one(report: Report, lesion: Lesion, statements: Statements) -> Line:
+    """One lesion: place and layer, the mass before its mineral, images, density, relation to bone, change."""
+    lengths = lengths_of(report)
+    head = f"{lesion.id}, " if len(report.lesions) > 1 else ""
+    line = [Part(f"{head}{name_place(lesion.location, statements)}" if head else _place(lesion, statements))]
+    layer = _layer(report, lesion, statements)
+    line += [Part(f", {layer}", 1)] if layer else []
+    line += [Part(f", {text}", rank) for text, rank in _surroundings(report, lesion, statements) if text]
+    mass, mineral = _mass(report, lesion, statements), _mineral(report, lesion, statements)
+    if mass:
+        what = statements.say("section.mass_with", mass=mass, mineral=mineral) if mineral else mass
+        line.append(Part(f": {what}"))
+    else:
+        line.append(Part(f": {mineral}"))
+    reference = refer(report, lesion, statements)
+    line += [Part(f" {reference}", 2)] if reference else []
+    count = lesion.foci.count or 0
+    line += [Part(f", {statements.say('size.foci_cluster_unsized', count=count)}", 3)] if count > 1 else []
+    if lesion.density.mean_hu is not None:
+        line.append(Part(f", {statements.say('section.density', mean=f'{lesion.density.mean_hu:.0f}')}", 5))
+    bone = statements.choose("section.bone", lesion.bone_relation) if not is_on_film(report) else ""
+    line += [Part(f", {bone}", 1 if lesion.bone_relation == "contiguous" else 4)] if bone else []
+    if lesion.mass.present is YesNo.NO:
+        line.append(Part(f", {statements.say('section.no_mass')}", 4))
+    growth = describe_growth(lesion.growth, statements, lengths)
+    return line + ([Part(join_next(growth), 2)] if growth else [])
+
+
+def _place(lesion: Lesion, statements: Statements) -> str:
+    return capitalise(name_place(lesion.location, statements))
+
+
+def _layer(report: Report, lesion: Lesion, statements: Statements) -> str:
+    layer = lesion.mass.depth_class or lesion.depth.class_
+    unknown = layer is DepthClass.CANNOT_DETERMINE or is_on_film(report)
+    return "" if unknown else statements.say(f"review.layer.{layer}")
+
+
+def _surroundings(report: Report, lesion: Lesion, statements: Statements) -> list[tuple[str, int]]:
+    """Tissue, distance from the skin, what a radiograph projects it over; each with its rank."""
+    compartment = lesion.location.compartment or ""
+    tissue = statements.choose("tissue", compartment, compartment)
+    is_told = tissue in {name_finding(lesion.pattern, statements), _layer(report, lesion, statements)}
+    told = [(tissue, 3)] if tissue and not is_told and "fascia" not in tissue else []
+    if lesion.location.films:
+        return [*told, (say_projection(lesion.location.films, statements), 2)]
+    distance = lesion.depth.skin_distance_mm
+    if distance is None or is_on_film(report):
+        return told
+    return [*told, (statements.say("depth.skin", distance=lengths_of(report).spell(distance)), 4)]
+
+
+def _mass(report: Report, lesion: Lesion, statements: Statements) -> str:
+    mass = lesion.mass
+    felt_mm = felt_mass_mm(report, lesion)
+    if felt_mm is not None:
+        fields = {"length": f" {lengths_of(report).spell(felt_mm)}", "source": statements.say("section.felt")}
+        return statements.say("section.mass", **fields)
+    if mass.present is not YesNo.YES:
+        return ""
+    source = "reader" if is_by_reader(lesion, "mass.source") else mass.source
+    length = "" if mass.max_diameter_mm is None else lengths_of(report).spell(mass.max_diameter_mm)
+    if mass.is_minimum and length:
+        length = statements.say("measure.at_least", length=length)
+    fields = {"length": f" {length}" if length else "", "source": statements.say(f"size.mass_{source}")}
+    return statements.say("section.mass", **fields)
+
+
+def _mineral(report: Report, lesion: Lesion, statements: Statements) -> str:
+    """Name the mineral as surely as the report does, with its longest dimension; empty where there is none."""
+    length = _length(report, lesion, statements)
+    has_mass = lesion.mass.present is YesNo.YES
+    if has_mass and not length and lesion.mass.source == "contour":
+        return ""
+    finding = _finding(report, lesion, statements)
+    return f"{finding}, {length}" if length else finding
+
+
+def _finding(report: Report, lesion: Lesion, statements: Statements) -> str:
+    if lesion.pattern.id == INDETERMINATE_PATTERN:
+        return statements.say("section.indeterminate")
+    finding = name_finding(lesion.pattern, statements)
+    if is_on_film(report):
+        finding = statements.choose("pattern.film", lesion.pattern.id, finding)
+    return statements.say(f"section.confidence.{lesion.pattern.confidence}", finding=finding)
+
+
+def _length(report: Report, lesion: Lesion, statements: Statements) -> str:
+    size, lengths = lesion.size, lengths_of(report)
+    if lesion.location.films:
+        text = spell_projected(size, statements, lengths)
+    else:
+        text = "" if size.max_diameter_mm is None else lengths.spell(size.max_diameter_mm)
+    if text and size.is_minimum:
+        text = statements.say("measure.at_least", length=text)
+    return statements.say("section.projected", size=text) if text and is_on_film(report) else text
+
+
+def _describe_many(report: Report, group: list[Lesion], statements: Statements) -> Line:
+    """Tell a group in one line: what, how many, where, the largest with its images."""
+    lead = max(group, key=longest_mm)
+    sure = min(group, key=lambda lesion: ("low", "moderate", "high").index(lesion.pattern.confidence))
+    same = len({lesion.pattern.id for lesion in group}) == 1
+    what = _finding(report, sure, statements) if same else statements.say("pattern.nouns.other")
+    places = list(dict.fromkeys(name_place(lesion.location, statements) for lesion in group))
+    many = len(places) > _MOST_NAMED
+    where = statements.say("impression.several_sites") if many else join_words(places, statements.say("words_and"))
+    line = [Part(statements.say("section.group", what=capitalise(what), count=len(group), place=where))]
+    length = _length(report, lead, statements)
+    if length:
+        line.append(Part(f", {statements.say('section.largest', length=length)}"))
+        reference = refer(report, lead, statements).strip("()")
+        line.append(Part(f" ({', '.join(filter(None, (lead.id, reference)))})", 2))
+    return line
+
+
+# --- flags -----------------------------------------------------------------------------------------------
+
+
+def _flags(report: Report, statements: Statements) -> Line:
+    """Every flag once: what is present or possible with its lesions, what is explained, absent, and not assessed."""
+    names = dict(zip(FLAG_NAMES, name_flags(report, statements), strict=True))
+    told = _settled(report, names, statements) if report.lesions else _reported(report, names, statements)
+    return [Part(" ".join(map(as_sentence, told)).rstrip("."))]
+
+
+def _reported(report: Report, names: dict[str, str], statements: Statements) -> list[str]:
+    """Flags without a lesion: those reported for the patient, and why the others were not assessed."""
+    reported = name_summary_flags(report, statements, FlagState.PRESENT)
+    first = ", ".join(names[key] for key in ("size", "depth") if names[key] not in reported)
+    why = statements.say("flags.all_rejected_reason" if report.rejected else "flags.no_lesion_reason")
+    return [
+        *(statements.say("section.flag.reported", flag=capitalise(name)) for name in reported),
+        statements.say("section.flag.no_lesion", list=first, reason=why),
+    ]
+
+
+def _settled(report: Report, names: dict[str, str], statements: Statements) -> list[str]:
+    told, absent, unknown = [], [], []
+    for state in (FlagState.PRESENT, FlagState.POSSIBLE, FlagState.EXPLAINED):
+        for key, name in names.items():
+            holders = [lesion for lesion in report.lesions if _flag(lesion, key).state is state]
+            if holders:
+                told.append(_say_flag(report, key, name, holders, statements))
+    for key, name in names.items():
+        states = {lesion.id: _flag(lesion, key).state for lesion in report.lesions}
+        if set(states.values()) == {FlagState.ABSENT}:
+            absent.append(name)
+        missing = [i for i, state in states.items() if state in {FlagState.CANNOT_DETERMINE, FlagState.NOT_PROVIDED}]
+        if missing:
+            whole = len(missing) == len(states)
+            unknown.append(name if whole else f"{name} ({_name_ids(missing, statements)})")
+    told += [statements.say("section.flag.absent", list=", ".join(absent))] if absent else []
+    return told + ([statements.say("section.flag.not_assessed", list=", ".join(unknown))] if unknown else [])
+
+
+def _flag(lesion: Lesion, key: str) -> Flag:
+    flag: Flag = getattr(lesion.flags, key)
+    return flag
+
+
+def _say_flag(report: Report, key: str, name: str, holders: list[Lesion], statements: Statements) -> str:
+    state = _flag(holders[0], key).state
+    longest = max(holders, key=longest_mm)
+    flag = _flag(longest, key)
+    details = [] if len(report.lesions) == 1 else [_name_ids([lesion.id for lesion in holders], statements)]
+    if key == "size" and flag.value is not None and flag.unit == "mm":
+        length = lengths_of(report).spell(flag.value)
+        is_mass = flag.value in {longest.mass.max_diameter_mm, felt_mass_mm(report, longest)}
+        is_film = is_on_film(report) and not is_mass
+        kind = "capture.mass" if is_mass else "section.projected" if is_film else "section.largest"
+        details.append(
+            statements.say(kind, length=length, size=length) if is_mass or is_film or len(holders) > 1 else length
+        )
+    elif key == "growth" and longest.growth is not None and longest.growth.change_percent is not None:
+        details.append(f"{longest.growth.change_percent:+.0f} %")
+    text = statements.say(f"section.flag.{state}", flag=capitalise(name))
+    return f"{text} ({', '.join(details)})" if details else text
+
+
+def _name_ids(ids: list[str], statements: Statements) -> str:
+    if len(ids) <= _MOST_NAMED + 1:
+        return ", ".join(ids)
+    return statements.say("section.ids", ids=", ".join(ids[:_MOST_NAMED]), count=len(ids) - _MOST_NAMED)
+
+
+# --- impression and advice -------------------------------------------------------------------------------
+
+
+def _impression(report: Report, items: tuple[Item, ...], most: int, statements: Statements) -> list[Line]:
+    """At most `most` items, each with its advice; the last one counts the lesions that have none of their own."""
+    kept = items if len(items) <= most else items[: max(most - 1, 1)]
+    hidden = [lesion for item in items[len(kept) :] for lesion in item.lesions]
+    own = {entry.rule or entry.text for lesion in report.lesions for entry in lesion.recommendations}
+    loose = [entry for entry in report.recommendations if (entry.rule or entry.text) not in own]
+    asked = [[entry for lesion in item.lesions for entry in lesion.recommendations] for item in kept]
+    asked[0] += loose
+    told = [([lesion.id for lesion in item.lesions], list(item.line)) for item in kept]
+    if len(kept) < len(items):
+        count = statements.say("section.others" if len(hidden) > 1 else "section.others_one", count=len(hidden))
+        general = [item.text.rstrip(".") for item in items[len(kept) :] if not item.lesions]
+        first, *others = [*([count] if hidden else []), *general]
+        told.append(([lesion.id for lesion in hidden], [Part(first), *(Part(join_next(text)) for text in others)]))
+        asked.append([entry for lesion in hidden for entry in lesion.recommendations if is_binding(entry)])
+    return _with_advice(told, asked, statements)
+
+
+def _with_advice(
+    told: list[tuple[list[str], Line]], asked: list[list[Recommendation]], statements: Statements
+) -> list[Line]:
+    """Add what is recommended for each item, a sentence once: an item that asks for the same refers to the earlier one.
+
+    An item never refers to advice that its lesions do not have; where an earlier item asks for more, the sentence they
+    share names the further lesions.
+    """
+    chosen: list[list[Recommendation]] = []
+    also: dict[str, list[str]] = {}
+    for (ids, line), advice in zip(told, asked, strict=True):
+        own = {entry.text for entry in advice}
+        known = {entry.text for entries in chosen for entry in entries}
+        same = [k for k, entries in enumerate(chosen) if entries and {entry.text for entry in entries} <= own]
+        if same:
+            line[0] = Part(statements.say("section.advice_as", text=line[0].text, number=same[0] + 1))
+        covered = {entry.text for k in same[:1] for entry in chosen[k]}
+        for text in dict.fromkeys(entry.text for entry in advice if entry.text in known - covered):
+            also.setdefault(text, []).extend(ids)
+        chosen.append(_choose([entry for entry in advice if entry.text not in known]))
+    return [
+        line + [part for place, entry in enumerate(entries) for part in _say(entry, place, also, statements)]
+        for (_, line), entries in zip(told, chosen, strict=True)
+    ]
+
+
+def _choose(advice: list[Recommendation]) -> list[Recommendation]:
+    """One entry of each recommendation, the binding ones and then others while there is room for their sentences."""
+    chosen: dict[str, Recommendation] = {}
+    room = _MOST_SENTENCES
+    for entry in sorted(advice, key=lambda entry: not is_binding(entry)):
+        if entry.id not in chosen and (room > 0 or is_binding(entry)):
+            chosen[entry.id] = entry
+            room -= len(_sentences(entry))
+    return list(chosen.values())
+
+
+def _say(entry: Recommendation, place: int, also: dict[str, list[str]], statements: Statements) -> Line:
+    """Sentences of a recommendation: what binds, and the first of an item, stays whatever the length."""
+    line: Line = []
+    for number, sentence in enumerate(_sentences(entry)):
+        first, *others = sentence.split("; ")
+        rank = 0 if is_binding(entry) or place == number == 0 else min(2 + place, 6)
+        clause_rank = rank if entry.forbids_biopsy or entry.is_same_day else max(rank, 5)
+        if entry.text in also and number == 0:
+            first = statements.say("section.also", text=first, ids=_name_ids(also[entry.text], statements))
+        line += [Part(join_next(first), rank), *(Part(f"; {clause}", clause_rank) for clause in others)]
+    return line
+
+
+def _sentences(entry: Recommendation) -> list[str]:
+    return [text.rstrip(".") for text in re.split(r"(?<=\.)\s+(?=[A-Z])", entry.text.strip())]
+
+
+# --- limitation ------------------------------------------------------------------------------------------
+
+
+def _limitation(report: Report, statements: Statements) -> Line:
+    """What limits the study most: what could not be judged, before what holds for every study."""
+    checks = {row.reason for row in report.searched if row.reason is not None}
+    failed = [text for text in (statements.choose("check", reason.removeprefix("check.")) for reason in checks) if text]
+    cut = any(lesion.size.is_minimum or lesion.mass.is_minimum for lesion in report.lesions)
+    kind = "negative" if not report.lesions else "film" if is_on_film(report) else "mineral"
+    is_seen_whole = all(lesion.mass.present is not YesNo.UNKNOWN for lesion in report.lesions)
+    general = statements.say(f"section.limit.{kind}")
+    ranked = [
+        *((text, 0) for text in sorted(failed)),
+        *([(statements.say("section.limit.cut"), 1)] if cut and kind == "mineral" else []),
+        *([] if kind == "mineral" else [(general, 0)]),
+        *((text, 3 if number == 0 else 6) for number, text in enumerate(report.measured_limitations)),
+        *([(general, 4)] if kind == "mineral" and not is_seen_whole else []),
+    ]
+    sentences = dict(reversed([(text.strip(" ."), rank) for text, rank in ranked]))
+    return [Part(join_next(text), rank) for text, rank in reversed(sentences.items())]
+
+
+def _say_negative(report: Report, statements: Statements, *, with_threshold: bool = False) -> str:
+    """Negative sentence of a study without lesions: the finding with its threshold, or the conclusion."""
+    rejected = say_nothing_accepted(report, statements)
+    if with_threshold or rejected or report.technique is None:
+        return rejected or say_negative(report, statements)
+    return statements.say("section.negative")
