@@ -170,6 +170,14 @@ def test_fibula_lies_laterally(lateral, side):
     assert body.regions == (f"{side} lower leg",)
 
 
+def test_a_fibula_behind_the_tibia_tells_no_side():
+    def painted(x, y, z):
+        return paint(shin(1)(x, y, z), (disc(x, y, (34, 2), 9), MUSCLE), (disc(x, y, (9, 24), 6.5), BONE))
+
+    place = make(painted, width_mm=180.0).place(np.array([0.0, 30, 90]))
+    assert (place.region, place.laterality) == ("lower leg", Laterality.UNKNOWN)
+
+
 def test_a_thigh_alone_has_no_side():
     place = make(thigh, width_mm=240.0).place(np.array([20.0, 0, 90]))
     assert (place.region, place.laterality, place.cavity) == ("thigh", Laterality.UNKNOWN, Cavity.NONE)
