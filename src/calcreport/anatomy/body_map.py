@@ -73,11 +73,6 @@ class BodyMap:
     """Shape ``(levels, 2)``; first and last column of lung, -1 without."""
 
     @property
-    def is_cut(self) -> NDArray[np.bool_]:
-        """Whether the field of view cuts the body, per level up the patient."""
-        return self.trunk.is_cut
-
-    @property
     def regions(self) -> tuple[str, ...]:
         """Regions the levels show, from the head down, each once."""
         names = [self._level_name(level) for level in range(len(self.trunk.is_cut))]

@@ -18,7 +18,7 @@ from skimage.measure import label, regionprops
 
 from calcreport.anatomy.axial import find_sections
 from calcreport.anatomy.body import Body
-from calcreport.anatomy.chest_wall import WALL_MM, beyond_hull_mm, costal_cartilage, slabs
+from calcreport.anatomy.chest_wall import MUSCLE_HU, WALL_MM, beyond_hull_mm, costal_cartilage, slabs
 from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.grid import Grid, make_grid
 from calcreport.anatomy.lumen import find_lumen, find_small_vessels
@@ -30,9 +30,8 @@ from calcreport.processes.threads import map_in_threads
 BONE_HU: Final = 180
 """Block means of spongiosa and of blurred cortex are denser; enhanced muscle and liver fainter."""
 
-MUSCLE_HU: Final = 55.0
 NOISE_DEVIATIONS: Final = 3.0
-"""In noisy scans the limit stays this far above muscle."""
+"""In noisy scans the limit stays so many times the noise above muscle."""
 
 MIN_SECTION_DEPTH_MM: Final = 3.0
 """A section with a half thickness below this shows no core at a resolution of 1 mm."""

@@ -127,10 +127,8 @@ ILIACUS_MM: Final = (12.0, 36.0)
 MIN_CRANIUM_MM2: Final = 2_500.0
 MIN_CRANIUM_MM: Final = 20.0
 MAX_CRANIUM_MM: Final = 190.0
-MIN_SHELL_MM2: Final = 900.0
 MAX_CRANIUM_FAT: Final = 0.06
-"""Section, length and breadth of a cranial cavity (a ring of ribs is broader), section of the bone around it (180 mm of
-5 mm), share of fat in it (brain has none)."""
+"""Section, length and breadth of a cranial cavity (a ring of ribs is broader), share of fat in it (brain has none)."""
 
 SINUS_MM: Final = 9.0
 """Bony walls and septa around air of nose and sinuses."""
@@ -286,10 +284,7 @@ def _read_spine(profile: Mask, axial: Axial) -> tuple[float, float]:
 def find_cranium(axial: Axial, has_lung: Mask) -> Mask:
     """What closed sections of the cranium enclose."""
     lung = np.flatnonzero(has_lung)
-    is_possible = axial.bone.sum(axis=(1, 2)) * axial.pixel_mm2 >= MIN_SHELL_MM2
-    is_possible &= np.arange(len(is_possible)) > (lung[-1] if lung.size else -1)
-    if not is_possible.any():
-        return np.zeros_like(axial.bone)
+    is_possible = np.arange(len(has_lung)) > (lung[-1] if lung.size else -1)
     air = dilate(axial.hu < GAS_HU, "square")
     inside = _enclosed(axial.bone, "square", 2) & ~axial.bone & ~air & is_possible[:, None, None]
     parts = find_sections(open_planes(inside, "disc"), axial.pixel_mm2)

@@ -39,12 +39,6 @@ class CoarseVolume:
         return clipped
 
 
-def coarse_steps(spacing_mm: tuple[float, float, float]) -> tuple[int, int, int]:
-    """Fine voxels per coarse voxel along slice, row, column for the given fine spacing in mm."""
-    i, j, k = (max(1, round(COARSE_VOXEL_MM / s)) for s in spacing_mm)
-    return (i, j, k)
-
-
 def block_means(planes: NDArray[np.int16], steps: tuple[int, int]) -> NDArray[np.int16]:
     """Means over blocks of so many rows and columns of some slices, HU; the last of an axis may be smaller.
 
@@ -78,7 +72,8 @@ def block_means(planes: NDArray[np.int16], steps: tuple[int, int]) -> NDArray[np
 
 def coarsen(volume: CtVolume) -> CoarseVolume:
     """Reduce a volume to its coarse grid."""
-    step = coarse_steps(volume.geometry.spacing_mm)
+    i, j, k = (max(1, round(COARSE_VOXEL_MM / s)) for s in volume.geometry.spacing_mm)
+    step = (i, j, k)
     taken = volume.hu[:: step[0]]
     starts = range(0, len(taken), _SLICES_AT_ONCE)
     hu = np.concatenate(map_in_threads(lambda i: block_means(taken[i : i + _SLICES_AT_ONCE], step[1:]), starts))

@@ -111,27 +111,6 @@ def paint(components: Components, chosen: NDArray[np.bool_], box: tuple[slice, s
     return mask
 
 
-def paint_thinned(
-    components: Components, chosen: NDArray[np.bool_], box: tuple[slice, slice, slice], step: tuple[int, int, int]
-) -> NDArray[np.bool_]:
-    """What `paint` gives, thinned out: along each axis the first voxel of the box and every ``step``-th after it."""
-    runs, members = components.runs, np.repeat(chosen, np.diff(components.first))
-    plane, line = np.divmod(runs.row, runs.shape[1])
-    plane, line = plane - box[0].start, line - box[1].start
-    start, stop = runs.start - box[2].start, runs.stop - box[2].start
-    shape = tuple(s.stop - s.start for s in box)
-    members &= (plane >= 0) & (plane < shape[0]) & (line >= 0) & (line < shape[1])
-    members &= (plane % step[0] == 0) & (line % step[1] == 0)
-    # Of a run only the columns that are taken are spelt out.
-    first = -(-np.maximum(start[members], 0) // step[2])
-    past = -(-np.minimum(stop[members], shape[2]) // step[2])
-    length = np.maximum(past - first, 0)
-    mask = np.zeros(tuple(-(-n // m) for n, m in zip(shape, step, strict=True)), dtype=bool)
-    begin = ((plane[members] // step[0]) * mask.shape[1] + line[members] // step[1]) * mask.shape[2] + first
-    mask.reshape(-1)[np.repeat(begin, length) + count_up(length)] = True
-    return mask
-
-
 def with_extra(components: Components, hu: NDArray[np.int16], voxels: list[NDArray[np.int64]]) -> Components:
     """Components with further ones appended: one of each array of indices, shape ``(n, 3)``, which others may hold."""
     rows = components.runs.shape[1]

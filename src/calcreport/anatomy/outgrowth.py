@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.measure import label, regionprops
 
-from calcreport.anatomy.components import Components, paint, paint_thinned
+from calcreport.anatomy.components import Components, paint
 from calcreport.anatomy.morphology import outside_planes
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _outlines(
     low, high = bounds
     box = (slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])), slice(int(low[2]), int(high[2])))
     i, j, k = map(int, step)
-    thin = paint_thinned(components, skeleton, box, (i, j, k))
+    thin = paint(components, skeleton, box)[::i, ::j, ::k]
     return ~outside_planes(thin), np.ascontiguousarray(hu[box][::i, ::j, ::k])
 
 

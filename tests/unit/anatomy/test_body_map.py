@@ -149,7 +149,7 @@ def test_patient_axes_decide_and_not_the_order_of_storage(turn):
 
 def test_half_a_chest_is_claimed_to_the_cut_side():
     body = make(trunk, levels=90, x_from=-12.0)
-    assert body.is_cut.all()
+    assert body.trunk.is_cut.all()
     assert body.place(np.array([5.0, -10, CHEST_Z])).cavity is Cavity.THORAX
     assert body.place(np.array([152.0, 0, CHEST_Z])).cavity is Cavity.NONE
 
@@ -168,6 +168,14 @@ def test_fibula_lies_laterally(lateral, side):
     place = body.place(np.array([0.0, 30, 90]))
     assert (place.region, place.laterality) == ("lower leg", side)
     assert body.regions == (f"{side} lower leg",)
+
+
+def test_a_fibula_behind_the_tibia_tells_no_side():
+    def painted(x, y, z):
+        return paint(shin(1)(x, y, z), (disc(x, y, (34, 2), 9), MUSCLE), (disc(x, y, (9, 24), 6.5), BONE))
+
+    place = make(painted, width_mm=180.0).place(np.array([0.0, 30, 90]))
+    assert (place.region, place.laterality) == ("lower leg", Laterality.UNKNOWN)
 
 
 def test_a_thigh_alone_has_no_side():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from calcreport.anatomy.components import find_components, paint, paint_thinned, with_extra
+from calcreport.anatomy.components import find_components, paint, with_extra
 from calcreport.anatomy.runs import find_runs
 
 
@@ -56,19 +56,6 @@ def test_paint_gives_back_the_voxels_in_any_box():
     wanted = np.isin(labels, [labels[tuple(found.indices(i)[0])] for i in np.flatnonzero(chosen)])
     for box in ((slice(0, 6), slice(0, 20), slice(0, 18)), (slice(2, 4), slice(5, 11), slice(3, 9))):
         assert (paint(found, chosen, box) == wanted[box]).all()
-
-
-@pytest.mark.parametrize("step", [(1, 1, 1), (2, 3, 1), (3, 2, 4), (7, 30, 30)])
-@pytest.mark.parametrize("box", [(slice(0, 6), slice(0, 20), slice(0, 18)), (slice(2, 5), slice(5, 12), slice(3, 16))])
-def test_thinned_paint_is_every_so_many_th_voxel_of_the_whole(step, box):
-    rng = np.random.default_rng(4)
-    mask = rng.random((6, 20, 18)) < 0.3
-    hu = mask.astype(np.int16)
-    found = with_extra(components_of(mask, hu, 0), hu, [np.argwhere(mask)[5:25]])
-    chosen = rng.random(found.count) < 0.6
-    whole = paint(found, chosen, box)
-    assert whole.any()
-    assert np.array_equal(paint_thinned(found, chosen, box, step), whole[:: step[0], :: step[1], :: step[2]])
 
 
 @pytest.mark.parametrize("slices", [1, 4, 5, 11])
