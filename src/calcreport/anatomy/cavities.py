@@ -228,7 +228,7 @@ def find_trunk(axial: Axial, lungs: NDArray[np.bool_], sections: Sections) -> Tr
     pairs = find_ring(axial, bones, is_above)
     is_pelvis = np.isfinite(pairs)
     is_abdomen = _abdominal_levels(axial, main, has_lung, is_pelvis, is_head)
-    spine, back = find_spine(axial, main, has_lung | is_abdomen, is_cut)
+    spine, back = find_spine(axial, main, lungs, has_lung | is_abdomen)
     middle = np.where(is_pelvis, pairs, spine)
     if np.isfinite(spine).any():
         high = np.flatnonzero(np.isfinite(spine))[-1]
@@ -267,7 +267,7 @@ def _centres(main: NDArray[np.bool_], is_cut: NDArray[np.bool_]) -> NDArray[np.f
 
 
 def find_spine(
-    axial: Axial, main: NDArray[np.bool_], is_trunk: NDArray[np.bool_], is_cut: NDArray[np.bool_]
+    axial: Axial, main: NDArray[np.bool_], lungs: NDArray[np.bool_], is_trunk: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Column of the spine and row of the back of its vertebral bodies per level; not a number outside the trunk."""
     levels, rows, _ = main.shape
@@ -287,8 +287,9 @@ def find_spine(
         profile = axial.bone[level, :, max(0, middle - half) : middle + half + 1].mean(axis=1) >= 0.3
         back[level], tip[level] = _read_spine(profile, axial)
     if np.isfinite(back).sum() < max(3, 0.1 * is_trunk.sum()):
-        if is_cut[is_trunk].mean() > 0.5:  # most of a trunk whose spine may lie outside the picture
-            return nothing, nothing.copy()
+        level, _, at = np.nonzero(lungs)
+        if level.size and not ONE_SIDED <= (at > column[level]).mean() <= 1 - ONE_SIDED:
+            return nothing, nothing.copy()  # bones beside a lung seen alone, without a canal, may be a scapula
         back = tip - axial.rows(TIP_TO_BODY_MM[1])
     known = np.flatnonzero(np.isfinite(back))
     if not known.size:
