@@ -89,6 +89,10 @@ CAGE_MM: Final = 13.0
 RECTUS_MM: Final = (75.0, 6.0)
 """Breadth to each side of the midline, and thickness, of the straight muscles in front."""
 
+FAT_HU: Final = -30
+GROIN_MM: Final = 40.0
+"""Muscle in front of the pelvis reaches to the first fat behind it, where that lies this deep at most."""
+
 RIB_HU: Final = 160
 MIN_RIB_MM2: Final = 150.0
 """Block means of ribs in the wall lie above this, muscle does not; a level cuts this much of them at least."""
@@ -469,7 +473,7 @@ def fill_cavities(axial: Axial, lungs: NDArray[np.bool_], trunk: Trunk) -> tuple
     is_low = _is_low_chest(lungs, chest)
     belly = inner & ~behind & (trunk.is_abdomen | is_low)[:, None, None]
     cavity[belly & axial.body] = Cavity.ABDOMEN
-    pelvis = inner & ~behind & _within_ring(axial, trunk)
+    pelvis = inner & ~behind & ~_front_muscle(axial, wall) & _within_ring(axial, trunk)
     cavity[pelvis & axial.body] = Cavity.PELVIS
     cavity[chest & ~is_low[:, None, None]] = Cavity.THORAX
     cavity[chest & is_low[:, None, None]] = Cavity.ABDOMEN
@@ -489,6 +493,12 @@ def _wall(axial: Axial, trunk: Trunk) -> NDArray[np.bool_]:
     keep = np.bincount(labels.ravel()) * axial.pixel_mm2 >= MIN_MUSCLE_MM2
     keep[0] = False
     return _closed_along(axial, _enclosed(keep[labels], "cross", CLOSING_BLOCKS) & trunk.main)
+
+
+def _front_muscle(axial: Axial, wall: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """What lies between the front of the muscles and the first fat or gas behind it."""
+    muscle = wall & np.logical_and.accumulate(~wall | (axial.hu > FAT_HU), axis=1)
+    return np.asarray(muscle & (muscle.sum(axis=1, keepdims=True) <= axial.rows(GROIN_MM)))
 
 
 def _behind_spine(axial: Axial, trunk: Trunk) -> NDArray[np.bool_]:
