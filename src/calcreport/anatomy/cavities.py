@@ -96,6 +96,10 @@ CAGE_MM: Final = 13.0
 RECTUS_MM: Final = (75.0, 6.0)
 """Breadth to each side of the midline, and thickness, of the straight muscles in front."""
 
+FAT_HU: Final = -30
+GROIN_MM: Final = 40.0
+"""Muscle in front of the pelvis reaches to the first fat behind it, where that lies this deep at most."""
+
 RIB_HU: Final = 160
 MIN_RIB_MM2: Final = 150.0
 """Block means of ribs in the wall lie above this, muscle does not; a level cuts this much of them at least."""
@@ -213,7 +217,7 @@ def find_trunk(axial: Axial, lungs: Mask, sections: Sections) -> Trunk:
     pairs = find_ring(axial, find_sections(axial.bone & main, axial.pixel_mm2), main, has_lung | is_head)
     part = np.where(has_lung, "thorax", np.where(np.isfinite(pairs), "pelvis", "")).astype("<U7")
     part[_abdominal_levels(axial, main, part, has_head=bool(is_head.any()))] = "abdomen"
-    spine, back = find_spine(axial, main, (part == "thorax") | (part == "abdomen"), is_cut)
+    spine, back = find_spine(axial, main, lungs, (part == "thorax") | (part == "abdomen"))
     middle = np.where(np.isfinite(pairs), pairs, spine)
     known, lung = np.flatnonzero(np.isfinite(spine)), np.flatnonzero(has_lung)
     if known.size:
@@ -244,7 +248,7 @@ def _behind_middle(main: Mask) -> Mask:
 
 
 def find_spine(
-    axial: Axial, main: Mask, is_trunk: Mask, is_cut: Mask
+    axial: Axial, main: Mask, lungs: Mask, is_trunk: Mask
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Column of the spine and row of the back of its vertebral bodies per level; not a number outside the trunk."""
     back, tip = np.full((2, len(main)), np.nan)
@@ -257,7 +261,9 @@ def find_spine(
         profile = axial.bone[level, :, max(0, middle - half) : middle + half + 1].mean(axis=1) >= 0.3
         back[level], tip[level] = _read_spine(profile, axial)
     if np.isfinite(back).sum() < max(3, 0.1 * is_trunk.sum()):
-        if is_trunk.any() and is_cut[is_trunk].mean() > 0.5:  # most of a trunk whose spine may lie outside the picture
+        levels, _, columns = np.nonzero(lungs)
+        if levels.size and not ONE_SIDED <= (columns > column[levels]).mean() <= 1 - ONE_SIDED:
+            # Bones beside a lung seen alone, without a canal, may be a scapula.
             return np.full_like(back, np.nan), np.full_like(back, np.nan)
         back = tip - axial.rows(TIP_TO_BODY_MM[1])
     known = np.flatnonzero(np.isfinite(back))
@@ -414,8 +420,15 @@ def _inside_wall(axial: Axial, trunk: Trunk) -> Mask:
     inner = erode(wall, "disc", steps=axial.rows(WALL_MM / 2), beyond=1)
     is_rectus = (np.abs(_aside_mm(axial, trunk.middle)) <= RECTUS_MM[0]) & ~_behind_middle(wall)
     inner |= erode(wall, "square", steps=axial.rows(RECTUS_MM[1]), beyond=1) & is_rectus
+    inner &= ~(_front_muscle(axial, wall) & (trunk.part == "pelvis")[:, None, None])
     gas = (axial.hu < GAS_HU) & axial.body & trunk.main & (trunk.part != "head")[:, None, None]
     return np.asarray(find_sections(inner, axial.pixel_mm2).largest() | gas)
+
+
+def _front_muscle(axial: Axial, wall: Mask) -> Mask:
+    """What lies between the front of the muscles and the first fat or gas behind it."""
+    muscle = wall & np.logical_and.accumulate(~wall | (axial.hu > FAT_HU), axis=1)
+    return np.asarray(muscle & (muscle.sum(axis=1, keepdims=True) <= axial.rows(GROIN_MM)))
 
 
 def _behind_spine(axial: Axial, trunk: Trunk) -> Mask:

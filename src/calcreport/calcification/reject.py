@@ -64,6 +64,9 @@ SESAMOID_GAP_MM: Final = 3.2
 """A sesamoid of thumb or great toe has this volume and rides this close on one of the many bones of hand or foot;
 smaller specks are not claimed for it."""
 
+PLAIN_EVIDENCE: Final = 60.0
+"""Nothing in hand or foot is far from bone; what stands out this far there is not taken for noise because of it."""
+
 MAX_EDGE_MM3: Final = 30.0
 """A speck of fewer than four blocks of the map of bones is not told from the bone it lies on."""
 
@@ -164,8 +167,7 @@ RULES: Final[tuple[_Rule, ...]] = (
     (lambda c: _is_patella(c.scene, c.focus) or _is_fabella(c.scene, c.focus),
      ExclusionReason.SKELETON, "separate bone of the knee (patella or fabella)"),
     (lambda c: SESAMOID_MM3[0] <= c.focus.volume_mm3 <= SESAMOID_MM3[1]
-     and c.focus.bone_gap_mm <= SESAMOID_GAP_MM and c.scene.region(c.focus.component) not in {"head", "neck"}
-     and c.scene.bones.is_crowded(*c.scene.components.box[c.focus.component].T),
+     and c.focus.bone_gap_mm <= SESAMOID_GAP_MM and _is_small_part(c),
      ExclusionReason.SKELETON, "small bone beside those of hand or foot (sesamoid); check the source images"),
     (lambda c: c.focus.air_fraction > MIN_SKIN_AIR
      and c.scene.is_near(c.focus.component, c.hooks, CLASP_MM, along_mm=CLASP_MM),
@@ -174,7 +176,7 @@ RULES: Final[tuple[_Rule, ...]] = (
      ExclusionReason.EXTERNAL, "on the skin"),
     (lambda c: c.scene.border(c.focus.component)[1],
      ExclusionReason.SKELETON, "cut by the side of the picture, taken as bone; check the source images"),
-    (lambda c: not is_mineral(c.focus),
+    (lambda c: not is_mineral(c.focus) and not (c.focus.evidence >= PLAIN_EVIDENCE and _is_small_part(c)),
      ExclusionReason.NOISE, "not told from noise"),
     (lambda c: c.focus.volume_mm3 < MAX_EDGE_MM3 and _share(c, c.scene.bone_edge) >= HALF,
      ExclusionReason.NOISE, "edge of bone"),
@@ -225,6 +227,15 @@ def _is_injected_vein(scene: Scene, focus: Focus) -> bool:
     sides_mm = (scene.components.box[focus.component] @ [-1, 1]) * np.array(scene.spacing_mm)
     is_column = float(sides_mm.max()) >= max(MIN_COLUMN_MM, COLUMN_RATIO * focus.thickness_mm)
     return is_column and scene.region(focus.component) in ARMS
+
+
+def _is_small_part(case: _Case) -> bool:
+    """Whether a component lies among the many bones of a hand or foot."""
+    if case.scene.region(case.focus.component) in {"head", "neck"}:
+        return False
+    return case.scene.bones.is_crowded(*case.scene.components.box[case.focus.component].T)
+
+
 
 
 def _is_patella(scene: Scene, focus: Focus) -> bool:
