@@ -131,7 +131,7 @@ RULES: Final[tuple[_Rule, ...]] = (
      ExclusionReason.SKELETON, "rib or costal cartilage"),
     (lambda c: _share(c, c.scene.bones.lumen) >= HALF and c.focus.peak_hu < _blood_limit(c.scene),
      ExclusionReason.CONTRAST, "enhanced blood"),
-    (lambda c: is_mineral(c.focus) and is_contrast_pool(c.scene, c.focus),
+    (lambda c: is_contrast_pool(c.scene, c.focus),
      ExclusionReason.CONTRAST, "homogeneous fluid density, probably enteric or urinary contrast"),
     (lambda c: c.focus.touches_border
      and any(c.focus.bone_gap_mm < gap and c.focus.volume_mm3 < volume for gap, volume in BORDER_GAPS),
