@@ -92,7 +92,7 @@ class SeriesGeometry(Record):
 
 
 class Thresholds(Record):
-    """Hysteresis limits used, HU: a deposit of three or more slices holds a voxel at `seed`, and all grow down to `grow`."""
+    """Hysteresis limits used, HU: what three or more slices show holds a voxel at `seed`; all grows down to `grow`."""
 
     grow: float
     seed: float
