@@ -520,6 +520,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, choices=(1, 2), default=1)
     parser.add_argument("--work", type=Path, help="folder for unpacked archives (default: a temporary one)")
     parser.add_argument("--json", type=Path, help="file for all scores")
+    parser.add_argument("--add", type=Path, nargs="*", default=(), help="scores of other studies, from earlier --json")
     parser.add_argument("--write", nargs="?", type=Path, const=HERE.parents[1] / "docs" / "accuracy.md",
                         help="document whose figures are replaced (default docs/accuracy.md)")  # fmt: skip
     args = parser.parse_args(arguments)
@@ -553,6 +554,8 @@ def main() -> int:
             for study, part in zip(studies, pool.map(_rows_of, tasks), strict=True):
                 rows += part
                 sys.stderr.write(f"{study.name}: {time.perf_counter() - start:.0f} s\n")
+    for path in args.add:
+        rows += [Row(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
     if args.json:
         args.json.write_text(json.dumps([dataclasses.asdict(r) for r in rows], indent=1), encoding="utf-8")
     text = report(rows, phantom_figures(args.phantoms), time.perf_counter() - start)

@@ -159,7 +159,7 @@ RULES: Final[tuple[_Rule, ...]] = (
     (lambda c: _share(c, c.scene.bones.bone) >= MIN_JOINED_BONE
      and _share(c, c.scene.bones.bone | c.scene.bones.lumen) >= MIN_JOINED,
      ExclusionReason.SKELETON, "bone joined with enhanced blood"),
-    (lambda c: is_mineral(c.focus) and is_contrast_pool(c.scene, c.focus),
+    (lambda c: is_contrast_pool(c.scene, c.focus),
      ExclusionReason.CONTRAST, "homogeneous fluid density, probably enteric or urinary contrast"),
     (lambda c: c.focus.touches_border
      and any(c.focus.bone_gap_mm < gap and c.focus.volume_mm3 < volume for gap, volume in BORDER_GAPS),

@@ -92,7 +92,7 @@ class SeriesGeometry(Record):
 
 
 class Thresholds(Record):
-    """Hysteresis limits used, HU: a deposit holds one voxel at `seed` or more and grows down to `grow`."""
+    """Hysteresis limits used, HU: what three or more slices show holds a voxel at `seed`; all grows down to `grow`."""
 
     grow: float
     seed: float
