@@ -11,6 +11,7 @@ import pytest
 from calcphantom import Kernel, PhantomRecipe, Region, ScanRecipe, make_phantom, write_study
 from calcphantom.insert import (
     KINDS,
+    ROUGH_KINDS,
     Host,
     HostError,
     Inserted,
@@ -152,7 +153,7 @@ def test_the_same_seed_puts_the_same_lesions_and_another_others(put: Callable[..
     assert first.lesions[0].centre_lps_mm != other.lesions[0].centre_lps_mm
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, *ROUGH_KINDS])
 def test_every_kind_finds_its_place_clear_of_bone(kind: str, put: Callable[..., Inserted]) -> None:
     made = put((wish(kind, 14.0), wish(kind, 12.0, Tissue.SUBCUTANEOUS)), seed=7)
     assert made.lesions

@@ -34,6 +34,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np  # noqa: E402  (threads are set before numpy is imported)
 from calcphantom.insert import (  # noqa: E402
     KINDS,
+    ROUGH_KINDS,
     Host,
     HostError,
     Inserted,
@@ -49,6 +50,7 @@ from run_phantoms import run_seed  # noqa: E402
 from unseen_studies import Box, Known, LabelMap, Part, Study, find_studies  # noqa: E402
 
 import calcreport  # noqa: E402
+from calcreport.model.terms import INDETERMINATE_PATTERN  # noqa: E402
 
 AS_IT_IS, INSERTED = "as it is", "with lesions"
 DEEP = {"subfascial", "juxtacortical", "crosses_fascia"}
@@ -64,7 +66,7 @@ TISSUES = {
 }
 LEAST_BLOCKS = 500
 """A tissue of which a host shows fewer blocks of 2 mm is not tried there."""
-KEPT = ("kind", "tissue", "depth", "max_diameter_mm", "is_detectable", "is_scattered")
+KEPT = ("kind", "pattern", "tissue", "depth", "max_diameter_mm", "is_detectable", "is_scattered")
 """What is kept of the truth of an inserted lesion."""
 SIZE_BANDS = ((0, 6, "to 6 mm"), (6, 12, "6-12 mm"), (12, 20, "12-20 mm"), (20, 999, "over 20 mm"))
 MARK = "<!-- unseen: written by tests/accuracy/run_unseen.py -->"
@@ -234,9 +236,7 @@ def _score_inserted(
         return
     largest = FAR_TOO_LARGE * lesion["max_diameter_mm"] + 3 * MATCH_MM
     own = [i for i in hits if (outcome.lesions[i].diameter_mm or 0.0) <= largest]
-    entry = {
-        key: lesion[key] for key in ("kind", "tissue", "depth", "max_diameter_mm", "is_detectable", "is_scattered")
-    }
+    entry = {key: lesion[key] for key in KEPT} | {"slice_mm": lesion.get("slice_mm")}
     entry |= {
         "found": bool(own),
         "in_larger": bool(hits) and not own,
@@ -248,6 +248,8 @@ def _score_inserted(
         entry["error_mm"] = None if best.diameter_mm is None else best.diameter_mm - lesion["max_diameter_mm"]
         entry["depth_right"] = depth_right(best.depth, lesion["depth"])
         entry["depth_as"] = best.depth
+        entry["pattern_as"] = best.pattern
+        entry["confidence"] = best.confidence
     row.inserted.append(entry)
 
 
@@ -289,12 +291,13 @@ def dense_points(folder: Path, box: Box) -> Any:
 def wishes_for(name_of_host: str, tissues: Sequence[Tissue], count: int, seed: int) -> tuple[Wish, ...]:
     """Lesions for a host: kinds, sizes, densities and tissues in turn from a start drawn by its name."""
     rng = np.random.default_rng((seed, zlib.crc32(name_of_host.encode())))
-    kinds = list(KINDS)
+    every = KINDS | ROUGH_KINDS
+    kinds = list(every)
     start = int(rng.integers(len(kinds)))
     wishes = []
     for n in range(count):
         name = kinds[(start + 5 * n) % len(kinds)]
-        kind = KINDS[name]
+        kind = every[name]
         wishes.append(
             Wish(
                 kind=name,
@@ -329,7 +332,10 @@ def run_study(study: Study, *, perturb: tuple[str, ...], insert: int, seed: int,
     lesions: list[dict[str, Any]] = []
     if insert:
         inserted = inserted_into(study, host, insert, seed)
-        host, lesions = inserted.host, [dataclasses.asdict(lesion) for lesion in inserted.lesions]
+        host, lesions = (
+            inserted.host,
+            [dataclasses.asdict(lesion) | {"slice_mm": host.geometry.spacing_mm[0]} for lesion in inserted.lesions],
+        )
         folder = work / f"{study.name}-inserted"
         rows.append(score(study, _analyse_copy(host, folder), new_row(variant=INSERTED), lesions=lesions))
     for name in perturb:
@@ -471,7 +477,34 @@ def _inserted_tables(rows: list[Row]) -> list[str]:
     return [
         table(f"group | {INSERTED_HEAD}", [(name, *inserted_cells(part)) for name, part in groups if part]),
         table(f"host | false | {INSERTED_HEAD}", hosts),
+        _pattern_table(rows),
     ]
+
+
+def pattern_verdict(entry: dict[str, Any]) -> str:
+    """Right, indeterminate, wrong, or wrong with high or moderate confidence; indeterminate is never right."""
+    if entry["pattern_as"] == entry["pattern"]:
+        return "right"
+    if entry["pattern_as"] == INDETERMINATE_PATTERN:
+        return "indeterminate"
+    return "wrong" if entry["confidence"] == "low" else f"wrong, {entry['confidence']}"
+
+
+VERDICTS = ("right", "indeterminate", "wrong", "wrong, moderate", "wrong, high")
+
+
+def _pattern_table(rows: list[Row]) -> str:
+    """What the patterns of the inserted lesions that were found are called, by spacing of slices and pattern."""
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    for entry in (entry for row in rows for entry in row.inserted if "pattern_as" in entry):
+        slices = f"{entry['slice_mm']:.1f}" if entry["slice_mm"] else "not known"
+        for pattern in ("all", entry["pattern"]):
+            counts.setdefault((slices, pattern), Counter())[pattern_verdict(entry)] += 1
+    lines = [
+        (*key, sum(count.values()), *(ratio(count[verdict], sum(count.values())) for verdict in VERDICTS))
+        for key, count in sorted(counts.items())
+    ]
+    return table(f"slices, mm|pattern|found|{'|'.join(VERDICTS)}", lines)
 
 
 def _perturbed_table(rows: list[Row]) -> str:

@@ -24,6 +24,7 @@ from run_unseen import (
     dense_points,
     inserted_cells,
     main,
+    pattern_verdict,
     report,
     run_study,
     score,
@@ -254,3 +255,14 @@ def test_figures_are_put_between_the_marks(tmp_path: Path) -> None:
     document.write_text(f"before\n{MARK}\nold\n{END}\nafter\n", encoding="utf-8")
     write_into(document, "new")
     assert document.read_text(encoding="utf-8") == f"before\n{MARK}\n\nnew\n\n{END}\nafter\n"
+
+
+@pytest.mark.parametrize(
+    ("pattern_as", "confidence", "verdict"),
+    [
+        ("P05", "low", "right"), ("P05", "high", "right"), ("P30", "low", "indeterminate"), ("P09", "low", "wrong"),
+        ("P09", "moderate", "wrong, moderate"), ("P09", "high", "wrong, high"),
+    ],
+)  # fmt: skip
+def test_indeterminate_is_never_right(pattern_as, confidence, verdict):
+    assert pattern_verdict({"pattern": "P05", "pattern_as": pattern_as, "confidence": confidence}) == verdict

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from calcphantom.insert.host import Host, HostError, read_host, write_host
-from calcphantom.insert.kinds import KINDS
+from calcphantom.insert.kinds import KINDS, ROUGH_KINDS
 from calcphantom.insert.lesions import Inserted, InsertedLesion, Wish, insert_lesions
 from calcphantom.insert.tissue import Tissue, TissueMap, map_tissues
 
 __all__ = [
     "KINDS",
+    "ROUGH_KINDS",
     "Host",
     "HostError",
     "Inserted",
