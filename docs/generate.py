@@ -1,4 +1,4 @@
-"""Write the documentation that is made from the code: error codes, Python interface, drawing of the layers.
+"""Write the documentation that is made from the code: error codes, Python interface, drawing of the layers, rules.
 
 usage: generate.py [--check]     (--check writes nothing and fails when a file is not current)
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import from_docstrings
+import rule_sources
 
 from calcreport.dicom import CODES
 from calcreport.exit_codes import EXIT_CODES
@@ -229,6 +230,7 @@ def main() -> int:
     pages = {
         ROOT / "docs/error-codes.md": page(),
         ROOT / "docs/api.md": from_docstrings.interface(),
+        ROOT / "docs/rule-sources.md": rule_sources.page(),
         drawn: from_docstrings.with_drawing(drawn.read_text(encoding="utf-8")),
     }
     stale = [path for path, text in pages.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]

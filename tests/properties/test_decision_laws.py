@@ -27,7 +27,8 @@ REASSURING, PROCEDURES = {"R01", "R02", "R03", "R06"}, {"R05", "R06", "R07", "R0
 MAY_BE_EXCISED = {"C01", "C01b", "C08", "C08b", "C10", "C11", "C21"}
 LAB = {
     "calcium": ("mmol/L", (1.9, 2.4, 2.8, 3.3)), "phosphate": ("mmol/L", (1.1, 2.4)), "pth": ("pmol/L", (0.5, 4, 60)),
-    "alp": ("U/L", (80,)), "egfr": ("mL/min", (20, 90)), "urate": ("umol/L", (300, 600)), "vitamin_d": ("nmol/L", (90, 600)),
+    "alp": ("U/L", (80,)), "egfr": ("mL/min", (20, 90)), "urate": ("umol/L", (300, 600)),
+    "vitamin_d": ("nmol/L", (90, 600)),
 }  # fmt: skip
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +18,10 @@ from calcreport.model.findings import FindingFeatures, Findings, LesionFinding
 from calcreport.model.report import Concern, FlagState, YesNo
 from calcreport.resources import rule_texts
 from calcreport.rules import Ruleset, decide, load_rules
-from calcreport.rules.questions import inputs_of_the_rules, worry_ladder
 from calcreport.settings import PolicySettings
+
+sys.path.append(str(Path(__file__).parents[1]))
+from worries import inputs_of_the_rules, worry_ladder
 
 ANSWERS = ("yes", "no", "unknown")
 WORRY = (Concern.NONE, Concern.INDETERMINATE, Concern.MODIFIED, Concern.FLAGGED, Concern.HIGH)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,12 @@ from calcreport.model.report import OtherAnswer
 from calcreport.resources import rule_texts, template_texts
 from calcreport.rules import Ruleset, decide_and_ask, load_rules
 from calcreport.rules.possible_answers import possible_answers
-from calcreport.rules.questions import UNASKED, inputs_of_the_rules
+from calcreport.rules.questions import UNASKED
 from calcreport.settings import PolicySettings
 from calcreport.text.changes import MOST_STATED, describe_changes
+
+sys.path.append(str(Path(__file__).parents[2]))
+from worries import inputs_of_the_rules
 
 STATEMENTS = parse_statements(template_texts()["statements.toml"])
 CASES = Path(__file__).parents[1] / "rules" / "cases"
