@@ -49,6 +49,7 @@ _MOST_NAMED: Final = 3
 """Lesion ids or places named in one list."""
 _MOST_SENTENCES: Final = 3
 """Sentences of advice in one item."""
+_BRACKETS: Final = re.compile(r" ?\([^()]*\)")
 _CAPS: Final = ((3, 4, 4), (3, 2, 3), (2, 2, 3), (1, 2, 2), (1, 1, 2), (1, 0, 1))
 """Most lesions in full, groups and items of the impression; the next row where the text is too long with one."""
 
@@ -161,7 +162,7 @@ def _comparison(report: Report, statements: Statements) -> Line:
 def _findings(report: Report, caps: tuple[int, int, int], statements: Statements) -> list[Line]:
     """Lesions that change management in full, the others by diagnosis, how many there are besides, the incidental."""
     if not report.lesions:
-        lines = [[Part(_say_negative(report, statements, with_threshold=True))]]
+        lines = [[Part(say_nothing_accepted(report, statements) or say_negative(report, statements))]]
         return lines + _incidental(report, statements)
     pressing = [lesion for lesion in report.lesions if changes_management(lesion)][: caps[0]]
     rest = [lesion for lesion in report.lesions if lesion not in pressing]
@@ -362,9 +363,9 @@ def _say_flag(report: Report, key: str, name: str, holders: list[Lesion], statem
 
 
 def _name_ids(ids: list[str], statements: Statements) -> str:
-    if len(ids) <= _MOST_NAMED + 1:
+    if len(ids) <= _MOST_NAMED:
         return ", ".join(ids)
-    return statements.say("section.ids", ids=", ".join(ids[:_MOST_NAMED]), count=len(ids) - _MOST_NAMED)
+    return statements.say("section.ids", ids=ids[0], count=len(ids) - 1)
 
 
 # --- impression and advice -------------------------------------------------------------------------------
@@ -378,6 +379,7 @@ def _impression(report: Report, items: tuple[Item, ...], most: int, statements: 
     loose = [entry for entry in report.recommendations if (entry.rule or entry.text) not in own]
     asked = [[entry for lesion in item.lesions for entry in lesion.recommendations] for item in kept]
     asked[0] += loose
+    said = _as_said(report)
     told = [([lesion.id for lesion in item.lesions], list(item.line)) for item in kept]
     if len(kept) < len(items):
         count = statements.say("section.others" if len(hidden) > 1 else "section.others_one", count=len(hidden))
@@ -385,7 +387,21 @@ def _impression(report: Report, items: tuple[Item, ...], most: int, statements: 
         first, *others = [*([count] if hidden else []), *general]
         told.append(([lesion.id for lesion in hidden], [Part(first), *(Part(join_next(text)) for text in others)]))
         asked.append([entry for lesion in hidden for entry in lesion.recommendations if is_binding(entry)])
-    return _with_advice(told, asked, statements)
+    worded = [[entry.model_copy(update={"text": said[entry.text]}) for entry in entries] for entries in asked]
+    return _with_advice(told, worded, statements)
+
+
+def _as_said(report: Report) -> dict[str, str]:
+    """Words of each recommendation: without what stands in brackets where lesions differ in that alone."""
+    rows: dict[str, set[str]] = {}
+    for entry in (*report.recommendations, *(entry for lesion in report.lesions for entry in lesion.recommendations)):
+        rows.setdefault(entry.rule or entry.text, set()).add(entry.text)
+    bare = {text: _BRACKETS.sub("", text) for texts in rows.values() for text in texts}
+    return {
+        t: bare[t] if len(texts) > 1 and len({bare[o] for o in texts}) == 1 else t
+        for texts in rows.values()
+        for t in texts
+    }
 
 
 def _with_advice(
@@ -430,7 +446,7 @@ def _say(entry: Recommendation, place: int, also: dict[str, list[str]], statemen
     line: Line = []
     for number, sentence in enumerate(_sentences(entry)):
         first, *others = sentence.split("; ")
-        rank = 0 if is_binding(entry) or place == number == 0 else min(2 + place, 6)
+        rank = min(number, 1) if is_binding(entry) or place == number == 0 else min(2 + place, 6)
         clause_rank = rank if entry.forbids_biopsy or entry.is_same_day else max(rank, 5)
         if entry.text in also and number == 0:
             first = statements.say("section.also", text=first, ids=_name_ids(also[entry.text], statements))
@@ -464,9 +480,7 @@ def _limitation(report: Report, statements: Statements) -> Line:
     return [Part(join_next(text), rank) for text, rank in reversed(sentences.items())]
 
 
-def _say_negative(report: Report, statements: Statements, *, with_threshold: bool = False) -> str:
-    """Negative sentence of a study without lesions: the finding with its threshold, or the conclusion."""
-    rejected = say_nothing_accepted(report, statements)
-    if with_threshold or rejected or report.technique is None:
-        return rejected or say_negative(report, statements)
-    return statements.say("section.negative")
+def _say_negative(report: Report, statements: Statements) -> str:
+    """Conclusion of a study without lesions; the finding itself says how and where it was searched."""
+    kind = "_rejected" if report.rejected else "_typed" if report.technique is None else ""
+    return statements.say(f"section.negative{kind}")

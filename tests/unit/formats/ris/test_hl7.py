@@ -353,7 +353,7 @@ def test_a_long_text_goes_in_several_parts(reports: dict[str, Report], templates
     assert len(parts) > 1
     assert max(len(segment) for segment in content.decode().split("\r")) < 65_536
     whole = next(s for s in cut_sections(report, templates) if s.name == "impression")
-    assert " ".join(part[5].text for part in parts) == whole.text
+    assert " ".join(part[5].text for part in parts).split() == whole.text.split()
 
 
 def test_times_and_numbers_as_the_standard_writes_them() -> None:
