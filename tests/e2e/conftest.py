@@ -6,7 +6,7 @@ import ctypes
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +15,10 @@ import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from preloaded import Preloaded
 
 SPACING_MM: Final = 1.0
 SHAPE: Final = (30, 128, 128)
@@ -115,10 +119,23 @@ def command() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def run(command: list[str]) -> Run:
-    """Run the program to its end: ``run("analyze", …).returncode``."""
+def preloaded() -> Iterator[Preloaded]:
+    """The program, loaded once."""
+    server = Preloaded()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def run(command: list[str], preloaded: Preloaded) -> Run:
+    """Run the program to its end: ``run("analyze", …).returncode``.
+
+    It is started anew where the environment or the start itself is given, else forked where it is loaded already.
+    """
 
     def start(*words: object, **how: Any) -> subprocess.CompletedProcess[str]:
+        if how.keys() <= {"cwd"}:
+            return preloaded.run([*map(str, words)], str(how.get("cwd", Path.cwd())))
         environment = {**os.environ, "PYTHONWARNINGS": "default", **how.pop("env", {})}
         return subprocess.run(
             [*command, *map(str, words)],
