@@ -432,3 +432,24 @@ def test_an_outgrowth_with_a_fainter_inside_is_a_bony_process(inner_hu, expected
 def test_an_outgrowth_one_voxel_thick_is_solid():
     hu = np.full((1, 1, 5), 900, dtype=np.int16)
     assert is_solid(hu, np.argwhere(hu > 0))
+
+
+def with_slices_of_2_mm(scene):
+    affine = scene.volume.geometry.affine.copy()
+    affine[2, 0] = 2
+    geometry = dataclasses.replace(scene.volume.geometry, affine=affine)
+    return dataclasses.replace(scene, volume=dataclasses.replace(scene.volume, geometry=geometry))
+
+
+def test_volumes_are_millimetres_and_not_voxels(make_scene):
+    scene = with_slices_of_2_mm(make_scene(BOX))
+    assert len(detect(scene, min_volume_mm3=432.0).foci) == 1
+    assert detect(scene, min_volume_mm3=432.1).foci == ()
+    for stop, detail in ((29, "cut by the end of the scan, taken as bone; check the source images"), (30, "bone")):
+        scene = with_slices_of_2_mm(make_scene(((0, 20), (20, 30), (6, stop + 1)), grow=181))
+        scene.bones.bone[:] = True
+        assert details(detect(scene, min_volume_mm3=10.0)) == [detail]
+    for rows, is_bone in ((24, False), (25, True)):
+        scene = with_slices_of_2_mm(make_scene(((20, 40), (20, 20 + rows), (20, 30)), region="thigh"))
+        scene.bones.bone[:] = True
+        assert detect(scene, min_volume_mm3=10.0).skeleton.tolist() == [is_bone]
