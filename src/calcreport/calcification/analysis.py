@@ -113,7 +113,9 @@ def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
     lesions = [measurer.contour(contour) for contour in contours]
     foci = tuple(f for f in detection.foci if not is_claimed(f))
     ground = Ground(components=detection.components, coarse=coarse, geometry=volume.geometry, deep=envelope.mask)
-    groups = group_foci(foci, detection.weak, ground, distance_mm=settings.group_distance_mm)
+    # Edges and vessels that a kernel for lung sharpens line up by chance.
+    weak = () if has_lung_kernel(acquisition) else detection.weak
+    groups = group_foci(foci, weak, ground, distance_mm=settings.group_distance_mm)
     lesions += map_in_threads(measurer.group, groups)
     lesions.sort(key=_longest_mm, reverse=True)
     return CtFindings(
