@@ -11,7 +11,7 @@ from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.report import Confidence, Pattern, YesNo
 from calcreport.model.terms import INDETERMINATE_PATTERN, PATTERN_LABELS
 
-MIN_SCORE: Final = 0.25
+MIN_SCORE: Final = 0.15
 """Below this no pattern is claimed."""
 
 HIGH_SCORE: Final = 0.75
