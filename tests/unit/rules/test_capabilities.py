@@ -216,9 +216,8 @@ def test_the_ban_on_biopsy_cannot_be_taken_out() -> None:
 
 
 IDS_IN_PYTHON = {
-    # Detection, labels and DICOM codes of patterns, until patterns are data themselves.
-    "calcification/patterns/criteria.py": 24,
-    "calcification/patterns/pattern.py": 27,
+    # Films, labels and DICOM codes of patterns; on CT patterns are data.
+    "calcification/patterns/pattern.py": 7,
     "film/pattern.py": 27,
     "film/view_matching.py": 8,
     "model/findings.py": 2,  # the range of pattern ids, in a message

@@ -84,7 +84,7 @@ def test_each_pattern_wins_on_its_own_picture(pattern):
         (0.9, 0.85, 1.0, 1.0, "low"),
         (0.4, 0.1, 1.0, 1.0, "low"),
         (0.9, 0.4, 0.8, 1.0, "moderate"),
-        (0.9, 0.4, 0.4, 1.0, "low"),
+        (0.9, 0.4, 0.45, 1.0, "low"),
         (0.9, 0.4, 1.0, 3.3, "moderate"),
     ],
 )
@@ -101,6 +101,13 @@ def test_below_the_least_grade_no_pattern_is_named_and_the_shape_still_is(monkey
     monkeypatch.setattr("calcreport.calcification.patterns.pattern.score_patterns", lambda *_args: grades)
     reading = read(picture("P11"))
     assert (reading.id, reading.confidence, reading.features["morphology"]) == ("P30", Confidence.LOW, "sheet-like")
+
+
+@pytest.mark.parametrize(("seen", "named"), [(0.39, "P12"), (0.4, "P01")])
+def test_what_is_not_resolved_is_not_named(monkeypatch, seen, named):
+    grades = {"P01": (0.9, seen), "P12": (0.3, 1.0)}
+    monkeypatch.setattr("calcreport.calcification.patterns.pattern.score_patterns", lambda *_args: grades)
+    assert read(picture("P05")).id == named
 
 
 @pytest.mark.parametrize(
