@@ -20,7 +20,10 @@ from calcreport.model.report import (
 )
 from calcreport.text.statements import Statements
 
-_NAMING_FEATURES: Final = ("rim_incomplete", "rim_complete", "fluid_calcium_level")
+_NAMING_FEATURES: Final = (
+    "rim_incomplete", "rim_complete", "fluid_calcium_level", "shape_clustered", "shape_rim", "shape_linear",
+    "shape_sheet_like", "shape_punctate", "shape_amorphous",
+)  # fmt: skip
 """Features that change the name of a finding; ``pattern.finding`` in statements.toml names ``<pattern>_<feature>``."""
 
 

@@ -261,9 +261,8 @@ def test_a_conclusion_nobody_knows_is_a_mistake() -> None:
 
 
 IDS_IN_PYTHON = {
-    # Detection, labels and DICOM codes of patterns, until patterns are data themselves.
-    "calcification/patterns/criteria.py": 24,
-    "calcification/patterns/pattern.py": 27,
+    # Films, labels and DICOM codes of patterns; on CT patterns are data.
+    "calcification/patterns/pattern.py": 7,
     "film/pattern.py": 27,
     "film/view_matching.py": 8,
     "model/findings.py": 2,  # the range of pattern ids, in a message

@@ -115,7 +115,7 @@ def grade_row(row: Row, values: Values) -> tuple[Grade, Grade]:
     return 1.0 - row.weight * (1.0 - grade), seen
 
 
-def _grade(cases: Cases, values: Values) -> tuple[Grade, Grade]:
+def grade_cases(cases: Cases, values: Values) -> tuple[Grade, Grade]:
     """Grade of the best case, and the share of its weight that is resolved."""
     graded = []
     for rows in cases.cases:
@@ -132,5 +132,5 @@ def score_patterns(values: Values, table: PatternTable) -> dict[str, tuple[Grade
     """Grade of each pattern, and how well what it rests on is resolved, each 0 to 1, by `pattern_values`."""
     known = dict(values)
     for name, cases in table.signs.items():
-        known[name] = _grade(cases, known)[0]
-    return {name: _grade(cases, known) for name, cases in table.patterns.items()}
+        known[name] = grade_cases(cases, known)[0]
+    return {name: grade_cases(cases, known) for name, cases in table.patterns.items()}

@@ -11,8 +11,9 @@ from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.report import Confidence, Pattern, YesNo
 from calcreport.model.terms import INDETERMINATE_PATTERN, PATTERN_LABELS
 
-MIN_SCORE: Final = 0.25
-"""Below this no pattern is claimed."""
+MIN_SCORE: Final = 0.15
+MIN_SEEN: Final = 0.4
+"""Below this grade no pattern is claimed, nor one of which less than this share of what it rests on is resolved."""
 
 HIGH_SCORE: Final = 0.75
 HIGH_LEAD: Final = 0.4
@@ -78,9 +79,13 @@ def read_pattern(
     values = pattern_values(features, (thickest, *geometry.spacing_mm[1:]), region)
     table = pattern_table(site)
     graded = score_patterns(values, table)
-    ranked = sorted(((name, float(grade)) for name, (grade, _) in graded.items()), key=lambda item: -item[1])
+    seen = {name: float(share) for name, (_, share) in graded.items()}
+    ranked = sorted(
+        ((name, float(grade) * (seen[name] >= MIN_SEEN)) for name, (grade, _) in graded.items()),
+        key=lambda item: -item[1],
+    )
     best, score = ranked[0]
-    confidence = _confidence(score, score - ranked[1][1], float(graded[best][1]))
+    confidence = _confidence(score, score - ranked[1][1], seen[best])
     diagonals = features.largest_focus_mm / geometry.voxel_diagonal_mm
     is_along = features.to_fascia_mm is not None and features.to_fascia_mm <= ALONG_FASCIA_MM
     is_limited = diagonals < FEW_VOXELS or thickest > RIM_SLICE_MM or (best == "P11" and not is_along)
@@ -93,7 +98,7 @@ def read_pattern(
     if diagonals < FEW_VOXELS / 2:
         confidence = Confidence.LOW
         caveats.append("Only a few voxels wide: the shape is not resolved.")
-    elif graded[best][1] < HIGH_SEEN:
+    elif seen[best] < HIGH_SEEN:
         caveats.append("The voxels do not resolve all that the pattern rests on.")
     if score < MIN_SCORE:
         best, confidence = INDETERMINATE_PATTERN, Confidence.LOW
@@ -140,7 +145,8 @@ def _named_features(
             names[name] = yes
     is_rim = yes in (names["rim_complete"], names["rim_incomplete"])
     cleft = yes if f.bone_gap_mm > CLEFT_MM else no
-    return names | {"cleft_to_cortex": cleft, "morphology": _morphology(f, values, is_rim=is_rim)}
+    shape = _morphology(f, values, is_rim=is_rim)
+    return names | {"cleft_to_cortex": cleft, "morphology": shape, f"shape_{shape.replace('-', '_')}": yes}
 
 
 SMALL_MM: Final = 10.0

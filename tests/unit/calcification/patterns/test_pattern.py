@@ -84,7 +84,7 @@ def test_each_pattern_wins_on_its_own_picture(pattern):
         (0.9, 0.85, 1.0, 1.0, "low"),
         (0.4, 0.1, 1.0, 1.0, "low"),
         (0.9, 0.4, 0.8, 1.0, "moderate"),
-        (0.9, 0.4, 0.4, 1.0, "low"),
+        (0.9, 0.4, 0.45, 1.0, "low"),
         (0.9, 0.4, 1.0, 3.3, "moderate"),
     ],
 )
@@ -97,10 +97,17 @@ def test_confidence_needs_a_high_grade_a_lead_and_resolution(monkeypatch, first,
 
 
 def test_below_the_least_grade_no_pattern_is_named_and_the_shape_still_is(monkeypatch):
-    grades = {"P01": (0.2, 1.0), "P12": (0.1, 1.0)}
+    grades = {"P01": (0.14, 1.0), "P12": (0.1, 1.0)}
     monkeypatch.setattr("calcreport.calcification.patterns.pattern.score_patterns", lambda *_args: grades)
     reading = read(picture("P11"))
     assert (reading.id, reading.confidence, reading.features["morphology"]) == ("P30", Confidence.LOW, "sheet-like")
+
+
+@pytest.mark.parametrize(("seen", "named"), [(0.39, "P12"), (0.4, "P01")])
+def test_what_is_not_resolved_is_not_named(monkeypatch, seen, named):
+    grades = {"P01": (0.9, seen), "P12": (0.3, 1.0)}
+    monkeypatch.setattr("calcreport.calcification.patterns.pattern.score_patterns", lambda *_args: grades)
+    assert read(picture("P05")).id == named
 
 
 @pytest.mark.parametrize(
@@ -192,7 +199,7 @@ def test_the_eggshell_of_a_node_is_no_shell_of_a_subcutaneous_tumour():
         ("P05", {"core_tail_hu": 90.0}),
         ("P06", {"fill": 0.2, "foci_count": 6}),
         ("P10", {"width_mm": 10.0, "tube_share": 1.0, "ring_share": 0.9}),
-        ("P11", {"longest_mm": 15.0}),
+        ("P11", {"longest_mm": 11.0}),
         ("P11", {"to_fascia_mm": 20.0}),
         ("P11", {"layer": DepthClass.SUBCUTANEOUS, "to_fascia_mm": 20.0, "near_fat": 0.05}),
         ("P13", {"thickness_mm": 5.0}),
@@ -212,7 +219,7 @@ def test_a_pattern_falls_with_the_feature_it_rests_on(pattern, change):
 def test_a_calcified_vessel_is_no_stipples_no_chondroid_mass_and_no_shell_of_a_muscle(pattern, longest_mm):
     reading = read(picture(pattern, is_vessel_chain=True, longest_mm=longest_mm, width_mm=9.0))
     assert reading.id == "P02"
-    assert reading.scores[pattern] < 0.3
+    assert reading.scores.get(pattern, 0.0) < 0.3
 
 
 @pytest.mark.parametrize(("coverage", "complete", "incomplete"), [(1.0, "yes", "no"), (0.8, "no", "yes")])
