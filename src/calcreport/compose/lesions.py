@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from calcreport.model.decision import Decision, LesionDecision
 from calcreport.model.film import ProjectedLesion
@@ -30,6 +31,9 @@ from calcreport.model.terms import INDETERMINATE_PATTERN
 
 OVERVIEW_IMAGE = "images/overview.png"
 """File name of the overview of the first CT series, relative to the study's folder."""
+
+_TYPED_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,15}")
+"""An id that a reader may give: it stands in text, file names and links."""
 
 _URGENCY = tuple(Concern)
 """Concerns, most severe first: the order of the enumeration."""
@@ -79,7 +83,7 @@ def number_lesions(
     """Put lesions in the order of the report and number them: ``("L1", index into lesions)`` and so on.
 
     Highest concern first, then the longest dimension of the mass where it is known, otherwise of the mineral, otherwise
-    its length in pixels; equal ones keep their order. Raises `ValueError` when the decision is about another number of
+    its length in pixels; equal ones keep their order. Ids that a reader typed for all of them stay. Raises `ValueError` when the decision is about another number of
     lesions.
     """
     if len(lesions) != len(decision.lesions):
@@ -95,7 +99,9 @@ def number_lesions(
         return (_URGENCY.index(decided.concern), -longest_mm, -(lesion.size.max_diameter_px or 0.0))
 
     order = sorted(range(len(lesions)), key=urgency)
-    return tuple((f"L{number}", index) for number, index in enumerate(order, start=1))
+    typed = [getattr(lesion, "id", None) or "" for lesion in lesions]
+    are_own = len(set(typed)) == len(typed) and all(map(_TYPED_ID.fullmatch, typed))
+    return tuple((typed[index] if are_own else f"L{number}", index) for number, index in enumerate(order, start=1))
 
 
 def join_lesion(

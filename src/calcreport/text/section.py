@@ -72,8 +72,10 @@ def write_lines(report: Report, statements: Statements, *, frame: str) -> Sectio
     room = most - _HEADING_WORDS - len(frame.split())
     items = write_impression(report, statements, negative=_say_negative(report, statements))
     drafts = (_shorten(_draft(report, items, caps, statements), room, room - most + _PLEASANT_WORDS) for caps in _CAPS)
-    lines = next((draft for draft in drafts if draft.words <= room), None)
-    return (lines or _draft(report, items, _CAPS[-1], statements)).joined()
+    shortest = next(drafts)
+    while shortest.words > room and (shorter := next(drafts, None)) is not None:
+        shortest = shorter
+    return shortest.joined()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -414,6 +416,8 @@ def _with_advice(
     """
     chosen: list[list[Recommendation]] = []
     also: dict[str, list[str]] = {}
+    printed: set[str] = set()
+    lines: list[list[tuple[Recommendation, list[str]]]] = []
     for (ids, line), advice in zip(told, asked, strict=True):
         own = {entry.text for entry in advice}
         known = {entry.text for entries in chosen for entry in entries}
@@ -421,12 +425,17 @@ def _with_advice(
         if same:
             line[0] = Part(statements.say("section.advice_as", text=line[0].text, number=same[0] + 1))
         covered = {entry.text for k in same[:1] for entry in chosen[k]}
-        for text in dict.fromkeys(entry.text for entry in advice if entry.text in known - covered):
-            also.setdefault(text, []).extend(ids)
         chosen.append(_choose([entry for entry in advice if entry.text not in known]))
+        shared = [entry for entry in advice if entry.text in known - covered]
+        again = {_sentences(entry)[0]: None for entry in shared}
+        again |= {text: None for entry in chosen[-1] for text in _sentences(entry) if text in printed}
+        for text in again:
+            also.setdefault(text, []).extend(name for name in ids if name not in also.get(text, ()))
+        lines.append([(entry, [t for t in _sentences(entry) if t not in printed]) for entry in chosen[-1]])
+        printed |= {text for entry in chosen[-1] for text in _sentences(entry)}
     return [
-        line + [part for place, entry in enumerate(entries) for part in _say(entry, place, also, statements)]
-        for (_, line), entries in zip(told, chosen, strict=True)
+        line + [part for place, (entry, own) in enumerate(said) for part in _say(entry, own, place, also, statements)]
+        for (_, line), said in zip(told, lines, strict=True)
     ]
 
 
@@ -441,15 +450,17 @@ def _choose(advice: list[Recommendation]) -> list[Recommendation]:
     return list(chosen.values())
 
 
-def _say(entry: Recommendation, place: int, also: dict[str, list[str]], statements: Statements) -> Line:
+def _say(
+    entry: Recommendation, sentences: list[str], place: int, also: dict[str, list[str]], statements: Statements
+) -> Line:
     """Sentences of a recommendation: what binds, and the first of an item, stays whatever the length."""
     line: Line = []
-    for number, sentence in enumerate(_sentences(entry)):
+    for number, sentence in enumerate(sentences):
         first, *others = sentence.split("; ")
         rank = min(number, 1) if is_binding(entry) or place == number == 0 else min(2 + place, 6)
         clause_rank = rank if entry.forbids_biopsy or entry.is_same_day else max(rank, 5)
-        if entry.text in also and number == 0:
-            first = statements.say("section.also", text=first, ids=_name_ids(also[entry.text], statements))
+        if sentence in also:
+            first = statements.say("section.also", text=first, ids=_name_ids(also[sentence], statements))
         line += [Part(join_next(first), rank), *(Part(f"; {clause}", clause_rank) for clause in others)]
     return line
 
