@@ -99,6 +99,20 @@ def test_ossified_muscle_with_marrow_inside_the_scan_is_no_bone():
     assert share(scan((mass, 800.0), (ball(17, 20), 200.0)), mass) == 0
 
 
+def toe(x0, y0, z, radius=6.0):
+    """A bone of a foot: thin cortex, marrow, ends inside the scan or not."""
+    low, high = max(z[0], -99.0) + 2, min(z[1], 99.0) - 2
+    return (tube(radius, x0, y0, z), 900.0), (tube(radius - 2, x0, y0, (low, high)), 200.0)
+
+
+@pytest.mark.parametrize(("neighbours", "expected"), [(((-20, 0), (0, 20), (20, 0)), 1), (((-20, 0),), 0), ((), 0)])
+def test_a_small_bone_inside_the_scan_is_told_by_the_many_bones_it_has_joints_with(neighbours, expected):
+    """Three bones beside it and one across its joint make a foot; a shaft beside a lump with marrow is a limb."""
+    rays = [thing for x, y in neighbours for thing in toe(x, y, (-99.0, 99.0))]
+    joint = toe(0, 0, (-99.0, -16.0)) if neighbours else ()
+    assert round(share(scan(*rays, *joint, *toe(0, 0, (-11.0, 19.0))), tube(6, 0, 0, (-9.0, 17.0)))) == expected
+
+
 @pytest.mark.parametrize(("z0", "expected"), [(37.0, 0), (48.0, 1)])
 def test_of_ossified_muscle_at_the_end_of_the_scan_a_cap_is_told_from_a_section(z0, expected):
     """What the end of the scan cuts through its middle is not told from a bone, and is taken for one."""

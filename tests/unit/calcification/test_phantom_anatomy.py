@@ -1,0 +1,44 @@
+"""Whole phantoms whose own anatomy was once called a lesion, or whose lesion was once called anatomy."""
+
+from __future__ import annotations
+
+import pytest
+from calcphantom import Region, make_phantom, random_recipe
+
+from calcreport.calcification.analysis import analyse_ct
+from calcreport.model.image import Acquisition
+from calcreport.settings import DetectionSettings
+
+
+def analysed(seed, region=None, *, has_lesions):
+    recipe = random_recipe(seed, has_lesions=has_lesions, region=Region(region) if region else None)
+    volume, truth = make_phantom(recipe)
+    scan = recipe.scan
+    header = Acquisition(
+        kvp=scan.kvp, slice_thickness_mm=scan.slice_thickness_mm, kernel=scan.kernel.value, contrast=scan.contrast,
+        contrast_evidence="phantom",
+    )  # fmt: skip
+    return analyse_ct(volume, header, settings=DetectionSettings()), truth
+
+
+@pytest.mark.parametrize(
+    ("region", "seed"),
+    [("hand", 20002), ("hand", 20003), ("foot", 20002)],
+    ids=["sesamoids of the thumb", "a metacarpal cut at its base", "cuneiform and metatarsals"],
+)
+def test_small_bones_are_no_lesions(region, seed):
+    assert analysed(seed, region, has_lesions=False)[0].lesions == ()
+
+
+@pytest.mark.parametrize(
+    ("region", "seed"),
+    [(None, 314), (None, 511), ("hand", 20006)],
+    ids=["beside the airway", "in the muscle before the pelvis", "close to a phalanx"],
+)
+def test_a_lesion_beside_cavity_or_bone_is_found(region, seed):
+    found, truth = analysed(seed, region, has_lesions=True)
+    assert len(found.lesions) == len(truth.lesions)
+
+
+def test_a_slim_section_is_not_called_a_thigh():
+    assert analysed(20001, "foot", has_lesions=False)[0].regions == ()
