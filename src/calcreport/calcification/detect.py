@@ -28,9 +28,6 @@ from calcreport.model.report import ExclusionReason
 IN_BONE: Final = 0.5
 """A component with this share in the map of bones is bone; likewise for cartilage, lumen and cavities."""
 
-MIN_AIRWAY_SHARE: Final = 0.5
-"""Plates of thyroid and cricoid and the hyoid lie partly in the wall of the airway."""
-
 THIN_SLICES: Final = 2
 """A component in no more slices is averaged with what lies above and below it: its peak says little of its density."""
 
@@ -128,10 +125,8 @@ def detect(scene: Scene, *, min_volume_mm3: float, thin_seed_hu: float | None = 
 
 
 def _lies_inside(scene: Scene, component: int) -> bool:
-    """Whether a component belongs to a cavity of the body; cartilage of the larynx reaches out of its own."""
-    if scene.share_in(scene.places.cavity > 0, component) >= IN_BONE:
-        return True
-    return scene.share_in(scene.airway_wall, component) >= MIN_AIRWAY_SHARE
+    """Whether a component belongs to a cavity of the body, the airway with its cartilage among them."""
+    return scene.share_in(scene.places.cavity > 0, component) >= IN_BONE
 
 
 def _is_parted(scene: Scene, component: int) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calcreport.anatomy.body import Body
-from calcreport.anatomy.body_map import BodyMap, Cavity
+from calcreport.anatomy.body_map import BodyMap
 from calcreport.anatomy.bone_map import BoneMap
 from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.components import Components
@@ -120,11 +120,6 @@ class Scene:
     def gas(self) -> NDArray[np.bool_]:
         """Coarse mask of gas enclosed in the body."""
         return (self.coarse.hu < GAS_HU) & self.body.mask
-
-    @cached_property
-    def airway_wall(self) -> NDArray[np.bool_]:
-        """Coarse mask of larynx and trachea with their cartilage."""
-        return np.asarray(self.places.cavity == Cavity.AIRWAY)
 
     @cached_property
     def inner_wall(self) -> NDArray[np.bool_]:
