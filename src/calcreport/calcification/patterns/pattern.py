@@ -17,8 +17,8 @@ MIN_SEEN: Final = 0.4
 
 HIGH_SCORE: Final = 0.75
 HIGH_LEAD: Final = 0.4
-MODERATE_SCORE: Final = 0.45
-MODERATE_LEAD: Final = 0.12
+MODERATE_SCORE: Final = 0.5
+MODERATE_LEAD: Final = 0.25
 """Grade a pattern needs, and how far it must lead the next, to be read with high or moderate confidence."""
 
 HIGH_SEEN: Final = 0.85
