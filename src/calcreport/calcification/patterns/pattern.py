@@ -11,14 +11,14 @@ from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.report import Confidence, Pattern, YesNo
 from calcreport.model.terms import INDETERMINATE_PATTERN, PATTERN_LABELS
 
-MIN_SCORE: Final = 0.15
-MIN_SEEN: Final = 0.4
+MIN_SCORE: Final = 0.2
+MIN_SEEN: Final = 0.45
 """Below this grade no pattern is claimed, nor one of which less than this share of what it rests on is resolved."""
 
 HIGH_SCORE: Final = 0.75
 HIGH_LEAD: Final = 0.4
-MODERATE_SCORE: Final = 0.45
-MODERATE_LEAD: Final = 0.12
+MODERATE_SCORE: Final = 0.5
+MODERATE_LEAD: Final = 0.25
 """Grade a pattern needs, and how far it must lead the next, to be read with high or moderate confidence."""
 
 HIGH_SEEN: Final = 0.85

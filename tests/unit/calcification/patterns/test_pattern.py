@@ -97,13 +97,13 @@ def test_confidence_needs_a_high_grade_a_lead_and_resolution(monkeypatch, first,
 
 
 def test_below_the_least_grade_no_pattern_is_named_and_the_shape_still_is(monkeypatch):
-    grades = {"P01": (0.14, 1.0), "P12": (0.1, 1.0)}
+    grades = {"P01": (0.19, 1.0), "P12": (0.1, 1.0)}
     monkeypatch.setattr("calcreport.calcification.patterns.pattern.score_patterns", lambda *_args: grades)
     reading = read(picture("P11"))
     assert (reading.id, reading.confidence, reading.features["morphology"]) == ("P30", Confidence.LOW, "sheet-like")
 
 
-@pytest.mark.parametrize(("seen", "named"), [(0.39, "P12"), (0.4, "P01")])
+@pytest.mark.parametrize(("seen", "named"), [(0.44, "P12"), (0.45, "P01")])
 def test_what_is_not_resolved_is_not_named(monkeypatch, seen, named):
     grades = {"P01": (0.9, seen), "P12": (0.3, 1.0)}
     monkeypatch.setattr("calcreport.calcification.patterns.pattern.score_patterns", lambda *_args: grades)
