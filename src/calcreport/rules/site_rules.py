@@ -87,8 +87,8 @@ def lay_over(tables: Tables, site: Tables, problems: list[str]) -> None:
     )
     problems += [
         f"condition '{name}' decides on the ban on biopsy and cannot be replaced"
-        for name in site.conditions
-        if name in deciding
+        for name, content in site.conditions.items()
+        if name in deciding and content != tables.conditions.get(name)
     ]
     tables.conditions |= site.conditions
     tables.version = f"{tables.version}+{site.version}" if site.version else tables.version

@@ -118,3 +118,10 @@ def test_the_report_has_the_product_and_its_limit_only_where_both_values_are_kno
         assert one is not None
         assert (one.product_limit_mg2_dl2, one.product_mmol2_l2, one.product_mg2_dl2) == (None, None, None)
     assert _weigh({}).laboratory is None
+
+
+@pytest.mark.parametrize(("value", "is_urgent"), [(2.99, False), (3.0, True), (3.3, True)])
+def test_severe_hypercalcaemia_is_the_first_note(value: float, is_urgent: bool) -> None:
+    clinical = parse_clinical({"labs": {"calcium": {"value": value, "unit": "mmol/L"}}})
+    weighed = weigh_labs(clinical, age_years=50.0, study_date=None, max_age_days=183)
+    assert any(note.startswith("URGENT") for note in weighed.notes[:1]) is is_urgent
