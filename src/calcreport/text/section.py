@@ -38,7 +38,7 @@ _MOST_WORDS: Final = 260
 _MOST_WORDS_OF_FEW: Final = 160
 _FEW: Final = 3
 """Lesions up to which the shorter limit holds."""
-_PLEASANT_WORDS: Final = 120
+_PLEASANT_WORDS: Final = 110
 """Length to which what is least important (rank `_DISPENSABLE` and higher) is left out."""
 _DISPENSABLE: Final = 4
 _NEVER: Final = 9
@@ -324,10 +324,15 @@ def _reported(report: Report, names: dict[str, str], statements: Statements) -> 
 def _settled(report: Report, names: dict[str, str], statements: Statements) -> list[str]:
     told, absent, unknown = [], [], []
     for state in (FlagState.PRESENT, FlagState.POSSIBLE, FlagState.EXPLAINED):
+        by_holders: dict[tuple[str, ...], list[str]] = {}
         for key, name in names.items():
             holders = [lesion for lesion in report.lesions if _flag(lesion, key).state is state]
             if holders:
-                told.append(_say_flag(report, key, name, holders, statements))
+                ids = tuple(lesion.id for lesion in holders) if len(report.lesions) > 1 else (key,)
+                by_holders.setdefault(ids, []).append(_with_value(report, key, name, holders, statements))
+        for ids, flags in by_holders.items():
+            text = statements.say(f"section.flag.{state}", flag=capitalise(", ".join(flags)))
+            told.append(f"{text} ({_name_ids(list(ids), statements)})" if len(report.lesions) > 1 else text)
     for key, name in names.items():
         states = {lesion.id: _flag(lesion, key).state for lesion in report.lesions}
         if set(states.values()) == {FlagState.ABSENT}:
@@ -345,23 +350,19 @@ def _flag(lesion: Lesion, key: str) -> Flag:
     return flag
 
 
-def _say_flag(report: Report, key: str, name: str, holders: list[Lesion], statements: Statements) -> str:
-    state = _flag(holders[0], key).state
+def _with_value(report: Report, key: str, name: str, holders: list[Lesion], statements: Statements) -> str:
+    """Name of a flag with the length or the change it rests on, of the longest lesion that has it."""
     longest = max(holders, key=longest_mm)
     flag = _flag(longest, key)
-    details = [] if len(report.lesions) == 1 else [_name_ids([lesion.id for lesion in holders], statements)]
-    if key == "size" and flag.value is not None and flag.unit == "mm":
-        length = lengths_of(report).spell(flag.value)
-        is_mass = flag.value in {longest.mass.max_diameter_mm, felt_mass_mm(report, longest)}
-        is_film = is_on_film(report) and not is_mass
-        kind = "capture.mass" if is_mass else "section.projected" if is_film else "section.largest"
-        details.append(
-            statements.say(kind, length=length, size=length) if is_mass or is_film or len(holders) > 1 else length
-        )
-    elif key == "growth" and longest.growth is not None and longest.growth.change_percent is not None:
-        details.append(f"{longest.growth.change_percent:+.0f} %")
-    text = statements.say(f"section.flag.{state}", flag=capitalise(name))
-    return f"{text} ({', '.join(details)})" if details else text
+    if key == "growth" and longest.growth is not None and longest.growth.change_percent is not None:
+        return f"{name} ({longest.growth.change_percent:+.0f} %)"
+    if key != "size" or flag.value is None or flag.unit != "mm":
+        return name
+    length = lengths_of(report).spell(flag.value)
+    is_mass = flag.value in {longest.mass.max_diameter_mm, felt_mass_mm(report, longest)}
+    kind = "capture.mass" if is_mass else "section.projected" if is_on_film(report) else "section.largest"
+    is_plain = kind == "section.largest" and len(holders) == 1
+    return f"{name} ({length if is_plain else statements.say(kind, length=length, size=length)})"
 
 
 def _name_ids(ids: list[str], statements: Statements) -> str:
