@@ -8,6 +8,7 @@ from typing import NamedTuple
 from calcreport.model.report import Concern, Lesion, Recommendation, YesNo
 
 _SURE = ("consistent with", "favoured")
+"""Certainties with which a diagnosis names a group, whatever the patterns in it."""
 
 
 class Part(NamedTuple):

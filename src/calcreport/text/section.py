@@ -35,12 +35,15 @@ from calcreport.text.technique import describe_slices, say_contrast, say_negativ
 from calcreport.text.wording import as_sentence, capitalise, join_words, lengths_of, name_finding, name_place
 
 _MOST_WORDS: Final = 260
+"""Words of the whole section."""
 _MOST_WORDS_OF_FEW: Final = 160
+"""The same of a study with few lesions."""
 _FEW: Final = 3
 """Lesions up to which the shorter limit holds."""
-_PLEASANT_WORDS: Final = 120
+_PLEASANT_WORDS: Final = 110
 """Length to which what is least important (rank `_DISPENSABLE` and higher) is left out."""
 _DISPENSABLE: Final = 4
+"""Rank from which a part goes already at the pleasant length."""
 _NEVER: Final = 9
 """Rank of what ``report.json`` has and the section never."""
 _HEADING_WORDS: Final = 12
@@ -50,6 +53,7 @@ _MOST_NAMED: Final = 3
 _MOST_SENTENCES: Final = 3
 """Sentences of advice in one item."""
 _BRACKETS: Final = re.compile(r" ?\([^()]*\)")
+"""A pair of brackets with its content."""
 _CAPS: Final = ((3, 4, 4), (3, 2, 3), (2, 2, 3), (1, 2, 2), (1, 1, 2), (1, 0, 1))
 """Most lesions in full, groups and items of the impression; the next row where the text is too long with one."""
 
@@ -227,13 +231,13 @@ def _surroundings(report: Report, lesion: Lesion, statements: Statements) -> lis
     compartment = lesion.location.compartment or ""
     tissue = statements.choose("tissue", compartment, compartment)
     is_told = tissue in {name_finding(lesion.pattern, statements), _layer(report, lesion, statements)}
-    told = [(tissue, 3)] if tissue and not is_told and "fascia" not in tissue else []
+    phrases = [(tissue, 3)] if tissue and not is_told and "fascia" not in tissue else []
     if lesion.location.films:
-        return [*told, (say_projection(lesion.location.films, statements), 2)]
+        return [*phrases, (say_projection(lesion.location.films, statements), 2)]
     distance = lesion.depth.skin_distance_mm
     if distance is None or is_on_film(report):
-        return told
-    return [*told, (statements.say("depth.skin", distance=lengths_of(report).spell(distance)), 4)]
+        return phrases
+    return [*phrases, (statements.say("depth.skin", distance=lengths_of(report).spell(distance)), 4)]
 
 
 def _mass(report: Report, lesion: Lesion, statements: Statements) -> str:
@@ -306,8 +310,8 @@ def _describe_many(report: Report, group: list[Lesion], statements: Statements) 
 def _flags(report: Report, statements: Statements) -> Line:
     """Every flag once: what is present or possible with its lesions, what is explained, absent, and not assessed."""
     names = dict(zip(FLAG_NAMES, name_flags(report, statements), strict=True))
-    told = _settled(report, names, statements) if report.lesions else _reported(report, names, statements)
-    return [Part(" ".join(map(as_sentence, told)).rstrip("."))]
+    phrases = _settled(report, names, statements) if report.lesions else _reported(report, names, statements)
+    return [Part(" ".join(map(as_sentence, phrases)).rstrip("."))]
 
 
 def _reported(report: Report, names: dict[str, str], statements: Statements) -> list[str]:
@@ -322,12 +326,17 @@ def _reported(report: Report, names: dict[str, str], statements: Statements) -> 
 
 
 def _settled(report: Report, names: dict[str, str], statements: Statements) -> list[str]:
-    told, absent, unknown = [], [], []
+    phrases, absent, unknown = [], [], []
     for state in (FlagState.PRESENT, FlagState.POSSIBLE, FlagState.EXPLAINED):
+        by_holders: dict[tuple[str, ...], list[str]] = {}
         for key, name in names.items():
             holders = [lesion for lesion in report.lesions if _flag(lesion, key).state is state]
             if holders:
-                told.append(_say_flag(report, key, name, holders, statements))
+                ids = tuple(lesion.id for lesion in holders) if len(report.lesions) > 1 else (key,)
+                by_holders.setdefault(ids, []).append(_with_value(report, key, name, holders, statements))
+        for ids, flags in by_holders.items():
+            text = statements.say(f"section.flag.{state}", flag=capitalise(", ".join(flags)))
+            phrases.append(f"{text} ({_name_ids(list(ids), statements)})" if len(report.lesions) > 1 else text)
     for key, name in names.items():
         states = {lesion.id: _flag(lesion, key).state for lesion in report.lesions}
         if set(states.values()) == {FlagState.ABSENT}:
@@ -336,8 +345,8 @@ def _settled(report: Report, names: dict[str, str], statements: Statements) -> l
         if missing:
             whole = len(missing) == len(states)
             unknown.append(name if whole else f"{name} ({_name_ids(missing, statements)})")
-    told += [statements.say("section.flag.absent", list=", ".join(absent))] if absent else []
-    return told + ([statements.say("section.flag.not_assessed", list=", ".join(unknown))] if unknown else [])
+    phrases += [statements.say("section.flag.absent", list=", ".join(absent))] if absent else []
+    return phrases + ([statements.say("section.flag.not_assessed", list=", ".join(unknown))] if unknown else [])
 
 
 def _flag(lesion: Lesion, key: str) -> Flag:
@@ -345,23 +354,19 @@ def _flag(lesion: Lesion, key: str) -> Flag:
     return flag
 
 
-def _say_flag(report: Report, key: str, name: str, holders: list[Lesion], statements: Statements) -> str:
-    state = _flag(holders[0], key).state
+def _with_value(report: Report, key: str, name: str, holders: list[Lesion], statements: Statements) -> str:
+    """Name of a flag with the length or the change it rests on, of the longest lesion that has it."""
     longest = max(holders, key=longest_mm)
     flag = _flag(longest, key)
-    details = [] if len(report.lesions) == 1 else [_name_ids([lesion.id for lesion in holders], statements)]
-    if key == "size" and flag.value is not None and flag.unit == "mm":
-        length = lengths_of(report).spell(flag.value)
-        is_mass = flag.value in {longest.mass.max_diameter_mm, felt_mass_mm(report, longest)}
-        is_film = is_on_film(report) and not is_mass
-        kind = "capture.mass" if is_mass else "section.projected" if is_film else "section.largest"
-        details.append(
-            statements.say(kind, length=length, size=length) if is_mass or is_film or len(holders) > 1 else length
-        )
-    elif key == "growth" and longest.growth is not None and longest.growth.change_percent is not None:
-        details.append(f"{longest.growth.change_percent:+.0f} %")
-    text = statements.say(f"section.flag.{state}", flag=capitalise(name))
-    return f"{text} ({', '.join(details)})" if details else text
+    if key == "growth" and longest.growth is not None and longest.growth.change_percent is not None:
+        return f"{name} ({longest.growth.change_percent:+.0f} %)"
+    if key != "size" or flag.value is None or flag.unit != "mm":
+        return name
+    length = lengths_of(report).spell(flag.value)
+    is_mass = flag.value in {longest.mass.max_diameter_mm, felt_mass_mm(report, longest)}
+    kind = "capture.mass" if is_mass else "section.projected" if is_on_film(report) else "section.largest"
+    is_plain = kind == "section.largest" and len(holders) == 1
+    return f"{name} ({length if is_plain else statements.say(kind, length=length, size=length)})"
 
 
 def _name_ids(ids: list[str], statements: Statements) -> str:
@@ -382,15 +387,15 @@ def _impression(report: Report, items: tuple[Item, ...], most: int, statements: 
     asked = [[entry for lesion in item.lesions for entry in lesion.recommendations] for item in kept]
     asked[0] += loose
     said = _as_said(report)
-    told = [([lesion.id for lesion in item.lesions], list(item.line)) for item in kept]
+    phrases = [([lesion.id for lesion in item.lesions], list(item.line)) for item in kept]
     if len(kept) < len(items):
         count = statements.say("section.others" if len(hidden) > 1 else "section.others_one", count=len(hidden))
         general = [item.text.rstrip(".") for item in items[len(kept) :] if not item.lesions]
         first, *others = [*([count] if hidden else []), *general]
-        told.append(([lesion.id for lesion in hidden], [Part(first), *(Part(join_next(text)) for text in others)]))
+        phrases.append(([lesion.id for lesion in hidden], [Part(first), *(Part(join_next(text)) for text in others)]))
         asked.append([entry for lesion in hidden for entry in lesion.recommendations if is_binding(entry)])
     worded = [[entry.model_copy(update={"text": said[entry.text]}) for entry in entries] for entries in asked]
-    return _with_advice(told, worded, statements)
+    return _with_advice(phrases, worded, statements)
 
 
 def _as_said(report: Report) -> dict[str, str]:
@@ -407,7 +412,7 @@ def _as_said(report: Report) -> dict[str, str]:
 
 
 def _with_advice(
-    told: list[tuple[list[str], Line]], asked: list[list[Recommendation]], statements: Statements
+    phrases: list[tuple[list[str], Line]], asked: list[list[Recommendation]], statements: Statements
 ) -> list[Line]:
     """Add what is recommended for each item, a sentence once: an item that asks for the same refers to the earlier one.
 
@@ -418,7 +423,7 @@ def _with_advice(
     also: dict[str, list[str]] = {}
     printed: set[str] = set()
     lines: list[list[tuple[Recommendation, list[str]]]] = []
-    for (ids, line), advice in zip(told, asked, strict=True):
+    for (ids, line), advice in zip(phrases, asked, strict=True):
         own = {entry.text for entry in advice}
         known = {entry.text for entries in chosen for entry in entries}
         same = [k for k, entries in enumerate(chosen) if entries and {entry.text for entry in entries} <= own]
@@ -435,7 +440,7 @@ def _with_advice(
         printed |= {text for entry in chosen[-1] for text in _sentences(entry)}
     return [
         line + [part for place, (entry, own) in enumerate(said) for part in _say(entry, own, place, also, statements)]
-        for (_, line), said in zip(told, lines, strict=True)
+        for (_, line), said in zip(phrases, lines, strict=True)
     ]
 
 
