@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from scipy.spatial import KDTree
 
 from calcreport.anatomy.body import Body
@@ -165,18 +166,9 @@ def _skin_points(skin: Skin, blocks: NDArray[np.int64]) -> NDArray[np.float64]:
     field = np.where(at_rim, density - np.float32(SKIN_EDGE_HU), np.float32(1.0))
     creases = in_folds & ~at_rim
     if bool((density[creases] < CREASE_HU).any()):
-        field = np.where(creases, _smooth(density) - np.float32(CREASE_HU), field)
+        for axis in (1, 2):
+            density = ndimage.convolve1d(density, np.array([0.25, 0.5, 0.25], dtype=np.float32), axis=axis)
+        field = np.where(creases, density - np.float32(CREASE_HU), field)
     # Outside the chosen blocks, and where nothing was imaged, no surface is claimed.
     points, _ = crossings(field)
     return skin.volume.geometry.lps_mm(points + low)
-
-
-def _smooth(density: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Weights 1, 2, 1 along rows and columns, by shifted sums: several times as fast as a general filter."""
-    for axis in (1, 2):
-        along = density.swapaxes(0, axis)
-        quarter, total = along * np.float32(0.25), along * np.float32(0.5)
-        for to, of in ((slice(1, None), slice(None, -1)), (slice(None, -1), slice(1, None)), (0, 0), (-1, -1)):
-            total[to] += quarter[of]
-        density = total.swapaxes(0, axis)
-    return density
