@@ -62,7 +62,7 @@ def test_a_mistake_is_named_with_its_place(before, after, problem):
     assert before in text
     with pytest.raises(RuleFileError) as error:
         read_table(text.replace(before, after, 1), FEATURES)
-    assert error.value.code == "patterns.invalid"
+    assert error.value.code == "rules.invalid_patterns"
     assert problem in str(error.value)
 
 
