@@ -68,7 +68,7 @@ def checked_tables(values: Mapping[str, Any], model: type[Block], *, prefix: str
 def refuse_contradictions(settings: Settings) -> None:
     """Refuse values that are each allowed but make no sense together, and mistaken tables of patterns.
 
-    Raises `SettingsError` ``settings.invalid_value``, `RuleFileError` ``patterns.invalid``.
+    Raises `SettingsError` ``settings.invalid_value``, `RuleFileError` ``rules.invalid_patterns``.
     """
     detection, policy = settings.detection, settings.policy
     pattern_table(detection.patterns)

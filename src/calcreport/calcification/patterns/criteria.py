@@ -90,7 +90,7 @@ FEATURES: Final = DERIVED | {field.name for field in dataclasses.fields(Features
 def pattern_table(site: Mapping[str, Any] | None = None) -> PatternTable:
     """The table that travels with the software, with a site's own ``sign`` and ``pattern`` tables laid over it.
 
-    Raises `RuleFileError` ``patterns.invalid``.
+    Raises `RuleFileError` ``rules.invalid_patterns``.
     """
     return _table(json.dumps(site or {}, default=str))
 

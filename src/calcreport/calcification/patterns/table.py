@@ -74,7 +74,7 @@ def read_table(text: str, features: frozenset[str], site: Mapping[str, Any] | No
     Raises
     ------
     RuleFileError
-        ``patterns.invalid`` with every mistake in ``problems``.
+        ``rules.invalid_patterns`` with every mistake in ``problems``.
     """
     content, own, problems = tomllib.loads(text), dict(site or {}), list[str]()
     problems += [f"{key}: unknown table; write sign or pattern" for key in own if key not in {"sign", "pattern"}]
@@ -90,7 +90,7 @@ def read_table(text: str, features: frozenset[str], site: Mapping[str, Any] | No
             known |= {name} if kind == "sign" else set()
     if problems:
         msg = f"The table of patterns has {len(problems)} mistake(s):\n" + "\n".join(problems)
-        raise RuleFileError(msg, code="patterns.invalid", problems=tuple(problems))
+        raise RuleFileError(msg, code="rules.invalid_patterns", problems=tuple(problems))
     return PatternTable(signs=read["sign"], patterns=read["pattern"])
 
 

@@ -8,6 +8,7 @@ import pytest
 from calcreport.calcification.patterns.criteria import FEATURES, grade_row, pattern_table, score_patterns
 from calcreport.calcification.patterns.table import NEEDS, Row, read_table
 from calcreport.errors import RuleFileError
+from calcreport.files.settings import settings_from_text
 from calcreport.model.terms import PATTERN_LABELS
 
 SIGN = '[sign.flat]\nsource = "proposal"\nrows = [{ feature = "plate", low = 0.2, high = 0.4, falls = true }]\n'
@@ -61,7 +62,7 @@ def test_a_mistake_is_named_with_its_place(before, after, problem):
     assert before in text
     with pytest.raises(RuleFileError) as error:
         read_table(text.replace(before, after, 1), FEATURES)
-    assert error.value.code == "patterns.invalid"
+    assert error.value.code == "rules.invalid_patterns"
     assert problem in str(error.value)
 
 
@@ -104,3 +105,10 @@ def test_the_best_case_of_a_pattern_counts():
     values = {"plate": 0.1, "wall_mm": 2.0, "longest_mm": 20.0, "bulk": 0.8}
     assert score_patterns(values, read_table(text, FEATURES))["P11"][0] == pytest.approx(0.8)
     assert score_patterns(values | {"bulk": 0.1}, read_table(text, FEATURES))["P11"][0] == pytest.approx(0.5)
+
+
+def test_a_mistaken_table_in_the_settings_is_refused_where_they_are_read():
+    with pytest.raises(RuleFileError, match="feature is not known"):
+        settings_from_text(
+            '[detection.patterns.pattern.P19]\nsource = "own"\nrows = [{ feature = "longst_mm", low = 1, high = 2 }]\n'
+        )
