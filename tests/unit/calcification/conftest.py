@@ -88,7 +88,7 @@ def make_focus() -> Callable[..., Focus]:
             "component": 0, "volume_mm3": 500.0, "peak_hu": 700.0, "mean_hu": 500.0, "spread_hu": 120.0,
             "core_hu": 600.0, "background_hu": 55.0, "reference_hu": 55.0, "background_sd_hu": 10.0,
             "bone_gap_mm": float("inf"), "gas_fraction": 0.0, "air_fraction": 0.0, "touches_border": False,
-            "evidence": 600.0, "slice_count": 6, "thickness_mm": 7.0,
+            "evidence": 600.0, "thickness_mm": 7.0,
         }  # fmt: skip
         return Focus(**plain | changes)
 
@@ -124,11 +124,11 @@ def make_scene() -> Callable[..., Scene]:
         volume.hu.setflags(write=True)
         coarse = coarsen(volume)
         blocks = coarse.hu.shape
-        empty = {name: np.zeros(blocks, dtype=bool) for name in ("bone", "cartilage", "lumen", "outside", "cage")}
+        empty = {name: np.zeros(blocks, dtype=bool) for name in ("bone", "free", "cartilage", "lumen", "outside", "cage")}
         grid = Grid(hu=coarse.hu, step=(3, 3, 3), spacing_mm=(3.0, 3.0, 3.0))
         bones = BoneMap(
-            grid=grid, bone=empty["bone"], cartilage=empty["cartilage"], lumen=empty["lumen"], lumen_hu=lumen_hu,
-            noise_hu=noise_hu, doubt=None,
+            grid=grid, bone=empty["bone"], free=empty["free"], cartilage=empty["cartilage"], lumen=empty["lumen"],
+            lumen_hu=lumen_hu, noise_hu=noise_hu, doubt=None,
         )  # fmt: skip
         whole = np.ones(blocks, dtype=bool)
         return Scene(

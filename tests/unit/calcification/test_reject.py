@@ -12,7 +12,7 @@ from calcreport.model.report import ExclusionReason
 BOX = ((18, 24), (18, 24), (18, 24))
 """Eight blocks of the maps, 6 and 7 along each axis."""
 
-NOISE = {"peak_hu": 75.0, "evidence": 3.0, "slice_count": 1}
+NOISE = {"peak_hu": 75.0, "evidence": 3.0}
 """Two noise deviations above its surroundings."""
 
 
