@@ -81,12 +81,8 @@ class BodyMap:
     def place(self, lps_mm: NDArray[np.float64], header_part: str | None = None) -> Place:
         """Region, side and cavity of a position.
 
-        Parameters
-        ----------
-        lps_mm : NDArray[np.float64]
-            Shape ``(3,)``; LPS mm.
-        header_part : str | None
-            Body part of the header: where it names a part of the trunk, a section seen whole has its midline.
+        `lps_mm`: shape ``(3,)``; LPS mm; `header_part`: body part of the header: where it names a part of the trunk, a
+        section seen whole has its midline.
         """
         block = self.coarse.of_fine(np.maximum(np.rint(self.geometry.index(lps_mm)), 0).astype(np.int64))
         cavity = Cavity(int(self.cavity[tuple(block)]))

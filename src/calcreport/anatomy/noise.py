@@ -20,15 +20,9 @@ DEFAULT_NOISE_HU: Final = 20.0
 def slice_noise_hu(plane: NDArray[np.int16]) -> float | None:
     """Standard deviation of the noise in one slice, HU, or ``None`` with too little soft tissue.
 
-    Parameters
-    ----------
-    plane : NDArray[np.int16]
-        Shape ``(rows, columns)``, HU.
-
-    Notes
-    -----
-    Median absolute difference of voxels two columns apart, so that neither edges nor the slow shading of the
-    tissue counts as noise, and neighbouring voxels blurred into each other do not hide it.
+    `plane`: shape ``(rows, columns)``, HU. Median absolute difference of voxels two columns apart, so that neither
+    edges nor the slow shading of the tissue counts as noise, and neighbouring voxels blurred into each other do not
+    hide it.
     """
     low, high = SOFT_TISSUE_HU
     soft = (plane > low) & (plane < high)

@@ -49,27 +49,11 @@ def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
 ) -> CtFindings:
     """Find, group and measure soft-tissue calcification on one CT series.
 
-    Parameters
-    ----------
-    volume : CtVolume
-        Hounsfield units with geometry.
-    acquisition : Acquisition
-        kVp and contrast choose the thresholds.
-    settings : DetectionSettings
-        Limits; typed thresholds override everything.
-    contrast : Contrast | None
-        The clinician's word on contrast; overrides the header when given.
-    contours : tuple[LesionContour, ...]
-        Contours of whole lesions; each becomes one lesion.
-    labels : AnatomyLabels | None
-        Masks of another program, hints on what is bone, organ or vessel.
-    on_progress : Callable[[str], None] | None
-        Told the name of each step.
-
-    Returns
-    -------
-    CtFindings
-        Lesions, largest first, and what was excluded.
+    `volume`: hounsfield units with geometry; `acquisition`: kVp and contrast choose the thresholds; `settings`: limits;
+    typed thresholds override everything; `contrast`: the clinician's word on contrast; overrides the header when given;
+    `contours`: contours of whole lesions; each becomes one lesion; `labels`: masks of another program, hints on what is
+    bone, organ or vessel; `on_progress`: told the name of each step. Gives lesions, largest first, and what was
+    excluded.
     """
     tell = on_progress or (lambda _: None)
     with ThreadPoolExecutor(1) as beside:

@@ -45,12 +45,7 @@ def metal_in_bone(scene: Scene, skeleton: NDArray[np.bool_]) -> list[NDArray[np.
 def is_solid(hu: NDArray[np.int16], index: NDArray[np.int64]) -> bool:
     """Whether an outgrowth is mineral through and through: a bony process has marrow under a shell.
 
-    Parameters
-    ----------
-    hu : NDArray[np.int16]
-        The volume, HU.
-    index : NDArray[np.int64]
-        Shape ``(n, 3)``; its voxels.
+    `hu`: the volume, HU; `index`: shape ``(n, 3)``; its voxels.
     """
     low = index.min(0)
     mask = np.zeros(tuple(index.max(0) - low + 1), dtype=np.bool_)

@@ -13,23 +13,9 @@ def measure_density(
 ) -> tuple[Density, tuple[str, ...]]:
     """Attenuation of the voxels inside a deposit's surface.
 
-    Parameters
-    ----------
-    hu : NDArray[np.int16]
-        Shape ``(slices, rows, columns)``, HU.
-    inside : NDArray[np.bool_]
-        Same shape; at least one voxel true.
-    ceiling_hu : int | None
-        Top of the scale, HU; ``None`` when it cannot clip.
-    certain_hu : float
-        A maximum below this, HU, is not certain to be calcification.
-
-    Returns
-    -------
-    Density
-        HU.
-    notes : tuple[str, ...]
-        What limits the values.
+    `hu`: shape ``(slices, rows, columns)``, HU; `inside`: same shape; at least one voxel true; `ceiling_hu`: top of the
+    scale, HU; ``None`` when it cannot clip; `certain_hu`: a maximum below this, HU, is not certain to be calcification.
+    Gives HU; `notes`: what limits the values.
     """
     values = hu[inside].astype(np.float64)
     peak = float(values.max())

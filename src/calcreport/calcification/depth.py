@@ -62,12 +62,7 @@ class Layers:
 def prepare_layers(body: Body, envelope: Envelope, skin: Skin) -> Layers:
     """Find the surfaces depths are measured to.
 
-    Parameters
-    ----------
-    body, envelope : Body, Envelope
-        Body and muscle envelope on the coarse grid.
-    skin : Skin
-        Of the same series.
+    `body` and `envelope`: body and muscle envelope on the coarse grid; `skin`: of the same series.
     """
     volume, coarse = skin.volume, skin.coarse
     border = _border(envelope.mask)
@@ -101,12 +96,7 @@ def _border(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
 def fascia_distance(layers: Layers, points_mm: NDArray[np.float64]) -> Segment | None:
     """Shortest line from a lesion's surface to the investing fascia, ``None`` where it is not seen.
 
-    Parameters
-    ----------
-    layers : Layers
-        Anatomy.
-    points_mm : NDArray[np.float64]
-        Shape ``(n, 3)``; surface of the lesion, LPS mm.
+    `layers`: anatomy; `points_mm`: shape ``(n, 3)``; surface of the lesion, LPS mm.
     """
     if not layers.envelope.is_reliable or layers.fascia is None:
         return None
@@ -117,12 +107,7 @@ def fascia_distance(layers: Layers, points_mm: NDArray[np.float64]) -> Segment |
 def typical_fascia_distance(layers: Layers, voxels: NDArray[np.int64]) -> float | None:
     """Median distance of a lesion's voxels to the investing fascia, mm: small only where mineral lies along it.
 
-    Parameters
-    ----------
-    layers : Layers
-        Anatomy.
-    voxels : NDArray[np.int64]
-        Shape ``(n, 3)``; voxel indices in the volume.
+    `layers`: anatomy; `voxels`: shape ``(n, 3)``; voxel indices in the volume.
     """
     if not layers.envelope.is_reliable or layers.fascia is None:
         return None
@@ -156,17 +141,9 @@ class Distances:
 def read_depth(layers: Layers, voxels: NDArray[np.int64], distances: Distances, *, is_mass: bool) -> Depth:
     """Layer of a lesion.
 
-    Parameters
-    ----------
-    layers : Layers
-        Anatomy.
-    voxels : NDArray[np.int64]
-        Shape ``(n, 3)``; voxel indices of the lesion in the volume.
-    distances : Distances
-        Distances measured before.
-    is_mass : bool
-        Whether this is a whole lesion, and not its mineral: then any part beneath the fascia makes it deep, however far
-        it reaches outwards.
+    `layers`: anatomy; `voxels`: shape ``(n, 3)``; voxel indices of the lesion in the volume; `distances`: distances
+    measured before; `is_mass`: whether this is a whole lesion, and not its mineral: then any part beneath the fascia
+    makes it deep, however far it reaches outwards.
     """
     layer, reason = _layer(layers, voxels, distances, is_mass=is_mass)
     return Depth(

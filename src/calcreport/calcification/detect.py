@@ -64,18 +64,9 @@ class Detection:
 def detect(scene: Scene, *, min_volume_mm3: float, thin_seed_hu: float | None = None) -> Detection:
     """Sort the dense components of a volume.
 
-    Parameters
-    ----------
-    scene : Scene
-        The series and what is known of its anatomy.
-    min_volume_mm3 : float
-        Smallest focus, voxel volume at the growth limit; three voxels at least.
-    thin_seed_hu : float | None
-        Peak from which components of `THIN_SLICES` count, HU; ``None`` for the seed of all others.
-
-    Returns
-    -------
-    Detection
+    `scene`: the series and what is known of its anatomy; `min_volume_mm3`: smallest focus, voxel volume at the growth
+    limit; three voxels at least; `thin_seed_hu`: peak from which components of `THIN_SLICES` count, HU; ``None`` for
+    the seed of all others.
     """
     volume, limits = scene.volume, scene.limits
     volume_mm3 = scene.components.voxels.astype(np.float64) * volume.geometry.voxel_volume_mm3

@@ -52,20 +52,9 @@ def crossings(
 ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
     """Points where a field changes sign between face neighbours, by linear interpolation.
 
-    Parameters
-    ----------
-    field : NDArray
-        Shape ``(slices, rows, columns)``; positive inside.
-    allowed : NDArray[np.bool_] | None
-        Same shape; only voxels true here count as inside (the others as outside, at the field's own value when that
-        is negative, else half a voxel away).
-
-    Returns
-    -------
-    points : NDArray[np.float64]
-        Shape ``(n, 3)``, fractional indices.
-    axis : NDArray[np.int8]
-        Shape ``(n,)``.
+    `field`: shape ``(slices, rows, columns)``; positive inside; `allowed`: same shape; only voxels true here count as
+    inside (the others as outside, at the field's own value when that is negative, else half a voxel away). Gives
+    `points`: shape ``(n, 3)``, fractional indices; `axis`: shape ``(n,)``.
     """
     inside = field > 0 if allowed is None else (field > 0) & allowed
     points: list[NDArray[np.float64]] = []
@@ -104,23 +93,10 @@ def find_surface(
 ) -> Surface:
     """Surface of a deposit at half of its local contrast.
 
-    Parameters
-    ----------
-    hu : NDArray[np.int16]
-        Shape ``(slices, rows, columns)`` of a box with at least one voxel of margin around the deposit, HU.
-    mask : NDArray[np.bool_]
-        Same shape; the deposit as thresholded. The surface is sought in and one voxel around it.
-    background_hu : float
-        Tissue around, HU.
-    noise_hu : float
-        Noise, HU.
-    spacing_mm : tuple[float, float, float]
-        Spacing along slice, row, column, mm.
-
-    Returns
-    -------
-    Surface
-        Never empty: where the half level leaves nothing, the thresholded mask itself is used.
+    `hu`: shape ``(slices, rows, columns)`` of a box with at least one voxel of margin around the deposit, HU; `mask`:
+    same shape; the deposit as thresholded. The surface is sought in and one voxel around it; `background_hu`: tissue
+    around, HU; `noise_hu`: noise, HU; `spacing_mm`: spacing along slice, row, column, mm. Gives never empty: where the
+    half level leaves nothing, the thresholded mask itself is used.
     """
     density = hu.astype(np.float32)
     contrast = float(np.percentile(density[mask], 75)) - background_hu
@@ -184,21 +160,11 @@ FWHM_PER_SIGMA: Final = 2.3548
 def deblurred_width_mm(width_mm: float, along_mm: float, across_mm: tuple[float, float] = (0.0, 0.0)) -> float:
     """True extent of a rounded deposit from its half-maximum width under a known blur, all mm.
 
-    Parameters
-    ----------
-    width_mm : float
-        Measured half-maximum width.
-    along_mm : float
-        Full width at half maximum of the point spread along the measured direction. A deposit hardly wider than this
-        keeps the width of the blur and loses its plateau: that excess is taken off.
-    across_mm : tuple[float, float]
-        The same across the direction. Blur across a rounded end draws its half level inwards, by the variance over
-        the radius of the end: that is given back.
-
-    Returns
-    -------
-    float
-        Equal to `width_mm` for deposits much wider than the blur.
+    `width_mm`: measured half-maximum width; `along_mm`: full width at half maximum of the point spread along the
+    measured direction. A deposit hardly wider than this keeps the width of the blur and loses its plateau: that excess
+    is taken off; `across_mm`: the same across the direction. Blur across a rounded end draws its half level inwards, by
+    the variance over the radius of the end: that is given back. Gives equal to `width_mm` for deposits much wider than
+    the blur.
     """
     if width_mm <= 0:
         return width_mm

@@ -89,14 +89,7 @@ def _lies_like_bowel(scene: Scene, focus: Focus) -> bool:
 def beside_pools(scene: Scene, foci: list[Focus], pools: list[int]) -> list[Focus]:
     """Foci that the scan cuts close to enteric contrast and that are no denser: the next loop of the same bowel.
 
-    Parameters
-    ----------
-    scene : Scene
-        The series.
-    foci : list of Focus
-        What would be soft-tissue mineral.
-    pools : list of int
-        Components taken for enteric contrast.
+    `scene`: the series; `foci`: what would be soft-tissue mineral; `pools`: components taken for enteric contrast.
     """
     if not pools:
         return []

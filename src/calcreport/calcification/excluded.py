@@ -17,12 +17,7 @@ LISTED_PER_REASON = 12
 def list_excluded(detection: Detection, volume: CtVolume) -> tuple[Excluded, ...]:
     """Rows for everything rejected, largest first within a reason; many small ones share a row.
 
-    Parameters
-    ----------
-    detection : Detection
-        Sorted components.
-    volume : CtVolume
-        For positions.
+    `detection`: sorted components; `volume`: for positions.
     """
     kinds: dict[tuple[str, str], list[Rejected]] = {}
     for rejected in detection.rejected:

@@ -111,18 +111,8 @@ def examine(
 ) -> Focus:
     """Look at one component in its surroundings.
 
-    Parameters
-    ----------
-    hu : NDArray[np.int16]
-        Shape ``(slices, rows, columns)``, HU.
-    components : Components
-        Dense components of the volume.
-    component : int
-        Which one.
-    neighbours : Neighbours
-        Bones, outside, noise.
-    spacing_mm : tuple[float, float, float]
-        Spacing along slice, row, column, mm.
+    `hu`: shape ``(slices, rows, columns)``, HU; `components`: dense components of the volume; `component`: which one;
+    `neighbours`: bones, outside, noise; `spacing_mm`: spacing along slice, row, column, mm.
     """
     skeleton, coarse, outside = neighbours.skeleton, neighbours.coarse, neighbours.outside
     shape = np.array(hu.shape)

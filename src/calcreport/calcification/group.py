@@ -70,21 +70,9 @@ def group_foci(
 ) -> tuple[Group, ...]:
     """Join foci to lesions.
 
-    Parameters
-    ----------
-    foci : tuple[Focus, ...]
-        Sure foci.
-    weak : tuple[Focus, ...]
-        Foci near the noise; used only where they line up with sure ones along a vessel.
-    ground : Ground
-        Where they lie.
-    distance_mm : float
-        Widest gap between foci of one lesion, mm.
-
-    Returns
-    -------
-    tuple[Group, ...]
-        Every sure focus in exactly one group; weak ones only in vessels.
+    `foci`: sure foci; `weak`: foci near the noise; used only where they line up with sure ones along a vessel;
+    `ground`: where they lie; `distance_mm`: widest gap between foci of one lesion, mm. Gives every sure focus in
+    exactly one group; weak ones only in vessels.
     """
     everyone = foci + weak
     if not everyone:

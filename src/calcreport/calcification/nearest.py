@@ -15,16 +15,8 @@ def query(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Distance to the nearest point of a tree, and its number; infinity where it is not nearer than `bound`.
 
-    Parameters
-    ----------
-    tree : KDTree
-        Of points of shape ``(m, 3)``, mm.
-    points : NDArray[np.float64]
-        Shape ``(n, 3)``, mm.
-    eps : float
-        Share by which a distance may be too long.
-    bound : float
-        Only points nearer than this, mm, are looked for.
+    `tree`: of points of shape ``(m, 3)``, mm; `points`: shape ``(n, 3)``, mm; `eps`: share by which a distance may be
+    too long; `bound`: only points nearer than this, mm, are looked for.
     """
     distances, nearest = tree.query(points, eps=eps, distance_upper_bound=bound)
     return np.asarray(distances), np.asarray(nearest, dtype=np.int64)
@@ -33,14 +25,7 @@ def query(
 def shortest_line(start_mm: NDArray[np.float64], ends: KDTree, reach: float) -> Segment | None:
     """Shortest line from some points to those of a tree, ``None`` where it is no shorter than `reach`.
 
-    Parameters
-    ----------
-    start_mm : NDArray[np.float64]
-        Shape ``(n, 3)``, n ≥ 1, LPS mm.
-    ends : KDTree
-        Of points in LPS mm.
-    reach : float
-        mm.
+    `start_mm`: shape ``(n, 3)``, n ≥ 1, LPS mm; `ends`: of points in LPS mm; `reach`: mm.
     """
     # The distance of any of the points bounds the shortest one, and a bound spares most of the search.
     bound = float(query(ends, start_mm[:: max(1, len(start_mm) // 32)])[0].min()) + 1e-6

@@ -79,12 +79,8 @@ class Parts:
 def find_parts(inside: NDArray[np.bool_], spacing: Spacing) -> Parts:
     """Separate deposits of a lesion.
 
-    Parameters
-    ----------
-    inside : NDArray[np.bool_]
-        Shape ``(slices, rows, columns)``; at least one voxel is true.
-    spacing : tuple[float, float, float]
-        Voxel spacing along slice, row, column, mm.
+    `inside`: shape ``(slices, rows, columns)``; at least one voxel is true; `spacing`: voxel spacing along slice, row,
+    column, mm.
     """
     labels, count = ndimage.label(inside, structure=np.ones((3, 3, 3)))
     counts = np.bincount(labels.ravel(), minlength=count + 1)[1:]

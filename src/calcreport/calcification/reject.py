@@ -189,14 +189,8 @@ RULES: Final[tuple[_Rule, ...]] = (
 def judge(scene: Scene, focus: Focus, metal: NDArray[np.bool_], hooks: NDArray[np.bool_]) -> Rejected | None:
     """Why a component is not a focus of mineral, or ``None`` when it is one.
 
-    Parameters
-    ----------
-    scene : Scene
-        The series.
-    focus : Focus
-        The component in its surroundings.
-    metal, hooks : NDArray[np.bool_]
-        Coarse shape; true at metal, and at what is as dense as small metal.
+    `scene`: the series; `focus`: the component in its surroundings; `metal` and `hooks`: coarse shape; true at metal,
+    and at what is as dense as small metal.
     """
     case = _Case(scene=scene, focus=focus, metal=metal, hooks=hooks)
     for holds, reason, detail in RULES:
@@ -234,8 +228,6 @@ def _is_small_part(case: _Case) -> bool:
     if case.scene.region(case.focus.component) in {"head", "neck"}:
         return False
     return case.scene.bones.is_crowded(*case.scene.components.box[case.focus.component].T)
-
-
 
 
 def _is_patella(scene: Scene, focus: Focus) -> bool:

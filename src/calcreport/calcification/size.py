@@ -84,15 +84,7 @@ def series_blur(geometry: VolumeGeometry, slice_thickness_mm: float | None) -> B
 def farthest_pair(points_mm: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The two points farthest apart: maximum Feret diameter.
 
-    Parameters
-    ----------
-    points_mm : NDArray[np.float64]
-        Shape ``(n, d)``, n >= 1, d = 2 or 3, mm.
-
-    Returns
-    -------
-    tuple of two NDArray[np.float64]
-        Each of shape ``(d,)``.
+    `points_mm`: shape ``(n, d)``, n >= 1, d = 2 or 3, mm. Gives each of shape ``(d,)``.
     """
     candidates = points_mm
     if len(points_mm) > 2 * (points_mm.shape[1] + 1):
@@ -117,14 +109,7 @@ def as_point(position: NDArray[np.float64]) -> Point:
 def longest_segment(points_mm: NDArray[np.float64], geometry: VolumeGeometry, blur: Blur) -> Segment:
     """Longest diameter of a surface, corrected for blur, as a segment about the same centre.
 
-    Parameters
-    ----------
-    points_mm : NDArray[np.float64]
-        Shape ``(n, 3)``, LPS mm; surface points.
-    geometry : VolumeGeometry
-        For the slice normal.
-    blur : Blur
-        Point spread.
+    `points_mm`: shape ``(n, 3)``, LPS mm; surface points; `geometry`: for the slice normal; `blur`: point spread.
     """
     start, end = farthest_pair(points_mm)
     length = float(np.linalg.norm(end - start))
@@ -148,31 +133,12 @@ def measure_size(
 ) -> tuple[Size, Segment, int, Segment]:
     """Size of a deposit.
 
-    Parameters
-    ----------
-    surface : Surface
-        Surface within its box.
-    points_mm : NDArray[np.float64]
-        Shape ``(n, 3)``, LPS mm; the surface points.
-    geometry : VolumeGeometry
-        Of the volume.
-    blur : Blur
-        Point spread.
-    is_minimum : bool
-        Whether the deposit runs out of the scan.
-    is_near_limit : bool
-        Whether it hardly exceeds the threshold: how far fainter parts reach is then unknown, and no interval is stated.
-
-    Returns
-    -------
-    size : Size
-        Longest 3-D diameter, extents along the patient's axes, axes of the largest cross-section, volume.
-    longest : Segment
-        The longest diameter, LPS mm.
-    key_slice : int
-        Slice within the box with the longest in-slice diameter among the larger cross-sections.
-    axial_longest : Segment
-        Longest diameter within that slice, LPS mm.
+    `surface`: surface within its box; `points_mm`: shape ``(n, 3)``, LPS mm; the surface points; `geometry`: of the
+    volume; `blur`: point spread; `is_minimum`: whether the deposit runs out of the scan; `is_near_limit`: whether it
+    hardly exceeds the threshold: how far fainter parts reach is then unknown, and no interval is stated. Gives `size`:
+    longest 3-D diameter, extents along the patient's axes, axes of the largest cross-section, volume; `longest`: the
+    longest diameter, LPS mm; `key_slice`: slice within the box with the longest in-slice diameter among the larger
+    cross-sections; `axial_longest`: longest diameter within that slice, LPS mm.
     """
     longest = longest_segment(points_mm, geometry, blur)
     lows, highs = points_mm.min(0), points_mm.max(0)
@@ -206,22 +172,10 @@ def measure_size(
 def outline_lengths(outline: DrawnOutline, geometry: VolumeGeometry) -> tuple[Segment, NDArray[np.float64], float]:
     """Lengths of a drawn lesion, nothing taken off for blur: a contour is drawn to the edge as seen.
 
-    Parameters
-    ----------
-    outline : DrawnOutline
-        Surface as drawn.
-    geometry : VolumeGeometry
-        Of the volume; what was drawn outside it is not measured.
-
-    Returns
-    -------
-    longest : Segment
-        Longest diameter, LPS mm.
-    extents_mm : NDArray[np.float64]
-        Shape ``(3,)``; extents along the patient's axes.
-    uncertainty_mm : float
-        Half-width of the 95 % interval of the longest diameter, from the grid of the drawing; also along any other
-        direction that may be the longest in truth.
+    `outline`: surface as drawn; `geometry`: of the volume; what was drawn outside it is not measured. Gives `longest`:
+    longest diameter, LPS mm; `extents_mm`: shape ``(3,)``; extents along the patient's axes; `uncertainty_mm`:
+    half-width of the 95 % interval of the longest diameter, from the grid of the drawing; also along any other
+    direction that may be the longest in truth.
     """
     points = outline.points_mm
     index = geometry.index(points)

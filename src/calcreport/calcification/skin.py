@@ -62,12 +62,7 @@ class Skin:
 def find_skin(volume: CtVolume, coarse: CoarseVolume, body: Body) -> Skin:
     """Find the surface of the body, and where the picture cuts it.
 
-    Parameters
-    ----------
-    volume : CtVolume
-        HU.
-    coarse, body : CoarseVolume, Body
-        Coarse grid, and the body on it.
+    `volume`: HU; `coarse` and `body`: coarse grid, and the body on it.
     """
     touching = dilate(body.mask, "cross", axes=ALL_AXES) & body.outside & coarse.is_imaged
     cut = body.mask & dilate(~coarse.is_imaged, "cross")
@@ -89,19 +84,8 @@ def find_skin(volume: CtVolume, coarse: CoarseVolume, body: Body) -> Skin:
 def skin_distance(skin: Skin, points_mm: NDArray[np.float64]) -> tuple[Segment | None, str]:
     """Shortest line from a lesion's surface to the outer surface of the skin.
 
-    Parameters
-    ----------
-    skin : Skin
-        Of the series.
-    points_mm : NDArray[np.float64]
-        Shape ``(n, 3)``; surface of the lesion, LPS mm.
-
-    Returns
-    -------
-    segment : Segment | None
-        From lesion to skin; ``None`` where no distance can be claimed.
-    reason : str
-        Why not; empty otherwise.
+    `skin`: of the series; `points_mm`: shape ``(n, 3)``; surface of the lesion, LPS mm. Gives `segment`: from lesion to
+    skin; ``None`` where no distance can be claimed; `reason`: why not; empty otherwise.
     """
     if skin.tree is None:
         return None, NO_SKIN

@@ -54,14 +54,8 @@ def without_lumps(
     A lump of muscle's density close to the fascia joins the muscles in blocks of 3 mm. It is taken out where it bulges
     from the smooth course of the envelope and, voxel by voxel, fat parts it from the muscles.
 
-    Parameters
-    ----------
-    envelope : Envelope
-        As found on the coarse grid.
-    volume, coarse : CtVolume, CoarseVolume
-        HU, and its coarse grid.
-    deposits : Iterable[NDArray[np.int64]]
-        Voxel indices of the mineral, each of shape ``(n, 3)``.
+    `envelope`: as found on the coarse grid; `volume` and `coarse`: HU, and its coarse grid; `deposits`: voxel indices
+    of the mineral, each of shape ``(n, 3)``.
     """
     mask = envelope.mask
     for voxels in sorted(deposits, key=len, reverse=True)[:LARGEST]:

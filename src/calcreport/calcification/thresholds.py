@@ -51,24 +51,12 @@ def choose_thresholds(
 ) -> ChosenThresholds:
     """Limits for a series: typed ones, else above the enhanced blood in it, else by contrast phase and tube voltage.
 
-    Parameters
-    ----------
-    acquisition : Acquisition
-        Header: contrast and kVp.
-    contrast : Contrast | None
-        The clinician's word, which overrides the header; ``None`` or unknown leaves the header's.
-    lumen_hu : float | None
-        Upper value of the enhanced blood measured in the images, HU; ``None`` where none was seen. It says more than
-        any word on the phase: the same phase has 150 HU in one patient and 500 HU in another.
-    noise_hu : float
-        Noise, HU; growth stays `NOISE_DEVIATIONS` of it above muscle, or noise would join into lesions.
-    settings : DetectionSettings
-        Limits for 120 kVp.
-
-    Notes
-    -----
-    Non-contrast 130 HU as in the Agatston score with a 200 HU seed; venous phase 300 HU, arterial phase 800 HU
-    (fixed limits agreed best with non-contrast scores).
+    `acquisition`: header: contrast and kVp; `contrast`: the clinician's word, which overrides the header; ``None`` or
+    unknown leaves the header's; `lumen_hu`: upper value of the enhanced blood measured in the images, HU; ``None``
+    where none was seen. It says more than any word on the phase: the same phase has 150 HU in one patient and 500 HU in
+    another; `noise_hu`: noise, HU; growth stays `NOISE_DEVIATIONS` of it above muscle, or noise would join into
+    lesions; `settings`: limits for 120 kVp. Non-contrast 130 HU as in the Agatston score with a 200 HU seed; venous
+    phase 300 HU, arterial phase 800 HU (fixed limits agreed best with non-contrast scores).
     """
     known = contrast is not None and contrast is not Contrast.UNKNOWN
     phase = contrast if contrast is not None and known else acquisition.contrast

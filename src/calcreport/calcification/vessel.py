@@ -50,22 +50,10 @@ def vessel_contrast(
 ) -> float | None:
     """How clearly a vessel runs on beyond both ends of a deposit.
 
-    Parameters
-    ----------
-    hu : NDArray[np.int16]
-        Shape ``(slices, rows, columns)`` of a box around the deposit, HU.
-    inside : NDArray[np.bool_]
-        Same shape; true in the mineral, at least one voxel.
-    spacing : tuple[float, float, float]
-        Voxel spacing along slice, row, column, mm.
-    noise_hu : float
-        Noise, HU.
-
-    Returns
-    -------
-    float | None
-        Blood above the fat around it, HU, less what noise alone would give, at the end where it is less clear;
-        ``None`` when the box does not reach beyond an end.
+    `hu`: shape ``(slices, rows, columns)`` of a box around the deposit, HU; `inside`: same shape; true in the mineral,
+    at least one voxel; `spacing`: voxel spacing along slice, row, column, mm; `noise_hu`: noise, HU. Gives blood above
+    the fat around it, HU, less what noise alone would give, at the end where it is less clear; ``None`` when the box
+    does not reach beyond an end.
     """
     levels = np.flatnonzero(inside.any(axis=(1, 2)))
     clear, stretch = (max(1, round(x / spacing[0])) for x in (CLEAR_MM, STRETCH_MM))

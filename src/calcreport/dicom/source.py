@@ -194,14 +194,8 @@ class ZipMemberSource(ByteSource):
 class DeflatedSource(ByteSource):
     """The data set of a deflated file (PS3.5 annex A.5), inflated as far as asked for and no further.
 
-    Parameters
-    ----------
-    inner : ByteSource
-        The file.
-    start : int
-        Offset where the deflated data set begins.
-    limit : int
-        Most bytes inflated; deflate can grow a thousandfold.
+    `inner`: the file; `start`: offset where the deflated data set begins; `limit`: most bytes inflated; deflate can
+    grow a thousandfold.
     """
 
     __slots__ = ("_inner", "_start", "size")

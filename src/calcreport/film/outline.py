@@ -36,17 +36,9 @@ edges, which may hold denser things."""
 class Outline:
     """A focus at the resolution of the film.
 
-    Parameters
-    ----------
-    mask : PixelMask
-        Pixels within the outline.
-    points : NDArray[np.float64]
-        Shape ``(n, 2)``; where rows and columns cross the outline, between pixels.
-    contrast : float
-        Mean contrast within the outline, in grey.
-    sharpness : float
-        Fall of the mean height from just within to just outside the outline, over the mean contrast: about 1 for
-        mineral, well below for tissue that fades out.
+    `mask`: pixels within the outline; `points`: shape ``(n, 2)``; where rows and columns cross the outline, between
+    pixels; `contrast`: mean contrast within the outline, in grey; `sharpness`: fall of the mean height from just within
+    to just outside the outline, over the mean contrast: about 1 for mineral, well below for tissue that fades out.
     """
 
     mask: PixelMask

@@ -30,12 +30,7 @@ _FITTING: Final[Mapping[Kind, frozenset[Relation]]] = {
 class ConditionParser:
     """Parses conditions; keeps what is known of facts and named conditions.
 
-    Parameters
-    ----------
-    facts : Mapping[str, Fact]
-        Declared facts by name.
-    named : Mapping[str, Any]
-        Named conditions as read from TOML.
+    `facts`: declared facts by name; `named`: named conditions as read from TOML.
     """
 
     def __init__(self, facts: Mapping[str, Fact], named: Mapping[str, Any]) -> None:

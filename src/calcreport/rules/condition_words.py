@@ -45,10 +45,7 @@ _SECTIONS: Final = {
 def name_fact(name: str) -> str:
     """Name of a fact in a reader's words.
 
-    Parameters
-    ----------
-    name : str
-        As declared; ``class.C02``, ``suspected.C05`` and so on are named by their id.
+    `name`: as declared; ``class.C02``, ``suspected.C05`` and so on are named by their id.
     """
     section, _, rest = name.partition(".")
     if section == "class" and name not in DECLARED:
@@ -62,10 +59,7 @@ def name_fact(name: str) -> str:
 class ConditionWords:
     """Puts conditions into words; a named condition inside another one is printed by its name.
 
-    Parameters
-    ----------
-    named : Mapping[str, Condition]
-        Named conditions of the rule set.
+    `named`: named conditions of the rule set.
     """
 
     def __init__(self, named: Mapping[str, Condition]) -> None:
@@ -75,16 +69,8 @@ class ConditionWords:
     def describe(self, condition: Condition) -> str:
         """Say what a condition asks for.
 
-        Parameters
-        ----------
-        condition : Condition
-            As parsed.
-
-        Returns
-        -------
-        str
-            One phrase; parts that belong together stand in parentheses, named conditions in angle brackets.
-            ``"always"`` for a row without a condition.
+        `condition`: as parsed. Gives one phrase; parts that belong together stand in parentheses, named conditions in
+        angle brackets. ``"always"`` for a row without a condition.
         """
         name = self._names.get(id(condition))
         return f"<{name}>" if name is not None else self.spell_out(condition)
@@ -116,16 +102,8 @@ class ConditionWords:
 def describe_evidence(row: Evidence) -> str:
     """Describe a comparison and its answer.
 
-    Parameters
-    ----------
-    row : Evidence
-        One comparison.
-
-    Returns
-    -------
-    str
-        Such as ``"longest dimension of the mineral: 64 mm (is above 50 mm? yes)"``; a comparison that must not be met
-        is marked.
+    `row`: one comparison. Gives such as ``"longest dimension of the mineral: 64 mm (is above 50 mm? yes)"``; a
+    comparison that must not be met is marked.
     """
     known = "not provided" if row.value is None else _say(row.value, DECLARED.get(row.fact))
     if row.relation is Relation.KNOWN:

@@ -162,17 +162,8 @@ ALWAYS = All(parts=())
 def judge(condition: Condition, facts: Facts) -> Verdict:
     """Answer a condition.
 
-    Parameters
-    ----------
-    condition : Condition
-        As parsed from a rule table.
-    facts : Facts
-        Every declared fact; ``None`` for unknown.
-
-    Returns
-    -------
-    Verdict
-        Met, not met, or unknown when the facts do not settle it.
+    `condition`: as parsed from a rule table; `facts`: every declared fact; ``None`` for unknown. Gives met, not met, or
+    unknown when the facts do not settle it.
     """
     return condition.judge(facts)
 
@@ -205,19 +196,9 @@ def gather(condition: Condition, facts: Facts, *, is_wanted: bool = True) -> tup
 def decisive(condition: Condition, facts: Facts, *, is_wanted: bool = True) -> tuple[Evidence, ...]:
     """Comparisons that settle the answer of a condition, or that keep it open, in reading order.
 
-    Parameters
-    ----------
-    condition : Condition
-        As parsed from a rule table.
-    facts : Facts
-        Every declared fact; ``None`` for unknown.
-    is_wanted : bool
-        Whether the rule asks for this condition to be met; turned over inside each ``not``.
-
-    Returns
-    -------
-    tuple[Evidence, ...]
-        Of a condition that is met: what met it. Of one not met: what failed. Of an unknown one: what is missing.
+    `condition`: as parsed from a rule table; `facts`: every declared fact; ``None`` for unknown; `is_wanted`: whether
+    the rule asks for this condition to be met; turned over inside each ``not``. Gives of a condition that is met: what
+    met it. Of one not met: what failed. Of an unknown one: what is missing.
     """
     match condition:
         case Comparison():

@@ -43,22 +43,9 @@ _SEVERAL: Final = 2  # lesions that speak for a disease of the whole patient
 def decide(findings: Findings, clinical: Clinical, policy: PolicySettings, ruleset: Ruleset) -> Decision:
     """Decide on all lesions of a study.
 
-    Parameters
-    ----------
-    findings : Findings
-        Measured on images or typed by a reader.
-    clinical : Clinical
-        What the clinician stated.
-    policy : PolicySettings
-        Choices of the site.
-    ruleset : Ruleset
-        From `load_rules`.
-
-    Returns
-    -------
-    Decision
-        Lesions in the order given; concern is the highest of the lesions in scope; recommendations merged, most
-        urgent first, none that contradicts a more urgent one.
+    `findings`: measured on images or typed by a reader; `clinical`: what the clinician stated; `policy`: choices of the
+    site; `ruleset`: from `load_rules`. Gives lesions in the order given; concern is the highest of the lesions in
+    scope; recommendations merged, most urgent first, none that contradicts a more urgent one.
     """
     gathered = gather_facts(findings, clinical, policy, ruleset)
     weighings = weigh_all(gathered, ruleset)

@@ -58,15 +58,8 @@ def evaluate(
 ) -> tuple[RuleVerdict, ...]:
     """Answer every rule for every lesion, with the comparisons that led to it.
 
-    Parameters
-    ----------
-    findings, clinical, policy, ruleset
-        As for `decide`.
-
-    Returns
-    -------
-    tuple[RuleVerdict, ...]
-        In order of lesion, then table, then row. A rule that is unknown names in its evidence what was missing.
+    `findings`, `clinical`, `policy` and `ruleset`: as for `decide`. Gives in order of lesion, then table, then row. A
+    rule that is unknown names in its evidence what was missing.
     """
     weighings = weigh_all(gather_facts(findings, clinical, policy, ruleset), ruleset)
     allowed = allow(weighings, ruleset)

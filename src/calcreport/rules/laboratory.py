@@ -52,26 +52,12 @@ def weigh_labs(
 ) -> LabFacts:
     """Compare laboratory values with their ranges.
 
-    Parameters
-    ----------
-    clinical : Clinical
-        Values with units, already checked for possibility.
-    age_years : float | None
-        Decides whether adult ranges apply.
-    study_date : date | None
-        Values further from it than `max_age_days` are not used; without it none is refused.
-    max_age_days : int
-        Oldest usable value.
-    urgent_calcium_mmol_l : float
-        From here on calcium is the first thing said.
-    sex : str | None
-        ``F`` or ``M`` chooses between ranges that differ; the wider one without it.
-
-    Returns
-    -------
-    LabFacts
-        ``None`` for every test that is missing, too old, or has no range at this age. Calcium is judged by the ionised
-        value where there is one, else adjusted for albumin where that is known. The product uses adjusted calcium.
+    `clinical`: values with units, already checked for possibility; `age_years`: decides whether adult ranges apply;
+    `study_date`: values further from it than `max_age_days` are not used; without it none is refused; `max_age_days`:
+    oldest usable value; `urgent_calcium_mmol_l`: from here on calcium is the first thing said; `sex`: ``F`` or ``M``
+    chooses between ranges that differ; the wider one without it. Gives ``None`` for every test that is missing, too
+    old, or has no range at this age. Calcium is judged by the ionised value where there is one, else adjusted for
+    albumin where that is known. The product uses adjusted calcium.
     """
     results = read_results(
         clinical.labs, age_years=age_years, sex=sex, study_date=study_date, max_age_days=max_age_days

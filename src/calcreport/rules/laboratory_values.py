@@ -44,23 +44,9 @@ def read_results(
 ) -> tuple[LabResult, ...]:
     """Take over every value given.
 
-    Parameters
-    ----------
-    labs : Labs
-        Checked for unit and possibility.
-    age_years : float | None
-        Decides whether adult ranges apply.
-    sex : str | None
-        ``F`` or ``M``.
-    study_date : date | None
-        The age of a value counts to this day; without it no age is known.
-    max_age_days : int
-        A value further from the study is not used.
-
-    Returns
-    -------
-    tuple[LabResult, ...]
-        In the order of `ANALYTES`.
+    `labs`: checked for unit and possibility; `age_years`: decides whether adult ranges apply; `sex`: ``F`` or ``M``;
+    `study_date`: the age of a value counts to this day; without it no age is known; `max_age_days`: a value further
+    from the study is not used. Gives in the order of `ANALYTES`.
     """
     given = [(name, lab) for name in ANALYTES if (lab := getattr(labs, name)) is not None]
     return tuple(

@@ -64,17 +64,8 @@ def is_elsewhere(lesion: LesionFinding, clinical: Clinical) -> bool:
 def complaint_facts(clinical: Clinical, *, applies: bool) -> dict[str, Value]:
     """Facts of the complaint and its site.
 
-    Parameters
-    ----------
-    clinical : Clinical
-        As typed.
-    applies : bool
-        ``False`` for a lesion elsewhere: what was said of the site is then unknown for it.
-
-    Returns
-    -------
-    dict[str, Value]
-        Symptoms, palpated mass, course and history; what one answer implies for another is filled in.
+    `clinical`: as typed; `applies`: ``False`` for a lesion elsewhere: what was said of the site is then unknown for it.
+    Gives symptoms, palpated mass, course and history; what one answer implies for another is filled in.
     """
     facts = plain_answers("symptoms", clinical.symptoms)
     facts |= plain_answers("felt", clinical.mass) | plain_answers("growth", clinical.growth)
@@ -175,23 +166,10 @@ def size_facts(
 ) -> dict[str, Value]:
     """Facts the size criterion rests on.
 
-    Parameters
-    ----------
-    lesion : LesionFinding
-        Lengths in mm.
-    facts : dict[str, Value]
-        Facts so far.
-    policy : PolicySettings
-        Limits in mm.
-    is_extent : bool
-        The mineral follows a vessel, tendon or fascia: its length is an extent and no mass dimension.
-    is_only : bool
-        The only lesion the palpated mass can be: a palpated size may then settle the size of the whole lesion.
-
-    Returns
-    -------
-    dict[str, Value]
-        The mass is preferred; as the mineral lies within the mass, the longer of the two counts.
+    `lesion`: lengths in mm; `facts`: facts so far; `policy`: limits in mm; `is_extent`: the mineral follows a vessel,
+    tendon or fascia: its length is an extent and no mass dimension; `is_only`: the only lesion the palpated mass can
+    be: a palpated size may then settle the size of the whole lesion. Gives the mass is preferred; as the mineral lies
+    within the mass, the longer of the two counts.
     """
     felt_cm = facts["felt.size_cm"]
     felt_mm = felt_cm * 10 if isinstance(felt_cm, float) else None

@@ -93,19 +93,8 @@ def infer_pattern(facts: dict[str, Value], ruleset: Ruleset) -> None:
 def weigh(facts: dict[str, Value], ruleset: Ruleset, judge: Judge = plainly) -> Weighing:
     """Apply every table to one lesion.
 
-    Parameters
-    ----------
-    facts : dict[str, Value]
-        Facts of the lesion, the patient and the policies; conclusions are added to it.
-    ruleset : Ruleset
-        Checked rules.
-    judge : Judge
-        Answers conditions.
-
-    Returns
-    -------
-    Weighing
-        Conclusions; recommendations before exclusions.
+    `facts`: facts of the lesion, the patient and the policies; conclusions are added to it; `ruleset`: checked rules;
+    `judge`: answers conditions. Gives conclusions; recommendations before exclusions.
     """
     facts |= {f"class.{rule.concludes}": "none" for rule in ruleset.tables["class"]}
     weighing = Weighing(facts=facts)

@@ -25,19 +25,8 @@ def placeholders(text: str) -> tuple[str, ...]:
 def fill(text: str, facts: Facts, declared: Mapping[str, Fact] = DECLARED) -> str:
     """Put facts into a text.
 
-    Parameters
-    ----------
-    text : str
-        With ``{fact}`` where a fact belongs; nothing else is interpreted.
-    facts : Facts
-        Values.
-    declared : Mapping[str, Fact]
-        Units.
-
-    Returns
-    -------
-    str
-        Unknown facts read "not provided".
+    `text`: with ``{fact}`` where a fact belongs; nothing else is interpreted; `facts`: values; `declared`: units. Gives
+    unknown facts read "not provided".
     """
 
     def say(match: re.Match[str]) -> str:

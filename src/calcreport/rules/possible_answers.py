@@ -50,16 +50,9 @@ def possible_answers(
 ) -> Iterator[PossibleAnswer]:
     """List every answer to every unknown input.
 
-    Parameters
-    ----------
-    findings, clinical, policy, ruleset
-        As for `decide`.
-
-    Yields
-    ------
-    PossibleAnswer
-        Clinical inputs first, in the order of the clinical file, then the findings of each lesion. An input that only
-        makes sense after another answer is left out until that answer is known.
+    `findings`, `clinical`, `policy` and `ruleset`: as for `decide`. Yields clinical inputs first, in the order of the
+    clinical file, then the findings of each lesion. An input that only makes sense after another answer is left out
+    until that answer is known.
     """
     for name, answer, changed in _clinical_answers(findings, clinical, policy, ruleset):
         yield PossibleAnswer(name=name, answer=answer, lesion=None, findings=findings, clinical=changed)

@@ -48,24 +48,9 @@ def compare_with_earlier(
 ) -> Findings:
     """Add the earlier finding to each lesion.
 
-    Parameters
-    ----------
-    findings : Findings
-        Of this study. A lesion whose `prior` a reader typed keeps it.
-    earlier : EarlierReport
-        To compare with.
-    study_instance_uid, patient
-        Of this study, where known.
-
-    Returns
-    -------
-    Findings
-        Every lesion with `prior`: matched, ambiguous or not found.
-
-    Raises
-    ------
-    UsageError
-        ``report.other_patient``, ``report.same_study``, ``report.not_earlier``.
+    `findings`: of this study. A lesion whose `prior` a reader typed keeps it; `earlier`: to compare with;
+    `study_instance_uid` and `patient`: of this study, where known. Gives every lesion with `prior`: matched, ambiguous
+    or not found. Raises `UsageError` ``report.other_patient``, ``report.same_study``, ``report.not_earlier``.
     """
     refuse_wrong_report(earlier, study_date=findings.study_date, study_instance_uid=study_instance_uid, patient=patient)
     before = earlier.findings
@@ -99,17 +84,8 @@ def refuse_wrong_report(
 ) -> None:
     """Refuse an earlier report that cannot be one of this patient before this study.
 
-    Parameters
-    ----------
-    earlier : EarlierReport
-        As named.
-    study_date, study_instance_uid, patient
-        Of this study, where known.
-
-    Raises
-    ------
-    UsageError
-        ``report.other_patient``, ``report.same_study``, ``report.not_earlier``.
+    `earlier`: as named; `study_date`, `study_instance_uid` and `patient`: of this study, where known. Raises
+    `UsageError` ``report.other_patient``, ``report.same_study``, ``report.not_earlier``.
     """
     if patient is not None and earlier.patient is not None and _is_other_patient(patient, earlier.patient):
         msg = "the report given with --prior is of another patient (date of birth, or id and name); name this patient's"

@@ -32,20 +32,9 @@ def add_provenance(
 ) -> Decision:
     """Add the provenance of its inputs to a decision.
 
-    Parameters
-    ----------
-    decision : Decision
-        On the lesions of `findings`, in their order.
-    findings, clinical, policy
-        What was decided on.
-    labs : LabFacts
-        Laboratory values as weighed.
-
-    Returns
-    -------
-    Decision
-        With laboratory values, growth of each lesion, sources of the inputs; each contradiction between what was typed
-        and what the header says is a limitation.
+    `decision`: on the lesions of `findings`, in their order; `findings`, `clinical` and `policy`: what was decided on;
+    `labs`: laboratory values as weighed. Gives with laboratory values, growth of each lesion, sources of the inputs;
+    each contradiction between what was typed and what the header says is a limitation.
     """
     inputs = tuple(used_inputs(findings, clinical))
     lesions = tuple(

@@ -95,15 +95,8 @@ AREA_NAMES: Final = frozenset(_AREAS) | frozenset(_GROUPS)
 def name_areas(region: str | None) -> tuple[str, ...] | None:
     """Areas a region's name means.
 
-    Parameters
-    ----------
-    region : str | None
-        Words such as ``"right calf"`` or ``"BACK"``.
-
-    Returns
-    -------
-    tuple[str, ...] | None
-        Areas and their groups; ``None`` when the region is unknown or its name is not understood.
+    `region`: words such as ``"right calf"`` or ``"BACK"``. Gives areas and their groups; ``None`` when the region is
+    unknown or its name is not understood.
     """
     if not region:
         return None

@@ -98,22 +98,9 @@ class Ruleset:
 def load_rules(texts: Mapping[str, str], site_texts: Mapping[str, str] | None = None) -> Ruleset:
     """Read and check rule tables.
 
-    Parameters
-    ----------
-    texts : Mapping[str, str]
-        File name to TOML text; the order of names decides the order of rows of one kind.
-    site_texts : Mapping[str, str] | None
-        A site's own rules, which replace or extend the others: see `lay_over`.
-
-    Returns
-    -------
-    Ruleset
-        Rules that name only declared facts and whose tables leave no gap.
-
-    Raises
-    ------
-    RuleFileError
-        ``rules.invalid`` with every mistake in ``problems``.
+    `texts`: file name to TOML text; the order of names decides the order of rows of one kind; `site_texts`: a site's
+    own rules, which replace or extend the others: see `lay_over`. Gives rules that name only declared facts and whose
+    tables leave no gap. Raises `RuleFileError` ``rules.invalid`` with every mistake in ``problems``.
     """
     problems: list[str] = []
     reading = _read_files(texts, _TOP, problems)

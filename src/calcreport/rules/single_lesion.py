@@ -10,17 +10,8 @@ from calcreport.model.report import Laterality
 def place_by_complaint(findings: Findings, clinical: Clinical) -> Findings:
     """Give a single lesion the region and side of the complaint where it has none.
 
-    Parameters
-    ----------
-    findings : Findings
-        Measured or typed. Several lesions stay as they are: the complaint may be about any of them.
-    clinical : Clinical
-        Site of the complaint.
-
-    Returns
-    -------
-    Findings
-        What was known of the place is not changed.
+    `findings`: measured or typed. Several lesions stay as they are: the complaint may be about any of them; `clinical`:
+    site of the complaint. Gives what was known of the place is not changed.
     """
     if len(findings.lesions) != 1:
         return findings

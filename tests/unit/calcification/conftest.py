@@ -124,7 +124,9 @@ def make_scene() -> Callable[..., Scene]:
         volume.hu.setflags(write=True)
         coarse = coarsen(volume)
         blocks = coarse.hu.shape
-        empty = {name: np.zeros(blocks, dtype=bool) for name in ("bone", "free", "cartilage", "lumen", "outside", "cage")}
+        empty = {
+            name: np.zeros(blocks, dtype=bool) for name in ("bone", "free", "cartilage", "lumen", "outside", "cage")
+        }
         grid = Grid(hu=coarse.hu, step=(3, 3, 3), spacing_mm=(3.0, 3.0, 3.0))
         bones = BoneMap(
             grid=grid, bone=empty["bone"], free=empty["free"], cartilage=empty["cartilage"], lumen=empty["lumen"],

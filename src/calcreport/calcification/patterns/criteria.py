@@ -42,14 +42,8 @@ Grade = Any
 def pattern_values(f: Features, spacing: tuple[float, float, float], region: str | None = None) -> dict[str, float]:
     """Values the table names, of one lesion: its features, what follows from them, and how well it is resolved.
 
-    Parameters
-    ----------
-    f : Features
-        Of one lesion.
-    spacing : tuple[float, float, float]
-        Of voxels along slice, row, column, mm.
-    region : str | None
-        Body part, for the few patterns bound to a place.
+    `f`: of one lesion; `spacing`: of voxels along slice, row, column, mm; `region`: body part, for the few patterns
+    bound to a place.
     """
     row = {name: np.nan if value is None else value for name, value in f.as_row().items() if name != "layer"}
     part, longest = (region or "").upper(), max(f.longest_mm, 1e-6)

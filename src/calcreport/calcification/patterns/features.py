@@ -153,16 +153,8 @@ def describe(
 ) -> Features:
     """Features of a lesion.
 
-    Parameters
-    ----------
-    hu : NDArray[np.int16]
-        Shape ``(slices, rows, columns)`` of a box around the lesion, HU.
-    inside : NDArray[np.bool_]
-        Same shape; voxels inside the lesion's surface, at least one.
-    geometry : VolumeGeometry
-        Of the volume the box was cut from.
-    known : Surroundings
-        What was measured before.
+    `hu`: shape ``(slices, rows, columns)`` of a box around the lesion, HU; `inside`: same shape; voxels inside the
+    lesion's surface, at least one; `geometry`: of the volume the box was cut from; `known`: what was measured before.
     """
     spacing, voxel_mm3 = geometry.spacing_mm, geometry.voxel_volume_mm3
     levels, rows, columns = (

@@ -57,23 +57,9 @@ def read_pattern(
 ) -> Pattern:
     """Pattern of a lesion with its confidence.
 
-    Parameters
-    ----------
-    features : Features
-        Of the lesion.
-    geometry : VolumeGeometry
-        For what the voxels can resolve.
-    slice_thickness_mm : float | None
-        From the header; the larger of it and the spacing counts.
-    region : str | None
-        Body part, for the few patterns bound to a place.
-    site : Mapping[str, Any] | None
-        A site's own tables; see `pattern_table`.
-
-    Returns
-    -------
-    Pattern
-        P30 when nothing fits; scores of the runners-up beside it.
+    `features`: of the lesion; `geometry`: for what the voxels can resolve; `slice_thickness_mm`: from the header; the
+    larger of it and the spacing counts; `region`: body part, for the few patterns bound to a place; `site`: a site's
+    own tables; see `pattern_table`. Gives p30 when nothing fits; scores of the runners-up beside it.
     """
     thickest = max(geometry.spacing_mm[0], slice_thickness_mm or 0.0)
     values = pattern_values(features, (thickest, *geometry.spacing_mm[1:]), region)

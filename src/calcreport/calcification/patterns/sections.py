@@ -89,16 +89,8 @@ def read_sections(
 ) -> Sections:
     """Shell and core of the cross-sections, weighted by area.
 
-    Parameters
-    ----------
-    hu : NDArray[np.int16]
-        Shape ``(slices, rows, columns)``, HU.
-    inside : NDArray[np.bool_]
-        Same shape; true in the mineral.
-    spacing : tuple[float, float, float]
-        Voxel spacing along slice, row, column, mm.
-    noise_hu, near_hu : float
-        Noise, and median of the tissue around, HU.
+    `hu`: shape ``(slices, rows, columns)``, HU; `inside`: same shape; true in the mineral; `spacing`: voxel spacing
+    along slice, row, column, mm; `noise_hu` and `near_hu`: noise, and median of the tissue around, HU.
     """
     chosen = np.flatnonzero(inside.any(axis=(1, 2)))
     chosen = chosen[np.unique(np.linspace(0, chosen.size - 1, min(SECTIONS, chosen.size)).round().astype(int))]
@@ -217,12 +209,8 @@ def level_and_ring_share(inside: NDArray[np.bool_], spacing: Spacing) -> tuple[f
     Calcium settles: the upper edge of a fluid-calcium level is horizontal, the lower one follows the wall. Levels are
     looked for in the broader deposits, rings in the smaller ones.
 
-    Parameters
-    ----------
-    inside : NDArray[np.bool_]
-        Shape ``(slices, rows, columns)``; rows run from front to back.
-    spacing : tuple[float, float, float]
-        Voxel spacing along slice, row, column, mm.
+    `inside`: shape ``(slices, rows, columns)``; rows run from front to back; `spacing`: voxel spacing along slice, row,
+    column, mm.
     """
     flat = broad = rings = small = 0
     stride = max(1, inside.shape[0] // LEVEL_SECTIONS)

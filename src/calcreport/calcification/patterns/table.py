@@ -62,19 +62,8 @@ class PatternTable:
 def read_table(text: str, features: frozenset[str], site: Mapping[str, Any] | None = None) -> PatternTable:
     """Read a table; a site's own ``sign`` and ``pattern`` tables replace those of their name.
 
-    Parameters
-    ----------
-    text : str
-        TOML.
-    features : frozenset[str]
-        Features a row may name, beside the signs before it.
-    site : Mapping[str, Any] | None
-        As read from TOML, of the same form.
-
-    Raises
-    ------
-    RuleFileError
-        ``rules.invalid_patterns`` with every mistake in ``problems``.
+    `text`: TOML; `features`: features a row may name, beside the signs before it; `site`: as read from TOML, of the
+    same form. Raises `RuleFileError` ``rules.invalid_patterns`` with every mistake in ``problems``.
     """
     content, own, problems = tomllib.loads(text), dict(site or {}), list[str]()
     problems += [f"{key}: unknown table; write sign or pattern" for key in own if key not in {"sign", "pattern"}]

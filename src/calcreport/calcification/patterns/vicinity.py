@@ -54,14 +54,8 @@ class Vicinity:
 def read_vicinity(hu: NDArray[np.int16], inside: NDArray[np.bool_], spacing: Spacing) -> Vicinity:
     """Tissue around a lesion, within a box.
 
-    Parameters
-    ----------
-    hu : NDArray[np.int16]
-        Shape ``(slices, rows, columns)`` of a box around the lesion, HU.
-    inside : NDArray[np.bool_]
-        Same shape; true in the mineral.
-    spacing : tuple[float, float, float]
-        Voxel spacing along slice, row, column, mm.
+    `hu`: shape ``(slices, rows, columns)`` of a box around the lesion, HU; `inside`: same shape; true in the mineral;
+    `spacing`: voxel spacing along slice, row, column, mm.
     """
     stride = max(1, int(np.ceil((inside.size / MAX_VOXELS) ** (1 / 3))))
     if not inside[::stride, ::stride, ::stride].any():

@@ -75,20 +75,9 @@ def looks_explicit(head: bytes, offset: int) -> bool:
 class Walker:
     """Walks the data set once.
 
-    Parameters
-    ----------
-    head : bytes
-        First bytes of the file, or all of it.
-    size : int
-        Size of the whole file in bytes; no element may reach beyond it.
-    encoding : Encoding
-        How elements are written.
-    wanted : frozenset[int]
-        Tags whose values are kept.
-    nested : frozenset[int]
-        Tags of sequences whose items are kept.
-    longest : int
-        Bytes kept of one value; the rest of a longer one is dropped.
+    `head`: first bytes of the file, or all of it; `size`: size of the whole file in bytes; no element may reach beyond
+    it; `encoding`: how elements are written; `wanted`: tags whose values are kept; `nested`: tags of sequences whose
+    items are kept; `longest`: bytes kept of one value; the rest of a longer one is dropped.
     """
 
     __slots__ = ("_count", "_encoding", "_head", "_long", "_longest", "_nested", "_short", "_size", "_wanted", "pixels")
