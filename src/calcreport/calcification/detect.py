@@ -28,15 +28,14 @@ from calcreport.model.report import ExclusionReason
 IN_BONE: Final = 0.5
 """A component with this share in the map of bones is bone; likewise for cartilage, lumen and cavities."""
 
-MIN_AIRWAY_SHARE: Final = 0.5
-"""Plates of thyroid and cricoid and the hyoid lie partly in the wall of the airway."""
-
 THIN_SLICES: Final = 2
 """A component in no more slices is averaged with what lies above and below it: its peak says little of its density."""
 
 DOUBTFUL_BONE_MM3: Final = 10_000.0
 """A bone seen in part that is smaller than this is not told from an ossified lesion."""
 
+MAX_PHALANX_MM3: Final = 3_000.0
+"""Where the image tells no region it may be hand or foot, whose phalanges are smaller and blurred through and through."""
 
 SHAFTS: Final = frozenset({"thigh", "lower leg", "upper arm", "forearm"})
 """Regions without small bones of their own. Above `BONE_HU` bones themselves fall into pieces."""
@@ -128,10 +127,8 @@ def detect(scene: Scene, *, min_volume_mm3: float, thin_seed_hu: float | None = 
 
 
 def _lies_inside(scene: Scene, component: int) -> bool:
-    """Whether a component belongs to a cavity of the body; cartilage of the larynx reaches out of its own."""
-    if scene.share_in(scene.places.cavity > 0, component) >= IN_BONE:
-        return True
-    return scene.share_in(scene.airway_wall, component) >= MIN_AIRWAY_SHARE
+    """Whether a component belongs to a cavity of the body: what only touches one is a deposit beside it."""
+    return scene.share_in(scene.places.cavity > 0, component) >= IN_BONE
 
 
 def _is_parted(scene: Scene, component: int) -> bool:
@@ -139,7 +136,11 @@ def _is_parted(scene: Scene, component: int) -> bool:
     volume_mm3 = float(scene.components.voxels[component]) * scene.volume.geometry.voxel_volume_mm3
     if scene.limits.grow > BONE_HU or volume_mm3 >= DOUBTFUL_BONE_MM3 or scene.border(component)[0]:
         return False
-    return scene.region(component) in SHAFTS or is_solid(scene.volume.hu, scene.components.indices(component))
+    if scene.bones.is_crowded(*scene.components.box[component].T):
+        return False
+    region = scene.region(component)
+    is_phalanx = region is None and volume_mm3 < MAX_PHALANX_MM3
+    return region in SHAFTS or (not is_phalanx and is_solid(scene.volume.hu, scene.components.indices(component)))
 
 
 def _bone_detail(scene: Scene, component: int) -> str:
