@@ -34,6 +34,8 @@ THIN_SLICES: Final = 2
 DOUBTFUL_BONE_MM3: Final = 10_000.0
 """A bone seen in part that is smaller than this is not told from an ossified lesion."""
 
+MAX_PHALANX_MM3: Final = 3_000.0
+"""Where the image tells no region it may be hand or foot, whose phalanges are smaller and blurred through and through."""
 
 SHAFTS: Final = frozenset({"thigh", "lower leg", "upper arm", "forearm"})
 """Regions without small bones of their own. Above `BONE_HU` bones themselves fall into pieces."""
@@ -125,7 +127,11 @@ def _is_parted(scene: Scene, component: int) -> bool:
     volume_mm3 = float(scene.components.voxels[component]) * scene.volume.geometry.voxel_volume_mm3
     if scene.limits.grow > BONE_HU or volume_mm3 >= DOUBTFUL_BONE_MM3 or scene.border(component)[0]:
         return False
-    return scene.region(component) in SHAFTS or is_solid(scene.volume.hu, scene.components.indices(component))
+    if scene.bones.is_crowded(*scene.components.box[component].T):
+        return False
+    region = scene.region(component)
+    is_phalanx = region is None and volume_mm3 < MAX_PHALANX_MM3
+    return region in SHAFTS or (not is_phalanx and is_solid(scene.volume.hu, scene.components.indices(component)))
 
 
 def _bone_detail(scene: Scene, component: int) -> str:

@@ -59,7 +59,6 @@ def test_metal_is_denser_than_mineral_of_its_size(scene, make_focus, peak_hu, vo
     [
         (lambda s: s.bones.cartilage, (ExclusionReason.ORGAN, "cartilage of a rib")),
         (lambda s: s.places.cage, (ExclusionReason.SKELETON, "rib or costal cartilage")),
-        (lambda s: s.bones.lumen, (ExclusionReason.CONTRAST, "enhanced blood")),
     ],
 )
 def test_half_of_it_in_a_map_belongs_to_the_map(scene, make_focus, where, expected, eighths):
@@ -67,11 +66,51 @@ def test_half_of_it_in_a_map_belongs_to_the_map(scene, make_focus, where, expect
     assert verdict(scene, make_focus()) == (expected if eighths == 4 else None)
 
 
-@pytest.mark.parametrize(("peak_hu", "is_blood"), [(449.0, True), (450.0, False), (900.0, False)])
-def test_in_the_lumen_only_what_noise_explains_is_blood(make_scene, make_focus, peak_hu, is_blood):
-    scene = make_scene(BOX, lumen_hu=400.0, noise_hu=10.0)
-    fill(scene.bones.lumen, 8)
-    assert (verdict(scene, make_focus(peak_hu=peak_hu)) is not None) is is_blood
+@pytest.mark.parametrize(
+    ("peak_hu", "eighths", "lumen_hu", "is_blood"),
+    [
+        (449.0, 8, 400.0, True),
+        (450.0, 8, 400.0, False),  # five noise deviations of 10 HU
+        (900.0, 8, 400.0, False),
+        (449.0, 4, 400.0, True),
+        (449.0, 3, 400.0, False),
+        (449.0, 8, None, False),
+    ],
+)
+def test_in_the_lumen_only_what_noise_explains_is_blood(make_scene, make_focus, peak_hu, eighths, lumen_hu, is_blood):
+    scene = make_scene(BOX, lumen_hu=lumen_hu, noise_hu=10.0)
+    fill(scene.bones.lumen, eighths)
+    expected = (ExclusionReason.CONTRAST, "enhanced blood")
+    assert verdict(scene, make_focus(peak_hu=peak_hu)) == (expected if is_blood else None)
+
+
+@pytest.mark.parametrize(
+    ("reference_hu", "mean_hu", "lumen_hu", "is_blood"),
+    [
+        (110.0, 159.0, 200.0, True),
+        (110.0, 160.0, 200.0, False),
+        (109.0, 150.0, 200.0, False),
+        (110.0, 159.0, None, False),
+    ],
+)
+def test_what_noise_explains_among_enhanced_blood_is_blood(
+    make_scene, make_focus, reference_hu, mean_hu, lumen_hu, is_blood
+):
+    scene = make_scene(BOX, lumen_hu=lumen_hu, noise_hu=10.0)
+    found = verdict(scene, make_focus(reference_hu=reference_hu, mean_hu=mean_hu))
+    assert found == ((ExclusionReason.CONTRAST, "enhanced blood") if is_blood else None)
+
+
+@pytest.mark.parametrize(
+    ("bone", "blood", "is_joined"),
+    [(2, 5, True), (1, 6, False), (2, 4, False), (6, 2, True), (7, 1, False), (8, 0, False)],
+)
+def test_bone_joined_with_blood_holds_some_of_both(scene, make_focus, bone, blood, is_joined):
+    fill(scene.bones.bone, bone)
+    fill(scene.bones.lumen, bone + blood)
+    scene.bones.lumen[scene.bones.bone] = False
+    expected = (ExclusionReason.SKELETON, "bone joined with enhanced blood")
+    assert verdict(scene, make_focus()) == (expected if is_joined else None)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +197,7 @@ def test_half_in_the_air_within_30_mm_of_hooks_is_one_of_them(scene, make_focus,
     assert found == ((ExclusionReason.EXTERNAL, "beside metal on the skin") if is_hook else None)
 
 
-@pytest.mark.parametrize(("air", "firm_eighths", "is_on_skin"), [(0.21, 3, True), (0.20, 3, False), (0.21, 4, False)])
+@pytest.mark.parametrize(("air", "firm_eighths", "is_on_skin"), [(0.21, 4, True), (0.20, 4, False), (0.21, 5, False)])
 def test_what_stands_on_the_skin_has_air_around_it(scene, make_focus, air, firm_eighths, is_on_skin):
     scene.body.firm[:] = False
     fill(scene.body.firm, firm_eighths)
@@ -225,7 +264,8 @@ def test_near_metal_a_deposit_stands_out_more_than_streaks(scene, make_focus, cn
     assert found == ((ExclusionReason.NOISE, "metal streak") if is_streak else None)
 
 
-def test_the_first_rule_that_holds_gives_the_reason(scene, make_focus):
+def test_the_first_rule_that_holds_gives_the_reason(make_scene, make_focus):
+    scene = make_scene(BOX, lumen_hu=400.0)
     for mask in (scene.bones.cartilage, scene.places.cage, scene.bones.lumen):
         fill(mask, 8)
     assert verdict(scene, make_focus(peak_hu=2_500.0))[0] is ExclusionReason.METAL
@@ -234,6 +274,8 @@ def test_the_first_rule_that_holds_gives_the_reason(scene, make_focus):
     assert verdict(scene, make_focus(**NOISE))[1] == "rib or costal cartilage"
     scene.places.cage[:] = False
     assert verdict(scene, make_focus(**NOISE))[0] is ExclusionReason.CONTRAST
+    scene.bones.lumen[:] = False
+    assert verdict(scene, make_focus(**NOISE))[0] is ExclusionReason.NOISE
 
 
 POOL = {
