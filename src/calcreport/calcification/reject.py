@@ -236,8 +236,6 @@ def _is_small_part(case: _Case) -> bool:
     return case.scene.bones.is_crowded(*case.scene.components.box[case.focus.component].T)
 
 
-
-
 def _is_patella(scene: Scene, focus: Focus) -> bool:
     """Whether a large piece with a core fainter than its rim lies before the bones of a knee."""
     # A limit raised above enhanced blood leaves the cortex alone; the map of bones sees the marrow.

@@ -221,7 +221,12 @@ def test_key_images_go_to_the_lesions_of_most_concern_then_to_the_longest(most, 
 
 @pytest.mark.parametrize(
     ("typed", "ids"),
-    [(("A", "b-2"), ["b-2", "A"]), (("A", "A"), ["L1", "L2"]), (("A", None), ["L1", "L2"]), (("A", "a/b"), ["L1", "L2"])],
+    [
+        (("A", "b-2"), ["b-2", "A"]),
+        (("A", "A"), ["L1", "L2"]),
+        (("A", None), ["L1", "L2"]),
+        (("A", "a/b"), ["L1", "L2"]),
+    ],
 )
 def test_the_reader_s_own_lesion_ids_stay(typed: tuple[str | None, ...], ids: list[str]) -> None:
     lesions = tuple(finding(float(size), id=name) for size, name in zip((3, 4), typed, strict=True))
