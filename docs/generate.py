@@ -141,7 +141,7 @@ def _places() -> dict[str, list[str]]:
 
 def _is_wording(code: str) -> bool:
     """Whether this is an id of the report's wording, or the beginning of one."""
-    return any(known.startswith(code) for known in _wording())
+    return code not in OTHERS and any(known.startswith(code) for known in _wording())
 
 
 @cache
