@@ -20,18 +20,10 @@ MOST_CASES: Final = 2
 HEAD: Final = """# Rules and where they come from
 
 Made by `make docs` from the rule tables, [management-statements.toml](management-statements.toml) and
-<<<<<<< HEAD
 [hazards.toml](hazards.toml); do not edit. A source is a study, a guideline or a standard, or it is marked: *background*
 (teaching page, blog, review copy), *article* (one of the five articles of management-statements.toml), *this project*
 (a settlement or proposal of our own). A case is a file of `tests/unit/rules/cases` in which the row speaks; where there
 is none, tests name the row itself, or it is a row of the tests of limits.
-=======
-[hazards.toml](hazards.toml); do not edit.
-A source is a study, a guideline or a standard, or it is marked: *background* (teaching page, blog, review copy),
-*article* (one of the five articles of management-statements.toml), *this project* (a settlement or proposal of our
-own). A case is a file of `tests/unit/rules/cases` in which the row speaks; where there is none, tests name
-the row itself, or it is a row of the tests of limits.
->>>>>>> q-d
 
 {hazards}
 

@@ -1,13 +1,8 @@
 """Fit limits and weights of ``patterns/ct.toml`` to lesions of known pattern, one row at a time.
 
 Hosts are folders of real CT series; lesions of both definitions are put into them, found and described. ``--folds``
-<<<<<<< HEAD
-leaves hosts out in turn and prints how many of their lesions are named right, which is the figure to quote. ``--write``
-puts the numbers fitted to all into the table. Limits of signs and flags, which have a plain meaning, stay.
-=======
 leaves hosts out in turn and prints how many of their lesions are named right, which is the figure to quote. The table
 printed with ``--write`` is that fitted to all. Limits of signs and flags, which have a plain meaning, stay.
->>>>>>> q-d
 """
 
 from __future__ import annotations
