@@ -87,7 +87,7 @@ def flat(study: Path) -> str:
 
 
 def findings(text: str) -> str:
-    return text.split("FINDINGS:")[1].split("RED FLAGS:", maxsplit=1)[0]
+    return text.split("FINDINGS:")[1].split("SARCOMA FLAGS:", maxsplit=1)[0]
 
 
 def take_back(run, study: Path) -> Lesion:
