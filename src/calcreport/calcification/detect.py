@@ -35,7 +35,7 @@ DOUBTFUL_BONE_MM3: Final = 10_000.0
 """A bone seen in part that is smaller than this is not told from an ossified lesion."""
 
 MAX_PHALANX_MM3: Final = 3_000.0
-"""Where the image tells no region it may be hand or foot, whose phalanges are smaller and blurred through and through."""
+"""Where the image tells no region it may be hand or foot, whose phalanges are smaller and blurred all through."""
 
 SHAFTS: Final = frozenset({"thigh", "lower leg", "upper arm", "forearm"})
 """Regions without small bones of their own. Above `BONE_HU` bones themselves fall into pieces."""

@@ -83,7 +83,7 @@ def number_lesions(
     """Put lesions in the order of the report and number them: ``("L1", index into lesions)`` and so on.
 
     Highest concern first, then the longest dimension of the mass where it is known, otherwise of the mineral, otherwise
-        its length in pixels; equal ones keep their order. Ids that a reader typed for all of them stay. Raises `ValueError`
+    its length in pixels; equal ones keep their order. Ids that a reader typed for all of them stay. Raises `ValueError`
     when the decision is about another number of lesions.
     """
     if len(lesions) != len(decision.lesions):
