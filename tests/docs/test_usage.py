@@ -56,6 +56,8 @@ def test_the_example_files_work_together(folder: Path) -> None:
         "settings.toml",
         "--rules",
         "site.toml",
+        "--format",
+        "text-full",
     ]
     result = _run(folder, *words)
     assert (result.returncode, result.stderr) == (0, "")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from calcreport.model.report import Concern, Lesion, Recommendation, YesNo
 
-_SURE = ("consistent with", "favoured")
+_SURE: Final = ("consistent with", "favoured")
+"""Certainties of a leading pattern that is sure enough for lesions to form one group."""
 
 
 class Part(NamedTuple):

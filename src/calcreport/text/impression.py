@@ -187,7 +187,7 @@ def _name_group(group: list[Lesion], report: Report, statements: Statements) -> 
 
 
 def felt_mass_mm(report: Report, lesion: Lesion) -> float | None:
-    """Size of the lump that a clinician felt, where the size flag of the lesion rests on it; ``None`` otherwise."""
+    """Size of the mass that a clinician felt, where the size flag of the lesion rests on it; ``None`` otherwise."""
     mass = report.clinical.get("mass")
     felt = mass.get("size_cm") if isinstance(mass, dict) else None
     value = lesion.flags.size.value

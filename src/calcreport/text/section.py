@@ -35,12 +35,15 @@ from calcreport.text.technique import describe_slices, say_contrast, say_negativ
 from calcreport.text.wording import as_sentence, capitalise, join_words, lengths_of, name_finding, name_place
 
 _MOST_WORDS: Final = 260
+"""Longest section, in words."""
 _MOST_WORDS_OF_FEW: Final = 160
+"""Longest section about few lesions, in words."""
 _FEW: Final = 3
 """Lesions up to which the shorter limit holds."""
 _PLEASANT_WORDS: Final = 120
 """Length to which what is least important (rank `_DISPENSABLE` and higher) is left out."""
 _DISPENSABLE: Final = 4
+"""Rank from which a part may be left out."""
 _NEVER: Final = 9
 """Rank of what ``report.json`` has and the section never."""
 _HEADING_WORDS: Final = 12
@@ -50,6 +53,7 @@ _MOST_NAMED: Final = 3
 _MOST_SENTENCES: Final = 3
 """Sentences of advice in one item."""
 _BRACKETS: Final = re.compile(r" ?\([^()]*\)")
+"""A remark in brackets, with the space before it."""
 _CAPS: Final = ((3, 4, 4), (3, 2, 3), (2, 2, 3), (1, 2, 2), (1, 1, 2), (1, 0, 1))
 """Most lesions in full, groups and items of the impression; the next row where the text is too long with one."""
 
@@ -227,13 +231,13 @@ def _surroundings(report: Report, lesion: Lesion, statements: Statements) -> lis
     compartment = lesion.location.compartment or ""
     tissue = statements.choose("tissue", compartment, compartment)
     is_told = tissue in {name_finding(lesion.pattern, statements), _layer(report, lesion, statements)}
-    told = [(tissue, 3)] if tissue and not is_told and "fascia" not in tissue else []
+    parts = [(tissue, 3)] if tissue and not is_told and "fascia" not in tissue else []
     if lesion.location.films:
-        return [*told, (say_projection(lesion.location.films, statements), 2)]
+        return [*parts, (say_projection(lesion.location.films, statements), 2)]
     distance = lesion.depth.skin_distance_mm
     if distance is None or is_on_film(report):
-        return told
-    return [*told, (statements.say("depth.skin", distance=lengths_of(report).spell(distance)), 4)]
+        return parts
+    return [*parts, (statements.say("depth.skin", distance=lengths_of(report).spell(distance)), 4)]
 
 
 def _mass(report: Report, lesion: Lesion, statements: Statements) -> str:
@@ -306,8 +310,8 @@ def _describe_many(report: Report, group: list[Lesion], statements: Statements) 
 def _flags(report: Report, statements: Statements) -> Line:
     """Every flag once: what is present or possible with its lesions, what is explained, absent, and not assessed."""
     names = dict(zip(FLAG_NAMES, name_flags(report, statements), strict=True))
-    told = _settled(report, names, statements) if report.lesions else _reported(report, names, statements)
-    return [Part(" ".join(map(as_sentence, told)).rstrip("."))]
+    sentences = _settled(report, names, statements) if report.lesions else _reported(report, names, statements)
+    return [Part(" ".join(map(as_sentence, sentences)).rstrip("."))]
 
 
 def _reported(report: Report, names: dict[str, str], statements: Statements) -> list[str]:
@@ -322,12 +326,12 @@ def _reported(report: Report, names: dict[str, str], statements: Statements) -> 
 
 
 def _settled(report: Report, names: dict[str, str], statements: Statements) -> list[str]:
-    told, absent, unknown = [], [], []
+    present, absent, unknown = [], [], []
     for state in (FlagState.PRESENT, FlagState.POSSIBLE, FlagState.EXPLAINED):
         for key, name in names.items():
             holders = [lesion for lesion in report.lesions if _flag(lesion, key).state is state]
             if holders:
-                told.append(_say_flag(report, key, name, holders, statements))
+                present.append(_say_flag(report, key, name, holders, statements))
     for key, name in names.items():
         states = {lesion.id: _flag(lesion, key).state for lesion in report.lesions}
         if set(states.values()) == {FlagState.ABSENT}:
@@ -336,8 +340,8 @@ def _settled(report: Report, names: dict[str, str], statements: Statements) -> l
         if missing:
             whole = len(missing) == len(states)
             unknown.append(name if whole else f"{name} ({_name_ids(missing, statements)})")
-    told += [statements.say("section.flag.absent", list=", ".join(absent))] if absent else []
-    return told + ([statements.say("section.flag.not_assessed", list=", ".join(unknown))] if unknown else [])
+    present += [statements.say("section.flag.absent", list=", ".join(absent))] if absent else []
+    return present + ([statements.say("section.flag.not_assessed", list=", ".join(unknown))] if unknown else [])
 
 
 def _flag(lesion: Lesion, key: str) -> Flag:
@@ -382,15 +386,15 @@ def _impression(report: Report, items: tuple[Item, ...], most: int, statements: 
     asked = [[entry for lesion in item.lesions for entry in lesion.recommendations] for item in kept]
     asked[0] += loose
     said = _as_said(report)
-    told = [([lesion.id for lesion in item.lesions], list(item.line)) for item in kept]
+    bodies = [([lesion.id for lesion in item.lesions], list(item.line)) for item in kept]
     if len(kept) < len(items):
         count = statements.say("section.others" if len(hidden) > 1 else "section.others_one", count=len(hidden))
         general = [item.text.rstrip(".") for item in items[len(kept) :] if not item.lesions]
         first, *others = [*([count] if hidden else []), *general]
-        told.append(([lesion.id for lesion in hidden], [Part(first), *(Part(join_next(text)) for text in others)]))
+        bodies.append(([lesion.id for lesion in hidden], [Part(first), *(Part(join_next(text)) for text in others)]))
         asked.append([entry for lesion in hidden for entry in lesion.recommendations if is_binding(entry)])
     worded = [[entry.model_copy(update={"text": said[entry.text]}) for entry in entries] for entries in asked]
-    return _with_advice(told, worded, statements)
+    return _with_advice(bodies, worded, statements)
 
 
 def _as_said(report: Report) -> dict[str, str]:
@@ -407,7 +411,7 @@ def _as_said(report: Report) -> dict[str, str]:
 
 
 def _with_advice(
-    told: list[tuple[list[str], Line]], asked: list[list[Recommendation]], statements: Statements
+    bodies: list[tuple[list[str], Line]], asked: list[list[Recommendation]], statements: Statements
 ) -> list[Line]:
     """Add what is recommended for each item, a sentence once: an item that asks for the same refers to the earlier one.
 
@@ -418,7 +422,7 @@ def _with_advice(
     also: dict[str, list[str]] = {}
     printed: set[str] = set()
     lines: list[list[tuple[Recommendation, list[str]]]] = []
-    for (ids, line), advice in zip(told, asked, strict=True):
+    for (ids, line), advice in zip(bodies, asked, strict=True):
         own = {entry.text for entry in advice}
         known = {entry.text for entries in chosen for entry in entries}
         same = [k for k, entries in enumerate(chosen) if entries and {entry.text for entry in entries} <= own]
@@ -435,7 +439,7 @@ def _with_advice(
         printed |= {text for entry in chosen[-1] for text in _sentences(entry)}
     return [
         line + [part for place, (entry, own) in enumerate(said) for part in _say(entry, own, place, also, statements)]
-        for (_, line), said in zip(told, lines, strict=True)
+        for (_, line), said in zip(bodies, lines, strict=True)
     ]
 
 
