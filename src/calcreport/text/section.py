@@ -484,6 +484,7 @@ def _limitation(report: Report, statements: Statements) -> Line:
         *((text, 0) for text in sorted(failed)),
         *([(statements.say("section.limit.cut"), 1)] if cut and kind == "mineral" else []),
         *([] if kind == "mineral" else [(general, 0)]),
+        *((text, 2) for text in report.limitations if text.startswith("Contradiction")),
         *((text, 3) for text in report.measured_limitations),
         *([(general, 4)] if kind == "mineral" and not is_seen_whole else []),
     ]
