@@ -51,7 +51,8 @@ def test_what_was_typed_wins_and_every_contradiction_is_printed(run, leg, tmp_pa
         "clinician",
         "thigh",  # the image shows one; the typed region is told as contradicted above
     )
-    assert "47 F." in text
+    (full,) = (tmp_path / "a").glob("r/*/report_full.txt")
+    assert "47 F." in " ".join(full.read_text().split())
     assert "Taken from the image header" not in text
 
 
