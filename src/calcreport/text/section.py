@@ -42,6 +42,7 @@ _PLEASANT_WORDS: Final = 120
 """Length to which what is least important (rank `_DISPENSABLE` and higher) is left out."""
 _DISPENSABLE: Final = 4
 _NEVER: Final = 9
+_ALWAYS_SAID: Final = ("Contradiction", "Identity missing")
 """Rank of what ``report.json`` has and the section never."""
 _HEADING_WORDS: Final = 12
 """Words of headings and item numbers."""
@@ -484,8 +485,8 @@ def _limitation(report: Report, statements: Statements) -> Line:
         *((text, 0) for text in sorted(failed)),
         *([(statements.say("section.limit.cut"), 1)] if cut and kind == "mineral" else []),
         *([] if kind == "mineral" else [(general, 0)]),
-        *((text, 2) for text in report.limitations if text.startswith("Contradiction")),
-        *((text, 3) for text in report.measured_limitations),
+        *((text, 2) for text in report.limitations if text.startswith(_ALWAYS_SAID)),
+        *((text, 6 if number and is_on_film(report) else 3) for number, text in enumerate(report.measured_limitations)),
         *([(general, 4)] if kind == "mineral" and not is_seen_whole else []),
     ]
     sentences = dict(reversed([(text.strip(" ."), rank) for text, rank in ranked]))
