@@ -42,8 +42,9 @@ _PLEASANT_WORDS: Final = 120
 """Length to which what is least important (rank `_DISPENSABLE` and higher) is left out."""
 _DISPENSABLE: Final = 4
 _NEVER: Final = 9
-_ALWAYS_SAID: Final = ("Contradiction", "Identity missing")
 """Rank of what ``report.json`` has and the section never."""
+_ALWAYS_SAID: Final = ("Contradiction", "Identity missing")
+"""First words of sentences that outrank other limits of the images."""
 _HEADING_WORDS: Final = 12
 """Words of headings and item numbers."""
 _MOST_NAMED: Final = 3
