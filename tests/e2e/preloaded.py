@@ -19,7 +19,7 @@ from typing import Final
 
 LONGEST_S: Final = 120
 """A command that takes longer is ended by SIGALRM."""
-ENVIRONMENT: Final = {"PYTHONENVIRONMENT": "default", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+ENVIRONMENT: Final = {"PYTHONWARNINGS": "default", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 class Preloaded:

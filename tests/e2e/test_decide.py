@@ -37,8 +37,12 @@ def typed(tmp_path):
 def test_the_report_is_printed_and_nothing_else(run, typed) -> None:
     result = run("decide", typed / "findings.yaml", "--clinical", typed / "clinical.yaml")
     assert (result.returncode, result.stderr) == (0, "")
-    for part in ("Right calf", "longest dimension 4.4 cm", "myositis ossificans", "no images were measured"):
+    for part in ("Right calf", " 4.4 cm.", "consistent with myositis ossificans", "findings entered by a reader"):
         assert part in " ".join(result.stdout.split())
+    full = run("decide", typed / "findings.yaml", "--clinical", typed / "clinical.yaml", "--format", "text-full")
+    assert (full.returncode, full.stderr) == (0, "")
+    for part in ("Right calf", "longest dimension 4.4 cm", "myositis ossificans", "no images were measured"):
+        assert part in " ".join(full.stdout.split())
     assert sorted(path.name for path in typed.iterdir()) == ["clinical.yaml", "findings.yaml"]
 
 
@@ -179,10 +183,12 @@ def test_hostile_text_stays_text(run, tmp_path) -> None:
     (tmp_path / "f.json").write_text(json.dumps(findings))
     (tmp_path / "c.json").write_text(json.dumps(clinical))
     words = ["decide", tmp_path / "f.json", "--clinical", tmp_path / "c.json"]
-    text, page = run(*words), run(*words, "--format", "html")
-    assert (text.returncode, page.returncode) == (0, 0)
-    assert all(character.isprintable() or character == "\n" for character in text.stdout)
-    assert "49" not in text.stdout.split("Draft generated")[0].split("Question")[1][:60]
+    text, full, page = run(*words), run(*words, "--format", "text-full"), run(*words, "--format", "html")
+    assert (text.returncode, full.returncode, page.returncode) == (0, 0, 0)
+    for printed in (text.stdout, full.stdout):
+        assert all(character.isprintable() or character == "\n" for character in printed)
+        assert "49" not in printed.split("Draft generated")[0]
+    assert "Question" in full.stdout
     assert "<script>alert" not in page.stdout
     assert "\u202e" not in page.stdout
 

@@ -120,7 +120,7 @@ def test_every_view_and_side_comes_into_one_report_with_its_picture(analyse, tmp
     assert {entry.code for entry in report.series} == {"series.analysed"}
     words = words_of(folder)
     assert "AP and left lateral radiographs of the right leg; AP radiograph of the left leg" in words
-    assert words.count("Uncalibrated; lengths hold at the detector") == 1
+    assert words.count("uncalibrated") == 1
     for number in (1, 2, 3):
         with Image.open(folder / "images" / f"film_{number}.png") as picture:
             assert picture.width == SHAPE[1]

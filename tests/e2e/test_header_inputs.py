@@ -15,7 +15,8 @@ def leg(write_study, tmp_path_factory):
 def _analyse(run, study, out, clinical=""):
     out.mkdir()
     (out / "c.yaml").write_text(clinical)
-    assert run("analyze", study, "--out", out / "r", "--clinical", out / "c.yaml").returncode == 0
+    words = ("--clinical", out / "c.yaml", "--format", "text,text-full,json")
+    assert run("analyze", study, "--out", out / "r", *words).returncode == 0
     (folder,) = (path for path in (out / "r").iterdir() if path.is_dir())
     report = json.loads((folder / "report.json").read_text())
     return report, " ".join((folder / "report.txt").read_text().split())
@@ -28,7 +29,8 @@ def test_the_header_speaks_where_nobody_typed(run, leg, tmp_path) -> None:
     assert told["patient.sex"] == ("F", "header")
     assert told["site.laterality"] == ("right", "header")
     assert told["site.region"] == ("leg", "header")
-    assert "Taken from the image header: age, sex, side, region." in text
+    (full,) = (tmp_path / "a").glob("r/*/report_full.txt")
+    assert "Taken from the image header: age, sex, side, region." in " ".join(full.read_text().split())
     assert report["lesions"][0]["location"]["laterality"] == "right"
     assert "Contradiction" not in text
 
@@ -47,9 +49,10 @@ def test_what_was_typed_wins_and_every_contradiction_is_printed(run, leg, tmp_pa
     assert (location["laterality"], location["laterality_source"], location["region"]) == (
         "left",
         "clinician",
-        "forearm",
+        "thigh",  # the image shows one; the typed region is told as contradicted above
     )
-    assert "47 F." in text
+    (full,) = (tmp_path / "a").glob("r/*/report_full.txt")
+    assert "47 F." in " ".join(full.read_text().split())
     assert "Taken from the image header" not in text
 
 

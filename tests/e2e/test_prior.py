@@ -82,7 +82,7 @@ def test_decide_compares_with_a_report_of_analyze(run, studies, tmp_path) -> Non
     (tmp_path / "f.yaml").write_text(
         "modality: CT\nstudy_date: 2026-07-10\n"
         "lesions: [{size: {max_diameter_mm: 24}, depth: {class: subfascial},"
-        " location: {region: lower leg, laterality: right}}]"
+        " location: {region: thigh, laterality: right}}]"
     )
     result = run("decide", tmp_path / "f.yaml", "--prior", studies["same"], "--format", "json")
     growth = json.loads(result.stdout)["lesions"][0]["growth"]

@@ -46,6 +46,8 @@ _DISPENSABLE: Final = 4
 """Rank from which a part goes already at the pleasant length."""
 _NEVER: Final = 9
 """Rank of what ``report.json`` has and the section never."""
+_ALWAYS_SAID: Final = ("Contradiction", "Identity missing")
+"""First words of sentences that outrank other limits of the images."""
 _HEADING_WORDS: Final = 12
 """Words of headings and item numbers."""
 _MOST_NAMED: Final = 3
@@ -489,7 +491,8 @@ def _limitation(report: Report, statements: Statements) -> Line:
         *((text, 0) for text in sorted(failed)),
         *([(statements.say("section.limit.cut"), 1)] if cut and kind == "mineral" else []),
         *([] if kind == "mineral" else [(general, 0)]),
-        *((text, 3 if number == 0 else 6) for number, text in enumerate(report.measured_limitations)),
+        *((text, 2) for text in report.limitations if text.startswith(_ALWAYS_SAID)),
+        *((text, 6 if number and is_on_film(report) else 3) for number, text in enumerate(report.measured_limitations)),
         *([(general, 4)] if kind == "mineral" and not is_seen_whole else []),
     ]
     sentences = dict(reversed([(text.strip(" ."), rank) for text, rank in ranked]))
