@@ -13,7 +13,7 @@ from calcreport.model.report import Lesion, Report
 
 SAMPLES = Path(__file__).parents[2] / "sample_dicoms"
 CT, FILMS, LUMP = "myositis_calf", "rim_mass_thigh_films", "deep_mass_thigh"
-FORMATS = "text,json,html,png"
+FORMATS = "text,text-full,json,html,png"
 
 _CONTOUR = b"""NRRD0004
 type: uchar
@@ -64,7 +64,7 @@ def folder(analysed, tmp_path):
 
 @pytest.fixture
 def review(run, folder):
-    """Lay a review of L1 over a study; gives the folder, the lesion before and after, and the text in one line."""
+    """Lay a review of L1 over a study; gives the folder, the lesion before and after, and the full text in one line."""
 
     def lay(name: str, verdict: str) -> tuple[Path, Lesion, Lesion, str]:
         study = folder(name)
@@ -83,6 +83,12 @@ def read(study: Path) -> Report:
 
 
 def flat(study: Path) -> str:
+    """The text with every detail, in one line."""
+    return " ".join((study / "report_full.txt").read_text().split())
+
+
+def pasted(study: Path) -> str:
+    """The one-screen section, in one line."""
     return " ".join((study / "report.txt").read_text().split())
 
 
@@ -134,7 +140,7 @@ def test_another_layer_takes_the_distance_to_the_fascia_along(review, run) -> No
     assert lesion.shape is not None
     assert lesion.shape.to_fascia is None
     assert lesion.depth.skin_distance_mm == drafted.depth.skin_distance_mm
-    assert "from the fascia" not in text
+    assert "from the fascia" not in text + pasted(study)
     assert take_back(run, study) == drafted
 
 
@@ -144,7 +150,8 @@ def test_the_layer_of_a_contoured_lesion_is_that_of_its_mass(review, run) -> Non
     assert drafted.flags.depth.state == "present"
     assert (lesion.depth.class_, lesion.mass.depth_class) == ("subcutaneous", "subcutaneous")
     assert lesion.flags.depth.state == "absent"
-    assert "deep location" not in text.split("IMPRESSION:")[1].split("RECOMMENDATION")[0]
+    for told in (text, pasted(study)):
+        assert "deep location" not in told.split("IMPRESSION:")[1].split("RECOMMENDATION")[0]
     assert take_back(run, study) == drafted
 
 
@@ -154,9 +161,9 @@ def test_the_layer_of_a_contoured_lesion_is_that_of_its_mass(review, run) -> Non
 def test_a_denied_mass_is_the_readers_word_and_its_contour_is_drawn_no_more(review, run) -> None:
     study, drafted, lesion, text = review("contour", "{mass: {present: no}}")
     assert "No soft-tissue mass (by the reader)" in text
-    assert "clinician" not in findings(text)
+    assert "clinician" not in findings(text) + findings(pasted(study))
     assert "Corrected by the reader: soft-tissue mass absent instead of present." in text
-    assert "reader contour" not in text
+    assert "reader contour" not in text + pasted(study)
     assert lesion.shape is not None
     assert lesion.shape.contour is None
     assert (lesion.shape.to_skin, lesion.depth.skin_distance_mm) == (None, None)  # they were those of the contour
@@ -229,7 +236,7 @@ def test_a_readers_length_of_films_takes_the_place_of_the_longest_one(review, an
     lengths = [place.max_diameter_mm for place in drafted.location.films]
     assert len(lengths) == 2
     assert "Projected 4.4 x 3.1 cm (AP) and 6.2 cm by the reader (right lateral)" in text
-    assert "4.7 x" not in text
+    assert "4.7 x" not in text + pasted(study)
     page = (study / "report.html").read_text()
     assert "6.2 cm by the reader" in page
     assert "4.7 x" not in page
@@ -245,9 +252,9 @@ def test_a_readers_mass_is_told_beside_what_films_show(review) -> None:
 
 
 def test_what_films_show_longer_than_the_reader_says_is_left_out(review) -> None:
-    text = review(FILMS, "{max_diameter_mm: 20}")[-1]
+    study, _, _, text = review(FILMS, "{max_diameter_mm: 20}")
     assert "Projected 2.0 cm by the reader (right lateral)" in text
-    assert "4.4 x" not in text
+    assert "4.4 x" not in text + pasted(study)
 
 
 # --- edits in the report itself -----------------------------------------------------------------------------------
@@ -259,7 +266,7 @@ def test_a_region_edited_by_hand_reaches_rules_and_text(run, folder) -> None:
     assert report.findings is not None
     assert report.findings["lesions"][0]["location"]["region"] == "neck"
     assert "right neck" in report.impression[0]
-    assert "calf" not in findings(flat(study)).lower()
+    assert "calf" not in (findings(flat(study)) + findings(pasted(study))).lower()
 
 
 def test_a_length_edited_by_hand_counts_as_a_readers(run, folder) -> None:
@@ -272,7 +279,7 @@ def test_a_length_edited_by_hand_counts_as_a_readers(run, folder) -> None:
     assert report.findings["lesions"][0]["size"]["is_by_reader"] is True
     text = flat(study)
     assert "longest dimension of the mineral 8.0 cm instead of 3.4 cm" in text
-    assert "AP x TR x CC" not in findings(text)
+    assert "AP x TR x CC" not in findings(text) + findings(pasted(study))
     # a review laid over it later does not take the edit back, and the drafted length typed again does
     (study / "review.yaml").write_text("lesions: {L1: {depth_class: subcutaneous}}\n")
     assert run("render", study / "report.json", "--format", FORMATS).returncode == 0
@@ -338,10 +345,10 @@ def test_a_readers_length_is_never_growth(run, write_study, tmp_path) -> None:
     assert lesion.growth is not None
     assert lesion.growth.change_mm is None
     assert lesion.flags.growth.state not in {"present", "absent"}
-    assert "measured by the program before and by a reader now" in flat(later.parent)
+    assert "measured by the program before and by a reader now" in pasted(later.parent)
     correct(earlier, 30)
     again = analyse("again", "20250410", 3, "--prior", earlier)
     (lesion,) = read(again.parent).lesions
     assert lesion.growth is not None
     assert (lesion.growth.status, lesion.growth.change_mm) == ("matched", None)
-    assert "measured by a reader before and by the program now" in flat(again.parent)
+    assert "measured by a reader before and by the program now" in pasted(again.parent)
