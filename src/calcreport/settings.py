@@ -48,7 +48,7 @@ class DetectionSettings(SettingsBlock):
     group_distance_mm: float = Field(default=10.0, gt=0)
     """Foci closer than this in mm, in one compartment, are one lesion: about the distance at which two deposits of one
     process cannot be told from one."""
-    patterns: dict[str, Any] = Field(default_factory=dict)
+    patterns: dict[str, Any] = Field(default={})
     """Tables ``sign`` and ``pattern`` of a site, laid over those that patterns are read from: see
     ``calcreport rules list --table feature``."""
 

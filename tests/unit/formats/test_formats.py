@@ -74,7 +74,6 @@ def test_text_and_page_name_every_lesion_of_the_json(reports: dict[str, Report],
         findings = text.split("FINDINGS:")[1].split("SARCOMA FLAGS:")[0]
         for lesion in report.lesions:
             assert f"({lesion.id})" in findings
-            assert re.search(rf"\b{lesion.id}\b", text.split("IMPRESSION:")[1])
             assert ("h2", {"id": lesion.id}) in page.seen
 
 
