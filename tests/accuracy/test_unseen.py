@@ -52,8 +52,8 @@ def row() -> Row:
 
 
 INSERTED = {
-    "kind": "rim", "pattern": "P05", "tissue": "limb muscle", "depth": "deep", "max_diameter_mm": 10.0, "is_detectable": True,
-    "is_scattered": False, "box_lps_mm": ((50.0, 0.0, 0.0), (60.0, 10.0, 10.0)),
+    "kind": "rim", "pattern": "P05", "tissue": "limb muscle", "depth": "deep", "max_diameter_mm": 10.0,
+    "is_detectable": True, "is_scattered": False, "box_lps_mm": ((50.0, 0.0, 0.0), (60.0, 10.0, 10.0)),
 }  # fmt: skip
 
 
