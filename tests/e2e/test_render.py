@@ -12,6 +12,7 @@ import pytest
 from calcreport.model.report import Report
 
 SAMPLES = Path(__file__).parents[2] / "sample_dicoms"
+EVERY_RUN = "text,json,html,png,sr,seg,sc"
 CT, FILMS, NODULES = "myositis_calf", "phleboliths_leg_films", "dermatomyositis_thighs"
 
 
@@ -42,6 +43,13 @@ def folder(analysed, tmp_path):
 
 def read(folder: Path) -> Report:
     return Report.model_validate_json((folder / "report.json").read_bytes())
+
+
+def full_text(run, study: Path) -> str:
+    """Every detail of a report in words, on one line; ``report.txt`` is one screen of it."""
+    result = run("render", study / "report.json", "--format", f"{EVERY_RUN},text-full")
+    assert result.returncode == 0, result.stderr
+    return " ".join((study / "report_full.txt").read_text(encoding="utf-8").split())
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -94,7 +102,7 @@ def test_a_rejected_lesion_is_struck_out_and_kept(run, folder) -> None:
     report = read(study)
     assert [lesion.id for lesion in report.lesions] == [lesion.id for lesion in drafted.lesions[1:]]
     assert report.rejected[0].lesion.size == drafted.lesions[0].size
-    text = " ".join((study / "report.txt").read_text().split())
+    text = full_text(run, study)
     assert "Rejected by Dr. Beta (2026-11-20)" in text
     assert "surgical clip" in text
     assert "<del>L1," in (study / "report.html").read_text()
@@ -134,7 +142,7 @@ def test_corrections_reach_flags_and_can_be_taken_back(run, folder) -> None:
     told = {change.field: (change.measured, change.reader) for change in lesion.review.changes}
     assert told["pattern.id"] == (drafted.lesions[0].pattern.id, "P09")
     assert lesion.size.volume_mm3 == drafted.lesions[0].size.volume_mm3
-    text = " ".join((study / "report.txt").read_text().split())
+    text = full_text(run, study)
     assert "Corrected by the reader: " in text
     assert "longest dimension of the mineral 6.2 cm instead of" in text
     review.write_text("lesions: {L1: accept}\n")
@@ -163,7 +171,7 @@ def test_a_lesion_rejected_in_the_report_itself_leaves_every_output(run, folder)
     assert [lesion.id for lesion in report.lesions] == [
         lesion.id for lesion in drafted.lesions if lesion.id != drafted.lesions[1].id
     ]
-    assert "seen to be a vessel" in " ".join((study / "report.txt").read_text().split())
+    assert "seen to be a vessel" in full_text(run, study)
     assert drafted.lesions[1].tracking_uid.encode() not in (study / "sr.dcm").read_bytes()
 
 
@@ -419,7 +427,7 @@ def test_an_answer_edited_in_the_report_is_concluded_anew(run, folder) -> None:
     (study / "report.json").write_text(json.dumps(data))
     assert run("render", study / "report.json").returncode == 0
     assert read(study).lesions[0].flags.growth.state == "present"
-    assert "rapid growth" in (study / "report.txt").read_text()
+    assert "rapid growth" in full_text(run, study)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from calcreport.arguments import read_text
+from calcreport.compose.conclusion import mark_tumours
 from calcreport.errors import ClinicalError, UsageError
 from calcreport.files.report import MAX_REPORT_BYTES, findings_of_report, report_from_text
 from calcreport.formats.characters import lay_out, to_ascii
@@ -101,8 +102,13 @@ def _differences(
     of_lesions = [
         f"{lesion.id} {name}"
         for lesion, decided in zip(report.lesions, decision.lesions, strict=True)
-        for name in ("flags", "concern", "differential", "recommendations")
-        if getattr(lesion, name) != getattr(decided, name)
+        for name, concluded in (
+            ("flags", decided.flags),
+            ("concern", decided.concern),
+            ("differential", mark_tumours(decided.differential, decision)),
+            ("recommendations", decided.recommendations),
+        )
+        if getattr(lesion, name) != concluded
     ]
     of_study = [] if report.concern is decision.concern else ["concern"]
     if report.recommendations != join_advice(decision.recommendations, report.lesions):

@@ -7,7 +7,7 @@ from typing import Any
 from calcreport.compose.limitations import collect_limitations
 from calcreport.model.decision import Decision
 from calcreport.model.findings import Findings
-from calcreport.model.report import Lesion, PriorStudy, Report
+from calcreport.model.report import Differential, Lesion, PriorStudy, Report
 from calcreport.settings import PolicySettings
 from calcreport.text.advice import join_advice
 from calcreport.text.changes import describe_changes
@@ -60,14 +60,19 @@ def _with_answer(lesion: Lesion, decision: Decision, index: int) -> Lesion:
         update={
             "flags": decided.flags,
             "concern": decided.concern,
-            "differential": tuple(
-                entry.model_copy(update={"is_tumour": decision.capabilities.is_class(entry.id, "is_tumour")})
-                for entry in decided.differential
-            ),
+            "differential": mark_tumours(decided.differential, decision),
             "recommendations": decided.recommendations,
             "growth": decided.growth,
             "notes": tuple(dict.fromkeys((*lesion.measured_notes, *decided.notes))),
         }
+    )
+
+
+def mark_tumours(differential: tuple[Differential, ...], decision: Decision) -> tuple[Differential, ...]:
+    """Say of each class of a decided differential whether it is a tumour, as the report does."""
+    return tuple(
+        entry.model_copy(update={"is_tumour": decision.capabilities.is_class(entry.id, "is_tumour")})
+        for entry in differential
     )
 
 
