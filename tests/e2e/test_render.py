@@ -81,7 +81,7 @@ def test_a_fact_changed_by_hand_reaches_flags_and_text(run, folder) -> None:
 
 
 @pytest.mark.xfail(
-    strict=True, reason="the one-screen section is written from the report: an edited impression is not in it"
+    strict=True, reason="the one-screen section does not hold an edited impression"
 )
 def test_words_edited_by_hand_stay_as_they_were_written(run, folder) -> None:
     study = folder()
