@@ -12,9 +12,8 @@ from calcreport.settings import PolicySettings
 from calcreport.text.advice import join_advice
 from calcreport.text.changes import describe_changes
 from calcreport.text.impression import name_flag, write_impression
-from calcreport.text.review import say_nothing_accepted
 from calcreport.text.statements import Statements
-from calcreport.text.technique import say_negative
+from calcreport.text.technique import say_no_lesion
 
 
 def conclude(
@@ -34,7 +33,7 @@ def conclude(
     lesions = tuple(_with_answer(lesion, decision, index) for lesion, index in zip(facts.lesions, order, strict=True))
     numbered = tuple((lesion.id, index) for lesion, index in zip(lesions, order, strict=True))
     size_name = name_flag("size", statements, size_limit_mm=policy.size_limit_mm, size_operator=policy.size_operator)
-    negative = say_nothing_accepted(facts, statements) or say_negative(facts, statements)
+    negative = say_no_lesion(facts, statements)
     concluded = facts.model_copy(
         update={
             "lesions": lesions,

@@ -26,10 +26,10 @@ from calcreport.text.film_lesion import describe_on_films, say_projection
 from calcreport.text.flags import FlagText, describe_flags
 from calcreport.text.impression import join_ids
 from calcreport.text.inputs import describe_laboratory, describe_sources
-from calcreport.text.review import RejectedText, say_nothing_accepted, say_rejected, say_review
+from calcreport.text.review import RejectedText, say_rejected, say_review
 from calcreport.text.section import Section, write_lines
 from calcreport.text.statements import Statements
-from calcreport.text.technique import say_negative, say_technique
+from calcreport.text.technique import say_no_lesion, say_technique
 from calcreport.text.wording import (
     as_sentence,
     capitalise,
@@ -84,7 +84,7 @@ class Narrative:
 def narrate(report: Report, statements: Statements) -> Narrative:
     """Put a report into words; `other` opens with the sentence for a study without lesions."""
     clinical = describe_clinical(report.clinical, report.study.patient, statements)
-    negative = say_nothing_accepted(report, statements) or say_negative(report, statements)
+    negative = say_no_lesion(report, statements)
     software = report.software
     communication = _leave_blanks(report, statements)
     draft = statements.say("draft", software=software.name, version=software.version, rules=software.rules_version)

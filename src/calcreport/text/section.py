@@ -29,9 +29,9 @@ from calcreport.text.groups import (
     shorten,
 )
 from calcreport.text.impression import FLAG_NAMES, Item, felt_mass_mm, write_impression
-from calcreport.text.review import is_by_reader, say_nothing_accepted
+from calcreport.text.review import is_by_reader
 from calcreport.text.statements import Statements
-from calcreport.text.technique import describe_slices, say_contrast, say_negative
+from calcreport.text.technique import describe_slices, say_contrast, say_no_lesion
 from calcreport.text.wording import as_sentence, capitalise, join_words, lengths_of, name_finding, name_place
 
 _MOST_WORDS: Final = 260
@@ -76,12 +76,25 @@ def write_lines(report: Report, statements: Statements, *, frame: str) -> Sectio
     """Write the section within its limits; `frame` is what the layout adds besides headings and numbers."""
     most = _MOST_WORDS_OF_FEW if len(report.lesions) <= _FEW else _MOST_WORDS
     room = most - _HEADING_WORDS - len(frame.split())
-    items = write_impression(report, statements, negative=_say_negative(report, statements))
+    items = _edited(report, statements) or write_impression(
+        report, statements, negative=_say_negative(report, statements)
+    )
     drafts = (_shorten(_draft(report, items, caps, statements), room, room - most + _PLEASANT_WORDS) for caps in _CAPS)
     shortest = next(drafts)
     while shortest.words > room and (shorter := next(drafts, None)) is not None:
         shortest = shorter
     return shortest.joined()
+
+
+def _edited(report: Report, statements: Statements) -> tuple[Item, ...]:
+    """Impression as a reader wrote it by hand, none where it is that of the rules; advice follows its first item."""
+    drafted = write_impression(report, statements, negative=say_no_lesion(report, statements))
+    if report.impression == tuple(item.text for item in drafted):
+        return ()
+    return tuple(
+        Item(lesions=() if number else report.lesions, line=(Part(text),))
+        for number, text in enumerate(report.impression)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +183,7 @@ def _comparison(report: Report, statements: Statements) -> Line:
 def _findings(report: Report, caps: tuple[int, int, int], statements: Statements) -> list[Line]:
     """Lesions that change management in full, the others by diagnosis, how many there are besides, the incidental."""
     if not report.lesions:
-        lines = [[Part(say_nothing_accepted(report, statements) or say_negative(report, statements))]]
+        lines = [[Part(say_no_lesion(report, statements))]]
         return lines + _incidental(report, statements)
     pressing = [lesion for lesion in report.lesions if changes_management(lesion)][: caps[0]]
     rest = [lesion for lesion in report.lesions if lesion not in pressing]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from calcreport.model.report import Report, Technique
 from calcreport.text.film import say_films
+from calcreport.text.review import say_nothing_accepted
 from calcreport.text.searched import name_searched, name_series
 from calcreport.text.statements import Statements
 from calcreport.text.wording import as_sentence, join_words, name_body_part, spell_number
@@ -60,6 +61,11 @@ def describe_slices(spacing_mm: float, thickness_mm: float | None, statements: S
     thickness = spell_number(thickness_mm)
     identifier = "technique.slices" if thickness == spacing else "technique.slices_spaced"
     return statements.say(identifier, thickness=thickness, spacing=spacing)
+
+
+def say_no_lesion(report: Report, statements: Statements) -> str:
+    """Finding of a study without lesions: every one was rejected, or how and where it was searched."""
+    return say_nothing_accepted(report, statements) or say_negative(report, statements)
 
 
 def say_negative(report: Report, statements: Statements) -> str:

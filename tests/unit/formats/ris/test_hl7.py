@@ -346,7 +346,7 @@ def test_a_value_that_orders_deletion_is_left_out(reports: dict[str, Report], te
 def test_a_long_text_goes_in_several_parts(reports: dict[str, Report], templates: Templates) -> None:
     base = reports["phlebolith"]
     notes = tuple(f"Finding {number} " + "\\ " * 30 for number in range(1500))
-    report = base.model_copy(update={"patient": PatientLevel(notes=notes)})
+    report = base.model_copy(update={"impression": notes})
     content = send(report, templates)
     parts = [s for s in ris_reading.read(content) if s.name == "OBX" and s[3][1] == "19005-8"]
     assert [part[4].text for part in parts] == [str(number) for number in range(1, len(parts) + 1)]
