@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -94,7 +93,6 @@ def told_of(item: str, report: Report) -> list[str]:
     return ids or [lesion.id for lesion in report.lesions]
 
 
-@pytest.mark.xfail(strict=False, reason="what must be said can exceed the limit of words by a few: 162 of 160 seen")
 @settings(max_examples=40, deadline=None)
 @given(st.lists(lesions(), max_size=12), CLINICAL, st.sampled_from(["CT", "CT", "DX"]))
 def test_the_section_is_one_screen_and_no_stronger_than_the_report(
@@ -112,7 +110,9 @@ def test_the_section_is_one_screen_and_no_stronger_than_the_report(
     _check_flags(report, text)
     _check_impression(report, text)
     if modality == "DX" and report.lesions:
-        for number in re.findall(r"[^ ]+ \d[\d.]* [cm]m\b", text.split("FINDINGS:")[1].split("SARCOMA FLAGS:")[0]):
+        for number in re.findall(
+            r"[^ ]+ (?:under )?\d[\d.]* [cm]m\b", text.split("FINDINGS:")[1].split("SARCOMA FLAGS:")[0]
+        ):
             assert number.startswith(("projected", "mass")), text
 
 

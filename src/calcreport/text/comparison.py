@@ -12,14 +12,19 @@ def describe_comparison(comparison: PriorStudy | None, lesions: tuple[Lesion, ..
     """Name the earlier study and the lesions not found there, or say that there is none."""
     if comparison is None:
         return statements.say("comparison_none")
+    named, source, missing = name_earlier(comparison, lesions, statements)
+    return " ".join(as_sentence(text) for text in (f"{named}{source}", missing) if text)
+
+
+def name_earlier(comparison: PriorStudy, lesions: tuple[Lesion, ...], statements: Statements) -> tuple[str, str, str]:
+    """Name the earlier study, where its measurements come from, and the lesions not found there."""
     modality = comparison.modality or statements.say("comparison.study")
     days = {lesion.growth.prior_date for lesion in lesions if lesion.growth is not None and lesion.growth.prior_date}
     date = comparison.date or ", ".join(sorted(days)) or statements.say("comparison.undated")
     named = statements.say("comparison.named", modality=modality, date=date)
     source = statements.say(f"comparison.{comparison.source}")
     unmatched = [lesion.id for lesion in lesions if lesion.growth is not None and lesion.growth.status != "matched"]
-    missing = statements.say("comparison.unmatched", ids=", ".join(unmatched)) if unmatched else ""
-    return " ".join(as_sentence(text) for text in (f"{named}{source}", missing) if text)
+    return named, source, statements.say("comparison.unmatched", ids=", ".join(unmatched)) if unmatched else ""
 
 
 def describe_growth(growth: LesionGrowth | None, statements: Statements, lengths: Lengths) -> str:

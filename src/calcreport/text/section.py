@@ -12,7 +12,7 @@ from typing import Final
 
 from calcreport.model.report import DepthClass, Flag, FlagState, Lesion, Recommendation, Report, YesNo
 from calcreport.model.terms import INDETERMINATE_PATTERN
-from calcreport.text.comparison import describe_comparison, describe_growth
+from calcreport.text.comparison import describe_growth, name_earlier
 from calcreport.text.excluded import describe_incidental
 from calcreport.text.film import is_on_film, refer, say_views, spell_projected
 from calcreport.text.film_lesion import say_projection
@@ -56,6 +56,8 @@ _MOST_SENTENCES: Final = 3
 """Sentences of advice in one item."""
 _BRACKETS: Final = re.compile(r" ?\([^()]*\)")
 """A pair of brackets with its content."""
+_LENGTHS: Final = re.compile(r"\d[\d.]* [cm]m\b")
+"""A length as it is spelled."""
 _CAPS: Final = ((3, 4, 4), (3, 2, 3), (2, 2, 3), (1, 2, 2), (1, 1, 2), (1, 0, 1))
 """Most lesions in full, groups and items of the impression; the next row where the text is too long with one."""
 
@@ -173,8 +175,8 @@ def _technique(report: Report, statements: Statements) -> Line:
 def _comparison(report: Report, statements: Statements) -> Line:
     if report.comparison is None:
         return [Part(statements.say("section.none"))]
-    first, *others = describe_comparison(report.comparison, report.lesions, statements).split(". ", 1)
-    return [Part(first), *(Part(f". {other}", 5) for other in others)]
+    named, source, missing = name_earlier(report.comparison, report.lesions, statements)
+    return [Part(capitalise(named)), Part(source, 3), *([Part(join_next(missing), 5)] if missing else [])]
 
 
 # --- findings --------------------------------------------------------------------------------------------
@@ -228,6 +230,8 @@ def _describe_one(report: Report, lesion: Lesion, statements: Statements) -> Lin
     if lesion.mass.present is YesNo.NO:
         line.append(Part(f", {statements.say('section.no_mass')}", 4))
     growth = describe_growth(lesion.growth, statements, lengths)
+    if is_on_film(report):
+        growth = _LENGTHS.sub(lambda found: statements.say("section.projected", size=found[0]), growth)
     return line + ([Part(join_next(growth), 2)] if growth else [])
 
 
@@ -509,7 +513,12 @@ def _limitation(report: Report, statements: Statements) -> Line:
         *([(general, 4)] if kind == "mineral" and not is_seen_whole else []),
     ]
     sentences = dict(reversed([(text.strip(" ."), rank) for text, rank in ranked]))
-    return [Part(join_next(text), rank) for text, rank in reversed(sentences.items())]
+    line: Line = []
+    for text, rank in reversed(sentences.items()):
+        # What a general sentence adds behind a semicolon may be left out.
+        first, *clauses = text.split("; ") if text == general else [text]
+        line += [Part(join_next(first), rank), *(Part(f"; {clause}", max(rank, 3)) for clause in clauses)]
+    return line
 
 
 def _say_negative(report: Report, statements: Statements) -> str:
