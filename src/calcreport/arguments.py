@@ -174,14 +174,17 @@ def settings_of(given: SettingsInput) -> Settings:
 
 
 def ruleset_of(path: FilePath | None, settings: Settings, settings_file: SettingsInput = None) -> Ruleset:
-    """Built-in rules, overlaid with the site's own: of `path`, else from where the settings say.
+    """Built-in rules, overlaid with the site's own, where there are any."""
+    site = rule_path(path, settings, settings_file)
+    return load_rules(rule_texts(), site_rule_texts(site) if site else None)
 
-    A path in the settings counts from the settings file's own folder.
-    """
-    if not path and settings.rules.path:
-        folder = Path(settings_file).parent if isinstance(settings_file, str | os.PathLike) else Path()
-        path = folder / settings.rules.path
-    return load_rules(rule_texts(), site_rule_texts(Path(path)) if path else None)
+
+def rule_path(path: FilePath | None, settings: Settings, settings_file: SettingsInput = None) -> Path | None:
+    """Site's own rules: `path`, else where the settings say; a path there counts from the settings file's folder."""
+    if path or not settings.rules.path:
+        return Path(path) if path else None
+    folder = Path(settings_file).parent if isinstance(settings_file, str | os.PathLike) else Path()
+    return folder / settings.rules.path
 
 
 def ruleset_of_report(path: FilePath | None, report: Report) -> Ruleset:

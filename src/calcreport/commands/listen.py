@@ -8,18 +8,22 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import monotonic
 from typing import Final
 
-from calcreport.arguments import formats_of, read_text, ruleset_of, settings_of, templates_of
-from calcreport.errors import SettingsError, UsageError
+from calcreport.arguments import formats_of, read_text, rule_path, templates_of
+from calcreport.errors import SettingsError, StoreError, UsageError
+from calcreport.files.settings import settings_from_text
+from calcreport.resources import rule_texts, site_rule_texts
+from calcreport.rules import load_rules
 from calcreport.service.clinical_watch import read_table
 from calcreport.service.journal import LineFormatter
 from calcreport.service.service import Service, tls_context
 from calcreport.service.service_settings import ServiceSettings, service_settings_from_text
 from calcreport.service.sinks import sinks_from
+from calcreport.service.snapshot import LoadedSettings
 from calcreport.service.sources import sources_from
 from calcreport.service.store import Store
 
@@ -34,9 +38,8 @@ def run(options: argparse.Namespace) -> str:
     """
     os.umask(0o077)  # everything the service writes is about patients
     load = _loader(options)
-    settings = load()
+    settings = load().service
     root = store_root(options, settings)
-    _require_analysis(options, settings)
     sources, sinks = sources_from(settings.sources), sinks_from(settings.sinks)
     if options.check:
         return _check(settings, root)
@@ -44,7 +47,6 @@ def run(options: argparse.Namespace) -> str:
     service = Service(
         load,
         root=root,
-        config=Path(options.config) if options.config else None,
         sinks=sinks,
         sources=sources,
     )
@@ -83,36 +85,48 @@ def service_settings_of(options: argparse.Namespace, **overrides: object) -> Ser
     return service_settings_from_text(text, overrides)
 
 
-def _loader(options: argparse.Namespace) -> Callable[[], ServiceSettings]:
+def _loader(options: argparse.Namespace) -> Callable[[], LoadedSettings]:
     overrides = {
         "aet": options.aet,
         "host": options.host,
         "port": options.port,
         "study": {"quiet_seconds": options.quiet_seconds},
     }
-    return lambda: service_settings_of(options, **overrides)
+    return lambda: _load(options.config, overrides)
 
 
-def _require_analysis(options: argparse.Namespace, settings: ServiceSettings) -> None:
-    """Read once what every analysis is going to read, so that a mistake shows now and not at the first study."""
-    analysis = settings.analysis
-    ruleset_of(None, settings_of(options.config), options.config)
-    if analysis.clinical:
-        read_table(analysis.clinical)
-    templates_of(analysis.templates)
-    formats_of(analysis.formats)
+def _load(config: str | None, overrides: Mapping[str, object]) -> LoadedSettings:
+    """Read all that every analysis is going to read, so that a mistake shows now and not at the next study."""
+    text = read_text(config, "--config") if config else ""
+    service, settings = service_settings_from_text(text, overrides), settings_from_text(text)
+    rules = rule_path(None, settings, config)
+    texts = site_rule_texts(rules) if rules else None
+    load_rules(rule_texts(), texts)
+    if service.analysis.clinical:
+        read_table(service.analysis.clinical)
+    templates_of(service.analysis.templates)
+    formats_of(service.analysis.formats)
+    return LoadedSettings(service=service, text=text, rules=texts)
 
 
 def _check(settings: ServiceSettings, root: Path) -> str:
+    """Describe what would run; beside a running service its lock and its port are left to it."""
     tls_context(settings.tls)
     store = Store(root, reserve_bytes=lambda: settings.limits.reserve_bytes)
-    store.open()
+    is_running = False
+    try:
+        store.open()
+    except StoreError as error:
+        if error.code != "store.in_use":
+            raise
+        is_running = True
     try:
         store.require_space()
         free = store.free_bytes()
     finally:
         store.close()
-    _require_free_port(settings)
+    if not is_running:
+        _require_free_port(settings)
     who = ", ".join(settings.peers.calling) or "any AE title"
     lines = [
         f"listens as {settings.aet} on {settings.host} port {settings.port}"
@@ -123,6 +137,7 @@ def _check(settings: ServiceSettings, root: Path) -> str:
         f"analyses at a time: {settings.analysis.workers}",
         f"sources beside the network: {', '.join(settings.sources) or 'none'}",
         f"sinks: {', '.join(settings.sinks) or 'none; results stay in the store'}",
+        *(["a service is running on this store; whether the port is free was not tried"] if is_running else []),
     ]
     return "\n".join([*lines, "all well", ""])
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from threading import Lock
 from time import monotonic
 
+from calcreport.errors import StoreError
 from calcreport.service.service_settings import StudySettings
 
 
@@ -71,11 +72,18 @@ class Arrivals:
             if expected is None:
                 is_over, is_short = quiet_s >= settings.quiet_seconds, False
             else:
-                is_short = self._count(study) < expected
+                is_short = self._lacks(study, expected)
                 is_over = not is_short or quiet_s >= settings.missing_seconds
             if is_over and self._forget(study, last_s):
                 complete.append(Complete(study=study, is_short=is_short))
         return complete
+
+    def _lacks(self, study: str, expected: int) -> bool:
+        """Whether images are still to come; not of a study whose folder cannot be read, which is to be looked at."""
+        try:
+            return self._count(study) < expected
+        except StoreError:
+            return False
 
     def _forget(self, study: str, last_s: float) -> bool:
         """Forget a study unless something arrived in between."""

@@ -63,6 +63,8 @@ class Record(BaseModel):
     """Whether fewer images came than the source told of."""
     changed: float = 0.0
     """When, seconds since 1970."""
+    done_running_s: float | None = None
+    """Seconds for which the service had run on its store when the study was done; see `running_time`."""
     seconds: float = 0.0
     """Duration of the last analysis."""
     deliveries: dict[str, Handover] = {}
@@ -71,7 +73,7 @@ class Record(BaseModel):
 
     def changed_to(self, **changes: object) -> Record:
         """The record with other values, changed just now."""
-        return self.model_copy(update={"changed": time(), **changes})
+        return self.model_copy(update={"changed": time(), "done_running_s": None, **changes})
 
     def to_bytes(self) -> bytes:
         """Text of the file."""

@@ -1,71 +1,127 @@
-"""What is removed, and when: only what was delivered everywhere, only after a time that a site has set."""
+"""What is removed, and when: only what was delivered everywhere, only after a time that a site has set.
+
+Destruction never rests on the wall clock alone: a study's age is the least of what the wall clock, its files, and the
+time for which the service has run since it was delivered say. What goes lies in quarantine first.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import monotonic, time
 from typing import Final
 
 from calcreport.errors import StoreError
 from calcreport.service.journal import Journal
+from calcreport.service.names import References
 from calcreport.service.record import Record
+from calcreport.service.running_time import RunningTime
 from calcreport.service.service_settings import RetentionSettings
-from calcreport.service.store import ASIDE, IMAGES, Store
+from calcreport.service.store import ASIDE, IMAGES, RESULTS, Store
 
 _DAY_S: Final = 86_400.0
 _EVERY_S: Final = 600.0
+_SLICE_S: Final = 0.05
+"""Longest look at a time: the loop of the service has other things to do."""
+MOST_A_ROUND: Final = 200
+"""Studies that go in one round: 28,800 a day; more is a mistake, and someone may notice it in time."""
 
 
 class Retention:
-    """Looks for what may go, every ten minutes; the journal is told when something cannot be removed."""
+    """Looks for what may go, every ten minutes; the journal is told what went, and what cannot be removed."""
 
     def __init__(
         self,
         store: Store,
+        references: References,
         settings: Callable[[], RetentionSettings],
         journal: Journal,
         *,
+        running: RunningTime,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._store = store
+        self._references = references
         self._settings = settings
         self._journal = journal
+        self._running = running
         self._clock = clock
         self._last_s = float("-inf")
+        self._round: Iterator[str] = iter(())
+        self._left = 0
 
     def tick(self, is_busy: Callable[[str], bool]) -> None:
-        """Remove what may go, when it is time; nothing of a study that is busy."""
+        """Remove what may go, when it is time, a few studies at once; nothing of a study that is busy."""
         settings = self._settings()
         if settings.received_days is None and settings.results_days is None:
             return
-        if self._clock() - self._last_s < _EVERY_S:
-            return
-        self._last_s = self._clock()
-        for study in self._store.studies():
+        begun_s = self._clock()
+        if begun_s - self._last_s >= _EVERY_S:
+            self._last_s, self._left = begun_s, MOST_A_ROUND
+            self._round = self._begin(settings)
+        while self._left > 0 and not self._running.is_clock_wrong and self._clock() - begun_s <= _SLICE_S:
+            study = next(self._round, None)
+            if study is None:
+                return
             if not is_busy(study):
-                try:
-                    remove_expired(self._store, study, self._store.record(study), settings)
-                except StoreError as error:
-                    self._journal.tell("retention_failed", code=error.code)
-                    return
+                self._look(study, settings)
+
+    def _begin(self, settings: RetentionSettings) -> Iterator[str]:
+        """Empty the quarantine of what has lain there long enough, and list the studies."""
+        if self._running.is_clock_wrong:
+            self._journal.tell("retention_waits", code="clock.wrong")
+            return iter(())
+        try:
+            gone = self._store.empty_quarantine(self._running.seconds - settings.quarantine_days * _DAY_S)
+            if gone:
+                self._journal.tell("quarantine_emptied", count=gone)
+            return iter(list(self._store.studies()))
+        except (OSError, StoreError) as error:
+            self._journal.tell("retention_failed", code=getattr(error, "code", "store.failed"))
+            return iter(())
+
+    def _look(self, study: str, settings: RetentionSettings) -> None:
+        try:
+            record = self._store.record(study)
+            if record.state != "done":
+                return
+            if record.done_running_s is None:  # delivered before this time was kept: its age begins now
+                self._left -= 1
+                self._store.write_record(
+                    study, record.model_copy(update={"done_running_s": round(self._running.seconds, 1)})
+                )
+                return
+            age_days = self._age_s(study, record) / _DAY_S
+            moved = remove_expired(self._store, study, record, settings, age_days=age_days, mark=self._running.seconds)
+        except (OSError, StoreError) as error:
+            self._journal.tell("retention_failed", code=getattr(error, "code", "store.failed"))
+            return
+        if moved:
+            self._left -= 1
+            self._journal.count("studies_removed")
+            self._journal.tell("retention_removed", study_ref=self._references.of(study), count=moved)
+
+    def _age_s(self, study: str, record: Record) -> float:
+        """Least age of a delivered study by the wall clock, its files, and the service's own time."""
+        by_service = self._running.seconds - (record.done_running_s or 0.0)
+        return min(time() - record.changed, time() - self._store.modified(study), by_service)
 
 
-def remove_expired(store: Store, study: str, record: Record, settings: RetentionSettings) -> Record:
-    """Remove what a study no longer needs, while nothing is arriving for it; give its record as it is now, on disk too.
+def remove_expired(
+    store: Store, study: str, record: Record, settings: RetentionSettings, *, age_days: float, mark: float
+) -> int:
+    """Move what a delivered study no longer needs into quarantine; count the files and folders that went.
 
-    The names of removed images are remembered first: a late image alone must not be reported as the whole study. Raises
-    `StoreError` when the record cannot be written; then nothing was removed.
+    The names of removed images are remembered first: a late image alone must not be reported as the whole study. `mark`
+    is the running time that quarantine remembers. Raises `StoreError` when the record cannot be written; then nothing
+    was removed.
     """
-    if record.state != "done":
-        return record
-    age_days = (time() - record.changed) / _DAY_S
+    moved = 0
     if settings.received_days is not None and age_days >= settings.received_days:
         images = store.images(study)
         if images:
-            record = record.model_copy(update={"removed": images})
-            store.write_record(study, record)
-            store.remove(study, IMAGES, images)
-        store.remove(study, ASIDE, store.set_aside(study))
+            store.write_record(study, record.model_copy(update={"removed": images}))
+            moved += store.set_apart(study, IMAGES, images, mark=mark)
+        moved += store.set_apart(study, ASIDE, store.set_aside(study), mark=mark)
     if settings.results_days is not None and age_days >= settings.results_days:
-        store.remove_results(study)
-    return record
+        moved += store.set_apart(study, RESULTS, (), mark=mark)
+    return moved

@@ -11,14 +11,15 @@ from time import monotonic, sleep
 from types import FrameType
 from typing import Final
 
-from calcreport.errors import ConfigurationError, SettingsError
+from calcreport.errors import ConfigurationError, SettingsError, StoreError
 from calcreport.service.adapters import Sink, Source
 from calcreport.service.arrivals import Arrivals
 from calcreport.service.delivery import Deliveries
 from calcreport.service.inbox import Inbox
 from calcreport.service.journal import Journal
 from calcreport.service.receiving.scp import StorageScp
-from calcreport.service.service_settings import NEEDS_RESTART, ServiceSettings, TlsSettings
+from calcreport.service.service_settings import NEEDS_RESTART, TlsSettings
+from calcreport.service.snapshot import LoadedSettings, Snapshot, write_snapshot
 from calcreport.service.sources.threads import Sources
 from calcreport.service.store import Store
 from calcreport.service.supervisor import Supervisor
@@ -30,22 +31,22 @@ _SOURCES_S: Final = 2.0
 class Service:
     """Everything that runs.
 
-    `load` reads the settings, again on SIGHUP; `config` is the settings file that is given to every analysis.
+    `load` reads the settings, again on SIGHUP; what it gave last is what analyses are given.
     """
 
     def __init__(
         self,
-        load: Callable[[], ServiceSettings],
+        load: Callable[[], LoadedSettings],
         *,
         root: Path,
-        config: Path | None,
         sinks: Sequence[Sink] = (),
         sources: Sequence[Source] = (),
     ) -> None:
         self._load = load
-        self._settings = load()
+        self._loaded = load()
+        self._settings = self._loaded.service
         self._root = root
-        self._config = config
+        self._snapshot = Snapshot()
         self._sinks = sinks
         self._sources = sources
         self._journal = Journal()
@@ -65,13 +66,14 @@ class Service:
         threading.excepthook = self._on_broken_thread
         store = Store(self._root, reserve_bytes=lambda: self._settings.limits.reserve_bytes)
         references = store.open()
+        self._snapshot = write_snapshot(self._root, self._loaded)
         arrivals = Arrivals(lambda: self._settings.study, count=store.count)
         inbox = Inbox(store, references, arrivals, journal=self._journal)
         supervisor = Supervisor(
             store,
             references,
             lambda: self._settings,
-            config=self._config,
+            snapshot=lambda: self._snapshot,
             arrivals=arrivals,
             deliveries=Deliveries(self._sinks),
             journal=self._journal,
@@ -104,15 +106,16 @@ class Service:
     def _reload(self, scp: StorageScp) -> None:
         """Take over changed settings; a file with a mistake in it changes nothing."""
         try:
-            settings = self._load()
-        except ConfigurationError as error:
+            loaded = self._load()
+            settings, snapshot = loaded.service, write_snapshot(self._root, loaded)
+        except (ConfigurationError, StoreError) as error:
             self._journal.count("reloads_failed")
             self._journal.tell("reload_failed", code=error.code)
             return
         fixed = {name: getattr(self._settings, name) for name in NEEDS_RESTART}
         if any(getattr(settings, name) != value for name, value in fixed.items()):
             self._journal.tell("reload_needs_restart")
-        self._settings = settings.model_copy(update=fixed)
+        self._settings, self._snapshot = settings.model_copy(update=fixed), snapshot
         scp.apply()
         self._journal.count("reloads")
         self._journal.tell("reloaded")

@@ -114,6 +114,8 @@ class RetentionSettings(SettingsBlock):
     """Images and objects set aside are removed so long after their study was delivered everywhere."""
     results_days: float | None = Field(default=None, ge=0)
     """Results are removed so long after they were delivered everywhere."""
+    quarantine_days: float = Field(default=7.0, ge=0)
+    """What is removed lies in the store's folder ``quarantine`` for so long first."""
 
 
 class ServiceSettings(SettingsBlock):

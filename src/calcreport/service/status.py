@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -46,14 +47,14 @@ class StudyLine:
 
     reference: str
     state: str
-    revision: int
-    images: int
-    outcome: str
-    code: str
-    message: str
-    attempts: int
-    conflicts: int
-    changed: float
+    revision: int = 0
+    images: int = 0
+    outcome: str = ""
+    code: str = ""
+    message: str = ""
+    attempts: int = 0
+    conflicts: int = 0
+    changed: float = 0.0
 
 
 def studies_of(root: Path, references: References) -> list[StudyLine]:
@@ -121,6 +122,14 @@ def _folders(root: Path) -> Iterator[Path]:
 
 
 def _line(folder: Path, references: References) -> StudyLine:
+    try:
+        return _readable_line(folder, references)
+    except OSError as error:
+        msg = f"the study's folder cannot be read by this user ({os.strerror(error.errno or 0)}); mend its rights"
+        return StudyLine(reference=references.of(folder.name), state="failed", code="study.unreadable", message=msg)
+
+
+def _readable_line(folder: Path, references: References) -> StudyLine:
     has_record = (folder / "record.json").exists()
     record = read_record(folder)
     has_images = (folder / IMAGES).exists()

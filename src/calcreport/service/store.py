@@ -28,6 +28,8 @@ IMAGES: Final = "images"
 ASIDE: Final = "aside"
 RESULTS: Final = "results"
 RETRIES: Final = "retries"
+QUARANTINE: Final = "quarantine"
+"""Where what retention removes lies first."""
 _CLINICAL: Final = "clinical.yaml"
 """A study's own clinical data, YAML or JSON."""
 
@@ -67,9 +69,13 @@ class Store:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._take()
             for folder in (self._incoming, self._studies, self.root / "cursors", self.root / RETRIES):
+                if folder.is_symlink():
+                    msg = f"{folder.name} in the store is a symbolic link; make it a folder, or name the link's target"
+                    raise StoreError(msg, code="store.failed")
                 make_folder(folder)
             for path in self._incoming.iterdir():
-                path.unlink()
+                with suppress(IsADirectoryError):
+                    path.unlink()
             return references(self.root)
 
     def close(self) -> None:
@@ -199,6 +205,9 @@ class Store:
                 return [entry.name for entry in entries if instance_of(entry.name)]
         except FileNotFoundError:
             return []
+        except OSError as error:  # no rights after a restore, a file in its place
+            msg = f"a folder of this study cannot be read ({os.strerror(error.errno or 0)}); mend its rights"
+            raise StoreError(msg, code="study.unreadable") from error
 
     def record(self, study: str) -> Record:
         """Record of a study; an empty one when there is none."""
@@ -241,27 +250,53 @@ class Store:
         taken = []
         with suppress(OSError):
             for path in (self.root / RETRIES).iterdir():
-                path.unlink()
-                if is_study_name(path.name):
-                    taken.append(path.name)
+                with suppress(OSError):
+                    path.unlink()
+                    if is_study_name(path.name):
+                        taken.append(path.name)
         return taken
 
-    def remove(self, study: str, kind: str, names: Iterable[str]) -> None:
-        """Remove these files and no other: one that arrives meanwhile has been acknowledged."""
-        self.release(study)
-        folder = self._studies / study / kind
-        for name in names:
-            with suppress(OSError):
-                (folder / name).unlink()
-        with suppress(OSError):
-            folder.rmdir()  # not when something arrived
+    def modified(self, study: str) -> float:
+        """When something was last put into a study's folders, or removed, by the file system's clock; s since 1970."""
+        times = [0.0]
+        for kind in (IMAGES, ASIDE, RESULTS):
+            with suppress(FileNotFoundError):
+                times.append((self._studies / study / kind).stat().st_mtime)
+        return max(times)
 
-    def remove_results(self, study: str) -> None:
-        """Remove a study's results, and its clinical data where no image is left to be reported anew."""
-        shutil.rmtree(self._studies / study / RESULTS, ignore_errors=True)
-        if not self.images(study):
-            with suppress(OSError):
-                (self._studies / study / _CLINICAL).unlink()
+    def set_apart(self, study: str, kind: str, names: Iterable[str], *, mark: float) -> int:
+        """Move these files and no other into quarantine, or all results; count what was moved.
+
+        A file that arrives meanwhile has been acknowledged, and stays. `mark`, seconds of service, dates it. Clinical
+        data goes with the results where no image is left to be reported anew. Raises `StoreError` ``store.failed``.
+        """
+        self.release(study)
+        folder = self._studies / study
+        apart = self.root / QUARANTINE / f"{int(mark):012d}-{study}" / kind
+        moved = [folder / kind / name for name in names]
+        if kind == RESULTS:
+            clinical = [] if self.images(study) else [folder / _CLINICAL]
+            moved = [path for path in (folder / RESULTS, *clinical) if path.exists()]
+        with store_errors():
+            if moved:
+                apart.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for path in moved:
+                with suppress(FileNotFoundError):
+                    path.rename(apart / path.name)
+        with suppress(OSError):
+            (folder / kind).rmdir()  # not when something arrived
+        return len(moved)
+
+    def empty_quarantine(self, before: float) -> int:
+        """Delete what was set apart before this second of service; count it."""
+        gone = 0
+        with suppress(FileNotFoundError):
+            for path in (self.root / QUARANTINE).iterdir():
+                mark = path.name.partition("-")[0]
+                if mark.isdecimal() and int(mark) <= before:
+                    shutil.rmtree(path)
+                    gone += 1
+        return gone
 
     def recall(self, source: str) -> str | None:
         """Cursor of a source."""

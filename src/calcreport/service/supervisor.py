@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from contextlib import suppress
 from time import monotonic, time
 from typing import Any, Final
 
@@ -22,7 +22,9 @@ from calcreport.service.journal import Journal
 from calcreport.service.names import References, content_of
 from calcreport.service.record import Handover, Record
 from calcreport.service.retention import Retention
+from calcreport.service.running_time import RunningTime
 from calcreport.service.service_settings import ServiceSettings
+from calcreport.service.snapshot import Snapshot
 from calcreport.service.status import write_status
 from calcreport.service.store import IMAGES, Store
 from calcreport.service.worker import Analysis, Failure
@@ -33,6 +35,7 @@ _STATUS_S: Final = 2.0
 _STOP_S: Final = 1.0
 """Patience with analyses that have been asked to stop a while ago."""
 _REMOVED: Final = "study.images_removed"
+_UNREADABLE: Final = "study.unreadable"
 _DISK_WAIT_S: Final = 30.0
 """Wait after a record could not be written."""
 
@@ -46,7 +49,7 @@ class Supervisor:
         references: References,
         settings: Callable[[], ServiceSettings],
         *,
-        config: Path | None,
+        snapshot: Callable[[], Snapshot],
         arrivals: Arrivals,
         deliveries: Deliveries,
         journal: Journal,
@@ -54,7 +57,7 @@ class Supervisor:
         self._store = store
         self._references = references
         self._settings = settings
-        self._config = config
+        self._snapshot = snapshot
         self._arrivals = arrivals
         self._deliveries = deliveries
         self._journal = journal
@@ -63,21 +66,27 @@ class Supervisor:
         self._late: set[str] = set()  # studies that became complete once more while they were analysed
         self._begun = time()
         self._status_s = float("-inf")
-        self._retention = Retention(store, lambda: settings().retention, journal)
+        self._running_time = RunningTime(store.root)
+        self._retention = Retention(
+            store, references, lambda: settings().retention, journal, running=self._running_time
+        )
         self._clinical = ClinicalWatch(store.root, lambda: settings().analysis.clinical, journal=journal)
         self._is_disk_full = False
 
     def recover(self) -> None:
         """Read from the tree what has to be done; images may still be coming, so quiet is waited for anew."""
         for study in self._store.studies():
-            record = self._store.record(study)
-            if record.state == "analysing":
-                record = queue.interrupted(record)
-                self._write(study, record)
-            if queue.is_due(record, self._store.images(study), self._store.clinical_mark(study)):
-                self._arrivals.note(study)
-            elif record.state == "delivering":
-                self._hand_on(study, record)
+            self._guarded(study, self._recover)
+
+    def _recover(self, study: str) -> None:
+        record = self._store.record(study)
+        if record.state == "analysing":
+            record = queue.interrupted(record)
+            self._write(study, record)
+        if queue.is_due(record, self._store.images(study), self._store.clinical_mark(study)):
+            self._arrivals.note(study)
+        elif record.state == "delivering":
+            self._hand_on(study, record)
 
     def tick(self) -> None:
         """Do what is to be done now; called a few times a second, from one thread."""
@@ -94,6 +103,7 @@ class Supervisor:
         for ended in self._deliveries.ended():
             self._guarded(ended.study, self._handed, ended)
         self._deliveries.begin(self._describe)
+        self._running_time.save()
         self._retention.tick(self._is_busy)
         self._report()
 
@@ -133,13 +143,23 @@ class Supervisor:
             act(study, *how)
             self._is_disk_full = False
         except StoreError as error:
-            self._is_disk_full = True
+            if error.code == _UNREADABLE:
+                self._set_down(study, error)
+                return
+            self._is_disk_full = error.code == "store.full"
             self._later(study, error.code)
         except (CalcReportError, OSError) as error:
             self._later(study, getattr(error, "code", "store.failed"))
         except Exception:  # noqa: BLE001  # a bug that one study meets must not end the service for all
             self._journal.count("internal_errors")
             self._later(study, "internal.error")
+
+    def _set_down(self, study: str, error: StoreError) -> None:
+        """A study whose folder is not as the service made it is a dead letter; the others go on."""
+        self._tell("study_unreadable", study, code=error.code)
+        with suppress(StoreError):  # where not even this can be written, `status` says the same of it
+            record = self._store.record(study).model_copy(update={"content": ""})  # looked at anew once it is mended
+            self._write(study, queue.given_up(record, error.code, str(error)))
 
     def _later(self, study: str, code: str) -> None:
         self._journal.tell("study_postponed", study_ref=self._references.of(study), code=code)
@@ -189,7 +209,7 @@ class Supervisor:
         clinical = self._store.clinical(study) or self._clinical.table()
         settings = self._settings().analysis.model_copy(update={"clinical": clinical and str(clinical)})
         self._write(study, record.changed_to(state="analysing"))
-        self._running[study] = Analysis(self._store.folder(study), settings, config=self._config)
+        self._running[study] = Analysis(self._store.folder(study), settings, self._snapshot())
         self._tell("analysis_begun", study)
 
     def _end(self, study: str, result: StudyOutcome | Failure) -> None:
@@ -242,7 +262,8 @@ class Supervisor:
             self._write(study, queue.given_up(record, code, msg))
         else:
             cleared = {"code": "", "message": ""} if record.code == _REMOVED else {}
-            self._write(study, record.changed_to(**cleared, state="done"))
+            age = round(self._running_time.seconds, 1)
+            self._write(study, record.changed_to(**cleared, state="done", done_running_s=age))
 
     def _handed(self, study: str, ended: Ended) -> None:
         before = self._store.record(study)
@@ -288,6 +309,7 @@ class Supervisor:
             free = -1
         problems = ["store.full"] if free <= 0 or self._is_disk_full else []
         problems += [self._clinical.problem] if self._clinical.problem else []
+        problems += ["clock.wrong"] if self._running_time.is_clock_wrong else []
         return {
             "software": f"calcreport {software_version()}",
             "state": state,

@@ -13,6 +13,7 @@ from calcreport.exit_codes import EXIT_DONE, EXIT_NOTHING, EXIT_SOME, EXIT_UNDEL
 from calcreport.processes.crash import name_program_crash
 from calcreport.processes.program import End, Limits, Program
 from calcreport.service.service_settings import AnalysisSettings
+from calcreport.service.snapshot import Snapshot
 from calcreport.service.store import IMAGES, RESULTS
 from calcreport.study.result import SUMMARY_FILE, StudyOutcome
 
@@ -34,15 +35,16 @@ class Failure:
 
 
 class Analysis(Program):
-    """A running analysis of the study in a folder of the store, with the settings file of the site."""
+    """A running analysis of the study in a folder of the store, with a snapshot of the site's settings and rules."""
 
-    def __init__(self, folder: Path, settings: AnalysisSettings, *, config: Path | None) -> None:
+    def __init__(self, folder: Path, settings: AnalysisSettings, snapshot: Snapshot) -> None:
         self._results = folder / RESULTS
         with suppress(OSError):
             (self._results / SUMMARY_FILE).unlink()  # an older one must not be taken for this one's
         words = ["-P", "-m", "calcreport", "analyze", str(folder / IMAGES), "--out", str(self._results), "--quiet"]
         options = {
-            "--config": config,
+            "--config": snapshot.config,
+            "--rules": snapshot.rules,
             "--format": settings.formats,
             "--clinical": settings.clinical,
             "--templates": settings.templates,

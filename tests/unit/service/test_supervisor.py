@@ -12,7 +12,9 @@ from calcreport.service.delivery import Deliveries
 from calcreport.service.inbox import Inbox
 from calcreport.service.journal import Journal
 from calcreport.service.record import Record
+from calcreport.service.running_time import RunningTime
 from calcreport.service.service_settings import ServiceSettings
+from calcreport.service.snapshot import Snapshot
 from calcreport.service.status import read_status
 from calcreport.service.supervisor import Supervisor
 from calcreport.service.worker import Failure
@@ -54,11 +56,11 @@ class Scene:
         scene = self
 
         class FakeAnalysis:
-            def __init__(self, folder, settings, *, config) -> None:
+            def __init__(self, folder, settings, snapshot) -> None:
                 scene.clinical.append(settings.clinical)
                 self.study = folder.name
                 scene.analysed.append((self.study, len(scene.store.images(self.study))))
-                assert config is None
+                assert snapshot == Snapshot()
                 assert scene.store.record(self.study).state == "analysing", "not on disk before it begins"
 
             def result(self):
@@ -71,6 +73,7 @@ class Scene:
                 assert 0 <= seconds <= 1
                 scene.stopped.append(self.study)
 
+        self._monkeypatch = monkeypatch
         monkeypatch.setattr(supervisor, "Analysis", FakeAnalysis)
         monkeypatch.setattr(supervisor, "monotonic", lambda: scene.now)
         monkeypatch.setattr(delivery, "FIRST_WAIT_S", 15.0)
@@ -86,12 +89,19 @@ class Scene:
             self.store,
             self.references,
             lambda: self.settings,
-            config=None,
+            snapshot=Snapshot,
             arrivals=self.arrivals,
             deliveries=self.deliveries,
             journal=journal,
         )
         self.supervisor._retention._clock = lambda: self.now
+        begun = time.time() - self.now
+        monkeypatch = self._monkeypatch
+        monkeypatch.setattr("calcreport.service.retention.time", lambda: begun + self.now)
+        self.supervisor._running_time = RunningTime(
+            self.store.root, clock=lambda: self.now, wall=lambda: begun + self.now
+        )
+        self.supervisor._retention._running = self.supervisor._running_time
         self.supervisor.recover()
 
     @property
@@ -480,3 +490,44 @@ def test_a_table_that_was_never_good_holds_the_studies_up(scene, tmp_path):
     scene.run(60)
     assert scene.clinical == [str(scene.store.root / "clinical_table")]
     assert scene.supervisor.status()["problems"] == []
+
+
+def test_a_folder_that_cannot_be_read_is_a_dead_letter_and_stops_no_other_study(scene):
+    """A file in the place of the images, as a restore or an operator leaves it: at the start and while it runs."""
+    scene.receive(ONE)
+    scene.run(20)
+    folder = scene.store.folder(scene.name())
+    for path in (folder / "images").iterdir():
+        path.unlink()
+    (folder / "images").rmdir()
+    (folder / "images").write_bytes(b"")
+    scene.start()
+    scene.receive("1.2.77")
+    scene.inbox.expect(ONE, 5)
+    scene.run(700, step=10.0)
+    assert (scene.record().state, scene.record().code) == ("failed", "study.unreadable")
+    assert scene.record("1.2.77").state == "done"
+    assert scene.supervisor.status()["problems"] == []
+    (folder / "images").unlink()
+    scene.receive(ONE)
+    scene.run(30)
+    assert scene.record().state == "done"
+
+
+def test_a_full_disk_at_the_start_ends_nothing(scene, monkeypatch):
+    scene.verdict = lambda _study: None
+    scene.receive()
+    scene.run(20)
+    write_record = scene.store.write_record
+
+    def full(_study, _record):
+        raise StoreError("full", code="store.full")
+
+    monkeypatch.setattr(scene.store, "write_record", full)
+    scene.start()
+    scene.run(20)
+    assert scene.supervisor.status()["problems"] == ["store.full"]
+    monkeypatch.setattr(scene.store, "write_record", write_record)
+    scene.verdict = lambda _study: ANSWER
+    scene.run(120)
+    assert scene.record().state == "done"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from calcreport.service.service_settings import AnalysisSettings
+from calcreport.service.snapshot import Snapshot
 from calcreport.service.worker import Analysis, Failure
 from calcreport.study.result import StudyOutcome
 
@@ -36,7 +37,7 @@ def analyse(tmp_path, monkeypatch):
 
         monkeypatch.setattr(subprocess, "Popen", start)
         settings = AnalysisSettings.model_construct(**{**AnalysisSettings().__dict__, **limits})
-        analysis = Analysis(tmp_path, settings, config=None)
+        analysis = Analysis(tmp_path, settings, Snapshot())
         deadline = time.monotonic() + 20
         while (result := analysis.result()) is None and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -135,7 +136,7 @@ def test_the_analysis_sees_the_site_s_choices(monkeypatch, tmp_path):
     seen = []
     monkeypatch.setattr(subprocess, "Popen", lambda words, **_how: seen.extend(words))
     settings = AnalysisSettings(formats="json,sr", clinical="site.yaml", templates="ours")
-    Analysis(tmp_path, settings, config=tmp_path / "settings.toml")._last_words.close()
+    Analysis(tmp_path, settings, Snapshot(config=tmp_path / "settings.toml"))._last_words.close()
     words = seen[seen.index("analyze") :]
     assert words[1] == str(tmp_path / "images")
     pairs = dict(itertools.pairwise(words))
