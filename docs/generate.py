@@ -96,8 +96,8 @@ OTHERS: Final = {
     "store.full": "The disk of the store is full, or its reserve is reached: images are refused (A700). Free space.",
     "clock.wrong": "The clock was set by more than an hour under the running service, or stands before a time it has "
     "shown: retention waits. Mend the clock, restart the service.",
-    "study.unreadable": "The folder of a study in the store cannot be read (rights, a file in its place). Mend it, then "
-    "`calcreport retry`.",
+    "study.unreadable": "The folder of a study in the store cannot be read (rights, a file in its place). Mend it and "
+    "run `calcreport retry`.",
     "store.failed": "The store cannot be written to. Check the folder and its disk.",
     "check.skeleton_implausible": "Reason under `searched`: the skeleton that was recognised is implausible.",
     "check.lumen_implausible": "Reason under `searched`: the enhanced vessels that were recognised are implausible.",

@@ -41,7 +41,7 @@ def write_snapshot(root: Path, loaded: LoadedSettings) -> Snapshot:
 
     Raises `StoreError` ``store.full`` or ``store.failed``.
     """
-    files = {"settings.toml": loaded.text, **{f"rules/{name}": text for name, text in (loaded.rules or {}).items()}}
+    files = {"site.toml": loaded.text, **{f"rules/{name}": text for name, text in (loaded.rules or {}).items()}}
     digest = hashlib.sha256(repr(sorted(files.items())).encode("utf-8", "surrogatepass")).hexdigest()[:16]
     folder = root / f"{_NAME}{digest}"
     with store_errors():
@@ -53,5 +53,5 @@ def write_snapshot(root: Path, loaded: LoadedSettings) -> Snapshot:
         for path in others[: -(_KEPT - 1)]:
             shutil.rmtree(path, ignore_errors=True)
     return Snapshot(
-        config=folder / "settings.toml" if loaded.text else None, rules=folder / "rules" if loaded.rules else None
+        config=folder / "site.toml" if loaded.text else None, rules=folder / "rules" if loaded.rules else None
     )
