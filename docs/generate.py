@@ -89,6 +89,8 @@ OTHERS: Final = {
     "analysis.crashed": "An analysis crashed in native code. It is tried again.",
     "analysis.failed": "An analysis ended without saying why. It is tried again.",
     "analysis.interrupted": "The service died twenty times over this study; `calcreport retry` brings it back.",
+    "delivery.no_folder": "The folder of a folder sink is not there, or its share is not mounted. It is tried again.",
+    "delivery.no_group": "The group of a folder sink does not exist on this machine. Mend `group`; it is tried again.",
     "delivery.failed": "A sink could not be reached or written to. It is tried again.",
     "source.failed": "A source could not read or write a file. It is run again after a while.",
     "web.unreadable": "The server's answer is not what its protocol prescribes. Check the address of the adapter.",

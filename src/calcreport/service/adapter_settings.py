@@ -38,6 +38,8 @@ AeTitle = Annotated[str, StringConstraints(pattern=r"^[!-\[\]-~]([ -\[\]-~]{0,14
 AdapterName = Annotated[str, AfterValidator(_adapter_name)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 Text = Annotated[str, Field(min_length=1)]
+FileMode = Annotated[str, StringConstraints(pattern=r"^0?6[0246]0$")]
+"""Read and write for the owner, any of them for the group, nothing for others: results are about patients."""
 ObjectKind = Literal["sr", "seg", "sc", "pdf"]
 
 
@@ -105,7 +107,13 @@ class FolderSinkSettings(SettingsBlock):
     kind: Literal["folder"]
     """Which sink this is."""
     path: Text
-    """The folder."""
+    """The folder; it has to be there: one that is made could lie in an unmounted share's empty mount point."""
+    mount: Text | None = None
+    """A folder that something has to be mounted on before anything is written, such as the share's mount point."""
+    group: Text | None = None
+    """Group that study folders and files are given to, by name."""
+    file_mode: FileMode = "0600"
+    """Rights of files, octal; folders can also be entered by whoever may read."""
 
 
 class _ObjectSinkSettings(SettingsBlock):

@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -47,12 +47,14 @@ def folder_name(study_instance_uid: str) -> str:
 class ResultsFolder:
     """The folder given with ``--out``, made with its parents when it does not exist.
 
-    `run_id` marks what this run writes and has not finished; letters and digits.
+    `run_id` marks what this run writes and has not finished; letters and digits. `release` is called with a study's
+    folder before it appears under its name, to set rights.
     """
 
-    def __init__(self, root: Path, *, run_id: str) -> None:
+    def __init__(self, root: Path, *, run_id: str, release: Callable[[Path], None] | None = None) -> None:
         self._root = root
         self._run_id = run_id
+        self._release = release
 
     def prepare(self) -> None:
         """Make the folder and show that it can be written to, before any work is done.
@@ -78,6 +80,8 @@ class ResultsFolder:
                 partial.mkdir()
                 for file_name, content in files.items():
                     _write_new(_inside(partial, file_name), content)
+                if self._release is not None:
+                    self._release(partial)
                 _flush_folder(partial)
                 self._swap(partial, name)
             finally:
