@@ -1,4 +1,4 @@
-"""Events of the service for its log and its counters: no patient data, and no more of them than an operator can read.
+"""Events of the service for its log, its counters and its health: no patient data, no more than an operator can read.
 
 A hostile sender must not fill the disk with our log, so that each kind of event has a budget a minute.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from threading import Lock
 from time import monotonic
@@ -18,8 +19,17 @@ from calcreport.log import event
 LOGGER: Final = logging.getLogger("calcreport.service")
 _WINDOW_S: Final = 60.0
 _MOST_A_WINDOW: Final = 60
+_FAILURES: Final = 3
+"""So many failures in a row of a sink, a source or of analyses are a problem: one may be the fault of one study."""
 _MOST_NAMES: Final = 200
 """Counters that are kept; names come from our own code, so this is never reached."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Part:
+    last_success_s: float | None = None
+    code: str = ""
+    failures: int = 0
 
 
 class Journal:
@@ -30,6 +40,7 @@ class Journal:
         self._guard = Lock()
         self._windows: dict[str, tuple[float, int]] = {}
         self._counts: Counter[str] = Counter()
+        self._parts: dict[str, _Part] = {}
 
     def count(self, name: str, count: int = 1) -> None:
         """Count something since the service was started; `name` is a word or a code."""
@@ -42,10 +53,52 @@ class Journal:
         with self._guard:
             return dict(sorted(self._counts.items()))
 
+    def ended(self, part: str, code: str = "") -> None:
+        """Note how the last thing that a sink, a source, the analyses or the places for senders did has ended."""
+        with self._guard:
+            known = self._parts.setdefault(part, _Part())
+            known.code = code
+            known.failures = known.failures + 1 if code else 0
+            if not code:
+                known.last_success_s = self._clock()
+
+    def health(self) -> dict[str, dict[str, float | str | None]]:
+        """Return for every part how long its last success is past, the code of its last failure, and failures since."""
+        now = self._clock()
+        with self._guard:
+            return {
+                name: {
+                    "seconds_since_success": None if part.last_success_s is None else round(now - part.last_success_s),
+                    "code": part.code,
+                    "failures": part.failures,
+                }
+                for name, part in sorted(self._parts.items())
+            }
+
+    def problems(self) -> list[str]:
+        """Codes of the parts that fail again and again."""
+        with self._guard:
+            failing = [part.code for _name, part in sorted(self._parts.items()) if part.failures >= _FAILURES]
+            return list(dict.fromkeys(failing))
+
+    def flush(self) -> None:
+        """Log how many events were left out in minutes that are over; called now and then."""
+        now = self._clock()
+        with self._guard:
+            over = {
+                name: count - _MOST_A_WINDOW
+                for name, (begun, count) in self._windows.items()
+                if now - begun >= _WINDOW_S and count > _MOST_A_WINDOW
+            }
+            for name in over:
+                self._windows[name] = now, 0
+        for name, count in over.items():
+            event(LOGGER, f"{name}_left_out", count=count)
+
     def tell(self, name: str, **fields: float | str) -> None:
         """Log an event of `calcreport.log.event`, unless too many of its name came within a minute.
 
-        When the minute is over, the next one is preceded by how many were left out.
+        When the minute is over, `flush` or the next one says how many were left out.
         """
         now = self._clock()
         with self._guard:

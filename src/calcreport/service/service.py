@@ -17,6 +17,7 @@ from calcreport.service.arrivals import Arrivals
 from calcreport.service.delivery import Deliveries
 from calcreport.service.inbox import Inbox
 from calcreport.service.journal import Journal
+from calcreport.service.metrics import notify_systemd, serve_metrics
 from calcreport.service.receiving.scp import StorageScp
 from calcreport.service.service_settings import NEEDS_RESTART, TlsSettings
 from calcreport.service.snapshot import LoadedSettings, Snapshot, write_snapshot
@@ -83,8 +84,13 @@ class Service:
         supervisor.recover()
         _listen(scp, tls)
         sources.start()
+        metrics = self._settings.metrics
+        end_metrics = serve_metrics(metrics.host, metrics.port, supervisor.status) if metrics.port else lambda: None
         self._journal.tell("started")
+        notify_systemd("READY=1")
         self._loop(supervisor, scp)
+        notify_systemd("STOPPING=1")
+        end_metrics()
         sources.ask_to_stop()
         supervisor.ask_to_stop()
         is_clean = scp.stop()
@@ -101,6 +107,7 @@ class Service:
                 self._reload(scp)
             begun_s = monotonic()
             supervisor.tick()
+            notify_systemd("WATCHDOG=1")
             sleep(max(0.01, _TICK_S - (monotonic() - begun_s)))
 
     def _reload(self, scp: StorageScp) -> None:

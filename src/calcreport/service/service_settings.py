@@ -118,6 +118,15 @@ class RetentionSettings(SettingsBlock):
     """What is removed lies in the store's folder ``quarantine`` for so long first."""
 
 
+class MetricsSettings(SettingsBlock):
+    """Numbers for Prometheus, at ``/metrics``; no patient data, and no encryption."""
+
+    host: Annotated[str, AfterValidator(_address)] = "127.0.0.1"
+    """Address listened on."""
+    port: int | None = Field(default=None, ge=1, le=65535)
+    """Port; off without one."""
+
+
 class ServiceSettings(SettingsBlock):
     """The receiving service."""
 
@@ -135,13 +144,14 @@ class ServiceSettings(SettingsBlock):
     study: StudySettings = StudySettings()
     analysis: AnalysisSettings = AnalysisSettings()
     retention: RetentionSettings = RetentionSettings()
+    metrics: MetricsSettings = MetricsSettings()
     sources: dict[AdapterName, SourceSettings] = Field(default_factory=dict)
     """Where images are fetched from, each under a name of its own: ``[service.sources.pacs]``."""
     sinks: dict[AdapterName, SinkSettings] = Field(default_factory=dict)
     """Where results go, each under a name of its own: ``[service.sinks.archive]``."""
 
 
-NEEDS_RESTART: Final = ("aet", "host", "port", "store", "tls", "sources", "sinks")
+NEEDS_RESTART: Final = ("aet", "host", "port", "store", "tls", "metrics", "sources", "sinks")
 """What a reload cannot change: it is in use."""
 
 

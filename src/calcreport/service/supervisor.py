@@ -105,6 +105,7 @@ class Supervisor:
         self._deliveries.begin(self._describe)
         self._running_time.save()
         self._retention.tick(self._is_busy)
+        self._journal.flush()
         self._report()
 
     def _watch(self) -> None:
@@ -217,6 +218,7 @@ class Supervisor:
         if isinstance(result, StudyOutcome):
             record = queue.answered(record, result)
             self._write(study, record)
+            self._journal.ended("analysis")
             self._journal.count(f"studies_{result.status}")
             code = {"code": result.code} if result.code else {}
             self._tell("analysis_done", study, status=result.status, seconds=result.seconds, **code)
@@ -224,6 +226,7 @@ class Supervisor:
             return
         record = queue.failed(record, result, self._settings().analysis)
         self._write(study, record)
+        self._journal.ended("analysis", result.code)
         self._journal.count("studies_failed" if record.state == "failed" else "analyses_failed")
         self._tell("analysis_failed", study, code=result.code, status=record.state, count=record.attempts)
         if record.state == "waiting":
@@ -268,6 +271,7 @@ class Supervisor:
     def _handed(self, study: str, ended: Ended) -> None:
         before = self._store.record(study)
         record = handed_over(before, ended)
+        self._journal.ended(f"sink_{ended.sink}", ended.code)
         self._journal.count("delivered" if not ended.code else "deliveries_failed")
         code = {"code": ended.code} if ended.code else {}
         self._tell("delivery_failed" if ended.code else "delivered", study, step=ended.sink, **code)
@@ -310,6 +314,7 @@ class Supervisor:
         problems = ["store.full"] if free <= 0 or self._is_disk_full else []
         problems += [self._clinical.problem] if self._clinical.problem else []
         problems += ["clock.wrong"] if self._running_time.is_clock_wrong else []
+        problems += [code for code in self._journal.problems() if code not in problems]
         return {
             "software": f"calcreport {software_version()}",
             "state": state,
@@ -320,7 +325,8 @@ class Supervisor:
             "free_bytes_above_reserve": free,
             "receiving": len(self._arrivals),
             "waiting": len(self._waiting),
-            "analysing": [self._references.of(study) for study in self._running],
+            "analysing": [self._references.of(study) for study in list(self._running)],
             "delivering": len(self._deliveries),
+            "parts": self._journal.health(),
             "counters": self._journal.counts(),
         }

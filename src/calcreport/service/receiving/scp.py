@@ -158,8 +158,10 @@ class StorageScp:
         if self._stopping.is_set() or self.gate.associate(connection) is Answer.TOO_MANY:
             event.assoc.acse.send_reject(0x02, 0x03, 0x02)  # transient: local limit exceeded
             event.assoc.kill()
+            self._journal.ended("places", "association.too_many")
             self._refused("association.too_many")
             return
+        self._journal.ended("places")
         choose_syntaxes(primitive.presentation_context_definition_list)
         self._journal.count("associations")
 

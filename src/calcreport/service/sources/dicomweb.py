@@ -65,6 +65,7 @@ class DicomwebSource(WebSource):
             while not stop.is_set():
                 cursor = self._look(inbox, cursor, stop, is_first=is_first)
                 is_first = False
+                self._journal.ended(f"source_{self.name}")
                 stop.wait(self._settings.poll_seconds)
         finally:
             self._client.close()

@@ -42,6 +42,7 @@ class FolderSource:
         taken = _taken(inbox.recall(self.name))
         while not stop.is_set():
             taken = self._look(inbox, taken, stop)
+            self._journal.ended(f"source_{self.name}")
             stop.wait(self._settings.poll_seconds)
 
     def _look(self, inbox: Inbox, taken: frozenset[str], stop: Event) -> frozenset[str]:

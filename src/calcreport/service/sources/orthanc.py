@@ -56,6 +56,7 @@ class OrthancSource(WebSource):
                         return
                     if self._fetch_if_stable(inbox, study, stop):
                         cursor = self._remember(inbox, cursor.since, [name for name in cursor.studies if name != study])
+                self._journal.ended(f"source_{self.name}")
                 stop.wait(self._settings.poll_seconds)
         finally:
             self._client.close()

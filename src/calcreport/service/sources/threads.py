@@ -60,6 +60,7 @@ class Sources:
                 code = "internal.error"
             failures = 1 if not code or monotonic() - begun_s > _STEADY_S else failures + 1
             if code:
+                self._journal.ended(f"source_{source.name}", code)
                 self._journal.count(f"source_{source.name}_failed")
                 self._journal.tell("source_failed", step=source.name, code=code)
             self._stop.wait(wait_s(failures, _FIRST_WAIT_S))
