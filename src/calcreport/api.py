@@ -35,9 +35,8 @@ from calcreport.arguments import (
     templates_of,
 )
 from calcreport.errors import UsageError
-from calcreport.files.findings import checked_findings, findings_from_text
+from calcreport.files.findings import checked_findings, findings_from_text, review_from_text
 from calcreport.files.report import MAX_REPORT_BYTES, report_from_text
-from calcreport.files.review import review_from_text
 from calcreport.formats.text.plain_text import write_section
 from calcreport.model.report import Report
 from calcreport.pipeline import analyse

@@ -17,8 +17,18 @@ from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
-from calcreport.commands.options import FORMAT_HELP, PRIOR_HELP, RULES_HELP, add_decide, add_hook, add_render, add_rules
-from calcreport.commands.service_options import add_listen, add_retry, add_status
+from calcreport.commands.options import (
+    FORMAT_HELP,
+    PRIOR_HELP,
+    RULES_HELP,
+    add_decide,
+    add_hook,
+    add_listen,
+    add_render,
+    add_retry,
+    add_rules,
+    add_status,
+)
 from calcreport.errors import CalcReportError
 from calcreport.exit_codes import (
     EXIT_DONE,

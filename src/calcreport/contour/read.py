@@ -19,10 +19,9 @@ import numpy as np
 
 from calcreport.contour.choice import Candidate, choose, kind_of
 from calcreport.contour.grid import LabelVolume, PlacedMask, place_labels
-from calcreport.contour.metaimage import check_metaimage, is_metaimage
 from calcreport.contour.nifti import check_nifti, is_nifti
-from calcreport.contour.nrrd import check_nrrd, is_nrrd
 from calcreport.contour.stream import GZIP_MAGIC, Checked, Limits, decode, read_up_to, unpacked
+from calcreport.contour.text_headers import check_metaimage, check_nrrd, is_metaimage, is_nrrd
 from calcreport.errors import InputError
 from calcreport.model.image import NOT_IMAGED_HU, CtVolume
 from calcreport.model.lesion import LesionContour, VoxelMask

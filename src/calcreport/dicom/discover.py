@@ -17,13 +17,11 @@ from pathlib import Path
 from typing import Final
 
 from calcreport.dicom.codes import message, problem
-from calcreport.dicom.ct.multiframe import planes_of
-from calcreport.dicom.grouping import group_studies
+from calcreport.dicom.grouping import group_studies, name_by_folder
 from calcreport.dicom.header import film_tags, tags, values
 from calcreport.dicom.header.film_header import FilmHeader, film_of
 from calcreport.dicom.header.image_header import ImageHeader, Plane
-from calcreport.dicom.header.parsing import HEAD_BYTES, read_header
-from calcreport.dicom.nameless import name_by_folder
+from calcreport.dicom.header.parsing import HEAD_BYTES, planes_of, read_header
 from calcreport.dicom.series import Discovery, SeriesFiles, SetAside, StudyFiles
 from calcreport.dicom.source import ByteSource, FileSource, UnsharedFile, ZipMemberSource, open_regular
 from calcreport.errors import InputError

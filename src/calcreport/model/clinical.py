@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from calcreport.model.answers import Answer, ContrastPhase, Count, Day, Number, Side, Word, as_word
 from calcreport.model.laboratory import ANALYTES, convert
 from calcreport.model.report import Laterality, Record, YesNo
-from calcreport.model.typed_mistakes import mistakes_of, refuse, without_unknown
+from calcreport.model.typed_mistakes import checked, without_unknown
 
 
 def _as_rate(value: Any) -> Any:  # noqa: ANN401 - a validator sees whatever was typed
@@ -314,24 +314,15 @@ def parse_clinical(data: Mapping[str, Any]) -> Clinical:
 
 
 def _validated(data: Mapping[str, Any], root: type[_Input]) -> _Input:
-    try:
-        return root.model_validate(without_unknown(data, root))
-    except ValidationError as error:
-        mistakes = mistakes_of(error, root)
-    # Raised outside the handler: the cause would carry the values typed into a traceback.
-    raise refuse(mistakes, area="clinical", data=data)
+    return checked(without_unknown(data, root), root, area="clinical", data=data)
 
 
 def as_given(clinical: Clinical) -> dict[str, Any]:
     """Clinical input for the report: sections and fields as given, plain values, every unknown named ``"unknown"``."""
-    return _named(clinical.model_dump(mode="json"))
 
-
-def _named(section: dict[str, Any]) -> dict[str, Any]:
-    named: dict[str, Any] = {}
-    for key, value in section.items():
+    def named(value: Any) -> Any:  # noqa: ANN401 - plain values of any kind
         if isinstance(value, dict):
-            named[key] = _named(value)
-        else:
-            named[key] = "unknown" if value is None else value
-    return named
+            return {key: named(inner) for key, inner in value.items()}
+        return "unknown" if value is None else value
+
+    return dict(named(clinical.model_dump(mode="json")))

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 _NEAR_MATCHES: Final = 3
 """Most suggestions for an unknown key."""
@@ -56,33 +55,22 @@ def spell_path(where: Iterable[str]) -> str:
     return spelt
 
 
-def known_keys(model: type[BaseModel]) -> list[str]:
-    """Names of the fields of a record, as they are typed."""
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
 def section_of(model: type[BaseModel], key: Any) -> tuple[bool, type[BaseModel] | None]:  # noqa: ANN401 - as typed
     """Whether a record knows a key, and the record that is typed under it, if it is one."""
-    field = _field(model, key)
+    field = next((field for name, field in model.model_fields.items() if (field.alias or name) == key), None)
     return field is not None, _record_of(field.annotation) if field is not None else None
 
 
 def _section(parents: Iterable[str], root: type[BaseModel]) -> list[str]:
-    """Known keys of the section at a path."""
-    model = root
+    """Known keys, as they are typed, of the section at a path."""
     for part in parents:
         if part.isascii() and part.isdigit():  # a place in a list, whose records are already at hand
             continue
-        field = _field(model, part)
-        inner = _record_of(field.annotation) if field is not None else None
+        _, inner = section_of(root, part)
         if inner is None:
             break
-        model = inner
-    return known_keys(model)
-
-
-def _field(model: type[BaseModel], name: Any) -> FieldInfo | None:  # noqa: ANN401
-    return next((field for key, field in model.model_fields.items() if (field.alias or key) == name), None)
+        root = inner
+    return [field.alias or name for name, field in root.model_fields.items()]
 
 
 def _record_of(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401

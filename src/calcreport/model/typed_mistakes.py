@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -14,6 +14,7 @@ from calcreport.model.near_keys import name_unknown_key, section_of, spell_path
 _MOST_NAMED: Final = 50
 """A file with more mistakes is another file; naming the near matches of each would take minutes."""
 
+Root = TypeVar("Root", bound=BaseModel)  # what is typed into one file
 Mistake = tuple[str, str]
 """Kind, the last part of an error code, and the text by field name."""
 
@@ -70,6 +71,30 @@ def without_unknown(data: Any, root: type[BaseModel] | None) -> Any:  # noqa: AN
     return kept
 
 
+def checked(
+    given: Any,  # noqa: ANN401 - as typed, or prepared
+    root: type[Root],
+    *,
+    area: str,
+    data: Mapping[str, Any],
+    contradictions: Callable[[Root], Iterable[str]] = lambda _: (),
+) -> Root:
+    """Take over what was typed (`data`), prepared as `given`; raises `ClinicalError` with every mistake at once.
+
+    `contradictions` names what cannot be true together, where each part can.
+    """
+    mistakes: list[Mistake]
+    try:
+        record = root.model_validate(given)
+        mistakes = [("value", text) for text in contradictions(record)]
+        if not mistakes:
+            return record
+    except ValidationError as error:
+        mistakes = _mistakes_of(error, root)
+    # Raised outside the handler: the cause would carry the values typed into a traceback.
+    raise refuse(mistakes, area=area, data=data)
+
+
 def refuse(mistakes: Iterable[Mistake], *, area: str, data: Any = None) -> ClinicalError:  # noqa: ANN401 - as typed
     """Make the error that lists every mistake, with the code of the one kind there is, ``….invalid`` for several kinds.
 
@@ -90,7 +115,7 @@ def refuse(mistakes: Iterable[Mistake], *, area: str, data: Any = None) -> Clini
     )
 
 
-def mistakes_of(error: ValidationError, root: type[BaseModel]) -> list[Mistake]:
+def _mistakes_of(error: ValidationError, root: type[BaseModel]) -> list[Mistake]:
     """Translate what validation of `root` found: never the value typed, and not many more than are named."""
     found = error.errors(include_url=False, include_input=False, include_context=False)
     return [

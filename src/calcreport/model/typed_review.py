@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from calcreport.model.answers import Answer, Day, Length, Side, as_word
 from calcreport.model.findings import FindingPattern
 from calcreport.model.near_keys import spell_path
 from calcreport.model.terms import DepthClass, Record, YesNo
-from calcreport.model.typed_mistakes import Mistake, mistakes_of, refuse
+from calcreport.model.typed_mistakes import checked
 
 _LONGEST_TEXT: Final = 400
 
@@ -73,17 +73,7 @@ def parse_review(data: Mapping[str, Any]) -> Review:
     Raises `ClinicalError` with every mistake at once, one a line, without the values typed: ``review.unknown_key``,
     ``review.value``; ``review.invalid`` when there are both kinds.
     """
-    mistakes: list[Mistake] = []
-    review = Review()
-    try:
-        review = Review.model_validate(_written_out(data))
-    except ValidationError as error:
-        mistakes = mistakes_of(error, Review)
-    mistakes = mistakes or [("value", text) for text in _contradictions(review)]
-    # Raised outside the handler: the cause would carry the values typed into a traceback.
-    if mistakes:
-        raise refuse(mistakes, area="review", data=data)
-    return review
+    return checked(_written_out(data), Review, area="review", data=data, contradictions=_contradictions)
 
 
 def _written_out(data: Mapping[str, Any]) -> dict[str, Any]:

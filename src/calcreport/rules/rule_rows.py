@@ -64,7 +64,8 @@ _KINDS: Final[Mapping[str, tuple[type, str]]] = {
 _CHOICES: Final[Mapping[str, tuple[frozenset[str], str]]] = {
     key: (frozenset(words), f"{key} must be one of {', '.join(sorted(words))}")
     for key, words in (
-        ("pattern", DECLARED["pattern.id"].words), ("flag", Flags.model_fields), ("state", FlagState), ("concern", Concern),
+        ("pattern", DECLARED["pattern.id"].words), ("flag", Flags.model_fields), ("state", FlagState),
+        ("concern", Concern),
     )
 } | {
     "weight": (frozenset("+-"), "weight is + or -; a 'strong' condition makes it ++"),

@@ -16,8 +16,7 @@ from calcreport.rules.conditions import Condition, Facts, Value, Verdict
 from calcreport.rules.engine import decide
 from calcreport.rules.gathering import Gathered, gather_facts, see_lesions
 from calcreport.rules.lesion_rules import Weighing, differential, weigh
-from calcreport.rules.possible_answers import PossibleAnswer, possible_answers
-from calcreport.rules.questions import rank
+from calcreport.rules.possible_answers import PossibleAnswer, possible_answers, rank
 from calcreport.rules.ruleset import Rule, Ruleset
 from calcreport.rules.study_rules import allow, forbidding, weigh_all
 from calcreport.settings import PolicySettings

@@ -9,9 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from calcreport.dicom.codecs import decode
+from calcreport.dicom.codecs import Frame, decode
 from calcreport.dicom.codes import problem
-from calcreport.dicom.fragments import Frame
 from calcreport.dicom.header import tags
 from calcreport.dicom.header.elements import UNDEFINED
 from calcreport.dicom.header.image_header import ImageHeader, PixelDescription, Plane

@@ -7,8 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from calcreport.dicom.film.lookup_tables import table_of
-from calcreport.dicom.film.values import WordValues
+from calcreport.dicom.film.values import WordValues, table_of
 from calcreport.dicom.header import film_tags, values
 from calcreport.dicom.header.elements import Item
 from calcreport.dicom.header.film_header import FilmHeader
