@@ -23,7 +23,7 @@ from calcreport.contour.stream import refuse
 from calcreport.errors import InputError
 from calcreport.model.anatomy_labels import AnatomyLabels, Structure, StructureKind
 from calcreport.model.image import CtVolume
-from calcreport.resources import structure_text
+from calcreport.resources import packaged_text
 from calcreport.settings import ReadingSettings
 
 BONE_HU: Final = 100
@@ -73,7 +73,7 @@ def read_anatomy(path: Path, volume: CtVolume, *, limits: ReadingSettings | None
 
 @cache
 def _table() -> StructureTable:
-    return parse_structures(structure_text())
+    return parse_structures(packaged_text("anatomy/structures.toml"))
 
 
 def _read_folder(folder: Path, volume: CtVolume, limits: ReadingSettings) -> list[AnatomyLabels]:
