@@ -192,11 +192,7 @@ class ZipMemberSource(ByteSource):
 
 
 class DeflatedSource(ByteSource):
-    """The data set of a deflated file (PS3.5 annex A.5), inflated as far as asked for and no further.
-
-    `inner`: the file; `start`: offset where the deflated data set begins; `limit`: most bytes inflated; deflate can
-    grow a thousandfold.
-    """
+    """The data set of a deflated file (PS3.5 annex A.5) from `start`, inflated as far as asked for, to `limit` bytes."""
 
     __slots__ = ("_inner", "_start", "size")
 

@@ -28,10 +28,7 @@ _FITTING: Final[Mapping[Kind, frozenset[Relation]]] = {
 
 
 class ConditionParser:
-    """Parses conditions; keeps what is known of facts and named conditions.
-
-    `facts`: declared facts by name; `named`: named conditions as read from TOML.
-    """
+    """Parses conditions; keeps the declared facts and the named conditions, as read from TOML."""
 
     def __init__(self, facts: Mapping[str, Fact], named: Mapping[str, Any]) -> None:
         self.facts = facts

@@ -18,14 +18,13 @@ from calcreport.model.report import (
     Recommendation,
     UsedInput,
 )
+from calcreport.rules.condition_words import fill
 from calcreport.rules.gathering import Gathered, gather_facts
 from calcreport.rules.growth import weigh_growth
 from calcreport.rules.laboratory import LabFacts
-from calcreport.rules.lesion_rules import FLAG_NAMES, Weighing, differential, is_met
-from calcreport.rules.phrasing import fill
+from calcreport.rules.lesion_rules import FLAG_NAMES, Weighing, allow, differential, is_met, weigh_all
 from calcreport.rules.regions import are_apart
 from calcreport.rules.ruleset import Rule, Ruleset
-from calcreport.rules.study_rules import allow, weigh_all
 from calcreport.settings import PolicySettings
 
 _WORST_STATE: Final = (
@@ -45,14 +44,13 @@ _SEVERAL: Final = 2  # lesions that speak for a disease of the whole patient
 
 
 def decide(findings: Findings, clinical: Clinical, policy: PolicySettings, ruleset: Ruleset) -> Decision:
-    """Decide on all lesions of a study.
+    """Decide on all lesions of a study, in the order given.
 
-    `findings`: measured on images or typed by a reader; `clinical`: what the clinician stated; `policy`: choices of the
-    site; `ruleset`: from `load_rules`. Gives lesions in the order given; concern is the highest of the lesions in
-    scope; recommendations merged, most urgent first, none that contradicts a more urgent one.
+    Concern is the highest of the lesions in scope; recommendations are merged, most urgent first, none that contradicts
+    a more urgent one.
     """
     gathered = gather_facts(findings, clinical, policy, ruleset)
-    weighings = weigh_all(gathered, ruleset)
+    weighings = weigh_all(gathered.cases, ruleset)
     if not findings.lesions:
         decision = _decide_without_lesion(weighings[0], gathered, ruleset)
     else:
@@ -185,11 +183,9 @@ Given = float | str | None  # value as given; None for none
 def add_provenance(
     decision: Decision, findings: Findings, clinical: Clinical, policy: PolicySettings, labs: LabFacts
 ) -> Decision:
-    """Add the provenance of its inputs to a decision.
+    """Add laboratory values, growth of each lesion and sources of the inputs to a decision on these findings.
 
-    `decision`: on the lesions of `findings`, in their order; `findings`, `clinical` and `policy`: what was decided on;
-    `labs`: laboratory values as weighed. Gives with laboratory values, growth of each lesion, sources of the inputs;
-    each contradiction between what was typed and what the header says is a limitation.
+    Each contradiction between what was typed and what the header says is a limitation.
     """
     inputs = tuple(used_inputs(findings, clinical))
     lesions = tuple(

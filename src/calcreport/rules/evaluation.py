@@ -11,9 +11,8 @@ from calcreport.model.findings import Findings
 from calcreport.model.report import FlagState
 from calcreport.rules.conditions import ALWAYS, Evidence, Value, Verdict, decisive, gather
 from calcreport.rules.gathering import gather_facts
-from calcreport.rules.lesion_rules import BLOCKING_FLAGS, Weighing
+from calcreport.rules.lesion_rules import BLOCKING_FLAGS, Weighing, allow, weigh_all
 from calcreport.rules.ruleset import Rule, Ruleset
-from calcreport.rules.study_rules import allow, weigh_all
 from calcreport.settings import PolicySettings
 
 
@@ -56,12 +55,11 @@ class RuleVerdict:
 def evaluate(
     findings: Findings, clinical: Clinical, policy: PolicySettings, ruleset: Ruleset
 ) -> tuple[RuleVerdict, ...]:
-    """Answer every rule for every lesion, with the comparisons that led to it.
+    """Answer every rule for every lesion, in order of lesion, table and row, with the comparisons that led to it.
 
-    `findings`, `clinical`, `policy` and `ruleset`: as for `decide`. Gives in order of lesion, then table, then row. A
-    rule that is unknown names in its evidence what was missing.
+    A rule that is unknown names in its evidence what was missing.
     """
-    weighings = weigh_all(gather_facts(findings, clinical, policy, ruleset), ruleset)
+    weighings = weigh_all(gather_facts(findings, clinical, policy, ruleset).cases, ruleset)
     allowed = allow(weighings, ruleset)
     printed_ids = {rule.id for rules in allowed for rule in rules}
     return tuple(

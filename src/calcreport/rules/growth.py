@@ -26,13 +26,11 @@ _PROJECTED: Final = frozenset({"CR", "DX"})  # kinds of image that enlarge by an
 
 
 def weigh_growth(lesion: LesionFinding, findings: Findings, policy: PolicySettings) -> LesionGrowth | None:
-    """Compare a lesion with itself on the earlier study.
+    """Compare a lesion with its `prior`, typed by a reader or matched in an earlier report; ``None`` without one.
 
-    `lesion`: with `prior`, typed by a reader or matched in an earlier report; lengths in mm; `findings`: of this study:
-    its date and the kind of image; `policy`: growth limits in % and mm, and the error of a length that comes without
-    one. Gives ``None`` when there is no earlier study of the lesion. Without a match, or where lengths are not
-    comparable, the numbers of change are ``None`` and `reason` says why; a reader who states that lengths measured in
-    an unnamed way are comparable is believed, one who contradicts what was named is not.
+    Without a match, or where lengths are not comparable, the numbers of change are ``None`` and `reason` says why; a
+    reader who states that lengths measured in an unnamed way are comparable is believed, one who contradicts what was
+    named is not.
     """
     prior = lesion.prior
     if prior is None:

@@ -51,14 +51,12 @@ def weigh_labs(
     sex: str | None = None,
     urgent_calcium_mmol_l: float = 3.0,
 ) -> LabFacts:
-    """Compare laboratory values with their ranges.
+    """Compare laboratory values, already checked for possibility, with their ranges.
 
-    `clinical`: values with units, already checked for possibility; `age_years`: decides whether adult ranges apply;
-    `study_date`: values further from it than `max_age_days` are not used; without it none is refused; `max_age_days`:
-    oldest usable value; `urgent_calcium_mmol_l`: from here on calcium is the first thing said; `sex`: ``F`` or ``M``
-    chooses between ranges that differ; the wider one without it. Gives ``None`` for every test that is missing, too
-    old, or has no range at this age. Calcium is judged by the ionised value where there is one, else adjusted for
-    albumin where that is known. The product uses adjusted calcium.
+    ``None`` for every test that is missing, has no range at this age, or is further from the study than `max_age_days`;
+    without a study date none is refused. Without `sex` (``F``, ``M``) the wider of ranges that differ holds. Calcium is
+    judged by the ionised value where there is one, else adjusted for albumin where that is known, and is the first
+    thing said from `urgent_calcium_mmol_l` on. The product uses adjusted calcium.
     """
     results = read_results(
         clinical.labs, age_years=age_years, sex=sex, study_date=study_date, max_age_days=max_age_days
@@ -227,12 +225,7 @@ def band_of_product(product_mg2_dl2: float, limit_mg2_dl2: float) -> Band:
 def read_results(
     labs: Labs, *, age_years: float | None, sex: str | None, study_date: date | None, max_age_days: int
 ) -> tuple[LabResult, ...]:
-    """Take over every value given.
-
-    `labs`: checked for unit and possibility; `age_years`: decides whether adult ranges apply; `sex`: ``F`` or ``M``;
-    `study_date`: the age of a value counts to this day; without it no age is known; `max_age_days`: a value further
-    from the study is not used. Gives in the order of `ANALYTES`.
-    """
+    """Take over every value given, in the order of `ANALYTES`; one too far from the study is kept and not used."""
     given = [(name, lab) for name in ANALYTES if (lab := getattr(labs, name)) is not None]
     return tuple(
         _read(name, lab, age_years, sex, _age(lab, study_date), max_age_days=max_age_days) for name, lab in given

@@ -48,11 +48,9 @@ class PossibleAnswer:
 def possible_answers(
     findings: Findings, clinical: Clinical, policy: PolicySettings, ruleset: Ruleset
 ) -> Iterator[PossibleAnswer]:
-    """List every answer to every unknown input.
+    """List every answer to every unknown input: first those of the clinical file in its order, then of each lesion.
 
-    `findings`, `clinical`, `policy` and `ruleset`: as for `decide`. Yields clinical inputs first, in the order of the
-    clinical file, then the findings of each lesion. An input that only makes sense after another answer is left out
-    until that answer is known.
+    An input that only makes sense after another answer is left out until that answer is known.
     """
     for name, answer, changed in _clinical_answers(findings, clinical, policy, ruleset):
         yield PossibleAnswer(name=name, answer=answer, lesion=None, findings=findings, clinical=changed)

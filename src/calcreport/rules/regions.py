@@ -93,11 +93,7 @@ AREA_NAMES: Final = frozenset(_AREAS) | frozenset(_GROUPS)
 
 @functools.lru_cache(maxsize=256)
 def name_areas(region: str | None) -> tuple[str, ...] | None:
-    """Areas a region's name means.
-
-    `region`: words such as ``"right calf"`` or ``"BACK"``. Gives areas and their groups; ``None`` when the region is
-    unknown or its name is not understood.
-    """
+    """Areas, and their groups, that words such as ``"right calf"`` mean; ``None`` when unknown or not understood."""
     if not region:
         return None
     rest = region.lower().replace("_", " ")

@@ -10,9 +10,9 @@ from typing import Any, Final, Literal, get_args
 from calcreport.model.decision import Capability
 from calcreport.model.report import Concern, Flags, FlagState
 from calcreport.rules.condition_parser import ConditionParser, near
+from calcreport.rules.condition_words import placeholders
 from calcreport.rules.conditions import ALWAYS, Condition
 from calcreport.rules.facts import DECLARED, Kind
-from calcreport.rules.phrasing import placeholders
 
 REQUIRED: Final = {
     "pattern": ("pattern", "when"),

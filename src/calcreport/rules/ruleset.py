@@ -96,11 +96,10 @@ class Ruleset:
 
 
 def load_rules(texts: Mapping[str, str], site_texts: Mapping[str, str] | None = None) -> Ruleset:
-    """Read and check rule tables.
+    """Read and check rule tables, file name to TOML text: rules that name only declared facts and leave no gap.
 
-    `texts`: file name to TOML text; the order of names decides the order of rows of one kind; `site_texts`: a site's
-    own rules, which replace or extend the others: see `lay_over`. Gives rules that name only declared facts and whose
-    tables leave no gap. Raises `RuleFileError` ``rules.invalid`` with every mistake in ``problems``.
+    The order of names decides the order of rows of one kind; a site's own rules are laid over: see `lay_over`. Raises
+    `RuleFileError` ``rules.invalid`` with every mistake in ``problems``.
     """
     problems: list[str] = []
     reading = _read_files(texts, _TOP, problems)

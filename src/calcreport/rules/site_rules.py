@@ -60,13 +60,12 @@ class Tables:
 
 
 def lay_over(tables: Tables, site: Tables, problems: list[str]) -> None:
-    """Lay a site's rules over the built-in ones.
+    """Lay a site's rules over the built-in ones, `tables`, which are changed in place; mistakes go to `problems`.
 
-    `tables`: the built-in rules; changed in place. A row with a known id replaces that row where it stands; a new row
-    goes before the row it names with ``before``, else to the end of its table (where the first row met decides: before
-    the row without a condition). A named condition replaces the one of its name. ``removed`` takes rows out. The ban on
-    biopsy is none of the site's: its rows stay, behind those of the site that speak of the same; `site`: the site's
-    rules; `problems`: mistakes are added: an unknown id in ``removed`` or ``before``, an id of another table.
+    A row with a known id replaces that row where it stands; a new row goes before the row it names with ``before``,
+    else to the end of its table (where the first row met decides: before the row without a condition). A named
+    condition replaces the one of its name. ``removed`` takes rows out. The ban on biopsy is none of the site's: its
+    rows stay, behind those of the site that speak of the same.
     """
     bans = _marked(tables.rows, "forbids_biopsy")
     safety = {

@@ -15,10 +15,9 @@ from calcreport.rules.capabilities import SUSPECTED
 from calcreport.rules.conditions import Condition, Facts, Value, Verdict
 from calcreport.rules.engine import decide
 from calcreport.rules.gathering import Gathered, gather_facts, see_lesions
-from calcreport.rules.lesion_rules import Weighing, differential, weigh
+from calcreport.rules.lesion_rules import Weighing, allow, differential, forbidding, weigh, weigh_all
 from calcreport.rules.possible_answers import PossibleAnswer, possible_answers, rank
 from calcreport.rules.ruleset import Rule, Ruleset
-from calcreport.rules.study_rules import allow, forbidding, weigh_all
 from calcreport.settings import PolicySettings
 
 # Tables whose rows decide; others only print.
@@ -82,7 +81,7 @@ def what_would_change(
     memory = _Memory(ruleset)
     seen = see_lesions(findings, policy)
     gathered = gather_facts(findings, clinical, policy, ruleset, seen=seen)
-    weighings = weigh_all(gathered, ruleset, memory.judge)
+    weighings = weigh_all(gathered.cases, ruleset, memory.judge)
     study = _Study(gathered=gathered, weighings=weighings, ruleset=ruleset, memory=memory, shown=_kinds(weighings))
     now = _answer(study, weighings)
     changes: dict[tuple[str, str], WouldChange] = {}
@@ -177,7 +176,7 @@ def _asked_again(study: _Study, gather: Callable[..., Gathered]) -> list[Weighin
     if not is_changed:
         return None
     if any(forbidding(weighing, study.ruleset) for weighing in (*weighings, *study.weighings)):
-        return weigh_all(gather(), study.ruleset, study.memory.judge)
+        return weigh_all(gather().cases, study.ruleset, study.memory.judge)
     return weighings
 
 

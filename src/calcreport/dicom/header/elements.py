@@ -73,11 +73,9 @@ def looks_explicit(head: bytes, offset: int) -> bool:
 
 
 class Walker:
-    """Walks the data set once.
+    """Walks the data set once; keeps values of `wanted` tags, items of `nested` ones, `longest` bytes of a value.
 
-    `head`: first bytes of the file, or all of it; `size`: size of the whole file in bytes; no element may reach beyond
-    it; `encoding`: how elements are written; `wanted`: tags whose values are kept; `nested`: tags of sequences whose
-    items are kept; `longest`: bytes kept of one value; the rest of a longer one is dropped.
+    `head` holds the first bytes of the file, or all of it; no element may reach beyond its whole `size` in bytes.
     """
 
     __slots__ = ("_count", "_encoding", "_head", "_long", "_longest", "_nested", "_short", "_size", "_wanted", "pixels")
