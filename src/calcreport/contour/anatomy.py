@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from calcreport.anatomy.structures import StructureTable, parse_structures
 from calcreport.contour.grid import LabelVolume, lay_labels
-from calcreport.contour.read import OpenMask, decode_mask, open_mask
-from calcreport.contour.stream import refuse
+from calcreport.contour.read import OpenMask, open_mask
+from calcreport.contour.stream import decode, refuse
 from calcreport.errors import InputError
 from calcreport.model.anatomy_labels import AnatomyLabels, Structure, StructureKind
 from calcreport.model.image import CtVolume
@@ -85,7 +85,7 @@ def _read_folder(folder: Path, volume: CtVolume, limits: ReadingSettings) -> lis
         with open_mask(path, limits) as mask:
             if mask.checked is None:
                 refuse("anatomy.not_nifti", "a file in the folder of masks is not NIfTI; give one NIfTI a structure")
-            read = decode_mask(mask.checked, limits)
+            read = decode(mask.checked, limits)
         _lay((read.codes != 0).view(np.uint8) * np.uint8(structure.value), read.affine, volume, labels)
     return [AnatomyLabels(labels=labels, structures=structures)]
 
@@ -126,7 +126,7 @@ def _read_labels(
 
         return read_segments(mask.stream, volume, limits.max_volume_voxels)
     in_header = {int(key): name.decode("utf-8", "replace") for key, name in _NAMED.findall(mask.checked.extension)}
-    return decode_mask(mask.checked, limits), {key: (name,) for key, name in (mask.names | in_header).items() if key}
+    return decode(mask.checked, limits), {key: (name,) for key, name in (mask.names | in_header).items() if key}
 
 
 def _find(names: tuple[str, ...]) -> Structure | None:

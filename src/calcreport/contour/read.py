@@ -20,7 +20,7 @@ import numpy as np
 from calcreport.contour.choice import Candidate, choose, kind_of
 from calcreport.contour.grid import LabelVolume, PlacedMask, place_labels
 from calcreport.contour.nifti import check_nifti, is_nifti
-from calcreport.contour.stream import GZIP_MAGIC, Checked, Limits, decode, read_up_to, unpacked
+from calcreport.contour.stream import GZIP_MAGIC, Checked, decode, read_up_to, unpacked
 from calcreport.contour.text_headers import check_metaimage, check_nrrd, is_metaimage, is_nrrd
 from calcreport.errors import InputError
 from calcreport.model.image import NOT_IMAGED_HU, CtVolume
@@ -48,7 +48,7 @@ def read_lesion_masks(
     limits = limits or ReadingSettings()
     with open_mask(path, limits) as mask:
         if mask.checked is not None:
-            placed = _place_labels(decode_mask(mask.checked, limits), mask.names, volume, roi)
+            placed = _place_labels(decode(mask.checked, limits), mask.names, volume, roi)
         else:
             from calcreport.contour.dicom_file import place_dicom  # noqa: PLC0415 - pydicom takes 0.2 s to import
 
@@ -63,11 +63,6 @@ class OpenMask:
     stream: IO[bytes]
     checked: Checked | None
     names: dict[int, str]
-
-
-def decode_mask(checked: Checked, limits: ReadingSettings) -> LabelVolume:
-    """Decode a label map; raises `InputError` as `stream.decode`."""
-    return decode(checked, Limits(voxels=limits.max_volume_voxels, size_bytes=limits.max_file_bytes))
 
 
 @contextmanager

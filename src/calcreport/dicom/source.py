@@ -192,7 +192,10 @@ class ZipMemberSource(ByteSource):
 
 
 class DeflatedSource(ByteSource):
-    """The data set of a deflated file (PS3.5 annex A.5) from `start`, inflated as far as asked for, to `limit` bytes."""
+    """The data set of a deflated file (PS3.5 annex A.5) from `start` on, inflated as far as asked for.
+
+    Deflate can grow a thousandfold: no more than `limit` bytes are inflated.
+    """
 
     __slots__ = ("_inner", "_start", "size")
 

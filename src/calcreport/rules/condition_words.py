@@ -96,7 +96,7 @@ class ConditionWords:
 
 
 def describe_evidence(row: Evidence) -> str:
-    """Describe a comparison and its answer, such as ``"longest dimension of the mineral: 64 mm (is above 50 mm? yes)"``.
+    """Describe a comparison and its answer: ``"longest dimension of the mineral: 64 mm (is above 50 mm? yes)"``.
 
     A comparison that must not be met is marked.
     """

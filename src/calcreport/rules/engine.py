@@ -197,7 +197,7 @@ def add_provenance(
             "lesions": lesions,
             "laboratory": labs.laboratory,
             "inputs": inputs,
-            "limitations": (*decision.limitations, *map(_contradiction, filter(_is_contradicted, inputs))),
+            "limitations": (*decision.limitations, *(_contradiction(used) for used in inputs if used.is_contradicted)),
         }
     )
 
@@ -236,10 +236,6 @@ def _used(name: str, typed: Given, header: Given, *, differs: bool) -> Iterator[
         yield UsedInput.model_validate(
             {"name": name, "value": value, "source": source, "header_value": header, "is_contradicted": differs}
         )
-
-
-def _is_contradicted(used: UsedInput) -> bool:
-    return used.is_contradicted
 
 
 def _contradiction(used: UsedInput) -> str:

@@ -82,13 +82,21 @@ def weigh_labs(
         "labs.product": product,
     }
     is_adjusted = calcium is not None and _is_adjusted(clinical, usable)
-    limitations = [*_unused(results, max_age_days)]
+    old = ", ".join(ANALYTES[result.test].name for result in results if not result.is_used)
+    limitations = (
+        [f"Laboratory values further than {max_age_days} days from the study were not used: {old}."] if old else []
+    )
     if is_adjusted and renal == "reduced":
         limitations.append("Calcium adjusted for albumin is unreliable in renal failure.")
     band = None if product is None else band_of_product(product, limit)
+    notes = []
+    if calcium is not None and calcium >= urgent_calcium_mmol_l:
+        notes.append(f"URGENT: severe hypercalcaemia, calcium {calcium:.2f} mmol/L")
+    if product is not None and band != "normal":
+        notes.append(f"Calcium x phosphate product {product:.1f} mg2/dL2 ({band})")
     return LabFacts(
         facts=facts,
-        notes=(*_calcium_note(calcium, urgent_calcium_mmol_l), *_product_note(product, band)),
+        notes=tuple(notes),
         limitations=tuple(limitations),
         laboratory=Laboratory(
             results=results,
@@ -150,14 +158,6 @@ def _renal(clinical: Clinical, usable: dict[str, LabResult]) -> str | None:
     return "normal" if says_normal else None
 
 
-def _unused(results: tuple[LabResult, ...], max_age_days: int) -> list[str]:
-    """Sentence on values that were left out, and what that means."""
-    old = [ANALYTES[result.test].name for result in results if not result.is_used]
-    if not old:
-        return []
-    return [f"Laboratory values further than {max_age_days} days from the study were not used: {', '.join(old)}."]
-
-
 def _remarks(clinical: Clinical, usable: dict[str, LabResult], calcium: float | None) -> list[str]:
     """Remarks on the values and on calculated ones."""
     remarks = []
@@ -177,19 +177,6 @@ def _remarks(clinical: Clinical, usable: dict[str, LabResult], calcium: float | 
         within = "within" if _PTH_BAND[0] <= times <= _PTH_BAND[1] else "outside"
         remarks.append(f"PTH is {times:.1f} times the upper limit, {within} the band of 2-9 accepted on dialysis")
     return remarks
-
-
-def _calcium_note(calcium: float | None, urgent_mmol_l: float) -> tuple[str, ...]:
-    if calcium is None or calcium < urgent_mmol_l:
-        return ()
-    return (f"URGENT: severe hypercalcaemia, calcium {calcium:.2f} mmol/L",)
-
-
-def _product_note(product: float | None, band: Band | None) -> tuple[str, ...]:
-    """Name a raised product with its band."""
-    if product is None or band in {None, "normal"}:
-        return ()
-    return (f"Calcium x phosphate product {product:.1f} mg2/dL2 ({band})",)
 
 
 ADULT_YEARS: Final = 18.0
