@@ -164,8 +164,8 @@ def checked_affine(affine: NDArray[np.float64]) -> NDArray[np.float64]:
 def _bounding_box(voxels: NDArray[np.bool_] | NDArray[np.uint8]) -> tuple[slice, slice, slice] | None:
     from scipy import ndimage  # noqa: PLC0415 - 0.2 s, not needed without a mask
 
-    boxes = cast("list[tuple[slice, slice, slice]]", ndimage.find_objects((voxels != 0).view(np.uint8)))
-    return boxes[0] if boxes else None
+    found = ndimage.find_objects((voxels != 0).view(np.uint8)) if voxels.size else []
+    return cast("tuple[slice, slice, slice]", found[0]) if found else None
 
 
 def _corners(shape: tuple[int, ...], margin: float) -> NDArray[np.float64]:

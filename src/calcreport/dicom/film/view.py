@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
+import tomllib
 from types import MappingProxyType
 from typing import Final
 
 from calcreport.dicom.header import film_tags, tags, values
 from calcreport.dicom.header.film_header import FilmHeader
 from calcreport.model.film import FilmView
+from calcreport.resources import packaged_text
 
-_VIEW_CODES: Final = MappingProxyType(
-    {
-        code: view
-        for view, codes in {
-            "AP": "399348003 R-10206",
-            "PA": "272479007 R-10214 R-40888",
-            "FRONTAL": "399033003 R-10202",
-            "LAT": "399067008 R-102CD",
-            "LL": "399173006 R-10236",
-            "RL": "399198007 R-10232",
-            "ML": "399260004 R-10224",
-            "LM": "399352003 R-10228",
-            "OBL": "399182000 R-102C1 399312000 R-10208 399059000 R-10216",
-            "LO": "399184004 R-10238",
-            "RO": "399236003 R-10234",
-            "LAO": "399135007 R-10220",
-            "LPO": "399006002 R-10212",
-            "RAO": "399356000 R-40985",
-            "RPO": "399038007 R-10210",
-            "AXIAL": "399061009 R-10241",
-            "TAN": "399110001 R-102C2",
-            "DP": "399335002 R-102C4",
-            "PD": "399071006 R-102C3",
-        }.items()
-        for code in codes.split()
-    }
-)
-"""View codes of PS3.16 CID 4010, SNOMED CT and the older SNOMED-RT codes, as short as View Position writes them."""
+_VIEW_CODES: Final = {
+    code: view
+    for view, codes in tomllib.loads(packaged_text("dicom/film/views.toml")).items()
+    for code in codes.split()
+}
+"""View by its code of SNOMED CT or the older SNOMED-RT."""
 _SCHEMES: Final = frozenset(("SCT", "SRT", "SNM3", "99SDM"))  # coding schemes of SNOMED
 # Other spellings of View Position.
 _SPELLINGS: Final = MappingProxyType({"LATERAL": "LAT", "OBLIQUE": "OBL", "A.P.": "AP", "P.A.": "PA"})
