@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,10 +13,20 @@ from calcreport.model.clinical import Clinical, Lab
 from calcreport.model.findings import FindingFeatures, FindingPrior, Findings, LesionFinding
 from calcreport.model.laboratory import ANALYTES
 from calcreport.model.report import BoneRelation, DepthClass, Record, YesNo
+from calcreport.resources import packaged_text
 from calcreport.rules.conditions import Relation, comparisons
 from calcreport.rules.ruleset import Ruleset
 from calcreport.settings import PolicySettings
 
+UNKNOWN: Final = "unknown"  # answer of an input that nobody gave
+
+_QUESTIONS: Final = tomllib.loads(packaged_text("rules/questions.toml"))
+UNASKED: Final[dict[str, str]] = _QUESTIONS["unasked"]
+"""Inputs whose answer no rule waits for, and why."""
+ASKED_WHEN: Final[dict[str, list[str]]] = _QUESTIONS["asked_when"]
+"""Questions that only make sense after this answer to another one."""
+FIRST_ASKED: Final[list[str]] = _QUESTIONS["first_asked"]
+"""Questions in the order in which their answers are worth a telephone call; the others follow."""
 _CORE_LABS: Final = ("calcium", "phosphate", "pth", "alp")  # tests that are asked for together
 _WORDS: Final = {
     "growth.rate": ("none", "slow", "rapid"),
@@ -226,17 +237,6 @@ def _prior_answers(lesion: LesionFinding, findings: Findings) -> Iterator[tuple[
             max_diameter_mm=before_mm, interval_days=days, comparable=YesNo.YES, modality=findings.modality
         )
         yield "lesion.prior", answer, lesion.model_copy(update={"prior": prior})
-
-
-UNKNOWN: Final = "unknown"  # answer of an input that nobody gave
-
-_QUESTIONS: Final = tomllib.loads(packaged_text("rules/questions.toml"))
-UNASKED: Final[dict[str, str]] = _QUESTIONS["unasked"]
-"""Inputs whose answer no rule waits for, and why."""
-ASKED_WHEN: Final[dict[str, list[str]]] = _QUESTIONS["asked_when"]
-"""Questions that only make sense after this answer to another one."""
-FIRST_ASKED: Final[list[str]] = _QUESTIONS["first_asked"]
-"""Questions in the order in which their answers are worth a telephone call; the others follow."""
 
 
 def rank(name: str) -> int:
