@@ -81,17 +81,11 @@ class Acquisition:
     """Convolution kernel."""
     contrast: Contrast = Contrast.UNKNOWN
     """From the header; `Contrast.UNKNOWN` when it does not settle the matter."""
-    contrast_evidence: str = "no attribute"
-    """Which attribute settled the contrast, or why none did; no patient data."""
     patient_position: str | None = None
     """HFS, FFS …; shown only, never used for sides."""
     body_part: str | None = None
     """Body Part Examined."""
     laterality: str | None = None
     """``"left"``, ``"right"`` or ``None``."""
-    manufacturer: str | None = None
-    """Scanner maker."""
-    is_lossy: bool = False
-    """Whether the pixels were ever lossily compressed."""
     notes: tuple[str, ...] = ()
     """Sentences a reader must see (gantry tilt, overlap, gaps, lossy, burned-in annotation …)."""

@@ -148,12 +148,12 @@ def placeholders(text: str) -> tuple[str, ...]:
     return tuple(_PLACEHOLDER.findall(text))
 
 
-def fill(text: str, facts: Facts, declared: Mapping[str, Fact] = DECLARED) -> str:
+def fill(text: str, facts: Facts) -> str:
     """Put facts into a text where it has ``{fact}``; nothing else is interpreted, unknown facts read "not provided"."""
 
     def say(match: re.Match[str]) -> str:
         name = match.group(1)
-        fact = declared.get(name)
+        fact = DECLARED.get(name)
         return _say_in_text(facts.get(name), fact.unit if fact is not None else "", facts, name)
 
     return _PLACEHOLDER.sub(say, text)

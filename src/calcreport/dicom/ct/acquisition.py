@@ -63,8 +63,8 @@ _SIDES: Final = {"L": "left", "R": "right", "LEFT": "left", "RIGHT": "right"}  #
 _KVP_RANGE: Final = (40.0, 200.0)  # plausible tube voltage, kV
 
 
-def contrast_of(series: SeriesFiles) -> tuple[Contrast, str]:
-    """Contrast phase as the headers state it, and the evidence in words without patient data.
+def contrast_of(series: SeriesFiles) -> Contrast:
+    """Contrast phase as the headers state it.
 
     Contrast/Bolus Agent may be empty although contrast was given (it is type 2, PS3.3 C.7.6.4), and many scanners leave
     it out; its absence therefore settles nothing. Only words that say so make a series non-contrast, and only words
@@ -80,20 +80,14 @@ def contrast_of(series: SeriesFiles) -> tuple[Contrast, str]:
     protocol = _read(_plain(header.protocol))
     without, given, phase = own if any(own) else protocol
     if without or any(map(_NO_AGENT.fullmatch, filter(None, (agents, routes)))):
-        if given or phase or is_given:
-            return Contrast.UNKNOWN, "the header says both with and without contrast"
-        return Contrast.NONE, "the description or Contrast/Bolus Agent says without contrast"
-    if is_elsewhere:
-        return Contrast.UNKNOWN, "contrast went in by another route than a vein; intravenous contrast is not stated"
+        return Contrast.UNKNOWN if given or phase or is_given else Contrast.NONE
+    if is_elsewhere:  # by another route than a vein; intravenous contrast is not stated
+        return Contrast.UNKNOWN
     phase = phase or (None if protocol[0] else protocol[2])
     if phase is not None:
-        name = "an arterial" if phase is Contrast.ARTERIAL else "a venous or later"
-        return phase, f"the description names {name} phase"
+        return phase
     study = _read(_plain(image.patient.study_description))
-    if is_given or given or (any(study[1:]) and not study[0]):
-        where = "the contrast attributes are filled" if is_given else "the description says with contrast"
-        return Contrast.GIVEN, f"{where}; the phase is not stated"
-    return Contrast.UNKNOWN, "no attribute states contrast; Contrast/Bolus Agent may be empty after contrast too"
+    return Contrast.GIVEN if is_given or given or (any(study[1:]) and not study[0]) else Contrast.UNKNOWN
 
 
 def _plain(text: str | None) -> str:
@@ -126,18 +120,14 @@ def acquisition_of(series: SeriesFiles, notes: tuple[str, ...]) -> Acquisition:
     """Acquisition of the stack that is measured; `notes` are sentences a reader must see."""
     plane = series.planes[0]
     header = plane.image.series
-    contrast, evidence = contrast_of(series)
     kvp = header.kvp if header.kvp is not None and _KVP_RANGE[0] <= header.kvp <= _KVP_RANGE[1] else None
     return Acquisition(
         kvp=kvp,
         slice_thickness_mm=plane.thickness_mm if plane.thickness_mm and plane.thickness_mm > 0 else None,
         kernel=plane.kernel,
-        contrast=contrast,
-        contrast_evidence=evidence,
+        contrast=contrast_of(series),
         patient_position=header.patient_position,
         body_part=header.body_part,
         laterality=_SIDES.get(header.laterality or ""),
-        manufacturer=header.manufacturer,
-        is_lossy=any(image.series.is_lossy for image in series.instances),
         notes=notes,
     )
