@@ -17,8 +17,7 @@ from typing import Any, Final
 from pydicom import dcmread
 
 from calcreport.arguments import AnalyzeOptions, request_from
-from calcreport.commands.hook_places import Place, Places, find_places
-from calcreport.commands.hook_settings import GRADES, Grade, HookSettings, settings_of_task
+from calcreport.commands.hook_inputs import GRADES, Grade, HookSettings, Place, Places, find_places, settings_of_task
 from calcreport.errors import ClinicalError, OutputError
 from calcreport.files.clinical_table import STUDY_FILES
 from calcreport.model.report import SCHEMA_VERSION
