@@ -1,4 +1,4 @@
-"""What a dispatcher asks of the hook: where a study lies, where results go, ``process.settings.calcreport`` of its rule."""
+"""What a dispatcher asks of the hook: where a study lies, where results go, settings in ``task.json`` of Mercure."""
 
 from __future__ import annotations
 

@@ -64,6 +64,11 @@ def decode(data: bytes, pixels: PixelDescription) -> NDArray[np.uint16]:
     return _as_stored(decoded, rows, columns)
 
 
+def decode_frame(image: ImageHeader, frame: Frame) -> NDArray[np.uint16]:
+    """Decode one frame of a file from its fragments, as `decode`."""
+    return decode(b"".join(image.source.read(offset, length) for offset, length in frame), image.pixels)
+
+
 def _check_stream(size: _StreamSize, pixels: PixelDescription) -> None:
     """Refuse a stream of another size than the header says, or one whose sign bit has no certain place."""
     if (size.rows, size.columns, size.components) != (pixels.rows, pixels.columns, 1) or not 1 < size.precision <= 16:

@@ -154,27 +154,23 @@ def _walk(root: str, folder: str, found: _Found, *, depth: int) -> Iterator[tupl
         with os.scandir(folder) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
     except OSError:
-        found.set_aside(_relative(folder, root), problem("path.unreadable"))
+        found.set_aside(os.path.relpath(folder, root), problem("path.unreadable"))
         return
     folders = []
     for entry in entries:
         if entry.is_symlink():
-            found.set_aside(_relative(entry.path, root), problem("file.symlink"))
+            found.set_aside(os.path.relpath(entry.path, root), problem("file.symlink"))
         elif entry.is_dir(follow_symlinks=False):
             folders.append(entry.path)
         elif entry.is_file(follow_symlinks=False):
             yield root, entry.path
         else:
-            found.set_aside(_relative(entry.path, root), problem("file.special"))
+            found.set_aside(os.path.relpath(entry.path, root), problem("file.special"))
     for inner in folders:
         if depth >= _DEEPEST_FOLDER:
-            found.set_aside(_relative(inner, root), problem("path.unreadable", "nested too deeply"))
+            found.set_aside(os.path.relpath(inner, root), problem("path.unreadable", "nested too deeply"))
         else:
             yield from _walk(root, inner, found, depth=depth + 1)
-
-
-def _relative(path: str, root: str) -> str:
-    return os.path.relpath(path, root)
 
 
 def _look_at_file(found: _Found, opened: contextlib.ExitStack, path: str, root: str) -> None:
@@ -193,9 +189,9 @@ def _look_at_file(found: _Found, opened: contextlib.ExitStack, path: str, root: 
         else:
             _take(found, FileSource(path, status), head, os.path.dirname(path))  # noqa: PTH120 - a string
     except InputError as error:
-        found.set_aside(_relative(path, root), error)
+        found.set_aside(os.path.relpath(path, root), error)
     except OSError:
-        found.set_aside(_relative(path, root), problem("file.unreadable"))
+        found.set_aside(os.path.relpath(path, root), problem("file.unreadable"))
 
 
 def _take(found: _Found, source: ByteSource, head: bytes, folder: str) -> None:
@@ -236,7 +232,7 @@ def _look_into_zip(found: _Found, opened: contextlib.ExitStack, path: str, root:
     is_suspicious = unpacked > _SUSPICIOUS_UNPACKED and unpacked > _SUSPICIOUS_RATIO * max(packed, 1)
     if unpacked > _LARGEST_UNPACKED or is_suspicious:
         raise problem("zip.bomb")
-    label = _relative(path, root)
+    label = os.path.relpath(path, root)
     for number, member in enumerate(members, start=1):
         found.count_file()
         try:

@@ -42,26 +42,17 @@ def refusal_code(series: SeriesFiles) -> str | None:
     if not series.planes:
         return _other_code(header)
     image_type = series.planes[0].image_type
-    words = frozenset(image_type)
+    words, device = frozenset(image_type), " ".join(filter(None, (header.manufacturer, header.model)))
     checks = (
         (words & _LOCALIZER, "series.localizer"),
         (words & _CAPTURE, "series.secondary_capture"),
         (words & _PROJECTION or header.volume_technique in _PROJECTION, "series.projection"),
         (words & _COMPUTED, "series.perfusion"),
         (header.is_multi_energy or any(map(_SPECTRAL.search, image_type[2:])), "series.spectral"),
-        (_is_cone_beam(header), "series.not_ct_scanner"),
-        (_is_dose_sheet(series), "series.dose_report"),
+        (header.acquisition_type == "CONSTANT_ANGLE" or _CONE_BEAM.search(device), "series.not_ct_scanner"),
+        (_DOSE.search(series.description or "") and "DERIVED" in words, "series.dose_report"),
     )
     return next((code for is_met, code in checks if is_met), None)
-
-
-def _is_dose_sheet(series: SeriesFiles) -> bool:
-    return bool(_DOSE.search(series.description or "")) and "DERIVED" in series.planes[0].image_type
-
-
-def _is_cone_beam(header: SeriesHeader) -> bool:
-    words = " ".join(filter(None, (header.manufacturer, header.model)))
-    return header.acquisition_type == "CONSTANT_ANGLE" or bool(_CONE_BEAM.search(words))
 
 
 def _other_code(header: SeriesHeader) -> str:

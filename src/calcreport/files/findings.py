@@ -33,12 +33,12 @@ def checked_findings(data: Any) -> Findings:  # noqa: ANN401 - plain values of a
     raise ClinicalError(msg, code="findings.not_mapping")
 
 
-_EXTENTS: Final = ("ap_mm", "tr_mm", "cc_mm")
+_EXTENTS: Final = ("ap_mm", "tr_mm", "cc_mm")  # along the axes of the patient
 
 _ROUNDING_MM: Final = 0.5
 """Lengths typed to the whole millimetre may contradict each other by this much."""
 
-_FEWEST_PARTS: Final = 2
+_FEWEST_PARTS: Final = 2  # extents that say how long a lesion is
 
 
 def parse_findings(data: Mapping[str, Any]) -> Findings:

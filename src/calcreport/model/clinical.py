@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from calcreport.model.answers import Answer, ContrastPhase, Count, Day, Number, Side, Word, as_word
 from calcreport.model.laboratory import ANALYTES, convert
 from calcreport.model.report import Laterality, Record, YesNo
+from calcreport.model.terms import Hidden
 from calcreport.model.typed_mistakes import checked, without_unknown
 
 
@@ -233,17 +234,11 @@ class Imaging(Record):
     contrast: ContrastPhase = "unknown"
 
 
-class Request(Record):
+class Request(Hidden):
     """The request; free text, hostile until escaped."""
 
     question: Annotated[str, Field(max_length=2000)] | None = None
     referrer: Annotated[str, Field(max_length=200)] | None = None
-
-    def __repr__(self) -> str:
-        """Hide free text from logs and tracebacks."""
-        return "Request(…)"
-
-    __str__ = __repr__
 
 
 _Input = TypeVar("_Input", bound="Clinical")
@@ -275,18 +270,12 @@ def _as_key(value: Any) -> Any:  # noqa: ANN401
 Key = Annotated[Annotated[str, Field(max_length=200)] | None, BeforeValidator(_as_key)]
 
 
-class ClinicalRow(Clinical):
+class ClinicalRow(Hidden, Clinical):
     """Clinical input that names the study or the patient it is about: a row of a table, or a whole file."""
 
     study_instance_uid: Key = None
     accession_number: Key = None
     patient_id: Key = None
-
-    def __repr__(self) -> str:
-        """Hide the identity from logs and tracebacks."""
-        return "ClinicalRow(…)"
-
-    __str__ = __repr__
 
 
 KEYS: Final = tuple(name for name in ClinicalRow.model_fields if name not in Clinical.model_fields)

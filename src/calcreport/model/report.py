@@ -21,6 +21,7 @@ from calcreport.model.terms import (
     DepthClass,
     ExclusionReason,
     FlagState,
+    Hidden,
     Laterality,
     Point,
     Record,
@@ -52,7 +53,7 @@ class Software(Record):
     rules_version: str
 
 
-class Patient(Record):
+class Patient(Hidden):
     """Identity as received; hostile text until escaped."""
 
     name: str | None = None
@@ -60,12 +61,6 @@ class Patient(Record):
     birth_date: str | None = None
     sex: str | None = None
     age_years: float | None = None
-
-    def __repr__(self) -> str:
-        """Hide the identity from logs and tracebacks."""
-        return "Patient(…)"
-
-    __str__ = __repr__
 
 
 class Study(Record):

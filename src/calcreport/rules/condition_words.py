@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from calcreport.model.lengths import LENGTH_LIMITS, Lengths, bind_lengths, spell_change
+from calcreport.model.lengths import LENGTH_LIMITS, bind_lengths, spell_change
 from calcreport.rules.conditions import (
     ALWAYS,
     All,
@@ -80,15 +80,12 @@ class ConditionWords:
                 return " and ".join(map(self._bracketed, condition.parts)) or "always"
             case AnyOf():
                 return " or ".join(map(self._bracketed, condition.parts))
+            case Not(part=Certainly(part=part)):
+                return f"it is not known that {self._bracketed(part)}"
             case Not():
-                return self._deny(condition.part)
+                return f"not {self._bracketed(condition.part)}"
             case Certainly():
                 return f"it is known that {self._bracketed(condition.part)}"
-
-    def _deny(self, part: Condition) -> str:
-        if isinstance(part, Certainly):
-            return f"it is not known that {self._bracketed(part.part)}"
-        return f"not {self._bracketed(part)}"
 
     def _bracketed(self, condition: Condition) -> str:
         text = self.describe(condition)
@@ -159,10 +156,6 @@ def fill(text: str, facts: Facts) -> str:
     return _PLACEHOLDER.sub(say, text)
 
 
-def _lengths(facts: Facts) -> Lengths:
-    return bind_lengths({name: facts.get(f"policy.{name}") for name in LENGTH_LIMITS})
-
-
 def _say_in_text(value: Value, unit: str, facts: Facts, name: str) -> str:
     if not isinstance(value, float):
         words = ("not provided",) if value is None else (value,) if isinstance(value, str) else value
@@ -170,7 +163,8 @@ def _say_in_text(value: Value, unit: str, facts: Facts, name: str) -> str:
     if name.startswith("policy.") and name.endswith("_mm"):
         return f"{value / 10:g} cm"
     if unit == "mm":
-        return spell_change(value) if name in _CHANGES else _lengths(facts).spell(value)
+        limits = {name: facts.get(f"policy.{name}") for name in LENGTH_LIMITS}
+        return spell_change(value) if name in _CHANGES else bind_lengths(limits).spell(value)
     if unit == "%":
         return f"{value:.0f}%"
     number = f"{value:.1f}" if unit in {"mg2/dL2", "mm/month"} else f"{value:g}"

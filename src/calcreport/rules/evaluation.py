@@ -97,14 +97,10 @@ def _outcome(
         return Outcome.UNKNOWN, ""
     if verdict is Verdict.NOT_MET:
         return Outcome.NOT_MET, ""
-    if _is_applied(rule, weighing, allowed):
+    speaking = _speaking(weighing, allowed).get(rule.table)
+    if speaking is None or rule.id in speaking:
         return Outcome.APPLIED, ""
     return Outcome.OUTRANKED, next(_reasons(rule, weighing, printed_ids, ruleset), "an earlier row of its table speaks")
-
-
-def _is_applied(rule: Rule, weighing: Weighing, allowed: list[Rule]) -> bool:
-    speaking = _speaking(weighing, allowed).get(rule.table)
-    return speaking is None or rule.id in speaking
 
 
 def _speaking(weighing: Weighing, allowed: list[Rule]) -> dict[str, set[Value]]:

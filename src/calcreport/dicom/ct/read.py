@@ -112,7 +112,7 @@ def _read_all(
     def read_some(start: int) -> NDArray[np.float32]:
         samples = []
         for i in range(start, min(start + _CHUNK, len(planes))):
-            fill_raw(planes[i], frames[i], hu[i])
+            fill_raw(planes[i].image, frames[i], planes[i].frame or 1, hu[i])
             samples.append(to_hu(hu[i], scales[i]))
         return np.concatenate(samples)
 

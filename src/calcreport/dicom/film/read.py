@@ -7,9 +7,9 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from calcreport.dicom.codecs import decode, frames_of
+from calcreport.dicom.codecs import decode_frame, frames_of
 from calcreport.dicom.codes import problem
-from calcreport.dicom.ct.pixels import check_grey, check_length, reaching_border
+from calcreport.dicom.ct.pixels import check_grey, check_length, fill_raw, reaching_border
 from calcreport.dicom.film.aperture import aperture_of
 from calcreport.dicom.film.picture import picture_of_words
 from calcreport.dicom.film.scale import scale_of
@@ -55,7 +55,7 @@ def read_film(film: FilmHeader, *, settings: ReadingSettings) -> FilmImage:
     if not is_imaged.any():
         raise problem("pixel.film_flat", "nothing but padding")
     sample = _sample(words, is_imaged)
-    if sample.min() == sample.max() and _is_flat(words, is_imaged):
+    if sample.min() == sample.max() and np.ptp(words[is_imaged]) == 0:
         raise problem("pixel.film_flat")
     picture, picture_notes = picture_of_words(film, tables, meaning, meaning.output[sample])
     notes = (*film.notes, *_origin_notes(film), *meaning.notes, *view_notes, *field_notes, *picture_notes)
@@ -114,11 +114,6 @@ def _sample(words: Words, is_imaged: NDArray[np.bool_]) -> Words:
     return sample if sample.size else words[is_imaged]
 
 
-def _is_flat(words: Words, is_imaged: NDArray[np.bool_]) -> bool:
-    exposed = words[is_imaged]
-    return bool(exposed.min() == exposed.max())
-
-
 def _origin_notes(film: FilmHeader) -> tuple[str, ...]:
     """Sentences on how the film came about."""
     header, notes = film.image.series, []
@@ -175,7 +170,7 @@ def stored_words(image: ImageHeader) -> Words:
     check_length(image, rows=rows, columns=columns)
     if pixels.transfer_syntax not in tags.NATIVE:
         (frame,) = frames_of(image)
-        words = decode(b"".join(image.source.read(offset, length) for offset, length in frame), pixels)
+        words = decode_frame(image, frame)
         return words if pixels.transfer_syntax == tags.RLE else _within_range(words, image)
     return _native(image, rows, columns)
 
@@ -184,7 +179,6 @@ def _native(image: ImageHeader, rows: int, columns: int) -> Words:
     pixels, place = image.pixels, image.pixels.place
     if place is None:
         raise problem("pixel.missing")
-    is_swapped = pixels.is_big_endian == np.little_endian
     if pixels.bits_allocated == _ALLOCATED[0]:
         count = rows * columns
         data = np.empty(count + count % 2 if place.is_words else count, dtype=np.uint8)
@@ -193,9 +187,7 @@ def _native(image: ImageHeader, rows: int, columns: int) -> Words:
             data.view(np.uint16).byteswap(inplace=True)
         return data[:count].reshape(rows, columns)
     words = np.empty((rows, columns), dtype=np.uint16)
-    image.source.read_into(place.offset, words.reshape(-1).view(np.uint8).data)
-    if is_swapped:
-        words.byteswap(inplace=True)
+    fill_raw(image, None, 1, words)
     return words
 
 

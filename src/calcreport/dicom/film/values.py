@@ -78,7 +78,12 @@ def values_of(film: FilmHeader, tables: Item) -> WordValues:
     has_table = bool(film.item.sequences.get(film_tags.MODALITY_LUT))
     relationship = film.word(film_tags.INTENSITY_RELATIONSHIP)
     conflicts = _polarity_notes(film, does_rise=does_rise != is_inverted)
-    notes += [*conflicts, *_relationship_notes(relationship)]
+    notes += conflicts
+    if relationship == "LIN":
+        notes.append(
+            "Pixel values are linear in exposure, not logarithmic: contrast is lower where the patient is thick, and "
+            "faint deposits there may be missed."
+        )
     return WordValues(
         output=output,
         intensity=intensity.astype(np.float32),
@@ -151,15 +156,6 @@ def _polarity_notes(film: FilmHeader, *, does_rise: bool) -> list[str]:
         raise problem("calibration.polarity")
     notes.append(f"Pixel Intensity Relationship Sign {_CONTRADICTS}")
     return notes
-
-
-def _relationship_notes(relationship: str | None) -> list[str]:
-    if relationship != "LIN":
-        return []
-    return [
-        "Pixel values are linear in exposure, not logarithmic: contrast is lower where the patient is thick, and faint "
-        "deposits there may be missed."
-    ]
 
 
 def _padding(pixels: PixelDescription, stored: NDArray[np.float64]) -> NDArray[np.bool_] | None:

@@ -140,7 +140,8 @@ class Walker:
             if tag == _ITEM_END and depth:
                 return offset
             if depth == 0 and tag >= _OTHER_PIXELS[0]:
-                self._note_pixels(tag, vr, offset, length)
+                if tag == PIXEL_DATA:
+                    self.pixels = PixelPlace(offset, length, is_words=vr == b"OW")
                 return offset
             if length == UNDEFINED or (tag in self._nested and vr in {b"SQ", b"UN", b""}):
                 is_coded = is_explicit and vr != b"UN"
@@ -156,10 +157,6 @@ class Walker:
         if offset > end:
             raise problem("file.truncated" if depth == 0 else "file.damaged")
         return offset
-
-    def _note_pixels(self, tag: int, vr: bytes, offset: int, length: int) -> None:
-        if tag == PIXEL_DATA:
-            self.pixels = PixelPlace(offset, length, is_words=vr == b"OW")
 
     def _sequence(  # noqa: C901 - recursion carries its state
         self, tag: int, offset: int, length: int, item: Item, *, depth: int, is_explicit: bool

@@ -126,7 +126,7 @@ def read_header(
         item, place, encoding = _data_set(source, head, offset, syntax, _CT_SELECTION)
     if storage_class and not values.strip(item.values.get(tags.SOP_CLASS, b"")) and item.values:
         item.values[tags.SOP_CLASS] = storage_class.encode()  # blanked with the UIDs; the file meta header still has it
-    image = _image(source, item, place, syntax or _guessed(encoding), encoding)
+    image = _image(source, item, place, syntax or (tags.EXPLICIT if encoding.is_explicit else tags.IMPLICIT), encoding)
     if not may_lack_uids and not (image.study_uid and image.series_uid and image.instance_uid):
         raise problem("file.no_uid")
     if not image.instance_uid:
@@ -143,10 +143,6 @@ def walk_again(image: ImageHeader, kept: Selection) -> Item:
     head = source.read(0, min(source.size, HEAD_BYTES))
     syntax, offset, _storage_class = _meta(head, source.size)
     return _data_set(source, head, offset, syntax, kept)[0]
-
-
-def _guessed(encoding: Encoding) -> str:
-    return tags.EXPLICIT if encoding.is_explicit else tags.IMPLICIT
 
 
 def meta_end(head: bytes) -> int:
