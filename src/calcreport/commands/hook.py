@@ -36,7 +36,6 @@ class HookOutcome:
     """What became of everything the hook was called for."""
 
     runs: tuple[RunOutcome, ...]
-    """One a folder."""
     text: str
     """For standard output: the result of each folder as a line of JSON, without patient data."""
     accepts_refused: bool

@@ -36,7 +36,6 @@ class MaskGrid:
     affine: NDArray[np.float64]
     """Shape ``(4, 4)``; from voxel-centre index of `voxels` to LPS mm."""
     notes: tuple[str, ...] = ()
-    """Sentences for the reader."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -50,7 +49,6 @@ class PlacedMask:
     is_beyond: bool
     """Whether some of the drawn contour lies outside the CT volume."""
     notes: tuple[str, ...] = ()
-    """As in `MaskGrid`."""
     outline: DrawnOutline | None = None
     """Surface on the grid of the drawing; ``None`` where nothing was drawn."""
 

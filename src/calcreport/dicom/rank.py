@@ -15,8 +15,7 @@ from calcreport.dicom.ct.acquisition import contrast_of
 from calcreport.dicom.ct.stacks import normal_of, steps_of
 from calcreport.dicom.film.duplicates import CONFLICT, without_doubles
 from calcreport.dicom.header.film_header import FilmHeader
-from calcreport.dicom.measurable import refusal_code
-from calcreport.dicom.series import FilmRanking, SeriesFiles, SeriesRanking, StudyFiles
+from calcreport.dicom.series import FilmRanking, SeriesFiles, SeriesRanking, StudyFiles, refusal_code
 from calcreport.model.image import Contrast
 from calcreport.model.report import SeriesEntry
 

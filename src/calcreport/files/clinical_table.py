@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from calcreport.errors import ClinicalError
 from calcreport.model.clinical import KEYS, Clinical, ClinicalRow, parse_row
-from calcreport.model.near_keys import field_paths, name_unknown_key
 from calcreport.model.report import Study
-from calcreport.model.typed_mistakes import Mistake, refuse
+from calcreport.model.typed_mistakes import Mistake, field_paths, name_unknown_key, refuse
 
 if TYPE_CHECKING:
     from calcreport.dicom import StudyFiles
@@ -62,7 +61,6 @@ class KeyedClinical:
     keys: Mapping[str, str] = field(repr=False)
     """Those of `KEYS` that are given."""
     clinical: Clinical = field(repr=False)
-    """Checked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from calcreport.errors import UsageError
 from calcreport.model.decision import Capabilities
 from calcreport.model.findings import Findings
-from calcreport.model.near_keys import spell_path
 from calcreport.model.report import READABLE_VERSIONS, SCHEMA_VERSION, Report
+from calcreport.model.typed_mistakes import spell_path
 from calcreport.resources import rule_texts
 from calcreport.rules import load_rules
 from calcreport.rules.prior_match import EarlierReport

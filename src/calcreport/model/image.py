@@ -34,7 +34,6 @@ class SliceReference:
     """The stored image a slice came from."""
 
     sop_instance_uid: str
-    """SOP Instance UID of the file."""
     instance_number: int | None
     """Instance Number as the viewer shows it; ``None`` when absent."""
     frame: int | None = None
@@ -78,13 +77,11 @@ class Acquisition:
     slice_thickness_mm: float | None = None
     """Slice Thickness attribute in mm: shown, never used for volume."""
     kernel: str | None = None
-    """Convolution kernel."""
     contrast: Contrast = Contrast.UNKNOWN
     """From the header; `Contrast.UNKNOWN` when it does not settle the matter."""
     patient_position: str | None = None
     """HFS, FFS …; shown only, never used for sides."""
     body_part: str | None = None
-    """Body Part Examined."""
     laterality: str | None = None
     """``"left"``, ``"right"`` or ``None``."""
     notes: tuple[str, ...] = ()

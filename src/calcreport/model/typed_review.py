@@ -9,9 +9,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from calcreport.model.answers import Answer, Day, Length, Side, as_word
 from calcreport.model.findings import FindingPattern
-from calcreport.model.near_keys import spell_path
 from calcreport.model.terms import DepthClass, Record, YesNo
-from calcreport.model.typed_mistakes import checked
+from calcreport.model.typed_mistakes import checked, spell_path
 
 _LONGEST_TEXT: Final = 400
 

@@ -47,11 +47,9 @@ class Evidence:
     """One comparison that was made."""
 
     fact: str
-    """Declared name of the fact."""
     value: Value
     """What is known; ``None`` when nothing is."""
     relation: Relation
-    """Comparison."""
     limit: Value
     """What it was compared with, policies resolved."""
     verdict: Verdict

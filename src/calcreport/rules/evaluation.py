@@ -37,7 +37,6 @@ class RuleVerdict:
     """Outcome of one rule for one lesion."""
 
     rule: Rule
-    """The row."""
     lesion: int
     """Index of the lesion in the findings; 0 for a study without lesion, which is judged as one nothing is known of."""
     verdict: Verdict

@@ -37,7 +37,6 @@ class Gathered:
     cases: tuple[dict[str, Value], ...]
     """Every declared fact of each lesion; ``None`` for unknown."""
     labs: LabFacts
-    """Laboratory facts with their notes."""
 
 
 def gather_facts(

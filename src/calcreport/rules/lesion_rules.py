@@ -61,7 +61,6 @@ class Weighing:
     entries: list[tuple[Rule, Weight]] = field(default_factory=list)
     """Differential: row and weight, leading first."""
     concern: Concern = Concern.INDETERMINATE
-    """Aggregate."""
     concern_row: Rule | None = None
     """The row that gave it; ``None`` when a gate ended the evaluation."""
     recommendations: list[Rule] = field(default_factory=list)

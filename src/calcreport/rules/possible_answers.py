@@ -45,7 +45,6 @@ class PossibleAnswer:
     """One answer to one unknown input."""
 
     name: str
-    """The input."""
     answer: str
     """Answer in a word; of a number, the interval between limits of the rules such as ``"6-12"`` or ``">26"``."""
     lesion: int | None

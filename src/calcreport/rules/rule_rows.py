@@ -89,15 +89,12 @@ class Rule:
     id: str
     """Of the row; never reused."""
     table: str
-    """Kind of row."""
     when: Condition
-    """What must be met."""
     concludes: str
     """Pattern, gate, flag, class, concern or recommendation it speaks of."""
     text: str = ""
     """Statement or label with ``{fact}`` placeholders."""
     sources: tuple[str, ...]
-    """Where the rule comes from."""
     since: date
     """Day the row got its present meaning."""
     state: FlagState | None = None

@@ -18,8 +18,7 @@ from calcreport.dicom.ct.pixels import Scale, check_length, fill_raw, scale_of, 
 from calcreport.dicom.ct.stack_geometry import has_frame_per_image, order_and_place
 from calcreport.dicom.header import tags
 from calcreport.dicom.header.image_header import ImageHeader, Plane
-from calcreport.dicom.measurable import refusal_code
-from calcreport.dicom.series import SeriesFiles
+from calcreport.dicom.series import SeriesFiles, refusal_code
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import Acquisition, CtVolume, SliceReference
 from calcreport.model.report import SeriesGeometry

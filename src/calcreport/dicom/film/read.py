@@ -11,9 +11,8 @@ from calcreport.dicom.codecs import decode_frame, frames_of
 from calcreport.dicom.codes import problem
 from calcreport.dicom.ct.pixels import check_grey, check_length, fill_raw, reaching_border
 from calcreport.dicom.film.aperture import aperture_of
-from calcreport.dicom.film.picture import picture_of_words
 from calcreport.dicom.film.scale import scale_of
-from calcreport.dicom.film.values import values_of
+from calcreport.dicom.film.values import picture_of_words, values_of
 from calcreport.dicom.film.view import view_of
 from calcreport.dicom.header import film_tags, tags
 from calcreport.dicom.header.film_header import FilmHeader, film_refusal, tables_of
