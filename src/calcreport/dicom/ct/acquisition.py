@@ -3,54 +3,28 @@
 from __future__ import annotations
 
 import re
+import tomllib
 import unicodedata
 from typing import Final
 
 from calcreport.dicom.series import SeriesFiles
 from calcreport.model.image import Acquisition, Contrast
+from calcreport.resources import packaged_text
+
+_TABLE: Final[dict[str, list[str]]] = tomllib.loads(packaged_text("dicom/ct/contrast.toml"))
+_MEDIUM, _AND = _TABLE["medium"][0], _TABLE["and"][0]  # the contrast medium, and what joins it to a further word
 
 
-def _words(*patterns: str) -> re.Pattern[str]:
+def _words(name: str) -> re.Pattern[str]:
     """Pattern of whole words; a digit, a letter, ``+`` or ``-`` beside them makes another word."""
-    return re.compile(rf"(?<![a-z0-9+])(?:{'|'.join(patterns)})(?![a-z0-9+])")
+    words = "|".join(_TABLE[name]).replace("<medium>", _MEDIUM).replace("<and>", _AND)
+    return re.compile(rf"(?<![a-z0-9+])(?:{words})(?![a-z0-9+])")
 
 
-# Contrast medium in words of several languages, and what joins it to a further word.
-_MEDIUM: Final = r"(?:(?:iv|i\.v\.|oral|any) )?(?:contrast\w*|kontrast\w*|km|mdc|pdc|civ|cte|iv|i\.v\.?|c|inje\w*)"
-_AND: Final = r"(?= ?(?:[/&+,)]|(?:and|or|und|oder|et|ou|y|o|e|en|i|och) ))"
-_WITHOUT: Final = _words(
-    r"w ?/? ?o(?: ?/? ?(?:contrast|iv|c))?", rf"no {_MEDIUM}", r"non?[- ]?(?:iv )?con(?:trast\w*)?",
-    r"non?[- ]?enhanced", r"un-?enhanced", r"pre[- ]?contrast\w*", r"nativ\w*", r"plain", r"nect", r"ncct", r"blanco",
-    r"non injecte\w*", r"smdc", r"s/c", r"c-", r"-c", r"\(-\) ?c",
-    rf"(?:without|ohne|sans|sin|senza|sem|bez|utan|zonder)(?: {_MEDIUM}|{_AND}|$)",
-    rf"(?:pre|vor|before|avant|antes de|prima)(?: {_MEDIUM}|{_AND})",
-)  # fmt: skip
-"""Series without contrast: English, German, French, Spanish, Italian, Portuguese, Polish, Swedish, Dutch."""
-_WITH: Final = _words(
-    r"w", r"with(?: iv)? contrast", r"with iv", r"post[- ]?(?:contrast\w*|iv|inj\w*|km)", r"(?:contrast[- ]?)?enhanced",
-    r"cect", r"ce(?=[- ]?ct)", r"c ?\+", r"\+ ?c", r"c/c", r"iv", r"i\.v\.?", r"km", r"kontrast\w*", r"kmct", r"mdc",
-    r"cmdc", rf"(?:avec|apres|con|com|met|med|z|despues de|dopo) {_MEDIUM}", r"injecte\w*", r"contrastad[ao]",
-    r"(?:r/?o|rule out|v\.?a\.?|\?) ?pe", r"pe (?:protocol\w*|study|chest|thorax)", r"ct-?pa", r"pulm\w* embol\w*",
-    r"lungenembolie", r"embol\w* pulm\w*",
-)  # fmt: skip
-"""Series with contrast without a phase; pulmonary embolism is not looked for without."""
-_JOINED: Final = _words("w", "with", "mit", "nach", "avec", "con", "com", "met", "med", "z", "post", "apres")
-"""Beside a word for without: both."""
-_BOTH: Final = _words(
-    r"wwo", r"\+ ?/ ?-(?: ?c)?", r"c ?\+ ?/ ?-", r"(?:mit|avec|con|com|with) ?/ ?(?:ohne|sans|sin|sem)"
-)  # series with and without contrast in one
-_ARTERIAL: Final = _words(r"arteri\w*", r"art", r"angio\w*", r"cta", r"early")  # arterial phase
-_AORTA: Final = _words(r"aorta\w*")  # imaged in the arterial phase, unless without contrast
-_VENOUS: Final = _words(  # venous and later phases
-    r"veno\w*", r"ven", r"veineu\w*", r"porta[l-]\w*", r"portal", r"pv", r"delay\w*", r"late", r"nephro\w*",
-    r"equilibrium", r"spat\w*", r"tardi\w*", r"urograph\w*", r"excretory",
-)  # fmt: skip
-# Route: into a vessel.
-_BY_VEIN: Final = _words(r"i\.? ?v\.?", r"intra[- ]?ven\w*", r"ven\w*", r"vein\w*", r"intra[- ]?arteri\w*", r"bolus")
-_ELSEWHERE: Final = _words(  # routes that enhance no vessel
-    r"oral\w*", r"rectal\w*", r"p\.?o\.?", r"per os", r"enter(?:al|ic)\w*", r"intra[- ]?artic\w*", r"intra[- ]?thec\w*",
-    r"gastro\w*", r"barium", r"enema", r"water", r"intra[- ]?vesic\w*", r"intra[- ]?cavit\w*",
-)  # fmt: skip
+# Patterns of the table.
+_WITHOUT, _WITH, _JOINED, _BOTH = map(_words, ("without", "with", "joined", "both"))
+_ARTERIAL, _AORTA, _VENOUS = map(_words, ("arterial", "aorta", "venous"))
+_BY_VEIN, _ELSEWHERE = map(_words, ("by_vein", "elsewhere"))
 # Placeholders of a field that was not filled in.
 _NOTHING_SAID: Final = re.compile(r"[?.x*-]*|n ?/ ?a|n\.a\.?|unk\w*|not (?:applicable|available|known)|undefined|null")
 _NO_AGENT: Final = re.compile(
