@@ -8,7 +8,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
 from typing import TYPE_CHECKING, Any, Final
 
 from calcreport.errors import ClinicalError
@@ -192,17 +191,13 @@ def _is_one_patient(studies: Sequence[StudyFiles]) -> bool:
     """Whether all studies have the same patient id, and nothing else in their headers distinguishes two people."""
     if any(not study.study.patient.id for study in studies):
         return False
-    people = {_person(study) for study in studies}
-    return all(not _differ(one, other) for one, other in combinations(people, 2))
+    people = map(_person, studies)
+    return all(len(set(stated) - {None, ""}) <= 1 for stated in zip(*people, strict=True))
 
 
 def _person(study: StudyFiles) -> tuple[str | None, ...]:
     patient = study.study.patient
     return patient.id, patient.birth_date, study.patient_id_issuer, patient.sex if patient.sex in {"F", "M"} else None
-
-
-def _differ(one: tuple[str | None, ...], other: tuple[str | None, ...]) -> bool:
-    return any(mine and its and mine != its for mine, its in zip(one, other, strict=True))
 
 
 def _names(names: Sequence[str]) -> str:

@@ -118,15 +118,16 @@ def earlier_report(report: Report) -> EarlierReport:
             lesion.id: (day, lesion.growth.stable_from_mm)
             for lesion in report.lesions
             if lesion.growth is not None
-            and (day := _day(lesion.growth.stable_since)) is not None
+            and (day := _iso(lesion.growth.stable_since, date)) is not None
             and lesion.growth.stable_from_mm is not None
         },
     )
 
 
-def _day(text: str | None) -> date | None:
+def _iso(text: str | None, kind: type[date]) -> date | None:
+    """Day or time of a text; ``None`` for one that is no ISO 8601."""
     try:
-        return date.fromisoformat(text) if text else None
+        return kind.fromisoformat(text or "")
     except ValueError:
         return None
 
@@ -150,7 +151,7 @@ _CHECKED: Final = ("size", "foci", "mass", "density", "depth")
 
 def find_impossible(report: Report, data: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     """Find values that cannot be, and yield the path of each; `data` is the checked report as plain values."""
-    if report.created is not None and not _is_time(report.created):
+    if report.created is not None and _iso(report.created, datetime) is None:
         yield ("created",)
     if any(len(text) > _LONGEST_VERSION for text in (report.software.name, report.software.version)):
         yield ("software", "version")
@@ -171,10 +172,3 @@ def _out_of_range(part: dict[str, Any]) -> Iterator[str]:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if is_number and any(p.fullmatch(name) and not low <= value <= high for p, low, high in _RANGES):
             yield name
-
-
-def _is_time(text: str) -> bool:
-    try:
-        return bool(datetime.fromisoformat(text))
-    except ValueError:
-        return False

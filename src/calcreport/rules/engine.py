@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Final
+import operator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
 
 from calcreport.model.clinical import Clinical
 from calcreport.model.decision import Decision, LesionDecision
@@ -205,37 +206,30 @@ def add_provenance(
 def used_inputs(findings: Findings, clinical: Clinical) -> Iterator[UsedInput]:
     """Inputs from clinician and image header: typed input takes precedence, differences are marked."""
     header, site = findings.header, clinical.site
-    age_years = clinical.patient.age_years
-    is_other_age = (
-        age_years is not None
-        and header.age_years is not None
-        and abs(age_years - header.age_years) > _AGE_TOLERANCE_YEARS
-    )
-    yield from _used("patient.age_years", age_years, header.age_years, differs=is_other_age)
-    sex = clinical.patient.sex
-    yield from _used("patient.sex", sex, header.sex, differs=_both(sex, header.sex) and sex != header.sex)
     contrast = None if clinical.imaging.contrast == "unknown" else clinical.imaging.contrast
-    is_given = header.contrast == "given_phase_unknown"
-    differs = _both(contrast, header.contrast) and (contrast == "none" if is_given else contrast != header.contrast)
-    yield from _used("imaging.contrast", contrast, header.contrast, differs=differs)
     side = None if site.laterality is Laterality.UNKNOWN else site.laterality.value
-    differs = _both(side, header.laterality) and side not in {header.laterality, "midline"}
-    yield from _used("site.laterality", side, header.laterality, differs=differs)
-    apart = are_apart(site.region, header.body_part)
-    yield from _used("site.region", site.region, header.body_part, differs=apart)
+    rows: tuple[tuple[str, Given, Given, Callable[[Any, Any], bool]], ...] = (
+        ("patient.age_years", clinical.patient.age_years, header.age_years, _are_other_ages),
+        ("patient.sex", clinical.patient.sex, header.sex, operator.ne),
+        ("imaging.contrast", contrast, header.contrast, _are_other_phases),
+        ("site.laterality", side, header.laterality, lambda typed, said: typed not in {said, "midline"}),
+        ("site.region", site.region, header.body_part, are_apart),
+    )
+    for name, typed, said, differ in rows:
+        if typed is not None or said is not None:
+            source = "header" if typed is None else "clinician"
+            differs = typed is not None and said is not None and differ(typed, said)
+            given = {"value": said if typed is None else typed, "header_value": said, "is_contradicted": differs}
+            yield UsedInput.model_validate({"name": name, "source": source} | given)
 
 
-def _both(typed: Given, header: Given) -> bool:
-    return typed is not None and header is not None
+def _are_other_ages(typed: float, said: float) -> bool:
+    return abs(typed - said) > _AGE_TOLERANCE_YEARS
 
 
-def _used(name: str, typed: Given, header: Given, *, differs: bool) -> Iterator[UsedInput]:
-    value = header if typed is None else typed
-    if value is not None:
-        source = "header" if typed is None else "clinician"
-        yield UsedInput.model_validate(
-            {"name": name, "value": value, "source": source, "header_value": header, "is_contradicted": differs}
-        )
+def _are_other_phases(typed: str, said: str) -> bool:
+    """Whether contrast phases differ: one that the header does not name contradicts none alone."""
+    return typed == "none" if said == "given_phase_unknown" else typed != said
 
 
 def _contradiction(used: UsedInput) -> str:
