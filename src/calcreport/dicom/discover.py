@@ -69,9 +69,7 @@ class _Found:
             shown = values.clean(name.encode("utf-8", "replace").decode("utf-8"), longest=120)
             self.aside[error.code] = SetAside(name=shown, code=error.code, message=error.message, count=1)
         else:
-            self.aside[error.code] = SetAside(
-                name=first.name, code=first.code, message=message(error.code), count=first.count + 1
-            )
+            self.aside[error.code] = replace(first, message=message(error.code), count=first.count + 1)
 
 
 def discover(

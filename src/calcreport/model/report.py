@@ -10,9 +10,16 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
-from calcreport.model.evidence import Laboratory, LabResult, LesionGrowth, PriorStudy, RulesUsed, UsedInput
+from calcreport.model.evidence import (
+    Laboratory,
+    LabResult,
+    LesionGrowth,
+    LesionReview,
+    PriorStudy,
+    RulesUsed,
+    UsedInput,
+)
 from calcreport.model.incidental import Incidental, IncidentalKind
-from calcreport.model.review import LesionReview
 from calcreport.model.shape import LesionShape
 from calcreport.model.terms import (
     BoneRelation,
