@@ -132,10 +132,12 @@ def _iso(text: str | None, kind: type[date]) -> date | None:
         return None
 
 
+# Names of lesions and UIDs; longest of UIDs and versions; parts of a lesion whose numbers are checked.
 _LESION_ID: Final = re.compile(r"L[1-9][0-9]{0,4}")
 _UID: Final = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
 _LONGEST_UID: Final = 64
 _LONGEST_VERSION: Final = 64
+_CHECKED: Final = ("size", "foci", "mass", "density", "depth")
 
 _RANGES: Final = (
     (re.compile(r".*(?<!lps)_mm"), 0.0, 2500.0),
@@ -146,8 +148,6 @@ _RANGES: Final = (
 )
 """Names of fields, and the least and largest value any of them can have."""
 
-_CHECKED: Final = ("size", "foci", "mass", "density", "depth")
-
 
 def find_impossible(report: Report, data: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     """Find values that cannot be, and yield the path of each; `data` is the checked report as plain values."""
@@ -157,10 +157,10 @@ def find_impossible(report: Report, data: dict[str, Any]) -> Iterator[tuple[str,
         yield ("software", "version")
     lesions = (*report.lesions, *(entry.lesion for entry in report.rejected))
     for name in ("id", "tracking_uid"):
-        told = [value for lesion in lesions if (value := getattr(lesion, name)) is not None]
+        stated = [value for lesion in lesions if (value := getattr(lesion, name)) is not None]
         pattern = _LESION_ID if name == "id" else _UID
-        is_twice = max(Counter(told).values(), default=0) > 1
-        if is_twice or any(not pattern.fullmatch(value) or len(value) > _LONGEST_UID for value in told):
+        is_twice = max(Counter(stated).values(), default=0) > 1
+        if is_twice or any(not pattern.fullmatch(value) or len(value) > _LONGEST_UID for value in stated):
             yield ("lesions", name)
     for number, lesion in enumerate(data["lesions"]):
         for part in _CHECKED:

@@ -20,7 +20,7 @@ from calcreport.settings import PolicySettings
 
 UNKNOWN: Final = "unknown"  # answer of an input that nobody gave
 
-_QUESTIONS: Final = tomllib.loads(packaged_text("rules/questions.toml"))
+_QUESTIONS: Final = tomllib.loads(packaged_text("rules/questions.toml"))  # as a reader extends them
 UNASKED: Final[dict[str, str]] = _QUESTIONS["unasked"]
 """Inputs whose answer no rule waits for, and why."""
 ASKED_WHEN: Final[dict[str, list[str]]] = _QUESTIONS["asked_when"]

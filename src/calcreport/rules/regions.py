@@ -10,6 +10,7 @@ from typing import Any, Final
 from calcreport.resources import packaged_text
 
 _TABLE: Final[dict[str, dict[str, list[Any]]]] = tomllib.loads(packaged_text("rules/regions.toml"))
+"""Words of areas, groups of areas, neighbours."""
 _AREAS, _GROUPS = _TABLE["areas"], _TABLE["groups"]  # words of each area; areas of each group
 
 _WORDS: Final = tuple(

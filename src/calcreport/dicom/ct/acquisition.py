@@ -12,6 +12,7 @@ from calcreport.model.image import Acquisition, Contrast
 from calcreport.resources import packaged_text
 
 _TABLE: Final[dict[str, list[str]]] = tomllib.loads(packaged_text("dicom/ct/contrast.toml"))
+"""Words on contrast in several languages, as regular expressions."""
 _MEDIUM, _AND = _TABLE["medium"][0], _TABLE["and"][0]  # the contrast medium, and what joins it to a further word
 
 
