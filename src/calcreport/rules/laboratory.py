@@ -213,14 +213,11 @@ def read_results(
     labs: Labs, *, age_years: float | None, sex: str | None, study_date: date | None, max_age_days: int
 ) -> tuple[LabResult, ...]:
     """Take over every value given, in the order of `ANALYTES`; one too far from the study is kept and not used."""
-    given = [(name, lab) for name in ANALYTES if (lab := getattr(labs, name)) is not None]
+    given = {name: lab for name in ANALYTES if (lab := getattr(labs, name)) is not None}
+    ages = {name: (study_date - lab.date).days for name, lab in given.items() if study_date and lab.date}
     return tuple(
-        _read(name, lab, age_years, sex, _age(lab, study_date), max_age_days=max_age_days) for name, lab in given
+        _read(name, lab, age_years, sex, ages.get(name), max_age_days=max_age_days) for name, lab in given.items()
     )
-
-
-def _age(lab: Lab, study_date: date | None) -> int | None:
-    return None if study_date is None or lab.date is None else (study_date - lab.date).days
 
 
 def _read(

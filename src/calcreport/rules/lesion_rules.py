@@ -235,19 +235,17 @@ def differential(weighing: Weighing) -> tuple[Differential, ...]:
     elif facts["projection"] == "yes" and facts["pattern.is_sure"] != "yes":
         # 95 to 98 % of all calcification on radiographs is dystrophic: favoured there even at low confidence.
         plain = [rule for rule in plain if "is_commonest" in rule.capabilities] if len(plain) == 1 else []
-    listed = []
-    for rule, weight in entries:
-        listed.append(
-            Differential(
-                id=rule.concludes,
-                label=rule.text,
-                weight=weight,
-                because=_remarks(rule, facts),
-                certainty=_certainty(rule, weight, strong, plain, is_contested=is_contested),
-                rule=rule.id,
-            )
+    return tuple(
+        Differential(
+            id=rule.concludes,
+            label=rule.text,
+            weight=weight,
+            because=_remarks(rule, facts),
+            certainty=_certainty(rule, weight, strong, plain, is_contested=is_contested),
+            rule=rule.id,
         )
-    return tuple(listed)
+        for rule, weight in entries
+    )
 
 
 def _certainty(rule: Rule, weight: str, strong: list[Rule], plain: list[Rule], *, is_contested: bool) -> Certainty:

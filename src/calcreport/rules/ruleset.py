@@ -99,8 +99,8 @@ class Ruleset:
 def load_rules(texts: Mapping[str, str], site_texts: Mapping[str, str] | None = None) -> Ruleset:
     """Read and check rule tables, file name to TOML text: rules that name only declared facts and leave no gap.
 
-    The order of names decides the order of rows of one kind; a site's own rules replace or extend them: see `lay_over`. Raises
-    `RuleFileError` ``rules.invalid`` with every mistake in ``problems``.
+    The order of names decides the order of rows of one kind; a site's own rules replace or extend them: see `lay_over`.
+    Raises `RuleFileError` ``rules.invalid`` with every mistake in ``problems``.
     """
     problems: list[str] = []
     reading = _read_files(texts, _TOP, problems)
