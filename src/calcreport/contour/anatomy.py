@@ -16,15 +16,15 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final, NoReturn
+from typing import IO, Final, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calcreport.anatomy.structures import StructureTable, parse_structures
 from calcreport.contour.grid import LabelVolume, lay_labels
-from calcreport.contour.read import OpenMask, open_mask
-from calcreport.contour.stream import decode, refuse
+from calcreport.contour.read import open_mask
+from calcreport.contour.stream import Checked, decode, refuse
 from calcreport.errors import InputError, UsageError
 from calcreport.model.anatomy_labels import AnatomyLabels, Structure, StructureKind
 from calcreport.model.image import LOWEST_HU, CtVolume
@@ -88,18 +88,18 @@ def _read_folder(folder: Path, volume: CtVolume, limits: ReadingSettings) -> lis
     structures = _numbered(one for name in paths if (one := _table().find(name)) is not None)
     labels = np.zeros(volume.hu.shape, dtype=np.uint8)
     for structure, path in zip(structures, (paths[name] for name in paths if _table().find(name)), strict=True):
-        with open_mask(path, limits) as mask:
-            if mask.checked is None:
+        with open_mask(path, limits) as (_, checked):
+            if checked is None:
                 refuse("anatomy.not_nifti", "a file in the folder of masks is not NIfTI; give one NIfTI a structure")
-            read = decode(mask.checked, limits)
+            read = decode(checked, limits)
         _lay((read.codes != 0).view(np.uint8) * np.uint8(structure.value), read.affine, volume, labels)
     return [AnatomyLabels(labels=labels, structures=structures)]
 
 
 def _read_file(path: Path, volume: CtVolume, limits: ReadingSettings) -> list[AnatomyLabels]:
     """Labels of one file; of a label map without names, as each version that it can be of names them."""
-    with open_mask(path, limits) as mask:
-        read, names = _read_labels(mask, volume, limits)
+    with open_mask(path, limits) as (stream, checked):
+        read, names = _read_labels(stream, checked, volume, limits)
     most = int(read.codes.max(initial=0))
     if not most:
         refuse("anatomy.empty", "the anatomy mask holds no label; export it again")
@@ -125,14 +125,14 @@ def _labelled(read: LabelVolume, names: Mapping[int, tuple[str, ...]], volume: C
 
 
 def _read_labels(
-    mask: OpenMask, volume: CtVolume, limits: ReadingSettings
+    stream: IO[bytes], checked: Checked | None, volume: CtVolume, limits: ReadingSettings
 ) -> tuple[LabelVolume, Mapping[int, tuple[str, ...]]]:
-    if mask.checked is None:
+    if checked is None:
         from calcreport.contour.dicom_file import read_segments  # noqa: PLC0415 - pydicom takes 0.2 s to import
 
-        return read_segments(mask.stream, volume, limits.max_volume_voxels)
-    in_header = {int(key): name.decode("utf-8", "replace") for key, name in _NAMED.findall(mask.checked.extension)}
-    return decode(mask.checked, limits), {key: (name,) for key, name in (mask.names | in_header).items() if key}
+        return read_segments(stream, volume, limits.max_volume_voxels)
+    in_header = {int(key): name.decode("utf-8", "replace") for key, name in _NAMED.findall(checked.extension)}
+    return decode(checked, limits), {key: (name,) for key, name in (checked.names | in_header).items() if key}
 
 
 def _find(names: tuple[str, ...]) -> Structure | None:

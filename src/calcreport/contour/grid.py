@@ -35,7 +35,6 @@ class MaskGrid:
     """Shape ``(n0, n1, n2)``; true inside."""
     affine: NDArray[np.float64]
     """Shape ``(4, 4)``; from voxel-centre index of `voxels` to LPS mm."""
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -98,7 +97,7 @@ def place_grid(grid: MaskGrid, geometry: VolumeGeometry) -> PlacedMask:
     """
     box = _bounding_box(grid.voxels)
     if box is None:
-        return PlacedMask(key=grid.key, name=grid.name, mask=None, is_beyond=False, notes=grid.notes)
+        return PlacedMask(key=grid.key, name=grid.name, mask=None, is_beyond=False)
     voxels, first = grid.voxels[box], np.array([piece.start for piece in box], dtype=np.float64)
     to_lps_mm = grid.affine.copy()
     to_lps_mm[:3, 3] += to_lps_mm[:3, :3] @ first
@@ -110,7 +109,7 @@ def place_grid(grid: MaskGrid, geometry: VolumeGeometry) -> PlacedMask:
         name=grid.name,
         mask=None if placed is None else cut_out(placed[0].view(np.bool_), placed[1]),
         is_beyond=_is_beyond(voxels, to_ct, geometry.shape),
-        notes=(*grid.notes, *skip_notes(filled)),
+        notes=skip_notes(filled),
         outline=outline_of_voxels(voxels, to_lps_mm),
     )
 

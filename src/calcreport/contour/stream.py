@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any, Final, NoReturn, cast
@@ -48,6 +48,8 @@ class Checked:
     """Slope and intercept from stored value to label."""
     extension: bytes = b""
     """What a NIfTI file holds between header and voxels."""
+    names: dict[int, str] = field(default_factory=dict)
+    """Of the labels, where the file gives them."""
 
 
 class Inflated:

@@ -32,7 +32,7 @@ def is_nrrd(start: bytes) -> bool:
     return re.match(rb"NRRD000[1-5]\r?\n", start) is not None
 
 
-def check_nrrd(stream: IO[bytes]) -> tuple[Checked, dict[int, str]]:
+def check_nrrd(stream: IO[bytes]) -> Checked:
     """Check the header of a NRRD label map; names of labels where the file gives them (3D Slicer segmentations).
 
     Raises `InputError` ``mask.unsupported``, ``mask.geometry``, ``mask.damaged``.
@@ -48,7 +48,7 @@ def check_nrrd(stream: IO[bytes]) -> tuple[Checked, dict[int, str]]:
         stream.seek(start)
         stream = unpacked(stream)
     lines = ["NRRD0004", *(f"{key}: {fields[key]}" for key in _KEPT if key in fields), "encoding: raw", "", ""]
-    return Checked(suffix=".nrrd", header="\n".join(lines).encode(), voxels=stream), _names(fields)
+    return Checked(suffix=".nrrd", header="\n".join(lines).encode(), voxels=stream, names=_names(fields))
 
 
 def _check_layout(fields: dict[str, str]) -> None:

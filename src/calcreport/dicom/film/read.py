@@ -16,7 +16,7 @@ from calcreport.dicom.film.aperture import aperture_of
 from calcreport.dicom.film.scale import scale_of
 from calcreport.dicom.film.values import picture_of_words, values_of
 from calcreport.dicom.header import film_tags, tags, values
-from calcreport.dicom.header.film_header import FilmHeader, film_refusal, tables_of
+from calcreport.dicom.header.film_header import FilmHeader, tables_of
 from calcreport.dicom.header.image_header import ImageHeader, PixelDescription
 from calcreport.model.film import FilmImage, FilmScale, FilmView
 from calcreport.model.image import SliceReference
@@ -39,7 +39,7 @@ def read_film(film: FilmHeader, *, settings: ReadingSettings) -> FilmImage:
 
     Raises `InputError` with a code of `calcreport.dicom.codes.CODES`.
     """
-    code = film_refusal(film)
+    code = film_tags.OUT_OF_SCOPE.get(film.image.series.modality)
     if code:
         raise problem(code)
     header = film.image.series
