@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum, unique
 from types import MappingProxyType
@@ -51,20 +51,12 @@ _SECTIONS: Final[Mapping[str, type[BaseModel]]] = MappingProxyType(
 )  # sections of the clinical file whose fields are facts
 
 
-def _answer(meaning: str) -> Fact:
-    return Fact(kind=Kind.WORD, meaning=meaning, words=YES_NO)
-
-
-def _number(meaning: str, unit: str = "") -> Fact:
-    return Fact(kind=Kind.NUMBER, meaning=meaning, unit=unit)
-
-
-def _word(meaning: str, *words: str) -> Fact:
-    return Fact(kind=Kind.WORD, meaning=meaning, words=frozenset(words))
-
-
-def _words(meaning: str, *words: str) -> Fact:
-    return Fact(kind=Kind.WORDS, meaning=meaning, words=frozenset(words))
+def _fact(kind: str, meaning: str, *rest: str) -> Fact:
+    """Declare a fact: ``number`` with its unit, ``answer``, ``word`` or ``words`` with those possible."""
+    if kind == "number":
+        return Fact(kind=Kind.NUMBER, meaning=meaning, unit="".join(rest))
+    words = YES_NO if kind == "answer" else frozenset(rest)
+    return Fact(kind=Kind.WORDS if kind == "words" else Kind.WORD, meaning=meaning, words=words)
 
 
 _WORDS_OF: Final[Mapping[str, Iterable[str]]] = {
@@ -73,22 +65,16 @@ _WORDS_OF: Final[Mapping[str, Iterable[str]]] = {
 """Words that other parts of the program know."""
 
 
-def _own() -> dict[str, Fact]:
-    """Facts that are no field of the clinical file."""
-    make: dict[str, Callable[..., Fact]] = {"answer": _answer, "number": _number, "word": _word, "words": _words}
-    rows = tomllib.loads(packaged_text("rules/facts.toml"))
-    return {name: make[kind](meaning, *(_WORDS_OF.get(name, rest))) for name, (kind, meaning, *rest) in rows.items()}
-
-
 def _declare() -> dict[str, Fact]:
-    declared = _own()
+    rows = tomllib.loads(packaged_text("rules/facts.toml"))  # facts that are no field of the clinical file
+    declared = {name: _fact(kind, text, *_WORDS_OF.get(name, rest)) for name, (kind, text, *rest) in rows.items()}
     for section, model in _SECTIONS.items():
         for name, field in model.model_fields.items():
             declared.update(_declare_field(f"{section}.{name}", field.annotation))
     for name in FindingFeatures.model_fields:
-        declared[f"features.{name}"] = _answer(name.replace("_", " "))
+        declared[f"features.{name}"] = _fact("answer", name.replace("_", " "))
     for name in Flags.model_fields:
-        declared[f"flag.{name}"] = _word(f"state of the {name} flag", *(state.value for state in FlagState))
+        declared[f"flag.{name}"] = _fact("word", f"state of the {name} flag", *(state.value for state in FlagState))
     for name, field in PolicySettings.model_fields.items():
         declared[f"policy.{name}"] = _declare_policy(name.replace("_", " "), field.annotation)
     return declared
@@ -97,10 +83,10 @@ def _declare() -> dict[str, Fact]:
 def _declare_policy(meaning: str, annotation: Any) -> Fact:  # noqa: ANN401 - a type annotation
     """Declare a policy: switches as answers, choices as words, limits as numbers."""
     if annotation is bool:
-        return _answer(meaning)
+        return _fact("answer", meaning)
     if get_origin(annotation) is Literal:
-        return _word(meaning, *get_args(annotation))
-    return _number(meaning)
+        return _fact("word", meaning, *get_args(annotation))
+    return _fact("number", meaning)
 
 
 def _declare_field(name: str, annotation: Any) -> dict[str, Fact]:  # noqa: ANN401 - a type annotation
@@ -108,12 +94,12 @@ def _declare_field(name: str, annotation: Any) -> dict[str, Fact]:  # noqa: ANN4
     meaning = name.partition(".")[2].replace("_", " ")
     text = str(annotation)
     if annotation is YesNo:
-        return {name: _answer(meaning)}
+        return {name: _fact("answer", meaning)}
     if "Literal" in text:
         words = tuple(word for word in annotation.__args__ if isinstance(word, str) and word != "unknown")
-        return {name: _word(meaning, *words)}
+        return {name: _fact("word", meaning, *words)}
     if "float" in text or "int" in text:
-        return {name: _number(meaning)}
+        return {name: _fact("number", meaning)}
     return {}
 
 
