@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum, unique
 from types import MappingProxyType
-from typing import Any, Final, Literal, get_args, get_origin
+from typing import Final
 
 from pydantic import BaseModel
 
@@ -69,38 +69,27 @@ def _declare() -> dict[str, Fact]:
     rows = tomllib.loads(packaged_text("rules/facts.toml"))  # facts that are no field of the clinical file
     declared = {name: _fact(kind, text, *_WORDS_OF.get(name, rest)) for name, (kind, text, *rest) in rows.items()}
     for section, model in _SECTIONS.items():
-        for name, field in model.model_fields.items():
-            declared.update(_declare_field(f"{section}.{name}", field.annotation))
+        declared |= _declare_fields(section, model)
     for name in FindingFeatures.model_fields:
         declared[f"features.{name}"] = _fact("answer", name.replace("_", " "))
     for name in Flags.model_fields:
         declared[f"flag.{name}"] = _fact("word", f"state of the {name} flag", *(state.value for state in FlagState))
-    for name, field in PolicySettings.model_fields.items():
-        declared[f"policy.{name}"] = _declare_policy(name.replace("_", " "), field.annotation)
+    return declared | _declare_fields("policy", PolicySettings)
+
+
+def _declare_fields(section: str, model: type[BaseModel]) -> dict[str, Fact]:
+    """Declare the fields of a record by type: answers, words from a list, numbers; free text is not for rules."""
+    declared = {}
+    for name, field in model.model_fields.items():
+        text, meaning, words = str(field.annotation), name.replace("_", " "), getattr(field.annotation, "__args__", ())
+        if field.annotation in {YesNo, bool}:
+            declared[f"{section}.{name}"] = _fact("answer", meaning)
+        elif "Literal" in text:
+            known = (word for word in words if isinstance(word, str) and word != "unknown")
+            declared[f"{section}.{name}"] = _fact("word", meaning, *known)
+        elif "float" in text or "int" in text:
+            declared[f"{section}.{name}"] = _fact("number", meaning)
     return declared
-
-
-def _declare_policy(meaning: str, annotation: Any) -> Fact:  # noqa: ANN401 - a type annotation
-    """Declare a policy: switches as answers, choices as words, limits as numbers."""
-    if annotation is bool:
-        return _fact("answer", meaning)
-    if get_origin(annotation) is Literal:
-        return _fact("word", meaning, *get_args(annotation))
-    return _fact("number", meaning)
-
-
-def _declare_field(name: str, annotation: Any) -> dict[str, Fact]:  # noqa: ANN401 - a type annotation
-    """Declare a clinical field: answers, words from a list, and numbers; free text is not for rules."""
-    meaning = name.partition(".")[2].replace("_", " ")
-    text = str(annotation)
-    if annotation is YesNo:
-        return {name: _fact("answer", meaning)}
-    if "Literal" in text:
-        words = tuple(word for word in annotation.__args__ if isinstance(word, str) and word != "unknown")
-        return {name: _fact("word", meaning, *words)}
-    if "float" in text or "int" in text:
-        return {name: _fact("number", meaning)}
-    return {}
 
 
 DECLARED: Final[Mapping[str, Fact]] = MappingProxyType(_declare())
