@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from calcreport.rules.questions import UNASKED, UNKNOWN
+from calcreport.rules.possible_answers import UNASKED, UNKNOWN
 
 YES_RAISES_CONCERN: Final = frozenset(
     {

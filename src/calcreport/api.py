@@ -35,9 +35,8 @@ from calcreport.arguments import (
     templates_of,
 )
 from calcreport.errors import UsageError
-from calcreport.files.findings import checked_findings, findings_from_text
+from calcreport.files.findings import checked_findings, findings_from_text, review_from_text
 from calcreport.files.report import MAX_REPORT_BYTES, report_from_text
-from calcreport.files.review import review_from_text
 from calcreport.formats.text.plain_text import write_section
 from calcreport.model.report import Report
 from calcreport.pipeline import analyse
@@ -293,10 +292,7 @@ def render(
 def review_of(given: ReviewInput, folder: Path | None) -> WrittenReview | None:
     """Read a reader's review; without one the review that lies in `folder`, where there is one.
 
-    Raises
-    ------
-    UsageError, ClinicalError
-        As `read_text`; ``review.…``.
+    Raises `UsageError` as `read_text`, `ClinicalError` ``review.…``.
     """
     note = read_bytes(folder / NOTE_FILE) if folder is not None else None
     if isinstance(given, Mapping):
@@ -322,23 +318,9 @@ def render_job(  # noqa: PLR0913 - what may be typed after ``render``
 ) -> RenderJob:
     """Check everything that is needed to write the outputs of a report again.
 
-    Parameters
-    ----------
-    path : Path
-        ``report.json`` of a study.
-    review : ReviewInput
-        A reader's decisions; without them the review beside the report, where there is one.
-    out : FilePath | None
-        Results go to ``out/<StudyInstanceUID>/``; without it to where the report lies.
-    places : Sequence[str] | None
-        Where the images are; without it where the analysis found them.
-    format, templates, rules : str | None, FilePath | None, FilePath | None
-        As for an analysis.
-
-    Raises
-    ------
-    ConfigurationError
-        ``usage.…``, ``report.…``, ``review.…``, ``render.…``, ``rules.…``, ``template.…``.
+    Without `review` the review beside the report counts, without `out` results go to where the report lies, without
+    `places` the images are where the analysis found them; all else is as for an analysis. Raises `ConfigurationError`
+    ``usage.…``, ``report.…``, ``review.…``, ``render.…``, ``rules.…``, ``template.…``.
     """
     text = read_text(path, "REPORT", max_bytes=MAX_REPORT_BYTES)
     report = report_from_text(text)

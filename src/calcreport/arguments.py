@@ -322,7 +322,7 @@ def formats_of(text: str | None) -> tuple[str, ...]:
 def _anatomy(given: FilePath | None) -> Path | Literal["run"] | None:
     """Masks of another program: a file, a folder, or the word to let it make them."""
     if given == "run":
-        from calcreport.contour.totalsegmentator import require_totalsegmentator  # noqa: PLC0415 - few ask for it
+        from calcreport.contour.anatomy import require_totalsegmentator  # noqa: PLC0415 - few ask for it
 
         require_totalsegmentator()
         return "run"

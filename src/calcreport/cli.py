@@ -15,11 +15,24 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
-from typing import TYPE_CHECKING, Final, Literal, NoReturn
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NoReturn
 
-from calcreport.commands.options import FORMAT_HELP, PRIOR_HELP, RULES_HELP, add_decide, add_hook, add_render, add_rules
-from calcreport.commands.service_options import add_listen, add_retry, add_status
-from calcreport.errors import CalcReportError
+from calcreport.commands.options import (
+    PHANTOMS,
+    add_analyze,
+    add_decide,
+    add_hook,
+    add_listen,
+    add_phantom,
+    add_render,
+    add_retry,
+    add_rules,
+    add_schema,
+    add_status,
+)
+from calcreport.errors import CalcReportError, UsageError
 from calcreport.exit_codes import (
     EXIT_DONE,
     EXIT_INTERNAL,
@@ -38,28 +51,12 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-Describe = Callable[[argparse.ArgumentParser], None]
-"""Adds what may be typed after a command."""
 Command = Callable[[argparse.Namespace, Progress], int]
 """Runs a command and gives its exit code."""
 
-_MOST_JOBS: Final = 256
-"""More is a mistyped number."""
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command.
-
-    Parameters
-    ----------
-    arguments : Sequence[str] | None
-        What follows the program's name; ``None`` for this process's own.
-
-    Returns
-    -------
-    int
-        Exit code.
-    """
+    """Run one command, of what follows the program's name (``None``: this process's own); give its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, ValueError, OSError):
@@ -103,89 +100,33 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show events and tracebacks (may show patient data)")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name, summary, describe in (
-        ("analyze", "find, measure and report calcification on the CT studies under the paths", _describe_analyze),
-        (
-            "render",
-            "every output again from an edited or reviewed report, without a new analysis",
-            _with(add_render, _render),
-        ),
-        (
-            "decide",
-            "the same report from findings typed by a reader, without images",
-            _with(add_decide, _printing("decide")),
-        ),
+    for name, summary, describe, run in (
+        ("analyze", "find, measure and report calcification on the CT studies under the paths", add_analyze, _analyze),
+        ("render", "every output again from an edited or reviewed report, without a new analysis", add_render, _render),
+        ("decide", "the same report from findings typed by a reader, without images", add_decide, _printing("decide")),
         (
             "rules",
             "show the rules with their sources, explain a report, check a site's own rules",
-            _with(add_rules, _printing("rules")),
+            add_rules,
+            _printing("rules"),
         ),
         (
             "listen",
             "receive studies over the network, analyse each when complete, hand the results on",
-            _with(add_listen, _listen),
+            add_listen,
+            _listen,
         ),
-        ("hook", "one folder in, results out: for dispatchers and export rules of a PACS", _with(add_hook, _hook)),
-        ("status", "show the receiving service, its queue and its studies", _with(add_status, _printing("status"))),
-        ("retry", "try studies again that the receiving service has given up", _with(add_retry, _printing("retry"))),
-        ("phantom", "write a synthetic study with known truth", _describe_phantom),
-        ("schema", "print a JSON Schema", _describe_schema),
+        ("hook", "one folder in, results out: for dispatchers and export rules of a PACS", add_hook, _hook),
+        ("status", "show the receiving service, its queue and its studies", add_status, _printing("status")),
+        ("retry", "try studies again that the receiving service has given up", add_retry, _printing("status", "retry")),
+        ("phantom", "write a synthetic study with known truth", add_phantom, _phantom),
+        ("schema", "print a JSON Schema", add_schema, _schema),
     ):
         command = commands.add_parser(name, help=summary, description=summary, parents=[common], allow_abbrev=False)
         if name in words:
             describe(command)
+            command.set_defaults(command=run)
     return parser
-
-
-def _with(add: Describe, command: Command) -> Describe:
-    """Describe a command that takes the words `add` adds."""
-
-    def describe(parser: argparse.ArgumentParser) -> None:
-        add(parser)
-        parser.set_defaults(command=command)
-
-    return describe
-
-
-def _describe_analyze(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("paths", nargs="+", metavar="PATH", help="folder, file, zip archive or DICOMDIR")
-    add(
-        "--out",
-        required=True,
-        metavar="DIR",
-        help="results go to DIR/<StudyInstanceUID>/, an overview to DIR/summary.json",
-    )
-    add("--clinical", metavar="FILE", help="clinical data, YAML or JSON (calcreport schema clinical)")
-    add("--config", metavar="FILE", help="settings, TOML (calcreport schema settings)")
-    add("--lesion-mask", metavar="FILE", help="contour of the whole lesion: RTSTRUCT, SEG, NIfTI, NRRD, MetaImage")
-    add("--lesion-roi", metavar="NAME", help="which structure of the lesion mask is the lesion, by name or number")
-    add(
-        "--anatomy",
-        metavar="PATH",
-        help="masks of bones and organs as hints: TotalSegmentator label map (NIfTI), folder of NIfTI, DICOM SEG; "
-        "'run' lets an installed TotalSegmentator make them",
-    )
-    add("--threshold-hu", metavar="GROW[,SEED]", help="thresholds in HU; override header, clinical data and settings")
-    add("--format", metavar="LIST", help=FORMAT_HELP)
-    add("--templates", metavar="DIR", help="a site's own templates; a file there replaces the built-in one of its name")
-    add("--rules", metavar="PATH", help=RULES_HELP)
-    add("--prior", metavar="FILE", help=PRIOR_HELP)
-    add("--jobs", type=_job_count, default=1, metavar="N", help="studies analysed side by side (default 1)")
-    add("--quiet", action="store_true", help="no progress, only errors")
-    parser.set_defaults(command=_analyze)
-
-
-def _describe_phantom(parser: argparse.ArgumentParser) -> None:
-    from calcreport.commands.phantom import add_phantom
-
-    add_phantom(parser)
-    parser.set_defaults(command=_phantom)
-
-
-def _describe_schema(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", choices=("report", "findings", "clinical", "review", "settings"))
-    parser.set_defaults(command=_schema)
 
 
 def prepare_process() -> None:
@@ -209,16 +150,14 @@ def _analyze(options: argparse.Namespace, progress: Progress) -> int:
     if options.debug:
         sys.stderr.write("".join(study.detail for study in outcome.studies))
     code = exit_code_of_studies(outcome.studies, is_written=outcome.is_summary_written)
-    if code in {EXIT_USAGE, EXIT_UNDELIVERED}:
-        return code
-    return code if _print(outcome.text) else EXIT_UNDELIVERED
+    return code if code in {EXIT_USAGE, EXIT_UNDELIVERED} else _print(outcome.text, code)
 
 
-def _printing(module: str) -> Command:
+def _printing(module: str, function: str = "run") -> Command:
     """Command of `calcreport.commands` whose whole result is what it prints; imported when it is run."""
 
     def command(options: argparse.Namespace, _progress: Progress) -> int:
-        return EXIT_DONE if _print(import_module(f"calcreport.commands.{module}").run(options)) else EXIT_UNDELIVERED
+        return _print(getattr(import_module(f"calcreport.commands.{module}"), function)(options))
 
     return command
 
@@ -232,10 +171,13 @@ def _listen(options: argparse.Namespace, progress: Progress) -> int:
 
 def _render(options: argparse.Namespace, progress: Progress) -> int:
     prepare_process()
-    from calcreport.commands.render import run
+    from calcreport.api import render_job
+    from calcreport.study.render import render_files
 
     os.umask(os.umask(0o077) | 0o077)  # results name a patient: readable by their owner only
-    return EXIT_DONE if _print(run(options, progress)) else EXIT_UNDELIVERED
+    names = ("review", "out", "format", "templates", "rules")
+    job = render_job(Path(options.report), places=options.study, **{name: getattr(options, name) for name in names})
+    return _print(render_files(job, progress)[1])
 
 
 def _hook(options: argparse.Namespace, progress: Progress) -> int:
@@ -248,13 +190,18 @@ def _hook(options: argparse.Namespace, progress: Progress) -> int:
     code = exit_code_of_studies(studies, is_written=all(part.is_summary_written for part in outcome.runs))
     if code == EXIT_NOTHING and outcome.accepts_refused:
         code = EXIT_DONE
-    return code if _print(outcome.text) else EXIT_UNDELIVERED
+    return _print(outcome.text, code)
 
 
 def _phantom(options: argparse.Namespace, _progress: Progress) -> int:
-    from calcreport.commands.phantom import run
-
-    return run(options)
+    if find_spec(PHANTOMS) is None:
+        raise UsageError(
+            "phantoms are a distribution of their own, which is not installed; "
+            "in the source folder of calcreport run: pip install ./phantom",
+            code="phantom.not_installed",
+        )
+    code: int = import_module(PHANTOMS).run(options)
+    return code
 
 
 def _schema(options: argparse.Namespace, _progress: Progress) -> int:
@@ -274,21 +221,13 @@ def _schema(options: argparse.Namespace, _progress: Progress) -> int:
         "settings": Settings,
     }
     mode: Literal["serialization", "validation"] = "serialization" if options.name == "report" else "validation"
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | models[options.name].model_json_schema(
-        mode=mode
-    )
-    return EXIT_DONE if _print(json.dumps(schema, indent=2, ensure_ascii=False) + "\n") else EXIT_UNDELIVERED
+    schema = models[options.name].model_json_schema(mode=mode)
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema
+    return _print(json.dumps(schema, indent=2, ensure_ascii=False) + "\n")
 
 
-def _job_count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _MOST_JOBS:
-        msg = f"a whole number from 1 to {_MOST_JOBS}"
-        raise argparse.ArgumentTypeError(msg)
-    return int(text)
-
-
-def _print(text: str) -> bool:
-    """Write a result to standard output; ``False`` when it does not arrive.
+def _print(text: str, code: int = EXIT_DONE) -> int:
+    """Write a result to standard output; the exit code is another one when it does not arrive.
 
     A reader that closes the pipe has seen enough: that is no failure.
     """
@@ -303,8 +242,8 @@ def _print(text: str) -> bool:
             sys.stderr.write(
                 f"calcreport: error [output.stdout]: standard output cannot be written ({error.strerror})\n"
             )
-        return False
-    return True
+        return EXIT_UNDELIVERED
+    return code
 
 
 def _give_up_stdout() -> None:

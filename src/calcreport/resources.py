@@ -46,14 +46,9 @@ def site_template_texts(folder: Path) -> dict[str, str]:
     return texts
 
 
-def code_text() -> str:
-    """Read the built-in table of codes, TOML."""
-    return (files("calcreport") / "formats" / "codes.toml").read_text(encoding="utf-8")
-
-
-def structure_text() -> str:
-    """Read the built-in table of anatomical structures, TOML."""
-    return (files("calcreport") / "anatomy" / "structures.toml").read_text(encoding="utf-8")
+def packaged_text(path: str) -> str:
+    """Read a table that travels with the software, by its path in the package."""
+    return (files("calcreport") / path).read_text(encoding="utf-8")
 
 
 def rule_texts() -> dict[str, str]:
@@ -61,16 +56,6 @@ def rule_texts() -> dict[str, str]:
     folder = files("calcreport") / "rules" / "tables"
     tables = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".toml")), key=lambda entry: entry.name)
     return {entry.name: entry.read_text(encoding="utf-8") for entry in tables}
-
-
-def detection_text(name: str) -> str:
-    """Text of a fitted table of the image analysis, by its file name."""
-    return (files("calcreport") / "calcification" / "tables" / name).read_text(encoding="utf-8")
-
-
-def pattern_text(name: str) -> str:
-    """Text of a table of patterns, by its file name."""
-    return (files("calcreport") / "calcification" / "patterns" / name).read_text(encoding="utf-8")
 
 
 def site_rule_texts(path: Path) -> dict[str, str]:

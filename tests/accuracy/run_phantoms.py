@@ -47,7 +47,6 @@ def acquisition(recipe: PhantomRecipe) -> Acquisition:
         slice_thickness_mm=scan.slice_thickness_mm,
         kernel=scan.kernel.value,
         contrast=scan.contrast,
-        contrast_evidence="phantom",
         body_part=recipe.region.value.upper(),
     )
 

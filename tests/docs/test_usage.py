@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from calcreport.files.review import review_from_text
+from calcreport.files.findings import review_from_text
 
 USAGE = (Path(__file__).parents[2] / "docs/usage.md").read_text(encoding="utf-8")
 

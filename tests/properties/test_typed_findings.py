@@ -20,7 +20,7 @@ from calcreport.model.findings import Findings
 from calcreport.model.report import Patient, Report, Software, Study
 from calcreport.resources import rule_texts, template_texts
 from calcreport.rules import Ruleset, decide, load_rules
-from calcreport.rules.single_lesion import place_by_complaint
+from calcreport.rules.gathering import place_by_complaint
 from calcreport.settings import PolicySettings, Settings
 
 TEXT = st.text(max_size=20) | st.sampled_from(["calf", "thigh", "\u202e", "<b>", "{{1}}", "unknown", "x" * 300])

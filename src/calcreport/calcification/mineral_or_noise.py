@@ -13,7 +13,7 @@ from math import log
 from typing import Final
 
 from calcreport.calcification.foci import Focus
-from calcreport.resources import detection_text
+from calcreport.resources import packaged_text
 
 FEATURES: Final[dict[str, Callable[[Focus], float]]] = {
     "log_contrast_to_noise": lambda f: log(max(f.contrast_to_noise, 0.1)),
@@ -28,7 +28,7 @@ more than a trace of it is enclosed around the component, else 0."""
 @cache
 def _table() -> tuple[float, float, tuple[tuple[str, float, float, float], ...]]:
     """Limit, intercept, and name, mean, deviation and weight of each feature."""
-    table = tomllib.loads(detection_text("mineral_or_noise.toml"))
+    table = tomllib.loads(packaged_text("calcification/tables/mineral_or_noise.toml"))
     rows = table["features"].items()
     return (
         float(table["accept"]),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Final
 
 DECIDE_FORMATS: Final = ("text", "text-full", "json", "html")
@@ -12,6 +14,12 @@ TABLES: Final = ("feature", "pattern", "gate", "flag", "explanation", "class", "
 """Kinds of rule, in the order they are applied."""
 
 RULES_HELP: Final = "a site's own rules, a TOML file or a folder of them, laid over the built-in ones"
+PHANTOMS: Final = "calcphantom"
+"""Import name of the distribution that makes synthetic studies; a folder of the source repository holds it."""
+
+_MOST_JOBS: Final = 256
+"""More is a mistyped number."""
+
 PRIOR_HELP: Final = "report.json of an earlier study of the patient: growth, or 'stable since'"
 
 
@@ -19,6 +27,35 @@ FORMAT_HELP: Final = (
     "comma list of text,json,html,png,sr,seg,sc and, on demand, text-full,pdf,hl7,fhir,sr-volumetric; "
     "default: the first seven"
 )
+
+
+def add_analyze(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``analyze``."""
+    add = parser.add_argument
+    add("paths", nargs="+", metavar="PATH", help="folder, file, zip archive or DICOMDIR")
+    add(
+        "--out",
+        required=True,
+        metavar="DIR",
+        help="results go to DIR/<StudyInstanceUID>/, an overview to DIR/summary.json",
+    )
+    add("--clinical", metavar="FILE", help="clinical data, YAML or JSON (calcreport schema clinical)")
+    add("--config", metavar="FILE", help="settings, TOML (calcreport schema settings)")
+    add("--lesion-mask", metavar="FILE", help="contour of the whole lesion: RTSTRUCT, SEG, NIfTI, NRRD, MetaImage")
+    add("--lesion-roi", metavar="NAME", help="which structure of the lesion mask is the lesion, by name or number")
+    add(
+        "--anatomy",
+        metavar="PATH",
+        help="masks of bones and organs as hints: TotalSegmentator label map (NIfTI), folder of NIfTI, DICOM SEG; "
+        "'run' lets an installed TotalSegmentator make them",
+    )
+    add("--threshold-hu", metavar="GROW[,SEED]", help="thresholds in HU; override header, clinical data and settings")
+    add("--format", metavar="LIST", help=FORMAT_HELP)
+    add("--templates", metavar="DIR", help="a site's own templates; a file there replaces the built-in one of its name")
+    add("--rules", metavar="PATH", help=RULES_HELP)
+    add("--prior", metavar="FILE", help=PRIOR_HELP)
+    add("--jobs", type=_job_count, default=1, metavar="N", help="studies analysed side by side (default 1)")
+    add("--quiet", action="store_true", help="no progress, only errors")
 
 
 def add_render(parser: argparse.ArgumentParser) -> None:
@@ -97,3 +134,58 @@ def _action(
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show events and tracebacks")
     return actions.add_parser(name, help=summary, description=summary, parents=[common], allow_abbrev=False)
+
+
+_STORE: Final = "folder everything is kept in; overrides service.store of the settings file"
+_CONFIG: Final = "settings, TOML; its tables [service] are about the receiving service"
+
+
+def add_listen(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``listen``."""
+    add = parser.add_argument
+    add("--config", metavar="FILE", help=_CONFIG)
+    add("--store", metavar="DIR", help=_STORE)
+    add("--aet", metavar="TITLE", help="AE title senders have to call (default CALCREPORT)")
+    add("--host", metavar="ADDRESS", help="address to listen on (default 127.0.0.1: this machine only)")
+    add("--port", type=int, metavar="N", help="port to listen on (default 11112)")
+    add("--quiet-seconds", type=float, metavar="S", help="a study is complete when no image came for so long")
+    add("--check", action="store_true", help="check settings, files, store and port, say what was found, and end")
+
+
+def add_status(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``status``."""
+    add = parser.add_argument
+    add("--config", metavar="FILE", help=_CONFIG)
+    add("--store", metavar="DIR", help=_STORE)
+    add("--format", choices=("text", "json"), default="text", help="what to print (default text)")
+    add("--last", type=int, default=20, metavar="N", help="studies shown in text (default 20); dead letters always are")
+    add("--health", action="store_true", help="print nothing; exit code 0 when the service runs and is well, else 5")
+
+
+def add_retry(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``retry``."""
+    add = parser.add_argument
+    add("references", nargs="*", metavar="REFERENCE", help="studies, as status lists them")
+    add("--all", action="store_true", help="every dead letter")
+    add("--config", metavar="FILE", help=_CONFIG)
+    add("--store", metavar="DIR", help=_STORE)
+
+
+def add_phantom(parser: argparse.ArgumentParser) -> None:
+    """Add what may be typed after ``phantom``; where the distribution is missing, anything may."""
+    if find_spec(PHANTOMS) is None:
+        parser.add_argument("words", nargs=argparse.REMAINDER, metavar="KIND", help="needs: pip install ./phantom")
+    else:
+        import_module(PHANTOMS).add_arguments(parser)
+
+
+def add_schema(parser: argparse.ArgumentParser) -> None:
+    """Add the argument of ``schema``."""
+    parser.add_argument("name", choices=("report", "findings", "clinical", "review", "settings"))
+
+
+def _job_count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _MOST_JOBS:
+        msg = f"a whole number from 1 to {_MOST_JOBS}"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)

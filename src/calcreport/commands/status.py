@@ -1,11 +1,12 @@
-"""``calcreport status``: the service, its queue and its studies."""
+"""``calcreport status`` and ``retry``: the service, its queue and its studies; dead letters are tried again."""
 
 from __future__ import annotations
 
 import argparse
 
 from calcreport.commands.listen import existing_store
-from calcreport.service.status import as_json, as_text, require_healthy, studies_of
+from calcreport.errors import UsageError
+from calcreport.service.status import as_json, as_text, ask_retry, require_healthy, studies_of
 from calcreport.service.store import references
 
 
@@ -21,3 +22,16 @@ def run(options: argparse.Namespace) -> str:
         return ""
     lines = studies_of(root, references(root))
     return as_json(root, lines) if options.format == "json" else as_text(root, lines, most=options.last)
+
+
+def retry(options: argparse.Namespace) -> str:
+    """Ask the service to try studies again; their references are printed.
+
+    Raises `ConfigurationError` ``usage.no_store``, ``usage.no_such_study``, ``usage.nothing_to_retry``.
+    """
+    if not options.references and not options.all:
+        msg = "name studies by their references (calcreport status lists them), or --all dead letters"
+        raise UsageError(msg, code="usage.nothing_to_retry")
+    root = existing_store(options)
+    chosen = ask_retry(root, references(root), options.references, is_all=options.all)
+    return "".join(f"{reference} is tried again\n" for reference in chosen)

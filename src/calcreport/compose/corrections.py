@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from calcreport.model.evidence import ReviewChange
 from calcreport.model.report import Depth, Lesion, LesionShape, Mass, Pattern, Size
-from calcreport.model.review import ReviewChange
 from calcreport.model.terms import PATTERN_LABELS, Confidence, Record, YesNo
 from calcreport.model.typed_review import LesionVerdict
 

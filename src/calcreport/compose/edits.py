@@ -8,9 +8,9 @@ from pydantic import ValidationError
 
 from calcreport.compose.corrections import correct, list_changes, undo
 from calcreport.errors import UsageError
+from calcreport.model.evidence import ReviewChange
 from calcreport.model.findings import FindingPattern, FindingSize, LesionFinding
 from calcreport.model.report import Lesion, LesionReview
-from calcreport.model.review import ReviewChange
 from calcreport.model.terms import PATTERN_LABELS, Confidence, DepthClass, Record, YesNo
 from calcreport.model.typed_review import LesionVerdict, TypedMass
 

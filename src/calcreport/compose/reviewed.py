@@ -5,9 +5,9 @@ from __future__ import annotations
 from calcreport.compose.corrections import correct, list_changes, undo
 from calcreport.compose.edits import edits_of, mark_edits
 from calcreport.errors import ClinicalError, UsageError
+from calcreport.model.evidence import ReviewChange
 from calcreport.model.findings import Findings, LesionFinding, finding_facts
 from calcreport.model.report import Lesion, LesionReview, RejectedLesion, Report
-from calcreport.model.review import ReviewChange
 from calcreport.model.terms import YesNo
 from calcreport.model.typed_review import LesionVerdict, Review
 from calcreport.text.statements import Statements

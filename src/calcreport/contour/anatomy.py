@@ -6,24 +6,30 @@ Masks that do not fit the images are refused: they are of another scan, or lie e
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Final, NoReturn
+from tempfile import TemporaryDirectory
+from typing import IO, Final, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calcreport.anatomy.structures import StructureTable, parse_structures
 from calcreport.contour.grid import LabelVolume, lay_labels
-from calcreport.contour.read import OpenMask, decode_mask, open_mask
-from calcreport.contour.stream import refuse
-from calcreport.errors import InputError
+from calcreport.contour.read import open_mask
+from calcreport.contour.stream import Checked, decode, refuse
+from calcreport.errors import InputError, UsageError
 from calcreport.model.anatomy_labels import AnatomyLabels, Structure, StructureKind
-from calcreport.model.image import CtVolume
-from calcreport.resources import structure_text
+from calcreport.model.image import LOWEST_HU, CtVolume
+from calcreport.processes import child
+from calcreport.resources import packaged_text
 from calcreport.settings import ReadingSettings
 
 BONE_HU: Final = 100
@@ -73,7 +79,7 @@ def read_anatomy(path: Path, volume: CtVolume, *, limits: ReadingSettings | None
 
 @cache
 def _table() -> StructureTable:
-    return parse_structures(structure_text())
+    return parse_structures(packaged_text("anatomy/structures.toml"))
 
 
 def _read_folder(folder: Path, volume: CtVolume, limits: ReadingSettings) -> list[AnatomyLabels]:
@@ -82,18 +88,18 @@ def _read_folder(folder: Path, volume: CtVolume, limits: ReadingSettings) -> lis
     structures = _numbered(one for name in paths if (one := _table().find(name)) is not None)
     labels = np.zeros(volume.hu.shape, dtype=np.uint8)
     for structure, path in zip(structures, (paths[name] for name in paths if _table().find(name)), strict=True):
-        with open_mask(path, limits) as mask:
-            if mask.checked is None:
+        with open_mask(path, limits) as (_, checked):
+            if checked is None:
                 refuse("anatomy.not_nifti", "a file in the folder of masks is not NIfTI; give one NIfTI a structure")
-            read = decode_mask(mask.checked, limits)
+            read = decode(checked, limits)
         _lay((read.codes != 0).view(np.uint8) * np.uint8(structure.value), read.affine, volume, labels)
     return [AnatomyLabels(labels=labels, structures=structures)]
 
 
 def _read_file(path: Path, volume: CtVolume, limits: ReadingSettings) -> list[AnatomyLabels]:
     """Labels of one file; of a label map without names, as each version that it can be of names them."""
-    with open_mask(path, limits) as mask:
-        read, names = _read_labels(mask, volume, limits)
+    with open_mask(path, limits) as (stream, checked):
+        read, names = _read_labels(stream, checked, volume, limits)
     most = int(read.codes.max(initial=0))
     if not most:
         refuse("anatomy.empty", "the anatomy mask holds no label; export it again")
@@ -119,14 +125,14 @@ def _labelled(read: LabelVolume, names: Mapping[int, tuple[str, ...]], volume: C
 
 
 def _read_labels(
-    mask: OpenMask, volume: CtVolume, limits: ReadingSettings
+    stream: IO[bytes], checked: Checked | None, volume: CtVolume, limits: ReadingSettings
 ) -> tuple[LabelVolume, Mapping[int, tuple[str, ...]]]:
-    if mask.checked is None:
+    if checked is None:
         from calcreport.contour.dicom_file import read_segments  # noqa: PLC0415 - pydicom takes 0.2 s to import
 
-        return read_segments(mask.stream, volume, limits.max_volume_voxels)
-    in_header = {int(key): name.decode("utf-8", "replace") for key, name in _NAMED.findall(mask.checked.extension)}
-    return decode_mask(mask.checked, limits), {key: (name,) for key, name in (mask.names | in_header).items() if key}
+        return read_segments(stream, volume, limits.max_volume_voxels)
+    in_header = {int(key): name.decode("utf-8", "replace") for key, name in _NAMED.findall(checked.extension)}
+    return decode(checked, limits), {key: (name,) for key, name in (checked.names | in_header).items() if key}
 
 
 def _find(names: tuple[str, ...]) -> Structure | None:
@@ -176,3 +182,69 @@ def _fit(labels: AnatomyLabels, volume: CtVolume) -> float:
         if inside.size >= fewest:
             return float(np.mean(inside >= least_hu))
     return 1.0
+
+
+COMMAND: Final = "TotalSegmentator"  # as installed, on the path
+
+_NO_NETWORK: Final = {
+    name: "http://127.0.0.1:9" for word in ("http_proxy", "https_proxy", "all_proxy") for name in (word, word.upper())
+}
+"""A proxy that answers nothing: TotalSegmentator sends usage statistics, and fetches weights that are missing."""
+
+_THREADS: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""Limited in our own process, for reasons that do not hold for a network."""
+
+
+def require_totalsegmentator(environment: Mapping[str, str] = os.environ) -> str:
+    """Find the command and its weights; raises `UsageError` ``usage.no_totalsegmentator``, ``usage.no_weights``."""
+    command = shutil.which(COMMAND, path=environment.get("PATH"))
+    if command is None:
+        msg = f"--anatomy run needs the command {COMMAND}; install it, or give masks that were made elsewhere"
+        raise UsageError(msg, code="usage.no_totalsegmentator")
+    home = Path(environment.get("TOTALSEG_HOME_DIR") or Path.home() / ".totalsegmentator")
+    weights = Path(environment.get("TOTALSEG_WEIGHTS_PATH") or home / "nnunet" / "results")
+    if not any(True for place in ("", "nnUNet/*/") for _ in weights.glob(f"{place}*TotalSegmentator*")):
+        msg = "TotalSegmentator has no weights on this machine; fetch them once: totalseg_download_weights -t total"
+        raise UsageError(msg, code="usage.no_weights")
+    return command
+
+
+def label_anatomy(volume: CtVolume, *, seconds: float, limits: ReadingSettings | None = None) -> AnatomyLabels:
+    """Let TotalSegmentator label a CT volume; it sees voxels and their place, no header, and is ended after `seconds`.
+
+    Raises `UsageError` as `require_totalsegmentator`, `InputError` ``anatomy.tilted``, ``anatomy.run_failed`` and those
+    of `read_anatomy`.
+    """
+    command = require_totalsegmentator()
+    if volume.geometry.is_sheared:
+        refuse("anatomy.tilted", "TotalSegmentator takes no slices of a tilted gantry; leave out --anatomy")
+    with TemporaryDirectory(prefix="calcreport-") as folder:
+        source, made, lock = (Path(folder) / name for name in ("ct.nii.gz", "labels.nii.gz", "lock"))
+        _write_nifti(volume, source)
+        # By way of `child`, so that it ends with this process; memory and time are its own matter.
+        words = [sys.executable, "-I", child.__file__, *[str(sys.maxsize)] * 2, str(lock), str(os.getpid())]
+        words += [command, "-i", str(source), "-o", str(made), "--ml"]
+        environment = {name: value for name, value in os.environ.items() if name not in _THREADS} | _NO_NETWORK
+        try:
+            subprocess.run(  # noqa: S603 - a list of our own making
+                words, env=environment, timeout=seconds, check=True, stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+        except (subprocess.SubprocessError, OSError) as error:
+            msg = f"TotalSegmentator failed ({type(error).__name__}); try it by itself, or leave out --anatomy"
+            raise InputError(msg, code="anatomy.run_failed") from error
+        if not made.is_file():
+            refuse("anatomy.run_failed", "TotalSegmentator wrote no labels; try it by itself, or leave out --anatomy")
+        return read_anatomy(made, volume, limits=limits)
+
+
+def _write_nifti(volume: CtVolume, path: Path) -> None:
+    import SimpleITK as sitk  # noqa: N813, PLC0415 - 0.2 s, not needed without masks
+
+    image = sitk.GetImageFromArray(np.maximum(volume.hu, LOWEST_HU))
+    steps = volume.geometry.affine[:3, 2::-1]
+    lengths = np.linalg.norm(steps, axis=0)
+    image.SetSpacing(lengths.tolist())
+    image.SetDirection((steps / lengths).ravel().tolist())
+    image.SetOrigin(volume.geometry.affine[:3, 3].tolist())
+    sitk.WriteImage(image, str(path))

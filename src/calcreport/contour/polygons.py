@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
@@ -118,13 +118,14 @@ def fill_stack(
     first = max(0, int(np.ceil(positions[0] - max(0.5, tips[0]))))
     last = min(shape[0] - 1, int(np.floor(positions[-1] + max(0.5, tips[1]))))
     voxels = np.zeros((max(0, last - first + 1), *window), dtype=np.bool_)
-    moved = [_move(plane, offset) for plane in planes]
+    moved = [replace(p, polygons=tuple(points - np.array(offset) for points in p.polygons)) for p in planes]
     interpolated = 0
     for i in range(voxels.shape[0]):
         beyond = (float(positions[0] - (first + i)), float(first + i - positions[-1]))
         end = int(beyond[1] > beyond[0])
         if 0.5 < beyond[end] < tips[end]:
-            voxels[i] = fill_plane(_tapered(moved[-end], beyond[end] / tips[end]), window)
+            polygons = tuple(tapered(points, beyond[end] / tips[end]) for points in moved[-end].polygons)
+            voxels[i] = fill_plane(replace(moved[-end], polygons=polygons), window)
             continue
         source = _source(positions, first + i, reach, bridged)
         if isinstance(source, int):
@@ -179,12 +180,6 @@ def _tip_heights(planes: Sequence[Plane], typical: float) -> tuple[float, float]
     return ends[0], ends[1]
 
 
-def _tapered(plane: Plane, share: float) -> Plane:
-    return Plane(
-        position=plane.position, polygons=tuple(tapered(p, share) for p in plane.polygons), is_xor=plane.is_xor
-    )
-
-
 def plane_area(plane: Plane) -> float:
     """Area of what was drawn in a plane, in pixels; holes are not taken off."""
     return sum(_area(points) for points in plane.polygons)
@@ -219,8 +214,3 @@ def _window(planes: Sequence[Plane], shape: tuple[int, int, int]) -> tuple[tuple
     stop = np.clip(np.floor(highs) + 1, 0, shape[1:]).astype(np.int64)
     size = np.maximum(stop - first, 0)
     return (int(first[0]), int(first[1])), (int(size[0]), int(size[1]))
-
-
-def _move(plane: Plane, offset: tuple[int, int]) -> Plane:
-    moved = tuple(points - np.array(offset) for points in plane.polygons)
-    return Plane(position=plane.position, polygons=moved, is_xor=plane.is_xor)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import IO, Final
@@ -19,10 +18,9 @@ import numpy as np
 
 from calcreport.contour.choice import Candidate, choose, kind_of
 from calcreport.contour.grid import LabelVolume, PlacedMask, place_labels
-from calcreport.contour.metaimage import check_metaimage, is_metaimage
 from calcreport.contour.nifti import check_nifti, is_nifti
-from calcreport.contour.nrrd import check_nrrd, is_nrrd
-from calcreport.contour.stream import GZIP_MAGIC, Checked, Limits, decode, read_up_to, unpacked
+from calcreport.contour.stream import GZIP_MAGIC, Checked, decode, read_up_to, unpacked
+from calcreport.contour.text_headers import check_metaimage, check_nrrd, is_metaimage, is_nrrd
 from calcreport.errors import InputError
 from calcreport.model.image import NOT_IMAGED_HU, CtVolume
 from calcreport.model.lesion import LesionContour, VoxelMask
@@ -47,33 +45,19 @@ def read_lesion_masks(
     Raises `InputError` with one of the codes ``mask.…`` (docs/error-codes.md).
     """
     limits = limits or ReadingSettings()
-    with open_mask(path, limits) as mask:
-        if mask.checked is not None:
-            placed = _place_labels(decode_mask(mask.checked, limits), mask.names, volume, roi)
+    with open_mask(path, limits) as (stream, checked):
+        if checked is not None:
+            placed = _place_labels(decode(checked, limits), checked.names, volume, roi)
         else:
             from calcreport.contour.dicom_file import place_dicom  # noqa: PLC0415 - pydicom takes 0.2 s to import
 
-            placed = place_dicom(mask.stream, volume, roi, limits.max_volume_voxels)
+            placed = place_dicom(stream, volume, roi, limits.max_volume_voxels)
     return _contours(placed, volume)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenMask:
-    """A mask file of a known format: its stream, at the beginning for DICOM; header and label names of a label map."""
-
-    stream: IO[bytes]
-    checked: Checked | None
-    names: dict[int, str]
-
-
-def decode_mask(checked: Checked, limits: ReadingSettings) -> LabelVolume:
-    """Decode a label map; raises `InputError` as `stream.decode`."""
-    return decode(checked, Limits(voxels=limits.max_volume_voxels, size_bytes=limits.max_file_bytes))
-
-
 @contextmanager
-def open_mask(path: Path, limits: ReadingSettings) -> Iterator[OpenMask]:
-    """Open a mask, DICOM or label map, recognised by content.
+def open_mask(path: Path, limits: ReadingSettings) -> Iterator[tuple[IO[bytes], Checked | None]]:
+    """Open a mask recognised by content: its stream, at the beginning for DICOM, and the header of a label map.
 
     Raises `InputError` ``mask.not_readable``, ``mask.too_large``, ``mask.unknown_format`` and those of the header.
     """
@@ -89,13 +73,13 @@ def open_mask(path: Path, limits: ReadingSettings) -> Iterator[OpenMask]:
             stream = unpacked(stream)
             start = read_up_to(stream, 400)
             stream.seek(0)
-        checked, names = _label_map(stream, start, beside)
+        checked = _label_map(stream, start, beside)
         if checked is None and not _is_dicom(start):
             msg = (
                 "the lesion mask is not DICOM RTSTRUCT, DICOM SEG, NIfTI, NRRD or MetaImage; export it as one of these"
             )
             raise InputError(msg, code="mask.unknown_format")
-        yield OpenMask(stream=stream, checked=checked, names=names)
+        yield stream, checked
 
 
 @contextmanager
@@ -118,15 +102,13 @@ def _opened(path: Path, max_bytes: int) -> Iterator[IO[bytes]]:
         raise InputError(msg, code="mask.not_readable") from error
 
 
-def _label_map(
-    stream: IO[bytes], start: bytes, beside: Callable[[str], IO[bytes]]
-) -> tuple[Checked | None, dict[int, str]]:
-    """Checked header of a label map and the names of its labels; nothing for another kind of file."""
+def _label_map(stream: IO[bytes], start: bytes, beside: Callable[[str], IO[bytes]]) -> Checked | None:
+    """Checked header of a label map; ``None`` for another kind of file."""
     if is_nifti(start):
-        return check_nifti(stream), {}
+        return check_nifti(stream)
     if is_nrrd(start):
         return check_nrrd(stream)
-    return (check_metaimage(stream, beside) if is_metaimage(start) else None), {}
+    return check_metaimage(stream, beside) if is_metaimage(start) else None
 
 
 def _is_dicom(start: bytes) -> bool:

@@ -52,7 +52,7 @@ def place_segments(dataset: Dataset, volume: CtVolume, wanted: str | None, max_v
     planes, affine = _checked_grid(dataset, volume, max_voxels)
     segments = _segments(dataset)
     if _is_label_map(dataset):
-        labels = LabelVolume(codes=_label_map(dataset, planes), affine=affine)
+        labels = LabelVolume(codes=_codes(dataset, planes), affine=affine)
         return place_labels(labels, volume.geometry, lambda keys: choose_segments(keys, segments, wanted))
     of_frame = _segment_of_frames(dataset)
     chosen = choose_segments(sorted(set(of_frame.tolist())), segments, wanted)
@@ -73,13 +73,7 @@ def read_labels(dataset: Dataset, volume: CtVolume, max_voxels: int) -> tuple[La
         number: (str(item.get("SegmentLabel") or ""), str(item.get("SegmentDescription") or ""))
         for number, item in _segments(dataset).items()
     }
-    if _is_label_map(dataset):
-        return LabelVolume(codes=_label_map(dataset, planes), affine=affine), names
-    codes = np.zeros((int(planes.max()) + 1, int(dataset.Rows), int(dataset.Columns)), dtype=np.uint16)
-    of_frame, least = _segment_of_frames(dataset), _least_value(dataset)
-    for i, pixels in enumerate(_decoded(dataset, np.arange(planes.size))):
-        codes[planes[i]][pixels >= least] = of_frame[i]
-    return LabelVolume(codes=codes, affine=affine), names
+    return LabelVolume(codes=_codes(dataset, planes), affine=affine), names
 
 
 def _segments(dataset: Dataset) -> dict[int, Dataset]:
@@ -248,11 +242,14 @@ def _least_value(dataset: Dataset) -> float:
     return float(dataset.MaximumFractionalValue) / 2 if is_fractional else 0.5
 
 
-def _label_map(dataset: Dataset, planes: NDArray[np.int64]) -> NDArray[np.uint16]:
-    """Segment number of every voxel, 0 for background, shape ``(planes, rows, columns)``."""
-    background = int(dataset.get("PixelPaddingValue") or 0)
+def _codes(dataset: Dataset, planes: NDArray[np.int64]) -> NDArray[np.uint16]:
+    """Segment number of every voxel, 0 for background, shape ``(planes, rows, columns)``; of overlaps the last one."""
+    background, least = int(dataset.get("PixelPaddingValue") or 0), _least_value(dataset)
+    of_frame = None if _is_label_map(dataset) else _segment_of_frames(dataset)
     codes = np.zeros((int(planes.max()) + 1, int(dataset.Rows), int(dataset.Columns)), dtype=np.uint16)
-    indices = np.arange(planes.size)
-    for i, pixels in zip(indices, _decoded(dataset, indices), strict=True):
-        codes[planes[i]] = np.where(pixels == background, 0, pixels)
+    for i, pixels in enumerate(_decoded(dataset, np.arange(planes.size))):
+        if of_frame is None:
+            codes[planes[i]] = np.where(pixels == background, 0, pixels)
+        else:
+            codes[planes[i]][pixels >= least] = of_frame[i]
     return codes

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any, Final, NoReturn, cast
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from calcreport.contour.grid import LabelVolume, checked_affine
 from calcreport.errors import InputError
+from calcreport.settings import ReadingSettings
 
 GZIP_MAGIC: Final = b"\x1f\x8b"  # beginning of a gzip file
 
@@ -29,14 +30,6 @@ _MAX_HEADER: Final = 16_777_216
 """Segment tables of an atlas make long headers; more than this is not a header."""
 
 _READERS: Final = {".nii": "NiftiImageIO", ".nrrd": "NrrdImageIO", ".mha": "MetaImageIO"}  # ITK's reader of each format
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Most voxels, and most bytes of voxels, that a label map may declare."""
-
-    voxels: int
-    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +48,8 @@ class Checked:
     """Slope and intercept from stored value to label."""
     extension: bytes = b""
     """What a NIfTI file holds between header and voxels."""
+    names: dict[int, str] = field(default_factory=dict)
+    """Of the labels, where the file gives them."""
 
 
 class Inflated:
@@ -127,7 +122,7 @@ def text_header(stream: IO[bytes], separator: str, last: str) -> dict[str, str]:
     return refuse("mask.damaged", "the lesion mask has a damaged header; export it again")
 
 
-def decode(checked: Checked, limits: Limits) -> LabelVolume:
+def decode(checked: Checked, limits: ReadingSettings) -> LabelVolume:
     """Decode a label map, 0 for background; what exceeds the limits is refused before anything is decompressed.
 
     Raises `InputError` ``mask.unsupported``, ``mask.too_large``, ``mask.geometry``, ``mask.damaged``,
@@ -159,11 +154,11 @@ def decode(checked: Checked, limits: Limits) -> LabelVolume:
     return LabelVolume(codes=_labels(sitk.GetArrayViewFromImage(image), checked.scale), affine=affine)
 
 
-def _count(size: tuple[int, int, int], voxel_bytes: int, limits: Limits) -> int:
+def _count(size: tuple[int, int, int], voxel_bytes: int, limits: ReadingSettings) -> int:
     if min(size) < 1:
         refuse("mask.damaged", "the lesion mask declares a volume without voxels; export it again")
     count = size[0] * size[1] * size[2]
-    if count > limits.voxels or count * voxel_bytes > limits.size_bytes:
+    if count > limits.max_volume_voxels or count * voxel_bytes > limits.max_file_bytes:
         refuse("mask.too_large", "the lesion mask declares more voxels than can be read; check it")
     return count
 

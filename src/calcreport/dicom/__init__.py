@@ -5,24 +5,22 @@ Nothing is measured on doubtful geometry or densities: `read_ct` and `read_film`
 
 from __future__ import annotations
 
-from calcreport.dicom.codes import CODES, Code
+from calcreport.dicom.codes import CODES
 from calcreport.dicom.ct.read import CtSeries, read_ct
 from calcreport.dicom.discover import discover
 from calcreport.dicom.film.read import read_film
 from calcreport.dicom.header.film_header import FilmHeader
 from calcreport.dicom.rank import rank_ct_series, rank_films
-from calcreport.dicom.series import Discovery, FilmRanking, SeriesFiles, SeriesRanking, SetAside, StudyFiles
+from calcreport.dicom.series import Discovery, FilmRanking, SeriesFiles, SeriesRanking, StudyFiles
 
 __all__ = [
     "CODES",
-    "Code",
     "CtSeries",
     "Discovery",
     "FilmHeader",
     "FilmRanking",
     "SeriesFiles",
     "SeriesRanking",
-    "SetAside",
     "StudyFiles",
     "discover",
     "rank_ct_series",

@@ -17,13 +17,11 @@ from pathlib import Path
 from typing import Final
 
 from calcreport.dicom.codes import message, problem
-from calcreport.dicom.ct.multiframe import planes_of
-from calcreport.dicom.grouping import group_studies
+from calcreport.dicom.grouping import group_studies, name_by_folder
 from calcreport.dicom.header import film_tags, tags, values
 from calcreport.dicom.header.film_header import FilmHeader, film_of
 from calcreport.dicom.header.image_header import ImageHeader, Plane
-from calcreport.dicom.header.parsing import HEAD_BYTES, read_header
-from calcreport.dicom.nameless import name_by_folder
+from calcreport.dicom.header.parsing import HEAD_BYTES, planes_of, read_header
 from calcreport.dicom.series import Discovery, SeriesFiles, SetAside, StudyFiles
 from calcreport.dicom.source import ByteSource, FileSource, UnsharedFile, ZipMemberSource, open_regular
 from calcreport.errors import InputError
@@ -71,9 +69,7 @@ class _Found:
             shown = values.clean(name.encode("utf-8", "replace").decode("utf-8"), longest=120)
             self.aside[error.code] = SetAside(name=shown, code=error.code, message=error.message, count=1)
         else:
-            self.aside[error.code] = SetAside(
-                name=first.name, code=first.code, message=message(error.code), count=first.count + 1
-            )
+            self.aside[error.code] = replace(first, message=message(error.code), count=first.count + 1)
 
 
 def discover(
@@ -156,27 +152,23 @@ def _walk(root: str, folder: str, found: _Found, *, depth: int) -> Iterator[tupl
         with os.scandir(folder) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
     except OSError:
-        found.set_aside(_relative(folder, root), problem("path.unreadable"))
+        found.set_aside(os.path.relpath(folder, root), problem("path.unreadable"))
         return
     folders = []
     for entry in entries:
         if entry.is_symlink():
-            found.set_aside(_relative(entry.path, root), problem("file.symlink"))
+            found.set_aside(os.path.relpath(entry.path, root), problem("file.symlink"))
         elif entry.is_dir(follow_symlinks=False):
             folders.append(entry.path)
         elif entry.is_file(follow_symlinks=False):
             yield root, entry.path
         else:
-            found.set_aside(_relative(entry.path, root), problem("file.special"))
+            found.set_aside(os.path.relpath(entry.path, root), problem("file.special"))
     for inner in folders:
         if depth >= _DEEPEST_FOLDER:
-            found.set_aside(_relative(inner, root), problem("path.unreadable", "nested too deeply"))
+            found.set_aside(os.path.relpath(inner, root), problem("path.unreadable", "nested too deeply"))
         else:
             yield from _walk(root, inner, found, depth=depth + 1)
-
-
-def _relative(path: str, root: str) -> str:
-    return os.path.relpath(path, root)
 
 
 def _look_at_file(found: _Found, opened: contextlib.ExitStack, path: str, root: str) -> None:
@@ -195,9 +187,9 @@ def _look_at_file(found: _Found, opened: contextlib.ExitStack, path: str, root: 
         else:
             _take(found, FileSource(path, status), head, os.path.dirname(path))  # noqa: PTH120 - a string
     except InputError as error:
-        found.set_aside(_relative(path, root), error)
+        found.set_aside(os.path.relpath(path, root), error)
     except OSError:
-        found.set_aside(_relative(path, root), problem("file.unreadable"))
+        found.set_aside(os.path.relpath(path, root), problem("file.unreadable"))
 
 
 def _take(found: _Found, source: ByteSource, head: bytes, folder: str) -> None:
@@ -238,7 +230,7 @@ def _look_into_zip(found: _Found, opened: contextlib.ExitStack, path: str, root:
     is_suspicious = unpacked > _SUSPICIOUS_UNPACKED and unpacked > _SUSPICIOUS_RATIO * max(packed, 1)
     if unpacked > _LARGEST_UNPACKED or is_suspicious:
         raise problem("zip.bomb")
-    label = _relative(path, root)
+    label = os.path.relpath(path, root)
     for number, member in enumerate(members, start=1):
         found.count_file()
         try:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import unicodedata
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 from calcreport.dicom.ct.stacks import MIN_SLICES, split
 from calcreport.dicom.film.duplicates import copied
-from calcreport.dicom.gaps import are_one_person, filled, has_mixed_bits, pixel_notes
 from calcreport.dicom.header import tags
 from calcreport.dicom.header.film_header import FilmHeader
-from calcreport.dicom.header.image_header import ImageHeader, Plane
+from calcreport.dicom.header.image_header import NO_UID, ImageHeader, PatientHeader, Plane
 from calcreport.dicom.series import SeriesFiles, StudyFiles
 from calcreport.model.report import Patient, Study
 
@@ -158,3 +159,119 @@ def _study(uid: str, series: list[SeriesFiles]) -> StudyFiles:
     if any(image.lacks_identity for stack in series for image in stack.instances):
         notes = (_NAMELESS, *notes)
     return StudyFiles(study=study, series=tuple(series), notes=notes, patient_id_issuer=patient.patient_id_issuer)
+
+
+_MOST_MISSING: Final = 0.5
+"""Where more than this part of the images leaves an attribute out, the rest may be of another kind."""
+
+
+def filled(planes: Sequence[Plane]) -> tuple[list[Plane], tuple[str, ...]]:
+    """Slices of one series with Image Type and kernel where only the others state them, and notes for the reader."""
+    kept, notes = list(planes), []
+    for key, name in (("image_type", "Image Type"), ("kernel", "The kernel")):
+        stated = [getattr(plane, key) or () for plane in kept]
+        known, missing = set(filter(any, stated)), sum(not any(value) for value in stated)
+        if len(known) == 1 and 0 < missing < _MOST_MISSING * len(kept):
+            change: dict[str, Any] = {key: known.pop()}
+            kept = [p if any(value) else replace(p, **change) for p, value in zip(kept, stated, strict=True)]
+            notes.append(f"{name} is missing in {missing} images; it was taken from the others.")
+    return kept, tuple(notes)
+
+
+def pixel_notes(images: Sequence[ImageHeader]) -> tuple[str, ...]:
+    """Notes on pixel attributes that the reader worked out, each once."""
+    names = sorted({name for image in images for name in image.pixels.derived})
+    return (f"Missing in the header and worked out from the other pixel attributes: {', '.join(names)}.",) * bool(names)
+
+
+def has_mixed_bits(images: Sequence[ImageHeader]) -> bool:
+    """Whether a place of the bits that was worked out differs from that of other images of the series."""
+    pixels = [image.pixels for image in images]
+    is_derived = any(part.derived for part in pixels)
+    return is_derived and len({(part.bits_stored, part.high_bit) for part in pixels}) > 1
+
+
+def are_one_person(patients: Sequence[PatientHeader]) -> bool:
+    """Whether the images of a series name one patient.
+
+    Patient ID must be the same. Name and day of birth may be missing from an image that still says whose it is by
+    another of these; what two images state must agree.
+    """
+    identities = set(map(_identity, set(patients)))
+    fullest = max(identities, key=lambda fields: sum(map(bool, fields)), default=())
+    for fields in identities:
+        shared = [(one, other) for one, other in zip(fields, fullest, strict=True) if one and other]
+        if fields[0] != fullest[0] or (fields != fullest and not shared):
+            return False
+    return all(len({fields[place] for fields in identities} - {""}) <= 1 for place in range(len(fullest)))
+
+
+def _identity(patient: PatientHeader) -> tuple[str, ...]:
+    """Id, day of birth and each group of the name; carets, blanks and case of a name do not matter."""
+    groups = [*(patient.name or "").split("=", 2), "", ""][:3]
+    names = (unicodedata.normalize("NFKC", group).casefold() for group in groups)
+    return (
+        patient.patient_id or "",
+        patient.birth_date or "",
+        *("".join(c for c in name if c.isalnum()) for name in names),
+    )
+
+
+def name_by_folder(planes: Sequence[Plane], folder_of: Mapping[int, str]) -> list[Plane]:
+    """Give slices without Study, Series or own SOP Instance UID names that group them; the others stay unchanged.
+
+    `folder_of` is the folder of each file, by the identity of its source.
+    """
+    named = {id(plane.image): plane.image for plane in planes} | _with_own_instance(planes)
+    studies, series = defaultdict[Hashable, list[int]](list), defaultdict[Hashable, list[int]](list)
+    for key, image in named.items():
+        folder = folder_of[id(image.source)]
+        if not image.study_uid:
+            studies[folder, image.patient.study_date].append(key)
+        if not image.series_uid:
+            series[folder, image.study_uid, _kind(image)].append(key)
+    for members in studies.values():
+        uid = _name("study", (named[key] for key in members))
+        named |= {key: replace(named[key], study_uid=uid) for key in members}
+    for members in series.values():
+        for part in _by_frame_of_reference(members, named):
+            uid = _name("series", (named[key] for key in part))
+            named |= {key: replace(named[key], series_uid=uid) for key in part}
+    return [p if named[id(p.image)] is p.image else replace(p, image=named[id(p.image)]) for p in planes]
+
+
+def _kind(image: ImageHeader) -> Hashable:
+    """Give what tells series of one folder apart; where it does not, their geometry does when stacks are cut."""
+    return image.patient.study_date, image.series.number, image.series.description
+
+
+def _by_frame_of_reference(members: list[int], named: Mapping[int, ImageHeader]) -> Iterable[list[int]]:
+    """Parts that share a frame of reference; the whole where every image has one of its own."""
+    parts: dict[str | None, list[int]] = defaultdict(list)
+    for key in members:
+        parts[named[key].frame_of_reference_uid].append(key)
+    return parts.values() if len(parts) < len(members) else [members]
+
+
+def _with_own_instance(planes: Sequence[Plane]) -> dict[int, ImageHeader]:
+    """Files of series whose one SOP Instance UID stands in every file, each under a name of its own."""
+    alike: dict[Hashable, list[Plane]] = defaultdict(list)
+    for plane in planes:
+        if plane.frame is None:
+            alike[plane.image.study_uid, plane.image.series_uid].append(plane)
+    return {
+        id(plane.image): replace(plane.image, instance_uid=_digest(plane.image.instance_uid, repr(plane.position_mm)))
+        for members in alike.values()
+        if len(members) >= MIN_SLICES
+        and len({plane.image.instance_uid for plane in members}) == 1
+        and len({plane.position_mm for plane in members}) == len(members)
+        for plane in members
+    }
+
+
+def _name(kind: str, images: Iterable[ImageHeader]) -> str:
+    return _digest(kind, *sorted(image.instance_uid for image in images))
+
+
+def _digest(*parts: str) -> str:
+    return f"{NO_UID}{hashlib.sha256(repr(parts).encode()).hexdigest()[:24]}"

@@ -15,8 +15,7 @@ from calcreport.dicom.ct.acquisition import contrast_of
 from calcreport.dicom.ct.stacks import normal_of, steps_of
 from calcreport.dicom.film.duplicates import CONFLICT, without_doubles
 from calcreport.dicom.header.film_header import FilmHeader
-from calcreport.dicom.measurable import refusal_code
-from calcreport.dicom.series import FilmRanking, SeriesFiles, SeriesRanking, StudyFiles
+from calcreport.dicom.series import FilmRanking, SeriesFiles, SeriesRanking, StudyFiles, refusal_code
 from calcreport.model.image import Contrast
 from calcreport.model.report import SeriesEntry
 
@@ -117,7 +116,6 @@ def _merit(series: SeriesFiles, extents: Sequence[Extent]) -> tuple[float, ...]:
     step = float("inf") if steps is None else float(np.median(steps))
     is_axial = first.orientation is not None and abs(float(normal_of(first.orientation)[2])) > _NEAR_AXIAL
     thickness = max(step, first.thickness_mm or 0.0)
-    contrast = contrast_of(series)[0]
     return (
         0.0 if series.problem is None else 1.0,
         1.0 if extent is None or is_detail(extent, extents, share=_MOSTLY_COVERED) else 0.0,
@@ -125,7 +123,7 @@ def _merit(series: SeriesFiles, extents: Sequence[Extent]) -> tuple[float, ...]:
         0.0 if is_axial else 1.0,
         float(kernel_sharpness(first.kernel)),
         float(sum(thickness > limit for limit in _THICKNESS_CLASSES_MM)),
-        _BY_CONTRAST[contrast],
+        _BY_CONTRAST[contrast_of(series)],
         thickness,
         -float(len(series.planes)),
         float(series.number or 0),

@@ -10,7 +10,6 @@ import os
 import stat
 import zipfile
 import zlib
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, Protocol
 
 from calcreport.dicom.codes import problem
@@ -36,11 +35,8 @@ class ByteSource(Protocol):
 
     size: int
     """Bytes in the file."""
-
-    @property
-    def place(self) -> str:
-        """Folder or archive the file lies in, absolute; for finding it again, never for display."""
-        ...
+    place: str
+    """Folder or archive the file lies in, absolute; for finding it again, never for display."""
 
     def read(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes from `offset`.
@@ -76,17 +72,12 @@ class FileSource:
     A file that differs from the `status` that `open_regular` saw is refused.
     """
 
-    __slots__ = ("_identity", "_path", "size")
+    __slots__ = ("_identity", "_path", "place", "size")
 
     def __init__(self, path: str, status: os.stat_result) -> None:
-        self._path = path
-        self.size = status.st_size
+        self._path, self.size = path, status.st_size
+        self.place = os.path.dirname(os.path.abspath(path))  # noqa: PTH100, PTH120 - a string, for every file
         self._identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-
-    @property
-    def place(self) -> str:
-        """Its folder."""
-        return str(Path(self._path).absolute().parent)
 
     def read(self, offset: int, length: int) -> bytes:
         """Read `length` bytes from `offset`."""
@@ -165,16 +156,11 @@ class ZipMemberSource(ByteSource):
     `path` is that of the archive.
     """
 
-    __slots__ = ("_archive", "_member", "_path", "size")
+    __slots__ = ("_archive", "_member", "place", "size")
 
     def __init__(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: str) -> None:
-        self._archive, self._member, self._path = archive, member, path
-        self.size = member.file_size
-
-    @property
-    def place(self) -> str:
-        """The archive."""
-        return str(Path(self._path).absolute())
+        self._archive, self._member = archive, member
+        self.size, self.place = member.file_size, os.path.abspath(path)  # noqa: PTH100 - a string
 
     def read(self, offset: int, length: int) -> bytes:
         """Read `length` bytes from `offset`."""
@@ -192,22 +178,16 @@ class ZipMemberSource(ByteSource):
 
 
 class DeflatedSource(ByteSource):
-    """The data set of a deflated file (PS3.5 annex A.5), inflated as far as asked for and no further.
+    """The data set of a deflated file (PS3.5 annex A.5) from `start` on, inflated as far as asked for.
 
-    `inner`: the file; `start`: offset where the deflated data set begins; `limit`: most bytes inflated; deflate can
-    grow a thousandfold.
+    Deflate can grow a thousandfold: no more than `limit` bytes are inflated.
     """
 
-    __slots__ = ("_inner", "_start", "size")
+    __slots__ = ("_inner", "_start", "place", "size")
 
     def __init__(self, inner: ByteSource, start: int, limit: int) -> None:
-        self._inner, self._start = inner, start
+        self._inner, self._start, self.place = inner, start, inner.place
         self.size = min(limit, 1100 * (inner.size - start) + 1024)  # deflate grows at most 1032-fold
-
-    @property
-    def place(self) -> str:
-        """Folder or archive of the file."""
-        return self._inner.place
 
     def head(self, length: int) -> bytes:
         """Up to `length` first bytes of the inflated data set; fewer only at its end."""

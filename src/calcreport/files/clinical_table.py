@@ -8,14 +8,12 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
 from typing import TYPE_CHECKING, Any, Final
 
 from calcreport.errors import ClinicalError
 from calcreport.model.clinical import KEYS, Clinical, ClinicalRow, parse_row
-from calcreport.model.near_keys import field_paths, name_unknown_key
 from calcreport.model.report import Study
-from calcreport.model.typed_mistakes import Mistake, refuse
+from calcreport.model.typed_mistakes import Mistake, field_paths, name_unknown_key, refuse
 
 if TYPE_CHECKING:
     from calcreport.dicom import StudyFiles
@@ -62,7 +60,6 @@ class KeyedClinical:
     keys: Mapping[str, str] = field(repr=False)
     """Those of `KEYS` that are given."""
     clinical: Clinical = field(repr=False)
-    """Checked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,17 +191,13 @@ def _is_one_patient(studies: Sequence[StudyFiles]) -> bool:
     """Whether all studies have the same patient id, and nothing else in their headers distinguishes two people."""
     if any(not study.study.patient.id for study in studies):
         return False
-    people = {_person(study) for study in studies}
-    return all(not _differ(one, other) for one, other in combinations(people, 2))
+    people = map(_person, studies)
+    return all(len(set(stated) - {None, ""}) <= 1 for stated in zip(*people, strict=True))
 
 
 def _person(study: StudyFiles) -> tuple[str | None, ...]:
     patient = study.study.patient
     return patient.id, patient.birth_date, study.patient_id_issuer, patient.sex if patient.sex in {"F", "M"} else None
-
-
-def _differ(one: tuple[str | None, ...], other: tuple[str | None, ...]) -> bool:
-    return any(mine and its and mine != its for mine, its in zip(one, other, strict=True))
 
 
 def _names(names: Sequence[str]) -> str:

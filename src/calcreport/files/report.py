@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import date
+import re
+from collections import Counter
+from collections.abc import Iterator
+from datetime import date, datetime
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -12,9 +15,8 @@ from pydantic import ValidationError
 from calcreport.errors import UsageError
 from calcreport.model.decision import Capabilities
 from calcreport.model.findings import Findings
-from calcreport.model.near_keys import spell_path
 from calcreport.model.report import READABLE_VERSIONS, SCHEMA_VERSION, Report
-from calcreport.model.report_checks import find_impossible
+from calcreport.model.typed_mistakes import spell_path
 from calcreport.resources import rule_texts
 from calcreport.rules import load_rules
 from calcreport.rules.prior_match import EarlierReport
@@ -116,14 +118,57 @@ def earlier_report(report: Report) -> EarlierReport:
             lesion.id: (day, lesion.growth.stable_from_mm)
             for lesion in report.lesions
             if lesion.growth is not None
-            and (day := _day(lesion.growth.stable_since)) is not None
+            and (day := _iso(lesion.growth.stable_since, date)) is not None
             and lesion.growth.stable_from_mm is not None
         },
     )
 
 
-def _day(text: str | None) -> date | None:
+def _iso(text: str | None, kind: type[date]) -> date | None:
+    """Day or time of a text; ``None`` for one that is no ISO 8601."""
     try:
-        return date.fromisoformat(text) if text else None
+        return kind.fromisoformat(text or "")
     except ValueError:
         return None
+
+
+# Names of lesions and UIDs; longest of UIDs and versions; parts of a lesion whose numbers are checked.
+_LESION_ID: Final = re.compile(r"L[1-9][0-9]{0,4}")
+_UID: Final = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
+_LONGEST_UID: Final = 64
+_LONGEST_VERSION: Final = 64
+_CHECKED: Final = ("size", "foci", "mass", "density", "depth")
+
+_RANGES: Final = (
+    (re.compile(r".*(?<!lps)_mm"), 0.0, 2500.0),
+    (re.compile(r".*_mm3"), 0.0, 1e9),
+    (re.compile(r".*_hu"), -1e5, 1e5),
+    (re.compile(r".*_px"), 0.0, 1e6),
+    (re.compile(r"count"), 0.0, 1e7),
+)
+"""Names of fields, and the least and largest value any of them can have."""
+
+
+def find_impossible(report: Report, data: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Find values that cannot be, and yield the path of each; `data` is the checked report as plain values."""
+    if report.created is not None and _iso(report.created, datetime) is None:
+        yield ("created",)
+    if any(len(text) > _LONGEST_VERSION for text in (report.software.name, report.software.version)):
+        yield ("software", "version")
+    lesions = (*report.lesions, *(entry.lesion for entry in report.rejected))
+    for name in ("id", "tracking_uid"):
+        stated = [value for lesion in lesions if (value := getattr(lesion, name)) is not None]
+        pattern = _LESION_ID if name == "id" else _UID
+        is_twice = max(Counter(stated).values(), default=0) > 1
+        if is_twice or any(not pattern.fullmatch(value) or len(value) > _LONGEST_UID for value in stated):
+            yield ("lesions", name)
+    for number, lesion in enumerate(data["lesions"]):
+        for part in _CHECKED:
+            yield from (("lesions", str(number), part, name) for name in _out_of_range(lesion[part]))
+
+
+def _out_of_range(part: dict[str, Any]) -> Iterator[str]:
+    for name, value in part.items():
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if is_number and any(p.fullmatch(name) and not low <= value <= high for p, low, high in _RANGES):
+            yield name

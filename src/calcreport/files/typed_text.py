@@ -13,8 +13,7 @@ from typing import Any, Final, Literal, NoReturn
 import yaml
 
 from calcreport.errors import ClinicalError
-from calcreport.model.near_keys import spell_path
-from calcreport.model.typed_mistakes import Mistake, TypedMapping, refuse
+from calcreport.model.typed_mistakes import Mistake, TypedMapping, refuse, spell_path
 
 MAX_CHARACTERS: Final = 200_000
 """A file typed by hand is a page; a larger one is the wrong file."""

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from calcreport.resources import code_text
+from calcreport.resources import packaged_text
 
 
 @cache
 def _tables() -> dict[str, Any]:
-    return tomllib.loads(code_text())
+    return tomllib.loads(packaged_text("formats/codes.toml"))
 
 
 def rows_of(table: str) -> Mapping[str, tuple[str, str, str]]:

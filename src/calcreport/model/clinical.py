@@ -6,12 +6,13 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from calcreport.model.answers import Answer, ContrastPhase, Count, Day, Number, Side, Word, as_word
 from calcreport.model.laboratory import ANALYTES, convert
 from calcreport.model.report import Laterality, Record, YesNo
-from calcreport.model.typed_mistakes import mistakes_of, refuse, without_unknown
+from calcreport.model.terms import Hidden
+from calcreport.model.typed_mistakes import checked, without_unknown
 
 
 def _as_rate(value: Any) -> Any:  # noqa: ANN401 - a validator sees whatever was typed
@@ -233,17 +234,11 @@ class Imaging(Record):
     contrast: ContrastPhase = "unknown"
 
 
-class Request(Record):
+class Request(Hidden):
     """The request; free text, hostile until escaped."""
 
     question: Annotated[str, Field(max_length=2000)] | None = None
     referrer: Annotated[str, Field(max_length=200)] | None = None
-
-    def __repr__(self) -> str:
-        """Hide free text from logs and tracebacks."""
-        return "Request(…)"
-
-    __str__ = __repr__
 
 
 _Input = TypeVar("_Input", bound="Clinical")
@@ -275,18 +270,12 @@ def _as_key(value: Any) -> Any:  # noqa: ANN401
 Key = Annotated[Annotated[str, Field(max_length=200)] | None, BeforeValidator(_as_key)]
 
 
-class ClinicalRow(Clinical):
+class ClinicalRow(Hidden, Clinical):
     """Clinical input that names the study or the patient it is about: a row of a table, or a whole file."""
 
     study_instance_uid: Key = None
     accession_number: Key = None
     patient_id: Key = None
-
-    def __repr__(self) -> str:
-        """Hide the identity from logs and tracebacks."""
-        return "ClinicalRow(…)"
-
-    __str__ = __repr__
 
 
 KEYS: Final = tuple(name for name in ClinicalRow.model_fields if name not in Clinical.model_fields)
@@ -314,24 +303,15 @@ def parse_clinical(data: Mapping[str, Any]) -> Clinical:
 
 
 def _validated(data: Mapping[str, Any], root: type[_Input]) -> _Input:
-    try:
-        return root.model_validate(without_unknown(data, root))
-    except ValidationError as error:
-        mistakes = mistakes_of(error, root)
-    # Raised outside the handler: the cause would carry the values typed into a traceback.
-    raise refuse(mistakes, area="clinical", data=data)
+    return checked(without_unknown(data, root), root, area="clinical", data=data)
 
 
 def as_given(clinical: Clinical) -> dict[str, Any]:
     """Clinical input for the report: sections and fields as given, plain values, every unknown named ``"unknown"``."""
-    return _named(clinical.model_dump(mode="json"))
 
-
-def _named(section: dict[str, Any]) -> dict[str, Any]:
-    named: dict[str, Any] = {}
-    for key, value in section.items():
+    def named(value: Any) -> Any:  # noqa: ANN401 - plain values of any kind
         if isinstance(value, dict):
-            named[key] = _named(value)
-        else:
-            named[key] = "unknown" if value is None else value
-    return named
+            return {key: named(inner) for key, inner in value.items()}
+        return "unknown" if value is None else value
+
+    return dict(named(clinical.model_dump(mode="json")))

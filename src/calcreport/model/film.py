@@ -83,7 +83,6 @@ class FilmImage:
     view: FilmView
     """Lengths; how it was taken."""
     reference: SliceReference
-    """The stored image."""
     series_instance_uid: str = ""
     frame_of_reference_uid: str | None = None
     """As the header says; films rarely have one."""
@@ -91,7 +90,6 @@ class FilmImage:
     """Whether the intensity is proportional to the logarithm of exposure (Pixel Intensity Relationship); ``None`` when
     the header does not tell."""
     kvp: float | None = None
-    """Tube voltage in kV."""
     has_polarity_conflict: bool = False
     """Whether the header contradicts itself about which end is dense."""
     notes: tuple[str, ...] = ()
@@ -161,7 +159,6 @@ class Shadow:
     film: int
     """Index into `RadiographFindings.films`."""
     mineral: PixelMask
-    """Mineralised pixels."""
     longest: FilmSegment
     """Longest projected diameter between outer edges."""
     across: FilmSegment
@@ -210,7 +207,6 @@ class FilmFindings:
     films: tuple[FilmImage, ...]
     """As read, in the order of the report."""
     readings: tuple[FilmReading, ...]
-    """One a film."""
     lesions: tuple[ProjectedLesion, ...]
     """Largest first."""
     excluded: tuple[Excluded, ...]

@@ -6,7 +6,7 @@ Everything may be missing, and missing means unknown: never no, never zero. Leng
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
@@ -251,40 +251,27 @@ def finding_of(
 
     `voxel_diagonal_mm` is the space diagonal of one voxel; ``None`` when a length has no such error.
     """
-    place = FindingLocation(
-        region=lesion.location.region,
-        laterality=lesion.location.laterality,
-        compartment=lesion.location.compartment,
-        first_image=lesion.location.first_image,
-        last_image=lesion.location.last_image,
-        centroid_lps_mm=lesion.location.centroid_lps_mm,
-    )
     return LesionFinding(
-        id=lesion_id, location=place, voxel_diagonal_mm=voxel_diagonal_mm, failed_checks=lesion.failed_checks,
-        **finding_facts(lesion),
+        id=lesion_id, location=FindingLocation(**_shared(lesion.location, FindingLocation)),
+        voxel_diagonal_mm=voxel_diagonal_mm, failed_checks=lesion.failed_checks, **finding_facts(lesion),
     )  # fmt: skip
 
 
 def finding_facts(lesion: MeasuredLesion | ProjectedLesion | Lesion) -> dict[str, Any]:
     """Facts of a lesion as the decision logic takes them, by field of `LesionFinding`; its place is not among them."""
+    features = {name: said for name, said in lesion.pattern.features.items() if name in FindingFeatures.model_fields}
+    words = {name: said for name, said in features.items() if isinstance(said, bool | str | None)}
     return {
-        "size": FindingSize(**_shared(lesion.size, FindingSize)),
-        "mass": FindingMass(**_shared(lesion.mass, FindingMass)),
-        "density": FindingDensity(
-            **_shared(lesion.density, FindingDensity) | {"is_certain": lesion.density.is_certain}
-        ),
-        "depth": FindingDepth.model_validate(_shared(lesion.depth, FindingDepth)),
-        "pattern": FindingPattern(id=lesion.pattern.id, confidence=lesion.pattern.confidence),
         "bone_relation": lesion.bone_relation,
-        "foci": FindingFoci(**_shared(lesion.foci, FindingFoci)),
-        "features": FindingFeatures.model_validate(
-            {
-                name: answer
-                for name, answer in lesion.pattern.features.items()
-                if name in FindingFeatures.model_fields and isinstance(answer, bool | str | None)
-            }
-        ),
-    }
+        "features": FindingFeatures.model_validate(words),
+    } | {name: kind.model_validate(_shared(getattr(lesion, name), kind)) for name, kind in _PARTS.items()}
+
+
+_PARTS: Final[dict[str, type[Record]]] = {
+    "size": FindingSize, "mass": FindingMass, "density": FindingDensity, "depth": FindingDepth,
+    "pattern": FindingPattern, "foci": FindingFoci,
+}  # fmt: skip
+"""Parts of a lesion that are taken over field by field."""
 
 
 def _shared(measured: Record, kind: type[Record]) -> dict[str, Any]:

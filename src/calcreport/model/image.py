@@ -34,7 +34,6 @@ class SliceReference:
     """The stored image a slice came from."""
 
     sop_instance_uid: str
-    """SOP Instance UID of the file."""
     instance_number: int | None
     """Instance Number as the viewer shows it; ``None`` when absent."""
     frame: int | None = None
@@ -78,20 +77,12 @@ class Acquisition:
     slice_thickness_mm: float | None = None
     """Slice Thickness attribute in mm: shown, never used for volume."""
     kernel: str | None = None
-    """Convolution kernel."""
     contrast: Contrast = Contrast.UNKNOWN
     """From the header; `Contrast.UNKNOWN` when it does not settle the matter."""
-    contrast_evidence: str = "no attribute"
-    """Which attribute settled the contrast, or why none did; no patient data."""
     patient_position: str | None = None
     """HFS, FFS …; shown only, never used for sides."""
     body_part: str | None = None
-    """Body Part Examined."""
     laterality: str | None = None
     """``"left"``, ``"right"`` or ``None``."""
-    manufacturer: str | None = None
-    """Scanner maker."""
-    is_lossy: bool = False
-    """Whether the pixels were ever lossily compressed."""
     notes: tuple[str, ...] = ()
     """Sentences a reader must see (gantry tilt, overlap, gaps, lossy, burned-in annotation …)."""

@@ -31,7 +31,6 @@ class Lengths:
     """Spells lengths as a radiologist dictates them, and never hides on which side of a limit one lies."""
 
     limits_mm: tuple[float, ...]
-    """Limits in mm."""
 
     def spell(self, length_mm: float) -> str:
         """Spell a length in mm: ``"7 mm"``, ``"4.4 cm"``; with 50 mm as a limit 50.2 mm is ``"5.02 cm"``."""

@@ -127,7 +127,6 @@ class CtFindings:
     excluded: tuple[Excluded, ...]
     """Dense things that are not lesions, with reasons."""
     thresholds: Thresholds
-    """Limits in HU that were used."""
     threshold_reason: str
     """Why these limits, in words."""
     noise_hu: float

@@ -10,9 +10,16 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
-from calcreport.model.evidence import Laboratory, LabResult, LesionGrowth, PriorStudy, RulesUsed, UsedInput
+from calcreport.model.evidence import (
+    Laboratory,
+    LabResult,
+    LesionGrowth,
+    LesionReview,
+    PriorStudy,
+    RulesUsed,
+    UsedInput,
+)
 from calcreport.model.incidental import Incidental, IncidentalKind
-from calcreport.model.review import LesionReview
 from calcreport.model.shape import LesionShape
 from calcreport.model.terms import (
     BoneRelation,
@@ -21,6 +28,7 @@ from calcreport.model.terms import (
     DepthClass,
     ExclusionReason,
     FlagState,
+    Hidden,
     Laterality,
     Point,
     Record,
@@ -52,7 +60,7 @@ class Software(Record):
     rules_version: str
 
 
-class Patient(Record):
+class Patient(Hidden):
     """Identity as received; hostile text until escaped."""
 
     name: str | None = None
@@ -60,12 +68,6 @@ class Patient(Record):
     birth_date: str | None = None
     sex: str | None = None
     age_years: float | None = None
-
-    def __repr__(self) -> str:
-        """Hide the identity from logs and tracebacks."""
-        return "Patient(…)"
-
-    __str__ = __repr__
 
 
 class Study(Record):

@@ -17,6 +17,16 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Hidden(Record):
+    """Base of what names a patient or is free text: neither stands in logs and tracebacks."""
+
+    def __repr__(self) -> str:
+        """Give the name of the record alone."""
+        return f"{type(self).__name__}(…)"
+
+    __str__ = __repr__
+
+
 @unique
 class YesNo(StrEnum):
     """Three answers; unknown is never no."""

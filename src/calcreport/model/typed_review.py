@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from calcreport.model.answers import Answer, Day, Length, Side, as_word
 from calcreport.model.findings import FindingPattern
-from calcreport.model.near_keys import spell_path
 from calcreport.model.terms import DepthClass, Record, YesNo
-from calcreport.model.typed_mistakes import Mistake, mistakes_of, refuse
+from calcreport.model.typed_mistakes import checked, spell_path
 
 _LONGEST_TEXT: Final = 400
 
@@ -29,6 +28,11 @@ Extent = Annotated[Length | None, AfterValidator(_positive)]
 Line = Annotated[str, Field(min_length=1, max_length=_LONGEST_TEXT)]
 
 
+def _as_entry(name: str) -> BeforeValidator:
+    """Read a word alone, as in ``L1: accept`` and ``pattern: P05``, as the one entry of its section."""
+    return BeforeValidator(lambda value: {name: value} if isinstance(value, str) else value)
+
+
 class TypedMass(Record):
     """The whole lesion with its non-mineralised part, as the reader sees it."""
 
@@ -43,7 +47,7 @@ class LesionVerdict(Record):
     """Without it a lesion with corrected values is corrected."""
     reason: Line | None = None
     """Why; a rejection needs one."""
-    pattern: FindingPattern | None = None
+    pattern: Annotated[FindingPattern | None, _as_entry("id")] = None
     depth_class: Annotated[DepthClass, BeforeValidator(as_word)] | None = None
     laterality: Side | None = None
     max_diameter_mm: Extent = None
@@ -63,7 +67,7 @@ class Review(Record):
     reader: Line | None = None
     """Name as it should stand in the report."""
     date: Day | None = None
-    lesions: dict[str, LesionVerdict] = Field(default_factory=dict)
+    lesions: dict[str, Annotated[LesionVerdict, _as_entry("decision")]] = Field(default_factory=dict)
     """By the lesion's id in the report, such as ``L1``, or by its tracking UID."""
 
 
@@ -73,34 +77,7 @@ def parse_review(data: Mapping[str, Any]) -> Review:
     Raises `ClinicalError` with every mistake at once, one a line, without the values typed: ``review.unknown_key``,
     ``review.value``; ``review.invalid`` when there are both kinds.
     """
-    mistakes: list[Mistake] = []
-    review = Review()
-    try:
-        review = Review.model_validate(_written_out(data))
-    except ValidationError as error:
-        mistakes = mistakes_of(error, Review)
-    mistakes = mistakes or [("value", text) for text in _contradictions(review)]
-    # Raised outside the handler: the cause would carry the values typed into a traceback.
-    if mistakes:
-        raise refuse(mistakes, area="review", data=data)
-    return review
-
-
-def _written_out(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Write out the short forms: ``L1: accept`` and ``pattern: P05``."""
-    written = dict(data)
-    lesions = written.get("lesions")
-    if isinstance(lesions, dict):
-        written["lesions"] = {str(name): _write_out(verdict) for name, verdict in lesions.items()}
-    return written
-
-
-def _write_out(verdict: Any) -> Any:  # noqa: ANN401 - as typed
-    if isinstance(verdict, str):
-        return {"decision": verdict}
-    if isinstance(verdict, dict) and isinstance(verdict.get("pattern"), str):
-        return verdict | {"pattern": {"id": verdict["pattern"]}}
-    return verdict
+    return checked(data, Review, area="review", data=data, contradictions=_contradictions)
 
 
 def _contradictions(review: Review) -> list[str]:

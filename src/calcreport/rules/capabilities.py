@@ -1,16 +1,19 @@
-"""What a class or a recommendation is capable of: written on one of its rows, and true of all of them."""
+"""Rows of the rule tables as written: what a class or a recommendation is capable of, and a site's own rows.
+
+A capability is written on one row of a conclusion and true of all of them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from calcreport.model.decision import Capabilities
+from calcreport.rules.condition_parser import near
 from calcreport.rules.conditions import comparisons
 from calcreport.rules.facts import YES_NO, Fact, Kind
 from calcreport.rules.rule_rows import CAPABILITIES, CONTACT, Rule
-from calcreport.rules.site_rules import Row
 
 SUSPECTED: Final = "suspected."
 """Before a class that forbids biopsy: the fact that any lesion of the patient speaks for it."""
@@ -123,3 +126,151 @@ def capabilities_of(tables: Mapping[str, Iterable[Rule]]) -> Capabilities:
         contacts={rule.concludes: rule.contact for rule in tables["recommendation"] if rule.contact},
         bans={name: tuple(dict.fromkeys(said)) for name, said in bans.items()},
     )
+
+
+_FIRST_MET_WINS: Final = {"flag": "flag", "concern": None}
+"""Tables that end with a row without a condition, and the key whose every value has such an end."""
+
+_WORDS: Final = ("text", "label", "because", "notes", "sources", "since")
+"""Keys a site may change without changing what is decided."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One row as written."""
+
+    where: str
+    """File, line and id, for messages."""
+    table: str
+    content: dict[str, Any]
+    """As read from TOML."""
+
+    @property
+    def id(self) -> object:
+        """As written; anything that is no text is named a mistake later."""
+        return self.content.get("id")
+
+    @property
+    def conclusion(self) -> str:
+        """Flag, class, concern or recommendation it speaks of."""
+        return str(self.content.get(self.table, self.content.get("id")))
+
+    @property
+    def judgement(self) -> dict[str, Any]:
+        """All of it but its words and where they come from."""
+        return {key: value for key, value in self.content.items() if key not in _WORDS}
+
+
+@dataclass(slots=True, kw_only=True)
+class Tables:
+    """Everything one layer of rule files says."""
+
+    version: str = ""
+    """Of the layer."""
+    names: list[str] = field(default_factory=list)
+    """Names the files give themselves."""
+    conditions: dict[str, Any] = field(default_factory=dict)
+    """Named conditions as read from TOML."""
+    rows: list[Row] = field(default_factory=list)
+    removed: list[tuple[str, str]] = field(default_factory=list)
+    """File, and id of a row it takes out."""
+    warnings: list[str] = field(default_factory=list)
+    """Safety rows (red flags, referral, ban on biopsy) that the site's layer takes out or changes."""
+
+
+def lay_over(tables: Tables, site: Tables, problems: list[str]) -> None:
+    """Lay a site's rules over the built-in ones, `tables`, which are changed in place; mistakes go to `problems`.
+
+    A row with a known id replaces that row where it stands; a new row goes before the row it names with ``before``,
+    else to the end of its table (where the first row met decides: before the row without a condition). A named
+    condition replaces the one of its name. ``removed`` takes rows out. The ban on biopsy is none of the site's: its
+    rows stay, behind those of the site that speak of the same.
+    """
+    bans = _marked(tables.rows, "forbids_biopsy")
+    safety = {
+        row.id: row
+        for row in tables.rows
+        if isinstance(row.id, str)
+        if row.table == "flag" or (row.table, row.conclusion) in bans | _marked(tables.rows, "is_referral")
+    }
+    kept = {name for name, row in safety.items() if (row.table, row.conclusion) in bans}
+    deciding = _named_in(
+        [row.content.get("when") for row in safety.values() if row.id in kept and row.table == "class"]
+    )
+    problems += [
+        f"condition '{name}' decides on the ban on biopsy and cannot be replaced"
+        for name, content in site.conditions.items()
+        if name in deciding and content != tables.conditions.get(name)
+    ]
+    tables.conditions |= site.conditions
+    tables.version = f"{tables.version}+{site.version}" if site.version else tables.version
+    tables.names += site.names or ["site"]
+    ids = [row.id for row in tables.rows if isinstance(row.id, str)]
+    for name, removed in site.removed:
+        if removed not in ids:
+            problems.append(f"{name}: removed names the unknown row '{removed}'{near(removed, ids)}")
+    taken_out = {removed for _, removed in site.removed}
+    tables.rows = [row for row in tables.rows if row.id not in taken_out or row.id in kept]
+    for row in site.rows:
+        _put(tables.rows, row, problems)
+    present = {row.id: row for row in tables.rows if isinstance(row.id, str)}
+    changed = [name for name, row in safety.items() if name in present and present[name].judgement != row.judgement]
+    for name in (name for name in changed if name in kept):
+        row = safety[name]
+        content = row.content | {"id": f"{name}-built-in", row.table: row.conclusion}
+        tables.rows.insert(tables.rows.index(present[name]) + 1, Row(where=row.where, table=row.table, content=content))
+    for what, names in (
+        ("taken out", taken_out & safety.keys() - kept),
+        ("changed", set(changed)),
+        ("kept although the site takes them out", taken_out & kept),
+    ):
+        if names:
+            tables.warnings.append(f"safety rows {what}: {', '.join(sorted(map(str, names)))}")
+
+
+def _marked(rows: list[Row], column: str) -> set[tuple[str, str]]:
+    """Tables and conclusions of which some row has the column."""
+    return {(row.table, row.conclusion) for row in rows if row.content.get(column) is True}
+
+
+def _named_in(content: Any) -> set[str]:  # noqa: ANN401 - as read from TOML
+    """Named conditions that a condition asks for by itself."""
+    parts = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
+    own = content.get("condition") if isinstance(content, dict) else None
+    return ({own} if isinstance(own, str) else set()).union(*map(_named_in, parts))
+
+
+def _put(rows: list[Row], row: Row, problems: list[str]) -> None:
+    content = {key: value for key, value in row.content.items() if key != "before"}
+    new = Row(where=row.where, table=row.table, content=content)
+    before = row.content.get("before")
+    held = next((place for place, other in enumerate(rows) if other.id == row.id and row.id is not None), None)
+    if held is not None and rows[held].table != row.table:
+        problems.append(f"{row.where}: this id belongs to a {rows[held].table}, not a {row.table}")
+        return
+    if before is None and held is not None:
+        rows[held] = new
+        return
+    if held is not None:
+        del rows[held]
+    place = _end_of(rows, new) if before is None else _place_of(rows, new, before, problems)
+    rows.insert(place, new)
+
+
+def _place_of(rows: list[Row], row: Row, before: object, problems: list[str]) -> int:
+    ids = [other.id for other in rows if other.table == row.table and isinstance(other.id, str)]
+    if before not in ids:
+        problems.append(f"{row.where}: before names the unknown {row.table} '{before}'{near(str(before), ids)}")
+        return len(rows)
+    return next(place for place, other in enumerate(rows) if other.id == before)
+
+
+def _end_of(rows: list[Row], row: Row) -> int:
+    """Place at the end of the table, before the row without a condition where the first row met decides."""
+    if row.table in _FIRST_MET_WINS:
+        key = _FIRST_MET_WINS[row.table]
+        for place, other in enumerate(rows):
+            is_same = other.table == row.table and (key is None or other.content.get(key) == row.content.get(key))
+            if is_same and not other.content.get("when"):
+                return place
+    return len(rows)

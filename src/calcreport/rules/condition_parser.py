@@ -27,11 +27,12 @@ _FITTING: Final[Mapping[Kind, frozenset[Relation]]] = {
 }  # relations that each kind of fact allows
 
 
-class ConditionParser:
-    """Parses conditions; keeps what is known of facts and named conditions.
+class _Mistake(Exception):  # noqa: N818 - never leaves this module
+    """Sentences on what is wrong with a condition."""
 
-    `facts`: declared facts by name; `named`: named conditions as read from TOML.
-    """
+
+class ConditionParser:
+    """Parses conditions; keeps the declared facts and the named conditions, as read from TOML."""
 
     def __init__(self, facts: Mapping[str, Fact], named: Mapping[str, Any]) -> None:
         self.facts = facts
@@ -42,97 +43,85 @@ class ConditionParser:
     def parse_named(self, problems: list[str]) -> dict[str, Condition]:
         """Parse every named condition; mistakes are added to `problems`."""
         for name in self._raw:
-            self._resolve(f"condition {name}", name, problems)
+            self._resolve(name, problems)
         return dict(self._parsed)
 
     def parse(self, where: str, raw: Any, problems: list[str]) -> Condition:  # noqa: ANN401 - as read from TOML
         """Parse one condition; mistakes are added to `problems`, and a mistaken part is always met."""
-        if not isinstance(raw, dict) or not raw:
-            if raw != {}:
-                problems.append(f"{where}: a condition is written {{ ... }}")
+        if raw == {}:
             return ALWAYS
-        key = next(iter(raw))
+        try:
+            return self._parse(where, raw, problems)
+        except _Mistake as mistake:
+            problems += [f"{where}: {text}" for text in mistake.args]
+            return ALWAYS
+
+    def _parse(self, where: str, raw: Any, problems: list[str]) -> Condition:  # noqa: ANN401
+        if not isinstance(raw, dict):
+            raise _Mistake("a condition is written { ... }")
+        key, value = next(iter(raw.items()))
         if len(raw) == 1 and key in {"all", "any"}:
-            return self._parse_group(where, key, raw[key], problems)
+            if not isinstance(value, list) or not value:
+                raise _Mistake(f"'{key}' needs a list of conditions")
+            parts = tuple(self.parse(where, part, problems) for part in value)
+            return All(parts=parts) if key == "all" else AnyOf(parts=parts)
         if len(raw) == 1 and key in {"not", "certainly"}:
-            part = self.parse(where, raw[key], problems)
+            part = self.parse(where, value, problems)
             return Not(part=part) if key == "not" else Certainly(part=part)
         if len(raw) == 1 and key == "condition":
-            return self._resolve(where, raw[key], problems)
+            return self._resolve(value, problems)
         if "fact" in raw:
-            return self._parse_comparison(where, raw, problems)
-        problems.append(f"{where}: a condition has one of all, any, not, certainly, condition, or a fact")
-        return ALWAYS
+            return self._parse_comparison(raw)
+        raise _Mistake("a condition has one of all, any, not, certainly, condition, or a fact")
 
-    def _parse_group(self, where: str, key: str, raw: Any, problems: list[str]) -> Condition:  # noqa: ANN401
-        if not isinstance(raw, list) or not raw:
-            problems.append(f"{where}: '{key}' needs a list of conditions")
-            return ALWAYS
-        parts = tuple(self.parse(where, part, problems) for part in raw)
-        return All(parts=parts) if key == "all" else AnyOf(parts=parts)
-
-    def _resolve(self, where: str, name: Any, problems: list[str]) -> Condition:  # noqa: ANN401
+    def _resolve(self, name: Any, problems: list[str]) -> Condition:  # noqa: ANN401
         if not isinstance(name, str):
-            problems.append(f"{where}: a condition is named by a word")
-            return ALWAYS
-        if name in self._parsed:
-            return self._parsed[name]
-        if name not in self._raw:
-            problems.append(f"{where}: unknown condition '{name}'{near(str(name), self._raw)}")
-            return ALWAYS
+            raise _Mistake("a condition is named by a word")
         if name in self._open:
-            problems.append(f"{where}: condition '{name}' refers to itself")
-            return ALWAYS
-        self._open.append(name)
-        self._parsed[name] = self.parse(f"condition {name}", self._raw[name], problems)
-        self._open.pop()
+            raise _Mistake(f"condition '{name}' refers to itself")
+        if name not in self._raw:
+            raise _Mistake(f"unknown condition '{name}'{near(name, self._raw)}")
+        if name not in self._parsed:
+            self._open.append(name)
+            self._parsed[name] = self.parse(f"condition {name}", self._raw[name], problems)
+            self._open.pop()
         return self._parsed[name]
 
-    def _parse_comparison(self, where: str, raw: dict[str, Any], problems: list[str]) -> Condition:
+    def _parse_comparison(self, raw: dict[str, Any]) -> Condition:
         name = raw["fact"]
         fact = self.facts.get(name) if isinstance(name, str) else None
         relations = [key for key in raw if key != "fact"]
         if fact is None:
-            problems.append(f"{where}: unknown fact '{name}'{near(str(name), self.facts)}")
-            return ALWAYS
+            raise _Mistake(f"unknown fact '{name}'{near(str(name), self.facts)}")
         if len(relations) != 1 or relations[0] not in set(Relation):
-            problems.append(f"{where}: '{name}' needs one of {', '.join(sorted(Relation))}")
-            return ALWAYS
+            raise _Mistake(f"'{name}' needs one of {', '.join(sorted(Relation))}")
         relation = Relation(relations[0])
         if relation not in _FITTING[fact.kind]:
-            problems.append(f"{where}: '{name}' is a {fact.kind} and cannot be compared with {relation}")
-            return ALWAYS
-        limit = self._limit(where, name, relation, raw[relation.value], problems)
+            raise _Mistake(f"'{name}' is a {fact.kind} and cannot be compared with {relation}")
+        limit = self._limit(name, relation, raw[relation.value])
         if fact.kind is Kind.NUMBER and isinstance(limit, str) and relation is not Relation.KNOWN:
             return Comparison(fact=name, relation=relation, other=limit)
         return Comparison(fact=name, relation=relation, limit=limit)
 
-    def _limit(self, where: str, name: str, relation: Relation, raw: Any, problems: list[str]) -> Value:  # noqa: ANN401
+    def _limit(self, name: str, relation: Relation, raw: Any) -> Value:  # noqa: ANN401
         """Limit of a comparison: yes/no for known, a number or a policy, or words the fact can have."""
         fact = self.facts[name]
         if relation is Relation.KNOWN:
             if isinstance(raw, bool):
                 return "yes" if raw else "no"
-            problems.append(f"{where}: known is true or false")
-            return "yes"
+            raise _Mistake("known is true or false")
         if fact.kind is Kind.NUMBER:
             if isinstance(raw, int | float) and not isinstance(raw, bool):
                 return float(raw)
             if isinstance(raw, str) and raw in self.facts and self.facts[raw].kind is Kind.NUMBER:
                 return raw
-            problems.append(f"{where}: '{name}' is compared with a number or a numeric fact, not '{raw}'")
-            return 0.0
-        return self._words(where, name, relation, raw, problems)
-
-    def _words(self, where: str, name: str, relation: Relation, raw: Any, problems: list[str]) -> Value:  # noqa: ANN401
-        """Words a fact can have: one for "is", one or more otherwise."""
-        fact = self.facts[name]
+            raise _Mistake(f"'{name}' is compared with a number or a numeric fact, not '{raw}'")
         words = tuple(raw) if isinstance(raw, list) else (raw,)
         if not words or (len(words) > 1 and relation is Relation.IS):
-            problems.append(f"{where}: '{name}' needs {'one word' if relation is Relation.IS else 'at least one word'}")
-            return ""
+            raise _Mistake(f"'{name}' needs {'one word' if relation is Relation.IS else 'at least one word'}")
         wrong = [word for word in words if not isinstance(word, str) or (fact.words and word not in fact.words)]
-        problems += [f"{where}: '{name}' is never '{word}'{near(str(word), fact.words)}" for word in wrong]
+        if wrong:
+            raise _Mistake(*(f"'{name}' is never '{word}'{near(str(word), fact.words)}" for word in wrong))
         return words if relation in {Relation.ONE_OF, Relation.INCLUDES} else words[0]
 
 

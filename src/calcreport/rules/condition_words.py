@@ -1,10 +1,12 @@
-"""Conditions and comparisons in words a radiologist can read."""
+"""Facts, comparisons and conditions in words a radiologist can read."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
+from calcreport.model.lengths import LENGTH_LIMITS, bind_lengths, spell_change
 from calcreport.rules.conditions import (
     ALWAYS,
     All,
@@ -13,6 +15,7 @@ from calcreport.rules.conditions import (
     Comparison,
     Condition,
     Evidence,
+    Facts,
     Not,
     Relation,
     Value,
@@ -43,10 +46,7 @@ _SECTIONS: Final = {
 
 
 def name_fact(name: str) -> str:
-    """Name of a fact in a reader's words.
-
-    `name`: as declared; ``class.C02``, ``suspected.C05`` and so on are named by their id.
-    """
+    """Name of a fact in a reader's words; ``class.C02``, ``suspected.C05`` and so on are named by their id."""
     section, _, rest = name.partition(".")
     if section == "class" and name not in DECLARED:
         return f"weight of {rest}"
@@ -57,20 +57,16 @@ def name_fact(name: str) -> str:
 
 
 class ConditionWords:
-    """Puts conditions into words; a named condition inside another one is printed by its name.
-
-    `named`: named conditions of the rule set.
-    """
+    """Puts conditions into words; a named condition of the rule set inside another one is printed by its name."""
 
     def __init__(self, named: Mapping[str, Condition]) -> None:
         # The parser hands out one object for every mention of a name. The condition that is always met has none.
         self._names = {id(condition): name for name, condition in named.items() if condition is not ALWAYS}
 
     def describe(self, condition: Condition) -> str:
-        """Say what a condition asks for.
+        """Say what a condition asks for in one phrase, ``"always"`` for a row without one.
 
-        `condition`: as parsed. Gives one phrase; parts that belong together stand in parentheses, named conditions in
-        angle brackets. ``"always"`` for a row without a condition.
+        Parts that belong together stand in parentheses, named conditions in angle brackets.
         """
         name = self._names.get(id(condition))
         return f"<{name}>" if name is not None else self.spell_out(condition)
@@ -84,15 +80,12 @@ class ConditionWords:
                 return " and ".join(map(self._bracketed, condition.parts)) or "always"
             case AnyOf():
                 return " or ".join(map(self._bracketed, condition.parts))
+            case Not(part=Certainly(part=part)):
+                return f"it is not known that {self._bracketed(part)}"
             case Not():
-                return self._deny(condition.part)
+                return f"not {self._bracketed(condition.part)}"
             case Certainly():
                 return f"it is known that {self._bracketed(condition.part)}"
-
-    def _deny(self, part: Condition) -> str:
-        if isinstance(part, Certainly):
-            return f"it is not known that {self._bracketed(part.part)}"
-        return f"not {self._bracketed(part)}"
 
     def _bracketed(self, condition: Condition) -> str:
         text = self.describe(condition)
@@ -100,10 +93,9 @@ class ConditionWords:
 
 
 def describe_evidence(row: Evidence) -> str:
-    """Describe a comparison and its answer.
+    """Describe a comparison and its answer: ``"longest dimension of the mineral: 64 mm (is above 50 mm? yes)"``.
 
-    `row`: one comparison. Gives such as ``"longest dimension of the mineral: 64 mm (is above 50 mm? yes)"``; a
-    comparison that must not be met is marked.
+    A comparison that must not be met is marked.
     """
     known = "not provided" if row.value is None else _say(row.value, DECLARED.get(row.fact))
     if row.relation is Relation.KNOWN:
@@ -139,3 +131,41 @@ def _say(value: Value, fact: Fact | None) -> str:
     if isinstance(value, float):
         return f"{value:.4g} {fact.unit if fact is not None else ''}".strip()
     return value
+
+
+_PLACEHOLDER: Final = re.compile(r"\{([A-Za-z0-9_.]+)\}")  # name of a fact in braces
+_CHANGES: Final = frozenset(
+    {"prior.growth_mm", "prior.error_mm", "mass.felt_beyond_mm", "size.error_mm", "size.over_mm"}
+)
+"""Facts that are differences or errors of lengths."""
+
+
+def placeholders(text: str) -> tuple[str, ...]:
+    """Names in braces, in order."""
+    return tuple(_PLACEHOLDER.findall(text))
+
+
+def fill(text: str, facts: Facts) -> str:
+    """Put facts into a text where it has ``{fact}``; nothing else is interpreted, unknown facts read "not provided"."""
+
+    def say(match: re.Match[str]) -> str:
+        name = match.group(1)
+        fact = DECLARED.get(name)
+        return _say_in_text(facts.get(name), fact.unit if fact is not None else "", facts, name)
+
+    return _PLACEHOLDER.sub(say, text)
+
+
+def _say_in_text(value: Value, unit: str, facts: Facts, name: str) -> str:
+    if not isinstance(value, float):
+        words = ("not provided",) if value is None else (value,) if isinstance(value, str) else value
+        return ", ".join(words).replace("_", " ")
+    if name.startswith("policy.") and name.endswith("_mm"):
+        return f"{value / 10:g} cm"
+    if unit == "mm":
+        limits = {name: facts.get(f"policy.{name}") for name in LENGTH_LIMITS}
+        return spell_change(value) if name in _CHANGES else bind_lengths(limits).spell(value)
+    if unit == "%":
+        return f"{value:.0f}%"
+    number = f"{value:.1f}" if unit in {"mg2/dL2", "mm/month"} else f"{value:g}"
+    return f"{number} {unit}".strip()

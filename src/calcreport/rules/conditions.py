@@ -10,7 +10,7 @@ import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum, unique
-from typing import Final
+from typing import ClassVar, Final
 
 Value = float | str | tuple[str, ...] | None
 """A fact: a number, a word (``"yes"`` and ``"no"`` too), several words, or ``None`` for unknown."""
@@ -47,11 +47,9 @@ class Evidence:
     """One comparison that was made."""
 
     fact: str
-    """Declared name of the fact."""
     value: Value
     """What is known; ``None`` when nothing is."""
     relation: Relation
-    """Comparison."""
     limit: Value
     """What it was compared with, policies resolved."""
     verdict: Verdict
@@ -78,7 +76,7 @@ class Comparison:
         value = facts[self.fact]
         if self.relation is Relation.KNOWN:
             return _verdict(is_met=(value is not None) == (self.limit == "yes"))
-        limit = self.limit if self.other is None else facts[self.other]
+        limit = self.resolved(facts)
         if value is None or limit is None:
             return Verdict.UNKNOWN
         if isinstance(value, float) and isinstance(limit, float):
@@ -90,39 +88,35 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class All:
+class _Group:
+    """Parts of which one with the settling answer decides, then one unknown."""
+
+    parts: tuple[Condition, ...]
+    settling: ClassVar[Verdict]
+    otherwise: ClassVar[Verdict]
+
+    def judge(self, facts: Facts) -> Verdict:
+        """Answer for these facts."""
+        answer = self.otherwise
+        for part in self.parts:
+            verdict = part.judge(facts)
+            if verdict is self.settling:
+                return verdict
+            if verdict is Verdict.UNKNOWN:
+                answer = verdict
+        return answer
+
+
+class All(_Group):
     """Met when every part is met; met when there is no part."""
 
-    parts: tuple[Condition, ...]
-
-    def judge(self, facts: Facts) -> Verdict:
-        """Answer for these facts: one part not met decides, then one unknown."""
-        answer = Verdict.MET
-        for part in self.parts:
-            verdict = part.judge(facts)
-            if verdict is Verdict.NOT_MET:
-                return verdict
-            if verdict is Verdict.UNKNOWN:
-                answer = verdict
-        return answer
+    settling, otherwise = Verdict.NOT_MET, Verdict.MET
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnyOf:
+class AnyOf(_Group):
     """Met when some part is met."""
 
-    parts: tuple[Condition, ...]
-
-    def judge(self, facts: Facts) -> Verdict:
-        """Answer for these facts: one part met decides, then one unknown."""
-        answer = Verdict.NOT_MET
-        for part in self.parts:
-            verdict = part.judge(facts)
-            if verdict is Verdict.MET:
-                return verdict
-            if verdict is Verdict.UNKNOWN:
-                answer = verdict
-        return answer
+    settling, otherwise = Verdict.MET, Verdict.NOT_MET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,45 +154,37 @@ ALWAYS = All(parts=())
 
 
 def judge(condition: Condition, facts: Facts) -> Verdict:
-    """Answer a condition.
-
-    `condition`: as parsed from a rule table; `facts`: every declared fact; ``None`` for unknown. Gives met, not met, or
-    unknown when the facts do not settle it.
-    """
+    """Answer a condition for every declared fact: unknown when the facts do not settle it."""
     return condition.judge(facts)
+
+
+def _walk(condition: Condition, *, is_wanted: bool = True) -> Iterator[tuple[Comparison, bool]]:
+    """Every comparison in a condition, in reading order, and whether the rule asks for it to be met."""
+    match condition:
+        case Comparison():
+            yield condition, is_wanted
+        case All() | AnyOf():
+            for part in condition.parts:
+                yield from _walk(part, is_wanted=is_wanted)
+        case Not() | Certainly():
+            yield from _walk(condition.part, is_wanted=is_wanted is not isinstance(condition, Not))
 
 
 def comparisons(condition: Condition) -> Iterator[Comparison]:
     """Every comparison in a condition, in reading order."""
-    match condition:
-        case Comparison():
-            yield condition
-        case All() | AnyOf():
-            for part in condition.parts:
-                yield from comparisons(part)
-        case Not() | Certainly():
-            yield from comparisons(condition.part)
+    return (comparison for comparison, _ in _walk(condition))
 
 
-def gather(condition: Condition, facts: Facts, *, is_wanted: bool = True) -> tuple[Evidence, ...]:
+def gather(condition: Condition, facts: Facts) -> tuple[Evidence, ...]:
     """Every comparison a condition makes, with what is known and its own answer, in reading order."""
-    match condition:
-        case Comparison():
-            return (_evidence(condition, facts, is_wanted=is_wanted),)
-        case All() | AnyOf():
-            return tuple(row for part in condition.parts for row in gather(part, facts, is_wanted=is_wanted))
-        case Not():
-            return gather(condition.part, facts, is_wanted=not is_wanted)
-        case Certainly():
-            return gather(condition.part, facts, is_wanted=is_wanted)
+    return tuple(_evidence(row, facts, is_wanted=is_wanted) for row, is_wanted in _walk(condition))
 
 
 def decisive(condition: Condition, facts: Facts, *, is_wanted: bool = True) -> tuple[Evidence, ...]:
     """Comparisons that settle the answer of a condition, or that keep it open, in reading order.
 
-    `condition`: as parsed from a rule table; `facts`: every declared fact; ``None`` for unknown; `is_wanted`: whether
-    the rule asks for this condition to be met; turned over inside each ``not``. Gives of a condition that is met: what
-    met it. Of one not met: what failed. Of an unknown one: what is missing.
+    `is_wanted`: whether the rule asks for this condition to be met. Of a condition that is met: what met it. Of one not
+    met: what failed. Of an unknown one: what is missing.
     """
     match condition:
         case Comparison():
@@ -210,10 +196,8 @@ def decisive(condition: Condition, facts: Facts, *, is_wanted: bool = True) -> t
             # Where something known settles the answer, what is merely not known to be adds nothing.
             known = [rows for rows in by_part if all(row.verdict is not Verdict.UNKNOWN for row in rows)]
             return tuple(row for rows in (by_part if verdict is Verdict.UNKNOWN else known or by_part) for row in rows)
-        case Not():
-            return decisive(condition.part, facts, is_wanted=not is_wanted)
-        case Certainly():
-            return decisive(condition.part, facts, is_wanted=is_wanted)
+        case Not() | Certainly():
+            return decisive(condition.part, facts, is_wanted=is_wanted is not isinstance(condition, Not))
 
 
 def _evidence(comparison: Comparison, facts: Facts, *, is_wanted: bool) -> Evidence:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+import operator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
 
 from calcreport.model.clinical import Clinical
 from calcreport.model.decision import Decision, LesionDecision
@@ -13,15 +14,18 @@ from calcreport.model.report import (
     Differential,
     Flags,
     FlagState,
+    Laterality,
     PatientLevel,
     Recommendation,
+    UsedInput,
 )
+from calcreport.rules.condition_words import fill
 from calcreport.rules.gathering import Gathered, gather_facts
-from calcreport.rules.lesion_rules import FLAG_NAMES, Weighing, differential, is_met
-from calcreport.rules.phrasing import fill
-from calcreport.rules.provenance import add_provenance
+from calcreport.rules.growth import weigh_growth
+from calcreport.rules.laboratory import LabFacts
+from calcreport.rules.lesion_rules import FLAG_NAMES, Weighing, allow, differential, is_met, weigh_all
+from calcreport.rules.regions import are_apart
 from calcreport.rules.ruleset import Rule, Ruleset
-from calcreport.rules.study_rules import allow, weigh_all
 from calcreport.settings import PolicySettings
 
 _WORST_STATE: Final = (
@@ -41,14 +45,13 @@ _SEVERAL: Final = 2  # lesions that speak for a disease of the whole patient
 
 
 def decide(findings: Findings, clinical: Clinical, policy: PolicySettings, ruleset: Ruleset) -> Decision:
-    """Decide on all lesions of a study.
+    """Decide on all lesions of a study, in the order given.
 
-    `findings`: measured on images or typed by a reader; `clinical`: what the clinician stated; `policy`: choices of the
-    site; `ruleset`: from `load_rules`. Gives lesions in the order given; concern is the highest of the lesions in
-    scope; recommendations merged, most urgent first, none that contradicts a more urgent one.
+    Concern is the highest of the lesions in scope; recommendations are merged, most urgent first, none that contradicts
+    a more urgent one.
     """
     gathered = gather_facts(findings, clinical, policy, ruleset)
-    weighings = weigh_all(gathered, ruleset)
+    weighings = weigh_all(gathered.cases, ruleset)
     if not findings.lesions:
         decision = _decide_without_lesion(weighings[0], gathered, ruleset)
     else:
@@ -162,4 +165,79 @@ def _decide_without_lesion(weighing: Weighing, gathered: Gathered, ruleset: Rule
         recommendations=tuple(_recommendation(rule, weighing) for rule in rules),
         limitations=gathered.labs.limitations,
         capabilities=ruleset.capabilities,
+    )
+
+
+_AGE_TOLERANCE_YEARS: Final = 1.0  # A header holds the age on the day of the study, or in whole years
+
+_NAMES: Final = {
+    "patient.age_years": "age",
+    "patient.sex": "sex",
+    "imaging.contrast": "contrast",
+    "site.laterality": "side",
+    "site.region": "region",
+}  # printed names of the inputs
+
+Given = float | str | None  # value as given; None for none
+
+
+def add_provenance(
+    decision: Decision, findings: Findings, clinical: Clinical, policy: PolicySettings, labs: LabFacts
+) -> Decision:
+    """Add laboratory values, growth of each lesion and sources of the inputs to a decision on these findings.
+
+    Each contradiction between what was typed and what the header says is a limitation.
+    """
+    inputs = tuple(used_inputs(findings, clinical))
+    lesions = tuple(
+        decided.model_copy(update={"growth": weigh_growth(lesion, findings, policy)})
+        for decided, lesion in zip(decision.lesions, findings.lesions, strict=True)
+    )
+    return decision.model_copy(
+        update={
+            "lesions": lesions,
+            "laboratory": labs.laboratory,
+            "inputs": inputs,
+            "limitations": (*decision.limitations, *(_contradiction(used) for used in inputs if used.is_contradicted)),
+        }
+    )
+
+
+def used_inputs(findings: Findings, clinical: Clinical) -> Iterator[UsedInput]:
+    """Inputs from clinician and image header: typed input takes precedence, differences are marked."""
+    header, site = findings.header, clinical.site
+    contrast = None if clinical.imaging.contrast == "unknown" else clinical.imaging.contrast
+    side = None if site.laterality is Laterality.UNKNOWN else site.laterality.value
+    rows: tuple[tuple[str, Given, Given, Callable[[Any, Any], bool]], ...] = (
+        ("patient.age_years", clinical.patient.age_years, header.age_years, _are_other_ages),
+        ("patient.sex", clinical.patient.sex, header.sex, operator.ne),
+        ("imaging.contrast", contrast, header.contrast, _are_other_phases),
+        ("site.laterality", side, header.laterality, lambda typed, said: typed not in {said, "midline"}),
+        ("site.region", site.region, header.body_part, are_apart),
+    )
+    for name, typed, said, differ in rows:
+        if typed is not None or said is not None:
+            source = "header" if typed is None else "clinician"
+            differs = typed is not None and said is not None and differ(typed, said)
+            given = {"value": said if typed is None else typed, "header_value": said, "is_contradicted": differs}
+            yield UsedInput.model_validate({"name": name, "source": source} | given)
+
+
+def _are_other_ages(typed: float, said: float) -> bool:
+    return abs(typed - said) > _AGE_TOLERANCE_YEARS
+
+
+def _are_other_phases(typed: str, said: str) -> bool:
+    """Whether contrast phases differ: one that the header does not name contradicts none alone."""
+    return typed == "none" if said == "given_phase_unknown" else typed != said
+
+
+def _contradiction(used: UsedInput) -> str:
+    typed, header = (
+        f"{value:g}" if isinstance(value, float) else str(value).removesuffix("_phase_unknown")
+        for value in (used.value, used.header_value)
+    )
+    return (
+        f"Contradiction: the {_NAMES[used.name]} was entered as {typed}, the image header says {header}; what was "
+        "entered was used."
     )

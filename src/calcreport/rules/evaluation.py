@@ -11,9 +11,8 @@ from calcreport.model.findings import Findings
 from calcreport.model.report import FlagState
 from calcreport.rules.conditions import ALWAYS, Evidence, Value, Verdict, decisive, gather
 from calcreport.rules.gathering import gather_facts
-from calcreport.rules.lesion_rules import BLOCKING_FLAGS, Weighing
+from calcreport.rules.lesion_rules import BLOCKING_FLAGS, Weighing, allow, weigh_all
 from calcreport.rules.ruleset import Rule, Ruleset
-from calcreport.rules.study_rules import allow, weigh_all
 from calcreport.settings import PolicySettings
 
 
@@ -38,7 +37,6 @@ class RuleVerdict:
     """Outcome of one rule for one lesion."""
 
     rule: Rule
-    """The row."""
     lesion: int
     """Index of the lesion in the findings; 0 for a study without lesion, which is judged as one nothing is known of."""
     verdict: Verdict
@@ -56,12 +54,11 @@ class RuleVerdict:
 def evaluate(
     findings: Findings, clinical: Clinical, policy: PolicySettings, ruleset: Ruleset
 ) -> tuple[RuleVerdict, ...]:
-    """Answer every rule for every lesion, with the comparisons that led to it.
+    """Answer every rule for every lesion, in order of lesion, table and row, with the comparisons that led to it.
 
-    `findings`, `clinical`, `policy` and `ruleset`: as for `decide`. Gives in order of lesion, then table, then row. A
-    rule that is unknown names in its evidence what was missing.
+    A rule that is unknown names in its evidence what was missing.
     """
-    weighings = weigh_all(gather_facts(findings, clinical, policy, ruleset), ruleset)
+    weighings = weigh_all(gather_facts(findings, clinical, policy, ruleset).cases, ruleset)
     allowed = allow(weighings, ruleset)
     printed_ids = {rule.id for rules in allowed for rule in rules}
     return tuple(
@@ -99,14 +96,10 @@ def _outcome(
         return Outcome.UNKNOWN, ""
     if verdict is Verdict.NOT_MET:
         return Outcome.NOT_MET, ""
-    if _is_applied(rule, weighing, allowed):
+    speaking = _speaking(weighing, allowed).get(rule.table)
+    if speaking is None or rule.id in speaking:
         return Outcome.APPLIED, ""
     return Outcome.OUTRANKED, next(_reasons(rule, weighing, printed_ids, ruleset), "an earlier row of its table speaks")
-
-
-def _is_applied(rule: Rule, weighing: Weighing, allowed: list[Rule]) -> bool:
-    speaking = _speaking(weighing, allowed).get(rule.table)
-    return speaking is None or rule.id in speaking
 
 
 def _speaking(weighing: Weighing, allowed: list[Rule]) -> dict[str, set[Value]]:

@@ -37,7 +37,6 @@ class Gathered:
     cases: tuple[dict[str, Value], ...]
     """Every declared fact of each lesion; ``None`` for unknown."""
     labs: LabFacts
-    """Laboratory facts with their notes."""
 
 
 def gather_facts(
@@ -156,3 +155,14 @@ def _is_same_place(one: tuple[str | None, Laterality], other: tuple[str | None, 
     if {one[1], other[1]} == {Laterality.LEFT, Laterality.RIGHT} or (one[0] is None) != (other[0] is None):
         return False
     return one[0] == other[0] or not are_apart(one[0], other[0])
+
+
+def place_by_complaint(findings: Findings, clinical: Clinical) -> Findings:
+    """Give a single lesion the region and side of the complaint where it has none: the complaint is about no other."""
+    if len(findings.lesions) != 1:
+        return findings
+    lesion = findings.lesions[0]
+    place = lesion.location
+    side = clinical.site.laterality if place.laterality is Laterality.UNKNOWN else place.laterality
+    placed = place.model_copy(update={"region": place.region or clinical.site.region, "laterality": side})
+    return findings.model_copy(update={"lesions": (lesion.model_copy(update={"location": placed}),)})

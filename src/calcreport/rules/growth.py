@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import date
 from math import cbrt, pi
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from calcreport.model.findings import FindingMass, FindingPrior, Findings, FindingSize, LesionFinding
 from calcreport.model.report import LesionGrowth, YesNo
@@ -26,13 +26,11 @@ _PROJECTED: Final = frozenset({"CR", "DX"})  # kinds of image that enlarge by an
 
 
 def weigh_growth(lesion: LesionFinding, findings: Findings, policy: PolicySettings) -> LesionGrowth | None:
-    """Compare a lesion with itself on the earlier study.
+    """Compare a lesion with its `prior`, typed by a reader or matched in an earlier report; ``None`` without one.
 
-    `lesion`: with `prior`, typed by a reader or matched in an earlier report; lengths in mm; `findings`: of this study:
-    its date and the kind of image; `policy`: growth limits in % and mm, and the error of a length that comes without
-    one. Gives ``None`` when there is no earlier study of the lesion. Without a match, or where lengths are not
-    comparable, the numbers of change are ``None`` and `reason` says why; a reader who states that lengths measured in
-    an unnamed way are comparable is believed, one who contradicts what was named is not.
+    Without a match, or where lengths are not comparable, the numbers of change are ``None`` and `reason` says why; a
+    reader who states that lengths measured in an unnamed way are comparable is believed, one who contradicts what was
+    named is not.
     """
     prior = lesion.prior
     if prior is None:
@@ -57,7 +55,7 @@ def weigh_growth(lesion: LesionFinding, findings: Findings, policy: PolicySettin
     )
     if now_mm is None or not before_mm:
         return growth
-    changed = _with_course(_with_change(growth, now_mm, before_mm), lesion, policy)
+    changed = _with_change(growth, lesion, policy)
     if changed.comparable is YesNo.YES:
         changed = _stability(changed, lesion, findings, policy)
     # A length cut short that exceeds the earlier one all the same is larger by at least that much.
@@ -65,44 +63,32 @@ def weigh_growth(lesion: LesionFinding, findings: Findings, policy: PolicySettin
     return changed if not reason or is_at_least else growth
 
 
-def _with_change(growth: LesionGrowth, now_mm: float, before_mm: float) -> LesionGrowth:
+def _with_change(growth: LesionGrowth, lesion: LesionFinding, policy: PolicySettings) -> LesionGrowth:
+    """Add the change of the length, the error of both measurements, the volumes and what they show together."""
+    prior, part = lesion.prior or FindingPrior(), _part(lesion, growth.basis)
+    now_mm, before_mm, days = growth.now_mm or 0.0, growth.before_mm or 0.0, growth.interval_days
     change_mm = round(now_mm - before_mm, _FLOAT_NOISE)
-    percent = round(100 * (now_mm - before_mm) / before_mm, _FLOAT_NOISE)
-    days = growth.interval_days
-    return growth.model_copy(
-        update={
-            "change_mm": change_mm,
-            "change_percent": percent,
-            "change_mm_per_month": round(change_mm * DAYS_A_MONTH / days, _FLOAT_NOISE) if days else None,
-        }
-    )
-
-
-def _with_course(growth: LesionGrowth, lesion: LesionFinding, policy: PolicySettings) -> LesionGrowth:
-    """Add the error of both measurements, the volumes and what they show together."""
-    prior = lesion.prior or FindingPrior()
-    part = _part(lesion, growth.basis)
     errors_mm = (
         part.uncertainty_mm or lesion.voxel_diagonal_mm or policy.typed_length_error_mm,
         prior.uncertainty_mm or policy.typed_length_error_mm,
     )
-    growth = growth.model_copy(
-        update={
-            "error_mm": round(sum(errors_mm), _FLOAT_NOISE),
-            "volume_before_mm3": prior.volume_mm3,
-            "volume_now_mm3": part.volume_mm3,
-        }
-    )
-    course = _course(growth, growth.before_mm or 0.0, policy)
+    change: dict[str, Any] = {
+        "change_mm": change_mm,
+        "change_percent": round(100 * (now_mm - before_mm) / before_mm, _FLOAT_NOISE),
+        "change_mm_per_month": round(change_mm * DAYS_A_MONTH / days, _FLOAT_NOISE) if days else None,
+        "error_mm": round(sum(errors_mm), _FLOAT_NOISE),
+        "volume_before_mm3": prior.volume_mm3,
+        "volume_now_mm3": part.volume_mm3,
+    }
+    course = _course(growth.model_copy(update=change), before_mm, policy)
     if prior.volume_mm3 and part.volume_mm3 and not part.is_minimum:
         change_mm3 = part.volume_mm3 - prior.volume_mm3
         least_mm3 = policy.volume_error_percent / 100 * prior.volume_mm3
         error_mm3 = sum(map(_volume_error, (part.volume_mm3, prior.volume_mm3), errors_mm))
         is_larger = round(change_mm3 - max(error_mm3, least_mm3), _FLOAT_NOISE) > 0
         course = "larger_in_volume" if is_larger and course != "larger" else course
-        percent = round(100 * change_mm3 / prior.volume_mm3, _FLOAT_NOISE)
-        growth = growth.model_copy(update={"volume_change_percent": percent})
-    return growth.model_copy(update={"course": course})
+        change["volume_change_percent"] = round(100 * change_mm3 / prior.volume_mm3, _FLOAT_NOISE)
+    return growth.model_copy(update=change | {"course": course})
 
 
 def _course(growth: LesionGrowth, from_mm: float, policy: PolicySettings) -> Course:

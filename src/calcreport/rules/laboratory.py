@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Final
+from typing import Final, Literal
 
-from calcreport.model.clinical import Clinical
+from calcreport.model.clinical import Clinical, Lab, Labs
 from calcreport.model.laboratory import (
     ANALYTES,
     MG_DL_PER_MMOL_L_CALCIUM,
+    Analyte,
     adjust_calcium,
     calcium_phosphate_product,
+    convert,
 )
 from calcreport.model.report import Laboratory, LabResult, YesNo
 from calcreport.rules.conditions import Value
 from calcreport.rules.facts import answer
-from calcreport.rules.laboratory_values import Band, State, band_of_product, product_limit, read_results, state_of
 
 _RENAL_STAGE: Final = 3.0  # chronic kidney disease from this stage on reduces phosphate excretion (KDIGO)
 
@@ -50,14 +51,12 @@ def weigh_labs(
     sex: str | None = None,
     urgent_calcium_mmol_l: float = 3.0,
 ) -> LabFacts:
-    """Compare laboratory values with their ranges.
+    """Compare laboratory values, already checked for possibility, with their ranges.
 
-    `clinical`: values with units, already checked for possibility; `age_years`: decides whether adult ranges apply;
-    `study_date`: values further from it than `max_age_days` are not used; without it none is refused; `max_age_days`:
-    oldest usable value; `urgent_calcium_mmol_l`: from here on calcium is the first thing said; `sex`: ``F`` or ``M``
-    chooses between ranges that differ; the wider one without it. Gives ``None`` for every test that is missing, too
-    old, or has no range at this age. Calcium is judged by the ionised value where there is one, else adjusted for
-    albumin where that is known. The product uses adjusted calcium.
+    ``None`` for every test that is missing, has no range at this age, or is further from the study than `max_age_days`;
+    without a study date none is refused. Without `sex` (``F``, ``M``) the wider of ranges that differ holds. Calcium is
+    judged by the ionised value where there is one, else adjusted for albumin where that is known, and is the first
+    thing said from `urgent_calcium_mmol_l` on. The product uses adjusted calcium.
     """
     results = read_results(
         clinical.labs, age_years=age_years, sex=sex, study_date=study_date, max_age_days=max_age_days
@@ -83,13 +82,21 @@ def weigh_labs(
         "labs.product": product,
     }
     is_adjusted = calcium is not None and _is_adjusted(clinical, usable)
-    limitations = [*_unused(results, max_age_days)]
+    old = ", ".join(ANALYTES[result.test].name for result in results if not result.is_used)
+    limitations = (
+        [f"Laboratory values further than {max_age_days} days from the study were not used: {old}."] if old else []
+    )
     if is_adjusted and renal == "reduced":
         limitations.append("Calcium adjusted for albumin is unreliable in renal failure.")
     band = None if product is None else band_of_product(product, limit)
+    notes = []
+    if calcium is not None and calcium >= urgent_calcium_mmol_l:
+        notes.append(f"URGENT: severe hypercalcaemia, calcium {calcium:.2f} mmol/L")
+    if product is not None and band != "normal":
+        notes.append(f"Calcium x phosphate product {product:.1f} mg2/dL2 ({band})")
     return LabFacts(
         facts=facts,
-        notes=(*_calcium_note(calcium, urgent_calcium_mmol_l), *_product_note(product, band)),
+        notes=tuple(notes),
         limitations=tuple(limitations),
         laboratory=Laboratory(
             results=results,
@@ -151,14 +158,6 @@ def _renal(clinical: Clinical, usable: dict[str, LabResult]) -> str | None:
     return "normal" if says_normal else None
 
 
-def _unused(results: tuple[LabResult, ...], max_age_days: int) -> list[str]:
-    """Sentence on values that were left out, and what that means."""
-    old = [ANALYTES[result.test].name for result in results if not result.is_used]
-    if not old:
-        return []
-    return [f"Laboratory values further than {max_age_days} days from the study were not used: {', '.join(old)}."]
-
-
 def _remarks(clinical: Clinical, usable: dict[str, LabResult], calcium: float | None) -> list[str]:
     """Remarks on the values and on calculated ones."""
     remarks = []
@@ -180,14 +179,92 @@ def _remarks(clinical: Clinical, usable: dict[str, LabResult], calcium: float | 
     return remarks
 
 
-def _calcium_note(calcium: float | None, urgent_mmol_l: float) -> tuple[str, ...]:
-    if calcium is None or calcium < urgent_mmol_l:
-        return ()
-    return (f"URGENT: severe hypercalcaemia, calcium {calcium:.2f} mmol/L",)
+ADULT_YEARS: Final = 18.0
+"""Below this age adult ranges of growing bone and muscle mass do not apply."""
+
+_PRODUCT_LIMIT: Final = 55.0  # mg2/dL2; KDOQI guideline 6
+_PRODUCT_LIMIT_CHILD: Final = 65.0  # mg2/dL2 up to 12 years; KDOQI paediatric guideline 7
+_CHILD_YEARS: Final = 12.0  # upper age of `_PRODUCT_LIMIT_CHILD`
+_PRODUCT_MARKED: Final = 70.0
+"""mg2/dL2; the figure usually taught as the point where ectopic calcification is expected."""
+
+Band = Literal["normal", "raised", "markedly raised"]
+"""Band of the calcium x phosphate product."""
+
+State = Literal["low", "normal", "high"]
+"""A value against its range."""
+
+_Range = tuple[float | None, float | None]  # lower and upper limit; None where there is none
 
 
-def _product_note(product: float | None, band: Band | None) -> tuple[str, ...]:
-    """Name a raised product with its band."""
-    if product is None or band in {None, "normal"}:
-        return ()
-    return (f"Calcium x phosphate product {product:.1f} mg2/dL2 ({band})",)
+def product_limit(age_years: float | None) -> float:
+    """Limit of the calcium x phosphate product in mg2/dL2; that of adults when the age is not known."""
+    return _PRODUCT_LIMIT_CHILD if age_years is not None and age_years <= _CHILD_YEARS else _PRODUCT_LIMIT
+
+
+def band_of_product(product_mg2_dl2: float, limit_mg2_dl2: float) -> Band:
+    """Band of a product: normal below the limit, raised from it, markedly raised from 70 mg2/dL2."""
+    if product_mg2_dl2 < limit_mg2_dl2:
+        return "normal"
+    return "markedly raised" if product_mg2_dl2 >= _PRODUCT_MARKED else "raised"
+
+
+def read_results(
+    labs: Labs, *, age_years: float | None, sex: str | None, study_date: date | None, max_age_days: int
+) -> tuple[LabResult, ...]:
+    """Take over every value given, in the order of `ANALYTES`; one too far from the study is kept and not used."""
+    given = {name: lab for name in ANALYTES if (lab := getattr(labs, name)) is not None}
+    ages = {name: (study_date - lab.date).days for name, lab in given.items() if study_date and lab.date}
+    return tuple(
+        _read(name, lab, age_years, sex, ages.get(name), max_age_days=max_age_days) for name, lab in given.items()
+    )
+
+
+def _read(
+    name: str, lab: Lab, age_years: float | None, sex: str | None, age_days: int | None, *, max_age_days: int
+) -> LabResult:
+    analyte = ANALYTES[name]
+    value = convert(analyte, lab.value, lab.unit) or 0.0  # unknown units are refused when the value is typed
+    (low, high), source = _range(analyte, lab, age_years, sex)
+    is_used = age_days is None or abs(age_days) <= max_age_days
+    unit, factor = analyte.conventional
+    reason = "" if is_used else f"further than {max_age_days} days from the study"
+    if is_used and source == "none":
+        reason = "no adult range applies at this age; the laboratory's own is needed"
+    return LabResult(
+        test=name,
+        value=lab.value,
+        unit=lab.unit,
+        si_value=value,
+        si_unit=analyte.unit,
+        conventional_value=value * factor,
+        conventional_unit=unit,
+        low=low,
+        high=high,
+        range_source=source,
+        state="unknown" if source == "none" or not is_used else state_of(value, low, high),
+        date=None if lab.date is None else lab.date.isoformat(),
+        age_days=age_days,
+        is_used=is_used,
+        reason=reason,
+    )
+
+
+def _range(
+    analyte: Analyte, lab: Lab, age_years: float | None, sex: str | None
+) -> tuple[_Range, Literal["laboratory", "adult default", "none"]]:
+    """Range in the unit of calculation: each limit of the laboratory wins over the adult one."""
+    own = tuple(None if limit is None else convert(analyte, limit, lab.unit) for limit in (lab.low, lab.high))
+    if analyte.is_adult_only and age_years is not None and age_years < ADULT_YEARS:
+        # Without the upper limit of the laboratory nothing can be called normal in a child.
+        return ((own[0], own[1]), "laboratory") if own[1] is not None else ((None, None), "none")
+    low, high = (analyte.reference_of or {}).get(sex or "", analyte.reference)
+    source: Literal["laboratory", "adult default"] = "adult default" if own == (None, None) else "laboratory"
+    return (low if own[0] is None else own[0], high if own[1] is None else own[1]), source
+
+
+def state_of(value: float, low: float | None, high: float | None) -> State:
+    """State of a value against limits in the same unit; a limit itself is normal."""
+    if low is not None and value < low:
+        return "low"
+    return "high" if high is not None and value > high else "normal"

@@ -62,10 +62,9 @@ def is_elsewhere(lesion: LesionFinding, clinical: Clinical) -> bool:
 
 
 def complaint_facts(clinical: Clinical, *, applies: bool) -> dict[str, Value]:
-    """Facts of the complaint and its site.
+    """Symptoms, palpated mass, course and history; what one answer implies for another is filled in.
 
-    `clinical`: as typed; `applies`: ``False`` for a lesion elsewhere: what was said of the site is then unknown for it.
-    Gives symptoms, palpated mass, course and history; what one answer implies for another is filled in.
+    For a lesion elsewhere (`applies` is ``False``) what was said of the site is unknown.
     """
     facts = plain_answers("symptoms", clinical.symptoms)
     facts |= plain_answers("felt", clinical.mass) | plain_answers("growth", clinical.growth)
@@ -164,12 +163,10 @@ def _growth(lesion: LesionFinding, findings: Findings, policy: PolicySettings) -
 def size_facts(
     lesion: LesionFinding, facts: dict[str, Value], policy: PolicySettings, *, is_extent: bool, is_only: bool
 ) -> dict[str, Value]:
-    """Facts the size criterion rests on.
+    """Facts the size criterion rests on: the mass is preferred; as the mineral lies within it, the longer one counts.
 
-    `lesion`: lengths in mm; `facts`: facts so far; `policy`: limits in mm; `is_extent`: the mineral follows a vessel,
-    tendon or fascia: its length is an extent and no mass dimension; `is_only`: the only lesion the palpated mass can
-    be: a palpated size may then settle the size of the whole lesion. Gives the mass is preferred; as the mineral lies
-    within the mass, the longer of the two counts.
+    `is_extent`: the mineral follows a vessel, tendon or fascia: its length is an extent and no mass dimension;
+    `is_only`: the only lesion the palpated mass can be: a palpated size may then settle the size of the whole lesion.
     """
     felt_cm = facts["felt.size_cm"]
     felt_mm = felt_cm * 10 if isinstance(felt_cm, float) else None

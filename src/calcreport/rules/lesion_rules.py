@@ -1,16 +1,20 @@
-"""The rules applied to one lesion, step by step; every step adds its conclusions as facts for the next."""
+"""The rules applied to one lesion, step by step, and to all lesions of a study.
+
+Every step adds its conclusions as facts for the next.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from calcreport.model.report import Concern, Differential, Flag, Flags, FlagState
+from calcreport.rules.capabilities import SUSPECTED
+from calcreport.rules.condition_words import fill
 from calcreport.rules.conditions import ALWAYS, Condition, Facts, Value, Verdict
 from calcreport.rules.conditions import judge as plainly
 from calcreport.rules.facts import answer
-from calcreport.rules.phrasing import fill
 from calcreport.rules.ruleset import Rule, Ruleset
 
 FLAG_NAMES = tuple(Flags.model_fields)
@@ -57,7 +61,6 @@ class Weighing:
     entries: list[tuple[Rule, Weight]] = field(default_factory=list)
     """Differential: row and weight, leading first."""
     concern: Concern = Concern.INDETERMINATE
-    """Aggregate."""
     concern_row: Rule | None = None
     """The row that gave it; ``None`` when a gate ended the evaluation."""
     recommendations: list[Rule] = field(default_factory=list)
@@ -91,11 +94,7 @@ def infer_pattern(facts: dict[str, Value], ruleset: Ruleset) -> None:
 
 
 def weigh(facts: dict[str, Value], ruleset: Ruleset, judge: Judge = plainly) -> Weighing:
-    """Apply every table to one lesion.
-
-    `facts`: facts of the lesion, the patient and the policies; conclusions are added to it; `ruleset`: checked rules;
-    `judge`: answers conditions. Gives conclusions; recommendations before exclusions.
-    """
+    """Apply every table to one lesion; conclusions are added to its facts, recommendations are before exclusions."""
     facts |= {f"class.{rule.concludes}": "none" for rule in ruleset.tables["class"]}
     weighing = Weighing(facts=facts)
     weighing.gates = [rule for rule in ruleset.tables["gate"] if is_met(rule, facts, judge)]
@@ -236,19 +235,17 @@ def differential(weighing: Weighing) -> tuple[Differential, ...]:
     elif facts["projection"] == "yes" and facts["pattern.is_sure"] != "yes":
         # 95 to 98 % of all calcification on radiographs is dystrophic: favoured there even at low confidence.
         plain = [rule for rule in plain if "is_commonest" in rule.capabilities] if len(plain) == 1 else []
-    listed = []
-    for rule, weight in entries:
-        listed.append(
-            Differential(
-                id=rule.concludes,
-                label=rule.text,
-                weight=weight,
-                because=_remarks(rule, facts),
-                certainty=_certainty(rule, weight, strong, plain, is_contested=is_contested),
-                rule=rule.id,
-            )
+    return tuple(
+        Differential(
+            id=rule.concludes,
+            label=rule.text,
+            weight=weight,
+            because=_remarks(rule, facts),
+            certainty=_certainty(rule, weight, strong, plain, is_contested=is_contested),
+            rule=rule.id,
         )
-    return tuple(listed)
+        for rule, weight in entries
+    )
 
 
 def _certainty(rule: Rule, weight: str, strong: list[Rule], plain: list[Rule], *, is_contested: bool) -> Certainty:
@@ -262,3 +259,41 @@ def _certainty(rule: Rule, weight: str, strong: list[Rule], plain: list[Rule], *
             return "possible"
         return "favoured" if is_contested and len(strong) > 1 else "consistent with"
     return "favoured" if not strong and plain == [rule] else "possible"
+
+
+def weigh_all(cases: Sequence[Facts], ruleset: Ruleset, judge: Judge = plainly) -> list[Weighing]:
+    """Apply the rules to every lesion; what one lesion makes suspect of the patient counts for all of them."""
+    weighings = [weigh(dict(case), ruleset, judge) for case in cases]
+    # Suspected from one lesion, a class that forbids biopsy forbids it of every other one too.
+    suspected: dict[str, Value] = dict.fromkeys(
+        (f"{SUSPECTED}{name}" for weighing in weighings for name in forbidding(weighing, ruleset)), "yes"
+    )
+    if not suspected:
+        return weighings
+    return [weigh({**case, **suspected}, ruleset, judge) for case in cases]
+
+
+def forbidding(weighing: Weighing, ruleset: Ruleset) -> list[str]:
+    """Classes that forbid biopsy and that a lesion speaks for."""
+    return [name for name in ruleset.biopsy_forbidding if weighing.facts.get(f"class.{name}") in {"++", "+"}]
+
+
+def allow(weighings: list[Weighing], ruleset: Ruleset) -> list[list[Rule]]:
+    """Recommendations of each lesion after exclusions: in table order, an excluded one excludes nothing."""
+    barred: set[str] = set()
+    if any(forbidding(weighing, ruleset) for weighing in weighings):  # wherever a site put its own rows
+        barred |= {
+            rule.concludes for rule in ruleset.tables["recommendation"] if "leads_to_procedure" in rule.capabilities
+        }
+    barred_here: list[set[str]] = [set() for _ in weighings]
+    allowed: list[list[Rule]] = [[] for _ in weighings]
+    met = [{rule.id for rule in weighing.recommendations} for weighing in weighings]
+    for rule in ruleset.tables["recommendation"]:
+        if rule.concludes in barred:
+            continue
+        for index in range(len(weighings)):
+            if rule.id in met[index] and rule.concludes not in barred_here[index]:
+                allowed[index].append(rule)
+                barred |= set(rule.excludes)
+                barred_here[index] |= set(rule.excludes_here)
+    return allowed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,11 +13,20 @@ from calcreport.model.clinical import Clinical, Lab
 from calcreport.model.findings import FindingFeatures, FindingPrior, Findings, LesionFinding
 from calcreport.model.laboratory import ANALYTES
 from calcreport.model.report import BoneRelation, DepthClass, Record, YesNo
+from calcreport.resources import packaged_text
 from calcreport.rules.conditions import Relation, comparisons
-from calcreport.rules.questions import ASKED_WHEN, UNASKED, UNKNOWN
 from calcreport.rules.ruleset import Ruleset
 from calcreport.settings import PolicySettings
 
+UNKNOWN: Final = "unknown"  # answer of an input that nobody gave
+
+_QUESTIONS: Final = tomllib.loads(packaged_text("rules/questions.toml"))  # as a reader extends them
+UNASKED: Final[dict[str, str]] = _QUESTIONS["unasked"]
+"""Inputs whose answer no rule waits for, and why."""
+ASKED_WHEN: Final[dict[str, list[str]]] = _QUESTIONS["asked_when"]
+"""Questions that only make sense after this answer to another one."""
+FIRST_ASKED: Final[list[str]] = _QUESTIONS["first_asked"]
+"""Questions in the order in which their answers are worth a telephone call; the others follow."""
 _CORE_LABS: Final = ("calcium", "phosphate", "pth", "alp")  # tests that are asked for together
 _WORDS: Final = {
     "growth.rate": ("none", "slow", "rapid"),
@@ -35,7 +45,6 @@ class PossibleAnswer:
     """One answer to one unknown input."""
 
     name: str
-    """The input."""
     answer: str
     """Answer in a word; of a number, the interval between limits of the rules such as ``"6-12"`` or ``">26"``."""
     lesion: int | None
@@ -48,11 +57,9 @@ class PossibleAnswer:
 def possible_answers(
     findings: Findings, clinical: Clinical, policy: PolicySettings, ruleset: Ruleset
 ) -> Iterator[PossibleAnswer]:
-    """List every answer to every unknown input.
+    """List every answer to every unknown input: first those of the clinical file in its order, then of each lesion.
 
-    `findings`, `clinical`, `policy` and `ruleset`: as for `decide`. Yields clinical inputs first, in the order of the
-    clinical file, then the findings of each lesion. An input that only makes sense after another answer is left out
-    until that answer is known.
+    An input that only makes sense after another answer is left out until that answer is known.
     """
     for name, answer, changed in _clinical_answers(findings, clinical, policy, ruleset):
         yield PossibleAnswer(name=name, answer=answer, lesion=None, findings=findings, clinical=changed)
@@ -229,3 +236,8 @@ def _prior_answers(lesion: LesionFinding, findings: Findings) -> Iterator[tuple[
             max_diameter_mm=before_mm, interval_days=days, comparable=YesNo.YES, modality=findings.modality
         )
         yield "lesion.prior", answer, lesion.model_copy(update={"prior": prior})
+
+
+def rank(name: str) -> int:
+    """Place of an input among those worth asking."""
+    return FIRST_ASKED.index(name) if name in FIRST_ASKED else len(FIRST_ASKED)

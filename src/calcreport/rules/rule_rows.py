@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final, Literal, get_args
@@ -10,9 +10,9 @@ from typing import Any, Final, Literal, get_args
 from calcreport.model.decision import Capability
 from calcreport.model.report import Concern, Flags, FlagState
 from calcreport.rules.condition_parser import ConditionParser, near
+from calcreport.rules.condition_words import placeholders
 from calcreport.rules.conditions import ALWAYS, Condition
-from calcreport.rules.facts import Kind
-from calcreport.rules.phrasing import placeholders
+from calcreport.rules.facts import DECLARED, Kind
 
 REQUIRED: Final = {
     "pattern": ("pattern", "when"),
@@ -61,6 +61,17 @@ _KINDS: Final[Mapping[str, tuple[type, str]]] = {
     "rank": (int, "a whole number"),
 }  # fmt: skip
 """What is written under a key."""
+_CHOICES: Final[Mapping[str, tuple[frozenset[str], str]]] = {
+    key: (frozenset(words), f"{key} must be one of {', '.join(sorted(words))}")
+    for key, words in (
+        ("pattern", DECLARED["pattern.id"].words), ("flag", Flags.model_fields), ("state", FlagState),
+        ("concern", Concern),
+    )
+} | {
+    "weight": (frozenset("+-"), "weight is + or -; a 'strong' condition makes it ++"),
+    "level": (frozenset(("lesion", "limitation")), "level is lesion or limitation"),
+}  # fmt: skip
+"""Words a column may hold, and the message of another one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,15 +89,12 @@ class Rule:
     id: str
     """Of the row; never reused."""
     table: str
-    """Kind of row."""
     when: Condition
-    """What must be met."""
     concludes: str
     """Pattern, gate, flag, class, concern or recommendation it speaks of."""
     text: str = ""
     """Statement or label with ``{fact}`` placeholders."""
     sources: tuple[str, ...]
-    """Where the rule comes from."""
     since: date
     """Day the row got its present meaning."""
     state: FlagState | None = None
@@ -129,119 +137,44 @@ def read_row(where: str, table: str, row: dict[str, Any], parser: ConditionParse
         if key in row and (not isinstance(row[key], kind) or (kind is int and isinstance(row[key], bool)))
     }
     problems += mistyped.values()
-    row = {
-        key: value for key, value in row.items() if key not in mistyped
-    }  # the rest of the row is checked all the same
+    row = {key: value for key, value in row.items() if key in known and key not in mistyped}  # the rest is checked
     if "since" in row and not isinstance(row["since"], date):
         problems.append(f"{where}: since must be a date such as 2026-01-01")
-    fields = _FIELDS[table](where, row, parser, problems)
+    problems += _choice_problems(where, row, parser)
     when = parser.parse(where, row["when"], problems) if "when" in row else ALWAYS
+    strong = parser.parse(where, row["strong"], problems) if "strong" in row else None
+    remarks = _read_remarks(where, row.get("notes", row.get("because", [])), parser, problems)
     problems += _text_problems(where, row, parser)
     if len(problems) > before:
         return None
-    return Rule(
-        id=row["id"],
-        table=table,
-        when=when,
-        sources=tuple(sources),
-        since=row["since"],
-        capabilities=frozenset(key for key in CAPABILITIES.get(table, ()) if row.get(key)),
-        contact=row.get(CONTACT, ""),
-        **fields,
-    )
-
-
-def _read_pattern(where: str, row: dict[str, Any], parser: ConditionParser, problems: list[str]) -> dict[str, Any]:
-    _choose(where, row, "pattern", parser.facts["pattern.id"].words, problems)
-    return {"concludes": row.get("pattern", ""), "is_sure": bool(row.get("is_sure", False))}
-
-
-def _read_gate(_where: str, row: dict[str, Any], _parser: ConditionParser, _problems: list[str]) -> dict[str, Any]:
-    return {
-        "concludes": row.get("id", ""),
-        "text": row.get("text", ""),
-        "stops": bool(row.get("stops", False)),
-        "is_silenced": bool(row.get("is_silenced", False)),
+    marks = CAPABILITIES.get(table, ())
+    # Most columns are fields of a rule under their own names.
+    fields: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in row.items()
+        if key in Rule.__slots__ and key not in marks
     }
+    fields |= {"table": table, "when": when, "strong": strong, "remarks": remarks, "contact": row.get(CONTACT, "")}
+    fields |= {"concludes": row.get(table, row["id"]), "text": row.get("text", row.get("label", ""))}
+    fields |= {"state": FlagState(row["state"])} if "state" in row else {}
+    return Rule(**fields, capabilities=frozenset(key for key in marks if row.get(key)))
 
 
-def _read_flag(where: str, row: dict[str, Any], parser: ConditionParser, problems: list[str]) -> dict[str, Any]:
-    _choose(where, row, "flag", frozenset(Flags.model_fields), problems)
-    _choose(where, row, "state", frozenset(state.value for state in FlagState), problems)
+def _choice_problems(where: str, row: dict[str, Any], parser: ConditionParser) -> Iterator[str]:
+    """Mistakes in columns that take certain words, names of numbers or ids."""
+    for key, (words, message) in _CHOICES.items():
+        if key in row and row[key] not in words:
+            yield f"{where}: {message}"
     for key in ("value", "limit"):
         name = row.get(key)
         if name is not None and (name not in parser.facts or parser.facts[name].kind is not Kind.NUMBER):
-            problems.append(f"{where}: {key} must name a number, not '{name}'")
-    return {
-        "concludes": row.get("flag", ""),
-        "state": FlagState(row["state"]) if row.get("state") in set(FlagState) else None,
-        "text": row.get("text", ""),
-        "value": row.get("value"),
-        "limit": row.get("limit"),
-        "unit": row.get("unit"),
-        "remarks": _read_remarks(where, row.get("notes", []), parser, problems),
-    }
-
-
-def _read_explanation(where: str, row: dict[str, Any], _parser: ConditionParser, problems: list[str]) -> dict[str, Any]:
+            yield f"{where}: {key} must name a number, not '{name}'"
     explains = row.get("explains", [])
     if not _is_words(explains) or not set(explains) <= {"size", "depth"}:
-        problems.append(f"{where}: only size and depth can be explained")
-        explains = []
-    return {"concludes": row.get("id", ""), "explains": tuple(explains), "text": row.get("text", "")}
-
-
-def _read_class(where: str, row: dict[str, Any], parser: ConditionParser, problems: list[str]) -> dict[str, Any]:
-    if row.get("weight", "+") not in {"+", "-"}:
-        problems.append(f"{where}: weight is + or -; a 'strong' condition makes it ++")
-    strong = parser.parse(where, row["strong"], problems) if "strong" in row else None
-    return {
-        "concludes": row.get("class", row.get("id", "")),
-        "text": row.get("label", ""),
-        "strong": strong,
-        "weight": row.get("weight", "+"),
-        "is_benign": bool(row.get("is_benign", False)),
-        "rank": row.get("rank", 50) if isinstance(row.get("rank", 50), int) else 50,
-        "remarks": _read_remarks(where, row.get("because", []), parser, problems),
-    }
-
-
-def _read_concern(where: str, row: dict[str, Any], _parser: ConditionParser, problems: list[str]) -> dict[str, Any]:
-    _choose(where, row, "concern", frozenset(concern.value for concern in Concern), problems)
-    return {"concludes": row.get("concern", "")}
-
-
-def _read_recommendation(
-    where: str, row: dict[str, Any], _parser: ConditionParser, problems: list[str]
-) -> dict[str, Any]:
-    lists = {key: row.get(key, []) for key in ("excludes", "excludes_here")}
-    problems += [f"{where}: {key} must list recommendation ids" for key, ids in lists.items() if not _is_words(ids)]
-    return {
-        "concludes": row.get("recommendation", row.get("id", "")),
-        "text": row.get("text", ""),
-        "excludes": tuple(lists["excludes"]),
-        "excludes_here": tuple(lists["excludes_here"]),
-        "is_silenced": bool(row.get("is_silenced", False)),
-    }
-
-
-def _read_note(where: str, row: dict[str, Any], _parser: ConditionParser, problems: list[str]) -> dict[str, Any]:
-    level = row.get("level", "lesion")
-    if level not in {"lesion", "limitation"}:
-        problems.append(f"{where}: level is lesion or limitation")
-    return {"concludes": row.get("id", ""), "text": row.get("text", ""), "level": level}
-
-
-_FIELDS: Final[Mapping[str, Callable[[str, dict[str, Any], ConditionParser, list[str]], dict[str, Any]]]] = {
-    "pattern": _read_pattern,
-    "gate": _read_gate,
-    "flag": _read_flag,
-    "explanation": _read_explanation,
-    "class": _read_class,
-    "concern": _read_concern,
-    "recommendation": _read_recommendation,
-    "note": _read_note,
-}  # reader of the rows of each table
+        yield f"{where}: only size and depth can be explained"
+    for key in ("excludes", "excludes_here"):
+        if not _is_words(row.get(key, [])):
+            yield f"{where}: {key} must list recommendation ids"
 
 
 def _read_remarks(where: str, rows: Any, parser: ConditionParser, problems: list[str]) -> tuple[Remark, ...]:  # noqa: ANN401
@@ -270,11 +203,6 @@ def _text_problems(where: str, row: dict[str, Any], parser: ConditionParser) -> 
             continue
         problems += [f"{where}: {{{name}}} is no fact" for name in placeholders(text) if name not in parser.facts]
     return problems
-
-
-def _choose(where: str, row: dict[str, Any], key: str, words: frozenset[str], problems: list[str]) -> None:
-    if key in row and row[key] not in words:
-        problems.append(f"{where}: {key} must be one of {', '.join(sorted(words))}")
 
 
 def _is_words(value: Any) -> bool:  # noqa: ANN401

@@ -17,9 +17,12 @@ from calcreport.model.decision import Capabilities
 from calcreport.model.report import Flags, RulesUsed
 from calcreport.model.typed_mistakes import explain_toml
 from calcreport.rules.capabilities import (
+    Row,
+    Tables,
     bar_procedures,
     capabilities_of,
     explanations_by_class,
+    lay_over,
     share_capabilities,
     suspicions,
     unspoken_bans,
@@ -28,7 +31,6 @@ from calcreport.rules.condition_parser import ConditionParser, near
 from calcreport.rules.conditions import ALWAYS, Condition, Facts, comparisons
 from calcreport.rules.facts import DECLARED, Fact, Kind
 from calcreport.rules.rule_rows import REQUIRED, Remark, Rule, read_row
-from calcreport.rules.site_rules import Row, Tables, lay_over
 
 SCHEMA: Final = 1
 """Version of the tables' layout."""
@@ -61,7 +63,6 @@ class Ruleset:
     warnings: tuple[str, ...] = ()
     """What a site's own rules do to safety rows: red flags, referral, the ban on biopsy."""
     conditions: Mapping[str, Condition]
-    """Named conditions."""
     tables: Mapping[str, tuple[Rule, ...]]
     """``pattern``, ``gate``, ``flag``, ``explanation``, ``class``, ``concern``, ``recommendation``, ``note``."""
     readers: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
@@ -96,11 +97,10 @@ class Ruleset:
 
 
 def load_rules(texts: Mapping[str, str], site_texts: Mapping[str, str] | None = None) -> Ruleset:
-    """Read and check rule tables.
+    """Read and check rule tables, file name to TOML text: rules that name only declared facts and leave no gap.
 
-    `texts`: file name to TOML text; the order of names decides the order of rows of one kind; `site_texts`: a site's
-    own rules, which replace or extend the others: see `lay_over`. Gives rules that name only declared facts and whose
-    tables leave no gap. Raises `RuleFileError` ``rules.invalid`` with every mistake in ``problems``.
+    The order of names decides the order of rows of one kind; a site's own rules replace or extend them: see `lay_over`.
+    Raises `RuleFileError` ``rules.invalid`` with every mistake in ``problems``.
     """
     problems: list[str] = []
     reading = _read_files(texts, _TOP, problems)

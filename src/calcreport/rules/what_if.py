@@ -15,11 +15,9 @@ from calcreport.rules.capabilities import SUSPECTED
 from calcreport.rules.conditions import Condition, Facts, Value, Verdict
 from calcreport.rules.engine import decide
 from calcreport.rules.gathering import Gathered, gather_facts, see_lesions
-from calcreport.rules.lesion_rules import Weighing, differential, weigh
-from calcreport.rules.possible_answers import PossibleAnswer, possible_answers
-from calcreport.rules.questions import rank
+from calcreport.rules.lesion_rules import Weighing, allow, differential, forbidding, weigh, weigh_all
+from calcreport.rules.possible_answers import PossibleAnswer, possible_answers, rank
 from calcreport.rules.ruleset import Rule, Ruleset
-from calcreport.rules.study_rules import allow, forbidding, weigh_all
 from calcreport.settings import PolicySettings
 
 # Tables whose rows decide; others only print.
@@ -60,9 +58,8 @@ class _Answer:
 class _LesionAnswer:
     concern: Concern
     flags: dict[str, FlagState]
-    leading: str
-    label: str
-    certainty: str
+    leading: tuple[str, str, str]
+    """Class, label and certainty; empty without one."""
     telling: frozenset[str]
 
 
@@ -83,7 +80,7 @@ def what_would_change(
     memory = _Memory(ruleset)
     seen = see_lesions(findings, policy)
     gathered = gather_facts(findings, clinical, policy, ruleset, seen=seen)
-    weighings = weigh_all(gathered, ruleset, memory.judge)
+    weighings = weigh_all(gathered.cases, ruleset, memory.judge)
     study = _Study(gathered=gathered, weighings=weighings, ruleset=ruleset, memory=memory, shown=_kinds(weighings))
     now = _answer(study, weighings)
     changes: dict[tuple[str, str], WouldChange] = {}
@@ -178,7 +175,7 @@ def _asked_again(study: _Study, gather: Callable[..., Gathered]) -> list[Weighin
     if not is_changed:
         return None
     if any(forbidding(weighing, study.ruleset) for weighing in (*weighings, *study.weighings)):
-        return weigh_all(gather(), study.ruleset, study.memory.judge)
+        return weigh_all(gather().cases, study.ruleset, study.memory.judge)
     return weighings
 
 
@@ -188,18 +185,15 @@ def _some_rule_answers_otherwise(study: _Study, index: int, changed: dict[str, V
     suspected = (weighing.facts[f"{SUSPECTED}{name}"] for name in study.ruleset.biopsy_forbidding)
     if weighing.stop is not None or "yes" in suspected:
         return True
-    rules = {rule.id: rule for fact in changed for rule in study.ruleset.readers.get(fact, ()) if _decides(rule)}
-    conditions = [condition for rule in rules.values() for condition in (rule.when, rule.strong) if condition]
+    rules = {rule.id: rule for fact in changed for rule in study.ruleset.readers.get(fact, ())}
+    deciding = [rule for rule in rules.values() if rule.table in _DECIDING_TABLES or _is_telling(rule)]
+    conditions = [condition for rule in deciding for condition in (rule.when, rule.strong) if condition]
     conditions.append(study.ruleset.conditions["no_benign_class"])
     for facts in (weighing.before_explaining, weighing.facts):
         otherwise = facts | changed
         if any(judge(condition, facts) is not judge(condition, otherwise) for condition in conditions):
             return True
     return False
-
-
-def _decides(rule: Rule) -> bool:
-    return rule.table in _DECIDING_TABLES or _is_telling(rule)
 
 
 def _is_telling(rule: Rule) -> bool:
@@ -218,13 +212,11 @@ def _answer(study: _Study, weighings: list[Weighing]) -> _Answer:
 
 
 def _answer_of(weighing: Weighing, rules: list[Rule]) -> _LesionAnswer:
-    leading = next(iter(differential(weighing)), None)
+    leading = next(((first.id, first.label, first.certainty) for first in differential(weighing)), ("", "", ""))
     return _LesionAnswer(
         concern=weighing.concern,
         flags={name: flag.state for name, flag in weighing.flags.items()},
-        leading=leading.id if leading else "",
-        label=leading.label if leading else "",
-        certainty=leading.certainty if leading else "",
+        leading=leading,
         telling=frozenset(rule.concludes for rule in rules if _is_telling(rule)),
     )
 
@@ -248,18 +240,19 @@ def _compare_lesion(index: int, before: _LesionAnswer, after: _LesionAnswer) -> 
         for name, state in after.flags.items()
         if state is not before.flags[name] and (state in _SETTLED or before.flags[name] in _SETTLED)
     }
-    is_led_otherwise = (before.leading, before.label, before.certainty) != (after.leading, after.label, after.certainty)
+    is_led_otherwise = before.leading != after.leading
     gained, lost = after.telling - before.telling, before.telling - after.telling
     if not (flags or is_led_otherwise or gained or lost or before.concern is not after.concern):
         return None
+    leading, label, certainty = after.leading if is_led_otherwise else (None, "", "")
     return ChangedLesion(
         index=index,
         concern=after.concern,
         flags=flags,
-        leading=after.leading if is_led_otherwise else None,
-        label=after.label if is_led_otherwise else "",
-        certainty=after.certainty if is_led_otherwise else "",
-        is_weaker=before.leading == after.leading and _is_weaker(after.certainty, before.certainty),
+        leading=leading,
+        label=label,
+        certainty=certainty,
+        is_weaker=before.leading[0] == after.leading[0] and _is_weaker(after.leading[2], before.leading[2]),
         recommended=tuple(sorted(gained)),
         withdrawn=tuple(sorted(lost)),
     )
@@ -282,17 +275,8 @@ def _urgency(change: WouldChange, capabilities: Capabilities) -> tuple[int, int,
         capabilities.has_any((*lesion.recommended, *lesion.withdrawn), "is_referral") for lesion in change.lesions
     )
     is_led_otherwise = any(lesion.leading is not None and not lesion.is_weaker for lesion in change.lesions)
-    tier = next(
-        place
-        for place, holds in enumerate(
-            (
-                not recommended.isdisjoint(capabilities.contacts),
-                is_led_otherwise or is_referral_changed,
-                change.concern != change.concern_now,
-                True,
-            )
-        )
-        if holds
-    )
+    is_changed = change.concern != change.concern_now
+    is_called = not recommended.isdisjoint(capabilities.contacts)
+    tier = (is_called, is_led_otherwise or is_referral_changed, is_changed, True).index(True)
     is_mere_name = not is_referral_changed and change.concern is change.concern_now
     return tier, rank(change.input), is_mere_name, _CONCERNS.index(change.concern)

@@ -14,8 +14,8 @@ from calcreport.model.findings import Findings, HeaderFacts, LesionFinding, find
 from calcreport.model.image import Contrast
 from calcreport.model.lesion import CtFindings, MeasuredLesion
 from calcreport.model.report import Laterality, Study
+from calcreport.rules.gathering import place_by_complaint
 from calcreport.rules.regions import are_apart
-from calcreport.rules.single_lesion import place_by_complaint
 
 _THICKEST_MM: Final = 50.0
 """No CT slice is thicker; a larger header value is a mistake."""

@@ -12,7 +12,7 @@ import numpy as np
 from calcreport.compose import Statements
 from calcreport.dicom import CtSeries, SeriesFiles, SeriesRanking, StudyFiles, read_ct
 from calcreport.dicom.coverage import Extent, extent_of, is_elsewhere, not_covered, side_of
-from calcreport.dicom.measurable import refusal_code
+from calcreport.dicom.series import refusal_code
 from calcreport.errors import InputError
 from calcreport.model.anatomy_labels import AnatomyLabels
 from calcreport.model.image import CtVolume
@@ -153,7 +153,7 @@ def _labels(volume: CtVolume, request: Request) -> AnatomyLabels:
         from calcreport.contour.anatomy import read_anatomy
 
         return read_anatomy(request.anatomy, volume, limits=request.settings.reading)
-    from calcreport.contour.totalsegmentator import label_anatomy
+    from calcreport.contour.anatomy import label_anatomy
 
     # Before the study's own time is up, so that its files are removed.
     seconds = _SHARE_OF_TIME * request.settings.run.max_study_seconds

@@ -7,8 +7,8 @@ from calcreport.model.clinical import Clinical, as_given
 from calcreport.model.findings import Findings
 from calcreport.model.report import Patient, Report, Software, Study
 from calcreport.rules import Ruleset, decide_and_ask
+from calcreport.rules.gathering import place_by_complaint
 from calcreport.rules.prior_match import EarlierReport, compare_with_earlier
-from calcreport.rules.single_lesion import place_by_complaint
 from calcreport.settings import Settings
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from calcreport.model.evidence import ReviewChange
 from calcreport.model.lengths import Lengths
 from calcreport.model.report import FilmPlace, Lesion, LesionReview, RejectedLesion, Report
-from calcreport.model.review import ReviewChange
 from calcreport.model.terms import PATTERN_LABELS
 from calcreport.text.statements import Statements
 from calcreport.text.wording import as_sentence, join_words, name_place

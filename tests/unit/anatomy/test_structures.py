@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from calcreport.anatomy.structures import StructureTable, parse_structures, structure_of
 from calcreport.model.anatomy_labels import AnatomyLabels, Structure, StructureKind
 from calcreport.model.incidental import IncidentalKind
-from calcreport.resources import structure_text
+from calcreport.resources import packaged_text
 
 BONE, VESSEL, MUSCLE, GUT, RIB = 1, 2, 3, 4, 5
 KINDS = {BONE: "bone", VESSEL: "vessel", MUSCLE: "muscle", GUT: "gut", RIB: "bone"}
@@ -17,7 +17,7 @@ KINDS = {BONE: "bone", VESSEL: "vessel", MUSCLE: "muscle", GUT: "gut", RIB: "bon
 
 @pytest.fixture(scope="module")
 def table() -> StructureTable:
-    return parse_structures(structure_text())
+    return parse_structures(packaged_text("anatomy/structures.toml"))
 
 
 @pytest.mark.parametrize(

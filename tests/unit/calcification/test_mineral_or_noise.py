@@ -9,7 +9,7 @@ import pytest
 
 from calcreport.calcification import mineral_or_noise
 from calcreport.calcification.mineral_or_noise import FEATURES, is_mineral, log_odds_of_mineral
-from calcreport.resources import detection_text
+from calcreport.resources import packaged_text
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_features(make_focus, name, changes, value):
 
 
 def test_the_table_weighs_every_feature_once():
-    table = tomllib.loads(detection_text("mineral_or_noise.toml"))
+    table = tomllib.loads(packaged_text("calcification/tables/mineral_or_noise.toml"))
     assert table["features"].keys() == FEATURES.keys()
     assert all(row["deviation"] > 0 for row in table["features"].values())
 

@@ -16,7 +16,6 @@ def analysed(seed, region=None, *, has_lesions):
     scan = recipe.scan
     header = Acquisition(
         kvp=scan.kvp, slice_thickness_mm=scan.slice_thickness_mm, kernel=scan.kernel.value, contrast=scan.contrast,
-        contrast_evidence="phantom",
     )  # fmt: skip
     return analyse_ct(volume, header, settings=DetectionSettings()), truth
 

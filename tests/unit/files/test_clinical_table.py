@@ -10,8 +10,8 @@ from calcreport.dicom import StudyFiles
 from calcreport.errors import ClinicalError
 from calcreport.files.clinical_table import ClinicalData, data_from_csv, data_from_text, is_csv, is_other_age
 from calcreport.model.clinical import Clinical, ClinicalRow
-from calcreport.model.near_keys import field_paths
 from calcreport.model.report import Patient, Study
+from calcreport.model.typed_mistakes import field_paths
 
 TRAUMA = "{history: {trauma: yes}, %s}"
 

@@ -11,12 +11,10 @@ from pydantic import BaseModel
 
 from calcreport.errors import CalcReportError, ClinicalError
 from calcreport.files.clinical_table import data_from_text
-from calcreport.files.findings import findings_from_text
-from calcreport.files.review import review_from_text
+from calcreport.files.findings import findings_from_text, parse_findings, review_from_text
 from calcreport.files.settings import settings_from_text
 from calcreport.model.clinical import Clinical, parse_clinical
 from calcreport.model.findings import LesionFinding
-from calcreport.model.typed_findings import parse_findings
 from calcreport.model.typed_review import LesionVerdict, parse_review
 from calcreport.rules import load_rules
 

@@ -13,8 +13,7 @@ from calcreport.model.findings import FindingFeatures, Findings
 from calcreport.model.report import FlagState, YesNo
 from calcreport.rules import Ruleset, decide
 from calcreport.rules.laboratory import weigh_labs
-from calcreport.rules.possible_answers import LAB_VALUES
-from calcreport.rules.questions import ASKED_WHEN, FIRST_ASKED, UNASKED
+from calcreport.rules.possible_answers import ASKED_WHEN, FIRST_ASKED, LAB_VALUES, UNASKED
 from calcreport.settings import PolicySettings
 
 sys.path.append(str(Path(__file__).parents[2]))

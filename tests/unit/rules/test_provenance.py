@@ -10,7 +10,7 @@ from calcreport.model.clinical import parse_clinical
 from calcreport.model.findings import Findings
 from calcreport.model.report import UsedInput
 from calcreport.rules import Ruleset, decide
-from calcreport.rules.single_lesion import place_by_complaint
+from calcreport.rules.gathering import place_by_complaint
 from calcreport.settings import PolicySettings
 
 HEADER = {"age_years": 46, "sex": "F", "contrast": "venous", "laterality": "left", "body_part": "thigh"}

@@ -13,8 +13,7 @@ from calcreport.model.clinical import parse_clinical
 from calcreport.model.decision import Decision, WouldChange
 from calcreport.model.findings import Findings
 from calcreport.rules import Ruleset, decide, decide_and_ask, what_would_change
-from calcreport.rules.possible_answers import possible_answers
-from calcreport.rules.questions import UNASKED
+from calcreport.rules.possible_answers import UNASKED, possible_answers
 from calcreport.settings import PolicySettings
 
 sys.path.append(str(Path(__file__).parents[2]))

@@ -15,8 +15,7 @@ from calcreport.model.findings import Findings
 from calcreport.model.report import OtherAnswer
 from calcreport.resources import rule_texts, template_texts
 from calcreport.rules import Ruleset, decide_and_ask, load_rules
-from calcreport.rules.possible_answers import possible_answers
-from calcreport.rules.questions import UNASKED
+from calcreport.rules.possible_answers import UNASKED, possible_answers
 from calcreport.settings import PolicySettings
 from calcreport.text.changes import MOST_STATED, describe_changes
 

@@ -13,7 +13,7 @@ import numpy as np
 from calcreport.calcification.patterns.features import Features
 from calcreport.calcification.patterns.table import Cases, PatternTable, Row, read_table
 from calcreport.model.report import DepthClass
-from calcreport.resources import pattern_text
+from calcreport.resources import packaged_text
 
 TRUNK_WORDS: Final = ("PELVIS", "HIP", "BUTTOCK", "GLUT", "ABDOMEN", "CHEST", "THORAX", "NECK", "HEAD", "GROIN")
 """Where deep fat is normal, and so no sign of a fatty mass; nodes lie here too."""
@@ -91,7 +91,7 @@ def pattern_table(site: Mapping[str, Any] | None = None) -> PatternTable:
 
 @lru_cache(maxsize=4)
 def _table(site: str) -> PatternTable:
-    return read_table(pattern_text("ct.toml"), FEATURES, json.loads(site))
+    return read_table(packaged_text("calcification/patterns/ct.toml"), FEATURES, json.loads(site))
 
 
 def _rise(value: Grade, low: float, high: float) -> Grade:

@@ -9,9 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from calcreport.dicom.codecs import decode
+from calcreport.dicom.codecs import Frame, decode_frame
 from calcreport.dicom.codes import problem
-from calcreport.dicom.fragments import Frame
 from calcreport.dicom.header import tags
 from calcreport.dicom.header.elements import UNDEFINED
 from calcreport.dicom.header.image_header import ImageHeader, PixelDescription, Plane
@@ -72,7 +71,10 @@ def scale_of(plane: Plane) -> Scale:
         raise problem("calibration.no_rescale")
     if not _SLOPE_RANGE[0] <= plane.slope <= _SLOPE_RANGE[1]:
         raise problem("calibration.slope", f"{plane.slope:g}")
-    _check_unit(plane)
+    # PS3.3 C.8.2.1: the type may be left out only where it is HU. Modified HU (``HU_MOD``, C.11.1.1.2) are those of
+    # images in which a material is suppressed or stressed, and that can be the calcium searched for.
+    if plane.rescale_type not in {None, "HU"}:
+        raise problem("calibration.rescale_type", f"found {plane.rescale_type}")
     return Scale(
         slope=plane.slope,
         intercept=plane.intercept,
@@ -102,16 +104,6 @@ def check_grey(pixels: PixelDescription, allocated: tuple[int, ...]) -> tuple[in
     return stored, high, pixels.representation == 1
 
 
-def _check_unit(plane: Plane) -> None:
-    """Hounsfield units when the header says so or says nothing: the type may be left out only where it is HU.
-
-    PS3.3 C.8.2.1 requires it of everything else. Modified HU (``HU_MOD``, C.11.1.1.2) are those of images in which a
-    material is suppressed or stressed, and that can be the calcium searched for.
-    """
-    if plane.rescale_type not in {None, "HU"}:
-        raise problem("calibration.rescale_type", f"found {plane.rescale_type}")
-
-
 def padding_range(pixels: PixelDescription) -> tuple[int, int] | None:
     """Lowest and highest value, sign applied, that marks pixels as not imaged; ``None`` where nothing does."""
     if pixels.padding is None:
@@ -128,18 +120,19 @@ def is_stored_range(padding: tuple[int, int], bits_stored: int, *, is_signed: bo
     return (-half <= padding[0] and padding[1] < half) if is_signed else padding[1] < 2 * half
 
 
-def fill_raw(plane: Plane, frame: Frame | None, out: NDArray[np.int16]) -> None:
-    """Read one slice's stored 16-bit words, machine byte order, into `out` of shape ``(rows, columns)``, contiguous."""
-    pixels, source = plane.image.pixels, plane.image.source
+def fill_raw(image: ImageHeader, frame: Frame | None, number: int, out: NDArray[np.int16] | NDArray[np.uint16]) -> None:
+    """Read the stored 16-bit words of frame `number`, from 1, machine byte order, into `out`, contiguous.
+
+    `frame` are its fragments where pixels are compressed; `out` has the shape ``(rows, columns)``.
+    """
     if frame is not None:
-        data = b"".join(source.read(offset, length) for offset, length in frame)
-        out[...] = decode(data, pixels).view(np.int16)
+        out[...] = decode_frame(image, frame).view(out.dtype)
         return
-    if pixels.place is None:
+    if image.pixels.place is None:
         raise problem("pixel.missing")
-    offset = pixels.place.offset + ((plane.frame or 1) - 1) * out.nbytes
-    source.read_into(offset, out.reshape(-1).view(np.uint8).data)
-    if pixels.is_big_endian == np.little_endian:
+    offset = image.pixels.place.offset + (number - 1) * out.nbytes
+    image.source.read_into(offset, out.reshape(-1).view(np.uint8).data)
+    if image.pixels.is_big_endian == np.little_endian:
         out.byteswap(inplace=True)
 
 

@@ -10,17 +10,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from calcreport.dicom.codecs import Frame, frames_of
 from calcreport.dicom.codes import problem
 from calcreport.dicom.ct import plausibility
 from calcreport.dicom.ct.acquisition import acquisition_of
-from calcreport.dicom.ct.notes import notes_of
 from calcreport.dicom.ct.pixels import Scale, check_length, fill_raw, scale_of, to_hu
 from calcreport.dicom.ct.stack_geometry import has_frame_per_image, order_and_place
-from calcreport.dicom.fragments import Frame, frames_of
 from calcreport.dicom.header import tags
 from calcreport.dicom.header.image_header import ImageHeader, Plane
-from calcreport.dicom.measurable import refusal_code
-from calcreport.dicom.series import SeriesFiles
+from calcreport.dicom.series import SeriesFiles, refusal_code
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import Acquisition, CtVolume, SliceReference
 from calcreport.model.report import SeriesGeometry
@@ -113,7 +111,7 @@ def _read_all(
     def read_some(start: int) -> NDArray[np.float32]:
         samples = []
         for i in range(start, min(start + _CHUNK, len(planes))):
-            fill_raw(planes[i], frames[i], hu[i])
+            fill_raw(planes[i].image, frames[i], planes[i].frame or 1, hu[i])
             samples.append(to_hu(hu[i], scales[i]))
         return np.concatenate(samples)
 
@@ -142,3 +140,57 @@ def _ceiling(scales: Sequence[Scale], hu: NDArray[np.int16]) -> int | None:
         return int(np.floor(lowest))
     top = max(int(part.max()) for part in hu)
     return _USUAL_CEILING_HU if top == _USUAL_CEILING_HU else None
+
+
+_DIFFERS: Final = 0.01  # relative difference of spacings worth a note
+_PLANES: Final = ("sagittal", "coronal", "axial")  # by the axis of the patient that the slice normal follows
+_OBLIQUE: Final = 0.8  # cosine of the slice normal to its nearest axis; below it the plane is oblique
+
+
+def notes_of(planes: Sequence[Plane], geometry: VolumeGeometry) -> tuple[str, ...]:
+    """Give notes on geometry and origin of a stack, most important first."""
+    first = planes[0]
+    header = first.image.series
+    notes = [*_spacing_notes(first, geometry), *_plane_notes(geometry)]
+    if geometry.is_sheared:
+        notes.insert(0, f"Slices are tilted by {geometry.tilt_deg:.1f} degrees; sizes follow the true positions.")
+    if first.image_type[:1] != ("ORIGINAL",):
+        notes.append("The images are derived (reformatted), not original reconstructions.")
+        if any(plane.rescale_type is None for plane in planes):
+            notes.append("The unit of the values is not stated; by the standard they are Hounsfield units.")
+    if any(plane.image.series.is_lossy for plane in planes):
+        ratio = f" (ratio {header.lossy_ratio:g}:1)" if header.lossy_ratio else ""
+        notes.append(f"The images were compressed lossily{ratio}; small deposits may be lost.")
+    if has_frame_per_image(planes):
+        notes.append(
+            "Each image has a Frame of Reference UID of its own; orientation and positions agree, so the images were "
+            "taken for one scan. Positions cannot be compared with other series; no segmentation object was written."
+        )
+    if any(plane.image.series.is_burned_in for plane in planes):
+        notes.append("The images may contain burned-in text, which looks dense.")
+    return tuple(notes)
+
+
+def _spacing_notes(first: Plane, geometry: VolumeGeometry) -> list[str]:
+    step, thickness, stated = geometry.spacing_mm[0], first.thickness_mm, first.spacing_between_mm
+    notes = []
+    if thickness is None or thickness <= 0:
+        notes.append("Slice thickness is not stated.")
+    elif thickness < step * (1 - _DIFFERS):
+        notes.append(
+            f"There are gaps between slices: {thickness:g} mm thick every {step:.3g} mm; "
+            "volumes are estimates and small deposits may lie in a gap."
+        )
+    elif thickness > step * (1 + _DIFFERS):
+        notes.append(f"Slices overlap: {thickness:g} mm thick every {step:.3g} mm; sizes use the true distance.")
+    if stated is not None and abs(abs(stated) - step) > _DIFFERS * step:
+        notes.append(f"Spacing Between Slices ({stated:g} mm) is not the true {step:.4g} mm and is not used.")
+    return notes
+
+
+def _plane_notes(geometry: VolumeGeometry) -> list[str]:
+    normal = np.abs(geometry.slice_normal)
+    axis = int(np.argmax(normal))
+    if normal[axis] < _OBLIQUE:
+        return ["The slices are oblique."]
+    return [] if axis == _PLANES.index("axial") else [f"The slices are {_PLANES[axis]}."]

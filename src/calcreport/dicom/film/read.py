@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import tomllib
+from types import MappingProxyType
 from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from calcreport.dicom.codecs import decode_frame, frames_of
 from calcreport.dicom.codes import problem
-from calcreport.dicom.ct.pixels import reaching_border
+from calcreport.dicom.ct.pixels import check_grey, check_length, fill_raw, reaching_border
 from calcreport.dicom.film.aperture import aperture_of
-from calcreport.dicom.film.picture import picture_of_words
-from calcreport.dicom.film.pixels import Words, check_description, stored_words
 from calcreport.dicom.film.scale import scale_of
-from calcreport.dicom.film.values import values_of
-from calcreport.dicom.film.view import view_of
-from calcreport.dicom.header import film_tags
-from calcreport.dicom.header.film_header import FilmHeader, film_refusal, tables_of
-from calcreport.model.film import FilmImage, FilmScale
+from calcreport.dicom.film.values import picture_of_words, values_of
+from calcreport.dicom.header import film_tags, tags, values
+from calcreport.dicom.header.film_header import FilmHeader, tables_of
+from calcreport.dicom.header.image_header import ImageHeader, PixelDescription
+from calcreport.model.film import FilmImage, FilmScale, FilmView
 from calcreport.model.image import SliceReference
+from calcreport.resources import packaged_text
 from calcreport.settings import ReadingSettings
 
 _WORST_LOSSY_RATIO: Final = 30.0
@@ -37,7 +39,7 @@ def read_film(film: FilmHeader, *, settings: ReadingSettings) -> FilmImage:
 
     Raises `InputError` with a code of `calcreport.dicom.codes.CODES`.
     """
-    code = film_refusal(film)
+    code = film_tags.OUT_OF_SCOPE.get(film.image.series.modality)
     if code:
         raise problem(code)
     header = film.image.series
@@ -54,7 +56,7 @@ def read_film(film: FilmHeader, *, settings: ReadingSettings) -> FilmImage:
     if not is_imaged.any():
         raise problem("pixel.film_flat", "nothing but padding")
     sample = _sample(words, is_imaged)
-    if sample.min() == sample.max() and _is_flat(words, is_imaged):
+    if sample.min() == sample.max() and np.ptp(words[is_imaged]) == 0:
         raise problem("pixel.film_flat")
     picture, picture_notes = picture_of_words(film, tables, meaning, meaning.output[sample])
     notes = (*film.notes, *_origin_notes(film), *meaning.notes, *view_notes, *field_notes, *picture_notes)
@@ -113,11 +115,6 @@ def _sample(words: Words, is_imaged: NDArray[np.bool_]) -> Words:
     return sample if sample.size else words[is_imaged]
 
 
-def _is_flat(words: Words, is_imaged: NDArray[np.bool_]) -> bool:
-    exposed = words[is_imaged]
-    return bool(exposed.min() == exposed.max())
-
-
 def _origin_notes(film: FilmHeader) -> tuple[str, ...]:
     """Sentences on how the film came about."""
     header, notes = film.image.series, []
@@ -130,4 +127,165 @@ def _origin_notes(film: FilmHeader) -> tuple[str, ...]:
         notes.append(f"The image was compressed lossily{ratio}; fine deposits may be lost.")
     if header.is_burned_in:
         notes.append("The image may contain burned-in text, which looks dense.")
+    return tuple(notes)
+
+
+Words = NDArray[np.uint8] | NDArray[np.uint16]  # stored values
+
+_ALLOCATED: Final = (8, 16)  # bits of a pixel that are read
+_SHORTEST_SIDE: Final = 64
+"""A film of fewer pixels a side is an icon: a deposit of 5 mm would be a pixel or two."""
+_OVERSHOOT: Final = 16  # lossy compression passes the range by less than this part of it
+_MOST_PIXELS: Final = 120_000_000
+"""A film of 43 x 43 cm at 0.05 mm has 74 million, a stitched leg at 0.15 mm 20 million; it takes 8 bytes a pixel."""
+
+
+def check_description(pixels: PixelDescription, settings: ReadingSettings) -> tuple[int, int]:
+    """Rows and columns of a film whose pixel description can be read.
+
+    Raises `UnsupportedImageError` ``pixel.missing``, ``pixel.frames``, ``pixel.colour``, ``pixel.bits_allocated``,
+    ``pixel.description``, ``pixel.film_too_small``, ``pixel.film_too_large``: before any memory is taken.
+    """
+    if pixels.place is None:
+        raise problem("pixel.missing")
+    if pixels.frames != 1:
+        raise problem("pixel.frames")
+    check_grey(pixels, _ALLOCATED)
+    if not pixels.rows or not pixels.columns:
+        raise problem("pixel.description", "Rows or Columns")
+    if min(pixels.rows, pixels.columns) < _SHORTEST_SIDE:
+        raise problem("pixel.film_too_small", f"{pixels.rows} x {pixels.columns}")
+    if pixels.rows * pixels.columns > min(_MOST_PIXELS, settings.max_volume_voxels):
+        raise problem("pixel.film_too_large", f"{pixels.rows} x {pixels.columns}")
+    return pixels.rows, pixels.columns
+
+
+def stored_words(image: ImageHeader) -> Words:
+    """Stored words of a film that passed `check_description`, shape ``(rows, columns)``, machine byte order.
+
+    They have 8 bits in native pixels with 8 bits allocated. Raises `InputError` ``pixel.length``, ``pixel.damaged``,
+    ``pixel.description``, ``pixel.transfer_syntax``, and those of reading.
+    """
+    pixels = image.pixels
+    rows, columns = pixels.rows or 0, pixels.columns or 0
+    check_length(image, rows=rows, columns=columns)
+    if pixels.transfer_syntax not in tags.NATIVE:
+        (frame,) = frames_of(image)
+        words = decode_frame(image, frame)
+        return words if pixels.transfer_syntax == tags.RLE else _within_range(words, image)
+    return _native(image, rows, columns)
+
+
+def _native(image: ImageHeader, rows: int, columns: int) -> Words:
+    pixels, place = image.pixels, image.pixels.place
+    if place is None:
+        raise problem("pixel.missing")
+    if pixels.bits_allocated == _ALLOCATED[0]:
+        count = rows * columns
+        data = np.empty(count + count % 2 if place.is_words else count, dtype=np.uint8)
+        image.source.read_into(place.offset, data.data)
+        if pixels.is_big_endian and place.is_words:
+            data.view(np.uint16).byteswap(inplace=True)
+        return data[:count].reshape(rows, columns)
+    words = np.empty((rows, columns), dtype=np.uint16)
+    fill_raw(image, None, 1, words)
+    return words
+
+
+def _within_range(words: NDArray[np.uint16], image: ImageHeader) -> NDArray[np.uint16]:
+    """Decoded words, none beyond Bits Stored: cut off, the densest pixels would turn to the faintest.
+
+    Overlays in spare bits exist in native and RLE pixels only (PS3.5 section 8.2). Lossy compression overshoots
+    a little where the code stream has more bits than the values; that is clipped, all else refused.
+    """
+    pixels = image.pixels
+    stored = pixels.bits_stored or 0
+    if pixels.high_bit != stored - 1:
+        raise problem("pixel.description", f"Bits Stored {stored}, High Bit {pixels.high_bit} in a compressed image")
+    is_signed = pixels.representation == 1 and int(words.max()) >= 1 << stored  # else two's complement of `stored` bits
+    values: NDArray[np.int16] | NDArray[np.uint16] = words.view(np.int16) if is_signed else words
+    low = -(1 << (stored - 1)) if is_signed else 0
+    high = low + (1 << stored) - 1
+    slack = (1 << stored) // _OVERSHOOT if image.series.is_lossy else 0
+    lowest, highest = int(values.min()), int(values.max())
+    if lowest < low - slack or highest > high + slack:
+        raise problem("pixel.description", f"the compressed image has values beyond {stored} bits")
+    if lowest < low or highest > high:
+        np.clip(values, low, high, out=values)
+    return words
+
+
+_VIEW_CODES: Final = {
+    code: view
+    for view, codes in tomllib.loads(packaged_text("dicom/film/views.toml")).items()
+    for code in codes.split()
+}
+"""View by its code of SNOMED CT or the older SNOMED-RT."""
+_SCHEMES: Final = frozenset(("SCT", "SRT", "SNM3", "99SDM"))  # coding schemes of SNOMED
+# Other spellings of View Position.
+_SPELLINGS: Final = MappingProxyType({"LATERAL": "LAT", "OBLIQUE": "OBL", "A.P.": "AP", "P.A.": "PA"})
+_FAMILIES: Final = tuple(
+    frozenset(names.split())
+    for names in ("LAT LL RL ML LM", "OBL LO RO LAO LPO RAO RPO RLO LLO", "FRONTAL AP PA DP PD LLD RLD")
+)
+"""Names that one view may go by at different precision. AP and PA are separated by `_OPPOSITE`."""
+# Views of which one contradicts the other.
+_OPPOSITE: Final = tuple(frozenset(names.split()) for names in ("AP PA", "LL RL", "ML LM", "DP PD"))
+_SIDES: Final = MappingProxyType({"L": "left", "R": "right", "B": "both"})  # Image Laterality to a side
+_DIRECTIONS: Final = frozenset("LRAPHF")  # letters of Patient Orientation
+_NO_FLIP: Final = frozenset(("NO", ""))  # values of Field of View Horizontal Flip
+
+
+def view_of(film: FilmHeader) -> tuple[FilmView, tuple[str, ...]]:
+    """View of a film, and notes on contradictions and on turned fields of view."""
+    position, notes = _position(film)
+    side, side_notes = _side(film)
+    view = FilmView(
+        position=position,
+        laterality=side,
+        body_part=film.image.series.body_part,
+        patient_orientation=_orientation(film),
+    )
+    return view, (*notes, *side_notes, *_turned(film))
+
+
+def _position(film: FilmHeader) -> tuple[str | None, tuple[str, ...]]:
+    stated = film.word(film_tags.VIEW_POSITION)
+    stated = _SPELLINGS.get(stated or "", stated)
+    items = film.item.sequences.get(film_tags.VIEW_CODES, [])
+    raw = items[0].values if items else {}
+    is_known = values.keyword(raw.get(film_tags.CODE_SCHEME)) in _SCHEMES
+    coded = _VIEW_CODES.get(values.keyword(raw.get(film_tags.CODE_VALUE)) or "") if is_known else None
+    if stated is None or coded is None or stated == coded:
+        return stated or coded, ()
+    pair = {stated, coded}
+    if pair not in _OPPOSITE and any(pair <= family for family in _FAMILIES):
+        return stated, ()
+    return None, ("View Position and View Code contradict each other; the view is not known.",)
+
+
+def _side(film: FilmHeader) -> tuple[str | None, tuple[str, ...]]:
+    """Image Laterality before Laterality: the latter is of the series and may be of another image."""
+    of_image, of_series = (_SIDES.get(film.word(tag) or "") for tag in (tags.IMAGE_LATERALITY, tags.LATERALITY))
+    if of_image and of_series and of_image != of_series:
+        return None, ("Image Laterality and Laterality contradict each other; the side is not known.",)
+    return of_image or of_series, ()
+
+
+def _orientation(film: FilmHeader) -> tuple[str, str] | None:
+    """Patient Orientation where both directions are made of the letters L, R, A, P, H and F (PS3.3 C.7.6.1.1.1)."""
+    words = values.keywords(film.raw(film_tags.PATIENT_ORIENTATION))
+    if len(words) != 2 or not all(word and set(word) <= _DIRECTIONS for word in words):
+        return None
+    return words[0], words[1]
+
+
+def _turned(film: FilmHeader) -> tuple[str, ...]:
+    rotation = values.decimal(film.raw(film_tags.FIELD_ROTATION))
+    is_flipped = (film.word(film_tags.FIELD_FLIP) or "") not in _NO_FLIP
+    notes = []
+    if rotation:
+        notes.append(f"The field of view was rotated by {rotation:g} degrees after exposure.")
+    if is_flipped:
+        notes.append("The field of view was flipped left to right after exposure.")
     return tuple(notes)

@@ -15,6 +15,7 @@ squeezed where the patient is thick, which the note says.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -25,7 +26,6 @@ from numpy.typing import NDArray
 
 from calcreport.dicom.codes import problem
 from calcreport.dicom.ct.pixels import is_stored_range, padding_range
-from calcreport.dicom.film.lookup_tables import table_of
 from calcreport.dicom.header import film_tags, tags, values
 from calcreport.dicom.header.elements import Item
 from calcreport.dicom.header.film_header import FilmHeader
@@ -59,7 +59,6 @@ class WordValues:
     has_polarity_conflict: bool
     """See `calcreport.model.film.Radiograph`."""
     notes: tuple[str, ...]
-    """For the reader."""
 
 
 def values_of(film: FilmHeader, tables: Item) -> WordValues:
@@ -78,7 +77,12 @@ def values_of(film: FilmHeader, tables: Item) -> WordValues:
     has_table = bool(film.item.sequences.get(film_tags.MODALITY_LUT))
     relationship = film.word(film_tags.INTENSITY_RELATIONSHIP)
     conflicts = _polarity_notes(film, does_rise=does_rise != is_inverted)
-    notes += [*conflicts, *_relationship_notes(relationship)]
+    notes += conflicts
+    if relationship == "LIN":
+        notes.append(
+            "Pixel values are linear in exposure, not logarithmic: contrast is lower where the patient is thick, and "
+            "faint deposits there may be missed."
+        )
     return WordValues(
         output=output,
         intensity=intensity.astype(np.float32),
@@ -153,15 +157,6 @@ def _polarity_notes(film: FilmHeader, *, does_rise: bool) -> list[str]:
     return notes
 
 
-def _relationship_notes(relationship: str | None) -> list[str]:
-    if relationship != "LIN":
-        return []
-    return [
-        "Pixel values are linear in exposure, not logarithmic: contrast is lower where the patient is thick, and faint "
-        "deposits there may be missed."
-    ]
-
-
 def _padding(pixels: PixelDescription, stored: NDArray[np.float64]) -> NDArray[np.bool_] | None:
     """Words that are padding; a padding value too wide for Bits Stored is compared with the whole word."""
     padding = padding_range(pixels)
@@ -172,3 +167,109 @@ def _padding(pixels: PixelDescription, stored: NDArray[np.float64]) -> NDArray[n
     does_fit = is_stored_range(padding, pixels.bits_stored or _WORD_BITS, is_signed=is_signed)
     compared = stored if does_fit else whole
     return np.asarray((compared >= padding[0]) & (compared <= padding[1]))
+
+
+_DESCRIPTOR_BYTES: Final = 6  # three values of 16 bits
+_MOST_ENTRIES: Final = 65_536  # of a table, PS3.3 C.11.1.1.1
+_BITS: Final = (8, 16)  # fewest and most bits of an entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LookupTable:
+    """A table of outputs for consecutive inputs."""
+
+    first: int
+    """Input of the first entry; smaller inputs get its output, larger ones than the last get the last output."""
+    outputs: NDArray[np.float64]
+    """Shape ``(n,)``."""
+    bits: int
+    """Bits of an output: the full scale of a VOI LUT."""
+
+    def apply(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Outputs for inputs of any shape; inputs are rounded to whole numbers."""
+        index = np.clip(np.rint(inputs) - self.first, 0, len(self.outputs) - 1).astype(np.int64)
+        return np.asarray(self.outputs[index])
+
+
+def table_of(items: list[Item], *, is_signed: bool, is_big_endian: bool) -> LookupTable | None:
+    """First table of a Modality or VOI LUT Sequence, or ``None`` when it is damaged.
+
+    The descriptor's second value is two's complement where inputs may be negative (`is_signed`).
+    """
+    descriptor = items[0].values.get(film_tags.LUT_DESCRIPTOR, b"") if items else b""
+    data = items[0].values.get(film_tags.LUT_DATA, b"") if items else b""
+    if len(descriptor) != _DESCRIPTOR_BYTES:
+        return None
+    order = ">" if is_big_endian else "<"
+    count, first, bits = struct.unpack(f"{order}H{'h' if is_signed else 'H'}H", descriptor)
+    count = count or _MOST_ENTRIES
+    if not _BITS[0] <= bits <= _BITS[1]:
+        return None
+    if len(data) == 2 * count:
+        outputs = np.frombuffer(data, dtype=f"{order}u2")
+    elif bits == _BITS[0] and len(data) == count + count % 2 and not is_big_endian:
+        outputs = np.frombuffer(data, dtype=np.uint8, count=count)
+    else:
+        return None
+    if count < 2 or int(outputs.max()) >= 1 << bits:
+        return None
+    return LookupTable(first=first, outputs=outputs.astype(np.float64), bits=bits)
+
+
+_WHITE: Final = 255  # of 8 bits
+_TAILS: Final = (0.5, 99.5)
+"""Percentiles of the exposed field that become black and white where the header brings no usable window."""
+
+
+def picture_of_words(
+    film: FilmHeader, tables: Item, meaning: WordValues, sample: NDArray[np.float64]
+) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """Grey of each word, shape ``(65536,)``, 0 black to 255 white; notes.
+
+    `sample`, shape ``(n,)``: outputs of the Modality LUT in the exposed field, for films without a usable window.
+    """
+    share, notes = _by_table(film, tables, meaning)
+    if share is None:
+        share, window_notes = _by_window(film, meaning)
+        notes = (*notes, *window_notes)
+    if share is None:
+        low, high = (float(value) for value in np.percentile(sample, _TAILS))
+        share = (meaning.output - low) / max(high - low, 1e-9)
+    share = np.clip(share, 0.0, 1.0)
+    dense_white = 1.0 - share if meaning.is_inverted else share
+    return np.rint(dense_white * _WHITE).astype(np.uint8), notes
+
+
+def _by_table(
+    film: FilmHeader, tables: Item, meaning: WordValues
+) -> tuple[NDArray[np.float64] | None, tuple[str, ...]]:
+    if not film.item.sequences.get(film_tags.VOI_LUT):
+        return None, ()
+    table = table_of(
+        tables.sequences.get(film_tags.VOI_LUT, []),
+        is_signed=meaning.is_output_signed,
+        is_big_endian=film.image.pixels.is_big_endian,
+    )
+    if table is None:
+        return None, ("The VOI LUT is damaged and was not used for the picture.",)
+    return table.apply(meaning.output) / ((1 << table.bits) - 1), ()
+
+
+def _by_window(film: FilmHeader, meaning: WordValues) -> tuple[NDArray[np.float64] | None, tuple[str, ...]]:
+    """First window; LINEAR unless VOI LUT Function says otherwise (C.11.2.1.2, C.11.2.1.3)."""
+    raw = [film.raw(tag) for tag in (film_tags.WINDOW_CENTRE, film_tags.WINDOW_WIDTH)]
+    if not any(values.strip(value or b"") for value in raw):
+        return None, ()
+    centre, width = (values.decimal((value or b"").split(b"\\")[0]) for value in raw)
+    function = film.word(film_tags.VOI_FUNCTION) or "LINEAR"
+    narrowest = 1.0 if function == "LINEAR" else 0.0
+    if centre is None or width is None or width < narrowest or width <= 0:
+        return None, ("The window is malformed and was not used for the picture.",)
+    x = meaning.output
+    if function == "SIGMOID":
+        return 1.0 / (1.0 + np.exp(np.clip(-4.0 * (x - centre) / width, -700.0, 700.0))), ()
+    if function == "LINEAR_EXACT":
+        return (x - centre) / width + 0.5, ()
+    if width == 1.0:
+        return (x > centre - 0.5).astype(np.float64), ()
+    return (x - (centre - 0.5)) / (width - 1.0) + 0.5, ()

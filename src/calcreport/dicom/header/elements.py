@@ -73,11 +73,9 @@ def looks_explicit(head: bytes, offset: int) -> bool:
 
 
 class Walker:
-    """Walks the data set once.
+    """Walks the data set once; keeps values of `wanted` tags, items of `nested` ones, `longest` bytes of a value.
 
-    `head`: first bytes of the file, or all of it; `size`: size of the whole file in bytes; no element may reach beyond
-    it; `encoding`: how elements are written; `wanted`: tags whose values are kept; `nested`: tags of sequences whose
-    items are kept; `longest`: bytes kept of one value; the rest of a longer one is dropped.
+    `head` holds the first bytes of the file, or all of it; no element may reach beyond its whole `size` in bytes.
     """
 
     __slots__ = ("_count", "_encoding", "_head", "_long", "_longest", "_nested", "_short", "_size", "_wanted", "pixels")
@@ -142,7 +140,8 @@ class Walker:
             if tag == _ITEM_END and depth:
                 return offset
             if depth == 0 and tag >= _OTHER_PIXELS[0]:
-                self._note_pixels(tag, vr, offset, length)
+                if tag == PIXEL_DATA:
+                    self.pixels = PixelPlace(offset, length, is_words=vr == b"OW")
                 return offset
             if length == UNDEFINED or (tag in self._nested and vr in {b"SQ", b"UN", b""}):
                 is_coded = is_explicit and vr != b"UN"
@@ -158,10 +157,6 @@ class Walker:
         if offset > end:
             raise problem("file.truncated" if depth == 0 else "file.damaged")
         return offset
-
-    def _note_pixels(self, tag: int, vr: bytes, offset: int, length: int) -> None:
-        if tag == PIXEL_DATA:
-            self.pixels = PixelPlace(offset, length, is_words=vr == b"OW")
 
     def _sequence(  # noqa: C901 - recursion carries its state
         self, tag: int, offset: int, length: int, item: Item, *, depth: int, is_explicit: bool

@@ -33,8 +33,6 @@ class FilmHeader:
     """Raw attributes of `film_tags.WANTED`."""
     notes: tuple[str, ...] = ()
     """What was found while sorting; no patient data."""
-    problem: str | None = None
-    """Code of what forbids reading it, found while sorting."""
 
     def raw(self, tag: int) -> bytes | None:
         """Value of an attribute of the data set as it stands in the file, or ``None``."""
@@ -67,8 +65,3 @@ def film_of(image: ImageHeader) -> FilmHeader:
 def tables_of(film: FilmHeader) -> Item:
     """Modality and VOI lookup tables with their data; read from the file, for discovery leaves them there."""
     return walk_again(film.image, _TABLES)
-
-
-def film_refusal(film: FilmHeader) -> str | None:
-    """Code of what forbids reading a film: found while sorting, or its kind is out of scope."""
-    return film.problem or film_tags.OUT_OF_SCOPE.get(film.image.series.modality)

@@ -20,7 +20,6 @@ class PixelDescription:
     """How pixels are stored, as the header says; ``None`` where it is silent or malformed."""
 
     transfer_syntax: str
-    """UID."""
     rows: int | None
     columns: int | None
     frames: int | None
@@ -120,7 +119,6 @@ class Plane:
     """One slice: a single-frame file, or one frame of a multi-frame file; ``None`` where missing or malformed."""
 
     image: ImageHeader = field(repr=False)
-    """File it lies in."""
     frame: int | None
     """1-based frame number; ``None`` in a single-frame file."""
     position_mm: tuple[float, ...] | None

@@ -34,9 +34,9 @@ DESCRIPTIONS = tomllib.loads((Path(__file__).parent / "contrast_words.toml").rea
     ("words", "phase"), [(words, Contrast(phase)) for phase, rows in DESCRIPTIONS.items() for words in rows]
 )
 def test_a_description_says_with_without_both_or_nothing(words, phase):
-    assert contrast_of(series(words))[0] is phase
-    assert contrast_of(series(words.upper()))[0] is phase
-    assert contrast_of(series("", protocol=words))[0] is phase
+    assert contrast_of(series(words)) is phase
+    assert contrast_of(series(words.upper())) is phase
+    assert contrast_of(series("", protocol=words)) is phase
 
 
 ATTRIBUTES = [
@@ -89,7 +89,7 @@ ATTRIBUTES = [
 
 @pytest.mark.parametrize(("agent", "route", "amount", "phase"), ATTRIBUTES)
 def test_the_contrast_attributes_say_given_none_or_nothing(agent, route, amount, phase):
-    assert contrast_of(series("Thorax 1.0", agent=agent, route=route, amount=amount))[0] is phase
+    assert contrast_of(series("Thorax 1.0", agent=agent, route=route, amount=amount)) is phase
 
 
 MIXED = [
@@ -115,7 +115,7 @@ MIXED = [
 
 @pytest.mark.parametrize(("said", "phase"), MIXED)
 def test_description_attributes_protocol_and_study_together(said, phase):
-    assert contrast_of(series(**said))[0] is phase
+    assert contrast_of(series(**said)) is phase
 
 
 def coded(agent=None, route=None):

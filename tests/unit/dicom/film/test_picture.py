@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calcreport.dicom.film.lookup_tables import LookupTable
+from calcreport.dicom.film.values import LookupTable
 
 
 def white(share):

@@ -12,6 +12,7 @@ from calcreport.formats import load_templates
 from calcreport.formats.dicom.instance import untroubled
 from calcreport.formats.dicom.revision import revise
 from calcreport.formats.dicom.subject import Subject
+from calcreport.model.evidence import LesionReview
 from calcreport.model.film import (
     FilmFindings,
     FilmImage,
@@ -49,7 +50,6 @@ from calcreport.model.report import (
     Technique,
     Thresholds,
 )
-from calcreport.model.review import LesionReview
 from calcreport.model.uids import derive_uid
 from calcreport.resources import template_texts
 

@@ -10,8 +10,8 @@ from typing import get_args
 
 import pytest
 
-from calcreport.commands.hook_result import for_mercure, result_of
-from calcreport.commands.hook_settings import HookSettings
+from calcreport.commands.hook import for_mercure, result_of
+from calcreport.commands.hook_inputs import HookSettings
 from calcreport.dicom.header.image_header import MAKER
 from calcreport.files.settings import checked_tables
 from calcreport.model.terms import Concern
