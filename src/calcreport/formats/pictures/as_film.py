@@ -16,6 +16,7 @@ from scipy import ndimage
 
 from calcreport.compose import Statements
 from calcreport.formats.pictures.film_marks import choose_bar, mark_film_directions, write_title
+from calcreport.formats.pictures.labels import name_boxes
 from calcreport.formats.pictures.picture import BACKGROUND, MINERAL, TEXT, Colour, encode_png, write_text
 from calcreport.formats.rendered import Rendered
 from calcreport.model.film import FilmImage, Shadow
@@ -26,6 +27,8 @@ _GREYS: Final = 240
 """Greys of the picture file; the other places of its palette hold the colours that are drawn."""
 _SHADES: Final = 8
 _SMALLEST_TEXT_PX: Final = 16
+_PREVIEW_TEXT_PX: Final = 30
+"""Readable where the page shows the preview at under half its size."""
 _NARROWEST_PX: Final = 420
 _LINES_PER_FILM: Final = 55
 """Text is this many times smaller than the film is long, so that it can be read when the whole film fills a screen."""
@@ -74,9 +77,8 @@ def render_film_preview(
     shrink = min(1.0, PREVIEW_PX / max(rows, columns))
     small = (max(round(columns * shrink), 1), max(round(rows * shrink), 1))
     panel = Image.fromarray(film.picture).resize(small, Image.Resampling.BOX).convert("RGB")
-    size = _SMALLEST_TEXT_PX
-    for mark in marks:
-        _frame(panel, mark, shrink, size)
+    size = _PREVIEW_TEXT_PX
+    name_boxes(panel, [(mark.lesion_id, _frame_of(mark, shrink), MINERAL) for mark in marks], size=size)
     mark_film_directions(panel, film.view, size=size)
     width = max(panel.width, _NARROWEST_PX)
     head = _draw_head(width, film, statements, size, body_part)
@@ -134,16 +136,11 @@ def _name(shown: NDArray[np.uint8], mark: FilmMark, size: int) -> None:
     _lay(patch, label)
 
 
-def _frame(panel: Image.Image, mark: FilmMark, shrink: float, size: int) -> None:
-    """Draw a frame around a lesion, clear of it, and its name beside the frame."""
+def _frame_of(mark: FilmMark, shrink: float) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of a frame clear of a lesion, in pixels of the preview."""
     rows, columns = mark.shadow.mineral.box
     left, top, right, bottom = (edge * shrink for edge in (columns.start, rows.start, columns.stop, rows.stop))
-    left, top, right, bottom = left - 5, top - 5, right + 4, bottom + 4
-    ImageDraw.Draw(panel).rectangle((left, top, right, bottom), outline=MINERAL, width=1)
-    is_right = right + 2.2 * size < panel.width
-    beside = right + 5 if is_right else left - 5
-    height = min(max((top + bottom) / 2, size), panel.height - size)
-    write_text(panel, (beside, height), mark.lesion_id, colour=MINERAL, size=size, anchor="lm" if is_right else "rm")
+    return left - 5, top - 5, right + 4, bottom + 4
 
 
 @lru_cache(maxsize=1)
