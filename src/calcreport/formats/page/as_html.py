@@ -132,13 +132,13 @@ def _head_of_sheets(report: Report, identity: Mapping[str, tuple[str, str]], sta
 
     def join(*names: str) -> str:
         told = [identity[name] for name in names if name in identity]
-        return "   ".join(f"{name}: {value[:_LONGEST_ON_SHEET]}" for name, value in told)
+        return "; ".join(f"{name}: {value[:_LONGEST_ON_SHEET]}" for name, value in told)
 
     software = f"{report.software.name} {report.software.version}"
     head = {
         "patient": join("patient", "patient_id", "born"),
         "draft": statements.say("capture.draft"),
-        "maker": "   ".join(filter(None, (statements.say("page.title"), join("study_date"), software))),
+        "maker": "; ".join(filter(None, (statements.say("page.title"), join("study_date"), software))),
     }
     return {name: trusted(_escape_css(text)) for name, text in head.items()}
 
@@ -146,7 +146,7 @@ def _head_of_sheets(report: Report, identity: Mapping[str, tuple[str, str]], sta
 def _escape_css(text: str) -> str:
     """Write text so that it cannot end a CSS string or a style element: all but plain characters by their number."""
     plain = make_visible(text)
-    return "".join(c if c.isascii() and (c.isalnum() or c in " .,:-") else f"\\{ord(c):06x}" for c in plain)
+    return "".join(c if c.isascii() and (c.isalnum() or c in " .,:-") else f"\\{ord(c):x} " for c in plain)
 
 
 def _show_lesions(

@@ -27,7 +27,7 @@ _GREYS: Final = 240
 """Greys of the picture file; the other places of its palette hold the colours that are drawn."""
 _SHADES: Final = 8
 _SMALLEST_TEXT_PX: Final = 16
-_PREVIEW_TEXT_PX: Final = 30
+_PREVIEW_TEXT_PX: Final = 27
 """Readable where the page shows the preview at under half its size."""
 _NARROWEST_PX: Final = 420
 _LINES_PER_FILM: Final = 55
