@@ -56,9 +56,8 @@ def render_overview(
         low, high = _box(lesion)
         rows = (low[0], high[0]) if is_upside_down else (projection.shape[0] - high[0], projection.shape[0] - low[0])
         columns = (projection.shape[1] - high[1], projection.shape[1] - low[1]) if is_mirrored else (low[1], high[1])
-        left, top = view.place(rows[0] - 0.5, columns[0] - 0.5)
-        right, bottom = view.place(rows[1] - 0.5, columns[1] - 0.5)
-        box = (left - 4, top - 4, right + 4, bottom + 4)
+        first, last = (view.place(rows[end] - 0.5, columns[end] - 0.5) for end in (0, 1))
+        box = (first[0] - 4, first[1] - 4, last[0] + 4, last[1] + 4)
         named.append((lesion_id, box, CONTOUR if lesion.contour is not None else MINERAL))
     name_boxes(panel, named, size=_NAME_PX)
     down = affine[:3, 0] if is_upside_down else -affine[:3, 0]

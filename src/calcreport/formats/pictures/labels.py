@@ -44,13 +44,13 @@ def name_boxes(panel: Image.Image, named: Sequence[tuple[str, Box, Colour]], *, 
         draw.rectangle(box, outline=colour, width=width)
     taken: list[Box] = []
     for name, frame, colour in named:
-        place = _free_place(frame, (0.62 * size * len(name) + 4, 1.1 * size), panel.size, [*frames, *taken])
+        place = free_place(frame, (0.62 * size * len(name) + 4, 1.1 * size), panel.size, [*frames, *taken])
         taken.append(place)
         centre = (place[0] + place[2]) / 2, (place[1] + place[3]) / 2
         write_text(panel, centre, name, colour=colour, size=size, anchor="mm")
 
 
-def _free_place(frame: Box, text: tuple[float, float], panel: tuple[int, int], taken: Sequence[Box]) -> Box:
+def free_place(frame: Box, text: tuple[float, float], panel: tuple[int, int], taken: Sequence[Box]) -> Box:
     """Box of `text` (width, height) nearest to a frame that covers nothing taken and lies within the panel."""
     left, top, right, bottom = frame
     width, height = text

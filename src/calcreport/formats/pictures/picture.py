@@ -22,6 +22,8 @@ BACKGROUND: Final[Colour] = (14, 17, 22)
 TEXT: Final[Colour] = (236, 239, 244)
 FAINT_TEXT: Final[Colour] = (165, 174, 187)
 MINERAL: Final[Colour] = (0, 214, 255)
+OTHER: Final[Colour] = (0, 143, 170)
+"""Mineral of another lesion: the same hue, darker."""
 CONTOUR: Final[Colour] = (255, 176, 0)
 CALLIPER: Final[Colour] = (255, 255, 255)
 SKIN: Final[Colour] = (255, 122, 217)

@@ -1,4 +1,4 @@
-"""The page in a browser: it sorts, copies and steps, asks nobody for anything, and prints the patient on every sheet."""
+"""The page in a browser: it sorts, copies and steps, asks nobody for anything, and prints the patient on each sheet."""
 
 from __future__ import annotations
 
@@ -163,7 +163,9 @@ def test_a_browser_prints_the_patient_on_every_sheet(
 ) -> None:
     tab = open_page(page_of(report_of(), templates))
     tab.pdf(path=tmp_path / "print.pdf", prefer_css_page_size=True)
-    done = subprocess.run([need_tool("pdftotext"), "-layout", tmp_path / "print.pdf", "-"], capture_output=True, check=True)
+    done = subprocess.run(
+        [need_tool("pdftotext"), "-layout", tmp_path / "print.pdf", "-"], capture_output=True, check=True
+    )
     sheets = done.stdout.decode().split("\f")[:-1]
     for number, sheet in enumerate(sheets, start=1):
         for told in ("Doe, Jane", "4711", "DRAFT, NOT VERIFIED", f"Page {number} of {len(sheets)}"):
