@@ -60,7 +60,10 @@ def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) 
     if study:
         observations.insert(0, (addresses.concern, _concern(study, report, addresses)))
     results = [address for address, _ in observations]
-    entries = [(addresses.report, _report(report, addresses, results, write_section(report, templates, is_wrapped=False))), *observations]
+    entries = [
+        (addresses.report, _report(report, addresses, results, write_section(report, templates, is_wrapped=False))),
+        *observations,
+    ]
     entries += _withdrawn(report, addresses, statements)
     entries += [(addresses.patient, _patient(report.study.patient)), (addresses.device, _device(report.software))]
     if addresses.study is not None:
