@@ -13,7 +13,7 @@ from calcreport.formats.characters import make_visible, to_ascii
 from calcreport.formats.rendered import Rendered
 from calcreport.formats.ris.sections import cut_sections
 from calcreport.formats.templates import Templates, preformat, render_template, trusted
-from calcreport.formats.text.plain_text import write_section
+from calcreport.formats.text.as_text import write_section
 from calcreport.model.lengths import Lengths
 from calcreport.model.report import Concern, Excluded, FlagState, Lesion, Report
 from calcreport.text.excluded import name_reason

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from calcreport.compose import Statements
 from calcreport.formats.pictures.labels import Box, Place, draw_labelled, name_boxes
@@ -17,7 +17,6 @@ from calcreport.formats.pictures.picture import (
     BONE,
     CALLIPER,
     CONTOUR,
-    CROP,
     FASCIA,
     MINERAL,
     OTHER,
@@ -199,9 +198,7 @@ def _draw_context(volume: CtVolume, hu: NDArray[np.int16], view: View) -> Image.
     _, row_mm, column_mm = volume.geometry.spacing_mm
     whole = whole_view(hu.shape, row_mm, column_mm, (_CONTEXT_PX, _CONTEXT_PX))
     picture = whole.show(hu, SOFT_TISSUE).convert("RGB")
-    left, top, right, bottom = view.box
-    corners = (*whole.place(top - 0.5, left - 0.5), *whole.place(bottom - 0.5, right - 0.5))
-    ImageDraw.Draw(picture).rectangle(corners, outline=CROP, width=2)
+    whole.frame(picture, view)
     return picture
 
 

@@ -80,6 +80,12 @@ class View:
         right = self.left + self.width / self.column_px
         return (self.left, self.top, right, self.top + self.height / self.row_px)
 
+    def frame(self, picture: Image.Image, part: View) -> None:
+        """Frame what another view shows, on the picture of this one."""
+        left, top, right, bottom = part.box
+        corners = (*self.place(top - 0.5, left - 0.5), *self.place(bottom - 0.5, right - 0.5))
+        ImageDraw.Draw(picture).rectangle(corners, outline=CROP, width=2)
+
     def show(self, grid: NDArray[np.int16], window: Window) -> Image.Image:
         """Draw part of a slice, shape ``(rows, columns)`` in HU, in grey; outside it is air."""
         patch, box = self._cut(grid, _AIR_HU)

@@ -18,10 +18,9 @@ from calcreport.formats.rendered import Rendered
 from calcreport.formats.ris import fhir_parts as fhir
 from calcreport.formats.ris.codes import DEPARTMENTS, FINDING, OTHER_DEPARTMENT, REGIONS, REPORT, SERVICES
 from calcreport.formats.ris.fhir_parts import Element
-from calcreport.formats.ris.items import Item, items_of
-from calcreport.formats.ris.study import study_items, withdrawn_study_items
+from calcreport.formats.ris.items import Item, items_of, study_items, withdrawn_study_items
 from calcreport.formats.templates import Templates
-from calcreport.formats.text.plain_text import write_section
+from calcreport.formats.text.as_text import write_section
 from calcreport.model.report import Laterality, Lesion, Patient, Report, Software, Study
 from calcreport.text.statements import Statements
 
