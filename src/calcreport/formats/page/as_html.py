@@ -43,8 +43,6 @@ _MOST_OPEN: Final = 3
 """Lesions whose details stand open: as many as the text describes in full."""
 _LONGEST_ON_SHEET: Final = 64
 """Characters of a name or id in the head of a printed sheet, the longest that the standard allows."""
-_SHOWN_FLAGS: Final = {FlagState.PRESENT: "", FlagState.POSSIBLE: "possible", FlagState.EXPLAINED: "explained"}
-"""States that the table of lesions names, with the word for them."""
 
 
 def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) -> Rendered:
@@ -76,18 +74,9 @@ def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) 
         else "",
         centre="centre_film" if _film_names(report, statements) else "centre",
         wholes=_show_wholes(report, statements, pictures),
-        series=[
-            (
-                entry.series_number,
-                " ".join(filter(None, (entry.modality, entry.description))),
-                entry.image_count,
-                statements.say(f"status.{entry.status}"),
-                " ".join(filter(None, (entry.message, entry.code))),
-            )
-            for entry in report.series
-        ],
         skeleton=_review_file(report, narrative, statements),
         script=trusted(script),
+        ranks={concern.value: rank for rank, concern in enumerate(Concern)},
         script_hash=f"sha256-{digest}",
         copy_text=preformat(write_section(report, templates, narrative)),
         parts=[
@@ -184,11 +173,12 @@ def _show_lesion(
         "longest": _longest(lesion, statements, lengths),
         "depth": _depth(lesion, statements),
         "told_flags": ", ".join(
-            statements.say(f"page.flag_{_SHOWN_FLAGS[flag.state]}", flag=name) if _SHOWN_FLAGS[flag.state] else name
-            for name, flag in sorted(flags, key=lambda row: list(FlagState).index(row[1].state))
-            if flag.state in _SHOWN_FLAGS
+            statements.say(f"page.flag_{state}", flag=name)
+            for state in (FlagState.PRESENT, FlagState.POSSIBLE, FlagState.EXPLAINED)
+            for name, flag in flags
+            if flag.state is state
         ),
-        "sort": _keys(lesion, [flag.state for _, flag in flags]),
+        "longest_mm": longest_mm(lesion) or lesion.size.max_diameter_px,
         "measurements": list_measurements(lesion, refer(report, lesion, statements), statements, lengths),
         "flags": flags,
         "scores": [
@@ -202,18 +192,6 @@ def _show_lesion(
             f"picture.{kind}_caption", id=lesion.id, reference=reference or statements.say("picture.unnumbered")
         ),
         "alt": statements.say(f"picture.{kind}_alt", id=lesion.id),
-    }
-
-
-def _keys(lesion: Lesion, states: list[FlagState]) -> dict[str, str | int]:
-    """Whole numbers to sort the table by; empty where a value is not known."""
-    longest, skin = longest_mm(lesion) or lesion.size.max_diameter_px, lesion.depth.skin_distance_mm
-    present, possible = states.count(FlagState.PRESENT), states.count(FlagState.POSSIBLE)
-    return {
-        "longest": "" if not longest else round(longest * 1000),
-        "depth": "" if skin is None else round(skin * 1000),
-        "flags": 100 - 10 * present - possible,
-        "concern": list(Concern).index(lesion.concern),
     }
 
 
