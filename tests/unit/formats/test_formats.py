@@ -83,10 +83,10 @@ def test_text_and_page_name_every_lesion_of_the_json(reports: dict[str, Report],
     for report in reports.values():
         text, page = full_text_of(report, templates), Page(page_of(report, templates))
         findings = text.split("FINDINGS:")[1].split("SARCOMA FLAGS:")[0]
-        for lesion in report.lesions:
+        for number, lesion in enumerate(report.lesions, start=1):
             assert f"({lesion.id})" in findings
             assert ("h2", {"id": lesion.id, "tabindex": "-1"}) in page.seen
-            assert page.text.count(f"({lesion.id})") == 1  # each lesion stands there once
+            assert page.text.count(f"Lesion {number} ({lesion.id})") == 1
 
 
 def test_the_text_is_short_lines_of_printable_ascii(reports: dict[str, Report], templates: Templates) -> None:

@@ -16,8 +16,8 @@ from calcreport.formats.code_table import measured_of
 from calcreport.formats.ris.codes import SIDES, UNITS, Code, Unit
 from calcreport.model.report import Flag, FlagState, Lesion, Report
 from calcreport.text.film import refer_to_films
-from calcreport.text.flags import is_assessed, size_limit_mm, size_operator
-from calcreport.text.impression import FLAG_NAMES, name_flag
+from calcreport.text.flags import is_assessed, name_flags
+from calcreport.text.impression import FLAG_NAMES
 from calcreport.text.statements import Statements
 from calcreport.text.wording import capitalise, name_finding, refer_to_images
 
@@ -211,14 +211,9 @@ def name_images(lesion: Lesion, report: Report, statements: Statements) -> str:
 
 
 def _flags(lesion: Lesion, report: Report, statements: Statements) -> list[Item]:
-    limit_mm, operator = size_limit_mm(report), size_operator(report)
     return [
-        Item(
-            name=f"flags.{name}",
-            text=capitalise(name_flag(name, statements, size_limit_mm=limit_mm, size_operator=operator)),
-            value=_state(getattr(lesion.flags, name), statements),
-        )
-        for name in FLAG_NAMES
+        Item(name=f"flags.{key}", text=capitalise(name), value=_state(getattr(lesion.flags, key), statements))
+        for key, name in zip(FLAG_NAMES, name_flags(report, statements), strict=True)
     ]
 
 
@@ -269,5 +264,5 @@ def _study_concern(value: Answer | str) -> Item:
 
 
 def _study_flag(name: str, report: Report, statements: Statements, value: Answer | str) -> Item:
-    flag = name_flag(name, statements, size_limit_mm=size_limit_mm(report), size_operator=size_operator(report))
+    flag = name_flags(report, statements)[FLAG_NAMES.index(name)]
     return Item(name=f"flags_summary.{name}", text=f"{capitalise(flag)}, whole study", value=value)

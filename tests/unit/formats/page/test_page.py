@@ -132,7 +132,7 @@ def test_the_buttons_copy_the_text_and_its_parts(open_page: Callable[..., Any], 
         tab.get_by_role("button", name="Copied").first.wait_for()
         copied = tab.evaluate("navigator.clipboard.readText()")
         assert text == copied if name == "all" else f"{name.upper()}:\n{copied}\n" in text
-        assert len(copied.split()) > 10
+        assert len(copied.split()) > 5
         tab.get_by_role("button", name=f"Copy {name}").wait_for()
 
 
