@@ -37,7 +37,7 @@ from calcreport.arguments import (
 from calcreport.errors import UsageError
 from calcreport.files.findings import checked_findings, findings_from_text, review_from_text
 from calcreport.files.report import MAX_REPORT_BYTES, report_from_text
-from calcreport.formats.text.plain_text import write_section
+from calcreport.formats.text.as_text import write_section
 from calcreport.model.report import Report
 from calcreport.pipeline import analyse
 from calcreport.progress import Progress

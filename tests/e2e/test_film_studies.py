@@ -147,7 +147,7 @@ def test_the_focus_is_found_where_it_is_and_nothing_is_claimed_for_certain(analy
     assert not re.search(r"\bHU\b", words_of(folder))
     assert (folder / "images" / f"{lesion.id}.png").is_file()
     page = (folder / "report.html").read_text(encoding="utf-8")
-    assert page.count("data:image/png") == 1 + len(report.lesions)
+    assert page.count("data:image/png") == 1 + 2 * len(report.lesions)  # the film; of each lesion one large, one small
 
 
 def test_without_spacing_there_is_no_millimetre(analyse, tmp_path: Path) -> None:

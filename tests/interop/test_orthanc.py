@@ -106,3 +106,20 @@ def test_an_unchanged_result_sent_twice_is_one_result(orthanc, objects) -> None:
             body, kind = multipart(files)
             orthanc.ask(f"/dicom-web/studies/{study}", body=body, kind=kind, accept="application/dicom+json")
     assert len(orthanc.json("/instances")) == sum(map(len, objects.values()))
+
+
+def test_every_frame_of_a_segmentation_is_given_out(orthanc, objects) -> None:
+    """A viewer asks for frames; Orthanc refuses those of single bits unless their columns fill whole bytes."""
+    clear(orthanc)
+    asked = set()
+    for study, files in objects.items():
+        for file in (file for file in files if file.name.startswith("seg")):
+            orthanc.ask("/instances", body=file.read_bytes())
+            header = pydicom.dcmread(file, stop_before_pixels=True)
+            series = f"/dicom-web/studies/{study}/series/{header.SeriesInstanceUID}"
+            for number in range(1, int(header.NumberOfFrames) + 1):
+                kind = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
+                frame = orthanc.ask(f"{series}/instances/{header.SOPInstanceUID}/frames/{number}", accept=kind)
+                assert len(frame) > header.Rows * header.Columns * header.BitsAllocated // 8
+            asked.add(header.Columns % 8 == 0)
+    assert False in asked

@@ -30,7 +30,11 @@ def written(subject: Subject) -> dict[str, bytes]:
 def frames_of(content: bytes) -> Iterator[tuple[int, str, int | None, list[float], NDArray[np.bool_]]]:
     """Segment, source image and frame, position and pixels of each frame; read by hand."""
     file = pydicom.dcmread(io.BytesIO(content))
-    bits = np.unpackbits(np.frombuffer(file.PixelData, np.uint8), bitorder="little")
+    stored = np.frombuffer(file.PixelData, np.uint8)
+    assert (file.BitsAllocated == 1) == (file.SegmentationType == "BINARY") == (file.Columns % 8 == 0)
+    if file.BitsAllocated == 8:
+        assert set(np.unique(stored)) <= {0, file.MaximumFractionalValue}
+    bits = np.unpackbits(stored, bitorder="little") if file.BitsAllocated == 1 else stored // 255
     size = file.Rows * file.Columns
     for number, group in enumerate(file.PerFrameFunctionalGroupsSequence):
         source = group.DerivationImageSequence[0].SourceImageSequence[0]

@@ -312,3 +312,20 @@ def test_a_frame_of_a_multi_frame_object_is_named(multiframe: Subject, sample: S
 def test_nothing_names_this_machine_or_its_files(sample: Sample) -> None:
     content = written(sample("myositis_calf"))
     assert str(Path(__file__).parents[2]).encode() not in content
+
+
+@pytest.mark.parametrize("name", VOLUMES)
+def test_the_first_five_numbers_are_those_a_viewer_draws(name: str, sample: Sample) -> None:
+    for group in groups(sample(name)):
+        shown = [item.name.value for item in group.get_measurements()]
+        first = [code for code in ("L0JK", "118565006", "121243", "112181", "103340004") if code in shown]
+        assert shown[: len(first)] == first
+    file = pydicom.dcmread(io.BytesIO(written(sample(name))))  # highdicom fills Numeric Value anew
+    values = [
+        value for element in file.iterall() if element.keyword == "MeasuredValueSequence" for value in element.value
+    ]
+    assert bool(values) == bool(sample(name).lesions)
+    for value in values:
+        precise = float(value.get("FloatingPointValue", value.NumericValue))
+        assert len(str(value.NumericValue)) <= len(f"{precise:.1f}") + 1
+        assert float(value.NumericValue) == pytest.approx(precise, abs=0.5)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from calcreport.compose.context import DraftContext
 from calcreport.compose.report import compose_report
-from calcreport.formats.text.plain_text import write_section
+from calcreport.formats.text.as_text import write_section
 from calcreport.model.clinical import Clinical
 from calcreport.model.findings import Findings
 from calcreport.model.report import FlagState, Report, Software

@@ -28,3 +28,8 @@ def measured_of(group: str) -> list[tuple[str, str, str, tuple[str, ...]]]:
 def region_names() -> list[str]:
     """Names of regions whose code HL7 and FHIR receive; each is that of a site, with blanks."""
     return list(_tables()["regions"])
+
+
+def unpaired_parts() -> list[str]:
+    """Body Part Examined of what the patient has one of."""
+    return list(_tables()["unpaired"])

@@ -15,6 +15,7 @@ from calcreport.formats.characters import make_visible, to_ascii
 
 if TYPE_CHECKING:
     from jinja2.sandbox import SandboxedEnvironment
+    from markupsafe import Markup
 
 STATEMENTS_FILE: Final = "statements.toml"
 _GROWING_FILTERS: Final = ("center", "format", "indent")
@@ -78,6 +79,20 @@ def compile_template(templates: Templates, name: str, *, is_html: bool) -> None:
 
     with suppress(jinja2.TemplateError, RecursionError):
         _environment(tuple(templates.texts.items()), is_html).get_template(name)
+
+
+def preformat(text: str) -> Markup:
+    """Escape lines of text for a preformatted block; only the line breaks between them stay as they are."""
+    from markupsafe import escape  # noqa: PLC0415 - comes with the template engine, which is loaded late
+
+    return escape("\n".join(map(make_visible, text.split("\n"))))
+
+
+def trusted(text: str) -> Markup:
+    """Text of the program itself that stands on the page as it is."""
+    from markupsafe import Markup  # noqa: PLC0415 - comes with the template engine, which is loaded late
+
+    return Markup(text)  # noqa: S704 - a constant
 
 
 @lru_cache(maxsize=4)

@@ -37,17 +37,17 @@ class Lengths:
         if length_mm < 0.5:
             return "under 1 mm"
         if round(length_mm) < _CM_FROM_MM:
-            return f"{self._digits(length_mm, 1, 0)} mm"
-        return f"{self._digits(length_mm, 10, 1)} cm"
+            return f"{self.digits(length_mm, 1, 0)} mm"
+        return f"{self.digits(length_mm, 10, 1)} cm"
 
     def spell_extents(self, extents_mm: Sequence[float]) -> str:
         """Spell several lengths in one unit, such as ``"5 x 4 x 5 mm"`` or ``"2.4 x 2.1 x 4.3 cm"``, from mm."""
         in_mm = max(round(extent) for extent in extents_mm) < _CM_FROM_MM
         per_unit, decimals, unit = (1, 0, "mm") if in_mm else (10, 1, "cm")
-        told = (self._digits(max(extent, 1), per_unit, decimals) for extent in extents_mm)
+        told = (self.digits(max(extent, 1), per_unit, decimals) for extent in extents_mm)
         return f"{' x '.join(told)} {unit}"
 
-    def _digits(self, length_mm: float, per_unit: int, decimals: int) -> str:
+    def digits(self, length_mm: float, per_unit: int, decimals: int) -> str:
         """Digits of a length in a unit of `per_unit` mm, with as many decimals as show the side of every limit."""
         sides = [_side(length_mm, limit_mm) for limit_mm in self.limits_mm]
         texts = [f"{length_mm / per_unit:.{decimals + more}f}" for more in range(_MOST_DECIMALS)]

@@ -23,7 +23,7 @@ from calcreport.study.measured import MeasuredStudy, Pictures, ReportEvidence
 from calcreport.study.request import Request
 from calcreport.study.series import CtPart, CtReading
 from calcreport.text.searched import limit_searched, name_series
-from calcreport.text.wording import capitalise, join_words, lengths_of, name_body_part
+from calcreport.text.wording import capitalise, join_words, name_body_part
 
 _FILM: Final = "series.radiograph_beside_ct"  # code of films left unanalysed beside CT
 _RIM_MM: Final = 5.0
@@ -271,7 +271,6 @@ def _draw(
     from calcreport.formats.pictures.as_png import render_key_image
 
     numbered = tuple((lesion.id, index) for lesion, index in zip(report.lesions, order, strict=True))
-    analysed = [entry for entry in report.series if entry.status == "analysed"]
     lesions = {lesion.id: lesion for lesion in report.lesions}
     pictures: dict[str, Callable[[], Rendered]] = {}
     for number, (volume, projection) in enumerate(zip(volumes, projections, strict=True)):
@@ -288,8 +287,12 @@ def _draw(
             volumes[number],
             measured,
             lesions[lesion_id],
+            report,
             statements,
-            lengths=lengths_of(report),
-            series=analysed[number],
+            others=tuple(
+                (name, findings.lesions[place])
+                for name, place in numbered
+                if name != lesion_id and findings.lesions[place].series_index == number
+            ),
         )
     return pictures

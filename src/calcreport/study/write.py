@@ -13,7 +13,7 @@ from calcreport.compose import Statements
 from calcreport.formats import FILE_NAMES, OBJECTS, RENDERERS, Templates
 from calcreport.formats.page.as_html import PAGE_TEMPLATE, PREVIEW
 from calcreport.formats.templates import compile_template
-from calcreport.formats.text.plain_text import TEXT_TEMPLATE, write_section
+from calcreport.formats.text.as_text import TEXT_TEMPLATE, write_section
 from calcreport.model.report import Report
 from calcreport.processes.threads import map_in_threads
 from calcreport.study.measured import ReportEvidence
@@ -133,8 +133,8 @@ def formats_present(names: Collection[str]) -> tuple[str, ...]:
 
 def _subject(draft: Draft, section: str, statements: Statements) -> Subject:
     from calcreport.dicom.source_images import SourceImages
-    from calcreport.formats.dicom.report_text import sections
     from calcreport.formats.dicom.revision import revise
+    from calcreport.formats.dicom.structured_report import sections
     from calcreport.formats.dicom.subject import Subject
 
     evidence = draft.evidence

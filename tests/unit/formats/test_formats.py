@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import re
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from calcreport.errors import TemplateError
 from calcreport.formats import DEFAULT_FORMATS, FILE_NAMES, FORMATS, RENDERERS, Templates, as_json, load_templates
@@ -47,6 +49,15 @@ class Page(HTMLParser):
             self.text += data
 
 
+def picture_of(grey: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("L", (1388, 594), grey).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+PICTURE = picture_of(0)
+
+
 def page_of(report: Report, templates: Templates, pictures: dict[str, bytes] | None = None) -> str:
     return as_html.render(report, templates, pictures or {}).content.decode()
 
@@ -72,9 +83,10 @@ def test_text_and_page_name_every_lesion_of_the_json(reports: dict[str, Report],
     for report in reports.values():
         text, page = full_text_of(report, templates), Page(page_of(report, templates))
         findings = text.split("FINDINGS:")[1].split("SARCOMA FLAGS:")[0]
-        for lesion in report.lesions:
+        for number, lesion in enumerate(report.lesions, start=1):
             assert f"({lesion.id})" in findings
-            assert ("h2", {"id": lesion.id}) in page.seen
+            assert ("h2", {"id": lesion.id, "tabindex": "-1"}) in page.seen
+            assert page.text.count(f"Lesion {number} ({lesion.id})") == 1
 
 
 def test_the_text_is_short_lines_of_printable_ascii(reports: dict[str, Report], templates: Templates) -> None:
@@ -121,13 +133,13 @@ def test_only_an_absent_flag_is_worded_as_a_negative(reports: dict[str, Report],
 
 def test_the_page_loads_nothing_and_runs_nothing(reports: dict[str, Report], templates: Templates) -> None:
     for report in reports.values():
-        page = Page(page_of(report, templates, {"images/overview.png": b"png", "images/L1.png": b"png"}))
+        page = Page(page_of(report, templates, {"images/overview.png": PICTURE, "images/L1.png": PICTURE}))
         assert page.open == []
         policy = next(attrs["content"] for tag, attrs in page.seen if attrs.get("http-equiv"))
         assert policy is not None
         assert policy.startswith("default-src 'none'; img-src data:; style-src 'unsafe-inline'")
         assert not {"link", "iframe", "object", "form"} & {tag for tag, _ in page.seen}
-        script = re.findall(r"<script>(.*?)</script>", page_of(report, templates))
+        script = re.findall(r"<script>(.*?)</script>", page_of(report, templates), flags=re.DOTALL)
         digest = base64.b64encode(hashlib.sha256(script[0].encode()).digest()).decode()
         assert policy.count("script-src") == 1
         assert f"script-src 'sha256-{digest}'" in policy  # that one and no other may run
@@ -138,13 +150,14 @@ def test_the_page_loads_nothing_and_runs_nothing(reports: dict[str, Report], tem
                 assert attrs["alt"]
                 assert (attrs["src"] or "").startswith("data:image/png;base64,")
             if tag == "a":
-                assert (attrs["href"] or "").startswith("#L")
+                assert (attrs["href"] or "").startswith("data:text/yaml;base64," if "download" in attrs else "#L")
 
 
 def test_the_page_holds_the_pictures_and_the_text(reports: dict[str, Report], templates: Templates) -> None:
     report = reports["deep_mass"]
-    page = page_of(report, templates, {"images/L1.png": b"first", "images/L2.png": b"second"})
-    for picture in (b"first", b"second"):
+    pictures = {f"images/L{number}.png": picture_of(number) for number in (1, 2)}
+    page = page_of(report, templates, pictures)
+    for picture in pictures.values():
         assert base64.b64encode(picture).decode() in page
     assert text_of(report, templates) in Page(page).text
 

@@ -15,8 +15,8 @@ from calcreport.formats.dicom.subject import Subject
 from calcreport.formats.pictures.picture import BACKGROUND, FAINT_TEXT, TEXT, Colour, load_font, write_text
 from calcreport.model.lengths import Lengths
 from calcreport.model.report import Concern, FlagState, Lesion, Report
-from calcreport.text.flags import is_assessed, name_summary_flags, size_limit_mm, size_operator
-from calcreport.text.impression import FLAG_NAMES, name_flag
+from calcreport.text.flags import is_assessed, name_flags, name_summary_flags
+from calcreport.text.impression import FLAG_NAMES
 from calcreport.text.wording import join_words, lengths_of, name_depth, name_place
 
 LONGEST_EDGE_PX: Final = 1600
@@ -154,18 +154,12 @@ def _spell_mineral(lesion: Lesion, lengths: Lengths, say: Statements) -> list[st
 
 def _name_flags(lesion: Lesion, report: Report, say: Statements) -> str:
     """Flags that are met, then possible ones as such."""
-
-    def named(state: FlagState) -> list[str]:
-        limits = {"size_limit_mm": size_limit_mm(report), "size_operator": size_operator(report)}
-        return [
-            name_flag(name, say, **limits)  # type: ignore[arg-type]
-            for name in FLAG_NAMES
-            if getattr(lesion.flags, name).state is state
-        ]
-
-    met, possible = named(FlagState.PRESENT), named(FlagState.POSSIBLE)
-    told = [join_words(met)] if met else []
-    return "; ".join([*told, *([say.say("capture.possible", flags=join_words(possible))] if possible else [])])
+    states = [*zip(name_flags(report, say), (getattr(lesion.flags, key).state for key in FLAG_NAMES), strict=True)]
+    met, possible = (
+        join_words([name for name, state in states if state is wanted])
+        for wanted in (FlagState.PRESENT, FlagState.POSSIBLE)
+    )
+    return "; ".join(filter(None, (met, say.say("capture.possible", flags=possible) if possible else "")))
 
 
 def _overview(pictures: Mapping[str, bytes]) -> Image.Image | None:

@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 
 from calcreport.compose import film_image_name
 from calcreport.dicom.header.image_header import MAKER
+from calcreport.formats.code_table import unpaired_parts
 from calcreport.formats.dicom.capture_pictures import draw_film_capture, draw_lesion_capture, draw_summary
 from calcreport.formats.dicom.damage import other_images
 from calcreport.formats.dicom.instance import SERIES_NUMBERS, finish, refer_to, study_header, untroubled
@@ -20,15 +21,6 @@ from calcreport.model.film import FilmFindings
 from calcreport.model.report import Laterality, Lesion
 
 _SIDES: Final = {Laterality.LEFT: "L", Laterality.RIGHT: "R"}
-_ONE_OF: Final = (
-    "ABDOMEN ABDOMENPELVIS AORTA BACK BLADDER BRAIN CEREBELLUM CERVIX CHEST CHESTABDOMEN CHESTABDPELVIS COCCYX COLON "
-    "CSPINE CTSPINE DUODENUM ESOPHAGUS FACE HEAD HEADNECK HEART ILEUM JAW JEJUNUM LARYNX LIVER LSPINE LSSPINE "
-    "MEDIASTINUM MOUTH NECK NECKCHEST NECKCHESTABDOMEN NECKCHESTABDPELV NOSE PANCREAS PELVIS PENIS PHARYNX PROSTATE "
-    "RECTUM SKULL SPINE SPLEEN SSPINE STERNUM STOMACH THYMUS THYROID TLSPINE TONGUE TRACHEA TSPINE UTERUS VAGINA VULVA "
-    "WHOLEBODY"
-)
-_UNPAIRED: Final = frozenset(_ONE_OF.split())
-"""Body Part Examined of what the patient has one of (PS3.16 annex L)."""
 _WHAT: Final = {
     "summary": "Summary of measurements and red flags",
     "lesion": "Key image with outline, measurements and red flags burned in",
@@ -114,7 +106,9 @@ def _write(subject: Subject, picture: Image.Image, kind: str, sources: list[str]
         part = header.get("BodyPartExamined")
         if part:
             made.BodyPartExamined = part
-        if part not in _UNPAIRED:  # of a paired part the side has to be there, if only empty; of others it must not
+        if (
+            part not in unpaired_parts()
+        ):  # of a paired part the side has to be there, if only empty; of others it must not
             made.Laterality = side
         if sources:
             made.SourceImageSequence = [_reference(subject, uid) for uid in dict.fromkeys(sources)]

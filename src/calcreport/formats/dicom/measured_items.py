@@ -1,6 +1,7 @@
 """What was measured of a lesion and judged of it, as coded items: names, units and order never change.
 
-A value that is ``None`` was not measured and is left out. Numbers are those of `report.json`, to the last bit.
+A value that is ``None`` was not measured and is left out. Floating Point Value is that of `report.json`, to the last
+bit; Numeric Value, which viewers show, is rounded as far as the uncertainty says, and never across a limit.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +18,7 @@ from pydicom.sr.coding import Code
 from calcreport.formats.dicom import codes
 from calcreport.formats.ris.items import has_mineral
 from calcreport.model.film import FilmScale, ScaleKind, Shadow
+from calcreport.model.lengths import Lengths
 from calcreport.model.report import FilmPlace, Laterality, Lesion, Report
 from calcreport.text.narrative import find_limits
 from calcreport.text.review import is_by_reader, longest_film
@@ -44,17 +47,41 @@ _PLANES: Final = {
 }
 
 
-def measure(lesion: Lesion) -> list[Measurement]:
+@dataclass(frozen=True, slots=True)
+class Rounding:
+    """How numbers are written for readers."""
+
+    lengths: Lengths
+    """Presenter of the report's lengths: no rounded one lies on another side of a limit."""
+    uncertainty_mm: float | None = None
+    """Of the lengths, plus or minus."""
+
+    def spell(self, value: float, unit: Code) -> str:
+        """Digits of a number: lengths in whole mm where they are uncertain by 1 mm or more, else to 0.1 mm."""
+        if unit != codes.MILLIMETRE:
+            return f"{value:.0f}"
+        return self.lengths.digits(value, 1, 0 if (self.uncertainty_mm or 0) >= 1 else 1)
+
+
+def measure(lesion: Lesion, lengths: Lengths) -> list[Measurement]:
     """Numbers of a lesion on CT."""
-    return [*_measured(lesion, codes.OF_MINERAL), *measure_mass(lesion), *_held_against_limit(lesion)]
+    rounding = Rounding(lengths, lesion.size.uncertainty_mm)
+    return [
+        *_measured(lesion, codes.OF_MINERAL, rounding),
+        *measure_mass(lesion, lengths),
+        *_held_against_limit(lesion, rounding),
+    ]
 
 
-def measure_mass(lesion: Lesion) -> list[Measurement]:
+def measure_mass(lesion: Lesion, lengths: Lengths) -> list[Measurement]:
     """Numbers of the mass around or instead of the mineral."""
-    return list(_measured(lesion, codes.OF_MASS, method=_MASS_METHODS.get(lesion.mass.source)))
+    rounding = Rounding(lengths, lesion.mass.uncertainty_mm)
+    return list(_measured(lesion, codes.OF_MASS, rounding, method=_MASS_METHODS.get(lesion.mass.source)))
 
 
-def measure_on_film(lesion: Lesion, place: FilmPlace, shadow: Shadow, scale: FilmScale) -> list[Measurement]:
+def measure_on_film(
+    lesion: Lesion, place: FilmPlace, shadow: Shadow, scale: FilmScale, lengths: Lengths
+) -> list[Measurement]:
     """Numbers of a lesion on one radiograph; those of the lesion as a whole stand with its first film.
 
     A length by a reader stands with the film on which the lesion is longest, for it is the longest one that he or she
@@ -62,6 +89,7 @@ def measure_on_film(lesion: Lesion, place: FilmPlace, shadow: Shadow, scale: Fil
     """
     plane = _PLANES[scale.kind]
     is_first = place is lesion.location.films[0]
+    rounding = Rounding(lengths, lesion.size.uncertainty_mm)
     unit = codes.PIXELS if scale.kind is ScaleKind.NONE else codes.MILLIMETRE
     length, width, to_skin = (
         (place.max_diameter_px, place.perpendicular_px, shadow.to_skin_line.length_px if shadow.to_skin_line else None)
@@ -70,27 +98,27 @@ def measure_on_film(lesion: Lesion, place: FilmPlace, shadow: Shadow, scale: Fil
     )
     if is_by_reader(lesion, "size.max_diameter_mm"):
         by_reader = lesion.size.max_diameter_mm if place is longest_film(lesion) else None
-        told = [_number(codes.PROJECTED_LENGTH, by_reader, codes.MILLIMETRE, codes.BY_READER)]
+        told = [_number(codes.PROJECTED_LENGTH, by_reader, codes.MILLIMETRE, codes.BY_READER, rounding)]
     else:
         told = [
-            _number(codes.PROJECTED_LENGTH, length, unit, plane),
-            _number(codes.PROJECTED_WIDTH, width, unit, plane),
+            _number(codes.PROJECTED_LENGTH, length, unit, plane, rounding),
+            _number(codes.PROJECTED_WIDTH, width, unit, plane, rounding),
         ]
-    told.append(_number(codes.PROJECTED_SKIN_LINE, to_skin, unit, plane))
+    told.append(_number(codes.PROJECTED_SKIN_LINE, to_skin, unit, plane, rounding))
     whole: list[Measurement] = []
     if is_first:
-        count = _measured(lesion, {_COUNT: codes.OF_MINERAL[_COUNT]})
-        whole = [*count, *measure_mass(lesion), *_held_against_limit(lesion)]
+        count = _measured(lesion, {_COUNT: codes.OF_MINERAL[_COUNT]}, rounding)
+        whole = [*count, *measure_mass(lesion, lengths), *_held_against_limit(lesion, rounding)]
     return [item for item in told if item is not None] + whole
 
 
-def _held_against_limit(lesion: Lesion) -> list[Measurement]:
+def _held_against_limit(lesion: Lesion, rounding: Rounding) -> list[Measurement]:
     """Length by which the size criterion was judged, of whatever it is, and the limit."""
     flag = lesion.flags.size
     if flag.unit != "mm":
         return []
     told = ((codes.JUDGED_LENGTH, flag.value), (codes.SIZE_LIMIT, flag.limit))
-    items = [_number(name, value, codes.MILLIMETRE, None) for name, value in told]
+    items = [_number(name, value, codes.MILLIMETRE, None, rounding) for name, value in told]
     return [item for item in items if item is not None]
 
 
@@ -164,22 +192,25 @@ def algorithm(report: Report, lesion: Lesion) -> AlgorithmIdentification:
     return AlgorithmIdentification(name=software.name, version=software.version, parameters=parameters)
 
 
-def _measured(lesion: Lesion, names: Mapping[str, Code], *, method: Code | None = None) -> Iterator[Measurement]:
+def _measured(
+    lesion: Lesion, names: Mapping[str, Code], rounding: Rounding, *, method: Code | None = None
+) -> Iterator[Measurement]:
     for field, name in names.items():
         if field == _COUNT and lesion.foci.count == 0:
             continue  # none above the threshold is not none
         how = codes.BY_READER if is_by_reader(lesion, field) else method or _METHODS.get(field)
-        item = _number(name, attrgetter(field)(lesion), _UNITS[re.split("[._]", field)[-1]], how)
+        # a distance is held against no limit of a length
+        chosen = replace(rounding, lengths=Lengths(limits_mm=())) if field.startswith("depth.") else rounding
+        item = _number(name, attrgetter(field)(lesion), _UNITS[re.split("[._]", field)[-1]], how, chosen)
         if item is not None:
             yield item
 
 
-def _number(name: Code, value: float | None, unit: Code, method: Code | None) -> Measurement | None:
+def _number(name: Code, value: float | None, unit: Code, method: Code | None, rounding: Rounding) -> Measurement | None:
     from highdicom.sr import Measurement  # noqa: PLC0415
 
     if value is None or not math.isfinite(value):
         return None
     made = Measurement(name=name, value=value, unit=unit, method=method)
-    if isinstance(value, int):  # a count of "2.0" reads badly
-        made[0].MeasuredValueSequence[0].NumericValue = str(value)
+    made[0].MeasuredValueSequence[0].NumericValue = rounding.spell(value, unit)
     return made

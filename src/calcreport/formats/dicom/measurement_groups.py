@@ -28,6 +28,7 @@ from calcreport.model.film import FilmFindings, ProjectedLesion
 from calcreport.model.image import SliceReference
 from calcreport.model.lesion import MeasuredLesion, VoxelMask
 from calcreport.model.report import Lesion
+from calcreport.text.wording import lengths_of
 
 if TYPE_CHECKING:
     from highdicom.sr import (
@@ -78,7 +79,7 @@ def _outlined(
             raise ValueError(msg)
         plane = mask.voxels[index - mask.offset[0]]
         region = _region(subject, subject.volumes[measured.series_index].slices[index], plane, mask.offset[1:])
-        return [_planar(subject, lesion, region, measure(lesion), evaluate(lesion))]
+        return [_planar(subject, lesion, region, measure(lesion, lengths_of(subject.report)), evaluate(lesion))]
     if not isinstance(subject.findings, FilmFindings):
         msg = "a lesion on radiographs without its radiographs cannot be written"
         raise TypeError(msg)
@@ -86,7 +87,7 @@ def _outlined(
     for place, shadow in zip(lesion.location.films, measured.shadows, strict=True):
         film = subject.findings.films[shadow.film]
         region = _region(subject, film.reference, shadow.mineral.pixels, shadow.mineral.offset)
-        told = measure_on_film(lesion, place, shadow, film.scale)
+        told = measure_on_film(lesion, place, shadow, film.scale, lengths_of(subject.report))
         groups.append(_planar(subject, lesion, region, told, [] if groups else evaluate(lesion)))
     return groups
 
@@ -172,6 +173,6 @@ def _volumetric(
         finding_type=codes.MASS if segment.is_mass else codes.CALCIFICATION,
         algorithm_id=algorithm(subject.report, lesion),
         finding_sites=sites(lesion),
-        measurements=measure(lesion) if is_lesion else measure_mass(lesion),
+        measurements=(measure if is_lesion else measure_mass)(lesion, lengths_of(subject.report)),
         qualitative_evaluations=evaluate(lesion) if is_lesion else [],
     )

@@ -17,9 +17,6 @@ Loop = list[tuple[int, int]]
 
 _STEPS: Final = ((1, 0), (0, 1), (-1, 0), (0, -1))
 """Right, down, left, up as (column, row): clockwise in an image."""
-_FEW_CORNERS: Final = 3000
-_FEW_LINES: Final = 60
-"""Up to here every two lines are held against each other."""
 
 
 def outline(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -110,35 +107,16 @@ def _join(loops: list[Loop]) -> Loop:
 
 
 def _near_pairs(corners: NDArray[np.int64], owner: NDArray[np.intp]) -> list[tuple[int, int]]:
-    """Pairs of corners of different lines, nearest first; the minimum spanning tree is among them."""
-    is_few = len(corners) <= _FEW_CORNERS and owner[-1] < _FEW_LINES
-    pairs = _nearest_of_each(corners, owner) if is_few else _neighbours(corners)
+    """Pairs of corners of different lines, nearest first: edges of the Delaunay triangulation, which hold the tree."""
+    from scipy.spatial import Delaunay  # noqa: PLC0415 - 0.2 s, and needed for foci apart alone
+
+    triangles = Delaunay(corners).simplices
+    pairs = np.unique(
+        np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [0, 2]]])), axis=0
+    )
     pairs = pairs[owner[pairs[:, 0]] != owner[pairs[:, 1]]]
     squared = ((corners[pairs[:, 0]] - corners[pairs[:, 1]]) ** 2).sum(axis=1)
     return [(i, j) for i, j in pairs[np.argsort(squared, kind="stable")].tolist()]
-
-
-def _nearest_of_each(corners: NDArray[np.int64], owner: NDArray[np.intp]) -> NDArray[np.int64]:
-    """Nearest corners of every two lines."""
-    bounds = np.searchsorted(owner, np.arange(owner[-1] + 2))
-    pairs = []
-    for one in range(len(bounds) - 2):
-        for other in range(one + 1, len(bounds) - 1):
-            here, there = corners[bounds[one] : bounds[one + 1]], corners[bounds[other] : bounds[other + 1]]
-            squared = ((here[:, None] - there[None]) ** 2).sum(axis=2)
-            i, j = divmod(int(squared.argmin()), len(there))
-            pairs.append((bounds[one] + i, bounds[other] + j))
-    return np.array(pairs, dtype=np.int64)
-
-
-def _neighbours(corners: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Edges of the Delaunay triangulation, which hold the minimum spanning tree: every two of many are too many."""
-    from scipy.spatial import Delaunay  # noqa: PLC0415 - 0.2 s, and rarely needed
-
-    triangles = Delaunay(corners).simplices
-    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [0, 2]]])
-    pairs: NDArray[np.int64] = np.unique(np.sort(edges), axis=0)
-    return pairs
 
 
 def _root(group: list[int], line: int) -> int:

@@ -1,4 +1,4 @@
-"""``seg.dcm``: binary segmentation of every lesion that no reader rejected, on the images that were measured.
+"""``seg.dcm``: segmentation of every lesion that no reader rejected, on the images that were measured.
 
 Frames stand for stored slices that hold mask, nothing else: their positions are those of the source images, so that
 oblique, tilted and unevenly ordered stacks need no special case, and only those headers are read.
@@ -6,7 +6,8 @@ oblique, tilted and unevenly ordered stacks need no special case, and only those
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import combinations, islice
 from typing import Any, Final
 
 import numpy as np
@@ -17,7 +18,6 @@ from pydicom.valuerep import format_number_as_ds
 
 from calcreport.dicom.header.image_header import MAKER
 from calcreport.formats.dicom.instance import SERIAL_NUMBER, SERIES_NUMBERS, finish, refer_to, stand_in, untroubled
-from calcreport.formats.dicom.segment_pixels import overlap, pack_frames
 from calcreport.formats.dicom.segments import Segment, describe_segments, list_segments, mineral_segment
 from calcreport.formats.dicom.subject import Subject
 from calcreport.model.film import FilmFindings, PixelMask, ProjectedLesion
@@ -25,6 +25,8 @@ from calcreport.model.image import CtVolume
 from calcreport.model.lesion import VoxelMask
 from calcreport.model.uids import derive_uid
 
+_FULL: Final = 255
+"""A pixel that is all mask, where a pixel has a byte; none is in part."""
 _LABEL: Final = "CALCIFICATION"
 _DESCRIPTION: Final = "Soft-tissue calcification, draft, not verified"
 
@@ -45,12 +47,10 @@ def write_segmentation(subject: Subject, *, series_index: int = 0, number: int =
     presence = np.array([[index in held for held in slices] for index in used])
     with untroubled():
         sources = [_slice_header(subject, volume, index) for index in used]
-        made = _segmentation(sources, presence, segments, subject)
+        shape = volume.hu.shape[1:]
+        made = _segmentation(sources, presence, segments, subject, shape)
         of_stand_in = {str(source.SOPInstanceUID): index for source, index in zip(sources, used, strict=True)}
-        made.Rows, made.Columns = shape = volume.hu.shape[1:]
-        made.PixelData = pack_frames(
-            segments[number].mask.on_slice(of_stand_in[uid], shape) for number, uid in _frames(made)
-        )
+        _fill(made, (segments[number].mask.on_slice(of_stand_in[uid], shape) for number, uid in _frames(made)))
         _refer_to_stored(made, [_stored(subject, volume, index) for index in used])
     return finish(made, subject, kind="seg", number=number, name="" if number == 1 else str(number))
 
@@ -76,9 +76,9 @@ def write_film_segmentations(subject: Subject) -> dict[str, bytes]:
             source = stand_in(header)
             source.SOPClassUID = ComputedRadiographyImageStorage
             source.Rows = source.Columns = 1
-            made = _segmentation([source], np.ones((1, len(segments)), dtype=bool), segments, subject)
-            made.Rows, made.Columns = shape = radiograph.picture.shape
-            made.PixelData = pack_frames(segments[place].mask.on_film(shape) for place, _ in _frames(made))
+            shape = radiograph.picture.shape
+            made = _segmentation([source], np.ones((1, len(segments)), dtype=bool), segments, subject, shape)
+            _fill(made, (segments[place].mask.on_film(shape) for place, _ in _frames(made)))
             _refer_to_stored(made, [(header, radiograph.reference.frame)])
             made.PatientOrientation = header.get("PatientOrientation", "")
         name = "seg.dcm" if number == 1 else f"seg_{number}.dcm"
@@ -112,21 +112,37 @@ def _frames(made: Dataset) -> list[tuple[int, str]]:
     ]
 
 
+def _fill(made: Dataset, planes: Iterable[NDArray[np.bool_]]) -> None:
+    """Put the pixels in: a bit each, or where the object has bytes `_FULL` where the mask is."""
+    if made.BitsAllocated == 1:
+        made.PixelData = pack_frames(planes)
+        return
+    content = b"".join((plane * np.uint8(_FULL)).tobytes() for plane in planes)
+    made.add_new("PixelData", "OB", content + b"\0" * (len(content) % 2))
+
+
 def _segmentation(
-    sources: Sequence[Dataset], presence: NDArray[np.bool_], segments: Sequence[Segment[Any]], subject: Subject
+    sources: Sequence[Dataset],
+    presence: NDArray[np.bool_],
+    segments: Sequence[Segment[Any]],
+    subject: Subject,
+    shape: tuple[int, ...],
 ) -> Dataset:
     """Lay the object out by the standard's rules, with one pixel a frame; without its pixels, patient, study and times.
 
     The whole stack of every segment, which highdicom would want for the pixels, can take gigabytes. `sources` are
     stand-ins of one row and one column; `presence`, shape ``(slices, segments)``, tells whether a slice holds a
-    segment.
+    segment. Where the columns of `shape`, that of the frames, fill no whole bytes a pixel has a byte: Orthanc gives
+    out no frame of single bits then (docs/decisions/0031).
     """
     from highdicom.seg import Segmentation  # noqa: PLC0415 - slow to import
 
     made: Dataset = Segmentation(
         source_images=sources,
         pixel_array=presence[:, None, None, :].astype(np.uint8),
-        segmentation_type="BINARY",
+        segmentation_type="FRACTIONAL" if shape[1] % 8 else "BINARY",
+        fractional_type="OCCUPANCY",
+        max_fractional_value=_FULL,
         segment_descriptions=describe_segments(segments, subject),
         series_instance_uid=subject.revision.series_uid("seg"),
         series_number=SERIES_NUMBERS["seg"],
@@ -139,6 +155,7 @@ def _segmentation(
         content_label=_LABEL,
         content_description=_DESCRIPTION,
     )
+    made.Rows, made.Columns = shape
     made.SegmentsOverlap = "YES" if overlap([segment.mask for segment in segments]) else "NO"
     _settle(made, subject)
     return made
@@ -234,3 +251,34 @@ def _refer_to_stored(made: Dataset, stored: Sequence[tuple[Dataset, int | None]]
     items = [refer_to(header) for header in {str(header.SOPInstanceUID): header for header, _ in stored}.values()]
     made.SourceImageSequence = items
     made.ReferencedSeriesSequence[0].ReferencedInstanceSequence = items
+
+
+def pack_frames(planes: Iterable[NDArray[np.bool_]]) -> bytes:
+    """Pack frames of one shape ``(rows, columns)``, one bit a pixel, without a gap, to even length (PS3.5 8.1.1).
+
+    They are taken eight at a time, for eight frames end with a whole byte whatever their size.
+    """
+    packed = []
+    rest = iter(planes)
+    while batch := list(islice(rest, 8)):
+        packed.append(np.packbits(np.stack(batch), bitorder="little").tobytes())
+    content = b"".join(packed)
+    return content + b"\0" * (len(content) % 2)
+
+
+def overlap(masks: Sequence[VoxelMask | PixelMask]) -> bool:
+    """Whether any two masks share a cell."""
+    return any(_share(one, other) for one, other in combinations(masks, 2))
+
+
+def _share(one: VoxelMask | PixelMask, other: VoxelMask | PixelMask) -> bool:
+    common = [slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one.box, other.box, strict=True)]
+    if any(part.start >= part.stop for part in common):
+        return False
+    cut = [
+        (mask.voxels if isinstance(mask, VoxelMask) else mask.pixels)[
+            tuple(slice(part.start - o, part.stop - o) for part, o in zip(common, mask.offset, strict=True))
+        ]
+        for mask in (one, other)
+    ]
+    return bool((cut[0] & cut[1]).any())

@@ -9,27 +9,31 @@ because viewers exist that fail on a document that holds one.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
 
+from calcreport.compose import Narrative, Statements, narrate
 from calcreport.dicom.header.image_header import MAKER
 from calcreport.formats.characters import to_ascii
 from calcreport.formats.dicom import codes
 from calcreport.formats.dicom.instance import SERIES_NUMBERS, finish, stand_in, study_header, untroubled
 from calcreport.formats.dicom.measurement_groups import planar_groups, volumetric_groups
-from calcreport.formats.dicom.report_text import sections
 from calcreport.formats.dicom.revision import Reference
 from calcreport.formats.dicom.subject import Subject
 from calcreport.model.film import FilmFindings
+from calcreport.model.report import Report
 from calcreport.model.uids import derive_uid
 from calcreport.text.flags import is_assessed
 
 if TYPE_CHECKING:
     from highdicom.sr import ContainerContentItem, ContentSequence
 
+_LINE_BREAK: Final = "\r\n"
+"""As PS3.5 6.1.3 wants it in text of several lines."""
 _NOTHING: Final = "Nothing was measured."
 _STATUS: Final = "Draft for review and signature, not verified"
 
@@ -188,3 +192,29 @@ def _study_level(subject: Subject) -> ContainerContentItem:
     for section, text in sections(report, subject.statements, subject.section):
         container.ContentSequence.append(TextContentItem(section, text, "CONTAINS"))
     return container
+
+
+def sections(report: Report, statements: Statements, section: str) -> Iterator[tuple[Code, str]]:
+    """Name and text of every section; 7-bit ASCII, an empty one is left out, `section` is the report section."""
+    words = narrate(report, statements)
+    told = (
+        (codes.FINDINGS, [*_lesions(words), *(entry.sentence for entry in words.rejected), *words.other]),
+        (codes.IMPRESSIONS, _number(words.impression)),
+        (codes.RECOMMENDATIONS, [*_number(words.recommendations), words.communication]),
+        (codes.LIMITATIONS, [*words.limitations, words.draft]),
+    )
+    for name, lines in told:
+        text = _LINE_BREAK.join(to_ascii(line) for line in lines if line)
+        if text:
+            yield name, text
+    yield codes.REPORT_SECTION, _LINE_BREAK.join(map(to_ascii, section.rstrip("\n").split("\n")))
+
+
+def _lesions(words: Narrative) -> Iterator[str]:
+    for lesion in words.lesions:
+        yield f"{lesion.title}: {lesion.place}"
+        yield " ".join(lesion.sentences)
+
+
+def _number(sentences: Sequence[str]) -> list[str]:
+    return [f"{position}. {sentence}" for position, sentence in enumerate(sentences, start=1)]

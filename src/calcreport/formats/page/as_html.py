@@ -4,42 +4,49 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
 from calcreport.compose import OVERVIEW_IMAGE, Narrative, Statements, film_image_name, key_image_name, narrate
-from calcreport.formats.page.markup import preformat, trusted
+from calcreport.formats.characters import make_visible, to_ascii
 from calcreport.formats.rendered import Rendered
-from calcreport.formats.templates import Templates, render_template
-from calcreport.formats.text.plain_text import write_section
+from calcreport.formats.ris.sections import cut_sections
+from calcreport.formats.templates import Templates, preformat, render_template, trusted
+from calcreport.formats.text.as_text import write_section
 from calcreport.model.lengths import Lengths
-from calcreport.model.report import Excluded, Lesion, Report
+from calcreport.model.report import Concern, Excluded, FlagState, Lesion, Report
 from calcreport.text.excluded import name_reason
 from calcreport.text.film import name_films, refer, spell_projected
-from calcreport.text.flags import size_limit_mm, size_operator
-from calcreport.text.impression import FLAG_NAMES, name_flag
+from calcreport.text.flags import name_flags
+from calcreport.text.groups import changes_management, longest_mm
+from calcreport.text.impression import FLAG_NAMES
 from calcreport.text.table import list_measurements
-from calcreport.text.wording import capitalise, lengths_of, name_place, spell_person
+from calcreport.text.wording import (
+    capitalise,
+    lengths_of,
+    name_depth_class,
+    name_place,
+    spell_distance,
+    spell_person,
+)
 
 PAGE_TEMPLATE: Final = "report.html.j2"
+_SCRIPT: Final = "report.js"
 PREVIEW: Final = "preview of "
 """Stands before the name of a picture that is embedded instead of the file: a radiograph is large."""
-_FURTHER_OVERVIEW: Final = f"{OVERVIEW_IMAGE.removesuffix('.png')}_"
-"""Start of the names of overviews of series after the first."""
-_COPY_SCRIPT: Final = (
-    'const b=document.getElementById("copy-button"),t=document.getElementById("copy-text");'
-    'b.addEventListener("click",()=>{getSelection().selectAllChildren(t);'
-    "(navigator.clipboard?navigator.clipboard.writeText(t.textContent):Promise.reject())"
-    '.catch(()=>{document.execCommand("copy")}).then(()=>{b.textContent=b.dataset.done})});'
-)
-"""The one script of the page: copies the text, also from a file opened on disk, where browsers give no clipboard."""
-_COPY_HASH: Final = f"sha256-{base64.b64encode(hashlib.sha256(_COPY_SCRIPT.encode()).digest()).decode()}"
+_OVERVIEW: Final = OVERVIEW_IMAGE.removesuffix(".png")
+"""Start of the names of the overviews of all series."""
 _MOST_EXCLUDED: Final = 200
 """Rows of the excluded list; the JSON report has them all."""
+_MOST_OPEN: Final = 3
+"""Lesions whose details stand open: as many as the text describes in full."""
+_LONGEST_ON_SHEET: Final = 64
+"""Characters of a name or id in the head of a printed sheet, the longest that the standard allows."""
 
 
 def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) -> Rendered:
-    """Render the page: HTML in UTF-8 that loads nothing and runs no script but `_COPY_SCRIPT`.
+    """Render the page: HTML in UTF-8 that loads nothing and runs no script but ``report.js``, named by its hash.
 
     `pictures` are PNG by file name relative to the study's folder, as `key_image_name`, `OVERVIEW_IMAGE` and
     `film_image_name` name them, and by `PREVIEW` and that name the smaller one for the page; a picture that is not
@@ -47,7 +54,10 @@ def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) 
     """
     statements = templates.statements
     narrative = narrate(report, statements)
+    identity = _identify(report, statements)
     pictured = sum(bool(lesion.images) for lesion in report.lesions)
+    script = templates.texts.get(_SCRIPT, "").replace("\r\n", "\n").replace("</", "<\\/")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = render_template(
         templates,
         PAGE_TEMPLATE,
@@ -55,21 +65,25 @@ def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) 
         report=report,
         say=narrative,
         study_date=show_date(report.study.study_date),
-        identity=_identify(report, statements),
-        lesions=[
-            _show_lesion(report, position, narrative, statements, pictures) for position in range(len(report.lesions))
-        ],
+        identity=identity.values(),
+        sheet=_head_of_sheets(report, identity, statements),
+        lesions=_show_lesions(report, narrative, statements, pictures),
         excluded=[_show_excluded(entry, report, statements) for entry in report.excluded[:_MOST_EXCLUDED]],
         unpictured=statements.say("page.unpictured", count=pictured, total=len(report.lesions))
         if report.images and pictured < len(report.lesions)
         else "",
-        centre=statements.say("page.centre_film" if _film_names(report, statements) else "page.centre"),
-        overview=_embed(pictures.get(OVERVIEW_IMAGE)),
-        further_overviews=[_embed(pictures[name]) for name in pictures if name.startswith(_FURTHER_OVERVIEW)],
-        films=_show_films(report, statements, pictures),
-        script=trusted(_COPY_SCRIPT),
-        script_hash=_COPY_HASH,
+        centre="centre_film" if _film_names(report, statements) else "centre",
+        wholes=_show_wholes(report, statements, pictures),
+        skeleton=_review_file(report, narrative, statements),
+        script=trusted(script),
+        ranks={concern.value: rank for rank, concern in enumerate(Concern)},
+        script_hash=f"sha256-{digest}",
         copy_text=preformat(write_section(report, templates, narrative)),
+        parts=[
+            (part.name, preformat(part.text))
+            for part in cut_sections(report, templates)
+            if part.name in {"findings", "impression"}
+        ],
     )
     return Rendered(content=page.encode(), media_type="text/html; charset=utf-8", suffix=".html")
 
@@ -87,7 +101,8 @@ def show_name(name: str | None) -> str:
     return next(filter(None, groups), "")
 
 
-def _identify(report: Report, statements: Statements) -> list[tuple[str, str]]:
+def _identify(report: Report, statements: Statements) -> dict[str, tuple[str, str]]:
+    """Name and value of what tells patient and study apart, each by its key."""
     study, patient = report.study, report.study.patient
     rows = (
         ("patient", show_name(patient.name)),
@@ -98,32 +113,80 @@ def _identify(report: Report, statements: Statements) -> list[tuple[str, str]]:
         ("study", study.description),
         ("accession", study.accession_number),
     )
-    return [(statements.say(f"page.{name}"), value) for name, value in rows if value]
+    return {name: (statements.say(f"page.{name}"), value) for name, value in rows if value}
+
+
+def _head_of_sheets(report: Report, identity: Mapping[str, tuple[str, str]], statements: Statements) -> dict[str, Any]:
+    """What stands at the edges of every printed sheet, as the inside of CSS strings."""
+
+    def join(*names: str) -> str:
+        told = [identity[name] for name in names if name in identity]
+        return "; ".join(f"{name}: {value[:_LONGEST_ON_SHEET]}" for name, value in told)
+
+    software = f"{report.software.name} {report.software.version}"
+    head = {
+        "patient": join("patient", "patient_id", "born"),
+        "draft": statements.say("capture.draft"),
+        "maker": "; ".join(filter(None, (statements.say("page.title"), join("study_date"), software))),
+    }
+    return {name: trusted(_escape_css(text)) for name, text in head.items()}
+
+
+def _escape_css(text: str) -> str:
+    """Write text so that it cannot end a CSS string or a style element: all but plain characters by their number."""
+    plain = make_visible(text)
+    return "".join(c if c.isascii() and (c.isalnum() or c in " .,:-") else f"\\{ord(c):x} " for c in plain)
+
+
+def _show_lesions(
+    report: Report, narrative: Narrative, statements: Statements, pictures: Mapping[str, bytes]
+) -> list[dict[str, Any]]:
+    pressing = [lesion.id for lesion in report.lesions if changes_management(lesion)][:_MOST_OPEN]
+    opened = pressing or [lesion.id for lesion in report.lesions[:1]]
+    # on a radiograph the whole film stands beside the text, and no second picture has room there
+    lead = [lesion.id for lesion in report.lesions if lesion.id in opened and not lesion.location.films][:1]
+    return [
+        _show_lesion(report, position, statements, pictures)
+        | {
+            "text": narrative.lesions[position],
+            "is_open": lesion.id in opened,
+            "is_lead": lesion.id in lead and bool(_overviews(pictures)),
+        }
+        for position, lesion in enumerate(report.lesions)
+    ]
 
 
 def _show_lesion(
-    report: Report, position: int, narrative: Narrative, statements: Statements, pictures: Mapping[str, bytes]
+    report: Report, position: int, statements: Statements, pictures: Mapping[str, bytes]
 ) -> dict[str, Any]:
     lesion = report.lesions[position]
-    limit_mm, operator = size_limit_mm(report), size_operator(report)
+    lengths = lengths_of(report)
     reference = refer(report, lesion, statements, whole_extent=False).strip("()")
     kind = "film_key" if lesion.location.films else "key"
-    names = lesion.images or (key_image_name(lesion.id),)
+    shown = [pictures[name] for name in lesion.images or (key_image_name(lesion.id),) if name in pictures]
+    flags = [
+        (name, getattr(lesion.flags, key)) for key, name in zip(FLAG_NAMES, name_flags(report, statements), strict=True)
+    ]
     return {
         "lesion": lesion,
-        "text": narrative.lesions[position],
         "where": capitalise(name_place(lesion.location, statements)),
-        "longest": _longest(lesion, statements, lengths_of(report)),
-        "measurements": list_measurements(lesion, refer(report, lesion, statements), statements, lengths_of(report)),
-        "flags": [
-            (name_flag(name, statements, size_limit_mm=limit_mm, size_operator=operator), getattr(lesion.flags, name))
-            for name in FLAG_NAMES
-        ],
+        "longest": _longest(lesion, statements, lengths),
+        "depth": _depth(lesion, statements),
+        "told_flags": ", ".join(
+            statements.say(f"page.flag_{state}", flag=name)
+            for state in (FlagState.PRESENT, FlagState.POSSIBLE, FlagState.EXPLAINED)
+            for name, flag in flags
+            if flag.state is state
+        ),
+        "longest_mm": longest_mm(lesion) or lesion.size.max_diameter_px,
+        "measurements": list_measurements(lesion, refer(report, lesion, statements), statements, lengths),
+        "flags": flags,
         "scores": [
             (name, f"{score:.2f}") for name, score in sorted(lesion.pattern.scores.items(), key=lambda s: -s[1])
         ],
         "features": [(name.replace("_", " "), _show_feature(value)) for name, value in lesion.pattern.features.items()],
-        "pictures": [_embed(pictures[name]) for name in names if name in pictures],
+        "pictures": [_embed(picture) for picture in shown],
+        "thumbnail": _thumbnail(shown[0], is_film=kind == "film_key") if shown else "",
         "reference": reference,
         "caption": statements.say(
             f"picture.{kind}_caption", id=lesion.id, reference=reference or statements.say("picture.unnumbered")
@@ -132,11 +195,41 @@ def _show_lesion(
     }
 
 
+def _depth(lesion: Lesion, statements: Statements) -> str:
+    layer = capitalise(name_depth_class(lesion.depth.class_, statements))
+    skin_mm = lesion.depth.skin_distance_mm
+    return layer if skin_mm is None else statements.say("page.skin", layer=layer, length=spell_distance(skin_mm))
+
+
 def _longest(lesion: Lesion, statements: Statements, lengths: Lengths) -> str:
     if lesion.location.films and lesion.mass.max_diameter_mm is None:
         return spell_projected(lesion.size, statements, lengths)
-    longest_mm = lesion.mass.max_diameter_mm or lesion.size.max_diameter_mm
-    return "" if longest_mm is None else lengths.spell(longest_mm)
+    return lengths.spell(longest_mm(lesion)) if longest_mm(lesion) else ""
+
+
+def _thumbnail(picture: bytes, *, is_film: bool) -> str:
+    from calcreport.formats.pictures.legend import cut_thumbnail  # noqa: PLC0415 - text and JSON alone draw nothing
+
+    return _embed(cut_thumbnail(picture, panel=1 if is_film else 0))
+
+
+def _review_file(report: Report, narrative: Narrative, statements: Statements) -> str:
+    """``review.yaml`` to fill in, as an address; every decision is a comment: nothing is decided that nobody read."""
+    lines = [*(f"# {statements.say(f'page.review_{line}')}" for line in ("head", "hint")), "# reader: ", "lesions:"]
+    for lesion, told in zip(report.lesions, narrative.lesions, strict=True):
+        name, size = json.dumps(lesion.id), lesion.size.max_diameter_mm
+        corrected = {
+            "decision": "correct",
+            "pattern": lesion.pattern.id,
+            "depth_class": lesion.depth.class_,
+            "laterality": lesion.location.laterality,
+            **({} if size is None else {"max_diameter_mm": round(size, 1)}),
+            "mass": {"present": lesion.mass.present},
+        }
+        decisions = ("accept", {"decision": "reject", "reason": "..."}, corrected)
+        lines += [f"# {told.title}: {told.place}", *(f"#  {name}: {json.dumps(verdict)}" for verdict in decisions)]
+    content = "\n".join(map(to_ascii, lines)) + "\n"
+    return f"data:text/yaml;base64,{base64.b64encode(content.encode()).decode()}" if report.lesions else ""
 
 
 def _film_names(report: Report, statements: Statements) -> dict[str, str]:
@@ -146,8 +239,10 @@ def _film_names(report: Report, statements: Statements) -> dict[str, str]:
     return dict(zip(uids, name_films(films, statements), strict=True)) if films else {}
 
 
-def _show_films(report: Report, statements: Statements, pictures: Mapping[str, bytes]) -> list[dict[str, str]]:
-    shown = []
+def _show_wholes(report: Report, statements: Statements, pictures: Mapping[str, bytes]) -> list[dict[str, str]]:
+    """Overviews of the series, then radiographs."""
+    alt, caption = (statements.say(f"picture.overview_{what}") for what in ("alt", "caption"))
+    shown = [{"src": _embed(picture), "caption": caption, "alt": alt} for picture in _overviews(pictures)]
     for number, name in enumerate(_film_names(report, statements).values(), start=1):
         file = film_image_name(number)
         picture = pictures.get(f"{PREVIEW}{file}", pictures.get(file))
@@ -158,6 +253,10 @@ def _show_films(report: Report, statements: Statements, pictures: Mapping[str, b
     return shown
 
 
+def _overviews(pictures: Mapping[str, bytes]) -> list[bytes]:
+    return [picture for name, picture in pictures.items() if name.startswith(_OVERVIEW)]
+
+
 def _show_feature(value: float | str | bool | None) -> str:  # noqa: FBT001 - a value to print
     if value is None:
         return "-"
@@ -166,22 +265,16 @@ def _show_feature(value: float | str | bool | None) -> str:  # noqa: FBT001 - a 
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _show_excluded(entry: Excluded, report: Report, statements: Statements) -> dict[str, str | int]:
+def _show_excluded(entry: Excluded, report: Report, statements: Statements) -> tuple[str | int, ...]:
+    """Reason, number of parts, longest dimension and centre of what was excluded."""
     reason = name_reason(entry, statements)
-    return {
-        "reason": f"{reason}: {entry.detail}" if entry.detail else reason,
-        "count": entry.count,
-        "longest": _longest_excluded(entry, statements, lengths_of(report)),
-        "centre": _place_excluded(entry, report, statements),
-    }
-
-
-def _longest_excluded(entry: Excluded, statements: Statements, lengths: Lengths) -> str:
+    longest = ""
     if entry.max_diameter_mm is not None:
-        return lengths.spell(entry.max_diameter_mm)
-    return (
-        "" if entry.max_diameter_px is None else statements.say("film.pixels", extents=f"{entry.max_diameter_px:.0f}")
-    )
+        longest = lengths_of(report).spell(entry.max_diameter_mm)
+    elif entry.max_diameter_px is not None:
+        longest = statements.say("film.pixels", extents=f"{entry.max_diameter_px:.0f}")
+    told = f"{reason}: {entry.detail}" if entry.detail else reason
+    return told, entry.count, longest, _place_excluded(entry, report, statements)
 
 
 def _place_excluded(entry: Excluded, report: Report, statements: Statements) -> str:
@@ -194,5 +287,5 @@ def _place_excluded(entry: Excluded, report: Report, statements: Statements) -> 
     return statements.say("film.place", film=film, row=row, column=column)
 
 
-def _embed(picture: bytes | None) -> str:
-    return "" if picture is None else "data:image/png;base64," + base64.b64encode(picture).decode("ascii")
+def _embed(picture: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(picture).decode("ascii")

@@ -16,6 +16,7 @@ from scipy import ndimage
 
 from calcreport.compose import Statements
 from calcreport.formats.pictures.film_marks import choose_bar, mark_film_directions, write_title
+from calcreport.formats.pictures.labels import Box, name_boxes
 from calcreport.formats.pictures.picture import BACKGROUND, MINERAL, TEXT, Colour, encode_png, write_text
 from calcreport.formats.rendered import Rendered
 from calcreport.model.film import FilmImage, Shadow
@@ -24,8 +25,9 @@ PREVIEW_PX: Final = 1100
 """Longest edge of the film on the page."""
 _GREYS: Final = 240
 """Greys of the picture file; the other places of its palette hold the colours that are drawn."""
-_SHADES: Final = 8
 _SMALLEST_TEXT_PX: Final = 16
+_PREVIEW_TEXT_PX: Final = 27
+"""Readable where the page shows the preview at under half its size."""
 _NARROWEST_PX: Final = 420
 _LINES_PER_FILM: Final = 55
 """Text is this many times smaller than the film is long, so that it can be read when the whole film fills a screen."""
@@ -47,21 +49,16 @@ def render_film(
     A strip above says what the header says of the film; one below has a bar, in mm only where there is a scale.
     `body_part` is that of the study, for a film that does not name its own.
     """
-    rows, columns = film.picture.shape
-    size = _text_px(film.picture.shape)
-    strip = 2 * size
-    width = max(columns, _NARROWEST_PX)
-    canvas = np.full((rows + 2 * strip, width), _code(BACKGROUND), dtype=np.uint8)
-    shown = canvas[strip : strip + rows, :columns]
-    shown[...] = Image.fromarray(film.picture).point(_grey_codes())
+    longest = max(film.picture.shape)
+    size = max(_SMALLEST_TEXT_PX, round(longest / _LINES_PER_FILM))
+    codes = np.array(Image.fromarray(film.picture).point(_grey_codes()))
     for mark in marks:
-        _outline(shown, mark.shadow, width_px=max(1, round(max(rows, columns) / 1500)))
-        _name(shown, mark, size)
-    _lay(canvas[:strip], _draw_head(width, film, statements, size, body_part))
-    _lay(canvas[strip + rows :], _draw_foot(width, film, statements, size))
-    picture = Image.fromarray(canvas)
-    picture.putpalette(_palette_bytes())
+        _outline(codes, mark.shadow, width_px=max(1, round(longest / 1500)))
+    panel = Image.fromarray(codes)
+    panel.putpalette(_palette_bytes())
+    name_boxes(panel, [(mark.lesion_id, _box(mark, 1.0, size / 2), MINERAL) for mark in marks], size=size, width=0)
     buffer = io.BytesIO()
+    picture = _mount(panel, film, write_title(film.view, body_part, statements), statements, size)
     picture.save(buffer, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
     return Rendered(content=buffer.getvalue(), media_type="image/png", suffix=".png")
 
@@ -74,39 +71,37 @@ def render_film_preview(
     shrink = min(1.0, PREVIEW_PX / max(rows, columns))
     small = (max(round(columns * shrink), 1), max(round(rows * shrink), 1))
     panel = Image.fromarray(film.picture).resize(small, Image.Resampling.BOX).convert("RGB")
-    size = _SMALLEST_TEXT_PX
-    for mark in marks:
-        _frame(panel, mark, shrink, size)
+    size = _PREVIEW_TEXT_PX
+    name_boxes(panel, [(mark.lesion_id, _box(mark, shrink, 5.0), MINERAL) for mark in marks], size=size)
     mark_film_directions(panel, film.view, size=size)
-    width = max(panel.width, _NARROWEST_PX)
-    head = _draw_head(width, film, statements, size, body_part)
-    foot = _draw_foot(width, film, statements, size, shrink=shrink)
-    canvas = Image.new("RGB", (width, head.height + panel.height + foot.height), BACKGROUND)
-    for part, top in ((head, 0), (panel, head.height), (foot, head.height + panel.height)):
-        canvas.paste(part, (0, top))
-    return encode_png(canvas)
+    return encode_png(_mount(panel, film, write_title(film.view, body_part, statements), statements, size))
 
 
-def _text_px(shape: tuple[int, ...]) -> int:
-    return max(_SMALLEST_TEXT_PX, round(max(shape) / _LINES_PER_FILM))
+def _box(mark: FilmMark, shrink: float, room_px: float) -> Box:
+    """Box around a lesion, `room_px` clear of it, on a film that is drawn `shrink` times as large."""
+    rows, columns = mark.shadow.mineral.box
+    left, top, right, bottom = (edge * shrink for edge in (columns.start, rows.start, columns.stop, rows.stop))
+    return left - room_px, top - room_px, right + room_px, bottom + room_px
 
 
-def _draw_head(width: int, film: FilmImage, statements: Statements, size: int, body_part: str | None) -> Image.Image:
-    strip = Image.new("RGB", (width, 2 * size), BACKGROUND)
-    write_text(strip, (size / 2, size), write_title(film.view, body_part, statements), size=size)
-    return strip
-
-
-def _draw_foot(width: int, film: FilmImage, statements: Statements, size: int, *, shrink: float = 1.0) -> Image.Image:
-    strip = Image.new("RGB", (width, 2 * size), BACKGROUND)
+def _mount(panel: Image.Image, film: FilmImage, title: str, statements: Statements, size: int) -> Image.Image:
+    """Put a film between a strip with its title and one with a bar, `size` being that of the type."""
+    width, below = max(panel.width, _NARROWEST_PX), panel.height + 2 * size
+    paper = BACKGROUND if panel.mode == "RGB" else _palette().index(BACKGROUND)
+    canvas = Image.new(panel.mode, (width, below + 2 * size), paper)
+    if panel.mode == "P":
+        canvas.putpalette(_palette_bytes())
+    canvas.paste(panel, (0, 2 * size))
+    write_text(canvas, (size / 2, size), title, size=size)
+    shrink = panel.width / film.picture.shape[1]
     bar = choose_bar(film.scale, at_most_px=film.picture.shape[1] / 4, statements=statements)
     left, right = size // 2, size // 2 + max(round(bar.length_px * shrink), 1) - 1
-    draw = ImageDraw.Draw(strip)
-    draw.rectangle((left, size - 1, right, size + max(1, size // 12)), fill=TEXT)
+    draw = ImageDraw.Draw(canvas)
+    draw.rectangle((left, below + size - 1, right, below + size + max(1, size // 12)), fill=TEXT)
     for end in (left, right):
-        draw.line((end, size / 2, end, 3 * size / 2), fill=TEXT, width=max(1, size // 12))
-    write_text(strip, (right + size, size), bar.label, size=size)
-    return strip
+        draw.line((end, below + size / 2, end, below + 3 * size / 2), fill=TEXT, width=max(1, size // 12))
+    write_text(canvas, (right + size, below + size), bar.label, size=size)
+    return canvas
 
 
 def _outline(shown: NDArray[np.uint8], shadow: Shadow, *, width_px: int) -> None:
@@ -118,47 +113,14 @@ def _outline(shown: NDArray[np.uint8], shadow: Shadow, *, width_px: int) -> None
     mask[i : i + shadow.mineral.pixels.shape[0], j : j + shadow.mineral.pixels.shape[1]] = shadow.mineral.pixels
     outer = ndimage.maximum_filter(mask, 2 * room + 1, mode="constant")
     inner = ndimage.maximum_filter(mask, 2 * width_px + 1, mode="constant")
-    shown[rows, columns][outer > inner] = _code(MINERAL)
-
-
-def _name(shown: NDArray[np.uint8], mark: FilmMark, size: int) -> None:
-    """Write the name of a lesion beside its outline, to the right if there is room."""
-    rows, columns = mark.shadow.mineral.padded_box(size // 2, shown.shape)
-    width, height = round(0.75 * size * (len(mark.lesion_id) + 0.5)), round(1.5 * size)
-    left = columns.stop if columns.stop + width <= shown.shape[1] else columns.start - width
-    top = (rows.start + rows.stop - height) // 2
-    left, top = max(min(left, shown.shape[1] - width), 0), max(min(top, shown.shape[0] - height), 0)
-    patch = shown[top : top + height, left : left + width]
-    label = Image.fromarray(_greys_of(patch)).convert("RGB")
-    write_text(label, (label.width / 2, label.height / 2), mark.lesion_id, colour=MINERAL, size=size, anchor="mm")
-    _lay(patch, label)
-
-
-def _frame(panel: Image.Image, mark: FilmMark, shrink: float, size: int) -> None:
-    """Draw a frame around a lesion, clear of it, and its name beside the frame."""
-    rows, columns = mark.shadow.mineral.box
-    left, top, right, bottom = (edge * shrink for edge in (columns.start, rows.start, columns.stop, rows.stop))
-    left, top, right, bottom = left - 5, top - 5, right + 4, bottom + 4
-    ImageDraw.Draw(panel).rectangle((left, top, right, bottom), outline=MINERAL, width=1)
-    is_right = right + 2.2 * size < panel.width
-    beside = right + 5 if is_right else left - 5
-    height = min(max((top + bottom) / 2, size), panel.height - size)
-    write_text(panel, (beside, height), mark.lesion_id, colour=MINERAL, size=size, anchor="lm" if is_right else "rm")
+    shown[rows, columns][outer > inner] = _palette().index(MINERAL)
 
 
 @lru_cache(maxsize=1)
 def _palette() -> tuple[Colour, ...]:
-    """Greys, then shades of the colours drawn, then what the strips are made of."""
-    greys = [round(255 * grey / (_GREYS - 1)) for grey in range(_GREYS)]
-    shades = [
-        (round(MINERAL[0] * part / _SHADES), round(MINERAL[1] * part / _SHADES), round(MINERAL[2] * part / _SHADES))
-        for part in range(1, _SHADES + 1)
-    ]
-    return (*((grey, grey, grey) for grey in greys), *shades, BACKGROUND, TEXT)
-
-
-def _code(colour: Colour) -> int:
-    return _palette().index(colour)
+    """Greys, then what is drawn: lines, and type without soft edges, which would need shades of every colour."""
+    greys = (round(255 * grey / (_GREYS - 1)) for grey in range(_GREYS))
+    return (*((grey, grey, grey) for grey in greys), MINERAL, BACKGROUND, TEXT)
 
 
 def _palette_bytes() -> list[int]:
@@ -169,22 +131,3 @@ def _palette_bytes() -> list[int]:
 def _grey_codes() -> list[int]:
     """Place in the palette of each of the 256 greys of a film."""
     return [round(grey * (_GREYS - 1) / 255) for grey in range(256)]
-
-
-def _greys_of(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Grey of each place in the palette, same shape; a colour becomes its green."""
-    table = np.zeros(256, dtype=np.uint8)
-    table[: len(_palette())] = [colour[1] for colour in _palette()]
-    return np.take(table, codes)
-
-
-@lru_cache(maxsize=1)
-def _palette_picture() -> Image.Image:
-    picture = Image.new("P", (1, 1))
-    picture.putpalette(_palette_bytes())
-    return picture
-
-
-def _lay(target: NDArray[np.uint8], drawn: Image.Image) -> None:
-    """Put a small coloured picture into its place, in the colours of the palette."""
-    target[...] = np.asarray(drawn.quantize(palette=_palette_picture(), dither=Image.Dither.NONE))

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from calcreport.compose import Statements
 from calcreport.formats.pictures.film_marks import choose_bar, mark_film_directions
@@ -14,7 +14,6 @@ from calcreport.formats.pictures.labels import LabelledLine, Point, draw_labelle
 from calcreport.formats.pictures.legend import LegendRow, write_sheet
 from calcreport.formats.pictures.picture import (
     CALLIPER,
-    CROP,
     MINERAL,
     PANEL_PX,
     SKIN,
@@ -22,6 +21,7 @@ from calcreport.formats.pictures.picture import (
     draw_bar,
     draw_outline,
     square_view,
+    whole_view,
     write_text,
 )
 from calcreport.formats.rendered import Rendered
@@ -149,16 +149,10 @@ def _spell(segment: FilmSegment, lengths: Lengths, *, is_distance: bool = False)
 
 def _draw_whole(film: FilmImage, view: View) -> Image.Image:
     """Draw the whole film, small, with the part that is shown large."""
-    aspect = _aspect(film)
-    height, width = np.array(film.picture.shape) * aspect
-    per_unit = min(_CONTEXT_PX[0] / width, _CONTEXT_PX[1] / height)
-    size = (max(round(width * per_unit), 1), max(round(height * per_unit), 1))
-    picture = Image.fromarray(film.picture).resize(size, Image.Resampling.BOX).convert("RGB")
-    left, top, right, bottom = view.box
-    column_px, row_px = size[0] / film.picture.shape[1], size[1] / film.picture.shape[0]
-    ImageDraw.Draw(picture).rectangle(
-        (left * column_px, top * row_px, right * column_px - 1, bottom * row_px - 1), outline=CROP, width=2
-    )
+    row, column = _aspect(film)
+    whole = whole_view(film.picture.shape, float(row), float(column), _CONTEXT_PX)
+    picture = whole.show_grey(film.picture).convert("RGB")
+    whole.frame(picture, view)
     return picture
 
 

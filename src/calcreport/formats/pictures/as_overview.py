@@ -7,14 +7,14 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from calcreport.compose import Statements
+from calcreport.formats.pictures.labels import name_boxes
 from calcreport.formats.pictures.picture import (
     BACKGROUND,
     CONTOUR,
     MINERAL,
-    View,
     Window,
     draw_scale_bar,
     encode_png,
@@ -30,6 +30,8 @@ _WINDOW: Final = Window(width_hu=1400.0, level_hu=600.0)
 """Soft tissue nearly black, calcification and bone in grey."""
 _LARGEST_PX: Final = (1000, 900)
 """Largest width and height of the projection."""
+_NAME_PX: Final = 30
+"""Readable where a page shows the picture at half its size."""
 _HEAD_PX: Final = 44
 _GAP_PX: Final = 10
 
@@ -48,12 +50,16 @@ def render_overview(
     slice_mm, _, column_mm = volume.geometry.spacing_mm
     view = whole_view(projection.shape, slice_mm, column_mm, _LARGEST_PX)
     panel = view.show(np.ascontiguousarray(projection), _WINDOW).convert("RGB")
+    named = []
     for lesion_id, index in numbered:
         lesion = findings.lesions[index]
         low, high = _box(lesion)
         rows = (low[0], high[0]) if is_upside_down else (projection.shape[0] - high[0], projection.shape[0] - low[0])
         columns = (projection.shape[1] - high[1], projection.shape[1] - low[1]) if is_mirrored else (low[1], high[1])
-        _mark(panel, view, rows, columns, lesion_id, has_contour=lesion.contour is not None)
+        first, last = (view.place(rows[end] - 0.5, columns[end] - 0.5) for end in (0, 1))
+        box = (first[0] - 4, first[1] - 4, last[0] + 4, last[1] + 4)
+        named.append((lesion_id, box, CONTOUR if lesion.contour is not None else MINERAL))
+    name_boxes(panel, named, size=_NAME_PX)
     down = affine[:3, 0] if is_upside_down else -affine[:3, 0]
     right = -affine[:3, 2] if is_mirrored else affine[:3, 2]
     if panel.height >= 120:
@@ -89,20 +95,3 @@ def _box(lesion: MeasuredLesion) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         place = np.array((lesion.key_slice, 0), dtype=np.int64)
         return place, place + 1
     return np.min(edges, axis=0), np.max(edges, axis=0)
-
-
-def _mark(
-    panel: Image.Image,
-    view: View,
-    rows: tuple[int, int],
-    columns: tuple[int, int],
-    lesion_id: str,
-    *,
-    has_contour: bool,
-) -> None:
-    colour = CONTOUR if has_contour else MINERAL
-    left, top = view.place(rows[0] - 0.5, columns[0] - 0.5)
-    right, bottom = view.place(rows[1] - 0.5, columns[1] - 0.5)
-    ImageDraw.Draw(panel).rectangle((left - 4, top - 4, right + 4, bottom + 4), outline=colour, width=2)
-    beside = right + 8 if right + 48 < panel.width else left - 44
-    write_text(panel, (beside, min(max((top + bottom) / 2, 12), panel.height - 12)), lesion_id, colour=colour, size=18)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from calcreport.compose import Statements
-from calcreport.formats.pictures.labels import Place, draw_labelled
+from calcreport.formats.pictures.labels import Box, Place, draw_labelled, name_boxes
 from calcreport.formats.pictures.legend import LegendRow, write_sheet
 from calcreport.formats.pictures.picture import (
     BONE,
     CALLIPER,
     CONTOUR,
-    CROP,
     FASCIA,
     MINERAL,
+    OTHER,
     SKIN,
     SOFT_TISSUE,
     Colour,
@@ -35,9 +35,10 @@ from calcreport.formats.rendered import Rendered
 from calcreport.model.image import CtVolume
 from calcreport.model.lengths import Lengths
 from calcreport.model.lesion import MeasuredLesion, Segment, VoxelMask
-from calcreport.model.report import Lesion, SeriesEntry
+from calcreport.model.report import Lesion, Report
+from calcreport.text.film import refer
 from calcreport.text.review import is_by_reader
-from calcreport.text.wording import refer_to_images, spell_distance
+from calcreport.text.wording import lengths_of, spell_distance
 
 _CONTEXT_PX: Final = 268
 _SMALLEST_VIEW_MM: Final = 70.0
@@ -66,19 +67,22 @@ def render_key_image(
     volume: CtVolume,
     measured: MeasuredLesion,
     lesion: Lesion,
+    report: Report,
     statements: Statements,
     *,
-    lengths: Lengths,
-    series: SeriesEntry | None = None,
+    others: Sequence[tuple[str, MeasuredLesion]] = (),
 ) -> Rendered:
     """Draw the key image of a lesion: soft-tissue window with the drawing, bone window without it, the whole slice.
 
-    Only the key slice of the volume is touched; `series` gives the series number. No patient name.
+    Only the key slice of the volume is touched. `others` are the other lesions of the series by name: those that the
+    slice shows are outlined too. No patient name.
     """
     hu = volume.hu[measured.key_slice]
+    lengths = lengths_of(report)
     marks = find_marks(volume, measured)
     view = choose_view(volume, measured, marks)
     soft = view.show(hu, SOFT_TISSUE).convert("RGB")
+    beside = _draw_others(soft, view, volume, measured.key_slice, others)
     _draw_marks(soft, view, marks, measured, lengths)
     bone = view.show(hu, BONE).convert("RGB")
     for panel, name in ((soft, "soft_tissue"), (bone, "bone")):
@@ -86,11 +90,12 @@ def render_key_image(
         draw_scale_bar(panel, view.px_per_mm)
         write_text(panel, (10, 18), statements.say(f"picture.{name}"))
     context = _draw_context(volume, hu, view)
-    reference = refer_to_images(lesion.location, series, whole_extent=False).strip("()")
+    reference = refer(report, lesion, statements, whole_extent=False).strip("()")
     header = statements.say(
         "picture.key_header", id=lesion.id, reference=reference or statements.say("picture.unnumbered")
     )
     rows = _explain(marks, measured, lesion, statements, lengths)
+    rows += [(OTHER, statements.say("picture.others", ids=", ".join(beside)))] if beside else []
     return write_sheet((soft, bone), context, context_px=_CONTEXT_PX, header=header, rows=rows)
 
 
@@ -171,14 +176,29 @@ def _draw_marks(panel: Image.Image, view: View, marks: Marks, measured: Measured
     )
 
 
+def _draw_others(
+    panel: Image.Image, view: View, volume: CtVolume, key_slice: int, others: Sequence[tuple[str, MeasuredLesion]]
+) -> list[str]:
+    """Outline and name the other lesions on a slice, as far as the panel shows them; their names."""
+    named: list[tuple[str, Box, Colour]] = []
+    for name, other in others:
+        plane = _lay_on_slice(other.mineral or other.contour, volume, key_slice)
+        cover = None if plane is None else view.cover(plane)
+        if cover is None or not (cover > 0).any():
+            continue
+        draw_outline(panel, cover, OTHER)
+        (top, bottom), (left, right) = (np.flatnonzero((cover > 0).any(axis=axis))[[0, -1]] for axis in (1, 0))
+        named.append((name, (float(left), float(top), float(right), float(bottom)), OTHER))
+    name_boxes(panel, named, size=16, width=0)
+    return [name for name, _, _ in named]
+
+
 def _draw_context(volume: CtVolume, hu: NDArray[np.int16], view: View) -> Image.Image:
     """Draw the whole slice, small, with the part that is shown large."""
     _, row_mm, column_mm = volume.geometry.spacing_mm
     whole = whole_view(hu.shape, row_mm, column_mm, (_CONTEXT_PX, _CONTEXT_PX))
     picture = whole.show(hu, SOFT_TISSUE).convert("RGB")
-    left, top, right, bottom = view.box
-    corners = (*whole.place(top - 0.5, left - 0.5), *whole.place(bottom - 0.5, right - 0.5))
-    ImageDraw.Draw(picture).rectangle(corners, outline=CROP, width=2)
+    whole.frame(picture, view)
     return picture
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from calcreport.formats.pictures.picture import Colour, draw_lines, write_text
 
@@ -26,6 +26,52 @@ Place = Literal["calliper", "beyond", "beside"]
 
 LabelledLine = tuple[Point, Point, Colour, str, Place]
 """Ends, colour and length of a line, and the place of the length."""
+
+
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom in picture pixels."""
+
+
+def name_boxes(panel: Image.Image, named: Sequence[tuple[str, Box, Colour]], *, size: int, width: int = 2) -> None:
+    """Frame places of a picture and write a name at each: beside, above or below, free of all frames and names.
+
+    Where nothing is free the name stands as far right of its frame as it has to. `size` of the type and `width` of the
+    frame are in picture pixels.
+    """
+    frames = [box for _, box, _ in named]
+    draw = ImageDraw.Draw(panel)
+    for _, box, colour in named:
+        draw.rectangle(box, outline=colour, width=width)
+    taken: list[Box] = []
+    for name, frame, colour in named:
+        place = free_place(frame, (0.62 * size * len(name) + 4, 1.1 * size), panel.size, [*frames, *taken])
+        taken.append(place)
+        centre = (place[0] + place[2]) / 2, (place[1] + place[3]) / 2
+        write_text(panel, centre, name, colour=colour, size=size, anchor="mm")
+
+
+def free_place(frame: Box, text: tuple[float, float], panel: tuple[int, int], taken: Sequence[Box]) -> Box:
+    """Box of `text` (width, height) nearest to a frame that covers nothing taken and lies within the panel."""
+    left, top, right, bottom = frame
+    width, height = text
+    middle, upper = (left + right - width) / 2, (top + bottom - height) / 2
+    tried = [
+        place
+        for far in range(0, 8)
+        for place in (
+            (right + 3, upper + far * height), (right + 3, upper - far * height),
+            (left - width - 3, upper + far * height), (left - width - 3, upper - far * height),
+            (middle, top - (far + 1) * height - 2), (middle, bottom + far * height + 2),
+            (right + 3 + far * width, upper), (left - 3 - (far + 1) * width, upper),
+        )
+    ]  # fmt: skip
+    inside = [(min(max(x, 0.0), panel[0] - width), min(max(y, 0.0), panel[1] - height)) for x, y in tried]
+    places = [(x, y, x + width, y + height) for x, y in inside]
+    return next((place for place in places if not any(_meet(place, other) for other in taken)), places[0])
+
+
+def _meet(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def draw_labelled(panel: Image.Image, lines: Sequence[LabelledLine]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Sequence
 from typing import Final
@@ -16,6 +17,7 @@ LegendRow = tuple[Colour | None, str]
 
 _GAP_PX: Final = 10
 _HEAD_PX: Final = 44
+_THUMBNAIL_PX: Final = 128
 
 
 def write_sheet(
@@ -32,6 +34,18 @@ def write_sheet(
     write_text(canvas, (_GAP_PX + 4, _HEAD_PX / 2), header, size=22)
     write_legend(canvas, (side, _HEAD_PX + context.height + 22), rows)
     return encode_png(canvas)
+
+
+def cut_thumbnail(sheet: bytes, *, panel: int) -> bytes:
+    """Cut one of the two panels out of a key image, PNG, and make it small; another picture is taken whole."""
+    picture = Image.open(io.BytesIO(sheet)).convert("RGB")
+    left = _GAP_PX + panel * (_GAP_PX + PANEL_PX)
+    if picture.width > 2 * PANEL_PX:
+        picture = picture.crop((left, _HEAD_PX, left + PANEL_PX, _HEAD_PX + PANEL_PX))
+    picture.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    picture.quantize(48, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
 
 
 def write_legend(canvas: Image.Image, corner: tuple[int, int], rows: Sequence[LegendRow]) -> None:

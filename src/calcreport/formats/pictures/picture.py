@@ -22,6 +22,8 @@ BACKGROUND: Final[Colour] = (14, 17, 22)
 TEXT: Final[Colour] = (236, 239, 244)
 FAINT_TEXT: Final[Colour] = (165, 174, 187)
 MINERAL: Final[Colour] = (0, 214, 255)
+OTHER: Final[Colour] = (0, 143, 170)
+"""Mineral of another lesion: the same hue, darker."""
 CONTOUR: Final[Colour] = (255, 176, 0)
 CALLIPER: Final[Colour] = (255, 255, 255)
 SKIN: Final[Colour] = (255, 122, 217)
@@ -77,6 +79,12 @@ class View:
         """Left, top, right and bottom edge in grid coordinates."""
         right = self.left + self.width / self.column_px
         return (self.left, self.top, right, self.top + self.height / self.row_px)
+
+    def frame(self, picture: Image.Image, part: View) -> None:
+        """Frame what another view shows, on the picture of this one."""
+        left, top, right, bottom = part.box
+        corners = (*self.place(top - 0.5, left - 0.5), *self.place(bottom - 0.5, right - 0.5))
+        ImageDraw.Draw(picture).rectangle(corners, outline=CROP, width=2)
 
     def show(self, grid: NDArray[np.int16], window: Window) -> Image.Image:
         """Draw part of a slice, shape ``(rows, columns)`` in HU, in grey; outside it is air."""

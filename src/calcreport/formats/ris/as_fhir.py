@@ -18,10 +18,9 @@ from calcreport.formats.rendered import Rendered
 from calcreport.formats.ris import fhir_parts as fhir
 from calcreport.formats.ris.codes import DEPARTMENTS, FINDING, OTHER_DEPARTMENT, REGIONS, REPORT, SERVICES
 from calcreport.formats.ris.fhir_parts import Element
-from calcreport.formats.ris.items import Item, items_of
-from calcreport.formats.ris.study import study_items, withdrawn_study_items
+from calcreport.formats.ris.items import Item, items_of, study_items, withdrawn_study_items
 from calcreport.formats.templates import Templates
-from calcreport.formats.text.plain_text import write_section
+from calcreport.formats.text.as_text import write_section
 from calcreport.model.report import Laterality, Lesion, Patient, Report, Software, Study
 from calcreport.text.statements import Statements
 
@@ -60,7 +59,10 @@ def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) 
     if study:
         observations.insert(0, (addresses.concern, _concern(study, report, addresses)))
     results = [address for address, _ in observations]
-    entries = [(addresses.report, _report(report, addresses, results, write_section(report, templates))), *observations]
+    entries = [
+        (addresses.report, _report(report, addresses, results, write_section(report, templates, is_wrapped=False))),
+        *observations,
+    ]
     entries += _withdrawn(report, addresses, statements)
     entries += [(addresses.patient, _patient(report.study.patient)), (addresses.device, _device(report.software))]
     if addresses.study is not None:

@@ -24,9 +24,8 @@ from calcreport.formats.ris.codes import (
     STUDY_UID,
     Code,
 )
-from calcreport.formats.ris.items import Amount, Answer, Item, items_of
+from calcreport.formats.ris.items import Amount, Answer, Item, items_of, study_items, withdrawn_study_items
 from calcreport.formats.ris.sections import WHOLE, Section, cut_sections
-from calcreport.formats.ris.study import study_items, withdrawn_study_items
 from calcreport.formats.templates import Templates
 from calcreport.model.report import Patient, Report, Study
 

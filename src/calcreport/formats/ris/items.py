@@ -7,6 +7,7 @@ the flag state ``absent`` is a no.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Final
@@ -15,8 +16,8 @@ from calcreport.formats.code_table import measured_of
 from calcreport.formats.ris.codes import SIDES, UNITS, Code, Unit
 from calcreport.model.report import Flag, FlagState, Lesion, Report
 from calcreport.text.film import refer_to_films
-from calcreport.text.flags import size_limit_mm, size_operator
-from calcreport.text.impression import FLAG_NAMES, name_flag
+from calcreport.text.flags import is_assessed, name_flags
+from calcreport.text.impression import FLAG_NAMES
 from calcreport.text.statements import Statements
 from calcreport.text.wording import capitalise, name_finding, refer_to_images
 
@@ -210,14 +211,9 @@ def name_images(lesion: Lesion, report: Report, statements: Statements) -> str:
 
 
 def _flags(lesion: Lesion, report: Report, statements: Statements) -> list[Item]:
-    limit_mm, operator = size_limit_mm(report), size_operator(report)
     return [
-        Item(
-            name=f"flags.{name}",
-            text=capitalise(name_flag(name, statements, size_limit_mm=limit_mm, size_operator=operator)),
-            value=_state(getattr(lesion.flags, name), statements),
-        )
-        for name in FLAG_NAMES
+        Item(name=f"flags.{key}", text=capitalise(name), value=_state(getattr(lesion.flags, key), statements))
+        for key, name in zip(FLAG_NAMES, name_flags(report, statements), strict=True)
     ]
 
 
@@ -234,3 +230,39 @@ def answer_flag(state: FlagState, statements: Statements, *, evidence: str = "")
         text=f"{told}: {evidence}" if evidence else told,
         is_unknown=state in {FlagState.CANNOT_DETERMINE, FlagState.NOT_PROVIDED},
     )
+
+
+def study_items(report: Report, statements: Statements) -> tuple[Item, ...]:
+    """Concern of the study, then the worst state of each flag; without a lesion the flags reported of the patient.
+
+    Empty where no flag was assessed.
+    """
+    if not is_assessed(report):
+        return ()
+    answer = Answer(word=report.concern, text=statements.choose("concern", report.concern, report.concern))
+    flags = (
+        _study_flag(name, report, statements, answer_flag(report.flags_summary[name], statements))
+        for name in FLAG_NAMES
+        if name in report.flags_summary
+    )
+    return (_study_concern(answer), *flags)
+
+
+def withdrawn_study_items(report: Report, statements: Statements) -> Iterator[Item]:
+    """Items, without value, that an earlier draft may have sent of the study and that left with rejected findings."""
+    if not report.rejected:
+        return
+    if not is_assessed(report):
+        yield _study_concern("")
+    for name in FLAG_NAMES:
+        if name not in report.flags_summary:
+            yield _study_flag(name, report, statements, "")
+
+
+def _study_concern(value: Answer | str) -> Item:
+    return Item(name="report.concern", text="Concern of the study", value=value)
+
+
+def _study_flag(name: str, report: Report, statements: Statements, value: Answer | str) -> Item:
+    flag = name_flags(report, statements)[FLAG_NAMES.index(name)]
+    return Item(name=f"flags_summary.{name}", text=f"{capitalise(flag)}, whole study", value=value)

@@ -11,7 +11,7 @@ from typing import Final
 from calcreport.compose import Statements, narrate
 from calcreport.formats.characters import lay_out, to_ascii
 from calcreport.formats.templates import Templates
-from calcreport.formats.text.plain_text import write_section
+from calcreport.formats.text.as_text import write_section
 from calcreport.model.report import Report
 
 _HEADINGS: Final = "heading."

@@ -44,7 +44,11 @@ def frames_of(content: bytes) -> list[tuple[int, str, tuple[str, ...], NDArray[n
     """Segment number, source image, position as written and pixels of each frame, unpacked without highdicom."""
     file = pydicom.dcmread(io.BytesIO(content))
     size = file.Rows * file.Columns
-    bits = np.unpackbits(np.frombuffer(file.PixelData, np.uint8), bitorder="little")
+    stored = np.frombuffer(file.PixelData, np.uint8)
+    assert (file.BitsAllocated == 1) == (file.SegmentationType == "BINARY") == (file.Columns % 8 == 0)
+    if file.BitsAllocated == 8:
+        assert set(np.unique(stored)) <= {0, file.MaximumFractionalValue}
+    bits = np.unpackbits(stored, bitorder="little") if file.BitsAllocated == 1 else stored // 255
     frames = []
     for number, group in enumerate(file.PerFrameFunctionalGroupsSequence):
         source = group.DerivationImageSequence[0].SourceImageSequence[0]

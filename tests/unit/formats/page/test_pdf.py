@@ -19,7 +19,7 @@ from calcreport.formats.templates import Templates, load_templates
 from calcreport.model.report import Report
 from calcreport.resources import template_texts
 
-sys.path.append(str(Path(__file__).parents[2] / "export"))
+sys.path.append(str(Path(__file__).parents[1] / "dicom"))
 
 import made_subjects as made
 

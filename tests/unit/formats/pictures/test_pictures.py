@@ -11,9 +11,11 @@ from PIL import Image
 from calcreport.formats import Templates
 from calcreport.formats.pictures.as_overview import render_overview
 from calcreport.formats.pictures.as_png import choose_view, find_marks, render_key_image
+from calcreport.formats.pictures.labels import free_place
 from calcreport.formats.pictures.picture import (
     CALLIPER,
     MINERAL,
+    OTHER,
     PANEL_PX,
     TEXT,
     View,
@@ -25,11 +27,8 @@ from calcreport.formats.pictures.picture import (
 )
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import CtVolume, SliceReference
-from calcreport.model.lengths import bind_lengths
 from calcreport.model.lesion import CtFindings, MeasuredLesion, Segment, VoxelMask
 from calcreport.model.report import Density, Depth, Foci, Location, Mass, Pattern, Report, Size, Thresholds
-
-LENGTHS = bind_lengths({})
 
 LPS_AXES = {"L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0), "H": (0, 0, 1), "F": (0, 0, -1)}
 
@@ -191,9 +190,17 @@ def test_a_key_image_shows_what_was_measured(reports: dict[str, Report], templat
     volume = make_volume((9, 200, 240), (3.0, 0.8, 0.8))
     lesion = make_lesion(volume, (slice(3, 6), slice(90, 110), slice(100, 140)))
     named = reports["myositis_ossificans"]
-    rendered = render_key_image(
-        volume, lesion, named.lesions[0], templates.statements, lengths=LENGTHS, series=named.series[0]
+    near = make_lesion(volume, (slice(4, 7), slice(95, 105), slice(150, 158)))
+    far = make_lesion(volume, (slice(7, 9), slice(95, 105), slice(150, 158)))
+    first, plain = (
+        render_key_image(volume, lesion, named.lesions[0], named, templates.statements, others=others)
+        for others in ([("L2", near), ("L3", far)], [("L3", far)])
     )
+    of_others = [
+        (np.abs(pixels(one.content)[:, :550].astype(int) - OTHER).max(axis=2) <= 12).sum() for one in (first, plain)
+    ]
+    assert of_others[0] > 60 > of_others[1]  # what the slice does not show is not drawn
+    rendered = first
     picture = pixels(rendered.content)
     assert rendered.suffix == ".png"
     assert 1000 <= picture.shape[1] <= 1400
@@ -211,7 +218,7 @@ def test_a_lesion_in_the_corner_of_the_slice_is_drawn(
     lesion = make_lesion(volume, (slice(0, 1), rows, columns))
     assert pixels(
         render_key_image(
-            volume, lesion, reports["phlebolith"].lesions[0], templates.statements, lengths=LENGTHS
+            volume, lesion, reports["phlebolith"].lesions[0], reports["phlebolith"], templates.statements
         ).content
     ).any()
 
@@ -222,7 +229,7 @@ def test_a_lesion_without_masks_or_lines_is_drawn(reports: dict[str, Report], te
     object.__setattr__(lesion, "mineral", None)
     assert pixels(
         render_key_image(
-            volume, lesion, reports["phlebolith"].lesions[0], templates.statements, lengths=LENGTHS
+            volume, lesion, reports["phlebolith"].lesions[0], reports["phlebolith"], templates.statements
         ).content
     ).any()
 
@@ -269,6 +276,23 @@ def test_the_overview_marks_the_lesion_where_it_is(templates: Templates) -> None
     assert rows.max() == pytest.approx(40 * px_per_mm + 4, abs=6)
     assert columns.min() == pytest.approx(16 * px_per_mm - 4, abs=6)
     assert columns.max() == pytest.approx(32 * px_per_mm + 4, abs=6)
+
+
+def test_names_on_the_overview_stay_apart_and_off_the_frames() -> None:
+    panel = Image.new("RGB", (400, 300))
+    boxes = [(x, y, x + 30.0, y + 20.0) for x, y in ((100.0, 100.0), (134.0, 100.0), (100.0, 124.0), (375.0, 290.0))]
+    boxes += [(0.0, 0.0, 12.0, 12.0), (130.0, 124.0, 150.0, 150.0)]
+    taken = list(boxes)
+    for box in boxes:
+        place = free_place(box, (40.0, 20.0), panel.size, taken)
+        assert not any(
+            place[0] < other[2] and other[0] < place[2] and place[1] < other[3] and other[1] < place[3]
+            for other in taken
+        )
+        assert min(place) >= 0
+        assert place[2] <= 400
+        assert place[3] <= 300
+        taken.append(place)
 
 
 def test_a_view_beyond_the_slice_shows_air() -> None:

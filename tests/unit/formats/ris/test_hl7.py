@@ -73,6 +73,17 @@ def test_the_sections_are_the_text_section(all_reports: dict[str, Report], templ
         assert sections[-1].name == "draft"
 
 
+def test_a_paragraph_is_one_line_whatever_the_width_of_the_text(
+    all_reports: dict[str, Report], templates: Templates
+) -> None:
+    for report in all_reports.values():
+        narrow = report.model_copy(update={"settings": {**report.settings, "text": {"wrap_columns": 40}}})
+        told, folded = (as_hl7.render(one, templates, {}).content.split(b"\rOBX|2|", 1)[1] for one in (report, narrow))
+        assert told == folded
+        section = as_text.render(narrow, templates, {}).content.decode("ascii")
+        assert max(map(len, section.split("\n"))) <= 40  # the text itself is folded
+
+
 def test_sections_go_by_their_loinc_codes(reports: dict[str, Report], templates: Templates) -> None:
     sent = ris_reading.observations(send(reports["deep_mass"], templates))
     codes = {name.removeprefix("text."): (part[3][1], part[3][3]) for name, part in sent.items()}
