@@ -32,7 +32,7 @@ from calcreport.text.wording import (
 )
 
 PAGE_TEMPLATE: Final = "report.html.j2"
-_SCRIPT: Final = "report.js"
+_SCRIPT: Final = "page.js"
 PREVIEW: Final = "preview of "
 """Stands before the name of a picture that is embedded instead of the file: a radiograph is large."""
 _OVERVIEW: Final = OVERVIEW_IMAGE.removesuffix(".png")
@@ -46,7 +46,7 @@ _LONGEST_ON_SHEET: Final = 64
 
 
 def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) -> Rendered:
-    """Render the page: HTML in UTF-8 that loads nothing and runs no script but ``report.js``, named by its hash.
+    """Render the page: HTML in UTF-8 that loads nothing and runs no script but ``page.js``, named by its hash.
 
     `pictures` are PNG by file name relative to the study's folder, as `key_image_name`, `OVERVIEW_IMAGE` and
     `film_image_name` name them, and by `PREVIEW` and that name the smaller one for the page; a picture that is not

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from calcreport.files.review import review_from_text
 
 from calcreport.errors import ClinicalError
+from calcreport.files.findings import review_from_text
 from calcreport.formats import Templates
 from calcreport.formats.page import as_html
 from calcreport.formats.text import as_text
