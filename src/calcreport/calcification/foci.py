@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +14,7 @@ from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.components import Components, paint
 from calcreport.anatomy.morphology import dilate
 from calcreport.model.image import NOT_IMAGED_HU
+from calcreport.model.lesion import LesionContour
 
 MARGIN_MM: Final = 9.0
 """How far around a focus its surroundings are looked at."""
@@ -168,6 +170,16 @@ def examine(
             (components.box[component, :, 0] == 0).any() or (components.box[component, :, 1] == shape).any()
         ),
     )
+
+
+def lies_in_contour(components: Components, contours: Sequence[LesionContour], focus: Focus) -> bool:
+    """Whether most of a focus lies inside one of a reader's contours: it belongs to that lesion."""
+    index = components.indices(focus.component)
+    for mask in (contour.mask for contour in contours):
+        within = ((index >= mask.offset) & (index - mask.offset < mask.voxels.shape)).all(axis=1)
+        if 2 * int(mask.voxels[tuple((index[within] - mask.offset).T)].sum()) > len(index):
+            return True
+    return False
 
 
 def evidence_of(values: NDArray[np.float64], reference_hu: float, deviation_hu: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -12,11 +13,12 @@ from calcreport.anatomy.body_map import Cavity
 from calcreport.anatomy.morphology import ALL_AXES, dilate
 from calcreport.calcification.detect import Detection
 from calcreport.calcification.foci import Focus
-from calcreport.calcification.reject import HALF
-from calcreport.calcification.scene import Scene
+from calcreport.calcification.reject import Rejected
+from calcreport.calcification.scene import HALF, Scene
 from calcreport.calcification.size import as_point, farthest_pair
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.incidental import MANY_IN_CAVITY, Doubt, IncidentalFinding, IncidentalKind
+from calcreport.model.terms import ExclusionReason, Laterality
 
 MOST_IN_CAVITY: Final = 24
 """More separate deposits in one cavity than a reader would list: calcified aortas and livers of granulomas stay below;
@@ -45,6 +47,19 @@ _NAMES: Final = {
     Cavity.AIRWAY: "larynx, trachea or thyroid",
 }
 
+AT_WALL: Final = "at the inner side of the ribs, rib or calcified pleura; check the source images"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeltMass:
+    """A mass at a site that the clinician names: mineral of a cavity that may be part of it is a lesion."""
+
+    is_at: Callable[[str], bool]
+    """Whether a region of the image may be the site."""
+    laterality: Laterality
+    reach_mm: float
+    """From the skin to the far side of the mass at most."""
+
 
 def list_incidental(
     scene: Scene, detection: Detection, is_claimed: Callable[[Focus], bool], *, is_sharp: bool
@@ -54,7 +69,7 @@ def list_incidental(
     What a reader's contour claims belongs to the contour. With a sharp kernel for lung (`is_sharp`) vessels among air
     look as dense as mineral: nothing is listed there.
     """
-    inner = [f for f in detection.inner if not is_claimed(f) and _is_listed(scene, f, is_sharp=is_sharp)]
+    inner = [f for f in detection.inner if not is_claimed(f) and not (is_sharp and f.gas_fraction > MAX_GAS_SHARE)]
     cavities = {focus.component: _cavity(scene, focus) for focus in inner}
     count = {cavity: sum(other is cavity for other in cavities.values()) for cavity in set(cavities.values())}
     listed = [f for f in inner if count[cavities[f.component]] <= MOST_IN_CAVITY]
@@ -62,11 +77,36 @@ def list_incidental(
     return tuple(_finding(scene, focus, cavities[focus.component]) for focus in listed), doubts
 
 
-def _is_listed(scene: Scene, focus: Focus, *, is_sharp: bool) -> bool:
-    """Whether mineral of a cavity is told from ribs that bulge into it and from vessels of the lung."""
-    if is_sharp and focus.gas_fraction > MAX_GAS_SHARE:
+def sort_inner(
+    scene: Scene, detection: Detection, is_claimed: Callable[[Focus], bool], mass: FeltMass | None
+) -> Detection:
+    """Sort out of the mineral of the cavities what may be part of a mass that was felt, and what lies at the ribs."""
+    at_wall: list[Rejected] = []
+    felt: list[Focus] = []
+    inner: list[Focus] = []
+    for focus in detection.inner:
+        if is_claimed(focus):
+            inner.append(focus)
+        elif mass is not None and _is_felt(scene, focus, mass):
+            felt.append(focus)
+        elif scene.share_in(scene.inner_wall, focus.component) >= HALF:
+            at_wall.append(Rejected(component=focus.component, reason=ExclusionReason.SKELETON, detail=AT_WALL))
+        else:
+            inner.append(focus)
+    return replace(
+        detection, inner=tuple(inner), foci=(*detection.foci, *felt), rejected=(*detection.rejected, *at_wall)
+    )
+
+
+def _is_felt(scene: Scene, focus: Focus, mass: FeltMass) -> bool:
+    """Whether a deposit lies where a mass was felt, and nothing tells what else it belongs to."""
+    middle = (scene.components.box[focus.component].sum(axis=1) - 1) / 2
+    place = scene.places.place(scene.volume.geometry.lps_mm(middle))
+    if (cavity := _cavity(scene, focus)) is Cavity.SKULL or not mass.is_at(place.region or ""):
         return False
-    return scene.share_in(scene.inner_wall, focus.component) < HALF
+    is_other_side = {place.laterality, mass.laterality} == {Laterality.LEFT, Laterality.RIGHT}
+    is_near_skin = scene.is_near(focus.component, scene.body.outside, mass.reach_mm)
+    return is_near_skin and not is_other_side and _kind(scene, focus, cavity) is IncidentalKind.OTHER
 
 
 def _cavity(scene: Scene, focus: Focus) -> Cavity:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from calcreport.anatomy.body_map import BodyMap
-from calcreport.anatomy.components import Components, paint
+from calcreport.anatomy.components import paint
 from calcreport.calcification.density import measure_density
 from calcreport.calcification.depth import (
     Distances,
@@ -22,7 +21,7 @@ from calcreport.calcification.depth import (
 )
 from calcreport.calcification.detect import Detection
 from calcreport.calcification.edges import Surface, crossings, find_surface
-from calcreport.calcification.foci import Focus
+from calcreport.calcification.foci import Focus, lies_in_contour
 from calcreport.calcification.group import Group
 from calcreport.calcification.patterns.features import Surroundings, describe
 from calcreport.calcification.patterns.pattern import read_pattern
@@ -278,16 +277,6 @@ class Measurer:
                 sop_instance_uid=key.sop_instance_uid, instance_number=key.instance_number, frame=key.frame
             ),
         )
-
-
-def lies_in_contour(components: Components, contours: Sequence[LesionContour], focus: Focus) -> bool:
-    """Whether most of a focus lies inside one of a reader's contours: it belongs to that lesion."""
-    index = components.indices(focus.component)
-    for mask in (contour.mask for contour in contours):
-        within = ((index >= mask.offset) & (index - mask.offset < mask.voxels.shape)).all(axis=1)
-        if 2 * int(mask.voxels[tuple((index[within] - mask.offset).T)].sum()) > len(index):
-            return True
-    return False
 
 
 def _bone_relation(gap_mm: float) -> BoneRelation:

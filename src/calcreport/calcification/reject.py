@@ -14,11 +14,8 @@ from calcreport.calcification.bones import is_metal
 from calcreport.calcification.enteric import is_contrast_pool
 from calcreport.calcification.foci import MIN_EVIDENCE, Focus, evidence_of, reference_tissue
 from calcreport.calcification.mineral_or_noise import is_mineral
-from calcreport.calcification.scene import Scene
+from calcreport.calcification.scene import HALF, Scene
 from calcreport.model.report import ExclusionReason
-
-HALF: Final = 0.5
-"""A component belongs to what holds this share of it."""
 
 INJECTED_HU: Final = 800.0
 MAX_VEIN_MM: Final = 8.0

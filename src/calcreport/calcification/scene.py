@@ -27,6 +27,9 @@ BULGE_MM: Final = 9.0
 EDGE_MM: Final = 4.0
 """Partial volume and the edges of a sharp kernel imitate specks this close to cortex."""
 
+HALF: Final = 0.5
+"""A component belongs to what holds this share of it: a bone, cartilage, lumen, cavity."""
+
 SAMPLED_VOXELS: Final = 4_000
 """Voxels of a component that a share is taken from."""
 
