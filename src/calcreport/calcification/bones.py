@@ -17,6 +17,11 @@ INNER_SHARE: Final = 0.6
 MIN_INNER_RATIO: Final = 0.85
 """The inner part of mineral laid on a bone is about as dense as its outer part, or denser."""
 
+LUMP_MM3: Final = (100.0, 500.0)
+MIN_FLATNESS: Final = 0.85
+"""Among the bones of a hand or foot, mineral larger than a sesamoid of the thumb and smaller than a phalanx is about as
+dense inside as at its densest; a small bone has a denser cortex."""
+
 METAL_HU: Final = 2_400
 """Denser than any cortex or mineral on a clinical scanner; metal cut-offs of 2500-3000 HU are common practice."""
 
@@ -29,6 +34,12 @@ def is_metal(focus: Focus) -> bool:
     """Whether a component is denser than any cortex or mineral of its size."""
     limit = METAL_HU if focus.volume_mm3 > SMALL_METAL_MM3 else SMALL_METAL_HU
     return focus.peak_hu >= limit
+
+
+def is_lump(focus: Focus) -> bool:
+    """Whether a component has the size between sesamoid and phalanx and no cortex."""
+    is_between = LUMP_MM3[0] <= focus.volume_mm3 < LUMP_MM3[1]
+    return is_between and focus.core_hu >= MIN_FLATNESS * focus.peak_hu
 
 
 def metal_in_bone(scene: Scene, skeleton: NDArray[np.bool_]) -> list[NDArray[np.int64]]:

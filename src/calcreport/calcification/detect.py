@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from calcreport.anatomy.bone_map import BONE_HU
 from calcreport.anatomy.components import Components, with_extra
 from calcreport.anatomy.outgrowth import find_outgrowths
-from calcreport.calcification.bones import METAL_HU, SMALL_METAL_HU, is_solid, metal_in_bone
+from calcreport.calcification.bones import METAL_HU, SMALL_METAL_HU, is_lump, is_solid, metal_in_bone
 from calcreport.calcification.enteric import beside_pools
 from calcreport.calcification.foci import Focus, Neighbours, examine, lies_in_contour
 from calcreport.calcification.reject import (
@@ -133,7 +133,7 @@ def _is_parted(scene: Scene, component: int) -> bool:
     if scene.limits.grow > BONE_HU or volume_mm3 >= DOUBTFUL_BONE_MM3 or scene.border(component)[0]:
         return False
     if scene.bones.is_crowded(*scene.components.box[component].T):
-        return False
+        return is_lump(_look_at(scene, component, np.zeros(scene.components.count, dtype=np.bool_)))
     region = scene.region(component)
     is_phalanx = region is None and volume_mm3 < MAX_PHALANX_MM3
     return region in SHAFTS or (not is_phalanx and is_solid(scene.volume.hu, scene.components.indices(component)))

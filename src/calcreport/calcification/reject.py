@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calcreport.anatomy.morphology import ALL_AXES, dilate
-from calcreport.calcification.bones import is_metal
+from calcreport.calcification.bones import is_lump, is_metal
 from calcreport.calcification.enteric import is_contrast_pool
 from calcreport.calcification.foci import MIN_EVIDENCE, Focus, evidence_of, reference_tissue
 from calcreport.calcification.mineral_or_noise import is_mineral
@@ -24,6 +24,11 @@ COLUMN_RATIO: Final = 3.0
 ARMS: Final = frozenset({"upper arm", "elbow", "forearm", "arm"})
 """Undiluted contrast or a catheter in a vein of the arm: density, breadth, length and length over breadth of the
 column; a calcified artery of an arm beside an enhanced trunk is listed with them."""
+
+MIN_RIB_MM: Final = 30.0
+MIN_IN_CAGE: Final = 0.8
+"""Pieces of rib and cartilage shorter than this lie in their band, or inside it, with 0.85 and more of their voxels;
+deposits put beside it with 0.5-0.65."""
 
 MIN_BLOOD_HU: Final = 110.0
 """Surroundings this dense are enhanced blood or an enhanced organ."""
@@ -149,7 +154,7 @@ RULES: Final[tuple[_Rule, ...]] = (
      ExclusionReason.METAL, "high-attenuation material, probably metal"),
     (lambda c: _share(c, c.scene.bones.cartilage) >= HALF,
      ExclusionReason.ORGAN, "cartilage of a rib"),
-    (lambda c: c.scene.share_in(c.scene.places.cage, c.focus.component) >= HALF,
+    (lambda c: _is_in_cage(c.scene, c.focus),
      ExclusionReason.SKELETON, "rib or costal cartilage"),
     (lambda c: _is_blood(c.scene, c.focus),
      ExclusionReason.CONTRAST, "enhanced blood"),
@@ -167,7 +172,7 @@ RULES: Final[tuple[_Rule, ...]] = (
     (lambda c: _is_patella(c.scene, c.focus) or _is_fabella(c.scene, c.focus),
      ExclusionReason.SKELETON, "separate bone of the knee (patella or fabella)"),
     (lambda c: SESAMOID_MM3[0] <= c.focus.volume_mm3 <= SESAMOID_MM3[1]
-     and c.focus.bone_gap_mm <= SESAMOID_GAP_MM and _is_small_part(c),
+     and c.focus.bone_gap_mm <= SESAMOID_GAP_MM and not is_lump(c.focus) and _is_small_part(c),
      ExclusionReason.SKELETON, "small bone beside those of hand or foot (sesamoid); check the source images"),
     (lambda c: c.focus.air_fraction > MIN_SKIN_AIR
      and c.scene.is_near(c.focus.component, c.hooks, CLASP_MM, along_mm=CLASP_MM),
@@ -176,9 +181,9 @@ RULES: Final[tuple[_Rule, ...]] = (
      ExclusionReason.EXTERNAL, "on the skin"),
     (lambda c: c.scene.border(c.focus.component)[1],
      ExclusionReason.SKELETON, "cut by the side of the picture, taken as bone; check the source images"),
-    (lambda c: not is_mineral(c.focus) and not (c.focus.evidence >= PLAIN_EVIDENCE and _is_small_part(c)),
+    (lambda c: not is_mineral(c.focus) and not _is_plain(c),
      ExclusionReason.NOISE, "not told from noise"),
-    (lambda c: c.focus.volume_mm3 < MAX_EDGE_MM3 and _share(c, c.scene.bone_edge) >= HALF,
+    (lambda c: c.focus.volume_mm3 < MAX_EDGE_MM3 and _share(c, c.scene.bone_edge) >= HALF and not _is_plain(c),
      ExclusionReason.NOISE, "edge of bone"),
     (lambda c: _is_streak(c.focus) and c.scene.is_near(c.focus.component, c.metal, STREAK_REACH_MM),
      ExclusionReason.NOISE, "metal streak"),
@@ -201,6 +206,16 @@ def judge(scene: Scene, focus: Focus, metal: NDArray[np.bool_], hooks: NDArray[n
 
 def _share(case: _Case, mask: NDArray[np.bool_]) -> float:
     return case.scene.share_on_grid(mask, case.focus.component)
+
+
+def _is_in_cage(scene: Scene, focus: Focus) -> bool:
+    """Whether a piece lies in the band of ribs; a short one that reaches out of it to the skin is none of them."""
+    component = focus.component
+    if scene.share_in(scene.places.cage, component) < HALF:
+        return False
+    sides_mm = (scene.components.box[component] @ [-1, 1]) * np.array(scene.spacing_mm)
+    inside = scene.places.cage | (scene.places.cavity > 0)
+    return float(np.linalg.norm(sides_mm)) >= MIN_RIB_MM or scene.share_in(inside, component) >= MIN_IN_CAGE
 
 
 def _is_blood(scene: Scene, focus: Focus) -> bool:
@@ -228,6 +243,11 @@ def _is_small_part(case: _Case) -> bool:
     if case.scene.region(case.focus.component) in {"head", "neck"}:
         return False
     return case.scene.bones.is_crowded(*case.scene.components.box[case.focus.component].T)
+
+
+def _is_plain(case: _Case) -> bool:
+    """Whether a speck among the bones of a hand or foot stands out too far for noise or the edge of a bone."""
+    return case.focus.evidence >= PLAIN_EVIDENCE and _is_small_part(case)
 
 
 def _is_patella(scene: Scene, focus: Focus) -> bool:
