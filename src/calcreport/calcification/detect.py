@@ -133,7 +133,7 @@ def _is_parted(scene: Scene, component: int) -> bool:
     if scene.limits.grow > BONE_HU or volume_mm3 >= DOUBTFUL_BONE_MM3 or scene.border(component)[0]:
         return False
     if scene.bones.is_crowded(*scene.components.box[component].T):
-        return is_lump(_look_at(scene, component, np.zeros(scene.components.count, dtype=np.bool_)))
+        return is_lump(scene, component)
     region = scene.region(component)
     is_phalanx = region is None and volume_mm3 < MAX_PHALANX_MM3
     return region in SHAFTS or (not is_phalanx and is_solid(scene.volume.hu, scene.components.indices(component)))

@@ -172,7 +172,7 @@ RULES: Final[tuple[_Rule, ...]] = (
     (lambda c: _is_patella(c.scene, c.focus) or _is_fabella(c.scene, c.focus),
      ExclusionReason.SKELETON, "separate bone of the knee (patella or fabella)"),
     (lambda c: SESAMOID_MM3[0] <= c.focus.volume_mm3 <= SESAMOID_MM3[1]
-     and c.focus.bone_gap_mm <= SESAMOID_GAP_MM and not is_lump(c.focus) and _is_small_part(c),
+     and c.focus.bone_gap_mm <= SESAMOID_GAP_MM and not is_lump(c.scene, c.focus.component) and _is_small_part(c),
      ExclusionReason.SKELETON, "small bone beside those of hand or foot (sesamoid); check the source images"),
     (lambda c: c.focus.air_fraction > MIN_SKIN_AIR
      and c.scene.is_near(c.focus.component, c.hooks, CLASP_MM, along_mm=CLASP_MM),
