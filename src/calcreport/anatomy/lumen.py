@@ -218,7 +218,8 @@ def _long_parts(mask: Mask, grid: Grid, *, is_bridged: bool = True) -> Mask:
         length_mm = (box[0].stop - box[0].start) * grid.spacing_mm[0]
         is_long[n] = length_mm >= needed
         if is_long[n] and (box[0].start > 0 or box[0].stop < len(mask)):
-            section = (labels[box] == n).sum(axis=(1, 2)).max() * grid.spacing_mm[1] * grid.spacing_mm[2]
-            is_long[n] = length_mm >= MIN_SLIMNESS * 2 * np.sqrt(section / np.pi)
+            blocks = ((labels[box] == n) & mask[box]).sum(axis=(1, 2))
+            broad_mm = 2 * np.sqrt(blocks.max() * grid.spacing_mm[1] * grid.spacing_mm[2] / np.pi)
+            is_long[n] = np.count_nonzero(blocks) * grid.spacing_mm[0] >= MIN_SLIMNESS * broad_mm
     result: Mask = is_long[labels] & mask
     return result
