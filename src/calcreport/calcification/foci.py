@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from calcreport.anatomy.cavities import GAS_HU
 from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.components import Components, paint
 from calcreport.anatomy.morphology import dilate
@@ -21,9 +22,6 @@ MARGIN_MM: Final = 9.0
 
 RING_MM: Final = (1.6, 5.0)
 """Distance from the focus of the ring its contrast is taken against: past partial volume, still the same tissue."""
-
-GAS_HU: Final = -400
-"""Enclosed voxels below this are gas (bowel, airway), never fat."""
 
 AIR_HU: Final = -250
 """Voxels below this do not count as surrounding tissue."""

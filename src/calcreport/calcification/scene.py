@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from calcreport.anatomy.body import Body
 from calcreport.anatomy.body_map import BodyMap
 from calcreport.anatomy.bone_map import MIN_SMALL_BONE_MM3, BoneMap
+from calcreport.anatomy.cavities import GAS_HU
 from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.components import Components
 from calcreport.anatomy.morphology import dilate
 from calcreport.anatomy.runs import count_up
-from calcreport.calcification.foci import GAS_HU
 from calcreport.model.image import CtVolume
 from calcreport.model.report import Thresholds
 
