@@ -62,11 +62,7 @@ class Detection:
 
 
 def detect(
-    scene: Scene,
-    *,
-    min_volume_mm3: float,
-    thin_seed_hu: float | None = None,
-    contours: tuple[LesionContour, ...] = (),
+    scene: Scene, *, min_volume_mm3: float, thin_seed_hu: float | None = None, contours: tuple[LesionContour, ...] = ()
 ) -> Detection:
     """Sort the dense components of a volume.
 

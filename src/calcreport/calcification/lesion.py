@@ -12,27 +12,14 @@ from scipy import ndimage
 from calcreport.anatomy.body_map import BodyMap
 from calcreport.anatomy.components import paint
 from calcreport.calcification.density import measure_density
-from calcreport.calcification.depth import (
-    Distances,
-    Layers,
-    fascia_distance,
-    read_depth,
-    typical_fascia_distance,
-)
+from calcreport.calcification.depth import Distances, Layers, fascia_distance, read_depth, typical_fascia_distance
 from calcreport.calcification.detect import Detection
 from calcreport.calcification.edges import Surface, crossings, find_surface
 from calcreport.calcification.foci import Focus, lies_in_contour
 from calcreport.calcification.group import Group
 from calcreport.calcification.patterns.features import Surroundings, describe
 from calcreport.calcification.patterns.pattern import read_pattern
-from calcreport.calcification.size import (
-    Blur,
-    as_point,
-    axes_in_slice,
-    measure_size,
-    outline_lengths,
-    series_blur,
-)
+from calcreport.calcification.size import Blur, as_point, axes_in_slice, measure_size, outline_lengths, series_blur
 from calcreport.calcification.skin import skin_distance
 from calcreport.model.drawn import DrawnOutline, outline_of_voxels
 from calcreport.model.image import Acquisition, CtVolume
