@@ -36,12 +36,6 @@ MIN_BLOOD_HU: Final = 110.0
 BLOOD_DEVIATIONS: Final = 5.0
 """No voxel of a lumen lies this many noise deviations above it but by chance: one in three million."""
 
-MIN_JOINED_BONE: Final = 0.2
-MIN_JOINED_BLOOD: Final = 0.2
-MIN_JOINED: Final = 0.8
-"""A vessel that the limit joins to a bone beside it: this much of the component is bone, this much blood, and this much
-either; without blood it is a piece beside the bone."""
-
 BORDER_GAPS: Final = ((8.0, 300.0), (4.5, 800.0))
 """A focus cut by the scan this close to bone (mm) and this small (mm3) is the next part of that bone."""
 
@@ -160,10 +154,6 @@ RULES: Final[tuple[_Rule, ...]] = (
      ExclusionReason.CONTRAST, "enhanced blood"),
     (lambda c: _is_injected_vein(c.scene, c.focus),
      ExclusionReason.CONTRAST, "dense column along an arm, probably an injected vein or its catheter"),
-    (lambda c: _share(c, c.scene.bones.bone) >= MIN_JOINED_BONE
-     and _share(c, c.scene.bones.lumen) >= MIN_JOINED_BLOOD
-     and _share(c, c.scene.bones.bone | c.scene.bones.lumen) >= MIN_JOINED,
-     ExclusionReason.SKELETON, "bone joined with enhanced blood"),
     (lambda c: is_contrast_pool(c.scene, c.focus),
      ExclusionReason.CONTRAST, "homogeneous fluid density, probably enteric or urinary contrast"),
     (lambda c: c.focus.touches_border
