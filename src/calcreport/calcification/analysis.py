@@ -90,7 +90,7 @@ def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
         named: tuple[IncidentalFinding, ...] = ()
         if labels is not None:
             detection, named = sort_by_labels(detection, labels, volume.geometry, is_claimed)
-        detection = sort_inner(scene, detection, is_claimed, mass)
+        detection, unsure = sort_inner(scene, detection, is_claimed, mass)
         deposits = [detection.components.indices(f.component) for f in detection.foci]
         envelope = without_lumps(find_envelope(coarse, body, territory), volume, coarse, deposits)
         layers = prepare_layers(body, envelope, skin.result())
@@ -116,7 +116,7 @@ def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
         thresholds=chosen.limits,
         threshold_reason=chosen.reason,
         noise_hu=noise_hu,
-        notes=(*chosen.notes, *_notes(detection)),
+        notes=(*chosen.notes, *_notes(detection), *unsure),
         maximum_intensity_hu=projection.result(),
         regions=scene.places.regions,
     )

@@ -47,6 +47,10 @@ _NAMES: Final = {
     Cavity.AIRWAY: "larynx, trachea or thyroid",
 }
 
+WHICH_IS_FELT: Final = (
+    "Mineral in the body cavity at the site of the mass lies too far apart to be one mass and is listed as incidental; "
+    "a contour of the mass tells what belongs to it."
+)
 AT_WALL: Final = "at the inner side of the ribs, rib or calcified pleura; check the source images"
 
 
@@ -57,8 +61,9 @@ class FeltMass:
     is_at: Callable[[str], bool]
     """Whether a region of the image may be the site."""
     laterality: Laterality
+    size_mm: float
     reach_mm: float
-    """From the skin to the far side of the mass at most."""
+    """Its longest dimension, and from the skin to its far side at most."""
 
 
 def list_incidental(
@@ -79,23 +84,24 @@ def list_incidental(
 
 def sort_inner(
     scene: Scene, detection: Detection, is_claimed: Callable[[Focus], bool], mass: FeltMass | None
-) -> Detection:
-    """Sort out of the mineral of the cavities what may be part of a mass that was felt, and what lies at the ribs."""
-    at_wall: list[Rejected] = []
-    felt: list[Focus] = []
-    inner: list[Focus] = []
-    for focus in detection.inner:
-        if is_claimed(focus):
-            inner.append(focus)
-        elif mass is not None and _is_felt(scene, focus, mass):
-            felt.append(focus)
-        elif scene.share_in(scene.inner_wall, focus.component) >= HALF:
+) -> tuple[Detection, tuple[str, ...]]:
+    """Sort out of the mineral of the cavities what is part of a mass that was felt, and what lies at the ribs.
+
+    Deposits that lie farther apart than the mass is large stay where they are, and a note for the reader says so.
+    """
+    felt = [f for f in detection.inner if mass and not is_claimed(f) and _is_felt(scene, f, mass)]
+    notes: tuple[str, ...] = ()
+    if mass and felt:
+        box = scene.components.box[[f.component for f in felt]]
+        span_mm = float(np.linalg.norm((box[:, :, 1].max(0) - box[:, :, 0].min(0)) * np.array(scene.spacing_mm)))
+        felt, notes = (felt, ()) if span_mm <= mass.size_mm else ([], (WHICH_IS_FELT,))
+    inner, at_wall = [f for f in detection.inner if f not in felt], []
+    for focus in [f for f in inner if not is_claimed(f)]:
+        if scene.share_in(scene.inner_wall, focus.component) >= HALF:
+            inner.remove(focus)
             at_wall.append(Rejected(component=focus.component, reason=ExclusionReason.SKELETON, detail=AT_WALL))
-        else:
-            inner.append(focus)
-    return replace(
-        detection, inner=tuple(inner), foci=(*detection.foci, *felt), rejected=(*detection.rejected, *at_wall)
-    )
+    foci, rejected = (*detection.foci, *felt), (*detection.rejected, *at_wall)
+    return replace(detection, inner=tuple(inner), foci=foci, rejected=rejected), notes
 
 
 def _is_felt(scene: Scene, focus: Focus, mass: FeltMass) -> bool:

@@ -109,7 +109,7 @@ def _felt_mass(clinical: Clinical) -> FeltMass | None:
     size_mm = _TYPICAL_MASS_MM if mass.size_cm is None else 10.0 * mass.size_cm
     return FeltMass(
         is_at=lambda region: name_areas(region) is not None and not are_apart(site.region, region),
-        laterality=site.laterality, reach_mm=_OVER_MASS_MM + size_mm,
+        laterality=site.laterality, size_mm=size_mm, reach_mm=_OVER_MASS_MM + size_mm,
     )  # fmt: skip
 
 

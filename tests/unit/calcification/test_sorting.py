@@ -14,7 +14,7 @@ from calcreport.calcification.bones import is_solid
 from calcreport.calcification.detect import detect
 from calcreport.calcification.excluded import list_excluded
 from calcreport.calcification.hints import sort_by_labels
-from calcreport.calcification.inner import FeltMass, list_incidental, sort_inner
+from calcreport.calcification.inner import WHICH_IS_FELT, FeltMass, list_incidental, sort_inner
 from calcreport.model.anatomy_labels import AnatomyLabels, Structure, StructureKind
 from calcreport.model.incidental import MANY_IN_CAVITY, IncidentalKind
 from calcreport.model.lesion import LesionContour, VoxelMask
@@ -464,7 +464,7 @@ def test_mineral_at_the_inner_side_of_the_ribs_is_excluded_and_not_dropped(make_
     scene = make_scene(BOX)
     scene.places.cavity[:] = Cavity.THORAX
     set_blocks(scene.inner_wall, eighths)
-    found = sort_inner(scene, detect(scene, min_volume_mm3=10.0), lambda _: is_claimed, None)
+    found, _ = sort_inner(scene, detect(scene, min_volume_mm3=10.0), lambda _: is_claimed, None)
     assert len(found.inner) == (is_listed or is_claimed)
     told = [(row.reason, row.detail) for row in list_excluded(found, scene.volume)]
     wall = "at the inner side of the ribs, rib or calcified pleura; check the source images"
@@ -472,7 +472,7 @@ def test_mineral_at_the_inner_side_of_the_ribs_is_excluded_and_not_dropped(make_
 
 
 def felt(at="abdomen", side=Laterality.UNKNOWN, reach_mm=80.0):
-    return FeltMass(is_at=lambda region: region == at, laterality=side, reach_mm=reach_mm)
+    return FeltMass(is_at=lambda region: region == at, laterality=side, size_mm=50.0, reach_mm=reach_mm)
 
 
 @pytest.mark.parametrize(
@@ -497,8 +497,20 @@ def test_mineral_where_a_mass_was_felt_is_a_lesion(make_scene, mass, cavity, lum
     scene.places.cavity[:] = cavity
     scene.bones.lumen[:] = lumen
     scene.body.outside[:, :, :2] = True  # 12 mm before the deposit
-    found = sort_inner(scene, detect(scene, min_volume_mm3=10.0), lambda _: False, mass)
-    assert (len(found.foci), len(found.inner)) == ((1, 0) if is_lesion else (0, 1))
+    found, notes = sort_inner(scene, detect(scene, min_volume_mm3=10.0), lambda _: False, mass)
+    assert (len(found.foci), len(found.inner), notes) == ((1, 0, ()) if is_lesion else (0, 1, ()))
+
+
+@pytest.mark.parametrize(("size_mm", "is_one"), [(48.8, True), (48.7, False)])
+def test_deposits_farther_apart_than_the_mass_is_large_are_not_all_it(make_scene, size_mm, is_one):
+    scene = make_scene(BOX, OTHER)  # 6 x 6 x 48 mm
+    scene.places.place = lambda _: SimpleNamespace(region="abdomen", laterality=Laterality.LEFT)
+    scene.places.cavity[:] = Cavity.ABDOMEN
+    scene.body.outside[:, :2] = True
+    mass = dataclasses.replace(felt(), size_mm=size_mm)
+    found, notes = sort_inner(scene, detect(scene, min_volume_mm3=10.0), lambda _: False, mass)
+    assert (len(found.foci), len(found.inner)) == ((2, 0) if is_one else (0, 2))
+    assert notes == (() if is_one else (WHICH_IS_FELT,))
 
 
 def drawn(voxels):
