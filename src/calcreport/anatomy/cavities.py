@@ -89,6 +89,8 @@ RECTUS_MM: Final = (75.0, 6.0)
 """Breadth to each side of the midline, and thickness, of the straight muscles in front."""
 
 FAT_HU: Final = -30
+"""Halfway between fat and muscle."""
+
 GROIN_MM: Final = 40.0
 """Muscle in front of the pelvis reaches to the first fat behind it, where that lies this deep at most."""
 

@@ -149,25 +149,17 @@ def examine(
     if texture < deviation and evidence_of(values, reference, texture) >= MIN_EVIDENCE:
         deviation = texture
     total = max(int(near.sum()), 1)
+    box_ends = components.box[component]
     return Focus(
-        component=component,
-        volume_mm3=float(components.voxels[component]) * float(np.prod(spacing_mm)),
-        peak_hu=float(values.max()),
-        mean_hu=float(values.mean()),
-        spread_hu=1.4826 * float(np.median(np.abs(core - np.median(core)))),
-        core_hu=float(np.median(core)),
-        background_hu=middle,
-        reference_hu=reference,
-        background_sd_hu=max(deviation, MIN_NOISE_SHARE * neighbours.noise_hu, MIN_NOISE_HU),
+        component=component, volume_mm3=float(components.voxels[component]) * float(np.prod(spacing_mm)),
+        peak_hu=float(values.max()), mean_hu=float(values.mean()), core_hu=float(np.median(core)),
+        spread_hu=1.4826 * float(np.median(np.abs(core - np.median(core)))), background_hu=middle,
+        reference_hu=reference, background_sd_hu=max(deviation, MIN_NOISE_SHARE * neighbours.noise_hu, MIN_NOISE_HU),
         bone_gap_mm=float(distance[bone].min()) if bone.any() else float("inf"),
-        gas_fraction=float((air & ~is_outside).sum()) / total,
-        air_fraction=float((air & is_outside).sum()) / total,
-        evidence=evidence_of(values, reference, max(neighbours.noise_hu, MIN_NOISE_HU)),
-        thickness_mm=thickness,
-        touches_border=bool(
-            (components.box[component, :, 0] == 0).any() or (components.box[component, :, 1] == shape).any()
-        ),
-    )
+        gas_fraction=float((air & ~is_outside).sum()) / total, air_fraction=float((air & is_outside).sum()) / total,
+        evidence=evidence_of(values, reference, max(neighbours.noise_hu, MIN_NOISE_HU)), thickness_mm=thickness,
+        touches_border=bool((box_ends[:, 0] == 0).any() or (box_ends[:, 1] == shape).any()),
+    )  # fmt: skip
 
 
 def lies_in_contour(components: Components, contours: Sequence[LesionContour], focus: Focus) -> bool:

@@ -213,22 +213,12 @@ class Measurer:
         )  # fmt: skip
         key_slice = key + int(offset[0])
         return MeasuredLesion(
-            size=size,
-            foci=Foci(count=features.foci_count, largest_max_diameter_mm=features.largest_focus_mm),
-            mass=Mass(),
-            density=density,
-            depth=depth,
-            pattern=pattern,
-            bone_relation=_bone_relation(bone_gap_mm),
-            location=self._location(points_mm, voxels, key_slice),
-            notes=notes,
+            size=size, foci=Foci(count=features.foci_count, largest_max_diameter_mm=features.largest_focus_mm),
+            mass=Mass(), density=density, depth=depth, pattern=pattern, bone_relation=_bone_relation(bone_gap_mm),
+            location=self._location(points_mm, voxels, key_slice), notes=notes,
             mineral=VoxelMask(offset=(int(offset[0]), int(offset[1]), int(offset[2])), voxels=surface.inside),
-            key_slice=key_slice,
-            longest=longest,
-            axial_longest=axial,
-            to_skin=to_skin,
-            to_fascia=to_fascia,
-        )
+            key_slice=key_slice, longest=longest, axial_longest=axial, to_skin=to_skin, to_fascia=to_fascia,
+        )  # fmt: skip
 
     def _depth(
         self, points_mm: NDArray[np.float64], voxels: NDArray[np.int64], *, bone_gap_mm: float | None = None
