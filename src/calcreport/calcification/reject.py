@@ -25,11 +25,6 @@ ARMS: Final = frozenset({"upper arm", "elbow", "forearm", "arm"})
 """Undiluted contrast or a catheter in a vein of the arm: density, breadth, length and length over breadth of the
 column; a calcified artery of an arm beside an enhanced trunk is listed with them."""
 
-MIN_RIB_MM: Final = 30.0
-MIN_IN_CAGE: Final = 0.8
-"""Pieces of rib and cartilage shorter than this lie in their band, or inside it, with 0.85 and more of their voxels;
-deposits put beside it with 0.5-0.65."""
-
 MIN_BLOOD_HU: Final = 110.0
 """Surroundings this dense are enhanced blood or an enhanced organ."""
 
@@ -148,7 +143,7 @@ RULES: Final[tuple[_Rule, ...]] = (
      ExclusionReason.METAL, "high-attenuation material, probably metal"),
     (lambda c: _share(c, c.scene.bones.cartilage) >= HALF,
      ExclusionReason.ORGAN, "cartilage of a rib"),
-    (lambda c: _is_in_cage(c.scene, c.focus),
+    (lambda c: c.scene.share_in(c.scene.places.cage, c.focus.component) >= HALF,
      ExclusionReason.SKELETON, "rib or costal cartilage"),
     (lambda c: _is_blood(c.scene, c.focus),
      ExclusionReason.CONTRAST, "enhanced blood"),
@@ -196,16 +191,6 @@ def judge(scene: Scene, focus: Focus, metal: NDArray[np.bool_], hooks: NDArray[n
 
 def _share(case: _Case, mask: NDArray[np.bool_]) -> float:
     return case.scene.share_on_grid(mask, case.focus.component)
-
-
-def _is_in_cage(scene: Scene, focus: Focus) -> bool:
-    """Whether a piece lies in the band of ribs; a short one that reaches out of it to the skin is none of them."""
-    component = focus.component
-    if scene.share_in(scene.places.cage, component) < HALF:
-        return False
-    sides_mm = (scene.components.box[component] @ [-1, 1]) * np.array(scene.spacing_mm)
-    inside = scene.places.cage | (scene.places.cavity > 0)
-    return float(np.linalg.norm(sides_mm)) >= MIN_RIB_MM or scene.share_in(inside, component) >= MIN_IN_CAGE
 
 
 def _is_blood(scene: Scene, focus: Focus) -> bool:

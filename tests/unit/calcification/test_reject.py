@@ -58,34 +58,12 @@ def test_metal_is_denser_than_mineral_of_its_size(scene, make_focus, peak_hu, vo
     ("where", "expected"),
     [
         (lambda s: s.bones.cartilage, (ExclusionReason.ORGAN, "cartilage of a rib")),
+        (lambda s: s.places.cage, (ExclusionReason.SKELETON, "rib or costal cartilage")),
     ],
 )
 def test_half_of_it_in_a_map_belongs_to_the_map(scene, make_focus, where, expected, eighths):
     fill(where(scene), eighths)
     assert verdict(scene, make_focus()) == (expected if eighths == 4 else None)
-
-
-@pytest.mark.parametrize(
-    ("length", "in_cage", "in_cavity", "is_rib"),
-    [
-        (15, 12, 0, True),  # four fifths of five blocks
-        (15, 9, 0, False),
-        (15, 9, 3, True),  # the rest bulges into the chest
-        (15, 6, 9, False),
-        (30, 15, 0, True),  # long: half is enough
-        (30, 12, 0, False),
-        (29, 15, 0, True),  # 30.02 mm from corner to corner
-        (28, 15, 0, False),
-    ],
-)
-def test_a_short_piece_that_reaches_out_of_the_band_of_ribs_is_no_rib(
-    make_scene, make_focus, length, in_cage, in_cavity, is_rib
-):
-    scene = make_scene(((18, 24), (18, 24), (18, 18 + length)))
-    scene.places.cage[:, :, 6 : 6 + in_cage // 3] = True
-    scene.places.cavity[:, :, 6 + in_cage // 3 : 6 + (in_cage + in_cavity) // 3] = 1
-    rib = (ExclusionReason.SKELETON, "rib or costal cartilage")
-    assert verdict(scene, make_focus()) == (rib if is_rib else None)
 
 
 @pytest.mark.parametrize(
