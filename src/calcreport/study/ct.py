@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
 _FILM: Final = "series.radiograph_beside_ct"  # code of films left unanalysed beside CT
 _OVER_MASS_MM: Final = 30.0
+"""Skin, fat and muscle over a mass that can be felt."""
 _TYPICAL_MASS_MM: Final = 50.0
-"""Skin, fat and muscle over a mass that can be felt; the size from which guidelines refer, for one not measured."""
+"""Of a mass that was not measured: the size from which guidelines refer."""
 _RIM_MM: Final = 5.0
 """Nearer than this to the end of a series a lesion may be cut; the next series may show the rest of it."""
 
