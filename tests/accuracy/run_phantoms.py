@@ -37,6 +37,8 @@ HERE = Path(__file__).parent
 MARK = "<!-- figures: written by tests/accuracy/run_phantoms.py -->"
 END = "<!-- end of figures -->"
 """What stands below it is kept."""
+REGION_MARK = "<!-- regions: written by tests/accuracy/run_phantoms.py -->"
+REGION_END = "<!-- end of regions -->"
 
 
 def acquisition(recipe: PhantomRecipe) -> Acquisition:
@@ -116,9 +118,30 @@ def run_regions(args: argparse.Namespace) -> int:
                 for i in study.incidentals
                 if i.is_required and not i.is_listed
             ]
-    text = f"{region_table(studies)}\nmedian {sorted(seconds)[len(seconds) // 2]:.1f} s a study\n" if seconds else ""
+    text = (
+        f"Run of {datetime.now(UTC):%Y-%m-%d}, seeds from {args.first}; {os.cpu_count()} cores {platform.machine()}, "
+        f"median {sorted(seconds)[len(seconds) // 2]:.1f} s a study.\n\n{region_table(studies)}"
+        if seconds
+        else ""
+    )
     sys.stdout.write(text + "\n".join(lines) + "\n")
+    if args.write:
+        write_between(args.write, REGION_MARK, f"{text}\n{_missed(lines)}", REGION_END)
     return 0
+
+
+def _missed(lines: list[str]) -> str:
+    """What was missed and invented, one row each."""
+    rows = [line.split(" | ") for line in lines if line.startswith(("MISSED", "INVENTED", "ALERT", "analysis failed"))]
+    body = "\n".join(f"| {row[0]} | {row[1] if len(row) > 2 else ''} | {row[-1]} |" for row in rows)
+    return f"| what | lesion | study |\n|---|---|---|\n{body}\n"
+
+
+def write_between(document: Path, mark: str, text: str, end: str) -> None:
+    """Replace what stands between a mark and its end in a document; a document without them gets them at its end."""
+    head, _, rest = document.read_text(encoding="utf-8").partition(mark)
+    tail = end + rest.partition(end)[2] if end in rest else f"{end}\n"
+    document.write_text(f"{head}{mark}\n\n{text}\n{tail}", encoding="utf-8")
 
 
 def complaints(study: StudyScore, recipe: PhantomRecipe) -> list[str]:
@@ -253,9 +276,7 @@ def main() -> int:
     )
     sys.stdout.write(text + f"\n{time.perf_counter() - start:.0f} s\n" + "\n".join(lines) + "\n")
     if args.write:
-        head, _, rest = args.write.read_text(encoding="utf-8").partition(MARK)
-        tail = END + rest.partition(END)[2] if END in rest else ""
-        args.write.write_text(f"{head}{MARK}\n\n{text}\n{tail}", encoding="utf-8")
+        write_between(args.write, MARK, text, END)
     return 0
 
 

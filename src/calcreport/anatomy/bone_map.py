@@ -256,20 +256,21 @@ class _Pieces:
 
     def sure(self) -> Mask:
         """Bones by marrow and continuity."""
-        found = np.zeros(len(self.volume_mm3), dtype=np.bool_)
+        found, through = np.zeros((2, len(self.volume_mm3)), dtype=np.bool_)
+        is_deep = len(self.labels) * self.grid.spacing_mm[0] >= MIN_THROUGH_MM
         for i in self.large:
             ends = self._ends(i)
             needed, is_long = MIN_MARROW, self._extent_mm(i).max() >= MIN_LONG_MM
-            is_through = len(self.labels) * self.grid.spacing_mm[0] >= MIN_THROUGH_MM and (
-                min(ends) >= MIN_CUT_SHARE or (min(ends) > 0 and self.volume_mm3[i] >= THROUGH_MM3)
-            )
-            if is_through:
-                found[i] = self.marrow[i, 0] >= needed
+            is_through = min(ends) >= MIN_CUT_SHARE or (min(ends) > 0 and self.volume_mm3[i] >= THROUGH_MM3)
+            through[i] = is_through and self.marrow[i, 0] >= needed
+            if is_through and is_deep:
+                found[i] = through[i]
             else:
                 is_tip = max(ends) >= TIP_SHARE and self.volume_mm3[i] >= MIN_TIP_MM3
                 needed = MIN_TIP_MARROW if is_tip else needed
                 found[i] = self.marrow[i, 1] >= needed and (is_long or max(ends) >= MIN_CUT_SHARE or self._at_side(i))
-        return found
+        # No part of the body is without bone: what runs through a thin slab is one if there is no other.
+        return found if found.any() else through
 
     def in_wall(self, bone: Mask, main: Mask) -> Mask:
         """Thin pieces in the wall of the trunk that bones outline; `main` of grid shape, the trunk without arms."""

@@ -14,15 +14,7 @@ from skimage.morphology import convex_hull_image
 
 from calcreport.anatomy.axial import Axial, Sections, along, find_sections, lasting
 from calcreport.anatomy.fascia import CLOSING_BLOCKS, MUSCLE_HU
-from calcreport.anatomy.morphology import (
-    ALL_AXES,
-    Mask,
-    close_planes,
-    dilate,
-    erode,
-    open_planes,
-    outside_planes,
-)
+from calcreport.anatomy.morphology import ALL_AXES, Mask, close_planes, dilate, erode, open_planes, outside_planes
 
 
 @unique
@@ -48,7 +40,7 @@ MIN_ENCLOSED: Final = 0.6
 """Share of a lung's surroundings that is body; foam and blankets lie in air."""
 
 GAS_HU: Final = -400
-"""Below this a block is mostly gas."""
+"""Below this a block is mostly gas, and a voxel gas, never fat."""
 
 MIN_LUNG_MM2: Final = 1_500.0
 """A level shows the chest from this area of lung on: a recess of 15 x 100 mm."""
@@ -97,6 +89,8 @@ RECTUS_MM: Final = (75.0, 6.0)
 """Breadth to each side of the midline, and thickness, of the straight muscles in front."""
 
 FAT_HU: Final = -30
+"""Halfway between fat and muscle."""
+
 GROIN_MM: Final = 40.0
 """Muscle in front of the pelvis reaches to the first fat behind it, where that lies this deep at most."""
 
@@ -111,9 +105,11 @@ MIN_RING_MM2: Final = 500.0
 MIN_RING_EXTENT_MM: Final = 42.0
 RING_WIDTH_MM: Final = (110.0, 330.0)
 WHOLE_RING_MM: Final = 170.0
-MIN_RING_RATIO: Final = 0.4
 """Hip bones of a level: area and length of each section (ribs are smaller, shafts shorter), distance of their centres,
-breadth where sacrum and hip bones are one, and the smaller over the larger."""
+and breadth where sacrum and hip bones are one."""
+
+PAIR_RATIO: Final = 0.4
+"""Two sections are a pair of hip bones or limbs when the smaller has at least this share of the larger."""
 
 MIN_MIRRORED: Final = 0.7
 """Share of the bones of a level that has bone within 15 mm of its mirror image."""
@@ -295,7 +291,7 @@ def find_cranium(axial: Axial, has_lung: Mask) -> Mask:
     inside = _enclosed(axial.bone, "square", 2) & ~axial.bone & ~air & is_possible[:, None, None]
     parts = find_sections(open_planes(inside, "disc"), axial.pixel_mm2)
     number = parts.area_mm2.size + 1
-    fat = np.bincount(parts.labels.ravel(), (axial.hu < -30).ravel(), number)[1:] * axial.pixel_mm2
+    fat = np.bincount(parts.labels.ravel(), (axial.hu < FAT_HU).ravel(), number)[1:] * axial.pixel_mm2
     keep = np.zeros(number, dtype=np.bool_)
     keep[1:] = (parts.area_mm2 >= MIN_CRANIUM_MM2) & (fat <= MAX_CRANIUM_FAT * parts.area_mm2)
     keep[1:] &= np.ptp(parts.box[:, 1], axis=1) * axial.spacing_mm[2] <= MAX_CRANIUM_MM
@@ -335,7 +331,7 @@ def find_ring(axial: Axial, bones: Sections, main: Mask, is_above: Mask) -> NDAr
                 apart = abs(bones.column[i] - bones.column[j]) * axial.spacing_mm[2]
                 lower = abs(bones.row[i] - bones.row[j]) * axial.spacing_mm[1]
                 is_ring = RING_WIDTH_MM[0] <= apart <= RING_WIDTH_MM[1] and lower <= apart / 3
-                is_ring = is_ring and bones.area_mm2[j] >= MIN_RING_RATIO * bones.area_mm2[i]
+                is_ring = is_ring and bones.area_mm2[j] >= PAIR_RATIO * bones.area_mm2[i]
             if is_ring and bones.area_mm2[j] > best and _is_mirrored(axial, level, column):
                 best, middle[level] = bones.area_mm2[j], column
     return _one_run(axial, main, middle)

@@ -60,6 +60,10 @@ MIN_TUBE_MM: Final = 50.0
 MIN_TUBE_SHARE: Final = 0.8
 """Vessels are followed this far, or through most of a shorter scan; loops of bowel turn away sooner."""
 
+MIN_SLIMNESS: Final = 2.0
+"""A vessel that ends inside the scan is this many times longer than broad; a filled bladder or pelvis of a kidney is
+not."""
+
 MIN_CHAMBER_MM3: Final = 5_000.0
 """Blood apart from the vessels that run through the scan has at least this volume."""
 
@@ -211,6 +215,11 @@ def _long_parts(mask: Mask, grid: Grid, *, is_bridged: bool = True) -> Mask:
     is_long = np.zeros(count + 1, dtype=np.bool_)
     needed = min(MIN_TUBE_MM, MIN_TUBE_SHARE * len(mask) * grid.spacing_mm[0])
     for n, box in enumerate(ndimage.find_objects(labels), start=1):
-        is_long[n] = (box[0].stop - box[0].start) * grid.spacing_mm[0] >= needed
+        length_mm = (box[0].stop - box[0].start) * grid.spacing_mm[0]
+        is_long[n] = length_mm >= needed
+        if is_long[n] and (box[0].start > 0 or box[0].stop < len(mask)):
+            blocks = ((labels[box] == n) & mask[box]).sum(axis=(1, 2))
+            broad_mm = 2 * np.sqrt(blocks.max() * grid.spacing_mm[1] * grid.spacing_mm[2] / np.pi)
+            is_long[n] = np.count_nonzero(blocks) * grid.spacing_mm[0] >= MIN_SLIMNESS * broad_mm
     result: Mask = is_long[labels] & mask
     return result

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calcreport.anatomy.axial import Axial, Sections, find_sections, lasting
-from calcreport.anatomy.cavities import Trunk
+from calcreport.anatomy.cavities import PAIR_RATIO, Trunk
 from calcreport.anatomy.morphology import outside_planes
 
 MIN_BONE_MM2: Final = 70.0
@@ -34,9 +34,6 @@ JOINT_MM: Final = 50.0
 
 SHAFT_RATIO: Final = 4.0
 """A bone this much larger than the next stands alone."""
-
-PAIR_RATIO: Final = 0.4
-"""Two sections are a pair of limbs when the smaller has at least this share of the larger."""
 
 MIN_APART_MM: Final = 80.0
 """Distance of the bones of two legs."""

@@ -20,10 +20,11 @@ from calcreport.anatomy.runs import find_runs
 from calcreport.calcification.depth import prepare_layers
 from calcreport.calcification.detect import Detection, detect
 from calcreport.calcification.excluded import list_excluded
+from calcreport.calcification.foci import lies_in_contour
 from calcreport.calcification.group import Ground, group_foci
 from calcreport.calcification.hints import sort_by_labels
-from calcreport.calcification.inner import list_incidental
-from calcreport.calcification.lesion import Measurer, lies_in_contour
+from calcreport.calcification.inner import FeltMass, list_incidental, sort_inner
+from calcreport.calcification.lesion import Measurer
 from calcreport.calcification.scene import Scene
 from calcreport.calcification.self_checks import failed_checks, has_lung_kernel
 from calcreport.calcification.skin import find_skin
@@ -45,6 +46,7 @@ def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
     contrast: Contrast | None = None,
     contours: tuple[LesionContour, ...] = (),
     labels: AnatomyLabels | None = None,
+    mass: FeltMass | None = None,
     on_progress: Callable[[str], None] | None = None,
 ) -> CtFindings:
     """Find, group and measure soft-tissue calcification on one CT series.
@@ -52,8 +54,8 @@ def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
     `volume`: hounsfield units with geometry; `acquisition`: kVp and contrast choose the thresholds; `settings`: limits;
     typed thresholds override everything; `contrast`: the clinician's word on contrast; overrides the header when given;
     `contours`: contours of whole lesions; each becomes one lesion; `labels`: masks of another program, hints on what is
-    bone, organ or vessel; `on_progress`: told the name of each step. Gives lesions, largest first, and what was
-    excluded.
+    bone, organ or vessel; `mass`: what the clinician felt; `on_progress`: told the name of each step. Gives lesions,
+    largest first, and what was excluded.
     """
     tell = on_progress or (lambda _: None)
     with ThreadPoolExecutor(1) as beside:
@@ -79,12 +81,16 @@ def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
         # Typed limits hold as they are.
         is_typed = settings.grow_hu is not None or settings.seed_hu is not None
         detection = detect(
-            scene, min_volume_mm3=settings.min_volume_mm3, thin_seed_hu=None if is_typed else limits.grow
+            scene,
+            min_volume_mm3=settings.min_volume_mm3,
+            thin_seed_hu=None if is_typed else limits.grow,
+            contours=contours,
         )
         is_claimed = partial(lies_in_contour, detection.components, contours)
         named: tuple[IncidentalFinding, ...] = ()
         if labels is not None:
             detection, named = sort_by_labels(detection, labels, volume.geometry, is_claimed)
+        detection, unsure = sort_inner(scene, detection, is_claimed, mass)
         deposits = [detection.components.indices(f.component) for f in detection.foci]
         envelope = without_lumps(find_envelope(coarse, body, territory), volume, coarse, deposits)
         layers = prepare_layers(body, envelope, skin.result())
@@ -110,7 +116,7 @@ def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
         thresholds=chosen.limits,
         threshold_reason=chosen.reason,
         noise_hu=noise_hu,
-        notes=(*chosen.notes, *_notes(detection)),
+        notes=(*chosen.notes, *_notes(detection), *unsure),
         maximum_intensity_hu=projection.result(),
         regions=scene.places.regions,
     )

@@ -70,13 +70,9 @@ def prepare_layers(body: Body, envelope: Envelope, skin: Skin) -> Layers:
     # Blocks are means within slices, with slices left out between them.
     fascia[:, 0] = border[:, 0] * coarse.step[0]
     return Layers(
-        volume=volume,
-        coarse=coarse,
-        body=body,
-        envelope=envelope,
-        skin=skin,
+        volume=volume, coarse=coarse, body=body, envelope=envelope, skin=skin,
         fascia=KDTree(volume.geometry.lps_mm(fascia)) if len(fascia) else None,
-    )
+    )  # fmt: skip
 
 
 def _border(mask: NDArray[np.bool_]) -> NDArray[np.float64]:

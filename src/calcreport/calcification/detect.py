@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from calcreport.anatomy.bone_map import BONE_HU
 from calcreport.anatomy.components import Components, with_extra
 from calcreport.anatomy.outgrowth import find_outgrowths
-from calcreport.calcification.bones import METAL_HU, SMALL_METAL_HU, is_solid, metal_in_bone
+from calcreport.calcification.bones import METAL_HU, SMALL_METAL_HU, is_lump, is_solid, metal_in_bone
 from calcreport.calcification.enteric import beside_pools
-from calcreport.calcification.foci import Focus, Neighbours, examine
+from calcreport.calcification.foci import Focus, Neighbours, examine, lies_in_contour
 from calcreport.calcification.reject import (
     MAX_NOISE_MM3,
     Rejected,
@@ -22,11 +22,9 @@ from calcreport.calcification.reject import (
     judge,
     metal_blocks,
 )
-from calcreport.calcification.scene import Scene
+from calcreport.calcification.scene import HALF, Scene
+from calcreport.model.lesion import LesionContour
 from calcreport.model.report import ExclusionReason
-
-IN_BONE: Final = 0.5
-"""A component with this share in the map of bones is bone; likewise for cartilage, lumen and cavities."""
 
 THIN_SLICES: Final = 2
 """A component in no more slices is averaged with what lies above and below it: its peak says little of its density."""
@@ -63,12 +61,14 @@ class Detection:
     """Whether metal throws streaks in or on the body."""
 
 
-def detect(scene: Scene, *, min_volume_mm3: float, thin_seed_hu: float | None = None) -> Detection:
+def detect(
+    scene: Scene, *, min_volume_mm3: float, thin_seed_hu: float | None = None, contours: tuple[LesionContour, ...] = ()
+) -> Detection:
     """Sort the dense components of a volume.
 
     `scene`: the series and what is known of its anatomy; `min_volume_mm3`: smallest focus, voxel volume at the growth
     limit; three voxels at least; `thin_seed_hu`: peak from which components of `THIN_SLICES` count, HU; ``None`` for
-    the seed of all others.
+    the seed of all others; `contours`: what a reader drew as a lesion is no bone or cartilage for its place alone.
     """
     volume, limits = scene.volume, scene.limits
     volume_mm3 = scene.components.voxels.astype(np.float64) * volume.geometry.voxel_volume_mm3
@@ -79,7 +79,7 @@ def detect(scene: Scene, *, min_volume_mm3: float, thin_seed_hu: float | None = 
     rejected = [Rejected(component=i, reason=ExclusionReason.EXTERNAL, detail="outside the body") for i in externals]
     skeleton = np.zeros(scene.components.count, dtype=np.bool_)
     for i in candidates:
-        skeleton[i] = scene.share_on_grid(scene.bones.bone, i) >= IN_BONE and not _is_parted(scene, i)
+        skeleton[i] = scene.share_on_grid(scene.bones.bone, i) >= HALF and not _is_parted(scene, i)
     scene, skeleton, fused, implants = _with_parts_of_bones(scene, skeleton)
     rejected += [
         Rejected(component=i, reason=ExclusionReason.SKELETON, detail=_bone_detail(scene, i))
@@ -96,7 +96,8 @@ def detect(scene: Scene, *, min_volume_mm3: float, thin_seed_hu: float | None = 
             continue
         focus = _look_at(scene, i, skeleton)
         verdict = judge(scene, focus, metal, hooks)
-        if verdict is None:
+        is_placed = verdict is not None and verdict.reason in {ExclusionReason.SKELETON, ExclusionReason.ORGAN}
+        if verdict is None or (is_placed and lies_in_contour(scene.components, contours, focus)):
             (inner if _lies_inside(scene, i) else foci).append(focus)
         elif verdict.reason is ExclusionReason.NOISE:
             weak.append(focus)
@@ -119,7 +120,7 @@ def detect(scene: Scene, *, min_volume_mm3: float, thin_seed_hu: float | None = 
 
 def _lies_inside(scene: Scene, component: int) -> bool:
     """Whether a component belongs to a cavity of the body, the airway with its cartilage among them."""
-    return scene.share_in(scene.places.cavity > 0, component) >= IN_BONE
+    return scene.share_in(scene.places.cavity > 0, component) >= HALF
 
 
 def _is_parted(scene: Scene, component: int) -> bool:
@@ -128,7 +129,7 @@ def _is_parted(scene: Scene, component: int) -> bool:
     if scene.limits.grow > BONE_HU or volume_mm3 >= DOUBTFUL_BONE_MM3 or scene.border(component)[0]:
         return False
     if scene.bones.is_crowded(*scene.components.box[component].T):
-        return False
+        return is_lump(scene, component)
     region = scene.region(component)
     is_phalanx = region is None and volume_mm3 < MAX_PHALANX_MM3
     return region in SHAFTS or (not is_phalanx and is_solid(scene.volume.hu, scene.components.indices(component)))
@@ -158,12 +159,12 @@ def _part_by_place(
     for i in map(int, seeded):
         if scene.components.peak_hu[i] < METAL_HU and volume_mm3[i] < MAX_NOISE_MM3 and is_plain_noise(scene, i):
             noise_count += 1
-        elif scene.share_in(scene.body.mask, i) >= 0.5:
+        elif scene.share_in(scene.body.mask, i) >= HALF:
             inside.append(i)
         else:
             externals.append(i)
     beside = beside_externals(scene, externals)
-    externals += [i for i in inside if scene.share_in(beside, i) > 0.5]
+    externals += [i for i in inside if scene.share_in(beside, i) > HALF]
     candidates = sorted(set(inside) - set(externals), key=lambda i: (-int(scene.components.voxels[i]), i))
     return candidates, externals, noise_count
 

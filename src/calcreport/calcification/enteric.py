@@ -43,9 +43,6 @@ SHRED_HU: Final = 50.0
 FLUID_STEP_HU: Final = 80.0
 """Surroundings less than this below the limit are the same fluid."""
 
-MIN_ORGAN_MM3: Final = 10_000.0
-"""Smaller shreds without gas against them are left to the reader."""
-
 TRUNK_REACH_MM: Final = 150.0
 """Bladder and bowel have some gas of the bowel this near."""
 
@@ -80,10 +77,9 @@ def _lies_like_bowel(scene: Scene, focus: Focus) -> bool:
     is_ball = is_seen_whole and focus.core_hu > DENSE_POOL_HU and focus.volume_mm3 < MIN_DENSE_POOL_MM3
     if focus.thickness_mm < MIN_POOL_THICKNESS_MM or is_ball or focus.air_fraction > 0:
         return False
-    is_near_gas = scene.is_near(focus.component, scene.gas, GAS_REACH_MM, along_mm=GAS_REACH_MM)
     if focus.background_hu > MAX_POOL_BACKGROUND_HU:
-        return is_shred and is_near_gas and focus.volume_mm3 >= MIN_ORGAN_MM3
-    return focus.touches_border or is_near_gas
+        return False
+    return focus.touches_border or scene.is_near(focus.component, scene.gas, GAS_REACH_MM, along_mm=GAS_REACH_MM)
 
 
 def beside_pools(scene: Scene, foci: list[Focus], pools: list[int]) -> list[Focus]:

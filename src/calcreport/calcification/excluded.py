@@ -40,10 +40,7 @@ def _row(detection: Detection, volume: CtVolume, members: list[Rejected]) -> Exc
     start, end = farthest_pair(volume.geometry.lps_mm(corners - 0.5))
     voxels = sum(int(detection.components.voxels[r.component]) for r in members)
     return Excluded(
-        reason=members[0].reason,
-        centroid_lps_mm=as_point(volume.geometry.lps_mm((low + high - 1) / 2)),
-        max_diameter_mm=float(np.linalg.norm(end - start)),
-        volume_mm3=voxels * volume.geometry.voxel_volume_mm3,
-        detail=members[0].detail,
-        count=len(members),
-    )
+        reason=members[0].reason, centroid_lps_mm=as_point(volume.geometry.lps_mm((low + high - 1) / 2)),
+        max_diameter_mm=float(np.linalg.norm(end - start)), volume_mm3=voxels * volume.geometry.voxel_volume_mm3,
+        detail=members[0].detail, count=len(members),
+    )  # fmt: skip

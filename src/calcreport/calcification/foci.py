@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,19 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from calcreport.anatomy.cavities import GAS_HU
 from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.components import Components, paint
 from calcreport.anatomy.morphology import dilate
 from calcreport.model.image import NOT_IMAGED_HU
+from calcreport.model.lesion import LesionContour
 
 MARGIN_MM: Final = 9.0
 """How far around a focus its surroundings are looked at."""
 
 RING_MM: Final = (1.6, 5.0)
 """Distance from the focus of the ring its contrast is taken against: past partial volume, still the same tissue."""
-
-GAS_HU: Final = -400
-"""Enclosed voxels below this are gas (bowel, airway), never fat."""
 
 AIR_HU: Final = -250
 """Voxels below this do not count as surrounding tissue."""
@@ -149,25 +149,27 @@ def examine(
     if texture < deviation and evidence_of(values, reference, texture) >= MIN_EVIDENCE:
         deviation = texture
     total = max(int(near.sum()), 1)
+    box_ends = components.box[component]
     return Focus(
-        component=component,
-        volume_mm3=float(components.voxels[component]) * float(np.prod(spacing_mm)),
-        peak_hu=float(values.max()),
-        mean_hu=float(values.mean()),
-        spread_hu=1.4826 * float(np.median(np.abs(core - np.median(core)))),
-        core_hu=float(np.median(core)),
-        background_hu=middle,
-        reference_hu=reference,
-        background_sd_hu=max(deviation, MIN_NOISE_SHARE * neighbours.noise_hu, MIN_NOISE_HU),
+        component=component, volume_mm3=float(components.voxels[component]) * float(np.prod(spacing_mm)),
+        peak_hu=float(values.max()), mean_hu=float(values.mean()), core_hu=float(np.median(core)),
+        spread_hu=1.4826 * float(np.median(np.abs(core - np.median(core)))), background_hu=middle,
+        reference_hu=reference, background_sd_hu=max(deviation, MIN_NOISE_SHARE * neighbours.noise_hu, MIN_NOISE_HU),
         bone_gap_mm=float(distance[bone].min()) if bone.any() else float("inf"),
-        gas_fraction=float((air & ~is_outside).sum()) / total,
-        air_fraction=float((air & is_outside).sum()) / total,
-        evidence=evidence_of(values, reference, max(neighbours.noise_hu, MIN_NOISE_HU)),
-        thickness_mm=thickness,
-        touches_border=bool(
-            (components.box[component, :, 0] == 0).any() or (components.box[component, :, 1] == shape).any()
-        ),
-    )
+        gas_fraction=float((air & ~is_outside).sum()) / total, air_fraction=float((air & is_outside).sum()) / total,
+        evidence=evidence_of(values, reference, max(neighbours.noise_hu, MIN_NOISE_HU)), thickness_mm=thickness,
+        touches_border=bool((box_ends[:, 0] == 0).any() or (box_ends[:, 1] == shape).any()),
+    )  # fmt: skip
+
+
+def lies_in_contour(components: Components, contours: Sequence[LesionContour], focus: Focus) -> bool:
+    """Whether most of a focus lies inside one of a reader's contours: it belongs to that lesion."""
+    index = components.indices(focus.component)
+    for mask in (contour.mask for contour in contours):
+        within = ((index >= mask.offset) & (index - mask.offset < mask.voxels.shape)).all(axis=1)
+        if 2 * int(mask.voxels[tuple((index[within] - mask.offset).T)].sum()) > len(index):
+            return True
+    return False
 
 
 def evidence_of(values: NDArray[np.float64], reference_hu: float, deviation_hu: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -12,11 +13,12 @@ from calcreport.anatomy.body_map import Cavity
 from calcreport.anatomy.morphology import ALL_AXES, dilate
 from calcreport.calcification.detect import Detection
 from calcreport.calcification.foci import Focus
-from calcreport.calcification.reject import HALF
-from calcreport.calcification.scene import Scene
+from calcreport.calcification.reject import Rejected
+from calcreport.calcification.scene import HALF, Scene
 from calcreport.calcification.size import as_point, farthest_pair
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.incidental import MANY_IN_CAVITY, Doubt, IncidentalFinding, IncidentalKind
+from calcreport.model.terms import ExclusionReason, Laterality
 
 MOST_IN_CAVITY: Final = 24
 """More separate deposits in one cavity than a reader would list: calcified aortas and livers of granulomas stay below;
@@ -45,6 +47,24 @@ _NAMES: Final = {
     Cavity.AIRWAY: "larynx, trachea or thyroid",
 }
 
+WHICH_IS_FELT: Final = (
+    "Mineral in the body cavity at the site of the mass lies too far apart to be one mass and is listed as incidental; "
+    "a contour of the mass tells what belongs to it."
+)
+AT_WALL: Final = "at the inner side of the ribs, rib or calcified pleura; check the source images"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeltMass:
+    """A mass at a site that the clinician names: mineral of a cavity that may be part of it is a lesion."""
+
+    is_at: Callable[[str], bool]
+    """Whether a region of the image may be the site."""
+    laterality: Laterality
+    size_mm: float
+    reach_mm: float
+    """Its longest dimension, and from the skin to its far side at most."""
+
 
 def list_incidental(
     scene: Scene, detection: Detection, is_claimed: Callable[[Focus], bool], *, is_sharp: bool
@@ -54,7 +74,7 @@ def list_incidental(
     What a reader's contour claims belongs to the contour. With a sharp kernel for lung (`is_sharp`) vessels among air
     look as dense as mineral: nothing is listed there.
     """
-    inner = [f for f in detection.inner if not is_claimed(f) and _is_listed(scene, f, is_sharp=is_sharp)]
+    inner = [f for f in detection.inner if not is_claimed(f) and not (is_sharp and f.gas_fraction > MAX_GAS_SHARE)]
     cavities = {focus.component: _cavity(scene, focus) for focus in inner}
     count = {cavity: sum(other is cavity for other in cavities.values()) for cavity in set(cavities.values())}
     listed = [f for f in inner if count[cavities[f.component]] <= MOST_IN_CAVITY]
@@ -62,11 +82,37 @@ def list_incidental(
     return tuple(_finding(scene, focus, cavities[focus.component]) for focus in listed), doubts
 
 
-def _is_listed(scene: Scene, focus: Focus, *, is_sharp: bool) -> bool:
-    """Whether mineral of a cavity is told from ribs that bulge into it and from vessels of the lung."""
-    if is_sharp and focus.gas_fraction > MAX_GAS_SHARE:
+def sort_inner(
+    scene: Scene, detection: Detection, is_claimed: Callable[[Focus], bool], mass: FeltMass | None
+) -> tuple[Detection, tuple[str, ...]]:
+    """Sort out of the mineral of the cavities what is part of a mass that was felt, and what lies at the ribs.
+
+    Deposits that lie farther apart than the mass is large stay where they are, and a note for the reader says so.
+    """
+    felt = [f for f in detection.inner if mass and not is_claimed(f) and _is_felt(scene, f, mass)]
+    notes: tuple[str, ...] = ()
+    if mass and felt:
+        box = scene.components.box[[f.component for f in felt]]
+        span_mm = float(np.linalg.norm((box[:, :, 1].max(0) - box[:, :, 0].min(0)) * np.array(scene.spacing_mm)))
+        felt, notes = (felt, ()) if span_mm <= mass.size_mm else ([], (WHICH_IS_FELT,))
+    inner, at_wall = [f for f in detection.inner if f not in felt], []
+    for focus in [f for f in inner if not is_claimed(f)]:
+        if scene.share_in(scene.inner_wall, focus.component) >= HALF:
+            inner.remove(focus)
+            at_wall.append(Rejected(component=focus.component, reason=ExclusionReason.SKELETON, detail=AT_WALL))
+    foci, rejected = (*detection.foci, *felt), (*detection.rejected, *at_wall)
+    return replace(detection, inner=tuple(inner), foci=foci, rejected=rejected), notes
+
+
+def _is_felt(scene: Scene, focus: Focus, mass: FeltMass) -> bool:
+    """Whether a deposit lies where a mass was felt, and nothing tells what else it belongs to."""
+    middle = (scene.components.box[focus.component].sum(axis=1) - 1) / 2
+    place = scene.places.place(scene.volume.geometry.lps_mm(middle))
+    if (cavity := _cavity(scene, focus)) is Cavity.SKULL or not mass.is_at(place.region or ""):
         return False
-    return scene.share_in(scene.inner_wall, focus.component) < HALF
+    is_other_side = {place.laterality, mass.laterality} == {Laterality.LEFT, Laterality.RIGHT}
+    is_near_skin = scene.is_near(focus.component, scene.body.outside, mass.reach_mm)
+    return is_near_skin and not is_other_side and _kind(scene, focus, cavity) is IncidentalKind.OTHER
 
 
 def _cavity(scene: Scene, focus: Focus) -> Cavity:

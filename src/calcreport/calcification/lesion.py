@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,29 +10,16 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from calcreport.anatomy.body_map import BodyMap
-from calcreport.anatomy.components import Components, paint
+from calcreport.anatomy.components import paint
 from calcreport.calcification.density import measure_density
-from calcreport.calcification.depth import (
-    Distances,
-    Layers,
-    fascia_distance,
-    read_depth,
-    typical_fascia_distance,
-)
+from calcreport.calcification.depth import Distances, Layers, fascia_distance, read_depth, typical_fascia_distance
 from calcreport.calcification.detect import Detection
 from calcreport.calcification.edges import Surface, crossings, find_surface
-from calcreport.calcification.foci import Focus
+from calcreport.calcification.foci import Focus, lies_in_contour
 from calcreport.calcification.group import Group
 from calcreport.calcification.patterns.features import Surroundings, describe
 from calcreport.calcification.patterns.pattern import read_pattern
-from calcreport.calcification.size import (
-    Blur,
-    as_point,
-    axes_in_slice,
-    measure_size,
-    outline_lengths,
-    series_blur,
-)
+from calcreport.calcification.size import Blur, as_point, axes_in_slice, measure_size, outline_lengths, series_blur
 from calcreport.calcification.skin import skin_distance
 from calcreport.model.drawn import DrawnOutline, outline_of_voxels
 from calcreport.model.image import Acquisition, CtVolume
@@ -227,22 +213,12 @@ class Measurer:
         )  # fmt: skip
         key_slice = key + int(offset[0])
         return MeasuredLesion(
-            size=size,
-            foci=Foci(count=features.foci_count, largest_max_diameter_mm=features.largest_focus_mm),
-            mass=Mass(),
-            density=density,
-            depth=depth,
-            pattern=pattern,
-            bone_relation=_bone_relation(bone_gap_mm),
-            location=self._location(points_mm, voxels, key_slice),
-            notes=notes,
+            size=size, foci=Foci(count=features.foci_count, largest_max_diameter_mm=features.largest_focus_mm),
+            mass=Mass(), density=density, depth=depth, pattern=pattern, bone_relation=_bone_relation(bone_gap_mm),
+            location=self._location(points_mm, voxels, key_slice), notes=notes,
             mineral=VoxelMask(offset=(int(offset[0]), int(offset[1]), int(offset[2])), voxels=surface.inside),
-            key_slice=key_slice,
-            longest=longest,
-            axial_longest=axial,
-            to_skin=to_skin,
-            to_fascia=to_fascia,
-        )
+            key_slice=key_slice, longest=longest, axial_longest=axial, to_skin=to_skin, to_fascia=to_fascia,
+        )  # fmt: skip
 
     def _depth(
         self, points_mm: NDArray[np.float64], voxels: NDArray[np.int64], *, bone_gap_mm: float | None = None
@@ -278,16 +254,6 @@ class Measurer:
                 sop_instance_uid=key.sop_instance_uid, instance_number=key.instance_number, frame=key.frame
             ),
         )
-
-
-def lies_in_contour(components: Components, contours: Sequence[LesionContour], focus: Focus) -> bool:
-    """Whether most of a focus lies inside one of a reader's contours: it belongs to that lesion."""
-    index = components.indices(focus.component)
-    for mask in (contour.mask for contour in contours):
-        within = ((index >= mask.offset) & (index - mask.offset < mask.voxels.shape)).all(axis=1)
-        if 2 * int(mask.voxels[tuple((index[within] - mask.offset).T)].sum()) > len(index):
-            return True
-    return False
 
 
 def _bone_relation(gap_mm: float) -> BoneRelation:

@@ -10,15 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calcreport.anatomy.morphology import ALL_AXES, dilate
-from calcreport.calcification.bones import is_metal
+from calcreport.calcification.bones import is_lump, is_metal
 from calcreport.calcification.enteric import is_contrast_pool
 from calcreport.calcification.foci import MIN_EVIDENCE, Focus, evidence_of, reference_tissue
 from calcreport.calcification.mineral_or_noise import is_mineral
-from calcreport.calcification.scene import Scene
+from calcreport.calcification.scene import HALF, Scene
 from calcreport.model.report import ExclusionReason
-
-HALF: Final = 0.5
-"""A component belongs to what holds this share of it."""
 
 INJECTED_HU: Final = 800.0
 MAX_VEIN_MM: Final = 8.0
@@ -33,12 +30,6 @@ MIN_BLOOD_HU: Final = 110.0
 
 BLOOD_DEVIATIONS: Final = 5.0
 """No voxel of a lumen lies this many noise deviations above it but by chance: one in three million."""
-
-MIN_JOINED_BONE: Final = 0.2
-MIN_JOINED_BLOOD: Final = 0.2
-MIN_JOINED: Final = 0.8
-"""A vessel that the limit joins to a bone beside it: this much of the component is bone, this much blood, and this much
-either; without blood it is a piece beside the bone."""
 
 BORDER_GAPS: Final = ((8.0, 300.0), (4.5, 800.0))
 """A focus cut by the scan this close to bone (mm) and this small (mm3) is the next part of that bone."""
@@ -158,10 +149,6 @@ RULES: Final[tuple[_Rule, ...]] = (
      ExclusionReason.CONTRAST, "enhanced blood"),
     (lambda c: _is_injected_vein(c.scene, c.focus),
      ExclusionReason.CONTRAST, "dense column along an arm, probably an injected vein or its catheter"),
-    (lambda c: _share(c, c.scene.bones.bone) >= MIN_JOINED_BONE
-     and _share(c, c.scene.bones.lumen) >= MIN_JOINED_BLOOD
-     and _share(c, c.scene.bones.bone | c.scene.bones.lumen) >= MIN_JOINED,
-     ExclusionReason.SKELETON, "bone joined with enhanced blood"),
     (lambda c: is_contrast_pool(c.scene, c.focus),
      ExclusionReason.CONTRAST, "homogeneous fluid density, probably enteric or urinary contrast"),
     (lambda c: c.focus.touches_border
@@ -170,7 +157,7 @@ RULES: Final[tuple[_Rule, ...]] = (
     (lambda c: _is_patella(c.scene, c.focus) or _is_fabella(c.scene, c.focus),
      ExclusionReason.SKELETON, "separate bone of the knee (patella or fabella)"),
     (lambda c: SESAMOID_MM3[0] <= c.focus.volume_mm3 <= SESAMOID_MM3[1]
-     and c.focus.bone_gap_mm <= SESAMOID_GAP_MM and _is_small_part(c),
+     and c.focus.bone_gap_mm <= SESAMOID_GAP_MM and not is_lump(c.scene, c.focus.component) and _is_small_part(c),
      ExclusionReason.SKELETON, "small bone beside those of hand or foot (sesamoid); check the source images"),
     (lambda c: c.focus.air_fraction > MIN_SKIN_AIR
      and c.scene.is_near(c.focus.component, c.hooks, CLASP_MM, along_mm=CLASP_MM),
@@ -179,9 +166,9 @@ RULES: Final[tuple[_Rule, ...]] = (
      ExclusionReason.EXTERNAL, "on the skin"),
     (lambda c: c.scene.border(c.focus.component)[1],
      ExclusionReason.SKELETON, "cut by the side of the picture, taken as bone; check the source images"),
-    (lambda c: not is_mineral(c.focus) and not (c.focus.evidence >= PLAIN_EVIDENCE and _is_small_part(c)),
+    (lambda c: not is_mineral(c.focus) and not _is_plain(c),
      ExclusionReason.NOISE, "not told from noise"),
-    (lambda c: c.focus.volume_mm3 < MAX_EDGE_MM3 and _share(c, c.scene.bone_edge) >= HALF,
+    (lambda c: c.focus.volume_mm3 < MAX_EDGE_MM3 and _share(c, c.scene.bone_edge) >= HALF and not _is_plain(c),
      ExclusionReason.NOISE, "edge of bone"),
     (lambda c: _is_streak(c.focus) and c.scene.is_near(c.focus.component, c.metal, STREAK_REACH_MM),
      ExclusionReason.NOISE, "metal streak"),
@@ -231,6 +218,11 @@ def _is_small_part(case: _Case) -> bool:
     if case.scene.region(case.focus.component) in {"head", "neck"}:
         return False
     return case.scene.bones.is_crowded(*case.scene.components.box[case.focus.component].T)
+
+
+def _is_plain(case: _Case) -> bool:
+    """Whether a speck among the bones of a hand or foot stands out too far for noise or the edge of a bone."""
+    return case.focus.evidence >= PLAIN_EVIDENCE and _is_small_part(case)
 
 
 def _is_patella(scene: Scene, focus: Focus) -> bool:

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from calcreport.anatomy.body import Body
 from calcreport.anatomy.body_map import BodyMap
-from calcreport.anatomy.bone_map import BoneMap
+from calcreport.anatomy.bone_map import MIN_SMALL_BONE_MM3, BoneMap
+from calcreport.anatomy.cavities import GAS_HU
 from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.components import Components
 from calcreport.anatomy.morphology import dilate
 from calcreport.anatomy.runs import count_up
-from calcreport.calcification.foci import GAS_HU
 from calcreport.model.image import CtVolume
 from calcreport.model.report import Thresholds
 
@@ -26,6 +26,9 @@ BULGE_MM: Final = 9.0
 
 EDGE_MM: Final = 4.0
 """Partial volume and the edges of a sharp kernel imitate specks this close to cortex."""
+
+HALF: Final = 0.5
+"""A component belongs to what holds this share of it: a bone, cartilage, lumen, cavity."""
 
 SAMPLED_VOXELS: Final = 4_000
 """Voxels of a component that a share is taken from."""
@@ -126,6 +129,14 @@ class Scene:
         """Coarse mask of the cage and of the rim of the cavities against it, where ribs bulge inwards."""
         steps = max(1, round(BULGE_MM / self.coarse.spacing_mm[1]))
         return dilate(self.places.cage, "cross", steps=steps)
+
+    @cached_property
+    def cortex_hu(self) -> float:
+        """Median of the peaks of bones, HU; 0 without."""
+        volume_mm3 = self.components.voxels * self.volume.geometry.voxel_volume_mm3
+        large = np.flatnonzero(volume_mm3 >= MIN_SMALL_BONE_MM3)
+        peaks = [self.components.peak_hu[i] for i in large if self.share_on_grid(self.bones.bone, int(i)) >= HALF]
+        return float(np.median(peaks)) if peaks else 0.0
 
     @cached_property
     def bone_edge(self) -> NDArray[np.bool_]:

@@ -73,12 +73,9 @@ def find_skin(volume: CtVolume, coarse: CoarseVolume, body: Body) -> Skin:
     spacing = np.array(coarse.spacing_mm)
     blocks, cut_blocks = np.argwhere(touching), np.argwhere(cut)
     return Skin(
-        volume=volume,
-        coarse=coarse,
-        tree=KDTree(blocks * spacing) if len(blocks) else None,
-        blocks=blocks,
+        volume=volume, coarse=coarse, tree=KDTree(blocks * spacing) if len(blocks) else None, blocks=blocks,
         cut=KDTree(cut_blocks * spacing) if len(cut_blocks) else None,
-    )
+    )  # fmt: skip
 
 
 def skin_distance(skin: Skin, points_mm: NDArray[np.float64]) -> tuple[Segment | None, str]:

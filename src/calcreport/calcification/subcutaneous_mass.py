@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from calcreport.anatomy.cavities import FAT_HU
 from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.fascia import Envelope
 from calcreport.anatomy.morphology import open_planes
@@ -32,9 +33,6 @@ MAX_LOSS: Final = 0.4
 
 MAX_WITHIN: Final = 0.35
 """A lump parted from the muscles lies beyond the smooth envelope by most of its volume."""
-
-FAT_PLANE_HU: Final = -30.0
-"""Halfway between fat and muscle."""
 
 NECK_MM: Final = 2.0
 """Strands, vessels and skin that tie a lump to its surroundings are at most twice this thick."""
@@ -89,7 +87,7 @@ def _lump_around(
     low[0], high[0] = voxels[:, 0].min(), voxels[:, 0].max() + 1
     box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
     width = [1, *(max(1, round(NOISE_WINDOW_MM / s)) for s in spacing[1:])]
-    soft = ndimage.uniform_filter(volume.hu[box].astype(np.float32), size=width, mode="nearest") > FAT_PLANE_HU
+    soft = ndimage.uniform_filter(volume.hu[box].astype(np.float32), size=width, mode="nearest") > FAT_HU
     own = np.zeros(soft.shape, dtype=np.bool_)
     own[tuple((voxels - low).T)] = True
     soft |= own

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from calcreport.anatomy.chest_wall import MUSCLE_HU
 from calcreport.model.image import Acquisition, Contrast
 from calcreport.model.report import Thresholds
 from calcreport.settings import DetectionSettings
@@ -18,9 +19,6 @@ KVP_POINTS: Final = (70.0, 80.0, 100.0, 120.0, 140.0)
 KVP_FACTORS: Final = (1.45, 1.30, 1.13, 1.0, 0.92)
 """How much brighter calcium is at a tube voltage than at 120 kVp: 147 HU replaces 130 HU at 100 kVp (Nakazato, J
 Cardiovasc Comput Tomogr 2009); the other points follow the attenuation of hydroxyapatite over water."""
-
-MUSCLE_HU: Final = 55.0
-"""Typical muscle without contrast."""
 
 NOISE_DEVIATIONS: Final = 2.75
 """One voxel in 300 of pure noise exceeds this: too few to touch each other and join."""

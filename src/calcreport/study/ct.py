@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,13 @@ from calcreport.compose import Imaging, Statements, key_image_name, list_inciden
 from calcreport.dicom import SeriesFiles, StudyFiles
 from calcreport.dicom.coverage import Box, are_comparable
 from calcreport.formats import Rendered
+from calcreport.model.clinical import Clinical
 from calcreport.model.image import Contrast, CtVolume
 from calcreport.model.incidental import IncidentalFinding
 from calcreport.model.lesion import CtFindings, MeasuredLesion
 from calcreport.model.report import Excluded, Point, Report, Searched, SeriesEntry
+from calcreport.model.terms import YesNo
+from calcreport.rules.regions import are_apart, name_areas
 from calcreport.study.findings import findings_for_rules
 from calcreport.study.measured import MeasuredStudy, Pictures, ReportEvidence
 from calcreport.study.request import Request
@@ -25,7 +28,14 @@ from calcreport.study.series import CtPart, CtReading
 from calcreport.text.searched import limit_searched, name_series
 from calcreport.text.wording import capitalise, join_words, name_body_part
 
+if TYPE_CHECKING:
+    from calcreport.calcification.inner import FeltMass
+
 _FILM: Final = "series.radiograph_beside_ct"  # code of films left unanalysed beside CT
+_OVER_MASS_MM: Final = 30.0
+"""Skin, fat and muscle over a mass that can be felt."""
+_TYPICAL_MASS_MM: Final = 50.0
+"""Of a mass that was not measured: the size from which guidelines refer."""
 _RIM_MM: Final = 5.0
 """Nearer than this to the end of a series a lesion may be cut; the next series may show the rest of it."""
 
@@ -84,9 +94,24 @@ def _analyse(part: CtPart, phase: tuple[Contrast, str], request: Request, on_ste
         contrast=contrast if source == "clinician" else None,
         contours=part.contours,
         labels=part.labels,
+        mass=_felt_mass(request.clinical),
         on_progress=on_step,
     )
     return _with_doubts(replace(found, notes=(*found.notes, *part.notes)))
+
+
+def _felt_mass(clinical: Clinical) -> FeltMass | None:
+    """What the clinician felt or measured, where a site is named that is understood."""
+    from calcreport.calcification.inner import FeltMass
+
+    mass, site = clinical.mass, clinical.site
+    if name_areas(site.region) is None or (mass.palpable is not YesNo.YES and mass.size_cm is None):
+        return None
+    size_mm = _TYPICAL_MASS_MM if mass.size_cm is None else 10.0 * mass.size_cm
+    return FeltMass(
+        is_at=lambda region: name_areas(region) is not None and not are_apart(site.region, region),
+        laterality=site.laterality, size_mm=size_mm, reach_mm=_OVER_MASS_MM + size_mm,
+    )  # fmt: skip
 
 
 def _with_doubts(found: CtFindings) -> CtFindings:

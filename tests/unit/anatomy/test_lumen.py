@@ -126,3 +126,16 @@ def test_what_touches_bone_is_no_small_vessel():
 def test_a_short_scan_is_followed_through_most_of_it():
     assert look(painted((tube(10.0), 300.0), slices=8)).hu is not None
     assert look(painted((tube(10.0, z=(0, 15)), 300.0), slices=8)).hu is None
+
+
+@pytest.mark.parametrize(
+    ("ends_mm", "slices", "is_vessel"),
+    [
+        ((6.0, 54.0), 20, False),  # 48 mm long, its even part 27 mm broad
+        ((6.0, 78.0), 28, True),
+        ((0.0, 54.0), 18, True),  # both ends of the scan cut it
+        ((0.0, 54.0), 20, False),
+    ],
+)
+def test_a_filled_bladder_is_not_twice_as_long_as_broad(ends_mm, slices, is_vessel):
+    assert (look(painted((tube(16.5, z=ends_mm), 680.0), slices=slices)).hu is not None) is is_vessel

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,10 +14,12 @@ from calcreport.calcification.bones import is_solid
 from calcreport.calcification.detect import detect
 from calcreport.calcification.excluded import list_excluded
 from calcreport.calcification.hints import sort_by_labels
-from calcreport.calcification.inner import list_incidental
+from calcreport.calcification.inner import WHICH_IS_FELT, FeltMass, list_incidental, sort_inner
 from calcreport.model.anatomy_labels import AnatomyLabels, Structure, StructureKind
 from calcreport.model.incidental import MANY_IN_CAVITY, IncidentalKind
+from calcreport.model.lesion import LesionContour, VoxelMask
 from calcreport.model.report import ExclusionReason
+from calcreport.model.terms import Laterality
 
 BOX = ((18, 24), (18, 24), (18, 24))
 OTHER = ((18, 24), (18, 24), (60, 66))
@@ -453,3 +456,110 @@ def test_volumes_are_millimetres_and_not_voxels(make_scene):
         scene = with_slices_of_2_mm(make_scene(((20, 40), (20, 20 + rows), (20, 30)), region="thigh"))
         scene.bones.bone[:] = True
         assert detect(scene, min_volume_mm3=10.0).skeleton.tolist() == [is_bone]
+
+
+@pytest.mark.parametrize(("eighths", "is_listed"), [(3, True), (4, False)])
+@pytest.mark.parametrize("is_claimed", [False, True])
+def test_mineral_at_the_inner_side_of_the_ribs_is_excluded_and_not_dropped(make_scene, eighths, is_listed, is_claimed):
+    scene = make_scene(BOX)
+    scene.places.cavity[:] = Cavity.THORAX
+    set_blocks(scene.inner_wall, eighths)
+    found, _ = sort_inner(scene, detect(scene, min_volume_mm3=10.0), lambda _: is_claimed, None)
+    assert len(found.inner) == (is_listed or is_claimed)
+    told = [(row.reason, row.detail) for row in list_excluded(found, scene.volume)]
+    wall = "at the inner side of the ribs, rib or calcified pleura; check the source images"
+    assert told == ([] if is_listed or is_claimed else [(ExclusionReason.SKELETON, wall)])
+
+
+def felt(at="abdomen", side=Laterality.UNKNOWN, reach_mm=80.0):
+    return FeltMass(is_at=lambda region: region == at, laterality=side, size_mm=50.0, reach_mm=reach_mm)
+
+
+@pytest.mark.parametrize(
+    ("mass", "cavity", "lumen", "is_lesion"),
+    [
+        (felt(), Cavity.ABDOMEN, False, True),
+        (None, Cavity.ABDOMEN, False, False),
+        (felt("thigh"), Cavity.ABDOMEN, False, False),
+        (felt(side=Laterality.LEFT), Cavity.ABDOMEN, False, True),
+        (felt(side=Laterality.RIGHT), Cavity.ABDOMEN, False, False),
+        (felt(side=Laterality.MIDLINE), Cavity.ABDOMEN, False, True),
+        (felt(), Cavity.ABDOMEN, True, False),  # a plaque
+        (felt(), Cavity.AIRWAY, False, False),  # every larynx calcifies
+        (felt(), Cavity.SKULL, False, False),  # bone lies between
+        (felt(reach_mm=15.0), Cavity.ABDOMEN, False, True),
+        (felt(reach_mm=12.0), Cavity.ABDOMEN, False, False),
+    ],
+)
+def test_mineral_where_a_mass_was_felt_is_a_lesion(make_scene, mass, cavity, lumen, is_lesion):
+    scene = make_scene(BOX, region="abdomen")
+    scene.places.place = lambda _: SimpleNamespace(region="abdomen", laterality=Laterality.LEFT)
+    scene.places.cavity[:] = cavity
+    scene.bones.lumen[:] = lumen
+    scene.body.outside[:, :, :2] = True  # 12 mm before the deposit
+    found, notes = sort_inner(scene, detect(scene, min_volume_mm3=10.0), lambda _: False, mass)
+    assert (len(found.foci), len(found.inner), notes) == ((1, 0, ()) if is_lesion else (0, 1, ()))
+
+
+@pytest.mark.parametrize(("size_mm", "is_one"), [(48.8, True), (48.7, False)])
+def test_deposits_farther_apart_than_the_mass_is_large_are_not_all_it(make_scene, size_mm, is_one):
+    scene = make_scene(BOX, OTHER)  # 6 x 6 x 48 mm
+    scene.places.place = lambda _: SimpleNamespace(region="abdomen", laterality=Laterality.LEFT)
+    scene.places.cavity[:] = Cavity.ABDOMEN
+    scene.body.outside[:, :2] = True
+    mass = dataclasses.replace(felt(), size_mm=size_mm)
+    found, notes = sort_inner(scene, detect(scene, min_volume_mm3=10.0), lambda _: False, mass)
+    assert (len(found.foci), len(found.inner)) == ((2, 0) if is_one else (0, 2))
+    assert notes == (() if is_one else (WHICH_IS_FELT,))
+
+
+def drawn(voxels):
+    return LesionContour(name="", mask=VoxelMask(voxels=np.ones(voxels, bool), offset=(18, 18, 18)), is_cut=False)
+
+
+@pytest.mark.parametrize("name", ["cage", "cartilage"])
+@pytest.mark.parametrize(("rows", "is_kept"), [(4, True), (3, False)])  # more than half of it
+def test_a_readers_contour_stands_above_ribs_and_cartilage(make_scene, name, rows, is_kept):
+    scene = make_scene(BOX)
+    (scene.places.cage if name == "cage" else scene.bones.cartilage)[:] = True
+    found = detect(scene, min_volume_mm3=10.0, contours=(drawn((6, rows, 6)),))
+    assert (len(found.foci), len(found.rejected)) == ((1, 0) if is_kept else (0, 1))
+
+
+def test_a_readers_contour_makes_no_mineral_of_enhanced_blood(make_scene):
+    scene = make_scene(BOX, lumen_hu=600.0)
+    scene.bones.lumen[:] = True
+    assert detect(scene, min_volume_mm3=10.0, contours=(drawn((6, 6, 6)),)).foci == ()
+
+
+@pytest.mark.parametrize(
+    ("box", "peak_hu", "is_seen"),
+    [
+        (BOX, 749, True),
+        (BOX, 750, False),  # three quarters of the cortex
+        (((18, 23), (18, 28), (18, 28)), 700, False),  # 500 mm3, a phalanx
+        (((18, 23), (18, 28), (18, 27)), 700, True),
+    ],
+)
+def test_among_small_bones_a_fainter_piece_is_mineral(make_scene, monkeypatch, box, peak_hu, is_seen):
+    bone = ((0, 60), (40, 50), (40, 50))
+    scene = make_scene(box, bone)
+    scene.bones.bone[:] = True
+    monkeypatch.setattr(type(scene.bones), "is_crowded", lambda *_: True)
+    at_bone = int(np.argmax(scene.components.voxels))
+    scene.components.peak_hu[:] = peak_hu
+    scene.components.peak_hu[at_bone] = 1_000
+    scene.__dict__["cortex_hu"] = 1_000.0
+    found = detect(scene, min_volume_mm3=10.0)
+    assert len(found.foci) == is_seen
+
+
+def test_the_cortex_of_a_scan_is_that_of_its_larger_bones(make_scene):
+    boxes = [((0, 60), (10 * n, 10 * n + 3), (10, 13)) for n in range(4)]
+    scene = make_scene(*boxes, BOX)
+    assert scene.cortex_hu == 0.0
+    scene = make_scene(*boxes, BOX)
+    scene.bones.bone[:, :10] = True
+    order = np.argsort(scene.components.box[:, 1, 0])
+    scene.components.peak_hu[order] = [900, 1_000, 300, 1_200, 2_000]  # the third is small, the last no bone
+    assert scene.cortex_hu == 1_000.0
