@@ -144,12 +144,12 @@ def _disc(radius_mm: float, grid_mm: tuple[float, ...]) -> Element:
 
 def _is_shaft(section: NDArray[np.bool_], density: NDArray[np.int16], grid_mm: tuple[float, ...]) -> bool:
     """Whether a region, in its box, looks like the section of a shaft: compact, of limbs' size, densely rimmed."""
-    area = np.count_nonzero(section)
+    area = int(np.count_nonzero(section))
     if not 30.0 < area * grid_mm[1] * grid_mm[2] < np.pi / 4 * MAX_SHAFT_MM**2:
         return False
     rim = section & ~ndimage.binary_erosion(section, iterations=2)
     is_dense = float(np.percentile(density[rim], 60)) >= MIN_CORTEX_HU
-    return is_dense and area >= MIN_SOLIDITY * np.count_nonzero(convex_hull_image(section))
+    return is_dense and area >= MIN_SOLIDITY * int(np.count_nonzero(convex_hull_image(section)))
 
 
 def _fine_voxels(
