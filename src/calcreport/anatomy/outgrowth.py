@@ -68,38 +68,25 @@ def find_outgrowths(
     boxes = components.box[skeleton]
     low, high = boxes[:, :, 0].min(0), boxes[:, :, 1].max(0)
     step = np.array([max(1, round(m / s)) for m, s in zip((STEP_MM, GRID_MM, GRID_MM), spacing_mm, strict=True)])
-    outlines, density = _outlines(hu, components, skeleton, (low, high), step)
+    box = (slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])), slice(int(low[2]), int(high[2])))
+    thin = tuple(slice(None, None, int(n)) for n in step)
+    outlines, density = ~outside_planes(paint(components, skeleton, box)[thin]), np.ascontiguousarray(hu[box][thin])
     grid_mm = tuple(float(s * m) for s, m in zip(step, spacing_mm, strict=True))
     residual = _residual(outlines, density, grid_mm)
     found: list[NDArray[np.int64]] = []
     labels, count = ndimage.label(residual, structure=np.ones((3, 3, 3)))
-    for i, box in enumerate(ndimage.find_objects(labels), start=1):
-        part = labels[box] == i
+    for i, place in enumerate(ndimage.find_objects(labels), start=1):
+        part = labels[place] == i
         if count == 0 or float(part.sum()) * float(np.prod(grid_mm)) < MIN_VOLUME_MM3:
             continue
-        planes_of = box[0]
+        planes_of = place[0]
         if not _lies_on_cortex(labels[planes_of] == i, outlines[planes_of], density[planes_of]):
             continue
-        start = np.array([s.start for s in box])
+        start = np.array([s.start for s in place])
         index = _fine_voxels(components, skeleton, part, start * step + low, step, hu.shape)
         if len(index) * float(np.prod(spacing_mm)) >= MIN_VOLUME_MM3:
             found.append(index)
     return found
-
-
-def _outlines(
-    hu: NDArray[np.int16],
-    components: Components,
-    skeleton: NDArray[np.bool_],
-    bounds: tuple[NDArray[np.int64], NDArray[np.int64]],
-    step: NDArray[np.int64],
-) -> tuple[NDArray[np.bool_], NDArray[np.int16]]:
-    """Filled outlines of the bones, thinned out, and the density on the same grid."""
-    low, high = bounds
-    box = (slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])), slice(int(low[2]), int(high[2])))
-    i, j, k = map(int, step)
-    thin = paint(components, skeleton, box)[::i, ::j, ::k]
-    return ~outside_planes(thin), np.ascontiguousarray(hu[box][::i, ::j, ::k])
 
 
 def _residual(outlines: NDArray[np.bool_], density: NDArray[np.int16], grid_mm: tuple[float, ...]) -> NDArray[np.bool_]:
