@@ -69,12 +69,12 @@ def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
             acquisition, contrast=contrast, lumen_hu=bones.lumen_hu, noise_hu=noise_hu, settings=settings
         )
         tell("detection")
-        limits = chosen.limits
-        dense = beside.submit(lambda: find_components(volume.hu, find_runs(volume.hu, int(np.ceil(limits.grow)))))
         territory = bones.on_coarse(coarse)
+        limits = chosen.limits
         scene = Scene(
             volume=volume, coarse=coarse, body=body, bones=bones, noise_hu=noise_hu, limits=limits,
-            places=find_body_map(coarse, body, territory, volume.geometry), components=dense.result(),
+            places=find_body_map(coarse, body, territory, volume.geometry),
+            components=find_components(volume.hu, find_runs(volume.hu, int(np.ceil(limits.grow)))),
         )  # fmt: skip
         # Typed limits hold as they are.
         is_typed = settings.grow_hu is not None or settings.seed_hu is not None
