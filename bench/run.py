@@ -4,13 +4,15 @@ usage: run.py [--only TEXT] [--repeats K] [--quick] [--check] [--write] [--keep 
 
 Every figure is a median over runs in turn (for each series raw read, SimpleITK, calcreport; then all again), each a
 process of its own from start to end, imports included, with the files in the page cache and, as after an installation,
-modules compiled. Absolute times drift with the machine; ratios hold.
+modules compiled. Absolute times drift with the machine; ratios hold. DICOM objects, the steps of one process and peak
+memory are measured once a series. On a quiet machine of two cores all of it takes under ten minutes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -58,6 +60,9 @@ CASES = (
 )
 """Plain ones of three sizes, of which cost for each further slice is taken, and what real scans hold."""
 
+ONCE = ("objects", "steps")
+"""Programs that run once for each series: no limit is held against them."""
+
 MARK = "<!-- measured: written by bench/run.py --write, do not edit below -->"
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 
@@ -80,7 +85,7 @@ class Measured:
     simpleitk_s: float
     ours_s: float
     objects_s: float
-    """With the DICOM objects that are written by default."""
+    """With the DICOM objects that are written by default; one run."""
     ratio: float
     processor_s: dict[str, float]
     simpleitk_bytes: int
@@ -132,15 +137,15 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--only", default="", help="series whose size and name hold this text, such as '500 thighs'")
-    parser.add_argument("--repeats", type=int, help="runs of each program; default 5")
-    parser.add_argument("--quick", action="store_true", help="three small series, 3 repeats")
+    parser.add_argument("--repeats", type=int, help="runs of each program; default 3")
+    parser.add_argument("--quick", action="store_true", help="three small series")
     parser.add_argument("--check", action="store_true", help="fail when a limit is exceeded")
     parser.add_argument("--write", action="store_true", help="put the figures into docs/performance.md")
     parser.add_argument("--keep", metavar="FOLDER", help="make the series there, use them again, and leave them")
     options = parser.parse_args()
     cases = QUICK if options.quick else CASES
     options.cases = [case for case in cases if options.only in f"{case.slices} {case.name}"]
-    options.repeats = options.repeats or (3 if options.quick else 5)
+    options.repeats = options.repeats or 3
     return options
 
 
@@ -157,13 +162,19 @@ class _Series:
 def _measure(folder: Path, cases: Sequence[Case], repeats: int) -> list[Measured]:
     """Run every program on every series in turn: what else the machine does then falls on all of them alike."""
     every = [_prepare(folder, case) for case in cases]
-    for repeat in range(-1, repeats):
-        sys.stderr.write(f"run {repeat + 1} of {repeats}\n")
+    for series in every:
+        run_timed(series.commands["raw"])  # into the page cache
+    for series in every[:1]:
+        run_timed(series.commands["ours"])  # modules compiled
+    for repeat in range(repeats):
         for series in every:
-            for name, command in series.commands.items():
-                run = run_timed(command)
-                if repeat >= 0:  # the one before warms the page cache
-                    series.runs[name].append(run)
+            for name in ("raw", "simpleitk", "ours", *(ONCE if not repeat else ())):
+                run = run_timed(series.commands[name])
+                series.runs[name].append(run)
+                sys.stderr.write(
+                    f"run {repeat + 1} of {repeats}: {series.case.slices} {series.case.name}, {name}: "
+                    f"{run.seconds:.2f} s, {run.processor_s:.2f} s of a processor\n"
+                )
     return [_measured(series) for series in every]
 
 
@@ -273,16 +284,20 @@ def _marginal_s(small: Measured, large: Measured) -> float:
 
 def _page(rows: Sequence[Measured], help_s: float, repeats: int) -> str:
     lines = [
-        f"Measured {datetime.now(UTC):%Y-%m-%d}: {machine()}; medians of {repeats} runs in turn, warm page cache.",
+        f"Measured {datetime.now(UTC):%Y-%m-%d}: {machine()}; medians of {repeats} runs in turn, warm page cache; "
+        f"load of the machine at the end {os.getloadavg()[0]:.1f}.",
         "",
-        "Ratios pair by pair, of wall time and of processor time, which other work on the machine disturbs less.",
+        "Ratios pair by pair, of wall time and of processor time (user and system, all threads and processes), which "
+        "other work on the machine disturbs less. Objects, steps and memory by one run each.",
         "",
-        "| slices | series | lesions | bytes read, s | SimpleITK reads, s | calcreport, s | ratio | ratio, processor "
+        "| slices | series | lesions | bytes read, s | SimpleITK reads, s | calcreport, s | ratio "
+        "| SimpleITK, processor s | calcreport, processor s | ratio, processor "
         "| with DICOM objects, s | SimpleITK, MB | calcreport, MB | volume, MB | allowed, MB |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
         *(
             f"| {row.slices} | {row.case.name} | {row.lesions} | {row.raw_s:.2f} | {row.simpleitk_s:.2f} "
-            f"| {row.ours_s:.2f} | {row.ratio:.2f} | {row.processor_ratio:.2f} | {row.objects_s:.2f} "
+            f"| {row.ours_s:.2f} | {row.ratio:.2f} | {row.processor_s['simpleitk']:.2f} "
+            f"| {row.processor_s['ours']:.2f} | {row.processor_ratio:.2f} | {row.objects_s:.2f} "
             f"| {row.simpleitk_bytes / 1e6:.0f} | {row.ours_bytes / 1e6:.0f} | {row.volume_bytes / 1e6:.0f} "
             f"| {row.limit_bytes / 1e6:.0f} |"
             for row in rows

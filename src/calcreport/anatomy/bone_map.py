@@ -14,7 +14,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.measure import label, regionprops
 
 from calcreport.anatomy.axial import find_sections
 from calcreport.anatomy.body import Body
@@ -338,14 +337,15 @@ class _Pieces:
         box = self.boxes[i - 1]
         solid = ~outside_planes(np.pad(self.labels[plane, box[1], box[2]] == i, 1)[None])[0, 1:-1, 1:-1]
         fine = min(plane * step[0] + step[0] // 2, self.volume.hu.shape[0] - 1)
-        found = []
-        for section in sorted(regionprops(label(solid, connectivity=1)), key=lambda s: -s.area)[:SAMPLED_SECTIONS]:
-            area_mm2 = float(section.area) * self.grid.spacing_mm[1] * self.grid.spacing_mm[2]
+        parts, _ = ndimage.label(solid)
+        area, places, found = np.bincount(parts.ravel())[1:], ndimage.find_objects(parts), []
+        for n in np.argsort(-area, kind="stable")[:SAMPLED_SECTIONS]:
+            area_mm2 = float(area[n]) * self.grid.spacing_mm[1] * self.grid.spacing_mm[2]
             if area_mm2 < np.pi * MIN_SECTION_DEPTH_MM**2:
                 break
-            own = np.kron(section.image, np.ones(step[1:], dtype=np.bool_))
-            top = (box[1].start + section.bbox[0]) * step[1] + self.grid.first[1]
-            left = (box[2].start + section.bbox[1]) * step[2] + self.grid.first[2]
+            own = (parts[places[n]] == n + 1).repeat(step[1], 0).repeat(step[2], 1)
+            top = (box[1].start + places[n][0].start) * step[1] + self.grid.first[1]
+            left = (box[2].start + places[n][1].start) * step[2] + self.grid.first[2]
             hu = self.volume.hu[fine, top : top + own.shape[0], left : left + own.shape[1]]
             own = own[: hu.shape[0], : hu.shape[1]]
             depth = ndimage.distance_transform_edt(np.pad(own, 1), sampling=spacing[1:])[1:-1, 1:-1]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from calcreport.anatomy.grid import Grid
-from calcreport.anatomy.morphology import TOUCHING_IN_PLANE, Mask, dilate
+from calcreport.anatomy.morphology import IN_PLANE, TOUCHING_IN_PLANE, Mask, dilate, join_neighbours
 
 UNENHANCED_HU: Final = 110
 """Blood without contrast has at most 70 HU, costal cartilage seldom more than 110; enhanced blood lies above."""
@@ -106,8 +106,7 @@ def find_lumen(grid: Grid, body: Mask, noise_hu: float) -> Lumen:
 
 def _flat(hu: NDArray[np.int16], noise_hu: float) -> Mask:
     """Blocks above unenhanced blood that differ from their four neighbours no more than noise makes them."""
-    high = np.maximum(*(ndimage.maximum_filter1d(hu, 3, axis=axis) for axis in (1, 2)))
-    low = np.minimum(*(ndimage.minimum_filter1d(hu, 3, axis=axis) for axis in (1, 2)))
+    high, low = (join_neighbours(hu, "cross", IN_PLANE, join) for join in (np.maximum, np.minimum))
     limit = round(FLAT_DEVIATIONS * noise_hu + FLAT_HU)
     return np.asarray((low > UNENHANCED_HU) & (high - low <= limit))
 
@@ -129,10 +128,9 @@ def _describe(grid: Grid, labels: NDArray[np.integer], count: int, noise_hu: flo
     mean = np.bincount(number, value, count + 1) / size
     spread = np.sqrt(np.maximum(np.bincount(number, value**2, count + 1) / size - mean**2, 0))
     # The nearest blocks around mix lumen and edge: they are skipped.
-    near = _spread(labels)
-    far = near
+    near = far = join_neighbours(labels, "cross", IN_PLANE, np.maximum)
     for _ in range(grid.steps(RIM_MM) - 1):
-        far = _spread(far)
+        far = join_neighbours(far, "cross", IN_PLANE, np.maximum)
     ring = (far > 0) & (near == 0)
     owner, around = far[ring], grid.hu[ring]
     rim = np.maximum(np.bincount(owner, minlength=count + 1), 1)
@@ -144,11 +142,6 @@ def _describe(grid: Grid, labels: NDArray[np.integer], count: int, noise_hu: flo
         is_even=spread <= MAX_SPREAD * noise_hu + MAX_SPREAD_HU,
         falls_off=(denser <= MAX_DENSER) & (fainter >= MIN_FAINTER) & (np.arange(count + 1) > 0),
     )  # fmt: skip
-
-
-def _spread(labels: NDArray[np.integer]) -> NDArray[np.integer]:
-    """Labels grown by one block within their slices; where two meet, the greater."""
-    return np.maximum(*(ndimage.maximum_filter1d(labels, 3, axis=axis) for axis in (1, 2)))
 
 
 def find_small_vessels(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +46,7 @@ def dilate(
     for _ in range(steps):
         before = grown
         for shape in _PASSES.get(element, (element,)):
-            grown = _pass(grown, shape, axes, np.logical_or)
+            grown = join_neighbours(grown, shape, axes, np.logical_or)
         if within is not None:
             grown &= within
             grown |= before
@@ -60,7 +60,7 @@ def erode(
     shrunk = mask.copy()
     for _ in range(steps):
         for shape in _PASSES.get(element, (element,)):
-            shrunk = _pass(shrunk, shape, axes, np.logical_and)
+            shrunk = join_neighbours(shrunk, shape, axes, np.logical_and)
             if not beyond:
                 _clear_border(shrunk, axes)
     return shrunk
@@ -108,12 +108,12 @@ def _outside(mask: Mask) -> Mask:
     return outside
 
 
-def _pass(mask: Mask, shape: Element, axes: tuple[int, ...], join: np.ufunc) -> Mask:
-    """Join each voxel with its neighbours; those beyond the border take no part."""
-    result = mask.copy()
+def join_neighbours(array: NDArray[Any], shape: Element, axes: tuple[int, ...], join: np.ufunc) -> NDArray[Any]:
+    """Join each voxel with its neighbours, of a mask or of numbers; those beyond the border take no part."""
+    result = array.copy()
     for axis in axes:
-        source = mask if shape == "cross" else result.copy()
-        upper, lower = [slice(None)] * mask.ndim, [slice(None)] * mask.ndim
+        source = array if shape == "cross" else result.copy()
+        upper, lower = [slice(None)] * array.ndim, [slice(None)] * array.ndim
         upper[axis], lower[axis] = slice(1, None), slice(None, -1)
         for to, of in ((tuple(upper), tuple(lower)), (tuple(lower), tuple(upper))):
             join(result[to], source[of], out=result[to])

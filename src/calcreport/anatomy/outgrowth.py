@@ -9,18 +9,15 @@ silently. Ends of bones, pelvis and spine have no such course: there nothing is 
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.measure import label, regionprops
+from skimage.morphology import convex_hull_image
 
 from calcreport.anatomy.components import Components, paint
-from calcreport.anatomy.morphology import outside_planes
-
-if TYPE_CHECKING:
-    from skimage.measure._regionprops import RegionProperties
+from calcreport.anatomy.morphology import TOUCHING_IN_PLANE, Element, dilate, erode, outside_planes
 
 GRID_MM: Final = 1.5
 """In-plane pixel of the outlines compared, mm."""
@@ -71,87 +68,75 @@ def find_outgrowths(
     boxes = components.box[skeleton]
     low, high = boxes[:, :, 0].min(0), boxes[:, :, 1].max(0)
     step = np.array([max(1, round(m / s)) for m, s in zip((STEP_MM, GRID_MM, GRID_MM), spacing_mm, strict=True)])
-    outlines, density = _outlines(hu, components, skeleton, (low, high), step)
+    box = (slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])), slice(int(low[2]), int(high[2])))
+    thin = tuple(slice(None, None, int(n)) for n in step)
+    outlines, density = ~outside_planes(paint(components, skeleton, box)[thin]), np.ascontiguousarray(hu[box][thin])
     grid_mm = tuple(float(s * m) for s, m in zip(step, spacing_mm, strict=True))
     residual = _residual(outlines, density, grid_mm)
     found: list[NDArray[np.int64]] = []
     labels, count = ndimage.label(residual, structure=np.ones((3, 3, 3)))
-    for i, box in enumerate(ndimage.find_objects(labels), start=1):
-        part = labels[box] == i
+    for i, place in enumerate(ndimage.find_objects(labels), start=1):
+        part = labels[place] == i
         if count == 0 or float(part.sum()) * float(np.prod(grid_mm)) < MIN_VOLUME_MM3:
             continue
-        planes_of = box[0]
+        planes_of = place[0]
         if not _lies_on_cortex(labels[planes_of] == i, outlines[planes_of], density[planes_of]):
             continue
-        start = np.array([s.start for s in box])
+        start = np.array([s.start for s in place])
         index = _fine_voxels(components, skeleton, part, start * step + low, step, hu.shape)
         if len(index) * float(np.prod(spacing_mm)) >= MIN_VOLUME_MM3:
             found.append(index)
     return found
 
 
-def _outlines(
-    hu: NDArray[np.int16],
-    components: Components,
-    skeleton: NDArray[np.bool_],
-    bounds: tuple[NDArray[np.int64], NDArray[np.int64]],
-    step: NDArray[np.int64],
-) -> tuple[NDArray[np.bool_], NDArray[np.int16]]:
-    """Filled outlines of the bones, thinned out, and the density on the same grid."""
-    low, high = bounds
-    box = (slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])), slice(int(low[2]), int(high[2])))
-    i, j, k = map(int, step)
-    thin = paint(components, skeleton, box)[::i, ::j, ::k]
-    return ~outside_planes(thin), np.ascontiguousarray(hu[box][::i, ::j, ::k])
-
-
 def _residual(outlines: NDArray[np.bool_], density: NDArray[np.int16], grid_mm: tuple[float, ...]) -> NDArray[np.bool_]:
     """What lies outside the bone's own course, on the grid of outlines."""
-    grown = [ndimage.binary_dilation(plane, structure=_disc(SLACK_MM, grid_mm)) for plane in outlines]
-    kernel = _disc(MIN_THICKNESS_MM / 2, grid_mm)
-    fewest = int(kernel.sum())
-    labels = cache(lambda plane: label(outlines[plane], connectivity=1))
-    sections = cache(lambda plane: regionprops(labels(plane)))
-    shafts = cache(lambda plane: [own for own in sections(plane) if _is_shaft(own, density[plane], grid_mm)])
+    grown, kernel = dilate(outlines, _disc(SLACK_MM, grid_mm)), _disc(MIN_THICKNESS_MM / 2, grid_mm)
+    labels, _ = ndimage.label(outlines, structure=TOUCHING_IN_PLANE)
+    boxes, area = ndimage.find_objects(labels), np.bincount(labels.ravel())
+    is_shaft = cache(lambda n: _is_shaft(labels[boxes[n - 1]][0] == n, density[boxes[n - 1]][0], grid_mm))
+
+    def continues(section: int, level: int) -> bool:
+        """Whether a section has a shaft of like size under or over it."""
+        box = boxes[section - 1]
+        others, shared = np.unique(labels[level][box[1:]][labels[box][0] == section], return_counts=True)
+        return any(
+            n > 0
+            and area[section] <= 2.5 * area[n]
+            and area[n] <= MAX_AREA_CHANGE * area[section]
+            and count >= 0.4 * area[n]
+            and is_shaft(n)
+            for n, count in zip(others.tolist(), shared, strict=True)
+        )
+
     residual = np.zeros_like(outlines)
     for k in [max(1, round(distance / grid_mm[0])) for distance in REFERENCE_MM]:
-        for i in range(k, len(outlines) - k):
-            beyond = outlines[i] & ~grown[i - k] & ~grown[i + k]
-            if np.count_nonzero(beyond) < fewest:
-                continue
-            for section in sections(i):
-                part = beyond[section.slice] & section.image
-                if np.count_nonzero(part) < fewest or not (part := ndimage.binary_opening(part, kernel)).any():
-                    continue
-                if all(_continues(section, shafts(plane), labels(plane)) for plane in (i - k, i + k)):
-                    residual[i][section.slice] |= part
+        if len(outlines) <= 2 * k:
+            break
+        beyond = outlines[k:-k] & ~grown[: -2 * k] & ~grown[2 * k :]
+        thick = dilate(erode(beyond, kernel), kernel)
+        own = labels[k:-k]
+        kept = np.zeros(len(area), dtype=np.bool_)
+        for n in np.unique(own[thick]).tolist():
+            plane = boxes[n - 1][0].start
+            kept[n] = continues(n, plane - k) and continues(n, plane + k)
+        residual[k:-k] |= thick & kept[own]
     return residual
 
 
-def _disc(radius_mm: float, grid_mm: tuple[float, ...]) -> NDArray[np.bool_]:
-    """Disc of a radius, a pixel at least, as a structuring element."""
-    reach = max(1, round(radius_mm / grid_mm[1]))
-    return np.asarray(np.hypot(*np.mgrid[-reach : reach + 1, -reach : reach + 1]) <= reach + 0.3)
+def _disc(radius_mm: float, grid_mm: tuple[float, ...]) -> Element:
+    """Disc of a radius, one pixel or two, which is all that pixels of a millimetre or more need."""
+    return "disc" if radius_mm / grid_mm[1] >= 1.5 else "cross"
 
 
-def _is_shaft(section: RegionProperties, density: NDArray[np.int16], grid_mm: tuple[float, ...]) -> bool:
-    """Whether a region looks like the section of a shaft: compact, of limbs' size, densely rimmed."""
-    if not 30.0 < section.area * grid_mm[1] * grid_mm[2] < np.pi / 4 * MAX_SHAFT_MM**2:
+def _is_shaft(section: NDArray[np.bool_], density: NDArray[np.int16], grid_mm: tuple[float, ...]) -> bool:
+    """Whether a region, in its box, looks like the section of a shaft: compact, of limbs' size, densely rimmed."""
+    area = int(np.count_nonzero(section))
+    if not 30.0 < area * grid_mm[1] * grid_mm[2] < np.pi / 4 * MAX_SHAFT_MM**2:
         return False
-    rim = section.image & ~ndimage.binary_erosion(section.image, iterations=2)
-    is_dense = float(np.percentile(density[section.slice][rim], 60)) >= MIN_CORTEX_HU
-    return is_dense and float(section.solidity) >= MIN_SOLIDITY
-
-
-def _continues(section: RegionProperties, shafts: list[RegionProperties], labels: NDArray[np.integer]) -> bool:
-    """Whether a section has a shaft of like size under or over it, in a plane whose regions have these labels."""
-    shared = np.bincount(labels[tuple(section.coords.T)], minlength=int(labels.max()) + 1)
-    return any(
-        section.area <= 2.5 * shaft.area
-        and shaft.area <= MAX_AREA_CHANGE * section.area
-        and shared[shaft.label] >= 0.4 * shaft.area
-        for shaft in shafts
-    )
+    rim = section & ~ndimage.binary_erosion(section, iterations=2)
+    is_dense = float(np.percentile(density[rim], 60)) >= MIN_CORTEX_HU
+    return is_dense and area >= MIN_SOLIDITY * int(np.count_nonzero(convex_hull_image(section)))
 
 
 def _fine_voxels(

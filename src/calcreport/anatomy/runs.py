@@ -77,10 +77,11 @@ def label_runs(runs: Runs, *, reach: int = 1) -> tuple[NDArray[np.int64], int]:
     """
     if runs.count == 0:
         return np.zeros(0, dtype=np.int64), 0
-    _, rows, columns = runs.shape
+    slices, rows, columns = runs.shape
     stride = columns + 2
-    first_key = runs.row * stride + runs.start
-    last_key = runs.row * stride + runs.stop - 1
+    kind = np.dtype(np.int32 if (slices + 2) * rows * stride < 2**31 else np.int64)  # half the bytes
+    first_key = (runs.row * stride + runs.start).astype(kind)
+    last_key = (runs.row * stride + runs.stop - 1).astype(kind)
     in_slice_row = runs.row % rows
     steps = [1, rows] if reach == 0 else [1, rows - 1, rows, rows + 1]
     heads, tails = [], []
@@ -89,13 +90,12 @@ def label_runs(runs: Runs, *, reach: int = 1) -> tuple[NDArray[np.int64], int]:
         shift = {1: 1, rows - 1: -1, rows: 0, rows + 1: 1}[step]
         target_row = in_slice_row + shift
         valid = np.flatnonzero((target_row >= 0) & (target_row < rows))
-        target = (runs.row[valid] + step) * stride
-        low = np.searchsorted(last_key, target + runs.start[valid] - reach, side="left")
-        high = np.searchsorted(first_key, target + runs.stop[valid] - 1 + reach, side="right")
+        low = np.searchsorted(last_key, first_key[valid] + (step * stride - reach), side="left")
+        high = np.searchsorted(first_key, last_key[valid] + (step * stride + reach), side="right")
         counts = np.maximum(high - low, 0)
-        heads.append(np.repeat(valid, counts))
-        tails.append(count_up(counts) + np.repeat(low, counts))
+        heads.append(np.repeat(valid.astype(np.int32), counts))
+        tails.append((count_up(counts) + np.repeat(low, counts)).astype(np.int32))
     head, tail = np.concatenate(heads), np.concatenate(tails)
-    graph = coo_array((np.ones(head.size, dtype=np.int8), (head, tail)), shape=(runs.count, runs.count))
+    graph = coo_array((np.ones(head.size), (head, tail)), shape=(runs.count, runs.count))  # numbers that scipy asks for
     count, labels = connected_components(graph, directed=False)
     return labels.astype(np.int64), int(count)

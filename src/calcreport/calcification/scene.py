@@ -54,7 +54,7 @@ class Scene:
     noise_hu: float
     """Noise of soft tissue, HU."""
 
-    @property
+    @cached_property
     def spacing_mm(self) -> tuple[float, float, float]:
         """Spacing along slice, row, column, mm."""
         return self.volume.geometry.spacing_mm

@@ -28,6 +28,7 @@ _HARD_EDGE_VOXELS: Final = 6
 """So many voxels of tissue side by side against padding are an edge of the field of view, not noise."""
 _HARD_EDGE_REACH: Final = 9
 """Side of the square, in voxels, in which they must lie, and in which padding is then not imaged."""
+_LARGEST_SPECK: Final = 1_000  # voxels of the padding's value that are followed one by one
 _LOOK: Final = 4
 """Every fourth row and column is looked at for padding beside tissue: a shorter edge is too short to matter."""
 _WIDEST_STEP: Final = 8  # of the rows and columns looked at for plausibility
@@ -253,9 +254,10 @@ def _without_air(
     if not _meet(air_like, values, tissue):
         return outside
     hard = _beside(air_like) & (values > tissue) & ~outside
-    edge = _count_around(hard & (_count_around(hard) >= _HARD_EDGE_VOXELS)) > 0
-    edge &= air_like
-    return outside | (edge & _reached(air_like, edge)) if edge.any() else outside
+    hard &= _count_around(hard) >= _HARD_EDGE_VOXELS
+    edge = np.flatnonzero((_count_around(hard) > 0) & air_like)
+    outside.reshape(-1)[edge[_reach_border(air_like, edge)]] = True
+    return outside
 
 
 def _beside(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -270,32 +272,40 @@ def _beside(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _count_around(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Voxels of a mask in the square of `_HARD_EDGE_REACH` around each: sums of sums, faster than any filter."""
-    count = np.pad(mask.view(np.uint8), _HARD_EDGE_REACH // 2)
-    for _ in mask.shape:
-        pairs = count[:-1] + count[1:]
-        fours = pairs[:-2] + pairs[2:]
-        count = (fours[:-5] + fours[4:-1] + count[8:]).T
-    return count
+    wide = np.pad(mask.view(np.uint8), _HARD_EDGE_REACH // 2)
+    count, rim = wide.reshape(-1), _HARD_EDGE_REACH - 1
+    for step in (wide.shape[1], 1):  # of the rows as one line; what a row's end adds to the next falls on the rim
+        pairs = count[:-step] + count[step:]
+        fours = pairs[: -2 * step] + pairs[2 * step :]
+        count = fours[: -5 * step] + fours[4 * step : -step] + count[rim * step :]
+    return np.pad(count, (0, rim)).reshape(-1, wide.shape[1])[:, :-rim]
 
 
-def _reached(mask: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Wanted voxels of a mask whose connected part reaches the border of the image."""
-    clear, column = ~mask, np.arange(mask.shape[1], dtype=np.uint16)
-    ends = (clear.argmax(axis=1), mask.shape[1] - 1 - clear[:, ::-1].argmax(axis=1))
-    first, last = (end.astype(np.uint16)[:, None] for end in ends)
-    reached = mask & ((column < first) | (column > last) | mask.all(axis=1, keepdims=True))
-    reached[[0, -1]] = mask[[0, -1]]
-    # A rim of false spares every look at a neighbour the question whether there is one.
-    wide, rest = np.pad(reached, 1), np.pad(mask & ~reached, 1)
-    grown, closed = wide.reshape(-1), rest.reshape(-1)
-    steps = np.array([[-1], [1], [-wide.shape[1]], [wide.shape[1]]])
-    new = np.flatnonzero(closed)
-    new = new[grown[new + steps].any(axis=0)]
-    while new.size:
-        grown[new], closed[new] = True, False
-        near = (new + steps).ravel()
-        new = np.unique(near[closed[near]])
-    return np.asarray(wanted & wide[1:-1, 1:-1])
+def _reach_border(mask: NDArray[np.bool_], index: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether the connected part of a mask that holds each of some voxels, flat indices, reaches the border."""
+    width, clear = mask.shape[1], ~mask
+    row, column = np.divmod(index, width)
+    # Nearly all reach it along their row.
+    first, last = clear.argmax(axis=1), width - 1 - clear[:, ::-1].argmax(axis=1)
+    is_open = (column < first[row]) | (column > last[row]) | mask.all(axis=1)[row]
+    # The rest are mostly specks of air, soon followed to their end or to one of the others.
+    ends = np.zeros_like(mask)
+    ends[[0, -1]] = ends[:, [0, -1]] = True
+    ends.reshape(-1)[index[is_open]] = True
+    is_set, is_end = mask.reshape(-1).data, ends.reshape(-1).data
+    for n in np.flatnonzero(~is_open):
+        part, todo = set[int](), [int(index[n])]
+        while todo:
+            at = todo.pop()
+            if is_end[at]:
+                is_open[n] = True
+                break
+            near = [m for m in (at - 1, at + 1, at - width, at + width) if is_set[m] and m not in part]
+            part.update(near)
+            todo += near
+            if len(part) > _LARGEST_SPECK:
+                return reaching_border(mask).reshape(-1)[index]
+    return is_open
 
 
 def reaching_border(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
