@@ -108,6 +108,8 @@ class FindingPattern(Record):
     id: Annotated[str, AfterValidator(_check_pattern), BeforeValidator(_as_code)] | None = None
     confidence: Confidence | None = None
     """``None`` when a reader names the pattern without saying how sure: taken as the reader's word."""
+    shape: Word | None = None
+    """Plain shape that is seen, named or not, such as ``"punctate"``."""
 
 
 class FindingFoci(Record):
@@ -274,7 +276,11 @@ def finding_facts(lesion: MeasuredLesion | ProjectedLesion | Lesion) -> dict[str
             **_shared(lesion.density, FindingDensity) | {"is_certain": lesion.density.is_certain}
         ),
         "depth": FindingDepth.model_validate(_shared(lesion.depth, FindingDepth)),
-        "pattern": FindingPattern(id=lesion.pattern.id, confidence=lesion.pattern.confidence),
+        "pattern": FindingPattern(
+            id=lesion.pattern.id,
+            confidence=lesion.pattern.confidence,
+            shape=shape if isinstance(shape := lesion.pattern.features.get("morphology"), str) else None,
+        ),
         "bone_relation": lesion.bone_relation,
         "foci": FindingFoci(**_shared(lesion.foci, FindingFoci)),
         "features": FindingFeatures.model_validate(

@@ -99,6 +99,10 @@ _OWN: Final[Mapping[str, Fact]] = {  # facts that are no field of the clinical f
     "pattern.id": _word("pattern", *(f"P{number:02d}" for number in range(1, 31))),
     "pattern.is_sure": _answer("the pattern was read with at least moderate confidence"),
     "pattern.confidence": _word("confidence the pattern was read with", "high", "moderate", "low"),
+    "pattern.shape": _word(
+        "plain shape", "clustered", "rim", "linear", "sheet-like", "plate", "tram-track", "phlebolith-like", "punctate",
+        "amorphous",
+    ),
     "pattern.read_by": _word("rule that read the pattern from a reader's features"),
     "bone.relation": _word("relation to bone", "separate", "abuts", "contiguous", "cannot_determine"),
     "foci.count": _number("number of foci"),
