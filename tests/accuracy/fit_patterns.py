@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 import calcreport
 from calcreport.calcification.patterns import criteria
 from calcreport.calcification.patterns.features import Features
-from calcreport.calcification.patterns.table import Cases, PatternTable, Row
+from calcreport.model.pattern_table import Cases, PatternTable, Row, grade_cases
 from calcreport.model.report import DepthClass
 
 TABLE = Path(criteria.__file__).with_name("ct.toml")
@@ -100,7 +100,7 @@ class Fit:
         self.grades = np.array([self._grade(self.patterns[name]) for name in self.names])
 
     def _grade(self, cases: Cases) -> NDArray[np.float64]:
-        return np.asarray(criteria.grade_cases(cases, self.values)[0])
+        return np.asarray(grade_cases(cases, self.values)[0])
 
     def loss(self) -> float:
         """Weighted mean of minus the log chance of the true pattern."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from calcreport.calcification.patterns.criteria import pattern_table, pattern_values, score_patterns
+from calcreport.calcification.patterns.criteria import pattern_table, pattern_values
 from calcreport.calcification.patterns.features import Features
 from calcreport.model.geometry import VolumeGeometry
+from calcreport.model.pattern_table import score_patterns
 from calcreport.model.report import Confidence, Pattern, YesNo
 from calcreport.model.terms import INDETERMINATE_PATTERN, PATTERN_LABELS
 
