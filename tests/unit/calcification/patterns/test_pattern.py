@@ -64,7 +64,9 @@ def geometry(slice_mm=1.0):
 
 
 def read(features, slice_mm=1.0, region=None):
-    return read_pattern(features, geometry=geometry(slice_mm), slice_thickness_mm=slice_mm, region=region)
+    return read_pattern(
+        features, geometry=geometry(slice_mm), slice_thickness_mm=slice_mm, region=region, table=pattern_table()
+    )
 
 
 def picture(pattern, **changes):
