@@ -165,10 +165,10 @@ class Fit:
         return float(-np.average(np.log(chance + 1e-3), weights=self.weight))
 
     def descend(self, sweeps: int) -> PatternTable:
-        """Move one row of one pattern after the other."""
+        """Move one row after the other, of the patterns that samples show."""
         best = self.loss()
         for _ in range(sweeps):
-            for number, name in enumerate(self.names):
+            for number, name in ((n, name) for n, name in enumerate(self.names) if n in self.truth):
                 for case, rows in enumerate(self.patterns[name].cases):
                     for place in range(len(rows)):
                         for row in self._moves(self.patterns[name].cases[case][place]):
