@@ -28,14 +28,25 @@ import numpy as np
 from calcphantom.insert import KINDS, ROUGH_KINDS, Wish, insert_lesions, map_tissues, read_host, write_host
 from numpy.typing import NDArray
 from perturb import thin_slices
-from run_unseen import LEAST_BLOCKS, TISSUES, VERDICTS, meets, pattern_verdict, ratio, reported_of, table, write_into
+from run_unseen import (
+    LEAST_BLOCKS,
+    TISSUES,
+    VERDICTS,
+    is_chosen,
+    meets,
+    pattern_verdict,
+    ratio,
+    reported_of,
+    table,
+    write_into,
+)
 from unseen_studies import Study, find_studies
 
 import calcreport
 from calcreport.calcification.patterns import criteria, pattern
 from calcreport.calcification.patterns.features import Features
 from calcreport.model.geometry import VolumeGeometry
-from calcreport.model.pattern_table import Cases, PatternTable, Row, grade_cases
+from calcreport.model.pattern_table import Cases, PatternTable, Row, grade_cases, read_table
 from calcreport.model.report import DepthClass
 
 TABLE = Path(criteria.__file__).with_name("ct.toml")
@@ -87,10 +98,12 @@ class Sample:
         return read.id, read.confidence.value
 
 
-def samples_of(study: Study, definition: str, seed: int, work: Path, *, is_thin: bool) -> list[Sample]:
+def samples_of(study: Study, definition: str, seed: int, work: Path, *, is_thin: bool, is_made: bool) -> list[Sample]:
     """Lesions of one definition put into a study that are found again; made once and kept in a file."""
     name = f"{study.name}-{definition}-{seed}{'-thin' * is_thin}"
     kept = work / f"{name}.json"
+    if not kept.exists() and not is_made:
+        return []
     if not kept.exists():
         made = list(_made(study, definition, seed, work / name, is_thin=is_thin))
         kept.write_text(json.dumps([dataclasses.asdict(sample) for sample in made]), encoding="utf-8")
@@ -257,19 +270,23 @@ def main() -> int:
     parser.add_argument("--work", type=Path, required=True, help="folder in which the samples are kept")
     parser.add_argument("--seeds", type=_numbers, default=[1], help="comma list; each puts its own lesions in")
     parser.add_argument("--thin", type=_numbers, default=[], help="seeds of copies on thin slices")
+    parser.add_argument("--studies", default="*", help="comma list of names or patterns")
+    parser.add_argument("--kept", action="store_true", help="make no samples: those kept in --work are all")
+    parser.add_argument("--start", type=Path, default=TABLE, help="table the fit begins with: not one fitted to these")
     parser.add_argument("--folds", type=int, default=4)
     parser.add_argument("--write", action="store_true", help=f"put the numbers into {TABLE.name}")
     parser.add_argument("--figures", action="store_true", help="put the figures into docs/accuracy.md")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    start = criteria.pattern_table()
+    start = read_table(options.start.read_text(encoding="utf-8"), criteria.FEATURES)
+    studies = [s for s in find_studies(options.data, options.work) if is_chosen(s, options.studies)]
     samples = [
         sample
-        for study in find_studies(options.data, options.work)
+        for study in studies
         for is_thin, seeds in ((False, options.seeds), (True, options.thin))
         for seed in seeds
         for definition in DEFINITIONS
-        for sample in samples_of(study, definition, seed, options.work, is_thin=is_thin)
+        for sample in samples_of(study, definition, seed, options.work, is_thin=is_thin, is_made=not options.kept)
     ]
     text = figures(left_out(samples, start, options.folds))
     sys.stdout.write(text + "\n")

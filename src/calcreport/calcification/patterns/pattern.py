@@ -137,9 +137,9 @@ def _named_features(
 
 
 SMALL_MM: Final = 10.0
-SLENDER: Final = 0.35
+SLENDER: Final = 0.4
 FLAT: Final = 0.4
-LINE_MM: Final = 12.0
+LINE_MM: Final = 10.0
 """Longest diameter of a small focus; width over length of a line, thickness over width of a sheet, and the length from
 which either is called so (proposals)."""
 
