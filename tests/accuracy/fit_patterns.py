@@ -6,7 +6,7 @@ The folders are those of `run_unseen`. Lesions of both definitions are put into 
 whole analysis; what comes of a host is kept in ``--work`` and made once. ``--thin`` draws hosts anew on slices of 1 mm
 before lesions are put in. With ``--figures`` each lesion is named by a table fitted without any lesion of its host, and
 the counts go into docs/accuracy.md: "indeterminate" is never right. ``--write`` fits the table to all. Limits of signs
-and flags, which have a plain meaning, stay.
+and flags, which have a plain meaning, stay, as do rows with a source of their own.
 """
 
 from __future__ import annotations
@@ -198,6 +198,8 @@ class Fit:
         return PatternTable(signs=self.signs, patterns=self.patterns)
 
     def _moves(self, row: Row) -> Iterator[Row]:
+        if row.source:
+            return
         for weight in (0.6 * row.weight, 0.8 * row.weight, min(0.95, 1.3 * row.weight), 0.95):
             if weight > 0.08 and abs(weight - row.weight) > 0.03:
                 yield replace(row, weight=weight)
