@@ -38,8 +38,8 @@ CLEFT_MM: Final = 2.5
 """Mineral farther from the cortex than this has soft tissue in between."""
 
 FEW_VOXELS: Final = 4.0
-"""Below this many voxel diagonals across, shape is read with moderate confidence at most; with low confidence below half
-of them, and where the table says that the pattern is never sure (proposal)."""
+"""Below this many voxel diagonals across, shape is read with moderate confidence at most: low below half of them, and
+where the table says that the pattern is never sure (proposal)."""
 
 RIM_LEVEL: Final = 0.6
 """A rim's centre stands out of the tissue around by less than this share of the rim (proposal)."""
