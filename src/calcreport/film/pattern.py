@@ -17,6 +17,7 @@ TRACK_MM: Final = 40.0
 COMPLETE: Final = 0.95
 """Share of the circumference below which a gap in the rim is seen."""
 SPECK_MM: Final = 3.0
+"""Median length of foci that are specks."""
 MIN_SCORE: Final = 0.5
 """Lowest score of a pattern that is named."""
 
@@ -24,6 +25,7 @@ MORPHOLOGY: Final = {
     "P01": "phlebolith-like", "P02": "tram-track", "P05": "rim", "P09": "amorphous", "P10": "plate",
     "P11": "sheet-like", "P14": "punctate",
 }  # fmt: skip
+"""Plain shape of each pattern."""
 LABELS: Final = {name: PATTERN_LABELS[name] for name in (*MORPHOLOGY, INDETERMINATE_PATTERN)}
 """Patterns that a film may show."""
 

@@ -73,9 +73,9 @@ def read_pattern(
     best, score = ranked[0]
     confidence = _confidence(score, score - ranked[1][1], seen[best])
     diagonals = features.largest_focus_mm / geometry.voxel_diagonal_mm
-    to_fascia_mm, is_weak = features.to_fascia_mm, table.patterns[best].never_sure
+    to_fascia_mm, is_weak, is_sheet = features.to_fascia_mm, table.patterns[best].never_sure, best == "P11"
     is_along = to_fascia_mm is not None and to_fascia_mm <= ALONG_FASCIA_MM
-    is_limited = diagonals < FEW_VOXELS or thickest > RIM_SLICE_MM or (best == "P11" and not is_along) or is_weak
+    is_limited = diagonals < FEW_VOXELS or thickest > RIM_SLICE_MM or (is_sheet and not is_along) or is_weak
     if confidence is Confidence.HIGH and is_limited:
         confidence = Confidence.MODERATE
     caveats = []
@@ -83,7 +83,7 @@ def read_pattern(
         caveats.append("Only a few voxels wide: the shape is not resolved.")
     elif seen[best] < HIGH_SEEN:
         caveats.append("The voxels do not resolve all that the pattern rests on.")
-    is_far = best == "P11" and (to_fascia_mm or 0.0) > FAR_FROM_FASCIA_MM
+    is_far = is_sheet and (to_fascia_mm or 0.0) > FAR_FROM_FASCIA_MM
     is_apart = features.is_vessel_chain and best != "P02"  # foci in a row that are no vessel may be several lesions
     if diagonals < FEW_VOXELS / (1 if is_weak else 2) or is_far or is_apart:
         confidence = Confidence.LOW
