@@ -1,85 +1,155 @@
-"""Fit limits and weights of ``patterns/ct.toml`` to lesions of known pattern, one row at a time.
+"""Fit ``patterns/ct.toml`` to lesions of known pattern put into real CT, and say how often the right one is named.
 
-Hosts are folders of real CT series; lesions of both definitions are put into them, found and described. ``--folds``
-leaves hosts out in turn and prints how many of their lesions are named right, which is the figure to quote. The table
-printed with ``--write`` is that fitted to all. Limits of signs and flags, which have a plain meaning, stay.
+python tests/accuracy/fit_patterns.py FOLDER... --work SAMPLES [--seeds 1,2] [--thin 1,2] [--write] [--figures]
+
+The folders are those of `run_unseen`. Lesions of both definitions are put into each host, found and described by the
+whole analysis; what comes of a host is kept in ``--work`` and made once. ``--thin`` draws hosts anew on slices of 1 mm
+before lesions are put in. With ``--figures`` each lesion is named by a table fitted without any lesion of its host, and
+the counts go into docs/accuracy.md: "indeterminate" is never right. ``--write`` fits the table to all. Limits of signs
+and flags, which have a plain meaning, stay, as do rows with a source of their own.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
 import re
+import shutil
 import sys
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from calcphantom.insert import KINDS, ROUGH_KINDS, Tissue, Wish, insert_lesions, map_tissues, read_host, write_host
+from calcphantom.insert import KINDS, ROUGH_KINDS, Wish, insert_lesions, map_tissues, read_host, write_host
 from numpy.typing import NDArray
+from perturb import thin_slices
+from run_unseen import (
+    LEAST_BLOCKS,
+    TISSUES,
+    VERDICTS,
+    is_chosen,
+    meets,
+    pattern_verdict,
+    ratio,
+    reported_of,
+    table,
+    write_into,
+)
+from unseen_studies import Study, find_studies
 
 import calcreport
-from calcreport.calcification.patterns import criteria
+from calcreport.calcification.patterns import criteria, pattern
 from calcreport.calcification.patterns.features import Features
-from calcreport.calcification.patterns.table import Cases, PatternTable, Row
+from calcreport.model.geometry import VolumeGeometry
+from calcreport.model.pattern_table import Cases, PatternTable, Row, grade_cases, read_table
 from calcreport.model.report import DepthClass
 
 TABLE = Path(criteria.__file__).with_name("ct.toml")
+DOCUMENT = Path(__file__).parents[2] / "docs" / "accuracy.md"
+MARKS = ("<!-- patterns: written by tests/accuracy/fit_patterns.py -->", "<!-- end of patterns -->")
 STEEPNESS, FLOOR = 2.0, 0.004
 """Grades become chances as their powers; no grade counts as less than the floor."""
 LEAST_GAIN = 1e-3
 """A row changes only for a gain of mean log chance above this: limits stay where the data say little."""
 SIZE_SLACK = 0.35
 """A finding whose length differs by more than this share, and 6 mm, has merged with something else."""
+DEFINITIONS = {"first": KINDS, "second": ROUGH_KINDS}
+MATCH_MM, FAR_TOO_LARGE = 2.0, 3.0
+"""As in `run_unseen`: a lesion so many times as long as the true one is another thing that happens to include it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One lesion."""
+    """One lesion that was found, with what its pattern is read from."""
 
     host: str
+    definition: str
     pattern: str
-    values: dict[str, float]
+    is_whole: bool
+    """Measured alone and at its length: only such are fitted to, all are counted."""
+    spacing_mm: tuple[float, float, float]
+    thickness_mm: float | None
+    region: str | None
+    features: dict[str, Any]
+
+    def described(self) -> Features:
+        """Features as the analysis has them."""
+        known = {name: self.features[name] for name in Features.__dataclass_fields__}
+        known["layer"] = DepthClass(known["layer"])
+        known["bone_gap_mm"] = np.inf if known["bone_gap_mm"] is None else known["bone_gap_mm"]
+        return Features(**known)
+
+    def values(self) -> dict[str, float]:
+        """Values the table names."""
+        thickest = max(self.spacing_mm[0], self.thickness_mm or 0.0)
+        return criteria.pattern_values(self.described(), (thickest, *self.spacing_mm[1:]), self.region)
+
+    def named(self, fitted: PatternTable) -> tuple[str, str]:
+        """Pattern and confidence by a table, as a report has them."""
+        geometry = VolumeGeometry(affine=np.diag([*self.spacing_mm, 1.0]), shape=(1, 1, 1))
+        read = pattern.read_pattern(
+            self.described(), geometry=geometry, slice_thickness_mm=self.thickness_mm, region=self.region, table=fitted
+        )
+        return read.id, read.confidence.value
 
 
-def samples_of(folder: Path, work: Path, seed: int) -> Iterator[Sample]:
-    """Lesions put into one series that are found again."""
-    host = read_host(folder)
+def samples_of(study: Study, definition: str, seed: int, work: Path, *, is_thin: bool, is_made: bool) -> list[Sample]:
+    """Lesions of one definition put into a study that are found again; made once and kept in a file."""
+    name = f"{study.name}-{definition}-{seed}{'-thin' * is_thin}"
+    kept = work / f"{name}.json"
+    if not kept.exists() and not is_made:
+        return []
+    if not kept.exists():
+        made = list(_made(study, definition, seed, work / name, is_thin=is_thin))
+        kept.write_text(json.dumps([dataclasses.asdict(sample) for sample in made]), encoding="utf-8")
+        sys.stderr.write(f"{name}: {len(made)} lesions\n")
+    return [
+        Sample(**entry | {"spacing_mm": tuple(entry["spacing_mm"])})
+        for entry in json.loads(kept.read_text(encoding="utf-8"))
+    ]
+
+
+def _made(study: Study, definition: str, seed: int, copy: Path, *, is_thin: bool) -> Iterator[Sample]:
+    host = read_host(study.folder)
+    host = thin_slices(host, seed) if is_thin else host
     tissues = map_tissues(host.hu(), host.geometry)
-    seen = [tissue for tissue in Tissue if tissues.sites[tissue].any()]
-    rng = np.random.default_rng((seed, zlib.crc32(str(folder).encode())))
-    for kinds in (KINDS, ROUGH_KINDS):
-        wishes = tuple(
-            Wish(kind=name, diameter_mm=float(rng.choice(kinds[name].diameters_mm)),
-                 hu=float(rng.uniform(*kinds[name].hu)), tissue=seen[int(rng.integers(len(seen)))])
-            for name in rng.permutation(list(kinds))
+    seen = [tissue for tissue in TISSUES[study.part] if tissues.sites[tissue].sum() >= LEAST_BLOCKS]
+    if not seen:
+        return
+    boxes = [known.box for known in study.known] + ([] if study.tumour is None else [study.tumour])
+    avoid = tuple((tuple(float(v) for v in low), tuple(float(v) for v in high)) for low, high in boxes)
+    rng = np.random.default_rng((seed, zlib.crc32(study.name.encode())))
+    kinds = DEFINITIONS[definition]
+    wishes = tuple(
+        Wish(kind=name, diameter_mm=float(rng.choice(kinds[name].diameters_mm)),
+             hu=float(rng.uniform(*kinds[name].hu)), tissue=seen[int(rng.integers(len(seen)))])
+        for name in rng.permutation(list(kinds))
+    )  # fmt: skip
+    made = insert_lesions(host, wishes, seed=seed, avoid=avoid, tissues=tissues)
+    write_host(made.host, copy, salt=copy.name)
+    reports = [r.report for r in calcreport.analyze(copy) if r.report is not None]
+    shutil.rmtree(copy)
+    lesions = [(lesion, reported_of(lesion.model_dump(mode="json"))) for report in reports for lesion in report.lesions]
+    boxes = [tuple(np.array(corner) for corner in truth.box_lps_mm) for truth in made.lesions]
+    for truth, box in zip(made.lesions, boxes, strict=True):
+        largest = FAR_TOO_LARGE * (truth.max_diameter_mm + MATCH_MM)
+        own = [each for each in lesions if meets(each[1], box, MATCH_MM) and (each[1].diameter_mm or 0.0) <= largest]
+        if not own:
+            continue
+        lesion, as_reported = max(own, key=lambda each: each[1].diameter_mm or 0.0)
+        off = abs((as_reported.diameter_mm or 0.0) - truth.max_diameter_mm)
+        is_alone = sum(meets(as_reported, other) for other in boxes) == 1
+        yield Sample(
+            host=study.name, definition=definition, pattern=truth.pattern,
+            is_whole=is_alone and off <= max(6.0, SIZE_SLACK * truth.max_diameter_mm),
+            spacing_mm=host.geometry.spacing_mm, thickness_mm=host.thickness_mm, region=reports[0].study.body_part,
+            features=lesion.pattern.features,
         )  # fmt: skip
-        made = insert_lesions(host, wishes, seed=seed, tissues=tissues)
-        copy = work / f"{folder.name}-{len(kinds)}-{next(iter(kinds))[:5]}"
-        write_host(made.host, copy, salt=copy.name)
-        reports = [r.report for r in calcreport.analyze(copy) if r.report is not None]
-        for truth in made.lesions:
-            low, high = (np.array(corner) for corner in truth.box_lps_mm)
-            for lesion in (lesion for report in reports for lesion in report.lesions):
-                box = np.array(lesion.location.bbox_lps_mm)
-                off = abs((lesion.size.max_diameter_mm or 0.0) - truth.max_diameter_mm)
-                if (
-                    (box[0] <= high).all()
-                    and (low <= box[1]).all()
-                    and off <= max(6.0, SIZE_SLACK * truth.max_diameter_mm)
-                ):
-                    spacing = (host.geometry.spacing_mm[0], *host.geometry.spacing_mm[1:])
-                    yield Sample(host=folder.name, pattern=truth.pattern, values=_values(lesion, spacing))
-                    break
-
-
-def _values(lesion: Any, spacing: tuple[float, float, float]) -> dict[str, float]:
-    known = {name: lesion.pattern.features[name] for name in Features.__dataclass_fields__}
-    known["layer"] = DepthClass(known["layer"])
-    known["bone_gap_mm"] = np.inf if known["bone_gap_mm"] is None else known["bone_gap_mm"]
-    return criteria.pattern_values(Features(**known), spacing)
 
 
 class Fit:
@@ -87,9 +157,8 @@ class Fit:
 
     def __init__(self, samples: list[Sample], table: PatternTable) -> None:
         """Weigh samples so that each pattern counts by the root of its number."""
-        self.values: dict[str, NDArray[np.float64]] = {
-            name: np.array([s.values[name] for s in samples]) for name in samples[0].values
-        }
+        values = [s.values() for s in samples]
+        self.values: dict[str, NDArray[np.float64]] = {name: np.array([v[name] for v in values]) for name in values[0]}
         self.signs, self.patterns = dict(table.signs), dict(table.patterns)
         for name, cases in self.signs.items():
             self.values[name] = self._grade(cases)
@@ -100,7 +169,7 @@ class Fit:
         self.grades = np.array([self._grade(self.patterns[name]) for name in self.names])
 
     def _grade(self, cases: Cases) -> NDArray[np.float64]:
-        return np.asarray(criteria.grade_cases(cases, self.values)[0])
+        return np.asarray(grade_cases(cases, self.values)[0])
 
     def loss(self) -> float:
         """Weighted mean of minus the log chance of the true pattern."""
@@ -109,10 +178,10 @@ class Fit:
         return float(-np.average(np.log(chance + 1e-3), weights=self.weight))
 
     def descend(self, sweeps: int) -> PatternTable:
-        """Move one row of one pattern after the other."""
+        """Move one row after the other, of the patterns that samples show."""
         best = self.loss()
         for _ in range(sweeps):
-            for number, name in enumerate(self.names):
+            for number, name in ((n, name) for n, name in enumerate(self.names) if n in self.truth):
                 for case, rows in enumerate(self.patterns[name].cases):
                     for place in range(len(rows)):
                         for row in self._moves(self.patterns[name].cases[case][place]):
@@ -129,6 +198,8 @@ class Fit:
         return PatternTable(signs=self.signs, patterns=self.patterns)
 
     def _moves(self, row: Row) -> Iterator[Row]:
+        if row.source:
+            return
         for weight in (0.6 * row.weight, 0.8 * row.weight, min(0.95, 1.3 * row.weight), 0.95):
             if weight > 0.08 and abs(weight - row.weight) > 0.03:
                 yield replace(row, weight=weight)
@@ -140,12 +211,6 @@ class Fit:
                 low, high = row.low + a * step, row.high + b * step
                 if high > low and not (row.falls and row.feature.endswith("_count") and low < 1):
                     yield replace(row, low=low, high=high)
-
-
-def right_share(table: PatternTable, samples: list[Sample]) -> float:
-    """Share of samples whose own pattern has the best grade."""
-    fit = Fit(samples, table)
-    return float((fit.grades.argmax(axis=0) == fit.truth).mean())
 
 
 def write(table: PatternTable, path: Path) -> None:
@@ -167,27 +232,70 @@ def write(table: PatternTable, path: Path) -> None:
     path.write_text("\n".join(lines), encoding="utf-8")
 
 
+def left_out(samples: list[Sample], start: PatternTable, folds: int) -> list[tuple[Sample, str, str]]:
+    """Each sample with the pattern and confidence given by a table that was fitted without its host."""
+    fold = [zlib.crc32(s.host.encode()) % folds for s in samples]
+    named = []
+    for left in sorted(set(fold)):
+        kept = [s for s, n in zip(samples, fold, strict=True) if n != left and s.is_whole]
+        fitted = Fit(kept, start).descend(2)
+        named += [(s, *s.named(fitted)) for s, n in zip(samples, fold, strict=True) if n == left]
+    return named
+
+
+def figures(named: Iterable[tuple[Sample, str, str]]) -> str:
+    """Counts by spacing of slices, definition and pattern."""
+    counts: dict[tuple[str, str, str], Counter[str]] = {}
+    hosts = set()
+    for sample, as_pattern, confidence in named:
+        hosts.add(sample.host)
+        entry = {"pattern": sample.pattern, "pattern_as": as_pattern, "confidence": confidence}
+        slices = f"{sample.spacing_mm[0]:.1f}"
+        for key in (("all", "both"), ("all", sample.definition), (sample.pattern, "both")):
+            counts.setdefault((slices, *key), Counter())[pattern_verdict(entry)] += 1
+    lines = [
+        (*key, sum(count.values()), *(ratio(count[verdict], sum(count.values())) for verdict in VERDICTS))
+        for key, count in sorted(counts.items(), key=lambda item: (item[0][0], item[0][1] != "all", item[0]))
+    ]
+    head = f"Lesions found in {len(hosts)} hosts, each named by a table fitted without the lesions of its host."
+    return f"{head}\n\n" + table(f"slices, mm|pattern|definition|found|{'|'.join(VERDICTS)}", lines)
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",") if number]
+
+
 def main() -> int:
     """Fit."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("hosts", type=Path, nargs="+", help="folders of axial CT series")
-    parser.add_argument("--work", type=Path, required=True, help="scratch folder for copies with lesions")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--folds", type=int, default=3)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, nargs="+", help="folders with studies and their readings")
+    parser.add_argument("--work", type=Path, required=True, help="folder in which the samples are kept")
+    parser.add_argument("--seeds", type=_numbers, default=[1], help="comma list; each puts its own lesions in")
+    parser.add_argument("--thin", type=_numbers, default=[], help="seeds of copies on thin slices")
+    parser.add_argument("--studies", default="*", help="comma list of names or patterns")
+    parser.add_argument("--kept", action="store_true", help="make no samples: those kept in --work are all")
+    parser.add_argument("--start", type=Path, default=TABLE, help="table the fit begins with: not one fitted to these")
+    parser.add_argument("--folds", type=int, default=4)
     parser.add_argument("--write", action="store_true", help=f"put the numbers into {TABLE.name}")
+    parser.add_argument("--figures", action="store_true", help="put the figures into docs/accuracy.md")
     options = parser.parse_args()
-    samples = [s for folder in options.hosts for s in samples_of(folder, options.work, options.seed)]
-    start = criteria.pattern_table()
-    folds = [zlib.crc32(s.host.encode()) % options.folds for s in samples]
-    for fold in sorted(set(folds)):
-        kept, left = ([s for s, n in zip(samples, folds, strict=True) if (n == fold) is out] for out in (False, True))
-        if kept and left:
-            share = right_share(Fit(kept, start).descend(2), left)
-            sys.stdout.write(f"left-out hosts {fold}: {share:.2f} of {len(left)} right\n")
-    fitted = Fit(samples, start).descend(3)
-    sys.stdout.write(f"all: {right_share(fitted, samples):.2f} of {len(samples)} right, fitted to the same\n")
+    options.work.mkdir(parents=True, exist_ok=True)
+    start = read_table(options.start.read_text(encoding="utf-8"), criteria.FEATURES)
+    studies = [s for s in find_studies(options.data, options.work) if is_chosen(s, options.studies)]
+    samples = [
+        sample
+        for study in studies
+        for is_thin, seeds in ((False, options.seeds), (True, options.thin))
+        for seed in seeds
+        for definition in DEFINITIONS
+        for sample in samples_of(study, definition, seed, options.work, is_thin=is_thin, is_made=not options.kept)
+    ]
+    text = figures(left_out(samples, start, options.folds))
+    sys.stdout.write(text + "\n")
+    if options.figures:
+        write_into(DOCUMENT, text, MARKS)
     if options.write:
-        write(fitted, TABLE)
+        write(Fit([s for s in samples if s.is_whole], start).descend(3), TABLE)
     return 0
 
 

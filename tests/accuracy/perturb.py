@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
+from calcphantom.dicom_series import decimal_text
 from calcphantom.insert import Host
+from calcphantom.insert.blur import measure_noise_hu
 from numpy.typing import NDArray
 from scipy import ndimage
 from unseen_studies import Box
@@ -26,6 +29,9 @@ END_SHARE = 0.25
 SIDE_SHARE = 0.15
 """Rows in front and columns on the right that are lost."""
 IMAGED_HU = -1024
+THIN_MM = (1.0, 0.7, 0.7)
+THIN_GRAIN_PIXELS = (0.3, 0.7, 0.7)
+AIR_HU = -900.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -152,6 +158,36 @@ def mirrored(axis: int) -> Callable[[Host], Perturbed]:
         return Perturbed(host=dataclasses.replace(host, stored=np.flip(host.stored, axis).copy()), moved=moved)
 
     return perturb
+
+
+def thin_slices(host: Host, seed: int) -> Host:
+    """Draw a host anew on thin slices and small pixels, with noise added as it has itself.
+
+    The anatomy stays as blurred along the body as it was; what is put in afterwards is not.
+    """
+    spacing = np.array(host.geometry.spacing_mm)
+    shape = [
+        int((count - 1) * old / new) + 1 for count, old, new in zip(host.stored.shape, spacing, THIN_MM, strict=True)
+    ]
+    slope, intercept = host.scale[0]
+    hu = host.stored * host.scale[:, 0, None, None] + host.scale[:, 1, None, None]
+    drawn = ndimage.affine_transform(hu, np.array(THIN_MM) / spacing, output_shape=shape, order=1)
+    grain = ndimage.gaussian_filter(np.random.default_rng(seed).standard_normal(shape), THIN_GRAIN_PIXELS)
+    drawn += np.where(drawn > AIR_HU, measure_noise_hu(hu.astype(np.float32)) / grain.std() * grain, 0.0)
+    affine = host.geometry.affine.copy()
+    affine[:3, :3] = affine[:3, :3] / spacing * THIN_MM
+    geometry = VolumeGeometry(affine=affine, shape=(int(shape[0]), int(shape[1]), int(shape[2])))
+    headers = []
+    for number in range(geometry.shape[0]):
+        header = copy.deepcopy(host.headers[min(round(number * THIN_MM[0] / spacing[0]), len(host.headers) - 1)])
+        header.ImagePositionPatient = [decimal_text(float(v)) for v in affine[:3, 3] + number * affine[:3, 0]]
+        header.PixelSpacing, header.SliceThickness = [str(v) for v in THIN_MM[1:]], str(THIN_MM[0])
+        header.InstanceNumber, header.Rows, header.Columns = number + 1, *geometry.shape[1:]
+        headers.append(header)
+    return dataclasses.replace(
+        host, headers=tuple(headers), stored=np.rint((drawn - intercept) / slope).astype(np.int32),
+        scale=np.tile(host.scale[0], (len(headers), 1)), geometry=geometry, thickness_mm=THIN_MM[0],
+    )  # fmt: skip
 
 
 def _corners(box: Box) -> NDArray[np.float64]:

@@ -135,7 +135,7 @@ def analyse(folder: Path) -> Outcome:
     codes = [r.code for r in results if r.code]
     return Outcome(
         status="reported" if reports else " ".join(codes),
-        lesions=tuple(_reported(item) for report in reports for item in report["lesions"]),
+        lesions=tuple(reported_of(item) for report in reports for item in report["lesions"]),
         incidental=tuple(
             Reported(box=(item["bbox_lps_mm"][0], item["bbox_lps_mm"][1]), pattern=item.get("kind", ""))
             for report in reports
@@ -147,7 +147,7 @@ def analyse(folder: Path) -> Outcome:
     )
 
 
-def _reported(item: dict[str, Any]) -> Reported:
+def reported_of(item: dict[str, Any]) -> Reported:
     box = item["location"]["bbox_lps_mm"]
     return Reported(
         box=(box[0], box[1]),
@@ -528,14 +528,14 @@ def _perturbed_table(rows: list[Row]) -> str:
     )
 
 
-def write_into(document: Path, text: str) -> None:
+def write_into(document: Path, text: str, marks: tuple[str, str] = (MARK, END)) -> None:
     """Replace the figures between the marks of a document."""
-    whole = document.read_text(encoding="utf-8")
-    if MARK not in whole or END not in whole:
+    whole, (mark, end) = document.read_text(encoding="utf-8"), marks
+    if mark not in whole or end not in whole:
         msg = f"{document} has no place marked for these figures"
         raise SystemExit(msg)
-    head, rest = whole.split(MARK, 1)
-    document.write_text(f"{head}{MARK}\n\n{text}\n\n{END}{rest.split(END, 1)[1]}", encoding="utf-8")
+    head, rest = whole.split(mark, 1)
+    document.write_text(f"{head}{mark}\n\n{text}\n\n{end}{rest.split(end, 1)[1]}", encoding="utf-8")
 
 
 def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:

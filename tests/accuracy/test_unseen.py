@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -9,10 +10,11 @@ import numpy as np
 import pytest
 from calcphantom import PhantomRecipe, Region, ScanRecipe, make_phantom, write_study
 from calcphantom.insert import Host, Tissue, read_host, write_host
+from calcphantom.insert.blur import measure_noise_hu
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from perturb import PERTURBATIONS
+from perturb import PERTURBATIONS, THIN_MM, thin_slices
 from run_unseen import (
     AS_IT_IS,
     END,
@@ -147,6 +149,22 @@ def test_a_place_is_where_the_copy_says_it_is(name: str, host: Host, tmp_path: P
     step = np.array(again.geometry.spacing_mm)[::-1]
     assert np.abs(seen.min(axis=0) - moved[0]).max() <= step.max() * 1.01
     assert np.abs(seen.max(axis=0) - moved[1]).max() <= step.max() * 1.01
+
+
+def test_a_host_on_thin_slices_shows_the_same_in_the_same_place(host: Host, tmp_path: Path) -> None:
+    stored = host.stored.copy()
+    middle = np.array(stored.shape) // 2
+    first, last = middle - np.array([3, 6, 9]), middle + np.array([3, 6, 5])
+    stored[tuple(slice(a, b) for a, b in zip(first, last, strict=True))] = 3000
+    write_host(thin_slices(dataclasses.replace(host, stored=stored), 1), tmp_path, salt="thin")
+    thin = read_host(tmp_path)
+    assert thin.geometry.spacing_mm == pytest.approx(THIN_MM)
+    corners, seen = host.geometry.lps_mm(np.array([first, last - 1])), np.argwhere(thin.hu() > 1700)
+    off = np.abs(
+        np.sort(thin.geometry.lps_mm(np.array([seen.min(axis=0), seen.max(axis=0)])), axis=0) - np.sort(corners, axis=0)
+    )
+    assert off.max() <= max(host.geometry.spacing_mm)
+    assert measure_noise_hu(thin.hu()) == pytest.approx(measure_noise_hu(host.hu()), rel=0.6)
 
 
 @pytest.mark.parametrize(

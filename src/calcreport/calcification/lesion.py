@@ -17,6 +17,7 @@ from calcreport.calcification.detect import Detection
 from calcreport.calcification.edges import Surface, crossings, find_surface
 from calcreport.calcification.foci import Focus, lies_in_contour
 from calcreport.calcification.group import Group
+from calcreport.calcification.patterns.criteria import pattern_table
 from calcreport.calcification.patterns.features import Surroundings, describe
 from calcreport.calcification.patterns.pattern import read_pattern
 from calcreport.calcification.size import Blur, as_point, axes_in_slice, measure_size, outline_lengths, series_blur
@@ -209,7 +210,7 @@ class Measurer:
         )
         pattern = read_pattern(
             features, geometry=geometry, slice_thickness_mm=self.acquisition.slice_thickness_mm,
-            region=self.acquisition.body_part, site=self.settings.patterns,
+            region=self.acquisition.body_part, table=pattern_table(self.settings.patterns),
         )  # fmt: skip
         key_slice = key + int(offset[0])
         return MeasuredLesion(

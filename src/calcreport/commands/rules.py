@@ -12,10 +12,11 @@ from typing import Any, Final
 
 from calcreport.arguments import ruleset_of, settings_of
 from calcreport.calcification.patterns.criteria import pattern_table
-from calcreport.calcification.patterns.table import PatternTable, Row
 from calcreport.commands.explain import explain
 from calcreport.errors import UsageError
+from calcreport.film.pattern import film_table
 from calcreport.formats.characters import lay_out, to_ascii
+from calcreport.model.pattern_table import PatternTable, Row
 from calcreport.model.terms import PATTERN_LABELS
 from calcreport.resources import rule_texts, site_rule_texts
 from calcreport.rules import Ruleset, load_rules
@@ -95,7 +96,8 @@ def _as_text(ruleset: Ruleset, rows: Sequence[Rule], patterns: PatternTable | No
             lines += [table.upper(), ""]
         lines += [*_describe(rule, words), ""]
     lines += _name_conditions(ruleset, words, " ".join(lines))
-    lines += [] if patterns is None else _name_features(patterns)
+    if patterns is not None:
+        lines += [*_name_features("CT", patterns), *_name_features("FILMS", film_table())]
     return lay_out(to_ascii_lines(lines), _COLUMNS)
 
 
@@ -114,9 +116,9 @@ def _name_conditions(ruleset: Ruleset, words: ConditionWords, text: str) -> list
     return ["NAMED CONDITIONS", "", *lines] if lines else []
 
 
-def _name_features(table: PatternTable) -> list[str]:
-    """What each pattern is read from on CT: rows of one case hold together, and the best case counts."""
-    lines = ["FEATURES OF PATTERNS ON CT", ""]
+def _name_features(images: str, table: PatternTable) -> list[str]:
+    """What each pattern is read from: rows of one case hold together, and the best case counts."""
+    lines = [f"FEATURES OF PATTERNS ON {images}", ""]
     for name, cases in (*table.signs.items(), *table.patterns.items()):
         label = PATTERN_LABELS.get(name, "sign")
         lines.append(f"{name}: {label}{', never with high confidence' if cases.never_sure else ''}")
@@ -172,7 +174,7 @@ def _as_json(ruleset: Ruleset, rows: Sequence[Rule], patterns: PatternTable | No
     conditions = {name: words.spell_out(condition) for name, condition in ruleset.conditions.items()}
     told = {"rules": ruleset.used.model_dump(), "rows": entries, "conditions": conditions}
     if patterns is not None:
-        told["features"] = dataclasses.asdict(patterns)
+        told |= {"features": dataclasses.asdict(patterns), "film_features": dataclasses.asdict(film_table())}
     return json.dumps(told, indent=2, ensure_ascii=True) + "\n"
 
 

@@ -108,6 +108,8 @@ class FindingPattern(Record):
     id: Annotated[str, AfterValidator(_check_pattern), BeforeValidator(_as_code)] | None = None
     confidence: Confidence | None = None
     """``None`` when a reader names the pattern without saying how sure: taken as the reader's word."""
+    shape: Word | None = None
+    """Plain shape that is seen, named or not, such as ``"punctate"``."""
 
 
 class FindingFoci(Record):
@@ -262,6 +264,11 @@ def finding_facts(lesion: MeasuredLesion | ProjectedLesion | Lesion) -> dict[str
     features = {name: said for name, said in lesion.pattern.features.items() if name in FindingFeatures.model_fields}
     words = {name: said for name, said in features.items() if isinstance(said, bool | str | None)}
     return {
+        "pattern": FindingPattern(
+            id=lesion.pattern.id,
+            confidence=lesion.pattern.confidence,
+            shape=shape if isinstance(shape := lesion.pattern.features.get("morphology"), str) else None,
+        ),
         "bone_relation": lesion.bone_relation,
         "features": FindingFeatures.model_validate(words),
     } | {name: kind.model_validate(_shared(getattr(lesion, name), kind)) for name, kind in _PARTS.items()}
@@ -269,7 +276,7 @@ def finding_facts(lesion: MeasuredLesion | ProjectedLesion | Lesion) -> dict[str
 
 _PARTS: Final[dict[str, type[Record]]] = {
     "size": FindingSize, "mass": FindingMass, "density": FindingDensity, "depth": FindingDepth,
-    "pattern": FindingPattern, "foci": FindingFoci,
+    "foci": FindingFoci,
 }  # fmt: skip
 """Parts of a lesion that are taken over field by field."""
 

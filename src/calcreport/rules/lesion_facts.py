@@ -106,6 +106,7 @@ def image_facts(lesion: LesionFinding, findings: Findings, policy: PolicySetting
         "pattern.id": pattern,
         "pattern.is_sure": None if pattern is None else answer(is_yes=is_sure and pattern != INDETERMINATE_PATTERN),
         "pattern.confidence": plain_value(confidence),
+        "pattern.shape": lesion.pattern.shape,
         "bone.relation": None if relation in {None, BoneRelation.CANNOT_DETERMINE} else plain_value(relation),
         "foci.count": plain_value(lesion.foci.count),
         "density.max_hu": plain_value(lesion.density.max_hu),

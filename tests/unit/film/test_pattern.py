@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from calcreport.film.one_film import search_film
-from calcreport.film.pattern import LABELS, read_film_pattern
+from calcreport.film.pattern import LABELS, MORPHOLOGY, film_table, read_film_pattern
 from calcreport.film.shape import FilmShape
+from calcreport.model.pattern_table import grade_cases
 from calcreport.model.report import Confidence
 
 sys.path.append(str(Path(__file__).parent))
@@ -134,3 +136,17 @@ def test_what_fits_nothing_is_indeterminate():
     )  # fmt: skip
     pattern = read_film_pattern(plain)
     assert (pattern.id, pattern.confidence) == ("P30", Confidence.LOW)
+
+
+def test_each_row_of_the_film_table_speaks_for_its_pattern():
+    """A shape that all rows of a case hold for has the highest grade; without any one of them the grade falls."""
+    table = film_table()
+    assert set(table.patterns) == set(MORPHOLOGY)
+    for cases in table.patterns.values():
+        for rows in cases.cases:
+            held = {row.feature: row.low - 1 if row.falls else row.high + 1 for row in rows}
+            alone = replace(cases, cases=(rows,))
+            assert grade_cases(alone, held)[0] == cases.highest
+            for row in rows:
+                other = held | {row.feature: row.high + 1 if row.falls else row.low - 1}
+                assert grade_cases(alone, other)[0] == pytest.approx(cases.highest * (1 - row.weight))

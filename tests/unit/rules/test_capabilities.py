@@ -260,9 +260,9 @@ def test_a_conclusion_nobody_knows_is_a_mistake() -> None:
 
 
 IDS_IN_PYTHON = {
-    # Films, labels and DICOM codes of patterns; on CT patterns are data.
+    # Labels, words for shapes and DICOM codes of patterns; what patterns are read from is data.
     "calcification/patterns/pattern.py": 7,
-    "film/pattern.py": 27,
+    "film/pattern.py": 11,
     "film/view_matching.py": 8,
     "model/findings.py": 2,  # the range of pattern ids, in a message
     "model/terms.py": 26,

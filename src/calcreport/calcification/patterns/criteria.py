@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from calcreport.calcification.patterns.features import Features
-from calcreport.calcification.patterns.table import Cases, PatternTable, Row, read_table
+from calcreport.model.pattern_table import PatternTable, read_table, rise
 from calcreport.model.report import DepthClass
 from calcreport.resources import packaged_text
 
@@ -34,10 +34,6 @@ SLICES: Final = (1.0, 3.0)
 """Pixels across a lesion, the space within its wall and its wall, and slices through it: unresolved at or below the
 first, resolved from the second on (proposal)."""
 
-Values = Mapping[str, Any]
-Grade = Any
-"""A number, or an array of them for many lesions at once."""
-
 
 def pattern_values(f: Features, spacing: tuple[float, float, float], region: str | None = None) -> dict[str, float]:
     """Values the table names, of one lesion: its features, what follows from them, and how well it is resolved.
@@ -49,8 +45,8 @@ def pattern_values(f: Features, spacing: tuple[float, float, float], region: str
     part, longest = (region or "").upper(), max(f.longest_mm, 1e-6)
     beneath, over = BENEATH.get(f.layer, 0.0), OVER.get(f.layer, 0.0)
     pixel, largest = float(np.mean(spacing[1:])), f.largest_focus_mm
-    slices = _rise(largest / spacing[0] + 0.5, *SLICES)
-    lesion = _rise(largest / pixel, *LESION_PIXELS) * slices
+    slices = rise(largest / spacing[0] + 0.5, *SLICES)
+    lesion = rise(largest / pixel, *LESION_PIXELS) * slices
     return {name: float(value) for name, value in row.items()} | {
         "bone_gap_mm": f.bone_gap_mm,
         "slenderness": f.width_mm / longest,
@@ -65,8 +61,8 @@ def pattern_values(f: Features, spacing: tuple[float, float, float], region: str
         "trunk": float(any(word in part for word in TRUNK_WORDS)),
         "buttock": float(not part or any(word in part for word in BUTTOCK_WORDS)),
         "resolved_lesion": lesion,
-        "resolved_centre": lesion * _rise((f.width_mm - 2 * f.wall_mm) / pixel, *CENTRE_PIXELS),
-        "resolved_wall": _rise(f.wall_mm / pixel, *WALL_PIXELS),
+        "resolved_centre": lesion * rise((f.width_mm - 2 * f.wall_mm) / pixel, *CENTRE_PIXELS),
+        "resolved_wall": rise(f.wall_mm / pixel, *WALL_PIXELS),
     }
 
 
@@ -92,39 +88,3 @@ def pattern_table(site: Mapping[str, Any] | None = None) -> PatternTable:
 @lru_cache(maxsize=4)
 def _table(site: str) -> PatternTable:
     return read_table(packaged_text("calcification/patterns/ct.toml"), FEATURES, json.loads(site))
-
-
-def _rise(value: Grade, low: float, high: float) -> Grade:
-    """0 at or below `low`, 1 at or above `high`, straight between."""
-    return np.clip((value - low) / (high - low), 0.0, 1.0)
-
-
-def grade_row(row: Row, values: Values) -> tuple[Grade, Grade]:
-    """Factor of a row, and how well what it rests on is resolved, 0 to 1."""
-    value = values[row.feature]
-    grade = _rise(value, row.low, row.high)
-    grade = 1.0 - grade if row.falls else grade
-    seen = np.where(np.isnan(value), 0.0, values[f"resolved_{row.needs}"] if row.needs else 1.0)
-    grade = seen * np.nan_to_num(grade) + (1.0 - seen) * row.unknown
-    return 1.0 - row.weight * (1.0 - grade), seen
-
-
-def grade_cases(cases: Cases, values: Values) -> tuple[Grade, Grade]:
-    """Grade of the best case, and the share of its weight that is resolved."""
-    graded = []
-    for rows in cases.cases:
-        product, seen, weight = 1.0, 0.0, 0.0
-        for row in rows:
-            factor, resolved = grade_row(row, values)
-            product, seen, weight = product * factor, seen + row.weight * resolved, weight + row.weight
-        graded.append((product, seen / weight))
-    best = np.maximum.reduce([product for product, _ in graded])
-    return best, np.maximum.reduce([np.where(product == best, seen, 0.0) for product, seen in graded])
-
-
-def score_patterns(values: Values, table: PatternTable) -> dict[str, tuple[Grade, Grade]]:
-    """Grade of each pattern, and how well what it rests on is resolved, each 0 to 1, by `pattern_values`."""
-    known = dict(values)
-    for name, cases in table.signs.items():
-        known[name] = grade_cases(cases, known)[0]
-    return {name: grade_cases(cases, known) for name, cases in table.patterns.items()}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
-from calcreport.calcification.patterns.criteria import pattern_table, pattern_values, score_patterns
+from calcreport.calcification.patterns.criteria import pattern_values
 from calcreport.calcification.patterns.features import Features
 from calcreport.model.geometry import VolumeGeometry
+from calcreport.model.pattern_table import PatternTable, score_patterns
 from calcreport.model.report import Confidence, Pattern, YesNo
 from calcreport.model.terms import INDETERMINATE_PATTERN, PATTERN_LABELS
 
@@ -38,7 +38,8 @@ CLEFT_MM: Final = 2.5
 """Mineral farther from the cortex than this has soft tissue in between."""
 
 FEW_VOXELS: Final = 4.0
-"""Below this many voxel diagonals across, shape is read with moderate confidence at most."""
+"""Below this many voxel diagonals across, shape is read with moderate confidence at most: low below half of them, and
+where the table says that the pattern is never sure (proposal)."""
 
 RIM_LEVEL: Final = 0.6
 """A rim's centre stands out of the tissue around by less than this share of the rim (proposal)."""
@@ -53,17 +54,16 @@ def read_pattern(
     geometry: VolumeGeometry,
     slice_thickness_mm: float | None,
     region: str | None,
-    site: Mapping[str, Any] | None = None,
+    table: PatternTable,
 ) -> Pattern:
     """Pattern of a lesion with its confidence.
 
     `features`: of the lesion; `geometry`: for what the voxels can resolve; `slice_thickness_mm`: from the header; the
-    larger of it and the spacing counts; `region`: body part, for the few patterns bound to a place; `site`: a site's
-    own tables; see `pattern_table`. Gives p30 when nothing fits; scores of the runners-up beside it.
+    larger of it and the spacing counts; `region`: body part, for the few patterns bound to a place; `table`: see
+    `pattern_table`. Gives P30 when nothing fits; scores of the runners-up beside it.
     """
     thickest = max(geometry.spacing_mm[0], slice_thickness_mm or 0.0)
     values = pattern_values(features, (thickest, *geometry.spacing_mm[1:]), region)
-    table = pattern_table(site)
     graded = score_patterns(values, table)
     seen = {name: float(share) for name, (_, share) in graded.items()}
     ranked = sorted(
@@ -73,19 +73,20 @@ def read_pattern(
     best, score = ranked[0]
     confidence = _confidence(score, score - ranked[1][1], seen[best])
     diagonals = features.largest_focus_mm / geometry.voxel_diagonal_mm
-    is_along = features.to_fascia_mm is not None and features.to_fascia_mm <= ALONG_FASCIA_MM
-    is_limited = diagonals < FEW_VOXELS or thickest > RIM_SLICE_MM or (best == "P11" and not is_along)
-    is_limited |= table.patterns[best].never_sure
+    to_fascia_mm, is_weak, is_sheet = features.to_fascia_mm, table.patterns[best].never_sure, best == "P11"
+    is_along = to_fascia_mm is not None and to_fascia_mm <= ALONG_FASCIA_MM
+    is_limited = diagonals < FEW_VOXELS or thickest > RIM_SLICE_MM or (is_sheet and not is_along) or is_weak
     if confidence is Confidence.HIGH and is_limited:
         confidence = Confidence.MODERATE
-    if best == "P11" and (features.to_fascia_mm or 0.0) > FAR_FROM_FASCIA_MM:
-        confidence = Confidence.LOW
     caveats = []
     if diagonals < FEW_VOXELS / 2:
-        confidence = Confidence.LOW
         caveats.append("Only a few voxels wide: the shape is not resolved.")
     elif seen[best] < HIGH_SEEN:
         caveats.append("The voxels do not resolve all that the pattern rests on.")
+    is_far = is_sheet and (to_fascia_mm or 0.0) > FAR_FROM_FASCIA_MM
+    is_apart = features.is_vessel_chain and best != "P02"  # foci in a row that are no vessel may be several lesions
+    if diagonals < FEW_VOXELS / (1 if is_weak else 2) or is_far or is_apart:
+        confidence = Confidence.LOW
     if score < MIN_SCORE:
         best, confidence = INDETERMINATE_PATTERN, Confidence.LOW
     return Pattern(
@@ -136,9 +137,9 @@ def _named_features(
 
 
 SMALL_MM: Final = 10.0
-SLENDER: Final = 0.35
+SLENDER: Final = 0.4
 FLAT: Final = 0.4
-LINE_MM: Final = 12.0
+LINE_MM: Final = 10.0
 """Longest diameter of a small focus; width over length of a line, thickness over width of a sheet, and the length from
 which either is called so (proposals)."""
 

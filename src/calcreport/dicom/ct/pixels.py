@@ -287,7 +287,7 @@ def _reach_border(mask: NDArray[np.bool_], index: NDArray[np.int64]) -> NDArray[
     row, column = np.divmod(index, width)
     # Nearly all reach it along their row.
     first, last = clear.argmax(axis=1), width - 1 - clear[:, ::-1].argmax(axis=1)
-    is_open = (column < first[row]) | (column > last[row]) | mask.all(axis=1)[row]
+    is_open = (column < first[row]) | (column > last[row]) | np.asarray(mask.all(axis=1))[row]
     # The rest are mostly specks of air, soon followed to their end or to one of the others.
     ends = np.zeros_like(mask)
     ends[[0, -1]] = ends[:, [0, -1]] = True
@@ -304,8 +304,8 @@ def _reach_border(mask: NDArray[np.bool_], index: NDArray[np.int64]) -> NDArray[
             part.update(near)
             todo += near
             if len(part) > _LARGEST_SPECK:
-                return reaching_border(mask).reshape(-1)[index]
-    return is_open
+                return np.asarray(reaching_border(mask).reshape(-1)[index])
+    return np.asarray(is_open)
 
 
 def reaching_border(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

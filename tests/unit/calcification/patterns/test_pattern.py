@@ -8,10 +8,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from calcreport.calcification.patterns.criteria import pattern_table, pattern_values, score_patterns
+from calcreport.calcification.patterns.criteria import pattern_table, pattern_values
 from calcreport.calcification.patterns.features import Features
 from calcreport.calcification.patterns.pattern import read_pattern
 from calcreport.model.geometry import VolumeGeometry
+from calcreport.model.pattern_table import score_patterns
 from calcreport.model.report import Confidence, DepthClass
 from calcreport.model.terms import PATTERN_LABELS
 
@@ -63,7 +64,9 @@ def geometry(slice_mm=1.0):
 
 
 def read(features, slice_mm=1.0, region=None):
-    return read_pattern(features, geometry=geometry(slice_mm), slice_thickness_mm=slice_mm, region=region)
+    return read_pattern(
+        features, geometry=geometry(slice_mm), slice_thickness_mm=slice_mm, region=region, table=pattern_table()
+    )
 
 
 def picture(pattern, **changes):
@@ -233,3 +236,36 @@ def test_fat_around_subcutaneous_mineral_is_not_a_fatty_mass():
     reading = read(in_fat)
     assert reading.id != "P25"
     assert reading.features["fatty_mass"] == "unknown"
+
+
+def test_foci_in_a_row_that_are_no_vessel_may_be_several_lesions():
+    assert read(picture("P11")).confidence is not Confidence.LOW
+    apart = read(picture("P11", is_vessel_chain=True))
+    assert (apart.id, apart.confidence) == ("P11", Confidence.LOW)
+
+
+@pytest.mark.parametrize(("width_mm", "layer", "is_vessel"), [
+    (13.0, DepthClass.SUBFASCIAL, True), (17.0, DepthClass.SUBFASCIAL, False), (13.0, DepthClass.SUBCUTANEOUS, False),
+])  # fmt: skip
+def test_a_broad_row_or_one_under_the_skin_is_no_artery(width_mm, layer, is_vessel):
+    chain = picture("P02", width_mm=width_mm, longest_mm=120.0, layer=layer, tube_share=0.0, ring_share=0.0)
+    assert (read(chain).id == "P02" and read(chain).confidence is not Confidence.LOW) == is_vessel
+
+
+@pytest.mark.parametrize(("slice_mm", "confidence"), [(1.0, Confidence.MODERATE), (5.0, Confidence.LOW)])
+def test_what_is_left_when_nothing_specific_is_seen_needs_more_voxels(slice_mm, confidence):
+    reading = read(picture("P09", longest_mm=15.0, largest_focus_mm=15.0), slice_mm)
+    assert (reading.id, reading.confidence) == ("P09", confidence)
+
+
+def test_a_shell_whose_centre_is_not_resolved_is_not_half_granted():
+    tiny = {"core_hu": None, "centre_level": None, "coverage": None, "core_tail_hu": None, "wall_mm": 2.0}
+    assert read(picture("P27", longest_mm=8.0, width_mm=2.5, largest_focus_mm=8.0, **tiny), 3.3).id != "P27"
+
+
+@pytest.mark.parametrize(("width_mm", "thickness_mm", "shape"), [
+    (3.8, 3.5, "linear"), (6.4, 2.5, "linear"), (9.0, 3.0, "sheet-like"), (9.0, 8.0, "amorphous"),
+])  # fmt: skip
+def test_the_plain_shape_of_a_longer_deposit(width_mm, thickness_mm, shape):
+    reading = read(picture("P09", longest_mm=17.0, width_mm=width_mm, thickness_mm=thickness_mm))
+    assert reading.features["morphology"] == shape

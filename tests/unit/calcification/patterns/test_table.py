@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calcreport.calcification.patterns.criteria import FEATURES, grade_row, pattern_table, score_patterns
-from calcreport.calcification.patterns.table import NEEDS, Row, read_table
+from calcreport.calcification.patterns.criteria import FEATURES, pattern_table
 from calcreport.errors import RuleFileError
 from calcreport.files.settings import settings_from_text
+from calcreport.model.pattern_table import NEEDS, Row, grade_row, read_table, score_patterns
 from calcreport.model.terms import PATTERN_LABELS
 
 SIGN = '[sign.flat]\nsource = "proposal"\nrows = [{ feature = "plate", low = 0.2, high = 0.4, falls = true }]\n'

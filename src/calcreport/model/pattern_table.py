@@ -1,4 +1,4 @@
-"""The table of patterns: read from TOML and checked, with a site's own tables laid over it."""
+"""Tables of patterns, read from TOML and checked, a site's own laid over them, and how well a pattern's rows hold."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+
+import numpy as np
 
 from calcreport.errors import RuleFileError
 from calcreport.model.terms import PATTERN_LABELS
@@ -17,7 +19,11 @@ NEEDS: Final = ("lesion", "centre", "wall")
 NEUTRAL: Final = 0.6
 """Grade of a feature that cannot be read: it speaks neither way."""
 
-_HEAD: Final = frozenset({"source", "never_sure"})
+_HEAD: Final = frozenset({"source", "never_sure", "highest"})
+
+Values = Mapping[str, Any]
+Grade = Any
+"""A number, or an array of them for many lesions at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +55,8 @@ class Cases:
     cases: tuple[tuple[Row, ...], ...]
     never_sure: bool = False
     """Named with moderate confidence at most."""
+    highest: float = 1.0
+    """Grade when all rows hold: below 1 for what is left when nothing specific is seen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +79,7 @@ def read_table(text: str, features: frozenset[str], site: Mapping[str, Any] | No
     read: dict[str, dict[str, Cases]] = {}
     for kind in ("sign", "pattern"):
         read[kind] = {}
-        for name, entry in (content[kind] | dict(own.get(kind, {}))).items():
+        for name, entry in (content.get(kind, {}) | dict(own.get(kind, {}))).items():
             where = f"{kind}.{name}"
             if kind == "pattern" and name not in PATTERN_LABELS:
                 problems.append(f"{where}: no such pattern; known are {', '.join(PATTERN_LABELS)}")
@@ -95,7 +103,11 @@ def _cases(where: str, entry: object, known: set[str], problems: list[str]) -> C
         if case not in _HEAD:
             listed = rows if isinstance(rows, list) else [None]
             cases.append(tuple(_rows(f"{where}.{case}", listed, known, problems)))
-    return Cases(source=str(source), cases=tuple(cases), never_sure=entry.get("never_sure") is True)
+    highest = entry.get("highest", 1.0)
+    if type(highest) not in (int, float) or not 0 < highest <= 1:
+        problems.append(f"{where}: highest is a number above 0, 1 at most")
+        highest = 1.0
+    return Cases(source=str(source), cases=tuple(cases), never_sure=entry.get("never_sure") is True, highest=highest)
 
 
 def _rows(where: str, rows: list[Any], known: set[str], problems: list[str]) -> Iterator[Row]:
@@ -129,3 +141,39 @@ def _faults(row: Row, known: set[str]) -> Iterator[str]:
         yield f"needs is one of {', '.join(NEEDS)}"
     if type(given["falls"]) is not bool or {type(given[name]) for name in ("unit", "source")} != {str}:
         yield "falls is true or false, unit and source are texts"
+
+
+def rise(value: Grade, low: float, high: float) -> Grade:
+    """Grade 0 at or below `low`, 1 at or above `high`, straight between."""
+    return np.clip((value - low) / (high - low), 0.0, 1.0)
+
+
+def grade_row(row: Row, values: Values) -> tuple[Grade, Grade]:
+    """Factor of a row, and how well what it rests on is resolved, 0 to 1."""
+    value = values[row.feature]
+    grade = rise(value, row.low, row.high)
+    grade = 1.0 - grade if row.falls else grade
+    seen = np.where(np.isnan(value), 0.0, values[f"resolved_{row.needs}"] if row.needs else 1.0)
+    grade = seen * np.nan_to_num(grade) + (1.0 - seen) * row.unknown
+    return 1.0 - row.weight * (1.0 - grade), seen
+
+
+def grade_cases(cases: Cases, values: Values) -> tuple[Grade, Grade]:
+    """Grade of the best case, and the share of its weight that is resolved."""
+    graded = []
+    for rows in cases.cases:
+        product, seen, weight = 1.0, 0.0, 0.0
+        for row in rows:
+            factor, resolved = grade_row(row, values)
+            product, seen, weight = product * factor, seen + row.weight * resolved, weight + row.weight
+        graded.append((product, seen / weight))
+    best = np.maximum.reduce([product for product, _ in graded])
+    return best * cases.highest, np.maximum.reduce([np.where(product == best, seen, 0.0) for product, seen in graded])
+
+
+def score_patterns(values: Values, table: PatternTable) -> dict[str, tuple[Grade, Grade]]:
+    """Grade of each pattern, and how well what it rests on is resolved, each 0 to 1."""
+    known = dict(values)
+    for name, cases in table.signs.items():
+        known[name] = grade_cases(cases, known)[0]
+    return {name: grade_cases(cases, known) for name, cases in table.patterns.items()}
