@@ -63,10 +63,13 @@ CLINICAL = st.fixed_dictionaries(
 
 
 def report_on(typed: list[dict[str, Any]], said: dict[str, Any], modality: str) -> Report:
-    chosen, clinical = Settings(), Clinical.model_validate(said)
-    findings = Findings.model_validate({"modality": modality, "lesions": typed})
+    return report_of(Findings.model_validate({"modality": modality, "lesions": typed}), Clinical.model_validate(said))
+
+
+def report_of(findings: Findings, clinical: Clinical) -> Report:
+    chosen = Settings()
     context = DraftContext(
-        study=STUDY.model_copy(update={"modality": modality}),
+        study=STUDY.model_copy(update={"modality": findings.modality}),
         series=(),
         clinical=clinical.model_dump(mode="json"),
         settings=chosen,
