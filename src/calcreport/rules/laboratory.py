@@ -94,6 +94,7 @@ def weigh_labs(
         laboratory=Laboratory(
             results=results,
             calcium_state=states["calcium"] or "unknown",
+            is_calcium_urgent=bool(_calcium_note(calcium, urgent_calcium_mmol_l)),
             adjusted_calcium_mmol_l=calcium if is_adjusted else None,
             adjusted_calcium_mg_dl=calcium * MG_DL_PER_MMOL_L_CALCIUM if is_adjusted and calcium is not None else None,
             product_mg2_dl2=product,

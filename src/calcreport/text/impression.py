@@ -52,12 +52,14 @@ def write_impression(report: Report, statements: Statements, *, negative: str) -
     """Write the impression: items of one or more sentences, worst first, never none; lesions alike in one item.
 
     `negative` is the sentence for a study without any lesion. What holds for the whole patient stands behind the
-    lesions of most concern, and first where it forbids a biopsy.
+    lesions of most concern, and first where it forbids a biopsy or is an emergency.
     """
     overall = _describe_patient(report, statements)
     missing = tuple(_item(text) for text in say_not_searched(_unsearched(report), statements))
+    is_emergency = report.laboratory is not None and report.laboratory.is_calcium_urgent
     if not report.lesions:
-        return (_item(capitalise(negative)), *overall, *missing)
+        first = (_item(capitalise(negative)),)
+        return (*overall, *first, *missing) if is_emergency else (*first, *overall, *missing)
     said: set[str] = set()
     items = []
     for group in group_alike(report.lesions):
@@ -66,8 +68,8 @@ def write_impression(report: Report, statements: Statements, *, negative: str) -
         line = _describe_group(group, report, statements)
         line += [Part(join_next(_name_concerned(note, group)), 1) for note in notes]
         items.append(Item(lesions=tuple(group), line=tuple(line)))
-    is_forbidden = any(entry.forbids_biopsy for entry in report.recommendations)
-    urgent = [item for item in items if item.lesions[0].concern is Concern.HIGH and not is_forbidden]
+    is_first = is_emergency or any(entry.forbids_biopsy for entry in report.recommendations)
+    urgent = [item for item in items if item.lesions[0].concern is Concern.HIGH and not is_first]
     return (*urgent, *overall, *items[len(urgent) :], *missing)
 
 
@@ -88,7 +90,10 @@ def decided_notes(lesion: Lesion) -> list[str]:
 def _name_concerned(note: str, group: list[Lesion]) -> str:
     """Name the lesions a note is for where it is not for all of the group."""
     ids = [lesion.id for lesion in group if note in lesion.notes]
-    return note if len(ids) == len(group) else f"{note.rstrip('. ')} ({join_ids(ids)})"
+    if len(ids) == len(group):
+        return note
+    text = note.rstrip(". ")
+    return f"{text.removesuffix(')')}; {join_ids(ids)})" if text.endswith(")") else f"{text} ({join_ids(ids)})"
 
 
 def _describe_patient(report: Report, statements: Statements) -> tuple[Item, ...]:
@@ -224,7 +229,8 @@ def join_ids(ids: list[str]) -> str:
 def _name_nature(lesion: Lesion, statements: Statements, *, many: bool, has_mass: bool) -> str:
     family = "pattern.nouns" if many else "pattern.noun"
     noun = statements.choose(family, lesion.pattern.id, statements.say(f"{family}.other"))
+    mass = "impression.masses" if many else "impression.mass"
     if lesion.mass.present is not YesNo.YES and not has_mass:
         return noun
     has_mineral = lesion.size.max_diameter_mm is not None or lesion.size.max_diameter_px is not None
-    return statements.say("impression.mass", noun=noun) if has_mineral else statements.say("impression.mass_only")
+    return statements.say(mass, noun=noun) if has_mineral else statements.say(f"{mass}_only")
