@@ -232,5 +232,6 @@ def _name_nature(lesion: Lesion, statements: Statements, *, many: bool, has_mass
     mass = "impression.masses" if many else "impression.mass"
     if lesion.mass.present is not YesNo.YES and not has_mass:
         return noun
+    noun = statements.choose("pattern.of_mass", lesion.pattern.id, statements.say(f"{family}.other"))
     has_mineral = lesion.size.max_diameter_mm is not None or lesion.size.max_diameter_px is not None
     return statements.say(mass, noun=noun) if has_mineral else statements.say(f"{mass}_only")

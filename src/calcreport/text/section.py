@@ -54,6 +54,8 @@ _MOST_NAMED: Final = 3
 """Lesion ids or places named in one list."""
 _MOST_SENTENCES: Final = 3
 """Sentences of advice in one item."""
+_LAST: Final = 3
+"""Place of the advice that the rules give last."""
 _BRACKETS: Final = re.compile(r" ?\([^()]*\)")
 """A pair of brackets with its content."""
 _LENGTHS: Final = re.compile(r"\d[\d.]* [cm]m\b")
@@ -470,6 +472,7 @@ def _with_advice(
     also: dict[str, list[str]] = {}
     printed: set[str] = set()
     lines: list[list[tuple[Recommendation, list[str]]]] = []
+    last = next((entry.id for advice in asked for entry in advice[:0:-1]), "")  # what the rules advise last, of all
     for (ids, line), advice in zip(phrases, asked, strict=True):
         own = {entry.text for entry in advice}
         known = {entry.text for entries in chosen for entry in entries}
@@ -486,7 +489,12 @@ def _with_advice(
         lines.append([(entry, [t for t in _sentences(entry) if t not in printed]) for entry in chosen[-1]])
         printed |= {text for entry in chosen[-1] for text in _sentences(entry)}
     return [
-        line + [part for place, (entry, own) in enumerate(said) for part in _say(entry, own, place, also, statements)]
+        line
+        + [
+            part
+            for place, (entry, own) in enumerate(said)
+            for part in _say(entry, own, _LAST if entry.id == last else place, also, statements)
+        ]
         for (_, line), said in zip(phrases, lines, strict=True)
     ]
 
