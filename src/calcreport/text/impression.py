@@ -11,7 +11,7 @@ from calcreport.text.film import is_known_view, is_on_film, name_view
 from calcreport.text.groups import Part, group_alike, join_next, longest_mm
 from calcreport.text.searched import say_not_searched
 from calcreport.text.statements import Statements
-from calcreport.text.wording import as_sentence, capitalise, join_words, lengths_of, name_place
+from calcreport.text.wording import as_sentence, capitalise, lengths_of, name_place
 
 FLAG_NAMES = ("size", "depth", "growth", "pain", "mass", "history", "aggressive")
 """Red flags in the order they are printed."""
@@ -146,7 +146,7 @@ def _set_apart_tumours(named: list[Differential]) -> tuple[list[Differential], l
 
 
 def _join_labels(entries: list[Differential], statements: Statements) -> str:
-    return join_words([entry.label for entry in entries], statements.say("words_or"))
+    return statements.join([entry.label for entry in entries], "words_or")
 
 
 def _differ(differential: list[Differential], statements: Statements) -> list[tuple[str, int]]:
@@ -182,7 +182,7 @@ def _name_group(group: list[Lesion], report: Report, statements: Statements) -> 
     ids = [lesion.id for lesion in group] if len(group) < len(report.lesions) else []
     fields = {
         "what": what.strip(),
-        "place": join_words(places) if len(places) <= _MOST_NAMED else statements.say("impression.several_sites"),
+        "place": statements.join(places) if len(places) <= _MOST_NAMED else statements.say("impression.several_sites"),
         "ids": f" ({join_ids(ids)})" if ids else "",
         "count": spell_count(len(group), statements),
         "size": _say_size(lead, longest, report, statements),

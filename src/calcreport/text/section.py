@@ -32,7 +32,7 @@ from calcreport.text.impression import FLAG_NAMES, Item, felt_mass_mm, write_imp
 from calcreport.text.review import is_by_reader
 from calcreport.text.statements import Statements
 from calcreport.text.technique import describe_slices, say_contrast, say_no_lesion
-from calcreport.text.wording import as_sentence, capitalise, join_words, lengths_of, name_finding, name_place
+from calcreport.text.wording import as_sentence, capitalise, lengths_of, name_finding, name_place
 
 _MOST_WORDS: Final = 260
 """Words of the whole section."""
@@ -173,7 +173,7 @@ def _technique(report: Report, statements: Statements) -> Line:
         return [Part(statements.say(f"section.typed_{kind}"))]
     if technique.films:
         scales = dict.fromkeys(film.scale for film in technique.films)
-        limits = join_words([statements.say(f"section.scale.{scale}") for scale in scales])
+        limits = statements.join([statements.say(f"section.scale.{scale}") for scale in scales])
         return [Part(say_views(technique.films, report.study.body_part, statements)), Part(f", {limits}")]
     line = [Part(say_contrast(report, technique, statements))]
     if technique.spacing_mm is not None:
@@ -323,7 +323,7 @@ def _describe_many(report: Report, group: list[Lesion], statements: Statements) 
     what = _finding(report, sure, statements) if same else statements.say("pattern.nouns.other")
     places = list(dict.fromkeys(name_place(lesion.location, statements) for lesion in group))
     many = len(places) > _MOST_NAMED
-    where = statements.say("impression.several_sites") if many else join_words(places, statements.say("words_and"))
+    where = statements.say("impression.several_sites") if many else statements.join(places)
     line = [Part(statements.say("section.group", what=capitalise(what), count=len(group), place=where))]
     length = _length(report, lead, statements)
     if length:
@@ -520,8 +520,9 @@ def _say(
         rank = min(number, 1) if is_binding(entry) or place == number == 0 else min(1 + place, 6)
         clause_rank = rank if entry.forbids_biopsy or entry.is_same_day else max(rank, 4)
         if sentence in also:
-            names, kind = _name_ids(also[sentence], statements), "also_in" if first.endswith(")") else "also"
-            first = statements.say(f"section.{kind}", text=first.removesuffix(")" if kind == "also_in" else ""), ids=names)
+            kind = "also_in" if first.endswith(")") else "also"  # one pair of brackets
+            text = first.removesuffix(")") if kind == "also_in" else first
+            first = statements.say(f"section.{kind}", text=text, ids=_name_ids(also[sentence], statements))
         line += [Part(join_next(first), rank), *(Part(f"; {clause}", clause_rank) for clause in others)]
     return line
 

@@ -17,7 +17,7 @@ from calcreport.model.lengths import Lengths
 from calcreport.model.report import Concern, FlagState, Lesion, Report
 from calcreport.text.flags import is_assessed, name_summary_flags, size_limit_mm, size_operator
 from calcreport.text.impression import FLAG_NAMES, name_flag
-from calcreport.text.wording import join_words, lengths_of, name_depth, name_place
+from calcreport.text.wording import lengths_of, name_depth, name_place
 
 LONGEST_EDGE_PX: Final = 1600
 """A whole radiograph is shown smaller than it was taken: the key images show its lesions large."""
@@ -56,7 +56,7 @@ def draw_summary(subject: Subject, pictures: Mapping[str, bytes]) -> Image.Image
     lines.gap(12)
     if is_assessed(report):
         reported = [] if report.lesions else name_summary_flags(report, say, FlagState.PRESENT)
-        flags = say.say("capture.flags", flags=join_words(reported)) if reported else ""
+        flags = say.say("capture.flags", flags=say.join(reported)) if reported else ""
         lines.add(say.say(f"concern.{report.concern}") + flags, size=26, colour=OF_CONCERN[report.concern])
         lines.gap(8)
     for number, item in enumerate(report.impression, start=1):
@@ -164,8 +164,8 @@ def _name_flags(lesion: Lesion, report: Report, say: Statements) -> str:
         ]
 
     met, possible = named(FlagState.PRESENT), named(FlagState.POSSIBLE)
-    told = [join_words(met)] if met else []
-    return "; ".join([*told, *([say.say("capture.possible", flags=join_words(possible))] if possible else [])])
+    told = [say.join(met)] if met else []
+    return "; ".join([*told, *([say.say("capture.possible", flags=say.join(possible))] if possible else [])])
 
 
 def _overview(pictures: Mapping[str, bytes]) -> Image.Image | None:
