@@ -114,8 +114,8 @@ def _describe_patient(report: Report, statements: Statements) -> tuple[Item, ...
 
 def _describe_group(group: list[Lesion], report: Report, statements: Statements) -> list[Part]:
     common = _in_common(group)
-    line = [Part(capitalise(_name_and_judge(_name_group(group, report, statements), common, statements)))]
-    line += [Part(join_next(text), rank) for text, rank in _differ(common, statements)]
+    named = _name_and_judge(_name_group(group, report, statements), common, statements)
+    line = [Part(capitalise(named)), *(Part(text, rank) for text, rank in _differ(common, statements))]
     stable = describe_stability(group, statements)
     return [*line, Part(join_next(stable), 3)] if stable else line
 
@@ -157,12 +157,13 @@ def _differ(differential: list[Differential], statements: Statements) -> list[tu
     sentences = []
     if surer:
         others, tumours = _set_apart_tumours(possible)
-        for identifier, entries, rank in (("also_possible", others, 4), ("also_not_excluded", tumours, 2)):
+        for identifier, entries, rank in (("not_excluded", tumours, 0), ("also_possible", others, 4)):
             if entries:
-                labels = _join_labels(entries, statements)
-                sentences.append((statements.say(f"impression.{identifier}", labels=labels), rank))
+                text = statements.say(f"impression.{identifier}", text="", labels=_join_labels(entries, statements))
+                sentences.append((join_next(text) if rank else text, rank))
     if unlikely:
-        sentences.append((statements.say("impression.less_likely", labels="; ".join(map(_with_reason, unlikely))), 9))
+        text = statements.say("impression.less_likely", labels="; ".join(map(_with_reason, unlikely)))
+        sentences.append((join_next(text), 9))
     return sentences
 
 

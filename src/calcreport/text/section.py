@@ -146,7 +146,7 @@ def _draft(
         comparison=_comparison(report, statements),
         findings=_findings(report, caps, statements),
         flags=_flags(report, statements, is_brief=is_brief),
-        impression=_impression(report, items, caps[2], statements),
+        impression=_impression(report, items, caps[2], statements, is_brief=is_brief),
         limitation=_limitation(report, statements),
     )
 
@@ -329,7 +329,7 @@ def _describe_many(report: Report, group: list[Lesion], statements: Statements) 
     if length:
         line.append(Part(f", {statements.say('section.largest', length=length)}"))
         reference = refer(report, lead, statements).strip("()")
-        line.append(Part(f" ({', '.join(filter(None, (lead.id, reference)))})", 2))
+        line += [Part(f" ({lead.id}"), *([Part(f", {reference}", 2)] if reference else []), Part(")")]
     return line
 
 
@@ -415,15 +415,18 @@ def _name_ids(ids: list[str], statements: Statements) -> str:
 # --- impression and advice -------------------------------------------------------------------------------
 
 
-def _impression(report: Report, items: tuple[Item, ...], most: int, statements: Statements) -> list[Line]:
+def _impression(
+    report: Report, items: tuple[Item, ...], most: int, statements: Statements, *, is_brief: bool
+) -> list[Line]:
     """At most `most` items, each with its advice; the last one counts the lesions that have none of their own."""
+    most += most < _CAPS[0][2] and not items[0].lesions  # what holds for the patient does not displace a lesion
     kept = items if len(items) <= most else items[: max(most - 1, 1)]
     hidden = [lesion for item in items[len(kept) :] for lesion in item.lesions]
     own = {entry.rule or entry.text for lesion in report.lesions for entry in lesion.recommendations}
     loose = [entry for entry in report.recommendations if (entry.rule or entry.text) not in own]
     asked = [[entry for lesion in item.lesions for entry in lesion.recommendations] for item in kept]
     asked[0] += loose
-    said = _as_said(report)
+    said = _as_said(report, is_brief=is_brief)
     phrases = [([lesion.id for lesion in item.lesions], list(item.line)) for item in kept]
     if not report.lesions:  # a study without lesions has one item, in the line of its heading
         phrases = [([], [part for _, line in phrases for part in (Part(join_next("".join(p.text for p in line))),)])]
@@ -447,14 +450,14 @@ def _impression(report: Report, items: tuple[Item, ...], most: int, statements: 
     return _with_advice(phrases, worded, statements)
 
 
-def _as_said(report: Report) -> dict[str, str]:
-    """Words of each recommendation: without what stands in brackets where lesions differ in that alone."""
+def _as_said(report: Report, *, is_brief: bool) -> dict[str, str]:
+    """Words of each recommendation: without what stands in brackets where lesions differ in that alone, or `is_brief`."""
     rows: dict[str, set[str]] = {}
     for entry in (*report.recommendations, *(entry for lesion in report.lesions for entry in lesion.recommendations)):
         rows.setdefault(entry.rule or entry.text, set()).add(entry.text)
     bare = {text: _BRACKETS.sub("", text) for texts in rows.values() for text in texts}
     return {
-        t: bare[t] if len(texts) > 1 and len({bare[o] for o in texts}) == 1 else t
+        t: bare[t] if is_brief or (len(texts) > 1 and len({bare[o] for o in texts}) == 1) else t
         for texts in rows.values()
         for t in texts
     }
