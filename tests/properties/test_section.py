@@ -26,6 +26,7 @@ from calcreport.rules.what_if import decide_and_ask
 from calcreport.settings import Settings
 from calcreport.text.flags import name_flags
 from calcreport.text.impression import FLAG_NAMES
+from calcreport.text.statements import Statements
 
 sys.path.append(str(Path(__file__).parent))
 
@@ -73,7 +74,12 @@ def report_on(typed: list[dict[str, Any]], said: dict[str, Any], modality: str) 
     return report_of(Findings.model_validate({"modality": modality, "lesions": typed}), Clinical.model_validate(said))
 
 
-def report_of(findings: Findings, clinical: Clinical, answer: Callable[..., Decision] = decide_and_ask) -> Report:
+def report_of(
+    findings: Findings,
+    clinical: Clinical,
+    answer: Callable[..., Decision] = decide_and_ask,
+    wording: Statements | None = None,
+) -> Report:
     chosen = Settings()
     context = DraftContext(
         study=STUDY.model_copy(update={"modality": findings.modality}),
@@ -84,7 +90,9 @@ def report_of(findings: Findings, clinical: Clinical, answer: Callable[..., Deci
         rules=ruleset().used,
     )
     decision = answer(findings, clinical, chosen.policy, ruleset())
-    return compose_report(findings, decision, context=context, imaging=None, statements=templates().statements)
+    return compose_report(
+        findings, decision, context=context, imaging=None, statements=wording or templates().statements
+    )
 
 
 def sentences(text: str) -> list[str]:

@@ -15,6 +15,7 @@ from calcreport.formats.text.plain_text import write_section
 from calcreport.model.clinical import parse_clinical
 from calcreport.model.findings import Findings
 from calcreport.model.report import Report
+from calcreport.text.statements import Statements
 
 sys.path.append(str(Path(__file__).parents[1] / "properties"))
 
@@ -28,10 +29,10 @@ KEYS = {
 MOST_WORDS = 160
 
 
-def report_on(row: dict[str, Any]) -> Report:
+def report_on(row: dict[str, Any], wording: Statements | None = None) -> Report:
     findings = checked_findings({"modality": row.get("modality", "CT"), "lesions": row["lesions"]})
     assert isinstance(findings, Findings)
-    return report_of(findings, parse_clinical(row["clinical"]))
+    return report_of(findings, parse_clinical(row["clinical"]), wording=wording)
 
 
 def differences(row: dict[str, Any]) -> list[str]:

@@ -435,7 +435,7 @@ def _impression(
         count = statements.say("section.others" if len(hidden) > 1 else "section.others_one", count=len(hidden))
         general = [item.text.rstrip(".") for item in items[len(kept) :] if not item.lesions]
         first, *others = [*([count] if hidden else []), *general]
-        phrases.append(([lesion.id for lesion in hidden], [Part(first), *(Part(join_next(text)) for text in others)]))
+        phrases.append(([lesion.id for lesion in hidden], [Part(first), *(Part(join_next(text), 1) for text in others)]))
         binding = [entry for lesion in hidden for entry in lesion.recommendations if is_binding(entry)]
         referred = [k for k, entries in enumerate(asked) if any(entry.is_referral for entry in entries)]
         also = [lesion.id for lesion in hidden if any(entry.is_referral for entry in lesion.recommendations)]
