@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from test_vignettes import ROWS, report_on
 
 from calcreport.formats import Templates, load_templates
 from calcreport.formats.page import as_html
 from calcreport.formats.text.plain_text import write_full_text, write_section
 from calcreport.resources import template_texts
+
+sys.path.append(str(Path(__file__).parent))
+
+from test_vignettes import ROWS, report_on
 
 FIELD = re.compile(r"(\{[\w.]+\})")
 WORD = re.compile(r"(?<![\w./-])[A-Za-z]{3,}(?![\w/])")
@@ -49,10 +54,10 @@ def _lines(tree: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def marked() -> Iterator[Templates]:
+def marked() -> Templates:
     texts = template_texts()
     site = [line for name in ("statements.toml", "core.toml") for line in _lines(tomllib.loads(texts[name]))]
-    yield load_templates(texts, {"statements.toml": "\n".join(site)})
+    return load_templates(texts, {"statements.toml": "\n".join(site)})
 
 
 def _typed_words(value: Any) -> set[str]:
