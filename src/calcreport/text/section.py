@@ -435,7 +435,8 @@ def _impression(
         count = statements.say("section.others" if len(hidden) > 1 else "section.others_one", count=len(hidden))
         general = [item.text.rstrip(".") for item in items[len(kept) :] if not item.lesions]
         first, *others = [*([count] if hidden else []), *general]
-        phrases.append(([lesion.id for lesion in hidden], [Part(first), *(Part(join_next(text), 1) for text in others)]))
+        line = [Part(first), *(Part(join_next(text), 1) for text in others)]
+        phrases.append(([lesion.id for lesion in hidden], line))
         binding = [entry for lesion in hidden for entry in lesion.recommendations if is_binding(entry)]
         referred = [k for k, entries in enumerate(asked) if any(entry.is_referral for entry in entries)]
         also = [lesion.id for lesion in hidden if any(entry.is_referral for entry in lesion.recommendations)]
@@ -451,7 +452,7 @@ def _impression(
 
 
 def _as_said(report: Report, *, is_brief: bool) -> dict[str, str]:
-    """Words of each recommendation: without what stands in brackets where lesions differ in that alone, or `is_brief`."""
+    """Words of each recommendation: without its brackets where lesions differ in them alone, or `is_brief`."""
     rows: dict[str, set[str]] = {}
     for entry in (*report.recommendations, *(entry for lesion in report.lesions for entry in lesion.recommendations)):
         rows.setdefault(entry.rule or entry.text, set()).add(entry.text)
