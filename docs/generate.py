@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+import core_sentences
 import from_docstrings
 import rule_sources
 
@@ -237,6 +238,7 @@ def main() -> int:
         ROOT / "docs/error-codes.md": page(),
         ROOT / "docs/api.md": from_docstrings.interface(),
         ROOT / "docs/rule-sources.md": rule_sources.page(),
+        ROOT / "templates/core.toml": core_sentences.page(),
         drawn: from_docstrings.with_drawing(drawn.read_text(encoding="utf-8")),
     }
     stale = [path for path, text in pages.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]

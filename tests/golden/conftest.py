@@ -94,7 +94,7 @@ R01 = ask("R01", "Follow-up imaging in 3-6 months to confirm stability, earlier 
 R02 = ask("R02", "No imaging follow-up required for this finding")
 R08 = ask(
     "R08",
-    "MRI (with contrast if possible) to characterise the soft-tissue component, marrow and neurovascular relation",
+    "MRI, with contrast if possible; it characterises the soft-tissue component, marrow and neurovascular relation",
 )
 R09 = ask(
     "R09",

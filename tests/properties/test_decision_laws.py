@@ -39,7 +39,8 @@ def _few(rng: random.Random, model: Any, most: int) -> dict[str, str]:
     return {name: rng.choice(ANSWERS) for name in rng.sample(names, rng.randint(0, most))}
 
 
-def _lesion(rng: random.Random) -> dict[str, Any]:
+def random_lesion(rng: random.Random) -> dict[str, Any]:
+    """A lesion as a reader may type it, contradictions included."""
     mass = rng.choice(("yes", "no", "no", "unknown"))
     return {
         "size": {"max_diameter_mm": rng.choice((None, 3, 9, 15, 19.9, 20, 30, 48, 51, 90))},
@@ -63,7 +64,8 @@ def _lesion(rng: random.Random) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _clinical(rng: random.Random) -> dict[str, Any]:
+def random_clinical(rng: random.Random) -> dict[str, Any]:
+    """Clinical data, most of them unknown."""
     return {
         "patient": {"age_years": rng.choice((None, 6, 19, 30, 45, 70))},
         "symptoms": _few(rng, Symptoms, 4) | {"pain_explained_by": rng.choice((None, None, "none", "trauma", "gout"))},
@@ -85,9 +87,9 @@ def decided() -> list[tuple[Findings, Clinical, Decision]]:
 
 
 def _one(rng: random.Random, rules: Ruleset) -> tuple[Findings, Clinical, Decision]:
-    lesions = [_lesion(rng) for _ in range(rng.choice((1, 1, 2)))]
+    lesions = [random_lesion(rng) for _ in range(rng.choice((1, 1, 2)))]
     findings = Findings.model_validate({"modality": rng.choice(("CT", "CT", "CT", "DX")), "lesions": lesions})
-    clinical = parse_clinical(_clinical(rng))
+    clinical = parse_clinical(random_clinical(rng))
     return findings, clinical, decide(findings, clinical, PolicySettings(), rules)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from calcreport.compose.limitations import collect_limitations
+from calcreport.compose.own_words import in_own_words
 from calcreport.model.decision import Decision
 from calcreport.model.findings import Findings
 from calcreport.model.report import Differential, Lesion, PriorStudy, Report
@@ -30,6 +31,7 @@ def conclude(
     `order` gives for each lesion of the report its index among those the decision is about; `rule_findings`, the input
     of the rules, is in the order of the decision.
     """
+    facts, decision = in_own_words(facts, statements), in_own_words(decision, statements)
     lesions = tuple(_with_answer(lesion, decision, index) for lesion, index in zip(facts.lesions, order, strict=True))
     numbered = tuple((lesion.id, index) for lesion, index in zip(lesions, order, strict=True))
     size_name = name_flag("size", statements, size_limit_mm=policy.size_limit_mm, size_operator=policy.size_operator)

@@ -16,7 +16,7 @@ from calcreport.text.film import name_films, name_limit
 from calcreport.text.impression import join_ids
 from calcreport.text.searched import say_not_searched
 from calcreport.text.statements import Statements
-from calcreport.text.wording import as_sentence, join_words, spell_number
+from calcreport.text.wording import as_sentence, spell_number
 
 THICK_SLICE_MM: Final = 3.0
 """Slices further apart than this, in mm, show neither a thin rim nor a lucent centre."""
@@ -123,6 +123,6 @@ def _limit_films(findings: FilmFindings, films: tuple[FilmTechnique, ...], state
     for note in dict.fromkeys(note for notes in notes_of for note in notes):
         holders = [name for name, notes in zip(names, notes_of, strict=True) if note in notes]
         is_of_all = len(holders) == len(films)
-        of = note if is_of_all else statements.say("film.of", film=join_words(holders), text=note)
+        of = note if is_of_all else statements.say("film.of", film=statements.join(holders), text=note)
         sentences.append(as_sentence(of))
     return sentences

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 STATEMENTS_FILE: Final = "statements.toml"
+CORE_FILE: Final = "core.toml"
+"""What rule tables and image analysis write; made by docs/generate.py."""
 _GROWING_FILTERS: Final = ("center", "format", "indent")
 _GROWING_METHODS: Final = frozenset(("center", "expandtabs", "format", "format_map", "ljust", "rjust", "zfill"))
 """Their result can be far longer than what they are given."""
@@ -42,7 +44,9 @@ def load_templates(built_in: Mapping[str, str], site: Mapping[str, str] | None =
     own = dict(site or {})
     return Templates(
         texts=MappingProxyType({**built_in, **own}),
-        statements=parse_statements(built_in.get(STATEMENTS_FILE, ""), own.get(STATEMENTS_FILE)),
+        statements=parse_statements(
+            built_in.get(STATEMENTS_FILE, ""), own.get(STATEMENTS_FILE), built_in.get(CORE_FILE, "")
+        ),
     )
 
 

@@ -82,6 +82,8 @@ class Laboratory(Record):
     results: tuple[LabResult, ...] = ()
     calcium_state: Literal["low", "normal", "high", "unknown"] = "unknown"
     """What the rules go by: the ionised value where there is one, else total calcium, adjusted if albumin is known."""
+    is_calcium_urgent: bool = False
+    """So high that it is the first thing said."""
     adjusted_calcium_mmol_l: float | None = None
     """Adjusted for albumin; ``None`` when albumin is unknown."""
     adjusted_calcium_mg_dl: float | None = None

@@ -202,6 +202,10 @@ def lay_over(tables: Tables, site: Tables, problems: list[str]) -> None:
         for name, content in site.conditions.items()
         if name in deciding and content != tables.conditions.get(name)
     ]
+    asked = _named_in([row.content.get("when") for row in safety.values()])
+    while (further := asked | _named_in([tables.conditions.get(name) for name in asked])) != asked:
+        asked = further
+    differing = {name for name in asked & site.conditions.keys() if site.conditions[name] != tables.conditions[name]}
     tables.conditions |= site.conditions
     tables.version = f"{tables.version}+{site.version}" if site.version else tables.version
     tables.names += site.names or ["site"]
@@ -222,6 +226,7 @@ def lay_over(tables: Tables, site: Tables, problems: list[str]) -> None:
     for what, names in (
         ("taken out", taken_out & safety.keys() - kept),
         ("changed", set(changed)),
+        ("decided by changed conditions", differing),
         ("kept although the site takes them out", taken_out & kept),
     ):
         if names:

@@ -159,7 +159,7 @@ def _decide_without_lesion(weighing: Weighing, gathered: Gathered, ruleset: Rule
     )
     return Decision(
         lesions=(),
-        patient=PatientLevel(notes=(*(note if reported else ()), *gathered.labs.notes)),
+        patient=PatientLevel(notes=(*gathered.labs.notes, *(note if reported else ()))),
         concern=weighing.concern if reported else Concern.NONE,
         flags_summary={name: weighing.flags[name].state for name in reported},
         recommendations=tuple(_recommendation(rule, weighing) for rule in rules),

@@ -90,7 +90,8 @@ def weigh_labs(
         limitations.append("Calcium adjusted for albumin is unreliable in renal failure.")
     band = None if product is None else band_of_product(product, limit)
     notes = []
-    if calcium is not None and calcium >= urgent_calcium_mmol_l:
+    is_urgent = calcium is not None and calcium >= urgent_calcium_mmol_l
+    if calcium is not None and is_urgent:
         notes.append(f"URGENT: severe hypercalcaemia, calcium {calcium:.2f} mmol/L")
     if product is not None and band != "normal":
         notes.append(f"Calcium x phosphate product {product:.1f} mg2/dL2 ({band})")
@@ -101,6 +102,7 @@ def weigh_labs(
         laboratory=Laboratory(
             results=results,
             calcium_state=states["calcium"] or "unknown",
+            is_calcium_urgent=is_urgent,
             adjusted_calcium_mmol_l=calcium if is_adjusted else None,
             adjusted_calcium_mg_dl=calcium * MG_DL_PER_MMOL_L_CALCIUM if is_adjusted and calcium is not None else None,
             product_mg2_dl2=product,

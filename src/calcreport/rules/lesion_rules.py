@@ -29,7 +29,7 @@ _FLAG_WORDS = {
     "pain": "pain without identified cause",
     "mass": "soft-tissue mass",
     "history": "history",
-    "aggressive": "aggressive imaging feature",
+    "aggressive": "aggressive feature",
 }  # names of flags as printed
 
 BLOCKING_FLAGS = ("growth", "mass", "aggressive")

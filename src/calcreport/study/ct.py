@@ -26,7 +26,7 @@ from calcreport.study.measured import MeasuredStudy, Pictures, ReportEvidence
 from calcreport.study.request import Request
 from calcreport.study.series import CtPart, CtReading
 from calcreport.text.searched import limit_searched, name_series
-from calcreport.text.wording import capitalise, join_words, name_body_part
+from calcreport.text.wording import capitalise, name_body_part
 
 if TYPE_CHECKING:
     from calcreport.calcification.inner import FeltMass
@@ -134,7 +134,7 @@ def _with_regions(
     limited = limit_searched(searched, doubts)
     limb = name_body_part("extremity", statements)
     seen = {
-        part.region: join_words([name_body_part(region, statements) or region for region in findings.regions])
+        part.region: statements.join([name_body_part(region, statements) or region for region in findings.regions])
         for part, findings in zip(parts, each, strict=True)
         if findings.regions and part.region in {limb, name_series(part.source.number, statements)}
     }
@@ -184,7 +184,7 @@ def _join_notes(parts: Sequence[CtPart], each: Sequence[CtFindings], statements:
     sentences = []
     for note in dict.fromkeys(note for notes in by_series for note in notes):
         holders = [part.region for part, notes in zip(parts, by_series, strict=True) if note in notes]
-        regions = join_words(list(dict.fromkeys(holders)))
+        regions = statements.join(list(dict.fromkeys(holders)))
         is_of_all = len(holders) == len(parts)
         sentences.append(note if is_of_all else statements.say("searched.of", regions=capitalise(regions), text=note))
     return tuple(sentences)

@@ -10,7 +10,7 @@ from calcreport.model.decision import Capabilities, ChangedLesion, Decision, Wou
 from calcreport.model.report import Concern, FlagState, OtherAnswer, OtherAnswerLesion
 from calcreport.text.impression import join_ids
 from calcreport.text.statements import Statements
-from calcreport.text.wording import as_sentence, join_words
+from calcreport.text.wording import as_sentence
 
 MOST_STATED: Final = 4
 """Inputs named in the text; all of them are in ``report.json``."""
@@ -200,7 +200,7 @@ def _say_effect(change: WouldChange, words: _Words) -> str:
         parts.append(statements.say("change.higher" if _rises(change, capabilities) else "change.lower"))
     if len(parts) > 1 and "," in parts[0]:
         parts[0] += ","  # its own commas would run into the second part
-    return join_words(parts[:2], statements.say("change.and"))
+    return statements.join(parts[:2], "change.and")
 
 
 def _say_urgent(lesion: ChangedLesion, words: _Words) -> list[str]:
@@ -209,7 +209,7 @@ def _say_urgent(lesion: ChangedLesion, words: _Words) -> list[str]:
         if name in contacts:
             return [words.statements.say("change.urgent", contact=contacts[name])]
     labels = dict.fromkeys(label for name in lesion.recommended for label in bans.get(name, ()))
-    label = join_words(list(labels), words.statements.say("words_or"))
+    label = words.statements.join(list(labels), "words_or")
     return [words.statements.say("change.no_biopsy", label=label)] if labels else []
 
 
@@ -238,4 +238,4 @@ def _say_flags(lesion: ChangedLesion, words: _Words) -> list[str]:
 
 def _names(lesion: ChangedLesion, state: FlagState, statements: Statements, size_name: str) -> str:
     names = [name for name, then in lesion.flags.items() if then is state]
-    return join_words([size_name if name == "size" else statements.say(f"flag.{name}") for name in names])
+    return statements.join([size_name if name == "size" else statements.say(f"flag.{name}") for name in names])

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from calcreport.model.report import Patient
 from calcreport.text.statements import Statements
-from calcreport.text.wording import as_sentence, capitalise, join_words, spell_number, spell_person
+from calcreport.text.wording import as_sentence, capitalise, spell_number, spell_person
 
 _FAMILIES: Final = ("symptoms", "mass", "history", "conditions")  # blocks of yes/no answers in `Clinical`
 _FLAG_INPUTS: Final = (
@@ -43,7 +43,7 @@ def describe_clinical(clinical: Mapping[str, Any], patient: Patient, statements:
     the header where the clinician gave none.
     """
     sentences = [
-        _describe_person(clinical, patient),
+        statements.reword(_describe_person(clinical, patient)),
         _describe_complaint(clinical, statements),
         _describe_answers(clinical, statements),
         _describe_laboratory(clinical, statements),
@@ -143,7 +143,9 @@ def _describe_limits(clinical: Mapping[str, Any], statements: Statements) -> str
     limits = _value(clinical, "symptoms", "functional_limitation")
     if not isinstance(limits, list | tuple):
         return ""
-    return statements.say("clinical.limitation", list=", ".join(str(limit).replace("_", " ") for limit in limits))
+    return statements.say(
+        "clinical.limitation", list=", ".join(statements.reword(str(limit).replace("_", " ")) for limit in limits)
+    )
 
 
 def _affirm(clinical: Mapping[str, Any], family: str, name: str, statements: Statements) -> str:
@@ -172,4 +174,4 @@ def _describe_laboratory(clinical: Mapping[str, Any], statements: Statements) ->
         date = f" ({entry['date']})" if entry.get("date") not in {None, "", "unknown"} else ""
         value = entry["value"]
         values.append(f"{label} {value:g}{unit}{date}" if isinstance(value, float) else f"{label} {value}{unit}{date}")
-    return join_words(values) if len(values) < 3 else ", ".join(values)
+    return statements.join(values) if len(values) < 3 else ", ".join(values)

@@ -62,11 +62,12 @@ def _say_course(
     if growth.stable_since is not None and growth.prior_date is not None:
         is_same = is_same and growth.stable_since == growth.prior_date
         return statements.say("growth.equal" if is_same else "growth.stable", since=growth.stable_since, **fields)
-    if growth.course == "stable" and is_same:
-        return statements.say("growth.equal", **fields)
-    if growth.course == "stable":
+    is_comparable = growth.comparable is YesNo.YES  # otherwise two lengths are told, and nothing is called unchanged
+    if is_same:
+        return statements.say("growth.equal" if is_comparable else "growth.same_length", **fields)
+    if growth.course == "stable" and is_comparable:
         return statements.say("growth.within_error", error=spell_change(growth.error_mm or 0.0), **fields)
-    kind = "larger" if change_mm > 0 else "smaller" if change_mm < 0 else "equal"
+    kind = "larger" if change_mm > 0 else "smaller"
     change = spell_change(abs(change_mm))
     return statements.say(f"growth.{kind}", change=change, percent=f"{abs(growth.change_percent or 0.0):.0f}", **fields)
 

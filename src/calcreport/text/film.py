@@ -12,7 +12,6 @@ from calcreport.text.review import is_by_reader, longest_film
 from calcreport.text.statements import Statements
 from calcreport.text.wording import (
     as_sentence,
-    join_words,
     name_body_part,
     refer_to_images,
     spell_distance,
@@ -105,7 +104,7 @@ def _say_views(films: tuple[FilmTechnique, ...], statements: Statements, *, plac
         for name, count in counts.items()
     ]
     identifier = "film.view" if len(films) == 1 else "film.views"
-    return statements.say(identifier, views=join_words(listed), place=place)
+    return statements.say(identifier, views=statements.join(listed), place=place)
 
 
 def _say_scales(films: tuple[FilmTechnique, ...], statements: Statements) -> tuple[str, ...]:
@@ -117,7 +116,7 @@ def _say_scales(films: tuple[FilmTechnique, ...], statements: Statements) -> tup
     sentences = []
     for holds, group in groupby(of, key=of.__getitem__):
         text = " ".join(group)
-        listed = join_words([name for name, is_of in zip(names, holds, strict=True) if is_of])
+        listed = statements.join([name for name, is_of in zip(names, holds, strict=True) if is_of])
         sentences.append(text if all(holds) else statements.say("film.of", film=listed, text=text))
     return tuple(as_sentence(sentence) for sentence in (*sentences, *magnifications))
 
@@ -145,7 +144,7 @@ def _say_magnifications(films: tuple[FilmTechnique, ...], statements: Statements
     if len({factor for factor, _ in stated}) < 2:
         return ()
     listed = [statements.say("film.in_view", extent=factor, view=name) for factor, name in stated]
-    return (statements.say("scale.magnifications", list=join_words(listed)),)
+    return (statements.say("scale.magnifications", list=statements.join(listed)),)
 
 
 def name_limit(films: tuple[FilmTechnique, ...], statements: Statements) -> tuple[str, ...]:
@@ -210,7 +209,7 @@ def say_projected(lesion: Lesion, statements: Statements, lengths: Lengths) -> s
         for place, extent in spell_on_films(lesion, statements, lengths)
     ]
     identifier = "film.projected_minimum" if lesion.size.is_minimum else "film.projected"
-    return statements.say(identifier, extents=join_words(extents))
+    return statements.say(identifier, extents=statements.join(extents))
 
 
 def spell_on_films(lesion: Lesion, statements: Statements, lengths: Lengths) -> list[tuple[FilmPlace, str]]:
@@ -256,7 +255,7 @@ def say_skin_line(places: tuple[FilmPlace, ...], statements: Statements) -> str:
             statements.say("film.in_view", extent=distance, view=name_view(view, statements))
             for distance, view in distances
         ]
-        return statements.say("film.skin_lines", list=join_words(listed))
+        return statements.say("film.skin_lines", list=statements.join(listed))
     if not distances:
         return ""
     distance, view = distances[0]

@@ -8,7 +8,7 @@ from calcreport.model.terms import INDETERMINATE_PATTERN
 from calcreport.text.film import name_view, say_projected, say_skin_line, spell_on_films
 from calcreport.text.film_views import say_other_views
 from calcreport.text.statements import Statements
-from calcreport.text.wording import capitalise, join_words, name_finding, spell_distance
+from calcreport.text.wording import capitalise, name_finding, spell_distance
 
 
 def say_projection(places: tuple[FilmPlace, ...], statements: Statements) -> str:
@@ -19,7 +19,7 @@ def say_projection(places: tuple[FilmPlace, ...], statements: Statements) -> str
         return statements.say("film.over_soft_tissue")
     if not clear:
         return statements.say("film.over_bone")
-    return statements.say("film.over_both", clear=join_words(clear), bone=join_words(over_bone))
+    return statements.say("film.over_both", clear=statements.join(clear), bone=statements.join(over_bone))
 
 
 def describe_on_films(report: Report, lesion: Lesion, statements: Statements, lengths: Lengths) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from calcreport.model.report import FilmTechnique, Lesion, Report
 from calcreport.text.film import is_known_view, name_films, name_view
 from calcreport.text.statements import Statements
-from calcreport.text.wording import join_words, name_body_part
+from calcreport.text.wording import name_body_part
 
 
 def say_other_views(report: Report, lesion: Lesion, statements: Statements) -> str:
@@ -35,7 +35,7 @@ def say_other_views(report: Report, lesion: Lesion, statements: Statements) -> s
         listed = [names[film.sop_instance_uid] for film in others if (film.sop_instance_uid in apart) is is_among]
         if listed:
             sentences.append(
-                statements.say(identifier if len(listed) == 1 else f"{identifier}_many", views=join_words(listed))
+                statements.say(identifier if len(listed) == 1 else f"{identifier}_many", views=statements.join(listed))
             )
     return ". ".join(sentences)
 

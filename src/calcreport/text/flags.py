@@ -10,7 +10,7 @@ from calcreport.model.lengths import Lengths
 from calcreport.model.report import Flag, FlagState, Lesion, Report
 from calcreport.text.impression import FLAG_NAMES, join_ids, name_flag
 from calcreport.text.statements import Statements
-from calcreport.text.wording import as_sentence, join_words, lengths_of
+from calcreport.text.wording import as_sentence, lengths_of
 
 _DEFAULT_LIMIT_MM: Final = 50.0  # size limit of reports whose settings name none; as in `PolicySettings`
 
@@ -77,7 +77,7 @@ def _describe_without_lesion(report: Report, statements: Statements) -> tuple[st
     nothing = "flags.all_rejected" if report.rejected else "flags.no_lesion"
     if not reported:
         return (as_sentence(statements.say(nothing)),)
-    first = statements.say("flags.reported", list=join_words(reported))
+    first = statements.say("flags.reported", list=statements.join(reported))
     rest = statements.say("flags.others", reason=statements.say(f"{nothing}_reason"))
     return as_sentence(first), as_sentence(rest)
 

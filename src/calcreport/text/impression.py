@@ -11,7 +11,7 @@ from calcreport.text.film import is_known_view, is_on_film, name_view
 from calcreport.text.groups import Part, group_alike, join_next, longest_mm
 from calcreport.text.searched import say_not_searched
 from calcreport.text.statements import Statements
-from calcreport.text.wording import as_sentence, capitalise, join_words, lengths_of, name_place
+from calcreport.text.wording import as_sentence, capitalise, lengths_of, name_place
 
 FLAG_NAMES = ("size", "depth", "growth", "pain", "mass", "history", "aggressive")
 """Red flags in the order they are printed."""
@@ -52,12 +52,14 @@ def write_impression(report: Report, statements: Statements, *, negative: str) -
     """Write the impression: items of one or more sentences, worst first, never none; lesions alike in one item.
 
     `negative` is the sentence for a study without any lesion. What holds for the whole patient stands behind the
-    lesions of most concern, and first where it forbids a biopsy.
+    lesions of most concern, and first where it forbids a biopsy or is an emergency.
     """
     overall = _describe_patient(report, statements)
     missing = tuple(_item(text) for text in say_not_searched(_unsearched(report), statements))
+    is_emergency = report.laboratory is not None and report.laboratory.is_calcium_urgent
     if not report.lesions:
-        return (_item(capitalise(negative)), *overall, *missing)
+        first = (_item(capitalise(negative)),)
+        return (*overall, *first, *missing) if is_emergency else (*first, *overall, *missing)
     said: set[str] = set()
     items = []
     for group in group_alike(report.lesions):
@@ -66,8 +68,8 @@ def write_impression(report: Report, statements: Statements, *, negative: str) -
         line = _describe_group(group, report, statements)
         line += [Part(join_next(_name_concerned(note, group)), 1) for note in notes]
         items.append(Item(lesions=tuple(group), line=tuple(line)))
-    is_forbidden = any(entry.forbids_biopsy for entry in report.recommendations)
-    urgent = [item for item in items if item.lesions[0].concern is Concern.HIGH and not is_forbidden]
+    is_first = is_emergency or any(entry.forbids_biopsy for entry in report.recommendations)
+    urgent = [item for item in items if item.lesions[0].concern is Concern.HIGH and not is_first]
     return (*urgent, *overall, *items[len(urgent) :], *missing)
 
 
@@ -88,7 +90,10 @@ def decided_notes(lesion: Lesion) -> list[str]:
 def _name_concerned(note: str, group: list[Lesion]) -> str:
     """Name the lesions a note is for where it is not for all of the group."""
     ids = [lesion.id for lesion in group if note in lesion.notes]
-    return note if len(ids) == len(group) else f"{note.rstrip('. ')} ({join_ids(ids)})"
+    if len(ids) == len(group):
+        return note
+    text = note.rstrip(". ")
+    return f"{text.removesuffix(')')}; {join_ids(ids)})" if text.endswith(")") else f"{text} ({join_ids(ids)})"
 
 
 def _describe_patient(report: Report, statements: Statements) -> tuple[Item, ...]:
@@ -109,8 +114,8 @@ def _describe_patient(report: Report, statements: Statements) -> tuple[Item, ...
 
 def _describe_group(group: list[Lesion], report: Report, statements: Statements) -> list[Part]:
     common = _in_common(group)
-    line = [Part(capitalise(_name_and_judge(_name_group(group, report, statements), common, statements)))]
-    line += [Part(join_next(text), rank) for text, rank in _differ(common, statements)]
+    named = _name_and_judge(_name_group(group, report, statements), common, statements)
+    line = [Part(capitalise(named)), *(Part(text, rank) for text, rank in _differ(common, statements))]
     stable = describe_stability(group, statements)
     return [*line, Part(join_next(stable), 3)] if stable else line
 
@@ -141,7 +146,7 @@ def _set_apart_tumours(named: list[Differential]) -> tuple[list[Differential], l
 
 
 def _join_labels(entries: list[Differential], statements: Statements) -> str:
-    return join_words([entry.label for entry in entries], statements.say("words_or"))
+    return statements.join([entry.label for entry in entries], "words_or")
 
 
 def _differ(differential: list[Differential], statements: Statements) -> list[tuple[str, int]]:
@@ -152,12 +157,13 @@ def _differ(differential: list[Differential], statements: Statements) -> list[tu
     sentences = []
     if surer:
         others, tumours = _set_apart_tumours(possible)
-        for identifier, entries, rank in (("also_possible", others, 4), ("also_not_excluded", tumours, 2)):
+        for identifier, entries, rank in (("not_excluded", tumours, 0), ("also_possible", others, 4)):
             if entries:
-                labels = _join_labels(entries, statements)
-                sentences.append((statements.say(f"impression.{identifier}", labels=labels), rank))
+                text = statements.say(f"impression.{identifier}", text="", labels=_join_labels(entries, statements))
+                sentences.append((join_next(text) if rank else text, rank))
     if unlikely:
-        sentences.append((statements.say("impression.less_likely", labels="; ".join(map(_with_reason, unlikely))), 9))
+        text = statements.say("impression.less_likely", labels="; ".join(map(_with_reason, unlikely)))
+        sentences.append((join_next(text), 9))
     return sentences
 
 
@@ -177,7 +183,7 @@ def _name_group(group: list[Lesion], report: Report, statements: Statements) -> 
     ids = [lesion.id for lesion in group] if len(group) < len(report.lesions) else []
     fields = {
         "what": what.strip(),
-        "place": join_words(places) if len(places) <= _MOST_NAMED else statements.say("impression.several_sites"),
+        "place": statements.join(places) if len(places) <= _MOST_NAMED else statements.say("impression.several_sites"),
         "ids": f" ({join_ids(ids)})" if ids else "",
         "count": spell_count(len(group), statements),
         "size": _say_size(lead, longest, report, statements),
@@ -224,7 +230,9 @@ def join_ids(ids: list[str]) -> str:
 def _name_nature(lesion: Lesion, statements: Statements, *, many: bool, has_mass: bool) -> str:
     family = "pattern.nouns" if many else "pattern.noun"
     noun = statements.choose(family, lesion.pattern.id, statements.say(f"{family}.other"))
+    mass = "impression.masses" if many else "impression.mass"
     if lesion.mass.present is not YesNo.YES and not has_mass:
         return noun
+    noun = statements.choose("pattern.of_mass", lesion.pattern.id, statements.say(f"{family}.other"))
     has_mineral = lesion.size.max_diameter_mm is not None or lesion.size.max_diameter_px is not None
-    return statements.say("impression.mass", noun=noun) if has_mineral else statements.say("impression.mass_only")
+    return statements.say(mass, noun=noun) if has_mineral else statements.say(f"{mass}_only")

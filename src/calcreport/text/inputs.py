@@ -33,7 +33,7 @@ def describe_laboratory(laboratory: Laboratory | None, statements: Statements) -
         parts.append(f"{adjusted}: {laboratory.calcium_state}" if is_deciding else adjusted)
     if laboratory.product_mg2_dl2 is not None and laboratory.product_band is not None:
         product = f"{laboratory.product_mg2_dl2:.1f}"
-        parts.append(statements.say("labs.product", product=product, band=laboratory.product_band))
+        parts.append(statements.say("labs.product", product=product, band=statements.reword(laboratory.product_band)))
     values = (as_sentence(statements.say("labs.told", list="; ".join(parts))),) if parts else ()
     return (*values, *(as_sentence(remark) for remark in laboratory.remarks))
 

@@ -11,7 +11,7 @@ from calcreport.model.lengths import Lengths
 from calcreport.model.report import FilmPlace, Lesion, LesionReview, RejectedLesion, Report
 from calcreport.model.terms import PATTERN_LABELS
 from calcreport.text.statements import Statements
-from calcreport.text.wording import as_sentence, join_words, name_place
+from calcreport.text.wording import as_sentence, name_place
 
 _STATED: Final = (
     "pattern.id",
@@ -37,7 +37,7 @@ def say_review(lesion: Lesion, statements: Statements, lengths: Lengths) -> str:
     changes = [_say_change(change, statements, lengths) for change in _list_stated(review)]
     if review.status == "accepted" or not changes:
         return statements.say("review.accepted", reader=reader)
-    corrected = statements.say("review.corrected", reader=reader, changes=join_words(changes))
+    corrected = statements.say("review.corrected", reader=reader, changes=statements.join(changes))
     return f"{corrected} ({review.reason})" if review.reason else corrected
 
 
@@ -75,7 +75,9 @@ def say_nothing_accepted(report: Report, statements: Statements) -> str:
     """Say that every finding of the draft was rejected; empty when none was, or some stay."""
     if report.lesions or not report.rejected:
         return ""
-    return statements.say("review.nothing_accepted", ids=join_words([entry.lesion.id for entry in report.rejected]))
+    return statements.say(
+        "review.nothing_accepted", ids=statements.join([entry.lesion.id for entry in report.rejected])
+    )
 
 
 def _name_reader(review: LesionReview, statements: Statements) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from calcreport.model.incidental import Doubt
 from calcreport.model.report import Searched
 from calcreport.text.statements import Statements
-from calcreport.text.wording import as_sentence, join_words, name_body_part
+from calcreport.text.wording import as_sentence, name_body_part
 
 
 def name_region(
@@ -68,7 +68,7 @@ def name_searched(searched: Sequence[Searched], statements: Statements) -> str:
         for row in searched
         if row.status != "not_searched"
     ]
-    return join_words(names)
+    return statements.join(names)
 
 
 def say_not_searched(

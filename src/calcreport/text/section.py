@@ -32,7 +32,7 @@ from calcreport.text.impression import FLAG_NAMES, Item, felt_mass_mm, write_imp
 from calcreport.text.review import is_by_reader
 from calcreport.text.statements import Statements
 from calcreport.text.technique import describe_slices, say_contrast, say_no_lesion
-from calcreport.text.wording import as_sentence, capitalise, join_words, lengths_of, name_finding, name_place
+from calcreport.text.wording import as_sentence, capitalise, lengths_of, name_finding, name_place
 
 _MOST_WORDS: Final = 260
 """Words of the whole section."""
@@ -54,12 +54,17 @@ _MOST_NAMED: Final = 3
 """Lesion ids or places named in one list."""
 _MOST_SENTENCES: Final = 3
 """Sentences of advice in one item."""
+_LAST: Final = 3
+"""Place of the advice that the rules give last."""
 _BRACKETS: Final = re.compile(r" ?\([^()]*\)")
 """A pair of brackets with its content."""
 _LENGTHS: Final = re.compile(r"\d[\d.]* [cm]m\b")
 """A length as it is spelled."""
-_CAPS: Final = ((3, 4, 4), (3, 2, 3), (2, 2, 3), (1, 2, 2), (1, 1, 2), (1, 0, 1))
-"""Most lesions in full, groups and items of the impression; the next row where the text is too long with one."""
+_CAPS: Final = ((3, 4, 4), (3, 4, 4), (3, 2, 3), (2, 2, 3), (1, 2, 2), (1, 1, 2), (1, 0, 1))
+"""Most lesions in full, groups and items of the impression; the next row where the text is too long with one.
+
+From the second row on a flag is told in its worst state alone, without the lesions that have it.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +86,10 @@ def write_lines(report: Report, statements: Statements, *, frame: str) -> Sectio
     items = _edited(report, statements) or write_impression(
         report, statements, negative=_say_negative(report, statements)
     )
-    drafts = (_shorten(_draft(report, items, caps, statements), room, room - most + _PLEASANT_WORDS) for caps in _CAPS)
+    drafts = (
+        _shorten(_draft(report, items, caps, statements, is_brief=row > 0), room, room - most + _PLEASANT_WORDS)
+        for row, caps in enumerate(_CAPS)
+    )
     shortest = next(drafts)
     while shortest.words > room and (shorter := next(drafts, None)) is not None:
         shortest = shorter
@@ -130,13 +138,15 @@ class _Draft:
         )
 
 
-def _draft(report: Report, items: tuple[Item, ...], caps: tuple[int, int, int], statements: Statements) -> _Draft:
+def _draft(
+    report: Report, items: tuple[Item, ...], caps: tuple[int, int, int], statements: Statements, *, is_brief: bool
+) -> _Draft:
     return _Draft(
         technique=_technique(report, statements),
         comparison=_comparison(report, statements),
         findings=_findings(report, caps, statements),
-        flags=_flags(report, statements),
-        impression=_impression(report, items, caps[2], statements),
+        flags=_flags(report, statements, is_brief=is_brief),
+        impression=_impression(report, items, caps[2], statements, is_brief=is_brief),
         limitation=_limitation(report, statements),
     )
 
@@ -163,7 +173,7 @@ def _technique(report: Report, statements: Statements) -> Line:
         return [Part(statements.say(f"section.typed_{kind}"))]
     if technique.films:
         scales = dict.fromkeys(film.scale for film in technique.films)
-        limits = join_words([statements.say(f"section.scale.{scale}") for scale in scales])
+        limits = statements.join([statements.say(f"section.scale.{scale}") for scale in scales])
         return [Part(say_views(technique.films, report.study.body_part, statements)), Part(f", {limits}")]
     line = [Part(say_contrast(report, technique, statements))]
     if technique.spacing_mm is not None:
@@ -313,23 +323,26 @@ def _describe_many(report: Report, group: list[Lesion], statements: Statements) 
     what = _finding(report, sure, statements) if same else statements.say("pattern.nouns.other")
     places = list(dict.fromkeys(name_place(lesion.location, statements) for lesion in group))
     many = len(places) > _MOST_NAMED
-    where = statements.say("impression.several_sites") if many else join_words(places, statements.say("words_and"))
+    where = statements.say("impression.several_sites") if many else statements.join(places)
     line = [Part(statements.say("section.group", what=capitalise(what), count=len(group), place=where))]
     length = _length(report, lead, statements)
     if length:
         line.append(Part(f", {statements.say('section.largest', length=length)}"))
         reference = refer(report, lead, statements).strip("()")
-        line.append(Part(f" ({', '.join(filter(None, (lead.id, reference)))})", 2))
+        line += [Part(f" ({lead.id}"), *([Part(f", {reference}", 2)] if reference else []), Part(")")]
     return line
 
 
 # --- flags -----------------------------------------------------------------------------------------------
 
 
-def _flags(report: Report, statements: Statements) -> Line:
+def _flags(report: Report, statements: Statements, *, is_brief: bool) -> Line:
     """Every flag once: what is present or possible with its lesions, what is explained, absent, and not assessed."""
     names = dict(zip(FLAG_NAMES, name_flags(report, statements), strict=True))
-    phrases = _settled(report, names, statements) if report.lesions else _reported(report, names, statements)
+    if report.lesions:
+        phrases = _settled(report, names, statements, is_brief=is_brief and len(report.lesions) > 1)
+    else:
+        phrases = _reported(report, names, statements)
     return [Part(" ".join(map(as_sentence, phrases)).rstrip("."))]
 
 
@@ -344,26 +357,31 @@ def _reported(report: Report, names: dict[str, str], statements: Statements) -> 
     ]
 
 
-def _settled(report: Report, names: dict[str, str], statements: Statements) -> list[str]:
+def _settled(report: Report, names: dict[str, str], statements: Statements, *, is_brief: bool) -> list[str]:
     phrases, absent, unknown = [], [], []
+    told: set[str] = set()
     for state in (FlagState.PRESENT, FlagState.POSSIBLE, FlagState.EXPLAINED):
         by_holders: dict[tuple[str, ...], list[str]] = {}
         for key, name in names.items():
             holders = [lesion for lesion in report.lesions if _flag(lesion, key).state is state]
-            if holders:
+            if holders and not (is_brief and key in told):
+                told.add(key)
                 ids = tuple(lesion.id for lesion in holders) if len(report.lesions) > 1 else (key,)
-                by_holders.setdefault(ids, []).append(_with_value(report, key, name, holders, statements))
+                shared = ("",) if is_brief else ids
+                by_holders.setdefault(shared, []).append(_with_value(report, key, name, holders, statements))
         for ids, flags in by_holders.items():
             text = statements.say(f"section.flag.{state}", flag=capitalise(", ".join(flags)))
-            phrases.append(f"{text} ({_name_ids(list(ids), statements)})" if len(report.lesions) > 1 else text)
+            is_named = len(report.lesions) > 1 and not is_brief
+            phrases.append(f"{text} ({_name_ids(list(ids), statements)})" if is_named else text)
     for key, name in names.items():
         states = {lesion.id: _flag(lesion, key).state for lesion in report.lesions}
         if set(states.values()) == {FlagState.ABSENT}:
             absent.append(name)
         missing = [i for i, state in states.items() if state in {FlagState.CANNOT_DETERMINE, FlagState.NOT_PROVIDED}]
-        if missing:
+        if missing and not (is_brief and key in told):
             whole = len(missing) == len(states)
-            unknown.append(name if whole else f"{name} ({_name_ids(missing, statements)})")
+            ids_or_some = statements.say("section.some") if is_brief else _name_ids(missing, statements)
+            unknown.append(name if whole else f"{name} ({ids_or_some})")
     phrases += [statements.say("section.flag.absent", list=", ".join(absent))] if absent else []
     return phrases + ([statements.say("section.flag.not_assessed", list=", ".join(unknown))] if unknown else [])
 
@@ -377,8 +395,8 @@ def _with_value(report: Report, key: str, name: str, holders: list[Lesion], stat
     """Name of a flag with the length or the change it rests on, of the longest lesion that has it."""
     longest = max(holders, key=longest_mm)
     flag = _flag(longest, key)
-    if key == "growth" and longest.growth is not None and longest.growth.change_percent is not None:
-        return f"{name} ({longest.growth.change_percent:+.0f} %)"
+    if key == "growth" and flag.value is not None and flag.unit == "%":
+        return f"{name} ({flag.value:+.0f} %)"
     if key != "size" or flag.value is None or flag.unit != "mm":
         return name
     length = lengths_of(report).spell(flag.value)
@@ -397,34 +415,50 @@ def _name_ids(ids: list[str], statements: Statements) -> str:
 # --- impression and advice -------------------------------------------------------------------------------
 
 
-def _impression(report: Report, items: tuple[Item, ...], most: int, statements: Statements) -> list[Line]:
+def _impression(
+    report: Report, items: tuple[Item, ...], most: int, statements: Statements, *, is_brief: bool
+) -> list[Line]:
     """At most `most` items, each with its advice; the last one counts the lesions that have none of their own."""
+    most += most < _CAPS[0][2] and not items[0].lesions  # what holds for the patient does not displace a lesion
     kept = items if len(items) <= most else items[: max(most - 1, 1)]
     hidden = [lesion for item in items[len(kept) :] for lesion in item.lesions]
     own = {entry.rule or entry.text for lesion in report.lesions for entry in lesion.recommendations}
     loose = [entry for entry in report.recommendations if (entry.rule or entry.text) not in own]
     asked = [[entry for lesion in item.lesions for entry in lesion.recommendations] for item in kept]
     asked[0] += loose
-    said = _as_said(report)
+    said = _as_said(report, is_brief=is_brief)
     phrases = [([lesion.id for lesion in item.lesions], list(item.line)) for item in kept]
-    if len(kept) < len(items):
+    if not report.lesions:  # a study without lesions has one item, in the line of its heading
+        phrases = [([], [part for _, line in phrases for part in (Part(join_next("".join(p.text for p in line))),)])]
+        asked = [[entry for entries in asked for entry in entries]]
+    elif len(kept) < len(items):
         count = statements.say("section.others" if len(hidden) > 1 else "section.others_one", count=len(hidden))
         general = [item.text.rstrip(".") for item in items[len(kept) :] if not item.lesions]
         first, *others = [*([count] if hidden else []), *general]
-        phrases.append(([lesion.id for lesion in hidden], [Part(first), *(Part(join_next(text)) for text in others)]))
-        asked.append([entry for lesion in hidden for entry in lesion.recommendations if is_binding(entry)])
+        line = [Part(first), *(Part(join_next(text), 1) for text in others)]
+        phrases.append(([lesion.id for lesion in hidden], line))
+        binding = [entry for lesion in hidden for entry in lesion.recommendations if is_binding(entry)]
+        referred = [k for k, entries in enumerate(asked) if any(entry.is_referral for entry in entries)]
+        also = [lesion.id for lesion in hidden if any(entry.is_referral for entry in lesion.recommendations)]
+        if referred and also:  # whatever the reason, it is the same referral
+            names = "" if len(also) == len(hidden) else f" ({_name_ids(also, statements)})"
+            phrases[-1][1][0] = Part(
+                statements.say("section.referral_as", text=first, number=referred[0] + 1, ids=names)
+            )
+            binding = [entry for entry in binding if not entry.is_referral]
+        asked.append(binding)
     worded = [[entry.model_copy(update={"text": said[entry.text]}) for entry in entries] for entries in asked]
     return _with_advice(phrases, worded, statements)
 
 
-def _as_said(report: Report) -> dict[str, str]:
-    """Words of each recommendation: without what stands in brackets where lesions differ in that alone."""
+def _as_said(report: Report, *, is_brief: bool) -> dict[str, str]:
+    """Words of each recommendation: without its brackets where lesions differ in them alone, or `is_brief`."""
     rows: dict[str, set[str]] = {}
     for entry in (*report.recommendations, *(entry for lesion in report.lesions for entry in lesion.recommendations)):
         rows.setdefault(entry.rule or entry.text, set()).add(entry.text)
     bare = {text: _BRACKETS.sub("", text) for texts in rows.values() for text in texts}
     return {
-        t: bare[t] if len(texts) > 1 and len({bare[o] for o in texts}) == 1 else t
+        t: bare[t] if is_brief or (len(texts) > 1 and len({bare[o] for o in texts}) == 1) else t
         for texts in rows.values()
         for t in texts
     }
@@ -442,6 +476,7 @@ def _with_advice(
     also: dict[str, list[str]] = {}
     printed: set[str] = set()
     lines: list[list[tuple[Recommendation, list[str]]]] = []
+    last = next((entry.id for advice in asked for entry in advice[:0:-1]), "")  # what the rules advise last, of all
     for (ids, line), advice in zip(phrases, asked, strict=True):
         own = {entry.text for entry in advice}
         known = {entry.text for entries in chosen for entry in entries}
@@ -458,7 +493,12 @@ def _with_advice(
         lines.append([(entry, [t for t in _sentences(entry) if t not in printed]) for entry in chosen[-1]])
         printed |= {text for entry in chosen[-1] for text in _sentences(entry)}
     return [
-        line + [part for place, (entry, own) in enumerate(said) for part in _say(entry, own, place, also, statements)]
+        line
+        + [
+            part
+            for place, (entry, own) in enumerate(said)
+            for part in _say(entry, own, _LAST if entry.id == last else place, also, statements)
+        ]
         for (_, line), said in zip(phrases, lines, strict=True)
     ]
 
@@ -481,10 +521,12 @@ def _say(
     line: Line = []
     for number, sentence in enumerate(sentences):
         first, *others = sentence.split("; ")
-        rank = min(number, 1) if is_binding(entry) or place == number == 0 else min(2 + place, 6)
-        clause_rank = rank if entry.forbids_biopsy or entry.is_same_day else max(rank, 5)
+        rank = min(number, 1) if is_binding(entry) or place == number == 0 else min(1 + place, 6)
+        clause_rank = rank if entry.forbids_biopsy or entry.is_same_day else max(rank, 4)
         if sentence in also:
-            first = statements.say("section.also", text=first, ids=_name_ids(also[sentence], statements))
+            kind = "also_in" if first.endswith(")") else "also"  # one pair of brackets
+            text = first.removesuffix(")") if kind == "also_in" else first
+            first = statements.say(f"section.{kind}", text=text, ids=_name_ids(also[sentence], statements))
         line += [Part(join_next(first), rank), *(Part(f"; {clause}", clause_rank) for clause in others)]
     return line
 

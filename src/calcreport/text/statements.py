@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
@@ -14,6 +14,9 @@ from calcreport.model.typed_mistakes import explain_toml
 
 _FIELD: Final = re.compile(r"\{(\w+)\}")
 """A field to fill in. Nothing but a name: a site's wording cannot reach into objects."""
+_CORE: Final = "core."
+"""Start of the ids of sentences that the rule tables and the image analysis write; ``core.toml`` has them all."""
+_CORE_FIELD: Final = re.compile(r"\{([\w.]+)\}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +25,8 @@ class Statements:
 
     texts: Mapping[str, str]
     """Text by id, such as ``"limitation.mineral_only"``; fields to fill in stand in braces."""
+    of_core: tuple[tuple[re.Pattern[str], tuple[str, ...], str], ...] = ()
+    """Sentences of the core that a site words otherwise: how to know one, its fields, the site's words."""
 
     def __contains__(self, identifier: str) -> bool:
         """Whether there is a text with this id."""
@@ -45,22 +50,58 @@ class Statements:
         """Text ``family.key``, or `fallback` when the family has no such key."""
         return self.texts.get(f"{family}.{key}", fallback)
 
+    def join(self, words: Sequence[str], last: str = "words_and") -> str:
+        """Enumerate in prose, such as ``"a, b and c"``; `last` is the id of the word before the last one."""
+        if len(words) < 2:
+            return "".join(words)
+        return f"{', '.join(words[:-1])} {self.say(last)} {words[-1]}"
 
-def parse_statements(bundled: str, site: str | None = None) -> Statements:
+    def reword(self, text: str) -> str:
+        """Text of the core in the site's words; one that the site does not replace stays as it is."""
+        stem = text.removesuffix(".")
+        for pattern, fields, own in self.of_core:
+            found = pattern.fullmatch(stem)
+            if found is not None:
+                filled = {name: self._reword_list(found[number + 1]) for number, name in enumerate(fields)}
+                parts = _CORE_FIELD.split(own)
+                parts[1::2] = [filled.get(name, "") for name in parts[1::2]]
+                return "".join(parts) + text[len(stem) :]
+        return text
+
+    def _reword_list(self, text: str) -> str:
+        """What was filled in: itself a text of the core, or a list of such."""
+        whole = self.reword(text)
+        return whole if whole != text else "".join(map(self.reword, re.split(r"([,;:] )", text)))
+
+
+def parse_statements(bundled: str, site: str | None = None, core: str = "") -> Statements:
     """Read the wording shipped with the program; each id in a site's own TOML text replaces the bundled one.
+
+    `core` holds what the core writes in English.
 
     Raises `TemplateError` ``template.statements`` when a text is not TOML, holds something other than text, or a site's
     file names an id that does not exist.
     """
     texts = _flatten(_load(bundled))
+    of_core = _flatten(_load(core)) if site is not None else {}
     if site is not None:
         replaced = _flatten(_load(site))
+        own = {name: replaced.pop(name) for name in of_core if name in replaced}
+        of_core = {english: own[name].removesuffix(".") for name, english in of_core.items() if name in own}
         unknown = sorted(set(replaced) - set(texts))
         if unknown:
             msg = f"statements.toml of the site names unknown ids: {', '.join(unknown[:5])}; remove or correct them."
             raise TemplateError(msg, code="template.statements")
         texts |= replaced
-    return Statements(texts=MappingProxyType(texts))
+    return Statements(texts=MappingProxyType(texts), of_core=tuple(_recognisers(of_core)))
+
+
+def _recognisers(own: Mapping[str, str]) -> Iterator[tuple[re.Pattern[str], tuple[str, ...], str]]:
+    """How to know each English sentence, those with the most words of their own first."""
+    for english in sorted(own, key=lambda text: len(_CORE_FIELD.sub("", text)), reverse=True):
+        parts = _CORE_FIELD.split(english.removesuffix("."))
+        literal = "(.+?)".join(map(re.escape, parts[::2]))
+        yield re.compile(literal, re.DOTALL), tuple(parts[1::2]), own[english]
 
 
 def _load(text: str) -> dict[str, Any]:

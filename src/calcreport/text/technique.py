@@ -7,7 +7,7 @@ from calcreport.text.film import say_films
 from calcreport.text.review import say_nothing_accepted
 from calcreport.text.searched import name_searched, name_series
 from calcreport.text.statements import Statements
-from calcreport.text.wording import as_sentence, join_words, name_body_part, spell_number
+from calcreport.text.wording import as_sentence, name_body_part, spell_number
 
 
 def say_technique(report: Report, statements: Statements) -> tuple[str, ...]:
@@ -50,7 +50,7 @@ def _say_further(report: Report, statements: Statements) -> tuple[str, ...]:
         for entry in report.series
         if entry.geometry is not None and entry.threshold_hu is not None
     ][1:]
-    return (as_sentence(statements.say("technique.further", list=join_words(further))),) if further else ()
+    return (as_sentence(statements.say("technique.further", list=statements.join(further))),) if further else ()
 
 
 def describe_slices(spacing_mm: float, thickness_mm: float | None, statements: Statements) -> str:

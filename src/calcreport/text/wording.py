@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 from calcreport.model.lengths import Lengths, bind_lengths
@@ -66,13 +66,6 @@ def spell_person(age_years: float | None, sex: str | None) -> str:
     return f"under 1 year {sex or ''}".strip()
 
 
-def join_words(words: Sequence[str], last: str = "and") -> str:
-    """Enumerate in prose: ``"a, b and c"``."""
-    if len(words) < 2:
-        return "".join(words)
-    return f"{', '.join(words[:-1])} {last} {words[-1]}"
-
-
 def capitalise(text: str) -> str:
     """First letter as a capital, the rest untouched."""
     return text[:1].upper() + text[1:]
@@ -122,7 +115,7 @@ def name_depth(lesion: Lesion, statements: Statements) -> str:
         distances.append(statements.say("depth.skin", distance=spell_distance(depth.skin_distance_mm)))
     if depth.fascia_distance_mm is not None and depth.class_ == "subcutaneous":
         distances.append(statements.say("depth.fascia", distance=spell_distance(depth.fascia_distance_mm)))
-    return f"{text}, {join_words(distances)}" if distances else text
+    return f"{text}, {statements.join(distances)}" if distances else text
 
 
 def refer_to_images(location: Location, series: SeriesEntry | None, *, whole_extent: bool = True) -> str:

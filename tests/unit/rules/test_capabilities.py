@@ -147,6 +147,11 @@ def test_a_referral_of_a_site_is_worded_as_one() -> None:
     assert [entry.id for entry in report.recommendations if entry.is_referral] == ["X4"]
     plain = _report(_load(REFERRAL.replace("is_referral = true", "")), _lesion("P30"))
     assert not [entry.id for entry in plain.recommendations if entry.is_referral]
+    mass = _lesion("P30", 12, mass={"present": "yes"})
+    told = "a mass over 5 cm would meet a criterion for sarcoma-centre opinion"
+    assert any(told in entry.text for entry in _report(_load(REFERRAL), mass).would_change)
+    other = _report(_load(REFERRAL.replace("is_referral = true", "")), mass)
+    assert not any(told in entry.text for entry in other.would_change)
 
 
 def test_a_same_day_contact_of_a_site_is_named() -> None:

@@ -8,13 +8,20 @@ from typing import Any
 
 import pytest
 
+from calcreport.compose.context import DraftContext
+from calcreport.compose.report import compose_report
+from calcreport.formats import load_templates
+from calcreport.formats.text.as_text import write_full_text
 from calcreport.model.clinical import parse_clinical
 from calcreport.model.findings import Findings
+from calcreport.model.report import Patient, Software, Study
+from calcreport.resources import template_texts
 from calcreport.rules import Outcome, Ruleset, decide, evaluate
-from calcreport.settings import PolicySettings
+from calcreport.settings import PolicySettings, Settings
 
 TABLE = tomllib.loads((Path(__file__).parents[3] / "docs" / "management-statements.toml").read_text(encoding="utf-8"))
 CASES = Path(__file__).parent / "cases"
+TEMPLATES = load_templates(template_texts())
 CARRIED = [entry for entry in TABLE["statement"] if "rules" in entry]
 NOT_SAID = [entry for entry in TABLE["statement"] if "rules" not in entry]
 ALWAYS_THERE = {"R19"}
@@ -42,14 +49,21 @@ def test_its_rule_speaks_in_the_case_named(entry: dict[str, Any], ruleset: Rules
 
 @pytest.mark.parametrize("entry", [entry for entry in CARRIED if "said" in entry], ids=_name)
 def test_its_words_are_said_in_the_report_of_that_case(entry: dict[str, Any], ruleset: Ruleset) -> None:
+    """In the text a reader is given, not only in what the rules answer."""
     case = tomllib.loads((CASES / f"{entry['case']}.toml").read_text(encoding="utf-8"))
-    decision = decide(
-        Findings.model_validate(case["findings"]),
-        parse_clinical(case.get("clinical", {})),
-        PolicySettings(**case.get("policy", {})),
-        ruleset,
+    findings, clinical = Findings.model_validate(case["findings"]), parse_clinical(case.get("clinical", {}))
+    settings = Settings(policy=PolicySettings(**case.get("policy", {})))
+    context = DraftContext(
+        study=Study(study_instance_uid="1.2", study_date=None, modality="CT", description=None, patient=Patient()),
+        series=(),
+        clinical=clinical.model_dump(mode="json"),
+        settings=settings,
+        software=Software(name="calcreport", version="0", rules_version="0"),
     )
-    assert entry["said"] in decision.model_dump_json(include={"lesions", "recommendations", "patient"}).lower()
+    decision = decide(findings, clinical, settings.policy, ruleset)
+    statements = TEMPLATES.statements
+    report = compose_report(findings, decision, context=context, imaging=None, statements=statements)
+    assert entry["said"] in " ".join(write_full_text(report, TEMPLATES).lower().split())
 
 
 def test_what_was_found_unsaid_is_said() -> None:

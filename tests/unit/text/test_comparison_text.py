@@ -93,10 +93,10 @@ def test_what_is_not_comparable_is_said_to_be_so(statements: Statements) -> None
 def test_the_earlier_study_is_named(statements: Statements) -> None:
     assert describe_comparison(None, (), statements).startswith("None provided")
     report = PriorStudy(source="report", date="2026-01-10", modality="CT")
-    assert describe_comparison(report, (), statements) == "CT 2026-01-10 (earlier report of this program)."
+    assert describe_comparison(report, (), statements) == "CT 2026-01-10, earlier report of this program."
     undated = describe_comparison(PriorStudy(source="reader"), (), statements)
     assert "not stated" in undated
-    assert undated.endswith("(measurements entered by the reader).")
+    assert undated.endswith(", measurements entered by the reader.")
 
 
 def _result(test: str, state: str) -> LabResult:

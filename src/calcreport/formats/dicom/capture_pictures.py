@@ -17,7 +17,7 @@ from calcreport.model.lengths import Lengths
 from calcreport.model.report import Concern, FlagState, Lesion, Report
 from calcreport.text.flags import is_assessed, name_flags, name_summary_flags
 from calcreport.text.impression import FLAG_NAMES
-from calcreport.text.wording import join_words, lengths_of, name_depth, name_place
+from calcreport.text.wording import lengths_of, name_depth, name_place
 
 LONGEST_EDGE_PX: Final = 1600
 """A whole radiograph is shown smaller than it was taken: the key images show its lesions large."""
@@ -56,7 +56,7 @@ def draw_summary(subject: Subject, pictures: Mapping[str, bytes]) -> Image.Image
     lines.gap(12)
     if is_assessed(report):
         reported = [] if report.lesions else name_summary_flags(report, say, FlagState.PRESENT)
-        flags = say.say("capture.flags", flags=join_words(reported)) if reported else ""
+        flags = say.say("capture.flags", flags=say.join(reported)) if reported else ""
         lines.add(say.say(f"concern.{report.concern}") + flags, size=26, colour=OF_CONCERN[report.concern])
         lines.gap(8)
     for number, item in enumerate(report.impression, start=1):
@@ -156,7 +156,7 @@ def _name_flags(lesion: Lesion, report: Report, say: Statements) -> str:
     """Flags that are met, then possible ones as such."""
     states = [*zip(name_flags(report, say), (getattr(lesion.flags, key).state for key in FLAG_NAMES), strict=True)]
     met, possible = (
-        join_words([name for name, state in states if state is wanted])
+        say.join([name for name, state in states if state is wanted])
         for wanted in (FlagState.PRESENT, FlagState.POSSIBLE)
     )
     return "; ".join(filter(None, (met, say.say("capture.possible", flags=possible) if possible else "")))
