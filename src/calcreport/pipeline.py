@@ -19,7 +19,7 @@ from calcreport.formats.page.as_html import show_date, show_name
 from calcreport.formats.page.as_index import IndexEntry, render_index
 from calcreport.log import event, study_ref
 from calcreport.processes.crash import Crash
-from calcreport.processes.pool import Report, run_tasks
+from calcreport.processes.pool import Report, WorkerLimits, run_tasks
 from calcreport.progress import Progress
 from calcreport.study.folder import ResultsFolder, folder_name
 from calcreport.study.request import Request
@@ -97,7 +97,7 @@ def _analyse_all(
         partial(_analyse_one, studies=studies, requests=requests, results=results),
         range(count),
         jobs=requests[0].jobs,
-        max_seconds=requests[0].settings.run.max_study_seconds,
+        limits=WorkerLimits(seconds=requests[0].settings.run.max_study_seconds),
         on_step=lambda number, step: progress.step(f"study {number + 1} of {count}: {step}"),
     )
     for number, result in run:

@@ -3,7 +3,7 @@ import signal
 import time
 
 from calcreport.processes.crash import Crash
-from calcreport.processes.pool import Report, run_tasks
+from calcreport.processes.pool import Report, WorkerLimits, run_tasks
 
 
 def _work(task: str, report: Report) -> tuple[str, int]:
@@ -26,7 +26,7 @@ def _run(tasks: list[str], *, jobs: int, max_seconds: float = 60.0) -> dict[int,
     steps: list[tuple[int, str]] = []
     outcomes = dict(
         run_tasks(
-            _work, tasks, jobs=jobs, max_seconds=max_seconds, on_step=lambda number, step: steps.append((number, step))
+            _work, tasks, jobs=jobs, limits=WorkerLimits(seconds=max_seconds), on_step=lambda number, step: steps.append((number, step))
         )
     )
     assert sorted(steps) == [(number, "thinking") for number in range(len(tasks))]
@@ -75,7 +75,7 @@ def test_the_message_of_a_bug_does_not_quote_its_text() -> None:
 
 
 def test_workers_end_with_the_run_that_is_left_early() -> None:
-    run = run_tasks(_work, ["a", "slow"], jobs=2, max_seconds=60.0, on_step=lambda _number, _step: None)
+    run = run_tasks(_work, ["a", "slow"], jobs=2, limits=WorkerLimits(seconds=60.0))
     _, outcome = next(run)
     assert isinstance(outcome, tuple)
     run.close()  # type: ignore[attr-defined]  # a generator
