@@ -17,7 +17,7 @@ from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
-from calcreport.commands.options import FORMAT_HELP, PRIOR_HELP, RULES_HELP, add_decide, add_hook, add_render, add_rules
+from calcreport.commands.options import add_analyze, add_cohort, add_decide, add_hook, add_render, add_rules
 from calcreport.commands.service_options import add_listen, add_retry, add_status
 from calcreport.errors import CalcReportError
 from calcreport.exit_codes import (
@@ -42,9 +42,6 @@ Describe = Callable[[argparse.ArgumentParser], None]
 """Adds what may be typed after a command."""
 Command = Callable[[argparse.Namespace, Progress], int]
 """Runs a command and gives its exit code."""
-
-_MOST_JOBS: Final = 256
-"""More is a mistyped number."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -104,7 +101,12 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     common.add_argument("--debug", action="store_true", help="show events and tracebacks (may show patient data)")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, summary, describe in (
-        ("analyze", "find, measure and report calcification on the CT studies under the paths", _describe_analyze),
+        (
+            "analyze",
+            "find, measure and report calcification on the CT studies under the paths",
+            _with(add_analyze, _analyze),
+        ),
+        ("cohort", "thousands of studies: resumable, with tables and a quality page", _with(add_cohort, _cohort)),
         (
             "render",
             "every output again from an edited or reviewed report, without a new analysis",
@@ -147,35 +149,6 @@ def _with(add: Describe, command: Command) -> Describe:
     return describe
 
 
-def _describe_analyze(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("paths", nargs="+", metavar="PATH", help="folder, file, zip archive or DICOMDIR")
-    add(
-        "--out",
-        required=True,
-        metavar="DIR",
-        help="results go to DIR/<StudyInstanceUID>/, an overview to DIR/summary.json",
-    )
-    add("--clinical", metavar="FILE", help="clinical data, YAML or JSON (calcreport schema clinical)")
-    add("--config", metavar="FILE", help="settings, TOML (calcreport schema settings)")
-    add("--lesion-mask", metavar="FILE", help="contour of the whole lesion: RTSTRUCT, SEG, NIfTI, NRRD, MetaImage")
-    add("--lesion-roi", metavar="NAME", help="which structure of the lesion mask is the lesion, by name or number")
-    add(
-        "--anatomy",
-        metavar="PATH",
-        help="masks of bones and organs as hints: TotalSegmentator label map (NIfTI), folder of NIfTI, DICOM SEG; "
-        "'run' lets an installed TotalSegmentator make them",
-    )
-    add("--threshold-hu", metavar="GROW[,SEED]", help="thresholds in HU; override header, clinical data and settings")
-    add("--format", metavar="LIST", help=FORMAT_HELP)
-    add("--templates", metavar="DIR", help="a site's own templates; a file there replaces the built-in one of its name")
-    add("--rules", metavar="PATH", help=RULES_HELP)
-    add("--prior", metavar="FILE", help=PRIOR_HELP)
-    add("--jobs", type=_job_count, default=1, metavar="N", help="studies analysed side by side (default 1)")
-    add("--quiet", action="store_true", help="no progress, only errors")
-    parser.set_defaults(command=_analyze)
-
-
 def _describe_phantom(parser: argparse.ArgumentParser) -> None:
     from calcreport.commands.phantom import add_phantom
 
@@ -211,6 +184,16 @@ def _analyze(options: argparse.Namespace, progress: Progress) -> int:
     code = exit_code_of_studies(outcome.studies, is_written=outcome.is_summary_written)
     if code in {EXIT_USAGE, EXIT_UNDELIVERED}:
         return code
+    return code if _print(outcome.text) else EXIT_UNDELIVERED
+
+
+def _cohort(options: argparse.Namespace, progress: Progress) -> int:
+    prepare_process()
+    from calcreport.commands.cohort import run
+
+    os.umask(os.umask(0o077) | 0o077)  # results name patients: readable by their owner only
+    outcome = run(options, progress)
+    code = exit_code_of_studies(outcome.studies, is_written=True) if outcome.studies else EXIT_DONE
     return code if _print(outcome.text) else EXIT_UNDELIVERED
 
 
@@ -278,13 +261,6 @@ def _schema(options: argparse.Namespace, _progress: Progress) -> int:
         mode=mode
     )
     return EXIT_DONE if _print(json.dumps(schema, indent=2, ensure_ascii=False) + "\n") else EXIT_UNDELIVERED
-
-
-def _job_count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _MOST_JOBS:
-        msg = f"a whole number from 1 to {_MOST_JOBS}"
-        raise argparse.ArgumentTypeError(msg)
-    return int(text)
 
 
 def _print(text: str) -> bool:

@@ -72,7 +72,7 @@ def analyse(request: Request, *, progress: Progress) -> RunOutcome:
             )
             _refuse_many(request, len(found.studies))
             if not found.studies:
-                nothing_found = _nothing_found(aside)
+                nothing_found = no_study_error(aside)
                 progress.error(f"error [{nothing_found.code}]: {nothing_found.message}")
             requests = _requests_of(found.studies, request, progress)
             outcomes = _analyse_all(found.studies, requests, results, progress)
@@ -91,7 +91,7 @@ def _analyse_all(
     count = len(studies)
     if not studies:
         return ()
-    _load_analysis()
+    load_analysis()
     outcomes: dict[int, StudyOutcome] = {}
     run = run_tasks(
         partial(_analyse_one, studies=studies, requests=requests, results=results),
@@ -112,7 +112,7 @@ def _analyse_all(
     return tuple(outcomes[number] for number in range(count))
 
 
-def _load_analysis() -> None:
+def load_analysis() -> None:
     """Import what every worker needs, once and only where there is a study: workers that are forked share it."""
     import calcreport.study.analyse  # noqa: F401, PLC0415 - 0.2 s
 
@@ -130,7 +130,7 @@ def _analyse_one(
     """Work of one task, in a worker process."""
     gc.collect()  # what an earlier study left; within one there is hardly any garbage, and looking for it takes time
     gc.disable()
-    from calcreport.study.analyse import analyse_study  # noqa: PLC0415 - see _load_analysis
+    from calcreport.study.analyse import analyse_study  # noqa: PLC0415 - see load_analysis
 
     return analyse_study(studies[number], requests[number], results, on_step)
 
@@ -158,7 +158,7 @@ def _tell_search(progress: Progress, count: int) -> None:
     progress.step(f"looking for studies: {count} files")
 
 
-def _nothing_found(set_aside: Sequence[SummarySetAside]) -> InputError:
+def no_study_error(set_aside: Sequence[SummarySetAside]) -> InputError:
     """Say why no file was taken: the reason of most files with its remedy, and the others by their code."""
     if not set_aside:
         why = "no file at all; name the folder that holds the images"

@@ -17,7 +17,7 @@ from calcreport.errors import RuleFileError, TemplateError
 _MAX_TEMPLATE_BYTES: Final = 1_000_000
 """A template is a page of text; anything larger is a mistake."""
 
-_TEMPLATE_SUFFIXES: Final = (".j2", ".toml", ".css")
+_TEMPLATE_SUFFIXES: Final = (".j2", ".toml", ".css", ".js")
 
 
 def template_texts() -> dict[str, str]:

@@ -93,6 +93,13 @@ def run_tasks(  # noqa: PLR0913 - what, on what, and how
         crew.stop()
 
 
+def noting(tasks: Iterable[Task], given: dict[int, Task]) -> Iterator[Task]:
+    """Hand tasks on, and note each under the number its result will have."""
+    for number, task in enumerate(tasks):
+        given[number] = task
+        yield task
+
+
 class _Crew(Generic[Task, Result]):
     """The worker processes of one run."""
 

@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -105,22 +105,23 @@ class ResultsFolder:
                 final.rename(aside)
                 _remove(aside)
 
-    def write_file(self, name: str, content: bytes) -> None:
+    def write_file(self, name: str, content: bytes | Iterable[bytes]) -> None:
         """Put one file in place, whole; `OutputError` as for `prepare` leaves an older file in place."""
-        partial = self._temporary(f"{name}.partial")
+        partial = self._temporary(f"{name.replace('/', '-')}.partial")
         with _named_failures():
             try:
                 _write_new(partial, content)
-                partial.replace(_inside(self._root, name))
-                _flush_folder(self._root)
+                final = _inside(self._root, name)
+                partial.replace(final)
+                _flush_folder(final.parent)
             finally:
                 _remove(partial)
 
     def recover(self) -> None:
-        """Undo what this run began and did not finish: for use after its workers were stopped."""
+        """Undo what runs whose id begins like this one's began and did not finish, after their workers were stopped."""
         with suppress(OSError):
-            for path in list(self._root.glob(f"{_PREFIX}{self._run_id}-*")):
-                name, _, state = path.name.removeprefix(f"{_PREFIX}{self._run_id}-").rpartition(".")
+            for path in list(self._root.glob(f"{_PREFIX}{self._run_id}*")):
+                name, _, state = path.name.removeprefix(_PREFIX).partition("-")[2].rpartition(".")
                 if state == "replaced" and not os.path.lexists(self._root / name):
                     path.rename(self._root / name)
                 else:
@@ -182,10 +183,10 @@ def _inside(folder: Path, name: str) -> Path:
     return path
 
 
-def _write_new(path: Path, content: bytes) -> None:
+def _write_new(path: Path, content: bytes | Iterable[bytes]) -> None:
     path.parent.mkdir(exist_ok=True)
     with path.open("xb") as stream:
-        stream.write(content)
+        stream.writelines([content] if isinstance(content, bytes) else content)
         stream.flush()
         os.fsync(stream.fileno())
 
