@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
-from typing import TYPE_CHECKING, Final, Literal, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from calcreport.commands.options import add_analyze, add_cohort, add_decide, add_hook, add_render, add_rules
 from calcreport.commands.service_options import add_listen, add_retry, add_status
@@ -193,6 +193,8 @@ def _cohort(options: argparse.Namespace, progress: Progress) -> int:
 
     os.umask(os.umask(0o077) | 0o077)  # results name patients: readable by their owner only
     outcome = run(options, progress)
+    if options.debug:
+        sys.stderr.write(outcome.detail)
     code = exit_code_of_studies(outcome.studies, is_written=True) if outcome.studies else EXIT_DONE
     return code if _print(outcome.text) else EXIT_UNDELIVERED
 

@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, Final
 
 from calcreport.dicom import discover
 from calcreport.errors import InputError, OutputError, UsageError
+from calcreport.formats import TABLE_FORMAT
 from calcreport.formats.page.as_html import show_date, show_name
 from calcreport.formats.page.as_index import IndexEntry, render_index
+from calcreport.formats.tables.columns import Row
+from calcreport.formats.tables.write import lesion_rows, study_row, table_files
 from calcreport.log import event, study_ref
 from calcreport.processes.crash import Crash
 from calcreport.processes.pool import Report, WorkerLimits, run_tasks
@@ -61,6 +64,8 @@ def analyse(request: Request, *, progress: Progress) -> RunOutcome:
     if request.out is not None:
         results = ResultsFolder(request.out, run_id=secrets.token_hex(6))
         results.prepare()
+    if TABLE_FORMAT in request.formats:
+        request = replace(request, keeps_reports=True)
     nothing_found = None
     try:
         with discover(
@@ -190,11 +195,30 @@ def _write_overview(
             results.write_file("index.html", _index_page(outcomes, identities, request))
         else:
             results.remove("index.html")
+        if TABLE_FORMAT in request.formats:
+            _write_tables(outcomes, identities, results)
         results.write_file(SUMMARY_FILE, summary.to_bytes())
     except OutputError as error:
         progress.error(f"error [{error.code}]: {error.message}")
         return False
     return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    study: Row
+    lesions: Sequence[Row]
+
+
+def _write_tables(outcomes: Sequence[StudyOutcome], identities: Sequence[Study], results: ResultsFolder) -> None:
+    """Write the tables of the run, studies sorted by their UIDs as those of a cohort are."""
+    pairs = sorted(zip(identities, outcomes, strict=True), key=lambda pair: pair[0].study_instance_uid)
+    rows = [
+        _Rows(study_row(study, one, one.report), lesion_rows(one.report) if one.report is not None else ())
+        for study, one in pairs
+    ]
+    for name, content in table_files(lambda: rows, salt=results.salt(), with_identifiers=False):
+        results.write_file(name, content)
 
 
 def _index_page(outcomes: Sequence[StudyOutcome], identities: Sequence[Study], request: Request) -> bytes:

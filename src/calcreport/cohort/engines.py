@@ -17,7 +17,7 @@ from calcreport.study.record import StudyRecord
 
 Result = StudyRecord | Crash
 Engine = Callable[[Iterator[StudyTask], int], Iterator[tuple[StudyTask, Result]]]
-"""Analyses tasks, so many at once, and gives each with its result as they finish; draws tasks only as they are needed."""
+"""Analyses tasks, so many at once, and gives each with its result as they finish; draws tasks when it needs them."""
 
 _AHEAD: Final = 2  # tasks a thread of a worker has waiting, so that it never idles
 _CONNECT_SECONDS: Final = 30
@@ -40,7 +40,12 @@ def run_here(
 
 
 def run_on_dask(
-    tasks: Iterator[StudyTask], jobs: int, *, plan: Plan, limits: WorkerLimits, client: Any  # noqa: ANN401
+    tasks: Iterator[StudyTask],
+    jobs: int,
+    *,
+    plan: Plan,
+    limits: WorkerLimits,
+    client: Any,  # noqa: ANN401
 ) -> Iterator[tuple[StudyTask, Result]]:
     """Analyse on the workers of a scheduler; `jobs` of 1 keeps one study at work, more fill all workers.
 
@@ -102,9 +107,14 @@ class _Lane:
     plan: Plan
     limits: WorkerLimits
     waiting: list[StudyTask] = field(default_factory=list)
-    results: Iterator[tuple[int, Result]] = iter(())
+    results: Iterator[tuple[int, Result]] = field(init=False)
 
-    def draw(self) -> Iterator[StudyTask]:
+    def __post_init__(self) -> None:
+        # A Dask worker has threads, and may not have children by multiprocessing.
+        work = partial(analyse_task, plan=self.plan)
+        self.results = run_tasks(work, self._draw(), jobs=1, limits=self.limits, is_forked=False)
+
+    def _draw(self) -> Iterator[StudyTask]:
         while self.waiting:
             yield self.waiting.pop()
 
@@ -117,8 +127,5 @@ def _analyse_apart(task: StudyTask, plan: Plan, limits: WorkerLimits) -> Result:
     lane: _Lane | None = getattr(_LANES, "lane", None)
     if lane is None or (lane.plan, lane.limits) != (plan, limits):
         lane = _LANES.lane = _Lane(plan, limits)
-        # A Dask worker has threads, and may not have children by multiprocessing.
-        work = partial(analyse_task, plan=plan)
-        lane.results = run_tasks(work, lane.draw(), jobs=1, limits=limits, is_forked=False)
     lane.waiting.append(task)
     return next(lane.results)[1]

@@ -62,6 +62,11 @@ ORDER BY folder.path, file.name
 
 _STUDIES: Final = """SELECT DISTINCT series.study FROM series JOIN content ON content.series = series.id
 WHERE series.study <> '' UNION SELECT study FROM nameless ORDER BY 1"""  # sorted by UID
+_COUNT: Final = f"SELECT count(*) FROM ({_STUDIES})"  # noqa: S608 - our own words
+_ASIDE: Final = """SELECT code, min(message), sum(count) FROM (
+SELECT code, message, count FROM aside UNION ALL SELECT code, message, count FROM passed_over)
+GROUP BY code ORDER BY code
+"""
 _BATCH: Final = 200  # files a worker looks at before it reports
 _COMMIT_SECONDS: Final = 5.0
 """Longest work on the index that a killed run loses."""
@@ -108,7 +113,7 @@ class Index:
 
     def count_studies(self) -> int:
         """How many studies there are."""
-        count: int = self._db.execute(f"SELECT count(*) FROM ({_STUDIES})").fetchone()[0]
+        count: int = self._db.execute(_COUNT).fetchone()[0]
         return count
 
     def count_files(self) -> int:
@@ -137,8 +142,7 @@ class Index:
 
     def set_aside(self) -> list[tuple[str, str, int]]:
         """Code, message and number of files of each reason why files belong to no study."""
-        rows = "SELECT code, message, count FROM aside UNION ALL SELECT code, message, count FROM passed_over"
-        return list(self._db.execute(f"SELECT code, min(message), sum(count) FROM ({rows}) GROUP BY code ORDER BY code"))
+        return list(self._db.execute(_ASIDE))
 
     def refresh(
         self,
@@ -181,11 +185,11 @@ class Index:
             self._add(single[number], seen if isinstance(seen, list) else [seen])
 
     def _add(self, batch: _Batch, seen: Sequence[FileContent | Crash]) -> None:
-        for (name, size, mtime_ns), content in zip(batch.files, seen, strict=True):
-            if isinstance(content, Crash):
-                rows, content = [(content.code, content.message, 1)], FileContent(is_doubtful=True)
-            else:
-                rows = [(row.code, row.message, row.count) for row in content.aside]
+        for (name, size, mtime_ns), one in zip(batch.files, seen, strict=True):
+            content = FileContent(is_doubtful=True) if isinstance(one, Crash) else one
+            rows = [(row.code, row.message, row.count) for row in content.aside]
+            if isinstance(one, Crash):
+                rows = [(one.code, one.message, 1)]
             file = self._db.execute(
                 "INSERT INTO file (folder, name, size, mtime_ns, is_doubtful) VALUES (?, ?, ?, ?, ?)",
                 (batch.folder, name, size, mtime_ns, content.is_doubtful),
@@ -196,10 +200,10 @@ class Index:
                 self._db.execute(
                     "INSERT OR IGNORE INTO content SELECT id, ? FROM series WHERE study = ? AND uid = ?", (file, *pair)
                 )
-            for study, one in content.patients:
+            for study, its in content.patients:
                 self._add_patient(
-                    *(study, one.patient_id, one.accession_number, one.birth_date),
-                    *(one.sex, one.age_years, one.patient_id_issuer),
+                    *(study, its.patient_id, its.accession_number, its.birth_date),
+                    *(its.sex, its.age_years, its.patient_id_issuer),
                 )
 
     def _add_patient(self, *row: str | float | None) -> None:
@@ -212,7 +216,9 @@ class Index:
             JOIN series ON series.id = content.series WHERE series.study = '')"""
         for folder, path in self._db.execute(changed).fetchall():
             names = self._db.execute("SELECT name FROM file WHERE folder = ? ORDER BY name", (folder,))
-            with discover([Path(os.fsdecode(path), os.fsdecode(name)) for (name,) in names], settings=settings) as found:
+            with discover(
+                [Path(os.fsdecode(path), os.fsdecode(name)) for (name,) in names], settings=settings
+            ) as found:
                 named = [study for study in found.studies if study.study.study_instance_uid.startswith(NO_UID)]
             self._db.execute("DELETE FROM nameless WHERE folder = ?", (folder,))
             for study in named:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -18,6 +16,7 @@ from calcreport.arguments import AnalyzeOptions, read_text, request_from
 from calcreport.cohort.engines import Engine, Result, connect, run_here, run_on_dask
 from calcreport.cohort.index import Index, IndexedFile, sign_files
 from calcreport.cohort.locks import hold
+from calcreport.cohort.tables import write_tables
 from calcreport.cohort.task import (
     PRIVATE,
     REFUSED,
@@ -28,7 +27,6 @@ from calcreport.cohort.task import (
     read_record,
     write_refusal,
 )
-from calcreport.cohort.tables import write_tables
 from calcreport.errors import ClinicalError, OutputError
 from calcreport.files.clinical_table import ClinicalData, KeyedClinical, StudyClinical
 from calcreport.pipeline import load_analysis, no_study_error
@@ -55,7 +53,7 @@ class CohortOptions:
 
     analysis: AnalyzeOptions
     """Without clinical data and masks."""
-    clinical: ClinicalData = ClinicalData()
+    clinical: ClinicalData = field(default_factory=ClinicalData)
     """A table."""
     anatomy: Path | Literal["run"] | None = None
     lesion_mask: Path | None = None
@@ -87,14 +85,13 @@ class CohortOutcome:
     """Studies by status, kind and code."""
     text: str = ""
     """Sentence for the terminal."""
+    detail: str = field(default="", repr=False)
+    """Traceback of the last bug; shown only when asked for."""
 
     @property
     def studies(self) -> list[StudyOutcome]:
         """One outcome of each kind, for the exit code."""
-        return [
-            StudyOutcome(folder="", status=status, kind=kind, code=code)
-            for status, kind, code in self.outcomes
-        ]
+        return [StudyOutcome(folder="", status=status, kind=kind, code=code) for status, kind, code in self.outcomes]
 
     def add(self, record: StudyRecord) -> None:
         """Count a study."""
@@ -131,7 +128,7 @@ def run_cohort(options: CohortOptions, progress: Progress) -> CohortOutcome:
         if options.only == "index":
             run.outcome.text = f"{index.count_studies()} studies in {index.count_files()} files.\n"
         elif options.only == "tables" or all(part.exists() for part in parts):
-            salt = _salt(options.salt, out)
+            salt = results.salt() if options.salt is None else read_text(options.salt, "--salt").strip().encode()
             run.outcome.text = write_tables(
                 index, request, results, out, salt=salt, with_identifiers=options.with_identifiers
             )
@@ -140,9 +137,7 @@ def run_cohort(options: CohortOptions, progress: Progress) -> CohortOutcome:
     return run.outcome
 
 
-def _open_index(
-    options: CohortOptions, request: Request, private: Path, held: ExitStack, progress: Progress
-) -> Index:
+def _open_index(options: CohortOptions, request: Request, private: Path, held: ExitStack, progress: Progress) -> Index:
     """Bring the index up to date, and open it for reading; a part of a cohort takes one that is complete as it is."""
     path, lock = private / "index.sqlite", private / "index.lock"
     takes_any = options.shard[1] > 1 or options.only == "tables"
@@ -158,19 +153,11 @@ def _open_index(
     held.enter_context(hold(lock, is_shared=True, waits=True))
     opened = held.enter_context(closing(Index(path, is_fixed=True)))
     if opened.count_studies() == 0:
-        aside = [SummarySetAside(name="", code=code, message=why, count=count) for code, why, count in opened.set_aside()]
+        aside = [
+            SummarySetAside(name="", code=code, message=why, count=count) for code, why, count in opened.set_aside()
+        ]
         raise no_study_error(aside)
     return opened
-
-
-def _salt(path: Path | None, out: Path) -> bytes:
-    """Salt of the hashes of patient ids: of a file that was named, else one beside the results, new when missing."""
-    if path is not None:
-        return read_text(path, "--salt").strip().encode()
-    path = out / "salt.txt"
-    if not path.exists():
-        ResultsFolder(out, run_id=secrets.token_hex(6)).write_file(path.name, f"{secrets.token_hex(32)}\n".encode())
-    return path.read_bytes().strip()
 
 
 class _Run:
@@ -182,7 +169,7 @@ class _Run:
         self._options, self._index, self._progress = options, index, progress
         self._out = Path(given.out or "")
         self._plan = Plan(
-            options=replace(given, jobs=1, paths=tuple(os.path.abspath(path) for path in given.paths)),
+            options=replace(given, jobs=1, paths=tuple(Path(path).absolute() for path in given.paths)),
             created=request.created,
             digest=digest_request(request),
             run_id="cohort{}of{}x".format(*options.shard),
@@ -284,6 +271,7 @@ class _Run:
     def _settle(self, task: StudyTask, result: Result) -> None:
         """Count a study; one that failed twice is recorded as refused."""
         if isinstance(result, Crash):
+            self.outcome.detail = result.detail
             self._refuse(task, StudyOutcome.from_crash(result, folder=""))
             return
         self.outcome.add(result)

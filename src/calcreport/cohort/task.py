@@ -33,6 +33,7 @@ from calcreport.study.result import StudyOutcome
 from calcreport.study.review import KEPT_FILES
 
 PRIVATE: Final = ".cohort"  # folder beside the studies: index, locks, records of refused studies
+_OF_RUNS: Final = ("qc.", "index.")  # templates of pages that are not in the folder of a study
 REFUSED: Final = "refused"  # folder in it
 
 
@@ -79,7 +80,7 @@ def digest_request(request: Request) -> str:
         "rules": request.ruleset.sha256,
         "settings": request.settings.model_dump(mode="json", exclude={"run"}),
         "formats": request.formats,
-        "templates": dict(request.templates.texts),
+        "templates": {name: text for name, text in request.templates.texts.items() if not name.startswith(_OF_RUNS)},
         "lesion_roi": request.lesion_roi,
         "anatomy": "run" if request.anatomy == "run" else "",
     }
@@ -139,6 +140,7 @@ def analyse_task(task: StudyTask, on_step: Callable[[str], None], *, plan: Plan)
         return _renew(known, key, out, task.folder, run_id)
     study, outcome = _analyse(task, request, key, ResultsFolder(out, run_id=run_id), on_step)
     if outcome.status != "refused" and (record := read_record(out, task.folder)) is not None:
+        (out / PRIVATE / REFUSED / f"{task.folder}.json").unlink(missing_ok=True)
         return record
     record = refusal_record(study, outcome, key=key, attempts=task.attempt)
     if outcome.kind in {"input", "configuration"}:

@@ -81,21 +81,37 @@ def add_cohort(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``cohort``."""
     add = parser.add_argument
     add("paths", nargs="+", metavar="PATH", help="folder, file, zip archive or DICOMDIR")
-    add("--out", required=True, metavar="DIR", help="tables, qc.html and a folder a study; named again, the run goes on")
+    add(
+        "--out", required=True, metavar="DIR", help="tables, qc.html and a folder a study; named again, the run goes on"
+    )
     add("--clinical", metavar="TABLE", help="clinical data, CSV or a YAML list with a key column (docs/cohort.md)")
-    add("--anatomy", metavar="DIR", help="folder with masks of bones and organs, a file or folder a study UID; or 'run'")
+    add(
+        "--anatomy", metavar="DIR", help="folder with masks of bones and organs, a file or folder a study UID; or 'run'"
+    )
     add("--lesion-mask", metavar="DIR", help="folder with contours of whole lesions, a file a study UID")
     add("--threshold-hu", metavar="GROW[,SEED]", help="thresholds in HU; override header, clinical data and settings")
     add("--jobs", type=_job_count, metavar="N", help="studies analysed side by side (default: one a core)")
-    add("--scheduler", metavar="ADDRESS", help="a Dask scheduler's address or file: its workers analyse (extra: cohort)")
-    add("--shard", type=_shard, default=(1, 1), metavar="I/N", help="this part of so many, such as 3/20, of a job array")
+    add(
+        "--scheduler", metavar="ADDRESS", help="a Dask scheduler's address or file: its workers analyse (extra: cohort)"
+    )
+    add(
+        "--shard", type=_shard, default=(1, 1), metavar="I/N", help="this part of so many, such as 3/20, of a job array"
+    )
     add("--max-study-gb", type=float, default=0.0, metavar="GB", help="memory a study may take (default: a fair share)")
     add("--identify", action="store_true", help="names, ids and dates in the tables, not only salted hashes")
-    add("--salt", metavar="FILE", help="secret behind the hashes of patient ids (default: DIR/salt.txt, made when missing)")
+    add(
+        "--salt",
+        metavar="FILE",
+        help="secret behind the hashes of patient ids (default: DIR/salt.txt, made when missing)",
+    )
     add("--retry", action="store_true", help="also studies again that crashed or took too much time or memory")
     only = parser.add_mutually_exclusive_group()
-    only.add_argument("--index-only", action="store_const", const="index", dest="only", help="find the studies, and end")
-    only.add_argument("--tables-only", action="store_const", const="tables", dest="only", help="analyse nothing: tables")
+    only.add_argument(
+        "--index-only", action="store_const", const="index", dest="only", help="find the studies, and end"
+    )
+    only.add_argument(
+        "--tables-only", action="store_const", const="tables", dest="only", help="analyse nothing: tables"
+    )
     add_common(parser)
 
 

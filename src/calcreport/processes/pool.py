@@ -59,7 +59,7 @@ class WorkerLimits:
     """Memory a worker may take beside what it begins with; ``None`` for no limit."""
 
 
-def run_tasks(  # noqa: PLR0913 - what, on what, and how
+def run_tasks(
     work: Callable[[Task, Report], Result],
     tasks: Iterable[Task],
     *,

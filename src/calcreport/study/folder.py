@@ -11,6 +11,7 @@ import errno
 import hashlib
 import os
 import re
+import secrets
 import shutil
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -83,10 +84,11 @@ class ResultsFolder:
             finally:
                 _remove(partial)
 
-    def read_study(self, name: str, file: str) -> bytes | None:
-        """File of a study's folder as an earlier run left it; ``None`` when it is not there or cannot be read."""
+    def read_study(self, name: str, file: str = "") -> bytes | None:
+        """File of a study's folder, or in the results, as an earlier run left it; ``None`` when it cannot be read."""
         with suppress(OSError):
-            return _inside(_inside(self._root, name), file).read_bytes()
+            folder = _inside(self._root, name)
+            return (_inside(folder, file) if file else folder).read_bytes()
         return None
 
     def remove(self, name: str, *, keep: Collection[str] = ()) -> None:
@@ -116,6 +118,14 @@ class ResultsFolder:
                 _flush_folder(final.parent)
             finally:
                 _remove(partial)
+
+    def salt(self) -> bytes:
+        """Secret of this folder behind the hashes of patient ids, made when it is missing."""
+        content = self.read_study("salt.txt")
+        if content is None:
+            content = f"{secrets.token_hex(32)}\n".encode()
+            self.write_file("salt.txt", content)
+        return content.strip()
 
     def recover(self) -> None:
         """Undo what runs whose id begins like this one's began and did not finish, after their workers were stopped."""

@@ -1,7 +1,7 @@
 """Columns of ``studies.csv`` and ``lesions.csv``: they follow from the fields of the report.
 
-A scalar field of `Lesion`, and of the records in it, is a column of lesions; those of `Technique` and `Study` are columns
-of studies. A few more are counted or joined. Text written for readers stays in the report.
+A scalar field of `Lesion`, and of the records in it, is a column of lesions; one of `Technique` is a column of studies.
+A few more are counted or joined. Text written for readers stays in the report.
 """
 
 from __future__ import annotations
@@ -59,9 +59,8 @@ def _fields(model: type[Record], path: tuple[str, ...] = ()) -> Iterator[tuple[t
             yield from _fields(kind, place)
         elif get_origin(kind) is tuple and get_args(kind) == (float, float, float):
             yield from (((*place, axis), float) for axis in _AXES)
-        elif get_origin(kind) is Literal or isinstance(kind, type):
-            if kind is not dict and get_origin(kind) is not tuple:
-                yield place, kind
+        elif get_origin(kind) is Literal or (get_origin(kind) is None and kind is not dict):
+            yield place, kind
 
 
 def _bare(annotation: Any) -> Any:  # noqa: ANN401 - a type

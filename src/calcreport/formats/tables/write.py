@@ -75,7 +75,7 @@ def table_files(
 ) -> Iterator[tuple[str, Iterable[bytes]]]:
     """Name and content of the file of each table; `rows` gives the studies anew, in their order, for each of them.
 
-    Without identifiers a patient is known by a hash of the id, salted with `salt`: the same in every table made with it.
+    Without identifiers a patient is known by a hash of the id, salted with `salt`: the same in all tables made with it.
     """
     for table, every in TABLES.items():
         columns = [column for column in every if with_identifiers or not column.is_identifying]
