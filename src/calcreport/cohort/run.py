@@ -205,6 +205,7 @@ class _Run:
                     self._settle(task, result)
             for task, result in engine(iter(again), 1):
                 self._settle(task, result)
+        self._pace.show()
 
     @contextmanager
     def _engine(self) -> Iterator[Engine]:
@@ -308,7 +309,7 @@ class _Pace:
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._began_s = self._told_s = monotonic()
+        self._began_s = self._shown_s = monotonic()
         self.total = self._done = self._passed = self._refused = 0
 
     def pass_over(self) -> None:
@@ -321,9 +322,13 @@ class _Pace:
         if record.status == "refused":
             self._refused += 1
             self._progress.line(f"a study was refused: {_why(record)}")
-        if monotonic() - self._told_s > _LINE_SECONDS or self._done + self._passed == self.total:
-            self._told_s = monotonic()
-            self._progress.line(self._sentence())
+        if monotonic() - self._shown_s > _LINE_SECONDS:
+            self.show()
+
+    def show(self) -> None:
+        """Say where the run stands."""
+        self._shown_s = monotonic()
+        self._progress.line(self._sentence())
 
     def step(self, name: str) -> None:
         """Show a passing step."""

@@ -154,7 +154,7 @@ def _renew(known: StudyRecord, key: RecordKey, out: Path, folder: str, run_id: s
     if known.status == "refused":
         write_refusal(out, folder, record, run_id=run_id)
     else:
-        ResultsFolder(out, run_id=run_id).write_file(f"{folder}/{RECORD_FILE}", record.to_bytes())
+        ResultsFolder(out, run_id=run_id).write_file(RECORD_FILE, record.to_bytes(), study=folder)
     return record
 
 

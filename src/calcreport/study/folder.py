@@ -107,13 +107,13 @@ class ResultsFolder:
                 final.rename(aside)
                 _remove(aside)
 
-    def write_file(self, name: str, content: bytes | Iterable[bytes]) -> None:
-        """Put one file in place, whole; `OutputError` as for `prepare` leaves an older file in place."""
-        partial = self._temporary(f"{name.replace('/', '-')}.partial")
+    def write_file(self, name: str, content: bytes | Iterable[bytes], *, study: str = "") -> None:
+        """Put one file in place, in the results or a study's folder, whole; an `OutputError` leaves an older one."""
+        partial = self._temporary(f"{study}{name}.partial")
         with _named_failures():
             try:
                 _write_new(partial, content)
-                final = _inside(self._root, name)
+                final = _inside(_inside(self._root, study) if study else self._root, name)
                 partial.replace(final)
                 _flush_folder(final.parent)
             finally:
