@@ -223,3 +223,39 @@ def test_a_poisonous_study_costs_its_own_row_only(studies: Path, tmp_path: Path)
     assert record["attempts"] == 2
     page = (tmp_path / "out/qc.html").read_text(encoding="utf-8")
     assert "study.out_of_memory: the study does not fit in memory" in page
+
+
+def _dask(program: str, file: Path, *words: object) -> subprocess.Popen[str]:
+    return _start_python("-m", f"distributed.cli.dask_{program}", "--scheduler-file", file, "--no-dashboard", *words)
+
+
+def _start_python(*words: object) -> subprocess.Popen[str]:
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen([sys.executable, *map(str, words)], text=True, **silent)
+
+
+def test_workers_of_a_scheduler_analyse_and_one_may_be_lost(studies: Path, undisturbed: Path, tmp_path: Path) -> None:
+    file, out = tmp_path / "scheduler.json", tmp_path / "out"
+    helpers = [_dask("scheduler", file, "--port", 0)]
+    try:
+        while not file.exists():
+            assert helpers[0].poll() is None
+            time.sleep(0.1)
+        alone = ("--nthreads", 1, "--no-nanny", "--local-directory", tmp_path)
+        helpers += [_dask("worker", file, *alone) for _ in range(2)]
+        process = _start(
+            "cohort", studies, "--out", out, *PRESENT, "--salt", _salt(undisturbed), "--scheduler", file, cwd=tmp_path
+        )
+        while process.poll() is None and not _stamps(out):
+            time.sleep(0.02)
+        finished = _stamps(out)
+        helpers[1].kill()
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+        assert finished
+        assert {name: stamp for name, stamp in _stamps(out).items() if name in finished} == finished
+        assert _tables(out) == _tables(undisturbed)
+    finally:
+        for helper in reversed(helpers):
+            helper.kill()
+            helper.wait()

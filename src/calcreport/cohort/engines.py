@@ -55,10 +55,10 @@ def run_on_dask(
     from distributed import as_completed  # noqa: PLC0415 - an extra
 
     running: dict[str, StudyTask] = {}
-    finished = as_completed()
+    finished = as_completed(loop=client.loop)
     while True:
         most = 1 if jobs == 1 else max(_AHEAD, _AHEAD * sum(client.nthreads().values()))
-        for task in islice(tasks, most - len(running)):
+        for task in islice(tasks, max(0, most - len(running))):
             # The name keeps two clients from analysing one study at once.
             name = f"calcreport-{task.folder}-{task.request[:16]}-{task.signature[:16]}-{task.attempt}"
             future = client.submit(_analyse_apart, task, plan, limits, key=name)
