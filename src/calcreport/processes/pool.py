@@ -160,7 +160,7 @@ class _Crew(Generic[Task, Result]):
             )
             process.start()
         else:
-            process = _Program([sys.executable, "-c", _PROGRAM, str(theirs.fileno())], pass_fds=[theirs.fileno()])
+            process = _Program([sys.executable, "-P", "-c", _PROGRAM, str(theirs.fileno())], pass_fds=[theirs.fileno()])
             ours.send((os.getpid(), self._work, self._limits.memory_bytes))
         theirs.close()
         worker = _Worker(process=process, connection=ours)
