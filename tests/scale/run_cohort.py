@@ -23,51 +23,32 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pydicom
-from pydicom.dataset import Dataset
 
 ROOT = Path(__file__).parents[2]
-SAMPLE = ROOT / "sample_dicoms/phlebolith_pelvis"
+sys.path.insert(0, str(ROOT / "tests/e2e"))
+import conftest as LIMBS  # noqa: E402, N812 - a folder of tests, with the small studies of the others
+
 UID = "1.2.826.0.1.3680043.10.55"
 
 
 def write_phantoms(folder: Path, count: int) -> None:
-    """One phantom under many Study Instance UIDs, each with noise of its own."""
-    slices = [pydicom.dcmread(path) for path in sorted(SAMPLE.iterdir()) if path.suffix == ".dcm" or not path.suffix]
+    """Limbs with a deposit of 6 to 20 mm, each its own patient."""
     for number in range(count):
-        place = folder / f"{number % 50:02d}" / str(number)
-        place.mkdir(parents=True, exist_ok=True)
-        random = np.random.default_rng(number)
-        for index, dataset in enumerate(slices):
-            rename(dataset, number, index)
-            pixels = dataset.pixel_array.astype(np.int16)
-            noisy = Dataset()
-            noisy.update(dataset)
-            noisy.file_meta = dataset.file_meta
-            noisy.PixelData = (pixels + random.integers(-2, 3, pixels.shape, dtype=np.int16)).tobytes()
-            noisy.save_as(place / f"{index:04d}", enforce_file_format=True)
+        hu = LIMBS.limb_hu(deposit_mm=6.0 + number % 15)
+        write(folder, number, hu)
 
 
 def write_made(folder: Path, count: int) -> None:
-    """Tiny studies that are refused at once: what a cohort costs beside the analysis."""
-    slices = [pydicom.dcmread(path) for path in sorted(SAMPLE.iterdir()) if path.suffix == ".dcm" or not path.suffix][:20]
-    for dataset in slices:
-        dataset.Rows = dataset.Columns = 8
-        dataset.PixelData = b"\0" * 128
+    """Tiny studies without a body: what a cohort costs beside the analysis."""
+    hu = np.full((20, 8, 8), 40, dtype=np.int16)
     for number in range(count):
-        place = folder / f"{number % 50:02d}" / str(number)
-        place.mkdir(parents=True, exist_ok=True)
-        for index, dataset in enumerate(slices):
-            rename(dataset, number, index)
-            dataset.save_as(place / f"{index:04d}", enforce_file_format=True)
+        write(folder, number, hu)
 
 
-def rename(dataset: Dataset, number: int, index: int) -> None:
-    """Make a slice one of another study and patient."""
-    dataset.StudyInstanceUID = f"{UID}.{number}"
-    dataset.SeriesInstanceUID = dataset.FrameOfReferenceUID = f"{UID}.{number}.1"
-    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"{UID}.{number}.1.{index}"
-    dataset.PatientID = f"P{number}"
+def write(folder: Path, number: int, hu: np.ndarray) -> None:
+    """Write one study, fifty folders deep at most."""
+    place = folder / f"{number % 50:02d}" / str(number)
+    LIMBS.write_slices(place, hu, uid=f"{UID}.{number}", tags={"PatientID": f"P{number}"})
 
 
 def start(paths: Path, out: Path, jobs: int) -> subprocess.Popen[bytes]:
