@@ -2,8 +2,8 @@
 
 usage: run_cohort.py [killed] [made] [throughput] [--studies N] [--seconds S] [--jobs N] [--keep DIR]
 
-killed      phantom studies (300), the run killed by SIGKILL every S seconds (20) until it is done: tables byte for byte those
-            of an undisturbed run, and no finished study analysed twice
+killed      phantom studies (300), the run killed by SIGKILL every S seconds (20) until it is done: tables byte for byte
+            those of an undisturbed run, and no finished study analysed twice
 made        tiny studies (5,000): memory of the parent, and how long a finished cohort takes to be recognised
 throughput  phantom studies (60): studies a second against the median time of one study and the number of processes
 """
@@ -39,16 +39,22 @@ def write_phantoms(folder: Path, count: int) -> None:
 
 
 def write_made(folder: Path, count: int) -> None:
-    """Tiny studies without a body: what a cohort costs beside the analysis."""
-    hu = np.full((20, 8, 8), 40, dtype=np.int16)
-    for number in range(count):
-        write(folder, number, hu)
+    """Tiny studies that are refused: what a cohort costs beside the analysis; one is made, and renamed byte by byte."""
+    first = 10_000
+    with tempfile.TemporaryDirectory() as made_once:
+        write(Path(made_once), first, np.full((20, 8, 8), 40, dtype=np.int16), RescaleType="US")
+        files = {path.name: path.read_bytes() for path in Path(made_once).rglob("*") if path.is_file()}
+    for number in range(first, first + count):
+        place = folder / f"{number % 50:02d}" / str(number)
+        place.mkdir(parents=True)
+        for name, content in files.items():
+            (place / name).write_bytes(content.replace(str(first).encode(), str(number).encode()))
 
 
-def write(folder: Path, number: int, hu: np.ndarray) -> None:
+def write(folder: Path, number: int, hu: np.ndarray, **tags: str) -> None:
     """Write one study, fifty folders deep at most."""
     place = folder / f"{number % 50:02d}" / str(number)
-    LIMBS.write_slices(place, hu, uid=f"{UID}.{number}", tags={"PatientID": f"P{number}"})
+    LIMBS.write_slices(place, hu, uid=f"{UID}.{number}", tags={"PatientID": f"P{number}", **tags})
 
 
 def start(paths: Path, out: Path, jobs: int) -> subprocess.Popen[bytes]:
@@ -106,7 +112,9 @@ def killed(folder: Path, count: int, jobs: int, seconds: float) -> None:
     now = stamps(folder / "killed")
     assert {name: now.get(name) for name in finished} == finished, "a finished study was analysed twice"
     assert tables(folder / "killed") == tables(folder / "whole"), "the tables differ"
-    print(f"killed: {count} studies, killed {kills} times; tables identical, no finished study analysed twice")
+    sys.stdout.write(
+        f"killed: {count} studies, killed {kills} times; tables identical, no finished study analysed twice\n"
+    )
 
 
 def made(folder: Path, count: int, jobs: int) -> None:
@@ -121,9 +129,9 @@ def made(folder: Path, count: int, jobs: int) -> None:
     second = time.monotonic() - began
     assert tables(folder / "out") == before
     page = (folder / "out/qc.html").stat().st_size / 1e6
-    print(
+    sys.stdout.write(
         f"made: {count} studies of 20 files: {first:.0f} s, parent {most:.0f} MB; finished cohort recognised in "
-        f"{second:.1f} s, parent {again:.0f} MB; qc.html {page:.1f} MB"
+        f"{second:.1f} s, parent {again:.0f} MB; qc.html {page:.1f} MB\n"
     )
 
 
@@ -137,7 +145,9 @@ def throughput(folder: Path, count: int, jobs: int) -> None:
     assert start(folder / "in", folder / "all", jobs).wait() == 0
     seconds = time.monotonic() - began
     share = count / seconds / (jobs / alone)
-    print(f"throughput: {count} studies in {seconds:.1f} s, {alone:.2f} s alone: {share:.0%} of {jobs} / median")
+    sys.stdout.write(
+        f"throughput: {count} studies in {seconds:.1f} s, {alone:.2f} s alone: {share:.0%} of {jobs} / median\n"
+    )
 
 
 def main() -> None:

@@ -321,7 +321,8 @@ class _Pace:
         self._done += 1
         if record.status == "refused":
             self._refused += 1
-            self._progress.line(f"a study was refused: {_why(record)}")
+            if record.code in FAILURES:  # other refusals are counted, and stand in the tables
+                self._progress.line(f"a study failed twice and is refused: {_why(record)}")
         if monotonic() - self._shown_s > _LINE_SECONDS:
             self.show()
 

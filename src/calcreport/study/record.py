@@ -20,7 +20,7 @@ from calcreport.study.result import Kind, Status, StudyOutcome, status_of
 RECORD_FILE: Final = "cohort_row.json"  # in a study's folder
 THUMBNAIL_FILE: Final = "thumbnail.jpg"  # beside it
 _THUMBNAIL_PIXELS: Final = 192  # longest side
-_JPEG_QUALITY: Final = 70
+_JPEG_QUALITY: Final = 70  # of 100; a thumbnail of 5 kB
 
 
 class RecordKey(Record):

@@ -44,7 +44,8 @@ def rows(report: Report) -> list[Rows]:
 
 
 def _csv(rows: list[Rows], name: str, **how: object) -> list[dict[str, str]]:
-    files = {file: b"".join(content) for file, content in table_files(lambda: rows, **{"salt": b"s", "with_identifiers": False, **how})}  # type: ignore[arg-type]  # fmt: skip
+    made = table_files(lambda: rows, **{"salt": b"s", "with_identifiers": False, **how})  # type: ignore[arg-type]
+    files = {file: b"".join(content) for file, content in made}
     return list(csv.DictReader(io.StringIO(files[name].decode(), newline="")))
 
 

@@ -31,7 +31,11 @@ def _run(tasks: list[str], *, jobs: int, max_seconds: float = 60.0) -> dict[int,
     steps: list[tuple[int, str]] = []
     outcomes = dict(
         run_tasks(
-            _work, tasks, jobs=jobs, limits=WorkerLimits(seconds=max_seconds), on_step=lambda number, step: steps.append((number, step))
+            _work,
+            tasks,
+            jobs=jobs,
+            limits=WorkerLimits(seconds=max_seconds),
+            on_step=lambda number, step: steps.append((number, step)),
         )
     )
     assert sorted(steps) == [(number, "thinking") for number in range(len(tasks))]

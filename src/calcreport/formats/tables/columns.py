@@ -108,8 +108,16 @@ def _counted(name: str, kind: Kind, path: str, read: Callable[[Any], Cell]) -> C
     return Column(name=name, kind=kind, path=path, read=read)
 
 
-def _identity(name: str, path: str, read: Callable[[Study], Cell]) -> Column:
-    return Column(name=name, kind="text", path=path, read=read, is_identifying=True)
+def _of_study(
+    name: str,
+    path: str,
+    *,
+    kind: Kind = "text",
+    is_identifying: bool = False,
+    read: Callable[[Study], Cell] | None = None,
+) -> Column:
+    reader = read or _reader(tuple(path.split(".")))
+    return Column(name=name, kind=kind, path=f"study.{path}", read=reader, is_identifying=is_identifying)
 
 
 def _joined(values: Iterator[str] | tuple[str, ...]) -> str | None:
@@ -139,18 +147,18 @@ def _largest(report: Report) -> Cell:
 
 
 STUDY_IDENTITY: Final = (
-    _counted("study_instance_uid", "text", "study.study_instance_uid", lambda study: study.study_instance_uid),
-    _counted("patient_key", "text", "salted hash of study.patient.id", lambda study: study.patient.id),
-    _identity("patient_id", "study.patient.id", lambda study: study.patient.id),
-    _identity("patient_name", "study.patient.name", lambda study: study.patient.name),
-    _identity("birth_date", "study.patient.birth_date", lambda study: study.patient.birth_date),
-    _identity("accession_number", "study.accession_number", lambda study: study.accession_number),
-    _identity("study_date", "study.study_date", lambda study: study.study_date),
-    _identity("study_description", "study.description", lambda study: study.description),
-    _counted("sex", "text", "study.patient.sex", lambda study: study.patient.sex),
-    _counted("age_years", "integer", "study.patient.age_years, whole years; 90 is 90 and older", _age),
-    _counted("modality", "text", "study.modality", lambda study: study.modality),
-    _counted("body_part", "text", "study.body_part", lambda study: study.body_part),
+    _of_study("study_instance_uid", "study_instance_uid"),
+    _of_study("patient_key", "patient.id, salted and hashed", read=lambda study: study.patient.id),
+    _of_study("patient_id", "patient.id", is_identifying=True),
+    _of_study("patient_name", "patient.name", is_identifying=True),
+    _of_study("birth_date", "patient.birth_date", is_identifying=True),
+    _of_study("accession_number", "accession_number", is_identifying=True),
+    _of_study("study_date", "study_date", is_identifying=True),
+    _of_study("study_description", "description", is_identifying=True),
+    _of_study("sex", "patient.sex"),
+    _of_study("age_years", "patient.age_years, whole years; 90 is 90 and older", kind="integer", read=_age),
+    _of_study("modality", "modality"),
+    _of_study("body_part", "body_part"),
 )
 """Columns of studies that a refused study has too; read from a `Study`."""
 
