@@ -16,8 +16,8 @@ HEAD: Final = """# Columns of the tables
 Made from the model of the report by `make docs`; do not edit. One row a study in `studies.csv`, one row a lesion in
 `lesions.csv`; `.parquet` holds the same with types. The path says where a value stands in `report.json`. An empty cell
 is not measurable or not known: never zero, never "no". Lengths are mm, volumes mm3, densities HU, positions patient
-LPS mm, at full precision. Columns marked *identifies* are there with `--identify` only. A text that a spreadsheet would run as a
-formula has an apostrophe before it. How the tables are made: [cohort.md](cohort.md).
+LPS mm, at full precision. Columns marked *identifies* are there with `--identify` only. A text that a spreadsheet would
+run as a formula has an apostrophe before it. How the tables are made: [cohort.md](cohort.md).
 """
 
 MEANINGS: Final = {

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import calcreport
+from calcreport.cohort.locks import hold
 
 UID = "1.2.826.0.1.3680043.10.7"
 COUNT = 6
@@ -67,7 +68,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 def _stamps(out: Path) -> dict[str, int]:
     """When each finished study came into place."""
-    return {path.parent.name: path.stat().st_mtime_ns for path in out.glob("*/cohort_row.json")}
+    return {path.parent.name: path.stat().st_mtime_ns for path in out.glob("[0-9]*/cohort_row.json")}
 
 
 def test_the_layout_is_as_promised_and_tables_name_nobody(undisturbed: Path) -> None:
@@ -160,10 +161,10 @@ def test_what_changed_is_analysed_again_and_what_was_only_touched_or_moved_is_no
     out = tmp_path / "out"
 
     def go(*words: object) -> set[str]:
-        before = {path.parent.name: path.stat().st_ino for path in out.glob("*/report.json")}
+        before = {path.parent.name: path.stat().st_ino for path in out.glob("[0-9]*/report.json")}
         result = run("cohort", tmp_path / "in", "--out", out, *PRESENT, *words)
         assert result.returncode in {0, 4}, result.stderr
-        after = {path.parent.name: path.stat().st_ino for path in out.glob("*/report.json")}
+        after = {path.parent.name: path.stat().st_ino for path in out.glob("[0-9]*/report.json")}
         return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
 
     assert go() == {_uid(0), _uid(1), _uid(2)}
@@ -193,6 +194,9 @@ def test_parts_of_a_job_array_share_one_folder(studies: Path, undisturbed: Path,
         _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
     assert _tables(tmp_path / "out") == _tables(undisturbed)
+    with hold(tmp_path / "out/.cohort/index.lock", is_shared=True):  # another part is at work
+        assert _start(*words, "--shard", "2/2").wait(timeout=100) == 0
+        assert _start(*words, "--tables-only").wait(timeout=100) == 0
 
 
 def test_a_poisonous_study_costs_its_own_row_only(studies: Path, tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def most_memory_mb(process: subprocess.Popen[bytes]) -> float:
 
 def stamps(out: Path) -> dict[str, int]:
     """When each finished study came into place."""
-    return {path.parent.name: path.stat().st_mtime_ns for path in out.glob("*/cohort_row.json")}
+    return {path.parent.name: path.stat().st_mtime_ns for path in out.glob("[0-9]*/cohort_row.json")}
 
 
 def tables(out: Path) -> dict[str, bytes]:
@@ -139,7 +139,7 @@ def throughput(folder: Path, count: int, jobs: int) -> None:
     """Compare with the median time of one study alone."""
     write_phantoms(folder / "in", count)
     assert start(folder / "in", folder / "one", 1).wait() == 0
-    records = [json.loads(path.read_text(encoding="utf-8")) for path in (folder / "one").glob("*/cohort_row.json")]
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in (folder / "one").glob("[0-9]*/cohort_row.json")]
     alone = statistics.median(record["seconds"] for record in records)
     began = time.monotonic()
     assert start(folder / "in", folder / "all", jobs).wait() == 0

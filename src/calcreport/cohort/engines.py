@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -16,7 +16,8 @@ from calcreport.processes.pool import WorkerLimits, noting, run_tasks
 from calcreport.study.record import StudyRecord
 
 Result = StudyRecord | Crash
-Engine = Callable[[Iterator[StudyTask], int], Iterator[tuple[StudyTask, Result]]]
+Results = Generator[tuple[StudyTask, Result], None, None]
+Engine = Callable[[Iterator[StudyTask], int], Results]
 """Analyses tasks, so many at once, and gives each with its result as they finish; draws tasks when it needs them."""
 
 _AHEAD: Final = 2  # tasks a thread of a worker has waiting, so that it never idles
@@ -25,7 +26,7 @@ _CONNECT_SECONDS: Final = 30
 
 def run_here(
     tasks: Iterator[StudyTask], jobs: int, *, plan: Plan, limits: WorkerLimits, on_step: Callable[[str], None]
-) -> Iterator[tuple[StudyTask, Result]]:
+) -> Results:
     """Analyse in worker processes of this machine."""
     given: dict[int, StudyTask] = {}
     run = run_tasks(
@@ -46,7 +47,7 @@ def run_on_dask(
     plan: Plan,
     limits: WorkerLimits,
     client: Any,  # noqa: ANN401
-) -> Iterator[tuple[StudyTask, Result]]:
+) -> Results:
     """Analyse on the workers of a scheduler; `jobs` of 1 keeps one study at work, more fill all workers.
 
     A study whose worker is lost goes to another one; a scheduler gives it up after some losses

@@ -109,7 +109,10 @@ class Index:
 
     def is_complete(self, paths: Sequence[Path]) -> bool:
         """Whether a search of these paths came to its end."""
-        return bool(self._db.execute("SELECT paths FROM complete").fetchone() == (_spell(paths),))
+        try:
+            return bool(self._db.execute("SELECT paths FROM complete").fetchone() == (_spell(paths),))
+        except sqlite3.Error:  # it was not even begun
+            return False
 
     def count_studies(self) -> int:
         """How many studies there are."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -119,6 +119,7 @@ def run_cohort(options: CohortOptions, progress: Progress) -> CohortOutcome:
     with ExitStack() as held:
         held.enter_context(hold(private / f"part-{number}-of-{count}.lock"))
         results.recover()
+        held.callback(results.recover)
         index = _open_index(options, request, private, held, progress)
         run = _Run(options, request, given, index, progress)
         if options.only is None:
@@ -141,15 +142,16 @@ def _open_index(options: CohortOptions, request: Request, private: Path, held: E
     """Bring the index up to date, and open it for reading; a part of a cohort takes one that is complete as it is."""
     path, lock = private / "index.sqlite", private / "index.lock"
     takes_any = options.shard[1] > 1 or options.only == "tables"
-    with hold(lock, waits=True), closing(Index(path)) as index:
-        if not takes_any or not index.is_complete(request.paths):
-            index.refresh(
-                request.paths,
-                leave_out=private.parent,
-                settings=request.settings.reading,
-                jobs=request.jobs,
-                on_progress=lambda count: progress.step(f"looking for studies: {count} files"),
-            )
+    if not (takes_any and _is_complete(path, lock, request.paths)):
+        with hold(lock, waits=True), closing(Index(path)) as index:
+            if not (takes_any and index.is_complete(request.paths)):  # another part may have made it meanwhile
+                index.refresh(
+                    request.paths,
+                    leave_out=private.parent,
+                    settings=request.settings.reading,
+                    jobs=request.jobs,
+                    on_progress=lambda count: progress.step(f"looking for studies: {count} files"),
+                )
     held.enter_context(hold(lock, is_shared=True, waits=True))
     opened = held.enter_context(closing(Index(path, is_fixed=True)))
     if opened.count_studies() == 0:
@@ -158,6 +160,15 @@ def _open_index(options: CohortOptions, request: Request, private: Path, held: E
         ]
         raise no_study_error(aside)
     return opened
+
+
+def _is_complete(path: Path, lock: Path, paths: Sequence[Path]) -> bool:
+    """Whether there is an index of these paths; other parts may be at work with it."""
+    with hold(lock, is_shared=True, waits=True):
+        if not path.exists():
+            return False
+        with closing(Index(path, is_fixed=True)) as index:
+            return index.is_complete(paths)
 
 
 class _Run:
@@ -185,16 +196,13 @@ class _Run:
         self.outcome.total = sum(map(self._is_mine, self._index.studies()))
         self._pace.total = self.outcome.total
         if self._options.clinical.is_table:
-            patients = [self._index.patient_of(study) for study in self._index.studies()]
-            unmatched = self._options.clinical.count_unmatched(patients)
-            if unmatched:
-                self._progress.line(f"{unmatched} of {len(self._options.clinical.rows)} clinical rows match no study")
-            assigned = self._options.clinical.assign(patients)
-            self._clinical = {one.study.study_instance_uid: its for one, its in zip(patients, assigned, strict=True)}
+            self._assign()
         again: list[StudyTask] = []
         unwritten = 0
-        with self._engine() as engine:
-            for task, result in engine(self._tasks(), self._jobs):
+        with self._engine() as engine, ExitStack() as held:
+            # Closed at once where the run is interrupted: no worker outlives it.
+            first = held.enter_context(closing(engine(self._tasks(), self._jobs)))
+            for task, result in first:
                 if isinstance(result, Crash) or result.kind in {"output", "internal"}:
                     again.append(replace(task, attempt=2))
                     self._progress.line(f"a study failed and is tried again: {_why(result)}")
@@ -203,9 +211,18 @@ class _Run:
                         raise OutputError(result.message, code=result.code)
                 else:
                     self._settle(task, result)
-            for task, result in engine(iter(again), 1):
+            for task, result in held.enter_context(closing(engine(iter(again), 1))):
                 self._settle(task, result)
         self._pace.show()
+
+    def _assign(self) -> None:
+        """Give each study its row of the clinical table."""
+        patients = [self._index.patient_of(study) for study in self._index.studies()]
+        unmatched = self._options.clinical.count_unmatched(patients)
+        if unmatched:
+            self._progress.line(f"{unmatched} of {len(self._options.clinical.rows)} clinical rows match no study")
+        assigned = self._options.clinical.assign(patients)
+        self._clinical = {one.study.study_instance_uid: its for one, its in zip(patients, assigned, strict=True)}
 
     @contextmanager
     def _engine(self) -> Iterator[Engine]:
