@@ -87,7 +87,7 @@ def interface(package: ModuleType | None = None) -> str:
 def _entry(name: str, item: Any) -> str:  # noqa: ANN401 - whatever a package exports
     parts = [f"## {name}", f"```python\n{_signature(name, item)}\n```", _prose(inspect.getdoc(item) or "")]
     if inspect.isclass(item):
-        parts.append("\n".join(f"- `{field}`: {text}" for field, text in _fields(item)))
+        parts.append("\n".join(f"- `{field}`: {text}" for field, text in fields(item)))
         for method, function in vars(item).items():
             if not method.startswith("_") and (inspect.isfunction(function) or isinstance(function, property)):
                 parts.append(f"### {name}.{method}\n\n{_prose(inspect.getdoc(function) or '')}")
@@ -119,7 +119,7 @@ def _prose(doc: str) -> str:
     return "\n\n".join(text)
 
 
-def _fields(item: type) -> Iterator[tuple[str, str]]:
+def fields(item: type) -> Iterator[tuple[str, str]]:
     """Fields of a record with their types, and the docstrings below them; none where the class docstring lists them."""
     if not (hasattr(item, "model_fields") or is_dataclass(item)) or "Parameters\n---" in (inspect.getdoc(item) or ""):
         return

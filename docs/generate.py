@@ -17,6 +17,7 @@ from typing import Any, Final
 import core_sentences
 import from_docstrings
 import rule_sources
+import table_columns
 
 from calcreport.dicom import CODES
 from calcreport.exit_codes import EXIT_CODES
@@ -26,7 +27,8 @@ SOURCES: Final = ("src/calcreport", "phantom/src/calcphantom")
 AREAS: Final = (
     "usage", "settings", "clinical", "findings", "review", "report", "render", "rules", "template", "path", "file",
     "zip", "study", "series", "geometry", "pixel", "hu", "mask", "anatomy", "check", "output", "phantom", "run",
-    "store", "association", "message", "analysis", "source", "delivery", "web", "dimse", "service", "internal",
+    "cohort", "store", "association", "message", "analysis", "source", "delivery", "web", "dimse", "service",
+    "internal",
 )  # fmt: skip
 CODE: Final = re.compile(rf"({'|'.join(AREAS)})\.(?!(?:json|txt|html|css|pdf|ya?ml|concern|status)$)[a-z][a-z0-9_]*")
 """A code; ``report.json`` is a file, ``report.concern`` and ``review.status`` are names of items told to the RIS."""
@@ -70,6 +72,8 @@ OTHERS: Final = {
     "study.none_found": "No study lies under the paths; the message says why most files were set aside; do as it says.",
     "settings.unknown_key": "A key in the settings file is not known; the message names near matches.",
     "settings.invalid_value": "A setting is out of range, of the wrong type, or contradicts another one.",
+    "study.changed": "Files of a study changed between the search and the analysis of a cohort. Run again.",
+    "study.worker_lost": "Worker after worker was lost over a study; the log of the scheduler says why. Then --retry.",
     "study.images_removed": "Retention removed images of this study, and a late one came. Send the whole study.",
     "association.address_not_welcome": "A connection from an address that `service.peers.addresses` does not name.",
     "association.no_handshake": "A connection ended before it was one: no TLS handshake, or the peer left.",
@@ -239,6 +243,7 @@ def main() -> int:
         ROOT / "docs/api.md": from_docstrings.interface(),
         ROOT / "docs/rule-sources.md": rule_sources.page(),
         ROOT / "templates/core.toml": core_sentences.page(),
+        ROOT / "docs/cohort-columns.md": table_columns.page(),
         drawn: from_docstrings.with_drawing(drawn.read_text(encoding="utf-8")),
     }
     stale = [path for path, text in pages.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]

@@ -37,6 +37,7 @@ from calcreport.arguments import (
 from calcreport.errors import UsageError
 from calcreport.files.findings import checked_findings, findings_from_text, review_from_text
 from calcreport.files.report import MAX_REPORT_BYTES, report_from_text
+from calcreport.formats import TABLE_FORMAT
 from calcreport.formats.text.as_text import write_section
 from calcreport.model.report import Report
 from calcreport.pipeline import analyse
@@ -337,6 +338,9 @@ def render_job(  # noqa: PLR0913 - what may be typed after ``render``
         msg = "the report does not lie in the folder of its study; say with --out where the results go"
         raise UsageError(msg, code="render.no_folder")
     formats = formats_of(format)
+    if TABLE_FORMAT in formats:
+        msg = "tables are about a whole run; run calcreport cohort again, which takes up what was rendered"
+        raise UsageError(msg, code="usage.no_tables")
     # What lies in the folder is replaced as a whole: every format in it is written anew, and the report always.
     present = formats_present([path.name for path in folder.iterdir()]) if folder.is_dir() else ()
     ruleset = ruleset_of_report(rules, report)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 from calcreport.commands.options import (
     PHANTOMS,
     add_analyze,
+    add_cohort,
     add_decide,
     add_hook,
     add_listen,
@@ -102,6 +103,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, summary, describe, run in (
         ("analyze", "find, measure and report calcification on the CT studies under the paths", add_analyze, _analyze),
+        ("cohort", "thousands of studies: resumable, with tables and a quality page", add_cohort, _cohort),
         ("render", "every output again from an edited or reviewed report, without a new analysis", add_render, _render),
         ("decide", "the same report from findings typed by a reader, without images", add_decide, _printing("decide")),
         (
@@ -155,6 +157,18 @@ def _analyze(options: argparse.Namespace, progress: Progress) -> int:
         sys.stderr.write("".join(study.detail for study in outcome.studies))
     code = exit_code_of_studies(outcome.studies, is_written=outcome.is_summary_written)
     return code if code in {EXIT_USAGE, EXIT_UNDELIVERED} else _print(outcome.text, code)
+
+
+def _cohort(options: argparse.Namespace, progress: Progress) -> int:
+    prepare_process()
+    from calcreport.commands.cohort import run
+
+    os.umask(os.umask(0o077) | 0o077)  # results name patients: readable by their owner only
+    outcome = run(options, progress)
+    if options.debug:
+        sys.stderr.write(outcome.detail)
+    code = exit_code_of_studies(outcome.studies, is_written=True) if outcome.studies else EXIT_DONE
+    return _print(outcome.text, code)
 
 
 def _printing(module: str, function: str = "run") -> Command:

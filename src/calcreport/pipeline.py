@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING, Final
 
 from calcreport.dicom import discover
 from calcreport.errors import InputError, OutputError, UsageError
+from calcreport.formats import TABLE_FORMAT
 from calcreport.formats.page.as_html import show_date, show_name
 from calcreport.formats.page.as_index import IndexEntry, render_index
+from calcreport.formats.tables.columns import Row
+from calcreport.formats.tables.write import lesion_rows, study_row, table_files
 from calcreport.log import event, study_ref
 from calcreport.processes.crash import Crash
-from calcreport.processes.pool import Report, run_tasks
+from calcreport.processes.pool import Report, WorkerLimits, run_tasks
 from calcreport.progress import Progress
 from calcreport.study.folder import ResultsFolder, folder_name
 from calcreport.study.request import Request
@@ -61,6 +64,8 @@ def analyse(request: Request, *, progress: Progress) -> RunOutcome:
     if request.out is not None:
         results = ResultsFolder(request.out, run_id=secrets.token_hex(6))
         results.prepare()
+    if TABLE_FORMAT in request.formats:
+        request = replace(request, keeps_reports=True)
     nothing_found = None
     try:
         with discover(
@@ -72,7 +77,7 @@ def analyse(request: Request, *, progress: Progress) -> RunOutcome:
             )
             _refuse_many(request, len(found.studies))
             if not found.studies:
-                nothing_found = _nothing_found(aside)
+                nothing_found = no_study_error(aside)
                 progress.error(f"error [{nothing_found.code}]: {nothing_found.message}")
             requests = _requests_of(found.studies, request, progress)
             outcomes = _analyse_all(found.studies, requests, results, progress)
@@ -91,13 +96,13 @@ def _analyse_all(
     count = len(studies)
     if not studies:
         return ()
-    _load_analysis()
+    load_analysis()
     outcomes: dict[int, StudyOutcome] = {}
     run = run_tasks(
         partial(_analyse_one, studies=studies, requests=requests, results=results),
         range(count),
         jobs=requests[0].jobs,
-        max_seconds=requests[0].settings.run.max_study_seconds,
+        limits=WorkerLimits(seconds=requests[0].settings.run.max_study_seconds),
         on_step=lambda number, step: progress.step(f"study {number + 1} of {count}: {step}"),
     )
     for number, result in run:
@@ -112,7 +117,7 @@ def _analyse_all(
     return tuple(outcomes[number] for number in range(count))
 
 
-def _load_analysis() -> None:
+def load_analysis() -> None:
     """Import what every worker needs, once and only where there is a study: workers that are forked share it."""
     import calcreport.study.analyse  # noqa: F401, PLC0415 - 0.2 s
 
@@ -130,7 +135,7 @@ def _analyse_one(
     """Work of one task, in a worker process."""
     gc.collect()  # what an earlier study left; within one there is hardly any garbage, and looking for it takes time
     gc.disable()
-    from calcreport.study.analyse import analyse_study  # noqa: PLC0415 - see _load_analysis
+    from calcreport.study.analyse import analyse_study  # noqa: PLC0415 - see load_analysis
 
     return analyse_study(studies[number], requests[number], results, on_step)
 
@@ -158,7 +163,7 @@ def _tell_search(progress: Progress, count: int) -> None:
     progress.step(f"looking for studies: {count} files")
 
 
-def _nothing_found(set_aside: Sequence[SummarySetAside]) -> InputError:
+def no_study_error(set_aside: Sequence[SummarySetAside]) -> InputError:
     """Say why no file was taken: the reason of most files with its remedy, and the others by their code."""
     if not set_aside:
         why = "no file at all; name the folder that holds the images"
@@ -190,11 +195,30 @@ def _write_overview(
             results.write_file("index.html", _index_page(outcomes, identities, request))
         else:
             results.remove("index.html")
+        if TABLE_FORMAT in request.formats:
+            _write_tables(outcomes, identities, results)
         results.write_file(SUMMARY_FILE, summary.to_bytes())
     except OutputError as error:
         progress.error(f"error [{error.code}]: {error.message}")
         return False
     return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    study: Row
+    lesions: Sequence[Row]
+
+
+def _write_tables(outcomes: Sequence[StudyOutcome], identities: Sequence[Study], results: ResultsFolder) -> None:
+    """Write the tables of the run, studies sorted by their UIDs as those of a cohort are."""
+    pairs = sorted(zip(identities, outcomes, strict=True), key=lambda pair: pair[0].study_instance_uid)
+    rows = [
+        _Rows(study_row(study, one, one.report), lesion_rows(one.report) if one.report is not None else ())
+        for study, one in pairs
+    ]
+    for name, content in table_files(lambda: rows, salt=results.salt(), with_identifiers=False):
+        results.write_file(name, content)
 
 
 def _index_page(outcomes: Sequence[StudyOutcome], identities: Sequence[Study], request: Request) -> bytes:

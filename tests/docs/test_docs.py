@@ -52,7 +52,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["analyze", "decide", "rules list", "rules explain", "rules check", "phantom", "schema", "render"]
+    "command",
+    ["analyze", "decide", "rules list", "rules explain", "rules check", "phantom", "schema", "render", "cohort"],
 )
 def test_every_option_is_described(command: str) -> None:
     words = subprocess.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Final
@@ -24,9 +25,19 @@ PRIOR_HELP: Final = "report.json of an earlier study of the patient: growth, or 
 
 
 FORMAT_HELP: Final = (
-    "comma list of text,json,html,png,sr,seg,sc and, on demand, text-full,pdf,hl7,fhir,sr-volumetric; "
-    "default: the first seven"
+    "comma list of text,json,html,png,sr,seg,sc and, on demand, text-full,pdf,hl7,fhir,sr-volumetric, "
+    "csv (tables), nifti and coco (masks); default: the first seven"
 )
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of every command that analyses images."""
+    add = parser.add_argument
+    add("--config", metavar="FILE", help="settings, TOML (calcreport schema settings)")
+    add("--format", metavar="LIST", help=FORMAT_HELP)
+    add("--templates", metavar="DIR", help="a site's own templates; a file there replaces the built-in one of its name")
+    add("--rules", metavar="PATH", help=RULES_HELP)
+    add("--quiet", action="store_true", help="no progress, only errors")
 
 
 def add_analyze(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +51,6 @@ def add_analyze(parser: argparse.ArgumentParser) -> None:
         help="results go to DIR/<StudyInstanceUID>/, an overview to DIR/summary.json",
     )
     add("--clinical", metavar="FILE", help="clinical data, YAML or JSON (calcreport schema clinical)")
-    add("--config", metavar="FILE", help="settings, TOML (calcreport schema settings)")
     add("--lesion-mask", metavar="FILE", help="contour of the whole lesion: RTSTRUCT, SEG, NIfTI, NRRD, MetaImage")
     add("--lesion-roi", metavar="NAME", help="which structure of the lesion mask is the lesion, by name or number")
     add(
@@ -50,12 +60,47 @@ def add_analyze(parser: argparse.ArgumentParser) -> None:
         "'run' lets an installed TotalSegmentator make them",
     )
     add("--threshold-hu", metavar="GROW[,SEED]", help="thresholds in HU; override header, clinical data and settings")
-    add("--format", metavar="LIST", help=FORMAT_HELP)
-    add("--templates", metavar="DIR", help="a site's own templates; a file there replaces the built-in one of its name")
-    add("--rules", metavar="PATH", help=RULES_HELP)
     add("--prior", metavar="FILE", help=PRIOR_HELP)
     add("--jobs", type=_job_count, default=1, metavar="N", help="studies analysed side by side (default 1)")
-    add("--quiet", action="store_true", help="no progress, only errors")
+    add_common(parser)
+
+
+def add_cohort(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``cohort``."""
+    add = parser.add_argument
+    add("paths", nargs="+", metavar="PATH", help="folder, file, zip archive or DICOMDIR")
+    add(
+        "--out", required=True, metavar="DIR", help="tables, qc.html and a folder a study; named again, the run goes on"
+    )
+    add("--clinical", metavar="TABLE", help="clinical data, CSV or a YAML list with a key column (docs/cohort.md)")
+    add(
+        "--anatomy", metavar="DIR", help="folder with masks of bones and organs, a file or folder a study UID; or 'run'"
+    )
+    add("--lesion-mask", metavar="DIR", help="folder with contours of whole lesions, a file a study UID")
+    add("--threshold-hu", metavar="GROW[,SEED]", help="thresholds in HU; override header, clinical data and settings")
+    add("--jobs", type=_job_count, metavar="N", help="studies analysed side by side (default: one a core)")
+    add(
+        "--scheduler", metavar="ADDRESS", help="a Dask scheduler's address or file: its workers analyse (extra: cohort)"
+    )
+    add(
+        "--shard", type=_shard, default=(1, 1), metavar="I/N", help="this part of so many, such as 3/20, of a job array"
+    )
+    add("--max-study-gb", type=float, default=0.0, metavar="GB", help="memory a study may take (default: a fair share)")
+    add("--identify", action="store_true", help="names, ids and dates in the tables, not only salted hashes")
+    add(
+        "--salt",
+        metavar="FILE",
+        help="secret behind the hashes of patient ids (default: DIR/salt.txt, made when missing)",
+    )
+    add("--retry", action="store_true", help="also studies again that crashed or took too much time or memory")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument(
+        "--index-only", action="store_const", const="index", dest="only", help="find the studies, and end"
+    )
+    only.add_argument(
+        "--tables-only", action="store_const", const="tables", dest="only", help="analyse nothing: tables"
+    )
+    add_common(parser)
 
 
 def add_render(parser: argparse.ArgumentParser) -> None:
@@ -76,17 +121,28 @@ def add_render(parser: argparse.ArgumentParser) -> None:
     add("--quiet", action="store_true", help="no progress, only errors")
 
 
+def _job_count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _MOST_JOBS:
+        msg = f"a whole number from 1 to {_MOST_JOBS}"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
+
+
+def _shard(text: str) -> tuple[int, int]:
+    numbers = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text, re.ASCII)
+    if numbers is None or not 1 <= int(numbers[1]) <= int(numbers[2]):
+        msg = "a part of so many, such as 3/20"
+        raise argparse.ArgumentTypeError(msg)
+    return int(numbers[1]), int(numbers[2])
+
+
 def add_hook(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``hook``."""
     add = parser.add_argument
     add("source", nargs="?", metavar="IN", help="folder with the study; default: from the dispatcher's variables")
     add("target", nargs="?", metavar="OUT", help="folder for the results")
     add("--clinical", metavar="FILE", help="clinical data, YAML or JSON (calcreport schema clinical)")
-    add("--config", metavar="FILE", help="settings, TOML (calcreport schema settings)")
-    add("--format", metavar="LIST", help=FORMAT_HELP)
-    add("--templates", metavar="DIR", help="a site's own templates; a file there replaces the built-in one of its name")
-    add("--rules", metavar="PATH", help=RULES_HELP)
-    add("--quiet", action="store_true", help="no progress, only errors")
+    add_common(parser)
     parser.set_defaults(jobs=1)
 
 
@@ -182,10 +238,3 @@ def add_phantom(parser: argparse.ArgumentParser) -> None:
 def add_schema(parser: argparse.ArgumentParser) -> None:
     """Add the argument of ``schema``."""
     parser.add_argument("name", choices=("report", "findings", "clinical", "review", "settings"))
-
-
-def _job_count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _MOST_JOBS:
-        msg = f"a whole number from 1 to {_MOST_JOBS}"
-        raise argparse.ArgumentTypeError(msg)
-    return int(text)

@@ -11,7 +11,7 @@ import os
 import stat
 import zipfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -20,7 +20,7 @@ from calcreport.dicom.codes import message, problem
 from calcreport.dicom.grouping import group_studies, name_by_folder
 from calcreport.dicom.header import film_tags, tags, values
 from calcreport.dicom.header.film_header import FilmHeader, film_of
-from calcreport.dicom.header.image_header import ImageHeader, Plane
+from calcreport.dicom.header.image_header import ImageHeader, PatientHeader, Plane
 from calcreport.dicom.header.parsing import HEAD_BYTES, planes_of, read_header
 from calcreport.dicom.series import Discovery, SeriesFiles, SetAside, StudyFiles
 from calcreport.dicom.source import ByteSource, FileSource, UnsharedFile, ZipMemberSource, open_regular
@@ -93,6 +93,43 @@ def discover(
         planes = name_by_folder(_without_damaged_names(found), found.folder_of)
         studies = _with_damage_noted(group_studies(planes, found.films, found.others), found)
         return Discovery(studies=studies, set_aside=tuple(found.aside.values()), _open=opened.pop_all())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileContent:
+    """Content of one file as far as it sorts files into studies."""
+
+    series: tuple[tuple[str, str], ...] = ()
+    """Study and Series Instance UID of its images, each pair once; empty UIDs where the file has none."""
+    patients: tuple[tuple[str, PatientHeader], ...] = field(default=(), repr=False)
+    """Study Instance UID and identity, once a study, of what can be measured."""
+    aside: tuple[SetAside, ...] = ()
+    """Why the file, or members of the archive, were set aside."""
+    is_doubtful: bool = False
+    """Damaged, or without an identity of its own: bears on the studies whose images lie beside it."""
+
+
+def survey(path: str, *, settings: ReadingSettings) -> FileContent:
+    """Look at one file, or at every member of one archive, as `discover` does, and keep nothing of it."""
+    found = _Found(settings, None)
+    with contextlib.ExitStack() as opened:
+        _look_at_file(found, opened, path, os.path.dirname(path))  # noqa: PTH120 - a string
+    measurable = [*(plane.image for plane in found.planes), *(film.image for film in found.films)]
+    lacking = any(any(_lacks(plane.image)) for plane in found.planes)
+    return FileContent(
+        series=tuple(dict.fromkeys((image.study_uid, image.series_uid) for image in (*measurable, *found.others))),
+        patients=tuple({image.study_uid: image.patient for image in measurable}.items()),
+        aside=tuple(found.aside.values()),
+        is_doubtful=lacking or bool(found.damaged),
+    )
+
+
+def list_files(path: Path, *, settings: ReadingSettings) -> Generator[str, None, tuple[SetAside, ...]]:
+    """Path of every regular file under `path`, folder by folder; hands back what was passed over."""
+    found = _Found(settings, None)
+    for _root, name in _regular_files(path, found):
+        yield name
+    return tuple(found.aside.values())
 
 
 def _without_damaged_names(found: _Found) -> list[Plane]:

@@ -63,7 +63,10 @@ FILE_NAMES: Final[Mapping[str, str]] = MappingProxyType(
 OBJECTS: Final = frozenset(("sr", "seg", "sc", "pdf", "sr-volumetric"))
 """Formats that give DICOM objects; ``pdf`` gives one beside its document."""
 
-FORMATS: Final = (*RENDERERS, "png", "sr", "seg", "sc", "sr-volumetric")
+TABLE_FORMAT: Final = "csv"
+"""``studies.csv`` and ``lesions.csv`` of a whole run, beside the folders of its studies."""
+
+FORMATS: Final = (*RENDERERS, "png", "sr", "seg", "sc", "sr-volumetric", TABLE_FORMAT, "nifti", "coco")
 """Every name ``--format`` knows."""
 
 DEFAULT_FORMATS: Final = ("text", "json", "html", "png", "sr", "seg", "sc")
@@ -75,6 +78,7 @@ __all__ = [
     "FORMATS",
     "OBJECTS",
     "RENDERERS",
+    "TABLE_FORMAT",
     "Rendered",
     "Renderer",
     "Templates",

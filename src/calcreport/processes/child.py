@@ -15,7 +15,7 @@ import signal
 import sys
 from contextlib import suppress
 
-_PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG = 1
 
 
 def main(words: list[str]) -> None:
@@ -25,7 +25,7 @@ def main(words: list[str]) -> None:
     _limit(resource.RLIMIT_CPU, int(cpu))
     _limit(resource.RLIMIT_CORE, 0)  # a core dump would be patient data on disk
     with suppress(OSError, AttributeError):  # Linux: end with the service, also when it is killed
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != int(parent):
         sys.exit(1)  # the service died in between
     with suppress(OSError):

@@ -6,17 +6,22 @@ the others go on.
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
+import os
+import resource
 import signal
+import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from time import monotonic
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
+from calcreport.processes.child import PR_SET_PDEATHSIG
 from calcreport.processes.crash import Crash, name_task_crash
 
 Task = TypeVar("Task")
@@ -44,25 +49,39 @@ class _Worker:
     deadline_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerLimits:
+    """Limits on each worker."""
+
+    seconds: float
+    """A task that takes longer is stopped."""
+    memory_bytes: int | None = None
+    """Memory a worker may take beside what it begins with; ``None`` for no limit."""
+
+
 def run_tasks(
     work: Callable[[Task, Report], Result],
-    tasks: Sequence[Task],
+    tasks: Iterable[Task],
     *,
     jobs: int,
-    max_seconds: float,
-    on_step: Callable[[int, str], None],
+    limits: WorkerLimits,
+    on_step: Callable[[int, str], None] = lambda _number, _step: None,
+    is_forked: bool = sys.platform == "linux",
 ) -> Iterator[tuple[int, Result | Crash]]:
     """Run tasks side by side, each in a worker process; yield number and result as they finish.
 
-    `work` is a module-level function, its arguments and result picklable. A task that takes longer than `max_seconds`
-    is stopped. `on_step` receives the task's number (from 0) and the name of its present step.
+    `work` is a module-level function, its arguments and result picklable. `tasks` are drawn only when a worker is free
+    for one. `on_step` receives the task's number (from 0) and the name of its present step. Forked workers share the
+    modules already loaded; a process with threads, or one that may have no children of its own kind, starts others.
     """
-    crew = _Crew(work=work, max_seconds=max_seconds)
-    waiting = list(enumerate(tasks))[::-1]
+    crew = _Crew(work=work, limits=limits, is_forked=is_forked)
+    waiting = enumerate(tasks)
     try:
-        while waiting or crew.busy:
-            while waiting and len(crew.busy) < jobs:
-                crew.give(*waiting.pop())
+        while True:
+            while len(crew.busy) < jobs and (drawn := next(waiting, None)) is not None:
+                crew.give(*drawn)
+            if not crew.busy:
+                return
             for worker in crew.ready():
                 message = crew.take(worker)
                 if isinstance(message, _Step):
@@ -74,16 +93,20 @@ def run_tasks(
         crew.stop()
 
 
+def noting(tasks: Iterable[Task], given: dict[int, Task]) -> Iterator[Task]:
+    """Hand tasks on, and note each under the number its result will have."""
+    for number, task in enumerate(tasks):
+        given[number] = task
+        yield task
+
+
 class _Crew(Generic[Task, Result]):
     """The worker processes of one run."""
 
-    def __init__(self, *, work: Callable[[Task, Report], Result], max_seconds: float) -> None:
-        # Forking shares the modules already loaded; elsewhere than on Linux it is not safe.
-        self._context = (
-            multiprocessing.get_context("fork") if sys.platform == "linux" else multiprocessing.get_context("spawn")
-        )
+    def __init__(self, *, work: Callable[[Task, Report], Result], limits: WorkerLimits, is_forked: bool) -> None:
+        self._is_forked = is_forked
         self._work = work
-        self._max_seconds = max_seconds
+        self._limits = limits
         self._workers: list[_Worker] = []
 
     @property
@@ -94,7 +117,7 @@ class _Crew(Generic[Task, Result]):
         """Hand a task to an idle worker, a new one if need be."""
         worker = next((worker for worker in self._workers if worker.task is None), None) or self._hire()
         worker.task = number
-        worker.deadline_s = monotonic() + self._max_seconds
+        worker.deadline_s = monotonic() + self._limits.seconds
         with suppress(BrokenPipeError):  # a worker that died while idle shows as a crash of this task
             worker.connection.send(task)
 
@@ -116,7 +139,7 @@ class _Crew(Generic[Task, Result]):
             return self._dismiss(worker)
         worker.process.kill()
         self._dismiss(worker)
-        msg = f"the study took longer than {self._max_seconds:g} s and was stopped; raise run.max_study_seconds"
+        msg = f"the study took longer than {self._limits.seconds:g} s and was stopped; raise run.max_study_seconds"
         return Crash(code="study.time_limit", message=msg)
 
     def stop(self) -> None:
@@ -129,10 +152,16 @@ class _Crew(Generic[Task, Result]):
         self._workers.clear()
 
     def _hire(self) -> _Worker:
-        ours, theirs = self._context.Pipe()
-        foreign = [ours, *(worker.connection for worker in self._workers)]
-        process = self._context.Process(target=_serve, args=(theirs, foreign, self._work), daemon=True)
-        process.start()
+        ours, theirs = multiprocessing.Pipe()
+        if self._is_forked:
+            foreign = [ours, *(worker.connection for worker in self._workers)]
+            process: Any = multiprocessing.get_context("fork").Process(
+                target=_serve, args=(theirs, foreign, os.getpid(), self._work, self._limits.memory_bytes), daemon=True
+            )
+            process.start()
+        else:
+            process = _Program([sys.executable, "-P", "-c", _PROGRAM, str(theirs.fileno())], pass_fds=[theirs.fileno()])
+            ours.send((os.getpid(), self._work, self._limits.memory_bytes))
         theirs.close()
         worker = _Worker(process=process, connection=ours)
         self._workers.append(worker)
@@ -145,10 +174,45 @@ class _Crew(Generic[Task, Result]):
         return name_task_crash(worker.process.exitcode)
 
 
-def _serve(connection: Connection, foreign: list[Connection], work: Callable[[Any, Report], Any]) -> None:
+_PROGRAM: Final = "from calcreport.processes import pool; pool.serve_inherited()"
+
+
+class _Program(subprocess.Popen[bytes]):
+    """A worker that was started, not forked, with the names of `multiprocessing.Process`."""
+
+    join = subprocess.Popen.wait
+
+    @property
+    def exitcode(self) -> int | None:
+        return self.returncode
+
+
+def serve_inherited() -> None:
+    """Work as a program of its own; the last word of its command line is the descriptor of its connection."""
+    connection: Connection = Connection(int(sys.argv[-1]))
+    with suppress(EOFError, ConnectionResetError):
+        parent, work, memory_bytes = connection.recv()
+        _serve(connection, [], parent, work, memory_bytes)
+
+
+def _serve(
+    connection: Connection,
+    foreign: list[Connection],
+    parent: int,
+    work: Callable[[Any, Report], Any],
+    memory_bytes: int | None,
+) -> None:
     """Work on what arrives until the other end closes; the parent alone answers an interrupt."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with suppress(OSError, AttributeError):  # Linux: a parent that is killed takes its workers with it
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        return
+    if memory_bytes is not None:
+        with suppress(OSError, ValueError):
+            hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+            resource.setrlimit(resource.RLIMIT_AS, (_address_space() + memory_bytes, hard))
     for other in foreign:  # a copy kept open here would hide the end of the parent
         other.close()
     while True:
@@ -173,3 +237,9 @@ def _attempt(work: Callable[[Any, Report], Any], task: object, report: Report) -
     except Exception as error:  # noqa: BLE001  # last resort of a worker: one bad study never stops the others
         msg = f"an internal error ({type(error).__name__}) stopped this study; please report it (--debug shows where)"
         return Crash(code="internal.error", message=msg, detail=traceback.format_exc())
+
+
+def _address_space() -> int:
+    """Bytes of address space that the process has already; on Linux."""
+    with open("/proc/self/statm", encoding="ascii") as stream:  # noqa: PTH123 - a file of the kernel
+        return int(stream.read().split()[0]) * resource.getpagesize()

@@ -80,6 +80,8 @@ def _analyse(
         last = results.read_study(folder, _SR) if results is not None else None
         draft = Draft(report=report, evidence=measured.evidence, order=order, previous_sr=last)
         text, files = write_outputs(draft, request.formats, request.templates, on_step=on_step)
+        if request.beside is not None:
+            files |= request.beside(report, files)
         review = carry_review(results, folder) if results is not None else {}
         if results is not None:
             results.write_study(folder, files | review)

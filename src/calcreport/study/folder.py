@@ -11,9 +11,10 @@ import errno
 import hashlib
 import os
 import re
+import secrets
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -87,10 +88,11 @@ class ResultsFolder:
             finally:
                 _remove(partial)
 
-    def read_study(self, name: str, file: str) -> bytes | None:
-        """File of a study's folder as an earlier run left it; ``None`` when it is not there or cannot be read."""
+    def read_study(self, name: str, file: str = "") -> bytes | None:
+        """File of a study's folder, or in the results, as an earlier run left it; ``None`` when it cannot be read."""
         with suppress(OSError):
-            return _inside(_inside(self._root, name), file).read_bytes()
+            folder = _inside(self._root, name)
+            return (_inside(folder, file) if file else folder).read_bytes()
         return None
 
     def remove(self, name: str, *, keep: Collection[str] = ()) -> None:
@@ -109,22 +111,31 @@ class ResultsFolder:
                 final.rename(aside)
                 _remove(aside)
 
-    def write_file(self, name: str, content: bytes) -> None:
-        """Put one file in place, whole; `OutputError` as for `prepare` leaves an older file in place."""
-        partial = self._temporary(f"{name}.partial")
+    def write_file(self, name: str, content: bytes | Iterable[bytes], *, study: str = "") -> None:
+        """Put one file in place, in the results or a study's folder, whole; an `OutputError` leaves an older one."""
+        partial = self._temporary(f"{study}{name}.partial")
         with _named_failures():
             try:
                 _write_new(partial, content)
-                partial.replace(_inside(self._root, name))
-                _flush_folder(self._root)
+                final = _inside(_inside(self._root, study) if study else self._root, name)
+                partial.replace(final)
+                _flush_folder(final.parent)
             finally:
                 _remove(partial)
 
+    def salt(self) -> bytes:
+        """Secret of this folder behind the hashes of patient ids, made when it is missing."""
+        content = self.read_study("salt.txt")
+        if content is None:
+            content = f"{secrets.token_hex(32)}\n".encode()
+            self.write_file("salt.txt", content)
+        return content.strip()
+
     def recover(self) -> None:
-        """Undo what this run began and did not finish: for use after its workers were stopped."""
+        """Undo what runs whose id begins like this one's began and did not finish, after their workers were stopped."""
         with suppress(OSError):
-            for path in list(self._root.glob(f"{_PREFIX}{self._run_id}-*")):
-                name, _, state = path.name.removeprefix(f"{_PREFIX}{self._run_id}-").rpartition(".")
+            for path in list(self._root.glob(f"{_PREFIX}{self._run_id}*")):
+                name, _, state = path.name.removeprefix(_PREFIX).partition("-")[2].rpartition(".")
                 if state == "replaced" and not os.path.lexists(self._root / name):
                     path.rename(self._root / name)
                 else:
@@ -186,10 +197,10 @@ def _inside(folder: Path, name: str) -> Path:
     return path
 
 
-def _write_new(path: Path, content: bytes) -> None:
+def _write_new(path: Path, content: bytes | Iterable[bytes]) -> None:
     path.parent.mkdir(exist_ok=True)
     with path.open("xb") as stream:
-        stream.write(content)
+        stream.writelines([content] if isinstance(content, bytes) else content)
         stream.flush()
         os.fsync(stream.fileno())
 

@@ -17,6 +17,7 @@ from calcreport.progress import Progress
 from calcreport.rules import Ruleset
 from calcreport.study.folder import ResultsFolder
 from calcreport.study.overview import update_overview
+from calcreport.study.record import carry_record
 from calcreport.study.reread import evidence_of_report
 from calcreport.study.review import NOTE_FILE, REVIEW_FILE, WrittenReview, note_lesions
 from calcreport.study.revise import bring_up_to_date, list_pictures, settings_of_report
@@ -92,6 +93,7 @@ def render_files(job: RenderJob, progress: Progress) -> tuple[Report, str]:
         if job.path is not None and read_bytes(job.path) != job.text.encode():
             msg = "the report was changed by somebody else while it was rendered; render it again"
             raise UsageError(msg, code="render.changed_meanwhile")
+        files |= carry_record(results, job.folder.name, report, files)
         results.write_study(job.folder.name, files)
         update_overview(results, job.folder.parent, job.folder.name, report, job.templates)
     finally:

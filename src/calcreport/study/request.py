@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -9,7 +10,7 @@ from typing import Literal
 from calcreport.files.clinical_table import ClinicalData, StudyClinical
 from calcreport.formats import Templates
 from calcreport.model.clinical import Clinical
-from calcreport.model.report import Software
+from calcreport.model.report import Report, Software
 from calcreport.rules import Ruleset
 from calcreport.rules.prior_match import EarlierReport
 from calcreport.settings import Settings
@@ -47,6 +48,8 @@ class Request:
     """Date and time of the draft, ISO 8601."""
     earlier: EarlierReport | None = None
     """Report of an earlier study of the same patient, to compare with."""
+    beside: Callable[[Report, Mapping[str, bytes]], dict[str, bytes]] | None = None
+    """Makes further files of a study's folder from its report and its files."""
     keeps_reports: bool = False
     """Whether the outcome of a study holds its report."""
     study_clinical: StudyClinical | None = None

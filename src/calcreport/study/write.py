@@ -92,6 +92,11 @@ def write_outputs(
             content = report if name != "pdf" or subject is None else _as_first_drafted(report, subject)
             files[FILE_NAMES[name]] = RENDERERS[name](content, templates, drawn).content
     files |= _write_objects(subject, {"sc"}.intersection(formats), drawn, pdf=files.get(FILE_NAMES["pdf"]))
+    if not {"nifti", "coco"}.isdisjoint(formats):
+        from calcreport.formats.masks import COCO_FILE, coco, nifti_files
+
+        files |= nifti_files(report) if "nifti" in formats else {}
+        files |= {COCO_FILE: coco(report)} if "coco" in formats else {}
     places = list(dict.fromkeys(image.source.place for image in draft.evidence.images))
     files[SOURCES_FILE] = f"{json.dumps({'places': places[:_MOST_PLACES]}, indent=2)}\n".encode()
     return section, files
@@ -127,6 +132,8 @@ def formats_present(names: Collection[str]) -> tuple[str, ...]:
         "sc_1.dcm": "sc",
         "images": "png",
         "sr_seg.dcm": "sr-volumetric",
+        "lesions_1.nii.gz": "nifti",
+        "coco.json": "coco",
     }
     return tuple(kinds[name] for name in sorted(names) if name in kinds)
 

@@ -1,9 +1,14 @@
 import os
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
+
+import pytest
 
 from calcreport.processes.crash import Crash
-from calcreport.processes.pool import Report, run_tasks
+from calcreport.processes.pool import Report, WorkerLimits, run_tasks
 
 
 def _work(task: str, report: Report) -> tuple[str, int]:
@@ -26,7 +31,11 @@ def _run(tasks: list[str], *, jobs: int, max_seconds: float = 60.0) -> dict[int,
     steps: list[tuple[int, str]] = []
     outcomes = dict(
         run_tasks(
-            _work, tasks, jobs=jobs, max_seconds=max_seconds, on_step=lambda number, step: steps.append((number, step))
+            _work,
+            tasks,
+            jobs=jobs,
+            limits=WorkerLimits(seconds=max_seconds),
+            on_step=lambda number, step: steps.append((number, step)),
         )
     )
     assert sorted(steps) == [(number, "thinking") for number in range(len(tasks))]
@@ -65,6 +74,51 @@ def test_a_task_that_takes_too_long_is_stopped_and_the_others_go_on() -> None:
     assert time.monotonic() - began < 20
 
 
+def _take(count: int, _report: Report) -> int:
+    return len(bytearray(count))
+
+
+@pytest.mark.parametrize("is_forked", [True, False])
+def test_memory_has_a_limit_and_a_worker_need_not_be_forked(is_forked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))  # where a started worker finds the task
+    limits = WorkerLimits(seconds=60.0, memory_bytes=1 << 30)
+    outcomes = dict(run_tasks(_take, [1000, 2 << 30, 2000], jobs=1, limits=limits, is_forked=is_forked))
+    assert (outcomes[0], outcomes[2]) == (1000, 2000)
+    assert isinstance(outcomes[1], Crash)
+    assert outcomes[1].code == "study.out_of_memory"
+
+
+def test_tasks_are_drawn_when_a_worker_is_free() -> None:
+    drawn: list[str] = []
+    run = run_tasks(_work, (drawn.append(task) or task for task in "abcdef"), jobs=2, limits=WorkerLimits(seconds=60.0))
+    next(run)
+    assert drawn == ["a", "b"]
+    assert len(list(run)) == 5
+
+
+def test_a_worker_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, time; from pathlib import Path\n"
+        "from calcreport.processes.pool import WorkerLimits, run_tasks\n"
+        "def work(task, report):\n"
+        "    Path(sys.argv[1]).write_text(str(os.getpid())); time.sleep(60)\n"
+        "list(run_tasks(work, [1], jobs=1, limits=WorkerLimits(seconds=60.0)))\n"
+    )
+    note = tmp_path / "pid"
+    parent = subprocess.Popen([sys.executable, "-c", code, str(note)])
+    while not (note.exists() and note.read_text()):
+        time.sleep(0.02)
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        state = Path(f"/proc/{note.read_text()}/stat")
+        if not state.exists() or state.read_text().split()[2] == "Z":
+            return
+        time.sleep(0.02)
+    raise AssertionError
+
+
 def test_the_message_of_a_bug_does_not_quote_its_text() -> None:
     crash = _run(["bug"], jobs=1)[0]
     assert isinstance(crash, Crash)
@@ -75,7 +129,7 @@ def test_the_message_of_a_bug_does_not_quote_its_text() -> None:
 
 
 def test_workers_end_with_the_run_that_is_left_early() -> None:
-    run = run_tasks(_work, ["a", "slow"], jobs=2, max_seconds=60.0, on_step=lambda _number, _step: None)
+    run = run_tasks(_work, ["a", "slow"], jobs=2, limits=WorkerLimits(seconds=60.0))
     _, outcome = next(run)
     assert isinstance(outcome, tuple)
     run.close()  # type: ignore[attr-defined]  # a generator

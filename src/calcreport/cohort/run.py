@@ -1,0 +1,367 @@
+"""A run over a cohort: find the studies, analyse those that are not finished, put the tables together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from time import monotonic
+from typing import Final, Literal
+
+from calcreport.arguments import AnalyzeOptions, read_text, request_from
+from calcreport.cohort.engines import Engine, Result, connect, run_here, run_on_dask
+from calcreport.cohort.index import Index, IndexedFile, sign_files
+from calcreport.cohort.locks import hold
+from calcreport.cohort.tables import write_tables
+from calcreport.cohort.task import (
+    PRIVATE,
+    REFUSED,
+    Plan,
+    StudyTask,
+    digest_request,
+    load_request,
+    read_record,
+    write_refusal,
+)
+from calcreport.errors import ClinicalError, OutputError
+from calcreport.files.clinical_table import ClinicalData, KeyedClinical, StudyClinical
+from calcreport.pipeline import load_analysis, no_study_error
+from calcreport.processes.crash import Crash
+from calcreport.processes.pool import WorkerLimits
+from calcreport.progress import Progress
+from calcreport.study.folder import ResultsFolder, folder_name
+from calcreport.study.record import RecordKey, StudyRecord, refusal_record
+from calcreport.study.request import Request
+from calcreport.study.result import StudyOutcome, SummarySetAside
+
+_MOST_UNWRITTEN: Final = 10  # studies whose results could not be written before the run ends
+_LINE_SECONDS: Final = 60.0  # between lines of progress in a log
+FAILURES: Final = frozenset(
+    ("study.crashed", "study.out_of_memory", "study.time_limit", "study.worker_lost", "internal.error")
+)
+"""Codes of refusals that say more about the run than about the study."""
+_MASK_NAMES: Final = ("", ".nii.gz", ".nii", ".nrrd", ".mha", ".mhd", ".dcm")  # behind the UID of the study
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CohortOptions:
+    """What ``calcreport cohort`` can be asked beside what a single analysis can."""
+
+    analysis: AnalyzeOptions
+    """Without clinical data and masks."""
+    clinical: ClinicalData = field(default_factory=ClinicalData)
+    """A table."""
+    anatomy: Path | Literal["run"] | None = None
+    lesion_mask: Path | None = None
+    """Folders with a file, or a folder, a Study Instance UID."""
+    scheduler: str | None = None
+    """Address of a Dask scheduler."""
+    shard: tuple[int, int] = (1, 1)
+    """This part, from 1, of so many."""
+    max_study_bytes: int = 0
+    """Memory of one analysis; 0 for that of the machine shared by all."""
+    with_identifiers: bool = False
+    salt: Path | None = None
+    """File with the salt of the hashes; ``None`` for one beside the results, made when it is missing."""
+    is_retry: bool = False
+    """Studies that crashed, or took too much time or memory, are analysed again."""
+    only: Literal["index", "tables"] | None = None
+    """End after the search; or analyse nothing, and put the tables together."""
+
+
+@dataclass(slots=True, kw_only=True)
+class CohortOutcome:
+    """Counts of a run."""
+
+    total: int = 0
+    """Studies of this part."""
+    skipped: int = 0
+    """Of them finished before."""
+    outcomes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """Studies by status, kind and code."""
+    text: str = ""
+    """Sentence for the terminal."""
+    detail: str = field(default="", repr=False)
+    """Traceback of the last bug; shown only when asked for."""
+
+    @property
+    def studies(self) -> list[StudyOutcome]:
+        """One outcome of each kind, for the exit code."""
+        return [StudyOutcome(folder="", status=status, kind=kind, code=code) for status, kind, code in self.outcomes]
+
+    def add(self, record: StudyRecord) -> None:
+        """Count a study."""
+        self.outcomes[record.status, record.kind, record.code] += 1
+
+
+def run_cohort(options: CohortOptions, progress: Progress) -> CohortOutcome:
+    """Carry out what was asked.
+
+    Raises `UsageError` ``cohort.…`` and as `request_from`, `ClinicalError` ``clinical.which_study``, `InputError`
+    ``study.none_found``, `OutputError`.
+    """
+    if options.clinical.rows and not options.clinical.is_table:
+        msg = "clinical data of one patient do not fit a cohort; give a table with a column that names the study"
+        raise ClinicalError(msg, code="clinical.which_study")
+    number, count = options.shard
+    out = Path(options.analysis.out or "").absolute()
+    given = replace(options.analysis, out=out, anatomy="run" if options.anatomy == "run" else None)
+    request = request_from(given)
+    results = ResultsFolder(out, run_id=f"cohort{number}of{count}x")
+    results.prepare()
+    private = out / PRIVATE
+    private.mkdir(exist_ok=True)
+    parts = [private / f"part-{part}-of-{count}.done" for part in range(1, count + 1)]
+    with ExitStack() as held:
+        held.enter_context(hold(private / f"part-{number}-of-{count}.lock"))
+        results.recover()
+        held.callback(results.recover)
+        index = _open_index(options, request, private, held, progress)
+        run = _Run(options, request, given, index, progress)
+        if options.only is None:
+            parts[number - 1].unlink(missing_ok=True)
+            run.analyse()
+            parts[number - 1].touch()
+        if options.only == "index":
+            run.outcome.text = f"{index.count_studies()} studies in {index.count_files()} files.\n"
+        elif options.only == "tables" or all(part.exists() for part in parts):
+            salt = results.salt() if options.salt is None else read_text(options.salt, "--salt").strip().encode()
+            run.outcome.text = write_tables(
+                index, request, results, out, salt=salt, with_identifiers=options.with_identifiers
+            )
+        else:
+            run.outcome.text = "This part is done. The last part makes the tables, or --tables-only.\n"
+    return run.outcome
+
+
+def _open_index(options: CohortOptions, request: Request, private: Path, held: ExitStack, progress: Progress) -> Index:
+    """Bring the index up to date, and open it for reading; a part of a cohort takes one that is complete as it is."""
+    path, lock = private / "index.sqlite", private / "index.lock"
+    takes_any = options.shard[1] > 1 or options.only == "tables"
+    if not (takes_any and _is_complete(path, lock, request.paths)):
+        with hold(lock, waits=True), closing(Index(path)) as index:
+            if not (takes_any and index.is_complete(request.paths)):  # another part may have made it meanwhile
+                index.refresh(
+                    request.paths,
+                    leave_out=private.parent,
+                    settings=request.settings.reading,
+                    jobs=request.jobs,
+                    on_progress=lambda count: progress.step(f"looking for studies: {count} files"),
+                )
+    held.enter_context(hold(lock, is_shared=True, waits=True))
+    opened = held.enter_context(closing(Index(path, is_fixed=True)))
+    if opened.count_studies() == 0:
+        aside = [
+            SummarySetAside(name="", code=code, message=why, count=count) for code, why, count in opened.set_aside()
+        ]
+        raise no_study_error(aside)
+    return opened
+
+
+def _is_complete(path: Path, lock: Path, paths: Sequence[Path]) -> bool:
+    """Whether there is an index of these paths; other parts may be at work with it."""
+    with hold(lock, is_shared=True, waits=True):
+        if not path.exists():
+            return False
+        with closing(Index(path, is_fixed=True)) as index:
+            return index.is_complete(paths)
+
+
+class _Run:
+    """The analysis of one part of a cohort."""
+
+    def __init__(
+        self, options: CohortOptions, request: Request, given: AnalyzeOptions, index: Index, progress: Progress
+    ) -> None:
+        self._options, self._index, self._progress = options, index, progress
+        self._out = Path(given.out or "")
+        self._plan = Plan(
+            options=replace(given, jobs=1, paths=tuple(Path(path).absolute() for path in given.paths)),
+            created=request.created,
+            digest=digest_request(request),
+            run_id="cohort{}of{}x".format(*options.shard),
+        )
+        self._jobs = request.jobs
+        self._seconds = request.settings.run.max_study_seconds
+        self.outcome = CohortOutcome()
+        self._clinical: dict[str, StudyClinical] = {}
+        self._pace = _Pace(progress)
+
+    def analyse(self) -> None:
+        """Analyse every study that is not finished; one that fails is tried once more when all others are done."""
+        self.outcome.total = sum(map(self._is_mine, self._index.studies()))
+        self._pace.total = self.outcome.total
+        if self._options.clinical.is_table:
+            self._assign()
+        again: list[StudyTask] = []
+        unwritten = 0
+        with self._engine() as engine, ExitStack() as held:
+            # Closed at once where the run is interrupted: no worker outlives it.
+            first = held.enter_context(closing(engine(self._tasks(), self._jobs)))
+            for task, result in first:
+                if isinstance(result, Crash) or result.kind in {"output", "internal"}:
+                    again.append(replace(task, attempt=2))
+                    self._progress.line(f"a study failed and is tried again: {_why(result)}")
+                    unwritten += not isinstance(result, Crash)
+                    if unwritten == _MOST_UNWRITTEN and not isinstance(result, Crash):
+                        raise OutputError(result.message, code=result.code)
+                else:
+                    self._settle(task, result)
+            for task, result in held.enter_context(closing(engine(iter(again), 1))):
+                self._settle(task, result)
+        self._pace.show()
+
+    def _assign(self) -> None:
+        """Give each study its row of the clinical table."""
+        patients = [self._index.patient_of(study) for study in self._index.studies()]
+        unmatched = self._options.clinical.count_unmatched(patients)
+        if unmatched:
+            self._progress.line(f"{unmatched} of {len(self._options.clinical.rows)} clinical rows match no study")
+        assigned = self._options.clinical.assign(patients)
+        self._clinical = {one.study.study_instance_uid: its for one, its in zip(patients, assigned, strict=True)}
+
+    @contextmanager
+    def _engine(self) -> Iterator[Engine]:
+        memory = self._options.max_study_bytes or None
+        limits = WorkerLimits(seconds=self._seconds, memory_bytes=memory)
+        if self._options.scheduler is None:
+            load_request(self._plan)  # once, and shared by workers that are forked
+            load_analysis()
+            yield partial(run_here, plan=self._plan, limits=limits, on_step=self._pace.step)
+        else:
+            with connect(self._options.scheduler) as client:
+                yield partial(run_on_dask, plan=self._plan, limits=limits, client=client)
+
+    def _is_mine(self, study: str) -> bool:
+        number, count = self._options.shard
+        return count == 1 or int(sha256(study.encode()).hexdigest()[:8], 16) % count == number - 1
+
+    def _tasks(self) -> Iterator[StudyTask]:
+        """Draw the studies that are not finished."""
+        for study in filter(self._is_mine, self._index.studies()):
+            task = self._task(study)
+            known = read_record(self._out, task.folder)
+            is_same = known is not None and (known.key.signature, known.key.request) == (task.signature, task.request)
+            refusal = self._clinical.get(study, StudyClinical()).refusal
+            if known is not None and is_same and not (self._options.is_retry and known.code in FAILURES):
+                self.outcome.skipped += 1
+                self.outcome.add(known)
+                self._pace.pass_over()
+            elif refusal is not None:
+                wrong = StudyOutcome(
+                    folder="", status="refused", kind="configuration", code=refusal.code, message=refusal.message
+                )
+                self._refuse(task, wrong)
+            else:
+                if is_same:  # it failed, and the worker would take that for the result
+                    (self._out / PRIVATE / REFUSED / f"{task.folder}.json").unlink(missing_ok=True)
+                yield task
+
+    def _task(self, study: str) -> StudyTask:
+        images = self._index.files_of(study)
+        anatomy = self._options.anatomy
+        if isinstance(anatomy, Path):
+            anatomy = _mask_of(anatomy, study)
+        lesion = _mask_of(self._options.lesion_mask, study)
+        masks = [file for path in (anatomy, lesion) if isinstance(path, Path) for file in _files_in(path)]
+        its = self._clinical.get(study)
+        rows: tuple[KeyedClinical, ...] = ()
+        if its is not None and not its.is_not_in_table:
+            rows = (KeyedClinical(keys={"study_instance_uid": study}, clinical=its.clinical),)
+        about = "" if its is None else f"{its.is_not_in_table} {its.refusal} {its.clinical.model_dump_json()}"
+        files = (*images, *masks)
+        return StudyTask(
+            study=study,
+            folder=folder_name(study),
+            files=files,
+            image_count=len(images),
+            signature=sign_files(files),
+            request=sha256(f"{self._plan.digest} {about}".encode()).hexdigest(),
+            clinical=ClinicalData(rows=rows, is_table=its is not None),
+            anatomy=anatomy,
+            lesion_mask=lesion,
+        )
+
+    def _settle(self, task: StudyTask, result: Result) -> None:
+        """Count a study; one that failed twice is recorded as refused."""
+        if isinstance(result, Crash):
+            self.outcome.detail = result.detail
+            self._refuse(task, StudyOutcome.from_crash(result, folder=""))
+            return
+        self.outcome.add(result)
+        self._pace.finish(result)
+
+    def _refuse(self, task: StudyTask, outcome: StudyOutcome) -> None:
+        key = RecordKey(signature=task.signature, images="", request=task.request)
+        study = self._index.patient_of(task.study).study
+        record = refusal_record(study, outcome, key=key, attempts=task.attempt)
+        write_refusal(self._out, task.folder, record, run_id=self._plan.run_id)
+        self._settle(task, record)
+
+
+def _why(result: Result) -> str:
+    return f"[{result.code}] {result.message}"
+
+
+def _mask_of(folder: Path | None, study: str) -> Path | None:
+    """File or folder of a study in a folder of masks."""
+    if folder is None:
+        return None
+    return next((path for end in _MASK_NAMES if (path := folder / f"{folder_name(study)}{end}").exists()), None)
+
+
+def _files_in(path: Path) -> Iterator[IndexedFile]:
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if file.is_file():
+            status = file.stat()
+            yield IndexedFile(path=str(file), size=status.st_size, mtime_ns=status.st_mtime_ns)
+
+
+class _Pace:
+    """How fast a run goes and when it will end, for the person who waits."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._began_s = self._shown_s = monotonic()
+        self.total = self._done = self._passed = self._refused = 0
+
+    def pass_over(self) -> None:
+        """Count a study that was finished before."""
+        self._passed += 1
+
+    def finish(self, record: StudyRecord) -> None:
+        """Count a study, and say now and then where the run stands."""
+        self._done += 1
+        if record.status == "refused":
+            self._refused += 1
+            if record.code in FAILURES:  # other refusals are counted, and stand in the tables
+                self._progress.line(f"a study failed twice and is refused: {_why(record)}")
+        if monotonic() - self._shown_s > _LINE_SECONDS:
+            self.show()
+
+    def show(self) -> None:
+        """Say where the run stands."""
+        self._shown_s = monotonic()
+        self._progress.line(self._sentence())
+
+    def step(self, name: str) -> None:
+        """Show a passing step."""
+        self._progress.step(f"{self._sentence()}; {name}")
+
+    def _sentence(self) -> str:
+        seconds = max(monotonic() - self._began_s, 0.001)
+        rate = self._done / seconds
+        left = (self.total - self._passed - self._done) / rate if rate else 0.0
+        return (
+            f"{self._passed + self._done} of {self.total} studies, {self._passed} of them finished before, "
+            f"{self._refused} refused, {60 * rate:.1f} a minute, {_spell_seconds(left)} left"
+        )
+
+
+def _spell_seconds(seconds: float) -> str:
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min" if minutes else f"{seconds:.0f} s"

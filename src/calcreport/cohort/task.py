@@ -1,0 +1,185 @@
+"""One study of a cohort: what is sent to a worker, on this machine or another, and what the worker does."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from time import monotonic
+from typing import Final, Literal
+
+from calcreport.arguments import AnalyzeOptions, request_from
+from calcreport.cohort.index import IndexedFile, bare_study, digest_files
+from calcreport.dicom import discover
+from calcreport.errors import UsageError
+from calcreport.files.clinical_table import ClinicalData
+from calcreport.model.report import Report, Study
+from calcreport.study.folder import ResultsFolder
+from calcreport.study.record import (
+    RECORD_FILE,
+    RecordKey,
+    StudyRecord,
+    parse_record,
+    record_files,
+    refusal_record,
+)
+from calcreport.study.request import Request
+from calcreport.study.result import StudyOutcome
+from calcreport.study.review import KEPT_FILES
+
+PRIVATE: Final = ".cohort"  # folder beside the studies: index, locks, records of refused studies
+_OF_RUNS: Final = ("qc.", "index.")  # templates of pages that are not in the folder of a study
+REFUSED: Final = "refused"  # folder in it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What all studies of a run share; small, so that it travels with each."""
+
+    options: AnalyzeOptions
+    """As typed, with absolute paths; a worker reads the files they name itself."""
+    created: str
+    """Date and time of all drafts, ISO 8601."""
+    digest: str
+    """Of program, rules, settings, formats and layouts as the run sees them."""
+    run_id: str
+    """Begins the names of what is being written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyTask:
+    """One study to analyse."""
+
+    study: str = field(repr=False)
+    """Study Instance UID, or the name that stands for it."""
+    folder: str = field(repr=False)
+    """Name of its folder in the results."""
+    files: tuple[IndexedFile, ...] = field(repr=False)
+    """Files to read; those of masks come last."""
+    image_count: int
+    """How many of the files are no masks."""
+    signature: str
+    request: str
+    """As in `RecordKey`."""
+    clinical: ClinicalData = field(repr=False)
+    """Its row of the clinical table, to be checked against the header."""
+    anatomy: Path | Literal["run"] | None = field(default=None, repr=False)
+    lesion_mask: Path | None = field(default=None, repr=False)
+    attempt: int = 1
+
+
+def digest_request(request: Request) -> str:
+    """Digest of everything but images and clinical data that a report rests on; limits of a run are no part of it."""
+    parts = {
+        "software": request.software.version,
+        "rules": request.ruleset.sha256,
+        "settings": request.settings.model_dump(mode="json", exclude={"run"}),
+        "formats": request.formats,
+        "templates": {name: text for name, text in request.templates.texts.items() if not name.startswith(_OF_RUNS)},
+        "lesion_roi": request.lesion_roi,
+        "anatomy": "run" if request.anatomy == "run" else "",
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+@lru_cache(maxsize=1)
+def load_request(plan: Plan) -> Request:
+    """Read settings, rules and layouts, once a process.
+
+    Raises `UsageError` ``cohort.other_worker`` where they, or the program, are not those of the run.
+    """
+    request = replace(request_from(plan.options), created=plan.created)
+    if digest_request(request) != plan.digest:
+        msg = (
+            "a worker has another version of the program, or sees other settings, rules or templates; install the same "
+            "version everywhere, and keep these files where every worker reads the same ones"
+        )
+        raise UsageError(msg, code="cohort.other_worker")
+    return request
+
+
+def read_record(out: Path, folder: str) -> StudyRecord | None:
+    """Record of a study, reported or refused; ``None`` when it was not analysed, or is not readable."""
+    for path in (out / folder / RECORD_FILE, out / PRIVATE / REFUSED / f"{folder}.json"):
+        try:
+            content = path.read_bytes()
+        except OSError:
+            continue
+        return parse_record(content)
+    return None
+
+
+def write_refusal(out: Path, folder: str, record: StudyRecord, *, run_id: str) -> None:
+    """Put the record of a refused study in place, and remove what an earlier run reported of it but for a review."""
+    ResultsFolder(out, run_id=run_id).remove(folder, keep=KEPT_FILES)
+    refused = ResultsFolder(out / PRIVATE / REFUSED, run_id=run_id)
+    refused.prepare()
+    refused.write_file(f"{folder}.json", record.to_bytes())
+
+
+def analyse_task(task: StudyTask, on_step: Callable[[str], None], *, plan: Plan) -> StudyRecord:
+    """Analyse a study unless that is done, and put its folder in place; the work of one task, in a worker process.
+
+    A failure to write has a record too, which is not put in place.
+    """
+    gc.collect()  # what an earlier study left
+    gc.disable()
+    request = load_request(plan)
+    out = Path(plan.options.out or "")
+    known = read_record(out, task.folder)
+    if known is not None and (known.key.signature, known.key.request) == (task.signature, task.request):
+        return known  # by a worker that was thought dead
+    key = RecordKey(signature=task.signature, images=digest_files(task.files), request=task.request)
+    run_id = plan.run_id + secrets.token_hex(4)
+    if known is not None and known.key == key.model_copy(update={"signature": known.key.signature}):
+        return _renew(known, key, out, task.folder, run_id)
+    study, outcome = _analyse(task, request, key, ResultsFolder(out, run_id=run_id), on_step)
+    if outcome.status != "refused" and (record := read_record(out, task.folder)) is not None:
+        (out / PRIVATE / REFUSED / f"{task.folder}.json").unlink(missing_ok=True)
+        return record
+    record = refusal_record(study, outcome, key=key, attempts=task.attempt)
+    if outcome.kind in {"input", "configuration"}:
+        write_refusal(out, task.folder, record, run_id=run_id)
+    return record
+
+
+def _renew(known: StudyRecord, key: RecordKey, out: Path, folder: str, run_id: str) -> StudyRecord:
+    """Note that the same images lie elsewhere, or were touched."""
+    record = known.model_copy(update={"key": key})
+    if known.status == "refused":
+        write_refusal(out, folder, record, run_id=run_id)
+    else:
+        ResultsFolder(out, run_id=run_id).write_file(RECORD_FILE, record.to_bytes(), study=folder)
+    return record
+
+
+def _analyse(
+    task: StudyTask, request: Request, key: RecordKey, results: ResultsFolder, on_step: Callable[[str], None]
+) -> tuple[Study, StudyOutcome]:
+    from calcreport.study.analyse import analyse_study  # noqa: PLC0415 - 0.2 s
+
+    began = monotonic()
+
+    def beside(report: Report, files: Mapping[str, bytes]) -> dict[str, bytes]:
+        return record_files(report, files, key=key, attempts=task.attempt, seconds=monotonic() - began)
+
+    request = replace(
+        request,
+        clinical_data=task.clinical,
+        anatomy=task.anatomy,
+        lesion_mask=task.lesion_mask,
+        beside=beside,
+    )
+    paths = [Path(file.path) for file in task.files[: task.image_count]]
+    with discover(paths, settings=request.settings.reading) as found:
+        study = next((one for one in found.studies if one.study.study_instance_uid == task.study), None)
+        if study is not None:
+            return study.study, analyse_study(study, request, results, on_step)
+    msg = "the files of the study are not what they were when they were found; run again"
+    outcome = StudyOutcome(folder="", status="refused", kind="input", code="study.changed", message=msg)
+    return bare_study(task.study), outcome

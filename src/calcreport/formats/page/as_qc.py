@@ -1,0 +1,89 @@
+"""``qc.html``: the studies of a cohort on one page, to sort, to filter and to look at."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from heapq import nsmallest
+from typing import Final
+from urllib.parse import quote
+
+from calcreport.formats.rendered import Rendered
+from calcreport.formats.templates import Templates, render_template, trusted
+from calcreport.model.report import Concern
+
+QC_FILE: Final = "qc.html"
+QC_TEMPLATE: Final = "qc.html.j2"
+SCRIPT_FILE: Final = "qc.js"
+"""The one script of the page; it stands among the templates."""
+_MOST_ROWS: Final = 20_000
+"""Rows a browser still sorts in a second; those most in need of a look are kept."""
+_RANK: Final = {"": -1, **{concern.value: number for number, concern in enumerate(Concern)}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QcRow:
+    """A study on the page; nothing identifies the patient."""
+
+    folder: str
+    """Name of its folder beside the page."""
+    status: str
+    code: str
+    message: str
+    """Why it was refused, and what to do."""
+    concern: str
+    """Empty when nothing was measured."""
+    lesion_count: int
+    largest_mm: float | None
+    patterns: tuple[str, ...]
+    regions: tuple[str, ...]
+    thumbnail: str
+    """Path of the small picture; empty without one."""
+
+    @property
+    def link(self) -> str:
+        """Address of the study's page."""
+        return "" if self.status == "refused" else f"{quote(self.folder, safe='')}/report.html"
+
+    @property
+    def rank(self) -> int:
+        """Refused first, then the highest concern."""
+        return -1 if self.status == "refused" else _RANK[self.concern]
+
+
+def render_qc(rows: Iterable[QcRow], templates: Templates, *, software: str, folder: str) -> Rendered:
+    """Render the page; `folder` is that of the results, for the command that opens a review.
+
+    Raises `TemplateError` when the template cannot be rendered.
+    """
+    total = 0
+
+    def counted() -> Iterable[QcRow]:
+        nonlocal total
+        for row in rows:
+            total += 1
+            yield row
+
+    kept = nsmallest(_MOST_ROWS, counted(), key=lambda row: (row.rank, -(row.largest_mm or 0.0), row.folder))
+    script = templates.texts[SCRIPT_FILE]
+    choices = {
+        "status": sorted({row.status for row in kept}),
+        "concern": sorted({row.concern for row in kept if row.concern}, key=_RANK.__getitem__),
+        "pattern": sorted({pattern for row in kept for pattern in row.patterns}),
+        "code": sorted({row.code for row in kept if row.code}),
+    }
+    page = render_template(
+        templates,
+        QC_TEMPLATE,
+        is_html=True,
+        rows=kept,
+        total=total,
+        choices=choices,
+        software=software,
+        folder=folder,
+        script=trusted(script),
+        script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
+    )
+    return Rendered(content=page.encode(), media_type="text/html; charset=utf-8", suffix=".html")

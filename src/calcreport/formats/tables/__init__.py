@@ -1,0 +1,1 @@
+"""Tables over many studies: one row a study, one row a lesion."""
