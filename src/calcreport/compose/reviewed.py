@@ -153,11 +153,12 @@ def _judge(lesion: Lesion, verdict: LesionVerdict, review: Review) -> Lesion:
         for change in list_changes(undo(lesion), corrected)
     )
     status = "rejected" if verdict.decision == "reject" else "corrected" if changes else "accepted"
+    day = verdict.date or (review.date if verdict.reader is None else None)
     record = LesionReview(
         status=status,
         reason=verdict.reason,
-        reader=review.reader,
-        date=review.date.isoformat() if review.date else None,
+        reader=verdict.reader or review.reader,
+        date=day.isoformat() if day else None,
         changes=changes,
     )
     return corrected.model_copy(update={"review": record})

@@ -6,7 +6,7 @@ Nothing is measured on doubtful geometry or densities: `read_ct` and `read_film`
 from __future__ import annotations
 
 from calcreport.dicom.codes import CODES, Code
-from calcreport.dicom.ct.read import CtSeries, read_ct
+from calcreport.dicom.ct.read import CtSeries, CtStack, read_ct
 from calcreport.dicom.discover import discover
 from calcreport.dicom.film.read import read_film
 from calcreport.dicom.header.film_header import FilmHeader
@@ -17,6 +17,7 @@ __all__ = [
     "CODES",
     "Code",
     "CtSeries",
+    "CtStack",
     "Discovery",
     "FilmHeader",
     "FilmRanking",

@@ -46,6 +46,8 @@ class RenderJob:
     """Where the images are; needed by `render_files`."""
     formats: tuple[str, ...] = ()
     """Every format that is written."""
+    asks: bool = True
+    """Whether the report says what other answers would change; see `bring_up_to_date`."""
 
 
 def revise_report(job: RenderJob, progress: Progress) -> Report:
@@ -57,6 +59,7 @@ def revise_report(job: RenderJob, progress: Progress) -> Report:
         statements=job.templates.statements,
         software=job.software,
         created=job.created,
+        asks=job.asks,
     )
     if is_concluded_anew:
         progress.line("facts or answers were changed: flags, impression and recommendations were concluded anew")

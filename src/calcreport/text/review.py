@@ -18,6 +18,7 @@ _STATED: Final = (
     "pattern.confidence",
     "depth.class",
     "location.laterality",
+    "location.region",
     "size.max_diameter_mm",
     "mass.present",
     "mass.max_diameter_mm",
@@ -72,10 +73,8 @@ def say_rejected(rejected: RejectedLesion, statements: Statements, lengths: Leng
 
 
 def say_nothing_accepted(report: Report, statements: Statements) -> str:
-    """Say that every finding of the draft was rejected; empty when none was, or some stay."""
-    if report.lesions or not report.rejected:
-        return ""
-    return statements.say("review.nothing_accepted", ids=join_words([entry.lesion.id for entry in report.rejected]))
+    """Say that nothing is reported where every finding was rejected; empty when none was, or some stay."""
+    return "" if report.lesions or not report.rejected else statements.say("review.nothing_accepted")
 
 
 def _name_reader(review: LesionReview, statements: Statements) -> str:
