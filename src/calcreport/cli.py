@@ -17,7 +17,16 @@ from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
-from calcreport.commands.options import FORMAT_HELP, PRIOR_HELP, RULES_HELP, add_decide, add_hook, add_render, add_rules
+from calcreport.commands.options import (
+    FORMAT_HELP,
+    PRIOR_HELP,
+    RULES_HELP,
+    add_decide,
+    add_hook,
+    add_render,
+    add_review,
+    add_rules,
+)
 from calcreport.commands.service_options import add_listen, add_retry, add_status
 from calcreport.errors import CalcReportError
 from calcreport.exit_codes import (
@@ -110,6 +119,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
             "every output again from an edited or reviewed report, without a new analysis",
             _with(add_render, _render),
         ),
+        ("review", "read, accept, reject and correct results on a page on this machine", _with(add_review, _review)),
         (
             "decide",
             "the same report from findings typed by a reader, without images",
@@ -236,6 +246,14 @@ def _render(options: argparse.Namespace, progress: Progress) -> int:
 
     os.umask(os.umask(0o077) | 0o077)  # results name a patient: readable by their owner only
     return EXIT_DONE if _print(run(options, progress)) else EXIT_UNDELIVERED
+
+
+def _review(options: argparse.Namespace, progress: Progress) -> int:
+    from calcreport.commands.review import run
+
+    os.umask(os.umask(0o077) | 0o077)  # results name a patient: readable by their owner only
+    run(options, progress, _print)
+    return EXIT_DONE
 
 
 def _hook(options: argparse.Namespace, progress: Progress) -> int:

@@ -39,6 +39,16 @@ def add_render(parser: argparse.ArgumentParser) -> None:
     add("--quiet", action="store_true", help="no progress, only errors")
 
 
+def add_review(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``review``."""
+    add = parser.add_argument
+    add("folder", metavar="DIR", help="results folder of analyze, or the folder of one study in it")
+    add("--port", type=int, default=0, metavar="N", help="port on this machine (default: any that is free)")
+    add("--no-browser", action="store_true", help="print the address, and open no browser")
+    add("--reader", metavar="NAME", help="who decides, as it should stand in the audit")
+    add("--quiet", action="store_true", help="print the address, and nothing else but errors")
+
+
 def add_hook(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``hook``."""
     add = parser.add_argument

@@ -39,6 +39,9 @@ _AREAS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 )  # fmt: skip
 """Area to the words that name it."""
 
+REGIONS: Final = tuple(words[0] for words in _AREAS.values())
+"""One word for each area, for a reader to choose from."""
+
 _GROUPS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "hand_or_foot": ("hand", "foot"),

@@ -83,7 +83,7 @@ def render_files(job: RenderJob, progress: Progress) -> tuple[Report, str]:
     progress.step("looking for the images")
     try:
         with discover([Path(place) for place in job.places], settings=settings, on_progress=lambda _: None) as found:
-            study = _find(found.studies, report)
+            study = find_study(found.studies, report)
             _refuse_other_patient(study, report)
             progress.step("reading")
             evidence, order = evidence_of_report(report, study, settings)
@@ -133,7 +133,8 @@ def remembered_places(folder: Path) -> tuple[str, ...]:
     return tuple(known)
 
 
-def _find(studies: Sequence[StudyFiles], report: Report) -> StudyFiles:
+def find_study(studies: Sequence[StudyFiles], report: Report) -> StudyFiles:
+    """Find the study of a report among those discovered; `InputError` ``render.other_study``."""
     for study in studies:
         if study.study.study_instance_uid == report.study.study_instance_uid:
             return study

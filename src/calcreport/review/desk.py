@@ -1,0 +1,160 @@
+"""Studies of a results folder: the worklist, and those that are open with their drafts and images."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from pathlib import Path
+from threading import RLock
+from typing import Any, Final
+
+from calcreport.errors import CalcReportError, UsageError
+from calcreport.formats import Templates
+from calcreport.formats.page.as_html import show_date, show_name
+from calcreport.review.drafts import REPORT_FILE, Draft
+from calcreport.review.images import StudyImages
+from calcreport.study.render import read_bytes
+from calcreport.study.result import read_summary
+
+_MOST_OPEN: Final = 8
+"""Drafts kept besides those with decisions that were not finished; a draft with its masks takes some megabytes."""
+_MOST_IMAGES: Final = 3
+"""Studies whose image headers are kept: the one read, the earlier one, the one before."""
+
+
+class Desk:
+    """A results folder, or the folder of one study, while a reader works through it.
+
+    Raises `UsageError` ``usage.no_such_folder`` and ``review.no_study`` when there is nothing to review.
+    """
+
+    def __init__(self, folder: Path, templates: Templates, reader: str | None) -> None:
+        if not folder.is_dir():
+            msg = "DIR does not exist or is no folder; name a results folder of calcreport analyze"
+            raise UsageError(msg, code="usage.no_such_folder")
+        is_study = (folder / REPORT_FILE).is_file()
+        self._root = folder.resolve().parent if is_study else folder.resolve()
+        self._only = folder.resolve().name if is_study else None
+        self._templates, self._reader = templates, reader
+        self._lock = RLock()
+        self._drafts: OrderedDict[str, Draft] = OrderedDict()
+        self._images: OrderedDict[str, StudyImages] = OrderedDict()
+        self._rows: dict[str, tuple[tuple[int, int], dict[str, Any]]] = {}
+        if not self._folders():
+            msg = "DIR holds no report.json, nor a study's folder with one; name a results folder of calcreport analyze"
+            raise UsageError(msg, code="review.no_study")
+
+    def _folders(self) -> list[str]:
+        names = [self._only] if self._only else sorted(path.name for path in self._root.iterdir())
+        return [name for name in names if not name.startswith(".") and (self._root / name / REPORT_FILE).is_file()]
+
+    def list_studies(self) -> list[dict[str, Any]]:
+        """List every study with what the worklist shows; a refused one has no draft, and a message."""
+        folders = self._folders()
+        rows = [self._row(name) for name in folders]
+        summary = None if self._only else read_summary(self._root)
+        rows += [
+            {"folder": study.folder, "status": "refused", "message": f"{study.code}: {study.message}"}
+            for study in (summary.studies if summary else ())
+            if study.folder not in folders
+        ]
+        return rows
+
+    def _row(self, name: str) -> dict[str, Any]:
+        path = self._root / name / REPORT_FILE
+        try:
+            status = path.stat()
+            mark = (status.st_mtime_ns, status.st_size)
+            if self._rows.get(name, (None,))[0] != mark:
+                self._rows[name] = (mark, _summarise(json.loads(path.read_bytes())))
+            row = self._rows[name][1]
+        except (OSError, ValueError, TypeError, AttributeError, KeyError):
+            return {"folder": name, "status": "refused", "message": "report.invalid: the report cannot be read"}
+        draft = self._drafts.get(name)
+        return {"folder": name, **row, "is_changed": draft is not None and draft.is_changed}
+
+    def draft(self, name: str) -> Draft:
+        """Draft of a study; `UsageError` ``review.unknown_study``, and what `Draft` raises."""
+        with self._lock:
+            if name not in self._drafts:
+                if name not in self._folders():
+                    msg = "there is no such study in this folder any more; go back to the list"
+                    raise UsageError(msg, code="review.unknown_study")
+                self._drafts[name] = Draft(self._root / name / REPORT_FILE, self._templates, self._reader)
+            self._drafts.move_to_end(name)
+            unchanged = [key for key, draft in self._drafts.items() if not draft.is_changed]
+            for key in unchanged[: max(0, len(self._drafts) - _MOST_OPEN)]:
+                if key != name:
+                    del self._drafts[key]
+            return self._drafts[name]
+
+    def reopen(self, draft: Draft) -> None:
+        """Take a draft from disk again where its files changed and nothing would be lost by it."""
+        with draft.lock:
+            if draft.is_stale() and not draft.is_changed:
+                draft.load()
+
+    @property
+    def unfinished(self) -> int:
+        """Number of studies with decisions that were not finished."""
+        return sum(draft.is_changed for draft in self._drafts.values())
+
+    def images(self, name: str) -> StudyImages:
+        """Images of a study; raises what `StudyImages` does."""
+        draft = self.draft(name)
+        with self._lock:
+            if name not in self._images:
+                self._images[name] = StudyImages(draft.report, self._root / name)
+            self._images.move_to_end(name)
+            while len(self._images) > _MOST_IMAGES:
+                self._images.popitem(last=False)[1].close()
+            return self._images[name]
+
+    def describe_images(self, name: str) -> dict[str, Any]:
+        """Describe the images of a study, and why there are none; the pictures of its report; its earlier study."""
+        draft = self.draft(name)
+        pictures = sorted(path.name for path in (self._root / name / "images").glob("*.png"))
+        told: dict[str, Any] = {"stacks": [], "films": [], "shapes": {}, "problem": "", "pictures": pictures}
+        try:
+            told |= self.images(name).describe(draft.drafted)
+        except CalcReportError as error:
+            told["problem"] = f"{error.message} [{error.code}]"
+        return told | {"earlier": self._earlier(draft)}
+
+    def _earlier(self, draft: Draft) -> dict[str, str] | None:
+        """Earlier study of the same patient in this folder: the one compared with, else the latest."""
+        own = self._row(draft.path.parent.name)
+        rows = [row for row in self.list_studies() if row.get("identity") == own.get("identity") and row["date"]]
+        earlier = [row for row in rows if row["date"] < own["date"]]
+        compared = draft.report.comparison.date if draft.report.comparison else None
+        best = max(earlier, key=lambda row: (row["date"] == compared, row["date"]), default=None)
+        return None if best is None or not own["identity"][0] else {"folder": best["folder"], "date": best["date"]}
+
+    def picture(self, name: str, file: str) -> bytes | None:
+        """One picture of a study's report by its file name; ``None`` where there is none."""
+        path = self._root / name / "images" / file
+        is_here = name in self._folders() and Path(file).name == file and path.suffix == ".png"
+        return read_bytes(path) if is_here else None
+
+
+def _summarise(report: dict[str, Any]) -> dict[str, Any]:
+    """Row of the worklist from a report as plain data: hundreds are listed at once, and checked when opened."""
+    study, patient = report["study"], report["study"]["patient"]
+    reviews = [lesion.get("review") for lesion in report["lesions"]]
+    reviews += [entry["lesion"].get("review") for entry in report.get("rejected") or ()]
+    decided = [review for review in reviews if review]
+    who = [" ".join(filter(None, (review.get("reader"), review.get("date")))) for review in decided]
+    has_concern = bool(report["lesions"]) or report["concern"] != "none"
+    return {
+        "status": "reported" if reviews else "no_calcification",
+        "title": study["description"] or study.get("body_part") or study["modality"],
+        "patient": " ".join(filter(None, (show_name(patient["name"]), patient["id"]))),
+        "identity": [patient["id"], patient["name"], patient["birth_date"]],
+        "date": show_date(study["study_date"]),
+        "modality": study["modality"],
+        "concern": report["concern"] if has_concern else "",
+        "lesions": len(report["lesions"]),
+        "decided": len(decided),
+        "total": len(reviews),
+        "who": max(who, default=""),
+    }
