@@ -206,7 +206,7 @@ class Draft:
             "group": PATTERN_LABELS.get(drafted.pattern.id, drafted.pattern.label),
             "now": _values(lesion),
             "drafted": _values(drafted),
-            "growth": lesion.growth.prior_id if lesion.growth else None,
+            "prior": lesion.growth.prior_id if lesion.growth else None,
         }
 
     def finish(self, reader: str) -> None:

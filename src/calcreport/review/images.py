@@ -128,7 +128,6 @@ def _describe_stack(stack: CtStack) -> dict[str, Any]:
     return {
         "shape": stack.geometry.shape,
         "spacing_mm": stack.geometry.spacing_mm,
-        "axes": np.sign(np.round(stack.geometry.affine[:3, :3], 3)).T.tolist(),
         "affine": stack.geometry.affine.tolist(),
         "numbers": [plane.image.instance_number for plane in stack.planes],
     }
