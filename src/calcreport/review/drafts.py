@@ -30,7 +30,7 @@ from calcreport.model.report import Lesion, LesionReview, Report
 from calcreport.model.terms import PATTERN_LABELS
 from calcreport.model.typed_review import parse_review
 from calcreport.progress import Progress
-from calcreport.study.render import RenderJob, read_bytes, render_files, revise_report
+from calcreport.study.render import RenderJob, read_bytes, remembered_places, render_files, revise_report
 from calcreport.study.review import NOTE_FILE, REVIEW_FILE, WrittenReview
 from calcreport.text.film import refer
 from calcreport.text.groups import longest_mm
@@ -75,6 +75,7 @@ class Draft:
             self._finished = _recorded(self.report)
         self._decisions = dict(self._finished)
         self._version += 1
+        self._revise(self._written())  # what is wrong with the report is said now; and the first decision is not slow
         self._state: dict[str, Any] | None = None
 
     def _take_over(self, content: bytes) -> None:
@@ -217,6 +218,7 @@ class Draft:
         """
         if self.is_blocked:
             raise UsageError(self.notice, code="review.not_applied")
+        remembered_places(self.path.parent)  # without images nothing is begun
         self.reader, self._state = reader or None, None
         try:
             with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:

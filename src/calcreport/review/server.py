@@ -55,6 +55,7 @@ def listen(port: int) -> socket.socket:
     try:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind((_LOOPBACK, port))
+        taken.listen()  # whoever opens the printed address at once waits, and is not refused
     except (OSError, OverflowError) as error:
         taken.close()
         msg = f"port {port} cannot be used on this machine; name another one with --port, or none for any that is free"
