@@ -443,7 +443,7 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   const act = ACTS[event.key], isScrolling = event.key.startsWith("Arrow") || event.key.startsWith("Page");
-  if (!act || (isScrolling && event.target.closest(".scroll, #text"))  || (!current() && !WITHOUT_LESION.has(event.key))) return;
+  if (!act || (isScrolling && event.target.matches(".scroll, #text, .gone")) || (!current() && !WITHOUT_LESION.has(event.key))) return;
   event.preventDefault();
   act();
 });
