@@ -165,6 +165,30 @@ def test_the_layer_of_a_contoured_lesion_is_that_of_its_mass(review, run) -> Non
     assert take_back(run, study) == drafted
 
 
+# --- the place ----------------------------------------------------------------------------------------------------
+
+
+def test_a_corrected_region_reaches_rules_and_text_and_can_be_taken_back(run, folder) -> None:
+    study = folder(CT)
+    before = read(study)
+    (study / "review.yaml").write_text(
+        "{reader: A, date: 2026-01-02, lesions: {L1: {region: Neck, reader: B, date: 2026-01-01}}}\n"
+    )
+    assert run("render", study / "report.json", "--format", FORMATS).returncode == 0
+    report = read(study)
+    (lesion,) = report.lesions
+    assert (lesion.location.region, lesion.location.region_source) == ("neck", "reader")
+    assert lesion.review is not None
+    assert (lesion.review.reader, lesion.review.date) == ("B", "2026-01-01")
+    assert report.findings is not None
+    assert report.findings["lesions"][0]["location"]["region"] == "neck"
+    assert "right neck" in pasted(study)
+    assert "calf" not in findings(pasted(study)).lower()
+    assert "Corrected by B (2026-01-01): region neck instead of calf" in audit(study)
+    assert take_back(run, study) == before.lesions[0]
+    assert read(study).findings == before.findings
+
+
 # --- the mass -----------------------------------------------------------------------------------------------------
 
 

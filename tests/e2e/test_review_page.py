@@ -113,7 +113,10 @@ def window(browser):
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda line: complaints.append(line.text) if "ecurity" in line.text else None)
-        page.on("request", lambda asked: None if asked.url.startswith(("http://127.0.0.1", "blob:")) else complaints.append(asked.url))
+        page.on(
+            "request",
+            lambda asked: None if asked.url.startswith(("http://127.0.0.1", "blob:")) else complaints.append(asked.url),
+        )
         return page
 
     yield start
@@ -152,7 +155,9 @@ def focus_first(page):
 
 def finish(page):
     page.keyboard.press("f")
-    page.wait_for_function("() => /^(Finished|.*\\[)/.test(document.getElementById('message').textContent)", timeout=90_000)
+    page.wait_for_function(
+        "() => /^(Finished|.*\\[)/.test(document.getElementById('message').textContent)", timeout=90_000
+    )
     assert page.text_content("#message").startswith("Finished")
 
 
@@ -223,8 +228,12 @@ def test_two_windows_and_a_changed_folder_never_mix(results, review, window) -> 
     first.wait_for_selector("#lesions [aria-pressed=true]")
     second.keyboard.press("r")
     second.keyboard.press("1")
-    second.wait_for_function("() => document.getElementById('message').textContent.includes('review.changed_meanwhile')")
-    assert second.get_attribute("#lesions button[aria-label='Accept L1']", "aria-pressed") == "true"  # the present state
+    second.wait_for_function(
+        "() => document.getElementById('message').textContent.includes('review.changed_meanwhile')"
+    )
+    assert (
+        second.get_attribute("#lesions button[aria-label='Accept L1']", "aria-pressed") == "true"
+    )  # the present state
     second.keyboard.press("r")
     second.keyboard.press("1")
     second.wait_for_selector("#lesions tr.rejected")  # with the present state known it may decide
@@ -288,4 +297,6 @@ def test_no_serious_fault_of_accessibility_and_no_sideways_scrolling(results, re
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         found = page.evaluate("async () => (await axe.run()).violations")
-        assert [(entry["id"], entry["nodes"][0]["html"]) for entry in found if entry["impact"] in {"serious", "critical"}] == []
+        assert [
+            (entry["id"], entry["nodes"][0]["html"]) for entry in found if entry["impact"] in {"serious", "critical"}
+        ] == []

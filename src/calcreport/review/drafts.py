@@ -81,15 +81,13 @@ class Draft:
     def _take_over(self, content: bytes) -> None:
         """Take the decisions of an earlier review; those about other lesions, or in a damaged file, are not applied."""
         try:
-            text = content.decode()
-            review = review_from_text(text)
+            review = review_from_text(read_text(self.path.with_name(REVIEW_FILE), REVIEW_FILE))
             written = WrittenReview(review=review, text=content, note=read_bytes(self.path.with_name(NOTE_FILE)))
             self._revise(written)
-        except (CalcReportError, UnicodeDecodeError) as error:
-            code = error.code if isinstance(error, CalcReportError) else "review.not_yaml"
-            self.is_blocked = code != _OTHER_DRAFT
+        except CalcReportError as error:
+            self.is_blocked = error.code != _OTHER_DRAFT
             how = "mend or remove the file, then reload" if self.is_blocked else "finishing replaces the file"
-            self.notice = f"The review.yaml beside this report is not applied [{code}]; {how}."
+            self.notice = f"The review.yaml beside this report is not applied [{error.code}]; {how}."
             return
         who = {"reader": review.reader, "date": review.date.isoformat() if review.date else None}
         self._finished = {
@@ -217,7 +215,8 @@ class Draft:
         `render_job` and `render_files` do; `OutputError` ``review.not_finished`` when the process died.
         """
         if self.is_blocked:
-            raise UsageError(self.notice, code="review.not_applied")
+            msg = "the review.yaml beside this report cannot be applied; mend or remove it, then reload"
+            raise UsageError(msg, code="review.not_applied")
         remembered_places(self.path.parent)  # without images nothing is begun
         self.reader, self._state = reader or None, None
         try:

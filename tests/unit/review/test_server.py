@@ -49,7 +49,9 @@ class Server:
 
     def ask(self, path: str, body: object = None, *, method: str = "GET", **headers: str):
         """Status, headers and content of an answer."""
-        given = {"host": HOST, "authorization": f"Bearer {TOKEN}"} | {k.replace("_", "-"): v for k, v in headers.items()}
+        given = {"host": HOST, "authorization": f"Bearer {TOKEN}"} | {
+            k.replace("_", "-"): v for k, v in headers.items()
+        }
         raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         path, _, query = path.partition("?")
         scope = {
@@ -70,7 +72,9 @@ class Server:
         return sent[0]["status"], {k.decode(): v.decode() for k, v in sent[0]["headers"]}, content
 
     def change(self, study: str, lesions: object, version: str):
-        status, _, content = self.ask(f"/api/studies/{study}/review", {"lesions": lesions}, method="PUT", if_match=version)
+        status, _, content = self.ask(
+            f"/api/studies/{study}/review", {"lesions": lesions}, method="PUT", if_match=version
+        )
         return status, json.loads(content)
 
 
@@ -128,13 +132,18 @@ def test_the_list_has_every_study_with_its_concern_and_state(server) -> None:
 def test_a_decision_changes_the_text_and_no_file(server, folder, study) -> None:
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     drafted = server.desk.draft(study).state()
-    status, state = server.change(study, {"L1": {"mass": {"present": "yes", "max_diameter_mm": 80}}}, drafted["version"])
+    status, state = server.change(
+        study, {"L1": {"mass": {"present": "yes", "max_diameter_mm": 80}}}, drafted["version"]
+    )
     assert status == 200
     assert "8.0 cm" in state["text"]
     assert "8.0 cm" not in drafted["text"]
     assert state["findings"].splitlines()[0] in state["text"]
     assert state["impression"].splitlines()[0] in state["text"]
-    assert state["rows"][0]["changes"] == ["soft-tissue mass present instead of not determined", "longest dimension of the mass 8.0 cm instead of not determined"]
+    assert state["rows"][0]["changes"] == [
+        "soft-tissue mass present instead of not determined",
+        "longest dimension of the mass 8.0 cm instead of not determined",
+    ]
     assert "Dr. Alpha" in state["rows"][0]["who"]
     assert "Alpha" not in state["text"]
     assert server.change(study, {}, state["version"])[1]["text"] == drafted["text"]
