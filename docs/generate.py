@@ -64,7 +64,7 @@ OTHERS: Final = {
     "review.unknown_key": "A key in the review file is not known; the message names near matches.",
     "review.invalid": "The review file holds mistakes of several kinds; the message lists all of them.",
     "review.not_yaml": "The review file is neither YAML nor JSON, too long, repeats a key or uses references.",
-    "review.foreign": "A request to the page of `calcreport review` that is not its own: another name in Host or Origin.",
+    "review.foreign": "A request to the page of `calcreport review` with another name in Host or Origin.",
     "review.no_token": "A request to the page of `calcreport review` without its token; open the printed address.",
     "review.not_here": "There is nothing under this address of `calcreport review`.",
     "review.too_large": "A request to `calcreport review` is larger than any review.",

@@ -229,7 +229,7 @@ def test_a_contour_without_mineral_and_without_mass_is_refused(run, folder, pres
 
 
 def test_scores_of_the_draft_do_not_stand_beside_the_readers_pattern(review, run) -> None:
-    study, drafted, lesion, text = review(LUMP, "{pattern: P05}")
+    study, drafted, lesion, _ = review(LUMP, "{pattern: P05}")
     assert drafted.pattern.scores
     assert (lesion.pattern.scores, lesion.pattern.features) == ({}, {})
     page = (study / "report.html").read_text()
@@ -240,7 +240,7 @@ def test_scores_of_the_draft_do_not_stand_beside_the_readers_pattern(review, run
 
 @pytest.mark.parametrize("pattern", ["{id: P05, confidence: low}", "{confidence: low}"])
 def test_how_sure_a_pattern_is_can_be_corrected(review, run, pattern) -> None:
-    study, drafted, lesion, text = review(CT, f"{{pattern: {pattern}}}")
+    study, drafted, lesion, _ = review(CT, f"{{pattern: {pattern}}}")
     assert drafted.pattern.id == "P05"
     assert drafted.pattern.confidence != "low"
     assert lesion.pattern == drafted.pattern.model_copy(update={"confidence": "low"})

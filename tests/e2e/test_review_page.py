@@ -7,8 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
-import urllib.request
 from pathlib import Path
 from typing import Final
 
@@ -165,19 +163,6 @@ def read(folder: Path) -> Report:
     return Report.model_validate_json((folder / "report.json").read_bytes())
 
 
-def call(address, path, *, method="GET", body=None, **headers):
-    """Ask the server without a browser; gives status and content."""
-    base, _, token = address.partition("/?token=")
-    headers = {"Authorization": f"Bearer {token}"} | {name.replace("_", "-"): value for name, value in headers.items()}
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(base + path, data=data, method=method, headers=headers)
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return answer.status, answer.read()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read()
-
-
 def test_from_finding_to_signed_text(results, review, window) -> None:
     """Twelve lesions: one rejected, one corrected, one group decided at once, with few keys; then finished."""
     folder = results("limb") / TWELVE
@@ -246,7 +231,7 @@ def test_two_windows_and_a_changed_folder_never_mix(results, review, window) -> 
     assert read(folder).rejected == ()
 
 
-def test_images_gone_hostile_words_and_many_studies(results, review, window, tmp_path) -> None:
+def test_images_gone_hostile_words_and_many_studies(results, review, window) -> None:
     out = results("phleboliths_leg_films")
     (films,) = (path for path in out.iterdir() if path.is_dir())
     evil = "<img src=x onerror=\"document.title='owned'\"></script>\u202e"

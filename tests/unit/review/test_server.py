@@ -55,7 +55,8 @@ class Server:
         raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         path, _, query = path.partition("?")
         scope = {
-            "type": "http", "http_version": "1.1", "method": method, "path": path, "raw_path": path.encode(), "root_path": "",
+            "type": "http", "http_version": "1.1", "method": method, "path": path, "raw_path": path.encode(),
+            "root_path": "",
             "query_string": query.encode(), "scheme": "http", "server": ("127.0.0.1", PORT),
             "headers": [(name.encode(), value.encode()) for name, value in given.items() if value],
         }  # fmt: skip

@@ -109,7 +109,9 @@ export class Viewer {
     this.range.addEventListener("input", () => this.go(Number(this.range.value)));
     this.where = document.createElement("span");
     this.under = document.createElement("span");
-    bar.append(this.where, this.range, this.under);
+    const name = document.createElement("strong");
+    name.textContent = this.name;
+    bar.append(name, this.where, this.range, this.under);
     this.root.replaceChildren(planes, bar);
     this.count = this.isFilm ? this.info.films.length : this.info.stacks[0].shape[0];
     const shape = this.isFilm ? [0, 0, 0] : this.info.stacks[0].shape;
