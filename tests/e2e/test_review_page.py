@@ -59,10 +59,10 @@ def browser():
 
 @pytest.fixture(scope="module")
 def analysed(run, write_volume, bare_limb, tmp_path_factory):
-    """Results of a bundled CT study, of films, and of a limb with twelve deposits; made once, copied by tests."""
+    """Results of bundled radiographs, and of a limb with twelve deposits; made once, copied by tests."""
     out = tmp_path_factory.mktemp("analysed")
     limb = write_volume(out / "limb", _twelve_deposits(bare_limb), uid=TWELVE)
-    for source in (SAMPLES / "myositis_calf", SAMPLES / "phleboliths_leg_films", limb):
+    for source in (SAMPLES / "phleboliths_leg_films", limb):
         result = run("analyze", source, "--out", out / source.name, "--quiet")
         assert result.returncode == 0, result.stderr
     return out
@@ -203,7 +203,7 @@ def test_from_finding_to_signed_text(results, review, window) -> None:
 
 
 def test_two_windows_and_a_changed_folder_never_mix(results, review, window) -> None:
-    folder = next(results("myositis_calf").glob("2.25.*"))
+    folder = next(results("phleboliths_leg_films").glob("2.25.*"))
     address = review(folder)
     first, second = window(), window()
     for page in (first, second):

@@ -46,6 +46,8 @@ def add_review(parser: argparse.ArgumentParser) -> None:
     add("--port", type=int, default=0, metavar="N", help="port on this machine (default: any that is free)")
     add("--no-browser", action="store_true", help="print the address, and open no browser")
     add("--reader", metavar="NAME", help="who decides, as it should stand in the audit")
+    add("--rules", metavar="PATH", help=RULES_HELP)
+    add("--templates", metavar="DIR", help="a site's own templates; a file there replaces the built-in one of its name")
     add("--quiet", action="store_true", help="print the address, and nothing else but errors")
 
 

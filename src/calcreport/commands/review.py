@@ -9,10 +9,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from calcreport.arguments import templates_of
 from calcreport.errors import UsageError
 from calcreport.progress import Progress
 from calcreport.review.desk import Desk
+from calcreport.review.drafts import Site
 
 
 def run(options: argparse.Namespace, progress: Progress, say: Callable[[str], bool]) -> None:
@@ -25,7 +25,7 @@ def run(options: argparse.Namespace, progress: Progress, say: Callable[[str], bo
     except ModuleNotFoundError as error:
         msg = "the page needs Starlette and uvicorn; install calcreport[review]"
         raise UsageError(msg, code="output.no_review") from error
-    desk = Desk(Path(options.folder), templates_of(None), options.reader)
+    desk = Desk(Path(options.folder), Site(templates=options.templates, rules=options.rules), options.reader)
     token = secrets.token_urlsafe(24)
     with listen(options.port) as taken:
         address = f"http://127.0.0.1:{taken.getsockname()[1]}/?token={token}"

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from pathlib import Path
 from threading import RLock
 from typing import Any, Final
 
 from calcreport.errors import CalcReportError, UsageError
-from calcreport.formats import Templates
 from calcreport.formats.page.as_html import show_date, show_name
-from calcreport.review.drafts import REPORT_FILE, Draft
+from calcreport.review.drafts import REPORT_FILE, Draft, Site
 from calcreport.review.images import StudyImages
 from calcreport.study.render import read_bytes
 from calcreport.study.result import read_summary
@@ -28,15 +27,16 @@ class Desk:
     Raises `UsageError` ``usage.no_such_folder`` and ``review.no_study`` when there is nothing to review.
     """
 
-    def __init__(self, folder: Path, templates: Templates, reader: str | None) -> None:
+    def __init__(self, folder: Path, site: Site, reader: str | None) -> None:
         if not folder.is_dir():
             msg = "DIR does not exist or is no folder; name a results folder of calcreport analyze"
             raise UsageError(msg, code="usage.no_such_folder")
         is_study = (folder / REPORT_FILE).is_file()
         self._root = folder.resolve().parent if is_study else folder.resolve()
         self._only = folder.resolve().name if is_study else None
-        self._templates, self._reader = templates, reader
+        self._site, self._reader = site, reader
         self._lock = RLock()
+        self._opening: defaultdict[str, RLock] = defaultdict(RLock)
         self._drafts: OrderedDict[str, Draft] = OrderedDict()
         self._images: OrderedDict[str, StudyImages] = OrderedDict()
         self._rows: dict[str, tuple[tuple[int, int], dict[str, Any]]] = {}
@@ -80,7 +80,7 @@ class Desk:
                 if name not in self._folders():
                     msg = "there is no such study in this folder any more; go back to the list"
                     raise UsageError(msg, code="review.unknown_study")
-                self._drafts[name] = Draft(self._root / name / REPORT_FILE, self._templates, self._reader)
+                self._drafts[name] = Draft(self._root / name / REPORT_FILE, self._site, self._reader)
             self._drafts.move_to_end(name)
             unchanged = [key for key, draft in self._drafts.items() if not draft.is_changed]
             for key in unchanged[: max(0, len(self._drafts) - _MOST_OPEN)]:
@@ -103,12 +103,17 @@ class Desk:
         """Images of a study; raises what `StudyImages` does."""
         draft = self.draft(name)
         with self._lock:
-            if name not in self._images:
-                self._images[name] = StudyImages(draft.report, self._root / name)
+            opening = self._opening[name]
+        with opening:  # headers of thousands of files may have to be read: other studies do not wait for that
+            held = self._images.get(name)
+            if held is None or held.report is not draft.report:
+                held = StudyImages(draft.report, self._root / name)
+        with self._lock:
+            self._images[name] = held
             self._images.move_to_end(name)
             while len(self._images) > _MOST_IMAGES:
                 self._images.popitem(last=False)[1].close()
-            return self._images[name]
+        return held
 
     def describe_images(self, name: str) -> dict[str, Any]:
         """Describe the images of a study, and why there are none; the pictures of its report; its earlier study."""

@@ -7,7 +7,7 @@ import multiprocessing
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from threading import RLock
@@ -16,13 +16,13 @@ from typing import Any, Final
 import yaml
 
 from calcreport.api import render_job
-from calcreport.arguments import now, read_text, ruleset_of_report, software_with
+from calcreport.arguments import FilePath, now, read_text, ruleset_of_report, software_with, templates_of
 from calcreport.compose import narrate
 from calcreport.compose.reviewed import restore
 from calcreport.errors import CalcReportError, OutputError, UsageError
 from calcreport.files.report import MAX_REPORT_BYTES, findings_of_report, report_from_text
 from calcreport.files.review import review_from_text
-from calcreport.formats import FILE_NAMES, Templates
+from calcreport.formats import FILE_NAMES
 from calcreport.formats.characters import to_ascii
 from calcreport.formats.page.as_html import show_date, show_name
 from calcreport.formats.text.plain_text import write_section
@@ -44,6 +44,14 @@ _OTHER_DRAFT: Final = "review.other_lesion"
 """A review about an earlier draft is shown as what it is, and may be replaced."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What a site lays over the built-in templates and rules, as for ``render``."""
+
+    templates: FilePath | None = None
+    rules: FilePath | None = None
+
+
 class Draft:
     """One study of a results folder; its methods may be called from several threads.
 
@@ -51,11 +59,12 @@ class Draft:
     `report_from_text` do.
     """
 
-    def __init__(self, path: Path, templates: Templates, reader: str | None) -> None:
+    def __init__(self, path: Path, site: Site, reader: str | None) -> None:
         self.path = path
         self.reader = reader
         self.lock = RLock()
-        self._templates = templates
+        self._site = site
+        self._templates = templates_of(site.templates)
         self._version = 0
         self.load()
 
@@ -64,7 +73,7 @@ class Draft:
         self._text = read_text(self.path, "DIR", max_bytes=MAX_REPORT_BYTES)
         self._review = read_bytes(self.path.with_name(REVIEW_FILE))
         self.report = report_from_text(self._text)
-        self._ruleset = ruleset_of_report(None, self.report)
+        self._ruleset = ruleset_of_report(self._site.rules, self.report)
         self.drafted, _ = restore(self.report, findings_of_report(self.report))
         self.notice = ""
         self.is_blocked = False
@@ -221,7 +230,9 @@ class Draft:
         self.reader, self._state = reader or None, None
         try:
             with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-                outcome = pool.submit(_finish, self.path, self._text, self._review, self._written().text).result()
+                outcome = pool.submit(
+                    _finish, self.path, self._site, (self._text, self._review), self._written().text
+                ).result()
         except BrokenProcessPool as error:
             msg = "writing was interrupted; the outputs are those from before, and your decisions are kept"
             raise OutputError(msg, code="review.not_finished") from error
@@ -232,16 +243,20 @@ class Draft:
 
 
 def _finish(
-    path: Path, text: str, earlier: bytes | None, review: bytes
+    path: Path, site: Site, seen: tuple[str, bytes | None], review: bytes
 ) -> tuple[type[CalcReportError], str, str] | None:
-    """Write the outputs of one study; returns what an error says, as errors with keywords cross no processes."""
+    """Write the outputs of one study of which the reader has `seen` report and review.
+
+    Returns what an error says, as errors with keywords cross no processes.
+    """
     try:
         written = WrittenReview(review=review_from_text(review.decode()), text=review, note=None)
-        job = replace(render_job(path, review={"lesions": {}}, format="json"), review=written)
-        if job.text != text or read_bytes(path.with_name(REVIEW_FILE)) != earlier:
+        nothing: dict[str, Any] = {"lesions": {}}  # instead of what lies beside
+        job = render_job(path, review=nothing, format="json", templates=site.templates, rules=site.rules)
+        if (job.text, read_bytes(path.with_name(REVIEW_FILE))) != seen:
             msg = "the files of this study were changed by somebody else; reload them, and decide again"
             raise UsageError(msg, code="review.changed_on_disk")
-        render_files(job, _silent())
+        render_files(replace(job, review=written), _silent())
     except CalcReportError as error:
         return UsageError if isinstance(error, UsageError) else CalcReportError, error.message, error.code
     return None

@@ -32,6 +32,7 @@ class StudyImages:
     """
 
     def __init__(self, report: Report, folder: Path) -> None:
+        self.report = report
         self._settings: ReadingSettings = settings_of_report(report).reading
         places = [Path(place) for place in remembered_places(folder)]
         self._found = discover(places, settings=self._settings)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import io
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 import calcreport
-from calcreport.arguments import templates_of
+from calcreport.commands import review as command
 from calcreport.errors import UsageError
+from calcreport.progress import Progress
 from calcreport.review.desk import Desk
+from calcreport.review.drafts import Site
 from calcreport.review.server import listen, make_app
 
 SAMPLES = Path(__file__).parents[3] / "sample_dicoms"
@@ -44,7 +49,7 @@ class Server:
     """The application, asked directly."""
 
     def __init__(self, folder: Path) -> None:
-        self.desk = Desk(folder, templates_of(None), "Dr. Alpha")
+        self.desk = Desk(folder, Site(), "Dr. Alpha")
         self.app = make_app(self.desk, TOKEN, port=PORT)
 
     def ask(self, path: str, body: object = None, *, method: str = "GET", **headers: str):
@@ -269,10 +274,27 @@ def test_drafts_that_were_not_finished_are_never_dropped(folder, study) -> None:
 def test_a_folder_without_reports_and_a_port_in_use_are_named(tmp_path) -> None:
     for given, code in ((tmp_path / "none", "usage.no_such_folder"), (tmp_path, "review.no_study")):
         with pytest.raises(UsageError) as refused:
-            Desk(given, templates_of(None), None)
+            Desk(given, Site(), None)
         assert refused.value.code == code
     with listen(0) as taken:
         for port in (taken.getsockname()[1], 70_000, -1):
             with pytest.raises(UsageError) as refused:
                 listen(port)
             assert refused.value.code == "usage.port"
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch, folder) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    monkeypatch.delitem(sys.modules, "calcreport.review.server")
+    with pytest.raises(UsageError, match=r"calcreport\[review\]") as refused:
+        command.run(argparse.Namespace(folder=str(folder)), Progress(io.StringIO(), is_quiet=True), lambda _: True)
+    assert refused.value.code == "output.no_review"
+
+
+def test_rules_of_a_site_have_to_be_named(folder, study) -> None:
+    path = folder / study / "report.json"
+    data = json.loads(path.read_text())
+    data["rules"]["name"] = "our rules"
+    path.write_text(json.dumps(data))
+    status, _, content = Server(folder).ask(f"/api/studies/{study}")
+    assert (status, json.loads(content)["code"]) == (422, "render.site_rules")
