@@ -88,12 +88,6 @@ class Desk:
                     del self._drafts[key]
             return self._drafts[name]
 
-    def reopen(self, draft: Draft) -> None:
-        """Take a draft from disk again where its files changed and nothing would be lost by it."""
-        with draft.lock:
-            if draft.is_stale() and not draft.is_changed:
-                draft.load()
-
     @property
     def unfinished(self) -> int:
         """Number of studies with decisions that were not finished."""

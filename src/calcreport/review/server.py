@@ -24,8 +24,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from calcreport.errors import CalcReportError, UsageError
-from calcreport.model.terms import PATTERN_LABELS, DepthClass
+from calcreport.model.terms import PATTERN_LABELS
 from calcreport.review.desk import Desk
+from calcreport.review.drafts import Draft
 from calcreport.rules.regions import REGIONS
 
 _LOOPBACK: Final = "127.0.0.1"
@@ -45,7 +46,7 @@ _HEADERS: Final = {
 }
 """Of every response: only our own scripts, styles and data, kept by no cache, shown in no frame."""
 
-Answer = Callable[[Request, dict[str, Any]], Response]
+Answer = Callable[[Desk, Request, dict[str, Any]], Response]
 """Answers a request, given the content of its body; runs in a thread."""
 
 
@@ -80,20 +81,22 @@ def serve(desk: Desk, taken: socket.socket, token: str) -> None:
 def make_app(desk: Desk, token: str, *, port: int) -> ASGIApp:
     """Make the application: routes behind the guard."""
     study = "/api/studies/{folder}"
-    routes = [
-        Route("/", _asset),
-        Route("/assets/{name}", _asset),
-        _route("/api/words", lambda _request, _body: JSONResponse(_words())),
-        _route("/api/studies", lambda _request, _body: JSONResponse(desk.list_studies())),
-        _route(study, lambda request, _body: _state(desk, request)),
-        _route(f"{study}/review", lambda request, body: _decide(desk, request, body), "PUT"),
-        _route(f"{study}/review", lambda request, _body: _discard(desk, request), "DELETE"),
-        _route(f"{study}/finish", lambda request, body: _finish(desk, request, body), "POST"),
-        _route(f"{study}/images", lambda request, _body: JSONResponse(desk.describe_images(_folder(request)))),
-        _route(study + "/stacks/{number:int}/{index:int}", lambda request, _body: _slice(desk, request)),
-        _route(study + "/stacks/{number:int}", lambda request, _body: _reduced(desk, request)),
-        _route(study + "/films/{number:int}", lambda request, _body: _film(desk, request)),
-        _route(study + "/pictures/{name}", lambda request, _body: _picture(desk, request)),
+    routes = [Route("/", _asset), Route("/assets/{name}", _asset)]
+    routes += [
+        _route(desk, path, method, answer)
+        for path, method, answer in (
+            ("/api/words", "GET", _words),
+            ("/api/studies", "GET", lambda desk, _request, _body: JSONResponse(desk.list_studies())),
+            (study, "GET", _state),
+            (f"{study}/review", "PUT", _decide),
+            (f"{study}/review", "DELETE", _discard),
+            (f"{study}/finish", "POST", _finish),
+            (f"{study}/images", "GET", lambda desk, r, _: JSONResponse(desk.describe_images(r.path_params["folder"]))),
+            (study + "/stacks/{number:int}/{index:int}", "GET", _slice),
+            (study + "/stacks/{number:int}", "GET", _reduced),
+            (study + "/films/{number:int}", "GET", _film),
+            (study + "/pictures/{name}", "GET", _picture),
+        )
     ]
     return _Guard(Starlette(routes=routes), token, port)
 
@@ -136,7 +139,7 @@ def _error(code: str, message: str, status: int, **more: object) -> Response:
     return JSONResponse({"code": code, "message": message, **more}, status_code=status)
 
 
-def _route(path: str, answer: Answer, method: str = "GET") -> Route:
+def _route(desk: Desk, path: str, method: str, answer: Answer) -> Route:
     """Route whose named failures become answers with their code; nothing of a traceback leaves the process."""
 
     async def endpoint(request: Request) -> Response:
@@ -149,7 +152,7 @@ def _route(path: str, answer: Answer, method: str = "GET") -> Route:
             content = json.loads(body or b"{}")
             if not isinstance(content, dict):
                 return _error("review.not_mapping", "the request is no review", 400)
-            return await run_in_threadpool(answer, request, content)
+            return await run_in_threadpool(answer, desk, request, content)
         except CalcReportError as error:
             return _error(error.code, error.message, 409 if error.code in _CONFLICTS else 422)
         except (IndexError, KeyError):
@@ -169,26 +172,22 @@ async def _asset(request: Request) -> Response:
     return Response(file.read_bytes(), media_type=kind)
 
 
-def _words() -> dict[str, Any]:
-    """What a reader may choose from."""
-    return {"patterns": PATTERN_LABELS, "layers": [layer.value for layer in DepthClass], "regions": REGIONS}
+def _words(_desk: Desk, _request: Request, _body: dict[str, Any]) -> Response:
+    """List what a reader may choose from."""
+    return JSONResponse({"patterns": PATTERN_LABELS, "regions": REGIONS})
 
 
-def _folder(request: Request) -> str:
-    name: str = request.path_params["folder"]
-    return name
-
-
-def _state(desk: Desk, request: Request) -> Response:
-    draft = desk.draft(_folder(request))
-    desk.reopen(draft)
+def _state(desk: Desk, request: Request, _body: dict[str, Any]) -> Response:
+    draft = desk.draft(request.path_params["folder"])
     with draft.lock:
+        if draft.is_stale() and not draft.is_changed:  # nothing is lost by taking what lies on disk now
+            draft.load()
         return JSONResponse(draft.state())
 
 
-def _changing(desk: Desk, request: Request, change: Callable[[Any], None]) -> Response:
+def _changing(desk: Desk, request: Request, change: Callable[[Draft], None]) -> Response:
     """Change a draft where the request names its present version; a refusal comes with the present state."""
-    draft = desk.draft(_folder(request))
+    draft = desk.draft(request.path_params["folder"])
     with draft.lock:
         try:
             draft.check(request.headers.get("if-match"))
@@ -210,39 +209,34 @@ def _finish(desk: Desk, request: Request, body: dict[str, Any]) -> Response:
     return _changing(desk, request, lambda draft: draft.finish(str(body.get("reader") or "").strip()))
 
 
-def _discard(desk: Desk, request: Request) -> Response:
+def _discard(desk: Desk, request: Request, _body: dict[str, Any]) -> Response:
     """Take a study from disk again: what was not finished is dropped, because the reader says so."""
-    draft = desk.draft(_folder(request))
+    draft = desk.draft(request.path_params["folder"])
     with draft.lock:
         draft.load()
         return JSONResponse(draft.state())
-
-
-def _number(request: Request, name: str) -> int:
-    number: int = request.path_params[name]
-    return number
 
 
 def _pixels(content: bytes, **headers: str) -> Response:
     return Response(content, media_type="application/octet-stream", headers=headers)
 
 
-def _slice(desk: Desk, request: Request) -> Response:
-    images = desk.images(_folder(request))
-    return _pixels(images.slice_hu(_number(request, "number"), _number(request, "index")))
+def _slice(desk: Desk, request: Request, _body: dict[str, Any]) -> Response:
+    where = request.path_params
+    return _pixels(desk.images(where["folder"]).slice_hu(where["number"], where["index"]))
 
 
-def _reduced(desk: Desk, request: Request) -> Response:
-    content, layout = desk.images(_folder(request)).reduced_hu(_number(request, "number"))
+def _reduced(desk: Desk, request: Request, _body: dict[str, Any]) -> Response:
+    content, layout = desk.images(request.path_params["folder"]).reduced_hu(request.path_params["number"])
     return _pixels(content, **{"X-Layout": json.dumps(layout)})
 
 
-def _film(desk: Desk, request: Request) -> Response:
-    return _pixels(desk.images(_folder(request)).film_grey(_number(request, "number")))
+def _film(desk: Desk, request: Request, _body: dict[str, Any]) -> Response:
+    return _pixels(desk.images(request.path_params["folder"]).film_grey(request.path_params["number"]))
 
 
-def _picture(desk: Desk, request: Request) -> Response:
-    content = desk.picture(_folder(request), request.path_params["name"])
+def _picture(desk: Desk, request: Request, _body: dict[str, Any]) -> Response:
+    content = desk.picture(request.path_params["folder"], request.path_params["name"])
     if content is None:
         return _error("review.not_here", "there is nothing under this address", 404)
     return Response(content, media_type="image/png")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from pydantic import ValidationError
 
 from calcreport.compose import Statements, conclude, name_key_images, name_overviews
-from calcreport.compose.reviewed import apply_review, refresh, restore, set_rejected_apart
+from calcreport.compose.reviewed import apply_review, refresh, refuse_unknown, restore, set_rejected_apart
 from calcreport.errors import UsageError
 from calcreport.files.report import findings_of_report
 from calcreport.model.clinical import Clinical, parse_clinical
@@ -47,7 +47,7 @@ def bring_up_to_date(  # noqa: PLR0913 - a report, and what concludes it
         drafted, before = restore(report, rule_findings)
         refuse_other_lesions(drafted, review)
         facts, before = apply_review(drafted, before, review.review)
-    _refuse_unknown_lesions(facts, before)
+    refuse_unknown(facts.lesions, {lesion.id for lesion in before.lesions})
     refreshed = refresh(facts, before, statements)
     is_changed = facts.rejected != report.rejected or refreshed != rule_findings
     if is_changed or _is_concluded_otherwise(facts, refreshed, ruleset):
@@ -75,13 +75,6 @@ def settings_of_report(report: Report) -> Settings:
     # Raised outside the handler: the cause would carry the values into a traceback.
     msg = "the settings in the report were damaged; take the original report"
     raise UsageError(msg, code="render.damaged_settings")
-
-
-def _refuse_unknown_lesions(facts: Report, rule_findings: Findings) -> None:
-    known = {lesion.id for lesion in rule_findings.lesions}
-    if any(lesion.id not in known for lesion in facts.lesions):
-        msg = "the report names a lesion that was never measured; take the original report"
-        raise UsageError(msg, code="render.unknown_lesion")
 
 
 def _is_concluded_otherwise(facts: Report, rule_findings: Findings, ruleset: Ruleset) -> bool:
