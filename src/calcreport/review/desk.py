@@ -110,24 +110,14 @@ class Desk:
         return held
 
     def describe_images(self, name: str) -> dict[str, Any]:
-        """Describe the images of a study, and why there are none; the pictures of its report; its earlier study."""
+        """Describe the images of a study, or why there are none, and the pictures of its report."""
         draft = self.draft(name)
         pictures = sorted(path.name for path in (self._root / name / "images").glob("*.png"))
-        told: dict[str, Any] = {"stacks": [], "films": [], "shapes": {}, "problem": "", "pictures": pictures}
+        told: dict[str, Any] = {"stacks": [], "films": [], "lesions": [], "problem": "", "pictures": pictures}
         try:
-            told |= self.images(name).describe(draft.drafted)
+            return told | self.images(name).describe(draft.drafted)
         except CalcReportError as error:
-            told["problem"] = f"{error.message} [{error.code}]"
-        return told | {"earlier": self._earlier(draft)}
-
-    def _earlier(self, draft: Draft) -> dict[str, str] | None:
-        """Earlier study of the same patient in this folder: the one compared with, else the latest."""
-        own = self._row(draft.path.parent.name)
-        rows = [row for row in self.list_studies() if row.get("identity") == own.get("identity") and row["date"]]
-        earlier = [row for row in rows if row["date"] < own["date"]]
-        compared = draft.report.comparison.date if draft.report.comparison else None
-        best = max(earlier, key=lambda row: (row["date"] == compared, row["date"]), default=None)
-        return None if best is None or not own["identity"][0] else {"folder": best["folder"], "date": best["date"]}
+            return told | {"problem": f"{error.message} [{error.code}]"}
 
     def picture(self, name: str, file: str) -> bytes | None:
         """One picture of a study's report by its file name; ``None`` where there is none."""

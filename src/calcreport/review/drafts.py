@@ -27,17 +27,23 @@ from calcreport.formats.characters import to_ascii
 from calcreport.formats.page.as_html import show_date, show_name
 from calcreport.formats.text.plain_text import write_section
 from calcreport.model.report import Lesion, LesionReview, Report
-from calcreport.model.terms import PATTERN_LABELS
 from calcreport.model.typed_review import parse_review
 from calcreport.progress import Progress
 from calcreport.study.render import RenderJob, read_bytes, remembered_places, render_files, revise_report
 from calcreport.study.review import NOTE_FILE, REVIEW_FILE, WrittenReview
 from calcreport.text.film import refer
-from calcreport.text.groups import longest_mm
 from calcreport.text.review import say_changes
-from calcreport.text.wording import lengths_of, name_place
+from calcreport.text.wording import lengths_of
 
 REPORT_FILE: Final = FILE_NAMES["json"]
+_SHOWN: Final = {
+    "pattern": {"id", "label"},
+    "depth": {"class_"},
+    "location": {"laterality", "region"},
+    "size": {"max_diameter_mm"},
+    "mass": {"present", "max_diameter_mm"},
+}
+"""Values of a lesion that the page shows and a reader may change."""
 _WHO: Final = ("reader", "date")
 """Entries of a decision that say whose it is."""
 _OTHER_DRAFT: Final = "review.other_lesion"
@@ -191,6 +197,7 @@ class Draft:
                 filter(None, (show_name(self.report.study.patient.name), self.report.study.patient.id))
             ),
             "date": show_date(self.report.study.study_date),
+            "compared": self.report.comparison.date if self.report.comparison else None,
         }
 
     def _rows(self, report: Report) -> list[dict[str, Any]]:
@@ -199,21 +206,15 @@ class Draft:
         return [self._row(report, lesion, present[lesion.id]) for lesion in self.drafted.lesions]
 
     def _row(self, report: Report, drafted: Lesion, lesion: Lesion) -> dict[str, Any]:
-        statements, review, lengths = self._templates.statements, lesion.review, lengths_of(report)
-        longest = longest_mm(lesion)
+        statements, review = self._templates.statements, lesion.review
         return {
             "id": lesion.id,
-            "status": review.status if review else "",
-            "reason": review.reason if review else None,
-            "who": " ".join(filter(None, (review.reader, review.date))) if review else "",
-            "changes": say_changes(review, statements, lengths) if review else [],
+            "review": review.model_dump(include={"status", "reason", "reader", "date"}) if review else None,
+            "changes": say_changes(review, statements, lengths_of(report)) if review else [],
             "concern": lesion.concern if review is None or review.status != "rejected" else "",
-            "place": name_place(lesion.location, statements),
-            "longest": lengths.spell(longest) if longest else "",
             "image": refer(self.drafted, drafted, statements).strip("()"),
-            "group": PATTERN_LABELS.get(drafted.pattern.id, drafted.pattern.label),
-            "now": _values(lesion),
-            "drafted": _values(drafted),
+            "now": lesion.model_dump(mode="json", include=_SHOWN),
+            "drafted": drafted.model_dump(mode="json", include=_SHOWN),
             "prior": lesion.growth.prior_id if lesion.growth else None,
         }
 
@@ -289,18 +290,3 @@ def _plain_record(review: LesionReview) -> dict[str, Any]:
 def _unsigned(verdict: Any) -> Any:  # noqa: ANN401 - as typed
     """Decision without whose it is."""
     return {key: value for key, value in verdict.items() if key not in _WHO} if isinstance(verdict, dict) else verdict
-
-
-def _values(lesion: Lesion) -> dict[str, Any]:
-    """Values of a lesion that a form shows, under the names of the review file."""
-    return {
-        "pattern": lesion.pattern.id,
-        "label": PATTERN_LABELS.get(lesion.pattern.id, lesion.pattern.label),
-        "confidence": lesion.pattern.confidence,
-        "depth_class": lesion.depth.class_,
-        "laterality": lesion.location.laterality,
-        "region": lesion.location.region or "",
-        "max_diameter_mm": lesion.size.max_diameter_mm,
-        "mass": lesion.mass.present,
-        "mass_mm": lesion.mass.max_diameter_mm,
-    }

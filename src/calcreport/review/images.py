@@ -9,10 +9,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from calcreport.dicom import CtStack, FilmHeader, StudyFiles, discover, rank_films
+from calcreport.dicom import CtStack, FilmHeader, SeriesFiles, StudyFiles, discover, rank_films
 from calcreport.formats.dicom.damage import other_images
-from calcreport.model.report import Lesion, Report
-from calcreport.model.shape import Line
+from calcreport.model.report import Report
 from calcreport.settings import ReadingSettings
 from calcreport.study.films import read_films
 from calcreport.study.measured import RefusedStudyError
@@ -22,6 +21,8 @@ from calcreport.study.revise import settings_of_report
 
 _MOST_CELLS: Final = 192
 """Slices, rows and columns of the reduced stack that coronal and sagittal images are cut from, at most: 14 MB."""
+_OF_FILM: Final = {"sop_instance_uid", "instance_number", "rows", "columns", "view"}  # fields that the page needs
+_OF_LESION: Final = {"id", "series_instance_uid", "shape", "location"}
 
 
 class StudyImages:
@@ -51,25 +52,15 @@ class StudyImages:
         self._found.close()
 
     def describe(self, report: Report) -> dict[str, Any]:
-        """Shape and place of every stack, size of every film, and what is drawn over them for each lesion.
+        """Shape and place of every stack, size of every film, masks and lines of every lesion as the report has them.
 
         `report`: with every lesion of the draft.
         """
-        numbers = {series.uid: number for number, (_, series) in enumerate(self._stacks)}
         films = report.technique.films if report.technique else ()
         return {
-            "stacks": [_describe_stack(stack) for stack, _ in self._stacks],
-            "films": [
-                {"rows": film.rows, "columns": film.columns, "name": film.view or f"image {film.instance_number}"}
-                for film in films
-            ],
-            "shapes": {
-                lesion.id: self._on_stack(lesion, numbers)
-                if self._stacks
-                else _on_films(lesion, [film.sop_instance_uid for film in films])
-                for lesion in report.lesions
-                if lesion.shape is not None
-            },
+            "stacks": [_describe_stack(stack, series) for stack, series in self._stacks],
+            "films": [film.model_dump(include=_OF_FILM) for film in films],
+            "lesions": [lesion.model_dump(mode="json", include=_OF_LESION) for lesion in report.lesions],
         }
 
     def slice_hu(self, stack: int, index: int) -> bytes:
@@ -102,19 +93,6 @@ class StudyImages:
             raise refused.reason from None
         return film.picture.tobytes()
 
-    def _on_stack(self, lesion: Lesion, numbers: dict[str, int]) -> dict[str, Any] | None:
-        shape, number = lesion.shape, numbers.get(lesion.series_instance_uid)
-        if shape is None or number is None:
-            return None
-        to_index = np.linalg.inv(self._stacks[number][0].geometry.affine).astype(np.float64)
-        lines = {"longest": shape.longest, "axial": shape.axial_longest}
-        return {
-            "stack": number,
-            "key_slice": shape.key_slice,
-            "masks": [mask.model_dump() for mask in (shape.contour, shape.mineral) if mask is not None],
-            "lines": {name: _indices(line, to_index) for name, line in lines.items() if line is not None},
-        }
-
 
 def _films_of(report: Report, study: StudyFiles) -> list[FilmHeader]:
     """Films of the report in its order; none for CT."""
@@ -125,34 +103,14 @@ def _films_of(report: Report, study: StudyFiles) -> list[FilmHeader]:
     return [by_uid[uid] for uid in wanted]
 
 
-def _describe_stack(stack: CtStack) -> dict[str, Any]:
+def _describe_stack(stack: CtStack, series: SeriesFiles) -> dict[str, Any]:
     return {
+        "series_instance_uid": series.uid,
         "shape": stack.geometry.shape,
         "spacing_mm": stack.geometry.spacing_mm,
         "affine": stack.geometry.affine.tolist(),
         "numbers": [plane.image.instance_number for plane in stack.planes],
     }
-
-
-def _on_films(lesion: Lesion, uids: list[str]) -> dict[str, Any]:
-    shapes = lesion.shape.films if lesion.shape else ()
-    return {
-        "films": [
-            {
-                "film": uids.index(place.sop_instance_uid),
-                "mask": shape.mineral.model_dump(),
-                "line": [shape.longest.start, shape.longest.end],
-            }
-            for place, shape in zip(lesion.location.films, shapes, strict=False)
-            if place.sop_instance_uid in uids
-        ]
-    }
-
-
-def _indices(line: Line, to_index: NDArray[np.float64]) -> list[list[float]]:
-    """Ends of a line as (slice, row, column); `to_index` leads from LPS mm there."""
-    ends = np.array([(*line.start, 1.0), (*line.end, 1.0)]) @ to_index.T
-    return [[float(value) for value in end[:3]] for end in ends]
 
 
 def _little(values: NDArray[np.int16]) -> bytes:

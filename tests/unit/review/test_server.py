@@ -150,7 +150,7 @@ def test_a_decision_changes_the_text_and_no_file(server, folder, study) -> None:
         "soft-tissue mass present instead of not determined",
         "longest dimension of the mass 8.0 cm instead of not determined",
     ]
-    assert "Dr. Alpha" in state["rows"][0]["who"]
+    assert state["rows"][0]["review"]["reader"] == "Dr. Alpha"
     assert "Alpha" not in state["text"]
     assert server.change(study, {}, state["version"])[1]["text"] == drafted["text"]
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
@@ -190,7 +190,7 @@ def test_the_later_of_two_writers_is_refused_with_the_present_state(server, stud
     assert server.change(study, {"L1": "accept"}, version)[0] == 200
     status, answer = server.change(study, {"L1": {"decision": "reject", "reason": "bone"}}, version)
     assert (status, answer["code"]) == (409, "review.changed_meanwhile")
-    assert answer["state"]["rows"][0]["status"] == "accepted"
+    assert answer["state"]["rows"][0]["review"]["status"] == "accepted"
     assert server.change(study, {}, answer["state"]["version"])[0] == 200
 
 
@@ -209,15 +209,15 @@ def test_decisions_keep_the_reader_and_day_they_were_made_by(server, folder, stu
         "reader: Dr. Beta\ndate: 2026-01-05\nlesions: {L1: {depth_class: subcutaneous}}\n"
     )
     state = server.desk.draft(study).state()
-    assert state["rows"][0]["who"] == "Dr. Beta 2026-01-05"
+    assert state["rows"][0]["review"] | {"reader": "Dr. Beta", "date": "2026-01-05"} == state["rows"][0]["review"]
     assert not state["is_changed"]
     same = server.change(study, state["decisions"], state["version"])[1]
     assert yaml.safe_load(same["review_yaml"])["lesions"]["L1"] == {
         "reader": "Dr. Beta", "date": "2026-01-05", "depth_class": "subcutaneous"
     }  # fmt: skip
     other = server.change(study, {"L1": {"depth_class": "subfascial", "region": "Foot"}}, same["version"])[1]
-    assert "Dr. Alpha" in other["rows"][0]["who"]
-    assert other["rows"][0]["now"]["region"] == "foot"
+    assert other["rows"][0]["review"]["reader"] == "Dr. Alpha"
+    assert other["rows"][0]["now"]["location"]["region"] == "foot"
 
 
 def test_a_damaged_review_is_not_applied_and_not_replaced(server, folder, study) -> None:
@@ -236,7 +236,7 @@ def test_a_rejection_in_the_report_itself_is_kept(server, folder, study) -> None
     data["lesions"][0]["review"] = {"status": "rejected", "reason": "a bone", "changes": []}
     report.write_text(json.dumps(data))
     state = server.desk.draft(study).state()
-    assert (state["rows"][0]["status"], state["rows"][0]["reason"]) == ("rejected", "a bone")
+    assert (state["rows"][0]["review"]["status"], state["rows"][0]["review"]["reason"]) == ("rejected", "a bone")
     assert state["decisions"]["L1"]["decision"] == "reject"
 
 
@@ -246,7 +246,11 @@ def test_without_images_it_says_so_and_finishes_nothing(server, folder, study) -
     state = server.change(study, {"L1": "accept"}, server.desk.draft(study).version)[1]
     status, _, content = server.ask(f"/api/studies/{study}/finish", {}, method="POST", if_match=state["version"])
     answer = json.loads(content)
-    assert (status, answer["code"], answer["state"]["rows"][0]["status"]) == (422, "render.no_study", "accepted")
+    assert (status, answer["code"], answer["state"]["rows"][0]["review"]["status"]) == (
+        422,
+        "render.no_study",
+        "accepted",
+    )
     assert not (folder / study / "review.yaml").exists()
     assert server.ask(f"/api/studies/{study}/stacks/0/0")[0] == 422
     assert server.ask(f"/api/studies/{study}/pictures/..%2freport.png")[0] == 404

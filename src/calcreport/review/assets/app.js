@@ -105,7 +105,7 @@ function closeStudy() {
 async function openStudy(folder) {
   closeStudy();
   const [answer, described] = [ask(addressOf(folder)), ask(addressOf(folder, "images"))];
-  const state = await (await answer).json();
+  const state = unpackState(await (await answer).json());
   if (state.code) { await showList(); say(`${state.message} [${state.code}]`, true); return; }
   study = { folder, state, decisions: state.decisions, history: [], current: 0, rows: {}, sending: null, waiting: null };
   $("study").hidden = $("to-list").hidden = false;
@@ -133,18 +133,28 @@ async function showImages(folder, info) {
   markRejected();
   viewers[0].select(current()?.id);
   await first;
-  if (!info.earlier || study?.folder !== folder) return;
-  const told = await (await ask(addressOf(info.earlier.folder, "images"))).json();
-  if (told.code || told.problem || !(told.stacks.length || told.films.length)) { say(`The earlier study of ${info.earlier.date} has no images here.`); return; }
-  await open(`Earlier study, ${info.earlier.date}`, info.earlier.folder, told);
+  const earlier = await findEarlier(folder);
+  if (!earlier || study?.folder !== folder) return;
+  const told = await (await ask(addressOf(earlier.folder, "images"))).json();
+  if (told.code || told.problem || !(told.stacks.length || told.films.length)) { say(`The earlier study of ${earlier.date} has no images here.`); return; }
+  await open(`Earlier study, ${earlier.date}`, earlier.folder, told);
   const [now, then] = viewers;
-  const beside = () => then.select(current()?.prior ?? Object.keys(told.shapes)[0]);
+  const beside = () => then.select(current()?.prior ?? told.lesions[0]?.id);
   beside();
   now.onMove = (slices) => {
     if (now.isFilm || then.isFilm) return;
     const mm = (viewer) => viewer.info.stacks[viewer.stack].spacing_mm[0];
     then.go(then.at[0] + Math.round((slices * mm(now)) / mm(then)));
   };
+}
+
+/** Earlier study of the same patient in this folder: the one compared with, else the latest. */
+async function findEarlier(folder) {
+  studies = await (await ask("/api/studies")).json();
+  const own = studies.find((row) => row.folder === folder), { compared } = study?.state ?? {};
+  const isSame = (row) => own.identity[0] && row.date && row.date < own.date && JSON.stringify(row.identity) === JSON.stringify(own.identity);
+  const earlier = studies.filter((row) => row.status !== "refused" && own && isSame(row)).sort(compareBy("date"));
+  return earlier.find((row) => row.date === compared) ?? earlier[0];
 }
 
 function buildTools(info) {
@@ -215,6 +225,21 @@ function buildRows() {
     study.rows[row.id] = { line, name, accept, reject, why, concern, inputs: Object.fromEntries(FIELDS.map((field, n) => [field, kinds[n][1]])) };
     return line;
   }));
+}
+
+/** Values of a lesion as the form has them, under the names of the review file. */
+const valuesOf = (lesion) => ({ pattern: lesion.pattern.id, label: words.patterns[lesion.pattern.id] ?? lesion.pattern.label, depth_class: lesion.depth.class,
+  laterality: lesion.location.laterality, region: lesion.location.region ?? "", max_diameter_mm: lesion.size.max_diameter_mm, mass: lesion.mass.present,
+  mass_mm: lesion.mass.max_diameter_mm });
+
+/** A state of the server with its rows as the table shows them. */
+function unpackState(state) {
+  for (const row of state.rows ?? []) {
+    const { status = "", reason = null, reader, date } = row.review ?? {};
+    Object.assign(row, { status, reason, who: [reader, date].filter(Boolean).join(" "), now: valuesOf(row.now), drafted: valuesOf(row.drafted) });
+    row.group = row.drafted.label;
+  }
+  return state;
 }
 
 /** Shows a state of the server: text, rows, audit. */
@@ -305,6 +330,7 @@ async function change(of, path, method, body) {
   const headers = { "Content-Type": "application/json", "If-Match": of.state.version };
   const answer = await ask(addressOf(of.folder, path), { method, headers, body: JSON.stringify(body) });
   const state = await answer.json();
+  unpackState(state.state ?? state);
   if (of !== study) return null;
   if (answer.ok) { say(""); return state; }
   if (state.state) {

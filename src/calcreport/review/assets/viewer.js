@@ -44,6 +44,30 @@ function outlineOf(mask, slice) {
   return corner[0] < 0 ? null : { path, corner };
 }
 
+/** Leads from LPS mm to (slice, row, column). */
+function inverse(affine) {
+  const [a, b, c] = [0, 1, 2].map((axis) => affine.slice(0, 3).map((row) => row[axis])), origin = affine.slice(0, 3).map((row) => row[3]);
+  const cross = (p, q) => [p[1] * q[2] - p[2] * q[1], p[2] * q[0] - p[0] * q[2], p[0] * q[1] - p[1] * q[0]];
+  const dot = (p, q) => p[0] * q[0] + p[1] * q[1] + p[2] * q[2], size = dot(a, cross(b, c)), rows = [cross(b, c), cross(c, a), cross(a, b)];
+  return (place) => rows.map((row) => dot(row, place.map((value, n) => value - origin[n])) / size);
+}
+
+/** What is drawn over the images for each lesion, by its id, in indices of its stack or film. */
+function shapesOf(info) {
+  const shapes = {};
+  for (const { id, series_instance_uid, shape, location } of info.lesions) {
+    if (!shape) continue;
+    const films = shape.films.map((film, n) => ({ film: info.films.findIndex((other) => other.sop_instance_uid === location.films[n]?.sop_instance_uid),
+      mask: film.mineral, line: [film.longest.start, film.longest.end] })).filter((film) => film.film >= 0);
+    const stack = info.stacks.findIndex((other) => other.series_instance_uid === series_instance_uid);
+    if (stack < 0) { shapes[id] = { films, masks: null, lines: {} }; continue; }
+    const toIndex = inverse(info.stacks[stack].affine), lines = Object.entries({ longest: shape.longest, axial: shape.axial_longest }).filter(([, line]) => line);
+    shapes[id] = { stack, films: [], key_slice: shape.key_slice, masks: [shape.contour, shape.mineral].filter(Boolean),
+      lines: Object.fromEntries(lines.map(([name, line]) => [name, [toIndex(line.start), toIndex(line.end)]])) };
+  }
+  return shapes;
+}
+
 export class Viewer {
   /** `fetchStudy(path)` gives the Response for what lies under the study's address. */
   constructor(root, name, fetchStudy) {
@@ -58,11 +82,12 @@ export class Viewer {
 
   async load(info) {
     this.info = info;
+    this.shapes = shapesOf(info);
     this.isFilm = info.films.length > 0;
     if (info.problem || !(info.stacks.length || info.films.length)) return this.showPictures();
     this.build();
-    await Promise.all(Object.entries(info.shapes).map(async ([id, shape]) => {
-      const packed = shape?.masks ?? shape?.films?.map((film) => film.mask) ?? [];
+    await Promise.all(Object.entries(this.shapes).map(async ([id, shape]) => {
+      const packed = shape.masks ?? shape.films.map((film) => film.mask);
       this.masks[id] = await Promise.all(packed.map(unpack)).catch(() => []);
     }));
     this.draw();
@@ -207,7 +232,7 @@ export class Viewer {
   /** Shows a lesion: its key slice and middle, or the film that shows it best. */
   select(id) {
     this.lesion = id;
-    const shape = this.info?.shapes[id];
+    const shape = this.shapes?.[id];
     if (!this.canvases || !shape) return;
     if (this.isFilm) { if (shape.films.length) this.at[0] = -1, this.go(shape.films[0].film); return; }
     this.stack = shape.stack;
@@ -365,11 +390,11 @@ export class Viewer {
   drawOutlines(frame, index) {
     if (!this.hasOutlines) return;
     const { context, left, top, sx, sy, ratio } = frame;
-    for (const [id, shape] of Object.entries(this.info.shapes)) {
+    for (const [id, shape] of Object.entries(this.shapes)) {
       const isCurrent = id === this.lesion, isRejected = this.hidden.has(id);
       const parts = this.isFilm
-        ? (shape?.films ?? []).flatMap((film, n) => (film.film === index ? [[this.masks[id]?.[n], film.line]] : []))
-        : shape?.stack === this.stack ? (this.masks[id] ?? []).map((mask) => [mask, null]) : [];
+        ? shape.films.flatMap((film, n) => (film.film === index ? [[this.masks[id]?.[n], film.line]] : []))
+        : shape.stack === this.stack ? (this.masks[id] ?? []).map((mask) => [mask, null]) : [];
       context.strokeStyle = context.fillStyle = isRejected ? "#9aa1a8" : isCurrent ? "#ffd84d" : "#52d0e0";
       for (const [mask, line] of parts) {
         const outline = mask && outlineOf(mask, index);
@@ -383,7 +408,7 @@ export class Viewer {
         context.fillText(isRejected ? `${id} rejected` : id, x + 5, y);
         if (line && isCurrent) this.drawLine(frame, line[0], line[1], false);
       }
-      if (isCurrent && !this.isFilm && shape?.stack === this.stack) {
+      if (isCurrent && !this.isFilm && shape.stack === this.stack) {
         for (const [name, [start, end]] of Object.entries(shape.lines)) {
           const isHere = [start, end].every((place) => Math.abs(place[0] - index) <= 0.75);
           const isCrossing = index >= Math.min(start[0], end[0]) - 0.5 && index <= Math.max(start[0], end[0]) + 0.5;
@@ -405,13 +430,13 @@ export class Viewer {
   }
 
   drawFilm() {
-    const { rows, columns, name } = this.info.films[this.at[0]], pixels = this.cache.get(`${this.stack}/${this.at[0]}`);
+    const { rows, columns, view, instance_number } = this.info.films[this.at[0]], pixels = this.cache.get(`${this.stack}/${this.at[0]}`);
     if (!pixels) return;
     const image = this.toImage(rows, columns, (row, column) => row * columns + column, pixels);
     this.frames[0] = this.paint(0, image, [1, 1], [1, 1], [], false);
     this.drawOutlines(this.frames[0], this.at[0]);
     this.shown = this.at[0];
     this.canvases[0].dataset.slice = this.at[0];
-    this.where.textContent = `${name}, film ${this.at[0] + 1} of ${this.count}`;
+    this.where.textContent = `${view ?? `image ${instance_number ?? ""}`}, film ${this.at[0] + 1} of ${this.count}`;
   }
 }
