@@ -9,7 +9,6 @@ from threading import RLock
 from typing import Any, Final
 
 from calcreport.errors import CalcReportError, UsageError
-from calcreport.formats.page.as_html import show_date, show_name
 from calcreport.review.drafts import REPORT_FILE, Draft, Site
 from calcreport.review.images import StudyImages
 from calcreport.study.render import read_bytes
@@ -128,22 +127,11 @@ class Desk:
 
 def _summarise(report: dict[str, Any]) -> dict[str, Any]:
     """Row of the worklist from a report as plain data: hundreds are listed at once, and checked when opened."""
-    study, patient = report["study"], report["study"]["patient"]
-    reviews = [lesion.get("review") for lesion in report["lesions"]]
-    reviews += [entry["lesion"].get("review") for entry in report.get("rejected") or ()]
-    decided = [review for review in reviews if review]
-    who = [" ".join(filter(None, (review.get("reader"), review.get("date")))) for review in decided]
-    has_concern = bool(report["lesions"]) or report["concern"] != "none"
+    lesions = [*report["lesions"], *(entry["lesion"] for entry in report.get("rejected") or ())]
     return {
-        "status": "reported" if reviews else "no_calcification",
-        "title": study["description"] or study.get("body_part") or study["modality"],
-        "patient": " ".join(filter(None, (show_name(patient["name"]), patient["id"]))),
-        "identity": [patient["id"], patient["name"], patient["birth_date"]],
-        "date": show_date(study["study_date"]),
-        "modality": study["modality"],
-        "concern": report["concern"] if has_concern else "",
+        "status": "reported" if lesions else "no_calcification",
+        "study": report["study"],
+        "concern": report["concern"],
         "lesions": len(report["lesions"]),
-        "decided": len(decided),
-        "total": len(reviews),
-        "who": max(who, default=""),
+        "reviews": [lesion.get("review") for lesion in lesions],
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import multiprocessing
+import secrets
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -24,9 +25,8 @@ from calcreport.files.report import MAX_REPORT_BYTES, findings_of_report, report
 from calcreport.files.review import review_from_text
 from calcreport.formats import FILE_NAMES
 from calcreport.formats.characters import to_ascii
-from calcreport.formats.page.as_html import show_date, show_name
 from calcreport.formats.text.plain_text import write_section
-from calcreport.model.report import Lesion, LesionReview, Report
+from calcreport.model.report import Lesion, Report
 from calcreport.model.typed_review import parse_review
 from calcreport.progress import Progress
 from calcreport.study.render import RenderJob, read_bytes, remembered_places, render_files, revise_report
@@ -50,6 +50,10 @@ _OTHER_DRAFT: Final = "review.other_lesion"
 """A review about an earlier draft is shown as what it is, and may be replaced."""
 
 
+Contents = tuple[bytes | None, bytes | None]
+"""Report and review; ``None`` where there is none."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
     """What a site lays over the built-in templates and rules, as for ``render``."""
@@ -71,21 +75,21 @@ class Draft:
         self.lock = RLock()
         self._site = site
         self._templates = templates_of(site.templates)
+        self._name = secrets.token_hex(4)  # a window may outlive the draft it knows
         self._version = 0
         self.load()
 
     def load(self) -> None:
         """Take the study as it lies on disk; decisions that were not finished are dropped."""
-        self._text = read_text(self.path, "DIR", max_bytes=MAX_REPORT_BYTES)
-        self._review = read_bytes(self.path.with_name(REVIEW_FILE))
-        self.report = report_from_text(self._text)
+        self._seen = _contents(self.path)
+        self.report = report_from_text(read_text(self.path, "DIR", max_bytes=MAX_REPORT_BYTES))
         self._ruleset = ruleset_of_report(self._site.rules, self.report)
         self.drafted, _ = restore(self.report, findings_of_report(self.report))
         self.notice = ""
         self.is_blocked = False
         self._finished: dict[str, Any] = {}
-        if self._review is not None:
-            self._take_over(self._review)
+        if self._seen[1] is not None:
+            self._take_over(self._seen[1])
         else:
             self._finished = _recorded(self.report)
         self._decisions = dict(self._finished)
@@ -115,7 +119,7 @@ class Draft:
     @property
     def version(self) -> str:
         """What a change has to name: it is refused when somebody else changed the draft in between."""
-        return str(self._version)
+        return f"{self._name}-{self._version}"
 
     @property
     def is_changed(self) -> bool:
@@ -133,8 +137,7 @@ class Draft:
 
     def is_stale(self) -> bool:
         """Whether report or review on disk are not those that were loaded."""
-        report, review = (read_bytes(self.path.with_name(name)) for name in (REPORT_FILE, REVIEW_FILE))
-        return report != self._text.encode() or review != self._review
+        return _contents(self.path) != self._seen
 
     def decide(self, decisions: Mapping[str, Any]) -> None:
         """Take the decisions about every lesion in place of those before.
@@ -175,7 +178,7 @@ class Draft:
         """All that the page shows of the study, concluded anew where decisions changed."""
         if self._state is None:
             written = self._written()
-            report = self._revise(written) if self._decisions or self._review is not None else self.report
+            report = self._revise(written) if self._decisions or self._seen[1] is not None else self.report
             words = narrate(report, self._templates.statements)
             self._state = {
                 "reader": self.reader or "",
@@ -192,11 +195,7 @@ class Draft:
             "is_changed": self.is_changed,
             "notice": self.notice,
             "is_blocked": self.is_blocked,
-            "title": self.report.study.description or self.report.study.body_part or self.report.study.modality,
-            "patient": " ".join(
-                filter(None, (show_name(self.report.study.patient.name), self.report.study.patient.id))
-            ),
-            "date": show_date(self.report.study.study_date),
+            "study": self.report.study.model_dump(mode="json"),
             "compared": self.report.comparison.date if self.report.comparison else None,
         }
 
@@ -231,9 +230,7 @@ class Draft:
         self.reader, self._state = reader or None, None
         try:
             with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-                outcome = pool.submit(
-                    _finish, self.path, self._site, (self._text, self._review), self._written().text
-                ).result()
+                outcome = pool.submit(_finish, self.path, self._site, self._seen, self._written().text).result()
         except BrokenProcessPool as error:
             msg = "writing was interrupted; the outputs are those from before, and your decisions are kept"
             raise OutputError(msg, code="review.not_finished") from error
@@ -243,9 +240,12 @@ class Draft:
         self.load()
 
 
-def _finish(
-    path: Path, site: Site, seen: tuple[str, bytes | None], review: bytes
-) -> tuple[type[CalcReportError], str, str] | None:
+def _contents(path: Path) -> Contents:
+    """Report and review as they lie on disk."""
+    return read_bytes(path), read_bytes(path.with_name(REVIEW_FILE))
+
+
+def _finish(path: Path, site: Site, seen: Contents, review: bytes) -> tuple[type[CalcReportError], str, str] | None:
     """Write the outputs of one study of which the reader has `seen` report and review.
 
     Returns what an error says, as errors with keywords cross no processes.
@@ -254,7 +254,7 @@ def _finish(
         written = WrittenReview(review=review_from_text(review.decode()), text=review, note=None)
         nothing: dict[str, Any] = {"lesions": {}}  # instead of what lies beside
         job = render_job(path, review=nothing, format="json", templates=site.templates, rules=site.rules)
-        if (job.text, read_bytes(path.with_name(REVIEW_FILE))) != seen:
+        if _contents(path) != seen:
             msg = "the files of this study were changed by somebody else; reload them, and decide again"
             raise UsageError(msg, code="review.changed_on_disk")
         render_files(replace(job, review=written), _silent())
@@ -276,15 +276,12 @@ def _recorded(report: Report) -> dict[str, Any]:
     """Decisions that the report itself records, where no review file does: a rejection is never lost."""
     lesions = (*report.lesions, *(entry.lesion for entry in report.rejected))
     words = {"accepted": "accept", "rejected": "reject"}
+    kept = {lesion.id: lesion.review for lesion in lesions if lesion.review and lesion.review.status in words}
     return {
-        lesion.id: {"decision": words[review.status]} | _plain_record(review)
-        for lesion in lesions
-        if (review := lesion.review) is not None and review.status in words
+        name: {"decision": words[record.status]}
+        | record.model_dump(include={"reason", "reader", "date"}, exclude_none=True)
+        for name, record in kept.items()
     }
-
-
-def _plain_record(review: LesionReview) -> dict[str, Any]:
-    return review.model_dump(include={"reason", "reader", "date"}, exclude_none=True)
 
 
 def _unsigned(verdict: Any) -> Any:  # noqa: ANN401 - as typed

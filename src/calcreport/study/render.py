@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,7 +93,7 @@ def render_files(job: RenderJob, progress: Progress) -> tuple[Report, str]:
             text, files = write_outputs(draft, job.formats, job.templates, on_step=progress.step)
         if job.review is not None:
             files |= {REVIEW_FILE: job.review.text, NOTE_FILE: note_lesions(report, job.review.text)}
-        if job.path is not None and read_bytes(job.path) != job.text.encode():
+        if job.path is not None and (read_bytes(job.path) or b"").removeprefix(BOM_UTF8) != job.text.encode():
             msg = "the report was changed by somebody else while it was rendered; render it again"
             raise UsageError(msg, code="render.changed_meanwhile")
         results.write_study(job.folder.name, files)

@@ -131,8 +131,10 @@ def test_only_our_own_page_with_its_token_is_answered(server, path, headers, sta
 
 def test_the_list_has_every_study_with_its_concern_and_state(server) -> None:
     rows = json.loads(server.ask("/api/studies")[2])
-    assert [(row["decided"], row["total"], row["is_changed"]) for row in rows] == [(0, 1, False)] * 2
-    assert all(row["concern"] and row["patient"] and row["date"] for row in rows)
+    assert [(row["reviews"], row["lesions"], row["is_changed"]) for row in rows] == [([None], 1, False)] * 2
+    assert all(row["concern"] and row["study"]["patient"]["name"] for row in rows)
+    server.change("2.25.1", {"L1": "accept"}, server.desk.draft("2.25.1").version)
+    assert [row["is_changed"] for row in json.loads(server.ask("/api/studies")[2])] == [True, False]
 
 
 def test_a_decision_changes_the_text_and_no_file(server, folder, study) -> None:
@@ -273,6 +275,19 @@ def test_drafts_that_were_not_finished_are_never_dropped(folder, study) -> None:
         server.desk.draft(f"1.2.{number}")
     assert server.desk.draft(study).is_changed
     assert server.desk.unfinished == 1
+
+
+def test_a_window_that_outlived_its_draft_is_refused(server, study) -> None:
+    version = server.desk.draft(study).version
+    server.desk._drafts.clear()  # as when many others were opened meanwhile
+    status, answer = server.change(study, {"L1": "accept"}, version)
+    assert (status, answer["code"]) == (409, "review.changed_meanwhile")
+
+
+def test_a_report_with_a_byte_order_mark_is_not_taken_for_changed(server, folder, study) -> None:
+    path = folder / study / "report.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert server.change(study, {"L1": "accept"}, server.desk.draft(study).version)[0] == 200
 
 
 def test_a_folder_without_reports_and_a_port_in_use_are_named(tmp_path) -> None:

@@ -50,6 +50,24 @@ function reviewOf(row) {
   return `${row.decided === row.total ? "reviewed" : `${row.decided} of ${row.total} decided`}${row.who && `, ${row.who}`}`;
 }
 
+/** Row of the list from what a report says of its study and of the decisions about it. */
+function unpackRow(row) {
+  if (row.status === "refused") return row;
+  const decided = row.reviews.filter(Boolean), who = decided.map((review) => [review.reader, review.date].filter(Boolean).join(" ")).sort();
+  const { patient } = row.study, hasConcern = row.lesions > 0 || row.concern !== "none";
+  return { ...row, ...describe(row.study), identity: [patient.id, patient.name, patient.birth_date], concern: hasConcern ? row.concern : "",
+    total: row.reviews.length, decided: decided.length, who: who.at(-1) ?? "" };
+}
+
+/** Title, patient and date of a study as they are shown. */
+function describe({ description, body_part, modality, patient, study_date }) {
+  const name = (patient.name ?? "").split("=").map((group) => group.split("^").slice(0, 2).filter(Boolean).join(", ")).find(Boolean);
+  const date = /^\d{8}$/.test(study_date ?? "") ? study_date.replace(/(....)(..)(..)/, "$1-$2-$3") : study_date ?? "";
+  return { title: description || body_part || modality, patient: [name, patient.id].filter(Boolean).join(" "), date };
+}
+
+const fetchStudies = async () => (await (await ask("/api/studies")).json()).map(unpackRow);
+
 function compareBy(kind) {
   const text = (value) => (a, b) => value(a).localeCompare(value(b));
   const rank = (row) => CONCERNS.indexOf(row.status === "refused" ? "refused" : row.concern);
@@ -85,7 +103,7 @@ async function showList() {
   $("worklist").hidden = false;
   $("title").textContent = document.title = "Studies to review";
   $("patient").textContent = "";
-  studies = await (await ask("/api/studies")).json();
+  studies = await fetchStudies();
   listStudies();
   $("search").focus();
 }
@@ -109,9 +127,10 @@ async function openStudy(folder) {
   if (state.code) { await showList(); say(`${state.message} [${state.code}]`, true); return; }
   study = { folder, state, decisions: state.decisions, history: [], current: 0, rows: {}, sending: null, waiting: null };
   $("study").hidden = $("to-list").hidden = false;
-  $("title").textContent = state.title;
-  document.title = `${state.title}: review`;
-  $("patient").textContent = [state.patient, state.date].filter(Boolean).join(", ");
+  const { title, patient, date } = describe(state.study);
+  $("title").textContent = title;
+  document.title = `${title}: review`;
+  $("patient").textContent = [patient, date].filter(Boolean).join(", ");
   $("reader").value = state.reader;
   buildRows();
   show(state);
@@ -150,7 +169,7 @@ async function showImages(folder, info) {
 
 /** Earlier study of the same patient in this folder: the one compared with, else the latest. */
 async function findEarlier(folder) {
-  studies = await (await ask("/api/studies")).json();
+  studies = await fetchStudies();
   const own = studies.find((row) => row.folder === folder), { compared } = study?.state ?? {};
   const isSame = (row) => own.identity[0] && row.date && row.date < own.date && JSON.stringify(row.identity) === JSON.stringify(own.identity);
   const earlier = studies.filter((row) => row.status !== "refused" && own && isSame(row)).sort(compareBy("date"));
@@ -504,6 +523,6 @@ async function route() {
 
 words = await (await ask("/api/words")).json();
 window.addEventListener("hashchange", route);
-studies = await (await ask("/api/studies")).json();
+studies = await fetchStudies();
 if (studies.length === 1 && studies[0].status !== "refused" && !location.hash) location.replace(`#/${studies[0].folder}`);
 else await route();
