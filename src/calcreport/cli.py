@@ -29,6 +29,7 @@ from calcreport.commands.options import (
     add_phantom,
     add_render,
     add_retry,
+    add_review,
     add_rules,
     add_schema,
     add_status,
@@ -105,6 +106,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         ("analyze", "find, measure and report calcification on the CT studies under the paths", add_analyze, _analyze),
         ("cohort", "thousands of studies: resumable, with tables and a quality page", add_cohort, _cohort),
         ("render", "every output again from an edited or reviewed report, without a new analysis", add_render, _render),
+        ("review", "read, accept, reject and correct results on a page on this machine", add_review, _review),
         ("decide", "the same report from findings typed by a reader, without images", add_decide, _printing("decide")),
         (
             "rules",
@@ -196,6 +198,14 @@ def _render(options: argparse.Namespace, progress: Progress) -> int:
     names = ("review", "out", "format", "templates", "rules")
     job = render_job(Path(options.report), places=options.study, **{name: getattr(options, name) for name in names})
     return _print(render_files(job, progress)[1])
+
+
+def _review(options: argparse.Namespace, progress: Progress) -> int:
+    from calcreport.commands.review import run
+
+    os.umask(os.umask(0o077) | 0o077)  # results name a patient: readable by their owner only
+    run(options, progress, _print)
+    return EXIT_DONE
 
 
 def _hook(options: argparse.Namespace, progress: Progress) -> int:

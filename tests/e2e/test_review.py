@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import shutil
 from pathlib import Path
@@ -87,6 +88,15 @@ def flat(study: Path) -> str:
     return " ".join((study / "report_full.txt").read_text().split())
 
 
+def audit(study: Path) -> str:
+    """Decisions of the reader, in one line: they stand on the page, and in no text that is signed."""
+    page = " ".join(html.unescape((study / "report.html").read_text()).split())
+    for text in (flat(study), pasted(study)):
+        assert "instead of" not in text
+        assert "by the reader:" not in text
+    return page
+
+
 def pasted(study: Path) -> str:
     """The one-screen section, in one line."""
     return " ".join((study / "report.txt").read_text().split())
@@ -155,6 +165,30 @@ def test_the_layer_of_a_contoured_lesion_is_that_of_its_mass(review, run) -> Non
     assert take_back(run, study) == drafted
 
 
+# --- the place ----------------------------------------------------------------------------------------------------
+
+
+def test_a_corrected_region_reaches_rules_and_text_and_can_be_taken_back(run, folder) -> None:
+    study = folder(CT)
+    before = read(study)
+    (study / "review.yaml").write_text(
+        "{reader: A, date: 2026-01-02, lesions: {L1: {region: Neck, reader: B, date: 2026-01-01}}}\n"
+    )
+    assert run("render", study / "report.json", "--format", FORMATS).returncode == 0
+    report = read(study)
+    (lesion,) = report.lesions
+    assert (lesion.location.region, lesion.location.region_source) == ("neck", "reader")
+    assert lesion.review is not None
+    assert (lesion.review.reader, lesion.review.date) == ("B", "2026-01-01")
+    assert report.findings is not None
+    assert report.findings["lesions"][0]["location"]["region"] == "neck"
+    assert "right neck" in pasted(study)
+    assert "calf" not in findings(pasted(study)).lower()
+    assert "Corrected by B (2026-01-01): region neck instead of calf" in audit(study)
+    assert take_back(run, study) == before.lesions[0]
+    assert read(study).findings == before.findings
+
+
 # --- the mass -----------------------------------------------------------------------------------------------------
 
 
@@ -162,7 +196,7 @@ def test_a_denied_mass_is_the_readers_word_and_its_contour_is_drawn_no_more(revi
     study, drafted, lesion, text = review("contour", "{mass: {present: no}}")
     assert "No soft-tissue mass (by the reader)" in text
     assert "clinician" not in findings(text) + findings(pasted(study))
-    assert "Corrected by the reader: soft-tissue mass absent instead of present." in text
+    assert "Corrected by the reader: soft-tissue mass absent instead of present." in audit(study)
     assert "reader contour" not in text + pasted(study)
     assert lesion.shape is not None
     assert lesion.shape.contour is None
@@ -173,11 +207,11 @@ def test_a_denied_mass_is_the_readers_word_and_its_contour_is_drawn_no_more(revi
 
 
 def test_a_mass_by_the_reader_is_told_as_such(review) -> None:
-    _, _, lesion, text = review("bare_contour", "{mass: {present: yes, max_diameter_mm: 80}}")
+    study, _, lesion, text = review("bare_contour", "{mass: {present: yes, max_diameter_mm: 80}}")
     assert lesion.mass.source == "clinician"  # the contract knows no other word
     assert "Mass, longest dimension 8.0 cm (by the reader)" in text
     assert "No mineral above threshold" in text
-    assert "longest dimension of the mass 8.0 cm instead of 2.2 cm" in text
+    assert "longest dimension of the mass 8.0 cm instead of 2.2 cm" in audit(study)
 
 
 @pytest.mark.parametrize("present", ["no", "unknown"])
@@ -195,24 +229,24 @@ def test_a_contour_without_mineral_and_without_mass_is_refused(run, folder, pres
 
 
 def test_scores_of_the_draft_do_not_stand_beside_the_readers_pattern(review, run) -> None:
-    study, drafted, lesion, text = review(LUMP, "{pattern: P05}")
+    study, drafted, lesion, _ = review(LUMP, "{pattern: P05}")
     assert drafted.pattern.scores
     assert (lesion.pattern.scores, lesion.pattern.features) == ({}, {})
     page = (study / "report.html").read_text()
     assert f"<td>{drafted.pattern.id}</td>" not in page
-    assert f"pattern P05 (zonal peripheral rim in muscle) instead of {drafted.pattern.id}" in text
+    assert f"pattern P05 (zonal peripheral rim in muscle) instead of {drafted.pattern.id}" in audit(study)
     assert take_back(run, study) == drafted
 
 
 @pytest.mark.parametrize("pattern", ["{id: P05, confidence: low}", "{confidence: low}"])
 def test_how_sure_a_pattern_is_can_be_corrected(review, run, pattern) -> None:
-    study, drafted, lesion, text = review(CT, f"{{pattern: {pattern}}}")
+    study, drafted, lesion, _ = review(CT, f"{{pattern: {pattern}}}")
     assert drafted.pattern.id == "P05"
     assert drafted.pattern.confidence != "low"
     assert lesion.pattern == drafted.pattern.model_copy(update={"confidence": "low"})
     assert lesion.review is not None
     assert lesion.review.status == "corrected"
-    assert f"pattern with low instead of {drafted.pattern.confidence} confidence" in text
+    assert f"pattern with low instead of {drafted.pattern.confidence} confidence" in audit(study)
     assert take_back(run, study) == drafted
 
 
@@ -246,9 +280,9 @@ def test_a_readers_length_of_films_takes_the_place_of_the_longest_one(review, an
 
 
 def test_a_readers_mass_is_told_beside_what_films_show(review) -> None:
-    text = findings(review(FILMS, "{mass: {present: yes, max_diameter_mm: 70}}")[-1])
-    assert "Mass, longest dimension 7.0 cm (by the reader). Projected 4.4 x 3.1 cm (AP)" in text
-    assert "soft-tissue mass present instead of not determined" in text
+    study, *_, text = review(FILMS, "{mass: {present: yes, max_diameter_mm: 70}}")
+    assert "Mass, longest dimension 7.0 cm (by the reader). Projected 4.4 x 3.1 cm (AP)" in findings(text)
+    assert "soft-tissue mass present instead of not determined" in audit(study)
 
 
 def test_what_films_show_longer_than_the_reader_says_is_left_out(review) -> None:
@@ -278,7 +312,7 @@ def test_a_length_edited_by_hand_counts_as_a_readers(run, folder) -> None:
     assert report.findings is not None
     assert report.findings["lesions"][0]["size"]["is_by_reader"] is True
     text = flat(study)
-    assert "longest dimension of the mineral 8.0 cm instead of 3.4 cm" in text
+    assert "longest dimension of the mineral 8.0 cm instead of 3.4 cm" in audit(study)
     assert "AP x TR x CC" not in findings(text) + findings(pasted(study))
     # a review laid over it later does not take the edit back, and the drafted length typed again does
     (study / "review.yaml").write_text("lesions: {L1: {depth_class: subcutaneous}}\n")

@@ -136,6 +136,18 @@ def _shard(text: str) -> tuple[int, int]:
     return int(numbers[1]), int(numbers[2])
 
 
+def add_review(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``review``."""
+    add = parser.add_argument
+    add("folder", metavar="DIR", help="results folder of analyze, or the folder of one study in it")
+    add("--port", type=int, default=0, metavar="N", help="port on this machine (default: any that is free)")
+    add("--no-browser", action="store_true", help="print the address, and open no browser")
+    add("--reader", metavar="NAME", help="who decides, as it should stand in the audit")
+    add("--rules", metavar="PATH", help=RULES_HELP)
+    add("--templates", metavar="DIR", help="a site's own templates; a file there replaces the built-in one of its name")
+    add("--quiet", action="store_true", help="print the address, and nothing else but errors")
+
+
 def add_hook(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``hook``."""
     add = parser.add_argument

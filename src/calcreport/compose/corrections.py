@@ -24,9 +24,14 @@ def correct(lesion: Lesion, verdict: LesionVerdict) -> Lesion:
     update: dict[str, Record | None] = {}
     if verdict.pattern is not None:
         update["pattern"] = _pattern_of(lesion.pattern, verdict)
-    if verdict.laterality not in {None, lesion.location.laterality}:
-        side = {"laterality": verdict.laterality, "laterality_source": "reader"}
-        update["location"] = lesion.location.model_copy(update=side)
+    place = {
+        name: value
+        for name in ("laterality", "region")
+        if (value := getattr(verdict, name)) not in {None, getattr(lesion.location, name)}
+    }
+    if place:
+        sources = {f"{name}_source": "reader" for name in place}
+        update["location"] = lesion.location.model_copy(update=place | sources)
     if verdict.max_diameter_mm not in {None, lesion.size.max_diameter_mm}:
         update["size"] = _size_of(lesion.size, verdict)
     if verdict.mass is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable, Sequence
+
 from calcreport.compose.corrections import correct, list_changes, undo
 from calcreport.compose.edits import edits_of, mark_edits
 from calcreport.errors import ClinicalError, UsageError
@@ -23,15 +25,20 @@ def restore(report: Report, rule_findings: Findings) -> tuple[Report, Findings]:
     findings = {lesion.id: lesion for lesion in rule_findings.lesions} | {
         entry.lesion.id: LesionFinding.model_validate(entry.finding) for entry in report.rejected
     }
-    if any(lesion.id not in findings for lesion in report.lesions):
-        msg = "the report names a lesion that was never measured; take the original report"
-        raise UsageError(msg, code="render.unknown_lesion")
+    refuse_unknown(report.lesions, findings)
     lesions = sorted((*report.lesions, *(entry.lesion for entry in report.rejected)), key=_place)
     drafted = tuple(_without_review(mark_edits(lesion, findings[lesion.id])) for lesion in lesions)
     return (
         report.model_copy(update={"lesions": drafted, "rejected": ()}),
         rule_findings.model_copy(update={"lesions": tuple(findings[lesion.id] for lesion in drafted)}),
     )
+
+
+def refuse_unknown(lesions: Iterable[Lesion], known: Container[str | None]) -> None:
+    """Refuse lesions without a finding among the ids `known`: `UsageError` ``render.unknown_lesion``."""
+    if any(lesion.id not in known for lesion in lesions):
+        msg = "the report names a lesion that was never measured; take the original report"
+        raise UsageError(msg, code="render.unknown_lesion")
 
 
 def apply_review(report: Report, rule_findings: Findings, review: Review) -> tuple[Report, Findings]:
@@ -41,20 +48,10 @@ def apply_review(report: Report, rule_findings: Findings, review: Review) -> tup
     when one lesion is named by its id and by its tracking UID.
     """
     verdicts = _match(report, review)
-    lesions: list[Lesion] = []
-    kept: list[LesionFinding] = []
-    rejected: list[RejectedLesion] = []
-    for lesion, finding in zip(report.lesions, rule_findings.lesions, strict=True):
-        verdict = verdicts.get(lesion.id)
-        judged = lesion if verdict is None else _judge(lesion, verdict, review)
-        if verdict is not None and verdict.decision == "reject":
-            dumped = finding.model_dump(mode="json", exclude_defaults=True)
-            rejected.append(RejectedLesion(lesion=judged, finding=dumped))
-        else:
-            lesions.append(judged)
-            kept.append(finding)
-    facts = report.model_copy(update={"lesions": tuple(lesions), "rejected": tuple(rejected)})
-    return facts, rule_findings.model_copy(update={"lesions": tuple(kept)})
+    judged = [
+        _judge(lesion, verdicts[lesion.id], review) if lesion.id in verdicts else lesion for lesion in report.lesions
+    ]
+    return _set_apart(report, rule_findings, judged)
 
 
 def set_rejected_apart(report: Report, rule_findings: Findings) -> tuple[Report, Findings]:
@@ -66,19 +63,21 @@ def set_rejected_apart(report: Report, rule_findings: Findings) -> tuple[Report,
     edited = tuple(
         mark_edits(lesion, findings[lesion.id]) if lesion.id in findings else lesion for lesion in report.lesions
     )
-    report = report.model_copy(update={"lesions": edited})
-    rejected = {lesion.id: lesion for lesion in edited if lesion.review and lesion.review.status == "rejected"}
-    if not rejected:
-        return report, rule_findings
+    return _set_apart(report, rule_findings, edited)
+
+
+def _set_apart(report: Report, rule_findings: Findings, lesions: Sequence[Lesion]) -> tuple[Report, Findings]:
+    """Put the lesions whose `review` says rejected where rejected ones are kept, each with its finding."""
+    rejected = {lesion.id: lesion for lesion in lesions if lesion.review and lesion.review.status == "rejected"}
+    findings = rule_findings.lesions
     apart = tuple(
         RejectedLesion(lesion=rejected[finding.id], finding=finding.model_dump(mode="json", exclude_defaults=True))
-        for finding in rule_findings.lesions
+        for finding in findings
         if finding.id in rejected
     )
-    lesions = tuple(lesion for lesion in report.lesions if lesion.id not in rejected)
-    kept = tuple(finding for finding in rule_findings.lesions if finding.id not in rejected)
-    facts = report.model_copy(update={"lesions": lesions, "rejected": (*report.rejected, *apart)})
-    return facts, rule_findings.model_copy(update={"lesions": kept})
+    kept = tuple(lesion for lesion in lesions if lesion.id not in rejected)
+    facts = report.model_copy(update={"lesions": kept, "rejected": (*report.rejected, *apart)})
+    return facts, rule_findings.model_copy(update={"lesions": tuple(f for f in findings if f.id not in rejected)})
 
 
 def refresh(report: Report, rule_findings: Findings, statements: Statements) -> Findings:
@@ -153,11 +152,12 @@ def _judge(lesion: Lesion, verdict: LesionVerdict, review: Review) -> Lesion:
         for change in list_changes(undo(lesion), corrected)
     )
     status = "rejected" if verdict.decision == "reject" else "corrected" if changes else "accepted"
+    day = verdict.date or (review.date if verdict.reader is None else None)
     record = LesionReview(
         status=status,
         reason=verdict.reason,
-        reader=review.reader,
-        date=review.date.isoformat() if review.date else None,
+        reader=verdict.reader or review.reader,
+        date=day.isoformat() if day else None,
         changes=changes,
     )
     return corrected.model_copy(update={"review": record})

@@ -6,7 +6,7 @@ Nothing is measured on doubtful geometry or densities: `read_ct` and `read_film`
 from __future__ import annotations
 
 from calcreport.dicom.codes import CODES
-from calcreport.dicom.ct.read import CtSeries, read_ct
+from calcreport.dicom.ct.read import CtSeries, CtStack, read_ct
 from calcreport.dicom.discover import discover
 from calcreport.dicom.film.read import read_film
 from calcreport.dicom.header.film_header import FilmHeader
@@ -16,6 +16,7 @@ from calcreport.dicom.series import Discovery, FilmRanking, SeriesFiles, SeriesR
 __all__ = [
     "CODES",
     "CtSeries",
+    "CtStack",
     "Discovery",
     "FilmHeader",
     "FilmRanking",

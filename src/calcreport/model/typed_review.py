@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from calcreport.model.answers import Answer, Day, Length, Side, as_word
+from calcreport.model.answers import Answer, Day, Length, Side, Word, as_word
 from calcreport.model.findings import FindingPattern
 from calcreport.model.terms import DepthClass, Record, YesNo
 from calcreport.model.typed_mistakes import checked, spell_path
@@ -50,14 +50,18 @@ class LesionVerdict(Record):
     pattern: Annotated[FindingPattern | None, _as_entry("id")] = None
     depth_class: Annotated[DepthClass, BeforeValidator(as_word)] | None = None
     laterality: Side | None = None
+    region: Annotated[Word, Field(min_length=1)] | None = None
     max_diameter_mm: Extent = None
     """Longest dimension of the mineral."""
     mass: TypedMass | None = None
+    reader: Line | None = None
+    date: Day | None = None
+    """Who decided, and when, where it is not the reader of the whole review."""
 
     @property
     def has_values(self) -> bool:
         """Whether the reader replaced anything."""
-        given = (self.pattern, self.depth_class, self.laterality, self.max_diameter_mm, self.mass)
+        given = (self.pattern, self.depth_class, self.laterality, self.region, self.max_diameter_mm, self.mass)
         return any(value is not None for value in given)
 
 

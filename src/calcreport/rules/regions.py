@@ -12,6 +12,8 @@ from calcreport.resources import packaged_text
 _TABLE: Final[dict[str, dict[str, list[Any]]]] = tomllib.loads(packaged_text("rules/regions.toml"))
 """Words of areas, groups of areas, neighbours."""
 _AREAS, _GROUPS = _TABLE["areas"], _TABLE["groups"]  # words of each area; areas of each group
+REGIONS: Final = tuple(words[0] for words in _AREAS.values())
+"""One word for each area, for a reader to choose from."""
 
 _WORDS: Final = tuple(
     sorted(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +48,8 @@ class RenderJob:
     """Where the images are; needed by `render_files`."""
     formats: tuple[str, ...] = ()
     """Every format that is written."""
+    asks: bool = True
+    """Whether the report says what other answers would change; see `bring_up_to_date`."""
 
 
 def revise_report(job: RenderJob, progress: Progress) -> Report:
@@ -58,6 +61,7 @@ def revise_report(job: RenderJob, progress: Progress) -> Report:
         statements=job.templates.statements,
         software=job.software,
         created=job.created,
+        asks=job.asks,
     )
     if is_concluded_anew:
         progress.line("facts or answers were changed: flags, impression and recommendations were concluded anew")
@@ -81,7 +85,7 @@ def render_files(job: RenderJob, progress: Progress) -> tuple[Report, str]:
     progress.step("looking for the images")
     try:
         with discover([Path(place) for place in job.places], settings=settings, on_progress=lambda _: None) as found:
-            study = _find(found.studies, report)
+            study = find_study(found.studies, report)
             _refuse_other_patient(study, report)
             progress.step("reading")
             evidence, order = evidence_of_report(report, study, settings)
@@ -90,7 +94,7 @@ def render_files(job: RenderJob, progress: Progress) -> tuple[Report, str]:
             text, files = write_outputs(draft, job.formats, job.templates, on_step=progress.step)
         if job.review is not None:
             files |= {REVIEW_FILE: job.review.text, NOTE_FILE: note_lesions(report, job.review.text)}
-        if job.path is not None and read_bytes(job.path) != job.text.encode():
+        if job.path is not None and (read_bytes(job.path) or b"").removeprefix(BOM_UTF8) != job.text.encode():
             msg = "the report was changed by somebody else while it was rendered; render it again"
             raise UsageError(msg, code="render.changed_meanwhile")
         files |= carry_record(results, job.folder.name, report, files)
@@ -132,7 +136,8 @@ def remembered_places(folder: Path) -> tuple[str, ...]:
     return tuple(known)
 
 
-def _find(studies: Sequence[StudyFiles], report: Report) -> StudyFiles:
+def find_study(studies: Sequence[StudyFiles], report: Report) -> StudyFiles:
+    """Find the study of a report among those discovered; `InputError` ``render.other_study``."""
     for study in studies:
         if study.study.study_instance_uid == report.study.study_instance_uid:
             return study

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from calcreport.compose.lesions import measured_facts
-from calcreport.dicom import StudyFiles, rank_ct_series, rank_films, read_ct
-from calcreport.dicom.ct.read import CtSeries
+from calcreport.dicom import CtStack, StudyFiles, rank_ct_series, rank_films, read_ct
 from calcreport.dicom.series import SeriesFiles
 from calcreport.errors import InputError
 from calcreport.formats.dicom.damage import damaged_shape, other_images
@@ -19,6 +18,7 @@ from calcreport.model.film import (
     ProjectedLesion,
     Shadow,
 )
+from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import CtVolume
 from calcreport.model.lesion import CtFindings, MeasuredLesion, Segment, VoxelMask
 from calcreport.model.report import FilmTechnique, Lesion, Report, SeriesEntry, Thresholds
@@ -44,8 +44,8 @@ def evidence_of_report(
     order = tuple(range(len(report.lesions)))
     if report.technique is not None and report.technique.films:
         return _films(report, study, settings, report.technique.films), order
-    read = _read_series(report, study, settings)
-    volumes = tuple(ct.volume for ct, _ in read)
+    found = [series for _, series in measured_stacks(report, study, settings)]
+    volumes = tuple(read_ct(series, settings=settings).volume for series in found)
     lesions = tuple(_measured(lesion, volumes) for lesion in report.lesions)
     projections = [volume.hu.max(axis=1) for volume in volumes]
     limits = report.technique.threshold_hu if report.technique else None
@@ -58,41 +58,44 @@ def evidence_of_report(
         notes=(),
         maximum_intensity_hu=projections[0],
     )
-    return ct_evidence(findings, volumes, projections, [series for _, series in read]), order
+    return ct_evidence(findings, volumes, projections, found), order
 
 
-def _read_series(report: Report, study: StudyFiles, settings: ReadingSettings) -> list[tuple[CtSeries, SeriesFiles]]:
-    """Read the measured stack of each measured series: the stack with the geometry in the report."""
+def measured_stacks(report: Report, study: StudyFiles, settings: ReadingSettings) -> list[tuple[CtStack, SeriesFiles]]:
+    """Find the measured stack of each measured series: the stack with the geometry in the report; no pixel is read.
+
+    Raises `InputError` when one cannot be read any more; `UsageError` ``render.other_images``.
+    """
     entries = [entry for entry in report.series if entry.status == "analysed" and entry.geometry]
     if not entries:
         raise other_images()
     candidates = rank_ct_series(study).candidates
-    return [_read_stack(entry, candidates, settings) for entry in entries]
+    return [_find_stack(entry, candidates, settings) for entry in entries]
 
 
-def _read_stack(
+def _find_stack(
     entry: SeriesEntry, candidates: tuple[SeriesFiles, ...], settings: ReadingSettings
-) -> tuple[CtSeries, SeriesFiles]:
+) -> tuple[CtStack, SeriesFiles]:
     failure: InputError | None = None
     for series in candidates:
         if series.uid != entry.series_instance_uid:
             continue
         try:
-            ct = read_ct(series, settings=settings)
+            stack = CtStack(series, settings=settings)
         except InputError as error:
             failure = error
             continue
-        if _is_same(ct, entry):
-            return ct, series
+        if _is_same(stack.geometry, entry):
+            return stack, series
     raise failure or other_images()
 
 
-def _is_same(ct: CtSeries, entry: SeriesEntry) -> bool:
+def _is_same(found: VolumeGeometry, entry: SeriesEntry) -> bool:
     recorded = entry.geometry
     return (
         recorded is not None
-        and recorded.shape == ct.geometry.shape
-        and bool(np.allclose(recorded.affine_lps_mm, ct.geometry.affine_lps_mm, rtol=0, atol=_PLACE_TOLERANCE))
+        and recorded.shape == found.shape
+        and bool(np.allclose(recorded.affine_lps_mm, found.affine, rtol=0, atol=_PLACE_TOLERANCE))
     )
 
 

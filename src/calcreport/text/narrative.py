@@ -57,6 +57,8 @@ class LesionText:
     """Side, region, compartment, depth, with the image reference."""
     sentences: tuple[str, ...]
     """Size, density, pattern, relation to bone, the mass; empty for a lesion described in one line."""
+    review: str
+    """What a reader decided; for the audit, never for the text that is signed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +72,7 @@ class Narrative:
     comparison: tuple[str, ...]
     lesions: tuple[LesionText, ...]
     rejected: tuple[RejectedText, ...]
-    """Lesions of the draft that a reader rejected."""
+    """Lesions of the draft that a reader rejected; for the audit, as `LesionText.review`."""
     other: tuple[str, ...]
     flags: tuple[FlagText, ...]
     impression: tuple[str, ...]
@@ -171,6 +173,7 @@ def _describe_lesion(report: Report, number: int, statements: Statements) -> Les
         title=statements.say("findings.lesion", number=number, id=lesion.id),
         place=f"{place} {reference}".strip(),
         sentences=sentences,
+        review=as_sentence(say_review(lesion, statements, lengths_of(report))),
     )
 
 
@@ -209,7 +212,6 @@ def _describe_in_full(report: Report, lesion: Lesion, statements: Statements) ->
         *measured,
         describe_growth(lesion.growth, statements, lengths),
         *_notes_not_concluded(report, lesion),
-        say_review(lesion, statements, lengths),
     ]
 
 

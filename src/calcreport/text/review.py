@@ -18,6 +18,7 @@ _STATED: Final = (
     "pattern.confidence",
     "depth.class",
     "location.laterality",
+    "location.region",
     "size.max_diameter_mm",
     "mass.present",
     "mass.max_diameter_mm",
@@ -34,7 +35,7 @@ def say_review(lesion: Lesion, statements: Statements, lengths: Lengths) -> str:
     if review is None:
         return ""
     reader = _name_reader(review, statements)
-    changes = [_say_change(change, statements, lengths) for change in _list_stated(review)]
+    changes = say_changes(review, statements, lengths)
     if review.status == "accepted" or not changes:
         return statements.say("review.accepted", reader=reader)
     corrected = statements.say("review.corrected", reader=reader, changes=statements.join(changes))
@@ -72,12 +73,8 @@ def say_rejected(rejected: RejectedLesion, statements: Statements, lengths: Leng
 
 
 def say_nothing_accepted(report: Report, statements: Statements) -> str:
-    """Say that every finding of the draft was rejected; empty when none was, or some stay."""
-    if report.lesions or not report.rejected:
-        return ""
-    return statements.say(
-        "review.nothing_accepted", ids=statements.join([entry.lesion.id for entry in report.rejected])
-    )
+    """Say that nothing is reported where every finding was rejected; empty when none was, or some stay."""
+    return "" if report.lesions or not report.rejected else statements.say("review.nothing_accepted")
 
 
 def _name_reader(review: LesionReview, statements: Statements) -> str:
@@ -93,6 +90,11 @@ def is_by_reader(lesion: Lesion, field: str) -> bool:
 def longest_film(lesion: Lesion) -> FilmPlace:
     """Radiograph on which a lesion was measured longest: a reader's length replaces the length on it."""
     return max(lesion.location.films, key=lambda place: (place.max_diameter_mm or 0.0, place.max_diameter_px))
+
+
+def say_changes(review: LesionReview, statements: Statements, lengths: Lengths) -> list[str]:
+    """Say which values a reader replaced, each with the value before."""
+    return [_say_change(change, statements, lengths) for change in _list_stated(review)]
 
 
 def _list_stated(review: LesionReview) -> list[ReviewChange]:

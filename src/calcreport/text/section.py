@@ -277,7 +277,7 @@ def _mass(report: Report, lesion: Lesion, statements: Statements) -> str:
         return statements.say("section.mass", **fields)
     if mass.present is not YesNo.YES:
         return ""
-    source = "reader" if is_by_reader(lesion, "mass.source") else mass.source
+    source = "none" if is_by_reader(lesion, "mass.source") else mass.source  # who signs is the reader
     length = "" if mass.max_diameter_mm is None else lengths_of(report).spell(mass.max_diameter_mm)
     if mass.is_minimum and length:
         length = statements.say("measure.at_least", length=length)

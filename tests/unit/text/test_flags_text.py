@@ -31,12 +31,12 @@ def test_without_anything_to_assess_it_says_so() -> None:
 
 
 def test_what_was_rejected_is_not_called_absent() -> None:
-    assert line(is_rejected=True) == "Not assessed; every finding of the draft was rejected."
+    assert line(is_rejected=True) == "Not assessed; no lesion is reported."
 
 
 @pytest.mark.parametrize("is_rejected", [False, True])
 def test_a_reported_lump_is_told(*, is_rejected: bool) -> None:
     said = line(reported=("size", "growth"), is_rejected=is_rejected)
     assert said.startswith("Present by the clinical information: size >5 cm and rapid growth. ")
-    assert said.endswith("rejected." if is_rejected else "there is no calcification to assess.")
+    assert said.endswith("no lesion is reported." if is_rejected else "there is no calcification to assess.")
     assert "Not applicable" not in said

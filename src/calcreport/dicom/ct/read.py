@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
@@ -48,24 +48,15 @@ def read_ct(series: SeriesFiles, *, settings: ReadingSettings) -> CtSeries:
     Raises `InputError` with a code of `calcreport.dicom.codes.CODES`: nothing is measured on doubtful geometry or
     densities.
     """
-    code = series.problem or refusal_code(series)
-    if code:
-        raise problem(code, series.stack)
-    _check_lossy(series)
-    planes, geometry = order_and_place(series.planes)
-    if np.prod(geometry.shape, dtype=np.float64) > settings.max_volume_voxels:
-        raise problem("pixel.too_large", " x ".join(map(str, geometry.shape)))
-    scales = [scale_of(plane) for plane in planes]
-    _count, rows, columns = geometry.shape
-    for plane in planes:
-        check_length(plane.image, rows=rows, columns=columns)
-    hu, sample = _read_all(planes, scales, geometry.shape)
+    stack = CtStack(series, settings=settings)
+    planes, geometry = stack.planes, stack.geometry
+    hu, sample = _read_all(stack)
     notes = (*series.notes, *notes_of(planes, geometry), *plausibility.check(sample))
     volume = CtVolume(
         hu=hu,
         geometry=geometry,
         slices=tuple(map(_reference, planes)),
-        ceiling_hu=_ceiling(scales, hu),
+        ceiling_hu=_ceiling(stack.scales, hu),
         series_instance_uid=series.uid,
         frame_of_reference_uid=None if has_frame_per_image(planes) else planes[0].image.frame_of_reference_uid,
     )
@@ -75,6 +66,42 @@ def read_ct(series: SeriesFiles, *, settings: ReadingSettings) -> CtSeries:
         geometry=report_geometry(geometry),
         notes=notes,
     )
+
+
+class CtStack:
+    """A candidate of `rank_ct_series` in order and in place, checked, its slices read one at a time when asked for.
+
+    `planes`, `scales`: one entry a slice, in slice order. `geometry`: position of every voxel centre.
+    """
+
+    def __init__(self, series: SeriesFiles, *, settings: ReadingSettings) -> None:
+        code = series.problem or refusal_code(series)
+        if code:
+            raise problem(code, series.stack)
+        _check_lossy(series)
+        self.planes, self.geometry = order_and_place(series.planes)
+        if np.prod(self.geometry.shape, dtype=np.float64) > settings.max_volume_voxels:
+            raise problem("pixel.too_large", " x ".join(map(str, self.geometry.shape)))
+        self.scales = [scale_of(plane) for plane in self.planes]
+        _count, rows, columns = self.geometry.shape
+        for plane in self.planes:
+            check_length(plane.image, rows=rows, columns=columns)
+        self._frames: dict[int, tuple[Frame, ...]] = {}
+
+    def fill_slice(self, index: int, out: NDArray[np.int16]) -> NDArray[np.float32]:
+        """Read one slice in HU into `out`, shape ``(rows, columns)``, contiguous; returns the sample of `to_hu`."""
+        plane = self.planes[index]
+        fill_raw(plane.image, self._frame(plane), plane.frame or 1, out)
+        return to_hu(out, self.scales[index])
+
+    def _frame(self, plane: Plane) -> Frame | None:
+        """Fragments of a slice; ``None`` where pixels are native."""
+        image: ImageHeader = plane.image
+        if image.pixels.transfer_syntax in tags.NATIVE:
+            return None
+        if id(image) not in self._frames:
+            self._frames[id(image)] = frames_of(image)
+        return self._frames[id(image)][(plane.frame or 1) - 1]
 
 
 def report_geometry(geometry: VolumeGeometry) -> SeriesGeometry:
@@ -101,36 +128,16 @@ def _reference(plane: Plane) -> SliceReference:
     return SliceReference(sop_instance_uid=image.instance_uid, instance_number=image.instance_number, frame=plane.frame)
 
 
-def _read_all(
-    planes: Sequence[Plane], scales: Sequence[Scale], shape: tuple[int, int, int]
-) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
+def _read_all(stack: CtStack) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
     """All slices in HU, shape ``(slices, rows, columns)``, and a sample of unclipped HU, shape ``(n,)``."""
-    frames = list(_frames(planes))
-    hu = np.empty(shape, dtype=np.int16)
+    hu = np.empty(stack.geometry.shape, dtype=np.int16)
 
     def read_some(start: int) -> NDArray[np.float32]:
-        samples = []
-        for i in range(start, min(start + _CHUNK, len(planes))):
-            fill_raw(planes[i].image, frames[i], planes[i].frame or 1, hu[i])
-            samples.append(to_hu(hu[i], scales[i]))
-        return np.concatenate(samples)
+        return np.concatenate([stack.fill_slice(i, hu[i]) for i in range(start, min(start + _CHUNK, len(hu)))])
 
     with ThreadPoolExecutor(_THREADS) as pool:
-        parts = list(pool.map(read_some, range(0, len(planes), _CHUNK)))
+        parts = list(pool.map(read_some, range(0, len(hu), _CHUNK)))
     return hu, np.concatenate(parts)
-
-
-def _frames(planes: Sequence[Plane]) -> Iterator[Frame | None]:
-    """Fragments of each slice; ``None`` where pixels are native."""
-    known: dict[int, tuple[Frame, ...]] = {}
-    for plane in planes:
-        image: ImageHeader = plane.image
-        if image.pixels.transfer_syntax in tags.NATIVE:
-            yield None
-            continue
-        if id(image) not in known:
-            known[id(image)] = frames_of(image)
-        yield known[id(image)][(plane.frame or 1) - 1]
 
 
 def _ceiling(scales: Sequence[Scale], hu: NDArray[np.int16]) -> int | None:

@@ -198,10 +198,11 @@ def sections(report: Report, statements: Statements, section: str) -> Iterator[t
     """Name and text of every section; 7-bit ASCII, an empty one is left out, `section` is the report section."""
     words = narrate(report, statements)
     told = (
-        (codes.FINDINGS, [*_lesions(words), *(entry.sentence for entry in words.rejected), *words.other]),
+        (codes.FINDINGS, [*_lesions(words), *words.other]),
         (codes.IMPRESSIONS, _number(words.impression)),
         (codes.RECOMMENDATIONS, [*_number(words.recommendations), words.communication]),
         (codes.LIMITATIONS, [*words.limitations, words.draft]),
+        (codes.REVIEW_AUDIT, _audit(words)),
     )
     for name, lines in told:
         text = _LINE_BREAK.join(to_ascii(line) for line in lines if line)
@@ -214,6 +215,12 @@ def _lesions(words: Narrative) -> Iterator[str]:
     for lesion in words.lesions:
         yield f"{lesion.title}: {lesion.place}"
         yield " ".join(lesion.sentences)
+
+
+def _audit(words: Narrative) -> list[str]:
+    """Say what a reader decided of each lesion: who, when, what, before and after."""
+    decided = [f"{lesion.id}: {lesion.review}" for lesion in words.lesions if lesion.review]
+    return [*decided, *(entry.sentence for entry in words.rejected)]
 
 
 def _number(sentences: Sequence[str]) -> list[str]:
