@@ -16,7 +16,7 @@ from calcreport.review.drafts import Site
 
 
 def run(options: argparse.Namespace, progress: Progress, say: Callable[[str], int]) -> None:
-    """Serve the page until the process is asked to stop; `say` prints its address, the first line, and gives an exit code.
+    """Serve the page until the process is asked to stop; `say` prints its address, the first line; 0 when it arrived.
 
     Raises `UsageError` ``usage.…``, ``review.…``; ``output.no_review`` where the extra is missing.
     """
