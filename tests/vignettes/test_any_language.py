@@ -29,8 +29,10 @@ FIELD = re.compile(r"(\{[\w.]+\})")
 WORD = re.compile(r"(?<![\w./-])[A-Za-z]{3,}(?![\w/])")
 MARK = "zq"
 NO_LANGUAGE = {"calcreport", "mmol", "pmol", "umol", "min", "Draft"}
-SAID_BY_NOBODY = re.compile(r"(?s)<(style|script|title).*?</\1>|<details>.*?</details>|<footer.*?</footer>")
-"""Of the page: what is no text, and the details with sources, which are titles, and with codes of features."""
+SAID_BY_NOBODY = re.compile(
+    r'(?s)<(style|script|title).*?</\1>|<details class="screen">.*?</details>|<footer.*?</footer>'
+)
+"""Of the page: what is no text, and the names and values of features as report.json has them."""
 SOURCES = re.compile(
     rf"(?m)^\s*(?:{MARK}\w+: )?.*(?:article|background|this project):.*$|^.*(?:\d{{4}};|\b20[012]\d\b).*$"
 )

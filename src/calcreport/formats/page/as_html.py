@@ -184,7 +184,7 @@ def _show_lesion(
         "scores": [
             (name, f"{score:.2f}") for name, score in sorted(lesion.pattern.scores.items(), key=lambda s: -s[1])
         ],
-        "features": [(name.replace("_", " "), _show_feature(value)) for name, value in lesion.pattern.features.items()],
+        "features": [(name, _show_feature(value)) for name, value in lesion.pattern.features.items()],
         "pictures": [_embed(picture) for picture in shown],
         "thumbnail": _thumbnail(shown[0], is_film=kind == "film_key") if shown else "",
         "reference": reference,
@@ -258,10 +258,11 @@ def _overviews(pictures: Mapping[str, bytes]) -> list[bytes]:
 
 
 def _show_feature(value: float | str | bool | None) -> str:  # noqa: FBT001 - a value to print
+    """Print a value as ``report.json`` has it."""
     if value is None:
         return "-"
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return "true" if value else "false"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
