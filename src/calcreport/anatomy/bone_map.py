@@ -242,13 +242,11 @@ class _Pieces:
         while inner.any() and steps * grid.spacing_mm[1] <= MAX_WALL_PIECE_MM:
             self.thickness_mm[np.unique(self.labels[inner])] = (2 * steps + 1) * grid.spacing_mm[1]
             inner, steps = erode(inner, "cross", beyond=1), steps + 1
-        # Fainter than blood tells nothing where blood is enhanced: branches, parenchyma.
+        # Where blood is enhanced, branches and parenchyma are fainter than it, and so is a sternum, by its marrow.
         self.peak_hu = np.full(count + 1, LOWEST_HU, dtype=np.int16)
         np.maximum.at(self.peak_hu, self.labels[dense], grid.hu[dense])
-        self.large = [
-            int(i) for i in number[1:]
-            if self.volume_mm3[i] >= MIN_BONE_MM3 and (lumen_hu is None or self.peak_hu[i] > lumen_hu)
-        ]  # fmt: skip
+        self.is_faint = self.peak_hu <= (LOWEST_HU if lumen_hu is None else lumen_hu)
+        self.large = [int(i) for i in number[1:] if self.volume_mm3[i] >= MIN_BONE_MM3]
         self.marrow = np.zeros((count + 1, 2))
         if self.large:
             self.marrow[self.large] = map_in_threads(self._marrow, self.large)
@@ -258,6 +256,8 @@ class _Pieces:
         found, through = np.zeros((2, len(self.volume_mm3)), dtype=np.bool_)
         is_deep = len(self.labels) * self.grid.spacing_mm[0] >= MIN_THROUGH_MM
         for i in self.large:
+            if self.is_faint[i]:
+                continue
             ends = self._ends(i)
             needed, is_long = MIN_MARROW, self._extent_mm(i).max() >= MIN_LONG_MM
             is_through = min(ends) >= MIN_CUT_SHARE or (min(ends) > 0 and self.volume_mm3[i] >= THROUGH_MM3)
@@ -277,6 +277,7 @@ class _Pieces:
         wanted = [
             i for i in self.large
             if not bone[i] and self.thickness_mm[i] <= MAX_WALL_PIECE_MM and self.peak_hu[i] <= MAX_CORTEX_HU
+            and (self.marrow[i, 0] >= MIN_MARROW or not self.is_faint[i])
             and float(np.linalg.norm(self._extent_mm(i))) >= MIN_WALL_PIECE_MM
         ]  # fmt: skip
         mask = bone[self.labels] & main
@@ -300,7 +301,8 @@ class _Pieces:
         """Pieces with marrow a joint apart from one of the many bones of a hand or foot."""
         found = np.zeros(len(bone), dtype=np.bool_)
         for i in self.large:
-            if bone[i] or self.marrow[i, 0] < MIN_MARROW or self.volume_mm3[i] < MIN_SMALL_BONE_MM3:
+            is_seen = self.marrow[i, 0] >= MIN_MARROW and not self.is_faint[i]
+            if bone[i] or not is_seen or self.volume_mm3[i] < MIN_SMALL_BONE_MM3:
                 continue
             box = _grown(self.boxes[i - 1], self.grid)
             own, other = self.labels[box] == i, bone[self.labels[box]]
