@@ -264,7 +264,7 @@ class _Pieces:
             place = np.argwhere(hu > limit_hu)
             index = self.grid.of_fine(np.insert(place, 0, plane, axis=1))
             count += np.bincount(self.labels[tuple(index.T)], minlength=len(count))
-        return count * self.volume.geometry.voxel_volume_mm3 / np.maximum(self.volume_mm3, 1.0)
+        return np.asarray(count * self.volume.geometry.voxel_volume_mm3 / np.maximum(self.volume_mm3, 1.0))
 
     def sure(self) -> Mask:
         """Bones by marrow and continuity."""

@@ -144,9 +144,10 @@ def test_a_filled_bladder_is_not_twice_as_long_as_broad(ends_mm, slices, is_vess
 IN_NOISE_HU = 20.0
 
 
-def test_a_blade_in_noise_is_even_and_no_disc():
-    blade = lambda x, y, z: (np.abs(y) < 3) & (np.abs(x) < 30)  # noqa: E731, ARG005
-    grid = painted((blade, 300.0), noise_hu=IN_NOISE_HU)
+@pytest.mark.parametrize("hu", [160.0, 300.0])
+def test_a_blade_in_noise_is_even_and_no_disc(hu):
+    blade = lambda x, y, z: (np.abs(y) < 3.8) & (np.abs(x) < 20)  # noqa: E731, ARG005
+    grid = painted((blade, hu), noise_hu=IN_NOISE_HU)
     assert find_lumen(grid, np.ones(grid.hu.shape, dtype=bool), IN_NOISE_HU).hu is None
 
 

@@ -576,7 +576,9 @@ def test_dozens_of_foci_along_the_ribs_doubt_the_skeleton(make_scene, make_focus
     assert (SKELETON_IMPLAUSIBLE in failed_checks(scene, Acquisition(), foci)) == is_doubted
 
 
-@pytest.mark.parametrize(("inside", "grow", "is_bone"), [(2, 300, True), (1, 300, False), (2, 130, False), (3, 130, True)])
+@pytest.mark.parametrize(
+    ("inside", "grow", "is_bone"), [(2, 300, True), (1, 300, False), (2, 130, False), (3, 130, True)]
+)
 def test_a_chip_of_cortex_above_a_raised_limit_is_bone_with_a_share_in_it(make_scene, inside, grow, is_bone):
     """Six blocks long; the map of bones holds some of them, its edge of 4 mm one block more at each side."""
     scene = make_scene(((30, 33), (30, 33), (30, 48)), grow=grow)
