@@ -24,7 +24,9 @@ def has_lung_kernel(acquisition: Acquisition) -> bool:
 
 def failed_checks(scene: Scene, acquisition: Acquisition, foci: Iterable[Focus]) -> tuple[Doubt, ...]:
     """Doubts about bones, enhanced blood and the kernel of a series; dozens of `foci` along the ribs are ribs."""
-    at_ribs = sum(scene.is_near(f.component, scene.places.cage, BULGE_MM) for f in foci)
+    # Fused mineral and implants are parts of bones, which the scene counts whole.
+    own = (f.component for f in foci if f.component < scene.components.count)
+    at_ribs = sum(scene.is_near(component, scene.places.cage, BULGE_MM) for component in own)
     failed = {
         SKELETON_IMPLAUSIBLE: scene.bones.doubt is not None or at_ribs > MOST_IN_CAVITY,
         LUMEN_IMPLAUSIBLE: acquisition.contrast is Contrast.NONE and scene.bones.lumen_hu is not None,
