@@ -64,6 +64,10 @@ and shells of mineral."""
 MIN_BONE_MM3: Final = 250.0
 """Smaller pieces do not show their architecture."""
 
+MIN_CLEAR: Final = 0.01
+"""Where blood is enhanced, a bone is denser than it in the means of its blocks or by this share of its voxels; branches
+and parenchyma are fainter."""
+
 MIN_CUT_SHARE: Final = 0.3
 """A bone runs out of the scan with this share of its largest section; of a lesion the scan shows a cap."""
 
@@ -160,7 +164,8 @@ def find_bone_map(volume: CtVolume, coarse: CoarseVolume, body: Body, fine_noise
     limit = max(BONE_HU, round(MUSCLE_HU + NOISE_DEVIATIONS * noise_hu))
     dense = (grid.hu >= limit) & inside & ~lumen.mask
     # Plaques join an aorta to the spine: what lies against blood is left to bone only where bone goes on beside it.
-    pieces = _Pieces(volume, grid, dense & ~dilate(lumen.mask, "square", steps=grid.steps(PLAQUE_MM)), lumen.hu)
+    apart = dense & ~dilate(lumen.mask, "square", steps=grid.steps(PLAQUE_MM))
+    pieces = _Pieces(volume, grid, apart, lumen.hu, fine_noise_hu)
     bone = pieces.sure()
     # Arms beside the trunk are no part of its outline.
     main = _on_grid(find_sections(body.firm, 1.0).largest(), coarse, grid)
@@ -231,7 +236,7 @@ def _is_crowd(bone: Mask, grid: Grid) -> bool:
 class _Pieces:
     """Dense components of the grid; every array has one value a label (0: none)."""
 
-    def __init__(self, volume: CtVolume, grid: Grid, dense: Mask, lumen_hu: float | None) -> None:
+    def __init__(self, volume: CtVolume, grid: Grid, dense: Mask, lumen_hu: float | None, noise_hu: float) -> None:
         self.volume, self.grid = volume, grid
         self.labels, count = ndimage.label(dense, structure=np.ones((3, 3, 3)))
         self.boxes = ndimage.find_objects(self.labels)
@@ -242,16 +247,24 @@ class _Pieces:
         while inner.any() and steps * grid.spacing_mm[1] <= MAX_WALL_PIECE_MM:
             self.thickness_mm[np.unique(self.labels[inner])] = (2 * steps + 1) * grid.spacing_mm[1]
             inner, steps = erode(inner, "cross", beyond=1), steps + 1
-        # Fainter than blood tells nothing where blood is enhanced: branches, parenchyma.
         self.peak_hu = np.full(count + 1, LOWEST_HU, dtype=np.int16)
         np.maximum.at(self.peak_hu, self.labels[dense], grid.hu[dense])
-        self.large = [
-            int(i) for i in number[1:]
-            if self.volume_mm3[i] >= MIN_BONE_MM3 and (lumen_hu is None or self.peak_hu[i] > lumen_hu)
-        ]  # fmt: skip
+        is_clear = self.peak_hu > (LOWEST_HU if lumen_hu is None else lumen_hu)
+        if lumen_hu is not None:
+            is_clear |= self._share_above(lumen_hu + NOISE_DEVIATIONS * noise_hu) >= MIN_CLEAR
+        self.large = [int(i) for i in number[1:] if self.volume_mm3[i] >= MIN_BONE_MM3 and is_clear[i]]
         self.marrow = np.zeros((count + 1, 2))
         if self.large:
             self.marrow[self.large] = map_in_threads(self._marrow, self.large)
+
+    def _share_above(self, limit_hu: float) -> NDArray[np.float64]:
+        """Share of each component's volume that voxels above a limit take: cortex that the means of blocks dim."""
+        count = np.zeros(len(self.volume_mm3))
+        for plane, hu in enumerate(self.volume.hu):
+            place = np.argwhere(hu > limit_hu)
+            index = self.grid.of_fine(np.insert(place, 0, plane, axis=1))
+            count += np.bincount(self.labels[tuple(index.T)], minlength=len(count))
+        return np.asarray(count * self.volume.geometry.voxel_volume_mm3 / np.maximum(self.volume_mm3, 1.0))
 
     def sure(self) -> Mask:
         """Bones by marrow and continuity."""

@@ -361,7 +361,7 @@ def _one_run(axial: Axial, main: Mask, middle: NDArray[np.float64]) -> NDArray[n
     if bridge.any():
         run &= at >= int(np.argmax(bridge))
     top = int(np.flatnonzero(run)[-1])
-    bone = (axial.bone & axial.body).sum(axis=1) * axial.pixel_mm2
+    bone = (axial.bone & main).sum(axis=1) * axial.pixel_mm2  # without arms beside the wings
     wings = [(bone * (sign * aside_mm > RING_WIDTH_MM[0] / 2)).sum(axis=1) >= MIN_WING_MM2 for sign in (-1, 1)]
     above = np.append((wings[0] & wings[1])[top + 1 : top + axial.levels(CREST_MM)], False)
     run[top + 1 : top + 1 + int(np.argmin(above))] = True

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from calcreport.anatomy.grid import Grid
-from calcreport.anatomy.morphology import IN_PLANE, TOUCHING_IN_PLANE, Mask, dilate, join_neighbours
+from calcreport.anatomy.morphology import IN_PLANE, TOUCHING_IN_PLANE, Mask, dilate, erode, join_neighbours
 
 UNENHANCED_HU: Final = 110
 """Blood without contrast has at most 70 HU, costal cartilage seldom more than 110; enhanced blood lies above."""
@@ -64,8 +64,13 @@ MIN_SLIMNESS: Final = 2.0
 """A vessel that ends inside the scan is this many times longer than broad; a filled bladder or pelvis of a kidney is
 not."""
 
+MIN_ROUND: Final = 0.5
+"""Less a block all round, the section of a vessel keeps this share of what a disc keeps; of a blade nothing is left."""
+
 MIN_CHAMBER_MM3: Final = 5_000.0
-"""Blood apart from the vessels that run through the scan has at least this volume."""
+MAX_SHELL_HU: Final = 10.0
+"""Blood apart from the vessels that run through the scan has at least this volume, and an edge denser than its inside
+by no more than this: 8 HU in real hearts; in noise vertebrae and clavicles, 11-51 HU, are flat too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -86,7 +91,7 @@ def find_lumen(grid: Grid, body: Mask, noise_hu: float) -> Lumen:
     labels, count = ndimage.label(flat, structure=TOUCHING_IN_PLANE)
     sections = _describe(grid, labels, count, noise_hu)
     is_tube = sections.falls_off & sections.is_even & (sections.mean_hu <= MAX_LUMEN_HU)
-    is_tube &= (sections.area_mm2 >= SECTION_MM2[0]) & (sections.area_mm2 <= SECTION_MM2[1])
+    is_tube &= (sections.area_mm2 >= SECTION_MM2[0]) & (sections.area_mm2 <= SECTION_MM2[1]) & sections.is_round
     tubes = _long_parts(is_tube[labels], grid) if is_tube.any() else none.mask
     if not tubes.any():
         return none
@@ -118,6 +123,7 @@ class _Sections:
     area_mm2: NDArray[np.float64]
     mean_hu: NDArray[np.float64]
     is_even: Mask
+    is_round: Mask
     falls_off: Mask
 
 
@@ -127,6 +133,7 @@ def _describe(grid: Grid, labels: NDArray[np.integer], count: int, noise_hu: flo
     size = np.maximum(np.bincount(number, minlength=count + 1), 1).astype(np.float64)
     mean = np.bincount(number, value, count + 1) / size
     spread = np.sqrt(np.maximum(np.bincount(number, value**2, count + 1) / size - mean**2, 0))
+    kept = np.bincount(labels[erode(inside, "cross")], minlength=count + 1)
     # The nearest blocks around mix lumen and edge: they are skipped.
     near = far = join_neighbours(labels, "cross", IN_PLANE, np.maximum)
     for _ in range(grid.steps(RIM_MM) - 1):
@@ -140,6 +147,7 @@ def _describe(grid: Grid, labels: NDArray[np.integer], count: int, noise_hu: flo
     return _Sections(
         area_mm2=size * grid.spacing_mm[1] * grid.spacing_mm[2], mean_hu=mean,
         is_even=spread <= MAX_SPREAD * noise_hu + MAX_SPREAD_HU,
+        is_round=kept >= MIN_ROUND * np.pi * np.maximum(np.sqrt(size / np.pi) - 1, 0) ** 2,
         falls_off=(denser <= MAX_DENSER) & (fainter >= MIN_FAINTER) & (np.arange(count + 1) > 0),
     )  # fmt: skip
 
@@ -196,8 +204,12 @@ def _joined(core: Mask, tubes: Mask, grid: Grid) -> Mask:
     """Parts that hold a piece of a vessel, or are too large for the odd even section of a bone."""
     labels, count = ndimage.label(core)
     keep = np.bincount(labels[core], minlength=count + 1) * float(np.prod(grid.spacing_mm)) >= MIN_CHAMBER_MM3
-    keep[labels[tubes]] = True
     keep[0] = False
+    inner, boxes = erode(core, "cross"), ndimage.find_objects(labels)
+    for n in np.flatnonzero(keep):
+        own, inside, hu = labels[boxes[n - 1]] == n, inner[boxes[n - 1]], grid.hu[boxes[n - 1]]
+        keep[n] = hu[own & ~inside].mean() <= hu[own & inside].mean() + MAX_SHELL_HU if inside[own].any() else False
+    keep[labels[tubes]] = True
     result: Mask = keep[labels]
     return result
 

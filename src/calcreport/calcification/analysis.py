@@ -112,7 +112,7 @@ def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
         lesions=tuple(lesions),
         excluded=list_excluded(detection, volume),
         incidental=(*named, *unnamed),
-        doubts=(*failed_checks(scene, acquisition), *crowded),
+        doubts=(*failed_checks(scene, acquisition, foci), *crowded),
         thresholds=chosen.limits,
         threshold_reason=chosen.reason,
         noise_hu=noise_hu,

@@ -35,6 +35,10 @@ DOUBTFUL_BONE_MM3: Final = 10_000.0
 MAX_PHALANX_MM3: Final = 3_000.0
 """Where the image tells no region it may be hand or foot, whose phalanges are smaller and blurred all through."""
 
+CHIP_SHARE: Final = (0.25, 0.9)
+"""Above `BONE_HU` a chip of cortex lies in the map of bones by the first share (at the side of the picture its outer
+blocks are half air) and within the reach of their edge by the second."""
+
 SHAFTS: Final = frozenset({"thigh", "lower leg", "upper arm", "forearm"})
 """Regions without small bones of their own. Above `BONE_HU` bones themselves fall into pieces."""
 
@@ -79,7 +83,7 @@ def detect(
     rejected = [Rejected(component=i, reason=ExclusionReason.EXTERNAL, detail="outside the body") for i in externals]
     skeleton = np.zeros(scene.components.count, dtype=np.bool_)
     for i in candidates:
-        skeleton[i] = scene.share_on_grid(scene.bones.bone, i) >= HALF and not _is_parted(scene, i)
+        skeleton[i] = _is_bone(scene, i) and not _is_parted(scene, i)
     scene, skeleton, fused, implants = _with_parts_of_bones(scene, skeleton)
     rejected += [
         Rejected(component=i, reason=ExclusionReason.SKELETON, detail=_bone_detail(scene, i))
@@ -121,6 +125,13 @@ def detect(
 def _lies_inside(scene: Scene, component: int) -> bool:
     """Whether a component belongs to a cavity of the body, the airway with its cartilage among them."""
     return scene.share_in(scene.places.cavity > 0, component) >= HALF
+
+
+def _is_bone(scene: Scene, component: int) -> bool:
+    """Whether a component lies in the map of bones, or is a chip of their cortex that a raised limit leaves."""
+    share = scene.share_on_grid(scene.bones.bone, component)
+    is_possible = scene.limits.grow > BONE_HU and share >= CHIP_SHARE[0]
+    return share >= HALF or (is_possible and scene.share_on_grid(scene.bone_edge, component) >= CHIP_SHARE[1])
 
 
 def _is_parted(scene: Scene, component: int) -> bool:

@@ -303,3 +303,15 @@ def neck(x, y, z):
 )  # fmt: skip
 def test_larynx_holds_cartilage_and_hyoid_and_no_skin_no_muscle_beside_it_and_none_before_the_spine(at, cavity):
     assert make(neck, levels=70, width_mm=180.0).place(np.array(at, float)).cavity is cavity
+
+
+def test_arms_beside_the_trunk_do_not_draw_the_pelvis_up():
+    def with_arms(x, y, z):
+        hu = np.where(z < 90, pelvis(x, y, z), trunk(x, y, 0 * z))
+        flesh, bone = (disc(np.abs(x), y, (215, 0), radius) for radius in (30, 12))
+        return paint(hu, (flesh, MUSCLE), (bone, BONE))
+
+    found = make(with_arms, levels=70, width_mm=520.0)
+    parts = list(found.trunk.part)
+    assert "pelvis" in parts[:30]
+    assert "pelvis" not in parts[36:]

@@ -230,3 +230,16 @@ def test_arms_beside_the_trunk_are_no_part_of_its_outline():
     inside = lambda mask, where: mask[tuple(found.grid.of_fine(np.argwhere(where(*at))).T)].mean()  # noqa: E731
     assert inside(found.bone, ribs) > 0.8
     assert inside(found.cartilage, cartilage) > 0.6
+
+
+@pytest.mark.parametrize(("cortex", "expected"), [(620.0, 1), (420.0, 0)])
+def test_a_bone_fainter_than_blood_in_its_blocks_is_seen_by_its_cortex(cortex, expected):
+    """A shell of one voxel: the means of blocks stay below blood of 460 HU, the voxels of cortex do not."""
+    shell = lambda x, y, z: (np.hypot(x - 30, y) < 9) & (np.hypot(x - 30, y) >= 8)  # noqa: E731, ARG005
+    made = scan((tube(9, -30), 460.0), (tube(8, 30), 240.0), (shell, 2 * cortex - 240.0))
+    where = tube(9, 30)
+    volume, at = made
+    coarse = coarsen(volume)
+    found = find_bone_map(volume, coarse, find_body(coarse), NOISE_HU)
+    assert found.lumen_hu == pytest.approx(460, abs=25)
+    assert (found.bone[tuple(found.grid.of_fine(np.argwhere(where(*at))).T)].mean() > 0.7) == expected

@@ -139,3 +139,23 @@ def test_a_short_scan_is_followed_through_most_of_it():
 )
 def test_a_filled_bladder_is_not_twice_as_long_as_broad(ends_mm, slices, is_vessel):
     assert (look(painted((tube(16.5, z=ends_mm), 680.0), slices=slices)).hu is not None) is is_vessel
+
+
+IN_NOISE_HU = 20.0
+
+
+@pytest.mark.parametrize("hu", [160.0, 300.0])
+def test_a_blade_in_noise_is_even_and_no_disc(hu):
+    blade = lambda x, y, z: (np.abs(y) < 3.8) & (np.abs(x) < 20)  # noqa: E731, ARG005
+    grid = painted((blade, hu), noise_hu=IN_NOISE_HU)
+    assert find_lumen(grid, np.ones(grid.hu.shape, dtype=bool), IN_NOISE_HU).hu is None
+
+
+@pytest.mark.parametrize(("rim_hu", "is_blood"), [(300.0, True), (340.0, False)])
+def test_a_denser_shell_tells_a_bone_from_a_chamber_in_noise(rim_hu, is_blood):
+    """Both are flat beside a vessel that runs through the scan; one like the vessel all through is its chamber."""
+    bone = ((tube(20.0, 40, 20, (15, 57)), rim_hu), (tube(16.0, 40, 20, (15, 57)), 300.0))
+    grid = painted((tube(8.0, -30, 0), 320.0), *bone, noise_hu=IN_NOISE_HU)
+    mask = find_lumen(grid, np.ones(grid.hu.shape, dtype=bool), IN_NOISE_HU).mask
+    assert mask[12, 50, 30]
+    assert mask[12, 63, 77] == is_blood

@@ -11,12 +11,14 @@ import pytest
 import calcreport.calcification.detect as detection_module
 from calcreport.anatomy.body_map import Cavity
 from calcreport.calcification.bones import is_solid
-from calcreport.calcification.detect import detect
+from calcreport.calcification.detect import _is_bone, detect
 from calcreport.calcification.excluded import list_excluded
 from calcreport.calcification.hints import sort_by_labels
 from calcreport.calcification.inner import WHICH_IS_FELT, FeltMass, list_incidental, sort_inner
+from calcreport.calcification.self_checks import failed_checks
 from calcreport.model.anatomy_labels import AnatomyLabels, Structure, StructureKind
-from calcreport.model.incidental import MANY_IN_CAVITY, IncidentalKind
+from calcreport.model.image import Acquisition
+from calcreport.model.incidental import MANY_IN_CAVITY, SKELETON_IMPLAUSIBLE, IncidentalKind
 from calcreport.model.lesion import LesionContour, VoxelMask
 from calcreport.model.report import ExclusionReason
 from calcreport.model.terms import Laterality
@@ -563,3 +565,23 @@ def test_the_cortex_of_a_scan_is_that_of_its_larger_bones(make_scene):
     order = np.argsort(scene.components.box[:, 1, 0])
     scene.components.peak_hu[order] = [900, 1_000, 300, 1_200, 2_000]  # the third is small, the last no bone
     assert scene.cortex_hu == 1_000.0
+
+
+@pytest.mark.parametrize(("count", "is_doubted"), [(24, False), (25, True)])
+def test_dozens_of_foci_along_the_ribs_doubt_the_skeleton(make_scene, make_focus, count, is_doubted):
+    boxes = [((5 * i, 5 * i + 3), (10, 13), (10, 13)) for i in range(count)]
+    scene = make_scene(*boxes, shape=(130, 60, 60))
+    scene.places.cage[:, :4] = True
+    foci = [make_focus(component=i) for i in range(count)]
+    assert (SKELETON_IMPLAUSIBLE in failed_checks(scene, Acquisition(), foci)) == is_doubted
+
+
+@pytest.mark.parametrize(
+    ("inside", "grow", "is_bone"), [(2, 300, True), (1, 300, False), (2, 130, False), (3, 130, True)]
+)
+def test_a_chip_of_cortex_above_a_raised_limit_is_bone_with_a_share_in_it(make_scene, inside, grow, is_bone):
+    """Six blocks long; the map of bones holds some of them, its edge of 4 mm one block more at each side."""
+    scene = make_scene(((30, 33), (30, 33), (30, 48)), grow=grow)
+    scene.bones.bone[10, 10, 10 : 10 + inside] = True
+    scene.bones.bone[10, 9, 10:16] = True
+    assert _is_bone(scene, 0) == is_bone
