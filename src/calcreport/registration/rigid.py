@@ -1,0 +1,304 @@
+"""Rigid registration of two CT scans of one patient, by SimpleITK.
+
+The whole body is laid over first: by correlation over every shift, then by an optimiser. Each place asked for is then
+laid over by its own neighbourhood, which shrinks from step to step, so that what moves in a joint between moves along.
+What two neighbourhoods of different size disagree by, and how far bone surfaces lie apart after it, is the residual.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from calcreport.model.image import CtVolume
+from calcreport.registration.reduce import AIR_HU, Scan, canonical, mask_on, part_of, scan_of
+
+COARSE_MM: Final = 8.0
+"""Grid of the search over all shifts."""
+
+TURNS_DEG: Final = 9.0
+"""Turns tried beside none: half of what two positions on a table differ by is left to the optimiser."""
+
+NEIGHBOURHOODS: Final = ((120.0, 5.0), (60.0, 2.5), (35.0, 2.0))
+"""Radius of each neighbourhood and its grid, mm."""
+
+BONE_HU: Final = 220.0
+NEAR_BONE_MM: Final = 50.0
+"""Surfaces of what is denser, within this of a place, are held against each other."""
+
+LEAST_SHARE: Final = 0.2
+"""Of one scan's body that the other has to show, for a shift to count."""
+
+LEAST_LIKENESS: Final = 0.75
+"""Correlation of a neighbourhood below which it is another place: 0.9 and more between scans of one patient."""
+
+THREADS: Final = 2
+
+Transform = sitk.Euler3DTransform
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Place:
+    """Where a place of the present scan lies in the earlier one."""
+
+    transform: Transform | None
+    """From LPS mm now to LPS mm before; ``None`` where the scans cannot be laid over each other."""
+    residual_mm: float = float("inf")
+    """How far the place may be off."""
+    likeness: float = 0.0
+    """Correlation of its neighbourhood, 0 to 1."""
+
+    def before(self, lps_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Positions in the earlier scan, shape ``(n, 3)``."""
+        if self.transform is None:
+            msg = "not registered"
+            raise ValueError(msg)
+        return turned(self.transform, lps_mm)
+
+
+def turned(transform: Transform, lps_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Positions moved by a transform, shape ``(n, 3)``."""
+    matrix = np.array(transform.GetMatrix()).reshape(3, 3)
+    centre = np.array(transform.GetCenter())
+    return (lps_mm - centre) @ matrix.T + centre + np.array(transform.GetTranslation())
+
+
+class Registration:
+    """Two scans of one patient; nothing is computed before a place is asked for."""
+
+    def __init__(self, now: CtVolume, before: CtVolume) -> None:
+        self._volumes = (now, before)
+
+    @cached_property
+    def scans(self) -> tuple[Scan, Scan]:
+        """Bodies of both scans."""
+        return scan_of(self._volumes[0]), scan_of(self._volumes[1])
+
+    @cached_property
+    def whole(self) -> Transform | None:
+        """The whole body laid over."""
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(THREADS)
+        images = [_whole(scan) for scan in self.scans]
+        if any(image is None for image in images):
+            return None
+        (fixed, fixed_mask), (moving, moving_mask) = [pair for pair in images if pair is not None]
+        best: tuple[float, Transform | None] = (0.0, None)
+        for turn in _turns():
+            start = _best_shift(fixed, fixed_mask, moving, moving_mask, turn)
+            if start is None:
+                continue
+            found, likeness = _optimise(fixed, moving, fixed_mask, start, moving_mask=moving_mask)
+            best = max(best, (likeness, found), key=lambda pair: pair[0])
+            if best[0] >= 0.9:
+                break
+        return best[1]
+
+    def at(self, middle: NDArray[np.float64], without: NDArray[np.float64] | None = None) -> Place:
+        """Lay over the neighbourhood of a place of the present scan, LPS mm.
+
+        `without`: points of what is compared there, shape ``(n, 3)``: its growth is not to move the rest.
+        """
+        transform = self.whole
+        if transform is None:
+            return Place(transform=None)
+        steps: list[NDArray[np.float64]] = []
+        likeness = 0.0
+        images: tuple[sitk.Image, sitk.Image, sitk.Image] | None = None
+        for radius_mm, step_mm in NEIGHBOURHOODS:
+            images = self._around(middle, radius_mm, step_mm, transform, without)
+            if images is None:
+                continue
+            fixed, moving, mask = images
+            transform, likeness = _optimise(fixed, moving, mask, transform)
+            steps.append(turned(transform, middle[None])[0])
+        if images is None or likeness < LEAST_LIKENESS:
+            return Place(transform=None, likeness=likeness)
+        apart = float(np.linalg.norm(steps[-1] - steps[-2])) if len(steps) > 1 else float("inf")
+        return Place(
+            transform=transform, likeness=likeness, residual_mm=max(apart, _surface_mm(*images, transform, middle))
+        )
+
+    def _around(
+        self,
+        middle: NDArray[np.float64],
+        radius_mm: float,
+        step_mm: float,
+        transform: Transform,
+        without: NDArray[np.float64] | None,
+    ) -> tuple[sitk.Image, sitk.Image, sitk.Image] | None:
+        """Images of a neighbourhood now and before, and a mask of what is compared."""
+        now, before = self._volumes
+        fixed = part_of(now, middle - radius_mm, middle + radius_mm, step_mm)
+        there = turned(transform, middle[None])[0]
+        reach = radius_mm * 1.25 + 5
+        moving = part_of(before, there - reach, there + reach, step_mm)
+        if fixed is None or moving is None:
+            return None
+        mask = sitk.GetArrayFromImage(mask_on(self.scans[0], fixed)).astype(bool)
+        mask = ndimage.binary_dilation(mask, iterations=2)
+        places = _places(fixed)
+        mask &= ((places - middle) ** 2).sum(axis=-1) <= radius_mm**2
+        if without is not None and len(without):
+            low, high = without.min(axis=0) - step_mm, without.max(axis=0) + step_mm
+            mask &= ~((places >= low) & (places <= high)).all(axis=-1)
+        if mask.sum() < 500:
+            return None
+        image = sitk.GetImageFromArray(mask.astype(np.uint8))
+        image.CopyInformation(fixed)
+        return fixed, moving, image
+
+
+def _whole(scan: Scan) -> tuple[sitk.Image, sitk.Image] | None:
+    points = scan.points
+    if not len(points):
+        return None
+    image = part_of(scan.volume, points.min(axis=0) - COARSE_MM, points.max(axis=0) + COARSE_MM, COARSE_MM)
+    if image is None:
+        return None
+    mask = mask_on(scan, image)
+    inside = sitk.Mask(image, mask, AIR_HU)
+    return canonical(inside, COARSE_MM), canonical(mask, COARSE_MM)
+
+
+def _turns() -> list[tuple[float, float, float]]:
+    turns = [(0.0, 0.0, 0.0)]
+    for axis in (2, 0, 1):
+        for sign in (1, -1):
+            turn = [0.0, 0.0, 0.0]
+            turn[axis] = sign * np.radians(TURNS_DEG)
+            turns.append((turn[0], turn[1], turn[2]))
+    return turns
+
+
+def _best_shift(
+    fixed: sitk.Image,
+    fixed_mask: sitk.Image,
+    moving: sitk.Image,
+    moving_mask: sitk.Image,
+    turn: tuple[float, float, float],
+) -> Transform | None:
+    """Shift after a turn at which the scans are most alike."""
+    turning = Transform()
+    turning.SetCenter(moving.TransformContinuousIndexToPhysicalPoint([n / 2 for n in moving.GetSize()]))
+    turning.SetRotation(*turn)
+    if any(turn):
+        moving = sitk.Resample(moving, moving, turning, sitk.sitkLinear, AIR_HU)
+        moving_mask = sitk.Resample(moving_mask, moving_mask, turning, sitk.sitkNearestNeighbor, 0)
+    arrays = [sitk.GetArrayFromImage(one) for one in (fixed, fixed_mask, moving, moving_mask)]
+    offset = _correlate(*arrays)
+    if offset is None:
+        return None
+    # Block `offset` of the present scan lies on the first of the earlier one.
+    step = np.array(fixed.GetSpacing())
+    there = np.array(fixed.GetOrigin()) + offset[::-1] * step
+    shift = np.array(moving.GetOrigin()) - there
+    # x before = turn(x now + shift): the same as a turn about the centre less the shift.
+    start = Transform()
+    start.SetCenter((np.array(turning.GetCenter()) - shift).tolist())
+    start.SetRotation(*turn)
+    start.SetTranslation(shift.tolist())
+    return start
+
+
+def _correlate(
+    fixed: NDArray[np.float32], fixed_mask: NDArray[np.uint8], moving: NDArray[np.float32], moving_mask: NDArray[np.uint8]
+) -> NDArray[np.float64] | None:
+    """Offset of the moving grid in the fixed one, in blocks, with the greatest correlation where both are body."""
+    shape = [a + b - 1 for a, b in zip(fixed.shape, moving.shape, strict=True)]
+    from scipy.fft import irfftn, next_fast_len, rfftn
+
+    fast = [next_fast_len(n, real=True) for n in shape]
+
+    def transformed(array: NDArray[np.floating], *, is_moving: bool) -> NDArray[np.complexfloating]:
+        result: NDArray[np.complexfloating] = rfftn(array[::-1, ::-1, ::-1] if is_moving else array, fast, workers=THREADS)
+        return result
+
+    a, b = fixed_mask.astype(np.float32), moving_mask.astype(np.float32)
+    f, m = (fixed - AIR_HU) / 300 * a, (moving - AIR_HU) / 300 * b
+    fa, ff, fff = (transformed(x, is_moving=False) for x in (a, f, f * f))
+    mb, mm, mmm = (transformed(x, is_moving=True) for x in (b, m, m * m))
+    count, sum_f, sum_m, sum_ff, sum_mm, sum_fm = (
+        irfftn(x, fast, workers=THREADS) for x in (fa * mb, ff * mb, fa * mm, fff * mb, fa * mmm, ff * mm)
+    )
+    enough = count >= LEAST_SHARE * min(a.sum(), b.sum())
+    if not enough.any():
+        return None
+    n = np.maximum(count, 1)
+    spread = np.maximum(sum_ff - sum_f**2 / n, 1e-3) * np.maximum(sum_mm - sum_m**2 / n, 1e-3)
+    likeness = (sum_fm - sum_f * sum_m / n) / np.sqrt(spread)
+    # Less overlap is alike by chance; all of the smaller scan counts in full.
+    likeness *= (count / min(a.sum(), b.sum())) ** 0.25
+    likeness[~enough] = -1
+    peak = np.unravel_index(int(np.argmax(likeness)), likeness.shape)
+    return np.array(peak, dtype=np.float64) - (np.array(moving.shape) - 1)
+
+
+def _optimise(
+    fixed: sitk.Image, moving: sitk.Image, mask: sitk.Image, start: Transform, *, moving_mask: sitk.Image | None = None
+) -> tuple[Transform, float]:
+    """Best rigid transform near `start`, about the middle of the mask, and the correlation it reaches."""
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsCorrelation()
+    method.SetMetricFixedMask(mask)
+    if moving_mask is not None:
+        method.SetMetricMovingMask(sitk.BinaryDilate(moving_mask, [1, 1, 1]))
+    method.SetInterpolator(sitk.sitkLinear)
+    method.SetOptimizerAsRegularStepGradientDescent(
+        learningRate=2.0, minStep=0.02, numberOfIterations=60, relaxationFactor=0.6, gradientMagnitudeTolerance=1e-7
+    )
+    method.SetOptimizerScalesFromPhysicalShift()
+    found = _centred(start, _middle(mask))
+    method.SetInitialTransform(found, inPlace=True)
+    try:
+        method.Execute(fixed, moving)
+    except RuntimeError:  # the scans no longer overlap
+        return start, 0.0
+    return found, float(np.sqrt(max(0.0, -method.GetMetricValue())))
+
+
+def _middle(mask: sitk.Image) -> NDArray[np.float64]:
+    index = np.argwhere(sitk.GetArrayViewFromImage(mask)).mean(axis=0)
+    return np.array(mask.TransformContinuousIndexToPhysicalPoint(index[::-1].tolist()))
+
+
+def _centred(transform: Transform, centre: NDArray[np.float64]) -> Transform:
+    """The same transform, with another centre of rotation."""
+    result = Transform()
+    result.SetCenter(centre.tolist())
+    result.SetMatrix(transform.GetMatrix())
+    result.SetTranslation((turned(transform, centre[None])[0] - centre).tolist())
+    return result
+
+
+def _places(image: sitk.Image) -> NDArray[np.float64]:
+    """LPS mm of every voxel, shape ``(slices, rows, columns, 3)``."""
+    steps = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
+    k, j, i = (np.arange(n) for n in image.GetSize())
+    return (
+        np.array(image.GetOrigin()) + i[:, None, None, None] * steps[:, 2] + j[:, None, None] * steps[:, 1]
+        + k[:, None] * steps[:, 0]
+    )  # fmt: skip
+
+
+def _surface_mm(
+    fixed: sitk.Image, moving: sitk.Image, mask: sitk.Image, transform: Transform, middle: NDArray[np.float64]
+) -> float:
+    """Mean distance of the bone surfaces around a place after registration, mm; 0 where there is no bone."""
+    laid = sitk.GetArrayFromImage(sitk.Resample(moving, fixed, transform, sitk.sitkLinear, AIR_HU))
+    inside = sitk.GetArrayFromImage(mask).astype(bool)
+    spacing = tuple(fixed.GetSpacing()[::-1])
+    bones = [(one >= BONE_HU) & inside for one in (sitk.GetArrayFromImage(fixed), laid)]
+    surfaces = [bone & ~ndimage.binary_erosion(bone, border_value=1) for bone in bones]
+    if min(int(surface.sum()) for surface in surfaces) < 20:
+        return 0.0
+    away = [
+        ndimage.distance_transform_edt(~other, sampling=spacing)[surface]
+        for surface, other in (surfaces, surfaces[::-1])
+    ]
+    return max(float(np.median(one)) for one in away)
