@@ -301,4 +301,4 @@ def _surface_mm(
         ndimage.distance_transform_edt(~other, sampling=spacing)[surface]
         for surface, other in (surfaces, surfaces[::-1])
     ]
-    return max(float(np.median(one)) for one in away)
+    return max(float(np.mean(one)) for one in away)
