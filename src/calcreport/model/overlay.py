@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 PairStatus = Literal["matched", "ambiguous", "not_found", "new"]
 
@@ -30,3 +33,12 @@ class Overlay:
     """One a lesion, in the order measured."""
     vanished: tuple[int, ...] = ()
     """Earlier lesions whose place the present images show, without mineral."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EarlierSlice:
+    """An earlier study on the key slice of a lesion."""
+
+    hu: NDArray[np.int16] = field(repr=False)
+    """Shape ``(rows, columns)`` of the present slice."""
+    date: str | None

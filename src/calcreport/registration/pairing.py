@@ -191,11 +191,13 @@ class Pairing:
         if laid is None:
             reason = "the earlier images do not show its place, or cannot be laid over the present ones there"
             return EarlierPlace(status="not_found", reason=reason)
-        if laid.place.residual_mm > MOST_RESIDUAL_MM:
+        if laid.place.residual_mm > MOST_RESIDUAL_MM or (cost[i] < _FAR).any():
             reason = f"the studies fit to {laid.place.residual_mm:.0f} mm only at its place"
-            return EarlierPlace(status="ambiguous", reason=reason)
-        if (cost[i] < _FAR).any():
-            return EarlierPlace(status="ambiguous", reason="it is one of several parts of one earlier lesion")
+            part = "it is one of several parts of one earlier lesion"
+            return EarlierPlace(status="ambiguous", reason=part if (cost[i] < _FAR).any() else reason)
+        return self._searched_before(deposit, laid)
+
+    def _searched_before(self, deposit: Deposit, laid: Laid) -> EarlierPlace:
         volume, moved = self.volumes_before[laid.series], laid.place.before(deposit.sample)
         if not self._shows(volume, moved):
             return EarlierPlace(status="not_found", reason="the earlier images show a part of its place only")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK as sitk  # noqa: N813 - its name everywhere
 from numpy.typing import NDArray
 
 from calcreport.anatomy.body import find_body
@@ -96,7 +96,9 @@ def mask_on(scan: Scan, like: sitk.Image) -> sitk.Image:
 def canonical(image: sitk.Image, step_mm: float) -> sitk.Image:
     """Resample into axes of the patient, voxels of `step_mm`."""
     corners = [
-        image.TransformContinuousIndexToPhysicalPoint([n - 0.5 if side else -0.5 for n, side in zip(image.GetSize(), bits, strict=True)])
+        image.TransformContinuousIndexToPhysicalPoint(
+            [n - 0.5 if side else -0.5 for n, side in zip(image.GetSize(), bits, strict=True)]
+        )
         for bits in np.ndindex(2, 2, 2)
     ]
     low, high = np.min(corners, axis=0), np.max(corners, axis=0)

@@ -12,9 +12,10 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK as sitk  # noqa: N813 - its name everywhere
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.fft import irfftn, next_fast_len, rfftn
 
 from calcreport.model.image import CtVolume
 from calcreport.registration.reduce import AIR_HU, Scan, canonical, mask_on, part_of, scan_of
@@ -120,9 +121,7 @@ class Registration:
         if images is None or likeness < LEAST_LIKENESS:
             return Place(transform=None, likeness=likeness)
         apart = float(np.linalg.norm(steps[-1] - steps[-2])) if len(steps) > 1 else float("inf")
-        return Place(
-            transform=transform, likeness=likeness, residual_mm=max(apart, _surface_mm(*images, transform, middle))
-        )
+        return Place(transform=transform, likeness=likeness, residual_mm=max(apart, _surface_mm(*images, transform)))
 
     def _around(
         self,
@@ -207,16 +206,19 @@ def _best_shift(
 
 
 def _correlate(
-    fixed: NDArray[np.float32], fixed_mask: NDArray[np.uint8], moving: NDArray[np.float32], moving_mask: NDArray[np.uint8]
+    fixed: NDArray[np.float32],
+    fixed_mask: NDArray[np.uint8],
+    moving: NDArray[np.float32],
+    moving_mask: NDArray[np.uint8],
 ) -> NDArray[np.float64] | None:
     """Offset of the moving grid in the fixed one, in blocks, with the greatest correlation where both are body."""
     shape = [a + b - 1 for a, b in zip(fixed.shape, moving.shape, strict=True)]
-    from scipy.fft import irfftn, next_fast_len, rfftn
-
     fast = [next_fast_len(n, real=True) for n in shape]
 
     def transformed(array: NDArray[np.floating], *, is_moving: bool) -> NDArray[np.complexfloating]:
-        result: NDArray[np.complexfloating] = rfftn(array[::-1, ::-1, ::-1] if is_moving else array, fast, workers=THREADS)
+        result: NDArray[np.complexfloating] = rfftn(
+            array[::-1, ::-1, ::-1] if is_moving else array, fast, workers=THREADS
+        )
         return result
 
     a, b = fixed_mask.astype(np.float32), moving_mask.astype(np.float32)
@@ -286,9 +288,7 @@ def _places(image: sitk.Image) -> NDArray[np.float64]:
     )  # fmt: skip
 
 
-def _surface_mm(
-    fixed: sitk.Image, moving: sitk.Image, mask: sitk.Image, transform: Transform, middle: NDArray[np.float64]
-) -> float:
+def _surface_mm(fixed: sitk.Image, moving: sitk.Image, mask: sitk.Image, transform: Transform) -> float:
     """Mean distance of the bone surfaces around a place after registration, mm; 0 where there is no bone."""
     laid = sitk.GetArrayFromImage(sitk.Resample(moving, fixed, transform, sitk.sitkLinear, AIR_HU))
     inside = sitk.GetArrayFromImage(mask).astype(bool)

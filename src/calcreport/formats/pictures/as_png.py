@@ -35,6 +35,7 @@ from calcreport.formats.rendered import Rendered
 from calcreport.model.image import CtVolume
 from calcreport.model.lengths import Lengths
 from calcreport.model.lesion import MeasuredLesion, Segment, VoxelMask
+from calcreport.model.overlay import EarlierSlice
 from calcreport.model.report import Lesion, SeriesEntry
 from calcreport.text.review import is_by_reader
 from calcreport.text.wording import refer_to_images, spell_distance
@@ -62,7 +63,7 @@ class Marks:
 _Drawn = tuple[NDArray[np.float64] | None, Colour, Segment | None, Place, Callable[[float], str]]
 
 
-def render_key_image(
+def render_key_image(  # noqa: PLR0913 - everything that is drawn
     volume: CtVolume,
     measured: MeasuredLesion,
     lesion: Lesion,
@@ -70,10 +71,12 @@ def render_key_image(
     *,
     lengths: Lengths,
     series: SeriesEntry | None = None,
+    earlier: EarlierSlice | None = None,
 ) -> Rendered:
     """Draw the key image of a lesion: soft-tissue window with the drawing, bone window without it, the whole slice.
 
-    Only the key slice of the volume is touched; `series` gives the series number. No patient name.
+    Only the key slice of the volume is touched; `series` gives the series number; `earlier` the same place on an
+    earlier study, drawn beside. No patient name.
     """
     hu = volume.hu[measured.key_slice]
     marks = find_marks(volume, measured)
@@ -81,17 +84,22 @@ def render_key_image(
     soft = view.show(hu, SOFT_TISSUE).convert("RGB")
     _draw_marks(soft, view, marks, measured, lengths)
     bone = view.show(hu, BONE).convert("RGB")
-    for panel, name in ((soft, "soft_tissue"), (bone, "bone")):
+    panels = [(soft, statements.say("picture.soft_tissue")), (bone, statements.say("picture.bone"))]
+    if earlier is not None:
+        date = earlier.date or statements.say("comparison.undated")
+        text = statements.say("picture.earlier", date=date)
+        panels.insert(1, (view.show(earlier.hu, SOFT_TISSUE).convert("RGB"), text))
+    for panel, text in panels:
         mark_directions(panel, volume.geometry.affine[:3, 2], volume.geometry.affine[:3, 1])
         draw_scale_bar(panel, view.px_per_mm)
-        write_text(panel, (10, 18), statements.say(f"picture.{name}"))
+        write_text(panel, (10, 18), text)
     context = _draw_context(volume, hu, view)
     reference = refer_to_images(lesion.location, series, whole_extent=False).strip("()")
     header = statements.say(
         "picture.key_header", id=lesion.id, reference=reference or statements.say("picture.unnumbered")
     )
     rows = _explain(marks, measured, lesion, statements, lengths)
-    return write_sheet((soft, bone), context, context_px=_CONTEXT_PX, header=header, rows=rows)
+    return write_sheet([panel for panel, _ in panels], context, context_px=_CONTEXT_PX, header=header, rows=rows)
 
 
 def find_marks(volume: CtVolume, measured: MeasuredLesion) -> Marks:
