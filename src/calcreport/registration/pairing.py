@@ -168,7 +168,7 @@ class Pairing:
         if i not in pairs:
             return self._unpaired(i, cost)
         j, laid = pairs[i], self.laid[i]
-        parts = [self.now[k].name for k in np.flatnonzero(cost[:, j] < _FAR) if k == i or k not in pairs]
+        parts = [self.now[int(k)].name for k in np.flatnonzero(cost[:, j] < _FAR) if k == i or k not in pairs]
         reason = f"{self.before[j].name} of the earlier study is now {len(parts)} lesions" if len(parts) > 1 else ""
         rivals = [float(cost[i, k]) for k in range(len(self.before)) if k not in joined[i] and cost[i, k] < _FAR]
         if laid is not None and rivals and min(rivals) - cost[i, j] < laid.place.residual_mm:
@@ -238,12 +238,10 @@ class Pairing:
         registration = self._registration(series, deposit.series)
         if registration.whole is None:
             return None
-        transform = registration.whole
-        for _ in range(2):
-            middle = np.array(transform.GetInverse().TransformPoint(deposit.middle.tolist()))
-            place = registration.at(middle)
+        inverse, residual_mm = registration.whole.GetInverse(), 0.0
+        for _ in range(2):  # the first place may be as far off as the whole body is
+            place = registration.at(np.array(inverse.TransformPoint(deposit.middle.tolist())))
             if place.transform is None or place.residual_mm > MOST_RESIDUAL_MM:
                 return None
-            transform = place.transform
-        inverse = transform.GetInverse()
-        return np.array([inverse.TransformPoint(p) for p in deposit.sample.tolist()]), place.residual_mm
+            inverse, residual_mm = place.transform.GetInverse(), place.residual_mm
+        return np.array([inverse.TransformPoint(p) for p in deposit.sample.tolist()]), residual_mm

@@ -67,7 +67,8 @@ def turned(transform: Transform, lps_mm: NDArray[np.float64]) -> NDArray[np.floa
     """Positions moved by a transform, shape ``(n, 3)``."""
     matrix = np.array(transform.GetMatrix()).reshape(3, 3)
     centre = np.array(transform.GetCenter())
-    return (lps_mm - centre) @ matrix.T + centre + np.array(transform.GetTranslation())
+    result: NDArray[np.float64] = (lps_mm - centre) @ matrix.T + centre + np.array(transform.GetTranslation())
+    return result
 
 
 class Registration:
@@ -238,7 +239,8 @@ def _correlate(
     likeness *= (count / min(a.sum(), b.sum())) ** 0.25
     likeness[~enough] = -1
     peak = np.unravel_index(int(np.argmax(likeness)), likeness.shape)
-    return np.array(peak, dtype=np.float64) - (np.array(moving.shape) - 1)
+    offset: NDArray[np.float64] = np.array(peak, dtype=np.float64) - (np.array(moving.shape) - 1)
+    return offset
 
 
 def _optimise(
@@ -282,10 +284,11 @@ def _places(image: sitk.Image) -> NDArray[np.float64]:
     """LPS mm of every voxel, shape ``(slices, rows, columns, 3)``."""
     steps = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
     k, j, i = (np.arange(n) for n in image.GetSize())
-    return (
+    places: NDArray[np.float64] = (
         np.array(image.GetOrigin()) + i[:, None, None, None] * steps[:, 2] + j[:, None, None] * steps[:, 1]
         + k[:, None] * steps[:, 0]
     )  # fmt: skip
+    return places
 
 
 def _surface_mm(fixed: sitk.Image, moving: sitk.Image, mask: sitk.Image, transform: Transform) -> float:
