@@ -92,8 +92,8 @@ def test_decide_compares_with_a_report_of_analyze(run, studies, tmp_path) -> Non
 @pytest.mark.parametrize(
     ("given", "code"),
     [
-        ({"day": "20260710", "number": 6, "PatientBirthDate": "19710101"}, "report.other_patient"),
-        ({"day": "20260710", "number": 6, "PatientID": "S2", "PatientName": "Other^Limb"}, "report.other_patient"),
+        ({"day": "20260710", "number": 6, "PatientBirthDate": "19710101"}, "prior.other_patient"),
+        ({"day": "20260710", "number": 6, "PatientID": "S2", "PatientName": "Other^Limb"}, "prior.other_patient"),
         ({"day": "20250101", "number": 6}, "report.not_earlier"),
         ({"day": "20260710", "number": 1}, "report.same_study"),
     ],

@@ -29,6 +29,11 @@ TURNS_DEG: Final = 9.0
 NEIGHBOURHOODS: Final = ((120.0, 5.0), (60.0, 2.5), (35.0, 2.0))
 """Radius of each neighbourhood and its grid, mm."""
 
+AGAIN: Final = ((50.0, 2.0), (35.0, 2.0)) * 2
+"""Further ones, while the last two disagree by more than `SETTLED_MM`."""
+
+SETTLED_MM: Final = 1.0
+
 BONE_HU: Final = 220.0
 NEAR_BONE_MM: Final = 50.0
 """Surfaces of what is denser, within this of a place, are held against each other."""
@@ -112,16 +117,19 @@ class Registration:
         steps: list[NDArray[np.float64]] = []
         likeness = 0.0
         images: tuple[sitk.Image, sitk.Image, sitk.Image] | None = None
-        for radius_mm, step_mm in NEIGHBOURHOODS:
+        apart = float("inf")
+        for number, (radius_mm, step_mm) in enumerate((*NEIGHBOURHOODS, *AGAIN)):
+            if number >= len(NEIGHBOURHOODS) and apart <= SETTLED_MM:
+                break
             images = self._around(middle, radius_mm, step_mm, transform, without)
             if images is None:
                 continue
             fixed, moving, mask = images
             transform, likeness = _optimise(fixed, moving, mask, transform)
             steps.append(turned(transform, middle[None])[0])
+            apart = float(np.linalg.norm(steps[-1] - steps[-2])) if len(steps) > 1 else apart
         if images is None or likeness < LEAST_LIKENESS:
             return Place(transform=None, likeness=likeness)
-        apart = float(np.linalg.norm(steps[-1] - steps[-2])) if len(steps) > 1 else float("inf")
         return Place(transform=transform, likeness=likeness, residual_mm=max(apart, _surface_mm(*images, transform)))
 
     def _around(
@@ -236,7 +244,7 @@ def _correlate(
     spread = np.maximum(sum_ff - sum_f**2 / n, 1e-3) * np.maximum(sum_mm - sum_m**2 / n, 1e-3)
     likeness = (sum_fm - sum_f * sum_m / n) / np.sqrt(spread)
     # Less overlap is alike by chance; all of the smaller scan counts in full.
-    likeness *= (count / min(a.sum(), b.sum())) ** 0.25
+    likeness *= (np.maximum(count, 0) / min(a.sum(), b.sum())) ** 0.25
     likeness[~enough] = -1
     peak = np.unravel_index(int(np.argmax(likeness)), likeness.shape)
     offset: NDArray[np.float64] = np.array(peak, dtype=np.float64) - (np.array(moving.shape) - 1)

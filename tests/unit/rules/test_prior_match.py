@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from calcreport.errors import UsageError
 from calcreport.model.findings import FindingPrior, Findings
 from calcreport.model.report import Patient
-from calcreport.rules.prior_match import EarlierReport, compare_with_earlier
+from calcreport.rules.prior_match import EarlierReport, compare_with_earlier, refuse_wrong_report
 
 
 def _lesion(side: str = "right", region: str | None = "calf", depth: str = "subfascial", **more: Any) -> dict[str, Any]:
@@ -184,34 +184,51 @@ def test_masses_are_compared_where_the_mineral_was_measured_by_other_hands() -> 
     assert (prior.basis, prior.is_by_reader) == ("mass", False)
 
 
-def test_an_earlier_report_of_someone_else_is_refused() -> None:
-    earlier = _earlier(_lesion())
+def test_an_earlier_study_of_someone_else_is_refused() -> None:
+    named = {"name": "Doe^Jane", "birth_date": "1970-01-01"}
     for theirs, ours, is_refused in (
         (Patient(id="1", birth_date="1970-01-01"), Patient(id="1", birth_date="1971-01-01"), True),
         (Patient(id="1"), Patient(id="2"), True),
         (Patient(id="1", name="Doe^Jane"), Patient(id="2", name="Doe^Jane"), True),
-        (
-            Patient(id="1", name="Doe^Jane", birth_date="1970-01-01"),
-            Patient(id="2", name="DOE^JANE", birth_date="1970-01-01"),
-            False,  # an id of another hospital
-        ),
+        (Patient(id="1", sex="F"), Patient(id="1", sex="M"), True),
+        (Patient(id="1", sex="F"), Patient(id="1", sex="O"), False),
+        (Patient(id="1", **named), Patient(id="2", **named), True),  # two people can share a name and a birthday
+        (Patient(id="1", birth_date="1970-01-01"), Patient(id="1"), False),
         (Patient(), Patient(id="2"), False),
         (Patient(id="1"), Patient(id=" 1 "), False),
     ):
-        named = EarlierReport(findings=earlier.findings, patient=theirs)
-        if is_refused:
-            with pytest.raises(UsageError) as caught:
-                compare_with_earlier(_findings(_lesion()), named, patient=ours)
-            assert caught.value.code == "report.other_patient"
-            assert "Doe" not in caught.value.message
-        else:
-            compare_with_earlier(_findings(_lesion()), named, patient=ours)
+        assert _is_refused(theirs, ours) is is_refused
+
+
+def _is_refused(theirs: Patient, ours: Patient, issuers: tuple[str | None, str | None] = (None, None)) -> bool:
+    earlier = EarlierReport(findings=_findings(_lesion(), day=None), patient=theirs, id_issuer=issuers[0])
+    try:
+        refuse_wrong_report(earlier, study_date=None, patient=ours, id_issuer=issuers[1])
+    except UsageError as error:
+        assert error.code == "prior.other_patient"
+        assert "Doe" not in error.message
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("issuers", "birth_date", "is_refused"),
+    [
+        (("A", "B"), "1970-01-01", False),  # ids of two hospitals, and all else agrees
+        (("A", "B"), None, True),
+        (("A", "A"), "1970-01-01", True),
+        (("A", None), "1970-01-01", True),
+    ],
+)
+def test_ids_of_two_issuers_may_differ_where_name_and_birth_date_agree(issuers, birth_date, is_refused) -> None:
+    one, other = (Patient(id=name, name="Doe^Jane", birth_date=birth_date) for name in "12")
+    assert _is_refused(one, other, issuers) is is_refused
 
 
 def test_the_same_study_and_a_later_one_are_refused() -> None:
     same = EarlierReport(findings=_findings(_lesion(), day="2026-01-01"), study_instance_uid="1.2")
     with pytest.raises(UsageError) as caught:
-        compare_with_earlier(_findings(_lesion()), same, study_instance_uid="1.2")
+        refuse_wrong_report(same, study_date=None, study_instance_uid="1.2")
     assert caught.value.code == "report.same_study"
     for day in ("2026-07-01", "2026-07-02"):
         with pytest.raises(UsageError) as caught:
