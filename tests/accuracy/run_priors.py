@@ -4,8 +4,8 @@ python tests/accuracy/run_priors.py --seeds 200 [--first 9500] [--write docs/acc
 python tests/accuracy/run_priors.py FOLDER... --studies 'STS_*' [--insert 4]
 
 The earlier study of a pair differs in pose (8 degrees, 20 mm, a frame of reference of its own), pixel and slice
-spacing, kernel, contrast, noise and part scanned; of the phantoms the lesions differ by 0, 10, 20 or 50 % too. Both are
-written as DICOM; the earlier one is analysed, and its results folder is what ``--prior`` names.
+spacing, kernel, contrast, noise and part scanned; lesions (put into real series) differ by 0, 10, 20 or 50 % too. Both
+are written as DICOM; the earlier one is analysed, and its results folder is what ``--prior`` names.
 """
 
 from __future__ import annotations
@@ -154,8 +154,8 @@ def run_phantom(seed: int, work: Path) -> list[Row]:
         pair = [make_phantom(one) for one in (recipe, earlier_recipe(recipe, growth, seed))]
     except NoRoomError as error:
         return [{"study": name, "status": f"no room: {error}"}]
-    hosts = []
-    for part, (volume, truth), one in zip(("now", "then"), pair, (recipe, earlier_recipe(recipe, growth, seed)), strict=True):
+    hosts, recipes = [], (recipe, earlier_recipe(recipe, growth, seed))
+    for part, (volume, truth), one in zip(("now", "then"), pair, recipes, strict=True):
         write_phantom(volume, truth, one, work / part)
         hosts.append(read_host(work / part))
     rng = np.random.default_rng(seed)
@@ -177,19 +177,24 @@ def run_real(study: Study, count: int, seed: int, work: Path) -> list[Row]:
         host = read_host(study.folder)
     except HostError as error:
         return [{"study": study.name, "status": f"no host: {error}"}]
+    growth = GROWTH[seed % len(GROWTH)]
     inserted = inserted_into(study, host, count, seed)
+    then = inserted_into(study, host, count, seed, smaller=1 + growth)
     for header in inserted.host.headers:
         header.StudyDate = "20260101"
         header.PatientID = header.get("PatientID") or "TURNED"
     write_host(inserted.host, work / "now", salt="now")
-    pose = Pose()
-    before = turned(inserted.host, pose, seed)
+    pose = Pose(keep=((0.0, 1.0), (0.15, 1.0), (0.0, 0.85))[seed % 3])
+    before = turned(then.host, pose, seed)
     lesions = [
-        {"now": one.centre_lps_mm, "before": one.centre_lps_mm, "now_mm": one.max_diameter_mm,
-         "before_mm": one.max_diameter_mm}
-        for one in inserted.lesions
+        {"now": one.centre_lps_mm, "before": other.centre_lps_mm, "now_mm": one.max_diameter_mm,
+         "before_mm": other.max_diameter_mm}
+        for one, other in zip(inserted.lesions, then.lesions, strict=False)
+        if one.kind == other.kind and not one.is_scattered
+        and np.linalg.norm(np.subtract(one.centre_lps_mm, other.centre_lps_mm)) < 5
     ]  # fmt: skip
-    return score(study.name, (work / "now", inserted.host), before, lesions, work, pose=pose)
+    rows = score(study.name, (work / "now", inserted.host), before, lesions, work, pose=pose)
+    return [row | {"growth": growth} for row in rows]
 
 
 def judge(row: Row) -> str:
@@ -250,10 +255,10 @@ def main() -> int:
     sets: dict[str, list[Row]] = {"Phantom pairs": [], "Real series": []}
     with tempfile.TemporaryDirectory() as base:
         for seed in range(args.first, args.first + args.seeds):
-            sets["Phantom pairs"] += _kept(args, run_phantom, seed, work=Path(base))
+            sets["Phantom pairs"] += _kept(run_phantom, seed, work=Path(base))
         studies = [s for s in find_studies(args.folders, Path(base) / "unpacked") if fnmatch(s.name, args.studies)]
         for number, study in enumerate(studies):
-            sets["Real series"] += _kept(args, run_real, study, args.insert, number, work=Path(base))
+            sets["Real series"] += _kept(run_real, study, args.insert, number, work=Path(base))
     text = "\n\n".join(f"### {name}\n\n{summary(rows)}" for name, rows in sets.items() if rows)
     sys.stdout.write(text + "\n")
     if args.rows:
@@ -265,7 +270,7 @@ def main() -> int:
     return 0
 
 
-def _kept(args: argparse.Namespace, run: Any, *given: Any, work: Path) -> list[Row]:
+def _kept(run: Any, *given: Any, work: Path) -> list[Row]:
     folder = work / "pair"
     shutil.rmtree(folder, ignore_errors=True)
     rows: list[Row] = run(*given, folder)

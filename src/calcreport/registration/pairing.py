@@ -83,6 +83,8 @@ class Pairing:
     """Mineral is denser."""
     laid: list[Laid | None] = field(default_factory=list)
     """Of each present lesion; ``None`` where the earlier study does not show its place."""
+    is_laid: bool = False
+    """Whether the images could be laid over each other at any lesion."""
     _registrations: dict[tuple[int, int], Registration] = field(default_factory=dict)
     _known: list[tuple[int, NDArray[np.float64], Laid]] = field(default_factory=list)
 
@@ -111,6 +113,7 @@ class Pairing:
         found: list[Laid] = []
         for other in range(len(self.volumes_before)):
             place = self._registration(series, other).at(middle, deposit.sample)
+            self.is_laid |= place.transform is not None
             if place.transform is not None and self._shows(self.volumes_before[other], place.before(middle[None])):
                 found.append(Laid(place=place, series=other))
         if not found:

@@ -24,6 +24,7 @@ from calcreport.errors import (
 from calcreport.formats import FILE_NAMES
 from calcreport.formats.page.as_index import index_entry
 from calcreport.model.clinical import as_given
+from calcreport.model.film import FilmFindings
 from calcreport.model.report import Report, SeriesEntry
 from calcreport.rules import decide_and_ask
 from calcreport.rules.prior_match import compare_with_earlier
@@ -31,7 +32,7 @@ from calcreport.study.ct import measure_ct
 from calcreport.study.films import FilmsReading, measure_films, read_films
 from calcreport.study.folder import ResultsFolder, folder_name
 from calcreport.study.measured import MeasuredStudy, RefusedStudyError
-from calcreport.study.prior import in_report_order, lay_over, refuse_wrong_prior
+from calcreport.study.prior import in_report_order, lay_over, refuse_wrong_prior, with_film_doubts
 from calcreport.study.request import Request
 from calcreport.study.result import Counts, Kind, StudyOutcome, status_of
 from calcreport.study.review import carry_review
@@ -191,7 +192,11 @@ def _compare(measured: MeasuredStudy, request: Request, on_step: Callable[[str],
         on_step("comparing with the earlier study")
         laid = lay_over(measured.evidence, images, request.settings.reading)
     if laid is None or images is None:
-        return replace(measured, rule_findings=compare_with_earlier(measured.rule_findings, earlier))
+        compared = compare_with_earlier(measured.rule_findings, earlier)
+        report, films = images.report if images else request.prior and request.prior.report, measured.evidence.findings
+        if isinstance(films, FilmFindings) and report:
+            compared = with_film_doubts(compared, films, report)
+        return replace(measured, rule_findings=compared)
     ordered = replace(earlier, findings=in_report_order(earlier.findings, images.report))
     return replace(
         measured,

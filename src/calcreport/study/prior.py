@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -11,10 +11,11 @@ import numpy as np
 from calcreport.dicom import StudyFiles
 from calcreport.errors import InputError, UsageError
 from calcreport.files.report import earlier_report
+from calcreport.model.film import FilmFindings, FilmImage
 from calcreport.model.findings import Findings
 from calcreport.model.lesion import CtFindings, MeasuredLesion
 from calcreport.model.overlay import EarlierSlice, Overlay
-from calcreport.model.report import Report
+from calcreport.model.report import Lesion, Report, YesNo
 from calcreport.rules.prior_match import EarlierReport, refuse_wrong_report
 from calcreport.settings import ReadingSettings
 from calcreport.study.findings import day_of
@@ -77,7 +78,7 @@ def in_report_order(findings: Findings, report: Report) -> Findings:
 
 
 def lay_over(evidence: ReportEvidence, images: EarlierImages, settings: ReadingSettings) -> LaidOver | None:
-    """Lay the earlier CT over the present one; ``None`` where one of them is no CT or cannot be read again."""
+    """Lay the earlier CT over the present one; ``None`` where that fails, or one is no CT or cannot be read again."""
     from calcreport.registration.pairing import Pairing
     from calcreport.registration.slices import earlier_slice
 
@@ -99,6 +100,8 @@ def lay_over(evidence: ReportEvidence, images: EarlierImages, settings: ReadingS
         limit_hu=max(evidence.findings.thresholds.grow, limits.grow if limits else _LIMIT_HU),
     )
     overlay = pairing.overlay()
+    if pairing.now and not pairing.is_laid:
+        return None
     slices = {}
     for index, (lesion, laid) in enumerate(zip(evidence.findings.lesions, pairing.laid, strict=True)):
         if laid is not None and overlay.places[index].status in {"matched", "new"}:
@@ -106,6 +109,38 @@ def lay_over(evidence: ReportEvidence, images: EarlierImages, settings: ReadingS
             hu = earlier_slice(volume, lesion.key_slice, before.volumes[laid.series], laid.place)
             slices[index] = EarlierSlice(hu=hu, date=images.report.study.study_date)
     return LaidOver(overlay=overlay, slices=slices)
+
+
+def with_film_doubts(rule_findings: Findings, films: FilmFindings, report: Report) -> Findings:
+    """Say where projected lengths may not be compared: no view of the same part on both studies, or no scale."""
+    earlier = {lesion.id: lesion for lesion in report.lesions}
+    lesions = []
+    for finding, lesion in zip(rule_findings.lesions, films.lesions, strict=True):
+        prior, then = finding.prior, earlier.get((finding.prior and finding.prior.lesion_id) or "")
+        if prior is not None and then is not None and not prior.reason:
+            reason = _why_films_differ([films.films[shadow.film] for shadow in lesion.shadows], then, report)
+            prior = prior.model_copy(update={"reason": reason, "comparable": YesNo.NO if reason else prior.comparable})
+        lesions.append(finding.model_copy(update={"prior": prior}))
+    return rule_findings.model_copy(update={"lesions": tuple(lesions)})
+
+
+def _why_films_differ(films: Sequence[FilmImage], then: Lesion, report: Report) -> str:
+    shown = {place.sop_instance_uid for place in then.location.films}
+    before = [film for film in (report.technique.films if report.technique else ()) if film.sop_instance_uid in shown]
+    pairs = [
+        (film.scale.kind.value, other.scale)
+        for film in films
+        for other in before
+        if film.view.position is not None and film.view.position == other.view
+        and all(a is None or b is None or a == b for a, b in (
+            (film.view.laterality, other.laterality), (film.view.body_part, other.body_part)
+        ))
+    ]  # fmt: skip
+    if not pairs:
+        return "the films of the two studies have no view of it in common"
+    if any(now == before and now != "none" for now, before in pairs):
+        return ""
+    return "the scale of the films is not known, or not in the same plane, on both studies"
 
 
 def _deposits(
