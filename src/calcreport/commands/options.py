@@ -21,6 +21,7 @@ _MOST_JOBS: Final = 256
 """More is a mistyped number."""
 
 PRIOR_HELP: Final = "report.json of an earlier study of the patient: growth, or 'stable since'"
+_STUDY_PRIOR_HELP: Final = "an earlier study of the patient: report.json, its results folder, or its images"
 
 
 FORMAT_HELP: Final = (
@@ -53,7 +54,7 @@ def add_analyze(parser: argparse.ArgumentParser) -> None:
     add("--format", metavar="LIST", help=FORMAT_HELP)
     add("--templates", metavar="DIR", help="a site's own templates; a file there replaces the built-in one of its name")
     add("--rules", metavar="PATH", help=RULES_HELP)
-    add("--prior", metavar="FILE", help=PRIOR_HELP)
+    add("--prior", metavar="PATH", help=_STUDY_PRIOR_HELP)
     add("--jobs", type=_job_count, default=1, metavar="N", help="studies analysed side by side (default 1)")
     add("--quiet", action="store_true", help="no progress, only errors")
 
