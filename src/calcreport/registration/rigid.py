@@ -2,7 +2,8 @@
 
 The whole body is laid over first: by correlation over every shift, then by an optimiser. Each place asked for is then
 laid over by its own neighbourhood, which shrinks from step to step, so that what moves in a joint between moves along.
-What two neighbourhoods of different size disagree by, and how far bone surfaces lie apart after it, is the residual.
+What two neighbourhoods of different size, or other starts, disagree by, and how far bone surfaces lie apart after it,
+is the residual.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 - its name everywhere
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.fft import irfftn, next_fast_len, rfftn
 
 from calcreport.model.image import CtVolume
 from calcreport.registration.reduce import AIR_HU, Scan, canonical, mask_on, part_of, scan_of
@@ -23,8 +23,12 @@ from calcreport.registration.reduce import AIR_HU, Scan, canonical, mask_on, par
 COARSE_MM: Final = 8.0
 """Grid of the search over all shifts."""
 
-TURNS_DEG: Final = 9.0
-"""Turns tried beside none: half of what two positions on a table differ by is left to the optimiser."""
+TURNS_DEG: Final = ((0, 0, 0), (0, 0, 9), (0, 0, -9), (9, 0, 0), (-9, 0, 0), (0, 9, 0), (0, -9, 0))
+"""About the three axes, tried until one is alike: half of what two positions on a table differ by is left to the
+optimiser."""
+
+ALIKE: Final = 0.9
+"""Correlation of the whole that needs no further turn."""
 
 NEIGHBOURHOODS: Final = ((120.0, 5.0), (60.0, 2.5), (35.0, 2.0))
 """Radius of each neighbourhood and its grid, mm."""
@@ -34,12 +38,18 @@ AGAIN: Final = ((50.0, 2.0), (35.0, 2.0)) * 2
 
 SETTLED_MM: Final = 1.0
 
-BONE_HU: Final = 220.0
-NEAR_BONE_MM: Final = 50.0
-"""Surfaces of what is denser, within this of a place, are held against each other."""
+STARTS_MM: Final = tuple(np.eye(3) * 4.0)
+"""The last neighbourhood is laid over from these places beside too: along what nothing marks, a bone without ends in
+muscle without seams, it stays where it began."""
 
-LEAST_SHARE: Final = 0.2
-"""Of one scan's body that the other has to show, for a shift to count."""
+AS_ALIKE: Final = 0.005
+"""Of the correlation: what ends beside and is no less alike by this may be the place as well."""
+
+BONE_HU: Final = 220.0
+"""Surfaces of what is denser are held against each other."""
+
+LEAST_SHARE: Final = 0.3
+"""Of the greatest overlap of both bodies, for a shift to count: less is alike by chance."""
 
 LEAST_LIKENESS: Final = 0.75
 """Correlation of a neighbourhood below which it is another place: 0.9 and more between scans of one patient."""
@@ -96,13 +106,13 @@ class Registration:
             return None
         (fixed, fixed_mask), (moving, moving_mask) = [pair for pair in images if pair is not None]
         best: tuple[float, Transform | None] = (0.0, None)
-        for turn in _turns():
+        for turn in np.radians(TURNS_DEG):
             start = _best_shift(fixed, fixed_mask, moving, moving_mask, turn)
             if start is None:
                 continue
             found, likeness = _optimise(fixed, moving, fixed_mask, start, moving_mask=moving_mask)
             best = max(best, (likeness, found), key=lambda pair: pair[0])
-            if best[0] >= 0.9:
+            if best[0] >= ALIKE:
                 break
         return best[1]
 
@@ -119,7 +129,7 @@ class Registration:
         images: tuple[sitk.Image, sitk.Image, sitk.Image] | None = None
         apart = float("inf")
         for number, (radius_mm, step_mm) in enumerate((*NEIGHBOURHOODS, *AGAIN)):
-            if number >= len(NEIGHBOURHOODS) and apart <= SETTLED_MM:
+            if number >= len(NEIGHBOURHOODS) and (apart <= SETTLED_MM or likeness < LEAST_LIKENESS):
                 break
             images = self._around(middle, radius_mm, step_mm, transform, without)
             if images is None:
@@ -130,7 +140,12 @@ class Registration:
             apart = float(np.linalg.norm(steps[-1] - steps[-2])) if len(steps) > 1 else apart
         if images is None or likeness < LEAST_LIKENESS:
             return Place(transform=None, likeness=likeness)
-        return Place(transform=transform, likeness=likeness, residual_mm=max(apart, _surface_mm(*images, transform)))
+        doubts_mm = [apart, _surface_mm(*images, transform)]
+        for step in STARTS_MM:
+            other, alike = _optimise(*images, _shifted(transform, step))
+            if alike >= likeness - AS_ALIKE:
+                doubts_mm.append(float(np.linalg.norm(turned(other, middle[None])[0] - steps[-1])))
+        return Place(transform=transform, likeness=likeness, residual_mm=max(doubts_mm))
 
     def _around(
         self,
@@ -174,34 +189,30 @@ def _whole(scan: Scan) -> tuple[sitk.Image, sitk.Image] | None:
     return canonical(inside, COARSE_MM), canonical(mask, COARSE_MM)
 
 
-def _turns() -> list[tuple[float, float, float]]:
-    turns = [(0.0, 0.0, 0.0)]
-    for axis in (2, 0, 1):
-        for sign in (1, -1):
-            turn = [0.0, 0.0, 0.0]
-            turn[axis] = sign * np.radians(TURNS_DEG)
-            turns.append((turn[0], turn[1], turn[2]))
-    return turns
-
-
 def _best_shift(
     fixed: sitk.Image,
     fixed_mask: sitk.Image,
     moving: sitk.Image,
     moving_mask: sitk.Image,
-    turn: tuple[float, float, float],
+    turn: NDArray[np.float64],
 ) -> Transform | None:
     """Shift after a turn at which the scans are most alike."""
     turning = Transform()
     turning.SetCenter(moving.TransformContinuousIndexToPhysicalPoint([n / 2 for n in moving.GetSize()]))
-    turning.SetRotation(*turn)
-    if any(turn):
+    turning.SetRotation(*turn.tolist())
+    if turn.any():
         moving = sitk.Resample(moving, moving, turning, sitk.sitkLinear, AIR_HU)
         moving_mask = sitk.Resample(moving_mask, moving_mask, turning, sitk.sitkNearestNeighbor, 0)
-    arrays = [sitk.GetArrayFromImage(one) for one in (fixed, fixed_mask, moving, moving_mask)]
-    offset = _correlate(*arrays)
-    if offset is None:
+    grids = [sitk.Cast(one, sitk.sitkFloat32) for one in (fixed, moving, fixed_mask, moving_mask)]
+    for grid in grids:  # the filter shifts grids, wherever they lie
+        grid.SetOrigin((0.0, 0.0, 0.0))
+    try:
+        a, b, in_a, in_b = grids
+        found = sitk.MaskedFFTNormalizedCorrelation(a, b, in_a, in_b, requiredFractionOfOverlappingPixels=LEAST_SHARE)
+    except RuntimeError:  # one of them holds nothing that could be alike
         return None
+    likeness = sitk.GetArrayViewFromImage(found)
+    offset = np.array(np.unravel_index(int(likeness.argmax()), likeness.shape)) - (np.array(moving.GetSize()[::-1]) - 1)
     # Block `offset` of the present scan lies on the first of the earlier one.
     step = np.array(fixed.GetSpacing())
     there = np.array(fixed.GetOrigin()) + offset[::-1] * step
@@ -209,46 +220,9 @@ def _best_shift(
     # x before = turn(x now + shift): the same as a turn about the centre less the shift.
     start = Transform()
     start.SetCenter((np.array(turning.GetCenter()) - shift).tolist())
-    start.SetRotation(*turn)
+    start.SetRotation(*turn.tolist())
     start.SetTranslation(shift.tolist())
     return start
-
-
-def _correlate(
-    fixed: NDArray[np.float32],
-    fixed_mask: NDArray[np.uint8],
-    moving: NDArray[np.float32],
-    moving_mask: NDArray[np.uint8],
-) -> NDArray[np.float64] | None:
-    """Offset of the moving grid in the fixed one, in blocks, with the greatest correlation where both are body."""
-    shape = [a + b - 1 for a, b in zip(fixed.shape, moving.shape, strict=True)]
-    fast = [next_fast_len(n, real=True) for n in shape]
-
-    def transformed(array: NDArray[np.floating], *, is_moving: bool) -> NDArray[np.complexfloating]:
-        result: NDArray[np.complexfloating] = rfftn(
-            array[::-1, ::-1, ::-1] if is_moving else array, fast, workers=THREADS
-        )
-        return result
-
-    a, b = fixed_mask.astype(np.float32), moving_mask.astype(np.float32)
-    f, m = (fixed - AIR_HU) / 300 * a, (moving - AIR_HU) / 300 * b
-    fa, ff, fff = (transformed(x, is_moving=False) for x in (a, f, f * f))
-    mb, mm, mmm = (transformed(x, is_moving=True) for x in (b, m, m * m))
-    count, sum_f, sum_m, sum_ff, sum_mm, sum_fm = (
-        irfftn(x, fast, workers=THREADS) for x in (fa * mb, ff * mb, fa * mm, fff * mb, fa * mmm, ff * mm)
-    )
-    enough = count >= LEAST_SHARE * min(a.sum(), b.sum())
-    if not enough.any():
-        return None
-    n = np.maximum(count, 1)
-    spread = np.maximum(sum_ff - sum_f**2 / n, 1e-3) * np.maximum(sum_mm - sum_m**2 / n, 1e-3)
-    likeness = (sum_fm - sum_f * sum_m / n) / np.sqrt(spread)
-    # Less overlap is alike by chance; all of the smaller scan counts in full.
-    likeness *= (np.maximum(count, 0) / min(a.sum(), b.sum())) ** 0.25
-    likeness[~enough] = -1
-    peak = np.unravel_index(int(np.argmax(likeness)), likeness.shape)
-    offset: NDArray[np.float64] = np.array(peak, dtype=np.float64) - (np.array(moving.shape) - 1)
-    return offset
 
 
 def _optimise(
@@ -285,6 +259,12 @@ def _centred(transform: Transform, centre: NDArray[np.float64]) -> Transform:
     result.SetCenter(centre.tolist())
     result.SetMatrix(transform.GetMatrix())
     result.SetTranslation((turned(transform, centre[None])[0] - centre).tolist())
+    return result
+
+
+def _shifted(transform: Transform, step: NDArray[np.float64]) -> Transform:
+    result = Transform(transform)
+    result.SetTranslation((np.array(transform.GetTranslation()) + step).tolist())
     return result
 
 

@@ -13,7 +13,7 @@ from math import dist
 from typing import Final
 
 from calcreport.errors import UsageError
-from calcreport.model.findings import FindingPrior, Findings, LesionFinding, PriorOfStudy
+from calcreport.model.findings import FindingMass, FindingPrior, Findings, LesionFinding, PriorOfStudy
 from calcreport.model.overlay import EarlierPlace, Overlay
 from calcreport.model.report import DepthClass, Laterality, Patient, YesNo
 from calcreport.rules.conditions import Verdict
@@ -21,6 +21,10 @@ from calcreport.rules.regions import are_apart, name_areas
 
 _LEAST_REACH_MM: Final = 10.0
 """Centres this near are one place whatever the size: breathing, and the choice of what belongs to a deposit."""
+
+_TISSUE_HU: Final = 50.0
+_MOST_BETWEEN: Final = 0.2
+"""Limits that differ by more of the rise from tissue to mineral than this may take different mineral (P)."""
 
 _SUPERFICIAL: Final = frozenset({DepthClass.CUTANEOUS, DepthClass.SUBCUTANEOUS})  # as `_DEEP`
 _DEEP: Final = frozenset({DepthClass.SUBFASCIAL, DepthClass.JUXTACORTICAL})
@@ -106,7 +110,8 @@ def _together(lesions: Sequence[LesionFinding], longest_mm: float | None) -> Les
             "is_minimum": any(lesion.size.is_minimum for lesion in lesions),
         }
     )
-    return LesionFinding(id=" + ".join(lesion.id or "" for lesion in lesions)[:64], size=size)
+    name = " + ".join(lesion.id or "" for lesion in lesions)[:64]
+    return lesions[0].model_copy(update={"id": name, "size": size, "mass": FindingMass()})
 
 
 def _is_other_patient(now: Patient, before: Patient, issuers: tuple[str | None, str | None]) -> bool:
@@ -226,10 +231,11 @@ def _matched(now: LesionFinding, then: LesionFinding, findings: Findings, earlie
     part = then.mass if is_mass else then.size
     is_by_reader = then.mass.source == "reader" if is_mass else then.size.is_by_reader
     limits = (findings.threshold_hu, earlier.findings.threshold_hu)
+    blur_mm = 0.0 if is_mass else _blur_of_limits_mm(now, then, limits)
     reason = "" if is_mass else _why_mineral_differs(now, then, limits)
     # By hand on one study and by threshold on the other: these may be different lengths. Nor whether
     # two readers took the same mineral for the lesion.
-    is_same_mineral = limits[0] == limits[1] and not is_by_reader
+    is_same_mineral = blur_mm is not None and not is_by_reader
     is_alike = findings.modality == earlier.findings.modality == "CT" and (is_mass or is_same_mineral)
     return FindingPrior(
         max_diameter_mm=part.max_diameter_mm,
@@ -238,7 +244,7 @@ def _matched(now: LesionFinding, then: LesionFinding, findings: Findings, earlie
         study_date=earlier.findings.study_date,
         modality=earlier.findings.modality,
         is_minimum=part.is_minimum,
-        uncertainty_mm=part.uncertainty_mm,
+        uncertainty_mm=part.uncertainty_mm and part.uncertainty_mm + (blur_mm or 0.0),
         volume_mm3=part.volume_mm3,
         is_by_reader=is_by_reader,
         lesion_id=then.id,
@@ -258,6 +264,24 @@ def _why_mineral_differs(now: LesionFinding, then: LesionFinding, limits: tuple[
         return "mineral was measured on one of the studies only"
     if now.size.projected != then.size.projected:
         return "measured on a projection on one of the studies only"
-    if None not in limits and limits[0] != limits[1]:
+    if None not in limits and _blur_of_limits_mm(now, then, limits) is None:
         return f"mineral above {limits[1]:g} HU before and above {limits[0]:g} HU now"
     return ""
+
+
+def _blur_of_limits_mm(
+    now: LesionFinding, then: LesionFinding, limits: tuple[float | None, float | None]
+) -> float | None:
+    """What a length gains by the lower of two limits, mm; ``None`` where they may take different mineral.
+
+    An edge rises from tissue to mineral over about a voxel, so that it moves by the share of that rise which lies
+    between the limits, at both ends. Of faint mineral a limit decides how much of it is seen at all.
+    """
+    if limits[0] == limits[1]:
+        return 0.0
+    peaks, voxels = ((now.density.p95_hu, then.density.p95_hu), (now.voxel_diagonal_mm, then.voxel_diagonal_mm))
+    if None in limits or None in peaks or None in voxels:
+        return None
+    rise_hu = min(peak or 0.0 for peak in peaks) - _TISSUE_HU
+    between_hu = abs((limits[0] or 0.0) - (limits[1] or 0.0))
+    return 2 * max(v or 0.0 for v in voxels) * between_hu / rise_hu if between_hu <= _MOST_BETWEEN * rise_hu else None
