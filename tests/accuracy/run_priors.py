@@ -165,8 +165,8 @@ def run_phantom(seed: int, work: Path) -> list[Row]:
     pose = Pose(noise_hu=5.0, keep=keep)
     before = turned(hosts[1], pose, seed)
     lesions = [
-        {"now": now.centre_lps_mm, "before": then.centre_lps_mm, "now_mm": now.max_diameter_mm, "anchor": then.centre_lps_mm,
-         "before_mm": then.max_diameter_mm}
+        {"now": now.centre_lps_mm, "before": then.centre_lps_mm, "now_mm": now.max_diameter_mm,
+         "anchor": then.centre_lps_mm, "before_mm": then.max_diameter_mm}
         for now, then in zip(pair[0][1].lesions, pair[1][1].lesions, strict=True)
         if not now.is_scattered and np.linalg.norm(np.subtract(now.centre_lps_mm, then.centre_lps_mm)) < 5
     ]  # fmt: skip
@@ -189,8 +189,8 @@ def run_real(study: Study, count: int, seed: int, work: Path) -> list[Row]:
     pose = Pose(keep=((0.0, 1.0), (0.15, 1.0), (0.0, 0.85))[seed % 3])
     before = turned(then.host, pose, seed)
     lesions = [
-        {"now": one.centre_lps_mm, "before": other.centre_lps_mm, "now_mm": one.max_diameter_mm, "anchor": one.centre_lps_mm,
-         "before_mm": other.max_diameter_mm}
+        {"now": one.centre_lps_mm, "before": other.centre_lps_mm, "now_mm": one.max_diameter_mm,
+         "anchor": one.centre_lps_mm, "before_mm": other.max_diameter_mm}
         for one, other in zip(inserted.lesions, then.lesions, strict=False)
         if one.kind == other.kind and not one.is_scattered
         and np.linalg.norm(np.subtract(one.centre_lps_mm, other.centre_lps_mm)) < 5

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from calcreport.errors import UsageError
 from calcreport.model.findings import FindingPrior, Findings
+from calcreport.model.overlay import EarlierPlace, Overlay
 from calcreport.model.report import Patient
 from calcreport.rules.prior_match import EarlierReport, compare_with_earlier, refuse_wrong_report
 
@@ -256,3 +257,62 @@ def test_a_match_does_not_depend_on_the_order(now: list[dict[str, Any]], then: l
     forward = [prior.status for prior in _priors(_findings(*now), _earlier(*then))]
     backward = [prior.status for prior in _priors(_findings(*now[::-1]), _earlier(*then[::-1]))]
     assert forward == backward[::-1]
+
+
+# --- images laid over each other ------------------------------------------------------------------------------------
+
+
+def _laid(now: Findings, earlier: EarlierReport, *places: EarlierPlace, vanished: tuple[int, ...] = ()) -> Findings:
+    return compare_with_earlier(now, earlier, overlay=Overlay(places=places, vanished=vanished))
+
+
+def test_what_the_images_pair_is_matched_whatever_side_and_region_say() -> None:
+    compared = _laid(
+        _findings(_lesion("left"), _lesion()),
+        _earlier(_lesion(size={"max_diameter_mm": 8}), _lesion(size={"max_diameter_mm": 9}), _lesion()),
+        EarlierPlace(status="matched", earlier=(1,)),
+        EarlierPlace(status="new", reason="held no mineral"),
+        vanished=(2,),
+    )
+    one, other = (lesion.prior for lesion in compared.lesions)
+    assert one is not None
+    assert other is not None
+    assert (one.lesion_id, one.max_diameter_mm, other.status, other.reason) == ("L2", 9, "new", "held no mineral")
+    assert compared.prior_study is not None
+    assert (compared.prior_study.source, compared.prior_study.vanished) == ("images", ("L3",))
+
+
+def test_lesions_that_became_one_are_compared_together() -> None:
+    sizes = [{"max_diameter_mm": 8, "volume_mm3": 100, "uncertainty_mm": 1}, {"max_diameter_mm": 9, "volume_mm3": 50}]
+    earlier = _earlier(*(_lesion(size=size) for size in sizes))
+    compared = _laid(_findings(_lesion()), earlier, EarlierPlace(status="matched", earlier=(0, 1), joint_mm=25.0))
+    prior = compared.lesions[0].prior
+    assert prior is not None
+    assert (prior.lesion_id, prior.max_diameter_mm, prior.volume_mm3, prior.uncertainty_mm) == ("L1 + L2", 25, 150, 1)
+
+
+def test_a_reason_of_the_images_bars_the_comparison() -> None:
+    place = EarlierPlace(status="matched", earlier=(0,), reason="L1 of the earlier study is now 2 lesions")
+    prior = _laid(_findings(_lesion()), _earlier(_lesion()), place).lesions[0].prior
+    assert prior is not None
+    assert (prior.comparable, prior.reason) == ("no", place.reason)
+
+
+@pytest.mark.parametrize(
+    ("limits", "p95_hu", "comparable", "error_mm"),
+    [
+        ((130, 130), 450, "yes", 1.0),
+        ((130, 170), 450, "yes", 1.4),  # 40 of 400 HU, at both ends, over a voxel of 2 mm
+        ((170, 130), 450, "yes", 1.4),
+        ((130, 170), 240, "no", 1.0),  # faint mineral: the limit decides how much of it is seen
+        ((130, 230), 450, "no", 1.0),
+        ((130, 170), None, "no", 1.0),
+    ],
+)
+def test_limits_that_differ_little_add_to_the_error(limits, p95_hu, comparable, error_mm) -> None:
+    lesion = _lesion(size={"max_diameter_mm": 30, "uncertainty_mm": 1.0}, density={"p95_hu": p95_hu})
+    lesion["voxel_diagonal_mm"] = 2.0
+    (prior,) = _priors(_findings(lesion, threshold_hu=limits[0]), _earlier(lesion, threshold_hu=limits[1]))
+    assert prior.comparable == comparable
+    if comparable == "yes":
+        assert prior.uncertainty_mm == pytest.approx(error_mm)
