@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - its name everywhere
@@ -70,7 +71,7 @@ def part_of(volume: CtVolume, low: NDArray[np.float64], high: NDArray[np.float64
 
     ``None`` where the box meets no slice. Only voxels of the box are read.
     """
-    corners = np.array([[a, b, c] for a in (low[0], high[0]) for b in (low[1], high[1]) for c in (low[2], high[2])])
+    corners = np.array(list(product(*zip(low, high, strict=True))))
     index = volume.geometry.index(corners)
     first = np.maximum(np.floor(index.min(axis=0)), 0).astype(int)
     last = np.minimum(np.ceil(index.max(axis=0)) + 1, volume.hu.shape).astype(int)
@@ -94,18 +95,11 @@ def mask_on(scan: Scan, like: sitk.Image) -> sitk.Image:
 
 
 def canonical(image: sitk.Image, step_mm: float) -> sitk.Image:
-    """Resample into axes of the patient, voxels of `step_mm`."""
-    corners = [
-        image.TransformContinuousIndexToPhysicalPoint(
-            [n - 0.5 if side else -0.5 for n, side in zip(image.GetSize(), bits, strict=True)]
-        )
-        for bits in np.ndindex(2, 2, 2)
-    ]
+    """Resample into axes of the patient, voxels of `step_mm`; a mask stays one."""
+    ends = [(-0.5, n - 0.5) for n in image.GetSize()]
+    corners = [image.TransformContinuousIndexToPhysicalPoint(corner) for corner in product(*ends)]
     low, high = np.min(corners, axis=0), np.max(corners, axis=0)
-    size = np.maximum(1, np.ceil((high - low) / step_mm)).astype(int)
-    default = AIR_HU if image.GetPixelID() == sitk.sitkFloat32 else 0
-    kind = sitk.sitkLinear if image.GetPixelID() == sitk.sitkFloat32 else sitk.sitkNearestNeighbor
-    return sitk.Resample(
-        image, size.tolist(), sitk.Transform(), kind, (low + step_mm / 2).tolist(), [step_mm] * 3,
-        np.eye(3).ravel().tolist(), default,
-    )  # fmt: skip
+    size = np.maximum(1, np.ceil((high - low) / step_mm)).astype(int).tolist()
+    how = (sitk.sitkLinear, AIR_HU) if image.GetPixelID() == sitk.sitkFloat32 else (sitk.sitkNearestNeighbor, 0)
+    origin, axes = (low + step_mm / 2).tolist(), np.eye(3).ravel().tolist()
+    return sitk.Resample(image, size, sitk.Transform(), how[0], origin, [step_mm] * 3, axes, how[1])

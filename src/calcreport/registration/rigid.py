@@ -178,15 +178,12 @@ class Registration:
 
 
 def _whole(scan: Scan) -> tuple[sitk.Image, sitk.Image] | None:
-    points = scan.points
-    if not len(points):
-        return None
+    points = scan.points if scan.body.any() else np.zeros((1, 3))
     image = part_of(scan.volume, points.min(axis=0) - COARSE_MM, points.max(axis=0) + COARSE_MM, COARSE_MM)
     if image is None:
         return None
     mask = mask_on(scan, image)
-    inside = sitk.Mask(image, mask, AIR_HU)
-    return canonical(inside, COARSE_MM), canonical(mask, COARSE_MM)
+    return canonical(sitk.Mask(image, mask, AIR_HU), COARSE_MM), canonical(mask, COARSE_MM)
 
 
 def _best_shift(
