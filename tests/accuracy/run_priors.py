@@ -1,7 +1,7 @@
 """Measure comparison with an earlier study: phantom pairs of known growth, and copies of real series, turned.
 
 python tests/accuracy/run_priors.py --seeds 200 [--first 9500] [--write docs/accuracy.md]
-python tests/accuracy/run_priors.py FOLDER... --studies 'STS_*' [--insert 4]
+python tests/accuracy/run_priors.py FOLDER... --studies 'STS_*' [--insert 4 | --places 6]
 
 The earlier study of a pair differs in pose (8 degrees, 20 mm, a frame of reference of its own), pixel and slice
 spacing, kernel, contrast, noise and part scanned; lesions (put into real series) differ by 0, 10, 20 or 50 % too. Both
@@ -43,6 +43,7 @@ from calcreport.model.image import Contrast, CtVolume, SliceReference  # noqa: E
 from calcreport.model.report import Report  # noqa: E402
 from calcreport.pipeline import analyse  # noqa: E402
 from calcreport.progress import Progress  # noqa: E402
+from calcreport.registration.pairing import Deposit, Pairing  # noqa: E402
 from calcreport.registration.rigid import Registration  # noqa: E402
 
 GROWTH = (0.0, 0.1, 0.2, 0.5)
@@ -52,6 +53,7 @@ NEAR_MM = 8.0
 
 MARK = "<!-- priors: written by tests/accuracy/run_priors.py -->"
 END = "<!-- end of priors -->"
+ALONE = "Real series, registration and pairing alone"
 
 Row = dict[str, Any]
 
@@ -199,6 +201,51 @@ def run_real(study: Study, count: int, seed: int, work: Path) -> list[Row]:
     return [row | {"growth": growth} for row in rows]
 
 
+def run_places(study: Study, count: int, seed: int) -> list[Row]:
+    """Registration and pairing alone: balls of mineral in soft tissue of a series and of its copy, turned."""
+    try:
+        host = read_host(study.folder)
+    except HostError as error:
+        return [{"study": study.name, "status": f"no host: {error}"}]
+    rng = np.random.default_rng(seed)
+    before = turned(host, Pose(keep=((0.0, 1.0), (0.15, 1.0), (0.0, 0.85))[seed % 3]), seed)
+    hosts = (host, before.host)
+    hu, margin = host.hu(), np.array([2, 6, 6])
+    soft = np.argwhere((hu[::2, ::4, ::4] > 0) & (hu[::2, ::4, ::4] < 110)) * [2, 4, 4]
+    places = host.geometry.lps_mm(soft)
+    at = before.host.geometry.index(before.moved(places))
+    shown = ((at >= margin) & (at < np.array(before.host.stored.shape) - margin)).all(axis=1)
+    middles = places[shown][rng.permutation(int(shown.sum()))[:count]]
+    sizes = rng.uniform(6, 20, len(middles)) / 2
+    volumes, deposits = [volume_of(one) for one in hosts], []
+    for number, volume in enumerate(volumes):
+        marked, made = volume.hu.copy(), []
+        grid = volume.geometry.lps_mm(np.stack(np.indices(volume.hu.shape), axis=-1))
+        for name, (middle, radius_mm) in enumerate(zip(middles, sizes, strict=True)):
+            where = before.moved(middle[None])[0] if number else middle
+            inside = ((grid - where) ** 2).sum(axis=-1) <= radius_mm**2
+            marked[inside] = 400
+            points = grid[inside] if inside.any() else where[None]
+            made.append(Deposit(name=f"L{name}", points=points, series=0, length_mm=2 * radius_mm))
+        volumes[number] = dataclasses.replace(volume, hu=marked)
+        deposits.append(made)
+    began = time.process_time()
+    pairing = Pairing(
+        now=deposits[0], before=deposits[1], volumes_now=volumes[:1], volumes_before=volumes[1:], limit_hu=130.0
+    )
+    overlay, rows = pairing.overlay(), []
+    seconds = (time.process_time() - began) / max(1, len(middles))
+    for number, (place, laid, middle) in enumerate(zip(overlay.places, pairing.laid, middles, strict=True)):
+        moved = before.moved(middle[None])
+        rows.append(
+            {"study": study.name, "status": "compared", "seconds": seconds, "paired": place.status,
+             "error_mm": laid and float(np.linalg.norm(laid.place.before(middle[None]) - moved)),
+             "residual_mm": laid and laid.place.residual_mm, "reason": place.reason, "comparable": None, "flag": None,
+             "is_wrong": bool(place.earlier) and number not in place.earlier, "allowed_mm": None}
+        )  # fmt: skip
+    return rows
+
+
 def judge(row: Row) -> str:
     """Whether what was said of growth contradicts the truth beyond the stated error; empty where it does not."""
     if row["comparable"] != "yes" or row["allowed_mm"] is None:
@@ -249,17 +296,22 @@ def main() -> int:
     parser.add_argument("folders", nargs="*", type=Path)
     parser.add_argument("--studies", default="*")
     parser.add_argument("--insert", type=int, default=4)
+    parser.add_argument("--places", type=int, default=0, help="registration and pairing alone, of so many balls")
     parser.add_argument("--seeds", type=int, default=0)
     parser.add_argument("--first", type=int, default=9500)
     parser.add_argument("--rows", type=Path, help="file for every row, JSON")
     parser.add_argument("--write", type=Path, help="Markdown file with the marks")
     args = parser.parse_args()
-    sets: dict[str, list[Row]] = {"Phantom pairs": [], "Real series": []}
+    sets: dict[str, list[Row]] = {"Phantom pairs": [], "Real series": [], ALONE: []}
     with tempfile.TemporaryDirectory() as base:
         for seed in range(args.first, args.first + args.seeds):
             sets["Phantom pairs"] += _kept(run_phantom, seed, work=Path(base))
         studies = [s for s in find_studies(args.folders, Path(base) / "unpacked") if fnmatch(s.name, args.studies)]
         for number, study in enumerate(studies):
+            if args.places:
+                sets[ALONE] += run_places(study, args.places, number)
+                sys.stderr.write(f"{study.name}: {sets[ALONE][-1]}\n")
+                continue
             sets["Real series"] += _kept(run_real, study, args.insert, number, work=Path(base))
     text = "\n\n".join(f"### {name}\n\n{summary(rows)}" for name, rows in sets.items() if rows)
     sys.stdout.write(text + "\n")
