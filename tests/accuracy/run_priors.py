@@ -220,12 +220,16 @@ def run_places(study: Study, count: int, seed: int) -> list[Row]:
     volumes, deposits = [volume_of(one) for one in hosts], []
     for number, volume in enumerate(volumes):
         marked, made = volume.hu.copy(), []
-        grid = volume.geometry.lps_mm(np.stack(np.indices(volume.hu.shape), axis=-1))
         for name, (middle, radius_mm) in enumerate(zip(middles, sizes, strict=True)):
             where = before.moved(middle[None])[0] if number else middle
-            inside = ((grid - where) ** 2).sum(axis=-1) <= radius_mm**2
-            marked[inside] = 400
-            points = grid[inside] if inside.any() else where[None]
+            reach = np.ceil(radius_mm / np.array(volume.geometry.spacing_mm)).astype(int) + 1
+            low, size = np.rint(volume.geometry.index(where)).astype(int) - reach, 2 * reach + 1
+            box = np.stack(np.indices(size), axis=-1).reshape(-1, 3) + low
+            box = box[((box >= 0) & (box < volume.hu.shape)).all(axis=1)]
+            points = volume.geometry.lps_mm(box)
+            inside = ((points - where) ** 2).sum(axis=-1) <= radius_mm**2
+            marked[tuple(box[inside].T)] = 400
+            points = points[inside] if inside.any() else where[None]
             made.append(Deposit(name=f"L{name}", points=points, series=0, length_mm=2 * radius_mm))
         volumes[number] = dataclasses.replace(volume, hu=marked)
         deposits.append(made)
@@ -310,7 +314,9 @@ def main() -> int:
         for number, study in enumerate(studies):
             if args.places:
                 sets[ALONE] += run_places(study, args.places, number)
-                sys.stderr.write(f"{study.name}: {sets[ALONE][-1]}\n")
+                sys.stderr.write(f"{study.name} done\n")
+                if args.rows:
+                    args.rows.write_text(json.dumps(sets, indent=1))
                 continue
             sets["Real series"] += _kept(run_real, study, args.insert, number, work=Path(base))
     text = "\n\n".join(f"### {name}\n\n{summary(rows)}" for name, rows in sets.items() if rows)

@@ -224,7 +224,7 @@ class PriorOfStudy(Record):
     """The earlier study, where one study holds for all lesions."""
 
     source: Literal["reader", "report", "images"] = "reader"
-    """``images``: of both studies, laid over each other."""
+    """``images``: of both studies, registered."""
     study_date: Day | None = None
     modality: Literal["CT", "CR", "DX", "MR", "US"] | None = None
     vanished: tuple[Annotated[str, Field(max_length=64)], ...] = ()

@@ -1,4 +1,4 @@
-"""Lesions of two studies whose images were laid over each other."""
+"""Lesions of two studies whose images were registered."""
 
 from __future__ import annotations
 

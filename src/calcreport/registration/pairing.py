@@ -1,4 +1,4 @@
-"""Lesions of two studies paired one to one by where they lie once the images are laid over each other."""
+"""Lesions of two studies paired one to one by where they lie once the images are registered."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REACH_MM: Final = 1.0
 """Beside the residual and half a voxel of each study: the edge of a deposit on another scanner."""
 
 REUSED_MM: Final = 25.0
-"""Within this of a place that was laid over well, its transform holds."""
+"""Within this of a place that was registered well, its transform holds."""
 
 DENSE_SHARE: Final = 0.3
 """Of the voxels of a lesion, as dense on the other study: mineral is there, whatever it was called."""
@@ -84,7 +84,7 @@ class Pairing:
     laid: list[Laid | None] = field(default_factory=list)
     """Of each present lesion; ``None`` where the earlier study does not show its place."""
     is_laid: bool = False
-    """Whether the images could be laid over each other at any lesion."""
+    """Whether the images could be registered at any lesion."""
     _registrations: dict[tuple[int, int], Registration] = field(default_factory=dict)
     _known: list[tuple[int, NDArray[np.float64], Laid]] = field(default_factory=list)
 
@@ -192,7 +192,7 @@ class Pairing:
     def _unpaired(self, i: int, cost: NDArray[np.float64]) -> EarlierPlace:
         laid, deposit = self.laid[i], self.now[i]
         if laid is None:
-            reason = "the earlier images do not show its place, or cannot be laid over the present ones there"
+            reason = "the earlier images do not show its place, or cannot be registered with the present one there"
             return EarlierPlace(status="not_found", reason=reason)
         if laid.place.residual_mm > MOST_RESIDUAL_MM or (cost[i] < _FAR).any():
             reason = f"the studies fit to {laid.place.residual_mm:.0f} mm only at its place"

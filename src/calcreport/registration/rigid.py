@@ -1,7 +1,7 @@
 """Rigid registration of two CT scans of one patient, by SimpleITK.
 
-The whole body is laid over first: by correlation over every shift, then by an optimiser. Each place asked for is then
-laid over by its own neighbourhood, which shrinks from step to step, so that what moves in a joint between moves along.
+The whole body is registered first: by correlation over every shift, then by an optimiser. Each place asked for is then
+registered by its own neighbourhood, which shrinks from step to step, so that what moves in a joint between moves along.
 What two neighbourhoods of different size, or other starts, disagree by, and how far bone surfaces lie apart after it,
 is the residual.
 """
@@ -39,7 +39,7 @@ AGAIN: Final = ((50.0, 2.0), (35.0, 2.0)) * 2
 SETTLED_MM: Final = 1.0
 
 STARTS_MM: Final = tuple(np.eye(3) * 4.0)
-"""The last neighbourhood is laid over from these places beside too: along what nothing marks, a bone without ends in
+"""The last neighbourhood is registered from these places beside too: along what nothing marks, a bone without ends in
 muscle without seams, it stays where it began."""
 
 AS_ALIKE: Final = 0.005
@@ -64,7 +64,7 @@ class Place:
     """Where a place of the present scan lies in the earlier one."""
 
     transform: Transform | None
-    """From LPS mm now to LPS mm before; ``None`` where the scans cannot be laid over each other."""
+    """From LPS mm now to LPS mm before; ``None`` where the scans cannot be registered."""
     residual_mm: float = float("inf")
     """How far the place may be off."""
     likeness: float = 0.0
@@ -99,7 +99,7 @@ class Registration:
 
     @cached_property
     def whole(self) -> Transform | None:
-        """The whole body laid over."""
+        """The whole body registered."""
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(THREADS)
         images = [_whole(scan) for scan in self.scans]
         if any(image is None for image in images):
@@ -117,7 +117,7 @@ class Registration:
         return best[1]
 
     def at(self, middle: NDArray[np.float64], without: NDArray[np.float64] | None = None) -> Place:
-        """Lay over the neighbourhood of a place of the present scan, LPS mm.
+        """Register the neighbourhood of a place of the present scan, LPS mm.
 
         `without`: points of what is compared there, shape ``(n, 3)``: its growth is not to move the rest.
         """

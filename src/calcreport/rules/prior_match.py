@@ -1,4 +1,4 @@
-"""Matching of lesions with an earlier study: by its images where they were laid over, else by place and side.
+"""Matching of lesions with an earlier study: by its images where they were registered, else by place and side.
 
 A match is claimed only when it is the one possible. Positions of reports alone are compared only within one frame of
 reference.
@@ -23,6 +23,8 @@ _LEAST_REACH_MM: Final = 10.0
 """Centres this near are one place whatever the size: breathing, and the choice of what belongs to a deposit."""
 
 _TISSUE_HU: Final = 50.0
+"""Muscle, which an edge of mineral rises from."""
+
 _MOST_BETWEEN: Final = 0.2
 """Limits that differ by more of the rise from tissue to mineral than this may take different mineral (P)."""
 

@@ -1,4 +1,4 @@
-"""An earlier study of the same patient: whose it is, its report, and its images laid over the present ones."""
+"""An earlier study of the same patient: whose it is, its report, and its images registered with the present one."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def in_report_order(findings: Findings, report: Report) -> Findings:
 
 
 def lay_over(evidence: ReportEvidence, images: EarlierImages, settings: ReadingSettings) -> LaidOver | None:
-    """Lay the earlier CT over the present one; ``None`` where that fails, or one is no CT or cannot be read again."""
+    """Register the earlier CT with the present one; ``None`` where that fails, or one is no CT or cannot be read again."""
     from calcreport.registration.pairing import Pairing
     from calcreport.registration.slices import earlier_slice
 

@@ -26,9 +26,9 @@ def name_earlier(comparison: PriorStudy, lesions: tuple[Lesion, ...], statements
     compared = [(lesion.id, lesion.growth.status) for lesion in lesions if lesion.growth is not None]
     unmatched = [name for name, status in compared if status in {"ambiguous", "not_found"}]
     new = [name for name, status in compared if status == "new"]
-    told = (("new", new), ("vanished", comparison.vanished), ("unmatched", unmatched))
-    said = [statements.say(f"comparison.{name}", ids=", ".join(ids)) for name, ids in told if ids]
-    return named, source, ". ".join(said)
+    said = (("new", new), ("vanished", comparison.vanished), ("unmatched", unmatched))
+    texts = [statements.say(f"comparison.{name}", ids=", ".join(ids)) for name, ids in said if ids]
+    return named, source, ". ".join(texts)
 
 
 def describe_growth(growth: LesionGrowth | None, statements: Statements, lengths: Lengths) -> str:

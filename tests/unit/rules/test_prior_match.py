@@ -259,7 +259,7 @@ def test_a_match_does_not_depend_on_the_order(now: list[dict[str, Any]], then: l
     assert forward == backward[::-1]
 
 
-# --- images laid over each other ------------------------------------------------------------------------------------
+# --- images registered ------------------------------------------------------------------------------------
 
 
 def _laid(now: Findings, earlier: EarlierReport, *places: EarlierPlace, vanished: tuple[int, ...] = ()) -> Findings:
