@@ -78,7 +78,7 @@ def in_report_order(findings: Findings, report: Report) -> Findings:
 
 
 def lay_over(evidence: ReportEvidence, images: EarlierImages, settings: ReadingSettings) -> LaidOver | None:
-    """Register the earlier CT with the present one; ``None`` where that fails, or one is no CT or cannot be read again."""
+    """Register the earlier CT with this one; ``None`` where that fails, or one is no CT or cannot be read again."""
     from calcreport.registration.pairing import Pairing
     from calcreport.registration.slices import earlier_slice
 
