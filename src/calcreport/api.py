@@ -105,7 +105,8 @@ def analyze(  # noqa: PLR0913 - the published interface
         Organ and bone masks of another program, hints for one study: a label map (NIfTI), a folder with one NIfTI a
         structure, or a DICOM SEG; ``"run"`` lets an installed TotalSegmentator make them for every study.
     prior : PriorInput
-        Report of an earlier study of the same patient: ``report.json``, the folder of its results, or the report.
+        An earlier study of the same patient: ``report.json``, the folder of its results, the report, or its images,
+        which are analysed first. Where the images are known, they are registered with the present one.
     lesion_mask : FilePath | None
         A reader's contour of the whole lesion: RTSTRUCT, DICOM SEG, NIfTI, NRRD or MetaImage.
     settings : SettingsInput

@@ -30,7 +30,8 @@ from calcreport.resources import rule_texts, site_rule_texts, site_template_text
 from calcreport.rules import Ruleset, load_rules
 from calcreport.rules.prior_match import EarlierReport
 from calcreport.settings import Settings
-from calcreport.study.request import Request
+from calcreport.study.render import remembered_places
+from calcreport.study.request import GivenPrior, Request
 from calcreport.version import software_version
 
 _MAX_TEXT_BYTES: Final = 1_000_000
@@ -55,7 +56,7 @@ SettingsInput = FilePath | Mapping[str, Any] | Settings | None
 """Settings: a TOML file, the tables it would hold, or checked settings; ``None`` for the defaults."""
 
 PriorInput = FilePath | Mapping[str, Any] | Report | None
-"""An earlier study: ``report.json``, the folder of its results, or the report itself."""
+"""An earlier study: ``report.json``, the folder of its results, the report itself, or the images."""
 
 ReviewInput = FilePath | Mapping[str, Any] | None
 """A reader's review: a file or what such a file holds."""
@@ -102,6 +103,7 @@ def request_from(options: AnalyzeOptions) -> Request:
             msg = f"PATH {number} does not exist; name a folder, file, zip archive or DICOMDIR"
             raise UsageError(msg, code="usage.no_such_path")
     clinical_data = clinical_data_of(options.clinical, "--clinical")
+    prior = prior_of(options.prior)
     settings = settings_of(options.config)
     ruleset = ruleset_of(options.rules, settings, options.config)
     return Request(
@@ -118,7 +120,8 @@ def request_from(options: AnalyzeOptions) -> Request:
         jobs=options.jobs,
         software=software_with(ruleset),
         created=now(),
-        earlier=earlier_of(options.prior),
+        prior=prior,
+        earlier=earlier_report(prior.report) if prior is not None and prior.report is not None else None,
         keeps_reports=options.keeps_reports,
     )
 
@@ -234,6 +237,32 @@ def report_path(given: FilePath, option: str) -> Path:
 def earlier_of(given: PriorInput) -> EarlierReport | None:
     """Read the earlier report; ``None`` without it."""
     return earlier_report(report_of(given, "--prior")) if given else None
+
+
+def prior_of(given: PriorInput) -> GivenPrior | None:
+    """Read what was named as an earlier study: a report and where its images lie, or the images themselves.
+
+    Raises `UsageError` as `report_of`.
+    """
+    if not given or isinstance(given, Report | Mapping):
+        return GivenPrior(report=report_of(given, "--prior")) if given else None
+    path = Path(given)
+    if not path.exists() or _holds_report(path):
+        found = report_path(path, "--prior")
+        report = report_of(found, "--prior")
+        try:
+            places = remembered_places(found.parent)
+        except UsageError:  # moved since
+            places = ()
+        return GivenPrior(report=report, places=tuple(map(Path, places)))
+    return GivenPrior(places=(path,))
+
+
+def _holds_report(path: Path) -> bool:
+    """Whether a path is a report or a folder of results; anything else is images."""
+    if path.is_dir():
+        return any(path.glob(REPORT_FILE)) or any(path.glob(f"*/{REPORT_FILE}"))
+    return path.suffix.lower() in {".json", ".txt"}
 
 
 def read_text(path: FilePath, option: str, *, max_bytes: int = _MAX_TEXT_BYTES, may_be_input: bool = False) -> str:

@@ -9,12 +9,14 @@ import gc
 import logging
 import secrets
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from calcreport.dicom import discover
 from calcreport.errors import InputError, OutputError, UsageError
+from calcreport.files.clinical_table import ClinicalData
 from calcreport.formats import TABLE_FORMAT
 from calcreport.formats.page.as_html import show_date, show_name
 from calcreport.formats.page.as_index import IndexEntry, render_index
@@ -25,7 +27,7 @@ from calcreport.processes.crash import Crash
 from calcreport.processes.pool import Report, WorkerLimits, run_tasks
 from calcreport.progress import Progress
 from calcreport.study.folder import ResultsFolder, folder_name
-from calcreport.study.request import Request
+from calcreport.study.request import EarlierImages, Request
 from calcreport.study.result import SUMMARY_FILE, StudyOutcome, Summary, SummarySetAside, tabulate
 from calcreport.study.review import KEPT_FILES
 
@@ -68,9 +70,9 @@ def analyse(request: Request, *, progress: Progress) -> RunOutcome:
         request = replace(request, keeps_reports=True)
     nothing_found = None
     try:
-        with discover(
-            request.paths, settings=request.settings.reading, on_progress=partial(_tell_search, progress)
-        ) as found:
+        with ExitStack() as inputs:
+            look = partial(discover, settings=request.settings.reading, on_progress=partial(_tell_search, progress))
+            found = inputs.enter_context(look(request.paths))
             aside = tuple(
                 SummarySetAside(name=row.name, code=row.code, message=row.message, count=row.count)
                 for row in found.set_aside
@@ -79,6 +81,9 @@ def analyse(request: Request, *, progress: Progress) -> RunOutcome:
             if not found.studies:
                 nothing_found = no_study_error(aside)
                 progress.error(f"error [{nothing_found.code}]: {nothing_found.message}")
+            if request.prior is not None and request.prior.places and found.studies:
+                earlier = inputs.enter_context(look(request.prior.places)).studies
+                request = _with_earlier(request, found.studies[0], earlier, progress)
             requests = _requests_of(found.studies, request, progress)
             outcomes = _analyse_all(found.studies, requests, results, progress)
             identities = tuple(study.study for study in found.studies)
@@ -115,6 +120,35 @@ def _analyse_all(
         fields |= {"status": outcome.status, "seconds": outcome.seconds, "lesions": outcome.counts.lesions}
         event(LOGGER, "study_done", study_ref=study_ref(name), **fields)
     return tuple(outcomes[number] for number in range(count))
+
+
+def _with_earlier(request: Request, study: StudyFiles, found: Sequence[StudyFiles], progress: Progress) -> Request:
+    """The request with the images of the earlier study, which are analysed first where no report of them was given.
+
+    Raises `UsageError` ``prior.which_study``, ``prior.not_measured``, and as `refuse_wrong_prior`.
+    """
+    from calcreport.study.prior import earlier_of_files, earlier_of_images, refuse_wrong_prior  # noqa: PLC0415 - 0.2 s
+
+    report = None if request.prior is None else request.prior.report
+    if report is not None:
+        same = [one for one in found if one.study.study_instance_uid == report.study.study_instance_uid]
+        images = EarlierImages(report=report, files=same[0]) if same else None
+        return replace(request, earlier_images=images)
+    if len(found) != 1:
+        msg = f"what --prior names holds {len(found)} studies; name the folder of one study, or its report.json"
+        raise UsageError(msg, code="prior.which_study")
+    refuse_wrong_prior(study, earlier_of_files(found[0]))
+    progress.line("the earlier study is analysed first")
+    alone = replace(
+        request, out=None, formats=(), clinical_data=ClinicalData(), lesion_mask=None, prior=None, earlier=None,
+        anatomy=request.anatomy if request.anatomy == "run" else None, keeps_reports=True,
+    )  # fmt: skip
+    (outcome,) = _analyse_all(found, [alone], None, progress)
+    if outcome.report is None:
+        msg = f"the earlier study cannot be measured [{outcome.code}]; leave --prior out, or name another"
+        raise UsageError(msg, code="prior.not_measured")
+    images = EarlierImages(report=outcome.report, files=found[0])
+    return replace(request, earlier=earlier_of_images(images), earlier_images=images)
 
 
 def load_analysis() -> None:
@@ -154,7 +188,7 @@ def _refuse_many(request: Request, study_count: int) -> None:
         if mask not in {None, "run"} and study_count > 1:
             msg = f"{option} fits one study, but {study_count} were found; name the folder of one study"
             raise UsageError(msg, code="usage.mask_for_many")
-    if request.earlier is not None and study_count > 1:
+    if request.prior is not None and study_count > 1:
         msg = f"--prior fits one study, but {study_count} were found; name the folder of one study"
         raise UsageError(msg, code="usage.prior_for_many")
 

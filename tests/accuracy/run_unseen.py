@@ -309,13 +309,14 @@ def wishes_for(name_of_host: str, tissues: Sequence[Tissue], count: int, seed: i
     return tuple(wishes)
 
 
-def inserted_into(study: Study, host: Host, count: int, seed: int) -> Inserted:
-    """Host with lesions clear of what is known of it, and of its tumour."""
+def inserted_into(study: Study, host: Host, count: int, seed: int, *, smaller: float = 1.0) -> Inserted:
+    """Host with lesions clear of what is known of it, and of its tumour; diameters divided by `smaller`."""
     boxes = [known.box for known in study.known] + ([] if study.tumour is None else [study.tumour])
     avoid = tuple((tuple(float(v) for v in low), tuple(float(v) for v in high)) for low, high in boxes)
     tissues = map_tissues(host.hu(), host.geometry)
     seen = [tissue for tissue in TISSUES[study.part] if tissues.sites[tissue].sum() >= LEAST_BLOCKS]
     wishes = wishes_for(study.name, seen, count, seed) if seen else ()
+    wishes = tuple(dataclasses.replace(wish, diameter_mm=wish.diameter_mm / smaller) for wish in wishes)
     return insert_lesions(host, wishes, seed=seed, avoid=avoid, tissues=tissues)
 
 

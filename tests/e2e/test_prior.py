@@ -1,9 +1,11 @@
 """``--prior``: an earlier report beside a new study, growth and "stable since" end to end."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from calcreport.model.report import Report
 
@@ -92,8 +94,8 @@ def test_decide_compares_with_a_report_of_analyze(run, studies, tmp_path) -> Non
 @pytest.mark.parametrize(
     ("given", "code"),
     [
-        ({"day": "20260710", "number": 6, "PatientBirthDate": "19710101"}, "report.other_patient"),
-        ({"day": "20260710", "number": 6, "PatientID": "S2", "PatientName": "Other^Limb"}, "report.other_patient"),
+        ({"day": "20260710", "number": 6, "PatientBirthDate": "19710101"}, "prior.other_patient"),
+        ({"day": "20260710", "number": 6, "PatientID": "S2", "PatientName": "Other^Limb"}, "prior.other_patient"),
         ({"day": "20250101", "number": 6}, "report.not_earlier"),
         ({"day": "20260710", "number": 1}, "report.same_study"),
     ],
@@ -131,3 +133,68 @@ def test_a_damaged_report_is_named_without_its_content(run, studies, tmp_path, b
     assert "[report." in result.stderr
     assert "\u001b" not in result.stderr
     assert "NaN" not in result.stderr
+
+
+# --- images ---------------------------------------------------------------------------------------------------------
+
+SAMPLE = Path(__file__).parents[2] / "sample_dicoms" / "phleboliths_thigh"
+
+
+@pytest.fixture(scope="module")
+def earlier_images(tmp_path_factory) -> Path:
+    """A sample, turned and shifted into a frame of reference of its own, a year before."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "accuracy"))
+    from calcphantom.insert import read_host  # noqa: PLC0415
+    from turned import Pose, turned, write_study  # noqa: PLC0415
+
+    before = turned(read_host(SAMPLE), Pose(), 1)
+    return write_study(before.host, tmp_path_factory.mktemp("earlier"), salt="earlier", day="20250101")
+
+
+def _beside(out: Path, name: str) -> int:
+    """Width of a key image: a third panel makes it wider."""
+    (path,) = out.glob(f"*/images/{name}")
+    with Image.open(path) as picture:
+        return picture.width
+
+
+def test_earlier_images_are_analysed_and_laid_over(run, earlier_images, tmp_path) -> None:
+    result = run("analyze", SAMPLE, "--prior", earlier_images, "--out", tmp_path / "out", "--format", "json,text,png")
+    assert result.returncode == 0, result.stderr
+    (path,) = (tmp_path / "out").glob("*/report.json")
+    report = Report.model_validate_json(path.read_text())
+    assert report.comparison is not None
+    assert (report.comparison.source, report.comparison.vanished) == ("images", ())
+    assert len(report.lesions) == 3
+    for lesion in report.lesions:
+        assert lesion.growth is not None
+        assert (lesion.growth.status, lesion.growth.comparable, lesion.growth.course) == ("matched", "yes", "stable")
+    assert len({lesion.growth.prior_id for lesion in report.lesions if lesion.growth}) == 3
+    assert "COMPARISON: CT 2025-01-01 (images registered)." in result.stdout
+    run("analyze", SAMPLE, "--out", tmp_path / "alone", "--format", "json,png")
+    assert _beside(tmp_path / "out", "L1.png") > _beside(tmp_path / "alone", "L1.png")
+    assert not list((tmp_path / "out").glob("*20250101*"))
+
+
+def test_a_results_folder_finds_its_images(run, earlier_images, tmp_path) -> None:
+    _analyse(run, earlier_images, tmp_path / "before")
+    report = _analyse(run, SAMPLE, tmp_path / "out", "--prior", tmp_path / "before")
+    assert report.comparison is not None
+    assert report.comparison.source == "images"
+    assert {lesion.growth.status for lesion in report.lesions if lesion.growth} == {"matched"}
+
+
+def test_images_of_somebody_else_are_refused_before_they_are_measured(run, write_study, tmp_path) -> None:
+    other = _write(write_study, tmp_path / "other", "20200110", 12.0, 3)
+    result = run("analyze", SAMPLE, "--prior", other, "--out", tmp_path / "out")
+    assert result.returncode == 2
+    assert "[prior.other_patient]" in result.stderr
+    assert "analysed first" not in result.stderr
+
+
+def test_a_folder_of_several_earlier_studies_is_refused(run, write_study, studies, tmp_path) -> None:
+    for number in (1, 2):
+        _write(write_study, tmp_path / "in" / str(number), "20200110", 12.0, number)
+    result = run("analyze", studies["root"] / "first", "--prior", tmp_path / "in", "--out", tmp_path / "out")
+    assert result.returncode == 2
+    assert "[prior.which_study]" in result.stderr

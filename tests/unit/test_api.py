@@ -169,4 +169,4 @@ def test_rendering_with_out_writes_every_output_again(folder: Path, tmp_path: Pa
 
 def test_an_earlier_report_of_somebody_else_is_refused(folder: Path) -> None:
     (study,) = calcreport.analyze(SAMPLES / "phleboliths_thigh", prior=folder)
-    assert study.code == "report.other_patient"
+    assert study.code == "prior.other_patient"

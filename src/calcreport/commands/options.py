@@ -22,6 +22,7 @@ _MOST_JOBS: Final = 256
 """More is a mistyped number."""
 
 PRIOR_HELP: Final = "report.json of an earlier study of the patient: growth, or 'stable since'"
+_STUDY_PRIOR_HELP: Final = "an earlier study of the patient: report.json, its results folder, or its images"
 
 
 FORMAT_HELP: Final = (
@@ -60,7 +61,7 @@ def add_analyze(parser: argparse.ArgumentParser) -> None:
         "'run' lets an installed TotalSegmentator make them",
     )
     add("--threshold-hu", metavar="GROW[,SEED]", help="thresholds in HU; override header, clinical data and settings")
-    add("--prior", metavar="FILE", help=PRIOR_HELP)
+    add("--prior", metavar="PATH", help=_STUDY_PRIOR_HELP)
     add("--jobs", type=_job_count, default=1, metavar="N", help="studies analysed side by side (default 1)")
     add_common(parser)
 

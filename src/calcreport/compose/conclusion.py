@@ -102,4 +102,5 @@ def _name_comparison(rule_findings: Findings | None) -> PriorStudy | None:
         source="reader" if study is None else study.source,
         date=None if day is None else day.isoformat(),
         modality=kinds.pop() if len(kinds) == 1 else None,
+        vanished=() if study is None else study.vanished,
     )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from calcreport.model.overlay import PairStatus
 from calcreport.model.terms import Record, YesNo
 
 
 class LesionGrowth(Record):
     """Change of a lesion since an earlier study, and how sure it is that it is the same lesion."""
 
-    status: Literal["matched", "ambiguous", "not_found"]
-    """``matched``: named by the reader, or the one lesion of the earlier report that can be meant."""
+    status: PairStatus
+    """``matched``: named by the reader, or the one lesion of the earlier report that can be meant; ``new``: the earlier
+    images show the place without mineral."""
     comparable: YesNo = YesNo.UNKNOWN
     reason: str = ""
     """Why nothing is claimed; empty when the lengths may be compared."""
@@ -46,10 +48,12 @@ class LesionGrowth(Record):
 class PriorStudy(Record):
     """The earlier study lesions were compared with."""
 
-    source: Literal["reader", "report"]
+    source: Literal["reader", "report", "images"]
     date: str | None = None
     """ISO 8601."""
     modality: str | None = None
+    vanished: tuple[str, ...] = ()
+    """Earlier lesions that are gone: their place was searched now."""
 
 
 class LabResult(Record):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from calcreport.model.answers import Answer, ContrastPhase, Count, Day, Length, Number, Side, Word, as_word
+from calcreport.model.overlay import PairStatus
 from calcreport.model.report import BoneRelation, Confidence, DepthClass, Laterality, Record, YesNo
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ class FindingPrior(Record):
     """Volume of what `basis` names."""
     is_by_reader: bool | None = None
     """Whether a reader put the length in place of a measured one; ``None`` when nobody said how it was measured."""
-    status: Literal["matched", "ambiguous", "not_found"] = "matched"
+    status: PairStatus = "matched"
     lesion_id: Annotated[str, Field(max_length=64)] | None = None
     """Name in the earlier report."""
     reason: Annotated[str, Field(max_length=400)] = ""
@@ -224,9 +225,12 @@ class HeaderFacts(Record):
 class PriorOfStudy(Record):
     """The earlier study, where one study holds for all lesions."""
 
-    source: Literal["reader", "report"] = "reader"
+    source: Literal["reader", "report", "images"] = "reader"
+    """``images``: of both studies, registered."""
     study_date: Day | None = None
     modality: Literal["CT", "CR", "DX", "MR", "US"] | None = None
+    vanished: tuple[Annotated[str, Field(max_length=64)], ...] = ()
+    """Earlier lesions whose place was searched now and holds no mineral."""
 
 
 class Findings(Record):

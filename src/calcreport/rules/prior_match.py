@@ -1,6 +1,7 @@
-"""Matching of lesions with an earlier report, by place and side.
+"""Matching of lesions with an earlier study: by its images where they were registered, else by place and side.
 
-A match is claimed only when it is the one possible. Positions are compared only within one frame of reference.
+A match is claimed only when it is the one possible. Positions of reports alone are compared only within one frame of
+reference.
 """
 
 from __future__ import annotations
@@ -12,13 +13,20 @@ from math import dist
 from typing import Final
 
 from calcreport.errors import UsageError
-from calcreport.model.findings import FindingPrior, Findings, LesionFinding, PriorOfStudy
+from calcreport.model.findings import FindingMass, FindingPrior, Findings, LesionFinding, PriorOfStudy
+from calcreport.model.overlay import EarlierPlace, Overlay
 from calcreport.model.report import DepthClass, Laterality, Patient, YesNo
 from calcreport.rules.conditions import Verdict
 from calcreport.rules.regions import are_apart, name_areas
 
 _LEAST_REACH_MM: Final = 10.0
 """Centres this near are one place whatever the size: breathing, and the choice of what belongs to a deposit."""
+
+_TISSUE_HU: Final = 50.0
+"""Muscle, which an edge of mineral rises from."""
+
+_MOST_BETWEEN: Final = 0.2
+"""Limits that differ by more of the rise from tissue to mineral than this may take different mineral (P)."""
 
 _SUPERFICIAL: Final = frozenset({DepthClass.CUTANEOUS, DepthClass.SUBCUTANEOUS})  # as `_DEEP`
 _DEEP: Final = frozenset({DepthClass.SUBFASCIAL, DepthClass.JUXTACORTICAL})
@@ -35,6 +43,8 @@ class EarlierReport:
     """Of the earlier study; empty when no image was measured."""
     patient: Patient | None = None
     """As in the header of the earlier study."""
+    id_issuer: str | None = None
+    """Of the patient id; a report does not hold it."""
     stable_since: dict[str, tuple[date, float]] = field(default_factory=dict)
     """Lesion to the day since when that report calls it stable, and its length in mm on that day."""
 
@@ -43,59 +53,105 @@ def compare_with_earlier(
     findings: Findings,
     earlier: EarlierReport,
     *,
-    study_instance_uid: str = "",
-    patient: Patient | None = None,
+    overlay: Overlay | None = None,
 ) -> Findings:
     """Add the earlier finding to each lesion.
 
-    `findings`: of this study. A lesion whose `prior` a reader typed keeps it; `earlier`: to compare with;
-    `study_instance_uid` and `patient`: of this study, where known. Gives every lesion with `prior`: matched, ambiguous
-    or not found. Raises `UsageError` ``report.other_patient``, ``report.same_study``, ``report.not_earlier``.
+    `findings`: of this study. A lesion whose `prior` a reader typed keeps it; `earlier`: to compare with; `overlay`:
+    the lesions of both in their images, by their order in `findings` and `earlier`. Gives every lesion with `prior`:
+    matched, ambiguous, not found or new. Raises `UsageError` ``report.not_earlier``.
     """
-    refuse_wrong_report(earlier, study_date=findings.study_date, study_instance_uid=study_instance_uid, patient=patient)
+    refuse_wrong_report(earlier, study_date=findings.study_date)
     before = earlier.findings
+    study = PriorOfStudy(source="report", study_date=before.study_date, modality=before.modality)
+    if overlay is not None:
+        priors = [
+            _prior_at(now, at, findings, earlier) for now, at in zip(findings.lesions, overlay.places, strict=True)
+        ]
+        gone = tuple(before.lesions[number].id or "" for number in overlay.vanished)
+        study = study.model_copy(update={"source": "images", "vanished": gone})
+        return _with_priors(findings, priors, study)
     is_same_frame = bool(findings.frame_of_reference_uid) and (
         findings.frame_of_reference_uid == before.frame_of_reference_uid
     )
     table = [[_could_be(now, then, is_same_frame=is_same_frame) for then in before.lesions] for now in findings.lesions]
+    return _with_priors(findings, [_prior_of(i, table, findings, earlier) for i in range(len(table))], study)
+
+
+def _with_priors(findings: Findings, priors: Sequence[FindingPrior], study: PriorOfStudy) -> Findings:
     lesions = tuple(
-        lesion
-        if lesion.prior is not None
-        else lesion.model_copy(update={"prior": _prior_of(number, table, findings, earlier)})
-        for number, lesion in enumerate(findings.lesions)
+        lesion if lesion.prior is not None else lesion.model_copy(update={"prior": prior})
+        for lesion, prior in zip(findings.lesions, priors, strict=True)
     )
-    study = PriorOfStudy(source="report", study_date=before.study_date, modality=before.modality)
     return findings.model_copy(update={"lesions": lesions, "prior_study": study})
 
 
-def _is_other_patient(now: Patient, before: Patient) -> bool:
-    """Another date of birth, or another id without the same name and date of birth (an id of another hospital)."""
+def _prior_at(now: LesionFinding, at: EarlierPlace, findings: Findings, earlier: EarlierReport) -> FindingPrior:
+    """Earlier finding of one lesion by what the earlier images show at its place."""
+    before = [earlier.findings.lesions[number] for number in at.earlier]
+    if not before:
+        return FindingPrior(
+            status=at.status, reason=at.reason,
+            study_date=earlier.findings.study_date, modality=earlier.findings.modality,
+        )  # fmt: skip
+    then = before[0] if len(before) == 1 else _together(before, at.joint_mm)
+    prior = _matched(now, then, findings, earlier)
+    reason = prior.reason or at.reason
+    return prior.model_copy(update={"reason": reason, "comparable": YesNo.NO if reason else prior.comparable})
+
+
+def _together(lesions: Sequence[LesionFinding], longest_mm: float | None) -> LesionFinding:
+    """Several earlier lesions, which are one now, as one: their extent and the sum of their volumes."""
+    volumes = [lesion.size.volume_mm3 for lesion in lesions]
+    errors = [lesion.size.uncertainty_mm for lesion in lesions if lesion.size.uncertainty_mm is not None]
+    size = lesions[0].size.model_copy(
+        update={
+            "max_diameter_mm": longest_mm,
+            "volume_mm3": None if None in volumes else sum(volume or 0.0 for volume in volumes),
+            "uncertainty_mm": max(errors, default=None),
+            "is_minimum": any(lesion.size.is_minimum for lesion in lesions),
+        }
+    )
+    name = " + ".join(lesion.id or "" for lesion in lesions)[:64]
+    return lesions[0].model_copy(update={"id": name, "size": size, "mass": FindingMass()})
+
+
+def _is_other_patient(now: Patient, before: Patient, issuers: tuple[str | None, str | None]) -> bool:
+    """Another id, date of birth or sex; ids of two issuers are no contradiction where name and birth date agree."""
 
     def differs(name: str) -> bool | None:
         one, other = getattr(now, name), getattr(before, name)
         return one.strip().casefold() != other.strip().casefold() if one and other else None
 
-    is_same_person = differs("name") is False and differs("birth_date") is False
-    return bool(differs("birth_date")) or (bool(differs("id")) and not is_same_person)
+    sexes = {now.sex, before.sex}
+    is_other_hospital = None not in issuers and issuers[0] != issuers[1]
+    is_same_person = is_other_hospital and differs("name") is False and differs("birth_date") is False
+    return bool(differs("birth_date")) or sexes == {"F", "M"} or (bool(differs("id")) and not is_same_person)
 
 
 def refuse_wrong_report(
-    earlier: EarlierReport, *, study_date: date | None, study_instance_uid: str = "", patient: Patient | None = None
+    earlier: EarlierReport,
+    *,
+    study_date: date | None,
+    study_instance_uid: str = "",
+    patient: Patient | None = None,
+    id_issuer: str | None = None,
 ) -> None:
     """Refuse an earlier report that cannot be one of this patient before this study.
 
-    `earlier`: as named; `study_date`, `study_instance_uid` and `patient`: of this study, where known. Raises
-    `UsageError` ``report.other_patient``, ``report.same_study``, ``report.not_earlier``.
+    `earlier`: as named; the others: of this study, where known. Raises `UsageError` ``prior.other_patient``,
+    ``report.same_study``, ``report.not_earlier``.
     """
-    if patient is not None and earlier.patient is not None and _is_other_patient(patient, earlier.patient):
-        msg = "the report given with --prior is of another patient (date of birth, or id and name); name this patient's"
-        raise UsageError(msg, code="report.other_patient")
+    issuers = (id_issuer, earlier.id_issuer)
+    if patient is not None and earlier.patient is not None and _is_other_patient(patient, earlier.patient, issuers):
+        msg = "what --prior names is of another patient (id, date of birth or sex); name an earlier study of this one"
+        raise UsageError(msg, code="prior.other_patient")
     if study_instance_uid and study_instance_uid == earlier.study_instance_uid:
-        msg = "the report given with --prior is of this same study; name the report of an earlier one"
+        msg = "what --prior names is this same study; name an earlier one"
         raise UsageError(msg, code="report.same_study")
     before = earlier.findings.study_date
     if study_date is not None and before is not None and before >= study_date:
-        msg = "the report given with --prior is of a study that is not earlier than this one; name an earlier one"
+        msg = "the study that --prior names is not earlier than this one; name an earlier one"
         raise UsageError(msg, code="report.not_earlier")
 
 
@@ -177,10 +233,11 @@ def _matched(now: LesionFinding, then: LesionFinding, findings: Findings, earlie
     part = then.mass if is_mass else then.size
     is_by_reader = then.mass.source == "reader" if is_mass else then.size.is_by_reader
     limits = (findings.threshold_hu, earlier.findings.threshold_hu)
+    blur_mm = 0.0 if is_mass else _blur_of_limits_mm(now, then, limits)
     reason = "" if is_mass else _why_mineral_differs(now, then, limits)
     # By hand on one study and by threshold on the other: these may be different lengths. Nor whether
     # two readers took the same mineral for the lesion.
-    is_same_mineral = limits[0] == limits[1] and not is_by_reader
+    is_same_mineral = blur_mm is not None and not is_by_reader
     is_alike = findings.modality == earlier.findings.modality == "CT" and (is_mass or is_same_mineral)
     return FindingPrior(
         max_diameter_mm=part.max_diameter_mm,
@@ -189,7 +246,7 @@ def _matched(now: LesionFinding, then: LesionFinding, findings: Findings, earlie
         study_date=earlier.findings.study_date,
         modality=earlier.findings.modality,
         is_minimum=part.is_minimum,
-        uncertainty_mm=part.uncertainty_mm,
+        uncertainty_mm=part.uncertainty_mm and part.uncertainty_mm + (blur_mm or 0.0),
         volume_mm3=part.volume_mm3,
         is_by_reader=is_by_reader,
         lesion_id=then.id,
@@ -209,6 +266,24 @@ def _why_mineral_differs(now: LesionFinding, then: LesionFinding, limits: tuple[
         return "mineral was measured on one of the studies only"
     if now.size.projected != then.size.projected:
         return "measured on a projection on one of the studies only"
-    if None not in limits and limits[0] != limits[1]:
+    if None not in limits and _blur_of_limits_mm(now, then, limits) is None:
         return f"mineral above {limits[1]:g} HU before and above {limits[0]:g} HU now"
     return ""
+
+
+def _blur_of_limits_mm(
+    now: LesionFinding, then: LesionFinding, limits: tuple[float | None, float | None]
+) -> float | None:
+    """What a length gains by the lower of two limits, mm; ``None`` where they may take different mineral.
+
+    An edge rises from tissue to mineral over about a voxel, so that it moves by the share of that rise which lies
+    between the limits, at both ends. Of faint mineral a limit decides how much of it is seen at all.
+    """
+    if limits[0] == limits[1]:
+        return 0.0
+    peaks, voxels = ((now.density.p95_hu, then.density.p95_hu), (now.voxel_diagonal_mm, then.voxel_diagonal_mm))
+    if None in limits or None in peaks or None in voxels:
+        return None
+    rise_hu = min(peak or 0.0 for peak in peaks) - _TISSUE_HU
+    between_hu = abs((limits[0] or 0.0) - (limits[1] or 0.0))
+    return 2 * max(v or 0.0 for v in voxels) * between_hu / rise_hu if between_hu <= _MOST_BETWEEN * rise_hu else None

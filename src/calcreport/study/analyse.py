@@ -24,14 +24,15 @@ from calcreport.errors import (
 from calcreport.formats import FILE_NAMES
 from calcreport.formats.page.as_index import index_entry
 from calcreport.model.clinical import as_given
+from calcreport.model.film import FilmFindings
 from calcreport.model.report import Report, SeriesEntry
 from calcreport.rules import decide_and_ask
-from calcreport.rules.prior_match import compare_with_earlier, refuse_wrong_report
+from calcreport.rules.prior_match import compare_with_earlier
 from calcreport.study.ct import measure_ct
 from calcreport.study.films import FilmsReading, measure_films, read_films
-from calcreport.study.findings import day_of
 from calcreport.study.folder import ResultsFolder, folder_name
 from calcreport.study.measured import MeasuredStudy, RefusedStudyError
+from calcreport.study.prior import in_report_order, lay_over, refuse_wrong_prior, with_film_doubts
 from calcreport.study.request import Request
 from calcreport.study.result import Counts, Kind, StudyOutcome, status_of
 from calcreport.study.review import carry_review
@@ -69,12 +70,14 @@ def _analyse(
     entries: tuple[SeriesEntry, ...] = ()
     try:
         request = _with_clinical(study, request)
-        _refuse_wrong_prior(study, request)
+        if request.earlier is not None:
+            refuse_wrong_prior(study, request.earlier)
         on_step("reading")
         reading = _read(study, request)
         entries = reading.entries
         output = begin_loading()
         measured = _measure(study, reading, request, on_step)
+        measured = _compare(measured, request, on_step)
         report, order = _report(measured, request, on_step)
         output.result()
         last = results.read_study(folder, _SR) if results is not None else None
@@ -109,18 +112,6 @@ def _with_clinical(study: StudyFiles, request: Request) -> Request:
     if its.refusal is not None:
         raise its.refusal
     return replace(request, study_clinical=its)
-
-
-def _refuse_wrong_prior(study: StudyFiles, request: Request) -> None:
-    """Refuse an earlier report of someone else before anything is measured."""
-    if request.earlier is not None:
-        this = study.study
-        refuse_wrong_report(
-            request.earlier,
-            study_date=day_of(this.study_date),
-            study_instance_uid=this.study_instance_uid,
-            patient=this.patient,
-        )
 
 
 def _refusal(error: CalcReportError, entries: tuple[SeriesEntry, ...], folder: str, seconds: float) -> StudyOutcome:
@@ -193,14 +184,35 @@ def _nothing_to_measure(entries: Sequence[SeriesEntry]) -> InputError:
     return UnsupportedImageError(msg, code="study.no_ct")
 
 
+def _compare(measured: MeasuredStudy, request: Request, on_step: Callable[[str], None]) -> MeasuredStudy:
+    """Add the earlier finding of each lesion, and the earlier images beside the present ones."""
+    earlier = request.earlier
+    if earlier is None:
+        return measured
+    laid, images = None, request.earlier_images
+    if images is not None:
+        on_step("comparing with the earlier study")
+        laid = lay_over(measured.evidence, images, request.settings.reading)
+    if laid is None or images is None:
+        compared = compare_with_earlier(measured.rule_findings, earlier)
+        report, films = images.report if images else request.prior and request.prior.report, measured.evidence.findings
+        if isinstance(films, FilmFindings) and report:
+            compared = with_film_doubts(compared, films, report)
+        return replace(measured, rule_findings=compared)
+    ordered = replace(earlier, findings=in_report_order(earlier.findings, images.report))
+    return replace(
+        measured,
+        rule_findings=compare_with_earlier(measured.rule_findings, ordered, overlay=laid.overlay),
+        evidence=replace(measured.evidence, draw=partial(measured.evidence.draw, earlier=laid.slices)),
+    )
+
+
 def _report(
     measured: MeasuredStudy, request: Request, on_step: Callable[[str], None]
 ) -> tuple[Report, tuple[int, ...]]:
     """Decide and compose; with each lesion of the report goes its index among those measured."""
     on_step("composing")
     rule_findings = measured.rule_findings
-    if request.earlier is not None:
-        rule_findings = compare_with_earlier(rule_findings, request.earlier)
     limitations = measured.limitations
     if request.study_clinical is not None and request.study_clinical.is_not_in_table:
         limitations = (*limitations, request.templates.statements.say("limitation.no_clinical_row"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
@@ -18,6 +18,7 @@ from calcreport.model.clinical import Clinical
 from calcreport.model.image import Contrast, CtVolume
 from calcreport.model.incidental import IncidentalFinding
 from calcreport.model.lesion import CtFindings, MeasuredLesion
+from calcreport.model.overlay import EarlierSlice
 from calcreport.model.report import Excluded, Point, Report, Searched, SeriesEntry
 from calcreport.model.terms import YesNo
 from calcreport.rules.regions import are_apart, name_areas
@@ -283,15 +284,17 @@ def _name_films(entries: tuple[SeriesEntry, ...], statements: Statements) -> tup
     return (statements.say(identifier, count=count),)
 
 
-def _draw(
+def _draw(  # noqa: PLR0913 - everything that is drawn
     findings: CtFindings,
     volumes: tuple[CtVolume, ...],
     projections: Sequence[NDArray[np.int16]],
     report: Report,
     order: tuple[int, ...],
     statements: Statements,
+    *,
+    earlier: Mapping[int, EarlierSlice] | None = None,
 ) -> Pictures:
-    """Prepare the overview of each series and a key image of each lesion."""
+    """Prepare the overview of each series and a key image of each lesion, beside it the `earlier` images there."""
     from calcreport.formats.pictures.as_overview import render_overview
     from calcreport.formats.pictures.as_png import render_key_image
 
@@ -319,5 +322,6 @@ def _draw(
                 for name, place in numbered
                 if name != lesion_id and findings.lesions[place].series_index == number
             ),
+            earlier=(earlier or {}).get(index),
         )
     return pictures

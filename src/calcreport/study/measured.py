@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from calcreport.compose import Imaging, Statements
+from calcreport.compose import Imaging
 from calcreport.dicom import SeriesFiles
 from calcreport.errors import CalcReportError
 from calcreport.formats import Rendered
@@ -14,7 +14,7 @@ from calcreport.model.film import FilmFindings
 from calcreport.model.findings import Findings
 from calcreport.model.image import CtVolume
 from calcreport.model.lesion import CtFindings
-from calcreport.model.report import Incidental, Report, Searched, SeriesEntry, Study
+from calcreport.model.report import Incidental, Searched, SeriesEntry, Study
 
 if TYPE_CHECKING:
     from calcreport.dicom.header.image_header import ImageHeader
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 Pictures = Mapping[str, Callable[[], Rendered]]
 """Renderer of each picture by file name; `as_html.PREVIEW` names those used by the page alone."""
 
-Draw = Callable[[Report, tuple[int, ...], Statements], Pictures]
-"""Prepares the pictures of a report; the tuple holds the measured index of each of its lesions."""
+Draw = Callable[..., Pictures]
+"""Prepares the pictures of a report: called with it, the measured index of each of its lesions, and the statements; of
+CT also with `earlier`, an `EarlierSlice` by measured index."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

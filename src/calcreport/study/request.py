@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from calcreport.dicom import StudyFiles
 from calcreport.files.clinical_table import ClinicalData, StudyClinical
 from calcreport.formats import Templates
 from calcreport.model.clinical import Clinical
@@ -14,6 +15,24 @@ from calcreport.model.report import Report, Software
 from calcreport.rules import Ruleset
 from calcreport.rules.prior_match import EarlierReport
 from calcreport.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenPrior:
+    """What was named as the earlier study."""
+
+    report: Report | None = field(default=None, repr=False)
+    """``None`` for images, which are analysed first."""
+    places: tuple[Path, ...] = field(default=(), repr=False)
+    """Where its images lie; empty where that is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EarlierImages:
+    """An earlier study with its images."""
+
+    report: Report = field(repr=False)
+    files: StudyFiles = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +65,12 @@ class Request:
     """Printed in every report."""
     created: str
     """Date and time of the draft, ISO 8601."""
+    prior: GivenPrior | None = None
+    """What was named as an earlier study of the same patient."""
     earlier: EarlierReport | None = None
-    """Report of an earlier study of the same patient, to compare with."""
+    """Its report, to compare with; of images once they are analysed."""
+    earlier_images: EarlierImages | None = None
+    """Its images, where they are known."""
     beside: Callable[[Report, Mapping[str, bytes]], dict[str, bytes]] | None = None
     """Makes further files of a study's folder from its report and its files."""
     keeps_reports: bool = False

@@ -23,8 +23,12 @@ def name_earlier(comparison: PriorStudy, lesions: tuple[Lesion, ...], statements
     date = comparison.date or ", ".join(sorted(days)) or statements.say("comparison.undated")
     named = statements.say("comparison.named", modality=modality, date=date)
     source = statements.say(f"comparison.{comparison.source}")
-    unmatched = [lesion.id for lesion in lesions if lesion.growth is not None and lesion.growth.status != "matched"]
-    return named, source, statements.say("comparison.unmatched", ids=", ".join(unmatched)) if unmatched else ""
+    compared = [(lesion.id, lesion.growth.status) for lesion in lesions if lesion.growth is not None]
+    unmatched = [name for name, status in compared if status in {"ambiguous", "not_found"}]
+    new = [name for name, status in compared if status == "new"]
+    said = (("new", new), ("vanished", comparison.vanished), ("unmatched", unmatched))
+    texts = [statements.say(f"comparison.{name}", ids=", ".join(ids)) for name, ids in said if ids]
+    return named, source, ". ".join(texts)
 
 
 def describe_growth(growth: LesionGrowth | None, statements: Statements, lengths: Lengths) -> str:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from calcreport.errors import UsageError
 from calcreport.model.findings import FindingPrior, Findings
+from calcreport.model.overlay import EarlierPlace, Overlay
 from calcreport.model.report import Patient
-from calcreport.rules.prior_match import EarlierReport, compare_with_earlier
+from calcreport.rules.prior_match import EarlierReport, compare_with_earlier, refuse_wrong_report
 
 
 def _lesion(side: str = "right", region: str | None = "calf", depth: str = "subfascial", **more: Any) -> dict[str, Any]:
@@ -184,34 +185,49 @@ def test_masses_are_compared_where_the_mineral_was_measured_by_other_hands() -> 
     assert (prior.basis, prior.is_by_reader) == ("mass", False)
 
 
-def test_an_earlier_report_of_someone_else_is_refused() -> None:
-    earlier = _earlier(_lesion())
+def test_an_earlier_study_of_someone_else_is_refused() -> None:
+    named = {"name": "Doe^Jane", "birth_date": "1970-01-01"}
     for theirs, ours, is_refused in (
         (Patient(id="1", birth_date="1970-01-01"), Patient(id="1", birth_date="1971-01-01"), True),
         (Patient(id="1"), Patient(id="2"), True),
         (Patient(id="1", name="Doe^Jane"), Patient(id="2", name="Doe^Jane"), True),
-        (
-            Patient(id="1", name="Doe^Jane", birth_date="1970-01-01"),
-            Patient(id="2", name="DOE^JANE", birth_date="1970-01-01"),
-            False,  # an id of another hospital
-        ),
+        (Patient(id="1", sex="F"), Patient(id="1", sex="M"), True),
+        (Patient(id="1", sex="F"), Patient(id="1", sex="O"), False),
+        (Patient(id="1", **named), Patient(id="2", **named), True),  # two people can share a name and a birthday
+        (Patient(id="1", birth_date="1970-01-01"), Patient(id="1"), False),
         (Patient(), Patient(id="2"), False),
         (Patient(id="1"), Patient(id=" 1 "), False),
     ):
-        named = EarlierReport(findings=earlier.findings, patient=theirs)
-        if is_refused:
-            with pytest.raises(UsageError) as caught:
-                compare_with_earlier(_findings(_lesion()), named, patient=ours)
-            assert caught.value.code == "report.other_patient"
-            assert "Doe" not in caught.value.message
-        else:
-            compare_with_earlier(_findings(_lesion()), named, patient=ours)
+        assert _is_refused(theirs, ours) is is_refused
+
+
+def _is_refused(theirs: Patient, ours: Patient, issuers: tuple[str | None, str | None] = (None, None)) -> bool:
+    earlier = EarlierReport(findings=_findings(_lesion(), day=None), patient=theirs, id_issuer=issuers[0])
+    try:
+        refuse_wrong_report(earlier, study_date=None, patient=ours, id_issuer=issuers[1])
+    except UsageError as error:
+        return error.code == "prior.other_patient" and "Doe" not in error.message
+    return False
+
+
+@pytest.mark.parametrize(
+    ("issuers", "birth_date", "is_refused"),
+    [
+        (("A", "B"), "1970-01-01", False),  # ids of two hospitals, and all else agrees
+        (("A", "B"), None, True),
+        (("A", "A"), "1970-01-01", True),
+        (("A", None), "1970-01-01", True),
+    ],
+)
+def test_ids_of_two_issuers_may_differ_where_name_and_birth_date_agree(issuers, birth_date, is_refused) -> None:
+    one, other = (Patient(id=name, name="Doe^Jane", birth_date=birth_date) for name in "12")
+    assert _is_refused(one, other, issuers) is is_refused
 
 
 def test_the_same_study_and_a_later_one_are_refused() -> None:
     same = EarlierReport(findings=_findings(_lesion(), day="2026-01-01"), study_instance_uid="1.2")
     with pytest.raises(UsageError) as caught:
-        compare_with_earlier(_findings(_lesion()), same, study_instance_uid="1.2")
+        refuse_wrong_report(same, study_date=None, study_instance_uid="1.2")
     assert caught.value.code == "report.same_study"
     for day in ("2026-07-01", "2026-07-02"):
         with pytest.raises(UsageError) as caught:
@@ -241,3 +257,62 @@ def test_a_match_does_not_depend_on_the_order(now: list[dict[str, Any]], then: l
     forward = [prior.status for prior in _priors(_findings(*now), _earlier(*then))]
     backward = [prior.status for prior in _priors(_findings(*now[::-1]), _earlier(*then[::-1]))]
     assert forward == backward[::-1]
+
+
+# --- images registered ------------------------------------------------------------------------------------
+
+
+def _laid(now: Findings, earlier: EarlierReport, *places: EarlierPlace, vanished: tuple[int, ...] = ()) -> Findings:
+    return compare_with_earlier(now, earlier, overlay=Overlay(places=places, vanished=vanished))
+
+
+def test_what_the_images_pair_is_matched_whatever_side_and_region_say() -> None:
+    compared = _laid(
+        _findings(_lesion("left"), _lesion()),
+        _earlier(_lesion(size={"max_diameter_mm": 8}), _lesion(size={"max_diameter_mm": 9}), _lesion()),
+        EarlierPlace(status="matched", earlier=(1,)),
+        EarlierPlace(status="new", reason="held no mineral"),
+        vanished=(2,),
+    )
+    one, other = (lesion.prior for lesion in compared.lesions)
+    assert one is not None
+    assert other is not None
+    assert (one.lesion_id, one.max_diameter_mm, other.status, other.reason) == ("L2", 9, "new", "held no mineral")
+    assert compared.prior_study is not None
+    assert (compared.prior_study.source, compared.prior_study.vanished) == ("images", ("L3",))
+
+
+def test_lesions_that_became_one_are_compared_together() -> None:
+    sizes = [{"max_diameter_mm": 8, "volume_mm3": 100, "uncertainty_mm": 1}, {"max_diameter_mm": 9, "volume_mm3": 50}]
+    earlier = _earlier(*(_lesion(size=size) for size in sizes))
+    compared = _laid(_findings(_lesion()), earlier, EarlierPlace(status="matched", earlier=(0, 1), joint_mm=25.0))
+    prior = compared.lesions[0].prior
+    assert prior is not None
+    assert (prior.lesion_id, prior.max_diameter_mm, prior.volume_mm3, prior.uncertainty_mm) == ("L1 + L2", 25, 150, 1)
+
+
+def test_a_reason_of_the_images_bars_the_comparison() -> None:
+    place = EarlierPlace(status="matched", earlier=(0,), reason="L1 of the earlier study is now 2 lesions")
+    prior = _laid(_findings(_lesion()), _earlier(_lesion()), place).lesions[0].prior
+    assert prior is not None
+    assert (prior.comparable, prior.reason) == ("no", place.reason)
+
+
+@pytest.mark.parametrize(
+    ("limits", "p95_hu", "comparable", "error_mm"),
+    [
+        ((130, 130), 450, "yes", 1.0),
+        ((130, 170), 450, "yes", 1.4),  # 40 of 400 HU, at both ends, over a voxel of 2 mm
+        ((170, 130), 450, "yes", 1.4),
+        ((130, 170), 240, "no", 1.0),  # faint mineral: the limit decides how much of it is seen
+        ((130, 230), 450, "no", 1.0),
+        ((130, 170), None, "no", 1.0),
+    ],
+)
+def test_limits_that_differ_little_add_to_the_error(limits, p95_hu, comparable, error_mm) -> None:
+    lesion = _lesion(size={"max_diameter_mm": 30, "uncertainty_mm": 1.0}, density={"p95_hu": p95_hu})
+    lesion["voxel_diagonal_mm"] = 2.0
+    (prior,) = _priors(_findings(lesion, threshold_hu=limits[0]), _earlier(lesion, threshold_hu=limits[1]))
+    assert prior.comparable == comparable
+    if comparable == "yes":
+        assert prior.uncertainty_mm == pytest.approx(error_mm)

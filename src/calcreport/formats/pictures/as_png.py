@@ -35,6 +35,7 @@ from calcreport.formats.rendered import Rendered
 from calcreport.model.image import CtVolume
 from calcreport.model.lengths import Lengths
 from calcreport.model.lesion import MeasuredLesion, Segment, VoxelMask
+from calcreport.model.overlay import EarlierSlice
 from calcreport.model.report import Lesion, Report
 from calcreport.text.film import refer
 from calcreport.text.review import is_by_reader
@@ -63,7 +64,7 @@ class Marks:
 _Drawn = tuple[NDArray[np.float64] | None, Colour, Segment | None, Place, Callable[[float], str]]
 
 
-def render_key_image(
+def render_key_image(  # noqa: PLR0913 - everything that is drawn
     volume: CtVolume,
     measured: MeasuredLesion,
     lesion: Lesion,
@@ -71,11 +72,12 @@ def render_key_image(
     statements: Statements,
     *,
     others: Sequence[tuple[str, MeasuredLesion]] = (),
+    earlier: EarlierSlice | None = None,
 ) -> Rendered:
     """Draw the key image of a lesion: soft-tissue window with the drawing, bone window without it, the whole slice.
 
     Only the key slice of the volume is touched. `others` are the other lesions of the series by name: those that the
-    slice shows are outlined too. No patient name.
+    slice shows are outlined too. `earlier` is the same place on an earlier study, drawn beside. No patient name.
     """
     hu = volume.hu[measured.key_slice]
     lengths = lengths_of(report)
@@ -85,10 +87,15 @@ def render_key_image(
     beside = _draw_others(soft, view, volume, measured.key_slice, others)
     _draw_marks(soft, view, marks, measured, lengths)
     bone = view.show(hu, BONE).convert("RGB")
-    for panel, name in ((soft, "soft_tissue"), (bone, "bone")):
+    panels = [(soft, statements.say("picture.soft_tissue")), (bone, statements.say("picture.bone"))]
+    if earlier is not None:
+        date = earlier.date or statements.say("comparison.undated")
+        text = statements.say("picture.earlier", date=date)
+        panels.insert(1, (view.show(earlier.hu, SOFT_TISSUE).convert("RGB"), text))
+    for panel, text in panels:
         mark_directions(panel, volume.geometry.affine[:3, 2], volume.geometry.affine[:3, 1])
         draw_scale_bar(panel, view.px_per_mm)
-        write_text(panel, (10, 18), statements.say(f"picture.{name}"))
+        write_text(panel, (10, 18), text)
     context = _draw_context(volume, hu, view)
     reference = refer(report, lesion, statements, whole_extent=False).strip("()")
     header = statements.say(
@@ -96,7 +103,7 @@ def render_key_image(
     )
     rows = _explain(marks, measured, lesion, statements, lengths)
     rows += [(OTHER, statements.say("picture.others", ids=", ".join(beside)))] if beside else []
-    return write_sheet((soft, bone), context, context_px=_CONTEXT_PX, header=header, rows=rows)
+    return write_sheet([panel for panel, _ in panels], context, context_px=_CONTEXT_PX, header=header, rows=rows)
 
 
 def find_marks(volume: CtVolume, measured: MeasuredLesion) -> Marks:

@@ -23,13 +23,14 @@ _THUMBNAIL_PX: Final = 128
 def write_sheet(
     panels: Sequence[Image.Image], context: Image.Image, *, context_px: int, header: str, rows: Sequence[LegendRow]
 ) -> Rendered:
-    """Lay out a key image: a header, two panels side by side, right of them the whole, small, above the legend.
+    """Lay out a key image: a header, panels side by side, right of them the whole, small, above the legend.
 
     `context_px` is the width kept free for the whole image.
     """
-    side = 3 * _GAP_PX + 2 * PANEL_PX
+    lefts = [_GAP_PX + number * (_GAP_PX + PANEL_PX) for number in range(len(panels) + 1)]
+    side = lefts[-1]
     canvas = Image.new("RGB", (side + context_px + _GAP_PX, _HEAD_PX + PANEL_PX + _GAP_PX), BACKGROUND)
-    for picture, left in zip((*panels, context), (_GAP_PX, 2 * _GAP_PX + PANEL_PX, side), strict=True):
+    for picture, left in zip((*panels, context), lefts, strict=True):
         canvas.paste(picture, (left, _HEAD_PX))
     write_text(canvas, (_GAP_PX + 4, _HEAD_PX / 2), header, size=22)
     write_legend(canvas, (side, _HEAD_PX + context.height + 22), rows)

@@ -1,0 +1,292 @@
+"""Rigid registration of two CT scans of one patient, by SimpleITK.
+
+The whole body is registered first: by correlation over every shift, then by an optimiser. Each place asked for is then
+registered by its own neighbourhood, which shrinks from step to step, so that what moves in a joint between moves along.
+What two neighbourhoods of different size, or other starts, disagree by, and how far bone surfaces lie apart after it,
+is the residual.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import SimpleITK as sitk  # noqa: N813 - its name everywhere
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from calcreport.model.image import CtVolume
+from calcreport.registration.reduce import AIR_HU, Scan, canonical, mask_on, part_of, scan_of
+
+COARSE_MM: Final = 8.0
+"""Grid of the search over all shifts."""
+
+TURNS_DEG: Final = ((0, 0, 0), (0, 0, 9), (0, 0, -9), (9, 0, 0), (-9, 0, 0), (0, 9, 0), (0, -9, 0))
+"""About the three axes, tried until one is alike: half of what two positions on a table differ by is left to the
+optimiser."""
+
+ALIKE: Final = 0.9
+"""Correlation of the whole that needs no further turn."""
+
+NEIGHBOURHOODS: Final = ((120.0, 5.0), (60.0, 2.5), (35.0, 2.0))
+"""Radius of each neighbourhood and its grid, mm."""
+
+AGAIN: Final = ((50.0, 2.0), (35.0, 2.0)) * 2
+"""Further ones, while the last two disagree by more than `SETTLED_MM`."""
+
+SETTLED_MM: Final = 1.0
+
+STARTS_MM: Final = tuple(np.eye(3) * 4.0)
+"""The last neighbourhood is registered from these places beside too: along what nothing marks, a bone without ends in
+muscle without seams, it stays where it began."""
+
+AS_ALIKE: Final = 0.005
+"""Of the correlation: what ends beside and is no less alike by this may be the place as well."""
+
+BONE_HU: Final = 220.0
+"""Surfaces of what is denser are held against each other."""
+
+LEAST_SHARE: Final = 0.3
+"""Of the greatest overlap of both bodies, for a shift to count: less is alike by chance."""
+
+LEAST_LIKENESS: Final = 0.75
+"""Correlation of a neighbourhood below which it is another place: 0.9 and more between scans of one patient."""
+
+THREADS: Final = 2
+
+Transform = sitk.Euler3DTransform
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Place:
+    """Where a place of the present scan lies in the earlier one."""
+
+    transform: Transform | None
+    """From LPS mm now to LPS mm before; ``None`` where the scans cannot be registered."""
+    residual_mm: float = float("inf")
+    """How far the place may be off."""
+    likeness: float = 0.0
+    """Correlation of its neighbourhood, 0 to 1."""
+
+    def before(self, lps_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Positions in the earlier scan, shape ``(n, 3)``."""
+        if self.transform is None:
+            msg = "not registered"
+            raise ValueError(msg)
+        return turned(self.transform, lps_mm)
+
+
+def turned(transform: Transform, lps_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Positions moved by a transform, shape ``(n, 3)``."""
+    matrix = np.array(transform.GetMatrix()).reshape(3, 3)
+    centre = np.array(transform.GetCenter())
+    result: NDArray[np.float64] = (lps_mm - centre) @ matrix.T + centre + np.array(transform.GetTranslation())
+    return result
+
+
+class Registration:
+    """Two scans of one patient; nothing is computed before a place is asked for."""
+
+    def __init__(self, now: CtVolume, before: CtVolume) -> None:
+        self._volumes = (now, before)
+
+    @cached_property
+    def scans(self) -> tuple[Scan, Scan]:
+        """Bodies of both scans."""
+        return scan_of(self._volumes[0]), scan_of(self._volumes[1])
+
+    @cached_property
+    def whole(self) -> Transform | None:
+        """The whole body registered."""
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(THREADS)
+        images = [_whole(scan) for scan in self.scans]
+        if any(image is None for image in images):
+            return None
+        (fixed, fixed_mask), (moving, moving_mask) = [pair for pair in images if pair is not None]
+        best: tuple[float, Transform | None] = (0.0, None)
+        for turn in np.radians(TURNS_DEG):
+            start = _best_shift(fixed, fixed_mask, moving, moving_mask, turn)
+            if start is None:
+                continue
+            found, likeness = _optimise(fixed, moving, fixed_mask, start, moving_mask=moving_mask)
+            best = max(best, (likeness, found), key=lambda pair: pair[0])
+            if best[0] >= ALIKE:
+                break
+        return best[1]
+
+    def at(self, middle: NDArray[np.float64], without: NDArray[np.float64] | None = None) -> Place:
+        """Register the neighbourhood of a place of the present scan, LPS mm.
+
+        `without`: points of what is compared there, shape ``(n, 3)``: its growth is not to move the rest.
+        """
+        transform = self.whole
+        if transform is None:
+            return Place(transform=None)
+        steps: list[NDArray[np.float64]] = []
+        likeness = 0.0
+        images: tuple[sitk.Image, sitk.Image, sitk.Image] | None = None
+        apart = float("inf")
+        for number, (radius_mm, step_mm) in enumerate((*NEIGHBOURHOODS, *AGAIN)):
+            if number >= len(NEIGHBOURHOODS) and (apart <= SETTLED_MM or likeness < LEAST_LIKENESS):
+                break
+            images = self._around(middle, radius_mm, step_mm, transform, without)
+            if images is None:
+                continue
+            fixed, moving, mask = images
+            transform, likeness = _optimise(fixed, moving, mask, transform)
+            steps.append(turned(transform, middle[None])[0])
+            apart = float(np.linalg.norm(steps[-1] - steps[-2])) if len(steps) > 1 else apart
+        if images is None or likeness < LEAST_LIKENESS:
+            return Place(transform=None, likeness=likeness)
+        doubts_mm = [apart, _surface_mm(*images, transform)]
+        for step in STARTS_MM:
+            other, alike = _optimise(*images, _shifted(transform, step))
+            if alike >= likeness - AS_ALIKE:
+                doubts_mm.append(float(np.linalg.norm(turned(other, middle[None])[0] - steps[-1])))
+        return Place(transform=transform, likeness=likeness, residual_mm=max(doubts_mm))
+
+    def _around(
+        self,
+        middle: NDArray[np.float64],
+        radius_mm: float,
+        step_mm: float,
+        transform: Transform,
+        without: NDArray[np.float64] | None,
+    ) -> tuple[sitk.Image, sitk.Image, sitk.Image] | None:
+        """Images of a neighbourhood now and before, and a mask of what is compared."""
+        now, before = self._volumes
+        fixed = part_of(now, middle - radius_mm, middle + radius_mm, step_mm)
+        there = turned(transform, middle[None])[0]
+        reach = radius_mm * 1.25 + 5
+        moving = part_of(before, there - reach, there + reach, step_mm)
+        if fixed is None or moving is None:
+            return None
+        mask = sitk.GetArrayFromImage(mask_on(self.scans[0], fixed)).astype(bool)
+        mask = ndimage.binary_dilation(mask, iterations=2)
+        places = _places(fixed)
+        mask &= ((places - middle) ** 2).sum(axis=-1) <= radius_mm**2
+        if without is not None and len(without):
+            low, high = without.min(axis=0) - step_mm, without.max(axis=0) + step_mm
+            mask &= ~((places >= low) & (places <= high)).all(axis=-1)
+        if mask.sum() < 500:
+            return None
+        image = sitk.GetImageFromArray(mask.astype(np.uint8))
+        image.CopyInformation(fixed)
+        return fixed, moving, image
+
+
+def _whole(scan: Scan) -> tuple[sitk.Image, sitk.Image] | None:
+    points = scan.points if scan.body.any() else np.zeros((1, 3))
+    image = part_of(scan.volume, points.min(axis=0) - COARSE_MM, points.max(axis=0) + COARSE_MM, COARSE_MM)
+    if image is None:
+        return None
+    mask = mask_on(scan, image)
+    return canonical(sitk.Mask(image, mask, AIR_HU), COARSE_MM), canonical(mask, COARSE_MM)
+
+
+def _best_shift(
+    fixed: sitk.Image,
+    fixed_mask: sitk.Image,
+    moving: sitk.Image,
+    moving_mask: sitk.Image,
+    turn: NDArray[np.float64],
+) -> Transform | None:
+    """Shift after a turn at which the scans are most alike."""
+    turning = Transform()
+    turning.SetCenter(moving.TransformContinuousIndexToPhysicalPoint([n / 2 for n in moving.GetSize()]))
+    turning.SetRotation(*turn.tolist())
+    if turn.any():
+        moving = sitk.Resample(moving, moving, turning, sitk.sitkLinear, AIR_HU)
+        moving_mask = sitk.Resample(moving_mask, moving_mask, turning, sitk.sitkNearestNeighbor, 0)
+    grids = [sitk.Cast(one, sitk.sitkFloat32) for one in (fixed, moving, fixed_mask, moving_mask)]
+    for grid in grids:  # the filter shifts grids, wherever they lie
+        grid.SetOrigin((0.0, 0.0, 0.0))
+    try:
+        a, b, in_a, in_b = grids
+        found = sitk.MaskedFFTNormalizedCorrelation(a, b, in_a, in_b, requiredFractionOfOverlappingPixels=LEAST_SHARE)
+    except RuntimeError:  # one of them holds nothing that could be alike
+        return None
+    likeness = sitk.GetArrayViewFromImage(found)
+    offset = np.array(np.unravel_index(int(likeness.argmax()), likeness.shape)) - (np.array(moving.GetSize()[::-1]) - 1)
+    # Block `offset` of the present scan lies on the first of the earlier one.
+    step = np.array(fixed.GetSpacing())
+    there = np.array(fixed.GetOrigin()) + offset[::-1] * step
+    shift = np.array(moving.GetOrigin()) - there
+    # x before = turn(x now + shift): the same as a turn about the centre less the shift.
+    start = Transform()
+    start.SetCenter((np.array(turning.GetCenter()) - shift).tolist())
+    start.SetRotation(*turn.tolist())
+    start.SetTranslation(shift.tolist())
+    return start
+
+
+def _optimise(
+    fixed: sitk.Image, moving: sitk.Image, mask: sitk.Image, start: Transform, *, moving_mask: sitk.Image | None = None
+) -> tuple[Transform, float]:
+    """Best rigid transform near `start`, about the middle of the mask, and the correlation it reaches."""
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsCorrelation()
+    method.SetMetricFixedMask(mask)
+    if moving_mask is not None:
+        method.SetMetricMovingMask(sitk.BinaryDilate(moving_mask, [1, 1, 1]))
+    method.SetInterpolator(sitk.sitkLinear)
+    method.SetOptimizerAsRegularStepGradientDescent(
+        learningRate=2.0, minStep=0.02, numberOfIterations=60, relaxationFactor=0.6, gradientMagnitudeTolerance=1e-7
+    )
+    method.SetOptimizerScalesFromPhysicalShift()
+    found = _centred(start, _middle(mask))
+    method.SetInitialTransform(found, inPlace=True)
+    try:
+        method.Execute(fixed, moving)
+    except RuntimeError:  # the scans no longer overlap
+        return start, 0.0
+    return found, float(np.sqrt(max(0.0, -method.GetMetricValue())))
+
+
+def _middle(mask: sitk.Image) -> NDArray[np.float64]:
+    index = np.argwhere(sitk.GetArrayViewFromImage(mask)).mean(axis=0)
+    return np.array(mask.TransformContinuousIndexToPhysicalPoint(index[::-1].tolist()))
+
+
+def _centred(transform: Transform, centre: NDArray[np.float64]) -> Transform:
+    """The same transform, with another centre of rotation."""
+    result = Transform()
+    result.SetCenter(centre.tolist())
+    result.SetMatrix(transform.GetMatrix())
+    result.SetTranslation((turned(transform, centre[None])[0] - centre).tolist())
+    return result
+
+
+def _shifted(transform: Transform, step: NDArray[np.float64]) -> Transform:
+    result = Transform(transform)
+    result.SetTranslation((np.array(transform.GetTranslation()) + step).tolist())
+    return result
+
+
+def _places(image: sitk.Image) -> NDArray[np.float64]:
+    """LPS mm of every voxel, shape ``(slices, rows, columns, 3)``."""
+    steps = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
+    k, j, i = (np.arange(n) for n in image.GetSize())
+    places: NDArray[np.float64] = (
+        np.array(image.GetOrigin()) + i[:, None, None, None] * steps[:, 2] + j[:, None, None] * steps[:, 1]
+        + k[:, None] * steps[:, 0]
+    )  # fmt: skip
+    return places
+
+
+def _surface_mm(fixed: sitk.Image, moving: sitk.Image, mask: sitk.Image, transform: Transform) -> float:
+    """Mean distance of the bone surfaces around a place after registration, mm; 0 where there is no bone."""
+    laid = sitk.GetArrayFromImage(sitk.Resample(moving, fixed, transform, sitk.sitkLinear, AIR_HU))
+    inside = sitk.GetArrayFromImage(mask).astype(bool)
+    spacing = tuple(fixed.GetSpacing()[::-1])
+    bones = [(one >= BONE_HU) & inside for one in (sitk.GetArrayFromImage(fixed), laid)]
+    surfaces = [bone & ~ndimage.binary_erosion(bone, border_value=1) for bone in bones]
+    if min(int(surface.sum()) for surface in surfaces) < 20:
+        return 0.0
+    away = [
+        ndimage.distance_transform_edt(~other, sampling=spacing)[surface]
+        for surface, other in (surfaces, surfaces[::-1])
+    ]
+    return max(float(np.mean(one)) for one in away)
