@@ -18,8 +18,7 @@ from scipy import ndimage
 from calcreport.anatomy.axial import find_sections
 from calcreport.anatomy.body import Body
 from calcreport.anatomy.chest_wall import MUSCLE_HU, WALL_MM, beyond_hull_mm, costal_cartilage, slabs
-from calcreport.anatomy.coarse import CoarseVolume
-from calcreport.anatomy.grid import Grid, make_grid
+from calcreport.anatomy.coarse import CoarseVolume, Grid, make_grid
 from calcreport.anatomy.lumen import find_lumen, find_small_vessels
 from calcreport.anatomy.morphology import TOUCHING_IN_PLANE, Mask, dilate, erode, outside_planes
 from calcreport.anatomy.noise import volume_noise_hu

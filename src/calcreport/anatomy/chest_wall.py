@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
-from calcreport.anatomy.grid import Grid
+from calcreport.anatomy.coarse import Grid
 from calcreport.anatomy.morphology import Mask, dilate, open_planes
 
 CAGE_MM2: Final = 15_000.0

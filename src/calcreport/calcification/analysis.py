@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,26 +15,21 @@ from calcreport.anatomy.body import find_body
 from calcreport.anatomy.body_map import find_body_map
 from calcreport.anatomy.bone_map import find_bone_map
 from calcreport.anatomy.coarse import coarsen
-from calcreport.anatomy.components import find_components
+from calcreport.anatomy.components import find_components, find_runs
 from calcreport.anatomy.fascia import find_envelope
 from calcreport.anatomy.noise import volume_noise_hu
-from calcreport.anatomy.runs import find_runs
-from calcreport.calcification.depth import prepare_layers
-from calcreport.calcification.detect import Detection, detect
-from calcreport.calcification.excluded import list_excluded
+from calcreport.calcification.depth import prepare_layers, without_lumps
+from calcreport.calcification.detect import Detection, detect, list_excluded
 from calcreport.calcification.foci import lies_in_contour
 from calcreport.calcification.group import Ground, group_foci
-from calcreport.calcification.hints import sort_by_labels
-from calcreport.calcification.inner import FeltMass, list_incidental, sort_inner
+from calcreport.calcification.inner import FeltMass, list_incidental, sort_by_labels, sort_inner
 from calcreport.calcification.lesion import Measurer
 from calcreport.calcification.scene import Scene
-from calcreport.calcification.self_checks import failed_checks, has_lung_kernel
 from calcreport.calcification.skin import find_skin
-from calcreport.calcification.subcutaneous_mass import without_lumps
 from calcreport.calcification.thresholds import choose_thresholds
 from calcreport.model.anatomy_labels import AnatomyLabels
 from calcreport.model.image import Acquisition, Contrast, CtVolume
-from calcreport.model.incidental import IncidentalFinding
+from calcreport.model.incidental import LUMEN_IMPLAUSIBLE, SHARP_KERNEL, SKELETON_IMPLAUSIBLE, Doubt, IncidentalFinding
 from calcreport.model.lesion import CtFindings, LesionContour, MeasuredLesion
 from calcreport.processes.threads import map_in_threads
 from calcreport.settings import DetectionSettings
@@ -139,3 +136,23 @@ def _notes(detection: Detection) -> tuple[str, ...]:
     if detection.has_metal:
         return ("Metal in the field of view: faint calcification near it cannot be told from streaks.",)
     return ()
+
+
+LUNG_KERNEL: Final = re.compile(r"LUNG|^BL\d\d|^B[789]\d|^FC8\d", re.IGNORECASE)
+"""Names of kernels for lung: GE; Siemens from the second and the first generation of names; Canon. Their edges
+overshoot by hundreds of HU."""
+
+
+def has_lung_kernel(acquisition: Acquisition) -> bool:
+    """Whether the header names a kernel for lung."""
+    return LUNG_KERNEL.search(acquisition.kernel or "") is not None
+
+
+def failed_checks(scene: Scene, acquisition: Acquisition) -> tuple[Doubt, ...]:
+    """Doubts about bones, enhanced blood and the kernel of a series."""
+    failed = {
+        SKELETON_IMPLAUSIBLE: scene.bones.doubt is not None,
+        LUMEN_IMPLAUSIBLE: acquisition.contrast is Contrast.NONE and scene.bones.lumen_hu is not None,
+        SHARP_KERNEL: has_lung_kernel(acquisition),
+    }
+    return tuple(doubt for doubt, has_failed in failed.items() if has_failed)

@@ -1,9 +1,16 @@
-"""One dense component at a time: how far it stands out, and what it lies beside."""
+"""One dense component at a time: how far it stands out, what it lies beside, and whether it is noise.
+
+Mineral is told from noise by a logistic regression that ``tests/accuracy/fit_detection.py`` fits on real scans, with
+whole studies left out to measure its error; the head of the table says on what and how well.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from math import log
 from typing import Final
 
 import numpy as np
@@ -16,6 +23,7 @@ from calcreport.anatomy.components import Components, paint
 from calcreport.anatomy.morphology import dilate
 from calcreport.model.image import NOT_IMAGED_HU
 from calcreport.model.lesion import LesionContour
+from calcreport.resources import packaged_text
 
 MARGIN_MM: Final = 9.0
 """How far around a focus its surroundings are looked at."""
@@ -217,3 +225,36 @@ def _core(
         inner = inner[1:] if n == 0 else inner
         inner.append(local[i][depth > 0.5 * deepest])
     return thickness, np.concatenate(inner).astype(np.float64)
+
+
+FEATURES: Final[dict[str, Callable[[Focus], float]]] = {
+    "log_contrast_to_noise": lambda f: log(max(f.contrast_to_noise, 0.1)),
+    "log_evidence": lambda f: log(max(f.evidence, 1.0)),
+    "nearness_to_bone": lambda f: 1.0 / max(f.bone_gap_mm, 1.0),
+    "has_gas": lambda f: float(f.gas_fraction > 0.01),
+}
+"""What the table weighs. Natural logarithms; nearness to bone is 1/mm, 0 where no bone is near; gas is 1 where
+more than a trace of it is enclosed around the component, else 0."""
+
+
+@cache
+def _table() -> tuple[float, float, tuple[tuple[str, float, float, float], ...]]:
+    """Limit, intercept, and name, mean, deviation and weight of each feature."""
+    table = tomllib.loads(packaged_text("calcification/tables/mineral_or_noise.toml"))
+    rows = table["features"].items()
+    return (
+        float(table["accept"]),
+        float(table["intercept"]),
+        tuple((name, float(row["mean"]), float(row["deviation"]), float(row["weight"])) for name, row in rows),
+    )
+
+
+def log_odds_of_mineral(focus: Focus) -> float:
+    """Log-odds that a component is mineral rather than noise, from the fitted table."""
+    _, intercept, rows = _table()
+    return intercept + sum(w * (FEATURES[name](focus) - mean) / deviation for name, mean, deviation, w in rows)
+
+
+def is_mineral(focus: Focus) -> bool:
+    """Whether a component is told from noise."""
+    return log_odds_of_mineral(focus) >= _table()[0]

@@ -11,15 +11,13 @@ from scipy import ndimage
 
 from calcreport.anatomy.body_map import BodyMap
 from calcreport.anatomy.components import paint
-from calcreport.calcification.density import measure_density
 from calcreport.calcification.depth import Distances, Layers, fascia_distance, read_depth, typical_fascia_distance
 from calcreport.calcification.detect import Detection
 from calcreport.calcification.edges import Surface, crossings, find_surface
 from calcreport.calcification.foci import Focus, lies_in_contour
 from calcreport.calcification.group import Group
-from calcreport.calcification.patterns.criteria import pattern_table
 from calcreport.calcification.patterns.features import Surroundings, describe
-from calcreport.calcification.patterns.pattern import read_pattern
+from calcreport.calcification.patterns.pattern import pattern_table, read_pattern
 from calcreport.calcification.size import Blur, as_point, axes_in_slice, measure_size, outline_lengths, series_blur
 from calcreport.calcification.skin import skin_distance
 from calcreport.model.drawn import DrawnOutline, outline_of_voxels
@@ -268,3 +266,31 @@ def _no_mineral() -> Pattern:
         id=INDETERMINATE_PATTERN, label="no mineral above the threshold inside the contour", confidence=Confidence.LOW,
         scores={}, features={},
     )  # fmt: skip
+
+
+def measure_density(
+    hu: NDArray[np.int16], inside: NDArray[np.bool_], *, ceiling_hu: int | None, certain_hu: float
+) -> tuple[Density, tuple[str, ...]]:
+    """Attenuation of the voxels inside a deposit's surface.
+
+    `hu`: shape ``(slices, rows, columns)``, HU; `inside`: same shape; at least one voxel true; `ceiling_hu`: top of the
+    scale, HU; ``None`` when it cannot clip; `certain_hu`: a maximum below this, HU, is not certain to be calcification.
+    Gives HU; `notes`: what limits the values.
+    """
+    values = hu[inside].astype(np.float64)
+    peak = float(values.max())
+    is_clipped = ceiling_hu is not None and peak >= ceiling_hu
+    notes: tuple[str, ...] = ()
+    if is_clipped:
+        notes = ("Attenuation is clipped at the top of the scale; mean and maximum are lower bounds.",)
+    return (
+        Density(
+            mean_hu=float(values.mean()),
+            max_hu=peak,
+            p95_hu=float(np.percentile(values, 95)),
+            sd_hu=float(values.std()),
+            is_clipped=is_clipped,
+            is_certain=peak >= certain_hu,
+        ),
+        notes,
+    )

@@ -15,9 +15,8 @@ from calcreport.anatomy.body_map import BodyMap
 from calcreport.anatomy.bone_map import MIN_SMALL_BONE_MM3, BoneMap
 from calcreport.anatomy.cavities import GAS_HU
 from calcreport.anatomy.coarse import CoarseVolume
-from calcreport.anatomy.components import Components
+from calcreport.anatomy.components import Components, count_up
 from calcreport.anatomy.morphology import dilate
-from calcreport.anatomy.runs import count_up
 from calcreport.model.image import CtVolume
 from calcreport.model.report import Thresholds
 

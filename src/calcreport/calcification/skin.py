@@ -1,4 +1,4 @@
-"""The outer surface of the skin, and how far a lesion lies beneath it, edge to edge."""
+"""The outer surface of the skin, and how far a lesion lies beneath it, edge to edge; shortest lines to points."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from calcreport.anatomy.body import Body
 from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.morphology import ALL_AXES, dilate
 from calcreport.calcification.edges import crossings
-from calcreport.calcification.nearest import query, shortest_line
+from calcreport.calcification.size import as_point
 from calcreport.model.image import NOT_IMAGED_HU, CtVolume
 from calcreport.model.lesion import Segment
 
@@ -153,3 +153,33 @@ def _skin_points(skin: Skin, blocks: NDArray[np.int64]) -> NDArray[np.float64]:
     # Outside the chosen blocks, and where nothing was imaged, no surface is claimed.
     points, _ = crossings(field)
     return skin.volume.geometry.lps_mm(points + low)
+
+
+def query(
+    tree: KDTree, points: NDArray[np.float64], *, eps: float = 0.0, bound: float = np.inf
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Distance to the nearest point of a tree, and its number; infinity where it is not nearer than `bound`.
+
+    `tree`: of points of shape ``(m, 3)``, mm; `points`: shape ``(n, 3)``, mm; `eps`: share by which a distance may be
+    too long; `bound`: only points nearer than this, mm, are looked for.
+    """
+    distances, nearest = tree.query(points, eps=eps, distance_upper_bound=bound)
+    return np.asarray(distances), np.asarray(nearest, dtype=np.int64)
+
+
+def shortest_line(start_mm: NDArray[np.float64], ends: KDTree, reach: float) -> Segment | None:
+    """Shortest line from some points to those of a tree, ``None`` where it is no shorter than `reach`.
+
+    `start_mm`: shape ``(n, 3)``, n ≥ 1, LPS mm; `ends`: of points in LPS mm; `reach`: mm.
+    """
+    # The distance of any of the points bounds the shortest one, and a bound spares most of the search.
+    bound = float(query(ends, start_mm[:: max(1, len(start_mm) // 32)])[0].min()) + 1e-6
+    distances, nearest = query(ends, start_mm, bound=min(bound, reach))
+    best = int(distances.argmin())
+    if not np.isfinite(distances[best]):
+        return None
+    return Segment(
+        start_lps_mm=as_point(start_mm[best]),
+        end_lps_mm=as_point(np.asarray(ends.data[int(nearest[best])])),
+        length_mm=float(distances[best]),
+    )

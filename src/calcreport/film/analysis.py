@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from calcreport.film.one_film import FilmFinding, search_film
-from calcreport.film.pattern import read_film_pattern
+from calcreport.film.shape import read_film_pattern
 from calcreport.film.view_matching import tie_views
 from calcreport.film.views import columns_axis, rows_direction
 from calcreport.model.film import FilmFindings, FilmImage, ProjectedLesion, ScaleKind, Shadow

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from calcreport.film.one_film import FilmFinding, SearchedFilm
-from calcreport.film.pattern import read_film_pattern
 from calcreport.film.reduced import film_pixel_mm
 from calcreport.film.registration import Registration, film_profile, register
+from calcreport.film.shape import read_film_pattern
 from calcreport.film.views import ViewPair, pair_views, rows_direction
 from calcreport.model.film import FilmImage
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from calcreport.anatomy.components import find_components, paint, with_extra
-from calcreport.anatomy.runs import find_runs
+from calcreport.anatomy.components import find_components, find_runs, paint, with_extra
 
 
 def components_of(mask, hu, reach):

@@ -10,11 +10,9 @@ import pytest
 
 import calcreport.calcification.detect as detection_module
 from calcreport.anatomy.body_map import Cavity
-from calcreport.calcification.bones import is_solid
-from calcreport.calcification.detect import detect
-from calcreport.calcification.excluded import list_excluded
-from calcreport.calcification.hints import sort_by_labels
-from calcreport.calcification.inner import WHICH_IS_FELT, FeltMass, list_incidental, sort_inner
+from calcreport.calcification.detect import detect, list_excluded
+from calcreport.calcification.inner import WHICH_IS_FELT, FeltMass, list_incidental, sort_by_labels, sort_inner
+from calcreport.calcification.reject import is_solid
 from calcreport.model.anatomy_labels import AnatomyLabels, Structure, StructureKind
 from calcreport.model.incidental import MANY_IN_CAVITY, IncidentalKind
 from calcreport.model.lesion import LesionContour, VoxelMask
