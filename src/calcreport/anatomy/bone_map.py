@@ -20,7 +20,7 @@ from calcreport.anatomy.body import Body
 from calcreport.anatomy.chest_wall import MUSCLE_HU, WALL_MM, beyond_hull_mm, costal_cartilage, slabs
 from calcreport.anatomy.coarse import CoarseVolume, Grid, make_grid
 from calcreport.anatomy.lumen import find_lumen, find_small_vessels
-from calcreport.anatomy.morphology import TOUCHING_IN_PLANE, Mask, dilate, erode, outside_planes
+from calcreport.anatomy.morphology import Mask, dilate, erode, outside_planes
 from calcreport.anatomy.noise import volume_noise_hu
 from calcreport.model.image import LOWEST_HU, CtVolume
 from calcreport.processes.threads import map_in_threads
@@ -208,13 +208,8 @@ def _on_grid(mask: Mask, coarse: CoarseVolume, grid: Grid) -> Mask:
 
 def _filled(bone: Mask, grid: Grid) -> Mask:
     """Bones with the gaps they enclose within a slice, up to `MAX_HOLE_MM2`."""
-    holes, count = ndimage.label(~bone, structure=TOUCHING_IN_PLANE)
-    area = np.bincount(holes.ravel(), minlength=count + 1) * grid.spacing_mm[1] * grid.spacing_mm[2]
-    is_marrow = area <= MAX_HOLE_MM2
-    for side in (holes[:, 0], holes[:, -1], holes[:, :, 0], holes[:, :, -1]):
-        is_marrow[side] = False
-    filled: Mask = bone | is_marrow[holes]
-    return filled
+    holes = find_sections(~outside_planes(bone) & ~bone, grid.spacing_mm[1] * grid.spacing_mm[2])
+    return np.asarray(bone | np.append(False, holes.area_mm2 <= MAX_HOLE_MM2)[holes.labels])
 
 
 def _grown(box: tuple[slice, ...], grid: Grid) -> tuple[slice, ...]:

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from calcreport.anatomy.body import find_body
 from calcreport.anatomy.body_map import find_body_map
@@ -19,7 +18,7 @@ from calcreport.anatomy.components import find_components, find_runs
 from calcreport.anatomy.fascia import find_envelope
 from calcreport.anatomy.noise import volume_noise_hu
 from calcreport.calcification.depth import prepare_layers, without_lumps
-from calcreport.calcification.detect import Detection, detect, list_excluded
+from calcreport.calcification.detect import detect, list_excluded
 from calcreport.calcification.foci import lies_in_contour
 from calcreport.calcification.group import Ground, group_foci
 from calcreport.calcification.inner import FeltMass, list_incidental, sort_by_labels, sort_inner
@@ -33,6 +32,8 @@ from calcreport.model.incidental import LUMEN_IMPLAUSIBLE, SHARP_KERNEL, SKELETO
 from calcreport.model.lesion import CtFindings, LesionContour, MeasuredLesion
 from calcreport.processes.threads import map_in_threads
 from calcreport.settings import DetectionSettings
+
+NEAR_METAL: Final = "Metal in the field of view: faint calcification near it cannot be told from streaks."
 
 
 def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
@@ -58,7 +59,7 @@ def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
     with ThreadPoolExecutor(1) as beside:
         tell("anatomy")
         noise = beside.submit(volume_noise_hu, volume.hu)
-        projection = beside.submit(maximum_intensity, volume.hu)
+        projection = beside.submit(volume.hu.max, 1)
         coarse = coarsen(volume)
         body = find_body(coarse)
         skin = beside.submit(find_skin, volume, coarse, body)
@@ -113,29 +114,14 @@ def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
         thresholds=chosen.limits,
         threshold_reason=chosen.reason,
         noise_hu=noise_hu,
-        notes=(*chosen.notes, *_notes(detection), *unsure),
+        notes=(*chosen.notes, *((NEAR_METAL,) if detection.has_metal else ()), *unsure),
         maximum_intensity_hu=projection.result(),
         regions=scene.places.regions,
     )
 
 
-def maximum_intensity(hu: NDArray[np.int16]) -> NDArray[np.int16]:
-    """Maximum along rows, shape ``(slices, columns)``, HU: a front view of an axial series."""
-    projection = np.empty((hu.shape[0], hu.shape[2]), dtype=np.int16)
-    for i, plane in enumerate(hu):
-        plane.max(axis=0, out=projection[i])
-    return projection
-
-
 def _longest_mm(lesion: MeasuredLesion) -> float:
     return max(lesion.mass.max_diameter_mm or 0.0, lesion.size.max_diameter_mm or 0.0)
-
-
-def _notes(detection: Detection) -> tuple[str, ...]:
-    """What a reader must know about this series."""
-    if detection.has_metal:
-        return ("Metal in the field of view: faint calcification near it cannot be told from streaks.",)
-    return ()
 
 
 LUNG_KERNEL: Final = re.compile(r"LUNG|^BL\d\d|^B[789]\d|^FC8\d", re.IGNORECASE)

@@ -20,7 +20,7 @@ from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.fascia import Envelope
 from calcreport.anatomy.morphology import ALL_AXES, dilate, erode, open_planes
 from calcreport.calcification.edges import crossings
-from calcreport.calcification.skin import CUT_SKIN, NO_SKIN, SAMPLE_POINTS, Skin, query, shortest_line
+from calcreport.calcification.skin import CUT_SKIN, NO_SKIN, SAMPLE_POINTS, Skin, shortest_line
 from calcreport.model.image import CtVolume
 from calcreport.model.lesion import Segment
 from calcreport.model.report import Depth, DepthClass
@@ -52,22 +52,17 @@ class Layers:
     """Anatomy a depth is read from, prepared once a series."""
 
     volume: CtVolume
-    """HU."""
     coarse: CoarseVolume
     body: Body
     envelope: Envelope
     """Coarse grid, body and muscle envelope on it."""
     skin: Skin
-    """The skin."""
     fascia: KDTree | None
     """Points on the surface of the envelope, LPS mm."""
 
 
 def prepare_layers(body: Body, envelope: Envelope, skin: Skin) -> Layers:
-    """Find the surfaces depths are measured to.
-
-    `body` and `envelope`: body and muscle envelope on the coarse grid; `skin`: of the same series.
-    """
+    """Find the surfaces depths are measured to, of one series."""
     volume, coarse = skin.volume, skin.coarse
     border = _border(envelope.mask)
     fascia = (border + 0.5) * np.array(coarse.step) - 0.5
@@ -94,10 +89,7 @@ def _border(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def fascia_distance(layers: Layers, points_mm: NDArray[np.float64]) -> Segment | None:
-    """Shortest line from a lesion's surface to the investing fascia, ``None`` where it is not seen.
-
-    `layers`: anatomy; `points_mm`: shape ``(n, 3)``; surface of the lesion, LPS mm.
-    """
+    """Shortest line from surface points (LPS mm) to the investing fascia, ``None`` where it is not seen."""
     if not layers.envelope.is_reliable or layers.fascia is None:
         return None
     sample = points_mm[:: max(1, len(points_mm) // SAMPLE_POINTS)]
@@ -105,14 +97,11 @@ def fascia_distance(layers: Layers, points_mm: NDArray[np.float64]) -> Segment |
 
 
 def typical_fascia_distance(layers: Layers, voxels: NDArray[np.int64]) -> float | None:
-    """Median distance of a lesion's voxels to the investing fascia, mm: small only where mineral lies along it.
-
-    `layers`: anatomy; `voxels`: shape ``(n, 3)``; voxel indices in the volume.
-    """
+    """Median distance of voxels to the investing fascia, mm: small only where mineral lies along it."""
     if not layers.envelope.is_reliable or layers.fascia is None:
         return None
     sample = layers.volume.geometry.lps_mm(voxels[:: max(1, len(voxels) // 500)])
-    return float(np.median(query(layers.fascia, sample)[0]))
+    return float(np.median(layers.fascia.query(sample)[0]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from calcreport.anatomy.bone_map import BONE_HU
 from calcreport.anatomy.components import Components, with_extra
 from calcreport.anatomy.outgrowth import find_outgrowths
 from calcreport.calcification.enteric import beside_pools
-from calcreport.calcification.foci import Focus, Neighbours, examine, lies_in_contour
+from calcreport.calcification.foci import Focus, examine, lies_in_contour
 from calcreport.calcification.reject import (
     MAX_NOISE_MM3,
     METAL_HU,
@@ -50,7 +50,6 @@ class Detection:
     """Dense components of a volume, sorted."""
 
     components: Components
-    """All of them."""
     skeleton: NDArray[np.bool_]
     """Shape ``(components.count,)``; true for bones."""
     foci: tuple[Focus, ...]
@@ -100,11 +99,13 @@ def detect(
     for i in candidates:
         if skeleton[i]:
             continue
-        focus = _look_at(scene, i, skeleton)
+        focus = examine(scene, i, skeleton)
         verdict = judge(scene, focus, metal, hooks)
         is_placed = verdict is not None and verdict.reason in {ExclusionReason.SKELETON, ExclusionReason.ORGAN}
         if verdict is None or (is_placed and lies_in_contour(scene.components, contours, focus)):
-            (inner if _lies_inside(scene, i) else foci).append(focus)
+            # The airway with its cartilage is a cavity too.
+            is_inside = scene.share_in(scene.places.cavity > 0, i) >= HALF
+            (inner if is_inside else foci).append(focus)
         elif verdict.reason is ExclusionReason.NOISE:
             weak.append(focus)
         else:
@@ -116,17 +117,12 @@ def detect(
     rejected += [Rejected(component=f.component, reason=ExclusionReason.CONTRAST, detail=beside) for f in loops]
     # Bone-contiguous mineral is a class of its own, never dropped for being close to bone.
     foci += [
-        replace(focus, bone_gap_mm=0.0) for i in fused if (focus := _look_at(scene, i, skeleton)).peak_hu < METAL_HU
+        replace(focus, bone_gap_mm=0.0) for i in fused if (focus := examine(scene, i, skeleton)).peak_hu < METAL_HU
     ]
     return Detection(
         components=scene.components, skeleton=skeleton, foci=tuple(foci), weak=tuple(weak), rejected=tuple(rejected),
         inner=tuple(inner), noise_count=noise_count + len(weak), has_metal=bool(metal.any()),
     )  # fmt: skip
-
-
-def _lies_inside(scene: Scene, component: int) -> bool:
-    """Whether a component belongs to a cavity of the body, the airway with its cartilage among them."""
-    return scene.share_in(scene.places.cavity > 0, component) >= HALF
 
 
 def _is_parted(scene: Scene, component: int) -> bool:
@@ -148,11 +144,6 @@ def _bone_detail(scene: Scene, component: int) -> str:
     volume_mm3 = float(scene.components.voxels[component]) * scene.volume.geometry.voxel_volume_mm3
     is_doubtful = is_cut_once and volume_mm3 < DOUBTFUL_BONE_MM3
     return "cut by the end of the scan, taken as bone; check the source images" if is_doubtful else "bone"
-
-
-def _look_at(scene: Scene, component: int, skeleton: NDArray[np.bool_]) -> Focus:
-    neighbours = Neighbours(skeleton=skeleton, coarse=scene.coarse, outside=scene.body.outside, noise_hu=scene.noise_hu)
-    return examine(scene.volume.hu, scene.components, component, neighbours, scene.spacing_mm)
 
 
 def _part_by_place(
@@ -197,10 +188,7 @@ LISTED_PER_REASON = 12
 
 
 def list_excluded(detection: Detection, volume: CtVolume) -> tuple[Excluded, ...]:
-    """Rows for everything rejected, largest first within a reason; many small ones share a row.
-
-    `detection`: sorted components; `volume`: for positions.
-    """
+    """Rows for everything rejected, largest first within a reason; many small ones share a row."""
     kinds: dict[tuple[str, str], list[Rejected]] = {}
     for rejected in detection.rejected:
         kinds.setdefault((rejected.reason.value, rejected.detail), []).append(rejected)

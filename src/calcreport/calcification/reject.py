@@ -59,10 +59,7 @@ def metal_in_bone(scene: Scene, skeleton: NDArray[np.bool_]) -> list[NDArray[np.
 
 
 def is_solid(hu: NDArray[np.int16], index: NDArray[np.int64]) -> bool:
-    """Whether an outgrowth is mineral through and through: a bony process has marrow under a shell.
-
-    `hu`: the volume, HU; `index`: shape ``(n, 3)``; its voxels.
-    """
+    """Whether an outgrowth is mineral through and through: a bony process has marrow under a shell."""
     low = index.min(0)
     mask = np.zeros(tuple(index.max(0) - low + 1), dtype=np.bool_)
     mask[tuple((index - low).T)] = True
@@ -237,11 +234,7 @@ RULES: Final[tuple[_Rule, ...]] = (
 
 
 def judge(scene: Scene, focus: Focus, metal: NDArray[np.bool_], hooks: NDArray[np.bool_]) -> Rejected | None:
-    """Why a component is not a focus of mineral, or ``None`` when it is one.
-
-    `scene`: the series; `focus`: the component in its surroundings; `metal` and `hooks`: coarse shape; true at metal,
-    and at what is as dense as small metal.
-    """
+    """Why a component is no focus of mineral, or ``None``; `metal` and `hooks`: as in `_Case`."""
     case = _Case(scene=scene, focus=focus, metal=metal, hooks=hooks)
     for holds, reason, detail in RULES:
         if holds(case):

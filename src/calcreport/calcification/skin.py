@@ -48,9 +48,7 @@ class Skin:
     """Where the skin is, prepared once a series."""
 
     volume: CtVolume
-    """HU."""
     coarse: CoarseVolume
-    """Coarse grid."""
     tree: KDTree | None
     """Coarse indices, in mm along slice, row and column, of blocks outside the body that touch it."""
     blocks: NDArray[np.int64]
@@ -60,10 +58,7 @@ class Skin:
 
 
 def find_skin(volume: CtVolume, coarse: CoarseVolume, body: Body) -> Skin:
-    """Find the surface of the body, and where the picture cuts it.
-
-    `volume`: HU; `coarse` and `body`: coarse grid, and the body on it.
-    """
+    """Find the surface of the body, and where the picture cuts it."""
     touching = dilate(body.mask, "cross", axes=ALL_AXES) & body.outside & coarse.is_imaged
     cut = body.mask & dilate(~coarse.is_imaged, "cross")
     cut[:, 0] |= body.mask[:, 0]
@@ -92,9 +87,9 @@ def skin_distance(skin: Skin, points_mm: NDArray[np.float64]) -> tuple[Segment |
     sample = points_mm[:: max(1, count // SAMPLE_POINTS, min(SAMPLE_STRIDE, count // FEWEST_POINTS))]
     position = skin.volume.geometry.index(sample) / step * spacing
     # A few percent of error here only widens the search below.
-    near, _ = query(skin.tree, position, eps=0.05)
+    near = np.asarray(skin.tree.query(position, eps=0.05)[0])
     nearest_mm = float(near.min())
-    if skin.cut is not None and query(skin.cut, position, eps=0.05)[0].min() < nearest_mm - spacing[1]:
+    if skin.cut is not None and np.min(skin.cut.query(position, eps=0.05)[0]) < nearest_mm - spacing[1]:
         return None, CUT_SKIN
     reach = nearest_mm + 2.0 * block_mm
     blocks = _near_any(skin.tree, position[near <= nearest_mm + block_mm], reach)
@@ -112,7 +107,7 @@ def _near_any(tree: KDTree, points: NDArray[np.float64], reach: float) -> NDArra
     centre = points.mean(axis=0)
     radius = float(np.linalg.norm(points - centre, axis=1).max()) + reach
     around = np.asarray(tree.query_ball_point(centre, radius * (1.0 + 1e-9)), dtype=np.int64)
-    distances, _ = query(KDTree(points), tree.data[around], bound=float(np.nextafter(reach, np.inf)))
+    distances, _ = KDTree(points).query(tree.data[around], distance_upper_bound=float(np.nextafter(reach, np.inf)))
     return around[np.isfinite(distances)]
 
 
@@ -155,26 +150,11 @@ def _skin_points(skin: Skin, blocks: NDArray[np.int64]) -> NDArray[np.float64]:
     return skin.volume.geometry.lps_mm(points + low)
 
 
-def query(
-    tree: KDTree, points: NDArray[np.float64], *, eps: float = 0.0, bound: float = np.inf
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Distance to the nearest point of a tree, and its number; infinity where it is not nearer than `bound`.
-
-    `tree`: of points of shape ``(m, 3)``, mm; `points`: shape ``(n, 3)``, mm; `eps`: share by which a distance may be
-    too long; `bound`: only points nearer than this, mm, are looked for.
-    """
-    distances, nearest = tree.query(points, eps=eps, distance_upper_bound=bound)
-    return np.asarray(distances), np.asarray(nearest, dtype=np.int64)
-
-
 def shortest_line(start_mm: NDArray[np.float64], ends: KDTree, reach: float) -> Segment | None:
-    """Shortest line from some points to those of a tree, ``None`` where it is no shorter than `reach`.
-
-    `start_mm`: shape ``(n, 3)``, n ≥ 1, LPS mm; `ends`: of points in LPS mm; `reach`: mm.
-    """
+    """Shortest line from points (LPS mm) to those of a tree, ``None`` where it is no shorter than `reach`."""
     # The distance of any of the points bounds the shortest one, and a bound spares most of the search.
-    bound = float(query(ends, start_mm[:: max(1, len(start_mm) // 32)])[0].min()) + 1e-6
-    distances, nearest = query(ends, start_mm, bound=min(bound, reach))
+    bound = float(np.min(ends.query(start_mm[:: max(1, len(start_mm) // 32)])[0])) + 1e-6
+    distances, nearest = map(np.asarray, ends.query(start_mm, distance_upper_bound=min(bound, reach)))
     best = int(distances.argmin())
     if not np.isfinite(distances[best]):
         return None

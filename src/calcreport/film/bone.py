@@ -92,9 +92,7 @@ def _find(reduced: ReducedFilm, exposure: Exposure) -> Bones:
     inner = shrunk(body, reduced.pixels(_SKIN_MM), is_set_beyond=True)
     deep = shrunk(body, reduced.pixels(_CAST_MM), is_set_beyond=True)
     values = lifted[deep] if deep.sum() > 0.2 * inner.sum() else lifted[inner]
-    if not values.size:
-        return Bones(is_bone=np.zeros(body.shape, dtype=bool), contrast=0.0)
-    contrast = float(np.percentile(values[:: max(1, values.size // 200_000)], 97))
+    contrast = float(np.percentile(values[:: max(1, values.size // 200_000)], 97)) if values.size else 0.0
     if contrast < _LEAST_CONTRAST * exposure.span:
         return Bones(is_bone=np.zeros(body.shape, dtype=bool), contrast=0.0)
     dense = body & (lifted > _DENSE_SHARE * contrast)
@@ -163,7 +161,8 @@ def _bright_sides(reduced: ReducedFilm, smooth: Floats, inner: Mask, seeded: Mas
     if not outline.any():
         return seeded
     strong = inner & (steepness > _STRONG_SHARE * float(np.percentile(steepness[outline], 75)))
-    strong &= _crests(steepness)
+    # One line along each edge: pixels no less steep than most around them.
+    strong &= steepness >= ndimage.percentile_filter(steepness, 70, size=5)
     if not strong.any():
         return seeded
     distance, (i, j) = ndimage.distance_transform_edt(~strong, return_indices=True)
@@ -183,11 +182,6 @@ def _embraced(added: Mask, seeded: Mask) -> Mask:
     kept = shared > _EMBRACE * np.maximum(lengths, 1)
     kept[0] = False
     return np.asarray(kept[labels])
-
-
-def _crests(steepness: Floats) -> Mask:
-    """Pixels no less steep than most around them: one line along each edge."""
-    return np.asarray(steepness >= ndimage.percentile_filter(steepness, 70, size=5))
 
 
 def _without_bumps(reduced: ReducedFilm, whole: Mask) -> Mask:

@@ -12,12 +12,14 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from calcreport.film.reduced import (
     Floats,
     Mask,
     ReducedFilm,
+    Value,
     additive,
     gradient_size,
     grown,
@@ -115,22 +117,19 @@ def find_exposure(reduced: ReducedFilm) -> Exposure:
 def _masked_margins(reduced: ReducedFilm) -> Mask:
     """Margins that were overwritten with one value, as black borders are: constant to the last bit, straight-edged."""
     masked = np.zeros(reduced.grey.shape, dtype=bool)
-    for axis in (0, 1):
-        for is_far in (False, True):
-            grey = reduced.grey if axis == 0 else reduced.grey.T
-            grey = grey[::-1] if is_far else grey
-            same = np.logical_and.accumulate(grey == grey[0, grey.shape[1] // 2], axis=0)
-            depth = same.sum(axis=0)
-            typical = int(np.median(depth))
-            is_straight = (depth >= typical - 1).mean() > _STRAIGHT_SHARE and (
-                np.abs(depth - typical) <= 1
-            ).mean() > 0.5
-            if typical < 2 or typical > 0.45 * grey.shape[0] or not is_straight:
-                continue
-            view = masked if axis == 0 else masked.T
-            view = view[::-1] if is_far else view
+    for grey, view in zip(_from_sides(reduced.grey), _from_sides(masked), strict=True):
+        same = np.logical_and.accumulate(grey == grey[0, grey.shape[1] // 2], axis=0)
+        depth = same.sum(axis=0)
+        typical = int(np.median(depth))
+        is_straight = (depth >= typical - 1).mean() > _STRAIGHT_SHARE and (np.abs(depth - typical) <= 1).mean() > 0.5
+        if 2 <= typical <= 0.45 * grey.shape[0] and is_straight:
             view[: typical + 1] = True
     return masked
+
+
+def _from_sides(image: NDArray[Value]) -> tuple[NDArray[Value], ...]:
+    """Views of an image in which each of its four sides is the first row."""
+    return image, image[::-1], image.T, image.T[::-1]
 
 
 def _collimated(reduced: ReducedFilm, smooth: Floats) -> Mask:
@@ -139,17 +138,11 @@ def _collimated(reduced: ReducedFilm, smooth: Floats) -> Mask:
     low, high = (float(v) for v in np.percentile(smooth[::4, ::4], (1, 99)))
     bright = high - _EDGE_STEP * (high - low)
     step = max(2, reduced.pixels(_PENUMBRA_MM))
-    for axis in (0, 1):
-        for is_far in (False, True):
-            grey = smooth if axis == 0 else smooth.T
-            grey = grey[::-1] if is_far else grey
-            line = _bright_margin(grey, reduced, step, least=_EDGE_STEP * (high - low), bright=bright)
-            if line is None:
-                continue
-            view = outside if axis == 0 else outside.T
-            view = view[::-1] if is_far else view
+    for grey, view in zip(_from_sides(smooth), _from_sides(outside), strict=True):
+        line = _bright_margin(grey, reduced, step, least=_EDGE_STEP * (high - low), bright=bright)
+        if line is not None:
             depth = np.clip(line + reduced.pixels(_PENUMBRA_MM), 0, grey.shape[0])
-            view |= np.arange(grey.shape[0])[:, None] < depth[None, :]
+            view[np.arange(grey.shape[0])[:, None] < depth] = True
     return outside
 
 

@@ -41,7 +41,6 @@ class FilmFinding:
     """A finding on one film."""
 
     shadow: Shadow
-    """Mask and lengths."""
     shape: FilmShape
     """For the pattern."""
     focus_lengths: tuple[float, ...]

@@ -41,15 +41,13 @@ class ReducedFilm:
     factor: int
     """Film pixels per side of a plate pixel."""
     pixel_mm: float
-    """Side of a plate pixel, mm (geometric mean of the two directions); a guess where `is_guess`."""
+    """Side of a plate pixel, mm (geometric mean of the two directions); a guess where the film has no scale."""
     is_imaged: Mask
     """Shape of `grey`; exposed as far as the header states."""
-    is_guess: bool
-    """The film has no scale."""
 
-    def pixels(self, length_mm: float, *, least: int = 1) -> int:
+    def pixels(self, length_mm: float) -> int:
         """Plate pixels, a whole number, that make up a length in mm."""
-        return max(least, round(length_mm / self.pixel_mm))
+        return max(1, round(length_mm / self.pixel_mm))
 
     def reduced(self, factor: int) -> ReducedFilm:
         """The same plate with `factor` times as large pixels; rows and columns that fill no pixel are left out."""
@@ -58,7 +56,6 @@ class ReducedFilm:
             factor=self.factor * factor,
             pixel_mm=self.pixel_mm * factor,
             is_imaged=_block_all(self.is_imaged, factor),
-            is_guess=self.is_guess,
         )
 
     def smoothed(self, sigma_mm: float) -> Floats:
@@ -103,7 +100,6 @@ def reduce_film(film: FilmImage) -> ReducedFilm:
         factor=factor,
         pixel_mm=pixel_mm * factor,
         is_imaged=_block_all(film.is_imaged, factor),
-        is_guess=film.scale.spacing_mm is None,
     )
 
 

@@ -66,11 +66,7 @@ class Vicinity:
 
 
 def read_vicinity(hu: NDArray[np.int16], inside: NDArray[np.bool_], spacing: Spacing) -> Vicinity:
-    """Tissue around a lesion, within a box.
-
-    `hu`: shape ``(slices, rows, columns)`` of a box around the lesion, HU; `inside`: same shape; true in the mineral;
-    `spacing`: voxel spacing along slice, row, column, mm.
-    """
+    """Tissue around a lesion, within a box of the volume, HU; `inside` is true in the mineral."""
     stride = max(1, int(np.ceil((inside.size / MAX_VOXELS) ** (1 / 3))))
     if not inside[::stride, ::stride, ::stride].any():
         stride = 1
@@ -219,30 +215,20 @@ class Features:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What is known of a lesion before its shape is described."""
+    """What is known of a lesion before its shape is described; fields as in `Features`; noise in HU."""
 
     longest_mm: float
-    """Longest diameter as measured."""
     layer: DepthClass
-    """Depth class."""
     bone_gap_mm: float
-    """Distance to bone, mm; infinity when none is near."""
     to_fascia_mm: float | None
-    """Median distance to the fascia, mm."""
     is_vessel_chain: bool
-    """Whether its foci string along a vessel."""
     noise_hu: float
-    """Noise, HU."""
 
 
 def describe(
     hu: NDArray[np.int16], inside: NDArray[np.bool_], geometry: VolumeGeometry, known: Surroundings
 ) -> Features:
-    """Features of a lesion.
-
-    `hu`: shape ``(slices, rows, columns)`` of a box around the lesion, HU; `inside`: same shape; voxels inside the
-    lesion's surface, at least one; `geometry`: of the volume the box was cut from; `known`: what was measured before.
-    """
+    """Features of a lesion in a box of the volume, HU; `inside` is true within its surface."""
     spacing, voxel_mm3 = geometry.spacing_mm, geometry.voxel_volume_mm3
     levels, rows, columns = (
         np.flatnonzero(inside.any(axis=other)) for other in ((1, 2), (0, 2), (0, 1))
@@ -261,6 +247,7 @@ def describe(
     level_share, ring_share = level_and_ring_share(solid, spacing)
     around = read_vicinity(hu, inside, spacing)
     section = read_sections(dense, solid, spacing, known.noise_hu, around.near_hu)
+    middle, top = np.percentile(dense[solid], (50, 98)) - around.near_hu
     may_be_plaque = known.longest_mm <= PLAQUE_MM and known.layer not in OUTSIDE_FASCIA
     return Features(
         longest_mm=known.longest_mm,
@@ -280,7 +267,7 @@ def describe(
         variation=float(np.sqrt(max(0.0, values.var() - known.noise_hu**2)) / max(values.mean(), 1.0)),
         projected_fill=projected_fill(voxels_mm, spacing),
         level_share=level_share,
-        contrast_ratio=_contrast_ratio(dense[solid], around.near_hu),
+        contrast_ratio=float(top / max(middle, 1.0)),
         peak_count=count_peaks(dense, solid, known.noise_hu, around.near_hu),
         ring_share=ring_share,
         is_vessel_chain=known.is_vessel_chain,
@@ -291,8 +278,3 @@ def describe(
         **dataclasses.asdict(section),
         **dataclasses.asdict(around),
     )
-
-
-def _contrast_ratio(hu: NDArray[np.int16], near_hu: float) -> float:
-    middle, top = np.percentile(hu, (50, 98)) - near_hu
-    return float(top / max(middle, 1.0))

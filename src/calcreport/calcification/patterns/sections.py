@@ -145,10 +145,7 @@ def read_sections(
 
 
 def count_peaks(hu: NDArray[np.int16], inside: NDArray[np.bool_], noise_hu: float, near_hu: float) -> int:
-    """Number of places that stand out of the mineral around them: foci that touch are still told apart.
-
-    Arrays have the shape ``(slices, rows, columns)``; HU.
-    """
+    """Number of places that stand out of the mineral around them: foci that touch are still told apart."""
     from skimage.morphology import h_maxima  # noqa: PLC0415 - not needed without a lesion
 
     stride = max(1, int(np.ceil((inside.size / MAX_PEAK_VOXELS) ** (1 / 3))))
@@ -190,10 +187,7 @@ def _is_tube(plane: NDArray[np.bool_], hull: NDArray[np.bool_], deepest_mm: floa
 
 
 def wall_mm(inside: NDArray[np.bool_], spacing: Spacing) -> float:
-    """Typical thickness of the mineral within slices, mm.
-
-    `inside` has the shape ``(slices, rows, columns)``; `spacing` is along slice, row, column, mm.
-    """
+    """Typical thickness of the mineral within slices, mm."""
     depths = []
     for plane in inside[:: max(1, inside.shape[0] // WALL_SECTIONS)]:
         if plane.any():
