@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from calcreport.anatomy.morphology import erode
 from calcreport.calcification.parts import (
+    Spacing,
     find_parts,
     hull_volume,
     principal_extents,
@@ -49,8 +50,6 @@ MOSTLY: Final = 0.5
 SLEEVE_MM: Final = 3.0
 """Thickness of the layer in which swelling, or the tendon around a deposit, is read; it starts a slice away, where
 the mineral's own partial volume has ended."""
-
-Spacing = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

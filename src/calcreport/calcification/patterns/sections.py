@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from calcreport.calcification.parts import Spacing
+
 SHELL_DEPTH: Final = 0.35
 """Outer part of a cross-section, as a share of its greatest depth, that counts as shell."""
 
@@ -62,7 +64,6 @@ PEAK_NOISES: Final = 4.0
 MAX_PEAK_VOXELS: Final = 500_000
 """Larger boxes are thinned out in the plane before peaks are looked for."""
 
-Spacing = tuple[float, float, float]
 _SQUARE: Final = np.ones((3, 3), dtype=bool)
 
 
@@ -96,7 +97,7 @@ def read_sections(
     chosen = chosen[np.unique(np.linspace(0, chosen.size - 1, min(SECTIONS, chosen.size)).round().astype(int))]
     hulls = {int(i): hull for i in chosen if (hull := section_hull(inside[i])) is not None}
     broadest = max((int(hull.sum()) for hull in hulls.values()), default=0)
-    shell_in = shell_all = core_in = core_all = tubes = 0
+    tubes, mineral = 0, np.zeros((2, 2))
     covered: list[tuple[float, int]] = []
     cores: list[tuple[int, NDArray[np.int16]]] = []
     core_mineral, shell_mineral, bands = [], [], []
@@ -109,10 +110,7 @@ def read_sections(
         if 2 * deepest < MIN_SECTION_MM or int(hull.sum()) < BROAD_SHARE * broadest:
             continue
         shell, core = hull & (depth <= max(SHELL_DEPTH * deepest, 1.5)), hull & (depth >= CORE_DEPTH * deepest)
-        shell_in += int((plane & shell).sum())
-        shell_all += int(shell.sum())
-        core_in += int((plane & core).sum())
-        core_all += int(core.sum())
+        mineral += [[(plane & part).sum(), part.sum()] for part in (shell, core)]
         covered.append((_coverage(plane, shell, hull), int(hull.sum())))
         cores.append((int(hull.sum()), hu[i][core]))
         core_mineral.append(hu[i][core & plane])
@@ -121,7 +119,7 @@ def read_sections(
         # The outermost pixels are half background: they would make every deposit look centre-dense.
         shell_mineral.append(hu[i][shell & plane & (depth > 1.6 * max(spacing[1:]))])
     tube_share, section_fill = (tubes / len(hulls), filled) if hulls else (None, None)
-    if not core_all:
+    if not covered:
         return Sections(tube_share=tube_share, section_fill=section_fill)
     sums, counts = np.sum(bands, axis=0)
     levels = sums / np.maximum(counts, 1) - near_hu
@@ -129,8 +127,8 @@ def read_sections(
     low, middle, high, top = np.percentile(np.concatenate([c for area, c in cores if area >= least]), (16, 50, 84, 90))
     inner, outer = np.concatenate(core_mineral), np.concatenate(shell_mineral)
     return Sections(
-        shell_share=shell_in / max(shell_all, 1),
-        core_share=core_in / core_all,
+        shell_share=float(mineral[0, 0] / max(mineral[0, 1], 1)),
+        core_share=float(mineral[1, 0] / mineral[1, 1]),
         coverage=float(np.average([c for c, _ in covered], weights=[w for _, w in covered])),
         worst_coverage=min(c for c, _ in covered),
         core_hu=float(middle),
