@@ -41,10 +41,7 @@ def slabs(grid: Grid) -> list[slice]:
 
 
 def beyond_hull_mm(bone: Mask, grid: Grid) -> NDArray[np.float64] | None:
-    """Distance of every block of a slice outside the hull of the bones of a slab, negative inside, mm.
-
-    ``None`` where they do not outline a trunk.
-    """
+    """Distance outside the hull of the bones of a slab, negative inside, mm; ``None`` where they outline no trunk."""
     points = np.argwhere(bone.any(axis=0)) * np.array(grid.spacing_mm[1:])
     if len(points) < 3:
         return None

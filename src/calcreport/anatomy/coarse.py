@@ -44,10 +44,7 @@ class CoarseVolume:
 
 
 def block_means(planes: NDArray[np.int16], steps: tuple[int, int]) -> NDArray[np.int16]:
-    """Means over blocks of so many rows and columns of some slices, HU; the last of an axis may be smaller.
-
-    A block that is whole is rounded down.
-    """
+    """Means over blocks of some slices, HU, rounded down where whole; the last of an axis may be smaller."""
     down, across = steps
     count, rows, columns = planes.shape
     row_starts, column_starts = np.arange(0, rows, down), np.arange(0, columns, across)

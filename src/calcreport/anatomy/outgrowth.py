@@ -58,11 +58,7 @@ def find_outgrowths(
     skeleton: NDArray[np.bool_],
     spacing_mm: tuple[float, float, float],
 ) -> list[NDArray[np.int64]]:
-    """Voxels of outgrowths of long-bone shafts: an array of shape ``(n, 3)`` each, indices of slice, row, column.
-
-    `hu` has the shape ``(slices, rows, columns)``, spacing that order; `skeleton`, ``(components.count,)``, is true for
-    bones.
-    """
+    """Voxels of outgrowths of long-bone shafts, an array of shape ``(n, 3)`` each; `skeleton` is true for bones."""
     if not skeleton.any():
         return []
     boxes = components.box[skeleton]

@@ -130,9 +130,8 @@ class Distances:
 def read_depth(layers: Layers, voxels: NDArray[np.int64], distances: Distances, *, is_mass: bool) -> Depth:
     """Layer of a lesion.
 
-    `layers`: anatomy; `voxels`: shape ``(n, 3)``; voxel indices of the lesion in the volume; `distances`: distances
-    measured before; `is_mass`: whether this is a whole lesion, and not its mineral: then any part beneath the fascia
-    makes it deep, however far it reaches outwards.
+    Of a whole lesion (`is_mass`), and not its mineral, any part beneath the fascia makes it deep, however far it
+    reaches outwards.
     """
     layer, reason = _layer(layers, voxels, distances, is_mass=is_mass)
     return Depth(
@@ -230,10 +229,8 @@ def without_lumps(
     """Take lumps in the subcutaneous fat out of the muscle envelope.
 
     A lump of muscle's density close to the fascia joins the muscles in blocks of 3 mm. It is taken out where it bulges
-    from the smooth course of the envelope and, voxel by voxel, fat parts it from the muscles.
-
-    `envelope`: as found on the coarse grid; `volume` and `coarse`: HU, and its coarse grid; `deposits`: voxel indices
-    of the mineral, each of shape ``(n, 3)``.
+    from the smooth course of the envelope and, voxel by voxel, fat parts it from the muscles. `deposits` are voxel
+    indices.
     """
     mask = envelope.mask
     for voxels in sorted(deposits, key=len, reverse=True)[:LARGEST]:

@@ -64,11 +64,9 @@ class Ground:
 def group_foci(
     foci: tuple[Focus, ...], weak: tuple[Focus, ...], ground: Ground, *, distance_mm: float
 ) -> tuple[Group, ...]:
-    """Join foci to lesions.
+    """Join foci no farther apart than `distance_mm` to lesions; every sure focus comes in exactly one.
 
-    `foci`: sure foci; `weak`: foci near the noise; used only where they line up with sure ones along a vessel;
-    `ground`: where they lie; `distance_mm`: widest gap between foci of one lesion, mm. Gives every sure focus in
-    exactly one group; weak ones only in vessels.
+    The `weak` ones, near the noise, count only where they line up with sure ones along a vessel.
     """
     everyone = foci + weak
     if not everyone:

@@ -129,14 +129,11 @@ def measure_size(
     is_minimum: bool,
     is_near_limit: bool = False,
 ) -> tuple[Size, Segment, int, Segment]:
-    """Size of a deposit.
+    """Size of a deposit; its longest diameter, LPS mm; its key slice; and the longest diameter within that slice.
 
-    `surface`: surface within its box; `points_mm`: shape ``(n, 3)``, LPS mm; the surface points; `geometry`: of the
-    volume; `blur`: point spread; `is_minimum`: whether the deposit runs out of the scan; `is_near_limit`: whether it
-    hardly exceeds the threshold: how far fainter parts reach is then unknown, and no interval is stated. Gives `size`:
-    longest 3-D diameter, extents along the patient's axes, axes of the largest cross-section, volume; `longest`: the
-    longest diameter, LPS mm; `key_slice`: slice within the box with the longest in-slice diameter among the larger
-    cross-sections; `axial_longest`: longest diameter within that slice, LPS mm.
+    The key slice, in the box, has the longest in-slice diameter among the larger cross-sections. A deposit that hardly
+    exceeds the threshold (`is_near_limit`) gets no interval: how far fainter parts reach is unknown. `is_minimum`: it
+    runs out of the scan.
     """
     longest = longest_segment(points_mm, geometry, blur)
     lows, highs = points_mm.min(0), points_mm.max(0)
@@ -168,12 +165,10 @@ def measure_size(
 
 
 def outline_lengths(outline: DrawnOutline, geometry: VolumeGeometry) -> tuple[Segment, NDArray[np.float64], float]:
-    """Lengths of a drawn lesion, nothing taken off for blur: a contour is drawn to the edge as seen.
+    """Longest diameter, extents along the axes, and 95 % half-width of a drawn lesion; nothing is taken off for blur.
 
-    `outline`: surface as drawn; `geometry`: of the volume; what was drawn outside it is not measured. Gives `longest`:
-    longest diameter, LPS mm; `extents_mm`: shape ``(3,)``; extents along the patient's axes; `uncertainty_mm`:
-    half-width of the 95 % interval of the longest diameter, from the grid of the drawing; also along any other
-    direction that may be the longest in truth.
+    A contour is drawn to the edge as seen; what lies outside the volume is not measured. The half-width comes from the
+    grid of the drawing, also along any other direction that may be the longest in truth.
     """
     points = outline.points_mm
     index = geometry.index(points)

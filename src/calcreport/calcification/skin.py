@@ -74,11 +74,7 @@ def find_skin(volume: CtVolume, coarse: CoarseVolume, body: Body) -> Skin:
 
 
 def skin_distance(skin: Skin, points_mm: NDArray[np.float64]) -> tuple[Segment | None, str]:
-    """Shortest line from a lesion's surface to the outer surface of the skin.
-
-    `skin`: of the series; `points_mm`: shape ``(n, 3)``; surface of the lesion, LPS mm. Gives `segment`: from lesion to
-    skin; ``None`` where no distance can be claimed; `reason`: why not; empty otherwise.
-    """
+    """Shortest line from a lesion's surface (LPS mm) to the skin; or ``None``, and why no distance can be claimed."""
     if skin.tree is None:
         return None, NO_SKIN
     step, spacing = np.array(skin.coarse.step), np.array(skin.coarse.spacing_mm)

@@ -38,11 +38,7 @@ first, resolved from the second on (proposal)."""
 
 
 def pattern_values(f: Features, spacing: tuple[float, float, float], region: str | None = None) -> dict[str, float]:
-    """Values the table names, of one lesion: its features, what follows from them, and how well it is resolved.
-
-    `f`: of one lesion; `spacing`: of voxels along slice, row, column, mm; `region`: body part, for the few patterns
-    bound to a place.
-    """
+    """Values the table names, of one lesion: its features, what follows from them, and how well it is resolved."""
     row = {name: np.nan if value is None else value for name, value in f.as_row().items() if name != "layer"}
     part, longest = (region or "").upper(), max(f.longest_mm, 1e-6)
     beneath, over = BENEATH.get(f.layer, 0.0), OVER.get(f.layer, 0.0)
@@ -137,11 +133,9 @@ def read_pattern(
     region: str | None,
     table: PatternTable,
 ) -> Pattern:
-    """Pattern of a lesion with its confidence.
+    """Pattern of a lesion with its confidence; P30 when nothing fits, scores of the runners-up beside it.
 
-    `features`: of the lesion; `geometry`: for what the voxels can resolve; `slice_thickness_mm`: from the header; the
-    larger of it and the spacing counts; `region`: body part, for the few patterns bound to a place; `table`: see
-    `pattern_table`. Gives P30 when nothing fits; scores of the runners-up beside it.
+    The larger of slice thickness and spacing counts; `region` is for the few patterns bound to a place.
     """
     thickest = max(geometry.spacing_mm[0], slice_thickness_mm or 0.0)
     values = pattern_values(features, (thickest, *geometry.spacing_mm[1:]), region)

@@ -88,11 +88,7 @@ class Sections:
 def read_sections(
     hu: NDArray[np.int16], inside: NDArray[np.bool_], spacing: Spacing, noise_hu: float, near_hu: float
 ) -> Sections:
-    """Shell and core of the cross-sections, weighted by area.
-
-    `hu`: shape ``(slices, rows, columns)``, HU; `inside`: same shape; true in the mineral; `spacing`: voxel spacing
-    along slice, row, column, mm; `noise_hu` and `near_hu`: noise, and median of the tissue around, HU.
-    """
+    """Shell and core of the cross-sections, weighted by area; HU; `near_hu` is the median of the tissue around."""
     chosen = np.flatnonzero(inside.any(axis=(1, 2)))
     chosen = chosen[np.unique(np.linspace(0, chosen.size - 1, min(SECTIONS, chosen.size)).round().astype(int))]
     hulls = {int(i): hull for i in chosen if (hull := section_hull(inside[i])) is not None}
@@ -199,10 +195,7 @@ def level_and_ring_share(inside: NDArray[np.bool_], spacing: Spacing) -> tuple[f
     """Shares of the cross-sections of deposits that show a fluid level, and that close around a gap.
 
     Calcium settles: the upper edge of a fluid-calcium level is horizontal, the lower one follows the wall. Levels are
-    looked for in the broader deposits, rings in the smaller ones.
-
-    `inside`: shape ``(slices, rows, columns)``; rows run from front to back; `spacing`: voxel spacing along slice, row,
-    column, mm.
+    looked for in the broader deposits, rings in the smaller ones; rows run from front to back.
     """
     flat = broad = rings = small = 0
     stride = max(1, inside.shape[0] // LEVEL_SECTIONS)
