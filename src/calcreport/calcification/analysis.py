@@ -10,13 +10,11 @@ from typing import Final
 
 import numpy as np
 
-from calcreport.anatomy.body import find_body
+from calcreport.anatomy.body import find_body, find_envelope
 from calcreport.anatomy.body_map import find_body_map
 from calcreport.anatomy.bone_map import find_bone_map
-from calcreport.anatomy.coarse import coarsen
+from calcreport.anatomy.coarse import coarsen, volume_noise_hu
 from calcreport.anatomy.components import find_components, find_runs
-from calcreport.anatomy.fascia import find_envelope
-from calcreport.anatomy.noise import volume_noise_hu
 from calcreport.calcification.depth import prepare_layers, without_lumps
 from calcreport.calcification.detect import detect, list_excluded
 from calcreport.calcification.foci import lies_in_contour

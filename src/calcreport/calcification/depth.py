@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from calcreport.anatomy.body import Body
+from calcreport.anatomy.body import Body, Envelope
 from calcreport.anatomy.cavities import FAT_HU
 from calcreport.anatomy.coarse import CoarseVolume
-from calcreport.anatomy.fascia import Envelope
 from calcreport.anatomy.morphology import ALL_AXES, dilate, erode, open_planes
 from calcreport.calcification.edges import crossings
 from calcreport.calcification.skin import CUT_SKIN, NO_SKIN, SAMPLE_POINTS, Skin, shortest_line
