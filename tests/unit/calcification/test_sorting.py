@@ -11,6 +11,7 @@ import pytest
 import calcreport.calcification.detect as detection_module
 from calcreport.anatomy.body_map import Cavity
 from calcreport.calcification.detect import detect, list_excluded
+from calcreport.calcification.foci import examine
 from calcreport.calcification.inner import WHICH_IS_FELT, FeltMass, list_incidental, sort_by_labels, sort_inner
 from calcreport.calcification.reject import is_solid
 from calcreport.model.anatomy_labels import AnatomyLabels, Structure, StructureKind
@@ -343,7 +344,7 @@ def test_blood_in_the_first_slice_alone_counts(make_scene):
 
 
 def look_at_first(scene):
-    return detection_module._look_at(scene, 0, np.zeros(scene.components.count, dtype=bool))
+    return examine(scene, 0, np.zeros(scene.components.count, dtype=bool))
 
 
 def labels_of(scene, kind, box=BOX, incidental=IncidentalKind.OTHER):
