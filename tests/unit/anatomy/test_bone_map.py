@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from calcreport.anatomy.body import find_body
-from calcreport.anatomy.bone_map import find_bone_map
-from calcreport.anatomy.coarse import coarsen
+from calcreport.anatomy.bone_map import _filled, find_bone_map
+from calcreport.anatomy.coarse import Grid, coarsen
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import CtVolume, SliceReference
 
@@ -230,3 +230,15 @@ def test_arms_beside_the_trunk_are_no_part_of_its_outline():
     inside = lambda mask, where: mask[tuple(found.grid.of_fine(np.argwhere(where(*at))).T)].mean()  # noqa: E731
     assert inside(found.bone, ribs) > 0.8
     assert inside(found.cartilage, cartilage) > 0.6
+
+
+@pytest.mark.parametrize(("side", "is_marrow"), [(54, True), (55, False)])
+def test_enclosed_gaps_of_3000_mm2_at_most_are_marrow(side, is_marrow):
+    shell = np.zeros((2, 70, 70), dtype=bool)
+    shell[0, 5 : side + 7, 5 : side + 7] = True
+    shell[0, 6 : side + 6, 6 : side + 6] = False
+    filled = _filled(shell, Grid(hu=np.zeros(shell.shape, dtype=np.int16), step=(1, 1, 1), spacing_mm=(3.0, 1.0, 1.0)))
+    assert filled[0, 30, 30] == is_marrow
+    assert not filled[0, 0, 0]
+    assert not filled[1].any()
+    assert filled[shell].all()
