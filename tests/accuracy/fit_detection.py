@@ -1,4 +1,4 @@
-"""The rule that tells mineral from noise (`calcification.mineral_or_noise`): its candidates, its fit, its table.
+"""The rule that tells mineral from noise (`calcification.foci`): its candidates, its fit, its table.
 
 python tests/accuracy/fit_detection.py dump FOLDER... --out rows.csv [--studies 'STS_*'] [--phantoms 24]
 python tests/accuracy/fit_detection.py fit rows.csv [--extra log_voxels,...] [--write]
@@ -41,8 +41,7 @@ from unseen_studies import Box, Study, find_studies  # noqa: E402
 
 from calcreport.calcification import analysis, reject  # noqa: E402
 from calcreport.calcification.detect import Detection, detect  # noqa: E402
-from calcreport.calcification.foci import Focus  # noqa: E402
-from calcreport.calcification.mineral_or_noise import FEATURES  # noqa: E402
+from calcreport.calcification.foci import FEATURES, Focus  # noqa: E402
 from calcreport.calcification.scene import Scene  # noqa: E402
 from calcreport.dicom import discover, rank_ct_series, read_ct  # noqa: E402
 from calcreport.model.image import Acquisition, CtVolume, SliceReference  # noqa: E402
@@ -293,7 +292,7 @@ def table_of(rows: Rows, made: Fit, logit: NDArray[np.float64], limit: float) ->
     lines = [
         "# Whether a dense component is mineral or image noise: logistic regression.",
         "# log-odds of mineral = intercept + sum of weight * (feature - mean) / deviation.",
-        "# The features are defined in calcification/mineral_or_noise.py.",
+        "# The features are defined in calcification/foci.py.",
         f"# Written by tests/accuracy/{Path(__file__).name} on {datetime.now(UTC):%Y-%m-%d}: do not edit by hand.",
         f"# {len(logit)} candidates, {int(rows.is_mineral.sum())} of them mineral, from {rows.studies} real studies, "
         f"{rows.copies} changed copies{' and phantoms' * (PHANTOM in rows.variant)}.",

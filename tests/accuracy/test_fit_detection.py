@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from fit_detection import HERE, TABLE, detector_features, fit, known_rows, limit_for, rows_of_phantom, table_of
 
-from calcreport.calcification.mineral_or_noise import FEATURES
+from calcreport.calcification.foci import FEATURES
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import Acquisition, Contrast, CtVolume, SliceReference
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calcreport.calcification.patterns.criteria import pattern_table
 from calcreport.calcification.patterns.features import Features
+from calcreport.calcification.patterns.pattern import pattern_table
 from calcreport.model.report import DepthClass
 
 sys.path.append(str(Path(__file__).parent))

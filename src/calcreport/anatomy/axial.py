@@ -57,7 +57,6 @@ class Axial:
     """Block means, HU."""
     body: NDArray[np.bool_]
     bone: NDArray[np.bool_]
-    """Body and bones."""
     is_imaged: NDArray[np.bool_]
     """False where nothing was imaged."""
     spacing_mm: tuple[float, float, float]

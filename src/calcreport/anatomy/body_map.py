@@ -61,7 +61,6 @@ class BodyMap:
     """Coarse shape; true where ribs, costal cartilages and sternum run."""
     coarse: CoarseVolume
     geometry: VolumeGeometry
-    """Grid, and where it is in the patient."""
     turn: Turn
     box: tuple[slice, slice, slice]
     """How levels (up the patient) lie in the grid, and the part of the grid that was mapped."""

@@ -13,7 +13,7 @@ from scipy import ndimage
 from skimage.morphology import convex_hull_image
 
 from calcreport.anatomy.axial import Axial, Sections, along, find_sections, lasting
-from calcreport.anatomy.fascia import CLOSING_BLOCKS, MUSCLE_HU
+from calcreport.anatomy.body import CLOSING_BLOCKS, MUSCLE_HU
 from calcreport.anatomy.morphology import ALL_AXES, Mask, close_planes, dilate, erode, open_planes, outside_planes
 
 

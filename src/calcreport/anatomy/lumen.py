@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from calcreport.anatomy.grid import Grid
+from calcreport.anatomy.coarse import Grid
 from calcreport.anatomy.morphology import IN_PLANE, TOUCHING_IN_PLANE, Mask, dilate, erode, join_neighbours
 
 UNENHANCED_HU: Final = 110

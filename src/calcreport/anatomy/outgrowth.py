@@ -58,11 +58,7 @@ def find_outgrowths(
     skeleton: NDArray[np.bool_],
     spacing_mm: tuple[float, float, float],
 ) -> list[NDArray[np.int64]]:
-    """Voxels of outgrowths of long-bone shafts: an array of shape ``(n, 3)`` each, indices of slice, row, column.
-
-    `hu` has the shape ``(slices, rows, columns)``, spacing that order; `skeleton`, ``(components.count,)``, is true for
-    bones.
-    """
+    """Voxels of outgrowths of long-bone shafts, an array of shape ``(n, 3)`` each; `skeleton` is true for bones."""
     if not skeleton.any():
         return []
     boxes = components.box[skeleton]
@@ -70,7 +66,10 @@ def find_outgrowths(
     step = np.array([max(1, round(m / s)) for m, s in zip((STEP_MM, GRID_MM, GRID_MM), spacing_mm, strict=True)])
     box = (slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])), slice(int(low[2]), int(high[2])))
     thin = tuple(slice(None, None, int(n)) for n in step)
-    outlines, density = ~outside_planes(paint(components, skeleton, box)[thin]), np.ascontiguousarray(hu[box][thin])
+    outlines, density = (
+        ~outside_planes(paint(components, np.flatnonzero(skeleton), box)[thin]),
+        np.ascontiguousarray(hu[box][thin]),
+    )
     grid_mm = tuple(float(s * m) for s, m in zip(step, spacing_mm, strict=True))
     residual = _residual(outlines, density, grid_mm)
     found: list[NDArray[np.int64]] = []
@@ -152,7 +151,7 @@ def _fine_voxels(
     stop = np.minimum(start + np.array(region.shape), np.array(shape))
     box = (slice(int(start[0]), int(stop[0])), slice(int(start[1]), int(stop[1])), slice(int(start[2]), int(stop[2])))
     region = region[: box[0].stop - box[0].start, : box[1].stop - box[1].start, : box[2].stop - box[2].start]
-    return np.argwhere(paint(components, skeleton, box) & region) + start
+    return np.argwhere(paint(components, np.flatnonzero(skeleton), box) & region) + start
 
 
 def _lies_on_cortex(part: NDArray[np.bool_], outlines: NDArray[np.bool_], density: NDArray[np.int16]) -> bool:

@@ -79,10 +79,8 @@ def _read_group(kind: StructureKind, entries: Mapping[str, Any], incidental: Inc
 def structure_of(labels: AnatomyLabels, voxel_index: NDArray[np.int64]) -> Structure | None:
     """Structure that a component belongs to, by the labels of another program.
 
-    `labels`: on the grid of the CT; `voxel_index`: shape ``(n, 3)``, n >= 1; (slice, row, column) of the component's
-    voxels. Gives of the kind that holds `MOSTLY` of the component: in muscle is in muscle, whatever lies beside it.
-    Otherwise the vessel, organ, gut or airway beside it (`BESIDE`). ``None`` where nothing settles it, which says
-    nothing.
+    What holds `MOSTLY` of it: mineral in muscle is in muscle, whatever lies beside it. Otherwise the vessel, organ, gut
+    or airway beside it (`BESIDE`). ``None`` where nothing settles it, which says nothing.
     """
     inside = labels.labels[tuple(voxel_index.T)]
     found = _most(labels, inside, MOSTLY)

@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from calcreport.anatomy.body import find_body
+from calcreport.anatomy.body import find_body, find_envelope
 from calcreport.anatomy.body_map import find_body_map
 from calcreport.anatomy.bone_map import find_bone_map
-from calcreport.anatomy.coarse import coarsen
-from calcreport.anatomy.components import find_components
-from calcreport.anatomy.fascia import find_envelope
-from calcreport.anatomy.noise import volume_noise_hu
-from calcreport.anatomy.runs import find_runs
-from calcreport.calcification.depth import prepare_layers
-from calcreport.calcification.detect import Detection, detect
-from calcreport.calcification.excluded import list_excluded
-from calcreport.calcification.foci import lies_in_contour
+from calcreport.anatomy.coarse import coarsen, volume_noise_hu
+from calcreport.anatomy.components import find_components, find_runs
+from calcreport.calcification.depth import prepare_layers, without_lumps
+from calcreport.calcification.detect import detect, list_excluded
+from calcreport.calcification.foci import Focus, lies_in_contour
 from calcreport.calcification.group import Ground, group_foci
-from calcreport.calcification.hints import sort_by_labels
-from calcreport.calcification.inner import FeltMass, list_incidental, sort_inner
+from calcreport.calcification.inner import MOST_IN_CAVITY, FeltMass, list_incidental, sort_by_labels, sort_inner
 from calcreport.calcification.lesion import Measurer
-from calcreport.calcification.scene import Scene
-from calcreport.calcification.self_checks import failed_checks, has_lung_kernel
+from calcreport.calcification.scene import BULGE_MM, Scene
 from calcreport.calcification.skin import find_skin
-from calcreport.calcification.subcutaneous_mass import without_lumps
 from calcreport.calcification.thresholds import choose_thresholds
 from calcreport.model.anatomy_labels import AnatomyLabels
 from calcreport.model.image import Acquisition, Contrast, CtVolume
-from calcreport.model.incidental import IncidentalFinding
+from calcreport.model.incidental import LUMEN_IMPLAUSIBLE, SHARP_KERNEL, SKELETON_IMPLAUSIBLE, Doubt, IncidentalFinding
 from calcreport.model.lesion import CtFindings, LesionContour, MeasuredLesion
 from calcreport.processes.threads import map_in_threads
 from calcreport.settings import DetectionSettings
+
+NEAR_METAL: Final = "Metal in the field of view: faint calcification near it cannot be told from streaks."
 
 
 def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
@@ -61,7 +57,7 @@ def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
     with ThreadPoolExecutor(1) as beside:
         tell("anatomy")
         noise = beside.submit(volume_noise_hu, volume.hu)
-        projection = beside.submit(maximum_intensity, volume.hu)
+        projection = beside.submit(volume.hu.max, 1)
         coarse = coarsen(volume)
         body = find_body(coarse)
         skin = beside.submit(find_skin, volume, coarse, body)
@@ -116,26 +112,34 @@ def analyse_ct(  # noqa: PLR0913 - everything that an analysis rests on
         thresholds=chosen.limits,
         threshold_reason=chosen.reason,
         noise_hu=noise_hu,
-        notes=(*chosen.notes, *_notes(detection), *unsure),
+        notes=(*chosen.notes, *((NEAR_METAL,) if detection.has_metal else ()), *unsure),
         maximum_intensity_hu=projection.result(),
         regions=scene.places.regions,
     )
-
-
-def maximum_intensity(hu: NDArray[np.int16]) -> NDArray[np.int16]:
-    """Maximum along rows, shape ``(slices, columns)``, HU: a front view of an axial series."""
-    projection = np.empty((hu.shape[0], hu.shape[2]), dtype=np.int16)
-    for i, plane in enumerate(hu):
-        plane.max(axis=0, out=projection[i])
-    return projection
 
 
 def _longest_mm(lesion: MeasuredLesion) -> float:
     return max(lesion.mass.max_diameter_mm or 0.0, lesion.size.max_diameter_mm or 0.0)
 
 
-def _notes(detection: Detection) -> tuple[str, ...]:
-    """What a reader must know about this series."""
-    if detection.has_metal:
-        return ("Metal in the field of view: faint calcification near it cannot be told from streaks.",)
-    return ()
+LUNG_KERNEL: Final = re.compile(r"LUNG|^BL\d\d|^B[789]\d|^FC8\d", re.IGNORECASE)
+"""Names of kernels for lung: GE; Siemens from the second and the first generation of names; Canon. Their edges
+overshoot by hundreds of HU."""
+
+
+def has_lung_kernel(acquisition: Acquisition) -> bool:
+    """Whether the header names a kernel for lung."""
+    return LUNG_KERNEL.search(acquisition.kernel or "") is not None
+
+
+def failed_checks(scene: Scene, acquisition: Acquisition, foci: Iterable[Focus]) -> tuple[Doubt, ...]:
+    """Doubts about bones, enhanced blood and the kernel of a series; dozens of `foci` along the ribs are ribs."""
+    # Fused mineral and implants are parts of bones, which the scene counts whole.
+    own = (f.component for f in foci if f.component < scene.components.count)
+    at_ribs = sum(scene.is_near(component, scene.places.cage, BULGE_MM) for component in own)
+    failed = {
+        SKELETON_IMPLAUSIBLE: scene.bones.doubt is not None or at_ribs > MOST_IN_CAVITY,
+        LUMEN_IMPLAUSIBLE: acquisition.contrast is Contrast.NONE and scene.bones.lumen_hu is not None,
+        SHARP_KERNEL: has_lung_kernel(acquisition),
+    }
+    return tuple(doubt for doubt, has_failed in failed.items() if has_failed)

@@ -1,8 +1,12 @@
-"""Which layer a lesion lies in, and how far it is from the investing fascia, edge to edge."""
+"""Which layer a lesion lies in, and how far it is from the investing fascia, edge to edge.
+
+Soft-tissue lumps in the fat that the coarse muscle envelope has taken in are told by the plane of fat beneath them.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -10,13 +14,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from calcreport.anatomy.body import Body
+from calcreport.anatomy.body import Body, Envelope
+from calcreport.anatomy.cavities import FAT_HU
 from calcreport.anatomy.coarse import CoarseVolume
-from calcreport.anatomy.fascia import Envelope
-from calcreport.anatomy.morphology import ALL_AXES, dilate, erode
+from calcreport.anatomy.morphology import ALL_AXES, dilate, erode, open_planes
 from calcreport.calcification.edges import crossings
-from calcreport.calcification.nearest import query, shortest_line
-from calcreport.calcification.skin import CUT_SKIN, NO_SKIN, SAMPLE_POINTS, Skin
+from calcreport.calcification.skin import CUT_SKIN, NO_SKIN, SAMPLE_POINTS, Skin, shortest_line
 from calcreport.model.image import CtVolume
 from calcreport.model.lesion import Segment
 from calcreport.model.report import Depth, DepthClass
@@ -48,22 +51,17 @@ class Layers:
     """Anatomy a depth is read from, prepared once a series."""
 
     volume: CtVolume
-    """HU."""
     coarse: CoarseVolume
     body: Body
     envelope: Envelope
     """Coarse grid, body and muscle envelope on it."""
     skin: Skin
-    """The skin."""
     fascia: KDTree | None
     """Points on the surface of the envelope, LPS mm."""
 
 
 def prepare_layers(body: Body, envelope: Envelope, skin: Skin) -> Layers:
-    """Find the surfaces depths are measured to.
-
-    `body` and `envelope`: body and muscle envelope on the coarse grid; `skin`: of the same series.
-    """
+    """Find the surfaces depths are measured to, of one series."""
     volume, coarse = skin.volume, skin.coarse
     border = _border(envelope.mask)
     fascia = (border + 0.5) * np.array(coarse.step) - 0.5
@@ -90,10 +88,7 @@ def _border(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def fascia_distance(layers: Layers, points_mm: NDArray[np.float64]) -> Segment | None:
-    """Shortest line from a lesion's surface to the investing fascia, ``None`` where it is not seen.
-
-    `layers`: anatomy; `points_mm`: shape ``(n, 3)``; surface of the lesion, LPS mm.
-    """
+    """Shortest line from surface points (LPS mm) to the investing fascia, ``None`` where it is not seen."""
     if not layers.envelope.is_reliable or layers.fascia is None:
         return None
     sample = points_mm[:: max(1, len(points_mm) // SAMPLE_POINTS)]
@@ -101,14 +96,11 @@ def fascia_distance(layers: Layers, points_mm: NDArray[np.float64]) -> Segment |
 
 
 def typical_fascia_distance(layers: Layers, voxels: NDArray[np.int64]) -> float | None:
-    """Median distance of a lesion's voxels to the investing fascia, mm: small only where mineral lies along it.
-
-    `layers`: anatomy; `voxels`: shape ``(n, 3)``; voxel indices in the volume.
-    """
+    """Median distance of voxels to the investing fascia, mm: small only where mineral lies along it."""
     if not layers.envelope.is_reliable or layers.fascia is None:
         return None
     sample = layers.volume.geometry.lps_mm(voxels[:: max(1, len(voxels) // 500)])
-    return float(np.median(query(layers.fascia, sample)[0]))
+    return float(np.median(layers.fascia.query(sample)[0]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,9 +129,8 @@ class Distances:
 def read_depth(layers: Layers, voxels: NDArray[np.int64], distances: Distances, *, is_mass: bool) -> Depth:
     """Layer of a lesion.
 
-    `layers`: anatomy; `voxels`: shape ``(n, 3)``; voxel indices of the lesion in the volume; `distances`: distances
-    measured before; `is_mass`: whether this is a whole lesion, and not its mineral: then any part beneath the fascia
-    makes it deep, however far it reaches outwards.
+    Of a whole lesion (`is_mass`), and not its mineral, any part beneath the fascia makes it deep, however far it
+    reaches outwards.
     """
     layer, reason = _layer(layers, voxels, distances, is_mass=is_mass)
     return Depth(
@@ -201,3 +192,91 @@ def _lies_among_muscles(layers: Layers, blocks: NDArray[np.int64]) -> bool:
         dilate(own, "cross", axes=ALL_AXES, steps=AROUND_BLOCKS) & ~own & layers.body.mask & layers.coarse.is_imaged
     )
     return bool(around.any()) and float(layers.envelope.mask[around].mean()) > 0.5
+
+
+MARGIN_MM: Final = 15.0
+"""How far around a deposit its lump is looked at."""
+
+SMOOTH_MM: Final = 24.0
+"""The fascia of a limb or trunk bends with at least this radius; a lump on it bends more."""
+
+MIN_SHARE: Final = 0.12
+"""Deposits with less of their volume in the envelope are superficial already."""
+
+MIN_OUTSIDE: Final = 0.8
+"""A lump's deposit lies in the bulge, not in the smooth envelope."""
+
+MAX_LOSS: Final = 0.4
+"""Where smoothing takes more than this of the envelope, the part is too slim for the question."""
+
+MAX_WITHIN: Final = 0.35
+"""A lump parted from the muscles lies beyond the smooth envelope by most of its volume."""
+
+NECK_MM: Final = 2.0
+"""Strands, vessels and skin that tie a lump to its surroundings are at most twice this thick."""
+
+NOISE_WINDOW_MM: Final = 2.0
+"""The noise is averaged over this width; planes of fat are about as thick."""
+
+LARGEST: Final = 60
+"""Deposits looked at, largest first: many specks are not lumps."""
+
+
+def without_lumps(
+    envelope: Envelope, volume: CtVolume, coarse: CoarseVolume, deposits: Iterable[NDArray[np.int64]]
+) -> Envelope:
+    """Take lumps in the subcutaneous fat out of the muscle envelope.
+
+    A lump of muscle's density close to the fascia joins the muscles in blocks of 3 mm. It is taken out where it bulges
+    from the smooth course of the envelope and, voxel by voxel, fat parts it from the muscles. `deposits` are voxel
+    indices.
+    """
+    mask = envelope.mask
+    for voxels in sorted(deposits, key=len, reverse=True)[:LARGEST]:
+        blocks = tuple(coarse.of_fine(voxels).T)
+        if mask[blocks].mean() <= MIN_SHARE:
+            continue
+        planes = slice(int(blocks[0].min()), int(blocks[0].max()) + 1)
+        smooth = open_planes(mask[planes], "disc", steps=max(1, round(SMOOTH_MM / coarse.spacing_mm[1] / 2)))
+        is_slim = smooth.sum() < (1 - MAX_LOSS) * mask[planes].sum()
+        if is_slim or smooth[(blocks[0] - planes.start, *blocks[1:])].mean() > 1 - MIN_OUTSIDE:
+            continue
+        lump = _lump_around(volume, coarse, voxels, smooth, planes.start)
+        if lump is not None:
+            mask = mask.copy() if mask is envelope.mask else mask
+            mask[tuple(lump.T)] = False
+    return envelope if mask is envelope.mask else replace(envelope, mask=mask)
+
+
+def _lump_around(
+    volume: CtVolume, coarse: CoarseVolume, voxels: NDArray[np.int64], smooth: NDArray[np.bool_], first: int
+) -> NDArray[np.int64] | None:
+    """Coarse blocks of the soft tissue around a deposit, shape ``(n, 3)``; ``None`` where it goes on into the muscles.
+
+    `smooth` is the smooth envelope of the coarse planes from `first` on.
+    """
+    spacing = np.array(volume.geometry.spacing_mm)
+    margin = np.ceil(MARGIN_MM / spacing).astype(int)
+    low = np.maximum(voxels.min(0) - margin, 0)
+    high = np.minimum(voxels.max(0) + 1 + margin, np.array(volume.hu.shape))
+    # The smooth envelope is known in the deposit's own slices.
+    low[0], high[0] = voxels[:, 0].min(), voxels[:, 0].max() + 1
+    box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    width = [1, *(max(1, round(NOISE_WINDOW_MM / s)) for s in spacing[1:])]
+    soft = ndimage.uniform_filter(volume.hu[box].astype(np.float32), size=width, mode="nearest") > FAT_HU
+    own = np.zeros(soft.shape, dtype=np.bool_)
+    own[tuple((voxels - low).T)] = True
+    soft |= own
+    inside = np.stack([ndimage.distance_transform_edt(np.pad(p, 1), sampling=spacing[1:])[1:-1, 1:-1] for p in soft])
+    cores, _ = ndimage.label(inside > NECK_MM)
+    held = np.bincount(cores[own & (cores > 0)])
+    if held.size < 2:
+        return None
+    core = cores == int(held.argmax())
+    index = np.stack(np.meshgrid(*(np.arange(s.start, s.stop) for s in box), indexing="ij"), -1)
+    block = coarse.of_fine(index)
+    plane = np.clip(block[..., 0] - first, 0, len(smooth) - 1)
+    if smooth[plane, block[..., 1], block[..., 2]][core].mean() > MAX_WITHIN:
+        return None
+    grown = np.stack([ndimage.distance_transform_edt(~p, sampling=spacing[1:]) <= NECK_MM for p in core]) & soft
+    return np.unique(block[grown | own], axis=0)

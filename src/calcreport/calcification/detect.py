@@ -11,20 +11,26 @@ from numpy.typing import NDArray
 from calcreport.anatomy.bone_map import BONE_HU
 from calcreport.anatomy.components import Components, with_extra
 from calcreport.anatomy.outgrowth import find_outgrowths
-from calcreport.calcification.bones import METAL_HU, SMALL_METAL_HU, is_lump, is_solid, metal_in_bone
 from calcreport.calcification.enteric import beside_pools
-from calcreport.calcification.foci import Focus, Neighbours, examine, lies_in_contour
+from calcreport.calcification.foci import Focus, examine, lies_in_contour
 from calcreport.calcification.reject import (
     MAX_NOISE_MM3,
+    METAL_HU,
+    SMALL_METAL_HU,
     Rejected,
     beside_externals,
+    is_lump,
     is_plain_noise,
+    is_solid,
     judge,
     metal_blocks,
+    metal_in_bone,
 )
 from calcreport.calcification.scene import HALF, Scene
+from calcreport.calcification.size import as_point, farthest_pair
+from calcreport.model.image import CtVolume
 from calcreport.model.lesion import LesionContour
-from calcreport.model.report import ExclusionReason
+from calcreport.model.report import Excluded, ExclusionReason
 
 THIN_SLICES: Final = 2
 """A component in no more slices is averaged with what lies above and below it: its peak says little of its density."""
@@ -48,7 +54,6 @@ class Detection:
     """Dense components of a volume, sorted."""
 
     components: Components
-    """All of them."""
     skeleton: NDArray[np.bool_]
     """Shape ``(components.count,)``; true for bones."""
     foci: tuple[Focus, ...]
@@ -98,11 +103,13 @@ def detect(
     for i in candidates:
         if skeleton[i]:
             continue
-        focus = _look_at(scene, i, skeleton)
+        focus = examine(scene, i, skeleton)
         verdict = judge(scene, focus, metal, hooks)
         is_placed = verdict is not None and verdict.reason in {ExclusionReason.SKELETON, ExclusionReason.ORGAN}
         if verdict is None or (is_placed and lies_in_contour(scene.components, contours, focus)):
-            (inner if _lies_inside(scene, i) else foci).append(focus)
+            # The airway with its cartilage is a cavity too.
+            is_inside = scene.share_in(scene.places.cavity > 0, i) >= HALF
+            (inner if is_inside else foci).append(focus)
         elif verdict.reason is ExclusionReason.NOISE:
             weak.append(focus)
         else:
@@ -114,17 +121,12 @@ def detect(
     rejected += [Rejected(component=f.component, reason=ExclusionReason.CONTRAST, detail=beside) for f in loops]
     # Bone-contiguous mineral is a class of its own, never dropped for being close to bone.
     foci += [
-        replace(focus, bone_gap_mm=0.0) for i in fused if (focus := _look_at(scene, i, skeleton)).peak_hu < METAL_HU
+        replace(focus, bone_gap_mm=0.0) for i in fused if (focus := examine(scene, i, skeleton)).peak_hu < METAL_HU
     ]
     return Detection(
         components=scene.components, skeleton=skeleton, foci=tuple(foci), weak=tuple(weak), rejected=tuple(rejected),
         inner=tuple(inner), noise_count=noise_count + len(weak), has_metal=bool(metal.any()),
     )  # fmt: skip
-
-
-def _lies_inside(scene: Scene, component: int) -> bool:
-    """Whether a component belongs to a cavity of the body, the airway with its cartilage among them."""
-    return scene.share_in(scene.places.cavity > 0, component) >= HALF
 
 
 def _is_bone(scene: Scene, component: int) -> bool:
@@ -153,11 +155,6 @@ def _bone_detail(scene: Scene, component: int) -> str:
     volume_mm3 = float(scene.components.voxels[component]) * scene.volume.geometry.voxel_volume_mm3
     is_doubtful = is_cut_once and volume_mm3 < DOUBTFUL_BONE_MM3
     return "cut by the end of the scan, taken as bone; check the source images" if is_doubtful else "bone"
-
-
-def _look_at(scene: Scene, component: int, skeleton: NDArray[np.bool_]) -> Focus:
-    neighbours = Neighbours(skeleton=skeleton, coarse=scene.coarse, outside=scene.body.outside, noise_hu=scene.noise_hu)
-    return examine(scene.volume.hu, scene.components, component, neighbours, scene.spacing_mm)
 
 
 def _part_by_place(
@@ -195,3 +192,36 @@ def _with_parts_of_bones(
         scene = replace(scene, components=with_extra(scene.components, hu, outgrowths + implants))
         skeleton = np.append(skeleton, np.zeros(last - first, dtype=bool))
     return scene, skeleton, list(range(first, middle)), list(range(middle, last))
+
+
+LISTED_PER_REASON = 12
+"""Larger ones are listed one by one, the rest of a kind as one row with a count."""
+
+
+def list_excluded(detection: Detection, volume: CtVolume) -> tuple[Excluded, ...]:
+    """Rows for everything rejected, largest first within a reason; many small ones share a row."""
+    kinds: dict[tuple[str, str], list[Rejected]] = {}
+    for rejected in detection.rejected:
+        kinds.setdefault((rejected.reason.value, rejected.detail), []).append(rejected)
+    rows: list[Excluded] = []
+    for members in kinds.values():
+        members.sort(key=lambda r: -int(detection.components.voxels[r.component]))
+        rows += [_row(detection, volume, [r]) for r in members[:LISTED_PER_REASON]]
+        if len(members) > LISTED_PER_REASON:
+            rows.append(_row(detection, volume, members[LISTED_PER_REASON:]))
+    return tuple(rows)
+
+
+def _row(detection: Detection, volume: CtVolume, members: list[Rejected]) -> Excluded:
+    """One row for one or several components; a shared row gives the largest one's place and size."""
+    component = members[0].component
+    low, high = detection.components.box[component].T.astype(np.float64)
+    corners = np.array([[i, j, k] for i in (low[0], high[0]) for j in (low[1], high[1]) for k in (low[2], high[2])])
+    # Outer edges of the box: half a voxel beyond the outermost centres. A box is enough to find the thing again.
+    start, end = farthest_pair(volume.geometry.lps_mm(corners - 0.5))
+    voxels = sum(int(detection.components.voxels[r.component]) for r in members)
+    return Excluded(
+        reason=members[0].reason, centroid_lps_mm=as_point(volume.geometry.lps_mm((low + high - 1) / 2)),
+        max_diameter_mm=float(np.linalg.norm(end - start)), volume_mm3=voxels * volume.geometry.voxel_volume_mm3,
+        detail=members[0].detail, count=len(members),
+    )  # fmt: skip

@@ -91,12 +91,10 @@ def find_surface(
     noise_hu: float,
     spacing_mm: tuple[float, float, float],
 ) -> Surface:
-    """Surface of a deposit at half of its local contrast.
+    """Surface of a deposit at half of its local contrast, sought in the thresholded mask and one voxel around it.
 
-    `hu`: shape ``(slices, rows, columns)`` of a box with at least one voxel of margin around the deposit, HU; `mask`:
-    same shape; the deposit as thresholded. The surface is sought in and one voxel around it; `background_hu`: tissue
-    around, HU; `noise_hu`: noise, HU; `spacing_mm`: spacing along slice, row, column, mm. Gives never empty: where the
-    half level leaves nothing, the thresholded mask itself is used.
+    The box has a margin of a voxel around the deposit. Never empty: where the half level leaves nothing, it is the
+    mask.
     """
     density = hu.astype(np.float32)
     contrast = float(np.percentile(density[mask], 75)) - background_hu
@@ -160,11 +158,9 @@ FWHM_PER_SIGMA: Final = 2.3548
 def deblurred_width_mm(width_mm: float, along_mm: float, across_mm: tuple[float, float] = (0.0, 0.0)) -> float:
     """True extent of a rounded deposit from its half-maximum width under a known blur, all mm.
 
-    `width_mm`: measured half-maximum width; `along_mm`: full width at half maximum of the point spread along the
-    measured direction. A deposit hardly wider than this keeps the width of the blur and loses its plateau: that excess
-    is taken off; `across_mm`: the same across the direction. Blur across a rounded end draws its half level inwards, by
-    the variance over the radius of the end: that is given back. Gives equal to `width_mm` for deposits much wider than
-    the blur.
+    A deposit hardly wider than the blur `along_mm` (full width at half maximum) keeps the width of the blur and loses
+    its plateau: that excess is taken off. Blur across a rounded end draws its half level inwards, by the variance over
+    the radius of the end: that is given back. Deposits much wider than the blur keep their width.
     """
     if width_mm <= 0:
         return width_mm

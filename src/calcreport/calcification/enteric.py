@@ -83,10 +83,7 @@ def _lies_like_bowel(scene: Scene, focus: Focus) -> bool:
 
 
 def beside_pools(scene: Scene, foci: list[Focus], pools: list[int]) -> list[Focus]:
-    """Foci that the scan cuts close to enteric contrast and that are no denser: the next loop of the same bowel.
-
-    `scene`: the series; `foci`: what would be soft-tissue mineral; `pools`: components taken for enteric contrast.
-    """
+    """Foci cut by the scan close to enteric contrast (`pools`), no denser: the next loop of the same bowel."""
     if not pools:
         return []
     around = scene.mark(pools)

@@ -1,9 +1,16 @@
-"""One dense component at a time: how far it stands out, and what it lies beside."""
+"""One dense component at a time: how far it stands out, what it lies beside, and whether it is noise.
+
+Mineral is told from noise by a logistic regression that ``tests/accuracy/fit_detection.py`` fits on real scans, with
+whole studies left out to measure its error; the head of the table says on what and how well.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from math import log
 from typing import Final
 
 import numpy as np
@@ -11,11 +18,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from calcreport.anatomy.cavities import GAS_HU
-from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.components import Components, paint
 from calcreport.anatomy.morphology import dilate
+from calcreport.calcification.scene import Scene
 from calcreport.model.image import NOT_IMAGED_HU
 from calcreport.model.lesion import LesionContour
+from calcreport.resources import packaged_text
 
 MARGIN_MM: Final = 9.0
 """How far around a focus its surroundings are looked at."""
@@ -88,44 +96,18 @@ class Focus:
         return (self.peak_hu - self.reference_hu) / self.background_sd_hu
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Neighbours:
-    """What a component may lie beside."""
-
-    skeleton: NDArray[np.bool_]
-    """Shape ``(components.count,)``; true for bones."""
-    coarse: CoarseVolume
-    """Coarse grid."""
-    outside: NDArray[np.bool_]
-    """Coarse shape; true outside the body."""
-    noise_hu: float
-    """Noise of the series, HU."""
-
-
-def examine(
-    hu: NDArray[np.int16],
-    components: Components,
-    component: int,
-    neighbours: Neighbours,
-    spacing_mm: tuple[float, float, float],
-) -> Focus:
-    """Look at one component in its surroundings.
-
-    `hu`: shape ``(slices, rows, columns)``, HU; `components`: dense components of the volume; `component`: which one;
-    `neighbours`: bones, outside, noise; `spacing_mm`: spacing along slice, row, column, mm.
-    """
-    skeleton, coarse, outside = neighbours.skeleton, neighbours.coarse, neighbours.outside
+def examine(scene: Scene, component: int, skeleton: NDArray[np.bool_]) -> Focus:
+    """Look at one component in its surroundings; `skeleton`, shape ``(components.count,)``, is true for bones."""
+    hu, components, coarse, spacing_mm = scene.volume.hu, scene.components, scene.coarse, scene.spacing_mm
     shape = np.array(hu.shape)
     margin = np.ceil(MARGIN_MM / np.array(spacing_mm)).astype(int)
     low = np.maximum(components.box[component, :, 0] - margin, 0)
     high = np.minimum(components.box[component, :, 1] + margin, shape)
     box = (slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2]))
-    chosen = np.zeros(components.count, dtype=bool)
-    chosen[component] = True
     stride = max(1, int(np.ceil((np.prod(high - low) / MAX_BOX_VOXELS) ** (1 / 3))))
     thin = (slice(None, None, stride),) * 3
-    mask, local = paint(components, chosen, box), hu[box]
-    bone = (paint(components, skeleton, box) & ~mask)[thin]
+    mask, local = paint(components, np.array([component]), box), hu[box]
+    bone = (paint(components, np.flatnonzero(skeleton), box) & ~mask)[thin]
     values = local[mask].astype(np.float64)
     thickness, core = _core(mask, local, spacing_mm)
     mask, local = mask[thin], local[thin]
@@ -136,7 +118,7 @@ def examine(
     near = (distance > 0) & (distance <= MARGIN_MM) & (local > NOT_IMAGED_HU)
     fine = (np.arange(a, b, stride) for a, b in zip(low, high, strict=True))
     blocks = (np.minimum(n // k, m - 1) for n, k, m in zip(fine, coarse.step, coarse.hu.shape, strict=True))
-    is_outside = outside[np.ix_(*blocks)]
+    is_outside = scene.body.outside[np.ix_(*blocks)]
     air = near & (local < GAS_HU)
     # Partial volume blurs the focus by about a voxel; the ring starts beyond it on coarse grids too.
     inner = max(RING_MM[0], 1.1 * max(spacing_mm[1:]) * stride)
@@ -145,7 +127,7 @@ def examine(
     middle = float(np.median(tissue)) if tissue.size >= 10 else 0.0
     reference, deviation = reference_tissue(tissue)
     # Planes of fat between muscles widen the deviation; where many voxels stand out, the texture's own noise holds.
-    texture = max(_texture_hu(local, ring & (local > SOFT_HU)), neighbours.noise_hu)
+    texture = max(_texture_hu(local, ring & (local > SOFT_HU)), scene.noise_hu)
     if texture < deviation and evidence_of(values, reference, texture) >= MIN_EVIDENCE:
         deviation = texture
     total = max(int(near.sum()), 1)
@@ -154,10 +136,10 @@ def examine(
         component=component, volume_mm3=float(components.voxels[component]) * float(np.prod(spacing_mm)),
         peak_hu=float(values.max()), mean_hu=float(values.mean()), core_hu=float(np.median(core)),
         spread_hu=1.4826 * float(np.median(np.abs(core - np.median(core)))), background_hu=middle,
-        reference_hu=reference, background_sd_hu=max(deviation, MIN_NOISE_SHARE * neighbours.noise_hu, MIN_NOISE_HU),
+        reference_hu=reference, background_sd_hu=max(deviation, MIN_NOISE_SHARE * scene.noise_hu, MIN_NOISE_HU),
         bone_gap_mm=float(distance[bone].min()) if bone.any() else float("inf"),
         gas_fraction=float((air & ~is_outside).sum()) / total, air_fraction=float((air & is_outside).sum()) / total,
-        evidence=evidence_of(values, reference, max(neighbours.noise_hu, MIN_NOISE_HU)), thickness_mm=thickness,
+        evidence=evidence_of(values, reference, max(scene.noise_hu, MIN_NOISE_HU)), thickness_mm=thickness,
         touches_border=bool((box_ends[:, 0] == 0).any() or (box_ends[:, 1] == shape).any()),
     )  # fmt: skip
 
@@ -217,3 +199,36 @@ def _core(
         inner = inner[1:] if n == 0 else inner
         inner.append(local[i][depth > 0.5 * deepest])
     return thickness, np.concatenate(inner).astype(np.float64)
+
+
+FEATURES: Final[dict[str, Callable[[Focus], float]]] = {
+    "log_contrast_to_noise": lambda f: log(max(f.contrast_to_noise, 0.1)),
+    "log_evidence": lambda f: log(max(f.evidence, 1.0)),
+    "nearness_to_bone": lambda f: 1.0 / max(f.bone_gap_mm, 1.0),
+    "has_gas": lambda f: float(f.gas_fraction > 0.01),
+}
+"""What the table weighs. Natural logarithms; nearness to bone is 1/mm, 0 where no bone is near; gas is 1 where
+more than a trace of it is enclosed around the component, else 0."""
+
+
+@cache
+def _table() -> tuple[float, float, tuple[tuple[str, float, float, float], ...]]:
+    """Limit, intercept, and name, mean, deviation and weight of each feature."""
+    table = tomllib.loads(packaged_text("calcification/tables/mineral_or_noise.toml"))
+    rows = table["features"].items()
+    return (
+        float(table["accept"]),
+        float(table["intercept"]),
+        tuple((name, float(row["mean"]), float(row["deviation"]), float(row["weight"])) for name, row in rows),
+    )
+
+
+def log_odds_of_mineral(focus: Focus) -> float:
+    """Log-odds that a component is mineral rather than noise, from the fitted table."""
+    _, intercept, rows = _table()
+    return intercept + sum(w * (FEATURES[name](focus) - mean) / deviation for name, mean, deviation, w in rows)
+
+
+def is_mineral(focus: Focus) -> bool:
+    """Whether a component is told from noise."""
+    return log_odds_of_mineral(focus) >= _table()[0]

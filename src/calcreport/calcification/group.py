@@ -48,7 +48,6 @@ class Group:
     foci: tuple[Focus, ...]
     """Largest first."""
     is_vessel_chain: bool = False
-    """Whether they string along a vessel."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -56,11 +55,8 @@ class Ground:
     """Where foci lie."""
 
     components: Components
-    """Of the volume."""
     coarse: CoarseVolume
-    """Coarse grid."""
     geometry: VolumeGeometry
-    """Of the volume."""
     deep: NDArray[np.bool_]
     """Coarse shape; true beneath the investing fascia. Foci on different sides of it are never joined."""
 
@@ -68,11 +64,9 @@ class Ground:
 def group_foci(
     foci: tuple[Focus, ...], weak: tuple[Focus, ...], ground: Ground, *, distance_mm: float
 ) -> tuple[Group, ...]:
-    """Join foci to lesions.
+    """Join foci no farther apart than `distance_mm` to lesions; every sure focus comes in exactly one.
 
-    `foci`: sure foci; `weak`: foci near the noise; used only where they line up with sure ones along a vessel;
-    `ground`: where they lie; `distance_mm`: widest gap between foci of one lesion, mm. Gives every sure focus in
-    exactly one group; weak ones only in vessels.
+    The `weak` ones, near the noise, count only where they line up with sure ones along a vessel.
     """
     everyone = foci + weak
     if not everyone:
@@ -107,22 +101,14 @@ def _near_labels(foci: tuple[Focus, ...], ground: Ground, distance_mm: float) ->
     # Gaps run from edge to edge, half a pixel inside the outermost centres at either end.
     reach = distance_mm + float(min(geometry.spacing_mm[1:]))
     low, high = np.array([p.min(0) for p in points]), np.array([p.max(0) for p in points])
-    parent = list(range(len(foci)))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            i = parent[i]
-        return i
-
+    joined = np.zeros((len(foci), len(foci)), dtype=np.bool_)
     for i in range(len(foci)):
         gap = np.maximum(np.maximum(low - high[i], low[i] - high), 0.0)
         for j in np.flatnonzero(np.linalg.norm(gap, axis=1) <= reach):
-            if j <= i or side[i] != side[j] or root(i) == root(int(j)):
-                continue
-            tree = trees.setdefault(i, KDTree(points[i]))
-            if np.isfinite(tree.query(points[j], distance_upper_bound=reach)[0]).any():
-                parent[root(int(j))] = root(i)
-    return np.array([root(i) for i in range(len(foci))], dtype=np.int64)
+            if j > i and side[i] == side[j]:
+                tree = trees.setdefault(i, KDTree(points[i]))
+                joined[i, j] = np.isfinite(tree.query(points[j], distance_upper_bound=reach)[0]).any()
+    return np.asarray(connected_components(coo_array(joined), directed=False)[1], dtype=np.int64)
 
 
 def _cross_width(components: Components, component: int, geometry: VolumeGeometry) -> float:

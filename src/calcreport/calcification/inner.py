@@ -1,4 +1,4 @@
-"""Mineral inside a cavity of the body: what of it is listed as incidental, and when there is too much to judge."""
+"""Mineral inside a cavity of the body or in what masks of another program name: what of it is incidental."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from calcreport.anatomy.body_map import Cavity
 from calcreport.anatomy.morphology import ALL_AXES, dilate
+from calcreport.anatomy.structures import INSIDES, SKELETON, structure_of
 from calcreport.calcification.detect import Detection
 from calcreport.calcification.foci import Focus
 from calcreport.calcification.reject import Rejected
 from calcreport.calcification.scene import HALF, Scene
 from calcreport.calcification.size import as_point, farthest_pair
+from calcreport.model.anatomy_labels import AnatomyLabels, Structure
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.incidental import MANY_IN_CAVITY, Doubt, IncidentalFinding, IncidentalKind
 from calcreport.model.terms import ExclusionReason, Laterality
@@ -165,3 +167,34 @@ def _lies_on_lumen(scene: Scene, focus: Focus) -> bool:
     i, j, k = (slice(int(a), int(b)) for a, b in zip(low, block.max(axis=0) + margin + 1, strict=True))
     lumen = dilate(scene.bones.lumen[i, j, k], "cross", axes=ALL_AXES, steps=grid.steps(WALL_MM))
     return float(lumen[tuple((block - low).T)].mean()) >= MIN_ON_LUMEN
+
+
+def sort_by_labels(
+    detection: Detection, labels: AnatomyLabels, geometry: VolumeGeometry, is_claimed: Callable[[Focus], bool]
+) -> tuple[Detection, tuple[IncidentalFinding, ...]]:
+    """Take out of the foci what the masks place in bone, cartilage, vessel, organ, gut, airway or lung.
+
+    What they place in muscle or nowhere stays a focus, and so does what a reader's contour claims.
+    """
+    hinted: dict[int, Structure] = {}
+    for focus in (*detection.foci, *detection.weak, *detection.inner):
+        structure = structure_of(labels, detection.components.indices(focus.component))
+        if structure is not None and structure.kind in SKELETON | INSIDES and not is_claimed(focus):
+            hinted[focus.component] = structure
+    sure = {focus.component for focus in (*detection.foci, *detection.inner)}
+    found = [(component, structure) for component, structure in hinted.items() if component in sure]
+    rejected = tuple(
+        Rejected(component=component, reason=ExclusionReason.SKELETON, detail=f"{one.full_name} by the anatomy masks")
+        for component, one in found
+        if one.kind in SKELETON
+    )
+    incidental = tuple(
+        incidental_of(detection.components.indices(component), geometry, one.incidental, one.full_name)
+        for component, one in found
+        if one.kind in INSIDES
+    )
+    foci, weak, inner = (
+        tuple(f for f in group if f.component not in hinted)
+        for group in (detection.foci, detection.weak, detection.inner)
+    )
+    return replace(detection, foci=foci, weak=weak, inner=inner, rejected=(*detection.rejected, *rejected)), incidental

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -11,16 +11,22 @@ from scipy import ndimage
 
 from calcreport.anatomy.body_map import BodyMap
 from calcreport.anatomy.components import paint
-from calcreport.calcification.density import measure_density
 from calcreport.calcification.depth import Distances, Layers, fascia_distance, read_depth, typical_fascia_distance
 from calcreport.calcification.detect import Detection
 from calcreport.calcification.edges import Surface, crossings, find_surface
 from calcreport.calcification.foci import Focus, lies_in_contour
 from calcreport.calcification.group import Group
-from calcreport.calcification.patterns.criteria import pattern_table
 from calcreport.calcification.patterns.features import Surroundings, describe
-from calcreport.calcification.patterns.pattern import read_pattern
-from calcreport.calcification.size import Blur, as_point, axes_in_slice, measure_size, outline_lengths, series_blur
+from calcreport.calcification.patterns.pattern import pattern_table, read_pattern
+from calcreport.calcification.size import (
+    NO_BLUR,
+    Blur,
+    as_point,
+    axes_in_slice,
+    measure_size,
+    outline_lengths,
+    series_blur,
+)
 from calcreport.calcification.skin import skin_distance
 from calcreport.model.drawn import DrawnOutline, outline_of_voxels
 from calcreport.model.image import Acquisition, CtVolume
@@ -60,6 +66,11 @@ five such had further parts that stay below it."""
 ABUT_GAP_MM: Final = 2.5
 """Mineral and bone nearer than this touch as far as CT can tell."""
 
+NO_MINERAL: Final = Pattern(
+    id=INDETERMINATE_PATTERN, label="no mineral above the threshold inside the contour", confidence=Confidence.LOW,
+    scores={}, features={},
+)  # fmt: skip
+
 Box = tuple[slice, slice, slice]
 
 
@@ -68,21 +79,13 @@ class Measurer:
     """Measures the lesions of one series."""
 
     volume: CtVolume
-    """HU."""
     acquisition: Acquisition
-    """Slice thickness and body part."""
     layers: Layers
-    """Skin, fascia and cuts."""
     body_map: BodyMap
-    """Regions and sides."""
     detection: Detection
-    """Sorted components."""
     noise_hu: float
-    """Noise, HU."""
     limits: Thresholds
-    """HU."""
     settings: DetectionSettings
-    """Limits."""
 
     @property
     def blur(self) -> Blur:
@@ -105,7 +108,7 @@ class Measurer:
         points, axis = crossings(field)
         points_mm = geometry.lps_mm(points - CONTOUR_PAD + np.array(contour.mask.offset))
         surface = Surface(inside=solid, points=points, axis=axis)
-        key, axial, _ = axes_in_slice(surface, points_mm, geometry, Blur(in_plane_mm=0.0, across_mm=0.0))
+        key, axial, _ = axes_in_slice(surface, points_mm, geometry, NO_BLUR)
         longest, extents_mm, uncertainty_mm = outline_lengths(contour.outline or self._own_outline(contour), geometry)
         volume_mm3 = float(contour.mask.voxels.sum()) * geometry.voxel_volume_mm3
         voxels = np.argwhere(contour.mask.voxels) + np.array(contour.mask.offset)
@@ -131,19 +134,14 @@ class Measurer:
             uncertainty_mm=uncertainty_mm, is_minimum=contour.is_cut,
         )  # fmt: skip
         location = self._location(points_mm, voxels, inner.key_slice if inner else key_slice)
-        if inner is None:
-            return MeasuredLesion(
-                size=Size(is_minimum=False), foci=Foci(count=0), mass=mass, density=Density(), depth=depth,
-                pattern=_no_mineral(), bone_relation=BoneRelation.CANNOT_DETERMINE, location=location,
-                mineral=None, contour=contour.mask, key_slice=key_slice, longest=longest, axial_longest=axial,
-                to_skin=to_skin, to_fascia=to_fascia, notes=contour.notes,
-            )  # fmt: skip
-        return MeasuredLesion(
-            size=inner.size, foci=inner.foci, mass=mass, density=inner.density, depth=depth, pattern=inner.pattern,
-            bone_relation=inner.bone_relation, location=location, notes=(*contour.notes, *inner.notes),
-            mineral=inner.mineral,
-            contour=contour.mask, key_slice=inner.key_slice, longest=inner.longest,
-            axial_longest=inner.axial_longest, to_skin=to_skin, to_fascia=to_fascia,
+        bare = inner or MeasuredLesion(
+            size=Size(is_minimum=False), foci=Foci(count=0), mass=mass, density=Density(), depth=depth,
+            pattern=NO_MINERAL, bone_relation=BoneRelation.CANNOT_DETERMINE, location=location,
+            mineral=None, key_slice=key_slice, longest=longest, axial_longest=axial,
+        )  # fmt: skip
+        return replace(
+            bare, mass=mass, depth=depth, location=location, contour=contour.mask, to_skin=to_skin,
+            to_fascia=to_fascia, notes=(*contour.notes, *bare.notes),
         )  # fmt: skip
 
     def _own_outline(self, contour: LesionContour) -> DrawnOutline:
@@ -163,9 +161,7 @@ class Measurer:
         low = np.maximum(components.box[members, :, 0].min(0) - margin, 0)
         high = np.minimum(components.box[members, :, 1].max(0) + margin, shape)
         box = (slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])), slice(int(low[2]), int(high[2])))
-        chosen = np.zeros(components.count, dtype=bool)
-        chosen[members] = True
-        mask = paint(components, chosen, box)
+        mask = paint(components, members, box)
         weights = np.array([f.volume_mm3 for f in foci])
         background = float(np.average([f.background_hu for f in foci], weights=weights))
         local_noise = float(np.average([f.background_sd_hu for f in foci], weights=weights))
@@ -263,8 +259,24 @@ def _bone_relation(gap_mm: float) -> BoneRelation:
     return BoneRelation.ABUTS if gap_mm <= ABUT_GAP_MM else BoneRelation.SEPARATE
 
 
-def _no_mineral() -> Pattern:
-    return Pattern(
-        id=INDETERMINATE_PATTERN, label="no mineral above the threshold inside the contour", confidence=Confidence.LOW,
-        scores={}, features={},
-    )  # fmt: skip
+def measure_density(
+    hu: NDArray[np.int16], inside: NDArray[np.bool_], *, ceiling_hu: int | None, certain_hu: float
+) -> tuple[Density, tuple[str, ...]]:
+    """Attenuation of the voxels inside the surface, at least one, and what limits the values; see `Density`."""
+    values = hu[inside].astype(np.float64)
+    peak = float(values.max())
+    is_clipped = ceiling_hu is not None and peak >= ceiling_hu
+    notes: tuple[str, ...] = ()
+    if is_clipped:
+        notes = ("Attenuation is clipped at the top of the scale; mean and maximum are lower bounds.",)
+    return (
+        Density(
+            mean_hu=float(values.mean()),
+            max_hu=peak,
+            p95_hu=float(np.percentile(values, 95)),
+            sd_hu=float(values.std()),
+            is_clipped=is_clipped,
+            is_certain=peak >= certain_hu,
+        ),
+        notes,
+    )

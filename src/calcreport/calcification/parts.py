@@ -62,10 +62,7 @@ class Parts:
         )
 
     def sphericity(self, voxel_mm3: float, longest_mm: float) -> float:
-        """Volume of the longest part over that of the ball on its longest diameter.
-
-        `voxel_mm3` is the volume of a voxel, mm3; `longest_mm` the part's longest diameter, mm.
-        """
+        """Volume of the longest part over that of the ball on its longest diameter."""
         ball_mm3 = np.pi / 6 * max(longest_mm, 1e-6) ** 3
         return float(min(1.0, self.counts[self.largest] * voxel_mm3 / ball_mm3))
 
@@ -77,11 +74,7 @@ class Parts:
 
 
 def find_parts(inside: NDArray[np.bool_], spacing: Spacing) -> Parts:
-    """Separate deposits of a lesion.
-
-    `inside`: shape ``(slices, rows, columns)``; at least one voxel is true; `spacing`: voxel spacing along slice, row,
-    column, mm.
-    """
+    """Separate deposits of a lesion of shape ``(slices, rows, columns)``, at least one voxel."""
     labels, count = ndimage.label(inside, structure=np.ones((3, 3, 3)))
     counts = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     kept = np.flatnonzero(counts >= SMALLEST_VOXELS) if (counts >= SMALLEST_VOXELS).any() else np.arange(count)
@@ -92,37 +85,30 @@ def find_parts(inside: NDArray[np.bool_], spacing: Spacing) -> Parts:
         part = labels[boxes[i]] == i + 1
         points = np.argwhere(part) * np.array(spacing)
         extents[n] = principal_extents(points, spacing)
-        along[n] = _along(points)
+        # The farthest pair would do for thin slices; in thick ones it runs from corner to corner.
+        along[n] = abs(_principal_axes(points)[0, -1])
         if i == bulkiest:
             hull_mm3 = hull_volume(_corners(part) * np.array(spacing))
     return Parts(extents_mm=extents, counts=counts[kept], along_axis=along, bulkiest_hull_mm3=hull_mm3)
 
 
 def principal_extents(points_mm: NDArray[np.float64], spacing: Spacing) -> NDArray[np.float64]:
-    """Extents along the principal axes, longest first, mm; one voxel wide at least.
-
-    `points_mm` are voxel centres, shape ``(n, 3)``; `spacing` is that of the voxels, mm.
-    """
+    """Extents of voxel centres along their principal axes, longest first, mm; one voxel wide at least."""
     if len(points_mm) < 4:
         return np.sort(np.ptp(points_mm, axis=0) + np.array(spacing))[::-1]
+    axes = _principal_axes(points_mm)[:, ::-1]
+    projected = (points_mm - points_mm.mean(0)) @ axes
+    return np.asarray(np.sort(np.ptp(projected, axis=0) + np.abs(axes).T @ np.array(spacing))[::-1])
+
+
+def _principal_axes(points_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Axes of points of shape ``(n, 3)`` in columns, the longest last."""
     centred = points_mm - points_mm.mean(0)
-    _, axes = np.linalg.eigh(centred.T @ centred)
-    projected = centred @ axes[:, ::-1]
-    edge = np.abs(axes[:, ::-1]).T @ np.array(spacing)
-    return np.asarray(np.sort(np.ptp(projected, axis=0) + edge)[::-1])
-
-
-def _along(points_mm: NDArray[np.float64]) -> float:
-    """Cosine between the long principal axis of points of shape ``(n, 3)`` and the first axis.
-
-    The farthest pair would do for thin slices; in thick ones it runs from corner to corner.
-    """
-    centred = points_mm - points_mm.mean(0)
-    return float(abs(np.linalg.eigh(centred.T @ centred)[1][0, -1]))
+    return np.asarray(np.linalg.eigh(centred.T @ centred)[1])
 
 
 def hull_volume(points_mm: NDArray[np.float64]) -> float:
-    """Volume of the convex hull of points of shape ``(n, 3)``, mm3; 0 where they span none."""
+    """Volume of the convex hull of points of shape ``(n, 3)``, or area of ``(n, 2)``; 0 where they span none."""
     try:
         return float(ConvexHull(points_mm).volume)
     except (QhullError, ValueError):
@@ -146,23 +132,15 @@ def _corners(part: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def projected_fill(points_mm: NDArray[np.float64], spacing: Spacing) -> float:
-    """Share of the convex outline filled when the voxels are projected along the smallest principal axis.
-
-    `points_mm` are voxel centres, shape ``(n, 3)``; `spacing` is that of the voxels, mm.
-    """
+    """Share of the convex outline that voxels fill when projected along the smallest principal axis."""
     if len(points_mm) < 8:
         return 1.0
-    centred = points_mm - points_mm.mean(0)
-    _, axes = np.linalg.eigh(centred.T @ centred)
-    flat = centred @ axes[:, 1:]
+    flat = (points_mm - points_mm.mean(0)) @ _principal_axes(points_mm)[:, 1:]
     # Cells as wide as the coarsest voxel: finer ones would show the gaps between slices.
     cells = np.floor(flat / max(spacing)).astype(np.int64)
     cells -= cells.min(0)
     filled = np.zeros(cells.max(0) + 1, dtype=bool)
     filled[tuple(cells.T)] = True
     corners = np.argwhere(filled)
-    try:
-        outline = float(ConvexHull(np.concatenate([corners + np.array([a, b]) for a in (0, 1) for b in (0, 1)])).volume)
-    except (QhullError, ValueError):
-        return 1.0
-    return float(min(1.0, len(corners) / outline))
+    outline = hull_volume(np.concatenate([corners + np.array([a, b]) for a in (0, 1) for b in (0, 1)]))
+    return float(min(1.0, len(corners) / outline)) if outline else 1.0

@@ -17,7 +17,6 @@ from calcreport.anatomy.cavities import GAS_HU
 from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.components import Components
 from calcreport.anatomy.morphology import dilate
-from calcreport.anatomy.runs import count_up
 from calcreport.model.image import CtVolume
 from calcreport.model.report import Thresholds
 
@@ -39,18 +38,13 @@ class Scene:
     """What every judgement looks at."""
 
     volume: CtVolume
-    """HU."""
     coarse: CoarseVolume
     body: Body
-    """Coarse grid and body on it."""
     bones: BoneMap
     """Bones, cartilage and enhanced blood, found at a low limit of their own."""
     places: BodyMap
-    """Cavities of the body."""
     components: Components
-    """Dense components."""
     limits: Thresholds
-    """HU."""
     noise_hu: float
     """Noise of soft tissue, HU."""
 
@@ -59,25 +53,9 @@ class Scene:
         """Spacing along slice, row, column, mm."""
         return self.volume.geometry.spacing_mm
 
-    def _blocks(self, component: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Coarse indices, shape ``(n, 3)``, that the runs of a component cross, and the voxels in each crossing."""
-        runs = slice(int(self.components.first[component]), int(self.components.first[component + 1]))
-        plane, line = np.divmod(self.components.runs.row[runs], self.components.runs.shape[1])
-        start, stop = self.components.runs.start[runs], self.components.runs.stop[runs]
-        step = self.coarse.step
-        low = start // step[2]
-        crossed = (stop - 1) // step[2] - low + 1
-        column = np.repeat(low, crossed) + count_up(crossed)
-        voxels = np.minimum(np.repeat(stop, crossed), (column + 1) * step[2]) - np.maximum(
-            np.repeat(start, crossed), column * step[2]
-        )
-        index = np.stack([np.repeat(plane // step[0], crossed), np.repeat(line // step[1], crossed), column], axis=1)
-        return np.minimum(index, np.array(self.coarse.hu.shape) - 1), voxels
-
     def share_in(self, blocks: NDArray[np.bool_], component: int) -> float:
         """Share of a component's voxels that lie in some coarse blocks (coarse shape, true where they are)."""
-        index, voxels = self._blocks(component)
-        return float(voxels[blocks[tuple(index.T)]].sum() / voxels.sum())
+        return float(blocks[tuple(self.coarse.of_fine(self.components.indices(component)).T)].mean())
 
     def share_on_grid(self, mask: NDArray[np.bool_], component: int) -> float:
         """Share of a component's voxels that lie in a mask on the grid of the bones."""
@@ -98,7 +76,7 @@ class Scene:
         """Coarse mask of the blocks some components touch."""
         mask = np.zeros(self.coarse.hu.shape, dtype=bool)
         for i in components:
-            mask[tuple(self._blocks(int(i))[0].T)] = True
+            mask[tuple(self.coarse.of_fine(self.components.indices(i)).T)] = True
         return mask
 
     def region(self, component: int) -> str | None:

@@ -74,6 +74,9 @@ class Blur:
         return float(np.hypot(self.in_plane_mm * cosine, self.across_mm * np.sqrt(max(0.0, 1 - cosine**2))))
 
 
+NO_BLUR: Final = Blur(in_plane_mm=0.0, across_mm=0.0)
+
+
 def series_blur(geometry: VolumeGeometry, slice_thickness_mm: float | None) -> Blur:
     """Blur assumed for a series: pixels within the slice, the larger of thickness and spacing across it."""
     across, row, column = geometry.spacing_mm
@@ -82,23 +85,21 @@ def series_blur(geometry: VolumeGeometry, slice_thickness_mm: float | None) -> B
 
 
 def farthest_pair(points_mm: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The two points farthest apart: maximum Feret diameter.
-
-    `points_mm`: shape ``(n, d)``, n >= 1, d = 2 or 3, mm. Gives each of shape ``(d,)``.
-    """
-    candidates = points_mm
-    if len(points_mm) > 2 * (points_mm.shape[1] + 1):
-        try:
-            candidates = points_mm[ConvexHull(points_mm).vertices]
-        except QhullError:
-            candidates = points_mm  # flat or collinear: few points anyway
+    """The two points farthest apart, of shape ``(n, d)``, d = 2 or 3: maximum Feret diameter."""
+    candidates = _hull(points_mm) if len(points_mm) > 2 * (points_mm.shape[1] + 1) else points_mm
     if len(candidates) > MAX_HULL_POINTS:
         candidates = candidates[:: len(candidates) // MAX_HULL_POINTS + 1]
-    if len(candidates) == 1:
-        return candidates[0], candidates[0]
     distances = squareform(pdist(candidates))
     first, second = np.unravel_index(int(distances.argmax()), distances.shape)
     return candidates[first], candidates[second]
+
+
+def _hull(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Corners of the convex hull; all the points, few then, where they are flat or collinear."""
+    try:
+        return points[ConvexHull(points).vertices]
+    except QhullError:
+        return points
 
 
 def as_point(position: NDArray[np.float64]) -> Point:
@@ -107,18 +108,15 @@ def as_point(position: NDArray[np.float64]) -> Point:
 
 
 def longest_segment(points_mm: NDArray[np.float64], geometry: VolumeGeometry, blur: Blur) -> Segment:
-    """Longest diameter of a surface, corrected for blur, as a segment about the same centre.
+    """Longest diameter of surface points (LPS mm), corrected for blur, about the same centre."""
+    return _segment(*farthest_pair(points_mm), geometry, blur)
 
-    `points_mm`: shape ``(n, 3)``, LPS mm; surface points; `geometry`: for the slice normal; `blur`: point spread.
-    """
-    start, end = farthest_pair(points_mm)
+
+def _segment(start: NDArray[np.float64], end: NDArray[np.float64], geometry: VolumeGeometry, blur: Blur) -> Segment:
     length = float(np.linalg.norm(end - start))
-    if length == 0:
-        return Segment(start_lps_mm=as_point(start), end_lps_mm=as_point(end), length_mm=0.0)
-    direction = (end - start) / length
+    direction = (end - start) / max(length, 1e-9)
     true_length = blur.true_length(length, direction, geometry.slice_normal)
-    middle = (start + end) / 2
-    half = direction * true_length / 2
+    middle, half = (start + end) / 2, direction * true_length / 2
     return Segment(start_lps_mm=as_point(middle - half), end_lps_mm=as_point(middle + half), length_mm=true_length)
 
 
@@ -131,14 +129,11 @@ def measure_size(
     is_minimum: bool,
     is_near_limit: bool = False,
 ) -> tuple[Size, Segment, int, Segment]:
-    """Size of a deposit.
+    """Size of a deposit; its longest diameter, LPS mm; its key slice; and the longest diameter within that slice.
 
-    `surface`: surface within its box; `points_mm`: shape ``(n, 3)``, LPS mm; the surface points; `geometry`: of the
-    volume; `blur`: point spread; `is_minimum`: whether the deposit runs out of the scan; `is_near_limit`: whether it
-    hardly exceeds the threshold: how far fainter parts reach is then unknown, and no interval is stated. Gives `size`:
-    longest 3-D diameter, extents along the patient's axes, axes of the largest cross-section, volume; `longest`: the
-    longest diameter, LPS mm; `key_slice`: slice within the box with the longest in-slice diameter among the larger
-    cross-sections; `axial_longest`: longest diameter within that slice, LPS mm.
+    The key slice, in the box, has the longest in-slice diameter among the larger cross-sections. A deposit that hardly
+    exceeds the threshold (`is_near_limit`) gets no interval: how far fainter parts reach is unknown. `is_minimum`: it
+    runs out of the scan.
     """
     longest = longest_segment(points_mm, geometry, blur)
     lows, highs = points_mm.min(0), points_mm.max(0)
@@ -170,24 +165,17 @@ def measure_size(
 
 
 def outline_lengths(outline: DrawnOutline, geometry: VolumeGeometry) -> tuple[Segment, NDArray[np.float64], float]:
-    """Lengths of a drawn lesion, nothing taken off for blur: a contour is drawn to the edge as seen.
+    """Longest diameter, extents along the axes, and 95 % half-width of a drawn lesion; nothing is taken off for blur.
 
-    `outline`: surface as drawn; `geometry`: of the volume; what was drawn outside it is not measured. Gives `longest`:
-    longest diameter, LPS mm; `extents_mm`: shape ``(3,)``; extents along the patient's axes; `uncertainty_mm`:
-    half-width of the 95 % interval of the longest diameter, from the grid of the drawing; also along any other
-    direction that may be the longest in truth.
+    A contour is drawn to the edge as seen; what lies outside the volume is not measured. The half-width comes from the
+    grid of the drawing, also along any other direction that may be the longest in truth.
     """
     points = outline.points_mm
     index = geometry.index(points)
     is_imaged = ((index >= -IMAGED_REACH) & (index <= np.array(geometry.shape) - 1 + IMAGED_REACH)).all(axis=1)
     points = points[is_imaged] if is_imaged.any() else points
-    longest = longest_segment(points, geometry, Blur(in_plane_mm=0.0, across_mm=0.0))
-    corners = points
-    if len(points) > MAX_DIRECTIONS:
-        try:
-            corners = points[ConvexHull(points).vertices]
-        except QhullError:
-            corners = points  # in one plane
+    longest = longest_segment(points, geometry, NO_BLUR)
+    corners = _hull(points) if len(points) > MAX_DIRECTIONS else points
     corners = corners[:: len(corners) // MAX_DIRECTIONS + 1]
     first, second = np.triu_indices(len(corners), 1)
     across = np.concatenate(
@@ -245,7 +233,5 @@ def axes_in_slice(
     across = np.cross(geometry.slice_normal, direction)
     offsets = points_mm[in_plane & (slices == key_slice)] @ across
     short = blur.true_length(float(offsets.max() - offsets.min()), across, geometry.slice_normal)
-    true_length = blur.true_length(length, direction, geometry.slice_normal)
-    middle, half = (start + end) / 2, direction * true_length / 2
-    segment = Segment(start_lps_mm=as_point(middle - half), end_lps_mm=as_point(middle + half), length_mm=true_length)
-    return key_slice, segment, min(short, true_length)
+    segment = _segment(start, end, geometry, blur)
+    return key_slice, segment, min(short, segment.length_mm)

@@ -1,4 +1,4 @@
-"""The outer surface of the skin, and how far a lesion lies beneath it, edge to edge."""
+"""The outer surface of the skin, and how far a lesion lies beneath it, edge to edge; shortest lines to points."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from calcreport.anatomy.body import Body
 from calcreport.anatomy.coarse import CoarseVolume
 from calcreport.anatomy.morphology import ALL_AXES, dilate
 from calcreport.calcification.edges import crossings
-from calcreport.calcification.nearest import query, shortest_line
+from calcreport.calcification.size import as_point
 from calcreport.model.image import NOT_IMAGED_HU, CtVolume
 from calcreport.model.lesion import Segment
 
@@ -48,9 +48,7 @@ class Skin:
     """Where the skin is, prepared once a series."""
 
     volume: CtVolume
-    """HU."""
     coarse: CoarseVolume
-    """Coarse grid."""
     tree: KDTree | None
     """Coarse indices, in mm along slice, row and column, of blocks outside the body that touch it."""
     blocks: NDArray[np.int64]
@@ -60,10 +58,7 @@ class Skin:
 
 
 def find_skin(volume: CtVolume, coarse: CoarseVolume, body: Body) -> Skin:
-    """Find the surface of the body, and where the picture cuts it.
-
-    `volume`: HU; `coarse` and `body`: coarse grid, and the body on it.
-    """
+    """Find the surface of the body, and where the picture cuts it."""
     touching = dilate(body.mask, "cross", axes=ALL_AXES) & body.outside & coarse.is_imaged
     cut = body.mask & dilate(~coarse.is_imaged, "cross")
     cut[:, 0] |= body.mask[:, 0]
@@ -79,11 +74,7 @@ def find_skin(volume: CtVolume, coarse: CoarseVolume, body: Body) -> Skin:
 
 
 def skin_distance(skin: Skin, points_mm: NDArray[np.float64]) -> tuple[Segment | None, str]:
-    """Shortest line from a lesion's surface to the outer surface of the skin.
-
-    `skin`: of the series; `points_mm`: shape ``(n, 3)``; surface of the lesion, LPS mm. Gives `segment`: from lesion to
-    skin; ``None`` where no distance can be claimed; `reason`: why not; empty otherwise.
-    """
+    """Shortest line from a lesion's surface (LPS mm) to the skin; or ``None``, and why no distance can be claimed."""
     if skin.tree is None:
         return None, NO_SKIN
     step, spacing = np.array(skin.coarse.step), np.array(skin.coarse.spacing_mm)
@@ -92,9 +83,9 @@ def skin_distance(skin: Skin, points_mm: NDArray[np.float64]) -> tuple[Segment |
     sample = points_mm[:: max(1, count // SAMPLE_POINTS, min(SAMPLE_STRIDE, count // FEWEST_POINTS))]
     position = skin.volume.geometry.index(sample) / step * spacing
     # A few percent of error here only widens the search below.
-    near, _ = query(skin.tree, position, eps=0.05)
+    near = np.asarray(skin.tree.query(position, eps=0.05)[0])
     nearest_mm = float(near.min())
-    if skin.cut is not None and query(skin.cut, position, eps=0.05)[0].min() < nearest_mm - spacing[1]:
+    if skin.cut is not None and np.min(skin.cut.query(position, eps=0.05)[0]) < nearest_mm - spacing[1]:
         return None, CUT_SKIN
     reach = nearest_mm + 2.0 * block_mm
     blocks = _near_any(skin.tree, position[near <= nearest_mm + block_mm], reach)
@@ -112,7 +103,7 @@ def _near_any(tree: KDTree, points: NDArray[np.float64], reach: float) -> NDArra
     centre = points.mean(axis=0)
     radius = float(np.linalg.norm(points - centre, axis=1).max()) + reach
     around = np.asarray(tree.query_ball_point(centre, radius * (1.0 + 1e-9)), dtype=np.int64)
-    distances, _ = query(KDTree(points), tree.data[around], bound=float(np.nextafter(reach, np.inf)))
+    distances, _ = KDTree(points).query(tree.data[around], distance_upper_bound=float(np.nextafter(reach, np.inf)))
     return around[np.isfinite(distances)]
 
 
@@ -153,3 +144,18 @@ def _skin_points(skin: Skin, blocks: NDArray[np.int64]) -> NDArray[np.float64]:
     # Outside the chosen blocks, and where nothing was imaged, no surface is claimed.
     points, _ = crossings(field)
     return skin.volume.geometry.lps_mm(points + low)
+
+
+def shortest_line(start_mm: NDArray[np.float64], ends: KDTree, reach: float) -> Segment | None:
+    """Shortest line from points (LPS mm) to those of a tree, ``None`` where it is no shorter than `reach`."""
+    # The distance of any of the points bounds the shortest one, and a bound spares most of the search.
+    bound = float(np.min(ends.query(start_mm[:: max(1, len(start_mm) // 32)])[0])) + 1e-6
+    distances, nearest = map(np.asarray, ends.query(start_mm, distance_upper_bound=min(bound, reach)))
+    best = int(distances.argmin())
+    if not np.isfinite(distances[best]):
+        return None
+    return Segment(
+        start_lps_mm=as_point(start_mm[best]),
+        end_lps_mm=as_point(np.asarray(ends.data[int(nearest[best])])),
+        length_mm=float(distances[best]),
+    )

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from calcreport.anatomy.chest_wall import MUSCLE_HU
+from calcreport.anatomy.bone_map import MUSCLE_HU
 from calcreport.model.image import Acquisition, Contrast
 from calcreport.model.report import Thresholds
 from calcreport.settings import DetectionSettings

@@ -48,12 +48,10 @@ Floats = NDArray[np.float64]
 def vessel_contrast(
     hu: NDArray[np.int16], inside: NDArray[np.bool_], spacing: Spacing, noise_hu: float
 ) -> float | None:
-    """How clearly a vessel runs on beyond both ends of a deposit.
+    """How clearly a vessel runs on beyond both ends of a deposit in a box of the volume.
 
-    `hu`: shape ``(slices, rows, columns)`` of a box around the deposit, HU; `inside`: same shape; true in the mineral,
-    at least one voxel; `spacing`: voxel spacing along slice, row, column, mm; `noise_hu`: noise, HU. Gives blood above
-    the fat around it, HU, less what noise alone would give, at the end where it is less clear; ``None`` when the box
-    does not reach beyond an end.
+    Blood above the fat around it, HU, less what noise alone would give, at the end where it is less clear; ``None``
+    when the box does not reach beyond an end.
     """
     levels = np.flatnonzero(inside.any(axis=(1, 2)))
     clear, stretch = (max(1, round(x / spacing[0])) for x in (CLEAR_MM, STRETCH_MM))

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from calcreport.arguments import ruleset_of, settings_of
-from calcreport.calcification.patterns.criteria import pattern_table
+from calcreport.calcification.patterns.pattern import pattern_table
 from calcreport.commands.explain import explain
 from calcreport.errors import UsageError
-from calcreport.film.pattern import film_table
+from calcreport.film.shape import film_table
 from calcreport.formats.characters import lay_out, to_ascii
 from calcreport.model.pattern_table import PatternTable, Row
 from calcreport.model.terms import PATTERN_LABELS

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from calcreport.calcification.patterns.criteria import pattern_table
+from calcreport.calcification.patterns.pattern import pattern_table
 from calcreport.errors import SettingsError
 from calcreport.model.typed_mistakes import explain_toml, in_plain_words
 from calcreport.settings import Settings

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from calcreport.film.one_film import FilmFinding, search_film
-from calcreport.film.pattern import read_film_pattern
+from calcreport.film.shape import read_film_pattern
 from calcreport.film.view_matching import tie_views
 from calcreport.film.views import columns_axis, rows_direction
 from calcreport.model.film import FilmFindings, FilmImage, ProjectedLesion, ScaleKind, Shadow
@@ -66,7 +66,10 @@ def _lesion(films: tuple[FilmImage, ...], findings: tuple[FilmFinding, ...], not
     over_bone = all(part.is_over_bone for part in shadows)
     return ProjectedLesion(
         size=_size(films, findings),
-        foci=_foci(film, first),
+        foci=Foci(
+            count=len(first.focus_lengths),
+            largest_max_diameter_mm=max(first.focus_lengths) if film.scale.spacing_mm is not None else None,
+        ),
         pattern=_pattern(findings),
         depth=Depth.model_validate(
             {
@@ -122,13 +125,6 @@ def _extents(films: tuple[FilmImage, ...], findings: tuple[FilmFinding, ...]) ->
         found[f"{axis}_mm"] = columns_mm
         found["cc_mm"] = max(rows_mm, found.get("cc_mm", 0.0))
     return found if len(found) == _ALL_AXES else {}
-
-
-def _foci(film: FilmImage, finding: FilmFinding) -> Foci:
-    has_scale = film.scale.spacing_mm is not None
-    return Foci(
-        count=len(finding.focus_lengths), largest_max_diameter_mm=max(finding.focus_lengths) if has_scale else None
-    )
 
 
 def _location(films: tuple[FilmImage, ...], shadows: tuple[Shadow, ...]) -> Location:

@@ -1,14 +1,34 @@
-"""Which part of a film shows the patient: exposed field, air, body."""
+"""Which part of a film shows the patient: exposed field, air, body; and which end of its grey is dense.
+
+A header may state the wrong Photometric Interpretation; then bone would be searched as air and mineral as a gap. Air
+beside a limb proves which end is dark: it is even, reaches the end of the field, and grey rises from it over
+centimetres as the limb grows thicker. A collimator's margin is even as well, but ends in a step.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
-from calcreport.film.reduced import Floats, Mask, ReducedFilm, gradient_size, grown, parts_reaching, reduce_mask, shrunk
+from calcreport.film.reduced import (
+    Floats,
+    Mask,
+    ReducedFilm,
+    Value,
+    additive,
+    gradient_size,
+    grown,
+    parts_reaching,
+    reduce_film,
+    reduce_mask,
+    shrunk,
+)
+from calcreport.model.film import FilmImage
 
 _PENUMBRA_MM: Final = 3.0
 """Collimator edges are blurred over this width, mm."""
@@ -97,22 +117,19 @@ def find_exposure(reduced: ReducedFilm) -> Exposure:
 def _masked_margins(reduced: ReducedFilm) -> Mask:
     """Margins that were overwritten with one value, as black borders are: constant to the last bit, straight-edged."""
     masked = np.zeros(reduced.grey.shape, dtype=bool)
-    for axis in (0, 1):
-        for is_far in (False, True):
-            grey = reduced.grey if axis == 0 else reduced.grey.T
-            grey = grey[::-1] if is_far else grey
-            same = np.logical_and.accumulate(grey == grey[0, grey.shape[1] // 2], axis=0)
-            depth = same.sum(axis=0)
-            typical = int(np.median(depth))
-            is_straight = (depth >= typical - 1).mean() > _STRAIGHT_SHARE and (
-                np.abs(depth - typical) <= 1
-            ).mean() > 0.5
-            if typical < 2 or typical > 0.45 * grey.shape[0] or not is_straight:
-                continue
-            view = masked if axis == 0 else masked.T
-            view = view[::-1] if is_far else view
+    for grey, view in zip(_from_sides(reduced.grey), _from_sides(masked), strict=True):
+        same = np.logical_and.accumulate(grey == grey[0, grey.shape[1] // 2], axis=0)
+        depth = same.sum(axis=0)
+        typical = int(np.median(depth))
+        is_straight = (depth >= typical - 1).mean() > _STRAIGHT_SHARE and (np.abs(depth - typical) <= 1).mean() > 0.5
+        if 2 <= typical <= 0.45 * grey.shape[0] and is_straight:
             view[: typical + 1] = True
     return masked
+
+
+def _from_sides(image: NDArray[Value]) -> tuple[NDArray[Value], ...]:
+    """Views of an image in which each of its four sides is the first row."""
+    return image, image[::-1], image.T, image.T[::-1]
 
 
 def _collimated(reduced: ReducedFilm, smooth: Floats) -> Mask:
@@ -121,17 +138,11 @@ def _collimated(reduced: ReducedFilm, smooth: Floats) -> Mask:
     low, high = (float(v) for v in np.percentile(smooth[::4, ::4], (1, 99)))
     bright = high - _EDGE_STEP * (high - low)
     step = max(2, reduced.pixels(_PENUMBRA_MM))
-    for axis in (0, 1):
-        for is_far in (False, True):
-            grey = smooth if axis == 0 else smooth.T
-            grey = grey[::-1] if is_far else grey
-            line = _bright_margin(grey, reduced, step, least=_EDGE_STEP * (high - low), bright=bright)
-            if line is None:
-                continue
-            view = outside if axis == 0 else outside.T
-            view = view[::-1] if is_far else view
+    for grey, view in zip(_from_sides(smooth), _from_sides(outside), strict=True):
+        line = _bright_margin(grey, reduced, step, least=_EDGE_STEP * (high - low), bright=bright)
+        if line is not None:
             depth = np.clip(line + reduced.pixels(_PENUMBRA_MM), 0, grey.shape[0])
-            view |= np.arange(grey.shape[0])[:, None] < depth[None, :]
+            view[np.arange(grey.shape[0])[:, None] < depth] = True
     return outside
 
 
@@ -210,3 +221,84 @@ def _largest_parts(mask: Mask, reduced: ReducedFilm) -> Mask:
     areas[0] = 0
     least = max(0.1 * float(areas.max()), 400.0 / reduced.pixel_mm**2)
     return np.asarray((areas >= min(least, float(areas.max())))[labels])
+
+
+TURNED: Final = (
+    "Photometric Interpretation contradicts the picture: the background beside the patient shows which end is dense, "
+    "and the film was read by that."
+)  # note on a film that was turned
+_PIXEL_MM: Final = 1.2
+"""Coarse enough to be quick, fine enough for the rounding of a finger."""
+_RINGS_MM: Final = ((1.0, 2.5), (2.5, 5.0), (5.0, 10.0), (10.0, 20.0))
+"""Grey is compared at these distances from the air."""
+_STEP: Final = 0.08
+"""Rise of grey at 1-2.5 mm, the skin, as a share of the way from air to the median of the body: 0.11 or more ..."""
+_STEP_TO_UNEVENNESS: Final = 1.25
+"""... and so many times what the air itself varies by (10 to 90 %): 1.36 and more, against 1.14 and less, or a step
+without rounding, on films of the wrong polarity."""
+_ROUND: Final = (0.36, 0.8)
+"""Rise at 2.5-5 mm over that at 10-20 mm: 0.38 to 0.76 where a limb begins, 0.82 and more at a collimator or a cast."""
+_FAR: Final = (0.4, 1.0)
+"""Rise at 10-20 mm: 0.46 to 0.89 in a limb, which is thicker still in its middle."""
+_TURNING_AIR: Final = 0.05
+"""A film is turned only by air that fills at least this share of its field ..."""
+_LEAST_RIM: Final = 0.1
+"""... and this share of the field's rim: clipped metal may be even and reach the rim, but in one place."""
+
+
+def settle_polarity(film: FilmImage) -> FilmImage | None:
+    """Film as it is, or turned where its background proves the header wrong.
+
+    ``None`` where the header contradicts itself and the background does not decide.
+    """
+    reduced = reduce_film(film)
+    factor = max(1, round(_PIXEL_MM / reduced.pixel_mm))
+    reduced = reduced.reduced(factor) if factor > 1 else reduced
+    if not reduced.grey.size or not reduced.is_imaged.any():
+        return film
+    if _has_air(_additive(film, reduced), least_air=0.0, least_rim=0.0):
+        return film
+    turned = replace(reduced, grey=reduced.grey.max() + reduced.grey.min() - reduced.grey)
+    if _has_air(_additive(film, turned), least_air=_TURNING_AIR, least_rim=_LEAST_RIM):
+        return replace(
+            film,
+            intensity=film.intensity.max() + film.intensity.min() - film.intensity,
+            picture=~film.picture,
+            notes=(TURNED, *film.notes),
+        )
+    return None if film.has_polarity_conflict else film
+
+
+def _additive(film: FilmImage, reduced: ReducedFilm) -> ReducedFilm:
+    if film.is_logarithmic is not False:
+        return reduced
+    image = replace(
+        film, intensity=reduced.grey, picture=np.zeros(reduced.grey.shape, np.uint8), is_imaged=reduced.is_imaged
+    )
+    return replace(reduced, grey=additive(image))
+
+
+def _has_air(reduced: ReducedFilm, *, least_air: float, least_rim: float) -> bool:
+    """Whether the dark end of a plate is direct exposure beside a rounded body."""
+    exposure = find_exposure(reduced)
+    air, field = exposure.is_air, exposure.is_exposed
+    if not air.any() or air.sum() < least_air * field.sum():
+        return False
+    rim = field & ~shrunk(field, 1)
+    if air[rim].mean() < least_rim:
+        return False
+    distance = ndimage.distance_transform_edt(~air) * reduced.pixel_mm
+    rings = [field & ~air & (distance > near) & (distance <= far) for near, far in _RINGS_MM]
+    if not all(ring.any() for ring in rings):
+        return False
+    low, level, high = np.percentile(reduced.grey[air], (10, 50, 90))
+    way = float(np.median(reduced.grey[field & ~air]) - level)
+    if way <= 0:
+        return False
+    rises = [float(np.median(reduced.grey[ring]) - level) / way for ring in rings]
+    return (
+        rises[0] > max(_STEP, _STEP_TO_UNEVENNESS * float(high - low) / way)
+        and all(a < b for a, b in pairwise(rises))
+        and _ROUND[0] <= rises[1] / rises[-1] <= _ROUND[1]
+        and _FAR[0] <= rises[-1] <= _FAR[1]
+    )

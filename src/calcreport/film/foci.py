@@ -75,10 +75,7 @@ def search_field(reduced: ReducedFilm, exposure: Exposure, bones: Bones) -> Mask
 
 
 def find_foci(reduced: ReducedFilm, exposure: Exposure, bones: Bones, field: Mask, noise: float) -> list[FilmFocus]:
-    """Find foci that stand out of soft tissue; what stands out at more than one width is found as often.
-
-    `field` is where to search (`search_field`); `noise` the standard deviation of one film pixel, in grey.
-    """
+    """Find foci that stand out of soft tissue in the `field`; at more than one width they are found as often."""
     smooth = reduced.smoothed(_SMOOTH_MM)
     slope = ndimage.uniform_filter(gradient_size(smooth) / np.float32(reduced.pixel_mm), reduced.pixels(_SLOPE_MM))
     floor = np.maximum(np.float32(noise * NOISE_SHARE), slope * np.float32(_SLOPE_SHARE_MM))

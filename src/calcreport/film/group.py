@@ -24,7 +24,7 @@ _MOST_POINTS: Final = 200  # of an outline for distances; more change them by le
 
 def group_outlines(outlines: Sequence[Outline], spacing_mm: tuple[float, float]) -> list[list[int]]:
     """Indices of the outlines of each finding on one film; `spacing_mm` is between rows and between columns."""
-    points = [thinned(outline.points, _MOST_POINTS) * spacing_mm for outline in outlines]
+    points = [o.points[:: max(1, -(-len(o.points) // _MOST_POINTS))] * spacing_mm for o in outlines]
     axes = [_axis(part) for part in points]
     owner = list(range(len(outlines)))
 
@@ -37,7 +37,7 @@ def group_outlines(outlines: Sequence[Outline], spacing_mm: tuple[float, float])
         for j in range(i):
             if root(i) == root(j):
                 continue
-            if _gap_mm(points[i], points[j], reach=GROUP_MM) <= GROUP_MM or _are_in_line(axes[i], axes[j]):
+            if _gap_mm(points[i], points[j]) <= GROUP_MM or _are_in_line(axes[i], axes[j]):
                 owner[root(i)] = root(j)
     found: dict[int, list[int]] = {}
     for index in range(len(outlines)):
@@ -45,15 +45,10 @@ def group_outlines(outlines: Sequence[Outline], spacing_mm: tuple[float, float])
     return list(found.values())
 
 
-def thinned(points: Points, most: int) -> Points:
-    """At most about `most` of the points, evenly spaced."""
-    return points[:: max(1, -(-len(points) // most))]
-
-
-def _gap_mm(first: Points, second: Points, *, reach: float) -> float:
-    """Shortest distance between two sets of points, mm; infinite where their boxes are farther apart than `reach`."""
+def _gap_mm(first: Points, second: Points) -> float:
+    """Shortest distance between two sets of points, mm; infinite where their boxes are farther apart than a group."""
     apart = np.maximum(np.maximum(first.min(axis=0) - second.max(axis=0), second.min(axis=0) - first.max(axis=0)), 0)
-    if float(np.hypot(*apart)) > reach:
+    if float(np.hypot(*apart)) > GROUP_MM:
         return float("inf")
     return float(np.sqrt(((first[:, None, :] - second[None, :, :]) ** 2).sum(axis=2).min()))
 

@@ -145,7 +145,10 @@ def _is_bone_margin(reduced: ReducedFilm, bones: Bones, focus: FilmFocus, longes
     ):
         return True
     share = _LINE_CONTACT if longest > _LINE_RATIO * across else _BAND_CONTACT
-    return _share_near_bone(reduced, bones, focus, _NEAR_BONE_MM) > share
+    reach = reduced.pixels(_NEAR_BONE_MM)
+    window = tuple(slice(max(0, s.start - reach), s.stop + reach) for s in focus.box)
+    near = grown(bones.is_bone[window], reach)[within(focus.box, window)]
+    return bool(near[focus.mask].mean() > share)
 
 
 def _sesamoid(
@@ -184,11 +187,3 @@ def _is_beside_condyle(reduced: ReducedFilm, bones: Bones, focus: FilmFocus) -> 
         return False
     condyle = ndimage.distance_transform_edt(depth < half) <= half
     return bool((grown(condyle, reach)[within(focus.box, window)] & focus.mask).any())
-
-
-def _share_near_bone(reduced: ReducedFilm, bones: Bones, focus: FilmFocus, reach_mm: float) -> float:
-    """Share of a focus that lies within `reach_mm` mm of bone."""
-    reach = reduced.pixels(reach_mm)
-    window = tuple(slice(max(0, s.start - reach), s.stop + reach) for s in focus.box)
-    near = grown(bones.is_bone[window], reach)
-    return float(near[within(focus.box, window)][focus.mask].mean())

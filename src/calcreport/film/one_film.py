@@ -13,10 +13,8 @@ from calcreport.film.exposure import Exposure, continued, find_exposure
 from calcreport.film.foci import FilmFocus, find_foci, search_field
 from calcreport.film.group import group_outlines
 from calcreport.film.judge import Circumstances, FocusKind, judge_focus, may_be_mineral
-from calcreport.film.noise import film_noise, noise_around
-from calcreport.film.outline import Outline, Points, diameters, outline_focus
-from calcreport.film.reduced import Mask, ReducedFilm, additive, film_pixel_mm, reduce_film
-from calcreport.film.repeats import not_among, without_repeats
+from calcreport.film.outline import Outline, Points, diameters, not_among, outline_focus, without_repeats
+from calcreport.film.reduced import Mask, ReducedFilm, additive, film_noise, film_pixel_mm, noise_around, reduce_film
 from calcreport.film.shape import FilmShape, describe_shape
 from calcreport.film.sheets import find_sheets
 from calcreport.film.views import is_lateral
@@ -43,7 +41,6 @@ class FilmFinding:
     """A finding on one film."""
 
     shadow: Shadow
-    """Mask and lengths."""
     shape: FilmShape
     """For the pattern."""
     focus_lengths: tuple[float, ...]

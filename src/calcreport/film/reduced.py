@@ -41,15 +41,13 @@ class ReducedFilm:
     factor: int
     """Film pixels per side of a plate pixel."""
     pixel_mm: float
-    """Side of a plate pixel, mm (geometric mean of the two directions); a guess where `is_guess`."""
+    """Side of a plate pixel, mm (geometric mean of the two directions); a guess where the film has no scale."""
     is_imaged: Mask
     """Shape of `grey`; exposed as far as the header states."""
-    is_guess: bool
-    """The film has no scale."""
 
-    def pixels(self, length_mm: float, *, least: int = 1) -> int:
+    def pixels(self, length_mm: float) -> int:
         """Plate pixels, a whole number, that make up a length in mm."""
-        return max(least, round(length_mm / self.pixel_mm))
+        return max(1, round(length_mm / self.pixel_mm))
 
     def reduced(self, factor: int) -> ReducedFilm:
         """The same plate with `factor` times as large pixels; rows and columns that fill no pixel are left out."""
@@ -58,7 +56,6 @@ class ReducedFilm:
             factor=self.factor * factor,
             pixel_mm=self.pixel_mm * factor,
             is_imaged=_block_all(self.is_imaged, factor),
-            is_guess=self.is_guess,
         )
 
     def smoothed(self, sigma_mm: float) -> Floats:
@@ -103,7 +100,6 @@ def reduce_film(film: FilmImage) -> ReducedFilm:
         factor=factor,
         pixel_mm=pixel_mm * factor,
         is_imaged=_block_all(film.is_imaged, factor),
-        is_guess=film.scale.spacing_mm is None,
     )
 
 
@@ -198,3 +194,54 @@ def gradient_size(values: Floats) -> Floats:
 def within(box: tuple[slice, slice], window: tuple[slice, ...]) -> tuple[slice, ...]:
     """Slices that cut `box` out of what `window`, which holds it, cut out."""
     return tuple(slice(b.start - w.start, b.stop - w.start) for b, w in zip(box, window, strict=True))
+
+
+_TO_SIGMA: Final = 1.4826
+"""Median absolute deviation of a normal distribution to its standard deviation."""
+_STEP: Final = 3
+"""Pixels apart that are compared: detectors and their processing tie direct neighbours together."""
+_BLOCK: Final = 64  # side of a block, plate pixels
+_FEWEST: Final = 12  # blocks; with fewer, smaller blocks are used
+_LEAST_SIDE: Final = 24
+"""Film pixels a side that tell a deviation."""
+
+
+def film_noise(intensity: Floats, field: Mask, factor: int) -> float:
+    """Standard deviation of the noise in soft tissue, in grey.
+
+    `intensity` has the shape ``(rows, columns)`` of the film; `field` is soft tissue on the plate, whose pixels are
+    `factor` x `factor` film pixels. It is the median over blocks of the robust deviation of second differences, which
+    slow changes of the tissue do not reach.
+    """
+    found = _deviations(intensity, field, factor, side=_BLOCK, least=0.9)
+    if len(found) < _FEWEST:
+        found += _deviations(intensity, field, factor, side=_BLOCK // 8, least=1.0)
+    return float(np.median(found)) if found else _deviation(intensity[::2, ::2])
+
+
+def noise_around(intensity: Floats, box: tuple[slice, slice]) -> float:
+    """Standard deviation of the noise in a box of the film, in grey; 0 where the box is too small to tell.
+
+    Thick parts let less of the beam through than thin ones, and are noisier on a logarithmic film.
+    """
+    block = intensity[box]
+    if min(block.shape) < _LEAST_SIDE:
+        return 0.0
+    # a limb curves across its length only
+    return min(_deviation(block), _deviation(block.T))
+
+
+def _deviations(intensity: Floats, field: Mask, factor: int, *, side: int, least: float) -> list[float]:
+    """Deviation in each block of `side` plate pixels of which at least the share `least` is soft tissue."""
+    found = []
+    for i in range(0, intensity.shape[0] - side * factor, side * factor):
+        for j in range(0, intensity.shape[1] - side * factor, side * factor):
+            inside = field[i // factor : i // factor + side, j // factor : j // factor + side]
+            if inside.mean() >= least:
+                found.append(_deviation(intensity[i : i + side * factor, j : j + side * factor]))
+    return found
+
+
+def _deviation(block: Floats) -> float:
+    second = block[:, 2 * _STEP :] - 2 * block[:, _STEP:-_STEP] + block[:, : -2 * _STEP]
+    return float(np.median(np.abs(second))) * _TO_SIGMA / float(np.sqrt(6))

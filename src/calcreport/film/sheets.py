@@ -71,10 +71,7 @@ class _Part:
 
 
 def find_sheets(reduced: ReducedFilm, exposure: Exposure, bones: Bones, field: Mask, noise: float) -> list[FilmFocus]:
-    """Find wide foci that sharp edges bound; none of them overlap.
-
-    `field`, shape of the reduced film, is where they are sought; `noise` is the standard deviation of one film pixel.
-    """
+    """Find wide foci in the `field` that sharp edges bound; none of them overlap."""
     factor = max(1, round(_PIXEL_MM / reduced.pixel_mm))
     coarse = reduced.reduced(factor)
     inside, bone = reduce_mask(field, factor), reduce_mask(bones.is_bone, factor)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from calcreport.film.one_film import FilmFinding, SearchedFilm
-from calcreport.film.pattern import read_film_pattern
 from calcreport.film.reduced import film_pixel_mm
 from calcreport.film.registration import Registration, film_profile, register
+from calcreport.film.shape import read_film_pattern
 from calcreport.film.views import ViewPair, pair_views, rows_direction
 from calcreport.model.film import FilmImage
 
@@ -50,7 +50,6 @@ class LesionViews:
     findings: tuple[FilmFinding, ...]
     """One or two; the view that shows the lesion best first: off bone, then by contrast to noise."""
     notes: tuple[str, ...] = ()
-    """What a reader must know of the match."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,15 +86,12 @@ def tie_views(
             continue
         matches = _match(films, searched, pair)
         for i, j in matches.pairs:
-            both = (alone.pop((pair.frontal, i)), alone.pop((pair.lateral, j)))
-            tied.append(LesionViews(findings=tuple(sorted(both, key=_clearness, reverse=True)), notes=matches.notes))
+            both = [alone.pop((pair.frontal, i)), alone.pop((pair.lateral, j))]
+            both.sort(key=lambda f: (not f.shadow.is_over_bone, f.shadow.contrast_to_noise), reverse=True)
+            tied.append(LesionViews(findings=tuple(both), notes=matches.notes))
         reasons += [matches.reason] if matches.reason else []
     tied += [LesionViews(findings=(finding,)) for finding in alone.values()]
     return tuple(tied), tuple(f"{_UNCERTAIN}: {reason}" for reason in dict.fromkeys(reasons))
-
-
-def _clearness(finding: FilmFinding) -> tuple[bool, float]:
-    return not finding.shadow.is_over_bone, finding.shadow.contrast_to_noise
 
 
 def _match(films: Sequence[FilmImage], searched: Sequence[SearchedFilm], pair: ViewPair) -> _Matches:
@@ -119,8 +115,10 @@ def _match(films: Sequence[FilmImage], searched: Sequence[SearchedFilm], pair: V
     if found is not None and (all(directions) or register(frontal, lateral.turned()) is None):
         pairs, reason = _match_at_height(first, second, _Laid(found, frontal.length_mm / 2, lateral.length_mm / 2))
         return _Matches(pairs=pairs, reason=reason)
+    # The only finding of each view is judged without its height.
     is_cut = any(finding.shadow.is_cut for n in numbers for finding in searched[n].findings)
-    if len(first) == len(second) == 1 and not is_cut and _is_one_alone(first[0], second[0]):
+    is_single = len(first) == len(second) == 1 and not is_cut and _is_as_dense(first[0], second[0])
+    if is_single and _is_like(first[0], second[0], _LIKE_ALONE, 0.0):
         return _Matches(pairs=((0, 0),), notes=(ONLY_MATCH,))
     return _Matches(reason="nothing on the films tells which height of the one is which of the other")
 
@@ -178,11 +176,6 @@ def _is_one_at_height(a: _Extent, b: _Extent) -> bool:
         # what stands out against bone, or with it, tells nothing of how dense the lesion is
         return _is_like(a, b, _LIKE_ALONE, _LIKE_MM)
     return (_is_spread(a, b) or _is_as_dense(a, b)) and _is_like(a, b, _LIKE, _LIKE_MM)
-
-
-def _is_one_alone(a: _Extent, b: _Extent) -> bool:
-    """Whether the only finding of each view is one lesion's, judged without its height."""
-    return _is_as_dense(a, b) and _is_like(a, b, _LIKE_ALONE, 0.0)
 
 
 def _is_spread(a: _Extent, b: _Extent) -> bool:

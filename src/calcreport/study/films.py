@@ -63,7 +63,7 @@ def read_films(
 
 def _load_search() -> None:
     import calcreport.film.analysis
-    import calcreport.film.polarity  # noqa: F401 - 0.2 s, with scipy
+    import calcreport.film.exposure  # noqa: F401 - 0.2 s, with scipy
 
 
 def _read(film: FilmHeader, settings: ReadingSettings) -> FilmImage | InputError:
@@ -71,7 +71,7 @@ def _read(film: FilmHeader, settings: ReadingSettings) -> FilmImage | InputError
         read = read_film(film, settings=settings)
     except InputError as error:
         return error
-    from calcreport.film.polarity import settle_polarity  # see _load_search
+    from calcreport.film.exposure import settle_polarity  # see _load_search
 
     return settle_polarity(read) or problem("calibration.film_polarity")
 

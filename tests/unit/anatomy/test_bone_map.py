@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from calcreport.anatomy.body import find_body
-from calcreport.anatomy.bone_map import find_bone_map
-from calcreport.anatomy.coarse import coarsen
+from calcreport.anatomy.bone_map import _filled, find_bone_map
+from calcreport.anatomy.coarse import Grid, coarsen
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import CtVolume, SliceReference
 
@@ -243,3 +243,15 @@ def test_a_bone_fainter_than_blood_in_its_blocks_is_seen_by_its_cortex(cortex, e
     found = find_bone_map(volume, coarse, find_body(coarse), NOISE_HU)
     assert found.lumen_hu == pytest.approx(460, abs=25)
     assert (found.bone[tuple(found.grid.of_fine(np.argwhere(where(*at))).T)].mean() > 0.7) == expected
+
+
+@pytest.mark.parametrize(("side", "is_marrow"), [(54, True), (55, False)])
+def test_enclosed_gaps_of_3000_mm2_at_most_are_marrow(side, is_marrow):
+    shell = np.zeros((2, 70, 70), dtype=bool)
+    shell[0, 5 : side + 7, 5 : side + 7] = True
+    shell[0, 6 : side + 6, 6 : side + 6] = False
+    filled = _filled(shell, Grid(hu=np.zeros(shell.shape, dtype=np.int16), step=(1, 1, 1), spacing_mm=(3.0, 1.0, 1.0)))
+    assert filled[0, 30, 30] == is_marrow
+    assert not filled[0, 0, 0]
+    assert not filled[1].any()
+    assert filled[shell].all()

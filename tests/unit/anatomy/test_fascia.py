@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from calcreport.anatomy.body import find_body
-from calcreport.anatomy.fascia import find_envelope
+from calcreport.anatomy.body import find_body, find_envelope
 
 FAT, MUSCLE, AIR = -105, 55, -1000
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calcreport.anatomy.coarse import coarsen
-from calcreport.anatomy.grid import make_grid
+from calcreport.anatomy.coarse import coarsen, make_grid
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.image import CtVolume, SliceReference
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calcreport.anatomy.grid import Grid
+from calcreport.anatomy.coarse import Grid
 from calcreport.anatomy.lumen import find_lumen, find_small_vessels
 
 NOISE_HU = 8.0

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calcreport.anatomy.components import find_components
+from calcreport.anatomy.components import find_components, find_runs
 from calcreport.anatomy.outgrowth import find_outgrowths
-from calcreport.anatomy.runs import find_runs
 
 SPACING_MM = (2.0, 1.0, 1.0)
 SHAPE = (60, 80, 80)

@@ -11,10 +11,8 @@ from scipy import ndimage
 
 from calcreport.anatomy.body import Body
 from calcreport.anatomy.bone_map import BoneMap
-from calcreport.anatomy.coarse import coarsen
-from calcreport.anatomy.components import find_components
-from calcreport.anatomy.grid import Grid
-from calcreport.anatomy.runs import find_runs
+from calcreport.anatomy.coarse import Grid, coarsen
+from calcreport.anatomy.components import find_components, find_runs
 from calcreport.calcification.foci import Focus
 from calcreport.calcification.scene import Scene
 from calcreport.model.geometry import VolumeGeometry

@@ -7,8 +7,8 @@ from math import e
 
 import pytest
 
-from calcreport.calcification import mineral_or_noise
-from calcreport.calcification.mineral_or_noise import FEATURES, is_mineral, log_odds_of_mineral
+from calcreport.calcification import foci
+from calcreport.calcification.foci import FEATURES, is_mineral, log_odds_of_mineral
 from calcreport.resources import packaged_text
 
 
@@ -51,14 +51,14 @@ SMALL_TABLE = 2.0, -1.0, (("log_evidence", 0.5, 2.0, 4.0), ("has_gas", 0.25, 0.5
     ],
 )
 def test_log_odds_are_the_weighed_sum_of_scaled_features(monkeypatch, make_focus, changes, log_odds):
-    monkeypatch.setattr(mineral_or_noise, "_table", lambda: SMALL_TABLE)
+    monkeypatch.setattr(foci, "_table", lambda: SMALL_TABLE)
     assert log_odds_of_mineral(make_focus(**changes)) == pytest.approx(log_odds, abs=1e-6)
 
 
 def test_mineral_reaches_the_limit_of_the_table(monkeypatch, make_focus):
     focus = make_focus(evidence=1.0)
     for limit, expected in ((-1.5, True), (-1.4999, False)):
-        monkeypatch.setattr(mineral_or_noise, "_table", lambda limit=limit: (limit, *SMALL_TABLE[1:]))
+        monkeypatch.setattr(foci, "_table", lambda limit=limit: (limit, *SMALL_TABLE[1:]))
         assert is_mineral(focus) is expected
 
 
@@ -82,7 +82,7 @@ PLAIN_TABLE = -0.2, 0.0, (
     ],
 )
 def test_evidence_bone_and_gas_decide_together(monkeypatch, make_focus, changes, expected):
-    monkeypatch.setattr(mineral_or_noise, "_table", lambda: PLAIN_TABLE)
+    monkeypatch.setattr(foci, "_table", lambda: PLAIN_TABLE)
     assert is_mineral(make_focus(**changes)) is expected
 
 

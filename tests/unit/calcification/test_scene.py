@@ -9,8 +9,7 @@ from calcreport.anatomy.body import find_body
 from calcreport.anatomy.body_map import find_body_map
 from calcreport.anatomy.bone_map import find_bone_map
 from calcreport.anatomy.coarse import coarsen
-from calcreport.anatomy.components import find_components
-from calcreport.anatomy.runs import find_runs
+from calcreport.anatomy.components import find_components, find_runs
 from calcreport.calcification.scene import Scene
 from calcreport.model.report import Thresholds
 

@@ -248,3 +248,16 @@ def test_95_percent_of_true_lengths_lie_within_the_stated_uncertainty(make_volum
         size, *_ = measured(volume, blur=series_blur(volume.geometry, None), noise=8.0)
         inside.append(abs(size.max_diameter_mm - 2 * half_mm[0]) <= size.uncertainty_mm)
     assert np.mean(inside) >= 0.95
+
+
+@pytest.mark.parametrize(
+    ("points", "ends"),
+    [
+        ([[1, 2, 3]], {(1, 2, 3)}),
+        ([[n, 2 * n, 0] for n in range(9)], {(0, 0, 0), (8, 16, 0)}),
+        ([[n, 0, 0] for n in range(4)], {(0, 0, 0), (3, 0, 0)}),
+    ],
+    ids=["one point", "points in a line", "few points"],
+)
+def test_the_farthest_pair_of_flat_sets(points, ends):
+    assert {tuple(end) for end in farthest_pair(np.array(points, dtype=float))} == ends

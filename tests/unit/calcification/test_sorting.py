@@ -10,12 +10,11 @@ import pytest
 
 import calcreport.calcification.detect as detection_module
 from calcreport.anatomy.body_map import Cavity
-from calcreport.calcification.bones import is_solid
-from calcreport.calcification.detect import _is_bone, detect
-from calcreport.calcification.excluded import list_excluded
-from calcreport.calcification.hints import sort_by_labels
-from calcreport.calcification.inner import WHICH_IS_FELT, FeltMass, list_incidental, sort_inner
-from calcreport.calcification.self_checks import failed_checks
+from calcreport.calcification.analysis import failed_checks
+from calcreport.calcification.detect import _is_bone, detect, list_excluded
+from calcreport.calcification.foci import examine
+from calcreport.calcification.inner import WHICH_IS_FELT, FeltMass, list_incidental, sort_by_labels, sort_inner
+from calcreport.calcification.reject import is_solid
 from calcreport.model.anatomy_labels import AnatomyLabels, Structure, StructureKind
 from calcreport.model.image import Acquisition
 from calcreport.model.incidental import MANY_IN_CAVITY, SKELETON_IMPLAUSIBLE, IncidentalKind
@@ -347,7 +346,7 @@ def test_blood_in_the_first_slice_alone_counts(make_scene):
 
 
 def look_at_first(scene):
-    return detection_module._look_at(scene, 0, np.zeros(scene.components.count, dtype=bool))
+    return examine(scene, 0, np.zeros(scene.components.count, dtype=bool))
 
 
 def labels_of(scene, kind, box=BOX, incidental=IncidentalKind.OTHER):

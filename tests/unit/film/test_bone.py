@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calcreport.film.bone import find_bones
+from calcreport.film.bone import find_bones, soft_tissue
 from calcreport.film.exposure import find_exposure
 from calcreport.film.reduced import reduce_film
-from calcreport.film.soft_tissue import soft_tissue
 
 sys.path.append(str(Path(__file__).parent))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from calcreport.film.noise import film_noise
+from calcreport.film.reduced import film_noise
 
 SHAPE = (700, 600)
 

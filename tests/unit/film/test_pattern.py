@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from calcreport.film.one_film import search_film
-from calcreport.film.pattern import LABELS, MORPHOLOGY, film_table, read_film_pattern
-from calcreport.film.shape import FilmShape
+from calcreport.film.shape import LABELS, MORPHOLOGY, FilmShape, film_table, read_film_pattern
 from calcreport.model.pattern_table import grade_cases
 from calcreport.model.report import Confidence
 

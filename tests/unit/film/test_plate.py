@@ -36,7 +36,6 @@ def test_a_plate_pixel_is_the_mean_of_its_film_pixels(spacing, factor, pixel_mm)
     reduced = reduce_film(film(grey, spacing=spacing))
     assert reduced.factor == factor
     assert reduced.pixel_mm == pytest.approx(pixel_mm)
-    assert not reduced.is_guess
     rows, columns = 42 // factor, 61 // factor
     whole = grey[: rows * factor, : columns * factor].reshape(rows, factor, columns, factor)
     assert np.allclose(reduced.grey, whole.mean(axis=(1, 3)), atol=1e-5)
@@ -67,7 +66,6 @@ def test_a_plate_is_reduced_further_as_the_film_would_be():
 def test_without_a_scale_the_matrix_of_a_cassette_is_guessed(side, guess):
     made = film(np.zeros((8, side)), spacing=None)
     assert film_pixel_mm(made) == pytest.approx((guess, guess))
-    assert reduce_film(made).is_guess
 
 
 def test_a_scale_is_taken_as_it_is():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from calcreport.dicom import discover, read_film
-from calcreport.film.polarity import TURNED, settle_polarity
+from calcreport.film.exposure import TURNED, settle_polarity
 from calcreport.settings import Settings
 
 sys.path.append(str(Path(__file__).parent))

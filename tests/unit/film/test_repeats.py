@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from calcreport.film.foci import FilmFocus
-from calcreport.film.outline import Outline
-from calcreport.film.repeats import without_repeats
+from calcreport.film.outline import Outline, without_repeats
 from calcreport.model.film import PixelMask
 
 

@@ -267,7 +267,7 @@ def test_a_conclusion_nobody_knows_is_a_mistake() -> None:
 IDS_IN_PYTHON = {
     # Labels, words for shapes and DICOM codes of patterns; what patterns are read from is data.
     "calcification/patterns/pattern.py": 7,
-    "film/pattern.py": 11,
+    "film/shape.py": 11,
     "film/view_matching.py": 8,
     "model/findings.py": 2,  # the range of pattern ids, in a message
     "model/terms.py": 26,

@@ -8,9 +8,11 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from calcreport.anatomy.morphology import erode
 from calcreport.calcification.parts import (
+    Spacing,
     find_parts,
     hull_volume,
     principal_extents,
@@ -18,10 +20,90 @@ from calcreport.calcification.parts import (
     row_ends,
 )
 from calcreport.calcification.patterns.sections import count_peaks, level_and_ring_share, read_sections, wall_mm
-from calcreport.calcification.patterns.vicinity import read_vicinity
 from calcreport.calcification.vessel import vessel_contrast
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.report import DepthClass
+
+COAT_MM: Final = (1.5, 2.5)
+"""Distances from the mineral at which a coat of soft tissue shows; nearer, the mineral's own blur does."""
+
+NEAR_RING_MM: Final = (2.0, 5.0)
+WIDE_RING_MM: Final = (8.0, 14.0)
+"""Distances at which the tissue right around the mineral, and the tissue it lies in, are read."""
+
+FAT_HU: Final = -35
+GAS_OR_AIR_HU: Final = -250
+WATER_HU: Final = 0
+DENSE_HU: Final = 130
+"""Tissue lies between gas and mineral; muscle, oedema and masses of soft tissue lie between water and mineral."""
+
+MAX_VOXELS: Final = 400_000
+"""Larger boxes are thinned out before their surroundings are looked at."""
+
+FEW_VOXELS: Final = 30
+"""A median of fewer voxels says nothing."""
+
+SIDES: Final = 12
+MOSTLY: Final = 0.5
+"""Directions within the slice in which fat is looked for, and its share that counts."""
+
+SLEEVE_MM: Final = 3.0
+"""Thickness of the layer in which swelling, or the tendon around a deposit, is read; it starts a slice away, where
+the mineral's own partial volume has ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vicinity:
+    """Tissue around a lesion; fields as in `calcreport.calcification.patterns.features.Features`."""
+
+    near_hu: float
+    near_fat: float
+    wide_fat: float
+    fat_sides: float
+    coat_hu: float | None
+    swelling_hu: float | None
+
+
+def read_vicinity(hu: NDArray[np.int16], inside: NDArray[np.bool_], spacing: Spacing) -> Vicinity:
+    """Tissue around a lesion, within a box of the volume, HU; `inside` is true in the mineral."""
+    stride = max(1, int(np.ceil((inside.size / MAX_VOXELS) ** (1 / 3))))
+    if not inside[::stride, ::stride, ::stride].any():
+        stride = 1
+    mask, local = inside[::stride, ::stride, ::stride], hu[::stride, ::stride, ::stride]
+    distance = ndimage.distance_transform_edt(~mask, sampling=np.array(spacing) * stride)
+    is_tissue = (local > GAS_OR_AIR_HU) & (local < DENSE_HU)
+
+    def ring(limits_mm: tuple[float, float]) -> NDArray[np.bool_]:
+        return np.asarray((distance > limits_mm[0]) & (distance <= limits_mm[1]), dtype=bool)
+
+    is_near = is_tissue & ring(NEAR_RING_MM)
+    near, wide, coat = local[is_near], local[is_tissue & ring(WIDE_RING_MM)], local[ring(COAT_MM)]
+    near_fat = float((near < FAT_HU).mean()) if near.size else 0.0
+    clear_mm = max(NEAR_RING_MM[0], 1.05 * max(spacing))
+    sleeve = local[is_tissue & ring((clear_mm, clear_mm + SLEEVE_MM))]
+    soft_near, soft_wide = sleeve[sleeve > WATER_HU], wide[wide > WATER_HU]
+    is_known = min(soft_near.size, soft_wide.size) >= FEW_VOXELS
+    return Vicinity(
+        near_hu=float(np.median(near)) if near.size else 0.0,
+        near_fat=near_fat,
+        wide_fat=float((wide < FAT_HU).mean()) if wide.size else near_fat,
+        fat_sides=_fat_sides(local, mask, is_near, spacing),
+        coat_hu=float(np.median(coat)) if coat.size else None,
+        swelling_hu=float(np.median(soft_wide) - np.median(soft_near)) if is_known else None,
+    )
+
+
+def _fat_sides(hu: NDArray[np.int16], inside: NDArray[np.bool_], is_near: NDArray[np.bool_], spacing: Spacing) -> float:
+    """Share of the directions within the slice, from the middle of the mineral, in which mostly fat lies around it."""
+    middle = np.argwhere(inside).mean(0)
+    holds_mineral = np.asarray(inside.any(axis=(1, 2)))
+    index = np.argwhere(is_near & holds_mineral[:, np.newaxis, np.newaxis])
+    y, x = ((index[:, i] - middle[i]) * spacing[i] for i in (1, 2))
+    side = ((np.arctan2(y, x) + np.pi) / (2 * np.pi) * SIDES).astype(int) % SIDES
+    seen = np.bincount(side, minlength=SIDES)
+    fat = np.bincount(side, weights=hu[tuple(index.T)] < FAT_HU, minlength=SIDES)
+    return float((fat[seen > 0] > MOSTLY * seen[seen > 0]).mean()) if len(index) else 0.0
+
 
 PLAQUE_MM: Final = 40.0
 OUTSIDE_FASCIA: Final = frozenset({DepthClass.CUTANEOUS, DepthClass.SUBCUTANEOUS})
@@ -132,30 +214,20 @@ class Features:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What is known of a lesion before its shape is described."""
+    """What is known of a lesion before its shape is described; fields as in `Features`; noise in HU."""
 
     longest_mm: float
-    """Longest diameter as measured."""
     layer: DepthClass
-    """Depth class."""
     bone_gap_mm: float
-    """Distance to bone, mm; infinity when none is near."""
     to_fascia_mm: float | None
-    """Median distance to the fascia, mm."""
     is_vessel_chain: bool
-    """Whether its foci string along a vessel."""
     noise_hu: float
-    """Noise, HU."""
 
 
 def describe(
     hu: NDArray[np.int16], inside: NDArray[np.bool_], geometry: VolumeGeometry, known: Surroundings
 ) -> Features:
-    """Features of a lesion.
-
-    `hu`: shape ``(slices, rows, columns)`` of a box around the lesion, HU; `inside`: same shape; voxels inside the
-    lesion's surface, at least one; `geometry`: of the volume the box was cut from; `known`: what was measured before.
-    """
+    """Features of a lesion in a box of the volume, HU; `inside` is true within its surface."""
     spacing, voxel_mm3 = geometry.spacing_mm, geometry.voxel_volume_mm3
     levels, rows, columns = (
         np.flatnonzero(inside.any(axis=other)) for other in ((1, 2), (0, 2), (0, 1))
@@ -174,6 +246,7 @@ def describe(
     level_share, ring_share = level_and_ring_share(solid, spacing)
     around = read_vicinity(hu, inside, spacing)
     section = read_sections(dense, solid, spacing, known.noise_hu, around.near_hu)
+    middle, top = np.percentile(dense[solid], (50, 98)) - around.near_hu
     may_be_plaque = known.longest_mm <= PLAQUE_MM and known.layer not in OUTSIDE_FASCIA
     return Features(
         longest_mm=known.longest_mm,
@@ -193,7 +266,7 @@ def describe(
         variation=float(np.sqrt(max(0.0, values.var() - known.noise_hu**2)) / max(values.mean(), 1.0)),
         projected_fill=projected_fill(voxels_mm, spacing),
         level_share=level_share,
-        contrast_ratio=_contrast_ratio(dense[solid], around.near_hu),
+        contrast_ratio=float(top / max(middle, 1.0)),
         peak_count=count_peaks(dense, solid, known.noise_hu, around.near_hu),
         ring_share=ring_share,
         is_vessel_chain=known.is_vessel_chain,
@@ -204,8 +277,3 @@ def describe(
         **dataclasses.asdict(section),
         **dataclasses.asdict(around),
     )
-
-
-def _contrast_ratio(hu: NDArray[np.int16], near_hu: float) -> float:
-    middle, top = np.percentile(hu, (50, 98)) - near_hu
-    return float(top / max(middle, 1.0))

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from calcreport.calcification.parts import Spacing
+
 SHELL_DEPTH: Final = 0.35
 """Outer part of a cross-section, as a share of its greatest depth, that counts as shell."""
 
@@ -62,7 +64,6 @@ PEAK_NOISES: Final = 4.0
 MAX_PEAK_VOXELS: Final = 500_000
 """Larger boxes are thinned out in the plane before peaks are looked for."""
 
-Spacing = tuple[float, float, float]
 _SQUARE: Final = np.ones((3, 3), dtype=bool)
 
 
@@ -87,16 +88,12 @@ class Sections:
 def read_sections(
     hu: NDArray[np.int16], inside: NDArray[np.bool_], spacing: Spacing, noise_hu: float, near_hu: float
 ) -> Sections:
-    """Shell and core of the cross-sections, weighted by area.
-
-    `hu`: shape ``(slices, rows, columns)``, HU; `inside`: same shape; true in the mineral; `spacing`: voxel spacing
-    along slice, row, column, mm; `noise_hu` and `near_hu`: noise, and median of the tissue around, HU.
-    """
+    """Shell and core of the cross-sections, weighted by area; HU; `near_hu` is the median of the tissue around."""
     chosen = np.flatnonzero(inside.any(axis=(1, 2)))
     chosen = chosen[np.unique(np.linspace(0, chosen.size - 1, min(SECTIONS, chosen.size)).round().astype(int))]
     hulls = {int(i): hull for i in chosen if (hull := section_hull(inside[i])) is not None}
     broadest = max((int(hull.sum()) for hull in hulls.values()), default=0)
-    shell_in = shell_all = core_in = core_all = tubes = 0
+    tubes, mineral = 0, np.zeros((2, 2))
     covered: list[tuple[float, int]] = []
     cores: list[tuple[int, NDArray[np.int16]]] = []
     core_mineral, shell_mineral, bands = [], [], []
@@ -109,10 +106,7 @@ def read_sections(
         if 2 * deepest < MIN_SECTION_MM or int(hull.sum()) < BROAD_SHARE * broadest:
             continue
         shell, core = hull & (depth <= max(SHELL_DEPTH * deepest, 1.5)), hull & (depth >= CORE_DEPTH * deepest)
-        shell_in += int((plane & shell).sum())
-        shell_all += int(shell.sum())
-        core_in += int((plane & core).sum())
-        core_all += int(core.sum())
+        mineral += [[(plane & part).sum(), part.sum()] for part in (shell, core)]
         covered.append((_coverage(plane, shell, hull), int(hull.sum())))
         cores.append((int(hull.sum()), hu[i][core]))
         core_mineral.append(hu[i][core & plane])
@@ -121,7 +115,7 @@ def read_sections(
         # The outermost pixels are half background: they would make every deposit look centre-dense.
         shell_mineral.append(hu[i][shell & plane & (depth > 1.6 * max(spacing[1:]))])
     tube_share, section_fill = (tubes / len(hulls), filled) if hulls else (None, None)
-    if not core_all:
+    if not covered:
         return Sections(tube_share=tube_share, section_fill=section_fill)
     sums, counts = np.sum(bands, axis=0)
     levels = sums / np.maximum(counts, 1) - near_hu
@@ -129,8 +123,8 @@ def read_sections(
     low, middle, high, top = np.percentile(np.concatenate([c for area, c in cores if area >= least]), (16, 50, 84, 90))
     inner, outer = np.concatenate(core_mineral), np.concatenate(shell_mineral)
     return Sections(
-        shell_share=shell_in / max(shell_all, 1),
-        core_share=core_in / core_all,
+        shell_share=float(mineral[0, 0] / max(mineral[0, 1], 1)),
+        core_share=float(mineral[1, 0] / mineral[1, 1]),
         coverage=float(np.average([c for c, _ in covered], weights=[w for _, w in covered])),
         worst_coverage=min(c for c, _ in covered),
         core_hu=float(middle),
@@ -145,10 +139,7 @@ def read_sections(
 
 
 def count_peaks(hu: NDArray[np.int16], inside: NDArray[np.bool_], noise_hu: float, near_hu: float) -> int:
-    """Number of places that stand out of the mineral around them: foci that touch are still told apart.
-
-    Arrays have the shape ``(slices, rows, columns)``; HU.
-    """
+    """Number of places that stand out of the mineral around them: foci that touch are still told apart."""
     from skimage.morphology import h_maxima  # noqa: PLC0415 - not needed without a lesion
 
     stride = max(1, int(np.ceil((inside.size / MAX_PEAK_VOXELS) ** (1 / 3))))
@@ -190,10 +181,7 @@ def _is_tube(plane: NDArray[np.bool_], hull: NDArray[np.bool_], deepest_mm: floa
 
 
 def wall_mm(inside: NDArray[np.bool_], spacing: Spacing) -> float:
-    """Typical thickness of the mineral within slices, mm.
-
-    `inside` has the shape ``(slices, rows, columns)``; `spacing` is along slice, row, column, mm.
-    """
+    """Typical thickness of the mineral within slices, mm."""
     depths = []
     for plane in inside[:: max(1, inside.shape[0] // WALL_SECTIONS)]:
         if plane.any():
@@ -207,10 +195,7 @@ def level_and_ring_share(inside: NDArray[np.bool_], spacing: Spacing) -> tuple[f
     """Shares of the cross-sections of deposits that show a fluid level, and that close around a gap.
 
     Calcium settles: the upper edge of a fluid-calcium level is horizontal, the lower one follows the wall. Levels are
-    looked for in the broader deposits, rings in the smaller ones.
-
-    `inside`: shape ``(slices, rows, columns)``; rows run from front to back; `spacing`: voxel spacing along slice, row,
-    column, mm.
+    looked for in the broader deposits, rings in the smaller ones; rows run from front to back.
     """
     flat = broad = rings = small = 0
     stride = max(1, inside.shape[0] // LEVEL_SECTIONS)

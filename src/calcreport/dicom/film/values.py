@@ -5,7 +5,7 @@ looked up afterwards. Order of PS3.3 C.11: stored value, Modality LUT or rescale
 window. Polarity is settled by Photometric Interpretation (C.7.6.3.1.2): what a viewer shows white is dense. Pixel
 Intensity Relationship Sign (C.8.11.3.1.2) says the same in terms of the beam. Where the two contradict each other, the
 processed image was still made to be looked at, and Photometric Interpretation stands with a note, unless the picture
-shows otherwise (`calcreport.film.polarity`); for an unprocessed image it is often a mere default, nothing tells
+shows otherwise (`calcreport.film.exposure`); for an unprocessed image it is often a mere default, nothing tells
 which is right, and the film is refused.
 
 Linear data (Pixel Intensity Relationship LIN) are not turned into logarithms: the offset of the detector is unknown,

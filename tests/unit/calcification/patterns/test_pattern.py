@@ -8,9 +8,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from calcreport.calcification.patterns.criteria import pattern_table, pattern_values
 from calcreport.calcification.patterns.features import Features
-from calcreport.calcification.patterns.pattern import read_pattern
+from calcreport.calcification.patterns.pattern import pattern_table, pattern_values, read_pattern
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.pattern_table import score_patterns
 from calcreport.model.report import Confidence, DepthClass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calcreport.calcification.patterns.criteria import FEATURES, pattern_table
+from calcreport.calcification.patterns.pattern import FEATURES, pattern_table
 from calcreport.errors import RuleFileError
 from calcreport.files.settings import settings_from_text
 from calcreport.model.pattern_table import NEEDS, Row, grade_row, read_table, score_patterns
