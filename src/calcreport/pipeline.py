@@ -202,7 +202,7 @@ def _index_page(outcomes: Sequence[StudyOutcome], identities: Sequence[Study], r
         outcome.index_row or _refused_row(outcome, study) for outcome, study in zip(outcomes, identities, strict=True)
     ]
     software = f"{request.software.name} {request.software.version} · {request.created}"
-    return render_index(rows, request.templates, software=software).content
+    return render_index(rows, request.templates, software=software)
 
 
 def _refused_row(outcome: StudyOutcome, study: Study) -> IndexEntry:

@@ -58,4 +58,4 @@ def test_the_text_section_is_as_reviewed(
         imaging=None,
         statements=templates.statements,
     )
-    check_golden(f"reader_{name}.txt", as_text.render(report, templates, {}).content)
+    check_golden(f"reader_{name}.txt", as_text.render(report, templates, {}))

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calcreport.compose import Narrative, narrate
-from calcreport.compose.context import DraftContext
 from calcreport.compose.report import compose_report
+from calcreport.compose.technique import DraftContext
 from calcreport.formats import Templates, load_templates
 from calcreport.formats.page import as_html
 from calcreport.model.clinical import Clinical
@@ -131,7 +131,7 @@ def sentences(report: Report, told: Narrative) -> Iterator[str]:
 def test_each_length_of_a_report_has_one_form(typed: list[dict[str, Any]]) -> None:
     report = report_on(*typed)
     allowed = forms(report)
-    page = as_html.render(report, templates(), {}).content.decode("utf-8")
+    page = as_html.render(report, templates(), {}).decode("utf-8")
     page = re.sub("<style.*?</style>|<[^>]*>", " ", page, flags=re.DOTALL)
     page = " ".join(page.partition("LIMITATIONS")[0].split())
     for sentence in (*sentences(report, narrate(report, templates().statements)), page):

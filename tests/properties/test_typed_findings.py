@@ -92,7 +92,7 @@ def test_what_is_typed_becomes_a_report_or_a_named_mistake(given: dict[str, Any]
     clinical = {"site": {"region": region}} if len(region) <= 200 else {}
     report = _report(findings, clinical)
     for name in sorted(set(RENDERERS) - {"pdf"}):  # a PDF is no text, and made of the page
-        content = RENDERERS[name](report, _templates(), {}).content.decode()
+        content = RENDERERS[name](report, _templates(), {}).decode()
         if name == "text":
             assert all(sign.isprintable() or sign == "\n" for sign in content)
         if name == "json":

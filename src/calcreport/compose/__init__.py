@@ -1,19 +1,18 @@
 """Composition of findings and decision into one report, and its prose."""
 
 from calcreport.compose.conclusion import conclude
-from calcreport.compose.context import DraftContext
-from calcreport.compose.incidental import list_incidental
 from calcreport.compose.lesions import (
     OVERVIEW_IMAGE,
     film_image_name,
     key_image_name,
+    list_incidental,
     name_key_images,
     name_overviews,
     number_lesions,
     overview_name,
 )
 from calcreport.compose.report import compose_report
-from calcreport.compose.technique import Imaging
+from calcreport.compose.technique import DraftContext, Imaging
 from calcreport.text.narrative import Narrative, narrate
 from calcreport.text.statements import Statements, parse_statements
 

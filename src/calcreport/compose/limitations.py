@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from calcreport.compose.context import DraftContext
+from calcreport.compose.technique import DraftContext
 from calcreport.model.decision import Decision
 from calcreport.model.film import FilmFindings
 from calcreport.model.findings import Findings

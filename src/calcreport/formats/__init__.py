@@ -14,21 +14,20 @@ from typing import Final
 
 from calcreport.formats import as_json
 from calcreport.formats.page import as_html
-from calcreport.formats.rendered import Rendered
 from calcreport.formats.templates import Templates, load_templates
 from calcreport.formats.text import as_text
 from calcreport.model.report import Report
 
-Renderer = Callable[[Report, Templates, Mapping[str, bytes]], Rendered]
-"""``(report, templates, pictures by file name) -> Rendered``."""
+Renderer = Callable[[Report, Templates, Mapping[str, bytes]], bytes]
+"""``(report, templates, pictures by file name) -> content of the file``."""
 
 
 def _late(module: str) -> Renderer:
     """Renderer of a module that is imported when it is first used: a format that few ask for."""
 
-    def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) -> Rendered:
-        rendered: Rendered = import_module(f"{__name__}.{module}").render(report, templates, pictures)
-        return rendered
+    def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) -> bytes:
+        content: bytes = import_module(f"{__name__}.{module}").render(report, templates, pictures)
+        return content
 
     return render
 
@@ -75,7 +74,6 @@ __all__ = [
     "FORMATS",
     "OBJECTS",
     "RENDERERS",
-    "Rendered",
     "Renderer",
     "Templates",
     "load_templates",

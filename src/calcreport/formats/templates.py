@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from jinja2.sandbox import SandboxedEnvironment
     from markupsafe import Markup
 
+
 STATEMENTS_FILE: Final = "statements.toml"
 CORE_FILE: Final = "core.toml"
 """What rule tables and image analysis write; made by docs/generate.py."""

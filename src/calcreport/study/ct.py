@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from calcreport.compose import Imaging, Statements, key_image_name, list_incidental, overview_name
 from calcreport.dicom import SeriesFiles, StudyFiles
 from calcreport.dicom.coverage import Box, are_comparable
-from calcreport.formats import Rendered
 from calcreport.model.clinical import Clinical
 from calcreport.model.image import Contrast, CtVolume
 from calcreport.model.incidental import IncidentalFinding
@@ -297,7 +296,7 @@ def _draw(
 
     numbered = tuple((lesion.id, index) for lesion, index in zip(report.lesions, order, strict=True))
     lesions = {lesion.id: lesion for lesion in report.lesions}
-    pictures: dict[str, Callable[[], Rendered]] = {}
+    pictures: dict[str, Callable[[], bytes]] = {}
     for number, (volume, projection) in enumerate(zip(volumes, projections, strict=True)):
         shown = replace(findings, maximum_intensity_hu=projection)
         on_it = tuple(pair for pair in numbered if findings.lesions[pair[1]].series_index == number)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 from calcreport.compose import Imaging, Statements
 from calcreport.dicom import SeriesFiles
 from calcreport.errors import CalcReportError
-from calcreport.formats import Rendered
 from calcreport.model.film import FilmFindings
 from calcreport.model.findings import Findings
 from calcreport.model.image import CtVolume
@@ -19,7 +18,7 @@ from calcreport.model.report import Incidental, Report, Searched, SeriesEntry, S
 if TYPE_CHECKING:
     from calcreport.dicom.header.image_header import ImageHeader
 
-Pictures = Mapping[str, Callable[[], Rendered]]
+Pictures = Mapping[str, Callable[[], bytes]]
 """Renderer of each picture by file name; `as_html.PREVIEW` names those used by the page alone."""
 
 Draw = Callable[[Report, tuple[int, ...], Statements], Pictures]

@@ -30,7 +30,7 @@ def update_overview(results: ResultsFolder, root: Path, folder: str, report: Rep
     if (root / INDEX_FILE).is_file():
         software = f"{report.software.name} {report.software.version} · {report.created}"
         rows = [_row(study, root) for study in studies]
-        results.write_file(INDEX_FILE, render_index(rows, templates, software=software).content)
+        results.write_file(INDEX_FILE, render_index(rows, templates, software=software))
 
 
 def _updated(study: StudyOutcome, report: Report) -> StudyOutcome:

@@ -85,12 +85,12 @@ def write_outputs(
     pictures = draft.evidence.draw(report, draft.order, templates.statements) if report.images else {}
     with ThreadPoolExecutor(1) as beside:  # what needs no picture is written while pictures are drawn
         plain = beside.submit(_write_objects, subject, _WITHOUT_PICTURES.intersection(formats), {})
-        drawn = dict(zip(pictures, map_in_threads(lambda draw: draw().content, pictures.values()), strict=True))
+        drawn = dict(zip(pictures, map_in_threads(lambda draw: draw(), pictures.values()), strict=True))
     files = {name: content for name, content in drawn.items() if not name.startswith(PREVIEW)} | plain.result()
     for name in formats:
         if name in RENDERERS:
             content = report if name != "pdf" or subject is None else _as_first_drafted(report, subject)
-            files[FILE_NAMES[name]] = RENDERERS[name](content, templates, drawn).content
+            files[FILE_NAMES[name]] = RENDERERS[name](content, templates, drawn)
     files |= _write_objects(subject, {"sc"}.intersection(formats), drawn, pdf=files.get(FILE_NAMES["pdf"]))
     places = list(dict.fromkeys(image.source.place for image in draft.evidence.images))
     files[SOURCES_FILE] = f"{json.dumps({'places': places[:_MOST_PLACES]}, indent=2)}\n".encode()

@@ -8,11 +8,14 @@ from typing import Final
 
 from calcreport.model.lengths import Lengths
 from calcreport.model.report import FilmPlace, FilmTechnique, Lesion, Report, SeriesEntry, Size, Technique
+from calcreport.model.terms import INDETERMINATE_PATTERN
 from calcreport.text.review import is_by_reader, longest_film
 from calcreport.text.statements import Statements
 from calcreport.text.wording import (
     as_sentence,
+    capitalise,
     name_body_part,
+    name_finding,
     refer_to_images,
     spell_distance,
     spell_number,
@@ -262,3 +265,141 @@ def say_skin_line(places: tuple[FilmPlace, ...], statements: Statements) -> str:
     if not is_known_view(view, statements):
         return statements.say("film.skin_line_unnamed", distance=distance)
     return statements.say("film.skin_line", distance=distance, view=name_view(view, statements))
+
+
+def say_other_views(report: Report, lesion: Lesion, statements: Statements) -> str:
+    """Say what the other views of the same part show of a lesion seen on one view only.
+
+    Sentences without the last full stop: that it was not identified on another view, that it may be what another view
+    shows apart, or, for the first lesion of a film, that there is no second view. Empty for a lesion seen on two views,
+    and where headers leave it open whether another film shows the same part.
+    """
+    films = report.technique.films if report.technique else ()
+    own = next((film for film in films if film.sop_instance_uid in _seen_on(lesion)), None)
+    if own is None or len(lesion.location.films) != 1:
+        return ""
+    rest = [film for film in films if film is not own and not _is_apart(film, own, statements)]
+    others = [film for film in rest if _shows_another_view(film, own, films, statements)]
+    if not others:
+        is_already_stated = any(_seen_on(earlier) == _seen_on(lesion) for earlier in _before(report, lesion))
+        return (
+            ""
+            if is_already_stated or any(_may_be_another_view(film, own, statements) for film in rest)
+            else statements.say("film.no_second_view")
+        )
+    apart = {uid for other in report.lesions if len(other.location.films) == 1 for uid in _seen_on(other)}
+    names = dict(zip((film.sop_instance_uid for film in others), name_films(tuple(others), statements), strict=True))
+    sentences = []
+    for identifier, is_among in (("film.not_identified", False), ("film.may_be_the_same", True)):
+        listed = [names[film.sop_instance_uid] for film in others if (film.sop_instance_uid in apart) is is_among]
+        if listed:
+            sentences.append(
+                statements.say(identifier if len(listed) == 1 else f"{identifier}_many", views=statements.join(listed))
+            )
+    return ". ".join(sentences)
+
+
+def _seen_on(lesion: Lesion) -> set[str]:
+    return {place.sop_instance_uid for place in lesion.location.films}
+
+
+def _before(report: Report, lesion: Lesion) -> tuple[Lesion, ...]:
+    return report.lesions[: report.lesions.index(lesion)]
+
+
+def _is_apart(film: FilmTechnique, own: FilmTechnique, statements: Statements) -> bool:
+    """Whether two films show different sides or parts, as far as both headers state."""
+    sides = {film.laterality, own.laterality}
+    parts = {_part(film, statements), _part(own, statements)}
+    return sides == {"left", "right"} or (len(parts) > 1 and None not in parts)
+
+
+def _shows_another_view(
+    film: FilmTechnique, own: FilmTechnique, films: tuple[FilmTechnique, ...], statements: Statements
+) -> bool:
+    """Whether a film was searched and surely shows the same part from another direction."""
+    first, second = _part(film, statements), _part(own, statements)
+    views = {name_view(each.view, statements) for each in (film, own) if is_known_view(each.view, statements)}
+    if len(views) < 2 or not film.noise or film.laterality != own.laterality or film.laterality == "both":
+        return False
+    if film.laterality is not None:
+        return first == second or None in {first, second}
+    # without a side two films show one limb only where no third film may show the other
+    return (
+        first == second and first is not None and sum(_part(each, statements) in {first, None} for each in films) == 2
+    )
+
+
+def _may_be_another_view(film: FilmTechnique, own: FilmTechnique, statements: Statements) -> bool:
+    """Whether a film of perhaps the same part is not known to repeat the view."""
+    is_known = is_known_view(film.view, statements) and is_known_view(own.view, statements)
+    return not is_known or name_view(film.view, statements) != name_view(own.view, statements)
+
+
+def _part(film: FilmTechnique, statements: Statements) -> str | None:
+    """Part of the body a film names, in words where its term is a known one; ``None`` when it names none."""
+    return name_body_part(film.body_part, statements) or film.body_part or None
+
+
+def say_projection(places: tuple[FilmPlace, ...], statements: Statements) -> str:
+    """Say whether a lesion projects over soft tissue or over bone; the views are named where they differ."""
+    over_bone = [name_view(place.view, statements) for place in places if place.is_over_bone]
+    clear = [name_view(place.view, statements) for place in places if not place.is_over_bone]
+    if not over_bone:
+        return statements.say("film.over_soft_tissue")
+    if not clear:
+        return statements.say("film.over_bone")
+    return statements.say("film.over_both", clear=statements.join(clear), bone=statements.join(over_bone))
+
+
+def describe_on_films(report: Report, lesion: Lesion, statements: Statements, lengths: Lengths) -> list[str]:
+    """Describe a lesion on radiographs in sentences without full stop, empty where nothing is to say.
+
+    Projected size (mm where there is a scale, else pixels), foci, pattern, distance to the skin line in the image
+    plane, relation to bone, other views.
+    """
+    return [
+        say_projected(lesion, statements, lengths),
+        _say_foci(lesion, statements, lengths),
+        _say_pattern(lesion, statements),
+        capitalise(say_skin_line(lesion.location.films, statements)),
+        statements.say(f"film.bone_{lesion.bone_relation}"),  # "clear of bone" stands with the place
+        say_other_views(report, lesion, statements),
+    ]
+
+
+def _say_foci(lesion: Lesion, statements: Statements, lengths: Lengths) -> str:
+    count, largest_mm = lesion.foci.count, lesion.foci.largest_max_diameter_mm
+    if count is None or count < 2:
+        return ""
+    if largest_mm is None:
+        return statements.say("size.foci_cluster_unsized", count=count)
+    return statements.say("film.foci", count=count, largest=lengths.spell(largest_mm))
+
+
+def _say_pattern(lesion: Lesion, statements: Statements) -> str:
+    """Describe the mineral in terms that hold for a projection."""
+    pattern = lesion.pattern
+    finding = statements.choose("pattern.film", pattern.id, name_finding(pattern, statements))
+    if pattern.id == INDETERMINATE_PATTERN:
+        return capitalise(finding)
+    return capitalise(statements.say(f"film.pattern_{pattern.confidence}", finding=finding))
+
+
+def list_on_films(lesion: Lesion, statements: Statements, lengths: Lengths) -> list[tuple[str, str]]:
+    """List what was measured on each film: name and value with its unit."""
+    rows = []
+    by_film = spell_on_films(lesion, statements, lengths)
+    extents = {place.sop_instance_uid: extent for place, extent in by_film}
+    for place in lesion.location.films:
+        view = name_view(place.view, statements)
+        extent = extents.get(place.sop_instance_uid, "")  # without one where a reader's length took its place
+        if lesion.size.is_minimum and extent:
+            extent = statements.say("measure.at_least", length=extent)
+        plane = statements.choose("film.plane", lesion.size.plane or "") if place.max_diameter_mm is not None else ""
+        if extent:
+            rows.append((statements.say("measure.projected", view=view), " ".join(filter(None, (extent, plane)))))
+        if place.projected_skin_line_mm is not None:
+            distance = spell_distance(place.projected_skin_line_mm)
+            rows.append((statements.say("measure.skin_line", view=view), distance))
+    return rows

@@ -16,16 +16,12 @@ from calcreport.model.report import (
     YesNo,
 )
 from calcreport.model.terms import INDETERMINATE_PATTERN
-from calcreport.text.advice import name_concerned
-from calcreport.text.clinical import ClinicalText, describe_clinical
+from calcreport.text.clinical import ClinicalText, describe_clinical, describe_laboratory, describe_sources
 from calcreport.text.comparison import describe_comparison, describe_growth
 from calcreport.text.excluded import describe_excluded, describe_incidental
 from calcreport.text.extent import describe_extent, describe_mass
-from calcreport.text.film import find_series, refer, spell_projected
-from calcreport.text.film_lesion import describe_on_films, say_projection
-from calcreport.text.flags import FlagText, describe_flags
-from calcreport.text.impression import join_ids
-from calcreport.text.inputs import describe_laboratory, describe_sources
+from calcreport.text.film import describe_on_films, find_series, refer, say_projection, spell_projected
+from calcreport.text.impression import FlagText, describe_flags, join_ids, name_concerned
 from calcreport.text.review import RejectedText, say_rejected, say_review
 from calcreport.text.section import Section, write_lines
 from calcreport.text.statements import Statements

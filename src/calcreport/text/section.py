@@ -14,9 +14,7 @@ from calcreport.model.report import DepthClass, Flag, FlagState, Lesion, Recomme
 from calcreport.model.terms import INDETERMINATE_PATTERN
 from calcreport.text.comparison import describe_growth, name_earlier
 from calcreport.text.excluded import describe_incidental
-from calcreport.text.film import is_on_film, refer, say_views, spell_projected
-from calcreport.text.film_lesion import say_projection
-from calcreport.text.flags import name_flags, name_summary_flags
+from calcreport.text.film import is_on_film, refer, say_projection, say_views, spell_projected
 from calcreport.text.groups import (
     Line,
     Part,
@@ -28,7 +26,7 @@ from calcreport.text.groups import (
     longest_mm,
     shorten,
 )
-from calcreport.text.impression import FLAG_NAMES, Item, felt_mass_mm, write_impression
+from calcreport.text.impression import FLAG_NAMES, Item, felt_mass_mm, name_flags, name_summary_flags, write_impression
 from calcreport.text.review import is_by_reader
 from calcreport.text.statements import Statements
 from calcreport.text.technique import describe_slices, say_contrast, say_no_lesion

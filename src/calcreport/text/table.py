@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from calcreport.model.lengths import Lengths
 from calcreport.model.report import BoneRelation, Density, Lesion, Mass, Size
-from calcreport.text.film_lesion import list_on_films
+from calcreport.text.film import list_on_films
 from calcreport.text.statements import Statements
 from calcreport.text.wording import (
     name_depth_class,

@@ -36,7 +36,7 @@ def report(request: pytest.FixtureRequest, templates: Templates) -> Report:
 
 
 def text_of(report: Report, templates: Templates) -> str:
-    return as_text.render_full(report, templates, {}).content.decode("ascii")
+    return as_text.render_full(report, templates, {}).decode("ascii")
 
 
 def words_of(report: Report, templates: Templates) -> str:

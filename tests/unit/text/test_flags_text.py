@@ -9,7 +9,7 @@ import pytest
 from calcreport.formats import load_templates
 from calcreport.model.report import FlagState, RejectedLesion, Report
 from calcreport.resources import template_texts
-from calcreport.text.flags import describe_flags
+from calcreport.text.impression import describe_flags
 
 STATEMENTS = load_templates(template_texts()).statements
 EXPECTED = Path(__file__).parents[2] / "golden" / "expected"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,31 +15,218 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
 from calcreport.formats.dicom import codes
-from calcreport.formats.dicom.damage import damaged_shape
-from calcreport.formats.dicom.measured_items import (
-    algorithm,
-    evaluate,
-    measure,
-    measure_mass,
-    measure_on_film,
-    sites,
-)
 from calcreport.formats.dicom.outline import outline
-from calcreport.formats.dicom.segments import Segment, list_segments, tracking_uid
+from calcreport.formats.dicom.segmentation import Segment, damaged_shape, list_segments, tracking_uid
 from calcreport.formats.dicom.subject import Subject
 from calcreport.formats.ris.items import has_mineral
-from calcreport.model.film import FilmFindings, ProjectedLesion
+from calcreport.model.film import FilmFindings, FilmScale, ProjectedLesion, ScaleKind, Shadow
 from calcreport.model.image import SliceReference
+from calcreport.model.lengths import Lengths
 from calcreport.model.lesion import MeasuredLesion, VoxelMask
-from calcreport.model.report import Lesion
+from calcreport.model.report import FilmPlace, Laterality, Lesion, Report
+from calcreport.text.narrative import find_limits
+from calcreport.text.review import is_by_reader, longest_film
 from calcreport.text.wording import lengths_of
 
 if TYPE_CHECKING:
     from highdicom.sr import (
+        AlgorithmIdentification,
+        FindingSite,
         ImageRegion,
+        Measurement,
         PlanarROIMeasurementsAndQualitativeEvaluations,
+        QualitativeEvaluation,
         VolumetricROIMeasurementsAndQualitativeEvaluations,
     )
+
+
+_UNITS: Final = {
+    "mm": codes.MILLIMETRE,
+    "mm3": codes.CUBIC_MILLIMETRE,
+    "hu": codes.HOUNSFIELD,
+    "count": codes.COUNT,
+}
+"""By the end of a field's name."""
+
+_COUNT: Final = "foci.count"
+_METHODS: Final = {"size.volume_mm3": codes.SUM_OF_VOXELS}
+"""How a number came about, where that is worth a word."""
+
+_MASS_METHODS: Final = {"contour": codes.ON_CONTOUR, "clinician": codes.BY_READER}
+_PLANES: Final = {
+    ScaleKind.CALIBRATED: codes.IN_CALIBRATED_PLANE,
+    ScaleKind.DETECTOR: codes.IN_DETECTOR_PLANE,
+    ScaleKind.NONE: codes.IN_PIXELS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rounding:
+    """How numbers are written for readers."""
+
+    lengths: Lengths
+    """Presenter of the report's lengths: no rounded one lies on another side of a limit."""
+    uncertainty_mm: float | None = None
+    """Of the lengths, plus or minus."""
+
+    def spell(self, value: float, unit: Code) -> str:
+        """Digits of a number: lengths in whole mm where they are uncertain by 1 mm or more, else to 0.1 mm."""
+        if unit != codes.MILLIMETRE:
+            return f"{value:.0f}"
+        return self.lengths.digits(value, 1, 0 if (self.uncertainty_mm or 0) >= 1 else 1)
+
+
+def measure(lesion: Lesion, lengths: Lengths) -> list[Measurement]:
+    """Numbers of a lesion on CT."""
+    rounding = Rounding(lengths, lesion.size.uncertainty_mm)
+    return [
+        *_measured(lesion, codes.OF_MINERAL, rounding),
+        *measure_mass(lesion, lengths),
+        *_held_against_limit(lesion, rounding),
+    ]
+
+
+def measure_mass(lesion: Lesion, lengths: Lengths) -> list[Measurement]:
+    """Numbers of the mass around or instead of the mineral."""
+    rounding = Rounding(lengths, lesion.mass.uncertainty_mm)
+    return list(_measured(lesion, codes.OF_MASS, rounding, method=_MASS_METHODS.get(lesion.mass.source)))
+
+
+def measure_on_film(
+    lesion: Lesion, place: FilmPlace, shadow: Shadow, scale: FilmScale, lengths: Lengths
+) -> list[Measurement]:
+    """Numbers of a lesion on one radiograph; those of the lesion as a whole stand with its first film.
+
+    A length by a reader stands with the film on which the lesion is longest, for it is the longest one that he or she
+    replaced; lengths that were measured are then left out, as they are on CT. Without a scale lengths are pixels.
+    """
+    plane = _PLANES[scale.kind]
+    is_first = place is lesion.location.films[0]
+    rounding = Rounding(lengths, lesion.size.uncertainty_mm)
+    unit = codes.PIXELS if scale.kind is ScaleKind.NONE else codes.MILLIMETRE
+    length, width, to_skin = (
+        (place.max_diameter_px, place.perpendicular_px, shadow.to_skin_line.length_px if shadow.to_skin_line else None)
+        if scale.kind is ScaleKind.NONE
+        else (place.max_diameter_mm, place.perpendicular_mm, place.projected_skin_line_mm)
+    )
+    if is_by_reader(lesion, "size.max_diameter_mm"):
+        by_reader = lesion.size.max_diameter_mm if place is longest_film(lesion) else None
+        told = [_number(codes.PROJECTED_LENGTH, by_reader, codes.MILLIMETRE, codes.BY_READER, rounding)]
+    else:
+        told = [
+            _number(codes.PROJECTED_LENGTH, length, unit, plane, rounding),
+            _number(codes.PROJECTED_WIDTH, width, unit, plane, rounding),
+        ]
+    told.append(_number(codes.PROJECTED_SKIN_LINE, to_skin, unit, plane, rounding))
+    whole: list[Measurement] = []
+    if is_first:
+        count = _measured(lesion, {_COUNT: codes.OF_MINERAL[_COUNT]}, rounding)
+        whole = [*count, *measure_mass(lesion, lengths), *_held_against_limit(lesion, rounding)]
+    return [item for item in told if item is not None] + whole
+
+
+def _held_against_limit(lesion: Lesion, rounding: Rounding) -> list[Measurement]:
+    """Length by which the size criterion was judged, of whatever it is, and the limit."""
+    flag = lesion.flags.size
+    if flag.unit != "mm":
+        return []
+    told = ((codes.JUDGED_LENGTH, flag.value), (codes.SIZE_LIMIT, flag.limit))
+    items = [_number(name, value, codes.MILLIMETRE, None, rounding) for name, value in told]
+    return [item for item in items if item is not None]
+
+
+def evaluate(lesion: Lesion) -> list[QualitativeEvaluation]:
+    """Pattern, depth, flags, concern and what limits them."""
+    from highdicom.sr import QualitativeEvaluation  # noqa: PLC0415 - slow to import
+
+    return [QualitativeEvaluation(name=name, value=value) for name, value in judgements(lesion)]
+
+
+def judgements(lesion: Lesion) -> Iterator[tuple[Code, Code]]:
+    """Concept and answer of every qualitative evaluation of a lesion."""
+    if has_mineral(lesion):
+        yield from _judge_pattern(lesion)
+    yield codes.DEPTH_CLASS, codes.DEPTHS[lesion.depth.class_]
+    if lesion.mass.depth_class is not None:
+        yield codes.MASS_DEPTH_CLASS, codes.DEPTHS[lesion.mass.depth_class]
+    if has_mineral(lesion) and not lesion.size.projected:  # beside bone in a projection is not apart from bone
+        yield codes.BONE_RELATION, codes.BONE_RELATIONS[lesion.bone_relation]
+    for name, concept in codes.FLAGS.items():
+        yield concept, codes.FLAG_STATES[getattr(lesion.flags, name).state]
+    yield codes.CONCERN, codes.CONCERNS[lesion.concern]
+    limits = {
+        codes.IS_MINIMUM: lesion.size.is_minimum,
+        codes.MASS_IS_MINIMUM: lesion.mass.is_minimum,
+        codes.IS_CLIPPED: lesion.density.is_clipped,
+        codes.IS_FAINT: not lesion.density.is_certain,
+    }
+    yield from ((concept, codes.YES) for concept, holds in limits.items() if holds)
+    if lesion.review is not None and lesion.review.status in codes.REVIEWS:
+        yield codes.REVIEW, codes.REVIEWS[lesion.review.status]
+
+
+def _judge_pattern(lesion: Lesion) -> Iterator[tuple[Code, Code]]:
+    pattern = lesion.pattern.id
+    if pattern in codes.PATTERNS:
+        yield codes.PATTERN, codes.PATTERNS[pattern]
+        yield codes.PATTERN_CONFIDENCE, codes.CONFIDENCES[lesion.pattern.confidence]
+    if pattern in codes.TYPES:
+        yield codes.CALCIFICATION_TYPE, codes.TYPES[pattern]
+    if pattern in codes.DISTRIBUTIONS:
+        yield codes.CALCIFICATION_DISTRIBUTION, codes.DISTRIBUTIONS[pattern]
+
+
+def sites(lesion: Lesion) -> list[FindingSite]:
+    """Where a lesion is; the side is left out where it is not known."""
+    from highdicom.sr import FindingSite  # noqa: PLC0415
+
+    side = lesion.location.laterality
+    return [
+        FindingSite(
+            anatomic_location=codes.code_site(lesion.location.region),
+            laterality=codes.LATERALITIES.get(side),
+            topographical_modifier=codes.MIDLINE if side is Laterality.MIDLINE else None,
+        )
+    ]
+
+
+def algorithm(report: Report, lesion: Lesion) -> AlgorithmIdentification:
+    """Name the software with what its results depend on."""
+    from highdicom.sr import AlgorithmIdentification  # noqa: PLC0415
+
+    software, limits = report.software, find_limits(report, lesion)
+    parameters = [f"rules version: {software.rules_version}"]
+    if report.rules is not None:
+        parameters.append(f"rules: {report.rules.name} {report.rules.version}, SHA-256 {report.rules.sha256}")
+    if limits is not None:
+        parameters += [f"threshold grow: {limits.grow!r} HU", f"threshold seed: {limits.seed!r} HU"]
+    else:
+        parameters.append("no threshold in HU: mineral denser than the soft tissue around it")
+    return AlgorithmIdentification(name=software.name, version=software.version, parameters=parameters)
+
+
+def _measured(
+    lesion: Lesion, names: Mapping[str, Code], rounding: Rounding, *, method: Code | None = None
+) -> Iterator[Measurement]:
+    for field, name in names.items():
+        if field == _COUNT and lesion.foci.count == 0:
+            continue  # none above the threshold is not none
+        how = codes.BY_READER if is_by_reader(lesion, field) else method or _METHODS.get(field)
+        # a distance is held against no limit of a length
+        chosen = replace(rounding, lengths=Lengths(limits_mm=())) if field.startswith("depth.") else rounding
+        item = _number(name, attrgetter(field)(lesion), _UNITS[re.split("[._]", field)[-1]], how, chosen)
+        if item is not None:
+            yield item
+
+
+def _number(name: Code, value: float | None, unit: Code, method: Code | None, rounding: Rounding) -> Measurement | None:
+    from highdicom.sr import Measurement  # noqa: PLC0415
+
+    if value is None or not math.isfinite(value):
+        return None
+    made = Measurement(name=name, value=value, unit=unit, method=method)
+    made[0].MeasuredValueSequence[0].NumericValue = rounding.spell(value, unit)
+    return made
 
 
 def planar_groups(subject: Subject) -> list[PlanarROIMeasurementsAndQualitativeEvaluations]:

@@ -27,7 +27,7 @@ from calcreport.formats.dicom.subject import Subject
 from calcreport.model.film import FilmFindings
 from calcreport.model.report import Report
 from calcreport.model.uids import derive_uid
-from calcreport.text.flags import is_assessed
+from calcreport.text.impression import is_assessed
 
 if TYPE_CHECKING:
     from highdicom.sr import ContainerContentItem, ContentSequence

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from calcreport.compose import OVERVIEW_IMAGE, Narrative, Statements, film_image_name, key_image_name, narrate
 from calcreport.formats.characters import make_visible, to_ascii
-from calcreport.formats.rendered import Rendered
 from calcreport.formats.ris.sections import cut_sections
 from calcreport.formats.templates import Templates, preformat, render_template, trusted
 from calcreport.formats.text.as_text import write_section
@@ -18,9 +17,8 @@ from calcreport.model.lengths import Lengths
 from calcreport.model.report import Concern, Excluded, FlagState, Lesion, Report
 from calcreport.text.excluded import name_reason
 from calcreport.text.film import name_films, refer, spell_projected
-from calcreport.text.flags import name_flags
 from calcreport.text.groups import changes_management, longest_mm
-from calcreport.text.impression import FLAG_NAMES
+from calcreport.text.impression import FLAG_NAMES, name_flags
 from calcreport.text.table import list_measurements
 from calcreport.text.wording import (
     capitalise,
@@ -45,7 +43,7 @@ _LONGEST_ON_SHEET: Final = 64
 """Characters of a name or id in the head of a printed sheet, the longest that the standard allows."""
 
 
-def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) -> Rendered:
+def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) -> bytes:
     """Render the page: HTML in UTF-8 that loads nothing and runs no script but ``page.js``, named by its hash.
 
     `pictures` are PNG by file name relative to the study's folder, as `key_image_name`, `OVERVIEW_IMAGE` and
@@ -85,7 +83,7 @@ def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) 
             if part.name in {"findings", "impression"}
         ],
     )
-    return Rendered(content=page.encode(), media_type="text/html; charset=utf-8", suffix=".html")
+    return page.encode()
 
 
 def show_date(date: str | None) -> str:
@@ -208,7 +206,7 @@ def _longest(lesion: Lesion, statements: Statements, lengths: Lengths) -> str:
 
 
 def _thumbnail(picture: bytes, *, is_film: bool) -> str:
-    from calcreport.formats.pictures.legend import cut_thumbnail  # noqa: PLC0415 - text and JSON alone draw nothing
+    from calcreport.formats.pictures.picture import cut_thumbnail  # noqa: PLC0415 - text and JSON alone draw nothing
 
     return _embed(cut_thumbnail(picture, panel=1 if is_film else 0))
 

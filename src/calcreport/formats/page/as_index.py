@@ -8,7 +8,6 @@ from typing import Final, Literal
 from urllib.parse import quote
 
 from calcreport.formats.page.as_html import show_date, show_name
-from calcreport.formats.rendered import Rendered
 from calcreport.formats.templates import Templates, render_template
 from calcreport.model.report import Concern, Report
 
@@ -50,7 +49,7 @@ def index_entry(report: Report, folder: str) -> IndexEntry:
     )
 
 
-def render_index(entries: Sequence[IndexEntry], templates: Templates, *, software: str) -> Rendered:
+def render_index(entries: Sequence[IndexEntry], templates: Templates, *, software: str) -> bytes:
     """Render the index page, most severe study first, refused ones right behind those of high concern.
 
     `software` is name and version, for the foot of the page. Raises `TemplateError` when a template cannot be rendered.
@@ -69,7 +68,7 @@ def render_index(entries: Sequence[IndexEntry], templates: Templates, *, softwar
         for entry in sorted(entries, key=_urgency)
     ]
     page = render_template(templates, INDEX_TEMPLATE, is_html=True, rows=rows, software=software)
-    return Rendered(content=page.encode(), media_type="text/html; charset=utf-8", suffix=".html")
+    return page.encode()
 
 
 def _urgency(entry: IndexEntry) -> tuple[float, str, str]:

@@ -1,4 +1,4 @@
-"""``images/film_1.png``: a radiograph at full resolution with every lesion outlined and named; smaller for the page."""
+"""``images/L1.png`` of a radiograph: the part that shows a lesion, plain and with all that was measured on it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,92 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from calcreport.compose import Statements
-from calcreport.formats.pictures.film_marks import choose_bar, mark_film_directions, write_title
-from calcreport.formats.pictures.labels import Box, name_boxes
-from calcreport.formats.pictures.picture import BACKGROUND, MINERAL, TEXT, Colour, encode_png, write_text
-from calcreport.formats.rendered import Rendered
-from calcreport.model.film import FilmImage, Shadow
+from calcreport.formats.pictures.picture import (
+    BACKGROUND,
+    CALLIPER,
+    MINERAL,
+    PANEL_PX,
+    SKIN,
+    TEXT,
+    Box,
+    Colour,
+    LabelledLine,
+    LegendRow,
+    Point,
+    View,
+    draw_bar,
+    draw_labelled,
+    draw_outline,
+    encode_png,
+    name_boxes,
+    square_view,
+    whole_view,
+    write_sheet,
+    write_text,
+)
+from calcreport.model.film import FilmImage, FilmScale, FilmSegment, FilmView, ScaleKind, Shadow
+from calcreport.model.lengths import Lengths
+from calcreport.model.report import Lesion
+from calcreport.text.film import is_known_view, name_view
+from calcreport.text.review import is_by_reader
+from calcreport.text.wording import name_body_part, spell_distance
+
+_BARS_MM: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
+_BARS_PX: Final = (10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
+_WORDS: Final = {
+    ScaleKind.DETECTOR: "picture.film_at_detector",
+    ScaleKind.CALIBRATED: "picture.film_calibrated",
+    ScaleKind.NONE: "picture.film_pixels",
+}
+_OPPOSITE: Final = str.maketrans("LRAPHF", "RLPAFH")
+_DIRECTIONS: Final = frozenset("LRAPHF")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """A bar of `length_px` pixels of the film, and what it stands for."""
+
+    length_px: float
+    label: str
+
+
+def choose_bar(scale: FilmScale, *, at_most_px: float, statements: Statements) -> Bar:
+    """Choose a bar along the columns, at most `at_most_px` film pixels long; the shortest of all is taken if none fits.
+
+    Without a scale the bar is a number of pixels; the label names the plane in which a length holds.
+    """
+    px_per_unit = 1.0 if scale.spacing_mm is None else 1.0 / scale.spacing_mm[1]
+    lengths = _BARS_PX if scale.spacing_mm is None else _BARS_MM
+    fitting = [length for length in lengths if length * px_per_unit <= at_most_px]
+    length = fitting[-1] if fitting else lengths[0]
+    told = f"{length:.0f}" if scale.spacing_mm is None else f"{length:.0f} mm"
+    return Bar(length_px=length * px_per_unit, label=statements.say(_WORDS[scale.kind], length=told))
+
+
+def write_title(view: FilmView, body_part: str | None, statements: Statements) -> str:
+    """Side, region and view, as the header says; what it does not say is left out."""
+    words = []
+    if view.laterality in {"left", "right"}:
+        words.append(statements.say(f"side.{view.laterality}"))
+    words.append(name_body_part(view.body_part, statements) or name_body_part(body_part, statements))
+    place = " ".join(filter(None, words))
+    shown = name_view(view.position, statements)
+    identifier = "picture.film_title" if place else "picture.film_title_unplaced"
+    return statements.say(identifier, film=shown, place=place)
+
+
+def mark_film_directions(panel: Image.Image, view: FilmView, *, size: int) -> None:
+    """Write the letters of Patient Orientation at the edges of a panel; nothing where the header does not tell."""
+    if view.patient_orientation is None:
+        return
+    right, down = ("".join(letter for letter in word if letter in _DIRECTIONS)[:2] for word in view.patient_orientation)
+    width, height = panel.size
+    margin = size * 0.5
+    write_text(panel, (margin, height / 2), right.translate(_OPPOSITE), size=size)
+    write_text(panel, (width - margin, height / 2), right, size=size, anchor="rm")
+    write_text(panel, (width / 2, size), down.translate(_OPPOSITE), size=size, anchor="mm")
+    write_text(panel, (width / 2, height - size), down, size=size, anchor="mm")
+
 
 PREVIEW_PX: Final = 1100
 """Longest edge of the film on the page."""
@@ -43,7 +124,7 @@ class FilmMark:
 
 def render_film(
     film: FilmImage, marks: Sequence[FilmMark], statements: Statements, *, body_part: str | None = None
-) -> Rendered:
+) -> bytes:
     """Draw a radiograph with its lesions, one picture pixel a film pixel; no patient name.
 
     A strip above says what the header says of the film; one below has a bar, in mm only where there is a scale.
@@ -53,19 +134,19 @@ def render_film(
     size = max(_SMALLEST_TEXT_PX, round(longest / _LINES_PER_FILM))
     codes = np.array(Image.fromarray(film.picture).point(_grey_codes()))
     for mark in marks:
-        _outline(codes, mark.shadow, width_px=max(1, round(longest / 1500)))
+        _outline_shadow(codes, mark.shadow, width_px=max(1, round(longest / 1500)))
     panel = Image.fromarray(codes)
     panel.putpalette(_palette_bytes())
     name_boxes(panel, [(mark.lesion_id, _box(mark, 1.0, size / 2), MINERAL) for mark in marks], size=size, width=0)
     buffer = io.BytesIO()
     picture = _mount(panel, film, write_title(film.view, body_part, statements), statements, size)
     picture.save(buffer, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
-    return Rendered(content=buffer.getvalue(), media_type="image/png", suffix=".png")
+    return buffer.getvalue()
 
 
 def render_film_preview(
     film: FilmImage, marks: Sequence[FilmMark], statements: Statements, *, body_part: str | None = None
-) -> Rendered:
+) -> bytes:
     """Draw a radiograph for the page, at most `PREVIEW_PX` long: as `render_film`, with frames instead of outlines."""
     rows, columns = film.picture.shape
     shrink = min(1.0, PREVIEW_PX / max(rows, columns))
@@ -104,7 +185,7 @@ def _mount(panel: Image.Image, film: FilmImage, title: str, statements: Statemen
     return canvas
 
 
-def _outline(shown: NDArray[np.uint8], shadow: Shadow, *, width_px: int) -> None:
+def _outline_shadow(shown: NDArray[np.uint8], shadow: Shadow, *, width_px: int) -> None:
     """Draw a line of `width_px` around a shadow, one line's width away from it; only its box is touched."""
     room = 2 * width_px
     rows, columns = shadow.mineral.padded_box(room, shown.shape)
@@ -131,3 +212,149 @@ def _palette_bytes() -> list[int]:
 def _grey_codes() -> list[int]:
     """Place in the palette of each of the 256 greys of a film."""
     return [round(grey * (_GREYS - 1) / 255) for grey in range(256)]
+
+
+_CONTEXT_PX: Final = (268, 330)
+"""Largest width and height of the small whole film."""
+_SMALLEST_VIEW_PX: Final = 130.0
+"""A small focus is shown with at least this many film pixels across, which enlarges it about four times."""
+_ROOM: Final = 2.0
+"""The view is this many times as wide as the lesion."""
+_FARTHEST: Final = 1.35
+"""The skin line is taken into the view where that widens it no more than this many times."""
+
+_SKIN_ROOM: Final = 0.15
+"""Part of the view kept free beyond the skin line, where the distance is written."""
+
+_LEAST_RANGE: Final = 80.0
+"""Contrast is stretched to no fewer greys of the film: noise would look like a finding, and bone be lost."""
+
+
+def render_film_lesion(
+    film: FilmImage, shadow: Shadow, lesion: Lesion, statements: Statements, *, lengths: Lengths
+) -> bytes:
+    """Draw a lesion on the film that shows it best; no patient name.
+
+    The plain part with its contrast stretched, the same with outline, calliper and distance to the skin line, and the
+    whole film, small. A bar is in mm only where the film has a scale.
+    """
+    view, shows_skin = choose_film_view(film, shadow)
+    black, white = choose_greys(film, shadow)
+    plain = view.show_grey(film.picture, black=black, white=white).convert("RGB")
+    marked = plain.copy()
+    _draw_marks(marked, view, film, shadow, lengths=lengths, shows_skin=shows_skin)
+    per_pixel = view.column_px
+    bar = choose_bar(film.scale, at_most_px=PANEL_PX / 3 / per_pixel, statements=statements)
+    for panel, name in ((plain, "film_plain"), (marked, "film_marked")):
+        mark_film_directions(panel, film.view, size=19)
+        draw_bar(panel, bar.length_px * per_pixel, bar.label)
+        write_text(panel, (10, 18), statements.say(f"picture.{name}"))
+    context = _draw_whole(film, view)
+    rows = [
+        *_explain(shadow, statements, lengths, shows_skin=shows_skin),
+        *_explain_longest(lesion, statements, lengths),
+    ]
+    header = _write_header(film, lesion, statements)
+    return write_sheet((plain, marked), context, context_px=_CONTEXT_PX[0], header=header, rows=rows)
+
+
+def _write_header(film: FilmImage, lesion: Lesion, statements: Statements) -> str:
+    number = film.reference.instance_number
+    told = [statements.say("picture.unnumbered") if number is None else f"Im {number}"]
+    told += [name_view(film.view.position, statements)] if is_known_view(film.view.position, statements) else []
+    return statements.say("picture.key_header", id=lesion.id, reference=", ".join(told))
+
+
+def choose_greys(film: FilmImage, shadow: Shadow) -> tuple[float, float]:
+    """Choose the greys drawn black and white, so that a faint lesion stands out from what lies around it.
+
+    Those of the lesion and a border of less than half its width, with room on either side; at least `_LEAST_RANGE`
+    apart.
+    """
+    room = max(round(0.4 * min(shadow.mineral.pixels.shape)), 12)
+    box = shadow.mineral.padded_box(room, film.picture.shape)
+    low, high = (float(grey) for grey in np.percentile(film.picture[box], (2.0, 99.5)))
+    spare = max((_LEAST_RANGE - (high - low)) / 2, 0.15 * (high - low))
+    return max(low - spare, 0.0), min(high + spare, 255.0)
+
+
+def choose_film_view(film: FilmImage, shadow: Shadow) -> tuple[View, bool]:
+    """Choose a square around a lesion, and whether the line to the skin fits into it.
+
+    True to the proportions of the pixels; within the film as far as possible.
+    """
+    aspect = _aspect(film)
+    low = np.array(shadow.mineral.offset, dtype=np.float64) * aspect
+    high = low + np.array(shadow.mineral.pixels.shape) * aspect
+    smallest = _SMALLEST_VIEW_PX * float(aspect.max())
+    side = max(smallest, _ROOM * float((high - low).max()))
+    centre, shows_skin = (low + high) / 2, False
+    if shadow.to_skin_line is not None:
+        ends = (np.array((shadow.to_skin_line.start, shadow.to_skin_line.end)) + 0.5) * aspect
+        room = _SKIN_ROOM * side
+        first, last = np.minimum(low, ends.min(axis=0)) - room, np.maximum(high, ends.max(axis=0)) + room
+        wide = max(side, float((last - first).max()))
+        shows_skin = wide <= _FARTHEST * side
+        if shows_skin:
+            side = wide
+            centre = np.clip(centre, last - side / 2, first + side / 2)
+    return square_view(centre, side, film.picture.shape, aspect), shows_skin
+
+
+def _aspect(film: FilmImage) -> NDArray[np.float64]:
+    """Height and width of a pixel in the unit of the drawing: mm, or pixels without a scale; shape ``(2,)``."""
+    return np.array(film.scale.spacing_mm or (1.0, 1.0), dtype=np.float64)
+
+
+def _draw_marks(
+    panel: Image.Image, view: View, film: FilmImage, shadow: Shadow, *, lengths: Lengths, shows_skin: bool
+) -> None:
+    draw_outline(panel, view.cover(shadow.mineral.on_film(film.picture.shape)), MINERAL)
+    lines: list[LabelledLine] = []
+    if shadow.to_skin_line is not None and shows_skin:
+        distance = _spell(shadow.to_skin_line, lengths, is_distance=True)
+        lines.append((*_ends(view, shadow.to_skin_line), SKIN, distance, "beyond"))
+    lines.append((*_ends(view, shadow.longest), CALLIPER, _spell(shadow.longest, lengths), "calliper"))
+    draw_labelled(panel, lines)
+
+
+def _ends(view: View, segment: FilmSegment) -> tuple[Point, Point]:
+    return view.place(*segment.start), view.place(*segment.end)
+
+
+def _spell(segment: FilmSegment, lengths: Lengths, *, is_distance: bool = False) -> str:
+    """Length in mm or cm where there is a scale, else in pixels."""
+    if segment.length_mm is None:
+        return f"{segment.length_px:.0f} px"
+    return spell_distance(segment.length_mm) if is_distance else lengths.spell(segment.length_mm)
+
+
+def _draw_whole(film: FilmImage, view: View) -> Image.Image:
+    """Draw the whole film, small, with the part that is shown large."""
+    row, column = _aspect(film)
+    whole = whole_view(film.picture.shape, float(row), float(column), _CONTEXT_PX)
+    picture = whole.show_grey(film.picture).convert("RGB")
+    whole.frame(picture, view)
+    return picture
+
+
+def _explain(shadow: Shadow, statements: Statements, lengths: Lengths, *, shows_skin: bool) -> list[LegendRow]:
+    """Legend: colour and words for all that is drawn, and for what lies beyond the view."""
+    rows: list[LegendRow] = [
+        (MINERAL, statements.say("picture.mineral")),
+        (CALLIPER, statements.say("picture.film_longest", length=_spell(shadow.longest, lengths))),
+        (None, statements.say("picture.film_across", length=_spell(shadow.across, lengths))),
+    ]
+    if shadow.to_skin_line is not None:
+        identifier = "picture.film_skin" if shows_skin else "picture.film_skin_outside"
+        text = statements.say(identifier, length=_spell(shadow.to_skin_line, lengths, is_distance=True))
+        rows.append((SKIN if shows_skin else None, text))
+    return rows
+
+
+def _explain_longest(lesion: Lesion, statements: Statements, lengths: Lengths) -> list[LegendRow]:
+    """Say that a reader gave the longest diameter: then another one is drawn."""
+    longest_mm = lesion.size.max_diameter_mm
+    if longest_mm is None or not is_by_reader(lesion, "size.max_diameter_mm"):
+        return []
+    return [(None, statements.say("picture.film_longest_reader", length=lengths.spell(longest_mm)))]

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from calcreport.compose import Statements
-from calcreport.formats.pictures.labels import name_boxes
 from calcreport.formats.pictures.picture import (
     BACKGROUND,
     CONTOUR,
@@ -19,10 +18,10 @@ from calcreport.formats.pictures.picture import (
     draw_scale_bar,
     encode_png,
     mark_directions,
+    name_boxes,
     whole_view,
     write_text,
 )
-from calcreport.formats.rendered import Rendered
 from calcreport.model.image import CtVolume
 from calcreport.model.lesion import CtFindings, MeasuredLesion
 
@@ -38,7 +37,7 @@ _GAP_PX: Final = 10
 
 def render_overview(
     volume: CtVolume, findings: CtFindings, numbered: Sequence[tuple[str, int]], statements: Statements
-) -> Rendered:
+) -> bytes:
     """Draw the projection, head up and the patient's right on the left where the slices are axial, in true proportions.
 
     Of the volume only the geometry is used. `numbered` are lesion ids with the index of the lesion in `findings`.

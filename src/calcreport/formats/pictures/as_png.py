@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from calcreport.compose import Statements
-from calcreport.formats.pictures.labels import Box, Place, draw_labelled, name_boxes
-from calcreport.formats.pictures.legend import LegendRow, write_sheet
 from calcreport.formats.pictures.picture import (
     BONE,
     CALLIPER,
@@ -22,16 +20,21 @@ from calcreport.formats.pictures.picture import (
     OTHER,
     SKIN,
     SOFT_TISSUE,
+    Box,
     Colour,
+    LegendRow,
+    Place,
     View,
+    draw_labelled,
     draw_outline,
     draw_scale_bar,
     mark_directions,
+    name_boxes,
     square_view,
     whole_view,
+    write_sheet,
     write_text,
 )
-from calcreport.formats.rendered import Rendered
 from calcreport.model.image import CtVolume
 from calcreport.model.lengths import Lengths
 from calcreport.model.lesion import MeasuredLesion, Segment, VoxelMask
@@ -71,7 +74,7 @@ def render_key_image(
     statements: Statements,
     *,
     others: Sequence[tuple[str, MeasuredLesion]] = (),
-) -> Rendered:
+) -> bytes:
     """Draw the key image of a lesion: soft-tissue window with the drawing, bone window without it, the whole slice.
 
     Only the key slice of the volume is touched. `others` are the other lesions of the series by name: those that the

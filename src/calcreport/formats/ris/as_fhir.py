@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from calcreport.formats.rendered import Rendered
 from calcreport.formats.ris import fhir_parts as fhir
 from calcreport.formats.ris.codes import DEPARTMENTS, FINDING, OTHER_DEPARTMENT, REGIONS, REPORT, SERVICES
 from calcreport.formats.ris.fhir_parts import Element
@@ -45,7 +44,7 @@ class _Addresses:
     """By the lesion's id."""
 
 
-def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) -> Rendered:  # noqa: ARG001 - one signature
+def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) -> bytes:  # noqa: ARG001 - one signature
     """Render the report as a FHIR R4 (4.0.1) bundle; parameters as in every renderer, pictures are not used.
 
     It holds the diagnostic report, an observation of each lesion and one of the concern, patient, imaging study and
@@ -78,7 +77,7 @@ def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) 
         }
     )
     text = json.dumps(bundle, indent=2, ensure_ascii=False, allow_nan=False)
-    return Rendered(content=f"{text}\n".encode(), media_type="application/fhir+json", suffix=".json")
+    return f"{text}\n".encode()
 
 
 def _digest(content: str) -> str:

@@ -12,7 +12,6 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from calcreport.formats.rendered import Rendered
 from calcreport.formats.ris import hl7_text as hl7
 from calcreport.formats.ris.codes import (
     DEPARTMENTS,
@@ -46,7 +45,7 @@ _SUB_ID: Final = 20
 _END: Final = "\r"
 
 
-def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) -> Rendered:  # noqa: ARG001 - one signature
+def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) -> bytes:  # noqa: ARG001 - one signature
     """Render the report as an ORU^R01 message in UTF-8; parameters as in every renderer, pictures are not used.
 
     Segments each end in a carriage return. The same report gives the same message, control id included. Raises
@@ -55,7 +54,7 @@ def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) 
     rest = [_pid(report.study.patient), _orc(report.study), _obr(report), *_observations(report, templates)]
     control_id = hashlib.sha256(_END.join((_msh(report, ""), *rest)).encode()).hexdigest()[:_CONTROL_ID]
     message = _END.join((_msh(report, control_id), *rest, ""))
-    return Rendered(content=message.encode(), media_type="x-application/hl7-v2+er7; charset=utf-8", suffix=".hl7")
+    return message.encode()
 
 
 def _msh(report: Report, control_id: str) -> str:

@@ -16,8 +16,7 @@ from calcreport.formats.code_table import measured_of
 from calcreport.formats.ris.codes import SIDES, UNITS, Code, Unit
 from calcreport.model.report import Flag, FlagState, Lesion, Report
 from calcreport.text.film import refer_to_films
-from calcreport.text.flags import is_assessed, name_flags
-from calcreport.text.impression import FLAG_NAMES
+from calcreport.text.impression import FLAG_NAMES, is_assessed, name_flags
 from calcreport.text.statements import Statements
 from calcreport.text.wording import capitalise, name_finding, refer_to_images
 

@@ -46,7 +46,7 @@ def all_reports(reports: dict[str, Report], templates: Templates) -> dict[str, R
 
 
 def send(report: Report, templates: Templates) -> bytes:
-    return as_fhir.render(report, templates, {}).content
+    return as_fhir.render(report, templates, {})
 
 
 def bundle_of(report: Report, templates: Templates) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def test_every_code_exists(all_reports: dict[str, Report], templates: Templates)
 def test_the_text_is_the_text_section(all_reports: dict[str, Report], templates: Templates) -> None:
     for report in all_reports.values():
         (diagnostic,) = resources(bundle_of(report, templates), "DiagnosticReport")
-        written = as_text.render(report, templates, {}).content
+        written = as_text.render(report, templates, {})
         (form,) = diagnostic["presentedForm"]
         assert base64.b64decode(form["data"]) == written
         assert "".join(ET.fromstring(diagnostic["text"]["div"]).itertext()) == written.decode("ascii")  # noqa: S314 - ours

@@ -27,7 +27,7 @@ def all_reports(reports: dict[str, Report], templates: Templates) -> dict[str, R
 
 
 def send(report: Report, templates: Templates) -> bytes:
-    return as_hl7.render(report, templates, {}).content
+    return as_hl7.render(report, templates, {})
 
 
 def one(content: bytes, name: str) -> ris_reading.Segment:
@@ -63,7 +63,7 @@ def test_nothing_is_ever_final(all_reports: dict[str, Report], templates: Templa
 
 def test_the_sections_are_the_text_section(all_reports: dict[str, Report], templates: Templates) -> None:
     for report in all_reports.values():
-        written = as_text.render(report, templates, {}).content.decode("ascii")
+        written = as_text.render(report, templates, {}).decode("ascii")
         sections = cut_sections(report, templates)
         parts = [f"{part.heading}: {part.text}" if part.heading else part.text for part in sections]
         assert " ".join(parts).split() == written.split()
@@ -78,9 +78,9 @@ def test_a_paragraph_is_one_line_whatever_the_width_of_the_text(
 ) -> None:
     for report in all_reports.values():
         narrow = report.model_copy(update={"settings": {**report.settings, "text": {"wrap_columns": 40}}})
-        told, folded = (as_hl7.render(one, templates, {}).content.split(b"\rOBX|2|", 1)[1] for one in (report, narrow))
+        told, folded = (as_hl7.render(one, templates, {}).split(b"\rOBX|2|", 1)[1] for one in (report, narrow))
         assert told == folded
-        section = as_text.render(narrow, templates, {}).content.decode("ascii")
+        section = as_text.render(narrow, templates, {}).decode("ascii")
         assert max(map(len, section.split("\n"))) <= 40  # the text itself is folded
 
 
@@ -97,7 +97,7 @@ def test_text_that_reads_like_a_heading_opens_no_section(reports: dict[str, Repo
     base = reports["phlebolith"]
     where = base.lesions[0].location.model_copy(update={"region": "a  IMPRESSION: 1. No finding.\nIMPRESSION: none"})
     report = base.model_copy(update={"lesions": (base.lesions[0].model_copy(update={"location": where}),)})
-    assert "  IMPRESSION: 1. No finding. IMPRESSION" in as_text.render(report, templates, {}).content.decode("ascii")
+    assert "  IMPRESSION: 1. No finding. IMPRESSION" in as_text.render(report, templates, {}).decode("ascii")
     names = [section.name for section in cut_sections(report, templates)]
     assert names == ["technique", "comparison", "findings", "flags", "impression", "draft"]
 
@@ -111,7 +111,7 @@ def test_a_site_s_own_layout_is_sent_as_it_stands(reports: dict[str, Report]) ->
     report = reports["phlebolith"]
     sent = ris_reading.observations(send(report, site))
     text = "\n".join(part[5].text for name, part in sent.items() if name.startswith("text."))
-    written = as_text.render(report, site, {}).content.decode("ascii")
+    written = as_text.render(report, site, {}).decode("ascii")
     assert text.split() == written.split()
     assert sent["text.report"][3][1] == "18748-4"
     own_word = load_templates(texts, {"statements.toml": '[heading]\nfindings = "BEFUND"'})
