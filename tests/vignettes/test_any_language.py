@@ -72,6 +72,10 @@ def test_no_english_word_is_left(row: dict[str, Any], marked: Templates) -> None
     report = report_on(row, marked.statements)
     page = SAID_BY_NOBODY.sub("\n", as_html.render(report, marked, {}).decode())
     allowed = NO_LANGUAGE | _typed_words(row["lesions"]) | _typed_words(row["clinical"])
-    for text in (write_section(report, marked), render_full(report, marked, {}).decode(), re.sub(r"<[^>]+>", "\n", page)):
+    for text in (
+        write_section(report, marked),
+        render_full(report, marked, {}).decode(),
+        re.sub(r"<[^>]+>", "\n", page),
+    ):
         left = {word for word in WORD.findall(SOURCES.sub("", text)) if not word.lower().startswith(MARK)} - allowed
         assert not left, left

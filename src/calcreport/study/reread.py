@@ -9,7 +9,7 @@ from calcreport.dicom import StudyFiles, rank_ct_series, rank_films, read_ct
 from calcreport.dicom.ct.read import CtSeries
 from calcreport.dicom.series import SeriesFiles
 from calcreport.errors import InputError
-from calcreport.formats.dicom.segmentation import damaged_shape, other_images
+from calcreport.formats.dicom.subject import damaged_shape, other_images
 from calcreport.model.film import (
     FilmFindings,
     FilmImage,

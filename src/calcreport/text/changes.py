@@ -8,6 +8,7 @@ from typing import Final
 
 from calcreport.model.decision import Capabilities, ChangedLesion, Decision, WouldChange
 from calcreport.model.report import Concern, FlagState, OtherAnswer, OtherAnswerLesion
+from calcreport.rules.possible_answers import ASKED_TOGETHER
 from calcreport.text.impression import join_ids
 from calcreport.text.statements import Statements
 from calcreport.text.wording import as_sentence
@@ -17,46 +18,6 @@ MOST_STATED: Final = 4
 
 _MOST_ALARMS: Final = 2
 """Of these, inputs that could only add a red flag: they are the same for nearly every lesion."""
-
-_SAME_QUESTION: Final = {
-    "lesion.mass.present": "mass",
-    "mass.palpable": "mass",
-    "lesion.mass.max_diameter_mm": "mass",
-    "mass.size_cm": "mass",
-    "growth.rate": "growth",
-    "lesion.features.growing_soft_tissue": "growth",
-    "symptoms.pain": "pain",
-    "symptoms.pain_explained_by": "pain",
-    "conditions.dialysis": "kidney",
-    "conditions.ckd_stage": "kidney",
-    "labs.creatinine": "kidney",
-    "labs.egfr": "kidney",
-    "labs.calcium": "labs",
-    "labs.ionised_calcium": "labs",
-    "labs.phosphate": "labs",
-    "labs.pth": "labs",
-    "labs.alp": "labs",
-    "labs.vitamin_d": "labs",
-    "labs.core": "core",
-    "conditions.fop": "fop",
-    "conditions.acvr1_variant": "fop",
-    "conditions.great_toe_malformation": "fop",
-    "conditions.dermatomyositis": "dermatomyositis",
-    "conditions.juvenile_dermatomyositis": "dermatomyositis",
-    "symptoms.rash_or_weakness": "dermatomyositis",
-    "conditions.systemic_sclerosis": "connective tissue",
-    "conditions.sle": "connective tissue",
-    "conditions.mctd": "connective tissue",
-    "history.arthroplasty": "insult",
-    "history.burns": "insult",
-    "history.cns_injury": "insult",
-    "history.immobility": "insult",
-    "history.surgery_at_site": "cause",
-    "history.infection_at_site": "cause",
-    "history.haematoma": "cause",
-    "history.fracture": "history.trauma",
-}
-"""Inputs of which one named in the text is enough."""
 
 _SEVERITY: Final = (Concern.HIGH, Concern.FLAGGED, Concern.MODIFIED, Concern.INDETERMINATE, Concern.NONE)
 """Concerns, most severe first."""
@@ -119,7 +80,7 @@ def _choose(changes: tuple[WouldChange, ...], capabilities: Capabilities) -> lis
 def _question(change: WouldChange) -> str:
     if change.input == "lesion.prior":
         return "growth" if change.answer == "grown" else "stability"
-    return _SAME_QUESTION.get(change.input, change.input)
+    return ASKED_TOGETHER.get(change.input, change.input)
 
 
 def _matters(change: WouldChange) -> bool:

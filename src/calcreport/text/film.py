@@ -8,14 +8,11 @@ from typing import Final
 
 from calcreport.model.lengths import Lengths
 from calcreport.model.report import FilmPlace, FilmTechnique, Lesion, Report, SeriesEntry, Size, Technique
-from calcreport.model.terms import INDETERMINATE_PATTERN
 from calcreport.text.review import is_by_reader, longest_film
 from calcreport.text.statements import Statements
 from calcreport.text.wording import (
     as_sentence,
-    capitalise,
     name_body_part,
-    name_finding,
     refer_to_images,
     spell_distance,
     spell_number,
@@ -200,21 +197,6 @@ def refer_to_films(
     return f"({'; '.join(references)})" if any(references) else ""
 
 
-def say_projected(lesion: Lesion, statements: Statements, lengths: Lengths) -> str:
-    """Say the projected size on each view in one sentence; empty when nothing was measured."""
-    places = lesion.location.films
-    if not places:
-        return ""
-    extents = [
-        extent
-        if len(places) == 1
-        else statements.say("film.in_view", extent=extent, view=name_view(place.view, statements))
-        for place, extent in spell_on_films(lesion, statements, lengths)
-    ]
-    identifier = "film.projected_minimum" if lesion.size.is_minimum else "film.projected"
-    return statements.say(identifier, extents=statements.join(extents))
-
-
 def spell_on_films(lesion: Lesion, statements: Statements, lengths: Lengths) -> list[tuple[FilmPlace, str]]:
     """Spell the projected size on each film, in the order of the films.
 
@@ -244,27 +226,6 @@ def spell_projected(place: FilmPlace | Size, statements: Statements, lengths: Le
         return ""
     pixels = [f"{length:.0f}" for length in (place.max_diameter_px, place.perpendicular_px) if length is not None]
     return statements.say("film.pixels", extents=" x ".join(pixels))
-
-
-def say_skin_line(places: tuple[FilmPlace, ...], statements: Statements) -> str:
-    """Distance to the skin line in each image plane, named as such; empty without one."""
-    distances = [
-        (spell_distance(place.projected_skin_line_mm), place.view)
-        for place in places
-        if place.projected_skin_line_mm is not None
-    ]
-    if len(distances) > 1:
-        listed = [
-            statements.say("film.in_view", extent=distance, view=name_view(view, statements))
-            for distance, view in distances
-        ]
-        return statements.say("film.skin_lines", list=statements.join(listed))
-    if not distances:
-        return ""
-    distance, view = distances[0]
-    if not is_known_view(view, statements):
-        return statements.say("film.skin_line_unnamed", distance=distance)
-    return statements.say("film.skin_line", distance=distance, view=name_view(view, statements))
 
 
 def say_other_views(report: Report, lesion: Lesion, statements: Statements) -> str:
@@ -350,40 +311,6 @@ def say_projection(places: tuple[FilmPlace, ...], statements: Statements) -> str
     if not clear:
         return statements.say("film.over_bone")
     return statements.say("film.over_both", clear=statements.join(clear), bone=statements.join(over_bone))
-
-
-def describe_on_films(report: Report, lesion: Lesion, statements: Statements, lengths: Lengths) -> list[str]:
-    """Describe a lesion on radiographs in sentences without full stop, empty where nothing is to say.
-
-    Projected size (mm where there is a scale, else pixels), foci, pattern, distance to the skin line in the image
-    plane, relation to bone, other views.
-    """
-    return [
-        say_projected(lesion, statements, lengths),
-        _say_foci(lesion, statements, lengths),
-        _say_pattern(lesion, statements),
-        capitalise(say_skin_line(lesion.location.films, statements)),
-        statements.say(f"film.bone_{lesion.bone_relation}"),  # "clear of bone" stands with the place
-        say_other_views(report, lesion, statements),
-    ]
-
-
-def _say_foci(lesion: Lesion, statements: Statements, lengths: Lengths) -> str:
-    count, largest_mm = lesion.foci.count, lesion.foci.largest_max_diameter_mm
-    if count is None or count < 2:
-        return ""
-    if largest_mm is None:
-        return statements.say("size.foci_cluster_unsized", count=count)
-    return statements.say("film.foci", count=count, largest=lengths.spell(largest_mm))
-
-
-def _say_pattern(lesion: Lesion, statements: Statements) -> str:
-    """Describe the mineral in terms that hold for a projection."""
-    pattern = lesion.pattern
-    finding = statements.choose("pattern.film", pattern.id, name_finding(pattern, statements))
-    if pattern.id == INDETERMINATE_PATTERN:
-        return capitalise(finding)
-    return capitalise(statements.say(f"film.pattern_{pattern.confidence}", finding=finding))
 
 
 def list_on_films(lesion: Lesion, statements: Statements, lengths: Lengths) -> list[tuple[str, str]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Final
 
 from calcreport.model.lengths import Lengths
@@ -339,14 +338,10 @@ def describe_flags(report: Report, statements: Statements) -> tuple[FlagText, ..
     """
     if not report.lesions:
         return (FlagText(who="", sentences=_describe_without_lesion(report, statements)),)
-    by_lesion = [(lesion.id, _describe_flags(report, lesion, statements)) for lesion in report.lesions]
-    shared = _shared_on_films(report, by_lesion)
-    by_lesion = [(name, tuple(text for text in sentences if text not in shared)) for name, sentences in by_lesion]
-    alike = groupby(sorted(by_lesion, key=lambda entry: _first_with(by_lesion, entry[1])), key=lambda entry: entry[1])
-    groups = [([lesion_id for lesion_id, _ in group], sentences) for sentences, group in alike]
-    own = [FlagText(who=join_ids(ids), sentences=sentences) for ids, sentences in groups if sentences]
-    everyone = join_ids([lesion_id for lesion_id, _ in by_lesion])
-    return (*own, FlagText(who=everyone, sentences=shared)) if shared else tuple(own)
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for lesion in report.lesions:
+        groups.setdefault(_describe_flags(report, lesion, statements), []).append(lesion.id)
+    return tuple(FlagText(who=join_ids(ids), sentences=sentences) for sentences, ids in groups.items())
 
 
 def _describe_without_lesion(report: Report, statements: Statements) -> tuple[str, ...]:
@@ -358,18 +353,6 @@ def _describe_without_lesion(report: Report, statements: Statements) -> tuple[st
     first = statements.say("flags.reported", list=statements.join(reported))
     rest = statements.say("flags.others", reason=statements.say(f"{nothing}_reason"))
     return as_sentence(first), as_sentence(rest)
-
-
-def _shared_on_films(report: Report, by_lesion: list[tuple[str, tuple[str, ...]]]) -> tuple[str, ...]:
-    """Sentences that apply to every lesion on radiographs; they are stated once, at the end."""
-    on_films = all(lesion.location.films for lesion in report.lesions)
-    if len(by_lesion) == 1 or not on_films:
-        return ()
-    return tuple(text for text in by_lesion[0][1] if all(text in sentences for _, sentences in by_lesion))
-
-
-def _first_with(by_lesion: list[tuple[str, tuple[str, ...]]], sentences: tuple[str, ...]) -> int:
-    return next(position for position, entry in enumerate(by_lesion) if entry[1] == sentences)
 
 
 def _describe_flags(report: Report, lesion: Lesion, statements: Statements) -> tuple[str, ...]:

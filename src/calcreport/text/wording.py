@@ -8,7 +8,6 @@ from typing import Final
 
 from calcreport.model.lengths import Lengths, bind_lengths
 from calcreport.model.report import (
-    Density,
     DepthClass,
     Laterality,
     Lesion,
@@ -16,7 +15,6 @@ from calcreport.model.report import (
     Pattern,
     Report,
     SeriesEntry,
-    Size,
 )
 from calcreport.text.statements import Statements
 
@@ -129,28 +127,3 @@ def refer_to_images(location: Location, series: SeriesEntry | None, *, whole_ext
     images = f"Im {low}" if low == high else f"Im {low}-{high}"
     number = series.series_number if series else None
     return f"({images})" if number is None else f"(S {number}, {images})"
-
-
-def describe_size(size: Size, statements: Statements, lengths: Lengths) -> str:
-    """Extents and longest dimension of the mineral as one sentence; empty when nothing was measured."""
-    extents = [extent for extent in (size.ap_mm, size.tr_mm, size.cc_mm) if extent is not None]
-    if size.max_diameter_mm is None:
-        return ""
-    longest = lengths.spell(size.max_diameter_mm)
-    if size.projected:
-        return statements.say("size.projected", longest=longest)
-    identifier = "size.longest_only" if len(extents) < 3 else "size.full"
-    text = statements.say(identifier, extents=lengths.spell_extents(extents) if extents else "", longest=longest)
-    if size.is_minimum:
-        text = statements.say("size.minimum", size=text)
-    if size.volume_mm3 is not None:
-        text += statements.say("size.volume", volume=spell_volume(size.volume_mm3))
-    return text
-
-
-def describe_density(density: Density, statements: Statements) -> str:
-    """Attenuation as one sentence, whole HU; empty when not measured."""
-    if density.mean_hu is None or density.max_hu is None:
-        return ""
-    identifier = "density.clipped" if density.is_clipped else "density.full"
-    return statements.say(identifier, mean=f"{density.mean_hu:.0f}", maximum=f"{density.max_hu:.0f}")

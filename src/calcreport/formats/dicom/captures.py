@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
+from highdicom.sc import SCImage
 from PIL import Image, ImageDraw, ImageFont
 from pydicom.dataset import Dataset
 
@@ -17,8 +18,7 @@ from calcreport.dicom.header.image_header import MAKER
 from calcreport.formats.characters import to_ascii
 from calcreport.formats.code_table import unpaired_parts
 from calcreport.formats.dicom.instance import SERIES_NUMBERS, finish, refer_to, study_header, untroubled
-from calcreport.formats.dicom.segmentation import other_images
-from calcreport.formats.dicom.subject import Subject
+from calcreport.formats.dicom.subject import Subject, other_images
 from calcreport.formats.pictures.picture import BACKGROUND, FAINT_TEXT, TEXT, Colour, load_font, write_text
 from calcreport.model.film import FilmFindings
 from calcreport.model.lengths import Lengths
@@ -275,7 +275,6 @@ def _images_of(lesion: Lesion) -> list[str]:
 
 
 def _write(subject: Subject, picture: Image.Image, kind: str, sources: list[str], *, side: str, number: int) -> bytes:
-    from highdicom.sc import SCImage  # noqa: PLC0415 - slow to import
 
     header, revision = study_header(subject), subject.revision
     # wording and drawing are no part of the report: what looks different is another instance

@@ -7,17 +7,18 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+from highdicom import sr
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
 from calcreport.formats.dicom import codes
 from calcreport.formats.dicom.outline import outline
-from calcreport.formats.dicom.segmentation import Segment, damaged_shape, list_segments, tracking_uid
-from calcreport.formats.dicom.subject import Subject
+from calcreport.formats.dicom.segmentation import Segment, list_segments, tracking_uid
+from calcreport.formats.dicom.subject import Subject, damaged_shape
 from calcreport.formats.ris.items import has_mineral
 from calcreport.model.film import FilmFindings, FilmScale, ProjectedLesion, ScaleKind, Shadow
 from calcreport.model.image import SliceReference
@@ -27,18 +28,6 @@ from calcreport.model.report import FilmPlace, Laterality, Lesion, Report
 from calcreport.text.narrative import find_limits
 from calcreport.text.review import is_by_reader, longest_film
 from calcreport.text.wording import lengths_of
-
-if TYPE_CHECKING:
-    from highdicom.sr import (
-        AlgorithmIdentification,
-        FindingSite,
-        ImageRegion,
-        Measurement,
-        PlanarROIMeasurementsAndQualitativeEvaluations,
-        QualitativeEvaluation,
-        VolumetricROIMeasurementsAndQualitativeEvaluations,
-    )
-
 
 _UNITS: Final = {
     "mm": codes.MILLIMETRE,
@@ -76,7 +65,7 @@ class Rounding:
         return self.lengths.digits(value, 1, 0 if (self.uncertainty_mm or 0) >= 1 else 1)
 
 
-def measure(lesion: Lesion, lengths: Lengths) -> list[Measurement]:
+def measure(lesion: Lesion, lengths: Lengths) -> list[sr.Measurement]:
     """Numbers of a lesion on CT."""
     rounding = Rounding(lengths, lesion.size.uncertainty_mm)
     return [
@@ -86,7 +75,7 @@ def measure(lesion: Lesion, lengths: Lengths) -> list[Measurement]:
     ]
 
 
-def measure_mass(lesion: Lesion, lengths: Lengths) -> list[Measurement]:
+def measure_mass(lesion: Lesion, lengths: Lengths) -> list[sr.Measurement]:
     """Numbers of the mass around or instead of the mineral."""
     rounding = Rounding(lengths, lesion.mass.uncertainty_mm)
     return list(_measured(lesion, codes.OF_MASS, rounding, method=_MASS_METHODS.get(lesion.mass.source)))
@@ -94,7 +83,7 @@ def measure_mass(lesion: Lesion, lengths: Lengths) -> list[Measurement]:
 
 def measure_on_film(
     lesion: Lesion, place: FilmPlace, shadow: Shadow, scale: FilmScale, lengths: Lengths
-) -> list[Measurement]:
+) -> list[sr.Measurement]:
     """Numbers of a lesion on one radiograph; those of the lesion as a whole stand with its first film.
 
     A length by a reader stands with the film on which the lesion is longest, for it is the longest one that he or she
@@ -118,14 +107,14 @@ def measure_on_film(
             _number(codes.PROJECTED_WIDTH, width, unit, plane, rounding),
         ]
     told.append(_number(codes.PROJECTED_SKIN_LINE, to_skin, unit, plane, rounding))
-    whole: list[Measurement] = []
+    whole: list[sr.Measurement] = []
     if is_first:
         count = _measured(lesion, {_COUNT: codes.OF_MINERAL[_COUNT]}, rounding)
         whole = [*count, *measure_mass(lesion, lengths), *_held_against_limit(lesion, rounding)]
     return [item for item in told if item is not None] + whole
 
 
-def _held_against_limit(lesion: Lesion, rounding: Rounding) -> list[Measurement]:
+def _held_against_limit(lesion: Lesion, rounding: Rounding) -> list[sr.Measurement]:
     """Length by which the size criterion was judged, of whatever it is, and the limit."""
     flag = lesion.flags.size
     if flag.unit != "mm":
@@ -135,11 +124,9 @@ def _held_against_limit(lesion: Lesion, rounding: Rounding) -> list[Measurement]
     return [item for item in items if item is not None]
 
 
-def evaluate(lesion: Lesion) -> list[QualitativeEvaluation]:
+def evaluate(lesion: Lesion) -> list[sr.QualitativeEvaluation]:
     """Pattern, depth, flags, concern and what limits them."""
-    from highdicom.sr import QualitativeEvaluation  # noqa: PLC0415 - slow to import
-
-    return [QualitativeEvaluation(name=name, value=value) for name, value in judgements(lesion)]
+    return [sr.QualitativeEvaluation(name=name, value=value) for name, value in judgements(lesion)]
 
 
 def judgements(lesion: Lesion) -> Iterator[tuple[Code, Code]]:
@@ -176,13 +163,11 @@ def _judge_pattern(lesion: Lesion) -> Iterator[tuple[Code, Code]]:
         yield codes.CALCIFICATION_DISTRIBUTION, codes.DISTRIBUTIONS[pattern]
 
 
-def sites(lesion: Lesion) -> list[FindingSite]:
+def sites(lesion: Lesion) -> list[sr.FindingSite]:
     """Where a lesion is; the side is left out where it is not known."""
-    from highdicom.sr import FindingSite  # noqa: PLC0415
-
     side = lesion.location.laterality
     return [
-        FindingSite(
+        sr.FindingSite(
             anatomic_location=codes.code_site(lesion.location.region),
             laterality=codes.LATERALITIES.get(side),
             topographical_modifier=codes.MIDLINE if side is Laterality.MIDLINE else None,
@@ -190,10 +175,8 @@ def sites(lesion: Lesion) -> list[FindingSite]:
     ]
 
 
-def algorithm(report: Report, lesion: Lesion) -> AlgorithmIdentification:
+def algorithm(report: Report, lesion: Lesion) -> sr.AlgorithmIdentification:
     """Name the software with what its results depend on."""
-    from highdicom.sr import AlgorithmIdentification  # noqa: PLC0415
-
     software, limits = report.software, find_limits(report, lesion)
     parameters = [f"rules version: {software.rules_version}"]
     if report.rules is not None:
@@ -202,12 +185,12 @@ def algorithm(report: Report, lesion: Lesion) -> AlgorithmIdentification:
         parameters += [f"threshold grow: {limits.grow!r} HU", f"threshold seed: {limits.seed!r} HU"]
     else:
         parameters.append("no threshold in HU: mineral denser than the soft tissue around it")
-    return AlgorithmIdentification(name=software.name, version=software.version, parameters=parameters)
+    return sr.AlgorithmIdentification(name=software.name, version=software.version, parameters=parameters)
 
 
 def _measured(
     lesion: Lesion, names: Mapping[str, Code], rounding: Rounding, *, method: Code | None = None
-) -> Iterator[Measurement]:
+) -> Iterator[sr.Measurement]:
     for field, name in names.items():
         if field == _COUNT and lesion.foci.count == 0:
             continue  # none above the threshold is not none
@@ -219,17 +202,18 @@ def _measured(
             yield item
 
 
-def _number(name: Code, value: float | None, unit: Code, method: Code | None, rounding: Rounding) -> Measurement | None:
-    from highdicom.sr import Measurement  # noqa: PLC0415
+def _number(
+    name: Code, value: float | None, unit: Code, method: Code | None, rounding: Rounding
+) -> sr.Measurement | None:
 
     if value is None or not math.isfinite(value):
         return None
-    made = Measurement(name=name, value=value, unit=unit, method=method)
+    made = sr.Measurement(name=name, value=value, unit=unit, method=method)
     made[0].MeasuredValueSequence[0].NumericValue = rounding.spell(value, unit)
     return made
 
 
-def planar_groups(subject: Subject) -> list[PlanarROIMeasurementsAndQualitativeEvaluations]:
+def planar_groups(subject: Subject) -> list[sr.PlanarROIMeasurementsAndQualitativeEvaluations]:
     """Outline (TID 1410) of every lesion on its key image; on radiographs on each film that shows it.
 
     Raises `UsageError` ``render.damaged_shape`` when a lesion has no voxel or pixel.
@@ -239,7 +223,7 @@ def planar_groups(subject: Subject) -> list[PlanarROIMeasurementsAndQualitativeE
 
 def volumetric_groups(
     subject: Subject, stored: Sequence[Dataset]
-) -> list[VolumetricROIMeasurementsAndQualitativeEvaluations]:
+) -> list[sr.VolumetricROIMeasurementsAndQualitativeEvaluations]:
     """Tie every lesion of a CT study, and every mass drawn around one, to its segment (TID 1411).
 
     `stored` are headers of its segmentations; raises `ValueError` when they are not those of this report.
@@ -261,7 +245,7 @@ def volumetric_groups(
 
 def _outlined(
     subject: Subject, lesion: Lesion, measured: MeasuredLesion | ProjectedLesion
-) -> list[PlanarROIMeasurementsAndQualitativeEvaluations]:
+) -> list[sr.PlanarROIMeasurementsAndQualitativeEvaluations]:
     if isinstance(measured, MeasuredLesion):
         mask = _drawn(measured)
         index = _best_slice(mask, measured.key_slice)
@@ -274,7 +258,7 @@ def _outlined(
     if not isinstance(subject.findings, FilmFindings):
         msg = "a lesion on radiographs without its radiographs cannot be written"
         raise TypeError(msg)
-    groups: list[PlanarROIMeasurementsAndQualitativeEvaluations] = []
+    groups: list[sr.PlanarROIMeasurementsAndQualitativeEvaluations] = []
     for place, shadow in zip(lesion.location.films, measured.shadows, strict=True):
         film = subject.findings.films[shadow.film]
         region = _region(subject, film.reference, shadow.mineral.pixels, shadow.mineral.offset)
@@ -302,17 +286,15 @@ def _best_slice(mask: VoxelMask, key_slice: int) -> int:
 
 def _region(
     subject: Subject, reference: SliceReference, mask: NDArray[np.bool_], offset: tuple[int, ...]
-) -> ImageRegion:
+) -> sr.ImageRegion:
     """Outline of a mask on a stored image; `offset` is row and column of the mask's first pixel."""
-    from highdicom.sr import ImageRegion, SourceImageForRegion  # noqa: PLC0415 - slow to import
-
     if not mask.any():
         raise damaged_shape()
     row, column = offset
-    return ImageRegion(
+    return sr.ImageRegion(
         graphic_type="POLYLINE",
         graphic_data=outline(mask) + np.array((column, row), dtype=np.float32),
-        source_image=SourceImageForRegion(
+        source_image=sr.SourceImageForRegion(
             subject.source.sop_class_uid(reference.sop_instance_uid),
             reference.sop_instance_uid,
             None if reference.frame is None else [reference.frame],
@@ -321,13 +303,12 @@ def _region(
 
 
 def _planar(
-    subject: Subject, lesion: Lesion, region: ImageRegion, measurements: Sequence[Any], evaluations: Sequence[Any]
-) -> PlanarROIMeasurementsAndQualitativeEvaluations:
-    from highdicom.sr import PlanarROIMeasurementsAndQualitativeEvaluations, TrackingIdentifier  # noqa: PLC0415
+    subject: Subject, lesion: Lesion, region: sr.ImageRegion, measurements: Sequence[Any], evaluations: Sequence[Any]
+) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
 
     study = subject.report.study.study_instance_uid
-    return PlanarROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=TrackingIdentifier(uid=tracking_uid(lesion, study), identifier=lesion.id),
+    return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(uid=tracking_uid(lesion, study), identifier=lesion.id),
         referenced_region=region,
         finding_type=_finding(lesion),
         algorithm_id=algorithm(subject.report, lesion),
@@ -344,22 +325,16 @@ def _finding(lesion: Lesion) -> Code:
 
 def _volumetric(
     subject: Subject, lesion: Lesion, segment: Segment[VoxelMask], stored: Dataset, number: int
-) -> VolumetricROIMeasurementsAndQualitativeEvaluations:
-    from highdicom.sr import (  # noqa: PLC0415
-        ReferencedSegment,
-        SourceSeriesForSegmentation,
-        TrackingIdentifier,
-        VolumetricROIMeasurementsAndQualitativeEvaluations,
-    )
+) -> sr.VolumetricROIMeasurementsAndQualitativeEvaluations:
 
     is_lesion = segment.tracking_id == lesion.id
-    return VolumetricROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=TrackingIdentifier(uid=segment.tracking_uid, identifier=segment.tracking_id),
-        referenced_segment=ReferencedSegment(
+    return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(uid=segment.tracking_uid, identifier=segment.tracking_id),
+        referenced_segment=sr.ReferencedSegment(
             sop_class_uid=stored.SOPClassUID,
             sop_instance_uid=stored.SOPInstanceUID,
             segment_number=number,
-            source_series=SourceSeriesForSegmentation(lesion.series_instance_uid),
+            source_series=sr.SourceSeriesForSegmentation(lesion.series_instance_uid),
         ),
         finding_type=codes.MASS if segment.is_mass else codes.CALCIFICATION,
         algorithm_id=algorithm(subject.report, lesion),

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 import numpy as np
+from highdicom import sr
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import CTImageStorage, EncapsulatedPDFStorage
@@ -71,10 +72,8 @@ def _item(code: Code) -> Dataset:
 
 def load() -> None:
     """Load what writing needs, for a thread of its own: half a second, most of it tables that are read when used."""
-    from highdicom.sr import ImageRegion, SourceImageForRegion  # noqa: PLC0415
-
-    image = SourceImageForRegion(CTImageStorage, "2.25.1")
-    ImageRegion("POINT", np.zeros((1, 2), dtype=np.float32), image)
+    image = sr.SourceImageForRegion(CTImageStorage, "2.25.1")
+    sr.ImageRegion("POINT", np.zeros((1, 2), dtype=np.float32), image)
 
 
 def write_objects(

@@ -10,9 +10,12 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, islice
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
+from highdicom import AlgorithmIdentificationSequence
+from highdicom.color import CIELabColor
+from highdicom.seg import Segmentation, SegmentDescription
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
@@ -20,7 +23,6 @@ from pydicom.uid import ComputedRadiographyImageStorage, CTImageStorage
 from pydicom.valuerep import format_number_as_ds
 
 from calcreport.dicom.header.image_header import MAKER
-from calcreport.errors import UsageError
 from calcreport.formats.characters import to_ascii
 from calcreport.formats.dicom.codes import ABNORMAL_STRUCTURE, MASS, PATHOLOGIC_CALCIFICATION
 from calcreport.formats.dicom.instance import (
@@ -39,22 +41,6 @@ from calcreport.model.lesion import MeasuredLesion, VoxelMask
 from calcreport.model.report import Lesion, YesNo
 from calcreport.model.uids import derive_uid
 from calcreport.text.narrative import find_limits
-
-if TYPE_CHECKING:
-    from highdicom.seg import SegmentDescription
-
-
-def other_images() -> UsageError:
-    """Error for an image that the report names and the study does not have."""
-    msg = "the images found are not those the report was made from; name the study with --study, or analyse it anew"
-    return UsageError(msg, code="render.other_images")
-
-
-def damaged_shape() -> UsageError:
-    """Error for a lesion without any voxel or pixel."""
-    msg = "the report does not hold where its lesions are, or it was damaged; take the original one or analyse anew"
-    return UsageError(msg, code="render.damaged_shape")
-
 
 MaskT = TypeVar("MaskT", VoxelMask, PixelMask)
 
@@ -142,10 +128,6 @@ def mineral_segment(lesion: Lesion, mask: MaskT, hue: int, study_instance_uid: s
 
 def describe_segments(segments: Sequence[Segment[Any]], subject: Subject) -> list[SegmentDescription]:
     """Segment descriptions, numbered from 1."""
-    from highdicom import AlgorithmIdentificationSequence  # noqa: PLC0415 - slow to import
-    from highdicom.color import CIELabColor  # noqa: PLC0415
-    from highdicom.seg import SegmentDescription  # noqa: PLC0415
-
     algorithm = AlgorithmIdentificationSequence(
         name=MAKER,
         family=_FAMILY,
@@ -302,8 +284,6 @@ def _segmentation(
     segment. Where the columns of `shape`, that of the frames, fill no whole bytes a pixel has a byte: Orthanc gives
     out no frame of single bits then (docs/decisions/0031).
     """
-    from highdicom.seg import Segmentation  # noqa: PLC0415 - slow to import
-
     made: Dataset = Segmentation(
         source_images=sources,
         pixel_array=presence[:, None, None, :].astype(np.uint8),

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import pydicom
+from highdicom import sr
+from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes as standard
 from pydicom.sr.coding import Code
 
 from calcreport.compose import Narrative, Statements, narrate
@@ -28,9 +31,6 @@ from calcreport.model.film import FilmFindings
 from calcreport.model.report import Report
 from calcreport.model.uids import derive_uid
 from calcreport.text.impression import is_assessed
-
-if TYPE_CHECKING:
-    from highdicom.sr import ContainerContentItem, ContentSequence
 
 _LINE_BREAK: Final = "\r\n"
 """As PS3.5 6.1.3 wants it in text of several lines."""
@@ -84,13 +84,11 @@ def _evidence(subject: Subject) -> list[Dataset]:
 
 
 def _document(
-    subject: Subject, groups: Sequence[ContentSequence], evidence: Sequence[Dataset], *, name: str
+    subject: Subject, groups: Sequence[sr.ContentSequence], evidence: Sequence[Dataset], *, name: str
 ) -> Dataset:
-    from highdicom.coding_schemes import CodingSchemeIdentificationItem  # noqa: PLC0415
-    from highdicom.sr import Comprehensive3DSR  # noqa: PLC0415
 
     revision = subject.revision
-    made: Dataset = Comprehensive3DSR(
+    made: Dataset = sr.Comprehensive3DSR(
         evidence=evidence,
         content=_content(subject, groups),
         series_instance_uid=revision.series_uid("sr"),
@@ -124,73 +122,56 @@ def _as_dataset(reference: Reference) -> Dataset:
     return document
 
 
-def _content(subject: Subject, groups: Sequence[ContentSequence]) -> Dataset:
+def _content(subject: Subject, groups: Sequence[sr.ContentSequence]) -> Dataset:
     """Root of the document by TID 1500; highdicom's own class cannot do without a measurement group."""
-    from highdicom.sr import (  # noqa: PLC0415
-        CodeContentItem,
-        CodedConcept,
-        ContainerContentItem,
-        ContentSequence,
-        DeviceObserverIdentifyingAttributes,
-        LanguageOfContentItemAndDescendants,
-        ObservationContext,
-        ObserverContext,
-    )
-    from pydicom.sr.codedict import codes as standard  # noqa: PLC0415
-
     software = subject.report.software
-    observer = ObserverContext(
+    observer = sr.ObserverContext(
         observer_type=standard.DCM.Device,
-        observer_identifying_attributes=DeviceObserverIdentifyingAttributes(
+        observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
             uid=derive_uid("device", software.name),
             name=software.name,
             manufacturer_name=MAKER,
             model_name=f"{software.name} {software.version}",
         ),
     )
-    root = ContainerContentItem(standard.DCM.ImagingMeasurementReport, template_id="1500")
-    root.ContentSequence = ContentSequence()
+    root = sr.ContainerContentItem(standard.DCM.ImagingMeasurementReport, template_id="1500")
+    root.ContentSequence = sr.ContentSequence()
     root.ContentSequence.extend(
-        LanguageOfContentItemAndDescendants(CodedConcept("en-US", "RFC5646", "English (United States)"))
+        sr.LanguageOfContentItemAndDescendants(sr.CodedConcept("en-US", "RFC5646", "English (United States)"))
     )
-    root.ContentSequence.extend(ObservationContext(observer_device_context=observer))
+    root.ContentSequence.extend(sr.ObservationContext(observer_device_context=observer))
     procedure = codes.CT_PROCEDURE if subject.volume is not None else codes.RADIOGRAPH_PROCEDURE
-    root.ContentSequence.append(CodeContentItem(standard.DCM.ProcedureReported, procedure, "HAS CONCEPT MOD"))
+    root.ContentSequence.append(sr.CodeContentItem(standard.DCM.ProcedureReported, procedure, "HAS CONCEPT MOD"))
     root.ContentSequence.append(_measurements(subject, groups))
     root.ContentSequence.append(_study_level(subject))
     return root
 
 
-def _measurements(subject: Subject, groups: Sequence[ContentSequence]) -> ContainerContentItem:
+def _measurements(subject: Subject, groups: Sequence[sr.ContentSequence]) -> sr.ContainerContentItem:
     """Container of the measurement groups; without any it says why, because readers fail on an empty one."""
-    from highdicom.sr import ContainerContentItem, ContentSequence, TextContentItem  # noqa: PLC0415
-    from pydicom.sr.codedict import codes as standard  # noqa: PLC0415
-
-    container = ContainerContentItem(standard.DCM.ImagingMeasurements, relationship_type="CONTAINS")
-    container.ContentSequence = ContentSequence()
+    container = sr.ContainerContentItem(standard.DCM.ImagingMeasurements, relationship_type="CONTAINS")
+    container.ContentSequence = sr.ContentSequence()
     for group in groups:
         container.ContentSequence.extend(group)
     if not groups:
         why = to_ascii(" ".join(subject.report.impression)) or _NOTHING
-        container.ContentSequence.append(TextContentItem(codes.NOT_MEASURED, why, "CONTAINS"))
+        container.ContentSequence.append(sr.TextContentItem(codes.NOT_MEASURED, why, "CONTAINS"))
     return container
 
 
-def _study_level(subject: Subject) -> ContainerContentItem:
+def _study_level(subject: Subject) -> sr.ContainerContentItem:
     """What holds for the study as a whole, and the sections of text."""
-    from highdicom.sr import CodeContentItem, ContainerContentItem, ContentSequence, TextContentItem  # noqa: PLC0415
-
-    container = ContainerContentItem(codes.QUALITATIVE_EVALUATIONS, relationship_type="CONTAINS")
-    container.ContentSequence = ContentSequence()
+    container = sr.ContainerContentItem(codes.QUALITATIVE_EVALUATIONS, relationship_type="CONTAINS")
+    container.ContentSequence = sr.ContentSequence()
     report = subject.report
     if is_assessed(report):
-        container.ContentSequence.append(CodeContentItem(codes.CONCERN, codes.CONCERNS[report.concern], "CONTAINS"))
+        container.ContentSequence.append(sr.CodeContentItem(codes.CONCERN, codes.CONCERNS[report.concern], "CONTAINS"))
         for name, concept in codes.FLAGS.items():
             if name in report.flags_summary:
                 state = codes.FLAG_STATES[report.flags_summary[name]]
-                container.ContentSequence.append(CodeContentItem(concept, state, "CONTAINS"))
+                container.ContentSequence.append(sr.CodeContentItem(concept, state, "CONTAINS"))
     for section, text in sections(report, subject.statements, subject.section):
-        container.ContentSequence.append(TextContentItem(section, text, "CONTAINS"))
+        container.ContentSequence.append(sr.TextContentItem(section, text, "CONTAINS"))
     return container
 
 
@@ -213,7 +194,7 @@ def sections(report: Report, statements: Statements, section: str) -> Iterator[t
 def _lesions(words: Narrative) -> Iterator[str]:
     for lesion in words.lesions:
         yield f"{lesion.title}: {lesion.place}"
-        yield " ".join(lesion.sentences)
+        yield lesion.in_full
 
 
 def _number(sentences: Sequence[str]) -> list[str]:

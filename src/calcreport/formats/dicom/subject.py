@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from calcreport.compose import Statements
 from calcreport.dicom.source_images import SourceImages
+from calcreport.errors import UsageError
 from calcreport.formats.dicom.revision import Revision
 from calcreport.model.film import FilmFindings, ProjectedLesion
 from calcreport.model.image import CtVolume
@@ -45,3 +46,15 @@ class Subject:
         """Lesions in the order of the report, which holds rejected ones apart, each with what was measured of it."""
         pairs = zip(self.report.lesions, self.order, strict=True)
         return tuple((lesion, self.findings.lesions[index]) for lesion, index in pairs)
+
+
+def other_images() -> UsageError:
+    """Error for an image that the report names and the study does not have."""
+    msg = "the images found are not those the report was made from; name the study with --study, or analyse it anew"
+    return UsageError(msg, code="render.other_images")
+
+
+def damaged_shape() -> UsageError:
+    """Error for a lesion without any voxel or pixel."""
+    msg = "the report does not hold where its lesions are, or it was damaged; take the original one or analyse anew"
+    return UsageError(msg, code="render.damaged_shape")

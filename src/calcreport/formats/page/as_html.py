@@ -19,7 +19,6 @@ from calcreport.text.excluded import name_reason
 from calcreport.text.film import name_films, refer, spell_projected
 from calcreport.text.groups import changes_management, longest_mm
 from calcreport.text.impression import FLAG_NAMES, name_flags
-from calcreport.text.table import list_measurements
 from calcreport.text.wording import (
     capitalise,
     lengths_of,
@@ -177,7 +176,6 @@ def _show_lesion(
             if flag.state is state
         ),
         "longest_mm": longest_mm(lesion) or lesion.size.max_diameter_px,
-        "measurements": list_measurements(lesion, refer(report, lesion, statements), statements, lengths),
         "flags": flags,
         "scores": [
             (name, f"{score:.2f}") for name, score in sorted(lesion.pattern.scores.items(), key=lambda s: -s[1])
