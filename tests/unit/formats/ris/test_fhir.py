@@ -16,7 +16,7 @@ from fhir.resources.R4B.bundle import Bundle
 from pydicom.sr._concepts_dict import concepts
 
 from calcreport.formats import Templates
-from calcreport.formats.ris import as_fhir, fhir_parts
+from calcreport.formats.ris import as_fhir
 from calcreport.formats.text import as_text
 from calcreport.model.report import Concern, FlagState, LesionReview, Report
 
@@ -68,7 +68,7 @@ def components(bundle: dict[str, Any], lesion: str) -> dict[str, dict[str, Any]]
 
 
 def own_code(concept: dict[str, Any]) -> str:
-    (code,) = [coding["code"] for coding in concept["coding"] if coding["system"] == fhir_parts.OURS]
+    (code,) = [coding["code"] for coding in concept["coding"] if coding["system"] == as_fhir.OURS]
     return code
 
 
@@ -116,7 +116,7 @@ def test_every_code_exists(all_reports: dict[str, Report], templates: Templates)
         for name, value in elements(bundle_of(report, templates)):
             if name in {"coding", "modality"}:
                 for coding in value:
-                    if coding["system"] != fhir_parts.OURS:
+                    if coding["system"] != as_fhir.OURS:
                         seen.add((NAMES.get(coding["system"], coding["system"]), coding["code"]))
             if isinstance(value, dict) and value.get("system") == "http://unitsofmeasure.org":
                 assert value["code"] in UNITS

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from calcreport.formats import Templates, load_templates
-from calcreport.formats.ris import as_hl7, hl7_text
+from calcreport.formats.ris import as_hl7
 from calcreport.formats.ris.sections import cut_sections
 from calcreport.formats.text import as_text
 from calcreport.model.report import FlagState, LesionReview, PatientLevel, Report
@@ -368,12 +368,12 @@ def test_a_long_text_goes_in_several_parts(reports: dict[str, Report], templates
 
 
 def test_times_and_numbers_as_the_standard_writes_them() -> None:
-    assert hl7_text.timestamp("2026-10-02T10:00:00+02:00") == "20261002100000+0200"
-    assert hl7_text.timestamp("2026-10-02T10:00:00") == "20261002100000"
-    assert [hl7_text.timestamp(text) for text in (None, "", "yesterday")] == ["", "", ""]
-    assert [hl7_text.day(text) for text in ("2026-10-02", "20261002", "2026-02-30", "x", None)] == [
+    assert as_hl7.timestamp("2026-10-02T10:00:00+02:00") == "20261002100000+0200"
+    assert as_hl7.timestamp("2026-10-02T10:00:00") == "20261002100000"
+    assert [as_hl7.timestamp(text) for text in (None, "", "yesterday")] == ["", "", ""]
+    assert [as_hl7.day_digits(text) for text in ("2026-10-02", "20261002", "2026-02-30", "x", None)] == [
         "20261002", "20261002", "", "", "",
     ]  # fmt: skip
-    assert [hl7_text.number(value) for value in (0.0, -0.0001, 1e-7, 12.3456, 3.5e5, -40.0)] == [
+    assert [as_hl7.numeric(value) for value in (0.0, -0.0001, 1e-7, 12.3456, 3.5e5, -40.0)] == [
         "0", "0", "0", "12.346", "350000", "-40",
     ]  # fmt: skip
