@@ -117,9 +117,7 @@ def _numbers(tree: Any) -> Iterator[tuple[str, float]]:
 def sentences(report: Report, told: Narrative) -> Iterator[str]:
     """What the text, and with it HL7, FHIR and SR, says of lesions."""
     for lesion in told.lesions:
-        yield from (lesion.place, *lesion.sentences)
-    for flags in told.flags:
-        yield from flags.sentences
+        yield from (lesion.place, lesion.in_full)
     yield from (*told.impression, *told.recommendations)
     for lesion in report.lesions:
         yield from (getattr(lesion.flags, name).evidence for name in type(lesion.flags).model_fields)

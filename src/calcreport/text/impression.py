@@ -7,7 +7,6 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from calcreport.model.lengths import Lengths
 from calcreport.model.report import (
     Concern,
     Differential,
@@ -292,14 +291,6 @@ def _name_nature(lesion: Lesion, statements: Statements, *, many: bool, has_mass
 _DEFAULT_LIMIT_MM: Final = 50.0  # size limit of reports whose settings name none; as in `PolicySettings`
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlagText:
-    """Red flags of one lesion, or of several with the same answers: `who` names the lesions, `sentences` the flags."""
-
-    who: str
-    sentences: tuple[str, ...]
-
-
 def size_limit_mm(report: Report) -> float:
     """Limit of the size flag in mm, from the settings the report was made with."""
     policy = report.settings.get("policy")
@@ -331,58 +322,7 @@ def name_summary_flags(report: Report, statements: Statements, state: FlagState)
     return [name for key, name in named if report.flags_summary.get(key) is state]
 
 
-def describe_flags(report: Report, statements: Statements) -> tuple[FlagText, ...]:
-    """Describe the red flags of every lesion; lesions with the same flags share one entry.
-
-    A study without lesion has one entry without a lesion's name.
-    """
-    if not report.lesions:
-        return (FlagText(who="", sentences=_describe_without_lesion(report, statements)),)
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for lesion in report.lesions:
-        groups.setdefault(_describe_flags(report, lesion, statements), []).append(lesion.id)
-    return tuple(FlagText(who=join_ids(ids), sentences=sentences) for sentences, ids in groups.items())
-
-
-def _describe_without_lesion(report: Report, statements: Statements) -> tuple[str, ...]:
-    """State the flags reported for the patient, which count without a lesion, and that no others were assessed."""
-    reported = name_summary_flags(report, statements, FlagState.PRESENT)
-    nothing = "flags.all_rejected" if report.rejected else "flags.no_lesion"
-    if not reported:
-        return (as_sentence(statements.say(nothing)),)
-    first = statements.say("flags.reported", list=statements.join(reported))
-    rest = statements.say("flags.others", reason=statements.say(f"{nothing}_reason"))
-    return as_sentence(first), as_sentence(rest)
-
-
-def _describe_flags(report: Report, lesion: Lesion, statements: Statements) -> tuple[str, ...]:
-    """List flags met first, then undetermined, absent and unreported ones."""
-    lengths = lengths_of(report)
-    flags = [
-        (name, getattr(lesion.flags, key)) for key, name in zip(FLAG_NAMES, name_flags(report, statements), strict=True)
-    ]
-    sentences = []
-    for state in (FlagState.PRESENT, FlagState.EXPLAINED, FlagState.POSSIBLE, FlagState.CANNOT_DETERMINE):
-        sentences += [_describe_flag(name, flag, statements) for name, flag in flags if flag.state is state]
-    absent = [_with_value(name, flag, lengths) for name, flag in flags if flag.state is FlagState.ABSENT]
-    if absent:
-        sentences.append(statements.say("flags.absent_list", list=", ".join(absent)))
-    unknown = [name for name, flag in flags if flag.state is FlagState.NOT_PROVIDED]
-    if unknown:
-        sentences.append(statements.say("flags.unknown_list", list=", ".join(unknown)))
-    return tuple(as_sentence(sentence) for sentence in sentences)
-
-
-def _describe_flag(name: str, flag: Flag, statements: Statements) -> str:
-    """Name, state and the evidence with its notes; evidence that only repeats the name is left out."""
-    details = [detail.strip(" .") for detail in (flag.evidence, *flag.notes)]
-    evidence = "; ".join(detail for detail in details if detail.lower() not in {"", name.lower()})
-    identifier = "flags.explained" if flag.state is FlagState.EXPLAINED else "flags.with_evidence"
-    state = statements.say(f"state.{flag.state}")
-    return statements.say(identifier if evidence else "flags.plain", flag=name, state=state, evidence=evidence)
-
-
-def _with_value(name: str, flag: Flag, lengths: Lengths) -> str:
-    if flag.value is None or flag.unit != "mm":
-        return name
-    return f"{name} ({lengths.spell(flag.value)})"
+def list_flags(report: Report, lesion: Lesion, statements: Statements) -> tuple[tuple[str, Flag], ...]:
+    """Printed name and state of each flag of a lesion, in their order."""
+    names = zip(FLAG_NAMES, name_flags(report, statements), strict=True)
+    return tuple((name, getattr(lesion.flags, key)) for key, name in names)

@@ -10,6 +10,7 @@ from calcreport.model.report import (
     BoneRelation,
     Concern,
     Density,
+    Flag,
     FlagState,
     Lesion,
     Mass,
@@ -23,7 +24,7 @@ from calcreport.text.clinical import ClinicalText, describe_clinical, describe_l
 from calcreport.text.comparison import describe_comparison, describe_growth
 from calcreport.text.excluded import describe_excluded, describe_incidental
 from calcreport.text.film import find_series, list_on_films, refer, say_other_views, say_projection, spell_projected
-from calcreport.text.impression import FlagText, describe_flags, join_ids, name_concerned
+from calcreport.text.impression import join_ids, list_flags, name_concerned
 from calcreport.text.review import RejectedText, is_by_reader, say_rejected, say_review
 from calcreport.text.section import Section, write_lines
 from calcreport.text.statements import Statements
@@ -79,7 +80,8 @@ class Narrative:
     rejected: tuple[RejectedText, ...]
     """Lesions of the draft that a reader rejected."""
     other: tuple[str, ...]
-    flags: tuple[FlagText, ...]
+    flags: tuple[tuple[str, tuple[tuple[str, Flag], ...]], ...]
+    """Ids of the lesions that have the same flags, and name and state of each flag."""
     impression: tuple[str, ...]
     recommendations: tuple[str, ...]
     communication: str
@@ -108,7 +110,7 @@ def narrate(report: Report, statements: Statements) -> Narrative:
             *describe_excluded(report.excluded, statements),
             *describe_incidental(report.incidental, statements, lengths_of(report)),
         ),
-        flags=describe_flags(report, statements),
+        flags=_group_flags(report, statements),
         impression=report.impression,
         recommendations=tuple(_recommend(report, position) for position in range(len(report.recommendations))),
         communication=communication,
@@ -116,6 +118,13 @@ def narrate(report: Report, statements: Statements) -> Narrative:
         limitations=tuple(as_sentence(sentence) for sentence in report.limitations),
         draft=draft,
     )
+
+
+def _group_flags(report: Report, statements: Statements) -> tuple[tuple[str, tuple[tuple[str, Flag], ...]], ...]:
+    groups: dict[tuple[tuple[str, Flag], ...], list[str]] = {}
+    for lesion in report.lesions:
+        groups.setdefault(list_flags(report, lesion, statements), []).append(lesion.id)
+    return tuple((join_ids(ids), flags) for flags, ids in groups.items())
 
 
 def _clinical_sentences(report: Report, clinical: ClinicalText, statements: Statements) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from calcreport.formats.pictures.picture import BACKGROUND, FAINT_TEXT, TEXT, Co
 from calcreport.model.film import FilmFindings
 from calcreport.model.lengths import Lengths
 from calcreport.model.report import Concern, FlagState, Laterality, Lesion, Report
-from calcreport.text.impression import FLAG_NAMES, is_assessed, name_flags, name_summary_flags
+from calcreport.text.impression import is_assessed, list_flags, name_summary_flags
 from calcreport.text.wording import lengths_of, name_depth, name_place
 
 LONGEST_EDGE_PX: Final = 1600
@@ -161,9 +161,9 @@ def _spell_mineral(lesion: Lesion, lengths: Lengths, say: Statements) -> list[st
 
 def _name_flags(lesion: Lesion, report: Report, say: Statements) -> str:
     """Flags that are met, then possible ones as such."""
-    states = [*zip(name_flags(report, say), (getattr(lesion.flags, key).state for key in FLAG_NAMES), strict=True)]
+    flags = list_flags(report, lesion, say)
     met, possible = (
-        say.join([name for name, state in states if state is wanted])
+        say.join([name for name, flag in flags if flag.state is wanted])
         for wanted in (FlagState.PRESENT, FlagState.POSSIBLE)
     )
     return "; ".join(filter(None, (met, say.say("capture.possible", flags=possible) if possible else "")))

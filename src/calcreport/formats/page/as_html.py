@@ -18,7 +18,7 @@ from calcreport.model.report import Concern, Excluded, FlagState, Lesion, Report
 from calcreport.text.excluded import name_reason
 from calcreport.text.film import name_films, refer, spell_projected
 from calcreport.text.groups import changes_management, longest_mm
-from calcreport.text.impression import FLAG_NAMES, name_flags
+from calcreport.text.impression import list_flags
 from calcreport.text.wording import (
     capitalise,
     lengths_of,
@@ -161,9 +161,7 @@ def _show_lesion(
     reference = refer(report, lesion, statements, whole_extent=False).strip("()")
     kind = "film_key" if lesion.location.films else "key"
     shown = [pictures[name] for name in lesion.images or (key_image_name(lesion.id),) if name in pictures]
-    flags = [
-        (name, getattr(lesion.flags, key)) for key, name in zip(FLAG_NAMES, name_flags(report, statements), strict=True)
-    ]
+    flags = list_flags(report, lesion, statements)
     return {
         "lesion": lesion,
         "where": capitalise(name_place(lesion.location, statements)),

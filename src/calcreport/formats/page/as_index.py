@@ -33,6 +33,12 @@ class IndexEntry:
     message: str = ""
     """Why it was refused, and what to do."""
 
+    @property
+    def link(self) -> str:
+        """Address of its page; empty when it has none."""
+        has_page = self.folder and self.status != "refused"
+        return f"{quote(self.folder, safe='')}/report.html" if has_page else ""
+
 
 def index_entry(report: Report, folder: str) -> IndexEntry:
     """Make the row of a reported study."""
@@ -54,20 +60,9 @@ def render_index(entries: Sequence[IndexEntry], templates: Templates, *, softwar
 
     `software` is name and version, for the foot of the page. Raises `TemplateError` when a template cannot be rendered.
     """
-    rows = [
-        {
-            "link": f"{quote(entry.folder, safe='')}/report.html" if entry.folder and entry.status != "refused" else "",
-            "title": entry.title or entry.folder,
-            "patient": entry.patient,
-            "date": entry.date,
-            "status": entry.status,
-            "message": entry.message,
-            "lesions": "" if entry.lesion_count is None else entry.lesion_count,
-            "concern": entry.concern or "",
-        }
-        for entry in sorted(entries, key=_urgency)
-    ]
-    page = render_template(templates, INDEX_TEMPLATE, is_html=True, rows=rows, software=software)
+    page = render_template(
+        templates, INDEX_TEMPLATE, is_html=True, rows=sorted(entries, key=_urgency), software=software
+    )
     return page.encode()
 
 
