@@ -104,11 +104,11 @@ def test_typed_findings_are_put_into_words() -> None:
     report = compose((lesion,), decision(decided("high", "R09", state="present")))
     words = narrate(report, STATEMENTS)
     assert words.technique == ("Findings entered by a reader; no images were measured.",)
-    assert words.lesions[0].place == "Left thigh, intramuscular, deep to the deep fascia."
-    assert words.lesions[0].sentences[:2] == (
-        "Mass, longest dimension 11.9 cm.",
-        "Mineralised component longest dimension 5.01 cm.",
-    )
+    assert words.lesions[0].place == "Left thigh, intramuscular."
+    measured = dict(words.lesions[0].measured)
+    assert measured["Mass, longest dimension"] == "11.9 cm"
+    assert measured["Mineral, longest dimension"] == "5.01 cm"
+    assert measured["Layer"] == "deep to the deep fascia"
     assert report.impression[0].startswith("11.9 cm deep mass with calcification, left thigh, indeterminate.")
     assert words.section.flags.startswith("Size >5 cm: PRESENT. Deep location: PRESENT.")
 

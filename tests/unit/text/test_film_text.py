@@ -122,7 +122,7 @@ def test_a_lesion_tied_on_two_views_is_told_once_with_both_sizes(templates: Temp
     words = words_of(report, templates)
     first, second = report.lesions[0].location.films
     for place, view in ((first, "AP"), (second, "lateral")):
-        assert f"{spell_projected(place, templates.statements, LENGTHS)} ({view})" in words
+        assert f"Projected size ({view}): {spell_projected(place, templates.statements, LENGTHS)}" in words
     assert "(S 1, Im 1, AP; S 1, Im 2, lateral)" in words
 
 
@@ -141,7 +141,7 @@ def test_a_cut_shadow_is_a_minimum(templates: Templates) -> None:
     shadow = replace(case.findings.lesions[0].shadows[0], is_cut=True)
     findings = replace(case.findings, lesions=(made_films.make_lesion(case.findings.films, (shadow,)),))
     words = words_of(made_films.FilmCase(findings).report(templates), templates)
-    assert "Projected at least 3.5 x 1.0 cm, cut by the edge" in words
+    assert "Projected size (AP): at least 3.5 x 1.0 cm" in words
     assert "projected longest dimension at least 3.5 cm" in words
     assert "Projected at least 3.5 cm calcification" in words
 
