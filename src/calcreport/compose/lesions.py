@@ -144,7 +144,7 @@ def measured_facts(lesion: MeasuredLesion | ProjectedLesion | Lesion) -> dict[st
 
 def _typed(finding: LesionFinding) -> dict[str, Any]:
     """Fields of a typed finding in the report's types; untyped values are "cannot be determined"."""
-    size, mass = finding.size, finding.mass
+    size, mass, place = finding.size, finding.mass, finding.location
     depth_class = finding.depth.class_ or DepthClass.CANNOT_DETERMINE
     return {
         "size": Size(**size.model_dump(exclude={"is_by_reader"})),
@@ -155,43 +155,28 @@ def _typed(finding: LesionFinding) -> dict[str, Any]:
             **mass.model_dump(exclude={"present", "source"}),
         ),
         "density": Density(
-            mean_hu=finding.density.mean_hu,
-            max_hu=finding.density.max_hu,
-            p95_hu=finding.density.p95_hu,
-            sd_hu=finding.density.sd_hu,
-            is_certain=finding.density.is_certain is not YesNo.NO,
+            is_certain=finding.density.is_certain is not YesNo.NO, **finding.density.model_dump(exclude={"is_certain"})
         ),
-        "depth": Depth.model_validate(
-            {
-                "class": depth_class,
-                "skin_distance_mm": finding.depth.skin_distance_mm,
-                "fascia_distance_mm": finding.depth.fascia_distance_mm,
-            }
-        ),
+        "depth": Depth.model_validate(finding.depth.model_dump() | {"class": depth_class}),
         "pattern": _typed_pattern(finding),
         "bone_relation": finding.bone_relation or BoneRelation.CANNOT_DETERMINE,
         "location": Location(
-            laterality=finding.location.laterality,
-            laterality_source=None if finding.location.laterality is Laterality.UNKNOWN else "clinician",
-            region=finding.location.region,
-            region_source="clinician" if finding.location.region else None,
-            centroid_lps_mm=finding.location.centroid_lps_mm,
-            first_image=finding.location.first_image,
-            last_image=finding.location.last_image,
-            compartment=finding.location.compartment or finding.location.tissue,
+            laterality_source=None if place.laterality is Laterality.UNKNOWN else "clinician",
+            region_source="clinician" if place.region else None,
+            compartment=place.compartment or place.tissue,
+            **place.model_dump(exclude={"tissue", "compartment"}),
         ),
     }
 
 
 def _typed_pattern(finding: LesionFinding) -> Pattern:
     given = finding.pattern.id
-    known = {name: str(answer) for name, answer in finding.features if answer is not YesNo.UNKNOWN}
     return Pattern(
         id=given or INDETERMINATE_PATTERN,
         label=given or "not given",
         confidence=(finding.pattern.confidence or Confidence.HIGH) if given else Confidence.LOW,
         scores={},
-        features=dict(known),
+        features={name: str(answer) for name, answer in finding.features if answer is not YesNo.UNKNOWN},
     )
 
 

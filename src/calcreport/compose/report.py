@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from calcreport.compose.conclusion import conclude
-from calcreport.compose.lesions import film_image_name, join_lesion, name_key_images, number_lesions, overview_name
+from calcreport.compose.lesions import join_lesion, name_key_images, name_overviews, number_lesions
 from calcreport.compose.limitations import collect_measured_limitations
 from calcreport.compose.technique import DraftContext, Imaging, describe_technique
 from calcreport.model.decision import Decision
@@ -111,23 +111,15 @@ def compose_report(
         measured_limitations=collect_measured_limitations(findings, technique, context, statements),
         clinical=dict(context.clinical),
         settings=context.settings.model_dump(mode="json"),
-        images=_name_pictures(findings, context) if has_pictures else (),
         searched=context.searched,
         created=context.created,
         rules=context.rules,
     )
+    facts = facts.model_copy(update={"images": name_overviews(facts) if has_pictures else ()})
     order = tuple(index for _, index in numbered)
     return conclude(
         facts, decision, order=order, rule_findings=rule_findings, policy=context.settings.policy, statements=statements
     )
-
-
-def _name_pictures(findings: CtFindings | FilmFindings | Findings, context: DraftContext) -> tuple[str, ...]:
-    """Pictures of the whole: the overview of each CT series, or every radiograph."""
-    if isinstance(findings, FilmFindings):
-        return tuple(film_image_name(number) for number in range(1, len(findings.films) + 1))
-    count = 1 + len(context.further_imaging) if isinstance(findings, CtFindings) else 0
-    return tuple(overview_name(number) for number in range(1, count + 1))
 
 
 def _name_regions(

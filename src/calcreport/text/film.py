@@ -109,8 +109,7 @@ def _say_views(films: tuple[FilmTechnique, ...], statements: Statements, *, plac
 
 def _say_scales(films: tuple[FilmTechnique, ...], statements: Statements) -> tuple[str, ...]:
     """State each fact about the scale once, with the films it applies to unless it applies to all."""
-    magnifications = _say_magnifications(films, statements)
-    by_film = [_say_scale(film, statements, with_magnification=not magnifications) for film in films]
+    by_film = [_say_scale(film, statements) for film in films]
     of = {sentence: tuple(sentence in sentences for sentences in by_film) for each in by_film for sentence in each}
     names = name_films(films, statements)
     sentences = []
@@ -118,33 +117,19 @@ def _say_scales(films: tuple[FilmTechnique, ...], statements: Statements) -> tup
         text = " ".join(group)
         listed = statements.join([name for name, is_of in zip(names, holds, strict=True) if is_of])
         sentences.append(text if all(holds) else statements.say("film.of", film=listed, text=text))
-    return tuple(as_sentence(sentence) for sentence in (*sentences, *magnifications))
+    return tuple(map(as_sentence, sentences))
 
 
-def _say_scale(film: FilmTechnique, statements: Statements, *, with_magnification: bool) -> tuple[str, ...]:
+def _say_scale(film: FilmTechnique, statements: Statements) -> tuple[str, ...]:
     if film.scale == "calibrated":
         kind = (film.calibration or "").lower()
         fallback = statements.say("scale.calibrated_other")
         sentences = [statements.choose("scale", f"calibrated_{kind}", fallback)]
     else:
         sentences = [statements.say(f"scale.{film.scale}")]
-    if with_magnification and film.magnification is not None:
+    if film.magnification is not None:
         sentences.append(statements.say("scale.magnification", factor=spell_number(film.magnification)))
     return tuple(as_sentence(sentence) for sentence in (*sentences, *film.notes))
-
-
-def _say_magnifications(films: tuple[FilmTechnique, ...], statements: Statements) -> tuple[str, ...]:
-    """Say in one sentence what magnifications the headers state where they differ; empty where they do not."""
-    names = name_films(films, statements)
-    stated = [
-        (spell_number(film.magnification), name)
-        for film, name in zip(films, names, strict=True)
-        if film.magnification is not None
-    ]
-    if len({factor for factor, _ in stated}) < 2:
-        return ()
-    listed = [statements.say("film.in_view", extent=factor, view=name) for factor, name in stated]
-    return (statements.say("scale.magnifications", list=statements.join(listed)),)
 
 
 def name_limit(films: tuple[FilmTechnique, ...], statements: Statements) -> tuple[str, ...]:

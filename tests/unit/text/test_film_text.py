@@ -94,7 +94,8 @@ def test_what_two_calibrated_films_have_in_common_is_said_once(templates: Templa
     words = words_of(made_films.cluster(made_films.CALIBRATED, second).report(templates), templates)
     assert words.count("Calibrated on an object of known size") == 1
     assert "AP: Calibrated" not in words
-    assert "The headers state magnifications of 1.12 (AP) and 1.15 (lateral), which were not applied." in words
+    assert "AP: The header states a magnification of 1.12, which was not applied." in words
+    assert "Lateral: The header states a magnification of 1.15, which was not applied." in words
 
 
 def test_of_three_films_those_of_one_scale_are_named_together(templates: Templates) -> None:

@@ -17,7 +17,7 @@ from calcreport.compose import OVERVIEW_IMAGE, Statements, film_image_name
 from calcreport.dicom.header.image_header import MAKER
 from calcreport.formats.characters import to_ascii
 from calcreport.formats.code_table import unpaired_parts
-from calcreport.formats.dicom.instance import SERIES_NUMBERS, finish, refer_to, study_header, untroubled
+from calcreport.formats.dicom.instance import arguments_of, finish, refer_to, study_header, untroubled
 from calcreport.formats.dicom.subject import Subject, other_images
 from calcreport.formats.pictures.picture import BACKGROUND, FAINT_TEXT, TEXT, Colour, load_font, write_text
 from calcreport.model.film import FilmFindings
@@ -245,25 +245,18 @@ def _draw(subject: Subject, pictures: Mapping[str, bytes]) -> Iterator[tuple[str
     """Kind, picture and source images of each capture, in order."""
     report, statements = subject.report, subject.statements
     lesions = report.lesions
-    of_lesions = [(lesion, name) for lesion in lesions for name in lesion.images if name in pictures]
     yield "summary", draw_summary(subject, pictures), [uid for lesion in lesions for uid in _images_of(lesion)[:1]]
-    for lesion, name in of_lesions:
+    for lesion in lesions:
         uids = _images_of(lesion)
-        view = lesion.images.index(name)
-        yield (
-            "lesion",
-            draw_lesion_capture(pictures[name], lesion, report, statements),
-            uids[view : view + 1],
-        )
-    if isinstance(subject.findings, FilmFindings):
-        for number, film in enumerate(subject.findings.films, start=1):
-            content = pictures.get(film_image_name(number))
-            if content is not None:
-                yield (
-                    "film",
-                    draw_film_capture(content, report, statements),
-                    [film.reference.sop_instance_uid],
-                )
+        for view, name in enumerate(lesion.images):
+            if name in pictures:
+                drawn = draw_lesion_capture(pictures[name], lesion, report, statements)
+                yield "lesion", drawn, uids[view : view + 1]
+    films = subject.findings.films if isinstance(subject.findings, FilmFindings) else ()
+    for number, film in enumerate(films, start=1):
+        content = pictures.get(film_image_name(number))
+        if content is not None:
+            yield "film", draw_film_capture(content, report, statements), [film.reference.sop_instance_uid]
 
 
 def _images_of(lesion: Lesion) -> list[str]:
@@ -286,12 +279,8 @@ def _write(subject: Subject, picture: Image.Image, kind: str, sources: list[str]
             bits_allocated=8,
             coordinate_system="PATIENT",
             study_instance_uid=header.StudyInstanceUID,
-            series_instance_uid=revision.series_uid("sc"),
-            series_number=SERIES_NUMBERS["sc"],
-            sop_instance_uid=revision.instance_uid("sc", name),
-            instance_number=number,
-            manufacturer=MAKER,
             patient_orientation=("L", "P"),
+            **arguments_of(subject, "sc", name),
         )
         made.PatientOrientation = ""  # several panels: the letters are in the picture
         made.ConversionType = "WSD"
@@ -303,9 +292,7 @@ def _write(subject: Subject, picture: Image.Image, kind: str, sources: list[str]
         part = header.get("BodyPartExamined")
         if part:
             made.BodyPartExamined = part
-        if (
-            part not in unpaired_parts()
-        ):  # of a paired part the side has to be there, if only empty; of others it must not
+        if part not in unpaired_parts():  # of a paired part the side has to be there, if only empty
             made.Laterality = side
         if sources:
             made.SourceImageSequence = [_reference(subject, uid) for uid in dict.fromkeys(sources)]

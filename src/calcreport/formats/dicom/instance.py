@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import pydicom
 from pydicom import config
@@ -133,6 +133,17 @@ def stand_in(header: Dataset) -> Dataset:
     bare.StudyDate = bare.StudyTime = bare.ReferringPhysicianName = None
     bare.Modality = header.get("Modality") or "OT"
     return bare
+
+
+def arguments_of(subject: Subject, kind: str, name: str = "") -> dict[str, Any]:
+    """What highdicom asks for whatever object it builds; `finish` writes it again, and all else."""
+    return {
+        "series_instance_uid": subject.revision.series_uid(kind),
+        "series_number": SERIES_NUMBERS[kind],
+        "sop_instance_uid": subject.revision.instance_uid(kind, name),
+        "instance_number": 1,
+        "manufacturer": MAKER,
+    }
 
 
 def refer_to(header: Dataset) -> Dataset:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any, Final
@@ -37,6 +37,7 @@ _UNITS: Final = {
 }
 """By the end of a field's name."""
 
+_Row = tuple[Code, float | None, Code, Code | None]  # name, value, unit and method of a number
 _COUNT: Final = "foci.count"
 _METHODS: Final = {"size.volume_mm3": codes.SUM_OF_VOXELS}
 """How a number came about, where that is worth a word."""
@@ -90,7 +91,6 @@ def measure_on_film(
     replaced; lengths that were measured are then left out, as they are on CT. Without a scale lengths are pixels.
     """
     plane = _PLANES[scale.kind]
-    is_first = place is lesion.location.films[0]
     rounding = Rounding(lengths, lesion.size.uncertainty_mm)
     unit = codes.PIXELS if scale.kind is ScaleKind.NONE else codes.MILLIMETRE
     length, width, to_skin = (
@@ -100,18 +100,14 @@ def measure_on_film(
     )
     if is_by_reader(lesion, "size.max_diameter_mm"):
         by_reader = lesion.size.max_diameter_mm if place is longest_film(lesion) else None
-        told = [_number(codes.PROJECTED_LENGTH, by_reader, codes.MILLIMETRE, codes.BY_READER, rounding)]
+        rows: list[_Row] = [(codes.PROJECTED_LENGTH, by_reader, codes.MILLIMETRE, codes.BY_READER)]
     else:
-        told = [
-            _number(codes.PROJECTED_LENGTH, length, unit, plane, rounding),
-            _number(codes.PROJECTED_WIDTH, width, unit, plane, rounding),
-        ]
-    told.append(_number(codes.PROJECTED_SKIN_LINE, to_skin, unit, plane, rounding))
-    whole: list[sr.Measurement] = []
-    if is_first:
-        count = _measured(lesion, {_COUNT: codes.OF_MINERAL[_COUNT]}, rounding)
-        whole = [*count, *measure_mass(lesion, lengths), *_held_against_limit(lesion, rounding)]
-    return [item for item in told if item is not None] + whole
+        rows = [(codes.PROJECTED_LENGTH, length, unit, plane), (codes.PROJECTED_WIDTH, width, unit, plane)]
+    numbers = _numbers([*rows, (codes.PROJECTED_SKIN_LINE, to_skin, unit, plane)], rounding)
+    if place is not lesion.location.films[0]:
+        return numbers
+    count = _measured(lesion, {_COUNT: codes.OF_MINERAL[_COUNT]}, rounding)
+    return [*numbers, *count, *measure_mass(lesion, lengths), *_held_against_limit(lesion, rounding)]
 
 
 def _held_against_limit(lesion: Lesion, rounding: Rounding) -> list[sr.Measurement]:
@@ -119,9 +115,8 @@ def _held_against_limit(lesion: Lesion, rounding: Rounding) -> list[sr.Measureme
     flag = lesion.flags.size
     if flag.unit != "mm":
         return []
-    told = ((codes.JUDGED_LENGTH, flag.value), (codes.SIZE_LIMIT, flag.limit))
-    items = [_number(name, value, codes.MILLIMETRE, None, rounding) for name, value in told]
-    return [item for item in items if item is not None]
+    held = ((codes.JUDGED_LENGTH, flag.value), (codes.SIZE_LIMIT, flag.limit))
+    return _numbers([(name, value, codes.MILLIMETRE, None) for name, value in held], rounding)
 
 
 def evaluate(lesion: Lesion) -> list[sr.QualitativeEvaluation]:
@@ -197,20 +192,17 @@ def _measured(
         how = codes.BY_READER if is_by_reader(lesion, field) else method or _METHODS.get(field)
         # a distance is held against no limit of a length
         chosen = replace(rounding, lengths=Lengths(limits_mm=())) if field.startswith("depth.") else rounding
-        item = _number(name, attrgetter(field)(lesion), _UNITS[re.split("[._]", field)[-1]], how, chosen)
-        if item is not None:
-            yield item
+        yield from _numbers([(name, attrgetter(field)(lesion), _UNITS[re.split("[._]", field)[-1]], how)], chosen)
 
 
-def _number(
-    name: Code, value: float | None, unit: Code, method: Code | None, rounding: Rounding
-) -> sr.Measurement | None:
-
-    if value is None or not math.isfinite(value):
-        return None
-    made = sr.Measurement(name=name, value=value, unit=unit, method=method)
-    made[0].MeasuredValueSequence[0].NumericValue = rounding.spell(value, unit)
-    return made
+def _numbers(rows: Iterable[_Row], rounding: Rounding) -> list[sr.Measurement]:
+    """Write what was measured; the rest is left out."""
+    numbers = []
+    for name, value, unit, method in rows:
+        if value is not None and math.isfinite(value):
+            numbers.append(sr.Measurement(name=name, value=value, unit=unit, method=method))
+            numbers[-1][0].MeasuredValueSequence[0].NumericValue = rounding.spell(value, unit)
+    return numbers
 
 
 def planar_groups(subject: Subject) -> list[sr.PlanarROIMeasurementsAndQualitativeEvaluations]:

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pydicom
@@ -23,20 +23,26 @@ from calcreport.model.uids import derive_uid
 
 _NOT_CONTENT: Final = frozenset(("created",))
 """Fields of a report that are not what it says: its time."""
-_REFERENCE: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
+REFERENCE: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
 
 _UID: Final = re.compile(r"[0-9.]{1,64}")
 """Less strict than the standard: scanners write components that begin with a zero."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reference:
-    """An object in a PACS."""
+class Reference(NamedTuple):
+    """An object in a PACS, by the UIDs that `REFERENCE` names."""
 
     study_instance_uid: str
     series_instance_uid: str
     sop_class_uid: str
     sop_instance_uid: str
+
+    def as_dataset(self) -> Dataset:
+        """Header that refers to the object."""
+        header = Dataset()
+        for keyword, uid in zip(REFERENCE, self, strict=True):
+            setattr(header, keyword, uid)
+        return header
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +90,7 @@ def revise(report: Report, *, text: Iterable[str] = (), previous: bytes | None =
     again = replace(first, superseded=_superseded_by(last), created=_time_of(last) or first.created)
     if str(last.SOPInstanceUID) == again.instance_uid("sr"):
         return again
-    return replace(first, superseded=(_reference(last),))
+    return replace(first, superseded=(Reference(*(str(last[name].value) for name in REFERENCE)),))
 
 
 def _time_told(created: str | None) -> datetime:
@@ -121,20 +127,11 @@ def _header(content: bytes | None) -> Dataset | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             header = pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True)
-            uids = [str(header[name].value) for name in _REFERENCE]
+            uids = [str(header[name].value) for name in REFERENCE]
     except Exception:  # noqa: BLE001 - whatever a parser raises on a damaged file
         return None
     is_report = header.SOPClassUID == Comprehensive3DSRStorage
     return header if is_report and all(_UID.fullmatch(uid) for uid in uids) else None
-
-
-def _reference(header: Dataset) -> Reference:
-    return Reference(
-        study_instance_uid=str(header.StudyInstanceUID),
-        series_instance_uid=str(header.SeriesInstanceUID),
-        sop_class_uid=str(header.SOPClassUID),
-        sop_instance_uid=str(header.SOPInstanceUID),
-    )
 
 
 def _superseded_by(header: Dataset) -> tuple[Reference, ...]:
@@ -142,10 +139,10 @@ def _superseded_by(header: Dataset) -> tuple[Reference, ...]:
     try:
         return tuple(
             Reference(
-                study_instance_uid=str(study.StudyInstanceUID),
-                series_instance_uid=str(series.SeriesInstanceUID),
-                sop_class_uid=str(item.ReferencedSOPClassUID),
-                sop_instance_uid=str(item.ReferencedSOPInstanceUID),
+                str(study.StudyInstanceUID),
+                str(series.SeriesInstanceUID),
+                str(item.ReferencedSOPClassUID),
+                str(item.ReferencedSOPInstanceUID),
             )
             for study in header.get("PredecessorDocumentsSequence") or ()
             for series in study.ReferencedSeriesSequence

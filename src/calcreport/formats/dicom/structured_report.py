@@ -23,7 +23,7 @@ from calcreport.compose import Narrative, Statements, narrate
 from calcreport.dicom.header.image_header import MAKER
 from calcreport.formats.characters import to_ascii
 from calcreport.formats.dicom import codes
-from calcreport.formats.dicom.instance import SERIES_NUMBERS, finish, stand_in, study_header, untroubled
+from calcreport.formats.dicom.instance import arguments_of, finish, stand_in, study_header, untroubled
 from calcreport.formats.dicom.measurement_groups import planar_groups, volumetric_groups
 from calcreport.formats.dicom.revision import Reference
 from calcreport.formats.dicom.subject import Subject
@@ -74,12 +74,8 @@ def _evidence(subject: Subject) -> list[Dataset]:
     uids.pop(str(first.SOPInstanceUID), None)
     images = [first]
     for uid in uids:
-        image = Dataset()
-        image.StudyInstanceUID = first.StudyInstanceUID
-        image.SeriesInstanceUID = subject.source.series_uid(uid)
-        image.SOPClassUID = subject.source.sop_class_uid(uid)
-        image.SOPInstanceUID = uid
-        images.append(image)
+        series = subject.source.series_uid(uid)
+        images.append(Reference(first.StudyInstanceUID, series, subject.source.sop_class_uid(uid), uid).as_dataset())
     return images
 
 
@@ -87,19 +83,14 @@ def _document(
     subject: Subject, groups: Sequence[sr.ContentSequence], evidence: Sequence[Dataset], *, name: str
 ) -> Dataset:
 
-    revision = subject.revision
     made: Dataset = sr.Comprehensive3DSR(
         evidence=evidence,
         content=_content(subject, groups),
-        series_instance_uid=revision.series_uid("sr"),
-        series_number=SERIES_NUMBERS["sr"],
-        sop_instance_uid=revision.instance_uid("sr", name),
-        instance_number=1,
-        manufacturer=MAKER,
+        **arguments_of(subject, "sr", name),
         is_complete=True,
         is_final=False,
         is_verified=False,
-        previous_versions=[] if name else [_as_dataset(reference) for reference in revision.superseded],
+        previous_versions=[] if name else [reference.as_dataset() for reference in subject.revision.superseded],
         coding_schemes=[
             CodingSchemeIdentificationItem(
                 codes.PRIVATE_SCHEME, name="calcreport private codes", responsible_organization=MAKER
@@ -111,15 +102,6 @@ def _document(
     made.pop("ContributingEquipmentSequence", None)  # highdicom and the time of day: neither is a result
     made.CompletionFlagDescription = _STATUS
     return made
-
-
-def _as_dataset(reference: Reference) -> Dataset:
-    document = Dataset()
-    document.StudyInstanceUID = reference.study_instance_uid
-    document.SeriesInstanceUID = reference.series_instance_uid
-    document.SOPClassUID = reference.sop_class_uid
-    document.SOPInstanceUID = reference.sop_instance_uid
-    return document
 
 
 def _content(subject: Subject, groups: Sequence[sr.ContentSequence]) -> Dataset:

@@ -28,6 +28,7 @@ from calcreport.formats.pictures.picture import (
     LegendRow,
     Point,
     View,
+    choose_bar_length,
     draw_bar,
     draw_labelled,
     draw_outline,
@@ -35,6 +36,7 @@ from calcreport.formats.pictures.picture import (
     name_boxes,
     square_view,
     whole_view,
+    write_directions,
     write_sheet,
     write_text,
 )
@@ -52,29 +54,18 @@ _WORDS: Final = {
     ScaleKind.CALIBRATED: "picture.film_calibrated",
     ScaleKind.NONE: "picture.film_pixels",
 }
-_OPPOSITE: Final = str.maketrans("LRAPHF", "RLPAFH")
 _DIRECTIONS: Final = frozenset("LRAPHF")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
-    """A bar of `length_px` pixels of the film, and what it stands for."""
-
-    length_px: float
-    label: str
-
-
-def choose_bar(scale: FilmScale, *, at_most_px: float, statements: Statements) -> Bar:
-    """Choose a bar along the columns, at most `at_most_px` film pixels long; the shortest of all is taken if none fits.
+def choose_bar(scale: FilmScale, *, at_most_px: float, statements: Statements) -> tuple[float, str]:
+    """Choose a bar along the columns, at most `at_most_px` film pixels long if one is: length in pixels, and label.
 
     Without a scale the bar is a number of pixels; the label names the plane in which a length holds.
     """
     px_per_unit = 1.0 if scale.spacing_mm is None else 1.0 / scale.spacing_mm[1]
-    lengths = _BARS_PX if scale.spacing_mm is None else _BARS_MM
-    fitting = [length for length in lengths if length * px_per_unit <= at_most_px]
-    length = fitting[-1] if fitting else lengths[0]
-    told = f"{length:.0f}" if scale.spacing_mm is None else f"{length:.0f} mm"
-    return Bar(length_px=length * px_per_unit, label=statements.say(_WORDS[scale.kind], length=told))
+    length = choose_bar_length(_BARS_PX if scale.spacing_mm is None else _BARS_MM, at_most_px / px_per_unit)
+    unit = "" if scale.spacing_mm is None else " mm"
+    return length * px_per_unit, statements.say(_WORDS[scale.kind], length=f"{length:.0f}{unit}")
 
 
 def write_title(view: FilmView, body_part: str | None, statements: Statements) -> str:
@@ -94,12 +85,7 @@ def mark_film_directions(panel: Image.Image, view: FilmView, *, size: int) -> No
     if view.patient_orientation is None:
         return
     right, down = ("".join(letter for letter in word if letter in _DIRECTIONS)[:2] for word in view.patient_orientation)
-    width, height = panel.size
-    margin = size * 0.5
-    write_text(panel, (margin, height / 2), right.translate(_OPPOSITE), size=size)
-    write_text(panel, (width - margin, height / 2), right, size=size, anchor="rm")
-    write_text(panel, (width / 2, size), down.translate(_OPPOSITE), size=size, anchor="mm")
-    write_text(panel, (width / 2, height - size), down, size=size, anchor="mm")
+    write_directions(panel, right, down, size=size)
 
 
 PREVIEW_PX: Final = 1100
@@ -175,13 +161,13 @@ def _mount(panel: Image.Image, film: FilmImage, title: str, statements: Statemen
     canvas.paste(panel, (0, 2 * size))
     write_text(canvas, (size / 2, size), title, size=size)
     shrink = panel.width / film.picture.shape[1]
-    bar = choose_bar(film.scale, at_most_px=film.picture.shape[1] / 4, statements=statements)
-    left, right = size // 2, size // 2 + max(round(bar.length_px * shrink), 1) - 1
+    length_px, label = choose_bar(film.scale, at_most_px=film.picture.shape[1] / 4, statements=statements)
+    left, right = size // 2, size // 2 + max(round(length_px * shrink), 1) - 1
     draw = ImageDraw.Draw(canvas)
     draw.rectangle((left, below + size - 1, right, below + size + max(1, size // 12)), fill=TEXT)
     for end in (left, right):
         draw.line((end, below + size / 2, end, below + 3 * size / 2), fill=TEXT, width=max(1, size // 12))
-    write_text(canvas, (right + size, below + size), bar.label, size=size)
+    write_text(canvas, (right + size, below + size), label, size=size)
     return canvas
 
 
@@ -244,10 +230,10 @@ def render_film_lesion(
     marked = plain.copy()
     _draw_marks(marked, view, film, shadow, lengths=lengths, shows_skin=shows_skin)
     per_pixel = view.column_px
-    bar = choose_bar(film.scale, at_most_px=PANEL_PX / 3 / per_pixel, statements=statements)
+    length_px, label = choose_bar(film.scale, at_most_px=PANEL_PX / 3 / per_pixel, statements=statements)
     for panel, name in ((plain, "film_plain"), (marked, "film_marked")):
         mark_film_directions(panel, film.view, size=19)
-        draw_bar(panel, bar.length_px * per_pixel, bar.label)
+        draw_bar(panel, length_px * per_pixel, label)
         write_text(panel, (10, 18), statements.say(f"picture.{name}"))
     context = _draw_whole(film, view)
     rows = [

@@ -37,6 +37,7 @@ SCALE_BARS_MM: Final = (10.0, 20.0, 50.0, 100.0, 200.0)
 """Lengths a scale bar may have, mm."""
 
 _AIR_HU: Final = -1024
+_OPPOSITE: Final = str.maketrans("LRAPHF", "RLPAFH")
 
 _PEN: Final = Lock()
 """Pictures are drawn in several threads, and a font serves one at a time."""
@@ -198,25 +199,29 @@ def name_direction(direction_lps: NDArray[np.float64]) -> str:
 
 def mark_directions(picture: Image.Image, right_lps: NDArray[np.float64], down_lps: NDArray[np.float64]) -> None:
     """Write the orientation letters at the four edges; both directions of shape ``(3,)``, LPS."""
-    width, height = picture.size
-    write_text(picture, (8, height / 2), name_direction(-right_lps), size=19)
-    write_text(picture, (width - 8, height / 2), name_direction(right_lps), size=19, anchor="rm")
-    write_text(picture, (width / 2, 16), name_direction(-down_lps), size=19, anchor="mm")
-    write_text(picture, (width / 2, height - 16), name_direction(down_lps), size=19, anchor="mm")
+    write_directions(picture, name_direction(right_lps), name_direction(down_lps))
 
 
-def choose_bar_mm(px_per_mm: float, width_px: int) -> float:
-    """Longest scale bar, mm, that takes up at most a third of the picture (the shortest one if none does)."""
-    fitting = [length for length in SCALE_BARS_MM if length * px_per_mm <= width_px / 3]
-    return fitting[-1] if fitting else SCALE_BARS_MM[0]
+def write_directions(picture: Image.Image, right: str, down: str, *, size: int = 19) -> None:
+    """Write the letters of where the right and the lower edge lie in the patient, and opposite ones, at all edges."""
+    (width, height), margin = picture.size, size * 0.5
+    write_text(picture, (margin, height / 2), right.translate(_OPPOSITE), size=size)
+    write_text(picture, (width - margin, height / 2), right, size=size, anchor="rm")
+    write_text(picture, (width / 2, size), down.translate(_OPPOSITE), size=size, anchor="mm")
+    write_text(picture, (width / 2, height - size), down, size=size, anchor="mm")
+
+
+def choose_bar_length(lengths: Sequence[float], at_most: float) -> float:
+    """Longest of some ascending lengths that is at most so long, the shortest if none is."""
+    return max((length for length in lengths if length <= at_most), default=lengths[0])
 
 
 def draw_scale_bar(picture: Image.Image, px_per_mm: float) -> float:
-    """Draw a scale bar at the lower left and return its length in mm.
+    """Draw a scale bar, at most a third of the picture, at the lower left and return its length in mm.
 
     The bar runs from x = 14 and is exactly its length times `px_per_mm` long, rounded to whole pixels.
     """
-    length_mm = choose_bar_mm(px_per_mm, picture.width)
+    length_mm = choose_bar_length(SCALE_BARS_MM, picture.width / 3 / px_per_mm)
     draw_bar(picture, length_mm * px_per_mm, f"{length_mm:.0f} mm")
     return length_mm
 
@@ -374,57 +379,38 @@ def _meet(one: Box, other: Box) -> bool:
 
 
 def draw_labelled(panel: Image.Image, lines: Sequence[LabelledLine]) -> None:
-    """Draw measured lines with their lengths."""
+    """Draw measured lines with their lengths, each clear of those before it."""
     draw_lines(panel, [(start, end, colour) for start, end, colour, _, _ in lines])
-    labels = Labels(panel)
+    width, height = panel.size
+    taken: list[tuple[float, float, float]] = []
     for start, end, colour, text, place in lines:
-        if place == "calliper":
-            labels.calliper(start, end, text, colour)
-        else:
-            labels.distance(start, end, text, colour, beyond=place == "beyond")
-
-
-class Labels:
-    """Writes the labels of one picture and remembers where they stand."""
-
-    def __init__(self, panel: Image.Image) -> None:
-        self._panel = panel
-        self._taken: list[tuple[float, float, float]] = []
-
-    def calliper(self, start: Point, end: Point, text: str, colour: Colour) -> None:
-        """Label a calliper beyond its lower or right end, so that the mineral stays free."""
-        upper, lower = sorted((start, end), key=lambda point: point[1])
-        x, y = lower[0], lower[1] + 18
-        if abs(lower[0] - upper[0]) > 2 * (lower[1] - upper[1]):
-            right = max(start, end)
-            x, y = right[0] + 34, right[1] + 12
-        self._write(x, y, text, colour)
-
-    def distance(self, start: Point, end: Point, text: str, colour: Colour, *, beyond: bool) -> None:
-        """Label a distance beyond its outer end, or to the right of its middle."""
-        if beyond:
-            length = math.hypot(end[0] - start[0], end[1] - start[1]) or 1.0
-            x, y = (tip + (tip - root) / length * 30 for root, tip in zip(start, end, strict=True))
-        else:
-            x, y = (start[0] + end[0]) / 2 + 34, (start[1] + end[1]) / 2 + 12
-        self._write(x, y, text, colour)
-
-    def _write(self, x: float, y: float, text: str, colour: Colour) -> None:
         half = _HALF_LETTER_PX * len(text)
-        tried = [self._inside(x + dx, y + dy) for dx, dy in _SHIFTS]
-        x, y = next((place for place in tried if self._is_free(*place, half)), tried[0])
-        self._taken.append((x, y, half))
-        write_text(self._panel, (x, y), text, colour=colour, size=_SIZE, anchor="mm")
+        x, y = _place_length(start, end, place)
+        tried = [
+            (min(max(x + dx, _MARGIN_PX), width - _MARGIN_PX), min(max(y + dy, _MARGIN_PX), height - _MARGIN_PX))
+            for dx, dy in _SHIFTS
+        ]
+        x, y = next((spot for spot in tried if _is_free(*spot, half, taken)), tried[0])
+        taken.append((x, y, half))
+        write_text(panel, (x, y), text, colour=colour, size=_SIZE, anchor="mm")
 
-    def _inside(self, x: float, y: float) -> Point:
-        width, height = self._panel.size
-        return min(max(x, _MARGIN_PX), width - _MARGIN_PX), min(max(y, _MARGIN_PX), height - _MARGIN_PX)
 
-    def _is_free(self, x: float, y: float, half: float) -> bool:
-        return all(
-            abs(x - other_x) >= half + other_half or abs(y - other_y) >= 2 * _HALF_LINE_PX
-            for other_x, other_y, other_half in self._taken
-        )
+def _is_free(x: float, y: float, half: float, taken: Sequence[tuple[float, float, float]]) -> bool:
+    return all(abs(x - left) >= half + other or abs(y - top) >= 2 * _HALF_LINE_PX for left, top, other in taken)
+
+
+def _place_length(start: Point, end: Point, place: Place) -> Point:
+    """Beyond the lower or right end of a calliper or the outer end of a distance, or right of the middle of one."""
+    if place == "calliper":
+        upper, lower = sorted((start, end), key=lambda point: point[1])
+        if abs(lower[0] - upper[0]) <= 2 * (lower[1] - upper[1]):
+            return lower[0], lower[1] + 18
+        right = max(start, end)
+        return right[0] + 34, right[1] + 12
+    if place == "beyond":
+        length = math.hypot(end[0] - start[0], end[1] - start[1]) or 1.0
+        return end[0] + (end[0] - start[0]) / length * 30, end[1] + (end[1] - start[1]) / length * 30
+    return (start[0] + end[0]) / 2 + 34, (start[1] + end[1]) / 2 + 12
 
 
 LegendRow = tuple[Colour | None, str]

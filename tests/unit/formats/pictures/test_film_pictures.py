@@ -116,9 +116,9 @@ def test_a_large_film_is_drawn_quickly(templates: Templates) -> None:
 def test_a_bar_names_its_plane_and_is_in_pixels_without_a_scale(
     scale: made_films.FilmScale, at_most_px: float, label: str, length_px: float, templates: Templates
 ) -> None:
-    bar = choose_bar(scale, at_most_px=at_most_px, statements=templates.statements)
-    assert bar.label == label
-    assert bar.length_px == pytest.approx(length_px)
+    drawn_px, written = choose_bar(scale, at_most_px=at_most_px, statements=templates.statements)
+    assert written == label
+    assert drawn_px == pytest.approx(length_px)
 
 
 def test_the_title_says_what_the_header_says_and_no_more(templates: Templates) -> None:

@@ -16,9 +16,10 @@ from calcreport.formats.pictures.picture import (
     MINERAL,
     OTHER,
     PANEL_PX,
+    SCALE_BARS_MM,
     TEXT,
     View,
-    choose_bar_mm,
+    choose_bar_length,
     draw_scale_bar,
     free_place,
     name_direction,
@@ -146,7 +147,7 @@ def test_the_scale_bar_is_as_long_as_it_says() -> None:
         drawn = np.asarray(picture)[540 - 16, :] == TEXT
         columns = np.flatnonzero(drawn.all(axis=1))
         assert columns.size == pytest.approx(length_mm * px_per_mm, abs=1)
-        assert length_mm == choose_bar_mm(px_per_mm, 540)
+        assert length_mm == choose_bar_length(SCALE_BARS_MM, 180 / px_per_mm)
 
 
 @pytest.mark.parametrize(
