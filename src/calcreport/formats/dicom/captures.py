@@ -19,7 +19,7 @@ from calcreport.formats.characters import to_ascii
 from calcreport.formats.code_table import unpaired_parts
 from calcreport.formats.dicom.instance import arguments_of, finish, refer_to, study_header, untroubled
 from calcreport.formats.dicom.subject import Subject, other_images
-from calcreport.formats.pictures.picture import BACKGROUND, FAINT_TEXT, TEXT, Colour, load_font, write_text
+from calcreport.formats.pictures.drawing import BACKGROUND, FAINT_TEXT, TEXT, Colour, load_font, write_text
 from calcreport.model.film import FilmFindings
 from calcreport.model.lengths import Lengths
 from calcreport.model.report import Concern, FlagState, Laterality, Lesion, Report

@@ -202,7 +202,7 @@ def _longest(lesion: Lesion, statements: Statements, lengths: Lengths) -> str:
 
 
 def _thumbnail(picture: bytes, *, is_film: bool) -> str:
-    from calcreport.formats.pictures.picture import cut_thumbnail  # noqa: PLC0415 - text and JSON alone draw nothing
+    from calcreport.formats.pictures.drawing import cut_thumbnail  # noqa: PLC0415 - text and JSON alone draw nothing
 
     return _embed(cut_thumbnail(picture, panel=1 if is_film else 0))
 

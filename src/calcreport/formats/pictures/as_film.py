@@ -15,31 +15,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from calcreport.compose import Statements
-from calcreport.formats.pictures.picture import (
-    BACKGROUND,
-    CALLIPER,
-    MINERAL,
-    PANEL_PX,
-    SKIN,
-    TEXT,
-    Box,
-    Colour,
-    LabelledLine,
-    LegendRow,
-    Point,
-    View,
-    choose_bar_length,
-    draw_bar,
-    draw_labelled,
-    draw_outline,
-    encode_png,
-    name_boxes,
-    square_view,
-    whole_view,
-    write_directions,
-    write_sheet,
-    write_text,
-)
+from calcreport.formats.pictures import drawing
 from calcreport.model.film import FilmImage, FilmScale, FilmSegment, FilmView, ScaleKind, Shadow
 from calcreport.model.lengths import Lengths
 from calcreport.model.report import Lesion
@@ -63,7 +39,7 @@ def choose_bar(scale: FilmScale, *, at_most_px: float, statements: Statements) -
     Without a scale the bar is a number of pixels; the label names the plane in which a length holds.
     """
     px_per_unit = 1.0 if scale.spacing_mm is None else 1.0 / scale.spacing_mm[1]
-    length = choose_bar_length(_BARS_PX if scale.spacing_mm is None else _BARS_MM, at_most_px / px_per_unit)
+    length = drawing.choose_bar_length(_BARS_PX if scale.spacing_mm is None else _BARS_MM, at_most_px / px_per_unit)
     unit = "" if scale.spacing_mm is None else " mm"
     return length * px_per_unit, statements.say(_WORDS[scale.kind], length=f"{length:.0f}{unit}")
 
@@ -85,7 +61,7 @@ def mark_film_directions(panel: Image.Image, view: FilmView, *, size: int) -> No
     if view.patient_orientation is None:
         return
     right, down = ("".join(letter for letter in word if letter in _DIRECTIONS)[:2] for word in view.patient_orientation)
-    write_directions(panel, right, down, size=size)
+    drawing.write_directions(panel, right, down, size=size)
 
 
 PREVIEW_PX: Final = 1100
@@ -123,7 +99,9 @@ def render_film(
         _outline_shadow(codes, mark.shadow, width_px=max(1, round(longest / 1500)))
     panel = Image.fromarray(codes)
     panel.putpalette(_palette_bytes())
-    name_boxes(panel, [(mark.lesion_id, _box(mark, 1.0, size / 2), MINERAL) for mark in marks], size=size, width=0)
+    drawing.name_boxes(
+        panel, [(mark.lesion_id, _box(mark, 1.0, size / 2), drawing.MINERAL) for mark in marks], size=size, width=0
+    )
     buffer = io.BytesIO()
     picture = _mount(panel, film, write_title(film.view, body_part, statements), statements, size)
     picture.save(buffer, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
@@ -139,12 +117,12 @@ def render_film_preview(
     small = (max(round(columns * shrink), 1), max(round(rows * shrink), 1))
     panel = Image.fromarray(film.picture).resize(small, Image.Resampling.BOX).convert("RGB")
     size = _PREVIEW_TEXT_PX
-    name_boxes(panel, [(mark.lesion_id, _box(mark, shrink, 5.0), MINERAL) for mark in marks], size=size)
+    drawing.name_boxes(panel, [(mark.lesion_id, _box(mark, shrink, 5.0), drawing.MINERAL) for mark in marks], size=size)
     mark_film_directions(panel, film.view, size=size)
-    return encode_png(_mount(panel, film, write_title(film.view, body_part, statements), statements, size))
+    return drawing.encode_png(_mount(panel, film, write_title(film.view, body_part, statements), statements, size))
 
 
-def _box(mark: FilmMark, shrink: float, room_px: float) -> Box:
+def _box(mark: FilmMark, shrink: float, room_px: float) -> drawing.Box:
     """Box around a lesion, `room_px` clear of it, on a film that is drawn `shrink` times as large."""
     rows, columns = mark.shadow.mineral.box
     left, top, right, bottom = (edge * shrink for edge in (columns.start, rows.start, columns.stop, rows.stop))
@@ -154,20 +132,20 @@ def _box(mark: FilmMark, shrink: float, room_px: float) -> Box:
 def _mount(panel: Image.Image, film: FilmImage, title: str, statements: Statements, size: int) -> Image.Image:
     """Put a film between a strip with its title and one with a bar, `size` being that of the type."""
     width, below = max(panel.width, _NARROWEST_PX), panel.height + 2 * size
-    paper = BACKGROUND if panel.mode == "RGB" else _palette().index(BACKGROUND)
+    paper = drawing.BACKGROUND if panel.mode == "RGB" else _palette().index(drawing.BACKGROUND)
     canvas = Image.new(panel.mode, (width, below + 2 * size), paper)
     if panel.mode == "P":
         canvas.putpalette(_palette_bytes())
     canvas.paste(panel, (0, 2 * size))
-    write_text(canvas, (size / 2, size), title, size=size)
+    drawing.write_text(canvas, (size / 2, size), title, size=size)
     shrink = panel.width / film.picture.shape[1]
     length_px, label = choose_bar(film.scale, at_most_px=film.picture.shape[1] / 4, statements=statements)
     left, right = size // 2, size // 2 + max(round(length_px * shrink), 1) - 1
     draw = ImageDraw.Draw(canvas)
-    draw.rectangle((left, below + size - 1, right, below + size + max(1, size // 12)), fill=TEXT)
+    draw.rectangle((left, below + size - 1, right, below + size + max(1, size // 12)), fill=drawing.TEXT)
     for end in (left, right):
-        draw.line((end, below + size / 2, end, below + 3 * size / 2), fill=TEXT, width=max(1, size // 12))
-    write_text(canvas, (right + size, below + size), label, size=size)
+        draw.line((end, below + size / 2, end, below + 3 * size / 2), fill=drawing.TEXT, width=max(1, size // 12))
+    drawing.write_text(canvas, (right + size, below + size), label, size=size)
     return canvas
 
 
@@ -180,14 +158,14 @@ def _outline_shadow(shown: NDArray[np.uint8], shadow: Shadow, *, width_px: int) 
     mask[i : i + shadow.mineral.pixels.shape[0], j : j + shadow.mineral.pixels.shape[1]] = shadow.mineral.pixels
     outer = ndimage.maximum_filter(mask, 2 * room + 1, mode="constant")
     inner = ndimage.maximum_filter(mask, 2 * width_px + 1, mode="constant")
-    shown[rows, columns][outer > inner] = _palette().index(MINERAL)
+    shown[rows, columns][outer > inner] = _palette().index(drawing.MINERAL)
 
 
 @lru_cache(maxsize=1)
-def _palette() -> tuple[Colour, ...]:
+def _palette() -> tuple[drawing.Colour, ...]:
     """Greys, then what is drawn: lines, and type without soft edges, which would need shades of every colour."""
     greys = (round(255 * grey / (_GREYS - 1)) for grey in range(_GREYS))
-    return (*((grey, grey, grey) for grey in greys), MINERAL, BACKGROUND, TEXT)
+    return (*((grey, grey, grey) for grey in greys), drawing.MINERAL, drawing.BACKGROUND, drawing.TEXT)
 
 
 def _palette_bytes() -> list[int]:
@@ -230,18 +208,18 @@ def render_film_lesion(
     marked = plain.copy()
     _draw_marks(marked, view, film, shadow, lengths=lengths, shows_skin=shows_skin)
     per_pixel = view.column_px
-    length_px, label = choose_bar(film.scale, at_most_px=PANEL_PX / 3 / per_pixel, statements=statements)
+    length_px, label = choose_bar(film.scale, at_most_px=drawing.PANEL_PX / 3 / per_pixel, statements=statements)
     for panel, name in ((plain, "film_plain"), (marked, "film_marked")):
         mark_film_directions(panel, film.view, size=19)
-        draw_bar(panel, length_px * per_pixel, label)
-        write_text(panel, (10, 18), statements.say(f"picture.{name}"))
+        drawing.draw_bar(panel, length_px * per_pixel, label)
+        drawing.write_text(panel, (10, 18), statements.say(f"picture.{name}"))
     context = _draw_whole(film, view)
     rows = [
         *_explain(shadow, statements, lengths, shows_skin=shows_skin),
         *_explain_longest(lesion, statements, lengths),
     ]
     header = _write_header(film, lesion, statements)
-    return write_sheet((plain, marked), context, context_px=_CONTEXT_PX[0], header=header, rows=rows)
+    return drawing.write_sheet((plain, marked), context, context_px=_CONTEXT_PX[0], header=header, rows=rows)
 
 
 def _write_header(film: FilmImage, lesion: Lesion, statements: Statements) -> str:
@@ -264,7 +242,7 @@ def choose_greys(film: FilmImage, shadow: Shadow) -> tuple[float, float]:
     return max(low - spare, 0.0), min(high + spare, 255.0)
 
 
-def choose_film_view(film: FilmImage, shadow: Shadow) -> tuple[View, bool]:
+def choose_film_view(film: FilmImage, shadow: Shadow) -> tuple[drawing.View, bool]:
     """Choose a square around a lesion, and whether the line to the skin fits into it.
 
     True to the proportions of the pixels; within the film as far as possible.
@@ -284,7 +262,7 @@ def choose_film_view(film: FilmImage, shadow: Shadow) -> tuple[View, bool]:
         if shows_skin:
             side = wide
             centre = np.clip(centre, last - side / 2, first + side / 2)
-    return square_view(centre, side, film.picture.shape, aspect), shows_skin
+    return drawing.square_view(centre, side, film.picture.shape, aspect), shows_skin
 
 
 def _aspect(film: FilmImage) -> NDArray[np.float64]:
@@ -293,18 +271,18 @@ def _aspect(film: FilmImage) -> NDArray[np.float64]:
 
 
 def _draw_marks(
-    panel: Image.Image, view: View, film: FilmImage, shadow: Shadow, *, lengths: Lengths, shows_skin: bool
+    panel: Image.Image, view: drawing.View, film: FilmImage, shadow: Shadow, *, lengths: Lengths, shows_skin: bool
 ) -> None:
-    draw_outline(panel, view.cover(shadow.mineral.on_film(film.picture.shape)), MINERAL)
-    lines: list[LabelledLine] = []
+    drawing.draw_outline(panel, view.cover(shadow.mineral.on_film(film.picture.shape)), drawing.MINERAL)
+    lines: list[drawing.LabelledLine] = []
     if shadow.to_skin_line is not None and shows_skin:
         distance = _spell(shadow.to_skin_line, lengths, is_distance=True)
-        lines.append((*_ends(view, shadow.to_skin_line), SKIN, distance, "beyond"))
-    lines.append((*_ends(view, shadow.longest), CALLIPER, _spell(shadow.longest, lengths), "calliper"))
-    draw_labelled(panel, lines)
+        lines.append((*_ends(view, shadow.to_skin_line), drawing.SKIN, distance, "beyond"))
+    lines.append((*_ends(view, shadow.longest), drawing.CALLIPER, _spell(shadow.longest, lengths), "calliper"))
+    drawing.draw_labelled(panel, lines)
 
 
-def _ends(view: View, segment: FilmSegment) -> tuple[Point, Point]:
+def _ends(view: drawing.View, segment: FilmSegment) -> tuple[drawing.Point, drawing.Point]:
     return view.place(*segment.start), view.place(*segment.end)
 
 
@@ -315,30 +293,30 @@ def _spell(segment: FilmSegment, lengths: Lengths, *, is_distance: bool = False)
     return spell_distance(segment.length_mm) if is_distance else lengths.spell(segment.length_mm)
 
 
-def _draw_whole(film: FilmImage, view: View) -> Image.Image:
+def _draw_whole(film: FilmImage, view: drawing.View) -> Image.Image:
     """Draw the whole film, small, with the part that is shown large."""
     row, column = _aspect(film)
-    whole = whole_view(film.picture.shape, float(row), float(column), _CONTEXT_PX)
+    whole = drawing.whole_view(film.picture.shape, float(row), float(column), _CONTEXT_PX)
     picture = whole.show_grey(film.picture).convert("RGB")
     whole.frame(picture, view)
     return picture
 
 
-def _explain(shadow: Shadow, statements: Statements, lengths: Lengths, *, shows_skin: bool) -> list[LegendRow]:
+def _explain(shadow: Shadow, statements: Statements, lengths: Lengths, *, shows_skin: bool) -> list[drawing.LegendRow]:
     """Legend: colour and words for all that is drawn, and for what lies beyond the view."""
-    rows: list[LegendRow] = [
-        (MINERAL, statements.say("picture.mineral")),
-        (CALLIPER, statements.say("picture.film_longest", length=_spell(shadow.longest, lengths))),
+    rows: list[drawing.LegendRow] = [
+        (drawing.MINERAL, statements.say("picture.mineral")),
+        (drawing.CALLIPER, statements.say("picture.film_longest", length=_spell(shadow.longest, lengths))),
         (None, statements.say("picture.film_across", length=_spell(shadow.across, lengths))),
     ]
     if shadow.to_skin_line is not None:
         identifier = "picture.film_skin" if shows_skin else "picture.film_skin_outside"
         text = statements.say(identifier, length=_spell(shadow.to_skin_line, lengths, is_distance=True))
-        rows.append((SKIN if shows_skin else None, text))
+        rows.append((drawing.SKIN if shows_skin else None, text))
     return rows
 
 
-def _explain_longest(lesion: Lesion, statements: Statements, lengths: Lengths) -> list[LegendRow]:
+def _explain_longest(lesion: Lesion, statements: Statements, lengths: Lengths) -> list[drawing.LegendRow]:
     """Say that a reader gave the longest diameter: then another one is drawn."""
     longest_mm = lesion.size.max_diameter_mm
     if longest_mm is None or not is_by_reader(lesion, "size.max_diameter_mm"):

@@ -10,22 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from calcreport.compose import Statements
-from calcreport.formats.pictures.picture import (
-    BACKGROUND,
-    CONTOUR,
-    MINERAL,
-    Window,
-    draw_scale_bar,
-    encode_png,
-    mark_directions,
-    name_boxes,
-    whole_view,
-    write_text,
-)
+from calcreport.formats.pictures import drawing
 from calcreport.model.image import CtVolume
 from calcreport.model.lesion import CtFindings, MeasuredLesion
 
-_WINDOW: Final = Window(width_hu=1400.0, level_hu=600.0)
+_WINDOW: Final = drawing.Window(width_hu=1400.0, level_hu=600.0)
 """Soft tissue nearly black, calcification and bone in grey."""
 _LARGEST_PX: Final = (1000, 900)
 """Largest width and height of the projection."""
@@ -47,7 +36,7 @@ def render_overview(
     is_mirrored = _points_left_first(affine[:3, 2])
     projection = findings.maximum_intensity_hu[:: 1 if is_upside_down else -1, :: -1 if is_mirrored else 1]
     slice_mm, _, column_mm = volume.geometry.spacing_mm
-    view = whole_view(projection.shape, slice_mm, column_mm, _LARGEST_PX)
+    view = drawing.whole_view(projection.shape, slice_mm, column_mm, _LARGEST_PX)
     panel = view.show(np.ascontiguousarray(projection), _WINDOW).convert("RGB")
     named = []
     for lesion_id, index in numbered:
@@ -57,18 +46,18 @@ def render_overview(
         columns = (projection.shape[1] - high[1], projection.shape[1] - low[1]) if is_mirrored else (low[1], high[1])
         first, last = (view.place(rows[end] - 0.5, columns[end] - 0.5) for end in (0, 1))
         box = (first[0] - 4, first[1] - 4, last[0] + 4, last[1] + 4)
-        named.append((lesion_id, box, CONTOUR if lesion.contour is not None else MINERAL))
-    name_boxes(panel, named, size=_NAME_PX)
+        named.append((lesion_id, box, drawing.CONTOUR if lesion.contour is not None else drawing.MINERAL))
+    drawing.name_boxes(panel, named, size=_NAME_PX)
     down = affine[:3, 0] if is_upside_down else -affine[:3, 0]
     right = -affine[:3, 2] if is_mirrored else affine[:3, 2]
     if panel.height >= 120:
-        mark_directions(panel, right, down)
-        draw_scale_bar(panel, view.px_per_mm)
+        drawing.mark_directions(panel, right, down)
+        drawing.draw_scale_bar(panel, view.px_per_mm)
     size = (max(panel.width, 420) + 2 * _GAP_PX, panel.height + _HEAD_PX + _GAP_PX)
-    canvas = Image.new("RGB", size, BACKGROUND)
+    canvas = Image.new("RGB", size, drawing.BACKGROUND)
     canvas.paste(panel, (_GAP_PX, _HEAD_PX))
-    write_text(canvas, (_GAP_PX + 4, _HEAD_PX / 2), statements.say("picture.overview_header"), size=20)
-    return encode_png(canvas)
+    drawing.write_text(canvas, (_GAP_PX + 4, _HEAD_PX / 2), statements.say("picture.overview_header"), size=20)
+    return drawing.encode_png(canvas)
 
 
 def _points_down(step_lps: NDArray[np.float64]) -> bool:

@@ -11,30 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from calcreport.compose import Statements
-from calcreport.formats.pictures.picture import (
-    BONE,
-    CALLIPER,
-    CONTOUR,
-    FASCIA,
-    MINERAL,
-    OTHER,
-    SKIN,
-    SOFT_TISSUE,
-    Box,
-    Colour,
-    LegendRow,
-    Place,
-    View,
-    draw_labelled,
-    draw_outline,
-    draw_scale_bar,
-    mark_directions,
-    name_boxes,
-    square_view,
-    whole_view,
-    write_sheet,
-    write_text,
-)
+from calcreport.formats.pictures import drawing
 from calcreport.model.image import CtVolume
 from calcreport.model.lengths import Lengths
 from calcreport.model.lesion import MeasuredLesion, Segment, VoxelMask
@@ -63,7 +40,7 @@ class Marks:
     fascia: NDArray[np.float64] | None
 
 
-_Drawn = tuple[NDArray[np.float64] | None, Colour, Segment | None, Place, Callable[[float], str]]
+_Drawn = tuple[NDArray[np.float64] | None, drawing.Colour, Segment | None, drawing.Place, Callable[[float], str]]
 
 
 def render_key_image(
@@ -84,22 +61,22 @@ def render_key_image(
     lengths = lengths_of(report)
     marks = find_marks(volume, measured)
     view = choose_view(volume, measured, marks)
-    soft = view.show(hu, SOFT_TISSUE).convert("RGB")
+    soft = view.show(hu, drawing.SOFT_TISSUE).convert("RGB")
     beside = _draw_others(soft, view, volume, measured.key_slice, others)
     _draw_marks(soft, view, marks, measured, lengths)
-    bone = view.show(hu, BONE).convert("RGB")
+    bone = view.show(hu, drawing.BONE).convert("RGB")
     for panel, name in ((soft, "soft_tissue"), (bone, "bone")):
-        mark_directions(panel, volume.geometry.affine[:3, 2], volume.geometry.affine[:3, 1])
-        draw_scale_bar(panel, view.px_per_mm)
-        write_text(panel, (10, 18), statements.say(f"picture.{name}"))
+        drawing.mark_directions(panel, volume.geometry.affine[:3, 2], volume.geometry.affine[:3, 1])
+        drawing.draw_scale_bar(panel, view.px_per_mm)
+        drawing.write_text(panel, (10, 18), statements.say(f"picture.{name}"))
     context = _draw_context(volume, hu, view)
     reference = refer(report, lesion, statements, whole_extent=False).strip("()")
     header = statements.say(
         "picture.key_header", id=lesion.id, reference=reference or statements.say("picture.unnumbered")
     )
     rows = _explain(marks, measured, lesion, statements, lengths)
-    rows += [(OTHER, statements.say("picture.others", ids=", ".join(beside)))] if beside else []
-    return write_sheet((soft, bone), context, context_px=_CONTEXT_PX, header=header, rows=rows)
+    rows += [(drawing.OTHER, statements.say("picture.others", ids=", ".join(beside)))] if beside else []
+    return drawing.write_sheet((soft, bone), context, context_px=_CONTEXT_PX, header=header, rows=rows)
 
 
 def find_marks(volume: CtVolume, measured: MeasuredLesion) -> Marks:
@@ -126,7 +103,7 @@ def _lay_line(segment: Segment | None, volume: CtVolume, key_slice: int) -> NDAr
     return ends[:, 1:] if (np.abs(ends[:, 0] - key_slice) <= 1.5).all() else None
 
 
-def choose_view(volume: CtVolume, measured: MeasuredLesion, marks: Marks) -> View:
+def choose_view(volume: CtVolume, measured: MeasuredLesion, marks: Marks) -> drawing.View:
     """Choose a square around the lesion, with the skin when it is near, inside the slice as far as possible."""
     _, row_mm, column_mm = volume.geometry.spacing_mm
     scale = np.array((row_mm, column_mm))
@@ -138,7 +115,7 @@ def choose_view(volume: CtVolume, measured: MeasuredLesion, marks: Marks) -> Vie
         low, high = np.minimum(low, ends.min(axis=0)) - 10, np.maximum(high, ends.max(axis=0)) + 10
         side_mm = max(side_mm, float((high - low).max()))
         centre = np.clip(centre, high - side_mm / 2, low + side_mm / 2)
-    return square_view(centre, side_mm, volume.hu.shape[1:], scale)
+    return drawing.square_view(centre, side_mm, volume.hu.shape[1:], scale)
 
 
 def _box_on_slice(
@@ -160,16 +137,18 @@ def _box_on_slice(
     return first, first + np.array(mask.voxels.shape[1:])
 
 
-def _draw_marks(panel: Image.Image, view: View, marks: Marks, measured: MeasuredLesion, lengths: Lengths) -> None:
-    for plane, colour in ((marks.contour, CONTOUR), (marks.mineral, MINERAL)):
+def _draw_marks(
+    panel: Image.Image, view: drawing.View, marks: Marks, measured: MeasuredLesion, lengths: Lengths
+) -> None:
+    for plane, colour in ((marks.contour, drawing.CONTOUR), (marks.mineral, drawing.MINERAL)):
         if plane is not None:
-            draw_outline(panel, view.cover(plane), colour)
+            drawing.draw_outline(panel, view.cover(plane), colour)
     drawn: tuple[_Drawn, ...] = (
-        (marks.skin, SKIN, measured.to_skin, "beyond", spell_distance),
-        (marks.fascia, FASCIA, measured.to_fascia, "beside", spell_distance),
-        (marks.calliper, CALLIPER, measured.axial_longest, "calliper", lengths.spell),
+        (marks.skin, drawing.SKIN, measured.to_skin, "beyond", spell_distance),
+        (marks.fascia, drawing.FASCIA, measured.to_fascia, "beside", spell_distance),
+        (marks.calliper, drawing.CALLIPER, measured.axial_longest, "calliper", lengths.spell),
     )
-    draw_labelled(
+    drawing.draw_labelled(
         panel,
         [
             (view.place(*ends[0]), view.place(*ends[1]), colour, spell(segment.length_mm), place)
@@ -180,46 +159,50 @@ def _draw_marks(panel: Image.Image, view: View, marks: Marks, measured: Measured
 
 
 def _draw_others(
-    panel: Image.Image, view: View, volume: CtVolume, key_slice: int, others: Sequence[tuple[str, MeasuredLesion]]
+    panel: Image.Image,
+    view: drawing.View,
+    volume: CtVolume,
+    key_slice: int,
+    others: Sequence[tuple[str, MeasuredLesion]],
 ) -> list[str]:
     """Outline and name the other lesions on a slice, as far as the panel shows them; their names."""
-    named: list[tuple[str, Box, Colour]] = []
+    named: list[tuple[str, drawing.Box, drawing.Colour]] = []
     for name, other in others:
         plane = _lay_on_slice(other.mineral or other.contour, volume, key_slice)
         cover = None if plane is None else view.cover(plane)
         if cover is None or not (cover > 0).any():
             continue
-        draw_outline(panel, cover, OTHER)
+        drawing.draw_outline(panel, cover, drawing.OTHER)
         (top, bottom), (left, right) = (np.flatnonzero((cover > 0).any(axis=axis))[[0, -1]] for axis in (1, 0))
-        named.append((name, (float(left), float(top), float(right), float(bottom)), OTHER))
-    name_boxes(panel, named, size=16, width=0)
+        named.append((name, (float(left), float(top), float(right), float(bottom)), drawing.OTHER))
+    drawing.name_boxes(panel, named, size=16, width=0)
     return [name for name, _, _ in named]
 
 
-def _draw_context(volume: CtVolume, hu: NDArray[np.int16], view: View) -> Image.Image:
+def _draw_context(volume: CtVolume, hu: NDArray[np.int16], view: drawing.View) -> Image.Image:
     """Draw the whole slice, small, with the part that is shown large."""
     _, row_mm, column_mm = volume.geometry.spacing_mm
-    whole = whole_view(hu.shape, row_mm, column_mm, (_CONTEXT_PX, _CONTEXT_PX))
-    picture = whole.show(hu, SOFT_TISSUE).convert("RGB")
+    whole = drawing.whole_view(hu.shape, row_mm, column_mm, (_CONTEXT_PX, _CONTEXT_PX))
+    picture = whole.show(hu, drawing.SOFT_TISSUE).convert("RGB")
     whole.frame(picture, view)
     return picture
 
 
 def _explain(
     marks: Marks, measured: MeasuredLesion, lesion: Lesion, statements: Statements, lengths: Lengths
-) -> list[LegendRow]:
+) -> list[drawing.LegendRow]:
     """Legend: colour and words for all that is drawn, and for what could not be drawn on this slice."""
-    rows: list[LegendRow] = []
+    rows: list[drawing.LegendRow] = []
     if marks.mineral is not None:
-        rows.append((MINERAL, statements.say("picture.mineral")))
+        rows.append((drawing.MINERAL, statements.say("picture.mineral")))
     if marks.contour is not None:
-        rows.append((CONTOUR, statements.say("picture.contour")))
+        rows.append((drawing.CONTOUR, statements.say("picture.contour")))
     if marks.calliper is not None and measured.axial_longest is not None:
         length = lengths.spell(measured.axial_longest.length_mm)
-        rows.append((CALLIPER, statements.say("picture.calliper", length=length)))
+        rows.append((drawing.CALLIPER, statements.say("picture.calliper", length=length)))
     for name, colour, segment, ends in (
-        ("skin", SKIN, measured.to_skin, marks.skin),
-        ("fascia", FASCIA, measured.to_fascia, marks.fascia),
+        ("skin", drawing.SKIN, measured.to_skin, marks.skin),
+        ("fascia", drawing.FASCIA, measured.to_fascia, marks.fascia),
     ):
         if segment is not None:
             identifier = f"picture.{name}" if ends is not None else f"picture.{name}_elsewhere"
@@ -231,7 +214,7 @@ def _explain(
 
 def _explain_longest(
     measured: MeasuredLesion, lesion: Lesion, statements: Statements, lengths: Lengths
-) -> list[LegendRow]:
+) -> list[drawing.LegendRow]:
     longest_mm = lesion.size.max_diameter_mm if measured.mineral is not None else lesion.mass.max_diameter_mm
     if longest_mm is None:
         return []

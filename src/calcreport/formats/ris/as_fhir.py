@@ -17,25 +17,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from calcreport.formats.characters import make_visible
-from calcreport.formats.ris.items import (
-    DEPARTMENTS,
-    FINDING,
-    OTHER_DEPARTMENT,
-    REGIONS,
-    REPORT,
-    SERVICES,
-    UNITS,
-    Amount,
-    Answer,
-    Code,
-    Item,
-    day,
-    items_of,
-    moment,
-    name_groups,
-    study_items,
-    withdrawn_study_items,
-)
+from calcreport.formats.ris import items as ris
 from calcreport.formats.templates import Templates
 from calcreport.formats.text.as_text import write_section
 from calcreport.model.report import Laterality, Lesion, Patient, Report, Software, Study
@@ -104,7 +86,7 @@ def oid(uid: str | None) -> str:
     return f"urn:oid:{text}" if len(text) <= _LONGEST_UID and _UID.match(text) else ""
 
 
-def standard(code: Code) -> Element:
+def standard(code: ris.Code) -> Element:
     """Coding of a standard concept."""
     return {"system": SYSTEMS[code.system], "code": code.value, "display": code.meaning}
 
@@ -119,30 +101,30 @@ def concept(*codings: Element, text: str = "") -> Element:
     return {"coding": list(codings), "text": clean(text)}
 
 
-def described(item: Item) -> Element:
+def described(item: ris.Item) -> Element:
     """What an item is, the standard's code first, and its value or why it has none: an observation or a component."""
     codings = [standard(item.code)] if item.code else []
     return {"code": concept(*codings, own(item.name), text=item.text), **_valued(item.value)}
 
 
-def _valued(value: Amount | Answer | str) -> Element:
-    if isinstance(value, Amount):
+def _valued(value: ris.Amount | ris.Answer | str) -> Element:
+    if isinstance(value, ris.Amount):
         return {"valueQuantity": quantity(value)}
-    if isinstance(value, Answer) and not value.is_unknown:
+    if isinstance(value, ris.Answer) and not value.is_unknown:
         codings = [standard(value.code)] if value.code else []
         return {"valueCodeableConcept": concept(*codings, own(value.word), text=value.text)}
     if isinstance(value, str) and clean(value):
         return {"valueString": clean(value)}
     unknown = {"system": ABSENT, "code": "unknown"}
-    told = concept(unknown, own(value.word), text=value.text) if isinstance(value, Answer) else concept(unknown)
+    told = concept(unknown, own(value.word), text=value.text) if isinstance(value, ris.Answer) else concept(unknown)
     return {"dataAbsentReason": told}
 
 
-def quantity(amount: Amount) -> Element:
+def quantity(amount: ris.Amount) -> Element:
     """Quantity in UCUM; a minimum has the comparator ``>=``."""
     number = int(amount.number) if amount.number.is_integer() else amount.number
     comparator = ">=" if amount.is_minimum else None
-    unit = {"unit": UNITS[amount.unit], "system": UCUM, "code": amount.unit}
+    unit = {"unit": ris.UNITS[amount.unit], "system": UCUM, "code": amount.unit}
     return {"comparator": comparator, **unit, "value": number}
 
 
@@ -155,7 +137,7 @@ def narrative(text: str) -> Element:
 def names(name: str | None) -> list[Element]:
     """Write a DICOM person name as HumanNames, those that say something."""
     written = []
-    for group, kind in zip(name_groups(name), _GROUPS, strict=False):
+    for group, kind in zip(ris.name_groups(name), _GROUPS, strict=False):
         family, given, middle, prefix, suffix = map(clean, group)
         parts = prune({"family": family, "given": [given, middle], "prefix": [prefix], "suffix": [suffix]})
         if parts:
@@ -165,7 +147,7 @@ def names(name: str | None) -> list[Element]:
 
 def instant(text: str | None) -> str | None:
     """Time with its zone; ``None`` when it is no time or its zone is not stated."""
-    time = moment(text)
+    time = ris.moment(text)
     return time.isoformat(timespec="seconds") if time and time.tzinfo else None
 
 
@@ -181,7 +163,7 @@ def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) 
     observations = [
         (addresses[f"lesion {one.id}"], _lesion(one, report, addresses, statements)) for one in report.lesions
     ]
-    study = study_items(report, statements)
+    study = ris.study_items(report, statements)
     if study:
         observations.insert(0, (addresses["concern"], _concern(study, report, addresses)))
     results = [address for address, _ in observations]
@@ -237,7 +219,7 @@ def _to_study(addresses: Addresses) -> list[Element]:
 
 def _report(report: Report, addresses: Addresses, results: list[str], section: str) -> Element:
     study = report.study
-    department, name = DEPARTMENTS.get(study.modality, OTHER_DEPARTMENT)
+    department, name = ris.DEPARTMENTS.get(study.modality, ris.OTHER_DEPARTMENT)
     category = {"system": f"{_TERMINOLOGY}/v2-0074", "code": department, "display": name}
     form = {
         "contentType": "text/plain; charset=us-ascii",
@@ -254,9 +236,9 @@ def _report(report: Report, addresses: Addresses, results: list[str], section: s
         "basedOn": [order] if accession else None,
         "status": _STATUS,
         "category": [concept(category)],
-        "code": concept(standard(SERVICES.get(study.modality, REPORT))),
+        "code": concept(standard(ris.SERVICES.get(study.modality, ris.REPORT))),
         "subject": refer(addresses["patient"]),
-        "effectiveDateTime": day(study.study_date),
+        "effectiveDateTime": ris.day(study.study_date),
         "issued": instant(report.created),
         "imagingStudy": _to_study(addresses),
         "result": [refer(address) for address in results],
@@ -272,14 +254,14 @@ def _observation(report: Report, addresses: Addresses, status: str = _STATUS) ->
         "status": status,
         "category": [concept(_IMAGING)],
         "subject": refer(addresses["patient"]),
-        "effectiveDateTime": day(report.study.study_date),
+        "effectiveDateTime": ris.day(report.study.study_date),
         "issued": instant(report.created),
         "device": refer(addresses["device"]),
         "derivedFrom": _to_study(addresses),
     }
 
 
-def _concern(items: tuple[Item, ...], report: Report, addresses: Addresses) -> Element:
+def _concern(items: tuple[ris.Item, ...], report: Report, addresses: Addresses) -> Element:
     """Observation of the study: its concern, with its flags as components."""
     concern, *flags = items
     return _observation(report, addresses) | described(concern) | {"component": list(map(described, flags))}
@@ -293,7 +275,7 @@ def _withdrawn(report: Report, addresses: Addresses, statements: Statements) -> 
     bare = _observation(report, addresses, _WITHDRAWN)
     entries = [
         (addresses["concern"], bare | {"code": described(item)["code"]})
-        for item in withdrawn_study_items(report, statements)
+        for item in ris.withdrawn_study_items(report, statements)
         if item.name == "report.concern"
     ]
     lesions = (rejected.lesion for rejected in report.rejected)
@@ -305,7 +287,7 @@ def _name(lesion: Lesion) -> Element:
     uid = oid(lesion.tracking_uid)
     return {
         "identifier": [{"system": URIS, "value": uid}] if uid else None,
-        "code": concept(standard(FINDING), own("lesion"), text=f"Soft-tissue finding {lesion.id}"),
+        "code": concept(standard(ris.FINDING), own("lesion"), text=f"Soft-tissue finding {lesion.id}"),
     }
 
 
@@ -314,7 +296,7 @@ def _lesion(lesion: Lesion, report: Report, addresses: Addresses, statements: St
         **_observation(report, addresses),
         **_name(lesion),
         "bodySite": _body_site(lesion, statements),
-        "component": [described(item) for item in items_of(lesion, report, statements)],
+        "component": [described(item) for item in ris.items_of(lesion, report, statements)],
     }
 
 
@@ -323,7 +305,7 @@ def _body_site(lesion: Lesion, statements: Statements) -> Element:
     place = lesion.location
     region = clean(place.region)
     side = "" if place.laterality is Laterality.UNKNOWN else statements.choose("side", place.laterality)
-    code = REGIONS.get(region.lower())
+    code = ris.REGIONS.get(region.lower())
     return concept(*([standard(code)] if code else []), text=f"{side} {region}") if region else {}
 
 
@@ -334,7 +316,7 @@ def _patient(patient: Patient) -> Element:
         "identifier": [{"value": identifier}] if identifier else None,
         "name": names(patient.name),
         "gender": _GENDERS.get(patient.sex or ""),
-        "birthDate": day(patient.birth_date),
+        "birthDate": ris.day(patient.birth_date),
     }
 
 
@@ -350,7 +332,7 @@ def _study(study: Study, addresses: Addresses) -> Element:
         "status": "available",
         "modality": [modality] if name else None,
         "subject": refer(addresses["patient"]),
-        "started": day(study.study_date),
+        "started": ris.day(study.study_date),
         "description": clean(study.description),
     }
 

@@ -15,26 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from calcreport.formats.characters import make_visible
-from calcreport.formats.ris.items import (
-    DEPARTMENTS,
-    OTHER_DEPARTMENT,
-    OUR_SYSTEM,
-    REPORT,
-    SECTIONS,
-    SERVICES,
-    STUDY_UID,
-    UNITS,
-    Amount,
-    Answer,
-    Code,
-    Item,
-    day,
-    items_of,
-    moment,
-    name_groups,
-    study_items,
-    withdrawn_study_items,
-)
+from calcreport.formats.ris import items as ris
 from calcreport.formats.ris.sections import WHOLE, Section, cut_sections
 from calcreport.formats.templates import Templates
 from calcreport.model.report import Patient, Report, Study
@@ -100,13 +81,13 @@ def segment(name: str, fields: Sequence[str]) -> str:
 
 def timestamp(text: str | None) -> str:
     """Time of the report as ``YYYYMMDDHHMMSS`` with its zone where it has one; empty when it is no time."""
-    time = moment(text)
+    time = ris.moment(text)
     return f"{time:%Y%m%d%H%M%S%z}"[:19] if time else ""
 
 
 def day_digits(text: str | None) -> str:
     """Day as ``YYYYMMDD``; empty when it is no day of the calendar."""
-    return day(text).replace("-", "")
+    return ris.day(text).replace("-", "")
 
 
 def numeric(value: float) -> str:
@@ -118,7 +99,7 @@ def numeric(value: float) -> str:
 def person_name(name: str | None) -> str:
     """Write a DICOM person name as repetitions of XPN, those that say something; type U (unspecified) without any."""
     written = []
-    for (family, given, middle, prefix, suffix), kind in zip(name_groups(name), "AIP", strict=False):
+    for (family, given, middle, prefix, suffix), kind in zip(ris.name_groups(name), "AIP", strict=False):
         parts = components(family, given, middle, suffix, prefix)
         if parts:
             written.append(parts + "^" * (7 - parts.count("^")) + kind)
@@ -165,7 +146,7 @@ def _orc(study: Study) -> str:
 def _obr(report: Report) -> str:
     study = report.study
     accession = escape(study.accession_number)
-    service = SERVICES.get(study.modality, REPORT)
+    service = ris.SERVICES.get(study.modality, ris.REPORT)
     description = shorten(study.description or "")
     fields = [""] * 25
     fields[0] = "1"
@@ -174,7 +155,7 @@ def _obr(report: Report) -> str:
     fields[6] = day_digits(study.study_date)
     fields[17] = accession  # where IHE has the accession number
     fields[21] = timestamp(report.created)
-    fields[23] = DEPARTMENTS.get(study.modality, OTHER_DEPARTMENT)[0]
+    fields[23] = ris.DEPARTMENTS.get(study.modality, ris.OTHER_DEPARTMENT)[0]
     fields[24] = _PRELIMINARY
     return segment("OBR", fields)
 
@@ -184,21 +165,21 @@ def _observed(report: Report, templates: Templates) -> Iterator[tuple[str, ...]]
     statements = templates.statements
     uid = escape(report.study.study_instance_uid)
     if uid:
-        study = components(STUDY_UID.value, STUDY_UID.meaning, STUDY_UID.system)
+        study = components(ris.STUDY_UID.value, ris.STUDY_UID.meaning, ris.STUDY_UID.system)
         yield _fields("ST", study, "", uid, status=_ORDER_DETAIL)
     for section in cut_sections(report, templates):
         yield from _text(section)
-    yield from (_item(item, "") for item in study_items(report, statements))
+    yield from (_item(item, "") for item in ris.study_items(report, statements))
     for lesion in report.lesions:
-        yield from (_item(item, lesion.id) for item in items_of(lesion, report, statements))
-    yield from (_withdrawn(item, "") for item in withdrawn_study_items(report, statements))
+        yield from (_item(item, lesion.id) for item in ris.items_of(lesion, report, statements))
+    yield from (_withdrawn(item, "") for item in ris.withdrawn_study_items(report, statements))
     for lesion in (rejected.lesion for rejected in report.rejected):
-        yield from (_withdrawn(item, lesion.id) for item in items_of(lesion, report, statements))
+        yield from (_withdrawn(item, lesion.id) for item in ris.items_of(lesion, report, statements))
 
 
 def _text(section: Section) -> Iterator[tuple[str, ...]]:
     """One observation a section, or several where a text has no room in one."""
-    code = SECTIONS.get(section.name, REPORT if section.name == WHOLE else None)
+    code = ris.SECTIONS.get(section.name, ris.REPORT if section.name == WHOLE else None)
     identifier = _identifier(f"text.{section.name}", section.heading.capitalize() or section.name.capitalize(), code)
     parts = [""]
     # of a longer paragraph each part is its own observation: escaped, a character takes up to three
@@ -211,29 +192,29 @@ def _text(section: Section) -> Iterator[tuple[str, ...]]:
         yield _fields("FT", identifier, str(number) if len(parts) > 1 else "", part)
 
 
-def _item(item: Item, lesion_id: str) -> tuple[str, ...]:
+def _item(item: ris.Item, lesion_id: str) -> tuple[str, ...]:
     identifier, sub_id = _named(item, lesion_id)
     value = item.value
-    if isinstance(value, Amount):
-        unit = components(value.unit, UNITS[value.unit], "UCUM")
+    if isinstance(value, ris.Amount):
+        unit = components(value.unit, ris.UNITS[value.unit], "UCUM")
         number = numeric(value.number)
         # SN is a number with a comparator: what the edge of the scan cuts is at least so long
         kind, written = ("SN", f">=^{number}") if value.is_minimum else ("NM", number)
         return _fields(kind, identifier, sub_id, written, unit)
-    if isinstance(value, Answer):
-        ours = (value.word, shorten(value.text), OUR_SYSTEM)
+    if isinstance(value, ris.Answer):
+        ours = (value.word, shorten(value.text), ris.OUR_SYSTEM)
         coded = (value.code.value, value.code.meaning, value.code.system, *ours) if value.code else ours
         return _fields("CWE", identifier, sub_id, components(*coded))
     return _fields("ST", identifier, sub_id, escape(shorten(value)))
 
 
-def _withdrawn(item: Item, lesion_id: str) -> tuple[str, ...]:
+def _withdrawn(item: ris.Item, lesion_id: str) -> tuple[str, ...]:
     """What a rejected lesion was told of, to be deleted: nothing of it is sent again but its name."""
     value = escape(shorten(str(item.value))) if item.name in _NAMING else ""
     return _fields("ST", *_named(item, lesion_id), value, status=_WITHDRAWN)
 
 
-def _named(item: Item, lesion_id: str) -> tuple[str, str]:
+def _named(item: ris.Item, lesion_id: str) -> tuple[str, str]:
     """Observation identifier and sub-id: what is observed, and of which lesion."""
     return _identifier(item.name, item.text, item.code), escape(shorten(lesion_id, _SUB_ID))
 
@@ -244,7 +225,7 @@ def _fields(
     return (kind, identifier, sub_id, value, unit, "", "", "", "", status)
 
 
-def _identifier(name: str, text: str, code: Code | None) -> str:
+def _identifier(name: str, text: str, code: ris.Code | None) -> str:
     """Code of what is observed: the standard's first, ours beside it, so that both can be mapped."""
-    ours = (name, shorten(text), OUR_SYSTEM)
+    ours = (name, shorten(text), ris.OUR_SYSTEM)
     return components(*((code.value, code.meaning, code.system, *ours) if code else ours))

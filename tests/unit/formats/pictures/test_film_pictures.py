@@ -28,7 +28,7 @@ from calcreport.formats.pictures.as_film import (
     render_film_preview,
     write_title,
 )
-from calcreport.formats.pictures.picture import MINERAL, PANEL_PX
+from calcreport.formats.pictures.drawing import MINERAL, PANEL_PX
 from calcreport.text.wording import lengths_of
 
 sys.path.append(str(Path(__file__).parents[3] / "films"))
