@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from calcreport.dicom import discover
 from calcreport.errors import InputError, OutputError, UsageError
-from calcreport.formats.page.as_html import show_date, show_name
-from calcreport.formats.page.as_index import IndexEntry, render_index
+from calcreport.formats.page.as_html import IndexEntry, render_index, show_date, show_name
 from calcreport.log import event, study_ref
 from calcreport.processes.crash import Crash
 from calcreport.processes.pool import Report, run_tasks

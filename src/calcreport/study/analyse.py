@@ -22,7 +22,7 @@ from calcreport.errors import (
     UsageError,
 )
 from calcreport.formats import FILE_NAMES
-from calcreport.formats.page.as_index import index_entry
+from calcreport.formats.page.as_html import index_entry
 from calcreport.model.clinical import as_given
 from calcreport.model.report import Report, SeriesEntry
 from calcreport.rules import decide_and_ask

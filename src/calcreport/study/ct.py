@@ -291,8 +291,7 @@ def _draw(
     statements: Statements,
 ) -> Pictures:
     """Prepare the overview of each series and a key image of each lesion."""
-    from calcreport.formats.pictures.as_overview import render_overview
-    from calcreport.formats.pictures.as_png import render_key_image
+    from calcreport.formats.pictures.as_png import render_key_image, render_overview
 
     numbered = tuple((lesion.id, index) for lesion, index in zip(report.lesions, order, strict=True))
     lesions = {lesion.id: lesion for lesion in report.lesions}

@@ -8,7 +8,7 @@ from typing import Final
 from calcreport.errors import UsageError
 from calcreport.files.report import report_from_text
 from calcreport.formats import FILE_NAMES, Templates
-from calcreport.formats.page.as_index import IndexEntry, index_entry, render_index
+from calcreport.formats.page.as_html import IndexEntry, index_entry, render_index
 from calcreport.model.report import Report
 from calcreport.study.folder import ResultsFolder
 from calcreport.study.result import SUMMARY_FILE, StudyOutcome, read_summary, status_of

@@ -43,8 +43,7 @@ def needs_pictures(formats: Collection[str]) -> bool:
 def load_output(templates: Templates, formats: Collection[str]) -> None:
     """Import what draws and writes, and compile the layouts; for a thread of its own while voxels are measured."""
     if needs_pictures(formats):
-        for module in ("as_overview", "as_png"):
-            import_module(f"calcreport.formats.pictures.{module}")
+        import_module("calcreport.formats.pictures.as_png")
     if not OBJECTS.isdisjoint(formats):
         from calcreport.formats.dicom import objects
 
@@ -133,9 +132,8 @@ def formats_present(names: Collection[str]) -> tuple[str, ...]:
 
 def _subject(draft: Draft, section: str, statements: Statements) -> Subject:
     from calcreport.dicom.source_images import SourceImages
-    from calcreport.formats.dicom.revision import revise
     from calcreport.formats.dicom.structured_report import sections
-    from calcreport.formats.dicom.subject import Subject
+    from calcreport.formats.dicom.subject import Subject, revise
 
     evidence = draft.evidence
     texts = sections(draft.report, statements, section)

@@ -22,10 +22,10 @@ from calcreport.model.report import (
 from calcreport.model.terms import INDETERMINATE_PATTERN
 from calcreport.text.clinical import ClinicalText, describe_clinical, describe_laboratory, describe_sources
 from calcreport.text.comparison import describe_comparison, describe_growth
-from calcreport.text.excluded import describe_excluded, describe_incidental
-from calcreport.text.film import find_series, list_on_films, refer, say_other_views, say_projection, spell_projected
+from calcreport.text.film import find_series, list_on_films, refer, say_other_views, say_projection
 from calcreport.text.impression import join_ids, list_flags, name_concerned
 from calcreport.text.review import RejectedText, is_by_reader, say_rejected, say_review
+from calcreport.text.searched import describe_excluded, describe_incidental
 from calcreport.text.section import Section, write_lines
 from calcreport.text.statements import Statements
 from calcreport.text.technique import say_no_lesion, say_technique
@@ -41,7 +41,7 @@ from calcreport.text.wording import (
 )
 
 MOST_IN_FULL: Final = 3
-"""Lesions always described in full; further ones with a pattern already described get one line each."""
+"""Lesions always described in full; of further ones whose pattern was already described the measurements suffice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,13 +58,12 @@ class LesionText:
     measured: tuple[tuple[str, str], ...]
     """Name of each measurement, and its value with unit."""
     sentences: tuple[str, ...]
-    """Pattern, its caveats, change, notes and review; empty for a lesion described in one line."""
+    """Pattern, its caveats, change, notes and review."""
 
     @property
     def in_full(self) -> str:
-        """Measurements in one sentence, then the others; empty for a lesion described in one line."""
-        table = as_sentence("; ".join(f"{name}: {value}" for name, value in self.measured))
-        return " ".join((table, *self.sentences)) if self.sentences else ""
+        """Measurements in one sentence, then the others."""
+        return " ".join((as_sentence("; ".join(map(": ".join, self.measured))), *self.sentences))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,11 +171,8 @@ def _describe_lesion(report: Report, number: int, statements: Statements) -> Les
         parts.append(compartment)
     if films:
         parts.append(say_projection(films, statements))
-    if brief:
-        parts += filter(
-            None, [_say_longest(lesion, statements, lengths_of(report)), name_finding(lesion.pattern, statements)]
-        )
-    sentences = () if brief else _describe_in_full(report, lesion, statements)
+    pattern = _describe_pattern(lesion, statements)
+    sentences = [pattern] if brief else _describe_in_full(report, lesion, pattern, statements)
     place = as_sentence(", ".join(parts))
     return LesionText(
         id=lesion.id,
@@ -188,12 +184,6 @@ def _describe_lesion(report: Report, number: int, statements: Statements) -> Les
     )
 
 
-def _say_longest(lesion: Lesion, statements: Statements, lengths: Lengths) -> str:
-    if lesion.location.films:
-        return spell_projected(lesion.size, statements, lengths)
-    return "" if lesion.size.max_diameter_mm is None else lengths.spell(lesion.size.max_diameter_mm)
-
-
 def _is_one_of_many(report: Report, number: int) -> bool:
     """Whether a lesion without a flag of its own repeats a pattern already described."""
     lesion = report.lesions[number - 1]
@@ -202,7 +192,7 @@ def _is_one_of_many(report: Report, number: int) -> bool:
     return number > MOST_IN_FULL and is_plain and lesion.pattern.id in known
 
 
-def _describe_in_full(report: Report, lesion: Lesion, statements: Statements) -> list[str]:
+def _describe_in_full(report: Report, lesion: Lesion, pattern: str, statements: Statements) -> list[str]:
     """What a table of lengths does not say; empty where nothing is to say."""
     lengths = lengths_of(report)
     is_searched = lesion.shape is not None and lesion.shape.contour is not None and lesion.shape.mineral is None
@@ -210,7 +200,7 @@ def _describe_in_full(report: Report, lesion: Lesion, statements: Statements) ->
     return [
         statements.say("size.no_mineral") if has_none and lesion.mass.present is YesNo.YES else "",
         _describe_faintness(report, lesion, statements),
-        _describe_pattern(lesion, statements),
+        pattern,
         *_new_caveats(report, lesion),
         say_other_views(report, lesion, statements),
         describe_growth(lesion.growth, statements, lengths),

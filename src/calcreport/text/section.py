@@ -1,7 +1,7 @@
 """The section a radiologist pastes: one screen whatever the number of lesions, every fact in one place.
 
-Lines are made of parts with ranks (`calcreport.text.groups`). Where they grow too long the least important parts are
-left out first, then whole lines; what is left out stands on the page and in ``report.json``.
+Lines are made of parts with ranks (`Part`). Where they grow too long the least important parts are left out first, then
+whole lines; what is left out stands on the page and in ``report.json``.
 """
 
 from __future__ import annotations
@@ -13,21 +13,26 @@ from typing import Final
 from calcreport.model.report import DepthClass, Flag, FlagState, Lesion, Recommendation, Report, YesNo
 from calcreport.model.terms import INDETERMINATE_PATTERN
 from calcreport.text.comparison import describe_growth, name_earlier
-from calcreport.text.excluded import describe_incidental
 from calcreport.text.film import is_on_film, refer, say_projection, say_views, spell_projected
-from calcreport.text.groups import (
+from calcreport.text.impression import (
+    FLAG_NAMES,
+    Item,
     Line,
     Part,
     changes_management,
     count_words,
+    felt_mass_mm,
     group_alike,
     is_binding,
     join_next,
     longest_mm,
+    name_flags,
+    name_summary_flags,
     shorten,
+    write_impression,
 )
-from calcreport.text.impression import FLAG_NAMES, Item, felt_mass_mm, name_flags, name_summary_flags, write_impression
 from calcreport.text.review import is_by_reader
+from calcreport.text.searched import describe_incidental
 from calcreport.text.statements import Statements
 from calcreport.text.technique import describe_slices, say_contrast, say_no_lesion
 from calcreport.text.wording import as_sentence, capitalise, lengths_of, name_finding, name_place
@@ -285,7 +290,7 @@ def _mass(report: Report, lesion: Lesion, statements: Statements) -> str:
 
 def _mineral(report: Report, lesion: Lesion, statements: Statements) -> str:
     """Name the mineral as surely as the report does, with its longest dimension; empty where there is none."""
-    length = _length(report, lesion, statements)
+    length = spell_mineral(report, lesion, statements)
     has_mass = lesion.mass.present is YesNo.YES
     if has_mass and not length and lesion.mass.source == "contour":
         return ""
@@ -302,7 +307,8 @@ def _finding(report: Report, lesion: Lesion, statements: Statements) -> str:
     return statements.say(f"section.confidence.{lesion.pattern.confidence}", finding=finding)
 
 
-def _length(report: Report, lesion: Lesion, statements: Statements) -> str:
+def spell_mineral(report: Report, lesion: Lesion, statements: Statements) -> str:
+    """Spell the longest dimension of the mineral, as a projected one or a minimum where it is; empty without one."""
     size, lengths = lesion.size, lengths_of(report)
     if lesion.location.films:
         text = spell_projected(size, statements, lengths)
@@ -323,7 +329,7 @@ def _describe_many(report: Report, group: list[Lesion], statements: Statements) 
     many = len(places) > _MOST_NAMED
     where = statements.say("impression.several_sites") if many else statements.join(places)
     line = [Part(statements.say("section.group", what=capitalise(what), count=len(group), place=where))]
-    length = _length(report, lead, statements)
+    length = spell_mineral(report, lead, statements)
     if length:
         line.append(Part(f", {statements.say('section.largest', length=length)}"))
         reference = refer(report, lead, statements).strip("()")

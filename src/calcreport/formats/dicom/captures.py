@@ -21,9 +21,9 @@ from calcreport.formats.dicom.instance import arguments_of, finish, refer_to, st
 from calcreport.formats.dicom.subject import Subject, other_images
 from calcreport.formats.pictures.drawing import BACKGROUND, FAINT_TEXT, TEXT, Colour, load_font, write_text
 from calcreport.model.film import FilmFindings
-from calcreport.model.lengths import Lengths
 from calcreport.model.report import Concern, FlagState, Laterality, Lesion, Report
 from calcreport.text.impression import is_assessed, list_flags, name_summary_flags
+from calcreport.text.section import spell_mineral
 from calcreport.text.wording import lengths_of, name_depth, name_place
 
 LONGEST_EDGE_PX: Final = 1600
@@ -142,21 +142,12 @@ def _describe(lesion: Lesion, report: Report, say: Statements) -> str:
     parts = [name_place(lesion.location, say)]
     if lesion.mass.max_diameter_mm is not None:
         parts.append(say.say("capture.mass", length=lengths.spell(lesion.mass.max_diameter_mm)))
-    parts += _spell_mineral(lesion, lengths, say)
+    mineral = spell_mineral(report, lesion, say)
+    parts += [say.say("capture.longest", length=mineral)] if mineral else []
     parts.append(name_depth(lesion, say))
     flags = _name_flags(lesion, report, say)
     concern = say.say(f"concern.{lesion.concern}")
     return "; ".join([*filter(None, parts), concern + (say.say("capture.flags", flags=flags) if flags else "")])
-
-
-def _spell_mineral(lesion: Lesion, lengths: Lengths, say: Statements) -> list[str]:
-    size = lesion.size
-    if size.max_diameter_mm is None:
-        pixels = size.max_diameter_px
-        return [] if pixels is None else [say.say("film.pixels", extents=f"{pixels:.0f}")]
-    length = lengths.spell(size.max_diameter_mm)
-    told = say.say("measure.at_least", length=length) if size.is_minimum else length
-    return [say.say("capture.longest_projected" if size.projected else "capture.longest", length=told)]
 
 
 def _name_flags(lesion: Lesion, report: Report, say: Statements) -> str:

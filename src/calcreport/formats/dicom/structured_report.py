@@ -25,8 +25,7 @@ from calcreport.formats.characters import to_ascii
 from calcreport.formats.dicom import codes
 from calcreport.formats.dicom.instance import arguments_of, finish, stand_in, study_header, untroubled
 from calcreport.formats.dicom.measurement_groups import planar_groups, volumetric_groups
-from calcreport.formats.dicom.revision import Reference
-from calcreport.formats.dicom.subject import Subject
+from calcreport.formats.dicom.subject import Reference, Subject
 from calcreport.model.film import FilmFindings
 from calcreport.model.report import Report
 from calcreport.model.uids import derive_uid

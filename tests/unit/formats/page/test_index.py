@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from calcreport.formats import Templates
-from calcreport.formats.page.as_index import IndexEntry, index_entry, render_index
+from calcreport.formats.page.as_html import IndexEntry, index_entry, render_index
 from calcreport.model.report import Concern, Report
 
 

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from calcreport.formats import Templates
-from calcreport.formats.pictures.as_overview import render_overview
-from calcreport.formats.pictures.as_png import choose_view, find_marks, render_key_image
+from calcreport.formats.pictures.as_png import choose_view, find_marks, render_key_image, render_overview
 from calcreport.formats.pictures.drawing import (
     CALLIPER,
     MINERAL,
