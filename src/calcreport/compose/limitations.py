@@ -13,7 +13,6 @@ from calcreport.model.report import DepthClass, FilmTechnique, Lesion, Report, T
 from calcreport.text.clinical import describe_clinical
 from calcreport.text.comparison import has_known_course
 from calcreport.text.film import name_films, name_limit
-from calcreport.text.impression import join_ids
 from calcreport.text.searched import say_not_searched
 from calcreport.text.statements import Statements
 from calcreport.text.wording import as_sentence, spell_number
@@ -63,12 +62,12 @@ def _limit_lesions(
     sentences = _limit_measuring(lesions, modality, technique, statements)
     cut = [lesion.id for lesion in lesions if lesion.size.is_minimum or lesion.mass.is_minimum]
     if cut:
-        sentences.append(statements.say("limitation.truncated", ids=join_ids(cut)))
+        sentences.append(statements.say("limitation.truncated", ids=", ".join(cut)))
     open_ids = [lesion.id for lesion in lesions if not has_known_course(lesion)]
     if len(open_ids) == len(lesions) and all(lesion.growth is None for lesion in lesions):
         sentences.append(statements.say("limitation.stability"))
     elif open_ids:
-        sentences.append(statements.say("limitation.stability_of", ids=join_ids(open_ids)))
+        sentences.append(statements.say("limitation.stability_of", ids=", ".join(open_ids)))
     return sentences
 
 
@@ -79,7 +78,7 @@ def _limit_measuring(
     if technique is not None and technique.films:
         sentences = [*name_limit(technique.films, statements), statements.say("limitation.pattern_film")]
         apart = _seen_apart(lesions, technique.films)
-        return [*sentences, statements.say("limitation.views_apart", ids=join_ids(apart))] if apart else sentences
+        return [*sentences, statements.say("limitation.views_apart", ids=", ".join(apart))] if apart else sentences
     if modality in {"CR", "DX"} and technique is None:
         return [statements.say("limitation.radiograph")]
     sentences = []
@@ -87,7 +86,7 @@ def _limit_measuring(
         sentences.append(statements.say("limitation.mineral_only"))
     unclear = [lesion.id for lesion in lesions if lesion.depth.class_ is DepthClass.CANNOT_DETERMINE]
     if unclear and (modality == "CT" or technique is not None):
-        sentences.append(statements.say("limitation.fascia", ids=join_ids(unclear)))
+        sentences.append(statements.say("limitation.fascia", ids=", ".join(unclear)))
     return sentences
 
 

@@ -9,7 +9,6 @@ from typing import Final
 from calcreport.model.decision import Capabilities, ChangedLesion, Decision, WouldChange
 from calcreport.model.report import Concern, FlagState, OtherAnswer, OtherAnswerLesion
 from calcreport.rules.possible_answers import ASKED_TOGETHER
-from calcreport.text.impression import join_ids
 from calcreport.text.statements import Statements
 from calcreport.text.wording import as_sentence
 
@@ -18,9 +17,6 @@ MOST_STATED: Final = 4
 
 _MOST_ALARMS: Final = 2
 """Of these, inputs that could only add a red flag: they are the same for nearly every lesion."""
-
-_SEVERITY: Final = (Concern.HIGH, Concern.FLAGGED, Concern.MODIFIED, Concern.INDETERMINATE, Concern.NONE)
-"""Concerns, most severe first."""
 
 
 def describe_changes(
@@ -93,8 +89,9 @@ def _matters(change: WouldChange) -> bool:
 
 def _rises(change: WouldChange, capabilities: Capabilities) -> bool:
     """Whether the answer would raise the concern or add a referral."""
+    order = tuple(Concern)  # most severe first
     is_referred = any(capabilities.has_any(lesion.recommended, "is_referral") for lesion in change.lesions)
-    return is_referred or _SEVERITY.index(change.concern) < _SEVERITY.index(change.concern_now)
+    return is_referred or order.index(change.concern) < order.index(change.concern_now)
 
 
 def _describe(change: WouldChange, ids: dict[int, str], words: _Words) -> str:
@@ -106,7 +103,7 @@ def _describe(change: WouldChange, ids: dict[int, str], words: _Words) -> str:
     indices = {lesion.index for lesion in change.lesions}
     concerned = [name for index, name in ids.items() if index in indices]  # in the order of the report
     if 0 < len(concerned) < len(ids):
-        text = statements.say("change.for_lesions", text=text, ids=join_ids(concerned))
+        text = statements.say("change.for_lesions", text=text, ids=", ".join(concerned))
     return as_sentence(text)
 
 

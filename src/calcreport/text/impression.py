@@ -126,7 +126,7 @@ def _join_row(entries: list[Recommendation], lesions: tuple[Lesion, ...]) -> lis
     if len({len(part) for part in parts}) > 1 or len(differing) != 1 or differing[0] % 2 == 0:
         return entries
     by_lesion = [
-        f"{join_ids(name_concerned(entry, lesions))}: {part[differing[0]]}"
+        f"{', '.join(name_concerned(entry, lesions))}: {part[differing[0]]}"
         for entry, part in zip(entries, parts, strict=True)
     ]
     words = [*parts[0]]
@@ -223,7 +223,7 @@ def _name_concerned(note: str, group: list[Lesion]) -> str:
     if len(ids) == len(group):
         return note
     text = note.rstrip(". ")
-    return f"{text.removesuffix(')')}; {join_ids(ids)})" if text.endswith(")") else f"{text} ({join_ids(ids)})"
+    return f"{text.removesuffix(')')}; {', '.join(ids)})" if text.endswith(")") else f"{text} ({', '.join(ids)})"
 
 
 def _describe_patient(report: Report, statements: Statements) -> tuple[Item, ...]:
@@ -314,7 +314,7 @@ def _name_group(group: list[Lesion], report: Report, statements: Statements) -> 
     fields = {
         "what": what.strip(),
         "place": statements.join(places) if len(places) <= _MOST_NAMED else statements.say("impression.several_sites"),
-        "ids": f" ({join_ids(ids)})" if ids else "",
+        "ids": f" ({', '.join(ids)})" if ids else "",
         "count": spell_count(len(group), statements),
         "size": _say_size(lead, longest, report, statements),
     }
@@ -352,11 +352,6 @@ def _say_size(lesion: Lesion, longest: float, report: Report, statements: Statem
     return statements.say("impression.projected", size=text) if is_projected else text
 
 
-def join_ids(ids: list[str]) -> str:
-    """Lesion ids, every one of them: ``"L1, L2, L3"`` (a range would hide ids from a search)."""
-    return ", ".join(ids)
-
-
 def _name_nature(lesion: Lesion, statements: Statements, *, many: bool, has_mass: bool) -> str:
     family = "pattern.nouns" if many else "pattern.noun"
     noun = statements.choose(family, lesion.pattern.id, statements.say(f"{family}.other"))
@@ -368,21 +363,12 @@ def _name_nature(lesion: Lesion, statements: Statements, *, many: bool, has_mass
     return statements.say(mass, noun=noun) if has_mineral else statements.say(f"{mass}_only")
 
 
-_DEFAULT_LIMIT_MM: Final = 50.0  # size limit of reports whose settings name none; as in `PolicySettings`
-
-
-def size_limit_mm(report: Report) -> float:
-    """Limit of the size flag in mm, from the settings the report was made with."""
+def size_limit(report: Report) -> tuple[str, float]:
+    """Operator and limit in mm of the size flag, from the settings the report was made with."""
     policy = report.settings.get("policy")
-    value = policy.get("size_limit_mm") if isinstance(policy, dict) else None
-    return float(value) if isinstance(value, int | float) else _DEFAULT_LIMIT_MM
-
-
-def size_operator(report: Report) -> str:
-    """Operator of the size flag, from the settings the report was made with."""
-    policy = report.settings.get("policy")
-    value = policy.get("size_operator") if isinstance(policy, dict) else None
-    return value if value in {">", ">="} else ">"
+    given = policy if isinstance(policy, dict) else {}
+    operator, limit = given.get("size_operator"), given.get("size_limit_mm")
+    return operator if operator in {">", ">="} else ">", float(limit) if isinstance(limit, int | float) else 50.0
 
 
 def is_assessed(report: Report) -> bool:
@@ -392,7 +378,7 @@ def is_assessed(report: Report) -> bool:
 
 def name_flags(report: Report, statements: Statements) -> list[str]:
     """Printed names of the flags, in their order."""
-    limit_mm, operator = size_limit_mm(report), size_operator(report)
+    operator, limit_mm = size_limit(report)
     return [name_flag(name, statements, size_limit_mm=limit_mm, size_operator=operator) for name in FLAG_NAMES]
 
 

@@ -23,7 +23,7 @@ from calcreport.model.terms import INDETERMINATE_PATTERN
 from calcreport.text.clinical import ClinicalText, describe_clinical, describe_laboratory, describe_sources
 from calcreport.text.comparison import describe_comparison, describe_growth
 from calcreport.text.film import find_series, list_on_films, refer, say_other_views, say_projection
-from calcreport.text.impression import join_ids, list_flags, name_concerned
+from calcreport.text.impression import list_flags, name_concerned
 from calcreport.text.review import RejectedText, is_by_reader, say_rejected, say_review
 from calcreport.text.searched import describe_excluded, describe_incidental
 from calcreport.text.section import Section, write_lines
@@ -123,7 +123,7 @@ def _group_flags(report: Report, statements: Statements) -> tuple[tuple[str, tup
     groups: dict[tuple[tuple[str, Flag], ...], list[str]] = {}
     for lesion in report.lesions:
         groups.setdefault(list_flags(report, lesion, statements), []).append(lesion.id)
-    return tuple((join_ids(ids), flags) for flags, ids in groups.items())
+    return tuple((", ".join(ids), flags) for flags, ids in groups.items())
 
 
 def _clinical_sentences(report: Report, clinical: ClinicalText, statements: Statements) -> tuple[str, ...]:
@@ -219,7 +219,7 @@ def _say_mass_unknown(report: Report, statements: Statements) -> tuple[str, ...]
     if not unknown:
         return ()
     text = statements.say("size.mass_unknown")
-    return (as_sentence(text if len(unknown) == len(report.lesions) else f"{text} ({join_ids(unknown)})"),)
+    return (as_sentence(text if len(unknown) == len(report.lesions) else f"{text} ({', '.join(unknown)})"),)
 
 
 def _describe_faintness(report: Report, lesion: Lesion, statements: Statements) -> str:
@@ -257,7 +257,7 @@ def _recommend(report: Report, position: int) -> str:
     entry = report.recommendations[position]
     ids = name_concerned(entry, report.lesions)
     whole = not ids or len(ids) == len(report.lesions)
-    return as_sentence(entry.text if whole else f"{entry.text.rstrip('. ')} ({join_ids(ids)})")
+    return as_sentence(entry.text if whole else f"{entry.text.rstrip('. ')} ({', '.join(ids)})")
 
 
 Rows = list[tuple[str, str]]  # key of the name in ``measure.*``, and value with unit

@@ -24,7 +24,7 @@ from calcreport.dicom.source_images import PATIENT_AND_STUDY
 from calcreport.formats.dicom.subject import Subject
 from calcreport.model.lesion import CtFindings
 from calcreport.model.report import Concern, FlagState, Lesion, Report
-from calcreport.text.impression import FLAG_NAMES, size_limit_mm, size_operator
+from calcreport.text.impression import FLAG_NAMES, size_limit
 
 LONGEST: Final = 64
 """Characters of a DICOM long string."""
@@ -87,7 +87,8 @@ def _named(report: Report, lesions: Sequence[Lesion], state: FlagState) -> list[
 
 
 def _word(flag: str, report: Report) -> str:
-    return _WORDS.get(flag) or f"{size_operator(report)}{size_limit_mm(report) / 10:g} cm"
+    operator, limit_mm = size_limit(report)
+    return _WORDS.get(flag) or f"{operator}{limit_mm / 10:g} cm"
 
 
 def _join_words(words: Sequence[str], room: int) -> str:

@@ -335,16 +335,16 @@ def _slice_header(subject: Subject, volume: CtVolume, index: int) -> Dataset:
     )
     source.PositionReferenceIndicator = header.get("PositionReferenceIndicator", "")
     source.Rows = source.Columns = 1
-    source.ImagePositionPatient = [_decimal(value) for value in position]
+    source.ImagePositionPatient = [format_number_as_ds(value) for value in position]
     source.ImageOrientationPatient = [
-        _decimal(float(value)) for step in (column_step, row_step) for value in step / np.linalg.norm(step)
+        format_number_as_ds(float(value)) for step in (column_step, row_step) for value in step / np.linalg.norm(step)
     ]
     between, row_mm, column_mm = volume.geometry.spacing_mm
-    source.PixelSpacing = [_decimal(row_mm), _decimal(column_mm)]
+    source.PixelSpacing = [format_number_as_ds(row_mm), format_number_as_ds(column_mm)]
     thickness = header.get("SliceThickness")
-    source.SliceThickness = _decimal(float(thickness) if thickness else between)
+    source.SliceThickness = format_number_as_ds(float(thickness) if thickness else between)
     if len(volume.slices) > 1 and np.linalg.norm(to_slice) > 0:
-        source.SpacingBetweenSlices = _decimal(between)
+        source.SpacingBetweenSlices = format_number_as_ds(between)
     return source
 
 
@@ -358,21 +358,12 @@ def _plane_position(header: Dataset, frame: int | None) -> list[float] | None:
     holder: Any = header
     if frame is not None:
         groups = header.get("PerFrameFunctionalGroupsSequence") or []
-        holder = _first(groups[frame - 1] if frame <= len(groups) else None, "PlanePositionSequence")
+        positions = groups[frame - 1].get("PlanePositionSequence") if frame <= len(groups) else None
+        holder = positions[0] if positions else None
     value = None if holder is None else holder.get("ImagePositionPatient")
     if value is None or len(value) != 3:
         return None
     return [float(part) for part in value]
-
-
-def _first(holder: Dataset | None, keyword: str) -> Dataset | None:
-    items = holder.get(keyword) if holder is not None else None
-    return items[0] if items else None
-
-
-def _decimal(value: float) -> str:
-    """Write a number as a decimal string of at most 16 characters, as exactly as that allows."""
-    return format_number_as_ds(value)
 
 
 def _refer_to_stored(made: Dataset, stored: Sequence[tuple[Dataset, int | None]]) -> None:

@@ -252,16 +252,11 @@ def choose_film_view(film: FilmImage, shadow: Shadow) -> tuple[drawing.View, boo
     high = low + np.array(shadow.mineral.pixels.shape) * aspect
     smallest = _SMALLEST_VIEW_PX * float(aspect.max())
     side = max(smallest, _ROOM * float((high - low).max()))
-    centre, shows_skin = (low + high) / 2, False
-    if shadow.to_skin_line is not None:
-        ends = (np.array((shadow.to_skin_line.start, shadow.to_skin_line.end)) + 0.5) * aspect
-        room = _SKIN_ROOM * side
-        first, last = np.minimum(low, ends.min(axis=0)) - room, np.maximum(high, ends.max(axis=0)) + room
-        wide = max(side, float((last - first).max()))
-        shows_skin = wide <= _FARTHEST * side
-        if shows_skin:
-            side = wide
-            centre = np.clip(centre, last - side / 2, first + side / 2)
+    line = shadow.to_skin_line
+    ends = None if line is None else (np.array((line.start, line.end)) + 0.5) * aspect
+    centre, side, shows_skin = drawing.widen(
+        low, high, ends, side=side, spare=_SKIN_ROOM * side, widest=_FARTHEST * side
+    )
     return drawing.square_view(centre, side, film.picture.shape, aspect), shows_skin
 
 

@@ -109,12 +109,9 @@ def choose_view(volume: CtVolume, measured: MeasuredLesion, marks: Marks) -> dra
     scale = np.array((row_mm, column_mm))
     low, high = (edge * scale for edge in _box_on_slice(measured, marks, volume))
     side_mm = max(_SMALLEST_VIEW_MM, _ROOM * float((high - low).max()))
-    centre = (low + high) / 2
-    if marks.skin is not None and measured.to_skin is not None and measured.to_skin.length_mm <= _SKIN_REACH_MM:
-        ends = (marks.skin + 0.5) * scale
-        low, high = np.minimum(low, ends.min(axis=0)) - 10, np.maximum(high, ends.max(axis=0)) + 10
-        side_mm = max(side_mm, float((high - low).max()))
-        centre = np.clip(centre, high - side_mm / 2, low + side_mm / 2)
+    is_near = measured.to_skin is not None and measured.to_skin.length_mm <= _SKIN_REACH_MM
+    ends = (marks.skin + 0.5) * scale if marks.skin is not None and is_near else None
+    centre, side_mm, _ = drawing.widen(low, high, ends, side=side_mm, spare=10.0)
     return drawing.square_view(centre, side_mm, volume.hu.shape[1:], scale)
 
 

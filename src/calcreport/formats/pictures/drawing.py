@@ -129,6 +129,29 @@ class View:
         return patch, (left - first[1], top - first[0], right - first[1], bottom - first[0])
 
 
+def widen(
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+    line: NDArray[np.float64] | None,
+    *,
+    side: float,
+    spare: float,
+    widest: float = math.inf,
+) -> tuple[NDArray[np.float64], float, bool]:
+    """Centre and side of a square around a box, and whether the line fits in where that is no wider than `widest`.
+
+    `low` and `high`, shape ``(2,)``, are corners of the box, `line`, ``(2, 2)``, the ends; `spare` stays free beyond.
+    """
+    centre = (low + high) / 2
+    if line is None:
+        return centre, side, False
+    low, high = np.minimum(low, line.min(axis=0)) - spare, np.maximum(high, line.max(axis=0)) + spare
+    wide = max(side, float((high - low).max()))
+    if wide > widest:
+        return centre, side, False
+    return np.clip(centre, high - wide / 2, low + wide / 2), wide, True
+
+
 def square_view(centre: NDArray[np.float64], side: float, shape: tuple[int, ...], scale: NDArray[np.float64]) -> View:
     """Show a square of a grid in a panel, as far as possible within the grid and no wider than it.
 
