@@ -160,7 +160,7 @@ def test_the_layer_of_a_contoured_lesion_is_that_of_its_mass(review, run) -> Non
 
 def test_a_denied_mass_is_the_readers_word_and_its_contour_is_drawn_no_more(review, run) -> None:
     study, drafted, lesion, text = review("contour", "{mass: {present: no}}")
-    assert "No soft-tissue mass (by the reader)" in text
+    assert "Soft-tissue mass: absent (by the reader)" in text
     assert "clinician" not in findings(text) + findings(pasted(study))
     assert "Corrected by the reader: soft-tissue mass absent instead of present." in text
     assert "reader contour" not in text + pasted(study)
@@ -235,7 +235,8 @@ def test_a_readers_length_of_films_takes_the_place_of_the_longest_one(review, an
     study, drafted, _, text = review(FILMS, "{max_diameter_mm: 62}")
     lengths = [place.max_diameter_mm for place in drafted.location.films]
     assert len(lengths) == 2
-    assert "Projected 4.4 x 3.1 cm (AP) and 6.2 cm by the reader (right lateral)" in text
+    assert "Projected size (AP): 4.4 x 3.1 cm" in text
+    assert "Projected size (right lateral): 6.2 cm by the reader" in text
     assert "4.7 x" not in text + pasted(study)
     page = (study / "report.html").read_text()
     assert "6.2 cm by the reader" in page
@@ -254,7 +255,7 @@ def test_a_readers_mass_is_told_beside_what_films_show(review) -> None:
 
 def test_what_films_show_longer_than_the_reader_says_is_left_out(review) -> None:
     study, _, _, text = review(FILMS, "{max_diameter_mm: 20}")
-    assert "Projected 2.0 cm by the reader (right lateral)" in text
+    assert "Projected size (right lateral): 2.0 cm by the reader" in text
     assert "4.4 x" not in text + pasted(study)
 
 

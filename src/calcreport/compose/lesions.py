@@ -8,29 +8,13 @@ from typing import Any, Final
 
 import numpy as np
 
+from calcreport.model import report as model
 from calcreport.model.decision import Decision, LesionDecision
 from calcreport.model.film import ProjectedLesion
 from calcreport.model.findings import LesionFinding
 from calcreport.model.image import CtVolume
 from calcreport.model.incidental import Incidental, IncidentalFinding, IncidentalKind
 from calcreport.model.lesion import MeasuredLesion
-from calcreport.model.report import (
-    BoneRelation,
-    Concern,
-    Confidence,
-    Density,
-    Depth,
-    DepthClass,
-    Foci,
-    Laterality,
-    Lesion,
-    Location,
-    Mass,
-    Pattern,
-    Report,
-    Size,
-    YesNo,
-)
 from calcreport.model.terms import INDETERMINATE_PATTERN
 
 OVERVIEW_IMAGE = "images/overview.png"
@@ -39,7 +23,7 @@ OVERVIEW_IMAGE = "images/overview.png"
 _TYPED_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,15}")
 """An id that a reader may give: it stands in text, file names and links."""
 
-_URGENCY = tuple(Concern)
+_URGENCY = tuple(model.Concern)
 """Concerns, most severe first: the order of the enumeration."""
 
 
@@ -58,7 +42,7 @@ def overview_name(number: int) -> str:
     return OVERVIEW_IMAGE if number == 1 else f"images/overview_{number}.png"
 
 
-def name_key_images(lesions: Sequence[Lesion], most: int) -> tuple[Lesion, ...]:
+def name_key_images(lesions: Sequence[model.Lesion], most: int) -> tuple[model.Lesion, ...]:
     """Lesions with the file names of their key images: one, or one a radiograph that shows it; `most` of them in all.
 
     Lesions of most concern have theirs first, otherwise in the order of the report, which is by length.
@@ -73,7 +57,7 @@ def name_key_images(lesions: Sequence[Lesion], most: int) -> tuple[Lesion, ...]:
     return tuple(lesion.model_copy(update={"images": names.get(lesion.id, ())}) for lesion in lesions)
 
 
-def name_overviews(report: Report) -> tuple[str, ...]:
+def name_overviews(report: model.Report) -> tuple[str, ...]:
     """File names of the survey pictures: the overview of each measured CT series, or every radiograph."""
     films = report.technique.films if report.technique else ()
     count = max(sum(entry.geometry is not None for entry in report.series), 1)
@@ -114,7 +98,7 @@ def join_lesion(
     *,
     lesion_id: str,
     series_instance_uid: str,
-) -> Lesion:
+) -> model.Lesion:
     """Join the measurement of a lesion with the rules' answer; names of pictures are added when these are drawn.
 
     `series_instance_uid` is that of the series it was measured on; empty for a typed finding.
@@ -123,7 +107,7 @@ def join_lesion(
         facts, notes = _typed(lesion), decided.notes
     else:
         facts, notes = measured_facts(lesion), (*lesion.notes, *decided.notes)
-    return Lesion(
+    return model.Lesion(
         id=lesion_id,
         series_instance_uid=series_instance_uid,
         flags=decided.flags,
@@ -136,7 +120,7 @@ def join_lesion(
     )
 
 
-def measured_facts(lesion: MeasuredLesion | ProjectedLesion | Lesion) -> dict[str, Any]:
+def measured_facts(lesion: MeasuredLesion | ProjectedLesion | model.Lesion) -> dict[str, Any]:
     """Facts that a measured lesion and its entry in the report share, by field."""
     names = ("size", "foci", "mass", "density", "depth", "pattern", "bone_relation", "location")
     return {name: getattr(lesion, name) for name in names}
@@ -145,23 +129,24 @@ def measured_facts(lesion: MeasuredLesion | ProjectedLesion | Lesion) -> dict[st
 def _typed(finding: LesionFinding) -> dict[str, Any]:
     """Fields of a typed finding in the report's types; untyped values are "cannot be determined"."""
     size, mass, place = finding.size, finding.mass, finding.location
-    depth_class = finding.depth.class_ or DepthClass.CANNOT_DETERMINE
+    depth_class = finding.depth.class_ or model.DepthClass.CANNOT_DETERMINE
     return {
-        "size": Size(**size.model_dump(exclude={"is_by_reader"})),
-        "foci": Foci(**finding.foci.model_dump()),
-        "mass": Mass(
+        "size": model.Size(**size.model_dump(exclude={"is_by_reader"})),
+        "foci": model.Foci(**finding.foci.model_dump()),
+        "mass": model.Mass(
             present=mass.present,
             source="none" if mass.source == "reader" else mass.source,
             **mass.model_dump(exclude={"present", "source"}),
         ),
-        "density": Density(
-            is_certain=finding.density.is_certain is not YesNo.NO, **finding.density.model_dump(exclude={"is_certain"})
+        "density": model.Density(
+            is_certain=finding.density.is_certain is not model.YesNo.NO,
+            **finding.density.model_dump(exclude={"is_certain"}),
         ),
-        "depth": Depth.model_validate(finding.depth.model_dump() | {"class": depth_class}),
+        "depth": model.Depth.model_validate(finding.depth.model_dump() | {"class": depth_class}),
         "pattern": _typed_pattern(finding),
-        "bone_relation": finding.bone_relation or BoneRelation.CANNOT_DETERMINE,
-        "location": Location(
-            laterality_source=None if place.laterality is Laterality.UNKNOWN else "clinician",
+        "bone_relation": finding.bone_relation or model.BoneRelation.CANNOT_DETERMINE,
+        "location": model.Location(
+            laterality_source=None if place.laterality is model.Laterality.UNKNOWN else "clinician",
             region_source="clinician" if place.region else None,
             compartment=place.compartment or place.tissue,
             **place.model_dump(exclude={"tissue", "compartment"}),
@@ -169,14 +154,14 @@ def _typed(finding: LesionFinding) -> dict[str, Any]:
     }
 
 
-def _typed_pattern(finding: LesionFinding) -> Pattern:
+def _typed_pattern(finding: LesionFinding) -> model.Pattern:
     given = finding.pattern.id
-    return Pattern(
+    return model.Pattern(
         id=given or INDETERMINATE_PATTERN,
         label=given or "not given",
-        confidence=(finding.pattern.confidence or Confidence.HIGH) if given else Confidence.LOW,
+        confidence=(finding.pattern.confidence or model.Confidence.HIGH) if given else model.Confidence.LOW,
         scores={},
-        features={name: str(answer) for name, answer in finding.features if answer is not YesNo.UNKNOWN},
+        features={name: str(answer) for name, answer in finding.features if answer is not model.YesNo.UNKNOWN},
     )
 
 

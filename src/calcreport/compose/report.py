@@ -6,9 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from calcreport.compose.conclusion import conclude
+from calcreport.compose.conclusion import collect_measured_limitations, conclude
 from calcreport.compose.lesions import join_lesion, name_key_images, name_overviews, number_lesions
-from calcreport.compose.limitations import collect_measured_limitations
 from calcreport.compose.technique import DraftContext, Imaging, describe_technique
 from calcreport.model.decision import Decision
 from calcreport.model.film import FilmFindings, FilmSegment, ProjectedLesion, Shadow

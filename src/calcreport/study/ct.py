@@ -24,7 +24,7 @@ from calcreport.study.findings import findings_for_rules
 from calcreport.study.measured import MeasuredStudy, Pictures, ReportEvidence
 from calcreport.study.request import Request
 from calcreport.study.series import CtPart, CtReading
-from calcreport.text.searched import limit_searched, name_series
+from calcreport.text.technique import limit_searched, name_series
 from calcreport.text.wording import capitalise, name_body_part
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from calcreport.settings import ReadingSettings
 from calcreport.study.findings import film_findings_for_rules
 from calcreport.study.measured import MeasuredStudy, Pictures, RefusedStudyError, ReportEvidence
 from calcreport.study.request import Request
-from calcreport.text.searched import merge_searched, name_region
+from calcreport.text.technique import merge_searched, name_region
 from calcreport.text.wording import lengths_of
 
 _MEASURED: Final = "series.analysed"  # code of a film that was searched

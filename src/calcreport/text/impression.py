@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -21,8 +21,8 @@ from calcreport.model.report import (
 )
 from calcreport.text.comparison import describe_stability
 from calcreport.text.film import is_known_view, is_on_film, name_view
-from calcreport.text.searched import say_not_searched
 from calcreport.text.statements import Statements
+from calcreport.text.technique import say_not_searched
 from calcreport.text.wording import as_sentence, capitalise, lengths_of, name_place
 
 _SURE = ("consistent with", "favoured")
@@ -95,12 +95,12 @@ def count_words(lines: Sequence[Line]) -> int:
     return sum(len("".join(part.text for part in line).split()) for line in lines)
 
 
-def shorten(lines: Sequence[Line], *, least_rank: int, is_short: Callable[[], bool]) -> None:
-    """Leave out parts of `least_rank` or higher, the highest ranks and the last lines first, until it is short."""
+def shorten(lines: Sequence[Line], *, least_rank: int, most: int) -> None:
+    """Leave out parts of `least_rank` or higher, highest ranks and last lines first, down to `most` words."""
     for rank in sorted({part.rank for line in lines for part in line if part.rank >= least_rank}, reverse=True):
         for line in reversed(lines):
             for place in [place for place, part in enumerate(line) if part.rank == rank][::-1]:
-                if is_short():
+                if count_words(lines) <= most:
                     return
                 del line[place]
 

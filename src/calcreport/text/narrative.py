@@ -25,10 +25,9 @@ from calcreport.text.comparison import describe_comparison, describe_growth
 from calcreport.text.film import find_series, list_on_films, refer, say_other_views, say_projection
 from calcreport.text.impression import list_flags, name_concerned
 from calcreport.text.review import RejectedText, is_by_reader, say_rejected, say_review
-from calcreport.text.searched import describe_excluded, describe_incidental
 from calcreport.text.section import Section, write_lines
 from calcreport.text.statements import Statements
-from calcreport.text.technique import say_no_lesion, say_technique
+from calcreport.text.technique import describe_excluded, describe_incidental, say_no_lesion, say_technique
 from calcreport.text.wording import (
     as_sentence,
     capitalise,

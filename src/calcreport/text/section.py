@@ -32,9 +32,8 @@ from calcreport.text.impression import (
     write_impression,
 )
 from calcreport.text.review import is_by_reader
-from calcreport.text.searched import describe_incidental
 from calcreport.text.statements import Statements
-from calcreport.text.technique import describe_slices, say_contrast, say_no_lesion
+from calcreport.text.technique import describe_incidental, describe_slices, say_contrast, say_no_lesion
 from calcreport.text.wording import as_sentence, capitalise, lengths_of, name_finding, name_place
 
 _MOST_WORDS: Final = 260
@@ -94,9 +93,9 @@ def write_lines(report: Report, statements: Statements, *, frame: str) -> Sectio
         for row, caps in enumerate(_CAPS)
     )
     shortest = next(drafts)
-    while shortest.words > room and (shorter := next(drafts, None)) is not None:
+    while count_words(_lines(shortest)) > room and (shorter := next(drafts, None)) is not None:
         shortest = shorter
-    return shortest.joined()
+    return _joined(shortest)
 
 
 def _edited(report: Report, statements: Statements) -> tuple[Item, ...]:
@@ -110,55 +109,43 @@ def _edited(report: Report, statements: Statements) -> tuple[Item, ...]:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Draft:
-    """The lines in their parts."""
-
-    technique: Line
-    comparison: Line
-    findings: list[Line]
-    flags: Line
-    impression: list[Line]
-    limitation: Line
-
-    @property
-    def words(self) -> int:
-        return count_words(self.lines)
-
-    @property
-    def lines(self) -> list[Line]:
-        """All lines, those with the least important parts last."""
-        return [self.technique, self.comparison, *self.findings, self.flags, self.limitation, *self.impression]
-
-    def joined(self) -> Section:
-        return Section(
-            technique=_join(self.technique),
-            comparison="".join(part.text for part in self.comparison).rstrip(".") + ".",
-            findings=tuple(filter(None, map(_join, self.findings))),
-            flags=_join(self.flags),
-            impression=tuple(filter(None, map(_join, self.impression))),
-            limitation=_join(self.limitation),
-        )
+_Draft = dict[str, list[Line]]
+"""Lines in their parts, by the name of the field, those with the least important parts last."""
 
 
 def _draft(
     report: Report, items: tuple[Item, ...], caps: tuple[int, int, int], statements: Statements, *, is_brief: bool
 ) -> _Draft:
-    return _Draft(
-        technique=_technique(report, statements),
-        comparison=_comparison(report, statements),
-        findings=_findings(report, caps, statements),
-        flags=_flags(report, statements, is_brief=is_brief),
-        impression=_impression(report, items, caps[2], statements, is_brief=is_brief),
-        limitation=_limitation(report, statements),
-    )
+    return {
+        "technique": [_technique(report, statements)],
+        "comparison": [_comparison(report, statements)],
+        "findings": _findings(report, caps, statements),
+        "flags": [_flags(report, statements, is_brief=is_brief)],
+        "limitation": [_limitation(report, statements)],
+        "impression": _impression(report, items, caps[2], statements, is_brief=is_brief),
+    }
+
+
+def _lines(draft: _Draft) -> list[Line]:
+    return [line for lines in draft.values() for line in lines]
 
 
 def _shorten(draft: _Draft, most: int, pleasant: int) -> _Draft:
-    shorten(draft.lines, least_rank=_NEVER, is_short=lambda: False)
-    shorten(draft.lines, least_rank=_DISPENSABLE, is_short=lambda: draft.words <= pleasant)
-    shorten(draft.lines, least_rank=1, is_short=lambda: draft.words <= most)
+    for least_rank, words in ((_NEVER, -1), (_DISPENSABLE, pleasant), (1, most)):
+        shorten(_lines(draft), least_rank=least_rank, most=words)
     return draft
+
+
+def _joined(draft: _Draft) -> Section:
+    texts = {name: tuple(filter(None, map(_join, lines))) for name, lines in draft.items()}
+    return Section(
+        technique="".join(texts["technique"]),
+        comparison="".join(texts["comparison"]),
+        findings=texts["findings"],
+        flags="".join(texts["flags"]),
+        impression=texts["impression"],
+        limitation="".join(texts["limitation"]),
+    )
 
 
 def _join(line: Line) -> str:

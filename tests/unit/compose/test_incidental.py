@@ -16,7 +16,7 @@ from calcreport.model.report import Location, Searched
 from calcreport.resources import rule_texts, template_texts
 from calcreport.rules import decide, load_rules
 from calcreport.settings import PolicySettings
-from calcreport.text.searched import describe_incidental, limit_searched, say_not_searched
+from calcreport.text.technique import describe_incidental, limit_searched, say_not_searched
 
 STATEMENTS = parse_statements(template_texts()["statements.toml"])
 LENGTHS = Lengths(limits_mm=(50.0,))

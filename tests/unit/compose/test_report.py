@@ -194,7 +194,7 @@ def test_unknown_answers_are_named_and_never_said_as_no() -> None:
         ({"symptoms": {"pain": "yes", "pain_explained_by": "recent_trauma"}}, "Pain, explained by recent trauma."),
         ({"symptoms": {"pain": "yes", "pain_explained_by": "none"}}, "Pain."),
         ({"growth": {"rate": "rapid", "weeks": 10}}, "Rapid growth, over 10 weeks."),
-        ({"growth": {"rate": "none", "stable_months": 12}}, "No growth, stable for 12 months."),
+        ({"growth": {"rate": "none", "stable_months": 12}}, "Stable for 12 months; no growth."),
         ({"mass": {"palpable": "yes", "size_cm": 4.2, "mobility": "fixed"}}, "Palpable mass, 4.2 cm, fixed."),
         ({"history": {"trauma": True, "trauma_weeks_ago": 8}}, "Trauma, 8 weeks ago."),
         ({"conditions": {"ckd_stage": 5, "dialysis": "yes"}}, "Chronic kidney disease stage 5, dialysis."),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, islice
 from typing import Any, Final, Generic, TypeVar
 
@@ -98,18 +98,11 @@ def list_segments(subject: Subject, series_index: int = 0) -> list[Segment[Voxel
         if measured.mineral is not None:
             minerals.append(mineral_segment(lesion, measured.mineral, hue, study))
         if measured.contour is not None and lesion.mass.present is not YesNo.NO:
-            is_whole = measured.mineral is None
-            masses.append(
-                Segment(
-                    lesion_id=lesion.id,
-                    tracking_id=lesion.id if is_whole else f"{lesion.id} mass",
-                    tracking_uid=(tracking_uid if is_whole else mass_tracking_uid)(lesion, study),
-                    label=_label(f"{lesion.id} mass (reader contour)"),
-                    mask=measured.contour,
-                    is_mass=True,
-                    hue=hue,
-                )
-            )
+            whole = mineral_segment(lesion, measured.contour, hue, study)
+            uid = whole.tracking_uid if measured.mineral is None else mass_tracking_uid(lesion, study)
+            name = lesion.id if measured.mineral is None else f"{lesion.id} mass"
+            label = _label(f"{lesion.id} mass (reader contour)")
+            masses.append(replace(whole, tracking_id=name, tracking_uid=uid, label=label, is_mass=True))
     return [segment for segment in minerals + masses if _any(segment.mask)]
 
 

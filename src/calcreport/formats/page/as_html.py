@@ -18,8 +18,8 @@ from calcreport.formats.text.as_text import write_section
 from calcreport.model.report import Concern, Excluded, FlagState, Report
 from calcreport.text.film import name_films, refer
 from calcreport.text.impression import changes_management, list_flags, longest_mm
-from calcreport.text.searched import name_reason
 from calcreport.text.section import spell_mineral
+from calcreport.text.technique import name_reason
 from calcreport.text.wording import (
     capitalise,
     lengths_of,
