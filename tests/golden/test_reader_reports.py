@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from calcreport.compose import DraftContext, compose_report
+from calcreport.compose.report import compose_report
+from calcreport.compose.technique import DraftContext
 from calcreport.formats.templates import Templates
 from calcreport.formats.text import as_text
 from calcreport.model.clinical import as_given, parse_clinical

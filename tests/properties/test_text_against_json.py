@@ -10,7 +10,6 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calcreport.compose import Narrative, narrate
 from calcreport.compose.report import compose_report
 from calcreport.compose.technique import DraftContext
 from calcreport.formats import Templates, load_templates
@@ -23,6 +22,7 @@ from calcreport.resources import rule_texts, template_texts
 from calcreport.rules import Ruleset, load_rules
 from calcreport.rules.what_if import decide_and_ask
 from calcreport.settings import Settings
+from calcreport.text.narrative import Narrative, narrate
 from calcreport.text.wording import lengths_of
 
 STUDY = Study(study_instance_uid="", study_date=None, modality="CT", description=None, patient=Patient())

@@ -9,7 +9,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from calcreport.compose import DraftContext, compose_report
+from calcreport.compose.report import compose_report
+from calcreport.compose.technique import DraftContext
 from calcreport.errors import ClinicalError
 from calcreport.files.findings import findings_from_text
 from calcreport.files.report import findings_of_report, report_from_text

@@ -10,7 +10,9 @@ from functools import partial
 from time import monotonic
 from typing import Final
 
-from calcreport.compose import DraftContext, compose_report, number_lesions
+from calcreport.compose.lesions import number_lesions
+from calcreport.compose.report import compose_report
+from calcreport.compose.technique import DraftContext
 from calcreport.dicom import StudyFiles, rank_ct_series, rank_films
 from calcreport.dicom.codes import NOTHING_TO_DO
 from calcreport.errors import (

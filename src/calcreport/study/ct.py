@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from calcreport.compose import Imaging, Statements, key_image_name, list_incidental, overview_name
+from calcreport.compose.lesions import key_image_name, list_incidental, overview_name
+from calcreport.compose.technique import Imaging
 from calcreport.dicom import SeriesFiles, StudyFiles
 from calcreport.dicom.coverage import Box, are_comparable
 from calcreport.model.clinical import Clinical
@@ -24,6 +25,7 @@ from calcreport.study.findings import findings_for_rules
 from calcreport.study.measured import MeasuredStudy, Pictures, ReportEvidence
 from calcreport.study.request import Request
 from calcreport.study.series import CtPart, CtReading
+from calcreport.text.statements import Statements
 from calcreport.text.technique import limit_searched, name_series
 from calcreport.text.wording import capitalise, name_body_part
 

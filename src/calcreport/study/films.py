@@ -9,7 +9,7 @@ from functools import partial
 from itertools import groupby
 from typing import Final
 
-from calcreport.compose import Statements, film_image_name, key_image_name
+from calcreport.compose.lesions import film_image_name, key_image_name
 from calcreport.dicom import FilmHeader, StudyFiles, read_film
 from calcreport.dicom.codes import problem
 from calcreport.dicom.coverage import side_of
@@ -22,6 +22,7 @@ from calcreport.settings import ReadingSettings
 from calcreport.study.findings import film_findings_for_rules
 from calcreport.study.measured import MeasuredStudy, Pictures, RefusedStudyError, ReportEvidence
 from calcreport.study.request import Request
+from calcreport.text.statements import Statements
 from calcreport.text.technique import merge_searched, name_region
 from calcreport.text.wording import lengths_of
 

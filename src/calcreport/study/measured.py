@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from calcreport.compose import Imaging, Statements
+from calcreport.compose.technique import Imaging
 from calcreport.dicom import SeriesFiles
 from calcreport.errors import CalcReportError
 from calcreport.model.film import FilmFindings
@@ -14,6 +14,7 @@ from calcreport.model.findings import Findings
 from calcreport.model.image import CtVolume
 from calcreport.model.lesion import CtFindings
 from calcreport.model.report import Incidental, Report, Searched, SeriesEntry, Study
+from calcreport.text.statements import Statements
 
 if TYPE_CHECKING:
     from calcreport.dicom.header.image_header import ImageHeader

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from calcreport.compose import Statements
 from calcreport.formats import FILE_NAMES, OBJECTS, RENDERERS, Templates
 from calcreport.formats.page.as_html import PAGE_TEMPLATE, PREVIEW
 from calcreport.formats.templates import compile_template
@@ -17,6 +16,7 @@ from calcreport.formats.text.as_text import TEXT_TEMPLATE, write_section
 from calcreport.model.report import Report
 from calcreport.processes.threads import map_in_threads
 from calcreport.study.measured import ReportEvidence
+from calcreport.text.statements import Statements
 
 if TYPE_CHECKING:
     from calcreport.formats.dicom.subject import Subject

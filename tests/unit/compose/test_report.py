@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from calcreport.compose import DraftContext, compose_report, name_key_images, narrate, number_lesions, parse_statements
+from calcreport.compose.lesions import name_key_images, number_lesions
+from calcreport.compose.report import compose_report
+from calcreport.compose.technique import DraftContext
 from calcreport.model.decision import Decision, LesionDecision
 from calcreport.model.findings import Findings, LesionFinding
 from calcreport.model.report import (
@@ -22,6 +24,8 @@ from calcreport.resources import rule_texts, template_texts
 from calcreport.rules import load_rules
 from calcreport.settings import Settings
 from calcreport.text.clinical import describe_clinical
+from calcreport.text.narrative import narrate
+from calcreport.text.statements import parse_statements
 
 STATEMENTS = parse_statements(template_texts()["statements.toml"])
 EXPECTED = Path(__file__).parents[2] / "golden" / "expected"

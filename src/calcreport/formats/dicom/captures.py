@@ -13,7 +13,7 @@ from highdicom.sc import SCImage
 from PIL import Image, ImageDraw, ImageFont
 from pydicom.dataset import Dataset
 
-from calcreport.compose import OVERVIEW_IMAGE, Statements, film_image_name
+from calcreport.compose.lesions import OVERVIEW_IMAGE, film_image_name
 from calcreport.dicom.header.image_header import MAKER
 from calcreport.formats.characters import to_ascii
 from calcreport.formats.code_table import unpaired_parts
@@ -24,6 +24,7 @@ from calcreport.model.film import FilmFindings
 from calcreport.model.report import Concern, FlagState, Laterality, Lesion, Report
 from calcreport.text.impression import is_assessed, list_flags, name_summary_flags
 from calcreport.text.section import spell_mineral
+from calcreport.text.statements import Statements
 from calcreport.text.wording import lengths_of, name_depth, name_place
 
 LONGEST_EDGE_PX: Final = 1600

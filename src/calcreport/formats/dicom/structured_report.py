@@ -19,7 +19,6 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as standard
 from pydicom.sr.coding import Code
 
-from calcreport.compose import Narrative, Statements, narrate
 from calcreport.dicom.header.image_header import MAKER
 from calcreport.formats.characters import to_ascii
 from calcreport.formats.dicom import codes
@@ -30,6 +29,8 @@ from calcreport.model.film import FilmFindings
 from calcreport.model.report import Report
 from calcreport.model.uids import derive_uid
 from calcreport.text.impression import is_assessed
+from calcreport.text.narrative import Narrative, narrate
+from calcreport.text.statements import Statements
 
 _LINE_BREAK: Final = "\r\n"
 """As PS3.5 6.1.3 wants it in text of several lines."""

@@ -17,7 +17,6 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import Comprehensive3DSRStorage
 
-from calcreport.compose import Statements
 from calcreport.dicom.source_images import SourceImages
 from calcreport.errors import UsageError
 from calcreport.model.film import FilmFindings, ProjectedLesion
@@ -26,6 +25,7 @@ from calcreport.model.lesion import CtFindings, MeasuredLesion
 from calcreport.model.report import Lesion, Report
 from calcreport.model.shape import PackedMask, unpack_mask
 from calcreport.model.uids import derive_uid
+from calcreport.text.statements import Statements
 
 _NOT_CONTENT: Final = frozenset(("created",))
 """Fields of a report that are not what it says: its time."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
-from calcreport.compose import OVERVIEW_IMAGE, Narrative, Statements, film_image_name, key_image_name, narrate
+from calcreport.compose.lesions import OVERVIEW_IMAGE, film_image_name, key_image_name
 from calcreport.formats.characters import make_visible, to_ascii
 from calcreport.formats.ris.sections import cut_sections
 from calcreport.formats.templates import Templates, preformat, render_template, trusted
@@ -18,7 +18,9 @@ from calcreport.formats.text.as_text import write_section
 from calcreport.model.report import Concern, Excluded, FlagState, Report
 from calcreport.text.film import name_films, refer
 from calcreport.text.impression import changes_management, list_flags, longest_mm
+from calcreport.text.narrative import Narrative, narrate
 from calcreport.text.section import spell_mineral
+from calcreport.text.statements import Statements
 from calcreport.text.technique import name_reason
 from calcreport.text.wording import (
     capitalise,

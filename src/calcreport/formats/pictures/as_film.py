@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from calcreport.compose import Statements
 from calcreport.formats.pictures import drawing
 from calcreport.model.film import FilmImage, FilmScale, FilmSegment, FilmView, ScaleKind, Shadow
 from calcreport.model.lengths import Lengths
 from calcreport.model.report import Lesion
 from calcreport.text.film import is_known_view, name_view
 from calcreport.text.review import is_by_reader
+from calcreport.text.statements import Statements
 from calcreport.text.wording import name_body_part, spell_distance
 
 _BARS_MM: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)

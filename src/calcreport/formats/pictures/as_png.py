@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from calcreport.compose import Statements
 from calcreport.formats.pictures import drawing
 from calcreport.model.image import CtVolume
 from calcreport.model.lengths import Lengths
@@ -18,6 +17,7 @@ from calcreport.model.lesion import CtFindings, MeasuredLesion, Segment, VoxelMa
 from calcreport.model.report import Lesion, Report
 from calcreport.text.film import refer
 from calcreport.text.review import is_by_reader
+from calcreport.text.statements import Statements
 from calcreport.text.wording import lengths_of, spell_distance
 
 _CONTEXT_PX: Final = 268

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from calcreport.compose import Narrative, narrate
 from calcreport.formats.characters import lay_out, to_ascii
 from calcreport.formats.templates import Templates, render_template
 from calcreport.model.report import Report
+from calcreport.text.narrative import Narrative, narrate
 
 TEXT_TEMPLATE: Final = "report.txt.j2"
 _FULL_TEMPLATE: Final = "report_full.txt.j2"
