@@ -73,8 +73,12 @@ def _film_line(segment: FilmSegment) -> Line:
     return Line(start=segment.start, end=segment.end, length_mm=segment.length_mm, length_px=segment.length_px)
 
 
+Measured = CtFindings | FilmFindings | Findings
+"""What was measured on a study, or typed."""
+
+
 def compose_report(
-    findings: CtFindings | FilmFindings | Findings,
+    findings: Measured,
     decision: Decision,
     *,
     context: DraftContext,
@@ -122,7 +126,7 @@ def compose_report(
 
 
 def _name_regions(
-    findings: CtFindings | FilmFindings | Findings, context: DraftContext, statements: Statements
+    findings: Measured, context: DraftContext, statements: Statements
 ) -> tuple[tuple[str | None, PlaceSource], ...]:
     """Region of each lesion where the images leave it open: the clinician's if there is just one, else the header's.
 
@@ -145,7 +149,7 @@ def _name_regions(
 
 
 def _join_lesions(
-    findings: CtFindings | FilmFindings | Findings,
+    findings: Measured,
     decision: Decision,
     imaging: Imaging | None,
     *,
@@ -173,9 +177,7 @@ def _join_lesions(
     return name_key_images(lesions, context.settings.output.max_key_images if has_pictures else 0)
 
 
-def _keep_shape(
-    findings: CtFindings | FilmFindings | Findings, index: int, lesion: Lesion, study: Study
-) -> dict[str, Any]:
+def _keep_shape(findings: Measured, index: int, lesion: Lesion, study: Study) -> dict[str, Any]:
     """Fields with the voxels of a measured lesion and the notes of its measurement."""
     if isinstance(findings, Findings):
         return {}
@@ -187,7 +189,7 @@ def _keep_shape(
 
 
 def _name_series(
-    findings: CtFindings | FilmFindings | Findings,
+    findings: Measured,
     index: int,
     imaging: Imaging | None,
     further: tuple[Imaging, ...],

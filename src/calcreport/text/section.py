@@ -85,9 +85,9 @@ def write_lines(report: Report, statements: Statements, *, frame: str) -> Sectio
     """Write the section within its limits; `frame` is what the layout adds besides headings and numbers."""
     most = _MOST_WORDS_OF_FEW if len(report.lesions) <= _FEW else _MOST_WORDS
     room = most - _HEADING_WORDS - len(frame.split())
-    items = _edited(report, statements) or write_impression(
-        report, statements, negative=_say_negative(report, statements)
-    )
+    kind = "_rejected" if report.rejected else "_typed" if report.technique is None else ""
+    negative = statements.say(f"section.negative{kind}")  # the finding itself says how and where it was searched
+    items = _edited(report, statements) or write_impression(report, statements, negative=negative)
     drafts = (
         _shorten(_draft(report, items, caps, statements, is_brief=row > 0), room, room - most + _PLEASANT_WORDS)
         for row, caps in enumerate(_CAPS)
@@ -184,9 +184,9 @@ def _comparison(report: Report, statements: Statements) -> Line:
 
 def _findings(report: Report, caps: tuple[int, int, int], statements: Statements) -> list[Line]:
     """Lesions that change management in full, the others by diagnosis, how many there are besides, the incidental."""
+    incidental = [[Part(text)] for text in describe_incidental(report.incidental, statements, lengths_of(report))]
     if not report.lesions:
-        lines = [[Part(say_no_lesion(report, statements))]]
-        return lines + _incidental(report, statements)
+        return [[Part(say_no_lesion(report, statements))], *incidental]
     pressing = [lesion for lesion in report.lesions if changes_management(lesion)][: caps[0]]
     rest = [lesion for lesion in report.lesions if lesion not in pressing]
     groups = group_alike(rest)
@@ -198,18 +198,20 @@ def _findings(report: Report, caps: tuple[int, int, int], statements: Statements
     further = sum(map(len, groups[caps[1] :]))
     if further:
         lines.append([Part(statements.say("section.further" if further > 1 else "section.further_one", count=further))])
-    return lines + _incidental(report, statements)
-
-
-def _incidental(report: Report, statements: Statements) -> list[Line]:
-    return [[Part(text)] for text in describe_incidental(report.incidental, statements, lengths_of(report))]
+    return lines + incidental
 
 
 def _describe_one(report: Report, lesion: Lesion, statements: Statements) -> Line:
     """One lesion: place and layer, the mass before its mineral, images, density, relation to bone, change."""
     lengths = lengths_of(report)
     head = f"{lesion.id}, " if len(report.lesions) > 1 else ""
-    line = [Part(f"{head}{name_place(lesion.location, statements)}" if head else _place(lesion, statements))]
+    line = [
+        Part(
+            f"{head}{name_place(lesion.location, statements)}"
+            if head
+            else capitalise(name_place(lesion.location, statements))
+        )
+    ]
     layer = _layer(report, lesion, statements)
     line += [Part(f", {layer}", 1)] if layer else []
     line += [Part(f", {text}", rank) for text, rank in _surroundings(report, lesion, statements) if text]
@@ -233,10 +235,6 @@ def _describe_one(report: Report, lesion: Lesion, statements: Statements) -> Lin
     if is_on_film(report):
         growth = _LENGTHS.sub(lambda found: statements.say("section.projected", size=found[0]), growth)
     return line + ([Part(join_next(growth), 2)] if growth else [])
-
-
-def _place(lesion: Lesion, statements: Statements) -> str:
-    return capitalise(name_place(lesion.location, statements))
 
 
 def _layer(report: Report, lesion: Lesion, statements: Statements) -> str:
@@ -552,9 +550,3 @@ def _limitation(report: Report, statements: Statements) -> Line:
         first, *clauses = text.split("; ") if text == general else [text]
         line += [Part(join_next(first), rank), *(Part(f"; {clause}", max(rank, 3)) for clause in clauses)]
     return line
-
-
-def _say_negative(report: Report, statements: Statements) -> str:
-    """Conclusion of a study without lesions; the finding itself says how and where it was searched."""
-    kind = "_rejected" if report.rejected else "_typed" if report.technique is None else ""
-    return statements.say(f"section.negative{kind}")

@@ -34,8 +34,8 @@ _WIDTH_PX: Final = 1388
 """As wide as a key image, so that a viewer shows all of them alike."""
 _EDGE_PX: Final = 28
 _STRIP_PX: Final = 46
-_MOST_LINES: Final = 40
-"""An impression is printed whole, or with the number of sentences that are missing."""
+_MOST_HEIGHT_PX: Final = 1300
+"""Where the impression is longer the number of sentences that are missing is printed."""
 _MOST_ROWS: Final = 12
 _OVERVIEW_PX: Final = (_WIDTH_PX - 2 * _EDGE_PX, 420)
 _TIE: Final = "\u00b7"
@@ -61,18 +61,19 @@ def draw_summary(subject: Subject, pictures: Mapping[str, bytes]) -> Image.Image
     lines = _Lines()
     lines.add(say.say("capture.summary"), size=30)
     lines.add(say.say("capture.draft"), size=26, colour=DRAFT)
-    lines.gap(12)
+    lines.height += 12
     if is_assessed(report):
         reported = [] if report.lesions else name_summary_flags(report, say, FlagState.PRESENT)
         flags = say.say("capture.flags", flags=say.join(reported)) if reported else ""
         lines.add(say.say(f"concern.{report.concern}") + flags, size=26, colour=OF_CONCERN[report.concern])
-        lines.gap(8)
+        lines.height += 8
     for number, item in enumerate(report.impression, start=1):
-        if not lines.add(f"{number}. {item}", size=22, hang=28, at_most=_MOST_LINES):
-            lines.add(say.say("capture.more", count=len(report.impression) - number + 1), size=22, colour=DRAFT)
+        lines.add(f"{number}. {item}", size=22, hang=28)
+        if lines.height > _MOST_HEIGHT_PX and number < len(report.impression):
+            lines.add(say.say("capture.more", count=len(report.impression) - number), size=22, colour=DRAFT)
             break
-        lines.gap(6)
-    lines.gap(10)
+        lines.height += 6
+    lines.height += 10
     for lesion in report.lesions[:_MOST_ROWS]:
         lines.add(say.say("capture.row", id=lesion.id, what=_describe(lesion, report, say)), size=20, hang=44)
     if len(report.lesions) > _MOST_ROWS:
@@ -116,21 +117,11 @@ class _Lines:
         self._rows: list[tuple[int, int, str, int, Colour]] = []
         self.height = _EDGE_PX
 
-    def add(self, text: str, *, size: int, colour: Colour = TEXT, hang: int = 0, at_most: int | None = None) -> bool:
-        """Add text, folded to the width; its further lines begin `hang` picture pixels further right.
-
-        False, and nothing added, where there would be more than `at_most` lines in all.
-        """
-        folded = fold(to_ascii(text), size, _WIDTH_PX - 2 * _EDGE_PX, hang)
-        if at_most is not None and len(self._rows) + len(folded) > at_most:
-            return False
-        for position, line in enumerate(folded):
+    def add(self, text: str, *, size: int, colour: Colour = TEXT, hang: int = 0) -> None:
+        """Add text, folded to the width; its further lines begin `hang` picture pixels further right."""
+        for position, line in enumerate(fold(to_ascii(text), size, _WIDTH_PX - 2 * _EDGE_PX, hang)):
             self._rows.append((_EDGE_PX + (hang if position else 0), self.height + size // 2, line, size, colour))
             self.height += round(size * 1.4)
-        return True
-
-    def gap(self, height_px: int) -> None:
-        self.height += height_px
 
     def write(self, canvas: Image.Image) -> None:
         for x, y, line, size, colour in self._rows:

@@ -23,7 +23,7 @@ from calcreport.dicom.header.image_header import MAKER
 from calcreport.dicom.source_images import PATIENT_AND_STUDY
 from calcreport.formats.dicom.subject import Subject
 from calcreport.model.lesion import CtFindings
-from calcreport.model.report import Concern, FlagState, Lesion, Report
+from calcreport.model.report import Concern, FlagState, Report
 from calcreport.text.impression import FLAG_NAMES, size_limit
 
 LONGEST: Final = 64
@@ -55,35 +55,21 @@ def series_description(report: Report) -> str:
     patient; lesions that a reader rejected do not count.
     """
     lesions = report.lesions
-    if not lesions:
-        return _describe_none(report)
-    head = f"calcreport: {len(lesions)} finding{'' if len(lesions) == 1 else 's'}, "
-    met = _named(report, lesions, FlagState.PRESENT)
-    if met:
-        return head + _join_words(met, LONGEST - len(head))
-    possible = _named(report, lesions, FlagState.POSSIBLE)
-    if possible:
-        return f"{head}possible " + _join_words(possible, LONGEST - len(head) - len("possible "))
-    return head + _WITHOUT_FLAG[min((lesion.concern for lesion in lesions), key=_STEPS.index)]
-
-
-def _describe_none(report: Report) -> str:
-    """Nothing found, or nothing left; what was reported of the patient counts nevertheless."""
-    head = f"calcreport: {f'{len(report.rejected)} rejected by reader' if report.rejected else 'no finding'}"
-    states = report.flags_summary
-    reported = [_word(name, report) for name in FLAG_NAMES if states.get(name) is FlagState.PRESENT]
-    if not reported:
-        return head
-    head += ", reported "
-    return head + _join_words(reported, LONGEST - len(head))
-
-
-def _named(report: Report, lesions: Sequence[Lesion], state: FlagState) -> list[str]:
-    return [
-        _word(name, report)
-        for name in FLAG_NAMES
-        if any(getattr(lesion.flags, name).state is state for lesion in lesions)
-    ]
+    count = f"{len(report.rejected)} rejected by reader" if report.rejected else "no finding"
+    leads = {FlagState.PRESENT: "reported "}
+    if lesions:
+        count = f"{len(lesions)} finding{'' if len(lesions) == 1 else 's'}"
+        leads = {FlagState.PRESENT: "", FlagState.POSSIBLE: "possible "}
+    states = {name: {getattr(lesion.flags, name).state for lesion in lesions} for name in FLAG_NAMES}
+    for name, state in report.flags_summary.items() if not lesions else ():
+        states[name] = {state}
+    for wanted, lead in leads.items():
+        words = [_word(name, report) for name, held in states.items() if wanted in held]
+        if words:
+            head = f"calcreport: {count}, {lead}"
+            return head + _join_words(words, LONGEST - len(head))
+    worst = min((lesion.concern for lesion in lesions), key=_STEPS.index, default=None)
+    return f"calcreport: {count}" + (f", {_WITHOUT_FLAG[worst]}" if worst else "")
 
 
 def _word(flag: str, report: Report) -> str:

@@ -90,7 +90,9 @@ class View:
     def show(self, grid: NDArray[np.int16], window: Window) -> Image.Image:
         """Draw part of a slice, shape ``(rows, columns)`` in HU, in grey; outside it is air."""
         patch, box = self._cut(grid, _AIR_HU)
-        return apply_window(patch, window).resize((self.width, self.height), Image.Resampling.BICUBIC, box=box)
+        scaled = (patch.astype(np.float32) - (window.level_hu - window.width_hu / 2)) * (255.0 / window.width_hu)
+        grey = Image.fromarray(np.clip(scaled, 0, 255).astype(np.uint8))
+        return grey.resize((self.width, self.height), Image.Resampling.BICUBIC, box=box)
 
     def show_grey(self, picture: NDArray[np.uint8], *, black: float = 0.0, white: float = 255.0) -> Image.Image:
         """Draw part of a picture that is grey already, shape ``(rows, columns)``, 0 to 255; outside it is black.
@@ -177,15 +179,6 @@ def whole_view(shape: tuple[int, ...], row_mm: float, column_mm: float, largest_
         left=0.0, top=0.0, column_px=px_per_mm * column_mm, row_px=px_per_mm * row_mm,
         width=width, height=height, px_per_mm=px_per_mm,
     )  # fmt: skip
-
-
-def apply_window(hu: NDArray[np.int16] | NDArray[np.bool_], window: Window) -> Image.Image:
-    """Map HU, shape ``(rows, columns)``, to an 8-bit grey picture of the same shape."""
-    scaled = hu.astype(np.float32)
-    scaled -= window.level_hu - window.width_hu / 2
-    scaled *= 255.0 / window.width_hu
-    np.clip(scaled, 0, 255, out=scaled)
-    return Image.fromarray(scaled.astype(np.uint8))
 
 
 @lru_cache(maxsize=8)
