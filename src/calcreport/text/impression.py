@@ -160,11 +160,6 @@ def name_flag(name: str, statements: Statements, *, size_limit_mm: float, size_o
     return statements.say("flag.size", operator=size_operator, limit=f"{size_limit_mm / 10:g} cm")
 
 
-def spell_count(count: int, statements: Statements) -> str:
-    """Small whole numbers as words, larger ones in digits."""
-    return statements.choose("number", str(count), str(count))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
     """An item of the impression: the lesions it is about, none for what holds for the patient, and its sentences."""
@@ -315,7 +310,7 @@ def _name_group(group: list[Lesion], report: Report, statements: Statements) -> 
         "what": what.strip(),
         "place": statements.join(places) if len(places) <= _MOST_NAMED else statements.say("impression.several_sites"),
         "ids": f" ({', '.join(ids)})" if ids else "",
-        "count": spell_count(len(group), statements),
+        "count": statements.choose("number", str(len(group)), str(len(group))),
         "size": _say_size(lead, longest, report, statements),
     }
     identifier = "lesion" if len(group) == 1 else "lesions"

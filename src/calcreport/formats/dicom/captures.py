@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from calcreport.compose.lesions import OVERVIEW_IMAGE, film_image_name
 from calcreport.dicom.header.image_header import MAKER
 from calcreport.formats.characters import to_ascii
-from calcreport.formats.code_table import unpaired_parts
+from calcreport.formats.code_table import table_of
 from calcreport.formats.dicom.instance import arguments_of, finish, refer_to, study_header, untroubled
 from calcreport.formats.dicom.subject import Subject, other_images
 from calcreport.formats.pictures.drawing import BACKGROUND, FAINT_TEXT, TEXT, Colour, load_font, write_text
@@ -275,7 +275,7 @@ def _write(subject: Subject, picture: Image.Image, kind: str, sources: list[str]
         part = header.get("BodyPartExamined")
         if part:
             made.BodyPartExamined = part
-        if part not in unpaired_parts():  # of a paired part the side has to be there, if only empty
+        if part not in table_of("unpaired"):  # of a paired part the side has to be there, if only empty
             made.Laterality = side
         if sources:
             made.SourceImageSequence = [_reference(subject, uid) for uid in dict.fromkeys(sources)]

@@ -21,6 +21,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from calcreport.dicom.header.image_header import MAKER
 from calcreport.dicom.source_images import PATIENT_AND_STUDY
+from calcreport.formats.code_table import table_of
 from calcreport.formats.dicom.subject import Subject
 from calcreport.model.lesion import CtFindings
 from calcreport.model.report import Concern, FlagState, Report
@@ -29,21 +30,8 @@ from calcreport.text.impression import FLAG_NAMES, size_limit
 LONGEST: Final = 64
 """Characters of a DICOM long string."""
 
-_WORDS: Final = {
-    "depth": "deep",
-    "growth": "rapid growth",
-    "pain": "pain",
-    "mass": "mass",
-    "history": "history",
-    "aggressive": "aggressive feature",
-}
-_WITHOUT_FLAG: Final = {
-    Concern.HIGH: "sarcoma-centre criteria met",
-    Concern.FLAGGED: "red flag",
-    Concern.MODIFIED: "flag explained by pattern",
-    Concern.INDETERMINATE: "flags not fully assessable",
-    Concern.NONE: "no red flag",
-}
+_WORDS: Final = table_of("flag_words")
+_WITHOUT_FLAG: Final = table_of("concern_words")
 _STEPS: Final = tuple(Concern)
 
 
@@ -74,7 +62,7 @@ def series_description(report: Report) -> str:
 
 def _word(flag: str, report: Report) -> str:
     operator, limit_mm = size_limit(report)
-    return _WORDS.get(flag) or f"{operator}{limit_mm / 10:g} cm"
+    return str(_WORDS.get(flag) or f"{operator}{limit_mm / 10:g} cm")
 
 
 def _join_words(words: Sequence[str], room: int) -> str:

@@ -40,7 +40,8 @@ class Marks:
     fascia: NDArray[np.float64] | None
 
 
-_Drawn = tuple[NDArray[np.float64] | None, drawing.Colour, Segment | None, drawing.Place, Callable[[float], str]]
+_Spell = Callable[[float], str]
+_Drawn = tuple[str, NDArray[np.float64] | None, drawing.Colour, Segment, drawing.Place, _Spell]
 
 
 def render_key_image(
@@ -140,19 +141,24 @@ def _draw_marks(
     for plane, colour in ((marks.contour, drawing.CONTOUR), (marks.mineral, drawing.MINERAL)):
         if plane is not None:
             drawing.draw_outline(panel, view.cover(plane), colour)
-    drawn: tuple[_Drawn, ...] = (
-        (marks.skin, drawing.SKIN, measured.to_skin, "beyond", spell_distance),
-        (marks.fascia, drawing.FASCIA, measured.to_fascia, "beside", spell_distance),
-        (marks.calliper, drawing.CALLIPER, measured.axial_longest, "calliper", lengths.spell),
-    )
     drawing.draw_labelled(
         panel,
         [
             (view.place(*ends[0]), view.place(*ends[1]), colour, spell(segment.length_mm), place)
-            for ends, colour, segment, place, spell in drawn
-            if ends is not None and segment is not None
+            for _, ends, colour, segment, place, spell in _list_lines(marks, measured, lengths)
+            if ends is not None
         ],
     )
+
+
+def _list_lines(marks: Marks, measured: MeasuredLesion, lengths: Lengths) -> list[_Drawn]:
+    """Name, ends on the slice, colour, measured line, place of its length and how that is spelled."""
+    lines: tuple[tuple[str, NDArray[np.float64] | None, drawing.Colour, Segment | None, drawing.Place, _Spell], ...] = (
+        ("skin", marks.skin, drawing.SKIN, measured.to_skin, "beyond", spell_distance),
+        ("fascia", marks.fascia, drawing.FASCIA, measured.to_fascia, "beside", spell_distance),
+        ("calliper", marks.calliper, drawing.CALLIPER, measured.axial_longest, "calliper", lengths.spell),
+    )
+    return [(name, ends, colour, line, place, spell) for name, ends, colour, line, place, spell in lines if line]
 
 
 def _draw_others(
@@ -194,17 +200,12 @@ def _explain(
         rows.append((drawing.MINERAL, statements.say("picture.mineral")))
     if marks.contour is not None:
         rows.append((drawing.CONTOUR, statements.say("picture.contour")))
-    if marks.calliper is not None and measured.axial_longest is not None:
-        length = lengths.spell(measured.axial_longest.length_mm)
-        rows.append((drawing.CALLIPER, statements.say("picture.calliper", length=length)))
-    for name, colour, segment, ends in (
-        ("skin", drawing.SKIN, measured.to_skin, marks.skin),
-        ("fascia", drawing.FASCIA, measured.to_fascia, marks.fascia),
-    ):
-        if segment is not None:
-            identifier = f"picture.{name}" if ends is not None else f"picture.{name}_elsewhere"
-            text = statements.say(identifier, length=spell_distance(segment.length_mm))
-            rows.append((colour if ends is not None else None, text))
+    for name, ends, colour, segment, _, spell in _list_lines(marks, measured, lengths):
+        length = spell(segment.length_mm)
+        if ends is not None:
+            rows.append((colour, statements.say(f"picture.{name}", length=length)))
+        elif name != "calliper":  # the longest dimension is told below
+            rows.append((None, statements.say(f"picture.{name}_elsewhere", length=length)))
     rows += _explain_longest(measured, lesion, statements, lengths)
     return rows
 

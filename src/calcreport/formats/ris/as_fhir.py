@@ -17,6 +17,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from calcreport.formats.characters import make_visible
+from calcreport.formats.code_table import table_of
 from calcreport.formats.ris import items as ris
 from calcreport.formats.templates import Templates
 from calcreport.formats.text.as_text import write_section
@@ -36,11 +37,7 @@ Element = dict[str, Any]
 Addresses = dict[str, str]
 """``urn:uuid:`` of every resource by its kind, of lesions also by their id; of one study always the same."""
 
-SYSTEMS: Final[Mapping[str, str]] = {
-    "LN": "http://loinc.org",
-    "SCT": "http://snomed.info/sct",
-    "DCM": "http://dicom.nema.org/resources/ontology/DCM",
-}
+SYSTEMS: Final = table_of("fhir_systems")
 """URI of a coding system by its name in HL7 version 2."""
 
 UCUM: Final = "http://unitsofmeasure.org"

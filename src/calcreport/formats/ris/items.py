@@ -13,7 +13,7 @@ from datetime import date, datetime
 from operator import attrgetter
 from typing import Final
 
-from calcreport.formats.code_table import measured_of, region_names, rows_of
+from calcreport.formats.code_table import measured_of, rows_of, table_of
 from calcreport.model.report import Flag, FlagState, Lesion, Report
 from calcreport.text.film import refer
 from calcreport.text.impression import FLAG_NAMES, is_assessed, name_flags
@@ -51,7 +51,7 @@ SERVICES: Final = _table("services")
 REPORT: Final = Code("LN", "18748-4", "Diagnostic Imaging Report")
 """For every other modality, and for text outside any section."""
 
-DEPARTMENTS: Final = {"CT": ("CT", "CAT Scan"), "CR": ("RX", "Radiograph"), "DX": ("RX", "Radiograph")}
+DEPARTMENTS: Final = table_of("departments")
 """Diagnostic service section (HL7 table 0074) by modality."""
 
 OTHER_DEPARTMENT: Final = ("RAD", "Radiology")
@@ -62,7 +62,7 @@ SECTIONS: Final = _table("sections")
 SIDES: Final = {"left": Code("SCT", "7771000", "Left"), "right": Code("SCT", "24028007", "Right")}
 
 _SITES: Final = _table("sites") | _table("further_sites")
-REGIONS: Final = {name: _SITES[name.replace(" ", "_")] for name in region_names()}
+REGIONS: Final = {name: _SITES[name.replace(" ", "_")] for name in table_of("regions")}
 """Region by its name in the report; any other stays text."""
 
 _LARGEST: Final = 1e9
