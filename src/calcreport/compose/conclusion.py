@@ -1,4 +1,4 @@
-"""Conclusions of a report: the part that is rewritten when a reader changes its facts."""
+"""Conclusions and limits of a report: the part that is rewritten when a reader changes its facts."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from calcreport.model.film import FilmFindings
 from calcreport.model.findings import Findings
 from calcreport.model.lesion import CtFindings
 from calcreport.model.report import DepthClass, Differential, FilmTechnique, Lesion, PriorStudy, Report, Technique
-from calcreport.settings import PolicySettings
 from calcreport.text.changes import describe_changes
 from calcreport.text.clinical import describe_clinical
 from calcreport.text.comparison import has_known_course
 from calcreport.text.film import name_films, name_limit
-from calcreport.text.impression import join_advice, name_flag, write_impression
+from calcreport.text.impression import join_advice, name_flags, write_impression
 from calcreport.text.statements import Statements
 from calcreport.text.technique import say_no_lesion, say_not_searched
 from calcreport.text.wording import as_sentence, spell_number
@@ -168,7 +167,6 @@ def conclude(
     *,
     order: tuple[int, ...],
     rule_findings: Findings | None,
-    policy: PolicySettings,
     statements: Statements,
 ) -> Report:
     """Write the conclusions of a decision into a report, in place of those it has.
@@ -179,7 +177,6 @@ def conclude(
     facts, decision = in_own_words(facts, statements), in_own_words(decision, statements)
     lesions = tuple(_with_answer(lesion, decision, index) for lesion, index in zip(facts.lesions, order, strict=True))
     numbered = tuple((lesion.id, index) for lesion, index in zip(lesions, order, strict=True))
-    size_name = name_flag("size", statements, size_limit_mm=policy.size_limit_mm, size_operator=policy.size_operator)
     negative = say_no_lesion(facts, statements)
     concluded = facts.model_copy(
         update={
@@ -189,7 +186,9 @@ def conclude(
             "flags_summary": decision.flags_summary,
             "recommendations": join_advice(decision.recommendations, lesions),
             "limitations": collect_limitations(facts, decision, lesions, statements),
-            "would_change": describe_changes(decision, numbered, statements, size_name=size_name),
+            "would_change": describe_changes(
+                decision, numbered, statements, size_name=name_flags(facts, statements)[0]
+            ),
             "comparison": _name_comparison(rule_findings),
             "laboratory": decision.laboratory,
             "inputs": decision.inputs,

@@ -120,9 +120,7 @@ def compose_report(
     )
     facts = facts.model_copy(update={"images": name_overviews(facts) if has_pictures else ()})
     order = tuple(index for _, index in numbered)
-    return conclude(
-        facts, decision, order=order, rule_findings=rule_findings, policy=context.settings.policy, statements=statements
-    )
+    return conclude(facts, decision, order=order, rule_findings=rule_findings, statements=statements)
 
 
 def _name_regions(

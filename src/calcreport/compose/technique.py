@@ -1,4 +1,4 @@
-"""How the images were made, as the report keeps it: one CT series, or the radiographs of a study."""
+"""Subject and origin of a report, and how its images were made: one CT series, or the radiographs of a study."""
 
 from __future__ import annotations
 

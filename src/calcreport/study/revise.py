@@ -101,6 +101,5 @@ def _conclude(facts: Report, rule_findings: Findings, ruleset: Ruleset, statemen
         decide_and_ask(rule_findings, parse_clinical(facts.clinical), policy, ruleset),
         order=tuple(range(len(facts.lesions))),
         rule_findings=rule_findings,
-        policy=policy,
         statements=statements,
     )

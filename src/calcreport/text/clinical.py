@@ -1,4 +1,4 @@
-"""Clinical information in the words of a report, and the missing information."""
+"""Clinical information and laboratory values in the words of a report, and the missing information."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Radiographs in words: views, scales, where a lesion is seen, projected sizes."""
+"""Radiographs in words: views, scales, where a lesion is seen, projected sizes, and what other views show of it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,7 @@ from calcreport.model.lengths import Lengths
 from calcreport.model.report import FilmPlace, FilmTechnique, Lesion, Report, SeriesEntry, Size, Technique
 from calcreport.text.review import is_by_reader, longest_film
 from calcreport.text.statements import Statements
-from calcreport.text.wording import (
-    as_sentence,
-    name_body_part,
-    refer_to_images,
-    spell_distance,
-    spell_number,
-)
+from calcreport.text.wording import as_sentence, name_body_part, refer_to_images, spell_distance, spell_number
 
 _MIDLINE: Final = frozenset(
     {"abdomen", "chest", "cspine", "face", "head", "headneck", "lspine", "neck", "pelvis", "sspine", "thorax", "tspine"}

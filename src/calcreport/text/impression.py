@@ -1,4 +1,4 @@
-"""The impression: numbered sentences, most important first, lesions alike in one sentence."""
+"""The impression, most important first, lesions alike in one sentence; names of flags, recommendations of lesions."""
 
 from __future__ import annotations
 
@@ -151,13 +151,6 @@ _LADDER = {"consistent with": "consistent", "favoured": "favoured", "possible": 
 
 _MOST_NAMED = 3
 """Most diagnoses named in the impression; the findings list all of them."""
-
-
-def name_flag(name: str, statements: Statements, *, size_limit_mm: float, size_operator: str = ">") -> str:
-    """Printed name of a red flag, such as ``"size >5 cm"``; `size_limit_mm` in mm, `size_operator` from the policy."""
-    if name != "size":
-        return statements.say(f"flag.{name}")
-    return statements.say("flag.size", operator=size_operator, limit=f"{size_limit_mm / 10:g} cm")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -374,7 +367,8 @@ def is_assessed(report: Report) -> bool:
 def name_flags(report: Report, statements: Statements) -> list[str]:
     """Printed names of the flags, in their order."""
     operator, limit_mm = size_limit(report)
-    return [name_flag(name, statements, size_limit_mm=limit_mm, size_operator=operator) for name in FLAG_NAMES]
+    fields = {"operator": operator, "limit": f"{limit_mm / 10:g} cm"}
+    return [statements.say(f"flag.{name}", **fields) for name in FLAG_NAMES]
 
 
 def name_summary_flags(report: Report, statements: Statements, state: FlagState) -> list[str]:

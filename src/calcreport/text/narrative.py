@@ -1,4 +1,4 @@
-"""The report in prose: every sentence the text section and the page show, derived from the report alone."""
+"""The report in prose and rows: what the text section and the page show, derived from the report alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Technique in words, and the negative statement of a study without a lesion."""
+"""Technique in words: what was searched and what was excluded, and the statement of a study without a lesion."""
 
 from __future__ import annotations
 

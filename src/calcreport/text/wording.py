@@ -7,15 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from calcreport.model.lengths import Lengths, bind_lengths
-from calcreport.model.report import (
-    DepthClass,
-    Laterality,
-    Lesion,
-    Location,
-    Pattern,
-    Report,
-    SeriesEntry,
-)
+from calcreport.model.report import DepthClass, Laterality, Lesion, Location, Pattern, Report, SeriesEntry
 from calcreport.text.statements import Statements
 
 _NAMING_FEATURES: Final = (

@@ -1,4 +1,4 @@
-"""Every DICOM object that was asked for, by file name."""
+"""Every DICOM object that was asked for, by file name, and ``report_pdf.dcm`` around the PDF report."""
 
 from __future__ import annotations
 

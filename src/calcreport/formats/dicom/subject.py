@@ -1,4 +1,7 @@
-"""What the DICOM objects of one study are made from."""
+"""What the DICOM objects of one study are made from, and their identity.
+
+The same draft has the same UIDs, a changed one supersedes it.
+"""
 
 from __future__ import annotations
 

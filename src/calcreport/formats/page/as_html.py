@@ -1,4 +1,4 @@
-"""``report.html``: one self-contained, printable page."""
+"""``report.html``: one self-contained, printable page; ``index.html``: one row a study, when there are several."""
 
 from __future__ import annotations
 
@@ -22,13 +22,7 @@ from calcreport.text.narrative import Narrative, narrate
 from calcreport.text.section import spell_mineral
 from calcreport.text.statements import Statements
 from calcreport.text.technique import name_reason
-from calcreport.text.wording import (
-    capitalise,
-    lengths_of,
-    name_depth,
-    name_place,
-    spell_person,
-)
+from calcreport.text.wording import capitalise, lengths_of, name_depth, name_place, spell_person
 
 PAGE_TEMPLATE: Final = "report.html.j2"
 _SCRIPT: Final = "page.js"

@@ -1,4 +1,4 @@
-"""``images/L1.png`` of a radiograph: the part that shows a lesion, plain and with all that was measured on it."""
+"""Pictures of radiographs: the part that shows a lesion, plain and with all that was measured, and the whole film."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``images/*.png``: the slice that shows a lesion best, with everything that was measured drawn on it."""
+"""Pictures of CT: the slice that shows a lesion best with all that was measured, and the projection of a series."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``json``: the report as a FHIR R4 bundle, always preliminary.
+"""``fhir.json``: the report as a FHIR R4 bundle, always preliminary.
 
 A collection, not a transaction: the bundle says what the report holds and asks no server to store it. Which patient of
 a hospital's own server is meant the integration engine knows; a draft must not make one there.
