@@ -32,7 +32,6 @@ from calcreport.text.wording import (
     as_sentence,
     capitalise,
     lengths_of,
-    name_depth_class,
     name_finding,
     name_place,
     spell_distance,
@@ -166,7 +165,7 @@ def _describe_lesion(report: Report, number: int, statements: Statements) -> Les
     reference = refer(report, lesion, statements)
     parts = [name_place(lesion.location, statements)]
     compartment = statements.choose("tissue", lesion.location.compartment or "", lesion.location.compartment or "")
-    if compartment and compartment.lower() not in name_depth_class(lesion.depth.class_, statements).lower():
+    if compartment and compartment.lower() not in statements.say(f"depth.{lesion.depth.class_}").lower():
         parts.append(compartment)
     if films:
         parts.append(say_projection(films, statements))
@@ -271,7 +270,7 @@ def list_measurements(lesion: Lesion, statements: Statements, lengths: Lengths) 
         *([] if on_films else _length_rows(lesion.size, ("extents", "longest", "volume"), statements, lengths)),
         *_foci_rows(lesion, statements, lengths),
         *_density_rows(lesion.density, statements),
-        ("depth", name_depth_class(lesion.depth.class_, statements)),
+        ("depth", statements.say(f"depth.{lesion.depth.class_}")),
     ]
     if lesion.depth.skin_distance_mm is not None:
         rows.append(("skin", spell_distance(lesion.depth.skin_distance_mm)))
@@ -283,12 +282,6 @@ def list_measurements(lesion: Lesion, statements: Statements, lengths: Lengths) 
         share = f"{lesion.mass.mineral_fraction * 100:.0f}"
         rows.insert(0, ("mineral_fraction", statements.say("measure.percent", share=share)))
     return (*on_films, *((statements.say(f"measure.{name}"), value) for name, value in rows))
-
-
-def _with_uncertainty(length: str, uncertainty_mm: float | None, statements: Statements) -> str:
-    if uncertainty_mm is None:
-        return length
-    return statements.say("measure.plus_minus", length=length, uncertainty=f"{uncertainty_mm:.1f}")
 
 
 def _length_rows(part: Mass | Size, names: tuple[str, str, str], statements: Statements, lengths: Lengths) -> Rows:
@@ -303,7 +296,9 @@ def _length_rows(part: Mass | Size, names: tuple[str, str, str], statements: Sta
             longest = statements.say("measure.at_least", length=longest)
         if isinstance(part, Size) and part.projected:
             longest = statements.say("section.projected", size=longest)
-        rows.append((names[1], _with_uncertainty(longest, part.uncertainty_mm, statements)))
+        if part.uncertainty_mm is not None:
+            longest = statements.say("measure.plus_minus", length=longest, uncertainty=f"{part.uncertainty_mm:.1f}")
+        rows.append((names[1], longest))
     if isinstance(part, Size) and part.axial_long_mm is not None and part.axial_short_mm is not None:
         rows.append(("axial", lengths.spell_extents((part.axial_long_mm, part.axial_short_mm))))
     if part.volume_mm3 is not None:

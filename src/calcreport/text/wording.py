@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from calcreport.model.lengths import Lengths, bind_lengths
-from calcreport.model.report import DepthClass, Laterality, Lesion, Location, Pattern, Report, SeriesEntry
+from calcreport.model.report import Laterality, Lesion, Location, Pattern, Report, SeriesEntry
 from calcreport.text.statements import Statements
 
 _NAMING_FEATURES: Final = (
@@ -91,15 +91,10 @@ def name_finding(pattern: Pattern, statements: Statements) -> str:
     return next(filter(None, named), plain)
 
 
-def name_depth_class(depth_class: DepthClass, statements: Statements) -> str:
-    """Name a layer, such as ``"deep to the deep fascia"``."""
-    return statements.say(f"depth.{depth_class}")
-
-
 def name_depth(lesion: Lesion, statements: Statements) -> str:
     """Layer and distances in words, such as ``"deep to the deep fascia, 21 mm from the skin"``."""
     depth = lesion.depth
-    text = name_depth_class(depth.class_, statements)
+    text = statements.say(f"depth.{depth.class_}")
     distances = []
     if depth.skin_distance_mm is not None:
         distances.append(statements.say("depth.skin", distance=spell_distance(depth.skin_distance_mm)))

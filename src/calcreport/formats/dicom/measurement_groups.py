@@ -120,42 +120,28 @@ def _held_against_limit(lesion: Lesion, rounding: Rounding) -> list[sr.Measureme
 
 
 def evaluate(lesion: Lesion) -> list[sr.QualitativeEvaluation]:
-    """Pattern, depth, flags, concern and what limits them."""
-    return [sr.QualitativeEvaluation(name=name, value=value) for name, value in judgements(lesion)]
-
-
-def judgements(lesion: Lesion) -> Iterator[tuple[Code, Code]]:
-    """Concept and answer of every qualitative evaluation of a lesion."""
-    if has_mineral(lesion):
-        yield from _judge_pattern(lesion)
-    yield codes.DEPTH_CLASS, codes.DEPTHS[lesion.depth.class_]
-    if lesion.mass.depth_class is not None:
-        yield codes.MASS_DEPTH_CLASS, codes.DEPTHS[lesion.mass.depth_class]
-    if has_mineral(lesion) and not lesion.size.projected:  # beside bone in a projection is not apart from bone
-        yield codes.BONE_RELATION, codes.BONE_RELATIONS[lesion.bone_relation]
-    for name, concept in codes.FLAGS.items():
-        yield concept, codes.FLAG_STATES[getattr(lesion.flags, name).state]
-    yield codes.CONCERN, codes.CONCERNS[lesion.concern]
-    limits = {
-        codes.IS_MINIMUM: lesion.size.is_minimum,
-        codes.MASS_IS_MINIMUM: lesion.mass.is_minimum,
-        codes.IS_CLIPPED: lesion.density.is_clipped,
-        codes.IS_FAINT: not lesion.density.is_certain,
-    }
-    yield from ((concept, codes.YES) for concept, holds in limits.items() if holds)
-    if lesion.review is not None and lesion.review.status in codes.REVIEWS:
-        yield codes.REVIEW, codes.REVIEWS[lesion.review.status]
-
-
-def _judge_pattern(lesion: Lesion) -> Iterator[tuple[Code, Code]]:
-    pattern = lesion.pattern.id
-    if pattern in codes.PATTERNS:
-        yield codes.PATTERN, codes.PATTERNS[pattern]
-        yield codes.PATTERN_CONFIDENCE, codes.CONFIDENCES[lesion.pattern.confidence]
-    if pattern in codes.TYPES:
-        yield codes.CALCIFICATION_TYPE, codes.TYPES[pattern]
-    if pattern in codes.DISTRIBUTIONS:
-        yield codes.CALCIFICATION_DISTRIBUTION, codes.DISTRIBUTIONS[pattern]
+    """Pattern, depth, flags, concern and what limits them; what has no code is left out."""
+    pattern = lesion.pattern.id if has_mineral(lesion) else None
+    # beside bone in a projection is not apart from bone
+    is_apart_seen = has_mineral(lesion) and not lesion.size.projected
+    holds = {True: codes.YES}
+    rows: tuple[tuple[Code, Mapping[Any, Code], Any], ...] = (
+        (codes.PATTERN, codes.PATTERNS, pattern),
+        (codes.PATTERN_CONFIDENCE, codes.CONFIDENCES, lesion.pattern.confidence if pattern in codes.PATTERNS else None),
+        (codes.CALCIFICATION_TYPE, codes.TYPES, pattern),
+        (codes.CALCIFICATION_DISTRIBUTION, codes.DISTRIBUTIONS, pattern),
+        (codes.DEPTH_CLASS, codes.DEPTHS, lesion.depth.class_),
+        (codes.MASS_DEPTH_CLASS, codes.DEPTHS, lesion.mass.depth_class),
+        (codes.BONE_RELATION, codes.BONE_RELATIONS, lesion.bone_relation if is_apart_seen else None),
+        *((name, codes.FLAG_STATES, getattr(lesion.flags, flag).state) for flag, name in codes.FLAGS.items()),
+        (codes.CONCERN, codes.CONCERNS, lesion.concern),
+        (codes.IS_MINIMUM, holds, lesion.size.is_minimum),
+        (codes.MASS_IS_MINIMUM, holds, lesion.mass.is_minimum),
+        (codes.IS_CLIPPED, holds, lesion.density.is_clipped),
+        (codes.IS_FAINT, holds, not lesion.density.is_certain),
+        (codes.REVIEW, codes.REVIEWS, lesion.review.status if lesion.review else None),
+    )
+    return [sr.QualitativeEvaluation(name=name, value=table[key]) for name, table, key in rows if key in table]
 
 
 def sites(lesion: Lesion) -> list[sr.FindingSite]:
