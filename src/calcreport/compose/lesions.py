@@ -27,6 +27,10 @@ _URGENCY = tuple(model.Concern)
 """Concerns, most severe first: the order of the enumeration."""
 
 
+_DECIDED: Final = ("flags", "concern", "differential", "recommendations", "growth")
+"""Fields of a lesion that the rules answer."""
+
+
 def key_image_name(lesion_id: str, *, view: int = 1) -> str:
     """File name of a lesion's key image, relative to the study's folder; of radiographs one a view that shows it."""
     return f"images/{lesion_id}.png" if view == 1 else f"images/{lesion_id}_{view}.png"
@@ -110,13 +114,9 @@ def join_lesion(
     return model.Lesion(
         id=lesion_id,
         series_instance_uid=series_instance_uid,
-        flags=decided.flags,
-        concern=decided.concern,
-        differential=decided.differential,
-        recommendations=decided.recommendations,
         notes=tuple(dict.fromkeys(notes)),
-        growth=decided.growth,
         **facts,
+        **{name: getattr(decided, name) for name in _DECIDED},
     )
 
 

@@ -186,12 +186,7 @@ def _keep_shape(findings: Measured, index: int, lesion: Lesion, study: Study) ->
     return {"shape": shape, "tracking_uid": track(shape, images, name=lesion.id), "measured_notes": measured.notes}
 
 
-def _name_series(
-    findings: Measured,
-    index: int,
-    imaging: Imaging | None,
-    further: tuple[Imaging, ...],
-) -> str:
+def _name_series(findings: Measured, index: int, imaging: Imaging | None, further: tuple[Imaging, ...]) -> str:
     """Series a lesion was measured on; of radiographs that of the film that shows it best."""
     if isinstance(findings, FilmFindings):
         return findings.films[findings.lesions[index].shadows[0].film].series_instance_uid
