@@ -13,7 +13,7 @@ from calcreport.model.decision import Decision
 from calcreport.model.film import FilmFindings, FilmSegment, ProjectedLesion, Shadow
 from calcreport.model.findings import Findings
 from calcreport.model.lesion import CtFindings, MeasuredLesion, Segment, VoxelMask
-from calcreport.model.report import Laterality, Lesion, Location, PlaceSource, Report, Study
+from calcreport.model.report import Lesion, PlaceSource, Report, Study
 from calcreport.model.shape import FilmShape, LesionShape, Line, PackedMask, pack_mask, unpack_mask
 from calcreport.model.uids import derive_uid
 from calcreport.rules.regions import are_apart
@@ -168,8 +168,9 @@ def _join_lesions(
         region, source = regions[index]
         if not location.region or (source == "clinician" and not are_apart(location.region, region)):
             location = location.model_copy(update={"region": region, "region_source": source})
-        if rule_findings is not None:
-            location = _with_side(location, rule_findings.lesions[index].location.laterality)
+        side = location.laterality if rule_findings is None else rule_findings.lesions[index].location.laterality
+        if side is not location.laterality:  # only the clinician knew it
+            location = location.model_copy(update={"laterality": side, "laterality_source": "clinician"})
         update = {"location": location} | _keep_shape(findings, index, lesion, context.study)
         lesions.append(lesion.model_copy(update=update))
     return name_key_images(lesions, context.settings.output.max_key_images if has_pictures else 0)
@@ -193,10 +194,3 @@ def _name_series(findings: Measured, index: int, imaging: Imaging | None, furthe
     if imaging is None:
         return ""
     return (imaging, *further)[getattr(findings.lesions[index], "series_index", 0)].series_instance_uid
-
-
-def _with_side(location: Location, side: Laterality) -> Location:
-    """Side given to the rules, where only the clinician knew it."""
-    if side is location.laterality:
-        return location
-    return location.model_copy(update={"laterality": side, "laterality_source": "clinician"})

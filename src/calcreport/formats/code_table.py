@@ -15,9 +15,9 @@ def _tables() -> dict[str, Any]:
     return tomllib.loads(packaged_text("formats/codes.toml"))
 
 
-def table_of(name: str) -> dict[str, Any]:
-    """Table of the file, such as the regions whose code HL7 and FHIR receive."""
-    return dict(_tables()[name])
+def table_of(name: str) -> Any:  # noqa: ANN401 - as the file has it
+    """Table or list of the file, such as the regions whose code HL7 and FHIR receive."""
+    return _tables()[name]
 
 
 def rows_of(table: str) -> Mapping[str, tuple[str, str, str]]:

@@ -10,7 +10,7 @@ from calcreport.model.lengths import Lengths
 from calcreport.model.report import FilmPlace, FilmTechnique, Lesion, Report, SeriesEntry, Size, Technique
 from calcreport.text.review import is_by_reader, longest_film
 from calcreport.text.statements import Statements
-from calcreport.text.wording import as_sentence, name_body_part, refer_to_images, spell_distance, spell_number
+from calcreport.text.wording import as_sentence, name_body_part, plain, refer_to_images, spell_distance, spell_number
 
 _MIDLINE: Final = frozenset(
     {"abdomen", "chest", "cspine", "face", "head", "headneck", "lspine", "neck", "pelvis", "sspine", "thorax", "tspine"}
@@ -20,17 +20,12 @@ _MIDLINE: Final = frozenset(
 
 def name_view(view: str | None, statements: Statements) -> str:
     """Name a view, such as ``"AP"`` or ``"lateral"``; a blank for the reader where the header holds no known term."""
-    return statements.choose("view", _plain(view)) or statements.say("film.view_unknown")
+    return statements.choose("view", plain(view)) or statements.say("film.view_unknown")
 
 
 def is_known_view(view: str | None, statements: Statements) -> bool:
     """Whether the header names a view that has a name here."""
-    return bool(statements.choose("view", _plain(view)))
-
-
-def _plain(word: str | None) -> str:
-    """Letters and digits of a header's word, small: ``"LOWER LEG"`` and ``"LOWERLEG"`` are one."""
-    return "".join(letter for letter in word or "" if letter.isalnum()).lower()
+    return bool(statements.choose("view", plain(view)))
 
 
 def is_on_film(report: Report) -> bool:
@@ -79,7 +74,7 @@ def say_views(films: tuple[FilmTechnique, ...], body_part: str | None, statement
 def _name_place(film: FilmTechnique, body_part: str | None, statements: Statements) -> str:
     header = film.body_part if name_body_part(film.body_part, statements) else body_part
     part = name_body_part(header, statements)
-    has_side = _plain(header) not in _MIDLINE
+    has_side = plain(header) not in _MIDLINE
     if not part and film.laterality not in {"left", "right"}:
         return statements.say("place.unknown")
     if film.laterality == "both":

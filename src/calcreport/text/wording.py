@@ -67,10 +67,14 @@ def as_sentence(text: str) -> str:
     return capitalise(text if text.endswith((".", "!", "?")) else f"{text}.") if text else ""
 
 
+def plain(word: str | None) -> str:
+    """Letters and digits of a header's word, small: ``"LOWER LEG"`` and ``"LOWERLEG"`` are one."""
+    return "".join(filter(str.isalnum, word or "")).lower()
+
+
 def name_body_part(header_word: str | None, statements: Statements) -> str:
     """Body part in words where the header holds one of the known terms; empty otherwise."""
-    word = "".join(letter for letter in (header_word or "") if letter.isalnum()).lower()
-    return statements.choose("body_part", word)
+    return statements.choose("body_part", plain(header_word))
 
 
 def name_place(location: Location, statements: Statements) -> str:

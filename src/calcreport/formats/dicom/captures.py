@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 from highdicom.sc import SCImage
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from pydicom.dataset import Dataset
 
 from calcreport.compose.lesions import OVERVIEW_IMAGE, film_image_name
@@ -197,8 +197,7 @@ def fold(text: str, size: int, width_px: int, hang: int) -> Sequence[str]:
 
 
 def _length(text: str, size: int) -> float:
-    font = load_font(size)
-    return font.getlength(text) if isinstance(font, ImageFont.FreeTypeFont) else float(font.getlength(text))
+    return float(load_font(size).getlength(text))
 
 
 _SIDES: Final = {Laterality.LEFT: "L", Laterality.RIGHT: "R"}

@@ -6,7 +6,6 @@ import io
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -68,6 +67,14 @@ PREVIEW_PX: Final = 1100
 """Longest edge of the film on the page."""
 _GREYS: Final = 240
 """Greys of the picture file; the other places of its palette hold the colours that are drawn."""
+_PALETTE: Final[tuple[drawing.Colour, ...]] = (
+    *((grey, grey, grey) for grey in (round(255 * place / (_GREYS - 1)) for place in range(_GREYS))),
+    drawing.MINERAL,
+    drawing.BACKGROUND,
+    drawing.TEXT,
+)
+"""Greys, then what is drawn: lines, and type without soft edges, which would need shades of every colour."""
+_PALETTE_BYTES: Final = [channel for colour in _PALETTE for channel in colour]
 _SMALLEST_TEXT_PX: Final = 16
 _PREVIEW_TEXT_PX: Final = 27
 """Readable where the page shows the preview at under half its size."""
@@ -94,11 +101,11 @@ def render_film(
     """
     longest = max(film.picture.shape)
     size = max(_SMALLEST_TEXT_PX, round(longest / _LINES_PER_FILM))
-    codes = np.array(Image.fromarray(film.picture).point(_grey_codes()))
+    codes = np.array(Image.fromarray(film.picture).point([round(grey * (_GREYS - 1) / 255) for grey in range(256)]))
     for mark in marks:
         _outline_shadow(codes, mark.shadow, width_px=max(1, round(longest / 1500)))
     panel = Image.fromarray(codes)
-    panel.putpalette(_palette_bytes())
+    panel.putpalette(_PALETTE_BYTES)
     drawing.name_boxes(
         panel, [(mark.lesion_id, _box(mark, 1.0, size / 2), drawing.MINERAL) for mark in marks], size=size, width=0
     )
@@ -132,10 +139,10 @@ def _box(mark: FilmMark, shrink: float, room_px: float) -> drawing.Box:
 def _mount(panel: Image.Image, film: FilmImage, title: str, statements: Statements, size: int) -> Image.Image:
     """Put a film between a strip with its title and one with a bar, `size` being that of the type."""
     width, below = max(panel.width, _NARROWEST_PX), panel.height + 2 * size
-    paper = drawing.BACKGROUND if panel.mode == "RGB" else _palette().index(drawing.BACKGROUND)
+    paper = drawing.BACKGROUND if panel.mode == "RGB" else _PALETTE.index(drawing.BACKGROUND)
     canvas = Image.new(panel.mode, (width, below + 2 * size), paper)
     if panel.mode == "P":
-        canvas.putpalette(_palette_bytes())
+        canvas.putpalette(_PALETTE_BYTES)
     canvas.paste(panel, (0, 2 * size))
     drawing.write_text(canvas, (size / 2, size), title, size=size)
     shrink = panel.width / film.picture.shape[1]
@@ -158,24 +165,7 @@ def _outline_shadow(shown: NDArray[np.uint8], shadow: Shadow, *, width_px: int) 
     mask[i : i + shadow.mineral.pixels.shape[0], j : j + shadow.mineral.pixels.shape[1]] = shadow.mineral.pixels
     outer = ndimage.maximum_filter(mask, 2 * room + 1, mode="constant")
     inner = ndimage.maximum_filter(mask, 2 * width_px + 1, mode="constant")
-    shown[rows, columns][outer > inner] = _palette().index(drawing.MINERAL)
-
-
-@lru_cache(maxsize=1)
-def _palette() -> tuple[drawing.Colour, ...]:
-    """Greys, then what is drawn: lines, and type without soft edges, which would need shades of every colour."""
-    greys = (round(255 * grey / (_GREYS - 1)) for grey in range(_GREYS))
-    return (*((grey, grey, grey) for grey in greys), drawing.MINERAL, drawing.BACKGROUND, drawing.TEXT)
-
-
-def _palette_bytes() -> list[int]:
-    return [channel for colour in _palette() for channel in colour]
-
-
-@lru_cache(maxsize=1)
-def _grey_codes() -> list[int]:
-    """Place in the palette of each of the 256 greys of a film."""
-    return [round(grey * (_GREYS - 1) / 255) for grey in range(256)]
+    shown[rows, columns][outer > inner] = _PALETTE.index(drawing.MINERAL)
 
 
 _CONTEXT_PX: Final = (268, 330)
@@ -213,7 +203,10 @@ def render_film_lesion(
         mark_film_directions(panel, film.view, size=19)
         drawing.draw_bar(panel, length_px * per_pixel, label)
         drawing.write_text(panel, (10, 18), statements.say(f"picture.{name}"))
-    context = _draw_whole(film, view)
+    row, column = map(float, _aspect(film))
+    whole = drawing.whole_view(film.picture.shape, row, column, _CONTEXT_PX)
+    context = whole.show_grey(film.picture).convert("RGB")
+    whole.frame(context, view)
     rows = [
         *_explain(shadow, statements, lengths, shows_skin=shows_skin),
         *_explain_longest(lesion, statements, lengths),
@@ -286,15 +279,6 @@ def _spell(segment: FilmSegment, lengths: Lengths, *, is_distance: bool = False)
     if segment.length_mm is None:
         return f"{segment.length_px:.0f} px"
     return spell_distance(segment.length_mm) if is_distance else lengths.spell(segment.length_mm)
-
-
-def _draw_whole(film: FilmImage, view: drawing.View) -> Image.Image:
-    """Draw the whole film, small, with the part that is shown large."""
-    row, column = _aspect(film)
-    whole = drawing.whole_view(film.picture.shape, float(row), float(column), _CONTEXT_PX)
-    picture = whole.show_grey(film.picture).convert("RGB")
-    whole.frame(picture, view)
-    return picture
 
 
 def _explain(shadow: Shadow, statements: Statements, lengths: Lengths, *, shows_skin: bool) -> list[drawing.LegendRow]:

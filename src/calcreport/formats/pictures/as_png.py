@@ -70,7 +70,9 @@ def render_key_image(
         drawing.mark_directions(panel, volume.geometry.affine[:3, 2], volume.geometry.affine[:3, 1])
         drawing.draw_scale_bar(panel, view.px_per_mm)
         drawing.write_text(panel, (10, 18), statements.say(f"picture.{name}"))
-    context = _draw_context(volume, hu, view)
+    whole = drawing.whole_view(hu.shape, *volume.geometry.spacing_mm[1:], (_CONTEXT_PX, _CONTEXT_PX))
+    context = whole.show(hu, drawing.SOFT_TISSUE).convert("RGB")
+    whole.frame(context, view)
     reference = refer(report, lesion, statements, whole_extent=False).strip("()")
     header = statements.say(
         "picture.key_header", id=lesion.id, reference=reference or statements.say("picture.unnumbered")
@@ -180,15 +182,6 @@ def _draw_others(
         named.append((name, (float(left), float(top), float(right), float(bottom)), drawing.OTHER))
     drawing.name_boxes(panel, named, size=16, width=0)
     return [name for name, _, _ in named]
-
-
-def _draw_context(volume: CtVolume, hu: NDArray[np.int16], view: drawing.View) -> Image.Image:
-    """Draw the whole slice, small, with the part that is shown large."""
-    _, row_mm, column_mm = volume.geometry.spacing_mm
-    whole = drawing.whole_view(hu.shape, row_mm, column_mm, (_CONTEXT_PX, _CONTEXT_PX))
-    picture = whole.show(hu, drawing.SOFT_TISSUE).convert("RGB")
-    whole.frame(picture, view)
-    return picture
 
 
 def _explain(
