@@ -192,12 +192,12 @@ def _is_one_of_many(report: Report, number: int) -> bool:
 
 def _describe_in_full(report: Report, lesion: Lesion, pattern: str, statements: Statements) -> list[str]:
     """What a table of lengths does not say; empty where nothing is to say."""
-    lengths = lengths_of(report)
+    lengths, limits = lengths_of(report), find_limits(report, lesion)
     is_searched = lesion.shape is not None and lesion.shape.contour is not None and lesion.shape.mineral is None
     has_none = lesion.size.max_diameter_mm is None and (is_searched or lesion.mass.source == "contour")
     return [
         statements.say("size.no_mineral") if has_none and lesion.mass.present is YesNo.YES else "",
-        _describe_faintness(report, lesion, statements),
+        statements.say("density.faint", seed=f"{limits.seed:.0f}") if limits and not lesion.density.is_certain else "",
         pattern,
         *_new_caveats(report, lesion),
         say_other_views(report, lesion, statements),
@@ -218,12 +218,6 @@ def _say_mass_unknown(report: Report, statements: Statements) -> tuple[str, ...]
         return ()
     text = statements.say("size.mass_unknown")
     return (as_sentence(text if len(unknown) == len(report.lesions) else f"{text} ({', '.join(unknown)})"),)
-
-
-def _describe_faintness(report: Report, lesion: Lesion, statements: Statements) -> str:
-    limits = find_limits(report, lesion)
-    is_sure = lesion.density.is_certain or limits is None
-    return "" if is_sure or limits is None else statements.say("density.faint", seed=f"{limits.seed:.0f}")
 
 
 def _describe_pattern(lesion: Lesion, statements: Statements) -> str:

@@ -32,7 +32,6 @@ LONGEST: Final = 64
 
 _WORDS: Final = table_of("flag_words")
 _WITHOUT_FLAG: Final = table_of("concern_words")
-_STEPS: Final = tuple(Concern)
 
 
 def series_description(report: Report) -> str:
@@ -56,7 +55,7 @@ def series_description(report: Report) -> str:
         if words:
             head = f"calcreport: {count}, {lead}"
             return head + _join_words(words, LONGEST - len(head))
-    worst = min((lesion.concern for lesion in lesions), key=_STEPS.index, default=None)
+    worst = min((lesion.concern for lesion in lesions), key=list(Concern).index, default=None)
     return f"calcreport: {count}" + (f", {_WITHOUT_FLAG[worst]}" if worst else "")
 
 

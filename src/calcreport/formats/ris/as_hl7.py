@@ -18,7 +18,7 @@ from calcreport.formats.characters import make_visible
 from calcreport.formats.ris import items as ris
 from calcreport.formats.ris.sections import WHOLE, Section, cut_sections
 from calcreport.formats.templates import Templates
-from calcreport.model.report import Patient, Report, Study
+from calcreport.model.report import Patient, Report
 
 _VERSION: Final = "2.5.1"
 _APPLICATION: Final = "calcreport"
@@ -114,7 +114,8 @@ def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) 
     """
     told = enumerate(_observed(report, templates), start=1)
     observations = [segment("OBX", (str(number), *fields)) for number, fields in told]
-    rest = [_pid(report.study.patient), _orc(report.study), _obr(report), *observations]
+    order = segment("ORC", ("RE", "", escape(report.study.accession_number)))
+    rest = [_pid(report.study.patient), order, _obr(report), *observations]
     control_id = hashlib.sha256(_END.join((_msh(report, ""), *rest)).encode()).hexdigest()[:_CONTROL_ID]
     message = _END.join((_msh(report, control_id), *rest, ""))
     return message.encode()
@@ -137,10 +138,6 @@ def _pid(patient: Patient) -> str:
     sex = patient.sex if patient.sex is not None and patient.sex in _SEXES else ""
     name = person_name(patient.name)
     return segment("PID", ("1", "", escape(patient.id), "", name, "", day_digits(patient.birth_date), sex))
-
-
-def _orc(study: Study) -> str:
-    return segment("ORC", ("RE", "", escape(study.accession_number)))
 
 
 def _obr(report: Report) -> str:
