@@ -140,7 +140,7 @@ def _joined(draft: _Draft) -> Section:
     texts = {name: tuple(filter(None, map(_join, lines))) for name, lines in draft.items()}
     return Section(
         technique="".join(texts["technique"]),
-        comparison="".join(texts["comparison"]),
+        comparison="".join(part.text for part in draft["comparison"][0]).rstrip(".") + ".",
         findings=texts["findings"],
         flags="".join(texts["flags"]),
         impression=texts["impression"],
