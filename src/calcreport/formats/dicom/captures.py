@@ -34,8 +34,8 @@ _WIDTH_PX: Final = 1388
 """As wide as a key image, so that a viewer shows all of them alike."""
 _EDGE_PX: Final = 28
 _STRIP_PX: Final = 46
-_MOST_HEIGHT_PX: Final = 1300
-"""Where the impression is longer the number of sentences that are missing is printed."""
+_MOST_LINES: Final = 40
+"""An impression is printed whole, or with the number of sentences that are missing."""
 _MOST_ROWS: Final = 12
 _OVERVIEW_PX: Final = (_WIDTH_PX - 2 * _EDGE_PX, 420)
 _TIE: Final = "\u00b7"
@@ -68,9 +68,8 @@ def draw_summary(subject: Subject, pictures: Mapping[str, bytes]) -> Image.Image
         lines.add(say.say(f"concern.{report.concern}") + flags, size=26, colour=OF_CONCERN[report.concern])
         lines.height += 8
     for number, item in enumerate(report.impression, start=1):
-        lines.add(f"{number}. {item}", size=22, hang=28)
-        if lines.height > _MOST_HEIGHT_PX and number < len(report.impression):
-            lines.add(say.say("capture.more", count=len(report.impression) - number), size=22, colour=DRAFT)
+        if not lines.add(f"{number}. {item}", size=22, hang=28, at_most=_MOST_LINES):
+            lines.add(say.say("capture.more", count=len(report.impression) - number + 1), size=22, colour=DRAFT)
             break
         lines.height += 6
     lines.height += 10
@@ -117,11 +116,15 @@ class _Lines:
         self._rows: list[tuple[int, int, str, int, Colour]] = []
         self.height = _EDGE_PX
 
-    def add(self, text: str, *, size: int, colour: Colour = TEXT, hang: int = 0) -> None:
-        """Add text, folded to the width; its further lines begin `hang` picture pixels further right."""
-        for position, line in enumerate(fold(to_ascii(text), size, _WIDTH_PX - 2 * _EDGE_PX, hang)):
+    def add(self, text: str, *, size: int, colour: Colour = TEXT, hang: int = 0, at_most: int = 10_000) -> bool:
+        """Add text, folded, further lines `hang` pixels further right; nothing and false above `at_most` lines in all."""
+        folded = fold(to_ascii(text), size, _WIDTH_PX - 2 * _EDGE_PX, hang)
+        if len(self._rows) + len(folded) > at_most:
+            return False
+        for position, line in enumerate(folded):
             self._rows.append((_EDGE_PX + (hang if position else 0), self.height + size // 2, line, size, colour))
             self.height += round(size * 1.4)
+        return True
 
     def write(self, canvas: Image.Image) -> None:
         for x, y, line, size, colour in self._rows:
