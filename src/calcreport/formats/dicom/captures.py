@@ -117,7 +117,7 @@ class _Lines:
         self.height = _EDGE_PX
 
     def add(self, text: str, *, size: int, colour: Colour = TEXT, hang: int = 0, at_most: int = 10_000) -> bool:
-        """Add text, folded, further lines `hang` pixels further right; nothing and false above `at_most` lines in all."""
+        """Add folded text, other lines `hang` pixels further right; false, and none, above `at_most` lines in all."""
         folded = fold(to_ascii(text), size, _WIDTH_PX - 2 * _EDGE_PX, hang)
         if len(self._rows) + len(folded) > at_most:
             return False
