@@ -18,8 +18,7 @@ from calcreport.dicom import discover
 from calcreport.errors import InputError, OutputError, UsageError
 from calcreport.files.clinical_table import ClinicalData
 from calcreport.formats import TABLE_FORMAT
-from calcreport.formats.page.as_html import show_date, show_name
-from calcreport.formats.page.as_index import IndexEntry, render_index
+from calcreport.formats.page.as_html import IndexEntry, render_index, show_date, show_name
 from calcreport.formats.tables.columns import Row
 from calcreport.formats.tables.write import lesion_rows, study_row, table_files
 from calcreport.log import event, study_ref
@@ -260,7 +259,7 @@ def _index_page(outcomes: Sequence[StudyOutcome], identities: Sequence[Study], r
         outcome.index_row or _refused_row(outcome, study) for outcome, study in zip(outcomes, identities, strict=True)
     ]
     software = f"{request.software.name} {request.software.version} · {request.created}"
-    return render_index(rows, request.templates, software=software).content
+    return render_index(rows, request.templates, software=software)
 
 
 def _refused_row(outcome: StudyOutcome, study: Study) -> IndexEntry:

@@ -41,7 +41,7 @@ def test_the_report_is_printed_and_nothing_else(run, typed) -> None:
         assert part in " ".join(result.stdout.split())
     full = run("decide", typed / "findings.yaml", "--clinical", typed / "clinical.yaml", "--format", "text-full")
     assert (full.returncode, full.stderr) == (0, "")
-    for part in ("Right calf", "longest dimension 4.4 cm", "myositis ossificans", "no images were measured"):
+    for part in ("Right calf", "longest dimension: 4.4 cm", "myositis ossificans", "no images were measured"):
         assert part in " ".join(full.stdout.split())
     assert sorted(path.name for path in typed.iterdir()) == ["clinical.yaml", "findings.yaml"]
 

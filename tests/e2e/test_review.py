@@ -194,7 +194,7 @@ def test_a_corrected_region_reaches_rules_and_text_and_can_be_taken_back(run, fo
 
 def test_a_denied_mass_is_the_readers_word_and_its_contour_is_drawn_no_more(review, run) -> None:
     study, drafted, lesion, text = review("contour", "{mass: {present: no}}")
-    assert "No soft-tissue mass (by the reader)" in text
+    assert "Soft-tissue mass: absent (by the reader)" in text
     assert "clinician" not in findings(text) + findings(pasted(study))
     assert "Corrected by the reader: soft-tissue mass absent instead of present." in audit(study)
     assert "reader contour" not in text + pasted(study)
@@ -209,7 +209,7 @@ def test_a_denied_mass_is_the_readers_word_and_its_contour_is_drawn_no_more(revi
 def test_a_mass_by_the_reader_is_told_as_such(review) -> None:
     study, _, lesion, text = review("bare_contour", "{mass: {present: yes, max_diameter_mm: 80}}")
     assert lesion.mass.source == "clinician"  # the contract knows no other word
-    assert "Mass, longest dimension 8.0 cm (by the reader)" in text
+    assert "Soft-tissue mass: present (by the reader); Mass, longest dimension: 8.0 cm" in text
     assert "No mineral above threshold" in text
     assert "longest dimension of the mass 8.0 cm instead of 2.2 cm" in audit(study)
 
@@ -269,7 +269,8 @@ def test_a_readers_length_of_films_takes_the_place_of_the_longest_one(review, an
     study, drafted, _, text = review(FILMS, "{max_diameter_mm: 62}")
     lengths = [place.max_diameter_mm for place in drafted.location.films]
     assert len(lengths) == 2
-    assert "Projected 4.4 x 3.1 cm (AP) and 6.2 cm by the reader (right lateral)" in text
+    assert "Projected size (AP): 4.4 x 3.1 cm" in text
+    assert "Projected size (right lateral): 6.2 cm by the reader" in text
     assert "4.7 x" not in text + pasted(study)
     page = (study / "report.html").read_text()
     assert "6.2 cm by the reader" in page
@@ -281,13 +282,14 @@ def test_a_readers_length_of_films_takes_the_place_of_the_longest_one(review, an
 
 def test_a_readers_mass_is_told_beside_what_films_show(review) -> None:
     study, *_, text = review(FILMS, "{mass: {present: yes, max_diameter_mm: 70}}")
-    assert "Mass, longest dimension 7.0 cm (by the reader). Projected 4.4 x 3.1 cm (AP)" in findings(text)
+    assert "Projected size (AP): 4.4 x 3.1 cm" in findings(text)
+    assert "Soft-tissue mass: present (by the reader); Mass, longest dimension: 7.0 cm" in findings(text)
     assert "soft-tissue mass present instead of not determined" in audit(study)
 
 
 def test_what_films_show_longer_than_the_reader_says_is_left_out(review) -> None:
     study, _, _, text = review(FILMS, "{max_diameter_mm: 20}")
-    assert "Projected 2.0 cm by the reader (right lateral)" in text
+    assert "Projected size (right lateral): 2.0 cm by the reader" in text
     assert "4.4 x" not in text + pasted(study)
 
 
@@ -329,7 +331,7 @@ def test_extents_edited_along_with_a_length_stay(run, folder) -> None:
     study = folder(LUMP)
     (lesion,) = edit(run, study, size={"max_diameter_mm": 80, "ap_mm": 50, "tr_mm": 60, "cc_mm": 70}).lesions
     assert (lesion.size.ap_mm, lesion.size.tr_mm, lesion.size.cc_mm, lesion.size.axial_long_mm) == (50, 60, 70, None)
-    assert "5.0 x 6.0 x 7.0 cm (AP x TR x CC), longest dimension 8.0 cm" in flat(study)
+    assert "Mineral (AP x TR x CC): 5.0 x 6.0 x 7.0 cm; Mineral, longest dimension: 8.0 cm" in flat(study)
 
 
 def test_a_pattern_edited_to_one_that_does_not_exist_is_refused(run, folder) -> None:

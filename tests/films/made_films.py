@@ -8,7 +8,8 @@ from math import hypot
 import numpy as np
 from numpy.typing import NDArray
 
-from calcreport.compose import DraftContext, compose_report
+from calcreport.compose.report import compose_report
+from calcreport.compose.technique import DraftContext
 from calcreport.formats import Templates
 from calcreport.model.clinical import as_given, parse_clinical
 from calcreport.model.film import (

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calcreport.compose import DraftContext, Imaging, compose_report
+from calcreport.compose.report import compose_report
+from calcreport.compose.technique import DraftContext, Imaging
 from calcreport.formats.templates import Templates, load_templates
 from calcreport.model.decision import Decision, LesionDecision
 from calcreport.model.image import Acquisition, Contrast

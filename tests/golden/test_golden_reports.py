@@ -14,13 +14,13 @@ def test_the_text_section_is_as_reviewed(
     named_report: tuple[str, Report], templates: Templates, check_golden: Callable[[str, bytes], None]
 ) -> None:
     name, report = named_report
-    check_golden(f"{name}.txt", as_text.render(report, templates, {}).content)
+    check_golden(f"{name}.txt", as_text.render(report, templates, {}))
 
 
 def test_the_json_report_is_as_reviewed(
     named_report: tuple[str, Report], templates: Templates, check_golden: Callable[[str, bytes], None]
 ) -> None:
     name, report = named_report
-    content = as_json.render(report, templates, {}).content
+    content = as_json.render(report, templates, {})
     check_golden(f"{name}.json", content)
     assert Report.model_validate_json(content) == report

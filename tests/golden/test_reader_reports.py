@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from calcreport.compose import DraftContext, compose_report
+from calcreport.compose.report import compose_report
+from calcreport.compose.technique import DraftContext
 from calcreport.formats.templates import Templates
 from calcreport.formats.text import as_text
 from calcreport.model.clinical import as_given, parse_clinical
@@ -58,4 +59,4 @@ def test_the_text_section_is_as_reviewed(
         imaging=None,
         statements=templates.statements,
     )
-    check_golden(f"reader_{name}.txt", as_text.render(report, templates, {}).content)
+    check_golden(f"reader_{name}.txt", as_text.render(report, templates, {}))

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from calcreport.formats.dicom.captures import write_captures
-from calcreport.formats.dicom.encapsulated_pdf import write_pdf_object
+from calcreport.formats.dicom.objects import write_pdf_object
 from calcreport.formats.dicom.segmentation import write_film_segmentations, write_segmentation
 from calcreport.formats.dicom.structured_report import write_structured_report
 from calcreport.formats.dicom.subject import Subject

@@ -15,9 +15,8 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
-from calcreport.formats.dicom.revision import revise
 from calcreport.formats.dicom.structured_report import sections, write_structured_report
-from calcreport.formats.dicom.subject import Subject
+from calcreport.formats.dicom.subject import Subject, revise
 from calcreport.model.evidence import LesionReview, ReviewChange
 from calcreport.model.report import Concern, FlagState, Laterality, Lesion, RejectedLesion
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calcreport.compose.context import DraftContext
 from calcreport.compose.report import compose_report
+from calcreport.compose.technique import DraftContext
 from calcreport.formats.text.as_text import write_section
 from calcreport.model.clinical import Clinical, parse_clinical
 from calcreport.model.decision import Decision
@@ -24,8 +24,7 @@ from calcreport.model.terms import PATTERN_LABELS
 from calcreport.rules import decide
 from calcreport.rules.what_if import decide_and_ask
 from calcreport.settings import Settings
-from calcreport.text.flags import name_flags
-from calcreport.text.impression import FLAG_NAMES
+from calcreport.text.impression import FLAG_NAMES, name_flags
 from calcreport.text.statements import Statements
 
 sys.path.append(str(Path(__file__).parent))

@@ -10,9 +10,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calcreport.compose import Narrative, narrate
-from calcreport.compose.context import DraftContext
 from calcreport.compose.report import compose_report
+from calcreport.compose.technique import DraftContext
 from calcreport.formats import Templates, load_templates
 from calcreport.formats.page import as_html
 from calcreport.model.clinical import Clinical
@@ -23,6 +22,7 @@ from calcreport.resources import rule_texts, template_texts
 from calcreport.rules import Ruleset, load_rules
 from calcreport.rules.what_if import decide_and_ask
 from calcreport.settings import Settings
+from calcreport.text.narrative import Narrative, narrate
 from calcreport.text.wording import lengths_of
 
 STUDY = Study(study_instance_uid="", study_date=None, modality="CT", description=None, patient=Patient())
@@ -117,9 +117,7 @@ def _numbers(tree: Any) -> Iterator[tuple[str, float]]:
 def sentences(report: Report, told: Narrative) -> Iterator[str]:
     """What the text, and with it HL7, FHIR and SR, says of lesions."""
     for lesion in told.lesions:
-        yield from (lesion.place, *lesion.sentences)
-    for flags in told.flags:
-        yield from flags.sentences
+        yield from (lesion.place, lesion.in_full)
     yield from (*told.impression, *told.recommendations)
     for lesion in report.lesions:
         yield from (getattr(lesion.flags, name).evidence for name in type(lesion.flags).model_fields)
@@ -131,7 +129,7 @@ def sentences(report: Report, told: Narrative) -> Iterator[str]:
 def test_each_length_of_a_report_has_one_form(typed: list[dict[str, Any]]) -> None:
     report = report_on(*typed)
     allowed = forms(report)
-    page = as_html.render(report, templates(), {}).content.decode("utf-8")
+    page = as_html.render(report, templates(), {}).decode("utf-8")
     page = re.sub("<style.*?</style>|<[^>]*>", " ", page, flags=re.DOTALL)
     page = " ".join(page.partition("LIMITATIONS")[0].split())
     for sentence in (*sentences(report, narrate(report, templates().statements)), page):

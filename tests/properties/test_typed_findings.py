@@ -9,7 +9,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from calcreport.compose import DraftContext, compose_report
+from calcreport.compose.report import compose_report
+from calcreport.compose.technique import DraftContext
 from calcreport.errors import ClinicalError
 from calcreport.files.findings import findings_from_text
 from calcreport.files.report import findings_of_report, report_from_text
@@ -92,7 +93,7 @@ def test_what_is_typed_becomes_a_report_or_a_named_mistake(given: dict[str, Any]
     clinical = {"site": {"region": region}} if len(region) <= 200 else {}
     report = _report(findings, clinical)
     for name in sorted(set(RENDERERS) - {"pdf"}):  # a PDF is no text, and made of the page
-        content = RENDERERS[name](report, _templates(), {}).content.decode()
+        content = RENDERERS[name](report, _templates(), {}).decode()
         if name == "text":
             assert all(sign.isprintable() or sign == "\n" for sign in content)
         if name == "json":

@@ -18,7 +18,7 @@ import pytest
 
 from calcreport.formats import Templates, load_templates
 from calcreport.formats.page import as_html
-from calcreport.formats.text.as_text import write_full_text, write_section
+from calcreport.formats.text.as_text import render_full, write_section
 from calcreport.resources import template_texts
 
 sys.path.append(str(Path(__file__).parent))
@@ -72,8 +72,12 @@ def _typed_words(value: Any) -> set[str]:
 @pytest.mark.parametrize("row", ROWS[::3], ids=lambda row: row["name"])
 def test_no_english_word_is_left(row: dict[str, Any], marked: Templates) -> None:
     report = report_on(row, marked.statements)
-    page = SAID_BY_NOBODY.sub("\n", as_html.render(report, marked, {}).content.decode())
+    page = SAID_BY_NOBODY.sub("\n", as_html.render(report, marked, {}).decode())
     allowed = NO_LANGUAGE | _typed_words(row["lesions"]) | _typed_words(row["clinical"])
-    for text in (write_section(report, marked), write_full_text(report, marked), re.sub(r"<[^>]+>", "\n", page)):
+    for text in (
+        write_section(report, marked),
+        render_full(report, marked, {}).decode(),
+        re.sub(r"<[^>]+>", "\n", page),
+    ):
         left = {word for word in WORD.findall(SOURCES.sub("", text)) if not word.lower().startswith(MARK)} - allowed
         assert not left, left

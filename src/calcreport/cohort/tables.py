@@ -34,7 +34,7 @@ def write_tables(
         results.write_file(name, content)
     software = f"{request.software.name} {request.software.version} · {request.created}"
     page = render_qc(map(_qc_row, records()), request.templates, software=software, folder=str(out))
-    results.write_file(QC_FILE, page.content)
+    results.write_file(QC_FILE, page)
     status, concern, codes = Counter[str](), Counter[str](), Counter[str]()
     lesions = 0
     for record in records():

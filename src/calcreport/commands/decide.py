@@ -38,4 +38,4 @@ def run(options: argparse.Namespace) -> str:
         created=now(),
         earlier=earlier_of(options.prior),
     )
-    return RENDERERS[options.format](report, templates, {}).content.decode("utf-8")
+    return RENDERERS[options.format](report, templates, {}).decode("utf-8")

@@ -21,7 +21,7 @@ from calcreport.rules import Outcome, Ruleset, RuleVerdict, decide, evaluate
 from calcreport.rules.condition_words import describe_evidence
 from calcreport.rules.conditions import Evidence
 from calcreport.settings import PolicySettings
-from calcreport.text.advice import join_advice
+from calcreport.text.impression import join_advice
 
 _COLUMNS: Final = 100
 

@@ -6,27 +6,15 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
+import numpy as np
+
+from calcreport.model import report as model
 from calcreport.model.decision import Decision, LesionDecision
 from calcreport.model.film import ProjectedLesion
 from calcreport.model.findings import LesionFinding
+from calcreport.model.image import CtVolume
+from calcreport.model.incidental import Incidental, IncidentalFinding, IncidentalKind
 from calcreport.model.lesion import MeasuredLesion
-from calcreport.model.report import (
-    BoneRelation,
-    Concern,
-    Confidence,
-    Density,
-    Depth,
-    DepthClass,
-    Foci,
-    Laterality,
-    Lesion,
-    Location,
-    Mass,
-    Pattern,
-    Report,
-    Size,
-    YesNo,
-)
 from calcreport.model.terms import INDETERMINATE_PATTERN
 
 OVERVIEW_IMAGE = "images/overview.png"
@@ -35,8 +23,12 @@ OVERVIEW_IMAGE = "images/overview.png"
 _TYPED_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,15}")
 """An id that a reader may give: it stands in text, file names and links."""
 
-_URGENCY = tuple(Concern)
+_URGENCY = tuple(model.Concern)
 """Concerns, most severe first: the order of the enumeration."""
+
+
+_DECIDED: Final = ("flags", "concern", "differential", "recommendations", "growth")
+"""Fields of a lesion that the rules answer."""
 
 
 def key_image_name(lesion_id: str, *, view: int = 1) -> str:
@@ -54,7 +46,7 @@ def overview_name(number: int) -> str:
     return OVERVIEW_IMAGE if number == 1 else f"images/overview_{number}.png"
 
 
-def name_key_images(lesions: Sequence[Lesion], most: int) -> tuple[Lesion, ...]:
+def name_key_images(lesions: Sequence[model.Lesion], most: int) -> tuple[model.Lesion, ...]:
     """Lesions with the file names of their key images: one, or one a radiograph that shows it; `most` of them in all.
 
     Lesions of most concern have theirs first, otherwise in the order of the report, which is by length.
@@ -69,7 +61,7 @@ def name_key_images(lesions: Sequence[Lesion], most: int) -> tuple[Lesion, ...]:
     return tuple(lesion.model_copy(update={"images": names.get(lesion.id, ())}) for lesion in lesions)
 
 
-def name_overviews(report: Report) -> tuple[str, ...]:
+def name_overviews(report: model.Report) -> tuple[str, ...]:
     """File names of the survey pictures: the overview of each measured CT series, or every radiograph."""
     films = report.technique.films if report.technique else ()
     count = max(sum(entry.geometry is not None for entry in report.series), 1)
@@ -110,7 +102,7 @@ def join_lesion(
     *,
     lesion_id: str,
     series_instance_uid: str,
-) -> Lesion:
+) -> model.Lesion:
     """Join the measurement of a lesion with the rules' answer; names of pictures are added when these are drawn.
 
     `series_instance_uid` is that of the series it was measured on; empty for a typed finding.
@@ -119,20 +111,16 @@ def join_lesion(
         facts, notes = _typed(lesion), decided.notes
     else:
         facts, notes = measured_facts(lesion), (*lesion.notes, *decided.notes)
-    return Lesion(
+    return model.Lesion(
         id=lesion_id,
         series_instance_uid=series_instance_uid,
-        flags=decided.flags,
-        concern=decided.concern,
-        differential=decided.differential,
-        recommendations=decided.recommendations,
         notes=tuple(dict.fromkeys(notes)),
-        growth=decided.growth,
         **facts,
+        **{name: getattr(decided, name) for name in _DECIDED},
     )
 
 
-def measured_facts(lesion: MeasuredLesion | ProjectedLesion | Lesion) -> dict[str, Any]:
+def measured_facts(lesion: MeasuredLesion | ProjectedLesion | model.Lesion) -> dict[str, Any]:
     """Facts that a measured lesion and its entry in the report share, by field."""
     names = ("size", "foci", "mass", "density", "depth", "pattern", "bone_relation", "location")
     return {name: getattr(lesion, name) for name in names}
@@ -140,52 +128,70 @@ def measured_facts(lesion: MeasuredLesion | ProjectedLesion | Lesion) -> dict[st
 
 def _typed(finding: LesionFinding) -> dict[str, Any]:
     """Fields of a typed finding in the report's types; untyped values are "cannot be determined"."""
-    size, mass = finding.size, finding.mass
-    depth_class = finding.depth.class_ or DepthClass.CANNOT_DETERMINE
+    size, mass, place = finding.size, finding.mass, finding.location
+    depth_class = finding.depth.class_ or model.DepthClass.CANNOT_DETERMINE
     return {
-        "size": Size(**size.model_dump(exclude={"is_by_reader"})),
-        "foci": Foci(**finding.foci.model_dump()),
-        "mass": Mass(
+        "size": model.Size(**size.model_dump(exclude={"is_by_reader"})),
+        "foci": model.Foci(**finding.foci.model_dump()),
+        "mass": model.Mass(
             present=mass.present,
             source="none" if mass.source == "reader" else mass.source,
             **mass.model_dump(exclude={"present", "source"}),
         ),
-        "density": Density(
-            mean_hu=finding.density.mean_hu,
-            max_hu=finding.density.max_hu,
-            p95_hu=finding.density.p95_hu,
-            sd_hu=finding.density.sd_hu,
-            is_certain=finding.density.is_certain is not YesNo.NO,
+        "density": model.Density(
+            is_certain=finding.density.is_certain is not model.YesNo.NO,
+            **finding.density.model_dump(exclude={"is_certain"}),
         ),
-        "depth": Depth.model_validate(
-            {
-                "class": depth_class,
-                "skin_distance_mm": finding.depth.skin_distance_mm,
-                "fascia_distance_mm": finding.depth.fascia_distance_mm,
-            }
-        ),
+        "depth": model.Depth.model_validate(finding.depth.model_dump() | {"class": depth_class}),
         "pattern": _typed_pattern(finding),
-        "bone_relation": finding.bone_relation or BoneRelation.CANNOT_DETERMINE,
-        "location": Location(
-            laterality=finding.location.laterality,
-            laterality_source=None if finding.location.laterality is Laterality.UNKNOWN else "clinician",
-            region=finding.location.region,
-            region_source="clinician" if finding.location.region else None,
-            centroid_lps_mm=finding.location.centroid_lps_mm,
-            first_image=finding.location.first_image,
-            last_image=finding.location.last_image,
-            compartment=finding.location.compartment or finding.location.tissue,
+        "bone_relation": finding.bone_relation or model.BoneRelation.CANNOT_DETERMINE,
+        "location": model.Location(
+            laterality_source=None if place.laterality is model.Laterality.UNKNOWN else "clinician",
+            region_source="clinician" if place.region else None,
+            compartment=place.compartment or place.tissue,
+            **place.model_dump(exclude={"tissue", "compartment"}),
         ),
     }
 
 
-def _typed_pattern(finding: LesionFinding) -> Pattern:
+def _typed_pattern(finding: LesionFinding) -> model.Pattern:
     given = finding.pattern.id
-    known = {name: str(answer) for name, answer in finding.features if answer is not YesNo.UNKNOWN}
-    return Pattern(
+    return model.Pattern(
         id=given or INDETERMINATE_PATTERN,
         label=given or "not given",
-        confidence=(finding.pattern.confidence or Confidence.HIGH) if given else Confidence.LOW,
+        confidence=(finding.pattern.confidence or model.Confidence.HIGH) if given else model.Confidence.LOW,
         scores={},
-        features=dict(known),
+        features={name: str(answer) for name, answer in finding.features if answer is not model.YesNo.UNKNOWN},
+    )
+
+
+def list_incidental(findings: Sequence[IncidentalFinding], volumes: Sequence[CtVolume]) -> tuple[Incidental, ...]:
+    """Merge deposits of the same series, kind and structure: how many, the longest, the box around all, their images.
+
+    Rows are sorted by kind, then most first; a deposit names its series by the index in `volumes`.
+    """
+    groups: dict[tuple[int, IncidentalKind, str | None], list[IncidentalFinding]] = {}
+    for one in findings:
+        groups.setdefault((one.series_index, one.kind, one.structure), []).append(one)
+    rows = [_incidental_row(members, volumes[index]) for (index, _, _), members in groups.items()]
+    kinds = tuple(IncidentalKind)
+    return tuple(sorted(rows, key=lambda row: (kinds.index(row.kind), -row.count, row.structure or "")))
+
+
+def _incidental_row(members: list[IncidentalFinding], volume: CtVolume) -> Incidental:
+    low, high = (
+        pick([one.bbox_lps_mm[corner] for one in members], axis=0).tolist()
+        for corner, pick in ((0, np.min), (1, np.max))
+    )
+    slices = {i for one in members for i in range(one.first_slice, one.last_slice + 1)}
+    numbers = [number for i in slices if (number := volume.slices[i].instance_number) is not None]
+    return Incidental(
+        kind=members[0].kind,
+        structure=members[0].structure,
+        count=len(members),
+        largest_mm=max(one.largest_mm for one in members),
+        bbox_lps_mm=((low[0], low[1], low[2]), (high[0], high[1], high[2])),
+        first_image=min(numbers, default=None),
+        last_image=max(numbers, default=None),
+        series_instance_uid=volume.series_instance_uid,
     )

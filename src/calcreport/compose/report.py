@@ -2,27 +2,83 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from calcreport.compose.conclusion import conclude
-from calcreport.compose.context import DraftContext
-from calcreport.compose.lesions import film_image_name, join_lesion, name_key_images, number_lesions, overview_name
-from calcreport.compose.limitations import collect_measured_limitations
-from calcreport.compose.shapes import shape_of, track
-from calcreport.compose.technique import Imaging, describe_technique
+from calcreport.compose.conclusion import collect_measured_limitations, conclude
+from calcreport.compose.lesions import join_lesion, name_key_images, name_overviews, number_lesions
+from calcreport.compose.technique import DraftContext, Imaging, describe_technique
 from calcreport.model.decision import Decision
-from calcreport.model.film import FilmFindings
+from calcreport.model.film import FilmFindings, FilmSegment, ProjectedLesion, Shadow
 from calcreport.model.findings import Findings
-from calcreport.model.lesion import CtFindings
-from calcreport.model.report import Laterality, Lesion, Location, PlaceSource, Report, Study
+from calcreport.model.lesion import CtFindings, MeasuredLesion, Segment, VoxelMask
+from calcreport.model.report import Lesion, PlaceSource, Report, Study
+from calcreport.model.shape import FilmShape, LesionShape, Line, PackedMask, pack_mask, unpack_mask
+from calcreport.model.uids import derive_uid
 from calcreport.rules.regions import are_apart
 from calcreport.text.statements import Statements
 from calcreport.text.wording import name_body_part
 
 
+def shape_of(lesion: MeasuredLesion | ProjectedLesion) -> LesionShape:
+    """Pack the masks and lines of a lesion; see `calcreport.model.shape`."""
+    if isinstance(lesion, ProjectedLesion):
+        return LesionShape(films=tuple(map(_film_shape, lesion.shadows)))
+    return LesionShape(
+        key_slice=lesion.key_slice,
+        mineral=_pack(lesion.mineral),
+        contour=_pack(lesion.contour),
+        longest=_line(lesion.longest),
+        axial_longest=_line(lesion.axial_longest),
+        to_skin=_line(lesion.to_skin),
+        to_fascia=_line(lesion.to_fascia),
+    )
+
+
+def track(shape: LesionShape, images: tuple[str, ...], *, name: str) -> str:
+    """Tracking UID of a lesion: the same for the same voxels of the same images (UIDs of study, series or films).
+
+    Its id in the report, `name`, distinguishes lesions without a voxel of their own.
+    """
+    masks = [mask for mask in (shape.mineral, shape.contour, *(film.mineral for film in shape.films)) if mask]
+    return derive_uid("lesion", *images, *([_identify(mask) for mask in masks] or [name]))
+
+
+def _identify(mask: PackedMask) -> str:
+    """Name a mask by its voxels: how they were compressed depends on the machine."""
+    return f"{mask.offset}{mask.shape}{hashlib.sha256(unpack_mask(mask).tobytes()).hexdigest()}"
+
+
+def _film_shape(shadow: Shadow) -> FilmShape:
+    return FilmShape(
+        mineral=pack_mask(shadow.mineral.offset, shadow.mineral.pixels),
+        longest=_film_line(shadow.longest),
+        across=_film_line(shadow.across),
+        to_skin_line=None if shadow.to_skin_line is None else _film_line(shadow.to_skin_line),
+    )
+
+
+def _pack(mask: VoxelMask | None) -> PackedMask | None:
+    return None if mask is None else pack_mask(mask.offset, mask.voxels)
+
+
+def _line(segment: Segment | None) -> Line | None:
+    if segment is None:
+        return None
+    return Line(start=segment.start_lps_mm, end=segment.end_lps_mm, length_mm=segment.length_mm)
+
+
+def _film_line(segment: FilmSegment) -> Line:
+    return Line(start=segment.start, end=segment.end, length_mm=segment.length_mm, length_px=segment.length_px)
+
+
+Measured = CtFindings | FilmFindings | Findings
+"""What was measured on a study, or typed."""
+
+
 def compose_report(
-    findings: CtFindings | FilmFindings | Findings,
+    findings: Measured,
     decision: Decision,
     *,
     context: DraftContext,
@@ -58,27 +114,17 @@ def compose_report(
         measured_limitations=collect_measured_limitations(findings, technique, context, statements),
         clinical=dict(context.clinical),
         settings=context.settings.model_dump(mode="json"),
-        images=_name_pictures(findings, context) if has_pictures else (),
         searched=context.searched,
         created=context.created,
         rules=context.rules,
     )
+    facts = facts.model_copy(update={"images": name_overviews(facts) if has_pictures else ()})
     order = tuple(index for _, index in numbered)
-    return conclude(
-        facts, decision, order=order, rule_findings=rule_findings, policy=context.settings.policy, statements=statements
-    )
-
-
-def _name_pictures(findings: CtFindings | FilmFindings | Findings, context: DraftContext) -> tuple[str, ...]:
-    """Pictures of the whole: the overview of each CT series, or every radiograph."""
-    if isinstance(findings, FilmFindings):
-        return tuple(film_image_name(number) for number in range(1, len(findings.films) + 1))
-    count = 1 + len(context.further_imaging) if isinstance(findings, CtFindings) else 0
-    return tuple(overview_name(number) for number in range(1, count + 1))
+    return conclude(facts, decision, order=order, rule_findings=rule_findings, statements=statements)
 
 
 def _name_regions(
-    findings: CtFindings | FilmFindings | Findings, context: DraftContext, statements: Statements
+    findings: Measured, context: DraftContext, statements: Statements
 ) -> tuple[tuple[str | None, PlaceSource], ...]:
     """Region of each lesion where the images leave it open: the clinician's if there is just one, else the header's.
 
@@ -101,7 +147,7 @@ def _name_regions(
 
 
 def _join_lesions(
-    findings: CtFindings | FilmFindings | Findings,
+    findings: Measured,
     decision: Decision,
     imaging: Imaging | None,
     *,
@@ -122,16 +168,15 @@ def _join_lesions(
         region, source = regions[index]
         if not location.region or (source == "clinician" and not are_apart(location.region, region)):
             location = location.model_copy(update={"region": region, "region_source": source})
-        if rule_findings is not None:
-            location = _with_side(location, rule_findings.lesions[index].location.laterality)
+        side = location.laterality if rule_findings is None else rule_findings.lesions[index].location.laterality
+        if side is not location.laterality:  # only the clinician knew it
+            location = location.model_copy(update={"laterality": side, "laterality_source": "clinician"})
         update = {"location": location} | _keep_shape(findings, index, lesion, context.study)
         lesions.append(lesion.model_copy(update=update))
     return name_key_images(lesions, context.settings.output.max_key_images if has_pictures else 0)
 
 
-def _keep_shape(
-    findings: CtFindings | FilmFindings | Findings, index: int, lesion: Lesion, study: Study
-) -> dict[str, Any]:
+def _keep_shape(findings: Measured, index: int, lesion: Lesion, study: Study) -> dict[str, Any]:
     """Fields with the voxels of a measured lesion and the notes of its measurement."""
     if isinstance(findings, Findings):
         return {}
@@ -142,22 +187,10 @@ def _keep_shape(
     return {"shape": shape, "tracking_uid": track(shape, images, name=lesion.id), "measured_notes": measured.notes}
 
 
-def _name_series(
-    findings: CtFindings | FilmFindings | Findings,
-    index: int,
-    imaging: Imaging | None,
-    further: tuple[Imaging, ...],
-) -> str:
+def _name_series(findings: Measured, index: int, imaging: Imaging | None, further: tuple[Imaging, ...]) -> str:
     """Series a lesion was measured on; of radiographs that of the film that shows it best."""
     if isinstance(findings, FilmFindings):
         return findings.films[findings.lesions[index].shadows[0].film].series_instance_uid
     if imaging is None:
         return ""
     return (imaging, *further)[getattr(findings.lesions[index], "series_index", 0)].series_instance_uid
-
-
-def _with_side(location: Location, side: Laterality) -> Location:
-    """Side given to the rules, where only the clinician knew it."""
-    if side is location.laterality:
-        return location
-    return location.model_copy(update={"laterality": side, "laterality_source": "clinician"})

@@ -1,15 +1,26 @@
-"""How the images were made, as the report keeps it: one CT series, or the radiographs of a study."""
+"""Subject and origin of a report, and how its images were made: one CT series, or the radiographs of a study."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from calcreport.model.film import FilmFindings, FilmImage, FilmReading
 from calcreport.model.findings import Findings
 from calcreport.model.image import Acquisition, Contrast
 from calcreport.model.lesion import CtFindings
-from calcreport.model.report import FilmTechnique, Technique
+from calcreport.model.report import (
+    FilmTechnique,
+    Incidental,
+    RulesUsed,
+    Searched,
+    SeriesEntry,
+    Software,
+    Study,
+    Technique,
+)
+from calcreport.settings import Settings
 
 _SIDES: dict[str, Literal["left", "right", "both"]] = {"left": "left", "right": "right", "both": "both"}
 """Side in the report by the side of a film."""
@@ -86,3 +97,33 @@ def _of_film(film: FilmImage, reading: FilmReading) -> FilmTechnique:
         has_skin_line=reading.has_skin_line,
         notes=film.scale.notes,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DraftContext:
+    """Subject and origin of a report."""
+
+    study: Study
+    """As the header says."""
+    series: tuple[SeriesEntry, ...]
+    """Every series of the study and its outcome."""
+    clinical: Mapping[str, Any]
+    """Clinical inputs as plain values, every unknown named."""
+    settings: Settings
+    """Effective settings."""
+    software: Software
+    """Name and versions."""
+    created: str | None = None
+    """Date and time of the draft, ISO 8601."""
+    rules: RulesUsed | None = None
+    """Rules the decision was made with."""
+    rule_findings: Findings | None = None
+    """Input of the rules, where the report is made from measured findings: same lesions, same order."""
+    limitations: tuple[str, ...] = ()
+    """Sentences on the parts of the study that were not analysed."""
+    searched: tuple[Searched, ...] = ()
+    """Parts of the body that the study covers, and whether each was searched."""
+    incidental: tuple[Incidental, ...] = ()
+    """Mineral of organs, vessels, gut and airway."""
+    further_imaging: tuple[Imaging, ...] = ()
+    """How the CT series after the first were made."""

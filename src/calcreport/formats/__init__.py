@@ -12,52 +12,36 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Final
 
-from calcreport.formats import as_json
-from calcreport.formats.page import as_html
-from calcreport.formats.rendered import Rendered
 from calcreport.formats.templates import Templates, load_templates
-from calcreport.formats.text import as_text
 from calcreport.model.report import Report
 
-Renderer = Callable[[Report, Templates, Mapping[str, bytes]], Rendered]
-"""``(report, templates, pictures by file name) -> Rendered``."""
+Renderer = Callable[[Report, Templates, Mapping[str, bytes]], bytes]
+"""``(report, templates, pictures by file name) -> content of the file``."""
 
 
-def _late(module: str) -> Renderer:
-    """Renderer of a module that is imported when it is first used: a format that few ask for."""
+def _late(module: str, function: str) -> Renderer:
+    """Renderer of a module that is imported when it is first used."""
 
-    def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) -> Rendered:
-        rendered: Rendered = import_module(f"{__name__}.{module}").render(report, templates, pictures)
-        return rendered
+    def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) -> bytes:
+        content: bytes = getattr(import_module(f"{__name__}.{module}"), function)(report, templates, pictures)
+        return content
 
     return render
 
 
-RENDERERS: Final[Mapping[str, Renderer]] = MappingProxyType(
-    {
-        "text": as_text.render,
-        "text-full": as_text.render_full,
-        "json": as_json.render,
-        "html": as_html.render,
-        "pdf": _late("page.as_pdf"),
-        "hl7": _late("ris.as_hl7"),
-        "fhir": _late("ris.as_fhir"),
-    }
-)
+_FORMATS: Final = {  # module and function that render it, and the file it is written to
+    "text": ("text.as_text", "render", "report.txt"),
+    "text-full": ("text.as_text", "render_full", "report_full.txt"),
+    "json": ("as_json", "render", "report.json"),
+    "html": ("page.as_html", "render", "report.html"),
+    "pdf": ("page.as_pdf", "render", "report.pdf"),
+    "hl7": ("ris.as_hl7", "render", "oru.hl7"),
+    "fhir": ("ris.as_fhir", "render", "fhir.json"),
+}
+RENDERERS: Final[Mapping[str, Renderer]] = MappingProxyType({name: _late(*row[:2]) for name, row in _FORMATS.items()})
 """Renderer by the name used with ``--format``."""
 
-FILE_NAMES: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "text": "report.txt",
-        "text-full": "report_full.txt",
-        "json": "report.json",
-        "html": "report.html",
-        "pdf": "report.pdf",
-        "hl7": "oru.hl7",
-        "fhir": "fhir.json",
-        "sr": "sr.dcm",
-    }
-)
+FILE_NAMES: Final = MappingProxyType({name: row[2] for name, row in _FORMATS.items()} | {"sr": "sr.dcm"})
 """File a format is written to, in the study's folder."""
 
 OBJECTS: Final = frozenset(("sr", "seg", "sc", "pdf", "sr-volumetric"))
@@ -79,7 +63,6 @@ __all__ = [
     "OBJECTS",
     "RENDERERS",
     "TABLE_FORMAT",
-    "Rendered",
     "Renderer",
     "Templates",
     "load_templates",

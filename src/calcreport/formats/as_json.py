@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from calcreport.formats.rendered import Rendered
 from calcreport.formats.templates import Templates
 from calcreport.model.report import Report
 
 
-def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) -> Rendered:  # noqa: ARG001 - one signature
+def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) -> bytes:  # noqa: ARG001 - one signature
     """Render the report as JSON in UTF-8; parameters as in every renderer, templates and pictures are not used."""
     text = report.model_dump_json(by_alias=True, indent=2)
-    return Rendered(content=f"{text}\n".encode(), media_type="application/json", suffix=".json")
+    return f"{text}\n".encode()
 
 
 def report_json_schema() -> str:

@@ -15,21 +15,16 @@ def _tables() -> dict[str, Any]:
     return tomllib.loads(packaged_text("formats/codes.toml"))
 
 
+def table_of(name: str) -> Any:  # noqa: ANN401 - as the file has it
+    """Table or list of the file, such as the regions whose code HL7 and FHIR receive."""
+    return _tables()[name]
+
+
 def rows_of(table: str) -> Mapping[str, tuple[str, str, str]]:
     """Coding scheme, value and meaning by name."""
-    return {name: (scheme, value, meaning) for name, (scheme, value, meaning) in _tables()[table].items()}
+    return {name: (scheme, value, meaning) for name, (scheme, value, meaning) in table_of(table).items()}
 
 
 def measured_of(group: str) -> list[tuple[str, str, str, tuple[str, ...]]]:
     """Numbers of a lesion: path in ``report.json``, words, UCUM unit, and the three parts of a code or none."""
-    return [(path, words, unit, tuple(code)) for path, (words, unit, *code) in _tables()[f"measured_{group}"].items()]
-
-
-def region_names() -> list[str]:
-    """Names of regions whose code HL7 and FHIR receive; each is that of a site, with blanks."""
-    return list(_tables()["regions"])
-
-
-def unpaired_parts() -> list[str]:
-    """Body Part Examined of what the patient has one of."""
-    return list(_tables()["unpaired"])
+    return [(path, words, unit, tuple(code)) for path, (words, unit, *code) in table_of(f"measured_{group}").items()]

@@ -9,13 +9,14 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from calcreport.compose import Statements, parse_statements
 from calcreport.errors import TemplateError
 from calcreport.formats.characters import make_visible, to_ascii
+from calcreport.text.statements import Statements, parse_statements
 
 if TYPE_CHECKING:
     from jinja2.sandbox import SandboxedEnvironment
     from markupsafe import Markup
+
 
 STATEMENTS_FILE: Final = "statements.toml"
 CORE_FILE: Final = "core.toml"

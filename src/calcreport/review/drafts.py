@@ -18,7 +18,6 @@ import yaml
 
 from calcreport.api import render_job
 from calcreport.arguments import FilePath, now, read_text, ruleset_of_report, software_with, templates_of
-from calcreport.compose import narrate
 from calcreport.compose.reviewed import restore
 from calcreport.errors import CalcReportError, OutputError, UsageError
 from calcreport.files.findings import review_from_text
@@ -32,6 +31,7 @@ from calcreport.progress import Progress
 from calcreport.study.render import RenderJob, read_bytes, remembered_places, render_files, revise_report
 from calcreport.study.review import NOTE_FILE, REVIEW_FILE, WrittenReview
 from calcreport.text.film import refer
+from calcreport.text.narrative import narrate
 from calcreport.text.review import say_changes
 from calcreport.text.wording import lengths_of
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calcreport.dicom import CtStack, FilmHeader, SeriesFiles, StudyFiles, discover, rank_films
-from calcreport.formats.dicom.damage import other_images
+from calcreport.formats.dicom.subject import other_images
 from calcreport.model.report import Report
 from calcreport.settings import ReadingSettings
 from calcreport.study.films import read_films

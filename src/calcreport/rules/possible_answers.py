@@ -27,6 +27,8 @@ ASKED_WHEN: Final[dict[str, list[str]]] = _QUESTIONS["asked_when"]
 """Questions that only make sense after this answer to another one."""
 FIRST_ASKED: Final[list[str]] = _QUESTIONS["first_asked"]
 """Questions in the order in which their answers are worth a telephone call; the others follow."""
+ASKED_TOGETHER: Final[dict[str, str]] = _QUESTIONS["asked_together"]
+"""The question that several inputs are about, of which one named in the text is enough."""
 _CORE_LABS: Final = ("calcium", "phosphate", "pth", "alp")  # tests that are asked for together
 _WORDS: Final = {
     "growth.rate": ("none", "slow", "rapid"),

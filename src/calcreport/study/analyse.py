@@ -10,7 +10,9 @@ from functools import partial
 from time import monotonic
 from typing import Final
 
-from calcreport.compose import DraftContext, compose_report, number_lesions
+from calcreport.compose.lesions import number_lesions
+from calcreport.compose.report import compose_report
+from calcreport.compose.technique import DraftContext
 from calcreport.dicom import StudyFiles, rank_ct_series, rank_films
 from calcreport.dicom.codes import NOTHING_TO_DO
 from calcreport.errors import (
@@ -22,7 +24,7 @@ from calcreport.errors import (
     UsageError,
 )
 from calcreport.formats import FILE_NAMES
-from calcreport.formats.page.as_index import index_entry
+from calcreport.formats.page.as_html import index_entry
 from calcreport.model.clinical import as_given
 from calcreport.model.film import FilmFindings
 from calcreport.model.report import Report, SeriesEntry

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from calcreport.compose import Imaging, Statements, key_image_name, list_incidental, overview_name
+from calcreport.compose.lesions import key_image_name, list_incidental, overview_name
+from calcreport.compose.technique import Imaging
 from calcreport.dicom import SeriesFiles, StudyFiles
 from calcreport.dicom.coverage import Box, are_comparable
-from calcreport.formats import Rendered
 from calcreport.model.clinical import Clinical
 from calcreport.model.image import Contrast, CtVolume
 from calcreport.model.incidental import IncidentalFinding
@@ -26,7 +26,8 @@ from calcreport.study.findings import findings_for_rules
 from calcreport.study.measured import MeasuredStudy, Pictures, ReportEvidence
 from calcreport.study.request import Request
 from calcreport.study.series import CtPart, CtReading
-from calcreport.text.searched import limit_searched, name_series
+from calcreport.text.statements import Statements
+from calcreport.text.technique import limit_searched, name_series
 from calcreport.text.wording import capitalise, name_body_part
 
 if TYPE_CHECKING:
@@ -295,12 +296,11 @@ def _draw(  # noqa: PLR0913 - everything that is drawn
     earlier: Mapping[int, EarlierSlice] | None = None,
 ) -> Pictures:
     """Prepare the overview of each series and a key image of each lesion, beside it the `earlier` images there."""
-    from calcreport.formats.pictures.as_overview import render_overview
-    from calcreport.formats.pictures.as_png import render_key_image
+    from calcreport.formats.pictures.as_png import render_key_image, render_overview
 
     numbered = tuple((lesion.id, index) for lesion, index in zip(report.lesions, order, strict=True))
     lesions = {lesion.id: lesion for lesion in report.lesions}
-    pictures: dict[str, Callable[[], Rendered]] = {}
+    pictures: dict[str, Callable[[], bytes]] = {}
     for number, (volume, projection) in enumerate(zip(volumes, projections, strict=True)):
         shown = replace(findings, maximum_intensity_hu=projection)
         on_it = tuple(pair for pair in numbered if findings.lesions[pair[1]].series_index == number)

@@ -9,12 +9,11 @@ from functools import partial
 from itertools import groupby
 from typing import Final
 
-from calcreport.compose import Statements, film_image_name, key_image_name
+from calcreport.compose.lesions import film_image_name, key_image_name
 from calcreport.dicom import FilmHeader, StudyFiles, read_film
 from calcreport.dicom.codes import problem
 from calcreport.dicom.coverage import side_of
 from calcreport.errors import InputError
-from calcreport.formats import Rendered
 from calcreport.formats.page.as_html import PREVIEW
 from calcreport.model.film import FilmFindings, FilmImage
 from calcreport.model.report import Report, Searched, SeriesEntry
@@ -23,7 +22,8 @@ from calcreport.settings import ReadingSettings
 from calcreport.study.findings import film_findings_for_rules
 from calcreport.study.measured import MeasuredStudy, Pictures, RefusedStudyError, ReportEvidence
 from calcreport.study.request import Request
-from calcreport.text.searched import merge_searched, name_region
+from calcreport.text.statements import Statements
+from calcreport.text.technique import merge_searched, name_region
 from calcreport.text.wording import lengths_of
 
 _MEASURED: Final = "series.analysed"  # code of a film that was searched
@@ -166,14 +166,13 @@ def film_evidence(findings: FilmFindings, study: StudyFiles) -> ReportEvidence:
 
 def _draw(findings: FilmFindings, report: Report, order: tuple[int, ...], statements: Statements) -> Pictures:
     """Prepare every film, whole and for the page, and each lesion on every film that shows it."""
-    from calcreport.formats.pictures.as_film import FilmMark, render_film, render_film_preview
-    from calcreport.formats.pictures.as_film_lesion import render_film_lesion
+    from calcreport.formats.pictures.as_film import FilmMark, render_film, render_film_lesion, render_film_preview
 
     lengths = lengths_of(report)
     numbered = tuple((lesion.id, index) for lesion, index in zip(report.lesions, order, strict=True))
     lesions = {lesion.id: lesion for lesion in report.lesions}
     marks: list[list[FilmMark]] = [[] for _ in findings.films]
-    pictures: dict[str, Callable[[], Rendered]] = {}
+    pictures: dict[str, Callable[[], bytes]] = {}
     for lesion_id, index in numbered:
         for view, shadow in enumerate(findings.lesions[index].shadows, start=1):
             marks[shadow.film].append(FilmMark(lesion_id=lesion_id, shadow=shadow))
@@ -181,7 +180,7 @@ def _draw(findings: FilmFindings, report: Report, order: tuple[int, ...], statem
             if lesion.images:
                 drawing = partial(render_film_lesion, film, shadow, lesion, statements, lengths=lengths)
                 pictures[key_image_name(lesion_id, view=view)] = drawing
-    wholes: dict[str, Callable[[], Rendered]] = {}
+    wholes: dict[str, Callable[[], bytes]] = {}
     for number, film in enumerate(findings.films, start=1):
         for name, render in ((film_image_name(number), render_film), (_preview(number), render_film_preview)):
             wholes[name] = partial(render, film, marks[number - 1], statements, body_part=report.study.body_part)

@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from calcreport.compose import Imaging
+from calcreport.compose.technique import Imaging
 from calcreport.dicom import SeriesFiles
 from calcreport.errors import CalcReportError
-from calcreport.formats import Rendered
 from calcreport.model.film import FilmFindings
 from calcreport.model.findings import Findings
 from calcreport.model.image import CtVolume
@@ -19,7 +18,7 @@ from calcreport.model.report import Incidental, Searched, SeriesEntry, Study
 if TYPE_CHECKING:
     from calcreport.dicom.header.image_header import ImageHeader
 
-Pictures = Mapping[str, Callable[[], Rendered]]
+Pictures = Mapping[str, Callable[[], bytes]]
 """Renderer of each picture by file name; `as_html.PREVIEW` names those used by the page alone."""
 
 Draw = Callable[..., Pictures]

@@ -8,7 +8,7 @@ from typing import Final
 from calcreport.errors import UsageError
 from calcreport.files.report import report_from_text
 from calcreport.formats import FILE_NAMES, Templates
-from calcreport.formats.page.as_index import IndexEntry, index_entry, render_index
+from calcreport.formats.page.as_html import IndexEntry, index_entry, render_index
 from calcreport.model.report import Report
 from calcreport.study.folder import ResultsFolder
 from calcreport.study.result import SUMMARY_FILE, StudyOutcome, read_summary, status_of
@@ -30,7 +30,7 @@ def update_overview(results: ResultsFolder, root: Path, folder: str, report: Rep
     if (root / INDEX_FILE).is_file():
         software = f"{report.software.name} {report.software.version} · {report.created}"
         rows = [_row(study, root) for study in studies]
-        results.write_file(INDEX_FILE, render_index(rows, templates, software=software).content)
+        results.write_file(INDEX_FILE, render_index(rows, templates, software=software))
 
 
 def _updated(study: StudyOutcome, report: Report) -> StudyOutcome:

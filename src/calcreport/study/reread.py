@@ -8,7 +8,7 @@ from calcreport.compose.lesions import measured_facts
 from calcreport.dicom import CtStack, StudyFiles, rank_ct_series, rank_films, read_ct
 from calcreport.dicom.series import SeriesFiles
 from calcreport.errors import InputError
-from calcreport.formats.dicom.damage import damaged_shape, other_images
+from calcreport.formats.dicom.subject import damaged_shape, other_images
 from calcreport.model.film import (
     FilmFindings,
     FilmImage,

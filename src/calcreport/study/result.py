@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
 
-from calcreport.formats.page.as_index import IndexEntry
+from calcreport.formats.page.as_html import IndexEntry
 from calcreport.model.report import SCHEMA_VERSION, Concern, Record, Report, SeriesEntry, Software
 from calcreport.processes.crash import Crash
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection
 
 from pydantic import ValidationError
 
-from calcreport.compose import Statements, conclude, name_key_images, name_overviews
+from calcreport.compose.conclusion import conclude
+from calcreport.compose.lesions import name_key_images, name_overviews
 from calcreport.compose.reviewed import apply_review, refresh, refuse_unknown, restore, set_rejected_apart
 from calcreport.errors import UsageError
 from calcreport.files.report import findings_of_report
@@ -18,6 +19,7 @@ from calcreport.rules import Ruleset, decide, decide_and_ask
 from calcreport.settings import PolicySettings, Settings
 from calcreport.study.review import WrittenReview, refuse_other_lesions
 from calcreport.study.write import needs_pictures
+from calcreport.text.statements import Statements
 
 
 def bring_up_to_date(  # noqa: PLR0913 - a report, and what concludes it
@@ -101,6 +103,5 @@ def _conclude(
         answer(rule_findings, parse_clinical(facts.clinical), policy, ruleset),
         order=tuple(range(len(facts.lesions))),
         rule_findings=rule_findings,
-        policy=policy,
         statements=statements,
     )

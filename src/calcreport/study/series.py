@@ -9,7 +9,6 @@ from typing import Final
 
 import numpy as np
 
-from calcreport.compose import Statements
 from calcreport.dicom import CtSeries, SeriesFiles, SeriesRanking, StudyFiles, read_ct
 from calcreport.dicom.coverage import Extent, extent_of, is_elsewhere, not_covered, side_of
 from calcreport.dicom.series import refusal_code
@@ -20,7 +19,8 @@ from calcreport.model.lesion import LesionContour
 from calcreport.model.report import Searched, SeriesEntry
 from calcreport.study.measured import RefusedStudyError, entry_of_series
 from calcreport.study.request import Request
-from calcreport.text.searched import merge_searched, name_region
+from calcreport.text.statements import Statements
+from calcreport.text.technique import merge_searched, name_region
 
 _LEAST_BODY_MM3: Final = 5_000.0
 """Less body than this in what a further series adds is skin at the rim of a field of view; a finger has more."""

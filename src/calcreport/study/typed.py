@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from calcreport.compose import DraftContext, Statements, compose_report
+from calcreport.compose.report import compose_report
+from calcreport.compose.technique import DraftContext
 from calcreport.model.clinical import Clinical, as_given
 from calcreport.model.findings import Findings
 from calcreport.model.report import Patient, Report, Software, Study
@@ -10,6 +11,7 @@ from calcreport.rules import Ruleset, decide_and_ask
 from calcreport.rules.gathering import place_by_complaint
 from calcreport.rules.prior_match import EarlierReport, compare_with_earlier
 from calcreport.settings import Settings
+from calcreport.text.statements import Statements
 
 
 def report_on_findings(  # noqa: PLR0913 - everything a report rests on, by name

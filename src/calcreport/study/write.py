@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from calcreport.compose import Statements
 from calcreport.formats import FILE_NAMES, OBJECTS, RENDERERS, Templates
 from calcreport.formats.page.as_html import PAGE_TEMPLATE, PREVIEW
 from calcreport.formats.templates import compile_template
@@ -17,6 +16,7 @@ from calcreport.formats.text.as_text import TEXT_TEMPLATE, write_section
 from calcreport.model.report import Report
 from calcreport.processes.threads import map_in_threads
 from calcreport.study.measured import ReportEvidence
+from calcreport.text.statements import Statements
 
 if TYPE_CHECKING:
     from calcreport.formats.dicom.subject import Subject
@@ -43,8 +43,7 @@ def needs_pictures(formats: Collection[str]) -> bool:
 def load_output(templates: Templates, formats: Collection[str]) -> None:
     """Import what draws and writes, and compile the layouts; for a thread of its own while voxels are measured."""
     if needs_pictures(formats):
-        for module in ("as_overview", "as_png"):
-            import_module(f"calcreport.formats.pictures.{module}")
+        import_module("calcreport.formats.pictures.as_png")
     if not OBJECTS.isdisjoint(formats):
         from calcreport.formats.dicom import objects
 
@@ -85,12 +84,12 @@ def write_outputs(
     pictures = draft.evidence.draw(report, draft.order, templates.statements) if report.images else {}
     with ThreadPoolExecutor(1) as beside:  # what needs no picture is written while pictures are drawn
         plain = beside.submit(_write_objects, subject, _WITHOUT_PICTURES.intersection(formats), {})
-        drawn = dict(zip(pictures, map_in_threads(lambda draw: draw().content, pictures.values()), strict=True))
+        drawn = dict(zip(pictures, map_in_threads(lambda draw: draw(), pictures.values()), strict=True))
     files = {name: content for name, content in drawn.items() if not name.startswith(PREVIEW)} | plain.result()
     for name in formats:
         if name in RENDERERS:
             content = report if name != "pdf" or subject is None else _as_first_drafted(report, subject)
-            files[FILE_NAMES[name]] = RENDERERS[name](content, templates, drawn).content
+            files[FILE_NAMES[name]] = RENDERERS[name](content, templates, drawn)
     files |= _write_objects(subject, {"sc"}.intersection(formats), drawn, pdf=files.get(FILE_NAMES["pdf"]))
     if not {"nifti", "coco"}.isdisjoint(formats):
         from calcreport.formats.masks import COCO_FILE, coco, nifti_files
@@ -140,9 +139,8 @@ def formats_present(names: Collection[str]) -> tuple[str, ...]:
 
 def _subject(draft: Draft, section: str, statements: Statements) -> Subject:
     from calcreport.dicom.source_images import SourceImages
-    from calcreport.formats.dicom.revision import revise
     from calcreport.formats.dicom.structured_report import sections
-    from calcreport.formats.dicom.subject import Subject
+    from calcreport.formats.dicom.subject import Subject, revise
 
     evidence = draft.evidence
     texts = sections(draft.report, statements, section)

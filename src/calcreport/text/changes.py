@@ -8,7 +8,7 @@ from typing import Final
 
 from calcreport.model.decision import Capabilities, ChangedLesion, Decision, WouldChange
 from calcreport.model.report import Concern, FlagState, OtherAnswer, OtherAnswerLesion
-from calcreport.text.impression import join_ids
+from calcreport.rules.possible_answers import ASKED_TOGETHER
 from calcreport.text.statements import Statements
 from calcreport.text.wording import as_sentence
 
@@ -17,49 +17,6 @@ MOST_STATED: Final = 4
 
 _MOST_ALARMS: Final = 2
 """Of these, inputs that could only add a red flag: they are the same for nearly every lesion."""
-
-_SAME_QUESTION: Final = {
-    "lesion.mass.present": "mass",
-    "mass.palpable": "mass",
-    "lesion.mass.max_diameter_mm": "mass",
-    "mass.size_cm": "mass",
-    "growth.rate": "growth",
-    "lesion.features.growing_soft_tissue": "growth",
-    "symptoms.pain": "pain",
-    "symptoms.pain_explained_by": "pain",
-    "conditions.dialysis": "kidney",
-    "conditions.ckd_stage": "kidney",
-    "labs.creatinine": "kidney",
-    "labs.egfr": "kidney",
-    "labs.calcium": "labs",
-    "labs.ionised_calcium": "labs",
-    "labs.phosphate": "labs",
-    "labs.pth": "labs",
-    "labs.alp": "labs",
-    "labs.vitamin_d": "labs",
-    "labs.core": "core",
-    "conditions.fop": "fop",
-    "conditions.acvr1_variant": "fop",
-    "conditions.great_toe_malformation": "fop",
-    "conditions.dermatomyositis": "dermatomyositis",
-    "conditions.juvenile_dermatomyositis": "dermatomyositis",
-    "symptoms.rash_or_weakness": "dermatomyositis",
-    "conditions.systemic_sclerosis": "connective tissue",
-    "conditions.sle": "connective tissue",
-    "conditions.mctd": "connective tissue",
-    "history.arthroplasty": "insult",
-    "history.burns": "insult",
-    "history.cns_injury": "insult",
-    "history.immobility": "insult",
-    "history.surgery_at_site": "cause",
-    "history.infection_at_site": "cause",
-    "history.haematoma": "cause",
-    "history.fracture": "history.trauma",
-}
-"""Inputs of which one named in the text is enough."""
-
-_SEVERITY: Final = (Concern.HIGH, Concern.FLAGGED, Concern.MODIFIED, Concern.INDETERMINATE, Concern.NONE)
-"""Concerns, most severe first."""
 
 
 def describe_changes(
@@ -119,7 +76,7 @@ def _choose(changes: tuple[WouldChange, ...], capabilities: Capabilities) -> lis
 def _question(change: WouldChange) -> str:
     if change.input == "lesion.prior":
         return "growth" if change.answer == "grown" else "stability"
-    return _SAME_QUESTION.get(change.input, change.input)
+    return ASKED_TOGETHER.get(change.input, change.input)
 
 
 def _matters(change: WouldChange) -> bool:
@@ -132,8 +89,9 @@ def _matters(change: WouldChange) -> bool:
 
 def _rises(change: WouldChange, capabilities: Capabilities) -> bool:
     """Whether the answer would raise the concern or add a referral."""
+    order = tuple(Concern)  # most severe first
     is_referred = any(capabilities.has_any(lesion.recommended, "is_referral") for lesion in change.lesions)
-    return is_referred or _SEVERITY.index(change.concern) < _SEVERITY.index(change.concern_now)
+    return is_referred or order.index(change.concern) < order.index(change.concern_now)
 
 
 def _describe(change: WouldChange, ids: dict[int, str], words: _Words) -> str:
@@ -145,7 +103,7 @@ def _describe(change: WouldChange, ids: dict[int, str], words: _Words) -> str:
     indices = {lesion.index for lesion in change.lesions}
     concerned = [name for index, name in ids.items() if index in indices]  # in the order of the report
     if 0 < len(concerned) < len(ids):
-        text = statements.say("change.for_lesions", text=text, ids=join_ids(concerned))
+        text = statements.say("change.for_lesions", text=text, ids=", ".join(concerned))
     return as_sentence(text)
 
 

@@ -1,4 +1,4 @@
-"""Clinical information in the words of a report, and the missing information."""
+"""Clinical information and laboratory values in the words of a report, and the missing information."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from calcreport.model.report import Patient
+from calcreport.model.report import Laboratory, Patient, UsedInput
 from calcreport.text.statements import Statements
-from calcreport.text.wording import as_sentence, capitalise, spell_number, spell_person
+from calcreport.text.wording import as_sentence, capitalise, spell_person
 
-_FAMILIES: Final = ("symptoms", "mass", "history", "conditions")  # blocks of yes/no answers in `Clinical`
 _FLAG_INPUTS: Final = (
     "growth.rate",
     "symptoms.pain",
@@ -44,7 +43,6 @@ def describe_clinical(clinical: Mapping[str, Any], patient: Patient, statements:
     """
     sentences = [
         statements.reword(_describe_person(clinical, patient)),
-        _describe_complaint(clinical, statements),
         _describe_answers(clinical, statements),
         _describe_laboratory(clinical, statements),
     ]
@@ -78,7 +76,11 @@ def _text(clinical: Mapping[str, Any], group: str, name: str) -> str | None:
     value = _value(clinical, group, name)
     if value is None:
         return None
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _describe_person(clinical: Mapping[str, Any], patient: Patient) -> str:
@@ -88,76 +90,24 @@ def _describe_person(clinical: Mapping[str, Any], patient: Patient) -> str:
     return spell_person(age if isinstance(age, int | float) else None, sex)
 
 
-def _describe_complaint(clinical: Mapping[str, Any], statements: Statements) -> str:
-    """Site, growth and the palpable mass, which come first."""
-    parts = []
+def _describe_answers(clinical: Mapping[str, Any], statements: Statements) -> str:
+    """What was affirmed or given, then what was denied; an input without wording is not told."""
+    said: dict[bool, list[str]] = {False: [], True: []}
     place = " ".join(filter(None, (_text(clinical, "site", "laterality"), _text(clinical, "site", "region"))))
     if place:
-        parts.append(statements.say("clinical.site", place=place))
-    if _text(clinical, "mass", "palpable") == "yes":
-        size = _value(clinical, "mass", "size_cm")
-        details = [statements.say("clinical.yes.mass.palpable")]
-        if isinstance(size, int | float):
-            details.append(statements.say("clinical.palpable_size", size=spell_number(float(size))))
-        details.append(_text(clinical, "mass", "mobility") or "")
-        parts.append(", ".join(filter(None, details)))
-    growth = _describe_growth(clinical, statements)
-    return capitalise("; ".join(filter(None, [*parts, growth])))
-
-
-def _describe_growth(clinical: Mapping[str, Any], statements: Statements) -> str:
-    rate = _text(clinical, "growth", "rate")
-    weeks = _value(clinical, "growth", "weeks")
-    months = _value(clinical, "growth", "stable_months")
-    stable = "" if months is None else statements.say("clinical.growth_stable", months=f"{months:g}")
-    if rate is None:
-        return stable
-    timed = f"clinical.growth_{rate}_weeks"
-    if weeks is not None and timed in statements:
-        return statements.say(timed, weeks=f"{weeks:g}")
-    return ", ".join(filter(None, (statements.choose("clinical", f"growth_{rate}"), stable)))
-
-
-def _describe_answers(clinical: Mapping[str, Any], statements: Statements) -> str:
-    affirmed, denied = [], []
-    for family in _FAMILIES:
-        block = clinical.get(family)
+        said[False].append(statements.say("clinical.site", place=place))
+    for group, block in clinical.items():
         for name in block if isinstance(block, Mapping) else ():
-            answer = _text(clinical, family, name)
-            if (family, name) == ("mass", "palpable") and answer == "yes":
-                continue  # already stated with its size
-            if answer == "yes":
-                affirmed.append(_affirm(clinical, family, name, statements))
-            elif answer == "no":
-                denied.append(statements.choose(f"clinical.no.{family}", name))
-    stage = _value(clinical, "conditions", "ckd_stage")
-    if stage is not None:
-        text = statements.say("clinical.ckd", stage=str(stage)) if stage else statements.say("clinical.ckd_none")
-        (affirmed if stage else denied).append(text)
-    affirmed.append(_describe_limits(clinical, statements))
-    said = [", ".join(filter(None, affirmed)), ", ".join(filter(None, denied))]
-    return "; ".join(filter(None, said))
-
-
-def _describe_limits(clinical: Mapping[str, Any], statements: Statements) -> str:
-    limits = _value(clinical, "symptoms", "functional_limitation")
-    if not isinstance(limits, list | tuple):
-        return ""
-    return statements.say(
-        "clinical.limitation", list=", ".join(statements.reword(str(limit).replace("_", " ")) for limit in limits)
-    )
-
-
-def _affirm(clinical: Mapping[str, Any], family: str, name: str, statements: Statements) -> str:
-    if (family, name) == ("symptoms", "pain"):
-        cause = _text(clinical, "symptoms", "pain_explained_by")
-        if cause and cause != "none":
-            return statements.say("clinical.pain_explained", cause=cause.replace("_", " "))
-    if (family, name) == ("history", "trauma"):
-        weeks = _value(clinical, "history", "trauma_weeks_ago")
-        if isinstance(weeks, int | float):
-            return statements.say("clinical.trauma_weeks", weeks=f"{weeks:g}")
-    return statements.choose(f"clinical.yes.{family}", name)
+            answer = _text(clinical, group, name)
+            if answer is None:
+                continue
+            key = f"{group}.{name}"
+            worded = (f"clinical.{answer}.{key}", f"clinical.value.{key}.{answer}", f"clinical.value.{key}")
+            identifier = next((one for one in worded if one in statements), None)
+            value = statements.reword(answer.replace("_", " "))
+            text = "" if identifier is None else statements.say(identifier, value=value)
+            said[answer in {"no", "none", "0"}].append(text)
+    return capitalise("; ".join(filter(None, (", ".join(filter(None, texts)) for texts in said.values()))))
 
 
 def _labs(clinical: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -175,3 +125,40 @@ def _describe_laboratory(clinical: Mapping[str, Any], statements: Statements) ->
         value = entry["value"]
         values.append(f"{label} {value:g}{unit}{date}" if isinstance(value, float) else f"{label} {value}{unit}{date}")
     return statements.join(values) if len(values) < 3 else ", ".join(values)
+
+
+_NAMED: Final = ("patient.age_years", "patient.sex", "site.laterality", "site.region")
+"""Inputs whose source is named; that of contrast stands with the technique."""
+
+
+def describe_laboratory(laboratory: Laboratory | None, statements: Statements) -> tuple[str, ...]:
+    """State values outside their range, calculated values, and remarks on them; empty when there are none."""
+    if laboratory is None:
+        return ()
+    parts = []
+    for state in ("high", "low"):
+        names = [
+            statements.choose("clinical.labs", result.test, result.test.replace("_", " "))
+            for result in laboratory.results
+            if result.state == state
+        ]
+        if names:
+            parts.append(statements.say(f"labs.{state}", list=", ".join(names)))
+    if laboratory.adjusted_calcium_mmol_l is not None and laboratory.adjusted_calcium_mg_dl is not None:
+        si, conventional = laboratory.adjusted_calcium_mmol_l, laboratory.adjusted_calcium_mg_dl
+        adjusted = statements.say("labs.adjusted", si=f"{si:.2f}", conventional=f"{conventional:.1f}")
+        # An ionised value takes precedence over the adjusted one; printing both could look like a contradiction.
+        is_deciding = not any(result.test == "ionised_calcium" and result.is_used for result in laboratory.results)
+        parts.append(f"{adjusted}: {laboratory.calcium_state}" if is_deciding else adjusted)
+    if laboratory.product_mg2_dl2 is not None and laboratory.product_band is not None:
+        product = f"{laboratory.product_mg2_dl2:.1f}"
+        parts.append(statements.say("labs.product", product=product, band=statements.reword(laboratory.product_band)))
+    values = (as_sentence(statements.say("labs.told", list="; ".join(parts))),) if parts else ()
+    return (*values, *(as_sentence(remark) for remark in laboratory.remarks))
+
+
+def describe_sources(inputs: tuple[UsedInput, ...], statements: Statements) -> tuple[str, ...]:
+    """Name the inputs read from the image header for want of typed ones; empty when there are none."""
+    used = [entry.name for entry in inputs if entry.source == "header" and entry.name in _NAMED]
+    names = [statements.say(f"inputs.{name}") for name in used]
+    return (as_sentence(statements.say("inputs.from_header", list=", ".join(names))),) if names else ()

@@ -1,4 +1,4 @@
-"""Radiographs in words: views, scales, where a lesion is seen, projected sizes."""
+"""Radiographs in words: views, scales, where a lesion is seen, projected sizes, and what other views show of it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,7 @@ from calcreport.model.lengths import Lengths
 from calcreport.model.report import FilmPlace, FilmTechnique, Lesion, Report, SeriesEntry, Size, Technique
 from calcreport.text.review import is_by_reader, longest_film
 from calcreport.text.statements import Statements
-from calcreport.text.wording import (
-    as_sentence,
-    name_body_part,
-    refer_to_images,
-    spell_distance,
-    spell_number,
-)
+from calcreport.text.wording import as_sentence, name_body_part, plain, refer_to_images, spell_distance, spell_number
 
 _MIDLINE: Final = frozenset(
     {"abdomen", "chest", "cspine", "face", "head", "headneck", "lspine", "neck", "pelvis", "sspine", "thorax", "tspine"}
@@ -26,17 +20,12 @@ _MIDLINE: Final = frozenset(
 
 def name_view(view: str | None, statements: Statements) -> str:
     """Name a view, such as ``"AP"`` or ``"lateral"``; a blank for the reader where the header holds no known term."""
-    return statements.choose("view", _plain(view)) or statements.say("film.view_unknown")
+    return statements.choose("view", plain(view)) or statements.say("film.view_unknown")
 
 
 def is_known_view(view: str | None, statements: Statements) -> bool:
     """Whether the header names a view that has a name here."""
-    return bool(statements.choose("view", _plain(view)))
-
-
-def _plain(word: str | None) -> str:
-    """Letters and digits of a header's word, small: ``"LOWER LEG"`` and ``"LOWERLEG"`` are one."""
-    return "".join(letter for letter in word or "" if letter.isalnum()).lower()
+    return bool(statements.choose("view", plain(view)))
 
 
 def is_on_film(report: Report) -> bool:
@@ -85,7 +74,7 @@ def say_views(films: tuple[FilmTechnique, ...], body_part: str | None, statement
 def _name_place(film: FilmTechnique, body_part: str | None, statements: Statements) -> str:
     header = film.body_part if name_body_part(film.body_part, statements) else body_part
     part = name_body_part(header, statements)
-    has_side = _plain(header) not in _MIDLINE
+    has_side = plain(header) not in _MIDLINE
     if not part and film.laterality not in {"left", "right"}:
         return statements.say("place.unknown")
     if film.laterality == "both":
@@ -109,8 +98,7 @@ def _say_views(films: tuple[FilmTechnique, ...], statements: Statements, *, plac
 
 def _say_scales(films: tuple[FilmTechnique, ...], statements: Statements) -> tuple[str, ...]:
     """State each fact about the scale once, with the films it applies to unless it applies to all."""
-    magnifications = _say_magnifications(films, statements)
-    by_film = [_say_scale(film, statements, with_magnification=not magnifications) for film in films]
+    by_film = [_say_scale(film, statements) for film in films]
     of = {sentence: tuple(sentence in sentences for sentences in by_film) for each in by_film for sentence in each}
     names = name_films(films, statements)
     sentences = []
@@ -118,33 +106,19 @@ def _say_scales(films: tuple[FilmTechnique, ...], statements: Statements) -> tup
         text = " ".join(group)
         listed = statements.join([name for name, is_of in zip(names, holds, strict=True) if is_of])
         sentences.append(text if all(holds) else statements.say("film.of", film=listed, text=text))
-    return tuple(as_sentence(sentence) for sentence in (*sentences, *magnifications))
+    return tuple(map(as_sentence, sentences))
 
 
-def _say_scale(film: FilmTechnique, statements: Statements, *, with_magnification: bool) -> tuple[str, ...]:
+def _say_scale(film: FilmTechnique, statements: Statements) -> tuple[str, ...]:
     if film.scale == "calibrated":
         kind = (film.calibration or "").lower()
         fallback = statements.say("scale.calibrated_other")
         sentences = [statements.choose("scale", f"calibrated_{kind}", fallback)]
     else:
         sentences = [statements.say(f"scale.{film.scale}")]
-    if with_magnification and film.magnification is not None:
+    if film.magnification is not None:
         sentences.append(statements.say("scale.magnification", factor=spell_number(film.magnification)))
     return tuple(as_sentence(sentence) for sentence in (*sentences, *film.notes))
-
-
-def _say_magnifications(films: tuple[FilmTechnique, ...], statements: Statements) -> tuple[str, ...]:
-    """Say in one sentence what magnifications the headers state where they differ; empty where they do not."""
-    names = name_films(films, statements)
-    stated = [
-        (spell_number(film.magnification), name)
-        for film, name in zip(films, names, strict=True)
-        if film.magnification is not None
-    ]
-    if len({factor for factor, _ in stated}) < 2:
-        return ()
-    listed = [statements.say("film.in_view", extent=factor, view=name) for factor, name in stated]
-    return (statements.say("scale.magnifications", list=statements.join(listed)),)
 
 
 def name_limit(films: tuple[FilmTechnique, ...], statements: Statements) -> tuple[str, ...]:
@@ -197,21 +171,6 @@ def refer_to_films(
     return f"({'; '.join(references)})" if any(references) else ""
 
 
-def say_projected(lesion: Lesion, statements: Statements, lengths: Lengths) -> str:
-    """Say the projected size on each view in one sentence; empty when nothing was measured."""
-    places = lesion.location.films
-    if not places:
-        return ""
-    extents = [
-        extent
-        if len(places) == 1
-        else statements.say("film.in_view", extent=extent, view=name_view(place.view, statements))
-        for place, extent in spell_on_films(lesion, statements, lengths)
-    ]
-    identifier = "film.projected_minimum" if lesion.size.is_minimum else "film.projected"
-    return statements.say(identifier, extents=statements.join(extents))
-
-
 def spell_on_films(lesion: Lesion, statements: Statements, lengths: Lengths) -> list[tuple[FilmPlace, str]]:
     """Spell the projected size on each film, in the order of the films.
 
@@ -243,22 +202,105 @@ def spell_projected(place: FilmPlace | Size, statements: Statements, lengths: Le
     return statements.say("film.pixels", extents=" x ".join(pixels))
 
 
-def say_skin_line(places: tuple[FilmPlace, ...], statements: Statements) -> str:
-    """Distance to the skin line in each image plane, named as such; empty without one."""
-    distances = [
-        (spell_distance(place.projected_skin_line_mm), place.view)
-        for place in places
-        if place.projected_skin_line_mm is not None
-    ]
-    if len(distances) > 1:
-        listed = [
-            statements.say("film.in_view", extent=distance, view=name_view(view, statements))
-            for distance, view in distances
-        ]
-        return statements.say("film.skin_lines", list=statements.join(listed))
-    if not distances:
+def say_other_views(report: Report, lesion: Lesion, statements: Statements) -> str:
+    """Say what the other views of the same part show of a lesion seen on one view only.
+
+    Sentences without the last full stop: that it was not identified on another view, that it may be what another view
+    shows apart, or, for the first lesion of a film, that there is no second view. Empty for a lesion seen on two views,
+    and where headers leave it open whether another film shows the same part.
+    """
+    films = report.technique.films if report.technique else ()
+    own = next((film for film in films if film.sop_instance_uid in _seen_on(lesion)), None)
+    if own is None or len(lesion.location.films) != 1:
         return ""
-    distance, view = distances[0]
-    if not is_known_view(view, statements):
-        return statements.say("film.skin_line_unnamed", distance=distance)
-    return statements.say("film.skin_line", distance=distance, view=name_view(view, statements))
+    rest = [film for film in films if film is not own and not _is_apart(film, own, statements)]
+    others = [film for film in rest if _shows_another_view(film, own, films, statements)]
+    if not others:
+        is_already_stated = any(_seen_on(earlier) == _seen_on(lesion) for earlier in _before(report, lesion))
+        return (
+            ""
+            if is_already_stated or any(_may_be_another_view(film, own, statements) for film in rest)
+            else statements.say("film.no_second_view")
+        )
+    apart = {uid for other in report.lesions if len(other.location.films) == 1 for uid in _seen_on(other)}
+    names = dict(zip((film.sop_instance_uid for film in others), name_films(tuple(others), statements), strict=True))
+    sentences = []
+    for identifier, is_among in (("film.not_identified", False), ("film.may_be_the_same", True)):
+        listed = [names[film.sop_instance_uid] for film in others if (film.sop_instance_uid in apart) is is_among]
+        if listed:
+            sentences.append(
+                statements.say(identifier if len(listed) == 1 else f"{identifier}_many", views=statements.join(listed))
+            )
+    return ". ".join(sentences)
+
+
+def _seen_on(lesion: Lesion) -> set[str]:
+    return {place.sop_instance_uid for place in lesion.location.films}
+
+
+def _before(report: Report, lesion: Lesion) -> tuple[Lesion, ...]:
+    return report.lesions[: report.lesions.index(lesion)]
+
+
+def _is_apart(film: FilmTechnique, own: FilmTechnique, statements: Statements) -> bool:
+    """Whether two films show different sides or parts, as far as both headers state."""
+    sides = {film.laterality, own.laterality}
+    parts = {_part(film, statements), _part(own, statements)}
+    return sides == {"left", "right"} or (len(parts) > 1 and None not in parts)
+
+
+def _shows_another_view(
+    film: FilmTechnique, own: FilmTechnique, films: tuple[FilmTechnique, ...], statements: Statements
+) -> bool:
+    """Whether a film was searched and surely shows the same part from another direction."""
+    first, second = _part(film, statements), _part(own, statements)
+    views = {name_view(each.view, statements) for each in (film, own) if is_known_view(each.view, statements)}
+    if len(views) < 2 or not film.noise or film.laterality != own.laterality or film.laterality == "both":
+        return False
+    if film.laterality is not None:
+        return first == second or None in {first, second}
+    # without a side two films show one limb only where no third film may show the other
+    return (
+        first == second and first is not None and sum(_part(each, statements) in {first, None} for each in films) == 2
+    )
+
+
+def _may_be_another_view(film: FilmTechnique, own: FilmTechnique, statements: Statements) -> bool:
+    """Whether a film of perhaps the same part is not known to repeat the view."""
+    is_known = is_known_view(film.view, statements) and is_known_view(own.view, statements)
+    return not is_known or name_view(film.view, statements) != name_view(own.view, statements)
+
+
+def _part(film: FilmTechnique, statements: Statements) -> str | None:
+    """Part of the body a film names, in words where its term is a known one; ``None`` when it names none."""
+    return name_body_part(film.body_part, statements) or film.body_part or None
+
+
+def say_projection(places: tuple[FilmPlace, ...], statements: Statements) -> str:
+    """Say whether a lesion projects over soft tissue or over bone; the views are named where they differ."""
+    over_bone = [name_view(place.view, statements) for place in places if place.is_over_bone]
+    clear = [name_view(place.view, statements) for place in places if not place.is_over_bone]
+    if not over_bone:
+        return statements.say("film.over_soft_tissue")
+    if not clear:
+        return statements.say("film.over_bone")
+    return statements.say("film.over_both", clear=statements.join(clear), bone=statements.join(over_bone))
+
+
+def list_on_films(lesion: Lesion, statements: Statements, lengths: Lengths) -> list[tuple[str, str]]:
+    """List what was measured on each film: name and value with its unit."""
+    rows = []
+    by_film = spell_on_films(lesion, statements, lengths)
+    extents = {place.sop_instance_uid: extent for place, extent in by_film}
+    for place in lesion.location.films:
+        view = name_view(place.view, statements)
+        extent = extents.get(place.sop_instance_uid, "")  # without one where a reader's length took its place
+        if lesion.size.is_minimum and extent:
+            extent = statements.say("measure.at_least", length=extent)
+        plane = statements.choose("film.plane", lesion.size.plane or "") if place.max_diameter_mm is not None else ""
+        if extent:
+            rows.append((statements.say("measure.projected", view=view), " ".join(filter(None, (extent, plane)))))
+        if place.projected_skin_line_mm is not None:
+            distance = spell_distance(place.projected_skin_line_mm)
+            rows.append((statements.say("measure.skin_line", view=view), distance))
+    return rows

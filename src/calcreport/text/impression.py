@@ -1,17 +1,147 @@
-"""The impression: numbered sentences, most important first, lesions alike in one sentence."""
+"""The impression, most important first, lesions alike in one sentence; names of flags, recommendations of lesions."""
 
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
-from calcreport.model.report import Concern, Differential, Lesion, Report, Searched, YesNo
+from calcreport.model.report import (
+    Concern,
+    Differential,
+    Flag,
+    FlagState,
+    Lesion,
+    Recommendation,
+    Report,
+    Searched,
+    YesNo,
+)
 from calcreport.text.comparison import describe_stability
 from calcreport.text.film import is_known_view, is_on_film, name_view
-from calcreport.text.groups import Part, group_alike, join_next, longest_mm
-from calcreport.text.searched import say_not_searched
 from calcreport.text.statements import Statements
+from calcreport.text.technique import say_not_searched
 from calcreport.text.wording import as_sentence, capitalise, lengths_of, name_place
+
+_SURE = ("consistent with", "favoured")
+"""Certainties with which a diagnosis names a group, whatever the patterns in it."""
+
+
+class Part(NamedTuple):
+    """A piece of a line with the blank or mark before it."""
+
+    text: str
+    rank: int = 0
+    """0: always said; of others the highest rank is left out first where the text grows too long."""
+
+
+Line = list[Part]
+"""Its full stop is added at the end."""
+
+
+def join_next(sentence: str) -> str:
+    """Text of a part that is a sentence of its own behind another one."""
+    text = sentence.strip(" .")
+    return f". {text[:1].upper()}{text[1:]}"
+
+
+def longest_mm(lesion: Lesion) -> float:
+    """Longest dimension of the mass where it is known, otherwise of the mineral, otherwise 0, in mm."""
+    return lesion.mass.max_diameter_mm or lesion.size.max_diameter_mm or 0.0
+
+
+def changes_management(lesion: Lesion) -> bool:
+    """Whether a lesion asks for more than a note: an alert, a flag, a referral, a call, or no biopsy."""
+    is_flagged = lesion.concern in {Concern.HIGH, Concern.FLAGGED}
+    return is_flagged or asks_for_action(lesion) or lesion.mass.present is YesNo.YES
+
+
+def is_binding(entry: Recommendation) -> bool:
+    """Whether a recommendation is never left out: a referral, a call on the same day, or no biopsy."""
+    return entry.is_same_day or entry.forbids_biopsy or entry.is_referral
+
+
+def asks_for_action(lesion: Lesion) -> bool:
+    """Whether a lesion has a recommendation that is never left out."""
+    return any(map(is_binding, lesion.recommendations))
+
+
+def _urgency(lesion: Lesion) -> tuple[int, bool]:
+    return list(Concern).index(lesion.concern), not asks_for_action(lesion)
+
+
+def group_alike(lesions: Sequence[Lesion]) -> list[list[Lesion]]:
+    """Group lesions of one concern and diagnosis, or where none leads of one pattern; a mass stands alone.
+
+    Worst first, otherwise in the order given. What was seen on different radiographs may be one lesion and is not
+    counted as two.
+    """
+    groups: dict[tuple[object, ...], list[Lesion]] = {}
+    for lesion in sorted(lesions, key=_urgency):
+        lead = next(iter(lesion.differential), None)
+        is_sure = lead is not None and lead.certainty in _SURE
+        films = tuple(place.sop_instance_uid for place in lesion.location.films)
+        own = lesion.id if lesion.mass.present is YesNo.YES else ""
+        diagnosis = (lead.id, lead.certainty) if lead is not None else ()
+        key = (lesion.concern, diagnosis, "" if is_sure else lesion.pattern.id, own, films, asks_for_action(lesion))
+        groups.setdefault(key, []).append(lesion)
+    return list(groups.values())
+
+
+def count_words(lines: Sequence[Line]) -> int:
+    """Words of some lines."""
+    return sum(len("".join(part.text for part in line).split()) for line in lines)
+
+
+def shorten(lines: Sequence[Line], *, least_rank: int, most: int) -> None:
+    """Leave out parts of `least_rank` or higher, highest ranks and last lines first, down to `most` words."""
+    for rank in sorted({part.rank for line in lines for part in line if part.rank >= least_rank}, reverse=True):
+        for line in reversed(lines):
+            for place in [place for place, part in enumerate(line) if part.rank == rank][::-1]:
+                if count_words(lines) <= most:
+                    return
+                del line[place]
+
+
+_BRACKETS: Final = re.compile(r"\(([^()]*)\)")  # one pair of brackets and its content
+
+
+def join_advice(advice: tuple[Recommendation, ...], lesions: tuple[Lesion, ...]) -> tuple[Recommendation, ...]:
+    """Merge the recommendations of one rule that differ in wording between lesions, in the order given.
+
+    Words in one pair of brackets that differ are given for each lesion: ``"(L1: size; L2: deep location)"``; a row
+    whose words differ elsewhere stays in as many entries as it has wordings.
+    """
+    rows: dict[str, list[Recommendation]] = {}
+    for entry in advice:
+        rows.setdefault(entry.rule or entry.text, []).append(entry)
+    return tuple(joined for entries in rows.values() for joined in _join_row(entries, lesions))
+
+
+def _join_row(entries: list[Recommendation], lesions: tuple[Lesion, ...]) -> list[Recommendation]:
+    parts = [_BRACKETS.split(entry.text) for entry in entries]
+    differing = [place for place, words in enumerate(zip(*parts, strict=False)) if len(set(words)) > 1]
+    if len({len(part) for part in parts}) > 1 or len(differing) != 1 or differing[0] % 2 == 0:
+        return entries
+    by_lesion = [
+        f"{', '.join(name_concerned(entry, lesions))}: {part[differing[0]]}"
+        for entry, part in zip(entries, parts, strict=True)
+    ]
+    words = [*parts[0]]
+    words[differing[0]] = "; ".join(by_lesion)
+    text = "".join(f"({word})" if place % 2 else word for place, word in enumerate(words))
+    return [entries[0].model_copy(update={"text": text})]
+
+
+def name_concerned(entry: Recommendation, lesions: tuple[Lesion, ...]) -> list[str]:
+    """Ids of the lesions with this recommendation, or with its rule where the entry merges several wordings."""
+    own = [lesion.id for lesion in lesions if entry in lesion.recommendations]
+    if own or not entry.rule:
+        return own
+    return [lesion.id for lesion in lesions if any(item.rule == entry.rule for item in lesion.recommendations)]
+
 
 FLAG_NAMES = ("size", "depth", "growth", "pain", "mass", "history", "aggressive")
 """Red flags in the order they are printed."""
@@ -21,18 +151,6 @@ _LADDER = {"consistent with": "consistent", "favoured": "favoured", "possible": 
 
 _MOST_NAMED = 3
 """Most diagnoses named in the impression; the findings list all of them."""
-
-
-def name_flag(name: str, statements: Statements, *, size_limit_mm: float, size_operator: str = ">") -> str:
-    """Printed name of a red flag, such as ``"size >5 cm"``; `size_limit_mm` in mm, `size_operator` from the policy."""
-    if name != "size":
-        return statements.say(f"flag.{name}")
-    return statements.say("flag.size", operator=size_operator, limit=f"{size_limit_mm / 10:g} cm")
-
-
-def spell_count(count: int, statements: Statements) -> str:
-    """Small whole numbers as words, larger ones in digits."""
-    return statements.choose("number", str(count), str(count))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +211,7 @@ def _name_concerned(note: str, group: list[Lesion]) -> str:
     if len(ids) == len(group):
         return note
     text = note.rstrip(". ")
-    return f"{text.removesuffix(')')}; {join_ids(ids)})" if text.endswith(")") else f"{text} ({join_ids(ids)})"
+    return f"{text.removesuffix(')')}; {', '.join(ids)})" if text.endswith(")") else f"{text} ({', '.join(ids)})"
 
 
 def _describe_patient(report: Report, statements: Statements) -> tuple[Item, ...]:
@@ -184,8 +302,8 @@ def _name_group(group: list[Lesion], report: Report, statements: Statements) -> 
     fields = {
         "what": what.strip(),
         "place": statements.join(places) if len(places) <= _MOST_NAMED else statements.say("impression.several_sites"),
-        "ids": f" ({join_ids(ids)})" if ids else "",
-        "count": spell_count(len(group), statements),
+        "ids": f" ({', '.join(ids)})" if ids else "",
+        "count": statements.choose("number", str(len(group)), str(len(group))),
         "size": _say_size(lead, longest, report, statements),
     }
     identifier = "lesion" if len(group) == 1 else "lesions"
@@ -222,11 +340,6 @@ def _say_size(lesion: Lesion, longest: float, report: Report, statements: Statem
     return statements.say("impression.projected", size=text) if is_projected else text
 
 
-def join_ids(ids: list[str]) -> str:
-    """Lesion ids, every one of them: ``"L1, L2, L3"`` (a range would hide ids from a search)."""
-    return ", ".join(ids)
-
-
 def _name_nature(lesion: Lesion, statements: Statements, *, many: bool, has_mass: bool) -> str:
     family = "pattern.nouns" if many else "pattern.noun"
     noun = statements.choose(family, lesion.pattern.id, statements.say(f"{family}.other"))
@@ -236,3 +349,35 @@ def _name_nature(lesion: Lesion, statements: Statements, *, many: bool, has_mass
     noun = statements.choose("pattern.of_mass", lesion.pattern.id, statements.say(f"{family}.other"))
     has_mineral = lesion.size.max_diameter_mm is not None or lesion.size.max_diameter_px is not None
     return statements.say(mass, noun=noun) if has_mineral else statements.say(f"{mass}_only")
+
+
+def size_limit(report: Report) -> tuple[str, float]:
+    """Operator and limit in mm of the size flag, from the settings the report was made with."""
+    policy = report.settings.get("policy")
+    given = policy if isinstance(policy, dict) else {}
+    operator, limit = given.get("size_operator"), given.get("size_limit_mm")
+    return operator if operator in {">", ">="} else ">", float(limit) if isinstance(limit, int | float) else 50.0
+
+
+def is_assessed(report: Report) -> bool:
+    """Whether any red flag of the study was assessed: without a lesion only flags reported for the patient can be."""
+    return bool(report.flags_summary)
+
+
+def name_flags(report: Report, statements: Statements) -> list[str]:
+    """Printed names of the flags, in their order."""
+    operator, limit_mm = size_limit(report)
+    fields = {"operator": operator, "limit": f"{limit_mm / 10:g} cm"}
+    return [statements.say(f"flag.{name}", **fields) for name in FLAG_NAMES]
+
+
+def name_summary_flags(report: Report, statements: Statements, state: FlagState) -> list[str]:
+    """Printed names of the flags that the study as a whole has in this state, in their order."""
+    named = zip(FLAG_NAMES, name_flags(report, statements), strict=True)
+    return [name for key, name in named if report.flags_summary.get(key) is state]
+
+
+def list_flags(report: Report, lesion: Lesion, statements: Statements) -> tuple[tuple[str, Flag], ...]:
+    """Printed name and state of each flag of a lesion, in their order."""
+    names = zip(FLAG_NAMES, name_flags(report, statements), strict=True)
+    return tuple((name, getattr(lesion.flags, key)) for key, name in names)

@@ -1,7 +1,7 @@
 """The section a radiologist pastes: one screen whatever the number of lesions, every fact in one place.
 
-Lines are made of parts with ranks (`calcreport.text.groups`). Where they grow too long the least important parts are
-left out first, then whole lines; what is left out stands on the page and in ``report.json``.
+Lines are made of parts with ranks (`Part`). Where they grow too long the least important parts are left out first, then
+whole lines; what is left out stands on the page and in ``report.json``.
 """
 
 from __future__ import annotations
@@ -13,25 +13,27 @@ from typing import Final
 from calcreport.model.report import DepthClass, Flag, FlagState, Lesion, Recommendation, Report, YesNo
 from calcreport.model.terms import INDETERMINATE_PATTERN
 from calcreport.text.comparison import describe_growth, name_earlier
-from calcreport.text.excluded import describe_incidental
-from calcreport.text.film import is_on_film, refer, say_views, spell_projected
-from calcreport.text.film_lesion import say_projection
-from calcreport.text.flags import name_flags, name_summary_flags
-from calcreport.text.groups import (
+from calcreport.text.film import is_on_film, refer, say_projection, say_views, spell_projected
+from calcreport.text.impression import (
+    FLAG_NAMES,
+    Item,
     Line,
     Part,
     changes_management,
     count_words,
+    felt_mass_mm,
     group_alike,
     is_binding,
     join_next,
     longest_mm,
+    name_flags,
+    name_summary_flags,
     shorten,
+    write_impression,
 )
-from calcreport.text.impression import FLAG_NAMES, Item, felt_mass_mm, write_impression
 from calcreport.text.review import is_by_reader
 from calcreport.text.statements import Statements
-from calcreport.text.technique import describe_slices, say_contrast, say_no_lesion
+from calcreport.text.technique import describe_incidental, describe_slices, say_contrast, say_no_lesion
 from calcreport.text.wording import as_sentence, capitalise, lengths_of, name_finding, name_place
 
 _MOST_WORDS: Final = 260
@@ -83,17 +85,17 @@ def write_lines(report: Report, statements: Statements, *, frame: str) -> Sectio
     """Write the section within its limits; `frame` is what the layout adds besides headings and numbers."""
     most = _MOST_WORDS_OF_FEW if len(report.lesions) <= _FEW else _MOST_WORDS
     room = most - _HEADING_WORDS - len(frame.split())
-    items = _edited(report, statements) or write_impression(
-        report, statements, negative=_say_negative(report, statements)
-    )
+    kind = "_rejected" if report.rejected else "_typed" if report.technique is None else ""
+    negative = statements.say(f"section.negative{kind}")  # the finding itself says how and where it was searched
+    items = _edited(report, statements) or write_impression(report, statements, negative=negative)
     drafts = (
         _shorten(_draft(report, items, caps, statements, is_brief=row > 0), room, room - most + _PLEASANT_WORDS)
         for row, caps in enumerate(_CAPS)
     )
     shortest = next(drafts)
-    while shortest.words > room and (shorter := next(drafts, None)) is not None:
+    while count_words(_lines(shortest)) > room and (shorter := next(drafts, None)) is not None:
         shortest = shorter
-    return shortest.joined()
+    return _joined(shortest)
 
 
 def _edited(report: Report, statements: Statements) -> tuple[Item, ...]:
@@ -107,55 +109,43 @@ def _edited(report: Report, statements: Statements) -> tuple[Item, ...]:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Draft:
-    """The lines in their parts."""
-
-    technique: Line
-    comparison: Line
-    findings: list[Line]
-    flags: Line
-    impression: list[Line]
-    limitation: Line
-
-    @property
-    def words(self) -> int:
-        return count_words(self.lines)
-
-    @property
-    def lines(self) -> list[Line]:
-        """All lines, those with the least important parts last."""
-        return [self.technique, self.comparison, *self.findings, self.flags, self.limitation, *self.impression]
-
-    def joined(self) -> Section:
-        return Section(
-            technique=_join(self.technique),
-            comparison="".join(part.text for part in self.comparison).rstrip(".") + ".",
-            findings=tuple(filter(None, map(_join, self.findings))),
-            flags=_join(self.flags),
-            impression=tuple(filter(None, map(_join, self.impression))),
-            limitation=_join(self.limitation),
-        )
+_Draft = dict[str, list[Line]]
+"""Lines in their parts, by the name of the field, those with the least important parts last."""
 
 
 def _draft(
     report: Report, items: tuple[Item, ...], caps: tuple[int, int, int], statements: Statements, *, is_brief: bool
 ) -> _Draft:
-    return _Draft(
-        technique=_technique(report, statements),
-        comparison=_comparison(report, statements),
-        findings=_findings(report, caps, statements),
-        flags=_flags(report, statements, is_brief=is_brief),
-        impression=_impression(report, items, caps[2], statements, is_brief=is_brief),
-        limitation=_limitation(report, statements),
-    )
+    return {
+        "technique": [_technique(report, statements)],
+        "comparison": [_comparison(report, statements)],
+        "findings": _findings(report, caps, statements),
+        "flags": [_flags(report, statements, is_brief=is_brief)],
+        "limitation": [_limitation(report, statements)],
+        "impression": _impression(report, items, caps[2], statements, is_brief=is_brief),
+    }
+
+
+def _lines(draft: _Draft) -> list[Line]:
+    return [line for lines in draft.values() for line in lines]
 
 
 def _shorten(draft: _Draft, most: int, pleasant: int) -> _Draft:
-    shorten(draft.lines, least_rank=_NEVER, is_short=lambda: False)
-    shorten(draft.lines, least_rank=_DISPENSABLE, is_short=lambda: draft.words <= pleasant)
-    shorten(draft.lines, least_rank=1, is_short=lambda: draft.words <= most)
+    for least_rank, words in ((_NEVER, -1), (_DISPENSABLE, pleasant), (1, most)):
+        shorten(_lines(draft), least_rank=least_rank, most=words)
     return draft
+
+
+def _joined(draft: _Draft) -> Section:
+    texts = {name: tuple(filter(None, map(_join, lines))) for name, lines in draft.items()}
+    return Section(
+        technique="".join(texts["technique"]),
+        comparison="".join(part.text for part in draft["comparison"][0]).rstrip(".") + ".",
+        findings=texts["findings"],
+        flags="".join(texts["flags"]),
+        impression=texts["impression"],
+        limitation="".join(texts["limitation"]),
+    )
 
 
 def _join(line: Line) -> str:
@@ -194,9 +184,9 @@ def _comparison(report: Report, statements: Statements) -> Line:
 
 def _findings(report: Report, caps: tuple[int, int, int], statements: Statements) -> list[Line]:
     """Lesions that change management in full, the others by diagnosis, how many there are besides, the incidental."""
+    incidental = [[Part(text)] for text in describe_incidental(report.incidental, statements, lengths_of(report))]
     if not report.lesions:
-        lines = [[Part(say_no_lesion(report, statements))]]
-        return lines + _incidental(report, statements)
+        return [[Part(say_no_lesion(report, statements))], *incidental]
     pressing = [lesion for lesion in report.lesions if changes_management(lesion)][: caps[0]]
     rest = [lesion for lesion in report.lesions if lesion not in pressing]
     groups = group_alike(rest)
@@ -208,18 +198,20 @@ def _findings(report: Report, caps: tuple[int, int, int], statements: Statements
     further = sum(map(len, groups[caps[1] :]))
     if further:
         lines.append([Part(statements.say("section.further" if further > 1 else "section.further_one", count=further))])
-    return lines + _incidental(report, statements)
-
-
-def _incidental(report: Report, statements: Statements) -> list[Line]:
-    return [[Part(text)] for text in describe_incidental(report.incidental, statements, lengths_of(report))]
+    return lines + incidental
 
 
 def _describe_one(report: Report, lesion: Lesion, statements: Statements) -> Line:
     """One lesion: place and layer, the mass before its mineral, images, density, relation to bone, change."""
     lengths = lengths_of(report)
     head = f"{lesion.id}, " if len(report.lesions) > 1 else ""
-    line = [Part(f"{head}{name_place(lesion.location, statements)}" if head else _place(lesion, statements))]
+    line = [
+        Part(
+            f"{head}{name_place(lesion.location, statements)}"
+            if head
+            else capitalise(name_place(lesion.location, statements))
+        )
+    ]
     layer = _layer(report, lesion, statements)
     line += [Part(f", {layer}", 1)] if layer else []
     line += [Part(f", {text}", rank) for text, rank in _surroundings(report, lesion, statements) if text]
@@ -243,10 +235,6 @@ def _describe_one(report: Report, lesion: Lesion, statements: Statements) -> Lin
     if is_on_film(report):
         growth = _LENGTHS.sub(lambda found: statements.say("section.projected", size=found[0]), growth)
     return line + ([Part(join_next(growth), 2)] if growth else [])
-
-
-def _place(lesion: Lesion, statements: Statements) -> str:
-    return capitalise(name_place(lesion.location, statements))
 
 
 def _layer(report: Report, lesion: Lesion, statements: Statements) -> str:
@@ -287,7 +275,7 @@ def _mass(report: Report, lesion: Lesion, statements: Statements) -> str:
 
 def _mineral(report: Report, lesion: Lesion, statements: Statements) -> str:
     """Name the mineral as surely as the report does, with its longest dimension; empty where there is none."""
-    length = _length(report, lesion, statements)
+    length = spell_mineral(report, lesion, statements)
     has_mass = lesion.mass.present is YesNo.YES
     if has_mass and not length and lesion.mass.source == "contour":
         return ""
@@ -304,7 +292,8 @@ def _finding(report: Report, lesion: Lesion, statements: Statements) -> str:
     return statements.say(f"section.confidence.{lesion.pattern.confidence}", finding=finding)
 
 
-def _length(report: Report, lesion: Lesion, statements: Statements) -> str:
+def spell_mineral(report: Report, lesion: Lesion, statements: Statements) -> str:
+    """Spell the longest dimension of the mineral, as a projected one or a minimum where it is; empty without one."""
     size, lengths = lesion.size, lengths_of(report)
     if lesion.location.films:
         text = spell_projected(size, statements, lengths)
@@ -325,7 +314,7 @@ def _describe_many(report: Report, group: list[Lesion], statements: Statements) 
     many = len(places) > _MOST_NAMED
     where = statements.say("impression.several_sites") if many else statements.join(places)
     line = [Part(statements.say("section.group", what=capitalise(what), count=len(group), place=where))]
-    length = _length(report, lead, statements)
+    length = spell_mineral(report, lead, statements)
     if length:
         line.append(Part(f", {statements.say('section.largest', length=length)}"))
         reference = refer(report, lead, statements).strip("()")
@@ -561,9 +550,3 @@ def _limitation(report: Report, statements: Statements) -> Line:
         first, *clauses = text.split("; ") if text == general else [text]
         line += [Part(join_next(first), rank), *(Part(f"; {clause}", max(rank, 3)) for clause in clauses)]
     return line
-
-
-def _say_negative(report: Report, statements: Statements) -> str:
-    """Conclusion of a study without lesions; the finding itself says how and where it was searched."""
-    kind = "_rejected" if report.rejected else "_typed" if report.technique is None else ""
-    return statements.say(f"section.negative{kind}")

@@ -7,17 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from calcreport.model.lengths import Lengths, bind_lengths
-from calcreport.model.report import (
-    Density,
-    DepthClass,
-    Laterality,
-    Lesion,
-    Location,
-    Pattern,
-    Report,
-    SeriesEntry,
-    Size,
-)
+from calcreport.model.report import Laterality, Lesion, Location, Pattern, Report, SeriesEntry
 from calcreport.text.statements import Statements
 
 _NAMING_FEATURES: Final = (
@@ -77,10 +67,14 @@ def as_sentence(text: str) -> str:
     return capitalise(text if text.endswith((".", "!", "?")) else f"{text}.") if text else ""
 
 
+def plain(word: str | None) -> str:
+    """Letters and digits of a header's word, small: ``"LOWER LEG"`` and ``"LOWERLEG"`` are one."""
+    return "".join(filter(str.isalnum, word or "")).lower()
+
+
 def name_body_part(header_word: str | None, statements: Statements) -> str:
     """Body part in words where the header holds one of the known terms; empty otherwise."""
-    word = "".join(letter for letter in (header_word or "") if letter.isalnum()).lower()
-    return statements.choose("body_part", word)
+    return statements.choose("body_part", plain(header_word))
 
 
 def name_place(location: Location, statements: Statements) -> str:
@@ -101,15 +95,10 @@ def name_finding(pattern: Pattern, statements: Statements) -> str:
     return next(filter(None, named), plain)
 
 
-def name_depth_class(depth_class: DepthClass, statements: Statements) -> str:
-    """Name a layer, such as ``"deep to the deep fascia"``."""
-    return statements.say(f"depth.{depth_class}")
-
-
 def name_depth(lesion: Lesion, statements: Statements) -> str:
     """Layer and distances in words, such as ``"deep to the deep fascia, 21 mm from the skin"``."""
     depth = lesion.depth
-    text = name_depth_class(depth.class_, statements)
+    text = statements.say(f"depth.{depth.class_}")
     distances = []
     if depth.skin_distance_mm is not None:
         distances.append(statements.say("depth.skin", distance=spell_distance(depth.skin_distance_mm)))
@@ -129,28 +118,3 @@ def refer_to_images(location: Location, series: SeriesEntry | None, *, whole_ext
     images = f"Im {low}" if low == high else f"Im {low}-{high}"
     number = series.series_number if series else None
     return f"({images})" if number is None else f"(S {number}, {images})"
-
-
-def describe_size(size: Size, statements: Statements, lengths: Lengths) -> str:
-    """Extents and longest dimension of the mineral as one sentence; empty when nothing was measured."""
-    extents = [extent for extent in (size.ap_mm, size.tr_mm, size.cc_mm) if extent is not None]
-    if size.max_diameter_mm is None:
-        return ""
-    longest = lengths.spell(size.max_diameter_mm)
-    if size.projected:
-        return statements.say("size.projected", longest=longest)
-    identifier = "size.longest_only" if len(extents) < 3 else "size.full"
-    text = statements.say(identifier, extents=lengths.spell_extents(extents) if extents else "", longest=longest)
-    if size.is_minimum:
-        text = statements.say("size.minimum", size=text)
-    if size.volume_mm3 is not None:
-        text += statements.say("size.volume", volume=spell_volume(size.volume_mm3))
-    return text
-
-
-def describe_density(density: Density, statements: Statements) -> str:
-    """Attenuation as one sentence, whole HU; empty when not measured."""
-    if density.mean_hu is None or density.max_hu is None:
-        return ""
-    identifier = "density.clipped" if density.is_clipped else "density.full"
-    return statements.say(identifier, mean=f"{density.mean_hu:.0f}", maximum=f"{density.max_hu:.0f}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calcreport.compose import list_incidental, parse_statements
+from calcreport.compose.lesions import list_incidental
 from calcreport.model.clinical import Clinical
 from calcreport.model.findings import Findings, LesionFinding
 from calcreport.model.geometry import VolumeGeometry
@@ -16,8 +16,8 @@ from calcreport.model.report import Location, Searched
 from calcreport.resources import rule_texts, template_texts
 from calcreport.rules import decide, load_rules
 from calcreport.settings import PolicySettings
-from calcreport.text.excluded import describe_incidental
-from calcreport.text.searched import limit_searched, say_not_searched
+from calcreport.text.statements import parse_statements
+from calcreport.text.technique import describe_incidental, limit_searched, say_not_searched
 
 STATEMENTS = parse_statements(template_texts()["statements.toml"])
 LENGTHS = Lengths(limits_mm=(50.0,))

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from calcreport.compose import DraftContext, compose_report, name_key_images, narrate, number_lesions, parse_statements
+from calcreport.compose.lesions import name_key_images, number_lesions
+from calcreport.compose.report import compose_report
+from calcreport.compose.technique import DraftContext
 from calcreport.model.decision import Decision, LesionDecision
 from calcreport.model.findings import Findings, LesionFinding
 from calcreport.model.report import (
@@ -22,6 +24,8 @@ from calcreport.resources import rule_texts, template_texts
 from calcreport.rules import load_rules
 from calcreport.settings import Settings
 from calcreport.text.clinical import describe_clinical
+from calcreport.text.narrative import narrate
+from calcreport.text.statements import parse_statements
 
 STATEMENTS = parse_statements(template_texts()["statements.toml"])
 EXPECTED = Path(__file__).parents[2] / "golden" / "expected"
@@ -104,11 +108,11 @@ def test_typed_findings_are_put_into_words() -> None:
     report = compose((lesion,), decision(decided("high", "R09", state="present")))
     words = narrate(report, STATEMENTS)
     assert words.technique == ("Findings entered by a reader; no images were measured.",)
-    assert words.lesions[0].place == "Left thigh, intramuscular, deep to the deep fascia."
-    assert words.lesions[0].sentences[:2] == (
-        "Mass, longest dimension 11.9 cm.",
-        "Mineralised component longest dimension 5.01 cm.",
-    )
+    assert words.lesions[0].place == "Left thigh, intramuscular."
+    measured = dict(words.lesions[0].measured)
+    assert measured["Mass, longest dimension"] == "11.9 cm"
+    assert measured["Mineral, longest dimension"] == "5.01 cm"
+    assert measured["Layer"] == "deep to the deep fascia"
     assert report.impression[0].startswith("11.9 cm deep mass with calcification, left thigh, indeterminate.")
     assert words.section.flags.startswith("Size >5 cm: PRESENT. Deep location: PRESENT.")
 
@@ -191,13 +195,13 @@ def test_unknown_answers_are_named_and_never_said_as_no() -> None:
     ("clinical", "words"),
     [
         ({"symptoms": {"pain": "no"}}, "No pain."),
-        ({"symptoms": {"pain": "yes", "pain_explained_by": "recent_trauma"}}, "Pain explained by recent trauma."),
+        ({"symptoms": {"pain": "yes", "pain_explained_by": "recent_trauma"}}, "Pain, explained by recent trauma."),
         ({"symptoms": {"pain": "yes", "pain_explained_by": "none"}}, "Pain."),
-        ({"growth": {"rate": "rapid", "weeks": 10}}, "Rapid growth over 10 weeks."),
-        ({"growth": {"rate": "none", "stable_months": 12}}, "No growth, stable for 12 months."),
+        ({"growth": {"rate": "rapid", "weeks": 10}}, "Rapid growth, over 10 weeks."),
+        ({"growth": {"rate": "none", "stable_months": 12}}, "Stable for 12 months; no growth."),
         ({"mass": {"palpable": "yes", "size_cm": 4.2, "mobility": "fixed"}}, "Palpable mass, 4.2 cm, fixed."),
-        ({"history": {"trauma": True, "trauma_weeks_ago": 8}}, "Trauma 8 weeks ago."),
-        ({"conditions": {"ckd_stage": 5, "dialysis": "yes"}}, "Dialysis, chronic kidney disease stage 5."),
+        ({"history": {"trauma": True, "trauma_weeks_ago": 8}}, "Trauma, 8 weeks ago."),
+        ({"conditions": {"ckd_stage": 5, "dialysis": "yes"}}, "Chronic kidney disease stage 5, dialysis."),
         ({"labs": {"pth": {"value": 96, "unit": "pmol/L", "date": "2026-10-01"}}}, "PTH 96 pmol/L (2026-10-01)."),
         ({"patient": {"age_years": 46, "sex": "F"}}, "46 F."),
     ],

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from calcreport.compose.context import DraftContext
 from calcreport.compose.report import compose_report
+from calcreport.compose.technique import DraftContext
 from calcreport.formats import load_templates
-from calcreport.formats.text.as_text import write_full_text
+from calcreport.formats.text.as_text import render_full
 from calcreport.model.clinical import parse_clinical
 from calcreport.model.findings import Findings
 from calcreport.model.report import Patient, Software, Study
@@ -63,7 +63,7 @@ def test_its_words_are_said_in_the_report_of_that_case(entry: dict[str, Any], ru
     decision = decide(findings, clinical, settings.policy, ruleset)
     statements = TEMPLATES.statements
     report = compose_report(findings, decision, context=context, imaging=None, statements=statements)
-    assert entry["said"] in " ".join(write_full_text(report, TEMPLATES).lower().split())
+    assert entry["said"] in " ".join(render_full(report, TEMPLATES, {}).decode().lower().split())
 
 
 def test_what_was_found_unsaid_is_said() -> None:

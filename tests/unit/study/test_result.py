@@ -2,7 +2,7 @@
 
 import json
 
-from calcreport.formats.page.as_index import IndexEntry
+from calcreport.formats.page.as_html import IndexEntry
 from calcreport.model.report import Concern, Software
 from calcreport.study.result import Counts, StudyOutcome, Summary, align, read_summary
 

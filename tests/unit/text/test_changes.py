@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from calcreport.compose import parse_statements
 from calcreport.model.clinical import parse_clinical
 from calcreport.model.findings import Findings
 from calcreport.model.report import OtherAnswer
@@ -18,6 +17,7 @@ from calcreport.rules import Ruleset, decide_and_ask, load_rules
 from calcreport.rules.possible_answers import UNASKED, possible_answers
 from calcreport.settings import PolicySettings
 from calcreport.text.changes import MOST_STATED, describe_changes
+from calcreport.text.statements import parse_statements
 
 sys.path.append(str(Path(__file__).parents[2]))
 from worries import inputs_of_the_rules

@@ -10,8 +10,8 @@ from calcreport.formats.templates import load_templates
 from calcreport.model.lengths import bind_lengths
 from calcreport.model.report import Laboratory, LabResult, LesionGrowth, PriorStudy, UsedInput
 from calcreport.resources import template_texts
+from calcreport.text.clinical import describe_laboratory, describe_sources
 from calcreport.text.comparison import describe_comparison, describe_growth
-from calcreport.text.inputs import describe_laboratory, describe_sources
 from calcreport.text.statements import Statements
 
 

@@ -36,7 +36,7 @@ def report(request: pytest.FixtureRequest, templates: Templates) -> Report:
 
 
 def text_of(report: Report, templates: Templates) -> str:
-    return as_text.render_full(report, templates, {}).content.decode("ascii")
+    return as_text.render_full(report, templates, {}).decode("ascii")
 
 
 def words_of(report: Report, templates: Templates) -> str:
@@ -94,7 +94,8 @@ def test_what_two_calibrated_films_have_in_common_is_said_once(templates: Templa
     words = words_of(made_films.cluster(made_films.CALIBRATED, second).report(templates), templates)
     assert words.count("Calibrated on an object of known size") == 1
     assert "AP: Calibrated" not in words
-    assert "The headers state magnifications of 1.12 (AP) and 1.15 (lateral), which were not applied." in words
+    assert "AP: The header states a magnification of 1.12, which was not applied." in words
+    assert "Lateral: The header states a magnification of 1.15, which was not applied." in words
 
 
 def test_of_three_films_those_of_one_scale_are_named_together(templates: Templates) -> None:
@@ -122,7 +123,7 @@ def test_a_lesion_tied_on_two_views_is_told_once_with_both_sizes(templates: Temp
     words = words_of(report, templates)
     first, second = report.lesions[0].location.films
     for place, view in ((first, "AP"), (second, "lateral")):
-        assert f"{spell_projected(place, templates.statements, LENGTHS)} ({view})" in words
+        assert f"Projected size ({view}): {spell_projected(place, templates.statements, LENGTHS)}" in words
     assert "(S 1, Im 1, AP; S 1, Im 2, lateral)" in words
 
 
@@ -141,7 +142,7 @@ def test_a_cut_shadow_is_a_minimum(templates: Templates) -> None:
     shadow = replace(case.findings.lesions[0].shadows[0], is_cut=True)
     findings = replace(case.findings, lesions=(made_films.make_lesion(case.findings.films, (shadow,)),))
     words = words_of(made_films.FilmCase(findings).report(templates), templates)
-    assert "Projected at least 3.5 x 1.0 cm, cut by the edge" in words
+    assert "Projected size (AP): at least 3.5 x 1.0 cm" in words
     assert "projected longest dimension at least 3.5 cm" in words
     assert "Projected at least 3.5 cm calcification" in words
 

@@ -13,7 +13,7 @@ from calcreport.formats.text.as_text import render_full as render
 from calcreport.model.film import FilmFindings, FilmImage
 from calcreport.model.report import Report
 from calcreport.resources import template_texts
-from calcreport.text.film_views import say_other_views
+from calcreport.text.film import say_other_views
 
 sys.path.append(str(Path(__file__).parents[2] / "films"))
 
@@ -86,7 +86,7 @@ def test_each_of_several_other_views_is_named_for_what_it_shows(templates: Templ
 def test_where_there_is_no_second_view_that_is_said_once(others: tuple[FilmImage, ...], templates: Templates) -> None:
     films = (make_film(1), *others)
     assert told(films, (0, 0), templates) == [NONE, ""]
-    text = render(report_on(films, (0, 0), templates), templates, {}).content.decode()
+    text = render(report_on(films, (0, 0), templates), templates, {}).decode()
     assert " ".join(text.split()).count(f"{NONE}.") == 1
 
 

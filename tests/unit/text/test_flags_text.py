@@ -9,7 +9,7 @@ import pytest
 from calcreport.formats import load_templates
 from calcreport.model.report import FlagState, RejectedLesion, Report
 from calcreport.resources import template_texts
-from calcreport.text.flags import describe_flags
+from calcreport.text.narrative import narrate
 
 STATEMENTS = load_templates(template_texts()).statements
 EXPECTED = Path(__file__).parents[2] / "golden" / "expected"
@@ -21,22 +21,22 @@ def line(*, reported: tuple[str, ...] = (), is_rejected: bool = False) -> str:
     )
     rejected = (RejectedLesion(lesion=positive.lesions[0], finding={}),) if is_rejected else ()
     flags = dict.fromkeys(reported, FlagState.PRESENT)
-    (told,) = describe_flags(negative.model_copy(update={"flags_summary": flags, "rejected": rejected}), STATEMENTS)
-    assert told.who == ""
-    return " ".join(told.sentences)
+    return narrate(negative.model_copy(update={"flags_summary": flags, "rejected": rejected}), STATEMENTS).section.flags
 
 
 def test_without_anything_to_assess_it_says_so() -> None:
-    assert line() == "Not applicable; no calcification to assess."
+    assert line() == "Not assessed: size >5 cm, deep location and the others (there is no calcification to assess)."
 
 
 def test_what_was_rejected_is_not_called_absent() -> None:
-    assert line(is_rejected=True) == "Not assessed; no lesion is reported."
+    assert line(is_rejected=True) == (
+        "Not assessed: size >5 cm, deep location and the others (every finding of the draft was rejected)."
+    )
 
 
 @pytest.mark.parametrize("is_rejected", [False, True])
 def test_a_reported_lump_is_told(*, is_rejected: bool) -> None:
     said = line(reported=("size", "growth"), is_rejected=is_rejected)
-    assert said.startswith("Present by the clinical information: size >5 cm and rapid growth. ")
-    assert said.endswith("no lesion is reported." if is_rejected else "there is no calcification to assess.")
+    assert said.startswith("Size >5 cm: PRESENT by the clinical information. Rapid growth: PRESENT by")
+    assert said.endswith("rejected)." if is_rejected else "there is no calcification to assess).")
     assert "Not applicable" not in said

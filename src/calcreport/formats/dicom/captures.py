@@ -3,22 +3,205 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
-from PIL import Image
+from highdicom.sc import SCImage
+from PIL import Image, ImageDraw
 from pydicom.dataset import Dataset
 
-from calcreport.compose import film_image_name
+from calcreport.compose.lesions import OVERVIEW_IMAGE, film_image_name
 from calcreport.dicom.header.image_header import MAKER
-from calcreport.formats.code_table import unpaired_parts
-from calcreport.formats.dicom.capture_pictures import draw_film_capture, draw_lesion_capture, draw_summary
-from calcreport.formats.dicom.damage import other_images
-from calcreport.formats.dicom.instance import SERIES_NUMBERS, finish, refer_to, study_header, untroubled
-from calcreport.formats.dicom.subject import Subject
+from calcreport.formats.characters import to_ascii
+from calcreport.formats.code_table import table_of
+from calcreport.formats.dicom.instance import arguments_of, finish, refer_to, study_header, untroubled
+from calcreport.formats.dicom.subject import Subject, other_images
+from calcreport.formats.pictures.drawing import BACKGROUND, FAINT_TEXT, TEXT, Colour, load_font, write_text
 from calcreport.model.film import FilmFindings
-from calcreport.model.report import Laterality, Lesion
+from calcreport.model.report import Concern, FlagState, Laterality, Lesion, Report
+from calcreport.text.impression import is_assessed, list_flags, name_summary_flags
+from calcreport.text.section import spell_mineral
+from calcreport.text.statements import Statements
+from calcreport.text.wording import lengths_of, name_depth, name_place
+
+LONGEST_EDGE_PX: Final = 1600
+"""A whole radiograph is shown smaller than it was taken: the key images show its lesions large."""
+
+_WIDTH_PX: Final = 1388
+"""As wide as a key image, so that a viewer shows all of them alike."""
+_EDGE_PX: Final = 28
+_STRIP_PX: Final = 46
+_MOST_LINES: Final = 40
+"""An impression is printed whole, or with the number of sentences that are missing."""
+_MOST_ROWS: Final = 12
+_OVERVIEW_PX: Final = (_WIDTH_PX - 2 * _EDGE_PX, 420)
+_TIE: Final = "\u00b7"
+"""Stands for the blank before a unit while lines are folded; ASCII text cannot hold it."""
+_UNIT: Final = re.compile(r"(\d) (mm|cm|mm3|cm3|HU)\b")
+DRAFT: Final[Colour] = (255, 196, 61)
+OF_CONCERN: Final[Mapping[Concern, Colour]] = {
+    Concern.HIGH: (255, 128, 118),
+    Concern.FLAGGED: (255, 171, 92),
+    Concern.MODIFIED: (255, 221, 87),
+    Concern.INDETERMINATE: (158, 196, 245),
+    Concern.NONE: (140, 214, 150),
+}
+
+
+def draw_summary(subject: Subject, pictures: Mapping[str, bytes]) -> Image.Image:
+    """Draw the summary: that it is a draft, impression, one line a lesion with size, depth and flags, the overview.
+
+    `pictures` are PNG by file name; there is an overview of CT alone. The result is RGB, `_WIDTH_PX` wide and as high
+    as it has to be; nothing of the patient is drawn.
+    """
+    report, say = subject.report, subject.statements
+    lines = _Lines()
+    lines.add(say.say("capture.summary"), size=30)
+    lines.add(say.say("capture.draft"), size=26, colour=DRAFT)
+    lines.height += 12
+    if is_assessed(report):
+        reported = [] if report.lesions else name_summary_flags(report, say, FlagState.PRESENT)
+        flags = say.say("capture.flags", flags=say.join(reported)) if reported else ""
+        lines.add(say.say(f"concern.{report.concern}") + flags, size=26, colour=OF_CONCERN[report.concern])
+        lines.height += 8
+    for number, item in enumerate(report.impression, start=1):
+        if not lines.add(f"{number}. {item}", size=22, hang=28, at_most=_MOST_LINES):
+            lines.add(say.say("capture.more", count=len(report.impression) - number + 1), size=22, colour=DRAFT)
+            break
+        lines.height += 6
+    lines.height += 10
+    for lesion in report.lesions[:_MOST_ROWS]:
+        lines.add(say.say("capture.row", id=lesion.id, what=_describe(lesion, report, say)), size=20, hang=44)
+    if len(report.lesions) > _MOST_ROWS:
+        lines.add(say.say("capture.more", count=len(report.lesions) - _MOST_ROWS), size=20)
+    overview = _overview(pictures)
+    software = report.software
+    maker = say.say("capture.maker", software=software.name, version=software.version, rules=software.rules_version)
+    height = lines.height + (overview.height + 24 if overview else 0) + 3 * _EDGE_PX + 20
+    canvas = Image.new("RGB", (_WIDTH_PX, height), BACKGROUND)
+    lines.write(canvas)
+    if overview is not None:
+        canvas.paste(overview, (_EDGE_PX, lines.height + _EDGE_PX + 24))
+    write_text(canvas, (_EDGE_PX, height - _EDGE_PX), to_ascii(maker), size=17, colour=FAINT_TEXT)
+    return canvas
+
+
+def draw_lesion_capture(picture: bytes, lesion: Lesion, report: Report, statements: Statements) -> Image.Image:
+    """Key image of a lesion under a line that names its concern and flags, and that it is a draft."""
+    flags = _name_flags(lesion, report, statements)
+    text = statements.say(
+        "capture.lesion",
+        id=lesion.id,
+        concern=statements.say(f"concern.{lesion.concern}"),
+        flags=statements.say("capture.flags", flags=flags) if flags else "",
+    )
+    return _under_strip(_open(picture), text, OF_CONCERN[lesion.concern], statements)
+
+
+def draw_film_capture(picture: bytes, report: Report, statements: Statements) -> Image.Image:
+    """Draw a whole radiograph, at most `LONGEST_EDGE_PX` long, under the concern of the study if any was assessed."""
+    film = _open(picture)
+    film.thumbnail((LONGEST_EDGE_PX, LONGEST_EDGE_PX), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    concern = statements.say(f"concern.{report.concern}") if is_assessed(report) else ""
+    return _under_strip(film, concern, OF_CONCERN[report.concern], statements)
+
+
+class _Lines:
+    """Lines of text one below the other."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[int, int, str, int, Colour]] = []
+        self.height = _EDGE_PX
+
+    def add(self, text: str, *, size: int, colour: Colour = TEXT, hang: int = 0, at_most: int = 10_000) -> bool:
+        """Add folded text, other lines `hang` pixels further right; false, and none, above `at_most` lines in all."""
+        folded = fold(to_ascii(text), size, _WIDTH_PX - 2 * _EDGE_PX, hang)
+        if len(self._rows) + len(folded) > at_most:
+            return False
+        for position, line in enumerate(folded):
+            self._rows.append((_EDGE_PX + (hang if position else 0), self.height + size // 2, line, size, colour))
+            self.height += round(size * 1.4)
+        return True
+
+    def write(self, canvas: Image.Image) -> None:
+        for x, y, line, size, colour in self._rows:
+            write_text(canvas, (x, y), line, size=size, colour=colour)
+
+
+def _describe(lesion: Lesion, report: Report, say: Statements) -> str:
+    """One line: place, longest dimension, depth, concern and flags."""
+    lengths = lengths_of(report)
+    parts = [name_place(lesion.location, say)]
+    if lesion.mass.max_diameter_mm is not None:
+        parts.append(say.say("capture.mass", length=lengths.spell(lesion.mass.max_diameter_mm)))
+    mineral = spell_mineral(report, lesion, say)
+    parts += [say.say("capture.longest", length=mineral)] if mineral else []
+    parts.append(name_depth(lesion, say))
+    flags = _name_flags(lesion, report, say)
+    concern = say.say(f"concern.{lesion.concern}")
+    return "; ".join([*filter(None, parts), concern + (say.say("capture.flags", flags=flags) if flags else "")])
+
+
+def _name_flags(lesion: Lesion, report: Report, say: Statements) -> str:
+    """Flags that are met, then possible ones as such."""
+    flags = list_flags(report, lesion, say)
+    met, possible = (
+        say.join([name for name, flag in flags if flag.state is wanted])
+        for wanted in (FlagState.PRESENT, FlagState.POSSIBLE)
+    )
+    return "; ".join(filter(None, (met, say.say("capture.possible", flags=possible) if possible else "")))
+
+
+def _overview(pictures: Mapping[str, bytes]) -> Image.Image | None:
+    content = pictures.get(OVERVIEW_IMAGE)
+    if content is None:
+        return None
+    picture = _open(content)
+    picture.thumbnail(_OVERVIEW_PX, Image.Resampling.LANCZOS)
+    return picture
+
+
+def _open(content: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(content)).convert("RGB")
+
+
+def _under_strip(picture: Image.Image, text: str, colour: Colour, say: Statements) -> Image.Image:
+    draft = say.say("capture.draft")
+    width = max(picture.width, 900)
+    size = 20
+    room = width - 2 * _EDGE_PX - round(_length(draft, size)) - 30
+    lines = fold(to_ascii(text), size, room, 0)
+    top = _STRIP_PX + (len(lines) - 1) * 28
+    canvas = Image.new("RGB", (width, top + picture.height), BACKGROUND)
+    for position, line in enumerate(lines):
+        write_text(canvas, (14, _STRIP_PX / 2 + 28 * position), line, size=size, colour=colour)
+    write_text(canvas, (width - 14, _STRIP_PX / 2), to_ascii(draft), size=size, colour=DRAFT, anchor="rm")
+    ImageDraw.Draw(canvas).line((0, top - 1, width, top - 1), fill=FAINT_TEXT)
+    canvas.paste(picture, (0, top))
+    return canvas
+
+
+def fold(text: str, size: int, width_px: int, hang: int) -> Sequence[str]:
+    """Fold ASCII text to lines of `width_px`; a number stays with its unit, a word longer than a line stands alone.
+
+    `size` of the type and `hang`, by which lines after the first are shorter, are in picture pixels too.
+    """
+    lines = [""]
+    for word in _UNIT.sub(rf"\1{_TIE}\2", text).split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and _length(longer, size) > width_px - (hang if len(lines) > 1 else 0):
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return [line.replace(_TIE, " ") for line in lines]
+
+
+def _length(text: str, size: int) -> float:
+    return float(load_font(size).getlength(text))
+
 
 _SIDES: Final = {Laterality.LEFT: "L", Laterality.RIGHT: "R"}
 _WHAT: Final = {
@@ -47,25 +230,18 @@ def _draw(subject: Subject, pictures: Mapping[str, bytes]) -> Iterator[tuple[str
     """Kind, picture and source images of each capture, in order."""
     report, statements = subject.report, subject.statements
     lesions = report.lesions
-    of_lesions = [(lesion, name) for lesion in lesions for name in lesion.images if name in pictures]
     yield "summary", draw_summary(subject, pictures), [uid for lesion in lesions for uid in _images_of(lesion)[:1]]
-    for lesion, name in of_lesions:
+    for lesion in lesions:
         uids = _images_of(lesion)
-        view = lesion.images.index(name)
-        yield (
-            "lesion",
-            draw_lesion_capture(pictures[name], lesion, report, statements),
-            uids[view : view + 1],
-        )
-    if isinstance(subject.findings, FilmFindings):
-        for number, film in enumerate(subject.findings.films, start=1):
-            content = pictures.get(film_image_name(number))
-            if content is not None:
-                yield (
-                    "film",
-                    draw_film_capture(content, report, statements),
-                    [film.reference.sop_instance_uid],
-                )
+        for view, name in enumerate(lesion.images):
+            if name in pictures:
+                drawn = draw_lesion_capture(pictures[name], lesion, report, statements)
+                yield "lesion", drawn, uids[view : view + 1]
+    films = subject.findings.films if isinstance(subject.findings, FilmFindings) else ()
+    for number, film in enumerate(films, start=1):
+        content = pictures.get(film_image_name(number))
+        if content is not None:
+            yield "film", draw_film_capture(content, report, statements), [film.reference.sop_instance_uid]
 
 
 def _images_of(lesion: Lesion) -> list[str]:
@@ -77,7 +253,6 @@ def _images_of(lesion: Lesion) -> list[str]:
 
 
 def _write(subject: Subject, picture: Image.Image, kind: str, sources: list[str], *, side: str, number: int) -> bytes:
-    from highdicom.sc import SCImage  # noqa: PLC0415 - slow to import
 
     header, revision = study_header(subject), subject.revision
     # wording and drawing are no part of the report: what looks different is another instance
@@ -89,12 +264,8 @@ def _write(subject: Subject, picture: Image.Image, kind: str, sources: list[str]
             bits_allocated=8,
             coordinate_system="PATIENT",
             study_instance_uid=header.StudyInstanceUID,
-            series_instance_uid=revision.series_uid("sc"),
-            series_number=SERIES_NUMBERS["sc"],
-            sop_instance_uid=revision.instance_uid("sc", name),
-            instance_number=number,
-            manufacturer=MAKER,
             patient_orientation=("L", "P"),
+            **arguments_of(subject, "sc", name),
         )
         made.PatientOrientation = ""  # several panels: the letters are in the picture
         made.ConversionType = "WSD"
@@ -106,9 +277,7 @@ def _write(subject: Subject, picture: Image.Image, kind: str, sources: list[str]
         part = header.get("BodyPartExamined")
         if part:
             made.BodyPartExamined = part
-        if (
-            part not in unpaired_parts()
-        ):  # of a paired part the side has to be there, if only empty; of others it must not
+        if part not in table_of("unpaired"):  # of a paired part the side has to be there, if only empty
             made.Laterality = side
         if sources:
             made.SourceImageSequence = [_reference(subject, uid) for uid in dict.fromkeys(sources)]

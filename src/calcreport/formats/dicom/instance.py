@@ -9,10 +9,10 @@ from __future__ import annotations
 import copy
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import pydicom
 from pydicom import config
@@ -21,9 +21,58 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from calcreport.dicom.header.image_header import MAKER
 from calcreport.dicom.source_images import PATIENT_AND_STUDY
+from calcreport.formats.code_table import table_of
 from calcreport.formats.dicom.subject import Subject
-from calcreport.formats.dicom.wording import series_description
 from calcreport.model.lesion import CtFindings
+from calcreport.model.report import Concern, FlagState, Report
+from calcreport.text.impression import FLAG_NAMES, size_limit
+
+LONGEST: Final = 64
+"""Characters of a DICOM long string."""
+
+_WORDS: Final = table_of("flag_words")
+_WITHOUT_FLAG: Final = table_of("concern_words")
+
+
+def series_description(report: Report) -> str:
+    """Series Description of every object of a report, such as ``"calcreport: 1 finding, >5 cm + deep"``.
+
+    ASCII, at most `LONGEST` characters, no patient data. Only flags that are present are named, and possible ones as
+    such; what was not assessed is never called absent. Without a lesion those are named that were reported of the
+    patient; lesions that a reader rejected do not count.
+    """
+    lesions = report.lesions
+    count = f"{len(report.rejected)} rejected by reader" if report.rejected else "no finding"
+    leads = {FlagState.PRESENT: "reported "}
+    if lesions:
+        count = f"{len(lesions)} finding{'' if len(lesions) == 1 else 's'}"
+        leads = {FlagState.PRESENT: "", FlagState.POSSIBLE: "possible "}
+    states = {name: {getattr(lesion.flags, name).state for lesion in lesions} for name in FLAG_NAMES}
+    for name, state in report.flags_summary.items() if not lesions else ():
+        states[name] = {state}
+    for wanted, lead in leads.items():
+        words = [_word(name, report) for name, held in states.items() if wanted in held]
+        if words:
+            head = f"calcreport: {count}, {lead}"
+            return head + _join_words(words, LONGEST - len(head))
+    worst = min((lesion.concern for lesion in lesions), key=list(Concern).index, default=None)
+    return f"calcreport: {count}" + (f", {_WITHOUT_FLAG[worst]}" if worst else "")
+
+
+def _word(flag: str, report: Report) -> str:
+    operator, limit_mm = size_limit(report)
+    return str(_WORDS.get(flag) or f"{operator}{limit_mm / 10:g} cm")
+
+
+def _join_words(words: Sequence[str], room: int) -> str:
+    """As many words as there is room for; that some are missing is shown."""
+    for count in range(len(words), 0, -1):
+        left = len(words) - count
+        text = " + ".join([*words[:count], *([f"{left} more"] if left else [])])
+        if len(text) <= room:
+            return text
+    return f"{len(words)} red flags"
+
 
 SERIAL_NUMBER: Final = "0"
 """The standard wants one of every device; software has none."""
@@ -58,6 +107,17 @@ def stand_in(header: Dataset) -> Dataset:
     bare.StudyDate = bare.StudyTime = bare.ReferringPhysicianName = None
     bare.Modality = header.get("Modality") or "OT"
     return bare
+
+
+def arguments_of(subject: Subject, kind: str, name: str = "") -> dict[str, Any]:
+    """What highdicom asks for whatever object it builds; `finish` writes it again, and all else."""
+    return {
+        "series_instance_uid": subject.revision.series_uid(kind),
+        "series_number": SERIES_NUMBERS[kind],
+        "sop_instance_uid": subject.revision.instance_uid(kind, name),
+        "instance_number": 1,
+        "manufacturer": MAKER,
+    }
 
 
 def refer_to(header: Dataset) -> Dataset:

@@ -2,43 +2,196 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from typing import Any, Final
 
 import numpy as np
+from highdicom import sr
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
 from calcreport.formats.dicom import codes
-from calcreport.formats.dicom.damage import damaged_shape
-from calcreport.formats.dicom.measured_items import (
-    algorithm,
-    evaluate,
-    measure,
-    measure_mass,
-    measure_on_film,
-    sites,
-)
 from calcreport.formats.dicom.outline import outline
-from calcreport.formats.dicom.segments import Segment, list_segments, tracking_uid
-from calcreport.formats.dicom.subject import Subject
+from calcreport.formats.dicom.segmentation import Segment, list_segments, tracking_uid
+from calcreport.formats.dicom.subject import Subject, damaged_shape
 from calcreport.formats.ris.items import has_mineral
-from calcreport.model.film import FilmFindings, ProjectedLesion
+from calcreport.model.film import FilmFindings, FilmScale, ProjectedLesion, ScaleKind, Shadow
 from calcreport.model.image import SliceReference
+from calcreport.model.lengths import Lengths
 from calcreport.model.lesion import MeasuredLesion, VoxelMask
-from calcreport.model.report import Lesion
+from calcreport.model.report import FilmPlace, Laterality, Lesion, Report
+from calcreport.text.narrative import find_limits
+from calcreport.text.review import is_by_reader, longest_film
 from calcreport.text.wording import lengths_of
 
-if TYPE_CHECKING:
-    from highdicom.sr import (
-        ImageRegion,
-        PlanarROIMeasurementsAndQualitativeEvaluations,
-        VolumetricROIMeasurementsAndQualitativeEvaluations,
+_UNITS: Final = {
+    "mm": codes.MILLIMETRE,
+    "mm3": codes.CUBIC_MILLIMETRE,
+    "hu": codes.HOUNSFIELD,
+    "count": codes.COUNT,
+}
+"""By the end of a field's name."""
+
+_Row = tuple[Code, float | None, Code, Code | None]  # name, value, unit and method of a number
+_COUNT: Final = "foci.count"
+_METHODS: Final = {"size.volume_mm3": codes.SUM_OF_VOXELS}
+"""How a number came about, where that is worth a word."""
+
+_MASS_METHODS: Final = {"contour": codes.ON_CONTOUR, "clinician": codes.BY_READER}
+_PLANES: Final = {
+    ScaleKind.CALIBRATED: codes.IN_CALIBRATED_PLANE,
+    ScaleKind.DETECTOR: codes.IN_DETECTOR_PLANE,
+    ScaleKind.NONE: codes.IN_PIXELS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rounding:
+    """How numbers are written for readers."""
+
+    lengths: Lengths
+    """Presenter of the report's lengths: no rounded one lies on another side of a limit."""
+    uncertainty_mm: float | None = None
+    """Of the lengths, plus or minus."""
+
+    def spell(self, value: float, unit: Code) -> str:
+        """Digits of a number: lengths in whole mm where they are uncertain by 1 mm or more, else to 0.1 mm."""
+        if unit != codes.MILLIMETRE:
+            return f"{value:.0f}"
+        return self.lengths.digits(value, 1, 0 if (self.uncertainty_mm or 0) >= 1 else 1)
+
+
+def measure(lesion: Lesion, lengths: Lengths) -> list[sr.Measurement]:
+    """Numbers of a lesion on CT."""
+    rounding = Rounding(lengths, lesion.size.uncertainty_mm)
+    return [
+        *_measured(lesion, codes.OF_MINERAL, rounding),
+        *measure_mass(lesion, lengths),
+        *_held_against_limit(lesion, rounding),
+    ]
+
+
+def measure_mass(lesion: Lesion, lengths: Lengths) -> list[sr.Measurement]:
+    """Numbers of the mass around or instead of the mineral."""
+    rounding = Rounding(lengths, lesion.mass.uncertainty_mm)
+    return list(_measured(lesion, codes.OF_MASS, rounding, method=_MASS_METHODS.get(lesion.mass.source)))
+
+
+def measure_on_film(
+    lesion: Lesion, place: FilmPlace, shadow: Shadow, scale: FilmScale, lengths: Lengths
+) -> list[sr.Measurement]:
+    """Numbers of a lesion on one radiograph; those of the lesion as a whole stand with its first film.
+
+    A length by a reader stands with the film on which the lesion is longest, for it is the longest one that he or she
+    replaced; lengths that were measured are then left out, as they are on CT. Without a scale lengths are pixels.
+    """
+    plane = _PLANES[scale.kind]
+    rounding = Rounding(lengths, lesion.size.uncertainty_mm)
+    unit = codes.PIXELS if scale.kind is ScaleKind.NONE else codes.MILLIMETRE
+    length, width, to_skin = (
+        (place.max_diameter_px, place.perpendicular_px, shadow.to_skin_line.length_px if shadow.to_skin_line else None)
+        if scale.kind is ScaleKind.NONE
+        else (place.max_diameter_mm, place.perpendicular_mm, place.projected_skin_line_mm)
     )
+    if is_by_reader(lesion, "size.max_diameter_mm"):
+        by_reader = lesion.size.max_diameter_mm if place is longest_film(lesion) else None
+        rows: list[_Row] = [(codes.PROJECTED_LENGTH, by_reader, codes.MILLIMETRE, codes.BY_READER)]
+    else:
+        rows = [(codes.PROJECTED_LENGTH, length, unit, plane), (codes.PROJECTED_WIDTH, width, unit, plane)]
+    numbers = _numbers([*rows, (codes.PROJECTED_SKIN_LINE, to_skin, unit, plane)], rounding)
+    if place is not lesion.location.films[0]:
+        return numbers
+    count = _measured(lesion, {_COUNT: codes.OF_MINERAL[_COUNT]}, rounding)
+    return [*numbers, *count, *measure_mass(lesion, lengths), *_held_against_limit(lesion, rounding)]
 
 
-def planar_groups(subject: Subject) -> list[PlanarROIMeasurementsAndQualitativeEvaluations]:
+def _held_against_limit(lesion: Lesion, rounding: Rounding) -> list[sr.Measurement]:
+    """Length by which the size criterion was judged, of whatever it is, and the limit."""
+    flag = lesion.flags.size
+    if flag.unit != "mm":
+        return []
+    held = ((codes.JUDGED_LENGTH, flag.value), (codes.SIZE_LIMIT, flag.limit))
+    return _numbers([(name, value, codes.MILLIMETRE, None) for name, value in held], rounding)
+
+
+def evaluate(lesion: Lesion) -> list[sr.QualitativeEvaluation]:
+    """Pattern, depth, flags, concern and what limits them; what has no code is left out."""
+    pattern = lesion.pattern.id if has_mineral(lesion) else None
+    # beside bone in a projection is not apart from bone
+    is_apart_seen = has_mineral(lesion) and not lesion.size.projected
+    holds = {True: codes.YES}
+    rows: tuple[tuple[Code, Mapping[Any, Code], Any], ...] = (
+        (codes.PATTERN, codes.PATTERNS, pattern),
+        (codes.PATTERN_CONFIDENCE, codes.CONFIDENCES, lesion.pattern.confidence if pattern in codes.PATTERNS else None),
+        (codes.CALCIFICATION_TYPE, codes.TYPES, pattern),
+        (codes.CALCIFICATION_DISTRIBUTION, codes.DISTRIBUTIONS, pattern),
+        (codes.DEPTH_CLASS, codes.DEPTHS, lesion.depth.class_),
+        (codes.MASS_DEPTH_CLASS, codes.DEPTHS, lesion.mass.depth_class),
+        (codes.BONE_RELATION, codes.BONE_RELATIONS, lesion.bone_relation if is_apart_seen else None),
+        *((name, codes.FLAG_STATES, getattr(lesion.flags, flag).state) for flag, name in codes.FLAGS.items()),
+        (codes.CONCERN, codes.CONCERNS, lesion.concern),
+        (codes.IS_MINIMUM, holds, lesion.size.is_minimum),
+        (codes.MASS_IS_MINIMUM, holds, lesion.mass.is_minimum),
+        (codes.IS_CLIPPED, holds, lesion.density.is_clipped),
+        (codes.IS_FAINT, holds, not lesion.density.is_certain),
+        (codes.REVIEW, codes.REVIEWS, lesion.review.status if lesion.review else None),
+    )
+    return [sr.QualitativeEvaluation(name=name, value=table[key]) for name, table, key in rows if key in table]
+
+
+def sites(lesion: Lesion) -> list[sr.FindingSite]:
+    """Where a lesion is; the side is left out where it is not known."""
+    side = lesion.location.laterality
+    return [
+        sr.FindingSite(
+            anatomic_location=codes.code_site(lesion.location.region),
+            laterality=codes.LATERALITIES.get(side),
+            topographical_modifier=codes.MIDLINE if side is Laterality.MIDLINE else None,
+        )
+    ]
+
+
+def algorithm(report: Report, lesion: Lesion) -> sr.AlgorithmIdentification:
+    """Name the software with what its results depend on."""
+    software, limits = report.software, find_limits(report, lesion)
+    parameters = [f"rules version: {software.rules_version}"]
+    if report.rules is not None:
+        parameters.append(f"rules: {report.rules.name} {report.rules.version}, SHA-256 {report.rules.sha256}")
+    if limits is not None:
+        parameters += [f"threshold grow: {limits.grow!r} HU", f"threshold seed: {limits.seed!r} HU"]
+    else:
+        parameters.append("no threshold in HU: mineral denser than the soft tissue around it")
+    return sr.AlgorithmIdentification(name=software.name, version=software.version, parameters=parameters)
+
+
+def _measured(
+    lesion: Lesion, names: Mapping[str, Code], rounding: Rounding, *, method: Code | None = None
+) -> Iterator[sr.Measurement]:
+    for field, name in names.items():
+        if field == _COUNT and lesion.foci.count == 0:
+            continue  # none above the threshold is not none
+        how = codes.BY_READER if is_by_reader(lesion, field) else method or _METHODS.get(field)
+        # a distance is held against no limit of a length
+        chosen = replace(rounding, lengths=Lengths(limits_mm=())) if field.startswith("depth.") else rounding
+        yield from _numbers([(name, attrgetter(field)(lesion), _UNITS[re.split("[._]", field)[-1]], how)], chosen)
+
+
+def _numbers(rows: Iterable[_Row], rounding: Rounding) -> list[sr.Measurement]:
+    """Write what was measured; the rest is left out."""
+    numbers = []
+    for name, value, unit, method in rows:
+        if value is not None and math.isfinite(value):
+            numbers.append(sr.Measurement(name=name, value=value, unit=unit, method=method))
+            numbers[-1][0].MeasuredValueSequence[0].NumericValue = rounding.spell(value, unit)
+    return numbers
+
+
+def planar_groups(subject: Subject) -> list[sr.PlanarROIMeasurementsAndQualitativeEvaluations]:
     """Outline (TID 1410) of every lesion on its key image; on radiographs on each film that shows it.
 
     Raises `UsageError` ``render.damaged_shape`` when a lesion has no voxel or pixel.
@@ -48,7 +201,7 @@ def planar_groups(subject: Subject) -> list[PlanarROIMeasurementsAndQualitativeE
 
 def volumetric_groups(
     subject: Subject, stored: Sequence[Dataset]
-) -> list[VolumetricROIMeasurementsAndQualitativeEvaluations]:
+) -> list[sr.VolumetricROIMeasurementsAndQualitativeEvaluations]:
     """Tie every lesion of a CT study, and every mass drawn around one, to its segment (TID 1411).
 
     `stored` are headers of its segmentations; raises `ValueError` when they are not those of this report.
@@ -70,7 +223,7 @@ def volumetric_groups(
 
 def _outlined(
     subject: Subject, lesion: Lesion, measured: MeasuredLesion | ProjectedLesion
-) -> list[PlanarROIMeasurementsAndQualitativeEvaluations]:
+) -> list[sr.PlanarROIMeasurementsAndQualitativeEvaluations]:
     if isinstance(measured, MeasuredLesion):
         mask = _drawn(measured)
         index = _best_slice(mask, measured.key_slice)
@@ -83,7 +236,7 @@ def _outlined(
     if not isinstance(subject.findings, FilmFindings):
         msg = "a lesion on radiographs without its radiographs cannot be written"
         raise TypeError(msg)
-    groups: list[PlanarROIMeasurementsAndQualitativeEvaluations] = []
+    groups: list[sr.PlanarROIMeasurementsAndQualitativeEvaluations] = []
     for place, shadow in zip(lesion.location.films, measured.shadows, strict=True):
         film = subject.findings.films[shadow.film]
         region = _region(subject, film.reference, shadow.mineral.pixels, shadow.mineral.offset)
@@ -111,17 +264,15 @@ def _best_slice(mask: VoxelMask, key_slice: int) -> int:
 
 def _region(
     subject: Subject, reference: SliceReference, mask: NDArray[np.bool_], offset: tuple[int, ...]
-) -> ImageRegion:
+) -> sr.ImageRegion:
     """Outline of a mask on a stored image; `offset` is row and column of the mask's first pixel."""
-    from highdicom.sr import ImageRegion, SourceImageForRegion  # noqa: PLC0415 - slow to import
-
     if not mask.any():
         raise damaged_shape()
     row, column = offset
-    return ImageRegion(
+    return sr.ImageRegion(
         graphic_type="POLYLINE",
         graphic_data=outline(mask) + np.array((column, row), dtype=np.float32),
-        source_image=SourceImageForRegion(
+        source_image=sr.SourceImageForRegion(
             subject.source.sop_class_uid(reference.sop_instance_uid),
             reference.sop_instance_uid,
             None if reference.frame is None else [reference.frame],
@@ -130,13 +281,12 @@ def _region(
 
 
 def _planar(
-    subject: Subject, lesion: Lesion, region: ImageRegion, measurements: Sequence[Any], evaluations: Sequence[Any]
-) -> PlanarROIMeasurementsAndQualitativeEvaluations:
-    from highdicom.sr import PlanarROIMeasurementsAndQualitativeEvaluations, TrackingIdentifier  # noqa: PLC0415
+    subject: Subject, lesion: Lesion, region: sr.ImageRegion, measurements: Sequence[Any], evaluations: Sequence[Any]
+) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
 
     study = subject.report.study.study_instance_uid
-    return PlanarROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=TrackingIdentifier(uid=tracking_uid(lesion, study), identifier=lesion.id),
+    return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(uid=tracking_uid(lesion, study), identifier=lesion.id),
         referenced_region=region,
         finding_type=_finding(lesion),
         algorithm_id=algorithm(subject.report, lesion),
@@ -153,22 +303,16 @@ def _finding(lesion: Lesion) -> Code:
 
 def _volumetric(
     subject: Subject, lesion: Lesion, segment: Segment[VoxelMask], stored: Dataset, number: int
-) -> VolumetricROIMeasurementsAndQualitativeEvaluations:
-    from highdicom.sr import (  # noqa: PLC0415
-        ReferencedSegment,
-        SourceSeriesForSegmentation,
-        TrackingIdentifier,
-        VolumetricROIMeasurementsAndQualitativeEvaluations,
-    )
+) -> sr.VolumetricROIMeasurementsAndQualitativeEvaluations:
 
     is_lesion = segment.tracking_id == lesion.id
-    return VolumetricROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=TrackingIdentifier(uid=segment.tracking_uid, identifier=segment.tracking_id),
-        referenced_segment=ReferencedSegment(
+    return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(uid=segment.tracking_uid, identifier=segment.tracking_id),
+        referenced_segment=sr.ReferencedSegment(
             sop_class_uid=stored.SOPClassUID,
             sop_instance_uid=stored.SOPInstanceUID,
             segment_number=number,
-            source_series=SourceSeriesForSegmentation(lesion.series_instance_uid),
+            source_series=sr.SourceSeriesForSegmentation(lesion.series_instance_uid),
         ),
         finding_type=codes.MASS if segment.is_mass else codes.CALCIFICATION,
         algorithm_id=algorithm(subject.report, lesion),

@@ -1,25 +1,79 @@
-"""Every DICOM object that was asked for, by file name."""
+"""Every DICOM object that was asked for, by file name, and ``report_pdf.dcm`` around the PDF report."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping
+from typing import Final
 
 import numpy as np
-from pydicom.uid import CTImageStorage
+from highdicom import sr
+from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
+from pydicom.uid import CTImageStorage, EncapsulatedPDFStorage
 
 from calcreport.formats.dicom.captures import write_captures
-from calcreport.formats.dicom.encapsulated_pdf import write_pdf_object
+from calcreport.formats.dicom.instance import finish, refer_to, study_header, untroubled
 from calcreport.formats.dicom.segmentation import write_film_segmentations, write_segmentation
 from calcreport.formats.dicom.structured_report import write_structured_report, write_volumetric_report
 from calcreport.formats.dicom.subject import Subject
+from calcreport.model.lesion import CtFindings
+
+_TITLE: Final = "Soft-tissue calcification: draft report, not verified"
+_CONCEPT: Final = Code("18748-4", "LN", "Diagnostic imaging report")
+
+
+def write_pdf_object(subject: Subject, pdf: bytes) -> bytes:
+    """Wrap the PDF report into an Encapsulated PDF object, marked as unverified; its source are the images reported.
+
+    Raises `ValueError` when `pdf` is no PDF, `NotDicomError` ``file.damaged`` when the header of an image cannot be
+    read again.
+    """
+    if not pdf.startswith(b"%PDF-"):
+        msg = "not a PDF document"
+        raise ValueError(msg)
+    made = Dataset()
+    with untroubled():
+        made.SOPClassUID = EncapsulatedPDFStorage
+        made.Modality = "DOC"
+        made.ConversionType = "WSD"
+        made.AcquisitionDateTime = ""
+        made.BurnedInAnnotation = "YES"
+        made.DocumentTitle = _TITLE
+        made.VerificationFlag = "UNVERIFIED"
+        made.ConceptNameCodeSequence = [_item(_CONCEPT)]
+        made.SourceInstanceSequence = _sources(subject)
+        made.MIMETypeOfEncapsulatedDocument = "application/pdf"
+        made.EncapsulatedDocumentLength = len(pdf)
+        made.EncapsulatedDocument = pdf  # padded to an even length when it is written
+    # fonts and layout of a site are no part of the report: what looks different is another instance
+    return finish(made, subject, kind="pdf", name=hashlib.sha256(pdf).hexdigest())
+
+
+def _sources(subject: Subject) -> list[Dataset]:
+    """Images that the report speaks of: those that show its lesions, and of radiographs all; never none."""
+    uids = [
+        place.sop_instance_uid
+        for lesion in subject.report.lesions
+        for place in (lesion.location.key_image, *lesion.location.films)
+        if place is not None
+    ]
+    if not isinstance(subject.findings, CtFindings):
+        uids += [film.reference.sop_instance_uid for film in subject.findings.films]
+    known = dict.fromkeys(uid for uid in uids if uid in subject.source)
+    return [refer_to(header) for header in [subject.source.header(uid) for uid in known] or [study_header(subject)]]
+
+
+def _item(code: Code) -> Dataset:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme_designator, code.meaning
+    return item
 
 
 def load() -> None:
     """Load what writing needs, for a thread of its own: half a second, most of it tables that are read when used."""
-    from highdicom.sr import ImageRegion, SourceImageForRegion  # noqa: PLC0415
-
-    image = SourceImageForRegion(CTImageStorage, "2.25.1")
-    ImageRegion("POINT", np.zeros((1, 2), dtype=np.float32), image)
+    image = sr.SourceImageForRegion(CTImageStorage, "2.25.1")
+    sr.ImageRegion("POINT", np.zeros((1, 2), dtype=np.float32), image)
 
 
 def write_objects(

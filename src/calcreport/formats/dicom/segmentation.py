@@ -6,24 +6,166 @@ oblique, tilted and unevenly ordered stacks need no special case, and only those
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations, islice
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
+from highdicom import AlgorithmIdentificationSequence
+from highdicom.color import CIELabColor
+from highdicom.seg import Segmentation, SegmentDescription
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
 from pydicom.uid import ComputedRadiographyImageStorage, CTImageStorage
 from pydicom.valuerep import format_number_as_ds
 
 from calcreport.dicom.header.image_header import MAKER
-from calcreport.formats.dicom.instance import SERIAL_NUMBER, SERIES_NUMBERS, finish, refer_to, stand_in, untroubled
-from calcreport.formats.dicom.segments import Segment, describe_segments, list_segments, mineral_segment
+from calcreport.formats.characters import to_ascii
+from calcreport.formats.dicom.codes import ABNORMAL_STRUCTURE, MASS, PATHOLOGIC_CALCIFICATION
+from calcreport.formats.dicom.instance import (
+    LONGEST,
+    SERIAL_NUMBER,
+    arguments_of,
+    finish,
+    refer_to,
+    stand_in,
+    untroubled,
+)
 from calcreport.formats.dicom.subject import Subject
 from calcreport.model.film import FilmFindings, PixelMask, ProjectedLesion
 from calcreport.model.image import CtVolume
-from calcreport.model.lesion import VoxelMask
+from calcreport.model.lesion import MeasuredLesion, VoxelMask
+from calcreport.model.report import Lesion, YesNo
 from calcreport.model.uids import derive_uid
+from calcreport.text.narrative import find_limits
+
+MaskT = TypeVar("MaskT", VoxelMask, PixelMask)
+
+_FAMILY: Final = Code("123101", "DCM", "Neighborhood Analysis")
+_FIRST_HUE_DEG: Final = 220.0
+"""Cyan: the colour of the outlines on the key images."""
+_GOLDEN_DEG: Final = 137.508
+"""Each hue as far as can be from all before it."""
+_CHROMA: Final = 45.0
+_LIGHT: Final = 72.0
+_DARK: Final = 50.0
+"""A mass has the hue of its lesion, darker."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Segment(Generic[MaskT]):
+    """One segment."""
+
+    lesion_id: str
+    """Name of the lesion it belongs to."""
+    tracking_id: str
+    tracking_uid: str
+    """As in the structured report."""
+    label: str
+    """Name in a viewer's list; ASCII."""
+    mask: MaskT
+    """Voxels of the measured series, or pixels of a film."""
+    is_mass: bool
+    """A reader's contour of a whole lesion rather than mineral that was found."""
+    hue: int
+    """Segments of one lesion share a hue."""
+
+
+def tracking_uid(lesion: Lesion, study_instance_uid: str) -> str:
+    """Tracking UID of a lesion; of one that has none it follows from its name in the study."""
+    return lesion.tracking_uid or derive_uid("lesion", study_instance_uid, lesion.id)
+
+
+def mass_tracking_uid(lesion: Lesion, study_instance_uid: str) -> str:
+    """Tracking UID of the whole mass around the mineral of a lesion."""
+    return derive_uid("mass", tracking_uid(lesion, study_instance_uid))
+
+
+def list_segments(subject: Subject, series_index: int = 0) -> list[Segment[VoxelMask]]:
+    """Mineral of every lesion of one measured series, in report order, then the masses that a reader drew around it.
+
+    A contour without mineral is the lesion itself and carries its tracking id. One whose mass a reader denied since is
+    left out.
+    """
+    study = subject.report.study.study_instance_uid
+    minerals, masses = [], []
+    for hue, (lesion, measured) in enumerate(subject.lesions):
+        if not isinstance(measured, MeasuredLesion) or measured.series_index != series_index:
+            continue
+        if measured.mineral is not None:
+            minerals.append(mineral_segment(lesion, measured.mineral, hue, study))
+        if measured.contour is not None and lesion.mass.present is not YesNo.NO:
+            whole = mineral_segment(lesion, measured.contour, hue, study)
+            uid = whole.tracking_uid if measured.mineral is None else mass_tracking_uid(lesion, study)
+            name = lesion.id if measured.mineral is None else f"{lesion.id} mass"
+            label = _label(f"{lesion.id} mass (reader contour)")
+            masses.append(replace(whole, tracking_id=name, tracking_uid=uid, label=label, is_mass=True))
+    return [segment for segment in minerals + masses if _any(segment.mask)]
+
+
+def mineral_segment(lesion: Lesion, mask: MaskT, hue: int, study_instance_uid: str) -> Segment[MaskT]:
+    """Segment of the mineral of a lesion."""
+    return Segment(
+        lesion_id=lesion.id,
+        tracking_id=lesion.id,
+        tracking_uid=tracking_uid(lesion, study_instance_uid),
+        label=_label(f"{lesion.id} calcification"),
+        mask=mask,
+        is_mass=False,
+        hue=hue,
+    )
+
+
+def describe_segments(segments: Sequence[Segment[Any]], subject: Subject) -> list[SegmentDescription]:
+    """Segment descriptions, numbered from 1."""
+    algorithm = AlgorithmIdentificationSequence(
+        name=MAKER,
+        family=_FAMILY,
+        version=subject.report.software.version,
+        source=MAKER,
+        parameters=_parameters(subject, segments),
+    )
+    return [
+        SegmentDescription(
+            segment_number=number,
+            segment_label=segment.label,
+            segmented_property_category=ABNORMAL_STRUCTURE,
+            segmented_property_type=MASS if segment.is_mass else PATHOLOGIC_CALCIFICATION,
+            algorithm_type="MANUAL" if segment.is_mass else "AUTOMATIC",
+            algorithm_identification=None if segment.is_mass else algorithm,
+            tracking_id=segment.tracking_id,
+            tracking_uid=segment.tracking_uid,
+            display_color=CIELabColor(*colour_of(segment)),
+        )
+        for number, segment in enumerate(segments, start=1)
+    ]
+
+
+def colour_of(segment: Segment[Any]) -> tuple[float, float, float]:
+    """Colour in CIELab: L 0 to 100, a and b -128 to 127."""
+    angle = math.radians(_FIRST_HUE_DEG + segment.hue * _GOLDEN_DEG)
+    return (_DARK if segment.is_mass else _LIGHT, _CHROMA * math.cos(angle), _CHROMA * math.sin(angle))
+
+
+def _parameters(subject: Subject, segments: Sequence[Segment[Any]]) -> dict[str, str]:
+    """Limits of the search; all segments of an object lie on one series."""
+    lesions = {lesion.id: lesion for lesion in subject.report.lesions}
+    limits = find_limits(subject.report, lesions.get(segments[0].lesion_id))
+    if limits is None:
+        return {"method": "local contrast"}
+    return {"grow_hu": f"{limits.grow:g}", "seed_hu": f"{limits.seed:g}"}
+
+
+def _label(text: str) -> str:
+    return to_ascii(text).replace("\\", "/")[:LONGEST]
+
+
+def _any(mask: VoxelMask | PixelMask) -> bool:
+    return bool((mask.voxels if isinstance(mask, VoxelMask) else mask.pixels).any())
+
 
 _FULL: Final = 255
 """A pixel that is all mask, where a pixel has a byte; none is in part."""
@@ -135,8 +277,6 @@ def _segmentation(
     segment. Where the columns of `shape`, that of the frames, fill no whole bytes a pixel has a byte: Orthanc gives
     out no frame of single bits then (docs/decisions/0031).
     """
-    from highdicom.seg import Segmentation  # noqa: PLC0415 - slow to import
-
     made: Dataset = Segmentation(
         source_images=sources,
         pixel_array=presence[:, None, None, :].astype(np.uint8),
@@ -144,11 +284,7 @@ def _segmentation(
         fractional_type="OCCUPANCY",
         max_fractional_value=_FULL,
         segment_descriptions=describe_segments(segments, subject),
-        series_instance_uid=subject.revision.series_uid("seg"),
-        series_number=SERIES_NUMBERS["seg"],
-        sop_instance_uid=subject.revision.instance_uid("seg"),
-        instance_number=1,
-        manufacturer=MAKER,
+        **arguments_of(subject, "seg"),
         manufacturer_model_name=MAKER,
         software_versions=subject.report.software.version[:64],
         device_serial_number=SERIAL_NUMBER,
@@ -192,16 +328,16 @@ def _slice_header(subject: Subject, volume: CtVolume, index: int) -> Dataset:
     )
     source.PositionReferenceIndicator = header.get("PositionReferenceIndicator", "")
     source.Rows = source.Columns = 1
-    source.ImagePositionPatient = [_decimal(value) for value in position]
+    source.ImagePositionPatient = [format_number_as_ds(value) for value in position]
     source.ImageOrientationPatient = [
-        _decimal(float(value)) for step in (column_step, row_step) for value in step / np.linalg.norm(step)
+        format_number_as_ds(float(value)) for step in (column_step, row_step) for value in step / np.linalg.norm(step)
     ]
     between, row_mm, column_mm = volume.geometry.spacing_mm
-    source.PixelSpacing = [_decimal(row_mm), _decimal(column_mm)]
+    source.PixelSpacing = [format_number_as_ds(row_mm), format_number_as_ds(column_mm)]
     thickness = header.get("SliceThickness")
-    source.SliceThickness = _decimal(float(thickness) if thickness else between)
+    source.SliceThickness = format_number_as_ds(float(thickness) if thickness else between)
     if len(volume.slices) > 1 and np.linalg.norm(to_slice) > 0:
-        source.SpacingBetweenSlices = _decimal(between)
+        source.SpacingBetweenSlices = format_number_as_ds(between)
     return source
 
 
@@ -215,21 +351,12 @@ def _plane_position(header: Dataset, frame: int | None) -> list[float] | None:
     holder: Any = header
     if frame is not None:
         groups = header.get("PerFrameFunctionalGroupsSequence") or []
-        holder = _first(groups[frame - 1] if frame <= len(groups) else None, "PlanePositionSequence")
+        positions = groups[frame - 1].get("PlanePositionSequence") if frame <= len(groups) else None
+        holder = positions[0] if positions else None
     value = None if holder is None else holder.get("ImagePositionPatient")
     if value is None or len(value) != 3:
         return None
     return [float(part) for part in value]
-
-
-def _first(holder: Dataset | None, keyword: str) -> Dataset | None:
-    items = holder.get(keyword) if holder is not None else None
-    return items[0] if items else None
-
-
-def _decimal(value: float) -> str:
-    """Write a number as a decimal string of at most 16 characters, as exactly as that allows."""
-    return format_number_as_ds(value)
 
 
 def _refer_to_stored(made: Dataset, stored: Sequence[tuple[Dataset, int | None]]) -> None:

@@ -10,27 +10,27 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import pydicom
+from highdicom import sr
+from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes as standard
 from pydicom.sr.coding import Code
 
-from calcreport.compose import Narrative, Statements, narrate
 from calcreport.dicom.header.image_header import MAKER
 from calcreport.formats.characters import to_ascii
 from calcreport.formats.dicom import codes
-from calcreport.formats.dicom.instance import SERIES_NUMBERS, finish, stand_in, study_header, untroubled
+from calcreport.formats.dicom.instance import arguments_of, finish, stand_in, study_header, untroubled
 from calcreport.formats.dicom.measurement_groups import planar_groups, volumetric_groups
-from calcreport.formats.dicom.revision import Reference
-from calcreport.formats.dicom.subject import Subject
+from calcreport.formats.dicom.subject import Reference, Subject
 from calcreport.model.film import FilmFindings
 from calcreport.model.report import Report
 from calcreport.model.uids import derive_uid
-from calcreport.text.flags import is_assessed
-
-if TYPE_CHECKING:
-    from highdicom.sr import ContainerContentItem, ContentSequence
+from calcreport.text.impression import is_assessed
+from calcreport.text.narrative import Narrative, narrate
+from calcreport.text.statements import Statements
 
 _LINE_BREAK: Final = "\r\n"
 """As PS3.5 6.1.3 wants it in text of several lines."""
@@ -74,34 +74,23 @@ def _evidence(subject: Subject) -> list[Dataset]:
     uids.pop(str(first.SOPInstanceUID), None)
     images = [first]
     for uid in uids:
-        image = Dataset()
-        image.StudyInstanceUID = first.StudyInstanceUID
-        image.SeriesInstanceUID = subject.source.series_uid(uid)
-        image.SOPClassUID = subject.source.sop_class_uid(uid)
-        image.SOPInstanceUID = uid
-        images.append(image)
+        series = subject.source.series_uid(uid)
+        images.append(Reference(first.StudyInstanceUID, series, subject.source.sop_class_uid(uid), uid).as_dataset())
     return images
 
 
 def _document(
-    subject: Subject, groups: Sequence[ContentSequence], evidence: Sequence[Dataset], *, name: str
+    subject: Subject, groups: Sequence[sr.ContentSequence], evidence: Sequence[Dataset], *, name: str
 ) -> Dataset:
-    from highdicom.coding_schemes import CodingSchemeIdentificationItem  # noqa: PLC0415
-    from highdicom.sr import Comprehensive3DSR  # noqa: PLC0415
 
-    revision = subject.revision
-    made: Dataset = Comprehensive3DSR(
+    made: Dataset = sr.Comprehensive3DSR(
         evidence=evidence,
         content=_content(subject, groups),
-        series_instance_uid=revision.series_uid("sr"),
-        series_number=SERIES_NUMBERS["sr"],
-        sop_instance_uid=revision.instance_uid("sr", name),
-        instance_number=1,
-        manufacturer=MAKER,
+        **arguments_of(subject, "sr", name),
         is_complete=True,
         is_final=False,
         is_verified=False,
-        previous_versions=[] if name else [_as_dataset(reference) for reference in revision.superseded],
+        previous_versions=[] if name else [reference.as_dataset() for reference in subject.revision.superseded],
         coding_schemes=[
             CodingSchemeIdentificationItem(
                 codes.PRIVATE_SCHEME, name="calcreport private codes", responsible_organization=MAKER
@@ -115,82 +104,56 @@ def _document(
     return made
 
 
-def _as_dataset(reference: Reference) -> Dataset:
-    document = Dataset()
-    document.StudyInstanceUID = reference.study_instance_uid
-    document.SeriesInstanceUID = reference.series_instance_uid
-    document.SOPClassUID = reference.sop_class_uid
-    document.SOPInstanceUID = reference.sop_instance_uid
-    return document
-
-
-def _content(subject: Subject, groups: Sequence[ContentSequence]) -> Dataset:
+def _content(subject: Subject, groups: Sequence[sr.ContentSequence]) -> Dataset:
     """Root of the document by TID 1500; highdicom's own class cannot do without a measurement group."""
-    from highdicom.sr import (  # noqa: PLC0415
-        CodeContentItem,
-        CodedConcept,
-        ContainerContentItem,
-        ContentSequence,
-        DeviceObserverIdentifyingAttributes,
-        LanguageOfContentItemAndDescendants,
-        ObservationContext,
-        ObserverContext,
-    )
-    from pydicom.sr.codedict import codes as standard  # noqa: PLC0415
-
     software = subject.report.software
-    observer = ObserverContext(
+    observer = sr.ObserverContext(
         observer_type=standard.DCM.Device,
-        observer_identifying_attributes=DeviceObserverIdentifyingAttributes(
+        observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
             uid=derive_uid("device", software.name),
             name=software.name,
             manufacturer_name=MAKER,
             model_name=f"{software.name} {software.version}",
         ),
     )
-    root = ContainerContentItem(standard.DCM.ImagingMeasurementReport, template_id="1500")
-    root.ContentSequence = ContentSequence()
+    root = sr.ContainerContentItem(standard.DCM.ImagingMeasurementReport, template_id="1500")
+    root.ContentSequence = sr.ContentSequence()
     root.ContentSequence.extend(
-        LanguageOfContentItemAndDescendants(CodedConcept("en-US", "RFC5646", "English (United States)"))
+        sr.LanguageOfContentItemAndDescendants(sr.CodedConcept("en-US", "RFC5646", "English (United States)"))
     )
-    root.ContentSequence.extend(ObservationContext(observer_device_context=observer))
+    root.ContentSequence.extend(sr.ObservationContext(observer_device_context=observer))
     procedure = codes.CT_PROCEDURE if subject.volume is not None else codes.RADIOGRAPH_PROCEDURE
-    root.ContentSequence.append(CodeContentItem(standard.DCM.ProcedureReported, procedure, "HAS CONCEPT MOD"))
+    root.ContentSequence.append(sr.CodeContentItem(standard.DCM.ProcedureReported, procedure, "HAS CONCEPT MOD"))
     root.ContentSequence.append(_measurements(subject, groups))
     root.ContentSequence.append(_study_level(subject))
     return root
 
 
-def _measurements(subject: Subject, groups: Sequence[ContentSequence]) -> ContainerContentItem:
+def _measurements(subject: Subject, groups: Sequence[sr.ContentSequence]) -> sr.ContainerContentItem:
     """Container of the measurement groups; without any it says why, because readers fail on an empty one."""
-    from highdicom.sr import ContainerContentItem, ContentSequence, TextContentItem  # noqa: PLC0415
-    from pydicom.sr.codedict import codes as standard  # noqa: PLC0415
-
-    container = ContainerContentItem(standard.DCM.ImagingMeasurements, relationship_type="CONTAINS")
-    container.ContentSequence = ContentSequence()
+    container = sr.ContainerContentItem(standard.DCM.ImagingMeasurements, relationship_type="CONTAINS")
+    container.ContentSequence = sr.ContentSequence()
     for group in groups:
         container.ContentSequence.extend(group)
     if not groups:
         why = to_ascii(" ".join(subject.report.impression)) or _NOTHING
-        container.ContentSequence.append(TextContentItem(codes.NOT_MEASURED, why, "CONTAINS"))
+        container.ContentSequence.append(sr.TextContentItem(codes.NOT_MEASURED, why, "CONTAINS"))
     return container
 
 
-def _study_level(subject: Subject) -> ContainerContentItem:
+def _study_level(subject: Subject) -> sr.ContainerContentItem:
     """What holds for the study as a whole, and the sections of text."""
-    from highdicom.sr import CodeContentItem, ContainerContentItem, ContentSequence, TextContentItem  # noqa: PLC0415
-
-    container = ContainerContentItem(codes.QUALITATIVE_EVALUATIONS, relationship_type="CONTAINS")
-    container.ContentSequence = ContentSequence()
+    container = sr.ContainerContentItem(codes.QUALITATIVE_EVALUATIONS, relationship_type="CONTAINS")
+    container.ContentSequence = sr.ContentSequence()
     report = subject.report
     if is_assessed(report):
-        container.ContentSequence.append(CodeContentItem(codes.CONCERN, codes.CONCERNS[report.concern], "CONTAINS"))
+        container.ContentSequence.append(sr.CodeContentItem(codes.CONCERN, codes.CONCERNS[report.concern], "CONTAINS"))
         for name, concept in codes.FLAGS.items():
             if name in report.flags_summary:
                 state = codes.FLAG_STATES[report.flags_summary[name]]
-                container.ContentSequence.append(CodeContentItem(concept, state, "CONTAINS"))
+                container.ContentSequence.append(sr.CodeContentItem(concept, state, "CONTAINS"))
     for section, text in sections(report, subject.statements, subject.section):
-        container.ContentSequence.append(TextContentItem(section, text, "CONTAINS"))
+        container.ContentSequence.append(sr.TextContentItem(section, text, "CONTAINS"))
     return container
 
 
@@ -214,7 +177,7 @@ def sections(report: Report, statements: Statements, section: str) -> Iterator[t
 def _lesions(words: Narrative) -> Iterator[str]:
     for lesion in words.lesions:
         yield f"{lesion.title}: {lesion.place}"
-        yield " ".join(lesion.sentences)
+        yield lesion.in_full
 
 
 def _audit(words: Narrative) -> list[str]:

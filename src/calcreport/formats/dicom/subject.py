@@ -1,16 +1,171 @@
-"""What the DICOM objects of one study are made from."""
+"""What the DICOM objects of one study are made from, and their identity.
+
+The same draft has the same UIDs, a changed one supersedes it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import hashlib
+import io
+import json
+import re
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Final, NamedTuple
 
-from calcreport.compose import Statements
+import numpy as np
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.uid import Comprehensive3DSRStorage
+
 from calcreport.dicom.source_images import SourceImages
-from calcreport.formats.dicom.revision import Revision
+from calcreport.errors import UsageError
 from calcreport.model.film import FilmFindings, ProjectedLesion
 from calcreport.model.image import CtVolume
 from calcreport.model.lesion import CtFindings, MeasuredLesion
 from calcreport.model.report import Lesion, Report
+from calcreport.model.shape import PackedMask, unpack_mask
+from calcreport.model.uids import derive_uid
+from calcreport.text.statements import Statements
+
+_NOT_CONTENT: Final = frozenset(("created",))
+"""Fields of a report that are not what it says: its time."""
+REFERENCE: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
+
+_UID: Final = re.compile(r"[0-9.]{1,64}")
+"""Less strict than the standard: scanners write components that begin with a zero."""
+
+
+class Reference(NamedTuple):
+    """An object in a PACS, by the UIDs that `REFERENCE` names."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_class_uid: str
+    sop_instance_uid: str
+
+    def as_dataset(self) -> Dataset:
+        """Header that refers to the object."""
+        header = Dataset()
+        for keyword, uid in zip(REFERENCE, self, strict=True):
+            setattr(header, keyword, uid)
+        return header
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """One draft of a report."""
+
+    study_instance_uid: str
+    """Of the study, as received."""
+    digest: str
+    """Of all that the report says, in fields, masks and text."""
+    created: datetime
+    """When it was drafted, as the clock on the wall showed it, in whole seconds; of a draft that is written again the
+    first time."""
+    superseded: tuple[Reference, ...] = ()
+    """Structured reports that it replaces."""
+
+    def series_uid(self, kind: str) -> str:
+        """Series Instance UID of objects of a kind, such as ``"sr"``."""
+        return derive_uid("series", kind, *self._names)
+
+    def instance_uid(self, kind: str, name: str = "") -> str:
+        """SOP Instance UID of an object; `name` tells several of one kind apart."""
+        return derive_uid("instance", kind, name, *self._names)
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        # What is superseded counts: a report changed and changed back is not the first one again, for its objects
+        # name another predecessor, and one UID never stands for two contents.
+        return (self.study_instance_uid, self.digest, *(document.sop_instance_uid for document in self.superseded))
+
+
+def revise(report: Report, *, text: Iterable[str] = (), previous: bytes | None = None) -> Revision:
+    """Identify the objects of a report, whose `created` is the time of the draft.
+
+    `text` stands in the documents in the words of a site, which are no part of the report. `previous` is ``sr.dcm`` of
+    the last draft of the same study; damaged, it counts as none. An unchanged report has the revision of the last
+    draft, its time and what it superseded included: written again, the objects are the same. Otherwise the last draft
+    is superseded.
+    """
+    study = report.study.study_instance_uid
+    first = Revision(study_instance_uid=study, digest=digest_of(report, text), created=_time_told(report.created))
+    last = _header(previous)
+    if last is None or str(last.StudyInstanceUID) != study:
+        return first
+    again = replace(first, superseded=_superseded_by(last), created=_time_of(last) or first.created)
+    if str(last.SOPInstanceUID) == again.instance_uid("sr"):
+        return again
+    return replace(first, superseded=(Reference(*(str(last[name].value) for name in REFERENCE)),))
+
+
+def _time_told(created: str | None) -> datetime:
+    """Wall clock of the draft: DICOM times carry no zone here, and those of the study stand beside them."""
+    if created is None:
+        return datetime(1970, 1, 1)  # noqa: DTZ001 - untold
+    return datetime.fromisoformat(created).replace(tzinfo=None, microsecond=0)
+
+
+def digest_of(report: Report, text: Iterable[str] = ()) -> str:
+    """SHA-256 of what a report says, and of the text written about it, in hexadecimal."""
+
+    def content(value: Any) -> Any:  # noqa: ANN401 - any part of a JSON document
+        if isinstance(value, dict):
+            if value.keys() == PackedMask.model_fields.keys():
+                return value | {"bits": _digest_of_cells(value)}
+            return {name: content(part) for name, part in value.items() if name not in _NOT_CONTENT}
+        return [content(part) for part in value] if isinstance(value, list) else value
+
+    told = [content(report.model_dump(mode="json", by_alias=True)), *text]
+    return hashlib.sha256(json.dumps(told, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+
+
+def _digest_of_cells(packed: dict[str, Any]) -> str:
+    """SHA-256 of the cells of a mask: they compress to other bits with another version of the compressor."""
+    return hashlib.sha256(np.packbits(unpack_mask(PackedMask.model_validate(packed))).tobytes()).hexdigest()
+
+
+def _header(content: bytes | None) -> Dataset | None:
+    """Header of an earlier report; ``None`` when it is damaged, no such document, or cannot be referred to."""
+    if content is None:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            header = pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True)
+            uids = [str(header[name].value) for name in REFERENCE]
+    except Exception:  # noqa: BLE001 - whatever a parser raises on a damaged file
+        return None
+    is_report = header.SOPClassUID == Comprehensive3DSRStorage
+    return header if is_report and all(_UID.fullmatch(uid) for uid in uids) else None
+
+
+def _superseded_by(header: Dataset) -> tuple[Reference, ...]:
+    """Documents that a document replaces; none when its list of them is damaged."""
+    try:
+        return tuple(
+            Reference(
+                str(study.StudyInstanceUID),
+                str(series.SeriesInstanceUID),
+                str(item.ReferencedSOPClassUID),
+                str(item.ReferencedSOPInstanceUID),
+            )
+            for study in header.get("PredecessorDocumentsSequence") or ()
+            for series in study.ReferencedSeriesSequence
+            for item in series.ReferencedSOPSequence
+        )
+    except (AttributeError, TypeError):
+        return ()
+
+
+def _time_of(header: Dataset) -> datetime | None:
+    try:
+        return datetime.strptime(f"{header.ContentDate}{str(header.ContentTime)[:6]}", "%Y%m%d%H%M%S")  # noqa: DTZ007
+    except (AttributeError, ValueError):
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -45,3 +200,15 @@ class Subject:
         """Lesions in the order of the report, which holds rejected ones apart, each with what was measured of it."""
         pairs = zip(self.report.lesions, self.order, strict=True)
         return tuple((lesion, self.findings.lesions[index]) for lesion, index in pairs)
+
+
+def other_images() -> UsageError:
+    """Error for an image that the report names and the study does not have."""
+    msg = "the images found are not those the report was made from; name the study with --study, or analyse it anew"
+    return UsageError(msg, code="render.other_images")
+
+
+def damaged_shape() -> UsageError:
+    """Error for a lesion without any voxel or pixel."""
+    msg = "the report does not hold where its lesions are, or it was damaged; take the original one or analyse anew"
+    return UsageError(msg, code="render.damaged_shape")

@@ -1,35 +1,28 @@
-"""``report.html``: one self-contained, printable page."""
+"""``report.html``: one self-contained, printable page; ``index.html``: one row a study, when there are several."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+from urllib.parse import quote
 
-from calcreport.compose import OVERVIEW_IMAGE, Narrative, Statements, film_image_name, key_image_name, narrate
+from calcreport.compose.lesions import OVERVIEW_IMAGE, film_image_name, key_image_name
 from calcreport.formats.characters import make_visible, to_ascii
-from calcreport.formats.rendered import Rendered
 from calcreport.formats.ris.sections import cut_sections
 from calcreport.formats.templates import Templates, preformat, render_template, trusted
 from calcreport.formats.text.as_text import write_section
-from calcreport.model.lengths import Lengths
-from calcreport.model.report import Concern, Excluded, FlagState, Lesion, Report
-from calcreport.text.excluded import name_reason
-from calcreport.text.film import name_films, refer, spell_projected
-from calcreport.text.flags import name_flags
-from calcreport.text.groups import changes_management, longest_mm
-from calcreport.text.impression import FLAG_NAMES
-from calcreport.text.table import list_measurements
-from calcreport.text.wording import (
-    capitalise,
-    lengths_of,
-    name_depth_class,
-    name_place,
-    spell_distance,
-    spell_person,
-)
+from calcreport.model.report import Concern, Excluded, FlagState, Report
+from calcreport.text.film import name_films, refer
+from calcreport.text.impression import changes_management, list_flags, longest_mm
+from calcreport.text.narrative import Narrative, narrate
+from calcreport.text.section import spell_mineral
+from calcreport.text.statements import Statements
+from calcreport.text.technique import name_reason
+from calcreport.text.wording import capitalise, lengths_of, name_depth, name_place, spell_person
 
 PAGE_TEMPLATE: Final = "report.html.j2"
 _SCRIPT: Final = "page.js"
@@ -45,7 +38,7 @@ _LONGEST_ON_SHEET: Final = 64
 """Characters of a name or id in the head of a printed sheet, the longest that the standard allows."""
 
 
-def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) -> Rendered:
+def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) -> bytes:
     """Render the page: HTML in UTF-8 that loads nothing and runs no script but ``page.js``, named by its hash.
 
     `pictures` are PNG by file name relative to the study's folder, as `key_image_name`, `OVERVIEW_IMAGE` and
@@ -85,7 +78,7 @@ def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) 
             if part.name in {"findings", "impression"}
         ],
     )
-    return Rendered(content=page.encode(), media_type="text/html; charset=utf-8", suffix=".html")
+    return page.encode()
 
 
 def show_date(date: str | None) -> str:
@@ -160,18 +153,16 @@ def _show_lesion(
     report: Report, position: int, statements: Statements, pictures: Mapping[str, bytes]
 ) -> dict[str, Any]:
     lesion = report.lesions[position]
-    lengths = lengths_of(report)
+    mass_mm = lesion.mass.max_diameter_mm
     reference = refer(report, lesion, statements, whole_extent=False).strip("()")
     kind = "film_key" if lesion.location.films else "key"
     shown = [pictures[name] for name in lesion.images or (key_image_name(lesion.id),) if name in pictures]
-    flags = [
-        (name, getattr(lesion.flags, key)) for key, name in zip(FLAG_NAMES, name_flags(report, statements), strict=True)
-    ]
+    flags = list_flags(report, lesion, statements)
     return {
         "lesion": lesion,
         "where": capitalise(name_place(lesion.location, statements)),
-        "longest": _longest(lesion, statements, lengths),
-        "depth": _depth(lesion, statements),
+        "longest": lengths_of(report).spell(mass_mm) if mass_mm else spell_mineral(report, lesion, statements),
+        "depth": capitalise(name_depth(lesion, statements)),
         "told_flags": ", ".join(
             statements.say(f"page.flag_{state}", flag=name)
             for state in (FlagState.PRESENT, FlagState.POSSIBLE, FlagState.EXPLAINED)
@@ -179,7 +170,6 @@ def _show_lesion(
             if flag.state is state
         ),
         "longest_mm": longest_mm(lesion) or lesion.size.max_diameter_px,
-        "measurements": list_measurements(lesion, refer(report, lesion, statements), statements, lengths),
         "flags": flags,
         "scores": [
             (name, f"{score:.2f}") for name, score in sorted(lesion.pattern.scores.items(), key=lambda s: -s[1])
@@ -195,20 +185,8 @@ def _show_lesion(
     }
 
 
-def _depth(lesion: Lesion, statements: Statements) -> str:
-    layer = capitalise(name_depth_class(lesion.depth.class_, statements))
-    skin_mm = lesion.depth.skin_distance_mm
-    return layer if skin_mm is None else statements.say("page.skin", layer=layer, length=spell_distance(skin_mm))
-
-
-def _longest(lesion: Lesion, statements: Statements, lengths: Lengths) -> str:
-    if lesion.location.films and lesion.mass.max_diameter_mm is None:
-        return spell_projected(lesion.size, statements, lengths)
-    return lengths.spell(longest_mm(lesion)) if longest_mm(lesion) else ""
-
-
 def _thumbnail(picture: bytes, *, is_film: bool) -> str:
-    from calcreport.formats.pictures.legend import cut_thumbnail  # noqa: PLC0415 - text and JSON alone draw nothing
+    from calcreport.formats.pictures.drawing import cut_thumbnail  # noqa: PLC0415 - text and JSON alone draw nothing
 
     return _embed(cut_thumbnail(picture, panel=1 if is_film else 0))
 
@@ -290,3 +268,65 @@ def _place_excluded(entry: Excluded, report: Report, statements: Statements) -> 
 
 def _embed(picture: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(picture).decode("ascii")
+
+
+INDEX_TEMPLATE: Final = "index.html.j2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexEntry:
+    """A study in the index."""
+
+    folder: str
+    """Name of its folder beside the index; empty when it has no page."""
+    status: Literal["reported", "no_calcification", "refused"]
+    """Outcome of the study."""
+    title: str = ""
+    patient: str = ""
+    date: str = ""
+    """Description, patient and study date as received."""
+    lesion_count: int | None = None
+    """Lesions reported; ``None`` when nothing was measured."""
+    concern: Concern | None = None
+    """Highest concern; ``None`` when nothing was measured."""
+    message: str = ""
+    """Why it was refused, and what to do."""
+
+    @property
+    def link(self) -> str:
+        """Address of its page; empty when it has none."""
+        has_page = self.folder and self.status != "refused"
+        return f"{quote(self.folder, safe='')}/report.html" if has_page else ""
+
+
+def index_entry(report: Report, folder: str) -> IndexEntry:
+    """Make the row of a reported study."""
+    study = report.study
+    identity = " ".join(filter(None, (show_name(study.patient.name), study.patient.id)))
+    return IndexEntry(
+        folder=folder,
+        status="reported" if report.lesions or report.rejected else "no_calcification",
+        title=study.description or study.body_part or study.modality,
+        patient=identity,
+        date=show_date(study.study_date),
+        lesion_count=len(report.lesions),
+        concern=report.concern if report.lesions or report.concern is not Concern.NONE else None,
+    )
+
+
+def render_index(entries: Sequence[IndexEntry], templates: Templates, *, software: str) -> bytes:
+    """Render the index page, most severe study first, refused ones right behind those of high concern.
+
+    `software` is name and version, for the foot of the page. Raises `TemplateError` when a template cannot be rendered.
+    """
+    page = render_template(
+        templates, INDEX_TEMPLATE, is_html=True, rows=sorted(entries, key=_urgency), software=software
+    )
+    return page.encode()
+
+
+def _urgency(entry: IndexEntry) -> tuple[float, str, str]:
+    if entry.status == "refused":
+        return (0.5, entry.date, entry.folder)
+    rank = len(Concern) if entry.concern is None else list(Concern).index(entry.concern)
+    return (float(rank), entry.date, entry.folder)

@@ -15,7 +15,6 @@ from typing import Final
 
 from calcreport.errors import TemplateError, UsageError
 from calcreport.formats.page import as_html
-from calcreport.formats.rendered import Rendered
 from calcreport.formats.templates import Templates
 from calcreport.model.report import Report
 
@@ -27,14 +26,14 @@ _CHATTY: Final = ("weasyprint", "weasyprint.progress", "fontTools")
 """Loggers that quote what they stumble over."""
 
 
-def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) -> Rendered:
+def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) -> bytes:
     """Render the page as PDF, without network or disk; the same report gives the same bytes on one machine.
 
     Raises `UsageError` ``output.no_pdf`` when WeasyPrint or the Pango library it needs is missing, `TemplateError` when
     the page cannot be rendered or a site's templates lack `STYLE`.
     """
     weasyprint = load_weasyprint()
-    page = as_html.render(report, templates, pictures).content.decode()
+    page = as_html.render(report, templates, pictures).decode()
     style = templates.texts.get(STYLE)
     if style is None:
         msg = f"The template {STYLE} does not exist; restore it in the templates folder."
@@ -47,7 +46,7 @@ def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) 
         document.metadata.generator = f"{report.software.name} {report.software.version}"
         identifier = hashlib.sha256(page.encode()).digest()[:16]
         content: bytes = document.write_pdf(pdf_identifier=identifier)
-    return Rendered(content=content, media_type="application/pdf", suffix=".pdf")
+    return content
 
 
 def load_weasyprint() -> ModuleType:

@@ -10,7 +10,6 @@ from heapq import nsmallest
 from typing import Final
 from urllib.parse import quote
 
-from calcreport.formats.rendered import Rendered
 from calcreport.formats.templates import Templates, render_template, trusted
 from calcreport.model.report import Concern
 
@@ -53,7 +52,7 @@ class QcRow:
         return -1 if self.status == "refused" else _RANK[self.concern]
 
 
-def render_qc(rows: Iterable[QcRow], templates: Templates, *, software: str, folder: str) -> Rendered:
+def render_qc(rows: Iterable[QcRow], templates: Templates, *, software: str, folder: str) -> bytes:
     """Render the page; `folder` is that of the results, for the command that opens a review.
 
     Raises `TemplateError` when the template cannot be rendered.
@@ -86,4 +85,4 @@ def render_qc(rows: Iterable[QcRow], templates: Templates, *, software: str, fol
         script=trusted(script),
         script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
     )
-    return Rendered(content=page.encode(), media_type="text/html; charset=utf-8", suffix=".html")
+    return page.encode()

@@ -1,4 +1,4 @@
-"""``images/*.png``: the slice that shows a lesion best, with everything that was measured drawn on it."""
+"""Pictures of CT: the slice that shows a lesion best with all that was measured, and the projection of a series."""
 
 from __future__ import annotations
 
@@ -10,35 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from calcreport.compose import Statements
-from calcreport.formats.pictures.labels import Box, Place, draw_labelled, name_boxes
-from calcreport.formats.pictures.legend import LegendRow, write_sheet
-from calcreport.formats.pictures.picture import (
-    BONE,
-    CALLIPER,
-    CONTOUR,
-    FASCIA,
-    MINERAL,
-    OTHER,
-    SKIN,
-    SOFT_TISSUE,
-    Colour,
-    View,
-    draw_outline,
-    draw_scale_bar,
-    mark_directions,
-    square_view,
-    whole_view,
-    write_text,
-)
-from calcreport.formats.rendered import Rendered
+from calcreport.formats.pictures import drawing
 from calcreport.model.image import CtVolume
 from calcreport.model.lengths import Lengths
-from calcreport.model.lesion import MeasuredLesion, Segment, VoxelMask
+from calcreport.model.lesion import CtFindings, MeasuredLesion, Segment, VoxelMask
 from calcreport.model.overlay import EarlierSlice
 from calcreport.model.report import Lesion, Report
 from calcreport.text.film import refer
 from calcreport.text.review import is_by_reader
+from calcreport.text.statements import Statements
 from calcreport.text.wording import lengths_of, spell_distance
 
 _CONTEXT_PX: Final = 268
@@ -61,7 +41,8 @@ class Marks:
     fascia: NDArray[np.float64] | None
 
 
-_Drawn = tuple[NDArray[np.float64] | None, Colour, Segment | None, Place, Callable[[float], str]]
+_Spell = Callable[[float], str]
+_Drawn = tuple[str, NDArray[np.float64] | None, drawing.Colour, Segment, drawing.Place, _Spell]
 
 
 def render_key_image(  # noqa: PLR0913 - everything that is drawn
@@ -73,7 +54,7 @@ def render_key_image(  # noqa: PLR0913 - everything that is drawn
     *,
     others: Sequence[tuple[str, MeasuredLesion]] = (),
     earlier: EarlierSlice | None = None,
-) -> Rendered:
+) -> bytes:
     """Draw the key image of a lesion: soft-tissue window with the drawing, bone window without it, the whole slice.
 
     Only the key slice of the volume is touched. `others` are the other lesions of the series by name: those that the
@@ -83,27 +64,30 @@ def render_key_image(  # noqa: PLR0913 - everything that is drawn
     lengths = lengths_of(report)
     marks = find_marks(volume, measured)
     view = choose_view(volume, measured, marks)
-    soft = view.show(hu, SOFT_TISSUE).convert("RGB")
+    soft = view.show(hu, drawing.SOFT_TISSUE).convert("RGB")
     beside = _draw_others(soft, view, volume, measured.key_slice, others)
     _draw_marks(soft, view, marks, measured, lengths)
-    bone = view.show(hu, BONE).convert("RGB")
+    bone = view.show(hu, drawing.BONE).convert("RGB")
     panels = [(soft, statements.say("picture.soft_tissue")), (bone, statements.say("picture.bone"))]
     if earlier is not None:
         date = earlier.date or statements.say("comparison.undated")
         text = statements.say("picture.earlier", date=date)
-        panels.insert(1, (view.show(earlier.hu, SOFT_TISSUE).convert("RGB"), text))
+        panels.insert(1, (view.show(earlier.hu, drawing.SOFT_TISSUE).convert("RGB"), text))
     for panel, text in panels:
-        mark_directions(panel, volume.geometry.affine[:3, 2], volume.geometry.affine[:3, 1])
-        draw_scale_bar(panel, view.px_per_mm)
-        write_text(panel, (10, 18), text)
-    context = _draw_context(volume, hu, view)
+        drawing.mark_directions(panel, volume.geometry.affine[:3, 2], volume.geometry.affine[:3, 1])
+        drawing.draw_scale_bar(panel, view.px_per_mm)
+        drawing.write_text(panel, (10, 18), text)
+    whole = drawing.whole_view(hu.shape, *volume.geometry.spacing_mm[1:], (_CONTEXT_PX, _CONTEXT_PX))
+    context = whole.show(hu, drawing.SOFT_TISSUE).convert("RGB")
+    whole.frame(context, view)
     reference = refer(report, lesion, statements, whole_extent=False).strip("()")
     header = statements.say(
         "picture.key_header", id=lesion.id, reference=reference or statements.say("picture.unnumbered")
     )
     rows = _explain(marks, measured, lesion, statements, lengths)
-    rows += [(OTHER, statements.say("picture.others", ids=", ".join(beside)))] if beside else []
-    return write_sheet([panel for panel, _ in panels], context, context_px=_CONTEXT_PX, header=header, rows=rows)
+    rows += [(drawing.OTHER, statements.say("picture.others", ids=", ".join(beside)))] if beside else []
+    sheet = [panel for panel, _ in panels]
+    return drawing.write_sheet(sheet, context, context_px=_CONTEXT_PX, header=header, rows=rows)
 
 
 def find_marks(volume: CtVolume, measured: MeasuredLesion) -> Marks:
@@ -130,19 +114,16 @@ def _lay_line(segment: Segment | None, volume: CtVolume, key_slice: int) -> NDAr
     return ends[:, 1:] if (np.abs(ends[:, 0] - key_slice) <= 1.5).all() else None
 
 
-def choose_view(volume: CtVolume, measured: MeasuredLesion, marks: Marks) -> View:
+def choose_view(volume: CtVolume, measured: MeasuredLesion, marks: Marks) -> drawing.View:
     """Choose a square around the lesion, with the skin when it is near, inside the slice as far as possible."""
     _, row_mm, column_mm = volume.geometry.spacing_mm
     scale = np.array((row_mm, column_mm))
     low, high = (edge * scale for edge in _box_on_slice(measured, marks, volume))
     side_mm = max(_SMALLEST_VIEW_MM, _ROOM * float((high - low).max()))
-    centre = (low + high) / 2
-    if marks.skin is not None and measured.to_skin is not None and measured.to_skin.length_mm <= _SKIN_REACH_MM:
-        ends = (marks.skin + 0.5) * scale
-        low, high = np.minimum(low, ends.min(axis=0)) - 10, np.maximum(high, ends.max(axis=0)) + 10
-        side_mm = max(side_mm, float((high - low).max()))
-        centre = np.clip(centre, high - side_mm / 2, low + side_mm / 2)
-    return square_view(centre, side_mm, volume.hu.shape[1:], scale)
+    is_near = measured.to_skin is not None and measured.to_skin.length_mm <= _SKIN_REACH_MM
+    ends = (marks.skin + 0.5) * scale if marks.skin is not None and is_near else None
+    centre, side_mm, _ = drawing.widen(low, high, ends, side=side_mm, spare=10.0)
+    return drawing.square_view(centre, side_mm, volume.hu.shape[1:], scale)
 
 
 def _box_on_slice(
@@ -164,78 +145,75 @@ def _box_on_slice(
     return first, first + np.array(mask.voxels.shape[1:])
 
 
-def _draw_marks(panel: Image.Image, view: View, marks: Marks, measured: MeasuredLesion, lengths: Lengths) -> None:
-    for plane, colour in ((marks.contour, CONTOUR), (marks.mineral, MINERAL)):
+def _draw_marks(
+    panel: Image.Image, view: drawing.View, marks: Marks, measured: MeasuredLesion, lengths: Lengths
+) -> None:
+    for plane, colour in ((marks.contour, drawing.CONTOUR), (marks.mineral, drawing.MINERAL)):
         if plane is not None:
-            draw_outline(panel, view.cover(plane), colour)
-    drawn: tuple[_Drawn, ...] = (
-        (marks.skin, SKIN, measured.to_skin, "beyond", spell_distance),
-        (marks.fascia, FASCIA, measured.to_fascia, "beside", spell_distance),
-        (marks.calliper, CALLIPER, measured.axial_longest, "calliper", lengths.spell),
-    )
-    draw_labelled(
+            drawing.draw_outline(panel, view.cover(plane), colour)
+    drawing.draw_labelled(
         panel,
         [
             (view.place(*ends[0]), view.place(*ends[1]), colour, spell(segment.length_mm), place)
-            for ends, colour, segment, place, spell in drawn
-            if ends is not None and segment is not None
+            for _, ends, colour, segment, place, spell in _list_lines(marks, measured, lengths)
+            if ends is not None
         ],
     )
 
 
+def _list_lines(marks: Marks, measured: MeasuredLesion, lengths: Lengths) -> list[_Drawn]:
+    """Name, ends on the slice, colour, measured line, place of its length and how that is spelled."""
+    lines: tuple[tuple[str, NDArray[np.float64] | None, drawing.Colour, Segment | None, drawing.Place, _Spell], ...] = (
+        ("skin", marks.skin, drawing.SKIN, measured.to_skin, "beyond", spell_distance),
+        ("fascia", marks.fascia, drawing.FASCIA, measured.to_fascia, "beside", spell_distance),
+        ("calliper", marks.calliper, drawing.CALLIPER, measured.axial_longest, "calliper", lengths.spell),
+    )
+    return [(name, ends, colour, line, place, spell) for name, ends, colour, line, place, spell in lines if line]
+
+
 def _draw_others(
-    panel: Image.Image, view: View, volume: CtVolume, key_slice: int, others: Sequence[tuple[str, MeasuredLesion]]
+    panel: Image.Image,
+    view: drawing.View,
+    volume: CtVolume,
+    key_slice: int,
+    others: Sequence[tuple[str, MeasuredLesion]],
 ) -> list[str]:
     """Outline and name the other lesions on a slice, as far as the panel shows them; their names."""
-    named: list[tuple[str, Box, Colour]] = []
+    named: list[tuple[str, drawing.Box, drawing.Colour]] = []
     for name, other in others:
         plane = _lay_on_slice(other.mineral or other.contour, volume, key_slice)
         cover = None if plane is None else view.cover(plane)
         if cover is None or not (cover > 0).any():
             continue
-        draw_outline(panel, cover, OTHER)
+        drawing.draw_outline(panel, cover, drawing.OTHER)
         (top, bottom), (left, right) = (np.flatnonzero((cover > 0).any(axis=axis))[[0, -1]] for axis in (1, 0))
-        named.append((name, (float(left), float(top), float(right), float(bottom)), OTHER))
-    name_boxes(panel, named, size=16, width=0)
+        named.append((name, (float(left), float(top), float(right), float(bottom)), drawing.OTHER))
+    drawing.name_boxes(panel, named, size=16, width=0)
     return [name for name, _, _ in named]
-
-
-def _draw_context(volume: CtVolume, hu: NDArray[np.int16], view: View) -> Image.Image:
-    """Draw the whole slice, small, with the part that is shown large."""
-    _, row_mm, column_mm = volume.geometry.spacing_mm
-    whole = whole_view(hu.shape, row_mm, column_mm, (_CONTEXT_PX, _CONTEXT_PX))
-    picture = whole.show(hu, SOFT_TISSUE).convert("RGB")
-    whole.frame(picture, view)
-    return picture
 
 
 def _explain(
     marks: Marks, measured: MeasuredLesion, lesion: Lesion, statements: Statements, lengths: Lengths
-) -> list[LegendRow]:
+) -> list[drawing.LegendRow]:
     """Legend: colour and words for all that is drawn, and for what could not be drawn on this slice."""
-    rows: list[LegendRow] = []
+    rows: list[drawing.LegendRow] = []
     if marks.mineral is not None:
-        rows.append((MINERAL, statements.say("picture.mineral")))
+        rows.append((drawing.MINERAL, statements.say("picture.mineral")))
     if marks.contour is not None:
-        rows.append((CONTOUR, statements.say("picture.contour")))
-    if marks.calliper is not None and measured.axial_longest is not None:
-        length = lengths.spell(measured.axial_longest.length_mm)
-        rows.append((CALLIPER, statements.say("picture.calliper", length=length)))
-    for name, colour, segment, ends in (
-        ("skin", SKIN, measured.to_skin, marks.skin),
-        ("fascia", FASCIA, measured.to_fascia, marks.fascia),
-    ):
-        if segment is not None:
-            identifier = f"picture.{name}" if ends is not None else f"picture.{name}_elsewhere"
-            text = statements.say(identifier, length=spell_distance(segment.length_mm))
-            rows.append((colour if ends is not None else None, text))
+        rows.append((drawing.CONTOUR, statements.say("picture.contour")))
+    for name, ends, colour, segment, _, spell in _list_lines(marks, measured, lengths):
+        length = spell(segment.length_mm)
+        if ends is not None:
+            rows.append((colour, statements.say(f"picture.{name}", length=length)))
+        elif name != "calliper":  # the longest dimension is told below
+            rows.append((None, statements.say(f"picture.{name}_elsewhere", length=length)))
     rows += _explain_longest(measured, lesion, statements, lengths)
     return rows
 
 
 def _explain_longest(
     measured: MeasuredLesion, lesion: Lesion, statements: Statements, lengths: Lengths
-) -> list[LegendRow]:
+) -> list[drawing.LegendRow]:
     longest_mm = lesion.size.max_diameter_mm if measured.mineral is not None else lesion.mass.max_diameter_mm
     if longest_mm is None:
         return []
@@ -244,3 +222,74 @@ def _explain_longest(
     in_slice = measured.axial_longest.length_mm if measured.axial_longest else 0.0
     identifier = "longest" if longest_mm - in_slice < 0.5 else "longest_elsewhere"
     return [(None, statements.say(f"picture.{identifier}", length=lengths.spell(longest_mm)))]
+
+
+_OVERVIEW_WINDOW: Final = drawing.Window(width_hu=1400.0, level_hu=600.0)
+"""Soft tissue nearly black, calcification and bone in grey."""
+_LARGEST_PX: Final = (1000, 900)
+"""Largest width and height of the projection."""
+_NAME_PX: Final = 30
+"""Readable where a page shows the picture at half its size."""
+_HEAD_PX: Final = 44
+_GAP_PX: Final = 10
+
+
+def render_overview(
+    volume: CtVolume, findings: CtFindings, numbered: Sequence[tuple[str, int]], statements: Statements
+) -> bytes:
+    """Draw the projection, head up and the patient's right on the left where the slices are axial, in true proportions.
+
+    Of the volume only the geometry is used. `numbered` are lesion ids with the index of the lesion in `findings`.
+    """
+    affine = volume.geometry.affine
+    is_upside_down = _points_down(affine[:3, 0])
+    is_mirrored = _points_left_first(affine[:3, 2])
+    projection = findings.maximum_intensity_hu[:: 1 if is_upside_down else -1, :: -1 if is_mirrored else 1]
+    slice_mm, _, column_mm = volume.geometry.spacing_mm
+    view = drawing.whole_view(projection.shape, slice_mm, column_mm, _LARGEST_PX)
+    panel = view.show(np.ascontiguousarray(projection), _OVERVIEW_WINDOW).convert("RGB")
+    named = []
+    for lesion_id, index in numbered:
+        lesion = findings.lesions[index]
+        low, high = _box(lesion)
+        rows = (low[0], high[0]) if is_upside_down else (projection.shape[0] - high[0], projection.shape[0] - low[0])
+        columns = (projection.shape[1] - high[1], projection.shape[1] - low[1]) if is_mirrored else (low[1], high[1])
+        first, last = (view.place(rows[end] - 0.5, columns[end] - 0.5) for end in (0, 1))
+        box = (first[0] - 4, first[1] - 4, last[0] + 4, last[1] + 4)
+        named.append((lesion_id, box, drawing.CONTOUR if lesion.contour is not None else drawing.MINERAL))
+    drawing.name_boxes(panel, named, size=_NAME_PX)
+    down = affine[:3, 0] if is_upside_down else -affine[:3, 0]
+    right = -affine[:3, 2] if is_mirrored else affine[:3, 2]
+    if panel.height >= 120:
+        drawing.mark_directions(panel, right, down)
+        drawing.draw_scale_bar(panel, view.px_per_mm)
+    size = (max(panel.width, 420) + 2 * _GAP_PX, panel.height + _HEAD_PX + _GAP_PX)
+    canvas = Image.new("RGB", size, drawing.BACKGROUND)
+    canvas.paste(panel, (_GAP_PX, _HEAD_PX))
+    drawing.write_text(canvas, (_GAP_PX + 4, _HEAD_PX / 2), statements.say("picture.overview_header"), size=20)
+    return drawing.encode_png(canvas)
+
+
+def _points_down(step_lps: NDArray[np.float64]) -> bool:
+    """Whether the first slice belongs at the top: slices run towards the feet, or towards the back."""
+    axis = int(np.argmax(np.abs(step_lps)))
+    return bool(step_lps[2] < 0) if axis == 2 else bool(step_lps[axis] > 0)
+
+
+def _points_left_first(step_lps: NDArray[np.float64]) -> bool:
+    """Whether columns must be mirrored to show the patient's right (or front) on the left of the picture."""
+    axis = int(np.argmax(np.abs(step_lps)))
+    return bool(step_lps[axis] < 0)
+
+
+def _box(lesion: MeasuredLesion) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Lowest and highest (slice, column) edge of mineral and contour together; a mask may be cut out with room."""
+    edges = []
+    for mask in (lesion.mineral, lesion.contour):
+        if mask is not None and mask.voxels.any():
+            index = np.argwhere(mask.voxels.any(axis=1)) + np.array((mask.offset[0], mask.offset[2]))
+            edges += [index.min(axis=0), index.max(axis=0) + 1]
+    if not edges:
+        place = np.array((lesion.key_slice, 0), dtype=np.int64)
+        return place, place + 1
+    return np.min(edges, axis=0), np.max(edges, axis=0)

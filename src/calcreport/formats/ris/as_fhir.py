@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
+from uuid import UUID
 
-from calcreport.formats.rendered import Rendered
-from calcreport.formats.ris import fhir_parts as fhir
-from calcreport.formats.ris.codes import DEPARTMENTS, FINDING, OTHER_DEPARTMENT, REGIONS, REPORT, SERVICES
-from calcreport.formats.ris.fhir_parts import Element
-from calcreport.formats.ris.items import Item, items_of, study_items, withdrawn_study_items
+from calcreport.formats.characters import make_visible
+from calcreport.formats.code_table import table_of
+from calcreport.formats.ris import items as ris
 from calcreport.formats.templates import Templates
 from calcreport.formats.text.as_text import write_section
 from calcreport.model.report import Laterality, Lesion, Patient, Report, Software, Study
+from calcreport.model.uids import derive_uid
 from calcreport.text.statements import Statements
 
 _STATUS: Final = "preliminary"
@@ -32,20 +33,122 @@ _ACCESSION: Final = {"coding": [{"system": f"{_TERMINOLOGY}/v2-0203", "code": "A
 _MODALITIES: Final = {"CT": "Computed Tomography", "CR": "Computed Radiography", "DX": "Digital Radiography"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Addresses:
-    """``urn:uuid:`` of every resource; of the same study and lesion always the same."""
+Element = dict[str, Any]
+Addresses = dict[str, str]
+"""``urn:uuid:`` of every resource by its kind, of lesions also by their id; of one study always the same."""
 
-    report: str
-    patient: str
-    study: str | None
-    device: str
-    concern: str
-    lesions: dict[str, str] = field(repr=False)
-    """By the lesion's id."""
+SYSTEMS: Final = table_of("fhir_systems")
+"""URI of a coding system by its name in HL7 version 2."""
+
+UCUM: Final = "http://unitsofmeasure.org"
+URIS: Final = "urn:ietf:rfc:3986"
+ABSENT: Final = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
+
+OURS: Final = f"urn:oid:{derive_uid('code system', 'calcreport')}"
+"""Coding system of our own names; fixed, as the name it is derived from."""
+
+_NOTHING: Final[tuple[Any, ...]] = (None, "", [], {}, ())
+_UID: Final = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+\Z", re.ASCII)
+_LONGEST_UID: Final = 64
+_REPRESENTATION: Final = "http://hl7.org/fhir/StructureDefinition/iso21090-EN-representation"
+_GROUPS: Final = ("ABC", "IDE", "SYL")
+_GENDERS: Final = {"F": "female", "M": "male", "O": "other"}
 
 
-def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) -> Rendered:  # noqa: ARG001 - one signature
+def prune(value: Any) -> Any:  # noqa: ANN401 - an element or a part of one
+    """Leave out what says nothing, at every depth: FHIR knows no empty value."""
+    if isinstance(value, dict):
+        return {name: kept for name, part in value.items() if (kept := prune(part)) not in _NOTHING}
+    return [kept for part in value if (kept := prune(part)) not in _NOTHING] if isinstance(value, list) else value
+
+
+def clean(text: str | None) -> str:
+    """Text that may stand in a FHIR string: nothing hidden, no blanks around it."""
+    return make_visible(text or "").strip()
+
+
+def urn(*parts: str) -> str:
+    """``urn:uuid:`` derived from names: the same names give the same one on every machine."""
+    return f"urn:uuid:{UUID(int=int(derive_uid('fhir', *parts).removeprefix('2.25.')))}"
+
+
+def refer(target: str) -> Element:
+    """Reference to another entry of the bundle."""
+    return {"reference": target}
+
+
+def oid(uid: str | None) -> str:
+    """UID as a URI; empty when it is none."""
+    text = uid or ""
+    return f"urn:oid:{text}" if len(text) <= _LONGEST_UID and _UID.match(text) else ""
+
+
+def standard(code: ris.Code) -> Element:
+    """Coding of a standard concept."""
+    return {"system": SYSTEMS[code.system], "code": code.value, "display": code.meaning}
+
+
+def own(name: str, text: str = "") -> Element:
+    """Coding by one of our own names; `text` where it says what the name alone does not."""
+    return {"system": OURS, "code": clean(name), "display": clean(text)}
+
+
+def concept(*codings: Element, text: str = "") -> Element:
+    """CodeableConcept."""
+    return {"coding": list(codings), "text": clean(text)}
+
+
+def described(item: ris.Item) -> Element:
+    """What an item is, the standard's code first, and its value or why it has none: an observation or a component."""
+    codings = [standard(item.code)] if item.code else []
+    return {"code": concept(*codings, own(item.name), text=item.text), **_valued(item.value)}
+
+
+def _valued(value: ris.Amount | ris.Answer | str) -> Element:
+    if isinstance(value, ris.Amount):
+        return {"valueQuantity": quantity(value)}
+    if isinstance(value, ris.Answer) and not value.is_unknown:
+        codings = [standard(value.code)] if value.code else []
+        return {"valueCodeableConcept": concept(*codings, own(value.word), text=value.text)}
+    if isinstance(value, str) and clean(value):
+        return {"valueString": clean(value)}
+    unknown = {"system": ABSENT, "code": "unknown"}
+    told = concept(unknown, own(value.word), text=value.text) if isinstance(value, ris.Answer) else concept(unknown)
+    return {"dataAbsentReason": told}
+
+
+def quantity(amount: ris.Amount) -> Element:
+    """Quantity in UCUM; a minimum has the comparator ``>=``."""
+    number = int(amount.number) if amount.number.is_integer() else amount.number
+    comparator = ">=" if amount.is_minimum else None
+    unit = {"unit": ris.UNITS[amount.unit], "system": UCUM, "code": amount.unit}
+    return {"comparator": comparator, **unit, "value": number}
+
+
+def narrative(text: str) -> Element:
+    """Text for readers, its lines kept."""
+    visible = html.escape("\n".join(map(make_visible, text.split("\n"))))
+    return {"status": "additional", "div": f'<div xmlns="http://www.w3.org/1999/xhtml"><pre>{visible}</pre></div>'}
+
+
+def names(name: str | None) -> list[Element]:
+    """Write a DICOM person name as HumanNames, those that say something."""
+    written = []
+    for group, kind in zip(ris.name_groups(name), _GROUPS, strict=False):
+        family, given, middle, prefix, suffix = map(clean, group)
+        parts = prune({"family": family, "given": [given, middle], "prefix": [prefix], "suffix": [suffix]})
+        if parts:
+            written.append({"extension": [{"url": _REPRESENTATION, "valueCode": kind}], **parts})
+    return written
+
+
+def instant(text: str | None) -> str | None:
+    """Time with its zone; ``None`` when it is no time or its zone is not stated."""
+    time = ris.moment(text)
+    return time.isoformat(timespec="seconds") if time and time.tzinfo else None
+
+
+def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) -> bytes:  # noqa: ARG001 - one signature
     """Render the report as a FHIR R4 (4.0.1) bundle; parameters as in every renderer, pictures are not used.
 
     It holds the diagnostic report, an observation of each lesion and one of the concern, patient, imaging study and
@@ -54,209 +157,190 @@ def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) 
     """
     statements = templates.statements
     addresses = _addresses(report)
-    observations = [(addresses.lesions[one.id], _lesion(one, report, addresses, statements)) for one in report.lesions]
-    study = study_items(report, statements)
+    observations = [
+        (addresses[f"lesion {one.id}"], _lesion(one, report, addresses, statements)) for one in report.lesions
+    ]
+    study = ris.study_items(report, statements)
     if study:
-        observations.insert(0, (addresses.concern, _concern(study, report, addresses)))
+        observations.insert(0, (addresses["concern"], _concern(study, report, addresses)))
     results = [address for address, _ in observations]
     entries = [
-        (addresses.report, _report(report, addresses, results, write_section(report, templates, is_wrapped=False))),
+        (addresses["report"], _report(report, addresses, results, write_section(report, templates, is_wrapped=False))),
         *observations,
     ]
     entries += _withdrawn(report, addresses, statements)
-    entries += [(addresses.patient, _patient(report.study.patient)), (addresses.device, _device(report.software))]
-    if addresses.study is not None:
-        entries.append((addresses.study, _study(report.study, addresses)))
-    resources = [{"fullUrl": address, "resource": _identified(address, entry)} for address, entry in entries]
-    bundle = fhir.prune(
+    entries += [(addresses["patient"], _patient(report.study.patient)), (addresses["device"], _device(report.software))]
+    if "study" in addresses:
+        entries.append((addresses["study"], _study(report.study, addresses)))
+    resources = [{"fullUrl": address, "resource": _identified(address, prune(entry))} for address, entry in entries]
+    bundle = prune(
         {
             "resourceType": "Bundle",
-            "identifier": {"system": fhir.URIS, "value": fhir.urn("bundle", _digest(json.dumps(resources)))},
+            "identifier": {"system": URIS, "value": urn("bundle", _digest(json.dumps(resources)))},
             "type": "collection",
-            "timestamp": fhir.instant(report.created),
+            "timestamp": instant(report.created),
             "entry": resources,
         }
     )
     text = json.dumps(bundle, indent=2, ensure_ascii=False, allow_nan=False)
-    return Rendered(content=f"{text}\n".encode(), media_type="application/fhir+json", suffix=".json")
+    return f"{text}\n".encode()
 
 
 def _digest(content: str) -> str:
     return hashlib.sha256(content.encode("utf-8", "backslashreplace")).hexdigest()
 
 
-def _addresses(report: Report) -> _Addresses:
+def _addresses(report: Report) -> Addresses:
     # Findings that were typed have no study: nothing but their own content tells them apart.
     root = report.study.study_instance_uid or _digest(report.model_dump_json())
     lesions = (*report.lesions, *(entry.lesion for entry in report.rejected))
     known = Counter(lesion.tracking_uid for lesion in lesions)
-
-    def name(lesion: Lesion) -> tuple[str, str]:
+    software = (report.software.name, report.software.version, report.software.rules_version)
+    addresses = {kind: urn(kind, root) for kind in ("report", "patient", "concern")}
+    addresses |= {"study": urn("study", root)} if oid(report.study.study_instance_uid) else {}
+    addresses["device"] = urn("device", *software)
+    for lesion in lesions:
         is_alone = lesion.tracking_uid is not None and known[lesion.tracking_uid] == 1
-        return (lesion.tracking_uid or "", "" if is_alone else lesion.id)
-
-    return _Addresses(
-        report=fhir.urn("report", root),
-        patient=fhir.urn("patient", root),
-        study=fhir.urn("study", root) if fhir.oid(report.study.study_instance_uid) else None,
-        device=fhir.urn("device", report.software.name, report.software.version, report.software.rules_version),
-        concern=fhir.urn("concern", root),
-        lesions={lesion.id: fhir.urn("lesion", root, *name(lesion)) for lesion in lesions},
-    )
+        name = (lesion.tracking_uid or "", "" if is_alone else lesion.id)
+        addresses[f"lesion {lesion.id}"] = urn("lesion", root, *name)
+    return addresses
 
 
 def _identified(address: str, resource: Element) -> Element:
     return {"resourceType": resource["resourceType"], "id": address.removeprefix("urn:uuid:"), **resource}
 
 
-def _report(report: Report, addresses: _Addresses, results: list[str], section: str) -> Element:
+def _to_study(addresses: Addresses) -> list[Element]:
+    return [refer(addresses["study"])] if "study" in addresses else []
+
+
+def _report(report: Report, addresses: Addresses, results: list[str], section: str) -> Element:
     study = report.study
-    department, name = DEPARTMENTS.get(study.modality, OTHER_DEPARTMENT)
+    department, name = ris.DEPARTMENTS.get(study.modality, ris.OTHER_DEPARTMENT)
     category = {"system": f"{_TERMINOLOGY}/v2-0074", "code": department, "display": name}
     form = {
         "contentType": "text/plain; charset=us-ascii",
         "language": "en",
         "data": base64.b64encode(section.encode("ascii")).decode("ascii"),
         "title": "Draft of the report section",
-        "creation": fhir.instant(report.created),
+        "creation": instant(report.created),
     }
-    accession = fhir.clean(study.accession_number)
+    accession = clean(study.accession_number)
     order = {"type": "ServiceRequest", "identifier": {"type": _ACCESSION, "value": accession}}
-    return fhir.prune(
-        {
-            "resourceType": "DiagnosticReport",
-            "text": fhir.narrative(section, status="additional"),
-            "basedOn": [order] if accession else None,
-            "status": _STATUS,
-            "category": [fhir.concept(category)],
-            "code": fhir.concept(fhir.standard(SERVICES.get(study.modality, REPORT))),
-            "subject": fhir.refer(addresses.patient),
-            "effectiveDateTime": fhir.day(study.study_date),
-            "issued": fhir.instant(report.created),
-            "imagingStudy": [fhir.refer(addresses.study)] if addresses.study else None,
-            "result": [fhir.refer(address) for address in results],
-            "conclusion": "\n".join(filter(None, map(fhir.clean, report.impression))),
-            "presentedForm": [fhir.prune(form)],
-        }
-    )
+    return {
+        "resourceType": "DiagnosticReport",
+        "text": narrative(section),
+        "basedOn": [order] if accession else None,
+        "status": _STATUS,
+        "category": [concept(category)],
+        "code": concept(standard(ris.SERVICES.get(study.modality, ris.REPORT))),
+        "subject": refer(addresses["patient"]),
+        "effectiveDateTime": ris.day(study.study_date),
+        "issued": instant(report.created),
+        "imagingStudy": _to_study(addresses),
+        "result": [refer(address) for address in results],
+        "conclusion": "\n".join(filter(None, map(clean, report.impression))),
+        "presentedForm": [form],
+    }
 
 
-def _observation(report: Report, addresses: _Addresses, status: str = _STATUS) -> Element:
+def _observation(report: Report, addresses: Addresses, status: str = _STATUS) -> Element:
     """What every observation has."""
     return {
         "resourceType": "Observation",
         "status": status,
-        "category": [fhir.concept(_IMAGING)],
-        "subject": fhir.refer(addresses.patient),
-        "effectiveDateTime": fhir.day(report.study.study_date),
-        "issued": fhir.instant(report.created),
-        "device": fhir.refer(addresses.device),
-        "derivedFrom": [fhir.refer(addresses.study)] if addresses.study else None,
+        "category": [concept(_IMAGING)],
+        "subject": refer(addresses["patient"]),
+        "effectiveDateTime": ris.day(report.study.study_date),
+        "issued": instant(report.created),
+        "device": refer(addresses["device"]),
+        "derivedFrom": _to_study(addresses),
     }
 
 
-def _concern(items: tuple[Item, ...], report: Report, addresses: _Addresses) -> Element:
+def _concern(items: tuple[ris.Item, ...], report: Report, addresses: Addresses) -> Element:
     """Observation of the study: its concern, with its flags as components."""
     concern, *flags = items
-    return fhir.prune(
-        {
-            **_observation(report, addresses),
-            "code": fhir.described(concern),
-            **fhir.valued(concern),
-            "component": [_component(flag) for flag in flags],
-        }
-    )
+    return _observation(report, addresses) | described(concern) | {"component": list(map(described, flags))}
 
 
-def _component(item: Item) -> Element:
-    return {"code": fhir.described(item), **fhir.valued(item)}
-
-
-def _withdrawn(report: Report, addresses: _Addresses, statements: Statements) -> list[tuple[str, Element]]:
+def _withdrawn(report: Report, addresses: Addresses, statements: Statements) -> list[tuple[str, Element]]:
     """Observations of an earlier draft that a reader has rejected since: who they were, and nothing that they said.
 
     Left out, they would stay preliminary wherever the earlier draft was stored.
     """
     bare = _observation(report, addresses, _WITHDRAWN)
     entries = [
-        (addresses.concern, fhir.prune({**bare, "code": fhir.described(item)}))
-        for item in withdrawn_study_items(report, statements)
+        (addresses["concern"], bare | {"code": described(item)["code"]})
+        for item in ris.withdrawn_study_items(report, statements)
         if item.name == "report.concern"
     ]
     lesions = (rejected.lesion for rejected in report.rejected)
-    return [*entries, *((addresses.lesions[one.id], fhir.prune({**bare, **_name(one)})) for one in lesions)]
+    return [*entries, *((addresses[f"lesion {one.id}"], bare | _name(one)) for one in lesions)]
 
 
 def _name(lesion: Lesion) -> Element:
     """Identifier and code of the observation of a lesion."""
-    uid = fhir.oid(lesion.tracking_uid)
+    uid = oid(lesion.tracking_uid)
     return {
-        "identifier": [{"system": fhir.URIS, "value": uid}] if uid else None,
-        "code": fhir.concept(fhir.standard(FINDING), fhir.own("lesion"), text=f"Soft-tissue finding {lesion.id}"),
+        "identifier": [{"system": URIS, "value": uid}] if uid else None,
+        "code": concept(standard(ris.FINDING), own("lesion"), text=f"Soft-tissue finding {lesion.id}"),
     }
 
 
-def _lesion(lesion: Lesion, report: Report, addresses: _Addresses, statements: Statements) -> Element:
-    return fhir.prune(
-        {
-            **_observation(report, addresses),
-            **_name(lesion),
-            "bodySite": _body_site(lesion, statements),
-            "component": [_component(item) for item in items_of(lesion, report, statements)],
-        }
-    )
+def _lesion(lesion: Lesion, report: Report, addresses: Addresses, statements: Statements) -> Element:
+    return {
+        **_observation(report, addresses),
+        **_name(lesion),
+        "bodySite": _body_site(lesion, statements),
+        "component": [described(item) for item in ris.items_of(lesion, report, statements)],
+    }
 
 
 def _body_site(lesion: Lesion, statements: Statements) -> Element:
     """Region, coded where its name has a code; the text has the side too, which is coded in a component."""
     place = lesion.location
-    region = fhir.clean(place.region)
+    region = clean(place.region)
     side = "" if place.laterality is Laterality.UNKNOWN else statements.choose("side", place.laterality)
-    code = REGIONS.get(region.lower())
-    return fhir.concept(*([fhir.standard(code)] if code else []), text=f"{side} {region}") if region else {}
+    code = ris.REGIONS.get(region.lower())
+    return concept(*([standard(code)] if code else []), text=f"{side} {region}") if region else {}
 
 
 def _patient(patient: Patient) -> Element:
-    identifier = fhir.clean(patient.id)
-    return fhir.prune(
-        {
-            "resourceType": "Patient",
-            "identifier": [{"value": identifier}] if identifier else None,
-            "name": fhir.names(patient.name),
-            "gender": fhir.gender(patient.sex),
-            "birthDate": fhir.day(patient.birth_date),
-        }
-    )
+    identifier = clean(patient.id)
+    return {
+        "resourceType": "Patient",
+        "identifier": [{"value": identifier}] if identifier else None,
+        "name": names(patient.name),
+        "gender": _GENDERS.get(patient.sex or ""),
+        "birthDate": ris.day(patient.birth_date),
+    }
 
 
-def _study(study: Study, addresses: _Addresses) -> Element:
-    accession = fhir.clean(study.accession_number)
-    identifiers: list[Element] = [{"system": "urn:dicom:uid", "value": fhir.oid(study.study_instance_uid)}]
+def _study(study: Study, addresses: Addresses) -> Element:
+    accession = clean(study.accession_number)
+    identifiers: list[Element] = [{"system": "urn:dicom:uid", "value": oid(study.study_instance_uid)}]
     identifiers += [{"type": _ACCESSION, "value": accession}] if accession else []
     name = _MODALITIES.get(study.modality)
-    modality = {"system": fhir.SYSTEMS["DCM"], "code": study.modality, "display": name}
-    return fhir.prune(
-        {
-            "resourceType": "ImagingStudy",
-            "identifier": identifiers,
-            "status": "available",
-            "modality": [modality] if name else None,
-            "subject": fhir.refer(addresses.patient),
-            "started": fhir.day(study.study_date),
-            "description": fhir.clean(study.description),
-        }
-    )
+    modality = {"system": SYSTEMS["DCM"], "code": study.modality, "display": name}
+    return {
+        "resourceType": "ImagingStudy",
+        "identifier": identifiers,
+        "status": "available",
+        "modality": [modality] if name else None,
+        "subject": refer(addresses["patient"]),
+        "started": ris.day(study.study_date),
+        "description": clean(study.description),
+    }
 
 
 def _device(software: Software) -> Element:
     versions: list[Element] = [
-        {"value": fhir.clean(software.version)},
-        {"type": {"text": "rules"}, "value": fhir.clean(software.rules_version)},
+        {"value": clean(software.version)},
+        {"type": {"text": "rules"}, "value": clean(software.rules_version)},
     ]
-    return fhir.prune(
-        {
-            "resourceType": "Device",
-            "deviceName": [{"name": fhir.clean(software.name) or "calcreport", "type": "model-name"}],
-            "version": [version for version in versions if version["value"]],
-        }
-    )
+    return {
+        "resourceType": "Device",
+        "deviceName": [{"name": clean(software.name) or "calcreport", "type": "model-name"}],
+        "version": [version for version in versions if version["value"]],
+    }

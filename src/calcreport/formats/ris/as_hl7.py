@@ -1,33 +1,24 @@
-"""``oru.hl7``: the report for the RIS as an HL7 version 2.5.1 message, ORU^R01, always preliminary.
+r"""``oru.hl7``: the report for the RIS as an HL7 version 2.5.1 message, ORU^R01, always preliminary.
 
 The text stands section by section, then what is known of every lesion, one observation each; what an earlier draft told
 of a lesion that was rejected since is withdrawn. Written by hand: the message has five kinds of segment, and a library
-would be one more thing that every installation carries.
+would be one more thing that every installation carries. Values are escaped (``\F\`` and so on), characters that hide
+or end something become visible first, and a value that reads ``""``, the order to delete what the receiver holds, is
+left out.
 """
 
 from __future__ import annotations
 
 import hashlib
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from calcreport.formats.rendered import Rendered
-from calcreport.formats.ris import hl7_text as hl7
-from calcreport.formats.ris.codes import (
-    DEPARTMENTS,
-    OTHER_DEPARTMENT,
-    OUR_SYSTEM,
-    REPORT,
-    SECTIONS,
-    SERVICES,
-    STUDY_UID,
-    Code,
-)
-from calcreport.formats.ris.items import Amount, Answer, Item, items_of, study_items, withdrawn_study_items
+from calcreport.formats.characters import make_visible
+from calcreport.formats.ris import items as ris
 from calcreport.formats.ris.sections import WHOLE, Section, cut_sections
 from calcreport.formats.templates import Templates
-from calcreport.model.report import Patient, Report, Study
+from calcreport.model.report import Patient, Report
 
 _VERSION: Final = "2.5.1"
 _APPLICATION: Final = "calcreport"
@@ -46,119 +37,183 @@ _SUB_ID: Final = 20
 _END: Final = "\r"
 
 
-def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) -> Rendered:  # noqa: ARG001 - one signature
+CHARACTERS: Final = "^~\\&"
+"""Encoding characters after the field separator: component, repetition, escape, subcomponent."""
+
+LONGEST_TEXT: Final = 199
+"""Characters of a string (ST); longer texts for readers end in dots, identifiers are never cut."""
+
+LINE_BREAK: Final = "\\.br\\"
+"""Line end within formatted text (FT)."""
+
+_ESCAPES: Final = str.maketrans({"\\": "\\E\\", "|": "\\F\\", "^": "\\S\\", "&": "\\T\\", "~": "\\R\\"})
+_DELETE: Final = '""'
+
+
+def escape(text: str | None) -> str:
+    """Write a value so that it holds no delimiter and no line break; ``None`` as an empty one."""
+    if text is None:
+        return ""
+    visible = make_visible(text).strip()
+    return "" if visible == _DELETE else visible.translate(_ESCAPES)
+
+
+def shorten(text: str, longest: int = LONGEST_TEXT) -> str:
+    """Cut a text that is only read, never compared, to what a string may hold; dots show that it was."""
+    visible = make_visible(text).strip()
+    return visible if len(visible) <= longest else f"{visible[: longest - 3]}..."
+
+
+def components(*values: str | None) -> str:
+    """Join values, escaped, as the components of a field; empty ones at the end are left out."""
+    return "^".join(map(escape, values)).rstrip("^")
+
+
+def escape_line(line: str) -> str:
+    """Escape a line of a layout; blanks at its start are kept."""
+    return make_visible(line).translate(_ESCAPES)
+
+
+def segment(name: str, fields: Sequence[str]) -> str:
+    """Join finished fields; empty ones at the end are left out."""
+    return "|".join((name, *fields)).rstrip("|")
+
+
+def timestamp(text: str | None) -> str:
+    """Time of the report as ``YYYYMMDDHHMMSS`` with its zone where it has one; empty when it is no time."""
+    time = ris.moment(text)
+    return f"{time:%Y%m%d%H%M%S%z}"[:19] if time else ""
+
+
+def day_digits(text: str | None) -> str:
+    """Day as ``YYYYMMDD``; empty when it is no day of the calendar."""
+    return ris.day(text).replace("-", "")
+
+
+def numeric(value: float) -> str:
+    """Number as NM: at most three decimals, never an exponent."""
+    text = f"{value:.3f}".rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
+
+
+def person_name(name: str | None) -> str:
+    """Write a DICOM person name as repetitions of XPN, those that say something; type U (unspecified) without any."""
+    written = []
+    for (family, given, middle, prefix, suffix), kind in zip(ris.name_groups(name), "AIP", strict=False):
+        parts = components(family, given, middle, suffix, prefix)
+        if parts:
+            written.append(parts + "^" * (7 - parts.count("^")) + kind)
+    return "~".join(written) or "^^^^^^U"
+
+
+def render(report: Report, templates: Templates, pictures: Mapping[str, bytes]) -> bytes:  # noqa: ARG001 - one signature
     """Render the report as an ORU^R01 message in UTF-8; parameters as in every renderer, pictures are not used.
 
     Segments each end in a carriage return. The same report gives the same message, control id included. Raises
     `TemplateError` when the template of the text cannot be rendered.
     """
-    rest = [_pid(report.study.patient), _orc(report.study), _obr(report), *_observations(report, templates)]
+    told = enumerate(_observed(report, templates), start=1)
+    observations = [segment("OBX", (str(number), *fields)) for number, fields in told]
+    order = segment("ORC", ("RE", "", escape(report.study.accession_number)))
+    rest = [_pid(report.study.patient), order, _obr(report), *observations]
     control_id = hashlib.sha256(_END.join((_msh(report, ""), *rest)).encode()).hexdigest()[:_CONTROL_ID]
     message = _END.join((_msh(report, control_id), *rest, ""))
-    return Rendered(content=message.encode(), media_type="x-application/hl7-v2+er7; charset=utf-8", suffix=".hl7")
+    return message.encode()
 
 
 def _msh(report: Report, control_id: str) -> str:
     fields = [""] * 17
-    fields[0] = hl7.CHARACTERS  # MSH-2: the field separator itself is MSH-1
+    fields[0] = CHARACTERS  # MSH-2: the field separator itself is MSH-1
     fields[1] = _APPLICATION
-    fields[5] = hl7.timestamp(report.created)
+    fields[5] = timestamp(report.created)
     fields[7] = "ORU^R01^ORU_R01"
     fields[8] = control_id
     fields[9] = "P"  # production, as against training and debugging
     fields[10] = _VERSION
     fields[16] = "UNICODE UTF-8"
-    return hl7.segment("MSH", fields)
+    return segment("MSH", fields)
 
 
 def _pid(patient: Patient) -> str:
     sex = patient.sex if patient.sex is not None and patient.sex in _SEXES else ""
-    name = hl7.person_name(patient.name)
-    return hl7.segment("PID", ("1", "", hl7.escape(patient.id), "", name, "", hl7.day(patient.birth_date), sex))
-
-
-def _orc(study: Study) -> str:
-    return hl7.segment("ORC", ("RE", "", hl7.escape(study.accession_number)))
+    name = person_name(patient.name)
+    return segment("PID", ("1", "", escape(patient.id), "", name, "", day_digits(patient.birth_date), sex))
 
 
 def _obr(report: Report) -> str:
     study = report.study
-    accession = hl7.escape(study.accession_number)
-    service = SERVICES.get(study.modality, REPORT)
-    description = hl7.shorten(study.description or "")
+    accession = escape(study.accession_number)
+    service = ris.SERVICES.get(study.modality, ris.REPORT)
+    description = shorten(study.description or "")
     fields = [""] * 25
     fields[0] = "1"
     fields[2] = accession  # filler order number
-    fields[3] = hl7.components(service.value, service.meaning, service.system, "", description)
-    fields[6] = hl7.day(study.study_date)
+    fields[3] = components(service.value, service.meaning, service.system, "", description)
+    fields[6] = day_digits(study.study_date)
     fields[17] = accession  # where IHE has the accession number
-    fields[21] = hl7.timestamp(report.created)
-    fields[23] = DEPARTMENTS.get(study.modality, OTHER_DEPARTMENT)[0]
+    fields[21] = timestamp(report.created)
+    fields[23] = ris.DEPARTMENTS.get(study.modality, ris.OTHER_DEPARTMENT)[0]
     fields[24] = _PRELIMINARY
-    return hl7.segment("OBR", fields)
-
-
-def _observations(report: Report, templates: Templates) -> Iterator[str]:
-    for number, fields in enumerate(_observed(report, templates), start=1):
-        yield hl7.segment("OBX", (str(number), *fields))
+    return segment("OBR", fields)
 
 
 def _observed(report: Report, templates: Templates) -> Iterator[tuple[str, ...]]:
     """Fields of every observation from the value type (OBX-2) on."""
     statements = templates.statements
-    uid = hl7.escape(report.study.study_instance_uid)
+    uid = escape(report.study.study_instance_uid)
     if uid:
-        yield _fields("ST", _standard(STUDY_UID), "", uid, status=_ORDER_DETAIL)
+        study = components(ris.STUDY_UID.value, ris.STUDY_UID.meaning, ris.STUDY_UID.system)
+        yield _fields("ST", study, "", uid, status=_ORDER_DETAIL)
     for section in cut_sections(report, templates):
         yield from _text(section)
-    yield from (_item(item, "") for item in study_items(report, statements))
+    yield from (_item(item, "") for item in ris.study_items(report, statements))
     for lesion in report.lesions:
-        yield from (_item(item, lesion.id) for item in items_of(lesion, report, statements))
-    yield from (_withdrawn(item, "") for item in withdrawn_study_items(report, statements))
+        yield from (_item(item, lesion.id) for item in ris.items_of(lesion, report, statements))
+    yield from (_withdrawn(item, "") for item in ris.withdrawn_study_items(report, statements))
     for lesion in (rejected.lesion for rejected in report.rejected):
-        yield from (_withdrawn(item, lesion.id) for item in items_of(lesion, report, statements))
+        yield from (_withdrawn(item, lesion.id) for item in ris.items_of(lesion, report, statements))
 
 
 def _text(section: Section) -> Iterator[tuple[str, ...]]:
     """One observation a section, or several where a text has no room in one."""
-    code = SECTIONS.get(section.name, REPORT if section.name == WHOLE else None)
+    code = ris.SECTIONS.get(section.name, ris.REPORT if section.name == WHOLE else None)
     identifier = _identifier(f"text.{section.name}", section.heading.capitalize() or section.name.capitalize(), code)
     parts = [""]
     # of a longer paragraph each part is its own observation: escaped, a character takes up to three
     pieces = (piece for line in section.text.split("\n") for piece in textwrap.wrap(line, _MOST_TEXT // 3))
-    for line in map(hl7.escape_line, pieces):
+    for line in map(escape_line, pieces):
         if len(parts[-1]) + len(line) > _MOST_TEXT:
             parts.append("")
-        parts[-1] += f"{hl7.LINE_BREAK}{line}" if parts[-1] else line
+        parts[-1] += f"{LINE_BREAK}{line}" if parts[-1] else line
     for number, part in enumerate(parts, start=1):
         yield _fields("FT", identifier, str(number) if len(parts) > 1 else "", part)
 
 
-def _item(item: Item, lesion_id: str) -> tuple[str, ...]:
+def _item(item: ris.Item, lesion_id: str) -> tuple[str, ...]:
     identifier, sub_id = _named(item, lesion_id)
     value = item.value
-    if isinstance(value, Amount):
-        unit = hl7.components(value.unit.code, value.unit.text, "UCUM")
-        number = hl7.number(value.number)
+    if isinstance(value, ris.Amount):
+        unit = components(value.unit, ris.UNITS[value.unit], "UCUM")
+        number = numeric(value.number)
         # SN is a number with a comparator: what the edge of the scan cuts is at least so long
         kind, written = ("SN", f">=^{number}") if value.is_minimum else ("NM", number)
         return _fields(kind, identifier, sub_id, written, unit)
-    if isinstance(value, Answer):
-        ours = (value.word, hl7.shorten(value.text), OUR_SYSTEM)
+    if isinstance(value, ris.Answer):
+        ours = (value.word, shorten(value.text), ris.OUR_SYSTEM)
         coded = (value.code.value, value.code.meaning, value.code.system, *ours) if value.code else ours
-        return _fields("CWE", identifier, sub_id, hl7.components(*coded))
-    return _fields("ST", identifier, sub_id, hl7.escape(hl7.shorten(value)))
+        return _fields("CWE", identifier, sub_id, components(*coded))
+    return _fields("ST", identifier, sub_id, escape(shorten(value)))
 
 
-def _withdrawn(item: Item, lesion_id: str) -> tuple[str, ...]:
+def _withdrawn(item: ris.Item, lesion_id: str) -> tuple[str, ...]:
     """What a rejected lesion was told of, to be deleted: nothing of it is sent again but its name."""
-    value = hl7.escape(hl7.shorten(str(item.value))) if item.name in _NAMING else ""
+    value = escape(shorten(str(item.value))) if item.name in _NAMING else ""
     return _fields("ST", *_named(item, lesion_id), value, status=_WITHDRAWN)
 
 
-def _named(item: Item, lesion_id: str) -> tuple[str, str]:
+def _named(item: ris.Item, lesion_id: str) -> tuple[str, str]:
     """Observation identifier and sub-id: what is observed, and of which lesion."""
-    return _identifier(item.name, item.text, item.code), hl7.escape(hl7.shorten(lesion_id, _SUB_ID))
+    return _identifier(item.name, item.text, item.code), escape(shorten(lesion_id, _SUB_ID))
 
 
 def _fields(
@@ -167,11 +222,7 @@ def _fields(
     return (kind, identifier, sub_id, value, unit, "", "", "", "", status)
 
 
-def _identifier(name: str, text: str, code: Code | None) -> str:
+def _identifier(name: str, text: str, code: ris.Code | None) -> str:
     """Code of what is observed: the standard's first, ours beside it, so that both can be mapped."""
-    ours = (name, hl7.shorten(text), OUR_SYSTEM)
-    return hl7.components(*((code.value, code.meaning, code.system, *ours) if code else ours))
-
-
-def _standard(code: Code) -> str:
-    return hl7.components(code.value, code.meaning, code.system)
+    ours = (name, shorten(text), ris.OUR_SYSTEM)
+    return components(*((code.value, code.meaning, code.system, *ours) if code else ours))

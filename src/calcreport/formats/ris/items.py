@@ -9,17 +9,61 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import date, datetime
 from operator import attrgetter
 from typing import Final
 
-from calcreport.formats.code_table import measured_of
-from calcreport.formats.ris.codes import SIDES, UNITS, Code, Unit
+from calcreport.formats.code_table import measured_of, rows_of, table_of
 from calcreport.model.report import Flag, FlagState, Lesion, Report
-from calcreport.text.film import refer_to_films
-from calcreport.text.flags import is_assessed, name_flags
-from calcreport.text.impression import FLAG_NAMES
+from calcreport.text.film import refer
+from calcreport.text.impression import FLAG_NAMES, is_assessed, name_flags
 from calcreport.text.statements import Statements
-from calcreport.text.wording import capitalise, name_finding, refer_to_images
+from calcreport.text.wording import capitalise, name_finding
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A coded concept."""
+
+    system: str
+    """LOINC, SNOMED CT or the DICOM controlled terminology, as HL7 version 2 calls them."""
+    value: str
+    meaning: str
+
+
+OUR_SYSTEM: Final = "99CALCREPORT"
+"""Coding system of our own names in HL7 version 2 and in DICOM objects."""
+
+UNITS: Final = {"mm": "mm", "mm3": "mm3", "[hnsf'U]": "HU", "1": "1", "{pixels}": "pixels"}
+"""How units are read, by their UCUM code."""
+
+STUDY_UID: Final = Code("DCM", "113014", "DICOM Study")
+FINDING: Final = Code("DCM", "121071", "Finding")
+
+
+def _table(name: str) -> dict[str, Code]:
+    return {word: Code(*row) for word, row in rows_of(name).items()}
+
+
+SERVICES: Final = _table("services")
+"""What was reported on, by modality."""
+
+REPORT: Final = Code("LN", "18748-4", "Diagnostic Imaging Report")
+"""For every other modality, and for text outside any section."""
+
+DEPARTMENTS: Final = table_of("departments")
+"""Diagnostic service section (HL7 table 0074) by modality."""
+
+OTHER_DEPARTMENT: Final = ("RAD", "Radiology")
+
+SECTIONS: Final = _table("sections")
+"""Sections of the text that have a code; the others go by our own names."""
+
+SIDES: Final = {"left": Code("SCT", "7771000", "Left"), "right": Code("SCT", "24028007", "Right")}
+
+_SITES: Final = _table("sites") | _table("further_sites")
+REGIONS: Final = {name: _SITES[name.replace(" ", "_")] for name in table_of("regions")}
+"""Region by its name in the report; any other stays text."""
 
 _LARGEST: Final = 1e9
 """No length, volume or density of a patient comes near it; what does is damage."""
@@ -30,7 +74,8 @@ class Amount:
     """A number: three decimals, which is finer than any image; `is_minimum` when the true one is at least that."""
 
     number: float
-    unit: Unit
+    unit: str
+    """In UCUM."""
     is_minimum: bool = False
 
 
@@ -62,13 +107,11 @@ class Item:
     """Standard code, where there is one."""
 
 
-_Row = tuple[str, str, Unit, Code | None]
+_Row = tuple[str, str, str, Code | None]
 
 
 def _rows(group: str) -> tuple[_Row, ...]:
-    return tuple(
-        (path, words, UNITS[unit], Code(*code) if code else None) for path, words, unit, code in measured_of(group)
-    )
+    return tuple((path, words, unit, Code(*code) if code else None) for path, words, unit, code in measured_of(group))
 
 
 _SIZE, _PROJECTED, _PIXELS, _MASS, _LEVELS, _PLAIN = map(
@@ -82,6 +125,31 @@ _OF_MINERAL: Final = frozenset(
 )
 """Items that say something false of a contour in which no mineral was found: none above the threshold is not none."""
 _FROM_FOCI: Final = frozenset(("foci.count", "mass.mineral_fraction"))
+
+
+def day(text: str | None) -> str:
+    """Day, with or without hyphens, as ``YYYY-MM-DD``; empty when it is no day of the calendar."""
+    try:
+        return date.fromisoformat((text or "").strip()).isoformat()
+    except ValueError:
+        return ""
+
+
+def moment(text: str | None) -> datetime | None:
+    """Time of the report, ISO 8601; ``None`` when it is no time."""
+    try:
+        return datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+
+
+def name_groups(name: str | None) -> Iterator[list[str]]:
+    """Groups of a DICOM person name, alphabetic, ideographic, phonetic: family, given, middle name, prefix and suffix.
+
+    What stands beyond the fifth component of a group stays with it.
+    """
+    for group in (name or "").split("=", 2):
+        yield [*group.split("^", 4), "", "", "", ""][:5]
 
 
 def has_mineral(lesion: Lesion) -> bool:
@@ -137,7 +205,7 @@ def _amounts(lesion: Lesion) -> list[Item]:
             for item in _measured(lesion, rows, is_minimum=size.is_minimum)
         ]
         words = f"Distance from the skin line in the image plane{plane} (not the depth)"
-        line = ("depth.projected_skin_line_mm", words, UNITS["mm"], None)
+        line = ("depth.projected_skin_line_mm", words, "mm", None)
         sizes += [replace(item, name="projected.skin_line_mm") for item in _measured(lesion, (line,))]
     masses = _measured(lesion, _MASS, is_minimum=lesion.mass.is_minimum)
     return [*sizes, *masses, *_measured(lesion, _LEVELS, is_minimum=lesion.density.is_clipped), *plain]
@@ -193,21 +261,11 @@ def _place(lesion: Lesion, report: Report, statements: Statements) -> list[Item]
         for name, text, value in (
             ("region", "Region", place.region),
             ("compartment", "Tissue around it", place.compartment),
-            ("images", "Images", name_images(lesion, report, statements)),
+            ("images", "Images", refer(report, lesion, statements).strip("()")),
         )
         if value
     ]
     return told
-
-
-def name_images(lesion: Lesion, report: Report, statements: Statements) -> str:
-    """Image reference without brackets, such as ``"S 4, Im 140-166"``; empty when no image number was recorded."""
-    entries = {entry.series_instance_uid: entry for entry in report.series}
-    if lesion.location.films:
-        films = report.technique.films if report.technique else ()
-        series = {film.sop_instance_uid: entries.get(film.series_instance_uid) for film in films}
-        return refer_to_films(lesion.location.films, series, statements).strip("()")
-    return refer_to_images(lesion.location, entries.get(lesion.series_instance_uid)).strip("()")
 
 
 def _flags(lesion: Lesion, report: Report, statements: Statements) -> list[Item]:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
-from calcreport.compose import Statements, narrate
 from calcreport.formats.characters import lay_out, to_ascii
 from calcreport.formats.templates import Templates
 from calcreport.formats.text.as_text import write_section
 from calcreport.model.report import Report
+from calcreport.text.narrative import narrate
+from calcreport.text.statements import Statements
 
 _HEADINGS: Final = "heading."
 DRAFT: Final = "draft"

@@ -10,8 +10,7 @@ from pydicom.dataset import Dataset
 
 from calcreport.formats import load_templates
 from calcreport.formats.dicom.instance import untroubled
-from calcreport.formats.dicom.revision import revise
-from calcreport.formats.dicom.subject import Subject
+from calcreport.formats.dicom.subject import Subject, revise
 from calcreport.model.evidence import LesionReview
 from calcreport.model.film import (
     FilmFindings,

@@ -14,7 +14,7 @@ from PIL import Image
 from pydicom.dataset import Dataset
 
 from calcreport.errors import UsageError
-from calcreport.formats.dicom.capture_pictures import (
+from calcreport.formats.dicom.captures import (
     DRAFT,
     LONGEST_EDGE_PX,
     OF_CONCERN,
@@ -22,8 +22,8 @@ from calcreport.formats.dicom.capture_pictures import (
     draw_lesion_capture,
     draw_summary,
     fold,
+    write_captures,
 )
-from calcreport.formats.dicom.captures import write_captures
 from calcreport.formats.dicom.instance import untroubled
 from calcreport.formats.dicom.subject import Subject
 from calcreport.model.report import Concern, FlagState

@@ -10,8 +10,8 @@ import numpy as np
 import pydicom
 import pytest
 
-from calcreport.formats.dicom.encapsulated_pdf import write_pdf_object
 from calcreport.formats.dicom.instance import untroubled
+from calcreport.formats.dicom.objects import write_pdf_object
 
 sys.path.append(str(Path(__file__).parent))
 

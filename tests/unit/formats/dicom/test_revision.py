@@ -15,7 +15,7 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import Comprehensive3DSRStorage, EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
-from calcreport.formats.dicom.revision import Reference, Revision, revise
+from calcreport.formats.dicom.subject import Reference, Revision, revise
 from calcreport.model.report import Concern, PatientLevel, Report
 from calcreport.model.shape import LesionShape, PackedMask, pack_mask
 

@@ -17,8 +17,12 @@ from pydicom.dataset import Dataset
 from calcreport.errors import UsageError
 from calcreport.formats.dicom.instance import untroubled
 from calcreport.formats.dicom.measurement_groups import planar_groups
-from calcreport.formats.dicom.segmentation import write_film_segmentations, write_segmentation
-from calcreport.formats.dicom.segments import list_segments, mass_tracking_uid
+from calcreport.formats.dicom.segmentation import (
+    list_segments,
+    mass_tracking_uid,
+    write_film_segmentations,
+    write_segmentation,
+)
 from calcreport.formats.dicom.subject import Subject
 from calcreport.model.film import PixelMask
 from calcreport.model.lesion import VoxelMask

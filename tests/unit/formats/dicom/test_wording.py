@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from calcreport.formats.dicom.wording import LONGEST, series_description
+from calcreport.formats.dicom.instance import LONGEST, series_description
 from calcreport.model.report import RejectedLesion, Report
 
 sys.path.append(str(Path(__file__).parent))

@@ -48,7 +48,7 @@ def report_of(**patient: object) -> Report:
 
 
 def page_of(report: Report, templates: Templates) -> str:
-    return as_html.render(report, templates, {}).content.decode()
+    return as_html.render(report, templates, {}).decode()
 
 
 def skeleton_of(page: str) -> str:
@@ -125,7 +125,7 @@ def test_a_click_sorts_and_what_is_unknown_stays_last(open_page: Callable[..., A
 
 def test_the_buttons_copy_the_text_and_its_parts(open_page: Callable[..., Any], templates: Templates) -> None:
     report = report_of()
-    text = as_text.render(report, templates, {}).content.decode()
+    text = as_text.render(report, templates, {}).decode()
     tab = open_page(page_of(report, templates), permissions=["clipboard-read", "clipboard-write"])
     for name in ("all", "findings", "impression"):
         tab.get_by_role("button", name=f"Copy {name}").click()

@@ -17,10 +17,18 @@ from scipy import ndimage
 
 from calcreport.formats import Templates
 from calcreport.formats.page import as_html
-from calcreport.formats.pictures.as_film import PREVIEW_PX, FilmMark, render_film, render_film_preview
-from calcreport.formats.pictures.as_film_lesion import choose_film_view, choose_greys, render_film_lesion
-from calcreport.formats.pictures.film_marks import choose_bar, write_title
-from calcreport.formats.pictures.picture import MINERAL, PANEL_PX
+from calcreport.formats.pictures.as_film import (
+    PREVIEW_PX,
+    FilmMark,
+    choose_bar,
+    choose_film_view,
+    choose_greys,
+    render_film,
+    render_film_lesion,
+    render_film_preview,
+    write_title,
+)
+from calcreport.formats.pictures.drawing import MINERAL, PANEL_PX
 from calcreport.text.wording import lengths_of
 
 sys.path.append(str(Path(__file__).parents[3] / "films"))
@@ -54,7 +62,7 @@ def test_the_film_is_drawn_at_full_resolution_and_nothing_on_the_finding(
 ) -> None:
     film, shadow = case.findings.films[0], case.findings.lesions[0].shadows[0]
     drawn = film_part(
-        render_film(film, [FilmMark(lesion_id="L1", shadow=shadow)], templates.statements).content, film.picture.shape
+        render_film(film, [FilmMark(lesion_id="L1", shadow=shadow)], templates.statements), film.picture.shape
     )
     mask = made_films.masked(film, shadow)
     assert np.abs(drawn[mask] - film.picture[mask][:, None]).max() <= 2
@@ -69,7 +77,7 @@ def test_the_film_is_drawn_at_full_resolution_and_nothing_on_the_finding(
 
 def test_a_film_without_lesions_is_drawn_as_it_is(case: made_films.FilmCase, templates: Templates) -> None:
     film = case.findings.films[0]
-    drawn = film_part(render_film(film, [], templates.statements).content, film.picture.shape)
+    drawn = film_part(render_film(film, [], templates.statements), film.picture.shape)
     assert np.abs(drawn - film.picture[..., None]).max() <= 1
 
 
@@ -79,7 +87,7 @@ def test_lesions_at_the_corners_are_marked_too(templates: Templates) -> None:
     marks = [
         FilmMark(lesion_id=f"L{n}", shadow=made_films.make_shadow(films, 0, foci)) for n, foci in enumerate(corners)
     ]
-    drawn = film_part(render_film(films[0], marks, templates.statements).content, films[0].picture.shape)
+    drawn = film_part(render_film(films[0], marks, templates.statements), films[0].picture.shape)
     for (foci,) in corners:
         i, j = int(foci[0]), int(foci[1])
         assert is_line(drawn)[max(i - 15, 0) : i + 15, max(j - 15, 0) : j + 15].any()
@@ -108,9 +116,9 @@ def test_a_large_film_is_drawn_quickly(templates: Templates) -> None:
 def test_a_bar_names_its_plane_and_is_in_pixels_without_a_scale(
     scale: made_films.FilmScale, at_most_px: float, label: str, length_px: float, templates: Templates
 ) -> None:
-    bar = choose_bar(scale, at_most_px=at_most_px, statements=templates.statements)
-    assert bar.label == label
-    assert bar.length_px == pytest.approx(length_px)
+    drawn_px, written = choose_bar(scale, at_most_px=at_most_px, statements=templates.statements)
+    assert written == label
+    assert drawn_px == pytest.approx(length_px)
 
 
 def test_the_title_says_what_the_header_says_and_no_more(templates: Templates) -> None:
@@ -160,7 +168,7 @@ def test_the_unmarked_half_has_no_mark_and_the_other_has(case: made_films.FilmCa
     report = case.report(templates)
     film, shadow = case.findings.films[0], case.findings.lesions[0].shadows[0]
     drawn = pixels(
-        render_film_lesion(film, shadow, report.lesions[0], templates.statements, lengths=lengths_of(report)).content
+        render_film_lesion(film, shadow, report.lesions[0], templates.statements, lengths=lengths_of(report))
     )
     coloured = np.ptp(drawn, axis=-1) > 100
     assert not coloured[44 : 44 + PANEL_PX, 10 : 10 + PANEL_PX].any()
@@ -168,7 +176,7 @@ def test_the_unmarked_half_has_no_mark_and_the_other_has(case: made_films.FilmCa
 
 
 def test_the_page_places_what_was_excluded_on_its_film_in_pixels(templates: Templates) -> None:
-    page = as_html.render(made_films.unscaled().report(templates), templates, {}).content.decode()
+    page = as_html.render(made_films.unscaled().report(templates), templates, {}).decode()
     (row,) = re.findall(r"<tr><td>metal: staple</td>.*?</tr>", page)
     assert "12 pixels (no scale)" in row
     assert "row 40, column 60" in row
@@ -176,7 +184,7 @@ def test_the_page_places_what_was_excluded_on_its_film_in_pixels(templates: Temp
 
 
 def test_the_page_lists_the_projected_size_of_each_view(case: made_films.FilmCase, templates: Templates) -> None:
-    page = as_html.render(case.report(templates), templates, {}).content.decode()
+    page = as_html.render(case.report(templates), templates, {}).decode()
     for view, extent in (("AP", "3.5 x 1.0 cm"), ("lateral", "3.4 x 0.8 cm")):
         assert f"Projected size ({view})</th><td>{extent} (at the detector)</td>" in page
         assert f"To the skin line in the image plane ({view})" in page
@@ -187,11 +195,11 @@ def test_the_page_shows_a_small_copy_of_each_film(case: made_films.FilmCase, tem
     assert report.images == ("images/film_1.png", "images/film_2.png")
     assert report.lesions[0].images == ("images/L1.png", "images/L1_2.png")
     film = made_films.make_film(shape=(3000, 2400))
-    whole = render_film(film, [], templates.statements).content
-    small = render_film_preview(film, [], templates.statements).content
+    whole = render_film(film, [], templates.statements)
+    small = render_film_preview(film, [], templates.statements)
     assert max(Image.open(io.BytesIO(small)).size) <= 1.1 * PREVIEW_PX
     files = {"images/film_1.png": whole, f"{as_html.PREVIEW}images/film_1.png": small}
-    page = as_html.render(report, templates, files).content.decode()
+    page = as_html.render(report, templates, files).decode()
     assert len(page) < 1.4 * len(small) + 100_000
     assert len(re.findall("data:image/png", page)) == 1
     assert "images/film_1.png" in page

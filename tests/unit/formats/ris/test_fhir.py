@@ -16,7 +16,7 @@ from fhir.resources.R4B.bundle import Bundle
 from pydicom.sr._concepts_dict import concepts
 
 from calcreport.formats import Templates
-from calcreport.formats.ris import as_fhir, fhir_parts
+from calcreport.formats.ris import as_fhir
 from calcreport.formats.text import as_text
 from calcreport.model.report import Concern, FlagState, LesionReview, Report
 
@@ -46,7 +46,7 @@ def all_reports(reports: dict[str, Report], templates: Templates) -> dict[str, R
 
 
 def send(report: Report, templates: Templates) -> bytes:
-    return as_fhir.render(report, templates, {}).content
+    return as_fhir.render(report, templates, {})
 
 
 def bundle_of(report: Report, templates: Templates) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def components(bundle: dict[str, Any], lesion: str) -> dict[str, dict[str, Any]]
 
 
 def own_code(concept: dict[str, Any]) -> str:
-    (code,) = [coding["code"] for coding in concept["coding"] if coding["system"] == fhir_parts.OURS]
+    (code,) = [coding["code"] for coding in concept["coding"] if coding["system"] == as_fhir.OURS]
     return code
 
 
@@ -116,7 +116,7 @@ def test_every_code_exists(all_reports: dict[str, Report], templates: Templates)
         for name, value in elements(bundle_of(report, templates)):
             if name in {"coding", "modality"}:
                 for coding in value:
-                    if coding["system"] != fhir_parts.OURS:
+                    if coding["system"] != as_fhir.OURS:
                         seen.add((NAMES.get(coding["system"], coding["system"]), coding["code"]))
             if isinstance(value, dict) and value.get("system") == "http://unitsofmeasure.org":
                 assert value["code"] in UNITS
@@ -129,7 +129,7 @@ def test_every_code_exists(all_reports: dict[str, Report], templates: Templates)
 def test_the_text_is_the_text_section(all_reports: dict[str, Report], templates: Templates) -> None:
     for report in all_reports.values():
         (diagnostic,) = resources(bundle_of(report, templates), "DiagnosticReport")
-        written = as_text.render(report, templates, {}).content
+        written = as_text.render(report, templates, {})
         (form,) = diagnostic["presentedForm"]
         assert base64.b64decode(form["data"]) == written
         assert "".join(ET.fromstring(diagnostic["text"]["div"]).itertext()) == written.decode("ascii")  # noqa: S314 - ours

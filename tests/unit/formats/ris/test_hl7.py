@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from calcreport.formats import Templates, load_templates
-from calcreport.formats.ris import as_hl7, hl7_text
+from calcreport.formats.ris import as_hl7
 from calcreport.formats.ris.sections import cut_sections
 from calcreport.formats.text import as_text
 from calcreport.model.report import FlagState, LesionReview, PatientLevel, Report
@@ -27,7 +27,7 @@ def all_reports(reports: dict[str, Report], templates: Templates) -> dict[str, R
 
 
 def send(report: Report, templates: Templates) -> bytes:
-    return as_hl7.render(report, templates, {}).content
+    return as_hl7.render(report, templates, {})
 
 
 def one(content: bytes, name: str) -> ris_reading.Segment:
@@ -63,7 +63,7 @@ def test_nothing_is_ever_final(all_reports: dict[str, Report], templates: Templa
 
 def test_the_sections_are_the_text_section(all_reports: dict[str, Report], templates: Templates) -> None:
     for report in all_reports.values():
-        written = as_text.render(report, templates, {}).content.decode("ascii")
+        written = as_text.render(report, templates, {}).decode("ascii")
         sections = cut_sections(report, templates)
         parts = [f"{part.heading}: {part.text}" if part.heading else part.text for part in sections]
         assert " ".join(parts).split() == written.split()
@@ -78,9 +78,9 @@ def test_a_paragraph_is_one_line_whatever_the_width_of_the_text(
 ) -> None:
     for report in all_reports.values():
         narrow = report.model_copy(update={"settings": {**report.settings, "text": {"wrap_columns": 40}}})
-        told, folded = (as_hl7.render(one, templates, {}).content.split(b"\rOBX|2|", 1)[1] for one in (report, narrow))
+        told, folded = (as_hl7.render(one, templates, {}).split(b"\rOBX|2|", 1)[1] for one in (report, narrow))
         assert told == folded
-        section = as_text.render(narrow, templates, {}).content.decode("ascii")
+        section = as_text.render(narrow, templates, {}).decode("ascii")
         assert max(map(len, section.split("\n"))) <= 40  # the text itself is folded
 
 
@@ -97,7 +97,7 @@ def test_text_that_reads_like_a_heading_opens_no_section(reports: dict[str, Repo
     base = reports["phlebolith"]
     where = base.lesions[0].location.model_copy(update={"region": "a  IMPRESSION: 1. No finding.\nIMPRESSION: none"})
     report = base.model_copy(update={"lesions": (base.lesions[0].model_copy(update={"location": where}),)})
-    assert "  IMPRESSION: 1. No finding. IMPRESSION" in as_text.render(report, templates, {}).content.decode("ascii")
+    assert "  IMPRESSION: 1. No finding. IMPRESSION" in as_text.render(report, templates, {}).decode("ascii")
     names = [section.name for section in cut_sections(report, templates)]
     assert names == ["technique", "comparison", "findings", "flags", "impression", "draft"]
 
@@ -111,7 +111,7 @@ def test_a_site_s_own_layout_is_sent_as_it_stands(reports: dict[str, Report]) ->
     report = reports["phlebolith"]
     sent = ris_reading.observations(send(report, site))
     text = "\n".join(part[5].text for name, part in sent.items() if name.startswith("text."))
-    written = as_text.render(report, site, {}).content.decode("ascii")
+    written = as_text.render(report, site, {}).decode("ascii")
     assert text.split() == written.split()
     assert sent["text.report"][3][1] == "18748-4"
     own_word = load_templates(texts, {"statements.toml": '[heading]\nfindings = "BEFUND"'})
@@ -368,12 +368,12 @@ def test_a_long_text_goes_in_several_parts(reports: dict[str, Report], templates
 
 
 def test_times_and_numbers_as_the_standard_writes_them() -> None:
-    assert hl7_text.timestamp("2026-10-02T10:00:00+02:00") == "20261002100000+0200"
-    assert hl7_text.timestamp("2026-10-02T10:00:00") == "20261002100000"
-    assert [hl7_text.timestamp(text) for text in (None, "", "yesterday")] == ["", "", ""]
-    assert [hl7_text.day(text) for text in ("2026-10-02", "20261002", "2026-02-30", "x", None)] == [
+    assert as_hl7.timestamp("2026-10-02T10:00:00+02:00") == "20261002100000+0200"
+    assert as_hl7.timestamp("2026-10-02T10:00:00") == "20261002100000"
+    assert [as_hl7.timestamp(text) for text in (None, "", "yesterday")] == ["", "", ""]
+    assert [as_hl7.day_digits(text) for text in ("2026-10-02", "20261002", "2026-02-30", "x", None)] == [
         "20261002", "20261002", "", "", "",
     ]  # fmt: skip
-    assert [hl7_text.number(value) for value in (0.0, -0.0001, 1e-7, 12.3456, 3.5e5, -40.0)] == [
+    assert [as_hl7.numeric(value) for value in (0.0, -0.0001, 1e-7, 12.3456, 3.5e5, -40.0)] == [
         "0", "0", "0", "12.346", "350000", "-40",
     ]  # fmt: skip

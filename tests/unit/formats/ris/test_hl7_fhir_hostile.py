@@ -103,7 +103,7 @@ def test_the_message_stays_whole_and_the_exact_text_returns(
 ) -> None:
     base = reports["phlebolith"]
     report = hostile_report(base, words)
-    content = as_hl7.render(report, templates, {}).content
+    content = as_hl7.render(report, templates, {})
     assert not [byte for byte in content if byte < 32 and byte != 13]
     segments = ris_reading.read(content)
     observed = [segment for segment in segments if segment.name == "OBX"]
@@ -137,12 +137,12 @@ def test_the_bundle_stays_valid_and_the_exact_text_returns(
     words: dict[str, Any], reports: dict[str, Report], templates: Templates
 ) -> None:
     report = hostile_report(reports["phlebolith"], words)
-    content = as_fhir.render(report, templates, {}).content
+    content = as_fhir.render(report, templates, {})
     Bundle.model_validate_json(content)
     assert b"\\u00" not in content  # no control character, escaped or not
     found = {entry["resource"]["resourceType"]: entry["resource"] for entry in json.loads(content)["entry"]}
     narrative = ET.fromstring(found["DiagnosticReport"]["text"]["div"])  # noqa: S314 - our own, by an independent parser
-    assert "".join(narrative.itertext()).encode("ascii") == as_text.render(report, templates, {}).content
+    assert "".join(narrative.itertext()).encode("ascii") == as_text.render(report, templates, {})
     person = found["Patient"]
     shown = make_visible(words["id"] or "").strip()
     assert person.get("identifier", []) == ([{"value": shown}] if shown else [])
@@ -179,8 +179,8 @@ def test_both_formats_of_every_sample_study_are_valid(
     studies = [folder for folder in SAMPLES.iterdir() if folder.is_dir()]
     assert len(sample_reports) == len(studies)
     for name, report in sample_reports.items():
-        assert ris_reading.validate(as_hl7.render(report, templates, {}).content, tmp_path) == [], name
-        bundle = as_fhir.render(report, templates, {}).content
+        assert ris_reading.validate(as_hl7.render(report, templates, {}), tmp_path) == [], name
+        bundle = as_fhir.render(report, templates, {})
         Bundle.model_validate_json(bundle)
         told = [entry["resource"] for entry in json.loads(bundle)["entry"]]
         lesions = [one for one in told if one["resourceType"] == "Observation" and "finding" in one["code"]["text"]]

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import io
+import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
-
-from calcreport.formats.rendered import Rendered
 
 Colour = tuple[int, int, int]
 Grey = TypeVar("Grey", np.int16, np.uint8, np.bool_)
@@ -37,6 +37,7 @@ SCALE_BARS_MM: Final = (10.0, 20.0, 50.0, 100.0, 200.0)
 """Lengths a scale bar may have, mm."""
 
 _AIR_HU: Final = -1024
+_OPPOSITE: Final = str.maketrans("LRAPHF", "RLPAFH")
 
 _PEN: Final = Lock()
 """Pictures are drawn in several threads, and a font serves one at a time."""
@@ -89,7 +90,9 @@ class View:
     def show(self, grid: NDArray[np.int16], window: Window) -> Image.Image:
         """Draw part of a slice, shape ``(rows, columns)`` in HU, in grey; outside it is air."""
         patch, box = self._cut(grid, _AIR_HU)
-        return apply_window(patch, window).resize((self.width, self.height), Image.Resampling.BICUBIC, box=box)
+        scaled = (patch.astype(np.float32) - (window.level_hu - window.width_hu / 2)) * (255.0 / window.width_hu)
+        grey = Image.fromarray(np.clip(scaled, 0, 255).astype(np.uint8))
+        return grey.resize((self.width, self.height), Image.Resampling.BICUBIC, box=box)
 
     def show_grey(self, picture: NDArray[np.uint8], *, black: float = 0.0, white: float = 255.0) -> Image.Image:
         """Draw part of a picture that is grey already, shape ``(rows, columns)``, 0 to 255; outside it is black.
@@ -128,6 +131,29 @@ class View:
         return patch, (left - first[1], top - first[0], right - first[1], bottom - first[0])
 
 
+def widen(
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+    line: NDArray[np.float64] | None,
+    *,
+    side: float,
+    spare: float,
+    widest: float = math.inf,
+) -> tuple[NDArray[np.float64], float, bool]:
+    """Centre and side of a square around a box, and whether the line fits in where that is no wider than `widest`.
+
+    `low` and `high`, shape ``(2,)``, are corners of the box, `line`, ``(2, 2)``, the ends; `spare` stays free beyond.
+    """
+    centre = (low + high) / 2
+    if line is None:
+        return centre, side, False
+    low, high = np.minimum(low, line.min(axis=0)) - spare, np.maximum(high, line.max(axis=0)) + spare
+    wide = max(side, float((high - low).max()))
+    if wide > widest:
+        return centre, side, False
+    return np.clip(centre, high - wide / 2, low + wide / 2), wide, True
+
+
 def square_view(centre: NDArray[np.float64], side: float, shape: tuple[int, ...], scale: NDArray[np.float64]) -> View:
     """Show a square of a grid in a panel, as far as possible within the grid and no wider than it.
 
@@ -153,15 +179,6 @@ def whole_view(shape: tuple[int, ...], row_mm: float, column_mm: float, largest_
         left=0.0, top=0.0, column_px=px_per_mm * column_mm, row_px=px_per_mm * row_mm,
         width=width, height=height, px_per_mm=px_per_mm,
     )  # fmt: skip
-
-
-def apply_window(hu: NDArray[np.int16] | NDArray[np.bool_], window: Window) -> Image.Image:
-    """Map HU, shape ``(rows, columns)``, to an 8-bit grey picture of the same shape."""
-    scaled = hu.astype(np.float32)
-    scaled -= window.level_hu - window.width_hu / 2
-    scaled *= 255.0 / window.width_hu
-    np.clip(scaled, 0, 255, out=scaled)
-    return Image.fromarray(scaled.astype(np.uint8))
 
 
 @lru_cache(maxsize=8)
@@ -198,25 +215,29 @@ def name_direction(direction_lps: NDArray[np.float64]) -> str:
 
 def mark_directions(picture: Image.Image, right_lps: NDArray[np.float64], down_lps: NDArray[np.float64]) -> None:
     """Write the orientation letters at the four edges; both directions of shape ``(3,)``, LPS."""
-    width, height = picture.size
-    write_text(picture, (8, height / 2), name_direction(-right_lps), size=19)
-    write_text(picture, (width - 8, height / 2), name_direction(right_lps), size=19, anchor="rm")
-    write_text(picture, (width / 2, 16), name_direction(-down_lps), size=19, anchor="mm")
-    write_text(picture, (width / 2, height - 16), name_direction(down_lps), size=19, anchor="mm")
+    write_directions(picture, name_direction(right_lps), name_direction(down_lps))
 
 
-def choose_bar_mm(px_per_mm: float, width_px: int) -> float:
-    """Longest scale bar, mm, that takes up at most a third of the picture (the shortest one if none does)."""
-    fitting = [length for length in SCALE_BARS_MM if length * px_per_mm <= width_px / 3]
-    return fitting[-1] if fitting else SCALE_BARS_MM[0]
+def write_directions(picture: Image.Image, right: str, down: str, *, size: int = 19) -> None:
+    """Write the letters of where the right and the lower edge lie in the patient, and opposite ones, at all edges."""
+    (width, height), margin = picture.size, size * 0.5
+    write_text(picture, (margin, height / 2), right.translate(_OPPOSITE), size=size)
+    write_text(picture, (width - margin, height / 2), right, size=size, anchor="rm")
+    write_text(picture, (width / 2, size), down.translate(_OPPOSITE), size=size, anchor="mm")
+    write_text(picture, (width / 2, height - size), down, size=size, anchor="mm")
+
+
+def choose_bar_length(lengths: Sequence[float], at_most: float) -> float:
+    """Longest of some ascending lengths that is at most so long, the shortest if none is."""
+    return max((length for length in lengths if length <= at_most), default=lengths[0])
 
 
 def draw_scale_bar(picture: Image.Image, px_per_mm: float) -> float:
-    """Draw a scale bar at the lower left and return its length in mm.
+    """Draw a scale bar, at most a third of the picture, at the lower left and return its length in mm.
 
     The bar runs from x = 14 and is exactly its length times `px_per_mm` long, rounded to whole pixels.
     """
-    length_mm = choose_bar_mm(px_per_mm, picture.width)
+    length_mm = choose_bar_length(SCALE_BARS_MM, picture.width / 3 / px_per_mm)
     draw_bar(picture, length_mm * px_per_mm, f"{length_mm:.0f} mm")
     return length_mm
 
@@ -290,12 +311,12 @@ def trace_outline(cover: NDArray[np.float32]) -> NDArray[np.uint8] | None:
     return alpha
 
 
-def encode_png(picture: Image.Image) -> Rendered:
+def encode_png(picture: Image.Image) -> bytes:
     """Encode quickly and small: 192 greys and shades of the drawing colours are all that a picture holds."""
     buffer = io.BytesIO()
     small = picture.quantize(palette=_palette(), dither=Image.Dither.NONE)
     small.save(buffer, "PNG", compress_level=1)
-    return Rendered(content=buffer.getvalue(), media_type="image/png", suffix=".png")
+    return buffer.getvalue()
 
 
 @lru_cache(maxsize=1)
@@ -307,3 +328,154 @@ def _palette() -> Image.Image:
     picture = Image.new("P", (1, 1))
     picture.putpalette([channel for shade in shades for channel in shade])
     return picture
+
+
+Point = tuple[float, float]
+"""Position (x, y) in picture pixels."""
+
+_SIZE: Final = 18
+_HALF_LETTER_PX: Final = 5.0
+_HALF_LINE_PX: Final = 11.0
+_MARGIN_PX: Final = 40
+"""Kept free at the edge, where window, directions and scale bar stand."""
+_SHIFTS: Final = tuple((dx, dy) for dx in (0, 70, -70) for dy in (0, 22, -22, 44, -44, 66, -66))
+"""Tried in order, in pixels, until a label covers no other."""
+
+Place = Literal["calliper", "beyond", "beside"]
+"""Where a length stands: by its calliper, beyond the outer end of a distance, beside the middle of one."""
+
+LabelledLine = tuple[Point, Point, Colour, str, Place]
+"""Ends, colour and length of a line, and the place of the length."""
+
+
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom in picture pixels."""
+
+
+def name_boxes(panel: Image.Image, named: Sequence[tuple[str, Box, Colour]], *, size: int, width: int = 2) -> None:
+    """Frame places of a picture and write a name at each: beside, above or below, free of all frames and names.
+
+    Where nothing is free the name stands as far right of its frame as it has to. `size` of the type and `width` of the
+    frame are in picture pixels.
+    """
+    frames = [box for _, box, _ in named]
+    draw = ImageDraw.Draw(panel)
+    for _, box, colour in named:
+        draw.rectangle(box, outline=colour, width=width)
+    taken: list[Box] = []
+    for name, frame, colour in named:
+        place = free_place(frame, (0.62 * size * len(name) + 4, 1.1 * size), panel.size, [*frames, *taken])
+        taken.append(place)
+        centre = (place[0] + place[2]) / 2, (place[1] + place[3]) / 2
+        write_text(panel, centre, name, colour=colour, size=size, anchor="mm")
+
+
+def free_place(frame: Box, text: tuple[float, float], panel: tuple[int, int], taken: Sequence[Box]) -> Box:
+    """Box of `text` (width, height) nearest to a frame that covers nothing taken and lies within the panel."""
+    left, top, right, bottom = frame
+    width, height = text
+    middle, upper = (left + right - width) / 2, (top + bottom - height) / 2
+    tried = [
+        place
+        for far in range(0, 8)
+        for place in (
+            (right + 3, upper + far * height), (right + 3, upper - far * height),
+            (left - width - 3, upper + far * height), (left - width - 3, upper - far * height),
+            (middle, top - (far + 1) * height - 2), (middle, bottom + far * height + 2),
+            (right + 3 + far * width, upper), (left - 3 - (far + 1) * width, upper),
+        )
+    ]  # fmt: skip
+    inside = [(min(max(x, 0.0), panel[0] - width), min(max(y, 0.0), panel[1] - height)) for x, y in tried]
+    places = [(x, y, x + width, y + height) for x, y in inside]
+    return next((place for place in places if not any(_meet(place, other) for other in taken)), places[0])
+
+
+def _meet(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def draw_labelled(panel: Image.Image, lines: Sequence[LabelledLine]) -> None:
+    """Draw measured lines with their lengths, each clear of those before it."""
+    draw_lines(panel, [(start, end, colour) for start, end, colour, _, _ in lines])
+    width, height = panel.size
+    taken: list[tuple[float, float, float]] = []
+    for start, end, colour, text, place in lines:
+        half = _HALF_LETTER_PX * len(text)
+        x, y = _place_length(start, end, place)
+        tried = [
+            (min(max(x + dx, _MARGIN_PX), width - _MARGIN_PX), min(max(y + dy, _MARGIN_PX), height - _MARGIN_PX))
+            for dx, dy in _SHIFTS
+        ]
+        x, y = next((spot for spot in tried if _is_free(*spot, half, taken)), tried[0])
+        taken.append((x, y, half))
+        write_text(panel, (x, y), text, colour=colour, size=_SIZE, anchor="mm")
+
+
+def _is_free(x: float, y: float, half: float, taken: Sequence[tuple[float, float, float]]) -> bool:
+    return all(abs(x - left) >= half + other or abs(y - top) >= 2 * _HALF_LINE_PX for left, top, other in taken)
+
+
+def _place_length(start: Point, end: Point, place: Place) -> Point:
+    """Beyond the lower or right end of a calliper or the outer end of a distance, or right of the middle of one."""
+    if place == "calliper":
+        upper, lower = sorted((start, end), key=lambda point: point[1])
+        if abs(lower[0] - upper[0]) <= 2 * (lower[1] - upper[1]):
+            return lower[0], lower[1] + 18
+        right = max(start, end)
+        return right[0] + 34, right[1] + 12
+    if place == "beyond":
+        length = math.hypot(end[0] - start[0], end[1] - start[1]) or 1.0
+        return end[0] + (end[0] - start[0]) / length * 30, end[1] + (end[1] - start[1]) / length * 30
+    return (start[0] + end[0]) / 2 + 34, (start[1] + end[1]) / 2 + 12
+
+
+LegendRow = tuple[Colour | None, str]
+"""Colour of a line and its words; words alone for what is not drawn."""
+
+_GAP_PX: Final = 10
+_HEAD_PX: Final = 44
+_THUMBNAIL_PX: Final = 128
+
+
+def write_sheet(
+    panels: Sequence[Image.Image], context: Image.Image, *, context_px: int, header: str, rows: Sequence[LegendRow]
+) -> bytes:
+    """Lay out a key image: a header, panels side by side, right of them the whole, small, above the legend.
+
+    `context_px` is the width kept free for the whole image.
+    """
+    lefts = [_GAP_PX + number * (_GAP_PX + PANEL_PX) for number in range(len(panels) + 1)]
+    side = lefts[-1]
+    canvas = Image.new("RGB", (side + context_px + _GAP_PX, _HEAD_PX + PANEL_PX + _GAP_PX), BACKGROUND)
+    for picture, left in zip((*panels, context), lefts, strict=True):
+        canvas.paste(picture, (left, _HEAD_PX))
+    write_text(canvas, (_GAP_PX + 4, _HEAD_PX / 2), header, size=22)
+    write_legend(canvas, (side, _HEAD_PX + context.height + 22), rows)
+    return encode_png(canvas)
+
+
+def cut_thumbnail(sheet: bytes, *, panel: int) -> bytes:
+    """Cut one of the two panels out of a key image, PNG, and make it small; another picture is taken whole."""
+    picture = Image.open(io.BytesIO(sheet)).convert("RGB")
+    left = _GAP_PX + panel * (_GAP_PX + PANEL_PX)
+    if picture.width > 2 * PANEL_PX:
+        picture = picture.crop((left, _HEAD_PX, left + PANEL_PX, _HEAD_PX + PANEL_PX))
+    picture.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    picture.quantize(48, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def write_legend(canvas: Image.Image, corner: tuple[int, int], rows: Sequence[LegendRow]) -> None:
+    """Write a legend from `corner` (x, y in picture pixels) downwards, long rows folded."""
+    draw = ImageDraw.Draw(canvas)
+    x, y = corner
+    for colour, text in rows:
+        words = " ".join(text.split())
+        folded = textwrap.wrap(words, 27 if colour else 31, break_long_words=False, break_on_hyphens=False)
+        for number, line in enumerate(folded):
+            if colour and number == 0:
+                draw.rectangle((x, y - 2, x + 22, y + 1), fill=colour)
+            write_text(canvas, (x + (32 if colour else 0), y), line, size=16, colour=FAINT_TEXT)
+            y += 21
+        y += 6
