@@ -38,6 +38,7 @@ AeTitle = Annotated[str, StringConstraints(pattern=r"^[!-\[\]-~]([ -\[\]-~]{0,14
 AdapterName = Annotated[str, AfterValidator(_adapter_name)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 Text = Annotated[str, Field(min_length=1)]
+MinimumRate = Annotated[int, Field(ge=1)]
 FileMode = Annotated[str, StringConstraints(pattern=r"^0?6[0246]0$")]
 """Read and write for the owner, any of them for the group, nothing for others: results are about patients."""
 ObjectKind = Literal["sr", "seg", "sc", "pdf"]
@@ -62,6 +63,8 @@ class WebSettings(SettingsBlock):
     """PEM file of its private key, when it is not in the same file."""
     timeout_seconds: float = Field(default=30.0, gt=0, le=3600)
     """A server that is silent for so long is taken for unreachable."""
+    min_bytes_per_second: MinimumRate = 1000
+    """A request may take `timeout_seconds`, and longer only while this many bytes a second go or come on average."""
 
 
 class FolderSourceSettings(SettingsBlock):
@@ -158,6 +161,8 @@ class DimseSinkSettings(_ObjectSinkSettings):
     """PEM file of its private key, when it is not in the same file."""
     timeout_seconds: float = Field(default=60.0, gt=0, le=3600)
     """An archive that is silent for so long is taken for unreachable."""
+    min_bytes_per_second: MinimumRate = 1000
+    """The association may take `timeout_seconds` for each message, and the time the objects need at this rate."""
 
 
 SourceSettings = Annotated[

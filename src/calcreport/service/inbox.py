@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from calcreport.service.arrivals import Arrivals
@@ -10,21 +11,37 @@ from calcreport.service.clinical_watch import study_of_clinical
 from calcreport.service.identity import Identity
 from calcreport.service.journal import Journal
 from calcreport.service.names import References, study_name
+from calcreport.service.receiving.incoming import IncomingFile
+from calcreport.service.service_settings import LimitSettings
 from calcreport.service.store import Store
 
 
 class Inbox:
     """What a source needs of the store. Every method may be called from any thread, and may raise ``store.…``."""
 
-    def __init__(self, store: Store, references: References, arrivals: Arrivals, *, journal: Journal) -> None:
+    def __init__(
+        self,
+        store: Store,
+        references: References,
+        arrivals: Arrivals,
+        *,
+        journal: Journal,
+        limits: Callable[[], LimitSettings] = LimitSettings,
+    ) -> None:
         self._store = store
         self._references = references
         self._arrivals = arrivals
         self._journal = journal
+        self._limits = limits
 
-    def temporary(self) -> Path:
-        """Path of a new empty file on the store's own file system."""
-        return self._store.temporary()
+    @contextmanager
+    def incoming(self) -> Iterator[IncomingFile]:
+        """Give a file that a source fetches into, under the limits of the receiver; it is gone unless it was kept."""
+        file = IncomingFile(self._store, self._limits())
+        try:
+            yield file
+        finally:
+            file.discard()
 
     def recall(self, source: str) -> str | None:
         """Cursor a source left with `remember`; ``None`` when there is none."""
@@ -35,7 +52,7 @@ class Inbox:
         self._store.remember(source, cursor)
 
     def keep(self, path: Path, *, accept: Callable[[Identity], None] | None = None) -> None:
-        """Keep a DICOM file written to a `temporary` path; when this returns, it survives a power cut.
+        """Keep a DICOM file written to an `incoming` path; when this returns, it survives a power cut.
 
         The file is moved, with its bytes as they are except for the preamble, which is zeroed. One that is there
         already changes nothing. `accept` may raise what it has against it. Raises `InputError`: the file is not DICOM,

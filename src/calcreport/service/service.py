@@ -69,7 +69,7 @@ class Service:
         references = store.open()
         self._snapshot = write_snapshot(self._root, self._loaded)
         arrivals = Arrivals(lambda: self._settings.study, count=store.count)
-        inbox = Inbox(store, references, arrivals, journal=self._journal)
+        inbox = Inbox(store, references, arrivals, journal=self._journal, limits=lambda: self._settings.limits)
         supervisor = Supervisor(
             store,
             references,

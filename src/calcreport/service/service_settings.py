@@ -69,6 +69,8 @@ class LimitSettings(SettingsBlock):
     """An association that is silent for so long is aborted."""
     message_seconds: float = Field(default=1800.0, gt=0)
     """An image that takes longer to arrive is given up: a large one over a slow line is here within minutes."""
+    min_bytes_per_second: int = Field(default=1000, ge=1)
+    """A message that arrives more slowly than this on average is given up after `idle_seconds`."""
     association_seconds: float = Field(default=14400.0, gt=0)
     """An association does not live longer, busy or not."""
     reserve_bytes: int = Field(default=_GIBI, ge=0)

@@ -31,7 +31,7 @@ from calcreport.service.receiving.guarded_socket import GuardedSocket
 from calcreport.service.receiving.incoming import IncomingFile
 from calcreport.service.receiving.limits import Answer, Connection, Gate
 from calcreport.service.receiving.scp_server import Listener
-from calcreport.service.service_settings import ServiceSettings
+from calcreport.service.service_settings import LimitSettings, ServiceSettings
 from calcreport.service.store import Store
 
 SUCCESS: Final = 0x0000
@@ -173,8 +173,9 @@ class StorageScp:
         guarded = event.assoc.dul.socket
         if not isinstance(guarded, GuardedSocket) or not isinstance(event.pdu, P_DATA_TF):
             return
+        limits = self._settings().limits
         for item in event.pdu.presentation_data_value_items:
-            excess = _count(guarded.connection, item.presentation_data_value or b"")
+            excess = _count(guarded.connection, item.presentation_data_value or b"", limits)
             if excess:
                 guarded.cut(excess)
                 return
@@ -183,6 +184,8 @@ class StorageScp:
         connection = _connection(event.assoc)
         if connection is not None:
             connection.pending = max(0, connection.pending - 1)
+            if not connection.is_in_message:
+                connection.message_begun_s = None  # a message without data
 
     def _on_echo(self, _event: evt.Event) -> int:
         self._journal.count("echoes")
@@ -226,10 +229,16 @@ class StorageScp:
         self._journal.tell("connection_cut", code=code)
 
 
-def _count(connection: Connection, fragment: bytes) -> str:
+def _count(connection: Connection, fragment: bytes, limits: LimitSettings) -> str:
     """Count a fragment of a message; return the code of the limit it exceeds."""
     if not fragment:
         return "message.empty_fragment"
+    now = monotonic()
+    if connection.message_begun_s is None:
+        connection.message_begun_s, connection.message_bytes = now, 0
+    connection.message_bytes += len(fragment)
+    if connection.is_slow(now, limits.idle_seconds, limits.min_bytes_per_second):
+        return "message.too_slow"
     is_last = bool(fragment[0] & 2)
     if fragment[0] & 1:
         connection.command_bytes += len(fragment)
@@ -242,7 +251,7 @@ def _count(connection: Connection, fragment: bytes) -> str:
     if connection.data_bytes > _LARGEST_UNSTREAMED and connection.file is None:
         return "message.unexpected_data"
     if is_last:
-        connection.data_bytes, connection.file = 0, None
+        connection.data_bytes, connection.file, connection.message_begun_s = 0, None, None
     return ""
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from socket import SHUT_RDWR
+from threading import Timer
 
 from pynetdicom import AE, _config
 from pynetdicom.association import Association
@@ -37,6 +40,12 @@ class DimseSink:
             return
         identities = [identity_of(path) for path in paths]
         association = self._associate(identities)
+        size = sum(path.stat().st_size for path in paths)
+        # pynetdicom waits for ever for the rest of a unit that comes a byte at a time
+        seconds = self._settings.timeout_seconds * (len(paths) + 1) + size / self._settings.min_bytes_per_second
+        deadline = Timer(seconds, _close, (association,))
+        deadline.daemon = True
+        deadline.start()
         try:
             failures = [
                 failure
@@ -45,6 +54,7 @@ class DimseSink:
             ]
         finally:
             _end(association)
+            deadline.cancel()
         if failures:
             raise next((error for error in failures if error.is_retryable), failures[0])
 
@@ -103,10 +113,13 @@ def _end(association: Association) -> None:
 
 
 def _close(association: Association) -> None:
-    """Close the connection of an association that did not come about: pynetdicom leaves it to the garbage collector."""
+    """Close the connection of an association that did not come about, or hangs: pynetdicom does not."""
     connection = association.dul.socket
     if connection is not None and connection.socket is not None:
-        connection.socket.close()
+        with suppress(OSError):
+            connection.socket.shutdown(SHUT_RDWR)  # wakes up what reads
+        with suppress(OSError):
+            connection.socket.close()
 
 
 def _not_accepted() -> DeliveryError:
