@@ -14,6 +14,7 @@ from typing import Final
 from calcreport.errors import ConfigurationError, SettingsError, StoreError
 from calcreport.service.adapters import Sink, Source
 from calcreport.service.arrivals import Arrivals
+from calcreport.service.commitment import Commitments
 from calcreport.service.delivery import Deliveries
 from calcreport.service.inbox import Inbox
 from calcreport.service.journal import Journal
@@ -70,6 +71,7 @@ class Service:
         self._snapshot = write_snapshot(self._root, self._loaded)
         arrivals = Arrivals(lambda: self._settings.study, count=store.count)
         inbox = Inbox(store, references, arrivals, journal=self._journal, limits=lambda: self._settings.limits)
+        commitments = Commitments(store, lambda: self._settings, journal=self._journal)
         supervisor = Supervisor(
             store,
             references,
@@ -78,8 +80,9 @@ class Service:
             arrivals=arrivals,
             deliveries=Deliveries(self._sinks),
             journal=self._journal,
+            commitments=commitments,
         )
-        scp = StorageScp(store, inbox, lambda: self._settings, journal=self._journal)
+        scp = StorageScp(store, inbox, lambda: self._settings, commitments=commitments, journal=self._journal)
         sources = Sources(self._sources, inbox, journal=self._journal)
         supervisor.recover()
         _listen(scp, tls)
@@ -92,6 +95,7 @@ class Service:
         notify_systemd("STOPPING=1")
         end_metrics()
         sources.ask_to_stop()
+        commitments.stop()
         supervisor.ask_to_stop()
         is_clean = scp.stop()
         sources.stop(_SOURCES_S)
@@ -114,6 +118,7 @@ class Service:
         """Take over changed settings; a file with a mistake in it changes nothing."""
         try:
             loaded = self._load()
+            tls = tls_context(loaded.service.tls)  # certificates are renewed more often than services restarted
             settings, snapshot = loaded.service, write_snapshot(self._root, loaded)
         except (ConfigurationError, StoreError) as error:
             self._journal.count("reloads_failed")
@@ -123,7 +128,7 @@ class Service:
         if any(getattr(settings, name) != value for name, value in fixed.items()):
             self._journal.tell("reload_needs_restart")
         self._settings, self._snapshot = settings.model_copy(update=fixed), snapshot
-        scp.apply()
+        scp.apply(tls)
         self._journal.count("reloads")
         self._journal.tell("reloaded")
 

@@ -16,6 +16,7 @@ from calcreport.service import queue
 from calcreport.service.adapters import Delivery
 from calcreport.service.arrivals import Arrivals
 from calcreport.service.clinical_watch import ClinicalWatch
+from calcreport.service.commitment import Commitments
 from calcreport.service.delivery import Deliveries, Ended, delivery_of, handed_over, open_sinks, refused_by
 from calcreport.service.identity import study_uid_of
 from calcreport.service.journal import Journal
@@ -53,6 +54,7 @@ class Supervisor:
         arrivals: Arrivals,
         deliveries: Deliveries,
         journal: Journal,
+        commitments: Commitments | None = None,
     ) -> None:
         self._store = store
         self._references = references
@@ -60,6 +62,7 @@ class Supervisor:
         self._snapshot = snapshot
         self._arrivals = arrivals
         self._deliveries = deliveries
+        self._commitments = commitments
         self._journal = journal
         self._waiting = queue.Waiting()
         self._running: dict[str, Analysis] = {}
@@ -68,7 +71,7 @@ class Supervisor:
         self._status_s = float("-inf")
         self._running_time = RunningTime(store.root)
         self._retention = Retention(
-            store, references, lambda: settings().retention, journal, running=self._running_time
+            store, references, lambda: settings().retention, journal, running=self._running_time, may_go=self._may_go
         )
         self._clinical = ClinicalWatch(store.root, lambda: settings().analysis.clinical, journal=journal)
         self._is_disk_full = False
@@ -295,6 +298,11 @@ class Supervisor:
 
     def _tell(self, name: str, study: str, **fields: float | str) -> None:
         self._journal.tell(name, study_ref=self._references.of(study), **fields)
+
+    def _may_go(self, study: str, images: Sequence[str]) -> bool:
+        """Whether images that are old enough may be removed."""
+        is_asked = self._settings().retention.commitment is not None
+        return not is_asked or (self._commitments is not None and self._commitments.is_confirmed(study, images))
 
     def _is_busy(self, study: str) -> bool:
         return study in self._arrivals or study in self._waiting or study in self._running

@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
 from calcreport.errors import DeliveryError, SettingsError
-from calcreport.service.adapter_settings import WebSettings
+from calcreport.service.adapter_settings import CertificateSettings, WebSettings
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -115,7 +115,9 @@ class WebClient:
         parts = urlsplit(settings.url)
         self._settings = settings
         self._host, self._port, self._base = parts.hostname or "", parts.port, parts.path
-        self._tls = client_tls(settings) if parts.scheme == "https" else None
+        self._is_encrypted = parts.scheme == "https"
+        if self._is_encrypted:
+            tls_context(settings)
         self._connection: http.client.HTTPConnection | None = None
         self._credentials()
 
@@ -196,18 +198,22 @@ class WebClient:
         pace.limit()
         connection.response_class = lambda *how, **named: _Answer(pace, *how, **named)  # type: ignore[assignment]
         headers = {"Accept": accept, "User-Agent": "calcreport", **self._credentials()}
-        if body is None:
-            connection.request("GET", f"{self._base}{path}", headers=headers)
-        else:
-            headers |= {"Content-Type": body.kind, "Content-Length": str(body.length)}
-            connection.request("POST", f"{self._base}{path}", body=_paced(body.blocks(), pace), headers=headers)
-        return connection.getresponse()
+        try:
+            if body is None:
+                connection.request("GET", f"{self._base}{path}", headers=headers)
+            else:
+                headers |= {"Content-Type": body.kind, "Content-Length": str(body.length)}
+                connection.request("POST", f"{self._base}{path}", body=_paced(body.blocks(), pace), headers=headers)
+            return connection.getresponse()
+        except BaseException:
+            pace.close()
+            raise
 
     def _connect(self) -> http.client.HTTPConnection:
         timeout = self._settings.timeout_seconds
-        if self._tls is None:
+        if not self._is_encrypted:
             return http.client.HTTPConnection(self._host, self._port, timeout=timeout)
-        return http.client.HTTPSConnection(self._host, self._port, timeout=timeout, context=self._tls)
+        return http.client.HTTPSConnection(self._host, self._port, timeout=timeout, context=tls_context(self._settings))
 
     def _credentials(self) -> Mapping[str, str]:
         if self._settings.token_file is not None:
@@ -252,24 +258,16 @@ def _paced(blocks: Iterable[bytes], pace: _Pace) -> Iterable[bytes]:
             pace.count(min(_SENT, len(block) - start))
 
 
-def client_tls(settings: WebSettings) -> ssl.SSLContext:
-    """Make what an encrypted connection to a server needs.
-
-    Raises `SettingsError` ``settings.tls``.
-    """
-    return tls_context(settings.authority, settings.certificate, settings.key)
-
-
-def tls_context(authority: str | None, certificate: str | None, key: str | None) -> ssl.SSLContext:
-    """Make what an encrypted connection needs; the server is always checked.
+def tls_context(settings: CertificateSettings) -> ssl.SSLContext:
+    """Make what an encrypted connection needs; the server is always checked. Files are read anew each time.
 
     Raises `SettingsError` ``settings.tls``.
     """
     try:
-        context = ssl.create_default_context(cafile=authority)
+        context = ssl.create_default_context(cafile=settings.authority)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if certificate is not None:
-            context.load_cert_chain(certificate, key)
+        if settings.certificate is not None:
+            context.load_cert_chain(settings.certificate, settings.key)
     except (OSError, ssl.SSLError) as error:
         msg = "a file of authority, certificate or key cannot be read, or is no PEM file of that kind"
         raise SettingsError(msg, code="settings.tls") from error

@@ -23,6 +23,7 @@ from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made when the module is loaded
 
 from calcreport.errors import InputError, NotDicomError, StoreError
+from calcreport.service.commitment import PUSH_MODEL, Commitments
 from calcreport.service.identity import Identity
 from calcreport.service.inbox import Inbox
 from calcreport.service.journal import Journal
@@ -61,11 +62,13 @@ class StorageScp:
         inbox: Inbox,
         settings: Callable[[], ServiceSettings],
         *,
+        commitments: Commitments,
         journal: Journal,
     ) -> None:
         self._store = store
         self._settings = settings
         self._inbox = inbox
+        self._commitments = commitments
         self._journal = journal
         self._stopping = threading.Event()
         self.gate = Gate(settings)
@@ -78,11 +81,13 @@ class StorageScp:
         Raises `OSError` when the address is in use or not this machine's.
         """
         _silence()
-        self.apply()
+        self.apply(tls)
         self._ae.add_supported_context(Verification)
         # Data sets go to our file; pynetdicom asks this name of its module for one.
         dimse_messages.NamedTemporaryFile = self._open_incoming  # type: ignore[attr-defined,assignment]
         settings = self._settings()
+        if settings.commitment.is_offered or settings.retention.commitment is not None:
+            self._ae.add_supported_context(PUSH_MODEL, scu_role=True, scp_role=True)
         self._listener = Listener(
             self._ae,
             (settings.host, settings.port),
@@ -95,15 +100,19 @@ class StorageScp:
                 (evt.EVT_PDU_RECV, self._on_unit),
                 (evt.EVT_C_ECHO, self._on_echo),
                 (evt.EVT_C_STORE, self._on_store),
+                (evt.EVT_N_ACTION, self._commitments.asked),
+                (evt.EVT_N_EVENT_REPORT, self._commitments.told),
                 (evt.EVT_DIMSE_SENT, self._on_answer),
             ],
         )
         self._listener.prepare(self.gate, limits=lambda: self._settings().limits, on_cut=self._on_cut)
         threading.Thread(target=partial(self._listener.serve_forever, 0.2), name="listener", daemon=True).start()
 
-    def apply(self) -> None:
-        """Let changed settings hold for connections from now on."""
+    def apply(self, tls: ssl.SSLContext | None) -> None:
+        """Let changed settings and certificates hold for connections from now on."""
         settings = self._settings()
+        if self._listener is not None:
+            self._listener.ssl_context = tls
         self._ae.require_called_aet = True
         self._ae.require_calling_aet = list(settings.peers.calling)
         self._ae.maximum_associations = 1_000_000  # the gate counts them, before they have a thread
@@ -183,7 +192,8 @@ class StorageScp:
     def _on_answer(self, event: evt.Event) -> None:
         connection = _connection(event.assoc)
         if connection is not None:
-            connection.pending = max(0, connection.pending - 1)
+            is_ours = isinstance(event.message, dimse_messages.N_EVENT_REPORT_RQ)  # its answer counts as a request
+            connection.pending = connection.pending - 1 if is_ours else max(0, connection.pending - 1)
             if not connection.is_in_message:
                 connection.message_begun_s = None  # a message without data
 

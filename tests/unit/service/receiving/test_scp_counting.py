@@ -64,7 +64,7 @@ def test_two_bytes_now_and_then_are_no_message(connection, monkeypatch, first, r
     now = scp.monotonic()
     answers = []
     for number in range(5):
-        monkeypatch.setattr(scp, "monotonic", lambda: now + number * 30.0)
+        monkeypatch.setattr(scp, "monotonic", lambda number=number: now + number * 30.0)
         answers.append(_count(connection, (rest if number else first) + b"\0"))
     assert answers[0] == ""
     assert answers[-1] == "message.too_slow"
@@ -75,7 +75,7 @@ def test_a_slow_line_is_no_mistake_and_our_own_work_does_not_count(connection, m
     _count(connection, LAST_COMMAND + bytes(200))
     connection.file = object()
     for number in range(1, 200):  # 2 kB/s
-        monkeypatch.setattr(scp, "monotonic", lambda: now + number * 30.0)
+        monkeypatch.setattr(scp, "monotonic", lambda number=number: now + number * 30.0)
         assert _count(connection, DATA + bytes(60_000)) == ""
     assert _count(connection, LAST_DATA) == ""
     monkeypatch.setattr(scp, "monotonic", lambda: now + 20_000.0)
