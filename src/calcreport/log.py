@@ -17,6 +17,7 @@ from typing import Final
 _NUMBER: Final = re.compile(r"-?\d{1,15}(\.\d{1,6})?")
 _WORD: Final = re.compile(r"[a-z][a-z_]{0,39}")
 _CODE: Final = re.compile(r"[a-z][a-z_]{0,39}(\.[a-z0-9_]{1,40}){1,3}")
+_TITLE: Final = re.compile(r"[A-Za-z0-9_.-]{1,16}")
 _REFERENCE: Final = re.compile(r"[0-9a-f]{12}")
 
 FIELDS: Final[Mapping[str, re.Pattern[str]]] = MappingProxyType(
@@ -33,6 +34,7 @@ FIELDS: Final[Mapping[str, re.Pattern[str]]] = MappingProxyType(
         "code": _CODE,
         "status": _WORD,
         "step": _WORD,
+        "peer": _TITLE,  # an AE title, and only one that stands in the site's settings: what a peer says is its text
     }
 )
 """The fields an event may carry and the form of their values; anything else is a programmer's mistake."""

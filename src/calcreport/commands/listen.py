@@ -70,9 +70,12 @@ def store_root(options: argparse.Namespace, settings: ServiceSettings) -> Path:
 def existing_store(options: argparse.Namespace) -> Path:
     """Folder of a store that is there.
 
-    Raises `ConfigurationError` ``usage.no_store``, ``settings.…``.
+    Raises `ConfigurationError` ``usage.no_store``, ``usage.store_unreadable``, ``settings.…``.
     """
     root = store_root(options, service_settings_of(options))
+    if root.is_dir() and not os.access(root, os.R_OK | os.X_OK):
+        msg = "this user may not read the store; run the command as the user of the service (sudo -u calcreport ...)"
+        raise UsageError(msg, code="usage.store_unreadable")
     if not (root / "studies").is_dir():
         msg = "there is no store at this place; name the folder that calcreport listen keeps images in"
         raise UsageError(msg, code="usage.no_store")

@@ -51,11 +51,12 @@ class Inbox:
         """Keep a cursor durably: to be called only after everything before it was kept."""
         self._store.remember(source, cursor)
 
-    def keep(self, path: Path, *, accept: Callable[[Identity], None] | None = None) -> None:
+    def keep(self, path: Path, *, accept: Callable[[Identity], None] | None = None, sender: str = "") -> None:
         """Keep a DICOM file written to an `incoming` path; when this returns, it survives a power cut.
 
         The file is moved, with its bytes as they are except for the preamble, which is zeroed. One that is there
-        already changes nothing. `accept` may raise what it has against it. Raises `InputError`: the file is not DICOM,
+        already changes nothing. `accept` may raise what it has against it; `sender` is a name out of the settings.
+        Raises `InputError`: the file is not DICOM,
         damaged, truncated, or names no study, series or instance; it is removed; `StoreError` ``store.full`` or
         ``store.failed``: try again later.
         """
@@ -68,7 +69,7 @@ class Inbox:
             self._journal.count("conflicts")
             self._journal.tell("instance_conflict", study_ref=self._references.of(arrival.study))
         if not arrival.is_aside:
-            self._arrivals.note(arrival.study)
+            self._arrivals.note(arrival.study, sender)
 
     def keep_clinical(self, content: bytes) -> None:
         """Keep clinical data of one study, YAML or JSON that names its ``study_instance_uid``, durably.

@@ -14,6 +14,7 @@ from typing import Final
 from calcreport.errors import ConfigurationError, SettingsError, StoreError
 from calcreport.service.adapters import Sink, Source
 from calcreport.service.arrivals import Arrivals
+from calcreport.service.audit import Audit
 from calcreport.service.commitment import Commitments
 from calcreport.service.delivery import Deliveries
 from calcreport.service.inbox import Inbox
@@ -28,6 +29,7 @@ from calcreport.service.supervisor import Supervisor
 
 _TICK_S: Final = 0.2
 _SOURCES_S: Final = 2.0
+_AUDIT_S: Final = 1.0
 
 
 class Service:
@@ -72,6 +74,7 @@ class Service:
         arrivals = Arrivals(lambda: self._settings.study, count=store.count)
         inbox = Inbox(store, references, arrivals, journal=self._journal, limits=lambda: self._settings.limits)
         commitments = Commitments(store, lambda: self._settings, journal=self._journal)
+        audit = Audit(self._settings.audit, self._settings.aet, journal=self._journal)
         supervisor = Supervisor(
             store,
             references,
@@ -81,8 +84,11 @@ class Service:
             deliveries=Deliveries(self._sinks),
             journal=self._journal,
             commitments=commitments,
+            audit=audit,
         )
-        scp = StorageScp(store, inbox, lambda: self._settings, commitments=commitments, journal=self._journal)
+        scp = StorageScp(
+            store, inbox, lambda: self._settings, commitments=commitments, journal=self._journal, audit=audit
+        )
         sources = Sources(self._sources, inbox, journal=self._journal)
         supervisor.recover()
         _listen(scp, tls)
@@ -90,6 +96,7 @@ class Service:
         metrics = self._settings.metrics
         end_metrics = serve_metrics(metrics.host, metrics.port, supervisor.status) if metrics.port else lambda: None
         self._journal.tell("started")
+        audit.activity(is_start=True)
         notify_systemd("READY=1")
         self._loop(supervisor, scp)
         notify_systemd("STOPPING=1")
@@ -100,6 +107,8 @@ class Service:
         is_clean = scp.stop()
         sources.stop(_SOURCES_S)
         supervisor.stop()
+        audit.activity(is_start=False)
+        audit.finish(_AUDIT_S)
         store.close()
         self._journal.tell("stopped")
         return is_clean

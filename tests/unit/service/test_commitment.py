@@ -11,6 +11,7 @@ from pynetdicom import AE, build_role, evt
 
 from calcreport.errors import SettingsError
 from calcreport.service.arrivals import Arrivals
+from calcreport.service.audit import Audit
 from calcreport.service.commitment import _WELL_KNOWN, PUSH_MODEL, Commitments
 from calcreport.service.inbox import Inbox
 from calcreport.service.journal import Journal
@@ -41,7 +42,8 @@ def serve(store, references):
         journal = Journal()
         commitments = Commitments(store, lambda: settings, journal=journal)
         inbox = Inbox(store, references, Arrivals(lambda: settings.study, count=store.count), journal=journal)
-        scp = StorageScp(store, inbox, lambda: settings, commitments=commitments, journal=journal)
+        audit = Audit(settings.audit, "CALCREPORT", journal=journal)
+        scp = StorageScp(store, inbox, lambda: settings, commitments=commitments, journal=journal, audit=audit)
         scp.start()
         running.append((scp, commitments))
         return port, commitments

@@ -7,26 +7,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
-from typing import Final, Protocol
+from typing import Final
 
 from calcreport.errors import DeliveryError, InputError, StoreError
 from calcreport.service.durable import store_error
 from calcreport.service.service_settings import LimitSettings
+from calcreport.service.store import Store
 
 _CHECK_SPACE_BYTES: Final = 16 << 20
 """Free space is looked at whenever so much has arrived."""
-
-
-class Space(Protocol):
-    """What a file needs of the store; see `calcreport.service.store.Store`."""
-
-    def temporary(self) -> Path:
-        """Path of a new empty file."""
-        ...
-
-    def require_space(self) -> None:
-        """Refuse when the reserve is reached."""
-        ...
 
 
 class IncomingFile:
@@ -37,7 +26,7 @@ class IncomingFile:
     """
 
     def __init__(
-        self, store: Space, limits: LimitSettings, on_excess: Callable[[str], None] = lambda _code: None
+        self, store: Store, limits: LimitSettings, on_excess: Callable[[str], None] = lambda _code: None
     ) -> None:
         self._store = store
         self._limits = limits

@@ -42,6 +42,8 @@ class Connection:
     opened_s: float
     heard_s: float
     """When it began, and when it was last heard of; monotonic."""
+    peer: str = ""
+    """Calling AE title, when the settings name it."""
     is_associated: bool = False
     """Whether it has an association."""
     images: int = 0

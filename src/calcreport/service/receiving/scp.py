@@ -23,6 +23,8 @@ from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made when the module is loaded
 
 from calcreport.errors import InputError, NotDicomError, StoreError
+from calcreport.log import FIELDS
+from calcreport.service.audit import Audit
 from calcreport.service.commitment import PUSH_MODEL, Commitments
 from calcreport.service.identity import Identity
 from calcreport.service.inbox import Inbox
@@ -47,6 +49,7 @@ _LARGEST_UNSTREAMED: Final = 1 << 20
 """Most bytes of a data set that go to no file: only C-STORE has one, and that is streamed."""
 _MOST_PENDING: Final = 8
 """Most requests a peer may send without waiting for the answer; one is what was negotiated."""
+_NOT_AUTHENTIC: Final = frozenset(("association.address_not_welcome", "association.no_handshake"))
 _STOP_S: Final = 9.0
 """Patience with messages in flight when the service stops."""
 _FAREWELL_S: Final = 1.0
@@ -64,11 +67,13 @@ class StorageScp:
         *,
         commitments: Commitments,
         journal: Journal,
+        audit: Audit,
     ) -> None:
         self._store = store
         self._settings = settings
         self._inbox = inbox
         self._commitments = commitments
+        self._audit = audit
         self._journal = journal
         self._stopping = threading.Event()
         self.gate = Gate(settings)
@@ -164,18 +169,21 @@ class StorageScp:
         connection, primitive = _connection(event.assoc), event.assoc.requestor.primitive
         if connection is None or primitive is None:
             return
+        title = str(primitive.calling_ae_title).strip()
+        connection.peer = title if title in self._settings().peers.calling else ""
         if self._stopping.is_set() or self.gate.associate(connection) is Answer.TOO_MANY:
             event.assoc.acse.send_reject(0x02, 0x03, 0x02)  # transient: local limit exceeded
             event.assoc.kill()
             self._journal.ended("places", "association.too_many")
-            self._refused("association.too_many")
+            self._refused("association.too_many", connection=connection)
             return
         self._journal.ended("places")
         choose_syntaxes(primitive.presentation_context_definition_list)
         self._journal.count("associations")
 
-    def _on_rejected(self, _event: evt.Event) -> None:
-        self._refused("association.not_welcome")
+    def _on_rejected(self, event: evt.Event) -> None:
+        self._audit.alert()
+        self._refused("association.not_welcome", connection=_connection(event.assoc))
 
     def _on_unit(self, event: evt.Event) -> None:
         """Count the bytes of the message that is arriving; called before pynetdicom looks at them."""
@@ -207,19 +215,20 @@ class StorageScp:
         file = cast("IncomingFile | None", request._dataset_file)  # where pynetdicom puts it
         connection = _connection(event.assoc)
         if file is None:
-            return self._refused("message.no_data", CANNOT_UNDERSTAND)
+            return self._refused("message.no_data", CANNOT_UNDERSTAND, connection)
         try:
             file.close()
             if file.refusal:
-                return self._refused(file.refusal, OUT_OF_RESOURCES)
-            self._inbox.keep(file.path, accept=partial(_require_as_announced, request))
+                return self._refused(file.refusal, OUT_OF_RESOURCES, connection)
+            sender = connection.peer if connection is not None else ""
+            self._inbox.keep(file.path, accept=partial(_require_as_announced, request), sender=sender)
         except StoreError as error:
-            return self._refused(error.code, OUT_OF_RESOURCES)
+            return self._refused(error.code, OUT_OF_RESOURCES, connection)
         except InputError as error:
             is_other = error.code == "file.not_as_announced"
-            return self._refused(error.code, NOT_AS_ANNOUNCED if is_other else CANNOT_UNDERSTAND)
+            return self._refused(error.code, NOT_AS_ANNOUNCED if is_other else CANNOT_UNDERSTAND, connection)
         except Exception:  # noqa: BLE001  # a bug must not end the association, and its traceback may hold patient data
-            return self._refused("internal.error", PROCESSING_FAILURE)
+            return self._refused("internal.error", PROCESSING_FAILURE, connection)
         finally:
             file.discard()
             if connection is not None:
@@ -229,14 +238,16 @@ class StorageScp:
         self._journal.count("images_received")
         return SUCCESS
 
-    def _refused(self, code: str, status: int = OUT_OF_RESOURCES) -> int:
+    def _refused(self, code: str, status: int = OUT_OF_RESOURCES, connection: Connection | None = None) -> int:
         self._journal.count(f"refused_{code}")
-        self._journal.tell("refused", code=code)
+        self._journal.tell("refused", code=code, **_named(connection.peer if connection is not None else ""))
         return status
 
-    def _on_cut(self, code: str) -> None:
+    def _on_cut(self, code: str, peer: str = "") -> None:
+        if code in _NOT_AUTHENTIC:
+            self._audit.alert()
         self._journal.count(f"cut_{code}")
-        self._journal.tell("connection_cut", code=code)
+        self._journal.tell("connection_cut", code=code, **_named(peer))
 
 
 def _count(connection: Connection, fragment: bytes, limits: LimitSettings) -> str:
@@ -268,6 +279,11 @@ def _count(connection: Connection, fragment: bytes, limits: LimitSettings) -> st
 def _connection(association: Association) -> Connection | None:
     guarded = association.dul.socket
     return guarded.connection if isinstance(guarded, GuardedSocket) else None
+
+
+def _named(peer: str) -> dict[str, str]:
+    """Field of a log line; none for a title of other characters than a log takes."""
+    return {"peer": peer} if FIELDS["peer"].fullmatch(peer) else {}
 
 
 def _require_as_announced(request: C_STORE, identity: Identity) -> None:

@@ -15,7 +15,7 @@ from calcreport.service.web import tls_context
 
 _START, _END = b"\x0b", b"\x1c\r"
 _LARGEST_ANSWER: Final = 65_536
-_CONTROL_ID, _ERROR_CODE = 9, 3
+_CONTROL_ID, _ERROR_CODE = 10, 3
 _TAKEN: Final = frozenset(("AA", "CA"))
 _REJECTED: Final = frozenset(("AR", "CR"))
 _NEVER: Final = frozenset(("200", "201", "202", "203"))

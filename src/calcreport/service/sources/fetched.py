@@ -54,7 +54,7 @@ class WebSource:
             with inbox.incoming() as file:
                 self._client.fetch(path, accept=accept, take=lambda blocks, kind: _write(blocks, kind, file))
                 file.close()
-                inbox.keep(file.path, accept=lambda identity: _require_study(study_uid, identity))
+                inbox.keep(file.path, accept=lambda identity: _require_study(study_uid, identity), sender=self.name)
         except InputError as error:
             self._journal.tell("file_refused", step=self.name, code=error.code)
             return False

@@ -94,7 +94,7 @@ class FolderSource:
                 while block := source.read(_BLOCK):
                     file.take(block)
                 file.close()
-                inbox.keep(file.path)
+                inbox.keep(file.path, sender=self.name)
         except InputError as error:
             self._journal.tell("file_refused", step=self.name, code=error.code)
             return

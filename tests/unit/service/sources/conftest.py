@@ -108,6 +108,7 @@ class FakeInbox:
         self._number = 0
         self.limits = LimitSettings()
         self.is_full = False
+        self.senders: set[str] = set()
         self.study_uid: str | None = None  # of what comes; otherwise as asked for
         folder.mkdir(exist_ok=True)
 
@@ -129,7 +130,8 @@ class FakeInbox:
         finally:
             file.discard()
 
-    def keep(self, path: Path, *, accept: Callable[[Any], None] | None = None) -> None:
+    def keep(self, path: Path, *, accept: Callable[[Any], None] | None = None, sender: str = "") -> None:
+        self.senders.add(sender)
         content = path.read_bytes()
         if accept is not None and self.study_uid is not None:
             accept(SimpleNamespace(study_uid=self.study_uid))
