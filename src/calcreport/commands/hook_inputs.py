@@ -10,8 +10,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from calcreport.arguments import read_text
 from calcreport.errors import InputError, UsageError
+from calcreport.files.named_file import read_text
 from calcreport.files.settings import checked_tables
 from calcreport.settings import SettingsBlock
 

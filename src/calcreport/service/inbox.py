@@ -9,9 +9,9 @@ from pathlib import Path
 from calcreport.service.arrivals import Arrivals
 from calcreport.service.clinical_watch import study_of_clinical
 from calcreport.service.identity import Identity
+from calcreport.service.incoming import IncomingFile
 from calcreport.service.journal import Journal
 from calcreport.service.names import References, study_name
-from calcreport.service.receiving.incoming import IncomingFile
 from calcreport.service.service_settings import LimitSettings
 from calcreport.service.store import Store
 

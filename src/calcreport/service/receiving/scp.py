@@ -28,10 +28,10 @@ from calcreport.service.audit import Audit
 from calcreport.service.commitment import PUSH_MODEL, Commitments
 from calcreport.service.identity import Identity
 from calcreport.service.inbox import Inbox
+from calcreport.service.incoming import IncomingFile
 from calcreport.service.journal import Journal
 from calcreport.service.receiving.contexts import choose_syntaxes
 from calcreport.service.receiving.guarded_socket import GuardedSocket
-from calcreport.service.receiving.incoming import IncomingFile
 from calcreport.service.receiving.limits import Answer, Connection, Gate
 from calcreport.service.receiving.scp_server import Listener
 from calcreport.service.service_settings import LimitSettings, ServiceSettings

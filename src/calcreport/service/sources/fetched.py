@@ -11,9 +11,9 @@ from calcreport.errors import InputError, NotDicomError
 from calcreport.service.adapter_settings import WebSettings
 from calcreport.service.identity import Identity
 from calcreport.service.inbox import Inbox
+from calcreport.service.incoming import IncomingFile
 from calcreport.service.journal import Journal
 from calcreport.service.multipart import first_part
-from calcreport.service.receiving.incoming import IncomingFile
 from calcreport.service.web import MissingError, WebClient
 
 _UID: Final = re.compile(r"[0-9.]{1,64}")

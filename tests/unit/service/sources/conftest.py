@@ -18,7 +18,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from calcreport.errors import ClinicalError, NotDicomError, StoreError
 from calcreport.service.adapters import Delivery
-from calcreport.service.receiving.incoming import IncomingFile
+from calcreport.service.incoming import IncomingFile
 from calcreport.service.service_settings import LimitSettings
 
 
