@@ -5,8 +5,8 @@ import threading
 import time
 
 import pytest
-from pydicom.dataset import Dataset
-from pydicom.uid import CTImageStorage, generate_uid
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ImplicitVRLittleEndian, generate_uid
 from pynetdicom import AE, build_role, evt
 
 from calcreport.errors import SettingsError
@@ -260,3 +260,32 @@ def test_a_report_that_nobody_asked_for_confirms_nothing(old, archive) -> None:
 def test_the_default_is_off() -> None:
     settings = ServiceSettings()
     assert (settings.commitment.is_offered, settings.retention.commitment, settings.audit.host) == (False, None, None)
+
+
+@pytest.mark.parametrize(("calling", "field"), [("SENDER", " peer=SENDER"), ("STRANGER^PATIENT", "")])
+def test_a_log_line_names_a_peer_that_the_settings_name_and_no_other(serve, caplog, calling, field) -> None:
+    names = '["SENDER", "STRANGER^PATIENT"]'  # the second is no word for a log
+    port, _ = serve(f"[service.peers]\ncalling = {names}\n")
+    entity = AE(ae_title=calling)
+    entity.add_requested_context(CTImageStorage)
+    with caplog.at_level("INFO"):
+        association = entity.associate("127.0.0.1", port, ae_title="CALCREPORT")
+        image = Dataset()
+        image.SOPClassUID, image.SOPInstanceUID = CTImageStorage, "1.2.3"  # of no study
+        image.file_meta = FileMetaDataset()
+        image.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+        assert association.send_c_store(image).Status == 0xC000
+        association.release()
+        assert not entity.associate("127.0.0.1", port, ae_title="WRONG").is_established
+    lines = [line for line in caplog.messages if line.startswith("refused code=file")]
+    assert lines == [f"refused code=file.no_uid{field}"]
+    assert "STRANGER" not in "".join(line for line in caplog.messages if line.startswith("refused"))
+
+
+def test_a_title_that_the_settings_do_not_name_is_not_logged(serve, caplog) -> None:
+    port, _ = serve()
+    entity = AE(ae_title="MUELLER_ANNA")
+    entity.add_requested_context(CTImageStorage)
+    with caplog.at_level("INFO"):
+        entity.associate("127.0.0.1", port, ae_title="WRONG")
+    assert "refused code=association.not_welcome" in caplog.messages
