@@ -23,7 +23,7 @@ from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made when the module is loaded
 
 from calcreport.errors import InputError, NotDicomError, StoreError
-from calcreport.log import FIELDS
+from calcreport.log import PEERS
 from calcreport.service.audit import Audit
 from calcreport.service.commitment import PUSH_MODEL, Commitments
 from calcreport.service.identity import Identity
@@ -120,6 +120,7 @@ class StorageScp:
             self._listener.ssl_context = tls
         self._ae.require_called_aet = True
         self._ae.require_calling_aet = list(settings.peers.calling)
+        PEERS.named = frozenset(settings.peers.calling)
         self._ae.maximum_associations = 1_000_000  # the gate counts them, before they have a thread
         self._ae.maximum_pdu_size = min(_OFFERED_PDU_BYTES, settings.limits.max_pdu_bytes - 64)
         self._ae.acse_timeout = settings.limits.request_seconds
@@ -283,7 +284,7 @@ def _connection(association: Association) -> Connection | None:
 
 def _named(peer: str) -> dict[str, str]:
     """Field of a log line; none for a title of other characters than a log takes."""
-    return {"peer": peer} if FIELDS["peer"].fullmatch(peer) else {}
+    return {"peer": peer} if PEERS.fullmatch(peer) else {}
 
 
 def _require_as_announced(request: C_STORE, identity: Identity) -> None:
