@@ -12,7 +12,7 @@ from queue import Full, Queue
 from threading import Thread
 from time import sleep
 from typing import Final
-from xml.etree.ElementTree import Element, SubElement, tostring
+from xml.sax.saxutils import quoteattr
 
 from calcreport.service.journal import Journal
 from calcreport.service.service_settings import AuditSettings
@@ -30,6 +30,12 @@ _NAMES: Final[Mapping[str, str]] = {
     "110180": "Study Instance UID",
 }  # fmt: skip
 """Codes of DICOM, CID 400 to 404."""
+_SERVER: Final = '<AuditSourceTypeCode csd-code="4"/>'
+"""Application server process."""
+_PATIENT_NUMBER: Final = (
+    '<ParticipantObjectIDTypeCode csd-code="2" codeSystemName="RFC-3881" originalText="Patient Number"/>'
+)
+"""What a Patient ID is called."""
 
 
 class Audit:
@@ -51,16 +57,18 @@ class Audit:
 
     def activity(self, *, is_start: bool) -> None:
         """Tell that the service begins or ends."""
-        self._put(_event("110100", "E", kind="110120" if is_start else "110121"), [(self._aet, "110150")])
+        self._put(_event("110100", "E", kind="110120" if is_start else "110121"), _end(self._aet, "110150"))
 
     def transferred(self, study_uid: str, patient_id: str, *, source: str = "", target: str = "") -> None:
         """Tell that a study came from `source`, or that its results went to `target`; the other end is this service."""
-        ends = [(source or self._aet, "110153"), (target or self._aet, "110152")]
-        self._put(_event("110104", "C" if source else "R"), ends, {"110180": study_uid, "2": patient_id})
+        ends = _end(source or self._aet, "110153") + _end(target or self._aet, "110152")
+        study = _object(study_uid, "2", "3", _code("ParticipantObjectIDTypeCode", "110180"))
+        patient = _object(patient_id, "1", "1", _PATIENT_NUMBER)
+        self._put(_event("110104", "C" if source else "R"), ends, study + patient)
 
     def alert(self) -> None:
         """Tell that somebody was turned away."""
-        self._put(_event("110113", "E", kind="110126", outcome="4"), [(self._aet, "110150")])
+        self._put(_event("110113", "E", kind="110126", outcome="4"), _end(self._aet, "110150"))
 
     def finish(self, seconds: float) -> None:
         """Give what waits so much time."""
@@ -69,33 +77,15 @@ class Audit:
                 return
             sleep(0.05)
 
-    def _put(self, event: Element, ends: list[tuple[str, str]], objects: Mapping[str, str] | None = None) -> None:
+    def _put(self, event: str, ends: str, objects: str = "") -> None:
         if self._settings.host is None:
             return
-        message = Element("AuditMessage")
-        message.append(event)
-        for name, role in ends:
-            who = SubElement(message, "ActiveParticipant", UserID=_plain(name), UserIsRequestor="false")
-            who.append(_code("RoleIDCode", role))
-        source = SubElement(message, "AuditSourceIdentification", AuditSourceID=self._aet)
-        SubElement(source, "AuditSourceTypeCode", {"csd-code": "4"})  # application server
-        for kind, value in (objects or {}).items():
-            what = {"110180": ("2", "3"), "2": ("1", "1")}[kind]  # type and role: a report, a patient
-            how = {"ParticipantObjectTypeCode": what[0], "ParticipantObjectTypeCodeRole": what[1]}
-            item = SubElement(
-                message, "ParticipantObjectIdentification", {"ParticipantObjectID": _plain(value) or "unknown", **how}
-            )
-            item.append(
-                _code("ParticipantObjectIDTypeCode", kind)
-                if kind in _NAMES
-                else Element(
-                    "ParticipantObjectIDTypeCode",
-                    {"csd-code": kind, "codeSystemName": "RFC-3881", "originalText": "Patient Number"},
-                )
-            )
+        source = (
+            f"<AuditSourceIdentification AuditSourceID={quoteattr(self._aet)}>{_SERVER}</AuditSourceIdentification>"
+        )
         head = f"<{_PRIORITY}>1 {_now()} {socket.gethostname() or '-'} calcreport {os.getpid()} DICOM+RFC3881 - \ufeff"
         try:
-            self._waiting.put_nowait(head.encode() + tostring(message, encoding="utf-8"))
+            self._waiting.put_nowait(f"{head}<AuditMessage>{event}{ends}{source}{objects}</AuditMessage>".encode())
         except Full:
             self._journal.count("audit_lost")
 
@@ -136,17 +126,25 @@ class Audit:
         return connection
 
 
-def _event(code: str, action: str, *, kind: str = "", outcome: str = "0") -> Element:
-    how = {"EventActionCode": action, "EventDateTime": _now(), "EventOutcomeIndicator": outcome}
-    event = Element("EventIdentification", how)
-    event.append(_code("EventID", code))
-    if kind:
-        event.append(_code("EventTypeCode", kind))
-    return event
+def _event(code: str, action: str, *, kind: str = "", outcome: str = "0") -> str:
+    how = f'EventActionCode="{action}" EventDateTime="{_now()}" EventOutcomeIndicator="{outcome}"'
+    types = _code("EventTypeCode", kind) if kind else ""
+    return f"<EventIdentification {how}>{_code('EventID', code)}{types}</EventIdentification>"
 
 
-def _code(name: str, code: str) -> Element:
-    return Element(name, {"csd-code": code, "codeSystemName": "DCM", "originalText": _NAMES[code]})
+def _end(name: str, role: str) -> str:
+    who = f'UserID={quoteattr(_plain(name))} UserIsRequestor="false"'
+    return f"<ActiveParticipant {who}>{_code('RoleIDCode', role)}</ActiveParticipant>"
+
+
+def _object(name: str, kind: str, role: str, code: str) -> str:
+    what = f'ParticipantObjectTypeCode="{kind}" ParticipantObjectTypeCodeRole="{role}"'
+    named = f"ParticipantObjectID={quoteattr(_plain(name) or 'unknown')}"
+    return f"<ParticipantObjectIdentification {named} {what}>{code}</ParticipantObjectIdentification>"
+
+
+def _code(element: str, code: str) -> str:
+    return f'<{element} csd-code="{code}" codeSystemName="DCM" originalText="{_NAMES[code]}"/>'
 
 
 def _plain(text: str) -> str:

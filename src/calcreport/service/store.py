@@ -354,9 +354,3 @@ def read_record(folder: Path) -> Record:
         return record_from((folder / "record.json").read_bytes())
     except OSError:
         return Record()
-
-
-def discard(path: Path) -> None:
-    """Remove a file of `incoming` that will not be kept."""
-    with suppress(OSError):
-        path.unlink()

@@ -5,15 +5,11 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from time import monotonic
-from typing import Final
 
 from pynetdicom.transport import AssociationSocket
 
 from calcreport.service.receiving.limits import Connection
 from calcreport.service.service_settings import LimitSettings
-
-_FEW_BYTES: Final = 6
-"""Head of a protocol data unit: type, reserved, length."""
 
 
 class GuardedSocket(AssociationSocket):

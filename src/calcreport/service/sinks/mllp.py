@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from time import monotonic
 from typing import Final
 
@@ -89,11 +88,9 @@ def _require_taken(answer: bytes, control_id: str) -> None:
 
 def _field(message: bytes, segment: str, number: int) -> str:
     """Text of a field of the first segment of a name; empty without one. MSH-1 is the separator itself."""
-    return next(_fields(message, segment, number - (segment == "MSH")), "")
-
-
-def _fields(message: bytes, segment: str, number: int) -> Iterator[str]:
+    separator = message[3:4].decode("latin-1") or "|"
     for line in message.decode("utf-8", "replace").replace("\n", "\r").split("\r"):
-        parts = line.split(message[3:4].decode("latin-1") or "|")
-        if parts[0] == segment and len(parts) > number:
-            yield parts[number].strip()
+        name, *fields = line.split(separator)
+        if name == segment:
+            return "".join(fields[number - 1 - (segment == "MSH") :][:1]).strip()
+    return ""
