@@ -64,6 +64,7 @@ class _Pace(io.RawIOBase):
         self._raw = cast("io.RawIOBase", connected.makefile("rb", buffering=0))
         self._settings = settings
         self._deadline_s = monotonic() + settings.timeout_seconds
+        self._is_heard = False
 
     def count(self, size: int) -> None:
         """Allow the time for bytes that went or came."""
@@ -86,7 +87,13 @@ class _Pace(io.RawIOBase):
     def readinto(self, buffer: WriteableBuffer) -> int | None:
         """Read what is there."""
         self.limit()
-        size = self._raw.readinto(buffer)
+        try:
+            size = self._raw.readinto(buffer)
+        except TimeoutError as error:
+            if self._is_heard and monotonic() >= self._deadline_s:
+                raise _TooSlowError from error
+            raise
+        self._is_heard = True
         self.count(size or 0)
         return size
 
