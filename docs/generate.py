@@ -86,7 +86,7 @@ OTHERS: Final = {
     "`min_bytes_per_second`. The connection was ended; a file that is fetched is tried again.",
     "commitment.not_told": "A sender asked whether its images are kept and could not be told; name it under "
     "`service.commitment.callers`. It will ask again.",
-    "commitment.not_kept": "The archive does not confirm that it has a study's images; they stay, and it is asked again.",
+    "commitment.not_kept": "The archive does not confirm that it has a study's images; they stay. It is asked again.",
     "audit.unreachable": "The audit repository cannot be reached. Messages wait; they are sent when it is back.",
     "message.unexpected_data": "A connection was ended: data that belong to no image.",
     "analysis.wall_limit": "An analysis took longer than `wall_seconds` and was ended. It is tried again.",
