@@ -27,8 +27,8 @@ SOURCES: Final = ("src/calcreport", "phantom/src/calcphantom")
 AREAS: Final = (
     "usage", "settings", "clinical", "findings", "review", "report", "render", "rules", "template", "path", "file",
     "zip", "study", "series", "geometry", "pixel", "hu", "mask", "anatomy", "check", "output", "phantom", "run",
-    "cohort", "store", "association", "message", "analysis", "source", "delivery", "web", "dimse", "service",
-    "internal",
+    "cohort", "store", "association", "message", "analysis", "source", "delivery", "web", "dimse", "mllp", "commitment",
+    "audit", "service", "internal",
 )  # fmt: skip
 CODE: Final = re.compile(rf"({'|'.join(AREAS)})\.(?!(?:json|txt|html|css|pdf|ya?ml|concern|status)$)[a-z][a-z0-9_]*")
 """A code; ``report.json`` is a file, ``report.concern`` and ``review.status`` are names of items told to the RIS."""
@@ -89,8 +89,13 @@ OTHERS: Final = {
     "message.empty_fragment": "A connection was ended: a fragment without a header.",
     "message.no_data": "A C-STORE without an image was refused.",
     "message.pdu_too_large": "A connection was ended: a protocol data unit larger than `max_pdu_bytes` was announced.",
-    "message.too_large": "A connection was ended: an image larger than `max_message_bytes`.",
-    "message.too_slow": "A connection was ended: an image that took longer than `message_seconds`.",
+    "message.too_large": "An image is larger than `max_message_bytes`. The connection was ended, the file left out.",
+    "message.too_slow": "A message or file took longer than `message_seconds`, or came more slowly than "
+    "`min_bytes_per_second`. The connection was ended; a file that is fetched is tried again.",
+    "commitment.not_told": "A sender asked whether its images are kept and could not be told; name it under "
+    "`service.commitment.callers`. It will ask again.",
+    "commitment.not_kept": "The archive does not confirm that it has a study's images; they stay. It is asked again.",
+    "audit.unreachable": "The audit repository cannot be reached. Messages wait; they are sent when it is back.",
     "message.unexpected_data": "A connection was ended: data that belong to no image.",
     "analysis.wall_limit": "An analysis took longer than `wall_seconds` and was ended. It is tried again.",
     "analysis.cpu_limit": "An analysis used more than `cpu_seconds` and was ended. It is tried again.",

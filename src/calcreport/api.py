@@ -18,14 +18,12 @@ from typing import Any, Literal
 from calcreport.arguments import (
     AnalyzeOptions,
     ClinicalInput,
-    FilePath,
     PriorInput,
     ReviewInput,
     SettingsInput,
     clinical_of,
     formats_of,
     now,
-    read_text,
     report_of,
     report_path,
     request_from,
@@ -36,6 +34,7 @@ from calcreport.arguments import (
 )
 from calcreport.errors import UsageError
 from calcreport.files.findings import checked_findings, findings_from_text, review_from_text
+from calcreport.files.named_file import FilePath, read_text
 from calcreport.files.report import MAX_REPORT_BYTES, report_from_text
 from calcreport.formats import TABLE_FORMAT
 from calcreport.formats.text.as_text import write_section

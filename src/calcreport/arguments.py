@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +20,15 @@ from calcreport.files.clinical_table import (
     data_from_values,
     is_csv,
 )
+from calcreport.files.named_file import (
+    MAX_TEXT_BYTES,
+    FilePath,
+    as_text,
+    existing_file,
+    read_bytes,
+    read_text,
+    refuse_larger,
+)
 from calcreport.files.report import MAX_REPORT_BYTES, earlier_report, report_from_text
 from calcreport.files.settings import refuse_contradictions, settings_from_tables, settings_from_text
 from calcreport.formats import DEFAULT_FORMATS, FILE_NAMES, FORMATS, Templates, load_templates
@@ -34,19 +42,13 @@ from calcreport.study.render import remembered_places
 from calcreport.study.request import GivenPrior, Request
 from calcreport.version import software_version
 
-_MAX_TEXT_BYTES: Final = 1_000_000
-"""A clinical or settings file is a page of text."""
-
 _HIGHEST_HU: Final = 32_767.0
 """No stored value is higher."""
-
-_STANDARD_INPUT: Final = "-"
 
 REPORT_FILE: Final = FILE_NAMES["json"]
 """Name of the report in the folder of a study."""
 
 
-FilePath = str | os.PathLike[str]
 """Where a file or a folder is."""
 
 ClinicalInput = FilePath | Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
@@ -111,7 +113,7 @@ def request_from(options: AnalyzeOptions) -> Request:
         out=None if options.out is None else Path(options.out),
         settings=_with_thresholds(settings, options.threshold_hu),
         clinical_data=clinical_data,
-        lesion_mask=_existing(options.lesion_mask, "--lesion-mask") if options.lesion_mask else None,
+        lesion_mask=existing_file(options.lesion_mask, "--lesion-mask") if options.lesion_mask else None,
         lesion_roi=options.lesion_roi,
         anatomy=_anatomy(options.anatomy),
         formats=() if options.out is None else formats_of(options.format),
@@ -158,11 +160,11 @@ def clinical_data_of(given: ClinicalInput, option: str) -> ClinicalData:
         return ClinicalData()
     if not isinstance(given, str | os.PathLike):
         return data_from_values(given if isinstance(given, Mapping) else list(given))
-    content = _read(given, option, max_bytes=MAX_TABLE_BYTES)
+    content = read_bytes(given, option, max_bytes=MAX_TABLE_BYTES)
     if is_csv(content, os.fspath(given)):
-        _refuse_larger(content, option, max_bytes=MAX_TABLE_BYTES)
+        refuse_larger(content, option, max_bytes=MAX_TABLE_BYTES)
         return data_from_csv(content)
-    return data_from_text(_as_text(content, option, max_bytes=_MAX_TEXT_BYTES))
+    return data_from_text(as_text(content, option, max_bytes=MAX_TEXT_BYTES))
 
 
 def settings_of(given: SettingsInput) -> Settings:
@@ -265,43 +267,6 @@ def _holds_report(path: Path) -> bool:
     return path.suffix.lower() in {".json", ".txt"}
 
 
-def read_text(path: FilePath, option: str, *, max_bytes: int = _MAX_TEXT_BYTES, may_be_input: bool = False) -> str:
-    """Read a text file a person named: UTF-8, without a byte order mark.
-
-    `option` names the place in messages; the path stays out of them, it can hold a patient's name. A file of more than
-    `max_bytes` is the wrong one. With `may_be_input` ``-`` means standard input; only one of the files a command reads
-    may come from there. Raises `UsageError` ``usage.no_such_file`` or ``usage.unreadable_file``.
-    """
-    return _as_text(_read(path, option, max_bytes=max_bytes, may_be_input=may_be_input), option, max_bytes=max_bytes)
-
-
-def _read(path: FilePath, option: str, *, max_bytes: int, may_be_input: bool = False) -> bytes:
-    """Read a file a person named, and one byte more than it may have."""
-    try:
-        if may_be_input and path == _STANDARD_INPUT:
-            return sys.stdin.buffer.read(max_bytes + 1)
-        with _existing(path, option).open("rb") as stream:
-            return stream.read(max_bytes + 1)
-    except OSError as error:
-        msg = f"the file given with {option} cannot be read ({error.strerror})"
-        raise UsageError(msg, code="usage.unreadable_file") from error
-
-
-def _as_text(content: bytes, option: str, *, max_bytes: int) -> str:
-    _refuse_larger(content, option, max_bytes=max_bytes)
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        msg = f"the file given with {option} is not UTF-8 text; save it as UTF-8"
-        raise UsageError(msg, code="usage.unreadable_file") from error
-
-
-def _refuse_larger(content: bytes, option: str, *, max_bytes: int) -> None:
-    if len(content) > max_bytes:
-        msg = f"the file given with {option} is larger than {max_bytes} bytes; is it the right file?"
-        raise UsageError(msg, code="usage.unreadable_file")
-
-
 def _with_thresholds(settings: Settings, text: str | None) -> Settings:
     """Overlay the settings with the command line."""
     if text is None:
@@ -355,11 +320,4 @@ def _anatomy(given: FilePath | None) -> Path | Literal["run"] | None:
 
         require_totalsegmentator()
         return "run"
-    return (Path(given) if Path(given).is_dir() else _existing(given, "--anatomy")) if given else None
-
-
-def _existing(path: FilePath, option: str) -> Path:
-    if not Path(path).is_file():
-        msg = f"the file given with {option} does not exist or is not a file"
-        raise UsageError(msg, code="usage.no_such_file")
-    return Path(path)
+    return (Path(given) if Path(given).is_dir() else existing_file(given, "--anatomy")) if given else None

@@ -43,6 +43,7 @@ from calcreport.exit_codes import (
     EXIT_UNDELIVERED,
     EXIT_USAGE,
     exit_code_of,
+    exit_code_of_batch,
     exit_code_of_studies,
 )
 from calcreport.progress import Progress
@@ -218,7 +219,7 @@ def _hook(options: argparse.Namespace, progress: Progress) -> int:
     code = exit_code_of_studies(studies, is_written=all(part.is_summary_written for part in outcome.runs))
     if code == EXIT_NOTHING and outcome.accepts_refused:
         code = EXIT_DONE
-    return _print(outcome.text, code)
+    return _print(outcome.text, exit_code_of_batch(code, studies) if outcome.is_batch else code)
 
 
 def _phantom(options: argparse.Namespace, _progress: Progress) -> int:

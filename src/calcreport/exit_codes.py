@@ -16,6 +16,8 @@ EXIT_USAGE: Final = 2
 EXIT_NOTHING: Final = 3
 EXIT_SOME: Final = 4
 EXIT_UNDELIVERED: Final = 5
+EXIT_SKIPPED: Final = 126
+"""What Kaapana skips a task for."""
 EXIT_INTERRUPTED: Final = 130
 """128 + SIGINT, as shells have it."""
 
@@ -26,9 +28,11 @@ EXIT_CODES: Final = {
     EXIT_NOTHING: "nothing could be measured: no study, or every study refused",
     EXIT_SOME: "some studies reported, some refused",
     EXIT_UNDELIVERED: "results could not be delivered, also when they could not be written",
+    EXIT_SKIPPED: "a batch of Kaapana holds nothing that could be reported: the task is skipped",
     EXIT_INTERRUPTED: "interrupted by Ctrl-C or SIGTERM; finished studies stay, nothing is half-written",
 }
 """Every exit code of ``calcreport`` and its meaning."""
+_NOT_APPLICABLE: Final = "study.no_ct"
 _OF_ERROR: Final[tuple[tuple[type[CalcReportError], int], ...]] = (
     (ConfigurationError, EXIT_USAGE),
     (InputError, EXIT_NOTHING),
@@ -40,6 +44,14 @@ _OF_ERROR: Final[tuple[tuple[type[CalcReportError], int], ...]] = (
 def exit_code_of(error: CalcReportError) -> int:
     """Exit code of a run that an error ended."""
     return next((code for kind, code in _OF_ERROR if isinstance(error, kind)), EXIT_INTERNAL)
+
+
+def exit_code_of_batch(code: int, studies: Sequence[StudyOutcome]) -> int:
+    """Exit code for Kaapana, which fails the whole task for any other than 0 and skips it for 126."""
+    if code == EXIT_SOME:
+        return EXIT_DONE
+    is_other = all(study.code == _NOT_APPLICABLE for study in studies)
+    return EXIT_SKIPPED if code == EXIT_NOTHING and is_other else code
 
 
 def exit_code_of_studies(studies: Sequence[StudyOutcome], *, is_written: bool) -> int:

@@ -17,9 +17,24 @@ from typing import Final
 _NUMBER: Final = re.compile(r"-?\d{1,15}(\.\d{1,6})?")
 _WORD: Final = re.compile(r"[a-z][a-z_]{0,39}")
 _CODE: Final = re.compile(r"[a-z][a-z_]{0,39}(\.[a-z0-9_]{1,40}){1,3}")
+_TITLE: Final = re.compile(r"[A-Za-z0-9_.-]{1,16}")
 _REFERENCE: Final = re.compile(r"[0-9a-f]{12}")
 
-FIELDS: Final[Mapping[str, re.Pattern[str]]] = MappingProxyType(
+
+class _Peers:
+    """Form of a peer's AE title: one that the site's settings name; what a peer calls itself may be anything."""
+
+    def __init__(self) -> None:
+        self.named: frozenset[str] = frozenset()
+
+    def fullmatch(self, title: str) -> object:
+        """Whether a title may be logged."""
+        return title in self.named and _TITLE.fullmatch(title)
+
+
+PEERS: Final = _Peers()
+"""The service says which titles its settings name."""
+FIELDS: Final[Mapping[str, re.Pattern[str] | _Peers]] = MappingProxyType(
     {
         "study_ref": _REFERENCE,
         "number": _NUMBER,
@@ -33,6 +48,7 @@ FIELDS: Final[Mapping[str, re.Pattern[str]]] = MappingProxyType(
         "code": _CODE,
         "status": _WORD,
         "step": _WORD,
+        "peer": PEERS,
     }
 )
 """The fields an event may carry and the form of their values; anything else is a programmer's mistake."""

@@ -229,6 +229,34 @@ def test_kaapana_without_elements_has_the_folders_of_the_workflow(run, tmp_path)
     assert run("hook", env=where | {"OPERATOR_IN_DIR": "none-such"}).returncode == 3
 
 
+def _text(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    (folder / "a.txt").write_text("no image")
+
+
+def test_kaapana_goes_on_without_what_is_nothing_and_skips_when_all_is(run, tmp_path) -> None:
+    source, target = tmp_path / "in", tmp_path / "out"
+    where = {"CALCREPORT_IN_DIR": str(source), "CALCREPORT_OUT_DIR": str(target)}
+    _text(source / "item-2")
+    nothing = run("hook", env=where)
+    assert nothing.returncode == 126, nothing.stderr
+    assert read(target / "item-2")["studies"] == []
+    shutil.copytree(FILMS, source / "item-1")
+    done = run("hook", env=where)
+    assert done.returncode == 0, done.stderr
+    assert read(target / "item-1")["studies"][0]["status"] == "reported"
+    assert (tmp_path / "out/item-2/result.json").exists()
+
+
+def test_what_kaapana_could_not_report_for_another_reason_fails_its_task(run, tmp_path) -> None:
+    source = tmp_path / "in"
+    shutil.copytree(FILMS, source / "one")
+    for path in (source / "one").iterdir():
+        path.write_bytes(path.read_bytes()[:-1000])  # torn
+    where = {"CALCREPORT_IN_DIR": str(source), "CALCREPORT_OUT_DIR": str(tmp_path / "out")}
+    assert run("hook", env=where).returncode == 3
+
+
 @pytest.mark.parametrize(
     "environment",
     [

@@ -292,6 +292,17 @@ def test_an_encrypted_service_takes_encrypted_images_only(start, files, tmp_path
     plain.socket.sendall(plain.request())
     assert plain.receive()[0] != 2
     assert len(service.images()) == 5
+    subprocess.run([need_tool("openssl"), *words.split(), "-keyout", key, "-out", pem], check=True, capture_output=True)
+    renewed = ssl.create_default_context(cafile=pem)
+    with pytest.raises(AssertionError):
+        send(service.port, files[:1], tls_args=(renewed, "localhost"))
+    service.tell(signal.SIGHUP)
+    wait_for(lambda: "reloaded" in service.log.read_text())
+    assert send(service.port, files[:1], tls_args=(renewed, "localhost")) == [0]
+    pem.write_text("no certificate")
+    service.tell(signal.SIGHUP)
+    wait_for(lambda: "reload_failed code=settings.tls" in service.log.read_text())
+    assert send(service.port, files[:1], tls_args=(renewed, "localhost")) == [0]
 
 
 def test_the_service_drops_no_privileges_it_needs_and_shares_nothing(start, files) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Final, Literal
 
-from calcreport.arguments import AnalyzeOptions, read_text, request_from
+from calcreport.arguments import AnalyzeOptions, request_from
 from calcreport.cohort.engines import Engine, Result, connect, run_here, run_on_dask
 from calcreport.cohort.index import Index, IndexedFile, sign_files
 from calcreport.cohort.locks import hold
@@ -29,6 +29,7 @@ from calcreport.cohort.task import (
 )
 from calcreport.errors import ClinicalError, OutputError
 from calcreport.files.clinical_table import ClinicalData, KeyedClinical, StudyClinical
+from calcreport.files.named_file import read_text
 from calcreport.pipeline import load_analysis, no_study_error
 from calcreport.processes.crash import Crash
 from calcreport.processes.pool import WorkerLimits

@@ -8,13 +8,13 @@ from calcreport.arguments import (
     clinical_of,
     earlier_of,
     now,
-    read_text,
     ruleset_of,
     settings_of,
     software_with,
     templates_of,
 )
 from calcreport.files.findings import findings_from_text
+from calcreport.files.named_file import read_text
 from calcreport.formats import RENDERERS
 from calcreport.study.typed import report_on_findings
 

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from calcreport.arguments import read_text
 from calcreport.compose.conclusion import mark_tumours
 from calcreport.errors import ClinicalError, UsageError
+from calcreport.files.named_file import read_text
 from calcreport.files.report import MAX_REPORT_BYTES, findings_of_report, report_from_text
 from calcreport.formats.characters import lay_out, to_ascii
 from calcreport.model.clinical import Clinical, parse_clinical

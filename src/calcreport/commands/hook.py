@@ -40,6 +40,8 @@ class HookOutcome:
     """For standard output: the result of each folder as a line of JSON, without patient data."""
     accepts_refused: bool
     """Whether a study that cannot be measured counts as done."""
+    is_batch: bool
+    """Whether a batch of Kaapana was served, which goes on without what cannot be reported."""
 
 
 def run(options: argparse.Namespace, progress: Progress) -> HookOutcome:
@@ -63,7 +65,12 @@ def run(options: argparse.Namespace, progress: Progress) -> HookOutcome:
         target.write_file(_RESULT, f"{json.dumps(result, indent=2)}\n".encode())
         runs.append(outcome)
         lines.append(f"{json.dumps(result)}\n")
-    return HookOutcome(runs=tuple(runs), text="".join(lines), accepts_refused=settings.accept_refused)
+    return HookOutcome(
+        runs=tuple(runs),
+        text="".join(lines),
+        accepts_refused=settings.accept_refused,
+        is_batch=found.host == "kaapana",
+    )
 
 
 def _serve(

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from calcreport.arguments import read_text
 from calcreport.errors import InputError, UsageError
+from calcreport.files.named_file import read_text
 from calcreport.files.settings import checked_tables
 from calcreport.settings import SettingsBlock
 
@@ -24,6 +24,8 @@ _PAIRS: Final[tuple[tuple[Host, str, str], ...]] = (
 )
 """Mercure comes first: it sets the other two pairs as well."""
 _KAAPANA: Final = ("WORKFLOW_DIR", "BATCH_NAME", "OPERATOR_IN_DIR", "OPERATOR_OUT_DIR")
+_CHANNELS: Final = ("CALCREPORT_IN_DIR", "CALCREPORT_OUT_DIR")
+"""Of Kaapana's Task API, as ``deploy/kaapana/processing-container.json`` sets them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,8 @@ def find_places(typed: tuple[str | None, str | None], environment: Mapping[str, 
         if source_name in told or target_name in told:
             msg = f"{source_name} and {target_name} have to be set together"
             raise UsageError(msg, code="usage.hook_folders")
+    if all(name in told for name in _CHANNELS):
+        return _channels(*(Path(told[name]) for name in _CHANNELS))
     if all(name in told for name in _KAAPANA):
         return _batch(*(told[name] for name in _KAAPANA))
     msg = "name the folders: calcreport hook IN OUT; no environment variable of a dispatcher known here tells them"
@@ -72,6 +76,12 @@ def find_places(typed: tuple[str | None, str | None], environment: Mapping[str, 
 
 def _one(host: Host, source: str, target: str) -> Places:
     return Places(host=host, places=(Place(source=Path(source), target=Path(target)),))
+
+
+def _channels(source: Path, target: Path) -> Places:
+    """Items of a channel of the Task API, each a folder; without any, the channel itself."""
+    items = sorted(path.name for path in source.glob("*") if path.is_dir()) or [""]
+    return Places(host="kaapana", places=tuple(Place(source=source / name, target=target / name) for name in items))
 
 
 def _batch(workflow: str, batch: str, operator_in: str, operator_out: str) -> Places:

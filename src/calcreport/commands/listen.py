@@ -13,8 +13,10 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
-from calcreport.arguments import formats_of, read_text, rule_path, templates_of
-from calcreport.errors import SettingsError, StoreError, UsageError
+from calcreport.arguments import formats_of, rule_path, templates_of
+from calcreport.commands.status import store_root
+from calcreport.errors import SettingsError, StoreError
+from calcreport.files.named_file import read_text
 from calcreport.files.settings import settings_from_text
 from calcreport.resources import rule_texts, site_rule_texts
 from calcreport.rules import load_rules
@@ -53,36 +55,6 @@ def run(options: argparse.Namespace) -> str:
     service.run()
     _leave()
     return ""
-
-
-def store_root(options: argparse.Namespace, settings: ServiceSettings) -> Path:
-    """Folder of the store.
-
-    Raises `UsageError` ``usage.no_store`` when none was named.
-    """
-    named = options.store or settings.store
-    if not named:
-        msg = "name the folder everything is kept in: --store, or service.store in the settings file"
-        raise UsageError(msg, code="usage.no_store")
-    return Path(named).absolute()
-
-
-def existing_store(options: argparse.Namespace) -> Path:
-    """Folder of a store that is there.
-
-    Raises `ConfigurationError` ``usage.no_store``, ``settings.…``.
-    """
-    root = store_root(options, service_settings_of(options))
-    if not (root / "studies").is_dir():
-        msg = "there is no store at this place; name the folder that calcreport listen keeps images in"
-        raise UsageError(msg, code="usage.no_store")
-    return root
-
-
-def service_settings_of(options: argparse.Namespace, **overrides: object) -> ServiceSettings:
-    """Read the service's settings from ``--config``; defaults without it."""
-    text = read_text(options.config, "--config") if options.config else ""
-    return service_settings_from_text(text, overrides)
 
 
 def _loader(options: argparse.Namespace) -> Callable[[], LoadedSettings]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
+from pathlib import Path
 
-from calcreport.commands.listen import existing_store
 from calcreport.errors import UsageError
+from calcreport.files.named_file import read_text
+from calcreport.service.service_settings import ServiceSettings, service_settings_from_text
 from calcreport.service.status import as_json, as_text, ask_retry, require_healthy, studies_of
 from calcreport.service.store import references
 
@@ -35,3 +38,36 @@ def retry(options: argparse.Namespace) -> str:
     root = existing_store(options)
     chosen = ask_retry(root, references(root), options.references, is_all=options.all)
     return "".join(f"{reference} is tried again\n" for reference in chosen)
+
+
+def store_root(options: argparse.Namespace, settings: ServiceSettings) -> Path:
+    """Folder of the store.
+
+    Raises `UsageError` ``usage.no_store`` when none was named.
+    """
+    named = options.store or settings.store
+    if not named:
+        msg = "name the folder everything is kept in: --store, or service.store in the settings file"
+        raise UsageError(msg, code="usage.no_store")
+    return Path(named).absolute()
+
+
+def existing_store(options: argparse.Namespace) -> Path:
+    """Folder of a store that is there.
+
+    Raises `ConfigurationError` ``usage.no_store``, ``usage.store_unreadable``, ``settings.…``.
+    """
+    root = store_root(options, service_settings_of(options))
+    if root.is_dir() and not os.access(root, os.R_OK | os.X_OK):
+        msg = "this user may not read the store; run the command as the user of the service (sudo -u calcreport ...)"
+        raise UsageError(msg, code="usage.store_unreadable")
+    if not (root / "studies").is_dir():
+        msg = "there is no store at this place; name the folder that calcreport listen keeps images in"
+        raise UsageError(msg, code="usage.no_store")
+    return root
+
+
+def service_settings_of(options: argparse.Namespace, **overrides: object) -> ServiceSettings:
+    """Read the service's settings from ``--config``; defaults without it."""
+    text = read_text(options.config, "--config") if options.config else ""
+    return service_settings_from_text(text, overrides)

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from calcreport.calcification.patterns.pattern import pattern_table
 from calcreport.errors import SettingsError
 from calcreport.model.typed_mistakes import explain_toml, in_plain_words
 from calcreport.settings import Settings
@@ -70,6 +69,8 @@ def refuse_contradictions(settings: Settings) -> None:
 
     Raises `SettingsError` ``settings.invalid_value``, `RuleFileError` ``rules.invalid_patterns``.
     """
+    from calcreport.calcification.patterns.pattern import pattern_table  # noqa: PLC0415 - not for the service's
+
     detection, policy = settings.detection, settings.policy
     pattern_table(detection.patterns)
     pairs = (

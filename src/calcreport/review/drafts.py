@@ -17,10 +17,11 @@ from typing import Any, Final
 import yaml
 
 from calcreport.api import render_job
-from calcreport.arguments import FilePath, now, read_text, ruleset_of_report, software_with, templates_of
+from calcreport.arguments import now, ruleset_of_report, software_with, templates_of
 from calcreport.compose.reviewed import restore
 from calcreport.errors import CalcReportError, OutputError, UsageError
 from calcreport.files.findings import review_from_text
+from calcreport.files.named_file import FilePath, read_text
 from calcreport.files.report import MAX_REPORT_BYTES, findings_of_report, report_from_text
 from calcreport.formats import FILE_NAMES
 from calcreport.formats.characters import to_ascii

@@ -38,12 +38,46 @@ AeTitle = Annotated[str, StringConstraints(pattern=r"^[!-\[\]-~]([ -\[\]-~]{0,14
 AdapterName = Annotated[str, AfterValidator(_adapter_name)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 Text = Annotated[str, Field(min_length=1)]
+MinimumRate = Annotated[int, Field(ge=1)]
 FileMode = Annotated[str, StringConstraints(pattern=r"^0?6[0246]0$")]
 """Read and write for the owner, any of them for the group, nothing for others: results are about patients."""
 ObjectKind = Literal["sr", "seg", "sc", "pdf"]
 
 
-class WebSettings(SettingsBlock):
+class CertificateSettings(SettingsBlock):
+    """How the other side of an encrypted connection is known, and we to it."""
+
+    authority: Text | None = None
+    """PEM file of the authority that signed the server's certificate; default: those the system trusts."""
+    certificate: Text | None = None
+    """PEM file of our certificate, where the other side wants one."""
+    key: Text | None = None
+    """PEM file of its private key, when it is not in the same file."""
+
+
+class PeerAddressSettings(CertificateSettings):
+    """A peer that is spoken to over a connection of its own."""
+
+    host: Text
+    """Its name or address."""
+    port: int = Field(ge=1, le=65_535)
+    """Its port."""
+    is_encrypted: bool = False
+    """Whether the connection is encrypted (TLS 1.2 or newer)."""
+    timeout_seconds: float = Field(default=60.0, gt=0, le=3600)
+    """A peer that is silent for so long is taken for unreachable."""
+
+
+class DimsePeerSettings(PeerAddressSettings):
+    """A DICOM node."""
+
+    called_aet: AeTitle
+    """Its AE title."""
+    calling_aet: AeTitle = "CALCREPORT"
+    """AE title we present; the node may have to know it."""
+
+
+class WebSettings(CertificateSettings):
     """A server that is spoken to over HTTP."""
 
     url: WebAddress
@@ -54,14 +88,10 @@ class WebSettings(SettingsBlock):
     """File with the password of `user`, one line: secrets do not belong into a settings file."""
     token_file: Text | None = None
     """File with a bearer token, one line; read again for every connection, so that it can be renewed."""
-    authority: Text | None = None
-    """PEM file of the authority that signed the server's certificate; default: those the system trusts."""
-    certificate: Text | None = None
-    """PEM file of a client certificate."""
-    key: Text | None = None
-    """PEM file of its private key, when it is not in the same file."""
     timeout_seconds: float = Field(default=30.0, gt=0, le=3600)
     """A server that is silent for so long is taken for unreachable."""
+    min_bytes_per_second: MinimumRate = 1000
+    """A request may take `timeout_seconds`, and longer only while this many bytes a second go or come on average."""
 
 
 class FolderSourceSettings(SettingsBlock):
@@ -135,34 +165,26 @@ class DicomwebSinkSettings(WebSettings, _ObjectSinkSettings):
     """Which sink this is."""
 
 
-class DimseSinkSettings(_ObjectSinkSettings):
+class DimseSinkSettings(DimsePeerSettings, _ObjectSinkSettings):
     """Results into an archive by C-STORE."""
 
     kind: Literal["dicom"]
     """Which sink this is."""
-    host: Text
-    """Name or address of the archive."""
-    port: int = Field(ge=1, le=65_535)
-    """Its DICOM port."""
-    called_aet: AeTitle
-    """AE title of the archive."""
-    calling_aet: AeTitle = "CALCREPORT"
-    """AE title we present; the archive may have to know it."""
-    is_encrypted: bool = False
-    """Whether the connection is encrypted (TLS 1.2 or newer)."""
-    authority: Text | None = None
-    """PEM file of the authority that signed the archive's certificate; default: those the system trusts."""
-    certificate: Text | None = None
-    """PEM file of our certificate, where the archive wants one."""
-    key: Text | None = None
-    """PEM file of its private key, when it is not in the same file."""
-    timeout_seconds: float = Field(default=60.0, gt=0, le=3600)
-    """An archive that is silent for so long is taken for unreachable."""
+    min_bytes_per_second: MinimumRate = 1000
+    """The association may take `timeout_seconds` for each message, and the time the objects need at this rate."""
+
+
+class MllpSinkSettings(PeerAddressSettings):
+    """``oru.hl7`` to a RIS or an interface engine, over MLLP."""
+
+    kind: Literal["mllp"]
+    """Which sink this is."""
 
 
 SourceSettings = Annotated[
     FolderSourceSettings | OrthancSourceSettings | DicomwebSourceSettings, Field(discriminator="kind")
 ]
 SinkSettings = Annotated[
-    FolderSinkSettings | OrthancSinkSettings | DicomwebSinkSettings | DimseSinkSettings, Field(discriminator="kind")
+    FolderSinkSettings | OrthancSinkSettings | DicomwebSinkSettings | DimseSinkSettings | MllpSinkSettings,
+    Field(discriminator="kind"),
 ]

@@ -17,15 +17,17 @@ from calcreport.service.service_settings import StudySettings
 @dataclass(slots=True, kw_only=True)
 class _Arriving:
     last_s: float
+    sender: str = ""
     expected: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Complete:
-    """A study that is complete: its folder name, and whether fewer instances came than the source told of."""
+    """A study that is complete: its folder name, whether fewer instances came than the source told of, who sent it."""
 
     study: str
     is_short: bool
+    sender: str = ""
 
 
 class Arrivals:
@@ -48,12 +50,13 @@ class Arrivals:
         self._guard = Lock()
         self._arriving: dict[str, _Arriving] = {}
 
-    def note(self, study: str) -> None:
-        """Something arrived for a study."""
+    def note(self, study: str, sender: str = "") -> None:
+        """Something arrived for a study; the last sender that the settings name is remembered."""
         now = self._clock()
         with self._guard:
             arriving = self._arriving.setdefault(study, _Arriving(last_s=now))
             arriving.last_s = now
+            arriving.sender = sender or arriving.sender
 
     def expect(self, study: str, count: int) -> None:
         """A source told how many instances a study has."""
@@ -65,9 +68,9 @@ class Arrivals:
         """Take every study that is complete by now; it is forgotten here."""
         settings, now = self._settings(), self._clock()
         with self._guard:
-            candidates = [(study, item.last_s, item.expected) for study, item in self._arriving.items()]
+            candidates = [(study, item.last_s, item.expected, item.sender) for study, item in self._arriving.items()]
         complete = []
-        for study, last_s, expected in candidates:
+        for study, last_s, expected, sender in candidates:
             quiet_s = now - last_s
             if expected is None:
                 is_over, is_short = quiet_s >= settings.quiet_seconds, False
@@ -75,7 +78,7 @@ class Arrivals:
                 is_short = self._lacks(study, expected)
                 is_over = not is_short or quiet_s >= settings.missing_seconds
             if is_over and self._forget(study, last_s):
-                complete.append(Complete(study=study, is_short=is_short))
+                complete.append(Complete(study=study, is_short=is_short, sender=sender))
         return complete
 
     def _lacks(self, study: str, expected: int) -> bool:

@@ -8,10 +8,13 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import Final
+
+from pydicom import dcmread
 
 from calcreport.dicom.codes import problem
 from calcreport.dicom.header import film_tags, tags
@@ -89,6 +92,17 @@ def study_uid_of(path: Path) -> str:
     head = os.pread(descriptor, HEAD_BYTES, 0)
     os.close(descriptor)
     return _header(path, status, head).study_uid
+
+
+def text_of(path: Path, keyword: str) -> str:
+    """Text of an element of a file that was kept; empty when it has none, or none that can be read."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value = dcmread(path, specific_tags=[keyword], stop_before_pixels=True).get(keyword)
+            return "" if value is None else str(value)
+    except Exception:  # noqa: BLE001 - whatever pydicom finds in a hostile file; it was refused before when it matters
+        return ""
 
 
 def clear_preamble(path: Path) -> None:

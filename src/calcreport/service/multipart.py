@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from calcreport.service.web import Body, WebError
 
@@ -16,8 +16,8 @@ _MARK: Final = b"calcreport-6a1f7b3c4d219b1d5a6e2f0c"
 """A boundary that no DICOM object of ours holds: text in them is made by us, and this is not part of it."""
 
 
-def write_first_part(blocks: Iterable[bytes], kind: str, target: IO[bytes]) -> None:
-    """Write what the first part of a message of media type `kind` holds; the others are read to the end and skipped.
+def first_part(blocks: Iterable[bytes], kind: str) -> Iterator[bytes]:
+    """Give what the first part of a message of media type `kind` holds; a short rest is read to the end and skipped.
 
     Raises `WebError` ``web.unreadable``: no message of this kind, or one without an end.
     """
@@ -29,14 +29,17 @@ def write_first_part(blocks: Iterable[bytes], kind: str, target: IO[bytes]) -> N
     held = _after_head(stream, end)
     while (place := held.find(end)) < 0:
         safe = max(0, len(held) - len(end) + 1)
-        target.write(held[:safe])
+        yield held[:safe]
         block = next(stream, b"")
         if not block:
             raise _unreadable()
         held = held[safe:] + block
-    target.write(held[:place])
-    for _block in stream:
-        pass  # to the end, so that the connection can be used again
+    yield held[:place]
+    rest = len(held) - place
+    for block in stream:  # to the end, so that the connection can be used again
+        rest += len(block)
+        if rest > _LARGEST_HEAD:
+            raise _unreadable()
 
 
 def files_body(files: Sequence[Path]) -> Body:

@@ -27,7 +27,12 @@ def is_study_name(name: str) -> bool:
 
 def instance_name(sop_instance_uid: str, content: str) -> str:
     """Name of an instance's file; `content` is the SHA-256 of transfer syntax and data set, hexadecimal."""
-    return f"{_digest(sop_instance_uid)}.{content[:_DIGITS]}.dcm"
+    return f"{instance_digest(sop_instance_uid)}.{content[:_DIGITS]}.dcm"
+
+
+def instance_digest(sop_instance_uid: str) -> str:
+    """Part of the name of an instance's file that stands for its UID."""
+    return _digest(sop_instance_uid)
 
 
 def instance_of(name: str) -> str | None:

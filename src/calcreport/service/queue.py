@@ -5,12 +5,13 @@ Nothing here is kept anywhere: the queue is read from the file tree, and what is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from fnmatch import fnmatchcase
 from typing import Final
 
 from calcreport.service.names import conflicts_in, content_of
 from calcreport.service.record import Record
-from calcreport.service.service_settings import AnalysisSettings
+from calcreport.service.service_settings import AnalysisSettings, PriorityRow
 from calcreport.service.worker import Failure
 from calcreport.study.result import StudyOutcome
 
@@ -21,6 +22,16 @@ _MOST_SETBACKS: Final = 100
 _MOST_INTERRUPTIONS: Final = 20
 """Attempts that a dying service did not end: it may well have been the study."""
 _NO_FAILURES: Final[dict[str, int]] = {"attempts": 0, "setbacks": 0, "interruptions": 0}
+
+
+def priority_of(rows: Sequence[PriorityRow], sender: str, values: Callable[[str], str]) -> int:
+    """Priority by the first row that fits: a sender, and what `values` gives for keywords of DICOM elements."""
+    for row in rows:
+        named = [(row.sender, ""), (row.modality, "Modality"), (row.value, row.tag)]
+        pairs = [(values(tag) if tag else sender, pattern) for pattern, tag in named if pattern is not None]
+        if all(fnmatchcase(value.upper(), pattern.upper()) for value, pattern in pairs):
+            return row.priority
+    return 0
 
 
 def is_due(record: Record, images: Sequence[str], clinical: tuple[str, ...] = ()) -> bool:
@@ -113,11 +124,11 @@ class Waiting:
     """Complete studies, in the order in which they are to be analysed."""
 
     def __init__(self) -> None:
-        self._due_s: dict[str, tuple[int, float]] = {}
+        self._due_s: dict[str, tuple[int, int, float]] = {}
 
-    def put(self, study: str, *, due_s: float, interruptions: int) -> None:
+    def put(self, study: str, *, due_s: float, interruptions: int, priority: int = 0) -> None:
         """Add a study, or move it; one that may have taken the service down comes after all others."""
-        self._due_s[study] = interruptions, due_s
+        self._due_s[study] = interruptions, -priority, due_s
 
     def drop(self, study: str) -> None:
         """Remove a study."""
@@ -125,7 +136,7 @@ class Waiting:
 
     def due(self, now_s: float) -> Iterator[str]:
         """Studies whose time has come, in order."""
-        for study, (_interruptions, due_s) in sorted(self._due_s.items(), key=lambda item: item[1]):
+        for study, (_interruptions, _rank, due_s) in sorted(self._due_s.items(), key=lambda item: item[1]):
             if due_s <= now_s:
                 yield study
 

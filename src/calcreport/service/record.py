@@ -57,6 +57,8 @@ class Record(BaseModel):
     """For the code, without patient data."""
     concern: str | None = None
     images: int = 0
+    priority: int = 0
+    """Higher is analysed before lower."""
     conflicts: int = 0
     """SOP Instance UIDs that came with more than one content."""
     is_incomplete: bool = False

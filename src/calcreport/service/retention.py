@@ -6,7 +6,7 @@ time for which the service has run since it was delivered say. What goes lies in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from time import monotonic, time
 from typing import Final
 
@@ -27,9 +27,12 @@ MOST_A_ROUND: Final = 200
 
 
 class Retention:
-    """Looks for what may go, every ten minutes; the journal is told what went, and what cannot be removed."""
+    """Looks for what may go, every ten minutes; the journal is told what went, and what cannot be removed.
 
-    def __init__(
+    `may_go` is asked about the images of a study before they go.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is asked for something else
         self,
         store: Store,
         references: References,
@@ -37,6 +40,7 @@ class Retention:
         journal: Journal,
         *,
         running: RunningTime,
+        may_go: Callable[[str, Sequence[str]], bool] = lambda _study, _images: True,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._store = store
@@ -44,6 +48,7 @@ class Retention:
         self._settings = settings
         self._journal = journal
         self._running = running
+        self._may_go = may_go
         self._clock = clock
         self._last_s = float("-inf")
         self._round: Iterator[str] = iter(())
@@ -91,6 +96,10 @@ class Retention:
                 )
                 return
             age_days = self._age_s(study, record) / _DAY_S
+            if settings.received_days is not None and age_days >= settings.received_days:
+                images = self._store.images(study)
+                if images and not self._may_go(study, images):
+                    settings = settings.model_copy(update={"received_days": None})
             moved = remove_expired(self._store, study, record, settings, age_days=age_days, mark=self._running.seconds)
         except (OSError, StoreError) as error:
             self._journal.tell("retention_failed", code=getattr(error, "code", "store.failed"))

@@ -14,6 +14,8 @@ from typing import Final
 from calcreport.errors import ConfigurationError, SettingsError, StoreError
 from calcreport.service.adapters import Sink, Source
 from calcreport.service.arrivals import Arrivals
+from calcreport.service.audit import Audit
+from calcreport.service.commitment import Commitments
 from calcreport.service.delivery import Deliveries
 from calcreport.service.inbox import Inbox
 from calcreport.service.journal import Journal
@@ -27,6 +29,7 @@ from calcreport.service.supervisor import Supervisor
 
 _TICK_S: Final = 0.2
 _SOURCES_S: Final = 2.0
+_AUDIT_S: Final = 1.0
 
 
 class Service:
@@ -69,7 +72,9 @@ class Service:
         references = store.open()
         self._snapshot = write_snapshot(self._root, self._loaded)
         arrivals = Arrivals(lambda: self._settings.study, count=store.count)
-        inbox = Inbox(store, references, arrivals, journal=self._journal)
+        inbox = Inbox(store, references, arrivals, journal=self._journal, limits=lambda: self._settings.limits)
+        commitments = Commitments(store, lambda: self._settings, journal=self._journal)
+        audit = Audit(self._settings.audit, self._settings.aet, journal=self._journal)
         supervisor = Supervisor(
             store,
             references,
@@ -78,8 +83,12 @@ class Service:
             arrivals=arrivals,
             deliveries=Deliveries(self._sinks),
             journal=self._journal,
+            commitments=commitments,
+            audit=audit,
         )
-        scp = StorageScp(store, inbox, lambda: self._settings, journal=self._journal)
+        scp = StorageScp(
+            store, inbox, lambda: self._settings, commitments=commitments, journal=self._journal, audit=audit
+        )
         sources = Sources(self._sources, inbox, journal=self._journal)
         supervisor.recover()
         _listen(scp, tls)
@@ -87,15 +96,19 @@ class Service:
         metrics = self._settings.metrics
         end_metrics = serve_metrics(metrics.host, metrics.port, supervisor.status) if metrics.port else lambda: None
         self._journal.tell("started")
+        audit.activity(is_start=True)
         notify_systemd("READY=1")
         self._loop(supervisor, scp)
         notify_systemd("STOPPING=1")
         end_metrics()
         sources.ask_to_stop()
+        commitments.stop()
         supervisor.ask_to_stop()
         is_clean = scp.stop()
         sources.stop(_SOURCES_S)
         supervisor.stop()
+        audit.activity(is_start=False)
+        audit.finish(_AUDIT_S)
         store.close()
         self._journal.tell("stopped")
         return is_clean
@@ -114,6 +127,7 @@ class Service:
         """Take over changed settings; a file with a mistake in it changes nothing."""
         try:
             loaded = self._load()
+            tls = tls_context(loaded.service.tls)  # certificates are renewed more often than services restarted
             settings, snapshot = loaded.service, write_snapshot(self._root, loaded)
         except (ConfigurationError, StoreError) as error:
             self._journal.count("reloads_failed")
@@ -123,7 +137,7 @@ class Service:
         if any(getattr(settings, name) != value for name, value in fixed.items()):
             self._journal.tell("reload_needs_restart")
         self._settings, self._snapshot = settings.model_copy(update=fixed), snapshot
-        scp.apply()
+        scp.apply(tls)
         self._journal.count("reloads")
         self._journal.tell("reloaded")
 

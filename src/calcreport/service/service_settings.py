@@ -7,12 +7,20 @@ from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from calcreport.errors import SettingsError
 from calcreport.files.settings import checked_tables
 from calcreport.model.typed_mistakes import explain_toml
-from calcreport.service.adapter_settings import AdapterName, AeTitle, SinkSettings, SourceSettings
+from calcreport.service.adapter_settings import (
+    AdapterName,
+    AeTitle,
+    CertificateSettings,
+    DimsePeerSettings,
+    DimseSinkSettings,
+    SinkSettings,
+    SourceSettings,
+)
 from calcreport.settings import SettingsBlock
 
 _MEBI: Final = 1 << 20
@@ -69,6 +77,8 @@ class LimitSettings(SettingsBlock):
     """An association that is silent for so long is aborted."""
     message_seconds: float = Field(default=1800.0, gt=0)
     """An image that takes longer to arrive is given up: a large one over a slow line is here within minutes."""
+    min_bytes_per_second: int = Field(default=1000, ge=1)
+    """A message that arrives more slowly than this on average is given up after `idle_seconds`."""
     association_seconds: float = Field(default=14400.0, gt=0)
     """An association does not live longer, busy or not."""
     reserve_bytes: int = Field(default=_GIBI, ge=0)
@@ -114,8 +124,23 @@ class RetentionSettings(SettingsBlock):
     """Images and objects set aside are removed so long after their study was delivered everywhere."""
     results_days: float | None = Field(default=None, ge=0)
     """Results are removed so long after they were delivered everywhere."""
+    commitment: AdapterName | None = None
+    """Sink of kind ``dicom`` whose archive has to confirm (Storage Commitment) that it has a study's images first."""
     quarantine_days: float = Field(default=7.0, ge=0)
     """What is removed lies in the store's folder ``quarantine`` for so long first."""
+
+
+class AuditSettings(CertificateSettings):
+    """Audit messages (PS3.15 annex A.5, IHE ATNA) by syslog; they name Patient ID and Study Instance UID, no name."""
+
+    host: str | None = None
+    """Audit repository; off without one."""
+    port: int = Field(default=514, ge=1, le=65535)
+    """Its port; 6514 is the one registered for syslog over TLS."""
+    is_encrypted: bool = False
+    """TLS (RFC 5425) instead of UDP (RFC 5426)."""
+    timeout_seconds: float = Field(default=10.0, gt=0, le=300)
+    """Patience with the repository."""
 
 
 class MetricsSettings(SettingsBlock):
@@ -125,6 +150,37 @@ class MetricsSettings(SettingsBlock):
     """Address listened on."""
     port: int | None = Field(default=None, ge=1, le=65535)
     """Port; off without one."""
+
+
+class CommitmentSettings(SettingsBlock):
+    """Storage Commitment as provider (PS3.4 annex J): senders are told whether their images are kept."""
+
+    is_offered: bool = False
+    """Whether senders may ask; what is answered is a promise to keep the images, so that nothing may remove them."""
+    callers: dict[AdapterName, DimsePeerSettings] = Field(default_factory=dict)
+    """Where answers go for a caller with this `called_aet`; of others the answer goes back on their association."""
+
+
+class PriorityRow(SettingsBlock):
+    """Which studies are analysed before others; all that is named has to fit, `*` stands for anything."""
+
+    sender: str | None = None
+    """AE title of the sender, or name of the source."""
+    modality: str | None = None
+    """Modality of the first image."""
+    tag: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9]*$")] | None = None
+    """Keyword of an element of the first image, such as StationName or RequestedProcedurePriority."""
+    value: str | None = None
+    """Value of `tag`."""
+    priority: int = Field(default=1, ge=-100, le=100)
+    """Higher comes first; studies that no row names have 0, equal ones come in their order."""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> PriorityRow:
+        if (self.tag is None) != (self.value is None) or not (self.sender or self.modality or self.tag):
+            msg = "a row names a sender, a modality, or a tag with its value"
+            raise ValueError(msg)
+        return self
 
 
 class ServiceSettings(SettingsBlock):
@@ -145,13 +201,17 @@ class ServiceSettings(SettingsBlock):
     analysis: AnalysisSettings = AnalysisSettings()
     retention: RetentionSettings = RetentionSettings()
     metrics: MetricsSettings = MetricsSettings()
+    commitment: CommitmentSettings = CommitmentSettings()
+    audit: AuditSettings = AuditSettings()
+    priority: tuple[PriorityRow, ...] = ()
+    """The first row that fits a study says when its turn is: ``[[service.priority]]``."""
     sources: dict[AdapterName, SourceSettings] = Field(default_factory=dict)
     """Where images are fetched from, each under a name of its own: ``[service.sources.pacs]``."""
     sinks: dict[AdapterName, SinkSettings] = Field(default_factory=dict)
     """Where results go, each under a name of its own: ``[service.sinks.archive]``."""
 
 
-NEEDS_RESTART: Final = ("aet", "host", "port", "store", "tls", "metrics", "sources", "sinks")
+NEEDS_RESTART: Final = ("aet", "host", "port", "store", "metrics", "audit", "sources", "sinks")
 """What a reload cannot change: it is in use."""
 
 
@@ -193,5 +253,16 @@ def _refuse_contradictions(settings: ServiceSettings) -> None:
         wrong.append("service.peers.addresses: name who may send when service.host is not this machine alone")
     if settings.tls.certificate is None and (settings.tls.key or settings.tls.client_authority):
         wrong.append("service.tls.certificate: missing")
+    formats = [name.strip() for name in (settings.analysis.formats or "").split(",")]
+    wrong += [
+        f"service.sinks.{name}: sends HL7; add hl7 to service.analysis.formats"
+        for name, sink in settings.sinks.items()
+        if sink.kind == "mllp" and "hl7" not in formats
+    ]
+    if settings.commitment.is_offered and settings.retention.received_days is not None:
+        wrong.append("service.commitment.is_offered: a promise to keep images, against service.retention.received_days")
+    archive = settings.retention.commitment
+    if archive is not None and not isinstance(settings.sinks.get(archive), DimseSinkSettings):
+        wrong.append("service.retention.commitment: names no sink of kind dicom")
     if wrong:
         raise SettingsError("; ".join(wrong), code="settings.invalid_value")

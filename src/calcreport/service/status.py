@@ -14,7 +14,7 @@ from typing import Any, Final
 from calcreport.errors import DeliveryError, UsageError
 from calcreport.service.durable import make_folder, store_errors, write_file
 from calcreport.service.names import References, is_study_name
-from calcreport.service.record import Record
+from calcreport.service.record import Record, record_from
 from calcreport.service.store import ASIDE, IMAGES, RETRIES, read_record
 from calcreport.study.result import align
 
@@ -130,15 +130,22 @@ def _line(folder: Path, references: References) -> StudyLine:
 
 
 def _readable_line(folder: Path, references: References) -> StudyLine:
-    has_record = (folder / "record.json").exists()
-    record = read_record(folder)
-    has_images = (folder / IMAGES).exists()
-    state: str = record.state if has_record else "receiving" if has_images else "aside"
+    try:
+        content = (folder / "record.json").read_bytes()
+    except FileNotFoundError:
+        kind = IMAGES if (folder / IMAGES).exists() else ASIDE
+        return StudyLine(
+            reference=references.of(folder.name),
+            state="receiving" if kind == IMAGES else "aside",
+            images=_count(folder / kind),
+            changed=_modified(folder),
+        )
+    record = record_from(content)
     return StudyLine(
         reference=references.of(folder.name),
-        state=state,
+        state=record.state,
         revision=record.revision,
-        images=record.images if has_record else _count(folder / (IMAGES if has_images else ASIDE)),
+        images=record.images,
         outcome=record.outcome or "",
         code=_code(record),
         message=record.message,

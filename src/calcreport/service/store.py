@@ -17,7 +17,15 @@ from typing import Final
 from calcreport.errors import StoreError
 from calcreport.service.durable import flush_folder, make_folder, store_errors, write_file
 from calcreport.service.identity import Identity, clear_preamble, identify
-from calcreport.service.names import KEY_BYTES, References, instance_name, instance_of, is_study_name, study_name
+from calcreport.service.names import (
+    KEY_BYTES,
+    References,
+    instance_digest,
+    instance_name,
+    instance_of,
+    is_study_name,
+    study_name,
+)
 from calcreport.service.record import Record, record_from
 
 _RESERVE_SHARE: Final = 0.05
@@ -199,6 +207,17 @@ class Store:
         """Count a study's instances, objects set aside included; a UID that came twice counts once."""
         return len({name.partition(".")[0] for kind in (IMAGES, ASIDE) for name in self._list(study, kind)})
 
+    def lacks(self, instance_uids: Iterable[str]) -> set[str]:
+        """Which of these SOP Instance UIDs no study of the store has."""
+        missing = {instance_digest(uid): uid for uid in instance_uids}
+        for study in self.studies():
+            if not missing:
+                break
+            for kind in (IMAGES, ASIDE):
+                for name in self._list(study, kind):
+                    missing.pop(name.partition(".")[0], None)
+        return set(missing.values())
+
     def _list(self, study: str, kind: str) -> list[str]:
         try:
             with os.scandir(self._studies / study / kind) as entries:
@@ -335,9 +354,3 @@ def read_record(folder: Path) -> Record:
         return record_from((folder / "record.json").read_bytes())
     except OSError:
         return Record()
-
-
-def discard(path: Path) -> None:
-    """Remove a file of `incoming` that will not be kept."""
-    with suppress(OSError):
-        path.unlink()

@@ -15,9 +15,11 @@ from calcreport.errors import CalcReportError, StoreError
 from calcreport.service import queue
 from calcreport.service.adapters import Delivery
 from calcreport.service.arrivals import Arrivals
+from calcreport.service.audit import Audit
 from calcreport.service.clinical_watch import ClinicalWatch
+from calcreport.service.commitment import Commitments
 from calcreport.service.delivery import Deliveries, Ended, delivery_of, handed_over, open_sinks, refused_by
-from calcreport.service.identity import study_uid_of
+from calcreport.service.identity import study_uid_of, text_of
 from calcreport.service.journal import Journal
 from calcreport.service.names import References, content_of
 from calcreport.service.record import Handover, Record
@@ -53,6 +55,8 @@ class Supervisor:
         arrivals: Arrivals,
         deliveries: Deliveries,
         journal: Journal,
+        commitments: Commitments,
+        audit: Audit,
     ) -> None:
         self._store = store
         self._references = references
@@ -60,6 +64,8 @@ class Supervisor:
         self._snapshot = snapshot
         self._arrivals = arrivals
         self._deliveries = deliveries
+        self._commitments = commitments
+        self._audit = audit
         self._journal = journal
         self._waiting = queue.Waiting()
         self._running: dict[str, Analysis] = {}
@@ -68,7 +74,7 @@ class Supervisor:
         self._status_s = float("-inf")
         self._running_time = RunningTime(store.root)
         self._retention = Retention(
-            store, references, lambda: settings().retention, journal, running=self._running_time
+            store, references, lambda: settings().retention, journal, running=self._running_time, may_go=self._may_go
         )
         self._clinical = ClinicalWatch(store.root, lambda: settings().analysis.clinical, journal=journal)
         self._is_disk_full = False
@@ -91,7 +97,7 @@ class Supervisor:
     def tick(self) -> None:
         """Do what is to be done now; called a few times a second, from one thread."""
         for complete in self._arrivals.take_complete():
-            self._guarded(complete.study, self._enqueue, complete.is_short)
+            self._guarded(complete.study, self._enqueue, complete.is_short, complete.sender)
         for study in self._store.take_retries():
             self._guarded(study, self._retry)
         self._watch()
@@ -166,7 +172,7 @@ class Supervisor:
         self._journal.tell("study_postponed", study_ref=self._references.of(study), code=code)
         self._waiting.put(study, due_s=monotonic() + _DISK_WAIT_S, interruptions=0)
 
-    def _enqueue(self, study: str, is_short: bool = False) -> None:  # noqa: FBT001, FBT002 - passed on by _guarded
+    def _enqueue(self, study: str, is_short: bool = False, sender: str = "") -> None:  # noqa: FBT001, FBT002 - passed on by _guarded
         """A study is complete: let it wait for its analysis, unless its images are those of the last answer."""
         if study in self._running:
             self._late.add(study)  # first what is under way comes to its end
@@ -186,9 +192,13 @@ class Supervisor:
             return
         uid = self._uid(study, record, images)
         record = queue.queued(record, images, study_uid=uid, is_short=is_short, clinical=clinical)
+        first = self._store.folder(study) / IMAGES / images[0]
+        priority = queue.priority_of(self._settings().priority, sender, lambda keyword: text_of(first, keyword))
+        record = record.model_copy(update={"priority": priority})
         self._write(study, record)
         self._deliveries.drop(study)  # what was not delivered yet is superseded
         self._tell("study_complete", study, images=len(images))
+        self._audit.transferred(uid, text_of(first, "PatientID"), source=sender or "unknown")
         self._put(study, record)
 
     def _uid(self, study: str, record: Record, images: Sequence[str]) -> str:
@@ -197,7 +207,7 @@ class Supervisor:
     def _put(self, study: str, record: Record) -> None:
         failures = record.attempts + record.setbacks
         wait = queue.wait_s(failures, self._settings().analysis.retry_seconds)
-        self._waiting.put(study, due_s=monotonic() + wait, interruptions=record.interruptions)
+        self._waiting.put(study, due_s=monotonic() + wait, interruptions=record.interruptions, priority=record.priority)
 
     def _begin(self, study: str) -> None:
         self._waiting.drop(study)
@@ -275,6 +285,10 @@ class Supervisor:
         self._journal.count("delivered" if not ended.code else "deliveries_failed")
         code = {"code": ended.code} if ended.code else {}
         self._tell("delivery_failed" if ended.code else "delivered", study, step=ended.sink, **code)
+        if not ended.code:
+            images = self._store.images(study)[:1]
+            patient = text_of(self._store.folder(study) / IMAGES / images[0], "PatientID") if images else ""
+            self._audit.transferred(record.study_instance_uid, patient, target=ended.sink)
         if record is before or record.state != "delivering":
             return  # of an older revision, or a new one is on its way
         self._write(study, record)
@@ -295,6 +309,11 @@ class Supervisor:
 
     def _tell(self, name: str, study: str, **fields: float | str) -> None:
         self._journal.tell(name, study_ref=self._references.of(study), **fields)
+
+    def _may_go(self, study: str, images: Sequence[str]) -> bool:
+        """Whether images that are old enough may be removed."""
+        is_asked = self._settings().retention.commitment is not None
+        return not is_asked or self._commitments.is_confirmed(study, images)
 
     def _is_busy(self, study: str) -> bool:
         return study in self._arrivals or study in self._waiting or study in self._running

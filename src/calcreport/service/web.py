@@ -7,25 +7,31 @@ from __future__ import annotations
 
 import base64
 import http.client
+import io
 import json
+import socket
 import ssl
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final
+from time import monotonic
+from typing import IO, TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
 from calcreport.errors import DeliveryError, SettingsError
-from calcreport.service.adapter_settings import WebSettings
+from calcreport.service.adapter_settings import CertificateSettings, WebSettings
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 JSON: Final = "application/json"
-_LARGEST_ANSWER: Final = 67_108_864
-"""Largest JSON document read, bytes: some hundred thousand rows."""
-LARGEST_FILE: Final = 4_294_967_296
-"""Largest DICOM file fetched, bytes."""
+_LARGEST_ANSWER: Final = 33_554_432
+"""Largest JSON document read, bytes: tens of thousands of rows; in memory it takes up to twenty times as much."""
 _BLOCK: Final = 1 << 20
+_SENT: Final = 1 << 16
+"""Bytes sent under one time-out."""
 _LONGEST_SECRET: Final = 65_536
 _DROPPED: Final = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError, ConnectionAbortedError)
 """What a kept connection that the server has closed meanwhile ends with."""
@@ -41,6 +47,60 @@ class WebError(DeliveryError):
 
 class MissingError(WebError):
     """The server does not know what was asked for."""
+
+
+class _TooSlowError(TimeoutError):
+    pass
+
+
+class _Pace(io.RawIOBase):
+    """Reads a connection, and counts: a request has the time-out, and the time its bytes take at the least rate.
+
+    A time-out of the socket alone is about one read: a byte a second would go on for ever.
+    """
+
+    def __init__(self, connected: socket.socket, settings: WebSettings) -> None:
+        self._socket = connected
+        self._raw = cast("io.RawIOBase", connected.makefile("rb", buffering=0))
+        self._settings = settings
+        self._deadline_s = monotonic() + settings.timeout_seconds
+        self._is_heard = False
+
+    def count(self, size: int) -> None:
+        """Allow the time for bytes that went or came."""
+        self._deadline_s += size / self._settings.min_bytes_per_second
+
+    def limit(self) -> None:
+        """Let the next operation on the socket end in time.
+
+        Raises `TimeoutError` when there is no time left.
+        """
+        left_s = self._deadline_s - monotonic()
+        if left_s <= 0:
+            raise _TooSlowError
+        self._socket.settimeout(min(left_s, self._settings.timeout_seconds))
+
+    def readable(self) -> bool:
+        """Say yes, as `io.BufferedReader` asks."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int | None:
+        """Read what is there."""
+        self.limit()
+        try:
+            size = self._raw.readinto(buffer)
+        except TimeoutError as error:
+            if self._is_heard and monotonic() >= self._deadline_s:
+                raise _TooSlowError from error
+            raise
+        self._is_heard = True
+        self.count(size or 0)
+        return size
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._raw.close()
+        super().close()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +122,9 @@ class WebClient:
         parts = urlsplit(settings.url)
         self._settings = settings
         self._host, self._port, self._base = parts.hostname or "", parts.port, parts.path
-        self._tls = client_tls(settings) if parts.scheme == "https" else None
+        self._is_encrypted = parts.scheme == "https"
+        if self._is_encrypted:
+            tls_context(settings)
         self._connection: http.client.HTTPConnection | None = None
         self._credentials()
 
@@ -97,6 +159,17 @@ class WebClient:
             self.close()  # the rest of the answer is still in the connection
             raise
 
+    def text(self, path: str, *, most: int) -> str:
+        """Ask for a short text.
+
+        Raises `WebError` ``web.…``, also when it is longer than `most` bytes.
+        """
+        content = self._read(self._ask(path, accept="*/*", body=None, allowed=()), most + 1)
+        if len(content) > most:
+            self.close()
+            raise WebError("the server's answer is too large to be one", code="web.unreadable")
+        return content.decode("utf-8", "replace")
+
     def close(self) -> None:
         """Give the connection up; the next request opens another."""
         if self._connection is not None:
@@ -124,19 +197,30 @@ class WebClient:
     def _send(self, path: str, accept: str, body: Body | None) -> http.client.HTTPResponse:
         if self._connection is None:
             self._connection = self._connect()
+        connection = self._connection
+        if connection.sock is None:
+            connection.timeout = self._settings.timeout_seconds
+            connection.connect()
+        pace = _Pace(connection.sock, self._settings)
+        pace.limit()
+        connection.response_class = lambda *how, **named: _Answer(pace, *how, **named)  # type: ignore[assignment]
         headers = {"Accept": accept, "User-Agent": "calcreport", **self._credentials()}
-        if body is None:
-            self._connection.request("GET", f"{self._base}{path}", headers=headers)
-        else:
-            headers |= {"Content-Type": body.kind, "Content-Length": str(body.length)}
-            self._connection.request("POST", f"{self._base}{path}", body=body.blocks(), headers=headers)
-        return self._connection.getresponse()
+        try:
+            if body is None:
+                connection.request("GET", f"{self._base}{path}", headers=headers)
+            else:
+                headers |= {"Content-Type": body.kind, "Content-Length": str(body.length)}
+                connection.request("POST", f"{self._base}{path}", body=_paced(body.blocks(), pace), headers=headers)
+            return connection.getresponse()
+        except BaseException:
+            pace.close()
+            raise
 
     def _connect(self) -> http.client.HTTPConnection:
         timeout = self._settings.timeout_seconds
-        if self._tls is None:
+        if not self._is_encrypted:
             return http.client.HTTPConnection(self._host, self._port, timeout=timeout)
-        return http.client.HTTPSConnection(self._host, self._port, timeout=timeout, context=self._tls)
+        return http.client.HTTPSConnection(self._host, self._port, timeout=timeout, context=tls_context(self._settings))
 
     def _credentials(self) -> Mapping[str, str]:
         if self._settings.token_file is not None:
@@ -152,8 +236,6 @@ class WebClient:
         count = 0
         while block := self._read(answer, _BLOCK):
             count += len(block)
-            if count > LARGEST_FILE:
-                raise WebError("the server sends more than any image is", code="web.unreadable")
             yield block
         if announced is not None and count < announced:
             raise _unreachable()
@@ -166,24 +248,33 @@ class WebClient:
             raise _unreachable(error) from error
 
 
-def client_tls(settings: WebSettings) -> ssl.SSLContext:
-    """Make what an encrypted connection to a server needs.
+class _Answer(http.client.HTTPResponse):
+    """An answer that is read by `_Pace`, head and all."""
 
-    Raises `SettingsError` ``settings.tls``.
-    """
-    return tls_context(settings.authority, settings.certificate, settings.key)
+    def __init__(self, pace: _Pace, sock: socket.socket, *how: Any, **named: Any) -> None:  # noqa: ANN401 - as http.client calls it
+        super().__init__(sock, *how, **named)
+        self.fp.close()
+        self.fp = cast("IO[bytes]", io.BufferedReader(pace))  # type: ignore[assignment]
 
 
-def tls_context(authority: str | None, certificate: str | None, key: str | None) -> ssl.SSLContext:
-    """Make what an encrypted connection needs; the server is always checked.
+def _paced(blocks: Iterable[bytes], pace: _Pace) -> Iterable[bytes]:
+    for block in blocks:
+        for start in range(0, len(block), _SENT):
+            pace.limit()
+            yield block[start : start + _SENT]
+            pace.count(min(_SENT, len(block) - start))
+
+
+def tls_context(settings: CertificateSettings) -> ssl.SSLContext:
+    """Make what an encrypted connection needs; the server is always checked. Files are read anew each time.
 
     Raises `SettingsError` ``settings.tls``.
     """
     try:
-        context = ssl.create_default_context(cafile=authority)
+        context = ssl.create_default_context(cafile=settings.authority)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if certificate is not None:
-            context.load_cert_chain(certificate, key)
+        if settings.certificate is not None:
+            context.load_cert_chain(settings.certificate, settings.key)
     except (OSError, ssl.SSLError) as error:
         msg = "a file of authority, certificate or key cannot be read, or is no PEM file of that kind"
         raise SettingsError(msg, code="settings.tls") from error
@@ -207,6 +298,8 @@ def _unreachable(error: Exception | None = None) -> WebError:
     if isinstance(error, ssl.SSLError):
         msg = "the server's certificate is not trusted, or it does not take ours; check authority and certificate"
         return WebError(msg, code="web.tls")
+    if isinstance(error, _TooSlowError):
+        return WebError("the server is slower than the adapter's min_bytes_per_second", code="web.too_slow")
     return WebError("the server does not answer, or stops in the middle; is it running?", code="web.unreachable")
 
 

@@ -1,11 +1,12 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from calcreport.service import queue
 from calcreport.service.names import content_of
 from calcreport.service.record import Record, record_from
-from calcreport.service.service_settings import AnalysisSettings
+from calcreport.service.service_settings import AnalysisSettings, PriorityRow
 from calcreport.service.worker import Failure
 from calcreport.study.result import StudyOutcome
 
@@ -103,6 +104,44 @@ def test_what_may_have_taken_the_service_down_comes_last():
     waiting.put("early", due_s=2.0, interruptions=0)
     waiting.put("not_yet", due_s=9.0, interruptions=0)
     assert list(waiting.due(5.0)) == ["early", "late", "suspect"]
+
+
+def test_priority_comes_before_time():
+    waiting = queue.Waiting()
+    waiting.put("first", due_s=1.0, interruptions=0)
+    waiting.put("urgent", due_s=3.0, interruptions=0, priority=5)
+    waiting.put("suspect", due_s=0.0, interruptions=1, priority=9)
+    waiting.put("last", due_s=2.0, interruptions=0, priority=-1)
+    assert list(waiting.due(5.0)) == ["urgent", "first", "last", "suspect"]
+
+
+ROWS = (
+    {"sender": "ER_*", "modality": "CT", "priority": 9},
+    {"modality": "DX", "priority": 5},
+    {"tag": "StationName", "value": "trauma?", "priority": 3},
+    {"sender": "SLOW", "priority": -2},
+)
+
+
+@pytest.mark.parametrize(
+    ("sender", "values", "priority"),
+    [
+        ("ER_1", {"Modality": "CT"}, 9), ("er_1", {"Modality": "ct"}, 9), ("ER_1", {"Modality": "CR"}, 0),
+        ("ER_1", {"Modality": "DX"}, 5), ("", {"Modality": "DX"}, 5), ("WARD", {"StationName": "TRAUMA2"}, 3),
+        ("WARD", {"StationName": "TRAUMA"}, 0), ("SLOW", {}, -2), ("SLOWER", {}, 0), ("", {}, 0),
+    ],
+)  # fmt: skip
+def test_the_first_row_that_fits_says_the_priority(sender, values, priority):
+    rows = [PriorityRow(**row) for row in ROWS]
+    assert queue.priority_of(rows, sender, lambda keyword: values.get(keyword, "")) == priority
+
+
+@pytest.mark.parametrize(
+    "row", [{}, {"priority": 3}, {"tag": "StationName"}, {"value": "x"}, {"tag": "0008,1010", "value": "x"}]
+)
+def test_a_row_that_names_nothing_is_a_mistake(row):
+    with pytest.raises(ValidationError):
+        PriorityRow(**row)
 
 
 def test_conflicts_are_counted_from_the_names_alone():

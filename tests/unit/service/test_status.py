@@ -1,8 +1,12 @@
 import json
+import subprocess
+import sys
 import time
+from argparse import Namespace
 
 import pytest
 
+from calcreport.commands.status import existing_store
 from calcreport.errors import DeliveryError, UsageError
 from calcreport.service.record import Handover, Record
 from calcreport.service.status import as_json, as_text, ask_retry, require_healthy, studies_of, write_status
@@ -93,3 +97,18 @@ def test_json_is_json(store, references, put):
     report = json.loads(as_json(store.root, studies_of(store.root, references)))
     assert report["studies"][0]["state"] == "done"
     assert report["service"]["is_running"] is False
+
+
+def test_whoever_may_not_read_the_store_is_told_as_whom_to_run(store, monkeypatch):
+    options = Namespace(config=None, store=str(store.root), health=True)
+    monkeypatch.setattr("calcreport.commands.status.os.access", lambda *_: False)
+    with pytest.raises(UsageError) as caught:
+        existing_store(options)
+    assert caught.value.code == "usage.store_unreadable"
+    assert "sudo -u" in caught.value.message
+
+
+def test_status_loads_no_analysis():
+    heavy = ("scipy", "pynetdicom", "highdicom")
+    code = f"import sys, calcreport.commands.status; print([name for name in {heavy} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

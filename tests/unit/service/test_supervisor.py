@@ -8,6 +8,8 @@ import pytest
 from calcreport.errors import DeliveryError, StoreError
 from calcreport.service import delivery, supervisor
 from calcreport.service.arrivals import Arrivals
+from calcreport.service.audit import Audit
+from calcreport.service.commitment import Commitments
 from calcreport.service.delivery import Deliveries
 from calcreport.service.inbox import Inbox
 from calcreport.service.journal import Journal
@@ -93,6 +95,8 @@ class Scene:
             arrivals=self.arrivals,
             deliveries=self.deliveries,
             journal=journal,
+            commitments=Commitments(self.store, lambda: self.settings, journal=journal),
+            audit=Audit(self.settings.audit, "CALCREPORT", journal=journal),
         )
         self.supervisor._retention._clock = lambda: self.now
         begun = time.time() - self.now

@@ -5,15 +5,11 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from time import monotonic
-from typing import Final
 
 from pynetdicom.transport import AssociationSocket
 
 from calcreport.service.receiving.limits import Connection
 from calcreport.service.service_settings import LimitSettings
-
-_FEW_BYTES: Final = 6
-"""Head of a protocol data unit: type, reserved, length."""
 
 
 class GuardedSocket(AssociationSocket):
@@ -21,7 +17,7 @@ class GuardedSocket(AssociationSocket):
 
     pynetdicom reads as many bytes as a peer announces, 4096 at a time, for as long as it takes. Here a unit that is too
     large ends the connection before a byte of it is read, a unit has a deadline, and it is read in one piece. `on_cut`
-    is told the code when we end the connection.
+    is told the code and the peer when we end the connection.
     """
 
     def __init__(
@@ -30,7 +26,7 @@ class GuardedSocket(AssociationSocket):
         *,
         connection: Connection,
         limits: Callable[[], LimitSettings],
-        on_cut: Callable[[str], None],
+        on_cut: Callable[[str, str], None],
     ) -> None:
         self.__dict__.update(plain.__dict__)  # not initialised anew: that would announce the connection once more
         self.connection = connection
@@ -42,7 +38,7 @@ class GuardedSocket(AssociationSocket):
         """End the connection at the next read, without a word: the peer does not keep to the protocol."""
         if not self._cut_for:
             self._cut_for = code
-            self._on_cut(code)
+            self._on_cut(code, self.connection.peer)
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Read exactly `nr_bytes`, or fewer when the peer closes the connection.

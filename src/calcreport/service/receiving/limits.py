@@ -14,8 +14,8 @@ from threading import Lock
 from time import monotonic
 from typing import Final
 
-from calcreport.service.receiving.incoming import IncomingFile
-from calcreport.service.service_settings import ServiceSettings
+from calcreport.service.incoming import IncomingFile
+from calcreport.service.service_settings import LimitSettings, ServiceSettings
 
 _CONNECTIONS_PER_ASSOCIATION: Final = 2
 """Connections that have not yet asked for an association may be as many again as there are associations."""
@@ -42,6 +42,8 @@ class Connection:
     opened_s: float
     heard_s: float
     """When it began, and when it was last heard of; monotonic."""
+    peer: str = ""
+    """Calling AE title, when the settings name it."""
     is_associated: bool = False
     """Whether it has an association."""
     images: int = 0
@@ -51,6 +53,10 @@ class Connection:
     command_bytes: int = 0
     data_bytes: int = 0
     """Of the message that is arriving."""
+    message_begun_s: float | None = None
+    """When its first byte came; ``None`` once it is here."""
+    message_bytes: int = 0
+    """Of it, command included."""
     file: IncomingFile | None = None
     """That the message goes to."""
     files: set[IncomingFile] = field(default_factory=set)
@@ -59,6 +65,11 @@ class Connection:
     def is_in_message(self) -> bool:
         """Whether a request is arriving or not answered yet."""
         return bool(self.pending or self.command_bytes or self.data_bytes)
+
+    def is_slow(self, now: float, grace_s: float, rate: float) -> bool:
+        """Whether the message that is arriving lags behind this many bytes a second by more than `grace_s`."""
+        begun_s = self.message_begun_s
+        return begun_s is not None and now - begun_s > grace_s + self.message_bytes / rate
 
 
 class Gate:
@@ -88,7 +99,7 @@ class Gate:
             is_full = len(of_peer) >= _CONNECTIONS_PER_ASSOCIATION * limits.max_associations_per_peer
             rivals = of_peer if is_full else list(self._connections)
             if is_full or len(rivals) >= _CONNECTIONS_PER_ASSOCIATION * limits.max_associations:
-                victim = _silent(rivals, now)
+                victim = _silent(rivals, now, limits)
                 if victim is None:
                     return None
                 self._dismiss(victim)
@@ -105,7 +116,7 @@ class Gate:
             of_peer = [other for other in others if other.address == connection.address]
             is_full = len(of_peer) >= limits.max_associations_per_peer
             if is_full or len(others) >= limits.max_associations:
-                victim = _silent(of_peer if is_full else others, now)
+                victim = _silent(of_peer if is_full else others, now, limits)
                 if victim is None:
                     return Answer.TOO_MANY
                 self._dismiss(victim)
@@ -128,15 +139,18 @@ class Gate:
         connection.close()
 
 
-def _silent(connections: list[Connection], now: float) -> Connection | None:
-    """Connection that may give way: without an association first, then the one longest silent."""
+def _silent(connections: list[Connection], now: float, limits: LimitSettings) -> Connection | None:
+    """Connection that may give way: without an association first, then the one longest silent or far too slow."""
     waiting = [connection for connection in connections if not connection.is_associated]
     idle = [
         connection
         for connection in connections
         if connection.is_associated
         and not connection.images
-        and not connection.is_in_message
-        and now - connection.heard_s >= _SILENT_S
+        and (
+            connection.is_slow(now, limits.request_seconds, limits.min_bytes_per_second)
+            if connection.is_in_message
+            else now - connection.heard_s >= _SILENT_S
+        )
     ]
     return min(waiting or idle, key=lambda connection: connection.heard_s, default=None)

@@ -23,15 +23,18 @@ from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made when the module is loaded
 
 from calcreport.errors import InputError, NotDicomError, StoreError
+from calcreport.log import PEERS
+from calcreport.service.audit import Audit
+from calcreport.service.commitment import PUSH_MODEL, Commitments
 from calcreport.service.identity import Identity
 from calcreport.service.inbox import Inbox
+from calcreport.service.incoming import IncomingFile
 from calcreport.service.journal import Journal
 from calcreport.service.receiving.contexts import choose_syntaxes
 from calcreport.service.receiving.guarded_socket import GuardedSocket
-from calcreport.service.receiving.incoming import IncomingFile
 from calcreport.service.receiving.limits import Answer, Connection, Gate
 from calcreport.service.receiving.scp_server import Listener
-from calcreport.service.service_settings import ServiceSettings
+from calcreport.service.service_settings import LimitSettings, ServiceSettings
 from calcreport.service.store import Store
 
 SUCCESS: Final = 0x0000
@@ -46,6 +49,7 @@ _LARGEST_UNSTREAMED: Final = 1 << 20
 """Most bytes of a data set that go to no file: only C-STORE has one, and that is streamed."""
 _MOST_PENDING: Final = 8
 """Most requests a peer may send without waiting for the answer; one is what was negotiated."""
+_NOT_AUTHENTIC: Final = frozenset(("association.address_not_welcome", "association.no_handshake"))
 _STOP_S: Final = 9.0
 """Patience with messages in flight when the service stops."""
 _FAREWELL_S: Final = 1.0
@@ -61,11 +65,15 @@ class StorageScp:
         inbox: Inbox,
         settings: Callable[[], ServiceSettings],
         *,
+        commitments: Commitments,
         journal: Journal,
+        audit: Audit,
     ) -> None:
         self._store = store
         self._settings = settings
         self._inbox = inbox
+        self._commitments = commitments
+        self._audit = audit
         self._journal = journal
         self._stopping = threading.Event()
         self.gate = Gate(settings)
@@ -78,11 +86,13 @@ class StorageScp:
         Raises `OSError` when the address is in use or not this machine's.
         """
         _silence()
-        self.apply()
+        self.apply(tls)
         self._ae.add_supported_context(Verification)
         # Data sets go to our file; pynetdicom asks this name of its module for one.
         dimse_messages.NamedTemporaryFile = self._open_incoming  # type: ignore[attr-defined,assignment]
         settings = self._settings()
+        if settings.commitment.is_offered or settings.retention.commitment is not None:
+            self._ae.add_supported_context(PUSH_MODEL, scu_role=True, scp_role=True)
         self._listener = Listener(
             self._ae,
             (settings.host, settings.port),
@@ -95,17 +105,22 @@ class StorageScp:
                 (evt.EVT_PDU_RECV, self._on_unit),
                 (evt.EVT_C_ECHO, self._on_echo),
                 (evt.EVT_C_STORE, self._on_store),
+                (evt.EVT_N_ACTION, self._commitments.asked),
+                (evt.EVT_N_EVENT_REPORT, self._commitments.told),
                 (evt.EVT_DIMSE_SENT, self._on_answer),
             ],
         )
         self._listener.prepare(self.gate, limits=lambda: self._settings().limits, on_cut=self._on_cut)
         threading.Thread(target=partial(self._listener.serve_forever, 0.2), name="listener", daemon=True).start()
 
-    def apply(self) -> None:
-        """Let changed settings hold for connections from now on."""
+    def apply(self, tls: ssl.SSLContext | None) -> None:
+        """Let changed settings and certificates hold for connections from now on."""
         settings = self._settings()
+        if self._listener is not None:
+            self._listener.ssl_context = tls
         self._ae.require_called_aet = True
         self._ae.require_calling_aet = list(settings.peers.calling)
+        PEERS.named = frozenset(settings.peers.calling)
         self._ae.maximum_associations = 1_000_000  # the gate counts them, before they have a thread
         self._ae.maximum_pdu_size = min(_OFFERED_PDU_BYTES, settings.limits.max_pdu_bytes - 64)
         self._ae.acse_timeout = settings.limits.request_seconds
@@ -155,26 +170,30 @@ class StorageScp:
         connection, primitive = _connection(event.assoc), event.assoc.requestor.primitive
         if connection is None or primitive is None:
             return
+        title = str(primitive.calling_ae_title).strip()
+        connection.peer = title if title in self._settings().peers.calling else ""
         if self._stopping.is_set() or self.gate.associate(connection) is Answer.TOO_MANY:
             event.assoc.acse.send_reject(0x02, 0x03, 0x02)  # transient: local limit exceeded
             event.assoc.kill()
             self._journal.ended("places", "association.too_many")
-            self._refused("association.too_many")
+            self._refused("association.too_many", connection=connection)
             return
         self._journal.ended("places")
         choose_syntaxes(primitive.presentation_context_definition_list)
         self._journal.count("associations")
 
-    def _on_rejected(self, _event: evt.Event) -> None:
-        self._refused("association.not_welcome")
+    def _on_rejected(self, event: evt.Event) -> None:
+        self._audit.alert()
+        self._refused("association.not_welcome", connection=_connection(event.assoc))
 
     def _on_unit(self, event: evt.Event) -> None:
         """Count the bytes of the message that is arriving; called before pynetdicom looks at them."""
         guarded = event.assoc.dul.socket
         if not isinstance(guarded, GuardedSocket) or not isinstance(event.pdu, P_DATA_TF):
             return
+        limits = self._settings().limits
         for item in event.pdu.presentation_data_value_items:
-            excess = _count(guarded.connection, item.presentation_data_value or b"")
+            excess = _count(guarded.connection, item.presentation_data_value or b"", limits)
             if excess:
                 guarded.cut(excess)
                 return
@@ -182,7 +201,10 @@ class StorageScp:
     def _on_answer(self, event: evt.Event) -> None:
         connection = _connection(event.assoc)
         if connection is not None:
-            connection.pending = max(0, connection.pending - 1)
+            is_ours = isinstance(event.message, dimse_messages.N_EVENT_REPORT_RQ)  # its answer counts as a request
+            connection.pending = connection.pending - 1 if is_ours else max(0, connection.pending - 1)
+            if not connection.is_in_message:
+                connection.message_begun_s = None  # a message without data
 
     def _on_echo(self, _event: evt.Event) -> int:
         self._journal.count("echoes")
@@ -194,19 +216,20 @@ class StorageScp:
         file = cast("IncomingFile | None", request._dataset_file)  # where pynetdicom puts it
         connection = _connection(event.assoc)
         if file is None:
-            return self._refused("message.no_data", CANNOT_UNDERSTAND)
+            return self._refused("message.no_data", CANNOT_UNDERSTAND, connection)
         try:
             file.close()
             if file.refusal:
-                return self._refused(file.refusal, OUT_OF_RESOURCES)
-            self._inbox.keep(file.path, accept=partial(_require_as_announced, request))
+                return self._refused(file.refusal, OUT_OF_RESOURCES, connection)
+            sender = connection.peer if connection is not None else ""
+            self._inbox.keep(file.path, accept=partial(_require_as_announced, request), sender=sender)
         except StoreError as error:
-            return self._refused(error.code, OUT_OF_RESOURCES)
+            return self._refused(error.code, OUT_OF_RESOURCES, connection)
         except InputError as error:
             is_other = error.code == "file.not_as_announced"
-            return self._refused(error.code, NOT_AS_ANNOUNCED if is_other else CANNOT_UNDERSTAND)
+            return self._refused(error.code, NOT_AS_ANNOUNCED if is_other else CANNOT_UNDERSTAND, connection)
         except Exception:  # noqa: BLE001  # a bug must not end the association, and its traceback may hold patient data
-            return self._refused("internal.error", PROCESSING_FAILURE)
+            return self._refused("internal.error", PROCESSING_FAILURE, connection)
         finally:
             file.discard()
             if connection is not None:
@@ -216,20 +239,28 @@ class StorageScp:
         self._journal.count("images_received")
         return SUCCESS
 
-    def _refused(self, code: str, status: int = OUT_OF_RESOURCES) -> int:
+    def _refused(self, code: str, status: int = OUT_OF_RESOURCES, connection: Connection | None = None) -> int:
         self._journal.count(f"refused_{code}")
-        self._journal.tell("refused", code=code)
+        self._journal.tell("refused", code=code, **_named(connection.peer if connection is not None else ""))
         return status
 
-    def _on_cut(self, code: str) -> None:
+    def _on_cut(self, code: str, peer: str = "") -> None:
+        if code in _NOT_AUTHENTIC:
+            self._audit.alert()
         self._journal.count(f"cut_{code}")
-        self._journal.tell("connection_cut", code=code)
+        self._journal.tell("connection_cut", code=code, **_named(peer))
 
 
-def _count(connection: Connection, fragment: bytes) -> str:
+def _count(connection: Connection, fragment: bytes, limits: LimitSettings) -> str:
     """Count a fragment of a message; return the code of the limit it exceeds."""
     if not fragment:
         return "message.empty_fragment"
+    now = monotonic()
+    if connection.message_begun_s is None:
+        connection.message_begun_s, connection.message_bytes = now, 0
+    connection.message_bytes += len(fragment)
+    if connection.is_slow(now, limits.idle_seconds, limits.min_bytes_per_second):
+        return "message.too_slow"
     is_last = bool(fragment[0] & 2)
     if fragment[0] & 1:
         connection.command_bytes += len(fragment)
@@ -242,13 +273,18 @@ def _count(connection: Connection, fragment: bytes) -> str:
     if connection.data_bytes > _LARGEST_UNSTREAMED and connection.file is None:
         return "message.unexpected_data"
     if is_last:
-        connection.data_bytes, connection.file = 0, None
+        connection.data_bytes, connection.file, connection.message_begun_s = 0, None, None
     return ""
 
 
 def _connection(association: Association) -> Connection | None:
     guarded = association.dul.socket
     return guarded.connection if isinstance(guarded, GuardedSocket) else None
+
+
+def _named(peer: str) -> dict[str, str]:
+    """Field of a log line; none for a title of other characters than a log takes."""
+    return {"peer": peer} if PEERS.fullmatch(peer) else {}
 
 
 def _require_as_announced(request: C_STORE, identity: Identity) -> None:

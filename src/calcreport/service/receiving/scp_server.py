@@ -31,7 +31,7 @@ class Listener(ThreadedAssociationServer):
     def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - those of pynetdicom's server
         super().__init__(*arguments, **{"request_handler": Handler, **named})
 
-    def prepare(self, gate: Gate, *, limits: Callable[[], LimitSettings], on_cut: Callable[[str], None]) -> None:
+    def prepare(self, gate: Gate, *, limits: Callable[[], LimitSettings], on_cut: Callable[..., None]) -> None:
         """Tell the listener whom to ask."""
         self.gate, self.limits, self.on_cut = gate, limits, on_cut
         self._admitted: dict[int, Connection] = {}  # by file descriptor, until the connection has its thread

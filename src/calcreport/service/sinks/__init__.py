@@ -10,10 +10,12 @@ from calcreport.service.adapters import Sink
 from calcreport.service.sinks.dicomweb import DicomwebSink
 from calcreport.service.sinks.dimse import DimseSink
 from calcreport.service.sinks.folder import FolderSink
+from calcreport.service.sinks.mllp import MllpSink
 from calcreport.service.sinks.orthanc import OrthancSink
 
 _KINDS: Final[Mapping[str, Callable[[str, Any], Sink]]] = {
     "folder": FolderSink, "orthanc": OrthancSink, "dicomweb": DicomwebSink, "dicom": DimseSink,
+    "mllp": MllpSink,
 }  # fmt: skip
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Sequence
 from pathlib import Path
 
-from pynetdicom import AE, _config
 from pynetdicom.association import Association
 
 from calcreport.errors import DeliveryError
 from calcreport.service.adapter_settings import DimseSinkSettings
 from calcreport.service.adapters import Delivery
+from calcreport.service.association import associated, broken, not_accepted
 from calcreport.service.sinks.objects import ObjectIdentity, identity_of, objects_of
 from calcreport.service.sinks.statuses import is_retryable, is_stored
 from calcreport.service.web import tls_context
@@ -26,9 +24,8 @@ class DimseSink:
     def __init__(self, name: str, settings: DimseSinkSettings) -> None:
         self.name = name
         self._settings = settings
-        self._tls: ssl.SSLContext | None = None
         if settings.is_encrypted:
-            self._tls = tls_context(settings.authority, settings.certificate, settings.key)
+            tls_context(settings)
 
     def deliver(self, delivery: Delivery) -> None:
         """Send everything; see `calcreport.service.adapters.Sink.deliver`."""
@@ -36,39 +33,17 @@ class DimseSink:
         if not paths:
             return
         identities = [identity_of(path) for path in paths]
-        association = self._associate(identities)
-        try:
+        contexts = [(item.class_uid, item.syntax_uid) for item in identities]
+        size = sum(path.stat().st_size for path in paths)
+        seconds = self._settings.timeout_seconds * (len(paths) + 1) + size / self._settings.min_bytes_per_second
+        with associated(self._settings, contexts, seconds=seconds) as association:
             failures = [
                 failure
                 for number, (path, identity) in enumerate(zip(paths, identities, strict=True), start=1)
                 if (failure := _send(association, path, identity, number)) is not None
             ]
-        finally:
-            _end(association)
         if failures:
             raise next((error for error in failures if error.is_retryable), failures[0])
-
-    def _associate(self, identities: Sequence[ObjectIdentity]) -> Association:
-        settings = self._settings
-        _config.STORE_SEND_CHUNKED_DATASET = True  # files are sent as they are, not read and written anew
-        _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
-        entity = AE(ae_title=settings.calling_aet)
-        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = settings.timeout_seconds
-        entity.connection_timeout = settings.timeout_seconds
-        for class_uid, syntax_uid in dict.fromkeys((item.class_uid, item.syntax_uid) for item in identities):
-            entity.add_requested_context(class_uid, syntax_uid)
-        tls = (self._tls, settings.host) if self._tls is not None else None
-        association = entity.associate(settings.host, settings.port, ae_title=settings.called_aet, tls_args=tls)
-        if association.is_established:
-            return association
-        _close(association)
-        if association.is_rejected:
-            msg = "the archive rejects the association; does it know our AE title, and is called_aet its own?"
-            raise DeliveryError(msg, code="dimse.rejected", is_retryable=True)
-        if association.acceptor.primitive is not None and not association.accepted_contexts:
-            raise _not_accepted()
-        msg = "no association with the archive; is it running, and are host, port and encryption right?"
-        raise DeliveryError(msg, code="dimse.unreachable", is_retryable=True)
 
 
 def _send(association: Association, path: Path, identity: ObjectIdentity, number: int) -> DeliveryError | None:
@@ -79,40 +54,17 @@ def _send(association: Association, path: Path, identity: ObjectIdentity, number
         for syntax in context.transfer_syntax
     }
     if (identity.class_uid, identity.syntax_uid) not in accepted:
-        return _not_accepted()
+        return not_accepted()
     if not association.is_established:
-        return _broken()
+        return broken()
     try:
         answer = association.send_c_store(path, msg_id=number)
     except (RuntimeError, OSError):
-        return _broken()
+        return broken()
     status = answer.get("Status") if answer else None
     if status is None:
-        return _broken()
+        return broken()
     if is_stored(int(status)):
         return None
     msg = f"the archive did not store an object (status {int(status):04X}); its log says why"
     return DeliveryError(msg, code="dimse.not_stored", is_retryable=is_retryable(int(status)))
-
-
-def _end(association: Association) -> None:
-    if association.is_established:
-        association.release()
-    else:
-        association.abort()
-
-
-def _close(association: Association) -> None:
-    """Close the connection of an association that did not come about: pynetdicom leaves it to the garbage collector."""
-    connection = association.dul.socket
-    if connection is not None and connection.socket is not None:
-        connection.socket.close()
-
-
-def _not_accepted() -> DeliveryError:
-    msg = "the archive does not take objects of one of the kinds; leave it out with the sink's objects"
-    return DeliveryError(msg, code="dimse.not_accepted", is_retryable=False)
-
-
-def _broken() -> DeliveryError:
-    return DeliveryError("the archive ended the association", code="dimse.broken", is_retryable=True)

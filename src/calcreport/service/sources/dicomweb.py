@@ -7,7 +7,6 @@ two queries in a row name the same images, and again when there are others later
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator
 from datetime import date, timedelta
 from threading import Event
@@ -20,15 +19,14 @@ from calcreport.service.identity import ANALYSED_CLASSES
 from calcreport.service.inbox import Inbox
 from calcreport.service.journal import Journal
 from calcreport.service.names import study_name
-from calcreport.service.sources.fetched import WebSource
-from calcreport.service.web import MissingError
+from calcreport.service.sources.fetched import WebSource, is_uid
+from calcreport.service.web import MissingError, WebError
 
 _ROWS: Final = "application/dicom+json"
 _FILE: Final = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 _PAGE: Final = 200
 _MOST_PAGES: Final = 1000
 _MODALITIES: Final = ("CT", "CR", "DX")
-_UID: Final = re.compile(r"[0-9.]{1,64}")
 _STUDY, _SERIES, _INSTANCE, _CLASS, _COUNT = "0020000D", "0020000E", "00080018", "00080016", "00201208"
 
 
@@ -130,6 +128,8 @@ class DicomwebSource(WebSource):
                 return
             fresh = [row for row in rows or () if isinstance(row, dict) and _uid(row, key) not in known]
             known.update(_uid(row, key) for row in fresh)
+            if len(known) > _PAGE * _MOST_PAGES:
+                raise WebError("the server's answer has no end", code="web.unreadable")
             yield from fresh
             if not fresh:  # a page may be shorter than asked for
                 return
@@ -149,7 +149,7 @@ def _value(row: dict[str, Any], tag: str) -> object:
 def _uid(row: dict[str, Any], tag: str) -> str:
     """Identifier; empty when it is none: it becomes part of an address."""
     text = str(_value(row, tag) or "").strip("\0 ")
-    return text if _UID.fullmatch(text) and text.strip(".") else ""
+    return text if is_uid(text) else ""
 
 
 def _whole_number(row: dict[str, Any], tag: str) -> int | None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from threading import Event
-from typing import IO
+from typing import Final
 
-from calcreport.errors import InputError
+from calcreport.errors import InputError, NotDicomError
 from calcreport.service.adapter_settings import WebSettings
+from calcreport.service.identity import Identity
 from calcreport.service.inbox import Inbox
+from calcreport.service.incoming import IncomingFile
 from calcreport.service.journal import Journal
-from calcreport.service.multipart import write_first_part
+from calcreport.service.multipart import first_part
 from calcreport.service.web import MissingError, WebClient
+
+_UID: Final = re.compile(r"[0-9.]{1,64}")
 
 
 class WebSource:
@@ -36,35 +40,40 @@ class WebSource:
         for path in paths:
             if stop.is_set():
                 return False
-            kept += self._fetch(inbox, path, accept)
+            kept += self._fetch(inbox, study_uid, path, accept)
         if 0 < kept < len(paths):
             inbox.expect(study_uid, kept)  # the others will not come
         return True
 
-    def _fetch(self, inbox: Inbox, path: str, accept: str) -> bool:
+    def _fetch(self, inbox: Inbox, study_uid: str, path: str, accept: str) -> bool:
         """Fetch one file, as it is or as the first part of a multipart message; tell whether it was kept.
 
-        It is not when it is gone meanwhile, damaged, or no image.
+        It is not when it is gone meanwhile, damaged, too large, no image, or of a study that was not asked for.
         """
-        target = inbox.temporary()
         try:
-            with target.open("wb") as stream:
-                self._client.fetch(path, accept=accept, take=lambda blocks, kind: _write(blocks, kind, stream))
-            inbox.keep(target)
+            with inbox.incoming() as file:
+                self._client.fetch(path, accept=accept, take=lambda blocks, kind: _write(blocks, kind, file))
+                file.close()
+                inbox.keep(file.path, accept=lambda identity: _require_study(study_uid, identity), sender=self.name)
         except InputError as error:
             self._journal.tell("file_refused", step=self.name, code=error.code)
             return False
         except MissingError:
             return False
-        finally:
-            with suppress(OSError):
-                target.unlink(missing_ok=True)
         return True
 
 
-def _write(blocks: Iterable[bytes], kind: str, stream: IO[bytes]) -> None:
-    if kind.lower().startswith("multipart/"):
-        write_first_part(blocks, kind, stream)
-        return
-    for block in blocks:
-        stream.write(block)
+def _write(blocks: Iterable[bytes], kind: str, file: IncomingFile) -> None:
+    for block in first_part(blocks, kind) if kind.lower().startswith("multipart/") else blocks:
+        file.take(block)
+
+
+def is_uid(text: str) -> bool:
+    """Whether a text that a server gave is an identifier of digits and dots: it becomes part of an address."""
+    return _UID.fullmatch(text) is not None and bool(text.strip("."))
+
+
+def _require_study(study_uid: str, identity: Identity) -> None:
+    if identity.study_uid != study_uid:
+        msg = "the server gave an image of another study than was asked for"
+        raise NotDicomError(msg, code="file.other_study")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
@@ -89,20 +88,18 @@ class FolderSource:
         if path.name.lower().endswith(STUDY_FILES):
             self._take_clinical(inbox, path)
             return
-        target = inbox.temporary()
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-            with os.fdopen(descriptor, "rb") as source, target.open("wb") as copy:
-                shutil.copyfileobj(source, copy, _BLOCK)
-            inbox.keep(target)
+            with os.fdopen(descriptor, "rb") as source, inbox.incoming() as file:
+                while block := source.read(_BLOCK):
+                    file.take(block)
+                file.close()
+                inbox.keep(file.path, sender=self.name)
         except InputError as error:
             self._journal.tell("file_refused", step=self.name, code=error.code)
             return
         except FileNotFoundError:
             return
-        finally:
-            with suppress(OSError):
-                target.unlink(missing_ok=True)
         self._empty(path)
 
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:

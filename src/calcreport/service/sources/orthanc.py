@@ -17,7 +17,7 @@ from calcreport.service.adapter_settings import OrthancSourceSettings
 from calcreport.service.identity import ANALYSED_CLASSES
 from calcreport.service.inbox import Inbox
 from calcreport.service.journal import Journal
-from calcreport.service.sources.fetched import WebSource
+from calcreport.service.sources.fetched import WebSource, is_uid
 from calcreport.service.web import MissingError, WebError
 
 _PAGE: Final = 1000
@@ -26,6 +26,7 @@ _KNOWN_SERIES: Final = 10_000
 """Series whose study is remembered, so that it is asked for once and not for every instance."""
 _IDENTIFIER: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
 """Orthanc's name of a resource."""
+_LONGEST_UID: Final = 256
 
 
 class _Cursor(BaseModel):
@@ -101,23 +102,21 @@ class OrthancSource(WebSource):
             studies[study] = None
 
     def _study_of(self, instance: str) -> str:
-        series = str(_mapping(self._client.json(f"/instances/{instance}")).get("ParentSeries"))
+        series = _name(self._client.json(f"/instances/{instance}"), "ParentSeries")
         if series not in self._study_of_series:
             if len(self._study_of_series) >= _KNOWN_SERIES:
                 self._study_of_series.clear()
-            study = str(_mapping(self._client.json(f"/series/{series}")).get("ParentStudy"))
-            self._study_of_series[series] = study
+            self._study_of_series[series] = _name(self._client.json(f"/series/{series}"), "ParentStudy")
         return self._study_of_series[series]
 
     def _is_analysed(self, instance: str) -> bool:
         """Whether an instance is of a kind that is analysed; one that Orthanc cannot tell is fetched."""
         path = f"/instances/{instance}/metadata/SopClassUid"
-        found = bytearray()
         try:
-            self._client.fetch(path, accept="*/*", take=lambda blocks, _kind: found.extend(b"".join(blocks)))
+            found = self._client.text(path, most=_LONGEST_UID)
         except MissingError:
             return self._is_there(instance)
-        return found.decode("ascii", "replace").strip("\0 \r\n") in ANALYSED_CLASSES
+        return found.strip("\0 \r\n") in ANALYSED_CLASSES
 
     def _is_there(self, instance: str) -> bool:
         try:
@@ -148,7 +147,10 @@ class OrthancSource(WebSource):
             about = _mapping(self._client.json(f"/studies/{study}"))
             if about.get("IsStable") is False:
                 return None
-            uid = str(_mapping(about.get("MainDicomTags")).get("StudyInstanceUID"))
+            uid = str(_mapping(about.get("MainDicomTags")).get("StudyInstanceUID")).strip("\0 ")
+            if not is_uid(uid):
+                self._journal.tell("file_refused", step=self.name, code="file.no_uid")
+                return nothing
             rows = self._client.json(f"/studies/{study}/instances")
         except MissingError:
             return nothing
@@ -165,6 +167,14 @@ def _mapping(document: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON docume
     if not isinstance(document, dict):
         raise WebError("the server does not answer as Orthanc does; check the address", code="web.unreadable")
     return document
+
+
+def _name(document: Any, key: str) -> str:  # noqa: ANN401 - any JSON document
+    """Orthanc's name of a resource: it becomes part of an address."""
+    name = str(_mapping(document).get(key))
+    if not _IDENTIFIER.fullmatch(name):
+        raise WebError("the server does not answer as Orthanc does; check the address", code="web.unreadable")
+    return name
 
 
 def _number(document: dict[str, Any], key: str) -> int:

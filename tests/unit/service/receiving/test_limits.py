@@ -77,6 +77,18 @@ def test_one_in_the_middle_of_a_message_does_not_give_way(gate, time):
     assert gate.associate(gate.admit(HERE, lambda: None)) is Answer.TOO_MANY
 
 
+def test_one_that_sends_next_to_nothing_gives_way(gate, time):
+    closed = []
+    for number in range(2):
+        connection = gate.admit(HERE, lambda number=number: closed.append(number))
+        gate.associate(connection)
+        connection.data_bytes = connection.message_bytes = 2 if number else 100_000
+        connection.message_begun_s = time.now
+    time.now += 6.0
+    assert gate.associate(gate.admit(HERE, lambda: None)) is Answer.ACCEPT
+    assert closed == [1]
+
+
 def test_a_silent_one_elsewhere_does_not_give_way_to_a_peer_over_its_own_limit(gate, time):
     closed = []
     gate.associate(gate.admit(THERE, lambda: closed.append("there")))

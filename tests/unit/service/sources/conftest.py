@@ -5,17 +5,21 @@ from __future__ import annotations
 import ssl
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from calcreport.errors import ClinicalError, NotDicomError
+from calcreport.errors import ClinicalError, NotDicomError, StoreError
 from calcreport.service.adapters import Delivery
+from calcreport.service.incoming import IncomingFile
+from calcreport.service.service_settings import LimitSettings
 
 
 @dataclass
@@ -102,6 +106,10 @@ class FakeInbox:
         self.expected: list[tuple[str, int]] = []
         self.cursors: dict[str, str] = {}
         self._number = 0
+        self.limits = LimitSettings()
+        self.is_full = False
+        self.senders: set[str] = set()
+        self.study_uid: str | None = None  # of what comes; otherwise as asked for
         folder.mkdir(exist_ok=True)
 
     def temporary(self) -> Path:
@@ -110,8 +118,23 @@ class FakeInbox:
         path.touch()
         return path
 
-    def keep(self, path: Path) -> None:
+    def require_space(self) -> None:
+        if self.is_full:
+            raise StoreError("full", code="store.full")
+
+    @contextmanager
+    def incoming(self) -> Iterator[IncomingFile]:
+        file = IncomingFile(self, self.limits)
+        try:
+            yield file
+        finally:
+            file.discard()
+
+    def keep(self, path: Path, *, accept: Callable[[Any], None] | None = None, sender: str = "") -> None:
+        self.senders.add(sender)
         content = path.read_bytes()
+        if accept is not None and self.study_uid is not None:
+            accept(SimpleNamespace(study_uid=self.study_uid))
         path.unlink()
         if not content.startswith(b"DICM"):
             raise NotDicomError("damaged", code="file.damaged")

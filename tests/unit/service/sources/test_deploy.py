@@ -11,7 +11,7 @@ from typing import get_args
 import pytest
 
 from calcreport.commands.hook import for_mercure, result_of
-from calcreport.commands.hook_inputs import HookSettings
+from calcreport.commands.hook_inputs import _CHANNELS, HookSettings
 from calcreport.dicom.header.image_header import MAKER
 from calcreport.files.settings import checked_tables
 from calcreport.model.terms import Concern
@@ -85,6 +85,16 @@ def test_the_container_stands_on_an_exact_version_and_gets_what_the_build_needs(
     assert all((DEPLOY.parent / name).exists() for name in copied)
 
 
+def test_kaapanas_container_has_the_fields_of_its_schema() -> None:
+    container = json.loads((DEPLOY / "kaapana/processing-container.json").read_text())
+    assert set(container) == {"name", "description", "templates"}
+    (template,) = container["templates"]
+    assert set(template) == {"identifier", "description", "inputs", "outputs", "env", "command", "resources"}
+    mounts = [template["inputs"][0]["mounted_path"], template["outputs"][0]["mounted_path"]]
+    assert {item["name"]: item["value"] for item in template["env"]} == dict(zip(_CHANNELS, mounts, strict=True))
+    assert "COPY processing-container.json /processing-container.json" in (DEPLOY / "kaapana/Dockerfile").read_text()
+
+
 def test_the_unit_is_one_that_systemd_understands(tmp_path) -> None:
     tool = shutil.which("systemd-analyze")
     if tool is None:
@@ -99,7 +109,7 @@ def test_the_unit_is_one_that_systemd_understands(tmp_path) -> None:
 def test_every_key_of_an_adapter_and_of_the_hook_is_in_the_runbook() -> None:
     page = (DEPLOY.parent / "docs/runbook.md").read_text()
     kinds = (*get_args(get_args(SourceSettings)[0]), *get_args(get_args(SinkSettings)[0]), HookSettings)
-    assert len(kinds) == 8
+    assert len(kinds) == 9
     assert not [name for kind in kinds for name in kind.model_fields if f"`{name}`" not in page and name != "kind"]
 
 

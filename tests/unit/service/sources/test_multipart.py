@@ -1,10 +1,8 @@
-import io
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calcreport.service.multipart import files_body, write_first_part
+from calcreport.service.multipart import files_body, first_part
 from calcreport.service.web import WebError
 
 KIND = 'multipart/related; type="application/dicom"; boundary="a mark"'
@@ -16,9 +14,7 @@ def _message(*parts: bytes, preamble: bytes = b"") -> bytes:
 
 
 def _first(message: bytes, size: int, kind: str = KIND) -> bytes:
-    target = io.BytesIO()
-    write_first_part((message[i : i + size] for i in range(0, len(message), size)), kind, target)
-    return target.getvalue()
+    return b"".join(first_part((message[i : i + size] for i in range(0, len(message), size)), kind))
 
 
 @given(
@@ -58,7 +54,17 @@ def test_a_header_without_an_end_is_not_read_for_ever() -> None:
             yield b"x" * 4096
 
     with pytest.raises(WebError):
-        write_first_part(endless(), KIND, io.BytesIO())
+        list(first_part(endless(), KIND))
+
+
+def test_what_follows_the_first_part_is_not_read_for_ever() -> None:
+    def endless():
+        yield _message(b"image")
+        while True:
+            yield b"x" * 4096
+
+    with pytest.raises(WebError):
+        list(first_part(endless(), KIND))
 
 
 def test_what_is_written_can_be_read_and_has_its_length(tmp_path) -> None:

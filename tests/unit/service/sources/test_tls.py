@@ -1,15 +1,19 @@
 """Encrypted connections: a server is trusted by its authority only, whoever else it may be."""
 
+import socket
 import ssl
 import subprocess
+import threading
+from contextlib import suppress
 
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE, evt
 
 from calcreport.errors import DeliveryError, SettingsError
-from calcreport.service.adapter_settings import DimseSinkSettings, WebSettings
+from calcreport.service.adapter_settings import DimseSinkSettings, MllpSinkSettings, WebSettings
 from calcreport.service.sinks.dimse import DimseSink
+from calcreport.service.sinks.mllp import MllpSink
 from calcreport.service.web import WebClient, WebError
 
 SR = "1.2.840.10008.5.1.4.1.1.88.34"
@@ -93,3 +97,25 @@ def test_a_file_that_is_no_certificate_is_a_wrong_setting(tmp_path, name) -> Non
         with pytest.raises(SettingsError) as caught:
             WebClient(WebSettings(url="https://pacs", **{name: str(path)}))
         assert caught.value.code == "settings.tls"
+
+
+def test_a_receiver_of_hl7_is_trusted_by_its_authority_only(identity, server_side, delivery) -> None:
+    (delivery.folder / "oru.hl7").write_bytes(b"MSH|^~\\&|calcreport||||1||ORU^R01|7|P|2.5.1\r")
+    listener = socket.create_server(("127.0.0.1", 0))
+    got = []
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                with client, suppress(OSError), server_side.wrap_socket(client, server_side=True) as peer:
+                    got.append(peer.recv(4096))
+                    peer.sendall(b"\x0bMSH|^~\\&\rMSA|AA|7\r\x1c\r")
+
+    threading.Thread(target=serve, daemon=True).start()
+    how = {"kind": "mllp", "host": "127.0.0.1", "port": listener.getsockname()[1], "timeout_seconds": 5}
+    MllpSink("ris", MllpSinkSettings(**how, is_encrypted=True, authority=str(identity[0]))).deliver(delivery)
+    with pytest.raises(DeliveryError) as caught:
+        MllpSink("ris", MllpSinkSettings(**how, is_encrypted=True)).deliver(delivery)
+    assert (caught.value.code, len(got)) == ("mllp.unreachable", 1)
+    listener.close()

@@ -3,8 +3,8 @@ import os
 
 import pytest
 
-from calcreport.service.receiving import incoming
-from calcreport.service.receiving.incoming import IncomingFile
+from calcreport.service import incoming
+from calcreport.service.incoming import IncomingFile
 from calcreport.service.service_settings import LimitSettings
 
 

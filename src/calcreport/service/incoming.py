@@ -9,7 +9,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
-from calcreport.errors import StoreError
+from calcreport.errors import DeliveryError, InputError, StoreError
 from calcreport.service.durable import store_error
 from calcreport.service.service_settings import LimitSettings
 from calcreport.service.store import Store
@@ -25,7 +25,9 @@ class IncomingFile:
     `on_excess` is told the code when a limit is exceeded, and ends the connection.
     """
 
-    def __init__(self, store: Store, limits: LimitSettings, on_excess: Callable[[str], None]) -> None:
+    def __init__(
+        self, store: Store, limits: LimitSettings, on_excess: Callable[[str], None] = lambda _code: None
+    ) -> None:
         self._store = store
         self._limits = limits
         self._on_excess = on_excess
@@ -63,6 +65,21 @@ class IncomingFile:
         elif self._descriptor >= 0:
             self._append(data)
         return len(data)
+
+    def take(self, data: bytes) -> None:
+        """Take the next bytes of a file that is fetched: nobody waits for a status, so that a refusal is raised.
+
+        Raises `InputError` ``message.too_large``; `DeliveryError` ``message.too_slow`` and `StoreError` ``store.…``:
+        to be fetched again later.
+        """
+        self.write(data)
+        if self.refusal == "message.too_large":
+            raise InputError("the file is larger than limits.max_message_bytes", code=self.refusal)
+        if self.refusal == "message.too_slow":
+            msg = "the file took longer than limits.message_seconds"
+            raise DeliveryError(msg, code=self.refusal, is_retryable=True)
+        if self.refusal:
+            raise StoreError("the store is full or cannot be written to; free space", code=self.refusal)
 
     def flush(self) -> None:
         """Do nothing: every write goes to the system at once."""

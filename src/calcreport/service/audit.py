@@ -1,0 +1,155 @@
+"""Audit messages (PS3.15 annex A.5, as IHE ATNA has them) by syslog: who got which study; no patient's name."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from queue import Full, Queue
+from threading import Thread
+from time import sleep
+from typing import Final
+from xml.sax.saxutils import quoteattr
+
+from calcreport.service.journal import Journal
+from calcreport.service.service_settings import AuditSettings
+from calcreport.service.web import tls_context
+
+_PRIORITY: Final = 10 * 8 + 5
+"""Facility security, severity notice."""
+_MOST_WAITING: Final = 10_000
+"""Messages that wait for a repository that is away; later ones are counted as lost."""
+_AGAIN_S: Final = 10.0
+_NAMES: Final[Mapping[str, str]] = {
+    "110100": "Application Activity", "110104": "DICOM Instances Transferred", "110113": "Security Alert",
+    "110120": "Application Start", "110121": "Application Stop", "110126": "Node Authentication",
+    "110150": "Application", "110152": "Destination Role ID", "110153": "Source Role ID",
+    "110180": "Study Instance UID",
+}  # fmt: skip
+"""Codes of DICOM, CID 400 to 404."""
+_SERVER: Final = '<AuditSourceTypeCode csd-code="4"/>'
+"""Application server process."""
+_PATIENT_NUMBER: Final = (
+    '<ParticipantObjectIDTypeCode csd-code="2" codeSystemName="RFC-3881" originalText="Patient Number"/>'
+)
+"""What a Patient ID is called."""
+
+
+class Audit:
+    """Messages are made by whoever has something to tell and sent by a thread of its own; nobody waits for it.
+
+    Raises `SettingsError` ``settings.tls``.
+    """
+
+    def __init__(self, settings: AuditSettings, aet: str, *, journal: Journal) -> None:
+        self._settings = settings
+        self._aet = aet
+        self._journal = journal
+        self._waiting: Queue[bytes] = Queue(_MOST_WAITING)
+        self._connection: socket.socket | None = None
+        if settings.is_encrypted:
+            tls_context(settings)
+        if settings.host is not None:
+            Thread(target=self._send_all, name="audit", daemon=True).start()
+
+    def activity(self, *, is_start: bool) -> None:
+        """Tell that the service begins or ends."""
+        self._put(_event("110100", "E", kind="110120" if is_start else "110121"), _end(self._aet, "110150"))
+
+    def transferred(self, study_uid: str, patient_id: str, *, source: str = "", target: str = "") -> None:
+        """Tell that a study came from `source`, or that its results went to `target`; the other end is this service."""
+        ends = _end(source or self._aet, "110153") + _end(target or self._aet, "110152")
+        study = _object(study_uid, "2", "3", _code("ParticipantObjectIDTypeCode", "110180"))
+        patient = _object(patient_id, "1", "1", _PATIENT_NUMBER)
+        self._put(_event("110104", "C" if source else "R"), ends, study + patient)
+
+    def alert(self) -> None:
+        """Tell that somebody was turned away."""
+        self._put(_event("110113", "E", kind="110126", outcome="4"), _end(self._aet, "110150"))
+
+    def finish(self, seconds: float) -> None:
+        """Give what waits so much time."""
+        for _wait in range(int(seconds / 0.05)):
+            if self._settings.host is None or not self._waiting.unfinished_tasks:
+                return
+            sleep(0.05)
+
+    def _put(self, event: str, ends: str, objects: str = "") -> None:
+        if self._settings.host is None:
+            return
+        source = (
+            f"<AuditSourceIdentification AuditSourceID={quoteattr(self._aet)}>{_SERVER}</AuditSourceIdentification>"
+        )
+        head = f"<{_PRIORITY}>1 {_now()} {socket.gethostname() or '-'} calcreport {os.getpid()} DICOM+RFC3881 - \ufeff"
+        try:
+            self._waiting.put_nowait(f"{head}<AuditMessage>{event}{ends}{source}{objects}</AuditMessage>".encode())
+        except Full:
+            self._journal.count("audit_lost")
+
+    def _send_all(self) -> None:
+        while True:
+            message = self._waiting.get()
+            while not self._is_sent(message):
+                sleep(_AGAIN_S)
+            self._waiting.task_done()
+
+    def _is_sent(self, message: bytes) -> bool:
+        try:
+            if self._connection is None:
+                self._connection = self._connect()
+            self._connection.sendall(b"%d %s" % (len(message), message) if self._settings.is_encrypted else message)
+        except Exception:  # noqa: BLE001 - a certificate that is gone, a name that is no host: it is tried again
+            with suppress(OSError, AttributeError):
+                self._connection.close()  # type: ignore[union-attr]
+            self._connection = None
+            self._journal.ended("audit", "audit.unreachable")
+            return False
+        self._journal.ended("audit")
+        return True
+
+    def _connect(self) -> socket.socket:
+        settings = self._settings
+        address = (settings.host or "", settings.port)
+        if settings.is_encrypted:
+            plain = socket.create_connection(address, settings.timeout_seconds)
+            try:
+                return tls_context(settings).wrap_socket(plain, server_hostname=settings.host)
+            except (OSError, ssl.SSLError):
+                plain.close()
+                raise
+        family, kind, protocol, _name, where = socket.getaddrinfo(*address, type=socket.SOCK_DGRAM)[0]
+        connection = socket.socket(family, kind, protocol)
+        connection.connect(where)
+        return connection
+
+
+def _event(code: str, action: str, *, kind: str = "", outcome: str = "0") -> str:
+    how = f'EventActionCode="{action}" EventDateTime="{_now()}" EventOutcomeIndicator="{outcome}"'
+    types = _code("EventTypeCode", kind) if kind else ""
+    return f"<EventIdentification {how}>{_code('EventID', code)}{types}</EventIdentification>"
+
+
+def _end(name: str, role: str) -> str:
+    who = f'UserID={quoteattr(_plain(name))} UserIsRequestor="false"'
+    return f"<ActiveParticipant {who}>{_code('RoleIDCode', role)}</ActiveParticipant>"
+
+
+def _object(name: str, kind: str, role: str, code: str) -> str:
+    what = f'ParticipantObjectTypeCode="{kind}" ParticipantObjectTypeCodeRole="{role}"'
+    named = f"ParticipantObjectID={quoteattr(_plain(name) or 'unknown')}"
+    return f"<ParticipantObjectIdentification {named} {what}>{code}</ParticipantObjectIdentification>"
+
+
+def _code(element: str, code: str) -> str:
+    return f'<{element} csd-code="{code}" codeSystemName="DCM" originalText="{_NAMES[code]}"/>'
+
+
+def _plain(text: str) -> str:
+    return "".join(letter for letter in text if letter.isprintable())
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
