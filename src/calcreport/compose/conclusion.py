@@ -137,6 +137,7 @@ _WORDED: Final = frozenset({
 })  # fmt: skip
 """Fields that hold sentences."""
 _Record = TypeVar("_Record", bound=BaseModel)
+"""A record of the report."""
 
 
 def in_own_words(record: _Record, statements: Statements) -> _Record:

@@ -91,7 +91,7 @@ def _describe_person(clinical: Mapping[str, Any], patient: Patient) -> str:
 
 
 def _describe_answers(clinical: Mapping[str, Any], statements: Statements) -> str:
-    """What was affirmed or given, then what was denied; an input without wording is not told."""
+    """What was affirmed or given, then what was denied; an input without wording is left out."""
     said: dict[bool, list[str]] = {False: [], True: []}
     place = " ".join(filter(None, (_text(clinical, "site", "laterality"), _text(clinical, "site", "region"))))
     if place:

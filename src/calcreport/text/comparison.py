@@ -66,7 +66,7 @@ def _say_course(
     if growth.stable_since is not None and growth.prior_date is not None:
         is_same = is_same and growth.stable_since == growth.prior_date
         return statements.say("growth.equal" if is_same else "growth.stable", since=growth.stable_since, **fields)
-    is_comparable = growth.comparable is YesNo.YES  # otherwise two lengths are told, and nothing is called unchanged
+    is_comparable = growth.comparable is YesNo.YES  # otherwise two lengths stand here, and none is called unchanged
     if is_same:
         return statements.say("growth.equal" if is_comparable else "growth.same_length", **fields)
     if growth.course == "stable" and is_comparable:

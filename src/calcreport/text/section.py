@@ -65,7 +65,7 @@ _LENGTHS: Final = re.compile(r"\d[\d.]* [cm]m\b")
 _CAPS: Final = ((3, 4, 4), (3, 4, 4), (3, 2, 3), (2, 2, 3), (1, 2, 2), (1, 1, 2), (1, 0, 1))
 """Most lesions in full, groups and items of the impression; the next row where the text is too long with one.
 
-From the second row on a flag is told in its worst state alone, without the lesions that have it.
+From the second row on a flag stands in its worst state alone, without the lesions that have it.
 """
 
 
@@ -247,8 +247,8 @@ def _surroundings(report: Report, lesion: Lesion, statements: Statements) -> lis
     """Tissue, distance from the skin, what a radiograph projects it over; each with its rank."""
     compartment = lesion.location.compartment or ""
     tissue = statements.choose("tissue", compartment, compartment)
-    is_told = tissue in {name_finding(lesion.pattern, statements), _layer(report, lesion, statements)}
-    phrases = [(tissue, 3)] if tissue and not is_told and "fascia" not in tissue else []
+    is_named = tissue in {name_finding(lesion.pattern, statements), _layer(report, lesion, statements)}
+    phrases = [(tissue, 3)] if tissue and not is_named and "fascia" not in tissue else []
     if lesion.location.films:
         return [*phrases, (say_projection(lesion.location.films, statements), 2)]
     distance = lesion.depth.skin_distance_mm
@@ -348,13 +348,13 @@ def _reported(report: Report, names: dict[str, str], statements: Statements) -> 
 
 def _settled(report: Report, names: dict[str, str], statements: Statements, *, is_brief: bool) -> list[str]:
     phrases, absent, unknown = [], [], []
-    told: set[str] = set()
+    named: set[str] = set()
     for state in (FlagState.PRESENT, FlagState.POSSIBLE, FlagState.EXPLAINED):
         by_holders: dict[tuple[str, ...], list[str]] = {}
         for key, name in names.items():
             holders = [lesion for lesion in report.lesions if _flag(lesion, key).state is state]
-            if holders and not (is_brief and key in told):
-                told.add(key)
+            if holders and not (is_brief and key in named):
+                named.add(key)
                 ids = tuple(lesion.id for lesion in holders) if len(report.lesions) > 1 else (key,)
                 shared = ("",) if is_brief else ids
                 by_holders.setdefault(shared, []).append(_with_value(report, key, name, holders, statements))
@@ -367,7 +367,7 @@ def _settled(report: Report, names: dict[str, str], statements: Statements, *, i
         if set(states.values()) == {FlagState.ABSENT}:
             absent.append(name)
         missing = [i for i, state in states.items() if state in {FlagState.CANNOT_DETERMINE, FlagState.NOT_PROVIDED}]
-        if missing and not (is_brief and key in told):
+        if missing and not (is_brief and key in named):
             whole = len(missing) == len(states)
             ids_or_some = statements.say("section.some") if is_brief else _name_ids(missing, statements)
             unknown.append(name if whole else f"{name} ({ids_or_some})")

@@ -95,7 +95,7 @@ def test_the_earlier_study_is_named(statements: Statements) -> None:
     report = PriorStudy(source="report", date="2026-01-10", modality="CT")
     assert describe_comparison(report, (), statements) == "CT 2026-01-10, earlier report of this program."
     undated = describe_comparison(PriorStudy(source="reader"), (), statements)
-    assert "not stated" in undated
+    assert "of unstated date" in undated
     assert undated.endswith(", measurements entered by the reader.")
 
 
