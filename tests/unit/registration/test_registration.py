@@ -92,7 +92,7 @@ def test_a_turned_shifted_and_cropped_scan_is_laid_over_within_its_residual(slic
         assert place.transform is not None
         error_mm = float(np.linalg.norm(place.before(middle[None])[0] - then(middle)))
         assert error_mm <= 1.5
-        assert place.residual_mm <= 5.0
+        assert place.residual_mm <= 3.0
 
 
 def test_another_limb_is_not_laid_over() -> None:
@@ -126,8 +126,19 @@ def test_mineral_that_was_not_listed_is_not_new() -> None:
     assert (place.status, place.earlier) == ("ambiguous", ())
 
 
-def test_two_that_became_one_are_compared_together() -> None:
+def test_a_place_that_fits_badly_is_not_compared() -> None:
+    """A lump of 26 mm where two small ones were turns its own neighbourhood: the earlier one lies 14 mm off."""
     one, other = SPOTS[0], SPOTS[0] + [0, 0, 14]
+    pairing = _pair([((one + other) / 2, 13.0)], [(one, 5.0), (other, 5.0)])
+    (place,) = pairing.overlay().places
+    laid = pairing.laid[0]
+    error_mm = np.linalg.norm(laid.place.before(pairing.now[0].middle[None])[0] - then(pairing.now[0].middle))
+    assert place.status == "ambiguous" or error_mm <= 3.0
+    assert place.status == "matched" or "fit to" in place.reason
+
+
+def test_two_that_became_one_are_compared_together() -> None:
+    one, other = SPOTS[1], SPOTS[1] + [0, 0, 14]
     pairing = _pair([((one + other) / 2, 13.0)], [(one, 5.0), (other, 5.0)])
     (place,) = pairing.overlay().places
     assert (place.status, place.earlier) == ("matched", (0, 1))

@@ -30,7 +30,7 @@ def test_without_anything_to_assess_it_says_so() -> None:
 
 def test_what_was_rejected_is_not_called_absent() -> None:
     assert line(is_rejected=True) == (
-        "Not assessed: size >5 cm, deep location and the others (every finding of the draft was rejected)."
+        "Not assessed: size >5 cm, deep location and the others (no lesion is reported)."
     )
 
 
@@ -38,5 +38,5 @@ def test_what_was_rejected_is_not_called_absent() -> None:
 def test_a_reported_lump_is_told(*, is_rejected: bool) -> None:
     said = line(reported=("size", "growth"), is_rejected=is_rejected)
     assert said.startswith("Size >5 cm: PRESENT by the clinical information. Rapid growth: PRESENT by")
-    assert said.endswith("rejected)." if is_rejected else "there is no calcification to assess).")
+    assert said.endswith("no lesion is reported)." if is_rejected else "there is no calcification to assess).")
     assert "Not applicable" not in said
