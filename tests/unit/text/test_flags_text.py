@@ -29,9 +29,7 @@ def test_without_anything_to_assess_it_says_so() -> None:
 
 
 def test_what_was_rejected_is_not_called_absent() -> None:
-    assert line(is_rejected=True) == (
-        "Not assessed: size >5 cm, deep location and the others (no lesion is reported)."
-    )
+    assert line(is_rejected=True) == ("Not assessed: size >5 cm, deep location and the others (no lesion is reported).")
 
 
 @pytest.mark.parametrize("is_rejected", [False, True])
