@@ -43,13 +43,13 @@ from run_unseen import (
 from unseen_studies import Study, find_studies
 
 import calcreport
-from calcreport.calcification.patterns import criteria, pattern
+from calcreport.calcification.patterns import pattern
 from calcreport.calcification.patterns.features import Features
 from calcreport.model.geometry import VolumeGeometry
 from calcreport.model.pattern_table import Cases, PatternTable, Row, grade_cases, read_table
 from calcreport.model.report import DepthClass
 
-TABLE = Path(criteria.__file__).with_name("ct.toml")
+TABLE = Path(pattern.__file__).with_name("ct.toml")
 DOCUMENT = Path(__file__).parents[2] / "docs" / "accuracy.md"
 MARKS = ("<!-- patterns: written by tests/accuracy/fit_patterns.py -->", "<!-- end of patterns -->")
 STEEPNESS, FLOOR = 2.0, 0.004
@@ -87,7 +87,7 @@ class Sample:
     def values(self) -> dict[str, float]:
         """Values the table names."""
         thickest = max(self.spacing_mm[0], self.thickness_mm or 0.0)
-        return criteria.pattern_values(self.described(), (thickest, *self.spacing_mm[1:]), self.region)
+        return pattern.pattern_values(self.described(), (thickest, *self.spacing_mm[1:]), self.region)
 
     def named(self, fitted: PatternTable) -> tuple[str, str]:
         """Pattern and confidence by a table, as a report has them."""
@@ -280,7 +280,7 @@ def main() -> int:
     parser.add_argument("--figures", action="store_true", help="put the figures into docs/accuracy.md")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    start = read_table(options.start.read_text(encoding="utf-8"), criteria.FEATURES)
+    start = read_table(options.start.read_text(encoding="utf-8"), pattern.FEATURES)
     studies = [s for s in find_studies(options.data, options.work) if is_chosen(s, options.studies)]
     samples = [
         sample

@@ -75,6 +75,6 @@ def test_fitted_numbers_stand_in_their_rows(tmp_path: Path) -> None:
     rows = tuple(dataclasses.replace(row, low=row.low + 0.01, high=row.high + 0.01) for row in cases.cases[0])
     moved = dataclasses.replace(start, patterns=start.patterns | {"P09": dataclasses.replace(cases, cases=(rows,))})
     fit_patterns.write(moved, table)
-    again = fit_patterns.read_table(table.read_text(encoding="utf-8"), fit_patterns.criteria.FEATURES).patterns["P09"]
+    again = fit_patterns.read_table(table.read_text(encoding="utf-8"), fit_patterns.pattern.FEATURES).patterns["P09"]
     assert [(r.feature, r.falls, r.unit) for r in again.cases[0]] == [(r.feature, r.falls, r.unit) for r in rows]
     assert np.allclose([r.low for r in again.cases[0]], [r.low for r in rows], rtol=0.02, atol=0.02)
