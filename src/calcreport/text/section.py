@@ -234,7 +234,11 @@ def _describe_one(report: Report, lesion: Lesion, statements: Statements) -> Lin
     growth = describe_growth(lesion.growth, statements, lengths)
     if is_on_film(report):
         growth = _LENGTHS.sub(lambda found: statements.say("section.projected", size=found[0]), growth)
-    return line + ([Part(join_next(growth), 2)] if growth else [])
+    if not growth:
+        return line
+    before = report.lesions[: report.lesions.index(lesion)]
+    same = next((one.id for one in before if one.growth == lesion.growth), None)
+    return [*line, Part(join_next(growth) if same is None else statements.say("section.change_as", id=same), 2)]
 
 
 def _layer(report: Report, lesion: Lesion, statements: Statements) -> str:
