@@ -85,15 +85,9 @@ class Journal:
         """Log how many events were left out in minutes that are over; called now and then."""
         now = self._clock()
         with self._guard:
-            over = {
-                name: count - _MOST_A_WINDOW
-                for name, (begun, count) in self._windows.items()
-                if now - begun >= _WINDOW_S and count > _MOST_A_WINDOW
-            }
-            for name in over:
-                self._windows[name] = now, 0
-        for name, count in over.items():
-            event(LOGGER, f"{name}_left_out", count=count)
+            left_out = {name: self._close_minute(name, now) for name in list(self._windows)}
+        for name, count in left_out.items():
+            self._tell_left_out(name, count)
 
     def tell(self, name: str, **fields: float | str) -> None:
         """Log an event of `calcreport.log.event`, unless too many of its name came within a minute.
@@ -102,16 +96,25 @@ class Journal:
         """
         now = self._clock()
         with self._guard:
+            left_out = self._close_minute(name, now)
             begun, count = self._windows.get(name, (now, 0))
-            left_out = 0
-            if now - begun >= _WINDOW_S:
-                left_out = max(0, count - _MOST_A_WINDOW)
-                begun, count = now, 0
             self._windows[name] = begun, count + 1
-        if left_out:
-            event(LOGGER, f"{name}_left_out", count=left_out)
+        self._tell_left_out(name, left_out)
         if count < _MOST_A_WINDOW:
             event(LOGGER, name, **fields)
+
+    def _close_minute(self, name: str, now: float) -> int:
+        """Forget the minute of an event when it is over; return how many were left out in it."""
+        begun, count = self._windows.get(name, (now, 0))
+        if now - begun < _WINDOW_S:
+            return 0
+        del self._windows[name]
+        return max(0, count - _MOST_A_WINDOW)
+
+    @staticmethod
+    def _tell_left_out(name: str, count: int) -> None:
+        if count:
+            event(LOGGER, f"{name}_left_out", count=count)
 
 
 class LineFormatter(logging.Formatter):
