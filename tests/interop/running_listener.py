@@ -120,7 +120,7 @@ def _at_state(store: type, state: str, *, is_before: bool) -> None:
 
 def _arm(moment: str) -> None:
     from calcreport.service.inbox import Inbox  # noqa: PLC0415 - only where this is the service
-    from calcreport.service.sinks.orthanc import OrthancSink  # noqa: PLC0415
+    from calcreport.service.sinks.web import OrthancSink  # noqa: PLC0415
     from calcreport.service.store import Store  # noqa: PLC0415
     from calcreport.service.supervisor import Analysis  # noqa: PLC0415
 

@@ -25,9 +25,9 @@ from calcreport.service.journal import LineFormatter
 from calcreport.service.service import Service, tls_context
 from calcreport.service.service_settings import ServiceSettings, service_settings_from_text
 from calcreport.service.sinks import sinks_from
-from calcreport.service.snapshot import LoadedSettings
 from calcreport.service.sources import sources_from
 from calcreport.service.store import Store
+from calcreport.service.worker import LoadedSettings
 
 _LINGER_S: Final = 0.5
 _MEBI: Final = 1 << 20

@@ -20,11 +20,10 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made when th
 
 from calcreport.errors import CalcReportError
 from calcreport.service.adapter_settings import DimsePeerSettings
-from calcreport.service.association import associated, broken
+from calcreport.service.identity import content_of
 from calcreport.service.journal import Journal
-from calcreport.service.names import content_of
 from calcreport.service.service_settings import ServiceSettings
-from calcreport.service.sinks.objects import identity_of
+from calcreport.service.sinks.dimse import associated, broken, identity_of
 from calcreport.service.store import IMAGES, Store
 
 PUSH_MODEL: Final[UID] = StorageCommitmentPushModel

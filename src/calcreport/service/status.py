@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from calcreport.errors import DeliveryError, UsageError
 from calcreport.service.durable import make_folder, store_errors, write_file
-from calcreport.service.names import References, is_study_name
-from calcreport.service.record import Record, record_from
+from calcreport.service.identity import References, is_study_name
+from calcreport.service.queue import Record, record_from
 from calcreport.service.store import ASIDE, IMAGES, RETRIES, read_record
 from calcreport.study.result import align
 

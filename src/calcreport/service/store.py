@@ -16,17 +16,19 @@ from typing import Final
 
 from calcreport.errors import StoreError
 from calcreport.service.durable import flush_folder, make_folder, store_errors, write_file
-from calcreport.service.identity import Identity, clear_preamble, identify
-from calcreport.service.names import (
+from calcreport.service.identity import (
     KEY_BYTES,
+    Identity,
     References,
+    clear_preamble,
+    identify,
     instance_digest,
     instance_name,
     instance_of,
     is_study_name,
     study_name,
 )
-from calcreport.service.record import Record, record_from
+from calcreport.service.queue import Record, record_from
 
 _RESERVE_SHARE: Final = 0.05
 """The reserve is never more than this share of the disk, so that a small disk can be used too."""

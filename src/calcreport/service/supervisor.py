@@ -13,23 +13,19 @@ from typing import Any, Final
 
 from calcreport.errors import CalcReportError, StoreError
 from calcreport.service import queue
-from calcreport.service.adapters import Delivery
-from calcreport.service.arrivals import Arrivals
 from calcreport.service.audit import Audit
 from calcreport.service.clinical_watch import ClinicalWatch
 from calcreport.service.commitment import Commitments
-from calcreport.service.delivery import Deliveries, Ended, delivery_of, handed_over, open_sinks, refused_by
-from calcreport.service.identity import study_uid_of, text_of
+from calcreport.service.delivery import Deliveries, Delivery, Ended, delivery_of, handed_over, open_sinks, refused_by
+from calcreport.service.identity import References, content_of, study_uid_of, text_of
+from calcreport.service.inbox import Arrivals
 from calcreport.service.journal import Journal
-from calcreport.service.names import References, content_of
-from calcreport.service.record import Handover, Record
-from calcreport.service.retention import Retention
-from calcreport.service.running_time import RunningTime
+from calcreport.service.queue import Failure, Handover, Record
+from calcreport.service.retention import Retention, RunningTime
 from calcreport.service.service_settings import ServiceSettings
-from calcreport.service.snapshot import Snapshot
 from calcreport.service.status import write_status
 from calcreport.service.store import IMAGES, Store
-from calcreport.service.worker import Analysis, Failure
+from calcreport.service.worker import Analysis, Snapshot
 from calcreport.study.result import StudyOutcome
 from calcreport.version import software_version
 

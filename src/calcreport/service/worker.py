@@ -1,9 +1,12 @@
-"""One analysis of the service: ``calcreport analyze`` in a disposable process, and what came of it."""
+"""One analysis of the service: ``calcreport analyze`` in a disposable process, on the last good settings."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import shutil
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,26 +15,62 @@ from typing import Final
 from calcreport.exit_codes import EXIT_DONE, EXIT_NOTHING, EXIT_SOME, EXIT_UNDELIVERED, EXIT_USAGE
 from calcreport.processes.crash import name_program_crash
 from calcreport.processes.program import End, Limits, Program
-from calcreport.service.service_settings import AnalysisSettings
-from calcreport.service.snapshot import Snapshot
+from calcreport.service.durable import make_folder, store_errors, write_file
+from calcreport.service.queue import Failure
+from calcreport.service.service_settings import AnalysisSettings, ServiceSettings
 from calcreport.service.store import IMAGES, RESULTS
 from calcreport.study.result import SUMMARY_FILE, StudyOutcome
+
+_NAME: Final = "settings-"
+_KEPT: Final = 3
+"""Snapshots kept: an analysis that has just begun may still read the one before the last reload."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedSettings:
+    """A settings file that was found right as a whole: of the service, and what every analysis is going to read."""
+
+    service: ServiceSettings
+    text: str = ""
+    """TOML text of the file; empty without one."""
+    rules: Mapping[str, str] | None = None
+    """The site's own rules, file name to TOML text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Files to analyse with; ``None`` where the site has none."""
+
+    config: Path | None = None
+    rules: Path | None = None
+
+
+def write_snapshot(root: Path, loaded: LoadedSettings) -> Snapshot:
+    """Keep settings below the store's folder.
+
+    Raises `StoreError` ``store.full`` or ``store.failed``.
+    """
+    files = {"site.toml": loaded.text, **{f"rules/{name}": text for name, text in (loaded.rules or {}).items()}}
+    digest = hashlib.sha256(repr(sorted(files.items())).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    folder = root / f"{_NAME}{digest}"
+    with store_errors():
+        for path in (folder, folder / "rules"):
+            make_folder(path)
+        for name, text in files.items():
+            write_file(folder / name, text.encode(), is_flushed=False)
+        others = sorted((p for p in root.glob(f"{_NAME}*") if p != folder), key=lambda p: p.stat().st_mtime)
+        for path in others[: -(_KEPT - 1)]:
+            shutil.rmtree(path, ignore_errors=True)
+    return Snapshot(
+        config=folder / "site.toml" if loaded.text else None, rules=folder / "rules" if loaded.rules else None
+    )
+
 
 _STUDY_CRASHED: Final = frozenset(("study.crashed", "study.out_of_memory", "study.time_limit", "internal.error"))
 """Refusals that are no answer: another attempt may succeed."""
 _TAKEN: Final = ("status", "code", "message", "concern")
 _STATED: Final = re.compile(r"\[([a-z][a-z_]{0,39}(?:\.[a-z0-9_]{1,40}){1,3})\]: (.{0,400})")
 """An error as the command line names it: code and message."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """An analysis that ended without an answer, and whether the study is not to blame; no patient data."""
-
-    code: str
-    message: str
-    is_environment: bool = False
-    seconds: float
 
 
 class Analysis(Program):

@@ -9,7 +9,7 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
-from calcreport.service.names import References
+from calcreport.service.identity import References
 from calcreport.service.store import Arrival, Store
 
 STUDY = "1.2.826.0.1.3680043.10.1"

@@ -1,6 +1,6 @@
 import pytest
 
-from calcreport.service.arrivals import Arrivals, Complete
+from calcreport.service.inbox import Arrivals, Complete
 from calcreport.service.service_settings import StudySettings
 
 

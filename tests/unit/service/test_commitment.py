@@ -10,15 +10,13 @@ from pydicom.uid import CTImageStorage, ImplicitVRLittleEndian, generate_uid
 from pynetdicom import AE, build_role, evt
 
 from calcreport.errors import SettingsError
-from calcreport.service.arrivals import Arrivals
 from calcreport.service.audit import Audit
 from calcreport.service.commitment import _WELL_KNOWN, PUSH_MODEL, Commitments
-from calcreport.service.inbox import Inbox
+from calcreport.service.inbox import Arrivals, Inbox
 from calcreport.service.journal import Journal
+from calcreport.service.queue import Record
 from calcreport.service.receiving.scp import StorageScp
-from calcreport.service.record import Record
-from calcreport.service.retention import Retention
-from calcreport.service.running_time import RunningTime
+from calcreport.service.retention import Retention, RunningTime
 from calcreport.service.service_settings import RetentionSettings, ServiceSettings, service_settings_from_text
 from calcreport.service.store import IMAGES
 

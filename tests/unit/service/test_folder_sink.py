@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from calcreport.errors import DeliveryError
 from calcreport.service.adapter_settings import FolderSinkSettings
-from calcreport.service.adapters import Delivery
+from calcreport.service.delivery import Delivery
 from calcreport.service.sinks.folder import FolderSink
 
 

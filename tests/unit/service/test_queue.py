@@ -4,10 +4,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from calcreport.service import queue
-from calcreport.service.names import content_of
-from calcreport.service.record import Record, record_from
+from calcreport.service.identity import content_of
+from calcreport.service.queue import Failure, Record, record_from
 from calcreport.service.service_settings import AnalysisSettings, PriorityRow
-from calcreport.service.worker import Failure
 from calcreport.study.result import StudyOutcome
 
 IMAGES = tuple(f"{number:032x}.{number:032x}.dcm" for number in range(3))

@@ -4,11 +4,10 @@ import time
 
 import pytest
 
+from calcreport.service.identity import References
 from calcreport.service.journal import Journal
-from calcreport.service.names import References
-from calcreport.service.record import Record
-from calcreport.service.retention import MOST_A_ROUND, Retention, remove_expired
-from calcreport.service.running_time import RunningTime
+from calcreport.service.queue import Record
+from calcreport.service.retention import MOST_A_ROUND, Retention, RunningTime, remove_expired
 from calcreport.service.service_settings import RetentionSettings
 
 DAY = 86_400.0

@@ -8,7 +8,7 @@ import pytest
 
 from calcreport.commands.status import existing_store
 from calcreport.errors import DeliveryError, UsageError
-from calcreport.service.record import Handover, Record
+from calcreport.service.queue import Handover, Record
 from calcreport.service.status import as_json, as_text, ask_retry, require_healthy, studies_of, write_status
 
 

@@ -7,19 +7,17 @@ import pytest
 
 from calcreport.errors import DeliveryError, StoreError
 from calcreport.service import delivery, supervisor
-from calcreport.service.arrivals import Arrivals
 from calcreport.service.audit import Audit
 from calcreport.service.commitment import Commitments
 from calcreport.service.delivery import Deliveries
-from calcreport.service.inbox import Inbox
+from calcreport.service.inbox import Arrivals, Inbox
 from calcreport.service.journal import Journal
-from calcreport.service.record import Record
-from calcreport.service.running_time import RunningTime
+from calcreport.service.queue import Record
+from calcreport.service.retention import RunningTime
 from calcreport.service.service_settings import ServiceSettings
-from calcreport.service.snapshot import Snapshot
 from calcreport.service.status import read_status
 from calcreport.service.supervisor import Supervisor
-from calcreport.service.worker import Failure
+from calcreport.service.worker import Failure, Snapshot
 from calcreport.study.result import StudyOutcome
 
 ANSWER = StudyOutcome(folder="", status="reported", concern="flagged", seconds=1.0)
@@ -132,12 +130,12 @@ class Scene:
             time.sleep(0.001)
 
     def record(self, study=ONE):
-        from calcreport.service.names import study_name  # noqa: PLC0415
+        from calcreport.service.identity import study_name  # noqa: PLC0415
 
         return self.store.record(study_name(study))
 
     def name(self, study=ONE):
-        from calcreport.service.names import study_name  # noqa: PLC0415
+        from calcreport.service.identity import study_name  # noqa: PLC0415
 
         return study_name(study)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from calcreport.service.queue import Failure
 from calcreport.service.service_settings import AnalysisSettings
-from calcreport.service.snapshot import Snapshot
-from calcreport.service.worker import Analysis, Failure
+from calcreport.service.worker import Analysis, Snapshot
 from calcreport.study.result import StudyOutcome
 
 REPORTED = {"status": "reported", "code": "", "message": "", "concern": "flagged"}

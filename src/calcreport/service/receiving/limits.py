@@ -14,7 +14,7 @@ from threading import Lock
 from time import monotonic
 from typing import Final
 
-from calcreport.service.incoming import IncomingFile
+from calcreport.service.inbox import IncomingFile
 from calcreport.service.service_settings import LimitSettings, ServiceSettings
 
 _CONNECTIONS_PER_ASSOCIATION: Final = 2

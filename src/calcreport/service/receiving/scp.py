@@ -9,17 +9,19 @@ from __future__ import annotations
 import logging
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from time import monotonic, sleep
 from typing import Any, Final, cast
 
+from pydicom.uid import AllTransferSyntaxes, DeflatedExplicitVRLittleEndian
 from pynetdicom import AE, _config, dimse_messages, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu import P_DATA_TF
+from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made when the module is loaded
 
 from calcreport.errors import InputError, NotDicomError, StoreError
@@ -27,13 +29,10 @@ from calcreport.log import PEERS
 from calcreport.service.audit import Audit
 from calcreport.service.commitment import PUSH_MODEL, Commitments
 from calcreport.service.identity import Identity
-from calcreport.service.inbox import Inbox
-from calcreport.service.incoming import IncomingFile
+from calcreport.service.inbox import Inbox, IncomingFile
 from calcreport.service.journal import Journal
-from calcreport.service.receiving.contexts import choose_syntaxes
-from calcreport.service.receiving.guarded_socket import GuardedSocket
 from calcreport.service.receiving.limits import Answer, Connection, Gate
-from calcreport.service.receiving.scp_server import Listener
+from calcreport.service.receiving.scp_server import GuardedSocket, Listener
 from calcreport.service.service_settings import LimitSettings, ServiceSettings
 from calcreport.service.store import Store
 
@@ -302,3 +301,24 @@ def _silence() -> None:
     _config.UNRESTRICTED_STORAGE_SERVICE = True
     _config.STORE_RECV_CHUNKED_DATASET = True
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)
+
+
+_READABLE: Final = frozenset(str(syntax) for syntax in AllTransferSyntaxes)
+"""Public transfer syntaxes: a data set in a private one could not even be told whole from torn."""
+
+
+def choose_syntaxes(contexts: Iterable[PresentationContext]) -> None:
+    """Reduce each proposed context, in place, to the one transfer syntax that is accepted, or to one that is refused.
+
+    pynetdicom's unrestricted storage service takes whatever is proposed first. Compressed images are taken as they
+    come, so the sender's order is kept; only deflated data sets come last.
+    """
+    for context in contexts:
+        if context.abstract_syntax == Verification:
+            continue
+        readable = [syntax for syntax in context.transfer_syntax if syntax in _READABLE]
+        readable.sort(key=lambda syntax: syntax == DeflatedExplicitVRLittleEndian)  # stable
+        if readable:
+            context.transfer_syntax = [readable[0]]
+        else:  # C-ECHO is not offered in this syntax: "transfer syntaxes not supported"
+            context.abstract_syntax = Verification

@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from calcreport.service.adapter_settings import SinkSettings
-from calcreport.service.adapters import Sink
-from calcreport.service.sinks.dicomweb import DicomwebSink
+from calcreport.service.delivery import Sink
 from calcreport.service.sinks.dimse import DimseSink
 from calcreport.service.sinks.folder import FolderSink
 from calcreport.service.sinks.mllp import MllpSink
-from calcreport.service.sinks.orthanc import OrthancSink
+from calcreport.service.sinks.web import DicomwebSink, OrthancSink
 
 _KINDS: Final[Mapping[str, Callable[[str, Any], Sink]]] = {
     "folder": FolderSink, "orthanc": OrthancSink, "dicomweb": DicomwebSink, "dicom": DimseSink,

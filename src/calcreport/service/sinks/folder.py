@@ -9,7 +9,7 @@ from pathlib import Path
 
 from calcreport.errors import DeliveryError
 from calcreport.service.adapter_settings import FolderSinkSettings
-from calcreport.service.adapters import Delivery
+from calcreport.service.delivery import Delivery
 from calcreport.study.folder import ResultsFolder, folder_name
 
 

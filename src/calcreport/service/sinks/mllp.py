@@ -9,7 +9,7 @@ from typing import Final
 from calcreport.errors import DeliveryError
 from calcreport.formats import FILE_NAMES
 from calcreport.service.adapter_settings import MllpSinkSettings
-from calcreport.service.adapters import Delivery
+from calcreport.service.delivery import Delivery
 from calcreport.service.web import tls_context
 
 _START, _END = b"\x0b", b"\x1c\r"
@@ -34,7 +34,7 @@ class MllpSink:
             tls_context(settings)
 
     def deliver(self, delivery: Delivery) -> None:
-        """Send the message, and wait for its acknowledgement; see `calcreport.service.adapters.Sink.deliver`.
+        """Send the message, and wait for its acknowledgement; see `calcreport.service.delivery.Sink.deliver`.
 
         An error in the content (AE) is for good; a rejection (AR) is tried again, unless it names what no time changes.
         """

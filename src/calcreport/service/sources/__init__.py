@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from calcreport.service.adapter_settings import SourceSettings
-from calcreport.service.adapters import Source
+from calcreport.service.delivery import Source
 from calcreport.service.journal import Journal
 from calcreport.service.sources.dicomweb import DicomwebSource
 from calcreport.service.sources.folder import FolderSource

@@ -15,10 +15,9 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from calcreport.service.adapter_settings import DicomwebSourceSettings
-from calcreport.service.identity import ANALYSED_CLASSES
+from calcreport.service.identity import ANALYSED_CLASSES, study_name
 from calcreport.service.inbox import Inbox
 from calcreport.service.journal import Journal
-from calcreport.service.names import study_name
 from calcreport.service.sources.fetched import WebSource, is_uid
 from calcreport.service.web import MissingError, WebError
 
@@ -55,7 +54,7 @@ class DicomwebSource(WebSource):
         self._last: dict[str, str] = {}
 
     def run(self, inbox: Inbox, stop: Event) -> None:
-        """Query until `stop` is set; see `calcreport.service.adapters.Source.run`."""
+        """Query until `stop` is set; see `calcreport.service.delivery.Source.run`."""
         try:
             known = inbox.recall(self.name)
             is_first = known is None and not self._settings.is_from_beginning

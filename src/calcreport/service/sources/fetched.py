@@ -10,11 +10,9 @@ from typing import Final
 from calcreport.errors import InputError, NotDicomError
 from calcreport.service.adapter_settings import WebSettings
 from calcreport.service.identity import Identity
-from calcreport.service.inbox import Inbox
-from calcreport.service.incoming import IncomingFile
+from calcreport.service.inbox import Inbox, IncomingFile
 from calcreport.service.journal import Journal
-from calcreport.service.multipart import first_part
-from calcreport.service.web import MissingError, WebClient
+from calcreport.service.web import MissingError, WebClient, first_part
 
 _UID: Final = re.compile(r"[0-9.]{1,64}")
 

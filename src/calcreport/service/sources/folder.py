@@ -37,7 +37,7 @@ class FolderSource:
         self._seen: dict[str, str] = {}
 
     def run(self, inbox: Inbox, stop: Event) -> None:
-        """Look until `stop` is set; see `calcreport.service.adapters.Source.run`."""
+        """Look until `stop` is set; see `calcreport.service.delivery.Source.run`."""
         taken = _taken(inbox.recall(self.name))
         while not stop.is_set():
             taken = self._look(inbox, taken, stop)

@@ -47,7 +47,7 @@ class OrthancSource(WebSource):
         self._study_of_series: dict[str, str] = {}
 
     def run(self, inbox: Inbox, stop: Event) -> None:
-        """Fetch until `stop` is set; see `calcreport.service.adapters.Source.run`."""
+        """Fetch until `stop` is set; see `calcreport.service.delivery.Source.run`."""
         try:
             cursor = self._begin(inbox)
             while not stop.is_set():

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Final
 
 from calcreport.errors import CalcReportError
-from calcreport.service.adapters import Source
+from calcreport.service.delivery import Source
 from calcreport.service.inbox import Inbox
 from calcreport.service.journal import Journal
 from calcreport.service.queue import wait_s

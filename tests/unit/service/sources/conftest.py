@@ -17,8 +17,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from calcreport.errors import ClinicalError, NotDicomError, StoreError
-from calcreport.service.adapters import Delivery
-from calcreport.service.incoming import IncomingFile
+from calcreport.service.delivery import Delivery
+from calcreport.service.inbox import IncomingFile
 from calcreport.service.service_settings import LimitSettings
 
 
