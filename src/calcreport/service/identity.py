@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import struct
 import warnings
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,67 +25,6 @@ from calcreport.dicom.header.image_header import ImageHeader
 from calcreport.dicom.header.parsing import HEAD_BYTES, meta_end, read_header
 from calcreport.dicom.source import FileSource, open_regular
 
-_DIGITS: Final = 32
-"""128 bits: nobody finds two contents with one name."""
-_INSTANCE: Final = re.compile(r"([0-9a-f]{32})\.([0-9a-f]{32})\.dcm")
-_STUDY: Final = re.compile(r"[0-9a-f]{32}")
-KEY_BYTES: Final = 32
-
-
-def study_name(study_instance_uid: str) -> str:
-    """Name of a study's folder."""
-    return _digest(study_instance_uid)
-
-
-def is_study_name(name: str) -> bool:
-    """Whether a folder may be a study's."""
-    return _STUDY.fullmatch(name) is not None
-
-
-def instance_name(sop_instance_uid: str, content: str) -> str:
-    """Name of an instance's file; `content` is the SHA-256 of transfer syntax and data set, hexadecimal."""
-    return f"{instance_digest(sop_instance_uid)}.{content[:_DIGITS]}.dcm"
-
-
-def instance_digest(sop_instance_uid: str) -> str:
-    """Part of the name of an instance's file that stands for its UID."""
-    return _digest(sop_instance_uid)
-
-
-def instance_of(name: str) -> str | None:
-    """Part of a file's name that stands for its SOP Instance UID; ``None`` for a file that is no instance."""
-    match = _INSTANCE.fullmatch(name)
-    return match[1] if match else None
-
-
-def content_of(names: Iterable[str]) -> str:
-    """Hash of a set of instances, from the names of their files; the order does not count."""
-    return hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
-
-
-def conflicts_in(names: Iterable[str]) -> int:
-    """How many SOP Instance UIDs occur with more than one content."""
-    return sum(count > 1 for count in Counter(name.partition(".")[0] for name in names).values())
-
-
-class References:
-    """Short references to studies for logs and operators.
-
-    Without `key`, the store's own, a reference cannot be found by hashing UIDs.
-    """
-
-    def __init__(self, key: bytes) -> None:
-        self._key = key
-
-    def of(self, name: str) -> str:
-        """Reference to the study with this folder name: 12 hexadecimal digits."""
-        return hashlib.blake2b(name.encode(), key=self._key, digest_size=6).hexdigest()
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:_DIGITS]
-
-
 ANALYSED_CLASSES: Final = tags.CT_CLASSES | film_tags.FILM_CLASSES
 """Storage classes that are analysed. We write none of them, so our own results cannot trigger us."""
 _INFLATED_HEADER: Final = 33_554_432
@@ -96,11 +33,12 @@ _LARGEST_DEFLATED: Final = 67_108_864
 """Largest deflated file, bytes: it is held in memory to be inflated."""
 _MOST_FRAGMENTS: Final = 1_000_000
 """Most fragments of compressed pixel data: an enhanced CT has one or few a frame."""
-_PREAMBLE: Final = 128
-_BLOCK: Final = 1 << 20
+_PREAMBLE: Final = 128  # bytes before the file meta header
+_BLOCK: Final = 1 << 20  # bytes hashed at a time
+DIGITS: Final = 32  # of a name
 _LARGE_HEADER: Final = 4 << 20
 """A header of more bytes waits for its turn: one at a time is in memory, and the others go on meanwhile."""
-_LARGE_HEADERS: Final = Lock()
+_LARGE_HEADERS: Final = Lock()  # held while such a header is read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,3 +172,26 @@ def _hash(descriptor: int, start: int, syntax: str) -> str:
         digest.update(block)
         start += len(block)
     return digest.hexdigest()
+
+
+def uid_digest(uid: str) -> str:
+    """Name of a study's folder, or beginning of the name of an instance's file: 128 bits of a hash of the UID."""
+    return hashlib.sha256(uid.encode("utf-8", "backslashreplace")).hexdigest()[:DIGITS]
+
+
+def is_study_name(name: str) -> bool:
+    """Whether a folder may be a study's."""
+    return len(name) == DIGITS and not name.strip("0123456789abcdef")
+
+
+def content_of(names: Iterable[str]) -> str:
+    """Hash of a set of instances, from the names of their files; the order does not count."""
+    return hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
+
+
+def reference_of(study: str, key: bytes) -> str:
+    """Reference to the study with this folder name for logs and operators: 12 hexadecimal digits.
+
+    Without `key`, the store's own, it cannot be found by hashing UIDs.
+    """
+    return hashlib.blake2b(study.encode(), key=key, digest_size=6).hexdigest()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from time import monotonic
@@ -17,8 +17,8 @@ from typing import Final
 
 from calcreport.errors import DeliveryError, InputError, StoreError
 from calcreport.service.clinical_watch import study_of_clinical
-from calcreport.service.durable import store_error
-from calcreport.service.identity import Identity, References, study_name
+from calcreport.service.durable import store_errors
+from calcreport.service.identity import Identity, uid_digest
 from calcreport.service.journal import Journal
 from calcreport.service.service_settings import LimitSettings, StudySettings
 from calcreport.service.store import Store
@@ -31,7 +31,7 @@ class IncomingFile:
     """What pynetdicom takes for its temporary file.
 
     When the disk is full it goes on taking bytes and drops them, so that the sender can be answered with a status.
-    `on_excess` is told the code when a limit is exceeded, and ends the connection.
+    `on_excess` is given the code when a limit is exceeded, and ends the connection.
     """
 
     def __init__(
@@ -47,12 +47,11 @@ class IncomingFile:
         self.refusal = ""
         self.path = Path(os.devnull)
         try:
-            self.path = store.temporary()
-            self._descriptor = os.open(self.path, os.O_WRONLY | os.O_NOFOLLOW)
+            with store_errors():
+                self.path = store.temporary()
+                self._descriptor = os.open(self.path, os.O_WRONLY | os.O_NOFOLLOW)
         except StoreError as error:
             self._refuse(error.code)
-        except OSError as error:
-            self._refuse(store_error(error).code)
 
     @property
     def name(self) -> str:
@@ -108,17 +107,16 @@ class IncomingFile:
 
     def _append(self, data: bytes) -> None:
         try:
-            done = 0
-            while done < len(data):
-                done += os.write(self._descriptor, memoryview(data)[done:] if done else data)
+            with store_errors():
+                done = 0
+                while done < len(data):
+                    done += os.write(self._descriptor, memoryview(data)[done:] if done else data)
             self._unchecked += len(data)
             if self._unchecked >= _CHECK_SPACE_BYTES:
                 self._unchecked = 0
                 self._store.require_space()
         except StoreError as error:
             self._refuse(error.code)
-        except OSError as error:
-            self._refuse(store_error(error).code)
 
     def _refuse(self, code: str) -> None:
         self.refusal = code
@@ -139,13 +137,14 @@ class _Arriving:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Complete:
-    """A study that is complete: its folder name, whether fewer instances came than the source told of, who sent it."""
+    """A study that is complete: its folder name, whether fewer instances came than the source announced, its sender."""
 
     study: str
     is_short: bool
     sender: str = ""
 
 
+@dataclass(slots=True)
 class Arrivals:
     """Studies that images arrive for. Every method may be called from any thread.
 
@@ -153,65 +152,51 @@ class Arrivals:
     there, objects set aside included; `clock` gives monotonic seconds.
     """
 
-    def __init__(
-        self,
-        settings: Callable[[], StudySettings],
-        *,
-        count: Callable[[str], int],
-        clock: Callable[[], float] = monotonic,
-    ) -> None:
-        self._settings = settings
-        self._count = count
-        self._clock = clock
-        self._guard = Lock()
-        self._arriving: dict[str, _Arriving] = {}
+    settings: Callable[[], StudySettings]
+    _: KW_ONLY
+    count: Callable[[str], int]
+    clock: Callable[[], float] = monotonic
+    _guard: Lock = field(default_factory=Lock, init=False)
+    _arriving: dict[str, _Arriving] = field(default_factory=dict, init=False)
 
     def note(self, study: str, sender: str = "") -> None:
         """Something arrived for a study; the last sender that the settings name is remembered."""
-        now = self._clock()
+        now = self.clock()
         with self._guard:
             arriving = self._arriving.setdefault(study, _Arriving(last_s=now))
             arriving.last_s = now
             arriving.sender = sender or arriving.sender
 
     def expect(self, study: str, count: int) -> None:
-        """A source told how many instances a study has."""
+        """A source announced how many instances a study has."""
         with self._guard:
-            arriving = self._arriving.setdefault(study, _Arriving(last_s=self._clock()))
-            arriving.expected = count
+            self._arriving.setdefault(study, _Arriving(last_s=self.clock())).expected = count
 
     def take_complete(self) -> list[Complete]:
-        """Take every study that is complete by now; it is forgotten here."""
-        settings, now = self._settings(), self._clock()
+        """Take every study that is complete by now; it is forgotten here, unless something arrived in between."""
+        settings, now = self.settings(), self.clock()
         with self._guard:
-            candidates = [(study, item.last_s, item.expected, item.sender) for study, item in self._arriving.items()]
+            candidates = {study: replace(item) for study, item in self._arriving.items()}
         complete = []
-        for study, last_s, expected, sender in candidates:
-            quiet_s = now - last_s
-            if expected is None:
-                is_over, is_short = quiet_s >= settings.quiet_seconds, False
-            else:
-                is_short = self._lacks(study, expected)
-                is_over = not is_short or quiet_s >= settings.missing_seconds
-            if is_over and self._forget(study, last_s):
-                complete.append(Complete(study=study, is_short=is_short, sender=sender))
+        for study, item in candidates.items():
+            is_short = item.expected is not None and self._lacks(study, item.expected)
+            patience_s = settings.missing_seconds if is_short else settings.quiet_seconds
+            is_whole = item.expected is not None and not is_short
+            if not is_whole and now - item.last_s < patience_s:
+                continue
+            with self._guard:
+                if (later := self._arriving.get(study)) is None or later.last_s != item.last_s:
+                    continue
+                del self._arriving[study]
+            complete.append(Complete(study=study, is_short=is_short, sender=item.sender))
         return complete
 
     def _lacks(self, study: str, expected: int) -> bool:
         """Whether images are still to come; not of a study whose folder cannot be read, which is to be looked at."""
         try:
-            return self._count(study) < expected
+            return self.count(study) < expected
         except StoreError:
             return False
-
-    def _forget(self, study: str, last_s: float) -> bool:
-        """Forget a study unless something arrived in between."""
-        with self._guard:
-            arriving = self._arriving.get(study)
-            if arriving is None or arriving.last_s != last_s:
-                return False
-            del self._arriving[study]
-            return True
 
     def __contains__(self, study: str) -> bool:
         """Whether a study is still arriving."""
@@ -224,28 +209,20 @@ class Arrivals:
             return len(self._arriving)
 
 
+@dataclass(frozen=True, slots=True)
 class Inbox:
     """What a source needs of the store. Every method may be called from any thread, and may raise ``store.…``."""
 
-    def __init__(
-        self,
-        store: Store,
-        references: References,
-        arrivals: Arrivals,
-        *,
-        journal: Journal,
-        limits: Callable[[], LimitSettings] = LimitSettings,
-    ) -> None:
-        self._store = store
-        self._references = references
-        self._arrivals = arrivals
-        self._journal = journal
-        self._limits = limits
+    store: Store
+    arrivals: Arrivals
+    _: KW_ONLY
+    journal: Journal
+    limits: Callable[[], LimitSettings] = LimitSettings
 
     @contextmanager
     def incoming(self) -> Iterator[IncomingFile]:
         """Give a file that a source fetches into, under the limits of the receiver; it is gone unless it was kept."""
-        file = IncomingFile(self._store, self._limits())
+        file = IncomingFile(self.store, self.limits())
         try:
             yield file
         finally:
@@ -253,43 +230,41 @@ class Inbox:
 
     def recall(self, source: str) -> str | None:
         """Cursor a source left with `remember`; ``None`` when there is none."""
-        return self._store.recall(source)
+        return self.store.recall(source)
 
     def remember(self, source: str, cursor: str) -> None:
         """Keep a cursor durably: to be called only after everything before it was kept."""
-        self._store.remember(source, cursor)
+        self.store.remember(source, cursor)
 
     def keep(self, path: Path, *, accept: Callable[[Identity], None] | None = None, sender: str = "") -> None:
         """Keep a DICOM file written to an `incoming` path; when this returns, it survives a power cut.
 
         The file is moved, with its bytes as they are except for the preamble, which is zeroed. One that is there
         already changes nothing. `accept` may raise what it has against it; `sender` is a name out of the settings.
-        Raises `InputError`: the file is not DICOM,
-        damaged, truncated, or names no study, series or instance; it is removed; `StoreError` ``store.full`` or
-        ``store.failed``: try again later.
+        Raises `InputError`: the file is not DICOM, damaged, truncated, or names no study, series or instance; it is
+        removed; `StoreError` ``store.full`` or ``store.failed``: try again later.
         """
-        arrival = self._store.keep(path, accept=accept)
+        arrival = self.store.keep(path, accept=accept)
         if not arrival.is_new:
-            self._journal.count("duplicates")
+            self.journal.count("duplicates")
             return
-        self._journal.count("set_aside" if arrival.is_aside else "images_kept")
+        self.journal.count("set_aside" if arrival.is_aside else "images_kept")
         if arrival.is_conflict:
-            self._journal.count("conflicts")
-            self._journal.tell("instance_conflict", study_ref=self._references.of(arrival.study))
+            self.journal.count("conflicts")
+            self.journal.tell("instance_conflict", study_ref=self.store.reference(arrival.study))
         if not arrival.is_aside:
-            self._arrivals.note(arrival.study, sender)
+            self.arrivals.note(arrival.study, sender)
 
     def keep_clinical(self, content: bytes) -> None:
         """Keep clinical data of one study, YAML or JSON that names its ``study_instance_uid``, durably.
 
-        Raises `ClinicalError` ``clinical.…``: a mistake in it, or ``clinical.which_study``; `StoreError` ``store.full``
-        or ``store.failed``: try again later.
+        Raises `ClinicalError` ``clinical.…``: a mistake in it, or ``clinical.which_study``; `StoreError` as `keep`.
         """
-        study = study_name(study_of_clinical(content))
-        if self._store.keep_clinical(study, content):
-            self._journal.count("clinical_files_kept")
-            self._arrivals.note(study)
+        study = uid_digest(study_of_clinical(content))
+        if self.store.keep_clinical(study, content):
+            self.journal.count("clinical_files_kept")
+            self.arrivals.note(study)
 
     def expect(self, study_instance_uid: str, count: int) -> None:
-        """Tell how many instances a study has: it is complete when they are here, without waiting for quiet."""
-        self._arrivals.expect(study_name(study_instance_uid), count)
+        """Announce how many instances a study has: it is complete when they are here, without waiting for quiet."""
+        self.arrivals.expect(uid_digest(study_instance_uid), count)

@@ -14,6 +14,7 @@ from threading import Lock
 from time import monotonic
 from typing import Final
 
+from calcreport.errors import CalcReportError
 from calcreport.log import event
 
 LOGGER: Final = logging.getLogger("calcreport.service")
@@ -124,3 +125,10 @@ class LineFormatter(logging.Formatter):
         """Write a record; nothing but its message is shown, no traceback either."""
         when = datetime.fromtimestamp(record.created).astimezone().isoformat(timespec="milliseconds")
         return f"{when} {record.getMessage()}"
+
+
+def code_of(error: Exception, for_system: str) -> str:
+    """Code of what ended a step: its own, `for_system` when the operating system refused, otherwise of a bug."""
+    if isinstance(error, CalcReportError):
+        return error.code
+    return for_system if isinstance(error, OSError) else "internal.error"

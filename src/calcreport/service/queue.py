@@ -5,6 +5,7 @@ Nothing else is kept: the queue is read from the file tree, and what is written 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -13,7 +14,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from calcreport.service.identity import conflicts_in, content_of
+from calcreport.service.identity import content_of
 from calcreport.service.service_settings import AnalysisSettings, PriorityRow
 from calcreport.study.result import Status, StudyOutcome
 
@@ -90,10 +91,8 @@ class Record(BaseModel):
         return (self.model_dump_json(indent=1, exclude_defaults=True) + "\n").encode()
 
 
-def record_from(content: bytes | None) -> Record:
-    """Read a record; one that is missing or damaged is empty, so that the study is looked at anew."""
-    if content is None:
-        return Record()
+def record_from(content: bytes) -> Record:
+    """Read a record; one that is damaged is empty, so that the study is looked at anew."""
     try:
         return Record.model_validate_json(content)
     except ValidationError:
@@ -152,7 +151,7 @@ def queued(
         "state": "waiting",
         "content": content,
         "images": len(images),
-        "conflicts": conflicts_in(images),
+        "conflicts": sum(count > 1 for count in Counter(name.partition(".")[0] for name in images).values()),
         "is_incomplete": is_short,
         "removed": (),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -17,16 +18,13 @@ from typing import Final
 from calcreport.errors import StoreError
 from calcreport.service.durable import flush_folder, make_folder, store_errors, write_file
 from calcreport.service.identity import (
-    KEY_BYTES,
+    DIGITS,
     Identity,
-    References,
     clear_preamble,
     identify,
-    instance_digest,
-    instance_name,
-    instance_of,
     is_study_name,
-    study_name,
+    reference_of,
+    uid_digest,
 )
 from calcreport.service.queue import Record, record_from
 
@@ -34,12 +32,16 @@ _RESERVE_SHARE: Final = 0.05
 """The reserve is never more than this share of the disk, so that a small disk can be used too."""
 _MOST_KNOWN: Final = 256
 """Studies whose instances are held in memory; those of others are read again when they are needed."""
+_KEY_BYTES: Final = 32
+_INSTANCE: Final = re.compile(r"([0-9a-f]{32})\.[0-9a-f]{32}\.dcm")
+"""Name of an instance's file: digests of its SOP Instance UID and of its content."""
+# Folders of a study: images, objects that are not analysed, results.
 IMAGES: Final = "images"
 ASIDE: Final = "aside"
 RESULTS: Final = "results"
+# Folders of the store: studies an operator wants to be tried again, and what retention removes.
 RETRIES: Final = "retries"
 QUARANTINE: Final = "quarantine"
-"""Where what retention removes lies first."""
 _CLINICAL: Final = "clinical.yaml"
 """A study's own clinical data, YAML or JSON."""
 
@@ -68,12 +70,12 @@ class Store:
         self._guard = Lock()
         self._known: dict[str, dict[str, set[str]]] = {}  # study → SOP instance → names of files; of active studies
         self._lock_descriptor = -1
+        self._key = b""
 
-    def open(self) -> References:
+    def open(self) -> None:
         """Take the store for this process, make what is missing, remove what was never acknowledged.
 
-        Returns how studies of this store are named to an operator. Raises `StoreError` ``store.in_use``, ``store.full``
-        or ``store.failed``.
+        Raises `StoreError` ``store.in_use``, ``store.full`` or ``store.failed``.
         """
         with store_errors():
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -86,13 +88,17 @@ class Store:
             for path in self._incoming.iterdir():
                 with suppress(IsADirectoryError):
                     path.unlink()
-            return references(self.root)
+            self._key = reference_key(self.root)
 
     def close(self) -> None:
         """Give the store to whoever wants it next."""
         if self._lock_descriptor >= 0:
             os.close(self._lock_descriptor)
             self._lock_descriptor = -1
+
+    def reference(self, study: str) -> str:
+        """How a study of this store is named to an operator."""
+        return reference_of(study, self._key)
 
     def free_bytes(self) -> int:
         """Space left above the reserve; negative when the reserve is touched."""
@@ -137,8 +143,8 @@ class Store:
                 path.unlink()
 
     def _place(self, path: Path, identity: Identity) -> Arrival:
-        study = study_name(identity.study_uid)
-        name = instance_name(identity.instance_uid, identity.content)
+        study, instance = uid_digest(identity.study_uid), uid_digest(identity.instance_uid)
+        name = f"{instance}.{identity.content[:DIGITS]}.dcm"
         folder = self._studies / study / (IMAGES if identity.is_analysed else ASIDE)
         known = self._names(study)
         is_new = not (folder / name).exists()
@@ -151,15 +157,10 @@ class Store:
             self._move(path, folder, name)
         flush_folder(folder)  # also for a file that is there: another thread may just have renamed it
         with self._guard:
-            of_instance = known.setdefault(name.partition(".")[0], set())
+            of_instance = known.setdefault(instance, set())
             of_instance.add(name)
             is_conflict = len(of_instance) > 1
-        return Arrival(
-            study=study,
-            is_new=is_new,
-            is_conflict=is_conflict,
-            is_aside=not identity.is_analysed,
-        )
+        return Arrival(study=study, is_new=is_new, is_conflict=is_conflict, is_aside=not identity.is_analysed)
 
     def _move(self, path: Path, folder: Path, name: str) -> None:
         try:
@@ -177,9 +178,8 @@ class Store:
                 if len(self._known) >= _MOST_KNOWN:
                     self._known.pop(next(iter(self._known)))
                 known = self._known[study] = {}
-                for kind in (IMAGES, ASIDE):
-                    for name in self._list(study, kind):
-                        known.setdefault(name.partition(".")[0], set()).add(name)
+                for name, instance in self._list(study, IMAGES, ASIDE).items():
+                    known.setdefault(instance, set()).add(name)
             return known
 
     def release(self, study: str) -> None:
@@ -197,38 +197,38 @@ class Store:
         """Folder of a study."""
         return self._studies / study
 
-    def images(self, study: str) -> tuple[str, ...]:
-        """Name a study's images, sorted."""
-        return tuple(sorted(self._list(study, IMAGES)))
-
-    def set_aside(self, study: str) -> tuple[str, ...]:
-        """Name a study's objects that are not analysed."""
-        return tuple(self._list(study, ASIDE))
+    def images(self, study: str, kind: str = IMAGES) -> tuple[str, ...]:
+        """Name a study's images, or objects that are not analysed, sorted."""
+        return tuple(sorted(self._list(study, kind)))
 
     def count(self, study: str) -> int:
         """Count a study's instances, objects set aside included; a UID that came twice counts once."""
-        return len({name.partition(".")[0] for kind in (IMAGES, ASIDE) for name in self._list(study, kind)})
+        return len(set(self._list(study, IMAGES, ASIDE).values()))
 
     def lacks(self, instance_uids: Iterable[str]) -> set[str]:
         """Which of these SOP Instance UIDs no study of the store has."""
-        missing = {instance_digest(uid): uid for uid in instance_uids}
+        missing = {uid_digest(uid): uid for uid in instance_uids}
         for study in self.studies():
             if not missing:
                 break
-            for kind in (IMAGES, ASIDE):
-                for name in self._list(study, kind):
-                    missing.pop(name.partition(".")[0], None)
+            for instance in self._list(study, IMAGES, ASIDE).values():
+                missing.pop(instance, None)
         return set(missing.values())
 
-    def _list(self, study: str, kind: str) -> list[str]:
-        try:
-            with os.scandir(self._studies / study / kind) as entries:
-                return [entry.name for entry in entries if instance_of(entry.name)]
-        except FileNotFoundError:
-            return []
-        except OSError as error:  # no rights after a restore, a file in its place
-            msg = f"a folder of this study cannot be read ({os.strerror(error.errno or 0)}); mend its rights"
-            raise StoreError(msg, code="study.unreadable") from error
+    def _list(self, study: str, *kinds: str) -> dict[str, str]:
+        """Names of files of a study, and which SOP instance each stands for."""
+        found = {}
+        for kind in kinds:
+            try:
+                with os.scandir(self._studies / study / kind) as entries:
+                    matches = [match for entry in entries if (match := _INSTANCE.fullmatch(entry.name))]
+                found.update({match[0]: match[1] for match in matches})
+            except FileNotFoundError:
+                continue
+            except OSError as error:  # no rights after a restore, a file in its place
+                msg = f"a folder of this study cannot be read ({os.strerror(error.errno or 0)}); mend its rights"
+                raise StoreError(msg, code="study.unreadable") from error
+        return found
 
     def record(self, study: str) -> Record:
         """Record of a study; an empty one when there is none."""
@@ -340,14 +340,13 @@ class Store:
             raise StoreError(msg, code="store.in_use") from error
 
 
-def references(root: Path) -> References:
-    """References of a store; its key is made when it has none."""
+def reference_key(root: Path) -> bytes:
+    """Key of a store's references; made when it has none."""
     path = root / "reference.key"
     with store_errors():
         if not path.exists():
-            write_file(path, secrets.token_bytes(KEY_BYTES))
-        key = path.read_bytes()
-    return References(key)
+            write_file(path, secrets.token_bytes(_KEY_BYTES))
+        return path.read_bytes()
 
 
 def read_record(folder: Path) -> Record:

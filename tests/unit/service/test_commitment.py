@@ -30,7 +30,7 @@ def _free_port() -> int:
 
 
 @pytest.fixture
-def serve(store, references):
+def serve(store):
     """``serve(toml)`` gives a listening service and its commitments."""
     running = []
 
@@ -39,7 +39,7 @@ def serve(store, references):
         settings = service_settings_from_text(f"[service]\nport = {port}\n{toml}")
         journal = Journal()
         commitments = Commitments(store, lambda: settings, journal=journal)
-        inbox = Inbox(store, references, Arrivals(lambda: settings.study, count=store.count), journal=journal)
+        inbox = Inbox(store, Arrivals(lambda: settings.study, count=store.count), journal=journal)
         audit = Audit(settings.audit, "CALCREPORT", journal=journal)
         scp = StorageScp(store, inbox, lambda: settings, commitments=commitments, journal=journal, audit=audit)
         scp.start()
@@ -194,7 +194,7 @@ class Archive:
 
 
 @pytest.fixture
-def old(store, put, references, archive, serve):
+def old(store, put, archive, serve):
     """A delivered study with two images, both old enough; ``look()`` is a round of retention."""
     put(number=1), put(number=2)
     (study,) = store.studies()
@@ -207,7 +207,7 @@ def old(store, put, references, archive, serve):
 
     def look() -> int:
         Retention(
-            store, references, lambda: RetentionSettings(received_days=0.0), Journal(),
+            store, lambda: RetentionSettings(received_days=0.0), Journal(),
             running=RunningTime(store.root), may_go=commitments.is_confirmed,
         ).tick(lambda _study: False)  # fmt: skip
         return len(list((store.folder(study) / IMAGES).glob("*.dcm"))) if (store.folder(study) / IMAGES).exists() else 0

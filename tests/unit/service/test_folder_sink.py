@@ -19,8 +19,7 @@ def delivery(tmp_path):
     (folder / "report.txt").write_text("text")
     (folder / "images" / "L1.png").write_bytes(b"png")
     return Delivery(
-        reference="0123456789ab", study_instance_uid="1.2.3", key="k", revision=1, outcome="reported", code="",
-        concern=None, folder=folder,
+        study_instance_uid="1.2.3", key="k", revision=1, outcome="reported", folder=folder,
     )  # fmt: skip
 
 

@@ -4,7 +4,6 @@ import time
 
 import pytest
 
-from calcreport.service.identity import References
 from calcreport.service.journal import Journal
 from calcreport.service.queue import Record
 from calcreport.service.retention import MOST_A_ROUND, Retention, RunningTime, remove_expired
@@ -53,7 +52,7 @@ def _retention(store, clock, settings, *, journal=None, monkeypatch=None):
         monkeypatch.setattr("calcreport.service.retention.time", lambda: clock.wall)
     running = RunningTime(store.root, clock=lambda: clock.monotonic, wall=lambda: clock.wall)
     retention = Retention(
-        store, References(b"k" * 32), lambda: settings, journal or Journal(), running=running,
+        store, lambda: settings, journal or Journal(), running=running,
         clock=lambda: clock.monotonic,
     )  # fmt: skip
     return retention, running

@@ -1,17 +1,14 @@
-"""Results into an archive by C-STORE, one association a study.
+"""Results into an archive by C-STORE, one association a study, and the associations that we ask for.
 
-An association that we ask for has an end: pynetdicom waits for ever for what comes a byte at a time.
+Each of them has an end: pynetdicom waits for ever for what comes a byte at a time.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from socket import SHUT_RDWR
-from threading import Timer
 from typing import Any, Final
 
 from pydicom import dcmread
@@ -23,27 +20,18 @@ from pynetdicom.association import Association
 from calcreport.errors import DeliveryError
 from calcreport.service.adapter_settings import DimsePeerSettings, DimseSinkSettings, ObjectKind
 from calcreport.service.delivery import Delivery
-from calcreport.service.web import tls_context
+from calcreport.service.web import Deadline, shut, tls_context
 
-SUCCESS: Final = 0x0000
 DUPLICATE: Final = 0x0111
-"""It has the instance already; our UIDs follow from the content."""
-_PROCESSING_FAILURE: Final = 0x0110
-_NOT_AUTHORISED: Final = 0x0124
+"""Status of an archive that has the instance already; our UIDs follow from the content."""
+_TRY_AGAIN: Final = frozenset((0x0110, 0x0124))  # a failure in processing, a right that is not given yet
+_ORDER: Final[tuple[tuple[ObjectKind, str], ...]] = (
+    ("seg", "seg*.dcm"), ("sc", "sc_*.dcm"), ("pdf", "report_pdf*.dcm"), ("sr", "*.dcm"),
+)  # fmt: skip
+"""Kinds of objects by the names that `calcreport.formats.dicom.objects.write_objects` gives them; the first that fits.
 
-
-def is_stored(status: int) -> bool:
-    """Whether the archive has the object: success, a warning (Bxxx), or had it before."""
-    return status in {SUCCESS, DUPLICATE} or status >> 12 == 0xB
-
-
-def is_retryable(status: int) -> bool:
-    """Whether another attempt may succeed: out of resources (A7xx), a failure in processing, a right not given yet."""
-    return status in {_PROCESSING_FAILURE, _NOT_AUTHORISED} or status >> 8 == 0xA7
-
-
-_ORDER: tuple[ObjectKind, ...] = ("seg", "sc", "pdf", "sr")
-"""The report comes last: whoever is told of it finds what it refers to."""
+The report comes last: whoever learns of it finds what it refers to.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,20 +61,64 @@ def identity_of(path: Path) -> ObjectIdentity:
 
 
 def objects_of(delivery: Delivery, kinds: Sequence[ObjectKind]) -> list[Path]:
-    """DICOM objects of some kinds among the results; none of a study that was refused."""
+    """DICOM objects of some kinds among the results, in the order to be sent; none of a study that was refused."""
     if delivery.folder is None:
         return []
     found = [path for path in sorted(delivery.folder.glob("*.dcm")) if path.is_file() and not path.is_symlink()]
-    return [path for kind in _ORDER if kind in kinds for path in found if _kind(path.name) == kind]
+    kind_of = {path: next(kind for kind, pattern in _ORDER if path.match(pattern)) for path in found}
+    return [path for kind, _pattern in _ORDER if kind in kinds for path in found if kind_of[path] == kind]
 
 
-def _kind(name: str) -> ObjectKind:
-    """Kind of an object by its file name, as `calcreport.formats.dicom.objects.write_objects` gives them."""
-    if name.startswith("seg"):
-        return "seg"
-    if name.startswith("sc_"):
-        return "sc"
-    return "pdf" if name.startswith("report_pdf") else "sr"
+def is_retryable(status: int) -> bool:
+    """Whether another attempt may succeed after this status of C-STORE (PS3.4 annex B.2.3); A7xx: out of resources."""
+    return status in _TRY_AGAIN or status >> 8 == 0xA7
+
+
+@dataclass(frozen=True)
+class DimseSink:
+    """A sink. What an archive takes is sent also when there is something that it does not take.
+
+    Raises `SettingsError` ``settings.tls``.
+    """
+
+    name: str
+    settings: DimseSinkSettings
+
+    def __post_init__(self) -> None:
+        if self.settings.is_encrypted:
+            tls_context(self.settings)
+
+    def deliver(self, delivery: Delivery) -> None:
+        """Send everything; see `calcreport.service.delivery.Sink.deliver`."""
+        objects = [(path, identity_of(path)) for path in objects_of(delivery, self.settings.objects)]
+        if not objects:
+            return
+        contexts = [(item.class_uid, item.syntax_uid) for _path, item in objects]
+        size = sum(path.stat().st_size for path, _item in objects)
+        seconds = self.settings.timeout_seconds * (len(objects) + 1) + size / self.settings.min_bytes_per_second
+        with associated(self.settings, contexts, seconds=seconds) as association:
+            answers = [_send(association, path, item, number) for number, (path, item) in enumerate(objects, start=1)]
+        failures = [failure for failure in answers if failure is not None]
+        if failures:
+            raise next((error for error in failures if error.is_retryable), failures[0])
+
+
+def _send(association: Association, path: Path, identity: ObjectIdentity, number: int) -> DeliveryError | None:
+    """Send one object; ``None`` when the archive has it: success, a warning (Bxxx), or had it before."""
+    accepted = [(context.abstract_syntax, context.transfer_syntax) for context in association.accepted_contexts]
+    if not any(identity.class_uid == name and identity.syntax_uid in syntaxes for name, syntaxes in accepted):
+        return _not_accepted()
+    try:
+        answer = association.send_c_store(path, msg_id=number) if association.is_established else None
+    except (RuntimeError, OSError):
+        answer = None
+    status = answer.get("Status") if answer else None
+    if status is None:
+        return broken()
+    if status in {0, DUPLICATE} or int(status) >> 12 == 0xB:
+        return None
+    msg = f"the archive did not store an object (status {int(status):04X}); its log says why"
+    return DeliveryError(msg, code="dimse.not_stored", is_retryable=is_retryable(int(status)))
 
 
 @contextmanager
@@ -111,9 +143,7 @@ def associated(
     for class_uid, syntax_uid in dict.fromkeys(contexts):
         entity.add_requested_context(class_uid, *([syntax_uid] if syntax_uid else []))
     opened: list[Association] = []
-    deadline = Timer(seconds, lambda: deque(map(_close, opened), maxlen=0))
-    deadline.daemon = True
-    deadline.start()
+    deadline = Deadline(seconds, lambda: list(map(_close, opened)))
     try:
         association = entity.associate(
             peer.host,
@@ -134,17 +164,15 @@ def associated(
             else:
                 association.abort()
     finally:
-        deadline.cancel()
+        deadline.end()
 
 
 def _close(association: Association) -> None:
     """Close the connection of an association that did not come about, or hangs: pynetdicom does not."""
     connection = association.dul.socket
     if connection is not None and connection.socket is not None:
-        with suppress(OSError):
-            connection.socket.shutdown(SHUT_RDWR)  # wakes up what reads
-        with suppress(OSError):
-            connection.socket.close()
+        shut(connection.socket)
+        connection.socket.close()
 
 
 def _failure(association: Association) -> DeliveryError:
@@ -152,13 +180,12 @@ def _failure(association: Association) -> DeliveryError:
         msg = "the archive rejects the association; does it know our AE title, and is called_aet its own?"
         return DeliveryError(msg, code="dimse.rejected", is_retryable=True)
     if association.acceptor.primitive is not None and not association.accepted_contexts:
-        return not_accepted()
+        return _not_accepted()
     msg = "no association with the archive; is it running, and are host, port and encryption right?"
     return DeliveryError(msg, code="dimse.unreachable", is_retryable=True)
 
 
-def not_accepted() -> DeliveryError:
-    """Say that the archive does not take a kind of object."""
+def _not_accepted() -> DeliveryError:
     msg = "the archive does not take objects of one of the kinds; leave it out with the sink's objects"
     return DeliveryError(msg, code="dimse.not_accepted", is_retryable=False)
 
@@ -166,58 +193,3 @@ def not_accepted() -> DeliveryError:
 def broken() -> DeliveryError:
     """Say that the association ended too early."""
     return DeliveryError("the archive ended the association", code="dimse.broken", is_retryable=True)
-
-
-class DimseSink:
-    """A sink. What an archive takes is sent also when there is something that it does not take.
-
-    Raises `SettingsError` ``settings.tls``.
-    """
-
-    def __init__(self, name: str, settings: DimseSinkSettings) -> None:
-        self.name = name
-        self._settings = settings
-        if settings.is_encrypted:
-            tls_context(settings)
-
-    def deliver(self, delivery: Delivery) -> None:
-        """Send everything; see `calcreport.service.delivery.Sink.deliver`."""
-        paths = objects_of(delivery, self._settings.objects)
-        if not paths:
-            return
-        identities = [identity_of(path) for path in paths]
-        contexts = [(item.class_uid, item.syntax_uid) for item in identities]
-        size = sum(path.stat().st_size for path in paths)
-        seconds = self._settings.timeout_seconds * (len(paths) + 1) + size / self._settings.min_bytes_per_second
-        with associated(self._settings, contexts, seconds=seconds) as association:
-            failures = [
-                failure
-                for number, (path, identity) in enumerate(zip(paths, identities, strict=True), start=1)
-                if (failure := _send(association, path, identity, number)) is not None
-            ]
-        if failures:
-            raise next((error for error in failures if error.is_retryable), failures[0])
-
-
-def _send(association: Association, path: Path, identity: ObjectIdentity, number: int) -> DeliveryError | None:
-    """Send one object; ``None`` when the archive has it."""
-    accepted = {
-        (context.abstract_syntax, syntax)
-        for context in association.accepted_contexts
-        for syntax in context.transfer_syntax
-    }
-    if (identity.class_uid, identity.syntax_uid) not in accepted:
-        return not_accepted()
-    if not association.is_established:
-        return broken()
-    try:
-        answer = association.send_c_store(path, msg_id=number)
-    except (RuntimeError, OSError):
-        return broken()
-    status = answer.get("Status") if answer else None
-    if status is None:
-        return broken()
-    if is_stored(int(status)):
-        return None
-    msg = f"the archive did not store an object (status {int(status):04X}); its log says why"
-    return DeliveryError(msg, code="dimse.not_stored", is_retryable=is_retryable(int(status)))

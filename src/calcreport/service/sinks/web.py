@@ -12,28 +12,42 @@ from calcreport.service.delivery import Delivery
 from calcreport.service.sinks.dimse import DUPLICATE, identity_of, is_retryable, objects_of
 from calcreport.service.web import Body, WebClient, WebError, file_body, files_body
 
+_ANSWER: Final = "application/dicom+json"  # media type
+_FAILED, _REASON = "00081198", "00081197"  # Failed SOP Sequence, Failure Reason
+_UNSTATED: Final = 0x0110  # a failure in processing, for a reason that is missing
 
-class OrthancSink:
-    """A sink. An object that is there already is left alone: our UIDs follow from the content."""
 
-    def __init__(self, name: str, settings: OrthancSinkSettings) -> None:
+class _WebSink:
+    """A sink that is a server."""
+
+    def __init__(self, name: str, settings: OrthancSinkSettings | DicomwebSinkSettings) -> None:
         self.name = name
         self._settings = settings
         self._client = WebClient(settings)
 
     def deliver(self, delivery: Delivery) -> None:
-        """Send what is not there; see `calcreport.service.delivery.Sink.deliver`."""
+        """Send the DICOM objects; see `calcreport.service.delivery.Sink.deliver`."""
+        paths = objects_of(delivery, self._settings.objects)
         try:
-            for path in objects_of(delivery, self._settings.objects):
-                if not self._is_there(identity_of(path).instance_uid):
-                    self._send(path)
+            if paths:
+                self._send(paths)
         finally:
             self._client.close()
 
-    def _send(self, path: Path) -> None:
-        answer = self._client.json("/instances", body=file_body(path))
-        if not isinstance(answer, dict) or answer.get("Status") not in {"Success", "AlreadyStored"}:
-            raise WebError("Orthanc did not store an object; its log says why", code="web.not_stored")
+    def _send(self, paths: list[Path]) -> None:
+        raise NotImplementedError
+
+
+class OrthancSink(_WebSink):
+    """A sink. An object that is there already is left alone: our UIDs follow from the content."""
+
+    def _send(self, paths: list[Path]) -> None:
+        for path in paths:
+            if self._is_there(identity_of(path).instance_uid):
+                continue
+            answer = self._client.json("/instances", body=file_body(path))
+            if not isinstance(answer, dict) or answer.get("Status") not in {"Success", "AlreadyStored"}:
+                raise WebError("Orthanc did not store an object; its log says why", code="web.not_stored")
 
     def _is_there(self, uid: str) -> bool:
         body = Body(kind="text/plain", length=len(uid), blocks=lambda: [uid.encode()])
@@ -41,33 +55,15 @@ class OrthancSink:
         return isinstance(found, list) and any(isinstance(row, dict) and row.get("Type") == "Instance" for row in found)
 
 
-_ANSWER: Final = "application/dicom+json"
-_FAILED, _REASON = "00081198", "00081197"
+class DicomwebSink(_WebSink):
+    """A sink. All objects of a study go in one request.
 
-_UNTOLD: Final = 0x0110
+    An archive that has an object already says so, or stores the same again under the same UID.
+    """
 
-
-class DicomwebSink:
-    """A sink."""
-
-    def __init__(self, name: str, settings: DicomwebSinkSettings) -> None:
-        self.name = name
-        self._settings = settings
-        self._client = WebClient(settings)
-
-    def deliver(self, delivery: Delivery) -> None:
-        """Send everything; see `calcreport.service.delivery.Sink.deliver`.
-
-        An archive that has an object already says so, or stores the same again under the same UID.
-        """
-        paths = objects_of(delivery, self._settings.objects)
-        if not paths:
-            return
+    def _send(self, paths: list[Path]) -> None:
         allowed = (HTTPStatus.ACCEPTED, HTTPStatus.CONFLICT)
-        try:
-            answer = self._client.json("/studies", body=files_body(paths), accept=_ANSWER, allowed=allowed)
-        finally:
-            self._client.close()
+        answer = self._client.json("/studies", body=files_body(paths), accept=_ANSWER, allowed=allowed)
         reasons = set(_failures(answer)) - {DUPLICATE}
         if reasons:
             msg = "the archive did not store an object; its log says why"
@@ -82,4 +78,4 @@ def _failures(answer: Any) -> Iterator[int]:  # noqa: ANN401 - any JSON document
         try:
             yield int(item[_REASON]["Value"][0])
         except (KeyError, IndexError, TypeError, ValueError):
-            yield _UNTOLD
+            yield _UNSTATED

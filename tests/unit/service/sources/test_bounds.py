@@ -19,8 +19,8 @@ from calcreport.service.journal import Journal
 from calcreport.service.service_settings import LimitSettings
 from calcreport.service.sinks.dimse import DimseSink
 from calcreport.service.sources.dicomweb import DicomwebSource
-from calcreport.service.sources.fetched import WebSource
 from calcreport.service.sources.orthanc import OrthancSource
+from calcreport.service.sources.polled import WebSource
 from calcreport.service.web import Body, WebClient, WebError
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
