@@ -91,7 +91,7 @@ class Service:
             commitments=commitments,
             audit=audit,
         )
-        scp = StorageScp(store, inbox, self.settings, commitments=commitments, journal=journal, audit=audit)
+        scp = StorageScp(inbox, self.settings, commitments=commitments, journal=journal, audit=audit)
         sources = Sources(self.sources, inbox, journal=journal)
         supervisor.recover()
         with address_errors("service.host and service.port"):

@@ -41,7 +41,7 @@ def serve(store):
         commitments = Commitments(store, lambda: settings, journal=journal)
         inbox = Inbox(store, Arrivals(lambda: settings.study, count=store.count), journal=journal)
         audit = Audit(settings.audit, "CALCREPORT", journal=journal)
-        scp = StorageScp(store, inbox, lambda: settings, commitments=commitments, journal=journal, audit=audit)
+        scp = StorageScp(inbox, lambda: settings, commitments=commitments, journal=journal, audit=audit)
         scp.start()
         running.append((scp, commitments))
         return port, commitments

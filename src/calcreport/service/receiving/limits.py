@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import StrEnum, unique
 from ipaddress import ip_address, ip_network
 from threading import Lock
 from time import monotonic
@@ -21,14 +20,6 @@ _CONNECTIONS_PER_ASSOCIATION: Final = 2
 """Connections that have not yet asked for an association may be as many again as there are associations."""
 _SILENT_S: Final = 1.0
 """An association without an image that was silent for so long may have to give way."""
-
-
-@unique
-class Answer(StrEnum):
-    """What a request for an association gets."""
-
-    ACCEPT = "accept"
-    TOO_MANY = "too_many"
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -92,37 +83,38 @@ class Gate:
 
     def admit(self, address: str, close: Callable[[], None]) -> Connection | None:
         """Count a new connection; ``None`` when there is no place for it and nobody can give way."""
-        limits = self._settings().limits
         now = self._clock()
         with self._guard:
-            of_peer = [connection for connection in self._connections if connection.address == address]
-            is_full = len(of_peer) >= _CONNECTIONS_PER_ASSOCIATION * limits.max_associations_per_peer
-            rivals = of_peer if is_full else list(self._connections)
-            if is_full or len(rivals) >= _CONNECTIONS_PER_ASSOCIATION * limits.max_associations:
-                victim = _silent(rivals, now, limits)
-                if victim is None:
-                    return None
-                self._dismiss(victim)
+            if not self._make_room(list(self._connections), address, _CONNECTIONS_PER_ASSOCIATION, now):
+                return None
             connection = Connection(address=address, close=close, opened_s=now, heard_s=now)
             self._connections.add(connection)
             return connection
 
-    def associate(self, connection: Connection) -> Answer:
-        """Decide on a request for an association."""
-        limits = self._settings().limits
+    def associate(self, connection: Connection) -> bool:
+        """Whether a connection may have the association that it asks for."""
         now = self._clock()
         with self._guard:
             others = [other for other in self._connections if other.is_associated and other is not connection]
-            of_peer = [other for other in others if other.address == connection.address]
-            is_full = len(of_peer) >= limits.max_associations_per_peer
-            if is_full or len(others) >= limits.max_associations:
-                victim = _silent(of_peer if is_full else others, now, limits)
-                if victim is None:
-                    return Answer.TOO_MANY
-                self._dismiss(victim)
+            if not self._make_room(others, connection.address, 1, now):
+                return False
             connection.is_associated = True
             connection.heard_s = now
-            return Answer.ACCEPT
+            return True
+
+    def _make_room(self, rivals: list[Connection], address: str, places: int, now: float) -> bool:
+        """Whether there is a place among rivals, `places` for each association, after one gave way perhaps."""
+        limits = self._settings().limits
+        of_peer = [rival for rival in rivals if rival.address == address]
+        is_full = len(of_peer) >= places * limits.max_associations_per_peer
+        if not is_full and len(rivals) < places * limits.max_associations:
+            return True
+        victim = _silent(of_peer if is_full else rivals, now, limits)
+        if victim is None:
+            return False
+        self._connections.discard(victim)
+        victim.close()
+        return True
 
     def leave(self, connection: Connection) -> None:
         """Forget a connection that has ended."""
@@ -133,10 +125,6 @@ class Gate:
         """Every connection there is now."""
         with self._guard:
             return tuple(self._connections)
-
-    def _dismiss(self, connection: Connection) -> None:
-        self._connections.discard(connection)
-        connection.close()
 
 
 def _silent(connections: list[Connection], now: float, limits: LimitSettings) -> Connection | None:
