@@ -67,6 +67,7 @@ class Store:
         self._reserve_bytes = reserve_bytes
         self._incoming = root / "incoming"
         self._studies = root / "studies"
+        self._cursors = root / "cursors"
         self._guard = Lock()
         self._known: dict[str, dict[str, set[str]]] = {}  # study → SOP instance → names of files; of active studies
         self._lock_descriptor = -1
@@ -80,7 +81,7 @@ class Store:
         with store_errors():
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._take()
-            for folder in (self._incoming, self._studies, self.root / "cursors", self.root / RETRIES):
+            for folder in (self._incoming, self._studies, self._cursors, self.root / RETRIES):
                 if folder.is_symlink():
                     msg = f"{folder.name} in the store is a symbolic link; make it a folder, or name the link's target"
                     raise StoreError(msg, code="store.failed")
@@ -198,7 +199,7 @@ class Store:
         return self._studies / study
 
     def images(self, study: str, kind: str = IMAGES) -> tuple[str, ...]:
-        """Name a study's images, or objects that are not analysed, sorted."""
+        """Names of a study's images, or of its objects that are not analysed, sorted."""
         return tuple(sorted(self._list(study, kind)))
 
     def count(self, study: str) -> int:
@@ -235,18 +236,12 @@ class Store:
         return read_record(self._studies / study)
 
     def write_record(self, study: str, record: Record) -> None:
-        """Put a study's record in place, durably.
-
-        Raises `StoreError` ``store.full`` or ``store.failed``.
-        """
+        """Put a study's record in place, durably; errors as for `require_space`."""
         with store_errors():
             write_file(self._studies / study / "record.json", record.to_bytes())
 
     def keep_clinical(self, study: str, content: bytes) -> bool:
-        """Put a study's clinical file in place, durably; tell whether it says something new.
-
-        Raises `StoreError` ``store.full`` or ``store.failed``.
-        """
+        """Put a study's clinical file in place, durably; return whether it is new. Errors as for `require_space`."""
         self.require_space()
         folder = self._studies / study
         with store_errors():
@@ -268,14 +263,13 @@ class Store:
 
     def take_retries(self) -> list[str]:
         """Take the studies an operator wants to be tried again."""
-        taken = []
+        asked_for = []
         with suppress(OSError):
             for path in (self.root / RETRIES).iterdir():
                 with suppress(OSError):
                     path.unlink()
-                    if is_study_name(path.name):
-                        taken.append(path.name)
-        return taken
+                    asked_for.append(path.name)
+        return list(filter(is_study_name, asked_for))
 
     def modified(self, study: str) -> float:
         """When something was last put into a study's folders, or removed, by the file system's clock; s since 1970."""
@@ -299,9 +293,8 @@ class Store:
             clinical = [] if self.images(study) else [folder / _CLINICAL]
             moved = [path for path in (folder / RESULTS, *clinical) if path.exists()]
         with store_errors():
-            if moved:
-                apart.mkdir(mode=0o700, parents=True, exist_ok=True)
             for path in moved:
+                apart.mkdir(mode=0o700, parents=True, exist_ok=True)
                 with suppress(FileNotFoundError):
                     path.rename(apart / path.name)
         with suppress(OSError):
@@ -322,13 +315,13 @@ class Store:
     def recall(self, source: str) -> str | None:
         """Cursor of a source."""
         with store_errors():
-            path = self.root / "cursors" / source
+            path = self._cursors / source
             return path.read_text(encoding="utf-8") if path.exists() else None
 
     def remember(self, source: str, cursor: str) -> None:
         """Keep the cursor of a source durably."""
         with store_errors():
-            write_file(self.root / "cursors" / source, cursor.encode())
+            write_file(self._cursors / source, cursor.encode())
 
     def _take(self) -> None:
         self._lock_descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)

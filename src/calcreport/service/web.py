@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import io
 import json
 import re
 import socket
@@ -321,36 +322,27 @@ def _next(stream: Iterator[bytes]) -> bytes:
     return block
 
 
-def files_body(files: Sequence[Path]) -> Body:
-    """Message with one part a DICOM file.
+def body_of(kind: str, *parts: bytes | Path) -> Body:
+    """Body of a media type that is made of bytes and files.
 
     Raises `OSError` when a file cannot be read.
     """
-    head = b"--" + _MARK + b"\r\nContent-Type: application/dicom\r\n\r\n"
-    tail = b"--" + _MARK + b"--\r\n"
 
     def blocks() -> Iterator[bytes]:
-        for file in files:
-            yield head
-            yield from file_blocks(file)
-            yield b"\r\n"
-        yield tail
+        for part in parts:
+            with io.BytesIO(part) if isinstance(part, bytes) else part.open("rb") as stream:
+                yield from iter(partial(stream.read, _SENT), b"")
 
-    length = sum(len(head) + file.stat().st_size + 2 for file in files) + len(tail)
-    kind = f'multipart/related; type="application/dicom"; boundary={_MARK.decode()}'
+    length = sum(len(part) if isinstance(part, bytes) else part.stat().st_size for part in parts)
     return Body(kind=kind, length=length, blocks=blocks)
 
 
-def file_body(file: Path) -> Body:
-    """One DICOM file as it is."""
-    return Body(kind="application/dicom", length=file.stat().st_size, blocks=lambda: file_blocks(file))
-
-
-def file_blocks(file: Path) -> Iterator[bytes]:
-    """Content of a file, in blocks."""
-    with file.open("rb") as stream:
-        while block := stream.read(_SENT):
-            yield block
+def files_body(files: Sequence[Path]) -> Body:
+    """Message with one part a DICOM file; errors as for `body_of`."""
+    head = b"--" + _MARK + b"\r\nContent-Type: application/dicom\r\n\r\n"
+    parts = [part for file in files for part in (head, file, b"\r\n")]
+    kind = f'multipart/related; type="application/dicom"; boundary={_MARK.decode()}'
+    return body_of(kind, *parts, b"--" + _MARK + b"--\r\n")
 
 
 def _unreadable() -> WebError:

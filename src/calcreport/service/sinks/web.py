@@ -10,7 +10,7 @@ from typing import Any, Final
 from calcreport.service.adapter_settings import DicomwebSinkSettings, OrthancSinkSettings
 from calcreport.service.delivery import Delivery
 from calcreport.service.sinks.dimse import DUPLICATE, identity_of, is_retryable, objects_of
-from calcreport.service.web import Body, WebClient, WebError, file_body, files_body
+from calcreport.service.web import WebClient, WebError, body_of, files_body
 
 _ANSWER: Final = "application/dicom+json"  # media type
 _FAILED, _REASON = "00081198", "00081197"  # Failed SOP Sequence, Failure Reason
@@ -45,13 +45,12 @@ class OrthancSink(_WebSink):
         for path in paths:
             if self._is_there(identity_of(path).instance_uid):
                 continue
-            answer = self._client.json("/instances", body=file_body(path))
+            answer = self._client.json("/instances", body=body_of("application/dicom", path))
             if not isinstance(answer, dict) or answer.get("Status") not in {"Success", "AlreadyStored"}:
                 raise WebError("Orthanc did not store an object; its log says why", code="web.not_stored")
 
     def _is_there(self, uid: str) -> bool:
-        body = Body(kind="text/plain", length=len(uid), blocks=lambda: [uid.encode()])
-        found = self._client.json("/tools/lookup", body=body)
+        found = self._client.json("/tools/lookup", body=body_of("text/plain", uid.encode()))
         return isinstance(found, list) and any(isinstance(row, dict) and row.get("Type") == "Instance" for row in found)
 
 
