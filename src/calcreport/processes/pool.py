@@ -24,6 +24,7 @@ from typing import Any, Final, Generic, TypeVar
 from calcreport.processes.child import PR_SET_PDEATHSIG
 from calcreport.processes.crash import Crash, name_task_crash
 
+# What a worker is given, and what it makes of it.
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 

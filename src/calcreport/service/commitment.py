@@ -132,7 +132,7 @@ class Commitments:
         self._open.put((study, images, question))
         return False
 
-    def told(self, event: evt.Event) -> tuple[int, None]:
+    def reported(self, event: evt.Event) -> tuple[int, None]:
         """Take an archive's report; one on a transaction that was not asked for changes nothing."""
         try:
             transaction, kept = _transaction(event.event_information)
@@ -173,7 +173,7 @@ class Commitments:
             question.instances = frozenset(item.instance_uid for item in identities)
             question.transaction = generate_uid(prefix=None)
         request = _report(question.transaction, [(item.class_uid, item.instance_uid) for item in identities], set())
-        handlers = [(evt.EVT_N_EVENT_REPORT, self.told)]
+        handlers = [(evt.EVT_N_EVENT_REPORT, self.reported)]
         patience_s = archive.timeout_seconds
         with associated(archive, [(PUSH_MODEL, None)], seconds=4 * patience_s, handlers=handlers) as association:
             status, _reply = association.send_n_action(request, _REQUEST, PUSH_MODEL, _WELL_KNOWN)

@@ -17,9 +17,9 @@ from typing import Final
 from calcreport.errors import CalcReportError
 from calcreport.log import event
 
-LOGGER: Final = logging.getLogger("calcreport.service")
-_WINDOW_S: Final = 60.0
-_MOST_A_WINDOW: Final = 60
+LOGGER: Final = logging.getLogger("calcreport.service")  # of all events of the service
+_WINDOW_S: Final = 60.0  # seconds
+_MOST_A_WINDOW: Final = 60  # events of a name
 _FAILURES: Final = 3
 """So many failures in a row of a sink, a source or of analyses are a problem: one may be the fault of one study."""
 _MOST_NAMES: Final = 200
@@ -34,7 +34,7 @@ class _Part:
 
 
 class Journal:
-    """Where events are told and counted, from any thread; `clock` gives monotonic seconds."""
+    """Logs and counts events, from any thread; `clock` gives monotonic seconds."""
 
     def __init__(self, *, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock

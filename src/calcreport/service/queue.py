@@ -18,11 +18,11 @@ from calcreport.service.identity import content_of
 from calcreport.service.service_settings import AnalysisSettings, PriorityRow
 from calcreport.study.result import Status, StudyOutcome
 
-State = Literal["waiting", "analysing", "delivering", "done", "failed"]
+State = Literal["waiting", "analysing", "delivering", "done", "failed"]  # of a study
 
 
 class Handover(BaseModel):
-    """What became of the results at one sink."""
+    """Outcome of the results at one sink."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -71,7 +71,7 @@ class Record(BaseModel):
     conflicts: int = 0
     """SOP Instance UIDs that came with more than one content."""
     is_incomplete: bool = False
-    """Whether fewer images came than the source told of."""
+    """Whether fewer images came than the source announced."""
     changed: float = 0.0
     """When, seconds since 1970."""
     done_running_s: float | None = None
@@ -105,7 +105,7 @@ _MOST_SETBACKS: Final = 100
 """Attempts that failed through no fault of the study, before it is given up: most of a day."""
 _MOST_INTERRUPTIONS: Final = 20
 """Attempts that a dying service did not end: it may well have been the study."""
-_NO_FAILURES: Final[dict[str, int]] = {"attempts": 0, "setbacks": 0, "interruptions": 0}
+_NO_FAILURES: Final[dict[str, int]] = {"attempts": 0, "setbacks": 0, "interruptions": 0}  # of a record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The whole service: made from settings, run until it is told to stop, its settings read again when told to."""
+"""The whole service: made from settings, run until a signal stops it, its settings read again at another."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def address_errors(named: str) -> Iterator[None]:
 
 
 _GAUGES = ("receiving", "waiting", "delivering", "free_bytes_above_reserve")  # of the status
-Family = TypeVar("Family", GaugeMetricFamily, CounterMetricFamily)
+Family = TypeVar("Family", GaugeMetricFamily, CounterMetricFamily)  # of numbers under one name
 
 
 class _Numbers(Collector):

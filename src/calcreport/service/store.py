@@ -32,7 +32,7 @@ _RESERVE_SHARE: Final = 0.05
 """The reserve is never more than this share of the disk, so that a small disk can be used too."""
 _MOST_KNOWN: Final = 256
 """Studies whose instances are held in memory; those of others are read again when they are needed."""
-_KEY_BYTES: Final = 32
+_KEY_BYTES: Final = 32  # of references
 _INSTANCE: Final = re.compile(r"([0-9a-f]{32})\.[0-9a-f]{32}\.dcm")
 """Name of an instance's file: digests of its SOP Instance UID and of its content."""
 # Folders of a study: images, objects that are not analysed, results.

@@ -1,6 +1,6 @@
 """The loop that ties the service together: complete studies to analyses, analyses to results, results to sinks.
 
-One thread writes records; everything else tells it what happened. After a restart it reads from the tree what it knew.
+One thread writes records. After a restart it reads from the file tree what it knew.
 """
 
 from __future__ import annotations
@@ -79,8 +79,7 @@ class Supervisor:
     def _recover(self, study: str) -> None:
         record = self.store.record(study)
         if record.state == "analysing":
-            record = queue.interrupted(record)
-            self._write(study, record)
+            record = self._write(study, queue.interrupted(record))
         if queue.is_due(record, self.store.images(study), self.store.clinical_mark(study)):
             self.arrivals.note(study)
         elif record.state == "delivering":
@@ -178,8 +177,7 @@ class Supervisor:
         record = queue.queued(record, images, study_uid=uid, is_short=is_short, clinical=clinical)
         first = self.store.folder(study) / IMAGES / images[0]
         priority = queue.priority_of(self.settings().priority, sender, lambda keyword: text_of(first, keyword))
-        record = record.model_copy(update={"priority": priority})
-        self._write(study, record)
+        record = self._write(study, record.model_copy(update={"priority": priority}))
         self.deliveries.drop(study)  # what was not delivered yet is superseded
         self._tell("study_complete", study, images=len(images))
         self.audit.transferred(uid, text_of(first, "PatientID"), source=sender or "unknown")
@@ -210,16 +208,13 @@ class Supervisor:
     def _end(self, study: str, result: StudyOutcome | Failure) -> None:
         record = self.store.record(study)
         if isinstance(result, StudyOutcome):
-            record = queue.answered(record, result)
-            self._write(study, record)
+            record = self._write(study, queue.answered(record, result))
             self.journal.ended("analysis")
             self.journal.count(f"studies_{result.status}")
-            code = {"code": result.code} if result.code else {}
-            self._tell("analysis_done", study, status=result.status, seconds=result.seconds, **code)
+            self._tell("analysis_done", study, status=result.status, seconds=result.seconds, code=result.code)
             self._hand_on(study, record)
             return
-        record = queue.failed(record, result, self.settings().analysis)
-        self._write(study, record)
+        record = self._write(study, queue.failed(record, result, self.settings().analysis))
         self.journal.ended("analysis", result.code)
         self.journal.count("studies_failed" if record.state == "failed" else "analyses_failed")
         self._tell("analysis_failed", study, code=result.code, status=record.state, count=record.attempts)
@@ -232,18 +227,15 @@ class Supervisor:
             return
         if record.reported == record.content and refused_by(record, self.deliveries.sinks):
             record = queue.retried(record).model_copy(update={"state": "delivering"})
-            self._write(study, record)
-            self._hand_on(study, record)
+            self._hand_on(study, self._write(study, record))
             return
         images = self.store.images(study)
         if not images or queue.images_missing(record, images):
             return
         uid, clinical = self._uid(study, record, images), self.store.clinical_mark(study)
-        record = queue.queued(
-            queue.retried(record), images, study_uid=uid, is_short=record.is_incomplete, clinical=clinical
-        )
-        self._write(study, record)
-        self._put(study, record)
+        is_short, record = record.is_incomplete, queue.retried(record)
+        record = queue.queued(record, images, study_uid=uid, is_short=is_short, clinical=clinical)
+        self._put(study, self._write(study, record))
 
     def _hand_on(self, study: str, record: Record) -> None:
         """Let every sink that has not taken the results have them; the study is done when none is left."""
@@ -266,8 +258,7 @@ class Supervisor:
         record = handed_over(before, ended)
         self.journal.ended(f"sink_{ended.sink}", ended.code)
         self.journal.count("delivered" if not ended.code else "deliveries_failed")
-        code = {"code": ended.code} if ended.code else {}
-        self._tell("delivery_failed" if ended.code else "delivered", study, step=ended.sink, **code)
+        self._tell("delivery_failed" if ended.code else "delivered", study, step=ended.sink, code=ended.code)
         if not ended.code:
             images = self.store.images(study)[:1]
             patient = text_of(self.store.folder(study) / IMAGES / images[0], "PatientID") if images else ""
@@ -280,11 +271,14 @@ class Supervisor:
         elif not open_sinks(record, self.deliveries.sinks):
             self._hand_on(study, record)
 
-    def _write(self, study: str, record: Record) -> None:
+    def _write(self, study: str, record: Record) -> Record:
         self.store.write_record(study, record)
+        return record
 
     def _tell(self, name: str, study: str, **fields: float | str) -> None:
-        self.journal.tell(name, study_ref=self.store.reference(study), **fields)
+        """Log an event of a study; an empty field is left out."""
+        stated = {key: value for key, value in fields.items() if value != ""}
+        self.journal.tell(name, study_ref=self.store.reference(study), **stated)
 
     def _may_go(self, study: str, images: Sequence[str]) -> bool:
         """Whether images that are old enough may be removed."""

@@ -1,6 +1,6 @@
 """HTTP as the adapters need it, on the standard library: JSON, files streamed to disk, bodies streamed from disk.
 
-Nothing here decides what is asked. Redirects are not followed: only the server that was configured is spoken to.
+Nothing here decides what is asked. Redirects are not followed: only the server that was configured is asked.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _PATIENCE: Final = 1.1
 _LONGEST_SECRET: Final = 65_536  # bytes
 _DROPPED: Final = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError, ConnectionAbortedError)
 """What a kept connection that the server has closed meanwhile ends with."""
-_BOUNDARY: Final = re.compile(r'boundary=(?:"([^"]{1,70})"|([^\s;,"]{1,70}))', re.IGNORECASE)
+_BOUNDARY: Final = re.compile(r'boundary=(?:"([^"]{1,70})"|([^\s;,"]{1,70}))', re.IGNORECASE)  # in a media type
 _LARGEST_HEAD: Final = 65_536  # bytes before the content of a part, or after it
 _MARK: Final = b"calcreport-6a1f7b3c4d219b1d5a6e2f0c"
 """A boundary that no DICOM object of ours holds: text in them is made by us, and this is not part of it."""

@@ -100,7 +100,7 @@ class StorageScp:
                 (evt.EVT_C_ECHO, self._on_echo),
                 (evt.EVT_C_STORE, self._on_store),
                 (evt.EVT_N_ACTION, self.commitments.asked),
-                (evt.EVT_N_EVENT_REPORT, self.commitments.told),
+                (evt.EVT_N_EVENT_REPORT, self.commitments.reported),
                 (evt.EVT_DIMSE_SENT, self._on_answer),
             ],
         )
@@ -298,7 +298,7 @@ def _silence() -> None:
 
 
 _READABLE: Final = frozenset(str(syntax) for syntax in AllTransferSyntaxes)
-"""Public transfer syntaxes: a data set in a private one could not even be told whole from torn."""
+"""Public transfer syntaxes: a data set in a private one could not be distinguished, whole from torn."""
 
 
 def choose_syntaxes(contexts: Iterable[PresentationContext]) -> None:

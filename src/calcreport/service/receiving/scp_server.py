@@ -23,7 +23,7 @@ class GuardedSocket(AssociationSocket):
 
     pynetdicom reads as many bytes as a peer announces, 4096 at a time, for as long as it takes. Here a unit that is too
     large ends the connection before a byte of it is read, a unit has a deadline, and it is read in one piece. `on_cut`
-    is told the code and the peer when we end the connection.
+    is given the code and the peer when we end the connection.
     """
 
     def __init__(

@@ -16,6 +16,7 @@ _KINDS: Final[Mapping[str, Callable[[str, Any], Sink]]] = {
     "folder": FolderSink, "orthanc": OrthancSink, "dicomweb": DicomwebSink, "dicom": DimseSink,
     "mllp": MllpSink,
 }  # fmt: skip
+"""By the `kind` of the settings."""
 
 
 def sinks_from(settings: Mapping[str, SinkSettings]) -> list[Sink]:

@@ -18,7 +18,7 @@ from calcreport.service.journal import Journal, code_of
 from calcreport.service.queue import wait_s
 from calcreport.service.web import MissingError, WebClient, first_part
 
-_Web = OrthancSourceSettings | DicomwebSourceSettings
+_Web = OrthancSourceSettings | DicomwebSourceSettings  # servers
 # Parameters of the kinds of sources: settings, where to go on.
 Settings = TypeVar("Settings", bound=FolderSourceSettings | _Web)
 WebSettings = TypeVar("WebSettings", bound=_Web)
