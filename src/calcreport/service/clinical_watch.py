@@ -13,7 +13,7 @@ from calcreport.arguments import clinical_data_of
 from calcreport.errors import ClinicalError
 from calcreport.files.clinical_table import MAX_TABLE_BYTES, ClinicalData, data_from_text
 from calcreport.files.named_file import read_bytes
-from calcreport.service.durable import store_error, write_file
+from calcreport.service.durable import store_errors, write_file
 from calcreport.service.journal import Journal
 
 MAX_CLINICAL_BYTES: Final = 1_000_000
@@ -95,7 +95,9 @@ class ClinicalWatch:
         self._looked_s = monotonic()
         path = self._named()
         if not path:
-            self._forget()
+            self._seen, self._taken, self._has_copy, self.problem = None, None, False, ""
+            with suppress(OSError):
+                self._copy.unlink()
             return
         mark = _mark(path)
         is_settled = mark == self._seen or not self._has_copy
@@ -119,22 +121,14 @@ class ClinicalWatch:
         """Copy the table, check the copy, put it in the place of the last; count its rows."""
         candidate = self._copy.with_name(f"{_TABLE}.next{Path(path).suffix}")
         try:
-            write_file(candidate, read_bytes(path, _OPTION, max_bytes=MAX_TABLE_BYTES))
-            count = len(read_table(str(candidate)).rows)
-            candidate.replace(self._copy)
-        except OSError as error:
-            raise store_error(error) from error
+            with store_errors():
+                write_file(candidate, read_bytes(path, _OPTION, max_bytes=MAX_TABLE_BYTES))
+                count = len(read_table(str(candidate)).rows)
+                candidate.replace(self._copy)
         finally:
             with suppress(OSError):
                 candidate.unlink()
         return count
-
-    def _forget(self) -> None:
-        self._seen = self._taken = None
-        self._has_copy = False
-        self.problem = ""
-        with suppress(OSError):
-            self._copy.unlink()
 
 
 def _mark(path: str) -> tuple[object, ...]:

@@ -6,7 +6,7 @@ Nothing else is kept: the queue is read from the file tree, and what is written 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from time import time
@@ -99,8 +99,7 @@ def record_from(content: bytes) -> Record:
         return Record()
 
 
-LONGEST_WAIT_S: Final = 600.0
-"""Back-off doubles up to this."""
+_LONGEST_WAIT_S: Final = 600.0  # between two attempts
 _MOST_SETBACKS: Final = 100
 """Attempts that failed through no fault of the study, before it is given up: most of a day."""
 _MOST_INTERRUPTIONS: Final = 20
@@ -129,10 +128,7 @@ def priority_of(rows: Sequence[PriorityRow], sender: str, values: Callable[[str]
 
 
 def is_due(record: Record, images: Sequence[str], clinical: tuple[str, ...] = ()) -> bool:
-    """Whether a study has to be analysed: its images, and its clinical file, are not those of the last answer.
-
-    Nor those of a dead letter.
-    """
+    """Whether images and clinical file of a study are neither those of its last answer nor those of a dead letter."""
     if not images:
         return False
     content = content_of([*images, *clinical])
@@ -146,18 +142,17 @@ def queued(
 ) -> Record:
     """Record of a complete study that waits for its analysis; attempts at the same images are remembered."""
     content = content_of([*images, *clinical])
-    changes: dict[str, object] = {
-        "study_instance_uid": study_uid,
-        "state": "waiting",
-        "content": content,
-        "images": len(images),
-        "conflicts": sum(count > 1 for count in Counter(name.partition(".")[0] for name in images).values()),
-        "is_incomplete": is_short,
-        "removed": (),
-    }
-    if content != record.content:
-        changes |= {**_NO_FAILURES, "code": "", "message": ""}
-    return record.changed_to(**changes)
+    reset = {} if content == record.content else {**_NO_FAILURES, "code": "", "message": ""}
+    return record.changed_to(
+        study_instance_uid=study_uid,
+        state="waiting",
+        content=content,
+        images=len(images),
+        conflicts=sum(count > 1 for count in Counter(name.partition(".")[0] for name in images).values()),
+        is_incomplete=is_short,
+        removed=(),
+        **reset,
+    )
 
 
 def images_missing(record: Record, images: Sequence[str]) -> bool:
@@ -179,10 +174,9 @@ def retried(record: Record) -> Record:
 def interrupted(record: Record) -> Record:
     """Record of a study whose analysis was under way when the service died."""
     after = record.changed_to(state="waiting", interruptions=record.interruptions + 1)
-    if after.interruptions >= _MOST_INTERRUPTIONS:
-        msg = "the service died again and again while it analysed this study"
-        return given_up(after, "analysis.interrupted", msg)
-    return after
+    if after.interruptions < _MOST_INTERRUPTIONS:
+        return after
+    return given_up(after, "analysis.interrupted", "the service died again and again while it analysed this study")
 
 
 def answered(record: Record, result: StudyOutcome) -> Record:
@@ -211,33 +205,16 @@ def failed(record: Record, failure: Failure, settings: AnalysisSettings) -> Reco
 
 def wait_s(failures: int, first_s: float) -> float:
     """Seconds before the attempt that follows so many failures."""
-    return min(LONGEST_WAIT_S, first_s * 2.0 ** min(failures - 1, 30)) if failures else 0.0
+    return min(_LONGEST_WAIT_S, first_s * 2.0 ** min(failures - 1, 30)) if failures else 0.0
 
 
-class Waiting:
-    """Complete studies, in the order in which they are to be analysed."""
-
-    def __init__(self) -> None:
-        self._due_s: dict[str, tuple[int, int, float]] = {}
+class Waiting(dict[str, tuple[int, int, float]]):
+    """Complete studies, each with its interruptions, rank and time: the order in which they are to be analysed."""
 
     def put(self, study: str, *, due_s: float, interruptions: int, priority: int = 0) -> None:
         """Add a study, or move it; one that may have taken the service down comes after all others."""
-        self._due_s[study] = interruptions, -priority, due_s
+        self[study] = interruptions, -priority, due_s
 
-    def drop(self, study: str) -> None:
-        """Remove a study."""
-        self._due_s.pop(study, None)
-
-    def due(self, now_s: float) -> Iterator[str]:
+    def due(self, now_s: float) -> list[str]:
         """Studies whose time has come, in order."""
-        for study, (_interruptions, _rank, due_s) in sorted(self._due_s.items(), key=lambda item: item[1]):
-            if due_s <= now_s:
-                yield study
-
-    def __contains__(self, study: str) -> bool:
-        """Whether a study waits."""
-        return study in self._due_s
-
-    def __len__(self) -> int:
-        """How many wait."""
-        return len(self._due_s)
+        return [study for study in sorted(self, key=self.__getitem__) if self[study][-1] <= now_s]

@@ -157,10 +157,7 @@ class Service:
 
 
 def tls_context(settings: TlsSettings) -> ssl.SSLContext | None:
-    """Make what encrypted connections need; ``None`` without a certificate.
-
-    Raises `SettingsError` ``settings.tls``.
-    """
+    """Make what encrypted connections need; ``None`` without a certificate; raises `SettingsError` ``settings.tls``."""
     if settings.certificate is None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -217,10 +214,7 @@ def _filled(family: Family, values: Mapping[str, float | None]) -> Family:
 
 
 def serve_metrics(host: str, port: int, status: Callable[[], Mapping[str, Any]]) -> Callable[[], None]:
-    """Answer ``/metrics`` in a thread of its own; give what ends it.
-
-    Raises `SettingsError` ``settings.address``.
-    """
+    """Answer ``/metrics`` in a thread of its own; give what ends it; raises `SettingsError` ``settings.address``."""
     registry = CollectorRegistry()
     registry.register(_Numbers(status))
     with address_errors("service.metrics"):

@@ -108,10 +108,7 @@ class Store:
         return status.f_frsize * status.f_bavail - reserve
 
     def require_space(self) -> None:
-        """Refuse when the reserve is reached.
-
-        Raises `StoreError` ``store.full`` or ``store.failed``.
-        """
+        """Refuse when the reserve is reached; raises `StoreError` ``store.full`` or ``store.failed``."""
         with store_errors():
             free = self.free_bytes()
         if free <= 0:

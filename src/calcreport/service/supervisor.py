@@ -93,7 +93,7 @@ class Supervisor:
             self._guarded(study, self._retry)
         self._watch()
         self._clinical.look()
-        for study in list(self._waiting.due(monotonic())):
+        for study in self._waiting.due(monotonic()):
             if len(self._running) >= self.settings().analysis.workers:
                 break
             self._guarded(study, self._begin)
@@ -131,7 +131,7 @@ class Supervisor:
         self.deliveries.stop()
         self._report(state="stopped", is_forced=True)
 
-    def _guarded(self, study: str, act: Callable[..., None], *how: object) -> None:
+    def _guarded(self, study: str, act: Callable[..., object], *how: object) -> None:
         """Do something about one study; whatever fails, the others go on and this one is looked at again."""
         try:
             act(study, *how)
@@ -192,7 +192,7 @@ class Supervisor:
         self._waiting.put(study, due_s=monotonic() + wait, interruptions=record.interruptions, priority=record.priority)
 
     def _begin(self, study: str) -> None:
-        self._waiting.drop(study)
+        self._waiting.pop(study, None)
         if study in self._running or study in self.arrivals:
             return  # its turn comes when it is complete again
         images, record = self.store.images(study), self.store.record(study)

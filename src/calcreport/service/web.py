@@ -126,10 +126,7 @@ class WebClient:
             raise WebError("the server's answer is no JSON", code="web.unreadable") from error
 
     def text(self, path: str, *, most: int) -> str:
-        """Ask for a short text.
-
-        Raises `WebError` ``web.…``, also when it is longer than `most` bytes.
-        """
+        """Ask for a short text; raises `WebError` ``web.…``, also when it is longer than `most` bytes."""
         return self._whole(self._ask(path, "*/*"), most).decode("utf-8", "replace")
 
     def fetch(self, path: str, *, accept: str, take: Callable[[Iterable[bytes], str], None]) -> None:
@@ -323,10 +320,7 @@ def _next(stream: Iterator[bytes]) -> bytes:
 
 
 def body_of(kind: str, *parts: bytes | Path) -> Body:
-    """Body of a media type that is made of bytes and files.
-
-    Raises `OSError` when a file cannot be read.
-    """
+    """Body of a media type that is made of bytes and files; raises `OSError` when a file cannot be read."""
 
     def blocks() -> Iterator[bytes]:
         for part in parts:

@@ -51,10 +51,7 @@ class Snapshot:
 
 
 def write_snapshot(root: Path, loaded: LoadedSettings) -> Snapshot:
-    """Keep settings below the store's folder.
-
-    Raises `StoreError` ``store.full`` or ``store.failed``.
-    """
+    """Keep settings below the store's folder; raises `StoreError` ``store.full`` or ``store.failed``."""
     files = {"site.toml": loaded.text, **{f"rules/{name}": text for name, text in (loaded.rules or {}).items()}}
     digest = hashlib.sha256(repr(sorted(files.items())).encode("utf-8", "surrogatepass")).hexdigest()[:16]
     folder = root / f"{_NAME}{digest}"

@@ -75,10 +75,7 @@ class StorageScp:
         self._listener: Listener | None = None
 
     def start(self, tls: ssl.SSLContext | None = None) -> None:
-        """Listen, in a thread of its own.
-
-        Raises `OSError` when the address is in use or not this machine's.
-        """
+        """Listen, in a thread of its own; raises `OSError` when the address is in use or not this machine's."""
         _silence()
         self.apply(tls)
         self._ae.add_supported_context(Verification)
