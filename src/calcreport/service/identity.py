@@ -50,7 +50,6 @@ class Identity:
     """
 
     study_uid: str = field(repr=False)
-    series_uid: str = field(repr=False)
     instance_uid: str = field(repr=False)
     class_uid: str
     is_analysed: bool
@@ -81,7 +80,6 @@ def identify(path: Path) -> Identity:
         os.close(descriptor)
     return Identity(
         study_uid=image.study_uid,
-        series_uid=image.series_uid,
         instance_uid=image.instance_uid,
         class_uid=image.series.sop_class_uid,
         is_analysed=image.series.sop_class_uid in ANALYSED_CLASSES and not image.series.is_own_result,

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from time import time
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from calcreport.service.identity import content_of
 from calcreport.service.service_settings import AnalysisSettings, PriorityRow
@@ -21,10 +21,8 @@ from calcreport.study.result import Status, StudyOutcome
 State = Literal["waiting", "analysing", "delivering", "done", "failed"]  # of a study
 
 
-class Handover(BaseModel):
+class Handover(BaseModel, frozen=True):
     """Outcome of the results at one sink."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
     key: str = ""
     """Of the results it took last."""
@@ -36,14 +34,12 @@ class Handover(BaseModel):
     """Whether it is not tried any more for these results."""
 
 
-class Record(BaseModel):
+class Record(BaseModel, frozen=True):
     """State of a study as of its last change.
 
     A field that a newer version knows is ignored, one that an older version did not know has its default: a record
     never keeps a study from being analysed.
     """
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
     study_instance_uid: str = Field(default="", repr=False)
     state: State = "waiting"

@@ -33,7 +33,7 @@ from calcreport.service.identity import Identity
 from calcreport.service.inbox import Inbox, IncomingFile
 from calcreport.service.journal import Journal
 from calcreport.service.receiving.limits import Connection, Gate
-from calcreport.service.receiving.scp_server import GuardedSocket, Listener
+from calcreport.service.receiving.scp_server import GuardedSocket, Handler, Listener
 from calcreport.service.service_settings import LimitSettings, ServiceSettings
 
 # Status of C-STORE (PS3.4 annex B.2.3).
@@ -90,6 +90,7 @@ class StorageScp:
             settings.aet,
             self._ae.supported_contexts,
             tls,
+            request_handler=Handler,
             evt_handlers=[
                 (evt.EVT_REQUESTED, self._on_request),
                 (evt.EVT_REJECTED, self._on_rejected),

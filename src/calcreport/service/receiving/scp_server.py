@@ -22,36 +22,28 @@ class GuardedSocket(AssociationSocket):
     """Takes over a plain one, as pynetdicom made it; that is not to be used any more.
 
     pynetdicom reads as many bytes as a peer announces, 4096 at a time, for as long as it takes. Here a unit that is too
-    large ends the connection before a byte of it is read, a unit has a deadline, and it is read in one piece. `on_cut`
-    is given the code and the peer when we end the connection.
+    large ends the connection before a byte of it is read, a unit has a deadline, and it is read in one piece. The
+    server is given the code and the peer when we end the connection.
     """
 
-    def __init__(
-        self,
-        plain: AssociationSocket,
-        *,
-        connection: Connection,
-        limits: Callable[[], LimitSettings],
-        on_cut: Callable[[str, str], None],
-    ) -> None:
+    def __init__(self, plain: AssociationSocket, connection: Connection, server: Listener) -> None:
         self.__dict__.update(plain.__dict__)  # not initialised anew: that would announce the connection once more
         self.connection = connection
-        self._limits = limits
-        self._on_cut = on_cut
+        self._server = server
         self._cut_for = ""
 
     def cut(self, code: str) -> None:
         """End the connection at the next read, without a word: the peer does not keep to the protocol."""
         if not self._cut_for:
             self._cut_for = code
-            self._on_cut(code, self.connection.peer)
+            self._server.on_cut(code, self.connection.peer)
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Read exactly `nr_bytes`, or fewer when the peer closes the connection.
 
         Raises `OSError` when a limit is exceeded; pynetdicom then closes the connection.
         """
-        limits = self._limits()
+        limits = self._server.limits()
         now = monotonic()
         connection = self.connection
         if nr_bytes > limits.max_pdu_bytes:
@@ -94,11 +86,8 @@ class Listener(ThreadedAssociationServer):
     request_queue_size = 128
     """Connections the system keeps waiting: a burst of senders is not turned away."""
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - those of pynetdicom's server
-        super().__init__(*arguments, **{"request_handler": Handler, **named})
-
     def prepare(self, gate: Gate, *, limits: Callable[[], LimitSettings], on_cut: Callable[..., None]) -> None:
-        """Tell the listener whom to ask."""
+        """Take over whom to ask, and what is given the code, and the peer, when a connection is ended by us."""
         self.gate, self.limits, self.on_cut = gate, limits, on_cut
         self._admitted: dict[int, Connection] = {}  # by file descriptor, until the connection has its thread
 
@@ -156,9 +145,7 @@ class Handler(RequestHandler):
             association = self._create_association()
             plain = association.dul.socket
             if isinstance(plain, AssociationSocket):
-                association.dul.socket = GuardedSocket(
-                    plain, connection=connection, limits=self.server.limits, on_cut=self.server.on_cut
-                )
+                association.dul.socket = GuardedSocket(plain, connection, self.server)
             self._run(association)
         except OSError:
             self.server.on_cut("association.no_handshake")

@@ -76,17 +76,10 @@ def is_retryable(status: int) -> bool:
 
 @dataclass(frozen=True)
 class DimseSink:
-    """A sink. What an archive takes is sent also when there is something that it does not take.
-
-    Raises `SettingsError` ``settings.tls``.
-    """
+    """A sink. What an archive takes is sent also when there is something that it does not take."""
 
     name: str
     settings: DimseSinkSettings
-
-    def __post_init__(self) -> None:
-        if self.settings.is_encrypted:
-            tls_context(self.settings)
 
     def deliver(self, delivery: Delivery) -> None:
         """Send everything; see `calcreport.service.delivery.Sink.deliver`."""

@@ -22,17 +22,10 @@ _NEVER: Final = frozenset(("200", "201", "202", "203"))
 
 @dataclass(frozen=True)
 class MllpSink:
-    """A sink. The control id follows from the content, so that a receiver recognises what is sent again.
-
-    Raises `SettingsError` ``settings.tls``.
-    """
+    """A sink. The control id follows from the content, so that a receiver recognises what is sent again."""
 
     name: str
     settings: MllpSinkSettings
-
-    def __post_init__(self) -> None:
-        if self.settings.is_encrypted:
-            tls_context(self.settings)
 
     def deliver(self, delivery: Delivery) -> None:
         """Send the message, and wait for its acknowledgement; see `calcreport.service.delivery.Sink.deliver`.

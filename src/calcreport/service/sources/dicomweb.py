@@ -6,16 +6,15 @@ two queries in a row name the same images, and again when there are others later
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from datetime import date, timedelta
 from threading import Event
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from calcreport.service.adapter_settings import DicomwebSourceSettings
-from calcreport.service.identity import ANALYSED_CLASSES, uid_digest
+from calcreport.service.identity import ANALYSED_CLASSES, DIGITS, content_of, uid_digest
 from calcreport.service.inbox import Inbox
 from calcreport.service.journal import Journal
 from calcreport.service.sources.polled import WebSource, cursor_from, is_uid
@@ -31,8 +30,6 @@ _STUDY, _SERIES, _INSTANCE, _CLASS, _COUNT = "0020000D", "0020000E", "00080018",
 
 
 class _Seen(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
     images: str = ""
     """Hash of the images that were fetched last, or that were there before."""
     count: int | None = None
@@ -40,8 +37,6 @@ class _Seen(BaseModel):
 
 
 class _Cursor(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
     studies: dict[str, _Seen] = {}
     """By hash of the Study Instance UID."""
 
@@ -72,7 +67,7 @@ class DicomwebSource(WebSource[DicomwebSourceSettings, _Cursor]):
                 now.studies[name] = seen
                 continue
             images = self._images(study)
-            digest = _digest(images)
+            digest = content_of(images)[:DIGITS]
             if self._is_first or digest == seen.images or not images:
                 now.studies[name] = _Seen(images=digest, count=count)
                 continue
@@ -125,10 +120,6 @@ class DicomwebSource(WebSource[DicomwebSourceSettings, _Cursor]):
             yield from fresh
             if not fresh:  # a page may be shorter than asked for
                 return
-
-
-def _digest(images: dict[str, str]) -> str:
-    return hashlib.sha256("\n".join(sorted(images)).encode()).hexdigest()[:32]
 
 
 def _value(row: dict[str, Any], tag: str) -> object:

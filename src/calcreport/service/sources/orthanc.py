@@ -11,7 +11,7 @@ import re
 from threading import Event
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from calcreport.service.adapter_settings import OrthancSourceSettings
 from calcreport.service.identity import ANALYSED_CLASSES
@@ -30,8 +30,6 @@ _LONGEST_UID: Final = 256  # bytes of an answer
 
 
 class _Cursor(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
     since: int
     """Number of the last change that was looked at."""
     studies: list[str] = []
@@ -103,15 +101,8 @@ class OrthancSource(WebSource[OrthancSourceSettings, _Cursor]):
         try:
             found = self._client.text(f"/instances/{instance}/metadata/SopClassUid", most=_LONGEST_UID)
         except MissingError:
-            return self._is_there(instance)
+            return True
         return found.strip("\0 \r\n") in ANALYSED_CLASSES
-
-    def _is_there(self, instance: str) -> bool:
-        try:
-            self._client.json(f"/instances/{instance}")
-        except MissingError:
-            return False
-        return True
 
     def _fetch_if_stable(self, inbox: Inbox, study: str, stop: Event) -> bool:
         """Fetch every image of a study; ``False`` when it has to be looked at again.
