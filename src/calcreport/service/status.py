@@ -146,15 +146,11 @@ def _readable_line(folder: Path, reference: str) -> StudyLine:
         code = next((item.code for item in record.deliveries.values() if item.code), "")
     return StudyLine(
         reference=reference,
-        state=record.state,
-        revision=record.revision,
-        images=record.images,
         outcome=record.outcome or "",
         code=code,
-        message=record.message,
         attempts=record.attempts + record.setbacks + record.interruptions,
-        conflicts=record.conflicts,
         changed=record.changed or modified,
+        **record.model_dump(include={"state", "revision", "images", "message", "conflicts"}),
     )
 
 

@@ -1,7 +1,7 @@
 """The DICOM storage SCP: C-ECHO and C-STORE on pynetdicom; Success means the image survives a power cut.
 
 What is not in pynetdicom is added from outside: connections are counted before they get a thread (`limits`), reads are
-bounded (`scp_server`), and a data set goes to a file of ours as it arrives (`inbox`).
+bounded, and a data set goes to a file of ours as it arrives (`inbox`).
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ from calcreport.service.commitment import PUSH_MODEL, Commitments
 from calcreport.service.identity import Identity
 from calcreport.service.inbox import Inbox, IncomingFile
 from calcreport.service.journal import Journal
-from calcreport.service.receiving.limits import Connection, Gate
-from calcreport.service.receiving.scp_server import GuardedSocket, Handler, Listener
+from calcreport.service.receiving.limits import Connection, Gate, GuardedSocket, Handler, Listener
 from calcreport.service.service_settings import LimitSettings, ServiceSettings
 
 # Status of C-STORE (PS3.4 annex B.2.3).
