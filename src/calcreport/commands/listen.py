@@ -111,7 +111,10 @@ def _check(settings: ServiceSettings, root: Path) -> str:
 
 def _require_free_port(settings: ServiceSettings) -> None:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with address_errors("service.host and service.port"), socket.socket(family, socket.SOCK_STREAM) as probe:
+    with (
+        address_errors("service.host and service.port cannot be listened on"),
+        socket.socket(family, socket.SOCK_STREAM) as probe,
+    ):
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind((settings.host, settings.port))
 

@@ -94,7 +94,7 @@ class Service:
         scp = StorageScp(inbox, self.settings, commitments=commitments, journal=journal, audit=audit)
         sources = Sources(self.sources, inbox, journal=journal)
         supervisor.recover()
-        with address_errors("service.host and service.port"):
+        with address_errors("service.host and service.port cannot be listened on"):
             scp.start(tls)
         sources.start()
         metrics = self._settings.metrics
@@ -174,12 +174,12 @@ def tls_context(settings: TlsSettings) -> ssl.SSLContext | None:
 
 
 @contextmanager
-def address_errors(named: str) -> Iterator[None]:
-    """Raise what the system has against an address as `SettingsError` ``settings.address``; `named` in the settings."""
+def address_errors(what: str) -> Iterator[None]:
+    """Raise what the system has against an address as `SettingsError` ``settings.address`` that begins with `what`."""
     try:
         yield
     except OSError as error:
-        msg = f"{named} cannot be listened on ({error.strerror}); is the port in use?"
+        msg = f"{what} ({error.strerror}); is the port in use?"
         raise SettingsError(msg, code="settings.address") from error
 
 
@@ -217,7 +217,7 @@ def serve_metrics(host: str, port: int, status: Callable[[], Mapping[str, Any]])
     """Answer ``/metrics`` in a thread of its own; give what ends it; raises `SettingsError` ``settings.address``."""
     registry = CollectorRegistry()
     registry.register(_Numbers(status))
-    with address_errors("service.metrics"):
+    with address_errors("service.metrics cannot be listened on"):
         server, _thread = start_http_server(port, host, registry)
 
     def end() -> None:
