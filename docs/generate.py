@@ -76,6 +76,7 @@ OTHERS: Final = {
     "study.none_found": "No study lies under the paths; the message says why most files were set aside; do as it says.",
     "settings.unknown_key": "A key in the settings file is not known; the message names near matches.",
     "settings.invalid_value": "A setting is out of range, of the wrong type, or contradicts another one.",
+    "settings.address": "The address of the service, or of its metrics, cannot be listened on. Is the port in use?",
     "study.changed": "Files of a study changed between the search and the analysis of a cohort. Run again.",
     "study.worker_lost": "Worker after worker was lost over a study; the log of the scheduler says why. Then --retry.",
     "study.images_removed": "Retention removed images of this study, and a late one came. Send the whole study.",

@@ -120,7 +120,7 @@ def _at_state(store: type, state: str, *, is_before: bool) -> None:
 
 def _arm(moment: str) -> None:
     from calcreport.service.inbox import Inbox  # noqa: PLC0415 - only where this is the service
-    from calcreport.service.sinks.orthanc import OrthancSink  # noqa: PLC0415
+    from calcreport.service.sinks.web import OrthancSink  # noqa: PLC0415
     from calcreport.service.store import Store  # noqa: PLC0415
     from calcreport.service.supervisor import Analysis  # noqa: PLC0415
 
@@ -166,9 +166,9 @@ def _slow(inbox: type) -> None:
 def _main(moment: str, words: list[str]) -> int:
     from calcreport.cli import main  # noqa: PLC0415
     from calcreport.service import delivery  # noqa: PLC0415
-    from calcreport.service.sources import threads  # noqa: PLC0415
+    from calcreport.service.sources import polled  # noqa: PLC0415
 
-    delivery.FIRST_WAIT_S = threads._FIRST_WAIT_S = 1.0  # a test has no minutes
+    delivery.FIRST_WAIT_S = polled._FIRST_WAIT_S = 1.0  # a test has no minutes
     if moment:
         _arm(moment)
     return main(words)

@@ -15,19 +15,19 @@ from typing import Final
 
 from calcreport.arguments import formats_of, rule_path, templates_of
 from calcreport.commands.status import store_root
-from calcreport.errors import SettingsError, StoreError
+from calcreport.errors import StoreError
 from calcreport.files.named_file import read_text
 from calcreport.files.settings import settings_from_text
 from calcreport.resources import rule_texts, site_rule_texts
 from calcreport.rules import load_rules
 from calcreport.service.clinical_watch import read_table
-from calcreport.service.journal import LineFormatter
-from calcreport.service.service import Service, tls_context
+from calcreport.service.journal import Journal, LineFormatter
+from calcreport.service.service import Service, address_errors, tls_context
 from calcreport.service.service_settings import ServiceSettings, service_settings_from_text
 from calcreport.service.sinks import sinks_from
-from calcreport.service.snapshot import LoadedSettings
 from calcreport.service.sources import sources_from
 from calcreport.service.store import Store
+from calcreport.service.worker import LoadedSettings
 
 _LINGER_S: Final = 0.5
 _MEBI: Final = 1 << 20
@@ -42,17 +42,12 @@ def run(options: argparse.Namespace) -> str:
     load = _loader(options)
     settings = load().service
     root = store_root(options, settings)
-    sources, sinks = sources_from(settings.sources), sinks_from(settings.sinks)
+    journal = Journal()
+    sources, sinks = sources_from(settings.sources, journal), sinks_from(settings.sinks)
     if options.check:
         return _check(settings, root)
     _log_to_stderr()
-    service = Service(
-        load,
-        root=root,
-        sinks=sinks,
-        sources=sources,
-    )
-    service.run()
+    Service(load, root=root, journal=journal, sinks=sinks, sources=sources).run()
     _leave()
     return ""
 
@@ -116,13 +111,12 @@ def _check(settings: ServiceSettings, root: Path) -> str:
 
 def _require_free_port(settings: ServiceSettings) -> None:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((settings.host, settings.port))
-    except OSError as error:
-        msg = f"service.host and service.port cannot be listened on ({error.strerror}); is the port in use?"
-        raise SettingsError(msg, code="settings.address") from error
+    with (
+        address_errors("service.host and service.port cannot be listened on"),
+        socket.socket(family, socket.SOCK_STREAM) as probe,
+    ):
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((settings.host, settings.port))
 
 
 def _log_to_stderr() -> None:

@@ -10,7 +10,6 @@ from calcreport.errors import UsageError
 from calcreport.files.named_file import read_text
 from calcreport.service.service_settings import ServiceSettings, service_settings_from_text
 from calcreport.service.status import as_json, as_text, ask_retry, require_healthy, studies_of
-from calcreport.service.store import references
 
 
 def run(options: argparse.Namespace) -> str:
@@ -23,7 +22,7 @@ def run(options: argparse.Namespace) -> str:
     if options.health:
         require_healthy(root)
         return ""
-    lines = studies_of(root, references(root))
+    lines = studies_of(root)
     return as_json(root, lines) if options.format == "json" else as_text(root, lines, most=options.last)
 
 
@@ -36,7 +35,7 @@ def retry(options: argparse.Namespace) -> str:
         msg = "name studies by their references (calcreport status lists them), or --all dead letters"
         raise UsageError(msg, code="usage.nothing_to_retry")
     root = existing_store(options)
-    chosen = ask_retry(root, references(root), options.references, is_all=options.all)
+    chosen = ask_retry(root, options.references, is_all=options.all)
     return "".join(f"{reference} is tried again\n" for reference in chosen)
 
 

@@ -15,7 +15,7 @@ import signal
 import sys
 from contextlib import suppress
 
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def main(words: list[str]) -> None:

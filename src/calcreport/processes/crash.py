@@ -23,18 +23,3 @@ def name_task_crash(exit_code: int | None) -> Crash:
     reason = f"signal {-exit_code}" if exit_code is not None and exit_code < 0 else f"exit {exit_code}"
     msg = f"reading the study crashed native code ({reason}); a file in it is damaged, export it again"
     return Crash(code="study.crashed", message=msg)
-
-
-def name_program_crash(exit_code: int, *, is_overdue: bool) -> Crash | None:
-    """Name the end of a whole analysis; ``None`` when it ended by itself."""
-    if is_overdue:
-        msg = "the analysis took longer than service.analysis.wall_seconds and was ended"
-        return Crash(code="analysis.wall_limit", message=msg)
-    if exit_code >= 0:
-        return None
-    if exit_code == -signal.SIGXCPU:
-        msg = "the analysis used more than service.analysis.cpu_seconds"
-        return Crash(code="analysis.cpu_limit", message=msg)
-    if exit_code == -signal.SIGKILL:
-        return Crash(code="analysis.killed", message="the analysis was killed, most likely for want of memory")
-    return Crash(code="analysis.crashed", message=f"the analysis crashed (signal {-exit_code})")

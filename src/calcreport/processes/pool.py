@@ -24,21 +24,16 @@ from typing import Any, Final, Generic, TypeVar
 from calcreport.processes.child import PR_SET_PDEATHSIG
 from calcreport.processes.crash import Crash, name_task_crash
 
+# What a worker is given, and what it makes of it.
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 Report = Callable[[str], None]
-"""What a task calls to tell the name of its present step."""
+"""What a task calls with the name of its present step."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Done:
-    value: Any
+_Message = tuple[bool, Any]
+"""What a worker sends: whether its task has ended, and the result, or the name of the present step."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -83,12 +78,12 @@ def run_tasks(
             if not crew.busy:
                 return
             for worker in crew.ready():
-                message = crew.take(worker)
-                if isinstance(message, _Step):
-                    on_step(worker.task or 0, message.name)
-                    continue
-                number, worker.task = worker.task or 0, None
-                yield number, message.value if isinstance(message, _Done) else message
+                number, (has_ended, content) = worker.task or 0, crew.take(worker)
+                if has_ended:
+                    worker.task = None
+                    yield number, content
+                else:
+                    on_step(number, content)
     finally:
         crew.stop()
 
@@ -129,18 +124,18 @@ class _Crew(Generic[Task, Result]):
         now = monotonic()
         return [worker for worker in busy if worker.connection in heard or worker.deadline_s <= now]
 
-    def take(self, worker: _Worker) -> _Step | _Done | Crash:
+    def take(self, worker: _Worker) -> _Message:
         """Read what a ready worker has to say; a dead or overdue one is dismissed."""
         try:
             if worker.connection.poll():
-                message: _Step | _Done | Crash = worker.connection.recv()
+                message: _Message = worker.connection.recv()
                 return message
         except (EOFError, ConnectionResetError):
-            return self._dismiss(worker)
+            return True, self._dismiss(worker)
         worker.process.kill()
         self._dismiss(worker)
         msg = f"the study took longer than {self._limits.seconds:g} s and was stopped; raise run.max_study_seconds"
-        return Crash(code="study.time_limit", message=msg)
+        return True, Crash(code="study.time_limit", message=msg)
 
     def stop(self) -> None:
         """End every worker, at work or not."""
@@ -174,7 +169,7 @@ class _Crew(Generic[Task, Result]):
         return name_task_crash(worker.process.exitcode)
 
 
-_PROGRAM: Final = "from calcreport.processes import pool; pool.serve_inherited()"
+_PROGRAM: Final = "from calcreport.processes import pool; pool.serve_inherited()"  # of a worker that is not forked
 
 
 class _Program(subprocess.Popen[bytes]):
@@ -221,18 +216,18 @@ def _serve(
         except (EOFError, ConnectionResetError):
             return
         try:
-            connection.send(_attempt(work, task, lambda step: connection.send(_Step(step))))
+            connection.send((True, _attempt(work, task, lambda step: connection.send((False, step)))))
         except (BrokenPipeError, ConnectionResetError):
             return
 
 
-def _attempt(work: Callable[[Any, Report], Any], task: object, report: Report) -> _Done | Crash:
+def _attempt(work: Callable[[Any, Report], Any], task: object, report: Report) -> object:
     try:
-        return _Done(work(task, report))
+        return work(task, report)
     except MemoryError:
         msg = "the study does not fit in memory; use fewer --jobs or a machine with more memory"
         return Crash(code="study.out_of_memory", message=msg)
-    except (BrokenPipeError, ConnectionResetError):  # the parent is gone: nobody is left to tell
+    except (BrokenPipeError, ConnectionResetError):  # the parent is gone: nobody is left to hear
         raise
     except Exception as error:  # noqa: BLE001  # last resort of a worker: one bad study never stops the others
         msg = f"an internal error ({type(error).__name__}) stopped this study; please report it (--debug shows where)"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
+# What a call is given, and what it returns.
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

@@ -35,13 +35,14 @@ def _web_address(text: str) -> str:
 
 AeTitle = Annotated[str, StringConstraints(pattern=r"^[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?$")]
 """Printable ASCII without a backslash, 1 to 16 characters (PS3.5 section 6.2)."""
+# Names of adapters, addresses of servers, texts that are not empty, bytes a second.
 AdapterName = Annotated[str, AfterValidator(_adapter_name)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 Text = Annotated[str, Field(min_length=1)]
 MinimumRate = Annotated[int, Field(ge=1)]
 FileMode = Annotated[str, StringConstraints(pattern=r"^0?6[0246]0$")]
 """Read and write for the owner, any of them for the group, nothing for others: results are about patients."""
-ObjectKind = Literal["sr", "seg", "sc", "pdf"]
+ObjectKind = Literal["sr", "seg", "sc", "pdf"]  # kinds of DICOM objects among the results
 
 
 class CertificateSettings(SettingsBlock):
@@ -56,7 +57,7 @@ class CertificateSettings(SettingsBlock):
 
 
 class PeerAddressSettings(CertificateSettings):
-    """A peer that is spoken to over a connection of its own."""
+    """A peer with a connection of its own."""
 
     host: Text
     """Its name or address."""
@@ -78,7 +79,7 @@ class DimsePeerSettings(PeerAddressSettings):
 
 
 class WebSettings(CertificateSettings):
-    """A server that is spoken to over HTTP."""
+    """A server that speaks HTTP."""
 
     url: WebAddress
     """Address, with the path before the part that the protocol prescribes."""
@@ -181,6 +182,7 @@ class MllpSinkSettings(PeerAddressSettings):
     """Which sink this is."""
 
 
+# Tables of all kinds.
 SourceSettings = Annotated[
     FolderSourceSettings | OrthancSourceSettings | DicomwebSourceSettings, Field(discriminator="kind")
 ]

@@ -18,11 +18,10 @@ from calcreport.service.journal import Journal
 from calcreport.service.service_settings import AuditSettings
 from calcreport.service.web import tls_context
 
-_PRIORITY: Final = 10 * 8 + 5
-"""Facility security, severity notice."""
+_PRIORITY: Final = 10 * 8 + 5  # facility security, severity notice
 _MOST_WAITING: Final = 10_000
 """Messages that wait for a repository that is away; later ones are counted as lost."""
-_AGAIN_S: Final = 10.0
+_AGAIN_S: Final = 10.0  # between two attempts to send a message
 _NAMES: Final[Mapping[str, str]] = {
     "110100": "Application Activity", "110104": "DICOM Instances Transferred", "110113": "Security Alert",
     "110120": "Application Start", "110121": "Application Stop", "110126": "Node Authentication",
@@ -30,8 +29,6 @@ _NAMES: Final[Mapping[str, str]] = {
     "110180": "Study Instance UID",
 }  # fmt: skip
 """Codes of DICOM, CID 400 to 404."""
-_SERVER: Final = '<AuditSourceTypeCode csd-code="4"/>'
-"""Application server process."""
 _PATIENT_NUMBER: Final = (
     '<ParticipantObjectIDTypeCode csd-code="2" codeSystemName="RFC-3881" originalText="Patient Number"/>'
 )
@@ -39,7 +36,7 @@ _PATIENT_NUMBER: Final = (
 
 
 class Audit:
-    """Messages are made by whoever has something to tell and sent by a thread of its own; nobody waits for it.
+    """Messages are made by whoever saw something and sent by a thread of its own; nobody waits for it.
 
     Raises `SettingsError` ``settings.tls``.
     """
@@ -56,36 +53,48 @@ class Audit:
             Thread(target=self._send_all, name="audit", daemon=True).start()
 
     def activity(self, *, is_start: bool) -> None:
-        """Tell that the service begins or ends."""
-        self._put(_event("110100", "E", kind="110120" if is_start else "110121"), _end(self._aet, "110150"))
+        """Record that the service begins or ends."""
+        self._put("110100", "E", {"110150": self._aet}, kind="110120" if is_start else "110121")
 
     def transferred(self, study_uid: str, patient_id: str, *, source: str = "", target: str = "") -> None:
-        """Tell that a study came from `source`, or that its results went to `target`; the other end is this service."""
-        ends = _end(source or self._aet, "110153") + _end(target or self._aet, "110152")
+        """Record that a study came from `source`, or its results went to `target`; the other end is this service."""
         study = _object(study_uid, "2", "3", _code("ParticipantObjectIDTypeCode", "110180"))
-        patient = _object(patient_id, "1", "1", _PATIENT_NUMBER)
-        self._put(_event("110104", "C" if source else "R"), ends, study + patient)
+        objects = study + _object(patient_id, "1", "1", _PATIENT_NUMBER)
+        ends = {"110153": source or self._aet, "110152": target or self._aet}
+        self._put("110104", "C" if source else "R", ends, objects=objects)
 
     def alert(self) -> None:
-        """Tell that somebody was turned away."""
-        self._put(_event("110113", "E", kind="110126", outcome="4"), _end(self._aet, "110150"))
+        """Record that somebody was turned away."""
+        self._put("110113", "E", {"110150": self._aet}, kind="110126")
 
     def finish(self, seconds: float) -> None:
         """Give what waits so much time."""
         for _wait in range(int(seconds / 0.05)):
-            if self._settings.host is None or not self._waiting.unfinished_tasks:
+            if not self._waiting.unfinished_tasks:
                 return
             sleep(0.05)
 
-    def _put(self, event: str, ends: str, objects: str = "") -> None:
+    def _put(self, code: str, action: str, ends: Mapping[str, str], *, kind: str = "", objects: str = "") -> None:
+        """Let a message wait; `ends` are roles and who has them."""
         if self._settings.host is None:
             return
-        source = (
-            f"<AuditSourceIdentification AuditSourceID={quoteattr(self._aet)}>{_SERVER}</AuditSourceIdentification>"
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        outcome = 4 if code == "110113" else 0
+        how = f'EventActionCode="{action}" EventDateTime="{now}" EventOutcomeIndicator="{outcome}"'
+        types = _code("EventID", code) + (_code("EventTypeCode", kind) if kind else "")
+        who = "".join(
+            f'<ActiveParticipant UserID={_quoted(name)} UserIsRequestor="false">{_code("RoleIDCode", role)}'
+            "</ActiveParticipant>"
+            for role, name in ends.items()
         )
-        head = f"<{_PRIORITY}>1 {_now()} {socket.gethostname() or '-'} calcreport {os.getpid()} DICOM+RFC3881 - \ufeff"
+        message = (
+            f"<{_PRIORITY}>1 {now} {socket.gethostname() or '-'} calcreport {os.getpid()} DICOM+RFC3881 - \ufeff"
+            f"<AuditMessage><EventIdentification {how}>{types}</EventIdentification>{who}"
+            f'<AuditSourceIdentification AuditSourceID={_quoted(self._aet)}><AuditSourceTypeCode csd-code="4"/>'
+            f"</AuditSourceIdentification>{objects}</AuditMessage>"
+        )
         try:
-            self._waiting.put_nowait(f"{head}<AuditMessage>{event}{ends}{source}{objects}</AuditMessage>".encode())
+            self._waiting.put_nowait(message.encode())
         except Full:
             self._journal.count("audit_lost")
 
@@ -126,20 +135,9 @@ class Audit:
         return connection
 
 
-def _event(code: str, action: str, *, kind: str = "", outcome: str = "0") -> str:
-    how = f'EventActionCode="{action}" EventDateTime="{_now()}" EventOutcomeIndicator="{outcome}"'
-    types = _code("EventTypeCode", kind) if kind else ""
-    return f"<EventIdentification {how}>{_code('EventID', code)}{types}</EventIdentification>"
-
-
-def _end(name: str, role: str) -> str:
-    who = f'UserID={quoteattr(_plain(name))} UserIsRequestor="false"'
-    return f"<ActiveParticipant {who}>{_code('RoleIDCode', role)}</ActiveParticipant>"
-
-
 def _object(name: str, kind: str, role: str, code: str) -> str:
     what = f'ParticipantObjectTypeCode="{kind}" ParticipantObjectTypeCodeRole="{role}"'
-    named = f"ParticipantObjectID={quoteattr(_plain(name) or 'unknown')}"
+    named = f"ParticipantObjectID={_quoted(name)}"
     return f"<ParticipantObjectIdentification {named} {what}>{code}</ParticipantObjectIdentification>"
 
 
@@ -147,9 +145,6 @@ def _code(element: str, code: str) -> str:
     return f'<{element} csd-code="{code}" codeSystemName="DCM" originalText="{_NAMES[code]}"/>'
 
 
-def _plain(text: str) -> str:
-    return "".join(letter for letter in text if letter.isprintable())
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+def _quoted(text: str) -> str:
+    """Attribute of what can be printed of a text."""
+    return quoteattr("".join(letter for letter in text if letter.isprintable()) or "unknown")

@@ -10,16 +10,17 @@ from time import monotonic
 from typing import Final
 
 from calcreport.arguments import clinical_data_of
-from calcreport.errors import ClinicalError, UsageError
+from calcreport.errors import ClinicalError
 from calcreport.files.clinical_table import MAX_TABLE_BYTES, ClinicalData, data_from_text
-from calcreport.service.durable import store_error, write_file
+from calcreport.files.named_file import read_bytes
+from calcreport.service.durable import store_errors, write_file
 from calcreport.service.journal import Journal
 
 MAX_CLINICAL_BYTES: Final = 1_000_000
 """Clinical data of one study are a page of text."""
-_TABLE: Final = "clinical_table"
-_OPTION: Final = "service.analysis.clinical"
-_LOOK_S: Final = 2.0
+_TABLE: Final = "clinical_table"  # name of the copy in the store
+_OPTION: Final = "service.analysis.clinical"  # that names the table
+_LOOK_S: Final = 2.0  # between two looks at it
 
 
 def read_table(path: str) -> ClinicalData:
@@ -94,7 +95,9 @@ class ClinicalWatch:
         self._looked_s = monotonic()
         path = self._named()
         if not path:
-            self._forget()
+            self._seen, self._taken, self._has_copy, self.problem = None, None, False, ""
+            with suppress(OSError):
+                self._copy.unlink()
             return
         mark = _mark(path)
         is_settled = mark == self._seen or not self._has_copy
@@ -118,22 +121,14 @@ class ClinicalWatch:
         """Copy the table, check the copy, put it in the place of the last; count its rows."""
         candidate = self._copy.with_name(f"{_TABLE}.next{Path(path).suffix}")
         try:
-            write_file(candidate, _content(path))
-            count = len(read_table(str(candidate)).rows)
-            candidate.replace(self._copy)
-        except OSError as error:
-            raise store_error(error) from error
+            with store_errors():
+                write_file(candidate, read_bytes(path, _OPTION, max_bytes=MAX_TABLE_BYTES))
+                count = len(read_table(str(candidate)).rows)
+                candidate.replace(self._copy)
         finally:
             with suppress(OSError):
                 candidate.unlink()
         return count
-
-    def _forget(self) -> None:
-        self._seen = self._taken = None
-        self._has_copy = False
-        self.problem = ""
-        with suppress(OSError):
-            self._copy.unlink()
 
 
 def _mark(path: str) -> tuple[object, ...]:
@@ -143,15 +138,3 @@ def _mark(path: str) -> tuple[object, ...]:
     except OSError:
         return (path,)
     return path, status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _content(path: str) -> bytes:
-    if not Path(path).is_file():
-        msg = f"the file given with {_OPTION} does not exist or is not a file"
-        raise UsageError(msg, code="usage.no_such_file")
-    try:
-        with Path(path).open("rb") as stream:
-            return stream.read(MAX_TABLE_BYTES + 1)
-    except OSError as error:
-        msg = f"the file given with {_OPTION} cannot be read ({error.strerror})"
-        raise UsageError(msg, code="usage.unreadable_file") from error

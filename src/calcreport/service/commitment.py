@@ -1,4 +1,4 @@
-"""Storage Commitment (PS3.4 annex J): told to senders about what is kept here, asked of an archive before images go."""
+"""Storage Commitment (PS3.4 annex J): given to senders for what is kept here, asked of an archive before images go."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made when th
 
 from calcreport.errors import CalcReportError
 from calcreport.service.adapter_settings import DimsePeerSettings
-from calcreport.service.association import associated, broken
+from calcreport.service.identity import content_of
 from calcreport.service.journal import Journal
-from calcreport.service.names import content_of
 from calcreport.service.service_settings import ServiceSettings
-from calcreport.service.sinks.objects import identity_of
+from calcreport.service.sinks.dimse import associated, broken, identity_of
 from calcreport.service.store import IMAGES, Store
 
+# SOP class, and its well-known instance.
 PUSH_MODEL: Final[UID] = StorageCommitmentPushModel
 _WELL_KNOWN: Final[UID] = StorageCommitmentPushModelInstance
+# Status, action, and events of Storage Commitment.
 _SUCCESS, _FAILURE, _NO_SUCH_ACTION, _INVALID, _RESOURCES, _NO_SUCH_INSTANCE = 0, 0x0110, 0x0123, 0x0115, 0x0213, 0x0112
 _REQUEST, _ALL_KEPT, _SOME_LACKING = 1, 1, 2
 _MOST_AT_A_TIME: Final = 8
@@ -45,8 +46,9 @@ References = list[tuple[str, str]]
 @dataclass(slots=True, kw_only=True)
 class _Question:
     content: str
-    instances: frozenset[str]
     asked_s: float
+    instances: frozenset[str] = frozenset()
+    transaction: str | None = None  # until it is answered
     is_confirmed: bool = False
     ended: Event = field(default_factory=Event)
 
@@ -61,7 +63,6 @@ class Commitments:
         self._places = BoundedSemaphore(_MOST_AT_A_TIME)
         self._guard = Lock()
         self._questions: dict[str, _Question] = {}  # by study
-        self._studies: dict[str, str] = {}  # by Transaction UID
         self._stop = Event()
         self._open: SimpleQueue[tuple[str, Sequence[str], _Question]] = SimpleQueue()
         Thread(target=self._ask_all, name="commitment-asked", daemon=True).start()
@@ -84,32 +85,31 @@ class Commitments:
         return _SUCCESS, None
 
     def _answer(self, asking: Association, transaction: str, wanted: References) -> None:
+        is_done = False
         try:
             lacking = self._store.lacks(uid for _class, uid in wanted)
             report = _report(transaction, wanted, lacking)
-            kind = _SOME_LACKING if lacking else _ALL_KEPT
             title = str(asking.requestor.ae_title).strip()
             callers = [item for item in self._settings().commitment.callers.values() if item.called_aet == title]
-            if self._deliver(callers[0] if callers else asking, kind, report):
-                self._journal.count("commitments_told")
-                return
+            is_done = self._call(callers[0], report) if callers else asking.is_established and _tell(asking, report)
         except Exception:  # noqa: BLE001 - a broken association must not end in a traceback
             self._journal.count("internal_errors")
         finally:
             self._places.release()
-        self._journal.tell("commitment_failed", code="commitment.not_told")
+        if is_done:
+            self._journal.count("commitments_told")
+        else:
+            self._journal.tell("commitment_failed", code="commitment.not_told")
 
-    def _deliver(self, caller: DimsePeerSettings | Association, kind: int, report: Dataset) -> bool:
-        if isinstance(caller, Association):
-            return caller.is_established and _tell(caller, kind, report)
+    def _call(self, caller: DimsePeerSettings, report: Dataset) -> bool:
+        """Give a report over a connection of our own, after a few attempts perhaps."""
+        seconds = 3 * caller.timeout_seconds
         for wait in _ATTEMPTS_S:
             if self._stop.wait(wait):
                 break
             try:
-                with associated(
-                    caller, [(PUSH_MODEL, None)], seconds=3 * caller.timeout_seconds, role=PUSH_MODEL
-                ) as association:
-                    if _tell(association, kind, report):
+                with associated(caller, [(PUSH_MODEL, None)], seconds=seconds, role=PUSH_MODEL) as association:
+                    if _tell(association, report):
                         return True
             except CalcReportError as error:
                 self._journal.tell("commitment_failed", code=error.code)
@@ -128,21 +128,21 @@ class Commitments:
                     return True
                 if monotonic() - known.asked_s < _AGAIN_S:
                     return False
-            question = _Question(content=content, instances=frozenset(), asked_s=monotonic())
-            self._questions[study] = question
+            question = self._questions[study] = _Question(content=content, asked_s=monotonic())
         self._open.put((study, images, question))
         return False
 
-    def told(self, event: evt.Event) -> tuple[int, None]:
+    def reported(self, event: evt.Event) -> tuple[int, None]:
         """Take an archive's report; one on a transaction that was not asked for changes nothing."""
         try:
             transaction, kept = _transaction(event.event_information)
         except Exception:  # noqa: BLE001 - whatever pydicom finds in a hostile data set
             return _INVALID, None
         with self._guard:
-            question = self._questions.get(self._studies.pop(transaction, ""))
+            question = next((item for item in self._questions.values() if item.transaction == transaction), None)
             if question is None:
                 return _INVALID, None
+            question.transaction = None
             uids = {uid for _class, uid in kept}
             question.is_confirmed = event.event_type == _ALL_KEPT and question.instances <= uids
         self._journal.ended("commitment", "" if question.is_confirmed else "commitment.not_kept")
@@ -169,15 +169,11 @@ class Commitments:
         if not isinstance(archive, DimsePeerSettings):
             return
         identities = [identity_of(self._store.folder(study) / IMAGES / name) for name in images]
-        question.instances = frozenset(item.instance_uid for item in identities)
-        transaction = generate_uid(prefix=None)
         with self._guard:
-            self._studies = {key: name for key, name in self._studies.items() if name != study} | {transaction: study}
-        references = [(item.class_uid, item.instance_uid) for item in identities]
-        self._request(archive, _report(transaction, references, set()), question)
-
-    def _request(self, archive: DimsePeerSettings, request: Dataset, question: _Question) -> None:
-        handlers = [(evt.EVT_N_EVENT_REPORT, self.told)]
+            question.instances = frozenset(item.instance_uid for item in identities)
+            question.transaction = generate_uid(prefix=None)
+        request = _report(question.transaction, [(item.class_uid, item.instance_uid) for item in identities], set())
+        handlers = [(evt.EVT_N_EVENT_REPORT, self.reported)]
         patience_s = archive.timeout_seconds
         with associated(archive, [(PUSH_MODEL, None)], seconds=4 * patience_s, handlers=handlers) as association:
             status, _reply = association.send_n_action(request, _REQUEST, PUSH_MODEL, _WELL_KNOWN)
@@ -186,7 +182,8 @@ class Commitments:
             question.ended.wait(min(5.0, patience_s))  # many answer at once; others over a connection of their own
 
 
-def _tell(association: Association, kind: int, report: Dataset) -> bool:
+def _tell(association: Association, report: Dataset) -> bool:
+    kind = _SOME_LACKING if "FailedSOPSequence" in report else _ALL_KEPT
     try:
         status, _reply = association.send_n_event_report(report, kind, PUSH_MODEL, _WELL_KNOWN)
     except (ValueError, RuntimeError, OSError):

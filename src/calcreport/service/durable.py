@@ -11,7 +11,7 @@ from typing import Final
 
 from calcreport.errors import StoreError
 
-FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # the disk takes no more
 
 
 def flush_folder(folder: Path) -> None:

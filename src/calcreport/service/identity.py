@@ -1,6 +1,7 @@
-"""What a received file is, whether it is whole, and a hash of its content; read before it is acknowledged.
+"""What a received file is, whether it is whole, its names and a hash of its content; read before it is acknowledged.
 
-Only the header is parsed, with the reader's own limits on nesting, elements and inflation. No pixel is decoded here.
+Names are hashes only: no text of a sender becomes part of a path or a log. Only the header is parsed, with the
+reader's own limits on nesting, elements and inflation. No pixel is decoded here.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import hashlib
 import os
 import struct
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -31,11 +33,12 @@ _LARGEST_DEFLATED: Final = 67_108_864
 """Largest deflated file, bytes: it is held in memory to be inflated."""
 _MOST_FRAGMENTS: Final = 1_000_000
 """Most fragments of compressed pixel data: an enhanced CT has one or few a frame."""
-_PREAMBLE: Final = 128
-_BLOCK: Final = 1 << 20
+_PREAMBLE: Final = 128  # bytes before the file meta header
+_BLOCK: Final = 1 << 20  # bytes hashed at a time
+DIGITS: Final = 32  # of a name
 _LARGE_HEADER: Final = 4 << 20
 """A header of more bytes waits for its turn: one at a time is in memory, and the others go on meanwhile."""
-_LARGE_HEADERS: Final = Lock()
+_LARGE_HEADERS: Final = Lock()  # held while such a header is read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +50,6 @@ class Identity:
     """
 
     study_uid: str = field(repr=False)
-    series_uid: str = field(repr=False)
     instance_uid: str = field(repr=False)
     class_uid: str
     is_analysed: bool
@@ -78,7 +80,6 @@ def identify(path: Path) -> Identity:
         os.close(descriptor)
     return Identity(
         study_uid=image.study_uid,
-        series_uid=image.series_uid,
         instance_uid=image.instance_uid,
         class_uid=image.series.sop_class_uid,
         is_analysed=image.series.sop_class_uid in ANALYSED_CLASSES and not image.series.is_own_result,
@@ -169,3 +170,26 @@ def _hash(descriptor: int, start: int, syntax: str) -> str:
         digest.update(block)
         start += len(block)
     return digest.hexdigest()
+
+
+def uid_digest(uid: str) -> str:
+    """Name of a study's folder, or beginning of the name of an instance's file: 128 bits of a hash of the UID."""
+    return hashlib.sha256(uid.encode("utf-8", "backslashreplace")).hexdigest()[:DIGITS]
+
+
+def is_study_name(name: str) -> bool:
+    """Whether a folder may be a study's."""
+    return len(name) == DIGITS and not name.strip("0123456789abcdef")
+
+
+def content_of(names: Iterable[str]) -> str:
+    """Hash of a set of instances, from the names of their files; the order does not count."""
+    return hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
+
+
+def reference_of(study: str, key: bytes) -> str:
+    """Reference to the study with this folder name for logs and operators: 12 hexadecimal digits.
+
+    Without `key`, the store's own, it cannot be found by hashing UIDs.
+    """
+    return hashlib.blake2b(study.encode(), key=key, digest_size=6).hexdigest()

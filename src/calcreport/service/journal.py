@@ -14,11 +14,12 @@ from threading import Lock
 from time import monotonic
 from typing import Final
 
+from calcreport.errors import CalcReportError
 from calcreport.log import event
 
-LOGGER: Final = logging.getLogger("calcreport.service")
-_WINDOW_S: Final = 60.0
-_MOST_A_WINDOW: Final = 60
+LOGGER: Final = logging.getLogger("calcreport.service")  # of all events of the service
+_WINDOW_S: Final = 60.0  # seconds
+_MOST_A_WINDOW: Final = 60  # events of a name
 _FAILURES: Final = 3
 """So many failures in a row of a sink, a source or of analyses are a problem: one may be the fault of one study."""
 _MOST_NAMES: Final = 200
@@ -33,7 +34,7 @@ class _Part:
 
 
 class Journal:
-    """Where events are told and counted, from any thread; `clock` gives monotonic seconds."""
+    """Logs and counts events, from any thread; `clock` gives monotonic seconds."""
 
     def __init__(self, *, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
@@ -81,40 +82,31 @@ class Journal:
             failing = [part.code for _name, part in sorted(self._parts.items()) if part.failures >= _FAILURES]
             return list(dict.fromkeys(failing))
 
-    def flush(self) -> None:
-        """Log how many events were left out in minutes that are over; called now and then."""
+    def flush(self, *names: str) -> None:
+        """Log how many events, of these names or of any, were left out in minutes that are over."""
         now = self._clock()
+        left_out = {}
         with self._guard:
-            left_out = {name: self._close_minute(name, now) for name in list(self._windows)}
+            for name in names or tuple(self._windows):
+                begun, count = self._windows.get(name, (now, 0))
+                if now - begun >= _WINDOW_S:
+                    del self._windows[name]
+                    left_out[name] = count - _MOST_A_WINDOW
         for name, count in left_out.items():
-            self._tell_left_out(name, count)
+            if count > 0:
+                event(LOGGER, f"{name}_left_out", count=count)
 
     def tell(self, name: str, **fields: float | str) -> None:
         """Log an event of `calcreport.log.event`, unless too many of its name came within a minute.
 
         When the minute is over, `flush` or the next one says how many were left out.
         """
-        now = self._clock()
+        self.flush(name)
         with self._guard:
-            left_out = self._close_minute(name, now)
-            begun, count = self._windows.get(name, (now, 0))
+            begun, count = self._windows.get(name, (self._clock(), 0))
             self._windows[name] = begun, count + 1
-        self._tell_left_out(name, left_out)
         if count < _MOST_A_WINDOW:
             event(LOGGER, name, **fields)
-
-    def _close_minute(self, name: str, now: float) -> int:
-        """Forget the minute of an event when it is over; return how many were left out in it."""
-        begun, count = self._windows.get(name, (now, 0))
-        if now - begun < _WINDOW_S:
-            return 0
-        del self._windows[name]
-        return max(0, count - _MOST_A_WINDOW)
-
-    @staticmethod
-    def _tell_left_out(name: str, count: int) -> None:
-        if count:
-            event(LOGGER, f"{name}_left_out", count=count)
 
 
 class LineFormatter(logging.Formatter):
@@ -124,3 +116,10 @@ class LineFormatter(logging.Formatter):
         """Write a record; nothing but its message is shown, no traceback either."""
         when = datetime.fromtimestamp(record.created).astimezone().isoformat(timespec="milliseconds")
         return f"{when} {record.getMessage()}"
+
+
+def code_of(error: Exception, for_system: str) -> str:
+    """Code of what ended a step: its own, `for_system` when the operating system refused, otherwise of a bug."""
+    if isinstance(error, CalcReportError):
+        return error.code
+    return for_system if isinstance(error, OSError) else "internal.error"

@@ -9,17 +9,17 @@ from typing import Final
 from calcreport.errors import ConfigurationError
 
 NAMES: Final = (
-    # Switches, set in `scp` and `dimse`: setting one that nobody reads raises nothing.
+    # Switches, set in `receiving.scp` and `sinks.dimse`: setting one that nobody reads raises nothing.
     "_config:LOG_REQUEST_IDENTIFIERS", "_config:LOG_RESPONSE_IDENTIFIERS",
     "association:Association._bind_defaults > LOG_HANDLER_LEVEL",
     "transport:AssociationServer._bind_defaults > LOG_HANDLER_LEVEL",
     "acse:ACSE._negotiate_as_acceptor > UNRESTRICTED_STORAGE_SERVICE",
     "association:Association.send_c_store > STORE_SEND_CHUNKED_DATASET",
-    # A data set goes to our file (`incoming`), which the message then holds.
+    # A data set goes to our file (`inbox`), which the message then holds.
     "dimse_messages:DIMSEMessage.decode_msg > STORE_RECV_CHUNKED_DATASET",
     "dimse_messages:DIMSEMessage.decode_msg > NamedTemporaryFile",
     "dimse_messages:DIMSEMessage.message_to_primitive > _dataset_file",
-    # The socket of an association is exchanged for one with limits (`guarded_socket`, `scp_server`).
+    # The socket of an association is exchanged for one with limits (`receiving.limits`).
     "transport:AssociationServer.__init__ > request_handler", "transport:RequestHandler._create_association",
     "transport:ThreadedAssociationServer.active_associations", "transport:AssociationSocket.recv",
     "transport:AssociationSocket.__init__ > socket",

@@ -1,27 +1,116 @@
-"""What is to be done with a study, from its images and its record; and in which order.
+"""State of a study: one small file beside its images; what is to be done with it, and in which order.
 
-Nothing here is kept anywhere: the queue is read from the file tree, and what is written is the record.
+Nothing else is kept: the queue is read from the file tree, and what is written is the record.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Final
+from time import time
+from typing import Final, Literal
 
-from calcreport.service.names import conflicts_in, content_of
-from calcreport.service.record import Record
+from pydantic import BaseModel, Field, ValidationError
+
+from calcreport.service.identity import content_of
 from calcreport.service.service_settings import AnalysisSettings, PriorityRow
-from calcreport.service.worker import Failure
-from calcreport.study.result import StudyOutcome
+from calcreport.study.result import Status, StudyOutcome
 
-LONGEST_WAIT_S: Final = 600.0
-"""Back-off doubles up to this."""
+State = Literal["waiting", "analysing", "delivering", "done", "failed"]  # of a study
+
+
+class Handover(BaseModel, frozen=True):
+    """Outcome of the results at one sink."""
+
+    key: str = ""
+    """Of the results it took last."""
+    attempts: int = 0
+    """For the results it has not taken."""
+    code: str = ""
+    """Of the last failure."""
+    has_given_up: bool = False
+    """Whether it is not tried any more for these results."""
+
+
+class Record(BaseModel, frozen=True):
+    """State of a study as of its last change.
+
+    A field that a newer version knows is ignored, one that an older version did not know has its default: a record
+    never keeps a study from being analysed.
+    """
+
+    study_instance_uid: str = Field(default="", repr=False)
+    state: State = "waiting"
+    content: str = ""
+    """Hash of the images the state is about."""
+    reported: str = ""
+    """Hash of the images of the last analysis that ended; empty before the first."""
+    revision: int = 0
+    """Analyses that ended with a result, a refusal included."""
+    attempts: int = 0
+    """Analyses of `content` that failed through the study."""
+    setbacks: int = 0
+    """Analyses of `content` that failed through no fault of the study: a settings file that is wrong, a full disk."""
+    interruptions: int = 0
+    """Analyses of `content` that did not end because the service did not live; nobody knows whose fault it was."""
+    outcome: Status | None = None
+    code: str = ""
+    """Why the study was refused, or why the last attempt failed."""
+    message: str = ""
+    """For the code, without patient data."""
+    concern: str | None = None
+    images: int = 0
+    priority: int = 0
+    """Higher is analysed before lower."""
+    conflicts: int = 0
+    """SOP Instance UIDs that came with more than one content."""
+    is_incomplete: bool = False
+    """Whether fewer images came than the source announced."""
+    changed: float = 0.0
+    """When, seconds since 1970."""
+    done_running_s: float | None = None
+    """Seconds for which the service had run on its store when the study was done; see `running_time`."""
+    seconds: float = 0.0
+    """Duration of the last analysis."""
+    deliveries: dict[str, Handover] = {}
+    removed: tuple[str, ...] = ()
+    """Names of images removed by retention; the study can only be analysed anew when they are back."""
+
+    def changed_to(self, **changes: object) -> Record:
+        """The record with other values, changed just now."""
+        return self.model_copy(update={"changed": time(), "done_running_s": None, **changes})
+
+    def to_bytes(self) -> bytes:
+        """Text of the file."""
+        return (self.model_dump_json(indent=1, exclude_defaults=True) + "\n").encode()
+
+
+def record_from(content: bytes) -> Record:
+    """Read a record; one that is damaged is empty, so that the study is looked at anew."""
+    try:
+        return Record.model_validate_json(content)
+    except ValidationError:
+        return Record()
+
+
+_LONGEST_WAIT_S: Final = 600.0  # between two attempts
 _MOST_SETBACKS: Final = 100
 """Attempts that failed through no fault of the study, before it is given up: most of a day."""
 _MOST_INTERRUPTIONS: Final = 20
 """Attempts that a dying service did not end: it may well have been the study."""
-_NO_FAILURES: Final[dict[str, int]] = {"attempts": 0, "setbacks": 0, "interruptions": 0}
+_NO_FAILURES: Final[dict[str, int]] = {"attempts": 0, "setbacks": 0, "interruptions": 0}  # of a record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """An analysis that ended without an answer, and whether the study is not to blame; no patient data."""
+
+    code: str
+    message: str
+    is_environment: bool = False
+    seconds: float
 
 
 def priority_of(rows: Sequence[PriorityRow], sender: str, values: Callable[[str], str]) -> int:
@@ -35,10 +124,7 @@ def priority_of(rows: Sequence[PriorityRow], sender: str, values: Callable[[str]
 
 
 def is_due(record: Record, images: Sequence[str], clinical: tuple[str, ...] = ()) -> bool:
-    """Whether a study has to be analysed: its images, and its clinical file, are not those of the last answer.
-
-    Nor those of a dead letter.
-    """
+    """Whether images and clinical file of a study are neither those of its last answer nor those of a dead letter."""
     if not images:
         return False
     content = content_of([*images, *clinical])
@@ -52,18 +138,17 @@ def queued(
 ) -> Record:
     """Record of a complete study that waits for its analysis; attempts at the same images are remembered."""
     content = content_of([*images, *clinical])
-    changes: dict[str, object] = {
-        "study_instance_uid": study_uid,
-        "state": "waiting",
-        "content": content,
-        "images": len(images),
-        "conflicts": conflicts_in(images),
-        "is_incomplete": is_short,
-        "removed": (),
-    }
-    if content != record.content:
-        changes |= {**_NO_FAILURES, "code": "", "message": ""}
-    return record.changed_to(**changes)
+    reset = {} if content == record.content else {**_NO_FAILURES, "code": "", "message": ""}
+    return record.changed_to(
+        study_instance_uid=study_uid,
+        state="waiting",
+        content=content,
+        images=len(images),
+        conflicts=sum(count > 1 for count in Counter(name.partition(".")[0] for name in images).values()),
+        is_incomplete=is_short,
+        removed=(),
+        **reset,
+    )
 
 
 def images_missing(record: Record, images: Sequence[str]) -> bool:
@@ -85,10 +170,9 @@ def retried(record: Record) -> Record:
 def interrupted(record: Record) -> Record:
     """Record of a study whose analysis was under way when the service died."""
     after = record.changed_to(state="waiting", interruptions=record.interruptions + 1)
-    if after.interruptions >= _MOST_INTERRUPTIONS:
-        msg = "the service died again and again while it analysed this study"
-        return given_up(after, "analysis.interrupted", msg)
-    return after
+    if after.interruptions < _MOST_INTERRUPTIONS:
+        return after
+    return given_up(after, "analysis.interrupted", "the service died again and again while it analysed this study")
 
 
 def answered(record: Record, result: StudyOutcome) -> Record:
@@ -117,33 +201,16 @@ def failed(record: Record, failure: Failure, settings: AnalysisSettings) -> Reco
 
 def wait_s(failures: int, first_s: float) -> float:
     """Seconds before the attempt that follows so many failures."""
-    return min(LONGEST_WAIT_S, first_s * 2.0 ** min(failures - 1, 30)) if failures else 0.0
+    return min(_LONGEST_WAIT_S, first_s * 2.0 ** min(failures - 1, 30)) if failures else 0.0
 
 
-class Waiting:
-    """Complete studies, in the order in which they are to be analysed."""
-
-    def __init__(self) -> None:
-        self._due_s: dict[str, tuple[int, int, float]] = {}
+class Waiting(dict[str, tuple[int, int, float]]):
+    """Complete studies, each with its interruptions, rank and time: the order in which they are to be analysed."""
 
     def put(self, study: str, *, due_s: float, interruptions: int, priority: int = 0) -> None:
         """Add a study, or move it; one that may have taken the service down comes after all others."""
-        self._due_s[study] = interruptions, -priority, due_s
+        self[study] = interruptions, -priority, due_s
 
-    def drop(self, study: str) -> None:
-        """Remove a study."""
-        self._due_s.pop(study, None)
-
-    def due(self, now_s: float) -> Iterator[str]:
+    def due(self, now_s: float) -> list[str]:
         """Studies whose time has come, in order."""
-        for study, (_interruptions, _rank, due_s) in sorted(self._due_s.items(), key=lambda item: item[1]):
-            if due_s <= now_s:
-                yield study
-
-    def __contains__(self, study: str) -> bool:
-        """Whether a study waits."""
-        return study in self._due_s
-
-    def __len__(self) -> int:
-        """How many wait."""
-        return len(self._due_s)
+        return [study for study in sorted(self, key=self.__getitem__) if self[study][-1] <= now_s]

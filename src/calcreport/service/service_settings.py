@@ -23,8 +23,8 @@ from calcreport.service.adapter_settings import (
 )
 from calcreport.settings import SettingsBlock
 
-_MEBI: Final = 1 << 20
-_GIBI: Final = 1 << 30
+_MEBI: Final = 1 << 20  # bytes
+_GIBI: Final = 1 << 30  # bytes
 
 
 def _network(text: str) -> str:
@@ -37,7 +37,7 @@ def _address(text: str) -> str:
     return text
 
 
-Network = Annotated[str, AfterValidator(_network)]
+Network = Annotated[str, AfterValidator(_network)]  # addresses of a network, or one
 
 
 class PeerSettings(SettingsBlock):
@@ -91,7 +91,7 @@ class StudySettings(SettingsBlock):
     quiet_seconds: float = Field(default=60.0, gt=0)
     """No image for so long: complete. DICOM has no sign for it; scanners pause for some seconds between series."""
     missing_seconds: float = Field(default=600.0, gt=0)
-    """When the source told how many images there are and some are missing: analysed as it is after so long a pause."""
+    """When the source announced more images than came: analysed as it is after so long a pause."""
 
 
 class AnalysisSettings(SettingsBlock):
@@ -153,7 +153,7 @@ class MetricsSettings(SettingsBlock):
 
 
 class CommitmentSettings(SettingsBlock):
-    """Storage Commitment as provider (PS3.4 annex J): senders are told whether their images are kept."""
+    """Storage Commitment as provider (PS3.4 annex J): senders learn whether their images are kept."""
 
     is_offered: bool = False
     """Whether senders may ask; what is answered is a promise to keep the images, so that nothing may remove them."""

@@ -13,17 +13,16 @@ from typing import Any, Final
 
 from calcreport.errors import DeliveryError, UsageError
 from calcreport.service.durable import make_folder, store_errors, write_file
-from calcreport.service.names import References, is_study_name
-from calcreport.service.record import Record, record_from
-from calcreport.service.store import ASIDE, IMAGES, RETRIES, read_record
+from calcreport.service.identity import is_study_name, reference_of
+from calcreport.service.queue import record_from
+from calcreport.service.store import ASIDE, IMAGES, RETRIES, read_record, reference_key
 from calcreport.study.result import align
 
-_STATUS_FILE: Final = "status.json"
+_STATUS_FILE: Final = "status.json"  # in the store
 _FRESH_S: Final = 15.0
 """A service that wrote its status so long ago is not running; it writes every two seconds."""
-_MINUTE_S: Final = 60.0
-_HOUR_S: Final = 3600.0
-_DAY_S: Final = 86_400.0
+_UNITS_S: Final = (("d", 86_400.0), ("h", 3600.0), ("min", 60.0))
+"""Units of an age."""
 
 
 def write_status(root: Path, status: Mapping[str, Any]) -> None:
@@ -34,11 +33,10 @@ def write_status(root: Path, status: Mapping[str, Any]) -> None:
 
 def read_status(root: Path) -> dict[str, Any]:
     """Read what the service said last; empty when it said nothing readable."""
-    try:
+    with suppress(OSError, ValueError):
         status = json.loads((root / _STATUS_FILE).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return status if isinstance(status, dict) else {}
+        return status if isinstance(status, dict) else {}
+    return {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +55,10 @@ class StudyLine:
     changed: float = 0.0
 
 
-def studies_of(root: Path, references: References) -> list[StudyLine]:
+def studies_of(root: Path) -> list[StudyLine]:
     """Every study of a store, the last changed first; the service may be running."""
-    lines = [_line(folder, references) for folder in _folders(root)]
+    key = reference_key(root)
+    lines = [_line(folder, reference_of(folder.name, key)) for folder in _folders(root)]
     return sorted(lines, key=lambda line: line.changed, reverse=True)
 
 
@@ -95,16 +94,16 @@ def require_healthy(root: Path) -> None:
         raise DeliveryError(msg, code=str(problems[0]), is_retryable=True)
 
 
-def ask_retry(root: Path, references: References, wanted: Sequence[str], *, is_all: bool) -> list[str]:
+def ask_retry(root: Path, wanted: Sequence[str], *, is_all: bool) -> list[str]:
     """Ask the service to try studies again; it does within a second, or when it is started next.
 
     `wanted` are references as `studies_of` has them; `is_all` adds every dead letter. Gives the references of the
     studies that are tried again. Raises `UsageError` ``usage.no_such_study``; `StoreError` ``store.full`` or
     ``store.failed``.
     """
-    folders = {references.of(folder.name): folder for folder in _folders(root)}
-    unknown = [reference for reference in wanted if reference not in folders]
-    if unknown:
+    key = reference_key(root)
+    folders = {reference_of(folder.name, key): folder for folder in _folders(root)}
+    if not folders.keys() >= set(wanted):
         msg = "no study of this store has that reference; calcreport status lists them"
         raise UsageError(msg, code="usage.no_such_study")
     dead = [name for name, folder in folders.items() if is_all and read_record(folder).state == "failed"]
@@ -121,59 +120,38 @@ def _folders(root: Path) -> Iterator[Path]:
         yield from (path for path in (root / "studies").iterdir() if is_study_name(path.name))
 
 
-def _line(folder: Path, references: References) -> StudyLine:
+def _line(folder: Path, reference: str) -> StudyLine:
     try:
-        return _readable_line(folder, references)
+        return _readable_line(folder, reference)
     except OSError as error:
         msg = f"the study's folder cannot be read by this user ({os.strerror(error.errno or 0)}); mend its rights"
-        return StudyLine(reference=references.of(folder.name), state="failed", code="study.unreadable", message=msg)
+        return StudyLine(reference=reference, state="failed", code="study.unreadable", message=msg)
 
 
-def _readable_line(folder: Path, references: References) -> StudyLine:
+def _readable_line(folder: Path, reference: str) -> StudyLine:
+    modified = 0.0
+    with suppress(OSError):
+        modified = folder.stat().st_mtime
     try:
-        content = (folder / "record.json").read_bytes()
+        record = record_from((folder / "record.json").read_bytes())
     except FileNotFoundError:
-        kind = IMAGES if (folder / IMAGES).exists() else ASIDE
-        return StudyLine(
-            reference=references.of(folder.name),
-            state="receiving" if kind == IMAGES else "aside",
-            images=_count(folder / kind),
-            changed=_modified(folder),
-        )
-    record = record_from(content)
+        is_image = (folder / IMAGES).exists()
+        count = 0
+        with suppress(OSError):
+            count = sum(1 for _path in (folder / (IMAGES if is_image else ASIDE)).iterdir())
+        state = "receiving" if is_image else "aside"
+        return StudyLine(reference=reference, state=state, images=count, changed=modified)
+    code = record.code  # of the analysis, else of a sink that has not taken the results
+    if not code and record.state == "delivering":
+        code = next((item.code for item in record.deliveries.values() if item.code), "")
     return StudyLine(
-        reference=references.of(folder.name),
-        state=record.state,
-        revision=record.revision,
-        images=record.images,
+        reference=reference,
         outcome=record.outcome or "",
-        code=_code(record),
-        message=record.message,
+        code=code,
         attempts=record.attempts + record.setbacks + record.interruptions,
-        conflicts=record.conflicts,
-        changed=record.changed or _modified(folder),
+        changed=record.changed or modified,
+        **record.model_dump(include={"state", "revision", "images", "message", "conflicts"}),
     )
-
-
-def _code(record: Record) -> str:
-    """Why it is not well: of the analysis, else of a sink that has not taken the results."""
-    if record.code or record.state != "delivering":
-        return record.code
-    return next((item.code for item in record.deliveries.values() if item.code), "")
-
-
-def _count(folder: Path) -> int:
-    try:
-        return sum(1 for _path in folder.iterdir())
-    except OSError:
-        return 0
-
-
-def _modified(folder: Path) -> float:
-    try:
-        return folder.stat().st_mtime
-    except OSError:
-        return 0.0
 
 
 def _service(root: Path) -> dict[str, Any]:
@@ -211,7 +189,7 @@ def _what(line: StudyLine) -> str:
 
 def _age(since: float) -> str:
     seconds = max(0.0, time() - since)
-    for unit, length in (("d", _DAY_S), ("h", _HOUR_S), ("min", _MINUTE_S)):
+    for unit, length in _UNITS_S:
         if seconds >= length:
             return f"{seconds / length:.0f} {unit}"
     return f"{seconds:.0f} s"

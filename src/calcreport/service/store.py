@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -16,28 +17,31 @@ from typing import Final
 
 from calcreport.errors import StoreError
 from calcreport.service.durable import flush_folder, make_folder, store_errors, write_file
-from calcreport.service.identity import Identity, clear_preamble, identify
-from calcreport.service.names import (
-    KEY_BYTES,
-    References,
-    instance_digest,
-    instance_name,
-    instance_of,
+from calcreport.service.identity import (
+    DIGITS,
+    Identity,
+    clear_preamble,
+    identify,
     is_study_name,
-    study_name,
+    reference_of,
+    uid_digest,
 )
-from calcreport.service.record import Record, record_from
+from calcreport.service.queue import Record, record_from
 
 _RESERVE_SHARE: Final = 0.05
 """The reserve is never more than this share of the disk, so that a small disk can be used too."""
 _MOST_KNOWN: Final = 256
 """Studies whose instances are held in memory; those of others are read again when they are needed."""
+_KEY_BYTES: Final = 32  # of references
+_INSTANCE: Final = re.compile(r"([0-9a-f]{32})\.[0-9a-f]{32}\.dcm")
+"""Name of an instance's file: digests of its SOP Instance UID and of its content."""
+# Folders of a study: images, objects that are not analysed, results.
 IMAGES: Final = "images"
 ASIDE: Final = "aside"
 RESULTS: Final = "results"
+# Folders of the store: studies an operator wants to be tried again, and what retention removes.
 RETRIES: Final = "retries"
 QUARANTINE: Final = "quarantine"
-"""Where what retention removes lies first."""
 _CLINICAL: Final = "clinical.yaml"
 """A study's own clinical data, YAML or JSON."""
 
@@ -63,20 +67,21 @@ class Store:
         self._reserve_bytes = reserve_bytes
         self._incoming = root / "incoming"
         self._studies = root / "studies"
+        self._cursors = root / "cursors"
         self._guard = Lock()
         self._known: dict[str, dict[str, set[str]]] = {}  # study → SOP instance → names of files; of active studies
         self._lock_descriptor = -1
+        self._key = b""
 
-    def open(self) -> References:
+    def open(self) -> None:
         """Take the store for this process, make what is missing, remove what was never acknowledged.
 
-        Returns how studies of this store are named to an operator. Raises `StoreError` ``store.in_use``, ``store.full``
-        or ``store.failed``.
+        Raises `StoreError` ``store.in_use``, ``store.full`` or ``store.failed``.
         """
         with store_errors():
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._take()
-            for folder in (self._incoming, self._studies, self.root / "cursors", self.root / RETRIES):
+            for folder in (self._incoming, self._studies, self._cursors, self.root / RETRIES):
                 if folder.is_symlink():
                     msg = f"{folder.name} in the store is a symbolic link; make it a folder, or name the link's target"
                     raise StoreError(msg, code="store.failed")
@@ -84,13 +89,17 @@ class Store:
             for path in self._incoming.iterdir():
                 with suppress(IsADirectoryError):
                     path.unlink()
-            return references(self.root)
+            self._key = reference_key(self.root)
 
     def close(self) -> None:
         """Give the store to whoever wants it next."""
         if self._lock_descriptor >= 0:
             os.close(self._lock_descriptor)
             self._lock_descriptor = -1
+
+    def reference(self, study: str) -> str:
+        """How a study of this store is named to an operator."""
+        return reference_of(study, self._key)
 
     def free_bytes(self) -> int:
         """Space left above the reserve; negative when the reserve is touched."""
@@ -99,10 +108,7 @@ class Store:
         return status.f_frsize * status.f_bavail - reserve
 
     def require_space(self) -> None:
-        """Refuse when the reserve is reached.
-
-        Raises `StoreError` ``store.full`` or ``store.failed``.
-        """
+        """Refuse when the reserve is reached; raises `StoreError` ``store.full`` or ``store.failed``."""
         with store_errors():
             free = self.free_bytes()
         if free <= 0:
@@ -135,8 +141,8 @@ class Store:
                 path.unlink()
 
     def _place(self, path: Path, identity: Identity) -> Arrival:
-        study = study_name(identity.study_uid)
-        name = instance_name(identity.instance_uid, identity.content)
+        study, instance = uid_digest(identity.study_uid), uid_digest(identity.instance_uid)
+        name = f"{instance}.{identity.content[:DIGITS]}.dcm"
         folder = self._studies / study / (IMAGES if identity.is_analysed else ASIDE)
         known = self._names(study)
         is_new = not (folder / name).exists()
@@ -149,15 +155,10 @@ class Store:
             self._move(path, folder, name)
         flush_folder(folder)  # also for a file that is there: another thread may just have renamed it
         with self._guard:
-            of_instance = known.setdefault(name.partition(".")[0], set())
+            of_instance = known.setdefault(instance, set())
             of_instance.add(name)
             is_conflict = len(of_instance) > 1
-        return Arrival(
-            study=study,
-            is_new=is_new,
-            is_conflict=is_conflict,
-            is_aside=not identity.is_analysed,
-        )
+        return Arrival(study=study, is_new=is_new, is_conflict=is_conflict, is_aside=not identity.is_analysed)
 
     def _move(self, path: Path, folder: Path, name: str) -> None:
         try:
@@ -175,9 +176,8 @@ class Store:
                 if len(self._known) >= _MOST_KNOWN:
                     self._known.pop(next(iter(self._known)))
                 known = self._known[study] = {}
-                for kind in (IMAGES, ASIDE):
-                    for name in self._list(study, kind):
-                        known.setdefault(name.partition(".")[0], set()).add(name)
+                for name, instance in self._list(study, IMAGES, ASIDE).items():
+                    known.setdefault(instance, set()).add(name)
             return known
 
     def release(self, study: str) -> None:
@@ -195,56 +195,50 @@ class Store:
         """Folder of a study."""
         return self._studies / study
 
-    def images(self, study: str) -> tuple[str, ...]:
-        """Name a study's images, sorted."""
-        return tuple(sorted(self._list(study, IMAGES)))
-
-    def set_aside(self, study: str) -> tuple[str, ...]:
-        """Name a study's objects that are not analysed."""
-        return tuple(self._list(study, ASIDE))
+    def images(self, study: str, kind: str = IMAGES) -> tuple[str, ...]:
+        """Names of a study's images, or of its objects that are not analysed, sorted."""
+        return tuple(sorted(self._list(study, kind)))
 
     def count(self, study: str) -> int:
         """Count a study's instances, objects set aside included; a UID that came twice counts once."""
-        return len({name.partition(".")[0] for kind in (IMAGES, ASIDE) for name in self._list(study, kind)})
+        return len(set(self._list(study, IMAGES, ASIDE).values()))
 
     def lacks(self, instance_uids: Iterable[str]) -> set[str]:
         """Which of these SOP Instance UIDs no study of the store has."""
-        missing = {instance_digest(uid): uid for uid in instance_uids}
+        missing = {uid_digest(uid): uid for uid in instance_uids}
         for study in self.studies():
             if not missing:
                 break
-            for kind in (IMAGES, ASIDE):
-                for name in self._list(study, kind):
-                    missing.pop(name.partition(".")[0], None)
+            for instance in self._list(study, IMAGES, ASIDE).values():
+                missing.pop(instance, None)
         return set(missing.values())
 
-    def _list(self, study: str, kind: str) -> list[str]:
-        try:
-            with os.scandir(self._studies / study / kind) as entries:
-                return [entry.name for entry in entries if instance_of(entry.name)]
-        except FileNotFoundError:
-            return []
-        except OSError as error:  # no rights after a restore, a file in its place
-            msg = f"a folder of this study cannot be read ({os.strerror(error.errno or 0)}); mend its rights"
-            raise StoreError(msg, code="study.unreadable") from error
+    def _list(self, study: str, *kinds: str) -> dict[str, str]:
+        """Names of files of a study, and which SOP instance each stands for."""
+        found = {}
+        for kind in kinds:
+            try:
+                with os.scandir(self._studies / study / kind) as entries:
+                    matches = [match for entry in entries if (match := _INSTANCE.fullmatch(entry.name))]
+                found.update({match[0]: match[1] for match in matches})
+            except FileNotFoundError:
+                continue
+            except OSError as error:  # no rights after a restore, a file in its place
+                msg = f"a folder of this study cannot be read ({os.strerror(error.errno or 0)}); mend its rights"
+                raise StoreError(msg, code="study.unreadable") from error
+        return found
 
     def record(self, study: str) -> Record:
         """Record of a study; an empty one when there is none."""
         return read_record(self._studies / study)
 
     def write_record(self, study: str, record: Record) -> None:
-        """Put a study's record in place, durably.
-
-        Raises `StoreError` ``store.full`` or ``store.failed``.
-        """
+        """Put a study's record in place, durably; errors as for `require_space`."""
         with store_errors():
             write_file(self._studies / study / "record.json", record.to_bytes())
 
     def keep_clinical(self, study: str, content: bytes) -> bool:
-        """Put a study's clinical file in place, durably; tell whether it says something new.
-
-        Raises `StoreError` ``store.full`` or ``store.failed``.
-        """
+        """Put a study's clinical file in place, durably; return whether it is new. Errors as for `require_space`."""
         self.require_space()
         folder = self._studies / study
         with store_errors():
@@ -266,14 +260,13 @@ class Store:
 
     def take_retries(self) -> list[str]:
         """Take the studies an operator wants to be tried again."""
-        taken = []
+        asked_for = []
         with suppress(OSError):
             for path in (self.root / RETRIES).iterdir():
                 with suppress(OSError):
                     path.unlink()
-                    if is_study_name(path.name):
-                        taken.append(path.name)
-        return taken
+                    asked_for.append(path.name)
+        return list(filter(is_study_name, asked_for))
 
     def modified(self, study: str) -> float:
         """When something was last put into a study's folders, or removed, by the file system's clock; s since 1970."""
@@ -297,9 +290,8 @@ class Store:
             clinical = [] if self.images(study) else [folder / _CLINICAL]
             moved = [path for path in (folder / RESULTS, *clinical) if path.exists()]
         with store_errors():
-            if moved:
-                apart.mkdir(mode=0o700, parents=True, exist_ok=True)
             for path in moved:
+                apart.mkdir(mode=0o700, parents=True, exist_ok=True)
                 with suppress(FileNotFoundError):
                     path.rename(apart / path.name)
         with suppress(OSError):
@@ -320,13 +312,13 @@ class Store:
     def recall(self, source: str) -> str | None:
         """Cursor of a source."""
         with store_errors():
-            path = self.root / "cursors" / source
+            path = self._cursors / source
             return path.read_text(encoding="utf-8") if path.exists() else None
 
     def remember(self, source: str, cursor: str) -> None:
         """Keep the cursor of a source durably."""
         with store_errors():
-            write_file(self.root / "cursors" / source, cursor.encode())
+            write_file(self._cursors / source, cursor.encode())
 
     def _take(self) -> None:
         self._lock_descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
@@ -338,14 +330,13 @@ class Store:
             raise StoreError(msg, code="store.in_use") from error
 
 
-def references(root: Path) -> References:
-    """References of a store; its key is made when it has none."""
+def reference_key(root: Path) -> bytes:
+    """Key of a store's references; made when it has none."""
     path = root / "reference.key"
     with store_errors():
         if not path.exists():
-            write_file(path, secrets.token_bytes(KEY_BYTES))
-        key = path.read_bytes()
-    return References(key)
+            write_file(path, secrets.token_bytes(_KEY_BYTES))
+        return path.read_bytes()
 
 
 def read_record(folder: Path) -> Record:

@@ -1,6 +1,6 @@
 """The loop that ties the service together: complete studies to analyses, analyses to results, results to sinks.
 
-One thread writes records; everything else tells it what happened. After a restart it reads from the tree what it knew.
+One thread writes records. After a restart it reads from the file tree what it knew.
 """
 
 from __future__ import annotations
@@ -8,110 +8,101 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import KW_ONLY, dataclass
 from time import monotonic, time
 from typing import Any, Final
 
-from calcreport.errors import CalcReportError, StoreError
+from calcreport.errors import StoreError
 from calcreport.service import queue
-from calcreport.service.adapters import Delivery
-from calcreport.service.arrivals import Arrivals
 from calcreport.service.audit import Audit
 from calcreport.service.clinical_watch import ClinicalWatch
 from calcreport.service.commitment import Commitments
 from calcreport.service.delivery import Deliveries, Ended, delivery_of, handed_over, open_sinks, refused_by
-from calcreport.service.identity import study_uid_of, text_of
-from calcreport.service.journal import Journal
-from calcreport.service.names import References, content_of
-from calcreport.service.record import Handover, Record
-from calcreport.service.retention import Retention
-from calcreport.service.running_time import RunningTime
+from calcreport.service.identity import content_of, study_uid_of, text_of
+from calcreport.service.inbox import Arrivals
+from calcreport.service.journal import Journal, code_of
+from calcreport.service.queue import Failure, Handover, Record
+from calcreport.service.retention import Retention, RunningTime
 from calcreport.service.service_settings import ServiceSettings
-from calcreport.service.snapshot import Snapshot
 from calcreport.service.status import write_status
 from calcreport.service.store import IMAGES, Store
-from calcreport.service.worker import Analysis, Failure
+from calcreport.service.worker import Analysis, Snapshot
 from calcreport.study.result import StudyOutcome
 from calcreport.version import software_version
 
-_STATUS_S: Final = 2.0
+_STATUS_S: Final = 2.0  # between two times the status is written
 _STOP_S: Final = 1.0
 """Patience with analyses that have been asked to stop a while ago."""
+# Codes of a study that cannot be analysed.
 _REMOVED: Final = "study.images_removed"
 _UNREADABLE: Final = "study.unreadable"
 _DISK_WAIT_S: Final = 30.0
 """Wait after a record could not be written."""
 
 
+@dataclass(eq=False)
 class Supervisor:
     """All studies of a store. Settings are asked for every time, so that they can be changed."""
 
-    def __init__(  # noqa: PLR0913 - it is where everything meets
-        self,
-        store: Store,
-        references: References,
-        settings: Callable[[], ServiceSettings],
-        *,
-        snapshot: Callable[[], Snapshot],
-        arrivals: Arrivals,
-        deliveries: Deliveries,
-        journal: Journal,
-        commitments: Commitments,
-        audit: Audit,
-    ) -> None:
-        self._store = store
-        self._references = references
-        self._settings = settings
-        self._snapshot = snapshot
-        self._arrivals = arrivals
-        self._deliveries = deliveries
-        self._commitments = commitments
-        self._audit = audit
-        self._journal = journal
+    store: Store
+    settings: Callable[[], ServiceSettings]
+    _: KW_ONLY
+    snapshot: Callable[[], Snapshot]
+    arrivals: Arrivals
+    deliveries: Deliveries
+    journal: Journal
+    commitments: Commitments
+    audit: Audit
+
+    def __post_init__(self) -> None:
         self._waiting = queue.Waiting()
         self._running: dict[str, Analysis] = {}
         self._late: set[str] = set()  # studies that became complete once more while they were analysed
         self._begun = time()
         self._status_s = float("-inf")
-        self._running_time = RunningTime(store.root)
-        self._retention = Retention(
-            store, references, lambda: settings().retention, journal, running=self._running_time, may_go=self._may_go
-        )
-        self._clinical = ClinicalWatch(store.root, lambda: settings().analysis.clinical, journal=journal)
         self._is_disk_full = False
+        self._running_time = RunningTime(self.store.root)
+        self._clinical = ClinicalWatch(self.store.root, lambda: self.settings().analysis.clinical, journal=self.journal)
+        self._retention = Retention(
+            self.store,
+            lambda: self.settings().retention,
+            self.journal,
+            running=self._running_time,
+            may_go=self._may_go,
+        )
 
     def recover(self) -> None:
         """Read from the tree what has to be done; images may still be coming, so quiet is waited for anew."""
-        for study in self._store.studies():
+        for study in self.store.studies():
             self._guarded(study, self._recover)
 
     def _recover(self, study: str) -> None:
-        record = self._store.record(study)
+        record = self.store.record(study)
         if record.state == "analysing":
-            record = queue.interrupted(record)
-            self._write(study, record)
-        if queue.is_due(record, self._store.images(study), self._store.clinical_mark(study)):
-            self._arrivals.note(study)
+            record = self._write(study, queue.interrupted(record))
+        if queue.is_due(record, self.store.images(study), self.store.clinical_mark(study)):
+            self.arrivals.note(study)
         elif record.state == "delivering":
             self._hand_on(study, record)
 
     def tick(self) -> None:
         """Do what is to be done now; called a few times a second, from one thread."""
-        for complete in self._arrivals.take_complete():
+        for complete in self.arrivals.take_complete():
             self._guarded(complete.study, self._enqueue, complete.is_short, complete.sender)
-        for study in self._store.take_retries():
+        for study in self.store.take_retries():
             self._guarded(study, self._retry)
         self._watch()
         self._clinical.look()
-        for study in list(self._waiting.due(monotonic())):
-            if len(self._running) >= self._settings().analysis.workers:
+        for study in self._waiting.due(monotonic()):
+            if len(self._running) >= self.settings().analysis.workers:
                 break
             self._guarded(study, self._begin)
-        for ended in self._deliveries.ended():
+        for ended in self.deliveries.ended():
             self._guarded(ended.study, self._handed, ended)
-        self._deliveries.begin(self._describe)
+        self.deliveries.begin(lambda study: delivery_of(self.store.record(study), self.store.folder(study)))
         self._running_time.save()
         self._retention.tick(self._is_busy)
-        self._journal.flush()
+        self.journal.flush()
         self._report()
 
     def _watch(self) -> None:
@@ -135,51 +126,43 @@ class Supervisor:
         deadline_s = monotonic() + _STOP_S
         for study, analysis in self._running.items():
             analysis.stop(deadline_s - monotonic())
-            self._guarded(study, self._interrupt)
+            self._guarded(study, lambda name: self._write(name, self.store.record(name).changed_to(state="waiting")))
         self._running.clear()
-        self._deliveries.stop()
+        self.deliveries.stop()
         self._report(state="stopped", is_forced=True)
 
-    def _interrupt(self, study: str) -> None:
-        record = self._store.record(study)
-        self._write(study, record.changed_to(state="waiting"))
-
-    def _guarded(self, study: str, act: Callable[..., None], *how: object) -> None:
+    def _guarded(self, study: str, act: Callable[..., object], *how: object) -> None:
         """Do something about one study; whatever fails, the others go on and this one is looked at again."""
         try:
             act(study, *how)
             self._is_disk_full = False
-        except StoreError as error:
-            if error.code == _UNREADABLE:
-                self._set_down(study, error)
+        except Exception as error:  # noqa: BLE001  # a bug that one study meets must not end the service for all
+            code = code_of(error, "store.failed")
+            if code == _UNREADABLE:
+                self._set_down(study, code, str(error))
                 return
-            self._is_disk_full = error.code == "store.full"
-            self._later(study, error.code)
-        except (CalcReportError, OSError) as error:
-            self._later(study, getattr(error, "code", "store.failed"))
-        except Exception:  # noqa: BLE001  # a bug that one study meets must not end the service for all
-            self._journal.count("internal_errors")
-            self._later(study, "internal.error")
+            if isinstance(error, StoreError):
+                self._is_disk_full = code == "store.full"
+            if code == "internal.error":
+                self.journal.count("internal_errors")
+            self._tell("study_postponed", study, code=code)
+            self._waiting.put(study, due_s=monotonic() + _DISK_WAIT_S, interruptions=0)
 
-    def _set_down(self, study: str, error: StoreError) -> None:
+    def _set_down(self, study: str, code: str, message: str) -> None:
         """A study whose folder is not as the service made it is a dead letter; the others go on."""
-        self._tell("study_unreadable", study, code=error.code)
+        self._tell("study_unreadable", study, code=code)
         with suppress(StoreError):  # where not even this can be written, `status` says the same of it
-            record = self._store.record(study).model_copy(update={"content": ""})  # looked at anew once it is mended
-            self._write(study, queue.given_up(record, error.code, str(error)))
-
-    def _later(self, study: str, code: str) -> None:
-        self._journal.tell("study_postponed", study_ref=self._references.of(study), code=code)
-        self._waiting.put(study, due_s=monotonic() + _DISK_WAIT_S, interruptions=0)
+            record = self.store.record(study).model_copy(update={"content": ""})  # looked at anew once it is mended
+            self._write(study, queue.given_up(record, code, message))
 
     def _enqueue(self, study: str, is_short: bool = False, sender: str = "") -> None:  # noqa: FBT001, FBT002 - passed on by _guarded
         """A study is complete: let it wait for its analysis, unless its images are those of the last answer."""
         if study in self._running:
             self._late.add(study)  # first what is under way comes to its end
             return
-        images, record = self._store.images(study), self._store.record(study)
-        clinical = self._store.clinical_mark(study)
-        self._store.release(study)
+        images, record = self.store.images(study), self.store.record(study)
+        clinical = self.store.clinical_mark(study)
+        self.store.release(study)
         if not images:
             return
         if queue.images_missing(record, images):
@@ -192,148 +175,135 @@ class Supervisor:
             return
         uid = self._uid(study, record, images)
         record = queue.queued(record, images, study_uid=uid, is_short=is_short, clinical=clinical)
-        first = self._store.folder(study) / IMAGES / images[0]
-        priority = queue.priority_of(self._settings().priority, sender, lambda keyword: text_of(first, keyword))
-        record = record.model_copy(update={"priority": priority})
-        self._write(study, record)
-        self._deliveries.drop(study)  # what was not delivered yet is superseded
+        first = self.store.folder(study) / IMAGES / images[0]
+        priority = queue.priority_of(self.settings().priority, sender, lambda keyword: text_of(first, keyword))
+        record = self._write(study, record.model_copy(update={"priority": priority}))
+        self.deliveries.drop(study)  # what was not delivered yet is superseded
         self._tell("study_complete", study, images=len(images))
-        self._audit.transferred(uid, text_of(first, "PatientID"), source=sender or "unknown")
+        self.audit.transferred(uid, text_of(first, "PatientID"), source=sender or "unknown")
         self._put(study, record)
 
     def _uid(self, study: str, record: Record, images: Sequence[str]) -> str:
-        return record.study_instance_uid or study_uid_of(self._store.folder(study) / IMAGES / images[0])
+        return record.study_instance_uid or study_uid_of(self.store.folder(study) / IMAGES / images[0])
 
     def _put(self, study: str, record: Record) -> None:
         failures = record.attempts + record.setbacks
-        wait = queue.wait_s(failures, self._settings().analysis.retry_seconds)
+        wait = queue.wait_s(failures, self.settings().analysis.retry_seconds)
         self._waiting.put(study, due_s=monotonic() + wait, interruptions=record.interruptions, priority=record.priority)
 
     def _begin(self, study: str) -> None:
-        self._waiting.drop(study)
-        if study in self._running or study in self._arrivals:
+        self._waiting.pop(study, None)
+        if study in self._running or study in self.arrivals:
             return  # its turn comes when it is complete again
-        images, record = self._store.images(study), self._store.record(study)
-        if content_of([*images, *self._store.clinical_mark(study)]) != record.content or record.state != "waiting":
-            self._arrivals.note(study)
+        images, record = self.store.images(study), self.store.record(study)
+        if content_of([*images, *self.store.clinical_mark(study)]) != record.content or record.state != "waiting":
+            self.arrivals.note(study)
             return
-        clinical = self._store.clinical(study) or self._clinical.table()
-        settings = self._settings().analysis.model_copy(update={"clinical": clinical and str(clinical)})
+        clinical = self.store.clinical(study) or self._clinical.table()
+        settings = self.settings().analysis.model_copy(update={"clinical": clinical and str(clinical)})
         self._write(study, record.changed_to(state="analysing"))
-        self._running[study] = Analysis(self._store.folder(study), settings, self._snapshot())
+        self._running[study] = Analysis(self.store.folder(study), settings, self.snapshot())
         self._tell("analysis_begun", study)
 
     def _end(self, study: str, result: StudyOutcome | Failure) -> None:
-        record = self._store.record(study)
+        record = self.store.record(study)
         if isinstance(result, StudyOutcome):
-            record = queue.answered(record, result)
-            self._write(study, record)
-            self._journal.ended("analysis")
-            self._journal.count(f"studies_{result.status}")
-            code = {"code": result.code} if result.code else {}
-            self._tell("analysis_done", study, status=result.status, seconds=result.seconds, **code)
+            record = self._write(study, queue.answered(record, result))
+            self.journal.ended("analysis")
+            self.journal.count(f"studies_{result.status}")
+            self._tell("analysis_done", study, status=result.status, seconds=result.seconds, code=result.code)
             self._hand_on(study, record)
             return
-        record = queue.failed(record, result, self._settings().analysis)
-        self._write(study, record)
-        self._journal.ended("analysis", result.code)
-        self._journal.count("studies_failed" if record.state == "failed" else "analyses_failed")
+        record = self._write(study, queue.failed(record, result, self.settings().analysis))
+        self.journal.ended("analysis", result.code)
+        self.journal.count("studies_failed" if record.state == "failed" else "analyses_failed")
         self._tell("analysis_failed", study, code=result.code, status=record.state, count=record.attempts)
         if record.state == "waiting":
             self._put(study, record)
 
     def _retry(self, study: str) -> None:
-        record = self._store.record(study)
+        record = self.store.record(study)
         if study in self._running or record.state not in {"failed", "done", "delivering"}:
             return
-        if record.reported == record.content and refused_by(record, self._deliveries.sinks):
+        if record.reported == record.content and refused_by(record, self.deliveries.sinks):
             record = queue.retried(record).model_copy(update={"state": "delivering"})
-            self._write(study, record)
-            self._hand_on(study, record)
+            self._hand_on(study, self._write(study, record))
             return
-        images = self._store.images(study)
+        images = self.store.images(study)
         if not images or queue.images_missing(record, images):
             return
-        uid, clinical = self._uid(study, record, images), self._store.clinical_mark(study)
-        record = queue.queued(
-            queue.retried(record), images, study_uid=uid, is_short=record.is_incomplete, clinical=clinical
-        )
-        self._write(study, record)
-        self._put(study, record)
+        uid, clinical = self._uid(study, record, images), self.store.clinical_mark(study)
+        is_short, record = record.is_incomplete, queue.retried(record)
+        record = queue.queued(record, images, study_uid=uid, is_short=is_short, clinical=clinical)
+        self._put(study, self._write(study, record))
 
     def _hand_on(self, study: str, record: Record) -> None:
         """Let every sink that has not taken the results have them; the study is done when none is left."""
-        sinks = self._deliveries.sinks
+        sinks = self.deliveries.sinks
         left = open_sinks(record, sinks)
         for sink in left:
-            self._deliveries.put(study, sink, failures=record.deliveries.get(sink, Handover()).attempts)
+            self.deliveries.put(study, sink, failures=record.deliveries.get(sink, Handover()).attempts)
         if left:
             return
         code = refused_by(record, sinks)
         if code:
-            msg = "a sink refused the results for good"
-            self._write(study, queue.given_up(record, code, msg))
+            self._write(study, queue.given_up(record, code, "a sink refused the results for good"))
         else:
             cleared = {"code": "", "message": ""} if record.code == _REMOVED else {}
             age = round(self._running_time.seconds, 1)
             self._write(study, record.changed_to(**cleared, state="done", done_running_s=age))
 
     def _handed(self, study: str, ended: Ended) -> None:
-        before = self._store.record(study)
+        before = self.store.record(study)
         record = handed_over(before, ended)
-        self._journal.ended(f"sink_{ended.sink}", ended.code)
-        self._journal.count("delivered" if not ended.code else "deliveries_failed")
-        code = {"code": ended.code} if ended.code else {}
-        self._tell("delivery_failed" if ended.code else "delivered", study, step=ended.sink, **code)
+        self.journal.ended(f"sink_{ended.sink}", ended.code)
+        self.journal.count("delivered" if not ended.code else "deliveries_failed")
+        self._tell("delivery_failed" if ended.code else "delivered", study, step=ended.sink, code=ended.code)
         if not ended.code:
-            images = self._store.images(study)[:1]
-            patient = text_of(self._store.folder(study) / IMAGES / images[0], "PatientID") if images else ""
-            self._audit.transferred(record.study_instance_uid, patient, target=ended.sink)
+            images = self.store.images(study)[:1]
+            patient = text_of(self.store.folder(study) / IMAGES / images[0], "PatientID") if images else ""
+            self.audit.transferred(record.study_instance_uid, patient, target=ended.sink)
         if record is before or record.state != "delivering":
             return  # of an older revision, or a new one is on its way
         self._write(study, record)
-        if not ended.code or not ended.is_retryable:
-            self._finish(study, record)
-        else:
-            self._deliveries.put(study, ended.sink, failures=record.deliveries[ended.sink].attempts)
-
-    def _finish(self, study: str, record: Record) -> None:
-        if not open_sinks(record, self._deliveries.sinks):
+        if ended.code and ended.is_retryable:
+            self.deliveries.put(study, ended.sink, failures=record.deliveries[ended.sink].attempts)
+        elif not open_sinks(record, self.deliveries.sinks):
             self._hand_on(study, record)
 
-    def _describe(self, study: str) -> Delivery:
-        return delivery_of(study, self._store.record(study), self._store.folder(study), self._references)
-
-    def _write(self, study: str, record: Record) -> None:
-        self._store.write_record(study, record)
+    def _write(self, study: str, record: Record) -> Record:
+        self.store.write_record(study, record)
+        return record
 
     def _tell(self, name: str, study: str, **fields: float | str) -> None:
-        self._journal.tell(name, study_ref=self._references.of(study), **fields)
+        """Log an event of a study; an empty field is left out."""
+        stated = {key: value for key, value in fields.items() if value != ""}
+        self.journal.tell(name, study_ref=self.store.reference(study), **stated)
 
     def _may_go(self, study: str, images: Sequence[str]) -> bool:
         """Whether images that are old enough may be removed."""
-        is_asked = self._settings().retention.commitment is not None
-        return not is_asked or self._commitments.is_confirmed(study, images)
+        is_asked = self.settings().retention.commitment is not None
+        return not is_asked or self.commitments.is_confirmed(study, images)
 
     def _is_busy(self, study: str) -> bool:
-        return study in self._arrivals or study in self._waiting or study in self._running
+        return study in self.arrivals or study in self._waiting or study in self._running
 
     def _report(self, *, state: str = "running", is_forced: bool = False) -> None:
         if monotonic() - self._status_s < _STATUS_S and not is_forced:
             return
         self._status_s = monotonic()
-        write_status(self._store.root, self.status(state))
+        write_status(self.store.root, self.status(state))
 
     def status(self, state: str = "running") -> dict[str, Any]:
         """Health and counters, without patient data."""
         try:
-            free = self._store.free_bytes()
+            free = self.store.free_bytes()
         except OSError:
             free = -1
         problems = ["store.full"] if free <= 0 or self._is_disk_full else []
         problems += [self._clinical.problem] if self._clinical.problem else []
         problems += ["clock.wrong"] if self._running_time.is_clock_wrong else []
-        problems += [code for code in self._journal.problems() if code not in problems]
+        problems += [code for code in self.journal.problems() if code not in problems]
         return {
             "software": f"calcreport {software_version()}",
             "state": state,
@@ -342,10 +312,10 @@ class Supervisor:
             "begun": self._begun,
             "problems": problems,
             "free_bytes_above_reserve": free,
-            "receiving": len(self._arrivals),
+            "receiving": len(self.arrivals),
             "waiting": len(self._waiting),
-            "analysing": [self._references.of(study) for study in list(self._running)],
-            "delivering": len(self._deliveries),
-            "parts": self._journal.health(),
-            "counters": self._journal.counts(),
+            "analysing": [self.store.reference(study) for study in list(self._running)],
+            "delivering": len(self.deliveries),
+            "parts": self.journal.health(),
+            "counters": self.journal.counts(),
         }

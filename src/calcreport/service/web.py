@@ -1,6 +1,6 @@
 """HTTP as the adapters need it, on the standard library: JSON, files streamed to disk, bodies streamed from disk.
 
-Nothing here decides what is asked. Redirects are not followed: only the server that was configured is spoken to.
+Nothing here decides what is asked. Redirects are not followed: only the server that was configured is asked.
 """
 
 from __future__ import annotations
@@ -9,32 +9,37 @@ import base64
 import http.client
 import io
 import json
+import re
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
+from threading import Event, Thread
 from time import monotonic
-from typing import IO, TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from calcreport.errors import DeliveryError, SettingsError
 from calcreport.service.adapter_settings import CertificateSettings, WebSettings
 
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
-
-JSON: Final = "application/json"
+JSON: Final = "application/json"  # media type
 _LARGEST_ANSWER: Final = 33_554_432
 """Largest JSON document read, bytes: tens of thousands of rows; in memory it takes up to twenty times as much."""
-_BLOCK: Final = 1 << 20
-_SENT: Final = 1 << 16
-"""Bytes sent under one time-out."""
-_LONGEST_SECRET: Final = 65_536
+_BLOCK: Final = 1 << 20  # bytes read at a time
+_SENT: Final = 1 << 16  # bytes sent under one time-out
+_PATIENCE: Final = 1.1
+"""Of the deadline beside the time-out, so that a silent server is named as that and not as a slow one."""
+_LONGEST_SECRET: Final = 65_536  # bytes
 _DROPPED: Final = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError, ConnectionAbortedError)
 """What a kept connection that the server has closed meanwhile ends with."""
+_BOUNDARY: Final = re.compile(r'boundary=(?:"([^"]{1,70})"|([^\s;,"]{1,70}))', re.IGNORECASE)  # in a media type
+_LARGEST_HEAD: Final = 65_536  # bytes before the content of a part, or after it
+_MARK: Final = b"calcreport-6a1f7b3c4d219b1d5a6e2f0c"
+"""A boundary that no DICOM object of ours holds: text in them is made by us, and this is not part of it."""
 
 
 class WebError(DeliveryError):
@@ -49,58 +54,39 @@ class MissingError(WebError):
     """The server does not know what was asked for."""
 
 
-class _TooSlowError(TimeoutError):
-    pass
+class Deadline:
+    """Calls `cut` when an exchange takes longer than `seconds`, unless it is extended or ended before.
 
-
-class _Pace(io.RawIOBase):
-    """Reads a connection, and counts: a request has the time-out, and the time its bytes take at the least rate.
-
-    A time-out of the socket alone is about one read: a byte a second would go on for ever.
+    A time-out of a socket alone is about one read: a byte a second would go on for ever.
     """
 
-    def __init__(self, connected: socket.socket, settings: WebSettings) -> None:
-        self._socket = connected
-        self._raw = cast("io.RawIOBase", connected.makefile("rb", buffering=0))
-        self._settings = settings
-        self._deadline_s = monotonic() + settings.timeout_seconds
-        self._is_heard = False
+    def __init__(self, seconds: float, cut: Callable[[], object]) -> None:
+        self._end_s = monotonic() + seconds
+        self._cut = cut
+        self._is_ended = Event()
+        self.has_passed = False
+        Thread(target=self._watch, name="deadline", daemon=True).start()
 
-    def count(self, size: int) -> None:
-        """Allow the time for bytes that went or came."""
-        self._deadline_s += size / self._settings.min_bytes_per_second
+    def extend(self, seconds: float) -> None:
+        """Allow for more time."""
+        self._end_s += seconds
 
-    def limit(self) -> None:
-        """Let the next operation on the socket end in time.
+    def end(self) -> None:
+        """Cut nothing any more."""
+        self._is_ended.set()
 
-        Raises `TimeoutError` when there is no time left.
-        """
-        left_s = self._deadline_s - monotonic()
-        if left_s <= 0:
-            raise _TooSlowError
-        self._socket.settimeout(min(left_s, self._settings.timeout_seconds))
+    def _watch(self) -> None:
+        while (left_s := self._end_s - monotonic()) > 0:
+            if self._is_ended.wait(left_s):
+                return
+        self.has_passed = True
+        self._cut()
 
-    def readable(self) -> bool:
-        """Say yes, as `io.BufferedReader` asks."""
-        return True
 
-    def readinto(self, buffer: WriteableBuffer) -> int | None:
-        """Read what is there."""
-        self.limit()
-        try:
-            size = self._raw.readinto(buffer)
-        except TimeoutError as error:
-            if self._is_heard and monotonic() >= self._deadline_s:
-                raise _TooSlowError from error
-            raise
-        self._is_heard = True
-        self.count(size or 0)
-        return size
-
-    def close(self) -> None:
-        """Give the connection back."""
-        self._raw.close()
-        super().close()
+def shut(connected: socket.socket) -> None:
+    """Let everything that waits on a socket wake up; it can be read and written no more."""
+    with suppress(OSError):
+        socket.socket.shutdown(connected, socket.SHUT_RDWR)  # below TLS, whose state another thread is using
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,17 +101,16 @@ class Body:
 class WebClient:
     """One server, one connection that is kept; for one thread.
 
-    Raises `SettingsError` ``settings.secret`` or ``settings.tls``: a file that is named cannot be read.
+    A request may take the time-out of the settings, and the time its bytes take at their least rate. Raises
+    `SettingsError` ``settings.secret`` or ``settings.tls``: a file that is named cannot be read.
     """
 
     def __init__(self, settings: WebSettings) -> None:
-        parts = urlsplit(settings.url)
         self._settings = settings
-        self._host, self._port, self._base = parts.hostname or "", parts.port, parts.path
-        self._is_encrypted = parts.scheme == "https"
-        if self._is_encrypted:
-            tls_context(settings)
-        self._connection: http.client.HTTPConnection | None = None
+        self._address = urlsplit(settings.url)
+        self._connection = self._connect()
+        self._is_kept = False
+        self._deadline: Deadline | None = None
         self._credentials()
 
     def json(self, path: str, *, body: Body | None = None, accept: str = JSON, allowed: tuple[int, ...] = ()) -> Any:  # noqa: ANN401 - any JSON document
@@ -134,17 +119,15 @@ class WebClient:
         A `body` makes it a POST. Answers of an `allowed` status are no success and have a document nevertheless.
         ``None`` is an empty answer. Raises `WebError` ``web.…``.
         """
-        with_answer = self._ask(path, accept=accept, body=body, allowed=allowed)
-        content = self._read(with_answer, _LARGEST_ANSWER + 1)
-        if len(content) > _LARGEST_ANSWER:
-            self.close()
-            raise WebError("the server's answer is too large to be one", code="web.unreadable")
-        if not content.strip():
-            return None
+        content = self._whole(self._ask(path, accept, body, allowed), _LARGEST_ANSWER)
         try:
-            return json.loads(content)
+            return json.loads(content) if content.strip() else None
         except (ValueError, RecursionError) as error:
             raise WebError("the server's answer is no JSON", code="web.unreadable") from error
+
+    def text(self, path: str, *, most: int) -> str:
+        """Ask for a short text; raises `WebError` ``web.…``, also when it is longer than `most` bytes."""
+        return self._whole(self._ask(path, "*/*"), most).decode("utf-8", "replace")
 
     def fetch(self, path: str, *, accept: str, take: Callable[[Iterable[bytes], str], None]) -> None:
         """Ask for a file, and hand its bytes on as they come.
@@ -152,117 +135,109 @@ class WebClient:
         `take` is given the blocks of the answer and its media type; it reads all of them or raises. Raises `WebError`
         ``web.…``, also when fewer bytes come than were announced.
         """
-        answer = self._ask(path, accept=accept, body=None, allowed=())
+        answer = self._ask(path, accept)
         try:
             take(self._blocks(answer), answer.getheader("Content-Type", ""))
         except BaseException:
             self.close()  # the rest of the answer is still in the connection
             raise
 
-    def text(self, path: str, *, most: int) -> str:
-        """Ask for a short text.
-
-        Raises `WebError` ``web.…``, also when it is longer than `most` bytes.
-        """
-        content = self._read(self._ask(path, accept="*/*", body=None, allowed=()), most + 1)
-        if len(content) > most:
-            self.close()
-            raise WebError("the server's answer is too large to be one", code="web.unreadable")
-        return content.decode("utf-8", "replace")
-
     def close(self) -> None:
         """Give the connection up; the next request opens another."""
-        if self._connection is not None:
-            with suppress(OSError):
-                self._connection.close()
-            self._connection = None
+        if self._deadline is not None:
+            self._deadline.end()
+        self._is_kept = False
+        with suppress(OSError):
+            self._connection.close()
 
-    def _ask(self, path: str, *, accept: str, body: Body | None, allowed: tuple[int, ...]) -> http.client.HTTPResponse:
-        is_kept = self._connection is not None
+    def _ask(
+        self, path: str, accept: str, body: Body | None = None, allowed: tuple[int, ...] = ()
+    ) -> http.client.HTTPResponse:
+        was_kept = self._is_kept
         try:
             answer = self._send(path, accept, body)
-        except _DROPPED as error:
-            self.close()
-            if not is_kept:
-                raise _unreachable() from error
-            return self._ask(path, accept=accept, body=body, allowed=allowed)
         except (OSError, http.client.HTTPException) as error:
-            self.close()
-            raise _unreachable(error) from error
+            failure = self._failed(error)
+            if was_kept and isinstance(error, _DROPPED) and failure.code == "web.unreachable":
+                return self._ask(path, accept, body, allowed)
+            raise failure from error
         if answer.status not in {HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.NO_CONTENT, *allowed}:
             self.close()
             raise _refused(answer.status)
+        self._is_kept = True
         return answer
 
     def _send(self, path: str, accept: str, body: Body | None) -> http.client.HTTPResponse:
-        if self._connection is None:
-            self._connection = self._connect()
-        connection = self._connection
-        if connection.sock is None:
-            connection.timeout = self._settings.timeout_seconds
-            connection.connect()
-        pace = _Pace(connection.sock, self._settings)
-        pace.limit()
-        connection.response_class = lambda *how, **named: _Answer(pace, *how, **named)  # type: ignore[assignment]
+        if not self._is_kept:
+            self._connection = self._connect()  # with certificates as they are now
+        if self._connection.sock is None:
+            self._connection.connect()
+        seconds = _PATIENCE * self._settings.timeout_seconds
+        deadline = self._deadline = Deadline(seconds, partial(shut, self._connection.sock))
         headers = {"Accept": accept, "User-Agent": "calcreport", **self._credentials()}
-        try:
-            if body is None:
-                connection.request("GET", f"{self._base}{path}", headers=headers)
-            else:
-                headers |= {"Content-Type": body.kind, "Content-Length": str(body.length)}
-                connection.request("POST", f"{self._base}{path}", body=_paced(body.blocks(), pace), headers=headers)
-            return connection.getresponse()
-        except BaseException:
-            pace.close()
-            raise
+        if body is None:
+            self._connection.request("GET", f"{self._address.path}{path}", headers=headers)
+        else:
+            headers |= {"Content-Type": body.kind, "Content-Length": str(body.length)}
+            blocks = self._counted(deadline, body.blocks())
+            self._connection.request("POST", f"{self._address.path}{path}", body=blocks, headers=headers)
+        return self._connection.getresponse()
 
     def _connect(self) -> http.client.HTTPConnection:
-        timeout = self._settings.timeout_seconds
-        if not self._is_encrypted:
-            return http.client.HTTPConnection(self._host, self._port, timeout=timeout)
-        return http.client.HTTPSConnection(self._host, self._port, timeout=timeout, context=tls_context(self._settings))
+        """Make a connection that is not open yet."""
+        host, port, timeout = self._address.hostname or "", self._address.port, self._settings.timeout_seconds
+        if self._address.scheme != "https":
+            return http.client.HTTPConnection(host, port, timeout=timeout)
+        return http.client.HTTPSConnection(host, port, timeout=timeout, context=tls_context(self._settings))
 
     def _credentials(self) -> Mapping[str, str]:
-        if self._settings.token_file is not None:
-            return {"Authorization": f"Bearer {_secret(self._settings.token_file)}"}
-        if self._settings.user is None:
+        settings = self._settings
+        if settings.token_file is not None:
+            return {"Authorization": f"Bearer {_secret(settings.token_file)}"}
+        if settings.user is None:
             return {}
-        password = _secret(self._settings.password_file) if self._settings.password_file else ""
-        pair = base64.b64encode(f"{self._settings.user}:{password}".encode()).decode()
-        return {"Authorization": f"Basic {pair}"}
+        password = _secret(settings.password_file) if settings.password_file else ""
+        return {"Authorization": f"Basic {base64.b64encode(f'{settings.user}:{password}'.encode()).decode()}"}
 
-    def _blocks(self, answer: http.client.HTTPResponse) -> Iterable[bytes]:
-        announced = answer.length
-        count = 0
-        while block := self._read(answer, _BLOCK):
-            count += len(block)
+    def _counted(self, deadline: Deadline, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        """Allow the time for bytes that went or came."""
+        for block in blocks:
             yield block
-        if announced is not None and count < announced:
-            raise _unreachable()
+            deadline.extend(len(block) / self._settings.min_bytes_per_second)
 
-    def _read(self, answer: http.client.HTTPResponse, most: int) -> bytes:
+    def _blocks(self, answer: http.client.HTTPResponse) -> Iterator[bytes]:
+        """Content of an answer as it comes; then the connection is free for the next request."""
+        left, deadline = answer.length, self._deadline
         try:
-            return answer.read(most)
+            while left != 0 and deadline is not None and (block := answer.read1(_BLOCK)):
+                left = left and left - len(block)
+                yield from self._counted(deadline, [block])
         except (OSError, http.client.HTTPException) as error:
-            self.close()
-            raise _unreachable(error) from error
+            raise self._failed(error) from error
+        if left or deadline is None or deadline.has_passed:
+            raise self._failed()
+        deadline.end()
+        answer.close()
 
+    def _whole(self, answer: http.client.HTTPResponse, most: int) -> bytes:
+        content = bytearray()
+        for block in self._blocks(answer):
+            content += block
+            if len(content) > most:
+                self.close()
+                raise WebError("the server's answer is too large to be one", code="web.unreadable")
+        return bytes(content)
 
-class _Answer(http.client.HTTPResponse):
-    """An answer that is read by `_Pace`, head and all."""
-
-    def __init__(self, pace: _Pace, sock: socket.socket, *how: Any, **named: Any) -> None:  # noqa: ANN401 - as http.client calls it
-        super().__init__(sock, *how, **named)
-        self.fp.close()
-        self.fp = cast("IO[bytes]", io.BufferedReader(pace))  # type: ignore[assignment]
-
-
-def _paced(blocks: Iterable[bytes], pace: _Pace) -> Iterable[bytes]:
-    for block in blocks:
-        for start in range(0, len(block), _SENT):
-            pace.limit()
-            yield block[start : start + _SENT]
-            pace.count(min(_SENT, len(block) - start))
+    def _failed(self, error: Exception | None = None) -> WebError:
+        """Give the connection up, and say why it failed."""
+        is_slow = self._deadline is not None and self._deadline.has_passed
+        self.close()
+        if is_slow:
+            return WebError("the server is slower than the adapter's min_bytes_per_second", code="web.too_slow")
+        if isinstance(error, ssl.SSLError):
+            msg = "the server's certificate is not trusted, or it does not take ours; check authority and certificate"
+            return WebError(msg, code="web.tls")
+        return WebError("the server does not answer, or stops in the middle; is it running?", code="web.unreachable")
 
 
 def tls_context(settings: CertificateSettings) -> ssl.SSLContext:
@@ -294,15 +269,6 @@ def _secret(path: str) -> str:
     return text
 
 
-def _unreachable(error: Exception | None = None) -> WebError:
-    if isinstance(error, ssl.SSLError):
-        msg = "the server's certificate is not trusted, or it does not take ours; check authority and certificate"
-        return WebError(msg, code="web.tls")
-    if isinstance(error, _TooSlowError):
-        return WebError("the server is slower than the adapter's min_bytes_per_second", code="web.too_slow")
-    return WebError("the server does not answer, or stops in the middle; is it running?", code="web.unreachable")
-
-
 def _refused(status: int) -> WebError:
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         return WebError("the server does not let us in; check the credentials", code="web.not_permitted", status=status)
@@ -313,3 +279,65 @@ def _refused(status: int) -> WebError:
     if status < 400:
         return WebError("the server answers with a redirect; name its final address", code="web.moved", status=status)
     return WebError("the server refuses what it was given", code="web.refused", is_retryable=False, status=status)
+
+
+def first_part(blocks: Iterable[bytes], kind: str) -> Iterator[bytes]:
+    """Give what the first part of a ``multipart/related`` message holds (PS3.18 section 8.6.1.2), as it comes.
+
+    A short rest is read to the end and skipped, so that the connection can be used again. Raises `WebError`
+    ``web.unreadable``: no message of this media type `kind`, or one without an end.
+    """
+    found = _BOUNDARY.search(kind)
+    if found is None or not kind.lower().lstrip().startswith("multipart/related"):
+        raise _unreadable()
+    end = b"\r\n--" + (found[1] or found[2]).encode("ascii", "replace")
+    stream = iter(blocks)
+    held = b"\r\n"  # the first boundary may stand at the very start
+    for mark in (end, b"\r\n\r\n"):
+        while mark not in held:
+            if len(held) > _LARGEST_HEAD:
+                raise _unreadable()
+            held += _next(stream)
+        held = held.partition(mark)[2]
+    while end not in held:
+        safe = max(0, len(held) - len(end) + 1)
+        yield held[:safe]
+        held = held[safe:] + _next(stream)
+    content, _, rest = held.partition(end)
+    yield content
+    count = len(rest)
+    for block in stream:
+        count += len(block)
+        if count > _LARGEST_HEAD:
+            raise _unreadable()
+
+
+def _next(stream: Iterator[bytes]) -> bytes:
+    block = next(stream, b"")
+    if not block:
+        raise _unreadable()
+    return block
+
+
+def body_of(kind: str, *parts: bytes | Path) -> Body:
+    """Body of a media type that is made of bytes and files; raises `OSError` when a file cannot be read."""
+
+    def blocks() -> Iterator[bytes]:
+        for part in parts:
+            with io.BytesIO(part) if isinstance(part, bytes) else part.open("rb") as stream:
+                yield from iter(partial(stream.read, _SENT), b"")
+
+    length = sum(len(part) if isinstance(part, bytes) else part.stat().st_size for part in parts)
+    return Body(kind=kind, length=length, blocks=blocks)
+
+
+def files_body(files: Sequence[Path]) -> Body:
+    """Message with one part a DICOM file; errors as for `body_of`."""
+    head = b"--" + _MARK + b"\r\nContent-Type: application/dicom\r\n\r\n"
+    parts = [part for file in files for part in (head, file, b"\r\n")]
+    kind = f'multipart/related; type="application/dicom"; boundary={_MARK.decode()}'
+    return body_of(kind, *parts, b"--" + _MARK + b"--\r\n")
+
+
+def _unreadable() -> WebError:
+    return WebError("the server's answer is no multipart message with a DICOM file", code="web.unreadable")

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from calcreport.processes.crash import name_program_crash, name_task_crash
+from calcreport.processes.crash import name_task_crash
 
 
 @pytest.mark.parametrize(
@@ -19,20 +19,3 @@ from calcreport.processes.crash import name_program_crash, name_task_crash
 def test_the_end_of_a_worker_has_a_code(exit_code, code, word) -> None:
     crash = name_task_crash(exit_code)
     assert (crash.code, word in crash.message) == (code, True)
-
-
-@pytest.mark.parametrize(
-    ("exit_code", "is_overdue", "code"),
-    [
-        (0, False, None),
-        (5, False, None),
-        (-signal.SIGKILL, False, "analysis.killed"),
-        (-signal.SIGKILL, True, "analysis.wall_limit"),
-        (0, True, "analysis.wall_limit"),
-        (-signal.SIGXCPU, False, "analysis.cpu_limit"),
-        (-signal.SIGBUS, False, "analysis.crashed"),
-    ],
-)
-def test_the_end_of_an_analysis_has_a_code(exit_code, is_overdue, code) -> None:
-    crash = name_program_crash(exit_code, is_overdue=is_overdue)
-    assert (crash.code if crash else None) == code

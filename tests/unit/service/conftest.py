@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
-from calcreport.service.names import References
 from calcreport.service.store import Arrival, Store
 
 STUDY = "1.2.826.0.1.3680043.10.1"
@@ -66,9 +66,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def references(store: Store) -> References:
-    """References of a store are made with its key."""
-    return References((store.root / "reference.key").read_bytes())
+def references(store: Store) -> SimpleNamespace:
+    """``references.of(study)`` is how the store names a study."""
+    return SimpleNamespace(of=store.reference)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 import pytest
 
-from calcreport.service.arrivals import Arrivals, Complete
+from calcreport.service.inbox import Arrivals, Complete
 from calcreport.service.service_settings import StudySettings
 
 
@@ -92,6 +92,6 @@ def test_an_image_that_comes_while_it_is_decided_is_not_overlooked(arrivals, tim
         arrivals.note(study)  # from another thread
         return 1
 
-    arrivals._count = count
+    arrivals.count = count
     assert arrivals.take_complete() == []
     assert "a" in arrivals

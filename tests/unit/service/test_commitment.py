@@ -10,15 +10,13 @@ from pydicom.uid import CTImageStorage, ImplicitVRLittleEndian, generate_uid
 from pynetdicom import AE, build_role, evt
 
 from calcreport.errors import SettingsError
-from calcreport.service.arrivals import Arrivals
 from calcreport.service.audit import Audit
 from calcreport.service.commitment import _WELL_KNOWN, PUSH_MODEL, Commitments
-from calcreport.service.inbox import Inbox
+from calcreport.service.inbox import Arrivals, Inbox
 from calcreport.service.journal import Journal
+from calcreport.service.queue import Record
 from calcreport.service.receiving.scp import StorageScp
-from calcreport.service.record import Record
-from calcreport.service.retention import Retention
-from calcreport.service.running_time import RunningTime
+from calcreport.service.retention import Retention, RunningTime
 from calcreport.service.service_settings import RetentionSettings, ServiceSettings, service_settings_from_text
 from calcreport.service.store import IMAGES
 
@@ -32,7 +30,7 @@ def _free_port() -> int:
 
 
 @pytest.fixture
-def serve(store, references):
+def serve(store):
     """``serve(toml)`` gives a listening service and its commitments."""
     running = []
 
@@ -41,9 +39,9 @@ def serve(store, references):
         settings = service_settings_from_text(f"[service]\nport = {port}\n{toml}")
         journal = Journal()
         commitments = Commitments(store, lambda: settings, journal=journal)
-        inbox = Inbox(store, references, Arrivals(lambda: settings.study, count=store.count), journal=journal)
+        inbox = Inbox(store, Arrivals(lambda: settings.study, count=store.count), journal=journal)
         audit = Audit(settings.audit, "CALCREPORT", journal=journal)
-        scp = StorageScp(store, inbox, lambda: settings, commitments=commitments, journal=journal, audit=audit)
+        scp = StorageScp(inbox, lambda: settings, commitments=commitments, journal=journal, audit=audit)
         scp.start()
         running.append((scp, commitments))
         return port, commitments
@@ -196,7 +194,7 @@ class Archive:
 
 
 @pytest.fixture
-def old(store, put, references, archive, serve):
+def old(store, put, archive, serve):
     """A delivered study with two images, both old enough; ``look()`` is a round of retention."""
     put(number=1), put(number=2)
     (study,) = store.studies()
@@ -209,7 +207,7 @@ def old(store, put, references, archive, serve):
 
     def look() -> int:
         Retention(
-            store, references, lambda: RetentionSettings(received_days=0.0), Journal(),
+            store, lambda: RetentionSettings(received_days=0.0), Journal(),
             running=RunningTime(store.root), may_go=commitments.is_confirmed,
         ).tick(lambda _study: False)  # fmt: skip
         return len(list((store.folder(study) / IMAGES).glob("*.dcm"))) if (store.folder(study) / IMAGES).exists() else 0

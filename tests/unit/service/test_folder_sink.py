@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from calcreport.errors import DeliveryError
 from calcreport.service.adapter_settings import FolderSinkSettings
-from calcreport.service.adapters import Delivery
+from calcreport.service.delivery import Delivery
 from calcreport.service.sinks.folder import FolderSink
 
 
@@ -19,8 +19,7 @@ def delivery(tmp_path):
     (folder / "report.txt").write_text("text")
     (folder / "images" / "L1.png").write_bytes(b"png")
     return Delivery(
-        reference="0123456789ab", study_instance_uid="1.2.3", key="k", revision=1, outcome="reported", code="",
-        concern=None, folder=folder,
+        study_instance_uid="1.2.3", key="k", revision=1, outcome="reported", folder=folder,
     )  # fmt: skip
 
 

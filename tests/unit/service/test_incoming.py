@@ -3,8 +3,8 @@ import os
 
 import pytest
 
-from calcreport.service import incoming
-from calcreport.service.incoming import IncomingFile
+from calcreport.service import inbox as incoming
+from calcreport.service.inbox import IncomingFile
 from calcreport.service.service_settings import LimitSettings
 
 

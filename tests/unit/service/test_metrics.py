@@ -8,7 +8,7 @@ import pytest
 
 from calcreport.errors import SettingsError
 from calcreport.service.journal import Journal
-from calcreport.service.metrics import notify_systemd, serve_metrics
+from calcreport.service.service import notify_systemd, serve_metrics
 
 STATUS = {
     "receiving": 1, "waiting": 2, "delivering": 3, "free_bytes_above_reserve": 4, "analysing": ["0123456789ab"],

@@ -5,10 +5,8 @@ import time
 import pytest
 
 from calcreport.service.journal import Journal
-from calcreport.service.names import References
-from calcreport.service.record import Record
-from calcreport.service.retention import MOST_A_ROUND, Retention, remove_expired
-from calcreport.service.running_time import RunningTime
+from calcreport.service.queue import Record
+from calcreport.service.retention import MOST_A_ROUND, Retention, RunningTime, remove_expired
 from calcreport.service.service_settings import RetentionSettings
 
 DAY = 86_400.0
@@ -54,7 +52,7 @@ def _retention(store, clock, settings, *, journal=None, monkeypatch=None):
         monkeypatch.setattr("calcreport.service.retention.time", lambda: clock.wall)
     running = RunningTime(store.root, clock=lambda: clock.monotonic, wall=lambda: clock.wall)
     retention = Retention(
-        store, References(b"k" * 32), lambda: settings, journal or Journal(), running=running,
+        store, lambda: settings, journal or Journal(), running=running,
         clock=lambda: clock.monotonic,
     )  # fmt: skip
     return retention, running

@@ -6,7 +6,7 @@ import pytest
 
 from calcreport.commands.listen import _load
 from calcreport.errors import CalcReportError
-from calcreport.service.snapshot import LoadedSettings, write_snapshot
+from calcreport.service.worker import LoadedSettings, write_snapshot
 
 
 def test_a_snapshot_is_not_the_file_of_the_site(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from calcreport.dicom.header.image_header import MAKER
 from calcreport.errors import NotDicomError, StoreError
-from calcreport.service.names import content_of
+from calcreport.service.identity import content_of
 from calcreport.service.store import Store
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"

@@ -7,19 +7,17 @@ import pytest
 
 from calcreport.errors import DeliveryError, StoreError
 from calcreport.service import delivery, supervisor
-from calcreport.service.arrivals import Arrivals
 from calcreport.service.audit import Audit
 from calcreport.service.commitment import Commitments
 from calcreport.service.delivery import Deliveries
-from calcreport.service.inbox import Inbox
+from calcreport.service.inbox import Arrivals, Inbox
 from calcreport.service.journal import Journal
-from calcreport.service.record import Record
-from calcreport.service.running_time import RunningTime
+from calcreport.service.queue import Record
+from calcreport.service.retention import RunningTime
 from calcreport.service.service_settings import ServiceSettings
-from calcreport.service.snapshot import Snapshot
 from calcreport.service.status import read_status
 from calcreport.service.supervisor import Supervisor
-from calcreport.service.worker import Failure
+from calcreport.service.worker import Failure, Snapshot
 from calcreport.study.result import StudyOutcome
 
 ANSWER = StudyOutcome(folder="", status="reported", concern="flagged", seconds=1.0)
@@ -86,10 +84,9 @@ class Scene:
         self.arrivals = Arrivals(lambda: self.settings.study, count=self.store.count, clock=lambda: self.now)
         self.deliveries = Deliveries([self.sink], clock=lambda: self.now)
         journal = Journal()
-        self.inbox = Inbox(self.store, self.references, self.arrivals, journal=journal)
+        self.inbox = Inbox(self.store, self.arrivals, journal=journal)
         self.supervisor = Supervisor(
             self.store,
-            self.references,
             lambda: self.settings,
             snapshot=Snapshot,
             arrivals=self.arrivals,
@@ -98,14 +95,14 @@ class Scene:
             commitments=Commitments(self.store, lambda: self.settings, journal=journal),
             audit=Audit(self.settings.audit, "CALCREPORT", journal=journal),
         )
-        self.supervisor._retention._clock = lambda: self.now
+        self.supervisor._retention.clock = lambda: self.now
         begun = time.time() - self.now
         monkeypatch = self._monkeypatch
         monkeypatch.setattr("calcreport.service.retention.time", lambda: begun + self.now)
         self.supervisor._running_time = RunningTime(
             self.store.root, clock=lambda: self.now, wall=lambda: begun + self.now
         )
-        self.supervisor._retention._running = self.supervisor._running_time
+        self.supervisor._retention.running = self.supervisor._running_time
         self.supervisor.recover()
 
     @property
@@ -132,14 +129,14 @@ class Scene:
             time.sleep(0.001)
 
     def record(self, study=ONE):
-        from calcreport.service.names import study_name  # noqa: PLC0415
+        from calcreport.service.identity import uid_digest  # noqa: PLC0415
 
-        return self.store.record(study_name(study))
+        return self.store.record(uid_digest(study))
 
     def name(self, study=ONE):
-        from calcreport.service.names import study_name  # noqa: PLC0415
+        from calcreport.service.identity import uid_digest  # noqa: PLC0415
 
-        return study_name(study)
+        return uid_digest(study)
 
 
 @pytest.fixture
@@ -366,7 +363,7 @@ def test_a_refusal_is_delivered_as_one(scene):
     scene.receive()
     scene.run(30)
     (item,) = scene.sink.taken
-    assert (item.outcome, item.code, item.folder) == ("refused", "geometry.gap", None)
+    assert (item.outcome, item.folder, scene.record().code) == ("refused", None, "geometry.gap")
     assert scene.record().state == "done"
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -9,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from calcreport.service.queue import Failure
 from calcreport.service.service_settings import AnalysisSettings
-from calcreport.service.snapshot import Snapshot
-from calcreport.service.worker import Analysis, Failure
+from calcreport.service.worker import Analysis, Snapshot, name_crash
 from calcreport.study.result import StudyOutcome
 
 REPORTED = {"status": "reported", "code": "", "message": "", "concern": "flagged"}
@@ -143,3 +144,20 @@ def test_the_analysis_sees_the_site_s_choices(monkeypatch, tmp_path):
     assert pairs["--config"] == str(tmp_path / "settings.toml")
     assert (pairs["--format"], pairs["--clinical"], pairs["--templates"]) == ("json,sr", "site.yaml", "ours")
     assert seen[0] == sys.executable
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "is_overdue", "code"),
+    [
+        (0, False, None),
+        (5, False, None),
+        (-signal.SIGKILL, False, "analysis.killed"),
+        (-signal.SIGKILL, True, "analysis.wall_limit"),
+        (0, True, "analysis.wall_limit"),
+        (-signal.SIGXCPU, False, "analysis.cpu_limit"),
+        (-signal.SIGBUS, False, "analysis.crashed"),
+    ],
+)
+def test_the_end_of_an_analysis_has_a_code(exit_code, is_overdue, code) -> None:
+    crash = name_crash(exit_code, is_overdue=is_overdue)
+    assert (crash[0] if crash else None) == code

@@ -3,38 +3,32 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
 from calcreport.errors import DeliveryError
 from calcreport.formats import FILE_NAMES
 from calcreport.service.adapter_settings import MllpSinkSettings
-from calcreport.service.adapters import Delivery
+from calcreport.service.delivery import Delivery
 from calcreport.service.web import tls_context
 
-_START, _END = b"\x0b", b"\x1c\r"
-_LARGEST_ANSWER: Final = 65_536
-_CONTROL_ID, _ERROR_CODE = 10, 3
-_TAKEN: Final = frozenset(("AA", "CA"))
-_REJECTED: Final = frozenset(("AR", "CR"))
+_START, _END = b"\x0b", b"\x1c\r"  # of a block, HL7 v2 transport specification
+_LARGEST_ANSWER: Final = 65_536  # bytes
+_CONTROL_ID, _ERROR_CODE = 10, 3  # fields of MSH and ERR
 _NEVER: Final = frozenset(("200", "201", "202", "203"))
 """Type, event, processing id or version that the receiver does not know (HL7 table 0357): no time changes that."""
 
 
+@dataclass(frozen=True)
 class MllpSink:
-    """A sink. The control id follows from the content, so that a receiver recognises what is sent again.
+    """A sink. The control id follows from the content, so that a receiver recognises what is sent again."""
 
-    Raises `SettingsError` ``settings.tls``.
-    """
-
-    def __init__(self, name: str, settings: MllpSinkSettings) -> None:
-        self.name = name
-        self._settings = settings
-        if settings.is_encrypted:
-            tls_context(settings)
+    name: str
+    settings: MllpSinkSettings
 
     def deliver(self, delivery: Delivery) -> None:
-        """Send the message, and wait for its acknowledgement; see `calcreport.service.adapters.Sink.deliver`.
+        """Send the message, and wait for its acknowledgement; see `calcreport.service.delivery.Sink.deliver`.
 
         An error in the content (AE) is for good; a rejection (AR) is tried again, unless it names what no time changes.
         """
@@ -53,7 +47,7 @@ class MllpSink:
         _require_taken(answer, _field(message, "MSH", _CONTROL_ID))
 
     def _exchange(self, message: bytes) -> bytes:
-        settings = self._settings
+        settings = self.settings
         deadline_s = monotonic() + settings.timeout_seconds
         with socket.create_connection((settings.host, settings.port), settings.timeout_seconds) as plain:
             connected = plain
@@ -77,9 +71,9 @@ def _require_taken(answer: bytes, control_id: str) -> None:
     if answered_id != control_id or not code:
         msg = "the answer is no acknowledgement of the message that was sent"
         raise DeliveryError(msg, code="mllp.unreadable", is_retryable=True)
-    if code in _TAKEN:
+    if code in {"AA", "CA"}:
         return
-    if code in _REJECTED and _field(answer, "ERR", _ERROR_CODE).partition("^")[0] not in _NEVER:
+    if code in {"AR", "CR"} and _field(answer, "ERR", _ERROR_CODE).partition("^")[0] not in _NEVER:
         msg = "the receiver rejects the message for now (AR); its log says why"
         raise DeliveryError(msg, code="mllp.rejected", is_retryable=True)
     msg = "the receiver does not take the message (AE, or a type or version it does not know); its log says why"

@@ -6,90 +6,77 @@ two queries in a row name the same images, and again when there are others later
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from datetime import date, timedelta
 from threading import Event
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel
 
 from calcreport.service.adapter_settings import DicomwebSourceSettings
-from calcreport.service.identity import ANALYSED_CLASSES
+from calcreport.service.identity import ANALYSED_CLASSES, DIGITS, content_of, uid_digest
 from calcreport.service.inbox import Inbox
 from calcreport.service.journal import Journal
-from calcreport.service.names import study_name
-from calcreport.service.sources.fetched import WebSource, is_uid
+from calcreport.service.sources.polled import WebSource, cursor_from, is_uid
 from calcreport.service.web import MissingError, WebError
 
+# Media types of rows and of a file.
 _ROWS: Final = "application/dicom+json"
 _FILE: Final = 'multipart/related; type="application/dicom"; transfer-syntax=*'
-_PAGE: Final = 200
-_MOST_PAGES: Final = 1000
-_MODALITIES: Final = ("CT", "CR", "DX")
+_PAGE: Final = 200  # rows
+_MOST_PAGES: Final = 1000  # of one query
+_MODALITIES: Final = ("CT", "CR", "DX")  # asked for
 _STUDY, _SERIES, _INSTANCE, _CLASS, _COUNT = "0020000D", "0020000E", "00080018", "00080016", "00201208"
 
 
 class _Seen(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
     images: str = ""
     """Hash of the images that were fetched last, or that were there before."""
     count: int | None = None
-    """Number of instances of the study by then, as the archive tells it."""
+    """Number of instances of the study by then, as the archive states it."""
 
 
 class _Cursor(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
     studies: dict[str, _Seen] = {}
     """By hash of the Study Instance UID."""
 
 
-class DicomwebSource(WebSource):
+class DicomwebSource(WebSource[DicomwebSourceSettings, _Cursor]):
     """A source; see the module."""
 
     def __init__(self, name: str, settings: DicomwebSourceSettings, journal: Journal) -> None:
         super().__init__(name, settings, journal)
-        self._settings = settings
         self._last: dict[str, str] = {}
+        self._is_first = False
 
-    def run(self, inbox: Inbox, stop: Event) -> None:
-        """Query until `stop` is set; see `calcreport.service.adapters.Source.run`."""
-        try:
-            known = inbox.recall(self.name)
-            is_first = known is None and not self._settings.is_from_beginning
-            cursor = _cursor(known)
-            while not stop.is_set():
-                cursor = self._look(inbox, cursor, stop, is_first=is_first)
-                is_first = False
-                self._journal.ended(f"source_{self.name}")
-                stop.wait(self._settings.poll_seconds)
-        finally:
-            self._client.close()
+    def _begin(self, inbox: Inbox) -> _Cursor:
+        known = inbox.recall(self.name)
+        self._is_first = known is None and not self._settings.is_from_beginning
+        return cursor_from(known or "", _Cursor())
 
-    def _look(self, inbox: Inbox, cursor: _Cursor, stop: Event, *, is_first: bool) -> _Cursor:
+    def _look(self, inbox: Inbox, cursor: _Cursor, stop: Event) -> _Cursor:
         """Ask for the studies of the last days and fetch those that are new or changed and at rest."""
         now = _Cursor()
         last, self._last = self._last, {}
         for study, count in self._studies().items():
             if stop.is_set():
                 return cursor
-            name = study_name(study)
+            name = uid_digest(study)
             seen = cursor.studies.get(name, _Seen())
             if count is not None and count == seen.count:
                 now.studies[name] = seen
                 continue
             images = self._images(study)
-            digest = _digest(images)
-            if is_first or digest == seen.images or not images:
+            digest = content_of(images)[:DIGITS]
+            if self._is_first or digest == seen.images or not images:
                 now.studies[name] = _Seen(images=digest, count=count)
                 continue
             self._last[name] = digest
             if last.get(name) == digest and self._fetch_images(inbox, study, images, stop):
                 now.studies[name] = _Seen(images=digest, count=count)
-        if is_first or now != cursor:
+        if self._is_first or now != cursor:
             inbox.remember(self.name, now.model_dump_json())
+        self._is_first = False
         return now
 
     def _fetch_images(self, inbox: Inbox, study: str, images: dict[str, str], stop: Event) -> bool:
@@ -135,10 +122,6 @@ class DicomwebSource(WebSource):
                 return
 
 
-def _digest(images: dict[str, str]) -> str:
-    return hashlib.sha256("\n".join(sorted(images)).encode()).hexdigest()[:32]
-
-
 def _value(row: dict[str, Any], tag: str) -> object:
     try:
         return row[tag]["Value"][0]
@@ -157,10 +140,3 @@ def _whole_number(row: dict[str, Any], tag: str) -> int | None:
         return int(str(_value(row, tag)))
     except ValueError:
         return None
-
-
-def _cursor(text: str | None) -> _Cursor:
-    try:
-        return _Cursor.model_validate_json(text) if text is not None else _Cursor()
-    except ValidationError:
-        return _Cursor()  # damaged: what was kept before is recognised

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from threading import Event
-from typing import Final
+from typing import BinaryIO, Final
 
 from calcreport.errors import ClinicalError, DeliveryError, InputError
 from calcreport.files.clinical_table import STUDY_FILES
@@ -18,89 +18,76 @@ from calcreport.service.adapter_settings import FolderSourceSettings
 from calcreport.service.clinical_watch import MAX_CLINICAL_BYTES
 from calcreport.service.inbox import Inbox
 from calcreport.service.journal import Journal
+from calcreport.service.sources.polled import Source
 
 _MOST_FILES: Final = 500_000
 """Files that are looked at; more is a mistyped path."""
-_BLOCK: Final = 1 << 20
+_BLOCK: Final = 1 << 20  # bytes read at a time
 _REMEMBERED: Final = 200
 """Files taken between two times the cursor is written."""
 
 
-class FolderSource:
-    """A source; see the module. The journal is told of files that cannot be kept."""
+class FolderSource(Source[FolderSourceSettings, frozenset[str]]):
+    """A source; see the module."""
 
     def __init__(self, name: str, settings: FolderSourceSettings, journal: Journal) -> None:
-        self.name = name
-        self._settings = settings
+        super().__init__(name, settings, journal)
         self._root = Path(settings.path)
-        self._journal = journal
         self._seen: dict[str, str] = {}
 
-    def run(self, inbox: Inbox, stop: Event) -> None:
-        """Look until `stop` is set; see `calcreport.service.adapters.Source.run`."""
-        taken = _taken(inbox.recall(self.name))
-        while not stop.is_set():
-            taken = self._look(inbox, taken, stop)
-            self._journal.ended(f"source_{self.name}")
-            stop.wait(self._settings.poll_seconds)
+    def _begin(self, inbox: Inbox) -> frozenset[str]:
+        try:
+            marks = json.loads(inbox.recall(self.name) or "[]")
+        except ValueError:
+            marks = []
+        return frozenset(mark for mark in marks if isinstance(mark, str)) if isinstance(marks, list) else frozenset()
 
-    def _look(self, inbox: Inbox, taken: frozenset[str], stop: Event) -> frozenset[str]:
+    def _look(self, inbox: Inbox, cursor: frozenset[str], stop: Event) -> frozenset[str]:
         """Take what has not changed since the last look; what is gone is forgotten."""
         found: dict[str, str] = {}
         now: set[str] = set()
         fresh = 0
         for path, status in self._files():
             if stop.is_set():
-                return taken
+                return cursor
             mark = _mark(path, status)
             found[str(path)] = mark
-            if mark in taken:
+            if mark in cursor:
                 now.add(mark)
             elif self._seen.get(str(path)) == mark:
                 self._take(inbox, path)
                 now.add(mark)
                 fresh += 1
                 if fresh % _REMEMBERED == 0:
-                    inbox.remember(self.name, json.dumps(sorted(taken | now)))
+                    inbox.remember(self.name, json.dumps(sorted(cursor | now)))
         self._seen = found
-        if now != taken:
+        if now != cursor:
             inbox.remember(self.name, json.dumps(sorted(now)))
         return frozenset(now)
 
-    def _take_clinical(self, inbox: Inbox, path: Path) -> None:
+    def _take(self, inbox: Inbox, path: Path) -> None:
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
             with os.fdopen(descriptor, "rb") as source:
-                inbox.keep_clinical(source.read(MAX_CLINICAL_BYTES + 1))
-        except ClinicalError as error:
+                if path.name.lower().endswith(STUDY_FILES):
+                    inbox.keep_clinical(source.read(MAX_CLINICAL_BYTES + 1))
+                else:
+                    self._keep(inbox, source)
+        except (ClinicalError, InputError) as error:
             self._journal.tell("file_refused", step=self.name, code=error.code)
             return
         except FileNotFoundError:
             return
-        self._empty(path)
-
-    def _empty(self, path: Path) -> None:
         if self._settings.is_emptied:
             with suppress(OSError):
                 path.unlink()
 
-    def _take(self, inbox: Inbox, path: Path) -> None:
-        if path.name.lower().endswith(STUDY_FILES):
-            self._take_clinical(inbox, path)
-            return
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-            with os.fdopen(descriptor, "rb") as source, inbox.incoming() as file:
-                while block := source.read(_BLOCK):
-                    file.take(block)
-                file.close()
-                inbox.keep(file.path, sender=self.name)
-        except InputError as error:
-            self._journal.tell("file_refused", step=self.name, code=error.code)
-            return
-        except FileNotFoundError:
-            return
-        self._empty(path)
+    def _keep(self, inbox: Inbox, source: BinaryIO) -> None:
+        with inbox.incoming() as file:
+            while block := source.read(_BLOCK):
+                file.take(block)
+            file.close()
+            inbox.keep(file.path, sender=self.name)
 
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
         """Regular files, hidden ones excepted: they are what other programs have not finished."""
@@ -126,11 +113,3 @@ def _mark(path: Path, status: os.stat_result) -> str:
     """Stands for a file as it is now; a hash, so that no name is kept."""
     text = f"{status.st_dev}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns}:{os.fspath(path)}"
     return hashlib.sha256(os.fsencode(text)).hexdigest()[:24]
-
-
-def _taken(cursor: str | None) -> frozenset[str]:
-    try:
-        marks = json.loads(cursor or "[]")
-    except ValueError:
-        marks = []
-    return frozenset(mark for mark in marks if isinstance(mark, str)) if isinstance(marks, list) else frozenset()

@@ -11,13 +11,13 @@ import re
 from threading import Event
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel
 
 from calcreport.service.adapter_settings import OrthancSourceSettings
 from calcreport.service.identity import ANALYSED_CLASSES
 from calcreport.service.inbox import Inbox
 from calcreport.service.journal import Journal
-from calcreport.service.sources.fetched import WebSource, is_uid
+from calcreport.service.sources.polled import WebSource, cursor_from, is_uid
 from calcreport.service.web import MissingError, WebError
 
 _PAGE: Final = 1000
@@ -26,53 +26,40 @@ _KNOWN_SERIES: Final = 10_000
 """Series whose study is remembered, so that it is asked for once and not for every instance."""
 _IDENTIFIER: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
 """Orthanc's name of a resource."""
-_LONGEST_UID: Final = 256
+_LONGEST_UID: Final = 256  # bytes of an answer
 
 
 class _Cursor(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
     since: int
     """Number of the last change that was looked at."""
     studies: list[str] = []
     """Studies with new images that were not stable yet, by Orthanc's name."""
 
 
-class OrthancSource(WebSource):
+class OrthancSource(WebSource[OrthancSourceSettings, _Cursor]):
     """A source; see the module."""
 
     def __init__(self, name: str, settings: OrthancSourceSettings, journal: Journal) -> None:
         super().__init__(name, settings, journal)
-        self._settings = settings
         self._study_of_series: dict[str, str] = {}
-
-    def run(self, inbox: Inbox, stop: Event) -> None:
-        """Fetch until `stop` is set; see `calcreport.service.adapters.Source.run`."""
-        try:
-            cursor = self._begin(inbox)
-            while not stop.is_set():
-                cursor = self._read_changes(inbox, cursor, stop)
-                for study in tuple(cursor.studies):
-                    if stop.is_set():
-                        return
-                    if self._fetch_if_stable(inbox, study, stop):
-                        cursor = self._remember(inbox, cursor.since, [name for name in cursor.studies if name != study])
-                self._journal.ended(f"source_{self.name}")
-                stop.wait(self._settings.poll_seconds)
-        finally:
-            self._client.close()
 
     def _begin(self, inbox: Inbox) -> _Cursor:
         """Where to go on; an Orthanc with fewer changes than were seen is another one, and read from its beginning."""
         last = _number(_mapping(self._client.json("/changes?last")), "Last")
         known = inbox.recall(self.name)
-        try:
-            cursor = _Cursor.model_validate_json(known) if known is not None else None
-        except ValidationError:
-            cursor = _Cursor(since=0)  # damaged: what was kept before is recognised
-        if cursor is None:
+        if known is None:
             return self._remember(inbox, 0 if self._settings.is_from_beginning else last, [])
+        cursor = cursor_from(known, _Cursor(since=0))
         return cursor if cursor.since <= last else self._remember(inbox, 0, cursor.studies)
+
+    def _look(self, inbox: Inbox, cursor: _Cursor, stop: Event) -> _Cursor:
+        cursor = self._read_changes(inbox, cursor, stop)
+        for study in tuple(cursor.studies):
+            if stop.is_set():
+                break
+            if self._fetch_if_stable(inbox, study, stop):
+                cursor = self._remember(inbox, cursor.since, [name for name in cursor.studies if name != study])
+        return cursor
 
     def _read_changes(self, inbox: Inbox, cursor: _Cursor, stop: Event) -> _Cursor:
         """Note every study that has new images; a page is remembered when all of it is noted."""
@@ -110,20 +97,12 @@ class OrthancSource(WebSource):
         return self._study_of_series[series]
 
     def _is_analysed(self, instance: str) -> bool:
-        """Whether an instance is of a kind that is analysed; one that Orthanc cannot tell is fetched."""
-        path = f"/instances/{instance}/metadata/SopClassUid"
+        """Whether an instance is of a kind that is analysed; one whose kind Orthanc does not know is fetched."""
         try:
-            found = self._client.text(path, most=_LONGEST_UID)
+            found = self._client.text(f"/instances/{instance}/metadata/SopClassUid", most=_LONGEST_UID)
         except MissingError:
-            return self._is_there(instance)
+            return True
         return found.strip("\0 \r\n") in ANALYSED_CLASSES
-
-    def _is_there(self, instance: str) -> bool:
-        try:
-            self._client.json(f"/instances/{instance}")
-        except MissingError:
-            return False
-        return True
 
     def _fetch_if_stable(self, inbox: Inbox, study: str, stop: Event) -> bool:
         """Fetch every image of a study; ``False`` when it has to be looked at again.
@@ -134,9 +113,8 @@ class OrthancSource(WebSource):
         if found is None:
             return False
         uid, images = found
-        if not images:
-            return True
-        return self._fetch_all(inbox, uid, [f"/instances/{image}/file" for image in images], stop)
+        paths = [f"/instances/{image}/file" for image in images]
+        return not images or self._fetch_all(inbox, uid, paths, stop)
 
     def _stable_study(self, study: str) -> tuple[str, list[str]] | None:
         """Study Instance UID and images by Orthanc's name, none when it is gone; ``None`` while it is not stable."""
@@ -165,7 +143,7 @@ class OrthancSource(WebSource):
 
 def _mapping(document: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON document
     if not isinstance(document, dict):
-        raise WebError("the server does not answer as Orthanc does; check the address", code="web.unreadable")
+        raise _no_orthanc()
     return document
 
 
@@ -173,12 +151,16 @@ def _name(document: Any, key: str) -> str:  # noqa: ANN401 - any JSON document
     """Orthanc's name of a resource: it becomes part of an address."""
     name = str(_mapping(document).get(key))
     if not _IDENTIFIER.fullmatch(name):
-        raise WebError("the server does not answer as Orthanc does; check the address", code="web.unreadable")
+        raise _no_orthanc()
     return name
 
 
 def _number(document: dict[str, Any], key: str) -> int:
     number = document.get(key)
     if not isinstance(number, int) or number < 0:
-        raise WebError("the server does not answer as Orthanc does; check the address", code="web.unreadable")
+        raise _no_orthanc()
     return number
+
+
+def _no_orthanc() -> WebError:
+    return WebError("the server does not answer as Orthanc does; check the address", code="web.unreadable")

@@ -4,7 +4,7 @@ from pynetdicom import build_context
 from pynetdicom.presentation import PresentationContext, negotiate_unrestricted
 from pynetdicom.sop_class import CTImageStorage, StorageCommitmentPushModel, Verification
 
-from calcreport.service.receiving.contexts import choose_syntaxes
+from calcreport.service.receiving.scp import choose_syntaxes
 
 PRIVATE_SYNTAX = UID("1.2.840.113619.5.2")
 

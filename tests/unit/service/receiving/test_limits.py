@@ -1,6 +1,6 @@
 import pytest
 
-from calcreport.service.receiving.limits import Answer, Gate
+from calcreport.service.receiving.limits import Gate
 from calcreport.service.service_settings import LimitSettings, PeerSettings, ServiceSettings
 
 HERE, THERE = "127.0.0.1", "10.0.0.7"
@@ -45,17 +45,17 @@ def _busy(connection):
 
 def test_a_peer_has_so_many_associations_and_no_more(gate):
     for _number in range(2):
-        assert gate.associate(_busy(gate.admit(HERE, lambda: None))) is Answer.ACCEPT
-    assert gate.associate(gate.admit(HERE, lambda: None)) is Answer.TOO_MANY
-    assert gate.associate(gate.admit(THERE, lambda: None)) is Answer.ACCEPT
+        assert gate.associate(_busy(gate.admit(HERE, lambda: None)))
+    assert not gate.associate(gate.admit(HERE, lambda: None))
+    assert gate.associate(gate.admit(THERE, lambda: None))
 
 
 def test_an_association_that_ended_makes_room(gate):
     first = _busy(gate.admit(HERE, lambda: None))
     second = _busy(gate.admit(HERE, lambda: None))
-    assert [gate.associate(connection) for connection in (first, second)] == [Answer.ACCEPT] * 2
+    assert [gate.associate(connection) for connection in (first, second)] == [True] * 2
     gate.leave(first)
-    assert gate.associate(gate.admit(HERE, lambda: None)) is Answer.ACCEPT
+    assert gate.associate(gate.admit(HERE, lambda: None))
 
 
 def test_a_silent_one_gives_way_to_a_newcomer(gate, time):
@@ -64,7 +64,7 @@ def test_a_silent_one_gives_way_to_a_newcomer(gate, time):
     gate.associate(silent)
     gate.associate(_busy(gate.admit(HERE, lambda: closed.append("busy"))))
     time.now += 2.0
-    assert gate.associate(gate.admit(HERE, lambda: None)) is Answer.ACCEPT
+    assert gate.associate(gate.admit(HERE, lambda: None))
     assert closed == ["silent"]
 
 
@@ -74,7 +74,7 @@ def test_one_in_the_middle_of_a_message_does_not_give_way(gate, time):
         gate.associate(connection)
         connection.data_bytes = 1000
     time.now += 100.0
-    assert gate.associate(gate.admit(HERE, lambda: None)) is Answer.TOO_MANY
+    assert not gate.associate(gate.admit(HERE, lambda: None))
 
 
 def test_one_that_sends_next_to_nothing_gives_way(gate, time):
@@ -85,7 +85,7 @@ def test_one_that_sends_next_to_nothing_gives_way(gate, time):
         connection.data_bytes = connection.message_bytes = 2 if number else 100_000
         connection.message_begun_s = time.now
     time.now += 6.0
-    assert gate.associate(gate.admit(HERE, lambda: None)) is Answer.ACCEPT
+    assert gate.associate(gate.admit(HERE, lambda: None))
     assert closed == [1]
 
 
@@ -95,7 +95,7 @@ def test_a_silent_one_elsewhere_does_not_give_way_to_a_peer_over_its_own_limit(g
     for _number in range(2):
         gate.associate(_busy(gate.admit(HERE, lambda: None)))
     time.now += 100.0
-    assert gate.associate(gate.admit(HERE, lambda: None)) is Answer.TOO_MANY
+    assert not gate.associate(gate.admit(HERE, lambda: None))
     assert closed == []
 
 

@@ -17,8 +17,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from calcreport.errors import ClinicalError, NotDicomError, StoreError
-from calcreport.service.adapters import Delivery
-from calcreport.service.incoming import IncomingFile
+from calcreport.service.delivery import Delivery
+from calcreport.service.inbox import IncomingFile
 from calcreport.service.service_settings import LimitSettings
 
 
@@ -212,8 +212,8 @@ def _write(path: Path, class_uid: str, instance_uid: str) -> None:
 
 def _delivery(folder: Path | None) -> Delivery:
     return Delivery(
-        reference="0" * 12, study_instance_uid="1.2.3", key="k", revision=1,
-        outcome="reported" if folder else "refused", code="", concern=None, folder=folder,
+        study_instance_uid="1.2.3", key="k", revision=1,
+        outcome="reported" if folder else "refused", folder=folder,
     )  # fmt: skip
 
 

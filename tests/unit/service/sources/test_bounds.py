@@ -19,8 +19,8 @@ from calcreport.service.journal import Journal
 from calcreport.service.service_settings import LimitSettings
 from calcreport.service.sinks.dimse import DimseSink
 from calcreport.service.sources.dicomweb import DicomwebSource
-from calcreport.service.sources.fetched import WebSource
 from calcreport.service.sources.orthanc import OrthancSource
+from calcreport.service.sources.polled import Sources, WebSource
 from calcreport.service.web import Body, WebClient, WebError
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
@@ -190,3 +190,32 @@ def test_a_file_out_of_a_folder_keeps_to_the_limits(inbox) -> None:
         file.take(bytes(1 << 20))
         with pytest.raises(InputError):
             file.take(b"1")
+
+
+class _Recovering(WebSource):
+    """Cannot be reached three times, and then can."""
+
+    begun = 0
+
+    def _begin(self, _inbox):
+        self.begun += 1
+        if self.begun <= 3:
+            raise WebError("away", code="web.unreachable")
+
+    def _look(self, _inbox, _cursor, _stop):
+        return None
+
+
+def test_a_source_that_recovered_is_no_problem_any_more(server, inbox, monkeypatch) -> None:
+    monkeypatch.setattr("calcreport.service.sources.polled._FIRST_WAIT_S", 0.01)
+    journal = Journal()
+    settings = OrthancSourceSettings(kind="orthanc", url=server.url, poll_seconds=0.02)
+    sources = Sources([_Recovering("pacs", settings, journal)], inbox, journal=journal)
+    sources.start()
+    deadline = time.monotonic() + 5.0
+    while journal.health().get("source_pacs", {}).get("seconds_since_success") is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    sources.stop(2.0)
+    assert journal.counts()["source_pacs_failed"] == 3
+    assert journal.health()["source_pacs"]["failures"] == 0
+    assert journal.problems() == []

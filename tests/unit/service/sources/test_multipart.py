@@ -2,8 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calcreport.service.multipart import files_body, first_part
-from calcreport.service.web import WebError
+from calcreport.service.web import WebError, files_body, first_part
 
 KIND = 'multipart/related; type="application/dicom"; boundary="a mark"'
 

@@ -10,10 +10,8 @@ from pynetdicom import AE, evt
 
 from calcreport.errors import DeliveryError
 from calcreport.service.adapter_settings import DicomwebSinkSettings, DimseSinkSettings, OrthancSinkSettings
-from calcreport.service.sinks.dicomweb import DicomwebSink
-from calcreport.service.sinks.dimse import DimseSink
-from calcreport.service.sinks.objects import objects_of
-from calcreport.service.sinks.orthanc import OrthancSink
+from calcreport.service.sinks.dimse import DimseSink, objects_of
+from calcreport.service.sinks.web import DicomwebSink, OrthancSink
 
 SR, SEG, SC = "1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.7"
 SENT = 4
