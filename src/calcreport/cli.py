@@ -19,21 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
 
-from calcreport.commands.options import (
-    PHANTOMS,
-    add_analyze,
-    add_cohort,
-    add_decide,
-    add_hook,
-    add_listen,
-    add_phantom,
-    add_render,
-    add_retry,
-    add_review,
-    add_rules,
-    add_schema,
-    add_status,
-)
+from calcreport.commands.options import PHANTOMS, add_arguments
 from calcreport.errors import CalcReportError, UsageError
 from calcreport.exit_codes import (
     EXIT_DONE,
@@ -103,33 +89,23 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show events and tracebacks (may show patient data)")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name, summary, describe, run in (
-        ("analyze", "find, measure and report calcification on the CT studies under the paths", add_analyze, _analyze),
-        ("cohort", "thousands of studies: resumable, with tables and a quality page", add_cohort, _cohort),
-        ("render", "every output again from an edited or reviewed report, without a new analysis", add_render, _render),
-        ("review", "read, accept, reject and correct results on a page on this machine", add_review, _review),
-        ("decide", "the same report from findings typed by a reader, without images", add_decide, _printing("decide")),
-        (
-            "rules",
-            "show the rules with their sources, explain a report, check a site's own rules",
-            add_rules,
-            _printing("rules"),
-        ),
-        (
-            "listen",
-            "receive studies over the network, analyse each when complete, hand the results on",
-            add_listen,
-            _listen,
-        ),
-        ("hook", "one folder in, results out: for dispatchers and export rules of a PACS", add_hook, _hook),
-        ("status", "show the receiving service, its queue and its studies", add_status, _printing("status")),
-        ("retry", "try studies again that the receiving service has given up", add_retry, _printing("status", "retry")),
-        ("phantom", "write a synthetic study with known truth", add_phantom, _phantom),
-        ("schema", "print a JSON Schema", add_schema, _schema),
-    ):
+    for name, (run, summary) in {
+        "analyze": (_analyze, "find, measure and report calcification on the CT studies under the paths"),
+        "cohort": (_cohort, "thousands of studies: resumable, with tables and a quality page"),
+        "render": (_render, "every output again from an edited or reviewed report, without a new analysis"),
+        "review": (_review, "read, accept, reject and correct results on a page on this machine"),
+        "decide": (_printing("decide"), "the same report from findings typed by a reader, without images"),
+        "rules": (_printing("rules"), "show the rules with their sources, explain a report, check a site's own rules"),
+        "listen": (_listen, "receive studies over the network, analyse each when complete, hand the results on"),
+        "hook": (_hook, "one folder in, results out: for dispatchers and export rules of a PACS"),
+        "status": (_printing("status"), "show the receiving service, its queue and its studies"),
+        "retry": (_printing("status", "retry"), "try studies again that the receiving service has given up"),
+        "phantom": (_phantom, "write a synthetic study with known truth"),
+        "schema": (_schema, "print a JSON Schema"),
+    }.items():
         command = commands.add_parser(name, help=summary, description=summary, parents=[common], allow_abbrev=False)
         if name in words:
-            describe(command)
+            add_arguments(command, name)
             command.set_defaults(command=run)
     return parser
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from calcreport.cohort.task import Plan, StudyTask, analyse_task
 from calcreport.errors import DeliveryError, UsageError
 from calcreport.processes.crash import Crash
-from calcreport.processes.pool import WorkerLimits, noting, run_tasks
+from calcreport.processes.pool import WorkerLimits, run_tasks
 from calcreport.study.record import StudyRecord
 
 Result = StudyRecord | Crash
@@ -28,16 +28,8 @@ def run_here(
     tasks: Iterator[StudyTask], jobs: int, *, plan: Plan, limits: WorkerLimits, on_step: Callable[[str], None]
 ) -> Results:
     """Analyse in worker processes of this machine."""
-    given: dict[int, StudyTask] = {}
-    run = run_tasks(
-        partial(analyse_task, plan=plan),
-        noting(tasks, given),
-        jobs=jobs,
-        limits=limits,
-        on_step=lambda _number, step: on_step(step),
-    )
-    for number, result in run:
-        yield given.pop(number), result
+    work = partial(analyse_task, plan=plan)
+    yield from run_tasks(work, tasks, jobs=jobs, limits=limits, on_step=lambda _task, step: on_step(step))
 
 
 def run_on_dask(
@@ -108,7 +100,7 @@ class _Lane:
     plan: Plan
     limits: WorkerLimits
     waiting: list[StudyTask] = field(default_factory=list)
-    results: Iterator[tuple[int, Result]] = field(init=False)
+    results: Iterator[tuple[StudyTask, Result]] = field(init=False)
 
     def __post_init__(self) -> None:
         # A Dask worker has threads, and may not have children by multiprocessing.

@@ -23,7 +23,7 @@ from calcreport.dicom.header.image_header import NO_UID
 from calcreport.errors import OutputError
 from calcreport.model.report import Patient, Study
 from calcreport.processes.crash import Crash
-from calcreport.processes.pool import Report, WorkerLimits, noting, run_tasks
+from calcreport.processes.pool import Report, WorkerLimits, run_tasks
 from calcreport.settings import ReadingSettings
 
 _SCHEMA: Final = """
@@ -171,12 +171,10 @@ class Index:
 
     def _survey(self, batches: Iterator[_Batch], settings: ReadingSettings, jobs: int) -> None:
         """Look at files in worker processes; a file that ends its worker is set aside, and no other."""
-        given: dict[int, _Batch] = {}
         single: list[_Batch] = []
         committed = monotonic()
         work = partial(_survey_batch, settings=settings)
-        for number, seen in run_tasks(work, noting(batches, given), jobs=jobs, limits=_LIMITS):
-            batch = given.pop(number)
+        for batch, seen in run_tasks(work, batches, jobs=jobs, limits=_LIMITS):
             if isinstance(seen, Crash):
                 single += [_Batch(batch.folder, batch.path, (file,)) for file in batch.files]
             else:
@@ -184,8 +182,8 @@ class Index:
             if monotonic() - committed > _COMMIT_SECONDS:
                 self._db.commit()
                 committed = monotonic()
-        for number, seen in run_tasks(work, single, jobs=1, limits=_LIMITS):
-            self._add(single[number], seen if isinstance(seen, list) else [seen])
+        for batch, seen in run_tasks(work, single, jobs=1, limits=_LIMITS):
+            self._add(batch, seen if isinstance(seen, list) else [seen])
 
     def _add(self, batch: _Batch, seen: Sequence[FileContent | Crash]) -> None:
         for (name, size, mtime_ns), one in zip(batch.files, seen, strict=True):

@@ -103,7 +103,7 @@ def _request(options: argparse.Namespace, settings: HookSettings, place: Place, 
     }
     if own is not None:  # it is about the study; a table is for all
         chosen["clinical"] = str(own)
-    request = request_from(AnalyzeOptions(paths=(place.source,), out=target, jobs=options.jobs, **chosen))
+    request = request_from(AnalyzeOptions(paths=(place.source,), out=target, **chosen))
     is_for_many = own is None and (len(found.places) > 1 or not options.clinical)
     if chosen["clinical"] and is_for_many and not request.clinical_data.is_table:
         msg = (
