@@ -17,7 +17,7 @@ from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from calcreport.commands.options import PHANTOMS, add_arguments
 from calcreport.errors import CalcReportError, UsageError
@@ -37,8 +37,6 @@ from calcreport.version import software_version
 
 if TYPE_CHECKING:
     from types import FrameType
-
-    from pydantic import BaseModel
 
 Command = Callable[[argparse.Namespace, Progress], int]
 """Runs a command and gives its exit code."""
@@ -123,27 +121,30 @@ def prepare_process() -> None:
         glibc.mallopt(-1, 32 << 20)  # M_TRIM_THRESHOLD: free memory kept at its end
 
 
+def _given(kind: Any, options: argparse.Namespace) -> Any:  # noqa: ANN401 - a dataclass, and one of it
+    """Take over what was typed, under the names that the Python interface has too."""
+    return kind(**{name: getattr(options, name) for name in kind.__dataclass_fields__.keys() & vars(options)})
+
+
 def _analyze(options: argparse.Namespace, progress: Progress) -> int:
     prepare_process()
     from calcreport.arguments import AnalyzeOptions, request_from
     from calcreport.pipeline import analyse
 
     os.umask(os.umask(0o077) | 0o077)  # results name a patient: readable by their owner only
-    names = AnalyzeOptions.__dataclass_fields__.keys() & vars(options)
-    given = AnalyzeOptions(**{name: getattr(options, name) for name in names})
-    outcome = analyse(request_from(given), progress=progress)
+    outcome = analyse(request_from(_given(AnalyzeOptions, options)), progress=progress)
     if options.debug:
-        sys.stderr.write("".join(study.detail for study in outcome.studies))
+        sys.stderr.write(outcome.detail)
     code = exit_code_of_studies(outcome.studies, is_written=outcome.is_summary_written)
     return code if code in {EXIT_USAGE, EXIT_UNDELIVERED} else _print(outcome.text, code)
 
 
 def _cohort(options: argparse.Namespace, progress: Progress) -> int:
     prepare_process()
-    from calcreport.commands.cohort import run
+    from calcreport.cohort.run import CohortOptions, run_cohort
 
     os.umask(os.umask(0o077) | 0o077)  # results name patients: readable by their owner only
-    outcome = run(options, progress)
+    outcome = run_cohort(_given(CohortOptions, options), progress)
     if options.debug:
         sys.stderr.write(outcome.detail)
     code = exit_code_of_studies(outcome.studies, is_written=True) if outcome.studies else EXIT_DONE
@@ -178,10 +179,31 @@ def _render(options: argparse.Namespace, progress: Progress) -> int:
 
 
 def _review(options: argparse.Namespace, progress: Progress) -> int:
-    from calcreport.commands.review import run
+    import secrets
+    import webbrowser
+
+    try:
+        from calcreport.review.server import listen, serve
+    except ModuleNotFoundError as error:
+        msg = "the page needs Starlette and uvicorn; install calcreport[review]"
+        raise UsageError(msg, code="output.no_review") from error
+    from calcreport.review.desk import Desk
+    from calcreport.review.drafts import Site
 
     os.umask(os.umask(0o077) | 0o077)  # results name a patient: readable by their owner only
-    run(options, progress, _print)
+    desk = Desk(Path(options.folder), Site(templates=options.templates, rules=options.rules), options.reader)
+    token = secrets.token_urlsafe(24)
+    with listen(options.port) as taken:
+        address = f"http://127.0.0.1:{taken.getsockname()[1]}/?token={token}"
+        if _print(f"{address}\n"):
+            return EXIT_DONE
+        progress.line("open this address in a browser on this machine; Ctrl-C stops")
+        if not options.no_browser:
+            webbrowser.open(address)
+        with suppress(KeyboardInterrupt):
+            serve(desk, taken, token)
+    if desk.unfinished:
+        progress.line(f"decisions about {desk.unfinished} studies were not finished, and are not written")
     return EXIT_DONE
 
 
@@ -212,21 +234,15 @@ def _phantom(options: argparse.Namespace, _progress: Progress) -> int:
 def _schema(options: argparse.Namespace, _progress: Progress) -> int:
     import json
 
-    from calcreport.model.clinical import ClinicalRow
-    from calcreport.model.findings import Findings
-    from calcreport.model.report import Report
-    from calcreport.model.typed_review import Review
-    from calcreport.settings import Settings
-
-    models: dict[str, type[BaseModel]] = {
-        "report": Report,
-        "findings": Findings,
-        "clinical": ClinicalRow,
-        "review": Review,
-        "settings": Settings,
-    }
-    mode: Literal["serialization", "validation"] = "serialization" if options.name == "report" else "validation"
-    schema = models[options.name].model_json_schema(mode=mode)
+    module, name = {
+        "report": ("model.report", "Report"),
+        "findings": ("model.findings", "Findings"),
+        "clinical": ("model.clinical", "ClinicalRow"),
+        "review": ("model.typed_review", "Review"),
+        "settings": ("settings", "Settings"),
+    }[options.name]
+    mode = "serialization" if options.name == "report" else "validation"
+    schema = getattr(import_module(f"calcreport.{module}"), name).model_json_schema(mode=mode)
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema
     return _print(json.dumps(schema, indent=2, ensure_ascii=False) + "\n")
 

@@ -10,7 +10,7 @@ import logging
 import secrets
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -19,13 +19,13 @@ from calcreport.errors import InputError, OutputError, UsageError
 from calcreport.files.clinical_table import ClinicalData
 from calcreport.formats import TABLE_FORMAT
 from calcreport.formats.page.as_html import IndexEntry, render_index, show_date, show_name
-from calcreport.formats.tables.columns import Row
-from calcreport.formats.tables.write import lesion_rows, study_row, table_files
+from calcreport.formats.tables.write import table_files
 from calcreport.log import event, study_ref
 from calcreport.processes.crash import Crash
 from calcreport.processes.pool import Report, WorkerLimits, run_tasks
 from calcreport.progress import Progress
 from calcreport.study.folder import ResultsFolder, folder_name
+from calcreport.study.record import record_of
 from calcreport.study.request import EarlierImages, Request
 from calcreport.study.result import SUMMARY_FILE, StudyOutcome, Summary, SummarySetAside, tabulate
 from calcreport.study.review import KEPT_FILES
@@ -39,19 +39,18 @@ LOGGER: Final = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOutcome:
-    """What became of a run."""
+    """Outcome of a run."""
 
     studies: tuple[StudyOutcome, ...]
-    """In the order found."""
-    is_summary_written: bool
+    """In the order found; of a cohort one of each kind."""
+    text: str = field(default="", repr=False)
+    """For standard output: the report section of a single study, a table of several; of a cohort what it holds."""
+    detail: str = field(default="", repr=False)
+    """Tracebacks of bugs; shown only when asked for."""
+    is_summary_written: bool = True
     """Whether ``summary.json`` and the index are in place, where they are asked for."""
     nothing_found: InputError | None = None
     """Why there is no study, with the remedy."""
-
-    @property
-    def text(self) -> str:
-        """The report section of a single study; a table of several."""
-        return self.studies[0].text if len(self.studies) == 1 else tabulate(self.studies) if self.studies else ""
 
 
 def analyse(request: Request, *, progress: Progress) -> RunOutcome:
@@ -90,7 +89,13 @@ def analyse(request: Request, *, progress: Progress) -> RunOutcome:
         if results is not None:
             results.recover()
     is_written = results is None or _write_overview(outcomes, identities, aside, request, results, progress)
-    return RunOutcome(studies=outcomes, is_summary_written=is_written, nothing_found=nothing_found)
+    return RunOutcome(
+        studies=outcomes,
+        text=outcomes[0].text if len(outcomes) == 1 else tabulate(outcomes) if outcomes else "",
+        detail="".join(study.detail for study in outcomes),
+        is_summary_written=is_written,
+        nothing_found=nothing_found,
+    )
 
 
 def _analyse_all(
@@ -111,7 +116,7 @@ def _analyse_all(
     )
     for number, result in run:
         name = folder_name(studies[number].study.study_instance_uid)
-        outcome = StudyOutcome.from_crash(result, folder=name) if isinstance(result, Crash) else result
+        outcome = StudyOutcome.refused(result, name) if isinstance(result, Crash) else result
         outcomes[number] = outcome
         tell = progress.error if outcome.status == "refused" else progress.line
         tell(f"study {number + 1} of {count}: {outcome.sentence()}")
@@ -229,29 +234,15 @@ def _write_overview(
         else:
             results.remove("index.html")
         if TABLE_FORMAT in request.formats:
-            _write_tables(outcomes, identities, results)
+            records = [record_of(study, one, one.report) for study, one in zip(identities, outcomes, strict=True)]
+            records.sort(key=lambda record: str(record.study["study_instance_uid"]))
+            for name, content in table_files(lambda: records, salt=results.salt(), with_identifiers=False):
+                results.write_file(name, content)
         results.write_file(SUMMARY_FILE, summary.to_bytes())
     except OutputError as error:
         progress.error(f"error [{error.code}]: {error.message}")
         return False
     return True
-
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    study: Row
-    lesions: Sequence[Row]
-
-
-def _write_tables(outcomes: Sequence[StudyOutcome], identities: Sequence[Study], results: ResultsFolder) -> None:
-    """Write the tables of the run, studies sorted by their UIDs as those of a cohort are."""
-    pairs = sorted(zip(identities, outcomes, strict=True), key=lambda pair: pair[0].study_instance_uid)
-    rows = [
-        _Rows(study_row(study, one, one.report), lesion_rows(one.report) if one.report is not None else ())
-        for study, one in pairs
-    ]
-    for name, content in table_files(lambda: rows, salt=results.salt(), with_identifiers=False):
-        results.write_file(name, content)
 
 
 def _index_page(outcomes: Sequence[StudyOutcome], identities: Sequence[Study], request: Request) -> bytes:

@@ -16,18 +16,11 @@ from typing import Final, Literal
 from calcreport.arguments import AnalyzeOptions, request_from
 from calcreport.cohort.index import IndexedFile, bare_study, digest_files
 from calcreport.dicom import discover
-from calcreport.errors import UsageError
+from calcreport.errors import InputError, UsageError
 from calcreport.files.clinical_table import ClinicalData
 from calcreport.model.report import Report, Study
 from calcreport.study.folder import ResultsFolder
-from calcreport.study.record import (
-    RECORD_FILE,
-    RecordKey,
-    StudyRecord,
-    parse_record,
-    record_files,
-    refusal_record,
-)
+from calcreport.study.record import RECORD_FILE, RecordKey, StudyRecord, parse_record, record_files, record_of
 from calcreport.study.request import Request
 from calcreport.study.result import StudyOutcome
 from calcreport.study.review import KEPT_FILES
@@ -142,7 +135,7 @@ def analyse_task(task: StudyTask, on_step: Callable[[str], None], *, plan: Plan)
     if outcome.status != "refused" and (record := read_record(out, task.folder)) is not None:
         (out / PRIVATE / REFUSED / f"{task.folder}.json").unlink(missing_ok=True)
         return record
-    record = refusal_record(study, outcome, key=key, attempts=task.attempt)
+    record = record_of(study, outcome, key=key, attempts=task.attempt)
     if outcome.kind in {"input", "configuration"}:
         write_refusal(out, task.folder, record, run_id=run_id)
     return record
@@ -181,5 +174,4 @@ def _analyse(
         if study is not None:
             return study.study, analyse_study(study, request, results, on_step)
     msg = "the files of the study are not what they were when they were found; run again"
-    outcome = StudyOutcome(folder="", status="refused", kind="input", code="study.changed", message=msg)
-    return bare_study(task.study), outcome
+    return bare_study(task.study), StudyOutcome.refused(InputError(msg, code="study.changed"))

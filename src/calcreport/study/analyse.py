@@ -15,14 +15,7 @@ from calcreport.compose.report import compose_report
 from calcreport.compose.technique import DraftContext
 from calcreport.dicom import StudyFiles, rank_ct_series, rank_films
 from calcreport.dicom.codes import NOTHING_TO_DO
-from calcreport.errors import (
-    CalcReportError,
-    ConfigurationError,
-    InputError,
-    OutputError,
-    UnsupportedImageError,
-    UsageError,
-)
+from calcreport.errors import CalcReportError, InputError, UnsupportedImageError, UsageError
 from calcreport.formats import FILE_NAMES
 from calcreport.formats.page.as_html import index_entry
 from calcreport.model.clinical import as_given
@@ -36,7 +29,7 @@ from calcreport.study.folder import ResultsFolder, folder_name
 from calcreport.study.measured import MeasuredStudy, RefusedStudyError
 from calcreport.study.prior import in_report_order, lay_over, refuse_wrong_prior, with_film_doubts
 from calcreport.study.request import Request
-from calcreport.study.result import Counts, Kind, StudyOutcome, status_of
+from calcreport.study.result import Counts, StudyOutcome, status_of
 from calcreport.study.review import carry_review
 from calcreport.study.series import CtReading, read_ct_series
 from calcreport.study.write import Draft, load_output, needs_pictures, write_outputs
@@ -91,9 +84,9 @@ def _analyse(
         if results is not None:
             results.write_study(folder, files | review)
     except RefusedStudyError as refused:
-        return _refusal(refused.reason, refused.entries, folder, monotonic() - began)
+        return StudyOutcome.refused(refused.reason, folder, series=refused.entries, seconds=monotonic() - began)
     except CalcReportError as error:
-        return _refusal(error, entries, folder, monotonic() - began)
+        return StudyOutcome.refused(error, folder, series=entries, seconds=monotonic() - began)
     return StudyOutcome(
         folder=folder,
         status=status_of(report),
@@ -114,24 +107,6 @@ def _with_clinical(study: StudyFiles, request: Request) -> Request:
     if its.refusal is not None:
         raise its.refusal
     return replace(request, study_clinical=its)
-
-
-def _refusal(error: CalcReportError, entries: tuple[SeriesEntry, ...], folder: str, seconds: float) -> StudyOutcome:
-    kinds: tuple[tuple[type[CalcReportError], Kind], ...] = (
-        (InputError, "input"),
-        (OutputError, "output"),
-        (ConfigurationError, "configuration"),
-    )
-    kind: Kind = next((kind for family, kind in kinds if isinstance(error, family)), "internal")
-    return StudyOutcome(
-        folder=folder,
-        status="refused",
-        kind=kind,
-        code=error.code,
-        message=error.message,
-        series=entries,
-        seconds=seconds,
-    )
 
 
 def _read(study: StudyFiles, request: Request) -> CtReading | FilmsReading:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field, ValidationError
 
@@ -26,11 +26,11 @@ _JPEG_QUALITY: Final = 70  # of 100; a thumbnail of 5 kB
 class RecordKey(Record):
     """What a record was made from; hexadecimal digests."""
 
-    signature: str
+    signature: str = ""
     """Path, size and time of change of every file that was read."""
-    images: str
+    images: str = ""
     """Content of these files; empty where reading them failed."""
-    request: str
+    request: str = ""
     """Program, rules, settings, formats, layouts and clinical row."""
 
 
@@ -38,7 +38,7 @@ class StudyRecord(Record):
     """One study of a cohort."""
 
     schema_version: Literal["1.0"] = "1.0"
-    key: RecordKey
+    key: RecordKey = RecordKey()
     status: Status
     kind: Kind = ""
     code: str = ""
@@ -57,36 +57,28 @@ class StudyRecord(Record):
         return f"{self.model_dump_json()}\n".encode()
 
 
-def record_files(
-    report: Report, files: Mapping[str, bytes], *, key: RecordKey, attempts: int = 1, seconds: float = 0.0
-) -> dict[str, bytes]:
-    """Record and thumbnail of a reported study, by file name; `files` are those of its folder."""
-    thumbnail = _thumbnail(report, files)
-    outcome = StudyOutcome(folder="", status=status_of(report))
-    record = StudyRecord(
-        key=key,
-        status=outcome.status,
-        attempts=attempts,
-        seconds=round(seconds, 3),
-        has_thumbnail=thumbnail is not None,
-        study=study_row(report.study, outcome, report),
-        lesions=tuple(lesion_rows(report)),
-    )
-    return {RECORD_FILE: record.to_bytes()} | ({} if thumbnail is None else {THUMBNAIL_FILE: thumbnail})
-
-
-def refusal_record(study: Study, outcome: StudyOutcome, *, key: RecordKey, attempts: int = 1) -> StudyRecord:
-    """Record of a study that has no report."""
+def record_of(study: Study, outcome: StudyOutcome, report: Report | None = None, **more: Any) -> StudyRecord:  # noqa: ANN401 - fields
+    """Record of a study, with its report where it has one; `more` has the other fields of the record."""
     return StudyRecord(
-        key=key,
         status=outcome.status,
         kind=outcome.kind,
         code=outcome.code,
         message=outcome.message,
-        attempts=attempts,
         seconds=outcome.seconds,
-        study=study_row(study, outcome, None),
+        study=study_row(study, outcome, report),
+        lesions=() if report is None else tuple(lesion_rows(report)),
+        **more,
     )
+
+
+def record_files(
+    report: Report, files: Mapping[str, bytes], *, key: RecordKey, attempts: int, seconds: float
+) -> dict[str, bytes]:
+    """Record and thumbnail of a reported study, by file name; `files` are those of its folder."""
+    thumbnail = _thumbnail(report, files)
+    outcome = StudyOutcome(folder="", status=status_of(report), seconds=seconds)
+    record = record_of(report.study, outcome, report, key=key, attempts=attempts, has_thumbnail=thumbnail is not None)
+    return {RECORD_FILE: record.to_bytes()} | ({} if thumbnail is None else {THUMBNAIL_FILE: thumbnail})
 
 
 def parse_record(content: bytes | None) -> StudyRecord | None:
