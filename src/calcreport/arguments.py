@@ -36,20 +36,13 @@ from calcreport.model.clinical import Clinical
 from calcreport.model.report import Report, Software
 from calcreport.resources import rule_texts, site_rule_texts, site_template_texts, template_texts
 from calcreport.rules import Ruleset, load_rules
-from calcreport.rules.prior_match import EarlierReport
 from calcreport.settings import Settings
 from calcreport.study.render import remembered_places
 from calcreport.study.request import GivenPrior, Request
 from calcreport.version import software_version
 
-_HIGHEST_HU: Final = 32_767.0
-"""No stored value is higher."""
-
-REPORT_FILE: Final = FILE_NAMES["json"]
-"""Name of the report in the folder of a study."""
-
-
-"""Where a file or a folder is."""
+_HIGHEST_HU: Final = 32_767.0  # no stored value is higher
+REPORT_FILE: Final = FILE_NAMES["json"]  # in the folder of a study
 
 ClinicalInput = FilePath | Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 """Clinical data: a file, the mapping it would hold, or a list of them as a table; ``None`` where nothing is known."""
@@ -59,9 +52,6 @@ SettingsInput = FilePath | Mapping[str, Any] | Settings | None
 
 PriorInput = FilePath | Mapping[str, Any] | Report | None
 """An earlier study: ``report.json``, the folder of its results, the report itself, or the images."""
-
-ReviewInput = FilePath | Mapping[str, Any] | None
-"""A reader's review: a file or what such a file holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,11 +226,6 @@ def report_path(given: FilePath, option: str) -> Path:
     return found[0]
 
 
-def earlier_of(given: PriorInput) -> EarlierReport | None:
-    """Read the earlier report; ``None`` without it."""
-    return earlier_report(report_of(given, "--prior")) if given else None
-
-
 def prior_of(given: PriorInput) -> GivenPrior | None:
     """Read what was named as an earlier study: a report and where its images lie, or the images themselves.
 
@@ -268,27 +253,20 @@ def _holds_report(path: Path) -> bool:
 
 
 def _with_thresholds(settings: Settings, text: str | None) -> Settings:
-    """Overlay the settings with the command line."""
+    """Overlay settings with ``GROW[,SEED]`` in HU; without a seed the one that goes with the contrast phase stays."""
     if text is None:
         return settings
-    grow, seed = _thresholds(text)
-    detection = settings.detection.model_copy(update={"grow_hu": grow, "seed_hu": seed})
-    settings = settings.model_copy(update={"detection": detection})
-    refuse_contradictions(settings)
-    return settings
-
-
-def _thresholds(text: str) -> tuple[float, float | None]:
-    """Read ``GROW[,SEED]`` in HU; without a seed the one that goes with the contrast phase stays."""
-    parts = text.split(",")
     try:
-        numbers = [float(part) for part in parts]
+        numbers = [float(part) for part in text.split(",")]
     except ValueError:
         numbers = []
     if len(numbers) not in {1, 2} or not all(0 < number <= _HIGHEST_HU for number in numbers):
         msg = "--threshold-hu takes one or two numbers of HU above 0, such as 130 or 130,200"
         raise UsageError(msg, code="usage.threshold")
-    return numbers[0], numbers[1] if len(numbers) == 2 else None
+    typed = {"grow_hu": numbers[0], "seed_hu": numbers[1] if len(numbers) == 2 else None}
+    settings = settings.model_copy(update={"detection": settings.detection.model_copy(update=typed)})
+    refuse_contradictions(settings)
+    return settings
 
 
 def formats_of(text: str | None) -> tuple[str, ...]:

@@ -92,7 +92,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         "cohort": (_cohort, "thousands of studies: resumable, with tables and a quality page"),
         "render": (_render, "every output again from an edited or reviewed report, without a new analysis"),
         "review": (_review, "read, accept, reject and correct results on a page on this machine"),
-        "decide": (_printing("decide"), "the same report from findings typed by a reader, without images"),
+        "decide": (_decide, "the same report from findings typed by a reader, without images"),
         "rules": (_printing("rules"), "show the rules with their sources, explain a report, check a site's own rules"),
         "listen": (_listen, "receive studies over the network, analyse each when complete, hand the results on"),
         "hook": (_hook, "one folder in, results out: for dispatchers and export rules of a PACS"),
@@ -165,6 +165,15 @@ def _listen(options: argparse.Namespace, progress: Progress) -> int:
 
     require_private_names()  # first: the service's modules import some of them
     return _printing("listen")(options, progress)
+
+
+def _decide(options: argparse.Namespace, _progress: Progress) -> int:
+    from calcreport.api import report_on_findings
+    from calcreport.formats import RENDERERS
+
+    given = {name: getattr(options, name) for name in ("clinical", "config", "rules", "templates", "prior")}
+    report, templates = report_on_findings(options.findings, is_typed=True, **given)
+    return _print(RENDERERS[options.format](report, templates, {}).decode("utf-8"))
 
 
 def _render(options: argparse.Namespace, progress: Progress) -> int:

@@ -27,7 +27,7 @@ from calcreport.progress import Progress
 from calcreport.study.folder import ResultsFolder, folder_name
 from calcreport.study.record import record_of
 from calcreport.study.request import EarlierImages, Request
-from calcreport.study.result import SUMMARY_FILE, StudyOutcome, Summary, SummarySetAside, tabulate
+from calcreport.study.result import INDEX_FILE, SUMMARY_FILE, StudyOutcome, Summary, SummarySetAside, tabulate
 from calcreport.study.review import KEPT_FILES
 
 if TYPE_CHECKING:
@@ -230,9 +230,9 @@ def _write_overview(
             if outcome.kind in {"input", "internal"} or outcome.code.startswith("clinical."):
                 results.remove(outcome.folder, keep=KEPT_FILES)
         if len(outcomes) > 1 and "html" in request.formats:
-            results.write_file("index.html", _index_page(outcomes, identities, request))
+            results.write_file(INDEX_FILE, _index_page(outcomes, identities, request))
         else:
-            results.remove("index.html")
+            results.remove(INDEX_FILE)
         if TABLE_FORMAT in request.formats:
             records = [record_of(study, one, one.report) for study, one in zip(identities, outcomes, strict=True)]
             records.sort(key=lambda record: str(record.study["study_instance_uid"]))

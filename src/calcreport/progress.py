@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from contextlib import suppress
 from typing import TextIO
 
-_CLEAR_LINE = "\r\x1b[K"
+_CLEAR_LINE = "\r\x1b[K"  # of a terminal
 
 
 class Progress:
@@ -24,6 +25,11 @@ class Progress:
         self._is_quiet = is_quiet
         self._is_terminal = not is_quiet and stream.isatty()
         self._is_line_open = False
+
+    @classmethod
+    def silent(cls) -> Progress:
+        """Progress that nobody sees."""
+        return cls(io.StringIO(), is_quiet=True)
 
     def step(self, text: str) -> None:
         """Show a passing step: on a terminal only, over the step before."""

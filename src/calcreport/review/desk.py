@@ -11,7 +11,7 @@ from typing import Any, Final
 from calcreport.errors import CalcReportError, UsageError
 from calcreport.review.drafts import REPORT_FILE, Draft, Site
 from calcreport.review.images import StudyImages
-from calcreport.study.render import read_bytes
+from calcreport.study.folder import read_bytes
 from calcreport.study.result import read_summary
 
 _MOST_OPEN: Final = 8

@@ -29,7 +29,8 @@ from calcreport.formats.text.as_text import write_section
 from calcreport.model.report import Lesion, Report
 from calcreport.model.typed_review import parse_review
 from calcreport.progress import Progress
-from calcreport.study.render import RenderJob, read_bytes, remembered_places, render_files, revise_report
+from calcreport.study.folder import read_bytes
+from calcreport.study.render import RenderJob, remembered_places, render_files, revise_report
 from calcreport.study.review import NOTE_FILE, REVIEW_FILE, WrittenReview
 from calcreport.text.film import refer
 from calcreport.text.narrative import narrate

@@ -15,9 +15,8 @@ from calcreport.model.report import Report
 from calcreport.settings import ReadingSettings
 from calcreport.study.films import read_films
 from calcreport.study.measured import RefusedStudyError
-from calcreport.study.render import find_study, remembered_places
+from calcreport.study.render import find_study, remembered_places, settings_of_report
 from calcreport.study.reread import measured_stacks
-from calcreport.study.revise import settings_of_report
 
 _MOST_CELLS: Final = 192
 """Slices, rows and columns of the reduced stack that coronal and sagittal images are cut from, at most: 14 MB."""

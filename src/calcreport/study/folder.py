@@ -45,6 +45,14 @@ def folder_name(study_instance_uid: str) -> str:
     return f"study-{digest[:24]}"
 
 
+def read_bytes(path: Path) -> bytes | None:
+    """Content of a file; ``None`` when it is not there or cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
 class ResultsFolder:
     """The folder given with ``--out``, made with its parents when it does not exist.
 
@@ -90,10 +98,8 @@ class ResultsFolder:
 
     def read_study(self, name: str, file: str = "") -> bytes | None:
         """File of a study's folder, or in the results, as an earlier run left it; ``None`` when it cannot be read."""
-        with suppress(OSError):
-            folder = _inside(self._root, name)
-            return (_inside(folder, file) if file else folder).read_bytes()
-        return None
+        folder = _inside(self._root, name)
+        return read_bytes(_inside(folder, file) if file else folder)
 
     def remove(self, name: str, *, keep: Collection[str] = ()) -> None:
         """Remove what an earlier run left and this run does not confirm, except the files `keep`.

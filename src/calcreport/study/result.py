@@ -23,6 +23,7 @@ _KINDS: Final[Mapping[type[CalcReportError], Kind]] = {
 }
 """Origin of a refusal by the family of its error; every other one is a bug."""
 SUMMARY_FILE: Final = "summary.json"  # in the results folder
+INDEX_FILE: Final = "index.html"  # beside it
 
 
 class Counts(Record):

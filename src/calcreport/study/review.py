@@ -8,24 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from calcreport.errors import UsageError
+from calcreport.files.findings import review_from_text
+from calcreport.files.named_file import FilePath, read_text
 from calcreport.files.report import report_from_text
 from calcreport.formats import FILE_NAMES
 from calcreport.model.report import Report
 from calcreport.model.typed_review import Review
-from calcreport.study.folder import ResultsFolder
+from calcreport.study.folder import ResultsFolder, read_bytes
 
-REVIEW_FILE: Final = "review.yaml"
-"""A reader's decisions."""
-
-NOTE_FILE: Final = "review.lesions.json"
-"""Which lesion each id stood for when the review was written."""
-
-KEPT_FILES: Final = (REVIEW_FILE, NOTE_FILE)
-"""What is never lost with the folder it lies in."""
+ReviewInput = FilePath | Mapping[str, Any] | None
+"""A reader's review: a file or what such a file holds."""
+REVIEW_FILE: Final = "review.yaml"  # a reader's decisions
+NOTE_FILE: Final = "review.lesions.json"  # which lesion each id stood for when the review was written
+KEPT_FILES: Final = (REVIEW_FILE, NOTE_FILE)  # never lost with the folder they lie in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,3 +99,20 @@ def _read(note: bytes | None) -> dict[str, Any]:
         return {}
     is_note = isinstance(content, dict) and isinstance(content.get("lesions", {}), dict)
     return content if is_note else {}
+
+
+def review_of(given: ReviewInput, folder: Path | None) -> WrittenReview | None:
+    """Read a reader's review; without one the review that lies in `folder`, where there is one.
+
+    Raises `UsageError` as `read_text`, `ClinicalError` ``review.…``.
+    """
+    note = read_bytes(folder / NOTE_FILE) if folder is not None else None
+    if isinstance(given, Mapping):
+        text = json.dumps(given)
+    else:
+        beside = folder / REVIEW_FILE if folder is not None else None
+        path = given or (beside if beside is not None and beside.is_file() else None)
+        if path is None:
+            return None
+        text = read_text(path, "--review")
+    return WrittenReview(review=review_from_text(text), text=text.encode(), note=note)
