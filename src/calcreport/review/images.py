@@ -9,18 +9,16 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from calcreport.dicom import CtStack, FilmHeader, SeriesFiles, StudyFiles, discover, rank_films
-from calcreport.formats.dicom.subject import other_images
+from calcreport.dicom import CtStack, SeriesFiles, discover
 from calcreport.model.report import Report
 from calcreport.settings import ReadingSettings
-from calcreport.study.films import read_films
-from calcreport.study.measured import RefusedStudyError
 from calcreport.study.render import find_study, remembered_places, settings_of_report
-from calcreport.study.reread import measured_stacks
+from calcreport.study.reread import films_of_report, measured_stacks, read_films_again
 
 _MOST_CELLS: Final = 192
 """Slices, rows and columns of the reduced stack that coronal and sagittal images are cut from, at most: 14 MB."""
-_OF_FILM: Final = {"sop_instance_uid", "instance_number", "rows", "columns", "view"}  # fields that the page needs
+# Fields that the page needs.
+_OF_FILM: Final = {"sop_instance_uid", "instance_number", "rows", "columns", "view"}
 _OF_LESION: Final = {"id", "series_instance_uid", "shape", "location"}
 
 
@@ -40,7 +38,7 @@ class StudyImages:
         self._reduced: dict[int, tuple[bytes, dict[str, Any]]] = {}
         try:
             study = find_study(self._found.studies, report)
-            self._films = _films_of(report, study)
+            self._films = films_of_report(report, study)
             self._stacks = [] if self._films else measured_stacks(report, study, self._settings)
         except BaseException:
             self.close()
@@ -86,20 +84,7 @@ class StudyImages:
 
     def film_grey(self, number: int) -> bytes:
         """One film at full resolution, 8 bits, dense white, row by row."""
-        try:
-            film = read_films([self._films[number]], (), self._settings).films[0]
-        except RefusedStudyError as refused:
-            raise refused.reason from None
-        return film.picture.tobytes()
-
-
-def _films_of(report: Report, study: StudyFiles) -> list[FilmHeader]:
-    """Films of the report in its order; none for CT."""
-    wanted = [film.sop_instance_uid for film in report.technique.films] if report.technique else []
-    by_uid = {film.image.instance_uid: film for film in rank_films(study).candidates} if wanted else {}
-    if any(uid not in by_uid for uid in wanted):
-        raise other_images()
-    return [by_uid[uid] for uid in wanted]
+        return read_films_again([self._films[number]], self._settings)[0].picture.tobytes()
 
 
 def _describe_stack(stack: CtStack, series: SeriesFiles) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from time import monotonic
@@ -34,8 +34,7 @@ from calcreport.study.review import carry_review
 from calcreport.study.series import CtReading, read_ct_series
 from calcreport.study.write import Draft, load_output, needs_pictures, write_outputs
 
-_SR: Final = FILE_NAMES["sr"]
-"""Of an earlier draft, which the new one supersedes."""
+_SR: Final = FILE_NAMES["sr"]  # of an earlier draft, which the new one supersedes
 
 
 def analyse_study(
@@ -45,48 +44,34 @@ def analyse_study(
 
     A refused study has an outcome as well; only bugs are raised. `on_step` receives the name of each step.
     """
-    # What draws and prints is loaded while voxels are measured.
-    with ThreadPoolExecutor(1) as ahead:
-        return _analyse(
-            study, request, results, on_step, partial(ahead.submit, load_output, request.templates, request.formats)
-        )
-
-
-def _analyse(
-    study: StudyFiles,
-    request: Request,
-    results: ResultsFolder | None,
-    on_step: Callable[[str], None],
-    begin_loading: Callable[[], Future[None]],
-) -> StudyOutcome:
-    """As `analyse_study`; `begin_loading` starts to load what draws and prints."""
     began = monotonic()
     folder = folder_name(study.study.study_instance_uid)
     entries: tuple[SeriesEntry, ...] = ()
-    try:
-        request = _with_clinical(study, request)
-        if request.earlier is not None:
-            refuse_wrong_prior(study, request.earlier)
-        on_step("reading")
-        reading = _read(study, request)
-        entries = reading.entries
-        output = begin_loading()
-        measured = _measure(study, reading, request, on_step)
-        measured = _compare(measured, request, on_step)
-        report, order = _report(measured, request, on_step)
-        output.result()
-        last = results.read_study(folder, _SR) if results is not None else None
-        draft = Draft(report=report, evidence=measured.evidence, order=order, previous_sr=last)
-        text, files = write_outputs(draft, request.formats, request.templates, on_step=on_step)
-        if request.beside is not None:
-            files |= request.beside(report, files)
-        review = carry_review(results, folder) if results is not None else {}
-        if results is not None:
-            results.write_study(folder, files | review)
-    except RefusedStudyError as refused:
-        return StudyOutcome.refused(refused.reason, folder, series=refused.entries, seconds=monotonic() - began)
-    except CalcReportError as error:
-        return StudyOutcome.refused(error, folder, series=entries, seconds=monotonic() - began)
+    with ThreadPoolExecutor(1) as ahead:
+        try:
+            request = _with_clinical(study, request)
+            if request.earlier is not None:
+                refuse_wrong_prior(study, request.earlier)
+            on_step("reading")
+            reading = _read(study, request)
+            entries = reading.entries
+            # What draws and prints is loaded while voxels are measured.
+            output = ahead.submit(load_output, request.templates, request.formats)
+            measured = _compare(_measure(study, reading, request, on_step), request, on_step)
+            report, order = _report(measured, request, on_step)
+            output.result()
+            last = results.read_study(folder, _SR) if results is not None else None
+            draft = Draft(report=report, evidence=measured.evidence, order=order, previous_sr=last)
+            text, files = write_outputs(draft, request.formats, request.templates, on_step=on_step)
+            if request.beside is not None:
+                files |= request.beside(report, files)
+            review = carry_review(results, folder) if results is not None else {}
+            if results is not None:
+                results.write_study(folder, files | review)
+        except RefusedStudyError as refused:
+            return StudyOutcome.refused(refused.reason, folder, series=refused.entries, seconds=monotonic() - began)
+        except CalcReportError as error:
+            return StudyOutcome.refused(error, folder, series=entries, seconds=monotonic() - began)
     return StudyOutcome(
         folder=folder,
         status=status_of(report),
@@ -166,22 +151,23 @@ def _compare(measured: MeasuredStudy, request: Request, on_step: Callable[[str],
     earlier = request.earlier
     if earlier is None:
         return measured
-    laid, images = None, request.earlier_images
+    images = request.earlier_images
     if images is not None:
         on_step("comparing with the earlier study")
         laid = lay_over(measured.evidence, images, request.settings.reading)
-    if laid is None or images is None:
-        compared = compare_with_earlier(measured.rule_findings, earlier)
-        report, films = images.report if images else request.prior and request.prior.report, measured.evidence.findings
-        if isinstance(films, FilmFindings) and report:
-            compared = with_film_doubts(compared, films, report)
-        return replace(measured, rule_findings=compared)
-    ordered = replace(earlier, findings=in_report_order(earlier.findings, images.report))
-    return replace(
-        measured,
-        rule_findings=compare_with_earlier(measured.rule_findings, ordered, overlay=laid.overlay),
-        evidence=replace(measured.evidence, draw=partial(measured.evidence.draw, earlier=laid.slices)),
-    )
+        if laid is not None:
+            overlay, slices = laid
+            ordered = replace(earlier, findings=in_report_order(earlier.findings, images.report))
+            return replace(
+                measured,
+                rule_findings=compare_with_earlier(measured.rule_findings, ordered, overlay=overlay),
+                evidence=replace(measured.evidence, draw=partial(measured.evidence.draw, earlier=slices)),
+            )
+    compared = compare_with_earlier(measured.rule_findings, earlier)
+    report, films = images.report if images else request.prior and request.prior.report, measured.evidence.findings
+    if isinstance(films, FilmFindings) and report:
+        compared = with_film_doubts(compared, films, report)
+    return replace(measured, rule_findings=compared)
 
 
 def _report(

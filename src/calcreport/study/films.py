@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
 from typing import Final
 
 from calcreport.compose.lesions import film_image_name, key_image_name
@@ -27,8 +26,7 @@ from calcreport.text.technique import merge_searched, name_region
 from calcreport.text.wording import lengths_of
 
 _MEASURED: Final = "series.analysed"  # code of a film that was searched
-_NEXT_TO_NOTHING: Final = 0.03
-"""A film of which less than this share was searched says nothing."""
+_NEXT_TO_NOTHING: Final = 0.03  # a film of which less than this share was searched says nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -78,31 +76,23 @@ def _read(film: FilmHeader, settings: ReadingSettings) -> FilmImage | InputError
 
 def _list_films(films: Sequence[FilmHeader], outcomes: Sequence[FilmImage | InputError]) -> tuple[SeriesEntry, ...]:
     """Rows for the films of each series: one for those measured, one for each reason of a refusal."""
-
-    def key(pair: tuple[FilmHeader, FilmImage | InputError]) -> tuple[str, str, str]:
-        film, outcome = pair
-        if isinstance(outcome, FilmImage):
-            return (film.image.series_uid, "", "Measured.")
-        return (film.image.series_uid, outcome.code, outcome.message)
-
-    pairs = sorted(zip(films, outcomes, strict=True), key=key)
-    rows = []
-    for (uid, code, message), group in groupby(pairs, key=key):
-        held = [film for film, _ in group]
-        series = held[0].image.series
-        rows.append(
-            SeriesEntry(
-                series_instance_uid=uid,
-                modality=series.modality or "OT",
-                status="refused" if code else "analysed",
-                code=code or _MEASURED,
-                message=message,
-                series_number=series.number,
-                description=series.description,
-                image_count=len(held),
-            )
+    groups: dict[tuple[str, str, str], list[FilmHeader]] = {}
+    for film, outcome in zip(films, outcomes, strict=True):
+        reason = (outcome.code, outcome.message) if isinstance(outcome, InputError) else ("", "Measured.")
+        groups.setdefault((film.image.series_uid, *reason), []).append(film)
+    return tuple(
+        SeriesEntry(
+            series_instance_uid=uid,
+            modality=held[0].image.series.modality or "OT",
+            status="refused" if code else "analysed",
+            code=code or _MEASURED,
+            message=message,
+            series_number=held[0].image.series.number,
+            description=held[0].image.series.description,
+            image_count=len(held),
         )
-    return tuple(rows)
+        for (uid, code, message), held in sorted(groups.items(), key=lambda group: group[0])
+    )
 
 
 def measure_films(
@@ -182,10 +172,9 @@ def _draw(findings: FilmFindings, report: Report, order: tuple[int, ...], statem
                 pictures[key_image_name(lesion_id, view=view)] = drawing
     wholes: dict[str, Callable[[], bytes]] = {}
     for number, film in enumerate(findings.films, start=1):
-        for name, render in ((film_image_name(number), render_film), (_preview(number), render_film_preview)):
+        for name, render in (
+            (film_image_name(number), render_film),
+            (f"{PREVIEW}{film_image_name(number)}", render_film_preview),
+        ):
             wholes[name] = partial(render, film, marks[number - 1], statements, body_part=report.study.body_part)
     return wholes | pictures  # whole films first: one takes as long as several parts, which then fill the other thread
-
-
-def _preview(number: int) -> str:
-    return f"{PREVIEW}{film_image_name(number)}"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -27,17 +27,7 @@ if TYPE_CHECKING:
     from calcreport.model.image import CtVolume
     from calcreport.registration.pairing import Deposit
 
-_LIMIT_HU: Final = 130.0
-"""Mineral is denser, where a report does not say from which limit on it was measured."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class LaidOver:
-    """The lesions of both studies in their images."""
-
-    overlay: Overlay
-    slices: Mapping[int, EarlierSlice]
-    """By index of the lesion: the earlier images on its key slice."""
+_LIMIT_HU: Final = 130.0  # mineral is denser, where a report does not say from which limit on it was measured
 
 
 def earlier_of_files(files: StudyFiles) -> EarlierReport:
@@ -77,15 +67,20 @@ def in_report_order(findings: Findings, report: Report) -> Findings:
     return findings.model_copy(update={"lesions": kept})
 
 
-def lay_over(evidence: ReportEvidence, images: EarlierImages, settings: ReadingSettings) -> LaidOver | None:
-    """Register the earlier CT with this one; ``None`` where that fails, or one is no CT or cannot be read again."""
+def lay_over(
+    evidence: ReportEvidence, images: EarlierImages, settings: ReadingSettings
+) -> tuple[Overlay, dict[int, EarlierSlice]] | None:
+    """Register the earlier CT with this one; ``None`` where that fails, or one is no CT or cannot be read again.
+
+    Gives the lesions of both studies in their images, and by index of the lesion the earlier images on its key slice.
+    """
     from calcreport.registration.pairing import Pairing
     from calcreport.registration.slices import earlier_slice
 
     if not isinstance(evidence.findings, CtFindings) or images.report.study.modality != "CT":
         return None
     try:
-        before, _ = evidence_of_report(images.report, images.files, settings)
+        before = evidence_of_report(images.report, images.files, settings)
     except (InputError, UsageError):  # changed since: the report still says where its lesions lay
         return None
     if not isinstance(before.findings, CtFindings):
@@ -108,7 +103,7 @@ def lay_over(evidence: ReportEvidence, images: EarlierImages, settings: ReadingS
             volume = evidence.volumes[lesion.series_index]
             hu = earlier_slice(volume, lesion.key_slice, before.volumes[laid.series], laid.place)
             slices[index] = EarlierSlice(hu=hu, date=images.report.study.study_date)
-    return LaidOver(overlay=overlay, slices=slices)
+    return overlay, slices
 
 
 def with_film_doubts(rule_findings: Findings, films: FilmFindings, report: Report) -> Findings:
@@ -148,16 +143,14 @@ def _deposits(
 ) -> tuple[Deposit, ...]:
     from calcreport.registration.pairing import Deposit
 
-    made = []
-    for lesion, name in zip(lesions, names, strict=False):
-        mask = lesion.contour or lesion.mineral
-        index = np.zeros((1, 3)) if mask is None else np.argwhere(mask.voxels) + mask.offset
-        made.append(
-            Deposit(
-                name=name,
-                points=volumes[lesion.series_index].geometry.lps_mm(index),
-                series=lesion.series_index,
-                length_mm=lesion.mass.max_diameter_mm or lesion.size.max_diameter_mm or 0.0,
-            )
+    masks = [lesion.contour or lesion.mineral for lesion in lesions]
+    voxels = [np.zeros((1, 3)) if mask is None else np.argwhere(mask.voxels) + mask.offset for mask in masks]
+    return tuple(
+        Deposit(
+            name=name,
+            points=volumes[lesion.series_index].geometry.lps_mm(index),
+            series=lesion.series_index,
+            length_mm=lesion.mass.max_diameter_mm or lesion.size.max_diameter_mm or 0.0,
         )
-    return tuple(made)
+        for lesion, index, name in zip(lesions, voxels, names, strict=False)
+    )

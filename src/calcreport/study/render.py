@@ -135,7 +135,7 @@ def render_files(job: RenderJob, progress: Progress) -> tuple[Report, str]:
             study = find_study(found.studies, report)
             _refuse_other_patient(study, report)
             progress.step("reading")
-            evidence, order = evidence_of_report(report, study, settings.reading)
+            evidence, order = evidence_of_report(report, study, settings.reading), tuple(range(len(report.lesions)))
             load_output(job.templates, job.formats)
             draft = Draft(report=report, evidence=evidence, order=order, previous_sr=_previous_sr(job, results))
             text, files = write_outputs(draft, job.formats, job.templates, on_step=progress.step)
