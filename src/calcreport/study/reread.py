@@ -163,7 +163,7 @@ def _projected(lesion: Lesion, films: tuple[FilmImage, ...], uids: list[str]) ->
         shadows.append(
             Shadow(
                 film=number,
-                mineral=PixelMask(offset=cast("tuple[int, int]", offset), pixels=cells),
+                mineral=PixelMask(offset=cast(tuple[int, int], offset), pixels=cells),
                 longest=_film_segment(shape.longest),
                 across=_film_segment(shape.across),
                 to_skin_line=None if shape.to_skin_line is None else _film_segment(shape.to_skin_line),
@@ -199,18 +199,18 @@ def _voxels(packed: PackedMask | None, within: tuple[int, ...]) -> VoxelMask | N
     if packed is None:
         return None
     offset, cells = _cells(packed, within)
-    return VoxelMask(offset=cast("tuple[int, int, int]", offset), voxels=cells)
+    return VoxelMask(offset=cast(tuple[int, int, int], offset), voxels=cells)
 
 
 def _segment(line: Line | None) -> Segment | None:
     if line is None:
         return None
-    start, end = cast("tuple[Point, Point]", _ends(line, 3))
+    start, end = cast(tuple[Point, Point], _ends(line, 3))
     return Segment(start_lps_mm=start, end_lps_mm=end, length_mm=line.length_mm or 0.0)
 
 
 def _film_segment(line: Line) -> FilmSegment:
-    start, end = cast("tuple[tuple[float, float], tuple[float, float]]", _ends(line, 2))
+    start, end = cast(tuple[tuple[float, float], tuple[float, float]], _ends(line, 2))
     return FilmSegment(start=start, end=end, length_px=line.length_px or 0.0, length_mm=line.length_mm)
 
 
