@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from calcreport.dicom import StudyFiles
     from calcreport.model.report import Study
 
-LOGGER: Final = logging.getLogger(__name__)
+LOGGER: Final = logging.getLogger(__name__)  # of the events of a run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +56,9 @@ class RunOutcome:
 def analyse(request: Request, *, progress: Progress) -> RunOutcome:
     """Find every study, analyse each, write the results.
 
-    `progress` is told where the run stands; no patient data reaches it. Raises `ConfigurationError`
-    ``usage.mask_for_many``, ``usage.prior_for_many``, ``clinical.which_study``; `InputError` ``path.too_many_files``;
-    `OutputError` when the results folder cannot be written to at all.
+    No patient data reaches `progress`. Raises `ConfigurationError` ``usage.mask_for_many``, ``usage.prior_for_many``,
+    ``clinical.which_study``; `InputError` ``path.too_many_files``; `OutputError` when the results folder cannot be
+    written to at all.
     """
     results = None
     if request.out is not None:
@@ -69,12 +69,13 @@ def analyse(request: Request, *, progress: Progress) -> RunOutcome:
     nothing_found = None
     try:
         with ExitStack() as inputs:
-            look = partial(discover, settings=request.settings.reading, on_progress=partial(_tell_search, progress))
-            found = inputs.enter_context(look(request.paths))
-            aside = tuple(
-                SummarySetAside(name=row.name, code=row.code, message=row.message, count=row.count)
-                for row in found.set_aside
+            look = partial(
+                discover,
+                settings=request.settings.reading,
+                on_progress=lambda count: progress.step(f"looking for studies: {count} files"),
             )
+            found = inputs.enter_context(look(request.paths))
+            aside = tuple(SummarySetAside.model_validate(row, from_attributes=True) for row in found.set_aside)
             _refuse_many(request, len(found.studies))
             if not found.studies:
                 nothing_found = no_study_error(aside)
@@ -82,7 +83,10 @@ def analyse(request: Request, *, progress: Progress) -> RunOutcome:
             if request.prior is not None and request.prior.places and found.studies:
                 earlier = inputs.enter_context(look(request.prior.places)).studies
                 request = _with_earlier(request, found.studies[0], earlier, progress)
-            requests = _requests_of(found.studies, request, progress)
+            data = request.clinical_data
+            if unmatched := data.count_unmatched(found.studies):
+                progress.line(f"{unmatched} of {len(data.rows)} rows of the clinical table match no study")
+            requests = [replace(request, study_clinical=clinical) for clinical in data.assign(found.studies)]
             outcomes = _analyse_all(found.studies, requests, results, progress)
             identities = tuple(study.study for study in found.studies)
     finally:
@@ -170,7 +174,6 @@ def _analyse_one(
     requests: Sequence[Request],
     results: ResultsFolder | None,
 ) -> StudyOutcome:
-    """Work of one task, in a worker process."""
     gc.collect()  # what an earlier study left; within one there is hardly any garbage, and looking for it takes time
     gc.disable()
     from calcreport.study.analyse import analyse_study  # noqa: PLC0415 - see load_analysis
@@ -178,27 +181,16 @@ def _analyse_one(
     return analyse_study(studies[number], requests[number], results, on_step)
 
 
-def _requests_of(studies: Sequence[StudyFiles], request: Request, progress: Progress) -> list[Request]:
-    """Make the request of each study, with the clinical data that are about it."""
-    data = request.clinical_data
-    unmatched = data.count_unmatched(studies)
-    if unmatched:
-        progress.line(f"{unmatched} of {len(data.rows)} rows of the clinical table match no study")
-    return [replace(request, study_clinical=clinical) for clinical in data.assign(studies)]
-
-
 def _refuse_many(request: Request, study_count: int) -> None:
-    for option, mask in (("--lesion-mask", request.lesion_mask), ("--anatomy", request.anatomy)):
-        if mask not in {None, "run"} and study_count > 1:
+    """Refuse what fits one study only, where there are several."""
+    for option, given, code in (
+        ("--lesion-mask", request.lesion_mask, "usage.mask_for_many"),
+        ("--anatomy", request.anatomy, "usage.mask_for_many"),
+        ("--prior", request.prior, "usage.prior_for_many"),
+    ):
+        if given is not None and given != "run" and study_count > 1:
             msg = f"{option} fits one study, but {study_count} were found; name the folder of one study"
-            raise UsageError(msg, code="usage.mask_for_many")
-    if request.prior is not None and study_count > 1:
-        msg = f"--prior fits one study, but {study_count} were found; name the folder of one study"
-        raise UsageError(msg, code="usage.prior_for_many")
-
-
-def _tell_search(progress: Progress, count: int) -> None:
-    progress.step(f"looking for studies: {count} files")
+            raise UsageError(msg, code=code)
 
 
 def no_study_error(set_aside: Sequence[SummarySetAside]) -> InputError:
@@ -247,18 +239,16 @@ def _write_overview(
 
 def _index_page(outcomes: Sequence[StudyOutcome], identities: Sequence[Study], request: Request) -> bytes:
     rows = [
-        outcome.index_row or _refused_row(outcome, study) for outcome, study in zip(outcomes, identities, strict=True)
+        outcome.index_row
+        or IndexEntry(
+            folder=outcome.folder,
+            status="refused",
+            title=study.description or study.body_part or study.modality,
+            patient=" ".join(filter(None, (show_name(study.patient.name), study.patient.id))),
+            date=show_date(study.study_date),
+            message=f"{outcome.code}: {outcome.message}",
+        )
+        for outcome, study in zip(outcomes, identities, strict=True)
     ]
     software = f"{request.software.name} {request.software.version} · {request.created}"
     return render_index(rows, request.templates, software=software)
-
-
-def _refused_row(outcome: StudyOutcome, study: Study) -> IndexEntry:
-    return IndexEntry(
-        folder=outcome.folder,
-        status="refused",
-        title=study.description or study.body_part or study.modality,
-        patient=" ".join(filter(None, (show_name(study.patient.name), study.patient.id))),
-        date=show_date(study.study_date),
-        message=f"{outcome.code}: {outcome.message}",
-    )

@@ -13,9 +13,8 @@ from calcreport import __version__
 COMMIT_FILE: Final = "_commit"
 """Holds the commit in an installed package and a source archive; in a checkout git's own files hold it."""
 
-_COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_MOST_LINKS: Final = 5
-"""Symbolic references followed, as git does."""
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")  # SHA-1 or SHA-256
+_MOST_LINKS: Final = 5  # symbolic references followed, as git does
 
 
 @cache

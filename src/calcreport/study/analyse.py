@@ -26,9 +26,8 @@ from calcreport.rules.prior_match import compare_with_earlier
 from calcreport.study.ct import measure_ct
 from calcreport.study.films import FilmsReading, measure_films, read_films
 from calcreport.study.folder import ResultsFolder, folder_name
-from calcreport.study.measured import MeasuredStudy, RefusedStudyError
 from calcreport.study.prior import in_report_order, lay_over, refuse_wrong_prior, with_film_doubts
-from calcreport.study.request import Request
+from calcreport.study.request import MeasuredStudy, RefusedStudyError, Request
 from calcreport.study.result import Counts, StudyOutcome, status_of
 from calcreport.study.review import carry_review
 from calcreport.study.series import CtReading, read_ct_series

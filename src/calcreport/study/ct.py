@@ -23,8 +23,7 @@ from calcreport.model.report import Excluded, Point, Report, Searched, SeriesEnt
 from calcreport.model.terms import YesNo
 from calcreport.rules.regions import are_apart, name_areas
 from calcreport.study.findings import findings_for_rules
-from calcreport.study.measured import MeasuredStudy, Pictures, ReportEvidence
-from calcreport.study.request import Request
+from calcreport.study.request import MeasuredStudy, Pictures, ReportEvidence, Request
 from calcreport.study.series import CtPart, CtReading
 from calcreport.text.statements import Statements
 from calcreport.text.technique import limit_searched, name_series

@@ -19,8 +19,7 @@ from calcreport.model.report import Report, Searched, SeriesEntry
 from calcreport.processes.threads import map_in_threads
 from calcreport.settings import ReadingSettings
 from calcreport.study.findings import film_findings_for_rules
-from calcreport.study.measured import MeasuredStudy, Pictures, RefusedStudyError, ReportEvidence
-from calcreport.study.request import Request
+from calcreport.study.request import MeasuredStudy, Pictures, RefusedStudyError, ReportEvidence, Request
 from calcreport.text.statements import Statements
 from calcreport.text.technique import merge_searched, name_region
 from calcreport.text.wording import lengths_of

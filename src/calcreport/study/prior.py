@@ -19,8 +19,7 @@ from calcreport.model.report import Lesion, Report, YesNo
 from calcreport.rules.prior_match import EarlierReport, refuse_wrong_report
 from calcreport.settings import ReadingSettings
 from calcreport.study.findings import day_of
-from calcreport.study.measured import ReportEvidence
-from calcreport.study.request import EarlierImages
+from calcreport.study.request import EarlierImages, ReportEvidence
 from calcreport.study.reread import evidence_of_report
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from calcreport.model.shape import LesionShape, Line, PackedMask, unpack_mask
 from calcreport.settings import ReadingSettings
 from calcreport.study.ct import ct_evidence
 from calcreport.study.films import film_evidence, read_films
-from calcreport.study.measured import RefusedStudyError, ReportEvidence
+from calcreport.study.request import RefusedStudyError, ReportEvidence
 
 _PLACE_TOLERANCE = 1e-6  # of the affine of a series, mm: the report holds it at full precision
 

@@ -17,8 +17,7 @@ from calcreport.model.anatomy_labels import AnatomyLabels
 from calcreport.model.image import CtVolume
 from calcreport.model.lesion import LesionContour
 from calcreport.model.report import Searched, SeriesEntry
-from calcreport.study.measured import RefusedStudyError, entry_of_series
-from calcreport.study.request import Request
+from calcreport.study.request import RefusedStudyError, Request, entry_of_series
 from calcreport.text.statements import Statements
 from calcreport.text.technique import merge_searched, name_region
 

@@ -15,7 +15,7 @@ from calcreport.formats.templates import compile_template
 from calcreport.formats.text.as_text import TEXT_TEMPLATE, write_section
 from calcreport.model.report import Report
 from calcreport.processes.threads import map_in_threads
-from calcreport.study.measured import ReportEvidence
+from calcreport.study.request import ReportEvidence
 from calcreport.text.statements import Statements
 
 if TYPE_CHECKING:
