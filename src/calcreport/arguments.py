@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
@@ -38,7 +39,7 @@ from calcreport.resources import rule_texts, site_rule_texts, site_template_text
 from calcreport.rules import Ruleset, load_rules
 from calcreport.settings import Settings
 from calcreport.study.render import remembered_places
-from calcreport.study.request import GivenPrior, Request
+from calcreport.study.request import Prior, Request
 from calcreport.version import software_version
 
 _HIGHEST_HU: Final = 32_767.0  # no stored value is higher
@@ -113,7 +114,6 @@ def request_from(options: AnalyzeOptions) -> Request:
         software=software_with(ruleset),
         created=now(),
         prior=prior,
-        earlier=earlier_report(prior.report) if prior is not None and prior.report is not None else None,
         keeps_reports=options.keeps_reports,
     )
 
@@ -226,23 +226,23 @@ def report_path(given: FilePath, option: str) -> Path:
     return found[0]
 
 
-def prior_of(given: PriorInput) -> GivenPrior | None:
+def prior_of(given: PriorInput) -> Prior | None:
     """Read what was named as an earlier study: a report and where its images lie, or the images themselves.
 
     Raises `UsageError` as `report_of`.
     """
-    if not given or isinstance(given, Report | Mapping):
-        return GivenPrior(report=report_of(given, "--prior")) if given else None
-    path = Path(given)
-    if not path.exists() or _holds_report(path):
-        found = report_path(path, "--prior")
-        report = report_of(found, "--prior")
-        try:
-            places = remembered_places(found.parent)
-        except UsageError:  # moved since
-            places = ()
-        return GivenPrior(report=report, places=tuple(map(Path, places)))
-    return GivenPrior(places=(path,))
+    if not given:
+        return None
+    places: tuple[str, ...] = ()
+    if not isinstance(given, Report | Mapping):
+        path = Path(given)
+        if path.exists() and not _holds_report(path):
+            return Prior(places=(path,))
+        given = report_path(path, "--prior")
+        with suppress(UsageError):  # moved since
+            places = remembered_places(given.parent)
+    report = report_of(given, "--prior")
+    return Prior(report=report, facts=earlier_report(report), places=tuple(map(Path, places)))
 
 
 def _holds_report(path: Path) -> bool:

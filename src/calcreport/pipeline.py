@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from calcreport.dicom import discover
 from calcreport.errors import InputError, OutputError, UsageError
 from calcreport.files.clinical_table import ClinicalData
+from calcreport.files.report import earlier_report
 from calcreport.formats import TABLE_FORMAT
 from calcreport.formats.page.as_html import IndexEntry, render_index, show_date, show_name
 from calcreport.formats.tables.write import table_files
@@ -26,7 +27,7 @@ from calcreport.processes.pool import Report, WorkerLimits, run_tasks
 from calcreport.progress import Progress
 from calcreport.study.folder import ResultsFolder, folder_name
 from calcreport.study.record import record_of
-from calcreport.study.request import EarlierImages, Request
+from calcreport.study.request import Prior, Request
 from calcreport.study.result import INDEX_FILE, SUMMARY_FILE, StudyOutcome, Summary, SummarySetAside, tabulate
 from calcreport.study.review import KEPT_FILES
 
@@ -80,9 +81,10 @@ def analyse(request: Request, *, progress: Progress) -> RunOutcome:
             if not found.studies:
                 nothing_found = no_study_error(aside)
                 progress.error(f"error [{nothing_found.code}]: {nothing_found.message}")
-            if request.prior is not None and request.prior.places and found.studies:
-                earlier = inputs.enter_context(look(request.prior.places)).studies
-                request = _with_earlier(request, found.studies[0], earlier, progress)
+            if (prior := request.prior) is not None and prior.places and found.studies:
+                earlier = inputs.enter_context(look(prior.places)).studies
+                prior = _prior_with_images(prior, request, found.studies[0], earlier, progress)
+                request = replace(request, prior=prior)
             data = request.clinical_data
             if unmatched := data.count_unmatched(found.studies):
                 progress.line(f"{unmatched} of {len(data.rows)} rows of the clinical table match no study")
@@ -130,33 +132,33 @@ def _analyse_all(
     return tuple(outcomes[number] for number in range(count))
 
 
-def _with_earlier(request: Request, study: StudyFiles, found: Sequence[StudyFiles], progress: Progress) -> Request:
-    """The request with the images of the earlier study, which are analysed first where no report of them was given.
+def _prior_with_images(
+    prior: Prior, request: Request, study: StudyFiles, found: Sequence[StudyFiles], progress: Progress
+) -> Prior:
+    """The earlier study with its images, which are analysed first where no report of them was given.
 
     Raises `UsageError` ``prior.which_study``, ``prior.not_measured``, and as `refuse_wrong_prior`.
     """
-    from calcreport.study.prior import earlier_of_files, earlier_of_images, refuse_wrong_prior  # noqa: PLC0415 - 0.2 s
+    from calcreport.study.prior import earlier_of_files, refuse_wrong_prior  # noqa: PLC0415 - 0.2 s
 
-    report = None if request.prior is None else request.prior.report
-    if report is not None:
-        same = [one for one in found if one.study.study_instance_uid == report.study.study_instance_uid]
-        images = EarlierImages(report=report, files=same[0]) if same else None
-        return replace(request, earlier_images=images)
+    if prior.report is not None:
+        uid = prior.report.study.study_instance_uid
+        return replace(prior, files=next((one for one in found if one.study.study_instance_uid == uid), None))
     if len(found) != 1:
         msg = f"what --prior names holds {len(found)} studies; name the folder of one study, or its report.json"
         raise UsageError(msg, code="prior.which_study")
     refuse_wrong_prior(study, earlier_of_files(found[0]))
     progress.line("the earlier study is analysed first")
     alone = replace(
-        request, out=None, formats=(), clinical_data=ClinicalData(), lesion_mask=None, prior=None, earlier=None,
+        request, out=None, formats=(), clinical_data=ClinicalData(), lesion_mask=None, prior=None,
         anatomy=request.anatomy if request.anatomy == "run" else None, keeps_reports=True,
     )  # fmt: skip
     (outcome,) = _analyse_all(found, [alone], None, progress)
     if outcome.report is None:
         msg = f"the earlier study cannot be measured [{outcome.code}]; leave --prior out, or name another"
         raise UsageError(msg, code="prior.not_measured")
-    images = EarlierImages(report=outcome.report, files=found[0])
-    return replace(request, earlier=earlier_of_images(images), earlier_images=images)
+    facts = replace(earlier_report(outcome.report), id_issuer=found[0].patient_id_issuer)
+    return Prior(report=outcome.report, facts=facts, files=found[0])
 
 
 def load_analysis() -> None:

@@ -16,12 +16,14 @@ from calcreport.processes.pool import WorkerLimits, run_tasks
 from calcreport.study.record import StudyRecord
 
 Result = StudyRecord | Crash
+"""Of one task; its worker may give no answer."""
 Results = Generator[tuple[StudyTask, Result], None, None]
+"""Tasks with their results as they finish."""
 Engine = Callable[[Iterator[StudyTask], int], Results]
 """Analyses tasks, so many at once, and gives each with its result as they finish; draws tasks when it needs them."""
 
 _AHEAD: Final = 2  # tasks a thread of a worker has waiting, so that it never idles
-_CONNECT_SECONDS: Final = 30
+_CONNECT_SECONDS: Final = 30  # given to a scheduler to answer
 
 
 def run_here(
@@ -53,7 +55,7 @@ def run_on_dask(
         most = 1 if jobs == 1 else max(_AHEAD, _AHEAD * sum(client.nthreads().values()))
         for task in islice(tasks, max(0, most - len(running))):
             # The name keeps two clients from analysing one study at once.
-            name = f"calcreport-{task.folder}-{task.request[:16]}-{task.signature[:16]}-{task.attempt}"
+            name = f"calcreport-{task.folder}-{task.key.request[:16]}-{task.key.signature[:16]}-{task.attempt}"
             future = client.submit(_analyse_apart, task, plan, limits, key=name)
             running[name] = task
             finished.add(future)
@@ -112,7 +114,7 @@ class _Lane:
             yield self.waiting.pop()
 
 
-_LANES: Final = threading.local()
+_LANES: Final = threading.local()  # of the threads of a Dask worker
 
 
 def _analyse_apart(task: StudyTask, plan: Plan, limits: WorkerLimits) -> Result:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,12 +18,12 @@ from calcreport.cohort.locks import hold
 from calcreport.cohort.tables import write_tables
 from calcreport.cohort.task import (
     PRIVATE,
-    REFUSED,
     Plan,
     StudyTask,
     digest_request,
     load_request,
     read_record,
+    refusal_file,
     write_refusal,
 )
 from calcreport.errors import ClinicalError, OutputError, UsageError
@@ -139,34 +139,33 @@ def _analysis(options: CohortOptions) -> AnalyzeOptions:
 def _open_index(options: CohortOptions, request: Request, private: Path, held: ExitStack, progress: Progress) -> Index:
     """Bring the index up to date, and open it for reading; a part of a cohort takes one that is complete as it is."""
     path, lock = private / "index.sqlite", private / "index.lock"
-    takes_any = options.shard[1] > 1 or options.only == "tables"
-    if not (takes_any and _is_complete(path, lock, request.paths)):
-        with hold(lock, waits=True), closing(Index(path)) as index:
-            if not (takes_any and index.is_complete(request.paths)):  # another part may have made it meanwhile
-                index.refresh(
-                    request.paths,
-                    leave_out=private.parent,
-                    settings=request.settings.reading,
-                    jobs=request.jobs,
-                    on_progress=lambda count: progress.step(f"looking for studies: {count} files"),
-                )
+
+    def is_complete() -> bool:
+        """Whether there is an index of these paths that will do; other parts may be at work with it."""
+        if (options.shard[1] == 1 and options.only != "tables") or not path.exists():
+            return False
+        with closing(Index(path, is_fixed=True)) as known:
+            return known.is_complete(request.paths)
+
+    with hold(lock, is_shared=True, waits=True):
+        is_found = is_complete()
+    if not is_found:
+        with hold(lock, waits=True):
+            if not is_complete():  # another part may have made it meanwhile
+                with closing(Index(path)) as index:
+                    index.refresh(
+                        request.paths,
+                        leave_out=private.parent,
+                        settings=request.settings.reading,
+                        jobs=request.jobs,
+                        on_progress=lambda count: progress.step(f"looking for studies: {count} files"),
+                    )
     held.enter_context(hold(lock, is_shared=True, waits=True))
     opened = held.enter_context(closing(Index(path, is_fixed=True)))
     if opened.count_studies() == 0:
-        aside = [
-            SummarySetAside(name="", code=code, message=why, count=count) for code, why, count in opened.set_aside()
-        ]
-        raise no_study_error(aside)
+        aside = opened.set_aside()
+        raise no_study_error([SummarySetAside(name="", code=code, message=why, count=n) for code, why, n in aside])
     return opened
-
-
-def _is_complete(path: Path, lock: Path, paths: Sequence[Path]) -> bool:
-    """Whether there is an index of these paths; other parts may be at work with it."""
-    with hold(lock, is_shared=True, waits=True):
-        if not path.exists():
-            return False
-        with closing(Index(path, is_fixed=True)) as index:
-            return index.is_complete(paths)
 
 
 class _Run:
@@ -248,7 +247,7 @@ class _Run:
         for study in filter(self._is_mine, self._index.studies()):
             task = self._task(study)
             known = read_record(self._out, task.folder)
-            is_same = known is not None and (known.key.signature, known.key.request) == (task.signature, task.request)
+            is_same = task.is_done(known)
             refusal = self._clinical.get(study, StudyClinical()).refusal
             if known is not None and is_same and not (self._options.retry and known.code in FAILURES):
                 self.kinds.add((known.status, known.kind, known.code))
@@ -257,7 +256,7 @@ class _Run:
                 self._refuse(task, StudyOutcome.refused(refusal))
             else:
                 if is_same:  # it failed, and the worker would take that for the result
-                    (self._out / PRIVATE / REFUSED / f"{task.folder}.json").unlink(missing_ok=True)
+                    refusal_file(self._out, task.folder).unlink(missing_ok=True)
                 yield task
 
     def _task(self, study: str) -> StudyTask:
@@ -277,8 +276,9 @@ class _Run:
             folder=folder_name(study),
             files=files,
             image_count=len(images),
-            signature=sign_files(files),
-            request=sha256(f"{self._plan.digest} {about}".encode()).hexdigest(),
+            key=RecordKey(
+                signature=sign_files(files), request=sha256(f"{self._plan.digest} {about}".encode()).hexdigest()
+            ),
             clinical=ClinicalData(rows=rows, is_table=its is not None),
             anatomy=anatomy,
             lesion_mask=lesion,
@@ -294,9 +294,8 @@ class _Run:
         self._pace.finish(result)
 
     def _refuse(self, task: StudyTask, outcome: StudyOutcome) -> None:
-        key = RecordKey(signature=task.signature, request=task.request)
         study = self._index.patient_of(task.study).study
-        record = record_of(study, outcome, key=key, attempts=task.attempt)
+        record = record_of(study, outcome, key=task.key, attempts=task.attempt)
         write_refusal(self._out, task.folder, record, run_id=self._plan.run_id)
         self._settle(task, record)
 

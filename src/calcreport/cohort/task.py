@@ -19,7 +19,7 @@ from calcreport.dicom import discover
 from calcreport.errors import InputError, UsageError
 from calcreport.files.clinical_table import ClinicalData
 from calcreport.model.report import Report, Study
-from calcreport.study.folder import ResultsFolder
+from calcreport.study.folder import ResultsFolder, read_bytes
 from calcreport.study.record import RECORD_FILE, RecordKey, StudyRecord, parse_record, record_files, record_of
 from calcreport.study.request import Request
 from calcreport.study.result import StudyOutcome
@@ -27,7 +27,6 @@ from calcreport.study.review import KEPT_FILES
 
 PRIVATE: Final = ".cohort"  # folder beside the studies: index, locks, records of refused studies
 _OF_RUNS: Final = ("qc.", "index.")  # templates of pages that are not in the folder of a study
-REFUSED: Final = "refused"  # folder in it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,14 +55,18 @@ class StudyTask:
     """Files to read; those of masks come last."""
     image_count: int
     """How many of the files are no masks."""
-    signature: str
-    request: str
-    """As in `RecordKey`."""
+    key: RecordKey
+    """What its record will be made from; the content of the files is not looked at yet."""
     clinical: ClinicalData = field(repr=False)
     """Its row of the clinical table, to be checked against the header."""
     anatomy: Path | Literal["run"] | None = field(default=None, repr=False)
     lesion_mask: Path | None = field(default=None, repr=False)
     attempt: int = 1
+
+    def is_done(self, record: StudyRecord | None) -> bool:
+        """Whether a record is that of this task: nothing it was made from has changed."""
+        its = None if record is None else record.key
+        return its is not None and (its.signature, its.request) == (self.key.signature, self.key.request)
 
 
 def digest_request(request: Request) -> str:
@@ -96,23 +99,24 @@ def load_request(plan: Plan) -> Request:
     return request
 
 
+def refusal_file(out: Path, folder: str) -> Path:
+    """Where the record of a refused study lies, which has no folder."""
+    return out / PRIVATE / "refused" / f"{folder}.json"
+
+
 def read_record(out: Path, folder: str) -> StudyRecord | None:
     """Record of a study, reported or refused; ``None`` when it was not analysed, or is not readable."""
-    for path in (out / folder / RECORD_FILE, out / PRIVATE / REFUSED / f"{folder}.json"):
-        try:
-            content = path.read_bytes()
-        except OSError:
-            continue
-        return parse_record(content)
-    return None
+    content = read_bytes(out / folder / RECORD_FILE)
+    return parse_record(read_bytes(refusal_file(out, folder)) if content is None else content)
 
 
 def write_refusal(out: Path, folder: str, record: StudyRecord, *, run_id: str) -> None:
     """Put the record of a refused study in place, and remove what an earlier run reported of it but for a review."""
     ResultsFolder(out, run_id=run_id).remove(folder, keep=KEPT_FILES)
-    refused = ResultsFolder(out / PRIVATE / REFUSED, run_id=run_id)
+    path = refusal_file(out, folder)
+    refused = ResultsFolder(path.parent, run_id=run_id)
     refused.prepare()
-    refused.write_file(f"{folder}.json", record.to_bytes())
+    refused.write_file(path.name, record.to_bytes())
 
 
 def analyse_task(task: StudyTask, on_step: Callable[[str], None], *, plan: Plan) -> StudyRecord:
@@ -125,29 +129,24 @@ def analyse_task(task: StudyTask, on_step: Callable[[str], None], *, plan: Plan)
     request = load_request(plan)
     out = Path(plan.options.out or "")
     known = read_record(out, task.folder)
-    if known is not None and (known.key.signature, known.key.request) == (task.signature, task.request):
+    if known is not None and task.is_done(known):
         return known  # by a worker that was thought dead
-    key = RecordKey(signature=task.signature, images=digest_files(task.files), request=task.request)
+    key = task.key.model_copy(update={"images": digest_files(task.files)})
     run_id = plan.run_id + secrets.token_hex(4)
     if known is not None and known.key == key.model_copy(update={"signature": known.key.signature}):
-        return _renew(known, key, out, task.folder, run_id)
+        known = known.model_copy(update={"key": key})  # the same images lie elsewhere, or were touched
+        if known.status == "refused":
+            write_refusal(out, task.folder, known, run_id=run_id)
+        else:
+            ResultsFolder(out, run_id=run_id).write_file(RECORD_FILE, known.to_bytes(), study=task.folder)
+        return known
     study, outcome = _analyse(task, request, key, ResultsFolder(out, run_id=run_id), on_step)
-    if outcome.status != "refused" and (record := read_record(out, task.folder)) is not None:
-        (out / PRIVATE / REFUSED / f"{task.folder}.json").unlink(missing_ok=True)
-        return record
+    if outcome.status != "refused" and (known := read_record(out, task.folder)) is not None:
+        refusal_file(out, task.folder).unlink(missing_ok=True)
+        return known
     record = record_of(study, outcome, key=key, attempts=task.attempt)
     if outcome.kind in {"input", "configuration"}:
         write_refusal(out, task.folder, record, run_id=run_id)
-    return record
-
-
-def _renew(known: StudyRecord, key: RecordKey, out: Path, folder: str, run_id: str) -> StudyRecord:
-    """Note that the same images lie elsewhere, or were touched."""
-    record = known.model_copy(update={"key": key})
-    if known.status == "refused":
-        write_refusal(out, folder, record, run_id=run_id)
-    else:
-        ResultsFolder(out, run_id=run_id).write_file(RECORD_FILE, record.to_bytes(), study=folder)
     return record
 
 
@@ -162,11 +161,7 @@ def _analyse(
         return record_files(report, files, key=key, attempts=task.attempt, seconds=monotonic() - began)
 
     request = replace(
-        request,
-        clinical_data=task.clinical,
-        anatomy=task.anatomy,
-        lesion_mask=task.lesion_mask,
-        beside=beside,
+        request, clinical_data=task.clinical, anatomy=task.anatomy, lesion_mask=task.lesion_mask, beside=beside
     )
     paths = [Path(file.path) for file in task.files[: task.image_count]]
     with discover(paths, settings=request.settings.reading) as found:

@@ -16,8 +16,7 @@ from calcreport.study.result import read_summary
 
 _MOST_OPEN: Final = 8
 """Drafts kept besides those with decisions that were not finished; a draft with its masks takes some megabytes."""
-_MOST_IMAGES: Final = 3
-"""Studies whose image headers are kept: the one read, the earlier one, the one before."""
+_MOST_IMAGES: Final = 3  # studies whose image headers are kept: that being read, and two before
 
 
 class Desk:
@@ -112,11 +111,11 @@ class Desk:
         """Describe the images of a study, or why there are none, and the pictures of its report."""
         draft = self.draft(name)
         pictures = sorted(path.name for path in (self._root / name / "images").glob("*.png"))
-        told: dict[str, Any] = {"stacks": [], "films": [], "lesions": [], "problem": "", "pictures": pictures}
+        content: dict[str, Any] = {"stacks": [], "films": [], "lesions": [], "problem": "", "pictures": pictures}
         try:
-            return told | self.images(name).describe(draft.drafted)
+            return content | self.images(name).describe(draft.drafted)
         except CalcReportError as error:
-            return told | {"problem": f"{error.message} [{error.code}]"}
+            return content | {"problem": f"{error.message} [{error.code}]"}
 
     def picture(self, name: str, file: str) -> bytes | None:
         """One picture of a study's report by its file name; ``None`` where there is none."""

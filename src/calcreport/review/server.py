@@ -17,7 +17,6 @@ from typing import Any, Final
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -29,9 +28,9 @@ from calcreport.review.desk import Desk
 from calcreport.review.drafts import Draft
 from calcreport.rules.regions import REGIONS
 
-_LOOPBACK: Final = "127.0.0.1"
-_MOST_BYTES: Final = 1_048_576
-"""Of a request; a review of a thousand lesions with reasons fits."""
+_LOOPBACK: Final = "127.0.0.1"  # this machine alone
+_MOST_BYTES: Final = 1_048_576  # of a request; a review of a thousand lesions with reasons fits
+# Types of assets by the ends of their names, and errors that are answered by 409.
 _MEDIA_TYPES: Final = {"html": "text/html; charset=utf-8", "css": "text/css; charset=utf-8", "js": "text/javascript"}
 _CONFLICTS: Final = frozenset({"review.changed_meanwhile", "review.changed_on_disk", "render.changed_meanwhile"})
 _HEADERS: Final = {
@@ -111,7 +110,8 @@ class _Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *_RAW_HEADERS]
+                ours = [(name.lower().encode(), value.encode()) for name, value in _HEADERS.items()]
+                message["headers"] = [*message["headers"], *ours]
             await send(message)
 
         if scope["type"] == "http":
@@ -119,20 +119,16 @@ class _Guard:
             await (refusal or self._app)(scope, receive, send_guarded)
 
     def _refusal(self, request: Request) -> Response | None:
-        headers: Headers = request.headers
+        headers = request.headers
         host, origin = headers.get("host", ""), headers.get("origin")
-        if host not in self._hosts or (origin is not None and origin != f"http://{host}"):
-            return _error("review.foreign", "this page answers to this machine and its own pages only", 403)
-        if headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
+        is_ours = host in self._hosts and origin in {None, f"http://{host}"}
+        if not is_ours or headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
             return _error("review.foreign", "this page answers to this machine and its own pages only", 403)
         given = headers.get("authorization", "").removeprefix("Bearer ") or request.query_params.get("token", "")
         is_code = request.url.path.startswith("/assets/")  # the program's own, without a word about anybody
         if is_code or secrets.compare_digest(given.encode(), self._token.encode()):
             return None
         return _error("review.no_token", "open the address that calcreport review printed; it ends in a token", 403)
-
-
-_RAW_HEADERS: Final = [(name.lower().encode(), value.encode()) for name, value in _HEADERS.items()]
 
 
 def _error(code: str, message: str, status: int, **more: object) -> Response:

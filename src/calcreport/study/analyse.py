@@ -49,8 +49,8 @@ def analyse_study(
     with ThreadPoolExecutor(1) as ahead:
         try:
             request = _with_clinical(study, request)
-            if request.earlier is not None:
-                refuse_wrong_prior(study, request.earlier)
+            if request.prior is not None and request.prior.facts is not None:
+                refuse_wrong_prior(study, request.prior.facts)
             on_step("reading")
             reading = _read(study, request)
             entries = reading.entries
@@ -147,25 +147,23 @@ def _nothing_to_measure(entries: Sequence[SeriesEntry]) -> InputError:
 
 def _compare(measured: MeasuredStudy, request: Request, on_step: Callable[[str], None]) -> MeasuredStudy:
     """Add the earlier finding of each lesion, and the earlier images beside the present ones."""
-    earlier = request.earlier
-    if earlier is None:
+    prior = request.prior
+    if prior is None or prior.facts is None or prior.report is None:
         return measured
-    images = request.earlier_images
-    if images is not None:
+    if prior.files is not None:
         on_step("comparing with the earlier study")
-        laid = lay_over(measured.evidence, images, request.settings.reading)
+        laid = lay_over(measured.evidence, prior.report, prior.files, request.settings.reading)
         if laid is not None:
             overlay, slices = laid
-            ordered = replace(earlier, findings=in_report_order(earlier.findings, images.report))
+            ordered = replace(prior.facts, findings=in_report_order(prior.facts.findings, prior.report))
             return replace(
                 measured,
                 rule_findings=compare_with_earlier(measured.rule_findings, ordered, overlay=overlay),
                 evidence=replace(measured.evidence, draw=partial(measured.evidence.draw, earlier=slices)),
             )
-    compared = compare_with_earlier(measured.rule_findings, earlier)
-    report, films = images.report if images else request.prior and request.prior.report, measured.evidence.findings
-    if isinstance(films, FilmFindings) and report:
-        compared = with_film_doubts(compared, films, report)
+    compared = compare_with_earlier(measured.rule_findings, prior.facts)
+    if isinstance(measured.evidence.findings, FilmFindings):
+        compared = with_film_doubts(compared, measured.evidence.findings, prior.report)
     return replace(measured, rule_findings=compared)
 
 

@@ -33,12 +33,9 @@ if TYPE_CHECKING:
     from calcreport.calcification.inner import FeltMass
 
 _FILM: Final = "series.radiograph_beside_ct"  # code of films left unanalysed beside CT
-_OVER_MASS_MM: Final = 30.0
-"""Skin, fat and muscle over a mass that can be felt."""
-_TYPICAL_MASS_MM: Final = 50.0
-"""Of a mass that was not measured: the size from which guidelines refer."""
-_RIM_MM: Final = 5.0
-"""Nearer than this to the end of a series a lesion may be cut; the next series may show the rest of it."""
+_OVER_MASS_MM: Final = 30.0  # skin, fat and muscle over a mass that can be felt
+_TYPICAL_MASS_MM: Final = 50.0  # of a mass that was not measured: the size from which guidelines refer
+_RIM_MM: Final = 5.0  # nearer than this to the end of a series a lesion may be cut; the next may show the rest of it
 
 
 def measure_ct(
@@ -61,7 +58,11 @@ def measure_ct(
         threshold_hu=limits.pop() if len(limits) == 1 else None,
         series=[part.ct for part in parts],
     )
-    entries = _with_thresholds(reading.entries, each)
+    grown = iter([one.thresholds for one in each])
+    entries = tuple(
+        entry.model_copy(update={"threshold_hu": next(grown)}) if entry.status == "analysed" else entry
+        for entry in reading.entries
+    )
     return MeasuredStudy(
         study=about,
         series=entries,
@@ -137,14 +138,6 @@ def _with_regions(
         if findings.regions and part.region in {limb, name_series(part.source.number, statements)}
     }
     return tuple(row.model_copy(update={"region": seen.get(row.region, row.region)}) for row in limited)
-
-
-def _with_thresholds(entries: tuple[SeriesEntry, ...], each: Sequence[CtFindings]) -> tuple[SeriesEntry, ...]:
-    limits = iter([one.thresholds for one in each])
-    return tuple(
-        entry.model_copy(update={"threshold_hu": next(limits)}) if entry.status == "analysed" else entry
-        for entry in entries
-    )
 
 
 def join_findings(parts: Sequence[CtPart], each: Sequence[CtFindings], statements: Statements) -> CtFindings:

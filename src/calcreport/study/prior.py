@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from calcreport.dicom import StudyFiles
 from calcreport.errors import InputError, UsageError
-from calcreport.files.report import earlier_report
 from calcreport.model.film import FilmFindings, FilmImage
 from calcreport.model.findings import Findings
 from calcreport.model.lesion import CtFindings, MeasuredLesion
@@ -19,7 +17,7 @@ from calcreport.model.report import Lesion, Report, YesNo
 from calcreport.rules.prior_match import EarlierReport, refuse_wrong_report
 from calcreport.settings import ReadingSettings
 from calcreport.study.findings import day_of
-from calcreport.study.request import EarlierImages, ReportEvidence
+from calcreport.study.request import ReportEvidence
 from calcreport.study.reread import evidence_of_report
 
 if TYPE_CHECKING:
@@ -37,11 +35,6 @@ def earlier_of_files(files: StudyFiles) -> EarlierReport:
         patient=files.study.patient,
         id_issuer=files.patient_id_issuer,
     )
-
-
-def earlier_of_images(images: EarlierImages) -> EarlierReport:
-    """Report of earlier images, with who issued the patient's id."""
-    return replace(earlier_report(images.report), id_issuer=images.files.patient_id_issuer)
 
 
 def refuse_wrong_prior(study: StudyFiles, earlier: EarlierReport) -> None:
@@ -67,7 +60,7 @@ def in_report_order(findings: Findings, report: Report) -> Findings:
 
 
 def lay_over(
-    evidence: ReportEvidence, images: EarlierImages, settings: ReadingSettings
+    evidence: ReportEvidence, report: Report, files: StudyFiles, settings: ReadingSettings
 ) -> tuple[Overlay, dict[int, EarlierSlice]] | None:
     """Register the earlier CT with this one; ``None`` where that fails, or one is no CT or cannot be read again.
 
@@ -76,16 +69,16 @@ def lay_over(
     from calcreport.registration.pairing import Pairing
     from calcreport.registration.slices import earlier_slice
 
-    if not isinstance(evidence.findings, CtFindings) or images.report.study.modality != "CT":
+    if not isinstance(evidence.findings, CtFindings) or report.study.modality != "CT":
         return None
     try:
-        before = evidence_of_report(images.report, images.files, settings)
+        before = evidence_of_report(report, files, settings)
     except (InputError, UsageError):  # changed since: the report still says where its lesions lay
         return None
     if not isinstance(before.findings, CtFindings):
         return None
-    names = [lesion.id for lesion in images.report.lesions]
-    limits = images.report.technique.threshold_hu if images.report.technique else None
+    names = [lesion.id for lesion in report.lesions]
+    limits = report.technique.threshold_hu if report.technique else None
     pairing = Pairing(
         now=_deposits(evidence.findings.lesions, evidence.volumes, [f"L{i + 1}" for i in range(9999)]),
         before=_deposits(before.findings.lesions, before.volumes, names),
@@ -101,7 +94,7 @@ def lay_over(
         if laid is not None and overlay.places[index].status in {"matched", "new"}:
             volume = evidence.volumes[lesion.series_index]
             hu = earlier_slice(volume, lesion.key_slice, before.volumes[laid.series], laid.place)
-            slices[index] = EarlierSlice(hu=hu, date=images.report.study.study_date)
+            slices[index] = EarlierSlice(hu=hu, date=report.study.study_date)
     return overlay, slices
 
 

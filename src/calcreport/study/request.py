@@ -32,22 +32,18 @@ Draw = Callable[..., Pictures]
 CT also with `earlier`, an `EarlierSlice` by measured index."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GivenPrior:
-    """What was named as the earlier study."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Prior:
+    """An earlier study of the same patient, as far as it is known."""
 
     report: Report | None = field(default=None, repr=False)
     """``None`` for images, which are analysed first."""
+    facts: EarlierReport | None = None
+    """What is compared of the report."""
     places: tuple[Path, ...] = field(default=(), repr=False)
     """Where its images lie; empty where that is not known."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class EarlierImages:
-    """An earlier study with its images."""
-
-    report: Report = field(repr=False)
-    files: StudyFiles = field(repr=False)
+    files: StudyFiles | None = field(default=None, repr=False)
+    """Its images, once they are found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,12 +72,7 @@ class Request:
     software: Software
     created: str
     """Date and time of the draft, ISO 8601."""
-    prior: GivenPrior | None = None
-    """What was named as an earlier study of the same patient."""
-    earlier: EarlierReport | None = None
-    """Its report, to compare with; of images once they are analysed."""
-    earlier_images: EarlierImages | None = None
-    """Its images, where they are known."""
+    prior: Prior | None = None
     beside: Callable[[Report, Mapping[str, bytes]], dict[str, bytes]] | None = None
     """Makes further files of a study's folder from its report and its files."""
     keeps_reports: bool = False

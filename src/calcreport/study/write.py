@@ -44,7 +44,6 @@ def load_output(templates: Templates, formats: Collection[str]) -> None:
         from calcreport.formats.dicom import objects
 
         objects.load()
-
     compile_template(templates, TEXT_TEMPLATE, is_html=False)
     if not {"html", "pdf"}.isdisjoint(formats):
         compile_template(templates, PAGE_TEMPLATE, is_html=True)
@@ -55,9 +54,7 @@ class Draft:
     """A report and its evidence."""
 
     report: Report = field(repr=False)
-    """As composed."""
     evidence: ReportEvidence
-    """Masks and images behind it."""
     order: tuple[int, ...]
     """For each lesion of the report its index among those measured."""
     previous_sr: bytes | None = field(default=None, repr=False)
@@ -86,12 +83,9 @@ def write_outputs(
     files = {name: content for name, content in drawn.items() if not name.startswith(PREVIEW)} | plain.result()
     for name in formats:
         if name in RENDERERS:
-            content = report
-            if (
-                name == "pdf" and subject is not None
-            ):  # with the time of its objects: unchanged drafts have the same file
-                content = report.model_copy(update={"created": subject.revision.created.isoformat()})
-            files[FILE_NAMES[name]] = RENDERERS[name](content, templates, drawn)
+            # With the time of its objects a document about an unchanged draft does not change.
+            now = {"created": subject.revision.created.isoformat()} if subject is not None and name == "pdf" else {}
+            files[FILE_NAMES[name]] = RENDERERS[name](report.model_copy(update=now), templates, drawn)
     files |= _write_objects(subject, {"sc"}.intersection(formats), drawn, pdf=files.get(FILE_NAMES["pdf"]))
     if not {"nifti", "coco"}.isdisjoint(formats):
         from calcreport.formats.masks import COCO_FILE, coco, nifti_files
