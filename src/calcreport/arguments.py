@@ -57,21 +57,17 @@ PriorInput = FilePath | Mapping[str, Any] | Report | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnalyzeOptions:
-    """What ``calcreport analyze`` can be asked, and with the same names `calcreport.analyze` and the hook."""
+    """What ``calcreport analyze`` can be asked, and the hook; what `calcreport.analyze` has too is described there."""
 
     paths: Sequence[FilePath]
-    """Folders, files, zip archives or DICOMDIR."""
     out: FilePath | None = None
-    """Folder of the results; ``None`` writes nothing."""
     clinical: ClinicalInput = None
     config: SettingsInput = None
     prior: PriorInput = None
-    """Clinical data, settings and earlier study."""
     lesion_mask: FilePath | None = None
     lesion_roi: str | None = None
-    """Contour of the whole lesion, and which structure in it is the lesion."""
+    """Which structure in the mask is the lesion, by name or number."""
     anatomy: FilePath | None = None
-    """Organ and bone masks of another program, a file or a folder; ``"run"`` to let TotalSegmentator make them."""
     threshold_hu: str | None = None
     """``GROW[,SEED]``, HU."""
     format: str | None = None
@@ -86,11 +82,7 @@ class AnalyzeOptions:
 
 
 def request_from(options: AnalyzeOptions) -> Request:
-    """Check everything that was given, before any image is read.
-
-    Raises `ConfigurationError` for the first thing that is wrong: ``usage.…``, ``settings.…``, ``clinical.…``,
-    ``report.…``, ``rules.…`` or ``template.…``.
-    """
+    """Check everything that was given, before any image is read; `ConfigurationError` for the first mistake."""
     for number, path in enumerate(options.paths, start=1):
         if not os.path.lexists(path):
             msg = f"PATH {number} does not exist; name a folder, file, zip archive or DICOMDIR"
@@ -131,8 +123,7 @@ def now() -> str:
 def clinical_of(given: ClinicalInput) -> Clinical:
     """Clinical input of one patient; everything unknown without it.
 
-    Raises `ClinicalError` ``clinical.…``; ``clinical.which_study`` for a table, where it cannot be told which row is
-    meant.
+    Raises `ClinicalError` ``clinical.…``; ``clinical.which_study`` for a table: nothing says which row is meant.
     """
     data = clinical_data_of(given, "--clinical")
     if data.is_table:
@@ -227,10 +218,7 @@ def report_path(given: FilePath, option: str) -> Path:
 
 
 def prior_of(given: PriorInput) -> Prior | None:
-    """Read what was named as an earlier study: a report and where its images lie, or the images themselves.
-
-    Raises `UsageError` as `report_of`.
-    """
+    """Read what was named as an earlier study: a report and where its images lie, or the images themselves."""
     if not given:
         return None
     places: tuple[str, ...] = ()
@@ -272,8 +260,7 @@ def _with_thresholds(settings: Settings, text: str | None) -> Settings:
 def formats_of(text: str | None) -> tuple[str, ...]:
     """Formats of ``--format``; those for everybody without it.
 
-    Raises `UsageError` ``usage.unknown_format``, with near matches; ``output.no_pdf`` where what makes PDF is not
-    installed: before the first study, not after hours.
+    Raises `UsageError` ``usage.unknown_format``; ``output.no_pdf`` before the first study, not after hours.
     """
     if text is None:
         return DEFAULT_FORMATS

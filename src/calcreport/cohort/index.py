@@ -60,13 +60,14 @@ ORDER BY folder.path, file.name
 """
 """Files of a study, and what bears on it: damaged files beside them, and of another study that shares a series one."""
 
+# Studies sorted by UID, their number, files set aside, and the row of a patient.
 _STUDIES: Final = """SELECT DISTINCT series.study FROM series JOIN content ON content.series = series.id
-WHERE series.study <> '' UNION SELECT study FROM nameless ORDER BY 1"""  # sorted by UID
+WHERE series.study <> '' UNION SELECT study FROM nameless ORDER BY 1"""
 _COUNT: Final = f"SELECT count(*) FROM ({_STUDIES})"  # noqa: S608 - our own words
 _ASIDE: Final = """SELECT code, min(message), sum(count) FROM (
 SELECT code, message, count FROM aside UNION ALL SELECT code, message, count FROM passed_over)
-GROUP BY code ORDER BY code
-"""
+GROUP BY code ORDER BY code"""
+_ADD_PATIENT: Final = "INSERT OR REPLACE INTO patient VALUES (?, ?, ?, ?, ?, ?, ?)"
 _BATCH: Final = 200  # files a worker looks at before it reports
 _COMMIT_SECONDS: Final = 5.0
 """Longest work on the index that a killed run loses."""
@@ -187,10 +188,10 @@ class Index:
 
     def _add(self, batch: _Batch, seen: Sequence[FileContent | Crash]) -> None:
         for (name, size, mtime_ns), one in zip(batch.files, seen, strict=True):
-            content = FileContent(is_doubtful=True) if isinstance(one, Crash) else one
-            rows = [(row.code, row.message, row.count) for row in content.aside]
             if isinstance(one, Crash):
-                rows = [(one.code, one.message, 1)]
+                content, rows = FileContent(is_doubtful=True), [(one.code, one.message, 1)]
+            else:
+                content, rows = one, [(row.code, row.message, row.count) for row in one.aside]
             file = self._db.execute(
                 "INSERT INTO file (folder, name, size, mtime_ns, is_doubtful) VALUES (?, ?, ?, ?, ?)",
                 (batch.folder, name, size, mtime_ns, content.is_doubtful),
@@ -202,13 +203,8 @@ class Index:
                     "INSERT OR IGNORE INTO content SELECT id, ? FROM series WHERE study = ? AND uid = ?", (file, *pair)
                 )
             for study, its in content.patients:
-                self._add_patient(
-                    *(study, its.patient_id, its.accession_number, its.birth_date),
-                    *(its.sex, its.age_years, its.patient_id_issuer),
-                )
-
-    def _add_patient(self, *row: str | float | None) -> None:
-        self._db.execute("INSERT OR REPLACE INTO patient VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+                who = (its.patient_id, its.accession_number, its.birth_date, its.sex, its.age_years)
+                self._db.execute(_ADD_PATIENT, (study, *who, its.patient_id_issuer))
 
     def _name_nameless(self, settings: ReadingSettings) -> None:
         """Name the studies of folders whose images have no Study Instance UID; the name follows from all of them."""
@@ -217,9 +213,8 @@ class Index:
             JOIN series ON series.id = content.series WHERE series.study = '')"""
         for folder, path in self._db.execute(changed).fetchall():
             names = self._db.execute("SELECT name FROM file WHERE folder = ? ORDER BY name", (folder,))
-            with discover(
-                [Path(os.fsdecode(path), os.fsdecode(name)) for (name,) in names], settings=settings
-            ) as found:
+            paths = [Path(os.fsdecode(path), os.fsdecode(name)) for (name,) in names]
+            with discover(paths, settings=settings) as found:
                 named = [study for study in found.studies if study.study.study_instance_uid.startswith(NO_UID)]
             self._db.execute("DELETE FROM nameless WHERE folder = ?", (folder,))
             for study in named:
@@ -227,7 +222,7 @@ class Index:
                 uid = its.study_instance_uid
                 self._db.execute("INSERT OR IGNORE INTO nameless VALUES (?, ?)", (uid, folder))
                 who = (person.id, its.accession_number, person.birth_date, person.sex, person.age_years)
-                self._add_patient(uid, *who, study.patient_id_issuer)
+                self._db.execute(_ADD_PATIENT, (uid, *who, study.patient_id_issuer))
         self._db.execute("DELETE FROM nameless WHERE folder NOT IN (SELECT id FROM folder)")
         self._db.execute("UPDATE folder SET is_named = 1")
 
@@ -291,16 +286,15 @@ class _Walk:
     def _forget(self, folder: int, file: int | None) -> None:
         self._db.execute("UPDATE folder SET is_named = 0 WHERE id = ?", (folder,))
         if file is not None:
-            self._db.execute("DELETE FROM content WHERE file = ?", (file,))
-            self._db.execute("DELETE FROM aside WHERE file = ?", (file,))
-            self._db.execute("DELETE FROM file WHERE id = ?", (file,))
+            self._drop("?", file)
+
+    def _drop(self, files: str, value: int) -> None:
+        for column in ("content WHERE file", "aside WHERE file", "file WHERE id"):
+            self._db.execute(f"DELETE FROM {column} IN ({files})", (value,))  # noqa: S608 - our own words
 
     def end(self) -> None:
         """Forget folders that are gone."""
-        gone = "SELECT file.id FROM file JOIN folder ON folder.id = file.folder WHERE folder.seen <> ?"
-        for table in ("content", "aside"):
-            self._db.execute(f"DELETE FROM {table} WHERE file IN ({gone})", (self._run,))  # noqa: S608 - our own names
-        self._db.execute(f"DELETE FROM file WHERE id IN ({gone})", (self._run,))  # noqa: S608 - our own words
+        self._drop("SELECT file.id FROM file JOIN folder ON folder.id = file.folder WHERE folder.seen <> ?", self._run)
         self._db.execute("DELETE FROM folder WHERE seen <> ?", (self._run,))
         self._db.execute("DELETE FROM passed_over")
         self._db.executemany(

@@ -157,11 +157,7 @@ def run(options: argparse.Namespace, progress: Progress) -> HookOutcome:
 def _request(
     options: argparse.Namespace, settings: HookSettings, place: Place, target: Path, *, is_alone: bool
 ) -> Request:
-    """What to analyse in one folder, and with which clinical data.
-
-    Raises `ClinicalError` ``clinical.which_study`` for data of one patient where folders of many are to be analysed
-    with them.
-    """
+    """What to analyse in one folder, and with which clinical data."""
     own = next(
         (path for name in STUDY_FILES if (path := place.source / name).is_file() and not path.is_symlink()), None
     )
@@ -295,8 +291,7 @@ def _batch(workflow: str, batch: str, operator_in: str, operator_out: str) -> tu
 def settings_of_task(folder: Path) -> HookSettings:
     """Read what the rule asks for beside the study; defaults when there is no task, or none of our settings in it.
 
-    Raises `UsageError` ``usage.hook_task``: not a task of Mercure, or not readable; `SettingsError`
-    ``settings.unknown_key`` or ``settings.invalid_value``.
+    Raises `UsageError` ``usage.hook_task``; `SettingsError` ``settings.…``.
     """
     path = folder / _TASK
     if not path.is_file() or path.is_symlink():

@@ -84,11 +84,11 @@ def make_app(desk: Desk, token: str, *, port: int) -> ASGIApp:
     routes += [
         _route(desk, path, method, answer)
         for path, method, answer in (
-            ("/api/words", "GET", _words),
+            ("/api/words", "GET", lambda *_: JSONResponse({"patterns": PATTERN_LABELS, "regions": REGIONS})),
             ("/api/studies", "GET", lambda desk, _request, _body: JSONResponse(desk.list_studies())),
             (study, "GET", _state),
             (f"{study}/review", "PUT", _decide),
-            (f"{study}/review", "DELETE", _discard),
+            (f"{study}/review", "DELETE", _state),
             (f"{study}/finish", "POST", _finish),
             (f"{study}/images", "GET", lambda desk, r, _: JSONResponse(desk.describe_images(r.path_params["folder"]))),
             (study + "/stacks/{number:int}/{index:int}", "GET", _slice),
@@ -168,15 +168,12 @@ async def _asset(request: Request) -> Response:
     return Response(file.read_bytes(), media_type=kind)
 
 
-def _words(_desk: Desk, _request: Request, _body: dict[str, Any]) -> Response:
-    """List what a reader may choose from."""
-    return JSONResponse({"patterns": PATTERN_LABELS, "regions": REGIONS})
-
-
 def _state(desk: Desk, request: Request, _body: dict[str, Any]) -> Response:
+    """Present state of a study; with DELETE what was not finished is dropped, because the reader says so."""
     draft = desk.draft(request.path_params["folder"])
     with draft.lock:
-        if draft.is_stale() and not draft.is_changed:  # nothing is lost by taking what lies on disk now
+        # Nothing is lost by taking what lies on disk now where nothing was changed here.
+        if request.method == "DELETE" or (draft.is_stale() and not draft.is_changed):
             draft.load()
         return JSONResponse(draft.state())
 
@@ -203,14 +200,6 @@ def _decide(desk: Desk, request: Request, body: dict[str, Any]) -> Response:
 
 def _finish(desk: Desk, request: Request, body: dict[str, Any]) -> Response:
     return _changing(desk, request, lambda draft: draft.finish(str(body.get("reader") or "").strip()))
-
-
-def _discard(desk: Desk, request: Request, _body: dict[str, Any]) -> Response:
-    """Take a study from disk again: what was not finished is dropped, because the reader says so."""
-    draft = desk.draft(request.path_params["folder"])
-    with draft.lock:
-        draft.load()
-        return JSONResponse(draft.state())
 
 
 def _pixels(content: bytes, **headers: str) -> Response:

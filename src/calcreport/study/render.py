@@ -41,10 +41,8 @@ class RenderJob:
     report: Report = field(repr=False)
     """As written or edited."""
     review: WrittenReview | None = field(repr=False)
-    """A reader's decisions."""
     templates: Templates
     ruleset: Ruleset
-    """Layouts, wording and rules."""
     software: Software
     created: str
     """What makes the report, and when (ISO 8601)."""
@@ -113,9 +111,7 @@ def settings_of_report(report: Report) -> Settings:
 
 
 def render_files(job: RenderJob, progress: Progress) -> tuple[Report, str]:
-    """Write every output of the study again.
-
-    Returns the report as written, and its section as text; both hold patient data.
+    """Write every output of the study again; the report as written and its section as text hold patient data.
 
     Raises `UsageError` ``render.…``, `InputError` when the images cannot be read any more, `OutputError`.
     """
@@ -193,10 +189,7 @@ def _refuse_other_patient(study: StudyFiles, report: Report) -> None:
 
 
 def _update_overview(results: ResultsFolder, root: Path, folder: str, report: Report, templates: Templates) -> None:
-    """Write the row of one study anew; without a summary of this program there is nothing to write.
-
-    `root` is the results folder as a path, `report` what the study's folder holds now. Raises `OutputError`.
-    """
+    """Write the row of one study again, with what its folder in `root` holds now; nothing without a summary."""
     summary = read_summary(root)
     if summary is None or all(study.folder != folder for study in summary.studies):
         return

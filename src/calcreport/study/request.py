@@ -51,7 +51,6 @@ class Request:
     """What to analyse and how."""
 
     paths: tuple[Path, ...]
-    """Folders, files or zip archives."""
     out: Path | None
     """Where results go; ``None`` writes nothing."""
     settings: Settings
@@ -68,7 +67,6 @@ class Request:
     templates: Templates
     ruleset: Ruleset
     jobs: int
-    """Studies analysed side by side, ≥ 1."""
     software: Software
     created: str
     """Date and time of the draft, ISO 8601."""

@@ -40,19 +40,15 @@ class StudyOutcome(Record):
     folder: str
     """Name of its folder in the results."""
     status: Status
-    """Whether there is a report, and whether it names a lesion."""
     code: str = ""
     message: str = ""
     """Of the refusal, with its remedy; no patient data."""
     concern: Concern | None = None
-    """Of the report."""
     counts: Counts = Counts()
     seconds: Annotated[float, AfterValidator(lambda seconds: round(seconds, 3))] = 0.0
-    """Time taken."""
     series: tuple[SeriesEntry, ...] = Field(default=(), repr=False)
     """Every series of the study and its outcome."""
     kind: Kind = Field(default="", exclude=True)
-    """Whose fault a refusal is; empty when there is none."""
     text: str = Field(default="", exclude=True, repr=False)
     """The report section; holds patient data."""
     index_row: IndexEntry | None = Field(default=None, exclude=True, repr=False)
