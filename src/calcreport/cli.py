@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         signal.signal(signal.SIGTERM, _interrupt)
         sys.unraisablehook = _pass_on if not options.debug else sys.__unraisablehook__
-        _configure_logging(is_debug=options.debug)
+        _prepare(options.command, is_debug=options.debug)
         code: int = options.command(options, progress)
     except CalcReportError as error:
         progress.error(f"error [{error.code}]: {error.message}")
@@ -127,11 +127,9 @@ def _given(kind: Any, options: argparse.Namespace) -> Any:  # noqa: ANN401 - a d
 
 
 def _analyze(options: argparse.Namespace, progress: Progress) -> int:
-    prepare_process()
     from calcreport.arguments import AnalyzeOptions, request_from
     from calcreport.pipeline import analyse
 
-    os.umask(os.umask(0o077) | 0o077)  # results name a patient: readable by their owner only
     outcome = analyse(request_from(_given(AnalyzeOptions, options)), progress=progress)
     if options.debug:
         sys.stderr.write(outcome.detail)
@@ -140,10 +138,8 @@ def _analyze(options: argparse.Namespace, progress: Progress) -> int:
 
 
 def _cohort(options: argparse.Namespace, progress: Progress) -> int:
-    prepare_process()
     from calcreport.cohort.run import CohortOptions, run_cohort
 
-    os.umask(os.umask(0o077) | 0o077)  # results name patients: readable by their owner only
     outcome = run_cohort(_given(CohortOptions, options), progress)
     if options.debug:
         sys.stderr.write(outcome.detail)
@@ -177,11 +173,9 @@ def _decide(options: argparse.Namespace, _progress: Progress) -> int:
 
 
 def _render(options: argparse.Namespace, progress: Progress) -> int:
-    prepare_process()
     from calcreport.api import render_job
     from calcreport.study.render import render_files
 
-    os.umask(os.umask(0o077) | 0o077)  # results name a patient: readable by their owner only
     names = ("review", "out", "format", "templates", "rules")
     job = render_job(Path(options.report), places=options.study, **{name: getattr(options, name) for name in names})
     return _print(render_files(job, progress)[1])
@@ -199,7 +193,6 @@ def _review(options: argparse.Namespace, progress: Progress) -> int:
     from calcreport.review.desk import Desk
     from calcreport.review.drafts import Site
 
-    os.umask(os.umask(0o077) | 0o077)  # results name a patient: readable by their owner only
     desk = Desk(Path(options.folder), Site(templates=options.templates, rules=options.rules), options.reader)
     token = secrets.token_urlsafe(24)
     with listen(options.port) as taken:
@@ -217,10 +210,9 @@ def _review(options: argparse.Namespace, progress: Progress) -> int:
 
 
 def _hook(options: argparse.Namespace, progress: Progress) -> int:
-    prepare_process()
     from calcreport.commands.hook import run
 
-    # The mask of the process stays: a dispatcher's next step often runs as another user, and has to read the results.
+    # The mask of the process is kept: a dispatcher's next step often runs as another user, and reads the results.
     outcome = run(options, progress)
     studies = [study for part in outcome.runs for study in part.studies]
     code = exit_code_of_studies(studies, is_written=all(part.is_summary_written for part in outcome.runs))
@@ -281,7 +273,7 @@ def _give_up_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _configure_logging(*, is_debug: bool) -> None:
+def _prepare(command: Command, *, is_debug: bool) -> None:
     """Send our own events to standard error when asked; silence what libraries say, it can quote patient data."""
     import logging
     import warnings
@@ -292,6 +284,10 @@ def _configure_logging(*, is_debug: bool) -> None:
         ours = logging.getLogger("calcreport")
         ours.setLevel(logging.DEBUG)
         ours.addHandler(logging.StreamHandler())
+    if command in {_analyze, _cohort, _render, _review}:
+        os.umask(os.umask(0o077) | 0o077)  # results name patients: readable by their owner only
+    if command in {_analyze, _cohort, _render, _hook}:
+        prepare_process()
 
 
 def _end(code: int) -> None:

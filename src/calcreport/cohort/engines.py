@@ -26,14 +26,6 @@ _AHEAD: Final = 2  # tasks a thread of a worker has waiting, so that it never id
 _CONNECT_SECONDS: Final = 30  # given to a scheduler to answer
 
 
-def run_here(
-    tasks: Iterator[StudyTask], jobs: int, *, plan: Plan, limits: WorkerLimits, on_step: Callable[[str], None]
-) -> Results:
-    """Analyse in worker processes of this machine."""
-    work = partial(analyse_task, plan=plan)
-    yield from run_tasks(work, tasks, jobs=jobs, limits=limits, on_step=lambda _task, step: on_step(step))
-
-
 def run_on_dask(
     tasks: Iterator[StudyTask],
     jobs: int,

@@ -117,18 +117,15 @@ class Index:
 
     def count_studies(self) -> int:
         """How many studies there are."""
-        count: int = self._db.execute(_COUNT).fetchone()[0]
-        return count
+        return int(self._db.execute(_COUNT).fetchone()[0])
 
     def count_files(self) -> int:
         """How many files were looked at."""
-        count: int = self._db.execute("SELECT count(*) FROM file").fetchone()[0]
-        return count
+        return int(self._db.execute("SELECT count(*) FROM file").fetchone()[0])
 
     def studies(self) -> Iterator[str]:
         """Study Instance UID of every study, or the name that stands for it, sorted."""
-        for (study,) in self._db.execute(_STUDIES):
-            yield study
+        return (study for (study,) in self._db.execute(_STUDIES))
 
     def files_of(self, study: str) -> tuple[IndexedFile, ...]:
         """Files that an analysis of the study reads, sorted by folder and name."""

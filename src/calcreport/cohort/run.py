@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Any, Final, Literal
 
 from calcreport.arguments import AnalyzeOptions, clinical_data_of, request_from
-from calcreport.cohort.engines import Engine, Result, connect, run_here, run_on_dask
+from calcreport.cohort.engines import Engine, Result, connect, run_on_dask
 from calcreport.cohort.index import Index, IndexedFile, sign_files
 from calcreport.cohort.locks import hold
 from calcreport.cohort.tables import write_tables
@@ -20,6 +20,7 @@ from calcreport.cohort.task import (
     PRIVATE,
     Plan,
     StudyTask,
+    analyse_task,
     digest_request,
     load_request,
     read_record,
@@ -31,7 +32,7 @@ from calcreport.files.clinical_table import ClinicalData, KeyedClinical, StudyCl
 from calcreport.files.named_file import FilePath, read_text
 from calcreport.pipeline import RunOutcome, load_analysis, no_study_error
 from calcreport.processes.crash import Crash
-from calcreport.processes.pool import WorkerLimits
+from calcreport.processes.pool import WorkerLimits, run_tasks
 from calcreport.processes.threads import count_cores
 from calcreport.progress import Progress
 from calcreport.study.folder import ResultsFolder, folder_name
@@ -233,7 +234,11 @@ class _Run:
         if self._options.scheduler is None:
             load_request(self._plan)  # once, and shared by workers that are forked
             load_analysis()
-            yield partial(run_here, plan=self._plan, limits=limits, on_step=self._pace.step)
+            work = partial(analyse_task, plan=self._plan)
+            show = self._pace.step
+            yield lambda tasks, jobs: run_tasks(
+                work, tasks, jobs=jobs, limits=limits, on_step=lambda _task, step: show(step)
+            )
         else:
             with connect(self._options.scheduler) as client:
                 yield partial(run_on_dask, plan=self._plan, limits=limits, client=client)

@@ -27,10 +27,7 @@ from calcreport.rules.rule_rows import OPTIONAL, REQUIRED, Rule
 
 
 def run(options: argparse.Namespace) -> str:
-    """List, explain or check.
-
-    Raises `ConfigurationError` ``rules.…``, ``report.…``, ``settings.…`` or ``usage.…``.
-    """
+    """List, explain or check; `ConfigurationError` ``rules.…``, ``report.…``, ``settings.…`` or ``usage.…``."""
     if options.action == "check":
         return _check(options)
     if options.action == "facts":

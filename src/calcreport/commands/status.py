@@ -41,10 +41,7 @@ def retry(options: argparse.Namespace) -> str:
 
 
 def store_root(options: argparse.Namespace, settings: ServiceSettings) -> Path:
-    """Folder of the store.
-
-    Raises `UsageError` ``usage.no_store`` when none was named.
-    """
+    """Folder of the store; `UsageError` ``usage.no_store`` when none was named."""
     named = options.store or settings.store
     if not named:
         msg = "name the folder everything is kept in: --store, or service.store in the settings file"
@@ -57,7 +54,8 @@ def existing_store(options: argparse.Namespace) -> Path:
 
     Raises `ConfigurationError` ``usage.no_store``, ``usage.store_unreadable``, ``settings.…``.
     """
-    root = store_root(options, service_settings_of(options))
+    text = read_text(options.config, "--config") if options.config else ""
+    root = store_root(options, service_settings_from_text(text))
     if root.is_dir() and not os.access(root, os.R_OK | os.X_OK):
         msg = "this user may not read the store; run the command as the user of the service (sudo -u calcreport ...)"
         raise UsageError(msg, code="usage.store_unreadable")
@@ -65,9 +63,3 @@ def existing_store(options: argparse.Namespace) -> Path:
         msg = "there is no store at this place; name the folder that calcreport listen keeps images in"
         raise UsageError(msg, code="usage.no_store")
     return root
-
-
-def service_settings_of(options: argparse.Namespace, **overrides: object) -> ServiceSettings:
-    """Read the service's settings from ``--config``; defaults without it."""
-    text = read_text(options.config, "--config") if options.config else ""
-    return service_settings_from_text(text, overrides)

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -67,7 +67,7 @@ def run_tasks(
     limits: WorkerLimits,
     on_step: Callable[[Task, str], None] = lambda _task, _step: None,
     is_forked: bool = sys.platform == "linux",
-) -> Iterator[tuple[Task, Result | Crash]]:
+) -> Generator[tuple[Task, Result | Crash], None, None]:
     """Run tasks side by side, each in a worker process; yield task and result as they finish.
 
     `work` is a module-level function, its arguments and result picklable. `tasks` are drawn only when a worker is free

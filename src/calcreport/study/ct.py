@@ -273,30 +273,23 @@ def _draw(  # noqa: PLR0913 - everything that is drawn
     """Prepare the overview of each series and a key image of each lesion, beside it the `earlier` images there."""
     from calcreport.formats.pictures.as_png import render_key_image, render_overview
 
-    numbered = tuple((lesion.id, index) for lesion, index in zip(report.lesions, order, strict=True))
-    lesions = {lesion.id: lesion for lesion in report.lesions}
+    numbered = list(zip(report.lesions, order, strict=True))
     pictures: dict[str, Callable[[], bytes]] = {}
+    on_series: list[list[tuple[str, int]]] = [[] for _ in volumes]
+    for lesion, index in numbered:
+        on_series[findings.lesions[index].series_index].append((lesion.id, index))
     for number, (volume, projection) in enumerate(zip(volumes, projections, strict=True)):
         shown = replace(findings, maximum_intensity_hu=projection)
-        on_it = tuple(pair for pair in numbered if findings.lesions[pair[1]].series_index == number)
-        pictures[overview_name(number + 1)] = partial(render_overview, volume, shown, on_it, statements)
-    for lesion_id, index in numbered:
-        if not lesions[lesion_id].images:
-            continue
-        measured = findings.lesions[index]
-        number = measured.series_index
-        pictures[key_image_name(lesion_id)] = partial(
-            render_key_image,
-            volumes[number],
-            measured,
-            lesions[lesion_id],
-            report,
-            statements,
-            others=tuple(
-                (name, findings.lesions[place])
-                for name, place in numbered
-                if name != lesion_id and findings.lesions[place].series_index == number
-            ),
-            earlier=(earlier or {}).get(index),
+        pictures[overview_name(number + 1)] = partial(
+            render_overview, volume, shown, tuple(on_series[number]), statements
         )
+    for lesion, index in numbered:
+        measured = findings.lesions[index]
+        beside = [pair for pair in on_series[measured.series_index] if pair[0] != lesion.id]
+        if lesion.images:
+            pictures[key_image_name(lesion.id)] = partial(
+                render_key_image, volumes[measured.series_index], measured, lesion, report, statements,
+                others=tuple((name, findings.lesions[place]) for name, place in beside),
+                earlier=(earlier or {}).get(index),
+            )  # fmt: skip
     return pictures

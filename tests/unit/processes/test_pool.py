@@ -135,7 +135,7 @@ def test_workers_end_with_the_run_that_is_left_early() -> None:
     run = run_tasks(_work, ["a", "slow"], jobs=2, limits=WorkerLimits(seconds=60.0))
     _, outcome = next(run)
     assert isinstance(outcome, tuple)
-    run.close()  # type: ignore[attr-defined]  # a generator
+    run.close()
     try:
         os.kill(outcome[1], 0)
     except ProcessLookupError:
