@@ -210,7 +210,7 @@ def report_path(given: FilePath, option: str) -> Path:
     path = Path(given)
     if not path.is_dir():
         return path
-    found = [path / REPORT_FILE] if (path / REPORT_FILE).is_file() else sorted(path.glob(f"*/{REPORT_FILE}"))
+    found = _reports_in(path)
     if len(found) != 1:
         msg = f"the folder given with {option} holds {len(found)} reports; name the {REPORT_FILE} of one study"
         raise UsageError(msg, code="report.which_study")
@@ -224,7 +224,8 @@ def prior_of(given: PriorInput) -> Prior | None:
     places: tuple[str, ...] = ()
     if not isinstance(given, Report | Mapping):
         path = Path(given)
-        if path.exists() and not _holds_report(path):
+        is_report = _reports_in(path) if path.is_dir() else path.suffix.lower() in {".json", ".txt"}
+        if path.exists() and not is_report:  # images
             return Prior(places=(path,))
         given = report_path(path, "--prior")
         with suppress(UsageError):  # moved since
@@ -233,11 +234,10 @@ def prior_of(given: PriorInput) -> Prior | None:
     return Prior(report=report, facts=earlier_report(report), places=tuple(map(Path, places)))
 
 
-def _holds_report(path: Path) -> bool:
-    """Whether a path is a report or a folder of results; anything else is images."""
-    if path.is_dir():
-        return any(path.glob(REPORT_FILE)) or any(path.glob(f"*/{REPORT_FILE}"))
-    return path.suffix.lower() in {".json", ".txt"}
+def _reports_in(folder: Path) -> list[Path]:
+    """Report of the folder of one study, or those of a run."""
+    own = folder / REPORT_FILE
+    return [own] if own.is_file() else sorted(folder.glob(f"*/{REPORT_FILE}"))
 
 
 def _with_thresholds(settings: Settings, text: str | None) -> Settings:

@@ -25,11 +25,9 @@ from calcreport.exit_codes import (
     EXIT_DONE,
     EXIT_INTERNAL,
     EXIT_INTERRUPTED,
-    EXIT_NOTHING,
     EXIT_UNDELIVERED,
     EXIT_USAGE,
     exit_code_of,
-    exit_code_of_batch,
     exit_code_of_studies,
 )
 from calcreport.progress import Progress
@@ -213,12 +211,7 @@ def _hook(options: argparse.Namespace, progress: Progress) -> int:
     from calcreport.commands.hook import run
 
     # The mask of the process is kept: a dispatcher's next step often runs as another user, and reads the results.
-    outcome = run(options, progress)
-    studies = [study for part in outcome.runs for study in part.studies]
-    code = exit_code_of_studies(studies, is_written=all(part.is_summary_written for part in outcome.runs))
-    if code == EXIT_NOTHING and outcome.accepts_refused:
-        code = EXIT_DONE
-    return _print(outcome.text, exit_code_of_batch(code, studies) if outcome.is_batch else code)
+    return _print(*run(options, progress))
 
 
 def _phantom(options: argparse.Namespace, _progress: Progress) -> int:

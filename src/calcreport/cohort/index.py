@@ -5,22 +5,23 @@ A file whose size and time of change are as noted is not read again. What was no
 
 from __future__ import annotations
 
-import hashlib
+import fcntl
 import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Final
 
 from calcreport.dicom import StudyFiles, discover
 from calcreport.dicom.discover import FileContent, list_files, survey
 from calcreport.dicom.header.image_header import NO_UID
-from calcreport.errors import OutputError
+from calcreport.errors import OutputError, UsageError
 from calcreport.model.report import Patient, Study
 from calcreport.processes.crash import Crash
 from calcreport.processes.pool import Report, WorkerLimits, run_tasks
@@ -69,8 +70,9 @@ SELECT code, message, count FROM aside UNION ALL SELECT code, message, count FRO
 GROUP BY code ORDER BY code"""
 _ADD_PATIENT: Final = "INSERT OR REPLACE INTO patient VALUES (?, ?, ?, ?, ?, ?, ?)"
 _BATCH: Final = 200  # files a worker looks at before it reports
-_COMMIT_SECONDS: Final = 5.0
-"""Longest work on the index that a killed run loses."""
+_COMMIT_SECONDS: Final = 5.0  # longest work on the index that a killed run loses
+_PATIENCE_SECONDS: Final = 10.0
+"""Workers of a run that was killed die within a second, and hold its lock until then."""
 _LIMITS: Final = WorkerLimits(seconds=3600.0, memory_bytes=4 << 30)  # of a batch: an hour, 4 GiB
 
 
@@ -319,19 +321,27 @@ def bare_study(study_instance_uid: str) -> Study:
     )
 
 
-def sign_files(files: Sequence[IndexedFile]) -> str:
-    """Signature of what the file system says of files: it changes when one is written to, moved, added or removed."""
-    rows = [(file.path, file.size, file.mtime_ns) for file in files]
-    return hashlib.sha256(repr(rows).encode("utf-8", "surrogateescape")).hexdigest()
+@contextmanager
+def hold(path: Path, *, is_shared: bool = False, waits: bool = False) -> Iterator[None]:
+    """Hold the lock of a file, alone or with others that share it; without locks the user keeps the runs apart.
 
-
-def digest_files(files: Sequence[IndexedFile]) -> str:
-    """Digest of the content of files, whatever they are called and wherever they lie."""
-    digests = []
-    for file in files:
-        try:
-            with Path(file.path).open("rb") as stream:
-                digests.append(hashlib.file_digest(stream, "sha256").hexdigest())
-        except OSError as error:
-            digests.append(type(error).__name__)
-    return hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
+    Raises `UsageError` ``cohort.running`` when another run holds it and this one does not wait.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    end_s = monotonic() + _PATIENCE_SECONDS
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                if not waits and monotonic() > end_s:
+                    msg = "another run is at work on this part of the cohort; wait for it, or end it"
+                    raise UsageError(msg, code="cohort.running") from error
+                sleep(0.1)
+                continue
+            except OSError:  # no locks here
+                pass
+            break
+        yield
+    finally:
+        os.close(descriptor)

@@ -13,8 +13,7 @@ from typing import Any, Final, Literal
 
 from calcreport.arguments import AnalyzeOptions, clinical_data_of, request_from
 from calcreport.cohort.engines import Engine, Result, connect, run_on_dask
-from calcreport.cohort.index import Index, IndexedFile, sign_files
-from calcreport.cohort.locks import hold
+from calcreport.cohort.index import Index, IndexedFile, hold
 from calcreport.cohort.tables import write_tables
 from calcreport.cohort.task import (
     PRIVATE,
@@ -25,6 +24,7 @@ from calcreport.cohort.task import (
     load_request,
     read_record,
     refusal_file,
+    sign_files,
     write_refusal,
 )
 from calcreport.errors import ClinicalError, OutputError, UsageError
@@ -54,26 +54,19 @@ _MASK_NAMES: Final = ("", ".nii.gz", ".nii", ".nrrd", ".mha", ".mhd", ".dcm")  #
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CohortOptions(AnalyzeOptions):
-    """What ``calcreport cohort`` can be asked beside what a single analysis can.
+    """What ``calcreport cohort`` can be asked beside what a single analysis can; its help page describes each.
 
     Masks are folders with a file, or a folder, a Study Instance UID. Without `format` a cohort has what a researcher
-    looks at, without `jobs` one process a core.
+    looks at, without `jobs` one process a core, without `max_study_gb` a fair share of the memory.
     """
 
     scheduler: str | None = None
-    """Address of a Dask scheduler."""
     shard: tuple[int, int] = (1, 1)
-    """This part, from 1, of so many."""
     max_study_gb: float = 0.0
-    """Memory of one analysis; 0 for that of the machine shared by all."""
     identify: bool = False
-    """Whether the tables hold names, ids and dates."""
     salt: FilePath | None = None
-    """File with the salt of the hashes; ``None`` for one beside the results, made when it is missing."""
     retry: bool = False
-    """Whether studies that crashed, or took too much time or memory, are analysed again."""
     only: Literal["index", "tables"] | None = None
-    """End after the search; or analyse nothing, and put the tables together."""
 
 
 def run_cohort(options: CohortOptions, progress: Progress) -> RunOutcome:

@@ -6,7 +6,7 @@ import gc
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +14,7 @@ from time import monotonic
 from typing import Final, Literal
 
 from calcreport.arguments import AnalyzeOptions, request_from
-from calcreport.cohort.index import IndexedFile, bare_study, digest_files
+from calcreport.cohort.index import IndexedFile, bare_study
 from calcreport.dicom import discover
 from calcreport.errors import InputError, UsageError
 from calcreport.files.clinical_table import ClinicalData
@@ -67,6 +67,24 @@ class StudyTask:
         """Whether a record is that of this task: nothing it was made from has changed."""
         its = None if record is None else record.key
         return its is not None and (its.signature, its.request) == (self.key.signature, self.key.request)
+
+
+def sign_files(files: Sequence[IndexedFile]) -> str:
+    """Signature of what the file system says of files: it changes when one is written to, moved, added or removed."""
+    rows = [(file.path, file.size, file.mtime_ns) for file in files]
+    return hashlib.sha256(repr(rows).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def digest_files(files: Sequence[IndexedFile]) -> str:
+    """Digest of the content of files, whatever they are called and wherever they lie."""
+    digests = []
+    for file in files:
+        try:
+            with Path(file.path).open("rb") as stream:
+                digests.append(hashlib.file_digest(stream, "sha256").hexdigest())
+        except OSError as error:
+            digests.append(type(error).__name__)
+    return hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
 
 
 def digest_request(request: Request) -> str:

@@ -10,7 +10,6 @@ import shutil
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -19,6 +18,7 @@ from pydicom import dcmread
 
 from calcreport.arguments import AnalyzeOptions, request_from
 from calcreport.errors import ClinicalError, InputError, OutputError, UsageError
+from calcreport.exit_codes import EXIT_DONE, EXIT_NOTHING, exit_code_of_batch, exit_code_of_studies
 from calcreport.files.clinical_table import STUDY_FILES
 from calcreport.files.named_file import read_text
 from calcreport.files.settings import checked_tables
@@ -35,6 +35,8 @@ Host = Literal["plain", "mercure", "monai", "kaapana"]
 """Whose contract holds."""
 Grade = Literal["high", "flagged", "modified", "indeterminate", "refused", "none", "no_calcification"]
 """What is reported of a study, most severe first."""
+Place = tuple[Path, Path]
+"""Folder with a study, or several, and folder for the results."""
 
 _PAIRS: Final[tuple[tuple[Host, str, str], ...]] = (
     ("mercure", "MERCURE_IN_DIR", "MERCURE_OUT_DIR"),
@@ -60,14 +62,6 @@ _WORDS: Final[dict[Grade, str]] = {
 """Words of a notification, most severe grade first."""
 
 Target = Annotated[str, Field(min_length=1)]  # name of a target in Mercure
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """One folder in, one folder out."""
-
-    source: Path = field(repr=False)
-    target: Path = field(repr=False)
 
 
 class Routing(SettingsBlock):
@@ -102,72 +96,57 @@ class HookSettings(SettingsBlock):
     """Whether a study that cannot be measured is a success for the dispatcher: exit code 0 instead of 3."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HookOutcome:
-    """Outcome of everything the hook was called for."""
-
-    runs: tuple[RunOutcome, ...]
-    text: str
-    """For standard output: the result of each folder as a line of JSON, without patient data."""
-    accepts_refused: bool
-    """Whether a study that cannot be measured counts as done."""
-    is_batch: bool
-    """Whether a batch of Kaapana was served, which goes on without what cannot be reported."""
-
-
-def run(options: argparse.Namespace, progress: Progress) -> HookOutcome:
+def run(options: argparse.Namespace, progress: Progress) -> tuple[str, int]:
     """Analyse each folder, write its results as its host wants them, and ``result.json`` last.
 
-    No patient data reaches `progress`. Raises `ConfigurationError` ``usage.…``, ``settings.…`` and whatever else
-    ``analyze`` refuses; `InputError` ``study.none_found``, ``path.too_many_files``; `OutputError` when a folder cannot
-    be written to.
+    Gives the result of each folder as a line of JSON, without patient data, and the exit code. Raises
+    `ConfigurationError` ``usage.…``, ``settings.…`` and whatever else ``analyze`` refuses; `InputError`
+    ``study.none_found``, ``path.too_many_files``; `OutputError` when a folder cannot be written to.
     """
     host, places = find_places((options.source, options.target), os.environ)
     runs: list[RunOutcome] = []
     lines: list[str] = []
     settings = HookSettings()
-    for place in places:
-        inner = place.target
+    for source, target in places:
+        inner = target
         if host == "mercure":
-            settings = settings_of_task(place.source)
-            inner = place.target / f".calcreport-{secrets.token_hex(6)}"
+            settings = settings_of_task(source)
+            inner = target / f".calcreport-{secrets.token_hex(6)}"
         try:
-            request = _request(options, settings, place, inner, is_alone=len(places) == 1)
+            request = _request(options, settings, source, inner, is_alone=len(places) == 1)
             outcome = analyse(request, progress=progress)
             if host == "mercure":
-                _flatten(inner, place.target)
+                _flatten(inner, target)
         finally:
             if host == "mercure":
                 shutil.rmtree(inner, ignore_errors=True)
         result = result_of(outcome.studies)
         if host == "mercure":
             result |= for_mercure(outcome.studies, settings)
-        target = ResultsFolder(place.target, run_id=secrets.token_hex(6))
-        target.write_file(_RESULT, f"{json.dumps(result, indent=2)}\n".encode())
+        ResultsFolder(target, run_id=secrets.token_hex(6)).write_file(
+            _RESULT, f"{json.dumps(result, indent=2)}\n".encode()
+        )
         runs.append(outcome)
         lines.append(f"{json.dumps(result)}\n")
-    return HookOutcome(
-        runs=tuple(runs),
-        text="".join(lines),
-        accepts_refused=settings.accept_refused,
-        is_batch=host == "kaapana",
-    )
+    studies = [study for outcome in runs for study in outcome.studies]
+    code = exit_code_of_studies(studies, is_written=all(outcome.is_summary_written for outcome in runs))
+    if code == EXIT_NOTHING and settings.accept_refused:
+        code = EXIT_DONE
+    return "".join(lines), exit_code_of_batch(code, studies) if host == "kaapana" else code
 
 
 def _request(
-    options: argparse.Namespace, settings: HookSettings, place: Place, target: Path, *, is_alone: bool
+    options: argparse.Namespace, settings: HookSettings, source: Path, target: Path, *, is_alone: bool
 ) -> Request:
     """What to analyse in one folder, and with which clinical data."""
-    own = next(
-        (path for name in STUDY_FILES if (path := place.source / name).is_file() and not path.is_symlink()), None
-    )
+    own = next((path for name in STUDY_FILES if (path := source / name).is_file() and not path.is_symlink()), None)
     chosen = {  # what was typed comes before what the dispatcher's rule says
         name: getattr(options, name) or getattr(settings, name)
         for name in ("config", "clinical", "format", "templates", "rules")
     }
     if own is not None:  # it is about the study; a table is for all
         chosen["clinical"] = str(own)
-    request = request_from(AnalyzeOptions(paths=(place.source,), out=target, **chosen))
+    request = request_from(AnalyzeOptions(paths=(source,), out=target, **chosen))
     is_for_many = own is None and not (is_alone and options.clinical)
     if chosen["clinical"] and is_for_many and not request.clinical_data.is_table:
         msg = (
@@ -246,7 +225,7 @@ def _worst(outcomes: Sequence[StudyOutcome]) -> Grade:
     return next((grade for grade in _WORDS if grade in grades), "refused")
 
 
-def find_places(typed: tuple[str | None, str | None], environment: Mapping[str, str]) -> tuple[Host, tuple[Place, ...]]:
+def find_places(typed: tuple[str | None, str | None], environment: Mapping[str, str]) -> tuple[Host, list[Place]]:
     """Find folders: those typed, else Mercure's, else those of Holoscan or MONAI, else those of Kaapana; at least one.
 
     A variable that is empty, or ``none`` as Kaapana writes it, counts as not set. Raises `UsageError`
@@ -255,14 +234,14 @@ def find_places(typed: tuple[str | None, str | None], environment: Mapping[str, 
     """
     source, target = typed
     if source is not None and target is not None:
-        return "plain", (Place(source=Path(source), target=Path(target)),)
+        return "plain", [(Path(source), Path(target))]
     if source is not None:
         msg = "name both folders: calcreport hook IN OUT"
         raise UsageError(msg, code="usage.hook_folders")
     given = {name: text for name, text in environment.items() if text.strip() and text.strip().lower() != "none"}
     for host, source_name, target_name in _PAIRS:
         if source_name in given and target_name in given:
-            return host, (Place(source=Path(given[source_name]), target=Path(given[target_name])),)
+            return host, [(Path(given[source_name]), Path(given[target_name]))]
         if source_name in given or target_name in given:
             msg = f"{source_name} and {target_name} have to be set together"
             raise UsageError(msg, code="usage.hook_folders")
@@ -270,14 +249,14 @@ def find_places(typed: tuple[str | None, str | None], environment: Mapping[str, 
         # Items of a channel, each a folder; without any, the channel itself.
         folder_in, folder_out = (Path(given[name]) for name in _CHANNELS)
         items = sorted(path.name for path in folder_in.glob("*") if path.is_dir()) or [""]
-        return "kaapana", tuple(Place(source=folder_in / name, target=folder_out / name) for name in items)
+        return "kaapana", [(folder_in / name, folder_out / name) for name in items]
     if all(name in given for name in _KAAPANA):
         return "kaapana", _batch(*(given[name] for name in _KAAPANA))
     msg = "name the folders: calcreport hook IN OUT; no environment variable of a dispatcher known here tells them"
     raise UsageError(msg, code="usage.hook_folders")
 
 
-def _batch(workflow: str, batch: str, operator_in: str, operator_out: str) -> tuple[Place, ...]:
+def _batch(workflow: str, batch: str, operator_in: str, operator_out: str) -> list[Place]:
     """Elements of a batch of Kaapana, usually one a series; without any, the folders of the workflow itself."""
     root = Path("/", workflow)
     elements = sorted(path for path in (root / batch).glob("*") if (path / operator_in).is_dir())
@@ -285,7 +264,7 @@ def _batch(workflow: str, batch: str, operator_in: str, operator_out: str) -> tu
     if not folders:
         msg = "no element of the batch has a folder of the input operator; check OPERATOR_IN_DIR"
         raise InputError(msg, code="study.none_found")
-    return tuple(Place(source=folder / operator_in, target=folder / operator_out) for folder in folders)
+    return [(folder / operator_in, folder / operator_out) for folder in folders]
 
 
 def settings_of_task(folder: Path) -> HookSettings:
