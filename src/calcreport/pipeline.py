@@ -136,7 +136,7 @@ def _prior_with_images(
     prior: Prior, request: Request, study: StudyFiles, found: Sequence[StudyFiles], progress: Progress
 ) -> Prior:
     """The earlier study with its images, which are analysed first where no report of them was given."""
-    from calcreport.study.prior import earlier_of_files, refuse_wrong_prior  # noqa: PLC0415 - 0.2 s
+    from calcreport.study.analyse import earlier_of_files, refuse_wrong_prior  # noqa: PLC0415 - 0.2 s
 
     if prior.report is not None:
         uid = prior.report.study.study_instance_uid

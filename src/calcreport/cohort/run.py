@@ -12,18 +12,21 @@ from time import monotonic
 from typing import Any, Final, Literal
 
 from calcreport.arguments import AnalyzeOptions, clinical_data_of, request_from
-from calcreport.cohort.engines import Engine, Result, connect, run_on_dask
 from calcreport.cohort.index import Index, IndexedFile, hold
 from calcreport.cohort.tables import write_tables
 from calcreport.cohort.task import (
     PRIVATE,
+    Engine,
     Plan,
+    Result,
     StudyTask,
     analyse_task,
+    connect,
     digest_request,
     load_request,
     read_record,
     refusal_file,
+    run_on_dask,
     sign_files,
     write_refusal,
 )

@@ -1,4 +1,4 @@
-"""One study of a cohort: what is sent to a worker, on this machine or another, and what the worker does."""
+"""One study of a cohort: what is sent to a worker, what the worker does, and the workers of a Dask scheduler."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ import gc
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import islice
 from pathlib import Path
 from time import monotonic
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from calcreport.arguments import AnalyzeOptions, request_from
 from calcreport.cohort.index import IndexedFile, bare_study
 from calcreport.dicom import discover
-from calcreport.errors import InputError, UsageError
+from calcreport.errors import DeliveryError, InputError, UsageError
 from calcreport.files.clinical_table import ClinicalData
 from calcreport.model.report import Report, Study
+from calcreport.processes.crash import Crash
+from calcreport.processes.pool import WorkerLimits, run_tasks
 from calcreport.study.folder import ResultsFolder, read_bytes
 from calcreport.study.record import RECORD_FILE, RecordKey, StudyRecord, parse_record, record_files, record_of
 from calcreport.study.request import Request
@@ -27,6 +31,8 @@ from calcreport.study.review import KEPT_FILES
 
 PRIVATE: Final = ".cohort"  # folder beside the studies: index, locks, records of refused studies
 _OF_RUNS: Final = ("qc.", "index.")  # templates of pages that are not in the folder of a study
+_AHEAD: Final = 2  # tasks a thread of a Dask worker has waiting, so that it never idles
+_CONNECT_SECONDS: Final = 30  # given to a scheduler to answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +73,14 @@ class StudyTask:
         """Whether a record is that of this task: nothing it was made from has changed."""
         its = None if record is None else record.key
         return its is not None and (its.signature, its.request) == (self.key.signature, self.key.request)
+
+
+Result = StudyRecord | Crash
+"""Of one task; its worker may give no answer."""
+Results = Generator[tuple[StudyTask, Result], None, None]
+"""Tasks with their results as they finish."""
+Engine = Callable[[Iterator[StudyTask], int], Results]
+"""Analyses tasks, so many at once, and gives each with its result as they finish; draws tasks when it needs them."""
 
 
 def sign_files(files: Sequence[IndexedFile]) -> str:
@@ -188,3 +202,95 @@ def _analyse(
             return study.study, analyse_study(study, request, results, on_step)
     msg = "the files of the study are not what they were when they were found; run again"
     return bare_study(task.study), StudyOutcome.refused(InputError(msg, code="study.changed"))
+
+
+def run_on_dask(
+    tasks: Iterator[StudyTask],
+    jobs: int,
+    *,
+    plan: Plan,
+    limits: WorkerLimits,
+    client: Any,  # noqa: ANN401
+) -> Results:
+    """Analyse on the workers of a scheduler; `jobs` of 1 keeps one study at work, more fill all workers.
+
+    A study whose worker is lost goes to another one; a scheduler gives it up after some losses
+    (``distributed.scheduler.allowed-failures``).
+    """
+    from distributed import as_completed  # noqa: PLC0415 - an extra
+
+    running: dict[str, StudyTask] = {}
+    finished = as_completed(loop=client.loop)
+    while True:
+        most = 1 if jobs == 1 else max(_AHEAD, _AHEAD * sum(client.nthreads().values()))
+        for task in islice(tasks, max(0, most - len(running))):
+            # The name keeps two clients from analysing one study at once.
+            name = f"calcreport-{task.folder}-{task.key.request[:16]}-{task.key.signature[:16]}-{task.attempt}"
+            future = client.submit(_analyse_apart, task, plan, limits, key=name)
+            running[name] = task
+            finished.add(future)
+        if not running:
+            return
+        future = next(finished)
+        yield running.pop(future.key), _result_of(future)
+        future.release()
+
+
+def connect(address: str) -> Any:  # noqa: ANN401 - of a library without types
+    """Client of the scheduler at an address such as ``tcp://host:8786``, or in a file it wrote.
+
+    Raises `UsageError` ``cohort.no_dask`` and ``cohort.no_scheduler``.
+    """
+    try:
+        from distributed import Client  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        msg = "--scheduler needs Dask; pip install calcreport[cohort], here and on every worker"
+        raise UsageError(msg, code="cohort.no_dask") from error
+    where = {"scheduler_file": address} if address.endswith(".json") else {"address": address}
+    try:
+        return Client(**where, timeout=_CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError) as error:
+        msg = "the scheduler named with --scheduler does not answer; give its address, such as tcp://host:8786"
+        raise UsageError(msg, code="cohort.no_scheduler") from error
+
+
+def _result_of(future: Any) -> Result:  # noqa: ANN401 - of a library without types
+    if future.status == "finished":
+        result: Result = future.result()
+        return result
+    if future.status != "error":
+        msg = "the scheduler ended the work or is gone; start it and run the same command again"
+        raise DeliveryError(msg, code="cohort.scheduler_gone", is_retryable=True)
+    msg = "the worker of the study was lost, or failed, again and again; see the log of the scheduler"
+    return Crash(code="study.worker_lost", message=msg, detail=str(future.exception()))
+
+
+@dataclass(slots=True, eq=False)
+class _Lane:
+    """The process in which one thread of a Dask worker has its studies analysed."""
+
+    plan: Plan
+    limits: WorkerLimits
+    waiting: list[StudyTask] = field(default_factory=list)
+    results: Iterator[tuple[StudyTask, Result]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        # A Dask worker has threads, and may not have children by multiprocessing.
+        work = partial(analyse_task, plan=self.plan)
+        self.results = run_tasks(work, self._draw(), jobs=1, limits=self.limits, is_forked=False)
+
+    def _draw(self) -> Iterator[StudyTask]:
+        while self.waiting:
+            yield self.waiting.pop()
+
+
+_LANES: Final = threading.local()  # of the threads of a Dask worker
+
+
+def _analyse_apart(task: StudyTask, plan: Plan, limits: WorkerLimits) -> Result:
+    """Work of one task of Dask: a process of its own does it, so that a crash costs no Dask worker."""
+    lane: _Lane | None = getattr(_LANES, "lane", None)
+    if lane is None or (lane.plan, lane.limits) != (plan, limits):
+        lane = _LANES.lane = _Lane(plan, limits)
+    lane.waiting.append(task)
+    return next(lane.results)[1]

@@ -1,4 +1,4 @@
-"""One study, from its files to its folder of results: the work of a worker process."""
+"""One study, from its files to its folder of results, and beside an earlier one: the work of a worker process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from time import monotonic
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
 
 from calcreport.compose.lesions import number_lesions
 from calcreport.compose.report import compose_report
@@ -19,21 +21,31 @@ from calcreport.errors import CalcReportError, InputError, UnsupportedImageError
 from calcreport.formats import FILE_NAMES
 from calcreport.formats.page.as_html import index_entry
 from calcreport.model.clinical import as_given
-from calcreport.model.film import FilmFindings
-from calcreport.model.report import Report, SeriesEntry
+from calcreport.model.film import FilmFindings, FilmImage
+from calcreport.model.findings import Findings
+from calcreport.model.lesion import CtFindings, MeasuredLesion
+from calcreport.model.overlay import EarlierSlice, Overlay
+from calcreport.model.report import Lesion, Report, SeriesEntry, YesNo
 from calcreport.rules import decide_and_ask
-from calcreport.rules.prior_match import compare_with_earlier
+from calcreport.rules.prior_match import EarlierReport, compare_with_earlier, refuse_wrong_report
+from calcreport.settings import ReadingSettings
 from calcreport.study.ct import measure_ct
 from calcreport.study.films import FilmsReading, measure_films, read_films
+from calcreport.study.findings import day_of
 from calcreport.study.folder import ResultsFolder, folder_name
-from calcreport.study.prior import in_report_order, lay_over, refuse_wrong_prior, with_film_doubts
-from calcreport.study.request import MeasuredStudy, RefusedStudyError, Request
+from calcreport.study.request import MeasuredStudy, RefusedStudyError, ReportEvidence, Request
+from calcreport.study.reread import evidence_of_report
 from calcreport.study.result import Counts, StudyOutcome, status_of
 from calcreport.study.review import carry_review
 from calcreport.study.series import CtReading, read_ct_series
 from calcreport.study.write import Draft, load_output, needs_pictures, write_outputs
 
+if TYPE_CHECKING:
+    from calcreport.model.image import CtVolume
+    from calcreport.registration.pairing import Deposit
+
 _SR: Final = FILE_NAMES["sr"]  # of an earlier draft, which the new one supersedes
+_LIMIT_HU: Final = 130.0  # mineral is denser, where a report does not say from which limit on it was measured
 
 
 def analyse_study(
@@ -152,10 +164,13 @@ def _compare(measured: MeasuredStudy, request: Request, on_step: Callable[[str],
         return measured
     if prior.files is not None:
         on_step("comparing with the earlier study")
-        laid = lay_over(measured.evidence, prior.report, prior.files, request.settings.reading)
+        laid = _lay_over(measured.evidence, prior.report, prior.files, request.settings.reading)
         if laid is not None:
             overlay, slices = laid
-            ordered = replace(prior.facts, findings=in_report_order(prior.facts.findings, prior.report))
+            # A reader may have rejected some of the lesions.
+            by_id = {lesion.id: lesion for lesion in prior.facts.findings.lesions}
+            kept = tuple(by_id[lesion.id] for lesion in prior.report.lesions if lesion.id in by_id)
+            ordered = replace(prior.facts, findings=prior.facts.findings.model_copy(update={"lesions": kept}))
             return replace(
                 measured,
                 rule_findings=compare_with_earlier(measured.rule_findings, ordered, overlay=overlay),
@@ -163,7 +178,7 @@ def _compare(measured: MeasuredStudy, request: Request, on_step: Callable[[str],
             )
     compared = compare_with_earlier(measured.rule_findings, prior.facts)
     if isinstance(measured.evidence.findings, FilmFindings):
-        compared = with_film_doubts(compared, measured.evidence.findings, prior.report)
+        compared = _with_film_doubts(compared, measured.evidence.findings, prior.report)
     return replace(measured, rule_findings=compared)
 
 
@@ -199,3 +214,111 @@ def _report(
         has_pictures=needs_pictures(request.formats),
     )
     return report, tuple(index for _, index in number_lesions(measured.evidence.findings.lesions, decision))
+
+
+def earlier_of_files(files: StudyFiles) -> EarlierReport:
+    """Whose images these are and when they were made, before they are measured."""
+    return EarlierReport(
+        findings=Findings(study_date=day_of(files.study.study_date)),
+        study_instance_uid=files.study.study_instance_uid,
+        patient=files.study.patient,
+        id_issuer=files.patient_id_issuer,
+    )
+
+
+def refuse_wrong_prior(study: StudyFiles, earlier: EarlierReport) -> None:
+    """Refuse an earlier study of someone else, this same study or a later one: as `refuse_wrong_report`."""
+    this, issuer = study.study, study.patient_id_issuer
+    refuse_wrong_report(
+        earlier, study_date=day_of(this.study_date), study_instance_uid=this.study_instance_uid,
+        patient=this.patient, id_issuer=issuer,
+    )  # fmt: skip
+
+
+def _lay_over(
+    evidence: ReportEvidence, report: Report, files: StudyFiles, settings: ReadingSettings
+) -> tuple[Overlay, dict[int, EarlierSlice]] | None:
+    """Register the earlier CT with this one; ``None`` where that fails, or one is no CT or cannot be read again.
+
+    Gives the lesions of both studies in their images, and by index of the lesion the earlier images on its key slice.
+    """
+    from calcreport.registration.pairing import Pairing
+    from calcreport.registration.slices import earlier_slice
+
+    if not isinstance(evidence.findings, CtFindings) or report.study.modality != "CT":
+        return None
+    try:
+        before = evidence_of_report(report, files, settings)
+    except (InputError, UsageError):  # changed since: the report still says where its lesions lay
+        return None
+    if not isinstance(before.findings, CtFindings):
+        return None
+    names = [lesion.id for lesion in report.lesions]
+    limits = report.technique.threshold_hu if report.technique else None
+    pairing = Pairing(
+        now=_deposits(evidence.findings.lesions, evidence.volumes, [f"L{i + 1}" for i in range(9999)]),
+        before=_deposits(before.findings.lesions, before.volumes, names),
+        volumes_now=evidence.volumes,
+        volumes_before=before.volumes,
+        limit_hu=max(evidence.findings.thresholds.grow, limits.grow if limits else _LIMIT_HU),
+    )
+    overlay = pairing.overlay()
+    if pairing.now and not pairing.is_laid:
+        return None
+    slices = {}
+    for index, (lesion, laid) in enumerate(zip(evidence.findings.lesions, pairing.laid, strict=True)):
+        if laid is not None and overlay.places[index].status in {"matched", "new"}:
+            volume = evidence.volumes[lesion.series_index]
+            hu = earlier_slice(volume, lesion.key_slice, before.volumes[laid.series], laid.place)
+            slices[index] = EarlierSlice(hu=hu, date=report.study.study_date)
+    return overlay, slices
+
+
+def _with_film_doubts(rule_findings: Findings, films: FilmFindings, report: Report) -> Findings:
+    """Say where projected lengths may not be compared: no view of the same part on both studies, or no scale."""
+    earlier = {lesion.id: lesion for lesion in report.lesions}
+    lesions = []
+    for finding, lesion in zip(rule_findings.lesions, films.lesions, strict=True):
+        prior, then = finding.prior, earlier.get((finding.prior and finding.prior.lesion_id) or "")
+        if prior is not None and then is not None and not prior.reason:
+            reason = _why_films_differ([films.films[shadow.film] for shadow in lesion.shadows], then, report)
+            prior = prior.model_copy(update={"reason": reason, "comparable": YesNo.NO if reason else prior.comparable})
+        lesions.append(finding.model_copy(update={"prior": prior}))
+    return rule_findings.model_copy(update={"lesions": tuple(lesions)})
+
+
+def _why_films_differ(films: Sequence[FilmImage], then: Lesion, report: Report) -> str:
+    shown = {place.sop_instance_uid for place in then.location.films}
+    before = [film for film in (report.technique.films if report.technique else ()) if film.sop_instance_uid in shown]
+    pairs = [
+        (film.scale.kind.value, other.scale)
+        for film in films
+        for other in before
+        if film.view.position is not None and film.view.position == other.view
+        and all(a is None or b is None or a == b for a, b in (
+            (film.view.laterality, other.laterality), (film.view.body_part, other.body_part)
+        ))
+    ]  # fmt: skip
+    if not pairs:
+        return "the films of the two studies have no view of it in common"
+    if any(now == before and now != "none" for now, before in pairs):
+        return ""
+    return "the scale of the films is not known, or not in the same plane, on both studies"
+
+
+def _deposits(
+    lesions: tuple[MeasuredLesion, ...], volumes: tuple[CtVolume, ...], names: list[str]
+) -> tuple[Deposit, ...]:
+    from calcreport.registration.pairing import Deposit
+
+    masks = [lesion.contour or lesion.mineral for lesion in lesions]
+    voxels = [np.zeros((1, 3)) if mask is None else np.argwhere(mask.voxels) + mask.offset for mask in masks]
+    return tuple(
+        Deposit(
+            name=name,
+            points=volumes[lesion.series_index].geometry.lps_mm(index),
+            series=lesion.series_index,
+            length_mm=lesion.mass.max_diameter_mm or lesion.size.max_diameter_mm or 0.0,
+        )
+        for lesion, index, name in zip(lesions, voxels, names, strict=False)
+    )

@@ -158,22 +158,17 @@ def _draw(findings: FilmFindings, report: Report, order: tuple[int, ...], statem
     from calcreport.formats.pictures.as_film import FilmMark, render_film, render_film_lesion, render_film_preview
 
     lengths = lengths_of(report)
-    numbered = tuple((lesion.id, index) for lesion, index in zip(report.lesions, order, strict=True))
-    lesions = {lesion.id: lesion for lesion in report.lesions}
     marks: list[list[FilmMark]] = [[] for _ in findings.films]
     pictures: dict[str, Callable[[], bytes]] = {}
-    for lesion_id, index in numbered:
+    for lesion, index in zip(report.lesions, order, strict=True):
         for view, shadow in enumerate(findings.lesions[index].shadows, start=1):
-            marks[shadow.film].append(FilmMark(lesion_id=lesion_id, shadow=shadow))
-            film, lesion = findings.films[shadow.film], lesions[lesion_id]
+            marks[shadow.film].append(FilmMark(lesion_id=lesion.id, shadow=shadow))
             if lesion.images:
-                drawing = partial(render_film_lesion, film, shadow, lesion, statements, lengths=lengths)
-                pictures[key_image_name(lesion_id, view=view)] = drawing
+                drawing = partial(render_film_lesion, findings.films[shadow.film], shadow, lesion, statements)
+                pictures[key_image_name(lesion.id, view=view)] = partial(drawing, lengths=lengths)
     wholes: dict[str, Callable[[], bytes]] = {}
     for number, film in enumerate(findings.films, start=1):
-        for name, render in (
-            (film_image_name(number), render_film),
-            (f"{PREVIEW}{film_image_name(number)}", render_film_preview),
-        ):
-            wholes[name] = partial(render, film, marks[number - 1], statements, body_part=report.study.body_part)
+        name, part = film_image_name(number), report.study.body_part
+        wholes[name] = partial(render_film, film, marks[number - 1], statements, body_part=part)
+        wholes[f"{PREVIEW}{name}"] = partial(render_film_preview, film, marks[number - 1], statements, body_part=part)
     return wholes | pictures  # whole films first: one takes as long as several parts, which then fill the other thread
