@@ -46,9 +46,9 @@ from calcreport.rules import decide_and_ask
 from calcreport.rules.gathering import place_by_complaint
 from calcreport.rules.prior_match import compare_with_earlier
 from calcreport.study.folder import folder_name
+from calcreport.study.kept import ReviewInput, WrittenReview, review_of
 from calcreport.study.render import RenderJob, remembered_places, render_files, revise_report
 from calcreport.study.result import status_of
-from calcreport.study.review import ReviewInput, WrittenReview, review_of
 from calcreport.study.write import formats_present
 
 FindingsInput = FilePath | Mapping[str, Any]
@@ -57,7 +57,7 @@ FindingsInput = FilePath | Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyResult:
-    """What became of one study.
+    """Outcome of one study.
 
     Parameters
     ----------
@@ -264,7 +264,7 @@ def read_report(path: FilePath) -> Report:
 def render(
     report: FilePath | Mapping[str, Any] | Report, *, review: ReviewInput = None, out: FilePath | None = None
 ) -> StudyResult:
-    """Bring a report up to date: a reader's review laid over it, facts edited in it concluded anew.
+    """Bring a report up to date: apply a reader's review, and renew conclusions where facts were edited.
 
     Parameters
     ----------

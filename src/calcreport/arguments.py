@@ -174,7 +174,7 @@ def rule_path(path: FilePath | None, settings: Settings, settings_file: Settings
 
 
 def ruleset_of_report(path: FilePath | None, report: Report) -> Ruleset:
-    """Rules to conclude anew with: those of `path`, else the built-in ones.
+    """Rules to renew conclusions with: those of `path`, else the built-in ones.
 
     Raises `UsageError` ``render.site_rules`` when the report was made with a site's own rules and they were not named.
     """
@@ -241,7 +241,7 @@ def _reports_in(folder: Path) -> list[Path]:
 
 
 def _with_thresholds(settings: Settings, text: str | None) -> Settings:
-    """Overlay settings with ``GROW[,SEED]`` in HU; without a seed the one that goes with the contrast phase stays."""
+    """Overlay settings with ``GROW[,SEED]`` in HU; without a seed that of the contrast phase stays."""
     if text is None:
         return settings
     try:

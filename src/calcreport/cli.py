@@ -193,15 +193,15 @@ def _review(options: argparse.Namespace, progress: Progress) -> int:
 
     desk = Desk(Path(options.folder), Site(templates=options.templates, rules=options.rules), options.reader)
     token = secrets.token_urlsafe(24)
-    with listen(options.port) as taken:
-        address = f"http://127.0.0.1:{taken.getsockname()[1]}/?token={token}"
+    with listen(options.port) as port_socket:
+        address = f"http://127.0.0.1:{port_socket.getsockname()[1]}/?token={token}"
         if _print(f"{address}\n"):
             return EXIT_DONE
         progress.line("open this address in a browser on this machine; Ctrl-C stops")
         if not options.no_browser:
             webbrowser.open(address)
         with suppress(KeyboardInterrupt):
-            serve(desk, taken, token)
+            serve(desk, port_socket, token)
     if desk.unfinished:
         progress.line(f"decisions about {desk.unfinished} studies were not finished, and are not written")
     return EXIT_DONE

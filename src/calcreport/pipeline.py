@@ -26,10 +26,9 @@ from calcreport.processes.crash import Crash
 from calcreport.processes.pool import Report, WorkerLimits, run_tasks
 from calcreport.progress import Progress
 from calcreport.study.folder import ResultsFolder, folder_name
-from calcreport.study.record import record_of
+from calcreport.study.kept import KEPT_FILES, record_of
 from calcreport.study.request import Prior, Request
 from calcreport.study.result import INDEX_FILE, SUMMARY_FILE, StudyOutcome, Summary, SummarySetAside, tabulate
-from calcreport.study.review import KEPT_FILES
 
 if TYPE_CHECKING:
     from calcreport.dicom import StudyFiles

@@ -39,7 +39,7 @@ from calcreport.processes.pool import WorkerLimits, run_tasks
 from calcreport.processes.threads import count_cores
 from calcreport.progress import Progress
 from calcreport.study.folder import ResultsFolder, folder_name
-from calcreport.study.record import RecordKey, StudyRecord, record_of
+from calcreport.study.kept import RecordKey, StudyRecord, record_of
 from calcreport.study.request import Request
 from calcreport.study.result import Kind, Status, StudyOutcome, SummarySetAside
 
@@ -90,8 +90,7 @@ def run_cohort(options: CohortOptions, progress: Progress) -> RunOutcome:
         msg = "clinical data of one patient do not fit a cohort; give a table with a column that names the study"
         raise ClinicalError(msg, code="clinical.which_study")
     number, count = options.shard
-    given = _analysis(options)
-    request, out = request_from(given), Path(given.out or "")
+    request, out = request_from(_analysis(options)), Path(options.out or "").absolute()
     results = ResultsFolder(out, run_id=f"cohort{number}of{count}x")
     results.prepare()
     private = out / PRIVATE
@@ -102,7 +101,7 @@ def run_cohort(options: CohortOptions, progress: Progress) -> RunOutcome:
         results.recover()
         held.callback(results.recover)
         index = _open_index(options, request, private, held, progress)
-        run = _Run(options, clinical, request, given, index, progress)
+        run = _Run(options, clinical, request, index, progress)
         if options.only is None:
             parts[number - 1].unlink(missing_ok=True)
             run.analyse()
@@ -169,16 +168,11 @@ class _Run:
     """The analysis of one part of a cohort."""
 
     def __init__(
-        self,
-        options: CohortOptions,
-        clinical: ClinicalData,
-        request: Request,
-        given: AnalyzeOptions,
-        index: Index,
-        progress: Progress,
+        self, options: CohortOptions, clinical: ClinicalData, request: Request, index: Index, progress: Progress
     ) -> None:
         self._options, self._table, self._request, self._index = options, clinical, request, index
         self._progress, self._pace = progress, _Pace(progress)
+        given = _analysis(options)
         self._plan = Plan(
             options=replace(given, jobs=1, paths=tuple(Path(path).absolute() for path in given.paths)),
             created=request.created,
@@ -187,10 +181,8 @@ class _Run:
         )
         self._out = Path(given.out or "")
         self._clinical: dict[str, StudyClinical] = {}
-        self.kinds: set[tuple[Status, Kind, str]] = set()
-        """Status, origin of the refusal and code of every study."""
-        self.detail = ""
-        """Traceback of the last bug; shown only when asked for."""
+        self.kinds: set[tuple[Status, Kind, str]] = set()  # status, origin of the refusal and code of every study
+        self.detail = ""  # traceback of the last bug; shown only when asked for
 
     def analyse(self) -> None:
         """Analyse every study that is not finished; one that fails is tried once more when all others are done."""
@@ -290,9 +282,9 @@ class _Run:
         if isinstance(result, Crash):
             self.detail = result.detail
             self._refuse(task, StudyOutcome.refused(result))
-            return
-        self.kinds.add((result.status, result.kind, result.code))
-        self._pace.finish(result)
+        else:
+            self.kinds.add((result.status, result.kind, result.code))
+            self._pace.finish(result)
 
     def _refuse(self, task: StudyTask, outcome: StudyOutcome) -> None:
         study = self._index.patient_of(task.study).study

@@ -12,7 +12,7 @@ from calcreport.cohort.task import digest_request, read_record
 from calcreport.formats.page.as_qc import QC_FILE, QcRow, render_qc
 from calcreport.formats.tables.write import table_files
 from calcreport.study.folder import ResultsFolder, folder_name
-from calcreport.study.record import THUMBNAIL_FILE, StudyRecord
+from calcreport.study.kept import THUMBNAIL_FILE, StudyRecord
 from calcreport.study.request import Request
 
 

@@ -24,10 +24,9 @@ from calcreport.model.report import Report, Study
 from calcreport.processes.crash import Crash
 from calcreport.processes.pool import WorkerLimits, run_tasks
 from calcreport.study.folder import ResultsFolder, read_bytes
-from calcreport.study.record import RECORD_FILE, RecordKey, StudyRecord, parse_record, record_files, record_of
+from calcreport.study.kept import KEPT_FILES, RECORD_FILE, RecordKey, StudyRecord, parse_record, record_files, record_of
 from calcreport.study.request import Request
 from calcreport.study.result import StudyOutcome
-from calcreport.study.review import KEPT_FILES
 
 PRIVATE: Final = ".cohort"  # folder beside the studies: index, locks, records of refused studies
 _OF_RUNS: Final = ("qc.", "index.")  # templates of pages that are not in the folder of a study

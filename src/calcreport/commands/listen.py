@@ -35,7 +35,7 @@ _MEBI: Final = 1 << 20  # bytes
 
 
 def run(options: argparse.Namespace) -> str:
-    """Serve until told to stop, or check; what a check found is printed.
+    """Serve until asked to stop, or check; what a check found is printed.
 
     Raises `ConfigurationError`: the first thing that is wrong; `StoreError` ``store.…``.
     """

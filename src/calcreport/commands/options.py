@@ -106,6 +106,7 @@ def _shared(*names: str) -> Arguments:
     return {name: _SHARED[name] for name in names}
 
 
+# Arguments of each command.
 _COMMANDS: Final[Mapping[str, Arguments]] = {
     "analyze": {
         **_shared("paths"),
@@ -207,6 +208,7 @@ _CHOSEN: Final[Arguments] = {
     "--config": _takes("FILE", "settings, TOML; may name a site's own rules"),
 }
 """Which rules are listed or explained, and how."""
+# Summary and arguments of each action.
 _ACTIONS_ON_RULES: Final[Mapping[str, tuple[str, Arguments]]] = {
     "list": ("print the rule table with its sources (the default)", _CHOSEN),
     "explain": (

@@ -182,7 +182,7 @@ def _list_facts() -> str:
 
 
 def _check(options: argparse.Namespace) -> str:
-    """Check a site's rules laid over the built-in ones, and say what they change."""
+    """Check a site's rules, applied to the built-in ones, and say what they change."""
     built_in = load_rules(rule_texts())
     ruleset = load_rules(rule_texts(), site_rule_texts(Path(options.file)))
     before, after = ({rule.id: rule for rule in rules.rules} for rules in (built_in, ruleset))

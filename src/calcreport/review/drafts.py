@@ -29,8 +29,8 @@ from calcreport.model.report import Lesion, Report
 from calcreport.model.typed_review import parse_review
 from calcreport.progress import Progress
 from calcreport.study.folder import read_bytes
+from calcreport.study.kept import REVIEW_FILE, WrittenReview, review_of
 from calcreport.study.render import RenderJob, remembered_places, render_files, revise_report
-from calcreport.study.review import REVIEW_FILE, WrittenReview, review_of
 from calcreport.text.film import refer
 from calcreport.text.narrative import narrate
 from calcreport.text.review import say_changes

@@ -51,21 +51,21 @@ Answer = Callable[[Desk, Request, dict[str, Any]], Response]
 
 def listen(port: int) -> socket.socket:
     """Take a port of the loopback address, any free one for 0; `UsageError` ``usage.port``."""
-    taken = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    port_socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.bind((_LOOPBACK, port))
-        taken.listen()  # whoever opens the printed address at once waits, and is not refused
+        port_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        port_socket.bind((_LOOPBACK, port))
+        port_socket.listen()  # whoever opens the printed address at once waits, and is not refused
     except (OSError, OverflowError) as error:
-        taken.close()
+        port_socket.close()
         msg = f"port {port} cannot be used on this machine; name another one with --port, or none for any that is free"
         raise UsageError(msg, code="usage.port") from error
-    return taken
+    return port_socket
 
 
-def serve(desk: Desk, taken: socket.socket, token: str) -> None:
+def serve(desk: Desk, port_socket: socket.socket, token: str) -> None:
     """Serve until the process is asked to stop."""
-    app = make_app(desk, token, port=taken.getsockname()[1])
+    app = make_app(desk, token, port=port_socket.getsockname()[1])
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -74,7 +74,7 @@ def serve(desk: Desk, taken: socket.socket, token: str) -> None:
         server_header=False,
         timeout_graceful_shutdown=3,
     )
-    uvicorn.Server(config).run(sockets=[taken])
+    uvicorn.Server(config).run(sockets=[port_socket])
 
 
 def make_app(desk: Desk, token: str, *, port: int) -> ASGIApp:

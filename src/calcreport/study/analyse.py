@@ -33,10 +33,10 @@ from calcreport.study.ct import measure_ct
 from calcreport.study.films import FilmsReading, measure_films, read_films
 from calcreport.study.findings import day_of
 from calcreport.study.folder import ResultsFolder, folder_name
+from calcreport.study.kept import carry_review
 from calcreport.study.request import MeasuredStudy, RefusedStudyError, ReportEvidence, Request
 from calcreport.study.reread import evidence_of_report
 from calcreport.study.result import Counts, StudyOutcome, status_of
-from calcreport.study.review import carry_review
 from calcreport.study.series import CtReading, read_ct_series
 from calcreport.study.write import Draft, load_output, needs_pictures, write_outputs
 

@@ -27,10 +27,16 @@ from calcreport.progress import Progress
 from calcreport.rules import Ruleset, decide, decide_and_ask
 from calcreport.settings import Settings
 from calcreport.study.folder import ResultsFolder, read_bytes
-from calcreport.study.record import carry_record
+from calcreport.study.kept import (
+    NOTE_FILE,
+    REVIEW_FILE,
+    WrittenReview,
+    carry_record,
+    note_lesions,
+    refuse_other_lesions,
+)
 from calcreport.study.reread import evidence_of_report
 from calcreport.study.result import INDEX_FILE, SUMMARY_FILE, StudyOutcome, read_summary, status_of
-from calcreport.study.review import NOTE_FILE, REVIEW_FILE, WrittenReview, note_lesions, refuse_other_lesions
 from calcreport.study.write import SOURCES_FILE, Draft, load_output, needs_pictures, write_outputs
 
 

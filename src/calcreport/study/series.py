@@ -32,9 +32,7 @@ class CtPart:
     """A CT series to measure, with the contours that fit it."""
 
     ct: CtSeries
-    """As read."""
     source: SeriesFiles
-    """Its files."""
     extent: Extent | None
     """Where it lies, as its headers say."""
     region: str
