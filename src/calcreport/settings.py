@@ -134,7 +134,7 @@ class RuleSettings(SettingsBlock):
     """The site's own rules."""
 
     path: str | None = Field(default=None, min_length=1, max_length=1000)
-    """TOML file or folder with rules applied to the built-in ones, from the settings file's folder on; ``--rules`` wins."""
+    """TOML file or folder of rules applied to the built-in ones, from the settings file's folder; ``--rules`` wins."""
 
 
 class Settings(SettingsBlock):
