@@ -121,10 +121,7 @@ def now() -> str:
 
 
 def clinical_of(given: ClinicalInput) -> Clinical:
-    """Clinical input of one patient; everything unknown without it.
-
-    Raises `ClinicalError` ``clinical.…``; ``clinical.which_study`` for a table: nothing says which row is meant.
-    """
+    """Clinical input of one patient; everything unknown without it; `ClinicalError` for a table, or a mistake."""
     data = clinical_data_of(given, "--clinical")
     if data.is_table:
         msg = "one patient's clinical data are needed here, but a table was given; give the row of this patient"
@@ -133,10 +130,7 @@ def clinical_of(given: ClinicalInput) -> Clinical:
 
 
 def clinical_data_of(given: ClinicalInput, option: str) -> ClinicalData:
-    """Read clinical data of one patient, or a table, from a file or as given; nothing without them.
-
-    `option` names the place in messages. Raises `UsageError` as `read_text`, `ClinicalError` ``clinical.…``.
-    """
+    """Read clinical data of one patient, or a table, from a file or as given; `option` names the place in messages."""
     if not given:
         return ClinicalData()
     if not isinstance(given, str | os.PathLike):
@@ -174,10 +168,7 @@ def rule_path(path: FilePath | None, settings: Settings, settings_file: Settings
 
 
 def ruleset_of_report(path: FilePath | None, report: Report) -> Ruleset:
-    """Rules to renew conclusions with: those of `path`, else the built-in ones.
-
-    Raises `UsageError` ``render.site_rules`` when the report was made with a site's own rules and they were not named.
-    """
+    """Rules to renew conclusions with: those of `path`, else the built-in ones where the report was made with them."""
     ruleset = load_rules(rule_texts(), site_rule_texts(Path(path)) if path else None)
     if not path and report.rules is not None and report.rules.name != ruleset.used.name:
         msg = "the report was made with a site's own rules; name them with --rules"
@@ -191,10 +182,7 @@ def templates_of(folder: FilePath | None) -> Templates:
 
 
 def report_of(given: FilePath | Mapping[str, Any] | Report, option: str) -> Report:
-    """Read a report: ``report.json``, the folder of one study or of a run of one study, its content, or itself.
-
-    Raises `UsageError` as `read_text`, `report_from_text` and `report_path`.
-    """
+    """Read a report: ``report.json``, the folder of one study or of a run of one study, its content, or itself."""
     if isinstance(given, Report):
         return given
     if isinstance(given, Mapping):
@@ -203,10 +191,7 @@ def report_of(given: FilePath | Mapping[str, Any] | Report, option: str) -> Repo
 
 
 def report_path(given: FilePath, option: str) -> Path:
-    """Find ``report.json``: the file itself, or the one in the folder of a study or of a run of one study.
-
-    Raises `UsageError` ``report.which_study`` for a folder with the results of several studies, or of none.
-    """
+    """Find ``report.json``: the file, or that of the one study in a folder; `UsageError` ``report.which_study``."""
     path = Path(given)
     if not path.is_dir():
         return path

@@ -242,14 +242,11 @@ def _schema(options: argparse.Namespace, _progress: Progress) -> int:
 
 
 def _print(text: str, code: int = EXIT_DONE) -> int:
-    """Write a result to standard output; the exit code is another one when it does not arrive.
-
-    A reader that closes the pipe has seen enough: that is no failure.
-    """
+    """Write a result to standard output; the exit code is another one when it does not arrive."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except BrokenPipeError:  # a reader that closes the pipe has seen enough: that is no failure
         _give_up_stdout()
     except OSError as error:
         _give_up_stdout()

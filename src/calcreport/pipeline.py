@@ -113,7 +113,7 @@ def _analyse_all(
     load_analysis()
     outcomes: dict[int, StudyOutcome] = {}
     run = run_tasks(
-        partial(_analyse_one, studies=studies, requests=requests, results=results),
+        partial(_analyse_one, studies, requests, results),
         range(count),
         jobs=requests[0].jobs,
         limits=WorkerLimits(seconds=requests[0].settings.run.max_study_seconds),
@@ -165,18 +165,13 @@ def load_analysis() -> None:
 
 
 def _analyse_one(
-    number: int,
-    on_step: Report,
-    *,
-    studies: Sequence[StudyFiles],
-    requests: Sequence[Request],
-    results: ResultsFolder | None,
+    studies: Sequence[StudyFiles], requests: Sequence[Request], results: ResultsFolder | None, number: int, step: Report
 ) -> StudyOutcome:
     gc.collect()  # what an earlier study left; within one there is hardly any garbage, and looking for it takes time
     gc.disable()
     from calcreport.study.analyse import analyse_study  # noqa: PLC0415 - see load_analysis
 
-    return analyse_study(studies[number], requests[number], results, on_step)
+    return analyse_study(studies[number], requests[number], results, step)
 
 
 def _refuse_many(request: Request, study_count: int) -> None:

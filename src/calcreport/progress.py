@@ -10,15 +10,7 @@ _CLEAR_LINE = "\r\x1b[K"  # of a terminal
 
 
 class Progress:
-    """Where a run stands, on standard error.
-
-    Parameters
-    ----------
-    stream : TextIO
-        Usually ``sys.stderr``.
-    is_quiet : bool
-        Show nothing but errors.
-    """
+    """Where a run stands, on a stream that is usually ``sys.stderr``; nothing but errors when quiet."""
 
     def __init__(self, stream: TextIO, *, is_quiet: bool) -> None:
         self._stream = stream

@@ -41,7 +41,6 @@ class Plan:
     options: AnalyzeOptions
     """As typed, with absolute paths; a worker reads the files they name itself."""
     created: str
-    """Date and time of all drafts, ISO 8601."""
     digest: str
     """Of program, rules, settings, formats and layouts as the run sees them."""
     run_id: str
@@ -116,10 +115,7 @@ def digest_request(request: Request) -> str:
 
 @lru_cache(maxsize=1)
 def load_request(plan: Plan) -> Request:
-    """Read settings, rules and layouts, once a process.
-
-    Raises `UsageError` ``cohort.other_worker`` where they, or the program, are not those of the run.
-    """
+    """Read settings, rules and layouts, once a process; `UsageError` where they, or the program, are not the run's."""
     request = replace(request_from(plan.options), created=plan.created)
     if digest_request(request) != plan.digest:
         msg = (
@@ -236,10 +232,7 @@ def run_on_dask(
 
 
 def connect(address: str) -> Any:  # noqa: ANN401 - of a library without types
-    """Client of the scheduler at an address such as ``tcp://host:8786``, or in a file it wrote.
-
-    Raises `UsageError` ``cohort.no_dask`` and ``cohort.no_scheduler``.
-    """
+    """Client of the scheduler at an address such as ``tcp://host:8786``, or in a file it wrote."""
     try:
         from distributed import Client  # noqa: PLC0415 - an extra
     except ImportError as error:

@@ -40,8 +40,7 @@ _WHY: Final = {
 def explain(options: argparse.Namespace, ruleset: Ruleset, ids: frozenset[str]) -> str:
     """Explain one report from what it holds, as text or JSON: the rows with these `ids`.
 
-    `ruleset` must be the one the report was made with. Raises `UsageError` ``report.…``; ``report.other_rules`` when
-    the report was made with other rules: an explanation by these would be untrue of it.
+    `ruleset` must be that of the report, or an explanation by it would be untrue: `UsageError` ``report.other_rules``.
     """
     text = read_text(options.report, "REPORT.json", max_bytes=MAX_REPORT_BYTES, may_be_input=True)
     report = report_from_text(text)

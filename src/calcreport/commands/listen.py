@@ -35,10 +35,7 @@ _MEBI: Final = 1 << 20  # bytes
 
 
 def run(options: argparse.Namespace) -> str:
-    """Serve until asked to stop, or check; what a check found is printed.
-
-    Raises `ConfigurationError`: the first thing that is wrong; `StoreError` ``store.…``.
-    """
+    """Serve until asked to stop, or check; what a check found is printed. Raises for the first thing that is wrong."""
     os.umask(0o077)  # everything the service writes is about patients
     typed = {
         "aet": options.aet,

@@ -14,11 +14,7 @@ from calcreport.service.store import references
 
 
 def run(options: argparse.Namespace) -> str:
-    """Show what the service does and did; studies are named by hashed references only.
-
-    Raises `ConfigurationError` ``usage.no_store``, ``settings.…``; `DeliveryError` with ``--health``: why the service
-    is not well.
-    """
+    """Show what the service does and did, studies by hashed references only; `DeliveryError` where it is not well."""
     root = existing_store(options)
     if options.health:
         require_healthy(root)
@@ -28,10 +24,7 @@ def run(options: argparse.Namespace) -> str:
 
 
 def retry(options: argparse.Namespace) -> str:
-    """Ask the service to try studies again; their references are printed.
-
-    Raises `ConfigurationError` ``usage.no_store``, ``usage.no_such_study``, ``usage.nothing_to_retry``.
-    """
+    """Ask the service to try studies again; their references are printed."""
     if not options.references and not options.all:
         msg = "name studies by their references (calcreport status lists them), or --all dead letters"
         raise UsageError(msg, code="usage.nothing_to_retry")
@@ -50,10 +43,7 @@ def store_root(options: argparse.Namespace, settings: ServiceSettings) -> Path:
 
 
 def existing_store(options: argparse.Namespace) -> Path:
-    """Folder of a store that is there.
-
-    Raises `ConfigurationError` ``usage.no_store``, ``usage.store_unreadable``, ``settings.…``.
-    """
+    """Folder of a store that is there; `UsageError` ``usage.no_store``, ``usage.store_unreadable``."""
     text = read_text(options.config, "--config") if options.config else ""
     root = store_root(options, service_settings_from_text(text))
     if root.is_dir() and not os.access(root, os.R_OK | os.X_OK):

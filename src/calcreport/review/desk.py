@@ -11,10 +11,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from calcreport.dicom import CtStack, SeriesFiles, discover
+from calcreport.arguments import REPORT_FILE
+from calcreport.dicom import discover
 from calcreport.errors import CalcReportError, UsageError
 from calcreport.model.report import Report
-from calcreport.review.drafts import REPORT_FILE, Draft, Site
+from calcreport.review.drafts import Draft, Site
 from calcreport.settings import ReadingSettings
 from calcreport.study.folder import read_bytes
 from calcreport.study.render import find_study, remembered_places, settings_of_report
@@ -181,7 +182,16 @@ class StudyImages:
         """
         films = report.technique.films if report.technique else ()
         return {
-            "stacks": [_describe_stack(stack, series) for stack, series in self._stacks],
+            "stacks": [
+                {
+                    "series_instance_uid": series.uid,
+                    "shape": stack.geometry.shape,
+                    "spacing_mm": stack.geometry.spacing_mm,
+                    "affine": stack.geometry.affine.tolist(),
+                    "numbers": [plane.image.instance_number for plane in stack.planes],
+                }
+                for stack, series in self._stacks
+            ],
             "films": [film.model_dump(include=_OF_FILM) for film in films],
             "lesions": [lesion.model_dump(mode="json", include=_OF_LESION) for lesion in report.lesions],
         }
@@ -211,16 +221,6 @@ class StudyImages:
     def film_grey(self, number: int) -> bytes:
         """One film at full resolution, 8 bits, dense white, row by row."""
         return read_films_again([self._films[number]], self._settings)[0].picture.tobytes()
-
-
-def _describe_stack(stack: CtStack, series: SeriesFiles) -> dict[str, Any]:
-    return {
-        "series_instance_uid": series.uid,
-        "shape": stack.geometry.shape,
-        "spacing_mm": stack.geometry.spacing_mm,
-        "affine": stack.geometry.affine.tolist(),
-        "numbers": [plane.image.instance_number for plane in stack.planes],
-    }
 
 
 def _little(values: NDArray[np.int16]) -> bytes:

@@ -22,7 +22,6 @@ from calcreport.errors import CalcReportError, OutputError, UsageError
 from calcreport.files.findings import review_from_text
 from calcreport.files.named_file import FilePath, read_text
 from calcreport.files.report import MAX_REPORT_BYTES, findings_of_report, report_from_text
-from calcreport.formats import FILE_NAMES
 from calcreport.formats.characters import to_ascii
 from calcreport.formats.text.as_text import write_section
 from calcreport.model.report import Lesion, Report
@@ -36,7 +35,6 @@ from calcreport.text.narrative import narrate
 from calcreport.text.review import say_changes
 from calcreport.text.wording import lengths_of
 
-REPORT_FILE: Final = FILE_NAMES["json"]  # in the folder of a study
 _SHOWN: Final = {
     "pattern": {"id", "label"},
     "depth": {"class_"},

@@ -106,10 +106,7 @@ def _read(note: bytes | None) -> dict[str, Any]:
 
 
 def review_of(given: ReviewInput, folder: Path | None) -> WrittenReview | None:
-    """Read a reader's review; without one the review that lies in `folder`, where there is one.
-
-    Raises `UsageError` as `read_text`, `ClinicalError` ``review.…``.
-    """
+    """Read a reader's review; without one the review that lies in `folder`, where there is one."""
     note = read_bytes(folder / NOTE_FILE) if folder is not None else None
     if isinstance(given, Mapping):
         text = json.dumps(given)

@@ -51,7 +51,6 @@ class RenderJob:
     ruleset: Ruleset
     software: Software
     created: str
-    """What makes the report, and when (ISO 8601)."""
     path: Path | None = field(default=None, repr=False)
     text: str = field(default="", repr=False)
     """Where the report was read from, and what stood there; it must not have changed when the results are written."""
@@ -60,7 +59,6 @@ class RenderJob:
     places: tuple[str, ...] = field(default=(), repr=False)
     """Where the images are; needed by `render_files`."""
     formats: tuple[str, ...] = ()
-    """Every format that is written."""
     asks: bool = True
     """Whether the report says what other answers would change: most of the time, and no part of the text section."""
 

@@ -39,7 +39,6 @@ class Prior:
     report: Report | None = field(default=None, repr=False)
     """``None`` for images, which are analysed first."""
     facts: EarlierReport | None = None
-    """What is compared of the report."""
     places: tuple[Path, ...] = field(default=(), repr=False)
     """Where its images lie; empty where that is not known."""
     files: StudyFiles | None = field(default=None, repr=False)
@@ -55,7 +54,6 @@ class Request:
     """Where results go; ``None`` writes nothing."""
     settings: Settings
     clinical_data: ClinicalData
-    """Clinical input, of one patient or of many."""
     lesion_mask: Path | None
     """Contours of whole lesions; only for a single study."""
     lesion_roi: str | None
@@ -106,11 +104,9 @@ class MeasuredStudy:
     """Every series of the study and its outcome."""
     evidence: ReportEvidence
     rule_findings: Findings
-    """The findings as input of the decision logic."""
     imaging: tuple[Imaging, ...]
     """How each measured CT series was made, best first; empty for radiographs."""
     image_count: int
-    """Slices or radiographs measured."""
     limitations: tuple[str, ...] = ()
     """Sentences on the parts of the study that were not analysed."""
     searched: tuple[Searched, ...] = ()

@@ -130,12 +130,10 @@ def _with_anatomy(parts: Sequence[CtPart], request: Request) -> list[CtPart]:
 
 
 def _labels(volume: CtVolume, request: Request) -> AnatomyLabels:
+    from calcreport.contour.anatomy import label_anatomy, read_anatomy
+
     if isinstance(request.anatomy, Path):
-        from calcreport.contour.anatomy import read_anatomy
-
         return read_anatomy(request.anatomy, volume, limits=request.settings.reading)
-    from calcreport.contour.anatomy import label_anatomy
-
     # Before the study's own time is up, so that its files are removed.
     seconds = _SHARE_OF_TIME * request.settings.run.max_study_seconds
     return label_anatomy(volume, seconds=seconds, limits=request.settings.reading)
