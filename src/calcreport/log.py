@@ -25,8 +25,7 @@ _REFERENCE: Final = re.compile(r"[0-9a-f]{12}")
 class _Peers:
     """Form of a peer's AE title: one that the site's settings name; what a peer calls itself may be anything."""
 
-    def __init__(self) -> None:
-        self.named: frozenset[str] = frozenset()
+    named: frozenset[str] = frozenset()
 
     def fullmatch(self, title: str) -> object:
         """Whether a title may be logged."""

@@ -45,8 +45,7 @@ class RunOutcome:
     """In the order found; of a cohort one of each kind."""
     text: str = field(default="", repr=False)
     """For standard output: the report section of a single study, a table of several; of a cohort what it holds."""
-    detail: str = field(default="", repr=False)
-    """Tracebacks of bugs; shown only when asked for."""
+    detail: str = field(default="", repr=False)  # tracebacks of bugs; shown only when asked for
     is_summary_written: bool = True
     """Whether ``summary.json`` and the index are in place, where they are asked for."""
     nothing_found: InputError | None = None

@@ -32,21 +32,18 @@ class Progress:
     def line(self, text: str) -> None:
         """Show a line that stays."""
         if not self._is_quiet:
-            self._show(text)
+            self.error(text)
 
     def error(self, text: str) -> None:
         """Show a line that stays, even when quiet."""
-        self._show(text)
+        self.close()
+        self._write(f"calcreport: {text}\n")
 
     def close(self) -> None:
         """Leave the terminal as it was found."""
         if self._is_line_open:
             self._write(_CLEAR_LINE)
             self._is_line_open = False
-
-    def _show(self, text: str) -> None:
-        self.close()
-        self._write(f"calcreport: {text}\n")
 
     def _write(self, text: str) -> None:
         with suppress(OSError, ValueError):  # nobody listens any more: no reason to lose the results

@@ -28,9 +28,8 @@ def software_version() -> str:
 def commit_of(root: Path) -> str:
     """Commit of a source folder, in hexadecimal; empty when it is not known.
 
-    `root` holds ``src``: a checkout, a git worktree or an unpacked source archive.
-
-    Read from git's files without git, which may not be installed and refuses folders of another user.
+    `root` holds ``src``: a checkout, a git worktree or an unpacked source archive. Read from git's files without git,
+    which may not be installed and refuses folders of another user.
     """
     with suppress(OSError, ValueError):  # no git, or files that are no text
         return _commit_checked_out(root)

@@ -9,7 +9,6 @@ from threading import Lock, RLock
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from calcreport.arguments import REPORT_FILE
 from calcreport.dicom import discover
@@ -201,7 +200,7 @@ class StudyImages:
         source = self._stacks[stack][0]
         out = np.empty(source.geometry.shape[1:], dtype=np.int16)
         source.fill_slice(index, out)
-        return _little(out)
+        return out.astype("<i2", copy=False).tobytes()
 
     def reduced_hu(self, stack: int) -> tuple[bytes, dict[str, Any]]:
         """Every so many slices, rows and columns of a stack as `slice_hu`, with shape and steps; kept for one stack."""
@@ -215,13 +214,9 @@ class StudyImages:
                     source.fill_slice(index, plane)
                     planes.append(plane[:: steps[1], :: steps[2]].copy())
                 cut = np.stack(planes)
-                self._reduced = {stack: (_little(cut), {"shape": cut.shape, "steps": steps})}
+                self._reduced = {stack: (cut.astype("<i2", copy=False).tobytes(), {"shape": cut.shape, "steps": steps})}
             return self._reduced[stack]
 
     def film_grey(self, number: int) -> bytes:
         """One film at full resolution, 8 bits, dense white, row by row."""
         return read_films_again([self._films[number]], self._settings)[0].picture.tobytes()
-
-
-def _little(values: NDArray[np.int16]) -> bytes:
-    return values.astype("<i2", copy=False).tobytes()

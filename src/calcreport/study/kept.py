@@ -57,7 +57,7 @@ def carry_review(results: ResultsFolder, folder: str) -> dict[str, bytes]:
     if review is None:
         return {}
     note = results.read_study(folder, NOTE_FILE)
-    if not _is_about(note, review):
+    if _noted_lesions(note, review) is None:
         last = results.read_study(folder, FILE_NAMES["json"])
         try:
             note = None if last is None else note_lesions(report_from_text(last.decode("utf-8")), review)
@@ -78,9 +78,7 @@ def note_lesions(drafted: Report, review: bytes) -> bytes:
 
 def refuse_other_lesions(drafted: Report, written: WrittenReview) -> None:
     """Refuse a review about other lesions than have these ids in the draft: `UsageError` ``review.other_lesion``."""
-    if not _is_about(written.note, written.text):
-        return
-    before = _read(written.note).get("lesions", {})
+    before = _noted_lesions(written.note, written.text) or {}
     now = {lesion.id: lesion.tracking_uid for lesion in drafted.lesions}
     changed = [name for name in written.review.lesions if name in before and before[name] != now.get(name)]
     if changed:
@@ -92,17 +90,15 @@ def refuse_other_lesions(drafted: Report, written: WrittenReview) -> None:
         raise UsageError(msg, code="review.other_lesion")
 
 
-def _is_about(note: bytes | None, review: bytes) -> bool:
-    return _read(note).get("review_sha256") == hashlib.sha256(review).hexdigest()
-
-
-def _read(note: bytes | None) -> dict[str, Any]:
+def _noted_lesions(note: bytes | None, review: bytes) -> dict[str, Any] | None:
+    """Lesions by id in a note about this text of a review; ``None`` where it is about another text, or is none."""
     try:
         content = json.loads(note or b"{}")
     except ValueError:
-        return {}
-    is_note = isinstance(content, dict) and isinstance(content.get("lesions", {}), dict)
-    return content if is_note else {}
+        return None
+    is_about = isinstance(content, dict) and content.get("review_sha256") == hashlib.sha256(review).hexdigest()
+    lesions = content.get("lesions", {}) if is_about else None
+    return lesions if isinstance(lesions, dict) else None
 
 
 def review_of(given: ReviewInput, folder: Path | None) -> WrittenReview | None:

@@ -137,7 +137,11 @@ def render_files(job: RenderJob, progress: Progress) -> tuple[Report, str]:
             progress.step("reading")
             evidence, order = evidence_of_report(report, study, settings.reading), tuple(range(len(report.lesions)))
             load_output(job.templates, job.formats)
-            draft = Draft(report=report, evidence=evidence, order=order, previous_sr=_previous_sr(job, results))
+            # The structured report of the last draft is superseded by the new one.
+            last = results.read_study(job.folder.name, FILE_NAMES["sr"])
+            if last is None and job.path is not None:
+                last = read_bytes(job.path.with_name(FILE_NAMES["sr"]))
+            draft = Draft(report=report, evidence=evidence, order=order, previous_sr=last)
             text, files = write_outputs(draft, job.formats, job.templates, on_step=progress.step)
         if job.review is not None:
             files |= {REVIEW_FILE: job.review.text, NOTE_FILE: note_lesions(report, job.review.text)}
@@ -150,13 +154,6 @@ def render_files(job: RenderJob, progress: Progress) -> tuple[Report, str]:
     finally:
         results.recover()
     return report, text
-
-
-def _previous_sr(job: RenderJob, results: ResultsFolder) -> bytes | None:
-    """Structured report of the last draft, which the new one supersedes."""
-    name = FILE_NAMES["sr"]
-    last = results.read_study(job.folder.name, name) if job.folder is not None else None
-    return last or (read_bytes(job.path.with_name(name)) if job.path is not None else None)
 
 
 def remembered_places(folder: Path) -> tuple[str, ...]:
