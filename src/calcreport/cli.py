@@ -14,6 +14,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -91,11 +92,14 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         "render": (_render, "every output again from an edited or reviewed report, without a new analysis"),
         "review": (_review, "read, accept, reject and correct results on a page on this machine"),
         "decide": (_decide, "the same report from findings typed by a reader, without images"),
-        "rules": (_printing("rules"), "show the rules with their sources, explain a report, check a site's own rules"),
+        "rules": (
+            partial(_printing, "rules", "run"),
+            "show the rules with their sources, explain a report, check a site's own rules",
+        ),
         "listen": (_listen, "receive studies over the network, analyse each when complete, hand the results on"),
         "hook": (_hook, "one folder in, results out: for dispatchers and export rules of a PACS"),
-        "status": (_printing("status"), "show the receiving service, its queue and its studies"),
-        "retry": (_printing("status", "retry"), "try studies again that the receiving service has given up"),
+        "status": (partial(_printing, "status", "run"), "show the receiving service, its queue and its studies"),
+        "retry": (partial(_printing, "status", "retry"), "try studies again that the receiving service has given up"),
         "phantom": (_phantom, "write a synthetic study with known truth"),
         "schema": (_schema, "print a JSON Schema"),
     }.items():
@@ -145,20 +149,16 @@ def _cohort(options: argparse.Namespace, progress: Progress) -> int:
     return _print(outcome.text, code)
 
 
-def _printing(module: str, function: str = "run") -> Command:
+def _printing(module: str, function: str, options: argparse.Namespace, _progress: Progress) -> int:
     """Command of `calcreport.commands` whose whole result is what it prints; imported when it is run."""
-
-    def command(options: argparse.Namespace, _progress: Progress) -> int:
-        return _print(getattr(import_module(f"calcreport.commands.{module}"), function)(options))
-
-    return command
+    return _print(getattr(import_module(f"calcreport.commands.{module}"), function)(options))
 
 
 def _listen(options: argparse.Namespace, progress: Progress) -> int:
     from calcreport.service.private_names import require_private_names
 
     require_private_names()  # first: the service's modules import some of them
-    return _printing("listen")(options, progress)
+    return _printing("listen", "run", options, progress)
 
 
 def _decide(options: argparse.Namespace, _progress: Progress) -> int:

@@ -48,8 +48,7 @@ class RunOutcome:
     detail: str = field(default="", repr=False)  # tracebacks of bugs; shown only when asked for
     is_summary_written: bool = True
     """Whether ``summary.json`` and the index are in place, where they are asked for."""
-    nothing_found: InputError | None = None
-    """Why there is no study, with the remedy."""
+    nothing_found: InputError | None = None  # why there is no study, with the remedy
 
 
 def analyse(request: Request, *, progress: Progress) -> RunOutcome:
@@ -120,8 +119,7 @@ def _analyse_all(
     )
     for number, result in run:
         name = folder_name(studies[number].study.study_instance_uid)
-        outcome = StudyOutcome.refused(result, name) if isinstance(result, Crash) else result
-        outcomes[number] = outcome
+        outcomes[number] = outcome = StudyOutcome.refused(result, name) if isinstance(result, Crash) else result
         tell = progress.error if outcome.status == "refused" else progress.line
         tell(f"study {number + 1} of {count}: {outcome.sentence()}")
         fields: dict[str, float | str] = {"code": outcome.code} if outcome.code else {}

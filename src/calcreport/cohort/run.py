@@ -80,12 +80,10 @@ def run_cohort(options: CohortOptions, progress: Progress) -> RunOutcome:
     """
     clinical = clinical_data_of(options.clinical, "--clinical")
     masks = None if options.anatomy == "run" else options.anatomy
-    for folder, option in ((masks, "--anatomy"), (options.lesion_mask, "--lesion-mask")):
-        if folder and not Path(folder).is_dir():
-            msg = (
-                f"the folder given with {option} does not exist; it holds a file, or a folder, named by each study UID"
-            )
-            raise UsageError(msg, code="usage.no_such_file")
+    folders = ((masks, "--anatomy"), (options.lesion_mask, "--lesion-mask"))
+    for option in (option for folder, option in folders if folder and not Path(folder).is_dir()):
+        msg = f"the folder given with {option} does not exist; it holds a file, or a folder, named by each study UID"
+        raise UsageError(msg, code="usage.no_such_file")
     if clinical.rows and not clinical.is_table:
         msg = "clinical data of one patient do not fit a cohort; give a table with a column that names the study"
         raise ClinicalError(msg, code="clinical.which_study")

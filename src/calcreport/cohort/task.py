@@ -69,8 +69,8 @@ class StudyTask:
 
     def is_done(self, record: StudyRecord | None) -> bool:
         """Whether a record is that of this task: nothing it was made from has changed."""
-        its = None if record is None else record.key
-        return its is not None and (its.signature, its.request) == (self.key.signature, self.key.request)
+        key = self.key
+        return record is not None and (record.key.signature, record.key.request) == (key.signature, key.request)
 
 
 Result = StudyRecord | Crash

@@ -42,8 +42,7 @@ def explain(options: argparse.Namespace, ruleset: Ruleset, ids: frozenset[str]) 
 
     `ruleset` must be that of the report, or an explanation by it would be untrue: `UsageError` ``report.other_rules``.
     """
-    text = read_text(options.report, "REPORT.json", max_bytes=MAX_REPORT_BYTES, may_be_input=True)
-    report = report_from_text(text)
+    report = report_from_text(read_text(options.report, "REPORT.json", max_bytes=MAX_REPORT_BYTES, may_be_input=True))
     findings = findings_of_report(report)
     clinical, policy = _inputs(report)
     if report.rules is None or report.rules.sha256 != ruleset.sha256:

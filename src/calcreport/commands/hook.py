@@ -207,8 +207,7 @@ def for_mercure(outcomes: Sequence[StudyOutcome], settings: HookSettings) -> dic
     ]
     text = f"Soft-tissue calcification: {'; '.join(parts) or 'no study found'}. Draft for a radiologist to check."
     fields: dict[str, Any] = {"__mercure_notification": {"text": text, "requested": worst in settings.notify}}
-    routing = settings.routing.get(worst)
-    if routing is not None:
+    if (routing := settings.routing.get(worst)) is not None:
         fields["__mercure_routing"] = routing.model_dump(exclude_defaults=True)
     return fields
 

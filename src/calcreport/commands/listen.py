@@ -37,12 +37,8 @@ _MEBI: Final = 1 << 20  # bytes
 def run(options: argparse.Namespace) -> str:
     """Serve until asked to stop, or check; what a check found is printed. Raises for the first thing that is wrong."""
     os.umask(0o077)  # everything the service writes is about patients
-    typed = {
-        "aet": options.aet,
-        "host": options.host,
-        "port": options.port,
-        "study": {"quiet_seconds": options.quiet_seconds},
-    }
+    typed = {name: getattr(options, name) for name in ("aet", "host", "port")}
+    typed["study"] = {"quiet_seconds": options.quiet_seconds}
     load = partial(_load, options.config, typed)
     settings = load().service
     root = store_root(options, settings)

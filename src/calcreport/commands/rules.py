@@ -39,9 +39,7 @@ def run(options: argparse.Namespace) -> str:
         return explain(options, ruleset, frozenset(rule.id for rule in rows))
     is_listed = options.table in {None, "feature"} and not options.rule
     patterns = pattern_table(settings.detection.patterns) if is_listed else None
-    if options.format == "json":
-        return _as_json(ruleset, rows, patterns)
-    return _as_text(ruleset, rows, patterns)
+    return (_as_json if options.format == "json" else _as_text)(ruleset, rows, patterns)
 
 
 def _chosen(ruleset: Ruleset, options: argparse.Namespace) -> list[Rule]:

@@ -61,14 +61,12 @@ class Desk:
     def list_studies(self) -> list[dict[str, Any]]:
         """List every study with what the worklist shows; a refused one has no draft, and a message."""
         folders = self._folders()
-        rows = [self._row(name) for name in folders]
         summary = None if self._only else read_summary(self._root)
-        rows += [
+        return [self._row(name) for name in folders] + [
             {"folder": study.folder, "status": "refused", "message": f"{study.code}: {study.message}"}
             for study in (summary.studies if summary else ())
             if study.folder not in folders
         ]
-        return rows
 
     def _row(self, name: str) -> dict[str, Any]:
         path = self._root / name / REPORT_FILE

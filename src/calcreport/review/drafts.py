@@ -47,9 +47,6 @@ _WHO: Final = ("reader", "date")  # entries of a decision that say whose it is
 _OTHER_DRAFT: Final = "review.other_lesion"
 """A review about an earlier draft is shown as what it is, and may be replaced."""
 
-Contents = tuple[bytes | None, bytes | None]
-"""Report and review; ``None`` where there is none."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
@@ -224,12 +221,14 @@ class Draft:
         self.load()
 
 
-def _contents(path: Path) -> Contents:
-    """Report and review as they lie on disk."""
+def _contents(path: Path) -> tuple[bytes | None, ...]:
+    """Report and review as they lie on disk; ``None`` where there is none."""
     return read_bytes(path), read_bytes(path.with_name(REVIEW_FILE))
 
 
-def _finish(path: Path, site: Site, seen: Contents, review: bytes) -> tuple[type[CalcReportError], str, str] | None:
+def _finish(
+    path: Path, site: Site, seen: tuple[bytes | None, ...], review: bytes
+) -> tuple[type[CalcReportError], str, str] | None:
     """Write the outputs of one study of which the reader has `seen` report and review.
 
     Returns what an error says, as errors with keywords cross no processes.

@@ -132,10 +132,8 @@ def _read(study: StudyFiles, request: Request) -> CtReading | FilmsReading:
 def _measure(
     study: StudyFiles, reading: CtReading | FilmsReading, request: Request, on_step: Callable[[str], None]
 ) -> MeasuredStudy:
-    if isinstance(reading, CtReading):
-        measured = measure_ct(study, reading, request, on_step)
-    else:
-        measured = measure_films(study, reading, request, on_step)
+    measure: Callable[..., MeasuredStudy] = measure_ct if isinstance(reading, CtReading) else measure_films
+    measured = measure(study, reading, request, on_step)
     return replace(measured, limitations=(*study.notes, *measured.limitations))
 
 

@@ -19,7 +19,7 @@ from calcreport.model.image import Contrast, CtVolume
 from calcreport.model.incidental import IncidentalFinding
 from calcreport.model.lesion import CtFindings, MeasuredLesion
 from calcreport.model.overlay import EarlierSlice
-from calcreport.model.report import Excluded, Point, Report, Searched, SeriesEntry
+from calcreport.model.report import Excluded, Point, Report, Searched
 from calcreport.model.terms import YesNo
 from calcreport.rules.regions import are_apart, name_areas
 from calcreport.study.findings import findings_for_rules
@@ -63,6 +63,8 @@ def measure_ct(
         entry.model_copy(update={"threshold_hu": next(grown)}) if entry.status == "analysed" else entry
         for entry in reading.entries
     )
+    films = sum(entry.image_count or 0 for entry in entries if entry.code == _FILM)  # not analysed because CT was
+    limitation = "limitation.other_radiograph" if films == 1 else "limitation.other_radiographs"
     return MeasuredStudy(
         study=about,
         series=entries,
@@ -70,7 +72,7 @@ def measure_ct(
         rule_findings=rule_findings,
         imaging=imaging,
         image_count=sum(len(volume.slices) for volume in volumes),
-        limitations=_name_films(entries, request.templates.statements),
+        limitations=(request.templates.statements.say(limitation, count=films),) if films else (),
         searched=_with_regions(reading.searched, parts, each, request.templates.statements),
         incidental=list_incidental(findings.incidental, volumes),
     )
@@ -249,15 +251,6 @@ def ct_evidence(
     images = tuple(dict.fromkeys(plane.image for one in series for plane in one.planes))  # slices of one file share it
     draw = partial(_draw, findings, volumes, projections)
     return ReportEvidence(findings=findings, draw=draw, images=images, volumes=volumes)
-
-
-def _name_films(entries: tuple[SeriesEntry, ...], statements: Statements) -> tuple[str, ...]:
-    """State how many radiographs were not analysed because CT was."""
-    count = sum(entry.image_count or 0 for entry in entries if entry.code == _FILM)
-    if not count:
-        return ()
-    identifier = "limitation.other_radiograph" if count == 1 else "limitation.other_radiographs"
-    return (statements.say(identifier, count=count),)
 
 
 def _draw(  # noqa: PLR0913 - everything that is drawn

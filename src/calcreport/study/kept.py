@@ -48,7 +48,6 @@ class WrittenReview:
     text: bytes
     """Content of its file: one that was changed since the note was taken was written about the present draft."""
     note: bytes | None
-    """From `note_lesions`, where there is one."""
 
 
 def carry_review(results: ResultsFolder, folder: str) -> dict[str, bytes]:

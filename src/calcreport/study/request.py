@@ -42,7 +42,6 @@ class Prior:
     places: tuple[Path, ...] = field(default=(), repr=False)
     """Where its images lie; empty where that is not known."""
     files: StudyFiles | None = field(default=None, repr=False)
-    """Its images, once they are found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +50,6 @@ class Request:
 
     paths: tuple[Path, ...]
     out: Path | None
-    """Where results go; ``None`` writes nothing."""
     settings: Settings
     clinical_data: ClinicalData
     lesion_mask: Path | None

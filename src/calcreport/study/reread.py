@@ -12,15 +12,7 @@ from calcreport.dicom import CtStack, FilmHeader, StudyFiles, rank_ct_series, ra
 from calcreport.dicom.series import SeriesFiles
 from calcreport.errors import InputError
 from calcreport.formats.dicom.subject import damaged_shape, other_images
-from calcreport.model.film import (
-    FilmFindings,
-    FilmImage,
-    FilmReading,
-    FilmSegment,
-    PixelMask,
-    ProjectedLesion,
-    Shadow,
-)
+from calcreport.model.film import FilmFindings, FilmImage, FilmReading, FilmSegment, PixelMask, ProjectedLesion, Shadow
 from calcreport.model.image import CtVolume
 from calcreport.model.lesion import CtFindings, MeasuredLesion, Segment, VoxelMask
 from calcreport.model.report import FilmTechnique, Lesion, Point, Report, SeriesEntry, Thresholds

@@ -38,7 +38,6 @@ class StudyOutcome(Record):
     """Outcome of one study, as ``summary.json`` has it; fields that are excluded there last as long as the run."""
 
     folder: str
-    """Name of its folder in the results."""
     status: Status
     code: str = ""
     message: str = ""
@@ -47,7 +46,6 @@ class StudyOutcome(Record):
     counts: Counts = Counts()
     seconds: Annotated[float, AfterValidator(lambda seconds: round(seconds, 3))] = 0.0
     series: tuple[SeriesEntry, ...] = Field(default=(), repr=False)
-    """Every series of the study and its outcome."""
     kind: Kind = Field(default="", exclude=True)
     text: str = Field(default="", exclude=True, repr=False)
     """The report section; holds patient data."""
