@@ -173,14 +173,13 @@ def _analyse_one(
 
 def _refuse_many(request: Request, study_count: int) -> None:
     """Refuse what fits one study only, where there are several."""
-    for option, given, code in (
-        ("--lesion-mask", request.lesion_mask, "usage.mask_for_many"),
-        ("--anatomy", request.anatomy, "usage.mask_for_many"),
-        ("--prior", request.prior, "usage.prior_for_many"),
-    ):
-        if given is not None and given != "run" and study_count > 1:
+    for option, mask in (("--lesion-mask", request.lesion_mask), ("--anatomy", request.anatomy)):
+        if mask not in {None, "run"} and study_count > 1:
             msg = f"{option} fits one study, but {study_count} were found; name the folder of one study"
-            raise UsageError(msg, code=code)
+            raise UsageError(msg, code="usage.mask_for_many")
+    if request.prior is not None and study_count > 1:
+        msg = f"--prior fits one study, but {study_count} were found; name the folder of one study"
+        raise UsageError(msg, code="usage.prior_for_many")
 
 
 def no_study_error(set_aside: Sequence[SummarySetAside]) -> InputError:
