@@ -7,8 +7,6 @@ with its code, and the others go on.
 
 from __future__ import annotations
 
-import io
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +17,6 @@ from calcreport.arguments import (
     AnalyzeOptions,
     ClinicalInput,
     PriorInput,
-    ReviewInput,
     SettingsInput,
     clinical_of,
     formats_of,
@@ -29,24 +26,29 @@ from calcreport.arguments import (
     request_from,
     ruleset_of,
     ruleset_of_report,
+    settings_of,
     software_with,
     templates_of,
 )
+from calcreport.compose.report import compose_report
+from calcreport.compose.technique import DraftContext
 from calcreport.errors import UsageError
-from calcreport.files.findings import checked_findings, findings_from_text, review_from_text
+from calcreport.files.findings import checked_findings, findings_from_text
 from calcreport.files.named_file import FilePath, read_text
-from calcreport.files.report import MAX_REPORT_BYTES, report_from_text
-from calcreport.formats import TABLE_FORMAT
+from calcreport.files.report import MAX_REPORT_BYTES, earlier_report, report_from_text
+from calcreport.formats import TABLE_FORMAT, Templates
 from calcreport.formats.text.as_text import write_section
-from calcreport.model.report import Report
+from calcreport.model.clinical import as_given
+from calcreport.model.report import Patient, Report, Study
 from calcreport.pipeline import analyse
 from calcreport.progress import Progress
-from calcreport.settings import Settings
+from calcreport.rules import decide_and_ask
+from calcreport.rules.gathering import place_by_complaint
+from calcreport.rules.prior_match import compare_with_earlier
 from calcreport.study.folder import folder_name
-from calcreport.study.render import RenderJob, read_bytes, remembered_places, render_files, revise_report
-from calcreport.study.result import StudyOutcome, status_of
-from calcreport.study.review import NOTE_FILE, REVIEW_FILE, WrittenReview
-from calcreport.study.typed import report_on_findings
+from calcreport.study.kept import ReviewInput, WrittenReview, review_of
+from calcreport.study.render import RenderJob, remembered_places, render_files, revise_report
+from calcreport.study.result import status_of
 from calcreport.study.write import formats_present
 
 FindingsInput = FilePath | Mapping[str, Any]
@@ -55,7 +57,7 @@ FindingsInput = FilePath | Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyResult:
-    """What became of one study.
+    """Outcome of one study.
 
     Parameters
     ----------
@@ -139,26 +141,20 @@ def analyze(  # noqa: PLR0913 - the published interface
         config=settings,
         keeps_reports=True,
     )
-    outcome = analyse(request_from(options), progress=_silent())
+    outcome = analyse(request_from(options), progress=Progress.silent())
     if outcome.nothing_found is not None:
         raise outcome.nothing_found
-    return [_result_of(study, out) for study in outcome.studies]
-
-
-def _silent() -> Progress:
-    return Progress(io.StringIO(), is_quiet=True)
-
-
-def _result_of(study: StudyOutcome, out: FilePath | None) -> StudyResult:
-    is_refused = study.status == "refused"
-    return StudyResult(
-        status=study.status,
-        code=study.code or None,
-        message=study.message or None,
-        report=study.report,
-        text=study.text,
-        folder=None if out is None or is_refused else Path(out) / study.folder,
-    )
+    return [
+        StudyResult(
+            status=study.status,
+            code=study.code or None,
+            message=study.message or None,
+            report=study.report,
+            text=study.text,
+            folder=None if out is None or study.status == "refused" else Path(out) / study.folder,
+        )
+        for study in outcome.studies
+    ]
 
 
 def decide(findings: FindingsInput, clinical: ClinicalInput = None) -> Report:
@@ -188,21 +184,54 @@ def decide(findings: FindingsInput, clinical: ClinicalInput = None) -> Report:
     >>> report.lesions[0].flags.size.state.value
     'present'
     """
-    settings = Settings()
-    ruleset = ruleset_of(None, settings)
+    return report_on_findings(findings, clinical)[0]
+
+
+def report_on_findings(  # noqa: PLR0913 - what may be typed after ``decide``
+    findings: FindingsInput,
+    clinical: ClinicalInput,
+    *,
+    config: SettingsInput = None,
+    rules: FilePath | None = None,
+    templates: FilePath | None = None,
+    prior: PriorInput = None,
+    is_typed: bool = False,
+) -> tuple[Report, Templates]:
+    """Draft the report on typed findings: nothing identifies the study; with it, the layouts to render it with.
+
+    With `is_typed` a person named the file, and may type ``-`` for standard input. Raises `ConfigurationError`: the
+    first file that is wrong, with every mistake in it.
+    """
+    settings = settings_of(config)
+    ruleset = ruleset_of(rules, settings, config)
+    texts = templates_of(templates)
+    known = clinical_of(clinical)
     if isinstance(findings, str | os.PathLike):
-        checked = findings_from_text(read_text(findings, "findings"))
+        checked = findings_from_text(read_text(findings, "FINDINGS" if is_typed else "findings", may_be_input=is_typed))
     else:
         checked = checked_findings(findings)
-    return report_on_findings(
-        checked,
-        clinical_of(clinical),
+    placed = place_by_complaint(checked, known)
+    if prior:
+        placed = compare_with_earlier(placed, earlier_report(report_of(prior, "--prior")))
+    study = Study(
+        study_instance_uid="",
+        study_date=placed.study_date.isoformat() if placed.study_date else None,
+        modality=placed.modality or "",
+        description=None,
+        patient=Patient(sex=placed.header.sex, age_years=placed.header.age_years),
+        body_part=placed.header.body_part,
+    )
+    context = DraftContext(
+        study=study,
+        series=(),
+        clinical=as_given(known),
         settings=settings,
-        ruleset=ruleset,
-        statements=templates_of(None).statements,
         software=software_with(ruleset),
         created=now(),
+        rules=ruleset.used,
     )
+    decision = decide_and_ask(placed, known, settings.policy, ruleset)
+    return compose_report(placed, decision, context=context, imaging=None, statements=texts.statements), texts
 
 
 def read_report(path: FilePath) -> Report:
@@ -235,7 +264,7 @@ def read_report(path: FilePath) -> Report:
 def render(
     report: FilePath | Mapping[str, Any] | Report, *, review: ReviewInput = None, out: FilePath | None = None
 ) -> StudyResult:
-    """Bring a report up to date: a reader's review laid over it, facts edited in it concluded anew.
+    """Bring a report up to date: apply a reader's review, and renew conclusions where facts were edited.
 
     Parameters
     ----------
@@ -271,40 +300,31 @@ def render(
             msg = "give the path of report.json: the images are looked for where the analysis noted them beside it"
             raise UsageError(msg, code="render.no_study")
         job = render_job(path, review=review, out=out)
-        written, text = render_files(job, _silent())
+        written, text = render_files(job, Progress.silent())
         return StudyResult(status=status_of(written), report=written, text=text, folder=job.folder)
     read = report_of(report if path is None else path, "report")
-    ruleset = ruleset_of_report(None, read)
-    templates = templates_of(None)
-    revised = revise_report(
-        RenderJob(
-            report=read,
-            review=review_of(review, path.parent if path is not None else None),
-            templates=templates,
-            ruleset=ruleset,
-            software=software_with(ruleset),
-            created=now(),
-        ),
-        _silent(),
+    job = _job(read, review_of(review, path.parent if path is not None else None))
+    revised = revise_report(job, Progress.silent())
+    return StudyResult(status=status_of(revised), report=revised, text=write_section(revised, job.templates))
+
+
+def _job(
+    report: Report,
+    review: WrittenReview | None,
+    templates: FilePath | None = None,
+    rules: FilePath | None = None,
+    **files: Any,  # noqa: ANN401 - fields of the job
+) -> RenderJob:
+    ruleset = ruleset_of_report(rules, report)
+    return RenderJob(
+        report=report,
+        review=review,
+        templates=templates_of(templates),
+        ruleset=ruleset,
+        software=software_with(ruleset),
+        created=now(),
+        **files,
     )
-    return StudyResult(status=status_of(revised), report=revised, text=write_section(revised, templates))
-
-
-def review_of(given: ReviewInput, folder: Path | None) -> WrittenReview | None:
-    """Read a reader's review; without one the review that lies in `folder`, where there is one.
-
-    Raises `UsageError` as `read_text`, `ClinicalError` ``review.…``.
-    """
-    note = read_bytes(folder / NOTE_FILE) if folder is not None else None
-    if isinstance(given, Mapping):
-        text = json.dumps(given)
-    else:
-        beside = folder / REVIEW_FILE if folder is not None else None
-        path = given or (beside if beside is not None and beside.is_file() else None)
-        if path is None:
-            return None
-        text = read_text(path, "--review")
-    return WrittenReview(review=review_from_text(text), text=text.encode(), note=note)
 
 
 def render_job(  # noqa: PLR0913 - what may be typed after ``render``
@@ -343,17 +363,14 @@ def render_job(  # noqa: PLR0913 - what may be typed after ``render``
         raise UsageError(msg, code="usage.no_tables")
     # What lies in the folder is replaced as a whole: every format in it is written anew, and the report always.
     present = formats_present([path.name for path in folder.iterdir()]) if folder.is_dir() else ()
-    ruleset = ruleset_of_report(rules, report)
-    return RenderJob(
+    return _job(
+        report,
+        review_of(review, beside),
+        templates,
+        rules,
         path=path,
         text=text,
-        report=report,
-        review=review_of(review, beside),
         folder=folder,
         places=tuple(places) if places else remembered_places(beside),
         formats=tuple(dict.fromkeys((*formats, *present, "json"))),
-        templates=templates_of(templates),
-        ruleset=ruleset,
-        software=software_with(ruleset),
-        created=now(),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
@@ -36,20 +37,13 @@ from calcreport.model.clinical import Clinical
 from calcreport.model.report import Report, Software
 from calcreport.resources import rule_texts, site_rule_texts, site_template_texts, template_texts
 from calcreport.rules import Ruleset, load_rules
-from calcreport.rules.prior_match import EarlierReport
 from calcreport.settings import Settings
 from calcreport.study.render import remembered_places
-from calcreport.study.request import GivenPrior, Request
+from calcreport.study.request import Prior, Request
 from calcreport.version import software_version
 
-_HIGHEST_HU: Final = 32_767.0
-"""No stored value is higher."""
-
-REPORT_FILE: Final = FILE_NAMES["json"]
-"""Name of the report in the folder of a study."""
-
-
-"""Where a file or a folder is."""
+_HIGHEST_HU: Final = 32_767.0  # no stored value is higher
+REPORT_FILE: Final = FILE_NAMES["json"]  # in the folder of a study
 
 ClinicalInput = FilePath | Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 """Clinical data: a file, the mapping it would hold, or a list of them as a table; ``None`` where nothing is known."""
@@ -60,27 +54,20 @@ SettingsInput = FilePath | Mapping[str, Any] | Settings | None
 PriorInput = FilePath | Mapping[str, Any] | Report | None
 """An earlier study: ``report.json``, the folder of its results, the report itself, or the images."""
 
-ReviewInput = FilePath | Mapping[str, Any] | None
-"""A reader's review: a file or what such a file holds."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnalyzeOptions:
-    """What ``calcreport analyze`` can be asked, and with the same names `calcreport.analyze` and the hook."""
+    """What ``calcreport analyze`` can be asked, and the hook; what `calcreport.analyze` has too is described there."""
 
     paths: Sequence[FilePath]
-    """Folders, files, zip archives or DICOMDIR."""
     out: FilePath | None = None
-    """Folder of the results; ``None`` writes nothing."""
     clinical: ClinicalInput = None
     config: SettingsInput = None
     prior: PriorInput = None
-    """Clinical data, settings and earlier study."""
     lesion_mask: FilePath | None = None
     lesion_roi: str | None = None
-    """Contour of the whole lesion, and which structure in it is the lesion."""
+    """Which structure in the mask is the lesion, by name or number."""
     anatomy: FilePath | None = None
-    """Organ and bone masks of another program, a file or a folder; ``"run"`` to let TotalSegmentator make them."""
     threshold_hu: str | None = None
     """``GROW[,SEED]``, HU."""
     format: str | None = None
@@ -95,11 +82,7 @@ class AnalyzeOptions:
 
 
 def request_from(options: AnalyzeOptions) -> Request:
-    """Check everything that was given, before any image is read.
-
-    Raises `ConfigurationError` for the first thing that is wrong: ``usage.…``, ``settings.…``, ``clinical.…``,
-    ``report.…``, ``rules.…`` or ``template.…``.
-    """
+    """Check everything that was given, before any image is read; `ConfigurationError` for the first mistake."""
     for number, path in enumerate(options.paths, start=1):
         if not os.path.lexists(path):
             msg = f"PATH {number} does not exist; name a folder, file, zip archive or DICOMDIR"
@@ -123,7 +106,6 @@ def request_from(options: AnalyzeOptions) -> Request:
         software=software_with(ruleset),
         created=now(),
         prior=prior,
-        earlier=earlier_report(prior.report) if prior is not None and prior.report is not None else None,
         keeps_reports=options.keeps_reports,
     )
 
@@ -139,11 +121,7 @@ def now() -> str:
 
 
 def clinical_of(given: ClinicalInput) -> Clinical:
-    """Clinical input of one patient; everything unknown without it.
-
-    Raises `ClinicalError` ``clinical.…``; ``clinical.which_study`` for a table, where it cannot be told which row is
-    meant.
-    """
+    """Clinical input of one patient; everything unknown without it; `ClinicalError` for a table, or a mistake."""
     data = clinical_data_of(given, "--clinical")
     if data.is_table:
         msg = "one patient's clinical data are needed here, but a table was given; give the row of this patient"
@@ -152,10 +130,7 @@ def clinical_of(given: ClinicalInput) -> Clinical:
 
 
 def clinical_data_of(given: ClinicalInput, option: str) -> ClinicalData:
-    """Read clinical data of one patient, or a table, from a file or as given; nothing without them.
-
-    `option` names the place in messages. Raises `UsageError` as `read_text`, `ClinicalError` ``clinical.…``.
-    """
+    """Read clinical data of one patient, or a table, from a file or as given; `option` names the place in messages."""
     if not given:
         return ClinicalData()
     if not isinstance(given, str | os.PathLike):
@@ -193,10 +168,7 @@ def rule_path(path: FilePath | None, settings: Settings, settings_file: Settings
 
 
 def ruleset_of_report(path: FilePath | None, report: Report) -> Ruleset:
-    """Rules to conclude anew with: those of `path`, else the built-in ones.
-
-    Raises `UsageError` ``render.site_rules`` when the report was made with a site's own rules and they were not named.
-    """
+    """Rules to renew conclusions with: those of `path`, else the built-in ones where the report was made with them."""
     ruleset = load_rules(rule_texts(), site_rule_texts(Path(path)) if path else None)
     if not path and report.rules is not None and report.rules.name != ruleset.used.name:
         msg = "the report was made with a site's own rules; name them with --rules"
@@ -210,10 +182,7 @@ def templates_of(folder: FilePath | None) -> Templates:
 
 
 def report_of(given: FilePath | Mapping[str, Any] | Report, option: str) -> Report:
-    """Read a report: ``report.json``, the folder of one study or of a run of one study, its content, or itself.
-
-    Raises `UsageError` as `read_text`, `report_from_text` and `report_path`.
-    """
+    """Read a report: ``report.json``, the folder of one study or of a run of one study, its content, or itself."""
     if isinstance(given, Report):
         return given
     if isinstance(given, Mapping):
@@ -222,80 +191,61 @@ def report_of(given: FilePath | Mapping[str, Any] | Report, option: str) -> Repo
 
 
 def report_path(given: FilePath, option: str) -> Path:
-    """Find ``report.json``: the file itself, or the one in the folder of a study or of a run of one study.
-
-    Raises `UsageError` ``report.which_study`` for a folder with the results of several studies, or of none.
-    """
+    """Find ``report.json``: the file, or that of the one study in a folder; `UsageError` ``report.which_study``."""
     path = Path(given)
     if not path.is_dir():
         return path
-    found = [path / REPORT_FILE] if (path / REPORT_FILE).is_file() else sorted(path.glob(f"*/{REPORT_FILE}"))
+    found = _reports_in(path)
     if len(found) != 1:
         msg = f"the folder given with {option} holds {len(found)} reports; name the {REPORT_FILE} of one study"
         raise UsageError(msg, code="report.which_study")
     return found[0]
 
 
-def earlier_of(given: PriorInput) -> EarlierReport | None:
-    """Read the earlier report; ``None`` without it."""
-    return earlier_report(report_of(given, "--prior")) if given else None
+def prior_of(given: PriorInput) -> Prior | None:
+    """Read what was named as an earlier study: a report and where its images lie, or the images themselves."""
+    if not given:
+        return None
+    places: tuple[str, ...] = ()
+    if not isinstance(given, Report | Mapping):
+        path = Path(given)
+        is_report = _reports_in(path) if path.is_dir() else path.suffix.lower() in {".json", ".txt"}
+        if path.exists() and not is_report:  # images
+            return Prior(places=(path,))
+        given = report_path(path, "--prior")
+        with suppress(UsageError):  # moved since
+            places = remembered_places(given.parent)
+    report = report_of(given, "--prior")
+    return Prior(report=report, facts=earlier_report(report), places=tuple(map(Path, places)))
 
 
-def prior_of(given: PriorInput) -> GivenPrior | None:
-    """Read what was named as an earlier study: a report and where its images lie, or the images themselves.
-
-    Raises `UsageError` as `report_of`.
-    """
-    if not given or isinstance(given, Report | Mapping):
-        return GivenPrior(report=report_of(given, "--prior")) if given else None
-    path = Path(given)
-    if not path.exists() or _holds_report(path):
-        found = report_path(path, "--prior")
-        report = report_of(found, "--prior")
-        try:
-            places = remembered_places(found.parent)
-        except UsageError:  # moved since
-            places = ()
-        return GivenPrior(report=report, places=tuple(map(Path, places)))
-    return GivenPrior(places=(path,))
-
-
-def _holds_report(path: Path) -> bool:
-    """Whether a path is a report or a folder of results; anything else is images."""
-    if path.is_dir():
-        return any(path.glob(REPORT_FILE)) or any(path.glob(f"*/{REPORT_FILE}"))
-    return path.suffix.lower() in {".json", ".txt"}
+def _reports_in(folder: Path) -> list[Path]:
+    """Report of the folder of one study, or those of a run."""
+    own = folder / REPORT_FILE
+    return [own] if own.is_file() else sorted(folder.glob(f"*/{REPORT_FILE}"))
 
 
 def _with_thresholds(settings: Settings, text: str | None) -> Settings:
-    """Overlay the settings with the command line."""
+    """Overlay settings with ``GROW[,SEED]`` in HU; without a seed that of the contrast phase stays."""
     if text is None:
         return settings
-    grow, seed = _thresholds(text)
-    detection = settings.detection.model_copy(update={"grow_hu": grow, "seed_hu": seed})
-    settings = settings.model_copy(update={"detection": detection})
-    refuse_contradictions(settings)
-    return settings
-
-
-def _thresholds(text: str) -> tuple[float, float | None]:
-    """Read ``GROW[,SEED]`` in HU; without a seed the one that goes with the contrast phase stays."""
-    parts = text.split(",")
     try:
-        numbers = [float(part) for part in parts]
+        numbers = [float(part) for part in text.split(",")]
     except ValueError:
         numbers = []
     if len(numbers) not in {1, 2} or not all(0 < number <= _HIGHEST_HU for number in numbers):
         msg = "--threshold-hu takes one or two numbers of HU above 0, such as 130 or 130,200"
         raise UsageError(msg, code="usage.threshold")
-    return numbers[0], numbers[1] if len(numbers) == 2 else None
+    typed = {"grow_hu": numbers[0], "seed_hu": numbers[1] if len(numbers) == 2 else None}
+    settings = settings.model_copy(update={"detection": settings.detection.model_copy(update=typed)})
+    refuse_contradictions(settings)
+    return settings
 
 
 def formats_of(text: str | None) -> tuple[str, ...]:
     """Formats of ``--format``; those for everybody without it.
 
-    Raises `UsageError` ``usage.unknown_format``, with near matches; ``output.no_pdf`` where what makes PDF is not
-    installed: before the first study, not after hours.
+    Raises `UsageError` ``usage.unknown_format``; ``output.no_pdf`` before the first study, not after hours.
     """
     if text is None:
         return DEFAULT_FORMATS

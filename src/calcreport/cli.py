@@ -14,36 +14,21 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from calcreport.commands.options import (
-    PHANTOMS,
-    add_analyze,
-    add_cohort,
-    add_decide,
-    add_hook,
-    add_listen,
-    add_phantom,
-    add_render,
-    add_retry,
-    add_review,
-    add_rules,
-    add_schema,
-    add_status,
-)
+from calcreport.commands.options import PHANTOMS, add_arguments
 from calcreport.errors import CalcReportError, UsageError
 from calcreport.exit_codes import (
     EXIT_DONE,
     EXIT_INTERNAL,
     EXIT_INTERRUPTED,
-    EXIT_NOTHING,
     EXIT_UNDELIVERED,
     EXIT_USAGE,
     exit_code_of,
-    exit_code_of_batch,
     exit_code_of_studies,
 )
 from calcreport.progress import Progress
@@ -51,8 +36,6 @@ from calcreport.version import software_version
 
 if TYPE_CHECKING:
     from types import FrameType
-
-    from pydantic import BaseModel
 
 Command = Callable[[argparse.Namespace, Progress], int]
 """Runs a command and gives its exit code."""
@@ -69,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         signal.signal(signal.SIGTERM, _interrupt)
         sys.unraisablehook = _pass_on if not options.debug else sys.__unraisablehook__
-        _configure_logging(is_debug=options.debug)
+        _prepare(options.command, is_debug=options.debug)
         code: int = options.command(options, progress)
     except CalcReportError as error:
         progress.error(f"error [{error.code}]: {error.message}")
@@ -103,33 +86,26 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show events and tracebacks (may show patient data)")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name, summary, describe, run in (
-        ("analyze", "find, measure and report calcification on the CT studies under the paths", add_analyze, _analyze),
-        ("cohort", "thousands of studies: resumable, with tables and a quality page", add_cohort, _cohort),
-        ("render", "every output again from an edited or reviewed report, without a new analysis", add_render, _render),
-        ("review", "read, accept, reject and correct results on a page on this machine", add_review, _review),
-        ("decide", "the same report from findings typed by a reader, without images", add_decide, _printing("decide")),
-        (
-            "rules",
+    for name, (run, summary) in {
+        "analyze": (_analyze, "find, measure and report calcification on the CT studies under the paths"),
+        "cohort": (_cohort, "thousands of studies: resumable, with tables and a quality page"),
+        "render": (_render, "every output again from an edited or reviewed report, without a new analysis"),
+        "review": (_review, "read, accept, reject and correct results on a page on this machine"),
+        "decide": (_decide, "the same report from findings typed by a reader, without images"),
+        "rules": (
+            partial(_printing, "rules", "run"),
             "show the rules with their sources, explain a report, check a site's own rules",
-            add_rules,
-            _printing("rules"),
         ),
-        (
-            "listen",
-            "receive studies over the network, analyse each when complete, hand the results on",
-            add_listen,
-            _listen,
-        ),
-        ("hook", "one folder in, results out: for dispatchers and export rules of a PACS", add_hook, _hook),
-        ("status", "show the receiving service, its queue and its studies", add_status, _printing("status")),
-        ("retry", "try studies again that the receiving service has given up", add_retry, _printing("status", "retry")),
-        ("phantom", "write a synthetic study with known truth", add_phantom, _phantom),
-        ("schema", "print a JSON Schema", add_schema, _schema),
-    ):
+        "listen": (_listen, "receive studies over the network, analyse each when complete, hand the results on"),
+        "hook": (_hook, "one folder in, results out: for dispatchers and export rules of a PACS"),
+        "status": (partial(_printing, "status", "run"), "show the receiving service, its queue and its studies"),
+        "retry": (partial(_printing, "status", "retry"), "try studies again that the receiving service has given up"),
+        "phantom": (_phantom, "write a synthetic study with known truth"),
+        "schema": (_schema, "print a JSON Schema"),
+    }.items():
         command = commands.add_parser(name, help=summary, description=summary, parents=[common], allow_abbrev=False)
         if name in words:
-            describe(command)
+            add_arguments(command, name)
             command.set_defaults(command=run)
     return parser
 
@@ -147,79 +123,95 @@ def prepare_process() -> None:
         glibc.mallopt(-1, 32 << 20)  # M_TRIM_THRESHOLD: free memory kept at its end
 
 
+def _given(kind: Any, options: argparse.Namespace) -> Any:  # noqa: ANN401 - a dataclass, and one of it
+    """Take over what was typed, under the names that the Python interface has too."""
+    return kind(**{name: getattr(options, name) for name in kind.__dataclass_fields__.keys() & vars(options)})
+
+
 def _analyze(options: argparse.Namespace, progress: Progress) -> int:
-    prepare_process()
     from calcreport.arguments import AnalyzeOptions, request_from
     from calcreport.pipeline import analyse
 
-    os.umask(os.umask(0o077) | 0o077)  # results name a patient: readable by their owner only
-    names = AnalyzeOptions.__dataclass_fields__.keys() & vars(options)
-    given = AnalyzeOptions(**{name: getattr(options, name) for name in names})
-    outcome = analyse(request_from(given), progress=progress)
+    outcome = analyse(request_from(_given(AnalyzeOptions, options)), progress=progress)
     if options.debug:
-        sys.stderr.write("".join(study.detail for study in outcome.studies))
+        sys.stderr.write(outcome.detail)
     code = exit_code_of_studies(outcome.studies, is_written=outcome.is_summary_written)
     return code if code in {EXIT_USAGE, EXIT_UNDELIVERED} else _print(outcome.text, code)
 
 
 def _cohort(options: argparse.Namespace, progress: Progress) -> int:
-    prepare_process()
-    from calcreport.commands.cohort import run
+    from calcreport.cohort.run import CohortOptions, run_cohort
 
-    os.umask(os.umask(0o077) | 0o077)  # results name patients: readable by their owner only
-    outcome = run(options, progress)
+    outcome = run_cohort(_given(CohortOptions, options), progress)
     if options.debug:
         sys.stderr.write(outcome.detail)
     code = exit_code_of_studies(outcome.studies, is_written=True) if outcome.studies else EXIT_DONE
     return _print(outcome.text, code)
 
 
-def _printing(module: str, function: str = "run") -> Command:
+def _printing(module: str, function: str, options: argparse.Namespace, _progress: Progress) -> int:
     """Command of `calcreport.commands` whose whole result is what it prints; imported when it is run."""
-
-    def command(options: argparse.Namespace, _progress: Progress) -> int:
-        return _print(getattr(import_module(f"calcreport.commands.{module}"), function)(options))
-
-    return command
+    return _print(getattr(import_module(f"calcreport.commands.{module}"), function)(options))
 
 
 def _listen(options: argparse.Namespace, progress: Progress) -> int:
     from calcreport.service.private_names import require_private_names
 
     require_private_names()  # first: the service's modules import some of them
-    return _printing("listen")(options, progress)
+    return _printing("listen", "run", options, progress)
+
+
+def _decide(options: argparse.Namespace, _progress: Progress) -> int:
+    from calcreport.api import report_on_findings
+    from calcreport.formats import RENDERERS
+
+    given = {name: getattr(options, name) for name in ("clinical", "config", "rules", "templates", "prior")}
+    report, templates = report_on_findings(options.findings, is_typed=True, **given)
+    return _print(RENDERERS[options.format](report, templates, {}).decode("utf-8"))
 
 
 def _render(options: argparse.Namespace, progress: Progress) -> int:
-    prepare_process()
     from calcreport.api import render_job
     from calcreport.study.render import render_files
 
-    os.umask(os.umask(0o077) | 0o077)  # results name a patient: readable by their owner only
     names = ("review", "out", "format", "templates", "rules")
     job = render_job(Path(options.report), places=options.study, **{name: getattr(options, name) for name in names})
     return _print(render_files(job, progress)[1])
 
 
 def _review(options: argparse.Namespace, progress: Progress) -> int:
-    from calcreport.commands.review import run
+    import secrets
+    import webbrowser
 
-    os.umask(os.umask(0o077) | 0o077)  # results name a patient: readable by their owner only
-    run(options, progress, _print)
+    try:
+        from calcreport.review.server import listen, serve
+    except ModuleNotFoundError as error:
+        msg = "the page needs Starlette and uvicorn; install calcreport[review]"
+        raise UsageError(msg, code="output.no_review") from error
+    from calcreport.review.desk import Desk
+    from calcreport.review.drafts import Site
+
+    desk = Desk(Path(options.folder), Site(templates=options.templates, rules=options.rules), options.reader)
+    token = secrets.token_urlsafe(24)
+    with listen(options.port) as port_socket:
+        address = f"http://127.0.0.1:{port_socket.getsockname()[1]}/?token={token}"
+        if _print(f"{address}\n"):
+            return EXIT_DONE
+        progress.line("open this address in a browser on this machine; Ctrl-C stops")
+        if not options.no_browser:
+            webbrowser.open(address)
+        with suppress(KeyboardInterrupt):
+            serve(desk, port_socket, token)
+    if desk.unfinished:
+        progress.line(f"decisions about {desk.unfinished} studies were not finished, and are not written")
     return EXIT_DONE
 
 
 def _hook(options: argparse.Namespace, progress: Progress) -> int:
-    prepare_process()
     from calcreport.commands.hook import run
 
-    # The mask of the process stays: a dispatcher's next step often runs as another user, and has to read the results.
-    outcome = run(options, progress)
-    studies = [study for part in outcome.runs for study in part.studies]
-    code = exit_code_of_studies(studies, is_written=all(part.is_summary_written for part in outcome.runs))
-    if code == EXIT_NOTHING and outcome.accepts_refused:
-        code = EXIT_DONE
-    return _print(outcome.text, exit_code_of_batch(code, studies) if outcome.is_batch else code)
+    # The mask of the process is kept: a dispatcher's next step often runs as another user, and reads the results.
+    return _print(*run(options, progress))
 
 
 def _phantom(options: argparse.Namespace, _progress: Progress) -> int:
@@ -236,34 +228,25 @@ def _phantom(options: argparse.Namespace, _progress: Progress) -> int:
 def _schema(options: argparse.Namespace, _progress: Progress) -> int:
     import json
 
-    from calcreport.model.clinical import ClinicalRow
-    from calcreport.model.findings import Findings
-    from calcreport.model.report import Report
-    from calcreport.model.typed_review import Review
-    from calcreport.settings import Settings
-
-    models: dict[str, type[BaseModel]] = {
-        "report": Report,
-        "findings": Findings,
-        "clinical": ClinicalRow,
-        "review": Review,
-        "settings": Settings,
-    }
-    mode: Literal["serialization", "validation"] = "serialization" if options.name == "report" else "validation"
-    schema = models[options.name].model_json_schema(mode=mode)
+    module, name = {
+        "report": ("model.report", "Report"),
+        "findings": ("model.findings", "Findings"),
+        "clinical": ("model.clinical", "ClinicalRow"),
+        "review": ("model.typed_review", "Review"),
+        "settings": ("settings", "Settings"),
+    }[options.name]
+    mode = "serialization" if options.name == "report" else "validation"
+    schema = getattr(import_module(f"calcreport.{module}"), name).model_json_schema(mode=mode)
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema
     return _print(json.dumps(schema, indent=2, ensure_ascii=False) + "\n")
 
 
 def _print(text: str, code: int = EXIT_DONE) -> int:
-    """Write a result to standard output; the exit code is another one when it does not arrive.
-
-    A reader that closes the pipe has seen enough: that is no failure.
-    """
+    """Write a result to standard output; the exit code is another one when it does not arrive."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except BrokenPipeError:  # a reader that closes the pipe has seen enough: that is no failure
         _give_up_stdout()
     except OSError as error:
         _give_up_stdout()
@@ -280,7 +263,7 @@ def _give_up_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _configure_logging(*, is_debug: bool) -> None:
+def _prepare(command: Command, *, is_debug: bool) -> None:
     """Send our own events to standard error when asked; silence what libraries say, it can quote patient data."""
     import logging
     import warnings
@@ -291,6 +274,10 @@ def _configure_logging(*, is_debug: bool) -> None:
         ours = logging.getLogger("calcreport")
         ours.setLevel(logging.DEBUG)
         ours.addHandler(logging.StreamHandler())
+    if command in {_analyze, _cohort, _render, _review}:
+        os.umask(os.umask(0o077) | 0o077)  # results name patients: readable by their owner only
+    if command in {_analyze, _cohort, _render, _hook}:
+        prepare_process()
 
 
 def _end(code: int) -> None:

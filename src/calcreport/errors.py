@@ -3,16 +3,10 @@
 The tree::
 
     CalcReportError(message, *, code)
-    ├── InputError                 cannot measure what we were given
-    │   ├── NotDicomError          not a DICOM file, or damaged beyond reading
-    │   ├── UnsupportedImageError  readable, but nothing to measure on
-    │   ├── CalibrationError       pixel values are not Hounsfield units
-    │   └── GeometryError          voxel positions cannot be trusted
-    ├── ConfigurationError         what the user typed is wrong
-    │   ├── UsageError · SettingsError · ClinicalError · RuleFileError · TemplateError
-    ├── OutputError                results could not be written
-    │   └── StoreError             what was received could not be kept
-    └── DeliveryError              results could not be handed to another system
+    ├── InputError: NotDicomError · UnsupportedImageError · CalibrationError · GeometryError
+    ├── ConfigurationError: UsageError · SettingsError · ClinicalError · RuleFileError · TemplateError
+    ├── OutputError: StoreError
+    └── DeliveryError
 
 A code is stable and never reused. A message names the remedy and holds no patient data.
 """
@@ -21,15 +15,7 @@ from __future__ import annotations
 
 
 class CalcReportError(Exception):
-    """Base of every named failure.
-
-    Parameters
-    ----------
-    message : str
-        What is wrong and what to do about it; no patient data.
-    code : str
-        Stable identifier, ``area.reason`` in lower case.
-    """
+    """Base of every named failure: what is wrong and what to do about it, and its ``area.reason`` in lower case."""
 
     def __init__(self, message: str, *, code: str) -> None:
         super().__init__(message)
@@ -90,7 +76,7 @@ class OutputError(CalcReportError):
 
 
 class StoreError(OutputError):
-    """What was received, or what became of it, could not be kept."""
+    """What was received, or its results, could not be kept."""
 
 
 class DeliveryError(CalcReportError):

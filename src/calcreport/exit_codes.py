@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from calcreport.errors import CalcReportError, ConfigurationError, DeliveryError, InputError, OutputError
@@ -10,6 +10,7 @@ from calcreport.errors import CalcReportError, ConfigurationError, DeliveryError
 if TYPE_CHECKING:
     from calcreport.study.result import StudyOutcome
 
+# Their meanings are below; 126 is what Kaapana skips a task for, 130 is 128 + SIGINT, as shells have it.
 EXIT_DONE: Final = 0
 EXIT_INTERNAL: Final = 1
 EXIT_USAGE: Final = 2
@@ -17,10 +18,7 @@ EXIT_NOTHING: Final = 3
 EXIT_SOME: Final = 4
 EXIT_UNDELIVERED: Final = 5
 EXIT_SKIPPED: Final = 126
-"""What Kaapana skips a task for."""
 EXIT_INTERRUPTED: Final = 130
-"""128 + SIGINT, as shells have it."""
-
 EXIT_CODES: Final = {
     EXIT_DONE: "every study found was reported",
     EXIT_INTERNAL: "internal error (a bug)",
@@ -32,18 +30,19 @@ EXIT_CODES: Final = {
     EXIT_INTERRUPTED: "interrupted by Ctrl-C or SIGTERM; finished studies stay, nothing is half-written",
 }
 """Every exit code of ``calcreport`` and its meaning."""
-_NOT_APPLICABLE: Final = "study.no_ct"
-_OF_ERROR: Final[tuple[tuple[type[CalcReportError], int], ...]] = (
-    (ConfigurationError, EXIT_USAGE),
-    (InputError, EXIT_NOTHING),
-    (OutputError, EXIT_UNDELIVERED),
-    (DeliveryError, EXIT_UNDELIVERED),
-)
+_NOT_APPLICABLE: Final = "study.no_ct"  # of a study without images that could be measured
+_OF_ERROR: Final[Mapping[type[CalcReportError], int]] = {
+    ConfigurationError: EXIT_USAGE,
+    InputError: EXIT_NOTHING,
+    OutputError: EXIT_UNDELIVERED,
+    DeliveryError: EXIT_UNDELIVERED,
+}
+"""Exit code of a run that an error of a family ended."""
 
 
 def exit_code_of(error: CalcReportError) -> int:
     """Exit code of a run that an error ended."""
-    return next((code for kind, code in _OF_ERROR if isinstance(error, kind)), EXIT_INTERNAL)
+    return next((code for kind, code in _OF_ERROR.items() if isinstance(error, kind)), EXIT_INTERNAL)
 
 
 def exit_code_of_batch(code: int, studies: Sequence[StudyOutcome]) -> int:
@@ -55,7 +54,7 @@ def exit_code_of_batch(code: int, studies: Sequence[StudyOutcome]) -> int:
 
 
 def exit_code_of_studies(studies: Sequence[StudyOutcome], *, is_written: bool) -> int:
-    """Exit code of a run, or of several: what became of every study, and whether every summary is in place."""
+    """Exit code of a run, or of several: the outcome of every study, and whether every summary is in place."""
     refused = sum(study.status == "refused" for study in studies)
     kinds = {study.kind for study in studies}
     wrong = [study.code for study in studies if study.kind == "configuration"]

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+# Forms of values: a number, a word, a code, a title of a peer, a salted reference to a study.
 _NUMBER: Final = re.compile(r"-?\d{1,15}(\.\d{1,6})?")
 _WORD: Final = re.compile(r"[a-z][a-z_]{0,39}")
 _CODE: Final = re.compile(r"[a-z][a-z_]{0,39}(\.[a-z0-9_]{1,40}){1,3}")
@@ -24,8 +25,7 @@ _REFERENCE: Final = re.compile(r"[0-9a-f]{12}")
 class _Peers:
     """Form of a peer's AE title: one that the site's settings name; what a peer calls itself may be anything."""
 
-    def __init__(self) -> None:
-        self.named: frozenset[str] = frozenset()
+    named: frozenset[str] = frozenset()
 
     def fullmatch(self, title: str) -> object:
         """Whether a title may be logged."""
@@ -36,18 +36,10 @@ PEERS: Final = _Peers()
 """The service says which titles its settings name."""
 FIELDS: Final[Mapping[str, re.Pattern[str] | _Peers]] = MappingProxyType(
     {
+        **dict.fromkeys(("number", "count", "seconds", "images", "lesions", "excluded", "jobs", "signal"), _NUMBER),
+        **dict.fromkeys(("status", "step"), _WORD),
         "study_ref": _REFERENCE,
-        "number": _NUMBER,
-        "count": _NUMBER,
-        "seconds": _NUMBER,
-        "images": _NUMBER,
-        "lesions": _NUMBER,
-        "excluded": _NUMBER,
-        "jobs": _NUMBER,
-        "signal": _NUMBER,
         "code": _CODE,
-        "status": _WORD,
-        "step": _WORD,
         "peer": PEERS,
     }
 )

@@ -10,56 +10,53 @@ import logging
 import secrets
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from calcreport.dicom import discover
 from calcreport.errors import InputError, OutputError, UsageError
 from calcreport.files.clinical_table import ClinicalData
+from calcreport.files.report import earlier_report
 from calcreport.formats import TABLE_FORMAT
 from calcreport.formats.page.as_html import IndexEntry, render_index, show_date, show_name
-from calcreport.formats.tables.columns import Row
-from calcreport.formats.tables.write import lesion_rows, study_row, table_files
+from calcreport.formats.tables.write import table_files
 from calcreport.log import event, study_ref
 from calcreport.processes.crash import Crash
 from calcreport.processes.pool import Report, WorkerLimits, run_tasks
 from calcreport.progress import Progress
 from calcreport.study.folder import ResultsFolder, folder_name
-from calcreport.study.request import EarlierImages, Request
-from calcreport.study.result import SUMMARY_FILE, StudyOutcome, Summary, SummarySetAside, tabulate
-from calcreport.study.review import KEPT_FILES
+from calcreport.study.kept import KEPT_FILES, record_of
+from calcreport.study.request import Prior, Request
+from calcreport.study.result import INDEX_FILE, SUMMARY_FILE, StudyOutcome, Summary, SummarySetAside, tabulate
 
 if TYPE_CHECKING:
     from calcreport.dicom import StudyFiles
     from calcreport.model.report import Study
 
-LOGGER: Final = logging.getLogger(__name__)
+LOGGER: Final = logging.getLogger(__name__)  # of the events of a run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOutcome:
-    """What became of a run."""
+    """Outcome of a run."""
 
     studies: tuple[StudyOutcome, ...]
-    """In the order found."""
-    is_summary_written: bool
+    """In the order found; of a cohort one of each kind."""
+    text: str = field(default="", repr=False)
+    """For standard output: the report section of a single study, a table of several; of a cohort what it holds."""
+    detail: str = field(default="", repr=False)  # tracebacks of bugs; shown only when asked for
+    is_summary_written: bool = True
     """Whether ``summary.json`` and the index are in place, where they are asked for."""
-    nothing_found: InputError | None = None
-    """Why there is no study, with the remedy."""
-
-    @property
-    def text(self) -> str:
-        """The report section of a single study; a table of several."""
-        return self.studies[0].text if len(self.studies) == 1 else tabulate(self.studies) if self.studies else ""
+    nothing_found: InputError | None = None  # why there is no study, with the remedy
 
 
 def analyse(request: Request, *, progress: Progress) -> RunOutcome:
     """Find every study, analyse each, write the results.
 
-    `progress` is told where the run stands; no patient data reaches it. Raises `ConfigurationError`
-    ``usage.mask_for_many``, ``usage.prior_for_many``, ``clinical.which_study``; `InputError` ``path.too_many_files``;
-    `OutputError` when the results folder cannot be written to at all.
+    No patient data reaches `progress`. Raises `ConfigurationError` ``usage.mask_for_many``, ``usage.prior_for_many``,
+    ``clinical.which_study``; `InputError` ``path.too_many_files``; `OutputError` when the results folder cannot be
+    written to at all.
     """
     results = None
     if request.out is not None:
@@ -70,27 +67,38 @@ def analyse(request: Request, *, progress: Progress) -> RunOutcome:
     nothing_found = None
     try:
         with ExitStack() as inputs:
-            look = partial(discover, settings=request.settings.reading, on_progress=partial(_tell_search, progress))
-            found = inputs.enter_context(look(request.paths))
-            aside = tuple(
-                SummarySetAside(name=row.name, code=row.code, message=row.message, count=row.count)
-                for row in found.set_aside
+            look = partial(
+                discover,
+                settings=request.settings.reading,
+                on_progress=lambda count: progress.step(f"looking for studies: {count} files"),
             )
+            found = inputs.enter_context(look(request.paths))
+            aside = tuple(SummarySetAside.model_validate(row, from_attributes=True) for row in found.set_aside)
             _refuse_many(request, len(found.studies))
             if not found.studies:
                 nothing_found = no_study_error(aside)
                 progress.error(f"error [{nothing_found.code}]: {nothing_found.message}")
-            if request.prior is not None and request.prior.places and found.studies:
-                earlier = inputs.enter_context(look(request.prior.places)).studies
-                request = _with_earlier(request, found.studies[0], earlier, progress)
-            requests = _requests_of(found.studies, request, progress)
+            if (prior := request.prior) is not None and prior.places and found.studies:
+                earlier = inputs.enter_context(look(prior.places)).studies
+                prior = _prior_with_images(prior, request, found.studies[0], earlier, progress)
+                request = replace(request, prior=prior)
+            data = request.clinical_data
+            if unmatched := data.count_unmatched(found.studies):
+                progress.line(f"{unmatched} of {len(data.rows)} rows of the clinical table match no study")
+            requests = [replace(request, study_clinical=clinical) for clinical in data.assign(found.studies)]
             outcomes = _analyse_all(found.studies, requests, results, progress)
             identities = tuple(study.study for study in found.studies)
     finally:
         if results is not None:
             results.recover()
     is_written = results is None or _write_overview(outcomes, identities, aside, request, results, progress)
-    return RunOutcome(studies=outcomes, is_summary_written=is_written, nothing_found=nothing_found)
+    return RunOutcome(
+        studies=outcomes,
+        text=outcomes[0].text if len(outcomes) == 1 else tabulate(outcomes) if outcomes else "",
+        detail="".join(study.detail for study in outcomes),
+        is_summary_written=is_written,
+        nothing_found=nothing_found,
+    )
 
 
 def _analyse_all(
@@ -103,7 +111,7 @@ def _analyse_all(
     load_analysis()
     outcomes: dict[int, StudyOutcome] = {}
     run = run_tasks(
-        partial(_analyse_one, studies=studies, requests=requests, results=results),
+        partial(_analyse_one, studies, requests, results),
         range(count),
         jobs=requests[0].jobs,
         limits=WorkerLimits(seconds=requests[0].settings.run.max_study_seconds),
@@ -111,8 +119,7 @@ def _analyse_all(
     )
     for number, result in run:
         name = folder_name(studies[number].study.study_instance_uid)
-        outcome = StudyOutcome.from_crash(result, folder=name) if isinstance(result, Crash) else result
-        outcomes[number] = outcome
+        outcomes[number] = outcome = StudyOutcome.refused(result, name) if isinstance(result, Crash) else result
         tell = progress.error if outcome.status == "refused" else progress.line
         tell(f"study {number + 1} of {count}: {outcome.sentence()}")
         fields: dict[str, float | str] = {"code": outcome.code} if outcome.code else {}
@@ -121,33 +128,30 @@ def _analyse_all(
     return tuple(outcomes[number] for number in range(count))
 
 
-def _with_earlier(request: Request, study: StudyFiles, found: Sequence[StudyFiles], progress: Progress) -> Request:
-    """The request with the images of the earlier study, which are analysed first where no report of them was given.
+def _prior_with_images(
+    prior: Prior, request: Request, study: StudyFiles, found: Sequence[StudyFiles], progress: Progress
+) -> Prior:
+    """The earlier study with its images, which are analysed first where no report of them was given."""
+    from calcreport.study.analyse import earlier_of_files, refuse_wrong_prior  # noqa: PLC0415 - 0.2 s
 
-    Raises `UsageError` ``prior.which_study``, ``prior.not_measured``, and as `refuse_wrong_prior`.
-    """
-    from calcreport.study.prior import earlier_of_files, earlier_of_images, refuse_wrong_prior  # noqa: PLC0415 - 0.2 s
-
-    report = None if request.prior is None else request.prior.report
-    if report is not None:
-        same = [one for one in found if one.study.study_instance_uid == report.study.study_instance_uid]
-        images = EarlierImages(report=report, files=same[0]) if same else None
-        return replace(request, earlier_images=images)
+    if prior.report is not None:
+        uid = prior.report.study.study_instance_uid
+        return replace(prior, files=next((one for one in found if one.study.study_instance_uid == uid), None))
     if len(found) != 1:
         msg = f"what --prior names holds {len(found)} studies; name the folder of one study, or its report.json"
         raise UsageError(msg, code="prior.which_study")
     refuse_wrong_prior(study, earlier_of_files(found[0]))
     progress.line("the earlier study is analysed first")
     alone = replace(
-        request, out=None, formats=(), clinical_data=ClinicalData(), lesion_mask=None, prior=None, earlier=None,
+        request, out=None, formats=(), clinical_data=ClinicalData(), lesion_mask=None, prior=None,
         anatomy=request.anatomy if request.anatomy == "run" else None, keeps_reports=True,
     )  # fmt: skip
     (outcome,) = _analyse_all(found, [alone], None, progress)
     if outcome.report is None:
         msg = f"the earlier study cannot be measured [{outcome.code}]; leave --prior out, or name another"
         raise UsageError(msg, code="prior.not_measured")
-    images = EarlierImages(report=outcome.report, files=found[0])
-    return replace(request, earlier=earlier_of_images(images), earlier_images=images)
+    facts = replace(earlier_report(outcome.report), id_issuer=found[0].patient_id_issuer)
+    return Prior(report=outcome.report, facts=facts, files=found[0])
 
 
 def load_analysis() -> None:
@@ -158,31 +162,17 @@ def load_analysis() -> None:
 
 
 def _analyse_one(
-    number: int,
-    on_step: Report,
-    *,
-    studies: Sequence[StudyFiles],
-    requests: Sequence[Request],
-    results: ResultsFolder | None,
+    studies: Sequence[StudyFiles], requests: Sequence[Request], results: ResultsFolder | None, number: int, step: Report
 ) -> StudyOutcome:
-    """Work of one task, in a worker process."""
     gc.collect()  # what an earlier study left; within one there is hardly any garbage, and looking for it takes time
     gc.disable()
     from calcreport.study.analyse import analyse_study  # noqa: PLC0415 - see load_analysis
 
-    return analyse_study(studies[number], requests[number], results, on_step)
-
-
-def _requests_of(studies: Sequence[StudyFiles], request: Request, progress: Progress) -> list[Request]:
-    """Make the request of each study, with the clinical data that are about it."""
-    data = request.clinical_data
-    unmatched = data.count_unmatched(studies)
-    if unmatched:
-        progress.line(f"{unmatched} of {len(data.rows)} rows of the clinical table match no study")
-    return [replace(request, study_clinical=clinical) for clinical in data.assign(studies)]
+    return analyse_study(studies[number], requests[number], results, step)
 
 
 def _refuse_many(request: Request, study_count: int) -> None:
+    """Refuse what fits one study only, where there are several."""
     for option, mask in (("--lesion-mask", request.lesion_mask), ("--anatomy", request.anatomy)):
         if mask not in {None, "run"} and study_count > 1:
             msg = f"{option} fits one study, but {study_count} were found; name the folder of one study"
@@ -190,10 +180,6 @@ def _refuse_many(request: Request, study_count: int) -> None:
     if request.prior is not None and study_count > 1:
         msg = f"--prior fits one study, but {study_count} were found; name the folder of one study"
         raise UsageError(msg, code="usage.prior_for_many")
-
-
-def _tell_search(progress: Progress, count: int) -> None:
-    progress.step(f"looking for studies: {count} files")
 
 
 def no_study_error(set_aside: Sequence[SummarySetAside]) -> InputError:
@@ -225,11 +211,14 @@ def _write_overview(
             if outcome.kind in {"input", "internal"} or outcome.code.startswith("clinical."):
                 results.remove(outcome.folder, keep=KEPT_FILES)
         if len(outcomes) > 1 and "html" in request.formats:
-            results.write_file("index.html", _index_page(outcomes, identities, request))
+            results.write_file(INDEX_FILE, _index_page(outcomes, identities, request))
         else:
-            results.remove("index.html")
+            results.remove(INDEX_FILE)
         if TABLE_FORMAT in request.formats:
-            _write_tables(outcomes, identities, results)
+            records = [record_of(study, one, one.report) for study, one in zip(identities, outcomes, strict=True)]
+            records.sort(key=lambda record: str(record.study["study_instance_uid"]))
+            for name, content in table_files(lambda: records, salt=results.salt(), with_identifiers=False):
+                results.write_file(name, content)
         results.write_file(SUMMARY_FILE, summary.to_bytes())
     except OutputError as error:
         progress.error(f"error [{error.code}]: {error.message}")
@@ -237,37 +226,18 @@ def _write_overview(
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    study: Row
-    lesions: Sequence[Row]
-
-
-def _write_tables(outcomes: Sequence[StudyOutcome], identities: Sequence[Study], results: ResultsFolder) -> None:
-    """Write the tables of the run, studies sorted by their UIDs as those of a cohort are."""
-    pairs = sorted(zip(identities, outcomes, strict=True), key=lambda pair: pair[0].study_instance_uid)
-    rows = [
-        _Rows(study_row(study, one, one.report), lesion_rows(one.report) if one.report is not None else ())
-        for study, one in pairs
-    ]
-    for name, content in table_files(lambda: rows, salt=results.salt(), with_identifiers=False):
-        results.write_file(name, content)
-
-
 def _index_page(outcomes: Sequence[StudyOutcome], identities: Sequence[Study], request: Request) -> bytes:
     rows = [
-        outcome.index_row or _refused_row(outcome, study) for outcome, study in zip(outcomes, identities, strict=True)
+        outcome.index_row
+        or IndexEntry(
+            folder=outcome.folder,
+            status="refused",
+            title=study.description or study.body_part or study.modality,
+            patient=" ".join(filter(None, (show_name(study.patient.name), study.patient.id))),
+            date=show_date(study.study_date),
+            message=f"{outcome.code}: {outcome.message}",
+        )
+        for outcome, study in zip(outcomes, identities, strict=True)
     ]
     software = f"{request.software.name} {request.software.version} · {request.created}"
     return render_index(rows, request.templates, software=software)
-
-
-def _refused_row(outcome: StudyOutcome, study: Study) -> IndexEntry:
-    return IndexEntry(
-        folder=outcome.folder,
-        status="refused",
-        title=study.description or study.body_part or study.modality,
-        patient=" ".join(filter(None, (show_name(study.patient.name), study.patient.id))),
-        date=show_date(study.study_date),
-        message=f"{outcome.code}: {outcome.message}",
-    )

@@ -6,7 +6,6 @@ wheel they lie inside the package. Rule tables are package data in both cases.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
@@ -14,10 +13,8 @@ from typing import Final
 
 from calcreport.errors import RuleFileError, TemplateError
 
-_MAX_TEMPLATE_BYTES: Final = 1_000_000
-"""A template is a page of text; anything larger is a mistake."""
-
-_TEMPLATE_SUFFIXES: Final = (".j2", ".toml", ".css", ".js")
+_MAX_BYTES: Final = 1_000_000  # a template or table of rules is a page of text; anything larger is a mistake
+_TEMPLATE_SUFFIXES: Final = (".j2", ".toml", ".css", ".js")  # of templates, and of what pages are made from
 
 
 def template_texts() -> dict[str, str]:
@@ -41,8 +38,12 @@ def site_template_texts(folder: Path) -> dict[str, str]:
     if not folder.is_dir():
         msg = "the folder given with --templates does not exist; name a folder that holds template files"
         raise TemplateError(msg, code="template.folder_missing")
-    texts = _read_folder(folder)
-    _refuse_misnamed(texts, template_texts())
+    texts, known = _read_folder(folder), sorted(template_texts())
+    if not texts.keys() & set(known):  # a misspelt name would silently do nothing
+        near = sorted({match for name in texts for match in get_close_matches(name, known, n=1)})
+        hint = f"did you mean {', '.join(near)}?" if near else f"known names: {', '.join(known)}"
+        msg = f"no file in the folder given with --templates replaces a built-in template; {hint}"
+        raise TemplateError(msg, code="template.unknown_name")
     return texts
 
 
@@ -67,9 +68,7 @@ def site_rule_texts(path: Path) -> dict[str, str]:
         files_found = sorted(path.glob("*.toml")) if path.is_dir() else [path]
         texts = {file.name: _read_bounded(file) for file in files_found if file.is_file()}
     except (OSError, UnicodeDecodeError, ValueError) as error:
-        msg = (
-            f"a rule file cannot be read; it must be a readable UTF-8 text file of at most {_MAX_TEMPLATE_BYTES} bytes"
-        )
+        msg = f"a rule file cannot be read; it must be a readable UTF-8 text file of at most {_MAX_BYTES} bytes"
         raise RuleFileError(msg, code="rules.unreadable") from error
     if not texts:
         msg = "there is no rule file at the path given; name a TOML file, or a folder that holds some"
@@ -77,13 +76,14 @@ def site_rule_texts(path: Path) -> dict[str, str]:
     return texts
 
 
-def _read_bounded(path: Path) -> str:
+def _read_bounded(path: Path, encoding: str = "utf-8-sig") -> str:
+    """Text of a file; `ValueError` for one that is too large."""
     with path.open("rb") as stream:
-        content = stream.read(_MAX_TEMPLATE_BYTES + 1)
-    if len(content) > _MAX_TEMPLATE_BYTES:
-        msg = "too large"
+        content = stream.read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
+        msg = f"a template is larger than {_MAX_BYTES} bytes; split or shorten it"
         raise ValueError(msg)
-    return content.decode("utf-8-sig")
+    return content.decode(encoding)
 
 
 def _template_folder() -> Path:
@@ -95,27 +95,9 @@ def _template_folder() -> Path:
 def _read_folder(folder: Path) -> dict[str, str]:
     try:
         paths = sorted(path for path in folder.iterdir() if path.suffix in _TEMPLATE_SUFFIXES and path.is_file())
-        return {path.name: _read_template(path) for path in paths}
+        return {path.name: _read_bounded(path, "utf-8") for path in paths}
     except (OSError, UnicodeDecodeError) as error:
         msg = "a template cannot be read; it must be a readable UTF-8 text file"
         raise TemplateError(msg, code="template.unreadable") from error
-
-
-def _read_template(path: Path) -> str:
-    with path.open("rb") as stream:
-        content = stream.read(_MAX_TEMPLATE_BYTES + 1)
-    if len(content) > _MAX_TEMPLATE_BYTES:
-        msg = f"a template is larger than {_MAX_TEMPLATE_BYTES} bytes; split or shorten it"
-        raise TemplateError(msg, code="template.unreadable")
-    return content.decode("utf-8")
-
-
-def _refuse_misnamed(own: Iterable[str], built_in: Iterable[str]) -> None:
-    """Refuse a folder in which nothing replaces a built-in template: a misspelt name would silently do nothing."""
-    own_names, known = sorted(own), sorted(built_in)
-    if set(own_names) & set(known):
-        return
-    near = sorted({match for name in own_names for match in get_close_matches(name, known, n=1)})
-    hint = f"did you mean {', '.join(near)}?" if near else f"known names: {', '.join(known)}"
-    msg = f"no file in the folder given with --templates replaces a built-in template; {hint}"
-    raise TemplateError(msg, code="template.unknown_name")
+    except ValueError as error:
+        raise TemplateError(str(error), code="template.unreadable") from error

@@ -47,9 +47,9 @@ class DetectionSettings(SettingsBlock):
     """Smallest deposit in mm3."""
     group_distance_mm: float = Field(default=10.0, gt=0)
     """Foci closer than this in mm, in one compartment, are one lesion: about the distance at which two deposits of one
-    process cannot be told from one."""
+    process cannot be kept apart from one."""
     patterns: dict[str, Any] = Field(default={})
-    """Tables ``sign`` and ``pattern`` of a site, laid over those that patterns are read from: see
+    """Tables ``sign`` and ``pattern`` of a site, applied to those that patterns are read from: see
     ``calcreport rules list --table feature``."""
 
 
@@ -134,7 +134,7 @@ class RuleSettings(SettingsBlock):
     """The site's own rules."""
 
     path: str | None = Field(default=None, min_length=1, max_length=1000)
-    """TOML file or folder with rules laid over the built-in ones, from the settings file's folder; ``--rules`` wins."""
+    """TOML file or folder of rules applied to the built-in ones, from the settings file's folder; ``--rules`` wins."""
 
 
 class Settings(SettingsBlock):

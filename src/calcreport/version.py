@@ -13,9 +13,8 @@ from calcreport import __version__
 COMMIT_FILE: Final = "_commit"
 """Holds the commit in an installed package and a source archive; in a checkout git's own files hold it."""
 
-_COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_MOST_LINKS: Final = 5
-"""Symbolic references followed, as git does."""
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")  # SHA-1 or SHA-256
+_MOST_LINKS: Final = 5  # symbolic references followed, as git does
 
 
 @cache
@@ -29,9 +28,8 @@ def software_version() -> str:
 def commit_of(root: Path) -> str:
     """Commit of a source folder, in hexadecimal; empty when it is not known.
 
-    `root` holds ``src``: a checkout, a git worktree or an unpacked source archive.
-
-    Read from git's files without git, which may not be installed and refuses folders of another user.
+    `root` holds ``src``: a checkout, a git worktree or an unpacked source archive. Read from git's files without git,
+    which may not be installed and refuses folders of another user.
     """
     with suppress(OSError, ValueError):  # no git, or files that are no text
         return _commit_checked_out(root)

@@ -10,7 +10,22 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[2] / "src/calcreport"
-SWEPT = ("text", "compose", "study", "files", "film", "dicom", "contour", "rules", "service", "processes")
+SWEPT = (
+    "text",
+    "compose",
+    "study",
+    "files",
+    "film",
+    "dicom",
+    "contour",
+    "rules",
+    "service",
+    "processes",
+    "cohort",
+    "review",
+    "commands",
+    *sorted(path.name for path in SOURCE.glob("*.py")),
+)
 """Packages and modules that are held to this; add one when it was gone through."""
 
 RIDDLES = {

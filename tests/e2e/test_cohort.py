@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import calcreport
-from calcreport.cohort.locks import hold
+from calcreport.cohort.index import hold
 
 UID = "1.2.826.0.1.3680043.10.7"
 COUNT = 6

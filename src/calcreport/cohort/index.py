@@ -5,25 +5,26 @@ A file whose size and time of change are as noted is not read again. What was no
 
 from __future__ import annotations
 
-import hashlib
+import fcntl
 import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Final
 
 from calcreport.dicom import StudyFiles, discover
 from calcreport.dicom.discover import FileContent, list_files, survey
 from calcreport.dicom.header.image_header import NO_UID
-from calcreport.errors import OutputError
+from calcreport.errors import OutputError, UsageError
 from calcreport.model.report import Patient, Study
 from calcreport.processes.crash import Crash
-from calcreport.processes.pool import Report, WorkerLimits, noting, run_tasks
+from calcreport.processes.pool import Report, WorkerLimits, run_tasks
 from calcreport.settings import ReadingSettings
 
 _SCHEMA: Final = """
@@ -60,16 +61,18 @@ ORDER BY folder.path, file.name
 """
 """Files of a study, and what bears on it: damaged files beside them, and of another study that shares a series one."""
 
+# Studies sorted by UID, their number, files set aside, and the row of a patient.
 _STUDIES: Final = """SELECT DISTINCT series.study FROM series JOIN content ON content.series = series.id
-WHERE series.study <> '' UNION SELECT study FROM nameless ORDER BY 1"""  # sorted by UID
+WHERE series.study <> '' UNION SELECT study FROM nameless ORDER BY 1"""
 _COUNT: Final = f"SELECT count(*) FROM ({_STUDIES})"  # noqa: S608 - our own words
 _ASIDE: Final = """SELECT code, min(message), sum(count) FROM (
 SELECT code, message, count FROM aside UNION ALL SELECT code, message, count FROM passed_over)
-GROUP BY code ORDER BY code
-"""
+GROUP BY code ORDER BY code"""
+_ADD_PATIENT: Final = "INSERT OR REPLACE INTO patient VALUES (?, ?, ?, ?, ?, ?, ?)"
 _BATCH: Final = 200  # files a worker looks at before it reports
-_COMMIT_SECONDS: Final = 5.0
-"""Longest work on the index that a killed run loses."""
+_COMMIT_SECONDS: Final = 5.0  # longest work on the index that a killed run loses
+_PATIENCE_SECONDS: Final = 10.0
+"""Workers of a run that was killed die within a second, and hold its lock until then."""
 _LIMITS: Final = WorkerLimits(seconds=3600.0, memory_bytes=4 << 30)  # of a batch: an hour, 4 GiB
 
 
@@ -116,18 +119,15 @@ class Index:
 
     def count_studies(self) -> int:
         """How many studies there are."""
-        count: int = self._db.execute(_COUNT).fetchone()[0]
-        return count
+        return int(self._db.execute(_COUNT).fetchone()[0])
 
     def count_files(self) -> int:
         """How many files were looked at."""
-        count: int = self._db.execute("SELECT count(*) FROM file").fetchone()[0]
-        return count
+        return int(self._db.execute("SELECT count(*) FROM file").fetchone()[0])
 
     def studies(self) -> Iterator[str]:
         """Study Instance UID of every study, or the name that stands for it, sorted."""
-        for (study,) in self._db.execute(_STUDIES):
-            yield study
+        return (study for (study,) in self._db.execute(_STUDIES))
 
     def files_of(self, study: str) -> tuple[IndexedFile, ...]:
         """Files that an analysis of the study reads, sorted by folder and name."""
@@ -171,12 +171,10 @@ class Index:
 
     def _survey(self, batches: Iterator[_Batch], settings: ReadingSettings, jobs: int) -> None:
         """Look at files in worker processes; a file that ends its worker is set aside, and no other."""
-        given: dict[int, _Batch] = {}
         single: list[_Batch] = []
         committed = monotonic()
         work = partial(_survey_batch, settings=settings)
-        for number, seen in run_tasks(work, noting(batches, given), jobs=jobs, limits=_LIMITS):
-            batch = given.pop(number)
+        for batch, seen in run_tasks(work, batches, jobs=jobs, limits=_LIMITS):
             if isinstance(seen, Crash):
                 single += [_Batch(batch.folder, batch.path, (file,)) for file in batch.files]
             else:
@@ -184,15 +182,15 @@ class Index:
             if monotonic() - committed > _COMMIT_SECONDS:
                 self._db.commit()
                 committed = monotonic()
-        for number, seen in run_tasks(work, single, jobs=1, limits=_LIMITS):
-            self._add(single[number], seen if isinstance(seen, list) else [seen])
+        for batch, seen in run_tasks(work, single, jobs=1, limits=_LIMITS):
+            self._add(batch, seen if isinstance(seen, list) else [seen])
 
     def _add(self, batch: _Batch, seen: Sequence[FileContent | Crash]) -> None:
         for (name, size, mtime_ns), one in zip(batch.files, seen, strict=True):
-            content = FileContent(is_doubtful=True) if isinstance(one, Crash) else one
-            rows = [(row.code, row.message, row.count) for row in content.aside]
             if isinstance(one, Crash):
-                rows = [(one.code, one.message, 1)]
+                content, rows = FileContent(is_doubtful=True), [(one.code, one.message, 1)]
+            else:
+                content, rows = one, [(row.code, row.message, row.count) for row in one.aside]
             file = self._db.execute(
                 "INSERT INTO file (folder, name, size, mtime_ns, is_doubtful) VALUES (?, ?, ?, ?, ?)",
                 (batch.folder, name, size, mtime_ns, content.is_doubtful),
@@ -204,13 +202,8 @@ class Index:
                     "INSERT OR IGNORE INTO content SELECT id, ? FROM series WHERE study = ? AND uid = ?", (file, *pair)
                 )
             for study, its in content.patients:
-                self._add_patient(
-                    *(study, its.patient_id, its.accession_number, its.birth_date),
-                    *(its.sex, its.age_years, its.patient_id_issuer),
-                )
-
-    def _add_patient(self, *row: str | float | None) -> None:
-        self._db.execute("INSERT OR REPLACE INTO patient VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+                who = (its.patient_id, its.accession_number, its.birth_date, its.sex, its.age_years)
+                self._db.execute(_ADD_PATIENT, (study, *who, its.patient_id_issuer))
 
     def _name_nameless(self, settings: ReadingSettings) -> None:
         """Name the studies of folders whose images have no Study Instance UID; the name follows from all of them."""
@@ -219,9 +212,8 @@ class Index:
             JOIN series ON series.id = content.series WHERE series.study = '')"""
         for folder, path in self._db.execute(changed).fetchall():
             names = self._db.execute("SELECT name FROM file WHERE folder = ? ORDER BY name", (folder,))
-            with discover(
-                [Path(os.fsdecode(path), os.fsdecode(name)) for (name,) in names], settings=settings
-            ) as found:
+            paths = [Path(os.fsdecode(path), os.fsdecode(name)) for (name,) in names]
+            with discover(paths, settings=settings) as found:
                 named = [study for study in found.studies if study.study.study_instance_uid.startswith(NO_UID)]
             self._db.execute("DELETE FROM nameless WHERE folder = ?", (folder,))
             for study in named:
@@ -229,7 +221,7 @@ class Index:
                 uid = its.study_instance_uid
                 self._db.execute("INSERT OR IGNORE INTO nameless VALUES (?, ?)", (uid, folder))
                 who = (person.id, its.accession_number, person.birth_date, person.sex, person.age_years)
-                self._add_patient(uid, *who, study.patient_id_issuer)
+                self._db.execute(_ADD_PATIENT, (uid, *who, study.patient_id_issuer))
         self._db.execute("DELETE FROM nameless WHERE folder NOT IN (SELECT id FROM folder)")
         self._db.execute("UPDATE folder SET is_named = 1")
 
@@ -293,16 +285,15 @@ class _Walk:
     def _forget(self, folder: int, file: int | None) -> None:
         self._db.execute("UPDATE folder SET is_named = 0 WHERE id = ?", (folder,))
         if file is not None:
-            self._db.execute("DELETE FROM content WHERE file = ?", (file,))
-            self._db.execute("DELETE FROM aside WHERE file = ?", (file,))
-            self._db.execute("DELETE FROM file WHERE id = ?", (file,))
+            self._drop("?", file)
+
+    def _drop(self, files: str, value: int) -> None:
+        for column in ("content WHERE file", "aside WHERE file", "file WHERE id"):
+            self._db.execute(f"DELETE FROM {column} IN ({files})", (value,))  # noqa: S608 - our own words
 
     def end(self) -> None:
         """Forget folders that are gone."""
-        gone = "SELECT file.id FROM file JOIN folder ON folder.id = file.folder WHERE folder.seen <> ?"
-        for table in ("content", "aside"):
-            self._db.execute(f"DELETE FROM {table} WHERE file IN ({gone})", (self._run,))  # noqa: S608 - our own names
-        self._db.execute(f"DELETE FROM file WHERE id IN ({gone})", (self._run,))  # noqa: S608 - our own words
+        self._drop("SELECT file.id FROM file JOIN folder ON folder.id = file.folder WHERE folder.seen <> ?", self._run)
         self._db.execute("DELETE FROM folder WHERE seen <> ?", (self._run,))
         self._db.execute("DELETE FROM passed_over")
         self._db.executemany(
@@ -330,19 +321,27 @@ def bare_study(study_instance_uid: str) -> Study:
     )
 
 
-def sign_files(files: Sequence[IndexedFile]) -> str:
-    """Signature of what the file system says of files: it changes when one is written to, moved, added or removed."""
-    rows = [(file.path, file.size, file.mtime_ns) for file in files]
-    return hashlib.sha256(repr(rows).encode("utf-8", "surrogateescape")).hexdigest()
+@contextmanager
+def hold(path: Path, *, is_shared: bool = False, waits: bool = False) -> Iterator[None]:
+    """Hold the lock of a file, alone or with others that share it; without locks the user keeps the runs apart.
 
-
-def digest_files(files: Sequence[IndexedFile]) -> str:
-    """Digest of the content of files, whatever they are called and wherever they lie."""
-    digests = []
-    for file in files:
-        try:
-            with Path(file.path).open("rb") as stream:
-                digests.append(hashlib.file_digest(stream, "sha256").hexdigest())
-        except OSError as error:
-            digests.append(type(error).__name__)
-    return hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
+    Raises `UsageError` ``cohort.running`` when another run holds it and this one does not wait.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    end_s = monotonic() + _PATIENCE_SECONDS
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                if not waits and monotonic() > end_s:
+                    msg = "another run is at work on this part of the cohort; wait for it, or end it"
+                    raise UsageError(msg, code="cohort.running") from error
+                sleep(0.1)
+                continue
+            except OSError:  # no locks here
+                pass
+            break
+        yield
+    finally:
+        os.close(descriptor)

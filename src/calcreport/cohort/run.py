@@ -2,43 +2,50 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from time import monotonic
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from calcreport.arguments import AnalyzeOptions, request_from
-from calcreport.cohort.engines import Engine, Result, connect, run_here, run_on_dask
-from calcreport.cohort.index import Index, IndexedFile, sign_files
-from calcreport.cohort.locks import hold
+from calcreport.arguments import AnalyzeOptions, clinical_data_of, request_from
+from calcreport.cohort.index import Index, IndexedFile, hold
 from calcreport.cohort.tables import write_tables
 from calcreport.cohort.task import (
     PRIVATE,
-    REFUSED,
+    Engine,
     Plan,
+    Result,
     StudyTask,
+    analyse_task,
+    connect,
     digest_request,
     load_request,
     read_record,
+    refusal_file,
+    run_on_dask,
+    sign_files,
     write_refusal,
 )
-from calcreport.errors import ClinicalError, OutputError
+from calcreport.errors import ClinicalError, OutputError, UsageError
 from calcreport.files.clinical_table import ClinicalData, KeyedClinical, StudyClinical
-from calcreport.files.named_file import read_text
-from calcreport.pipeline import load_analysis, no_study_error
+from calcreport.files.named_file import FilePath, read_text
+from calcreport.pipeline import RunOutcome, load_analysis, no_study_error
 from calcreport.processes.crash import Crash
-from calcreport.processes.pool import WorkerLimits
+from calcreport.processes.pool import WorkerLimits, run_tasks
+from calcreport.processes.threads import count_cores
 from calcreport.progress import Progress
 from calcreport.study.folder import ResultsFolder, folder_name
-from calcreport.study.record import RecordKey, StudyRecord, refusal_record
+from calcreport.study.kept import RecordKey, StudyRecord, record_of
 from calcreport.study.request import Request
-from calcreport.study.result import StudyOutcome, SummarySetAside
+from calcreport.study.result import Kind, Status, StudyOutcome, SummarySetAside
 
+_FORMATS: Final = "text,json,html,png"
+"""Written where ``--format`` does not say: what a researcher looks at, and no objects for a PACS."""
+_GB: Final = 1_000_000_000  # bytes
 _MOST_UNWRITTEN: Final = 10  # studies whose results could not be written before the run ends
 _LINE_SECONDS: Final = 60.0  # between lines of progress in a log
 FAILURES: Final = frozenset(
@@ -49,69 +56,39 @@ _MASK_NAMES: Final = ("", ".nii.gz", ".nii", ".nrrd", ".mha", ".mhd", ".dcm")  #
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CohortOptions:
-    """What ``calcreport cohort`` can be asked beside what a single analysis can."""
+class CohortOptions(AnalyzeOptions):
+    """What ``calcreport cohort`` can be asked beside what a single analysis can; its help page describes each.
 
-    analysis: AnalyzeOptions
-    """Without clinical data and masks."""
-    clinical: ClinicalData = field(default_factory=ClinicalData)
-    """A table."""
-    anatomy: Path | Literal["run"] | None = None
-    lesion_mask: Path | None = None
-    """Folders with a file, or a folder, a Study Instance UID."""
+    Masks are folders with a file, or a folder, a Study Instance UID. Without `format` a cohort has what a researcher
+    looks at, without `jobs` one process a core, without `max_study_gb` a fair share of the memory.
+    """
+
     scheduler: str | None = None
-    """Address of a Dask scheduler."""
     shard: tuple[int, int] = (1, 1)
-    """This part, from 1, of so many."""
-    max_study_bytes: int = 0
-    """Memory of one analysis; 0 for that of the machine shared by all."""
-    with_identifiers: bool = False
-    salt: Path | None = None
-    """File with the salt of the hashes; ``None`` for one beside the results, made when it is missing."""
-    is_retry: bool = False
-    """Studies that crashed, or took too much time or memory, are analysed again."""
+    max_study_gb: float = 0.0
+    identify: bool = False
+    salt: FilePath | None = None
+    retry: bool = False
     only: Literal["index", "tables"] | None = None
-    """End after the search; or analyse nothing, and put the tables together."""
 
 
-@dataclass(slots=True, kw_only=True)
-class CohortOutcome:
-    """Counts of a run."""
-
-    total: int = 0
-    """Studies of this part."""
-    skipped: int = 0
-    """Of them finished before."""
-    outcomes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    """Studies by status, kind and code."""
-    text: str = ""
-    """Sentence for the terminal."""
-    detail: str = field(default="", repr=False)
-    """Traceback of the last bug; shown only when asked for."""
-
-    @property
-    def studies(self) -> list[StudyOutcome]:
-        """One outcome of each kind, for the exit code."""
-        return [StudyOutcome(folder="", status=status, kind=kind, code=code) for status, kind, code in self.outcomes]
-
-    def add(self, record: StudyRecord) -> None:
-        """Count a study."""
-        self.outcomes[record.status, record.kind, record.code] += 1
-
-
-def run_cohort(options: CohortOptions, progress: Progress) -> CohortOutcome:
+def run_cohort(options: CohortOptions, progress: Progress) -> RunOutcome:
     """Carry out what was asked.
 
     Raises `UsageError` ``cohort.…`` and as `request_from`, `ClinicalError` ``clinical.which_study``, `InputError`
     ``study.none_found``, `OutputError`.
     """
-    if options.clinical.rows and not options.clinical.is_table:
+    clinical = clinical_data_of(options.clinical, "--clinical")
+    masks = None if options.anatomy == "run" else options.anatomy
+    folders = ((masks, "--anatomy"), (options.lesion_mask, "--lesion-mask"))
+    for option in (option for folder, option in folders if folder and not Path(folder).is_dir()):
+        msg = f"the folder given with {option} does not exist; it holds a file, or a folder, named by each study UID"
+        raise UsageError(msg, code="usage.no_such_file")
+    if clinical.rows and not clinical.is_table:
         msg = "clinical data of one patient do not fit a cohort; give a table with a column that names the study"
         raise ClinicalError(msg, code="clinical.which_study")
     number, count = options.shard
-    out = Path(options.analysis.out or "").absolute()
-    given = replace(options.analysis, out=out, anatomy="run" if options.anatomy == "run" else None)
-    request = request_from(given)
+    request, out = request_from(_analysis(options)), Path(options.out or "").absolute()
     results = ResultsFolder(out, run_id=f"cohort{number}of{count}x")
     results.prepare()
     private = out / PRIVATE
@@ -122,87 +99,99 @@ def run_cohort(options: CohortOptions, progress: Progress) -> CohortOutcome:
         results.recover()
         held.callback(results.recover)
         index = _open_index(options, request, private, held, progress)
-        run = _Run(options, request, given, index, progress)
+        run = _Run(options, clinical, request, index, progress)
         if options.only is None:
             parts[number - 1].unlink(missing_ok=True)
             run.analyse()
             parts[number - 1].touch()
         if options.only == "index":
-            run.outcome.text = f"{index.count_studies()} studies in {index.count_files()} files.\n"
+            text = f"{index.count_studies()} studies in {index.count_files()} files.\n"
         elif options.only == "tables" or all(part.exists() for part in parts):
             salt = results.salt() if options.salt is None else read_text(options.salt, "--salt").strip().encode()
-            run.outcome.text = write_tables(
-                index, request, results, out, salt=salt, with_identifiers=options.with_identifiers
-            )
+            text = write_tables(index, request, results, out, salt=salt, with_identifiers=options.identify)
         else:
-            run.outcome.text = "This part is done. The last part makes the tables, or --tables-only.\n"
-    return run.outcome
+            text = "This part is done. The last part makes the tables, or --tables-only.\n"
+    studies = (StudyOutcome(folder="", status=status, kind=kind, code=code) for status, kind, code in run.kinds)
+    return RunOutcome(studies=tuple(studies), text=text, detail=run.detail)
+
+
+def _analysis(options: CohortOptions) -> AnalyzeOptions:
+    """What all studies share; what workers read is at absolute paths, which they find from any folder."""
+    names = ("config", "rules", "templates")
+    read: dict[str, Any] = {name: Path(path).absolute() for name in names if (path := getattr(options, name))}
+    return AnalyzeOptions(
+        paths=options.paths,
+        out=Path(options.out or "").absolute(),
+        **read,
+        threshold_hu=options.threshold_hu,
+        format=options.format or _FORMATS,
+        anatomy="run" if options.anatomy == "run" else None,
+        jobs=options.jobs or count_cores(),
+    )
 
 
 def _open_index(options: CohortOptions, request: Request, private: Path, held: ExitStack, progress: Progress) -> Index:
     """Bring the index up to date, and open it for reading; a part of a cohort takes one that is complete as it is."""
     path, lock = private / "index.sqlite", private / "index.lock"
-    takes_any = options.shard[1] > 1 or options.only == "tables"
-    if not (takes_any and _is_complete(path, lock, request.paths)):
-        with hold(lock, waits=True), closing(Index(path)) as index:
-            if not (takes_any and index.is_complete(request.paths)):  # another part may have made it meanwhile
-                index.refresh(
-                    request.paths,
-                    leave_out=private.parent,
-                    settings=request.settings.reading,
-                    jobs=request.jobs,
-                    on_progress=lambda count: progress.step(f"looking for studies: {count} files"),
-                )
+
+    def is_complete() -> bool:
+        """Whether there is an index of these paths that will do; other parts may be at work with it."""
+        if (options.shard[1] == 1 and options.only != "tables") or not path.exists():
+            return False
+        with closing(Index(path, is_fixed=True)) as known:
+            return known.is_complete(request.paths)
+
+    with hold(lock, is_shared=True, waits=True):
+        is_found = is_complete()
+    if not is_found:
+        with hold(lock, waits=True):
+            if not is_complete():  # another part may have made it meanwhile
+                with closing(Index(path)) as index:
+                    index.refresh(
+                        request.paths,
+                        leave_out=private.parent,
+                        settings=request.settings.reading,
+                        jobs=request.jobs,
+                        on_progress=lambda count: progress.step(f"looking for studies: {count} files"),
+                    )
     held.enter_context(hold(lock, is_shared=True, waits=True))
     opened = held.enter_context(closing(Index(path, is_fixed=True)))
     if opened.count_studies() == 0:
-        aside = [
-            SummarySetAside(name="", code=code, message=why, count=count) for code, why, count in opened.set_aside()
-        ]
-        raise no_study_error(aside)
+        aside = opened.set_aside()
+        raise no_study_error([SummarySetAside(name="", code=code, message=why, count=n) for code, why, n in aside])
     return opened
-
-
-def _is_complete(path: Path, lock: Path, paths: Sequence[Path]) -> bool:
-    """Whether there is an index of these paths; other parts may be at work with it."""
-    with hold(lock, is_shared=True, waits=True):
-        if not path.exists():
-            return False
-        with closing(Index(path, is_fixed=True)) as index:
-            return index.is_complete(paths)
 
 
 class _Run:
     """The analysis of one part of a cohort."""
 
     def __init__(
-        self, options: CohortOptions, request: Request, given: AnalyzeOptions, index: Index, progress: Progress
+        self, options: CohortOptions, clinical: ClinicalData, request: Request, index: Index, progress: Progress
     ) -> None:
-        self._options, self._index, self._progress = options, index, progress
-        self._out = Path(given.out or "")
+        self._options, self._table, self._request, self._index = options, clinical, request, index
+        self._progress, self._pace = progress, _Pace(progress)
+        given = _analysis(options)
         self._plan = Plan(
             options=replace(given, jobs=1, paths=tuple(Path(path).absolute() for path in given.paths)),
             created=request.created,
             digest=digest_request(request),
             run_id="cohort{}of{}x".format(*options.shard),
         )
-        self._jobs = request.jobs
-        self._seconds = request.settings.run.max_study_seconds
-        self.outcome = CohortOutcome()
+        self._out = Path(given.out or "")
         self._clinical: dict[str, StudyClinical] = {}
-        self._pace = _Pace(progress)
+        self.kinds: set[tuple[Status, Kind, str]] = set()  # status, origin of the refusal and code of every study
+        self.detail = ""  # traceback of the last bug; shown only when asked for
 
     def analyse(self) -> None:
         """Analyse every study that is not finished; one that fails is tried once more when all others are done."""
-        self.outcome.total = sum(map(self._is_mine, self._index.studies()))
-        self._pace.total = self.outcome.total
-        if self._options.clinical.is_table:
+        self._pace.total = sum(map(self._is_mine, self._index.studies()))
+        if self._table.is_table:
             self._assign()
         again: list[StudyTask] = []
         unwritten = 0
         with self._engine() as engine, ExitStack() as held:
             # Closed at once where the run is interrupted: no worker outlives it.
-            first = held.enter_context(closing(engine(self._tasks(), self._jobs)))
+            first = held.enter_context(closing(engine(self._tasks(), self._request.jobs)))
             for task, result in first:
                 if isinstance(result, Crash) or result.kind in {"output", "internal"}:
                     again.append(replace(task, attempt=2))
@@ -219,20 +208,23 @@ class _Run:
     def _assign(self) -> None:
         """Give each study its row of the clinical table."""
         patients = [self._index.patient_of(study) for study in self._index.studies()]
-        unmatched = self._options.clinical.count_unmatched(patients)
-        if unmatched:
-            self._progress.line(f"{unmatched} of {len(self._options.clinical.rows)} clinical rows match no study")
-        assigned = self._options.clinical.assign(patients)
+        if unmatched := self._table.count_unmatched(patients):
+            self._progress.line(f"{unmatched} of {len(self._table.rows)} clinical rows match no study")
+        assigned = self._table.assign(patients)
         self._clinical = {one.study.study_instance_uid: its for one, its in zip(patients, assigned, strict=True)}
 
     @contextmanager
     def _engine(self) -> Iterator[Engine]:
-        memory = self._options.max_study_bytes or None
-        limits = WorkerLimits(seconds=self._seconds, memory_bytes=memory)
+        memory = int(self._options.max_study_gb * _GB) or None
+        limits = WorkerLimits(seconds=self._request.settings.run.max_study_seconds, memory_bytes=memory)
         if self._options.scheduler is None:
             load_request(self._plan)  # once, and shared by workers that are forked
             load_analysis()
-            yield partial(run_here, plan=self._plan, limits=limits, on_step=self._pace.step)
+            work = partial(analyse_task, plan=self._plan)
+            show = self._pace.step
+            yield lambda tasks, jobs: run_tasks(
+                work, tasks, jobs=jobs, limits=limits, on_step=lambda _task, step: show(step)
+            )
         else:
             with connect(self._options.scheduler) as client:
                 yield partial(run_on_dask, plan=self._plan, limits=limits, client=client)
@@ -246,27 +238,22 @@ class _Run:
         for study in filter(self._is_mine, self._index.studies()):
             task = self._task(study)
             known = read_record(self._out, task.folder)
-            is_same = known is not None and (known.key.signature, known.key.request) == (task.signature, task.request)
+            is_same = task.is_done(known)
             refusal = self._clinical.get(study, StudyClinical()).refusal
-            if known is not None and is_same and not (self._options.is_retry and known.code in FAILURES):
-                self.outcome.skipped += 1
-                self.outcome.add(known)
-                self._pace.pass_over()
+            if known is not None and is_same and not (self._options.retry and known.code in FAILURES):
+                self.kinds.add((known.status, known.kind, known.code))
+                self._pace.passed += 1
             elif refusal is not None:
-                wrong = StudyOutcome(
-                    folder="", status="refused", kind="configuration", code=refusal.code, message=refusal.message
-                )
-                self._refuse(task, wrong)
+                self._refuse(task, StudyOutcome.refused(refusal))
             else:
                 if is_same:  # it failed, and the worker would take that for the result
-                    (self._out / PRIVATE / REFUSED / f"{task.folder}.json").unlink(missing_ok=True)
+                    refusal_file(self._out, task.folder).unlink(missing_ok=True)
                 yield task
 
     def _task(self, study: str) -> StudyTask:
         images = self._index.files_of(study)
-        anatomy = self._options.anatomy
-        if isinstance(anatomy, Path):
-            anatomy = _mask_of(anatomy, study)
+        is_run = self._options.anatomy == "run"
+        anatomy: Path | Literal["run"] | None = "run" if is_run else _mask_of(self._options.anatomy, study)
         lesion = _mask_of(self._options.lesion_mask, study)
         masks = [file for path in (anatomy, lesion) if isinstance(path, Path) for file in _files_in(path)]
         its = self._clinical.get(study)
@@ -280,8 +267,9 @@ class _Run:
             folder=folder_name(study),
             files=files,
             image_count=len(images),
-            signature=sign_files(files),
-            request=sha256(f"{self._plan.digest} {about}".encode()).hexdigest(),
+            key=RecordKey(
+                signature=sign_files(files), request=sha256(f"{self._plan.digest} {about}".encode()).hexdigest()
+            ),
             clinical=ClinicalData(rows=rows, is_table=its is not None),
             anatomy=anatomy,
             lesion_mask=lesion,
@@ -290,16 +278,15 @@ class _Run:
     def _settle(self, task: StudyTask, result: Result) -> None:
         """Count a study; one that failed twice is recorded as refused."""
         if isinstance(result, Crash):
-            self.outcome.detail = result.detail
-            self._refuse(task, StudyOutcome.from_crash(result, folder=""))
-            return
-        self.outcome.add(result)
-        self._pace.finish(result)
+            self.detail = result.detail
+            self._refuse(task, StudyOutcome.refused(result))
+        else:
+            self.kinds.add((result.status, result.kind, result.code))
+            self._pace.finish(result)
 
     def _refuse(self, task: StudyTask, outcome: StudyOutcome) -> None:
-        key = RecordKey(signature=task.signature, images="", request=task.request)
         study = self._index.patient_of(task.study).study
-        record = refusal_record(study, outcome, key=key, attempts=task.attempt)
+        record = record_of(study, outcome, key=task.key, attempts=task.attempt)
         write_refusal(self._out, task.folder, record, run_id=self._plan.run_id)
         self._settle(task, record)
 
@@ -308,11 +295,10 @@ def _why(result: Result) -> str:
     return f"[{result.code}] {result.message}"
 
 
-def _mask_of(folder: Path | None, study: str) -> Path | None:
+def _mask_of(folder: FilePath | None, study: str) -> Path | None:
     """File or folder of a study in a folder of masks."""
-    if folder is None:
-        return None
-    return next((path for end in _MASK_NAMES if (path := folder / f"{folder_name(study)}{end}").exists()), None)
+    paths = [Path(folder, f"{folder_name(study)}{end}").absolute() for end in _MASK_NAMES] if folder else []
+    return next((path for path in paths if path.exists()), None)
 
 
 def _files_in(path: Path) -> Iterator[IndexedFile]:
@@ -328,11 +314,7 @@ class _Pace:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._began_s = self._shown_s = monotonic()
-        self.total = self._done = self._passed = self._refused = 0
-
-    def pass_over(self) -> None:
-        """Count a study that was finished before."""
-        self._passed += 1
+        self.total = self.passed = self._done = self._refused = 0
 
     def finish(self, record: StudyRecord) -> None:
         """Count a study, and say now and then where the run stands."""
@@ -356,9 +338,9 @@ class _Pace:
     def _sentence(self) -> str:
         seconds = max(monotonic() - self._began_s, 0.001)
         rate = self._done / seconds
-        left = (self.total - self._passed - self._done) / rate if rate else 0.0
+        left = (self.total - self.passed - self._done) / rate if rate else 0.0
         return (
-            f"{self._passed + self._done} of {self.total} studies, {self._passed} of them finished before, "
+            f"{self.passed + self._done} of {self.total} studies, {self.passed} of them finished before, "
             f"{self._refused} refused, {60 * rate:.1f} a minute, {_spell_seconds(left)} left"
         )
 

@@ -12,7 +12,7 @@ from calcreport.cohort.task import digest_request, read_record
 from calcreport.formats.page.as_qc import QC_FILE, QcRow, render_qc
 from calcreport.formats.tables.write import table_files
 from calcreport.study.folder import ResultsFolder, folder_name
-from calcreport.study.record import THUMBNAIL_FILE, StudyRecord
+from calcreport.study.kept import THUMBNAIL_FILE, StudyRecord
 from calcreport.study.request import Request
 
 
@@ -35,8 +35,7 @@ def write_tables(
     software = f"{request.software.name} {request.software.version} · {request.created}"
     page = render_qc(map(_qc_row, records()), request.templates, software=software, folder=str(out))
     results.write_file(QC_FILE, page)
-    status, concern, codes = Counter[str](), Counter[str](), Counter[str]()
-    lesions = 0
+    status, concern, codes, lesions = Counter[str](), Counter[str](), Counter[str](), 0
     for record in records():
         status[record.status] += 1
         lesions += len(record.lesions)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -19,16 +20,13 @@ from calcreport.model.findings import Findings
 from calcreport.model.report import Report
 from calcreport.rules import Outcome, Ruleset, RuleVerdict, decide, evaluate
 from calcreport.rules.condition_words import describe_evidence
-from calcreport.rules.conditions import Evidence
 from calcreport.settings import PolicySettings
 from calcreport.text.impression import join_advice
 
-_COLUMNS: Final = 100
-
+_COLUMNS: Final = 100  # of a terminal
+# Lesions, and entries of one line, on the one screen that is shown by default.
 _MOST_LESIONS: Final = 3
 _MOST_MISSING: Final = 5
-"""Lesions, and entries of one line, on the one screen that is shown by default."""
-
 _WHY: Final = {
     Outcome.APPLIED: "because",
     Outcome.OUTRANKED: "met by",
@@ -42,11 +40,9 @@ _WHY: Final = {
 def explain(options: argparse.Namespace, ruleset: Ruleset, ids: frozenset[str]) -> str:
     """Explain one report from what it holds, as text or JSON: the rows with these `ids`.
 
-    `ruleset` must be the one the report was made with. Raises `UsageError` ``report.…``; ``report.other_rules`` when
-    the report was made with other rules: an explanation by these would be untrue of it.
+    `ruleset` must be that of the report, or an explanation by it would be untrue: `UsageError` ``report.other_rules``.
     """
-    text = read_text(options.report, "REPORT.json", max_bytes=MAX_REPORT_BYTES, may_be_input=True)
-    report = report_from_text(text)
+    report = report_from_text(read_text(options.report, "REPORT.json", max_bytes=MAX_REPORT_BYTES, may_be_input=True))
     findings = findings_of_report(report)
     clinical, policy = _inputs(report)
     if report.rules is None or report.rules.sha256 != ruleset.sha256:
@@ -65,8 +61,12 @@ def explain(options: argparse.Namespace, ruleset: Ruleset, ids: frozenset[str]) 
     differing = _differences(report, findings, clinical, policy, ruleset)
     if options.format == "json":
         return _as_json(report, names, verdicts, differing)
-    tell = _tell_all if options.all or options.rule or options.table else _tell_screen
-    return _as_text(report, names, verdicts, differing, tell)
+    return _as_text(report, names, verdicts, differing, is_all=bool(options.all or options.rule or options.table))
+
+
+def lay_out_lines(lines: Sequence[str]) -> str:
+    """Lines made harmless for a terminal, and as long as it is wide."""
+    return lay_out("\n".join(map(to_ascii, lines)), _COLUMNS)
 
 
 def _inputs(report: Report) -> tuple[Clinical, PolicySettings]:
@@ -116,49 +116,46 @@ def _differences(
     return of_lesions + of_study
 
 
-_Telling = Callable[[Sequence[RuleVerdict]], Iterator[str]]
-
-
 def _as_text(
-    report: Report, names: dict[int, str], verdicts: Sequence[RuleVerdict], differing: list[str], tell: _Telling
+    report: Report, names: dict[int, str], verdicts: Sequence[RuleVerdict], differing: list[str], *, is_all: bool
 ) -> str:
     rules = report.rules
     lines = [f"Rules {rules.name} {rules.version}, sha256 {rules.sha256}" if rules else ""]
     if differing:
         lines.append(f"Edited: of these the report says something else than its rules do: {', '.join(differing)}.")
-    told = list(names.items()) if tell is _tell_all else list(names.items())[:_MOST_LESIONS]
-    for index, name in told:
+    shown = list(names.items())[: None if is_all else _MOST_LESIONS]
+    for index, name in shown:
         own = [verdict for verdict in verdicts if verdict.lesion == index]
-        lines += ["", _head(report, index, name), *tell(own)]
-    if len(told) < len(names):
-        lines.append(f"{len(names) - len(told)} further lesions: name one with --lesion, or see all with --all.")
-    return lay_out("\n".join(to_ascii(line) for line in lines), _COLUMNS)
+        lines += ["", _head(report, index, name), *(_list_all(own) if is_all else _list_decisive(own))]
+    if len(shown) < len(names):
+        lines.append(f"{len(names) - len(shown)} further lesions: name one with --lesion, or see all with --all.")
+    return lay_out_lines(lines)
 
 
-def _tell_all(verdicts: Sequence[RuleVerdict]) -> Iterator[str]:
-    table = ""
-    for verdict in verdicts:
-        if verdict.rule.table != table:
-            table = verdict.rule.table
-            yield from ("", table.upper())
-        yield from _tell(verdict)
+def _list_all(verdicts: Sequence[RuleVerdict]) -> Iterator[str]:
+    for table, rows in groupby(verdicts, key=lambda verdict: verdict.rule.table):
+        yield from ("", table.upper())
+        for verdict in rows:
+            rule, outcome = verdict.rule, verdict.outcome.value.replace("_", " ")
+            state = f" {rule.state.value}" if rule.state else ""
+            about = f" ({rule.concludes}{state})" if rule.concludes != rule.id else ""
+            yield f"{rule.id}{about}: {outcome}{f', {verdict.reason}' if verdict.reason else ''}"
+            if _WHY[verdict.outcome]:
+                for row in dict.fromkeys(map(describe_evidence, verdict.decisive)):
+                    yield f"  {_WHY[verdict.outcome]} {row}"
 
 
-def _tell_screen(verdicts: Sequence[RuleVerdict]) -> Iterator[str]:
+def _list_decisive(verdicts: Sequence[RuleVerdict]) -> Iterator[str]:
     """What applied, what one answer more would have made apply, and why there is no referral."""
     applied = [verdict for verdict in verdicts if verdict.outcome is Outcome.APPLIED]
     for table in dict.fromkeys(verdict.rule.table for verdict in applied):
         rows = [verdict.rule for verdict in applied if verdict.rule.table == table]
         said = (f"{rule.id}{f' ({rule.concludes} {rule.state.value})' if rule.state else ''}" for rule in rows)
         yield f"{table}: {', '.join(said)}"
-    near = [
-        verdict
-        for verdict in verdicts
-        if verdict.outcome is Outcome.UNKNOWN and len({row.fact for row in verdict.decisive}) == 1
-    ]
     missing: dict[str, list[str]] = {}
-    for verdict in near:
-        missing.setdefault(verdict.decisive[0].fact, []).append(verdict.rule.id)
+    for verdict in verdicts:
+        if verdict.outcome is Outcome.UNKNOWN and len({row.fact for row in verdict.decisive}) == 1:
+            missing.setdefault(verdict.decisive[0].fact, []).append(verdict.rule.id)
     for fact, rules in sorted(missing.items(), key=lambda entry: -len(entry[1]))[:_MOST_MISSING]:
         yield f"missing {fact}: nearly applied {', '.join(rules[:_MOST_MISSING])}"
     referring = [verdict for verdict in verdicts if "is_referral" in verdict.rule.capabilities]
@@ -178,18 +175,8 @@ def _head(report: Report, index: int, name: str) -> str:
     )
 
 
-def _tell(verdict: RuleVerdict) -> Iterator[str]:
-    rule = verdict.rule
-    outcome = verdict.outcome.value.replace("_", " ")
-    about = f" ({rule.concludes}{f' {rule.state.value}' if rule.state else ''})" if rule.concludes != rule.id else ""
-    yield f"{rule.id}{about}: {outcome}{f', {verdict.reason}' if verdict.reason else ''}"
-    if _WHY[verdict.outcome]:
-        for row in dict.fromkeys(map(describe_evidence, verdict.decisive)):
-            yield f"  {_WHY[verdict.outcome]} {row}"
-
-
 def _as_json(report: Report, names: dict[int, str], verdicts: Sequence[RuleVerdict], differing: list[str]) -> str:
-    told = {
+    content = {
         "rules": report.rules.model_dump() if report.rules else None,
         "edited": differing,
         "verdicts": [
@@ -202,22 +189,21 @@ def _as_json(report: Report, names: dict[int, str], verdicts: Sequence[RuleVerdi
                 "outcome": verdict.outcome.value,
                 "reason": verdict.reason,
                 "sources": list(verdict.rule.sources),
-                "evidence": [_row(row, is_decisive=row in verdict.decisive) for row in verdict.evidence],
+                "evidence": [
+                    {
+                        "fact": row.fact,
+                        "value": row.value,
+                        "relation": row.relation.value,
+                        "limit": row.limit,
+                        "verdict": row.verdict.value,
+                        "is_wanted": row.is_wanted,
+                        "is_decisive": row in verdict.decisive,
+                        "words": describe_evidence(row),
+                    }
+                    for row in verdict.evidence
+                ],
             }
             for verdict in verdicts
         ],
     }
-    return json.dumps(told, indent=2, ensure_ascii=True) + "\n"
-
-
-def _row(row: Evidence, *, is_decisive: bool) -> dict[str, Any]:
-    return {
-        "fact": row.fact,
-        "value": row.value,
-        "relation": row.relation.value,
-        "limit": row.limit,
-        "verdict": row.verdict.value,
-        "is_wanted": row.is_wanted,
-        "is_decisive": is_decisive,
-        "words": describe_evidence(row),
-    }
+    return json.dumps(content, indent=2, ensure_ascii=True) + "\n"

@@ -8,7 +8,8 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Final
@@ -29,37 +30,30 @@ from calcreport.service.sources import sources_from
 from calcreport.service.store import Store
 from calcreport.service.worker import LoadedSettings
 
-_LINGER_S: Final = 0.5
-_MEBI: Final = 1 << 20
+_LINGER_S: Final = 0.5  # left to threads that hang in a connection
+_MEBI: Final = 1 << 20  # bytes
 
 
 def run(options: argparse.Namespace) -> str:
-    """Serve until told to stop, or check; what a check found is printed.
-
-    Raises `ConfigurationError`: the first thing that is wrong; `StoreError` ``store.…``.
-    """
+    """Serve until asked to stop, or check; what a check found is printed. Raises for the first thing that is wrong."""
     os.umask(0o077)  # everything the service writes is about patients
-    load = _loader(options)
+    typed = {name: getattr(options, name) for name in ("aet", "host", "port")}
+    typed["study"] = {"quiet_seconds": options.quiet_seconds}
+    load = partial(_load, options.config, typed)
     settings = load().service
     root = store_root(options, settings)
     journal = Journal()
     sources, sinks = sources_from(settings.sources, journal), sinks_from(settings.sinks)
     if options.check:
         return _check(settings, root)
-    _log_to_stderr()
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LineFormatter())
+    ours = logging.getLogger("calcreport")
+    ours.handlers = [handler]
+    ours.setLevel(logging.INFO)
     Service(load, root=root, journal=journal, sinks=sinks, sources=sources).run()
     _leave()
     return ""
-
-
-def _loader(options: argparse.Namespace) -> Callable[[], LoadedSettings]:
-    overrides = {
-        "aet": options.aet,
-        "host": options.host,
-        "port": options.port,
-        "study": {"quiet_seconds": options.quiet_seconds},
-    }
-    return lambda: _load(options.config, overrides)
 
 
 def _load(config: str | None, overrides: Mapping[str, object]) -> LoadedSettings:
@@ -119,21 +113,11 @@ def _require_free_port(settings: ServiceSettings) -> None:
         probe.bind((settings.host, settings.port))
 
 
-def _log_to_stderr() -> None:
-    """Send events of the service to standard error, a line each."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(LineFormatter())
-    ours = logging.getLogger("calcreport")
-    ours.handlers = [handler]
-    ours.setLevel(logging.INFO)
-
-
 def _leave() -> None:
     """End now: a thread that hangs in a connection must not keep the process; everything is on disk."""
     deadline_s = monotonic() + _LINGER_S
-    lingering = [
-        thread for thread in threading.enumerate() if not thread.daemon and thread is not threading.main_thread()
-    ]
+    ours = threading.main_thread()
+    lingering = [thread for thread in threading.enumerate() if not thread.daemon and thread is not ours]
     for thread in lingering:
         thread.join(max(0.0, deadline_s - monotonic()))
     if any(thread.is_alive() for thread in lingering):

@@ -1,4 +1,4 @@
-"""``calcreport rules``: the table with its sources, what became of each rule in one report, a check of a site's own."""
+"""``calcreport rules``: the table with its sources, the verdict of each rule in one report, a check of a site's own."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
+from itertools import groupby
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from calcreport.arguments import ruleset_of, settings_of
 from calcreport.calcification.patterns.pattern import pattern_table
-from calcreport.commands.explain import explain
+from calcreport.commands.explain import explain, lay_out_lines
 from calcreport.errors import UsageError
 from calcreport.film.shape import film_table
-from calcreport.formats.characters import lay_out, to_ascii
 from calcreport.model.pattern_table import PatternTable, Row
 from calcreport.model.terms import PATTERN_LABELS
 from calcreport.resources import rule_texts, site_rule_texts
@@ -25,14 +25,9 @@ from calcreport.rules.conditions import ALWAYS
 from calcreport.rules.facts import DECLARED
 from calcreport.rules.rule_rows import OPTIONAL, REQUIRED, Rule
 
-_COLUMNS: Final = 100
-
 
 def run(options: argparse.Namespace) -> str:
-    """List, explain or check.
-
-    Raises `ConfigurationError` ``rules.…``, ``report.…``, ``settings.…`` or ``usage.…``.
-    """
+    """List, explain or check; `ConfigurationError` ``rules.…``, ``report.…``, ``settings.…`` or ``usage.…``."""
     if options.action == "check":
         return _check(options)
     if options.action == "facts":
@@ -44,9 +39,7 @@ def run(options: argparse.Namespace) -> str:
         return explain(options, ruleset, frozenset(rule.id for rule in rows))
     is_listed = options.table in {None, "feature"} and not options.rule
     patterns = pattern_table(settings.detection.patterns) if is_listed else None
-    if options.format == "json":
-        return _as_json(ruleset, rows, patterns)
-    return _as_text(ruleset, rows, patterns)
+    return (_as_json if options.format == "json" else _as_text)(ruleset, rows, patterns)
 
 
 def _chosen(ruleset: Ruleset, options: argparse.Namespace) -> list[Rule]:
@@ -79,40 +72,31 @@ def weight_of(rule: Rule) -> str:
     """Weight of a class row: what it has, and what it can rise to; empty for other rows."""
     if rule.table != "class":
         return ""
-    return (
-        f"{rule.weight} or ++"
-        if rule.strong is not None and rule.strong is not ALWAYS
-        else ("++" if rule.strong is not None else rule.weight)
-    )
+    if rule.strong is None:
+        return rule.weight
+    return "++" if rule.strong is ALWAYS else f"{rule.weight} or ++"
 
 
 def _as_text(ruleset: Ruleset, rows: Sequence[Rule], patterns: PatternTable | None) -> str:
     lines = [f"Rules {ruleset.name} {ruleset.version}, {len(rows)} rows, sha256 {ruleset.sha256}", ""]
     words = ConditionWords(ruleset.conditions)
-    table = ""
-    for rule in rows:
-        if rule.table != table:
-            table = rule.table
-            lines += [table.upper(), ""]
-        lines += [*_describe(rule, words), ""]
+    for table, own in groupby(rows, key=lambda rule: rule.table):
+        lines += [table.upper(), ""]
+        for rule in own:
+            lines += [*_describe(rule, words), ""]
     lines += _name_conditions(ruleset, words, " ".join(lines))
     if patterns is not None:
         lines += [*_name_features("CT", patterns), *_name_features("FILMS", film_table())]
-    return lay_out(to_ascii_lines(lines), _COLUMNS)
-
-
-def to_ascii_lines(lines: Sequence[str]) -> str:
-    """Lines made harmless for a terminal, one each."""
-    return "\n".join(to_ascii(line) for line in lines)
+    return lay_out_lines(lines)
 
 
 def _name_conditions(ruleset: Ruleset, words: ConditionWords, text: str) -> list[str]:
     """Spell out the named conditions the text mentions, and those these mention in turn."""
-    told: dict[str, str] = {}
-    while new := [name for name in ruleset.conditions if f"<{name}>" in text and name not in told]:
-        told |= {name: words.spell_out(ruleset.conditions[name]) for name in new}
-        text += " ".join(told.values())
-    lines = [line for name in ruleset.conditions if name in told for line in (f"<{name}>: {told[name]}", "")]
+    named: dict[str, str] = {}
+    while new := [name for name in ruleset.conditions if f"<{name}>" in text and name not in named]:
+        named |= {name: words.spell_out(ruleset.conditions[name]) for name in new}
+        text += " ".join(named.values())
+    lines = [line for name in ruleset.conditions if name in named for line in (f"<{name}>: {named[name]}", "")]
     return ["NAMED CONDITIONS", "", *lines] if lines else []
 
 
@@ -137,8 +121,8 @@ def _describe_row(row: Row) -> str:
 
 
 def _describe(rule: Rule, words: ConditionWords) -> Iterator[str]:
-    weight = weight_of(rule)
-    yield f"{rule.id}: {conclusion_of(rule)}{f' (weight {weight})' if weight else ''}, since {rule.since}"
+    weight = f" (weight {weight_of(rule)})" if weight_of(rule) else ""
+    yield f"{rule.id}: {conclusion_of(rule)}{weight}, since {rule.since}"
     yield f"  when {words.describe(rule.when)}"
     if rule.strong is not None and rule.strong is not ALWAYS:
         yield f"  ++ when also {words.describe(rule.strong)}"
@@ -172,10 +156,10 @@ def _as_json(ruleset: Ruleset, rows: Sequence[Rule], patterns: PatternTable | No
         for rule in rows
     ]
     conditions = {name: words.spell_out(condition) for name, condition in ruleset.conditions.items()}
-    told = {"rules": ruleset.used.model_dump(), "rows": entries, "conditions": conditions}
+    content = {"rules": ruleset.used.model_dump(), "rows": entries, "conditions": conditions}
     if patterns is not None:
-        told |= {"features": dataclasses.asdict(patterns), "film_features": dataclasses.asdict(film_table())}
-    return json.dumps(told, indent=2, ensure_ascii=True) + "\n"
+        content |= {"features": dataclasses.asdict(patterns), "film_features": dataclasses.asdict(film_table())}
+    return json.dumps(content, indent=2, ensure_ascii=True) + "\n"
 
 
 def _list_facts() -> str:
@@ -192,11 +176,11 @@ def _list_facts() -> str:
     for rule in load_rules(rule_texts()).rules:
         concluded.setdefault(rule.table, {}).setdefault(rule.concludes)
     lines += ["", "CONCLUSIONS", "", *(f"{table}: {', '.join(names)}" for table, names in concluded.items())]
-    return lay_out(to_ascii_lines(lines), _COLUMNS)
+    return lay_out_lines(lines)
 
 
 def _check(options: argparse.Namespace) -> str:
-    """Check a site's rules laid over the built-in ones, and say what they change."""
+    """Check a site's rules, applied to the built-in ones, and say what they change."""
     built_in = load_rules(rule_texts())
     ruleset = load_rules(rule_texts(), site_rule_texts(Path(options.file)))
     before, after = ({rule.id: rule for rule in rules.rules} for rules in (built_in, ruleset))
@@ -205,10 +189,10 @@ def _check(options: argparse.Namespace) -> str:
         "replaced": [name for name in after if name in before and after[name] != before[name]],
         "removed": [name for name in before if name not in after],
     }
-    told = "; ".join(f"{what}: {', '.join(names)}" for what, names in changes.items() if names)
+    different = "; ".join(f"{what}: {', '.join(names)}" for what, names in changes.items() if names)
     lines = [
         f"No mistake. Rules {ruleset.name} {ruleset.version}, {len(after)} rows, sha256 {ruleset.sha256}",
-        f"Against the built-in rules, {told or 'no row is different'}.",
+        f"Against the built-in rules, {different or 'no row is different'}.",
         *(f"WARNING: {warning}; every report says so." for warning in ruleset.warnings),
     ]
-    return lay_out(to_ascii_lines(lines), _COLUMNS)
+    return lay_out_lines(lines)

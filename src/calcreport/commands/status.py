@@ -13,11 +13,7 @@ from calcreport.service.status import as_json, as_text, ask_retry, require_healt
 
 
 def run(options: argparse.Namespace) -> str:
-    """Show what the service does and did; studies are named by hashed references only.
-
-    Raises `ConfigurationError` ``usage.no_store``, ``settings.…``; `DeliveryError` with ``--health``: why the service
-    is not well.
-    """
+    """Show what the service does and did, studies by hashed references only; `DeliveryError` where it is not well."""
     root = existing_store(options)
     if options.health:
         require_healthy(root)
@@ -27,10 +23,7 @@ def run(options: argparse.Namespace) -> str:
 
 
 def retry(options: argparse.Namespace) -> str:
-    """Ask the service to try studies again; their references are printed.
-
-    Raises `ConfigurationError` ``usage.no_store``, ``usage.no_such_study``, ``usage.nothing_to_retry``.
-    """
+    """Ask the service to try studies again; their references are printed."""
     if not options.references and not options.all:
         msg = "name studies by their references (calcreport status lists them), or --all dead letters"
         raise UsageError(msg, code="usage.nothing_to_retry")
@@ -40,10 +33,7 @@ def retry(options: argparse.Namespace) -> str:
 
 
 def store_root(options: argparse.Namespace, settings: ServiceSettings) -> Path:
-    """Folder of the store.
-
-    Raises `UsageError` ``usage.no_store`` when none was named.
-    """
+    """Folder of the store; `UsageError` ``usage.no_store`` when none was named."""
     named = options.store or settings.store
     if not named:
         msg = "name the folder everything is kept in: --store, or service.store in the settings file"
@@ -52,11 +42,9 @@ def store_root(options: argparse.Namespace, settings: ServiceSettings) -> Path:
 
 
 def existing_store(options: argparse.Namespace) -> Path:
-    """Folder of a store that is there.
-
-    Raises `ConfigurationError` ``usage.no_store``, ``usage.store_unreadable``, ``settings.…``.
-    """
-    root = store_root(options, service_settings_of(options))
+    """Folder of a store that is there; `UsageError` ``usage.no_store``, ``usage.store_unreadable``."""
+    text = read_text(options.config, "--config") if options.config else ""
+    root = store_root(options, service_settings_from_text(text))
     if root.is_dir() and not os.access(root, os.R_OK | os.X_OK):
         msg = "this user may not read the store; run the command as the user of the service (sudo -u calcreport ...)"
         raise UsageError(msg, code="usage.store_unreadable")
@@ -64,9 +52,3 @@ def existing_store(options: argparse.Namespace) -> Path:
         msg = "there is no store at this place; name the folder that calcreport listen keeps images in"
         raise UsageError(msg, code="usage.no_store")
     return root
-
-
-def service_settings_of(options: argparse.Namespace, **overrides: object) -> ServiceSettings:
-    """Read the service's settings from ``--config``; defaults without it."""
-    text = read_text(options.config, "--config") if options.config else ""
-    return service_settings_from_text(text, overrides)

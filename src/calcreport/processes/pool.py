@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -40,7 +40,7 @@ _Message = tuple[bool, Any]
 class _Worker:
     process: Any
     connection: Connection
-    task: int | None = None
+    task: Any = None
     deadline_s: float = 0.0
 
 
@@ -60,39 +60,32 @@ def run_tasks(
     *,
     jobs: int,
     limits: WorkerLimits,
-    on_step: Callable[[int, str], None] = lambda _number, _step: None,
+    on_step: Callable[[Task, str], None] = lambda _task, _step: None,
     is_forked: bool = sys.platform == "linux",
-) -> Iterator[tuple[int, Result | Crash]]:
-    """Run tasks side by side, each in a worker process; yield number and result as they finish.
+) -> Generator[tuple[Task, Result | Crash], None, None]:
+    """Run tasks side by side, each in a worker process; yield task and result as they finish.
 
     `work` is a module-level function, its arguments and result picklable. `tasks` are drawn only when a worker is free
-    for one. `on_step` receives the task's number (from 0) and the name of its present step. Forked workers share the
+    for one, and are not None. `on_step` receives the task and the name of its present step. Forked workers share the
     modules already loaded; a process with threads, or one that may have no children of its own kind, starts others.
     """
     crew = _Crew(work=work, limits=limits, is_forked=is_forked)
-    waiting = enumerate(tasks)
+    waiting = iter(tasks)
     try:
         while True:
             while len(crew.busy) < jobs and (drawn := next(waiting, None)) is not None:
-                crew.give(*drawn)
+                crew.give(drawn)
             if not crew.busy:
                 return
             for worker in crew.ready():
-                number, (has_ended, content) = worker.task or 0, crew.take(worker)
-                if has_ended:
-                    worker.task = None
-                    yield number, content
-                else:
-                    on_step(number, content)
+                has_ended, content = crew.take(worker)
+                if not has_ended:
+                    on_step(worker.task, content)
+                    continue
+                task, worker.task = worker.task, None
+                yield task, content
     finally:
         crew.stop()
-
-
-def noting(tasks: Iterable[Task], given: dict[int, Task]) -> Iterator[Task]:
-    """Hand tasks on, and note each under the number its result will have."""
-    for number, task in enumerate(tasks):
-        given[number] = task
-        yield task
 
 
 class _Crew(Generic[Task, Result]):
@@ -108,10 +101,10 @@ class _Crew(Generic[Task, Result]):
     def busy(self) -> list[_Worker]:
         return [worker for worker in self._workers if worker.task is not None]
 
-    def give(self, number: int, task: Task) -> None:
+    def give(self, task: Task) -> None:
         """Hand a task to an idle worker, a new one if need be."""
         worker = next((worker for worker in self._workers if worker.task is None), None) or self._hire()
-        worker.task = number
+        worker.task = task
         worker.deadline_s = monotonic() + self._limits.seconds
         with suppress(BrokenPipeError):  # a worker that died while idle shows as a crash of this task
             worker.connection.send(task)

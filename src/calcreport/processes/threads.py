@@ -21,12 +21,13 @@ def map_in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> lis
     A call must not change what another one reads. What a call raises is raised here, that of the earliest item first.
     """
     given = list(items)
-    threads = min(MOST_THREADS, _cores(), len(given))
+    threads = min(MOST_THREADS, count_cores(), len(given))
     if threads < 2:
         return [work(item) for item in given]
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(work, given))
 
 
-def _cores() -> int:
+def count_cores() -> int:
+    """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import multiprocessing
 import secrets
 from collections.abc import Mapping
@@ -23,20 +22,19 @@ from calcreport.errors import CalcReportError, OutputError, UsageError
 from calcreport.files.findings import review_from_text
 from calcreport.files.named_file import FilePath, read_text
 from calcreport.files.report import MAX_REPORT_BYTES, findings_of_report, report_from_text
-from calcreport.formats import FILE_NAMES
 from calcreport.formats.characters import to_ascii
 from calcreport.formats.text.as_text import write_section
 from calcreport.model.report import Lesion, Report
 from calcreport.model.typed_review import parse_review
 from calcreport.progress import Progress
-from calcreport.study.render import RenderJob, read_bytes, remembered_places, render_files, revise_report
-from calcreport.study.review import NOTE_FILE, REVIEW_FILE, WrittenReview
+from calcreport.study.folder import read_bytes
+from calcreport.study.kept import REVIEW_FILE, WrittenReview, review_of
+from calcreport.study.render import RenderJob, remembered_places, render_files, revise_report
 from calcreport.text.film import refer
 from calcreport.text.narrative import narrate
 from calcreport.text.review import say_changes
 from calcreport.text.wording import lengths_of
 
-REPORT_FILE: Final = FILE_NAMES["json"]
 _SHOWN: Final = {
     "pattern": {"id", "label"},
     "depth": {"class_"},
@@ -45,14 +43,9 @@ _SHOWN: Final = {
     "mass": {"present", "max_diameter_mm"},
 }
 """Values of a lesion that the page shows and a reader may change."""
-_WHO: Final = ("reader", "date")
-"""Entries of a decision that say whose it is."""
+_WHO: Final = ("reader", "date")  # entries of a decision that say whose it is
 _OTHER_DRAFT: Final = "review.other_lesion"
 """A review about an earlier draft is shown as what it is, and may be replaced."""
-
-
-Contents = tuple[bytes | None, bytes | None]
-"""Report and review; ``None`` where there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,36 +79,32 @@ class Draft:
         self.report = report_from_text(read_text(self.path, "DIR", max_bytes=MAX_REPORT_BYTES))
         self._ruleset = ruleset_of_report(self._site.rules, self.report)
         self.drafted, _ = restore(self.report, findings_of_report(self.report))
-        self.notice = ""
-        self.is_blocked = False
-        self._finished: dict[str, Any] = {}
-        if self._seen[1] is not None:
-            self._take_over(self._seen[1])
-        else:
-            self._finished = _recorded(self.report)
+        self.notice, self.is_blocked = "", False
+        self._finished = self._decided()
         self._decisions = dict(self._finished)
         self._version += 1
         self._revise(self._written())  # what is wrong with the report is said now; and the first decision is not slow
         self._state: dict[str, Any] | None = None
 
-    def _take_over(self, content: bytes) -> None:
+    def _decided(self) -> dict[str, Any]:
         """Take the decisions of an earlier review; those about other lesions, or in a damaged file, are not applied."""
         try:
-            review = review_from_text(read_text(self.path.with_name(REVIEW_FILE), REVIEW_FILE))
-            written = WrittenReview(review=review, text=content, note=read_bytes(self.path.with_name(NOTE_FILE)))
+            written = review_of(None, self.path.parent)
+            if written is None:
+                return _recorded(self.report)
             self._revise(written)
         except CalcReportError as error:
             self.is_blocked = error.code != _OTHER_DRAFT
             how = "mend or remove the file, then reload" if self.is_blocked else "finishing replaces the file"
             self.notice = f"The review.yaml beside this report is not applied [{error.code}]; {how}."
-            return
-        who = {"reader": review.reader, "date": review.date.isoformat() if review.date else None}
-        self._finished = {
-            name: {key: value for key, value in who.items() if value} | _plain(verdict)
-            for name, verdict in review.lesions.items()
+            return {}
+        signed = written.review.model_dump(mode="json", include=set(_WHO), exclude_none=True)
+        names = {lesion.tracking_uid: lesion.id for lesion in self.drafted.lesions}
+        return {
+            names.get(name, name): {key: value for key, value in signed.items() if value}
+            | verdict.model_dump(mode="json", exclude_none=True, exclude_unset=True)
+            for name, verdict in written.review.lesions.items()
         }
-        uids = {lesion.tracking_uid: lesion.id for lesion in self.drafted.lesions}
-        self._finished = {uids.get(name, name): verdict for name, verdict in self._finished.items()}
 
     @property
     def version(self) -> str:
@@ -165,21 +154,17 @@ class Draft:
 
     def _revise(self, review: WrittenReview) -> Report:
         job = RenderJob(
-            report=self.report,
-            review=review,
-            templates=self._templates,
-            ruleset=self._ruleset,
-            software=software_with(self._ruleset),
-            created=now(),
-            asks=False,
-        )
-        return revise_report(job, _silent())
+            report=self.report, review=review, templates=self._templates, ruleset=self._ruleset,
+            software=software_with(self._ruleset), created=now(), asks=False,
+        )  # fmt: skip
+        return revise_report(job, Progress.silent())
 
     def state(self) -> dict[str, Any]:
-        """All that the page shows of the study, concluded anew where decisions changed."""
+        """All that the page shows of the study; conclusions are renewed where decisions changed."""
         if self._state is None:
             written = self._written()
             report = self._revise(written) if self._decisions or self._seen[1] is not None else self.report
+            present = {one.id: one for one in (*report.lesions, *(entry.lesion for entry in report.rejected))}
             words = narrate(report, self._templates.statements)
             self._state = {
                 "reader": self.reader or "",
@@ -187,7 +172,7 @@ class Draft:
                 "findings": to_ascii("\n".join(words.section.findings)),
                 "impression": to_ascii("\n".join(words.section.impression)),
                 "concern": report.concern,
-                "rows": self._rows(report),
+                "rows": [self._row(report, drafted, present[drafted.id]) for drafted in self.drafted.lesions],
                 "decisions": {name: _unsigned(verdict) for name, verdict in self._decisions.items()},
                 "review_yaml": written.text.decode(),
             }
@@ -199,11 +184,6 @@ class Draft:
             "study": self.report.study.model_dump(mode="json"),
             "compared": self.report.comparison.date if self.report.comparison else None,
         }
-
-    def _rows(self, report: Report) -> list[dict[str, Any]]:
-        present = {lesion.id: lesion for lesion in report.lesions}
-        present |= {entry.lesion.id: entry.lesion for entry in report.rejected}
-        return [self._row(report, lesion, present[lesion.id]) for lesion in self.drafted.lesions]
 
     def _row(self, report: Report, drafted: Lesion, lesion: Lesion) -> dict[str, Any]:
         statements, review = self._templates.statements, lesion.review
@@ -241,12 +221,14 @@ class Draft:
         self.load()
 
 
-def _contents(path: Path) -> Contents:
-    """Report and review as they lie on disk."""
+def _contents(path: Path) -> tuple[bytes | None, ...]:
+    """Report and review as they lie on disk; ``None`` where there is none."""
     return read_bytes(path), read_bytes(path.with_name(REVIEW_FILE))
 
 
-def _finish(path: Path, site: Site, seen: Contents, review: bytes) -> tuple[type[CalcReportError], str, str] | None:
+def _finish(
+    path: Path, site: Site, seen: tuple[bytes | None, ...], review: bytes
+) -> tuple[type[CalcReportError], str, str] | None:
     """Write the outputs of one study of which the reader has `seen` report and review.
 
     Returns what an error says, as errors with keywords cross no processes.
@@ -258,19 +240,10 @@ def _finish(path: Path, site: Site, seen: Contents, review: bytes) -> tuple[type
         if _contents(path) != seen:
             msg = "the files of this study were changed by somebody else; reload them, and decide again"
             raise UsageError(msg, code="review.changed_on_disk")
-        render_files(replace(job, review=written), _silent())
+        render_files(replace(job, review=written), Progress.silent())
     except CalcReportError as error:
         return UsageError if isinstance(error, UsageError) else CalcReportError, error.message, error.code
     return None
-
-
-def _silent() -> Progress:
-    return Progress(io.StringIO(), is_quiet=True)
-
-
-def _plain(verdict: Any) -> dict[str, Any]:  # noqa: ANN401 - any model
-    dumped: dict[str, Any] = verdict.model_dump(mode="json", exclude_none=True, exclude_unset=True)
-    return dumped
 
 
 def _recorded(report: Report) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from typing import Any, Final
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -29,9 +28,9 @@ from calcreport.review.desk import Desk
 from calcreport.review.drafts import Draft
 from calcreport.rules.regions import REGIONS
 
-_LOOPBACK: Final = "127.0.0.1"
-_MOST_BYTES: Final = 1_048_576
-"""Of a request; a review of a thousand lesions with reasons fits."""
+_LOOPBACK: Final = "127.0.0.1"  # this machine alone
+_MOST_BYTES: Final = 1_048_576  # of a request; a review of a thousand lesions with reasons fits
+# Types of assets by the ends of their names, and errors that are answered by 409.
 _MEDIA_TYPES: Final = {"html": "text/html; charset=utf-8", "css": "text/css; charset=utf-8", "js": "text/javascript"}
 _CONFLICTS: Final = frozenset({"review.changed_meanwhile", "review.changed_on_disk", "render.changed_meanwhile"})
 _HEADERS: Final = {
@@ -52,21 +51,21 @@ Answer = Callable[[Desk, Request, dict[str, Any]], Response]
 
 def listen(port: int) -> socket.socket:
     """Take a port of the loopback address, any free one for 0; `UsageError` ``usage.port``."""
-    taken = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    port_socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.bind((_LOOPBACK, port))
-        taken.listen()  # whoever opens the printed address at once waits, and is not refused
+        port_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        port_socket.bind((_LOOPBACK, port))
+        port_socket.listen()  # whoever opens the printed address at once waits, and is not refused
     except (OSError, OverflowError) as error:
-        taken.close()
+        port_socket.close()
         msg = f"port {port} cannot be used on this machine; name another one with --port, or none for any that is free"
         raise UsageError(msg, code="usage.port") from error
-    return taken
+    return port_socket
 
 
-def serve(desk: Desk, taken: socket.socket, token: str) -> None:
+def serve(desk: Desk, port_socket: socket.socket, token: str) -> None:
     """Serve until the process is asked to stop."""
-    app = make_app(desk, token, port=taken.getsockname()[1])
+    app = make_app(desk, token, port=port_socket.getsockname()[1])
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -75,7 +74,7 @@ def serve(desk: Desk, taken: socket.socket, token: str) -> None:
         server_header=False,
         timeout_graceful_shutdown=3,
     )
-    uvicorn.Server(config).run(sockets=[taken])
+    uvicorn.Server(config).run(sockets=[port_socket])
 
 
 def make_app(desk: Desk, token: str, *, port: int) -> ASGIApp:
@@ -85,11 +84,11 @@ def make_app(desk: Desk, token: str, *, port: int) -> ASGIApp:
     routes += [
         _route(desk, path, method, answer)
         for path, method, answer in (
-            ("/api/words", "GET", _words),
+            ("/api/words", "GET", lambda *_: JSONResponse({"patterns": PATTERN_LABELS, "regions": REGIONS})),
             ("/api/studies", "GET", lambda desk, _request, _body: JSONResponse(desk.list_studies())),
             (study, "GET", _state),
             (f"{study}/review", "PUT", _decide),
-            (f"{study}/review", "DELETE", _discard),
+            (f"{study}/review", "DELETE", _state),
             (f"{study}/finish", "POST", _finish),
             (f"{study}/images", "GET", lambda desk, r, _: JSONResponse(desk.describe_images(r.path_params["folder"]))),
             (study + "/stacks/{number:int}/{index:int}", "GET", _slice),
@@ -111,7 +110,8 @@ class _Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *_RAW_HEADERS]
+                ours = [(name.lower().encode(), value.encode()) for name, value in _HEADERS.items()]
+                message["headers"] = [*message["headers"], *ours]
             await send(message)
 
         if scope["type"] == "http":
@@ -119,20 +119,16 @@ class _Guard:
             await (refusal or self._app)(scope, receive, send_guarded)
 
     def _refusal(self, request: Request) -> Response | None:
-        headers: Headers = request.headers
+        headers = request.headers
         host, origin = headers.get("host", ""), headers.get("origin")
-        if host not in self._hosts or (origin is not None and origin != f"http://{host}"):
-            return _error("review.foreign", "this page answers to this machine and its own pages only", 403)
-        if headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
+        is_ours = host in self._hosts and origin in {None, f"http://{host}"}
+        if not is_ours or headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
             return _error("review.foreign", "this page answers to this machine and its own pages only", 403)
         given = headers.get("authorization", "").removeprefix("Bearer ") or request.query_params.get("token", "")
         is_code = request.url.path.startswith("/assets/")  # the program's own, without a word about anybody
         if is_code or secrets.compare_digest(given.encode(), self._token.encode()):
             return None
         return _error("review.no_token", "open the address that calcreport review printed; it ends in a token", 403)
-
-
-_RAW_HEADERS: Final = [(name.lower().encode(), value.encode()) for name, value in _HEADERS.items()]
 
 
 def _error(code: str, message: str, status: int, **more: object) -> Response:
@@ -172,15 +168,12 @@ async def _asset(request: Request) -> Response:
     return Response(file.read_bytes(), media_type=kind)
 
 
-def _words(_desk: Desk, _request: Request, _body: dict[str, Any]) -> Response:
-    """List what a reader may choose from."""
-    return JSONResponse({"patterns": PATTERN_LABELS, "regions": REGIONS})
-
-
 def _state(desk: Desk, request: Request, _body: dict[str, Any]) -> Response:
+    """Present state of a study; with DELETE what was not finished is dropped, because the reader says so."""
     draft = desk.draft(request.path_params["folder"])
     with draft.lock:
-        if draft.is_stale() and not draft.is_changed:  # nothing is lost by taking what lies on disk now
+        # Nothing is lost by taking what lies on disk now where nothing was changed here.
+        if request.method == "DELETE" or (draft.is_stale() and not draft.is_changed):
             draft.load()
         return JSONResponse(draft.state())
 
@@ -207,14 +200,6 @@ def _decide(desk: Desk, request: Request, body: dict[str, Any]) -> Response:
 
 def _finish(desk: Desk, request: Request, body: dict[str, Any]) -> Response:
     return _changing(desk, request, lambda draft: draft.finish(str(body.get("reader") or "").strip()))
-
-
-def _discard(desk: Desk, request: Request, _body: dict[str, Any]) -> Response:
-    """Take a study from disk again: what was not finished is dropped, because the reader says so."""
-    draft = desk.draft(request.path_params["folder"])
-    with draft.lock:
-        draft.load()
-        return JSONResponse(draft.state())
 
 
 def _pixels(content: bytes, **headers: str) -> Response:

@@ -1,48 +1,51 @@
-"""One study, from its files to its folder of results: the work of a worker process."""
+"""One study, from its files to its folder of results, and beside an earlier one: the work of a worker process."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from time import monotonic
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
 
 from calcreport.compose.lesions import number_lesions
 from calcreport.compose.report import compose_report
 from calcreport.compose.technique import DraftContext
 from calcreport.dicom import StudyFiles, rank_ct_series, rank_films
 from calcreport.dicom.codes import NOTHING_TO_DO
-from calcreport.errors import (
-    CalcReportError,
-    ConfigurationError,
-    InputError,
-    OutputError,
-    UnsupportedImageError,
-    UsageError,
-)
+from calcreport.errors import CalcReportError, InputError, UnsupportedImageError, UsageError
 from calcreport.formats import FILE_NAMES
 from calcreport.formats.page.as_html import index_entry
 from calcreport.model.clinical import as_given
-from calcreport.model.film import FilmFindings
-from calcreport.model.report import Report, SeriesEntry
+from calcreport.model.film import FilmFindings, FilmImage
+from calcreport.model.findings import Findings
+from calcreport.model.lesion import CtFindings, MeasuredLesion
+from calcreport.model.overlay import EarlierSlice, Overlay
+from calcreport.model.report import Lesion, Report, SeriesEntry, YesNo
 from calcreport.rules import decide_and_ask
-from calcreport.rules.prior_match import compare_with_earlier
+from calcreport.rules.prior_match import EarlierReport, compare_with_earlier, refuse_wrong_report
+from calcreport.settings import ReadingSettings
 from calcreport.study.ct import measure_ct
 from calcreport.study.films import FilmsReading, measure_films, read_films
+from calcreport.study.findings import day_of
 from calcreport.study.folder import ResultsFolder, folder_name
-from calcreport.study.measured import MeasuredStudy, RefusedStudyError
-from calcreport.study.prior import in_report_order, lay_over, refuse_wrong_prior, with_film_doubts
-from calcreport.study.request import Request
-from calcreport.study.result import Counts, Kind, StudyOutcome, status_of
-from calcreport.study.review import carry_review
+from calcreport.study.kept import carry_review
+from calcreport.study.request import MeasuredStudy, RefusedStudyError, ReportEvidence, Request
+from calcreport.study.reread import evidence_of_report
+from calcreport.study.result import Counts, StudyOutcome, status_of
 from calcreport.study.series import CtReading, read_ct_series
 from calcreport.study.write import Draft, load_output, needs_pictures, write_outputs
 
-_SR: Final = FILE_NAMES["sr"]
-"""Of an earlier draft, which the new one supersedes."""
+if TYPE_CHECKING:
+    from calcreport.model.image import CtVolume
+    from calcreport.registration.pairing import Deposit
+
+_SR: Final = FILE_NAMES["sr"]  # of an earlier draft, which the new one supersedes
+_LIMIT_HU: Final = 130.0  # mineral is denser, where a report does not say from which limit on it was measured
 
 
 def analyse_study(
@@ -52,48 +55,34 @@ def analyse_study(
 
     A refused study has an outcome as well; only bugs are raised. `on_step` receives the name of each step.
     """
-    # What draws and prints is loaded while voxels are measured.
-    with ThreadPoolExecutor(1) as ahead:
-        return _analyse(
-            study, request, results, on_step, partial(ahead.submit, load_output, request.templates, request.formats)
-        )
-
-
-def _analyse(
-    study: StudyFiles,
-    request: Request,
-    results: ResultsFolder | None,
-    on_step: Callable[[str], None],
-    begin_loading: Callable[[], Future[None]],
-) -> StudyOutcome:
-    """As `analyse_study`; `begin_loading` starts to load what draws and prints."""
     began = monotonic()
     folder = folder_name(study.study.study_instance_uid)
     entries: tuple[SeriesEntry, ...] = ()
-    try:
-        request = _with_clinical(study, request)
-        if request.earlier is not None:
-            refuse_wrong_prior(study, request.earlier)
-        on_step("reading")
-        reading = _read(study, request)
-        entries = reading.entries
-        output = begin_loading()
-        measured = _measure(study, reading, request, on_step)
-        measured = _compare(measured, request, on_step)
-        report, order = _report(measured, request, on_step)
-        output.result()
-        last = results.read_study(folder, _SR) if results is not None else None
-        draft = Draft(report=report, evidence=measured.evidence, order=order, previous_sr=last)
-        text, files = write_outputs(draft, request.formats, request.templates, on_step=on_step)
-        if request.beside is not None:
-            files |= request.beside(report, files)
-        review = carry_review(results, folder) if results is not None else {}
-        if results is not None:
-            results.write_study(folder, files | review)
-    except RefusedStudyError as refused:
-        return _refusal(refused.reason, refused.entries, folder, monotonic() - began)
-    except CalcReportError as error:
-        return _refusal(error, entries, folder, monotonic() - began)
+    with ThreadPoolExecutor(1) as ahead:
+        try:
+            request = _with_clinical(study, request)
+            if request.prior is not None and request.prior.facts is not None:
+                refuse_wrong_prior(study, request.prior.facts)
+            on_step("reading")
+            reading = _read(study, request)
+            entries = reading.entries
+            # What draws and prints is loaded while voxels are measured.
+            output = ahead.submit(load_output, request.templates, request.formats)
+            measured = _compare(_measure(study, reading, request, on_step), request, on_step)
+            report, order = _report(measured, request, on_step)
+            output.result()
+            last = results.read_study(folder, _SR) if results is not None else None
+            draft = Draft(report=report, evidence=measured.evidence, order=order, previous_sr=last)
+            text, files = write_outputs(draft, request.formats, request.templates, on_step=on_step)
+            if request.beside is not None:
+                files |= request.beside(report, files)
+            review = carry_review(results, folder) if results is not None else {}
+            if results is not None:
+                results.write_study(folder, files | review)
+        except RefusedStudyError as refused:
+            return StudyOutcome.refused(refused.reason, folder, series=refused.entries, seconds=monotonic() - began)
+        except CalcReportError as error:
+            return StudyOutcome.refused(error, folder, series=entries, seconds=monotonic() - began)
     return StudyOutcome(
         folder=folder,
         status=status_of(report),
@@ -114,24 +103,6 @@ def _with_clinical(study: StudyFiles, request: Request) -> Request:
     if its.refusal is not None:
         raise its.refusal
     return replace(request, study_clinical=its)
-
-
-def _refusal(error: CalcReportError, entries: tuple[SeriesEntry, ...], folder: str, seconds: float) -> StudyOutcome:
-    kinds: tuple[tuple[type[CalcReportError], Kind], ...] = (
-        (InputError, "input"),
-        (OutputError, "output"),
-        (ConfigurationError, "configuration"),
-    )
-    kind: Kind = next((kind for family, kind in kinds if isinstance(error, family)), "internal")
-    return StudyOutcome(
-        folder=folder,
-        status="refused",
-        kind=kind,
-        code=error.code,
-        message=error.message,
-        series=entries,
-        seconds=seconds,
-    )
 
 
 def _read(study: StudyFiles, request: Request) -> CtReading | FilmsReading:
@@ -161,10 +132,8 @@ def _read(study: StudyFiles, request: Request) -> CtReading | FilmsReading:
 def _measure(
     study: StudyFiles, reading: CtReading | FilmsReading, request: Request, on_step: Callable[[str], None]
 ) -> MeasuredStudy:
-    if isinstance(reading, CtReading):
-        measured = measure_ct(study, reading, request, on_step)
-    else:
-        measured = measure_films(study, reading, request, on_step)
+    measure: Callable[..., MeasuredStudy] = measure_ct if isinstance(reading, CtReading) else measure_films
+    measured = measure(study, reading, request, on_step)
     return replace(measured, limitations=(*study.notes, *measured.limitations))
 
 
@@ -188,25 +157,27 @@ def _nothing_to_measure(entries: Sequence[SeriesEntry]) -> InputError:
 
 def _compare(measured: MeasuredStudy, request: Request, on_step: Callable[[str], None]) -> MeasuredStudy:
     """Add the earlier finding of each lesion, and the earlier images beside the present ones."""
-    earlier = request.earlier
-    if earlier is None:
+    prior = request.prior
+    if prior is None or prior.facts is None or prior.report is None:
         return measured
-    laid, images = None, request.earlier_images
-    if images is not None:
+    if prior.files is not None:
         on_step("comparing with the earlier study")
-        laid = lay_over(measured.evidence, images, request.settings.reading)
-    if laid is None or images is None:
-        compared = compare_with_earlier(measured.rule_findings, earlier)
-        report, films = images.report if images else request.prior and request.prior.report, measured.evidence.findings
-        if isinstance(films, FilmFindings) and report:
-            compared = with_film_doubts(compared, films, report)
-        return replace(measured, rule_findings=compared)
-    ordered = replace(earlier, findings=in_report_order(earlier.findings, images.report))
-    return replace(
-        measured,
-        rule_findings=compare_with_earlier(measured.rule_findings, ordered, overlay=laid.overlay),
-        evidence=replace(measured.evidence, draw=partial(measured.evidence.draw, earlier=laid.slices)),
-    )
+        laid = _lay_over(measured.evidence, prior.report, prior.files, request.settings.reading)
+        if laid is not None:
+            overlay, slices = laid
+            # A reader may have rejected some of the lesions.
+            by_id = {lesion.id: lesion for lesion in prior.facts.findings.lesions}
+            kept = tuple(by_id[lesion.id] for lesion in prior.report.lesions if lesion.id in by_id)
+            ordered = replace(prior.facts, findings=prior.facts.findings.model_copy(update={"lesions": kept}))
+            return replace(
+                measured,
+                rule_findings=compare_with_earlier(measured.rule_findings, ordered, overlay=overlay),
+                evidence=replace(measured.evidence, draw=partial(measured.evidence.draw, earlier=slices)),
+            )
+    compared = compare_with_earlier(measured.rule_findings, prior.facts)
+    if isinstance(measured.evidence.findings, FilmFindings):
+        compared = _with_film_doubts(compared, measured.evidence.findings, prior.report)
+    return replace(measured, rule_findings=compared)
 
 
 def _report(
@@ -241,3 +212,111 @@ def _report(
         has_pictures=needs_pictures(request.formats),
     )
     return report, tuple(index for _, index in number_lesions(measured.evidence.findings.lesions, decision))
+
+
+def earlier_of_files(files: StudyFiles) -> EarlierReport:
+    """Whose images these are and when they were made, before they are measured."""
+    return EarlierReport(
+        findings=Findings(study_date=day_of(files.study.study_date)),
+        study_instance_uid=files.study.study_instance_uid,
+        patient=files.study.patient,
+        id_issuer=files.patient_id_issuer,
+    )
+
+
+def refuse_wrong_prior(study: StudyFiles, earlier: EarlierReport) -> None:
+    """Refuse an earlier study of someone else, this same study or a later one: as `refuse_wrong_report`."""
+    this, issuer = study.study, study.patient_id_issuer
+    refuse_wrong_report(
+        earlier, study_date=day_of(this.study_date), study_instance_uid=this.study_instance_uid,
+        patient=this.patient, id_issuer=issuer,
+    )  # fmt: skip
+
+
+def _lay_over(
+    evidence: ReportEvidence, report: Report, files: StudyFiles, settings: ReadingSettings
+) -> tuple[Overlay, dict[int, EarlierSlice]] | None:
+    """Register the earlier CT with this one; ``None`` where that fails, or one is no CT or cannot be read again.
+
+    Gives the lesions of both studies in their images, and by index of the lesion the earlier images on its key slice.
+    """
+    from calcreport.registration.pairing import Pairing
+    from calcreport.registration.slices import earlier_slice
+
+    if not isinstance(evidence.findings, CtFindings) or report.study.modality != "CT":
+        return None
+    try:
+        before = evidence_of_report(report, files, settings)
+    except (InputError, UsageError):  # changed since: the report still says where its lesions lay
+        return None
+    if not isinstance(before.findings, CtFindings):
+        return None
+    names = [lesion.id for lesion in report.lesions]
+    limits = report.technique.threshold_hu if report.technique else None
+    pairing = Pairing(
+        now=_deposits(evidence.findings.lesions, evidence.volumes, [f"L{i + 1}" for i in range(9999)]),
+        before=_deposits(before.findings.lesions, before.volumes, names),
+        volumes_now=evidence.volumes,
+        volumes_before=before.volumes,
+        limit_hu=max(evidence.findings.thresholds.grow, limits.grow if limits else _LIMIT_HU),
+    )
+    overlay = pairing.overlay()
+    if pairing.now and not pairing.is_laid:
+        return None
+    slices = {}
+    for index, (lesion, laid) in enumerate(zip(evidence.findings.lesions, pairing.laid, strict=True)):
+        if laid is not None and overlay.places[index].status in {"matched", "new"}:
+            volume = evidence.volumes[lesion.series_index]
+            hu = earlier_slice(volume, lesion.key_slice, before.volumes[laid.series], laid.place)
+            slices[index] = EarlierSlice(hu=hu, date=report.study.study_date)
+    return overlay, slices
+
+
+def _with_film_doubts(rule_findings: Findings, films: FilmFindings, report: Report) -> Findings:
+    """Say where projected lengths may not be compared: no view of the same part on both studies, or no scale."""
+    earlier = {lesion.id: lesion for lesion in report.lesions}
+    lesions = []
+    for finding, lesion in zip(rule_findings.lesions, films.lesions, strict=True):
+        prior, then = finding.prior, earlier.get((finding.prior and finding.prior.lesion_id) or "")
+        if prior is not None and then is not None and not prior.reason:
+            reason = _why_films_differ([films.films[shadow.film] for shadow in lesion.shadows], then, report)
+            prior = prior.model_copy(update={"reason": reason, "comparable": YesNo.NO if reason else prior.comparable})
+        lesions.append(finding.model_copy(update={"prior": prior}))
+    return rule_findings.model_copy(update={"lesions": tuple(lesions)})
+
+
+def _why_films_differ(films: Sequence[FilmImage], then: Lesion, report: Report) -> str:
+    shown = {place.sop_instance_uid for place in then.location.films}
+    before = [film for film in (report.technique.films if report.technique else ()) if film.sop_instance_uid in shown]
+    pairs = [
+        (film.scale.kind.value, other.scale)
+        for film in films
+        for other in before
+        if film.view.position is not None and film.view.position == other.view
+        and all(a is None or b is None or a == b for a, b in (
+            (film.view.laterality, other.laterality), (film.view.body_part, other.body_part)
+        ))
+    ]  # fmt: skip
+    if not pairs:
+        return "the films of the two studies have no view of it in common"
+    if any(now == before and now != "none" for now, before in pairs):
+        return ""
+    return "the scale of the films is not known, or not in the same plane, on both studies"
+
+
+def _deposits(
+    lesions: tuple[MeasuredLesion, ...], volumes: tuple[CtVolume, ...], names: list[str]
+) -> tuple[Deposit, ...]:
+    from calcreport.registration.pairing import Deposit
+
+    masks = [lesion.contour or lesion.mineral for lesion in lesions]
+    voxels = [np.zeros((1, 3)) if mask is None else np.argwhere(mask.voxels) + mask.offset for mask in masks]
+    return tuple(
+        Deposit(
+            name=name,
+            points=volumes[lesion.series_index].geometry.lps_mm(index),
+            series=lesion.series_index,
+            length_mm=lesion.mass.max_diameter_mm or lesion.size.max_diameter_mm or 0.0,
+        )
+        for lesion, index, name in zip(lesions, voxels, names, strict=False)
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +19,11 @@ from calcreport.model.image import Contrast, CtVolume
 from calcreport.model.incidental import IncidentalFinding
 from calcreport.model.lesion import CtFindings, MeasuredLesion
 from calcreport.model.overlay import EarlierSlice
-from calcreport.model.report import Excluded, Point, Report, Searched, SeriesEntry
+from calcreport.model.report import Excluded, Point, Report, Searched
 from calcreport.model.terms import YesNo
 from calcreport.rules.regions import are_apart, name_areas
 from calcreport.study.findings import findings_for_rules
-from calcreport.study.measured import MeasuredStudy, Pictures, ReportEvidence
-from calcreport.study.request import Request
+from calcreport.study.request import MeasuredStudy, Pictures, ReportEvidence, Request
 from calcreport.study.series import CtPart, CtReading
 from calcreport.text.statements import Statements
 from calcreport.text.technique import limit_searched, name_series
@@ -34,12 +33,9 @@ if TYPE_CHECKING:
     from calcreport.calcification.inner import FeltMass
 
 _FILM: Final = "series.radiograph_beside_ct"  # code of films left unanalysed beside CT
-_OVER_MASS_MM: Final = 30.0
-"""Skin, fat and muscle over a mass that can be felt."""
-_TYPICAL_MASS_MM: Final = 50.0
-"""Of a mass that was not measured: the size from which guidelines refer."""
-_RIM_MM: Final = 5.0
-"""Nearer than this to the end of a series a lesion may be cut; the next series may show the rest of it."""
+_OVER_MASS_MM: Final = 30.0  # skin, fat and muscle over a mass that can be felt
+_TYPICAL_MASS_MM: Final = 50.0  # of a mass that was not measured: the size from which guidelines refer
+_RIM_MM: Final = 5.0  # nearer than this to the end of a series a lesion may be cut; the next may show the rest of it
 
 
 def measure_ct(
@@ -47,12 +43,12 @@ def measure_ct(
 ) -> MeasuredStudy:
     """Measure the CT series of a study; `on_step` receives the name of each step."""
     parts = reading.parts
-    phases = [_contrast(request, part.ct.acquisition.contrast) for part in parts]
-    each = [_analyse(part, phase, request, on_step) for part, phase in zip(parts, phases, strict=True)]
+    imaging = tuple(_imaging(part, request) for part in parts)
+    each = [_analyse(part, made, request, on_step) for part, made in zip(parts, imaging, strict=True)]
     findings = join_findings(parts, each, request.templates.statements)
     volumes, projections = tuple(part.ct.volume for part in parts), [one.maximum_intensity_hu for one in each]
     about = study.study.model_copy(update={"body_part": parts[0].ct.acquisition.body_part or study.study.body_part})
-    contrasts = {phase for phase, _ in phases}
+    contrasts = {made.contrast for made in imaging}
     limits = {one.thresholds.grow for one in each}
     rule_findings = findings_for_rules(
         findings,
@@ -62,44 +58,59 @@ def measure_ct(
         threshold_hu=limits.pop() if len(limits) == 1 else None,
         series=[part.ct for part in parts],
     )
-    entries = _with_thresholds(reading.entries, each)
+    grown = iter([one.thresholds for one in each])
+    entries = tuple(
+        entry.model_copy(update={"threshold_hu": next(grown)}) if entry.status == "analysed" else entry
+        for entry in reading.entries
+    )
+    films = sum(entry.image_count or 0 for entry in entries if entry.code == _FILM)  # not analysed because CT was
+    limitation = "limitation.other_radiograph" if films == 1 else "limitation.other_radiographs"
     return MeasuredStudy(
         study=about,
         series=entries,
         evidence=ct_evidence(findings, volumes, projections, [part.source for part in parts]),
         rule_findings=rule_findings,
-        imaging=tuple(
-            Imaging(
-                series_instance_uid=part.source.uid,
-                acquisition=part.ct.acquisition,
-                spacing_mm=part.ct.geometry.spacing_mm,
-                contrast=phase,
-                contrast_source=source,
-            )
-            for part, (phase, source) in zip(parts, phases, strict=True)
-        ),
+        imaging=imaging,
         image_count=sum(len(volume.slices) for volume in volumes),
-        limitations=_name_films(entries, request.templates.statements),
+        limitations=(request.templates.statements.say(limitation, count=films),) if films else (),
         searched=_with_regions(reading.searched, parts, each, request.templates.statements),
         incidental=list_incidental(findings.incidental, volumes),
     )
 
 
-def _analyse(part: CtPart, phase: tuple[Contrast, str], request: Request, on_step: Callable[[str], None]) -> CtFindings:
+def _imaging(part: CtPart, request: Request) -> Imaging:
+    """How a series was made; the clinician's answer about contrast takes precedence over the header."""
+    typed, header = Contrast(request.clinical.imaging.contrast or Contrast.UNKNOWN), part.ct.acquisition.contrast
+    is_typed = typed is not Contrast.UNKNOWN
+    return Imaging(
+        series_instance_uid=part.source.uid,
+        acquisition=part.ct.acquisition,
+        spacing_mm=part.ct.geometry.spacing_mm,
+        contrast=typed if is_typed else header,
+        contrast_source="clinician" if is_typed else "unknown" if header is Contrast.UNKNOWN else "header",
+    )
+
+
+def _analyse(part: CtPart, made: Imaging, request: Request, on_step: Callable[[str], None]) -> CtFindings:
+    """Search and measure a series; failed checks limit the search, and lesions raise no alert because of them."""
     from calcreport.calcification.analysis import analyse_ct  # 0.1 s, which a study of radiographs does without
 
-    contrast, source = phase
     found = analyse_ct(
         part.ct.volume,
         part.ct.acquisition,
         settings=request.settings.detection,
-        contrast=contrast if source == "clinician" else None,
+        contrast=made.contrast if made.contrast_source == "clinician" else None,
         contours=part.contours,
         labels=part.labels,
         mass=_felt_mass(request.clinical),
         on_progress=on_step,
     )
-    return _with_doubts(replace(found, notes=(*found.notes, *part.notes)))
+    codes = tuple(doubt.code for doubt in found.doubts)
+    return replace(
+        found,
+        lesions=tuple(replace(lesion, failed_checks=codes) for lesion in found.lesions),
+        notes=(*found.notes, *part.notes, *(doubt.text for doubt in found.doubts)),
+    )
 
 
 def _felt_mass(clinical: Clinical) -> FeltMass | None:
@@ -114,18 +125,6 @@ def _felt_mass(clinical: Clinical) -> FeltMass | None:
         is_at=lambda region: name_areas(region) is not None and not are_apart(site.region, region),
         laterality=site.laterality, size_mm=size_mm, reach_mm=_OVER_MASS_MM + size_mm,
     )  # fmt: skip
-
-
-def _with_doubts(found: CtFindings) -> CtFindings:
-    """Tell failed checks as limits of the search, and mark the lesions that raise no alert because of them."""
-    if not found.doubts:
-        return found
-    codes = tuple(doubt.code for doubt in found.doubts)
-    return replace(
-        found,
-        lesions=tuple(replace(lesion, failed_checks=codes) for lesion in found.lesions),
-        notes=(*found.notes, *(doubt.text for doubt in found.doubts)),
-    )
 
 
 def _with_regions(
@@ -143,14 +142,6 @@ def _with_regions(
     return tuple(row.model_copy(update={"region": seen.get(row.region, row.region)}) for row in limited)
 
 
-def _with_thresholds(entries: tuple[SeriesEntry, ...], each: Sequence[CtFindings]) -> tuple[SeriesEntry, ...]:
-    limits = iter([one.thresholds for one in each])
-    return tuple(
-        entry.model_copy(update={"threshold_hu": next(limits)}) if entry.status == "analysed" else entry
-        for entry in entries
-    )
-
-
 def join_findings(parts: Sequence[CtPart], each: Sequence[CtFindings], statements: Statements) -> CtFindings:
     """Findings of several series, best first, as those of one study, each lesion once.
 
@@ -163,15 +154,19 @@ def join_findings(parts: Sequence[CtPart], each: Sequence[CtFindings], statement
     excluded: list[Excluded] = []
     aside: list[IncidentalFinding] = []
     for index, (part, findings) in enumerate(zip(parts, each, strict=True)):
-        before = [(n, other) for n, other in enumerate(parts[:index]) if _share_positions(part, other)]
-        boxes = [other.extent.box for _, other in before if other.extent is not None]
+        before = {
+            number: other.extent.box
+            for number, other in enumerate(parts[:index])
+            if part.extent is not None and other.extent is not None and are_comparable(part.extent, other.extent)
+        }
+        boxes = list(before.values())
         excluded += [row for row in findings.excluded if not _is_inside((row.centroid_lps_mm,) * 2, boxes)]
         apart = (one for one in findings.incidental if not _is_inside(one.bbox_lps_mm, boxes))
         aside += [replace(one, series_index=index) for one in apart]
         for lesion in findings.lesions:
             if lesion.contour is None and _is_inside(lesion.location.bbox_lps_mm, boxes, rim_mm=_RIM_MM):
                 continue
-            lesions = _add(replace(lesion, series_index=index), lesions, parts, {n for n, _ in before})
+            lesions = _add(replace(lesion, series_index=index), lesions, parts, before)
     lesions.sort(key=_longest_mm, reverse=True)
     return replace(
         each[0], lesions=tuple(lesions), excluded=tuple(excluded), incidental=tuple(aside),
@@ -192,10 +187,6 @@ def _join_notes(parts: Sequence[CtPart], each: Sequence[CtFindings], statements:
     return tuple(sentences)
 
 
-def _share_positions(part: CtPart, other: CtPart) -> bool:
-    return part.extent is not None and other.extent is not None and are_comparable(part.extent, other.extent)
-
-
 def _is_inside(corners: Sequence[Point | None] | None, boxes: Sequence[Box], *, rim_mm: float = 0.0) -> bool:
     """Whether the box between two corners lies inside one of `boxes`, `rim_mm` from its sides."""
     if corners is None or None in corners:
@@ -205,17 +196,20 @@ def _is_inside(corners: Sequence[Point | None] | None, boxes: Sequence[Box], *, 
 
 
 def _add(
-    lesion: MeasuredLesion, known: list[MeasuredLesion], parts: Sequence[CtPart], comparable: set[int]
+    lesion: MeasuredLesion, known: list[MeasuredLesion], parts: Sequence[CtPart], comparable: Mapping[int, Box]
 ) -> list[MeasuredLesion]:
-    """Add a lesion; of the same lesion on earlier series the most completely measured one stays."""
+    """Add a lesion; of the same lesion on earlier series the most completely measured one stays.
+
+    `comparable`: box of each earlier series in the same frame of reference, by its index.
+    """
     same = [other for other in known if other.series_index in comparable and _touch(lesion, other, parts)]
     reach_mm = parts[lesion.series_index].ct.volume.geometry.voxel_diagonal_mm
     if all(_is_completer(lesion, other, reach_mm) for other in same):
         return [*(other for other in known if other not in same), lesion]
-    boxes = [extent.box for n in comparable if (extent := parts[n].extent) is not None]
-    if _is_inside(lesion.location.bbox_lps_mm, boxes):
+    if _is_inside(lesion.location.bbox_lps_mm, list(comparable.values())):
         return known
-    return [_as_minimum(other) if other in same else other for other in known]  # it goes on beyond its series
+    minimum = {"is_minimum": True}  # it goes on beyond its series
+    return [replace(other, size=other.size.model_copy(update=minimum)) if other in same else other for other in known]
 
 
 def _is_completer(lesion: MeasuredLesion, other: MeasuredLesion, reach_mm: float) -> bool:
@@ -231,29 +225,20 @@ def _longest_mm(lesion: MeasuredLesion) -> float:
     return lesion.mass.max_diameter_mm or lesion.size.max_diameter_mm or 0.0
 
 
-def _as_minimum(lesion: MeasuredLesion) -> MeasuredLesion:
-    return replace(lesion, size=lesion.size.model_copy(update={"is_minimum": True}))
-
-
 def _touch(lesion: MeasuredLesion, other: MeasuredLesion, parts: Sequence[CtPart]) -> bool:
     """Whether the voxels of two lesions lie within a voxel of each other."""
     from scipy.spatial import cKDTree
 
+    places: list[NDArray[np.float64]] = []  # voxel centres, LPS mm, shape (n, 3)
     volumes = [parts[one.series_index].ct.volume for one in (lesion, other)]
-    places = [_places(*pair) for pair in zip((lesion, other), volumes, strict=True)]
-    if not all(map(len, places)):
-        return False
+    for one, volume in zip((lesion, other), volumes, strict=True):
+        mask = one.mineral or one.contour
+        if mask is None:
+            return False
+        places.append(volume.geometry.lps_mm(np.argwhere(mask.voxels) + mask.offset))
     reach_mm = max(volume.geometry.voxel_diagonal_mm for volume in volumes)
     distances, _ = cKDTree(places[1]).query(places[0], distance_upper_bound=reach_mm)
     return bool(np.any(distances <= reach_mm))
-
-
-def _places(lesion: MeasuredLesion, volume: CtVolume) -> NDArray[np.float64]:
-    """Voxel centres of a lesion, LPS mm, shape ``(n, 3)``."""
-    mask = lesion.mineral or lesion.contour
-    if mask is None:
-        return np.empty((0, 3))
-    return volume.geometry.lps_mm(np.argwhere(mask.voxels) + mask.offset)
 
 
 def ct_evidence(
@@ -266,23 +251,6 @@ def ct_evidence(
     images = tuple(dict.fromkeys(plane.image for one in series for plane in one.planes))  # slices of one file share it
     draw = partial(_draw, findings, volumes, projections)
     return ReportEvidence(findings=findings, draw=draw, images=images, volumes=volumes)
-
-
-def _contrast(request: Request, header: Contrast) -> tuple[Contrast, Literal["header", "clinician", "unknown"]]:
-    """Contrast phase and its source; the clinician's answer takes precedence over the header."""
-    typed = Contrast(request.clinical.imaging.contrast or Contrast.UNKNOWN)
-    if typed is not Contrast.UNKNOWN:
-        return typed, "clinician"
-    return header, "unknown" if header is Contrast.UNKNOWN else "header"
-
-
-def _name_films(entries: tuple[SeriesEntry, ...], statements: Statements) -> tuple[str, ...]:
-    """State how many radiographs were not analysed because CT was."""
-    count = sum(entry.image_count or 0 for entry in entries if entry.code == _FILM)
-    if not count:
-        return ()
-    identifier = "limitation.other_radiograph" if count == 1 else "limitation.other_radiographs"
-    return (statements.say(identifier, count=count),)
 
 
 def _draw(  # noqa: PLR0913 - everything that is drawn
@@ -298,30 +266,23 @@ def _draw(  # noqa: PLR0913 - everything that is drawn
     """Prepare the overview of each series and a key image of each lesion, beside it the `earlier` images there."""
     from calcreport.formats.pictures.as_png import render_key_image, render_overview
 
-    numbered = tuple((lesion.id, index) for lesion, index in zip(report.lesions, order, strict=True))
-    lesions = {lesion.id: lesion for lesion in report.lesions}
+    numbered = list(zip(report.lesions, order, strict=True))
     pictures: dict[str, Callable[[], bytes]] = {}
+    on_series: list[list[tuple[str, int]]] = [[] for _ in volumes]
+    for lesion, index in numbered:
+        on_series[findings.lesions[index].series_index].append((lesion.id, index))
     for number, (volume, projection) in enumerate(zip(volumes, projections, strict=True)):
         shown = replace(findings, maximum_intensity_hu=projection)
-        on_it = tuple(pair for pair in numbered if findings.lesions[pair[1]].series_index == number)
-        pictures[overview_name(number + 1)] = partial(render_overview, volume, shown, on_it, statements)
-    for lesion_id, index in numbered:
-        if not lesions[lesion_id].images:
-            continue
-        measured = findings.lesions[index]
-        number = measured.series_index
-        pictures[key_image_name(lesion_id)] = partial(
-            render_key_image,
-            volumes[number],
-            measured,
-            lesions[lesion_id],
-            report,
-            statements,
-            others=tuple(
-                (name, findings.lesions[place])
-                for name, place in numbered
-                if name != lesion_id and findings.lesions[place].series_index == number
-            ),
-            earlier=(earlier or {}).get(index),
+        pictures[overview_name(number + 1)] = partial(
+            render_overview, volume, shown, tuple(on_series[number]), statements
         )
+    for lesion, index in numbered:
+        measured = findings.lesions[index]
+        beside = [pair for pair in on_series[measured.series_index] if pair[0] != lesion.id]
+        if lesion.images:
+            pictures[key_image_name(lesion.id)] = partial(
+                render_key_image, volumes[measured.series_index], measured, lesion, report, statements,
+                others=tuple((name, findings.lesions[place]) for name, place in beside),
+                earlier=(earlier or {}).get(index),
+            )  # fmt: skip
     return pictures

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
+from importlib import import_module
 from typing import Final
 
 from calcreport.compose.lesions import film_image_name, key_image_name
@@ -20,15 +20,13 @@ from calcreport.model.report import Report, Searched, SeriesEntry
 from calcreport.processes.threads import map_in_threads
 from calcreport.settings import ReadingSettings
 from calcreport.study.findings import film_findings_for_rules
-from calcreport.study.measured import MeasuredStudy, Pictures, RefusedStudyError, ReportEvidence
-from calcreport.study.request import Request
+from calcreport.study.request import MeasuredStudy, Pictures, RefusedStudyError, ReportEvidence, Request
 from calcreport.text.statements import Statements
 from calcreport.text.technique import merge_searched, name_region
 from calcreport.text.wording import lengths_of
 
 _MEASURED: Final = "series.analysed"  # code of a film that was searched
-_NEXT_TO_NOTHING: Final = 0.03
-"""A film of which less than this share was searched says nothing."""
+_NEXT_TO_NOTHING: Final = 0.03  # a film of which less than this share was searched says nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,9 +46,9 @@ def read_films(
     `entries` are the rows of everything else in the study. Raises `RefusedStudyError` when no film can be read: the
     reason of the first.
     """
-    # What searches is loaded while pixels are read.
-    with ThreadPoolExecutor(1) as ahead:
-        ahead.submit(_load_search)
+    with ThreadPoolExecutor(1) as ahead:  # what searches is loaded while pixels are read: 0.2 s, with scipy
+        for name in ("analysis", "exposure"):
+            ahead.submit(import_module, f"calcreport.film.{name}")
         outcomes = map_in_threads(lambda film: _read(film, settings), list(films))
     rows = (*entries, *_list_films(films, outcomes))
     refusals = [outcome for outcome in outcomes if isinstance(outcome, InputError)]
@@ -61,48 +59,35 @@ def read_films(
     return FilmsReading(films=read, modality="DX" if first.image.series.modality == "DX" else "CR", entries=rows)
 
 
-def _load_search() -> None:
-    import calcreport.film.analysis
-    import calcreport.film.exposure  # noqa: F401 - 0.2 s, with scipy
-
-
 def _read(film: FilmHeader, settings: ReadingSettings) -> FilmImage | InputError:
     try:
         read = read_film(film, settings=settings)
     except InputError as error:
         return error
-    from calcreport.film.exposure import settle_polarity  # see _load_search
+    from calcreport.film.exposure import settle_polarity  # see read_films
 
     return settle_polarity(read) or problem("calibration.film_polarity")
 
 
 def _list_films(films: Sequence[FilmHeader], outcomes: Sequence[FilmImage | InputError]) -> tuple[SeriesEntry, ...]:
     """Rows for the films of each series: one for those measured, one for each reason of a refusal."""
-
-    def key(pair: tuple[FilmHeader, FilmImage | InputError]) -> tuple[str, str, str]:
-        film, outcome = pair
-        if isinstance(outcome, FilmImage):
-            return (film.image.series_uid, "", "Measured.")
-        return (film.image.series_uid, outcome.code, outcome.message)
-
-    pairs = sorted(zip(films, outcomes, strict=True), key=key)
-    rows = []
-    for (uid, code, message), group in groupby(pairs, key=key):
-        held = [film for film, _ in group]
-        series = held[0].image.series
-        rows.append(
-            SeriesEntry(
-                series_instance_uid=uid,
-                modality=series.modality or "OT",
-                status="refused" if code else "analysed",
-                code=code or _MEASURED,
-                message=message,
-                series_number=series.number,
-                description=series.description,
-                image_count=len(held),
-            )
+    groups: dict[tuple[str, str, str], list[FilmHeader]] = {}
+    for film, outcome in zip(films, outcomes, strict=True):
+        reason = (outcome.code, outcome.message) if isinstance(outcome, InputError) else ("", "Measured.")
+        groups.setdefault((film.image.series_uid, *reason), []).append(film)
+    return tuple(
+        SeriesEntry(
+            series_instance_uid=uid,
+            modality=held[0].image.series.modality or "OT",
+            status="refused" if code else "analysed",
+            code=code or _MEASURED,
+            message=message,
+            series_number=held[0].image.series.number,
+            description=held[0].image.series.description,
+            image_count=len(held),
         )
-    return tuple(rows)
+        for (uid, code, message), held in sorted(groups.items(), key=lambda group: group[0])
+    )
 
 
 def measure_films(
@@ -113,7 +98,7 @@ def measure_films(
     Raises `RefusedStudyError` ``series.not_searchable`` when no film shows soft tissue off bone: nothing was looked at,
     so nothing is absent.
     """
-    from calcreport.film.analysis import analyse_films  # see _load_search
+    from calcreport.film.analysis import analyse_films  # see read_films
 
     findings = analyse_films(reading.films, on_progress=on_step)
     if not findings.lesions and all(film.searched_share < _NEXT_TO_NOTHING for film in findings.readings):
@@ -169,23 +154,17 @@ def _draw(findings: FilmFindings, report: Report, order: tuple[int, ...], statem
     from calcreport.formats.pictures.as_film import FilmMark, render_film, render_film_lesion, render_film_preview
 
     lengths = lengths_of(report)
-    numbered = tuple((lesion.id, index) for lesion, index in zip(report.lesions, order, strict=True))
-    lesions = {lesion.id: lesion for lesion in report.lesions}
     marks: list[list[FilmMark]] = [[] for _ in findings.films]
     pictures: dict[str, Callable[[], bytes]] = {}
-    for lesion_id, index in numbered:
+    for lesion, index in zip(report.lesions, order, strict=True):
         for view, shadow in enumerate(findings.lesions[index].shadows, start=1):
-            marks[shadow.film].append(FilmMark(lesion_id=lesion_id, shadow=shadow))
-            film, lesion = findings.films[shadow.film], lesions[lesion_id]
+            marks[shadow.film].append(FilmMark(lesion_id=lesion.id, shadow=shadow))
             if lesion.images:
-                drawing = partial(render_film_lesion, film, shadow, lesion, statements, lengths=lengths)
-                pictures[key_image_name(lesion_id, view=view)] = drawing
+                drawing = partial(render_film_lesion, findings.films[shadow.film], shadow, lesion, statements)
+                pictures[key_image_name(lesion.id, view=view)] = partial(drawing, lengths=lengths)
     wholes: dict[str, Callable[[], bytes]] = {}
     for number, film in enumerate(findings.films, start=1):
-        for name, render in ((film_image_name(number), render_film), (_preview(number), render_film_preview)):
-            wholes[name] = partial(render, film, marks[number - 1], statements, body_part=report.study.body_part)
+        name, part = film_image_name(number), report.study.body_part
+        wholes[name] = partial(render_film, film, marks[number - 1], statements, body_part=part)
+        wholes[f"{PREVIEW}{name}"] = partial(render_film_preview, film, marks[number - 1], statements, body_part=part)
     return wholes | pictures  # whole films first: one takes as long as several parts, which then fill the other thread
-
-
-def _preview(number: int) -> str:
-    return f"{PREVIEW}{film_image_name(number)}"

@@ -41,36 +41,22 @@ def findings_for_rules(
     it. A fine detail is blurred by thick slices and missed by distant ones: the slice thickness is the larger of the
     two, and of several series the largest. What is of the study is known where all series say the same.
     """
-    is_only = len(findings.lesions) == 1
-    typed_region = clinical.site.region if is_only else None
-    parts = [one.acquisition.body_part or study.body_part for one in series]
+    parts = [one.acquisition.body_part for one in series]
     diagonals = [one.volume.geometry.voxel_diagonal_mm for one in series]
-    contrasts = {one.acquisition.contrast for one in series}
+    places = [(diagonals[lesion.series_index], parts[lesion.series_index]) for lesion in findings.lesions]
+    made_with = _common([one.acquisition.contrast for one in series])
+    side = _common([one.acquisition.laterality for one in series])
+    frame = _common([one.volume.frame_of_reference_uid for one in series])
     rule_findings = Findings(
         modality="CT",
         contrast="unknown" if contrast is Contrast.GIVEN else contrast.value,
         slice_thickness_mm=max(map(_thickness_mm, series)),
-        lesions=tuple(
-            _in_region(
-                finding_of(lesion, lesion_id=f"L{number}", voxel_diagonal_mm=diagonals[lesion.series_index]),
-                lesion,
-                typed_region,
-                parts[lesion.series_index],
-            )
-            for number, lesion in enumerate(findings.lesions, start=1)
-        ),
         study_date=day_of(study.study_date),
-        header=_header_facts(
-            study,
-            contrasts.pop() if len(contrasts) == 1 else Contrast.UNKNOWN,
-            _common([one.acquisition.laterality for one in series]),
-        ),
-        frame_of_reference_uid=_uid(_common([one.volume.frame_of_reference_uid for one in series])),
+        header=_header_facts(study, Contrast(made_with or Contrast.UNKNOWN), side),
+        frame_of_reference_uid=frame if frame and len(frame) <= _LONGEST_UID else None,  # longer: identifies nothing
         threshold_hu=threshold_hu,
     )
-    if is_only and _is_side_of_header(findings.lesions[0], clinical):
-        rule_findings = _without_side(rule_findings)
-    return place_by_complaint(rule_findings, clinical)
+    return _with_lesions(rule_findings, findings.lesions, places, study, clinical)
 
 
 def _thickness_mm(series: CtSeries) -> float:
@@ -90,36 +76,41 @@ def film_findings_for_rules(findings: FilmFindings, study: Study, clinical: Clin
     The side is known for the study only where all films say the same. The typed region counts as in
     `findings_for_rules`.
     """
-    is_only = len(findings.lesions) == 1
-    typed_region = clinical.site.region if is_only else None
-    sides = {film.view.laterality for film in findings.films}
-    lesions = []
-    for number, lesion in enumerate(findings.lesions, start=1):
-        film = findings.films[lesion.shadows[0].film]
-        diagonal_mm = None if film.scale.spacing_mm is None else hypot(*film.scale.spacing_mm)
-        finding = finding_of(lesion, lesion_id=f"L{number}", voxel_diagonal_mm=diagonal_mm)
-        lesions.append(_in_region(finding, lesion, typed_region, film.view.body_part or study.body_part))
+    shown = [findings.films[lesion.shadows[0].film] for lesion in findings.lesions]
+    places = [
+        (None if film.scale.spacing_mm is None else hypot(*film.scale.spacing_mm), film.view.body_part)
+        for film in shown
+    ]
     rule_findings = Findings(
         modality="DX" if study.modality == "DX" else "CR",
-        lesions=tuple(lesions),
         study_date=day_of(study.study_date),
-        header=_header_facts(study, Contrast.UNKNOWN, sides.pop() if len(sides) == 1 else None),
+        header=_header_facts(study, Contrast.UNKNOWN, _common([film.view.laterality for film in findings.films])),
     )
-    if is_only and _is_side_of_header(findings.lesions[0], clinical):
-        rule_findings = _without_side(rule_findings)
-    return place_by_complaint(rule_findings, clinical)
+    return _with_lesions(rule_findings, findings.lesions, places, study, clinical)
 
 
-def _is_side_of_header(lesion: MeasuredLesion | ProjectedLesion, clinical: Clinical) -> bool:
-    """Whether the side is only what the header says although another one was typed."""
-    place, typed = lesion.location, clinical.site.laterality
-    return place.laterality_source == "header" and typed not in {Laterality.UNKNOWN, place.laterality}
+def _with_lesions(
+    rule_findings: Findings,
+    lesions: Sequence[MeasuredLesion | ProjectedLesion],
+    places: Sequence[tuple[float | None, str | None]],
+    study: Study,
+    clinical: Clinical,
+) -> Findings:
+    """Add the lesions; `places` are the diagonal of a voxel or pixel in mm, and the part of the body, of each.
 
-
-def _without_side(rule_findings: Findings) -> Findings:
-    lesion = rule_findings.lesions[0]
-    place = lesion.location.model_copy(update={"laterality": Laterality.UNKNOWN})
-    return rule_findings.model_copy(update={"lesions": (lesion.model_copy(update={"location": place}),)})
+    The side of a single lesion is left open where it is only what the header says although another one was typed.
+    """
+    is_only = len(lesions) == 1
+    rows = []
+    for number, (lesion, (diagonal_mm, part)) in enumerate(zip(lesions, places, strict=True), start=1):
+        finding = finding_of(lesion, lesion_id=f"L{number}", voxel_diagonal_mm=diagonal_mm)
+        rows.append(_in_region(finding, lesion, clinical.site.region if is_only else None, part or study.body_part))
+    if is_only:
+        place, typed = lesions[0].location, clinical.site.laterality
+        if place.laterality_source == "header" and typed not in {Laterality.UNKNOWN, place.laterality}:
+            location = rows[0].location.model_copy(update={"laterality": Laterality.UNKNOWN})
+            rows = [rows[0].model_copy(update={"location": location})]
+    return place_by_complaint(rule_findings.model_copy(update={"lesions": tuple(rows)}), clinical)
 
 
 def _in_region(
@@ -145,11 +136,6 @@ def _header_facts(study: Study, contrast: Contrast, laterality: str | None) -> H
         laterality=_SIDES.get(laterality or ""),
         body_part=part[:_LONGEST_PART] or None,
     )
-
-
-def _uid(text: str | None) -> str | None:
-    """Identifier of the frame of reference; one that is too long to be a UID identifies nothing."""
-    return text if text and len(text) <= _LONGEST_UID else None
 
 
 def day_of(text: str | None) -> date | None:

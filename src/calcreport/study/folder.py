@@ -23,26 +23,28 @@ from calcreport.errors import OutputError
 
 _UID: Final = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+|no-uid-[0-9a-f]{24}")
 """PS3.5 section 9.1: digits and dots, no component with a leading zero; or the name we give a study without UID."""
-
 _LONGEST_UID: Final = 64  # characters, PS3.5 section 9.1
 _FILE_NAME: Final = re.compile(r"([A-Za-z0-9_-]+/)?[A-Za-z0-9_-][A-Za-z0-9._-]*")  # at most one folder deep
 _PREFIX: Final = ".calcreport-"  # of folders that are being written or replaced
-_ABANDONED_SECONDS: Final = 60.0
-"""Between moving a folder aside and putting the new one in its place lies less than a second."""
+_ABANDONED_SECONDS: Final = 60.0  # a folder that is moved aside is replaced within a second
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # the disk takes no more
 _FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})  # it may not be written to
 
 
 def folder_name(study_instance_uid: str) -> str:
-    """Name of a study's folder.
-
-    The UID itself when it is valid (PS3.5 section 9.1, at most 64 characters), or the name that stands for a missing
-    one; otherwise ``study-`` and a hash.
-    """
+    """Name of a study's folder: its UID when valid, or the name for a missing one; else ``study-`` and a hash."""
     if len(study_instance_uid) <= _LONGEST_UID and _UID.fullmatch(study_instance_uid):
         return study_instance_uid
     digest = hashlib.sha256(study_instance_uid.encode("utf-8", "backslashreplace")).hexdigest()
     return f"study-{digest[:24]}"
+
+
+def read_bytes(path: Path) -> bytes | None:
+    """Content of a file; ``None`` when it is not there or cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 class ResultsFolder:
@@ -60,15 +62,20 @@ class ResultsFolder:
     def prepare(self) -> None:
         """Make the folder and show that it can be written to, before any work is done.
 
-        Raises `OutputError` ``output.not_a_folder``, ``output.not_permitted``, ``output.disk_full`` or
-        ``output.failed``.
+        Puts back a study's folder that a run moved aside and never replaced, because the machine stopped between.
+        Raises `OutputError` ``output.not_a_folder``, ``output.not_permitted``, ``output.disk_full``, ``output.failed``.
         """
         with _named_failures():
             self._root.mkdir(parents=True, exist_ok=True)
             probe = self._temporary("probe")
             probe.mkdir()
             probe.rmdir()
-            self._recover_abandoned()
+        with suppress(OSError):
+            for path in list(self._root.glob(f"{_PREFIX}*.replaced")):
+                _run, _, name = path.name.removeprefix(_PREFIX).removesuffix(".replaced").partition("-")
+                is_old = time.time() - path.stat().st_ctime > _ABANDONED_SECONDS  # another run may be at it just now
+                if name and is_old and not os.path.lexists(self._root / name):
+                    path.rename(self._root / name)
 
     def write_study(self, name: str, files: Mapping[str, bytes]) -> None:
         """Put a study's folder in place, whole; `files` are by name within it, at most one sub-folder deep.
@@ -90,10 +97,8 @@ class ResultsFolder:
 
     def read_study(self, name: str, file: str = "") -> bytes | None:
         """File of a study's folder, or in the results, as an earlier run left it; ``None`` when it cannot be read."""
-        with suppress(OSError):
-            folder = _inside(self._root, name)
-            return (_inside(folder, file) if file else folder).read_bytes()
-        return None
+        folder = _inside(self._root, name)
+        return read_bytes(_inside(folder, file) if file else folder)
 
     def remove(self, name: str, *, keep: Collection[str] = ()) -> None:
         """Remove what an earlier run left and this run does not confirm, except the files `keep`.
@@ -140,15 +145,6 @@ class ResultsFolder:
                     path.rename(self._root / name)
                 else:
                     _remove(path)
-
-    def _recover_abandoned(self) -> None:
-        """Put back a study's folder that a run moved aside and never replaced, because the machine stopped between."""
-        with suppress(OSError):
-            for path in list(self._root.glob(f"{_PREFIX}*.replaced")):
-                _run, _, name = path.name.removeprefix(_PREFIX).removesuffix(".replaced").partition("-")
-                is_old = time.time() - path.stat().st_ctime > _ABANDONED_SECONDS  # another run may be at it just now
-                if name and is_old and not os.path.lexists(self._root / name):
-                    path.rename(self._root / name)
 
     def _temporary(self, name: str) -> Path:
         return self._root / f"{_PREFIX}{self._run_id}-{name}"

@@ -5,24 +5,39 @@ from __future__ import annotations
 import json
 import secrets
 from codecs import BOM_UTF8
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from calcreport.compose.conclusion import conclude
+from calcreport.compose.lesions import name_key_images, name_overviews
+from calcreport.compose.reviewed import apply_review, refresh, refuse_unknown, restore, set_rejected_apart
 from calcreport.dicom import StudyFiles, discover
 from calcreport.errors import InputError, UsageError
+from calcreport.files.report import findings_of_report, report_from_text
 from calcreport.formats import FILE_NAMES, Templates
+from calcreport.formats.page.as_html import IndexEntry, index_entry, render_index
+from calcreport.model.clinical import parse_clinical
+from calcreport.model.decision import Decision
 from calcreport.model.report import Report, Software
 from calcreport.progress import Progress
-from calcreport.rules import Ruleset
-from calcreport.study.folder import ResultsFolder
-from calcreport.study.overview import update_overview
-from calcreport.study.record import carry_record
+from calcreport.rules import Ruleset, decide, decide_and_ask
+from calcreport.settings import Settings
+from calcreport.study.folder import ResultsFolder, read_bytes
+from calcreport.study.kept import (
+    NOTE_FILE,
+    REVIEW_FILE,
+    WrittenReview,
+    carry_record,
+    note_lesions,
+    refuse_other_lesions,
+)
 from calcreport.study.reread import evidence_of_report
-from calcreport.study.review import NOTE_FILE, REVIEW_FILE, WrittenReview, note_lesions
-from calcreport.study.revise import bring_up_to_date, list_pictures, settings_of_report
-from calcreport.study.write import SOURCES_FILE, Draft, load_output, write_outputs
+from calcreport.study.result import INDEX_FILE, SUMMARY_FILE, StudyOutcome, read_summary, status_of
+from calcreport.study.write import SOURCES_FILE, Draft, load_output, needs_pictures, write_outputs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,13 +47,10 @@ class RenderJob:
     report: Report = field(repr=False)
     """As written or edited."""
     review: WrittenReview | None = field(repr=False)
-    """A reader's decisions."""
     templates: Templates
     ruleset: Ruleset
-    """Layouts, wording and rules."""
     software: Software
     created: str
-    """What makes the report, and when (ISO 8601)."""
     path: Path | None = field(default=None, repr=False)
     text: str = field(default="", repr=False)
     """Where the report was read from, and what stood there; it must not have changed when the results are written."""
@@ -47,50 +59,89 @@ class RenderJob:
     places: tuple[str, ...] = field(default=(), repr=False)
     """Where the images are; needed by `render_files`."""
     formats: tuple[str, ...] = ()
-    """Every format that is written."""
     asks: bool = True
-    """Whether the report says what other answers would change; see `bring_up_to_date`."""
+    """Whether the report says what other answers would change: most of the time, and no part of the text section."""
 
 
 def revise_report(job: RenderJob, progress: Progress) -> Report:
-    """Apply the review to the report and renew its conclusions where facts or answers were changed."""
-    report, is_concluded_anew = bring_up_to_date(
-        job.report,
-        job.review,
-        ruleset=job.ruleset,
+    """Apply the review, and renew conclusions where a fact or an answer was changed, by review or by hand.
+
+    The decisions of the review replace those of an earlier one. Words edited by hand stay where nothing else was
+    changed. Raises `ConfigurationError` ``report.no_findings``, ``review.…``, ``render.unknown_lesion``,
+    ``render.damaged_settings``.
+    """
+    rule_findings = findings_of_report(job.report)
+    if job.review is None:
+        facts, before = set_rejected_apart(job.report, rule_findings)
+    else:
+        drafted, before = restore(job.report, rule_findings)
+        refuse_other_lesions(drafted, job.review)
+        facts, before = apply_review(drafted, before, job.review.review)
+    refuse_unknown(facts.lesions, {lesion.id for lesion in before.lesions})
+    refreshed = refresh(facts, before, job.templates.statements)
+
+    def answer(ask: Callable[..., Decision]) -> Decision:
+        return ask(refreshed, parse_clinical(facts.clinical), settings_of_report(facts).policy, job.ruleset)
+
+    is_changed = facts.rejected != job.report.rejected or refreshed != rule_findings
+    # Rules of another version are no edit; by the same ones an edited answer or flag is concluded otherwise.
+    if not is_changed and facts.rules is not None and facts.rules.sha256 == job.ruleset.sha256:
+        decision = answer(decide)
+        recorded = [(lesion.flags, lesion.concern) for lesion in facts.lesions]
+        concluded = [(lesion.flags, lesion.concern) for lesion in decision.lesions]
+        is_changed = recorded != concluded or facts.concern is not decision.concern
+    if not is_changed:  # or lesions were accepted only: what is concluded stays as it is
+        return facts if facts == job.report else facts.model_copy(update={"created": job.created})
+    progress.line("facts or answers were changed: flags, impression and recommendations were concluded anew")
+    facts = facts.model_copy(update={"created": job.created, "software": job.software, "rules": job.ruleset.used})
+    return conclude(
+        facts,
+        answer(decide_and_ask if job.asks else decide),
+        order=tuple(range(len(facts.lesions))),
+        rule_findings=refreshed,
         statements=job.templates.statements,
-        software=job.software,
-        created=job.created,
-        asks=job.asks,
     )
-    if is_concluded_anew:
-        progress.line("facts or answers were changed: flags, impression and recommendations were concluded anew")
-    return report
+
+
+def settings_of_report(report: Report) -> Settings:
+    """Settings a report was made with; `UsageError` ``render.damaged_settings`` where it does not hold them."""
+    try:
+        return Settings.model_validate(report.settings)
+    except ValidationError:
+        pass
+    # Raised outside the handler: the cause would carry the values into a traceback.
+    msg = "the settings in the report were damaged; take the original report"
+    raise UsageError(msg, code="render.damaged_settings")
 
 
 def render_files(job: RenderJob, progress: Progress) -> tuple[Report, str]:
-    """Write every output of the study again.
-
-    Returns the report as written, and its section as text; both hold patient data.
+    """Write every output of the study again; the report as written and its section as text hold patient data.
 
     Raises `UsageError` ``render.…``, `InputError` when the images cannot be read any more, `OutputError`.
     """
     if job.folder is None:
         msg = "RenderJob.folder"
         raise ValueError(msg)
-    report = list_pictures(revise_report(job, progress), job.formats)
-    settings = settings_of_report(report).reading
+    report = revise_report(job, progress)
+    settings, has_pictures = settings_of_report(report), needs_pictures(job.formats)
+    most = settings.output.max_key_images if has_pictures else 0
+    images = name_overviews(report) if has_pictures else ()
+    report = report.model_copy(update={"lesions": name_key_images(report.lesions, most), "images": images})
     results = ResultsFolder(job.folder.parent, run_id=secrets.token_hex(6))
     results.prepare()
     progress.step("looking for the images")
     try:
-        with discover([Path(place) for place in job.places], settings=settings, on_progress=lambda _: None) as found:
+        with discover([Path(place) for place in job.places], settings=settings.reading) as found:
             study = find_study(found.studies, report)
             _refuse_other_patient(study, report)
             progress.step("reading")
-            evidence, order = evidence_of_report(report, study, settings)
+            evidence, order = evidence_of_report(report, study, settings.reading), tuple(range(len(report.lesions)))
             load_output(job.templates, job.formats)
-            draft = Draft(report=report, evidence=evidence, order=order, previous_sr=_previous_sr(job, results))
+            # The structured report of the last draft is superseded by the new one.
+            last = results.read_study(job.folder.name, FILE_NAMES["sr"])
+            if last is None and job.path is not None:
+                last = read_bytes(job.path.with_name(FILE_NAMES["sr"]))
+            draft = Draft(report=report, evidence=evidence, order=order, previous_sr=last)
             text, files = write_outputs(draft, job.formats, job.templates, on_step=progress.step)
         if job.review is not None:
             files |= {REVIEW_FILE: job.review.text, NOTE_FILE: note_lesions(report, job.review.text)}
@@ -99,36 +150,18 @@ def render_files(job: RenderJob, progress: Progress) -> tuple[Report, str]:
             raise UsageError(msg, code="render.changed_meanwhile")
         files |= carry_record(results, job.folder.name, report, files)
         results.write_study(job.folder.name, files)
-        update_overview(results, job.folder.parent, job.folder.name, report, job.templates)
+        _update_overview(results, job.folder.parent, job.folder.name, report, job.templates)
     finally:
         results.recover()
     return report, text
 
 
-def _previous_sr(job: RenderJob, results: ResultsFolder) -> bytes | None:
-    """Structured report of the last draft, which the new one supersedes."""
-    name = FILE_NAMES["sr"]
-    last = results.read_study(job.folder.name, name) if job.folder is not None else None
-    return last or (read_bytes(job.path.with_name(name)) if job.path is not None else None)
-
-
-def read_bytes(path: Path) -> bytes | None:
-    """Content of a file; ``None`` when it is not there or cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None
-
-
 def remembered_places(folder: Path) -> tuple[str, ...]:
     """Places the analysis read the images from, as noted beside the report; else `UsageError` ``render.no_study``."""
-    path = folder / SOURCES_FILE
-    places: Any = None
-    if path.is_file():
-        try:
-            places = json.loads(path.read_bytes()).get("places")
-        except (OSError, ValueError, AttributeError):
-            places = None
+    try:
+        places: Any = json.loads((folder / SOURCES_FILE).read_bytes()).get("places")
+    except (OSError, ValueError, AttributeError):
+        places = None
     known = [place for place in places or () if isinstance(place, str) and Path(place).exists()]
     if not known:
         msg = "the images of the report are not where they were; name their folder with --study"
@@ -154,3 +187,36 @@ def _refuse_other_patient(study: StudyFiles, report: Report) -> None:
             "original report, or analyse the images anew"
         )
         raise UsageError(msg, code="render.other_patient")
+
+
+def _update_overview(results: ResultsFolder, root: Path, folder: str, report: Report, templates: Templates) -> None:
+    """Write the row of one study again, with what its folder in `root` holds now; nothing without a summary."""
+    summary = read_summary(root)
+    if summary is None or all(study.folder != folder for study in summary.studies):
+        return
+    counts = {"lesions": len(report.lesions), "excluded": len(report.excluded)}
+    now = {"status": status_of(report), "concern": report.concern}
+    studies = tuple(
+        study.model_copy(update={**now, "counts": study.counts.model_copy(update=counts)})
+        if study.folder == folder
+        else study
+        for study in summary.studies
+    )
+    updated = summary.model_copy(update={"studies": studies})
+    results.write_file(SUMMARY_FILE, updated.to_bytes())
+    if (root / INDEX_FILE).is_file():
+        software = f"{report.software.name} {report.software.version} · {report.created}"
+        rows = [_row(study, root) for study in studies]
+        results.write_file(INDEX_FILE, render_index(rows, templates, software=software))
+
+
+def _row(study: StudyOutcome, root: Path) -> IndexEntry:
+    """Row of a study; of a refused one only its folder is known here."""
+    if study.status != "refused":
+        try:
+            text = (root / study.folder / FILE_NAMES["json"]).read_text(encoding="utf-8")
+            return index_entry(report_from_text(text), study.folder)
+        except (OSError, ValueError, UsageError):
+            pass
+    message = f"{study.code}: {study.message}" if study.code else ""
+    return IndexEntry(folder=study.folder, status=study.status, concern=study.concern, message=message)

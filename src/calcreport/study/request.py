@@ -1,38 +1,47 @@
-"""The request of a run: inputs, formats and settings."""
+"""What is asked about a study, and what its measurement gives, common to CT and radiographs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from calcreport.dicom import StudyFiles
+from calcreport.compose.technique import Imaging
+from calcreport.dicom import SeriesFiles, StudyFiles
+from calcreport.errors import CalcReportError
 from calcreport.files.clinical_table import ClinicalData, StudyClinical
 from calcreport.formats import Templates
 from calcreport.model.clinical import Clinical
-from calcreport.model.report import Report, Software
+from calcreport.model.film import FilmFindings
+from calcreport.model.findings import Findings
+from calcreport.model.image import CtVolume
+from calcreport.model.lesion import CtFindings
+from calcreport.model.report import Incidental, Report, Searched, SeriesEntry, Software, Study
 from calcreport.rules import Ruleset
 from calcreport.rules.prior_match import EarlierReport
 from calcreport.settings import Settings
 
+if TYPE_CHECKING:
+    from calcreport.dicom.header.image_header import ImageHeader
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GivenPrior:
-    """What was named as the earlier study."""
-
-    report: Report | None = field(default=None, repr=False)
-    """``None`` for images, which are analysed first."""
-    places: tuple[Path, ...] = field(default=(), repr=False)
-    """Where its images lie; empty where that is not known."""
+Pictures = Mapping[str, Callable[[], bytes]]
+"""Renderer of each picture by file name; `as_html.PREVIEW` names those used by the page alone."""
+Draw = Callable[..., Pictures]
+"""Prepares the pictures of a report: called with it, the measured index of each of its lesions, and the statements; of
+CT also with `earlier`, an `EarlierSlice` by measured index."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class EarlierImages:
-    """An earlier study with its images."""
+class Prior:
+    """An earlier study of the same patient, as far as it is known."""
 
-    report: Report = field(repr=False)
-    files: StudyFiles = field(repr=False)
+    report: Report | None = field(default=None, repr=False)
+    """``None`` for images, which are analysed first."""
+    facts: EarlierReport | None = None
+    places: tuple[Path, ...] = field(default=(), repr=False)
+    """Where its images lie; empty where that is not known."""
+    files: StudyFiles | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +49,9 @@ class Request:
     """What to analyse and how."""
 
     paths: tuple[Path, ...]
-    """Folders, files or zip archives."""
     out: Path | None
-    """Where results go; ``None`` writes nothing."""
     settings: Settings
-    """Effective settings."""
     clinical_data: ClinicalData
-    """Clinical input, of one patient or of many."""
     lesion_mask: Path | None
     """Contours of whole lesions; only for a single study."""
     lesion_roi: str | None
@@ -56,21 +61,12 @@ class Request:
     formats: tuple[str, ...]
     """Names of renderers, and ``png`` for key images beside the report."""
     templates: Templates
-    """Layouts and wording."""
     ruleset: Ruleset
-    """Rules of the decision logic."""
     jobs: int
-    """Studies analysed side by side, ≥ 1."""
     software: Software
-    """Printed in every report."""
     created: str
     """Date and time of the draft, ISO 8601."""
-    prior: GivenPrior | None = None
-    """What was named as an earlier study of the same patient."""
-    earlier: EarlierReport | None = None
-    """Its report, to compare with; of images once they are analysed."""
-    earlier_images: EarlierImages | None = None
-    """Its images, where they are known."""
+    prior: Prior | None = None
     beside: Callable[[Report, Mapping[str, bytes]], dict[str, bytes]] | None = None
     """Makes further files of a study's folder from its report and its files."""
     keeps_reports: bool = False
@@ -82,3 +78,67 @@ class Request:
     def clinical(self) -> Clinical:
         """Clinical input of the present study."""
         return (self.study_clinical or StudyClinical()).clinical
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ReportEvidence:
+    """Masks and images that a report rests on."""
+
+    findings: CtFindings | FilmFindings
+    draw: Draw
+    images: tuple[ImageHeader, ...] = field(repr=False)
+    """Files that were measured, each once."""
+    volumes: tuple[CtVolume, ...] = ()
+    """The measured CT series, best first; empty for radiographs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MeasuredStudy:
+    """One study, measured."""
+
+    study: Study
+    """As the header says, with the modality of what was measured."""
+    series: tuple[SeriesEntry, ...]
+    """Every series of the study and its outcome."""
+    evidence: ReportEvidence
+    rule_findings: Findings
+    imaging: tuple[Imaging, ...]
+    """How each measured CT series was made, best first; empty for radiographs."""
+    image_count: int
+    limitations: tuple[str, ...] = ()
+    """Sentences on the parts of the study that were not analysed."""
+    searched: tuple[Searched, ...] = ()
+    """Parts of the body that the study covers, and whether each was searched."""
+    incidental: tuple[Incidental, ...] = ()
+    """Mineral of organs, vessels, gut and airway."""
+
+
+class RefusedStudyError(Exception):
+    """Nothing of a study can be measured: the reason and the outcome of each series."""
+
+    def __init__(self, reason: CalcReportError, entries: tuple[SeriesEntry, ...]) -> None:
+        super().__init__(reason.code)
+        self.reason = reason
+        self.entries = entries
+
+
+def entry_of_series(
+    series: SeriesFiles,
+    status: Literal["analysed", "skipped", "refused"],
+    code: str,
+    message: str,
+    *,
+    image_count: int | None = None,
+) -> SeriesEntry:
+    """Row of a series in the report; `image_count` where it is not that of its slices."""
+    stack = f" Stack: {series.stack}." if series.stack else ""
+    return SeriesEntry(
+        series_instance_uid=series.uid,
+        modality=series.modality,
+        status=status,
+        code=code,
+        message=message + stack,
+        series_number=series.number,
+        description=series.description,
+        image_count=len(series.planes) if image_count is None else image_count,
+    )

@@ -2,48 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
 import numpy as np
 
 from calcreport.compose.lesions import measured_facts
-from calcreport.dicom import CtStack, StudyFiles, rank_ct_series, rank_films, read_ct
+from calcreport.dicom import CtStack, FilmHeader, StudyFiles, rank_ct_series, rank_films, read_ct
 from calcreport.dicom.series import SeriesFiles
 from calcreport.errors import InputError
 from calcreport.formats.dicom.subject import damaged_shape, other_images
-from calcreport.model.film import (
-    FilmFindings,
-    FilmImage,
-    FilmReading,
-    FilmSegment,
-    PixelMask,
-    ProjectedLesion,
-    Shadow,
-)
-from calcreport.model.geometry import VolumeGeometry
+from calcreport.model.film import FilmFindings, FilmImage, FilmReading, FilmSegment, PixelMask, ProjectedLesion, Shadow
 from calcreport.model.image import CtVolume
 from calcreport.model.lesion import CtFindings, MeasuredLesion, Segment, VoxelMask
-from calcreport.model.report import FilmTechnique, Lesion, Report, SeriesEntry, Thresholds
-from calcreport.model.shape import FilmShape, LesionShape, Line, PackedMask, unpack_mask
+from calcreport.model.report import FilmTechnique, Lesion, Point, Report, SeriesEntry, Thresholds
+from calcreport.model.shape import LesionShape, Line, PackedMask, unpack_mask
 from calcreport.settings import ReadingSettings
 from calcreport.study.ct import ct_evidence
 from calcreport.study.films import film_evidence, read_films
-from calcreport.study.measured import RefusedStudyError, ReportEvidence
+from calcreport.study.request import RefusedStudyError, ReportEvidence
 
-_PLACE_TOLERANCE = 1e-6
-"""Of the affine of a series, mm: the report holds it at full precision."""
+_PLACE_TOLERANCE = 1e-6  # of the affine of a series, mm: the report holds it at full precision
 
 
-def evidence_of_report(
-    report: Report, study: StudyFiles, settings: ReadingSettings
-) -> tuple[ReportEvidence, tuple[int, ...]]:
-    """Read the images of a report again: the evidence, and for each lesion of the report its index in there.
+def evidence_of_report(report: Report, study: StudyFiles, settings: ReadingSettings) -> ReportEvidence:
+    """Read the images of a report again; lesions of the evidence are in the order of the report.
 
     `study` is the same study, found again. Raises `InputError` when images of the report cannot be read any more;
     `UsageError` ``render.other_images`` when they are not those the report was made from, ``render.damaged_shape`` when
     the report does not hold where its lesions are.
     """
-    order = tuple(range(len(report.lesions)))
     if report.technique is not None and report.technique.films:
-        return _films(report, study, settings, report.technique.films), order
+        return _films(report, study, settings, report.technique.films)
     found = [series for _, series in measured_stacks(report, study, settings)]
     volumes = tuple(read_ct(series, settings=settings).volume for series in found)
     lesions = tuple(_measured(lesion, volumes) for lesion in report.lesions)
@@ -58,7 +48,7 @@ def evidence_of_report(
         notes=(),
         maximum_intensity_hu=projections[0],
     )
-    return ct_evidence(findings, volumes, projections, found), order
+    return ct_evidence(findings, volumes, projections, found)
 
 
 def measured_stacks(report: Report, study: StudyFiles, settings: ReadingSettings) -> list[tuple[CtStack, SeriesFiles]]:
@@ -85,18 +75,12 @@ def _find_stack(
         except InputError as error:
             failure = error
             continue
-        if _is_same(stack.geometry, entry):
+        recorded, found = entry.geometry, stack.geometry
+        if recorded is None or recorded.shape != found.shape:
+            continue
+        if np.allclose(recorded.affine_lps_mm, found.affine, rtol=0, atol=_PLACE_TOLERANCE):
             return stack, series
     raise failure or other_images()
-
-
-def _is_same(found: VolumeGeometry, entry: SeriesEntry) -> bool:
-    recorded = entry.geometry
-    return (
-        recorded is not None
-        and recorded.shape == found.shape
-        and bool(np.allclose(recorded.affine_lps_mm, found.affine, rtol=0, atol=_PLACE_TOLERANCE))
-    )
 
 
 def _measured(lesion: Lesion, volumes: tuple[CtVolume, ...]) -> MeasuredLesion:
@@ -124,22 +108,32 @@ def _measured(lesion: Lesion, volumes: tuple[CtVolume, ...]) -> MeasuredLesion:
     )
 
 
+def films_of_report(report: Report, study: StudyFiles) -> list[FilmHeader]:
+    """Films of the report in its order, none for CT; `UsageError` ``render.other_images`` where one is missing."""
+    uids = [film.sop_instance_uid for film in report.technique.films] if report.technique else []
+    by_uid = {film.image.instance_uid: film for film in rank_films(study).candidates} if uids else {}
+    if any(uid not in by_uid for uid in uids):
+        raise other_images()
+    return [by_uid[uid] for uid in uids]
+
+
+def read_films_again(films: Sequence[FilmHeader], settings: ReadingSettings) -> tuple[FilmImage, ...]:
+    """Read films of a report; raises `InputError` where none can be read."""
+    try:
+        return read_films(films, (), settings).films
+    except RefusedStudyError as refused:
+        raise refused.reason from None
+
+
 def _films(
     report: Report, study: StudyFiles, settings: ReadingSettings, techniques: tuple[FilmTechnique, ...]
 ) -> ReportEvidence:
-    uids = [film.sop_instance_uid for film in techniques]
-    wanted = [film for film in rank_films(study).candidates if film.image.instance_uid in uids]
-    if not wanted:
-        raise other_images()
-    try:
-        read = read_films(wanted, (), settings).films
-    except RefusedStudyError as refused:
-        raise refused.reason from None
-    by_uid = {film.reference.sop_instance_uid: film for film in read}
-    if any(uid not in by_uid for uid in uids):
-        raise other_images()
-    films = tuple(by_uid[uid] for uid in uids)
-    if any(film.intensity.shape != (row.rows, row.columns) for film, row in zip(films, techniques, strict=True)):
+    films, uids = (
+        read_films_again(films_of_report(report, study), settings),
+        [row.sop_instance_uid for row in techniques],
+    )
+    shapes = [film.intensity.shape for film in films]
+    if shapes != [(row.rows, row.columns) for row in techniques]:
         raise other_images()
     findings = FilmFindings(
         films=films,
@@ -157,10 +151,11 @@ def _projected(lesion: Lesion, films: tuple[FilmImage, ...], uids: list[str]) ->
     shadows = []
     for shape, place in zip(shapes, places, strict=True):
         number = uids.index(place.sop_instance_uid)
+        offset, cells = _cells(shape.mineral, films[number].intensity.shape)
         shadows.append(
             Shadow(
                 film=number,
-                mineral=PixelMask(offset=_pair(shape), pixels=_cells(shape.mineral, films[number].intensity.shape)),
+                mineral=PixelMask(offset=cast(tuple[int, int], offset), pixels=cells),
                 longest=_film_segment(shape.longest),
                 across=_film_segment(shape.across),
                 to_skin_line=None if shape.to_skin_line is None else _film_segment(shape.to_skin_line),
@@ -169,10 +164,7 @@ def _projected(lesion: Lesion, films: tuple[FilmImage, ...], uids: list[str]) ->
                 is_cut=lesion.size.is_minimum,
             )
         )
-    return ProjectedLesion(
-        **measured_facts(lesion),
-        shadows=tuple(shadows),
-    )
+    return ProjectedLesion(**measured_facts(lesion), shadows=tuple(shadows))
 
 
 def _shape_of(lesion: Lesion) -> LesionShape:
@@ -181,8 +173,8 @@ def _shape_of(lesion: Lesion) -> LesionShape:
     return lesion.shape
 
 
-def _cells(packed: PackedMask, within: tuple[int, ...]) -> np.typing.NDArray[np.bool_]:
-    """Unpack a mask that lies within an image of this shape."""
+def _cells(packed: PackedMask, within: tuple[int, ...]) -> tuple[tuple[int, ...], np.typing.NDArray[np.bool_]]:
+    """Offset and cells of a mask that lies within an image of this shape."""
     ends = [first + count for first, count in zip(packed.offset, packed.shape, strict=False)]
     if len(packed.offset) != len(within) or any(end > size for end, size in zip(ends, within, strict=False)):
         raise damaged_shape()
@@ -192,43 +184,26 @@ def _cells(packed: PackedMask, within: tuple[int, ...]) -> np.typing.NDArray[np.
         raise damaged_shape() from None
     if not cells.any():
         raise damaged_shape()
-    return cells
+    return packed.offset, cells
 
 
 def _voxels(packed: PackedMask | None, within: tuple[int, ...]) -> VoxelMask | None:
     if packed is None:
         return None
-    cells = _cells(packed, within)
-    i, j, k = packed.offset
-    return VoxelMask(offset=(i, j, k), voxels=cells)
-
-
-def _pair(shape: FilmShape) -> tuple[int, int]:
-    if len(shape.mineral.offset) != 2:
-        raise damaged_shape()
-    i, j = shape.mineral.offset
-    return (i, j)
+    offset, cells = _cells(packed, within)
+    return VoxelMask(offset=cast(tuple[int, int, int], offset), voxels=cells)
 
 
 def _segment(line: Line | None) -> Segment | None:
     if line is None:
         return None
-    start, end = _ends(line, 3)
-    return Segment(
-        start_lps_mm=(start[0], start[1], start[2]),
-        end_lps_mm=(end[0], end[1], end[2]),
-        length_mm=line.length_mm or 0.0,
-    )
+    start, end = cast(tuple[Point, Point], _ends(line, 3))
+    return Segment(start_lps_mm=start, end_lps_mm=end, length_mm=line.length_mm or 0.0)
 
 
 def _film_segment(line: Line) -> FilmSegment:
-    start, end = _ends(line, 2)
-    return FilmSegment(
-        start=(start[0], start[1]),
-        end=(end[0], end[1]),
-        length_px=line.length_px or 0.0,
-        length_mm=line.length_mm,
-    )
+    start, end = cast(tuple[tuple[float, float], tuple[float, float]], _ends(line, 2))
+    return FilmSegment(start=start, end=end, length_px=line.length_px or 0.0, length_mm=line.length_mm)
 
 
 def _ends(line: Line, axes: int) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
 
+from calcreport.errors import CalcReportError, ConfigurationError, InputError, OutputError
 from calcreport.formats.page.as_html import IndexEntry
 from calcreport.model.report import SCHEMA_VERSION, Concern, Record, Report, SeriesEntry, Software
 from calcreport.processes.crash import Crash
@@ -15,7 +16,14 @@ from calcreport.processes.crash import Crash
 Status = Literal["reported", "refused", "no_calcification"]  # whether a report was written, and whether it has a lesion
 Kind = Literal["", "input", "output", "configuration", "internal"]  # origin of a refusal; "" for none
 
+_KINDS: Final[Mapping[type[CalcReportError], Kind]] = {
+    InputError: "input",
+    OutputError: "output",
+    ConfigurationError: "configuration",
+}
+"""Origin of a refusal by the family of its error; every other one is a bug."""
 SUMMARY_FILE: Final = "summary.json"  # in the results folder
+INDEX_FILE: Final = "index.html"  # beside it
 
 
 class Counts(Record):
@@ -30,21 +38,15 @@ class StudyOutcome(Record):
     """Outcome of one study, as ``summary.json`` has it; fields that are excluded there last as long as the run."""
 
     folder: str
-    """Name of its folder in the results."""
     status: Status
-    """Whether there is a report, and whether it names a lesion."""
     code: str = ""
     message: str = ""
     """Of the refusal, with its remedy; no patient data."""
     concern: Concern | None = None
-    """Of the report."""
     counts: Counts = Counts()
     seconds: Annotated[float, AfterValidator(lambda seconds: round(seconds, 3))] = 0.0
-    """Time taken."""
     series: tuple[SeriesEntry, ...] = Field(default=(), repr=False)
-    """Every series of the study and its outcome."""
     kind: Kind = Field(default="", exclude=True)
-    """Whose fault a refusal is; empty when there is none."""
     text: str = Field(default="", exclude=True, repr=False)
     """The report section; holds patient data."""
     index_row: IndexEntry | None = Field(default=None, exclude=True, repr=False)
@@ -57,12 +59,14 @@ class StudyOutcome(Record):
     """Traceback of a bug; shown only when asked for."""
 
     @classmethod
-    def from_crash(cls, crash: Crash, *, folder: str) -> StudyOutcome:
-        """Outcome of a study whose worker gave no answer."""
-        kind: Kind = "internal" if crash.code.startswith("internal.") else "input"
-        return cls(
-            folder=folder, status="refused", kind=kind, code=crash.code, message=crash.message, detail=crash.detail
-        )
+    def refused(cls, reason: CalcReportError | Crash, folder: str = "", **more: Any) -> StudyOutcome:  # noqa: ANN401 - fields
+        """Outcome of a study without a report: an error, or a worker that gave no answer."""
+        if isinstance(reason, Crash):
+            kind: Kind = "internal" if reason.code.startswith("internal.") else "input"
+            more["detail"] = reason.detail
+        else:
+            kind = next((kind for family, kind in _KINDS.items() if isinstance(reason, family)), "internal")
+        return cls(folder=folder, status="refused", kind=kind, code=reason.code, message=reason.message, **more)
 
     def sentence(self) -> str:
         """Describe the outcome of the study, without patient data."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -17,8 +17,7 @@ from calcreport.model.anatomy_labels import AnatomyLabels
 from calcreport.model.image import CtVolume
 from calcreport.model.lesion import LesionContour
 from calcreport.model.report import Searched, SeriesEntry
-from calcreport.study.measured import RefusedStudyError, entry_of_series
-from calcreport.study.request import Request
+from calcreport.study.request import RefusedStudyError, Request, entry_of_series
 from calcreport.text.statements import Statements
 from calcreport.text.technique import merge_searched, name_region
 
@@ -33,9 +32,7 @@ class CtPart:
     """A CT series to measure, with the contours that fit it."""
 
     ct: CtSeries
-    """As read."""
     source: SeriesFiles
-    """Its files."""
     extent: Extent | None
     """Where it lies, as its headers say."""
     region: str
@@ -63,61 +60,45 @@ def read_ct_series(study: StudyFiles, ranking: SeriesRanking, request: Request) 
     Contours have to fit the first series; on further ones those are measured that fit. Raises `RefusedStudyError` when
     no series can be read: the reason of the best one, and the rows of the refused ones alone.
     """
-    chosen = _Choice()
+    parts: list[CtPart] = []
+    skipped: list[SeriesFiles] = []
+    refused: list[tuple[SeriesFiles, InputError]] = []
+    without_contours: list[CtPart] = []  # refused only because no contour fits them
+    statements = request.templates.statements
     for candidate in ranking.candidates:
-        _consider(candidate, chosen, request)
-    parts, refused = chosen.parts, chosen.refused
+        extent, part = extent_of(candidate), None
+        if parts and (extent is None or not not_covered(extent, _extents(parts))):
+            skipped.append(candidate)
+            continue
+        try:
+            ct = read_ct(candidate, settings=request.settings.reading)
+            part = CtPart(ct=ct, source=candidate, extent=extent, region=_name(candidate, statements))
+            if _adds_body(part, parts):
+                parts.append(_with_contours(part, request))
+            else:
+                skipped.append(candidate)
+        except InputError as error:
+            refused.append((candidate, error))
+            without_contours += [] if part is None else [part]
     if not parts:
         raise RefusedStudyError(refused[0][1], tuple(_refuse(*pair) for pair in refused))
-    for part in chosen.without_contours:  # no contour fits them, and still they may show another part of the body
+    for part in without_contours:  # they may still show another part of the body
         if _adds_body(part, parts):
             parts.append(part)
             refused = [pair for pair in refused if pair[0] is not part.source]
     parts = _with_anatomy(parts, request)
     rows = [_refuse(*pair) for pair in refused]
-    rows += [_row_of(part) for part in parts]
-    rows += [entry_of_series(series, "skipped", "series.not_best", _NOT_BEST) for series in chosen.skipped]
+    rows += [
+        entry_of_series(part.source, "analysed", "series.analysed", " ".join(("Measured.", *part.ct.notes))).model_copy(
+            update={"geometry": part.ct.geometry}
+        )
+        for part in parts
+    ]
+    rows += [entry_of_series(series, "skipped", "series.not_best", _NOT_BEST) for series in skipped]
     missing = [(series, error.code) for series, error in refused]
-    missing += [(series, "series.not_best") for series in chosen.skipped if extent_of(series) is None]
-    return CtReading(
-        parts=tuple(parts),
-        entries=(*ranking.entries, *rows),
-        searched=_list_searched(study, parts, missing, request.templates.statements),
-    )
-
-
-@dataclass(slots=True)
-class _Choice:
-    """Outcome of the candidates so far."""
-
-    parts: list[CtPart] = field(default_factory=list)
-    skipped: list[SeriesFiles] = field(default_factory=list)
-    refused: list[tuple[SeriesFiles, InputError]] = field(default_factory=list)
-    without_contours: list[CtPart] = field(default_factory=list)
-    """Readable candidates that were refused only because no contour fits them."""
-
-
-def _consider(candidate: SeriesFiles, chosen: _Choice, request: Request) -> None:
-    """Read a candidate where it may show body that no series before it shows."""
-    extent, parts = extent_of(candidate), chosen.parts
-    if parts and (extent is None or not not_covered(extent, _extents(parts))):
-        chosen.skipped.append(candidate)
-        return
-    part: CtPart | None = None
-    try:
-        part = _read(candidate, extent, request)
-        if _adds_body(part, parts):
-            parts.append(_with_contours(part, request))
-        else:
-            chosen.skipped.append(candidate)
-    except InputError as error:
-        chosen.refused.append((candidate, error))
-        chosen.without_contours += [] if part is None else [part]
-
-
-def _read(candidate: SeriesFiles, extent: Extent | None, request: Request) -> CtPart:
-    ct = read_ct(candidate, settings=request.settings.reading)
-    return CtPart(ct=ct, source=candidate, extent=extent, region=_name(candidate, request.templates.statements))
+    missing += [(series, "series.not_best") for series in skipped if extent_of(series) is None]
+    searched = _list_searched(study, parts, missing, statements)
+    return CtReading(parts=tuple(parts), entries=(*ranking.entries, *rows), searched=searched)
 
 
 def _with_contours(part: CtPart, request: Request) -> CtPart:
@@ -149,12 +130,10 @@ def _with_anatomy(parts: Sequence[CtPart], request: Request) -> list[CtPart]:
 
 
 def _labels(volume: CtVolume, request: Request) -> AnatomyLabels:
+    from calcreport.contour.anatomy import label_anatomy, read_anatomy
+
     if isinstance(request.anatomy, Path):
-        from calcreport.contour.anatomy import read_anatomy
-
         return read_anatomy(request.anatomy, volume, limits=request.settings.reading)
-    from calcreport.contour.anatomy import label_anatomy
-
     # Before the study's own time is up, so that its files are removed.
     seconds = _SHARE_OF_TIME * request.settings.run.max_study_seconds
     return label_anatomy(volume, seconds=seconds, limits=request.settings.reading)
@@ -185,12 +164,6 @@ def _adds_body(part: CtPart, parts: Sequence[CtPart]) -> bool:
     return float(inside.sum()) * float(np.prod(coarse.spacing_mm)) >= _LEAST_BODY_MM3
 
 
-def _row_of(part: CtPart) -> SeriesEntry:
-    message = f"Measured. {' '.join(part.ct.notes)}".strip()
-    row = entry_of_series(part.source, "analysed", "series.analysed", message)
-    return row.model_copy(update={"geometry": part.ct.geometry})
-
-
 def _refuse(series: SeriesFiles, error: InputError) -> SeriesEntry:
     return entry_of_series(series, "refused", error.code, error.message)
 
@@ -205,29 +178,23 @@ def _list_searched(
     study: StudyFiles, parts: Sequence[CtPart], missing: Sequence[tuple[SeriesFiles, str]], statements: Statements
 ) -> tuple[Searched, ...]:
     """Every part of the body that a series of the study shows, and whether it is measured."""
-    extents = _extents(parts)
+    never = [(series, code) for series in study.series if (code := refusal_code(series)) is not None]
+    left_out = [
+        _missing(
+            series, "series.radiograph_beside_ct" if code == "series.radiograph" else code, study, parts, statements
+        )
+        for series, code in (*missing, *never)
+    ]
     searched = [Searched(region=part.region, status="searched", series_number=part.source.number) for part in parts]
-    others = [*missing, *_never_candidates(study)]
-    return merge_searched(
-        searched,
-        [
-            _missing(series, code, study, parts, statements)
-            for series, code in others
-            if is_elsewhere(series, code, extents)
-        ],
-    )
-
-
-def _never_candidates(study: StudyFiles) -> Iterator[tuple[SeriesFiles, str]]:
-    for series in study.series:
-        code = refusal_code(series)
-        if code is not None:
-            yield series, "series.radiograph_beside_ct" if code == "series.radiograph" else code
+    return merge_searched(searched, [row for row in left_out if row is not None])
 
 
 def _missing(
     series: SeriesFiles, code: str, study: StudyFiles, parts: Sequence[CtPart], statements: Statements
-) -> Searched:
+) -> Searched | None:
+    """Row of a series that is not measured; ``None`` where another one shows the same part of the body."""
+    if not is_elsewhere(series, code, _extents(parts)):
+        return None
     read = sum(len(part.source.planes) for part in parts if part.source.uid == series.uid)
     total = sum(len(stack.planes) for stack in study.series if stack.uid == series.uid)
     return Searched(

@@ -15,7 +15,7 @@ from calcreport.formats.templates import compile_template
 from calcreport.formats.text.as_text import TEXT_TEMPLATE, write_section
 from calcreport.model.report import Report
 from calcreport.processes.threads import map_in_threads
-from calcreport.study.measured import ReportEvidence
+from calcreport.study.request import ReportEvidence
 from calcreport.text.statements import Statements
 
 if TYPE_CHECKING:
@@ -25,14 +25,10 @@ SOURCES_FILE: Final = "sources.json"
 """Where the images lay that a report was made from, so that it can be rendered again; for this machine only."""
 
 _MOST_PLACES: Final = 10_000  # image files noted in sources.json; 1 MB of paths
-
+# Formats that show the key images, objects that show none, and formats that hold voxel masks.
 _WITH_PICTURES: Final = frozenset({"png", "html", "pdf", "sc"})
-"""Formats that need the key images drawn; they show them, and the pictures lie beside."""
-
 _WITHOUT_PICTURES: Final = frozenset({"sr", "seg", "sr-volumetric"})
-"""Objects that show none."""
-
-_MASKS: Final = frozenset({"seg", "sr-volumetric"})  # formats that hold voxel masks
+_MASKS: Final = frozenset({"seg", "sr-volumetric"})
 
 
 def needs_pictures(formats: Collection[str]) -> bool:
@@ -48,7 +44,6 @@ def load_output(templates: Templates, formats: Collection[str]) -> None:
         from calcreport.formats.dicom import objects
 
         objects.load()
-
     compile_template(templates, TEXT_TEMPLATE, is_html=False)
     if not {"html", "pdf"}.isdisjoint(formats):
         compile_template(templates, PAGE_TEMPLATE, is_html=True)
@@ -59,9 +54,7 @@ class Draft:
     """A report and its evidence."""
 
     report: Report = field(repr=False)
-    """As composed."""
     evidence: ReportEvidence
-    """Masks and images behind it."""
     order: tuple[int, ...]
     """For each lesion of the report its index among those measured."""
     previous_sr: bytes | None = field(default=None, repr=False)
@@ -77,7 +70,9 @@ def write_outputs(
     """
     on_step("drawing and writing")
     report = draft.report
-    formats = _possible(formats, draft.evidence)
+    frames = {image.frame_of_reference_uid for image in draft.evidence.images}
+    if len(frames) > 1 and any(volume.frame_of_reference_uid is None for volume in draft.evidence.volumes):
+        formats = tuple(name for name in formats if name not in _MASKS)  # no frame of reference that a mask lies in
     section = write_section(report, templates)
     is_nameless = any(image.lacks_identity for image in draft.evidence.images)
     subject = None if is_nameless or OBJECTS.isdisjoint(formats) else _subject(draft, section, templates.statements)
@@ -88,8 +83,9 @@ def write_outputs(
     files = {name: content for name, content in drawn.items() if not name.startswith(PREVIEW)} | plain.result()
     for name in formats:
         if name in RENDERERS:
-            content = report if name != "pdf" or subject is None else _as_first_drafted(report, subject)
-            files[FILE_NAMES[name]] = RENDERERS[name](content, templates, drawn)
+            # With the time of its objects a document about an unchanged draft does not change.
+            now = {"created": subject.revision.created.isoformat()} if subject is not None and name == "pdf" else {}
+            files[FILE_NAMES[name]] = RENDERERS[name](report.model_copy(update=now), templates, drawn)
     files |= _write_objects(subject, {"sc"}.intersection(formats), drawn, pdf=files.get(FILE_NAMES["pdf"]))
     if not {"nifti", "coco"}.isdisjoint(formats):
         from calcreport.formats.masks import COCO_FILE, coco, nifti_files
@@ -101,14 +97,6 @@ def write_outputs(
     return section, files
 
 
-def _possible(formats: tuple[str, ...], evidence: ReportEvidence) -> tuple[str, ...]:
-    """Formats without segmentations where the slices share no frame of reference a mask could lie in."""
-    has_frame_an_image = any(volume.frame_of_reference_uid is None for volume in evidence.volumes) and (
-        len({image.frame_of_reference_uid for image in evidence.images}) > 1
-    )
-    return tuple(f for f in formats if f not in _MASKS) if has_frame_an_image else formats
-
-
 def _write_objects(
     subject: Subject | None, formats: Collection[str], pictures: Mapping[str, bytes], *, pdf: bytes | None = None
 ) -> dict[str, bytes]:
@@ -117,11 +105,6 @@ def _write_objects(
     from calcreport.formats.dicom.objects import write_objects
 
     return write_objects(subject, formats, pictures=pictures, pdf=pdf)
-
-
-def _as_first_drafted(report: Report, subject: Subject) -> Report:
-    """The report with the time its objects have: a document about an unchanged draft does not change."""
-    return report.model_copy(update={"created": subject.revision.created.isoformat()})
 
 
 def formats_present(names: Collection[str]) -> tuple[str, ...]:

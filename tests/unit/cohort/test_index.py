@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from calcreport.cohort import index as module
-from calcreport.cohort.index import Index, digest_files, sign_files
+from calcreport.cohort.index import Index
+from calcreport.cohort.task import digest_files, sign_files
 from calcreport.dicom import StudyFiles, discover
 from calcreport.settings import ReadingSettings
 

@@ -27,17 +27,20 @@ def _work(task: str, report: Report) -> tuple[str, int]:
     return task, os.getpid()
 
 
+def _work_numbered(task: tuple[int, str], report: Report) -> tuple[str, int]:
+    return _work(task[1], report)
+
+
 def _run(tasks: list[str], *, jobs: int, max_seconds: float = 60.0) -> dict[int, tuple[str, int] | Crash]:
     steps: list[tuple[int, str]] = []
-    outcomes = dict(
-        run_tasks(
-            _work,
-            tasks,
-            jobs=jobs,
-            limits=WorkerLimits(seconds=max_seconds),
-            on_step=lambda number, step: steps.append((number, step)),
-        )
+    run = run_tasks(
+        _work_numbered,
+        enumerate(tasks),
+        jobs=jobs,
+        limits=WorkerLimits(seconds=max_seconds),
+        on_step=lambda task, step: steps.append((task[0], step)),
     )
+    outcomes = {number: outcome for (number, _), outcome in run}
     assert sorted(steps) == [(number, "thinking") for number in range(len(tasks))]
     return outcomes
 
@@ -83,9 +86,9 @@ def test_memory_has_a_limit_and_a_worker_need_not_be_forked(is_forked: bool, mon
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))  # where a started worker finds the task
     limits = WorkerLimits(seconds=60.0, memory_bytes=1 << 30)
     outcomes = dict(run_tasks(_take, [1000, 2 << 30, 2000], jobs=1, limits=limits, is_forked=is_forked))
-    assert (outcomes[0], outcomes[2]) == (1000, 2000)
-    assert isinstance(outcomes[1], Crash)
-    assert outcomes[1].code == "study.out_of_memory"
+    assert (outcomes[1000], outcomes[2000]) == (1000, 2000)
+    assert isinstance(outcomes[2 << 30], Crash)
+    assert outcomes[2 << 30].code == "study.out_of_memory"
 
 
 def test_tasks_are_drawn_when_a_worker_is_free() -> None:
@@ -132,7 +135,7 @@ def test_workers_end_with_the_run_that_is_left_early() -> None:
     run = run_tasks(_work, ["a", "slow"], jobs=2, limits=WorkerLimits(seconds=60.0))
     _, outcome = next(run)
     assert isinstance(outcome, tuple)
-    run.close()  # type: ignore[attr-defined]  # a generator
+    run.close()
     try:
         os.kill(outcome[1], 0)
     except ProcessLookupError:

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 import calcreport
-from calcreport.commands import review as command
+from calcreport.cli import _review
 from calcreport.errors import UsageError
 from calcreport.progress import Progress
 from calcreport.review.desk import Desk
@@ -306,7 +306,7 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch, folder) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     monkeypatch.delitem(sys.modules, "calcreport.review.server")
     with pytest.raises(UsageError, match=r"calcreport\[review\]") as refused:
-        command.run(argparse.Namespace(folder=str(folder)), Progress(io.StringIO(), is_quiet=True), lambda _: True)
+        _review(argparse.Namespace(folder=str(folder)), Progress(io.StringIO(), is_quiet=True))
     assert refused.value.code == "output.no_review"
 
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace as Fake
 
 import pytest
 
-from calcreport.study.prior import _why_films_differ
+from calcreport.study.analyse import _why_films_differ
 
 
 def _film(view, scale="detector", side="left", part="HAND"):

@@ -10,8 +10,7 @@ from typing import get_args
 
 import pytest
 
-from calcreport.commands.hook import for_mercure, result_of
-from calcreport.commands.hook_inputs import _CHANNELS, HookSettings
+from calcreport.commands.hook import _CHANNELS, HookSettings, for_mercure, result_of
 from calcreport.dicom.header.image_header import MAKER
 from calcreport.files.settings import checked_tables
 from calcreport.model.terms import Concern
