@@ -102,17 +102,12 @@ PRIOR_FACTS: Final = tuple(name for name in DECLARED if name.startswith("prior."
 
 def plain_answers(section: str, record: BaseModel) -> dict[str, Value]:
     """Facts of one clinical section: answers, words and numbers as typed, ``None`` for unknown."""
-    facts: dict[str, Value] = {}
-    for name in type(record).model_fields:
-        key = f"{section}.{name}"
-        if key in DECLARED:
-            facts[key] = plain_value(getattr(record, name))
-    return facts
+    return {key: plain_value(value) for name, value in record if (key := f"{section}.{name}") in DECLARED}
 
 
 def plain_value(value: object) -> Value:
-    """Value of a fact: numbers as float, words as text, the word "unknown" as ``None``."""
-    if value is None or value == "unknown":
+    """Value of a fact: numbers as float, words as text, no word and the word "unknown" as ``None``."""
+    if value is None or value in {"unknown", ""}:
         return None
     if isinstance(value, int | float):
         return float(value)

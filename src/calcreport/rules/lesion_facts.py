@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Final
 
 from calcreport.model.clinical import Clinical
@@ -27,6 +28,13 @@ _LOCAL_HISTORY: Final = frozenset(
     }
 )  # fmt: skip
 """History that speaks of the site of the complaint only."""
+
+
+_GROWTH_OF: Final = {
+    "prior.growth_mm": "change_mm", "prior.growth_percent": "change_percent",
+    "prior.mm_per_month": "change_mm_per_month", "prior.volume_percent": "volume_change_percent",
+}  # fmt: skip
+"""Fields of `LesionGrowth` whose fact has another name."""
 
 
 def policy_facts(policy: PolicySettings) -> dict[str, Value]:
@@ -66,8 +74,8 @@ def complaint_facts(clinical: Clinical, *, applies: bool) -> dict[str, Value]:
 
     For a lesion elsewhere (`applies` is ``False``) what was said of the site is unknown.
     """
-    facts = plain_answers("symptoms", clinical.symptoms)
-    facts |= plain_answers("felt", clinical.mass) | plain_answers("growth", clinical.growth)
+    facts = plain_answers("symptoms", clinical.symptoms) | plain_answers("felt", clinical.mass)
+    facts |= plain_answers("growth", clinical.growth)
     limited = clinical.symptoms.functional_limitation
     facts["symptoms.limited"] = answer(is_yes=None if limited is None else bool(limited))
     facts["symptoms.explanation"] = clinical.symptoms.pain_explained_by
@@ -76,12 +84,7 @@ def complaint_facts(clinical: Clinical, *, applies: bool) -> dict[str, Value]:
         facts = dict.fromkeys(facts)
         history |= dict.fromkeys(f"history.{name}" for name in _LOCAL_HISTORY)
     facts |= history
-    _complete_complaint(facts)
-    return facts
-
-
-def _complete_complaint(facts: dict[str, Value]) -> None:
-    """Fill in what one answer implies for another; an answer that was given is never changed to a milder one."""
+    # An answer that was given is never changed to a milder one.
     if facts["symptoms.pain"] is None and facts["symptoms.symptomatic"] == "no":
         facts["symptoms.pain"] = "no"
     if facts["symptoms.pain"] is None and facts["symptoms.explanation"] not in {None, "none"}:
@@ -89,10 +92,10 @@ def _complete_complaint(facts: dict[str, Value]) -> None:
     complaints = ("pain", "point_tenderness", "inflammation", "limited")
     if any(facts[f"symptoms.{name}"] == "yes" for name in complaints):
         facts["symptoms.symptomatic"] = "yes"
-    if facts["felt.palpable"] is None and facts["felt.size_cm"] is not None:
-        facts["felt.palpable"] = "yes"
-    if facts["history.trauma"] is None and facts["history.trauma_weeks_ago"] is not None:
-        facts["history.trauma"] = "yes"
+    for name, implied_by in (("felt.palpable", "felt.size_cm"), ("history.trauma", "history.trauma_weeks_ago")):
+        if facts[name] is None and facts[implied_by] is not None:
+            facts[name] = "yes"
+    return facts
 
 
 def image_facts(lesion: LesionFinding, findings: Findings, policy: PolicySettings) -> dict[str, Value]:
@@ -101,7 +104,10 @@ def image_facts(lesion: LesionFinding, findings: Findings, policy: PolicySetting
     confidence = lesion.pattern.confidence
     is_sure = confidence in {Confidence.HIGH, Confidence.MODERATE} or (confidence is None and not is_projection)
     pattern = lesion.pattern.id
-    relation = lesion.bone_relation
+    relation, size, largest_mm = lesion.bone_relation, lesion.size, lesion.foci.largest_max_diameter_mm
+    is_one = lesion.foci.count in {None, 1}
+    sides_mm = (size.axial_short_mm, size.ap_mm, size.tr_mm, size.cc_mm)
+    extents = [side_mm for side_mm in sides_mm if side_mm is not None]
     facts: dict[str, Value] = {
         "pattern.id": pattern,
         "pattern.is_sure": None if pattern is None else answer(is_yes=is_sure and pattern != INDETERMINATE_PATTERN),
@@ -114,15 +120,20 @@ def image_facts(lesion: LesionFinding, findings: Findings, policy: PolicySetting
         "density.is_certain": plain_value(lesion.density.is_certain),
         "place.areas": name_areas(lesion.location.region),
         "place.tissue": lesion.location.tissue,
-        "size.focus_mm": _largest_focus(lesion),
-        "size.focus_at_most_mm": _longest(lesion.foci.largest_max_diameter_mm) or lesion.size.max_diameter_mm,
-        "size.short_axis_mm": lesion.size.axial_short_mm or lesion.size.max_diameter_mm,
-        "size.across_mm": _across(lesion),
+        # Of one focus alone the extents of the deposit are its own; a vessel cannot exceed the least of them across.
+        "size.focus_mm": (size.max_diameter_mm if is_one else None) if largest_mm is None else largest_mm,
+        "size.focus_at_most_mm": largest_mm or size.max_diameter_mm,
+        "size.short_axis_mm": size.axial_short_mm or size.max_diameter_mm,
+        "size.across_mm": min(extents, default=None) if is_one else None,
         "checks.failed": answer(is_yes=bool(lesion.failed_checks)),
     }
     facts |= {f"features.{name}": plain_value(value) for name, value in lesion.features}
     facts |= _depth(lesion, is_projection=is_projection)
-    return facts | _growth(lesion, findings, policy)
+    growth = weigh_growth(lesion, findings, policy)  # where not measured in the same way: why nothing is known
+    if growth is None:
+        return facts | dict.fromkeys(PRIOR_FACTS)
+    changes = {name: getattr(growth, _GROWTH_OF.get(name, name.removeprefix("prior."))) for name in PRIOR_FACTS}
+    return facts | {name: plain_value(value) for name, value in changes.items()}
 
 
 def _depth(lesion: LesionFinding, *, is_projection: bool) -> dict[str, Value]:
@@ -141,26 +152,6 @@ def _depth(lesion: LesionFinding, *, is_projection: bool) -> dict[str, Value]:
     return {"depth.class": plain_value(layer), "depth.from": None if layer is None else "given"}
 
 
-def _growth(lesion: LesionFinding, findings: Findings, policy: PolicySettings) -> dict[str, Value]:
-    """Change since the prior study, where the lengths were measured in the same way; else why nothing is known."""
-    growth = weigh_growth(lesion, findings, policy)
-    if growth is None:
-        return dict.fromkeys(PRIOR_FACTS)
-    return {
-        "prior.growth_mm": growth.change_mm,
-        "prior.growth_percent": growth.change_percent,
-        "prior.mm_per_month": growth.change_mm_per_month,
-        "prior.error_mm": growth.error_mm,
-        "prior.before_mm": growth.before_mm,
-        "prior.volume_percent": growth.volume_change_percent,
-        "prior.course": growth.course,
-        "prior.interval_days": plain_value(growth.interval_days),
-        "prior.comparable": plain_value(growth.comparable),
-        "prior.stable_days": plain_value(growth.stable_days),
-        "prior.reason": growth.reason or None,
-    }
-
-
 def size_facts(
     lesion: LesionFinding, facts: dict[str, Value], policy: PolicySettings, *, is_extent: bool, is_only: bool
 ) -> dict[str, Value]:
@@ -176,12 +167,13 @@ def size_facts(
     mineral_mm = lesion.size.max_diameter_mm
     longest_mm = _longest(mass_mm, None if is_extent else mineral_mm)
     is_film = facts["projection"] == "yes" or lesion.size.projected
-    if is_film and felt_mm is not None and _is_above_limit(felt_mm, policy):
+    is_above = operator.ge if policy.size_operator == ">=" else operator.gt
+    if is_film and felt_mm is not None and is_above(felt_mm, policy.size_limit_mm):
         longest_mm = felt_mm  # a palpated mass above the limit needs no projection to be there
     is_mineral = longest_mm is not None and (mass_mm is None or longest_mm > mass_mm)
     is_felt = longest_mm is not None and longest_mm == felt_mm
     is_minimum = lesion.mass.is_minimum if measured is not None and not is_mineral else lesion.size.is_minimum
-    is_projected = is_film and not is_felt
+    is_unmeasured = mineral_mm is None and lesion.size.max_diameter_px is None
     has_no_mass = lesion.mass.present is YesNo.NO and mineral_mm is not None and facts["projection"] != "yes"
     is_settled = (measured is not None or (felt_mm is not None and is_only) or has_no_mass) and not is_minimum
     error_mm = lesion.voxel_diagonal_mm
@@ -203,40 +195,13 @@ def size_facts(
         "size.uncertainty_mm": uncertainty_mm,
         "size.over_mm": None if longest_mm is None else round(longest_mm - policy.size_limit_mm, _FLOAT_NOISE),
         "size.is_minimum": answer(is_yes=is_minimum),
-        "size.is_projected": answer(is_yes=is_projected),
-        "size.has_scale": _has_scale(lesion),
+        "size.is_projected": answer(is_yes=is_film and not is_felt),
+        "size.has_scale": answer(is_yes=None if is_unmeasured else mineral_mm is not None),
         "size.is_settled": answer(is_yes=is_settled),
         "mass.present": plain_value(present),
         "mass.felt_beyond_mm": None if felt_mm is None or reference_mm is None else felt_mm - reference_mm,
     }
 
 
-def _has_scale(lesion: LesionFinding) -> Value:
-    """Whether the mineral was measured in mm; unknown when it was not measured at all."""
-    is_in_mm = lesion.size.max_diameter_mm is not None
-    is_measured = is_in_mm or lesion.size.max_diameter_px is not None
-    return answer(is_yes=is_in_mm if is_measured else None)
-
-
-def _is_above_limit(length_mm: float, policy: PolicySettings) -> bool:
-    is_at_limit = policy.size_operator == ">=" and length_mm == policy.size_limit_mm
-    return length_mm > policy.size_limit_mm or is_at_limit
-
-
 def _longest(*lengths_mm: float | None) -> float | None:
     return max((length for length in lengths_mm if length is not None), default=None)
-
-
-def _largest_focus(lesion: LesionFinding) -> float | None:
-    """Longest dimension of the largest focus in mm; that of the whole deposit when it is one focus."""
-    if lesion.foci.largest_max_diameter_mm is not None:
-        return lesion.foci.largest_max_diameter_mm
-    return lesion.size.max_diameter_mm if lesion.foci.count in {None, 1} else None
-
-
-def _across(lesion: LesionFinding) -> float | None:
-    """Least extent of one focus in mm, which a vessel cannot exceed across; unknown for several foci together."""
-    size = lesion.size
-    extents = (size.axial_short_mm, size.ap_mm, size.tr_mm, size.cc_mm)
-    known = [extent for extent in extents if extent is not None]
-    return min(known, default=None) if lesion.foci.count in {None, 1} else None
