@@ -29,6 +29,9 @@ from calcreport.settings import PolicySettings
 _MANY_PHLEBOLITHS: Final = 3.0
 """From here on phleboliths in one place are many; an unknown count is not settled below it."""
 
+_Place = tuple[str | None, Laterality]  # region and side
+_Counted = list[tuple[LesionFinding, dict[str, Value]]]  # lesions with their facts
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gathered:
@@ -56,9 +59,15 @@ def gather_facts(
     what all lesions give each.
     """
     lesions = findings.lesions or (LesionFinding(),)
-    labs = _weigh_labs(findings, clinical, policy)
-    shared: dict[str, Value] = dict.fromkeys(DECLARED)
-    shared |= dict.fromkeys(f"{SUSPECTED}{name}" for name in ruleset.biopsy_forbidding)
+    labs = weigh_labs(
+        clinical,
+        age_years=findings.header.age_years if clinical.patient.age_years is None else clinical.patient.age_years,
+        study_date=findings.study_date,
+        max_age_days=policy.max_laboratory_age_days,
+        urgent_calcium_mmol_l=policy.urgent_calcium_mmol_l,
+        sex=clinical.patient.sex or findings.header.sex,
+    )
+    shared: dict[str, Value] = dict.fromkeys((*DECLARED, *(f"{SUSPECTED}{name}" for name in ruleset.biopsy_forbidding)))
     shared |= policy_facts(policy) | study_facts(findings, clinical) | labs.facts
     apart = [is_elsewhere(lesion, clinical) for lesion in lesions]
     # Where every lesion seems to be elsewhere, side or region was mistyped: then the complaint counts for all.
@@ -69,27 +78,15 @@ def gather_facts(
         case = {**shared, **complaints[is_apart], **images, "place.is_apart": answer(is_yes=is_apart)}
         infer_pattern(case, ruleset)
         cases.append(case)
-    together = _patient_facts(lesions, cases, ruleset)
-    phleboliths = _phleboliths_by_place(lesions, cases, ruleset)
+    every = list(zip(lesions, cases, strict=True))
+    together, phleboliths = _patient_facts(every, ruleset), _phleboliths_by_place(every, ruleset)
     is_only = len(apart) == 1 or apart.count(False) == 1
     for index in range(len(cases)) if only is None else only:
-        lesion, facts = lesions[index], cases[index]
+        lesion, facts = every[index]
         facts |= {**together, "patient.phleboliths_here": phleboliths.get(_place(lesion))}
         is_extent = _is("extent_pattern", facts, ruleset)
         facts |= size_facts(lesion, facts, policy, is_extent=is_extent, is_only=is_only)
     return Gathered(cases=tuple(cases), labs=labs)
-
-
-def _weigh_labs(findings: Findings, clinical: Clinical, policy: PolicySettings) -> LabFacts:
-    age = clinical.patient.age_years
-    return weigh_labs(
-        clinical,
-        age_years=findings.header.age_years if age is None else age,
-        study_date=findings.study_date,
-        max_age_days=policy.max_laboratory_age_days,
-        urgent_calcium_mmol_l=policy.urgent_calcium_mmol_l,
-        sex=clinical.patient.sex or findings.header.sex,
-    )
 
 
 def _is(kind: str, facts: Facts, ruleset: Ruleset) -> bool:
@@ -97,29 +94,24 @@ def _is(kind: str, facts: Facts, ruleset: Ruleset) -> bool:
     return ruleset.conditions[kind].judge(facts) is Verdict.MET
 
 
-def _patient_facts(
-    lesions: tuple[LesionFinding, ...], cases: list[dict[str, Value]], ruleset: Ruleset
-) -> dict[str, Value]:
+def _patient_facts(every: _Counted, ruleset: Ruleset) -> dict[str, Value]:
     """Facts that need all lesions at once; what lies in an organ or is no lesion does not count."""
     counted = [
         (lesion, case)
-        for lesion, case in zip(lesions, cases, strict=True)
+        for lesion, case in every
         if case["place.tissue"] != "organ" and not _is("no_lesion_pattern", case, ruleset)
     ]
-    ossified, calcified = set(), set()
-    sides: dict[Value, set[Laterality]] = {}
-    for lesion, case in counted:
-        sides.setdefault(case["pattern.id"], set()).add(lesion.location.laterality)
-        areas = case["place.areas"]
-        if not isinstance(areas, tuple):
-            continue
-        calcified.add(areas[0])
-        if _is("ossified_pattern", case, ruleset) or case["features.trabeculated"] == "yes":
-            ossified.add(areas[0])
-    both = any({Laterality.LEFT, Laterality.RIGHT} <= seen for pattern, seen in sides.items() if pattern is not None)
+    placed = [(areas[0], case) for _, case in counted if isinstance(areas := case["place.areas"], tuple)]
+    ossified = {
+        area
+        for area, case in placed
+        if _is("ossified_pattern", case, ruleset) or case["features.trabeculated"] == "yes"
+    }
+    sides = {(case["pattern.id"], lesion.location.laterality) for lesion, case in counted}
+    both = any(pattern and (pattern, Laterality.RIGHT) in sides for pattern, side in sides if side is Laterality.LEFT)
     return {
         "patient.ossified_areas": float(len(ossified)),
-        "patient.calcified_areas": float(len(calcified)),
+        "patient.calcified_areas": float(len({area for area, _ in placed})),
         "patient.vessel_lesions": float(sum(_is("vessel_wall_pattern", case, ruleset) for _, case in counted)),
         "patient.metabolic_lesions": float(sum(_is("metabolic_pattern", case, ruleset) for _, case in counted)),
         "patient.both_sides": "yes" if both else None,
@@ -131,15 +123,13 @@ def see_lesions(findings: Findings, policy: PolicySettings) -> dict[int, dict[st
     return {id(lesion): image_facts(lesion, findings, policy) for lesion in findings.lesions}
 
 
-def _phleboliths_by_place(
-    lesions: tuple[LesionFinding, ...], cases: list[dict[str, Value]], ruleset: Ruleset
-) -> dict[tuple[str | None, Laterality], float | None]:
+def _phleboliths_by_place(counted: _Counted, ruleset: Ruleset) -> dict[_Place, float | None]:
     """Phlebolith-like foci at each place of such a lesion; ``None`` when they may be more than were counted."""
-    found: dict[tuple[str | None, Laterality], list[Value]] = {}
-    for lesion, case in zip(lesions, cases, strict=True):
+    found: dict[_Place, list[Value]] = {}
+    for lesion, case in counted:
         if _is("phlebolith_pattern", case, ruleset):
             found.setdefault(_place(lesion), []).append(case["foci.count"])
-    totals: dict[tuple[str | None, Laterality], float | None] = {}
+    totals: dict[_Place, float | None] = {}
     for place in found:
         counts = [count for other, foci in found.items() if _is_same_place(place, other) for count in foci]
         least = float(sum(count if isinstance(count, float) else 1.0 for count in counts))
@@ -147,11 +137,11 @@ def _phleboliths_by_place(
     return totals
 
 
-def _place(lesion: LesionFinding) -> tuple[str | None, Laterality]:
+def _place(lesion: LesionFinding) -> _Place:
     return lesion.location.region, lesion.location.laterality
 
 
-def _is_same_place(one: tuple[str | None, Laterality], other: tuple[str | None, Laterality]) -> bool:
+def _is_same_place(one: _Place, other: _Place) -> bool:
     if {one[1], other[1]} == {Laterality.LEFT, Laterality.RIGHT} or (one[0] is None) != (other[0] is None):
         return False
     return one[0] == other[0] or not are_apart(one[0], other[0])

@@ -128,23 +128,18 @@ def _raise_flags(weighing: Weighing, ruleset: Ruleset, judge: Judge) -> None:
         if rule.concludes in weighing.flags or rule.state is None or not is_met(rule, facts, judge):
             continue
         weighing.flag_rows.append(rule)
+        value, limit = (None if name is None else _number(facts[name]) for name in (rule.value, rule.limit))
         weighing.flags[rule.concludes] = Flag(
-            state=rule.state,
-            evidence=fill(rule.text, facts),
-            value=_number(facts, rule.value),
-            limit=_number(facts, rule.limit),
-            unit=rule.unit,
-            notes=_remarks(rule, facts),
-            rule=rule.id,
-        )
+            state=rule.state, evidence=fill(rule.text, facts), value=value, limit=limit, unit=rule.unit,
+            notes=_remarks(rule, facts), rule=rule.id,
+        )  # fmt: skip
 
 
 def _remarks(rule: Rule, facts: Facts) -> tuple[str, ...]:
     return tuple(fill(remark.text, facts) for remark in rule.remarks if remark.when.judge(facts) is Verdict.MET)
 
 
-def _number(facts: Facts, name: str | None) -> float | None:
-    value = None if name is None else facts[name]
+def _number(value: Value) -> float | None:
     return value if isinstance(value, float) else None
 
 
