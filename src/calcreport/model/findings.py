@@ -38,10 +38,10 @@ def _as_code(value: Any) -> Any:  # noqa: ANN401 - a validator sees whatever was
 
 
 def _check_pattern(code: str) -> str:
-    if not re.fullmatch("P(0[1-9]|[12][0-9]|30)", code):
-        msg = "must be one of P01 to P30"
-        raise ValueError(msg)
-    return code
+    if re.fullmatch("P(0[1-9]|[12][0-9]|30)", code):
+        return code
+    msg = "must be one of P01 to P30"
+    raise ValueError(msg)
 
 
 class FindingSize(Record):

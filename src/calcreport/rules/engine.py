@@ -38,9 +38,7 @@ _WORST_STATE: Final = (
 )
 """Order in which one state of a flag stands for all lesions: absent only when it is absent everywhere."""
 
-_CONCERNS: Final = tuple(Concern)
-"""Most severe first."""
-
+_CONCERNS: Final = tuple(Concern)  # most severe first
 _SEVERAL: Final = 2  # lesions that speak for a disease of the whole patient
 
 

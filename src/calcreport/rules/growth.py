@@ -19,8 +19,6 @@ DAYS_A_MONTH: Final = 30.4375
 
 _FLOAT_NOISE: Final = 6  # decimals kept in a difference of lengths, so that 50.9 - 50.0 equals 0.9
 
-_CUT_NOW: Final = "cut by the edge of the images now, so that the length is a minimum"
-
 ComparedPart = Literal["mass", "mineral"] | None  # what was compared; None for nothing
 Course = Literal["stable", "smaller", "larger", "larger_in_volume"]  # change of length against both errors
 
@@ -143,9 +141,14 @@ def _why_not_comparable(lesion: LesionFinding, findings: Findings, prior: Findin
         return "cut by the edge of the images before, so that the length was a minimum"
     part = _part(lesion, basis)
     if prior.basis is not None and part.max_diameter_mm is None:
-        return f"the {prior.basis} was measured before and not now"
+        is_mass = prior.basis == "mass"
+        return "the mass was measured before and not now" if is_mass else "the mineral was measured before and not now"
     is_by_reader = lesion.mass.source == "reader" if basis == "mass" else lesion.size.is_by_reader
     if prior.is_by_reader in {None, is_by_reader}:
         return _CUT_NOW if part.is_minimum else ""
-    hands = ("by a reader", "along a contour" if basis == "mass" else "by the program")
-    return "measured {} before and {} now".format(*(hands[::-1] if is_by_reader else hands))
+    program = "along a contour" if basis == "mass" else "by the program"
+    hands = (program, "by a reader") if is_by_reader else ("by a reader", program)
+    return f"measured {hands[0]} before and {hands[1]} now"
+
+
+_CUT_NOW: Final = "cut by the edge of the images now, so that the length is a minimum"

@@ -174,8 +174,7 @@ ADULT_YEARS: Final = 18.0
 _PRODUCT_LIMIT: Final = 55.0  # mg2/dL2; KDOQI guideline 6
 _PRODUCT_LIMIT_CHILD: Final = 65.0  # mg2/dL2 up to 12 years; KDOQI paediatric guideline 7
 _CHILD_YEARS: Final = 12.0  # upper age of `_PRODUCT_LIMIT_CHILD`
-_PRODUCT_MARKED: Final = 70.0
-"""mg2/dL2; the figure usually taught as the point where ectopic calcification is expected."""
+_PRODUCT_MARKED: Final = 70.0  # mg2/dL2; the figure usually taught as the point where ectopic calcification is expected
 
 Band = Literal["normal", "raised", "markedly raised"]
 """Band of the calcium x phosphate product."""
