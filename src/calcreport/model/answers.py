@@ -98,16 +98,9 @@ Answer = Annotated[YesNo, BeforeValidator(_as_answer)]
 """``yes``, ``no`` or ``unknown``; true, false and null are read as such."""
 
 Number = Annotated[float, BeforeValidator(read_number), Field(allow_inf_nan=False)]
-"""A finite number."""
-
-Length = Annotated[float, BeforeValidator(read_number), Field(ge=0, le=LARGEST_LENGTH_MM, allow_inf_nan=False)]
-"""A length in mm."""
-
+Length = Annotated[Number, Field(ge=0, le=LARGEST_LENGTH_MM)]  # mm
 Count = Annotated[int, BeforeValidator(read_number)]
-"""A whole number."""
-
 Day = Annotated[datetime.date, BeforeValidator(_as_day)]
-"""A day, written year-month-day."""
 
 Word = Annotated[str, BeforeValidator(_as_text), Field(max_length=200)]
 """Free text of a line, lower case."""

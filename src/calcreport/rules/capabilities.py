@@ -132,7 +132,6 @@ class Row:
     """File, line and id, for messages."""
     table: str
     content: dict[str, Any]
-    """As read from TOML."""
 
     @property
     def id(self) -> object:
@@ -155,9 +154,7 @@ class Tables:
     """Everything one layer of rule files says."""
 
     version: str = ""
-    """Of the layer."""
     names: list[str] = field(default_factory=list)
-    """Names the files give themselves."""
     conditions: dict[str, Any] = field(default_factory=dict)
     """Named conditions as read from TOML."""
     rows: list[Row] = field(default_factory=list)

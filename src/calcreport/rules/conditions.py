@@ -48,7 +48,6 @@ class Evidence:
 
     fact: str
     value: Value
-    """What is known; ``None`` when nothing is."""
     relation: Relation
     limit: Value
     """What it was compared with, policies resolved."""
@@ -177,6 +176,11 @@ def _walk(condition: Condition, *, is_wanted: bool = True) -> Iterator[tuple[Com
 def comparisons(condition: Condition) -> Iterator[Comparison]:
     """Every comparison in a condition, in reading order."""
     return (comparison for comparison, _ in _walk(condition))
+
+
+def facts_read(condition: Condition) -> tuple[str, ...]:
+    """Facts that a condition reads, each once."""
+    return tuple({name: None for row in comparisons(condition) for name in (row.fact, row.other) if name})
 
 
 def gather(condition: Condition, facts: Facts) -> tuple[Evidence, ...]:

@@ -40,13 +40,11 @@ class RuleVerdict:
     lesion: int
     """Index of the lesion in the findings; 0 for a study without lesion, which is judged as one nothing is known of."""
     verdict: Verdict
-    """Answer of the row's condition."""
     evidence: tuple[Evidence, ...]
     """Every comparison the condition makes, with what was known."""
     decisive: tuple[Evidence, ...]
     """The comparisons that settle the answer: what met it, what failed, or what is missing."""
     outcome: Outcome
-    """Whether the conclusion was used."""
     reason: str = ""
     """Why a rule that is met was not used; empty otherwise."""
 

@@ -34,9 +34,7 @@ class Fact:
     """Declaration of a fact."""
 
     kind: Kind
-    """Number, one word, or several words."""
     meaning: str
-    """In a reader's words."""
     unit: str = ""
     """Of a number; empty for words and counts."""
     words: frozenset[str] = frozenset()

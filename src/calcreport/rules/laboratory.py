@@ -33,7 +33,6 @@ class LabFacts:
     """Laboratory facts."""
 
     facts: dict[str, Value]
-    """Every ``labs.`` fact."""
     notes: tuple[str, ...]
     """For the impression: a raised product."""
     limitations: tuple[str, ...]

@@ -49,11 +49,8 @@ class Weighing:
     """Facts of one lesion as they grow, and what was concluded."""
 
     facts: dict[str, Value]
-    """Every declared fact."""
     gates: list[Rule] = field(default_factory=list)
-    """Gates that are met."""
     flags: dict[str, Flag] = field(default_factory=dict)
-    """Flag name to its state."""
     flag_rows: list[Rule] = field(default_factory=list)
     """The row that spoke for each flag."""
     explanations: list[Rule] = field(default_factory=list)

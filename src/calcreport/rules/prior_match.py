@@ -40,7 +40,6 @@ class EarlierReport:
     study_instance_uid: str = ""
     """Of the earlier study; empty when no image was measured."""
     patient: Patient | None = None
-    """As in the header of the earlier study."""
     id_issuer: str | None = None
     """Of the patient id; a report does not hold it."""
     stable_since: dict[str, tuple[date, float]] = field(default_factory=dict)

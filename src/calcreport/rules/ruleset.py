@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import operator
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
@@ -27,7 +26,7 @@ from calcreport.rules.capabilities import (
     suspicions,
     unspoken_bans,
 )
-from calcreport.rules.conditions import ALWAYS, Condition, Facts, comparisons
+from calcreport.rules.conditions import ALWAYS, Condition, facts_read
 from calcreport.rules.facts import DECLARED, Fact, Kind
 from calcreport.rules.rule_rows import REQUIRED, ConditionParser, Remark, Rule, near, read_row
 
@@ -66,8 +65,6 @@ class Ruleset:
     """``pattern``, ``gate``, ``flag``, ``explanation``, ``class``, ``concern``, ``recommendation``, ``note``."""
     readers: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
     """Rules by the facts their conditions read, remarks left out."""
-    readings: Mapping[int, Callable[[Facts], object]] = field(default_factory=dict)
-    """For each condition of a rule and each named one, by identity: takes the values it reads out of the facts."""
 
     @property
     def used(self) -> RulesUsed:
@@ -136,28 +133,16 @@ def load_rules(texts: Mapping[str, str], site_texts: Mapping[str, str] | None = 
         conditions=conditions,
         tables={table: tuple(rule for rule in whole if rule.table == table) for table in REQUIRED},
         readers=_readers(whole),
-        readings=_readings([*conditions.values(), *(rule.when for rule in whole), *(rule.strong for rule in whole)]),
     )
-
-
-def _read(condition: Condition) -> tuple[str, ...]:
-    """Facts that a condition reads, each once."""
-    return tuple({name: None for row in comparisons(condition) for name in (row.fact, row.other) if name})
 
 
 def _readers(rules: list[Rule]) -> dict[str, tuple[Rule, ...]]:
     """Rules by fact."""
     readers: dict[str, dict[str, Rule]] = {}
     for rule in rules:
-        for fact in (*_read(rule.when), *_read(rule.strong or ALWAYS)):
+        for fact in (*facts_read(rule.when), *facts_read(rule.strong or ALWAYS)):
             readers.setdefault(fact, {})[rule.id] = rule
     return {fact: tuple(by_id.values()) for fact, by_id in readers.items()}
-
-
-def _readings(conditions: Iterable[Condition | None]) -> dict[int, Callable[[Facts], object]]:
-    """How to take out of the facts what a condition reads, by the condition's identity."""
-    asked = (condition for condition in conditions if condition is not None and condition is not ALWAYS)
-    return {id(condition): operator.itemgetter(*_read(condition)) for condition in asked}
 
 
 def _digest(*texts: Mapping[str, str]) -> str:

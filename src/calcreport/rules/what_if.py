@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from functools import partial
 from typing import Final, NamedTuple
@@ -11,7 +12,7 @@ from calcreport.model.decision import Capabilities, ChangedLesion, Decision, Wou
 from calcreport.model.findings import Findings
 from calcreport.model.report import Concern, FlagState
 from calcreport.rules.capabilities import SUSPECTED
-from calcreport.rules.conditions import Condition, Facts, Value, Verdict
+from calcreport.rules.conditions import ALWAYS, Condition, Facts, Value, Verdict, facts_read
 from calcreport.rules.engine import decide
 from calcreport.rules.gathering import Gathered, gather_facts, see_lesions
 from calcreport.rules.lesion_rules import Weighing, allow, differential, forbidding, weigh, weigh_all
@@ -67,7 +68,7 @@ def what_would_change(
     One entry for each input and answer, what matters most first. A flag that was not provided and would become absent
     is no change worth telling, unless the concern changes with it.
     """
-    memory = _Memory(ruleset)
+    memory = _Memory()
     seen = see_lesions(findings, policy)
     gathered = gather_facts(findings, clinical, policy, ruleset, seen=seen)
     weighings = weigh_all(gathered.cases, ruleset, memory.judge)
@@ -102,16 +103,18 @@ def _is_remote(change: WouldChange, weighings: list[Weighing], ruleset: Ruleset)
 class _Memory:
     """Answers of conditions, remembered by the values they read: most answers leave most rules untouched."""
 
-    def __init__(self, ruleset: Ruleset) -> None:
-        self._readings = ruleset.readings
+    def __init__(self) -> None:
+        self._readings: dict[int, Callable[[Facts], object]] = {}  # takes what a condition reads out of the facts
         self._answers: dict[tuple[int, object], Verdict] = {}
         self._lesions: dict[tuple[int, ...], tuple[Weighing, _LesionAnswer]] = {}
 
     def judge(self, condition: Condition, facts: Facts) -> Verdict:
-        """Answer a condition of the ruleset."""
+        """Answer a condition of the ruleset, whose identity is never another's."""
         reading = self._readings.get(id(condition))
         if reading is None:
-            return condition.judge(facts)
+            if condition is ALWAYS:
+                return Verdict.MET
+            reading = self._readings[id(condition)] = operator.itemgetter(*facts_read(condition))
         key = (id(condition), reading(facts))
         answer = self._answers.get(key)
         if answer is None:
