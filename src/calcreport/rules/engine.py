@@ -181,7 +181,12 @@ def _used_inputs(findings: Findings, clinical: Clinical) -> Iterator[UsedInput]:
     contrast = None if clinical.imaging.contrast == "unknown" else clinical.imaging.contrast
     side = None if site.laterality is Laterality.UNKNOWN else site.laterality.value
     rows: tuple[tuple[str, Given, Given, Callable[[Any, Any], bool]], ...] = (
-        ("patient.age_years", clinical.patient.age_years, header.age_years, _are_other_ages),
+        (
+            "patient.age_years",
+            clinical.patient.age_years,
+            header.age_years,
+            lambda typed, said: abs(typed - said) > _AGE_TOLERANCE_YEARS,
+        ),
         ("patient.sex", clinical.patient.sex, header.sex, operator.ne),
         ("imaging.contrast", contrast, header.contrast, _are_other_phases),
         ("site.laterality", side, header.laterality, lambda typed, said: typed not in {said, "midline"}),
@@ -193,10 +198,6 @@ def _used_inputs(findings: Findings, clinical: Clinical) -> Iterator[UsedInput]:
             differs = typed is not None and said is not None and differ(typed, said)
             given = {"value": said if typed is None else typed, "header_value": said, "is_contradicted": differs}
             yield UsedInput.model_validate({"name": name, "source": source} | given)
-
-
-def _are_other_ages(typed: float, said: float) -> bool:
-    return abs(typed - said) > _AGE_TOLERANCE_YEARS
 
 
 def _are_other_phases(typed: str, said: str) -> bool:

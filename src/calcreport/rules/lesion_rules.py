@@ -23,14 +23,10 @@ FLAG_NAMES = tuple(Flags.model_fields)
 _MAJOR = ("size", "growth", "mass", "aggressive")  # flags of which two together mean high concern
 
 _FLAG_WORDS = {
-    "size": "size",
-    "depth": "deep location",
-    "growth": "growth",
-    "pain": "pain without identified cause",
-    "mass": "soft-tissue mass",
-    "history": "history",
+    "depth": "deep location", "pain": "pain without identified cause", "mass": "soft-tissue mass",
     "aggressive": "aggressive feature",
-}  # names of flags as printed
+}  # fmt: skip
+"""Names of flags as printed, where they are not their own."""
 
 BLOCKING_FLAGS = ("growth", "mass", "aggressive")
 """Flags no pattern explains: while one is present, nothing is explained."""
@@ -148,7 +144,7 @@ def _record_flags(weighing: Weighing) -> None:
     weighing.facts |= {
         "flags.present": present,
         "flags.explained": tuple(name for name in FLAG_NAMES if states[name] is FlagState.EXPLAINED),
-        "flags.named": ", ".join(_FLAG_WORDS[name] for name in present),
+        "flags.named": ", ".join(_FLAG_WORDS.get(name, name) for name in present),
         "flags.major_count": float(sum(name in present for name in _MAJOR)),
     }
 

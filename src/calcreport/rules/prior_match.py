@@ -46,12 +46,7 @@ class EarlierReport:
     """Lesion to the day since when that report calls it stable, and its length in mm on that day."""
 
 
-def compare_with_earlier(
-    findings: Findings,
-    earlier: EarlierReport,
-    *,
-    overlay: Overlay | None = None,
-) -> Findings:
+def compare_with_earlier(findings: Findings, earlier: EarlierReport, *, overlay: Overlay | None = None) -> Findings:
     """Add the earlier finding to each lesion.
 
     `findings`: of this study. A lesion whose `prior` a reader typed keeps it; `earlier`: to compare with; `overlay`:
