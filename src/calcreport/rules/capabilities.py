@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from calcreport.model.decision import Capabilities
 from calcreport.rules.conditions import comparisons
-from calcreport.rules.facts import YES_NO, Fact, Kind
+from calcreport.rules.facts import Fact, declare
 from calcreport.rules.rule_rows import CAPABILITIES, CONTACT, Rule, near
 
 SUSPECTED: Final = "suspected."
@@ -65,9 +65,7 @@ def explanations_by_class(rows: Iterable[Row]) -> list[Row]:
 def suspicions(rows: Iterable[Row]) -> dict[str, Fact]:
     """A fact for each class that forbids biopsy: that it is suspected from any lesion."""
     return {
-        f"{SUSPECTED}{row.conclusion}": Fact(
-            kind=Kind.WORD, meaning=f"{row.content.get('label')} is suspected from any lesion", words=YES_NO
-        )
+        f"{SUSPECTED}{row.conclusion}": declare("answer", f"{row.content.get('label')} is suspected from any lesion")
         for row in rows
         if row.table == "class" and row.content.get("forbids_biopsy") is True
     }

@@ -170,7 +170,7 @@ def _choice_problems(where: str, row: dict[str, Any], parser: ConditionParser) -
             yield f"{where}: {message}"
     for key in ("value", "limit"):
         name = row.get(key)
-        if name is not None and (name not in parser.facts or parser.facts[name].kind is not Kind.NUMBER):
+        if name is not None and (name not in parser.facts or parser.facts[name].kind != "number"):
             yield f"{where}: {key} must name a number, not '{name}'"
     explains = row.get("explains", [])
     if not _is_words(explains) or not set(explains) <= {"size", "depth"}:
@@ -213,9 +213,9 @@ def _is_words(value: Any) -> bool:  # noqa: ANN401
 # Relations of numbers.
 _NUMERIC: Final = frozenset({Relation.AT_LEAST, Relation.AT_MOST, Relation.ABOVE, Relation.BELOW})
 _FITTING: Final[Mapping[Kind, frozenset[Relation]]] = {
-    Kind.NUMBER: _NUMERIC | {Relation.IS, Relation.KNOWN},
-    Kind.WORD: frozenset({Relation.IS, Relation.ONE_OF, Relation.KNOWN}),
-    Kind.WORDS: frozenset({Relation.INCLUDES, Relation.KNOWN}),
+    "number": _NUMERIC | {Relation.IS, Relation.KNOWN},
+    "word": frozenset({Relation.IS, Relation.ONE_OF, Relation.KNOWN}),
+    "words": frozenset({Relation.INCLUDES, Relation.KNOWN}),
 }  # relations that each kind of fact allows
 
 
@@ -291,7 +291,7 @@ class ConditionParser:
         if relation not in _FITTING[fact.kind]:
             raise _Mistake(f"'{name}' is a {fact.kind} and cannot be compared with {relation}")
         limit = self._limit(name, relation, raw[relation.value])
-        if fact.kind is Kind.NUMBER and isinstance(limit, str) and relation is not Relation.KNOWN:
+        if fact.kind == "number" and isinstance(limit, str) and relation is not Relation.KNOWN:
             return Comparison(fact=name, relation=relation, other=limit)
         return Comparison(fact=name, relation=relation, limit=limit)
 
@@ -302,10 +302,10 @@ class ConditionParser:
             if isinstance(raw, bool):
                 return "yes" if raw else "no"
             raise _Mistake("known is true or false")
-        if fact.kind is Kind.NUMBER:
+        if fact.kind == "number":
             if isinstance(raw, int | float) and not isinstance(raw, bool):
                 return float(raw)
-            if isinstance(raw, str) and raw in self.facts and self.facts[raw].kind is Kind.NUMBER:
+            if isinstance(raw, str) and raw in self.facts and self.facts[raw].kind == "number":
                 return raw
             raise _Mistake(f"'{name}' is compared with a number or a numeric fact, not '{raw}'")
         words = tuple(raw) if isinstance(raw, list) else (raw,)

@@ -27,7 +27,7 @@ from calcreport.rules.capabilities import (
     unspoken_bans,
 )
 from calcreport.rules.conditions import ALWAYS, Condition, facts_read
-from calcreport.rules.facts import DECLARED, Fact, Kind
+from calcreport.rules.facts import DECLARED, declare
 from calcreport.rules.rule_rows import REQUIRED, ConditionParser, Remark, Rule, near, read_row
 
 SCHEMA: Final = 1
@@ -108,9 +108,8 @@ def load_rules(texts: Mapping[str, str], site_texts: Mapping[str, str] | None = 
         lay_over(reading, site, problems)
     reading.rows = share_capabilities(reading.rows, written, problems)
     reading.rows += explanations_by_class(reading.rows)
-    weights = frozenset({"++", "+", "-", "none"})
     facts = dict(DECLARED) | {
-        f"class.{row.conclusion}": Fact(kind=Kind.WORD, meaning=f"weight of {row.conclusion}", words=weights)
+        f"class.{row.conclusion}": declare("word", f"weight of {row.conclusion}", "++", "+", "-", "none")
         for row in reading.rows
         if row.table == "class"
     }
