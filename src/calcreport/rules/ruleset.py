@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ from calcreport.rules.capabilities import (
     suspicions,
     unspoken_bans,
 )
-from calcreport.rules.conditions import ALWAYS, Condition, facts_read
+from calcreport.rules.conditions import Condition
 from calcreport.rules.facts import DECLARED, declare
 from calcreport.rules.rule_rows import REQUIRED, ConditionParser, Remark, Rule, near, read_row
 
@@ -63,8 +63,6 @@ class Ruleset:
     conditions: Mapping[str, Condition]
     tables: Mapping[str, tuple[Rule, ...]]
     """``pattern``, ``gate``, ``flag``, ``explanation``, ``class``, ``concern``, ``recommendation``, ``note``."""
-    readers: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
-    """Rules by the facts their conditions read, remarks left out."""
 
     @property
     def used(self) -> RulesUsed:
@@ -131,17 +129,7 @@ def load_rules(texts: Mapping[str, str], site_texts: Mapping[str, str] | None = 
         warnings=tuple(reading.warnings),
         conditions=conditions,
         tables={table: tuple(rule for rule in whole if rule.table == table) for table in REQUIRED},
-        readers=_readers(whole),
     )
-
-
-def _readers(rules: list[Rule]) -> dict[str, tuple[Rule, ...]]:
-    """Rules by fact."""
-    readers: dict[str, dict[str, Rule]] = {}
-    for rule in rules:
-        for fact in (*facts_read(rule.when), *facts_read(rule.strong or ALWAYS)):
-            readers.setdefault(fact, {})[rule.id] = rule
-    return {fact: tuple(by_id.values()) for fact, by_id in readers.items()}
 
 
 def _digest(*texts: Mapping[str, str]) -> str:

@@ -11,8 +11,7 @@ from calcreport.model.clinical import Clinical
 from calcreport.model.decision import Capabilities, ChangedLesion, Decision, WouldChange
 from calcreport.model.findings import Findings
 from calcreport.model.report import Concern, FlagState
-from calcreport.rules.capabilities import SUSPECTED
-from calcreport.rules.conditions import ALWAYS, Condition, Facts, Value, Verdict, facts_read
+from calcreport.rules.conditions import ALWAYS, Condition, Facts, Verdict, facts_read
 from calcreport.rules.engine import decide
 from calcreport.rules.gathering import Gathered, gather_facts, see_lesions
 from calcreport.rules.lesion_rules import Weighing, allow, differential, forbidding, weigh, weigh_all
@@ -20,8 +19,6 @@ from calcreport.rules.possible_answers import PossibleAnswer, possible_answers, 
 from calcreport.rules.ruleset import Rule, Ruleset
 from calcreport.settings import PolicySettings
 
-# Tables whose rows decide; others only print.
-_DECIDING_TABLES: Final = frozenset({"gate", "flag", "explanation", "class", "concern"})
 _TELLING: Final = frozenset({"is_referral", "forbids_biopsy"})
 """Recommendations whose coming or going matters by itself; same-day contact is another."""
 
@@ -156,40 +153,17 @@ def _kinds(weighings: list[Weighing]) -> frozenset[int]:
 
 
 def _asked_again(study: _Study, gather: Callable[..., Gathered]) -> list[Weighing] | None:
-    """Apply the rules to changed facts; ``None`` when no rule that decides anything answers otherwise.
+    """Apply the rules to changed facts; ``None`` when the answer changes no fact.
 
     Only lesions whose facts changed are weighed again, unless the suspicion of the whole patient changes with one.
     """
-    weighings, gathered = list(study.weighings), gather(only=study.shown)
-    is_changed = False
-    for index in study.shown:
-        before, after = study.gathered.cases[index], gathered.cases[index]
-        facts = {name: value for name, value in after.items() if before[name] != value}
-        if facts and _some_rule_answers_otherwise(study, index, facts):
-            weighings[index] = weigh(dict(after), study.ruleset, study.memory.judge)
-            is_changed = True
-    if not is_changed:
-        return None
-    if any(forbidding(weighing, study.ruleset) for weighing in (*weighings, *study.weighings)):
+    weighings, cases = list(study.weighings), gather(only=study.shown).cases
+    changed = [index for index in study.shown if cases[index] != study.gathered.cases[index]]
+    for index in changed:
+        weighings[index] = weigh(dict(cases[index]), study.ruleset, study.memory.judge)
+    if changed and any(forbidding(weighing, study.ruleset) for weighing in (*weighings, *study.weighings)):
         return weigh_all(gather().cases, study.ruleset, study.memory.judge)
-    return weighings
-
-
-def _some_rule_answers_otherwise(study: _Study, index: int, changed: dict[str, Value]) -> bool:
-    """Whether a rule that reads a changed fact answers otherwise, before or after flags were explained."""
-    weighing, judge = study.weighings[index], study.memory.judge
-    suspected = (weighing.facts[f"{SUSPECTED}{name}"] for name in study.ruleset.biopsy_forbidding)
-    if weighing.stop is not None or "yes" in suspected:
-        return True
-    rules = {rule.id: rule for fact in changed for rule in study.ruleset.readers.get(fact, ())}
-    deciding = [rule for rule in rules.values() if rule.table in _DECIDING_TABLES or _is_telling(rule)]
-    conditions = [condition for rule in deciding for condition in (rule.when, rule.strong) if condition]
-    conditions.append(study.ruleset.conditions["no_benign_class"])
-    for facts in (weighing.before_explaining, weighing.facts):
-        otherwise = facts | changed
-        if any(judge(condition, facts) is not judge(condition, otherwise) for condition in conditions):
-            return True
-    return False
+    return weighings if changed else None
 
 
 def _is_telling(rule: Rule) -> bool:
