@@ -80,8 +80,10 @@ class Comparison:
             return Verdict.UNKNOWN
         if isinstance(value, float) and isinstance(limit, float):
             return _verdict(is_met=_NUMERIC[self.relation](value, limit))
-        words, known = (one if isinstance(one, tuple) else (one,) for one in (limit, value))
-        return _verdict(is_met=any(word in known for word in words))
+        words = limit if isinstance(limit, tuple) else (limit,)
+        if isinstance(value, tuple):
+            return _verdict(is_met=any(word in value for word in words))
+        return _verdict(is_met=value in words)
 
     def evidence(self, facts: Facts, *, is_wanted: bool) -> Evidence:
         """What is known, and the answer for it."""
