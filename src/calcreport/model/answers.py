@@ -98,7 +98,7 @@ Answer = Annotated[YesNo, BeforeValidator(_as_answer)]
 """``yes``, ``no`` or ``unknown``; true, false and null are read as such."""
 
 Number = Annotated[float, BeforeValidator(read_number), Field(allow_inf_nan=False)]
-Length = Annotated[Number, Field(ge=0, le=LARGEST_LENGTH_MM)]  # mm
+Length = Annotated[float, BeforeValidator(read_number), Field(ge=0, le=LARGEST_LENGTH_MM, allow_inf_nan=False)]  # mm
 Count = Annotated[int, BeforeValidator(read_number)]
 Day = Annotated[datetime.date, BeforeValidator(_as_day)]
 

@@ -15,8 +15,7 @@ ORTHOGONALITY_TOLERANCE_DEG: Final = 0.1
 def lock(name: str, array: NDArray[Any], dtype: type[np.generic], shape: int | tuple[int, ...]) -> None:
     """Make an array read-only; raises `ValueError` unless it has this type and shape, or number of dimensions."""
     if array.dtype != dtype or shape not in {array.ndim, array.shape}:
-        what = f"of shape {shape}" if isinstance(shape, tuple) else f"of {shape} dimensions"
-        msg = f"{name} must be an array of {np.dtype(dtype)}, {what}"
+        msg = f"{name} must be an array of {np.dtype(dtype)} with shape, or number of dimensions, {shape}"
         raise ValueError(msg)
     array.setflags(write=False)
 
