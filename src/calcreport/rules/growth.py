@@ -152,3 +152,4 @@ def _why_not_comparable(lesion: LesionFinding, findings: Findings, prior: Findin
 
 
 _CUT_NOW: Final = "cut by the edge of the images now, so that the length is a minimum"
+"""Reason that a length larger all the same outweighs."""

@@ -31,7 +31,7 @@ FIRST_ASKED: Final[list[str]] = _QUESTIONS["first_asked"]
 """Questions in the order in which their answers are worth a telephone call; the others follow."""
 ASKED_TOGETHER: Final[dict[str, str]] = _QUESTIONS["asked_together"]
 """The question that several inputs are about, of which one named in the text is enough."""
-_NO_YES: Final = (("no", YesNo.NO), ("yes", YesNo.YES))
+_NO_YES: Final = (("no", YesNo.NO), ("yes", YesNo.YES))  # answers to a question about yes and no
 _ANSWERS: Final[dict[str, dict[str, object]]] = {
     "growth.rate": {word: word for word in ("none", "slow", "rapid")},
     "mass.mobility": {word: word for word in ("mobile", "fixed")},
